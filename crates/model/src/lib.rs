@@ -1,0 +1,21 @@
+//! The nouns of Taghouse: ids, values and their types, time, errors' kinds. No I/O, no async.
+//!
+//! Every other room may use this one; it uses none.
+
+mod app;
+mod clock;
+mod error;
+mod name;
+mod ordinal;
+mod user;
+mod value;
+mod value_type;
+
+pub use app::AppId;
+pub use clock::{Clock, Entropy, TimestampMs};
+pub use error::{ErrorKind, Invalid};
+pub use name::Name;
+pub use ordinal::Ordinal;
+pub use user::{MAX_USER_ID_BYTES, check_user_id};
+pub use value::{MAX_TEXT_BYTES, Value};
+pub use value_type::ValueType;

@@ -1,0 +1,280 @@
+//! Definitions as code, parsed and checked: what the YAML files say.
+
+use crate::{Predicate, Scalar};
+use rust_decimal::Decimal;
+use std::collections::BTreeMap;
+use taghouse_model::{AppId, Name, Value, ValueType};
+
+/// All definitions of one app, checked against one another.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Definitions {
+    /// The app itself.
+    pub app: AppDefinition,
+    /// By name.
+    pub sources: BTreeMap<Name, SourceDefinition>,
+    /// By name.
+    pub tags: BTreeMap<Name, TagDefinition>,
+    /// By name.
+    pub crowds: BTreeMap<Name, CrowdDefinition>,
+}
+
+/// `kind: app`
+#[derive(Debug, Clone, PartialEq)]
+pub struct AppDefinition {
+    /// The id.
+    pub id: AppId,
+    /// An IANA time zone, in which days begin and dates are read.
+    pub time_zone: jiff::tz::TimeZone,
+    /// For people.
+    pub description: Option<String>,
+}
+
+/// `kind: tag`
+#[derive(Debug, Clone, PartialEq)]
+pub struct TagDefinition {
+    /// The name, unique in the app.
+    pub name: Name,
+    /// For people.
+    pub description: Option<String>,
+    /// The type of its values.
+    pub value_type: ValueType,
+    /// How it is computed.
+    pub kind: TagKind,
+}
+
+/// How a tag is computed. `state`, `sequence` and `import` come with the stream.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TagKind {
+    /// The latest value of a user attribute.
+    Attribute {
+        /// Its name.
+        attribute: Name,
+    },
+    /// A function over a user's events.
+    Aggregate(Aggregate),
+    /// Ordered rules over other tags: the first that holds gives the value.
+    Cohort {
+        /// In order.
+        rules: Vec<CohortRule>,
+        /// The value when none holds; `None`: no value.
+        otherwise: Option<Value>,
+    },
+    /// A value computed from other tags.
+    Expression(Expression),
+    /// A read-only SELECT over the app's tables, giving `user_id, value`.
+    Sql {
+        /// The query; `{as_of}` stands for the as-of instant as a timestamp literal.
+        query: String,
+    },
+}
+
+/// An expression tag: a number or text, or for `bool` a condition.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Expression {
+    /// Of any type.
+    Scalar(Scalar<Value>),
+    /// Of type `bool`: true where it holds, no value elsewhere.
+    Condition(Predicate<Value>),
+}
+
+/// One rule of a cohort.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CohortRule {
+    /// Over tags.
+    pub when: Predicate<Value>,
+    /// The value given.
+    pub value: Value,
+}
+
+/// A function over a user's events.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Aggregate {
+    /// Which.
+    pub function: AggregateFunction,
+    /// Events of these names only; empty: of every name.
+    pub events: Vec<String>,
+    /// What is aggregated, over properties; `None` only for `count`.
+    pub value: Option<Scalar<Value>>,
+    /// Events for which this holds only, over properties.
+    pub filter: Option<Predicate<Value>>,
+    /// How far back.
+    pub window: Window,
+}
+
+/// A function over a user's events. All give no value where there is no event (with a value).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AggregateFunction {
+    /// How many events (with a value, if one is named).
+    Count,
+    /// The exact sum.
+    Sum,
+    /// The mean, rounded half away from zero to the tag's scale.
+    Avg,
+    /// The least.
+    Min,
+    /// The greatest.
+    Max,
+    /// How many different values.
+    CountDistinct,
+    /// The value of the first event, by (time, message id).
+    First,
+    /// The value of the last event, by (time, message id).
+    Last,
+    /// The most frequent value; of several the smallest.
+    MostFrequent,
+    /// All values seen, as a set of at most [`MAX_SET_VALUES`]; the smallest are kept.
+    Set,
+}
+
+/// The most values that one user's set holds.
+pub const MAX_SET_VALUES: usize = 1000;
+
+/// How far back an aggregate looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Window {
+    /// Everything before the as-of time.
+    Lifetime,
+    /// `Nd`: n days of the app's time zone, ending with the one that holds the last instant before the as-of time. 1 to 3660.
+    Days(u32),
+    /// `Nh`: the same with hours. 1 to 8784.
+    Hours(u32),
+}
+
+/// `kind: crowd`
+#[derive(Debug, Clone, PartialEq)]
+pub struct CrowdDefinition {
+    /// The name, unique in the app.
+    pub name: Name,
+    /// For people.
+    pub description: Option<String>,
+    /// Who is in it, as written.
+    pub expression: Predicate,
+    /// The same, its literals of the tags' types.
+    pub checked: Predicate<Value>,
+}
+
+/// `kind: source`
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceDefinition {
+    /// The name, unique in the app.
+    pub name: Name,
+    /// For people.
+    pub description: Option<String>,
+    /// What comes in.
+    pub format: SourceFormat,
+    /// Which files of a folder belong to the source, as a glob on the file name, such as `*.csv.gz`; `None`: by the format's endings.
+    pub files: Option<String>,
+    /// Where the user id stands. For `segment` fixed: `userId`, else `anonymousId`.
+    pub user_id: Option<ColumnMapping>,
+    /// Where the event's name comes from; `None`: the rows only carry attributes. For `segment` fixed.
+    pub event: Option<EventMapping>,
+    /// Where the event time stands. `None` only for attribute rows (then: the time of ingestion) and `segment`.
+    pub time: Option<TimeMapping>,
+    /// The column of the message id; `None`: file name and row.
+    pub message_id: Option<String>,
+    /// The events' typed properties.
+    pub properties: BTreeMap<Name, ColumnMapping>,
+    /// The users' attributes.
+    pub attributes: BTreeMap<Name, ColumnMapping>,
+    /// Rows for which any of these does not hold are passed over and counted. Over properties, `event` and `user_id`.
+    pub filters: Vec<Predicate<Value>>,
+    /// Rows for which one of these holds are rejected with its reason. Over the same names.
+    pub rejects: Vec<RejectRule>,
+    /// What becomes of columns or keys that nothing above names.
+    pub unknown_columns: UnknownColumns,
+    /// Columns that are known and not wanted.
+    pub ignore: Vec<String>,
+    /// The share of rejected rows, 0 to 1, over which ingestion stops.
+    pub max_reject_share: Decimal,
+}
+
+/// The shape of what comes in. A `.gz` ending means gzip for csv and jsonl.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceFormat {
+    /// RFC 4180 with a header line.
+    Csv {
+        /// One byte, `,` by default.
+        delimiter: u8,
+    },
+    /// One JSON object a line. A mapping's column may be a dotted path.
+    Jsonl,
+    /// Parquet, columns by name.
+    Parquet,
+    /// Live calls of the Segment tracking API. `properties` and `attributes` are taken from the call's properties and traits.
+    Segment,
+}
+
+/// A column and how its text is read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ColumnMapping {
+    /// The column's name, or a dotted path in JSON.
+    pub column: String,
+    /// The type to read it as. User ids: `Text`, or `Int` for ids that were written as numbers (`17850.0` becomes `17850`).
+    pub value_type: ValueType,
+    /// For dates and times that are not ISO 8601: a strptime pattern.
+    pub format: Option<String>,
+    /// A row without it is rejected.
+    pub required: bool,
+}
+
+/// Where an event's name comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EventMapping {
+    /// A column.
+    Column(String),
+    /// The first rule that holds over the properties; the last has no condition.
+    Rules(Vec<EventRule>),
+}
+
+/// One rule of an event's name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventRule {
+    /// Over properties; `None`: always.
+    pub when: Option<Predicate<Value>>,
+    /// The name given.
+    pub name: String,
+}
+
+/// Where the event time stands and how it is read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TimeMapping {
+    /// The column.
+    pub column: String,
+    /// How it is written.
+    pub format: TimeFormat,
+    /// The zone of times that name none; by default the app's.
+    pub zone: Option<jiff::tz::TimeZone>,
+}
+
+/// How a time is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TimeFormat {
+    /// `2011-12-09T12:50:00`, with `T` or a blank, with or without fraction and offset.
+    Iso8601,
+    /// A number of seconds since 1970 UTC.
+    EpochSeconds,
+    /// A number of milliseconds since 1970 UTC.
+    EpochMilliseconds,
+    /// A strptime pattern.
+    Pattern(String),
+}
+
+/// A reason to reject a row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RejectRule {
+    /// Over properties, `event` and `user_id`.
+    pub when: Predicate<Value>,
+    /// What the rejected row says.
+    pub reason: String,
+}
+
+/// What becomes of columns that no mapping names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownColumns {
+    /// The row is rejected. The default for files.
+    Reject,
+    /// Kept as JSON in the events' column `properties`. The default for `segment`.
+    Keep,
+    /// Dropped.
+    Ignore,
+}
