@@ -1,1 +1,179 @@
-fn main() {}
+//! The `taghouse` binary: command line, wiring, serving.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
+
+mod args;
+mod client;
+mod command;
+mod demo;
+mod lock;
+mod progress;
+mod serve;
+mod system;
+mod table;
+mod wiring;
+
+use anyhow::{Result, bail};
+use args::{Cli, Command};
+use clap::Parser;
+use client::Client;
+use command::Context;
+use lock::{Acquired, FolderLock, Holder};
+use std::process::ExitCode;
+use std::sync::Arc;
+use taghouse_api::House;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("TAGHOUSE_LOG").unwrap_or_else(|_| "warn".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let ended = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(run(&cli)));
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        // The reader of our output left, as `head` does: nothing is wrong.
+        Err(error) if broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "what a command tells its user")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("error: {error:#}");
+}
+
+fn broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+async fn run(cli: &Cli) -> Result<()> {
+    match &cli.command {
+        Command::Schema => {
+            serve::print(&serde_json::to_string_pretty(&taghouse_rules::json_schema())?);
+            Ok(())
+        }
+        Command::Serve(arguments) => {
+            let (mut opened, context) = alone(cli, "serve").await?;
+            drop(context);
+            let Opened { house, lock, local_key } = &mut opened;
+            serve::serve(house.clone(), lock, local_key, arguments, async |_, address| {
+                serve::print(&format!("serving on http://{address}"));
+                Ok(())
+            })
+            .await
+        }
+        Command::Demo(arguments) => {
+            let (mut opened, context) = alone(cli, "demo").await?;
+            demo::run(&mut opened, &context, arguments, &cli.place.data).await
+        }
+        _ => ask(cli).await,
+    }
+}
+
+/// A data folder that this process holds.
+pub(crate) struct Opened {
+    pub(crate) house: Arc<House>,
+    pub(crate) lock: FolderLock,
+    pub(crate) local_key: String,
+}
+
+/// Opens the folder for a server, which cannot go through another one.
+async fn alone(cli: &Cli, command: &str) -> Result<(Opened, Context)> {
+    match lock::acquire(&cli.place.data, command)? {
+        Acquired::Ours(lock) => {
+            let opened = open(cli, lock).await?;
+            let client = Client::in_process(taghouse_api::router(opened.house.clone()), opened.local_key.clone());
+            Ok((opened, Context::new(client, cli.place.app.clone(), cli.place.json, true)))
+        }
+        Acquired::Theirs(holder) => bail!("{}", held(cli, &holder)),
+    }
+}
+
+async fn open(cli: &Cli, lock: FolderLock) -> Result<Opened> {
+    let local_key = taghouse_api::new_secret(&system::OsEntropy);
+    let house = wiring::open(&cli.place.data, &local_key).await?;
+    Ok(Opened { house, lock, local_key })
+}
+
+fn held(cli: &Cli, holder: &Holder) -> String {
+    let folder = cli.place.data.display();
+    match holder.address {
+        Some(address) => format!(
+            "the data folder {folder} is held by `taghouse {}` (process {}), which serves on http://{address}; stop it first, or use it",
+            holder.command, holder.pid
+        ),
+        None => {
+            format!("the data folder {folder} is held by `taghouse {}` (process {}); wait until it has ended", holder.command, holder.pid)
+        }
+    }
+}
+
+/// Runs a command through the server named, the server that holds the folder, or the folder itself.
+async fn ask(cli: &Cli) -> Result<()> {
+    let place = &cli.place;
+    let context = |client, same_machine| Context::new(client, place.app.clone(), place.json, same_machine);
+    if let Some(server) = &place.server {
+        let key = place.key.clone().unwrap_or_default();
+        return dispatch(&context(Client::http(server, key), false), &cli.command).await;
+    }
+    match lock::acquire(&place.data, command_name(&cli.command))? {
+        Acquired::Ours(lock) => {
+            let opened = open(cli, lock).await?;
+            let client = Client::in_process(taghouse_api::router(opened.house.clone()), opened.local_key.clone());
+            let done = dispatch(&context(client, true), &cli.command).await;
+            opened.house.scheduler.shut_down().await;
+            done
+        }
+        Acquired::Theirs(Holder { address: Some(address), .. }) => {
+            let key = lock::local_key(&place.data)?;
+            dispatch(&context(Client::http(&format!("http://{address}"), key), true), &cli.command).await
+        }
+        Acquired::Theirs(holder) => bail!("{}", held(cli, &holder)),
+    }
+}
+
+fn command_name(command: &Command) -> &'static str {
+    match command {
+        Command::Serve(_) => "serve",
+        Command::Demo(_) => "demo",
+        Command::Apply(_) => "apply",
+        Command::Schema => "schema",
+        Command::Ingest(_) => "ingest",
+        Command::Produce(_) => "produce",
+        Command::Tags { .. } => "tags",
+        Command::Crowds { .. } => "crowds",
+        Command::Count { .. } => "count",
+        Command::Sample { .. } => "sample",
+        Command::Export(_) => "export",
+        Command::Judge { .. } => "judge",
+        Command::Profile { .. } => "profile",
+        Command::Keys { .. } => "keys",
+        Command::Runs => "runs",
+    }
+}
+
+async fn dispatch(context: &Context, command: &Command) -> Result<()> {
+    match command {
+        Command::Apply(arguments) => command::apply::apply(context, arguments).await,
+        Command::Ingest(arguments) => command::ingest::ingest(context, arguments).await,
+        Command::Produce(arguments) => command::produce::produce(context, arguments).await,
+        Command::Tags { tag } => command::list::tags(context, tag.as_deref()).await,
+        Command::Crowds { crowd } => command::list::crowds(context, crowd.as_deref()).await,
+        Command::Count { expression } => command::ask::count(context, expression).await,
+        Command::Sample { expression, size, seed } => command::ask::sample(context, expression, *size, *seed).await,
+        Command::Export(arguments) => command::export::export(context, arguments).await,
+        Command::Judge { user, crowd } => command::ask::judge(context, user, crowd).await,
+        Command::Profile { user } => command::ask::profile(context, user).await,
+        Command::Keys { action } => command::keys::keys(context, action.as_ref()).await,
+        Command::Runs => command::list::runs(context).await,
+        Command::Serve(_) | Command::Demo(_) | Command::Schema => Ok(()),
+    }
+}

@@ -1,0 +1,8 @@
+//! Crowds on their way out. Here: members as a file. Webhooks, Kafka, Redis and PostgreSQL belong here too.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
+
+mod error;
+mod file;
+
+pub use error::{Error, Result};
+pub use file::{FileFormat, MemberFile};

@@ -1,0 +1,44 @@
+//! Times as the API reads and writes them.
+
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use taghouse_model::{ErrorKind, TimestampMs};
+
+use crate::Problem;
+
+/// `2026-07-01T00:00:00Z`
+pub(crate) fn instant(ms: TimestampMs) -> String {
+    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| format!("{ms} ms"), |instant| instant.to_string())
+}
+
+/// A time with an offset, or one of the app's time zone without.
+pub(crate) fn parse(text: &str, zone: &TimeZone) -> Result<TimestampMs, Problem> {
+    if let Ok(instant) = text.parse::<jiff::Timestamp>() {
+        return Ok(instant.as_millisecond());
+    }
+    let wrong = || Problem::new(ErrorKind::Invalid, format!("\"{text}\" is not a time: write 2026-07-01T00:00 (the app's time zone) or 2026-07-01T00:00:00Z"));
+    let local: DateTime = text.parse().map_err(|_| wrong())?;
+    Ok(local.to_zoned(zone.clone()).map_err(|_| wrong())?.timestamp().as_millisecond())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_the_apps_unless_they_say_otherwise() {
+        let london = TimeZone::get("Europe/London").unwrap();
+        let cases = [
+            ("2011-12-10T00:00", Some("2011-12-10T00:00:00Z")),
+            ("2011-07-01T00:00", Some("2011-06-30T23:00:00Z")),
+            ("2011-07-01", Some("2011-06-30T23:00:00Z")),
+            ("2011-07-01T00:00:00+02:00", Some("2011-06-30T22:00:00Z")),
+            ("2011-07-01T00:00Z", Some("2011-07-01T00:00:00Z")),
+            ("yesterday", None),
+            ("2011-13-01", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(parse(text, &london).ok().map(instant).as_deref(), expected, "{text}");
+        }
+    }
+}

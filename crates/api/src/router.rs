@@ -1,0 +1,94 @@
+//! All routes, with the OpenAPI description that they make.
+
+use crate::access::authenticate;
+use crate::routes::{apps, crowds, definitions, export, ingest, judge, keys, produce, questions, runs, tags, track, uploads};
+use crate::{House, Problem};
+use axum::extract::DefaultBodyLimit;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use std::sync::Arc;
+use taghouse_model::ErrorKind;
+use tower_http::decompression::RequestDecompressionLayer;
+use tower_http::trace::TraceLayer;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The largest JSON body, in bytes.
+const MAX_BODY_BYTES: usize = 16 << 20;
+/// The largest file of an upload, in bytes.
+const MAX_UPLOAD_BYTES: usize = 8 << 30;
+/// The largest tracking call before and after gzip, in bytes: Segment's limit of a batch, with room to spare.
+const MAX_TRACKING_BYTES: usize = 1 << 20;
+
+fn parts() -> (Router<Arc<House>>, Router<Arc<House>>, OpenApi) {
+    let info = InfoBuilder::new()
+        .title("Taghouse")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some("Tags, crowds and judgments. Every call but /health and /schema carries a key: `Authorization: Bearer KEY`, or Basic with the key as user name."))
+        .build();
+    let mut api = OpenApiBuilder::new().info(info).build();
+    api.components.get_or_insert_default().security_schemes.extend([
+        ("bearer".to_owned(), SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer))),
+        ("basic".to_owned(), SecurityScheme::Http(Http::new(HttpAuthScheme::Basic))),
+    ]);
+    api.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], _>("bearer", []), SecurityRequirement::new::<_, [&str; 0], _>("basic", [])]);
+    let uploads = OpenApiRouter::new().routes(routes!(uploads::put)).layer(DefaultBodyLimit::max(MAX_UPLOAD_BYTES));
+    let keyed = OpenApiRouter::new()
+        .routes(routes!(apps::list))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::revoke))
+        .routes(routes!(definitions::list, definitions::apply))
+        .routes(routes!(ingest::start))
+        .routes(routes!(uploads::begin))
+        .routes(routes!(produce::start))
+        .routes(routes!(runs::list))
+        .routes(routes!(runs::get, runs::cancel))
+        .routes(routes!(tags::list))
+        .routes(routes!(tags::values))
+        .routes(routes!(questions::count, questions::count_get))
+        .routes(routes!(questions::sample))
+        .routes(routes!(crowds::list))
+        .routes(routes!(crowds::get))
+        .routes(routes!(crowds::versions))
+        .routes(routes!(export::export))
+        .routes(routes!(judge::one, judge::batch))
+        .routes(routes!(judge::profile))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .merge(uploads);
+    let tracking = OpenApiRouter::new()
+        .routes(routes!(track::track))
+        .layer(DefaultBodyLimit::max(MAX_TRACKING_BYTES))
+        .layer(RequestDecompressionLayer::new());
+    let open = OpenApiRouter::new().routes(routes!(apps::health)).routes(routes!(apps::schema));
+    let keyed = OpenApiRouter::new().nest("/api/v1", keyed).nest("/v1", tracking);
+    let (keyed, keyed_api) = keyed.split_for_parts();
+    let (open, open_api) = OpenApiRouter::new().nest("/api/v1", open).split_for_parts();
+    api.merge(keyed_api);
+    api.merge(open_api);
+    (keyed, open, api)
+}
+
+/// The description of all routes, OpenAPI 3.1.
+pub fn openapi() -> OpenApi {
+    parts().2
+}
+
+/// The whole API over one data folder. `/api/v1/openapi.json` describes it.
+pub fn router(house: Arc<House>) -> Router {
+    let (keyed, open, api) = parts();
+    let described = Arc::new(api);
+    let description = get(move || {
+        let described = described.clone();
+        async move { Json(described.as_ref().clone()) }
+    });
+    Router::new()
+        .merge(keyed.layer(middleware::from_fn_with_state(house.clone(), authenticate)))
+        .merge(open)
+        .route("/api/v1/openapi.json", description)
+        .fallback(async || Problem::new(ErrorKind::NotFound, "there is no such path; /api/v1/openapi.json lists all").into_response())
+        .layer(TraceLayer::new_for_http())
+        .with_state(house)
+}

@@ -1,0 +1,50 @@
+//! The apps, and whether the server lives.
+
+use crate::access::{Action, Caller};
+use crate::{House, Problem};
+use axum::extract::State;
+use axum::{Extension, Json};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// An app.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct AppBody {
+    id: String,
+}
+
+/// The apps that the key may see.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct AppList {
+    apps: Vec<AppBody>,
+}
+
+/// The server's state.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct Health {
+    /// `ok`
+    status: &'static str,
+    version: &'static str,
+}
+
+/// The apps that the key may see.
+#[utoipa::path(get, path = "/apps", tag = "apps",
+    responses((status = 200, body = AppList), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+pub(crate) async fn list(State(house): State<Arc<House>>, Extension(caller): Extension<Caller>) -> Result<Json<AppList>, Problem> {
+    caller.may_anywhere(Action::Judge)?;
+    let apps = house.catalog.apps().await?.into_iter().filter(|app| caller.app.as_ref().is_none_or(|own| own == app));
+    Ok(Json(AppList { apps: apps.map(|app| AppBody { id: app.to_string() }).collect() }))
+}
+
+/// Whether the server lives and its catalog answers. Needs no key.
+#[utoipa::path(get, path = "/health", tag = "apps", security(()), responses((status = 200, body = Health), (status = "5XX", body = Problem)))]
+pub(crate) async fn health(State(house): State<Arc<House>>) -> Result<Json<Health>, Problem> {
+    house.catalog.apps().await?;
+    Ok(Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION") }))
+}
+
+/// The JSON Schema of definition files. Needs no key.
+#[utoipa::path(get, path = "/schema", tag = "definitions", security(()), responses((status = 200, body = Object)))]
+pub(crate) async fn schema() -> Json<serde_json::Value> {
+    Json(taghouse_rules::json_schema())
+}

@@ -1,0 +1,187 @@
+//! Definitions: read, plan, apply, delete.
+
+use super::App;
+use crate::access::{Action, Caller};
+use crate::problem::Place;
+use crate::{House, Problem};
+use axum::extract::{Path, State};
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use taghouse_catalog::{Change, StoredDefinition};
+use taghouse_model::{AppId, ErrorKind};
+use taghouse_rules::{DefinitionError, DefinitionFile, Definitions, Document};
+
+/// Definition files to apply.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ApplyRequest {
+    /// The YAML files.
+    files: Vec<FileBody>,
+    /// Only say what would change.
+    #[serde(default)]
+    dry_run: bool,
+    /// Delete sources, tags and crowds that the files do not name.
+    #[serde(default)]
+    prune: bool,
+}
+
+/// One YAML file.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FileBody {
+    /// Its name, for messages.
+    path: String,
+    /// Its text; several documents are divided by `---`.
+    text: String,
+}
+
+/// What applying changed, or would change.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct Plan {
+    /// Each definition named, in order of kind and name.
+    changes: Vec<PlannedChange>,
+    /// Whether it was carried out.
+    applied: bool,
+}
+
+/// What becomes of one definition.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct PlannedChange {
+    /// `app`, `source`, `tag` or `crowd`.
+    kind: String,
+    /// Its name.
+    name: String,
+    /// `create`, `change`, `unchanged` or `delete`.
+    action: &'static str,
+}
+
+/// A stored definition.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct DefinitionBody {
+    /// `app`, `source`, `tag` or `crowd`.
+    kind: String,
+    /// Its name.
+    name: String,
+    /// The definition as JSON, with the keys of the YAML form.
+    #[schema(value_type = Object)]
+    body: serde_json::Value,
+    /// Grows by one with each change.
+    revision: u64,
+    /// Milliseconds since 1970 UTC.
+    updated_ms: i64,
+}
+
+/// The definitions of an app.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct DefinitionList {
+    definitions: Vec<DefinitionBody>,
+}
+
+/// All definitions of the app.
+#[utoipa::path(get, path = "/apps/{app}/definitions", tag = "definitions", params(App),
+    responses((status = 200, body = DefinitionList), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+pub(crate) async fn list(
+    State(house): State<Arc<House>>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<App>,
+) -> Result<Json<DefinitionList>, Problem> {
+    let app = app.checked(&caller, Action::Read)?;
+    let definitions = house.catalog.definitions(&app).await?.into_iter().map(DefinitionBody::from).collect();
+    Ok(Json(DefinitionList { definitions }))
+}
+
+impl From<StoredDefinition> for DefinitionBody {
+    fn from(stored: StoredDefinition) -> Self {
+        Self { kind: stored.kind, name: stored.name, body: stored.body, revision: stored.revision, updated_ms: stored.updated_ms }
+    }
+}
+
+/// Applies definition files: all of them or, when any does not check, none.
+#[utoipa::path(post, path = "/apps/{app}/definitions", tag = "definitions", params(App), request_body = ApplyRequest,
+    responses((status = 200, body = Plan), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+pub(crate) async fn apply(
+    State(house): State<Arc<House>>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<App>,
+    Json(request): Json<ApplyRequest>,
+) -> Result<Json<Plan>, Problem> {
+    let app = app.checked(&caller, Action::Edit)?;
+    let files: Vec<DefinitionFile> = request.files.into_iter().map(|file| DefinitionFile { path: file.path, text: file.text }).collect();
+    let documents = taghouse_rules::parse_definitions(&files).map_err(refused)?;
+    let stored = house.catalog.definitions(&app).await?;
+    let merged = merge(&stored, &documents, request.prune);
+    let definitions = Definitions::check(&merged).map_err(refused)?;
+    if definitions.app.id != app {
+        let detail = format!("the files define the app \"{}\", but the request is for \"{app}\"", definitions.app.id);
+        return Err(Problem::new(ErrorKind::Invalid, detail));
+    }
+    let (changes, mut commit) = plan(&app, &stored, &documents, request.prune);
+    if request.dry_run {
+        return Ok(Json(Plan { changes, applied: false }));
+    }
+    if !commit.is_empty() {
+        commit.push(Change::Audit {
+            app: Some(app.clone()),
+            at_ms: house.clock.now_ms(),
+            actor: caller.id,
+            action: "apply".to_owned(),
+            subject: summary(&changes),
+        });
+        house.catalog.commit(commit).await?;
+    }
+    Ok(Json(Plan { changes, applied: true }))
+}
+
+fn refused(errors: Vec<DefinitionError>) -> Problem {
+    let detail = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    let mut problem = Problem::new(ErrorKind::Invalid, format!("the definitions are refused, nothing was changed:\n{detail}"));
+    problem.errors =
+        errors.into_iter().map(|error| Place { path: error.path, line: error.line, column: error.column, message: error.message }).collect();
+    problem
+}
+
+fn key(kind: &str, name: &str) -> (String, String) {
+    (kind.to_owned(), name.to_owned())
+}
+
+/// The set that would be in force: the stored definitions, those of the files in their place.
+fn merge(stored: &[StoredDefinition], documents: &[Document], prune: bool) -> Vec<Document> {
+    let named: BTreeSet<_> = documents.iter().map(|document| key(document.kind.as_str(), &document.name)).collect();
+    let kept = stored.iter().filter(|old| !named.contains(&key(&old.kind, &old.name)) && (!prune || old.kind == "app"));
+    let kept = kept.filter_map(|old| Document::stored(&old.kind, &old.name, &old.body));
+    documents.iter().cloned().chain(kept).collect()
+}
+
+fn plan(app: &AppId, stored: &[StoredDefinition], documents: &[Document], prune: bool) -> (Vec<PlannedChange>, Vec<Change>) {
+    let mut old: BTreeMap<_, _> = stored.iter().map(|old| (key(&old.kind, &old.name), old)).collect();
+    let mut changes = Vec::new();
+    let mut commit = Vec::new();
+    for document in documents {
+        let (kind, name) = key(document.kind.as_str(), &document.name);
+        let before = old.remove(&(kind.clone(), name.clone()));
+        let action = match before {
+            None => "create",
+            Some(before) if before.body == document.body => "unchanged",
+            Some(_) => "change",
+        };
+        if action != "unchanged" {
+            let expected = before.map(|before| before.revision);
+            commit.push(Change::PutDefinition { app: app.clone(), kind: kind.clone(), name: name.clone(), expected, body: document.body.clone() });
+        }
+        changes.push(PlannedChange { kind, name, action });
+    }
+    for ((kind, name), before) in old {
+        if prune && kind != "app" {
+            commit.push(Change::DeleteDefinition { app: app.clone(), kind: kind.clone(), name: name.clone(), expected: before.revision });
+            changes.push(PlannedChange { kind, name, action: "delete" });
+        }
+    }
+    (changes, commit)
+}
+
+fn summary(changes: &[PlannedChange]) -> String {
+    let changed = changes.iter().filter(|change| change.action != "unchanged");
+    changed.map(|change| format!("{} {} {}", change.action, change.kind, change.name)).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,73 @@
+//! Files into the lake, as a run.
+
+use super::App;
+use super::runs::RunBody;
+use crate::access::{Action, Caller};
+use crate::tasks::IngestTask;
+use crate::{House, Problem};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use serde::Deserialize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use taghouse_model::{ErrorKind, Name};
+use taghouse_rules::{Definitions, SourceFormat};
+
+/// Files to ingest: an upload, or paths of the server's machine.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IngestRequest {
+    /// The source that maps the files; may be left out where only one source reads files.
+    source: Option<String>,
+    /// Files and folders on the server's machine. Only the commands of that machine may name them.
+    #[schema(value_type = Option<Vec<String>>)]
+    paths: Option<Vec<PathBuf>>,
+    /// The id of an upload whose files were sent before.
+    upload: Option<String>,
+    /// Go on however large the share of rejected rows is.
+    #[serde(default)]
+    allow_rejects: bool,
+}
+
+/// Starts to ingest files and answers with the run to follow.
+#[utoipa::path(post, path = "/apps/{app}/ingest", tag = "ingest", params(App), request_body = IngestRequest,
+    responses((status = 202, body = RunBody), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+pub(crate) async fn start(
+    State(house): State<Arc<House>>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<App>,
+    Json(request): Json<IngestRequest>,
+) -> Result<(StatusCode, Json<RunBody>), Problem> {
+    let app = app.checked(&caller, Action::Edit)?;
+    let definitions = house.definitions(&app).await?;
+    let source = source(&definitions, request.source.as_deref())?;
+    let (paths, upload) = match (request.paths, request.upload) {
+        (Some(paths), None) if caller.local => (paths, None),
+        (Some(_), None) => {
+            return Err(Problem::new(ErrorKind::Denied, "only commands on the server's own machine may name paths; upload the files instead"));
+        }
+        (None, Some(upload)) => {
+            let folder = super::uploads::folder(&house, &app, &upload)?;
+            (vec![folder.clone()], Some(folder))
+        }
+        _ => return Err(Problem::new(ErrorKind::Invalid, "name either paths or an upload")),
+    };
+    let task = IngestTask::new(house.clone(), app.clone(), definitions, source, paths, upload, request.allow_rejects);
+    let run = house.scheduler.start(&app, "ingest", vec![Box::new(task)]).await?;
+    Ok((StatusCode::ACCEPTED, Json(run.status().into())))
+}
+
+fn source(definitions: &Definitions, named: Option<&str>) -> Result<Name, Problem> {
+    let of_files: Vec<&Name> =
+        definitions.sources.values().filter(|source| source.format != SourceFormat::Segment).map(|source| &source.name).collect();
+    let list = || of_files.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    match (named, of_files.as_slice()) {
+        (Some(named), _) => of_files.iter().find(|name| name.as_str() == named).map(|name| (*name).clone()).ok_or_else(|| {
+            Problem::new(ErrorKind::NotFound, format!("there is no source of files \"{named}\" in \"{}\"; it has: {}", definitions.app.id, list()))
+        }),
+        (None, [one]) => Ok((*one).clone()),
+        (None, []) => Err(Problem::new(ErrorKind::Invalid, format!("the app \"{}\" defines no source that reads files", definitions.app.id))),
+        (None, _) => Err(Problem::new(ErrorKind::Invalid, format!("name one of the sources: {}", list()))),
+    }
+}

@@ -1,0 +1,138 @@
+//! API keys: list, make, revoke.
+
+use crate::access::{Action, Caller, hash, new_secret};
+use crate::{House, Problem};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use taghouse_catalog::{Change, KeyRecord, Role};
+use taghouse_model::{AppId, ErrorKind};
+
+/// A key to make.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewKey {
+    /// `admin`, `editor`, `viewer`, `write` or `judge`.
+    role: String,
+    /// The app it is for; absent: every app.
+    app: Option<String>,
+    /// For people.
+    #[serde(default)]
+    note: String,
+}
+
+/// A key, without its secret.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct KeyBody {
+    id: String,
+    role: &'static str,
+    /// `null`: every app.
+    app: Option<String>,
+    note: String,
+    /// Milliseconds since 1970 UTC.
+    created_ms: i64,
+    /// Milliseconds since 1970 UTC; `null`: it works.
+    revoked_ms: Option<i64>,
+}
+
+/// All keys.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct KeyList {
+    keys: Vec<KeyBody>,
+}
+
+/// A new key, with its secret: shown this once, stored nowhere.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct CreatedKey {
+    #[serde(flatten)]
+    key: KeyBody,
+    /// What callers send.
+    secret: String,
+}
+
+impl From<KeyRecord> for KeyBody {
+    fn from(key: KeyRecord) -> Self {
+        Self {
+            id: key.id,
+            role: key.role.as_str(),
+            app: key.app.map(|app| app.to_string()),
+            note: key.note,
+            created_ms: key.created_ms,
+            revoked_ms: key.revoked_ms,
+        }
+    }
+}
+
+/// The caller must be an admin, and one of every app unless the key is of its own.
+fn administers(caller: &Caller, app: Option<&AppId>) -> Result<(), Problem> {
+    match (app, &caller.app) {
+        (Some(app), _) => caller.may(Action::Administer, app),
+        (None, None) => caller.may_anywhere(Action::Administer),
+        (None, Some(own)) => Err(Problem::new(ErrorKind::Denied, format!("an admin of \"{own}\" makes keys of \"{own}\" only: name the app"))),
+    }
+}
+
+/// All keys, the revoked ones too, without secrets.
+#[utoipa::path(get, path = "/keys", tag = "keys",
+    responses((status = 200, body = KeyList), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+pub(crate) async fn list(State(house): State<Arc<House>>, Extension(caller): Extension<Caller>) -> Result<Json<KeyList>, Problem> {
+    caller.may_anywhere(Action::Administer)?;
+    let visible = |key: &KeyRecord| caller.app.is_none() || caller.app == key.app;
+    let keys = house.catalog.keys().await?.into_iter().filter(visible).map(KeyBody::from).collect();
+    Ok(Json(KeyList { keys }))
+}
+
+/// Makes a key and shows its secret this once.
+#[utoipa::path(post, path = "/keys", tag = "keys", request_body = NewKey,
+    responses((status = 201, body = CreatedKey), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+pub(crate) async fn create(
+    State(house): State<Arc<House>>,
+    Extension(caller): Extension<Caller>,
+    Json(request): Json<NewKey>,
+) -> Result<(StatusCode, Json<CreatedKey>), Problem> {
+    let app = request.app.as_deref().map(AppId::new).transpose()?;
+    administers(&caller, app.as_ref())?;
+    let role = Role::parse(&request.role).ok_or_else(|| {
+        Problem::new(ErrorKind::Invalid, format!("\"{}\" is not a role: use admin, editor, viewer, write or judge", request.role))
+    })?;
+    let (record, secret) = house.make_key(role, app, request.note, &caller.id).await?;
+    Ok((StatusCode::CREATED, Json(CreatedKey { key: record.into(), secret })))
+}
+
+/// Revokes a key: it stops working at once.
+#[utoipa::path(delete, path = "/keys/{id}", tag = "keys", params(("id" = String, Path, description = "The key's id, from the list")),
+    responses((status = 204), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+pub(crate) async fn revoke(
+    State(house): State<Arc<House>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    caller.may_anywhere(Action::Administer)?;
+    let unknown = || Problem::new(ErrorKind::NotFound, format!("there is no key \"{id}\"; `taghouse keys` lists them"));
+    let key = house.catalog.keys().await?.into_iter().find(|key| key.id == id).ok_or_else(unknown)?;
+    administers(&caller, key.app.as_ref())?;
+    let at_ms = house.clock.now_ms();
+    let audit = Change::Audit { app: key.app, at_ms, actor: caller.id, action: "revoke key".to_owned(), subject: id.clone() };
+    house.catalog.commit(vec![Change::RevokeKey { id, at_ms }, audit]).await?;
+    house.keys.reload(house.catalog.as_ref()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+impl House {
+    /// Makes a key; the secret is returned here and kept nowhere.
+    ///
+    /// # Errors
+    /// The catalog cannot be written.
+    pub async fn make_key(&self, role: Role, app: Option<AppId>, note: String, actor: &str) -> taghouse_catalog::Result<(KeyRecord, String)> {
+        let secret = new_secret(self.entropy.as_ref());
+        let at_ms = self.clock.now_ms();
+        let record =
+            KeyRecord { id: self.random_id(), app: app.clone(), role, secret_sha256: hash(&secret), note, created_ms: at_ms, revoked_ms: None };
+        let audit = Change::Audit { app, at_ms, actor: actor.to_owned(), action: format!("create {} key", role.as_str()), subject: record.id.clone() };
+        self.catalog.commit(vec![Change::PutKey(record.clone()), audit]).await?;
+        self.keys.reload(self.catalog.as_ref()).await?;
+        Ok((record, secret))
+    }
+}

@@ -1,0 +1,42 @@
+//! One file a resource: its wire types and its handlers.
+
+pub(crate) mod apps;
+pub(crate) mod crowds;
+pub(crate) mod definitions;
+pub(crate) mod export;
+pub(crate) mod ingest;
+pub(crate) mod judge;
+pub(crate) mod keys;
+pub(crate) mod produce;
+pub(crate) mod questions;
+pub(crate) mod runs;
+pub(crate) mod tags;
+pub(crate) mod track;
+pub(crate) mod uploads;
+
+use crate::Problem;
+use crate::access::{Action, Caller};
+use serde::Deserialize;
+use taghouse_model::AppId;
+
+/// The app in the path.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct App {
+    /// The app's id.
+    app: String,
+}
+
+impl App {
+    /// The id, once the caller may do this there.
+    pub(crate) fn checked(&self, caller: &Caller, action: Action) -> Result<AppId, Problem> {
+        app_checked(&self.app, caller, action)
+    }
+}
+
+/// The same for paths with more than the app in them.
+pub(crate) fn app_checked(app: &str, caller: &Caller, action: Action) -> Result<AppId, Problem> {
+    let app = AppId::new(app)?;
+    caller.may(action, &app)?;
+    Ok(app)
+}

@@ -1,0 +1,151 @@
+//! Runs: their state, their progress, their end.
+
+use super::{App, app_checked};
+use crate::access::{Action, Caller};
+use crate::clock_text::instant;
+use crate::{House, Problem};
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+use taghouse_model::ErrorKind;
+use taghouse_schedule::{RunHandle, RunStatus};
+
+/// The longest that a request waits for a run to change, in milliseconds.
+const MAX_WAIT_MS: u64 = 30_000;
+const LISTED: u32 = 50;
+
+/// A run and its tasks.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct RunBody {
+    id: String,
+    /// `ingest` or `produce`.
+    kind: String,
+    /// `pending`, `running`, `succeeded`, `failed`, `cancelled` or `interrupted`.
+    state: String,
+    tasks: Vec<TaskBody>,
+}
+
+/// One task of a run.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct TaskBody {
+    name: String,
+    /// `pending`, `running`, `succeeded`, `failed`, `skipped` or `cancelled`.
+    state: String,
+    /// Units done, such as rows.
+    done: u64,
+    /// Units in all; 0 while unknown.
+    total: u64,
+    /// What it does now.
+    message: String,
+    /// What came out, once it succeeded.
+    #[schema(value_type = Object)]
+    result: serde_json::Value,
+    /// Why it failed.
+    error: Option<String>,
+}
+
+/// A run in the list.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct RunLine {
+    id: String,
+    kind: String,
+    state: String,
+    /// ISO 8601, UTC.
+    started: String,
+    /// `null`: it has not ended.
+    elapsed_ms: Option<i64>,
+}
+
+/// The last runs.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct RunList {
+    runs: Vec<RunLine>,
+}
+
+/// A run in the path.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct RunPath {
+    /// The app's id.
+    app: String,
+    /// The run's id.
+    id: String,
+}
+
+/// How long to wait.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Wait {
+    /// Answer when the run has ended, or after so many milliseconds (30,000 at most). Default 0: at once.
+    #[serde(default)]
+    wait_ms: u64,
+}
+
+impl From<RunStatus> for RunBody {
+    fn from(status: RunStatus) -> Self {
+        let tasks = status.tasks.into_iter().map(|task| TaskBody {
+            name: task.name,
+            state: task.state.to_string(),
+            done: task.done,
+            total: task.total,
+            message: task.message,
+            result: task.result.unwrap_or_default(),
+            error: task.error,
+        });
+        Self { id: status.id, kind: status.kind, state: status.state.to_string(), tasks: tasks.collect() }
+    }
+}
+
+/// The last 50 runs, newest first.
+#[utoipa::path(get, path = "/apps/{app}/runs", tag = "runs", params(App),
+    responses((status = 200, body = RunList), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+pub(crate) async fn list(
+    State(house): State<Arc<House>>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<App>,
+) -> Result<Json<RunList>, Problem> {
+    let app = app.checked(&caller, Action::Read)?;
+    let runs = house.catalog.runs(&app, LISTED).await?.into_iter().map(|run| RunLine {
+        id: run.id,
+        kind: run.kind,
+        state: run.state,
+        started: instant(run.started_ms),
+        elapsed_ms: run.finished_ms.map(|end| end - run.started_ms),
+    });
+    Ok(Json(RunList { runs: runs.collect() }))
+}
+
+/// A run's state; with `wait_ms`, as soon as it has ended.
+#[utoipa::path(get, path = "/apps/{app}/runs/{id}", tag = "runs", params(RunPath, Wait),
+    responses((status = 200, body = RunBody), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+pub(crate) async fn get(
+    State(house): State<Arc<House>>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<RunPath>,
+    Query(wait): Query<Wait>,
+) -> Result<Json<RunBody>, Problem> {
+    let run = find(&house, &caller, &path, Action::Read)?;
+    let status = run.wait(Duration::from_millis(wait.wait_ms.min(MAX_WAIT_MS))).await;
+    Ok(Json(status.into()))
+}
+
+/// Asks a run to stop; what it has committed stays.
+#[utoipa::path(delete, path = "/apps/{app}/runs/{id}", tag = "runs", params(RunPath),
+    responses((status = 202), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+pub(crate) async fn cancel(
+    State(house): State<Arc<House>>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<RunPath>,
+) -> Result<StatusCode, Problem> {
+    find(&house, &caller, &path, Action::Edit)?.cancel();
+    Ok(StatusCode::ACCEPTED)
+}
+
+fn find(house: &House, caller: &Caller, path: &RunPath, action: Action) -> Result<RunHandle, Problem> {
+    let app = app_checked(&path.app, caller, action)?;
+    let run = house.scheduler.get(&path.id).filter(|run| *run.app() == app);
+    run.ok_or_else(|| Problem::new(ErrorKind::NotFound, format!("no run \"{}\" since the server started; `taghouse runs` lists older ones", path.id)))
+}

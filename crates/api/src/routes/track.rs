@@ -1,0 +1,58 @@
+//! Live events: the Segment HTTP tracking API. 200 means durable.
+
+use crate::access::{Action, Caller};
+use crate::{House, Problem};
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::{Extension, Json};
+use serde::Serialize;
+use std::sync::Arc;
+use taghouse_ingest::LiveCall;
+use taghouse_model::{AppId, ErrorKind};
+
+/// The tracking API's answer.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct Tracked {
+    /// Always true: errors are problems.
+    success: bool,
+}
+
+/// The kinds of calls.
+const KINDS: [&str; 7] = ["track", "identify", "page", "screen", "group", "alias", "batch"];
+
+/// Takes a call of the Segment tracking API: `track`, `identify`, `page`, `screen`, `group`, `alias`, or a `batch` of these.
+/// The key stands as user name in Basic authorization, as Segment's libraries send it, and tells the app.
+#[utoipa::path(post, path = "/{kind}", tag = "tracking",
+    params(("kind" = String, Path, description = "track, identify, page, screen, group, alias or batch")),
+    request_body(content = Object, description = "The call as Segment documents it; gzip is understood"),
+    responses((status = 200, body = Tracked), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+pub(crate) async fn track(
+    State(house): State<Arc<House>>,
+    Extension(caller): Extension<Caller>,
+    Path(kind): Path<String>,
+    body: Bytes,
+) -> Result<Json<Tracked>, Problem> {
+    if !KINDS.contains(&kind.as_str()) {
+        return Err(Problem::new(ErrorKind::NotFound, format!("there is no call \"{kind}\"; there are: {}", KINDS.join(", "))));
+    }
+    caller.may_anywhere(Action::Write)?;
+    let app = app_of(&house, &caller).await?;
+    let records = LiveCall::parse(&kind, &body, house.clock.now_ms(), house.entropy.as_ref())?;
+    let encoded = records.iter().map(taghouse_ingest::LogRecord::encode).collect::<Result<Vec<_>, _>>()?;
+    if !encoded.is_empty() {
+        house.log.append(&app, encoded).await?;
+    }
+    Ok(Json(Tracked { success: true }))
+}
+
+/// The key's app; a key of every app writes where there is just one.
+async fn app_of(house: &House, caller: &Caller) -> Result<AppId, Problem> {
+    if let Some(app) = &caller.app {
+        return Ok(app.clone());
+    }
+    match house.catalog.apps().await?.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => Err(Problem::new(ErrorKind::NotFound, "there is no app yet: define one with `taghouse apply -f DIR`")),
+        _ => Err(Problem::new(ErrorKind::Invalid, "this key is for every app, so it does not tell where the event belongs: use a write key of one app")),
+    }
+}

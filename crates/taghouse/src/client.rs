@@ -1,0 +1,139 @@
+//! Every command is a client of the HTTP API. With no server there, the same router answers in this process, so a command has one
+//! implementation and means the same in both cases.
+
+use anyhow::{Context, Result, anyhow, bail};
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{Method, Request, header};
+use futures::StreamExt;
+use serde_json::Value;
+use std::io::{Read, Write};
+use tower::ServiceExt;
+
+/// The most that one JSON answer may hold.
+const MAX_ANSWER_BYTES: u64 = 256 << 20;
+
+/// The API, near or far.
+pub(crate) struct Client {
+    transport: Transport,
+    key: String,
+}
+
+enum Transport {
+    InProcess(Router),
+    Http { base: String, agent: ureq::Agent },
+}
+
+impl Client {
+    /// The router of this process.
+    pub(crate) fn in_process(router: Router, key: String) -> Self {
+        Self { transport: Transport::InProcess(router), key }
+    }
+
+    /// A server at `base`, such as `http://127.0.0.1:7700`.
+    pub(crate) fn http(base: &str, key: String) -> Self {
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).user_agent("taghouse-cli").build().new_agent();
+        Self { transport: Transport::Http { base: base.trim_end_matches('/').to_owned(), agent }, key }
+    }
+
+    /// `GET`, JSON back.
+    pub(crate) async fn get(&self, path: &str) -> Result<Value> {
+        self.json(Method::GET, path, None).await
+    }
+
+    /// `POST` of JSON, JSON back.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        self.json(Method::POST, path, Some(body)).await
+    }
+
+    /// `DELETE`.
+    pub(crate) async fn delete(&self, path: &str) -> Result<Value> {
+        self.json(Method::DELETE, path, None).await
+    }
+
+    async fn json(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
+        let body = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
+        let mut answer = Vec::new();
+        self.stream(method, path, Bytes::from(body), &mut answer).await?;
+        if answer.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&answer).context("the server's answer is not JSON") }
+    }
+
+    /// `PUT` of a file's bytes.
+    pub(crate) async fn put(&self, path: &str, body: Vec<u8>) -> Result<()> {
+        self.stream(Method::PUT, path, Bytes::from(body), &mut Vec::new()).await
+    }
+
+    /// `GET` of a body of any size, written to `out` as it comes.
+    pub(crate) async fn download(&self, path: &str, out: &mut (dyn Write + Send)) -> Result<()> {
+        self.stream(Method::GET, path, Bytes::new(), out).await
+    }
+
+    async fn stream(&self, method: Method, path: &str, body: Bytes, out: &mut (dyn Write + Send)) -> Result<()> {
+        match &self.transport {
+            Transport::InProcess(router) => {
+                let request = Request::builder()
+                    .method(method)
+                    .uri(path)
+                    .header(header::AUTHORIZATION, format!("Bearer {}", self.key))
+                    .header(header::CONTENT_TYPE, "application/json")
+                    .body(Body::from(body))?;
+                let response = router.clone().oneshot(request).await?;
+                let status = response.status();
+                let mut chunks = response.into_body().into_data_stream();
+                let mut refusal = Vec::new();
+                while let Some(chunk) = chunks.next().await {
+                    let chunk = chunk?;
+                    if status.is_success() { out.write_all(&chunk)? } else { refusal.extend_from_slice(&chunk) }
+                }
+                if status.is_success() { Ok(()) } else { Err(refused(status.as_u16(), &refusal)) }
+            }
+            Transport::Http { base, agent } => {
+                let request = ureq::http::Request::builder()
+                    .method(method.as_str())
+                    .uri(format!("{base}{path}"))
+                    .header("authorization", format!("Bearer {}", self.key))
+                    .header("content-type", "application/json")
+                    .body(body.to_vec())?;
+                // The calls of one command follow one another, so blocking this thread holds nothing up.
+                let mut response = tokio::task::block_in_place(|| agent.run(request))
+                    .with_context(|| format!("calling {base}{path}: is the server running and the address right?"))?;
+                let status = response.status();
+                let mut reader = response.body_mut().as_reader();
+                if status.is_success() {
+                    tokio::task::block_in_place(|| std::io::copy(&mut reader, out))?;
+                    return Ok(());
+                }
+                let mut refusal = Vec::new();
+                reader.take(MAX_ANSWER_BYTES).read_to_end(&mut refusal)?;
+                Err(refused(status.as_u16(), &refusal))
+            }
+        }
+    }
+}
+
+/// What the API said, in its own words.
+fn refused(status: u16, body: &[u8]) -> anyhow::Error {
+    match serde_json::from_slice::<Value>(body) {
+        Ok(problem) => match problem.get("detail").and_then(Value::as_str) {
+            Some(detail) => anyhow!("{detail}"),
+            None => anyhow!("the server answered {status}: {problem}"),
+        },
+        Err(_) => anyhow!("the server answered {status}: {}", String::from_utf8_lossy(body)),
+    }
+}
+
+/// A text as a value in a URL's query.
+pub(crate) fn encode(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+/// The one app of the house, where none was named.
+pub(crate) async fn only_app(client: &Client) -> Result<String> {
+    let answer = client.get("/api/v1/apps").await?;
+    let ids: Vec<&str> = answer["apps"].as_array().into_iter().flatten().filter_map(|app| app["id"].as_str()).collect();
+    match ids.as_slice() {
+        [one] => Ok((*one).to_owned()),
+        [] => bail!("there is no app yet: define one with `taghouse apply -f DIR`"),
+        several => bail!("there are several apps ({}): name one with --app", several.join(", ")),
+    }
+}

@@ -1,0 +1,97 @@
+//! `taghouse apply`
+
+use super::Context;
+use crate::args::Apply;
+use crate::table;
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// Sends all definition files of the paths and prints the plan.
+pub(crate) async fn apply(context: &Context, arguments: &Apply) -> Result<()> {
+    let mut paths = Vec::new();
+    for path in &arguments.files {
+        collect(path, &mut paths)?;
+    }
+    if paths.is_empty() {
+        bail!("no .yaml or .yml file in {}", arguments.files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "));
+    }
+    let mut files = Vec::new();
+    for path in paths {
+        let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        files.push((path.display().to_string(), text));
+    }
+    let plan = send(context, &files, arguments.dry_run, arguments.prune).await?;
+    context.print(&plan, describe)
+}
+
+/// Sends definition texts; the app is the one named, or the one that the files define.
+pub(crate) async fn send(context: &Context, files: &[(String, String)], dry_run: bool, prune: bool) -> Result<Value> {
+    let app = match context.named_app().or_else(|| files.iter().find_map(|(_, text)| defined_app(text))) {
+        Some(app) => app.to_owned(),
+        None => context.app().await?,
+    };
+    let files: Vec<Value> = files.iter().map(|(path, text)| json!({"path": path, "text": text})).collect();
+    let body = json!({"files": files, "dry_run": dry_run, "prune": prune});
+    context.client.post(&format!("/api/v1/apps/{app}/definitions"), &body).await
+}
+
+/// Reads just the id of a `kind: app` document, to know where to send the files; the server checks everything.
+fn defined_app(text: &str) -> Option<&str> {
+    let documents = text.split("\n---");
+    let app = documents.into_iter().find(|document| document.lines().any(|line| line.trim_end() == "kind: app"))?;
+    let id = app.lines().find_map(|line| line.strip_prefix("id:"))?;
+    Some(id.split('#').next().unwrap_or_default().trim().trim_matches(['"', '\'']))
+}
+
+fn collect(path: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    let about = std::fs::metadata(path).with_context(|| format!("reading {}", path.display()))?;
+    if !about.is_dir() {
+        found.push(path.to_owned());
+        return Ok(());
+    }
+    let mut entries = std::fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    entries.sort();
+    for entry in entries {
+        let yaml = entry.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
+        if entry.is_dir() {
+            collect(&entry, found)?;
+        } else if yaml {
+            found.push(entry);
+        }
+    }
+    Ok(())
+}
+
+fn describe(plan: &Value) -> String {
+    let changes: Vec<&Value> = plan["changes"].as_array().into_iter().flatten().collect();
+    let text = |change: &Value, key: &str| change[key].as_str().unwrap_or_default().to_owned();
+    let rows: Vec<_> = changes.iter().map(|change| vec![text(change, "action"), text(change, "kind"), text(change, "name")]).collect();
+    let count = |action: &str| changes.iter().filter(|change| change["action"] == action).count();
+    let done = if plan["applied"] == true { "applied" } else { "dry run, nothing changed" };
+    let counts = format!(
+        "{} to create, {} to change, {} unchanged, {} to delete",
+        count("create"),
+        count("change"),
+        count("unchanged"),
+        count("delete")
+    );
+    format!("{}{counts}: {done}\n", table::render(&["action", "kind", "name"], &rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_app_is_read_from_its_document() {
+        let cases = [
+            ("kind: app\nid: shop\n", Some("shop")),
+            ("kind: tag\nname: x\n---\nkind: app\nid: \"a-b\" # note\n", Some("a-b")),
+            ("kind: tag\nid: no\n", None),
+        ];
+        for (text, app) in cases {
+            assert_eq!(defined_app(text), app, "{text}");
+        }
+    }
+}

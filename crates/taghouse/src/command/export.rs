@@ -1,0 +1,34 @@
+//! `taghouse export`
+
+use super::Context;
+use crate::args::{Export, ExportFormat};
+use crate::client::encode;
+use anyhow::{Context as _, Result};
+use std::io::Write;
+
+/// Writes a crowd's members to a file, which appears whole or not at all, or to standard output.
+pub(crate) async fn export(context: &Context, arguments: &Export) -> Result<()> {
+    let format = match arguments.format {
+        ExportFormat::Csv => "csv",
+        ExportFormat::Jsonl => "jsonl",
+        ExportFormat::Parquet => "parquet",
+        ExportFormat::Roaring => "roaring",
+    };
+    let version = arguments.version.map(|version| format!("&version={version}")).unwrap_or_default();
+    let path = context.path(&format!("crowds/{}/export?format={format}{version}", encode(&arguments.crowd))).await?;
+    let Some(output) = &arguments.output else {
+        let mut out = std::io::BufWriter::new(std::io::stdout());
+        context.client.download(&path, &mut out).await?;
+        return Ok(out.flush()?);
+    };
+    let mut unfinished = output.clone().into_os_string();
+    unfinished.push(".part");
+    let file = std::fs::File::create(&unfinished).with_context(|| format!("writing {}", output.display()))?;
+    let mut out = std::io::BufWriter::new(file);
+    let written = context.client.download(&path, &mut out).await.and_then(|()| Ok(out.flush()?));
+    if let Err(error) = written {
+        std::fs::remove_file(&unfinished).ok();
+        return Err(error);
+    }
+    std::fs::rename(&unfinished, output).with_context(|| format!("writing {}", output.display()))
+}

@@ -1,0 +1,84 @@
+//! `taghouse ingest`
+
+use super::Context;
+use super::ask::plain;
+use crate::args::Ingest;
+use crate::client::encode;
+use crate::progress;
+use crate::table::{self, thousands};
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// Ingests files and prints what came of them.
+pub(crate) async fn ingest(context: &Context, arguments: &Ingest) -> Result<()> {
+    let report = run(context, arguments.source.as_deref(), &arguments.paths, arguments.allow_rejects).await?;
+    context.print(&report, describe)?;
+    let failed: Vec<String> = report["failed"].as_array().into_iter().flatten().map(|file| plain(&file["message"])).collect();
+    if failed.is_empty() { Ok(()) } else { bail!("{}", failed.join("\n")) }
+}
+
+/// Ingests files and gives the report.
+pub(crate) async fn run(context: &Context, source: Option<&str>, paths: &[PathBuf], allow_rejects: bool) -> Result<Value> {
+    let app = context.app().await?;
+    let mut body = json!({"source": source, "allow_rejects": allow_rejects});
+    if context.same_machine {
+        let full = paths.iter().map(|path| std::fs::canonicalize(path).with_context(|| format!("reading {}", path.display())));
+        body["paths"] = json!(full.collect::<Result<Vec<_>>>()?);
+    } else {
+        body["upload"] = json!(upload(context, &app, paths).await?);
+    }
+    let started = context.client.post(&format!("/api/v1/apps/{app}/ingest"), &body).await?;
+    let mut results = progress::follow(&context.client, &app, &started).await?;
+    Ok(results.remove("ingest").unwrap_or_default())
+}
+
+/// Sends the files to a server that does not see our disk; it keeps them until they are ingested.
+async fn upload(context: &Context, app: &str, paths: &[PathBuf]) -> Result<String> {
+    let upload = context.client.post(&format!("/api/v1/apps/{app}/uploads"), &json!({})).await?;
+    let id = plain(&upload["id"]);
+    for path in paths {
+        for file in files_of(path)? {
+            let name =
+                file.file_name().and_then(|name| name.to_str()).with_context(|| format!("{} has no name in UTF-8", file.display()))?;
+            let bytes = std::fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
+            context.client.put(&format!("/api/v1/apps/{app}/uploads/{id}/files?name={}", encode(name)), bytes).await?;
+        }
+    }
+    Ok(id)
+}
+
+fn files_of(path: &Path) -> Result<Vec<PathBuf>> {
+    if !std::fs::metadata(path).with_context(|| format!("reading {}", path.display()))?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The report for people.
+pub(crate) fn describe(report: &Value) -> String {
+    let mut rows = Vec::new();
+    let mut push = |what: String, count: &Value| rows.push(vec![what, count.as_u64().map(thousands).unwrap_or_default()]);
+    push("files new".to_owned(), &report["files_new"]);
+    push("files unchanged".to_owned(), &report["files_unchanged"]);
+    push("rows".to_owned(), &report["rows"]);
+    for (event, count) in report["accepted"].as_object().into_iter().flatten() {
+        push(format!("accepted: {event}"), count);
+    }
+    push("attributes".to_owned(), &report["attributes"]);
+    for (reason, count) in report["rejected"].as_object().into_iter().flatten() {
+        push(format!("rejected: {reason}"), count);
+    }
+    push("filtered".to_owned(), &report["filtered"]);
+    push("duplicates".to_owned(), &report["duplicates"]);
+    push("milliseconds".to_owned(), &report["elapsed_ms"]);
+    table::render(&["ingested", "count"], &rows)
+}

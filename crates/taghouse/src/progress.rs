@@ -1,0 +1,75 @@
+//! A run followed to its end, under progress bars where standard error is a terminal.
+
+use crate::client::Client;
+use anyhow::{Result, bail};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// How long one request for a run's state may wait for a change.
+const WAIT_MS: u32 = 200;
+
+/// Waits for the run's end and gives the results of its tasks, by task name.
+pub(crate) async fn follow(client: &Client, app: &str, run: &Value) -> Result<HashMap<String, Value>> {
+    let id = run["id"].as_str().unwrap_or_default().to_owned();
+    let bars = MultiProgress::new();
+    let mut shown: HashMap<String, ProgressBar> = HashMap::new();
+    loop {
+        let status = client.get(&format!("/api/v1/apps/{app}/runs/{id}?wait_ms={WAIT_MS}")).await?;
+        for task in status["tasks"].as_array().into_iter().flatten() {
+            draw(&bars, &mut shown, task);
+        }
+        match status["state"].as_str().unwrap_or_default() {
+            "pending" | "running" => {}
+            "succeeded" => {
+                bars.clear().ok();
+                return Ok(results(&status));
+            }
+            other => {
+                bars.clear().ok();
+                bail!("run {id} {other}: {}", failures(&status));
+            }
+        }
+    }
+}
+
+fn draw(bars: &MultiProgress, shown: &mut HashMap<String, ProgressBar>, task: &Value) {
+    let name = task["name"].as_str().unwrap_or_default();
+    let state = task["state"].as_str().unwrap_or_default();
+    if state == "pending" {
+        return;
+    }
+    let bar = shown.entry(name.to_owned()).or_insert_with(|| {
+        let bar = bars.add(ProgressBar::new(0));
+        bar.set_style(style());
+        bar.set_prefix(name.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(100));
+        bar
+    });
+    bar.set_length(task["total"].as_u64().unwrap_or(0));
+    bar.set_position(task["done"].as_u64().unwrap_or(0));
+    bar.set_message(task["message"].as_str().unwrap_or_default().to_owned());
+    if state != "running" && !bar.is_finished() {
+        bar.finish();
+    }
+}
+
+fn style() -> ProgressStyle {
+    // A template that does not parse falls back to the library's own bar.
+    ProgressStyle::with_template("{prefix:24} {wide_bar} {human_pos:>11}/{human_len:<11} {elapsed:>4} {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn results(status: &Value) -> HashMap<String, Value> {
+    let tasks = status["tasks"].as_array().into_iter().flatten();
+    tasks.map(|task| (task["name"].as_str().unwrap_or_default().to_owned(), task["result"].clone())).collect()
+}
+
+fn failures(status: &Value) -> String {
+    let tasks = status["tasks"].as_array().into_iter().flatten();
+    let failed =
+        tasks.filter_map(|task| task["error"].as_str().map(|error| format!("{}: {error}", task["name"].as_str().unwrap_or_default())));
+    let text = failed.collect::<Vec<_>>().join("; ");
+    if text.is_empty() { "it did not end well; see `taghouse runs`".to_owned() } else { text }
+}

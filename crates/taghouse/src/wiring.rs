@@ -1,0 +1,63 @@
+//! A data folder opened: every room over its own part of the folder.
+//!
+//! ```text
+//! DATA/catalog.db    definitions, pointers, keys, runs, Iceberg's catalog   ground truth
+//! DATA/lake/         Iceberg tables                                         ground truth
+//! DATA/log/          live calls that are not landed yet                     ground truth
+//! DATA/dictionary/   user ids and ordinals                                  derived from the lake
+//! DATA/objects/      index segments and crowd versions                      derived from the lake
+//! DATA/uploads/      files on their way into the lake
+//! DATA/lock          who holds the folder
+//! ```
+
+use crate::system::{OsEntropy, SystemClock};
+use anyhow::{Context, Result};
+use object_store::local::LocalFileSystem;
+use std::path::Path;
+use std::sync::Arc;
+use taghouse_api::{House, KeyRing};
+use taghouse_catalog::{Catalog, SqliteCatalog};
+use taghouse_crowd::Crowds;
+use taghouse_dictionary::Dictionary;
+use taghouse_index::Index;
+use taghouse_ingest::{FileIngest, Landing};
+use taghouse_lake::Lake;
+use taghouse_log::{EmbeddedLog, EventLog};
+use taghouse_model::{Clock, Entropy};
+use taghouse_produce::Producer;
+use taghouse_schedule::Scheduler;
+
+/// Opens every room. The caller holds the folder's lock.
+pub(crate) async fn open(folder: &Path, local_key: &str) -> Result<Arc<House>> {
+    let part = |name: &str| -> Result<std::path::PathBuf> {
+        let path = folder.join(name);
+        std::fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
+        Ok(std::fs::canonicalize(path)?)
+    };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
+    let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(&folder.join("catalog.db")).await?);
+    let lake = Arc::new(Lake::open(catalog.clone(), &part("lake")?)?);
+    let log: Arc<dyn EventLog> = Arc::new(EmbeddedLog::open(&part("log")?)?);
+    let store = Arc::new(LocalFileSystem::new_with_prefix(part("objects")?)?);
+    let index = Arc::new(Index::new(store.clone(), catalog.clone()));
+    let dictionary = Arc::new(Dictionary::open(&part("dictionary")?)?);
+    let crowds = Arc::new(Crowds::new(store, catalog.clone(), index.clone(), dictionary.clone(), clock.clone()));
+    let scheduler = Arc::new(Scheduler::new(catalog.clone(), clock.clone()));
+    Ok(Arc::new(House {
+        producer: Arc::new(Producer::new(catalog.clone(), lake.clone(), index.clone(), dictionary.clone(), clock.clone())),
+        files: Arc::new(FileIngest::new(catalog.clone(), lake.clone(), clock.clone())),
+        landing: Arc::new(Landing::new(catalog.clone(), lake.clone(), log.clone(), clock.clone())),
+        keys: KeyRing::load(catalog.as_ref(), local_key).await?,
+        uploads: part("uploads")?,
+        catalog,
+        lake,
+        log,
+        index,
+        dictionary,
+        crowds,
+        scheduler,
+        clock,
+        entropy,
+    }))
+}
