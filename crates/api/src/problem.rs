@@ -100,6 +100,12 @@ from_room!(
     taghouse_schedule::Error,
 );
 
+impl From<taghouse_ingest::CallError> for Problem {
+    fn from(error: taghouse_ingest::CallError) -> Self {
+        if error.too_large { Self::too_large(error.message) } else { Self::new(ErrorKind::Invalid, error.message) }
+    }
+}
+
 impl From<taghouse_model::Invalid> for Problem {
     fn from(error: taghouse_model::Invalid) -> Self {
         Self::new(ErrorKind::Invalid, error.to_string())

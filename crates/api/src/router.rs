@@ -31,8 +31,8 @@ fn parts() -> (Router<Arc<House>>, Router<Arc<House>>, OpenApi) {
         .build();
     let mut api = OpenApiBuilder::new().info(info).build();
     api.components.get_or_insert_default().security_schemes.extend([
-        ("bearer".to_owned(), SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer))),
-        ("basic".to_owned(), SecurityScheme::Http(Http::new(HttpAuthScheme::Basic))),
+        ("bearer".to_owned(), SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)).into()),
+        ("basic".to_owned(), SecurityScheme::Http(Http::new(HttpAuthScheme::Basic)).into()),
     ]);
     api.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], _>("bearer", []), SecurityRequirement::new::<_, [&str; 0], _>("basic", [])]);
     let uploads = OpenApiRouter::new().routes(routes!(uploads::put)).layer(DefaultBodyLimit::max(MAX_UPLOAD_BYTES));

@@ -1,7 +1,7 @@
 //! Values and kinds as JSON, converted by hand so that a change inside does not change the wire.
 
 use serde_json::{Value as Json, json};
-use taghouse_model::Value;
+use taghouse_model::{Value, ValueType};
 use taghouse_rules::TagKind;
 
 /// Whole numbers and booleans as JSON's own; decimals, dates and instants as text, so that no digit is lost; sets as arrays.
@@ -23,5 +23,40 @@ pub(crate) fn tag_kind(kind: &TagKind) -> &'static str {
         TagKind::Cohort { .. } => "cohort",
         TagKind::Expression(_) => "expression",
         TagKind::Sql { .. } => "sql",
+    }
+}
+
+/// An exact sum in units of the type's last digit, as text; none for types that do not add up, such as dates. A sum may have more digits
+/// than any decimal type holds, so it is written from the integer.
+pub(crate) fn sum(units: i128, value_type: ValueType) -> Option<String> {
+    match value_type {
+        ValueType::Int | ValueType::Decimal { scale: 0 } => Some(units.to_string()),
+        ValueType::Decimal { scale } => {
+            let scale = usize::from(scale);
+            let digits = format!("{:0>width$}", units.unsigned_abs(), width = scale + 1);
+            let (whole, fraction) = digits.split_at(digits.len() - scale);
+            let sign = if units < 0 { "-" } else { "" };
+            Some(format!("{sign}{whole}.{fraction}"))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_keep_every_digit() {
+        let cases = [
+            (85_995_299_040, ValueType::Decimal { scale: 4 }, Some("8599529.9040")),
+            (-5, ValueType::Decimal { scale: 2 }, Some("-0.05")),
+            (0, ValueType::Decimal { scale: 2 }, Some("0.00")),
+            (i128::MAX, ValueType::Int, Some("170141183460469231731687303715884105727")),
+            (7, ValueType::Date, None),
+        ];
+        for (units, value_type, text) in cases {
+            assert_eq!(sum(units, value_type).as_deref(), text);
+        }
     }
 }

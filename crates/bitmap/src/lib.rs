@@ -1,1 +1,40 @@
-//! placeholder
+//! The only Roaring room: sets of [`taghouse_model::Ordinal`]s cut in shards of 2^20, numbers as bit slices, set algebra evaluated
+//! shard by shard on views that copy nothing, and the checksummed form in which all of it is stored.
+//!
+//! * [`Bitmap`]: an owned set. [`Bundle`] and [`Stored`]: many sets in one byte buffer, read where they lie.
+//! * [`BitSlices`]: one number per ordinal, compared and summed without unpacking.
+//! * [`Formula`]: and, or, not over those; [`Query`]: a formula over the users that exist, counted on all cores.
+//! * [`seal`], [`unseal`]: the file form.
+//!
+//! Shards hold global ordinals (the high bits are not cut off), so the shards of a set are its parts, and one portable 32-bit
+//! Roaring bitmap is just their union.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
+
+#[cfg(target_endian = "big")]
+compile_error!("portable Roaring is little-endian; views on it need a little-endian machine");
+
+mod bitmap;
+mod blob;
+mod bundle;
+mod error;
+mod evaluate;
+mod file;
+mod formula;
+mod part;
+mod query;
+mod slices;
+mod view;
+
+pub use bitmap::Bitmap;
+pub use bundle::{Bundle, BundleBuilder, Stored};
+pub use error::{Error, Result};
+pub use file::{seal, unseal};
+pub use formula::Formula;
+pub use query::Query;
+pub use slices::BitSlices;
+
+/// The ordinals of one shard are `number << SHARD_BITS ..= number << SHARD_BITS | SHARD_MASK`.
+pub const SHARD_BITS: u32 = 20;
+
+/// How many ordinals a shard spans.
+pub const SHARD_SIZE: u32 = 1 << SHARD_BITS;

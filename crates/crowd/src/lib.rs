@@ -1,1 +1,37 @@
-//! placeholder
+//! Crowds: from a checked expression to a set of users, its versions, and the answers that applications wait for.
+//!
+//! - [`Crowds::compute`] evaluates a definition on one snapshot of the index and publishes the result as a new **version**: an
+//!   immutable object, reached by a pointer that moves by compare-and-swap. The last [`KEPT_VERSIONS`] are kept.
+//! - [`Crowds::count`], [`Crowds::sample`] and [`Crowds::evaluate`] answer a [`Question`] on the newest snapshot, and keep nothing.
+//! - [`Crowds::members`] is a version's set: to export and to count. [`Crowds::judge`] asks the same set. So the size shown, the rows
+//!   exported and the members admitted are always the same users.
+//!
+//! `crowd("other")` in an expression is the other crowd's current version at the time of asking.
+//!
+//! A judgment costs a dictionary look-up and a membership test: pointers and sets stay in memory. What this process publishes is
+//! judged by at once, what another one does within [`POINTER_AGE_MS`].
+//!
+//! The object of a version is derived: its loss is mended by computing the crowd again.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
+
+mod compute;
+mod crowds;
+mod error;
+mod judge;
+mod leaves;
+mod loaded;
+mod members;
+mod profile;
+mod question;
+mod sample;
+mod version;
+
+pub use crowds::{Crowds, POINTER_AGE_MS};
+pub use error::{Error, Result};
+pub use judge::{Judgment, Judgments, MAX_JUDGED_CROWDS, MAX_JUDGED_USERS};
+pub use members::Members;
+pub use profile::{Evaluation, TagValue};
+pub use question::{Count, Question};
+pub use sample::{MAX_SAMPLE, Sample};
+pub use version::{CrowdSummary, CrowdVersion, CrowdVersions, KEPT_VERSIONS};

@@ -1,1 +1,28 @@
-//! placeholder
+//! Tag value → bitmaps. A [`Segment`] holds one version of one tag, immutable; [`Index::publish`] makes a new cut over all tags visible
+//! by one compare-and-swap in the catalog; a [`Snapshot`] is such a cut, and stays readable; [`Snapshot::evaluate`] turns a condition
+//! into a [`Query`].
+//!
+//! Everything here is derived: the tag tables in the lake are the truth, and `produce` makes the index anew from them.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
+
+mod builder;
+mod compile;
+mod error;
+mod index;
+mod manifest;
+mod number;
+mod publish;
+mod segment;
+mod snapshot;
+mod store;
+
+pub use builder::SegmentBuilder;
+pub use error::{Error, Result};
+pub use index::Index;
+pub use publish::{Publication, TagPublication};
+pub use segment::Segment;
+pub use snapshot::{Snapshot, TagInfo};
+pub use taghouse_bitmap::{Bitmap, Query};
+
+/// The most different values of one enum or set tag.
+pub const MAX_VALUES: usize = 1_000_000;

@@ -1,1 +1,41 @@
-//! placeholder
+//! Rows and calls in, checked events and attributes out: files straight into the lake, live calls from the log.
+//!
+//! Ground truth here are the lake's tables `events`, `attributes` and `rejected_events` with the catalog's ledger of files. What a run or a
+//! landing has read becomes visible by one lake commit, which also moves the ledger or the log position: it happened wholly or not at all.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
+
+mod builder;
+mod cell;
+mod check;
+mod csv;
+mod dedup;
+mod error;
+mod file_read;
+mod file_run;
+mod input;
+mod json_scan;
+mod jsonl;
+mod landing;
+mod ledger;
+mod live_rows;
+mod mapping;
+mod parquet;
+mod parse_number;
+mod parse_time;
+mod record;
+mod reject;
+mod report;
+mod row;
+mod seen;
+mod segment;
+mod writers;
+
+pub use error::{Error, Result};
+pub use file_run::{FileIngest, OnProgress};
+pub use landing::{LOG_POSITION, Landing};
+pub use live_rows::Landed;
+pub use record::{LogRecord, RecordBody};
+pub use reject::Reason;
+pub use report::{FailedFile, IngestOptions, IngestProgress, IngestReport};
+pub use segment::{CallError, LiveCall, MAX_BATCH_BYTES, MAX_CALL_BYTES};

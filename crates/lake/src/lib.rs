@@ -1,1 +1,44 @@
-//! placeholder
+//! The lake: Iceberg v2 tables of an app, readable by any engine, and SQL over them.
+//!
+//! Ground truth: the data files, manifests and metadata files under the warehouse, and the pointers to the newest metadata in the catalog.
+//! A table changes only by a compare-and-swap of that pointer ([`Commit`]); objects are immutable and on disk before a pointer names them.
+//! Derived: manifests and handles kept in memory.
+//!
+//! All calls run within a tokio runtime of several threads.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
+
+mod commit;
+mod datum;
+mod encode;
+mod error;
+mod lake;
+pub mod layout;
+mod manifest;
+mod metadata;
+mod objects;
+mod plan;
+mod prune;
+mod read;
+mod scan;
+mod schema;
+mod snapshot;
+mod split;
+mod sql;
+mod statistics;
+mod table;
+mod upsert;
+mod write;
+
+pub use commit::Commit;
+pub use error::{Error, Result};
+pub use lake::Lake;
+pub use layout::{Column, ColumnType, Partition, TableLayout};
+pub use plan::Scan;
+pub use prune::Comparison;
+pub use read::BatchStream;
+pub use scan::ScanBuilder;
+pub use schema::layout_schema;
+pub use table::{SnapshotInfo, Table};
+pub use upsert::Upsert;
+pub use write::{DataFile, TableWriter};

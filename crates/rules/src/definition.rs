@@ -176,7 +176,7 @@ pub struct SourceDefinition {
     pub properties: BTreeMap<Name, ColumnMapping>,
     /// The users' attributes.
     pub attributes: BTreeMap<Name, ColumnMapping>,
-    /// Rows for which any of these does not hold are passed over and counted. Over properties, `event` and `user_id`.
+    /// Rows for which any of these does not hold are passed over and counted. Over properties, `event`, `time` and `user_id`.
     pub filters: Vec<Predicate<Value>>,
     /// Rows for which one of these holds are rejected with its reason. Over the same names.
     pub rejects: Vec<RejectRule>,
@@ -262,7 +262,7 @@ pub enum TimeFormat {
 /// A reason to reject a row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RejectRule {
-    /// Over properties, `event` and `user_id`.
+    /// Over properties, `event`, `time` and `user_id`.
     pub when: Predicate<Value>,
     /// What the rejected row says.
     pub reason: String,

@@ -1,9 +1,36 @@
 //! The two languages: definitions (YAML) and expressions (text and JSON). Parse, check, print, evaluate one row.
 
-mod definition;
-mod predicate;
-mod scalar;
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+mod check;
+mod coerce;
+mod definition;
+mod definitions;
+mod document;
+mod error;
+mod evaluate;
+mod json;
+mod lexer;
+mod like;
+mod parse;
+mod predicate;
+mod print;
+mod raw;
+mod scalar;
+mod schema;
+mod suggest;
+mod syntax_error;
+
+pub use check::{CheckError, parse_and_check_predicate};
+pub use coerce::coerce;
 pub use definition::*;
+pub use definitions::RESERVED_PROPERTIES;
+pub use document::{DefinitionError, DefinitionFile, Document, Kind, parse_definitions};
+pub use error::{Error, Result};
+pub use evaluate::fit;
+pub use like::{like, like_prefix};
+pub use parse::{MAX_DEPTH, MAX_EXPRESSION_BYTES, parse_predicate, parse_scalar};
 pub use predicate::{CompareOp, Literal, Predicate};
 pub use scalar::{ArithmeticOp, Function, Scalar};
+pub use schema::json_schema;
+pub use syntax_error::SyntaxError;

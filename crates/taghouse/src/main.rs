@@ -72,7 +72,7 @@ async fn run(cli: &Cli) -> Result<()> {
         }
         Command::Demo(arguments) => {
             let (mut opened, context) = alone(cli, "demo").await?;
-            demo::run(&mut opened, &context, arguments, &cli.place.data).await
+            command::demo::demo(&mut opened, &context, arguments, &cli.place.data).await
         }
         _ => ask(cli).await,
     }

@@ -55,6 +55,13 @@ fn draw(bars: &MultiProgress, shown: &mut HashMap<String, ProgressBar>, task: &V
     }
 }
 
+/// A bar for work that is no run.
+pub(crate) fn bar(name: &str) -> ProgressBar {
+    let bar = ProgressBar::new(0).with_style(style()).with_prefix(name.to_owned());
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
 fn style() -> ProgressStyle {
     // A template that does not parse falls back to the library's own bar.
     ProgressStyle::with_template("{prefix:24} {wide_bar} {human_pos:>11}/{human_len:<11} {elapsed:>4} {msg}")

@@ -37,15 +37,16 @@ pub(crate) async fn open(folder: &Path, local_key: &str) -> Result<Arc<House>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
     let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(&folder.join("catalog.db")).await?);
-    let lake = Arc::new(Lake::open(catalog.clone(), &part("lake")?)?);
+    let lake = Arc::new(Lake::open(catalog.clone(), &part("lake")?, clock.clone())?);
     let log: Arc<dyn EventLog> = Arc::new(EmbeddedLog::open(&part("log")?)?);
     let store = Arc::new(LocalFileSystem::new_with_prefix(part("objects")?)?);
     let index = Arc::new(Index::new(store.clone(), catalog.clone()));
     let dictionary = Arc::new(Dictionary::open(&part("dictionary")?)?);
     let crowds = Arc::new(Crowds::new(store, catalog.clone(), index.clone(), dictionary.clone(), clock.clone()));
     let scheduler = Arc::new(Scheduler::new(catalog.clone(), clock.clone()));
+    scheduler.recover().await?;
     Ok(Arc::new(House {
-        producer: Arc::new(Producer::new(catalog.clone(), lake.clone(), index.clone(), dictionary.clone(), clock.clone())),
+        producer: Arc::new(Producer::new(catalog.clone(), lake.clone(), index.clone(), dictionary.clone())),
         files: Arc::new(FileIngest::new(catalog.clone(), lake.clone(), clock.clone())),
         landing: Arc::new(Landing::new(catalog.clone(), lake.clone(), log.clone(), clock.clone())),
         keys: KeyRing::load(catalog.as_ref(), local_key).await?,

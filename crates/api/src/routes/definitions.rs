@@ -9,8 +9,8 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use taghouse_catalog::{Change, StoredDefinition};
-use taghouse_model::{AppId, ErrorKind};
+use taghouse_catalog::{AuditRecord, Change, StoredDefinition};
+use taghouse_model::{AppId, ErrorKind, TimestampMs};
 use taghouse_rules::{DefinitionError, DefinitionFile, Definitions, Document};
 
 /// Definition files to apply.
@@ -117,18 +117,19 @@ pub(crate) async fn apply(
         let detail = format!("the files define the app \"{}\", but the request is for \"{app}\"", definitions.app.id);
         return Err(Problem::new(ErrorKind::Invalid, detail));
     }
-    let (changes, mut commit) = plan(&app, &stored, &documents, request.prune);
+    let at_ms = house.clock.now_ms();
+    let (changes, mut commit) = plan(&app, &stored, &documents, request.prune, at_ms);
     if request.dry_run {
         return Ok(Json(Plan { changes, applied: false }));
     }
     if !commit.is_empty() {
-        commit.push(Change::Audit {
+        commit.push(Change::Audit(AuditRecord {
             app: Some(app.clone()),
-            at_ms: house.clock.now_ms(),
+            at_ms,
             actor: caller.id,
-            action: "apply".to_owned(),
+            action: "definitions.apply".to_owned(),
             subject: summary(&changes),
-        });
+        }));
         house.catalog.commit(commit).await?;
     }
     Ok(Json(Plan { changes, applied: true }))
@@ -154,7 +155,7 @@ fn merge(stored: &[StoredDefinition], documents: &[Document], prune: bool) -> Ve
     documents.iter().cloned().chain(kept).collect()
 }
 
-fn plan(app: &AppId, stored: &[StoredDefinition], documents: &[Document], prune: bool) -> (Vec<PlannedChange>, Vec<Change>) {
+fn plan(app: &AppId, stored: &[StoredDefinition], documents: &[Document], prune: bool, at_ms: TimestampMs) -> (Vec<PlannedChange>, Vec<Change>) {
     let mut old: BTreeMap<_, _> = stored.iter().map(|old| (key(&old.kind, &old.name), old)).collect();
     let mut changes = Vec::new();
     let mut commit = Vec::new();
@@ -168,7 +169,7 @@ fn plan(app: &AppId, stored: &[StoredDefinition], documents: &[Document], prune:
         };
         if action != "unchanged" {
             let expected = before.map(|before| before.revision);
-            commit.push(Change::PutDefinition { app: app.clone(), kind: kind.clone(), name: name.clone(), expected, body: document.body.clone() });
+            commit.push(Change::PutDefinition { app: app.clone(), kind: kind.clone(), name: name.clone(), expected, body: document.body.clone(), at_ms });
         }
         changes.push(PlannedChange { kind, name, action });
     }

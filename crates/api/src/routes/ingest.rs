@@ -53,7 +53,8 @@ pub(crate) async fn start(
         }
         _ => return Err(Problem::new(ErrorKind::Invalid, "name either paths or an upload")),
     };
-    let task = IngestTask::new(house.clone(), app.clone(), definitions, source, paths, upload, request.allow_rejects);
+    let allow_rejects = request.allow_rejects;
+    let task = IngestTask { house: house.clone(), app: app.clone(), definitions, source, paths, upload, allow_rejects };
     let run = house.scheduler.start(&app, "ingest", vec![Box::new(task)]).await?;
     Ok((StatusCode::ACCEPTED, Json(run.status().into())))
 }

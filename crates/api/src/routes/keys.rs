@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use taghouse_catalog::{Change, KeyRecord, Role};
+use taghouse_catalog::{AuditRecord, Change, KeyRecord, Role};
 use taghouse_model::{AppId, ErrorKind};
 
 /// A key to make.
@@ -94,9 +94,7 @@ pub(crate) async fn create(
 ) -> Result<(StatusCode, Json<CreatedKey>), Problem> {
     let app = request.app.as_deref().map(AppId::new).transpose()?;
     administers(&caller, app.as_ref())?;
-    let role = Role::parse(&request.role).ok_or_else(|| {
-        Problem::new(ErrorKind::Invalid, format!("\"{}\" is not a role: use admin, editor, viewer, write or judge", request.role))
-    })?;
+    let role: Role = request.role.parse()?;
     let (record, secret) = house.make_key(role, app, request.note, &caller.id).await?;
     Ok((StatusCode::CREATED, Json(CreatedKey { key: record.into(), secret })))
 }
@@ -114,7 +112,7 @@ pub(crate) async fn revoke(
     let key = house.catalog.keys().await?.into_iter().find(|key| key.id == id).ok_or_else(unknown)?;
     administers(&caller, key.app.as_ref())?;
     let at_ms = house.clock.now_ms();
-    let audit = Change::Audit { app: key.app, at_ms, actor: caller.id, action: "revoke key".to_owned(), subject: id.clone() };
+    let audit = Change::Audit(AuditRecord { app: key.app, at_ms, actor: caller.id, action: "key.revoke".to_owned(), subject: id.clone() });
     house.catalog.commit(vec![Change::RevokeKey { id, at_ms }, audit]).await?;
     house.keys.reload(house.catalog.as_ref()).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -130,8 +128,8 @@ impl House {
         let at_ms = self.clock.now_ms();
         let record =
             KeyRecord { id: self.random_id(), app: app.clone(), role, secret_sha256: hash(&secret), note, created_ms: at_ms, revoked_ms: None };
-        let audit = Change::Audit { app, at_ms, actor: actor.to_owned(), action: format!("create {} key", role.as_str()), subject: record.id.clone() };
-        self.catalog.commit(vec![Change::PutKey(record.clone()), audit]).await?;
+        let audit = AuditRecord { app, at_ms, actor: actor.to_owned(), action: "key.create".to_owned(), subject: format!("{} {role}", record.id) };
+        self.catalog.commit(vec![Change::PutKey(record.clone()), Change::Audit(audit)]).await?;
         self.keys.reload(self.catalog.as_ref()).await?;
         Ok((record, secret))
     }

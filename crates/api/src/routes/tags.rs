@@ -90,7 +90,7 @@ pub(crate) async fn list(
     let snapshot = house.index.snapshot(&app).await?;
     let mut tags = Vec::new();
     for (name, definition) in &definitions.tags {
-        let info = snapshot.as_ref().and_then(|snapshot| snapshot.tags().find(|info| info.name == *name));
+        let info = snapshot.as_ref().and_then(|snapshot| snapshot.info(name.as_str()));
         let segment = snapshot.as_ref().and_then(|snapshot| snapshot.tag(name.as_str()));
         tags.push(TagBody {
             name: name.to_string(),
@@ -98,7 +98,7 @@ pub(crate) async fn list(
             kind: Some(wire::tag_kind(&definition.kind).to_owned()),
             description: definition.description.clone(),
             users: info.map(|info| info.users),
-            sum: segment.and_then(|segment| segment.sum(None)).map(|sum| sum.to_string()),
+            sum: segment.and_then(|segment| wire::sum(segment.sum(None)?, segment.value_type())),
             as_of: info.map(|info| instant(info.as_of_ms)),
         });
     }

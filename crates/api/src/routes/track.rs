@@ -38,7 +38,8 @@ pub(crate) async fn track(
     caller.may_anywhere(Action::Write)?;
     let app = app_of(&house, &caller).await?;
     let records = LiveCall::parse(&kind, &body, house.clock.now_ms(), house.entropy.as_ref())?;
-    let encoded = records.iter().map(taghouse_ingest::LogRecord::encode).collect::<Result<Vec<_>, _>>()?;
+    let unwritable = |error: serde_json::Error| Problem::new(ErrorKind::Internal, format!("writing a record of the log: {error}"));
+    let encoded = records.iter().map(taghouse_ingest::LogRecord::encode).collect::<Result<Vec<_>, _>>().map_err(unwritable)?;
     if !encoded.is_empty() {
         house.log.append(&app, encoded).await?;
     }

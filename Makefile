@@ -1,0 +1,37 @@
+# What one does here; `make` alone lists it.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench lint
+
+# One target folder for all checkouts of this user: the dependencies are compiled once.
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/taghouse/target
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+# Always the whole workspace: building one package alone gives its dependencies other features, and compiles them anew.
+DATA ?= demo-data
+ARGS ?=
+ONLY ?=
+
+help: ## this list
+	@echo "make TARGET [NAME=value]"
+	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+demo: ## build, then generate, tag and serve a shop. ARGS="--exit --users 1000 --events 50000 --seed 2", DATA=folder
+	@scripts/setup.sh build
+	cargo build --release --workspace
+	"$$CARGO_TARGET_DIR/release/taghouse" demo --data "$(DATA)" $(ARGS)
+
+test: ## set up and run all tests. ARGS="a_test_by_name"
+	@scripts/setup.sh test
+	python=$$(scripts/peers.sh) && TAGHOUSE_PEERS_PYTHON="$$python" cargo test --workspace $(ARGS)
+
+lint: ## check the format and all of clippy's warnings
+	@scripts/setup.sh lint
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+bench: ## compare with other engines, write bench/REPORT.md. ONLY=spine for one group
+	@scripts/setup.sh build
+	cargo build --release --workspace
+	python=$$(scripts/peers.sh bench/requirements.txt) && "$$python" bench/run.py $(if $(ONLY),--only "$(ONLY)") $(ARGS)

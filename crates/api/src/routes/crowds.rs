@@ -1,0 +1,132 @@
+//! Crowds and their versions.
+
+use super::{App, app_checked};
+use crate::access::{Action, Caller};
+use crate::clock_text::instant;
+use crate::{House, Problem};
+use axum::extract::{Path, State};
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use taghouse_crowd::CrowdVersion;
+use taghouse_model::ErrorKind;
+
+/// A crowd.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct CrowdBody {
+    name: String,
+    description: Option<String>,
+    /// Who is in it, as defined now.
+    expression: String,
+    /// Members of the current version; `null`: never computed.
+    size: Option<u64>,
+    /// The current version's number.
+    version: Option<u64>,
+    /// The oldest as-of time of the tags that the current version used, ISO 8601 UTC.
+    as_of: Option<String>,
+}
+
+/// The crowds of an app.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct CrowdList {
+    crowds: Vec<CrowdBody>,
+}
+
+/// A version of a crowd: it never changes.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct VersionBody {
+    version: u64,
+    size: u64,
+    /// Whether it answers now.
+    current: bool,
+    /// The expression it was computed from.
+    expression: String,
+    /// The index's revision it was computed from.
+    revision: u64,
+    as_of: Option<String>,
+    /// ISO 8601, UTC.
+    created: String,
+}
+
+/// The versions of a crowd that are kept.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct VersionList {
+    name: String,
+    /// Newest first.
+    versions: Vec<VersionBody>,
+}
+
+/// A crowd in the path.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct CrowdPath {
+    /// The app's id.
+    pub(crate) app: String,
+    /// The crowd's name.
+    pub(crate) crowd: String,
+}
+
+async fn bodies(house: &House, app: &taghouse_model::AppId) -> Result<Vec<CrowdBody>, Problem> {
+    let definitions = house.definitions(app).await?;
+    let computed = house.crowds.list(app).await?;
+    let body = |definition: &taghouse_rules::CrowdDefinition| {
+        let current = computed.iter().find(|crowd| crowd.name == definition.name).map(|crowd| &crowd.current);
+        CrowdBody {
+            name: definition.name.to_string(),
+            description: definition.description.clone(),
+            expression: definition.expression.to_string(),
+            size: current.map(|current| current.size),
+            version: current.map(|current| current.version),
+            as_of: current.and_then(|current| current.oldest_as_of_ms).map(instant),
+        }
+    };
+    Ok(definitions.crowds.values().map(body).collect())
+}
+
+/// All crowds with their sizes.
+#[utoipa::path(get, path = "/apps/{app}/crowds", tag = "crowds", params(App),
+    responses((status = 200, body = CrowdList), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+pub(crate) async fn list(
+    State(house): State<Arc<House>>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<App>,
+) -> Result<Json<CrowdList>, Problem> {
+    let app = app.checked(&caller, Action::Read)?;
+    Ok(Json(CrowdList { crowds: bodies(&house, &app).await? }))
+}
+
+/// One crowd.
+#[utoipa::path(get, path = "/apps/{app}/crowds/{crowd}", tag = "crowds", params(CrowdPath),
+    responses((status = 200, body = CrowdBody), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+pub(crate) async fn get(
+    State(house): State<Arc<House>>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<CrowdPath>,
+) -> Result<Json<CrowdBody>, Problem> {
+    let app = app_checked(&path.app, &caller, Action::Read)?;
+    let crowd = bodies(&house, &app).await?.into_iter().find(|crowd| crowd.name == path.crowd);
+    crowd.map(Json).ok_or_else(|| Problem::new(ErrorKind::NotFound, format!("there is no crowd \"{}\" in \"{app}\"; `taghouse crowds` lists them", path.crowd)))
+}
+
+/// The kept versions of a crowd, newest first.
+#[utoipa::path(get, path = "/apps/{app}/crowds/{crowd}/versions", tag = "crowds", params(CrowdPath),
+    responses((status = 200, body = VersionList), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+pub(crate) async fn versions(
+    State(house): State<Arc<House>>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<CrowdPath>,
+) -> Result<Json<VersionList>, Problem> {
+    let app = app_checked(&path.app, &caller, Action::Read)?;
+    let versions = house.crowds.versions(&app, &path.crowd).await?;
+    let current = versions.current;
+    let body = |version: CrowdVersion| VersionBody {
+        version: version.version,
+        size: version.size,
+        current: version.version == current,
+        expression: version.expression,
+        revision: version.revision,
+        as_of: version.oldest_as_of_ms.map(instant),
+        created: instant(version.created_ms),
+    };
+    Ok(Json(VersionList { name: path.crowd, versions: versions.versions.into_iter().rev().map(body).collect() }))
+}

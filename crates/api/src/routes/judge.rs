@@ -1,0 +1,133 @@
+//! Judgments: is this user in that crowd, and what is known of a user.
+
+use super::App;
+use crate::access::{Action, Caller};
+use crate::clock_text::instant;
+use crate::{House, Problem, wire};
+use axum::extract::{Path, Query, State};
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Who and which.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct JudgeQuery {
+    /// The user id.
+    user: String,
+    /// The crowd's name.
+    crowd: String,
+}
+
+/// Many users and crowds.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct JudgeRequest {
+    /// User ids, 1,000 at most.
+    users: Vec<String>,
+    /// Crowd names, 100 at most.
+    crowds: Vec<String>,
+}
+
+/// A judgment.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct JudgmentBody {
+    user: String,
+    crowd: String,
+    in_crowd: bool,
+    /// The crowd's version that was asked.
+    version: u64,
+    /// `unknown_user` where the user has never been seen.
+    reason: Option<&'static str>,
+}
+
+/// Judgments of many users.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct Judgments {
+    /// In the order asked.
+    judgments: Vec<UserJudgments>,
+    /// The version of each crowd that was asked.
+    versions: BTreeMap<String, u64>,
+}
+
+/// One user's judgments.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct UserJudgments {
+    user: String,
+    /// By crowd.
+    crowds: BTreeMap<String, bool>,
+}
+
+/// Whose profile.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ProfileQuery {
+    /// The user id.
+    user: String,
+}
+
+/// All that the index knows of a user.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct ProfileBody {
+    user: String,
+    /// Tag values by name; tags without a value are absent.
+    #[schema(value_type = Object)]
+    tags: serde_json::Map<String, serde_json::Value>,
+    /// The as-of time of each of these tags, ISO 8601 UTC.
+    as_of: BTreeMap<String, String>,
+}
+
+/// Whether a user is in a crowd's current version.
+#[utoipa::path(get, path = "/apps/{app}/judge", tag = "judgments", params(App, JudgeQuery),
+    responses((status = 200, body = JudgmentBody), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+pub(crate) async fn one(
+    State(house): State<Arc<House>>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<App>,
+    Query(query): Query<JudgeQuery>,
+) -> Result<Json<JudgmentBody>, Problem> {
+    let app = app.checked(&caller, Action::Judge)?;
+    let judgment = house.crowds.judge(&app, &query.user, &query.crowd).await?;
+    Ok(Json(JudgmentBody {
+        user: query.user,
+        crowd: query.crowd,
+        in_crowd: judgment.in_crowd,
+        version: judgment.version,
+        reason: judgment.unknown_user.then_some("unknown_user"),
+    }))
+}
+
+/// Every user against every crowd, at once.
+#[utoipa::path(post, path = "/apps/{app}/judge", tag = "judgments", params(App), request_body = JudgeRequest,
+    responses((status = 200, body = Judgments), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+pub(crate) async fn batch(
+    State(house): State<Arc<House>>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<App>,
+    Json(request): Json<JudgeRequest>,
+) -> Result<Json<Judgments>, Problem> {
+    let app = app.checked(&caller, Action::Judge)?;
+    let batch = house.crowds.judge_batch(&app, &request.users, &request.crowds).await?;
+    let judgments = request.users.into_iter().zip(batch.in_crowd).map(|(user, row)| UserJudgments {
+        user,
+        crowds: request.crowds.iter().cloned().zip(row).collect(),
+    });
+    Ok(Json(Judgments { judgments: judgments.collect(), versions: request.crowds.iter().cloned().zip(batch.versions).collect() }))
+}
+
+/// All tag values of a user.
+#[utoipa::path(get, path = "/apps/{app}/profile", tag = "judgments", params(App, ProfileQuery),
+    responses((status = 200, body = ProfileBody), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+pub(crate) async fn profile(
+    State(house): State<Arc<House>>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<App>,
+    Query(query): Query<ProfileQuery>,
+) -> Result<Json<ProfileBody>, Problem> {
+    let app = app.checked(&caller, Action::Judge)?;
+    let values = house.crowds.profile(&app, &query.user).await?;
+    let as_of = values.iter().map(|tag| (tag.name.to_string(), instant(tag.as_of_ms))).collect();
+    let tags = values.iter().map(|tag| (tag.name.to_string(), wire::value(&tag.value))).collect();
+    Ok(Json(ProfileBody { user: query.user, tags, as_of }))
+}

@@ -1,0 +1,136 @@
+//! Questions in the crowd language: how many, and who.
+
+use super::App;
+use crate::access::{Action, Caller};
+use crate::clock_text::instant;
+use crate::{House, Problem};
+use axum::extract::{Path, Query, State};
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use taghouse_crowd::Question;
+use taghouse_model::{AppId, ErrorKind};
+
+const DEFAULT_SAMPLE: u32 = 10;
+
+/// A question.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CountRequest {
+    /// Text such as `country == "France" && orders_30d >= 2`, or the same as JSON.
+    #[schema(value_type = Object)]
+    expression: serde_json::Value,
+}
+
+/// The same in a URL.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct CountQuery {
+    /// Text such as `orders_30d >= 2`.
+    expression: String,
+}
+
+/// A question for users.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SampleRequest {
+    /// Text or JSON.
+    #[schema(value_type = Object)]
+    expression: serde_json::Value,
+    /// How many users, 1 to 10,000; default 10.
+    size: Option<u32>,
+    /// Another seed, another sample; the same seed, the same one.
+    #[serde(default)]
+    seed: u64,
+}
+
+/// How many.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct CountAnswer {
+    /// Users for whom the expression holds.
+    count: u64,
+    /// Users that exist.
+    users: u64,
+    /// The expression in canonical form.
+    expression: String,
+    /// The same as JSON.
+    #[schema(value_type = Object)]
+    json: serde_json::Value,
+    /// The index's revision that answered.
+    revision: u64,
+    /// The oldest as-of time of the tags asked; `null`: none was.
+    as_of: Option<String>,
+}
+
+/// Who.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct SampleAnswer {
+    users: Vec<String>,
+    /// Of so many for whom it holds.
+    count: u64,
+}
+
+fn question(expression: &serde_json::Value) -> Result<Question, Problem> {
+    match expression {
+        serde_json::Value::String(text) => Ok(Question::parse(text)?),
+        json => Ok(Question::from_json(json)?),
+    }
+}
+
+async fn answer(house: &House, app: &AppId, question: &Question) -> Result<Json<CountAnswer>, Problem> {
+    let definitions = house.definitions(app).await?;
+    let count = house.crowds.count(app, &definitions, question).await?;
+    Ok(Json(CountAnswer {
+        count: count.count,
+        users: count.users,
+        expression: question.to_string(),
+        json: question.to_json(),
+        revision: count.revision,
+        as_of: count.oldest_as_of_ms.map(instant),
+    }))
+}
+
+/// How many users an expression holds for.
+#[utoipa::path(post, path = "/apps/{app}/count", tag = "questions", params(App), request_body = CountRequest,
+    responses((status = 200, body = CountAnswer), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+pub(crate) async fn count(
+    State(house): State<Arc<House>>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<App>,
+    Json(request): Json<CountRequest>,
+) -> Result<Json<CountAnswer>, Problem> {
+    let app = app.checked(&caller, Action::Read)?;
+    answer(&house, &app, &question(&request.expression)?).await
+}
+
+/// The same by GET.
+#[utoipa::path(get, path = "/apps/{app}/count", tag = "questions", params(App, CountQuery),
+    responses((status = 200, body = CountAnswer), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+pub(crate) async fn count_get(
+    State(house): State<Arc<House>>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<App>,
+    Query(query): Query<CountQuery>,
+) -> Result<Json<CountAnswer>, Problem> {
+    let app = app.checked(&caller, Action::Read)?;
+    answer(&house, &app, &Question::parse(&query.expression)?).await
+}
+
+/// Some users for whom an expression holds, drawn by the seed.
+#[utoipa::path(post, path = "/apps/{app}/sample", tag = "questions", params(App), request_body = SampleRequest,
+    responses((status = 200, body = SampleAnswer), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+pub(crate) async fn sample(
+    State(house): State<Arc<House>>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<App>,
+    Json(request): Json<SampleRequest>,
+) -> Result<Json<SampleAnswer>, Problem> {
+    let app = app.checked(&caller, Action::Read)?;
+    let size = request.size.unwrap_or(DEFAULT_SAMPLE);
+    if size == 0 {
+        return Err(Problem::new(ErrorKind::Invalid, "size must be at least 1"));
+    }
+    let definitions = house.definitions(&app).await?;
+    let sample = house.crowds.sample(&app, &definitions, &question(&request.expression)?, size as usize, request.seed).await?;
+    Ok(Json(SampleAnswer { users: sample.users, count: sample.count }))
+}

@@ -1,0 +1,88 @@
+//! The file form: a head with the checksum of every block of the body, so that a damaged place can be named.
+//!
+//! ```text
+//! magic 8 | xxh3 of the head from here on 8 | version 4 | block size 4 | body length 8 | xxh3 per block 8 each | zeros to 64 | body
+//! ```
+
+use crate::{Error, Result};
+use bytes::Bytes;
+use xxhash_rust::xxh3::xxh3_64;
+
+const VERSION: u32 = 1;
+const BLOCK_BYTES: usize = 1 << 20;
+const FIXED_HEAD: usize = 32;
+/// The body begins at a multiple of this, and so do large blobs within it: a cache line.
+pub(crate) const ALIGN: usize = 64;
+
+/// Puts `body` into the file form under a magic of 8 bytes that says what it is.
+pub fn seal(magic: &[u8; 8], body: &[u8]) -> Vec<u8> {
+    let blocks = body.len().div_ceil(BLOCK_BYTES);
+    let body_start = (FIXED_HEAD + 8 * blocks).next_multiple_of(ALIGN);
+    let mut file = Vec::with_capacity(body_start + body.len());
+    file.extend_from_slice(magic);
+    file.extend_from_slice(&[0; 8]);
+    file.extend_from_slice(&VERSION.to_le_bytes());
+    file.extend_from_slice(&(BLOCK_BYTES as u32).to_le_bytes());
+    file.extend_from_slice(&(body.len() as u64).to_le_bytes());
+    for block in body.chunks(BLOCK_BYTES) {
+        file.extend_from_slice(&xxh3_64(block).to_le_bytes());
+    }
+    file.resize(body_start, 0);
+    let head = xxh3_64(&file[16..]);
+    file[8..16].copy_from_slice(&head.to_le_bytes());
+    file.extend_from_slice(body);
+    file
+}
+
+/// Checks the file form and every checksum, and gives the body without copying it.
+///
+/// # Errors
+/// `Corrupt` when the bytes are not what [`seal`] made under this magic: another magic, cut short, longer, or changed anywhere.
+pub fn unseal(magic: &[u8; 8], file: &Bytes) -> Result<Bytes> {
+    if file.len() < FIXED_HEAD {
+        return Err(Error::corrupt(format!("{} bytes are too short for a head", file.len())));
+    }
+    if &file[..8] != magic {
+        return Err(Error::corrupt(format!("it does not begin with {}", String::from_utf8_lossy(magic))));
+    }
+    let body_len = usize::try_from(u64_at(file, 24)).map_err(|_| Error::corrupt("the head's length is impossible"))?;
+    // Checked against the file's length first, for the sums below must not overflow.
+    if body_len > file.len() {
+        return Err(Error::corrupt(format!("{} bytes hold less than the {body_len} that the head says", file.len())));
+    }
+    let blocks = body_len.div_ceil(BLOCK_BYTES);
+    let body_start = (FIXED_HEAD + 8 * blocks).next_multiple_of(ALIGN);
+    if file.len() != body_start + body_len {
+        return Err(Error::corrupt(format!("{} bytes instead of {}", file.len(), body_start + body_len)));
+    }
+    if xxh3_64(&file[16..body_start]) != u64_at(file, 8) {
+        return Err(Error::corrupt("the head's checksum does not match"));
+    }
+    let version = u32_at(file, 16);
+    if version != VERSION || u32_at(file, 20) as usize != BLOCK_BYTES {
+        return Err(Error::corrupt(format!("form version {version} is not known here")));
+    }
+    let body = file.slice(body_start..);
+    for (number, block) in body.chunks(BLOCK_BYTES).enumerate() {
+        if xxh3_64(block) != u64_at(file, FIXED_HEAD + 8 * number) {
+            let from = body_start + number * BLOCK_BYTES;
+            return Err(Error::corrupt(format!("the checksum of bytes {from} to {} does not match", from + block.len())));
+        }
+    }
+    Ok(body)
+}
+
+/// Little-endian at `at`; zero where the bytes end before, which callers rule out by length checks.
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes)
+}
+
+/// See [`u64_at`].
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes)
+}
+
+/// See [`u64_at`].
+pub(crate) fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    bytes.get(at..at + 2).and_then(|b| b.try_into().ok()).map_or(0, u16::from_le_bytes)
+}

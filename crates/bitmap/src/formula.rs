@@ -1,0 +1,146 @@
+use crate::bundle::Stored;
+use crate::{BitSlices, Bitmap};
+use std::sync::Arc;
+use taghouse_model::Ordinal;
+
+/// An "or" of more operands is united in one pass before it is taken away.
+const FEW: usize = 4;
+
+/// A set of users computed from others. Every leaf must lie within the users over whom it will be asked (see [`crate::Query`]).
+///
+/// Built so that "not" is left in two places only: as operands that an "and" takes away, and once on top of all.
+#[derive(Clone)]
+pub struct Formula {
+    pub(crate) negated: bool,
+    pub(crate) node: Node,
+}
+
+#[derive(Clone)]
+pub(crate) enum Node {
+    Empty,
+    Owned(Arc<Bitmap>),
+    Stored(Stored),
+    /// Offsets from the slices' least number, both included.
+    Range {
+        slices: BitSlices,
+        low: u64,
+        high: u64,
+    },
+    /// In each of `all`, of which there is at least one, and in none of `none`.
+    And {
+        all: Vec<Node>,
+        none: Vec<Node>,
+    },
+    /// In any; two or more.
+    Or {
+        any: Vec<Node>,
+        /// No user is in two of them, so that a count is a sum.
+        disjoint: bool,
+    },
+}
+
+impl Formula {
+    /// Nobody.
+    pub fn empty() -> Self {
+        Self::of_node(Node::Empty)
+    }
+
+    /// All users that exist.
+    pub fn full() -> Self {
+        Self { negated: true, node: Node::Empty }
+    }
+
+    /// Those of an owned bitmap.
+    pub fn owned(bitmap: Arc<Bitmap>) -> Self {
+        Self::of_node(if bitmap.is_empty() { Node::Empty } else { Node::Owned(bitmap) })
+    }
+
+    /// Those of a stored bitmap.
+    pub fn stored(stored: Stored) -> Self {
+        Self::of_node(if stored.is_empty() { Node::Empty } else { Node::Stored(stored) })
+    }
+
+    /// Those of any of several stored bitmaps of which no two hold the same user, such as the values of an enum.
+    pub fn disjoint(stored: impl IntoIterator<Item = Stored>) -> Self {
+        let mut any: Vec<Node> = stored.into_iter().filter(|stored| !stored.is_empty()).map(Node::Stored).collect();
+        Self::of_node(match any.len() {
+            0 | 1 => any.pop().unwrap_or(Node::Empty),
+            _ => Node::Or { any, disjoint: true },
+        })
+    }
+
+    /// Those of none of these.
+    #[expect(clippy::should_implement_trait, reason = "stands beside `and` and `or`, which are no operators either")]
+    pub fn not(self) -> Self {
+        Self { negated: !self.negated, node: self.node }
+    }
+
+    /// Those in each; all users for no operand.
+    pub fn and(operands: Vec<Self>) -> Self {
+        let (mut all, mut none) = (Vec::new(), Vec::new());
+        for Self { negated, node } in operands {
+            match (negated, node) {
+                (false, Node::Empty) => return Self::empty(),
+                (true, Node::Empty) => {}
+                (false, Node::And { all: inner_all, none: inner_none }) => {
+                    all.extend(inner_all);
+                    none.extend(inner_none);
+                }
+                // a && !(b || c) = a && !b && !c: a few subtractions from something small
+                (true, Node::Or { any, .. }) if any.len() <= FEW => none.extend(any),
+                (false, node) => all.push(node),
+                (true, node) => none.push(node),
+            }
+        }
+        match (all.len(), none.len()) {
+            // !a && !b = !(a || b): one complement instead of two
+            (0, _) => Self::of_node(or_of(none)).not(),
+            (1, 0) => Self::of_node(all.remove(0)),
+            _ => Self::of_node(Node::And { all, none }),
+        }
+    }
+
+    /// Those in any; nobody for no operand.
+    pub fn or(operands: Vec<Self>) -> Self {
+        if operands.iter().any(|operand| operand.negated) {
+            // a || !b = !(b && !a)
+            return Self::and(operands.into_iter().map(Self::not).collect()).not();
+        }
+        Self::of_node(or_of(operands.into_iter().map(|operand| operand.node).collect()))
+    }
+
+    pub(crate) fn of_node(node: Node) -> Self {
+        Self { negated: false, node }
+    }
+}
+
+fn or_of(nodes: Vec<Node>) -> Node {
+    let mut any = Vec::with_capacity(nodes.len());
+    let single = nodes.len() == 1;
+    for node in nodes {
+        match node {
+            Node::Empty => {}
+            // What is disjoint alone keeps its quick count; beside others it is only more operands.
+            Node::Or { any: inner, .. } if !single => any.extend(inner),
+            node => any.push(node),
+        }
+    }
+    match any.len() {
+        0 | 1 => any.pop().unwrap_or(Node::Empty),
+        _ => Node::Or { any, disjoint: false },
+    }
+}
+
+impl Node {
+    /// Whether one user, who exists, is in it.
+    pub(crate) fn contains(&self, ordinal: Ordinal) -> bool {
+        match self {
+            Self::Empty => false,
+            Self::Owned(bitmap) => bitmap.contains(ordinal),
+            Self::Stored(stored) => stored.contains(ordinal),
+            Self::Range { slices, low, high } => slices.offset_of(ordinal).is_some_and(|offset| (*low..=*high).contains(&offset)),
+            Self::And { all, none } => all.iter().all(|node| node.contains(ordinal)) && !none.iter().any(|node| node.contains(ordinal)),
+            Self::Or { any, .. } => any.iter().any(|node| node.contains(ordinal)),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+use crate::Bitmap;
+use crate::formula::Formula;
+use crate::part::Scope;
+use crate::view::Pool;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use taghouse_model::Ordinal;
+
+/// Bytes read below which one thread is as quick as many: starting one takes about as long as reading a megabyte.
+const PARALLEL_FROM_BYTES: u64 = 2 << 20;
+
+/// A formula over the users that exist. It owns what it reads, so it may outlive the snapshot it came from.
+#[derive(Clone)]
+pub struct Query {
+    users: Arc<Bitmap>,
+    formula: Formula,
+}
+
+impl Query {
+    /// Asks `formula`, all leaves of which must lie within `users`.
+    pub fn new(users: Arc<Bitmap>, formula: Formula) -> Self {
+        Self { users, formula }
+    }
+
+    /// How many users. On all cores where that pays; never materialises the last operation.
+    pub fn count(&self) -> u64 {
+        let counted: u64 = self.shards(|_, scope| self.formula.node.count(scope)).into_iter().map(|(_, count)| count).sum();
+        if self.formula.negated { self.users.len() - counted } else { counted }
+    }
+
+    /// Which users. On all cores where that pays.
+    pub fn bitmap(&self) -> Bitmap {
+        let negated = self.formula.negated;
+        let sets = self.shards(|_, scope| {
+            let set = self.formula.node.part(scope, None).into_set(scope);
+            match set {
+                set if !negated => set,
+                None => Some(scope.users.clone()),
+                Some(set) => Some(scope.users.andnot(&set)),
+            }
+        });
+        Bitmap::from_shards(sets.into_iter().filter_map(|(number, set)| Some((number, set?))))
+    }
+
+    /// Whether one user is in it; somebody who does not exist is in nothing.
+    pub fn contains(&self, ordinal: Ordinal) -> bool {
+        self.users.contains(ordinal) && self.formula.node.contains(ordinal) != self.formula.negated
+    }
+
+    /// The users over whom it is asked.
+    pub fn users(&self) -> &Arc<Bitmap> {
+        &self.users
+    }
+
+    /// Calls `each` for every shard and gives the results by shard number.
+    fn shards<T: Send>(&self, each: impl Fn(u32, &Scope<'_>) -> T + Sync) -> Vec<(u32, T)> {
+        let shards = self.users.shards();
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let pool = Pool::default();
+            let mut done = Vec::new();
+            while let Some(shard) = shards.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let scope = Scope { number: shard.number, users: &shard.set, users_len: shard.len, pool: &pool };
+                done.push((shard.number, each(shard.number, &scope)));
+            }
+            done
+        };
+        let threads = if shards.len() < 2 || self.formula.node.cost() < PARALLEL_FROM_BYTES {
+            1
+        } else {
+            thread::available_parallelism().map_or(1, |n| n.get().min(shards.len()))
+        };
+        if threads == 1 {
+            return work();
+        }
+        let mut done = thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let mut done = work();
+            for other in others {
+                match other.join() {
+                    Ok(more) => done.extend(more),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            done
+        });
+        done.sort_by_key(|(number, _)| *number);
+        done
+    }
+}

@@ -1,0 +1,129 @@
+//! The stupid twin: ordered sets and maps, and populations that give every kind of container in several shards.
+
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use taghouse_bitmap::{BitSlices, Bitmap, Bundle, BundleBuilder, Formula};
+
+/// Where populations lie: begin, middle and end of shards, and the last shard of all.
+const BASES: [u32; 6] = [0, 65_000, (1 << 20) - 700, 1 << 20, (3 << 20) + 131_000, u32::MAX - 39_999];
+const SPAN: u32 = 40_000;
+
+/// A population that mixes single users, runs and regular steps (which make arrays, runs and bitsets).
+pub(crate) fn population() -> impl Strategy<Value = BTreeSet<u32>> {
+    let piece = prop_oneof![
+        3 => (0..SPAN).prop_map(|at| (at, 1, 1)),
+        2 => (0..SPAN, 1..20_000_u32).prop_map(|(at, len)| (at, len, 1)),
+        2 => (0..SPAN, 1..SPAN, 2..9_u32).prop_map(|(at, len, step)| (at, len, step)),
+        1 => Just((0, SPAN, 1)),
+    ];
+    prop::collection::vec((prop::sample::select(BASES.to_vec()), piece), 0..6).prop_map(|pieces| {
+        let piece = |(base, (at, len, step)): (u32, (u32, u32, u32))| {
+            (at..(at + len).min(SPAN)).step_by(step as usize).map(move |offset| base + offset)
+        };
+        pieces.into_iter().flat_map(piece).collect()
+    })
+}
+
+/// Numbers for some of the users of a population.
+pub(crate) fn numbers(spread: u32) -> impl Strategy<Value = BTreeMap<u32, i64>> {
+    (population(), any::<i64>(), 0..=spread, any::<u64>()).prop_map(|(users, base, bits, salt)| {
+        let number = |user: u32| {
+            let mixed = (u64::from(user) ^ salt).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            base.saturating_add(if bits == 0 { 0 } else { (mixed >> (64 - bits)) as i64 })
+        };
+        users.into_iter().map(|user| (user, number(user))).collect()
+    })
+}
+
+/// A formula over leaves by number.
+#[derive(Debug, Clone)]
+pub(crate) enum Tree {
+    Owned(usize),
+    Stored(usize),
+    Range(usize, i64, i64),
+    And(Vec<Tree>),
+    Or(Vec<Tree>),
+    Not(Box<Tree>),
+}
+
+pub(crate) fn tree(sets: usize, slices: usize) -> impl Strategy<Value = Tree> {
+    let leaf = prop_oneof![
+        (0..sets).prop_map(Tree::Owned),
+        (0..sets).prop_map(Tree::Stored),
+        (0..slices, -6..40_i64, 0..40_i64).prop_map(|(slices, low, len)| Tree::Range(slices, low, low + len)),
+        (0..slices, any::<i64>(), any::<i64>()).prop_map(|(slices, low, high)| Tree::Range(slices, low, high)),
+    ];
+    leaf.prop_recursive(4, 24, 5, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Tree::And),
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Tree::Or),
+            inner.prop_map(|inner| Tree::Not(Box::new(inner))),
+        ]
+    })
+}
+
+/// The same leaves, stupid and clever.
+pub(crate) struct Leaves {
+    pub(crate) users: BTreeSet<u32>,
+    pub(crate) sets: Vec<BTreeSet<u32>>,
+    pub(crate) numbers: Vec<BTreeMap<u32, i64>>,
+    owned: Vec<Arc<Bitmap>>,
+    stored: Bundle,
+    slices: Vec<BitSlices>,
+}
+
+impl Leaves {
+    pub(crate) fn new(strangers: BTreeSet<u32>, sets: Vec<BTreeSet<u32>>, numbers: Vec<BTreeMap<u32, i64>>) -> Self {
+        let with_value = numbers.iter().flat_map(|numbers| numbers.keys().copied());
+        let users = sets.iter().flatten().copied().chain(with_value).chain(strangers).collect();
+        let mut bundle = BundleBuilder::new();
+        for (index, set) in sets.iter().enumerate() {
+            bundle.push_sorted(index as u32, &set.iter().copied().collect::<Vec<_>>());
+        }
+        Self {
+            users,
+            owned: sets.iter().map(|set| Arc::new(set.iter().copied().collect())).collect(),
+            stored: Bundle::open(bundle.finish(sets.len() as u32).unwrap().into()).unwrap(),
+            slices: numbers.iter().map(|numbers| BitSlices::from_pairs(numbers.clone()).unwrap()).collect(),
+            sets,
+            numbers,
+        }
+    }
+
+    /// Ranges of small numbers are meant from the least on.
+    fn bounds(&self, slices: usize, low: i64, high: i64) -> (i64, i64) {
+        let least = self.numbers[slices].values().min().copied().unwrap_or(0);
+        if high.abs() < 100 { (least.saturating_add(low), least.saturating_add(high)) } else { (low, high) }
+    }
+
+    pub(crate) fn naive(&self, tree: &Tree) -> BTreeSet<u32> {
+        match tree {
+            Tree::Owned(index) | Tree::Stored(index) => self.sets[*index].clone(),
+            Tree::Range(index, low, high) => {
+                let (low, high) = self.bounds(*index, *low, *high);
+                self.numbers[*index].iter().filter(|(_, number)| low <= **number && **number <= high).map(|(user, _)| *user).collect()
+            }
+            Tree::And(trees) => {
+                trees.iter().map(|tree| self.naive(tree)).fold(self.users.clone(), |a, b| a.intersection(&b).copied().collect())
+            }
+            Tree::Or(trees) => trees.iter().flat_map(|tree| self.naive(tree)).collect(),
+            Tree::Not(tree) => self.users.difference(&self.naive(tree)).copied().collect(),
+        }
+    }
+
+    pub(crate) fn formula(&self, tree: &Tree) -> Formula {
+        let all = |trees: &[Tree]| trees.iter().map(|tree| self.formula(tree)).collect();
+        match tree {
+            Tree::Owned(index) => Formula::owned(self.owned[*index].clone()),
+            Tree::Stored(index) => Formula::stored(self.stored.get(*index as u32)),
+            Tree::Range(index, low, high) => {
+                let (low, high) = self.bounds(*index, *low, *high);
+                self.slices[*index].between(i128::from(low), i128::from(high))
+            }
+            Tree::And(trees) => Formula::and(all(trees)),
+            Tree::Or(trees) => Formula::or(all(trees)),
+            Tree::Not(tree) => self.formula(tree).not(),
+        }
+    }
+}

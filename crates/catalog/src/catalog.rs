@@ -1,0 +1,51 @@
+use crate::{AuditRecord, Change, IngestedFile, KeyRecord, Pointer, Result, RunRecord, StoredDefinition};
+use async_trait::async_trait;
+use taghouse_model::{AppId, Name};
+
+/// The seam: SQLite here, PostgreSQL when one machine is outgrown.
+///
+/// Every method fails with `Unavailable` when the store is busy or unreachable and with `Corrupt` when it holds what was never written.
+#[async_trait]
+pub trait Catalog: Send + Sync {
+    /// Applies all changes in one durable transaction, or none.
+    ///
+    /// # Errors
+    /// `Conflict` names the first condition that did not hold; `NotFound` an unknown key to revoke.
+    async fn commit(&self, changes: Vec<Change>) -> Result<()>;
+
+    /// One pointer, or `None` where there is none of that name.
+    async fn pointer(&self, kind: &str, app: &AppId, name: &str) -> Result<Option<Pointer>>;
+
+    /// All pointers of one kind, by name.
+    async fn pointers(&self, kind: &str, app: &AppId) -> Result<Vec<(String, Pointer)>>;
+
+    /// All definitions of an app, by kind and name.
+    async fn definitions(&self, app: &AppId) -> Result<Vec<StoredDefinition>>;
+
+    /// The apps that have a definition, in order.
+    async fn apps(&self) -> Result<Vec<AppId>>;
+
+    /// The current metadata location of an Iceberg table.
+    async fn table_location(&self, app: &AppId, table: &str) -> Result<Option<String>>;
+
+    /// The names of an app's Iceberg tables, in order.
+    async fn tables(&self, app: &AppId) -> Result<Vec<String>>;
+
+    /// The files of one source that have landed, by name.
+    async fn ingested_files(&self, app: &AppId, source: &Name) -> Result<Vec<IngestedFile>>;
+
+    /// All keys, revoked ones too, oldest first.
+    async fn keys(&self) -> Result<Vec<KeyRecord>>;
+
+    /// An app's runs, newest first, at most `limit`.
+    async fn runs(&self, app: &AppId, limit: u32) -> Result<Vec<RunRecord>>;
+
+    /// One run.
+    async fn run(&self, app: &AppId, id: &str) -> Result<Option<RunRecord>>;
+
+    /// Runs of all apps that have no end recorded, oldest first.
+    async fn unfinished_runs(&self) -> Result<Vec<RunRecord>>;
+
+    /// The audit trail of an app (and, with `None`, of the whole house), newest first, at most `limit`.
+    async fn audit(&self, app: Option<&AppId>, limit: u32) -> Result<Vec<AuditRecord>>;
+}

@@ -1,0 +1,92 @@
+use crate::{AuditRecord, IngestedFile, KeyRecord, RunRecord};
+use serde_json::Value as Json;
+use taghouse_model::{AppId, Name, TimestampMs};
+
+/// One change of a commit, with the condition it holds under. Changes of one commit apply in order, each sees those before it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// Makes or moves a pointer; its revision becomes `expected + 1`. A new one starts at 1, or goes on where a deleted one of the same
+    /// name ended.
+    PutPointer {
+        /// The kind of pointer: `index`, `crowd`, …
+        kind: String,
+        /// Whose.
+        app: AppId,
+        /// Its name, one of its kind and app.
+        name: String,
+        /// The revision it must have; `None`: it must not exist.
+        expected: Option<u64>,
+        /// What it shall point to.
+        value: Json,
+    },
+    /// Removes a pointer.
+    DeletePointer {
+        /// The kind of pointer.
+        kind: String,
+        /// Whose.
+        app: AppId,
+        /// Its name.
+        name: String,
+        /// The revision it must have.
+        expected: u64,
+    },
+    /// Makes or moves an Iceberg table's pointer, in the tables that pyiceberg's `SqlCatalog` reads.
+    SwapTable {
+        /// Whose; the Iceberg namespace.
+        app: AppId,
+        /// The table's name.
+        table: String,
+        /// The metadata location it must have; `None`: it must not exist.
+        expected: Option<String>,
+        /// The new metadata file.
+        location: String,
+    },
+    /// Makes or replaces a definition; revisions as for pointers.
+    PutDefinition {
+        /// Whose.
+        app: AppId,
+        /// `app`, `source`, `tag` or `crowd`.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// The revision it must have; `None`: it must not exist.
+        expected: Option<u64>,
+        /// The canonical JSON of `rules`.
+        body: Json,
+        /// Becomes `updated_ms`.
+        at_ms: TimestampMs,
+    },
+    /// Removes a definition.
+    DeleteDefinition {
+        /// Whose.
+        app: AppId,
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// The revision it must have.
+        expected: u64,
+    },
+    /// Records a landed file; it must not be recorded yet.
+    RecordFile {
+        /// Whose.
+        app: AppId,
+        /// The source it came by.
+        source: Name,
+        /// What became of it.
+        file: IngestedFile,
+    },
+    /// Records a new key; its id must be new.
+    PutKey(KeyRecord),
+    /// Ends a key; one revoked already keeps its first date. An unknown id is `NotFound`.
+    RevokeKey {
+        /// The key.
+        id: String,
+        /// Since when it opens nothing.
+        at_ms: TimestampMs,
+    },
+    /// Records a run or replaces its record. The id must not belong to another app.
+    PutRun(RunRecord),
+    /// Adds a line to the audit trail.
+    Audit(AuditRecord),
+}

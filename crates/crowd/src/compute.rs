@@ -1,0 +1,144 @@
+use crate::crowds::{POINTER_KIND, off_thread};
+use crate::version::{folder, object, version_of};
+use crate::{CrowdVersion, CrowdVersions, Crowds, Error, Result};
+use futures::TryStreamExt;
+use object_store::path::Path as ObjectPath;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode};
+use std::sync::Arc;
+use taghouse_bitmap::Bitmap;
+use taghouse_catalog::Change;
+use taghouse_model::AppId;
+use taghouse_rules::CrowdDefinition;
+
+/// How often a computation begins anew because another one published first.
+const ATTEMPTS: u32 = 5;
+/// How many objects of one version, left by stopped processes, are stepped over.
+const MAX_LEFTOVERS: u32 = 100;
+
+/// A result that is not published yet.
+struct Computed {
+    set: Arc<Bitmap>,
+    bytes: Vec<u8>,
+    version: CrowdVersion,
+}
+
+impl Crowds {
+    /// Evaluates a crowd on the newest snapshot and publishes the result as its new current version. On return it is what every
+    /// judgment, export and listing of this process speaks of.
+    ///
+    /// # Errors
+    /// [`Error::NoTags`]; [`Error::Index`] for a tag that the index does not hold, or holds with another type; [`Error::NotComputed`] or [`Error::UnknownCrowd`] for a crowd that it names;
+    /// [`Error::Contended`]; of the index, the catalog and the store. Nothing is changed then.
+    pub async fn compute(&self, app: &AppId, crowd: &CrowdDefinition) -> Result<CrowdVersion> {
+        let name = crowd.name.as_str();
+        for _ in 0..ATTEMPTS {
+            let before = self.catalog.pointer(POINTER_KIND, app, name).await?;
+            let revision = before.as_ref().map(|pointer| pointer.revision);
+            // A record that cannot be read must not keep the crowd from being mended: its numbers start again above the revision.
+            let versions = before.and_then(|pointer| serde_json::from_value::<CrowdVersions>(pointer.value).ok());
+            let last = versions.as_ref().map_or(revision.unwrap_or(0), |v| v.current);
+            let mut computed = self.computed(app, crowd, last + 1).await?;
+            computed.version.object = self.write(app, name, last + 1, computed.bytes.clone()).await?;
+            let next = match versions {
+                Some(versions) => versions.with(computed.version.clone()),
+                None => CrowdVersions { current: last + 1, versions: vec![computed.version.clone()] },
+            };
+            match self.publish(app, name, revision, &next).await {
+                Ok(()) => {
+                    self.loaded.insert(&computed.version.object, computed.set, computed.bytes.len() as u64);
+                    self.sweep(app, name, &next).await;
+                    return Ok(computed.version);
+                }
+                Err(error) => {
+                    // Not published, or not known to be: only in the first case is the object surely nobody's.
+                    let lost = matches!(error, Error::Catalog(taghouse_catalog::Error::Conflict { .. }));
+                    if !lost {
+                        return Err(error);
+                    }
+                    self.delete(&computed.version.object).await;
+                }
+            }
+        }
+        Err(Error::Contended { crowd: name.to_owned() })
+    }
+
+    async fn computed(&self, app: &AppId, crowd: &CrowdDefinition, version: u64) -> Result<Computed> {
+        let snapshot = self.snapshot(app).await?;
+        let others = self.others(app, &crowd.checked).await?;
+        let as_of = others.as_of(&crowd.checked, &snapshot);
+        let (expression, revision) = (crowd.checked.clone(), snapshot.revision());
+        let (set, bytes) = off_thread(move || {
+            let set = snapshot.evaluate(&expression, &|name| others.set(name))?.bitmap();
+            let bytes = set.to_bytes()?;
+            Ok((set, bytes))
+        })
+        .await?;
+        let version = CrowdVersion {
+            version,
+            size: set.len(),
+            revision,
+            generation: self.dictionary.generation(app),
+            oldest_as_of_ms: as_of.oldest_ms,
+            newest_as_of_ms: as_of.newest_ms,
+            expression: crowd.expression.to_string(),
+            created_ms: self.clock.now_ms(),
+            object: String::new(),
+        };
+        Ok(Computed { set: Arc::new(set), bytes, version })
+    }
+
+    /// Writes a version's object under a name that nobody has, and gives the name.
+    async fn write(&self, app: &AppId, crowd: &str, version: u64, bytes: Vec<u8>) -> Result<String> {
+        let payload = object_store::PutPayload::from(bytes);
+        for attempt in 0..MAX_LEFTOVERS {
+            let name = object(app, crowd, version, attempt);
+            let location = ObjectPath::from(name.as_str());
+            match self.store.put_opts(&location, payload.clone(), PutMode::Create.into()).await {
+                Ok(_) => return Ok(name),
+                Err(object_store::Error::AlreadyExists { .. }) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Err(Error::Contended { crowd: crowd.to_owned() })
+    }
+
+    async fn publish(&self, app: &AppId, crowd: &str, expected: Option<u64>, next: &CrowdVersions) -> Result<()> {
+        let value = serde_json::to_value(next).map_err(|e| Error::BrokeOff(e.to_string()))?;
+        let change = Change::PutPointer { kind: POINTER_KIND.to_owned(), app: app.clone(), name: crowd.to_owned(), expected, value };
+        self.catalog.commit(vec![change]).await?;
+        // It is published. Its revision is the catalog's to give; if it cannot be asked now, the next reader will.
+        match self.catalog.pointer(POINTER_KIND, app, crowd).await {
+            Ok(Some(pointer)) => self.remember(app, crowd, pointer).map(|_| ()),
+            _ => {
+                self.forget(app, crowd);
+                Ok(())
+            }
+        }
+    }
+
+    /// Deletes objects of versions before those kept, also what stopped processes left. One that stays is deleted the next time.
+    async fn sweep(&self, app: &AppId, crowd: &str, kept: &CrowdVersions) {
+        let Some(oldest) = kept.versions.first().map(|v| v.version) else { return };
+        let folder = ObjectPath::from(folder(app, crowd));
+        let mut objects = self.store.list(Some(&folder));
+        loop {
+            match objects.try_next().await {
+                Ok(Some(found)) if found.location.filename().and_then(version_of).is_some_and(|v| v < oldest) => {
+                    self.delete(found.location.as_ref()).await;
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::warn!(%app, crowd, %error, "old versions of a crowd stay in the store until it is computed again");
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn delete(&self, object: &str) {
+        if let Err(error) = self.store.delete(&ObjectPath::from(object)).await {
+            tracing::warn!(object, %error, "an object of a crowd that nobody needs could not be deleted");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+use taghouse_model::{AppId, ErrorKind};
+
+/// What can go wrong with crowds.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No index is published.
+    #[error("no tags produced yet for app {app}: run `taghouse produce`")]
+    NoTags {
+        /// Whose.
+        app: AppId,
+    },
+    /// There is no such crowd. The message suggests one of a like name.
+    #[error("{0}")]
+    UnknownCrowd(String),
+    /// The crowd is defined and has no version.
+    #[error("crowd {crowd} has no version yet: run `taghouse produce`")]
+    NotComputed {
+        /// Which.
+        crowd: String,
+    },
+    /// The version asked for is not kept.
+    #[error("crowd {crowd} has no version {version}: versions {kept} are kept")]
+    UnknownVersion {
+        /// Which crowd.
+        crowd: String,
+        /// What was asked for.
+        version: u64,
+        /// What there is.
+        kept: String,
+    },
+    /// Nobody of this id was ever seen.
+    #[error("there is no user \"{user}\" in app {app}")]
+    UnknownUser {
+        /// The id.
+        user: String,
+        /// Where.
+        app: AppId,
+    },
+    /// A call asks for too much at once.
+    #[error("{given} {what} in one call: {limit} are allowed")]
+    Limit {
+        /// Of what.
+        what: &'static str,
+        /// How many were asked for.
+        given: usize,
+        /// How many may be.
+        limit: usize,
+    },
+    /// The version speaks of ordinals from before the dictionary was re-packed.
+    #[error("version {version} of crowd {crowd} was computed before the users were numbered anew: compute it again")]
+    OldGeneration {
+        /// Which crowd.
+        crowd: String,
+        /// Which version.
+        version: u64,
+    },
+    /// Others published versions of the crowd, again and again, while this one was computed.
+    #[error("crowd {crowd} is computed by others at the same time: look at its versions, then try again")]
+    Contended {
+        /// Which.
+        crowd: String,
+    },
+    /// What is stored is not what was written.
+    #[error("{what} is damaged ({detail}): {mend}")]
+    Corrupt {
+        /// Which object or record.
+        what: String,
+        /// How it shows.
+        detail: String,
+        /// What brings it back.
+        mend: &'static str,
+    },
+    /// A defect of ours: the work of a call ended without a result.
+    #[error("the work of the call broke off: {0}")]
+    BrokeOff(String),
+    /// The expression is not one, or does not fit the tags.
+    #[error(transparent)]
+    Rules(#[from] taghouse_rules::Error),
+    /// Of the index.
+    #[error(transparent)]
+    Index(#[from] taghouse_index::Error),
+    /// A set that cannot be stored.
+    #[error(transparent)]
+    Bitmap(#[from] taghouse_bitmap::Error),
+    /// Of the dictionary.
+    #[error(transparent)]
+    Dictionary(#[from] taghouse_dictionary::Error),
+    /// Of the catalog.
+    #[error(transparent)]
+    Catalog(#[from] taghouse_catalog::Error),
+    /// Of the object store.
+    #[error("crowd objects cannot be read or written ({0}): look at the store, then try again")]
+    Store(#[from] object_store::Error),
+}
+
+/// A result of this room.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoTags { .. } | Self::UnknownCrowd(_) | Self::NotComputed { .. } => ErrorKind::NotFound,
+            Self::UnknownVersion { .. } | Self::UnknownUser { .. } => ErrorKind::NotFound,
+            Self::Limit { .. } | Self::OldGeneration { .. } => ErrorKind::Invalid,
+            Self::Contended { .. } => ErrorKind::Conflict,
+            Self::Corrupt { .. } => ErrorKind::Corrupt,
+            Self::BrokeOff(_) => ErrorKind::Internal,
+            Self::Rules(e) => e.kind(),
+            Self::Index(e) => e.kind(),
+            Self::Bitmap(e) => e.kind(),
+            Self::Dictionary(e) => e.kind(),
+            Self::Catalog(e) => e.kind(),
+            Self::Store(_) => ErrorKind::Unavailable,
+        }
+    }
+
+    /// A damaged object or record of a crowd: computing it again replaces it.
+    pub(crate) fn corrupt(what: impl Into<String>, detail: impl ToString) -> Self {
+        Self::Corrupt { what: what.into(), detail: detail.to_string(), mend: "compute the crowd again with `taghouse produce`" }
+    }
+}

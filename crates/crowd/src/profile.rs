@@ -1,0 +1,69 @@
+use crate::crowds::off_thread;
+use crate::question::Ready;
+use crate::{Crowds, Error, Question, Result};
+use std::sync::Arc;
+use taghouse_index::{Segment, TagInfo};
+use taghouse_model::{AppId, Name, TimestampMs, Value};
+use taghouse_rules::Definitions;
+
+/// What one tag says of a user.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TagValue {
+    /// The tag.
+    pub name: Name,
+    /// Its value.
+    pub value: Value,
+    /// The instant that it speaks of.
+    pub as_of_ms: TimestampMs,
+}
+
+/// Whether an expression holds for a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Evaluation {
+    /// The answer.
+    pub holds: bool,
+    /// The index's revision that gave it.
+    pub revision: u64,
+    /// The user was never seen: nothing holds.
+    pub unknown_user: bool,
+}
+
+impl Crowds {
+    /// All tag values of a user, by tag name; tags without a value for the user are left out.
+    ///
+    /// # Errors
+    /// [`Error::NoTags`], [`Error::UnknownUser`]; of the index and the dictionary.
+    pub async fn profile(&self, app: &AppId, user: &str) -> Result<Vec<TagValue>> {
+        let snapshot = self.snapshot(app).await?;
+        let (app, user, dictionary) = (app.clone(), user.to_owned(), Arc::clone(&self.dictionary));
+        off_thread(move || {
+            let Some(ordinal) = dictionary.lookup(&app, &[&user])?.first().copied().flatten() else {
+                return Err(Error::UnknownUser { user, app });
+            };
+            let value = |(tag, segment): (&TagInfo, &Segment)| {
+                let value = segment.value_of(ordinal)?;
+                Some(TagValue { name: tag.name.clone(), value, as_of_ms: tag.as_of_ms })
+            };
+            Ok(snapshot.segments().filter_map(value).collect())
+        })
+        .await
+    }
+
+    /// Whether an expression holds for a user, on the newest snapshot.
+    ///
+    /// # Errors
+    /// As [`Crowds::count`]; of the dictionary. An unknown user is an answer.
+    pub async fn evaluate(&self, app: &AppId, definitions: &Definitions, question: &Question, user: &str) -> Result<Evaluation> {
+        let Ready { snapshot, expression, others, .. } = self.ready(app, definitions, question).await?;
+        let (app, user, dictionary) = (app.clone(), user.to_owned(), Arc::clone(&self.dictionary));
+        off_thread(move || {
+            let ordinal = dictionary.lookup(&app, &[&user])?.first().copied().flatten();
+            let holds = match ordinal {
+                Some(ordinal) => snapshot.evaluate(&expression, &|name| others.set(name))?.contains(ordinal),
+                None => false,
+            };
+            Ok(Evaluation { holds, revision: snapshot.revision(), unknown_user: ordinal.is_none() })
+        })
+        .await
+    }
+}

@@ -1,0 +1,106 @@
+use crate::crowds::off_thread;
+use crate::leaves::{AsOf, OtherCrowds};
+use crate::{Crowds, Result};
+use std::fmt;
+use std::sync::Arc;
+use taghouse_index::Snapshot;
+use taghouse_model::{AppId, TimestampMs, Value};
+use taghouse_rules::{Definitions, Predicate, parse_and_check_predicate, parse_predicate};
+
+/// An expression in the crowd language that was not defined beforehand. `Display` gives its canonical text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    expression: Predicate,
+    /// As asked, so that errors point into what was written.
+    text: String,
+}
+
+/// How many users an expression holds for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Count {
+    /// Users for whom it holds.
+    pub count: u64,
+    /// Users that exist.
+    pub users: u64,
+    /// The index's revision that answered.
+    pub revision: u64,
+    /// The oldest as-of time of the tags asked, also through crowds; `None`: none was.
+    pub oldest_as_of_ms: Option<TimestampMs>,
+    /// The newest.
+    pub newest_as_of_ms: Option<TimestampMs>,
+}
+
+/// A question that fits a snapshot, with all that answering it takes.
+pub(crate) struct Ready {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) expression: Predicate<Value>,
+    pub(crate) others: OtherCrowds,
+    pub(crate) as_of: AsOf,
+}
+
+impl Question {
+    /// Reads the text form, such as `orders_30d >= 2 && !crowd("big_spenders")`.
+    ///
+    /// # Errors
+    /// [`Error::Rules`](crate::Error::Rules): shows the place and what was expected there.
+    pub fn parse(text: &str) -> Result<Self> {
+        let expression = parse_predicate(text).map_err(taghouse_rules::Error::from)?;
+        Ok(Self { expression, text: text.to_owned() })
+    }
+
+    /// Reads the JSON form.
+    ///
+    /// # Errors
+    /// [`Error::Rules`](crate::Error::Rules): names the place.
+    pub fn from_json(json: &serde_json::Value) -> Result<Self> {
+        let expression = Predicate::from_json(json)?;
+        Ok(Self { text: expression.to_string(), expression })
+    }
+
+    /// The JSON form.
+    pub fn to_json(&self) -> serde_json::Value {
+        self.expression.to_json()
+    }
+}
+
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.expression.fmt(f)
+    }
+}
+
+impl Crowds {
+    /// How many users the expression holds for, on the newest snapshot.
+    ///
+    /// # Errors
+    /// [`Error::NoTags`](crate::Error::NoTags); [`Error::Rules`](crate::Error::Rules) for names and literals that do not fit the tags
+    /// in the index; [`Error::NotComputed`](crate::Error::NotComputed) for a crowd named; of the index.
+    pub async fn count(&self, app: &AppId, definitions: &Definitions, question: &Question) -> Result<Count> {
+        let Ready { snapshot, expression, others, as_of } = self.ready(app, definitions, question).await?;
+        off_thread(move || {
+            Ok(Count {
+                count: snapshot.evaluate(&expression, &|name| others.set(name))?.count(),
+                users: snapshot.users().len(),
+                revision: snapshot.revision(),
+                oldest_as_of_ms: as_of.oldest_ms,
+                newest_as_of_ms: as_of.newest_ms,
+            })
+        })
+        .await
+    }
+
+    /// Checks a question against the types in the newest snapshot (not those defined: the index may be older) and loads what it needs.
+    pub(crate) async fn ready(&self, app: &AppId, definitions: &Definitions, question: &Question) -> Result<Ready> {
+        let snapshot = self.snapshot(app).await?;
+        let expression = {
+            let tags: Vec<&str> = snapshot.tags().map(|tag| tag.name.as_str()).collect();
+            let known: Vec<&str> = tags.iter().copied().chain(definitions.crowds.keys().map(|name| name.as_str())).collect();
+            let types = |name: &str| snapshot.info(name).map(|tag| tag.value_type);
+            let crowds = |name: &str| definitions.crowds.contains_key(name);
+            parse_and_check_predicate(&question.text, &types, &crowds, &definitions.app.time_zone, &known)?.1
+        };
+        let others = self.others(app, &expression).await?;
+        let as_of = others.as_of(&expression, &snapshot);
+        Ok(Ready { snapshot, expression, others, as_of })
+    }
+}

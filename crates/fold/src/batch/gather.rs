@@ -1,0 +1,107 @@
+//! The values of chosen rows as keys: numbers in units, texts by number.
+
+use crate::EventBatch;
+use crate::cell::Cell;
+use crate::column::{ColumnReader, Expression};
+use crate::partial::Text;
+use crate::spec::Spec;
+use crate::texts::Texts;
+use crate::units::within_limits;
+
+/// The part of a batch that is one worker's: `users[i]` is whose event `rows[i]` is.
+pub(super) struct Selection<'a> {
+    pub(super) batch: &'a EventBatch<'a>,
+    pub(super) rows: &'a [u32],
+    pub(super) users: &'a [u32],
+}
+
+/// Keys and of which of the selection's rows they are.
+pub(super) struct Cells<K> {
+    pub(super) picks: Vec<u32>,
+    pub(super) keys: Vec<K>,
+}
+
+impl<K> Default for Cells<K> {
+    fn default() -> Self {
+        Self { picks: Vec::new(), keys: Vec::new() }
+    }
+}
+
+impl<K> Cells<K> {
+    fn clear(&mut self) {
+        self.picks.clear();
+        self.keys.clear();
+    }
+
+    fn push(&mut self, pick: u32, key: K) {
+        self.picks.push(pick);
+        self.keys.push(key);
+    }
+}
+
+pub(super) struct Gather<'a> {
+    pub(super) selection: &'a Selection<'a>,
+    pub(super) spec: &'a Spec,
+    pub(super) texts: &'a mut Texts,
+    /// For each column the numbers of the batch's texts, as far as they have been asked for.
+    pub(super) known: &'a mut [Vec<u32>],
+}
+
+const UNKNOWN: u32 = u32::MAX;
+
+impl Gather<'_> {
+    pub(super) fn numbers(&mut self, expression: &Expression, picks: &[u32], cells: &mut Cells<i128>) {
+        cells.clear();
+        let rows = &self.selection.batch.rows;
+        let slow = |row: usize| expression.value(rows, row).and_then(|value| self.spec.units(&value));
+        for pick in picks {
+            let row = self.selection.rows[*pick as usize] as usize;
+            let number = match expression {
+                Expression::Column(column) => rows.reader(*column).number(row).and_then(within_limits),
+                Expression::Product { left, right, ints, .. } => match Expression::product(rows, row, *left, *right, *ints) {
+                    Ok(product) => product.and_then(within_limits),
+                    Err(()) => slow(row),
+                },
+                Expression::Slow(_) => slow(row),
+            };
+            if let Some(number) = number {
+                cells.push(*pick, number);
+            }
+        }
+    }
+
+    pub(super) fn texts(&mut self, expression: &Expression, picks: &[u32], cells: &mut Cells<Text>) {
+        cells.clear();
+        let batch = self.selection.batch;
+        if let Expression::Column(column) = expression
+            && batch.rows.reader(*column).is_text()
+        {
+            return self.column(*column, picks, cells);
+        }
+        for pick in picks {
+            let row = self.selection.rows[*pick as usize] as usize;
+            let Some(value) = expression.value(&batch.rows, row) else { continue };
+            self.spec.each_cell(&value, |cell| {
+                if let Cell::Text(text) = cell {
+                    cells.push(*pick, self.texts.intern(&text));
+                }
+            });
+        }
+    }
+
+    fn column(&mut self, column: usize, picks: &[u32], cells: &mut Cells<Text>) {
+        let reader: &ColumnReader<'_> = self.selection.batch.rows.reader(column);
+        let known = &mut self.known[column];
+        known.resize(self.selection.batch.len, UNKNOWN);
+        for pick in picks {
+            let row = self.selection.rows[*pick as usize] as usize;
+            if known[row] != UNKNOWN {
+                cells.push(*pick, Text(known[row]));
+            } else if let Some(text) = reader.text(row) {
+                let text = self.texts.intern(text);
+                known[row] = text.0;
+                cells.push(*pick, text);
+            }
+        }
+    }
+}

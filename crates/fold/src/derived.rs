@@ -1,0 +1,86 @@
+//! Cohorts and expressions: functions of a user's other tag values.
+
+use crate::batch::{TagValues, ValuesBuilder};
+
+use crate::column::{Columns, Condition, Expression, Rows};
+use crate::units;
+use crate::{Outcome, Result, SkipReason};
+use arrow::array::{Array, ArrayRef};
+use std::ops::Range;
+use taghouse_model::{MAX_TEXT_BYTES, Value, ValueType};
+use taghouse_rules::{CohortRule, Expression as TagExpression, fit};
+
+/// A cohort or expression tag, compiled against the types of the tags it uses.
+#[derive(Debug, Clone)]
+pub struct DerivedFold {
+    columns: Columns,
+    body: Body,
+    tag_type: ValueType,
+}
+
+#[derive(Debug, Clone)]
+enum Body {
+    Cohort { rules: Vec<(Condition, Value)>, otherwise: Option<Value> },
+    Condition(Condition),
+    Scalar(Expression),
+}
+
+impl DerivedFold {
+    /// The first rule that holds gives the value, else `otherwise`.
+    pub fn cohort(rules: &[CohortRule], otherwise: Option<&Value>, tag_type: ValueType, types: &dyn Fn(&str) -> Option<ValueType>) -> Self {
+        let mut columns = Columns::default();
+        let rules = rules.iter().map(|rule| (Condition::compile(&rule.when, &mut columns, types), rule.value.clone())).collect();
+        Self { columns, body: Body::Cohort { rules, otherwise: otherwise.cloned() }, tag_type }
+    }
+
+    /// A computed value, or true where a condition holds.
+    pub fn expression(expression: &TagExpression, tag_type: ValueType, types: &dyn Fn(&str) -> Option<ValueType>) -> Self {
+        let mut columns = Columns::default();
+        let body = match expression {
+            TagExpression::Scalar(scalar) => Body::Scalar(Expression::compile(scalar, &mut columns, types)),
+            TagExpression::Condition(condition) => Body::Condition(Condition::compile(condition, &mut columns, types)),
+        };
+        Self { columns, body, tag_type }
+    }
+
+    /// The tags that it looks at.
+    pub fn inputs(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|(name, _)| name)
+    }
+
+    /// The values of the users in `range`; `find` gives the values of a tag, one a user.
+    ///
+    /// # Errors
+    /// [`crate::Error::Column`] if a tag's values are of another type than said.
+    pub fn values<'a>(&'a self, range: Range<usize>, find: &dyn Fn(&str) -> Option<&'a ArrayRef>) -> Result<TagValues> {
+        let rows = Rows::bind(&self.columns, &|name| find(name).map(|array| array as &dyn Array))?;
+        let mut values = ValuesBuilder::new(self.tag_type);
+        range.for_each(|row| values.push(self.outcome(&rows, row)));
+        Ok(values.finish())
+    }
+
+    fn outcome(&self, rows: &Rows<'_>, row: usize) -> Outcome {
+        let value = match &self.body {
+            Body::Cohort { rules, otherwise } => {
+                rules.iter().find(|(when, _)| when.holds(rows, row)).map(|(_, value)| value.clone()).or_else(|| otherwise.clone())
+            }
+            Body::Condition(condition) => condition.holds(rows, row).then_some(Value::Bool(true)),
+            Body::Scalar(expression) => expression.value(rows, row),
+        };
+        value.map_or(Outcome::Nothing, |value| self.fitted(value))
+    }
+
+    fn fitted(&self, value: Value) -> Outcome {
+        match fit(value, self.tag_type) {
+            None => Outcome::Skipped(SkipReason::WrongType),
+            Some(Value::Text(text)) if text.len() > MAX_TEXT_BYTES => Outcome::Skipped(SkipReason::TextTooLong),
+            Some(Value::Decimal(v)) => {
+                let scale = if let ValueType::Decimal { scale } = self.tag_type { scale } else { 0 };
+                let units = units::of_decimal(v, scale).filter(|units| i64::try_from(*units).is_ok());
+                let value = units.and_then(|units| units::to_decimal(units, scale));
+                value.map_or(Outcome::Skipped(SkipReason::OutOfRange), |v| Outcome::Value(Value::Decimal(v)))
+            }
+            Some(value) => Outcome::Value(value),
+        }
+    }
+}

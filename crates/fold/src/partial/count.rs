@@ -1,0 +1,26 @@
+use super::{Finished, Order, Partial, Stamp};
+
+/// How many.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Count(u64);
+
+impl Count {
+    /// One more.
+    pub(crate) fn add(&mut self) {
+        self.0 += 1;
+    }
+}
+
+impl<K> Partial<K> for Count {
+    fn step(&mut self, _: Stamp<'_>, _: K, _: &impl Order<K>) {
+        self.add();
+    }
+
+    fn merge(&mut self, other: &Self, _: &impl Order<K>) {
+        self.0 += other.0;
+    }
+
+    fn finish(self, _: &impl Order<K>) -> Finished<K> {
+        if self.0 == 0 { Finished::Nothing } else { Finished::Count(self.0) }
+    }
+}

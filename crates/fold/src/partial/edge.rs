@@ -1,0 +1,50 @@
+use super::{Finished, Order, Partial, Stamp};
+use std::cmp::Ordering;
+use taghouse_model::TimestampMs;
+
+/// The value of the first event, or of the last, by (time, message id). Should one message be there twice with two values, the lesser (or
+/// greater) one counts, so that the order of arrival never does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Edge<K, const LAST: bool> {
+    key: Option<K>,
+    time_ms: TimestampMs,
+    message_id: String,
+}
+
+impl<K, const LAST: bool> Default for Edge<K, LAST> {
+    fn default() -> Self {
+        Self { key: None, time_ms: 0, message_id: String::new() }
+    }
+}
+
+impl<K: Clone, const LAST: bool> Partial<K> for Edge<K, LAST> {
+    const ORDERED: bool = true;
+
+    fn step(&mut self, stamp: Stamp<'_>, key: K, order: &impl Order<K>) {
+        let wins = match &self.key {
+            None => true,
+            Some(held) => {
+                let at = Stamp { time_ms: self.time_ms, message_id: &self.message_id };
+                let wanted = if LAST { Ordering::Greater } else { Ordering::Less };
+                stamp.cmp(&at).then_with(|| order.compare(&key, held)) == wanted
+            }
+        };
+        if wins {
+            self.time_ms = stamp.time_ms;
+            // Into the buffer that is there: events mostly come in order, and then each is the last so far.
+            self.message_id.clear();
+            self.message_id.push_str(stamp.message_id);
+            self.key = Some(key);
+        }
+    }
+
+    fn merge(&mut self, other: &Self, order: &impl Order<K>) {
+        if let Some(key) = &other.key {
+            self.step(Stamp { time_ms: other.time_ms, message_id: &other.message_id }, key.clone(), order);
+        }
+    }
+
+    fn finish(self, _: &impl Order<K>) -> Finished<K> {
+        self.key.map_or(Finished::Nothing, Finished::Key)
+    }
+}

@@ -1,0 +1,47 @@
+//! Every function, window and filter, through every door, against an interpreter that sorts, filters and computes with civil dates, trees
+//! and rust_decimal.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod doors;
+mod generate;
+mod naive;
+
+use generate::{Case, case};
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn fixed_tiles_equal_the_naive_interpreter(case in case()) {
+        for user in 0..Case::USERS {
+            prop_assert_eq!(doors::fixed(&case, user), naive::value(&case, user, case.as_of_ms), "user {} of {:?}", user, case);
+        }
+    }
+
+    #[test]
+    fn sliding_tiles_equal_the_naive_interpreter(case in case()) {
+        for user in 0..Case::USERS {
+            doors::sliding(&case, user)?;
+        }
+    }
+
+    #[test]
+    fn batches_equal_the_naive_interpreter(case in case()) {
+        let values = doors::batches(&case);
+        for (user, value) in values.into_iter().enumerate() {
+            prop_assert_eq!(value, naive::value(&case, user, case.as_of_ms), "user {} of {:?}", user, case);
+        }
+    }
+
+    #[test]
+    fn merges_of_any_split_equal_one_state(case in case()) {
+        for user in 0..Case::USERS {
+            let expected = naive::value(&case, user, case.as_of_ms);
+            for (tiling, value) in doors::merged(&case, user) {
+                prop_assert_eq!(value, expected.clone(), "{} user {} of {:?}", tiling, user, case);
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Values at the limits: left out and counted, never wrong, never a failure.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use jiff::tz::TimeZone;
+use rust_decimal::Decimal;
+use taghouse_fold::{AggregateFold, AggregateState, Calendar, EventRow, Fold, Outcome, SkipReason};
+use taghouse_model::{Value, ValueType};
+use taghouse_rules::{Aggregate, AggregateFunction, MAX_SET_VALUES, Window, parse_scalar};
+
+fn types(name: &str) -> Option<ValueType> {
+    match name {
+        "n" => Some(ValueType::Int),
+        "d" => Some(ValueType::Decimal { scale: 12 }),
+        "t" => Some(ValueType::Text),
+        "time" => Some(ValueType::Time),
+        _ => None,
+    }
+}
+
+fn fold(function: AggregateFunction, value: &str, tag_type: ValueType) -> taghouse_fold::Result<AggregateFold> {
+    let (scalar, _) = parse_scalar(value).unwrap().check(&types, &TimeZone::UTC).unwrap();
+    let aggregate = Aggregate { function, events: Vec::new(), value: Some(scalar), filter: None, window: Window::Lifetime };
+    AggregateFold::fixed(&aggregate, tag_type, &types, &Calendar::new(&TimeZone::UTC), 1_000_000)
+}
+
+fn outcome(function: AggregateFunction, value: &str, tag_type: ValueType, property: &str, values: &[Value]) -> Outcome {
+    let fold = fold(function, value, tag_type).unwrap();
+    let mut state = AggregateState::default();
+    for (i, value) in (0..).zip(values) {
+        let properties = |name: &str| (name == property).then(|| value.clone());
+        fold.step(&mut state, &EventRow { event: "e", time_ms: i, message_id: "m", properties: &properties });
+    }
+    fold.outcome(&state, 1_000_000)
+}
+
+#[test]
+fn sums_pass_over_64_bits_on_the_way_but_not_at_the_end() {
+    let sum = |values: &[i64]| {
+        let values: Vec<Value> = values.iter().map(|v| Value::Int(*v)).collect();
+        outcome(AggregateFunction::Sum, "n", ValueType::Int, "n", &values)
+    };
+    assert_eq!(sum(&[i64::MAX, i64::MAX, -i64::MAX]), Outcome::Value(Value::Int(i64::MAX)));
+    assert_eq!(sum(&[i64::MAX, 1]), Outcome::Skipped(SkipReason::OutOfRange));
+    assert_eq!(sum(&[]), Outcome::Nothing);
+    assert_eq!(sum(&[5, -5]), Outcome::Value(Value::Int(0)));
+}
+
+#[test]
+fn means_are_rounded_once_half_away_from_zero() {
+    let mean = |values: &[i64], scale| {
+        let values: Vec<Value> = values.iter().map(|v| Value::Int(*v)).collect();
+        outcome(AggregateFunction::Avg, "n", ValueType::Decimal { scale }, "n", &values)
+    };
+    let value = |units, scale| Outcome::Value(Value::Decimal(Decimal::new(units, scale)));
+    assert_eq!(mean(&[1, 2], 0), value(2, 0));
+    assert_eq!(mean(&[-1, -2], 0), value(-2, 0));
+    assert_eq!(mean(&[1, 1, 2], 2), value(133, 2));
+    // 0.445 once is 0.45 at two digits and 0.4 at one; rounding twice would give 0.5.
+    let many: Vec<i64> = std::iter::repeat_n(1, 89).chain(std::iter::repeat_n(0, 111)).collect();
+    assert_eq!((mean(&many, 2), mean(&many, 1)), (value(45, 2), value(4, 1)));
+    assert_eq!(mean(&[i64::MAX, i64::MAX], 0), value(i64::MAX, 0));
+    assert_eq!(mean(&[i64::MAX, i64::MAX], 1), Outcome::Skipped(SkipReason::OutOfRange));
+}
+
+#[test]
+fn numbers_over_the_units_of_an_event_are_no_values() {
+    let large = Value::Decimal(Decimal::from_i128_with_scale(79_000_000_000_000_000_000_000_000_000, 0));
+    let small = Value::Decimal(Decimal::new(1, 12));
+    let ty = ValueType::Decimal { scale: 12 };
+    assert_eq!(outcome(AggregateFunction::Count, "d", ValueType::Int, "d", &[large.clone(), small.clone()]), Outcome::Value(Value::Int(1)));
+    assert_eq!(outcome(AggregateFunction::Max, "d", ty, "d", &[large, small.clone()]), Outcome::Value(small));
+}
+
+#[test]
+fn long_texts_are_left_out_and_sets_keep_the_smallest() {
+    let long = Value::text(&"x".repeat(1025));
+    let last = |values: &[Value]| outcome(AggregateFunction::Last, "t", ValueType::Text, "t", values);
+    assert_eq!(last(&[Value::text("a"), long.clone()]), Outcome::Skipped(SkipReason::TextTooLong));
+    assert_eq!(last(&[long, Value::text("a")]), Outcome::Value(Value::text("a")));
+    let many: Vec<Value> = (0..1500).rev().map(|i| Value::text(&format!("{i:04}"))).collect();
+    let Outcome::Value(Value::Set(kept)) = outcome(AggregateFunction::Set, "t", ValueType::Set, "t", &many) else { panic!("a set") };
+    assert_eq!((kept.len(), kept.last().map(AsRef::as_ref)), (MAX_SET_VALUES, Some("0999")));
+}
+
+#[test]
+fn one_message_twice_with_two_values_has_one_answer_in_any_order() {
+    let fold = fold(AggregateFunction::Last, "t", ValueType::Text).unwrap();
+    let value = |texts: [&str; 2]| {
+        let mut state = AggregateState::default();
+        for text in texts {
+            let properties = |_: &str| Some(Value::text(text));
+            fold.step(&mut state, &EventRow { event: "e", time_ms: 1, message_id: "m", properties: &properties });
+        }
+        fold.value(&state, 1_000_000)
+    };
+    assert_eq!(value(["a", "b"]), Some(Value::text("b")));
+    assert_eq!(value(["b", "a"]), Some(Value::text("b")));
+}
+
+#[test]
+fn functions_that_do_not_go_with_the_value_are_refused() {
+    assert!(fold(AggregateFunction::Sum, "t", ValueType::Int).is_err());
+    assert!(fold(AggregateFunction::Avg, "time", ValueType::Int).is_err());
+    assert!(fold(AggregateFunction::Sum, "n", ValueType::Int).is_ok());
+}

@@ -1,0 +1,177 @@
+//! Conditions → formulas over bitmaps. What holds here is what `Predicate::holds` says of each user; a property test compares the two.
+
+use crate::error::{Error, Result};
+use crate::number::Units;
+use crate::segment::{Segment, Values};
+use crate::snapshot::Snapshot;
+use std::ops::Range;
+use std::sync::Arc;
+use taghouse_bitmap::{Bitmap, Bundle, Formula};
+use taghouse_model::Value;
+use taghouse_rules::{CompareOp, Predicate, like, like_prefix};
+
+/// One condition with what it is asked of.
+pub(crate) struct Compiler<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) crowds: &'a dyn Fn(&str) -> Option<Arc<Bitmap>>,
+}
+
+impl Compiler<'_> {
+    pub(crate) fn formula(&self, predicate: &Predicate<Value>) -> Result<Formula> {
+        match predicate {
+            Predicate::And(operands) => Ok(Formula::and(self.all(operands)?)),
+            Predicate::Or(operands) => Ok(Formula::or(self.all(operands)?)),
+            Predicate::Not(operand) => Ok(self.formula(operand)?.not()),
+            Predicate::Compare { name, op, literal } => self.leaf(name)?.compare(*op, literal),
+            Predicate::In { name, literals } => self.leaf(name)?.any_of(literals),
+            Predicate::Between { name, low, high } => self.leaf(name)?.between(low, high),
+            Predicate::Like { name, pattern } => self.leaf(name)?.like(pattern),
+            Predicate::IsSet { name } => Ok(Formula::stored(self.leaf(name)?.segment.existence().clone())),
+            Predicate::Crowd { name } => {
+                let members = (self.crowds)(name).ok_or_else(|| Error::UnknownCrowd(name.clone()))?;
+                let users = self.snapshot.users();
+                // A crowd may be older than the users, or imported: who does not exist is in no crowd.
+                Ok(Formula::owned(if members.is_subset(users) { members } else { Arc::new(members.and(users)) }))
+            }
+        }
+    }
+
+    fn all(&self, operands: &[Predicate<Value>]) -> Result<Vec<Formula>> {
+        operands.iter().map(|operand| self.formula(operand)).collect()
+    }
+
+    fn leaf<'l>(&'l self, tag: &'l str) -> Result<Leaf<'l>> {
+        let segment = self.snapshot.tag(tag).ok_or_else(|| Error::UnknownTag(tag.to_owned()))?;
+        Ok(Leaf { tag, segment })
+    }
+}
+
+/// A tag that a condition asks about.
+struct Leaf<'a> {
+    tag: &'a str,
+    segment: &'a Segment,
+}
+
+impl Leaf<'_> {
+    fn compare(&self, op: CompareOp, literal: &Value) -> Result<Formula> {
+        if op == CompareOp::NotEqual {
+            return Ok(self.others(self.compare(CompareOp::Equal, literal)?));
+        }
+        match &self.segment.values {
+            Values::Numbers(slices) => {
+                let (low, high) = self.units(literal)?.range(op);
+                Ok(slices.between(low, high))
+            }
+            values if self.segment.value_type() == taghouse_model::ValueType::Set => match (op, self.code(values, literal)?) {
+                (CompareOp::Equal, Ok(code)) => Ok(Formula::stored(bitmaps_of(values)?.get(code + 1))),
+                // A set has no order: as a missing value, it compares with nothing.
+                _ => Ok(Formula::empty()),
+            },
+            values => {
+                let place = self.code(values, literal)?;
+                let (before, through) = match place {
+                    Ok(code) => (code, code + 1),
+                    Err(next) => (next, next),
+                };
+                let end = bitmaps_of(values)?.len() - 1;
+                self.codes(match op {
+                    CompareOp::Equal | CompareOp::NotEqual => before..through,
+                    CompareOp::Less => 0..before,
+                    CompareOp::LessOrEqual => 0..through,
+                    CompareOp::Greater => through..end,
+                    CompareOp::GreaterOrEqual => before..end,
+                })
+            }
+        }
+    }
+
+    fn between(&self, low: &Value, high: &Value) -> Result<Formula> {
+        match &self.segment.values {
+            Values::Numbers(slices) => {
+                let from = self.units(low)?.range(CompareOp::GreaterOrEqual).0;
+                let to = self.units(high)?.range(CompareOp::LessOrEqual).1;
+                Ok(slices.between(from, to))
+            }
+            values => {
+                let (low, high) = (self.code(values, low)?, self.code(values, high)?);
+                if self.segment.value_type() == taghouse_model::ValueType::Set {
+                    return Ok(Formula::empty());
+                }
+                let from = low.unwrap_or_else(|next| next);
+                let to = high.map_or_else(|next| next, |code| code + 1);
+                self.codes(from..to.max(from))
+            }
+        }
+    }
+
+    fn any_of(&self, literals: &[Value]) -> Result<Formula> {
+        if let (Values::Texts { bitmaps, .. } | Values::Bool(bitmaps), false) = (&self.segment.values, self.is_set()) {
+            let mut codes = Vec::with_capacity(literals.len());
+            for literal in literals {
+                codes.extend(self.code(&self.segment.values, literal)?.ok());
+            }
+            codes.sort_unstable();
+            codes.dedup();
+            return Ok(Formula::disjoint(codes.into_iter().map(|code| bitmaps.get(code + 1))));
+        }
+        Ok(Formula::or(literals.iter().map(|literal| self.compare(CompareOp::Equal, literal)).collect::<Result<_>>()?))
+    }
+
+    fn like(&self, pattern: &str) -> Result<Formula> {
+        let Values::Texts { directory, bitmaps, .. } = &self.segment.values else {
+            return Err(self.mismatch(format!("\"like\" asks for text (pattern {pattern:?})")));
+        };
+        let fitting =
+            directory.with_prefix(&like_prefix(pattern)).filter(|code| directory.get(*code).is_some_and(|text| like(pattern, text)));
+        let fitting = fitting.map(|code| bitmaps.get(code + 1));
+        Ok(if self.is_set() { Formula::or(fitting.map(Formula::stored).collect()) } else { Formula::disjoint(fitting) })
+    }
+
+    /// Those who have a value that is none of these.
+    fn others(&self, these: Formula) -> Formula {
+        Formula::and(vec![Formula::stored(self.segment.existence().clone()), these.not()])
+    }
+
+    /// The users of a range of values, which no user has two of. More than half of them are had by taking the rest away.
+    fn codes(&self, range: Range<u32>) -> Result<Formula> {
+        let bitmaps = bitmaps_of(&self.segment.values)?;
+        let end = bitmaps.len() - 1;
+        let of = |range: Range<u32>| Formula::disjoint(range.map(|code| bitmaps.get(code + 1)));
+        if range.len() as u32 * 2 <= end {
+            return Ok(of(range));
+        }
+        let rest = (0..range.start).chain(range.end..end).map(|code| bitmaps.get(code + 1));
+        Ok(self.others(Formula::disjoint(rest)))
+    }
+
+    fn code(&self, values: &Values, literal: &Value) -> Result<std::result::Result<u32, u32>> {
+        match (values, literal) {
+            (Values::Bool(_), Value::Bool(value)) => Ok(Ok(u32::from(*value))),
+            (Values::Texts { directory, .. }, Value::Text(text)) => Ok(directory.find(text)),
+            _ => Err(self.cannot_compare(literal)),
+        }
+    }
+
+    fn units(&self, literal: &Value) -> Result<Units> {
+        Units::of(literal, self.segment.value_type()).ok_or_else(|| self.cannot_compare(literal))
+    }
+
+    fn is_set(&self) -> bool {
+        self.segment.value_type() == taghouse_model::ValueType::Set
+    }
+
+    fn cannot_compare(&self, literal: &Value) -> Error {
+        self.mismatch(format!("{literal} cannot be compared with them"))
+    }
+
+    fn mismatch(&self, problem: String) -> Error {
+        Error::Mismatch { tag: self.tag.to_owned(), value_type: self.segment.value_type(), problem }
+    }
+}
+
+fn bitmaps_of(values: &Values) -> Result<&Bundle> {
+    match values {
+        Values::Bool(bitmaps) | Values::Texts { bitmaps, .. } => Ok(bitmaps),
+        Values::Numbers(_) => Err(Error::Internal("numbers have no values' bitmaps".to_owned())),
+    }
+}

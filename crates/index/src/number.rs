@@ -1,0 +1,74 @@
+//! Numbers as bit slices hold them: whole units of 64 bits. An int is its own unit, a decimal 10^-scale, a date a day, a time a
+//! millisecond.
+
+use rust_decimal::Decimal;
+use taghouse_model::{Value, ValueType};
+use taghouse_rules::CompareOp;
+
+/// A value in units of `ty`; `None` for a value of another type, of more digits, or beyond 64 bits.
+pub(crate) fn units_of(value: &Value, ty: ValueType) -> Option<i64> {
+    match (value, ty) {
+        (Value::Int(v), ValueType::Int) | (Value::Time(v), ValueType::Time) => Some(*v),
+        (Value::Date(v), ValueType::Date) => Some(i64::from(*v)),
+        (Value::Decimal(_), ValueType::Decimal { .. }) => {
+            let units = Units::of(value, ty)?;
+            if units.exact { i64::try_from(units.floor).ok() } else { None }
+        }
+        _ => None,
+    }
+}
+
+/// Back from units.
+pub(crate) fn value_of(units: i64, ty: ValueType) -> Option<Value> {
+    match ty {
+        ValueType::Int => Some(Value::Int(units)),
+        ValueType::Time => Some(Value::Time(units)),
+        ValueType::Date => i32::try_from(units).ok().map(Value::Date),
+        ValueType::Decimal { scale } => Decimal::try_from_i128_with_scale(i128::from(units), u32::from(scale)).ok().map(Value::Decimal),
+        ValueType::Bool | ValueType::Text | ValueType::Set => None,
+    }
+}
+
+/// A literal in units of a tag's type, which may lie between two of them or beyond 64 bits.
+pub(crate) struct Units {
+    floor: i128,
+    exact: bool,
+}
+
+impl Units {
+    /// `None` when values of `ty` have no order with `literal`.
+    pub(crate) fn of(literal: &Value, ty: ValueType) -> Option<Self> {
+        let whole = |floor: i64| Some(Self { floor: i128::from(floor), exact: true });
+        match (literal, ty) {
+            (Value::Int(v), ValueType::Int) | (Value::Time(v), ValueType::Time) => whole(*v),
+            (Value::Date(v), ValueType::Date) => whole(i64::from(*v)),
+            (Value::Int(v), ValueType::Decimal { scale }) => Some(Self::of_decimal(Decimal::from(*v), scale)),
+            (Value::Decimal(v), ValueType::Int) => Some(Self::of_decimal(*v, 0)),
+            (Value::Decimal(v), ValueType::Decimal { scale }) => Some(Self::of_decimal(*v, scale)),
+            _ => None,
+        }
+    }
+
+    fn of_decimal(decimal: Decimal, scale: u8) -> Self {
+        let (mantissa, digits, scale) = (decimal.mantissa(), decimal.scale(), u32::from(scale));
+        if digits <= scale {
+            // What overflows here is far beyond 64 bits, on its side of zero.
+            let floor = mantissa.saturating_mul(10_i128.saturating_pow(scale - digits));
+            return Self { floor, exact: true };
+        }
+        let unit = 10_i128.saturating_pow(digits - scale);
+        Self { floor: mantissa.div_euclid(unit), exact: mantissa.rem_euclid(unit) == 0 }
+    }
+
+    /// The units that compare so, from and to, both included; none if from > to. `NotEqual` is the caller's: it has two ranges.
+    pub(crate) fn range(&self, op: CompareOp) -> (i128, i128) {
+        let ceiling = self.floor.saturating_add(i128::from(!self.exact));
+        match op {
+            CompareOp::Equal | CompareOp::NotEqual => (ceiling, self.floor),
+            CompareOp::Less => (i128::MIN, ceiling.saturating_sub(1)),
+            CompareOp::LessOrEqual => (i128::MIN, self.floor),
+            CompareOp::Greater => (self.floor.saturating_add(1), i128::MAX),
+            CompareOp::GreaterOrEqual => (ceiling, i128::MAX),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+use crate::error::{Error, Result};
+use crate::index::{Index, POINTER_KIND, POINTER_NAME};
+use crate::manifest::{Manifest, TagEntry, UsersEntry};
+use crate::segment::Segment;
+use crate::store::path_of;
+use bytes::Bytes;
+use serde_json::Value as Json;
+use std::collections::BTreeSet;
+use taghouse_bitmap::Bitmap;
+use taghouse_catalog::Change;
+use taghouse_model::{AppId, Name, TimestampMs, ValueType};
+
+/// The users' folder beside the tags' folders; no tag can be called so.
+const USERS_FOLDER: &str = "users-bitmap";
+
+/// An object to write: its path and its bytes.
+type Written = (String, Vec<u8>);
+
+/// What becomes visible at once. Tags that it does not name stay as they are.
+#[derive(Debug, Clone)]
+pub struct Publication {
+    /// All users that exist; the segments' users are among them.
+    pub users: Bitmap,
+    /// New versions of tags.
+    pub tags: Vec<TagPublication>,
+    /// Tags to be forgotten.
+    pub drop: Vec<Name>,
+}
+
+/// A new version of one tag.
+#[derive(Debug, Clone)]
+pub struct TagPublication {
+    /// The tag.
+    pub name: Name,
+    /// The segment's type.
+    pub value_type: ValueType,
+    /// The instant its values speak of.
+    pub as_of_ms: TimestampMs,
+    /// The definition it was produced by; handed back in [`crate::TagInfo`].
+    pub definition: Json,
+    /// What [`crate::SegmentBuilder`] made.
+    pub segment: Vec<u8>,
+}
+
+impl Index {
+    /// Publishes: writes the objects, then moves the catalog's pointer from the revision read at the beginning, together with `also`.
+    /// Objects that only the revision before the last one read are deleted afterwards, as far as that works.
+    ///
+    /// # Errors
+    /// `Catalog` of kind `Conflict` when somebody else published meanwhile (nothing is visible then; call again), or when a condition of
+    /// `also` does not hold; `Publication` for a segment of another type, or with users that are not among `users`.
+    pub async fn publish(&self, app: &AppId, publication: Publication, also: Vec<Change>) -> Result<u64> {
+        let current = self.manifest(app).await?;
+        let (expected, before) = current.map_or((None, Manifest::default()), |(revision, manifest)| (Some(revision), manifest));
+        let next = expected.unwrap_or(0) + 1;
+        let (manifest, contents) = plan(app, next, &before, publication)?;
+        let mut written = BTreeSet::new();
+        let result = self.write_and_commit(app, expected, &manifest, contents, also, &mut written).await;
+        if let Err(error) = result {
+            self.discard(app, &written).await;
+            return Err(error);
+        }
+        let still_read = &manifest.objects() | &manifest.retired;
+        self.objects.delete(before.retired.difference(&still_read)).await;
+        match expected {
+            Some(_) => Ok(next),
+            // Where there was an index once and no more, revisions go on from its last one.
+            None => Ok(self.manifest(app).await?.map_or(next, |(revision, _)| revision)),
+        }
+    }
+
+    async fn write_and_commit(
+        &self,
+        app: &AppId,
+        expected: Option<u64>,
+        manifest: &Manifest,
+        contents: Vec<Written>,
+        also: Vec<Change>,
+        written: &mut BTreeSet<String>,
+    ) -> Result<()> {
+        for (object, content) in contents {
+            written.insert(object.clone());
+            self.objects.write(&object, content).await?;
+        }
+        let value = serde_json::to_value(manifest).map_err(|e| Error::Internal(e.to_string()))?;
+        let (kind, name) = (POINTER_KIND.to_owned(), POINTER_NAME.to_owned());
+        let mut changes = vec![Change::PutPointer { kind, app: app.clone(), name, expected, value }];
+        changes.extend(also);
+        Ok(self.catalog.commit(changes).await?)
+    }
+
+    /// Deletes what a failed publication wrote, unless the cut that won reads the same objects, or nobody can tell.
+    async fn discard(&self, app: &AppId, written: &BTreeSet<String>) {
+        let in_use = match self.manifest(app).await {
+            Ok(current) => current.map(|(_, manifest)| &manifest.objects() | &manifest.retired).unwrap_or_default(),
+            Err(_) => return,
+        };
+        self.objects.delete(written.difference(&in_use)).await;
+    }
+}
+
+/// The next cut, and the objects to write for it.
+fn plan(app: &AppId, next: u64, before: &Manifest, publication: Publication) -> Result<(Manifest, Vec<Written>)> {
+    let Publication { users, tags, drop } = publication;
+    let mut manifest = Manifest { tags: before.tags.clone(), ..Manifest::default() };
+    let mut contents = Vec::with_capacity(tags.len() + 1);
+    drop.iter().for_each(|name| {
+        manifest.tags.remove(name);
+    });
+    let content = users.to_bytes().map_err(|e| Error::Internal(e.to_string()))?;
+    let object = path_of(app, USERS_FOLDER, next, "bitmap", &content);
+    manifest.users = UsersEntry { object: object.clone(), count: users.len() };
+    contents.push((object, content));
+    for TagPublication { name, value_type, as_of_ms, definition, segment } in tags {
+        let object = path_of(app, name.as_str(), next, "seg", &segment);
+        let content = Bytes::from(segment);
+        let opened = Segment::open(&object, content.clone())?;
+        let refuse = |problem: String| Err(Error::Publication { tag: name.to_string(), problem });
+        if opened.value_type() != value_type {
+            return refuse(format!("its segment holds {} values instead of {value_type}", opened.value_type()));
+        }
+        if !opened.existence().is_subset(&users) {
+            let strangers = opened.existence().to_bitmap().and_not(&users);
+            let first = strangers.min().unwrap_or_default();
+            return refuse(format!("{} of its users are not among the users that exist, such as ordinal {first}", strangers.len()));
+        }
+        let entry = TagEntry { object: object.clone(), value_type, as_of_ms, users: opened.users(), definition };
+        std::mem::drop(opened);
+        manifest.tags.insert(name, entry);
+        // No copy: nobody else holds the bytes any more.
+        contents.push((object, content.into()));
+    }
+    let in_use = manifest.objects();
+    manifest.retired = before.objects().difference(&in_use).cloned().collect();
+    Ok((manifest, contents))
+}

@@ -1,0 +1,229 @@
+//! One version of one tag.
+//!
+//! ```text
+//! the file form of `bitmap`, and in it: type 1, scale 1, zeros 6 | directory, bitmaps, rows: start 8 and length 8 each | zeros to 64
+//! directory (enum, set): the values, sorted
+//! bitmaps (bool, enum, set): a bundle: who has a value, then each value's users. Numbers: bit slices
+//! rows (enum and set of many values): the values of each user in turn
+//! ```
+
+mod directory;
+mod rows;
+
+pub(crate) use directory::{Directory, encode_directory};
+pub(crate) use rows::{Rows, encode_rows};
+
+use crate::error::{Error, Result};
+use crate::number;
+use bytes::Bytes;
+use std::ops::Range;
+use taghouse_bitmap::{BitSlices, Bitmap, Bundle, Stored};
+use taghouse_model::{Ordinal, Value, ValueType};
+
+pub(crate) const MAGIC: &[u8; 8] = b"TAGHSEGM";
+pub(crate) const HEAD: usize = 64;
+/// From this many values on a user's values are looked up in rows instead of asking every value for the user.
+pub(crate) const ROWS_FROM: usize = 64;
+
+/// All users' values of one tag, read out of one byte buffer. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Segment {
+    value_type: ValueType,
+    existence: Stored,
+    pub(crate) values: Values,
+}
+
+#[derive(Clone)]
+pub(crate) enum Values {
+    /// Bitmap 1 is false, 2 is true.
+    Bool(Bundle),
+    /// Bitmap `i + 1` is value `i` of the directory.
+    Texts { directory: Directory, bitmaps: Bundle, rows: Option<Rows> },
+    /// In units of the type.
+    Numbers(BitSlices),
+}
+
+impl Segment {
+    /// Opens a segment, verifying all checksums. `object` is its path in the store, for errors.
+    ///
+    /// # Errors
+    /// `Corrupt` when the bytes are not what [`crate::SegmentBuilder`] made.
+    pub fn open(object: &str, file: impl Into<Bytes>) -> Result<Self> {
+        let body = taghouse_bitmap::unseal(MAGIC, &file.into()).map_err(|e| Error::of_bitmap(object, e))?;
+        let bad = |what: &str| Error::corrupt(object, what);
+        if body.len() < HEAD {
+            return Err(bad("the head is cut short"));
+        }
+        let value_type = type_of(body[0], body[1]).ok_or_else(|| bad("unknown type"))?;
+        let section = |number: usize| section(&body, number).map(|range| body.slice(range)).ok_or_else(|| bad("a section lies outside"));
+        let (directory, bitmaps, rows) = (section(0)?, section(1)?, section(2)?);
+        if value_type.is_number() {
+            let slices = BitSlices::open(&bitmaps).map_err(|e| Error::of_bitmap(object, e))?;
+            return Ok(Self { value_type, existence: slices.existence(), values: Values::Numbers(slices) });
+        }
+        let bitmaps = Bundle::open(bitmaps).map_err(|e| Error::of_bitmap(object, e))?;
+        let existence = bitmaps.get(0);
+        if value_type == ValueType::Bool {
+            if bitmaps.len() != 3 {
+                return Err(bad("a bool needs three bitmaps"));
+            }
+            return Ok(Self { value_type, existence, values: Values::Bool(bitmaps) });
+        }
+        let directory = Directory::open(directory).ok_or_else(|| bad("the directory does not fit"))?;
+        if bitmaps.len() as usize != directory.len() + 1 {
+            return Err(bad("the directory and the bitmaps differ"));
+        }
+        let rows = if rows.is_empty() {
+            None
+        } else {
+            Some(
+                Rows::open(rows, existence.len(), value_type == ValueType::Set, directory.len())
+                    .ok_or_else(|| bad("the rows do not fit"))?,
+            )
+        };
+        Ok(Self { value_type, existence, values: Values::Texts { directory, bitmaps, rows } })
+    }
+
+    /// The type of the values.
+    pub fn value_type(&self) -> ValueType {
+        self.value_type
+    }
+
+    /// Who has a value.
+    pub fn existence(&self) -> &Stored {
+        &self.existence
+    }
+
+    /// How many users have a value.
+    pub fn users(&self) -> u64 {
+        self.existence.len()
+    }
+
+    /// The value of one user.
+    pub fn value_of(&self, ordinal: Ordinal) -> Option<Value> {
+        match &self.values {
+            Values::Bool(bitmaps) => {
+                [(1, false), (2, true)].into_iter().find(|(bitmap, _)| bitmaps.contains(*bitmap, ordinal)).map(|(_, v)| Value::Bool(v))
+            }
+            Values::Numbers(slices) => slices.value_of(ordinal).and_then(|units| number::value_of(units, self.value_type)),
+            Values::Texts { directory, bitmaps, rows } => {
+                let of = |codes: &mut dyn Iterator<Item = u32>| {
+                    let mut texts = codes.filter_map(|code| directory.get(code)).map(Into::into);
+                    if self.value_type == ValueType::Text {
+                        return texts.next().map(Value::Text);
+                    }
+                    Some(Value::Set(texts.collect())).filter(|value| !matches!(value, Value::Set(set) if set.is_empty()))
+                };
+                match rows {
+                    Some(rows) => of(&mut rows.codes(self.existence.position(ordinal)?)),
+                    None => of(&mut (0..directory.len() as u32).filter(|code| bitmaps.contains(code + 1, ordinal))),
+                }
+            }
+        }
+    }
+
+    /// All values and how many users have each, in order of the values; for a set its members one by one. Of numbers it reads all users.
+    pub fn values(&self) -> Vec<(Value, u64)> {
+        match &self.values {
+            Values::Bool(bitmaps) => {
+                let counts = [(Value::Bool(false), bitmaps.cardinality(1)), (Value::Bool(true), bitmaps.cardinality(2))];
+                counts.into_iter().filter(|(_, count)| *count > 0).collect()
+            }
+            Values::Texts { directory, bitmaps, .. } => {
+                directory.iter().enumerate().map(|(code, text)| (Value::text(text), bitmaps.cardinality(code as u32 + 1))).collect()
+            }
+            Values::Numbers(slices) => {
+                let mut units: Vec<i64> = slices.iter().map(|(_, units)| units).collect();
+                units.sort_unstable();
+                let counts = units.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as u64));
+                counts.filter_map(|(units, count)| Some((number::value_of(units, self.value_type)?, count))).collect()
+            }
+        }
+    }
+
+    /// The users of one value; for a set those who have `value` among theirs (a text).
+    pub fn users_of(&self, value: &Value) -> Option<Bitmap> {
+        match (&self.values, value) {
+            (Values::Bool(bitmaps), Value::Bool(value)) => Some(bitmaps.get(1 + u32::from(*value)).to_bitmap()),
+            (Values::Texts { directory, bitmaps, .. }, Value::Text(text)) => {
+                directory.find(text).ok().map(|code| bitmaps.get(code + 1).to_bitmap())
+            }
+            _ => None,
+        }
+    }
+
+    /// The exact sum over all users, or those in `within`, in units of 10^-scale (scale 0 for an int). `None` where there is nothing to
+    /// sum: nobody has a value, or the type is neither int nor decimal.
+    pub fn sum(&self, within: Option<&Bitmap>) -> Option<i128> {
+        match (&self.values, self.value_type) {
+            (Values::Numbers(slices), ValueType::Int | ValueType::Decimal { .. }) => slices.sum(within),
+            _ => None,
+        }
+    }
+
+    /// The least and the greatest number, day or instant of all users, or of those in `within`.
+    pub fn bounds(&self, within: Option<&Bitmap>) -> Option<(Value, Value)> {
+        let Values::Numbers(slices) = &self.values else {
+            return None;
+        };
+        let (low, high) = within.map_or_else(|| slices.bounds(), |within| slices.bounds_within(within))?;
+        Some((number::value_of(low, self.value_type)?, number::value_of(high, self.value_type)?))
+    }
+}
+
+impl std::fmt::Debug for Segment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Segment").field("value_type", &self.value_type).field("users", &self.users()).finish()
+    }
+}
+
+fn section(body: &Bytes, number: usize) -> Option<Range<usize>> {
+    let at = 8 + 16 * number;
+    let read = |at: usize| usize::try_from(u64::from_le_bytes(body.get(at..at + 8)?.try_into().ok()?)).ok();
+    let (start, len) = (read(at)?, read(at + 8)?);
+    let end = start.checked_add(len)?;
+    (end <= body.len()).then_some(start..end)
+}
+
+/// Puts a segment's parts together, in the file form.
+pub(crate) fn assemble(ty: ValueType, directory: &[u8], bitmaps: &[u8], rows: &[u8]) -> Vec<u8> {
+    let mut body = Vec::with_capacity(directory.len() + bitmaps.len() + rows.len() + 4 * HEAD);
+    let (code, scale) = code_of(ty);
+    body.extend_from_slice(&[code, scale, 0, 0, 0, 0, 0, 0]);
+    body.resize(HEAD, 0);
+    for (number, section) in [directory, bitmaps, rows].into_iter().enumerate() {
+        // Aligned as the bundle's own alignment expects.
+        body.resize(body.len().next_multiple_of(HEAD), 0);
+        let at = 8 + 16 * number;
+        let start = body.len() as u64;
+        body[at..at + 8].copy_from_slice(&start.to_le_bytes());
+        body[at + 8..at + 16].copy_from_slice(&(section.len() as u64).to_le_bytes());
+        body.extend_from_slice(section);
+    }
+    taghouse_bitmap::seal(MAGIC, &body)
+}
+
+fn code_of(ty: ValueType) -> (u8, u8) {
+    match ty {
+        ValueType::Bool => (0, 0),
+        ValueType::Text => (1, 0),
+        ValueType::Set => (2, 0),
+        ValueType::Int => (3, 0),
+        ValueType::Decimal { scale } => (4, scale),
+        ValueType::Date => (5, 0),
+        ValueType::Time => (6, 0),
+    }
+}
+
+fn type_of(code: u8, scale: u8) -> Option<ValueType> {
+    Some(match code {
+        0 => ValueType::Bool,
+        1 => ValueType::Text,
+        2 => ValueType::Set,
+        3 => ValueType::Int,
+        4 => ValueType::Decimal { scale },
+        5 => ValueType::Date,
+        6 => ValueType::Time,
+        _ => return None,
+    })
+}

@@ -1,0 +1,63 @@
+use bytes::Bytes;
+
+/// The codes of each user who has a value, in order of ordinals: what a profile reads when there are too many values to ask each.
+///
+/// `start of each user's codes, and the end: 4 each (sets only) | the codes: 1, 2 or 4 each, as few as the number of values allows`
+#[derive(Clone)]
+pub(crate) struct Rows {
+    bytes: Bytes,
+    users: usize,
+    several: bool,
+    /// Bytes of a code.
+    width: usize,
+}
+
+/// The bytes of rows, of a tag of `values` values. `starts`, of sets only, has the place of each user's first code and the end.
+pub(crate) fn encode_rows(starts: Option<&[u32]>, codes: &[u32], values: usize) -> Vec<u8> {
+    let (starts, width) = (starts.unwrap_or_default(), width_of(values));
+    let mut bytes = Vec::with_capacity(4 * starts.len() + width * codes.len());
+    starts.iter().for_each(|start| bytes.extend_from_slice(&start.to_le_bytes()));
+    codes.iter().for_each(|code| bytes.extend_from_slice(&code.to_le_bytes()[..width]));
+    bytes
+}
+
+fn width_of(values: usize) -> usize {
+    match values {
+        0..=0x100 => 1,
+        0x101..=0x1_0000 => 2,
+        _ => 4,
+    }
+}
+
+impl Rows {
+    /// `None` when the bytes do not hold so many users of a tag of `values` values.
+    pub(crate) fn open(bytes: Bytes, users: u64, several: bool, values: usize) -> Option<Self> {
+        let rows = Self { bytes, users: usize::try_from(users).ok()?, several, width: width_of(values) };
+        let codes = if several { rows.start(rows.users)? } else { rows.users };
+        (rows.bytes.len() == rows.head() + rows.width * codes).then_some(rows)
+    }
+
+    /// The codes of the user at `position` among those who have a value, ascending.
+    pub(crate) fn codes(&self, position: u64) -> impl Iterator<Item = u32> {
+        let position = usize::try_from(position).ok().filter(|position| *position < self.users);
+        let range = position.and_then(|position| {
+            if self.several { Some(self.start(position)?..self.start(position + 1)?) } else { Some(position..position + 1) }
+        });
+        range.unwrap_or(0..0).map_while(|at| self.code(at))
+    }
+
+    /// Bytes before the codes.
+    fn head(&self) -> usize {
+        if self.several { 4 * (self.users + 1) } else { 0 }
+    }
+
+    fn start(&self, position: usize) -> Option<usize> {
+        let at = position.checked_mul(4)?;
+        Some(u32::from_le_bytes(self.bytes.get(at..at + 4)?.try_into().ok()?) as usize)
+    }
+
+    fn code(&self, number: usize) -> Option<u32> {
+        let at = self.head() + self.width * number;
+        Some(self.bytes.get(at..at + self.width)?.iter().rev().fold(0, |code, byte| code << 8 | u32::from(*byte)))
+    }
+}

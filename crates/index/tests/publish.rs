@@ -1,0 +1,211 @@
+//! Publishing: one cut for readers, compare-and-swap for writers, nothing left behind.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use std::sync::Arc;
+use taghouse_catalog::{Catalog, Change, SqliteCatalog};
+use taghouse_index::{Bitmap, Index, Publication, SegmentBuilder, TagPublication};
+use taghouse_model::{AppId, ErrorKind, Name, Value, ValueType};
+use taghouse_rules::{CompareOp, Predicate};
+
+struct House {
+    store: Arc<InMemory>,
+    catalog: Arc<SqliteCatalog>,
+    index: Index,
+    app: AppId,
+    _folder: tempfile::TempDir,
+}
+
+impl House {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = Arc::new(SqliteCatalog::open(&folder.path().join("catalog.db")).await.unwrap());
+        let store = Arc::new(InMemory::new());
+        let index = Index::new(store.clone(), catalog.clone());
+        Self { store, catalog, index, app: AppId::new("shop").unwrap(), _folder: folder }
+    }
+
+    /// Another process on the same data.
+    fn another(&self) -> Index {
+        Index::new(self.store.clone(), self.catalog.clone())
+    }
+
+    async fn publish(&self, tags: &[(&str, i64)]) -> u64 {
+        self.index.publish(&self.app, publication(tags), vec![]).await.unwrap()
+    }
+
+    async fn objects(&self) -> Vec<String> {
+        list(&self.store).await
+    }
+
+    async fn value(&self, tag: &str) -> Option<Value> {
+        self.index.snapshot(&self.app).await.unwrap().unwrap().tag(tag).and_then(|segment| segment.value_of(1))
+    }
+}
+
+async fn list(store: &InMemory) -> Vec<String> {
+    let mut paths = Vec::new();
+    let mut folders = vec![None];
+    while let Some(folder) = folders.pop() {
+        let listed = store.list_with_delimiter(folder.as_ref()).await.unwrap();
+        paths.extend(listed.objects.into_iter().map(|object| object.location.to_string()));
+        folders.extend(listed.common_prefixes.into_iter().map(Some));
+    }
+    paths.sort();
+    paths
+}
+
+/// Users 0 to 9; each tag gives all of them its number.
+fn publication(tags: &[(&str, i64)]) -> Publication {
+    let tags = tags.iter().map(|(name, number)| {
+        let mut builder = SegmentBuilder::new(ValueType::Int);
+        (0..10).for_each(|user| builder.add(user, &Value::Int(*number)).unwrap());
+        let definition = serde_json::json!({ "number": number });
+        let name = Name::new(name).unwrap();
+        TagPublication { name, value_type: ValueType::Int, as_of_ms: 17, definition, segment: builder.finish().unwrap() }
+    });
+    Publication { users: Bitmap::from_range(0..=9), tags: tags.collect(), drop: vec![] }
+}
+
+fn pointer(name: &str, expected: Option<u64>) -> Change {
+    let app = AppId::new("shop").unwrap();
+    Change::PutPointer { kind: "other".to_owned(), app, name: name.to_owned(), expected, value: serde_json::json!(1) }
+}
+
+#[tokio::test]
+async fn tags_are_carried_over_and_old_objects_deleted() {
+    let house = House::new().await;
+    assert!(house.index.snapshot(&house.app).await.unwrap().is_none());
+    assert_eq!(house.publish(&[("a", 1), ("b", 1)]).await, 1);
+    let first = house.index.snapshot(&house.app).await.unwrap().unwrap();
+    assert_eq!(house.publish(&[("a", 2)]).await, 2);
+    assert_eq!((house.value("a").await, house.value("b").await), (Some(Value::Int(2)), Some(Value::Int(1))));
+    // The cut before is whole, in the store too.
+    assert_eq!(first.tag("a").unwrap().value_of(1), Some(Value::Int(1)));
+    assert_eq!(house.objects().await.len(), 2 + 1 + 2);
+    let tag = first.info("a").unwrap();
+    assert_eq!((tag.as_of_ms, tag.users, tag.value_type, &tag.definition), (17, 10, ValueType::Int, &serde_json::json!({ "number": 1 })));
+
+    let mut third = publication(&[("a", 3)]);
+    third.drop.push(Name::new("b").unwrap());
+    assert_eq!(house.index.publish(&house.app, third, vec![]).await.unwrap(), 3);
+    let snapshot = house.index.snapshot(&house.app).await.unwrap().unwrap();
+    assert_eq!((snapshot.revision(), snapshot.tags().count(), snapshot.users().len()), (3, 1, 10));
+    // a, users: of revisions 2 and 3; b: still read by revision 2
+    assert_eq!(house.objects().await.len(), 5);
+    house.publish(&[("a", 4)]).await;
+    assert_eq!(house.objects().await.len(), 4);
+    assert_eq!(first.tag("b").unwrap().value_of(1), Some(Value::Int(1)));
+}
+
+#[tokio::test]
+async fn a_snapshot_is_shared_until_something_changes() {
+    let house = House::new().await;
+    house.publish(&[("a", 1), ("b", 1)]).await;
+    let one = house.index.snapshot(&house.app).await.unwrap().unwrap();
+    assert!(Arc::ptr_eq(&one, &house.index.snapshot(&house.app).await.unwrap().unwrap()));
+    // Another process publishes: seen at once.
+    house.another().publish(&house.app, publication(&[("b", 5)]), vec![]).await.unwrap();
+    assert_eq!((house.value("a").await, house.value("b").await), (Some(Value::Int(1)), Some(Value::Int(5))));
+    assert!(house.index.snapshot(&AppId::new("another").unwrap()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn of_two_writers_one_wins_and_the_other_leaves_nothing() {
+    let house = House::new().await;
+    house.publish(&[("a", 1)]).await;
+    let (one, two) = (house.another(), house.another());
+    let (one, two) =
+        tokio::join!(one.publish(&house.app, publication(&[("a", 2)]), vec![]), two.publish(&house.app, publication(&[("b", 3)]), vec![]));
+    // They may also run one after the other; then both are in.
+    for lost in [&one, &two].into_iter().filter_map(|result| result.as_ref().err()) {
+        assert_eq!(lost.kind(), ErrorKind::Conflict);
+    }
+    assert!(one.is_ok() || two.is_ok());
+    assert_eq!(house.value("a").await, Some(Value::Int(if one.is_ok() { 2 } else { 1 })));
+    assert_eq!(house.value("b").await, two.is_ok().then_some(Value::Int(3)));
+}
+
+#[tokio::test]
+async fn what_goes_along_fails_together() {
+    let house = House::new().await;
+    house.publish(&[("a", 1)]).await;
+    let before = house.objects().await;
+    let error = house.index.publish(&house.app, publication(&[("a", 2)]), vec![pointer("x", Some(9))]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert_eq!((house.value("a").await, house.objects().await), (Some(Value::Int(1)), before));
+    house.index.publish(&house.app, publication(&[("a", 2)]), vec![pointer("x", None)]).await.unwrap();
+    assert_eq!(house.catalog.pointer("other", &house.app, "x").await.unwrap().unwrap().revision, 1);
+    assert_eq!(house.value("a").await, Some(Value::Int(2)));
+}
+
+#[tokio::test]
+async fn the_same_publication_again_is_a_new_revision() {
+    let house = House::new().await;
+    for revision in 1..=4 {
+        assert_eq!(house.publish(&[("a", 1)]).await, revision);
+        assert_eq!(house.value("a").await, Some(Value::Int(1)));
+    }
+}
+
+#[tokio::test]
+async fn damage_names_the_object_and_the_mend() {
+    let house = House::new().await;
+    house.publish(&[("a", 1)]).await;
+    let objects = house.objects().await;
+    assert_eq!(objects.len(), 2);
+    for object in objects {
+        let path = Path::from(object.as_str());
+        let bytes = house.store.get(&path).await.unwrap().bytes().await.unwrap().to_vec();
+        for damaged in [bytes[..bytes.len() - 1].to_vec(), [&bytes[..40], &[bytes[40] ^ 1], &bytes[41..]].concat(), Vec::new()] {
+            house.store.put(&path, damaged.into()).await.unwrap();
+            let error = house.another().snapshot(&house.app).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt);
+            assert!(error.to_string().contains(&object) && error.to_string().contains("run produce again"), "{error}");
+        }
+        house.store.delete(&path).await.unwrap();
+        let error = house.another().snapshot(&house.app).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("the index object {object} is damaged (it is missing): run produce again to rebuild it"));
+        house.store.put(&path, bytes.into()).await.unwrap();
+    }
+    // Producing again mends it, whatever was damaged.
+    house.store.put(&Path::from(house.objects().await[0].as_str()), Vec::new().into()).await.unwrap();
+    house.publish(&[("a", 2)]).await;
+    assert_eq!(house.value("a").await, Some(Value::Int(2)));
+}
+
+#[tokio::test]
+async fn segments_that_do_not_fit_are_refused() {
+    let house = House::new().await;
+    let mut wrong_type = publication(&[("a", 1)]);
+    wrong_type.tags[0].value_type = ValueType::Date;
+    let error = house.index.publish(&house.app, wrong_type, vec![]).await.unwrap_err();
+    assert_eq!(error.to_string(), "tag a cannot be published: its segment holds int values instead of date");
+    let mut strangers = publication(&[("a", 1)]);
+    strangers.users = Bitmap::from_range(0..=7);
+    let error = house.index.publish(&house.app, strangers, vec![]).await.unwrap_err();
+    assert_eq!(error.to_string(), "tag a cannot be published: 2 of its users are not among the users that exist, such as ordinal 8");
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    let mut damaged = publication(&[("a", 1)]);
+    damaged.tags[0].segment[70] ^= 1;
+    assert_eq!(house.index.publish(&house.app, damaged, vec![]).await.unwrap_err().kind(), ErrorKind::Corrupt);
+    assert!(house.index.snapshot(&house.app).await.unwrap().is_none());
+    assert!(house.objects().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_query_outlives_its_snapshot() {
+    let house = House::new().await;
+    house.publish(&[("a", 1)]).await;
+    let query = {
+        let snapshot = house.another().snapshot(&house.app).await.unwrap().unwrap();
+        let predicate = Predicate::Compare { name: "a".to_owned(), op: CompareOp::Less, literal: Value::Int(2) };
+        snapshot.evaluate(&Predicate::Not(Box::new(predicate)), &|_| None).unwrap()
+    };
+    for _ in 0..3 {
+        house.publish(&[("a", 2)]).await;
+    }
+    assert_eq!((query.count(), query.contains(1)), (0, false));
+}

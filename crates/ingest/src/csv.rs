@@ -1,0 +1,376 @@
+//! CSV after RFC 4180, read record by record without a copy of the fields.
+//!
+//! Stricter than most readers where leniency would lose rows: a quote that is not closed, or closed in the middle of a field, breaks only
+//! the line it stands on, and reading goes on at the next line.
+
+use crate::cell::{Cell, Row};
+use crate::input::{AfterRow, Halt};
+use crate::mapping::Mapping;
+use crate::reject::{Fault, Reason, quoted};
+use crate::row::RowReader;
+use memchr::{memchr, memchr2};
+use std::borrow::Cow;
+use std::io::{self, Read};
+use taghouse_rules::UnknownColumns;
+
+/// A record over this many bytes is broken: it bounds memory, and how far a quote that is never closed is searched.
+const MAX_RECORD_BYTES: usize = 1 << 20;
+
+/// How much text is read at once.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// One field: where it stands in the buffer, or unescaped beside it.
+#[derive(Debug, Clone, Copy)]
+struct Field {
+    start: usize,
+    end: usize,
+    unescaped: bool,
+}
+
+/// What stands next in the text.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Next {
+    /// A record: see [`CsvReader::field`].
+    Record,
+    /// A line that is no record, with what is wrong with it.
+    Broken(&'static str),
+    /// Nothing.
+    End,
+}
+
+/// What the bytes at hand are.
+enum Scan {
+    Record { end: usize },
+    Broken(&'static str),
+    /// The record may go on behind the bytes at hand.
+    Open,
+}
+
+/// Reads records from a text.
+pub(crate) struct CsvReader<R> {
+    text: R,
+    delimiter: u8,
+    buffer: Vec<u8>,
+    /// The bytes not yet given are `buffer[at..filled]`.
+    at: usize,
+    filled: usize,
+    ended: bool,
+    fields: Vec<Field>,
+    unescaped: Vec<u8>,
+    /// Where the current record stands in the buffer, without its line end.
+    record: std::ops::Range<usize>,
+}
+
+impl<R: Read> CsvReader<R> {
+    pub(crate) fn new(text: R, delimiter: u8) -> io::Result<Self> {
+        let mut reader = Self {
+            text,
+            delimiter,
+            buffer: vec![0; BUFFER_BYTES],
+            at: 0,
+            filled: 0,
+            ended: false,
+            fields: Vec::new(),
+            unescaped: Vec::new(),
+            record: 0..0,
+        };
+        while reader.filled < 3 && !reader.ended {
+            reader.fill()?;
+        }
+        if reader.buffer[..reader.filled].starts_with("\u{feff}".as_bytes()) {
+            reader.at = 3;
+        }
+        Ok(reader)
+    }
+
+    /// The next record that is no blank line.
+    pub(crate) fn next(&mut self) -> io::Result<Next> {
+        loop {
+            while self.at < self.filled && matches!(self.buffer[self.at], b'\n' | b'\r') {
+                self.at += 1;
+            }
+            match self.scan() {
+                Scan::Record { end } => {
+                    self.at = end;
+                    return Ok(Next::Record);
+                }
+                Scan::Broken(problem) => return self.skip_line(problem),
+                Scan::Open if self.ended && self.at == self.filled => return Ok(Next::End),
+                Scan::Open if self.filled - self.at > MAX_RECORD_BYTES => return self.skip_line("the record is longer than 1 MiB"),
+                Scan::Open => self.fill()?,
+            }
+        }
+    }
+
+    pub(crate) fn field_count(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// The record's bytes, or the first of the broken line's.
+    pub(crate) fn raw(&self) -> &[u8] {
+        &self.buffer[self.record.clone()]
+    }
+
+    /// A field's bytes.
+    pub(crate) fn field(&self, index: usize) -> &[u8] {
+        match self.fields.get(index) {
+            Some(field) if field.unescaped => &self.unescaped[field.start..field.end],
+            Some(field) => &self.buffer[field.start..field.end],
+            None => &[],
+        }
+    }
+
+    /// Passes over the first line at hand.
+    fn skip_line(&mut self, problem: &'static str) -> io::Result<Next> {
+        let mut found = memchr(b'\n', &self.buffer[self.at..self.filled]);
+        while found.is_none() && !self.ended && self.filled - self.at <= MAX_RECORD_BYTES {
+            self.fill()?;
+            found = memchr(b'\n', &self.buffer[self.at..self.filled]);
+        }
+        match found.or((self.ended).then_some(self.filled - self.at)) {
+            Some(length) => {
+                let kept = self.buffer[self.at..self.at + length].strip_suffix(b"\r").map_or(length, <[u8]>::len);
+                self.record = self.at..self.at + kept;
+                self.at = (self.at + length + 1).min(self.filled);
+            }
+            None => {
+                // The line is longer than the buffer: its head is kept before the part where reading goes on.
+                let head = self.buffer[self.at..self.filled.min(self.at + crate::reject::MAX_RAW_BYTES)].to_vec();
+                self.at = self.filled;
+                while !self.ended {
+                    self.fill()?;
+                    if let Some(length) = memchr(b'\n', &self.buffer[self.at..self.filled]) {
+                        self.at += length + 1;
+                        break;
+                    }
+                    self.at = self.filled;
+                }
+                let start = self.filled;
+                self.buffer.truncate(start);
+                self.buffer.extend_from_slice(&head);
+                self.record = start..start + head.len();
+            }
+        }
+        self.fields.clear();
+        Ok(Next::Broken(problem))
+    }
+
+    /// Moves what is at hand to the buffer's head and reads on behind it.
+    fn fill(&mut self) -> io::Result<()> {
+        self.buffer.copy_within(self.at..self.filled, 0);
+        self.filled -= self.at;
+        self.at = 0;
+        if self.buffer.len() < self.filled + BUFFER_BYTES {
+            self.buffer.resize(self.filled + BUFFER_BYTES, 0);
+        }
+        loop {
+            match self.text.read(&mut self.buffer[self.filled..]) {
+                Ok(0) => {
+                    self.ended = true;
+                    return Ok(());
+                }
+                Ok(read) => {
+                    self.filled += read;
+                    return Ok(());
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    fn scan(&mut self) -> Scan {
+        self.fields.clear();
+        self.unescaped.clear();
+        let bytes = &self.buffer[..self.filled];
+        let start = self.at;
+        let mut at = start;
+        loop {
+            let (field, after) = if bytes.get(at) == Some(&b'"') {
+                match quoted_field(bytes, at, self.delimiter, self.ended, &mut self.unescaped) {
+                    Ok(found) => found,
+                    Err(scan) => return scan,
+                }
+            } else {
+                match memchr2(self.delimiter, b'\n', &bytes[at..]) {
+                    Some(length) => (Field { start: at, end: at + length, unescaped: false }, at + length),
+                    None if self.ended && start < self.filled => (Field { start: at, end: self.filled, unescaped: false }, self.filled),
+                    None => return Scan::Open,
+                }
+            };
+            self.fields.push(field);
+            if bytes.get(after) == Some(&self.delimiter) {
+                at = after + 1;
+                continue;
+            }
+            let mut end = after;
+            // The carriage return before a line end belongs to it; behind a quoted field it stands outside the field already.
+            if let Some(last) = self.fields.last_mut().filter(|f| !f.unescaped && f.end == after && f.end > f.start && bytes[f.end - 1] == b'\r') {
+                last.end -= 1;
+                end -= 1;
+            }
+            self.record = start..end;
+            return Scan::Record { end: (after + 1).min(self.filled) };
+        }
+    }
+}
+
+/// The field whose opening quote stands at `open`, and where the delimiter or line end behind it stands.
+fn quoted_field(bytes: &[u8], open: usize, delimiter: u8, ended: bool, unescaped: &mut Vec<u8>) -> Result<(Field, usize), Scan> {
+    let (mut at, copied_from, mut copied) = (open + 1, unescaped.len(), false);
+    let mut piece = at;
+    loop {
+        let Some(length) = memchr(b'"', &bytes[at..]) else {
+            return Err(if ended { Scan::Broken("a quote is not closed") } else { Scan::Open });
+        };
+        let close = at + length;
+        match bytes.get(close + 1) {
+            Some(b'"') => {
+                unescaped.extend_from_slice(&bytes[piece..=close]);
+                copied = true;
+                at = close + 2;
+                piece = at;
+            }
+            None if !ended => return Err(Scan::Open),
+            next => {
+                let after = match next {
+                    Some(b'\r') => match bytes.get(close + 2) {
+                        Some(b'\n') => close + 2,
+                        None if ended => close + 2,
+                        None => return Err(Scan::Open),
+                        Some(_) => return Err(Scan::Broken("text stands behind a closing quote")),
+                    },
+                    None | Some(b'\n') => close + 1,
+                    Some(byte) if *byte == delimiter => close + 1,
+                    Some(_) => return Err(Scan::Broken("text stands behind a closing quote")),
+                };
+                if !copied {
+                    return Ok((Field { start: piece, end: close, unescaped: false }, after));
+                }
+                unescaped.extend_from_slice(&bytes[piece..close]);
+                return Ok((Field { start: copied_from, end: unescaped.len(), unescaped: true }, after));
+            }
+        }
+    }
+}
+
+/// A record seen through a mapping.
+struct CsvRow<'r, R> {
+    reader: &'r CsvReader<R>,
+    /// For each slot the field's place; `None`: the file lacks it.
+    columns: &'r [Option<usize>],
+    /// Fields to be kept although nothing names them.
+    kept: &'r [(usize, String)],
+}
+
+impl<R: Read> CsvRow<'_, R> {
+    /// The whole record was found to be UTF-8 before.
+    fn text(&self, field: usize) -> &str {
+        std::str::from_utf8(self.reader.field(field)).unwrap_or_default()
+    }
+}
+
+impl<R: Read> Row for CsvRow<'_, R> {
+    fn cell(&self, slot: usize) -> Cell<'_> {
+        self.columns[slot].map_or(Cell::None, |field| Cell::Text(self.text(field)))
+    }
+
+    fn extra(&self) -> Option<String> {
+        let mut object = serde_json::Map::new();
+        for (field, name) in self.kept {
+            let text = self.text(*field);
+            if !text.is_empty() {
+                object.insert(name.clone(), text.into());
+            }
+        }
+        (!object.is_empty()).then(|| serde_json::Value::Object(object).to_string())
+    }
+
+    fn raw(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(self.reader.raw())
+    }
+}
+
+/// How a file's header meets the mapping.
+#[derive(Debug, Default)]
+pub(crate) struct HeaderMatch {
+    /// For each slot the column's place.
+    pub(crate) columns: Vec<Option<usize>>,
+    /// Columns to be kept as JSON.
+    pub(crate) kept: Vec<(usize, String)>,
+    /// What refuses every row of the file.
+    pub(crate) fault: Option<Fault>,
+}
+
+impl HeaderMatch {
+    pub(crate) fn new(header: &[String], mapping: &Mapping) -> Self {
+        let columns: Vec<_> = mapping.slots.iter().map(|slot| header.iter().position(|name| *name == slot.column)).collect();
+        let unknown: Vec<_> = header.iter().enumerate().filter(|(_, name)| !mapping.knows(name)).map(|(at, name)| (at, name.clone())).collect();
+        let missing = mapping.slots.iter().zip(&columns).find(|(slot, at)| slot.needed && at.is_none());
+        let fault = match (missing, mapping.unknown, unknown.first()) {
+            (Some((slot, _)), _, _) => {
+                Some(Fault::new(Reason::MissingColumn, format!("unknown column \"{}\": the file does not have it", slot.column)))
+            }
+            (None, UnknownColumns::Reject, Some((_, name))) => Some(unknown_column(name)),
+            _ => None,
+        };
+        let kept = if mapping.unknown == UnknownColumns::Keep { unknown } else { Vec::new() };
+        Self { columns, kept, fault }
+    }
+}
+
+/// The refusal of a row with a column that nothing names.
+pub(crate) fn unknown_column(name: &str) -> Fault {
+    let detail = format!("nothing names the column {}: map it, list it under `ignore`, or set `unknown_columns`", quoted(name));
+    Fault::new(Reason::UnknownColumn, detail)
+}
+
+/// Reads a whole file into `rows`; `after_row` is called after each row and may stop the reading.
+///
+/// # Errors
+/// The text cannot be read, or has no header that can be.
+pub(crate) fn read(text: impl Read, delimiter: u8, rows: &mut RowReader, after_row: &mut AfterRow<'_>) -> Result<(), Halt> {
+    let mut reader = CsvReader::new(text, delimiter)?;
+    let Some(header) = read_header(&mut reader)? else { return Ok(()) };
+    let matched = HeaderMatch::new(&header, rows.mapping());
+    for number in 1.. {
+        let fault = match reader.next()? {
+            Next::End => break,
+            Next::Broken(problem) => Some(Fault::new(Reason::BrokenLine, problem.to_owned())),
+            Next::Record => record_fault(&reader, &header).or_else(|| matched.fault.clone()),
+        };
+        match fault {
+            Some(fault) => rows.push_broken(number, &fault, reader.raw()),
+            None => rows.push(number, &CsvRow { reader: &reader, columns: &matched.columns, kept: &matched.kept }),
+        }
+        after_row(rows)?;
+    }
+    Ok(())
+}
+
+/// The names in the header line; `None`: the file is empty.
+fn read_header<R: Read>(reader: &mut CsvReader<R>) -> io::Result<Option<Vec<String>>> {
+    let broken = |problem: &str| Err(io::Error::new(io::ErrorKind::InvalidData, format!("the header line is broken: {problem}")));
+    match reader.next()? {
+        Next::End => Ok(None),
+        Next::Broken(problem) => broken(problem),
+        Next::Record => match (0..reader.field_count()).map(|at| String::from_utf8(reader.field(at).to_vec())).collect() {
+            Ok(names) => Ok(Some(names)),
+            Err(_) => broken("it is not UTF-8"),
+        },
+    }
+}
+
+fn record_fault<R: Read>(reader: &CsvReader<R>, header: &[String]) -> Option<Fault> {
+    if std::str::from_utf8(reader.raw()).is_err() {
+        let field = (0..reader.field_count()).find(|at| std::str::from_utf8(reader.field(*at)).is_err());
+        let column = field.and_then(|at| header.get(at));
+        let detail = column.map_or_else(|| "the line is not UTF-8".to_owned(), |name| format!("column \"{name}\" is not UTF-8"));
+        return Some(Fault::new(Reason::NotUtf8, detail));
+    }
+    let (found, wanted) = (reader.field_count(), header.len());
+    (found != wanted).then(|| Fault::new(Reason::BrokenLine, format!("the line has {found} fields, the header {wanted}")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! Files read in parallel and handed on in their order, so that what becomes of a run never depends on which thread was faster.
+
+use crate::builder::Schemas;
+use crate::input::{Fingerprint, Halt, InputFile, fingerprint, open_text};
+use crate::ledger::{Ledger, Standing};
+use crate::mapping::Mapping;
+use crate::row::{Chunk, RowReader};
+use crate::{Error, Result, csv, jsonl, parquet};
+use std::num::NonZero;
+use std::sync::{Arc, Mutex, PoisonError};
+use taghouse_model::TimestampMs;
+use taghouse_rules::SourceFormat;
+use tokio::sync::mpsc;
+
+/// Rows of a file that are handed on together.
+const CHUNK_ROWS: u64 = 32_768;
+/// Chunks of one file that may wait: what a thread reads ahead of its turn.
+const WAITING_CHUNKS: usize = 16;
+/// Files that may be begun or read before their turn.
+const WAITING_FILES: usize = 64;
+
+/// What is read of a file, in order. The last part is none of `Chunk`.
+pub(crate) enum Part {
+    /// The next rows.
+    Chunk(Box<Chunk>),
+    /// The file was read to its end.
+    End(Fingerprint),
+    /// It has landed before, as it is.
+    Unchanged,
+    /// It cannot be taken; why. What was read of it does not count.
+    Refused(String),
+    /// The run cannot go on.
+    Failed(Error),
+}
+
+/// All that a reading thread needs.
+pub(crate) struct Job {
+    pub(crate) files: Arc<Vec<InputFile>>,
+    pub(crate) ledger: Ledger,
+    pub(crate) format: SourceFormat,
+    pub(crate) mapping: Mapping,
+    pub(crate) schemas: Schemas,
+    pub(crate) now_ms: TimestampMs,
+}
+
+/// The parts of one file.
+pub(crate) type Parts = mpsc::Receiver<Part>;
+
+/// Begins to read the job's files on as many threads as there are cores. Gives, in order, each file's parts. Dropping the receiver stops it.
+pub(crate) fn start(job: Job) -> mpsc::Receiver<Parts> {
+    let (handed, order) = mpsc::channel(WAITING_FILES);
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(job.files.len());
+    let job = Arc::new(job);
+    let next = Arc::new(Mutex::new(0));
+    for _ in 0..threads {
+        let (job, next, handed) = (Arc::clone(&job), Arc::clone(&next), handed.clone());
+        tokio::task::spawn_blocking(move || read_files(&job, &next, &handed));
+    }
+    order
+}
+
+fn read_files(job: &Job, next: &Mutex<usize>, handed: &mpsc::Sender<Parts>) {
+    let mut rows = match RowReader::new(&job.mapping, &job.schemas, job.now_ms) {
+        Ok(rows) => Some(rows),
+        Err(e) => {
+            tracing::error!(error = %e, "the table's schema is not the mapping's");
+            None
+        }
+    };
+    loop {
+        // Taking a file and handing on its parts is one step: so they come in order.
+        let mut at = next.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(file) = job.files.get(*at) else { return };
+        let (sender, parts) = mpsc::channel(WAITING_CHUNKS);
+        if handed.blocking_send(parts).is_err() {
+            return;
+        }
+        *at += 1;
+        drop(at);
+        let last = match rows.as_mut() {
+            Some(rows) => read_file(job, file, rows, &sender),
+            None => Part::Failed(Error::Internal("the table's schema is not the mapping's: see the log".to_owned())),
+        };
+        if sender.blocking_send(last).is_err() {
+            return;
+        }
+    }
+}
+
+/// Reads one file, hands on its chunks and gives its last part.
+fn read_file(job: &Job, file: &InputFile, rows: &mut RowReader, sender: &mpsc::Sender<Part>) -> Part {
+    match job.ledger.standing(file) {
+        Ok(Standing::New) => {}
+        Ok(Standing::Unchanged) => return Part::Unchanged,
+        Ok(Standing::Changed(message)) => return Part::Refused(message),
+        Err(e) => return Part::Refused(format!("the file cannot be read: {e}")),
+    }
+    match read_new_file(job, file, rows, sender) {
+        Ok(fingerprint) => Part::End(fingerprint),
+        Err(Halt::Run(e)) => Part::Failed(e),
+        Err(Halt::Damaged(problem)) => match rows.discard() {
+            Ok(()) => Part::Refused(format!("{problem}; restore the file, or move it out of the folder")),
+            Err(e) => Part::Failed(e.into()),
+        },
+    }
+}
+
+fn read_new_file(job: &Job, file: &InputFile, rows: &mut RowReader, sender: &mpsc::Sender<Part>) -> std::result::Result<Fingerprint, Halt> {
+    rows.begin_file(&file.name);
+    let hand_on = |rows: &mut RowReader| -> Result<()> {
+        let chunk = Box::new(rows.finish()?);
+        // The receiver is gone when the run has stopped: then this error is nobody's.
+        sender.blocking_send(Part::Chunk(chunk)).map_err(|_| Error::Internal("the run has stopped".to_owned()))
+    };
+    let mut after_row = |rows: &mut RowReader| -> std::result::Result<(), Halt> {
+        if rows.pending_rows() >= CHUNK_ROWS {
+            hand_on(rows)?;
+        }
+        Ok(())
+    };
+    let fingerprint = match job.format {
+        SourceFormat::Csv { delimiter } => {
+            let (text, digest) = open_text(&file.path)?;
+            csv::read(text, delimiter, rows, &mut after_row)?;
+            digest.fingerprint()
+        }
+        SourceFormat::Jsonl => {
+            let (text, digest) = open_text(&file.path)?;
+            jsonl::read(text, rows, &mut after_row)?;
+            digest.fingerprint()
+        }
+        SourceFormat::Parquet => {
+            parquet::read(&file.path, rows, &mut after_row)?;
+            fingerprint(&file.path)?
+        }
+        SourceFormat::Segment => return Err(Halt::Run(Error::Internal("live calls are not read from files".to_owned()))),
+    };
+    if rows.pending_rows() > 0 {
+        hand_on(rows)?;
+    }
+    Ok(fingerprint)
+}

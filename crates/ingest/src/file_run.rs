@@ -1,0 +1,301 @@
+//! A run over files: read, checked, written as data files, and landed by one commit.
+//!
+//! One run is one batch: its number, events, attributes, rejected rows and ledger rows become visible in one catalog transaction, whatever
+//! the number of files. So a run that is killed has done nothing, and the same command again gives the same answers, also where rows of two
+//! files have one message id or the share of rejects is known only at the end. Memory stays bounded all the same: the lake's writers write
+//! data files as the rows come, and only message ids (16 bytes each, where the source gives any) are kept for the whole run.
+
+use crate::dedup::RunIds;
+use crate::file_read::{self, Job, Part, Parts};
+use crate::input::{self, Fingerprint, InputFile};
+use crate::ledger::Ledger;
+use crate::mapping::Mapping;
+use crate::report::is_over;
+use crate::row::{Chunk, Tally};
+use crate::writers::{Files, Tables, Writers};
+use crate::{Error, FailedFile, IngestOptions, IngestProgress, IngestReport, Reason, Result};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use taghouse_catalog::{Catalog, Change, IngestedFile};
+use taghouse_lake::Lake;
+use taghouse_model::{AppId, Clock, Name, TimestampMs};
+use taghouse_rules::{Definitions, SourceDefinition};
+
+/// From so many rows on the share of rejects is watched while the run goes on.
+const WATCHED_ROWS: u64 = 10_000;
+
+/// A file of more rows gets data files of its own, so that they can be thrown away if its end turns out to be damaged.
+const STAGED_ROWS: u64 = 131_072;
+
+/// The kind of the pointer that counts a source's batches: value `{"batch": n}`.
+const BATCH_POINTER: &str = "ingest";
+
+/// Told of each step of a run.
+pub type OnProgress<'p> = &'p (dyn Fn(&IngestProgress) + Send + Sync);
+
+/// Takes files in.
+#[derive(Clone)]
+pub struct FileIngest {
+    catalog: Arc<dyn Catalog>,
+    lake: Arc<Lake>,
+    clock: Arc<dyn Clock>,
+}
+
+impl FileIngest {
+    /// `clock` dates the rows and says which times lie ahead.
+    pub fn new(catalog: Arc<dyn Catalog>, lake: Arc<Lake>, clock: Arc<dyn Clock>) -> Self {
+        Self { catalog, lake, clock }
+    }
+
+    /// Takes in the files of `source` that have not landed yet: `files` are files and folders (of a folder those that match the source's
+    /// `files`, or its format's endings), read in the order of their names. Rows that are wrong go to `rejected_events`; files that are
+    /// wrong (changed since they landed, damaged) stand in the report's `failed`, and the others land.
+    ///
+    /// # Errors
+    /// [`Error::NoSource`], [`Error::Invalid`] (a source of live calls, two files of one name), [`Error::Path`], [`Error::TooManyRejects`];
+    /// the lake's and the catalog's, `Conflict` among them if another run of the source landed meanwhile. Nothing has landed then.
+    pub async fn ingest(
+        &self,
+        app: &AppId,
+        definitions: &Definitions,
+        source: &Name,
+        files: &[PathBuf],
+        options: &IngestOptions,
+        progress: OnProgress<'_>,
+    ) -> Result<IngestReport> {
+        let now_ms = self.clock.now_ms();
+        let (source, mapping) = Mapping::of_files(definitions, source)?;
+        let listed = list(source, files).await?;
+        let tables = Tables::ensure(&self.lake, app, definitions).await?;
+        let ledger = self.catalog.ingested_files(app, &source.name).await?;
+        let job = Job {
+            files: Arc::new(listed.files),
+            ledger: Ledger::new(ledger),
+            format: source.format,
+            mapping,
+            schemas: tables.schemas(),
+            now_ms,
+        };
+        let names = Arc::clone(&job.files);
+        let mut run = Run {
+            source,
+            options,
+            writers: Writers::new(&tables),
+            tables: &tables,
+            ids: RunIds::default(),
+            files: Files::default(),
+            total: Totals::default(),
+            landed: Vec::new(),
+            report: IngestReport::default(),
+            now_ms,
+        };
+        let outcome = run.take_all(&names, &listed.sizes, file_read::start(job), progress).await;
+        let Run { writers, files: mut written, landed, mut report, .. } = run;
+        let outcome = match outcome {
+            Ok(()) if !landed.is_empty() => writers.close(&mut written).await,
+            other => other,
+        };
+        if let Err(e) = outcome {
+            written.discard(&self.lake).await;
+            return Err(e);
+        }
+        if !landed.is_empty() {
+            self.commit(app, &source.name, &tables, written, landed).await?;
+            report.batches = 1;
+        }
+        report.elapsed_ms = u64::try_from(self.clock.now_ms() - now_ms).unwrap_or_default();
+        Ok(report)
+    }
+
+    async fn commit(&self, app: &AppId, source: &Name, tables: &Tables, files: Files, landed: Vec<IngestedFile>) -> Result<()> {
+        let pointer = self.catalog.pointer(BATCH_POINTER, app, source.as_str()).await?;
+        let last = pointer.as_ref().and_then(|p| p.value.get("batch")?.as_u64()).unwrap_or(0);
+        let batch = last + 1;
+        let mut commit = self.lake.begin(app);
+        files.append(&mut commit, tables);
+        commit.summary("taghouse.batch", &format!("{source}/{batch}"));
+        commit.also(Change::PutPointer {
+            kind: BATCH_POINTER.to_owned(),
+            app: app.clone(),
+            name: source.to_string(),
+            expected: pointer.map(|p| p.revision),
+            value: serde_json::json!({ "batch": batch }),
+        });
+        for file in landed {
+            commit.also(Change::RecordFile { app: app.clone(), source: source.clone(), file: IngestedFile { batch, ..file } });
+        }
+        commit.commit().await?;
+        Ok(())
+    }
+}
+
+struct Listed {
+    files: Vec<InputFile>,
+    sizes: Vec<u64>,
+}
+
+async fn list(source: &SourceDefinition, paths: &[PathBuf]) -> Result<Listed> {
+    let (paths, glob, format) = (paths.to_vec(), source.files.clone(), source.format);
+    let list = move || {
+        let files = input::list(&paths, glob.as_deref(), format)?;
+        let sizes = files.iter().map(|file| std::fs::metadata(&file.path).map_or(0, |data| data.len())).collect();
+        Ok(Listed { files, sizes })
+    };
+    tokio::task::spawn_blocking(list).await.map_err(|e| Error::Internal(format!("listing the files failed: {e}")))?
+}
+
+/// Counts over the files that are in, and those of the file being read.
+#[derive(Default)]
+struct Totals {
+    done: Tally,
+    file: FileTotals,
+}
+
+#[derive(Default)]
+struct FileTotals {
+    tally: Tally,
+    events: BTreeMap<String, u64>,
+    attributes: u64,
+    duplicates: u64,
+}
+
+struct Run<'r> {
+    source: &'r SourceDefinition,
+    options: &'r IngestOptions,
+    tables: &'r Tables,
+    writers: Writers,
+    ids: RunIds,
+    files: Files,
+    total: Totals,
+    landed: Vec<IngestedFile>,
+    report: IngestReport,
+    now_ms: TimestampMs,
+}
+
+impl Run<'_> {
+    async fn take_all(
+        &mut self,
+        names: &[InputFile],
+        sizes: &[u64],
+        mut order: tokio::sync::mpsc::Receiver<Parts>,
+        progress: OnProgress<'_>,
+    ) -> Result<()> {
+        let mut told = IngestProgress { files_total: names.len() as u64, bytes_total: sizes.iter().sum(), ..IngestProgress::default() };
+        for (file, size) in names.iter().zip(sizes) {
+            let parts = order.recv().await.ok_or_else(|| Error::Internal("the reading threads have stopped".to_owned()))?;
+            let rows_before = told.rows;
+            self.take_file(file, parts, &mut |rows| {
+                told.rows = rows_before + rows;
+                progress(&told);
+            })
+            .await?;
+            told.files_done += 1;
+            told.bytes_done += size;
+            progress(&told);
+        }
+        self.check_share(0)
+    }
+
+    async fn take_file(&mut self, file: &InputFile, mut parts: Parts, on_rows: &mut (dyn FnMut(u64) + Send)) -> Result<()> {
+        self.total.file = FileTotals::default();
+        let mut staged: Vec<Chunk> = Vec::new();
+        let mut own: Option<Writers> = None;
+        loop {
+            let part = parts.recv().await.ok_or_else(|| Error::Internal(format!("the thread that read {} has stopped", file.name)))?;
+            match part {
+                Part::Chunk(mut chunk) => {
+                    self.count(&mut chunk)?;
+                    on_rows(self.total.file.tally.rows);
+                    self.check_share(WATCHED_ROWS)?;
+                    staged.push(*chunk);
+                    if self.total.file.tally.rows > STAGED_ROWS {
+                        let own = own.get_or_insert_with(|| Writers::new(self.tables));
+                        own.write_all(&mut staged).await?;
+                    }
+                }
+                Part::End(fingerprint) => {
+                    match own {
+                        Some(mut own) => {
+                            own.write_all(&mut staged).await?;
+                            own.close(&mut self.files).await?;
+                        }
+                        None => self.writers.write_all(&mut staged).await?,
+                    }
+                    self.land(file, fingerprint);
+                    return Ok(());
+                }
+                Part::Unchanged => {
+                    self.report.files_unchanged += 1;
+                    return Ok(());
+                }
+                Part::Refused(message) => {
+                    // The writers of the file's own go, and its data files with them.
+                    self.ids.forget_file();
+                    self.total.file = FileTotals::default();
+                    self.report.failed.push(FailedFile { file: file.name.clone(), message });
+                    return Ok(());
+                }
+                Part::Failed(e) => return Err(e),
+            }
+        }
+    }
+
+    /// Drops the chunk's duplicates and counts what is left.
+    fn count(&mut self, chunk: &mut Chunk) -> Result<()> {
+        let totals = &mut self.total.file;
+        if let Some(fresh) = self.ids.claim(&chunk.hashes) {
+            totals.duplicates += fresh.iter().filter(|fresh| !**fresh).count() as u64;
+            chunk.accepted.retain(&fresh)?;
+        }
+        totals.tally.add(&chunk.tally);
+        totals.attributes += chunk.accepted.attributes.num_rows() as u64;
+        chunk.accepted.count_events(&mut totals.events);
+        Ok(())
+    }
+
+    fn land(&mut self, file: &InputFile, fingerprint: Fingerprint) {
+        self.ids.keep_file();
+        let FileTotals { tally, events, attributes, duplicates } = std::mem::take(&mut self.total.file);
+        self.landed.push(IngestedFile {
+            name: file.name.clone(),
+            size_bytes: fingerprint.size_bytes,
+            checksum: fingerprint.checksum,
+            rows: tally.rows,
+            accepted: tally.rows - tally.rejected - tally.filtered - duplicates,
+            rejected: tally.rejected,
+            filtered: tally.filtered,
+            duplicates,
+            batch: 0,
+            ingested_ms: self.now_ms,
+        });
+        let report = &mut self.report;
+        report.files_new += 1;
+        report.rows += tally.rows;
+        report.attributes += attributes;
+        report.filtered += tally.filtered;
+        report.duplicates += duplicates;
+        for (event, count) in events {
+            *report.accepted.entry(event).or_default() += count;
+        }
+        for (reason, (count, _)) in &tally.reasons {
+            *report.rejected.entry(reason.to_string()).or_default() += count;
+        }
+        self.total.done.add(&tally);
+    }
+
+    /// Stops the run if too large a share of at least `from_rows` rows is rejected.
+    fn check_share(&self, from_rows: u64) -> Result<()> {
+        let (done, file) = (&self.total.done, &self.total.file.tally);
+        let (rows, rejected) = (done.rows + file.rows, done.rejected + file.rejected);
+        let limit = self.source.max_reject_share;
+        if self.options.allow_rejects || rows < from_rows || !is_over(limit, rejected, rows) {
+            return Ok(());
+        }
+        let mut all = done.clone();
+        all.add(file);
+        let commonest = all.reasons.iter().max_by_key(|(_, (count, _))| *count);
+        let reason = commonest.map(|(reason, (_, detail)): (&Reason, _)| format!("{reason}: {detail}")).unwrap_or_default();
+        Err(Error::TooManyRejects { name: self.source.name.to_string(), rejected, rows, limit, reason })
+    }
+}

@@ -1,0 +1,205 @@
+//! Records of the log into rows of the tables, by the app's `segment` source.
+
+use crate::builder::{Accepted, AttributeBuilder, EventBuilder, Head, Schemas};
+use crate::cell::Parsed;
+use crate::jsonl::JsonSlots;
+use crate::mapping::Mapping;
+use crate::record::{LogRecord, RecordBody};
+use crate::reject::{Fault, Place, Reason, RejectBuilder, quoted};
+use crate::row::admit;
+use crate::seen::SeenIds;
+use crate::{Error, Result};
+use arrow::array::RecordBatch;
+use rust_decimal::Decimal;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use taghouse_model::{MAX_TEXT_BYTES, Name, TimestampMs};
+use taghouse_rules::{Definitions, SourceDefinition, SourceFormat, UnknownColumns};
+
+/// The source of live calls where none is defined.
+const DEFAULT_SOURCE: &str = "segment";
+
+/// What a landing has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Landed {
+    /// Rows of `events`.
+    pub events: u64,
+    /// Rows of `attributes`.
+    pub attributes: u64,
+    /// Rows of `rejected_events`.
+    pub rejected: u64,
+    /// Messages that a filter left out.
+    pub filtered: u64,
+    /// Messages dropped because their id came in before, within 24 h.
+    pub duplicates: u64,
+    /// The log position through which everything has landed.
+    pub position: u64,
+}
+
+/// Builds the rows of a stretch of the log.
+pub(crate) struct LiveRows {
+    /// Of what events say: the properties only.
+    events: Mapping,
+    event_slots: JsonSlots,
+    /// Of what users are: the attributes only.
+    traits: Mapping,
+    trait_slots: JsonSlots,
+    schemas: Schemas,
+    event_rows: EventBuilder,
+    attribute_rows: AttributeBuilder,
+    rejected_rows: RejectBuilder,
+    counts: Landed,
+}
+
+/// The parts of a record that every row shares.
+#[derive(Clone, Copy)]
+struct Sender<'r> {
+    record: &'r LogRecord,
+    user_id: &'r str,
+    time_ms: TimestampMs,
+}
+
+impl<'r> Sender<'r> {
+    fn head<'h>(&self, source: &'h str) -> Head<'h>
+    where
+        'r: 'h,
+    {
+        let LogRecord { message_id, received_at_ms, .. } = self.record;
+        Head { user_id: self.user_id, time: self.time_ms, message_id, source, received_at: *received_at_ms }
+    }
+}
+
+impl LiveRows {
+    pub(crate) fn new(definitions: &Definitions, schemas: Schemas) -> Result<Self> {
+        let source = live_source(definitions)?;
+        let zone = &definitions.app.time_zone;
+        let events = Mapping::compile(&SourceDefinition { attributes: BTreeMap::new(), ..source.clone() }, zone);
+        let traits = Mapping::compile(&SourceDefinition { properties: BTreeMap::new(), filters: vec![], rejects: vec![], ..source }, zone);
+        Ok(Self {
+            event_slots: JsonSlots::new(&events),
+            trait_slots: JsonSlots::new(&traits),
+            event_rows: EventBuilder::new(&schemas.events, &events)?,
+            attribute_rows: AttributeBuilder::new(&schemas.attributes),
+            rejected_rows: RejectBuilder::default(),
+            counts: Landed::default(),
+            schemas,
+            events,
+            traits,
+        })
+    }
+
+    /// Takes the record at `position` of the log, unless its message is known already.
+    pub(crate) fn push(&mut self, position: u64, record: &LogRecord, seen: &mut SeenIds) {
+        if let RecordBody::Rejected { reason, detail, raw } = &record.body {
+            // The reason's text was a class once; written as a rule's it would be another.
+            self.refuse(position, record, reason, detail, raw);
+            return;
+        }
+        if seen.knows(&record.message_id, record.received_at_ms) {
+            self.counts.duplicates += 1;
+            return;
+        }
+        let (taken, raw) = match &record.body {
+            RecordBody::Event { user_id, time_ms, name, properties } => {
+                (self.push_event(Sender { record, user_id, time_ms: *time_ms }, name, properties), properties)
+            }
+            RecordBody::Traits { user_id, time_ms, traits } => {
+                (self.push_traits(Sender { record, user_id, time_ms: *time_ms }, traits), traits)
+            }
+            RecordBody::Rejected { raw, .. } => (Ok(()), raw),
+        };
+        match taken {
+            Ok(()) => seen.claim(&record.message_id, record.received_at_ms),
+            Err(fault) => self.refuse(position, record, &fault.reason.to_string(), &fault.detail, raw),
+        }
+    }
+
+    fn refuse(&mut self, position: u64, record: &LogRecord, reason: &str, detail: &str, raw: &str) {
+        self.counts.rejected += 1;
+        let place = Place {
+            source: self.events.source.as_str(),
+            file: None,
+            row: Some(position),
+            received_at: record.received_at_ms,
+        };
+        self.rejected_rows.push(place, reason, detail, raw.as_bytes());
+    }
+
+    fn push_event(&mut self, sender: Sender<'_>, name: &str, properties: &str) -> std::result::Result<(), Fault> {
+        self.event_slots.scan(properties)?;
+        let mut values = Vec::with_capacity(self.events.properties.len() + 3);
+        for property in &mut self.events.properties {
+            values.push(property.reader.read(&self.event_slots.cell(properties, property.slot))?);
+        }
+        if self.events.sees_extra {
+            values.push(Parsed::Text(Cow::Borrowed(sender.user_id)));
+            values.push(Parsed::Time(sender.time_ms));
+            values.push(Parsed::Text(Cow::Borrowed(name)));
+        }
+        if !admit(&self.events, &values)? {
+            self.counts.filtered += 1;
+            return Ok(());
+        }
+        let head = sender.head(self.events.source.as_str());
+        self.event_rows.push(&head, name, &values, self.event_slots.extra().as_deref());
+        self.counts.events += 1;
+        Ok(())
+    }
+
+    fn push_traits(&mut self, sender: Sender<'_>, traits: &str) -> std::result::Result<(), Fault> {
+        self.trait_slots.scan(traits)?;
+        let mut texts: Vec<(&str, Cow<'_, str>)> = Vec::new();
+        for attribute in &mut self.traits.attributes {
+            let value = attribute.reader.read(&self.trait_slots.cell(traits, attribute.slot))?;
+            if let Some(text) = value.attribute_text() {
+                texts.push((attribute.name.as_str(), Cow::Owned(text.into_owned())));
+            }
+        }
+        for (name, value) in self.trait_slots.kept() {
+            let Some(text) = value.text() else { continue };
+            for (what, length) in [("name", name.len()), ("value", text.len())] {
+                if length > MAX_TEXT_BYTES {
+                    let detail = format!("the {what} of trait {} has {length} bytes, more than {MAX_TEXT_BYTES}", quoted(name));
+                    return Err(Fault::new(Reason::ValueTooLong, detail));
+                }
+            }
+            texts.push((name, text));
+        }
+        let head = sender.head(self.traits.source.as_str());
+        for (name, text) in &texts {
+            self.attribute_rows.push(&head, name, text, 0);
+        }
+        self.counts.attributes += texts.len() as u64;
+        Ok(())
+    }
+
+    /// The rows so far, as batches of the three tables, and their counts.
+    pub(crate) fn finish(mut self) -> Result<(Accepted, RecordBatch, Landed)> {
+        let accepted = Accepted::finish(&mut self.event_rows, &mut self.attribute_rows)?;
+        Ok((accepted, self.rejected_rows.finish(&self.schemas.rejected)?, self.counts))
+    }
+}
+
+/// The app's source of live calls (the first by name), or one that keeps everything as it comes.
+fn live_source(definitions: &Definitions) -> Result<SourceDefinition> {
+    if let Some(source) = definitions.sources.values().find(|source| source.format == SourceFormat::Segment) {
+        return Ok(source.clone());
+    }
+    Ok(SourceDefinition {
+        name: Name::new(DEFAULT_SOURCE).map_err(|e| Error::Internal(e.to_string()))?,
+        description: None,
+        format: SourceFormat::Segment,
+        files: None,
+        user_id: None,
+        event: None,
+        time: None,
+        message_id: None,
+        properties: BTreeMap::new(),
+        attributes: BTreeMap::new(),
+        filters: Vec::new(),
+        rejects: Vec::new(),
+        unknown_columns: UnknownColumns::Keep,
+        ignore: Vec::new(),
+        max_reject_share: Decimal::ONE,
+    })
+}

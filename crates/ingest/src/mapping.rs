@@ -1,0 +1,162 @@
+//! A source definition, compiled: which columns are read, as what, and which conditions decide.
+
+use crate::cell::ColumnReader;
+use crate::check::Check;
+use crate::parse_time::TimeReader;
+use crate::{Error, Result};
+use jiff::tz::TimeZone;
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::sync::Arc;
+use taghouse_model::{Name, ValueType};
+use taghouse_rules::{ColumnMapping, Definitions, EventMapping, Predicate, SourceDefinition, SourceFormat, UnknownColumns};
+
+/// A compiled source. The readers inside are templates: each worker clones its own.
+#[derive(Debug, Clone)]
+pub(crate) struct Mapping {
+    pub(crate) source: Name,
+    /// The columns that are read. A slot is a place in here.
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) user: Option<UserColumn>,
+    pub(crate) time: Option<(usize, TimeReader)>,
+    pub(crate) message_id: Option<usize>,
+    pub(crate) event: EventNaming,
+    pub(crate) properties: Vec<MappedColumn>,
+    pub(crate) attributes: Vec<MappedColumn>,
+    pub(crate) filters: Vec<Check>,
+    pub(crate) rejects: Vec<(Check, String)>,
+    /// Some condition sees [`EXTRA_VALUES`], so rows must give them.
+    pub(crate) sees_extra: bool,
+    pub(crate) unknown: UnknownColumns,
+    pub(crate) ignore: HashSet<String>,
+}
+
+/// A column that is read.
+#[derive(Debug, Clone)]
+pub(crate) struct Slot {
+    pub(crate) column: String,
+    /// A file without it cannot give a single row.
+    pub(crate) needed: bool,
+}
+
+/// Where the user id stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct UserColumn {
+    pub(crate) slot: usize,
+    /// It is written as a number.
+    pub(crate) int: bool,
+}
+
+/// How a row's event is named.
+#[derive(Debug, Clone)]
+pub(crate) enum EventNaming {
+    /// The rows are no events.
+    None,
+    /// By a column.
+    Column(usize),
+    /// By the first rule that holds.
+    Rules(Vec<(Option<Check>, Arc<str>)>),
+}
+
+/// A property or attribute.
+#[derive(Debug, Clone)]
+pub(crate) struct MappedColumn {
+    pub(crate) name: Name,
+    pub(crate) slot: usize,
+    pub(crate) reader: ColumnReader,
+}
+
+/// The values that conditions see behind those of the mapped properties. The event comes last: rules that name it see the others.
+pub(crate) const EXTRA_VALUES: [(&str, ValueType); 3] = [("user_id", ValueType::Text), ("time", ValueType::Time), ("event", ValueType::Text)];
+
+impl Mapping {
+    /// Compiles `source`; `zone` is the app's.
+    pub(crate) fn compile(source: &SourceDefinition, zone: &TimeZone) -> Self {
+        let mut slots = Slots::default();
+        let properties = source.properties.iter().map(|(name, column)| mapped_column(&mut slots, name, column, zone)).collect();
+        let attributes = source.attributes.iter().map(|(name, column)| mapped_column(&mut slots, name, column, zone)).collect();
+        let user = source.user_id.as_ref().map(|column| UserColumn { slot: slots.take(&column.column, true), int: column.value_type == ValueType::Int });
+        let time = source.time.as_ref().map(|time| {
+            let zone = time.zone.clone().unwrap_or_else(|| zone.clone());
+            (slots.take(&time.column, true), TimeReader::new(&time.format, zone))
+        });
+        let message_id = source.message_id.as_ref().map(|column| slots.take(column, true));
+        let types: Vec<_> = source.properties.iter().map(|(name, column)| (name.as_str(), column.value_type)).chain(EXTRA_VALUES).collect();
+        let sees_extra = Cell::new(false);
+        let places = |name: &str| {
+            let at = types.iter().position(|(known, _)| *known == name)?;
+            sees_extra.set(sees_extra.get() || at >= source.properties.len());
+            Some((at, types[at].1))
+        };
+        let compile = |predicate: &Predicate<_>| Check::compile(predicate, &places);
+        let event = match &source.event {
+            None => EventNaming::None,
+            Some(EventMapping::Column(column)) => EventNaming::Column(slots.take(column, true)),
+            Some(EventMapping::Rules(rules)) => {
+                EventNaming::Rules(rules.iter().map(|rule| (rule.when.as_ref().map(compile), Arc::from(rule.name.as_str()))).collect())
+            }
+        };
+        let filters = source.filters.iter().map(compile).collect();
+        let rejects = source.rejects.iter().map(|rule| (compile(&rule.when), rule.reason.clone())).collect();
+        Self {
+            source: source.name.clone(),
+            slots: slots.0,
+            user,
+            time,
+            message_id,
+            event,
+            properties,
+            attributes,
+            filters,
+            rejects,
+            sees_extra: sees_extra.get(),
+            unknown: source.unknown_columns,
+            ignore: source.ignore.iter().cloned().collect(),
+        }
+    }
+
+    /// Whether a column of this name is read or known to be unwanted.
+    pub(crate) fn knows(&self, column: &str) -> bool {
+        self.ignore.contains(column) || self.slots.iter().any(|slot| slot.column == column)
+    }
+
+    /// Compiles the file source `name` of `definitions`.
+    pub(crate) fn of_files<'d>(definitions: &'d Definitions, name: &Name) -> Result<(&'d SourceDefinition, Self)> {
+        let source = definitions.sources.get(name).ok_or_else(|| Error::NoSource {
+            name: name.to_string(),
+            known: definitions.sources.keys().map(Name::as_str).collect::<Vec<_>>().join(", "),
+        })?;
+        if source.format == SourceFormat::Segment {
+            return Err(Error::Invalid(format!("source \"{name}\" takes live calls, not files: send them to /v1/track and the like")));
+        }
+        if source.user_id.is_none() {
+            return Err(Error::Invalid(format!("source \"{name}\" maps no user id: give it `user_id`")));
+        }
+        if source.event.is_some() && source.time.is_none() {
+            return Err(Error::Invalid(format!("source \"{name}\" gives events but maps no time: give it `time`")));
+        }
+        Ok((source, Self::compile(source, &definitions.app.time_zone)))
+    }
+}
+
+#[derive(Default)]
+struct Slots(Vec<Slot>);
+
+impl Slots {
+    fn take(&mut self, column: &str, needed: bool) -> usize {
+        let at = self.0.iter().position(|slot| slot.column == column).unwrap_or_else(|| {
+            self.0.push(Slot { column: column.to_owned(), needed: false });
+            self.0.len() - 1
+        });
+        self.0[at].needed |= needed;
+        at
+    }
+}
+
+fn mapped_column(slots: &mut Slots, name: &Name, column: &ColumnMapping, zone: &TimeZone) -> MappedColumn {
+    MappedColumn {
+        name: name.clone(),
+        slot: slots.take(&column.column, column.required),
+        reader: ColumnReader::new(&column.column, column.value_type, column.format.as_deref(), column.required, zone),
+    }
+}

@@ -1,0 +1,140 @@
+//! Why a row is refused, and the rows of `rejected_events`.
+
+use arrow::array::{Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder};
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use std::fmt;
+use std::sync::Arc;
+use taghouse_model::TimestampMs;
+
+/// The longest raw text kept of a rejected row, in bytes.
+pub(crate) const MAX_RAW_BYTES: usize = 4096;
+
+/// How much of a wrong text a detail quotes, in characters.
+const QUOTED_CHARS: usize = 80;
+
+/// The class of a refusal. Its text is stable: it stands in `rejected_events.reason` and in reports.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// A CSV line of another number of fields or with a quote left open, a JSON line that is no JSON object.
+    BrokenLine,
+    /// Bytes that are not UTF-8.
+    NotUtf8,
+    /// The file or row has a column that nothing names.
+    UnknownColumn,
+    /// The file lacks a column that the mapping needs.
+    MissingColumn,
+    /// No user id.
+    NoUserId,
+    /// A user id over 512 or a message id over 1024 bytes.
+    IdTooLong,
+    /// No time, none that can be read, or one before 1970 or more than 24 h ahead.
+    BadTime,
+    /// The column of the message id is empty.
+    NoMessageId,
+    /// The event has no name.
+    NoEvent,
+    /// A value is not of its type.
+    BadType,
+    /// A text over 1024 bytes.
+    ValueTooLong,
+    /// A number that does not fit its type, or has more digits behind the point than it.
+    NumberOutOfRange,
+    /// A required value is missing.
+    MissingValue,
+    /// A reject rule of the source holds; its own words.
+    Rule(String),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BrokenLine => "broken_line",
+            Self::NotUtf8 => "not_utf8",
+            Self::UnknownColumn => "unknown_column",
+            Self::MissingColumn => "missing_column",
+            Self::NoUserId => "no_user_id",
+            Self::IdTooLong => "id_too_long",
+            Self::BadTime => "bad_time",
+            Self::NoMessageId => "no_message_id",
+            Self::NoEvent => "no_event",
+            Self::BadType => "bad_type",
+            Self::ValueTooLong => "value_too_long",
+            Self::NumberOutOfRange => "number_out_of_range",
+            Self::MissingValue => "missing_value",
+            Self::Rule(reason) => return write!(f, "rule: {reason}"),
+        })
+    }
+}
+
+/// A refusal: its class and this row's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) reason: Reason,
+    pub(crate) detail: String,
+}
+
+impl Fault {
+    pub(crate) fn new(reason: Reason, detail: String) -> Self {
+        Self { reason, detail }
+    }
+}
+
+/// Text as a detail quotes it: short and on one line.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut chars = text.chars();
+    let head: String = chars.by_ref().take(QUOTED_CHARS).collect();
+    format!("{head:?}{}", if chars.next().is_some() { "…" } else { "" })
+}
+
+/// Where a rejected row stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) source: &'a str,
+    pub(crate) file: Option<&'a str>,
+    pub(crate) row: Option<u64>,
+    pub(crate) received_at: TimestampMs,
+}
+
+/// Builds rows of `rejected_events`.
+#[derive(Default)]
+pub(crate) struct RejectBuilder {
+    source: StringBuilder,
+    file: StringBuilder,
+    row: Int64Builder,
+    reason: StringBuilder,
+    detail: StringBuilder,
+    raw: StringBuilder,
+    received_at: TimestampMicrosecondBuilder,
+}
+
+impl RejectBuilder {
+    pub(crate) fn push(&mut self, place: Place<'_>, reason: impl fmt::Display, detail: &str, raw: &[u8]) {
+        use fmt::Write;
+        self.source.append_value(place.source);
+        self.file.append_option(place.file);
+        self.row.append_option(place.row.and_then(|row| i64::try_from(row).ok()));
+        // Writing to a builder cannot fail.
+        let _ = write!(self.reason, "{reason}");
+        self.reason.append_value("");
+        self.detail.append_value(detail);
+        self.raw.append_value(String::from_utf8_lossy(&raw[..raw.len().min(MAX_RAW_BYTES)]));
+        self.received_at.append_value(place.received_at.saturating_mul(1000));
+    }
+
+    /// The rows so far as a batch of `schema` (the table's, in the layout's order).
+    pub(crate) fn finish(&mut self, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+        RecordBatch::try_new(
+            Arc::clone(schema),
+            vec![
+                Arc::new(self.source.finish()),
+                Arc::new(self.file.finish()),
+                Arc::new(self.row.finish()),
+                Arc::new(self.reason.finish()),
+                Arc::new(self.detail.finish()),
+                Arc::new(self.raw.finish()),
+                Arc::new(self.received_at.finish().with_timezone("+00:00")),
+            ],
+        )
+    }
+}

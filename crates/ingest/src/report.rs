@@ -1,0 +1,80 @@
+//! What a run over files tells.
+
+use rust_decimal::Decimal;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// How a run is done.
+#[derive(Debug, Clone, Default)]
+pub struct IngestOptions {
+    /// Go on however large the share of rejected rows.
+    pub allow_rejects: bool,
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct IngestProgress {
+    /// Files read, or passed over as unchanged.
+    pub files_done: u64,
+    /// All files.
+    pub files_total: u64,
+    /// Rows read.
+    pub rows: u64,
+    /// Bytes of the files done, as they are on disk.
+    pub bytes_done: u64,
+    /// Bytes of all files.
+    pub bytes_total: u64,
+}
+
+/// What a run has done. `rows` = accepted + rejected + filtered + duplicates, where accepted rows gave an event, attributes or both.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct IngestReport {
+    /// Files that landed.
+    pub files_new: u64,
+    /// Files that had landed before, as they are.
+    pub files_unchanged: u64,
+    /// Files that were refused, in name order: nothing of them landed. A caller should end with an error if there is one.
+    pub failed: Vec<FailedFile>,
+    /// Data rows of the files that landed.
+    pub rows: u64,
+    /// Events by name.
+    pub accepted: BTreeMap<String, u64>,
+    /// Rows of the table `attributes`.
+    pub attributes: u64,
+    /// Rejected rows by reason.
+    pub rejected: BTreeMap<String, u64>,
+    /// Rows that a filter left out.
+    pub filtered: u64,
+    /// Rows dropped because an earlier row of the run has their message id.
+    pub duplicates: u64,
+    /// Lake commits: 1, or 0 if no file was new.
+    pub batches: u64,
+    /// By the clock given.
+    pub elapsed_ms: u64,
+}
+
+/// A file that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FailedFile {
+    /// Its name.
+    pub file: String,
+    /// What is wrong, and the mend.
+    pub message: String,
+}
+
+impl IngestReport {
+    /// All rejected rows.
+    pub fn rejected_rows(&self) -> u64 {
+        self.rejected.values().sum()
+    }
+
+    /// All events.
+    pub fn events(&self) -> u64 {
+        self.accepted.values().sum()
+    }
+}
+
+/// Whether `rejected` of `rows` is over the share.
+pub(crate) fn is_over(share: Decimal, rejected: u64, rows: u64) -> bool {
+    Decimal::from(rejected) > share * Decimal::from(rows)
+}

@@ -1,0 +1,292 @@
+//! One row of the input: read, checked, and put among the events, the attributes or the rejected rows.
+
+use crate::builder::{Accepted, AttributeBuilder, EventBuilder, Head, Schemas};
+use crate::cell::{Cell, Parsed, Row, read_instant};
+use crate::mapping::{EventNaming, Mapping};
+use crate::parse_number::parse_int;
+use crate::reject::{Fault, Place, Reason, RejectBuilder, quoted};
+use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use taghouse_model::{MAX_TEXT_BYTES, MAX_USER_ID_BYTES, TimestampMs};
+use xxhash_rust::xxh3::xxh3_128;
+
+/// How far ahead of the clock an event's time may lie.
+pub(crate) const MAX_AHEAD_MS: i64 = 24 * 3_600_000;
+
+/// The longest message id, in bytes.
+pub(crate) const MAX_MESSAGE_ID_BYTES: usize = 1024;
+
+/// What became of the rows of a stretch of the input.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Tally {
+    pub(crate) rows: u64,
+    pub(crate) filtered: u64,
+    pub(crate) rejected: u64,
+    /// By reason, with the words of the first such row.
+    pub(crate) reasons: BTreeMap<Reason, (u64, String)>,
+}
+
+impl Tally {
+    pub(crate) fn refuse(&mut self, fault: &Fault) {
+        self.rejected += 1;
+        match self.reasons.get_mut(&fault.reason) {
+            Some((count, _)) => *count += 1,
+            None => {
+                self.reasons.insert(fault.reason.clone(), (1, fault.detail.clone()));
+            }
+        }
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.rows += other.rows;
+        self.filtered += other.filtered;
+        self.rejected += other.rejected;
+        for (reason, (count, detail)) in &other.reasons {
+            self.reasons.entry(reason.clone()).or_insert_with(|| (0, detail.clone())).0 += count;
+        }
+    }
+}
+
+/// Batches of the three tables, built from a stretch of one file.
+pub(crate) struct Chunk {
+    pub(crate) accepted: Accepted,
+    pub(crate) rejected: RecordBatch,
+    /// Hashes of the accepted rows' message ids; empty where ids are unique by construction.
+    pub(crate) hashes: Vec<u128>,
+    pub(crate) tally: Tally,
+}
+
+/// Reads the rows of one source, on one thread.
+pub(crate) struct RowReader {
+    mapping: Mapping,
+    schemas: Schemas,
+    events: EventBuilder,
+    attributes: AttributeBuilder,
+    rejected: RejectBuilder,
+    hashes: Vec<u128>,
+    tally: Tally,
+    accepted_rows: u32,
+    file: String,
+    default_id: String,
+    now_ms: TimestampMs,
+}
+
+impl RowReader {
+    pub(crate) fn new(mapping: &Mapping, schemas: &Schemas, now_ms: TimestampMs) -> Result<Self, ArrowError> {
+        Ok(Self {
+            mapping: mapping.clone(),
+            schemas: schemas.clone(),
+            events: EventBuilder::new(&schemas.events, mapping)?,
+            attributes: AttributeBuilder::new(&schemas.attributes),
+            rejected: RejectBuilder::default(),
+            hashes: Vec::new(),
+            tally: Tally::default(),
+            accepted_rows: 0,
+            file: String::new(),
+            default_id: String::new(),
+            now_ms,
+        })
+    }
+
+    /// The rows that follow are those of this file.
+    pub(crate) fn begin_file(&mut self, name: &str) {
+        self.file = name.to_owned();
+    }
+
+    pub(crate) fn mapping(&self) -> &Mapping {
+        &self.mapping
+    }
+
+    /// Rows since the last chunk.
+    pub(crate) fn pending_rows(&self) -> u64 {
+        self.tally.rows
+    }
+
+    /// Takes a row (`number` from 1).
+    pub(crate) fn push(&mut self, number: u64, row: &impl Row) {
+        self.tally.rows += 1;
+        match self.read(number, row) {
+            Ok(true) => {}
+            Ok(false) => self.tally.filtered += 1,
+            Err(fault) => self.reject(number, &fault, &row.raw()),
+        }
+    }
+
+    /// Takes a row that could not even be read.
+    pub(crate) fn push_broken(&mut self, number: u64, fault: &Fault, raw: &[u8]) {
+        self.tally.rows += 1;
+        self.reject(number, fault, raw);
+    }
+
+    fn reject(&mut self, number: u64, fault: &Fault, raw: &[u8]) {
+        self.tally.refuse(fault);
+        let place = Place { source: self.mapping.source.as_str(), file: Some(&self.file), row: Some(number), received_at: self.now_ms };
+        self.rejected.push(place, &fault.reason, &fault.detail, raw);
+    }
+
+    /// `Ok(false)`: filtered out.
+    fn read(&mut self, number: u64, row: &impl Row) -> Result<bool, Fault> {
+        let user_id = read_user_id(&self.mapping, row)?;
+        let time = self.read_time(row)?;
+        let message_id = self.read_message_id(number, row)?;
+        let mut values = Vec::with_capacity(self.mapping.properties.len() + 3);
+        for property in &mut self.mapping.properties {
+            values.push(property.reader.read(&row.cell(property.slot))?);
+        }
+        let mut attributes = Vec::with_capacity(self.mapping.attributes.len());
+        for attribute in &mut self.mapping.attributes {
+            attributes.push(attribute.reader.read(&row.cell(attribute.slot))?);
+        }
+        if self.mapping.sees_extra {
+            values.push(Parsed::Text(user_id.clone()));
+            values.push(Parsed::Time(time));
+        }
+        let event = name_event(&self.mapping, row, &values)?;
+        if self.mapping.sees_extra {
+            values.push(event.clone().map_or(Parsed::None, Parsed::Text));
+        }
+        if !admit(&self.mapping, &values)? {
+            return Ok(false);
+        }
+        let message_id = match &message_id {
+            Some(given) => {
+                self.hashes.push(xxh3_128(given.as_bytes()));
+                given.as_ref()
+            }
+            None => self.default_id.as_str(),
+        };
+        let head = Head { user_id: &user_id, time, message_id, source: self.mapping.source.as_str(), received_at: self.now_ms };
+        if let Some(event) = event {
+            self.events.push(&head, &event, &values, row.extra().as_deref());
+        }
+        for (attribute, value) in self.mapping.attributes.iter().zip(&attributes) {
+            if let Some(text) = value.attribute_text() {
+                self.attributes.push(&head, attribute.name.as_str(), &text, self.accepted_rows);
+            }
+        }
+        self.accepted_rows += 1;
+        Ok(true)
+    }
+
+    fn read_time(&mut self, row: &impl Row) -> Result<TimestampMs, Fault> {
+        let Some((slot, times)) = &mut self.mapping.time else { return Ok(self.now_ms) };
+        let cell = row.cell(*slot);
+        let column = &self.mapping.slots[*slot].column;
+        let shown = || quoted(&cell.text().unwrap_or_default());
+        if matches!(cell, Cell::None | Cell::Text("")) {
+            return Err(Fault::new(Reason::BadTime, format!("column \"{column}\" is empty")));
+        }
+        let time = read_instant(times, &cell).ok_or_else(|| Fault::new(Reason::BadTime, format!("column \"{column}\": {} is no time", shown())))?;
+        check_time(time, self.now_ms).map_err(|problem| Fault::new(Reason::BadTime, format!("column \"{column}\": {} {problem}", shown())))
+    }
+
+    /// The message id that the row gives; `None`: it is file name and row, and stands in `default_id`.
+    fn read_message_id<'r>(&mut self, number: u64, row: &'r impl Row) -> Result<Option<Cow<'r, str>>, Fault> {
+        let Some(slot) = self.mapping.message_id else {
+            self.default_id.clear();
+            // Writing to a string cannot fail.
+            let _ = write!(self.default_id, "{}:{number:09}", self.file);
+            return Ok(None);
+        };
+        let column = &self.mapping.slots[slot].column;
+        let id = row.cell(slot).text().ok_or_else(|| Fault::new(Reason::NoMessageId, format!("column \"{column}\" is empty")))?;
+        if id.len() > MAX_MESSAGE_ID_BYTES {
+            let detail = format!("column \"{column}\" has {} bytes, more than {MAX_MESSAGE_ID_BYTES}: {}", id.len(), quoted(&id));
+            return Err(Fault::new(Reason::IdTooLong, detail));
+        }
+        Ok(Some(id))
+    }
+
+    /// The batches of all rows since the last chunk.
+    pub(crate) fn finish(&mut self) -> Result<Chunk, ArrowError> {
+        self.accepted_rows = 0;
+        Ok(Chunk {
+            accepted: Accepted::finish(&mut self.events, &mut self.attributes)?,
+            rejected: self.rejected.finish(&self.schemas.rejected)?,
+            hashes: std::mem::take(&mut self.hashes),
+            tally: std::mem::take(&mut self.tally),
+        })
+    }
+
+    /// Forgets all rows since the last chunk: their file turned out to be damaged.
+    pub(crate) fn discard(&mut self) -> Result<(), ArrowError> {
+        self.finish().map(drop)
+    }
+}
+
+/// The time itself, if it is one that events may have; else what is wrong with it.
+pub(crate) fn check_time(time: TimestampMs, now_ms: TimestampMs) -> Result<TimestampMs, &'static str> {
+    if time < 0 {
+        return Err("is before 1970");
+    }
+    if time > now_ms.saturating_add(MAX_AHEAD_MS) {
+        return Err("is more than 24 h ahead of the clock");
+    }
+    Ok(time)
+}
+
+/// What is wrong with a user id from `column`, if anything is.
+pub(crate) fn check_user_id(column: &str, id: &str) -> Result<(), Fault> {
+    if id.len() <= MAX_USER_ID_BYTES {
+        return Ok(());
+    }
+    let detail = format!("column \"{column}\" has {} bytes, more than {MAX_USER_ID_BYTES}: {}", id.len(), quoted(id));
+    Err(Fault::new(Reason::IdTooLong, detail))
+}
+
+fn read_user_id<'r>(mapping: &Mapping, row: &'r impl Row) -> Result<Cow<'r, str>, Fault> {
+    let Some(user) = mapping.user else {
+        return Err(Fault::new(Reason::NoUserId, "the source maps no user id".to_owned()));
+    };
+    let column = &mapping.slots[user.slot].column;
+    let cell = row.cell(user.slot);
+    let id = cell.text().ok_or_else(|| Fault::new(Reason::NoUserId, format!("column \"{column}\" is empty")))?;
+    check_user_id(column, &id)?;
+    if !user.int || matches!(cell, Cell::Int(_)) {
+        return Ok(id);
+    }
+    if let Cow::Borrowed(text) = &id {
+        let whole = text.strip_suffix(".0").unwrap_or(text);
+        if !whole.is_empty() && whole.len() <= 18 && !whole.starts_with('0') && whole.bytes().all(|b| b.is_ascii_digit()) {
+            return Ok(Cow::Borrowed(whole));
+        }
+    }
+    match parse_int(&id) {
+        Ok(number) => Ok(Cow::Owned(number.to_string())),
+        Err(_) => Err(Fault::new(Reason::BadType, format!("column \"{column}\": {} is no whole number of 64 bits", quoted(&id)))),
+    }
+}
+
+fn name_event<'r>(mapping: &'r Mapping, row: &'r impl Row, values: &[Parsed<'_>]) -> Result<Option<Cow<'r, str>>, Fault> {
+    match &mapping.event {
+        EventNaming::None => Ok(None),
+        EventNaming::Column(slot) => {
+            let column = &mapping.slots[*slot].column;
+            let name = row.cell(*slot).text().ok_or_else(|| Fault::new(Reason::NoEvent, format!("column \"{column}\" is empty")))?;
+            if name.len() > MAX_TEXT_BYTES {
+                let detail = format!("column \"{column}\" has {} bytes, more than {MAX_TEXT_BYTES}: {}", name.len(), quoted(&name));
+                return Err(Fault::new(Reason::ValueTooLong, detail));
+            }
+            Ok(Some(name))
+        }
+        EventNaming::Rules(rules) => {
+            let rule = rules.iter().find(|(when, _)| when.as_ref().is_none_or(|check| check.holds(values)));
+            let (_, name) = rule.ok_or_else(|| Fault::new(Reason::NoEvent, "no rule of `event` holds".to_owned()))?;
+            Ok(Some(Cow::Borrowed(name)))
+        }
+    }
+}
+
+/// Applies the filters (`Ok(false)`: passed over), then the reject rules. `values`: see [`crate::mapping::EXTRA_VALUES`].
+pub(crate) fn admit(mapping: &Mapping, values: &[Parsed<'_>]) -> Result<bool, Fault> {
+    if !mapping.filters.iter().all(|check| check.holds(values)) {
+        return Ok(false);
+    }
+    match mapping.rejects.iter().find(|(check, _)| check.holds(values)) {
+        Some((_, reason)) => Err(Fault::new(Reason::Rule(reason.clone()), format!("the rule \"{reason}\" of the source holds"))),
+        None => Ok(true),
+    }
+}

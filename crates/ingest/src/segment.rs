@@ -1,0 +1,112 @@
+//! The calls of the Segment tracking API: track, identify, page, screen, group, alias, and batch of these.
+
+mod message;
+
+use crate::json_scan::{self, JsonKind, JsonSpan};
+use crate::record::{LogRecord, RecordBody};
+use crate::reject::{Fault, MAX_RAW_BYTES};
+use message::{Defaults, Kind};
+use taghouse_model::{Entropy, ErrorKind, TimestampMs};
+
+/// The largest body of a batch, as Segment's.
+pub const MAX_BATCH_BYTES: usize = 500 << 10;
+/// The largest body of another call, and the largest message of a batch, as Segment's.
+pub const MAX_CALL_BYTES: usize = 32 << 10;
+
+/// A call that is refused as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct CallError {
+    /// Names the field and the mend.
+    pub message: String,
+    /// The body is over the limit.
+    pub too_large: bool,
+}
+
+impl CallError {
+    fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), too_large: false }
+    }
+
+    /// Always `Invalid`: mend the call and send it again.
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Invalid
+    }
+}
+
+/// The live calls.
+#[derive(Debug, Clone, Copy)]
+pub struct LiveCall;
+
+impl LiveCall {
+    /// Checks a call of `kind` (`track`, `identify`, `page`, `screen`, `group`, `alias`, `batch`) and gives its messages, to be appended to
+    /// the log. Of a batch, wrong messages become records that land in `rejected_events`.
+    ///
+    /// The event time is the message's `timestamp`; without it `originalTimestamp`, corrected by how far `sentAt` is off `received_at_ms`;
+    /// without both `received_at_ms`. A missing `messageId` is made from `entropy`.
+    ///
+    /// # Errors
+    /// A body over the limit, that is no JSON object, or lacks or misuses a field; a batch in which every message is wrong.
+    pub fn parse(kind: &str, body: &[u8], received_at_ms: TimestampMs, entropy: &dyn Entropy) -> Result<Vec<LogRecord>, CallError> {
+        let is_batch = kind == "batch";
+        let limit = if is_batch { MAX_BATCH_BYTES } else { MAX_CALL_BYTES };
+        if body.len() > limit {
+            let message = format!("the body has {} bytes, more than {limit}: send smaller calls", body.len());
+            return Err(CallError { message, too_large: true });
+        }
+        let text = std::str::from_utf8(body).map_err(|_| CallError::new("the body is not UTF-8"))?;
+        let span = json_scan::whole(text).filter(|span| span.kind == JsonKind::Object);
+        let span = span.ok_or_else(|| CallError::new("the body is not a JSON object"))?;
+        if is_batch {
+            return parse_batch(text, span, received_at_ms, entropy);
+        }
+        let kind = Kind::named(kind).ok_or_else(|| CallError::new(format!("there is no call \"{kind}\": {}", Kind::ALL)))?;
+        let defaults = Defaults { received_at_ms, sent_at_ms: None, entropy };
+        let record = message::parse(Some(kind), span.text(text), &defaults).map_err(|fault| CallError::new(fault.detail))?;
+        Ok(vec![record])
+    }
+}
+
+fn parse_batch(text: &str, span: JsonSpan, received_at_ms: TimestampMs, entropy: &dyn Entropy) -> Result<Vec<LogRecord>, CallError> {
+    let (mut batch, mut sent_at) = (None, None);
+    json_scan::members(text, &mut span.start.clone(), &mut |key, value| {
+        match key.string(text)?.as_ref() {
+            "batch" => batch = Some(value),
+            "sentAt" => sent_at = Some(value),
+            _ => {}
+        }
+        Some(())
+    });
+    let elements = batch.and_then(|batch| json_scan::elements(text, batch));
+    let elements = elements.ok_or_else(|| CallError::new("`batch` is missing or not an array of messages"))?;
+    let sent_at_ms = match sent_at {
+        Some(value) => message::instant("sentAt", text, value).map_err(|fault| CallError::new(fault.detail))?,
+        None => None,
+    };
+    let defaults = Defaults { received_at_ms, sent_at_ms, entropy };
+    let mut records = Vec::with_capacity(elements.len());
+    let mut first_fault = None;
+    let mut good = 0;
+    for (at, element) in elements.iter().enumerate() {
+        let message = element.text(text);
+        match message::parse(None, message, &defaults) {
+            Ok(record) => {
+                good += 1;
+                records.push(record);
+            }
+            Err(Fault { reason, detail }) => {
+                first_fault.get_or_insert_with(|| format!("batch[{at}]: {detail}"));
+                let raw = String::from_utf8_lossy(&message.as_bytes()[..message.len().min(MAX_RAW_BYTES)]).into_owned();
+                let body = RecordBody::Rejected { reason: reason.to_string(), detail, raw };
+                records.push(LogRecord { message_id: message::new_id(entropy), received_at_ms, body });
+            }
+        }
+    }
+    match first_fault {
+        Some(fault) if good == 0 => Err(CallError::new(fault)),
+        _ => Ok(records),
+    }
+}
+
+#[cfg(test)]
+mod tests;

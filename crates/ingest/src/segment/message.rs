@@ -1,0 +1,209 @@
+//! One message of the tracking API.
+
+use super::MAX_CALL_BYTES;
+use crate::json_scan::{self, JsonKind, JsonSpan};
+use crate::parse_time::TimeReader;
+use crate::record::{LogRecord, RecordBody};
+use crate::reject::{Fault, Reason, quoted};
+use crate::row::{MAX_MESSAGE_ID_BYTES, check_time};
+use jiff::tz::TimeZone;
+use serde_json::Value as Json;
+use std::collections::HashMap;
+use std::fmt::Write;
+use taghouse_model::{Entropy, MAX_TEXT_BYTES, TimestampMs, check_user_id};
+use taghouse_rules::TimeFormat;
+
+/// What a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Track,
+    Identify,
+    Page,
+    Screen,
+    Group,
+    Alias,
+}
+
+impl Kind {
+    pub(super) const ALL: &str = "use track, identify, page, screen, group, alias or batch";
+
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "track" => Self::Track,
+            "identify" => Self::Identify,
+            "page" => Self::Page,
+            "screen" => Self::Screen,
+            "group" => Self::Group,
+            "alias" => Self::Alias,
+            _ => return None,
+        })
+    }
+}
+
+/// What a message takes from the call that brought it.
+pub(super) struct Defaults<'d> {
+    pub(super) received_at_ms: TimestampMs,
+    pub(super) sent_at_ms: Option<TimestampMs>,
+    pub(super) entropy: &'d dyn Entropy,
+}
+
+/// A message's members, those that are null left out.
+struct Members<'t> {
+    text: &'t str,
+    spans: HashMap<String, JsonSpan>,
+}
+
+/// Checks a message; `kind` is the call's, in a batch the message's own `type`.
+pub(super) fn parse(kind: Option<Kind>, text: &str, defaults: &Defaults<'_>) -> Result<LogRecord, Fault> {
+    if text.len() > MAX_CALL_BYTES {
+        return Err(Fault::new(Reason::ValueTooLong, format!("the message has {} bytes, more than {MAX_CALL_BYTES}", text.len())));
+    }
+    let members = Members::of(text)?;
+    let kind = match kind {
+        Some(kind) => kind,
+        None => {
+            let named = members.text("type", Reason::BadType)?;
+            let named = named.ok_or_else(|| Fault::new(Reason::BadType, format!("`type` is missing: {}", Kind::ALL)))?;
+            Kind::named(&named).ok_or_else(|| Fault::new(Reason::BadType, format!("`type` is {}: {}", quoted(&named), Kind::ALL)))?
+        }
+    };
+    let user_id = members.user_id()?;
+    let message_id = members.message_id(defaults.entropy)?;
+    let time_ms = members.time(defaults)?;
+    let body = match kind {
+        Kind::Identify => RecordBody::Traits { user_id, time_ms, traits: members.object("traits")?.to_owned() },
+        Kind::Track => {
+            let name = members.required("event", Reason::NoEvent)?;
+            RecordBody::Event { user_id, time_ms, name, properties: members.object("properties")?.to_owned() }
+        }
+        Kind::Page | Kind::Screen => {
+            let name = if kind == Kind::Page { "page" } else { "screen" };
+            let own = [("name", members.text("name", Reason::BadType)?), ("category", members.text("category", Reason::BadType)?)];
+            RecordBody::Event { user_id, time_ms, name: name.to_owned(), properties: with(members.object("properties")?, own)? }
+        }
+        Kind::Group => {
+            let own = [("group_id", Some(members.required("groupId", Reason::MissingValue)?))];
+            RecordBody::Event { user_id, time_ms, name: "group".to_owned(), properties: with(members.object("traits")?, own)? }
+        }
+        Kind::Alias => {
+            let own = [("previous_id", Some(members.required("previousId", Reason::MissingValue)?))];
+            RecordBody::Event { user_id, time_ms, name: "alias".to_owned(), properties: with("{}", own)? }
+        }
+    };
+    Ok(LogRecord { message_id, received_at_ms: defaults.received_at_ms, body })
+}
+
+impl<'t> Members<'t> {
+    fn of(text: &'t str) -> Result<Self, Fault> {
+        let mut spans = HashMap::new();
+        let object = json_scan::members(text, &mut 0, &mut |key, value| {
+            let key = key.string(text)?.into_owned();
+            if value.kind == JsonKind::Null {
+                spans.remove(&key);
+            } else {
+                spans.insert(key, value);
+            }
+            Some(())
+        });
+        object.map(|()| Self { text, spans }).ok_or_else(|| Fault::new(Reason::BrokenLine, "the message is not a JSON object".to_owned()))
+    }
+
+    /// The text of a member; `None` if it is not there or empty.
+    fn text(&self, key: &str, reason: Reason) -> Result<Option<String>, Fault> {
+        let Some(span) = self.spans.get(key) else { return Ok(None) };
+        let value = span.string(self.text).ok_or_else(|| Fault::new(reason, format!("`{key}` is not a text")))?;
+        if value.len() > MAX_TEXT_BYTES {
+            return Err(Fault::new(Reason::ValueTooLong, format!("`{key}` has {} bytes, more than {MAX_TEXT_BYTES}", value.len())));
+        }
+        Ok((!value.is_empty()).then(|| value.into_owned()))
+    }
+
+    fn required(&self, key: &str, reason: Reason) -> Result<String, Fault> {
+        self.text(key, Reason::BadType)?.ok_or_else(|| Fault::new(reason, format!("`{key}` is missing")))
+    }
+
+    /// An object's text; `{}` if it is not there.
+    fn object(&self, key: &str) -> Result<&'t str, Fault> {
+        match self.spans.get(key) {
+            None => Ok("{}"),
+            Some(span) if span.kind == JsonKind::Object => Ok(span.text(self.text)),
+            Some(_) => Err(Fault::new(Reason::BadType, format!("`{key}` is not an object"))),
+        }
+    }
+
+    /// `userId`, else `anonymousId`. A number is taken as its text.
+    fn user_id(&self) -> Result<String, Fault> {
+        for key in ["userId", "anonymousId"] {
+            let Some(span) = self.spans.get(key) else { continue };
+            let id = match span.kind {
+                JsonKind::Number => span.text(self.text).to_owned(),
+                _ => span.string(self.text).ok_or_else(|| Fault::new(Reason::BadType, format!("`{key}` is not a text")))?.into_owned(),
+            };
+            if !id.is_empty() {
+                check_user_id(&id).map_err(|e| Fault::new(Reason::IdTooLong, format!("`{key}`: {e}")))?;
+                return Ok(id);
+            }
+        }
+        Err(Fault::new(Reason::NoUserId, "`userId` and `anonymousId` are missing: a call names its user by one of them".to_owned()))
+    }
+
+    fn message_id(&self, entropy: &dyn Entropy) -> Result<String, Fault> {
+        let Some(span) = self.spans.get("messageId") else { return Ok(new_id(entropy)) };
+        let id = span.string(self.text).ok_or_else(|| Fault::new(Reason::BadType, "`messageId` is not a text".to_owned()))?;
+        match id.len() {
+            0 => Ok(new_id(entropy)),
+            1..=MAX_MESSAGE_ID_BYTES => Ok(id.into_owned()),
+            length => Err(Fault::new(Reason::IdTooLong, format!("`messageId` has {length} bytes, more than {MAX_MESSAGE_ID_BYTES}"))),
+        }
+    }
+
+    fn time(&self, defaults: &Defaults<'_>) -> Result<TimestampMs, Fault> {
+        let at = |key: &str| self.spans.get(key).map_or(Ok(None), |span| instant(key, self.text, *span));
+        let sent_at = at("sentAt")?.or(defaults.sent_at_ms);
+        let (key, time) = match (at("timestamp")?, at("originalTimestamp")?) {
+            (Some(time), _) => ("timestamp", time),
+            (None, Some(time)) => ("originalTimestamp", sent_at.map_or(time, |sent| defaults.received_at_ms - (sent - time))),
+            (None, None) => return Ok(defaults.received_at_ms),
+        };
+        check_time(time, defaults.received_at_ms).map_err(|problem| Fault::new(Reason::BadTime, format!("`{key}` {problem}")))
+    }
+}
+
+/// The instant in a member: ISO 8601, in UTC where it names no zone. `None` for null.
+pub(super) fn instant(key: &str, text: &str, span: JsonSpan) -> Result<Option<TimestampMs>, Fault> {
+    if span.kind == JsonKind::Null {
+        return Ok(None);
+    }
+    let written = span.string(text);
+    let time = written.as_ref().and_then(|written| TimeReader::new(&TimeFormat::Iso8601, TimeZone::UTC).instant(written));
+    let problem = || format!("`{key}` is {}, not an ISO 8601 time such as 2026-11-21T00:28:39.268Z", quoted(span.text(text)));
+    time.map(Some).ok_or_else(|| Fault::new(Reason::BadTime, problem()))
+}
+
+/// A message id for a message without one.
+pub(super) fn new_id(entropy: &dyn Entropy) -> String {
+    let mut bytes = [0; 16];
+    entropy.fill(&mut bytes);
+    bytes.iter().fold("taghouse-".to_owned(), |mut id, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(id, "{byte:02x}");
+        id
+    })
+}
+
+/// The object with `own` members in place of those of the same names.
+fn with<const N: usize>(object: &str, own: [(&str, Option<String>); N]) -> Result<String, Fault> {
+    let mut parts = Vec::new();
+    let is_own = |key: &str| own.iter().any(|(name, value)| *name == key && value.is_some());
+    json_scan::members(object, &mut 0, &mut |key, value| {
+        if !is_own(&key.string(object)?) {
+            parts.push(format!("{}:{}", key.text(object), value.text(object)));
+        }
+        Some(())
+    })
+    .ok_or_else(|| Fault::new(Reason::BrokenLine, "a text in the message is broken".to_owned()))?;
+    for (name, value) in own {
+        parts.extend(value.map(|value| format!("{}:{}", Json::from(name), Json::from(value))));
+    }
+    Ok(format!("{{{}}}", parts.join(",")))
+}

@@ -1,0 +1,202 @@
+use crate::datum::datum;
+use crate::lake::{MAX_RETRIES, Shared};
+use crate::layout::Partition;
+use crate::snapshot::{Next, TableChange, prepare};
+use crate::table::Table;
+use crate::write::DataFile;
+use crate::{Error, Result, metadata};
+use iceberg::spec::Literal;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use taghouse_catalog::Change;
+use taghouse_model::{AppId, ErrorKind, Value};
+
+/// Changes of several tables of one app, with other changes of the catalog, seen all at once or not at all.
+///
+/// A commit that is dropped without [`Commit::commit`] changes nothing; give its files to [`crate::Lake::discard`].
+pub struct Commit {
+    lake: Arc<Shared>,
+    app: AppId,
+    tables: BTreeMap<String, TableChange>,
+    properties: BTreeMap<String, String>,
+    also: Vec<Change>,
+}
+
+impl Commit {
+    pub(crate) fn new(lake: Arc<Shared>, app: AppId) -> Self {
+        Self { lake, app, tables: BTreeMap::new(), properties: BTreeMap::new(), also: Vec::new() }
+    }
+
+    /// Adds files to the table. Without any file the table only gets a snapshot if there are summary properties.
+    pub fn append(&mut self, table: &Table, files: Vec<DataFile>) {
+        let change = self.tables.entry(table.name().to_owned()).or_default();
+        change.added.extend(files.into_iter().map(|f| f.file));
+    }
+
+    /// Makes the files the only ones of the partition `value` of an identity-partitioned table; none: empties it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the table is not cut so, the value is not of its type, or a file holds another partition. The commit is unchanged
+    /// then.
+    pub fn overwrite(&mut self, table: &Table, value: &Value, files: Vec<DataFile>) -> Result<()> {
+        let Partition::Identity(column) = table.partition() else {
+            return Err(Error::Invalid(format!("table {} is not cut by the values of a column, so no partition of it can be overwritten", table.name())));
+        };
+        let field = table.metadata().current_schema().field_by_name(&column);
+        let literal = field.and_then(|f| datum(value, &f.field_type)).map(Literal::from);
+        let literal = literal.ok_or_else(|| Error::Invalid(format!("{value} cannot be a value of {column} of table {}", table.name())))?;
+        if let Some(other) = files.iter().find(|f| f.file.partition().fields() != [Some(literal.clone())]) {
+            return Err(Error::Invalid(format!("file {} holds another partition than {column} {value}: write it by itself", other.path())));
+        }
+        let change = self.tables.entry(table.name().to_owned()).or_default();
+        change.overwritten.push(literal);
+        change.added.extend(files.into_iter().map(|f| f.file));
+        Ok(())
+    }
+
+    /// Sets a property of every new snapshot's summary. Those that begin with `taghouse.` hold for later snapshots too, until set anew.
+    pub fn summary(&mut self, key: &str, value: &str) {
+        self.properties.insert(key.to_owned(), value.to_owned());
+    }
+
+    /// Another change of the catalog, of the same transaction. If its condition fails, the commit fails.
+    pub fn also(&mut self, change: Change) {
+        self.also.push(change);
+    }
+
+    /// Commits, on top of what others have committed meanwhile (up to ten times). Gives the changed tables, by name.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if a condition of the changes that came along does not hold, or others are always faster; [`Error::NotFound`] if a
+    /// table is gone; [`Error::Corrupt`] if its metadata is damaged; the catalog's. Nothing is changed then and the data files are removed, unless
+    /// the catalog cannot say whether it committed: then they stay.
+    pub async fn commit(self) -> Result<Vec<Table>> {
+        let outcome = self.attempts().await;
+        if let Err(failure) = &outcome
+            && !matches!(failure, Failure::Unknown(_))
+        {
+            let files = self.tables.values().flat_map(|c| &c.added).map(|f| f.file_path().to_owned());
+            self.lake.objects.remove(files.collect::<Vec<_>>()).await;
+        }
+        outcome.map_err(|failure| match failure {
+            Failure::Certain(e) | Failure::Unknown(e) => e,
+        })
+    }
+
+    async fn attempts(&self) -> std::result::Result<Vec<Table>, Failure> {
+        for attempt in 0..=MAX_RETRIES {
+            let prepared = self.prepare_all().await?;
+            let mut changes: Vec<Change> = prepared.iter().map(|next| swap(&self.app, next)).collect();
+            changes.extend(self.also.iter().cloned());
+            let Err(e) = self.lake.catalog.commit(changes).await else { return Ok(self.finish(prepared).await?) };
+            match self.standing(&prepared).await {
+                // An error after the transaction was written: it holds all the same.
+                Ok(Standing::Ours) => return Ok(self.finish(prepared).await?),
+                Ok(Standing::Base) => {
+                    self.forget(prepared).await;
+                    return Err(Failure::Certain(e.into()));
+                }
+                Ok(Standing::Others) if e.kind() == ErrorKind::Conflict => {
+                    tracing::debug!(app = %self.app, attempt, "another writer was faster, the commit is rebased");
+                    self.forget(prepared).await;
+                    tokio::task::yield_now().await;
+                }
+                Err(unknown) if e.kind() == ErrorKind::Conflict => return Err(Failure::Certain(unknown)),
+                // Others may have built upon ours already.
+                Ok(Standing::Others) | Err(_) => return Err(Failure::Unknown(e.into())),
+            }
+        }
+        let names: Vec<&str> = self.tables.keys().map(String::as_str).collect();
+        Err(Failure::Certain(Error::Conflict(format!("other writers of {} were faster {MAX_RETRIES} times: try again", names.join(", ")))))
+    }
+
+    async fn prepare_all(&self) -> Result<Vec<Next>> {
+        let mut prepared = Vec::new();
+        for (name, change) in &self.tables {
+            if change.added.is_empty() && change.overwritten.is_empty() && self.properties.is_empty() {
+                continue;
+            }
+            match self.prepare_one(name, change).await {
+                Ok(next) => prepared.push(next),
+                Err(e) => {
+                    self.forget(prepared).await;
+                    return Err(e);
+                }
+            }
+        }
+        Ok(prepared)
+    }
+
+    async fn prepare_one(&self, name: &str, change: &TableChange) -> Result<Next> {
+        let location = self.lake.catalog.table_location(&self.app, name).await?;
+        let location = location.ok_or_else(|| Error::NotFound(format!("app {} has no table {name}: ensure it first", self.app)))?;
+        let metadata = metadata::read(&self.lake.objects, &location).await?;
+        let base = Table::new(self.lake.clone(), &self.app, name, location, metadata)?;
+        let inside = format!("{}/", base.location());
+        if let Some(file) = change.added.iter().find(|f| !f.file_path().starts_with(&inside)) {
+            return Err(Error::Invalid(format!("file {} was not written for table {name} of app {}", file.file_path(), self.app)));
+        }
+        prepare(&base, change, &self.properties).await
+    }
+
+    /// What the catalog points to now.
+    async fn standing(&self, prepared: &[Next]) -> Result<Standing> {
+        let mut standing = if prepared.is_empty() { Standing::Base } else { Standing::Ours };
+        for next in prepared {
+            let now = self.lake.catalog.table_location(&self.app, next.base.name()).await?;
+            match now.as_deref() {
+                Some(l) if l == next.location => {}
+                Some(l) if l == next.base.metadata_location() => standing = Standing::Base,
+                _ => return Ok(Standing::Others),
+            }
+        }
+        Ok(standing)
+    }
+
+    async fn finish(&self, prepared: Vec<Next>) -> Result<Vec<Table>> {
+        let mut tables = Vec::with_capacity(prepared.len());
+        for next in prepared {
+            self.lake.objects.remove(next.expired).await;
+            tables.push(Table::new(self.lake.clone(), &self.app, next.base.name(), next.location, next.metadata)?);
+        }
+        Ok(tables)
+    }
+
+    async fn forget(&self, prepared: Vec<Next>) {
+        for next in prepared {
+            self.lake.objects.remove(next.written).await;
+        }
+    }
+}
+
+fn swap(app: &AppId, next: &Next) -> Change {
+    Change::SwapTable {
+        app: app.clone(),
+        table: next.base.name().to_owned(),
+        expected: Some(next.base.metadata_location().to_owned()),
+        location: next.location.clone(),
+    }
+}
+
+/// Whose metadata the catalog names after a commit that gave an error.
+enum Standing {
+    /// Ours: it was committed.
+    Ours,
+    /// What we began with: something else is wrong.
+    Base,
+    /// Another writer's.
+    Others,
+}
+
+enum Failure {
+    /// Nothing was changed.
+    Certain(Error),
+    /// The catalog cannot be asked.
+    Unknown(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(e: Error) -> Self {
+        Self::Certain(e)
+    }
+}

@@ -1,0 +1,153 @@
+use crate::commit::Commit;
+use crate::layout::TableLayout;
+use crate::manifest::ManifestCache;
+use crate::objects::Objects;
+use crate::sql::SqlRuntime;
+use crate::table::Table;
+use crate::write::DataFile;
+use crate::{Error, Result, metadata, schema};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use taghouse_catalog::{Catalog, Change};
+use taghouse_model::{AppId, Clock, ErrorKind, TimestampMs};
+
+/// How often a change is tried again when other writers are faster.
+pub(crate) const MAX_RETRIES: usize = 10;
+
+/// All tables of all apps. Cheap to clone.
+#[derive(Clone)]
+pub struct Lake {
+    shared: Arc<Shared>,
+}
+
+/// What handles, writers, commits and scans of one lake share.
+pub(crate) struct Shared {
+    pub(crate) catalog: Arc<dyn Catalog>,
+    pub(crate) objects: Objects,
+    pub(crate) manifests: ManifestCache,
+    /// Absolute, without a slash at the end.
+    pub(crate) warehouse: String,
+    clock: Arc<dyn Clock>,
+    tables: Mutex<HashMap<(AppId, String), Table>>,
+    pub(crate) sql: SqlRuntime,
+}
+
+impl Shared {
+    pub(crate) fn now_ms(&self) -> TimestampMs {
+        self.clock.now_ms()
+    }
+}
+
+impl Lake {
+    /// Opens the lake whose objects lie under the folder `warehouse` (made if it is not there) and whose pointers are in `catalog`.
+    /// Snapshots are stamped by `clock`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the folder cannot be made or its path is not UTF-8.
+    pub fn open(catalog: Arc<dyn Catalog>, warehouse: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
+        let shown = warehouse.display();
+        let failed = |e: std::io::Error| Error::Unavailable(format!("cannot use {shown} as the lake's folder: {e}"));
+        std::fs::create_dir_all(warehouse).map_err(failed)?;
+        let absolute = warehouse.canonicalize().map_err(failed)?;
+        let path = absolute.to_str().ok_or_else(|| Error::Unavailable(format!("the lake's folder {shown} is not named in UTF-8: choose another")))?;
+        let shared = Shared {
+            catalog,
+            objects: Objects::local(),
+            manifests: ManifestCache::default(),
+            warehouse: path.trim_end_matches('/').to_owned(),
+            clock,
+            tables: Mutex::default(),
+            sql: SqlRuntime::default(),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The table as it is now; `None` if the app has none of that name.
+    ///
+    /// # Errors
+    /// The catalog's, and [`Error::Corrupt`] if the metadata cannot be read.
+    pub async fn table(&self, app: &AppId, name: &str) -> Result<Option<Table>> {
+        let Some(location) = self.shared.catalog.table_location(app, name).await? else { return Ok(None) };
+        let key = (app.clone(), name.to_owned());
+        let kept = self.shared.tables.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some(table) = kept.filter(|t| t.metadata_location() == location) {
+            return Ok(Some(table));
+        }
+        let metadata = metadata::read(&self.shared.objects, &location).await?;
+        let table = Table::new(self.shared.clone(), app, name, location, metadata)?;
+        self.shared.tables.lock().unwrap_or_else(PoisonError::into_inner).insert(key, table.clone());
+        Ok(Some(table))
+    }
+
+    /// The names of the app's tables, in order.
+    ///
+    /// # Errors
+    /// The catalog's.
+    pub async fn tables(&self, app: &AppId) -> Result<Vec<String>> {
+        let mut names = self.shared.catalog.tables(app).await?;
+        names.sort();
+        Ok(names)
+    }
+
+    /// Makes the table, or adds the columns that it lacks (schema evolution: rows written before have null there). Columns that the
+    /// layout does not name stay.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the layout is none, or a column is there with another type, or the table is cut otherwise.
+    pub async fn ensure(&self, app: &AppId, layout: &TableLayout) -> Result<Table> {
+        schema::check(layout)?;
+        for _ in 0..=MAX_RETRIES {
+            let current = self.table(app, &layout.name).await?;
+            let Some((next, previous)) = self.shape(app, layout, current.as_ref())? else {
+                if let Some(table) = current {
+                    return Ok(table);
+                }
+                continue;
+            };
+            let location = metadata::write(&self.shared.objects, &next, previous.as_deref()).await?;
+            let swap = Change::SwapTable { app: app.clone(), table: layout.name.clone(), expected: previous, location: location.clone() };
+            match self.shared.catalog.commit(vec![swap]).await {
+                Ok(()) => return Table::new(self.shared.clone(), app, &layout.name, location, next),
+                Err(e) if e.kind() == ErrorKind::Conflict => self.shared.objects.remove([location]).await,
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Err(Error::Conflict(format!("table {} of app {app} keeps changing: try again", layout.name)))
+    }
+
+    /// The metadata the table should have and the location it replaces; `None` if it has the layout already.
+    fn shape(&self, app: &AppId, layout: &TableLayout, current: Option<&Table>) -> Result<Option<(iceberg::spec::TableMetadata, Option<String>)>> {
+        let now = self.shared.now_ms();
+        let Some(table) = current else {
+            let location = format!("{}/{app}/{}", self.shared.warehouse, layout.name);
+            return Ok(Some((metadata::create(layout, location, now)?, None)));
+        };
+        table.check_partition(&layout.partition)?;
+        let old = table.metadata();
+        let evolved = schema::evolve(&layout.name, old.current_schema(), old.last_column_id(), layout)?;
+        let Some(schema) = evolved else { return Ok(None) };
+        let next = metadata::with_schema(old, table.metadata_location(), schema, now)?;
+        Ok(Some((next, Some(table.metadata_location().to_owned()))))
+    }
+
+    /// Begins a commit: changes of several tables of one app, seen all at once or not at all.
+    pub fn begin(&self, app: &AppId) -> Commit {
+        Commit::new(self.shared.clone(), app.clone())
+    }
+
+    /// Removes files that were written and will not be committed.
+    pub async fn discard(&self, files: Vec<DataFile>) {
+        self.shared.objects.remove(files.into_iter().map(|f| f.path().to_owned())).await;
+    }
+}
+
+impl std::fmt::Debug for Lake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Lake({})", self.shared.warehouse)
+    }
+}

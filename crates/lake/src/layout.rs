@@ -1,0 +1,140 @@
+//! The tables of an app: their names, columns and partitions.
+
+use std::collections::BTreeMap;
+use taghouse_model::{Name, ValueType};
+
+/// The type of a column: as [`ValueType`]; `Int` is a 64-bit long, `Decimal` has 38 digits, `Time` is `timestamptz` in microseconds,
+/// `Set` is a list of strings.
+pub type ColumnType = ValueType;
+
+/// One column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// Its name, unique in the table whatever the case.
+    pub name: String,
+    /// What it holds.
+    pub value: ColumnType,
+    /// Never null.
+    pub required: bool,
+}
+
+/// How a table's files are cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Partition {
+    /// Not at all.
+    None,
+    /// By UTC day of a `Time` column.
+    Day(String),
+    /// By each value of a column; such a partition can be overwritten.
+    Identity(String),
+}
+
+/// What a table should look like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableLayout {
+    /// Unique in the app.
+    pub name: String,
+    /// In order.
+    pub columns: Vec<Column>,
+    /// How its files are cut. The partition's column is required.
+    pub partition: Partition,
+}
+
+/// The table of events.
+pub const EVENTS: &str = "events";
+/// The table of events that came after the stream had passed them.
+pub const LATE_EVENTS: &str = "late_events";
+/// The table of attributes.
+pub const ATTRIBUTES: &str = "attributes";
+/// The table of rejected rows.
+pub const REJECTED_EVENTS: &str = "rejected_events";
+/// The table of one row a user and one column a tag.
+pub const USERS_WIDE: &str = "users_wide";
+
+/// `events`: the fixed columns `user_id, event, time, message_id, source, received_at, properties` (JSON of what no property names),
+/// then one nullable column for each property, by name. Cut by day of `time`.
+pub fn events(properties: &BTreeMap<Name, ValueType>) -> TableLayout {
+    events_named(EVENTS, properties)
+}
+
+/// `late_events`: as [`events`].
+pub fn late_events(properties: &BTreeMap<Name, ValueType>) -> TableLayout {
+    events_named(LATE_EVENTS, properties)
+}
+
+fn events_named(table: &str, properties: &BTreeMap<Name, ValueType>) -> TableLayout {
+    let mut columns = vec![
+        required("user_id", ValueType::Text),
+        required("event", ValueType::Text),
+        required("time", ValueType::Time),
+        required("message_id", ValueType::Text),
+        required("source", ValueType::Text),
+        required("received_at", ValueType::Time),
+        optional("properties", ValueType::Text),
+    ];
+    columns.extend(properties.iter().map(|(name, ty)| optional(name.as_str(), *ty)));
+    TableLayout { name: table.to_owned(), columns, partition: Partition::Day("time".to_owned()) }
+}
+
+/// `attributes`: every attribute row as it came; `value` is text, read as the attribute's type by whoever needs it.
+pub fn attributes() -> TableLayout {
+    TableLayout {
+        name: ATTRIBUTES.to_owned(),
+        columns: vec![
+            required("user_id", ValueType::Text),
+            required("name", ValueType::Text),
+            optional("value", ValueType::Text),
+            required("time", ValueType::Time),
+            required("message_id", ValueType::Text),
+            required("source", ValueType::Text),
+            required("received_at", ValueType::Time),
+        ],
+        partition: Partition::None,
+    }
+}
+
+/// `rejected_events`: rows that were refused, with the reason (a short class) and the detail (this row's words).
+pub fn rejected_events() -> TableLayout {
+    TableLayout {
+        name: REJECTED_EVENTS.to_owned(),
+        columns: vec![
+            required("source", ValueType::Text),
+            optional("file", ValueType::Text),
+            optional("row", ValueType::Int),
+            required("reason", ValueType::Text),
+            required("detail", ValueType::Text),
+            optional("raw", ValueType::Text),
+            required("received_at", ValueType::Time),
+        ],
+        partition: Partition::None,
+    }
+}
+
+/// The name of a tag's table: `tag_<name>`.
+pub fn tag_table(tag: &Name) -> String {
+    format!("tag_{tag}")
+}
+
+/// `tag_<name>`: one row for each user who has a value, for each as-of time. Cut by `as_of`.
+pub fn tag(tag: &Name, value_type: ValueType) -> TableLayout {
+    TableLayout {
+        name: tag_table(tag),
+        columns: vec![required("as_of", ValueType::Time), required("user_id", ValueType::Text), required("value", value_type)],
+        partition: Partition::Identity("as_of".to_owned()),
+    }
+}
+
+/// `users_wide`: one row a user, one nullable column a tag, for each as-of time. Cut by `as_of`.
+pub fn users_wide(tags: &BTreeMap<Name, ValueType>) -> TableLayout {
+    let mut columns = vec![required("as_of", ValueType::Time), required("user_id", ValueType::Text)];
+    columns.extend(tags.iter().map(|(name, ty)| optional(name.as_str(), *ty)));
+    TableLayout { name: USERS_WIDE.to_owned(), columns, partition: Partition::Identity("as_of".to_owned()) }
+}
+
+fn required(name: &str, value: ValueType) -> Column {
+    Column { name: name.to_owned(), value, required: true }
+}
+
+fn optional(name: &str, value: ValueType) -> Column {
+    Column { name: name.to_owned(), value, required: false }
+}

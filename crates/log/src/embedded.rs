@@ -1,0 +1,158 @@
+use crate::committer::{Committer, Request, Work, sweep};
+use crate::mark::Mark;
+use crate::{Error, EventLog, MAX_APPEND_BYTES, MAX_APPEND_RECORDS, MAX_READ_BYTES, MAX_RECORD_BYTES, Result, key};
+use async_trait::async_trait;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use taghouse_model::AppId;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+/// Bytes that may wait for the disk over all callers; the rest waits in the callers.
+const WAITING_BYTES: usize = 2 * MAX_APPEND_BYTES;
+/// What a record costs beside its bytes, so that empty records cannot wait in any number.
+const RECORD_OVERHEAD: usize = 32;
+const WAITING_REQUESTS: usize = 16 * 1024;
+const CACHE_BYTES: u64 = 16 << 20;
+
+/// The log in this process, in one folder of fjall's form; one process at a time.
+///
+/// Dropping it waits for the writes handed in.
+pub struct EmbeddedLog {
+    store: Option<(Database, Keyspace)>,
+    requests: Option<mpsc::Sender<Request>>,
+    waiting: Arc<Semaphore>,
+    syncs: Arc<AtomicU64>,
+    committer: Option<JoinHandle<()>>,
+}
+
+impl EmbeddedLog {
+    /// Opens the folder, making it where there is none.
+    ///
+    /// # Errors
+    /// `Locked` where another process has it, `Corrupt` where it does not hold what was written, `Unavailable` where the disk fails.
+    pub fn open(path: &Path) -> Result<Self> {
+        let opened = Database::builder(path).cache_size(CACHE_BYTES).worker_threads(1).open();
+        let database = opened.map_err(|error| match error {
+            fjall::Error::Locked => Error::Locked(path.to_owned()),
+            other => Error::from(other),
+        })?;
+        let keyspace = database.keyspace("log", KeyspaceCreateOptions::default)?;
+        sweep(&database, &keyspace)?;
+        let syncs = Arc::new(AtomicU64::new(0));
+        let committer = Committer { database: database.clone(), keyspace: keyspace.clone(), marks: HashMap::new(), syncs: syncs.clone() };
+        let (requests, received) = mpsc::channel(WAITING_REQUESTS);
+        let thread = std::thread::Builder::new().name("event-log".to_owned()).spawn(move || committer.serve(received));
+        let thread = thread.map_err(|e| Error::Unavailable(format!("no thread: {e}")))?;
+        Ok(Self {
+            store: Some((database, keyspace)),
+            requests: Some(requests),
+            waiting: Arc::new(Semaphore::new(WAITING_BYTES)),
+            syncs,
+            committer: Some(thread),
+        })
+    }
+
+    /// How many syncs it has done since it was opened: with many callers, far fewer than appends.
+    pub fn syncs(&self) -> u64 {
+        self.syncs.load(Ordering::Relaxed)
+    }
+
+    async fn submit(&self, app: &AppId, work: Work, permit: Option<tokio::sync::OwnedSemaphorePermit>) -> Result<u64> {
+        let gone = || Error::Unavailable("its writer has stopped".to_owned());
+        let (reply, answer) = oneshot::channel();
+        let requests = self.requests.as_ref().ok_or_else(gone)?;
+        requests.send(Request { app: app.clone(), work, reply, permit }).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+
+    /// Runs a read where it may block.
+    async fn reading<T: Send + 'static>(&self, read: impl FnOnce(&Database, &Keyspace) -> Result<T> + Send + 'static) -> Result<T> {
+        let (database, keyspace) = self.store.clone().ok_or_else(|| Error::Unavailable("it is closed".to_owned()))?;
+        let done = tokio::task::spawn_blocking(move || read(&database, &keyspace)).await;
+        done.map_err(|e| Error::Internal(e.to_string()))?
+    }
+}
+
+impl Drop for EmbeddedLog {
+    fn drop(&mut self) {
+        self.requests = None;
+        if let Some(thread) = self.committer.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the event log's writer ended in a panic");
+        }
+    }
+}
+
+/// Checks the limits; gives the bytes that count against those waiting.
+fn weigh(records: &[Vec<u8>]) -> Result<usize> {
+    if let Some((index, record)) = records.iter().enumerate().find(|(_, record)| record.len() > MAX_RECORD_BYTES) {
+        return Err(Error::RecordTooLong { index, bytes: record.len() });
+    }
+    let bytes: usize = records.iter().map(Vec::len).sum();
+    if bytes > MAX_APPEND_BYTES || records.len() > MAX_APPEND_RECORDS {
+        return Err(Error::AppendTooLarge { records: records.len(), bytes });
+    }
+    Ok(bytes + records.len() * RECORD_OVERHEAD)
+}
+
+/// Records behind `from`, out of one snapshot: a trim in between cannot look like a hole.
+fn read_records(database: &Database, keyspace: &Keyspace, app: &AppId, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>> {
+    let snapshot = database.snapshot();
+    let mark = Mark::from_bytes(snapshot.get(keyspace, key::mark(app))?.as_deref())?;
+    let start = from.max(mark.trimmed);
+    let mut found = Vec::new();
+    if start >= mark.end || limit == 0 {
+        return Ok(found);
+    }
+    let mut bytes = 0;
+    let mut expected = start + 1;
+    for guard in snapshot.range(keyspace, key::records(app, expected..=mark.end)) {
+        let (key, value) = guard.into_inner()?;
+        if key::position(&key) != Some(expected) {
+            break;
+        }
+        bytes += value.len();
+        found.push((expected, value.to_vec()));
+        expected += 1;
+        if found.len() == limit || bytes >= MAX_READ_BYTES {
+            return Ok(found);
+        }
+    }
+    if expected > mark.end {
+        Ok(found)
+    } else {
+        Err(Error::Corrupt(format!("app {app} has no record at position {expected} of {}", mark.end)))
+    }
+}
+
+#[async_trait]
+impl EventLog for EmbeddedLog {
+    async fn append(&self, app: &AppId, records: Vec<Vec<u8>>) -> Result<u64> {
+        let weight = weigh(&records)?;
+        if records.is_empty() {
+            return self.end(app).await;
+        }
+        let weight = u32::try_from(weight).map_err(|e| Error::Internal(e.to_string()))?;
+        let permit = self.waiting.clone().acquire_many_owned(weight).await.map_err(|e| Error::Internal(e.to_string()))?;
+        self.submit(app, Work::Append(records), Some(permit)).await
+    }
+
+    async fn read(&self, app: &AppId, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>> {
+        let app = app.clone();
+        self.reading(move |database, keyspace| read_records(database, keyspace, &app, from, limit)).await
+    }
+
+    async fn trim(&self, app: &AppId, through: u64) -> Result<()> {
+        self.submit(app, Work::Trim(through), None).await.map(drop)
+    }
+
+    async fn end(&self, app: &AppId) -> Result<u64> {
+        let app = app.clone();
+        self.reading(move |_, keyspace| Ok(Mark::from_bytes(keyspace.get(key::mark(&app))?.as_deref())?.end)).await
+    }
+}

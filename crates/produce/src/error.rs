@@ -1,0 +1,66 @@
+use taghouse_model::{ErrorKind, Name};
+
+/// What can go wrong in a production. Nothing is published then.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Tags are defined, but nothing has been ingested.
+    #[error("the app \"{0}\" has no events and no attributes yet: ingest files or send events first")]
+    NothingIngested(taghouse_model::AppId),
+    /// The query of an `sql` tag failed.
+    #[error("sql tag {tag}: {source}")]
+    Sql {
+        /// Which.
+        tag: Name,
+        /// What the lake said.
+        source: taghouse_lake::Error,
+    },
+    /// The query of an `sql` tag gave something else than asked for.
+    #[error("sql tag {tag}: {detail}")]
+    SqlResult {
+        /// Which.
+        tag: Name,
+        /// What is wrong and how to mend it.
+        detail: String,
+    },
+    /// The fold room refused a definition or a column.
+    #[error(transparent)]
+    Fold(#[from] taghouse_fold::Error),
+    /// The lake failed.
+    #[error(transparent)]
+    Lake(#[from] taghouse_lake::Error),
+    /// The dictionary failed.
+    #[error(transparent)]
+    Dictionary(#[from] taghouse_dictionary::Error),
+    /// The index failed.
+    #[error(transparent)]
+    Index(#[from] taghouse_index::Error),
+    /// Columns of one tag table did not fit together.
+    #[error("building the rows of {table}: {detail}")]
+    Rows {
+        /// The table.
+        table: String,
+        /// What Arrow said.
+        detail: String,
+    },
+    /// A worker ended early.
+    #[error("a worker of the production ended early: {0}")]
+    Worker(String),
+}
+
+impl Error {
+    /// What the caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NothingIngested(_) | Self::SqlResult { .. } => ErrorKind::Invalid,
+            Self::Sql { source, .. } => source.kind(),
+            Self::Fold(error) => error.kind(),
+            Self::Lake(error) => error.kind(),
+            Self::Dictionary(error) => error.kind(),
+            Self::Index(error) => error.kind(),
+            Self::Rows { .. } | Self::Worker(_) => ErrorKind::Internal,
+        }
+    }
+}
+
+/// Results of this room.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,60 @@
+//! Which tags a production computes, and which of them it publishes.
+
+use std::collections::BTreeSet;
+use taghouse_model::Name;
+use taghouse_rules::{Definitions, Expression, TagDefinition, TagKind};
+
+/// Tags in order of dependency.
+pub(crate) struct Selection<'a> {
+    /// All tags to compute: the published ones and what they are computed from.
+    pub(crate) computed: Vec<&'a TagDefinition>,
+    /// Those whose values are written and published.
+    pub(crate) published: BTreeSet<Name>,
+    /// Whether these are all tags of the app.
+    pub(crate) complete: bool,
+}
+
+impl<'a> Selection<'a> {
+    /// All tags, or those named with all that is computed from them.
+    pub(crate) fn new(definitions: &'a Definitions, only: Option<&[Name]>) -> Self {
+        let order = definitions.tag_order();
+        let Some(only) = only else {
+            let computed = order.iter().filter_map(|name| definitions.tags.get(name)).collect();
+            return Self { computed, published: order.into_iter().collect(), complete: true };
+        };
+        let mut published: BTreeSet<Name> = only.iter().cloned().collect();
+        for name in &order {
+            if definitions.tags.get(name).is_some_and(|tag| inputs(tag).iter().any(|input| published.contains(input.as_str()))) {
+                published.insert(name.clone());
+            }
+        }
+        let mut needed = published.clone();
+        for name in order.iter().rev().filter(|name| published.contains(*name)) {
+            add_inputs(definitions, name, &mut needed);
+        }
+        let computed = order.iter().filter(|name| needed.contains(*name)).filter_map(|name| definitions.tags.get(name)).collect();
+        Self { computed, published, complete: false }
+    }
+}
+
+fn add_inputs(definitions: &Definitions, name: &Name, needed: &mut BTreeSet<Name>) {
+    let Some(tag) = definitions.tags.get(name) else { return };
+    for input in inputs(tag) {
+        if let Some((input, _)) = definitions.tags.get_key_value(input.as_str())
+            && needed.insert(input.clone())
+        {
+            add_inputs(definitions, input, needed);
+        }
+    }
+}
+
+/// The tags that a tag is computed from. Definitions are checked for cycles before they come here.
+fn inputs(tag: &TagDefinition) -> BTreeSet<String> {
+    let names = match &tag.kind {
+        TagKind::Cohort { rules, .. } => rules.iter().flat_map(|rule| rule.when.names()).collect(),
+        TagKind::Expression(Expression::Condition(condition)) => condition.names(),
+        TagKind::Expression(Expression::Scalar(scalar)) => scalar.names(),
+        TagKind::Attribute { .. } | TagKind::Aggregate(_) | TagKind::Sql { .. } => BTreeSet::new(),
+    };
+    names.into_iter().map(str::to_owned).collect()
+}

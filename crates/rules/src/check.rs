@@ -1,0 +1,230 @@
+//! Literals into values of the names' types, or what does not fit.
+
+mod scalar;
+
+pub(crate) use scalar::{Checked, as_decimal};
+
+use crate::coerce::coerce;
+use crate::parse::{predicate_with_leaves, scalar_with_leaves};
+use crate::{CompareOp, Literal, Predicate, Result, Scalar, SyntaxError, suggest};
+use jiff::tz::TimeZone;
+use std::collections::BTreeSet;
+use taghouse_model::{Value, ValueType};
+
+/// A name that is unknown or a literal that does not fit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct CheckError {
+    /// What does not fit, and how to mend it.
+    pub message: String,
+    /// Which leaf (condition, name or literal) of the tree, counted from 0 from left to right.
+    pub leaf: usize,
+    /// The name, if it is one that is not known.
+    pub unknown: Option<String>,
+}
+
+impl CheckError {
+    pub(crate) fn new(leaf: usize, message: impl Into<String>) -> Self {
+        Self { message: message.into(), leaf, unknown: None }
+    }
+
+    /// Adds "did you mean …?" if the unknown name is like one of these.
+    pub fn suggest<'a>(mut self, known: impl IntoIterator<Item = &'a str>) -> Self {
+        if let Some(unknown) = &self.unknown {
+            self.message.push_str(&suggest::did_you_mean(unknown, known));
+        }
+        self
+    }
+
+    fn point_at(self, text: &str, leaves: &[std::ops::Range<usize>]) -> SyntaxError {
+        SyntaxError::new(text, leaves.get(self.leaf).map_or(0, |leaf| leaf.start), self.message, &[])
+    }
+}
+
+/// What a check asks for: the types of names, which crowds there are, and the app's zone.
+#[derive(Clone, Copy)]
+pub(crate) struct Scope<'a> {
+    pub(crate) types: &'a dyn Fn(&str) -> Option<ValueType>,
+    pub(crate) crowds: &'a dyn Fn(&str) -> bool,
+    pub(crate) zone: &'a TimeZone,
+}
+
+impl Predicate {
+    /// The same condition, its literals of the names' types.
+    ///
+    /// # Errors
+    /// The first unknown name or crowd, an operator that the type does not have, a literal of another kind.
+    pub fn check(
+        &self,
+        types: &dyn Fn(&str) -> Option<ValueType>,
+        crowds: &dyn Fn(&str) -> bool,
+        zone: &TimeZone,
+    ) -> std::result::Result<Predicate<Value>, CheckError> {
+        self.check_in(Scope { types, crowds, zone }, &mut 0)
+    }
+
+    fn check_in(&self, scope: Scope<'_>, leaf: &mut usize) -> std::result::Result<Predicate<Value>, CheckError> {
+        let mut all = |operands: &[Self]| operands.iter().map(|p| p.check_in(scope, leaf)).collect::<std::result::Result<_, _>>();
+        match self {
+            Self::And(operands) => Ok(Predicate::And(all(operands)?)),
+            Self::Or(operands) => Ok(Predicate::Or(all(operands)?)),
+            Self::Not(inner) => Ok(Predicate::Not(Box::new(inner.check_in(scope, leaf)?))),
+            condition => {
+                let checked = condition.check_condition(scope, *leaf)?;
+                *leaf += 1;
+                Ok(checked)
+            }
+        }
+    }
+
+    fn check_condition(&self, scope: Scope<'_>, leaf: usize) -> std::result::Result<Predicate<Value>, CheckError> {
+        if let Self::Crowd { name } = self {
+            if !(scope.crowds)(name) {
+                let message = format!("there is no crowd `{name}`");
+                return Err(CheckError { message, leaf, unknown: Some(name.clone()) });
+            }
+            return Ok(Predicate::Crowd { name: name.clone() });
+        }
+        let Some(name) = self.own_name() else { return Err(CheckError::new(leaf, "a condition without a name")) };
+        let ty = type_of(name, scope, leaf)?;
+        let value = |literal: &Literal| {
+            coerce(literal, ty, scope.zone).map_err(|e| CheckError::new(leaf, format!("`{name}` is {}: {e}", described(ty))))
+        };
+        let needs = |fits: bool, what: &str, wants: &str| {
+            if fits { Ok(()) } else { Err(CheckError::new(leaf, format!("`{name}` is {}, and {what} needs {wants}", described(ty)))) }
+        };
+        let name = name.to_owned();
+        Ok(match self {
+            Self::Compare { op, literal, .. } => {
+                let ordered = !matches!(op, CompareOp::Equal | CompareOp::NotEqual);
+                needs(!ordered || ty.is_number(), &format!("`{}`", op.symbol()), "a number or a date")?;
+                Predicate::Compare { op: *op, literal: value(literal)?, name }
+            }
+            Self::In { literals, .. } => {
+                Predicate::In { literals: literals.iter().map(value).collect::<std::result::Result<_, _>>()?, name }
+            }
+            Self::Between { low, high, .. } => {
+                needs(ty.is_number(), "`between`", "a number or a date")?;
+                Predicate::Between { low: value(low)?, high: value(high)?, name }
+            }
+            Self::Like { pattern, .. } => {
+                needs(matches!(ty, ValueType::Text | ValueType::Set), "`like`", "text")?;
+                Predicate::Like { pattern: pattern.clone(), name }
+            }
+            _ => Predicate::IsSet { name },
+        })
+    }
+}
+
+fn type_of(name: &str, scope: Scope<'_>, leaf: usize) -> std::result::Result<ValueType, CheckError> {
+    (scope.types)(name).ok_or_else(|| CheckError { message: format!("unknown name `{name}`"), leaf, unknown: Some(name.to_owned()) })
+}
+
+/// A type in words that suit tags and properties alike.
+pub(crate) fn described(ty: ValueType) -> String {
+    match ty {
+        ValueType::Bool => "true or false (bool)".to_owned(),
+        ValueType::Text => "text".to_owned(),
+        ValueType::Set => "a set of texts".to_owned(),
+        ValueType::Int => "a whole number (int)".to_owned(),
+        ValueType::Decimal { .. } => format!("a {ty}"),
+        ValueType::Date => "a day (date)".to_owned(),
+        ValueType::Time => "an instant (date, precision: millisecond)".to_owned(),
+    }
+}
+
+impl<L> Predicate<L> {
+    fn own_name(&self) -> Option<&str> {
+        match self {
+            Self::Compare { name, .. }
+            | Self::In { name, .. }
+            | Self::Between { name, .. }
+            | Self::Like { name, .. }
+            | Self::IsSet { name } => Some(name),
+            Self::And(_) | Self::Or(_) | Self::Not(_) | Self::Crowd { .. } => None,
+        }
+    }
+
+    /// All names (of tags or properties) in it; crowds are not among them.
+    pub fn names(&self) -> BTreeSet<&str> {
+        let mut names = BTreeSet::new();
+        self.each_leaf(&mut |leaf| names.extend(leaf.own_name()));
+        names
+    }
+
+    /// All crowds in it.
+    pub fn crowds(&self) -> BTreeSet<&str> {
+        let mut crowds = BTreeSet::new();
+        self.each_leaf(&mut |leaf| {
+            if let Self::Crowd { name } = leaf {
+                crowds.insert(name.as_str());
+            }
+        });
+        crowds
+    }
+
+    fn each_leaf<'a>(&'a self, see: &mut dyn FnMut(&'a Self)) {
+        match self {
+            Self::And(operands) | Self::Or(operands) => operands.iter().for_each(|p| p.each_leaf(see)),
+            Self::Not(inner) => inner.each_leaf(see),
+            leaf => see(leaf),
+        }
+    }
+}
+
+impl<L> Scalar<L> {
+    /// All names (of tags or properties) in it, those in conditions too.
+    pub fn names(&self) -> BTreeSet<&str> {
+        let mut names = BTreeSet::new();
+        self.each_part(&mut |name| _ = names.insert(name), &mut |_| ());
+        names
+    }
+
+    /// All crowds in its conditions.
+    pub fn crowds(&self) -> BTreeSet<&str> {
+        let mut crowds = BTreeSet::new();
+        self.each_part(&mut |_| (), &mut |condition| crowds.extend(condition.crowds()));
+        crowds
+    }
+
+    fn each_part<'a>(&'a self, name: &mut dyn FnMut(&'a str), condition: &mut dyn FnMut(&'a Predicate<L>)) {
+        match self {
+            Self::Literal(_) => {}
+            Self::Name(n) => name(n),
+            Self::Negate(inner) => inner.each_part(name, condition),
+            Self::Binary { left, right, .. } => {
+                left.each_part(name, condition);
+                right.each_part(name, condition);
+            }
+            Self::Call { arguments, .. } => arguments.iter().for_each(|a| a.each_part(name, condition)),
+            Self::If { condition: c, then, otherwise } => {
+                c.names().into_iter().for_each(&mut *name);
+                condition(c);
+                then.each_part(name, condition);
+                otherwise.each_part(name, condition);
+            }
+        }
+    }
+}
+
+/// Reads and checks a condition at once, so that what does not fit is shown with a caret too. `known` are the names to suggest.
+///
+/// # Errors
+/// [`crate::Error::Syntax`], whether the text or a type is wrong.
+pub fn parse_and_check_predicate(
+    text: &str,
+    types: &dyn Fn(&str) -> Option<ValueType>,
+    crowds: &dyn Fn(&str) -> bool,
+    zone: &TimeZone,
+    known: &[&str],
+) -> Result<(Predicate, Predicate<Value>)> {
+    let (tree, leaves) = predicate_with_leaves(text)?;
+    let checked = tree.check(types, crowds, zone).map_err(|e| e.suggest(known.iter().copied()).point_at(text, &leaves))?;
+    Ok((tree, checked))
+}
+
+/// The same for a computed value.
+pub(crate) fn parse_and_check_scalar(text: &str, scope: Scope<'_>, known: &[&str]) -> Result<Checked> {
+    let (tree, leaves) = scalar_with_leaves(text)?;
+    Ok(tree.check_in(scope, &mut 0).map_err(|e| e.suggest(known.iter().copied()).point_at(text, &leaves))?)
+}

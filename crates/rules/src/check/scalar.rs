@@ -1,0 +1,222 @@
+use super::{CheckError, Scope, described, type_of};
+use crate::coerce::coerce;
+use crate::{ArithmeticOp, Function, Literal, Scalar};
+use jiff::tz::TimeZone;
+use rust_decimal::Decimal;
+use taghouse_model::{Value, ValueType};
+
+/// The most digits after the point of a decimal type.
+const MAX_SCALE: u8 = 12;
+
+/// Digits after the point that a division of whole numbers is said to have.
+const DIVISION_SCALE: u8 = 4;
+
+/// A checked scalar and its type.
+#[derive(Debug, Clone)]
+pub(crate) struct Checked {
+    pub(crate) scalar: Scalar<Value>,
+    pub(crate) ty: ValueType,
+    /// Whether its values never have more digits than the type says. A division may, and a product of more than 12 digits.
+    pub(crate) exact: bool,
+    /// Its first leaf, to point at.
+    leaf: usize,
+    /// The text, where it is a literal one: next to a date it may turn out to be a date.
+    text: Option<Literal>,
+}
+
+type CheckResult = Result<Checked, CheckError>;
+
+impl Scalar {
+    /// The same value, its literals typed and whole numbers made decimals where they meet them, and its type.
+    ///
+    /// int ⊕ int is int, but a division is a decimal of 4 digits (or its operands' if more); decimals add to the greater scale and
+    /// multiply to the sum of scales, 12 at most. `value` may give more digits than that in a division: round with [`crate::fit`].
+    ///
+    /// # Errors
+    /// The first unknown name, or operands that do not fit together.
+    pub fn check(&self, types: &dyn Fn(&str) -> Option<ValueType>, zone: &TimeZone) -> Result<(Scalar<Value>, ValueType), CheckError> {
+        let checked = self.check_in(Scope { types, crowds: &|_| false, zone }, &mut 0)?;
+        Ok((checked.scalar, checked.ty))
+    }
+
+    pub(crate) fn check_in(&self, scope: Scope<'_>, leaf: &mut usize) -> CheckResult {
+        let first = *leaf;
+        match self {
+            Self::Literal(literal) => {
+                *leaf += 1;
+                typed_literal(literal, scope, first)
+            }
+            Self::Name(name) => {
+                *leaf += 1;
+                Ok(Checked { scalar: Scalar::Name(name.clone()), ty: type_of(name, scope, first)?, exact: true, leaf: first, text: None })
+            }
+            Self::Negate(inner) => {
+                let inner = inner.check_in(scope, leaf)?;
+                number(&inner, "`-`")?;
+                Ok(Checked { scalar: Scalar::Negate(Box::new(inner.scalar)), text: None, ..inner })
+            }
+            Self::Binary { op, left, right } => {
+                let left = left.check_in(scope, leaf)?;
+                let right = right.check_in(scope, leaf)?;
+                binary(*op, left, right)
+            }
+            Self::Call { function, arguments } => {
+                let arguments = arguments.iter().map(|a| a.check_in(scope, leaf)).collect::<Result<Vec<_>, _>>()?;
+                call(*function, arguments, scope, first)
+            }
+            Self::If { condition, then, otherwise } => {
+                let condition = condition.check_in(scope, leaf)?;
+                let branches = vec![then.check_in(scope, leaf)?, otherwise.check_in(scope, leaf)?];
+                let (mut branches, ty, exact) = alike(branches, "`if`", scope)?;
+                let (Some(otherwise), Some(then)) = (branches.pop(), branches.pop()) else {
+                    return Err(CheckError::new(first, "`if` needs two values"));
+                };
+                let scalar = Scalar::If { condition: Box::new(condition), then: Box::new(then), otherwise: Box::new(otherwise) };
+                Ok(Checked { scalar, ty, exact, leaf: first, text: None })
+            }
+        }
+    }
+}
+
+fn typed_literal(literal: &Literal, scope: Scope<'_>, leaf: usize) -> CheckResult {
+    let (ty, exact) = match literal {
+        Literal::Bool(_) => (ValueType::Bool, true),
+        Literal::Int(_) => (ValueType::Int, true),
+        Literal::Text(_) => (ValueType::Text, true),
+        Literal::Decimal(v) => {
+            let scale = u8::try_from(v.scale()).unwrap_or(u8::MAX);
+            (ValueType::Decimal { scale: scale.min(MAX_SCALE) }, scale <= MAX_SCALE)
+        }
+    };
+    let value = coerce(literal, ty, scope.zone).map_err(|e| CheckError::new(leaf, e))?;
+    let text = matches!(literal, Literal::Text(_)).then(|| literal.clone());
+    Ok(Checked { scalar: Scalar::Literal(value), ty, exact, leaf, text })
+}
+
+fn number(checked: &Checked, what: &str) -> Result<(), CheckError> {
+    match checked.ty {
+        ValueType::Int | ValueType::Decimal { .. } => Ok(()),
+        ty => Err(CheckError::new(checked.leaf, format!("{what} needs a number, and this is {}", described(ty)))),
+    }
+}
+
+fn scale_of(ty: ValueType) -> u8 {
+    if let ValueType::Decimal { scale } = ty { scale } else { 0 }
+}
+
+fn binary(op: ArithmeticOp, left: Checked, right: Checked) -> CheckResult {
+    let what = format!("`{}`", op.symbol());
+    number(&left, &what)?;
+    number(&right, &what)?;
+    let ints = left.ty == ValueType::Int && right.ty == ValueType::Int;
+    let (a, b) = (scale_of(left.ty), scale_of(right.ty));
+    let mut exact = left.exact && right.exact;
+    let scale = match op {
+        ArithmeticOp::Add | ArithmeticOp::Subtract => a.max(b),
+        ArithmeticOp::Multiply => {
+            exact &= a + b <= MAX_SCALE;
+            (a + b).min(MAX_SCALE)
+        }
+        ArithmeticOp::Divide => {
+            exact = false;
+            a.max(b).max(DIVISION_SCALE)
+        }
+    };
+    let ty = if ints && op != ArithmeticOp::Divide { ValueType::Int } else { ValueType::Decimal { scale } };
+    let leaf = left.leaf;
+    let scalar = Scalar::Binary { op, left: Box::new(left.scalar), right: Box::new(right.scalar) };
+    Ok(Checked { scalar, ty, exact, leaf, text: None })
+}
+
+fn call(function: Function, arguments: Vec<Checked>, scope: Scope<'_>, leaf: usize) -> CheckResult {
+    let what = format!("`{}`", function.name());
+    let done =
+        |arguments: Vec<Scalar<Value>>, ty, exact| Checked { scalar: Scalar::Call { function, arguments }, ty, exact, leaf, text: None };
+    let (least, most) = function.arity();
+    if !(least..=most).contains(&arguments.len()) {
+        return Err(CheckError::new(leaf, format!("expected `{}`", function.usage())));
+    }
+    match function {
+        Function::Coalesce => {
+            let (arguments, ty, exact) = alike(arguments, &what, scope)?;
+            Ok(done(arguments, ty, exact))
+        }
+        Function::Least | Function::Greatest => {
+            let (arguments, ty, exact) = alike(arguments, &what, scope)?;
+            if !ty.is_number() && ty != ValueType::Text {
+                return Err(CheckError::new(leaf, format!("{what} needs numbers, dates or texts, and this is {}", described(ty))));
+            }
+            Ok(done(arguments, ty, exact))
+        }
+        Function::Abs => {
+            arguments.iter().try_for_each(|a| number(a, &what))?;
+            let (arguments, ty, exact) = alike(arguments, &what, scope)?;
+            Ok(done(arguments, ty, exact))
+        }
+        Function::Round => {
+            let digits = match arguments.get(1).map(|a| (&a.scalar, a.leaf)) {
+                Some((Scalar::Literal(Value::Int(digits @ 0..=12)), _)) => *digits,
+                other => {
+                    let at = other.map_or(leaf, |(_, leaf)| leaf);
+                    return Err(CheckError::new(at, "`round` needs the number of digits as a literal from 0 to 12"));
+                }
+            };
+            arguments.iter().try_for_each(|a| number(a, &what))?;
+            let ty = match arguments.first().map(|a| a.ty) {
+                Some(ValueType::Decimal { .. }) if digits > 0 => ValueType::Decimal { scale: digits as u8 },
+                _ => ValueType::Int,
+            };
+            Ok(done(arguments.into_iter().map(|a| a.scalar).collect(), ty, true))
+        }
+        Function::Lower | Function::Upper | Function::Trim => match arguments.iter().find(|a| a.ty != ValueType::Text) {
+            Some(a) => Err(CheckError::new(a.leaf, format!("{what} needs text, and this is {}", described(a.ty)))),
+            None => Ok(done(arguments.into_iter().map(|a| a.scalar).collect(), ValueType::Text, true)),
+        },
+    }
+}
+
+/// The scalars brought to one type: ints become decimals next to decimals, literal texts dates next to dates.
+fn alike(arguments: Vec<Checked>, what: &str, scope: Scope<'_>) -> Result<(Vec<Scalar<Value>>, ValueType, bool), CheckError> {
+    let mut common: Option<ValueType> = None;
+    // Literal texts last: what stands beside them decides what they are.
+    for argument in arguments.iter().filter(|a| a.text.is_none()).chain(arguments.iter().filter(|a| a.text.is_some())) {
+        common = Some(match (common, argument.ty) {
+            (None, ty) => ty,
+            (Some(a), b) if a == b => a,
+            (Some(ValueType::Int), ty @ ValueType::Decimal { .. }) | (Some(ty @ ValueType::Decimal { .. }), ValueType::Int) => ty,
+            (Some(ValueType::Decimal { scale: a }), ValueType::Decimal { scale: b }) => ValueType::Decimal { scale: a.max(b) },
+            (Some(ty @ (ValueType::Date | ValueType::Time)), ValueType::Text) if argument.text.is_some() => ty,
+            (Some(a), b) => {
+                let message = format!("{what} needs values of one type, and this is {}, not {}", described(b), described(a));
+                return Err(CheckError::new(argument.leaf, message));
+            }
+        });
+    }
+    let ty = common.unwrap_or(ValueType::Int);
+    let exact = arguments.iter().all(|a| a.exact);
+    let scalars = arguments.into_iter().map(|a| a.brought_to(ty, scope)).collect::<Result<_, _>>()?;
+    Ok((scalars, ty, exact))
+}
+
+impl Checked {
+    fn brought_to(self, ty: ValueType, scope: Scope<'_>) -> Result<Scalar<Value>, CheckError> {
+        match (&self.text, ty) {
+            (Some(text), ValueType::Date | ValueType::Time) => {
+                Ok(Scalar::Literal(coerce(text, ty, scope.zone).map_err(|e| CheckError::new(self.leaf, e))?))
+            }
+            _ if self.ty == ValueType::Int && ty != ValueType::Int => Ok(as_decimal(self.scalar)),
+            _ => Ok(self.scalar),
+        }
+    }
+}
+
+/// A whole number as a decimal: its product with a decimal one.
+pub(crate) fn as_decimal(scalar: Scalar<Value>) -> Scalar<Value> {
+    match scalar {
+        Scalar::Literal(Value::Int(v)) => Scalar::Literal(Value::Decimal(Decimal::from(v))),
+        other => {
+            let one = Scalar::Literal(Value::Decimal(Decimal::ONE));
+            Scalar::Binary { op: ArithmeticOp::Multiply, left: Box::new(other), right: Box::new(one) }
+        }
+    }
+}

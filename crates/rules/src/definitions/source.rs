@@ -1,0 +1,385 @@
+use super::{Errors, condition_without_crowds, name_of, place, read, zone_of};
+use crate::check::Scope;
+use crate::raw::source::{
+    RawColumn, RawColumnMapping, RawColumnType, RawEvent, RawFormat, RawSource, RawTime, RawUnknownColumns, RawUserId, RawUserIdType,
+};
+use crate::raw::tag::RawPrecision;
+use crate::{
+    ColumnMapping, Document, EventMapping, EventRule, Kind, RejectRule, SourceDefinition, SourceFormat, TimeFormat, TimeMapping,
+    UnknownColumns,
+};
+use jiff::tz::TimeZone;
+use rust_decimal::Decimal;
+use std::collections::BTreeMap;
+use taghouse_model::{Name, Value, ValueType};
+
+/// Columns that every events table has, so that no property can be called so.
+pub const RESERVED_PROPERTIES: [&str; 7] = ["user_id", "event", "time", "message_id", "source", "received_at", "properties"];
+
+type Types = BTreeMap<Name, ValueType>;
+
+/// The types of all properties and of all attributes; sources that disagree are an error.
+pub(super) fn columns(documents: &[Document], errors: &mut Errors) -> (Types, Types) {
+    let mut properties = BTreeMap::new();
+    let mut attributes = BTreeMap::new();
+    // What cannot be read is reported by `check`.
+    for (document, raw) in read::<RawSource>(documents, Kind::Source, &mut Errors::new()) {
+        union(document, "properties", &raw.properties, &mut properties, errors);
+        union(document, "attributes", &raw.attributes, &mut attributes, errors);
+    }
+    let plain = |all: BTreeMap<String, Seen<'_>>| all.into_values().map(|seen| (seen.name, seen.ty)).collect();
+    (plain(properties), plain(attributes))
+}
+
+/// A property or attribute and where it was met first.
+struct Seen<'a> {
+    name: Name,
+    ty: ValueType,
+    document: &'a Document,
+}
+
+fn union<'a>(
+    document: &'a Document,
+    key: &str,
+    columns: &BTreeMap<String, RawColumn>,
+    all: &mut BTreeMap<String, Seen<'a>>,
+    errors: &mut Errors,
+) {
+    for (text, raw) in columns {
+        // Other mistakes of the column are reported by `check`.
+        let (Ok(name), Ok(column)) = (Name::new(text), column(raw)) else { continue };
+        let ty = column.value_type;
+        let Some(seen) = all.get(&text.to_lowercase()) else {
+            all.insert(text.to_lowercase(), Seen { name, ty, document });
+            continue;
+        };
+        let pointer = format!("/{key}/{text}");
+        if seen.name != name {
+            errors
+                .push(document.error(&pointer, format!("`{name}` differs only in case from `{}` at {}", seen.name, place(seen.document))));
+        } else if seen.ty != ty {
+            let message = format!("`{name}` is {} here and {} at {}: give both one type", word(ty), word(seen.ty), place(seen.document));
+            errors.push(document.error(&pointer, message));
+        }
+    }
+}
+
+fn word(ty: ValueType) -> String {
+    if ty == ValueType::Text { "text".to_owned() } else { ty.to_string() }
+}
+
+pub(super) fn check(documents: &[Document], zone: &TimeZone, errors: &mut Errors) -> BTreeMap<Name, SourceDefinition> {
+    let mut sources = BTreeMap::new();
+    for (document, raw) in read::<RawSource>(documents, Kind::Source, errors) {
+        let before = errors.len();
+        let name = name_of(document, errors);
+        let source = Reader { document, raw: &raw, zone, errors }.source(name);
+        if let Some(source) = source
+            && errors.len() == before
+        {
+            sources.insert(source.name.clone(), source);
+        }
+    }
+    sources
+}
+
+/// One source as it is read; what is wrong goes into `errors`.
+struct Reader<'a> {
+    document: &'a Document,
+    raw: &'a RawSource,
+    zone: &'a TimeZone,
+    errors: &'a mut Errors,
+}
+
+impl Reader<'_> {
+    fn error(&mut self, pointer: &str, message: impl Into<String>) {
+        self.errors.push(self.document.error(pointer, message));
+    }
+
+    fn source(mut self, name: Option<Name>) -> Option<SourceDefinition> {
+        let raw = self.raw;
+        let segment = raw.format == RawFormat::Segment;
+        let format = self.format();
+        if segment {
+            self.refuse_for_segment();
+        } else {
+            self.require_columns();
+        }
+        let properties = self.columns("properties", &raw.properties);
+        let attributes = self.columns("attributes", &raw.attributes);
+        self.refuse_ignored_columns();
+        let event = self.event(&properties);
+        let time = self.time();
+        let (filters, rejects) = self.conditions(&properties);
+        let max_reject_share = self.max_reject_share();
+        Some(SourceDefinition {
+            name: name?,
+            description: raw.description.clone(),
+            format,
+            files: raw.files.clone(),
+            user_id: raw.user_id.as_ref().map(user_id),
+            event,
+            time,
+            message_id: raw.message_id.clone(),
+            properties,
+            attributes,
+            filters,
+            rejects,
+            unknown_columns: match raw.unknown_columns {
+                Some(RawUnknownColumns::Reject) => UnknownColumns::Reject,
+                Some(RawUnknownColumns::Keep) => UnknownColumns::Keep,
+                Some(RawUnknownColumns::Ignore) => UnknownColumns::Ignore,
+                None if segment => UnknownColumns::Keep,
+                None => UnknownColumns::Reject,
+            },
+            ignore: raw.ignore.clone(),
+            max_reject_share,
+        })
+    }
+
+    fn format(&mut self) -> SourceFormat {
+        let delimiter = match self.raw.delimiter.as_deref().map(str::as_bytes) {
+            None => b',',
+            Some(_) if self.raw.format != RawFormat::Csv => {
+                self.error("/delimiter", "`delimiter` is for `format: csv` only");
+                b','
+            }
+            Some(&[byte]) if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r') => byte,
+            Some(_) => {
+                self.error("/delimiter", "`delimiter` is one ASCII character, and no quote or line end");
+                b','
+            }
+        };
+        match self.raw.format {
+            RawFormat::Csv => SourceFormat::Csv { delimiter },
+            RawFormat::Jsonl => SourceFormat::Jsonl,
+            RawFormat::Parquet => SourceFormat::Parquet,
+            RawFormat::Segment => SourceFormat::Segment,
+        }
+    }
+
+    fn refuse_for_segment(&mut self) {
+        let raw = self.raw;
+        let given = [
+            ("files", raw.files.is_some()),
+            ("user_id", raw.user_id.is_some()),
+            ("event", raw.event.is_some()),
+            ("time", raw.time.is_some()),
+            ("message_id", raw.message_id.is_some()),
+        ];
+        for (key, _) in given.into_iter().filter(|(_, given)| *given) {
+            self.error(&format!("/{key}"), format!("`{key}` is fixed for `format: segment`: leave it away"));
+        }
+    }
+
+    fn require_columns(&mut self) {
+        let raw = self.raw;
+        if raw.user_id.is_none() {
+            self.error("", "a source of files needs `user_id`: the column of the user id");
+        }
+        if raw.event.is_some() && raw.time.is_none() {
+            self.error("/event", "a source of events needs `time`: the column of the event time");
+        }
+        if raw.event.is_none() && raw.attributes.is_empty() {
+            self.error("", "a source needs `event`, `attributes` or both: nothing would come of its rows");
+        }
+        if let Some(files) = &raw.files
+            && (files.is_empty() || files.contains('/'))
+        {
+            self.error("/files", "`files` is a glob on the file name, such as *.csv.gz: not empty and without folders");
+        }
+    }
+
+    fn columns(&mut self, key: &str, raw: &BTreeMap<String, RawColumn>) -> BTreeMap<Name, ColumnMapping> {
+        let mut columns = BTreeMap::new();
+        for (text, raw) in raw {
+            let pointer = format!("/{key}/{text}");
+            if key == "properties" && RESERVED_PROPERTIES.iter().any(|r| r.eq_ignore_ascii_case(text)) {
+                self.error(&pointer, format!("`{text}` is a column that every events table has: give the property another name"));
+                continue;
+            }
+            match (Name::new(text), column(raw)) {
+                (Ok(name), Ok(column)) => _ = columns.insert(name, column),
+                (Err(e), _) => self.error(&pointer, e.to_string()),
+                (_, Err((part, e))) => self.error(&format!("{pointer}/{part}"), e),
+            }
+        }
+        columns
+    }
+
+    fn refuse_ignored_columns(&mut self) {
+        let raw = self.raw;
+        let used: Vec<&str> = raw.properties.values().chain(raw.attributes.values()).map(column_name).collect();
+        for (i, ignored) in raw.ignore.iter().enumerate().filter(|(_, column)| used.contains(&column.as_str())) {
+            self.error(&format!("/ignore/{i}"), format!("column `{ignored}` is ignored here and used above"));
+        }
+    }
+
+    fn event(&mut self, properties: &BTreeMap<Name, ColumnMapping>) -> Option<EventMapping> {
+        match self.raw.event.as_ref()? {
+            RawEvent::Fixed(name) => {
+                self.event_name("/event", name);
+                Some(EventMapping::Rules(vec![EventRule { when: None, name: name.clone() }]))
+            }
+            RawEvent::Column(column) => Some(EventMapping::Column(column.column.clone())),
+            RawEvent::Rules(rules) => {
+                if rules.last().is_none_or(|last| last.when.is_some()) {
+                    self.error("/event", "the last rule of `event` has no `when`, so that every row has a name: add `- { name: … }`");
+                }
+                let types = |name: &str| properties.get(name).map(|column| column.value_type);
+                let known: Vec<&str> = properties.keys().map(Name::as_str).collect();
+                let mut checked = Vec::new();
+                for (i, rule) in rules.iter().enumerate() {
+                    let pointer = format!("/event/{i}");
+                    self.event_name(&format!("{pointer}/name"), &rule.name);
+                    if rule.when.is_none() && i + 1 < rules.len() {
+                        self.error(&pointer, "only the last rule of `event` is without `when`: those after this one would never be asked");
+                    }
+                    let scope = Scope { types: &types, crowds: &|_| false, zone: self.zone };
+                    let when = rule.when.as_ref().and_then(|text| {
+                        condition_without_crowds(self.document, &format!("{pointer}/when"), text, scope, &known, self.errors)
+                    });
+                    checked.push(EventRule { when, name: rule.name.clone() });
+                }
+                Some(EventMapping::Rules(checked))
+            }
+        }
+    }
+
+    fn event_name(&mut self, pointer: &str, name: &str) {
+        if name.is_empty() || name.len() > taghouse_model::MAX_TEXT_BYTES {
+            self.error(pointer, format!("an event's name has 1 to {} bytes", taghouse_model::MAX_TEXT_BYTES));
+        }
+    }
+
+    fn time(&mut self) -> Option<TimeMapping> {
+        let mapping = match self.raw.time.as_ref()? {
+            RawTime::Column(column) => return Some(TimeMapping { column: column.clone(), format: TimeFormat::Iso8601, zone: None }),
+            RawTime::Mapping(mapping) => mapping,
+        };
+        let format = match mapping.format.as_deref() {
+            None | Some("iso8601") => TimeFormat::Iso8601,
+            Some("epoch_s") => TimeFormat::EpochSeconds,
+            Some("epoch_ms") => TimeFormat::EpochMilliseconds,
+            Some(pattern) => {
+                if let Err(e) = strptime(pattern) {
+                    self.error("/time/format", format!("{e}, and not iso8601, epoch_s or epoch_ms"));
+                }
+                TimeFormat::Pattern(pattern.to_owned())
+            }
+        };
+        let zone = match mapping.zone.as_deref().map(zone_of) {
+            None => None,
+            Some(Ok(zone)) => Some(zone),
+            Some(Err(e)) => {
+                self.error("/time/zone", e);
+                None
+            }
+        };
+        Some(TimeMapping { column: mapping.column.clone(), format, zone })
+    }
+
+    fn conditions(&mut self, properties: &BTreeMap<Name, ColumnMapping>) -> (Vec<crate::Predicate<Value>>, Vec<RejectRule>) {
+        let types = |name: &str| match name {
+            "event" | "user_id" => Some(ValueType::Text),
+            "time" => Some(ValueType::Time),
+            name => properties.get(name).map(|column| column.value_type),
+        };
+        let known: Vec<&str> = properties.keys().map(Name::as_str).chain(["event", "time", "user_id"]).collect();
+        let scope = Scope { types: &types, crowds: &|_| false, zone: self.zone };
+        let mut filters = Vec::new();
+        for (i, text) in self.raw.filters.iter().enumerate() {
+            filters.extend(condition_without_crowds(self.document, &format!("/filters/{i}"), text, scope, &known, self.errors));
+        }
+        let mut rejects = Vec::new();
+        for (i, reject) in self.raw.reject.iter().enumerate() {
+            let pointer = format!("/reject/{i}/when");
+            let when = condition_without_crowds(self.document, &pointer, &reject.when, scope, &known, self.errors);
+            rejects.extend(when.map(|when| RejectRule { when, reason: reject.reason.clone() }));
+        }
+        (filters, rejects)
+    }
+
+    fn max_reject_share(&mut self) -> Decimal {
+        let Some(share) = self.raw.max_reject_share else { return Decimal::new(5, 1) };
+        match Decimal::try_from(share) {
+            Ok(share) if (Decimal::ZERO..=Decimal::ONE).contains(&share) => share,
+            _ => {
+                self.error("/max_reject_share", format!("`max_reject_share` is {share}, not between 0 and 1"));
+                Decimal::ONE
+            }
+        }
+    }
+}
+
+fn user_id(raw: &RawUserId) -> ColumnMapping {
+    let (column, value_type) = match raw {
+        RawUserId::Column(column) => (column, ValueType::Text),
+        RawUserId::Mapping(mapping) => match mapping.ty {
+            Some(RawUserIdType::Int) => (&mapping.column, ValueType::Int),
+            Some(RawUserIdType::Text) | None => (&mapping.column, ValueType::Text),
+        },
+    };
+    ColumnMapping { column: column.clone(), value_type, format: None, required: true }
+}
+
+fn column_name(raw: &RawColumn) -> &str {
+    match raw {
+        RawColumn::Column(column) => column,
+        RawColumn::Mapping(mapping) => &mapping.column,
+    }
+}
+
+/// The column, or which key of it is wrong and why.
+fn column(raw: &RawColumn) -> Result<ColumnMapping, (&'static str, String)> {
+    let mapping = match raw {
+        RawColumn::Column(column) => {
+            return Ok(ColumnMapping { column: column.clone(), value_type: ValueType::Text, format: None, required: false });
+        }
+        RawColumn::Mapping(mapping) => mapping,
+    };
+    let ty = mapping.ty.unwrap_or(RawColumnType::Text);
+    let value_type = match ty {
+        RawColumnType::Bool => ValueType::Bool,
+        RawColumnType::Text => ValueType::Text,
+        RawColumnType::Set => ValueType::Set,
+        RawColumnType::Int => ValueType::Int,
+        RawColumnType::Decimal => ValueType::Decimal { scale: scale(mapping.scale).map_err(|e| ("scale", e))? },
+        RawColumnType::Date if mapping.precision == Some(RawPrecision::Millisecond) => ValueType::Time,
+        RawColumnType::Date => ValueType::Date,
+    };
+    refuse_strangers(mapping, ty)?;
+    Ok(ColumnMapping { column: mapping.column.clone(), value_type, format: mapping.format.clone(), required: mapping.required })
+}
+
+fn refuse_strangers(mapping: &RawColumnMapping, ty: RawColumnType) -> Result<(), (&'static str, String)> {
+    if mapping.scale.is_some() && ty != RawColumnType::Decimal {
+        return Err(("scale", "`scale` is for `type: decimal` only".to_owned()));
+    }
+    if mapping.precision.is_some() && ty != RawColumnType::Date {
+        return Err(("precision", "`precision` is for `type: date` only".to_owned()));
+    }
+    match &mapping.format {
+        Some(_) if ty != RawColumnType::Date => Err(("format", "`format` is for `type: date` only".to_owned())),
+        Some(pattern) => strptime(pattern).map_err(|e| ("format", e)),
+        None => Ok(()),
+    }
+}
+
+/// Digits after the point; 2 if not given.
+pub(super) fn scale(given: Option<i64>) -> Result<u8, String> {
+    let scale = given.unwrap_or(2);
+    match u8::try_from(scale) {
+        Ok(scale @ 0..=12) => Ok(scale),
+        _ => Err(format!("`scale` is {scale}, not 0 to 12")),
+    }
+}
+
+/// Whether a strptime pattern is one.
+fn strptime(pattern: &str) -> Result<(), String> {
+    if !pattern.contains('%') {
+        return Err(format!("`{pattern}` is no strptime pattern such as %Y-%m-%d"));
+    }
+    let sample = jiff::Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC);
+    jiff::fmt::strtime::format(pattern, &sample).map(|_| ()).map_err(|e| format!("`{pattern}` is no strptime pattern: {e}"))
+}

@@ -1,0 +1,161 @@
+use super::{Deep, Parser, is_reserved, leaf};
+use crate::lexer::TokenKind;
+use crate::{ArithmeticOp, Function, Scalar, SyntaxError};
+
+const BEGINNINGS: &[&str] = &["a name", "a number", "text in quotes", "a function", "`(`"];
+
+impl Parser<'_> {
+    /// `a + b - c`, from the left.
+    pub(super) fn scalar(&mut self) -> Result<Deep<Scalar>, SyntaxError> {
+        let mut left = self.product()?;
+        loop {
+            let op = match self.kind() {
+                TokenKind::Symbol("+") => ArithmeticOp::Add,
+                TokenKind::Symbol("-") => ArithmeticOp::Subtract,
+                _ => return Ok(left),
+            };
+            self.step();
+            let right = self.product()?;
+            left = self.binary(op, left, right)?;
+        }
+    }
+
+    fn product(&mut self) -> Result<Deep<Scalar>, SyntaxError> {
+        let mut left = self.signed()?;
+        loop {
+            let op = match self.kind() {
+                TokenKind::Symbol("*") => ArithmeticOp::Multiply,
+                TokenKind::Symbol("/") => ArithmeticOp::Divide,
+                _ => return Ok(left),
+            };
+            self.step();
+            let right = self.signed()?;
+            left = self.binary(op, left, right)?;
+        }
+    }
+
+    fn binary(&self, op: ArithmeticOp, left: Deep<Scalar>, right: Deep<Scalar>) -> Result<Deep<Scalar>, SyntaxError> {
+        let deepest = left.depth.max(right.depth);
+        self.above(Scalar::Binary { op, left: Box::new(left.tree), right: Box::new(right.tree) }, deepest)
+    }
+
+    fn signed(&mut self) -> Result<Deep<Scalar>, SyntaxError> {
+        // A sign before digits belongs to the literal.
+        if self.is_symbol("-") && !matches!(self.next_kind(), TokenKind::Number(_)) {
+            self.step();
+            let inner = self.prefixed(Self::signed)?;
+            return self.above(Scalar::Negate(Box::new(inner.tree)), inner.depth);
+        }
+        if self.is_symbol("(") {
+            return self.bracketed(Self::scalar);
+        }
+        let start = self.token().start;
+        let found = match self.kind() {
+            TokenKind::Word(word) if matches!(self.next_kind(), TokenKind::Symbol("(")) => {
+                let word = word.clone();
+                return self.call(&word);
+            }
+            TokenKind::Word(w) if w.eq_ignore_ascii_case("true") || w.eq_ignore_ascii_case("false") => Scalar::Literal(self.literal()?),
+            TokenKind::Word(w) if is_reserved(w) => return Err(self.unexpected(BEGINNINGS)),
+            TokenKind::Word(_) | TokenKind::QuotedName(_) => Scalar::Name(self.name()?),
+            TokenKind::Number(_) | TokenKind::Text(_) | TokenKind::Symbol("-") => Scalar::Literal(self.literal()?),
+            _ => return Err(self.unexpected(BEGINNINGS)),
+        };
+        self.leaves.push(start..self.last_end());
+        Ok(leaf(found))
+    }
+
+    /// `function(a, b)`; the current token is the function's name, a bracket follows.
+    fn call(&mut self, word: &str) -> Result<Deep<Scalar>, SyntaxError> {
+        if word.eq_ignore_ascii_case("if") {
+            self.step();
+            return self.bracketed(Self::branches);
+        }
+        let Some(function) = Function::ALL.into_iter().find(|f| f.name().eq_ignore_ascii_case(word)) else {
+            let mut known: Vec<&str> = Function::ALL.iter().map(|f| f.name()).collect();
+            known.push("if");
+            let near =
+                crate::suggest::nearest(word, known.iter().copied()).map(|n| format!("; did you mean `{n}(…)`?")).unwrap_or_default();
+            return Err(self.error(format!("there is no function `{word}(…)`{near}"), &known));
+        };
+        let place = self.token().start;
+        self.step();
+        let (arguments, deepest) = self.bracketed(|p| {
+            let first = p.scalar()?;
+            let (mut arguments, mut deepest) = (vec![first.tree], first.depth);
+            while p.accept_symbol(",") {
+                let next = p.scalar()?;
+                deepest = deepest.max(next.depth);
+                arguments.push(next.tree);
+            }
+            if !p.is_symbol(")") {
+                return Err(p.unexpected(&["`,`", "`)`"]));
+            }
+            Ok((arguments, deepest))
+        })?;
+        let (least, most) = function.arity();
+        if !(least..=most).contains(&arguments.len()) {
+            let message = format!("`{}` has {} here", function.name(), counted(arguments.len()));
+            let usage = format!("`{}`", function.usage());
+            return Err(SyntaxError::new(self.text, place, message, &[&usage]));
+        }
+        self.above(Scalar::Call { function, arguments }, deepest)
+    }
+
+    fn branches(&mut self) -> Result<Deep<Scalar>, SyntaxError> {
+        let condition = self.predicate()?;
+        self.expect_symbol(",")?;
+        let then = self.scalar()?;
+        self.expect_symbol(",")?;
+        let otherwise = self.scalar()?;
+        let deepest = condition.depth.max(then.depth).max(otherwise.depth);
+        let tree = Scalar::If { condition: Box::new(condition.tree), then: Box::new(then.tree), otherwise: Box::new(otherwise.tree) };
+        self.above(tree, deepest)
+    }
+}
+
+impl Function {
+    /// Every function of the language.
+    pub const ALL: [Self; 8] = [Self::Coalesce, Self::Abs, Self::Round, Self::Least, Self::Greatest, Self::Lower, Self::Upper, Self::Trim];
+
+    /// As written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Coalesce => "coalesce",
+            Self::Abs => "abs",
+            Self::Round => "round",
+            Self::Least => "least",
+            Self::Greatest => "greatest",
+            Self::Lower => "lower",
+            Self::Upper => "upper",
+            Self::Trim => "trim",
+        }
+    }
+
+    /// The least and the most arguments.
+    pub(crate) fn arity(self) -> (usize, usize) {
+        match self {
+            Self::Coalesce | Self::Least | Self::Greatest => (1, usize::MAX),
+            Self::Round => (2, 2),
+            Self::Abs | Self::Lower | Self::Upper | Self::Trim => (1, 1),
+        }
+    }
+
+    pub(crate) fn usage(self) -> &'static str {
+        match self {
+            Self::Coalesce => "coalesce(a, b, …)",
+            Self::Abs => "abs(x)",
+            Self::Round => "round(x, digits)",
+            Self::Least => "least(a, b, …)",
+            Self::Greatest => "greatest(a, b, …)",
+            Self::Lower => "lower(text)",
+            Self::Upper => "upper(text)",
+            Self::Trim => "trim(text)",
+        }
+    }
+}
+
+/// `1 argument`, `2 arguments`
+pub(crate) fn counted(arguments: usize) -> String {
+    format!("{arguments} argument{}", if arguments == 1 { "" } else { "s" })
+}

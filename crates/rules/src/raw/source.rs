@@ -1,0 +1,249 @@
+use super::tag::RawPrecision;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Where events and attributes come from, and how their columns are read.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "a source")]
+pub(crate) struct RawSource {
+    /// What this document defines.
+    pub(crate) kind: SourceKind,
+    /// The source's name, unique among sources: a letter or _, then letters, digits or _; 64 bytes at most.
+    #[schemars(regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"))]
+    pub(crate) name: String,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) description: Option<String>,
+    /// What comes in.
+    pub(crate) format: RawFormat,
+    /// For `csv`: the one character between columns. Default: a comma.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) delimiter: Option<String>,
+    /// Which files of a folder belong to the source, as a glob on the file name, such as *.csv.gz. Default: by the format's endings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) files: Option<String>,
+    /// The column of the user id. Not for `segment`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) user_id: Option<RawUserId>,
+    /// Where the event's name comes from; without it the rows only carry attributes. Not for `segment`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) event: Option<RawEvent>,
+    /// The column of the event time. Not for `segment`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) time: Option<RawTime>,
+    /// The column of the message id, by which repeated rows are dropped. Default: file name and row. Not for `segment`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) message_id: Option<String>,
+    /// The events' typed properties, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) properties: BTreeMap<String, RawColumn>,
+    /// The users' attributes, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) attributes: BTreeMap<String, RawColumn>,
+    /// Conditions over properties, event, time and user_id; rows for which one does not hold are passed over and counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) filters: Vec<String>,
+    /// Rows for which one of these holds are rejected with its reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) reject: Vec<RawReject>,
+    /// What becomes of columns or keys that nothing here names. Default: reject; for `segment` keep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unknown_columns: Option<RawUnknownColumns>,
+    /// Columns that are known and not wanted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) ignore: Vec<String>,
+    /// The share of rejected rows, 0 to 1, over which ingestion stops. Default: 0.5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1))]
+    pub(crate) max_reject_share: Option<f64>,
+}
+
+/// A source.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SourceKind {
+    /// Where events and attributes come from.
+    Source,
+}
+
+/// The shape of what comes in. A .gz ending means gzip for csv and jsonl.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawFormat {
+    /// RFC 4180 with a header line.
+    Csv,
+    /// One JSON object a line; a column may be a dotted path.
+    Jsonl,
+    /// Parquet, columns by name.
+    Parquet,
+    /// Live calls of the Segment tracking API.
+    Segment,
+}
+
+/// The user id's column.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum RawUserId {
+    /// The column, read as text.
+    Column(String),
+    /// The column and how it is read.
+    Mapping(RawUserIdMapping),
+}
+
+/// The user id's column and how it is read.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "a user id")]
+pub(crate) struct RawUserIdMapping {
+    /// The column.
+    pub(crate) column: String,
+    /// How it is read. Default: text.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub(crate) ty: Option<RawUserIdType>,
+}
+
+/// How a user id is read.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawUserIdType {
+    /// As it stands.
+    Text,
+    /// A whole number, perhaps written as 17850.0.
+    Int,
+}
+
+/// Where the event's name comes from.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum RawEvent {
+    /// Every row is this event.
+    Fixed(String),
+    /// A column holds the name.
+    Column(RawEventColumn),
+    /// The first rule that holds gives the name; the last has no condition.
+    Rules(Vec<RawEventRule>),
+}
+
+/// The column of the event's name.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "an event")]
+pub(crate) struct RawEventColumn {
+    /// The column.
+    pub(crate) column: String,
+}
+
+/// One rule of the event's name.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "a rule of the event's name")]
+pub(crate) struct RawEventRule {
+    /// A condition over properties, such as `invoice like 'C%'`. The last rule has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) when: Option<String>,
+    /// The event's name.
+    pub(crate) name: String,
+}
+
+/// Where the event time stands.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum RawTime {
+    /// The column, in ISO 8601.
+    Column(String),
+    /// The column and how it is read.
+    Mapping(RawTimeMapping),
+}
+
+/// Where the event time stands and how it is read.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "a time")]
+pub(crate) struct RawTimeMapping {
+    /// The column.
+    pub(crate) column: String,
+    /// iso8601 (the default), epoch_s, epoch_ms, or a strptime pattern such as %Y-%m-%d %H:%M:%S.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) format: Option<String>,
+    /// The IANA time zone of times that name none. Default: the app's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) zone: Option<String>,
+}
+
+/// A property's or attribute's column.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum RawColumn {
+    /// The column, read as text.
+    Column(String),
+    /// The column and how it is read.
+    Mapping(RawColumnMapping),
+}
+
+/// A column and how it is read.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "a column")]
+pub(crate) struct RawColumnMapping {
+    /// The column's name, or a dotted path in JSON.
+    pub(crate) column: String,
+    /// The type to read it as. Default: text.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub(crate) ty: Option<RawColumnType>,
+    /// For `decimal`: digits after the point, 0 to 12. Default: 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 12))]
+    pub(crate) scale: Option<i64>,
+    /// For `date`: whole days, or instants. Default: day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) precision: Option<RawPrecision>,
+    /// For a `date` that is not ISO 8601: a strptime pattern such as %d.%m.%Y.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) format: Option<String>,
+    /// Whether a row without it is rejected. Default: false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) required: bool,
+}
+
+/// The type of a property or attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawColumnType {
+    /// True or false.
+    Bool,
+    /// Text.
+    Text,
+    /// Several texts at once.
+    Set,
+    /// A whole number.
+    Int,
+    /// A fixed-point number with `scale` digits after the point.
+    Decimal,
+    /// A day, or with `precision: millisecond` an instant.
+    Date,
+}
+
+/// A reason to reject a row.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "a reject rule")]
+pub(crate) struct RawReject {
+    /// A condition over properties, event, time and user_id.
+    pub(crate) when: String,
+    /// What the rejected row says.
+    pub(crate) reason: String,
+}
+
+/// What becomes of columns that nothing names.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawUnknownColumns {
+    /// The row is rejected.
+    Reject,
+    /// Kept as JSON in the events' column `properties`.
+    Keep,
+    /// Dropped.
+    Ignore,
+}

@@ -1,0 +1,182 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A named, typed description of users. Exactly one of `aggregate`, `attribute`, `cohort`, `expression` and `sql` says how it is
+/// computed.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(
+    title = "a tag",
+    extend("oneOf" = [
+        {"required": ["aggregate"]}, {"required": ["attribute"]}, {"required": ["cohort"]}, {"required": ["expression"]}, {"required": ["sql"]}
+    ])
+)]
+pub(crate) struct RawTag {
+    /// What this document defines.
+    pub(crate) kind: TagKindWord,
+    /// The tag's name, unique among tags: a letter or _, then letters, digits or _; 64 bytes at most.
+    #[schemars(regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"))]
+    pub(crate) name: String,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) description: Option<String>,
+    /// The type of its values.
+    #[serde(rename = "type")]
+    pub(crate) ty: RawTagType,
+    /// For `decimal`: digits after the point, 0 to 12. Default: 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 12))]
+    pub(crate) scale: Option<i64>,
+    /// For `date`: whole days, or instants. Default: day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) precision: Option<RawPrecision>,
+    /// A function over the user's events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) aggregate: Option<RawAggregate>,
+    /// The latest value of this user attribute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) attribute: Option<String>,
+    /// Ordered rules over other tags: the first that holds gives the value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cohort: Option<RawCohort>,
+    /// A value computed from other tags, such as `coalesce(refunds, 0) / orders`; for a bool tag also a condition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) expression: Option<String>,
+    /// A read-only SELECT over the app's tables that gives the columns user_id and value; {as_of} stands for the as-of time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sql: Option<String>,
+}
+
+/// A tag.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum TagKindWord {
+    /// A named, typed description of users.
+    Tag,
+}
+
+/// The type of a tag's values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawTagType {
+    /// True or false.
+    Bool,
+    /// One text out of many.
+    Enum,
+    /// Several texts at once.
+    Set,
+    /// A whole number.
+    Int,
+    /// A fixed-point number with `scale` digits after the point.
+    Decimal,
+    /// A day, or with `precision: millisecond` an instant.
+    Date,
+}
+
+/// How exact a date is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawPrecision {
+    /// A calendar day.
+    Day,
+    /// An instant, in milliseconds.
+    Millisecond,
+}
+
+/// A function over a user's events.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "an aggregate")]
+pub(crate) struct RawAggregate {
+    /// Events of these names only. Default: of every name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) events: Vec<String>,
+    /// What is computed.
+    pub(crate) function: RawFunction,
+    /// What is aggregated: a property, `time`, `event`, or an expression such as `quantity * unit_price`. Needed by all but `count`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) value: Option<String>,
+    /// Only events for which this condition over properties holds, such as `quantity > 0`.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub(crate) filter: Option<String>,
+    /// How far back: `30d` (1d to 3660d), `12h` (1h to 8784h) or `lifetime`, the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^(lifetime|[1-9][0-9]{0,3}[dh])$"))]
+    pub(crate) window: Option<String>,
+}
+
+/// The function of an aggregate. None has a value where there is no event (with a value).
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawFunction {
+    /// How many events (with a value, if one is named). An int.
+    Count,
+    /// The exact sum. An int or a decimal.
+    Sum,
+    /// The mean, rounded half away from zero. A decimal.
+    Avg,
+    /// The least value.
+    Min,
+    /// The greatest value.
+    Max,
+    /// How many different values. An int.
+    CountDistinct,
+    /// The value of the first event.
+    First,
+    /// The value of the last event.
+    Last,
+    /// The most frequent value; of several the smallest.
+    MostFrequent,
+    /// All values seen, 1000 at most. A set.
+    Set,
+}
+
+/// Ordered rules: the first that holds gives the value.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "a cohort")]
+pub(crate) struct RawCohort {
+    /// In order.
+    pub(crate) rules: Vec<RawCohortRule>,
+    /// The value when no rule holds. Default: no value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) otherwise: Option<RawValue>,
+}
+
+/// One rule of a cohort.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "a rule of a cohort")]
+pub(crate) struct RawCohortRule {
+    /// A condition over other tags, such as `spend_365d >= 5000`.
+    pub(crate) when: String,
+    /// The value given.
+    pub(crate) value: RawValue,
+}
+
+/// A value, of the tag's type.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum RawValue {
+    /// For a bool tag.
+    Bool(bool),
+    /// For an int or decimal tag.
+    Int(i64),
+    /// For a decimal tag.
+    Number(f64),
+    /// For an enum, set or date tag.
+    Text(String),
+    /// For a set tag.
+    Texts(Vec<String>),
+    /// For a decimal tag: a number of more digits than YAML or JSON numbers keep.
+    Decimal(RawDecimal),
+}
+
+/// A decimal as text.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "a decimal")]
+pub(crate) struct RawDecimal {
+    /// Its digits, such as "1.50".
+    pub(crate) decimal: String,
+}

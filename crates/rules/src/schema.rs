@@ -1,0 +1,82 @@
+use crate::Kind;
+use crate::raw::{app::RawApp, crowd::RawCrowd, source::RawSource, tag::RawTag};
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value as Json, json};
+use std::sync::OnceLock;
+
+/// The JSON Schema (2020-12) of one YAML document, for editors; shipped as `schema/taghouse.schema.json`.
+pub fn json_schema() -> Json {
+    shared().clone()
+}
+
+/// The same, made once: documents are read by it.
+pub(crate) fn shared() -> &'static Json {
+    static SCHEMA: OnceLock<Json> = OnceLock::new();
+    SCHEMA.get_or_init(generate)
+}
+
+/// The schema of one kind's documents.
+pub(crate) fn of_kind(kind: Kind) -> &'static Json {
+    &shared()["$defs"][definition_name(kind)]
+}
+
+fn definition_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::App => "App",
+        Kind::Source => "Source",
+        Kind::Tag => "Tag",
+        Kind::Crowd => "Crowd",
+    }
+}
+
+fn generate() -> Json {
+    let mut definitions = Map::new();
+    add::<RawApp>(Kind::App, &mut definitions);
+    add::<RawSource>(Kind::Source, &mut definitions);
+    add::<RawTag>(Kind::Tag, &mut definitions);
+    add::<RawCrowd>(Kind::Crowd, &mut definitions);
+    definitions.sort_keys();
+    let any: Vec<Json> = Kind::ALL.into_iter().map(|kind| json!({"$ref": format!("#/$defs/{}", definition_name(kind))})).collect();
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A Taghouse definition",
+        "description": "An app, a source, a tag or a crowd. A file may hold several documents, separated by ---.",
+        "type": "object",
+        "required": ["kind"],
+        "oneOf": any,
+        "$defs": definitions,
+    })
+}
+
+fn add<T: JsonSchema>(kind: Kind, definitions: &mut Map<String, Json>) {
+    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value();
+    rename_references(&mut schema);
+    if let Some(object) = schema.as_object_mut() {
+        object.remove("$schema");
+        if let Some(Json::Object(parts)) = object.remove("$defs") {
+            definitions.extend(parts.into_iter().map(|(name, part)| (plain(&name).to_owned(), part)));
+        }
+    }
+    definitions.insert(definition_name(kind).to_owned(), schema);
+}
+
+/// The structs' names without the `Raw` that tells them from the definitions.
+fn plain(name: &str) -> &str {
+    name.strip_prefix("Raw").unwrap_or(name)
+}
+
+fn rename_references(schema: &mut Json) {
+    match schema {
+        Json::Object(object) => {
+            for (key, value) in object {
+                match value.as_str().and_then(|text| text.strip_prefix("#/$defs/")) {
+                    Some(name) if key == "$ref" => *value = Json::from(format!("#/$defs/{}", plain(name))),
+                    _ => rename_references(value),
+                }
+            }
+        }
+        Json::Array(all) => all.iter_mut().for_each(rename_references),
+        _ => {}
+    }
+}

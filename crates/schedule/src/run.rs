@@ -1,0 +1,207 @@
+use crate::graph::Graph;
+use crate::status::{RunState, RunStatus, TaskState};
+use crate::{Progress, Retry, Task, TaskError};
+use serde_json::Value as Json;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use taghouse_model::{AppId, Clock, ErrorKind};
+use tokio::sync::watch;
+use tokio::task::{Id, JoinError, JoinSet};
+
+/// Why a task of a cancelled run never started.
+const CANCELLED: &str = "the run was cancelled";
+
+type Outcome = Result<Json, TaskError>;
+
+/// A run as seen from outside. Clones speak of the same run; dropping them does not stop it.
+#[derive(Debug, Clone)]
+pub struct RunHandle {
+    pub(crate) id: Arc<str>,
+    pub(crate) app: AppId,
+    pub(crate) status: watch::Receiver<RunStatus>,
+    pub(crate) cancel: Arc<watch::Sender<bool>>,
+}
+
+impl RunHandle {
+    /// The run's id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Whose run it is.
+    pub fn app(&self) -> &AppId {
+        &self.app
+    }
+
+    /// Where it stands now.
+    pub fn status(&self) -> RunStatus {
+        self.status.borrow().clone()
+    }
+
+    /// Where it stands when it has ended (and is recorded), or when `timeout` is over.
+    pub async fn wait(&self, timeout: Duration) -> RunStatus {
+        let _ = tokio::time::timeout(timeout, self.finished()).await;
+        self.status()
+    }
+
+    /// Where it stands at its end.
+    pub async fn finished(&self) -> RunStatus {
+        let mut status = self.status.clone();
+        match status.wait_for(|run| run.state.is_final()).await {
+            Ok(run) => run.clone(),
+            // Its driver is gone with the runtime: what it said last.
+            Err(_) => self.status(),
+        }
+    }
+
+    /// Every change, as it comes (those that come too fast are seen as one).
+    pub fn watch(&self) -> watch::Receiver<RunStatus> {
+        self.status.clone()
+    }
+
+    /// Asks it to stop: what waits never starts, what runs has some seconds to end. What is committed stays. Twice is once.
+    pub fn cancel(&self) {
+        self.cancel.send_replace(true);
+    }
+}
+
+/// A run being driven: started tasks are in `running`, the others in `tasks`.
+pub(crate) struct Run {
+    tasks: Vec<Option<Box<dyn Task>>>,
+    graph: Graph,
+    running: JoinSet<Outcome>,
+    places: HashMap<Id, usize>,
+    status: Arc<watch::Sender<RunStatus>>,
+    cancel: watch::Receiver<bool>,
+    clock: Arc<dyn Clock>,
+    retry: Retry,
+    grace: Duration,
+}
+
+impl Run {
+    pub(crate) fn new(
+        tasks: Vec<Box<dyn Task>>,
+        graph: Graph,
+        status: Arc<watch::Sender<RunStatus>>,
+        cancel: watch::Receiver<bool>,
+        clock: Arc<dyn Clock>,
+        retry: Retry,
+        grace: Duration,
+    ) -> Self {
+        let tasks = tasks.into_iter().map(Some).collect();
+        Self { tasks, graph, running: JoinSet::new(), places: HashMap::new(), status, cancel, clock, retry, grace }
+    }
+
+    /// Runs all that can run; gives the state the run ends in.
+    pub(crate) async fn drive(mut self) -> RunState {
+        for place in 0..self.tasks.len() {
+            if self.graph.needs[place] == 0 {
+                self.start(place);
+            }
+        }
+        let cancel = self.progress(0);
+        let mut asked = false;
+        let grace = tokio::time::sleep(self.grace);
+        tokio::pin!(grace);
+        while !self.running.is_empty() {
+            tokio::select! {
+                Some(done) = self.running.join_next_with_id() => self.end(done),
+                () = cancel.cancelled(), if !asked => {
+                    asked = true;
+                    grace.as_mut().reset(tokio::time::Instant::now() + self.grace);
+                    (0..self.tasks.len()).for_each(|place| self.give_up(place, TaskState::Cancelled, CANCELLED));
+                }
+                () = &mut grace, if asked => self.running.abort_all(),
+            }
+        }
+        let run = self.status.borrow();
+        let any = |state| run.tasks.iter().any(|task| task.state == state);
+        match () {
+            () if any(TaskState::Cancelled) => RunState::Cancelled,
+            () if any(TaskState::Failed) => RunState::Failed,
+            () => RunState::Succeeded,
+        }
+    }
+
+    fn progress(&self, index: usize) -> Progress {
+        Progress { status: self.status.clone(), cancel: self.cancel.clone(), index }
+    }
+
+    fn start(&mut self, place: usize) {
+        if *self.cancel.borrow() {
+            return self.give_up(place, TaskState::Cancelled, CANCELLED);
+        }
+        let Some(task) = self.tasks[place].take() else { return };
+        let (progress, now_ms) = (self.progress(place), self.clock.now_ms());
+        progress.update(|task| (task.state, task.started_ms) = (TaskState::Running, Some(now_ms)));
+        let id = self.running.spawn(attempts(task, progress, self.retry)).id();
+        self.places.insert(id, place);
+    }
+
+    /// Notes how a task ended and starts those that waited for it alone.
+    fn end(&mut self, done: Result<(Id, Outcome), JoinError>) {
+        let (id, outcome) = match done {
+            Ok(done) => done,
+            Err(error) if error.is_cancelled() => (error.id(), Err(TaskError::new(ErrorKind::Unavailable, "stopped by a cancel"))),
+            Err(error) => (error.id(), Err(TaskError::new(ErrorKind::Internal, format!("the task broke off: {error}")))),
+        };
+        let Some(place) = self.places.remove(&id) else { return };
+        let (now_ms, cancelled) = (self.clock.now_ms(), *self.cancel.borrow());
+        let succeeded = outcome.is_ok();
+        self.progress(place).update(|task| {
+            task.finished_ms = Some(now_ms);
+            match outcome {
+                Ok(result) => (task.state, task.result) = (TaskState::Succeeded, Some(result)),
+                Err(error) if cancelled => (task.state, task.error) = (TaskState::Cancelled, Some(error.message)),
+                Err(error) => (task.state, task.error) = (TaskState::Failed, Some(error.message)),
+            }
+        });
+        for dependant in std::mem::take(&mut self.graph.dependants[place]) {
+            if !succeeded && cancelled {
+                self.give_up(dependant, TaskState::Cancelled, CANCELLED);
+                continue;
+            }
+            if !succeeded {
+                let name = self.status.borrow().tasks[place].name.clone();
+                self.give_up(dependant, TaskState::Skipped, &format!("\"{name}\" did not succeed"));
+                continue;
+            }
+            self.graph.needs[dependant] -= 1;
+            if self.graph.needs[dependant] == 0 {
+                self.start(dependant);
+            }
+        }
+    }
+
+    /// Ends a task that has not started, and all that wait for it.
+    fn give_up(&mut self, place: usize, state: TaskState, why: &str) {
+        let mut gone = vec![place];
+        while let Some(place) = gone.pop() {
+            if self.tasks[place].take().is_some() {
+                self.progress(place).update(|task| (task.state, task.error) = (state, Some(why.to_owned())));
+                gone.extend(&self.graph.dependants[place]);
+            }
+        }
+    }
+}
+
+/// Runs one task until it succeeds, fails for good, or has used up its retries.
+async fn attempts(mut task: Box<dyn Task>, progress: Progress, retry: Retry) -> Outcome {
+    let mut retried = 0;
+    loop {
+        progress.update(|task| (task.attempts, task.done, task.total) = (retried + 1, 0, 0));
+        let error = match task.run(&progress).await {
+            Err(error) if error.is_passing() && retried < retry.retries && !progress.is_cancelled() => error,
+            outcome => return outcome,
+        };
+        let pause = retry.pause(retried);
+        retried += 1;
+        tracing::warn!(task = task.name(), %error, retry = retried, "a task is tried again");
+        progress.message(format!("retry {retried} of {} in {} ms: {error}", retry.retries, pause.as_millis()));
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = progress.cancelled() => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Makes ready what building (scripts/setup.sh), linting (… lint) or testing (… test) needs, and says what it does.
+# Installs only what is missing: Rust by rustup for this user, the rest by apt-get where this user is root. TAGHOUSE_NO_INSTALL=1 forbids both.
+set -euo pipefail
+
+needed_rust=1.95.0
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+target=${CARGO_TARGET_DIR:-$HOME/.cache/taghouse/target}
+PATH=$PATH:$HOME/.cargo/bin
+
+say() { echo "setup: $*" >&2; }
+
+fail() {
+  say "$*"
+  exit 1
+}
+
+may_install() { [ -z "${TAGHOUSE_NO_INSTALL:-}" ]; }
+
+# Install Debian packages, or say which are missing.
+packages() {
+  if may_install && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    say "installing $* by apt-get"
+    apt-get -qq update >&2 && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >&2 ||
+      fail "apt-get could not install $*"
+  else
+    fail "missing: $*. Install them, for instance: sudo apt-get install $*"
+  fi
+}
+
+rust() {
+  if ! command -v cargo >/dev/null; then
+    may_install || fail "cargo is missing. Install Rust $needed_rust or later: https://rustup.rs"
+    command -v curl >/dev/null || packages curl ca-certificates
+    say "Rust is missing: installing the stable toolchain into ~/.cargo and ~/.rustup by rustup"
+    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |
+      sh -s -- -y --no-modify-path --profile minimal --component clippy,rustfmt >&2 || fail "rustup failed. See https://rustup.rs"
+  fi
+  local found
+  found=$(cd "$root" && rustc --version | cut -d' ' -f2 | cut -d- -f1)
+  [ "$(printf '%s\n' "$needed_rust" "$found" | sort -V | head -n 1)" = "$needed_rust" ] ||
+    fail "Rust $needed_rust or later is needed, $found is here. With rustup: rustup update stable"
+}
+
+lints() {
+  cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 && return
+  may_install && command -v rustup >/dev/null || fail "rustfmt or clippy is missing. With rustup: rustup component add rustfmt clippy"
+  rustup component add rustfmt clippy >&2
+}
+
+c_compiler() {
+  command -v cc >/dev/null && printf '#include <stdlib.h>\nint main(void){return 0;}\n' | cc -x c -o /dev/null - 2>/dev/null || packages gcc libc6-dev
+}
+
+python() {
+  python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || packages python3 python3-venv
+}
+
+case ${1:-build} in
+build)
+  rust
+  c_compiler
+  ;;
+lint)
+  rust
+  lints
+  c_compiler
+  ;;
+test)
+  rust
+  c_compiler
+  python
+  "$root/scripts/peers.sh" >/dev/null
+  ;;
+*) fail "unknown: $1. Use: setup.sh [build|lint|test]" ;;
+esac
+
+if [ ! -d "$target" ]; then
+  say "the first build takes about 15 minutes on 2 cores (over 500 packages, DataFusion among them); later ones take seconds"
+fi

@@ -1,0 +1,172 @@
+//! Drives the real binary as a user would: commands in a folder of the test's own, and a server over HTTP.
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+const TAGHOUSE: &str = env!("CARGO_BIN_EXE_taghouse");
+
+/// A data folder that goes when the test ends.
+pub struct House {
+    folder: tempfile::TempDir,
+}
+
+impl House {
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Writes a file beside the data folder and gives its path.
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(TAGHOUSE);
+        for inherited in ["TAGHOUSE_DATA", "TAGHOUSE_APP", "TAGHOUSE_SERVER", "TAGHOUSE_KEY"] {
+            command.env_remove(inherited);
+        }
+        command.arg("--data").arg(self.data()).args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Standard output of a command that must succeed.
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "taghouse {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The same, as JSON.
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let arguments: Vec<&str> = arguments.iter().copied().chain(["--json"]).collect();
+        serde_json::from_str(&self.ok(&arguments)).unwrap()
+    }
+
+    /// What a command that must fail says.
+    pub fn refused(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(!output.status.success(), "taghouse {arguments:?} should have failed");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    pub fn count(&self, expression: &str) -> u64 {
+        self.ok(&["count", expression]).trim().parse().unwrap()
+    }
+
+    /// Starts a server on a free port and waits until it serves.
+    pub fn serve(&self) -> Server {
+        let mut process =
+            self.command(&["serve", "--listen", "127.0.0.1:0", "--land-every", "0.1"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut admin_key = None;
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        loop {
+            let mut line = String::new();
+            if output.read_line(&mut line).unwrap() == 0 {
+                let mut complaint = String::new();
+                process.stderr.take().unwrap().read_to_string(&mut complaint).unwrap();
+                panic!("the server did not start: {complaint}");
+            }
+            if let Some((_, key)) = line.trim().split_once("keep it safe): ") {
+                admin_key = Some(key.to_owned());
+            }
+            if let Some((_, address)) = line.trim().split_once("serving on ") {
+                return Server { process, base: address.to_owned(), admin_key };
+            }
+        }
+    }
+}
+
+/// A running server; it is killed, not asked, when dropped.
+pub struct Server {
+    process: Child,
+    pub base: String,
+    /// Printed when the folder had no key yet.
+    pub admin_key: Option<String>,
+}
+
+/// An answer.
+pub struct Answer {
+    pub status: u16,
+    pub content_type: String,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {}", String::from_utf8_lossy(&self.body)))
+    }
+}
+
+impl Server {
+    pub fn call(&self, method: &str, path: &str, authorization: Option<&str>, body: &[u8]) -> Answer {
+        self.call_with(method, path, authorization, &[("content-type", "application/json")], body)
+    }
+
+    pub fn call_with(&self, method: &str, path: &str, authorization: Option<&str>, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
+        if let Some(value) = authorization {
+            request = request.header("authorization", value);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut response = agent.run(request.body(body.to_vec()).unwrap()).unwrap();
+        let content_type = response.headers().get("content-type").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+        Answer { status: response.status().as_u16(), content_type, body: response.body_mut().read_to_vec().unwrap() }
+    }
+
+    pub fn get(&self, path: &str, key: &str) -> Answer {
+        self.call("GET", path, Some(&format!("Bearer {key}")), b"")
+    }
+
+    pub fn post(&self, path: &str, key: &str, body: &Value) -> Answer {
+        self.call("POST", path, Some(&format!("Bearer {key}")), body.to_string().as_bytes())
+    }
+
+    /// `kill -9`
+    pub fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+/// The folder of the small shop's definitions.
+pub fn shop_definitions() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/shop")
+}
+
+/// Waits until a condition holds, for at most twenty seconds.
+pub fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..400 {
+        if let Some(found) = check() {
+            return found;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("{what} did not come about in 20 s");
+}

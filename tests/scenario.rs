@@ -1,0 +1,206 @@
+//! A day with the binary: define, ingest, produce, ask, export, judge; wrong input of every sort; with and without a server.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod driver;
+
+use driver::{House, shop_definitions};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+const ORDERS: &str = "id,user,event,time,sku,amount
+1,ann,purchase,2026-06-20T10:00:00,s1,60.10
+2,ann,purchase,2026-06-21T10:00:00,s2,60.15
+3,ann,visit,2026-06-21T11:00:00,,
+4,bob,purchase,2026-06-22T10:00:00,s2,12.50
+4,bob,purchase,2026-06-22T10:00:00,s2,12.50
+5,cid,visit,2026-06-22T10:00:00,,
+6,dot,purchase,2026-05-01T10:00:00,s1,99.99
+7,,purchase,2026-06-22T10:00:00,s1,1.00
+8,eve,purchase,never,s1,1.00
+9,eve,purchase,2026-06-22T10:00:00,s1,cheap
+10,eve,purchase,2026-06-22T10:00:00,s1,-1.00
+11,eve,purchase
+";
+
+const AS_OF: &str = "2026-07-01T00:00";
+
+fn produced() -> House {
+    let house = House::new();
+    house.ok(&["apply", "-f", shop_definitions().to_str().unwrap()]);
+    let orders = house.file("in/orders-1.csv", ORDERS);
+    house.ok(&["ingest", "--source", "orders", orders.parent().unwrap().to_str().unwrap()]);
+    house.ok(&["produce", "--as-of", AS_OF]);
+    house
+}
+
+#[test]
+fn apply_plans_applies_and_then_finds_nothing_to_do() {
+    let house = House::new();
+    let definitions = shop_definitions();
+    let definitions = definitions.to_str().unwrap();
+    let actions = |plan: &Value| plan["changes"].as_array().unwrap().iter().map(|change| change["action"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>();
+    let plan = house.json(&["apply", "-f", definitions, "--dry-run"]);
+    assert_eq!((plan["applied"].clone(), actions(&plan)), (json!(false), BTreeSet::from(["create".to_owned()])));
+    assert_eq!(actions(&house.json(&["apply", "-f", definitions])), BTreeSet::from(["create".to_owned()]));
+    assert_eq!(actions(&house.json(&["apply", "-f", definitions])), BTreeSet::from(["unchanged".to_owned()]));
+
+    let changed = house.file("more.yaml", "kind: crowd\nname: others\nexpression: 'purchases >= 1'\n");
+    let plan = house.json(&["apply", "-f", changed.to_str().unwrap()]);
+    assert_eq!(plan["changes"], json!([{"kind": "crowd", "name": "others", "action": "change"}]));
+}
+
+#[test]
+fn definitions_that_do_not_check_are_refused_whole_with_place_and_suggestion() {
+    let house = House::new();
+    house.ok(&["apply", "-f", shop_definitions().to_str().unwrap()]);
+    let cases = [
+        ("kind: tag\nname: t\ntype: int\nagregate: { function: count }\n", "aggregate"),
+        ("kind: crowd\nname: c\nexpression: 'purchase >= 1'\n", "purchases"),
+        ("kind: crowd\nname: c\nexpression: 'purchases >= \"x\"'\n", "purchases"),
+        ("kind: crowd\nname: c\nexpression: 'purchases >='\n", "expected"),
+        ("kind: tag\nname: a\ntype: int\nexpression: b + 1\n---\nkind: tag\nname: b\ntype: int\nexpression: a + 1\n", "a"),
+    ];
+    for (text, word) in cases {
+        let good = "kind: tag\nname: fine\ntype: int\naggregate: { function: count }\n---\n";
+        let file = house.file("bad.yaml", format!("{good}{text}"));
+        let said = house.refused(&["apply", "-f", file.to_str().unwrap()]);
+        assert!(said.contains("bad.yaml") && said.contains(word), "{said}");
+        let tags = house.json(&["tags"]);
+        assert!(tags["tags"].as_array().unwrap().iter().all(|tag| tag["name"] != "fine"), "nothing of a refused file is applied");
+    }
+}
+
+#[test]
+fn tags_and_crowds_are_as_reckoned_by_hand() {
+    let house = produced();
+    let users: Vec<(&str, u64)> = vec![
+        ("purchases >= 1", 3),
+        ("purchases >= 2", 1),
+        ("spend_30d >= 120.25", 1),
+        ("spend_30d > 120.25", 0),
+        ("spend_30d is set", 2),
+        ("!(spend_30d is set)", 2),
+        ("favourite == \"s1\"", 2),
+        ("favourite like 's%'", 3),
+        ("band in (\"high\", \"low\")", 2),
+        ("mean == 60.13", 1),
+        ("visits == 1", 2),
+        ("crowd(\"high_spenders\") || visits == 1", 2),
+    ];
+    for (expression, count) in users {
+        assert_eq!(house.count(expression), count, "{expression}");
+    }
+    let tags = house.json(&["tags"]);
+    let spend = tags["tags"].as_array().unwrap().iter().find(|tag| tag["name"] == "spend_30d").unwrap().clone();
+    assert_eq!((spend["users"].clone(), spend["sum"].clone(), tags["users"].clone()), (json!(2), json!("132.75"), json!(4)));
+    let crowds = house.json(&["crowds"]);
+    let sizes: Vec<_> = crowds["crowds"].as_array().unwrap().iter().map(|crowd| (crowd["name"].clone(), crowd["size"].clone())).collect();
+    assert_eq!(sizes, [(json!("high_spenders"), json!(1)), (json!("others"), json!(3))]);
+    let profile = house.json(&["profile", "ann"]);
+    assert_eq!(profile["tags"]["spend_30d"], "120.25");
+    assert_eq!((profile["tags"]["band"].clone(), profile["tags"]["visits"].clone()), (json!("high"), json!(1)));
+}
+
+#[test]
+fn the_size_shown_the_rows_exported_and_the_members_admitted_are_one_set() {
+    let house = produced();
+    let csv = house.ok(&["export", "others"]);
+    let members: BTreeSet<&str> = csv.lines().skip(1).collect();
+    assert_eq!(members, BTreeSet::from(["bob", "cid", "dot"]));
+    let jsonl = house.ok(&["export", "others", "--format", "jsonl"]);
+    let same: BTreeSet<String> =
+        jsonl.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["user_id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(same, members.iter().map(|id| (*id).to_owned()).collect());
+    for format in ["parquet", "roaring"] {
+        let file = house.path(format);
+        house.ok(&["export", "others", "--format", format, "-o", file.to_str().unwrap()]);
+        assert!(std::fs::metadata(&file).unwrap().len() > 0);
+    }
+    for user in ["ann", "bob", "cid", "dot", "nobody"] {
+        let judged = house.json(&["judge", user, "others"]);
+        assert_eq!(judged["in_crowd"], json!(members.contains(user)), "{user}");
+    }
+    assert!(house.refused(&["judge", "ann", "other"]).contains("others"), "a wrong name gets a suggestion");
+}
+
+#[test]
+fn what_does_not_fit_is_rejected_with_its_reason_and_the_rest_goes_on() {
+    let house = House::new();
+    house.ok(&["apply", "-f", shop_definitions().to_str().unwrap()]);
+    let orders = house.file("in/orders-1.csv", ORDERS);
+    let report = house.json(&["ingest", "--source", "orders", orders.to_str().unwrap()]);
+    assert_eq!(report["accepted"], json!({"purchase": 4, "visit": 2}));
+    assert_eq!(report["duplicates"], 1);
+    assert_eq!(report["rejected_total"], 5);
+    assert_eq!(report["rejected"]["no_user_id"], 1);
+
+    let again = house.json(&["ingest", "--source", "orders", orders.to_str().unwrap()]);
+    assert_eq!((again["files_new"].clone(), again["files_unchanged"].clone()), (json!(0), json!(1)));
+
+    house.file("in/orders-1.csv", &ORDERS[..200]);
+    let said = house.refused(&["ingest", "--source", "orders", orders.to_str().unwrap()]);
+    assert!(said.contains("orders-1.csv"), "{said}");
+
+    let dirty = house.file("in/orders-2.csv", "id,user,event,time,sku,amount\n1,,x,2026-06-01T00:00:00,,\n2,a,x,2026-06-01T00:00:00,,\n3,,x,2026-06-01T00:00:00,,\n");
+    let said = house.refused(&["ingest", "--source", "orders", dirty.to_str().unwrap()]);
+    assert!(said.contains("allow-rejects") || said.contains("max_reject_share"), "the mend is named: {said}");
+    let report = house.json(&["ingest", "--source", "orders", dirty.to_str().unwrap(), "--allow-rejects"]);
+    assert_eq!(report["accepted_total"], 1);
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    let house = House::new();
+    let cases: [(&[&str], &str); 4] = [
+        (&["tags"], "apply"),
+        (&["produce", "--as-of", "yesterday", "--app", "corner"], "apply"),
+        (&["apply", "-f", "/no/such/folder"], "/no/such/folder"),
+        (&["tags", "--server", "http://127.0.0.1:1"], "--key"),
+    ];
+    for (arguments, word) in cases {
+        let said = house.refused(arguments);
+        assert!(said.contains(word), "{arguments:?}: {said}");
+    }
+    house.ok(&["apply", "-f", shop_definitions().to_str().unwrap()]);
+    assert!(house.refused(&["count", "purchases >= 1"]).contains("produce"));
+    assert!(house.refused(&["produce", "--as-of", "yesterday"]).contains("2026-07-01T00:00"));
+    let house = produced();
+    let said = house.refused(&["count", "purchases >= 1 && && city == \"x\""]);
+    assert!(said.contains('^') && said.contains("expected"), "{said}");
+}
+
+#[test]
+fn every_command_means_the_same_with_a_server_running() {
+    let house = produced();
+    let commands: [&[&str]; 7] = [
+        &["tags", "--json"],
+        &["crowds", "--json"],
+        &["count", "purchases >= 1", "--json"],
+        &["judge", "ann", "high_spenders", "--json"],
+        &["profile", "ann", "--json"],
+        &["export", "others"],
+        &["sample", "purchases >= 1", "--size", "2", "--seed", "7", "--json"],
+    ];
+    let alone: Vec<String> = commands.iter().map(|arguments| house.ok(arguments)).collect();
+    let server = house.serve();
+    let through: Vec<String> = commands.iter().map(|arguments| house.ok(arguments)).collect();
+    assert_eq!(alone, through);
+    let said = house.refused(&["serve", "--listen", "127.0.0.1:0"]);
+    assert!(said.contains(&server.base), "a second server is told the first one's address: {said}");
+    let before = house.json(&["crowds", "others"]);
+    house.ok(&["produce", "--as-of", AS_OF]);
+    assert_eq!(house.json(&["crowds", "others"])["versions"].as_array().unwrap().len(), before["versions"].as_array().unwrap().len() + 1);
+
+    // Another machine has only the URL and a key, and sends its files.
+    let key = server.admin_key.clone().unwrap();
+    let far = House::new();
+    let more = far.file("orders-9.csv", "id,user,event,time,sku,amount\n90,zoe,purchase,2026-06-20T10:00:00,s1,5.00\n");
+    let remote = |arguments: &[&str]| {
+        let mut all = vec!["--server", server.base.as_str(), "--key", key.as_str()];
+        all.extend(arguments);
+        far.json(&all)
+    };
+    assert_eq!(remote(&["ingest", "--source", "orders", more.to_str().unwrap()])["accepted_total"], 1);
+    remote(&["produce", "--as-of", AS_OF]);
+    assert_eq!(remote(&["count", "purchases >= 1"])["count"], 4);
+}

@@ -1,0 +1,104 @@
+//! Rule: a room depends on rooms of lower levels only.
+
+use super::RepositoryFile;
+
+/// The map: every room and its level.
+pub(crate) const LEVELS: [(&str, u32); 16] = [
+    ("model", 0),
+    ("bitmap", 1),
+    ("catalog", 1),
+    ("log", 1),
+    ("rules", 1),
+    ("dictionary", 2),
+    ("fold", 2),
+    ("lake", 2),
+    ("schedule", 2),
+    ("index", 3),
+    ("crowd", 4),
+    ("ingest", 4),
+    ("produce", 4),
+    ("activate", 5),
+    ("api", 6),
+    ("taghouse", 7),
+];
+
+/// Above all rooms: it measures them.
+const BENCH: (&str, u32) = ("bench", 8);
+
+fn level(room: &str) -> Option<u32> {
+    LEVELS.iter().chain([&BENCH]).find(|(name, _)| *name == room).map(|(_, level)| *level)
+}
+
+/// The rooms that a manifest's dependencies name, for tests and builds too, each with its line.
+fn rooms_named(manifest: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    let mut in_dependencies = false;
+    for (line, text) in manifest.lines().map(|text| text.split('#').next().unwrap_or(text)).enumerate() {
+        if text.trim_start().starts_with('[') {
+            in_dependencies = text.contains("dependencies");
+        }
+        for (at, prefix) in text.match_indices("taghouse-").filter(|_| in_dependencies) {
+            let name = text[at + prefix.len()..].split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+            if found.last() != Some(&(line + 1, name.to_owned())) {
+                found.push((line + 1, name.to_owned()));
+            }
+        }
+    }
+    found
+}
+
+/// The room of a manifest, by its package name.
+fn room(manifest: &str) -> Option<String> {
+    let name = manifest.lines().find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'))?;
+    Some(name.strip_prefix("taghouse-").unwrap_or(name).to_owned())
+}
+
+pub(crate) fn findings(manifests: &[RepositoryFile]) -> Vec<String> {
+    let mut findings = Vec::new();
+    for RepositoryFile { path, text } in manifests {
+        let room = room(text).unwrap_or_default();
+        let Some(own) = level(&room) else {
+            findings.push(format!("{path}: room \"{room}\" is not on the map of levels in tests/structure/arrows.rs"));
+            continue;
+        };
+        if path.starts_with("crates/") && *path != format!("crates/{room}/Cargo.toml") {
+            findings.push(format!("{path}: the package is called \"{room}\", its folder is not"));
+        }
+        for (line, other) in rooms_named(text) {
+            match level(&other) {
+                None => findings.push(format!("{path}:{line}: no room is called \"{other}\"")),
+                Some(level) if level >= own => {
+                    let way = if level == own { "sideways" } else { "up" };
+                    findings.push(format!("{path}:{line}: {room} (level {own}) points {way} to {other} (level {level})"));
+                }
+                Some(_) => (),
+            }
+        }
+    }
+    findings
+}
+
+#[test]
+fn wrong_arrows_are_found() {
+    let check = |path: &str, name: &str, dependencies: &str| {
+        let text = format!("[package]\nname = \"{name}\"\n{dependencies}\n");
+        findings(&[RepositoryFile { path: path.into(), text }]).len()
+    };
+    let cases = [
+        ("[dependencies]\ntaghouse-model = { workspace = true }", 0),
+        ("[dependencies]\ntaghouse-lake = { workspace = true } # down\n# taghouse-api", 0),
+        ("description = \"below taghouse-api\"\n[dependencies]\nserde = \"1\"", 0),
+        ("[dependencies]\ntaghouse-api = { workspace = true }", 1),
+        ("[dependencies]\ntaghouse-index = { path = \"../index\" }", 1),
+        ("[dev-dependencies]\ntaghouse-crowd = { workspace = true }", 1),
+        ("[build-dependencies.taghouse-crowd]\nworkspace = true", 1),
+        ("[target.'cfg(unix)'.dependencies]\nx = { package = \"taghouse-produce\", path = \"../produce\" }", 1),
+        ("[dependencies]\ntaghouse-attic = { workspace = true }", 1),
+    ];
+    for (dependencies, expected) in cases {
+        assert_eq!(check("crates/index/Cargo.toml", "taghouse-index", dependencies), expected, "{dependencies}");
+    }
+    assert_eq!(check("crates/attic/Cargo.toml", "taghouse-attic", ""), 1, "a room that is not on the map");
+    assert_eq!(check("crates/cellar/Cargo.toml", "taghouse-index", ""), 1, "a folder of another name");
+    assert_eq!(check("crates/crowd/Cargo.toml", "taghouse-crowd", "[dependencies]\ntaghouse-ingest = {}"), 1, "a neighbour");
+}
