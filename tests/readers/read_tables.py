@@ -21,6 +21,8 @@ def describe(table):
     for name in table.column_names:
         column = table.column(name)
         answer[f"{name}.set"] = len(column) - column.null_count
+        if pa.types.is_list(column.type):  # ClickHouse has no null lists, and Taghouse no empty ones
+            answer[f"{name}.set"] = sum(1 for v in column.to_pylist() if v)
         if pa.types.is_integer(column.type):
             answer[f"{name}.sum"] = str(sum(v for v in column.to_pylist() if v is not None))
         elif pa.types.is_decimal(column.type):

@@ -22,6 +22,7 @@ fn types(name: &str) -> Option<ValueType> {
         "quantity" => Some(ValueType::Int),
         "price" => Some(ValueType::Decimal { scale: 4 }),
         "sku" => Some(ValueType::Text),
+        "time" => Some(ValueType::Time),
         _ => None,
     }
 }

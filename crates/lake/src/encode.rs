@@ -22,6 +22,9 @@ const ROLL_BYTES: usize = 128 << 20;
 const ROW_GROUP_ROWS: usize = 128 << 10;
 /// Batches of fewer rows are joined before they are encoded, for each costs a fixed time a column.
 const SMALL_BATCH_ROWS: usize = 4096;
+/// Files of fewer rows are compressed with Snappy instead of Zstandard: making a Zstandard context for each of their columns would take
+/// longer than the rest of writing them, and of reading them.
+const SMALL_FILE_ROWS: usize = 16 << 10;
 /// Columns in which hardly any text comes twice, but neighbours share prefixes.
 const UNIQUE_TEXTS: [&str; 1] = ["message_id"];
 
@@ -30,7 +33,8 @@ pub(crate) struct EncodeContext {
     pub(crate) table: Table,
     pub(crate) objects: Objects,
     schema: SchemaRef,
-    properties: WriterProperties,
+    small: WriterProperties,
+    large: WriterProperties,
     runtime: tokio::runtime::Handle,
 }
 
@@ -40,17 +44,17 @@ impl EncodeContext {
             table: table.clone(),
             objects: table.lake().objects.clone(),
             schema: table.file_schema().clone(),
-            properties: properties()?,
+            small: properties(Compression::SNAPPY),
+            large: properties(Compression::ZSTD(ZstdLevel::try_new(1).map_err(encoding)?)),
             runtime: tokio::runtime::Handle::try_current().map_err(|e| Error::Internal(format!("a table's writer outside a runtime: {e}")))?,
         })
     }
 }
 
-fn properties() -> Result<WriterProperties> {
-    let level = ZstdLevel::try_new(1).map_err(|e| Error::Internal(e.to_string()))?;
+fn properties(compression: Compression) -> WriterProperties {
     let mut builder = WriterProperties::builder()
         .set_created_by("taghouse".to_owned())
-        .set_compression(Compression::ZSTD(level))
+        .set_compression(compression)
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_offset_index_disabled(true);
@@ -58,15 +62,16 @@ fn properties() -> Result<WriterProperties> {
         let path = ColumnPath::from(column);
         builder = builder.set_column_dictionary_enabled(path.clone(), false).set_column_encoding(path, Encoding::DELTA_BYTE_ARRAY);
     }
-    Ok(builder.build())
+    builder.build()
 }
 
 /// A file that is being written, in memory until it is whole.
 pub(crate) struct OpenFile(ArrowWriter<Vec<u8>>);
 
 impl OpenFile {
-    fn new(context: &EncodeContext) -> Result<Self> {
-        let writer = ArrowWriter::try_new(Vec::new(), context.schema.clone(), Some(context.properties.clone()));
+    fn new(context: &EncodeContext, small: bool) -> Result<Self> {
+        let properties = if small { &context.small } else { &context.large };
+        let writer = ArrowWriter::try_new(Vec::new(), context.schema.clone(), Some(properties.clone()));
         Ok(Self(writer.map_err(encoding)?))
     }
 
@@ -84,12 +89,13 @@ pub(crate) fn encode(
     batches: Vec<RecordBatch>,
     finish: bool,
 ) -> Result<(Option<OpenFile>, Vec<DataFile>)> {
+    let small = finish && batches.iter().map(RecordBatch::num_rows).sum::<usize>() < SMALL_FILE_ROWS;
     let mut open = open;
     let mut files = Vec::new();
     for batch in joined(context, batches)? {
         let mut file = match open.take() {
             Some(file) => file,
-            None => OpenFile::new(context)?,
+            None => OpenFile::new(context, small)?,
         };
         file.0.write(&batch).map_err(encoding)?;
         if file.size_bytes() >= ROLL_BYTES {

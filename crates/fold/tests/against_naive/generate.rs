@@ -47,7 +47,7 @@ pub(crate) fn types(name: &str) -> Option<ValueType> {
 
 pub(crate) const PROPERTIES: [&str; 7] = ["qty", "price", "sku", "vip", "born", "seen", "labels"];
 
-const VALUES: [&str; 20] = [
+const VALUES: [&str; 22] = [
     "qty",
     "price",
     "sku",
@@ -68,6 +68,8 @@ const VALUES: [&str; 20] = [
     "if(vip == true, price, 0)",
     "round(price, 1)",
     "qty / 3 * price",
+    "qty * 1.0",
+    "round(price * price, 3)",
 ];
 
 const FILTERS: [&str; 22] = [

@@ -11,7 +11,7 @@ use generate::{Case, case};
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
 
     #[test]
     fn fixed_tiles_equal_the_naive_interpreter(case in case()) {
