@@ -109,8 +109,11 @@ fn every_call_of_the_tracking_api_is_taken_and_wrong_ones_are_told_why() {
         ("screen", json!({"userId": "ann", "name": "Cart", "timestamp": at})),
         ("group", json!({"userId": "ann", "groupId": "g1", "traits": {"size": 3}, "timestamp": at})),
         ("alias", json!({"userId": "ann", "previousId": "anon-1", "timestamp": at})),
-        ("batch", json!({"batch": [{"type": "track", "userId": "bob", "event": "purchase", "anonymousId": null, "timestamp": at,
-            "properties": {"sku": "s2", "amount": 3}}], "sentAt": at})),
+        (
+            "batch",
+            json!({"batch": [{"type": "track", "userId": "bob", "event": "purchase", "anonymousId": null, "timestamp": at,
+            "properties": {"sku": "s2", "amount": 3}}], "sentAt": at}),
+        ),
     ];
     for (kind, body) in &calls {
         let answer = server.call("POST", &format!("/v1/{kind}"), Some(&authorization), body.to_string().as_bytes());
@@ -151,16 +154,32 @@ fn the_description_names_every_route_and_the_routes_answer_as_described() {
     let description = server.call("GET", "/api/v1/openapi.json", None, b"").json();
     assert!(description["openapi"].as_str().unwrap().starts_with("3.1."));
     let paths: Vec<&str> = description["paths"].as_object().unwrap().keys().map(String::as_str).collect();
-    for path in ["definitions", "count", "sample", "crowds", "crowds/{crowd}/versions", "judge", "profile", "tags", "runs/{id}", "ingest", "produce"] {
+    for path in [
+        "definitions",
+        "count",
+        "sample",
+        "crowds",
+        "crowds/{crowd}/versions",
+        "judge",
+        "profile",
+        "tags",
+        "runs/{id}",
+        "ingest",
+        "produce",
+    ] {
         assert!(paths.contains(&format!("/api/v1/apps/{{app}}/{path}").as_str()), "{path} is missing in {paths:?}");
     }
     assert!(paths.contains(&"/v1/{kind}"));
     let admin = server.admin_key.clone().unwrap_or_else(|| key(&house, "admin"));
-    let batch = server.post("/api/v1/apps/corner/judge", &admin, &json!({"users": ["ann", "nobody"], "crowds": ["others", "high_spenders"]}));
-    assert_eq!(batch.json()["judgments"], json!([
-        {"user": "ann", "crowds": {"high_spenders": false, "others": true}},
-        {"user": "nobody", "crowds": {"high_spenders": false, "others": false}}
-    ]));
+    let batch =
+        server.post("/api/v1/apps/corner/judge", &admin, &json!({"users": ["ann", "nobody"], "crowds": ["others", "high_spenders"]}));
+    assert_eq!(
+        batch.json()["judgments"],
+        json!([
+            {"user": "ann", "crowds": {"high_spenders": false, "others": true}},
+            {"user": "nobody", "crowds": {"high_spenders": false, "others": false}}
+        ])
+    );
     let sample = server.post("/api/v1/apps/corner/sample", &admin, &json!({"expression": {"is_set": {"name": "purchases"}}, "size": 5}));
     assert_eq!(sample.json(), json!({"users": ["ann"], "count": 1}));
     let wrong = server.post("/api/v1/apps/corner/count", &admin, &json!({"expression": "purchases >="}));

@@ -38,7 +38,9 @@ fn apply_plans_applies_and_then_finds_nothing_to_do() {
     let house = House::new();
     let definitions = shop_definitions();
     let definitions = definitions.to_str().unwrap();
-    let actions = |plan: &Value| plan["changes"].as_array().unwrap().iter().map(|change| change["action"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>();
+    let actions = |plan: &Value| {
+        plan["changes"].as_array().unwrap().iter().map(|change| change["action"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>()
+    };
     let plan = house.json(&["apply", "-f", definitions, "--dry-run"]);
     assert_eq!((plan["applied"].clone(), actions(&plan)), (json!(false), BTreeSet::from(["create".to_owned()])));
     assert_eq!(actions(&house.json(&["apply", "-f", definitions])), BTreeSet::from(["create".to_owned()]));
@@ -141,7 +143,10 @@ fn what_does_not_fit_is_rejected_with_its_reason_and_the_rest_goes_on() {
     let said = house.refused(&["ingest", "--source", "orders", orders.to_str().unwrap()]);
     assert!(said.contains("orders-1.csv"), "{said}");
 
-    let dirty = house.file("in/orders-2.csv", "id,user,event,time,sku,amount\n1,,x,2026-06-01T00:00:00,,\n2,a,x,2026-06-01T00:00:00,,\n3,,x,2026-06-01T00:00:00,,\n");
+    let dirty = house.file(
+        "in/orders-2.csv",
+        "id,user,event,time,sku,amount\n1,,x,2026-06-01T00:00:00,,\n2,a,x,2026-06-01T00:00:00,,\n3,,x,2026-06-01T00:00:00,,\n",
+    );
     let said = house.refused(&["ingest", "--source", "orders", dirty.to_str().unwrap()]);
     assert!(said.contains("allow-rejects") || said.contains("max_reject_share"), "the mend is named: {said}");
     let report = house.json(&["ingest", "--source", "orders", dirty.to_str().unwrap(), "--allow-rejects"]);

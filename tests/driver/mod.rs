@@ -72,8 +72,12 @@ impl House {
 
     /// Starts a server on a free port and waits until it serves.
     pub fn serve(&self) -> Server {
-        let mut process =
-            self.command(&["serve", "--listen", "127.0.0.1:0", "--land-every", "0.1"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut process = self
+            .command(&["serve", "--listen", "127.0.0.1:0", "--land-every", "0.1"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut admin_key = None;
         let mut output = BufReader::new(process.stdout.take().unwrap());
         loop {

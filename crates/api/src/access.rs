@@ -125,14 +125,17 @@ pub fn hash(secret: &str) -> [u8; 32] {
 /// Lets no request pass without a known key: `Authorization: Bearer KEY`, or `Basic` with the key as user name.
 pub(crate) async fn authenticate(State(house): State<Arc<House>>, mut request: Request, next: Next) -> Result<Response, Problem> {
     let secret = secret_of(request.headers())?;
-    let caller =
-        house.keys.caller(&secret).ok_or_else(|| Problem::unauthenticated("this key is not known or was revoked; an admin makes keys with `taghouse keys create`"))?;
+    let caller = house
+        .keys
+        .caller(&secret)
+        .ok_or_else(|| Problem::unauthenticated("this key is not known or was revoked; an admin makes keys with `taghouse keys create`"))?;
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }
 
 fn secret_of(headers: &HeaderMap) -> Result<String, Problem> {
-    let missing = || Problem::unauthenticated("no key: send `Authorization: Bearer KEY`, or Basic with the key as user name and no password");
+    let missing =
+        || Problem::unauthenticated("no key: send `Authorization: Bearer KEY`, or Basic with the key as user name and no password");
     let value = headers.get(header::AUTHORIZATION).ok_or_else(missing)?.to_str().map_err(|_| missing())?;
     let (scheme, rest) = value.split_once(' ').ok_or_else(missing)?;
     if scheme.eq_ignore_ascii_case("bearer") {
@@ -170,7 +173,9 @@ mod tests {
     #[test]
     fn a_key_is_read_from_bearer_and_from_basic() {
         let mut headers = HeaderMap::new();
-        for (value, secret) in [("Bearer k1", Some("k1")), ("Basic a2V5LTE6", Some("key-1")), ("Digest x", None), ("Basic ***", None), ("k1", None)] {
+        for (value, secret) in
+            [("Bearer k1", Some("k1")), ("Basic a2V5LTE6", Some("key-1")), ("Digest x", None), ("Basic ***", None), ("k1", None)]
+        {
             headers.insert(header::AUTHORIZATION, value.parse().unwrap());
             assert_eq!(secret_of(&headers).ok().as_deref(), secret, "{value}");
         }

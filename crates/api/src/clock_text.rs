@@ -16,7 +16,12 @@ pub(crate) fn parse(text: &str, zone: &TimeZone) -> Result<TimestampMs, Problem>
     if let Ok(instant) = text.parse::<jiff::Timestamp>() {
         return Ok(instant.as_millisecond());
     }
-    let wrong = || Problem::new(ErrorKind::Invalid, format!("\"{text}\" is not a time: write 2026-07-01T00:00 (the app's time zone) or 2026-07-01T00:00:00Z"));
+    let wrong = || {
+        Problem::new(
+            ErrorKind::Invalid,
+            format!("\"{text}\" is not a time: write 2026-07-01T00:00 (the app's time zone) or 2026-07-01T00:00:00Z"),
+        )
+    };
     let local: DateTime = text.parse().map_err(|_| wrong())?;
     Ok(local.to_zoned(zone.clone()).map_err(|_| wrong())?.timestamp().as_millisecond())
 }

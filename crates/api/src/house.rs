@@ -1,7 +1,7 @@
 //! Everything that a request may need, put together by the binary.
 
-use crate::access::KeyRing;
 use crate::Problem;
+use crate::access::KeyRing;
 use std::path::PathBuf;
 use std::sync::Arc;
 use taghouse_catalog::Catalog;

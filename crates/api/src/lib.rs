@@ -3,6 +3,7 @@
 
 mod access;
 mod clock_text;
+mod extract;
 mod house;
 mod problem;
 mod router;

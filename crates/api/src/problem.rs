@@ -8,7 +8,8 @@ use taghouse_model::ErrorKind;
 /// Every error answer of the API (RFC 9457), as `application/problem+json`.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Problem {
-    /// What sort of error, as a stable word: `invalid`, `not_found`, `conflict`, `denied`, `unauthenticated`, `unavailable`, `corrupt`, `internal`.
+    /// What sort of error, as a stable word: `invalid`, `not_found`, `conflict`, `denied`, `unauthenticated`, `unavailable`, `corrupt`, `internal`, `too_large`,
+    /// `method_not_allowed`.
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// The HTTP status again.
@@ -53,6 +54,12 @@ impl Problem {
     /// No key, or one that is not known.
     pub fn unauthenticated(detail: impl Into<String>) -> Self {
         Self { kind: "unauthenticated", status: 401, title: "Unauthorized", detail: detail.into(), errors: Vec::new() }
+    }
+
+    /// A path that exists, called otherwise.
+    pub fn method_not_allowed() -> Self {
+        let detail = "this path does not take that method; /api/v1/openapi.json lists what it takes".to_owned();
+        Self { kind: "method_not_allowed", status: 405, title: "Method Not Allowed", detail, errors: Vec::new() }
     }
 
     /// A body over its limit.

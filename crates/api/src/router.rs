@@ -34,7 +34,8 @@ fn parts() -> (Router<Arc<House>>, Router<Arc<House>>, OpenApi) {
         ("bearer".to_owned(), SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)).into()),
         ("basic".to_owned(), SecurityScheme::Http(Http::new(HttpAuthScheme::Basic)).into()),
     ]);
-    api.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], _>("bearer", []), SecurityRequirement::new::<_, [&str; 0], _>("basic", [])]);
+    api.security =
+        Some(vec![SecurityRequirement::new::<_, [&str; 0], _>("bearer", []), SecurityRequirement::new::<_, [&str; 0], _>("basic", [])]);
     let uploads = OpenApiRouter::new().routes(routes!(uploads::put)).layer(DefaultBodyLimit::max(MAX_UPLOAD_BYTES));
     let keyed = OpenApiRouter::new()
         .routes(routes!(apps::list))
@@ -89,6 +90,7 @@ pub fn router(house: Arc<House>) -> Router {
         .merge(open)
         .route("/api/v1/openapi.json", description)
         .fallback(async || Problem::new(ErrorKind::NotFound, "there is no such path; /api/v1/openapi.json lists all").into_response())
+        .method_not_allowed_fallback(async || Problem::method_not_allowed().into_response())
         .layer(TraceLayer::new_for_http())
         .with_state(house)
 }

@@ -6,7 +6,7 @@ mod naive;
 use naive::{Leaves, Tree, numbers, population, tree};
 use proptest::prelude::*;
 use std::sync::Arc;
-use taghouse_bitmap::{Bitmap, Bundle, BundleBuilder, Formula, Query};
+use taghouse_bitmap::{BitSlices, Bitmap, Bundle, BundleBuilder, Formula, Query};
 
 fn check(leaves: &Leaves, tree: &Tree) -> Result<(), TestCaseError> {
     let expected = leaves.naive(tree);
@@ -27,10 +27,12 @@ proptest! {
     #[test]
     fn formulas_are_those_of_sets(
         strangers in population(),
-        sets in prop::collection::vec(population(), 4),
+        mut sets in prop::collection::vec(population(), 4),
         numbers in prop::collection::vec(numbers(20), 2),
-        trees in prop::collection::vec(tree(4, 2), 4),
+        trees in prop::collection::vec(tree(5, 2), 4),
     ) {
+        // One set is everybody, which has short cuts of its own.
+        sets.push(Leaves::new(strangers.clone(), sets.clone(), numbers.clone()).users);
         let leaves = Leaves::new(strangers, sets, numbers);
         for tree in &trees {
             check(&leaves, tree)?;
@@ -57,4 +59,16 @@ fn large_formulas_run_in_parallel() {
     assert_eq!(neither.count(), users.len() - half_len - third_len + sixth);
     assert_eq!(Query::new(users.clone(), Formula::full()).count(), users.len());
     assert_eq!(Query::new(users.clone(), Formula::full()).bitmap(), *users);
+}
+
+/// Nobody but everybody is left when the comparison, which comes last, is taken away.
+#[test]
+fn a_comparison_is_taken_away_from_everybody() {
+    let everybody = Arc::new(Bitmap::from_range(0..=99_999));
+    let slices = BitSlices::from_pairs((0..100_000).step_by(2).map(|user| (user, i64::from(user)))).unwrap();
+    let low = slices.between(0, 999);
+    let query = Query::new(everybody.clone(), Formula::and(vec![Formula::owned(everybody.clone()), low.clone().not()]));
+    assert_eq!((query.count(), query.bitmap().len()), (99_500, 99_500));
+    let query = Query::new(everybody.clone(), Formula::and(vec![Formula::owned(everybody), low]));
+    assert_eq!((query.count(), query.bitmap().len()), (500, 500));
 }

@@ -2,14 +2,14 @@
 
 use crate::cell::Natural;
 use crate::partial::{Edge, Finished, Partial, Stamp};
-use crate::{Calendar, Outcome, SkipReason, units};
+use crate::{Calendar, Outcome, SkipReason};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::sync::Arc;
 use taghouse_model::{MAX_TEXT_BYTES, TimestampMs, Value, ValueType};
-use taghouse_rules::{Literal, MAX_SET_VALUES, coerce};
+use taghouse_rules::{Literal, coerce};
 
 /// One row of the table of attributes.
 #[derive(Debug, Clone, Copy)]
@@ -76,13 +76,9 @@ pub fn parse_attribute(text: &str, ty: ValueType, calendar: &Calendar) -> Outcom
             _ => Outcome::Skipped(SkipReason::WrongType),
         },
         ValueType::Int => whole(trimmed),
-        ValueType::Decimal { scale } => match number(trimmed) {
+        ValueType::Decimal { .. } => match number(trimmed) {
             Err(reason) => Outcome::Skipped(reason),
-            Ok(value) => {
-                let units = units::of_decimal(value, scale).filter(|units| i64::try_from(*units).is_ok());
-                let value = units.and_then(|units| units::to_decimal(units, scale));
-                value.map_or(Outcome::Skipped(SkipReason::OutOfRange), |v| Outcome::Value(Value::Decimal(v)))
-            }
+            Ok(value) => Outcome::of(Value::Decimal(value), ty),
         },
         ValueType::Date => match coerce(&Literal::Text(trimmed.to_owned()), ty, calendar.zone()) {
             Ok(day) => Outcome::Value(day),
@@ -131,8 +127,5 @@ fn set(text: &str) -> Outcome {
         Ok(members) => members.into_iter().collect(),
         Err(_) => [Arc::from(text)].into(),
     };
-    if members.iter().any(|m| m.len() > MAX_TEXT_BYTES) {
-        return Outcome::Skipped(SkipReason::TextTooLong);
-    }
-    if members.is_empty() { Outcome::Nothing } else { Outcome::Value(Value::Set(members.into_iter().take(MAX_SET_VALUES).collect())) }
+    Outcome::of(Value::Set(members), ValueType::Set)
 }

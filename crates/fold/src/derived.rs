@@ -3,12 +3,11 @@
 use crate::batch::{TagValues, ValuesBuilder};
 
 use crate::column::{Columns, Condition, Expression, Rows};
-use crate::units;
-use crate::{Outcome, Result, SkipReason};
+use crate::{Outcome, Result};
 use arrow::array::{Array, ArrayRef};
 use std::ops::Range;
-use taghouse_model::{MAX_TEXT_BYTES, Value, ValueType};
-use taghouse_rules::{CohortRule, Expression as TagExpression, fit};
+use taghouse_model::{Value, ValueType};
+use taghouse_rules::{CohortRule, Expression as TagExpression};
 
 /// A cohort or expression tag, compiled against the types of the tags it uses.
 #[derive(Debug, Clone)]
@@ -67,20 +66,6 @@ impl DerivedFold {
             Body::Condition(condition) => condition.holds(rows, row).then_some(Value::Bool(true)),
             Body::Scalar(expression) => expression.value(rows, row),
         };
-        value.map_or(Outcome::Nothing, |value| self.fitted(value))
-    }
-
-    fn fitted(&self, value: Value) -> Outcome {
-        match fit(value, self.tag_type) {
-            None => Outcome::Skipped(SkipReason::WrongType),
-            Some(Value::Text(text)) if text.len() > MAX_TEXT_BYTES => Outcome::Skipped(SkipReason::TextTooLong),
-            Some(Value::Decimal(v)) => {
-                let scale = if let ValueType::Decimal { scale } = self.tag_type { scale } else { 0 };
-                let units = units::of_decimal(v, scale).filter(|units| i64::try_from(*units).is_ok());
-                let value = units.and_then(|units| units::to_decimal(units, scale));
-                value.map_or(Outcome::Skipped(SkipReason::OutOfRange), |v| Outcome::Value(Value::Decimal(v)))
-            }
-            Some(value) => Outcome::Value(value),
-        }
+        value.map_or(Outcome::Nothing, |value| Outcome::of(value, self.tag_type))
     }
 }

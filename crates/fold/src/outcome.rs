@@ -1,5 +1,8 @@
+use crate::units;
+use std::collections::BTreeSet;
 use std::fmt;
-use taghouse_model::Value;
+use taghouse_model::{MAX_TEXT_BYTES, Value, ValueType};
+use taghouse_rules::{MAX_SET_VALUES, fit};
 
 /// What a fold gives for one user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +29,24 @@ pub enum SkipReason {
 }
 
 impl Outcome {
+    /// A value from anywhere as a tag's: decimals are rounded half away from zero to the type's scale, a set keeps its smallest members, as
+    /// many as one holds; what the tag cannot hold is skipped.
+    pub fn of(value: Value, tag_type: ValueType) -> Self {
+        match (fit(value, tag_type), tag_type) {
+            (None, _) => Self::Skipped(SkipReason::WrongType),
+            (Some(Value::Text(text)), _) if text.len() > MAX_TEXT_BYTES => Self::Skipped(SkipReason::TextTooLong),
+            (Some(Value::Set(members)), _) if members.iter().any(|m| m.len() > MAX_TEXT_BYTES) => Self::Skipped(SkipReason::TextTooLong),
+            (Some(Value::Set(members)), _) if members.is_empty() => Self::Nothing,
+            (Some(Value::Set(members)), _) => Self::Value(Value::Set(members.into_iter().take(MAX_SET_VALUES).collect::<BTreeSet<_>>())),
+            (Some(Value::Decimal(v)), ValueType::Decimal { scale }) => {
+                let units = units::of_decimal(v, scale).filter(|units| i64::try_from(*units).is_ok());
+                let value = units.and_then(|units| units::to_decimal(units, scale));
+                value.map_or(Self::Skipped(SkipReason::OutOfRange), |v| Self::Value(Value::Decimal(v)))
+            }
+            (Some(value), _) => Self::Value(value),
+        }
+    }
+
     /// The value, if there is one.
     pub fn value(self) -> Option<Value> {
         match self {

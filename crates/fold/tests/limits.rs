@@ -104,3 +104,20 @@ fn functions_that_do_not_go_with_the_value_are_refused() {
     assert!(fold(AggregateFunction::Avg, "time", ValueType::Int).is_err());
     assert!(fold(AggregateFunction::Sum, "n", ValueType::Int).is_ok());
 }
+
+#[test]
+fn values_from_anywhere_are_fitted_or_skipped() {
+    let decimal = |units, scale| Value::Decimal(Decimal::new(units, scale));
+    let cents = ValueType::Decimal { scale: 2 };
+    let set = |members: Vec<String>| Value::Set(members.into_iter().map(Into::into).collect());
+    let many = |n: usize| set((0..n).map(|i| format!("{i:04}")).collect());
+    assert_eq!(Outcome::of(decimal(-1005, 3), cents), Outcome::Value(decimal(-101, 2)));
+    assert_eq!(Outcome::of(Value::Int(7), cents), Outcome::Value(decimal(7, 0)));
+    assert_eq!(Outcome::of(decimal(i64::MAX, 0), cents), Outcome::Skipped(SkipReason::OutOfRange));
+    assert_eq!(Outcome::of(Value::Int(i64::MAX), cents), Outcome::Skipped(SkipReason::OutOfRange));
+    assert_eq!(Outcome::of(Value::text("x"), ValueType::Int), Outcome::Skipped(SkipReason::WrongType));
+    assert_eq!(Outcome::of(Value::text(&"x".repeat(1025)), ValueType::Text), Outcome::Skipped(SkipReason::TextTooLong));
+    assert_eq!(Outcome::of(set(vec!["x".repeat(1025)]), ValueType::Set), Outcome::Skipped(SkipReason::TextTooLong));
+    assert_eq!(Outcome::of(many(1500), ValueType::Set), Outcome::Value(many(1000)));
+    assert_eq!(Outcome::of(set(Vec::new()), ValueType::Set), Outcome::Nothing);
+}

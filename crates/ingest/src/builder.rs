@@ -184,7 +184,8 @@ impl EventBuilder {
             columns[*at] = Some(column.finish());
         }
         let fields = self.schema.fields().iter();
-        let columns = columns.into_iter().zip(fields).map(|(column, field)| column.unwrap_or_else(|| new_null_array(field.data_type(), rows)));
+        let columns =
+            columns.into_iter().zip(fields).map(|(column, field)| column.unwrap_or_else(|| new_null_array(field.data_type(), rows)));
         RecordBatch::try_new(Arc::clone(&self.schema), columns.collect())
     }
 }

@@ -13,12 +13,30 @@ pub(crate) enum Check {
     Not(Box<Check>),
     IsSet(usize),
     /// `value * factor op operand`, in units.
-    Number { at: usize, op: CompareOp, factor: i128, operand: i128 },
-    Text { at: usize, op: CompareOp, operand: String },
-    Prefix { at: usize, prefix: String },
-    Like { at: usize, pattern: String },
+    Number {
+        at: usize,
+        op: CompareOp,
+        factor: i128,
+        operand: i128,
+    },
+    Text {
+        at: usize,
+        op: CompareOp,
+        operand: String,
+    },
+    Prefix {
+        at: usize,
+        prefix: String,
+    },
+    Like {
+        at: usize,
+        pattern: String,
+    },
     /// The rules evaluate it, by name.
-    Slow { predicate: Predicate<Value>, places: Vec<(String, usize)> },
+    Slow {
+        predicate: Predicate<Value>,
+        places: Vec<(String, usize)>,
+    },
     /// A name that the source does not give: no value, so the condition never holds.
     Never,
 }

@@ -40,7 +40,9 @@ pub(crate) enum Next {
 
 /// What the bytes at hand are.
 enum Scan {
-    Record { end: usize },
+    Record {
+        end: usize,
+    },
     Broken(&'static str),
     /// The record may go on behind the bytes at hand.
     Open,
@@ -205,7 +207,9 @@ impl<R: Read> CsvReader<R> {
             }
             let mut end = after;
             // The carriage return before a line end belongs to it; behind a quoted field it stands outside the field already.
-            if let Some(last) = self.fields.last_mut().filter(|f| !f.unescaped && f.end == after && f.end > f.start && bytes[f.end - 1] == b'\r') {
+            if let Some(last) =
+                self.fields.last_mut().filter(|f| !f.unescaped && f.end == after && f.end > f.start && bytes[f.end - 1] == b'\r')
+            {
                 last.end -= 1;
                 end -= 1;
             }
@@ -305,7 +309,8 @@ pub(crate) struct HeaderMatch {
 impl HeaderMatch {
     pub(crate) fn new(header: &[String], mapping: &Mapping) -> Self {
         let columns: Vec<_> = mapping.slots.iter().map(|slot| header.iter().position(|name| *name == slot.column)).collect();
-        let unknown: Vec<_> = header.iter().enumerate().filter(|(_, name)| !mapping.knows(name)).map(|(at, name)| (at, name.clone())).collect();
+        let unknown: Vec<_> =
+            header.iter().enumerate().filter(|(_, name)| !mapping.knows(name)).map(|(at, name)| (at, name.clone())).collect();
         let missing = mapping.slots.iter().zip(&columns).find(|(slot, at)| slot.needed && at.is_none());
         let fault = match (missing, mapping.unknown, unknown.first()) {
             (Some((slot, _)), _, _) => {

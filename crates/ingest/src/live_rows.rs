@@ -116,12 +116,7 @@ impl LiveRows {
 
     fn refuse(&mut self, position: u64, record: &LogRecord, reason: &str, detail: &str, raw: &str) {
         self.counts.rejected += 1;
-        let place = Place {
-            source: self.events.source.as_str(),
-            file: None,
-            row: Some(position),
-            received_at: record.received_at_ms,
-        };
+        let place = Place { source: self.events.source.as_str(), file: None, row: Some(position), received_at: record.received_at_ms };
         self.rejected_rows.push(place, reason, detail, raw.as_bytes());
     }
 

@@ -67,7 +67,8 @@ pub(crate) struct MappedColumn {
 }
 
 /// The values that conditions see behind those of the mapped properties. The event comes last: rules that name it see the others.
-pub(crate) const EXTRA_VALUES: [(&str, ValueType); 3] = [("user_id", ValueType::Text), ("time", ValueType::Time), ("event", ValueType::Text)];
+pub(crate) const EXTRA_VALUES: [(&str, ValueType); 3] =
+    [("user_id", ValueType::Text), ("time", ValueType::Time), ("event", ValueType::Text)];
 
 impl Mapping {
     /// Compiles `source`; `zone` is the app's.
@@ -75,7 +76,10 @@ impl Mapping {
         let mut slots = Slots::default();
         let properties = source.properties.iter().map(|(name, column)| mapped_column(&mut slots, name, column, zone)).collect();
         let attributes = source.attributes.iter().map(|(name, column)| mapped_column(&mut slots, name, column, zone)).collect();
-        let user = source.user_id.as_ref().map(|column| UserColumn { slot: slots.take(&column.column, true), int: column.value_type == ValueType::Int });
+        let user = source
+            .user_id
+            .as_ref()
+            .map(|column| UserColumn { slot: slots.take(&column.column, true), int: column.value_type == ValueType::Int });
         let time = source.time.as_ref().map(|time| {
             let zone = time.zone.clone().unwrap_or_else(|| zone.clone());
             (slots.take(&time.column, true), TimeReader::new(&time.format, zone))

@@ -64,12 +64,10 @@ impl TimeReader {
                 Some(wall) => self.offsets.instant(wall),
                 None => self.other_iso(text),
             },
-            Form::Pattern { text: pattern, fields } => {
-                match fields.as_ref().and_then(|fields| fixed_wall(fields, text.as_bytes())) {
-                    Some(wall) => self.offsets.instant(wall),
-                    None => self.offsets.by_pattern(pattern, text),
-                }
-            }
+            Form::Pattern { text: pattern, fields } => match fields.as_ref().and_then(|fields| fixed_wall(fields, text.as_bytes())) {
+                Some(wall) => self.offsets.instant(wall),
+                None => self.offsets.by_pattern(pattern, text),
+            },
         }
     }
 

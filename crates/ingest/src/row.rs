@@ -179,7 +179,8 @@ impl RowReader {
         if matches!(cell, Cell::None | Cell::Text("")) {
             return Err(Fault::new(Reason::BadTime, format!("column \"{column}\" is empty")));
         }
-        let time = read_instant(times, &cell).ok_or_else(|| Fault::new(Reason::BadTime, format!("column \"{column}\": {} is no time", shown())))?;
+        let time = read_instant(times, &cell)
+            .ok_or_else(|| Fault::new(Reason::BadTime, format!("column \"{column}\": {} is no time", shown())))?;
         check_time(time, self.now_ms).map_err(|problem| Fault::new(Reason::BadTime, format!("column \"{column}\": {} {problem}", shown())))
     }
 

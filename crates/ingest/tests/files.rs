@@ -202,8 +202,14 @@ async fn changed_cut_and_damaged_files_say_so_and_the_others_land() {
     let failed: Vec<_> = report.failed.iter().map(|f| format!("{}: {}", f.file, f.message)).collect();
     let (old, cut) = (text.len(), text.len() - 5);
     assert_eq!(failed.len(), 4, "{failed:#?}");
-    assert!(failed[0].starts_with(&format!("a.csv: the file was cut since it was ingested: it had {old} bytes and has {cut} now; restore it")), "{failed:#?}");
-    assert!(failed[1].starts_with(&format!("b.csv: the file has changed since it was ingested: it had {old} bytes and has {old} now")), "{failed:#?}");
+    assert!(
+        failed[0].starts_with(&format!("a.csv: the file was cut since it was ingested: it had {old} bytes and has {cut} now; restore it")),
+        "{failed:#?}"
+    );
+    assert!(
+        failed[1].starts_with(&format!("b.csv: the file has changed since it was ingested: it had {old} bytes and has {old} now")),
+        "{failed:#?}"
+    );
     assert!(failed[2].starts_with("d.csv.gz: the gzip data is cut off; restore"), "{failed:#?}");
     assert!(failed[3].starts_with("e.csv.gz: the gzip data is damaged"), "{failed:#?}");
     assert_eq!((report.files_new, report.rows), (1, 2));
@@ -241,7 +247,9 @@ async fn message_ids_seen_in_the_run_are_dropped_in_file_order() {
     let home = tempfile::tempdir().unwrap();
     let house = House::open(home.path()).await;
     let source = definitions(&DIRTY.replace("max_reject_share: 0.9", "message_id: invoice"));
-    let files: Vec<(String, String)> = (0..20).map(|n| (format!("{n:02}.csv"), format!("{HEADER}{}{}{}", row(n + 1, "SAME"), row(n + 1, &format!("OWN{n}")), row(n + 1, "SAME")))).collect();
+    let files: Vec<(String, String)> = (0..20)
+        .map(|n| (format!("{n:02}.csv"), format!("{HEADER}{}{}{}", row(n + 1, "SAME"), row(n + 1, &format!("OWN{n}")), row(n + 1, "SAME"))))
+        .collect();
     let listed: Vec<(&str, &[u8])> = files.iter().map(|(name, text)| (name.as_str(), text.as_bytes())).collect();
     let input = folder(&listed);
     let report = house.ingest(&source, input.path()).await.unwrap();
@@ -262,7 +270,10 @@ async fn too_many_rejects_stop_the_run_unless_allowed() {
     let error = house.ingest(&source, input.path()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     let text = error.to_string();
-    assert!(text.contains("rejects 2 of 3 rows, more than its max_reject_share of 0.5 (mostly no_user_id: column \"customer\" is empty)"), "{text}");
+    assert!(
+        text.contains("rejects 2 of 3 rows, more than its max_reject_share of 0.5 (mostly no_user_id: column \"customer\" is empty)"),
+        "{text}"
+    );
     assert_eq!(house.rows("events", &["user_id"]).await.len(), 0);
     assert_eq!(house.rows("rejected_events", &["row"]).await.len(), 0);
     assert!(house.catalog.ingested_files(&house.app, &house::name("orders")).await.unwrap().is_empty());
@@ -290,7 +301,8 @@ async fn too_many_rejects_stop_a_long_run_early() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_and_missing_columns() {
-    let text = "customer,invoice,quantity,price,at,day,country,colour\n1,A,1,1,2011-01-01 10:00:00,,UK,red\n1,B,1,1,2011-01-01 10:00:00,,UK,\n";
+    let text =
+        "customer,invoice,quantity,price,at,day,country,colour\n1,A,1,1,2011-01-01 10:00:00,,UK,red\n1,B,1,1,2011-01-01 10:00:00,,UK,\n";
     let base = DIRTY.replace("max_reject_share: 0.9", "max_reject_share: 1");
     let check = async |yaml: String, text: &str, rejected: &[(&str, u64)], properties: &[&str]| {
         let home = tempfile::tempdir().unwrap();
@@ -355,7 +367,8 @@ async fn json_lines() {
     let house = House::open(home.path()).await;
     let input = folder(&[("a.jsonl.gz", &gzip(&bytes))]);
     let report = house.ingest(&definitions(JSONL), input.path()).await.unwrap();
-    let rejected = [("bad_time", 1), ("bad_type", 2), ("broken_line", 2), ("no_event", 1), ("no_message_id", 1), ("no_user_id", 1), ("not_utf8", 1)];
+    let rejected =
+        [("bad_time", 1), ("bad_type", 2), ("broken_line", 2), ("no_event", 1), ("no_message_id", 1), ("no_user_id", 1), ("not_utf8", 1)];
     assert_eq!(report.rejected, counts(&rejected));
     assert_eq!((report.rows, report.duplicates, report.events()), (12, 1, 2));
     let columns = ["user_id", "message_id", "time", "page", "amount", "labels", "fresh", "seen", "properties"];
@@ -387,7 +400,10 @@ max_reject_share: 1
 "#;
 
 fn write_parquet(path: &Path) {
-    use arrow::array::{ArrayRef, Date32Array, Float32Array, Float64Array, ListBuilder, RecordBatch, StringArray, StringBuilder, TimestampNanosecondArray, UInt64Array};
+    use arrow::array::{
+        ArrayRef, Date32Array, Float32Array, Float64Array, ListBuilder, RecordBatch, StringArray, StringBuilder, TimestampNanosecondArray,
+        UInt64Array,
+    };
     use std::sync::Arc;
     let mut labels = ListBuilder::new(StringBuilder::new());
     labels.values().append_value("x");

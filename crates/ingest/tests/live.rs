@@ -49,15 +49,36 @@ async fn typed_by_the_source() {
     let log = house.log();
     let typed = definitions(TYPED);
     let log_ref = log.as_ref();
-    send(&house, log_ref, "track", &track("m1", r#"{"amount":12.50,"item":{"sku":"A\u00e9","size":3},"big":12345678901234567890.5}"#), NOW_MS).await;
+    send(
+        &house,
+        log_ref,
+        "track",
+        &track("m1", r#"{"amount":12.50,"item":{"sku":"A\u00e9","size":3},"big":12345678901234567890.5}"#),
+        NOW_MS,
+    )
+    .await;
     send(&house, log_ref, "track", &track("m2", r#"{"amount":"much"}"#), NOW_MS).await;
     send(&house, log_ref, "track", &track("m3", r#"{"amount":-1}"#), NOW_MS).await;
     send(&house, log_ref, "track", &track("m4", r#"{"amount":1}"#).replace("paid", "noise"), NOW_MS).await;
     send(&house, log_ref, "track", &track("m5", r#"{"amount":9}"#).replace("paid", "noise"), NOW_MS).await;
     let traits = r#"{"userId":"u2","messageId":"m6","timestamp":"2026-11-20T11:00:00Z","traits":{"plan":"pro","stats":{"logins":7},"tall":true,"address":{"city":"Oslo"},"gone":null,"nick":"a\"b"}}"#;
     send(&house, log_ref, "identify", traits, NOW_MS).await;
-    send(&house, log_ref, "group", r#"{"userId":"u2","messageId":"m7","timestamp":"2026-11-20T11:00:00Z","groupId":"g1","traits":{"seats":5}}"#, NOW_MS).await;
-    send(&house, log_ref, "batch", r#"{"batch":[{"type":"alias","userId":"u3","messageId":"m8","previousId":"anon"},{"type":"track"}]}"#, NOW_MS).await;
+    send(
+        &house,
+        log_ref,
+        "group",
+        r#"{"userId":"u2","messageId":"m7","timestamp":"2026-11-20T11:00:00Z","groupId":"g1","traits":{"seats":5}}"#,
+        NOW_MS,
+    )
+    .await;
+    send(
+        &house,
+        log_ref,
+        "batch",
+        r#"{"batch":[{"type":"alias","userId":"u3","messageId":"m8","previousId":"anon"},{"type":"track"}]}"#,
+        NOW_MS,
+    )
+    .await;
     let landed = land(&house, &log, &typed).await;
     assert_eq!(landed, Landed { events: 4, attributes: 5, rejected: 3, filtered: 1, duplicates: 0, position: 9 });
     assert_eq!(
@@ -97,7 +118,10 @@ async fn without_a_source_everything_is_kept() {
     send(&house, log.as_ref(), "page", r#"{"anonymousId":"a1","messageId":"m1","name":"Home","properties":{"url":"/x"}}"#, NOW_MS).await;
     assert_eq!(land(&house, &log, &plain).await, Landed { events: 1, position: 1, ..Landed::default() });
     let columns = ["user_id", "event", "time", "source", "received_at", "properties"];
-    assert_eq!(house.rows("events", &columns).await, [r#"a1|page|2026-11-21T00:00:00|segment|2026-11-21T00:00:00|{"url":"/x","name":"Home"}"#]);
+    assert_eq!(
+        house.rows("events", &columns).await,
+        [r#"a1|page|2026-11-21T00:00:00|segment|2026-11-21T00:00:00|{"url":"/x","name":"Home"}"#]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,7 +168,11 @@ async fn messages_of_a_day_are_known_again_also_after_a_restart() {
     send(&house, log.as_ref(), "track", &track("m2", "{}"), NOW_MS + DAY_MS).await;
     send(&house, log.as_ref(), "track", &track("m3", "{}"), NOW_MS + DAY_MS).await;
     let landed = land(&house, &log, &typed).await;
-    assert_eq!(landed, Landed { events: 2, duplicates: 2, position: 10, ..Landed::default() }, "m2 came in a whole day before, m1 and i1 not");
+    assert_eq!(
+        landed,
+        Landed { events: 2, duplicates: 2, position: 10, ..Landed::default() },
+        "m2 came in a whole day before, m1 and i1 not"
+    );
     assert_eq!(house.rows("events", &["message_id"]).await, ["m1", "m2", "m2", "m3"]);
 }
 

@@ -26,7 +26,8 @@ const DAY: i64 = 86_400_000_000;
 fn batch(day: i64, rows: i64) -> RecordBatch {
     let n = || 0..rows;
     let texts = |f: &dyn Fn(i64) -> String| -> ArrayRef { Arc::new(StringArray::from_iter_values(n().map(f))) };
-    let times = |f: &dyn Fn(i64) -> i64| -> ArrayRef { Arc::new(TimestampMicrosecondArray::from_iter_values(n().map(f)).with_timezone("+00:00")) };
+    let times =
+        |f: &dyn Fn(i64) -> i64| -> ArrayRef { Arc::new(TimestampMicrosecondArray::from_iter_values(n().map(f)).with_timezone("+00:00")) };
     let price = Decimal128Array::from_iter_values(n().map(|i| i128::from(i % 97) * 1_250)).with_precision_and_scale(38, 4).unwrap();
     RecordBatch::try_from_iter([
         ("user_id", texts(&|i| format!("{}", 12_000 + (i / 20 * 7919 + day * 31) % 4000))),
@@ -68,7 +69,10 @@ async fn scan(table: &Table, columns: &[&str], note: &str) {
         for task in tasks {
             rows += task.await.unwrap();
         }
-        println!("scan {note}, {round}: {rows} rows of {files} files in {partitions} partitions, planned in {planned:.1?}, all {:.1?}", start.elapsed());
+        println!(
+            "scan {note}, {round}: {rows} rows of {files} files in {partitions} partitions, planned in {planned:.1?}, all {:.1?}",
+            start.elapsed()
+        );
     }
 }
 
@@ -99,7 +103,12 @@ async fn main() {
     let mut commit = lake.begin(&app);
     commit.append(&table, files);
     let table = commit.commit().await.unwrap().remove(0);
-    println!("write: {} rows, {count} files, {:.1} MB in {wrote:.1?}, with the commit {:.1?}", days * rows, bytes as f64 / 1e6, start.elapsed());
+    println!(
+        "write: {} rows, {count} files, {:.1} MB in {wrote:.1?}, with the commit {:.1?}",
+        days * rows,
+        bytes as f64 / 1e6,
+        start.elapsed()
+    );
     let many = ["user_id", "event", "time", "message_id", "invoice", "sku", "country", "quantity", "unit_price"];
     scan(&table, &many, "of 9 columns").await;
     scan(&table, &["user_id", "quantity", "unit_price"], "of 3 columns").await;

@@ -4,7 +4,7 @@ use crate::layout::Partition;
 use crate::snapshot::{Next, TableChange, prepare};
 use crate::table::Table;
 use crate::write::DataFile;
-use crate::{Error, Result, metadata};
+use crate::{Error, Result};
 use iceberg::spec::Literal;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,7 +40,10 @@ impl Commit {
     /// then.
     pub fn overwrite(&mut self, table: &Table, value: &Value, files: Vec<DataFile>) -> Result<()> {
         let Partition::Identity(column) = table.partition() else {
-            return Err(Error::Invalid(format!("table {} is not cut by the values of a column, so no partition of it can be overwritten", table.name())));
+            return Err(Error::Invalid(format!(
+                "table {} is not cut by the values of a column, so no partition of it can be overwritten",
+                table.name()
+            )));
         };
         let field = table.metadata().current_schema().field_by_name(&column);
         let literal = field.and_then(|f| datum(value, &f.field_type)).map(Literal::from);
@@ -128,10 +131,8 @@ impl Commit {
     }
 
     async fn prepare_one(&self, name: &str, change: &TableChange) -> Result<Next> {
-        let location = self.lake.catalog.table_location(&self.app, name).await?;
-        let location = location.ok_or_else(|| Error::NotFound(format!("app {} has no table {name}: ensure it first", self.app)))?;
-        let metadata = metadata::read(&self.lake.objects, &location).await?;
-        let base = Table::new(self.lake.clone(), &self.app, name, location, metadata)?;
+        let base = self.lake.table(&self.app, name).await?;
+        let base = base.ok_or_else(|| Error::NotFound(format!("app {} has no table {name}: ensure it first", self.app)))?;
         let inside = format!("{}/", base.location());
         if let Some(file) = change.added.iter().find(|f| !f.file_path().starts_with(&inside)) {
             return Err(Error::Invalid(format!("file {} was not written for table {name} of app {}", file.file_path(), self.app)));
@@ -157,7 +158,9 @@ impl Commit {
         let mut tables = Vec::with_capacity(prepared.len());
         for next in prepared {
             self.lake.objects.remove(next.expired).await;
-            tables.push(Table::new(self.lake.clone(), &self.app, next.base.name(), next.location, next.metadata)?);
+            let table = Table::new(self.lake.clone(), &self.app, next.base.name(), next.location, next.metadata)?;
+            self.lake.keep(&table);
+            tables.push(table);
         }
         Ok(tables)
     }

@@ -46,7 +46,8 @@ impl EncodeContext {
             schema: table.file_schema().clone(),
             small: properties(Compression::SNAPPY),
             large: properties(Compression::ZSTD(ZstdLevel::try_new(1).map_err(encoding)?)),
-            runtime: tokio::runtime::Handle::try_current().map_err(|e| Error::Internal(format!("a table's writer outside a runtime: {e}")))?,
+            runtime: tokio::runtime::Handle::try_current()
+                .map_err(|e| Error::Internal(format!("a table's writer outside a runtime: {e}")))?,
         })
     }
 }

@@ -37,6 +37,28 @@ impl Shared {
     pub(crate) fn now_ms(&self) -> TimestampMs {
         self.clock.now_ms()
     }
+
+    /// The table as it is now; metadata is read only when the pointer has moved.
+    pub(crate) async fn table(self: &Arc<Self>, app: &AppId, name: &str) -> Result<Option<Table>> {
+        let Some(location) = self.catalog.table_location(app, name).await? else { return Ok(None) };
+        let kept = self.tables().get(&(app.clone(), name.to_owned())).cloned();
+        if let Some(table) = kept.filter(|t| t.metadata_location() == location) {
+            return Ok(Some(table));
+        }
+        let metadata = metadata::read(&self.objects, &location).await?;
+        let table = Table::new(self.clone(), app, name, location, metadata)?;
+        self.keep(&table);
+        Ok(Some(table))
+    }
+
+    /// Remembers the newest handle of a table.
+    pub(crate) fn keep(&self, table: &Table) {
+        self.tables().insert((table.app().clone(), table.name().to_owned()), table.clone());
+    }
+
+    fn tables(&self) -> std::sync::MutexGuard<'_, HashMap<(AppId, String), Table>> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Lake {
@@ -50,7 +72,9 @@ impl Lake {
         let failed = |e: std::io::Error| Error::Unavailable(format!("cannot use {shown} as the lake's folder: {e}"));
         std::fs::create_dir_all(warehouse).map_err(failed)?;
         let absolute = warehouse.canonicalize().map_err(failed)?;
-        let path = absolute.to_str().ok_or_else(|| Error::Unavailable(format!("the lake's folder {shown} is not named in UTF-8: choose another")))?;
+        let path = absolute
+            .to_str()
+            .ok_or_else(|| Error::Unavailable(format!("the lake's folder {shown} is not named in UTF-8: choose another")))?;
         let shared = Shared {
             catalog,
             objects: Objects::local(),
@@ -72,16 +96,7 @@ impl Lake {
     /// # Errors
     /// The catalog's, and [`Error::Corrupt`] if the metadata cannot be read.
     pub async fn table(&self, app: &AppId, name: &str) -> Result<Option<Table>> {
-        let Some(location) = self.shared.catalog.table_location(app, name).await? else { return Ok(None) };
-        let key = (app.clone(), name.to_owned());
-        let kept = self.shared.tables.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        if let Some(table) = kept.filter(|t| t.metadata_location() == location) {
-            return Ok(Some(table));
-        }
-        let metadata = metadata::read(&self.shared.objects, &location).await?;
-        let table = Table::new(self.shared.clone(), app, name, location, metadata)?;
-        self.shared.tables.lock().unwrap_or_else(PoisonError::into_inner).insert(key, table.clone());
-        Ok(Some(table))
+        self.shared.table(app, name).await
     }
 
     /// The names of the app's tables, in order.
@@ -121,7 +136,12 @@ impl Lake {
     }
 
     /// The metadata the table should have and the location it replaces; `None` if it has the layout already.
-    fn shape(&self, app: &AppId, layout: &TableLayout, current: Option<&Table>) -> Result<Option<(iceberg::spec::TableMetadata, Option<String>)>> {
+    fn shape(
+        &self,
+        app: &AppId,
+        layout: &TableLayout,
+        current: Option<&Table>,
+    ) -> Result<Option<(iceberg::spec::TableMetadata, Option<String>)>> {
         let now = self.shared.now_ms();
         let Some(table) = current else {
             let location = format!("{}/{app}/{}", self.shared.warehouse, layout.name);

@@ -4,8 +4,8 @@ use crate::objects::Objects;
 use crate::{Error, Result};
 use futures::{StreamExt, TryStreamExt};
 use iceberg::spec::{
-    DataFile, FormatVersion, Manifest, ManifestContentType, ManifestEntryRef, ManifestFile, ManifestList, ManifestWriter, ManifestWriterBuilder,
-    PartitionSpec, SchemaRef, SnapshotRef,
+    DataFile, FormatVersion, Manifest, ManifestContentType, ManifestEntryRef, ManifestFile, ManifestList, ManifestWriter,
+    ManifestWriterBuilder, PartitionSpec, SchemaRef, SnapshotRef,
 };
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -127,5 +127,38 @@ impl ManifestPlace<'_> {
         self.written.push(path.clone());
         let output = self.objects.io().new_output(path)?;
         Ok(ManifestWriterBuilder::new(output, Some(self.snapshot_id), self.schema.clone(), spec.clone()).build_v2_data())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_delete_files_that_live_are_refused() {
+        let check = |content, added, deleted, expected: bool| {
+            let manifest = ManifestFile {
+                manifest_path: "m".to_owned(),
+                manifest_length: 1,
+                partition_spec_id: 0,
+                content,
+                sequence_number: 1,
+                min_sequence_number: 1,
+                added_snapshot_id: 1,
+                added_files_count: Some(added),
+                existing_files_count: Some(0),
+                deleted_files_count: Some(deleted),
+                added_rows_count: Some(1),
+                existing_rows_count: Some(0),
+                deleted_rows_count: Some(0),
+                partitions: None,
+                key_metadata: None,
+                first_row_id: None,
+            };
+            assert_eq!(refuse_deletes("events", &[manifest]).is_ok(), expected);
+        };
+        check(ManifestContentType::Data, 1, 0, true);
+        check(ManifestContentType::Deletes, 0, 1, true);
+        check(ManifestContentType::Deletes, 1, 0, false);
     }
 }

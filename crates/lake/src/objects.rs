@@ -31,7 +31,9 @@ impl Objects {
 
     /// Writes a new object; it is on disk when this returns (`FileWrite::close` syncs).
     pub(crate) async fn write(&self, path: &str, bytes: Bytes) -> Result<()> {
-        let failed = |e: iceberg::Error| Error::Unavailable(format!("cannot write {path} ({}): see that the disk has room and is writable", e.message()));
+        let failed = |e: iceberg::Error| {
+            Error::Unavailable(format!("cannot write {path} ({}): see that the disk has room and is writable", e.message()))
+        };
         let mut writer = self.io.new_output(path)?.writer().await.map_err(failed)?;
         writer.write(bytes).await.map_err(failed)?;
         writer.close().await.map_err(failed)

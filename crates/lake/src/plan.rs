@@ -123,7 +123,9 @@ async fn live_files(table: &Table, conditions: &[Condition], snapshot_id: Option
     let metadata = table.metadata();
     let snapshot = match snapshot_id {
         None => metadata.current_snapshot(),
-        Some(id) => Some(metadata.snapshot_by_id(id).ok_or_else(|| Error::NotFound(format!("table {} has no snapshot {id}", table.name())))?),
+        Some(id) => {
+            Some(metadata.snapshot_by_id(id).ok_or_else(|| Error::NotFound(format!("table {} has no snapshot {id}", table.name())))?)
+        }
     };
     let Some(snapshot) = snapshot else { return Ok((Vec::new(), true)) };
     let lake = table.lake();

@@ -102,7 +102,12 @@ fn all_null(file: &DataFile, field_id: i32) -> bool {
     }
 }
 
-fn holds_in_partition(comparison: Comparison, transform: Transform, (lower, upper): (Option<&Datum>, Option<&Datum>), value: &Datum) -> bool {
+fn holds_in_partition(
+    comparison: Comparison,
+    transform: Transform,
+    (lower, upper): (Option<&Datum>, Option<&Datum>),
+    value: &Datum,
+) -> bool {
     match transform {
         Transform::Identity => comparison.possible(lower, upper, value),
         Transform::Day => match day(value) {
@@ -115,7 +120,9 @@ fn holds_in_partition(comparison: Comparison, transform: Transform, (lower, uppe
 
 fn day(value: &Datum) -> Option<Datum> {
     match (value.data_type(), value.literal()) {
-        (PrimitiveType::Timestamptz, PrimitiveLiteral::Long(micros)) => i32::try_from(micros.div_euclid(86_400_000_000)).ok().map(Datum::date),
+        (PrimitiveType::Timestamptz, PrimitiveLiteral::Long(micros)) => {
+            i32::try_from(micros.div_euclid(86_400_000_000)).ok().map(Datum::date)
+        }
         _ => None,
     }
 }

@@ -172,7 +172,9 @@ impl AsyncFileReader for Source {
                     loop {
                         let tail = self.range(file_bytes - wanted..file_bytes).await?;
                         match reader.try_parse_sized(&tail, file_bytes) {
-                            Err(ParquetError::NeedMoreData(more)) if (more as u64) > wanted && (more as u64) <= file_bytes => wanted = more as u64,
+                            Err(ParquetError::NeedMoreData(more)) if (more as u64) > wanted && (more as u64) <= file_bytes => {
+                                wanted = more as u64
+                            }
                             parsed => break parsed?,
                         }
                     }

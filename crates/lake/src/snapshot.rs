@@ -91,7 +91,8 @@ async fn write_next(
         .with_summary(summary)
         .with_schema_id(metadata.current_schema_id())
         .build();
-    let built = metadata.clone().into_builder(Some(base.metadata_location().to_owned())).set_branch_snapshot(snapshot, MAIN_BRANCH)?.build()?;
+    let built =
+        metadata.clone().into_builder(Some(base.metadata_location().to_owned())).set_branch_snapshot(snapshot, MAIN_BRANCH)?.build()?;
     let location = metadata::write(place.objects, &built.metadata, Some(base.metadata_location())).await?;
     place.written.push(location.clone());
     Ok((location, built.metadata, built.expired_metadata_logs.into_iter().map(|l| l.metadata_file).collect()))

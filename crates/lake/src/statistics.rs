@@ -81,7 +81,9 @@ fn bounds(statistics: &Statistics, ty: &PrimitiveType) -> Option<(Datum, Datum)>
         (PrimitiveType::Boolean, PhysicalType::BOOLEAN) => pair(&|b| Some(Datum::bool(b != [0]))),
         (PrimitiveType::Date, PhysicalType::INT32) => pair(&|b| Some(Datum::date(i32::from_le_bytes(b.try_into().ok()?)))),
         (PrimitiveType::Long, PhysicalType::INT64) => pair(&|b| Some(Datum::long(i64::from_le_bytes(b.try_into().ok()?)))),
-        (PrimitiveType::Timestamptz, PhysicalType::INT64) => pair(&|b| Some(Datum::timestamptz_micros(i64::from_le_bytes(b.try_into().ok()?)))),
+        (PrimitiveType::Timestamptz, PhysicalType::INT64) => {
+            pair(&|b| Some(Datum::timestamptz_micros(i64::from_le_bytes(b.try_into().ok()?))))
+        }
         (PrimitiveType::String, PhysicalType::BYTE_ARRAY) => pair(&|b| Some(Datum::string(std::str::from_utf8(b).ok()?))),
         (PrimitiveType::Decimal { .. }, PhysicalType::FIXED_LEN_BYTE_ARRAY) => {
             pair(&|b| decimal(i128::from_be_bytes(b.try_into().ok()?), ty.clone()))

@@ -220,7 +220,11 @@ fn column(table: &Table, batch: &RecordBatch, field: &Field) -> Result<ArrayRef>
         None => new_null_array(field.data_type(), batch.num_rows()),
     };
     if !field.is_nullable() && array.null_count() > 0 {
-        return Err(Error::Invalid(format!("column {name} of table {} is required and would be null in {} rows", table.name(), array.null_count())));
+        return Err(Error::Invalid(format!(
+            "column {name} of table {} is required and would be null in {} rows",
+            table.name(),
+            array.null_count()
+        )));
     }
     if array.data_type() == field.data_type() {
         return Ok(array);
@@ -237,7 +241,10 @@ fn column(table: &Table, batch: &RecordBatch, field: &Field) -> Result<ArrayRef>
 }
 
 fn lossless(from: &DataType, to: &DataType) -> bool {
-    use DataType::{Date32, Decimal128, Dictionary, Int8, Int16, Int32, Int64, LargeList, LargeUtf8, List, Timestamp, UInt8, UInt16, UInt32, Utf8, Utf8View};
+    use DataType::{
+        Date32, Decimal128, Dictionary, Int8, Int16, Int32, Int64, LargeList, LargeUtf8, List, Timestamp, UInt8, UInt16, UInt32, Utf8,
+        Utf8View,
+    };
     match (from, to) {
         (Dictionary(_, values), to) => values.as_ref() == to || lossless(values, to),
         (Utf8View | LargeUtf8, Utf8) | (Int8 | Int16 | Int32 | UInt8 | UInt16 | UInt32, Int64) | (Date32, Date32) => true,

@@ -1,9 +1,10 @@
 //! The apps, and whether the server lives.
 
 use crate::access::{Action, Caller};
+use crate::extract::Json;
 use crate::{House, Problem};
+use axum::Extension;
 use axum::extract::State;
-use axum::{Extension, Json};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ pub(crate) struct Health {
 
 /// The apps that the key may see.
 #[utoipa::path(get, path = "/apps", tag = "apps",
-    responses((status = 200, body = AppList), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+    responses((status = 200, body = AppList), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn list(State(house): State<Arc<House>>, Extension(caller): Extension<Caller>) -> Result<Json<AppList>, Problem> {
     caller.may_anywhere(Action::Judge)?;
     let apps = house.catalog.apps().await?.into_iter().filter(|app| caller.app.as_ref().is_none_or(|own| own == app));
@@ -37,7 +38,7 @@ pub(crate) async fn list(State(house): State<Arc<House>>, Extension(caller): Ext
 }
 
 /// Whether the server lives and its catalog answers. Needs no key.
-#[utoipa::path(get, path = "/health", tag = "apps", security(()), responses((status = 200, body = Health), (status = "5XX", body = Problem)))]
+#[utoipa::path(get, path = "/health", tag = "apps", security(()), responses((status = 200, body = Health), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn health(State(house): State<Arc<House>>) -> Result<Json<Health>, Problem> {
     house.catalog.apps().await?;
     Ok(Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION") }))

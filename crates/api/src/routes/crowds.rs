@@ -3,9 +3,10 @@
 use super::{App, app_checked};
 use crate::access::{Action, Caller};
 use crate::clock_text::instant;
+use crate::extract::{Json, Path};
 use crate::{House, Problem};
-use axum::extract::{Path, State};
-use axum::{Extension, Json};
+use axum::Extension;
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use taghouse_crowd::CrowdVersion;
@@ -85,7 +86,7 @@ async fn bodies(house: &House, app: &taghouse_model::AppId) -> Result<Vec<CrowdB
 
 /// All crowds with their sizes.
 #[utoipa::path(get, path = "/apps/{app}/crowds", tag = "crowds", params(App),
-    responses((status = 200, body = CrowdList), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+    responses((status = 200, body = CrowdList), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn list(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -97,7 +98,7 @@ pub(crate) async fn list(
 
 /// One crowd.
 #[utoipa::path(get, path = "/apps/{app}/crowds/{crowd}", tag = "crowds", params(CrowdPath),
-    responses((status = 200, body = CrowdBody), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+    responses((status = 200, body = CrowdBody), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn get(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -105,12 +106,14 @@ pub(crate) async fn get(
 ) -> Result<Json<CrowdBody>, Problem> {
     let app = app_checked(&path.app, &caller, Action::Read)?;
     let crowd = bodies(&house, &app).await?.into_iter().find(|crowd| crowd.name == path.crowd);
-    crowd.map(Json).ok_or_else(|| Problem::new(ErrorKind::NotFound, format!("there is no crowd \"{}\" in \"{app}\"; `taghouse crowds` lists them", path.crowd)))
+    crowd.map(Json).ok_or_else(|| {
+        Problem::new(ErrorKind::NotFound, format!("there is no crowd \"{}\" in \"{app}\"; `taghouse crowds` lists them", path.crowd))
+    })
 }
 
 /// The kept versions of a crowd, newest first.
 #[utoipa::path(get, path = "/apps/{app}/crowds/{crowd}/versions", tag = "crowds", params(CrowdPath),
-    responses((status = 200, body = VersionList), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+    responses((status = 200, body = VersionList), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn versions(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,

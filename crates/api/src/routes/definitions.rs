@@ -2,10 +2,11 @@
 
 use super::App;
 use crate::access::{Action, Caller};
+use crate::extract::{Json, Path};
 use crate::problem::Place;
 use crate::{House, Problem};
-use axum::extract::{Path, State};
-use axum::{Extension, Json};
+use axum::Extension;
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -81,7 +82,7 @@ pub(crate) struct DefinitionList {
 
 /// All definitions of the app.
 #[utoipa::path(get, path = "/apps/{app}/definitions", tag = "definitions", params(App),
-    responses((status = 200, body = DefinitionList), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+    responses((status = 200, body = DefinitionList), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn list(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -100,7 +101,7 @@ impl From<StoredDefinition> for DefinitionBody {
 
 /// Applies definition files: all of them or, when any does not check, none.
 #[utoipa::path(post, path = "/apps/{app}/definitions", tag = "definitions", params(App), request_body = ApplyRequest,
-    responses((status = 200, body = Plan), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+    responses((status = 200, body = Plan), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn apply(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -138,8 +139,10 @@ pub(crate) async fn apply(
 fn refused(errors: Vec<DefinitionError>) -> Problem {
     let detail = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     let mut problem = Problem::new(ErrorKind::Invalid, format!("the definitions are refused, nothing was changed:\n{detail}"));
-    problem.errors =
-        errors.into_iter().map(|error| Place { path: error.path, line: error.line, column: error.column, message: error.message }).collect();
+    problem.errors = errors
+        .into_iter()
+        .map(|error| Place { path: error.path, line: error.line, column: error.column, message: error.message })
+        .collect();
     problem
 }
 
@@ -155,7 +158,13 @@ fn merge(stored: &[StoredDefinition], documents: &[Document], prune: bool) -> Ve
     documents.iter().cloned().chain(kept).collect()
 }
 
-fn plan(app: &AppId, stored: &[StoredDefinition], documents: &[Document], prune: bool, at_ms: TimestampMs) -> (Vec<PlannedChange>, Vec<Change>) {
+fn plan(
+    app: &AppId,
+    stored: &[StoredDefinition],
+    documents: &[Document],
+    prune: bool,
+    at_ms: TimestampMs,
+) -> (Vec<PlannedChange>, Vec<Change>) {
     let mut old: BTreeMap<_, _> = stored.iter().map(|old| (key(&old.kind, &old.name), old)).collect();
     let mut changes = Vec::new();
     let mut commit = Vec::new();
@@ -169,7 +178,14 @@ fn plan(app: &AppId, stored: &[StoredDefinition], documents: &[Document], prune:
         };
         if action != "unchanged" {
             let expected = before.map(|before| before.revision);
-            commit.push(Change::PutDefinition { app: app.clone(), kind: kind.clone(), name: name.clone(), expected, body: document.body.clone(), at_ms });
+            commit.push(Change::PutDefinition {
+                app: app.clone(),
+                kind: kind.clone(),
+                name: name.clone(),
+                expected,
+                body: document.body.clone(),
+                at_ms,
+            });
         }
         changes.push(PlannedChange { kind, name, action });
     }

@@ -3,10 +3,11 @@
 use super::app_checked;
 use super::crowds::CrowdPath;
 use crate::access::{Action, Caller};
+use crate::extract::{Path, Query};
 use crate::{House, Problem};
 use axum::Extension;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -29,7 +30,7 @@ pub(crate) struct ExportQuery {
 /// All members of a crowd's version, streamed.
 #[utoipa::path(get, path = "/apps/{app}/crowds/{crowd}/export", tag = "crowds", params(CrowdPath, ExportQuery),
     responses((status = 200, description = "The file", content((Vec<u8> = "application/octet-stream"), (String = "text/csv"))),
-        (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+        (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn export(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,

@@ -3,11 +3,12 @@
 use super::App;
 use super::runs::RunBody;
 use crate::access::{Action, Caller};
+use crate::extract::{Json, Path};
 use crate::tasks::IngestTask;
 use crate::{House, Problem};
-use axum::extract::{Path, State};
+use axum::Extension;
+use axum::extract::State;
 use axum::http::StatusCode;
-use axum::{Extension, Json};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,7 +33,7 @@ pub(crate) struct IngestRequest {
 
 /// Starts to ingest files and answers with the run to follow.
 #[utoipa::path(post, path = "/apps/{app}/ingest", tag = "ingest", params(App), request_body = IngestRequest,
-    responses((status = 202, body = RunBody), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+    responses((status = 202, body = RunBody), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn start(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -45,7 +46,10 @@ pub(crate) async fn start(
     let (paths, upload) = match (request.paths, request.upload) {
         (Some(paths), None) if caller.local => (paths, None),
         (Some(_), None) => {
-            return Err(Problem::new(ErrorKind::Denied, "only commands on the server's own machine may name paths; upload the files instead"));
+            return Err(Problem::new(
+                ErrorKind::Denied,
+                "only commands on the server's own machine may name paths; upload the files instead",
+            ));
         }
         (None, Some(upload)) => {
             let folder = super::uploads::folder(&house, &app, &upload)?;
@@ -65,10 +69,15 @@ fn source(definitions: &Definitions, named: Option<&str>) -> Result<Name, Proble
     let list = || of_files.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     match (named, of_files.as_slice()) {
         (Some(named), _) => of_files.iter().find(|name| name.as_str() == named).map(|name| (*name).clone()).ok_or_else(|| {
-            Problem::new(ErrorKind::NotFound, format!("there is no source of files \"{named}\" in \"{}\"; it has: {}", definitions.app.id, list()))
+            Problem::new(
+                ErrorKind::NotFound,
+                format!("there is no source of files \"{named}\" in \"{}\"; it has: {}", definitions.app.id, list()),
+            )
         }),
         (None, [one]) => Ok((*one).clone()),
-        (None, []) => Err(Problem::new(ErrorKind::Invalid, format!("the app \"{}\" defines no source that reads files", definitions.app.id))),
+        (None, []) => {
+            Err(Problem::new(ErrorKind::Invalid, format!("the app \"{}\" defines no source that reads files", definitions.app.id)))
+        }
         (None, _) => Err(Problem::new(ErrorKind::Invalid, format!("name one of the sources: {}", list()))),
     }
 }

@@ -3,9 +3,10 @@
 use super::App;
 use crate::access::{Action, Caller};
 use crate::clock_text::instant;
+use crate::extract::{Json, Path, Query};
 use crate::{House, Problem, wire};
-use axum::extract::{Path, Query, State};
-use axum::{Extension, Json};
+use axum::Extension;
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -80,7 +81,7 @@ pub(crate) struct ProfileBody {
 
 /// Whether a user is in a crowd's current version.
 #[utoipa::path(get, path = "/apps/{app}/judge", tag = "judgments", params(App, JudgeQuery),
-    responses((status = 200, body = JudgmentBody), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+    responses((status = 200, body = JudgmentBody), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn one(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -100,7 +101,7 @@ pub(crate) async fn one(
 
 /// Every user against every crowd, at once.
 #[utoipa::path(post, path = "/apps/{app}/judge", tag = "judgments", params(App), request_body = JudgeRequest,
-    responses((status = 200, body = Judgments), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+    responses((status = 200, body = Judgments), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn batch(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -109,16 +110,17 @@ pub(crate) async fn batch(
 ) -> Result<Json<Judgments>, Problem> {
     let app = app.checked(&caller, Action::Judge)?;
     let batch = house.crowds.judge_batch(&app, &request.users, &request.crowds).await?;
-    let judgments = request.users.into_iter().zip(batch.in_crowd).map(|(user, row)| UserJudgments {
-        user,
-        crowds: request.crowds.iter().cloned().zip(row).collect(),
-    });
+    let judgments = request
+        .users
+        .into_iter()
+        .zip(batch.in_crowd)
+        .map(|(user, row)| UserJudgments { user, crowds: request.crowds.iter().cloned().zip(row).collect() });
     Ok(Json(Judgments { judgments: judgments.collect(), versions: request.crowds.iter().cloned().zip(batch.versions).collect() }))
 }
 
 /// All tag values of a user.
 #[utoipa::path(get, path = "/apps/{app}/profile", tag = "judgments", params(App, ProfileQuery),
-    responses((status = 200, body = ProfileBody), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+    responses((status = 200, body = ProfileBody), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn profile(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,

@@ -1,10 +1,11 @@
 //! API keys: list, make, revoke.
 
 use crate::access::{Action, Caller, hash, new_secret};
+use crate::extract::{Json, Path};
 use crate::{House, Problem};
-use axum::extract::{Path, State};
+use axum::Extension;
+use axum::extract::State;
 use axum::http::StatusCode;
-use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use taghouse_catalog::{AuditRecord, Change, KeyRecord, Role};
@@ -70,13 +71,15 @@ fn administers(caller: &Caller, app: Option<&AppId>) -> Result<(), Problem> {
     match (app, &caller.app) {
         (Some(app), _) => caller.may(Action::Administer, app),
         (None, None) => caller.may_anywhere(Action::Administer),
-        (None, Some(own)) => Err(Problem::new(ErrorKind::Denied, format!("an admin of \"{own}\" makes keys of \"{own}\" only: name the app"))),
+        (None, Some(own)) => {
+            Err(Problem::new(ErrorKind::Denied, format!("an admin of \"{own}\" makes keys of \"{own}\" only: name the app")))
+        }
     }
 }
 
 /// All keys, the revoked ones too, without secrets.
 #[utoipa::path(get, path = "/keys", tag = "keys",
-    responses((status = 200, body = KeyList), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+    responses((status = 200, body = KeyList), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn list(State(house): State<Arc<House>>, Extension(caller): Extension<Caller>) -> Result<Json<KeyList>, Problem> {
     caller.may_anywhere(Action::Administer)?;
     let visible = |key: &KeyRecord| caller.app.is_none() || caller.app == key.app;
@@ -86,7 +89,7 @@ pub(crate) async fn list(State(house): State<Arc<House>>, Extension(caller): Ext
 
 /// Makes a key and shows its secret this once.
 #[utoipa::path(post, path = "/keys", tag = "keys", request_body = NewKey,
-    responses((status = 201, body = CreatedKey), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+    responses((status = 201, body = CreatedKey), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn create(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -101,7 +104,7 @@ pub(crate) async fn create(
 
 /// Revokes a key: it stops working at once.
 #[utoipa::path(delete, path = "/keys/{id}", tag = "keys", params(("id" = String, Path, description = "The key's id, from the list")),
-    responses((status = 204), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+    responses((status = 204), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn revoke(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -123,12 +126,26 @@ impl House {
     ///
     /// # Errors
     /// The catalog cannot be written.
-    pub async fn make_key(&self, role: Role, app: Option<AppId>, note: String, actor: &str) -> taghouse_catalog::Result<(KeyRecord, String)> {
+    pub async fn make_key(
+        &self,
+        role: Role,
+        app: Option<AppId>,
+        note: String,
+        actor: &str,
+    ) -> taghouse_catalog::Result<(KeyRecord, String)> {
         let secret = new_secret(self.entropy.as_ref());
         let at_ms = self.clock.now_ms();
-        let record =
-            KeyRecord { id: self.random_id(), app: app.clone(), role, secret_sha256: hash(&secret), note, created_ms: at_ms, revoked_ms: None };
-        let audit = AuditRecord { app, at_ms, actor: actor.to_owned(), action: "key.create".to_owned(), subject: format!("{} {role}", record.id) };
+        let record = KeyRecord {
+            id: self.random_id(),
+            app: app.clone(),
+            role,
+            secret_sha256: hash(&secret),
+            note,
+            created_ms: at_ms,
+            revoked_ms: None,
+        };
+        let audit =
+            AuditRecord { app, at_ms, actor: actor.to_owned(), action: "key.create".to_owned(), subject: format!("{} {role}", record.id) };
         self.catalog.commit(vec![Change::PutKey(record.clone()), Change::Audit(audit)]).await?;
         self.keys.reload(self.catalog.as_ref()).await?;
         Ok((record, secret))

@@ -3,11 +3,12 @@
 use super::App;
 use super::runs::RunBody;
 use crate::access::{Action, Caller};
+use crate::extract::{Json, Path};
 use crate::tasks::production;
 use crate::{House, Problem, clock_text};
-use axum::extract::{Path, State};
+use axum::Extension;
+use axum::extract::State;
 use axum::http::StatusCode;
-use axum::{Extension, Json};
 use serde::Deserialize;
 use std::sync::Arc;
 use taghouse_model::{ErrorKind, Name};
@@ -24,7 +25,7 @@ pub(crate) struct ProduceRequest {
 
 /// Starts to produce tags, then crowds, and answers with the run to follow.
 #[utoipa::path(post, path = "/apps/{app}/produce", tag = "tags", params(App), request_body = ProduceRequest,
-    responses((status = 202, body = RunBody), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+    responses((status = 202, body = RunBody), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn start(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,

@@ -3,9 +3,10 @@
 use super::App;
 use crate::access::{Action, Caller};
 use crate::clock_text::instant;
+use crate::extract::{Json, Path, Query};
 use crate::{House, Problem};
-use axum::extract::{Path, Query, State};
-use axum::{Extension, Json};
+use axum::Extension;
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use taghouse_crowd::Question;
@@ -92,7 +93,7 @@ async fn answer(house: &House, app: &AppId, question: &Question) -> Result<Json<
 
 /// How many users an expression holds for.
 #[utoipa::path(post, path = "/apps/{app}/count", tag = "questions", params(App), request_body = CountRequest,
-    responses((status = 200, body = CountAnswer), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+    responses((status = 200, body = CountAnswer), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn count(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -105,7 +106,7 @@ pub(crate) async fn count(
 
 /// The same by GET.
 #[utoipa::path(get, path = "/apps/{app}/count", tag = "questions", params(App, CountQuery),
-    responses((status = 200, body = CountAnswer), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+    responses((status = 200, body = CountAnswer), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn count_get(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -118,7 +119,7 @@ pub(crate) async fn count_get(
 
 /// Some users for whom an expression holds, drawn by the seed.
 #[utoipa::path(post, path = "/apps/{app}/sample", tag = "questions", params(App), request_body = SampleRequest,
-    responses((status = 200, body = SampleAnswer), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+    responses((status = 200, body = SampleAnswer), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn sample(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,

@@ -3,10 +3,11 @@
 use super::{App, app_checked};
 use crate::access::{Action, Caller};
 use crate::clock_text::instant;
+use crate::extract::{Json, Path, Query};
 use crate::{House, Problem};
-use axum::extract::{Path, Query, State};
+use axum::Extension;
+use axum::extract::State;
 use axum::http::StatusCode;
-use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,9 +41,9 @@ pub(crate) struct TaskBody {
     total: u64,
     /// What it does now.
     message: String,
-    /// What came out, once it succeeded.
-    #[schema(value_type = Object)]
-    result: serde_json::Value,
+    /// What came out; `null` before it succeeded.
+    #[schema(value_type = Option<Object>)]
+    result: Option<serde_json::Value>,
     /// Why it failed.
     error: Option<String>,
 }
@@ -92,7 +93,7 @@ impl From<RunStatus> for RunBody {
             done: task.done,
             total: task.total,
             message: task.message,
-            result: task.result.unwrap_or_default(),
+            result: task.result,
             error: task.error,
         });
         Self { id: status.id, kind: status.kind, state: status.state.to_string(), tasks: tasks.collect() }
@@ -101,7 +102,7 @@ impl From<RunStatus> for RunBody {
 
 /// The last 50 runs, newest first.
 #[utoipa::path(get, path = "/apps/{app}/runs", tag = "runs", params(App),
-    responses((status = 200, body = RunList), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+    responses((status = 200, body = RunList), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn list(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -120,7 +121,7 @@ pub(crate) async fn list(
 
 /// A run's state; with `wait_ms`, as soon as it has ended.
 #[utoipa::path(get, path = "/apps/{app}/runs/{id}", tag = "runs", params(RunPath, Wait),
-    responses((status = 200, body = RunBody), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+    responses((status = 200, body = RunBody), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn get(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -134,7 +135,7 @@ pub(crate) async fn get(
 
 /// Asks a run to stop; what it has committed stays.
 #[utoipa::path(delete, path = "/apps/{app}/runs/{id}", tag = "runs", params(RunPath),
-    responses((status = 202), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+    responses((status = 202), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn cancel(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -147,5 +148,7 @@ pub(crate) async fn cancel(
 fn find(house: &House, caller: &Caller, path: &RunPath, action: Action) -> Result<RunHandle, Problem> {
     let app = app_checked(&path.app, caller, action)?;
     let run = house.scheduler.get(&path.id).filter(|run| *run.app() == app);
-    run.ok_or_else(|| Problem::new(ErrorKind::NotFound, format!("no run \"{}\" since the server started; `taghouse runs` lists older ones", path.id)))
+    run.ok_or_else(|| {
+        Problem::new(ErrorKind::NotFound, format!("no run \"{}\" since the server started; `taghouse runs` lists older ones", path.id))
+    })
 }

@@ -3,9 +3,10 @@
 use super::{App, app_checked};
 use crate::access::{Action, Caller};
 use crate::clock_text::instant;
+use crate::extract::{Json, Path, Query};
 use crate::{House, Problem, wire};
-use axum::extract::{Path, Query, State};
-use axum::{Extension, Json};
+use axum::Extension;
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use taghouse_model::ErrorKind;
@@ -79,7 +80,7 @@ pub(crate) struct Limit {
 
 /// All tags: those defined, and those still in the index.
 #[utoipa::path(get, path = "/apps/{app}/tags", tag = "tags", params(App),
-    responses((status = 200, body = TagList), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+    responses((status = 200, body = TagList), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn list(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -108,7 +109,7 @@ pub(crate) async fn list(
 
 /// The most frequent values of a tag.
 #[utoipa::path(get, path = "/apps/{app}/tags/{tag}", tag = "tags", params(TagPath, Limit),
-    responses((status = 200, body = TagValues), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+    responses((status = 200, body = TagValues), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn values(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -121,7 +122,9 @@ pub(crate) async fn values(
         return Err(Problem::new(ErrorKind::Invalid, format!("limit must be 1 to {MAX_VALUES}, not {limit}")));
     }
     let snapshot = house.index.snapshot(&app).await?;
-    let unknown = || Problem::new(ErrorKind::NotFound, format!("the tag \"{}\" has not been produced in \"{app}\"; `taghouse tags` lists all", path.tag));
+    let unknown = || {
+        Problem::new(ErrorKind::NotFound, format!("the tag \"{}\" has not been produced in \"{app}\"; `taghouse tags` lists all", path.tag))
+    };
     let snapshot = snapshot.ok_or_else(unknown)?;
     let mut values = snapshot.tag(&path.tag).ok_or_else(unknown)?.values();
     values.sort_by(|(a, more), (b, less)| less.cmp(more).then_with(|| a.cmp(b)));

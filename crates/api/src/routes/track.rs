@@ -1,10 +1,12 @@
 //! Live events: the Segment HTTP tracking API. 200 means durable.
 
 use crate::access::{Action, Caller};
+use crate::extract::{Json, Path};
 use crate::{House, Problem};
+use axum::Extension;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
-use axum::{Extension, Json};
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use serde::Serialize;
 use std::sync::Arc;
 use taghouse_ingest::LiveCall;
@@ -25,17 +27,18 @@ const KINDS: [&str; 7] = ["track", "identify", "page", "screen", "group", "alias
 #[utoipa::path(post, path = "/{kind}", tag = "tracking",
     params(("kind" = String, Path, description = "track, identify, page, screen, group, alias or batch")),
     request_body(content = Object, description = "The call as Segment documents it; gzip is understood"),
-    responses((status = 200, body = Tracked), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+    responses((status = 200, body = Tracked), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn track(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
     Path(kind): Path<String>,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Tracked>, Problem> {
     if !KINDS.contains(&kind.as_str()) {
         return Err(Problem::new(ErrorKind::NotFound, format!("there is no call \"{kind}\"; there are: {}", KINDS.join(", "))));
     }
     caller.may_anywhere(Action::Write)?;
+    let body = body?;
     let app = app_of(&house, &caller).await?;
     let records = LiveCall::parse(&kind, &body, house.clock.now_ms(), house.entropy.as_ref())?;
     let unwritable = |error: serde_json::Error| Problem::new(ErrorKind::Internal, format!("writing a record of the log: {error}"));
@@ -54,6 +57,9 @@ async fn app_of(house: &House, caller: &Caller) -> Result<AppId, Problem> {
     match house.catalog.apps().await?.as_slice() {
         [one] => Ok(one.clone()),
         [] => Err(Problem::new(ErrorKind::NotFound, "there is no app yet: define one with `taghouse apply -f DIR`")),
-        _ => Err(Problem::new(ErrorKind::Invalid, "this key is for every app, so it does not tell where the event belongs: use a write key of one app")),
+        _ => Err(Problem::new(
+            ErrorKind::Invalid,
+            "this key is for every app, so it does not tell where the event belongs: use a write key of one app",
+        )),
     }
 }

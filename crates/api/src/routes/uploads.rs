@@ -2,11 +2,12 @@
 
 use super::{App, app_checked};
 use crate::access::{Action, Caller};
+use crate::extract::{Json, Path, Query};
 use crate::{House, Problem};
+use axum::Extension;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
-use axum::{Extension, Json};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -40,7 +41,8 @@ pub(crate) struct FileName {
 
 /// The folder of an upload that was begun.
 pub(crate) fn folder(house: &House, app: &AppId, upload: &str) -> Result<PathBuf, Problem> {
-    let unknown = || Problem::new(ErrorKind::NotFound, format!("there is no upload \"{upload}\" in \"{app}\"; it may have been ingested already"));
+    let unknown =
+        || Problem::new(ErrorKind::NotFound, format!("there is no upload \"{upload}\" in \"{app}\"; it may have been ingested already"));
     if upload.is_empty() || !upload.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(unknown());
     }
@@ -54,7 +56,7 @@ fn disk(error: std::io::Error) -> Problem {
 
 /// Begins an upload; send its files next, then ingest it.
 #[utoipa::path(post, path = "/apps/{app}/uploads", tag = "ingest", params(App),
-    responses((status = 201, body = Upload), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+    responses((status = 201, body = Upload), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn begin(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -69,7 +71,7 @@ pub(crate) async fn begin(
 /// Sends one file of an upload, as it is (gzip too).
 #[utoipa::path(put, path = "/apps/{app}/uploads/{upload}/files", tag = "ingest", params(UploadPath, FileName),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
-    responses((status = 204), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+    responses((status = 204), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn put(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,

@@ -20,7 +20,9 @@ fn records(text: &[u8], step: usize) -> Vec<Vec<String>> {
         match reader.next().unwrap() {
             Next::End => return found,
             Next::Broken(_) => found.push(vec!["!".to_owned(), String::from_utf8_lossy(reader.raw()).into_owned()]),
-            Next::Record => found.push((0..reader.field_count()).map(|at| String::from_utf8_lossy(reader.field(at)).into_owned()).collect()),
+            Next::Record => {
+                found.push((0..reader.field_count()).map(|at| String::from_utf8_lossy(reader.field(at)).into_owned()).collect())
+            }
         }
     }
 }

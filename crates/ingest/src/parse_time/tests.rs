@@ -15,7 +15,9 @@ fn retail_pattern() {
     assert_eq!(times.instant("2010-12-01 08:26:00"), Some(utc("2010-12-01T08:26:00Z")));
     assert_eq!(times.instant("2011-07-01 00:00:00"), Some(utc("2011-06-30T23:00:00Z")));
     assert_eq!(times.instant(" 2011-07-01 00:00:00 "), Some(utc("2011-06-30T23:00:00Z")));
-    for wrong in ["", "2011-02-29 00:00:00", "2011-13-01 00:00:00", "2011-07-01", "2011-07-01 24:00:00", "2011-07-01 00:00:00x", "yesterday"] {
+    for wrong in
+        ["", "2011-02-29 00:00:00", "2011-13-01 00:00:00", "2011-07-01", "2011-07-01 24:00:00", "2011-07-01 00:00:00x", "yesterday"]
+    {
         assert_eq!(times.instant(wrong), None, "{wrong}");
     }
 }

@@ -36,7 +36,8 @@ const PYTHON: &str = r#"{"batch": [{"integrations": {}, "anonymousId": null, "pr
 
 #[test]
 fn captured_batches() {
-    for (body, id, time_ms) in [(NODE, "node-next-1795220919268-067ddae3", 1_795_220_919_268), (PYTHON, "60549254-7119", 1_795_220_919_579)] {
+    for (body, id, time_ms) in [(NODE, "node-next-1795220919268-067ddae3", 1_795_220_919_268), (PYTHON, "60549254-7119", 1_795_220_919_579)]
+    {
         let record = one("batch", body);
         assert_eq!(record.message_id, id);
         assert_eq!(record.received_at_ms, RECEIVED);
@@ -54,12 +55,20 @@ fn each_kind() {
         ("track", r#"{"userId":"u","event":"E","properties":{"n":1.50,"é":"\n"}}"#, event("u", at, "E", r#"{"n":1.50,"é":"\n"}"#)),
         ("track", r#"{"anonymousId":"a","event":"E","properties":null}"#, event("a", at, "E", "{}")),
         ("track", r#"{"userId":17,"anonymousId":"a","event":"E"}"#, event("17", at, "E", "{}")),
-        ("page", r#"{"userId":"u","name":"Home","properties":{"name":"old","url":"/"}}"#, event("u", at, "page", r#"{"url":"/","name":"Home"}"#)),
+        (
+            "page",
+            r#"{"userId":"u","name":"Home","properties":{"name":"old","url":"/"}}"#,
+            event("u", at, "page", r#"{"url":"/","name":"Home"}"#),
+        ),
         ("page", r#"{"userId":"u","properties":{"name":"kept"}}"#, event("u", at, "page", r#"{"name":"kept"}"#)),
         ("screen", r#"{"userId":"u","name":"S","category":"c\"d"}"#, event("u", at, "screen", r#"{"name":"S","category":"c\"d"}"#)),
         ("group", r#"{"userId":"u","groupId":"g","traits":{"plan":"x"}}"#, event("u", at, "group", r#"{"plan":"x","group_id":"g"}"#)),
         ("alias", r#"{"userId":"u","previousId":"old"}"#, event("u", at, "alias", r#"{"previous_id":"old"}"#)),
-        ("identify", r#"{"userId":"u","traits":{"a":1}}"#, RecordBody::Traits { user_id: "u".into(), time_ms: at, traits: r#"{"a":1}"#.into() }),
+        (
+            "identify",
+            r#"{"userId":"u","traits":{"a":1}}"#,
+            RecordBody::Traits { user_id: "u".into(), time_ms: at, traits: r#"{"a":1}"#.into() },
+        ),
         ("identify", r#"{"userId":"u"}"#, RecordBody::Traits { user_id: "u".into(), time_ms: at, traits: "{}".into() }),
     ];
     for (kind, body, expected) in cases {
@@ -109,7 +118,10 @@ fn wrong_calls_name_the_field() {
         assert!(error.message.starts_with(expected), "{body}: {error}");
         assert_eq!((error.kind(), error.too_large), (ErrorKind::Invalid, false));
     }
-    assert_eq!(LiveCall::parse("track", b"{\"userId\":\"\xff\"}", 0, &Counting(AtomicU8::new(1))).unwrap_err().message, "the body is not UTF-8");
+    assert_eq!(
+        LiveCall::parse("track", b"{\"userId\":\"\xff\"}", 0, &Counting(AtomicU8::new(1))).unwrap_err().message,
+        "the body is not UTF-8"
+    );
     let large = format!(r#"{{"userId":"u","event":"e","properties":{{"x":"{}"}}}}"#, "x".repeat(MAX_CALL_BYTES));
     assert!(parse("track", &large).unwrap_err().too_large);
     assert!(parse("batch", &format!("{{\"batch\":[{}]}}", "1,".repeat(MAX_BATCH_BYTES))).unwrap_err().too_large);

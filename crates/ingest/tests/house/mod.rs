@@ -73,7 +73,12 @@ impl House {
         self.ingest_with(definitions, input, &IngestOptions::default()).await
     }
 
-    pub async fn ingest_with(&self, definitions: &Definitions, input: &Path, options: &IngestOptions) -> taghouse_ingest::Result<IngestReport> {
+    pub async fn ingest_with(
+        &self,
+        definitions: &Definitions,
+        input: &Path,
+        options: &IngestOptions,
+    ) -> taghouse_ingest::Result<IngestReport> {
         let source = definitions.sources.keys().next().unwrap().clone();
         self.files().ingest(&self.app, definitions, &source, &[input.to_owned()], options, &|_| ()).await
     }
@@ -103,7 +108,9 @@ impl House {
     pub fn data_files(&self) -> usize {
         fn count(folder: &Path) -> usize {
             let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-            entries.map(|path| if path.is_dir() { count(&path) } else { usize::from(path.extension().is_some_and(|e| e == "parquet")) }).sum()
+            entries
+                .map(|path| if path.is_dir() { count(&path) } else { usize::from(path.extension().is_some_and(|e| e == "parquet")) })
+                .sum()
         }
         count(&self.folder.join("lake"))
     }

@@ -27,10 +27,13 @@ pub(super) fn failure(e: &DataFusionError) -> Error {
             None => Error::Internal(format!("the query failed: {inner}")),
         },
         DataFusionError::ResourcesExhausted(_) => Error::Invalid(
-            "the query needs more memory than queries may use: read fewer columns, filter by time, or aggregate before joining and sorting".to_owned(),
+            "the query needs more memory than queries may use: read fewer columns, filter by time, or aggregate before joining and sorting"
+                .to_owned(),
         ),
         DataFusionError::IoError(inner) => Error::Unavailable(format!("the query failed on the disk: {inner}")),
-        root @ (DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_)) => Error::Internal(format!("the query failed: {}", plain(root))),
+        root @ (DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_)) => {
+            Error::Internal(format!("the query failed: {}", plain(root)))
+        }
         _ => Error::Invalid(format!("the query cannot be answered: {}", plain(e))),
     }
 }

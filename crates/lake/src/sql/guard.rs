@@ -32,7 +32,9 @@ pub(super) fn read_only(query: &str) -> Result<Statement> {
     let tokens = tokens.map_err(|e| Error::Invalid(format!("the query is no SQL: {e}")))?;
     let operators = tokens.iter().filter(|t| may_nest(t)).count();
     if operators > MAX_OPERATORS {
-        return Err(Error::Invalid(format!("the query has {operators} operators and keywords, more than {MAX_OPERATORS}: write IN (…) for long chains of OR")));
+        return Err(Error::Invalid(format!(
+            "the query has {operators} operators and keywords, more than {MAX_OPERATORS}: write IN (…) for long chains of OR"
+        )));
     }
     let wrong = |e: datafusion::error::DataFusionError| Error::Invalid(format!("the query is no SQL: {}", super::failure::plain(&e)));
     let mut parser: DFParser<'_> =
@@ -68,7 +70,9 @@ fn may_nest(token: &Token) -> bool {
 pub(super) fn shallow(plan: &LogicalPlan) -> Result<()> {
     let depth = plan_depth(plan).map_err(|e| super::failure::failure(&e))?;
     if depth > MAX_PLAN_DEPTH {
-        return Err(Error::Invalid(format!("the query nests {depth} deep, more than {MAX_PLAN_DEPTH}: write IN (…) for long chains of OR")));
+        return Err(Error::Invalid(format!(
+            "the query nests {depth} deep, more than {MAX_PLAN_DEPTH}: write IN (…) for long chains of OR"
+        )));
     }
     Ok(())
 }

@@ -128,7 +128,9 @@ impl Lake {
         for reference in state.resolve_table_references(statement).map_err(|e| failure(&e))? {
             let own = reference.catalog().is_none_or(|c| c == CATALOG) && reference.schema().is_none_or(|s| s == app.as_str());
             if !own {
-                return Err(Error::Invalid(format!("the query reads {reference}, which is not of app {app}: only the app's own tables can be read")));
+                return Err(Error::Invalid(format!(
+                    "the query reads {reference}, which is not of app {app}: only the app's own tables can be read"
+                )));
             }
             named.insert(reference.table().to_owned());
         }

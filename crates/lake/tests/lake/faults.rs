@@ -4,7 +4,9 @@ use crate::support::{DEC_1, House, clock, collect, event_rows, name, quantities,
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use taghouse_catalog::{AuditRecord, Catalog, Change, IngestedFile, KeyRecord, Pointer, Result, RunRecord, SqliteCatalog, StoredDefinition};
+use taghouse_catalog::{
+    AuditRecord, Catalog, Change, IngestedFile, KeyRecord, Pointer, Result, RunRecord, SqliteCatalog, StoredDefinition,
+};
 use taghouse_lake::{Error, Lake, layout};
 use taghouse_model::{AppId, ErrorKind, Name, Value, ValueType};
 
@@ -108,7 +110,10 @@ async fn a_lost_manifest_or_metadata_file_is_named() {
     let table = house.append(&house.events().await, event_rows(0, 10, DEC_1)).await;
     for kind in ["-m0.avro", "/snap-", ".metadata.json"] {
         let objects = house.objects("");
-        let path = objects.iter().rev().find(|p| p.to_str().unwrap().contains(kind) && (kind != ".metadata.json" || p.to_str().unwrap() == table.metadata_location()));
+        let path = objects
+            .iter()
+            .rev()
+            .find(|p| p.to_str().unwrap().contains(kind) && (kind != ".metadata.json" || p.to_str().unwrap() == table.metadata_location()));
         let path = path.unwrap();
         let bytes = std::fs::read(path).unwrap();
         std::fs::write(path, &bytes[..bytes.len() / 2]).unwrap();

@@ -3,6 +3,7 @@
 
 mod commit;
 mod faults;
+mod properties;
 mod readers;
 mod scan;
 mod schema;

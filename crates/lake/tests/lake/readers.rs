@@ -18,9 +18,12 @@ async fn expected(table: &Table) -> serde_json::Value {
         let set: usize = batches.iter().map(|b| b.num_rows() - b.column(i).null_count()).sum();
         all.insert(format!("{name}.set"), set.into());
         let sum: Option<i128> = match table.arrow_schema().field(i).data_type() {
-            arrow::datatypes::DataType::Int64 => {
-                Some(batches.iter().flat_map(|b| b.column(i).as_primitive::<Int64Type>().iter().flatten().map(i128::from).collect::<Vec<_>>()).sum())
-            }
+            arrow::datatypes::DataType::Int64 => Some(
+                batches
+                    .iter()
+                    .flat_map(|b| b.column(i).as_primitive::<Int64Type>().iter().flatten().map(i128::from).collect::<Vec<_>>())
+                    .sum(),
+            ),
             arrow::datatypes::DataType::Decimal128(..) => {
                 Some(batches.iter().flat_map(|b| b.column(i).as_primitive::<Decimal128Type>().iter().flatten().collect::<Vec<_>>()).sum())
             }

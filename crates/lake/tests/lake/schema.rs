@@ -16,7 +16,8 @@ async fn new_columns_are_null_in_old_rows() {
     assert_eq!(table.rows(), 10, "data survives");
     assert!(old.arrow_schema().field_with_name("points").is_err());
     let rows = event_rows(10, 5, DEC_1);
-    let mut columns: Vec<_> = rows.schema().fields().iter().map(|f| (f.name().clone(), rows.column_by_name(f.name()).unwrap().clone())).collect();
+    let mut columns: Vec<_> =
+        rows.schema().fields().iter().map(|f| (f.name().clone(), rows.column_by_name(f.name()).unwrap().clone())).collect();
     columns.push(("points".to_owned(), Arc::new(Int64Array::from(vec![7; 5]))));
     let table = house.append(&table, RecordBatch::try_from_iter(columns).unwrap()).await;
     let scanned = collect(table.scan(&["points", "quantity", "coupon"]).plan(1).await.unwrap()).await;
@@ -47,7 +48,8 @@ async fn another_type_or_cut_is_refused() {
     let column = |name: &str| Column { name: name.to_owned(), value: ValueType::Time, required: true };
     let twice = TableLayout { name: "x".to_owned(), columns: vec![column("a"), column("A")], partition: Partition::None };
     assert!(layout_schema(&twice).is_err());
-    let shadow = TableLayout { name: "x".to_owned(), columns: vec![column("a"), column("a_day")], partition: Partition::Day("a".to_owned()) };
+    let shadow =
+        TableLayout { name: "x".to_owned(), columns: vec![column("a"), column("a_day")], partition: Partition::Day("a".to_owned()) };
     assert!(layout_schema(&shadow).is_err());
 }
 

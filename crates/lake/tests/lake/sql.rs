@@ -39,7 +39,11 @@ async fn queries_are_answered() {
     let join = "WITH big AS (SELECT user_id FROM tag_orders WHERE value >= 30) \
                 SELECT e.user_id, count(*) FROM events e JOIN big ON e.user_id = big.user_id GROUP BY 1 ORDER BY 1";
     check(join, "u3,24;u4,24").await;
-    check("SELECT user_id AS user_id, CAST(max(quantity) AS VARCHAR) AS value FROM events GROUP BY user_id ORDER BY user_id LIMIT 1", "u0,230").await;
+    check(
+        "SELECT user_id AS user_id, CAST(max(quantity) AS VARCHAR) AS value FROM events GROUP BY user_id ORDER BY user_id LIMIT 1",
+        "u0,230",
+    )
+    .await;
     check("SELECT upper(substr(sku, 1, 3)) FROM events WHERE quantity = 1 UNION ALL SELECT 'x' ORDER BY 1", "SKU;x").await;
     check("SELECT labels[1] FROM events WHERE quantity = 1", "l1").await;
 }
@@ -128,7 +132,7 @@ async fn anything_but_reading_is_refused() {
     let many: Vec<String> = (0..9_000).map(|i| i.to_string()).collect();
     let long = format!("SELECT count(*) FROM events WHERE quantity IN ({})", many.join(", "));
     assert_eq!(answer(&house, &long, &[]).await.unwrap(), "240");
-    let ored = format!("SELECT count(*) FROM events WHERE {}", vec!["quantity = 1", "quantity < 3"].repeat(200).join(" OR "));
+    let ored = format!("SELECT count(*) FROM events WHERE {}", ["quantity = 1", "quantity < 3"].repeat(200).join(" OR "));
     assert_eq!(answer(&house, &ored, &[]).await.unwrap(), "3");
 }
 

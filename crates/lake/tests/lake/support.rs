@@ -1,7 +1,8 @@
 //! A lake in a temporary folder, and batches.
 
 use arrow::array::{
-    ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Int64Array, ListBuilder, StringArray, StringBuilder, TimestampMicrosecondArray,
+    ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Int64Array, ListBuilder, StringArray, StringBuilder,
+    TimestampMicrosecondArray,
 };
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
@@ -123,7 +124,10 @@ pub(crate) fn event_rows(from: i64, rows: i64, start: TimestampMs) -> RecordBatc
         ("source", texts(n.clone().map(|_| "web".to_owned()))),
         ("received_at", times(n.clone().map(|_| DEC_1 + 20 * DAY_MS))),
         ("quantity", Arc::new(Int64Array::from_iter_values(n.clone()))),
-        ("price", Arc::new(Decimal128Array::from_iter_values(n.clone().map(|i| i128::from(i) * 10_001)).with_precision_and_scale(38, 4).unwrap())),
+        (
+            "price",
+            Arc::new(Decimal128Array::from_iter_values(n.clone().map(|i| i128::from(i) * 10_001)).with_precision_and_scale(38, 4).unwrap()),
+        ),
         ("gift", Arc::new(BooleanArray::from_iter(n.clone().map(|i| Some(i % 2 == 0))))),
         ("labels", Arc::new(labels.finish())),
         ("due", Arc::new(Date32Array::from_iter_values(n.clone().map(|i| i32::try_from(i).unwrap())))),
@@ -164,7 +168,8 @@ pub(crate) async fn gather(stream: BatchStream) -> Vec<RecordBatch> {
 
 /// The numbers of a column, sorted.
 pub(crate) fn numbers(batches: &[RecordBatch], column: &str) -> Vec<i64> {
-    let mut all: Vec<i64> = batches.iter().flat_map(|b| b.column_by_name(column).unwrap().as_primitive::<Int64Type>().values().to_vec()).collect();
+    let mut all: Vec<i64> =
+        batches.iter().flat_map(|b| b.column_by_name(column).unwrap().as_primitive::<Int64Type>().values().to_vec()).collect();
     all.sort_unstable();
     all
 }

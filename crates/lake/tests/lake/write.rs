@@ -7,7 +7,8 @@ use taghouse_model::ErrorKind;
 
 fn with(rows: &RecordBatch, column: &str, array: ArrayRef) -> RecordBatch {
     let schema = rows.schema();
-    let columns = schema.fields().iter().filter(|f| f.name() != column).map(|f| (f.name().clone(), rows.column_by_name(f.name()).unwrap().clone()));
+    let columns =
+        schema.fields().iter().filter(|f| f.name() != column).map(|f| (f.name().clone(), rows.column_by_name(f.name()).unwrap().clone()));
     RecordBatch::try_from_iter_with_nullable(columns.chain([(column.to_owned(), array)]).map(|(n, a)| (n, a, true))).unwrap()
 }
 

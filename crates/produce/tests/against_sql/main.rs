@@ -135,7 +135,7 @@ async fn a_query_of_another_shape_is_refused_by_name() {
     for (query, says) in [
         ("SELECT user_id, count(*) AS n FROM events GROUP BY user_id", "user_id and value"),
         ("SELECT user_id, event AS value FROM events", "type"),
-        ("SELECT user_id, 1 AS value FROM events WHERE user_id = 'u1'", "\"u1\""),
+        ("SELECT 'u1' AS user_id, 1 AS value UNION ALL SELECT 'u1', 2", "\"u1\""),
         ("SELECT user_id, nothing AS value FROM events", "nothing"),
     ] {
         let definitions = Arc::new(shop::definitions(&tag(query)));

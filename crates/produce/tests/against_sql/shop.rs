@@ -10,7 +10,7 @@ kind: source
 name: shop
 format: csv
 user_id: user
-event: event
+event: { column: event }
 time: time
 properties:
   sku: { column: sku, type: text }
@@ -18,7 +18,7 @@ properties:
   price: { column: price, type: decimal, scale: 4 }
   gift: { column: gift, type: bool }
 attributes:
-  age: { column: age, type: text }
+  age: { column: age, type: int }
 "#;
 
 pub(crate) const DEFINITIONS: &str = r#"
@@ -30,7 +30,7 @@ kind: source
 name: shop
 format: csv
 user_id: user
-event: event
+event: { column: event }
 time: time
 properties:
   sku: { column: sku, type: text }
@@ -38,7 +38,7 @@ properties:
   price: { column: price, type: decimal, scale: 4 }
   gift: { column: gift, type: bool }
 attributes:
-  age: { column: age, type: text }
+  age: { column: age, type: int }
 ---
 { kind: tag, name: orders, type: int, aggregate: { events: [purchase], function: count, window: 30d } }
 ---

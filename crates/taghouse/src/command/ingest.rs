@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 pub(crate) async fn ingest(context: &Context, arguments: &Ingest) -> Result<()> {
     let report = run(context, arguments.source.as_deref(), &arguments.paths, arguments.allow_rejects).await?;
     context.print(&report, describe)?;
-    let failed: Vec<String> = report["failed"].as_array().into_iter().flatten().map(|file| plain(&file["message"])).collect();
+    let failed = report["failed"].as_array().into_iter().flatten();
+    let failed: Vec<String> = failed.map(|file| format!("{}: {}", plain(&file["file"]), plain(&file["message"]))).collect();
     if failed.is_empty() { Ok(()) } else { bail!("{}", failed.join("\n")) }
 }
 
