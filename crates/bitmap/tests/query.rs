@@ -5,6 +5,7 @@ mod naive;
 
 use naive::{Leaves, Tree, numbers, population, tree};
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use taghouse_bitmap::{BitSlices, Bitmap, Bundle, BundleBuilder, Formula, Query};
 
@@ -52,10 +53,10 @@ fn large_formulas_run_in_parallel() {
     bundle.push(1, &third);
     let bundle = Bundle::open(bundle.finish(2).unwrap().into()).unwrap();
     let leaf = |index| Formula::stored(bundle.get(index));
-    let both = Query::new(users.clone(), Formula::and(vec![leaf(0), leaf(1)]));
+    let both = Query::new(users.clone(), Formula::and((0..8).map(|n| leaf(n % 2)).collect()));
     assert_eq!(both.count(), sixth);
     assert_eq!(both.bitmap(), half.and(&third));
-    let neither = Query::new(users.clone(), Formula::and(vec![leaf(0).not(), leaf(1).not()]));
+    let neither = Query::new(users.clone(), Formula::and((0..8).map(|n| leaf(n % 2).not()).collect()));
     assert_eq!(neither.count(), users.len() - half_len - third_len + sixth);
     assert_eq!(Query::new(users.clone(), Formula::full()).count(), users.len());
     assert_eq!(Query::new(users.clone(), Formula::full()).bitmap(), *users);
@@ -71,4 +72,33 @@ fn a_comparison_is_taken_away_from_everybody() {
     assert_eq!((query.count(), query.bitmap().len()), (99_500, 99_500));
     let query = Query::new(everybody.clone(), Formula::and(vec![Formula::owned(everybody), low]));
     assert_eq!((query.count(), query.bitmap().len()), (500, 500));
+}
+
+/// Every shape that is rewritten when a formula is built.
+#[test]
+fn rewritten_shapes() {
+    let every = |step: usize, from: u32| (from..70_000).step_by(step).collect::<BTreeSet<u32>>();
+    let sets = vec![every(2, 0), every(3, 1), every(5, 0), every(7, 3), every(11, 0), every(13, 2), BTreeSet::new()];
+    let numbers = (0..70_000).step_by(3).map(|user| (user, i64::from(user % 41))).collect();
+    let leaves = Leaves::new(every(1, 0), sets, vec![numbers]);
+    let set = Tree::Stored;
+    let not = |tree: Tree| Tree::Not(Box::new(tree));
+    for tree in [
+        Tree::And(vec![set(0), not(Tree::Or(vec![set(1), set(2)]))]),
+        Tree::And(vec![set(0), not(Tree::Or((1..6).map(set).collect()))]),
+        Tree::And(vec![set(0), not(Tree::And(vec![set(1), not(set(2))])), Tree::Range(0, 5, 30)]),
+        Tree::And(vec![not(set(0)), not(set(1)), not(Tree::Range(0, 5, 30))]),
+        Tree::And(vec![Tree::And(vec![set(0), not(set(3))]), Tree::And(vec![set(2), not(set(1))])]),
+        Tree::And(vec![set(6), set(0)]),
+        Tree::And(vec![not(set(6)), set(0)]),
+        Tree::Or(vec![set(0), not(set(1))]),
+        Tree::Or(vec![not(set(0)), not(Tree::And(vec![set(1), not(set(2))]))]),
+        Tree::Or(vec![Tree::Or(vec![set(3), set(4)]), set(5), set(6)]),
+        Tree::Or(vec![not(set(6)), set(1)]),
+        not(Tree::Or(vec![set(0), Tree::Range(0, 0, 39)])),
+        Tree::And(vec![]),
+        Tree::Or(vec![]),
+    ] {
+        check(&leaves, &tree).unwrap();
+    }
 }

@@ -177,7 +177,8 @@ impl Producer {
         as_of_ms: TimestampMs,
     ) -> Result<u64> {
         let stored = self.catalog.definitions(app).await.map_err(taghouse_index::Error::from)?;
-        let body = |name: &Name| stored.iter().find(|d| d.kind == "tag" && d.name == name.as_str()).map(|d| d.body.clone()).unwrap_or_default();
+        let body =
+            |name: &Name| stored.iter().find(|d| d.kind == "tag" && d.name == name.as_str()).map(|d| d.body.clone()).unwrap_or_default();
         let tags = outputs.into_iter().map(|(tag, output)| TagPublication {
             definition: body(&tag.name),
             name: tag.name,

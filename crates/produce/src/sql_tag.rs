@@ -13,7 +13,14 @@ use taghouse_model::{AppId, Name, TimestampMs, Value, ValueType};
 ///
 /// # Errors
 /// The lake refuses the query, the result is not `user_id, value`, or a user stands in it twice.
-pub(crate) async fn values(lake: &Lake, app: &AppId, tag: &Name, value_type: ValueType, query: &str, as_of_ms: TimestampMs) -> Result<HashMap<String, Value>> {
+pub(crate) async fn values(
+    lake: &Lake,
+    app: &AppId,
+    tag: &Name,
+    value_type: ValueType,
+    query: &str,
+    as_of_ms: TimestampMs,
+) -> Result<HashMap<String, Value>> {
     let sql = |source| Error::Sql { tag: tag.clone(), source };
     let (schema, mut batches) = lake.sql(app, &query.replace("{as_of}", &literal(as_of_ms)), &[]).await.map_err(sql)?;
     let wrong = |detail: String| Error::SqlResult { tag: tag.clone(), detail };
