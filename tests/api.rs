@@ -3,7 +3,7 @@
 
 mod driver;
 
-use driver::{House, Server, eventually, shop_definitions};
+use driver::{House, Server, eventually, peers_python, shop_definitions};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::process::Command;
@@ -36,45 +36,246 @@ fn track(server: &Server, key: &str, message: &str, user: &str) -> u16 {
     server.call("POST", "/v1/track", Some(&basic(key)), call.to_string().as_bytes()).status
 }
 
+/// A call, and the status that each role gets: admin, editor, viewer, write, judge. What is allowed fails for a reason of its own (404, 400),
+/// so that 403 is the role's alone and no call changes what the next one meets.
+const CALLS: [(&str, &str, &str, [u16; 5]); 17] = [
+    ("GET", "/api/v1/apps", "", [200, 200, 200, 403, 200]),
+    ("GET", "/api/v1/apps/corner/tags", "", [200, 200, 200, 403, 403]),
+    ("GET", "/api/v1/apps/corner/landing", "", [200, 200, 200, 403, 403]),
+    ("GET", "/api/v1/apps/corner/definitions", "", [200, 200, 200, 403, 403]),
+    ("GET", "/api/v1/apps/corner/runs", "", [200, 200, 200, 403, 403]),
+    ("GET", "/api/v1/apps/corner/runs/none", "", [404, 404, 404, 403, 403]),
+    ("DELETE", "/api/v1/apps/corner/runs/none", "", [404, 404, 403, 403, 403]),
+    ("GET", "/api/v1/apps/corner/crowds/none/export", "", [404, 404, 404, 403, 403]),
+    ("GET", "/api/v1/apps/corner/crowds/others/versions", "", [404, 404, 404, 403, 403]),
+    ("POST", "/api/v1/apps/corner/count", "{\"expression\": \"purchases >= 1\"}", [404, 404, 404, 403, 403]),
+    ("GET", "/api/v1/apps/corner/judge?user=a&crowd=none", "", [404, 404, 404, 403, 404]),
+    ("POST", "/api/v1/apps/corner/produce", "{\"tags\": [\"none\"]}", [404, 404, 403, 403, 403]),
+    ("POST", "/api/v1/apps/corner/ingest", "{\"source\": \"none\"}", [404, 404, 403, 403, 403]),
+    ("POST", "/api/v1/apps/corner/definitions", "{\"files\": []}", [200, 200, 403, 403, 403]),
+    ("POST", "/api/v1/apps/corner/uploads", "{}", [201, 201, 403, 403, 403]),
+    ("POST", "/v1/track", "{\"userId\": \"a\", \"event\": \"x\"}", [200, 403, 403, 200, 403]),
+    ("GET", "/api/v1/keys", "", [200, 403, 403, 403, 403]),
+];
+
 #[test]
 fn keys_open_what_their_role_allows() {
     let house = shop();
+    house.ok(&["apply", "-f", house.file("other.yaml", "kind: app\nid: other\ntime_zone: UTC\n").to_str().unwrap()]);
     let server = house.serve();
-    let paths: [(&str, &str, Value); 5] = [
-        ("GET", "/api/v1/apps/corner/tags", Value::Null),
-        ("GET", "/api/v1/apps/corner/judge?user=a&crowd=others", Value::Null),
-        ("POST", "/v1/track", json!({"userId": "a", "event": "x"})),
-        ("POST", "/api/v1/apps/corner/produce", json!({})),
-        ("GET", "/api/v1/keys", Value::Null),
-    ];
-    let table = [
-        ("admin", [true, true, true, true, true]),
-        ("editor", [true, true, false, true, false]),
-        ("viewer", [true, true, false, false, false]),
-        ("write", [false, false, true, false, false]),
-        ("judge", [false, true, false, false, false]),
-    ];
-    for (role, allowed) in table {
-        let key = key(&house, role);
-        for ((method, path, body), allowed) in paths.iter().zip(allowed) {
-            let answer = server.call(method, path, Some(&format!("Bearer {key}")), body.to_string().as_bytes());
-            assert_eq!(answer.status != 403, allowed, "{role} {method} {path}: {}", answer.status);
+    for (place, role) in ["admin", "editor", "viewer", "write", "judge"].into_iter().enumerate() {
+        let own = format!("Bearer {}", key(&house, role));
+        let stranger = format!("Bearer {}", house.ok(&["keys", "create", "--role", role, "--app", "other"]).trim());
+        for (method, path, body, expected) in CALLS {
+            let answer = server.call(method, path, Some(&own), body.as_bytes());
+            assert_eq!(answer.status, expected[place], "{role} {method} {path}: {}", String::from_utf8_lossy(&answer.body));
+            if path.contains("/corner/") {
+                let answer = server.call(method, path, Some(&stranger), body.as_bytes());
+                assert_eq!(answer.status, 403, "{role} of another app {method} {path}: {}", String::from_utf8_lossy(&answer.body));
+            }
         }
     }
+}
+
+#[test]
+fn keys_are_made_for_apps_that_exist_and_revoked_by_their_own_admins() {
+    let house = shop();
+    house.ok(&["apply", "-f", house.file("other.yaml", "kind: app\nid: other\ntime_zone: UTC\n").to_str().unwrap()]);
+    let server = house.serve();
     let answer = server.call("GET", "/api/v1/apps/corner/tags", None, b"");
     assert_eq!((answer.status, answer.content_type.as_str()), (401, "application/problem+json"));
     assert_eq!(server.get("/api/v1/apps/corner/tags", "tgh_wrong").status, 401);
+
+    let admin = server.admin_key.clone().unwrap();
+    let answer = server.post("/api/v1/keys", &admin, &json!({"role": "write", "app": "nowhere"}));
+    assert_eq!(answer.status, 404, "{}", answer.json());
+    assert!(answer.json()["detail"].as_str().unwrap().contains("apply"), "the mend is named: {}", answer.json());
 
     let viewer = key(&house, "viewer");
     let keys = house.json(&["keys"]);
     let last = keys["keys"].as_array().unwrap().last().unwrap().clone();
     assert!(last.get("secret").is_none(), "a secret is shown once only");
-    house.ok(&["keys", "revoke", last["id"].as_str().unwrap()]);
-    assert_eq!(server.get("/api/v1/apps/corner/tags", &viewer).status, 401);
-
-    house.ok(&["apply", "-f", house.file("other.yaml", "kind: app\nid: other\ntime_zone: UTC\n").to_str().unwrap()]);
+    let place = format!("/api/v1/keys/{}", last["id"].as_str().unwrap());
     let stranger = house.ok(&["keys", "create", "--role", "admin", "--app", "other"]);
-    assert_eq!(server.get("/api/v1/apps/corner/tags", stranger.trim()).status, 403);
+    let bearer = |key: &str| format!("Bearer {}", key.trim());
+    assert_eq!(server.call("DELETE", &place, Some(&bearer(&stranger)), b"").status, 403);
+    assert_eq!(server.call("DELETE", &place, Some(&bearer(&viewer)), b"").status, 403);
+    assert_eq!(server.get("/api/v1/apps/corner/tags", &viewer).status, 200);
+    assert_eq!(server.call("DELETE", &place, Some(&bearer(&key(&house, "admin"))), b"").status, 204);
+    assert_eq!(server.get("/api/v1/apps/corner/tags", &viewer).status, 401);
+    assert_eq!(server.call("DELETE", "/api/v1/keys/none", Some(&bearer(&admin)), b"").status, 404);
+}
+
+#[test]
+fn of_several_applied_at_once_no_two_rest_on_the_same_state() {
+    let house = shop();
+    let server = house.serve();
+    let admin = server.admin_key.clone().unwrap();
+    let path = "/api/v1/apps/corner/definitions";
+    let answers: Vec<(u16, usize)> = std::thread::scope(|scope| {
+        let apply = |n: usize| {
+            let text = format!("{{kind: tag, name: t{n}, type: int, aggregate: {{function: count}}}}");
+            let body = json!({"files": [{"path": "t.yaml", "text": text}]});
+            (server.post(path, &admin, &body).status, n)
+        };
+        let calls: Vec<_> = (0..8).map(|n| scope.spawn(move || apply(n))).collect();
+        calls.into_iter().map(|call| call.join().unwrap()).collect()
+    });
+    assert!(
+        answers.iter().any(|(status, _)| *status == 200) && answers.iter().all(|(status, _)| [200, 409].contains(status)),
+        "{answers:?}"
+    );
+    let stored = server.get(path, &admin).json();
+    for (status, n) in answers {
+        let there = stored["definitions"].as_array().unwrap().iter().any(|stored| stored["name"] == format!("t{n}").as_str());
+        assert_eq!(there, status == 200, "t{n}");
+    }
+}
+
+#[test]
+fn crowds_and_tags_that_are_no_longer_defined_do_not_answer() {
+    let house = shop();
+    let orders = house.file("orders-1.csv", "id,user,event,time,sku,amount\n1,ann,purchase,2026-06-20T10:00:00,s1,60.10\n");
+    house.ok(&["ingest", "--source", "orders", orders.to_str().unwrap()]);
+    house.ok(&["produce", "--as-of", "2026-07-01T00:00"]);
+    let server = house.serve();
+    let admin = server.admin_key.clone().unwrap();
+    let calls = [
+        ("GET", "judge?user=ann&crowd=others", Value::Null),
+        ("POST", "judge", json!({"users": ["ann"], "crowds": ["high_spenders", "others"]})),
+        ("GET", "crowds/others", Value::Null),
+        ("GET", "crowds/others/export", Value::Null),
+        ("GET", "crowds/others/versions", Value::Null),
+        ("GET", "tags/visits", Value::Null),
+    ];
+    let statuses = || -> Vec<u16> {
+        let call = |(method, path, body): &(&str, &str, Value)| {
+            server
+                .call(method, &format!("/api/v1/apps/corner/{path}"), Some(&format!("Bearer {admin}")), body.to_string().as_bytes())
+                .status
+        };
+        calls.iter().map(call).collect()
+    };
+    assert_eq!(statuses(), [200; 6]);
+    let text = std::fs::read_to_string(shop_definitions().join("shop.yaml")).unwrap();
+    let kept: Vec<&str> = text.split("---\n").filter(|part| !part.contains("name: others") && !part.contains("name: visits")).collect();
+    let fewer = house.file("fewer.yaml", kept.join("---\n"));
+    house.ok(&["apply", "-f", fewer.to_str().unwrap(), "--prune"]);
+    assert_eq!(statuses(), [404; 6]);
+    let said = server.get("/api/v1/apps/corner/judge?user=ann&crowd=high_spender", &admin).json();
+    assert!(said["detail"].as_str().unwrap().contains("high_spenders"), "{said}");
+    house.ok(&["apply", "-f", shop_definitions().to_str().unwrap()]);
+    assert_eq!(statuses(), [200; 6], "defined again, they answer with what they were");
+}
+
+#[test]
+fn one_production_of_an_app_at_a_time() {
+    let house = shop();
+    let mut rows = String::from("id,user,event,time,sku,amount\n");
+    for n in 0..60_000 {
+        rows.push_str(&format!("{n},u{n},purchase,2026-06-20T10:00:00,s{n},60.10\n"));
+    }
+    let orders = house.file("orders-1.csv", rows);
+    house.ok(&["ingest", "--source", "orders", orders.to_str().unwrap()]);
+    let server = house.serve();
+    let admin = server.admin_key.clone().unwrap();
+    let produce = || server.post("/api/v1/apps/corner/produce", &admin, &json!({"as_of": "2026-07-01T00:00"}));
+    let first = produce();
+    let id = first.json()["id"].as_str().unwrap().to_owned();
+    let second = produce();
+    assert_eq!((first.status, second.status), (202, 409));
+    assert!(second.json()["detail"].as_str().unwrap().contains(&id), "{}", second.json());
+    let state = || server.get(&format!("/api/v1/apps/corner/runs/{id}?wait_ms=20000"), &admin).json()["state"].clone();
+    assert_eq!(state(), "succeeded");
+    assert_eq!(produce().status, 202);
+}
+
+#[test]
+fn uploads_take_each_name_once_and_go_whatever_comes_of_them() {
+    let house = shop();
+    let server = house.serve();
+    let admin = server.admin_key.clone().unwrap();
+    let bearer = format!("Bearer {admin}");
+    let begin = || server.post("/api/v1/apps/corner/uploads", &admin, &json!({})).json()["id"].as_str().unwrap().to_owned();
+    let put = |id: &str, query: &str, body: &str| {
+        server.call("PUT", &format!("/api/v1/apps/corner/uploads/{id}/files?{query}"), Some(&bearer), body.as_bytes()).status
+    };
+    let ingest = |id: &str| {
+        let run = server.post("/api/v1/apps/corner/ingest", &admin, &json!({"source": "orders", "upload": id}));
+        let id = run.json()["id"].as_str().unwrap_or_else(|| panic!("{}", run.json())).to_owned();
+        server.get(&format!("/api/v1/apps/corner/runs/{id}?wait_ms=20000"), &admin).json()
+    };
+    let left = || walk(&house.data().join("uploads"));
+    let row = |n: u32| format!("id,user,event,time,sku,amount\n{n},ann,purchase,2026-06-20T10:00:00,s1,60.10\n");
+
+    let id = begin();
+    assert_eq!(put(&id, "name=../x.csv", &row(1)), 400);
+    assert_eq!(put(&id, "name=mine.txt", &row(1)), 204);
+    assert_eq!(put(&id, "name=mine.txt", &row(2)), 409);
+    assert_eq!(put(&id, "name=mine.txt&picked=true", &row(2)), 409);
+    assert_eq!(put(&id, "name=orders-3.csv&picked=true", &row(3)), 204);
+    assert_eq!(put(&id, "name=notes.txt&picked=true", "not orders"), 204);
+    let run = ingest(&id);
+    assert_eq!((run["state"].clone(), run["tasks"][0]["result"]["files_new"].clone()), (json!("succeeded"), json!(2)), "{run}");
+    assert_eq!(left(), Vec::<std::path::PathBuf>::new());
+    assert_eq!(server.post("/api/v1/apps/corner/ingest", &admin, &json!({"source": "orders", "upload": id})).status, 404);
+
+    let id = begin();
+    assert_eq!(put(&id, "name=orders-3.csv", &row(4)), 204);
+    let run = ingest(&id);
+    assert_eq!(run["state"], "failed", "a refused file fails the run: {run}");
+    assert_eq!(run["tasks"][0]["result"]["failed"][0]["file"], "orders-3.csv", "and is in the report: {run}");
+    assert_eq!(left(), Vec::<std::path::PathBuf>::new());
+    assert!(house.ok(&["runs"]).contains("failed"));
+
+    let empty = ingest(&begin());
+    assert!(empty["tasks"][0]["error"].as_str().unwrap().contains("orders*.csv"), "{empty}");
+
+    let id = begin();
+    let path = format!("/api/v1/apps/corner/uploads/{id}/files?name=big.csv");
+    assert_eq!(server.status_of_head("PUT", &path, &bearer, (8 << 30) + 1), 413);
+    assert_eq!(put(&id, "name=stale.csv", &row(5)), 204);
+    drop(server);
+    house.ok(&["runs"]);
+    assert_eq!(left(), Vec::<std::path::PathBuf>::new(), "swept at the next start");
+}
+
+/// The files under a folder.
+fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn what_becomes_of_live_calls_is_told() {
+    let house = shop();
+    let writer = key(&house, "write");
+    let server = house.serve();
+    let admin = key(&house, "admin");
+    for message in ["m1", "m2", "m1"] {
+        assert_eq!(track(&server, &writer, message, "ann"), 200);
+    }
+    let landing = eventually("landing", || {
+        let landing = server.get("/api/v1/apps/corner/landing", &admin).json();
+        (landing["events"] == 2 && landing["duplicates"] == 1).then_some(landing)
+    });
+    assert_eq!((landing["rejected"].clone(), landing["last_error"].clone()), (json!(0), Value::Null));
+    assert!(landing["position"].as_u64().unwrap() >= 3);
+    assert_eq!(server.call("GET", "/api/v1/health", None, b"").status, 200);
+
+    // A file where the table's metadata files go, and nothing can land: the call is acknowledged all the same, and health says why.
+    let events = house.data().join("lake/corner/events/metadata");
+    std::fs::rename(&events, events.with_extension("away")).unwrap();
+    std::fs::write(&events, "in the way").unwrap();
+    assert_eq!(track(&server, &writer, "m3", "ann"), 200);
+    let unwell = eventually("an unwell server", || {
+        let health = server.call("GET", "/api/v1/health", None, b"");
+        (health.status == 503).then(|| health.json())
+    });
+    assert!(unwell["detail"].as_str().unwrap().contains("corner"), "{unwell}");
+    std::fs::remove_file(&events).unwrap();
+    std::fs::rename(events.with_extension("away"), &events).unwrap();
+    eventually("a server that is well again", || (server.call("GET", "/api/v1/health", None, b"").status == 200).then_some(()));
 }
 
 #[test]
@@ -136,7 +337,7 @@ fn every_call_of_the_tracking_api_is_taken_and_wrong_ones_are_told_why() {
         assert!(answer.json()["detail"].as_str().unwrap().contains(word), "{}", answer.json());
     }
     assert_eq!(server.call("POST", "/v1/shout", Some(&authorization), b"{}").status, 404);
-    assert_eq!(server.call("POST", "/v1/track", Some(&authorization), &vec![b' '; 3 << 20]).status, 413);
+    assert_eq!(server.status_of_head("POST", "/v1/track", &authorization, 3 << 20), 413);
 
     eventually("landing", || (purchases(&house) == Some(2)).then_some(()));
     assert_eq!(house.json(&["profile", "ann"])["tags"]["city"], "Köln");
@@ -165,6 +366,7 @@ fn the_description_names_every_route_and_the_routes_answer_as_described() {
         "tags",
         "runs/{id}",
         "ingest",
+        "landing",
         "produce",
     ] {
         assert!(paths.contains(&format!("/api/v1/apps/{{app}}/{path}").as_str()), "{path} is missing in {paths:?}");
@@ -186,11 +388,7 @@ fn the_description_names_every_route_and_the_routes_answer_as_described() {
     assert_eq!((wrong.status, wrong.json()["type"].clone()), (400, json!("invalid")));
     assert_eq!(server.get("/api/v1/nowhere", &admin).status, 404);
 
-    let Ok(python) = std::env::var("TAGHOUSE_PEERS_PYTHON") else {
-        eprintln!("skipped: schemathesis, for TAGHOUSE_PEERS_PYTHON is not set (make test sets it)");
-        return;
-    };
-    let schemathesis = std::path::Path::new(&python).with_file_name("st");
+    let schemathesis = std::path::Path::new(&peers_python()).with_file_name("st");
     let checked = Command::new(schemathesis)
         .args(["run", &format!("{}/api/v1/openapi.json", server.base), "--max-examples", "15", "--workers", "1", "--seed", "1"])
         .args(["--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"])
@@ -204,10 +402,7 @@ fn the_description_names_every_route_and_the_routes_answer_as_described() {
 
 #[test]
 fn a_segment_library_speaks_to_us_unchanged() {
-    let Ok(python) = std::env::var("TAGHOUSE_PEERS_PYTHON") else {
-        eprintln!("skipped: the Segment library, for TAGHOUSE_PEERS_PYTHON is not set (make test sets it)");
-        return;
-    };
+    let python = peers_python();
     let house = shop();
     let writer = key(&house, "write");
     let server = house.serve();

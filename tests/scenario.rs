@@ -3,9 +3,12 @@
 
 mod driver;
 
-use driver::{House, shop_definitions};
+use arrow::array::{AsArray, RecordBatch};
+use driver::{House, peers_python, shop_definitions};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
 
 const ORDERS: &str = "id,user,event,time,sku,amount
 1,ann,purchase,2026-06-20T10:00:00,s1,60.10
@@ -41,6 +44,9 @@ fn apply_plans_applies_and_then_finds_nothing_to_do() {
     let actions = |plan: &Value| {
         plan["changes"].as_array().unwrap().iter().map(|change| change["action"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>()
     };
+    let said = house.refused(&["apply", "-f", definitions, "--dry-run"]);
+    assert!(said.contains("no data folder") && !house.data().exists(), "a dry run makes nothing: {said}");
+    house.ok(&["keys", "create", "--role", "admin", "--all-apps"]);
     let plan = house.json(&["apply", "-f", definitions, "--dry-run"]);
     assert_eq!((plan["applied"].clone(), actions(&plan)), (json!(false), BTreeSet::from(["create".to_owned()])));
     assert_eq!(actions(&house.json(&["apply", "-f", definitions])), BTreeSet::from(["create".to_owned()]));
@@ -113,16 +119,111 @@ fn the_size_shown_the_rows_exported_and_the_members_admitted_are_one_set() {
     let same: BTreeSet<String> =
         jsonl.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["user_id"].as_str().unwrap().to_owned()).collect();
     assert_eq!(same, members.iter().map(|id| (*id).to_owned()).collect());
-    for format in ["parquet", "roaring"] {
-        let file = house.path(format);
-        house.ok(&["export", "others", "--format", format, "-o", file.to_str().unwrap()]);
-        assert!(std::fs::metadata(&file).unwrap().len() > 0);
-    }
+    let file = house.path("members.parquet");
+    house.ok(&["export", "others", "--format", "parquet", "-o", file.to_str().unwrap()]);
+    let ids = parquet_ids(&std::fs::read(&file).unwrap());
+    assert_eq!((ids.len(), ids.into_iter().collect::<BTreeSet<_>>()), (members.len(), same));
+    let file = house.path("members.roaring");
+    house.ok(&["export", "others", "--format", "roaring", "-o", file.to_str().unwrap()]);
+    let script = "import sys, pyroaring; print(len(pyroaring.BitMap.deserialize(open(sys.argv[1], 'rb').read())))";
+    let counted = Command::new(peers_python()).args(["-c", script]).arg(&file).output().unwrap();
+    assert!(counted.status.success(), "{}", String::from_utf8_lossy(&counted.stderr));
+    assert_eq!(String::from_utf8(counted.stdout).unwrap().trim(), members.len().to_string());
     for user in ["ann", "bob", "cid", "dot", "nobody"] {
         let judged = house.json(&["judge", user, "others"]);
         assert_eq!(judged["in_crowd"], json!(members.contains(user)), "{user}");
     }
     assert!(house.refused(&["judge", "ann", "other"]).contains("others"), "a wrong name gets a suggestion");
+}
+
+fn parquet_ids(bytes: &[u8]) -> Vec<String> {
+    let reader = ParquetRecordBatchReader::try_new(bytes::Bytes::copy_from_slice(bytes), 1024).unwrap();
+    let column = |batch: RecordBatch| batch.column_by_name("user_id").unwrap().as_string::<i32>().clone();
+    reader.flat_map(|batch| column(batch.unwrap()).iter().map(|id| id.unwrap().to_owned()).collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn definitions_that_do_not_fit_the_lake_are_refused_with_their_place() {
+    let tag = |name: &str, query: &str| format!("kind: tag\nname: {name}\ntype: int\nsql: \"{query}\"\n");
+    let wrong_queries = [
+        ("DELETE FROM events", "SELECT"),
+        ("SELECT user_id, count(*) AS value FROM purchases GROUP BY user_id", "purchases"),
+        ("SELECT user_id, sum(amonut) AS value FROM events GROUP BY user_id", "amonut"),
+        ("SELECT user_id, count(*) AS n FROM events GROUP BY user_id", "value"),
+        ("SELECT user_id, (1 AS value FROM events", "SQL"),
+    ];
+    let fresh = House::new();
+    fresh.ok(&["apply", "-f", shop_definitions().to_str().unwrap()]);
+    let house = produced();
+    for house in [&fresh, &house] {
+        for (query, word) in wrong_queries {
+            let file = house.file("bad.yaml", tag("t", query));
+            let said = house.refused(&["apply", "-f", file.to_str().unwrap()]);
+            assert!(said.contains("bad.yaml:1:1") && said.contains("sql tag t") && said.contains(word), "{query}: {said}");
+        }
+        for query in [
+            "SELECT user_id, count(*) AS value FROM events WHERE time < {as_of} AND amount > 1.5 GROUP BY user_id; -- all",
+            "WITH e AS (SELECT * FROM attributes WHERE name = 'city') SELECT user_id, count(*) AS value FROM e GROUP BY user_id",
+        ] {
+            house.ok(&["apply", "-f", house.file("good.yaml", tag("t", query)).to_str().unwrap()]);
+        }
+    }
+    fresh.ok(&["ingest", "--source", "orders", fresh.file("orders-1.csv", ORDERS).to_str().unwrap()]);
+    for house in [&fresh, &house] {
+        house.ok(&["produce", "--as-of", AS_OF]);
+    }
+
+    let text = std::fs::read_to_string(shop_definitions().join("shop.yaml")).unwrap();
+    let file = house.file("shop.yaml", text.replace("type: decimal, scale: 2 }", "type: decimal, scale: 4 }"));
+    let said = house.refused(&["apply", "-f", file.to_str().unwrap()]);
+    assert!(said.contains("shop.yaml:5:1") && said.contains("`amount`") && said.contains("another name"), "{said}");
+    let file = house.file("shop.yaml", text.replace("  sku: sku\n", "  sku: sku\n  note: note\n"));
+    house.ok(&["apply", "-f", file.to_str().unwrap()]);
+}
+
+#[test]
+fn some_tags_are_produced_with_the_crowds_that_use_them() {
+    let house = House::new();
+    house.ok(&["apply", "-f", shop_definitions().to_str().unwrap()]);
+    let orders = house.file("orders-1.csv", ORDERS);
+    house.ok(&["ingest", "--source", "orders", orders.to_str().unwrap()]);
+    let crowds = |tag: &str| {
+        let report = house.json(&["produce", "--as-of", AS_OF, "--tag", tag]);
+        report["crowds"].as_array().unwrap().iter().map(|crowd| crowd["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(crowds("visits"), Vec::<String>::new());
+    assert_eq!(crowds("spend_30d"), ["high_spenders", "others"], "by way of band and of each other");
+    assert_eq!(house.count("crowd(\"high_spenders\")"), 1);
+}
+
+#[test]
+fn as_of_times_are_shown_in_the_apps_zone() {
+    let house = produced();
+    let shown = json!("2026-07-01T00:00:00+02:00");
+    let tags = house.json(&["tags"]);
+    assert!(tags["tags"].as_array().unwrap().iter().filter(|tag| tag["name"] != "city").all(|tag| tag["as_of"] == shown), "{tags}");
+    assert_eq!(house.json(&["crowds"])["crowds"][0]["as_of"], shown);
+    assert_eq!(house.json(&["crowds", "others"])["versions"][0]["as_of"], shown);
+    assert_eq!(house.json(&["count", "purchases >= 1"])["as_of"], shown);
+    assert_eq!(house.json(&["profile", "ann"])["as_of"]["purchases"], shown);
+    assert_eq!(house.json(&["produce", "--as-of", "2026-01-01"])["as_of"], "2026-01-01T00:00:00+01:00");
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_error_and_nothing_is_made_by_reading() {
+    let house = produced();
+    for arguments in [&["tags", "--json"][..], &["export", "others"], &["schema"]] {
+        let mut child = house.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let nowhere = House::new();
+    for arguments in [&["tags"][..], &["runs"], &["keys"], &["ingest", "."], &["produce"]] {
+        let said = nowhere.refused(arguments);
+        assert!(said.contains("no data folder at") && !nowhere.data().exists(), "{arguments:?}: {said}");
+    }
+    assert!(house.refused(&["tags", "--app", "my shop"]).contains("--app: \"my shop\" is not an app id"));
 }
 
 #[test]
@@ -142,6 +243,12 @@ fn what_does_not_fit_is_rejected_with_its_reason_and_the_rest_goes_on() {
     house.file("in/orders-1.csv", &ORDERS[..200]);
     let said = house.refused(&["ingest", "--source", "orders", orders.to_str().unwrap()]);
     assert!(said.contains("orders-1.csv"), "{said}");
+    let runs = house.json(&["runs"]);
+    assert_eq!((runs["runs"][0]["kind"].clone(), runs["runs"][0]["state"].clone()), (json!("ingest"), json!("failed")));
+
+    let elsewhere = house.file("empty/notes.txt", "").parent().unwrap().to_owned();
+    let said = house.refused(&["ingest", "--source", "orders", elsewhere.to_str().unwrap()]);
+    assert!(said.contains("empty") && said.contains("orders*.csv"), "the folder and the pattern are named: {said}");
 
     let dirty = house.file(
         "in/orders-2.csv",
@@ -166,6 +273,9 @@ fn errors_say_what_to_do() {
         let said = house.refused(arguments);
         assert!(said.contains(word), "{arguments:?}: {said}");
     }
+    let file = house.file("kind.yaml", "kind: tga\nname: x\n");
+    let said = house.refused(&["apply", "-f", file.to_str().unwrap()]);
+    assert!(said.contains("kind.yaml:1:7") && said.contains("tag"), "wrong files are told before a missing app: {said}");
     house.ok(&["apply", "-f", shop_definitions().to_str().unwrap()]);
     assert!(house.refused(&["count", "purchases >= 1"]).contains("produce"));
     assert!(house.refused(&["produce", "--as-of", "yesterday"]).contains("2026-07-01T00:00"));
@@ -206,6 +316,9 @@ fn every_command_means_the_same_with_a_server_running() {
         far.json(&all)
     };
     assert_eq!(remote(&["ingest", "--source", "orders", more.to_str().unwrap()])["accepted_total"], 1);
+    far.file("more/orders-10.csv", "id,user,event,time,sku,amount\n91,zoe,visit,2026-06-20T10:00:00,,\n");
+    let folder = far.file("more/notes.txt", "not an order");
+    assert_eq!(remote(&["ingest", "--source", "orders", folder.parent().unwrap().to_str().unwrap()])["files_new"], 1);
     remote(&["produce", "--as-of", AS_OF]);
     assert_eq!(remote(&["count", "purchases >= 1"])["count"], 4);
 }

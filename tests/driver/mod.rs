@@ -1,7 +1,10 @@
 //! Drives the real binary as a user would: commands in a folder of the test's own, and a server over HTTP.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(unreachable_pub, reason = "a module of several test binaries")]
+#![allow(clippy::zombie_processes, reason = "a server that did not start ends the test")]
 
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -145,6 +148,16 @@ impl Server {
         self.call("POST", path, Some(&format!("Bearer {key}")), body.to_string().as_bytes())
     }
 
+    /// The status of a request of which the server sees only the head: it refuses a body too large before that has come.
+    pub fn status_of_head(&self, method: &str, path: &str, authorization: &str, length: u64) -> u16 {
+        let mut socket = std::net::TcpStream::connect(self.base.trim_start_matches("http://")).unwrap();
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {authorization}\r\nContent-Length: {length}\r\n\r\n");
+        socket.write_all(head.as_bytes()).unwrap();
+        let mut answer = [0; 12];
+        socket.read_exact(&mut answer).unwrap();
+        String::from_utf8(answer.to_vec()).unwrap().strip_prefix("HTTP/1.1 ").unwrap().parse().unwrap()
+    }
+
     /// `kill -9`
     pub fn kill(&mut self) {
         self.process.kill().unwrap();
@@ -173,4 +186,10 @@ pub fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
     panic!("{what} did not come about in 20 s");
+}
+
+/// The interpreter with other people's libraries, against which ours are held.
+pub fn peers_python() -> String {
+    std::env::var("TAGHOUSE_PEERS_PYTHON")
+        .unwrap_or_else(|_| panic!("TAGHOUSE_PEERS_PYTHON is not set: run `make test`, which makes the environment and sets it"))
 }

@@ -71,7 +71,7 @@ async fn publish(folder: &Path, users: u32) -> anyhow::Result<Arc<Snapshot>> {
         });
     }
     let users: Bitmap = (0..users).collect();
-    index.publish(&app, Publication { users, tags, drop: Vec::new() }, Vec::new()).await?;
+    index.publish(&app, Publication { generation: 1, users, tags, drop: Vec::new() }, Vec::new()).await?;
     index.snapshot(&app).await?.context("nothing was published")
 }
 

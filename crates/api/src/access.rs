@@ -73,6 +73,8 @@ impl Caller {
 /// The keys that work now, by the hash of their secret. The secrets themselves are nowhere.
 pub struct KeyRing {
     known: RwLock<HashMap<[u8; 32], KeyRecord>>,
+    /// Held while keys are read and put in place, so that an older reading never comes after a newer one and brings a revoked key back.
+    reading: tokio::sync::Mutex<()>,
     local: [u8; 32],
 }
 
@@ -82,13 +84,14 @@ impl KeyRing {
     /// # Errors
     /// The catalog cannot be read.
     pub async fn load(catalog: &dyn Catalog, local_secret: &str) -> taghouse_catalog::Result<Self> {
-        let ring = Self { known: RwLock::default(), local: hash(local_secret) };
+        let ring = Self { known: RwLock::default(), reading: tokio::sync::Mutex::default(), local: hash(local_secret) };
         ring.reload(catalog).await?;
         Ok(ring)
     }
 
     /// Reads the keys again, after a change.
     pub(crate) async fn reload(&self, catalog: &dyn Catalog) -> taghouse_catalog::Result<()> {
+        let _reading = self.reading.lock().await;
         let keys = catalog.keys().await?;
         let working = keys.into_iter().filter(|key| key.revoked_ms.is_none()).map(|key| (key.secret_sha256, key)).collect();
         *self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner) = working;

@@ -6,7 +6,13 @@ use taghouse_model::{ErrorKind, TimestampMs};
 
 use crate::Problem;
 
-/// `2026-07-01T00:00:00Z`
+/// `2026-07-01T00:00:00+02:00`: an instant of the app, such as an as-of time, as its people say it.
+pub(crate) fn local(ms: TimestampMs, zone: &TimeZone) -> String {
+    jiff::Timestamp::from_millisecond(ms)
+        .map_or_else(|_| format!("{ms} ms"), |instant| instant.display_with_offset(zone.to_offset(instant)).to_string())
+}
+
+/// `2026-07-01T00:00:00Z`: an instant of the server, such as a run's start.
 pub(crate) fn instant(ms: TimestampMs) -> String {
     jiff::Timestamp::from_millisecond(ms).map_or_else(|_| format!("{ms} ms"), |instant| instant.to_string())
 }
@@ -29,6 +35,19 @@ pub(crate) fn parse(text: &str, zone: &TimeZone) -> Result<TimestampMs, Problem>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn instants_of_the_app_are_shown_in_its_zone_and_read_back() {
+        for (zone, ms, text) in [
+            ("Europe/London", 1_309_474_800_000, "2011-07-01T00:00:00+01:00"),
+            ("UTC", 1_309_478_400_500, "2011-07-01T00:00:00.5+00:00"),
+            ("Asia/Kolkata", 1_309_458_600_000, "2011-07-01T00:00:00+05:30"),
+        ] {
+            let zone = TimeZone::get(zone).unwrap();
+            assert_eq!(local(ms, &zone), text);
+            assert_eq!(parse(text, &zone).unwrap(), ms);
+        }
+    }
 
     #[test]
     fn times_are_the_apps_unless_they_say_otherwise() {

@@ -1,19 +1,19 @@
 //! Everything that a request may need, put together by the binary.
 
-use crate::Problem;
 use crate::access::KeyRing;
+use crate::{Memory, Problem};
 use std::path::PathBuf;
 use std::sync::Arc;
 use taghouse_catalog::Catalog;
 use taghouse_crowd::Crowds;
 use taghouse_dictionary::Dictionary;
 use taghouse_index::Index;
-use taghouse_ingest::{FileIngest, Landing};
+use taghouse_ingest::{FileIngest, Landed, Landing};
 use taghouse_lake::Lake;
 use taghouse_log::EventLog;
-use taghouse_model::{AppId, Clock, Entropy, ErrorKind};
+use taghouse_model::{AppId, Clock, Entropy, ErrorKind, Name};
 use taghouse_produce::Producer;
-use taghouse_rules::{Definitions, Document};
+use taghouse_rules::{CheckError, Definitions, Document};
 use taghouse_schedule::Scheduler;
 
 /// The rooms of one data folder.
@@ -46,11 +46,17 @@ pub struct House {
     pub entropy: Arc<dyn Entropy>,
     /// The folder of files sent over HTTP, until they are ingested.
     pub uploads: PathBuf,
+    /// What this process remembers.
+    pub memory: Memory,
 }
 
 impl House {
-    /// The app's definitions, checked.
+    /// The app's definitions, checked. From memory where nobody changed them: judgments ask too.
     pub(crate) async fn definitions(&self, app: &AppId) -> Result<Arc<Definitions>, Problem> {
+        let (known, changes) = self.memory.definitions(app);
+        if let Some(known) = known {
+            return Ok(known);
+        }
         let stored = self.catalog.definitions(app).await?;
         if stored.is_empty() {
             return Err(Problem::new(ErrorKind::NotFound, format!("there is no app \"{app}\"; define it with `taghouse apply -f DIR`")));
@@ -60,7 +66,38 @@ impl House {
             let detail = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
             Problem::new(ErrorKind::Invalid, format!("the stored definitions of \"{app}\" no longer check; apply mended ones: {detail}"))
         })?;
-        Ok(Arc::new(definitions))
+        let definitions = Arc::new(definitions);
+        self.memory.keep(app, &definitions, changes);
+        Ok(definitions)
+    }
+
+    /// Whether the app is defined, be its definitions such that they check or not.
+    pub(crate) async fn exists(&self, app: &AppId) -> Result<(), Problem> {
+        match self.definitions(app).await {
+            Err(problem) if problem.status == 400 => Ok(()),
+            outcome => outcome.map(|_| ()),
+        }
+    }
+
+    /// The app's definitions, if they define these crowds: an object that was computed for a definition of the past answers no more.
+    pub(crate) async fn with_crowds(&self, app: &AppId, crowds: &[String]) -> Result<Arc<Definitions>, Problem> {
+        let definitions = self.definitions(app).await?;
+        let Some(unknown) = crowds.iter().find(|crowd| !definitions.crowds.contains_key(crowd.as_str())) else { return Ok(definitions) };
+        let message = format!("there is no crowd `{unknown}` in app {app}");
+        let error = CheckError { message, leaf: 0, unknown: Some(unknown.clone()) };
+        let error = error.suggest(definitions.crowds.keys().map(Name::as_str));
+        Err(Problem::new(ErrorKind::NotFound, format!("{}; `taghouse crowds` lists them", error.message)))
+    }
+
+    /// Lands an app's live calls and keeps count.
+    pub(crate) async fn land(&self, app: &AppId) -> Result<Landed, Problem> {
+        let outcome = async {
+            let definitions = self.definitions(app).await?;
+            Ok(self.landing.land(app, &definitions).await?)
+        };
+        let outcome: Result<Landed, Problem> = outcome.await;
+        self.memory.landed(app, outcome.as_ref().map_err(|problem| problem.detail.clone()));
+        outcome
     }
 
     /// Random bytes as lower-case hex, for ids.

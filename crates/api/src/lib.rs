@@ -4,7 +4,9 @@
 mod access;
 mod clock_text;
 mod extract;
+mod fit;
 mod house;
+mod memory;
 mod problem;
 mod router;
 mod routes;
@@ -13,6 +15,7 @@ mod wire;
 
 pub use access::{KeyRing, hash, new_secret};
 pub use house::House;
+pub use memory::Memory;
 pub use problem::{Place, Problem};
 pub use router::{openapi, router};
 pub use tasks::land_all;

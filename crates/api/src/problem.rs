@@ -51,6 +51,19 @@ impl Problem {
         Self { kind: word, status, title, detail: detail.into(), errors: Vec::new() }
     }
 
+    /// The kind that it was made of.
+    pub(crate) fn error_kind(&self) -> ErrorKind {
+        match self.kind {
+            "not_found" => ErrorKind::NotFound,
+            "conflict" => ErrorKind::Conflict,
+            "denied" | "unauthenticated" => ErrorKind::Denied,
+            "unavailable" => ErrorKind::Unavailable,
+            "corrupt" => ErrorKind::Corrupt,
+            "internal" => ErrorKind::Internal,
+            _ => ErrorKind::Invalid,
+        }
+    }
+
     /// No key, or one that is not known.
     pub fn unauthenticated(detail: impl Into<String>) -> Self {
         Self { kind: "unauthenticated", status: 401, title: "Unauthorized", detail: detail.into(), errors: Vec::new() }

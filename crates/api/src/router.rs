@@ -1,7 +1,7 @@
 //! All routes, with the OpenAPI description that they make.
 
 use crate::access::authenticate;
-use crate::routes::{apps, crowds, definitions, export, ingest, judge, keys, produce, questions, runs, tags, track, uploads};
+use crate::routes::{apps, crowds, definitions, export, ingest, judge, keys, landing, produce, questions, runs, tags, track, uploads};
 use crate::{House, Problem};
 use axum::extract::DefaultBodyLimit;
 use axum::response::IntoResponse;
@@ -18,8 +18,6 @@ use utoipa_axum::routes;
 
 /// The largest JSON body, in bytes.
 const MAX_BODY_BYTES: usize = 16 << 20;
-/// The largest file of an upload, in bytes.
-const MAX_UPLOAD_BYTES: usize = 8 << 30;
 /// The largest tracking call before and after gzip, in bytes: Segment's limit of a batch, with room to spare.
 const MAX_TRACKING_BYTES: usize = 1 << 20;
 
@@ -36,7 +34,8 @@ fn parts() -> (Router<Arc<House>>, Router<Arc<House>>, OpenApi) {
     ]);
     api.security =
         Some(vec![SecurityRequirement::new::<_, [&str; 0], _>("bearer", []), SecurityRequirement::new::<_, [&str; 0], _>("basic", [])]);
-    let uploads = OpenApiRouter::new().routes(routes!(uploads::put)).layer(DefaultBodyLimit::max(MAX_UPLOAD_BYTES));
+    // It counts the bytes itself, for it takes them as they come.
+    let uploads = OpenApiRouter::new().routes(routes!(uploads::put));
     let keyed = OpenApiRouter::new()
         .routes(routes!(apps::list))
         .routes(routes!(keys::list, keys::create))
@@ -44,6 +43,7 @@ fn parts() -> (Router<Arc<House>>, Router<Arc<House>>, OpenApi) {
         .routes(routes!(definitions::list, definitions::apply))
         .routes(routes!(ingest::start))
         .routes(routes!(uploads::begin))
+        .routes(routes!(landing::get))
         .routes(routes!(produce::start))
         .routes(routes!(runs::list))
         .routes(routes!(runs::get, runs::cancel))

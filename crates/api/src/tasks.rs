@@ -1,34 +1,56 @@
 //! The rooms' work as tasks of runs. `produce` and `crowd` do not know each other: the order between them is made here.
 
-use crate::clock_text::instant;
+use crate::clock_text::local;
+use crate::routes::uploads::Claimed;
 use crate::{House, Problem};
 use async_trait::async_trait;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use taghouse_ingest::{IngestOptions, IngestReport};
-use taghouse_model::{AppId, Name, TimestampMs};
+use taghouse_model::{AppId, ErrorKind, Name, TimestampMs};
 use taghouse_produce::Produced;
-use taghouse_rules::{CrowdDefinition, Definitions};
+use taghouse_rules::{CrowdDefinition, Definitions, SourceFormat};
 use taghouse_schedule::{Progress, Task, TaskError};
 
+const INGEST: &str = "ingest";
+
 /// Files of one source into the lake.
-pub(crate) struct IngestTask {
-    pub(crate) house: Arc<House>,
-    pub(crate) app: AppId,
-    pub(crate) definitions: Arc<Definitions>,
-    pub(crate) source: Name,
-    pub(crate) paths: Vec<PathBuf>,
-    /// An upload's folder, removed once it is ingested.
-    pub(crate) upload: Option<PathBuf>,
-    pub(crate) allow_rejects: bool,
+struct IngestTask {
+    house: Arc<House>,
+    app: AppId,
+    definitions: Arc<Definitions>,
+    source: Name,
+    paths: Vec<PathBuf>,
+    /// An upload's folder, which goes with this task.
+    upload: Option<Claimed>,
+    allow_rejects: bool,
+    /// What [`RefusedFiles`] is to tell.
+    refused: Arc<Mutex<Vec<String>>>,
+}
+
+/// The tasks of an ingestion: the files, then the verdict on them.
+pub(crate) fn ingestion(
+    house: &Arc<House>,
+    app: &AppId,
+    definitions: Arc<Definitions>,
+    source: Name,
+    paths: Vec<PathBuf>,
+    upload: Option<Claimed>,
+    allow_rejects: bool,
+) -> Vec<Box<dyn Task>> {
+    let refused = Arc::new(Mutex::new(Vec::new()));
+    let (house, app) = (house.clone(), app.clone());
+    let files = IngestTask { house, app, definitions, source, paths, upload, allow_rejects, refused: refused.clone() };
+    vec![Box::new(files), Box::new(RefusedFiles(refused))]
 }
 
 #[async_trait]
 impl Task for IngestTask {
     fn name(&self) -> String {
-        "ingest".to_owned()
+        INGEST.to_owned()
     }
 
     async fn run(&mut self, progress: &Progress) -> Result<Value, TaskError> {
@@ -39,10 +61,47 @@ impl Task for IngestTask {
         };
         let ingested = self.house.files.ingest(&self.app, &self.definitions, &self.source, &self.paths, &options, &told).await;
         let report = ingested.map_err(|error| TaskError::new(error.kind(), error))?;
-        if let Some(folder) = self.upload.take() {
-            tokio::fs::remove_dir_all(folder).await.ok();
+        if report.files_new == 0 && report.files_unchanged == 0 && report.failed.is_empty() {
+            return Err(TaskError::new(ErrorKind::Invalid, self.nothing_found()));
         }
+        let failed = report.failed.iter().map(|file| format!("{}: {}", file.file, file.message)).collect();
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = failed;
         Ok(ingest_report(&report))
+    }
+}
+
+impl IngestTask {
+    fn nothing_found(&self) -> String {
+        let source = self.definitions.sources.get(&self.source);
+        let wanted = match source.map(|source| (&source.files, source.format)) {
+            Some((Some(pattern), _)) => format!("matches its pattern \"{pattern}\""),
+            Some((None, SourceFormat::Csv { .. })) => "ends in .csv or .csv.gz".to_owned(),
+            Some((None, SourceFormat::Jsonl)) => "ends in .jsonl or .ndjson, with or without .gz".to_owned(),
+            Some((None, SourceFormat::Parquet)) => "ends in .parquet".to_owned(),
+            Some((None, SourceFormat::Segment)) | None => "is of it".to_owned(),
+        };
+        let paths = self.paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
+        let place = if self.upload.is_some() { "the upload".to_owned() } else { paths.join(", ") };
+        format!("source \"{}\": no file in {place} {wanted}; subfolders are not looked into", self.source)
+    }
+}
+
+/// Makes the run fail where files were refused. A task of its own, so that the report of those that landed is kept beside the failure.
+struct RefusedFiles(Arc<Mutex<Vec<String>>>);
+
+#[async_trait]
+impl Task for RefusedFiles {
+    fn name(&self) -> String {
+        "refused files".to_owned()
+    }
+
+    fn after(&self) -> Vec<String> {
+        vec![INGEST.to_owned()]
+    }
+
+    async fn run(&mut self, _: &Progress) -> Result<Value, TaskError> {
+        let refused = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if refused.is_empty() { Ok(Value::Null) } else { Err(TaskError::new(ErrorKind::Invalid, refused.join("; "))) }
     }
 }
 
@@ -66,20 +125,54 @@ fn ingest_report(report: &IngestReport) -> Value {
 
 const PRODUCE: &str = "produce";
 
-/// The tasks of a production: live calls landed, then tags, then every crowd after those it is made of.
+/// The tasks of a production: live calls landed, then tags, then the crowds, each after those it is made of. Of a production of some tags
+/// the crowds that it changes: see [`changed_crowds`].
 pub(crate) fn production(
     house: &Arc<House>,
     app: &AppId,
     definitions: &Arc<Definitions>,
     as_of_ms: TimestampMs,
     only: Option<Vec<Name>>,
+    crowds: Vec<CrowdDefinition>,
 ) -> Vec<Box<dyn Task>> {
     let place = || Place { house: house.clone(), app: app.clone(), definitions: definitions.clone() };
     let mut tasks: Vec<Box<dyn Task>> = vec![Box::new(LandTask(place())), Box::new(ProduceTask { place: place(), as_of_ms, only })];
-    for crowd in definitions.crowds.values() {
-        tasks.push(Box::new(CrowdTask { place: place(), crowd: crowd.clone() }));
+    let running: BTreeSet<Name> = crowds.iter().map(|crowd| crowd.name.clone()).collect();
+    for crowd in crowds {
+        let others = crowd.checked.crowds().into_iter().filter(|other| running.contains(*other)).map(crowd_task);
+        let after = std::iter::once(PRODUCE.to_owned()).chain(others).collect();
+        tasks.push(Box::new(CrowdTask { place: place(), crowd, after }));
     }
     tasks
+}
+
+/// The crowds that change with these tags and what is computed from them: those that use one, also through other crowds, and that can be
+/// computed, for all their tags are in the index (`indexed`) or come now, and all their crowds were computed (`computed`) or come now.
+pub(crate) fn changed_crowds(
+    definitions: &Definitions,
+    only: &[Name],
+    indexed: &BTreeSet<Name>,
+    computed: &BTreeSet<Name>,
+) -> Vec<CrowdDefinition> {
+    let mut published: BTreeSet<Name> = only.iter().cloned().collect();
+    for name in definitions.tag_order() {
+        if definitions.tags.get(&name).is_some_and(|tag| !tag.kind.tags().is_disjoint(&published)) {
+            published.insert(name);
+        }
+    }
+    let mut changed: BTreeSet<Name> = BTreeSet::new();
+    let mut crowds = Vec::new();
+    for crowd in definitions.crowd_order().iter().filter_map(|name| definitions.crowds.get(name)) {
+        let (tags, others) = (crowd.checked.names(), crowd.checked.crowds());
+        let touched = tags.iter().any(|tag| published.contains(*tag)) || others.iter().any(|other| changed.contains(*other));
+        let whole = tags.iter().all(|tag| published.contains(*tag) || indexed.contains(*tag))
+            && others.iter().all(|other| changed.contains(*other) || computed.contains(*other));
+        if touched && whole {
+            changed.insert(crowd.name.clone());
+            crowds.push(crowd.clone());
+        }
+    }
+    crowds
 }
 
 struct Place {
@@ -99,8 +192,8 @@ impl Task for LandTask {
     }
 
     async fn run(&mut self, _: &Progress) -> Result<Value, TaskError> {
-        let Place { house, app, definitions } = &self.0;
-        let landed = house.landing.land(app, definitions).await.map_err(|error| TaskError::new(error.kind(), error))?;
+        let Place { house, app, .. } = &self.0;
+        let landed = house.land(app).await.map_err(|problem| TaskError::new(problem.error_kind(), problem.detail))?;
         Ok(json!({"events": landed.events, "attributes": landed.attributes, "rejected": landed.rejected, "duplicates": landed.duplicates}))
     }
 }
@@ -125,17 +218,18 @@ impl Task for ProduceTask {
         let Place { house, app, definitions } = &self.place;
         let report = |done, total| progress.set(done, total);
         let produced = house.producer.produce(app, definitions, self.as_of_ms, self.only.as_deref(), &report).await;
-        Ok(produced_report(&produced.map_err(|error| TaskError::new(error.kind(), error))?, self.as_of_ms))
+        let produced = produced.map_err(|error| TaskError::new(error.kind(), error))?;
+        Ok(produced_report(&produced, &local(self.as_of_ms, &definitions.app.time_zone)))
     }
 }
 
-fn produced_report(produced: &Produced, as_of_ms: TimestampMs) -> Value {
+fn produced_report(produced: &Produced, as_of: &str) -> Value {
     let tags = produced.tags.iter().map(|tag| {
         let skipped: serde_json::Map<_, _> = tag.skipped.iter().map(|(reason, count)| (reason.to_string(), json!(count))).collect();
         json!({"name": tag.name.as_str(), "users": tag.users, "elapsed_ms": tag.elapsed_ms, "skipped": skipped})
     });
     json!({
-        "as_of": instant(as_of_ms),
+        "as_of": as_of,
         "tags": tags.collect::<Vec<_>>(),
         "users": produced.users,
         "events_read": produced.events_read,
@@ -148,6 +242,7 @@ fn produced_report(produced: &Produced, as_of_ms: TimestampMs) -> Value {
 struct CrowdTask {
     place: Place,
     crowd: CrowdDefinition,
+    after: Vec<String>,
 }
 
 fn crowd_task(name: &str) -> String {
@@ -161,8 +256,7 @@ impl Task for CrowdTask {
     }
 
     fn after(&self) -> Vec<String> {
-        let crowds = self.crowd.checked.crowds();
-        std::iter::once(PRODUCE.to_owned()).chain(crowds.into_iter().map(crowd_task)).collect()
+        self.after.clone()
     }
 
     async fn run(&mut self, _: &Progress) -> Result<Value, TaskError> {
@@ -181,14 +275,65 @@ impl Task for CrowdTask {
 pub async fn land_all(house: &House) -> Result<(), Problem> {
     let mut outcome = Ok(());
     for app in house.catalog.apps().await? {
-        let landed = async {
-            let definitions = house.definitions(&app).await?;
-            house.landing.land(&app, &definitions).await?;
-            Ok::<(), Problem>(())
-        };
-        if let Err(problem) = landed.await {
+        if let Err(problem) = house.land(&app).await {
             outcome = outcome.and(Err(problem));
         }
     }
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use taghouse_rules::{DefinitionFile, parse_definitions};
+
+    const SHOP: &str = "
+kind: app
+id: shop
+---
+kind: source
+name: orders
+format: csv
+user_id: user
+event: buy
+time: time
+properties: { sku: sku }
+---
+{kind: tag, name: orders, type: int, aggregate: {events: [buy], function: count}}
+---
+{kind: tag, name: skus, type: int, aggregate: {events: [buy], function: count_distinct, value: sku}}
+---
+{kind: tag, name: twice, type: int, expression: orders * 2}
+---
+{kind: crowd, name: a_buyers, expression: orders >= 1}
+---
+{kind: crowd, name: b_twice, expression: twice >= 4}
+---
+{kind: crowd, name: c_both, expression: orders >= 1 && skus >= 2}
+---
+{kind: crowd, name: d_not_buyers, expression: '!crowd(\"a_buyers\")'}
+---
+{kind: crowd, name: e_skus, expression: skus >= 1}
+---
+{kind: crowd, name: f_mixed, expression: 'crowd(\"a_buyers\") && crowd(\"e_skus\")'}
+";
+
+    fn check(only: &[&str], indexed: &[&str], computed: &[&str], expected: &[&str]) {
+        let file = DefinitionFile { path: "shop.yaml".to_owned(), text: SHOP.to_owned() };
+        let definitions = Definitions::check(&parse_definitions(&[file]).unwrap()).unwrap();
+        let names = |texts: &[&str]| texts.iter().map(|text| Name::new(text).unwrap()).collect::<BTreeSet<_>>();
+        let only: Vec<Name> = names(only).into_iter().collect();
+        let crowds = changed_crowds(&definitions, &only, &names(indexed), &names(computed));
+        let found: Vec<&str> = crowds.iter().map(|crowd| crowd.name.as_str()).collect();
+        assert_eq!(found, expected, "of {only:?}");
+    }
+
+    #[test]
+    fn crowds_change_with_their_tags_and_wait_for_tags_that_were_never_produced() {
+        check(&["orders"], &[], &[], &["a_buyers", "b_twice", "d_not_buyers"]);
+        check(&["orders"], &["skus"], &["e_skus"], &["a_buyers", "b_twice", "c_both", "d_not_buyers", "f_mixed"]);
+        check(&["twice"], &["orders", "skus"], &["a_buyers"], &["b_twice"]);
+        check(&["skus"], &["orders"], &["a_buyers"], &["c_both", "e_skus", "f_mixed"]);
+        check(&["skus"], &[], &[], &["e_skus"]);
+    }
 }

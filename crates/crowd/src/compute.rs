@@ -66,7 +66,7 @@ impl Crowds {
         let snapshot = self.snapshot(app).await?;
         let others = self.others(app, &crowd.checked).await?;
         let as_of = others.as_of(&crowd.checked, &snapshot);
-        let (expression, revision) = (crowd.checked.clone(), snapshot.revision());
+        let (expression, revision, generation) = (crowd.checked.clone(), snapshot.revision(), snapshot.generation());
         let (set, bytes) = off_thread(move || {
             let set = snapshot.evaluate(&expression, &|name| others.set(name))?.bitmap();
             let bytes = set.to_bytes()?;
@@ -77,7 +77,7 @@ impl Crowds {
             version,
             size: set.len(),
             revision,
-            generation: self.dictionary.generation(app),
+            generation,
             oldest_as_of_ms: as_of.oldest_ms,
             newest_as_of_ms: as_of.newest_ms,
             expression: crowd.expression.to_string(),

@@ -150,9 +150,13 @@ impl Crowds {
         Ok(set)
     }
 
-    /// The newest snapshot of the index.
+    /// The newest snapshot of the index; its ordinals are the dictionary's.
     pub(crate) async fn snapshot(&self, app: &AppId) -> Result<Arc<Snapshot>> {
-        self.index.snapshot(app).await?.ok_or_else(|| Error::NoTags { app: app.clone() })
+        let snapshot = self.index.snapshot(app).await?.ok_or_else(|| Error::NoTags { app: app.clone() })?;
+        if snapshot.generation() != self.dictionary.generation(app) {
+            return Err(Error::OldIndex { app: app.clone() });
+        }
+        Ok(snapshot)
     }
 }
 

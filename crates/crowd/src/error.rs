@@ -9,6 +9,12 @@ pub enum Error {
         /// Whose.
         app: AppId,
     },
+    /// The index speaks of ordinals from before the users were numbered anew.
+    #[error("the tags of app {app} were produced before its users were numbered anew: run `taghouse produce` to rebuild them")]
+    OldIndex {
+        /// Whose.
+        app: AppId,
+    },
     /// There is no such crowd. The message suggests one of a like name.
     #[error("{0}")]
     UnknownCrowd(String),
@@ -46,8 +52,8 @@ pub enum Error {
         /// How many may be.
         limit: usize,
     },
-    /// The version speaks of ordinals from before the dictionary was re-packed.
-    #[error("version {version} of crowd {crowd} was computed before the users were numbered anew: compute it again")]
+    /// The version speaks of ordinals from before the users were numbered anew.
+    #[error("version {version} of crowd {crowd} was computed before the users were numbered anew: run `taghouse produce`")]
     OldGeneration {
         /// Which crowd.
         crowd: String,
@@ -100,7 +106,7 @@ impl Error {
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoTags { .. } | Self::UnknownCrowd(_) | Self::NotComputed { .. } => ErrorKind::NotFound,
+            Self::NoTags { .. } | Self::OldIndex { .. } | Self::UnknownCrowd(_) | Self::NotComputed { .. } => ErrorKind::NotFound,
             Self::UnknownVersion { .. } | Self::UnknownUser { .. } => ErrorKind::NotFound,
             Self::Limit { .. } | Self::OldGeneration { .. } => ErrorKind::Invalid,
             Self::Contended { .. } => ErrorKind::Conflict,

@@ -129,3 +129,21 @@ async fn damage_is_told_and_mended_by_computing_again() {
     shop.crowds.compute(&shop.app, &crowd).await.unwrap();
     assert!(shop.other_process().judge(&shop.app, "u7", "busy").await.unwrap().in_crowd);
 }
+
+#[tokio::test]
+async fn users_numbered_anew_make_old_answers_refused_until_all_is_produced() {
+    let mut shop = Shop::with(&ten()).await;
+    let crowd = shop.define("busy", "orders > 5");
+    shop.crowds.compute(&shop.app, &crowd).await.unwrap();
+    shop.dictionary.renew(&shop.app, 2).unwrap();
+    let old = "version 1 of crowd busy was computed before the users were numbered anew: run `taghouse produce`";
+    assert_eq!(shop.crowds.judge(&shop.app, "u7", "busy").await.unwrap_err().to_string(), old);
+    assert_eq!(shop.other_process().members(&shop.app, "busy", None).await.err().unwrap().to_string(), old);
+    let error = shop.crowds.compute(&shop.app, &crowd).await.unwrap_err();
+    assert!(matches!(error, Error::OldIndex { .. }) && error.to_string().contains("run `taghouse produce` to rebuild"), "{error}");
+    assert!(matches!(shop.crowds.profile(&shop.app, "u7").await.unwrap_err(), Error::OldIndex { .. }));
+    shop.produce(&ten()).await;
+    let version = shop.crowds.compute(&shop.app, &crowd).await.unwrap();
+    assert_eq!((version.generation, version.size, shop.exported("busy").await.len()), (2, 4, 4));
+    assert!(shop.crowds.judge(&shop.app, "u7", "busy").await.unwrap().in_crowd);
+}

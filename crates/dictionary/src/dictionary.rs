@@ -86,9 +86,26 @@ impl Dictionary {
         self.space(app).map_or(0, |s| s.len())
     }
 
-    /// The generation of the app's ordinals, 1 or more; see the crate's documentation.
+    /// The generation of the app's ordinals, 1 or more, or 0 where it has none yet; see the crate's documentation.
     pub fn generation(&self, app: &AppId) -> u64 {
-        self.space(app).map_or(FIRST_GENERATION, |s| s.generation)
+        self.space(app).map_or(0, |s| s.generation())
+    }
+
+    /// Says that the app's ordinals, those given already too, are of this generation from now on: what was derived from an earlier one is
+    /// not to be read with them. Durable on return. One that is not later than the present one changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub fn renew(&self, app: &AppId, generation: u64) -> Result<()> {
+        let space = self.space_or_new(app);
+        let _writer = space.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if generation <= space.generation() {
+            return Ok(());
+        }
+        self.store.apps.insert(key::app(app), key::app_value(space.len(), generation)).map_err(|e| self.failed(e))?;
+        self.store.database.persist(PersistMode::SyncData).map_err(|e| self.failed(e))?;
+        space.renew(generation);
+        Ok(())
     }
 
     fn lookup_stored(&self, prefix: &[u8], id: &str, len: Ordinal, buffer: &mut Vec<u8>) -> Result<Option<Ordinal>> {
@@ -151,7 +168,7 @@ impl Dictionary {
             }
             // Below `Ordinal::MAX`, as every one of them is.
             next += chunk.len() as Ordinal;
-            batch.insert(apps, prefix, key::app_value(next, space.generation));
+            batch.insert(apps, prefix, key::app_value(next, space.generation()));
             batch.commit().map_err(|e| self.failed(e))?;
         }
         if !new.is_empty() {

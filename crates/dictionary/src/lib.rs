@@ -8,10 +8,12 @@
 //!   ordinals that the last finished `assign` published.
 //! - The synchronous calls read and write files: asynchronous callers wrap them in `spawn_blocking`.
 //!
-//! Every app has a generation number, 1 from its first id on. What holds ordinals (segments, crowd versions) notes the generation
-//! that they are of. Nothing raises it yet: re-packing the ordinals after users expired is a later work, and is what it is for.
+//! Every app has a generation number, 1 from its first id on. What holds ordinals (the index, crowd versions) notes the generation that
+//! they are of and is not read with another. `produce` raises it with [`Dictionary::renew`] when what is published is not of these
+//! ordinals: the folder was lost, or is an older one than the index was made with. Re-packing the ordinals after users expired will be
+//! another reason.
 //!
-//! The dictionary is not ground truth, but all that is derived from the lake speaks in its ordinals.
+//! So the dictionary is derived: a lost one costs a production of all tags, and never gives a number another meaning.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 

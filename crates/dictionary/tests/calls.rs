@@ -46,13 +46,32 @@ fn a_creation_cut_off_is_begun_again() {
 }
 
 #[test]
-fn the_generation_is_one() {
+fn generations_only_rise_and_stay() {
     let folder = tempfile::tempdir().unwrap();
     let dictionary = Dictionary::open(folder.path()).unwrap();
-    assert_eq!(dictionary.generation(&shop()), 1);
+    assert_eq!(dictionary.generation(&shop()), 0, "no ids yet");
     dictionary.assign(&shop(), &["a"]).unwrap();
+    assert_eq!(dictionary.generation(&shop()), 1);
+    dictionary.renew(&shop(), 3).unwrap();
+    dictionary.renew(&shop(), 2).unwrap();
+    assert_eq!((dictionary.generation(&shop()), dictionary.len(&shop())), (3, 1));
     drop(dictionary);
-    assert_eq!(Dictionary::open(folder.path()).unwrap().generation(&shop()), 1);
+    let dictionary = Dictionary::open(folder.path()).unwrap();
+    assert_eq!((dictionary.generation(&shop()), dictionary.assign(&shop(), &["b", "a"]).unwrap()), (3, vec![1, 0]));
+    drop(dictionary);
+    let dictionary = Dictionary::open(folder.path()).unwrap();
+    assert_eq!(dictionary.generation(&shop()), 3, "giving ordinals keeps it");
+}
+
+#[test]
+fn an_app_may_begin_with_a_later_generation() {
+    let folder = tempfile::tempdir().unwrap();
+    let dictionary = Dictionary::open(folder.path()).unwrap();
+    dictionary.renew(&shop(), 7).unwrap();
+    drop(dictionary);
+    let dictionary = Dictionary::open(folder.path()).unwrap();
+    assert_eq!((dictionary.generation(&shop()), dictionary.len(&shop())), (7, 0));
+    assert_eq!((dictionary.assign(&shop(), &["a"]).unwrap(), dictionary.generation(&shop())), (vec![0], 7));
 }
 
 #[test]

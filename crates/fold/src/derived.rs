@@ -3,7 +3,7 @@
 use crate::batch::{TagValues, ValuesBuilder};
 
 use crate::column::{Columns, Condition, Expression, Rows};
-use crate::{Outcome, Result};
+use crate::{Outcome, Result, SkipReason};
 use arrow::array::{Array, ArrayRef};
 use std::ops::Range;
 use taghouse_model::{Value, ValueType};
@@ -64,7 +64,10 @@ impl DerivedFold {
                 rules.iter().find(|(when, _)| when.holds(rows, row)).map(|(_, value)| value.clone()).or_else(|| otherwise.clone())
             }
             Body::Condition(condition) => condition.holds(rows, row).then_some(Value::Bool(true)),
-            Body::Scalar(expression) => expression.value(rows, row),
+            Body::Scalar(expression) => match expression.value(rows, row) {
+                None if expression.overflows(rows, row) => return Outcome::Skipped(SkipReason::OutOfRange),
+                value => value,
+            },
         };
         value.map_or(Outcome::Nothing, |value| Outcome::of(value, self.tag_type))
     }

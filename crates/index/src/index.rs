@@ -81,7 +81,22 @@ impl Index {
         Ok(Some((pointer.revision, manifest)))
     }
 
+    /// What is published, as the catalog says it: no object is read. `None` when nothing was published for the app.
+    ///
+    /// # Errors
+    /// `Catalog` when that does not answer, `Corrupt` when its record cannot be read.
+    pub async fn published(&self, app: &AppId) -> Result<Option<Published>> {
+        let current = self.manifest(app).await?;
+        Ok(current.map(|(revision, manifest)| Published {
+            revision,
+            generation: manifest.generation,
+            users: manifest.users.count,
+            tags: manifest.tags.into_keys().collect(),
+        }))
+    }
+
     async fn load(&self, revision: u64, manifest: Manifest, before: Option<&Snapshot>) -> Result<Loaded> {
+        let generation = manifest.generation;
         let users = match before.filter(|before| before.users.object == manifest.users.object) {
             Some(before) => before.users.clone(),
             None => match load_users(&self.objects, &manifest.users).await? {
@@ -104,7 +119,7 @@ impl Index {
                 }
             }
             match loads.join_next().await {
-                None => return Ok(Loaded::Snapshot(Snapshot { revision, users, tags })),
+                None => return Ok(Loaded::Snapshot(Snapshot { revision, generation, users, tags })),
                 Some(joined) => match joined.map_err(|e| Error::Internal(e.to_string()))?? {
                     Ok(tag) => tags.insert(tag.info.name.clone(), tag),
                     Err(object) => return Ok(Loaded::Missing(object)),
@@ -114,6 +129,19 @@ impl Index {
     }
 }
 
+/// The current cut without its objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// Rises with every publication.
+    pub revision: u64,
+    /// The dictionary's generation that the ordinals are of.
+    pub generation: u64,
+    /// How many users exist.
+    pub users: u64,
+    /// The tags, by name.
+    pub tags: Vec<Name>,
+}
+
 enum Loaded {
     Snapshot(Snapshot),
     /// The object of this path is not there.
@@ -121,7 +149,7 @@ enum Loaded {
 }
 
 /// `None` when the object is not there.
-async fn load_users(objects: &Objects, entry: &UsersEntry) -> Result<Option<Users>> {
+pub(crate) async fn load_users(objects: &Objects, entry: &UsersEntry) -> Result<Option<Users>> {
     let object = entry.object.clone();
     let Some(bytes) = objects.read(&object).await? else {
         return Ok(None);

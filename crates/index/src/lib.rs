@@ -18,7 +18,7 @@ mod store;
 
 pub use builder::SegmentBuilder;
 pub use error::{Error, Result};
-pub use index::Index;
+pub use index::{Index, Published};
 pub use publish::{Publication, TagPublication};
 pub use segment::Segment;
 pub use snapshot::{Snapshot, TagInfo};

@@ -7,6 +7,9 @@ use taghouse_model::{Name, TimestampMs, ValueType};
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Manifest {
+    /// The dictionary's generation that the ordinals are of; 0 in cuts from before it was noted.
+    #[serde(default)]
+    pub(crate) generation: u64,
     pub(crate) users: UsersEntry,
     pub(crate) tags: BTreeMap<Name, TagEntry>,
     /// Objects that the revision before this one still read. The next publication deletes them.

@@ -1,25 +1,31 @@
 use crate::error::{Error, Result};
-use crate::index::{Index, POINTER_KIND, POINTER_NAME};
+use crate::index::{Index, POINTER_KIND, POINTER_NAME, load_users};
 use crate::manifest::{Manifest, TagEntry, UsersEntry};
 use crate::segment::Segment;
 use crate::store::path_of;
 use bytes::Bytes;
 use serde_json::Value as Json;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use taghouse_bitmap::Bitmap;
 use taghouse_catalog::Change;
 use taghouse_model::{AppId, Name, TimestampMs, ValueType};
+use tokio::task::JoinSet;
 
 /// The users' folder beside the tags' folders; no tag can be called so.
 const USERS_FOLDER: &str = "users-bitmap";
 
+/// Objects being written at a time.
+const WRITES_AT_ONCE: usize = 8;
+
 /// An object to write: its path and its bytes.
 type Written = (String, Vec<u8>);
 
-/// What becomes visible at once. Tags that it does not name stay as they are.
+/// What becomes visible at once. Tags that it does not name stay as they are, if they are of the same generation.
 #[derive(Debug, Clone)]
 pub struct Publication {
-    /// All users that exist; the segments' users are among them.
+    /// The dictionary's generation that the ordinals are of. Another one than before leaves nothing of what was published.
+    pub generation: u64,
+    /// All users that exist; the segments' users are among them. Users that existed before (in this generation) go on to exist.
     pub users: Bitmap,
     /// New versions of tags.
     pub tags: Vec<TagPublication>,
@@ -49,13 +55,19 @@ impl Index {
     /// # Errors
     /// `Catalog` of kind `Conflict` when somebody else published meanwhile (nothing is visible then; call again), or when a condition of
     /// `also` does not hold; `Publication` for a segment of another type, or with users that are not among `users`.
-    pub async fn publish(&self, app: &AppId, publication: Publication, also: Vec<Change>) -> Result<u64> {
+    pub async fn publish(&self, app: &AppId, mut publication: Publication, also: Vec<Change>) -> Result<u64> {
         let current = self.manifest(app).await?;
         let (expected, before) = current.map_or((None, Manifest::default()), |(revision, manifest)| (Some(revision), manifest));
         let next = expected.unwrap_or(0) + 1;
-        let (manifest, contents) = plan(app, next, &before, publication)?;
-        let mut written = BTreeSet::new();
-        let result = self.write_and_commit(app, expected, &manifest, contents, also, &mut written).await;
+        if let Some(users) = self.users_before(&before, publication.generation).await? {
+            publication.users = publication.users.or(&users);
+        }
+        let (owner, base) = (app.clone(), before.clone());
+        // Verifying and copying segments takes a core, which is not the I/O threads' work.
+        let planned = tokio::task::spawn_blocking(move || plan(&owner, next, &base, publication));
+        let (manifest, contents) = planned.await.map_err(|e| Error::Internal(e.to_string()))??;
+        let written: BTreeSet<String> = contents.iter().map(|(object, _)| object.clone()).collect();
+        let result = self.write_and_commit(app, expected, &manifest, contents, also).await;
         if let Err(error) = result {
             self.discard(app, &written).await;
             return Err(error);
@@ -76,17 +88,41 @@ impl Index {
         manifest: &Manifest,
         contents: Vec<Written>,
         also: Vec<Change>,
-        written: &mut BTreeSet<String>,
     ) -> Result<()> {
+        let mut writes = JoinSet::new();
+        let mut outcome = Ok(());
         for (object, content) in contents {
-            written.insert(object.clone());
-            self.objects.write(&object, content).await?;
+            if writes.len() >= WRITES_AT_ONCE {
+                outcome = outcome.and(join(writes.join_next().await));
+            }
+            let objects = self.objects.clone();
+            writes.spawn(async move { objects.write(&object, content).await });
         }
+        // All of them end before the first failure is told: what was written is then cleared away.
+        while !writes.is_empty() {
+            outcome = outcome.and(join(writes.join_next().await));
+        }
+        outcome?;
         let value = serde_json::to_value(manifest).map_err(|e| Error::Internal(e.to_string()))?;
         let (kind, name) = (POINTER_KIND.to_owned(), POINTER_NAME.to_owned());
         let mut changes = vec![Change::PutPointer { kind, app: app.clone(), name, expected, value }];
         changes.extend(also);
         Ok(self.catalog.commit(changes).await?)
+    }
+
+    /// The users that existed before, if their ordinals mean the same. Users that cannot be read are passed over: publishing mends that.
+    async fn users_before(&self, before: &Manifest, generation: u64) -> Result<Option<Bitmap>> {
+        if before.users.object.is_empty() || before.generation != generation {
+            return Ok(None);
+        }
+        match load_users(&self.objects, &before.users).await {
+            Ok(users) => Ok(users.map(|users| users.bitmap.as_ref().clone())),
+            Err(error @ Error::Corrupt { .. }) => {
+                tracing::warn!(%error, "the users that existed before cannot be read, those of this publication take their place");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Deletes what a failed publication wrote, unless the cut that won reads the same objects, or nobody can tell.
@@ -99,10 +135,15 @@ impl Index {
     }
 }
 
+fn join(joined: Option<std::result::Result<Result<()>, tokio::task::JoinError>>) -> Result<()> {
+    joined.map_or(Ok(()), |joined| joined.map_err(|e| Error::Internal(e.to_string()))?)
+}
+
 /// The next cut, and the objects to write for it.
 fn plan(app: &AppId, next: u64, before: &Manifest, publication: Publication) -> Result<(Manifest, Vec<Written>)> {
-    let Publication { users, tags, drop } = publication;
-    let mut manifest = Manifest { tags: before.tags.clone(), ..Manifest::default() };
+    let Publication { generation, users, tags, drop } = publication;
+    let carried = if before.generation == generation { before.tags.clone() } else { BTreeMap::new() };
+    let mut manifest = Manifest { generation, tags: carried, ..Manifest::default() };
     let mut contents = Vec::with_capacity(tags.len() + 1);
     drop.iter().for_each(|name| {
         manifest.tags.remove(name);

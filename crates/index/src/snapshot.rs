@@ -12,6 +12,7 @@ use taghouse_rules::Predicate;
 #[derive(Debug)]
 pub struct Snapshot {
     pub(crate) revision: u64,
+    pub(crate) generation: u64,
     pub(crate) users: Users,
     pub(crate) tags: BTreeMap<Name, Tag>,
 }
@@ -49,6 +50,11 @@ impl Snapshot {
     /// The revision of the index; rises with every publication.
     pub fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// The dictionary's generation that the ordinals are of: with another they mean nothing.
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// The users that exist.

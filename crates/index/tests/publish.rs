@@ -66,7 +66,7 @@ fn publication(tags: &[(&str, i64)]) -> Publication {
         let name = Name::new(name).unwrap();
         TagPublication { name, value_type: ValueType::Int, as_of_ms: 17, definition, segment: builder.finish().unwrap() }
     });
-    Publication { users: Bitmap::from_range(0..=9), tags: tags.collect(), drop: vec![] }
+    Publication { generation: 1, users: Bitmap::from_range(0..=9), tags: tags.collect(), drop: vec![] }
 }
 
 fn pointer(name: &str, expected: Option<u64>) -> Change {
@@ -208,4 +208,20 @@ async fn a_query_outlives_its_snapshot() {
         house.publish(&[("a", 2)]).await;
     }
     assert_eq!((query.count(), query.contains(1)), (0, false));
+}
+
+#[tokio::test]
+async fn users_never_vanish_within_a_generation() {
+    let house = House::new().await;
+    house.publish(&[("a", 1)]).await;
+    let few = |generation| Publication { generation, users: Bitmap::from_range(5..=12), tags: vec![], drop: vec![] };
+    house.index.publish(&house.app, few(1), vec![]).await.unwrap();
+    let snapshot = house.index.snapshot(&house.app).await.unwrap().unwrap();
+    assert_eq!((snapshot.users().len(), snapshot.tags().count(), snapshot.generation()), (13, 1, 1));
+    // Ordinals of another generation are other users: nothing is carried over.
+    house.index.publish(&house.app, few(2), vec![]).await.unwrap();
+    let snapshot = house.index.snapshot(&house.app).await.unwrap().unwrap();
+    assert_eq!((snapshot.users().len(), snapshot.tags().count(), snapshot.generation()), (8, 0, 2));
+    let published = house.index.published(&house.app).await.unwrap().unwrap();
+    assert_eq!((published.revision, published.generation, published.users, published.tags.len()), (3, 2, 8, 0));
 }

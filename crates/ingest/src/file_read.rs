@@ -13,11 +13,11 @@ use taghouse_rules::SourceFormat;
 use tokio::sync::mpsc;
 
 /// Rows of a file that are handed on together.
-const CHUNK_ROWS: u64 = 32_768;
+const CHUNK_ROWS: u64 = 16_384;
 /// Chunks of one file that may wait: what a thread reads ahead of its turn.
-const WAITING_CHUNKS: usize = 16;
-/// Files that may be begun or read before their turn.
-const WAITING_FILES: usize = 64;
+const WAITING_CHUNKS: usize = 6;
+/// Files that may be begun or read before their turn. With the two above it bounds memory: about a million rows.
+const WAITING_FILES: usize = 12;
 
 /// What is read of a file, in order. The last part is none of `Chunk`.
 pub(crate) enum Part {

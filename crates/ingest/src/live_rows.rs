@@ -106,10 +106,12 @@ impl LiveRows {
             RecordBody::Traits { user_id, time_ms, traits } => {
                 (self.push_traits(Sender { record, user_id, time_ms: *time_ms }, traits), traits)
             }
-            RecordBody::Rejected { raw, .. } => (Ok(()), raw),
+            RecordBody::Rejected { raw, .. } => (Ok(false), raw),
         };
         match taken {
-            Ok(()) => seen.claim(&record.message_id, record.received_at_ms),
+            Ok(true) => seen.claim(&record.message_id, record.received_at_ms),
+            // What leaves no row cannot be known again after a restart, so it is not known before either.
+            Ok(false) => {}
             Err(fault) => self.refuse(position, record, &fault.reason.to_string(), &fault.detail, raw),
         }
     }
@@ -120,7 +122,8 @@ impl LiveRows {
         self.rejected_rows.push(place, reason, detail, raw.as_bytes());
     }
 
-    fn push_event(&mut self, sender: Sender<'_>, name: &str, properties: &str) -> std::result::Result<(), Fault> {
+    /// Whether a row came of it.
+    fn push_event(&mut self, sender: Sender<'_>, name: &str, properties: &str) -> std::result::Result<bool, Fault> {
         self.event_slots.scan(properties)?;
         let mut values = Vec::with_capacity(self.events.properties.len() + 3);
         for property in &mut self.events.properties {
@@ -133,15 +136,16 @@ impl LiveRows {
         }
         if !admit(&self.events, &values)? {
             self.counts.filtered += 1;
-            return Ok(());
+            return Ok(false);
         }
         let head = sender.head(self.events.source.as_str());
         self.event_rows.push(&head, name, &values, self.event_slots.extra().as_deref());
         self.counts.events += 1;
-        Ok(())
+        Ok(true)
     }
 
-    fn push_traits(&mut self, sender: Sender<'_>, traits: &str) -> std::result::Result<(), Fault> {
+    /// Whether a row came of it.
+    fn push_traits(&mut self, sender: Sender<'_>, traits: &str) -> std::result::Result<bool, Fault> {
         self.trait_slots.scan(traits)?;
         let mut texts: Vec<(&str, Cow<'_, str>)> = Vec::new();
         for attribute in &mut self.traits.attributes {
@@ -165,7 +169,7 @@ impl LiveRows {
             self.attribute_rows.push(&head, name, text, 0);
         }
         self.counts.attributes += texts.len() as u64;
-        Ok(())
+        Ok(!texts.is_empty())
     }
 
     /// The rows so far, as batches of the three tables, and their counts.

@@ -16,6 +16,9 @@ use xxhash_rust::xxh3::xxh3_128;
 /// How long a message id is remembered, by the times at which calls came in.
 const REMEMBERED_MS: i64 = 24 * 3_600_000;
 
+/// Calls are dated before they enter the log, so their times are not quite in the log's order: by so much more is remembered.
+const SLACK_MS: i64 = 3_600_000;
+
 type Ids = HashMap<u128, TimestampMs, BuildHasherDefault<PassThrough>>;
 
 /// The ids of an app, by hash, with when the message came in. Derived: rebuilt from the lake.
@@ -28,12 +31,12 @@ pub(crate) struct SeenIds {
 }
 
 impl SeenIds {
-    /// Reads the ids of all live messages that landed and came in a day before `first_ms` or later.
+    /// Reads the ids of all live messages that landed and came in a day (and some) before `first_ms` or later.
     pub(crate) async fn load(lake: &Lake, app: &AppId, definitions: &Definitions, first_ms: TimestampMs) -> Result<Self> {
         let of_files = |format| format != SourceFormat::Segment;
         let file_sources: HashSet<&str> =
             definitions.sources.values().filter(|source| of_files(source.format)).map(|source| source.name.as_str()).collect();
-        let from_ms = first_ms - REMEMBERED_MS;
+        let from_ms = first_ms - REMEMBERED_MS - SLACK_MS;
         let mut seen = Self::default();
         for name in [layout::EVENTS, layout::ATTRIBUTES] {
             let Some(table) = lake.table(app, name).await? else { continue };
@@ -78,7 +81,7 @@ impl SeenIds {
         for (id, received_ms) in std::mem::take(&mut self.pending) {
             self.note(id, received_ms);
         }
-        let from_ms = self.newest_ms - REMEMBERED_MS;
+        let from_ms = self.newest_ms - REMEMBERED_MS - SLACK_MS;
         self.landed.retain(|_, received_ms| *received_ms > from_ms);
     }
 }

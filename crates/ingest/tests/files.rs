@@ -475,6 +475,20 @@ async fn new_properties_come_behind() {
     assert_eq!(house.rows("events", &["user_id", "mid", "early"]).await, ["1|x|-", "2|y|z", "3|w|-"]);
 }
 
+/// A file without rows lands too: it is known from then on.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_without_rows() {
+    let home = tempfile::tempdir().unwrap();
+    let house = House::open(home.path()).await;
+    let input = folder(&[("a.csv", HEADER.as_bytes()), ("b.csv", b""), ("c.csv.gz", b"")]);
+    let report = house.ingest(&definitions(DIRTY), input.path()).await.unwrap();
+    assert_eq!((report.files_new, report.rows, report.batches), (2, 0, 1), "{report:?}");
+    assert_eq!(report.failed[0].file, "c.csv.gz", "nothing is no gzip: the file was cut");
+    assert_eq!(house.ingest(&definitions(DIRTY), input.path()).await.unwrap().files_unchanged, 2);
+    fs::write(input.path().join("b.csv"), HEADER).unwrap();
+    assert!(house.ingest(&definitions(DIRTY), input.path()).await.unwrap().failed[0].message.starts_with("the file has changed"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_calls_are_refused() {
     let home = tempfile::tempdir().unwrap();

@@ -1,10 +1,12 @@
 use crate::datum::datum;
 use crate::lake::{MAX_RETRIES, Shared};
 use crate::layout::Partition;
+use crate::objects::aside;
 use crate::snapshot::{Next, TableChange, prepare};
 use crate::table::Table;
 use crate::write::DataFile;
 use crate::{Error, Result};
+use futures::future::join_all;
 use iceberg::spec::Literal;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -114,20 +116,18 @@ impl Commit {
     }
 
     async fn prepare_all(&self) -> Result<Vec<Next>> {
-        let mut prepared = Vec::new();
-        for (name, change) in &self.tables {
-            if change.added.is_empty() && change.overwritten.is_empty() && self.properties.is_empty() {
-                continue;
-            }
-            match self.prepare_one(name, change).await {
+        let changed = |change: &TableChange| !(change.added.is_empty() && change.overwritten.is_empty() && self.properties.is_empty());
+        let preparing = self.tables.iter().filter(|(_, change)| changed(change)).map(|(name, change)| self.prepare_one(name, change));
+        let (mut prepared, mut failure) = (Vec::new(), None);
+        for outcome in join_all(preparing).await {
+            match outcome {
                 Ok(next) => prepared.push(next),
-                Err(e) => {
-                    self.forget(prepared).await;
-                    return Err(e);
-                }
+                Err(e) => failure = failure.or(Some(e)),
             }
         }
-        Ok(prepared)
+        let Some(failure) = failure else { return Ok(prepared) };
+        self.forget(prepared).await;
+        Err(failure)
     }
 
     async fn prepare_one(&self, name: &str, change: &TableChange) -> Result<Next> {
@@ -137,7 +137,8 @@ impl Commit {
         if let Some(file) = change.added.iter().find(|f| !f.file_path().starts_with(&inside)) {
             return Err(Error::Invalid(format!("file {} was not written for table {name} of app {}", file.file_path(), self.app)));
         }
-        prepare(&base, change, &self.properties).await
+        let (change, properties) = (change.clone(), self.properties.clone());
+        aside(async move { prepare(&base, &change, &properties).await }).await
     }
 
     /// What the catalog points to now.

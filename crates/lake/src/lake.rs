@@ -1,16 +1,15 @@
 use crate::commit::Commit;
-use crate::layout::TableLayout;
 use crate::manifest::ManifestCache;
 use crate::objects::Objects;
 use crate::sql::SqlRuntime;
 use crate::table::Table;
 use crate::write::DataFile;
-use crate::{Error, Result, metadata, schema};
+use crate::{Error, Result, metadata};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use taghouse_catalog::{Catalog, Change};
-use taghouse_model::{AppId, Clock, ErrorKind, TimestampMs};
+use taghouse_catalog::Catalog;
+use taghouse_model::{AppId, Clock, TimestampMs};
 
 /// How often a change is tried again when other writers are faster.
 pub(crate) const MAX_RETRIES: usize = 10;
@@ -107,52 +106,6 @@ impl Lake {
         let mut names = self.shared.catalog.tables(app).await?;
         names.sort();
         Ok(names)
-    }
-
-    /// Makes the table, or adds the columns that it lacks (schema evolution: rows written before have null there). Columns that the
-    /// layout does not name stay.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] if the layout is none, or a column is there with another type, or the table is cut otherwise.
-    pub async fn ensure(&self, app: &AppId, layout: &TableLayout) -> Result<Table> {
-        schema::check(layout)?;
-        for _ in 0..=MAX_RETRIES {
-            let current = self.table(app, &layout.name).await?;
-            let Some((next, previous)) = self.shape(app, layout, current.as_ref())? else {
-                if let Some(table) = current {
-                    return Ok(table);
-                }
-                continue;
-            };
-            let location = metadata::write(&self.shared.objects, &next, previous.as_deref()).await?;
-            let swap = Change::SwapTable { app: app.clone(), table: layout.name.clone(), expected: previous, location: location.clone() };
-            match self.shared.catalog.commit(vec![swap]).await {
-                Ok(()) => return Table::new(self.shared.clone(), app, &layout.name, location, next),
-                Err(e) if e.kind() == ErrorKind::Conflict => self.shared.objects.remove([location]).await,
-                Err(e) => return Err(e.into()),
-            }
-        }
-        Err(Error::Conflict(format!("table {} of app {app} keeps changing: try again", layout.name)))
-    }
-
-    /// The metadata the table should have and the location it replaces; `None` if it has the layout already.
-    fn shape(
-        &self,
-        app: &AppId,
-        layout: &TableLayout,
-        current: Option<&Table>,
-    ) -> Result<Option<(iceberg::spec::TableMetadata, Option<String>)>> {
-        let now = self.shared.now_ms();
-        let Some(table) = current else {
-            let location = format!("{}/{app}/{}", self.shared.warehouse, layout.name);
-            return Ok(Some((metadata::create(layout, location, now)?, None)));
-        };
-        table.check_partition(&layout.partition)?;
-        let old = table.metadata();
-        let evolved = schema::evolve(&layout.name, old.current_schema(), old.last_column_id(), layout)?;
-        let Some(schema) = evolved else { return Ok(None) };
-        let next = metadata::with_schema(old, table.metadata_location(), schema, now)?;
-        Ok(Some((next, Some(table.metadata_location().to_owned()))))
     }
 
     /// Begins a commit: changes of several tables of one app, seen all at once or not at all.

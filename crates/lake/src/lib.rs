@@ -11,6 +11,7 @@
 mod commit;
 mod datum;
 mod encode;
+mod ensure;
 mod error;
 mod lake;
 pub mod layout;

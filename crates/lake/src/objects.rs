@@ -4,6 +4,13 @@ use crate::{Error, Result};
 use bytes::Bytes;
 use iceberg::io::{FileIO, FileRead};
 
+/// Runs work that blocks on the disk where it may, so that many files are synced at once.
+pub(crate) async fn aside<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    let runtime = tokio::runtime::Handle::try_current().map_err(|e| Error::Internal(format!("the lake outside a runtime: {e}")))?;
+    let joined = tokio::task::spawn_blocking(move || runtime.block_on(work)).await;
+    joined.map_err(|e| Error::Internal(format!("writing to the lake broke off: {e}")))?
+}
+
 /// Reads and writes objects by path. The seam to object storage: another `FileIO` and nothing else changes.
 #[derive(Debug, Clone)]
 pub(crate) struct Objects {

@@ -34,6 +34,17 @@ pub enum Error {
     /// The index failed.
     #[error(transparent)]
     Index(#[from] taghouse_index::Error),
+    /// Some tags were asked for, and none of those published are of the dictionary's numbering.
+    #[error("the users of app {0} are numbered anew, for the dictionary is not the one its index was made with: produce all tags once")]
+    Renumbered(taghouse_model::AppId),
+    /// More text than one column holds.
+    #[error("{what} come to {bytes} bytes of text, over 2,147,483,647: shorten the values, or split the app")]
+    TooMuchText {
+        /// Of what.
+        what: String,
+        /// How much.
+        bytes: usize,
+    },
     /// Columns of one tag table did not fit together.
     #[error("building the rows of {table}: {detail}")]
     Rows {
@@ -51,7 +62,7 @@ impl Error {
     /// What the caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NothingIngested(_) | Self::SqlResult { .. } => ErrorKind::Invalid,
+            Self::NothingIngested(_) | Self::SqlResult { .. } | Self::Renumbered(_) | Self::TooMuchText { .. } => ErrorKind::Invalid,
             Self::Sql { source, .. } => source.kind(),
             Self::Fold(error) => error.kind(),
             Self::Lake(error) => error.kind(),

@@ -13,6 +13,7 @@ mod roster;
 mod scan;
 mod selection;
 mod sql_tag;
+mod tables;
 mod users;
 
 pub use error::{Error, Result};

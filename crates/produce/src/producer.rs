@@ -2,18 +2,18 @@
 
 use crate::output::{Output, build, wide};
 use crate::pass::{self, Owned, Plan};
-use crate::roster::Roster;
+use crate::roster::{Roster, check_text};
 use crate::selection::Selection;
-use crate::{Error, Result, sql_tag};
-use arrow::array::ArrayRef;
+use crate::{Error, Result, sql_tag, tables};
+use arrow::array::{ArrayRef, RecordBatch};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use taghouse_catalog::Catalog;
 use taghouse_dictionary::Dictionary;
-use taghouse_fold::{ColumnBuilder, DerivedFold, SkipReason};
+use taghouse_fold::{Calendar, ColumnBuilder, DerivedFold, SkipReason};
 use taghouse_index::{Bitmap, Index, Publication, TagPublication};
-use taghouse_lake::{Lake, layout};
+use taghouse_lake::{Lake, TableLayout, layout};
 use taghouse_model::{AppId, Name, TimestampMs, Value, ValueType};
 use taghouse_rules::{Definitions, TagDefinition, TagKind};
 
@@ -23,6 +23,8 @@ pub struct Producer {
     lake: Arc<Lake>,
     index: Arc<Index>,
     dictionary: Arc<Dictionary>,
+    /// One production of an app at a time: a later one must not be overtaken by what an earlier one read.
+    running: Mutex<HashMap<AppId, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 /// What a production came to.
@@ -51,7 +53,8 @@ pub struct ProducedTag {
     pub users: u64,
     /// The time that was spent on this tag alone; the pass over events is shared.
     pub elapsed_ms: u64,
-    /// Values that the tag cannot hold, so that their users have none, by reason.
+    /// What counted for nothing, by reason: values that the tag cannot hold, so that their users have none, and of aggregates each event
+    /// whose value is out of range.
     pub skipped: BTreeMap<SkipReason, u64>,
 }
 
@@ -65,14 +68,15 @@ struct Column {
 impl Producer {
     /// A producer over these rooms.
     pub fn new(catalog: Arc<dyn Catalog>, lake: Arc<Lake>, index: Arc<Index>, dictionary: Arc<Dictionary>) -> Self {
-        Self { catalog, lake, index, dictionary }
+        Self { catalog, lake, index, dictionary, running: Mutex::default() }
     }
 
     /// Produces all tags as of a time, or those of `only` and what is computed from them. `report` is told of rows read, and of how many
     /// there are. Needs a tokio runtime of several threads.
     ///
-    /// The tables of all tags change in one transaction; the index is published after it. A crash between the two leaves the index as it was,
-    /// and the same production again puts both right.
+    /// The tables of all tags change in one transaction, in which these rows take the place of those of any as-of time of the same local
+    /// day; the index is published after it. A crash between the two leaves the index as it was, and the same production again puts both
+    /// right. Productions of one app wait for one another.
     ///
     /// # Errors
     /// As [`Error`] says; what readers see is unchanged then.
@@ -84,9 +88,12 @@ impl Producer {
         only: Option<&[Name]>,
         report: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Produced> {
+        let app_lock = self.running.lock().unwrap_or_else(PoisonError::into_inner).entry(app.clone()).or_default().clone();
+        let _running = app_lock.lock().await;
         let began = Instant::now();
         let mut steps_ms = BTreeMap::new();
         let selection = Selection::new(definitions, only);
+        let gone = self.renumber(app, definitions, &selection).await?;
         let plan = Arc::new(Plan::new(definitions, &selection, as_of_ms)?);
         let (pass, sql) = tokio::try_join!(pass::run(&self.lake, app, plan, report), self.sql_tags(app, &selection, as_of_ms))?;
         let (found, events_read) = pass;
@@ -94,13 +101,13 @@ impl Producer {
         let (dictionary, owner) = (self.dictionary.clone(), app.clone());
         let (roster, mut columns) = blocking(move || {
             let roster = Roster::enlist(&dictionary, &owner, &found)?;
-            let columns = align(&roster, &found)?;
+            let columns = align(&roster, found)?;
             Ok((roster, columns))
         })
         .await?;
         steps_ms.insert("enlist", elapsed_ms(began));
         for (tag, (values, spent)) in sql {
-            columns.insert(tag.name.clone(), place(&roster, tag.value_type, &values, spent));
+            columns.insert(tag.name.clone(), place(&roster, tag, values, spent)?);
         }
         for tag in &selection.computed {
             if let Some(column) = derive(definitions, tag, &columns, roster.len())? {
@@ -110,12 +117,38 @@ impl Producer {
         steps_ms.insert("derive", elapsed_ms(began));
         let roster = Arc::new(roster);
         let (tags, outputs) = outputs(&selection, &roster, &columns, as_of_ms).await?;
+        let (mut tables, mut segments) = (Vec::with_capacity(outputs.len() + 1), Vec::with_capacity(outputs.len()));
+        for (tag, output) in outputs {
+            tables.push((layout::tag(&tag.name, tag.value_type), output.rows));
+            segments.push((tag, output.segment));
+        }
+        if selection.complete {
+            tables.push(wide_rows(&selection, columns, &roster, as_of_ms)?);
+        }
         steps_ms.insert("encode", elapsed_ms(began));
-        self.write(app, &selection, &outputs, &columns, &roster, as_of_ms).await?;
+        tables::write(&self.lake, app, tables, &Calendar::new(&definitions.app.time_zone), as_of_ms).await?;
         steps_ms.insert("write", elapsed_ms(began));
-        let revision = self.publish(app, definitions, &selection, outputs, &roster, as_of_ms).await?;
+        let revision = self.publish(app, gone, segments, &roster, as_of_ms).await?;
         steps_ms.insert("publish", elapsed_ms(began));
         Ok(Produced { tags, users: roster.len() as u64, events_read, revision, elapsed_ms: elapsed_ms(began), steps_ms })
+    }
+
+    /// Gives the dictionary another generation if what is published is not of its ordinals: it was lost, or is older than the index. Gives
+    /// the published tags that are not defined any more.
+    async fn renumber(&self, app: &AppId, definitions: &Definitions, selection: &Selection<'_>) -> Result<Vec<Name>> {
+        let Some(published) = self.index.published(app).await? else { return Ok(Vec::new()) };
+        let generation = self.dictionary.generation(app);
+        let same = generation == published.generation && published.users <= u64::from(self.dictionary.len(app));
+        if !same && !selection.complete {
+            return Err(Error::Renumbered(app.clone()));
+        }
+        if !same && generation <= published.generation {
+            tracing::warn!(%app, "the index was made with another dictionary: the users are numbered anew");
+            let (dictionary, owner) = (self.dictionary.clone(), app.clone());
+            blocking(move || Ok(dictionary.renew(&owner, published.generation + 1)?)).await?;
+        }
+        let defined = |name: &Name| definitions.tags.contains_key(name);
+        Ok(published.tags.into_iter().filter(|name| selection.complete && !defined(name)).collect())
     }
 
     async fn sql_tags<'a>(
@@ -135,89 +168,73 @@ impl Producer {
         Ok(values)
     }
 
-    /// Writes all tag tables, and the wide one where all tags are there, in one commit.
-    async fn write(
-        &self,
-        app: &AppId,
-        selection: &Selection<'_>,
-        outputs: &[(TagDefinition, Output)],
-        columns: &BTreeMap<Name, Column>,
-        roster: &Roster,
-        as_of_ms: TimestampMs,
-    ) -> Result<()> {
-        let as_of = Value::Time(as_of_ms);
-        let mut tables = Vec::new();
-        for (tag, output) in outputs {
-            tables.push((layout::tag(&tag.name, tag.value_type), output.rows.clone()));
-        }
-        if selection.complete {
-            let types: BTreeMap<Name, ValueType> = selection.computed.iter().map(|tag| (tag.name.clone(), tag.value_type)).collect();
-            let layout = layout::users_wide(&types);
-            let values = types.keys().filter_map(|name| columns.get(name)).map(|column| column.values.clone()).collect();
-            tables.push((layout.clone(), wide(&layout, values, roster, as_of_ms)?));
-        }
-        let mut commit = self.lake.begin(app);
-        for (layout, rows) in tables {
-            let table = self.lake.ensure(app, &layout).await?;
-            let mut writer = table.writer();
-            writer.write(rows).await?;
-            commit.overwrite(&table, &as_of, writer.close().await?)?;
-        }
-        commit.commit().await?;
-        Ok(())
-    }
-
     async fn publish(
         &self,
         app: &AppId,
-        definitions: &Definitions,
-        selection: &Selection<'_>,
-        outputs: Vec<(TagDefinition, Output)>,
+        gone: Vec<Name>,
+        segments: Vec<(TagDefinition, Vec<u8>)>,
         roster: &Roster,
         as_of_ms: TimestampMs,
     ) -> Result<u64> {
         let stored = self.catalog.definitions(app).await.map_err(taghouse_index::Error::from)?;
         let body =
             |name: &Name| stored.iter().find(|d| d.kind == "tag" && d.name == name.as_str()).map(|d| d.body.clone()).unwrap_or_default();
-        let tags = outputs.into_iter().map(|(tag, output)| TagPublication {
+        let tags = segments.into_iter().map(|(tag, segment)| TagPublication {
             definition: body(&tag.name),
             name: tag.name,
             value_type: tag.value_type,
             as_of_ms,
-            segment: output.segment,
+            segment,
         });
-        let gone = match self.index.snapshot(app).await? {
-            Some(snapshot) if selection.complete => {
-                snapshot.tags().map(|tag| tag.name.clone()).filter(|name| !definitions.tags.contains_key(name)).collect()
-            }
-            _ => Vec::new(),
-        };
         let users: Bitmap = roster.ordinals.iter().copied().collect();
-        let publication = Publication { users, tags: tags.collect(), drop: gone };
+        let publication = Publication { generation: self.dictionary.generation(app), users, tags: tags.collect(), drop: gone };
         Ok(self.index.publish(app, publication, Vec::new()).await?)
     }
 }
 
-/// The workers' values of each tag, in the roster's order.
-fn align(roster: &Roster, found: &[Owned]) -> Result<BTreeMap<Name, Column>> {
+/// The wide table with its rows.
+fn wide_rows(
+    selection: &Selection<'_>,
+    mut columns: BTreeMap<Name, Column>,
+    roster: &Roster,
+    as_of_ms: TimestampMs,
+) -> Result<(TableLayout, RecordBatch)> {
+    let types: BTreeMap<Name, ValueType> = selection.computed.iter().map(|tag| (tag.name.clone(), tag.value_type)).collect();
+    let table = layout::users_wide(&types);
+    let values = types.keys().filter_map(|name| columns.remove(name)).map(|column| column.values).collect();
+    let rows = wide(&table, values, roster, as_of_ms)?;
+    Ok((table, rows))
+}
+
+/// The workers' values of each tag, in the roster's order. A worker's part is let go of as soon as it is in its place.
+fn align(roster: &Roster, found: Vec<Owned>) -> Result<BTreeMap<Name, Column>> {
+    let mut workers: Vec<_> = found.into_iter().map(|owned| owned.values.into_iter()).collect();
     let mut columns = BTreeMap::new();
-    let tags = found.first().map(|owned| owned.values.len()).unwrap_or_default();
-    for tag in 0..tags {
+    loop {
         let began = Instant::now();
-        let parts: Vec<ArrayRef> = found.iter().map(|owned| owned.values[tag].1.array.clone()).collect();
-        let mut skipped = BTreeMap::new();
-        for (reason, count) in found.iter().flat_map(|owned| &owned.values[tag].1.skipped) {
-            *skipped.entry(*reason).or_default() += *count;
+        let (mut name, mut parts, mut skipped) = (None, Vec::with_capacity(workers.len()), BTreeMap::new());
+        for (tag, values) in workers.iter_mut().filter_map(Iterator::next) {
+            for (reason, count) in values.skipped {
+                *skipped.entry(reason).or_default() += count;
+            }
+            parts.push(values.array);
+            name = Some(tag);
         }
-        let name = found[0].values[tag].0.clone();
-        columns.insert(name, Column { values: roster.align(&parts)?, skipped, elapsed_ms: elapsed_ms(began) });
+        let Some(name) = name else { return Ok(columns) };
+        let values = roster.align(&name, parts)?;
+        columns.insert(name, Column { values, skipped, elapsed_ms: elapsed_ms(began) });
     }
-    Ok(columns)
 }
 
 /// The values of an `sql` tag, in the roster's order. Users that the lake does not know are passed over and counted.
-fn place(roster: &Roster, value_type: ValueType, values: &HashMap<String, Value>, spent_ms: u64) -> Column {
-    let mut builder = ColumnBuilder::new(value_type);
+fn place(roster: &Roster, tag: &TagDefinition, values: HashMap<String, Value>, spent_ms: u64) -> Result<Column> {
+    let bytes = values.values().map(|value| match value {
+        Value::Text(text) => text.len(),
+        Value::Set(members) => members.iter().map(|member| member.len()).sum(),
+        _ => 0,
+    });
+    check_text(|| format!("the values of tag {}", tag.name), bytes.sum())?;
+    let mut builder = ColumnBuilder::new(tag.value_type);
     let mut known = 0;
     for id in roster.ids.iter().flatten() {
         let value = values.get(id);
@@ -226,7 +243,7 @@ fn place(roster: &Roster, value_type: ValueType, values: &HashMap<String, Value>
     }
     let unknown = values.len() as u64 - known;
     let skipped = if unknown > 0 { BTreeMap::from([(SkipReason::UnknownUser, unknown)]) } else { BTreeMap::new() };
-    Column { values: builder.finish(), skipped, elapsed_ms: spent_ms }
+    Ok(Column { values: builder.finish(), skipped, elapsed_ms: spent_ms })
 }
 
 /// The values of a cohort or expression, from those of other tags; none for other kinds.

@@ -2,10 +2,11 @@
 
 use crate::pass::Owned;
 use crate::{Error, Result};
-use arrow::array::{Array, ArrayRef, StringArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, StringArray, UInt32Array};
 use std::sync::Arc;
 use taghouse_dictionary::Dictionary;
-use taghouse_model::{AppId, Ordinal};
+use taghouse_lake::layout;
+use taghouse_model::{AppId, Name, Ordinal};
 
 /// Users by ordinal.
 pub(crate) struct Roster {
@@ -26,6 +27,8 @@ impl Roster {
                 all.push((id, all.len() as u32));
             }
         }
+        let bytes = all.iter().map(|(id, _)| id.len()).sum();
+        check_text(|| format!("the user ids of app {app}"), bytes)?;
         all.sort_unstable();
         let ids: Vec<&str> = all.iter().map(|(id, _)| *id).collect();
         let ordinals = dictionary.assign(app, &ids)?;
@@ -43,13 +46,44 @@ impl Roster {
     }
 
     /// One tag's values from all workers, in the roster's order.
-    pub(crate) fn align(&self, parts: &[ArrayRef]) -> Result<ArrayRef> {
-        let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
-        let whole = arrow::compute::concat(&parts).map_err(rows)?;
-        arrow::compute::take(&whole, &self.positions, None).map_err(rows)
+    pub(crate) fn align(&self, tag: &Name, parts: Vec<ArrayRef>) -> Result<ArrayRef> {
+        check_text(|| format!("the values of tag {tag}"), parts.iter().map(|part| text_bytes(part.as_ref())).sum())?;
+        let failed = |error: arrow::error::ArrowError| Error::Rows { table: layout::tag_table(tag), detail: error.to_string() };
+        let borrowed: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+        let whole = arrow::compute::concat(&borrowed).map_err(failed)?;
+        drop(parts);
+        arrow::compute::take(&whole, &self.positions, None).map_err(failed)
     }
 }
 
-fn rows(error: arrow::error::ArrowError) -> Error {
-    Error::Rows { table: "a tag".to_owned(), detail: error.to_string() }
+/// Columns have offsets of 32 bits, and Arrow's builders end the process's work where those do not reach.
+pub(crate) fn check_text(what: impl FnOnce() -> String, bytes: usize) -> Result<()> {
+    if i32::try_from(bytes).is_ok() { Ok(()) } else { Err(Error::TooMuchText { what: what(), bytes }) }
+}
+
+/// The bytes of a column's texts.
+fn text_bytes(array: &dyn Array) -> usize {
+    if let Some(texts) = array.as_string_opt::<i32>() {
+        return texts.value_data().len();
+    }
+    array.as_list_opt::<i32>().map_or(0, |lists| text_bytes(lists.values().as_ref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{ListBuilder, StringBuilder};
+
+    #[test]
+    fn text_is_measured_before_it_is_joined() {
+        let texts = StringArray::from(vec![Some("ab"), None, Some("cde")]);
+        let mut lists = ListBuilder::new(StringBuilder::new());
+        lists.values().append_value("four");
+        lists.append(true);
+        assert_eq!((text_bytes(&texts), text_bytes(&lists.finish()), text_bytes(&UInt32Array::from(vec![1]))), (5, 4, 0));
+        assert!(check_text(|| "x".to_owned(), i32::MAX as usize).is_ok());
+        let error = check_text(|| "the values of tag country".to_owned(), i32::MAX as usize + 1).unwrap_err();
+        assert!(error.to_string().starts_with("the values of tag country come to 2147483648 bytes"), "{error}");
+        assert_eq!(error.kind(), taghouse_model::ErrorKind::Invalid);
+    }
 }

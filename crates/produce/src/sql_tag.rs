@@ -9,7 +9,8 @@ use taghouse_fold::ColumnReader;
 use taghouse_lake::Lake;
 use taghouse_model::{AppId, Name, TimestampMs, Value, ValueType};
 
-/// Runs the query of an `sql` tag. `{as_of}` in it becomes the as-of time; which rows count is the query's own business.
+/// Runs the query of an `sql` tag. `{as_of}` in it becomes the as-of time; which rows count is the query's own business: `events` holds
+/// all times, `tag_<name>` and `users_wide` hold every as-of time produced so far, and none of this one if it is the first.
 ///
 /// # Errors
 /// The lake refuses the query, the result is not `user_id, value`, or a user stands in it twice.
@@ -62,6 +63,13 @@ fn check(schema: &Schema, value_type: ValueType) -> std::result::Result<(), Stri
         return Err(format!("the query gives the columns {}: select exactly user_id and value", names.join(", ")));
     }
     let found = schema.field(1).data_type();
+    if let (ValueType::Decimal { scale: kept }, DataType::Decimal128(_, scale)) = (value_type, found)
+        && *scale > kept.cast_signed()
+    {
+        return Err(format!(
+            "the column value has {scale} digits after the point, the tag keeps {kept}: round and cast it in the query, such as CAST(round(…, {kept}) AS DECIMAL(38, {kept}))"
+        ));
+    }
     let fits = match value_type {
         ValueType::Bool => matches!(found, DataType::Boolean),
         ValueType::Int => found.is_integer(),

@@ -1,7 +1,9 @@
 //! Literals into values of the names' types, or what does not fit.
 
+mod names;
 mod scalar;
 
+pub(crate) use names::{Naming, Scope, described, listed};
 pub(crate) use scalar::{Checked, as_decimal};
 
 use crate::coerce::coerce;
@@ -41,14 +43,6 @@ impl CheckError {
     }
 }
 
-/// What a check asks for: the types of names, which crowds there are, and the app's zone.
-#[derive(Clone, Copy)]
-pub(crate) struct Scope<'a> {
-    pub(crate) types: &'a dyn Fn(&str) -> Option<ValueType>,
-    pub(crate) crowds: &'a dyn Fn(&str) -> bool,
-    pub(crate) zone: &'a TimeZone,
-}
-
 impl Predicate {
     /// The same condition, its literals of the names' types.
     ///
@@ -60,7 +54,7 @@ impl Predicate {
         crowds: &dyn Fn(&str) -> bool,
         zone: &TimeZone,
     ) -> std::result::Result<Predicate<Value>, CheckError> {
-        self.check_in(Scope { types, crowds, zone }, &mut 0)
+        self.check_in(Scope { naming: Naming::Tags, types, crowds, crowds_fit: true, zone, known: None }, &mut 0)
     }
 
     fn check_in(&self, scope: Scope<'_>, leaf: &mut usize) -> std::result::Result<Predicate<Value>, CheckError> {
@@ -79,19 +73,21 @@ impl Predicate {
 
     fn check_condition(&self, scope: Scope<'_>, leaf: usize) -> std::result::Result<Predicate<Value>, CheckError> {
         if let Self::Crowd { name } = self {
-            if !(scope.crowds)(name) {
-                let message = format!("there is no crowd `{name}`");
-                return Err(CheckError { message, leaf, unknown: Some(name.clone()) });
-            }
+            scope.require_crowd(name, leaf)?;
             return Ok(Predicate::Crowd { name: name.clone() });
         }
         let Some(name) = self.own_name() else { return Err(CheckError::new(leaf, "a condition without a name")) };
-        let ty = type_of(name, scope, leaf)?;
+        let ty = scope.type_of(name, leaf)?;
         let value = |literal: &Literal| {
-            coerce(literal, ty, scope.zone).map_err(|e| CheckError::new(leaf, format!("`{name}` is {}: {e}", described(ty))))
+            coerce(literal, ty, scope.zone)
+                .map_err(|e| CheckError::new(leaf, format!("`{name}` is of type {}: {e}", described(ty, scope.naming))))
         };
         let needs = |fits: bool, what: &str, wants: &str| {
-            if fits { Ok(()) } else { Err(CheckError::new(leaf, format!("`{name}` is {}, and {what} needs {wants}", described(ty)))) }
+            if fits {
+                Ok(())
+            } else {
+                Err(CheckError::new(leaf, format!("`{name}` is of type {}, and {what} needs {wants}", described(ty, scope.naming))))
+            }
         };
         let name = name.to_owned();
         Ok(match self {
@@ -113,23 +109,6 @@ impl Predicate {
             }
             _ => Predicate::IsSet { name },
         })
-    }
-}
-
-fn type_of(name: &str, scope: Scope<'_>, leaf: usize) -> std::result::Result<ValueType, CheckError> {
-    (scope.types)(name).ok_or_else(|| CheckError { message: format!("unknown name `{name}`"), leaf, unknown: Some(name.to_owned()) })
-}
-
-/// A type in words that suit tags and properties alike.
-pub(crate) fn described(ty: ValueType) -> String {
-    match ty {
-        ValueType::Bool => "true or false (bool)".to_owned(),
-        ValueType::Text => "text".to_owned(),
-        ValueType::Set => "a set of texts".to_owned(),
-        ValueType::Int => "a whole number (int)".to_owned(),
-        ValueType::Decimal { .. } => format!("a {ty}"),
-        ValueType::Date => "a day (date)".to_owned(),
-        ValueType::Time => "an instant (date, precision: millisecond)".to_owned(),
     }
 }
 
@@ -207,7 +186,8 @@ impl<L> Scalar<L> {
     }
 }
 
-/// Reads and checks a condition at once, so that what does not fit is shown with a caret too. `known` are the names to suggest.
+/// Reads and checks a condition at once, so that what does not fit is shown with a caret too. `known` are the tags and crowds
+/// to suggest.
 ///
 /// # Errors
 /// [`crate::Error::Syntax`], whether the text or a type is wrong.
@@ -218,13 +198,18 @@ pub fn parse_and_check_predicate(
     zone: &TimeZone,
     known: &[&str],
 ) -> Result<(Predicate, Predicate<Value>)> {
+    check_predicate(text, Scope { naming: Naming::Tags, types, crowds, crowds_fit: true, zone, known: Some(known) })
+}
+
+/// The same in any scope.
+pub(crate) fn check_predicate(text: &str, scope: Scope<'_>) -> Result<(Predicate, Predicate<Value>)> {
     let (tree, leaves) = predicate_with_leaves(text)?;
-    let checked = tree.check(types, crowds, zone).map_err(|e| e.suggest(known.iter().copied()).point_at(text, &leaves))?;
+    let checked = tree.check_in(scope, &mut 0).map_err(|e| e.point_at(text, &leaves))?;
     Ok((tree, checked))
 }
 
 /// The same for a computed value.
-pub(crate) fn parse_and_check_scalar(text: &str, scope: Scope<'_>, known: &[&str]) -> Result<Checked> {
+pub(crate) fn check_scalar(text: &str, scope: Scope<'_>) -> Result<Checked> {
     let (tree, leaves) = scalar_with_leaves(text)?;
-    Ok(tree.check_in(scope, &mut 0).map_err(|e| e.suggest(known.iter().copied()).point_at(text, &leaves))?)
+    Ok(tree.check_in(scope, &mut 0).map_err(|e| e.point_at(text, &leaves))?)
 }

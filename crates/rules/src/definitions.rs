@@ -1,13 +1,15 @@
 //! The check of a whole set of definitions against one another.
 
 mod aggregate;
+mod glob;
 mod order;
 mod source;
+mod strptime;
 mod tag;
 
 pub use source::RESERVED_PROPERTIES;
 
-use crate::check::Scope;
+use crate::check::{Naming, Scope, check_predicate};
 use crate::raw::{app::RawApp, crowd::RawCrowd};
 use crate::{
     AppDefinition, CrowdDefinition, DefinitionError, Definitions, Document, EventMapping, Expression, Kind, Predicate, Result,
@@ -38,7 +40,8 @@ impl Definitions {
         let zone = app.as_ref().map_or(TimeZone::UTC, |app| app.time_zone.clone());
         let (properties, attributes) = source::columns(documents, &mut errors);
         let sources = source::check(documents, &zone, &mut errors);
-        let inputs = Inputs { properties: &properties, attributes: &attributes, events: closed_events(documents, &sources), zone: &zone };
+        let events = closed_events(documents, &sources);
+        let inputs = Inputs { properties: &properties, attributes: &attributes, events, crowds: crowd_names(documents), zone: &zone };
         let tags = tag::check(documents, &inputs, &mut errors);
         let crowds = crowds(documents, &tag::types(documents), &zone, &mut errors);
         errors.sort_by(|a, b| (&a.path, a.line, a.column, &a.message).cmp(&(&b.path, b.line, b.column, &b.message)));
@@ -110,6 +113,8 @@ struct Inputs<'a> {
     attributes: &'a BTreeMap<Name, ValueType>,
     /// The names of all events, where the sources say them all.
     events: Option<BTreeSet<String>>,
+    /// No tag is computed from them; known so that errors can say so.
+    crowds: BTreeSet<&'a str>,
     zone: &'a TimeZone,
 }
 
@@ -128,6 +133,16 @@ fn closed_events(documents: &[Document], sources: &BTreeMap<Name, SourceDefiniti
         }
     }
     if names.is_empty() { None } else { Some(names) }
+}
+
+/// The longest name of an event in definitions, in bytes.
+const MAX_EVENT_NAME_BYTES: usize = 128;
+
+fn check_event_name(name: &str) -> std::result::Result<(), String> {
+    match name.len() {
+        1..=MAX_EVENT_NAME_BYTES => Ok(()),
+        bytes => Err(format!("an event's name has 1 to {MAX_EVENT_NAME_BYTES} bytes, and this has {bytes}")),
+    }
 }
 
 /// The documents of a kind, read; what cannot be read is an error.
@@ -208,12 +223,9 @@ fn condition(
     pointer: &str,
     text: &str,
     scope: Scope<'_>,
-    known: &[&str],
     errors: &mut Errors,
 ) -> Option<(Predicate, Predicate<Value>)> {
-    parse_and_check_predicate(text, scope.types, scope.crowds, scope.zone, known)
-        .map_err(|e| errors.push(document.expression_error(pointer, &e)))
-        .ok()
+    check_predicate(text, scope).map_err(|e| errors.push(document.expression_error(pointer, &e))).ok()
 }
 
 /// As [`condition`], where crowds have no place.
@@ -222,14 +234,17 @@ fn condition_without_crowds(
     pointer: &str,
     text: &str,
     scope: Scope<'_>,
-    known: &[&str],
     errors: &mut Errors,
 ) -> Option<Predicate<Value>> {
     if crate::parse_predicate(text).is_ok_and(|tree| !tree.crowds().is_empty()) {
         errors.push(document.error(pointer, "`crowd(…)` has its place in crowds only: write the condition itself, or a tag for it"));
         return None;
     }
-    condition(document, pointer, text, scope, known, errors).map(|(_, checked)| checked)
+    condition(document, pointer, text, scope, errors).map(|(_, checked)| checked)
+}
+
+fn crowd_names(documents: &[Document]) -> BTreeSet<&str> {
+    documents.iter().filter(|d| d.kind == Kind::Crowd).map(|d| d.name.as_str()).collect()
 }
 
 fn crowds(
@@ -238,13 +253,20 @@ fn crowds(
     zone: &TimeZone,
     errors: &mut Errors,
 ) -> BTreeMap<Name, CrowdDefinition> {
-    let names: BTreeSet<&str> = documents.iter().filter(|d| d.kind == Kind::Crowd).map(|d| d.name.as_str()).collect();
+    let names = crowd_names(documents);
     let known: Vec<&str> = types.keys().map(Name::as_str).chain(names.iter().copied()).collect();
-    let scope = Scope { types: &|name| types.get(name).copied(), crowds: &|name| names.contains(name), zone };
+    let scope = Scope {
+        naming: Naming::Tags,
+        types: &|name| types.get(name).copied(),
+        crowds: &|name| names.contains(name),
+        crowds_fit: true,
+        zone,
+        known: Some(&known),
+    };
     let mut crowds = BTreeMap::new();
     for (document, raw) in read::<RawCrowd>(documents, Kind::Crowd, errors) {
         let name = name_of(document, errors);
-        let found = condition(document, "/expression", &raw.expression, scope, &known, errors);
+        let found = condition(document, "/expression", &raw.expression, scope, errors);
         if let (Some(name), Some((expression, checked))) = (name, found) {
             crowds.insert(name.clone(), CrowdDefinition { name, description: raw.description, expression, checked });
         }

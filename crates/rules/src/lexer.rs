@@ -31,6 +31,8 @@ pub(crate) enum TokenKind {
     End,
 }
 
+const DID_IS_TO_COME: &str = "`did(…)` comes with real time and is not there yet; use a tag that counts the event";
+
 type Input<'a> = LocatingSlice<&'a str>;
 
 #[derive(Debug)]
@@ -59,6 +61,9 @@ impl<'a> ParserError<Input<'a>> for LexError {
 }
 
 /// All tokens of `text`, `End` last.
+///
+/// # Errors
+/// What is no token, and any `did(`.
 pub(crate) fn tokens(text: &str) -> Result<Vec<Token>, SyntaxError> {
     let mut input = LocatingSlice::new(text);
     let mut tokens = Vec::new();
@@ -70,7 +75,15 @@ pub(crate) fn tokens(text: &str) -> Result<Vec<Token>, SyntaxError> {
             return Ok(tokens);
         }
         match token(&mut input) {
-            Ok(kind) => tokens.push(Token { kind, start, end: input.current_token_start() }),
+            Ok(kind) => {
+                if let (TokenKind::Symbol("("), Some(Token { kind: TokenKind::Word(word), start, .. })) = (&kind, tokens.last())
+                    && word.eq_ignore_ascii_case("did")
+                {
+                    // Refused here, for what stands between its brackets (`within 30d`) need not be of this language.
+                    return Err(SyntaxError::new(text, *start, DID_IS_TO_COME, &[]));
+                }
+                tokens.push(Token { kind, start, end: input.current_token_start() });
+            }
             Err(ErrMode::Backtrack(e) | ErrMode::Cut(e)) => return Err(SyntaxError::new(text, e.offset, e.message, e.expected)),
             Err(ErrMode::Incomplete(_)) => return Err(SyntaxError::new(text, start, "the expression is cut short", &[])),
         }

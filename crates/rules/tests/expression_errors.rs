@@ -55,6 +55,10 @@ const SYNTAX: &[&str] = &[
     "crowd(big_spenders)",
     "crowd(\"no name\")",
     "did(\"purchase\", count >= 3)",
+    "a == 1 && did(\"purchase\", count >= 3, within 30d)",
+    "DID (#",
+    "did",
+    "`did` == 1",
     "MORE(a, 1)",
     "LESS(a 1)",
     "BETWEEN(a, 1)",
@@ -105,6 +109,10 @@ const TYPES: &[&str] = &[
     "last_seen >= '2011-12-01T10:00+99:00'",
     "crowd('big_spender')",
     "a == 1 && crowd('nobody')",
+    "vip == true && crowd('nobody')",
+    "big_spenders >= 1",
+    "big_spender >= 1",
+    "crowd('vip')",
 ];
 
 fn type_of(name: &str) -> Option<ValueType> {

@@ -13,6 +13,9 @@ use tower::ServiceExt;
 /// The most that one JSON answer may hold.
 const MAX_ANSWER_BYTES: u64 = 256 << 20;
 
+/// What is read of a file at once.
+const CHUNK_BYTES: usize = 256 << 10;
+
 /// The API, near or far.
 pub(crate) struct Client {
     transport: Transport,
@@ -54,29 +57,29 @@ impl Client {
     async fn json(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
         let body = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
         let mut answer = Vec::new();
-        self.stream(method, path, Bytes::from(body), &mut answer).await?;
+        self.stream(method, path, Sent::Json(body), &mut answer).await?;
         if answer.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&answer).context("the server's answer is not JSON") }
     }
 
-    /// `PUT` of a file's bytes.
-    pub(crate) async fn put(&self, path: &str, body: Vec<u8>) -> Result<()> {
-        self.stream(Method::PUT, path, Bytes::from(body), &mut Vec::new()).await
+    /// `PUT` of a file, read as it is sent.
+    pub(crate) async fn put(&self, path: &str, file: std::fs::File) -> Result<()> {
+        self.stream(Method::PUT, path, Sent::File(file), &mut Vec::new()).await
     }
 
     /// `GET` of a body of any size, written to `out` as it comes.
     pub(crate) async fn download(&self, path: &str, out: &mut (dyn Write + Send)) -> Result<()> {
-        self.stream(Method::GET, path, Bytes::new(), out).await
+        self.stream(Method::GET, path, Sent::Json(Vec::new()), out).await
     }
 
-    async fn stream(&self, method: Method, path: &str, body: Bytes, out: &mut (dyn Write + Send)) -> Result<()> {
+    async fn stream(&self, method: Method, path: &str, body: Sent, out: &mut (dyn Write + Send)) -> Result<()> {
         match &self.transport {
             Transport::InProcess(router) => {
                 let request = Request::builder()
                     .method(method)
                     .uri(path)
                     .header(header::AUTHORIZATION, format!("Bearer {}", self.key))
-                    .header(header::CONTENT_TYPE, "application/json")
-                    .body(Body::from(body))?;
+                    .header(header::CONTENT_TYPE, body.content_type())
+                    .body(body.streamed())?;
                 let response = router.clone().oneshot(request).await?;
                 let status = response.status();
                 let mut chunks = response.into_body().into_data_stream();
@@ -92,11 +95,14 @@ impl Client {
                     .method(method.as_str())
                     .uri(format!("{base}{path}"))
                     .header("authorization", format!("Bearer {}", self.key))
-                    .header("content-type", "application/json")
-                    .body(body.to_vec())?;
+                    .header("content-type", body.content_type());
                 // The calls of one command follow one another, so blocking this thread holds nothing up.
-                let mut response = tokio::task::block_in_place(|| agent.run(request))
-                    .with_context(|| format!("calling {base}{path}: is the server running and the address right?"))?;
+                let answered = tokio::task::block_in_place(|| match body {
+                    Sent::Json(bytes) => agent.run(request.body(bytes)?),
+                    Sent::File(file) => agent.run(request.body(file)?),
+                });
+                let mut response =
+                    answered.with_context(|| format!("calling {base}{path}: is the server running and the address right?"))?;
                 let status = response.status();
                 let mut reader = response.body_mut().as_reader();
                 if status.is_success() {
@@ -107,6 +113,33 @@ impl Client {
                 reader.take(MAX_ANSWER_BYTES).read_to_end(&mut refusal)?;
                 Err(refused(status.as_u16(), &refusal))
             }
+        }
+    }
+}
+
+/// What a request carries.
+enum Sent {
+    Json(Vec<u8>),
+    File(std::fs::File),
+}
+
+impl Sent {
+    fn content_type(&self) -> &'static str {
+        match self {
+            Self::Json(_) => "application/json",
+            Self::File(_) => "application/octet-stream",
+        }
+    }
+
+    fn streamed(self) -> Body {
+        match self {
+            Self::Json(bytes) => Body::from(bytes),
+            Self::File(file) => Body::from_stream(futures::stream::try_unfold(file, |mut file| async move {
+                let mut chunk = vec![0; CHUNK_BYTES];
+                let read = tokio::task::block_in_place(|| file.read(&mut chunk))?;
+                chunk.truncate(read);
+                Ok::<_, std::io::Error>((read > 0).then_some((Bytes::from(chunk), file)))
+            })),
         }
     }
 }
@@ -127,12 +160,16 @@ pub(crate) fn encode(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
+/// The ids of the apps that the key may see.
+pub(crate) async fn apps(client: &Client) -> Result<Vec<String>> {
+    let answer = client.get("/api/v1/apps").await?;
+    Ok(answer["apps"].as_array().into_iter().flatten().filter_map(|app| app["id"].as_str()).map(str::to_owned).collect())
+}
+
 /// The one app of the house, where none was named.
 pub(crate) async fn only_app(client: &Client) -> Result<String> {
-    let answer = client.get("/api/v1/apps").await?;
-    let ids: Vec<&str> = answer["apps"].as_array().into_iter().flatten().filter_map(|app| app["id"].as_str()).collect();
-    match ids.as_slice() {
-        [one] => Ok((*one).to_owned()),
+    match apps(client).await?.as_slice() {
+        [one] => Ok(one.clone()),
         [] => bail!("there is no app yet: define one with `taghouse apply -f DIR`"),
         several => bail!("there are several apps ({}): name one with --app", several.join(", ")),
     }

@@ -12,23 +12,25 @@ mod system;
 mod table;
 mod wiring;
 
-use anyhow::{Result, bail};
-use args::{Cli, Command};
+use anyhow::{Result, anyhow, bail};
+use args::{Cli, Command, KeyAction};
 use clap::Parser;
 use client::Client;
 use command::Context;
 use lock::{Acquired, FolderLock, Holder};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 use taghouse_api::House;
+use taghouse_model::AppId;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_env("TAGHOUSE_LOG").unwrap_or_else(|_| "warn".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
     let ended = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -51,10 +53,20 @@ fn complain(error: &anyhow::Error) {
 }
 
 fn broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    // A server that hung up is another matter.
+    let of_network = error.chain().any(|cause| cause.is::<ureq::Error>());
+    let broken = |kind: Option<std::io::ErrorKind>| kind == Some(std::io::ErrorKind::BrokenPipe);
+    !of_network
+        && error.chain().any(|cause| {
+            broken(cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind))
+                || broken(cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind))
+        })
 }
 
 async fn run(cli: &Cli) -> Result<()> {
+    if let Some(app) = &cli.place.app {
+        AppId::new(app).map_err(|error| anyhow!("--app: {error}"))?;
+    }
     match &cli.command {
         Command::Schema => {
             serve::print(&serde_json::to_string_pretty(&taghouse_rules::json_schema())?);
@@ -124,6 +136,9 @@ async fn ask(cli: &Cli) -> Result<()> {
         let key = place.key.clone().unwrap_or_default();
         return dispatch(&context(Client::http(server, key), false), &cli.command).await;
     }
+    if !place.data.is_dir() && !may_create(&cli.command) {
+        bail!("no data folder at {}: name another with --data, or make it with `taghouse apply -f DIR`", place.data.display());
+    }
     match lock::acquire(&place.data, command_name(&cli.command))? {
         Acquired::Ours(lock) => {
             let opened = open(cli, lock).await?;
@@ -137,6 +152,16 @@ async fn ask(cli: &Cli) -> Result<()> {
             dispatch(&context(Client::http(&format!("http://{address}"), key), true), &cli.command).await
         }
         Acquired::Theirs(holder) => bail!("{}", held(cli, &holder)),
+    }
+}
+
+/// Whether the command makes sense on a data folder that is not there yet. A mistyped --data should not leave a folder behind.
+fn may_create(command: &Command) -> bool {
+    match command {
+        Command::Apply(arguments) => !arguments.dry_run,
+        Command::Keys { action } => matches!(action, Some(KeyAction::Create { .. })),
+        Command::Serve(_) | Command::Demo(_) => true,
+        _ => false,
     }
 }
 

@@ -10,8 +10,28 @@ use std::time::Duration;
 /// How long one request for a run's state may wait for a change.
 const WAIT_MS: u32 = 200;
 
+/// A run that has ended.
+pub(crate) struct Ended {
+    /// The results of the tasks that succeeded, by task name.
+    pub(crate) results: HashMap<String, Value>,
+    /// Why the run did not succeed; `None`: it did.
+    pub(crate) failure: Option<String>,
+}
+
 /// Waits for the run's end and gives the results of its tasks, by task name.
+///
+/// # Errors
+/// The run did not succeed.
 pub(crate) async fn follow(client: &Client, app: &str, run: &Value) -> Result<HashMap<String, Value>> {
+    let ended = follow_to_the_end(client, app, run).await?;
+    match ended.failure {
+        None => Ok(ended.results),
+        Some(failure) => bail!("{failure}"),
+    }
+}
+
+/// Waits for the run's end, whatever it is.
+pub(crate) async fn follow_to_the_end(client: &Client, app: &str, run: &Value) -> Result<Ended> {
     let id = run["id"].as_str().unwrap_or_default().to_owned();
     let bars = MultiProgress::new();
     let mut shown: HashMap<String, ProgressBar> = HashMap::new();
@@ -22,13 +42,10 @@ pub(crate) async fn follow(client: &Client, app: &str, run: &Value) -> Result<Ha
         }
         match status["state"].as_str().unwrap_or_default() {
             "pending" | "running" => {}
-            "succeeded" => {
+            state => {
                 bars.clear().ok();
-                return Ok(results(&status));
-            }
-            other => {
-                bars.clear().ok();
-                bail!("run {id} {other}: {}", failures(&status));
+                let failure = (state != "succeeded").then(|| format!("run {id} {state}: {}", failures(&status)));
+                return Ok(Ended { results: results(&status), failure });
             }
         }
     }
@@ -70,7 +87,8 @@ fn style() -> ProgressStyle {
 
 fn results(status: &Value) -> HashMap<String, Value> {
     let tasks = status["tasks"].as_array().into_iter().flatten();
-    tasks.map(|task| (task["name"].as_str().unwrap_or_default().to_owned(), task["result"].clone())).collect()
+    let done = tasks.filter(|task| !task["result"].is_null());
+    done.map(|task| (task["name"].as_str().unwrap_or_default().to_owned(), task["result"].clone())).collect()
 }
 
 fn failures(status: &Value) -> String {

@@ -3,6 +3,7 @@
 use crate::args::Serve;
 use crate::lock::FolderLock;
 use anyhow::{Context, Result};
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 use taghouse_api::House;
@@ -37,6 +38,8 @@ pub(crate) async fn serve(
     let server = tokio::spawn(async move { server.await });
     interrupted().await?;
     stop.send(true).ok();
+    // Runs end first: requests may be waiting for them.
+    house.scheduler.shut_down().await;
     if tokio::time::timeout(GRACE, server).await.is_err() {
         tracing::warn!("some requests did not end in {} s and were cut", GRACE.as_secs());
     }
@@ -74,7 +77,8 @@ async fn interrupted() -> Result<()> {
     }
 }
 
-#[allow(clippy::print_stdout, reason = "what a command prints for its user")]
+/// Prints a line for the user. One that nobody reads any more is no error: what is done goes on.
 pub(crate) fn print(line: &str) {
-    println!("{line}");
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).ok();
 }

@@ -13,9 +13,9 @@
 use crate::system::{OsEntropy, SystemClock};
 use anyhow::{Context, Result};
 use object_store::local::LocalFileSystem;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use taghouse_api::{House, KeyRing};
+use taghouse_api::{House, KeyRing, Memory};
 use taghouse_catalog::{Catalog, SqliteCatalog};
 use taghouse_crowd::Crowds;
 use taghouse_dictionary::Dictionary;
@@ -29,7 +29,7 @@ use taghouse_schedule::Scheduler;
 
 /// Opens every room. The caller holds the folder's lock.
 pub(crate) async fn open(folder: &Path, local_key: &str) -> Result<Arc<House>> {
-    let part = |name: &str| -> Result<std::path::PathBuf> {
+    let part = |name: &str| -> Result<PathBuf> {
         let path = folder.join(name);
         std::fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
         Ok(std::fs::canonicalize(path)?)
@@ -50,7 +50,8 @@ pub(crate) async fn open(folder: &Path, local_key: &str) -> Result<Arc<House>> {
         files: Arc::new(FileIngest::new(catalog.clone(), lake.clone(), clock.clone())),
         landing: Arc::new(Landing::new(catalog.clone(), lake.clone(), log.clone(), clock.clone())),
         keys: KeyRing::load(catalog.as_ref(), local_key).await?,
-        uploads: part("uploads")?,
+        uploads: swept(&part("uploads")?)?,
+        memory: Memory::default(),
         catalog,
         lake,
         log,
@@ -61,4 +62,15 @@ pub(crate) async fn open(folder: &Path, local_key: &str) -> Result<Arc<House>> {
         clock,
         entropy,
     }))
+}
+
+/// Removes uploads of an earlier process: nobody can ingest them any more, for the folder is ours.
+fn swept(uploads: &Path) -> Result<PathBuf> {
+    for entry in std::fs::read_dir(uploads)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            std::fs::remove_dir_all(&path).with_context(|| format!("removing old uploads in {}", path.display()))?;
+        }
+    }
+    Ok(uploads.to_owned())
 }

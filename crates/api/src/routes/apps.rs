@@ -7,6 +7,7 @@ use axum::Extension;
 use axum::extract::State;
 use serde::Serialize;
 use std::sync::Arc;
+use taghouse_model::ErrorKind;
 
 /// An app.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -37,10 +38,14 @@ pub(crate) async fn list(State(house): State<Arc<House>>, Extension(caller): Ext
     Ok(Json(AppList { apps: apps.map(|app| AppBody { id: app.to_string() }).collect() }))
 }
 
-/// Whether the server lives and its catalog answers. Needs no key.
+/// Whether the server lives, its catalog answers and live calls land. Needs no key.
 #[utoipa::path(get, path = "/health", tag = "apps", security(()), responses((status = 200, body = Health), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn health(State(house): State<Arc<House>>) -> Result<Json<Health>, Problem> {
     house.catalog.apps().await?;
+    if let Some((app, reason)) = house.memory.failing() {
+        let detail = format!("live calls of \"{app}\" do not land: {reason}; they are kept and tried again");
+        return Err(Problem::new(ErrorKind::Unavailable, detail));
+    }
     Ok(Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION") }))
 }
 

@@ -2,7 +2,7 @@
 
 use super::{App, app_checked};
 use crate::access::{Action, Caller};
-use crate::clock_text::instant;
+use crate::clock_text::{instant, local};
 use crate::extract::{Json, Path};
 use crate::{House, Problem};
 use axum::Extension;
@@ -23,7 +23,7 @@ pub(crate) struct CrowdBody {
     size: Option<u64>,
     /// The current version's number.
     version: Option<u64>,
-    /// The oldest as-of time of the tags that the current version used, ISO 8601 UTC.
+    /// The oldest as-of time of the tags that the current version used, ISO 8601 with the app's offset.
     as_of: Option<String>,
 }
 
@@ -44,6 +44,7 @@ pub(crate) struct VersionBody {
     expression: String,
     /// The index's revision it was computed from.
     revision: u64,
+    /// The oldest as-of time of the tags that it used, ISO 8601 with the app's offset.
     as_of: Option<String>,
     /// ISO 8601, UTC.
     created: String,
@@ -78,7 +79,7 @@ async fn bodies(house: &House, app: &taghouse_model::AppId) -> Result<Vec<CrowdB
             expression: definition.expression.to_string(),
             size: current.map(|current| current.size),
             version: current.map(|current| current.version),
-            as_of: current.and_then(|current| current.oldest_as_of_ms).map(instant),
+            as_of: current.and_then(|current| current.oldest_as_of_ms).map(|ms| local(ms, &definitions.app.time_zone)),
         }
     };
     Ok(definitions.crowds.values().map(body).collect())
@@ -111,7 +112,7 @@ pub(crate) async fn get(
     })
 }
 
-/// The kept versions of a crowd, newest first.
+/// The kept versions of a crowd that is defined, newest first.
 #[utoipa::path(get, path = "/apps/{app}/crowds/{crowd}/versions", tag = "crowds", params(CrowdPath),
     responses((status = 200, body = VersionList), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn versions(
@@ -120,6 +121,7 @@ pub(crate) async fn versions(
     Path(path): Path<CrowdPath>,
 ) -> Result<Json<VersionList>, Problem> {
     let app = app_checked(&path.app, &caller, Action::Read)?;
+    let definitions = house.with_crowds(&app, std::slice::from_ref(&path.crowd)).await?;
     let versions = house.crowds.versions(&app, &path.crowd).await?;
     let current = versions.current;
     let body = |version: CrowdVersion| VersionBody {
@@ -128,7 +130,7 @@ pub(crate) async fn versions(
         current: version.version == current,
         expression: version.expression,
         revision: version.revision,
-        as_of: version.oldest_as_of_ms.map(instant),
+        as_of: version.oldest_as_of_ms.map(|ms| local(ms, &definitions.app.time_zone)),
         created: instant(version.created_ms),
     };
     Ok(Json(VersionList { name: path.crowd, versions: versions.versions.into_iter().rev().map(body).collect() }))

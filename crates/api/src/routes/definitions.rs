@@ -4,10 +4,11 @@ use super::App;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
 use crate::problem::Place;
-use crate::{House, Problem};
+use crate::{House, Problem, fit};
 use axum::Extension;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use taghouse_catalog::{AuditRecord, Change, StoredDefinition};
@@ -111,12 +112,20 @@ pub(crate) async fn apply(
     let app = app.checked(&caller, Action::Edit)?;
     let files: Vec<DefinitionFile> = request.files.into_iter().map(|file| DefinitionFile { path: file.path, text: file.text }).collect();
     let documents = taghouse_rules::parse_definitions(&files).map_err(refused)?;
+    // Read first: whoever applies after this moves it, and our commit fails.
+    let revision = house.catalog.pointer(REVISION.0, &app, REVISION.1).await?.map(|pointer| pointer.revision);
     let stored = house.catalog.definitions(&app).await?;
     let merged = merge(&stored, &documents, request.prune);
     let definitions = Definitions::check(&merged).map_err(refused)?;
     if definitions.app.id != app {
         let detail = format!("the files define the app \"{}\", but the request is for \"{app}\"", definitions.app.id);
         return Err(Problem::new(ErrorKind::Invalid, detail));
+    }
+    let before: BTreeMap<_, _> = stored.iter().map(|old| (key(&old.kind, &old.name), &old.body)).collect();
+    let changed = |document: &Document| before.get(&key(document.kind.as_str(), &document.name)) != Some(&&document.body);
+    let misfits = fit::check(&house, &app, &definitions, &merged, &changed).await?;
+    if !misfits.is_empty() {
+        return Err(refused(misfits));
     }
     let at_ms = house.clock.now_ms();
     let (changes, mut commit) = plan(&app, &stored, &documents, request.prune, at_ms);
@@ -131,9 +140,26 @@ pub(crate) async fn apply(
             action: "definitions.apply".to_owned(),
             subject: summary(&changes),
         }));
-        house.catalog.commit(commit).await?;
+        let (kind, name) = (REVISION.0.to_owned(), REVISION.1.to_owned());
+        commit.push(Change::PutPointer { kind, app: app.clone(), name, expected: revision, value: json!({"at_ms": at_ms}) });
+        let committed = house.catalog.commit(commit).await;
+        // Also after an error: it may have been committed all the same.
+        house.memory.forget(&app);
+        committed.map_err(|error| raced(&app, error))?;
     }
     Ok(Json(Plan { changes, applied: true }))
+}
+
+/// The pointer that every change of an app's definitions moves: kind and name. Each set was checked against the others' stored state, so
+/// of two applied at the same time one must lose, though they name different definitions.
+const REVISION: (&str, &str) = ("definitions", "revision");
+
+fn raced(app: &AppId, error: taghouse_catalog::Error) -> Problem {
+    if error.kind() != ErrorKind::Conflict {
+        return error.into();
+    }
+    let detail = format!("somebody else changed the definitions of \"{app}\" at the same time, nothing of yours was changed: apply again");
+    Problem::new(ErrorKind::Conflict, detail)
 }
 
 fn refused(errors: Vec<DefinitionError>) -> Problem {

@@ -1,7 +1,7 @@
 //! A crowd's members as a file.
 
-use super::app_checked;
 use super::crowds::CrowdPath;
+use super::{app_checked, blocking};
 use crate::access::{Action, Caller};
 use crate::extract::{Path, Query};
 use crate::{House, Problem};
@@ -15,7 +15,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 use taghouse_activate::{FileFormat, MemberFile};
 use taghouse_crowd::Members;
-use tokio::sync::mpsc;
+use taghouse_model::ErrorKind;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 /// How members are written.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -27,7 +28,7 @@ pub(crate) struct ExportQuery {
     version: Option<u64>,
 }
 
-/// All members of a crowd's version, streamed.
+/// All members of a version of a crowd that is defined, streamed.
 #[utoipa::path(get, path = "/apps/{app}/crowds/{crowd}/export", tag = "crowds", params(CrowdPath, ExportQuery),
     responses((status = 200, description = "The file", content((Vec<u8> = "application/octet-stream"), (String = "text/csv"))),
         (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
@@ -39,18 +40,22 @@ pub(crate) async fn export(
 ) -> Result<Response, Problem> {
     let app = app_checked(&path.app, &caller, Action::Read)?;
     let format = FileFormat::from_str(query.format.as_deref().unwrap_or("csv"))?;
+    house.with_crowds(&app, std::slice::from_ref(&path.crowd)).await?;
     let members = house.crowds.members(&app, &path.crowd, query.version).await?;
+    let ended = |_| Problem::new(ErrorKind::Unavailable, "the server is ending; export again when it is up");
+    let turn = house.memory.exports.clone().acquire_owned().await.map_err(ended)?;
     let body = match MemberFile::new(format)? {
-        None => Body::from(members.roaring()),
-        Some(file) => stream(members, file),
+        None => Body::from(blocking(move || members.roaring()).await?),
+        Some(file) => stream(members, file, turn),
     };
     Ok(([(header::CONTENT_TYPE, format.media_type())], body).into_response())
 }
 
 /// Encodes on a blocking thread, a few chunks ahead of the reader; an error breaks the body off, so that the reader sees a cut, not an end.
-fn stream(members: Members, mut file: MemberFile) -> Body {
+fn stream(members: Members, mut file: MemberFile, turn: OwnedSemaphorePermit) -> Body {
     let (send, receive) = mpsc::channel::<Result<Bytes, Problem>>(4);
     tokio::task::spawn_blocking(move || {
+        let _turn = turn;
         let written = (|| -> Result<(), Problem> {
             for ids in members.ids() {
                 let bytes = file.write(&ids?)?;

@@ -4,7 +4,7 @@ use super::App;
 use super::runs::RunBody;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
-use crate::tasks::IngestTask;
+use crate::tasks::ingestion;
 use crate::{House, Problem};
 use axum::Extension;
 use axum::extract::State;
@@ -44,22 +44,22 @@ pub(crate) async fn start(
     let definitions = house.definitions(&app).await?;
     let source = source(&definitions, request.source.as_deref())?;
     let (paths, upload) = match (request.paths, request.upload) {
-        (Some(paths), None) if caller.local => (paths, None),
-        (Some(_), None) => {
+        (Some(paths), None) if caller.local && !paths.is_empty() => (paths, None),
+        (Some(_), None) if !caller.local => {
             return Err(Problem::new(
                 ErrorKind::Denied,
                 "only commands on the server's own machine may name paths; upload the files instead",
             ));
         }
         (None, Some(upload)) => {
-            let folder = super::uploads::folder(&house, &app, &upload)?;
-            (vec![folder.clone()], Some(folder))
+            let claimed = super::uploads::claim(&house, &app, &upload)?;
+            (claimed.paths().map_err(super::uploads::disk)?, Some(claimed))
         }
         _ => return Err(Problem::new(ErrorKind::Invalid, "name either paths or an upload")),
     };
     let allow_rejects = request.allow_rejects;
-    let task = IngestTask { house: house.clone(), app: app.clone(), definitions, source, paths, upload, allow_rejects };
-    let run = house.scheduler.start(&app, "ingest", vec![Box::new(task)]).await?;
+    let tasks = ingestion(&house, &app, definitions, source, paths, upload, allow_rejects);
+    let run = house.scheduler.start(&app, "ingest", tasks).await?;
     Ok((StatusCode::ACCEPTED, Json(run.status().into())))
 }
 

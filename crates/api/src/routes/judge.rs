@@ -2,7 +2,7 @@
 
 use super::App;
 use crate::access::{Action, Caller};
-use crate::clock_text::instant;
+use crate::clock_text::local;
 use crate::extract::{Json, Path, Query};
 use crate::{House, Problem, wire};
 use axum::Extension;
@@ -68,18 +68,18 @@ pub(crate) struct ProfileQuery {
     user: String,
 }
 
-/// All that the index knows of a user.
+/// What the index knows of a user.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct ProfileBody {
     user: String,
     /// Tag values by name; tags without a value are absent.
     #[schema(value_type = Object)]
     tags: serde_json::Map<String, serde_json::Value>,
-    /// The as-of time of each of these tags, ISO 8601 UTC.
+    /// The as-of time of each of these tags, ISO 8601 with the app's offset.
     as_of: BTreeMap<String, String>,
 }
 
-/// Whether a user is in a crowd's current version.
+/// Whether a user is in a crowd's current version. Only crowds that are defined answer.
 #[utoipa::path(get, path = "/apps/{app}/judge", tag = "judgments", params(App, JudgeQuery),
     responses((status = 200, body = JudgmentBody), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn one(
@@ -89,6 +89,7 @@ pub(crate) async fn one(
     Query(query): Query<JudgeQuery>,
 ) -> Result<Json<JudgmentBody>, Problem> {
     let app = app.checked(&caller, Action::Judge)?;
+    house.with_crowds(&app, std::slice::from_ref(&query.crowd)).await?;
     let judgment = house.crowds.judge(&app, &query.user, &query.crowd).await?;
     Ok(Json(JudgmentBody {
         user: query.user,
@@ -109,6 +110,7 @@ pub(crate) async fn batch(
     Json(request): Json<JudgeRequest>,
 ) -> Result<Json<Judgments>, Problem> {
     let app = app.checked(&caller, Action::Judge)?;
+    house.with_crowds(&app, &request.crowds).await?;
     let batch = house.crowds.judge_batch(&app, &request.users, &request.crowds).await?;
     let judgments = request
         .users
@@ -118,7 +120,7 @@ pub(crate) async fn batch(
     Ok(Json(Judgments { judgments: judgments.collect(), versions: request.crowds.iter().cloned().zip(batch.versions).collect() }))
 }
 
-/// All tag values of a user.
+/// All values of a user, of the tags that are defined.
 #[utoipa::path(get, path = "/apps/{app}/profile", tag = "judgments", params(App, ProfileQuery),
     responses((status = 200, body = ProfileBody), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn profile(
@@ -128,8 +130,11 @@ pub(crate) async fn profile(
     Query(query): Query<ProfileQuery>,
 ) -> Result<Json<ProfileBody>, Problem> {
     let app = app.checked(&caller, Action::Judge)?;
-    let values = house.crowds.profile(&app, &query.user).await?;
-    let as_of = values.iter().map(|tag| (tag.name.to_string(), instant(tag.as_of_ms))).collect();
+    let definitions = house.definitions(&app).await?;
+    let mut values = house.crowds.profile(&app, &query.user).await?;
+    values.retain(|tag| definitions.tags.contains_key(&tag.name));
+    let zone = &definitions.app.time_zone;
+    let as_of = values.iter().map(|tag| (tag.name.to_string(), local(tag.as_of_ms, zone))).collect();
     let tags = values.iter().map(|tag| (tag.name.to_string(), wire::value(&tag.value))).collect();
     Ok(Json(ProfileBody { user: query.user, tags, as_of }))
 }

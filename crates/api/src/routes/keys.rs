@@ -98,6 +98,9 @@ pub(crate) async fn create(
     let app = request.app.as_deref().map(AppId::new).transpose()?;
     administers(&caller, app.as_ref())?;
     let role: Role = request.role.parse()?;
+    if let Some(app) = &app {
+        house.exists(app).await?;
+    }
     let (record, secret) = house.make_key(role, app, request.note, &caller.id).await?;
     Ok((StatusCode::CREATED, Json(CreatedKey { key: record.into(), secret })))
 }

@@ -7,6 +7,7 @@ pub(crate) mod export;
 pub(crate) mod ingest;
 pub(crate) mod judge;
 pub(crate) mod keys;
+pub(crate) mod landing;
 pub(crate) mod produce;
 pub(crate) mod questions;
 pub(crate) mod runs;
@@ -17,7 +18,7 @@ pub(crate) mod uploads;
 use crate::Problem;
 use crate::access::{Action, Caller};
 use serde::Deserialize;
-use taghouse_model::AppId;
+use taghouse_model::{AppId, ErrorKind};
 
 /// The app in the path.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -39,4 +40,10 @@ pub(crate) fn app_checked(app: &str, caller: &Caller, action: Action) -> Result<
     let app = AppId::new(app)?;
     caller.may(action, &app)?;
     Ok(app)
+}
+
+/// Runs what takes a core for more than microseconds off the threads that answer requests.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+    let broke_off = |error| Problem::new(ErrorKind::Internal, format!("the work of the call broke off: {error}"));
+    tokio::task::spawn_blocking(work).await.map_err(broke_off)
 }

@@ -4,7 +4,7 @@ use super::App;
 use super::runs::RunBody;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
-use crate::tasks::production;
+use crate::tasks::{changed_crowds, production};
 use crate::{House, Problem, clock_text};
 use axum::Extension;
 use axum::extract::State;
@@ -12,6 +12,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use std::sync::Arc;
 use taghouse_model::{ErrorKind, Name};
+use taghouse_rules::{CrowdDefinition, Definitions};
 
 /// What to produce.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -19,7 +20,7 @@ use taghouse_model::{ErrorKind, Name};
 pub(crate) struct ProduceRequest {
     /// The as-of time: `2026-07-01T00:00` in the app's time zone, or with an offset. Events before it count. Default: now.
     as_of: Option<String>,
-    /// Only these tags and what is computed from them. Default: all.
+    /// Only these tags, what is computed from them, and the crowds that use one of those and have all their tags. Default: all.
     tags: Option<Vec<String>>,
 }
 
@@ -42,7 +43,24 @@ pub(crate) async fn start(
     if let Some(unknown) = only.iter().flatten().find(|tag| !definitions.tags.contains_key(*tag)) {
         return Err(Problem::new(ErrorKind::NotFound, format!("there is no tag \"{unknown}\" in \"{app}\"; `taghouse tags` lists them")));
     }
-    let tasks = production(&house, &app, &definitions, as_of_ms, only);
+    let crowds = crowds(&house, &definitions, only.as_deref()).await?;
+    // Two at once would write the same tables and publish over one another.
+    let _one = house.memory.producing.lock().await;
+    if let Some(running) = house.scheduler.list(&app).into_iter().find(|run| run.kind == "produce" && !run.state.is_final()) {
+        let detail = format!("run {} is producing the tags of \"{app}\": wait until it has ended, or cancel it", running.id);
+        return Err(Problem::new(ErrorKind::Conflict, detail));
+    }
+    let tasks = production(&house, &app, &definitions, as_of_ms, only, crowds);
     let run = house.scheduler.start(&app, "produce", tasks).await?;
     Ok((StatusCode::ACCEPTED, Json(run.status().into())))
+}
+
+/// The crowds that the production computes: all, or those that the tags named change.
+async fn crowds(house: &House, definitions: &Definitions, only: Option<&[Name]>) -> Result<Vec<CrowdDefinition>, Problem> {
+    let Some(only) = only else { return Ok(definitions.crowds.values().cloned().collect()) };
+    let app = &definitions.app.id;
+    let snapshot = house.index.snapshot(app).await?;
+    let indexed = snapshot.iter().flat_map(|snapshot| snapshot.tags()).map(|tag| tag.name.clone()).collect();
+    let computed = house.crowds.list(app).await?.into_iter().map(|crowd| crowd.name).collect();
+    Ok(changed_crowds(definitions, only, &indexed, &computed))
 }

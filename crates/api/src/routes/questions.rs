@@ -2,7 +2,7 @@
 
 use super::App;
 use crate::access::{Action, Caller};
-use crate::clock_text::instant;
+use crate::clock_text::local;
 use crate::extract::{Json, Path, Query};
 use crate::{House, Problem};
 use axum::Extension;
@@ -59,7 +59,7 @@ pub(crate) struct CountAnswer {
     json: serde_json::Value,
     /// The index's revision that answered.
     revision: u64,
-    /// The oldest as-of time of the tags asked; `null`: none was.
+    /// The oldest as-of time of the tags asked, ISO 8601 with the app's offset; `null`: none was.
     as_of: Option<String>,
 }
 
@@ -87,7 +87,7 @@ async fn answer(house: &House, app: &AppId, question: &Question) -> Result<Json<
         expression: question.to_string(),
         json: question.to_json(),
         revision: count.revision,
-        as_of: count.oldest_as_of_ms.map(instant),
+        as_of: count.oldest_as_of_ms.map(|ms| local(ms, &definitions.app.time_zone)),
     }))
 }
 

@@ -1,15 +1,17 @@
 //! Tags as they were produced.
 
-use super::{App, app_checked};
+use super::{App, app_checked, blocking};
 use crate::access::{Action, Caller};
-use crate::clock_text::instant;
+use crate::clock_text::local;
 use crate::extract::{Json, Path, Query};
 use crate::{House, Problem, wire};
 use axum::Extension;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use taghouse_index::{Segment, Snapshot};
 use taghouse_model::ErrorKind;
+use taghouse_rules::Definitions;
 
 const DEFAULT_VALUES: usize = 20;
 const MAX_VALUES: usize = 1000;
@@ -21,14 +23,14 @@ pub(crate) struct TagBody {
     /// `bool`, `enum`, `set`, `int`, `decimal(n)`, `date` or `date(millisecond)`.
     #[serde(rename = "type")]
     value_type: String,
-    /// `attribute`, `aggregate`, `cohort`, `expression` or `sql`; `null` once its definition is gone.
-    kind: Option<String>,
+    /// `attribute`, `aggregate`, `cohort`, `expression` or `sql`.
+    kind: &'static str,
     description: Option<String>,
     /// How many users have a value; `null`: never produced.
     users: Option<u64>,
     /// Of `int` and `decimal`: the exact sum over all users, as text.
     sum: Option<String>,
-    /// ISO 8601, UTC; `null`: never produced.
+    /// ISO 8601 with the app's offset; `null`: never produced.
     as_of: Option<String>,
 }
 
@@ -78,7 +80,7 @@ pub(crate) struct Limit {
     limit: Option<usize>,
 }
 
-/// All tags: those defined, and those still in the index.
+/// All tags that are defined, with what was last produced of them.
 #[utoipa::path(get, path = "/apps/{app}/tags", tag = "tags", params(App),
     responses((status = 200, body = TagList), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn list(
@@ -89,25 +91,30 @@ pub(crate) async fn list(
     let app = app.checked(&caller, Action::Read)?;
     let definitions = house.definitions(&app).await?;
     let snapshot = house.index.snapshot(&app).await?;
+    // Sums read every bit slice.
+    Ok(Json(blocking(move || listing(&definitions, snapshot.as_deref())).await?))
+}
+
+fn listing(definitions: &Definitions, snapshot: Option<&Snapshot>) -> TagList {
     let mut tags = Vec::new();
     for (name, definition) in &definitions.tags {
-        let info = snapshot.as_ref().and_then(|snapshot| snapshot.info(name.as_str()));
-        let segment = snapshot.as_ref().and_then(|snapshot| snapshot.tag(name.as_str()));
+        let info = snapshot.and_then(|snapshot| snapshot.info(name.as_str()));
+        let segment = snapshot.and_then(|snapshot| snapshot.tag(name.as_str()));
         tags.push(TagBody {
             name: name.to_string(),
             value_type: info.map_or(definition.value_type, |info| info.value_type).to_string(),
-            kind: Some(wire::tag_kind(&definition.kind).to_owned()),
+            kind: wire::tag_kind(&definition.kind),
             description: definition.description.clone(),
             users: info.map(|info| info.users),
             sum: segment.and_then(|segment| wire::sum(segment.sum(None)?, segment.value_type())),
-            as_of: info.map(|info| instant(info.as_of_ms)),
+            as_of: info.map(|info| local(info.as_of_ms, &definitions.app.time_zone)),
         });
     }
     let (users, revision) = snapshot.map_or((0, 0), |snapshot| (snapshot.users().len(), snapshot.revision()));
-    Ok(Json(TagList { tags, users, revision }))
+    TagList { tags, users, revision }
 }
 
-/// The most frequent values of a tag.
+/// The most frequent values of a tag that is defined.
 #[utoipa::path(get, path = "/apps/{app}/tags/{tag}", tag = "tags", params(TagPath, Limit),
     responses((status = 200, body = TagValues), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn values(
@@ -121,14 +128,21 @@ pub(crate) async fn values(
     if !(1..=MAX_VALUES).contains(&limit) {
         return Err(Problem::new(ErrorKind::Invalid, format!("limit must be 1 to {MAX_VALUES}, not {limit}")));
     }
-    let snapshot = house.index.snapshot(&app).await?;
-    let unknown = || {
-        Problem::new(ErrorKind::NotFound, format!("the tag \"{}\" has not been produced in \"{app}\"; `taghouse tags` lists all", path.tag))
-    };
-    let snapshot = snapshot.ok_or_else(unknown)?;
-    let mut values = snapshot.tag(&path.tag).ok_or_else(unknown)?.values();
+    let absent =
+        |why: &str| Problem::new(ErrorKind::NotFound, format!("the tag \"{}\" {why} in \"{app}\"; `taghouse tags` lists all", path.tag));
+    if !house.definitions(&app).await?.tags.contains_key(path.tag.as_str()) {
+        return Err(absent("is not defined"));
+    }
+    let snapshot = house.index.snapshot(&app).await?.filter(|snapshot| snapshot.tag(&path.tag).is_some());
+    let snapshot = snapshot.ok_or_else(|| absent("has not been produced"))?;
+    let name = path.tag;
+    Ok(Json(blocking(move || most_frequent(&snapshot, name, limit)).await?))
+}
+
+fn most_frequent(snapshot: &Snapshot, name: String, limit: usize) -> TagValues {
+    let mut values = snapshot.tag(&name).map(Segment::values).unwrap_or_default();
     values.sort_by(|(a, more), (b, less)| less.cmp(more).then_with(|| a.cmp(b)));
     let distinct = values.len();
     let values = values.into_iter().take(limit).map(|(value, users)| ValueCount { value: wire::value(&value), users });
-    Ok(Json(TagValues { name: path.tag, values: values.collect(), distinct }))
+    TagValues { name, values: values.collect(), distinct }
 }

@@ -52,6 +52,8 @@ pub(crate) async fn track(
 /// The key's app; a key of every app writes where there is just one.
 async fn app_of(house: &House, caller: &Caller) -> Result<AppId, Problem> {
     if let Some(app) = &caller.app {
+        // What nobody defined would never land: it must not be acknowledged.
+        house.exists(app).await?;
         return Ok(app.clone());
     }
     match house.catalog.apps().await?.as_slice() {

@@ -7,7 +7,7 @@ use crate::{House, Problem};
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -37,10 +37,26 @@ pub(crate) struct UploadPath {
 pub(crate) struct FileName {
     /// The file's name, by which it is known for good: the same name again must hold the same bytes.
     name: String,
+    /// Whether the source's pattern decides on the file, as it does for files of a folder. Default: it is ingested whatever its name.
+    #[serde(default)]
+    picked: bool,
 }
 
-/// The folder of an upload that was begun.
-pub(crate) fn folder(house: &House, app: &AppId, upload: &str) -> Result<PathBuf, Problem> {
+/// The largest file, in bytes.
+const MAX_FILE_BYTES: u64 = 8 << 30;
+/// Files that are meant by themselves.
+const NAMED: &str = "named";
+/// Files of a folder, of which the source's pattern picks.
+const PICKED: &str = "picked";
+
+/// The folder of an upload that was begun and not yet claimed.
+///
+/// ```text
+/// UPLOADS/app/id/.part-…     on the way, or cut on the way: never ingested
+/// UPLOADS/app/id/named/      NAMED
+/// UPLOADS/app/id/picked/     PICKED
+/// ```
+fn folder(house: &House, app: &AppId, upload: &str) -> Result<PathBuf, Problem> {
     let unknown =
         || Problem::new(ErrorKind::NotFound, format!("there is no upload \"{upload}\" in \"{app}\"; it may have been ingested already"));
     if upload.is_empty() || !upload.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -50,7 +66,35 @@ pub(crate) fn folder(house: &House, app: &AppId, upload: &str) -> Result<PathBuf
     if folder.is_dir() { Ok(folder) } else { Err(unknown()) }
 }
 
-fn disk(error: std::io::Error) -> Problem {
+/// An upload that one ingestion has taken. It goes when this is dropped, however the ingestion ends.
+pub(crate) struct Claimed(PathBuf);
+
+/// Takes an upload for one ingestion: nobody else finds it any more.
+pub(crate) fn claim(house: &House, app: &AppId, upload: &str) -> Result<Claimed, Problem> {
+    let found = folder(house, app, upload)?;
+    let claimed = found.with_extension("claimed");
+    std::fs::rename(&found, &claimed).map_err(disk)?;
+    Ok(Claimed(claimed))
+}
+
+impl Claimed {
+    /// What is to be ingested: the named files, and the folder to pick from where there is one.
+    pub(crate) fn paths(&self) -> std::io::Result<Vec<PathBuf>> {
+        let mut paths = std::fs::read_dir(self.0.join(NAMED))?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+        paths.push(self.0.join(PICKED));
+        Ok(paths)
+    }
+}
+
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(%error, folder = %self.0.display(), "an ingested upload stays until the next start");
+        }
+    }
+}
+
+pub(crate) fn disk(error: std::io::Error) -> Problem {
     Problem::new(ErrorKind::Unavailable, format!("keeping the file: {error}; see to the server's disk and send it again"))
 }
 
@@ -64,7 +108,11 @@ pub(crate) async fn begin(
 ) -> Result<(StatusCode, Json<Upload>), Problem> {
     let app = app.checked(&caller, Action::Edit)?;
     let id = house.random_id();
-    tokio::fs::create_dir_all(house.uploads.join(app.as_str()).join(&id)).await.map_err(disk)?;
+    house.exists(&app).await?;
+    let folder = house.uploads.join(app.as_str()).join(&id);
+    for part in [NAMED, PICKED] {
+        tokio::fs::create_dir_all(folder.join(part)).await.map_err(disk)?;
+    }
     Ok((StatusCode::CREATED, Json(Upload { id })))
 }
 
@@ -77,6 +125,7 @@ pub(crate) async fn put(
     Extension(caller): Extension<Caller>,
     Path(path): Path<UploadPath>,
     Query(file): Query<FileName>,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Problem> {
     let app = app_checked(&path.app, &caller, Action::Edit)?;
@@ -85,15 +134,47 @@ pub(crate) async fn put(
     if !plain {
         return Err(Problem::new(ErrorKind::Invalid, format!("\"{}\" is not a plain file name", file.name)));
     }
-    // A file that was cut on the way keeps its hidden name and is never ingested.
-    let unfinished = folder.join(format!(".{}", house.random_id()));
-    let mut out = tokio::fs::File::create(&unfinished).await.map_err(disk)?;
+    let taken = || {
+        let detail = format!("the upload has a file \"{}\" already: send each name once, or begin another upload", file.name);
+        Problem::new(ErrorKind::Conflict, detail)
+    };
+    let places = [NAMED, PICKED].map(|part| folder.join(part).join(&file.name));
+    if places.iter().any(|place| place.exists()) {
+        return Err(taken());
+    }
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > MAX_FILE_BYTES) {
+        return Err(too_large());
+    }
+    let unfinished = folder.join(format!(".part-{}", house.random_id()));
+    let kept = match receive(body, &unfinished).await {
+        // A link, unlike a renaming, fails where another request was faster with the name.
+        Ok(()) => tokio::fs::hard_link(&unfinished, &places[usize::from(file.picked)]).await.map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => taken(),
+            _ => disk(error),
+        }),
+        Err(problem) => Err(problem),
+    };
+    tokio::fs::remove_file(&unfinished).await.ok();
+    kept.map(|()| StatusCode::NO_CONTENT)
+}
+
+fn too_large() -> Problem {
+    Problem::too_large(format!("a file of an upload may have {} GiB at most: cut it into several", MAX_FILE_BYTES >> 30))
+}
+
+/// Writes a body to a new file as it comes.
+async fn receive(body: Body, path: &std::path::Path) -> Result<(), Problem> {
+    let mut out = tokio::fs::File::create(path).await.map_err(disk)?;
     let mut chunks = body.into_data_stream();
+    let mut received = 0;
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|error| Problem::new(ErrorKind::Invalid, format!("the body broke off: {error}")))?;
+        received += chunk.len() as u64;
+        if received > MAX_FILE_BYTES {
+            return Err(too_large());
+        }
         out.write_all(&chunk).await.map_err(disk)?;
     }
-    out.flush().await.map_err(disk)?;
-    tokio::fs::rename(&unfinished, folder.join(&file.name)).await.map_err(disk)?;
-    Ok(StatusCode::NO_CONTENT)
+    out.flush().await.map_err(disk)
 }

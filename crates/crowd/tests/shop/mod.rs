@@ -81,7 +81,9 @@ impl Shop {
                 segment: segment.finish().unwrap(),
             }
         });
-        let publication = Publication { users: ordinals.iter().copied().collect::<Bitmap>(), tags: tags.collect(), drop: Vec::new() };
+        let generation = self.dictionary.generation(&self.app);
+        let publication =
+            Publication { generation, users: ordinals.iter().copied().collect::<Bitmap>(), tags: tags.collect(), drop: Vec::new() };
         self.index.publish(&self.app, publication, Vec::new()).await.unwrap();
     }
 

@@ -2,10 +2,10 @@ use super::gather::{Cells, Gather, Selection};
 use super::plan::{BatchPlan, ValueGroup};
 use super::store::{Input, TagStore};
 use super::values::{TagValues, ValuesBuilder};
-use crate::EventBatch;
 use crate::cell::Cell;
 use crate::partial::{Count, Finished, Partial, Text};
 use crate::texts::Texts;
+use crate::{EventBatch, SkipReason};
 use std::sync::Arc;
 use taghouse_model::{TimestampMs, ValueType};
 
@@ -13,6 +13,8 @@ use taghouse_model::{TimestampMs, ValueType};
 pub struct BatchFold {
     plan: Arc<BatchPlan>,
     stores: Vec<TagStore>,
+    /// For each tag the events whose value no number holds.
+    out_of_range: Vec<u64>,
     texts: Texts,
     users: usize,
     // Buffers that are used again for every batch.
@@ -27,10 +29,11 @@ impl BatchFold {
     /// A worker with no users yet.
     pub fn new(plan: Arc<BatchPlan>) -> Self {
         let stores = plan.tags.iter().map(|tag| TagStore::new(tag.spec.function, tag.spec.value_type)).collect();
+        let out_of_range = vec![0; plan.tags.len()];
         let by_code = vec![Vec::new(); plan.by_code.len()];
         let known = vec![Vec::new(); plan.columns.iter().count()];
         let (selected, numbers, keys) = (Vec::new(), Cells::default(), Cells::default());
-        Self { plan, stores, texts: Texts::default(), users: 0, by_code, selected, numbers, keys, known }
+        Self { plan, stores, out_of_range, texts: Texts::default(), users: 0, by_code, selected, numbers, keys, known }
     }
 
     /// Takes in some rows of a batch: `users[i]` is whose event `rows[i]` is. Events out of a tag's window are passed over.
@@ -112,7 +115,8 @@ impl BatchFold {
                 }
             }
         } else {
-            gather.numbers(expression, picks, &mut self.numbers);
+            let out_of_range = gather.numbers(expression, picks, &mut self.numbers);
+            values.tags.iter().for_each(|tag| self.out_of_range[*tag] += out_of_range);
             let input = Input { picks: &self.numbers.picks, keys: &self.numbers.keys, rows, users, stamps };
             for tag in &values.tags {
                 match &mut self.stores[*tag] {
@@ -128,8 +132,9 @@ impl BatchFold {
         let plan = Arc::clone(&self.plan);
         let texts = std::mem::take(&mut self.texts);
         let stores = std::mem::take(&mut self.stores);
-        let finish = |(tag, mut store): (&super::plan::PlannedTag, TagStore)| {
+        let finish = |((tag, mut store), out_of_range): ((&super::plan::PlannedTag, TagStore), &u64)| {
             let mut values = ValuesBuilder::new(tag.tag_type);
+            values.skip(SkipReason::OutOfRange, *out_of_range);
             for user in 0..users {
                 values.push(match &mut store {
                     TagStore::Count(counts) => {
@@ -145,7 +150,7 @@ impl BatchFold {
             }
             values.finish()
         };
-        plan.tags.iter().zip(stores).map(finish).collect()
+        plan.tags.iter().zip(stores).zip(&self.out_of_range).map(finish).collect()
     }
 }
 

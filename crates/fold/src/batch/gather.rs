@@ -50,24 +50,33 @@ pub(super) struct Gather<'a> {
 const UNKNOWN: u32 = u32::MAX;
 
 impl Gather<'_> {
-    pub(super) fn numbers(&mut self, expression: &Expression, picks: &[u32], cells: &mut Cells<i128>) {
+    /// Gives how many rows have no number only because theirs is out of range.
+    pub(super) fn numbers(&mut self, expression: &Expression, picks: &[u32], cells: &mut Cells<i128>) -> u64 {
         cells.clear();
+        let mut out_of_range = 0;
         let rows = &self.selection.batch.rows;
-        let slow = |row: usize| expression.value(rows, row).and_then(|value| self.spec.units(&value));
+        // The outer `None`: no value. The inner one: a value out of range.
+        let slow = |row: usize| match expression.value(rows, row) {
+            Some(value) => Some(self.spec.units(&value)),
+            None => expression.overflows(rows, row).then_some(None),
+        };
         for pick in picks {
             let row = self.selection.rows[*pick as usize] as usize;
             let number = match expression {
-                Expression::Column(column) => rows.reader(*column).number(row).and_then(within_limits),
+                Expression::Column(column) => rows.reader(*column).number(row).map(within_limits),
                 Expression::Product { left, right, ints, .. } => match Expression::product(rows, row, *left, *right, *ints) {
-                    Ok(product) => product.and_then(within_limits),
+                    Ok(product) => product.map(within_limits),
                     Err(()) => slow(row),
                 },
                 Expression::Slow(_) => slow(row),
             };
-            if let Some(number) = number {
-                cells.push(*pick, number);
+            match number {
+                Some(Some(number)) => cells.push(*pick, number),
+                Some(None) => out_of_range += 1,
+                None => {}
             }
         }
+        out_of_range
     }
 
     pub(super) fn texts(&mut self, expression: &Expression, picks: &[u32], cells: &mut Cells<Text>) {

@@ -11,7 +11,7 @@ pub type Skipped = BTreeMap<SkipReason, u64>;
 pub struct TagValues {
     /// As the lake's tables have them.
     pub array: ArrayRef,
-    /// Values that the tag cannot hold.
+    /// Values that the tag cannot hold, and events' values that no number holds.
     pub skipped: Skipped,
 }
 
@@ -32,6 +32,13 @@ impl ValuesBuilder {
             Outcome::Skipped(reason) => *self.skipped.entry(reason).or_default() += 1,
         }
         self.column.push(None);
+    }
+
+    /// Counts what was left out on the way to the values.
+    pub(crate) fn skip(&mut self, reason: SkipReason, count: u64) {
+        if count > 0 {
+            *self.skipped.entry(reason).or_default() += count;
+        }
     }
 
     pub(crate) fn finish(self) -> TagValues {

@@ -1,4 +1,4 @@
-use super::{CheckError, Scope, described, type_of};
+use super::{CheckError, Naming, Scope, described};
 use crate::coerce::coerce;
 use crate::{ArithmeticOp, Function, Literal, Scalar};
 use jiff::tz::TimeZone;
@@ -35,7 +35,8 @@ impl Scalar {
     /// # Errors
     /// The first unknown name, or operands that do not fit together.
     pub fn check(&self, types: &dyn Fn(&str) -> Option<ValueType>, zone: &TimeZone) -> Result<(Scalar<Value>, ValueType), CheckError> {
-        let checked = self.check_in(Scope { types, crowds: &|_| false, zone }, &mut 0)?;
+        let checked =
+            self.check_in(Scope { naming: Naming::Tags, types, crowds: &|_| false, crowds_fit: false, zone, known: None }, &mut 0)?;
         Ok((checked.scalar, checked.ty))
     }
 
@@ -48,17 +49,17 @@ impl Scalar {
             }
             Self::Name(name) => {
                 *leaf += 1;
-                Ok(Checked { scalar: Scalar::Name(name.clone()), ty: type_of(name, scope, first)?, exact: true, leaf: first, text: None })
+                Ok(Checked { scalar: Scalar::Name(name.clone()), ty: scope.type_of(name, first)?, exact: true, leaf: first, text: None })
             }
             Self::Negate(inner) => {
                 let inner = inner.check_in(scope, leaf)?;
-                number(&inner, "`-`")?;
+                number(&inner, "`-`", scope)?;
                 Ok(Checked { scalar: Scalar::Negate(Box::new(inner.scalar)), text: None, ..inner })
             }
             Self::Binary { op, left, right } => {
                 let left = left.check_in(scope, leaf)?;
                 let right = right.check_in(scope, leaf)?;
-                binary(*op, left, right)
+                binary(*op, left, right, scope)
             }
             Self::Call { function, arguments } => {
                 let arguments = arguments.iter().map(|a| a.check_in(scope, leaf)).collect::<Result<Vec<_>, _>>()?;
@@ -93,10 +94,10 @@ fn typed_literal(literal: &Literal, scope: Scope<'_>, leaf: usize) -> CheckResul
     Ok(Checked { scalar: Scalar::Literal(value), ty, exact, leaf, text })
 }
 
-fn number(checked: &Checked, what: &str) -> Result<(), CheckError> {
+fn number(checked: &Checked, what: &str, scope: Scope<'_>) -> Result<(), CheckError> {
     match checked.ty {
         ValueType::Int | ValueType::Decimal { .. } => Ok(()),
-        ty => Err(CheckError::new(checked.leaf, format!("{what} needs a number, and this is {}", described(ty)))),
+        _ => Err(CheckError::new(checked.leaf, format!("{what} needs a number, and this is {}", checked.described(scope)))),
     }
 }
 
@@ -104,10 +105,10 @@ fn scale_of(ty: ValueType) -> u8 {
     if let ValueType::Decimal { scale } = ty { scale } else { 0 }
 }
 
-fn binary(op: ArithmeticOp, left: Checked, right: Checked) -> CheckResult {
+fn binary(op: ArithmeticOp, left: Checked, right: Checked, scope: Scope<'_>) -> CheckResult {
     let what = format!("`{}`", op.symbol());
-    number(&left, &what)?;
-    number(&right, &what)?;
+    number(&left, &what, scope)?;
+    number(&right, &what, scope)?;
     let ints = left.ty == ValueType::Int && right.ty == ValueType::Int;
     let (a, b) = (scale_of(left.ty), scale_of(right.ty));
     let mut exact = left.exact && right.exact;
@@ -144,12 +145,15 @@ fn call(function: Function, arguments: Vec<Checked>, scope: Scope<'_>, leaf: usi
         Function::Least | Function::Greatest => {
             let (arguments, ty, exact) = alike(arguments, &what, scope)?;
             if !ty.is_number() && ty != ValueType::Text {
-                return Err(CheckError::new(leaf, format!("{what} needs numbers, dates or texts, and this is {}", described(ty))));
+                return Err(CheckError::new(
+                    leaf,
+                    format!("{what} needs numbers, dates or texts, and this is of type {}", described(ty, scope.naming)),
+                ));
             }
             Ok(done(arguments, ty, exact))
         }
         Function::Abs => {
-            arguments.iter().try_for_each(|a| number(a, &what))?;
+            arguments.iter().try_for_each(|a| number(a, &what, scope))?;
             let (arguments, ty, exact) = alike(arguments, &what, scope)?;
             Ok(done(arguments, ty, exact))
         }
@@ -161,7 +165,7 @@ fn call(function: Function, arguments: Vec<Checked>, scope: Scope<'_>, leaf: usi
                     return Err(CheckError::new(at, "`round` needs the number of digits as a literal from 0 to 12"));
                 }
             };
-            arguments.iter().try_for_each(|a| number(a, &what))?;
+            arguments.iter().try_for_each(|a| number(a, &what, scope))?;
             let ty = match arguments.first().map(|a| a.ty) {
                 Some(ValueType::Decimal { .. }) if digits > 0 => ValueType::Decimal { scale: digits as u8 },
                 _ => ValueType::Int,
@@ -169,7 +173,7 @@ fn call(function: Function, arguments: Vec<Checked>, scope: Scope<'_>, leaf: usi
             Ok(done(arguments.into_iter().map(|a| a.scalar).collect(), ty, true))
         }
         Function::Lower | Function::Upper | Function::Trim => match arguments.iter().find(|a| a.ty != ValueType::Text) {
-            Some(a) => Err(CheckError::new(a.leaf, format!("{what} needs text, and this is {}", described(a.ty)))),
+            Some(a) => Err(CheckError::new(a.leaf, format!("{what} needs text, and this is {}", a.described(scope)))),
             None => Ok(done(arguments.into_iter().map(|a| a.scalar).collect(), ValueType::Text, true)),
         },
     }
@@ -186,8 +190,12 @@ fn alike(arguments: Vec<Checked>, what: &str, scope: Scope<'_>) -> Result<(Vec<S
             (Some(ValueType::Int), ty @ ValueType::Decimal { .. }) | (Some(ty @ ValueType::Decimal { .. }), ValueType::Int) => ty,
             (Some(ValueType::Decimal { scale: a }), ValueType::Decimal { scale: b }) => ValueType::Decimal { scale: a.max(b) },
             (Some(ty @ (ValueType::Date | ValueType::Time)), ValueType::Text) if argument.text.is_some() => ty,
-            (Some(a), b) => {
-                let message = format!("{what} needs values of one type, and this is {}, not {}", described(b), described(a));
+            (Some(a), _) => {
+                let message = format!(
+                    "{what} needs values of one type, and this is {}, not {}",
+                    argument.described(scope),
+                    described(a, scope.naming)
+                );
                 return Err(CheckError::new(argument.leaf, message));
             }
         });
@@ -199,6 +207,11 @@ fn alike(arguments: Vec<Checked>, what: &str, scope: Scope<'_>) -> Result<(Vec<S
 }
 
 impl Checked {
+    /// What it is, in messages.
+    fn described(&self, scope: Scope<'_>) -> String {
+        if self.text.is_some() { "text in quotes".to_owned() } else { format!("of type {}", described(self.ty, scope.naming)) }
+    }
+
     fn brought_to(self, ty: ValueType, scope: Scope<'_>) -> Result<Scalar<Value>, CheckError> {
         match (&self.text, ty) {
             (Some(text), ValueType::Date | ValueType::Time) => {

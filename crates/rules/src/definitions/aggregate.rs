@@ -1,5 +1,5 @@
-use super::{Errors, Inputs, condition_without_crowds};
-use crate::check::{Checked, Scope, as_decimal, described, parse_and_check_scalar};
+use super::{Errors, Inputs, check_event_name, condition_without_crowds};
+use crate::check::{Checked, Naming, Scope, as_decimal, check_scalar, described, listed};
 use crate::raw::tag::{RawAggregate, RawFunction};
 use crate::{Aggregate, AggregateFunction, Document, Function, Scalar, Window, suggest};
 use taghouse_model::{Name, Value, ValueType};
@@ -50,12 +50,12 @@ pub(super) fn check(document: &Document, raw: &RawAggregate, ty: ValueType, inpu
         name => inputs.properties.get(name).copied(),
     };
     let known: Vec<&str> = inputs.properties.keys().map(Name::as_str).chain(["event", "time"]).collect();
-    let scope = Scope { types: &types, crowds: &|_| false, zone: inputs.zone };
+    let scope = Scope::of_properties(&types, inputs.zone, &known);
     check_events(document, raw, inputs, errors);
-    let filter = raw.filter.as_ref().and_then(|text| condition_without_crowds(document, "/aggregate/where", text, scope, &known, errors));
+    let filter = raw.filter.as_ref().and_then(|text| condition_without_crowds(document, "/aggregate/where", text, scope, errors));
     let value = match &raw.value {
         None => None,
-        Some(text) => match parse_and_check_scalar(text, scope, &known) {
+        Some(text) => match check_scalar(text, scope) {
             Ok(checked) => Some(checked),
             Err(e) => {
                 errors.push(document.expression_error("/aggregate/value", &e));
@@ -82,10 +82,20 @@ pub(super) fn check(document: &Document, raw: &RawAggregate, ty: ValueType, inpu
 
 /// An event that no source can ever give is a slip of the pen; it would be a tag without values.
 fn check_events(document: &Document, raw: &RawAggregate, inputs: &Inputs<'_>, errors: &mut Errors) {
-    let Some(all) = &inputs.events else { return };
-    for (i, event) in raw.events.iter().enumerate().filter(|(_, event)| !all.contains(*event)) {
-        let near = suggest::did_you_mean(event, all.iter().map(String::as_str));
-        errors.push(document.error(&format!("/aggregate/events/{i}"), format!("no source gives an event `{event}`{near}")));
+    for (i, event) in raw.events.iter().enumerate() {
+        let wrong = match (check_event_name(event), &inputs.events) {
+            (Err(e), _) => e,
+            (Ok(()), Some(all)) if !all.contains(event) => {
+                let all = || all.iter().map(String::as_str);
+                let mend = match (suggest::nearest(event, all()), listed(all())) {
+                    (Some(near), _) => format!("; did you mean `{near}`?"),
+                    (None, list) => list.map(|list| format!("; known events: {list}")).unwrap_or_default(),
+                };
+                format!("no source gives an event `{event}`{mend}")
+            }
+            (Ok(()), _) => continue,
+        };
+        errors.push(document.error(&format!("/aggregate/events/{i}"), wrong));
     }
 }
 
@@ -120,7 +130,7 @@ fn of_function(function: AggregateFunction, value: Option<Checked>, ty: ValueTyp
         F::Set => found == ValueType::Text,
     };
     if !takes {
-        let message = format!("`{word}` cannot take this value, which is {}", described(found));
+        let message = format!("`{word}` cannot take this value, which is of type {}", described(found, Naming::Properties));
         return Err(Mismatch { pointer: "/aggregate/value", message });
     }
     match function {
@@ -148,9 +158,12 @@ fn carried(value: Checked, ty: ValueType, word: &str, time_to_day: bool) -> Resu
         (ValueType::Int, ValueType::Decimal { .. }) => Ok(Some(as_decimal(value.scalar))),
         (ValueType::Time, ValueType::Date) if time_to_day => Ok(Some(value.scalar)),
         (found, ty) if found == ty => Ok(Some(value.scalar)),
-        (found, ty) => {
-            Err(of_type(format!("`{word}` gives {} here: write `{}`, not {}", described(found), how_to_write(found), written(ty))))
-        }
+        (found, ty) => Err(of_type(format!(
+            "`{word}` gives {} here: write `{}`, not {}",
+            described(found, Naming::Properties),
+            how_to_write(found),
+            written(ty)
+        ))),
     }
 }
 

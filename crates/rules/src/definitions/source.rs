@@ -1,5 +1,6 @@
-use super::{Errors, condition_without_crowds, name_of, place, read, zone_of};
-use crate::check::Scope;
+use super::strptime::{self, Reads};
+use super::{Errors, check_event_name, condition_without_crowds, glob, name_of, place, read, zone_of};
+use crate::check::{Naming, Scope, described};
 use crate::raw::source::{
     RawColumn, RawColumnMapping, RawColumnType, RawEvent, RawFormat, RawSource, RawTime, RawUnknownColumns, RawUserId, RawUserIdType,
 };
@@ -58,14 +59,11 @@ fn union<'a>(
             errors
                 .push(document.error(&pointer, format!("`{name}` differs only in case from `{}` at {}", seen.name, place(seen.document))));
         } else if seen.ty != ty {
-            let message = format!("`{name}` is {} here and {} at {}: give both one type", word(ty), word(seen.ty), place(seen.document));
+            let (here, there) = (described(ty, Naming::Properties), described(seen.ty, Naming::Properties));
+            let message = format!("`{name}` is of type {here} here and {there} at {}: give both one type", place(seen.document));
             errors.push(document.error(&pointer, message));
         }
     }
-}
-
-fn word(ty: ValueType) -> String {
-    if ty == ValueType::Text { "text".to_owned() } else { ty.to_string() }
 }
 
 pub(super) fn check(documents: &[Document], zone: &TimeZone, errors: &mut Errors) -> BTreeMap<Name, SourceDefinition> {
@@ -183,10 +181,8 @@ impl Reader<'_> {
         if raw.event.is_none() && raw.attributes.is_empty() {
             self.error("", "a source needs `event`, `attributes` or both: nothing would come of its rows");
         }
-        if let Some(files) = &raw.files
-            && (files.is_empty() || files.contains('/'))
-        {
-            self.error("/files", "`files` is a glob on the file name, such as *.csv.gz: not empty and without folders");
+        if let Some(Err(e)) = raw.files.as_deref().map(glob::check) {
+            self.error("/files", e);
         }
     }
 
@@ -235,10 +231,11 @@ impl Reader<'_> {
                     if rule.when.is_none() && i + 1 < rules.len() {
                         self.error(&pointer, "only the last rule of `event` is without `when`: those after this one would never be asked");
                     }
-                    let scope = Scope { types: &types, crowds: &|_| false, zone: self.zone };
-                    let when = rule.when.as_ref().and_then(|text| {
-                        condition_without_crowds(self.document, &format!("{pointer}/when"), text, scope, &known, self.errors)
-                    });
+                    let scope = Scope::of_properties(&types, self.zone, &known);
+                    let when = rule
+                        .when
+                        .as_ref()
+                        .and_then(|text| condition_without_crowds(self.document, &format!("{pointer}/when"), text, scope, self.errors));
                     checked.push(EventRule { when, name: rule.name.clone() });
                 }
                 Some(EventMapping::Rules(checked))
@@ -247,8 +244,8 @@ impl Reader<'_> {
     }
 
     fn event_name(&mut self, pointer: &str, name: &str) {
-        if name.is_empty() || name.len() > taghouse_model::MAX_TEXT_BYTES {
-            self.error(pointer, format!("an event's name has 1 to {} bytes", taghouse_model::MAX_TEXT_BYTES));
+        if let Err(e) = check_event_name(name) {
+            self.error(pointer, e);
         }
     }
 
@@ -262,8 +259,8 @@ impl Reader<'_> {
             Some("epoch_s") => TimeFormat::EpochSeconds,
             Some("epoch_ms") => TimeFormat::EpochMilliseconds,
             Some(pattern) => {
-                if let Err(e) = strptime(pattern) {
-                    self.error("/time/format", format!("{e}, and not iso8601, epoch_s or epoch_ms"));
+                if let Err(e) = strptime::check(pattern, Reads::Instants) {
+                    self.error("/time/format", format!("{e}; or write iso8601, epoch_s or epoch_ms"));
                 }
                 TimeFormat::Pattern(pattern.to_owned())
             }
@@ -286,15 +283,15 @@ impl Reader<'_> {
             name => properties.get(name).map(|column| column.value_type),
         };
         let known: Vec<&str> = properties.keys().map(Name::as_str).chain(["event", "time", "user_id"]).collect();
-        let scope = Scope { types: &types, crowds: &|_| false, zone: self.zone };
+        let scope = Scope::of_properties(&types, self.zone, &known);
         let mut filters = Vec::new();
         for (i, text) in self.raw.filters.iter().enumerate() {
-            filters.extend(condition_without_crowds(self.document, &format!("/filters/{i}"), text, scope, &known, self.errors));
+            filters.extend(condition_without_crowds(self.document, &format!("/filters/{i}"), text, scope, self.errors));
         }
         let mut rejects = Vec::new();
         for (i, reject) in self.raw.reject.iter().enumerate() {
             let pointer = format!("/reject/{i}/when");
-            let when = condition_without_crowds(self.document, &pointer, &reject.when, scope, &known, self.errors);
+            let when = condition_without_crowds(self.document, &pointer, &reject.when, scope, self.errors);
             rejects.extend(when.map(|when| RejectRule { when, reason: reject.reason.clone() }));
         }
         (filters, rejects)
@@ -361,7 +358,10 @@ fn refuse_strangers(mapping: &RawColumnMapping, ty: RawColumnType) -> Result<(),
     }
     match &mapping.format {
         Some(_) if ty != RawColumnType::Date => Err(("format", "`format` is for `type: date` only".to_owned())),
-        Some(pattern) => strptime(pattern).map_err(|e| ("format", e)),
+        Some(pattern) => {
+            let reads = if mapping.precision == Some(RawPrecision::Millisecond) { Reads::Instants } else { Reads::Days };
+            strptime::check(pattern, reads).map_err(|e| ("format", e))
+        }
         None => Ok(()),
     }
 }
@@ -373,13 +373,4 @@ pub(super) fn scale(given: Option<i64>) -> Result<u8, String> {
         Ok(scale @ 0..=12) => Ok(scale),
         _ => Err(format!("`scale` is {scale}, not 0 to 12")),
     }
-}
-
-/// Whether a strptime pattern is one.
-fn strptime(pattern: &str) -> Result<(), String> {
-    if !pattern.contains('%') {
-        return Err(format!("`{pattern}` is no strptime pattern such as %Y-%m-%d"));
-    }
-    let sample = jiff::Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC);
-    jiff::fmt::strtime::format(pattern, &sample).map(|_| ()).map_err(|e| format!("`{pattern}` is no strptime pattern: {e}"))
 }

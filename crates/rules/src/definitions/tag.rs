@@ -1,6 +1,6 @@
 use super::aggregate::how_to_write;
 use super::{Errors, Inputs, aggregate, condition_without_crowds, kept, name_of, read, refuse_circles, source};
-use crate::check::{Scope, as_decimal, described, parse_and_check_scalar};
+use crate::check::{Naming, Scope, as_decimal, check_scalar, described, listed};
 use crate::coerce::coerce;
 use crate::raw::tag::{RawCohort, RawPrecision, RawTag, RawTagType, RawValue};
 use crate::{
@@ -120,8 +120,13 @@ impl Reader<'_> {
 
     fn attribute(&mut self, attribute: &str, ty: ValueType) -> Option<TagKind> {
         let Some((name, found)) = self.inputs.attributes.get_key_value(attribute) else {
-            let near = suggest::did_you_mean(attribute, self.inputs.attributes.keys().map(Name::as_str));
-            self.error("/attribute", format!("no source has an attribute `{attribute}`{near}"));
+            let all = || self.inputs.attributes.keys().map(Name::as_str);
+            let mend = match (suggest::nearest(attribute, all()), listed(all())) {
+                (Some(near), _) => format!("; did you mean `{near}`?"),
+                (None, Some(list)) => format!("; known attributes: {list}"),
+                (None, None) => "; no source has `attributes`".to_owned(),
+            };
+            self.error("/attribute", format!("no source has an attribute `{attribute}`{mend}"));
             return None;
         };
         match (*found, ty) {
@@ -133,7 +138,10 @@ impl Reader<'_> {
             (ValueType::Decimal { .. }, ValueType::Decimal { .. }) => Some(TagKind::Attribute { attribute: name.clone() }),
             (found, ty) if found == ty => Some(TagKind::Attribute { attribute: name.clone() }),
             (found, _) => {
-                self.error("/type", format!("attribute `{name}` is {}: write `{}`", described(found), how_to_write(found)));
+                self.error(
+                    "/type",
+                    format!("attribute `{name}` is of type {}: write `{}`", described(found, Naming::Properties), how_to_write(found)),
+                );
                 None
             }
         }
@@ -156,10 +164,8 @@ impl Reader<'_> {
     }
 
     fn condition(&mut self, pointer: &str, text: &str) -> Option<Predicate<Value>> {
-        let types = self.types;
-        let scope = Scope { types: &|name| types.get(name).copied(), crowds: &|_| false, zone: self.inputs.zone };
-        let known: Vec<&str> = types.keys().map(Name::as_str).collect();
-        condition_without_crowds(self.document, pointer, text, scope, &known, self.errors)
+        let (types, inputs) = (self.types, self.inputs);
+        in_scope(types, inputs, |scope| condition_without_crowds(self.document, pointer, text, scope, self.errors))
     }
 
     /// A cohort's value as one of the tag's type.
@@ -185,15 +191,12 @@ impl Reader<'_> {
                 return self.condition("/expression", text).map(Expression::Condition);
             }
         }
-        let types = self.types;
         // A crowd in an `if` is refused here as unknown; say why.
         if parse_scalar(text).is_ok_and(|scalar| !scalar.crowds().is_empty()) {
             self.error("/expression", "`crowd(…)` has its place in crowds only: write the condition itself, or a tag for it");
             return None;
         }
-        let scope = Scope { types: &|name| types.get(name).copied(), crowds: &|_| false, zone: self.inputs.zone };
-        let known: Vec<&str> = types.keys().map(Name::as_str).collect();
-        let checked = match parse_and_check_scalar(text, scope, &known) {
+        let checked = match in_scope(self.types, self.inputs, |scope| check_scalar(text, scope)) {
             Ok(checked) => checked,
             Err(e) => {
                 self.expression_error(&e);
@@ -213,7 +216,7 @@ impl Reader<'_> {
             }
             (found, ty) if found == ty => Some(Expression::Scalar(checked.scalar)),
             (found, _) => {
-                self.error("/type", format!("the expression gives {}: write `{}`", described(found), how_to_write(found)));
+                self.error("/type", format!("the expression gives {}: write `{}`", described(found, Naming::Tags), how_to_write(found)));
                 None
             }
         }
@@ -222,6 +225,19 @@ impl Reader<'_> {
     fn expression_error(&mut self, error: &Error) {
         self.errors.push(self.document.expression_error("/expression", error));
     }
+}
+
+/// Does something in the scope of all tags.
+fn in_scope<T>(types: &BTreeMap<Name, ValueType>, inputs: &Inputs<'_>, with: impl FnOnce(Scope<'_>) -> T) -> T {
+    let known: Vec<&str> = types.keys().map(Name::as_str).collect();
+    with(Scope {
+        naming: Naming::Tags,
+        types: &|name| types.get(name).copied(),
+        crowds: &|name| inputs.crowds.contains(name),
+        crowds_fit: false,
+        zone: inputs.zone,
+        known: Some(&known),
+    })
 }
 
 fn fitting(raw: &RawValue, ty: ValueType, zone: &jiff::tz::TimeZone) -> Result<Value, String> {
@@ -242,7 +258,7 @@ fn fitting(raw: &RawValue, ty: ValueType, zone: &jiff::tz::TimeZone) -> Result<V
             });
             return members.collect::<Result<_, String>>().map(Value::Set);
         }
-        RawValue::Texts(_) => return Err(format!("a list is not {}", described(ty))),
+        RawValue::Texts(_) => return Err(format!("a list is not of type {}", described(ty, Naming::Tags))),
     };
     match (coerce(&literal, ty, zone)?, ty) {
         (Value::Text(member), ValueType::Set) => Ok(Value::Set([member].into())),

@@ -2,7 +2,7 @@ use super::{Deep, Parser, is_reserved, leaf};
 use crate::lexer::TokenKind;
 use crate::{CompareOp, Literal, Predicate, SyntaxError};
 
-const FUNCTIONS: [&str; 6] = ["LESS", "BETWEEN", "IN", "LIKE", "crowd", "did"];
+const FUNCTIONS: [&str; 5] = ["LESS", "BETWEEN", "IN", "LIKE", "crowd"];
 const BEGINNINGS: &[&str] = &["a name", "`(`", "`!`", "`crowd(\"…\")`"];
 const OPERATORS: &[&str] = &["`==`", "`!=`", "`<`", "`<=`", "`>`", "`>=`", "`in`", "`between`", "`like`", "`is set`"];
 
@@ -149,7 +149,6 @@ impl Parser<'_> {
     /// `LESS(x, 1)` and the like; the current token is the function's name, a bracket follows.
     fn function(&mut self, word: &str) -> Result<Predicate, SyntaxError> {
         match word.to_ascii_lowercase().as_str() {
-            "did" => Err(self.error("`did(…)` comes with real time and is not there yet; use a tag that counts the event", &[])),
             "crowd" => {
                 self.step();
                 self.bracketed(|p| {
@@ -192,7 +191,7 @@ impl Parser<'_> {
                 })
             }
             _ => {
-                let known: Vec<String> = FUNCTIONS[..5].iter().map(|f| format!("`{f}(…)`")).collect();
+                let known: Vec<String> = FUNCTIONS.iter().map(|f| format!("`{f}(…)`")).collect();
                 let known: Vec<&str> = known.iter().map(String::as_str).collect();
                 Err(self.error(format!("there is no condition `{word}(…)`"), &known))
             }

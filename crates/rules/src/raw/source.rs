@@ -21,7 +21,7 @@ pub(crate) struct RawSource {
     /// For `csv`: the one character between columns. Default: a comma.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) delimiter: Option<String>,
-    /// Which files of a folder belong to the source, as a glob on the file name, such as *.csv.gz. Default: by the format's endings.
+    /// A glob (*, ?, [a-z], [!a], {a,b}) on the names of the files that belong to the source. Default: by the format's endings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) files: Option<String>,
     /// The column of the user id. Not for `segment`.
@@ -118,7 +118,7 @@ pub(crate) enum RawUserIdType {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum RawEvent {
-    /// Every row is this event.
+    /// Every row is this event; 128 bytes at most.
     Fixed(String),
     /// A column holds the name.
     Column(RawEventColumn),
@@ -143,7 +143,7 @@ pub(crate) struct RawEventRule {
     /// A condition over properties, such as `invoice like 'C%'`. The last rule has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) when: Option<String>,
-    /// The event's name.
+    /// The event's name, 1 to 128 bytes.
     pub(crate) name: String,
 }
 

@@ -2,10 +2,15 @@
 
 use super::Context;
 use crate::args::Apply;
+use crate::client::apps;
 use crate::table;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use taghouse_model::AppId;
+
+/// Where files go that name no app, in a house that has none.
+const UNKNOWN_APP: &str = "unknown";
 
 /// Sends all definition files of the paths and prints the plan.
 pub(crate) async fn apply(context: &Context, arguments: &Apply) -> Result<()> {
@@ -27,9 +32,13 @@ pub(crate) async fn apply(context: &Context, arguments: &Apply) -> Result<()> {
 
 /// Sends definition texts; the app is the one named, or the one that the files define.
 pub(crate) async fn send(context: &Context, files: &[(String, String)], dry_run: bool, prune: bool) -> Result<Value> {
-    let app = match context.named_app().or_else(|| files.iter().find_map(|(_, text)| defined_app(text))) {
-        Some(app) => app.to_owned(),
-        None => context.app().await?,
+    let app = match context.named_app().map(str::to_owned).or_else(|| files.iter().find_map(|(_, text)| defined_app(text))) {
+        Some(app) => app,
+        None => match apps(&context.client).await?.as_slice() {
+            // Nobody knows the app yet, the server neither: it says first what is wrong with the files, and then that an app is missing.
+            [] => UNKNOWN_APP.to_owned(),
+            _ => context.app().await?,
+        },
     };
     let files: Vec<Value> = files.iter().map(|(path, text)| json!({"path": path, "text": text})).collect();
     let body = json!({"files": files, "dry_run": dry_run, "prune": prune});
@@ -37,11 +46,14 @@ pub(crate) async fn send(context: &Context, files: &[(String, String)], dry_run:
 }
 
 /// Reads just the id of a `kind: app` document, to know where to send the files; the server checks everything.
-fn defined_app(text: &str) -> Option<&str> {
+fn defined_app(text: &str) -> Option<String> {
     let documents = text.split("\n---");
-    let app = documents.into_iter().find(|document| document.lines().any(|line| line.trim_end() == "kind: app"))?;
-    let id = app.lines().find_map(|line| line.strip_prefix("id:"))?;
-    Some(id.split('#').next().unwrap_or_default().trim().trim_matches(['"', '\'']))
+    let value = |document: &'_ str, key: &str| -> Option<String> {
+        let rest = document.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+        Some(rest.split('#').next().unwrap_or_default().trim().trim_matches(['"', '\'']).to_owned())
+    };
+    let app = documents.into_iter().find(|document| value(document, "kind").as_deref() == Some("app"))?;
+    value(app, "id").filter(|id| AppId::new(id).is_ok())
 }
 
 fn collect(path: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
@@ -89,9 +101,11 @@ mod tests {
             ("kind: app\nid: shop\n", Some("shop")),
             ("kind: tag\nname: x\n---\nkind: app\nid: \"a-b\" # note\n", Some("a-b")),
             ("kind: tag\nid: no\n", None),
+            ("kind: 'app'\nid: shop\n", Some("shop")),
+            ("kind: app\nid: my shop\n", None),
         ];
         for (text, app) in cases {
-            assert_eq!(defined_app(text), app, "{text}");
+            assert_eq!(defined_app(text).as_deref(), app, "{text}");
         }
     }
 }

@@ -30,8 +30,12 @@ pub(crate) async fn run(context: &Context, source: Option<&str>, paths: &[PathBu
         body["upload"] = json!(upload(context, &app, paths).await?);
     }
     let started = context.client.post(&format!("/api/v1/apps/{app}/ingest"), &body).await?;
-    let mut results = progress::follow(&context.client, &app, &started).await?;
-    Ok(results.remove("ingest").unwrap_or_default())
+    let mut ended = progress::follow_to_the_end(&context.client, &app, &started).await?;
+    match (ended.results.remove("ingest"), ended.failure) {
+        // Files that were refused fail the run; the report names them, and what landed all the same.
+        (Some(report), _) => Ok(report),
+        (None, failure) => bail!("{}", failure.unwrap_or_else(|| "the run has no report; see `taghouse runs`".to_owned())),
+    }
 }
 
 /// Sends the files to a server that does not see our disk; it keeps them until they are ingested.
@@ -39,11 +43,16 @@ async fn upload(context: &Context, app: &str, paths: &[PathBuf]) -> Result<Strin
     let upload = context.client.post(&format!("/api/v1/apps/{app}/uploads"), &json!({})).await?;
     let id = plain(&upload["id"]);
     for path in paths {
+        let picked = path.is_dir();
         for file in files_of(path)? {
             let name =
                 file.file_name().and_then(|name| name.to_str()).with_context(|| format!("{} has no name in UTF-8", file.display()))?;
-            let bytes = std::fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
-            context.client.put(&format!("/api/v1/apps/{app}/uploads/{id}/files?name={}", encode(name)), bytes).await?;
+            if name.starts_with('.') && picked {
+                continue;
+            }
+            let bytes = std::fs::File::open(&file).with_context(|| format!("reading {}", file.display()))?;
+            let place = format!("/api/v1/apps/{app}/uploads/{id}/files?name={}&picked={picked}", encode(name));
+            context.client.put(&place, bytes).await.with_context(|| format!("sending {}", file.display()))?;
         }
     }
     Ok(id)

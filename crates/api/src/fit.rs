@@ -1,0 +1,121 @@
+//! Whether definitions fit what the lake holds already. What does not would be accepted now and break later: at the next ingestion, or in
+//! the middle of a production.
+
+use crate::{House, Problem};
+use std::collections::BTreeMap;
+use taghouse_lake::{TableLayout, layout, layout_schema};
+use taghouse_model::{AppId, ErrorKind, Name};
+use taghouse_rules::{DefinitionError, Definitions, Document, Kind, TagKind};
+
+/// What does not fit, each with its place. `changed` says whether a definition is new or other than the stored one.
+///
+/// # Errors
+/// The lake cannot be read.
+pub(crate) async fn check(
+    house: &House,
+    app: &AppId,
+    definitions: &Definitions,
+    documents: &[Document],
+    changed: &(dyn Fn(&Document) -> bool + Sync),
+) -> Result<Vec<DefinitionError>, Problem> {
+    let changed: Vec<&Document> = documents.iter().filter(|document| changed(document)).collect();
+    let mut errors = properties(house, app, definitions, documents).await?;
+    for document in changed.into_iter().filter(|document| document.kind == Kind::Tag) {
+        let Some(TagKind::Sql { query }) = definitions.tags.get(document.name.as_str()).map(|tag| &tag.kind) else { continue };
+        if let Some(message) = refused(house, app, definitions, query).await? {
+            errors.push(at(document, format!("sql tag {}: {message}", document.name)));
+        }
+    }
+    Ok(errors)
+}
+
+fn at(document: &Document, message: String) -> DefinitionError {
+    DefinitionError { path: document.path.clone(), line: document.line, column: usize::from(document.line > 0), message }
+}
+
+/// Properties whose column in the table of events has another type, for a column keeps its type.
+async fn properties(
+    house: &House,
+    app: &AppId,
+    definitions: &Definitions,
+    documents: &[Document],
+) -> Result<Vec<DefinitionError>, Problem> {
+    let Some(table) = house.lake.table(app, layout::EVENTS).await? else { return Ok(Vec::new()) };
+    let properties = definitions.properties();
+    let wanted = layout_schema(&layout::events(&properties))?;
+    let mut errors = Vec::new();
+    for (name, value_type) in &properties {
+        let (Ok(wanted), Some(held)) = (
+            wanted.field_with_name(name.as_str()),
+            table.arrow_schema().fields().iter().find(|held| held.name().eq_ignore_ascii_case(name.as_str())),
+        ) else {
+            continue;
+        };
+        let message = if held.name() != name.as_str() {
+            format!("property `{name}` differs only in case from the column `{}` of the lake's events: write it so", held.name())
+        } else if held.data_type() != wanted.data_type() {
+            format!(
+                "property `{name}` is of type {value_type} here, but the lake's events hold it as {}: keep that type, or give the property \
+                 another name",
+                held.data_type()
+            )
+        } else {
+            continue;
+        };
+        errors.extend(documents.iter().filter(|document| names(document, name)).map(|document| at(document, message.clone())));
+    }
+    Ok(errors)
+}
+
+/// Whether a source's document has the property.
+fn names(document: &Document, property: &Name) -> bool {
+    document.kind == Kind::Source && document.body.get("properties").is_some_and(|all| all.get(property.as_str()).is_some())
+}
+
+/// Why the query of an sql tag cannot be answered, if so. It is planned and asked for no row.
+async fn refused(house: &House, app: &AppId, definitions: &Definitions, query: &str) -> Result<Option<String>, Problem> {
+    let tables = empty_tables(house, app, definitions).await?;
+    let query = query.replace("{as_of}", "to_timestamp_millis(0)");
+    let word = query.trim_start().split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default().to_ascii_lowercase();
+    // Other statements are refused before they are planned, and by themselves with better words than in the parentheses below.
+    if !["", "select", "with"].contains(&word.as_str())
+        && let Err(error) = house.lake.sql(app, &query, &[]).await
+    {
+        return if error.kind() == ErrorKind::Invalid { Ok(Some(error.to_string())) } else { Err(error.into()) };
+    }
+    // The line break ends a comment on the query's last line.
+    let planned = format!("WITH {tables} SELECT * FROM ({}\n) AS answer LIMIT 0", query.trim().trim_end_matches(';'));
+    let schema = match house.lake.sql(app, &planned, &[]).await {
+        Ok((schema, _)) => schema,
+        Err(error) if error.kind() == ErrorKind::Invalid => return Ok(Some(error.to_string())),
+        Err(error) => return Err(error.into()),
+    };
+    let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let fits = columns == ["user_id", "value"];
+    Ok((!fits).then(|| format!("the query gives the columns {}: select exactly user_id and value", columns.join(", "))))
+}
+
+/// The tables that every app has once something was ingested, as they would then be, without rows. They stand before the lake's own: a query
+/// may be defined before anything was ingested, and may use properties that are defined with it. The lake itself is not touched, for a
+/// refused definition must leave no column behind.
+async fn empty_tables(house: &House, app: &AppId, definitions: &Definitions) -> Result<String, Problem> {
+    let mut tables = Vec::new();
+    for layout in [layout::events(&definitions.properties()), layout::attributes(), layout::rejected_events()] {
+        tables.push(empty_table(house, app, &layout).await?);
+    }
+    Ok(tables.join(", "))
+}
+
+async fn empty_table(house: &House, app: &AppId, layout: &TableLayout) -> Result<String, Problem> {
+    let mut columns: BTreeMap<String, String> = BTreeMap::new();
+    if let Some(table) = house.lake.table(app, &layout.name).await? {
+        columns.extend(table.arrow_schema().fields().iter().map(|field| (field.name().clone(), field.data_type().to_string())));
+    }
+    let wanted = layout_schema(layout)?;
+    columns.extend(wanted.fields().iter().map(|field| (field.name().clone(), field.data_type().to_string())));
+    let cast = |(name, data_type): (&String, &String)| {
+        format!("arrow_cast(NULL, '{}') AS \"{}\"", data_type.replace('\'', "''"), name.replace('"', "\"\""))
+    };
+    let columns: Vec<String> = columns.iter().map(cast).collect();
+    Ok(format!("\"{}\" AS (SELECT {} WHERE false)", layout.name, columns.join(", ")))
+}

@@ -1,0 +1,52 @@
+//! What becomes of live calls.
+
+use super::App;
+use crate::access::{Action, Caller};
+use crate::extract::{Json, Path};
+use crate::{House, Problem};
+use axum::Extension;
+use axum::extract::State;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// What became of an app's live calls since the server started.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct LandingBody {
+    /// Rows of `events`.
+    events: u64,
+    /// Rows of `attributes`.
+    attributes: u64,
+    /// Rows of `rejected_events`.
+    rejected: u64,
+    /// Calls that a filter left out.
+    filtered: u64,
+    /// Calls dropped because their message id came in before.
+    duplicates: u64,
+    /// The log position through which everything has landed; 0 before the first landing.
+    position: u64,
+    /// Why the last landing failed; `null`: it did not.
+    last_error: Option<String>,
+}
+
+/// What became of an app's live calls since the server started.
+#[utoipa::path(get, path = "/apps/{app}/landing", tag = "tracking", params(App),
+    responses((status = 200, body = LandingBody), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn get(
+    State(house): State<Arc<House>>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<App>,
+) -> Result<Json<LandingBody>, Problem> {
+    let app = app.checked(&caller, Action::Read)?;
+    house.definitions(&app).await?;
+    let totals = house.memory.landing(&app);
+    let landed = totals.landed;
+    Ok(Json(LandingBody {
+        events: landed.events,
+        attributes: landed.attributes,
+        rejected: landed.rejected,
+        filtered: landed.filtered,
+        duplicates: landed.duplicates,
+        position: landed.position,
+        last_error: totals.error,
+    }))
+}
