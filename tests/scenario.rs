@@ -174,7 +174,7 @@ fn definitions_that_do_not_fit_the_lake_are_refused_with_their_place() {
     }
 
     let text = std::fs::read_to_string(shop_definitions().join("shop.yaml")).unwrap();
-    let file = house.file("shop.yaml", text.replace("type: decimal, scale: 2 }", "type: decimal, scale: 4 }"));
+    let file = house.file("shop.yaml", text.replace("type: decimal, scale: 2 }", "type: decimal, scale: 1 }"));
     let said = house.refused(&["apply", "-f", file.to_str().unwrap()]);
     assert!(said.contains("shop.yaml:5:1") && said.contains("`amount`") && said.contains("another name"), "{said}");
     let file = house.file("shop.yaml", text.replace("  sku: sku\n", "  sku: sku\n  note: note\n"));

@@ -4,14 +4,15 @@ usage: read_tables.py --catalog CATALOG_DB --app APP --table TABLE --metadata ME
 
 pyiceberg goes through the catalog's SQLite file, DuckDB by the metadata file, chdb (where it is installed) by the table's folder.
 What is read: rows, and of every column how many values it has and, of whole numbers and decimals, the sum in units of the last digit.
-The interpreter is that of ../shared/services/peers/install-python.sh, or any with pyiceberg[sql-sqlite,pyarrow] and a DuckDB that has
-the extensions avro and iceberg installed.
+The interpreter is that of scripts/peers.sh, or any with pyiceberg[sql-sqlite,pyarrow] and a DuckDB that has the extensions avro and
+iceberg installed.
 """
 import argparse
 import glob
 import json
 import os
 import sys
+import sysconfig
 
 import pyarrow as pa
 
@@ -45,11 +46,8 @@ def with_pyiceberg(a):
 
 
 def with_duckdb(a):
-    place = f"{sys.prefix}/duckdb-iceberg"
-    extensions = f"{place}/duckdb_extension_%s/extensions/*/%s.duckdb_extension"
-    if glob.glob(extensions % ("iceberg", "iceberg")):
-        sys.path.insert(0, place)  # the DuckDB whose extensions are packaged
     import duckdb
+    extensions = f"{sysconfig.get_path('purelib')}/duckdb_extension_%s/extensions/*/%s.duckdb_extension"
     c = duckdb.connect(config={"autoinstall_known_extensions": "false"})
     for name in ("avro", "iceberg"):  # in this order
         packaged = glob.glob(extensions % (name, name))

@@ -72,27 +72,51 @@ fn names(document: &Document, property: &Name) -> bool {
     document.kind == Kind::Source && document.body.get("properties").is_some_and(|all| all.get(property.as_str()).is_some())
 }
 
-/// Why the query of an sql tag cannot be answered, if so. It is planned and asked for no row.
+/// Why the query of an sql tag cannot be answered, if so. It is planned, and no row of it is asked for.
 async fn refused(house: &House, app: &AppId, definitions: &Definitions, query: &str) -> Result<Option<String>, Problem> {
-    let tables = empty_tables(house, app, definitions).await?;
     let query = query.replace("{as_of}", "to_timestamp_millis(0)");
-    let word = query.trim_start().split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default().to_ascii_lowercase();
-    // Other statements are refused before they are planned, and by themselves with better words than in the parentheses below.
-    if !["", "select", "with"].contains(&word.as_str())
-        && let Err(error) = house.lake.sql(app, &query, &[]).await
-    {
-        return if error.kind() == ErrorKind::Invalid { Ok(Some(error.to_string())) } else { Err(error.into()) };
-    }
-    // The line break ends a comment on the query's last line.
-    let planned = format!("WITH {tables} SELECT * FROM ({}\n) AS answer LIMIT 0", query.trim().trim_end_matches(';'));
-    let schema = match house.lake.sql(app, &planned, &[]).await {
+    let schema = match house.lake.sql(app, &query, &[]).await {
         Ok((schema, _)) => schema,
-        Err(error) if error.kind() == ErrorKind::Invalid => return Ok(Some(error.to_string())),
-        Err(error) => return Err(error.into()),
+        Err(error) if error.kind() != ErrorKind::Invalid => return Err(error.into()),
+        // It may speak of what comes with these definitions or with the first events.
+        Err(error) => {
+            let Some(query) = in_front(&query, &empty_tables(house, app, definitions).await?) else { return Ok(Some(error.to_string())) };
+            match house.lake.sql(app, &query, &[]).await {
+                Ok((schema, _)) => schema,
+                Err(second) if second.kind() != ErrorKind::Invalid => return Err(second.into()),
+                // A place in the text is right only in the words on the text as it was given.
+                Err(second) if second.to_string().contains("Line:") => return Ok(Some(error.to_string())),
+                Err(second) => return Ok(Some(second.to_string())),
+            }
+        }
     };
     let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     let fits = columns == ["user_id", "value"];
     Ok((!fits).then(|| format!("the query gives the columns {}: select exactly user_id and value", columns.join(", "))))
+}
+
+/// The query with tables of its own in front of the lake's; `None` for what is no query.
+fn in_front(query: &str, tables: &str) -> Option<String> {
+    let query = without_leading_comments(query);
+    let (word, rest) = query.split_at(query.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(query.len()));
+    match word.to_ascii_lowercase().as_str() {
+        "with" => Some(match rest.trim_start().split_at_checked("recursive ".len()) {
+            Some((recursive, rest)) if recursive.trim_end().eq_ignore_ascii_case("recursive") => format!("WITH RECURSIVE {tables}, {rest}"),
+            _ => format!("WITH {tables}, {rest}"),
+        }),
+        "select" | "" => Some(format!("WITH {tables} {query}")),
+        _ => None,
+    }
+}
+
+fn without_leading_comments(query: &str) -> &str {
+    let query = query.trim_start();
+    let rest = match query.get(..2) {
+        Some("--") => query.split_once('\n'),
+        Some("/*") => query.split_once("*/"),
+        _ => None,
+    };
+    rest.map_or(query, |(_, rest)| without_leading_comments(rest))
 }
 
 /// The tables that every app has once something was ingested, as they would then be, without rows. They stand before the lake's own: a query
@@ -118,4 +142,23 @@ async fn empty_table(house: &House, app: &AppId, layout: &TableLayout) -> Result
     };
     let columns: Vec<String> = columns.iter().map(cast).collect();
     Ok(format!("\"{}\" AS (SELECT {} WHERE false)", layout.name, columns.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_front;
+
+    #[test]
+    fn tables_are_put_in_front_of_any_query() {
+        let cases = [
+            ("SELECT 1", Some("WITH t SELECT 1")),
+            ("(select 1) union (select 2);", Some("WITH t (select 1) union (select 2);")),
+            ("-- why\n/* and how */ with a AS (SELECT 1) SELECT 2 -- end", Some("WITH t,  a AS (SELECT 1) SELECT 2 -- end")),
+            ("WITH RECURSIVE a AS (SELECT 1) SELECT 2", Some("WITH RECURSIVE t, a AS (SELECT 1) SELECT 2")),
+            ("DELETE FROM events", None),
+        ];
+        for (query, expected) in cases {
+            assert_eq!(in_front(query, "t").as_deref(), expected, "{query}");
+        }
+    }
 }

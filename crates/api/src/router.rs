@@ -18,8 +18,6 @@ use utoipa_axum::routes;
 
 /// The largest JSON body, in bytes.
 const MAX_BODY_BYTES: usize = 16 << 20;
-/// The largest tracking call before and after gzip, in bytes: Segment's limit of a batch, with room to spare.
-const MAX_TRACKING_BYTES: usize = 1 << 20;
 
 fn parts() -> (Router<Arc<House>>, Router<Arc<House>>, OpenApi) {
     let info = InfoBuilder::new()
@@ -61,7 +59,7 @@ fn parts() -> (Router<Arc<House>>, Router<Arc<House>>, OpenApi) {
         .merge(uploads);
     let tracking = OpenApiRouter::new()
         .routes(routes!(track::track))
-        .layer(DefaultBodyLimit::max(MAX_TRACKING_BYTES))
+        .layer(DefaultBodyLimit::max(track::MAX_BYTES))
         .layer(RequestDecompressionLayer::new());
     let open = OpenApiRouter::new().routes(routes!(apps::health)).routes(routes!(apps::schema));
     let keyed = OpenApiRouter::new().nest("/api/v1", keyed).nest("/v1", tracking);

@@ -239,9 +239,9 @@ async fn numbers_that_overflow_are_counted() {
     tags += "---\n{ kind: tag, name: twice, type: int, expression: \"pieces * 2\" }\n";
     let produced = house.produce(&tags, MIDNIGHT).await;
     let skipped = |tag: &str| produced.tags.iter().find(|t| t.name.as_str() == tag).unwrap().skipped.clone();
-    for n in 0..squares.len() {
+    for (n, square) in squares.iter().enumerate() {
         let tag = format!("square_{n}");
-        assert_eq!(skipped(&tag), BTreeMap::from([(SkipReason::OutOfRange, 2)]), "{}", squares[n]);
+        assert_eq!(skipped(&tag), BTreeMap::from([(SkipReason::OutOfRange, 2)]), "{square}");
         let four = if n == 2 { -4 } else { 4 };
         assert_eq!((house.value(&tag, "a").await, house.value(&tag, "b").await), (Some(Value::Int(four)), None));
     }

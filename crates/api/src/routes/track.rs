@@ -5,8 +5,8 @@ use crate::extract::{Json, Path};
 use crate::{House, Problem};
 use axum::Extension;
 use axum::body::Bytes;
-use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, Request, State};
+use axum::http::header;
 use serde::Serialize;
 use std::sync::Arc;
 use taghouse_ingest::LiveCall;
@@ -18,6 +18,9 @@ pub(crate) struct Tracked {
     /// Always true: errors are problems.
     success: bool,
 }
+
+/// The largest call before and after gzip, in bytes: Segment's limit of a batch, with room to spare.
+pub(crate) const MAX_BYTES: usize = 1 << 20;
 
 /// The kinds of calls.
 const KINDS: [&str; 7] = ["track", "identify", "page", "screen", "group", "alias", "batch"];
@@ -32,13 +35,18 @@ pub(crate) async fn track(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
     Path(kind): Path<String>,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Result<Json<Tracked>, Problem> {
     if !KINDS.contains(&kind.as_str()) {
         return Err(Problem::new(ErrorKind::NotFound, format!("there is no call \"{kind}\"; there are: {}", KINDS.join(", "))));
     }
     caller.may_anywhere(Action::Write)?;
-    let body = body?;
+    // Neither a key that may not nor a call too large is read to its end.
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if length.is_some_and(|length| length > MAX_BYTES) {
+        return Err(Problem::too_large(format!("a call may have {MAX_BYTES} bytes at most: send several batches")));
+    }
+    let body = Bytes::from_request(request, &()).await?;
     let app = app_of(&house, &caller).await?;
     let records = LiveCall::parse(&kind, &body, house.clock.now_ms(), house.entropy.as_ref())?;
     let unwritable = |error: serde_json::Error| Problem::new(ErrorKind::Internal, format!("writing a record of the log: {error}"));

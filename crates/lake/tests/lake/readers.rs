@@ -91,4 +91,17 @@ async fn other_engines_read_the_same() {
     check(&house, &python, "after a column was added").await;
     house.append(&wide, event_rows(350, 50, DEC_1 + 2 * DAY_MS)).await;
     check(&house, &python, "after an append with the new column").await;
+
+    let decimal = layout::tag(&name("orders"), ValueType::Decimal { scale: 2 });
+    let replaced = house.lake.ensure_derived(&house.app, &[decimal, layout::tag(&name("labels"), ValueType::Set)]).await.unwrap();
+    assert_eq!((replaced[0].rows(), replaced[1].metadata_location()), (0, set.metadata_location()));
+    check(&house, &python, "after a table was replaced").await;
+    let whole = tag_rows(DEC_1, 7, 3);
+    let prices = arrow::compute::cast(whole.column(2), &arrow::datatypes::DataType::Decimal128(38, 2)).unwrap();
+    let columns = [("as_of", whole.column(0).clone()), ("user_id", whole.column(1).clone()), ("value", prices)];
+    let files = write(&replaced[0], vec![arrow::array::RecordBatch::try_from_iter(columns).unwrap()]).await;
+    let mut commit = house.lake.begin(&house.app);
+    commit.overwrite(&replaced[0], &Value::Time(DEC_1), files).unwrap();
+    commit.commit().await.unwrap();
+    check(&house, &python, "after rows of the new type").await;
 }

@@ -1,4 +1,4 @@
-//! How long the Online Retail files take, from nothing to durable: `cargo run --release --example speed -- FOLDER [TIMES]`.
+//! How long the Online Retail files take, from nothing to durable: `cargo run --release --example ingest_speed -- FOLDER [TIMES]`.
 //! The source definition is that of `examples/online-retail`, without its tags.
 
 #![allow(clippy::print_stdout, clippy::disallowed_methods)]
