@@ -322,3 +322,16 @@ fn every_command_means_the_same_with_a_server_running() {
     remote(&["produce", "--as-of", AS_OF]);
     assert_eq!(remote(&["count", "purchases >= 1"])["count"], 4);
 }
+
+#[test]
+fn a_copied_or_moved_data_folder_is_refused_before_it_can_harm_the_original() {
+    let house = produced();
+    let copy = house.path("copy");
+    assert!(std::process::Command::new("cp").arg("-r").arg(house.data()).arg(&copy).status().unwrap().success());
+    let there = ["--data", copy.to_str().unwrap(), "produce", "--as-of", AS_OF];
+    let refused = std::process::Command::new(env!("CARGO_BIN_EXE_taghouse")).args(there).output().unwrap();
+    assert!(!refused.status.success());
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("was made at") && said.contains("move it back"), "{said}");
+    assert_eq!(house.count("purchases >= 1"), 3);
+}

@@ -7,11 +7,12 @@
 //! DATA/dictionary/   user ids and ordinals                                  derived from the lake
 //! DATA/objects/      index segments and crowd versions                      derived from the lake
 //! DATA/uploads/      files on their way into the lake
+//! DATA/place         where the folder was made
 //! DATA/lock          who holds the folder
 //! ```
 
 use crate::system::{OsEntropy, SystemClock};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use object_store::local::LocalFileSystem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,6 +35,7 @@ pub(crate) async fn open(folder: &Path, local_key: &str) -> Result<Arc<House>> {
         std::fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
         Ok(std::fs::canonicalize(path)?)
     };
+    keep_place(folder)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
     let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(&folder.join("catalog.db")).await?);
@@ -62,6 +64,24 @@ pub(crate) async fn open(folder: &Path, local_key: &str) -> Result<Arc<House>> {
         clock,
         entropy,
     }))
+}
+
+/// Iceberg's metadata names files by absolute paths, so a copied folder would write into the original, and a moved one would miss its
+/// files: both are refused before anything is touched.
+fn keep_place(folder: &Path) -> Result<()> {
+    let file = folder.join("place");
+    let here = std::fs::canonicalize(folder)?.display().to_string();
+    match std::fs::read_to_string(&file) {
+        Ok(made) => ensure!(
+            made == here,
+            "the data folder {here} was made at {made}, and its tables name that place: move it back there, or start a new folder and ingest again"
+        ),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            std::fs::write(&file, here).with_context(|| format!("writing {}", file.display()))?;
+        }
+        Err(error) => return Err(error).with_context(|| format!("reading {}", file.display())),
+    }
+    Ok(())
 }
 
 /// Removes uploads of an earlier process: nobody can ingest them any more, for the folder is ours.
