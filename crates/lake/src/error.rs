@@ -20,7 +20,7 @@ pub enum Error {
         /// What was seen.
         detail: String,
     },
-    /// The storage or memory did not suffice for now.
+    /// The disk or the memory did not suffice: free some, or ask for less, and try again.
     #[error("{0}")]
     Unavailable(String),
     /// A defect of ours.
