@@ -54,7 +54,7 @@ async fn publish(folder: &Path, users: u32) -> anyhow::Result<Arc<Snapshot>> {
     let objects = folder.join("objects");
     std::fs::create_dir_all(&objects).with_context(|| format!("cannot make {}", objects.display()))?;
     let catalog = Arc::new(SqliteCatalog::open(&folder.join("catalog.db")).await?);
-    let index = Index::new(Arc::new(LocalFileSystem::new_with_prefix(&objects)?), catalog);
+    let index = Index::new(Arc::new(LocalFileSystem::new_with_prefix(&objects)?), catalog).local(objects);
     let app = AppId::new("bench")?;
     let mut tags = Vec::new();
     for (tag, (name, _)) in TAGS.iter().enumerate() {
@@ -78,5 +78,5 @@ async fn publish(folder: &Path, users: u32) -> anyhow::Result<Arc<Snapshot>> {
 fn count_users(snapshot: &Snapshot) -> anyhow::Result<u64> {
     let types = |name: &str| TAGS.iter().any(|(tag, _)| *tag == name).then_some(ValueType::Bool);
     let predicate = taghouse_rules::parse_predicate(EXPRESSION)?.check(&types, &|_| false, &jiff::tz::TimeZone::UTC)?;
-    Ok(snapshot.evaluate(&predicate, &|_| None)?.count())
+    Ok(snapshot.evaluate(&predicate, &|_| None)?.count()?)
 }

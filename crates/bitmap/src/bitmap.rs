@@ -179,7 +179,7 @@ impl Bitmap {
         if bundle.len() != 1 {
             return Err(Error::corrupt(format!("{} bitmaps instead of one", bundle.len())));
         }
-        Ok(bundle.get(0).to_bitmap())
+        bundle.get(0).to_bitmap()
     }
 
     /// Ascending by number; empty ones are left out.

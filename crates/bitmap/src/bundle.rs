@@ -1,21 +1,30 @@
 //! Many bitmaps in one byte buffer, read where they lie.
 //!
 //! ```text
-//! bitmaps 4 | entries 4 | start of the data 8 | first entry of each bitmap, and the end: 4 each
+//! bitmaps 4 | entries 4 | start of the data 8 | of each bitmap: first entry 4, how many 4
 //! entry of 16: shard << 20 | cardinality - 1: 4, length 4, offset in the data 8; sorted by (bitmap, shard)
 //! data: one portable Roaring blob an entry
 //! ```
+//!
+//! Bitmaps that are the same share their entries.
+//!
+//! Opening reads the tables. Each blob is checked when it is first loaded, so that opening takes no longer for much data.
 
 use crate::blob::Blob;
 use crate::file::{ALIGN, u32_at, u64_at};
+use crate::region::Region;
 use crate::view::view;
 use crate::{Bitmap, Error, Result, SHARD_BITS, SHARD_SIZE};
-use bytes::Bytes;
 use croaring::{Bitmap as Roaring, Portable};
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use taghouse_model::Ordinal;
 
 const HEAD: usize = 16;
 const ENTRY: usize = 16;
+/// A bitmap's place in the table of bitmaps.
+const PLACE: usize = 8;
 /// Blobs from this size on hold bitset containers worth a cache line's alignment.
 const LARGE: usize = 4096;
 
@@ -33,6 +42,8 @@ struct Entry {
 #[derive(Default)]
 pub struct BundleBuilder {
     entries: Vec<Entry>,
+    /// A bitmap that is the same as another.
+    aliases: Vec<(u32, u32)>,
     data: Vec<u8>,
 }
 
@@ -58,6 +69,11 @@ impl BundleBuilder {
         }
     }
 
+    /// Says that bitmap number `index`, which gets nothing else, is the same as number `of`, which is no alias.
+    pub fn alias(&mut self, index: u32, of: u32) {
+        self.aliases.push((index, of));
+    }
+
     /// Adds one shard, in the containers that it has. An empty one is left out.
     pub(crate) fn push_shard(&mut self, bitmap: u32, shard: u32, set: &Roaring) {
         let cardinality = set.cardinality() as u32;
@@ -80,17 +96,25 @@ impl BundleBuilder {
         let entries = u32::try_from(self.entries.len())
             .map_err(|_| Error::TooLarge { what: "the number of shards of all values".to_owned(), limit: u64::from(u32::MAX) })?;
         self.entries.sort_by_key(|entry| (entry.bitmap, entry.shard));
-        let data_start = (HEAD + 4 * (bitmaps as usize + 1) + ENTRY * self.entries.len()).next_multiple_of(ALIGN);
+        let data_start = data_start_of(bitmaps, entries);
         let mut bytes = Vec::with_capacity(data_start + self.data.len());
         bytes.extend_from_slice(&bitmaps.to_le_bytes());
         bytes.extend_from_slice(&entries.to_le_bytes());
         bytes.extend_from_slice(&(data_start as u64).to_le_bytes());
-        let mut first = 0;
-        for bitmap in 0..=bitmaps {
-            while self.entries.get(first).is_some_and(|entry| entry.bitmap < bitmap) {
-                first += 1;
+        let mut places = vec![(0_u32, 0_u32); bitmaps as usize];
+        for (number, entry) in self.entries.iter().enumerate() {
+            if let Some(place) = places.get_mut(entry.bitmap as usize) {
+                *place = if place.1 == 0 { (number as u32, 1) } else { (place.0, place.1 + 1) };
             }
-            bytes.extend_from_slice(&(first as u32).to_le_bytes());
+        }
+        for (index, of) in &self.aliases {
+            if let (true, Some(same)) = ((*index as usize) < places.len(), places.get(*of as usize).copied()) {
+                places[*index as usize] = same;
+            }
+        }
+        for (first, count) in places {
+            bytes.extend_from_slice(&first.to_le_bytes());
+            bytes.extend_from_slice(&count.to_le_bytes());
         }
         for entry in &self.entries {
             bytes.extend_from_slice(&(entry.shard << SHARD_BITS | (entry.cardinality - 1)).to_le_bytes());
@@ -103,47 +127,57 @@ impl BundleBuilder {
     }
 }
 
+fn data_start_of(bitmaps: u32, entries: u32) -> usize {
+    (HEAD + PLACE * bitmaps as usize + ENTRY * entries as usize).next_multiple_of(ALIGN)
+}
+
 /// Many bitmaps, read out of one byte buffer without copying. Cloning it is cheap.
+///
+/// What is read must be loaded before: [`Bundle::load`]. What was not reads as if it were empty.
 #[derive(Clone)]
 pub struct Bundle {
-    bytes: Bytes,
+    region: Region,
     bitmaps: u32,
     data_start: usize,
+    /// A bit an entry: its bytes are here, are what was written, and keep a reader inside.
+    checked: Arc<[AtomicU64]>,
 }
 
 impl Bundle {
-    /// Checks tables and heads, which is quick. That the bytes are those that were written is to be checked before (see [`crate::unseal`]).
+    /// Checks the tables, which is quick.
     ///
     /// # Errors
-    /// `Corrupt` when they cannot be a bundle.
-    pub fn open(bytes: Bytes) -> Result<Self> {
-        let bad = |what: &str| Error::corrupt(format!("bundle: {what}"));
-        if bytes.len() < HEAD {
+    /// `Corrupt` when they cannot be those of a bundle; those of [`Region::load`].
+    pub fn open(region: impl Into<Region>) -> Result<Self> {
+        let region = region.into();
+        let bad = |what: &str| region.corrupt(format!("bundle: {what}"));
+        if region.len() < HEAD {
             return Err(bad("too short"));
         }
-        let (bitmaps, entries) = (u32_at(&bytes, 0), u32_at(&bytes, 4));
-        let data_start = (HEAD + 4 * (bitmaps as usize + 1) + ENTRY * entries as usize).next_multiple_of(ALIGN);
-        if u64_at(&bytes, 8) != data_start as u64 || data_start > bytes.len() {
+        region.load(0..HEAD)?;
+        let (bitmaps, entries) = (u32_at(region.bytes(), 0), u32_at(region.bytes(), 4));
+        let data_start = data_start_of(bitmaps, entries);
+        if u64_at(region.bytes(), 8) != data_start as u64 || data_start > region.len() {
             return Err(bad("the tables do not fit"));
         }
-        let bundle = Self { bytes, bitmaps, data_start };
-        if bundle.first(0) != 0 || bundle.first(bitmaps) != entries as usize {
-            return Err(bad("the entries do not add up"));
-        }
+        region.load(HEAD..data_start)?;
+        let checked = (0..(entries as usize).div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        let bundle = Self { region: region.clone(), bitmaps, data_start, checked };
         for bitmap in 0..bitmaps {
-            let (first, end) = (bundle.first(bitmap), bundle.first(bitmap + 1));
-            if first > end || end > entries as usize {
-                return Err(bad("the entries are out of order"));
+            let of_bitmap = bundle.entries(bitmap);
+            if of_bitmap.end > entries as usize {
+                return Err(bad("the entries do not add up"));
             }
             let mut next_shard = 0;
-            for index in first..end {
-                let (shard, cardinality) = bundle.shard_of(index);
+            for index in of_bitmap {
+                let shard = bundle.shard_of(index).0;
                 if shard < next_shard {
                     return Err(bad("the shards are out of order"));
                 }
                 next_shard = shard + 1;
-                let blob = bundle.blob_bytes(index).ok_or_else(|| bad("a shard lies outside"))?;
-                Blob::check(blob, shard, cardinality)?;
+                if bundle.blob_bytes(index).is_none() {
+                    return Err(bad("a shard lies outside"));
+                }
             }
         }
         Ok(bundle)
@@ -164,9 +198,22 @@ impl Bundle {
         Stored { bundle: self.clone(), index }
     }
 
+    /// Makes sure that these bitmaps are here and are what was written. Costs next to nothing for what was loaded before.
+    ///
+    /// # Errors
+    /// Those of [`Region::load`]; `Corrupt` for a shard that is no Roaring bitmap.
+    pub fn load(&self, bitmaps: Range<u32>) -> Result<()> {
+        bitmaps.into_iter().flat_map(|bitmap| self.entries(bitmap)).try_for_each(|entry| self.load_entry(entry))
+    }
+
     /// Whether bitmap `index` holds `ordinal`: one look at the table, then one bit.
-    pub fn contains(&self, index: u32, ordinal: Ordinal) -> bool {
-        self.blob(index, ordinal >> SHARD_BITS).is_some_and(|(_, blob)| blob.contains(ordinal))
+    ///
+    /// # Errors
+    /// As [`Bundle::load`].
+    pub fn contains(&self, index: u32, ordinal: Ordinal) -> Result<bool> {
+        let Some(entry) = self.find(index, ordinal >> SHARD_BITS) else { return Ok(false) };
+        self.load_entry(entry)?;
+        Ok(self.blob_of(entry).is_some_and(|(_, blob)| blob.contains(ordinal)))
     }
 
     /// The cardinality of bitmap `index`, from the table.
@@ -174,29 +221,55 @@ impl Bundle {
         self.entries(index).map(|entry| u64::from(self.shard_of(entry).1)).sum()
     }
 
-    fn first(&self, bitmap: u32) -> usize {
-        u32_at(&self.bytes, HEAD + 4 * bitmap as usize) as usize
-    }
-
-    fn entries(&self, bitmap: u32) -> std::ops::Range<usize> {
-        if bitmap < self.bitmaps { self.first(bitmap)..self.first(bitmap + 1) } else { 0..0 }
+    fn entries(&self, bitmap: u32) -> Range<usize> {
+        if bitmap >= self.bitmaps {
+            return 0..0;
+        }
+        let at = HEAD + PLACE * bitmap as usize;
+        let first = u32_at(self.region.bytes(), at) as usize;
+        first..first + u32_at(self.region.bytes(), at + 4) as usize
     }
 
     fn entry_at(&self, index: usize) -> usize {
-        HEAD + 4 * (self.bitmaps as usize + 1) + ENTRY * index
+        HEAD + PLACE * self.bitmaps as usize + ENTRY * index
     }
 
     /// Shard and cardinality.
     fn shard_of(&self, index: usize) -> (u32, u32) {
-        let packed = u32_at(&self.bytes, self.entry_at(index));
+        let packed = u32_at(self.region.bytes(), self.entry_at(index));
         (packed >> SHARD_BITS, (packed & (SHARD_SIZE - 1)) + 1)
     }
 
-    fn blob_bytes(&self, index: usize) -> Option<&[u8]> {
+    fn blob_range(&self, index: usize) -> Option<Range<usize>> {
         let at = self.entry_at(index);
-        let len = u32_at(&self.bytes, at + 4) as usize;
-        let start = usize::try_from(u64_at(&self.bytes, at + 8)).ok()?.checked_add(self.data_start)?;
-        self.bytes.get(start..start.checked_add(len)?)
+        let len = u32_at(self.region.bytes(), at + 4) as usize;
+        let start = usize::try_from(u64_at(self.region.bytes(), at + 8)).ok()?.checked_add(self.data_start)?;
+        Some(start..start.checked_add(len)?)
+    }
+
+    fn blob_bytes(&self, index: usize) -> Option<&[u8]> {
+        self.region.bytes().get(self.blob_range(index)?)
+    }
+
+    fn load_entry(&self, index: usize) -> Result<()> {
+        if self.is_checked(index) {
+            return Ok(());
+        }
+        let range = self.blob_range(index).ok_or_else(|| self.region.corrupt("bundle: a shard lies outside"))?;
+        self.region.load(range)?;
+        let (shard, cardinality) = self.shard_of(index);
+        Blob::check(self.blob_bytes(index).unwrap_or_default(), shard, cardinality).map_err(|error| match error {
+            Error::Corrupt { detail, .. } => self.region.corrupt(detail),
+            other => other,
+        })?;
+        if let Some(word) = self.checked.get(index / 64) {
+            word.fetch_or(1 << (index % 64), Ordering::Release);
+        }
+        Ok(())
+    }
+
+    fn is_checked(&self, index: usize) -> bool {
+        self.checked.get(index / 64).is_some_and(|word| word.load(Ordering::Acquire) >> (index % 64) & 1 == 1)
     }
 
     /// The index of the entry of `shard` in bitmap `index`.
@@ -214,11 +287,21 @@ impl Bundle {
         None
     }
 
-    /// Cardinality and bytes of one shard of bitmap `index`; `None` where it is empty.
+    /// Cardinality and bytes of one shard of bitmap `index`, which was loaded; `None` where it is empty.
     pub(crate) fn blob(&self, index: u32, shard: u32) -> Option<(u32, Blob<'_>)> {
-        let entry = self.find(index, shard)?;
-        // `open` has checked every blob of the table.
-        Some((self.shard_of(entry).1, Blob::checked(self.blob_bytes(entry)?)))
+        self.blob_of(self.find(index, shard)?)
+    }
+
+    fn blob_of(&self, entry: usize) -> Option<(u32, Blob<'_>)> {
+        // Views are only made of bytes that were checked, even if a caller forgot to load them.
+        let checked = self.is_checked(entry);
+        debug_assert!(checked, "a shard is read that was not loaded");
+        if checked { Some((self.shard_of(entry).1, Blob::checked(self.blob_bytes(entry)?))) } else { None }
+    }
+
+    /// The cardinality of one shard of bitmap `index`, from the table; 0 where it is empty.
+    pub(crate) fn shard_len(&self, index: u32, shard: u32) -> u32 {
+        self.find(index, shard).map_or(0, |entry| self.shard_of(entry).1)
     }
 }
 
@@ -240,45 +323,81 @@ impl Stored {
         self.bundle.entries(self.index).is_empty()
     }
 
+    /// See [`Bundle::load`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load(&self) -> Result<()> {
+        self.bundle.load(self.index..self.index.saturating_add(1))
+    }
+
     /// Whether `ordinal` is in it: one look at the table, then one bit.
-    pub fn contains(&self, ordinal: Ordinal) -> bool {
+    ///
+    /// # Errors
+    /// As [`Bundle::load`].
+    pub fn contains(&self, ordinal: Ordinal) -> Result<bool> {
         self.bundle.contains(self.index, ordinal)
     }
 
     /// How many ordinals of it come before `ordinal`; `None` when that is not in it.
-    pub fn position(&self, ordinal: Ordinal) -> Option<u64> {
+    ///
+    /// # Errors
+    /// As [`Bundle::load`].
+    pub fn position(&self, ordinal: Ordinal) -> Result<Option<u64>> {
         let mut before = 0;
-        for (shard, cardinality, blob) in self.blobs() {
+        for entry in self.bundle.entries(self.index) {
+            let (shard, cardinality) = self.bundle.shard_of(entry);
             if shard == ordinal >> SHARD_BITS {
-                return view(blob).position(ordinal).map(|position| before + u64::from(position));
+                self.bundle.load_entry(entry)?;
+                let blob = self.bundle.blob_of(entry);
+                return Ok(blob.and_then(|(_, blob)| view(blob).position(ordinal)).map(|position| before + u64::from(position)));
             }
             before += u64::from(cardinality);
         }
-        None
+        Ok(None)
     }
 
     /// An owned copy.
-    pub fn to_bitmap(&self) -> Bitmap {
-        Bitmap::from_shards(self.blobs().map(|(shard, _, blob)| (shard, view(blob).to_bitmap())))
+    ///
+    /// # Errors
+    /// As [`Bundle::load`].
+    pub fn to_bitmap(&self) -> Result<Bitmap> {
+        self.load()?;
+        Ok(Bitmap::from_shards(self.blobs().map(|(shard, _, blob)| (shard, view(blob).to_bitmap()))))
     }
 
     /// Whether all of it is in `other`.
-    pub fn is_subset(&self, other: &Bitmap) -> bool {
-        self.blobs().all(|(shard, cardinality, blob)| {
+    ///
+    /// # Errors
+    /// As [`Bundle::load`].
+    pub fn is_subset(&self, other: &Bitmap) -> Result<bool> {
+        self.load()?;
+        Ok(self.blobs().all(|(shard, cardinality, blob)| {
             other.shard(shard).is_some_and(|other| cardinality <= other.len && view(blob).is_subset(&other.set))
-        })
+        }))
     }
 
-    /// Cardinality and bytes of one shard.
+    /// Cardinality and bytes of one shard, which was loaded.
     pub(crate) fn blob(&self, shard: u32) -> Option<(u32, Blob<'_>)> {
         self.bundle.blob(self.index, shard)
     }
 
-    /// Shard, cardinality and bytes of all shards, ascending.
+    /// The cardinality of one shard, from the table.
+    pub(crate) fn shard_len(&self, shard: u32) -> u32 {
+        self.bundle.shard_len(self.index, shard)
+    }
+
+    /// Shard and cardinality of all shards, from the table, ascending.
+    pub(crate) fn shard_lens(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.bundle.entries(self.index).map(|entry| self.bundle.shard_of(entry))
+    }
+
+    /// Shard, cardinality and bytes of all shards, which were loaded, ascending.
     pub(crate) fn blobs(&self) -> impl Iterator<Item = (u32, u32, Blob<'_>)> {
         self.bundle.entries(self.index).filter_map(|entry| {
-            let (shard, cardinality) = self.bundle.shard_of(entry);
-            Some((shard, cardinality, Blob::checked(self.bundle.blob_bytes(entry)?)))
+            let (shard, _) = self.bundle.shard_of(entry);
+            let (cardinality, blob) = self.bundle.blob_of(entry)?;
+            Some((shard, cardinality, blob))
         })
     }
 }

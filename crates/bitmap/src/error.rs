@@ -1,12 +1,23 @@
+use std::sync::Arc;
 use taghouse_model::ErrorKind;
 
 /// What can go wrong with stored bitmaps. The rooms that store them say which object it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The bytes are not what was written.
-    #[error("the stored bitmaps are damaged ({detail}): rebuild them from their source")]
+    #[error("the stored bitmaps{} are damaged ({detail}): rebuild them from their source", .object.as_deref().map_or(String::new(), |o| format!(" of {o}")))]
     Corrupt {
+        /// The object they are of, where it is known here.
+        object: Option<Arc<str>>,
         /// What was found and where.
+        detail: String,
+    },
+    /// A part of an object cannot be fetched.
+    #[error("{object} cannot be fetched ({detail}): look at the object store and at the cache's disk, then retry")]
+    Unavailable {
+        /// Which.
+        object: Arc<str>,
+        /// What failed.
         detail: String,
     },
     /// More than the form can hold.
@@ -27,11 +38,20 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Corrupt { .. } => ErrorKind::Corrupt,
+            Self::Unavailable { .. } => ErrorKind::Unavailable,
             Self::TooLarge { .. } => ErrorKind::Invalid,
         }
     }
 
     pub(crate) fn corrupt(detail: impl Into<String>) -> Self {
-        Self::Corrupt { detail: detail.into() }
+        Self::Corrupt { object: None, detail: detail.into() }
+    }
+
+    /// The same, said of an object.
+    pub(crate) fn of(self, name: &Arc<str>) -> Self {
+        match self {
+            Self::Corrupt { object: None, detail } => Self::Corrupt { object: Some(name.clone()), detail },
+            other => other,
+        }
     }
 }

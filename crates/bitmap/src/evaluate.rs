@@ -14,8 +14,8 @@ impl Node {
         match self {
             Self::Empty => 0,
             Self::Owned(bitmap) => bitmap.shard(scope.number).map_or(0, |shard| shard.len),
-            Self::Stored(stored) => stored.blob(scope.number).map_or(0, |(len, _)| len),
-            Self::Range { slices, .. } => slices.existence().blob(scope.number).map_or(0, |(len, _)| len),
+            Self::Stored(stored) => stored.shard_len(scope.number),
+            Self::Range { slices, .. } => slices.existence().shard_len(scope.number),
             Self::And { all, .. } => all.iter().map(|node| node.upper(scope)).min().unwrap_or(0),
             Self::Or { any, .. } => any.iter().map(|node| node.upper(scope)).fold(0, u32::saturating_add).min(scope.users_len),
         }
@@ -73,10 +73,10 @@ impl Node {
         match self {
             Self::Empty => 0,
             Self::Owned(bitmap) => bitmap.shards().iter().map(|shard| bytes_read(shard.len)).sum(),
-            Self::Stored(stored) => stored.blobs().map(|(_, len, _)| bytes_read(len)).sum(),
+            Self::Stored(stored) => stored.shard_lens().map(|(_, len)| bytes_read(len)).sum(),
             Self::Range { slices, .. } => {
                 let slices_read = u64::from(64 - slices.span().leading_zeros());
-                slices.existence().blobs().map(|(_, len, _)| bytes_read(len)).sum::<u64>() * slices_read
+                slices.existence().shard_lens().map(|(_, len)| bytes_read(len)).sum::<u64>() * slices_read
             }
             Self::And { all, none } => all.iter().chain(none).map(Self::cost).sum(),
             Self::Or { any, .. } => any.iter().map(Self::cost).sum(),

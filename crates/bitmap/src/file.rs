@@ -8,16 +8,16 @@ use crate::{Error, Result};
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
-const VERSION: u32 = 1;
-const BLOCK_BYTES: usize = 1 << 20;
+/// 2: the tables of bundles name a range of entries for each bitmap.
+const VERSION: u32 = 2;
+pub(crate) const BLOCK_BYTES: usize = 1 << 20;
 const FIXED_HEAD: usize = 32;
 /// The body begins at a multiple of this, and so do large blobs within it: a cache line.
 pub(crate) const ALIGN: usize = 64;
 
 /// Puts `body` into the file form under a magic of 8 bytes that says what it is.
 pub fn seal(magic: &[u8; 8], body: &[u8]) -> Vec<u8> {
-    let blocks = body.len().div_ceil(BLOCK_BYTES);
-    let body_start = (FIXED_HEAD + 8 * blocks).next_multiple_of(ALIGN);
+    let body_start = body_start_of(body.len());
     let mut file = Vec::with_capacity(body_start + body.len());
     file.extend_from_slice(magic);
     file.extend_from_slice(&[0; 8]);
@@ -34,14 +34,28 @@ pub fn seal(magic: &[u8; 8], body: &[u8]) -> Vec<u8> {
     file
 }
 
-/// Checks the file form and every checksum, and gives the body without copying it.
+/// What the head of a file says.
+pub(crate) struct Head {
+    pub(crate) body_start: usize,
+    pub(crate) body_len: usize,
+}
+
+impl Head {
+    /// The checksum of a block of the body, as the head has it.
+    pub(crate) fn checksum(&self, file: &[u8], block: usize) -> u64 {
+        u64_at(file, FIXED_HEAD + 8 * block)
+    }
+}
+
+/// Reads and checks the head of a file of which `need` makes the bytes present that are read.
 ///
 /// # Errors
-/// `Corrupt` when the bytes are not what [`seal`] made under this magic: another magic, cut short, longer, or changed anywhere.
-pub fn unseal(magic: &[u8; 8], file: &Bytes) -> Result<Bytes> {
+/// `Corrupt` when it is not one that [`seal`] made under this magic and for this length; those of `need`.
+pub(crate) fn head_of(magic: &[u8; 8], file: &[u8], need: &dyn Fn(std::ops::Range<usize>) -> Result<()>) -> Result<Head> {
     if file.len() < FIXED_HEAD {
         return Err(Error::corrupt(format!("{} bytes are too short for a head", file.len())));
     }
+    need(0..FIXED_HEAD)?;
     if &file[..8] != magic {
         return Err(Error::corrupt(format!("it does not begin with {}", String::from_utf8_lossy(magic))));
     }
@@ -50,11 +64,11 @@ pub fn unseal(magic: &[u8; 8], file: &Bytes) -> Result<Bytes> {
     if body_len > file.len() {
         return Err(Error::corrupt(format!("{} bytes hold less than the {body_len} that the head says", file.len())));
     }
-    let blocks = body_len.div_ceil(BLOCK_BYTES);
-    let body_start = (FIXED_HEAD + 8 * blocks).next_multiple_of(ALIGN);
+    let body_start = body_start_of(body_len);
     if file.len() != body_start + body_len {
         return Err(Error::corrupt(format!("{} bytes instead of {}", file.len(), body_start + body_len)));
     }
+    need(0..body_start)?;
     if xxh3_64(&file[16..body_start]) != u64_at(file, 8) {
         return Err(Error::corrupt("the head's checksum does not match"));
     }
@@ -62,14 +76,27 @@ pub fn unseal(magic: &[u8; 8], file: &Bytes) -> Result<Bytes> {
     if version != VERSION || u32_at(file, 20) as usize != BLOCK_BYTES {
         return Err(Error::corrupt(format!("form version {version} is not known here")));
     }
-    let body = file.slice(body_start..);
+    Ok(Head { body_start, body_len })
+}
+
+/// Checks the file form and every checksum, and gives the body without copying it. [`crate::Region::open`] does so piece by piece.
+///
+/// # Errors
+/// `Corrupt` when the bytes are not what [`seal`] made under this magic: another magic, cut short, longer, or changed anywhere.
+pub fn unseal(magic: &[u8; 8], file: &Bytes) -> Result<Bytes> {
+    let head = head_of(magic, file, &|_| Ok(()))?;
+    let body = file.slice(head.body_start..);
     for (number, block) in body.chunks(BLOCK_BYTES).enumerate() {
-        if xxh3_64(block) != u64_at(file, FIXED_HEAD + 8 * number) {
-            let from = body_start + number * BLOCK_BYTES;
+        if xxh3_64(block) != head.checksum(file, number) {
+            let from = head.body_start + number * BLOCK_BYTES;
             return Err(Error::corrupt(format!("the checksum of bytes {from} to {} does not match", from + block.len())));
         }
     }
     Ok(body)
+}
+
+fn body_start_of(body_len: usize) -> usize {
+    (FIXED_HEAD + 8 * body_len.div_ceil(BLOCK_BYTES)).next_multiple_of(ALIGN)
 }
 
 /// Little-endian at `at`; zero where the bytes end before, which callers rule out by length checks.

@@ -1,5 +1,5 @@
 use crate::bundle::Stored;
-use crate::{BitSlices, Bitmap};
+use crate::{BitSlices, Bitmap, Result};
 use std::sync::Arc;
 use taghouse_model::Ordinal;
 
@@ -132,15 +132,35 @@ fn or_of(nodes: Vec<Node>) -> Node {
 }
 
 impl Node {
-    /// Whether one user, who exists, is in it.
-    pub(crate) fn contains(&self, ordinal: Ordinal) -> bool {
+    /// Makes sure that all that is read of it is here and is what was written.
+    pub(crate) fn load(&self) -> Result<()> {
         match self {
+            Self::Empty | Self::Owned(_) => Ok(()),
+            Self::Stored(stored) => stored.load(),
+            Self::Range { slices, .. } => slices.load(),
+            Self::And { all, none } => all.iter().chain(none).try_for_each(Self::load),
+            Self::Or { any, .. } => any.iter().try_for_each(Self::load),
+        }
+    }
+
+    /// Whether one user, who exists, is in it.
+    pub(crate) fn contains(&self, ordinal: Ordinal) -> Result<bool> {
+        // Whether it is `wanted` for one of them.
+        let any = |nodes: &[Self], wanted: bool| -> Result<bool> {
+            for node in nodes {
+                if node.contains(ordinal)? == wanted {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        Ok(match self {
             Self::Empty => false,
             Self::Owned(bitmap) => bitmap.contains(ordinal),
-            Self::Stored(stored) => stored.contains(ordinal),
-            Self::Range { slices, low, high } => slices.offset_of(ordinal).is_some_and(|offset| (*low..=*high).contains(&offset)),
-            Self::And { all, none } => all.iter().all(|node| node.contains(ordinal)) && !none.iter().any(|node| node.contains(ordinal)),
-            Self::Or { any, .. } => any.iter().any(|node| node.contains(ordinal)),
-        }
+            Self::Stored(stored) => stored.contains(ordinal)?,
+            Self::Range { slices, low, high } => slices.offset_of(ordinal)?.is_some_and(|offset| (*low..=*high).contains(&offset)),
+            Self::And { all, none } => !any(all, false)? && !any(none, true)?,
+            Self::Or { any: nodes, .. } => any(nodes, true)?,
+        })
     }
 }

@@ -4,7 +4,7 @@
 //! * [`Bitmap`]: an owned set. [`Bundle`] and [`Stored`]: many sets in one byte buffer, read where they lie.
 //! * [`BitSlices`]: one number per ordinal, compared and summed without unpacking.
 //! * [`Formula`]: and, or, not over those; [`Query`]: a formula over the users that exist, counted on all cores.
-//! * [`seal`], [`unseal`]: the file form.
+//! * [`seal`], [`unseal`]: the file form. [`Region`]: a file whose blocks are checked, and fetched, as they are first read; [`map()`].
 //!
 //! Shards hold global ordinals (the high bits are not cut off), so the shards of a set are its parts, and one portable 32-bit
 //! Roaring bitmap is just their union.
@@ -20,8 +20,11 @@ mod error;
 mod evaluate;
 mod file;
 mod formula;
+mod map;
+mod overlap;
 mod part;
 mod query;
+mod region;
 mod slices;
 mod view;
 
@@ -30,7 +33,10 @@ pub use bundle::{Bundle, BundleBuilder, Stored};
 pub use error::{Error, Result};
 pub use file::{seal, unseal};
 pub use formula::Formula;
+pub use map::map;
+pub use overlap::{Members, overlap};
 pub use query::Query;
+pub use region::{Fetch, Region};
 pub use slices::BitSlices;
 
 /// The ordinals of one shard are `number << SHARD_BITS ..= number << SHARD_BITS | SHARD_MASK`.

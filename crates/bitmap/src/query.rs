@@ -1,7 +1,7 @@
-use crate::Bitmap;
 use crate::formula::Formula;
 use crate::part::Scope;
 use crate::view::Pool;
+use crate::{Bitmap, Result};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -15,22 +15,49 @@ const PARALLEL_FROM_BYTES: u64 = 1 << 20;
 pub struct Query {
     users: Arc<Bitmap>,
     formula: Formula,
+    live: Option<Arc<Live>>,
+}
+
+/// What answers for users whose values were changed since.
+struct Live {
+    changed: Arc<Bitmap>,
+    users: Arc<Bitmap>,
+    formula: Formula,
 }
 
 impl Query {
     /// Asks `formula`, all leaves of which must lie within `users`.
     pub fn new(users: Arc<Bitmap>, formula: Formula) -> Self {
-        Self { users, formula }
+        Self { users, formula, live: None }
+    }
+
+    /// Asks `formula` over `users` of everybody but those in `changed`, and of those `live` over `live_users`: a few live changes on top of
+    /// large stored bitmaps that need not be copied for them. Each formula's leaves must lie within its users, and outside of `changed`
+    /// both must say the same.
+    pub fn patched(users: Arc<Bitmap>, formula: Formula, changed: Arc<Bitmap>, live_users: Arc<Bitmap>, live: Formula) -> Self {
+        let live = (!changed.is_empty()).then(|| Arc::new(Live { changed, users: live_users, formula: live }));
+        Self { users, formula, live }
     }
 
     /// How many users. On all cores where that pays; never materialises the last operation.
-    pub fn count(&self) -> u64 {
+    ///
+    /// # Errors
+    /// `Corrupt` for a stored bitmap that is not what was written, `Unavailable` for one that cannot be fetched.
+    pub fn count(&self) -> Result<u64> {
+        if self.live.is_some() {
+            return Ok(self.bitmap()?.len());
+        }
+        self.formula.node.load()?;
         let counted: u64 = self.shards(|_, scope| self.formula.node.count(scope)).into_iter().map(|(_, count)| count).sum();
-        if self.formula.negated { self.users.len() - counted } else { counted }
+        Ok(if self.formula.negated { self.users.len() - counted } else { counted })
     }
 
     /// Which users. On all cores where that pays.
-    pub fn bitmap(&self) -> Bitmap {
+    ///
+    /// # Errors
+    /// As [`Query::count`].
+    pub fn bitmap(&self) -> Result<Bitmap> {
+        self.formula.node.load()?;
         let negated = self.formula.negated;
         let sets = self.shards(|_, scope| {
             let set = self.formula.node.part(scope, None).into_set(scope);
@@ -40,12 +67,31 @@ impl Query {
                 Some(set) => Some(scope.users.andnot(&set)),
             }
         });
-        Bitmap::from_shards(sets.into_iter().filter_map(|(number, set)| Some((number, set?))))
+        let base = Bitmap::from_shards(sets.into_iter().filter_map(|(number, set)| Some((number, set?))));
+        match &self.live {
+            None => Ok(base),
+            Some(live) => {
+                let answer = Self::new(live.users.clone(), live.formula.clone()).bitmap()?;
+                Ok(base.and_not(&live.changed).or(&answer.and(&live.changed)))
+            }
+        }
     }
 
     /// Whether one user is in it; somebody who does not exist is in nothing.
-    pub fn contains(&self, ordinal: Ordinal) -> bool {
-        self.users.contains(ordinal) && self.formula.node.contains(ordinal) != self.formula.negated
+    ///
+    /// # Errors
+    /// As [`Query::count`], of the blocks that it reads.
+    pub fn contains(&self, ordinal: Ordinal) -> Result<bool> {
+        let (users, formula) = match &self.live {
+            Some(live) if live.changed.contains(ordinal) => (&live.users, &live.formula),
+            _ => (&self.users, &self.formula),
+        };
+        Ok(users.contains(ordinal) && formula.node.contains(ordinal)? != formula.negated)
+    }
+
+    /// At least and at most so many users, told from cardinalities alone: no bitmap is read.
+    pub fn bounds(&self) -> (u64, u64) {
+        (0, self.live.as_ref().map_or(self.users.len(), |live| live.users.len().max(self.users.len())))
     }
 
     /// The users over whom it is asked.

@@ -8,8 +8,8 @@ use crate::blob::{CONTAINER_BITS, Words};
 use crate::bundle::{Bundle, Stored};
 use crate::file::{ALIGN, u32_at, u64_at};
 use crate::formula::{Formula, Node};
-use crate::{Error, Result, SHARD_BITS};
-use bytes::Bytes;
+use crate::region::Region;
+use crate::{Result, SHARD_BITS};
 use taghouse_model::Ordinal;
 
 /// `min 8 | max 8 | slices 4 | zeros`, then the bundle.
@@ -25,18 +25,21 @@ pub struct BitSlices {
 }
 
 impl BitSlices {
-    /// Opens what [`BitSlices::encode`] wrote. Checksums are to be checked before (see [`crate::unseal`]).
+    /// Opens what [`BitSlices::encode`] wrote: reads the tables.
     ///
     /// # Errors
-    /// `Corrupt` when the bytes cannot be bit slices.
-    pub fn open(bytes: &Bytes) -> Result<Self> {
-        if bytes.len() < HEAD {
-            return Err(Error::corrupt("bit slices: too short"));
+    /// `Corrupt` when the bytes cannot be bit slices; those of [`Region::load`].
+    pub fn open(region: impl Into<Region>) -> Result<Self> {
+        let region = region.into();
+        if region.len() < HEAD {
+            return Err(region.corrupt("bit slices: too short"));
         }
+        region.load(0..HEAD)?;
+        let bytes = region.bytes();
         let (min, max, slices) = (u64_at(bytes, 0) as i64, u64_at(bytes, 8) as i64, u32_at(bytes, 16));
-        let bundle = Bundle::open(bytes.slice(HEAD..))?;
+        let bundle = Bundle::open(region.part(HEAD..region.len())?)?;
         if min > max || slices != slices_of(min, max) || bundle.len() != slices + 1 {
-            return Err(Error::corrupt(format!("bit slices: {slices} slices do not fit {min} to {max}")));
+            return Err(region.corrupt(format!("bit slices: {slices} slices do not fit {min} to {max}")));
         }
         Ok(Self { bundle, min, max, slices })
     }
@@ -48,7 +51,15 @@ impl BitSlices {
     pub fn from_pairs(pairs: impl IntoIterator<Item = (Ordinal, i64)>) -> Result<Self> {
         let sorted: std::collections::BTreeMap<Ordinal, i64> = pairs.into_iter().collect();
         let (ordinals, numbers): (Vec<_>, Vec<_>) = sorted.into_iter().unzip();
-        Self::open(&Self::encode(&ordinals, &numbers)?.into())
+        Self::open(Self::encode(&ordinals, &numbers)?)
+    }
+
+    /// Makes sure that all slices are here and are what was written.
+    ///
+    /// # Errors
+    /// As [`Bundle::load`].
+    pub fn load(&self) -> Result<()> {
+        self.bundle.load(0..self.bundle.len())
     }
 
     /// Who has a number.
@@ -62,8 +73,11 @@ impl BitSlices {
     }
 
     /// The number of `ordinal`.
-    pub fn value_of(&self, ordinal: Ordinal) -> Option<i64> {
-        self.offset_of(ordinal).map(|offset| self.min.wrapping_add(offset as i64))
+    ///
+    /// # Errors
+    /// As [`Bundle::load`].
+    pub fn value_of(&self, ordinal: Ordinal) -> Result<Option<i64>> {
+        Ok(self.offset_of(ordinal)?.map(|offset| self.min.wrapping_add(offset as i64)))
     }
 
     /// Those whose number is `low` to `high`, both included. Bounds that no number of 64 bits reaches are fine.
@@ -81,10 +95,14 @@ impl BitSlices {
     }
 
     /// All pairs, by ordinal.
-    pub fn iter(&self) -> impl Iterator<Item = (Ordinal, i64)> + '_ {
+    ///
+    /// # Errors
+    /// As [`Bundle::load`].
+    pub fn iter(&self) -> Result<impl Iterator<Item = (Ordinal, i64)> + '_> {
+        self.load()?;
         let existence = self.bundle.get(0);
-        let shards: Vec<u32> = existence.blobs().map(|(shard, _, _)| shard).collect();
-        shards.into_iter().flat_map(move |shard| self.pairs_of(shard))
+        let shards: Vec<u32> = existence.shard_lens().map(|(shard, _)| shard).collect();
+        Ok(shards.into_iter().flat_map(move |shard| self.pairs_of(shard)))
     }
 
     /// The greatest `number - min`.
@@ -92,11 +110,15 @@ impl BitSlices {
         self.max.wrapping_sub(self.min) as u64
     }
 
-    pub(crate) fn offset_of(&self, ordinal: Ordinal) -> Option<u64> {
-        if !self.bundle.contains(0, ordinal) {
-            return None;
+    pub(crate) fn offset_of(&self, ordinal: Ordinal) -> Result<Option<u64>> {
+        if !self.bundle.contains(0, ordinal)? {
+            return Ok(None);
         }
-        Some((0..self.slices).fold(0, |offset, bit| offset | u64::from(self.bundle.contains(bit + 1, ordinal)) << bit))
+        let mut offset = 0;
+        for bit in 0..self.slices {
+            offset |= u64::from(self.bundle.contains(bit + 1, ordinal)?) << bit;
+        }
+        Ok(Some(offset))
     }
 
     fn pairs_of(&self, shard: u32) -> Vec<(Ordinal, i64)> {

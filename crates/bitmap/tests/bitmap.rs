@@ -60,17 +60,17 @@ proptest! {
         let mut builder = BundleBuilder::new();
         builder.push(2, &y);
         builder.push_sorted(0, &a.iter().copied().collect::<Vec<_>>());
-        let bundle = Bundle::open(builder.finish(3).unwrap().into()).unwrap();
-        prop_assert_eq!(&bundle.get(0).to_bitmap(), &x);
+        let bundle = Bundle::open(builder.finish(3).unwrap()).unwrap();
+        prop_assert_eq!(&bundle.get(0).to_bitmap().unwrap(), &x);
         prop_assert!(bundle.get(1).is_empty() && bundle.get(3).is_empty());
-        prop_assert_eq!(&bundle.get(2).to_bitmap(), &y);
+        prop_assert_eq!(&bundle.get(2).to_bitmap().unwrap(), &y);
         prop_assert_eq!(bundle.get(0).len(), x.len());
-        prop_assert_eq!(bundle.get(0).is_subset(&y), a.is_subset(&b));
+        prop_assert_eq!(bundle.get(0).is_subset(&y).unwrap(), a.is_subset(&b));
         for (position, ordinal) in a.iter().enumerate().step_by(499) {
-            prop_assert!(bundle.contains(0, *ordinal));
-            prop_assert_eq!(bundle.contains(2, *ordinal), b.contains(ordinal));
-            prop_assert_eq!(bundle.contains(0, ordinal.wrapping_add(1)), a.contains(&ordinal.wrapping_add(1)));
-            prop_assert_eq!(bundle.get(0).position(*ordinal), Some(position as u64));
+            prop_assert!(bundle.contains(0, *ordinal).unwrap());
+            prop_assert_eq!(bundle.contains(2, *ordinal).unwrap(), b.contains(ordinal));
+            prop_assert_eq!(bundle.contains(0, ordinal.wrapping_add(1)).unwrap(), a.contains(&ordinal.wrapping_add(1)));
+            prop_assert_eq!(bundle.get(0).position(*ordinal).unwrap(), Some(position as u64));
         }
     }
 
@@ -97,10 +97,10 @@ proptest! {
         for (at, bit) in flips {
             bytes[at.index(head)] ^= 1 << bit;
         }
-        if let Ok(bundle) = Bundle::open(bytes.into()) {
+        if let Ok(bundle) = Bundle::open(bytes) {
             prop_assert!(bundle.len() <= 1);
             // Single bits are read by safe code, which has to stay inside whatever the tables say.
-            let found = a.iter().filter(|ordinal| bundle.contains(0, **ordinal)).count();
+            let found = a.iter().filter(|ordinal| bundle.contains(0, **ordinal).unwrap_or(false)).count();
             prop_assert!(found <= a.len());
         }
     }

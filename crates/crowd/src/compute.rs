@@ -68,7 +68,7 @@ impl Crowds {
         let as_of = others.as_of(&crowd.checked, &snapshot);
         let (expression, revision, generation) = (crowd.checked.clone(), snapshot.revision(), snapshot.generation());
         let (set, bytes) = off_thread(move || {
-            let set = snapshot.evaluate(&expression, &|name| others.set(name))?.bitmap();
+            let set = snapshot.evaluate(&expression, &|name| others.set(name))?.bitmap()?;
             let bytes = set.to_bytes()?;
             Ok((set, bytes))
         })

@@ -163,7 +163,7 @@ impl Crowds {
 /// The set in an object that must have `size` members.
 fn read(object: &str, bytes: Bytes, size: u64) -> Result<Bitmap> {
     let set = Bitmap::from_bytes(bytes).map_err(|e| match e {
-        taghouse_bitmap::Error::Corrupt { detail } => Error::corrupt(object, detail),
+        taghouse_bitmap::Error::Corrupt { detail, .. } => Error::corrupt(object, detail),
         other => other.into(),
     })?;
     if set.len() != size {

@@ -87,7 +87,7 @@ pub enum Error {
     Index(#[from] taghouse_index::Error),
     /// A set that cannot be stored.
     #[error(transparent)]
-    Bitmap(#[from] taghouse_bitmap::Error),
+    Bitmap(taghouse_bitmap::Error),
     /// Of the dictionary.
     #[error(transparent)]
     Dictionary(#[from] taghouse_dictionary::Error),
@@ -101,6 +101,17 @@ pub enum Error {
 
 /// A result of this room.
 pub type Result<T> = std::result::Result<T, Error>;
+
+impl From<taghouse_bitmap::Error> for Error {
+    fn from(error: taghouse_bitmap::Error) -> Self {
+        match error {
+            error @ (taghouse_bitmap::Error::Corrupt { object: Some(_), .. } | taghouse_bitmap::Error::Unavailable { .. }) => {
+                Self::Index(error.into())
+            }
+            other => Self::Bitmap(other),
+        }
+    }
+}
 
 impl Error {
     /// What a caller can do about it.

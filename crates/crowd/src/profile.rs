@@ -2,7 +2,6 @@ use crate::crowds::off_thread;
 use crate::question::Ready;
 use crate::{Crowds, Error, Question, Result};
 use std::sync::Arc;
-use taghouse_index::{Segment, TagInfo};
 use taghouse_model::{AppId, Name, TimestampMs, Value};
 use taghouse_rules::Definitions;
 
@@ -40,11 +39,13 @@ impl Crowds {
             let Some(ordinal) = dictionary.lookup(&app, &[&user])?.first().copied().flatten() else {
                 return Err(Error::UnknownUser { user, app });
             };
-            let value = |(tag, segment): (&TagInfo, &Segment)| {
-                let value = segment.value_of(ordinal)?;
-                Some(TagValue { name: tag.name.clone(), value, as_of_ms: tag.as_of_ms })
-            };
-            Ok(snapshot.segments().filter_map(value).collect())
+            let mut values = Vec::new();
+            for (tag, segment) in snapshot.segments() {
+                if let Some(value) = segment?.value_of(ordinal)? {
+                    values.push(TagValue { name: tag.name.clone(), value, as_of_ms: tag.as_of_ms });
+                }
+            }
+            Ok(values)
         })
         .await
     }
@@ -59,7 +60,7 @@ impl Crowds {
         off_thread(move || {
             let ordinal = dictionary.lookup(&app, &[&user])?.first().copied().flatten();
             let holds = match ordinal {
-                Some(ordinal) => snapshot.evaluate(&expression, &|name| others.set(name))?.contains(ordinal),
+                Some(ordinal) => snapshot.evaluate(&expression, &|name| others.set(name))?.contains(ordinal)?,
                 None => false,
             };
             Ok(Evaluation { holds, revision: snapshot.revision(), unknown_user: ordinal.is_none() })

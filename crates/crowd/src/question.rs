@@ -79,7 +79,7 @@ impl Crowds {
         let Ready { snapshot, expression, others, as_of } = self.ready(app, definitions, question).await?;
         off_thread(move || {
             Ok(Count {
-                count: snapshot.evaluate(&expression, &|name| others.set(name))?.count(),
+                count: snapshot.evaluate(&expression, &|name| others.set(name))?.count()?,
                 users: snapshot.users().len(),
                 revision: snapshot.revision(),
                 oldest_as_of_ms: as_of.oldest_ms,

@@ -32,7 +32,7 @@ impl Crowds {
         let Ready { snapshot, expression, others, .. } = self.ready(app, definitions, question).await?;
         let (app, dictionary) = (app.clone(), Arc::clone(&self.dictionary));
         off_thread(move || {
-            let set = snapshot.evaluate(&expression, &|name| others.set(name))?.bitmap();
+            let set = snapshot.evaluate(&expression, &|name| others.set(name))?.bitmap()?;
             let ordinals = drawn(&set, size, seed);
             let users: Option<Vec<String>> = dictionary.resolve(&app, &ordinals)?.into_iter().collect();
             let users = users.ok_or_else(|| no_id(&app))?;

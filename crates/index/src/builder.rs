@@ -69,7 +69,11 @@ impl SegmentBuilder {
             Column::Codes(codes) => {
                 let table = codes.sorted(ty == ValueType::Bool).map_err(|problem| refuse(ty, problem))?;
                 let mut bundle = BundleBuilder::new();
-                bundle.push_sorted(0, &table.ordinals);
+                // A bool tag that is only ever true, for instance: who has a value and who has this one are the same.
+                match (0..table.values()).find(|code| table.users_of(*code).len() == table.ordinals.len()) {
+                    Some(everybody) => bundle.alias(0, everybody + 1),
+                    None => bundle.push_sorted(0, &table.ordinals),
+                }
                 for code in 0..table.values() {
                     bundle.push_sorted(code + 1, table.users_of(code));
                 }

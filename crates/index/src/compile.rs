@@ -40,8 +40,8 @@ impl Compiler<'_> {
         operands.iter().map(|operand| self.formula(operand)).collect()
     }
 
-    fn leaf<'l>(&'l self, tag: &'l str) -> Result<Leaf<'l>> {
-        let segment = self.snapshot.tag(tag).ok_or_else(|| Error::UnknownTag(tag.to_owned()))?;
+    fn leaf<'l>(&self, tag: &'l str) -> Result<Leaf<'l>> {
+        let segment = self.snapshot.tag(tag)?.ok_or_else(|| Error::UnknownTag(tag.to_owned()))?;
         Ok(Leaf { tag, segment })
     }
 }
@@ -49,7 +49,7 @@ impl Compiler<'_> {
 /// A tag that a condition asks about.
 struct Leaf<'a> {
     tag: &'a str,
-    segment: &'a Segment,
+    segment: Segment,
 }
 
 impl Leaf<'_> {

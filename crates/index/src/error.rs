@@ -82,7 +82,17 @@ impl Error {
     /// Names the object of which `bitmap` complains.
     pub(crate) fn of_bitmap(object: &str, error: taghouse_bitmap::Error) -> Self {
         match error {
-            taghouse_bitmap::Error::Corrupt { detail } => Self::corrupt(object, detail),
+            taghouse_bitmap::Error::Corrupt { object: None, detail } => Self::corrupt(object, detail),
+            other => other.into(),
+        }
+    }
+}
+
+impl From<taghouse_bitmap::Error> for Error {
+    fn from(error: taghouse_bitmap::Error) -> Self {
+        match error {
+            taghouse_bitmap::Error::Corrupt { object: Some(object), detail } => Self::corrupt(&object, detail),
+            taghouse_bitmap::Error::Unavailable { object, detail } => Self::Store { object: object.to_string(), detail },
             other => Self::Internal(other.to_string()),
         }
     }

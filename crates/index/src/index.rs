@@ -1,14 +1,19 @@
+use crate::cache::Cache;
 use crate::error::{Error, Result};
+use crate::local::Local;
 use crate::manifest::{Manifest, TagEntry, UsersEntry};
 use crate::segment::Segment;
-use crate::snapshot::{Snapshot, Tag, TagInfo, Users};
+use crate::snapshot::{Snapshot, TagInfo, Users};
 use crate::store::Objects;
+use crate::tag::{Open, Tag};
 use object_store::ObjectStore;
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, Weak};
 use taghouse_bitmap::Bitmap;
 use taghouse_catalog::Catalog;
 use taghouse_model::{AppId, Name};
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
@@ -25,15 +30,44 @@ type Slot = Arc<Mutex<Option<Arc<Snapshot>>>>;
 /// All apps' indexes: publishes them and gives snapshots of them.
 pub struct Index {
     pub(crate) objects: Objects,
+    segments: Segments,
     pub(crate) catalog: Arc<dyn Catalog>,
     /// By app. A slot's lock makes readers of one app wait for one load instead of loading each.
     latest: Mutex<HashMap<AppId, Slot>>,
+    /// Those that may still be read, so that their objects stay.
+    given: std::sync::Mutex<Vec<(AppId, Weak<Snapshot>)>>,
+}
+
+/// Where segments are read from.
+enum Segments {
+    /// Whole objects, held in memory from the first snapshot on.
+    Whole,
+    /// Files of this machine, mapped when they are first asked for.
+    Local(Arc<dyn Open>),
+    /// Objects elsewhere, of which a cache of this machine holds the parts asked for.
+    Cached(Arc<dyn Open>),
 }
 
 impl Index {
-    /// Objects go to and come from `store`, under `index/`; what is current stands in `catalog`.
+    /// Objects go to and come from `store`, under `index/`; what is current stands in `catalog`. Segments are held in memory whole.
     pub fn new(store: Arc<dyn ObjectStore>, catalog: Arc<dyn Catalog>) -> Self {
-        Self { objects: Objects(store), catalog, latest: Mutex::default() }
+        let (latest, given) = (Mutex::default(), std::sync::Mutex::default());
+        Self { objects: Objects(store), segments: Segments::Whole, catalog, latest, given }
+    }
+
+    /// The store's objects are files below `root` on this machine: segments are mapped instead of being held in memory, so that the index
+    /// may be several times as large as that.
+    #[must_use]
+    pub fn local(self, root: PathBuf) -> Self {
+        Self { segments: Segments::Local(Arc::new(Local { root })), ..self }
+    }
+
+    /// The store is elsewhere: of segments the parts asked for are fetched into files in `folder`, which take about `limit_bytes` at most (what
+    /// is being read may go beyond). Call it within a tokio runtime of several threads, which then runs the requests.
+    #[must_use]
+    pub fn cached(self, folder: PathBuf, limit_bytes: u64) -> Self {
+        let cache = Cache::new(self.objects.clone(), Handle::current(), folder, limit_bytes);
+        Self { segments: Segments::Cached(Arc::new(cache)), ..self }
     }
 
     /// The current cut over all tags, or `None` when nothing was published for the app. Costs one look into the catalog while nothing
@@ -63,12 +97,22 @@ impl Index {
                 Loaded::Snapshot(snapshot) => {
                     let snapshot = Arc::new(snapshot);
                     *latest = Some(snapshot.clone());
+                    let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+                    given.retain(|(_, snapshot)| snapshot.strong_count() > 0);
+                    given.push((app.clone(), Arc::downgrade(&snapshot)));
                     return Ok(Some(snapshot));
                 }
                 Loaded::Missing(object) => missing = Some((revision, object)),
             }
         }
         Err(Error::Internal(format!("the index of app {app} was published {ATTEMPTS} times while it was being read")))
+    }
+
+    /// The objects of snapshots that somebody may still read.
+    pub(crate) fn in_use(&self, app: &AppId) -> BTreeSet<String> {
+        let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        let alive = given.iter().filter(|(owner, _)| owner == app).filter_map(|(_, snapshot)| snapshot.upgrade());
+        alive.flat_map(|snapshot| snapshot.objects().cloned().collect::<Vec<_>>()).collect()
     }
 
     /// The current revision and cut.
@@ -111,17 +155,22 @@ impl Index {
             while loads.len() < LOADS_AT_ONCE
                 && let Some((name, entry)) = entries.next()
             {
-                let known = before.and_then(|before| before.tags.get(&name)).filter(|tag| tag.info.object == entry.object);
-                if let Some(tag) = known {
-                    tags.insert(name.clone(), Tag { info: info_of(name, entry), segment: tag.segment.clone() });
-                } else {
-                    loads.spawn(load_tag(self.objects.clone(), name, entry));
+                let known = before.and_then(|before| before.tags.get(&name)).filter(|tag| tag.info == info_of(name.clone(), entry.clone()));
+                match (known, &self.segments) {
+                    (Some(tag), _) => drop(tags.insert(name, tag.clone())),
+                    (None, Segments::Whole) => drop(loads.spawn(load_tag(self.objects.clone(), info_of(name, entry)))),
+                    (None, Segments::Local(opener)) => {
+                        tags.insert(name.clone(), Arc::new(Tag::kept(info_of(name, entry), opener.clone())));
+                    }
+                    (None, Segments::Cached(opener)) => {
+                        tags.insert(name.clone(), Arc::new(Tag::shared(info_of(name, entry), opener.clone())));
+                    }
                 }
             }
             match loads.join_next().await {
                 None => return Ok(Loaded::Snapshot(Snapshot { revision, generation, users, tags })),
                 Some(joined) => match joined.map_err(|e| Error::Internal(e.to_string()))?? {
-                    Ok(tag) => tags.insert(tag.info.name.clone(), tag),
+                    Ok(tag) => tags.insert(tag.info.name.clone(), Arc::new(tag)),
                     Err(object) => return Ok(Loaded::Missing(object)),
                 },
             };
@@ -162,25 +211,12 @@ pub(crate) async fn load_users(objects: &Objects, entry: &UsersEntry) -> Result<
 }
 
 /// The path as the inner error when the object is not there.
-async fn load_tag(objects: Objects, name: Name, entry: TagEntry) -> Result<std::result::Result<Tag, String>> {
-    let Some(bytes) = objects.read(&entry.object).await? else {
-        return Ok(Err(entry.object));
+async fn load_tag(objects: Objects, info: TagInfo) -> Result<std::result::Result<Tag, String>> {
+    let Some(bytes) = objects.read(&info.object).await? else {
+        return Ok(Err(info.object));
     };
-    let object = entry.object.clone();
-    // Verifying checksums takes a core, which is not the I/O threads' work.
-    let segment =
-        tokio::task::spawn_blocking(move || Segment::open(&object, bytes)).await.map_err(|e| Error::Internal(e.to_string()))??;
-    if segment.value_type() != entry.value_type || segment.users() != entry.users {
-        let found = format!(
-            "it holds {} users' {} values, the catalog says {} and {}",
-            segment.users(),
-            segment.value_type(),
-            entry.users,
-            entry.value_type
-        );
-        return Err(Error::corrupt(&entry.object, found));
-    }
-    Ok(Ok(Tag { info: info_of(name, entry), segment }))
+    let segment = Segment::open(&info.object, bytes)?;
+    Tag::of(info, segment).map(Ok)
 }
 
 fn info_of(name: Name, entry: TagEntry) -> TagInfo {

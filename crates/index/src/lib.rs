@@ -6,15 +6,18 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod builder;
+mod cache;
 mod compile;
 mod error;
 mod index;
+mod local;
 mod manifest;
 mod number;
 mod publish;
 mod segment;
 mod snapshot;
 mod store;
+mod tag;
 
 pub use builder::SegmentBuilder;
 pub use error::{Error, Result};
@@ -22,7 +25,7 @@ pub use index::{Index, Published};
 pub use publish::{Publication, TagPublication};
 pub use segment::Segment;
 pub use snapshot::{Snapshot, TagInfo};
-pub use taghouse_bitmap::{Bitmap, Query};
+pub use taghouse_bitmap::{BitSlices, Bitmap, Members, Query, overlap};
 
 /// The most different values of one enum or set tag.
 pub const MAX_VALUES: usize = 1_000_000;

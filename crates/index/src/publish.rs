@@ -63,8 +63,9 @@ impl Index {
             publication.users = publication.users.or(&users);
         }
         let (owner, base) = (app.clone(), before.clone());
+        let read = self.in_use(app);
         // Verifying and copying segments takes a core, which is not the I/O threads' work.
-        let planned = tokio::task::spawn_blocking(move || plan(&owner, next, &base, publication));
+        let planned = tokio::task::spawn_blocking(move || plan(&owner, next, &base, &read, publication));
         let (manifest, contents) = planned.await.map_err(|e| Error::Internal(e.to_string()))??;
         let written: BTreeSet<String> = contents.iter().map(|(object, _)| object.clone()).collect();
         let result = self.write_and_commit(app, expected, &manifest, contents, also).await;
@@ -139,8 +140,8 @@ fn join(joined: Option<std::result::Result<Result<()>, tokio::task::JoinError>>)
     joined.map_or(Ok(()), |joined| joined.map_err(|e| Error::Internal(e.to_string()))?)
 }
 
-/// The next cut, and the objects to write for it.
-fn plan(app: &AppId, next: u64, before: &Manifest, publication: Publication) -> Result<(Manifest, Vec<Written>)> {
+/// The next cut, and the objects to write for it. Objects that are `read` by older snapshots stay for another publication.
+fn plan(app: &AppId, next: u64, before: &Manifest, read: &BTreeSet<String>, publication: Publication) -> Result<(Manifest, Vec<Written>)> {
     let Publication { generation, users, tags, drop } = publication;
     let carried = if before.generation == generation { before.tags.clone() } else { BTreeMap::new() };
     let mut manifest = Manifest { generation, tags: carried, ..Manifest::default() };
@@ -160,8 +161,8 @@ fn plan(app: &AppId, next: u64, before: &Manifest, publication: Publication) -> 
         if opened.value_type() != value_type {
             return refuse(format!("its segment holds {} values instead of {value_type}", opened.value_type()));
         }
-        if !opened.existence().is_subset(&users) {
-            let strangers = opened.existence().to_bitmap().and_not(&users);
+        if !opened.existence().is_subset(&users)? {
+            let strangers = opened.existence().to_bitmap()?.and_not(&users);
             let first = strangers.min().unwrap_or_default();
             return refuse(format!("{} of its users are not among the users that exist, such as ordinal {first}", strangers.len()));
         }
@@ -172,6 +173,7 @@ fn plan(app: &AppId, next: u64, before: &Manifest, publication: Publication) -> 
         contents.push((object, content.into()));
     }
     let in_use = manifest.objects();
-    manifest.retired = before.objects().difference(&in_use).cloned().collect();
+    let earlier = before.retired.intersection(read).cloned();
+    manifest.retired = before.objects().into_iter().chain(earlier).filter(|object| !in_use.contains(object)).collect();
     Ok((manifest, contents))
 }

@@ -17,13 +17,15 @@ use crate::error::{Error, Result};
 use crate::number;
 use bytes::Bytes;
 use std::ops::Range;
-use taghouse_bitmap::{BitSlices, Bitmap, Bundle, Stored};
+use std::sync::Arc;
+use taghouse_bitmap::{BitSlices, Bitmap, Bundle, Fetch, Members, Region, Stored};
 use taghouse_model::{Ordinal, Value, ValueType};
 
 pub(crate) const MAGIC: &[u8; 8] = b"TAGHSEGM";
 pub(crate) const HEAD: usize = 64;
-/// From this many values on a user's values are looked up in rows instead of asking every value for the user.
-pub(crate) const ROWS_FROM: usize = 64;
+/// From this many values on a user's values are looked up in rows instead of asking every value for the user. Asking one value takes some
+/// 100 ns; rows are a second copy of the data.
+pub(crate) const ROWS_FROM: usize = 16_384;
 
 /// All users' values of one tag, read out of one byte buffer. Cloning it is cheap.
 #[derive(Clone)]
@@ -44,24 +46,34 @@ pub(crate) enum Values {
 }
 
 impl Segment {
-    /// Opens a segment, verifying all checksums. `object` is its path in the store, for errors.
+    /// Opens a segment: reads its head and tables. What is read later is checked then. `object` is its path in the store, for errors.
     ///
     /// # Errors
     /// `Corrupt` when the bytes are not what [`crate::SegmentBuilder`] made.
     pub fn open(object: &str, file: impl Into<Bytes>) -> Result<Self> {
-        let body = taghouse_bitmap::unseal(MAGIC, &file.into()).map_err(|e| Error::of_bitmap(object, e))?;
+        Self::open_lazily(object, file.into(), None)
+    }
+
+    /// The same of a file whose bytes `fetch` brings when they are asked for.
+    pub(crate) fn open_lazily(object: &str, file: Bytes, fetch: Option<Arc<dyn Fetch>>) -> Result<Self> {
+        let body = Region::open(object, MAGIC, file, fetch)?;
         let bad = |what: &str| Error::corrupt(object, what);
         if body.len() < HEAD {
             return Err(bad("the head is cut short"));
         }
-        let value_type = type_of(body[0], body[1]).ok_or_else(|| bad("unknown type"))?;
-        let section = |number: usize| section(&body, number).map(|range| body.slice(range)).ok_or_else(|| bad("a section lies outside"));
+        let head = body.part(0..HEAD)?;
+        let head = head.whole()?;
+        let value_type = type_of(head[0], head[1]).ok_or_else(|| bad("unknown type"))?;
+        let section = |number: usize| -> Result<Region> {
+            let range = section(head, number, body.len()).ok_or_else(|| bad("a section lies outside"))?;
+            Ok(body.part(range)?)
+        };
         let (directory, bitmaps, rows) = (section(0)?, section(1)?, section(2)?);
         if value_type.is_number() {
-            let slices = BitSlices::open(&bitmaps).map_err(|e| Error::of_bitmap(object, e))?;
+            let slices = BitSlices::open(bitmaps)?;
             return Ok(Self { value_type, existence: slices.existence(), values: Values::Numbers(slices) });
         }
-        let bitmaps = Bundle::open(bitmaps).map_err(|e| Error::of_bitmap(object, e))?;
+        let bitmaps = Bundle::open(bitmaps)?;
         let existence = bitmaps.get(0);
         if value_type == ValueType::Bool {
             if bitmaps.len() != 3 {
@@ -69,17 +81,15 @@ impl Segment {
             }
             return Ok(Self { value_type, existence, values: Values::Bool(bitmaps) });
         }
-        let directory = Directory::open(directory).ok_or_else(|| bad("the directory does not fit"))?;
+        let directory = Directory::open(directory.whole()?.clone()).ok_or_else(|| bad("the directory does not fit"))?;
         if bitmaps.len() as usize != directory.len() + 1 {
             return Err(bad("the directory and the bitmaps differ"));
         }
         let rows = if rows.is_empty() {
             None
         } else {
-            Some(
-                Rows::open(rows, existence.len(), value_type == ValueType::Set, directory.len())
-                    .ok_or_else(|| bad("the rows do not fit"))?,
-            )
+            let opened = Rows::open(rows, existence.len(), value_type == ValueType::Set, directory.len())?;
+            Some(opened.ok_or_else(|| bad("the rows do not fit"))?)
         };
         Ok(Self { value_type, existence, values: Values::Texts { directory, bitmaps, rows } })
     }
@@ -100,31 +110,52 @@ impl Segment {
     }
 
     /// The value of one user.
-    pub fn value_of(&self, ordinal: Ordinal) -> Option<Value> {
+    ///
+    /// # Errors
+    /// `Corrupt` and `Store` name the object that cannot be read.
+    pub fn value_of(&self, ordinal: Ordinal) -> Result<Option<Value>> {
         match &self.values {
             Values::Bool(bitmaps) => {
-                [(1, false), (2, true)].into_iter().find(|(bitmap, _)| bitmaps.contains(*bitmap, ordinal)).map(|(_, v)| Value::Bool(v))
-            }
-            Values::Numbers(slices) => slices.value_of(ordinal).and_then(|units| number::value_of(units, self.value_type)),
-            Values::Texts { directory, bitmaps, rows } => {
-                let of = |codes: &mut dyn Iterator<Item = u32>| {
-                    let mut texts = codes.filter_map(|code| directory.get(code)).map(Into::into);
-                    if self.value_type == ValueType::Text {
-                        return texts.next().map(Value::Text);
+                for (bitmap, value) in [(1, false), (2, true)] {
+                    if bitmaps.contains(bitmap, ordinal)? {
+                        return Ok(Some(Value::Bool(value)));
                     }
-                    Some(Value::Set(texts.collect())).filter(|value| !matches!(value, Value::Set(set) if set.is_empty()))
-                };
-                match rows {
-                    Some(rows) => of(&mut rows.codes(self.existence.position(ordinal)?)),
-                    None => of(&mut (0..directory.len() as u32).filter(|code| bitmaps.contains(code + 1, ordinal))),
                 }
+                Ok(None)
+            }
+            Values::Numbers(slices) => Ok(slices.value_of(ordinal)?.and_then(|units| number::value_of(units, self.value_type))),
+            Values::Texts { directory, bitmaps, rows } => {
+                let mut codes = Vec::new();
+                if let Some(rows) = rows {
+                    match self.existence.position(ordinal)? {
+                        Some(position) => rows.codes(position, &mut codes)?,
+                        None => return Ok(None),
+                    }
+                } else {
+                    for code in 0..directory.len() as u32 {
+                        if bitmaps.contains(code + 1, ordinal)? {
+                            codes.push(code);
+                            if self.value_type == ValueType::Text {
+                                break;
+                            }
+                        }
+                    }
+                }
+                let mut texts = codes.into_iter().filter_map(|code| directory.get(code)).map(Into::into);
+                if self.value_type == ValueType::Text {
+                    return Ok(texts.next().map(Value::Text));
+                }
+                Ok(Some(Value::Set(texts.collect())).filter(|value| !matches!(value, Value::Set(set) if set.is_empty())))
             }
         }
     }
 
     /// All values and how many users have each, in order of the values; for a set its members one by one. Of numbers it reads all users.
-    pub fn values(&self) -> Vec<(Value, u64)> {
-        match &self.values {
+    ///
+    /// # Errors
+    /// `Corrupt` and `Store` name the object that cannot be read.
+    pub fn values(&self) -> Result<Vec<(Value, u64)>> {
+        Ok(match &self.values {
             Values::Bool(bitmaps) => {
                 let counts = [(Value::Bool(false), bitmaps.cardinality(1)), (Value::Bool(true), bitmaps.cardinality(2))];
                 counts.into_iter().filter(|(_, count)| *count > 0).collect()
@@ -133,41 +164,76 @@ impl Segment {
                 directory.iter().enumerate().map(|(code, text)| (Value::text(text), bitmaps.cardinality(code as u32 + 1))).collect()
             }
             Values::Numbers(slices) => {
-                let mut units: Vec<i64> = slices.iter().map(|(_, units)| units).collect();
+                let mut units: Vec<i64> = slices.iter()?.map(|(_, units)| units).collect();
                 units.sort_unstable();
                 let counts = units.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as u64));
                 counts.filter_map(|(units, count)| Some((number::value_of(units, self.value_type)?, count))).collect()
             }
+        })
+    }
+
+    /// All values and their users, in order of the values; for a set its members one by one. None for numbers.
+    pub fn sets(&self) -> Vec<(Value, Members)> {
+        let stored = |bitmaps: &Bundle, number: u32| Members::Stored(bitmaps.get(number));
+        match &self.values {
+            Values::Bool(bitmaps) => {
+                let both = [(Value::Bool(false), stored(bitmaps, 1)), (Value::Bool(true), stored(bitmaps, 2))];
+                both.into_iter().filter(|(_, users)| !users.is_empty()).collect()
+            }
+            Values::Texts { directory, bitmaps, .. } => {
+                directory.iter().enumerate().map(|(code, text)| (Value::text(text), stored(bitmaps, code as u32 + 1))).collect()
+            }
+            Values::Numbers(_) => Vec::new(),
+        }
+    }
+
+    /// The numbers of an int, decimal, date or time tag, in units of the type.
+    pub fn numbers(&self) -> Option<&BitSlices> {
+        match &self.values {
+            Values::Numbers(slices) => Some(slices),
+            _ => None,
         }
     }
 
     /// The users of one value; for a set those who have `value` among theirs (a text).
-    pub fn users_of(&self, value: &Value) -> Option<Bitmap> {
-        match (&self.values, value) {
-            (Values::Bool(bitmaps), Value::Bool(value)) => Some(bitmaps.get(1 + u32::from(*value)).to_bitmap()),
-            (Values::Texts { directory, bitmaps, .. }, Value::Text(text)) => {
-                directory.find(text).ok().map(|code| bitmaps.get(code + 1).to_bitmap())
-            }
+    ///
+    /// # Errors
+    /// `Corrupt` and `Store` name the object that cannot be read.
+    pub fn users_of(&self, value: &Value) -> Result<Option<Bitmap>> {
+        let number = match (&self.values, value) {
+            (Values::Bool(bitmaps), Value::Bool(value)) => Some((bitmaps, 1 + u32::from(*value))),
+            (Values::Texts { directory, bitmaps, .. }, Value::Text(text)) => directory.find(text).ok().map(|code| (bitmaps, code + 1)),
             _ => None,
-        }
+        };
+        Ok(number.map(|(bitmaps, number)| bitmaps.get(number).to_bitmap()).transpose()?)
     }
 
     /// The exact sum over all users, or those in `within`, in units of 10^-scale (scale 0 for an int). `None` where there is nothing to
     /// sum: nobody has a value, or the type is neither int nor decimal.
-    pub fn sum(&self, within: Option<&Bitmap>) -> Option<i128> {
+    ///
+    /// # Errors
+    /// `Corrupt` and `Store` name the object that cannot be read.
+    pub fn sum(&self, within: Option<&Bitmap>) -> Result<Option<i128>> {
         match (&self.values, self.value_type) {
-            (Values::Numbers(slices), ValueType::Int | ValueType::Decimal { .. }) => slices.sum(within),
-            _ => None,
+            (Values::Numbers(slices), ValueType::Int | ValueType::Decimal { .. }) => Ok(slices.sum(within)?),
+            _ => Ok(None),
         }
     }
 
     /// The least and the greatest number, day or instant of all users, or of those in `within`.
-    pub fn bounds(&self, within: Option<&Bitmap>) -> Option<(Value, Value)> {
+    ///
+    /// # Errors
+    /// `Corrupt` and `Store` name the object that cannot be read.
+    pub fn bounds(&self, within: Option<&Bitmap>) -> Result<Option<(Value, Value)>> {
         let Values::Numbers(slices) = &self.values else {
-            return None;
+            return Ok(None);
         };
-        let (low, high) = within.map_or_else(|| slices.bounds(), |within| slices.bounds_within(within))?;
-        Some((number::value_of(low, self.value_type)?, number::value_of(high, self.value_type)?))
+        let bounds = match within {
+            None => slices.bounds(),
+            Some(within) => slices.bounds_within(within)?,
+        };
+        let value = |units| number::value_of(units, self.value_type);
+        Ok(bounds.and_then(|(low, high)| value(low).zip(value(high))))
     }
 }
 
@@ -177,12 +243,12 @@ impl std::fmt::Debug for Segment {
     }
 }
 
-fn section(body: &Bytes, number: usize) -> Option<Range<usize>> {
+fn section(head: &[u8], number: usize, body_len: usize) -> Option<Range<usize>> {
     let at = 8 + 16 * number;
-    let read = |at: usize| usize::try_from(u64::from_le_bytes(body.get(at..at + 8)?.try_into().ok()?)).ok();
+    let read = |at: usize| usize::try_from(u64::from_le_bytes(head.get(at..at + 8)?.try_into().ok()?)).ok();
     let (start, len) = (read(at)?, read(at + 8)?);
     let end = start.checked_add(len)?;
-    (end <= body.len()).then_some(start..end)
+    (end <= body_len).then_some(start..end)
 }
 
 /// Puts a segment's parts together, in the file form.

@@ -1,6 +1,7 @@
 use crate::compile::Compiler;
 use crate::error::Result;
 use crate::segment::Segment;
+use crate::tag::Tag;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,25 +9,19 @@ use taghouse_bitmap::{Bitmap, Query};
 use taghouse_model::{Name, TimestampMs, Value, ValueType};
 use taghouse_rules::Predicate;
 
-/// One cut over all tags of an app, held in memory: it stays readable whatever is published or deleted afterwards.
+/// One cut over all tags of an app: it stays readable whatever is published afterwards, and its objects stay as long as it lives.
 #[derive(Debug)]
 pub struct Snapshot {
     pub(crate) revision: u64,
     pub(crate) generation: u64,
     pub(crate) users: Users,
-    pub(crate) tags: BTreeMap<Name, Tag>,
+    pub(crate) tags: BTreeMap<Name, Arc<Tag>>,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Users {
     pub(crate) object: String,
     pub(crate) bitmap: Arc<Bitmap>,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct Tag {
-    pub(crate) info: TagInfo,
-    pub(crate) segment: Segment,
 }
 
 /// What is known of a tag in a snapshot.
@@ -72,14 +67,22 @@ impl Snapshot {
         self.tags.get(tag).map(|tag| &tag.info)
     }
 
-    /// One tag's values.
-    pub fn tag(&self, tag: &str) -> Option<&Segment> {
-        self.tags.get(tag).map(|tag| &tag.segment)
+    /// One tag's values; `None` for a tag that was never published. The segment is opened when it is first asked for.
+    ///
+    /// # Errors
+    /// `Corrupt` and `Store` name the object that cannot be opened.
+    pub fn tag(&self, tag: &str) -> Result<Option<Segment>> {
+        self.tags.get(tag).map(|tag| tag.segment()).transpose()
     }
 
     /// All tags with their values: what a profile goes through.
-    pub fn segments(&self) -> impl Iterator<Item = (&TagInfo, &Segment)> {
-        self.tags.values().map(|tag| (&tag.info, &tag.segment))
+    pub fn segments(&self) -> impl Iterator<Item = (&TagInfo, Result<Segment>)> {
+        self.tags.values().map(|tag| (&tag.info, tag.segment()))
+    }
+
+    /// The objects that reading it takes.
+    pub(crate) fn objects(&self) -> impl Iterator<Item = &String> {
+        self.tags.values().map(|tag| &tag.info.object).chain(std::iter::once(&self.users.object))
     }
 
     /// The tags' types, as the check of an expression wants them.

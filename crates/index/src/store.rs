@@ -44,7 +44,7 @@ impl Objects {
     }
 }
 
-fn path(object: &str) -> Result<Path> {
+pub(crate) fn path(object: &str) -> Result<Path> {
     Path::parse(object).map_err(|e| Error::corrupt(object, e.to_string()))
 }
 

@@ -41,8 +41,9 @@ pub(crate) async fn open(folder: &Path, local_key: &str) -> Result<Arc<House>> {
     let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(&folder.join("catalog.db")).await?);
     let lake = Arc::new(Lake::open(catalog.clone(), &part("lake")?, clock.clone())?);
     let log: Arc<dyn EventLog> = Arc::new(EmbeddedLog::open(&part("log")?)?);
-    let store = Arc::new(LocalFileSystem::new_with_prefix(part("objects")?)?);
-    let index = Arc::new(Index::new(store.clone(), catalog.clone()));
+    let objects = part("objects")?;
+    let store = Arc::new(LocalFileSystem::new_with_prefix(&objects)?);
+    let index = Arc::new(Index::new(store.clone(), catalog.clone()).local(objects));
     let dictionary = Arc::new(Dictionary::open(&part("dictionary")?)?);
     let crowds = Arc::new(Crowds::new(store, catalog.clone(), index.clone(), dictionary.clone(), clock.clone()));
     let scheduler = Arc::new(Scheduler::new(catalog.clone(), clock.clone()));

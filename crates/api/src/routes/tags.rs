@@ -92,26 +92,29 @@ pub(crate) async fn list(
     let definitions = house.definitions(&app).await?;
     let snapshot = house.index.snapshot(&app).await?;
     // Sums read every bit slice.
-    Ok(Json(blocking(move || listing(&definitions, snapshot.as_deref())).await?))
+    Ok(Json(blocking(move || listing(&definitions, snapshot.as_deref())).await??))
 }
 
-fn listing(definitions: &Definitions, snapshot: Option<&Snapshot>) -> TagList {
+fn listing(definitions: &Definitions, snapshot: Option<&Snapshot>) -> Result<TagList, taghouse_index::Error> {
     let mut tags = Vec::new();
     for (name, definition) in &definitions.tags {
         let info = snapshot.and_then(|snapshot| snapshot.info(name.as_str()));
-        let segment = snapshot.and_then(|snapshot| snapshot.tag(name.as_str()));
+        let sum = match snapshot.map(|snapshot| snapshot.tag(name.as_str())).transpose()?.flatten() {
+            Some(segment) => segment.sum(None)?.and_then(|sum| wire::sum(sum, segment.value_type())),
+            None => None,
+        };
         tags.push(TagBody {
             name: name.to_string(),
             value_type: info.map_or(definition.value_type, |info| info.value_type).to_string(),
             kind: wire::tag_kind(&definition.kind),
             description: definition.description.clone(),
             users: info.map(|info| info.users),
-            sum: segment.and_then(|segment| wire::sum(segment.sum(None)?, segment.value_type())),
+            sum,
             as_of: info.map(|info| local(info.as_of_ms, &definitions.app.time_zone)),
         });
     }
     let (users, revision) = snapshot.map_or((0, 0), |snapshot| (snapshot.users().len(), snapshot.revision()));
-    TagList { tags, users, revision }
+    Ok(TagList { tags, users, revision })
 }
 
 /// The most frequent values of a tag that is defined.
@@ -133,16 +136,16 @@ pub(crate) async fn values(
     if !house.definitions(&app).await?.tags.contains_key(path.tag.as_str()) {
         return Err(absent("is not defined"));
     }
-    let snapshot = house.index.snapshot(&app).await?.filter(|snapshot| snapshot.tag(&path.tag).is_some());
+    let snapshot = house.index.snapshot(&app).await?.filter(|snapshot| snapshot.info(&path.tag).is_some());
     let snapshot = snapshot.ok_or_else(|| absent("has not been produced"))?;
     let name = path.tag;
-    Ok(Json(blocking(move || most_frequent(&snapshot, name, limit)).await?))
+    Ok(Json(blocking(move || most_frequent(&snapshot, name, limit)).await??))
 }
 
-fn most_frequent(snapshot: &Snapshot, name: String, limit: usize) -> TagValues {
-    let mut values = snapshot.tag(&name).map(Segment::values).unwrap_or_default();
+fn most_frequent(snapshot: &Snapshot, name: String, limit: usize) -> Result<TagValues, taghouse_index::Error> {
+    let mut values = snapshot.tag(&name)?.map(|segment| segment.values()).transpose()?.unwrap_or_default();
     values.sort_by(|(a, more), (b, less)| less.cmp(more).then_with(|| a.cmp(b)));
     let distinct = values.len();
     let values = values.into_iter().take(limit).map(|(value, users)| ValueCount { value: wire::value(&value), users });
-    TagValues { name, values: values.collect(), distinct }
+    Ok(TagValues { name, values: values.collect(), distinct })
 }

@@ -1,11 +1,17 @@
 use super::BitSlices;
-use crate::Bitmap;
 use crate::view::view;
+use crate::{Bitmap, Result};
 use croaring::Bitmap as Roaring;
 
 impl BitSlices {
     /// The exact sum over all, or over those in `within`; `None` when none of them has a number.
-    pub fn sum(&self, within: Option<&Bitmap>) -> Option<i128> {
+    ///
+    /// # Errors
+    /// As [`crate::Bundle::load`].
+    pub fn sum(&self, within: Option<&Bitmap>) -> Result<Option<i128>> {
+        if within.is_some() {
+            self.load()?;
+        }
         let count = |bitmap: u32| -> u64 {
             let stored = self.bundle.get(bitmap);
             match within {
@@ -17,15 +23,19 @@ impl BitSlices {
         };
         let users = count(0);
         if users == 0 {
-            return None;
+            return Ok(None);
         }
         // 2^32 users times 2^64 stays below 2^127.
         let offsets: i128 = (0..self.slices).map(|bit| i128::from(count(bit + 1)) << bit).sum();
-        Some(i128::from(users) * i128::from(self.min) + offsets)
+        Ok(Some(i128::from(users) * i128::from(self.min) + offsets))
     }
 
     /// The least and the greatest number of those in `within`; `None` when none of them has one.
-    pub fn bounds_within(&self, within: &Bitmap) -> Option<(i64, i64)> {
+    ///
+    /// # Errors
+    /// As [`crate::Bundle::load`].
+    pub fn bounds_within(&self, within: &Bitmap) -> Result<Option<(i64, i64)>> {
+        self.load()?;
         let mut bounds: Option<(u64, u64)> = None;
         for (shard, _, blob) in self.existence().blobs() {
             let Some(within) = within.shard(shard) else { continue };
@@ -35,7 +45,7 @@ impl BitSlices {
                 bounds = Some(bounds.map_or((low, high), |(a, b)| (a.min(low), b.max(high))));
             }
         }
-        bounds.map(|(low, high)| (self.min.wrapping_add(low as i64), self.min.wrapping_add(high as i64)))
+        Ok(bounds.map(|(low, high)| (self.min.wrapping_add(low as i64), self.min.wrapping_add(high as i64))))
     }
 
     /// The greatest or the least offset of `candidates`, which all have one: from the highest bit down, keeping those that can win.

@@ -14,8 +14,10 @@ impl BitSlices {
     /// Those of one shard whose offset is `low` to `high`; only right for those in `within`, if that is given.
     pub(crate) fn range<'a>(&self, scope: &Scope<'a>, low: u64, high: u64, within: Option<&Roaring>) -> Part<'a> {
         if let Some(few) = within.filter(|within| within.cardinality() <= FEW) {
-            let found: Vec<u32> =
-                few.iter().filter(|ordinal| self.offset_of(*ordinal).is_some_and(|offset| (low..=high).contains(&offset))).collect();
+            let found: Vec<u32> = few
+                .iter()
+                .filter(|ordinal| self.offset_of(*ordinal).is_ok_and(|offset| offset.is_some_and(|offset| (low..=high).contains(&offset))))
+                .collect();
             return scope.owned(Roaring::of(&found));
         }
         let Some((_, existence)) = self.bundle.blob(0, scope.number) else {

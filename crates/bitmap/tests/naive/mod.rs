@@ -84,7 +84,7 @@ impl Leaves {
         Self {
             users,
             owned: sets.iter().map(|set| Arc::new(set.iter().copied().collect())).collect(),
-            stored: Bundle::open(bundle.finish(sets.len() as u32).unwrap().into()).unwrap(),
+            stored: Bundle::open(bundle.finish(sets.len() as u32).unwrap()).unwrap(),
             slices: numbers.iter().map(|numbers| BitSlices::from_pairs(numbers.clone()).unwrap()).collect(),
             sets,
             numbers,

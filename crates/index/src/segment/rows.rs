@@ -1,11 +1,12 @@
-use bytes::Bytes;
+use crate::error::Result;
+use taghouse_bitmap::Region;
 
 /// The codes of each user who has a value, in order of ordinals: what a profile reads when there are too many values to ask each.
 ///
 /// `start of each user's codes, and the end: 4 each (sets only) | the codes: 1, 2 or 4 each, as few as the number of values allows`
 #[derive(Clone)]
 pub(crate) struct Rows {
-    bytes: Bytes,
+    region: Region,
     users: usize,
     several: bool,
     /// Bytes of a code.
@@ -31,19 +32,22 @@ fn width_of(values: usize) -> usize {
 
 impl Rows {
     /// `None` when the bytes do not hold so many users of a tag of `values` values.
-    pub(crate) fn open(bytes: Bytes, users: u64, several: bool, values: usize) -> Option<Self> {
-        let rows = Self { bytes, users: usize::try_from(users).ok()?, several, width: width_of(values) };
+    pub(crate) fn open(region: Region, users: u64, several: bool, values: usize) -> Result<Option<Self>> {
+        let Ok(users) = usize::try_from(users) else { return Ok(None) };
+        let rows = Self { region, users, several, width: width_of(values) };
         let codes = if several { rows.start(rows.users)? } else { rows.users };
-        (rows.bytes.len() == rows.head() + rows.width * codes).then_some(rows)
+        Ok((rows.region.len() == rows.head() + rows.width * codes).then_some(rows))
     }
 
-    /// The codes of the user at `position` among those who have a value, ascending.
-    pub(crate) fn codes(&self, position: u64) -> impl Iterator<Item = u32> {
-        let position = usize::try_from(position).ok().filter(|position| *position < self.users);
-        let range = position.and_then(|position| {
-            if self.several { Some(self.start(position)?..self.start(position + 1)?) } else { Some(position..position + 1) }
-        });
-        range.unwrap_or(0..0).map_while(|at| self.code(at))
+    /// Appends the codes of the user at `position` among those who have a value, ascending.
+    pub(crate) fn codes(&self, position: u64, codes: &mut Vec<u32>) -> Result<()> {
+        let Some(position) = usize::try_from(position).ok().filter(|position| *position < self.users) else { return Ok(()) };
+        let range = if self.several { self.start(position)?..self.start(position + 1)? } else { position..position + 1 };
+        let from = self.head() + self.width * range.start;
+        let region = self.region.part(from..from + self.width * range.len())?;
+        let bytes = region.whole()?;
+        codes.extend(bytes.chunks_exact(self.width).map(|code| code.iter().rev().fold(0, |code, byte| code << 8 | u32::from(*byte))));
+        Ok(())
     }
 
     /// Bytes before the codes.
@@ -51,13 +55,8 @@ impl Rows {
         if self.several { 4 * (self.users + 1) } else { 0 }
     }
 
-    fn start(&self, position: usize) -> Option<usize> {
-        let at = position.checked_mul(4)?;
-        Some(u32::from_le_bytes(self.bytes.get(at..at + 4)?.try_into().ok()?) as usize)
-    }
-
-    fn code(&self, number: usize) -> Option<u32> {
-        let at = self.head() + self.width * number;
-        Some(self.bytes.get(at..at + self.width)?.iter().rev().fold(0, |code, byte| code << 8 | u32::from(*byte)))
+    fn start(&self, position: usize) -> Result<usize> {
+        let region = self.region.part(4 * position..4 * position + 4)?;
+        Ok(region.whole()?.first_chunk().map_or(0, |b| u32::from_le_bytes(*b) as usize))
     }
 }

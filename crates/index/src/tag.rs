@@ -1,0 +1,83 @@
+use crate::error::{Error, Result};
+use crate::segment::Segment;
+use crate::snapshot::TagInfo;
+use std::sync::{Arc, OnceLock};
+
+/// Gives segments by their object's path.
+pub(crate) trait Open: Send + Sync {
+    /// Opens it, which reads little: its tables.
+    fn open(&self, object: &str) -> Result<Segment>;
+}
+
+/// A tag in a snapshot. Its segment is opened when it is first asked for: of ten thousand tags a question names a few.
+pub(crate) struct Tag {
+    pub(crate) info: TagInfo,
+    source: Source,
+}
+
+enum Source {
+    /// Stays open.
+    Kept { opener: Arc<dyn Open>, segment: OnceLock<Segment> },
+    /// Asked for each time: the opener closes what was not used for long.
+    Shared(Arc<dyn Open>),
+}
+
+impl Tag {
+    /// A tag whose segment is open.
+    pub(crate) fn of(info: TagInfo, segment: Segment) -> Result<Self> {
+        struct Never;
+        impl Open for Never {
+            fn open(&self, object: &str) -> Result<Segment> {
+                Err(Error::Internal(format!("{object} was open already")))
+            }
+        }
+        check(&info, &segment)?;
+        Ok(Self { info, source: Source::Kept { opener: Arc::new(Never), segment: OnceLock::from(segment) } })
+    }
+
+    /// A tag whose segment is opened once.
+    pub(crate) fn kept(info: TagInfo, opener: Arc<dyn Open>) -> Self {
+        Self { info, source: Source::Kept { opener, segment: OnceLock::new() } }
+    }
+
+    /// A tag whose segment the opener may close between two questions.
+    pub(crate) fn shared(info: TagInfo, opener: Arc<dyn Open>) -> Self {
+        Self { info, source: Source::Shared(opener) }
+    }
+
+    pub(crate) fn segment(&self) -> Result<Segment> {
+        let (Source::Kept { opener, .. } | Source::Shared(opener)) = &self.source;
+        if let Source::Kept { segment, .. } = &self.source
+            && let Some(segment) = segment.get()
+        {
+            return Ok(segment.clone());
+        }
+        let opened = opener.open(&self.info.object)?;
+        check(&self.info, &opened)?;
+        Ok(match &self.source {
+            Source::Kept { segment, .. } => segment.get_or_init(|| opened).clone(),
+            Source::Shared(_) => opened,
+        })
+    }
+}
+
+/// Whether a segment is what the catalog says.
+fn check(info: &TagInfo, segment: &Segment) -> Result<()> {
+    if segment.value_type() == info.value_type && segment.users() == info.users {
+        return Ok(());
+    }
+    let found = format!(
+        "it holds {} users' {} values, the catalog says {} and {}",
+        segment.users(),
+        segment.value_type(),
+        info.users,
+        info.value_type
+    );
+    Err(Error::corrupt(&info.object, found))
+}
+
+impl std::fmt::Debug for Tag {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.info.fmt(f)
+    }
+}
