@@ -24,6 +24,7 @@ mod loaded;
 mod members;
 mod profile;
 mod question;
+mod rewrite;
 mod sample;
 mod version;
 
@@ -33,5 +34,6 @@ pub use judge::{Judgment, Judgments, MAX_JUDGED_CROWDS, MAX_JUDGED_USERS};
 pub use members::Members;
 pub use profile::{Evaluation, TagValue};
 pub use question::{Count, Question};
+pub use rewrite::{Forgotten, Held, Renumbered};
 pub use sample::{MAX_SAMPLE, Sample};
 pub use version::{CrowdSummary, CrowdVersion, CrowdVersions, KEPT_VERSIONS};

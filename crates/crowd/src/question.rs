@@ -3,6 +3,7 @@ use crate::leaves::{AsOf, OtherCrowds};
 use crate::{Crowds, Result};
 use std::fmt;
 use std::sync::Arc;
+use taghouse_dictionary::View;
 use taghouse_index::Snapshot;
 use taghouse_model::{AppId, TimestampMs, Value};
 use taghouse_rules::{Definitions, Predicate, parse_and_check_predicate, parse_predicate};
@@ -33,6 +34,8 @@ pub struct Count {
 /// A question that fits a snapshot, with all that answering it takes.
 pub(crate) struct Ready {
     pub(crate) snapshot: Arc<Snapshot>,
+    /// That the snapshot's ordinals are of.
+    pub(crate) dictionary: View,
     pub(crate) expression: Predicate<Value>,
     pub(crate) others: OtherCrowds,
     pub(crate) as_of: AsOf,
@@ -76,7 +79,7 @@ impl Crowds {
     /// [`Error::NoTags`](crate::Error::NoTags); [`Error::Rules`](crate::Error::Rules) for names and literals that do not fit the tags
     /// in the index; [`Error::NotComputed`](crate::Error::NotComputed) for a crowd named; of the index.
     pub async fn count(&self, app: &AppId, definitions: &Definitions, question: &Question) -> Result<Count> {
-        let Ready { snapshot, expression, others, as_of } = self.ready(app, definitions, question).await?;
+        let Ready { snapshot, expression, others, as_of, .. } = self.ready(app, definitions, question).await?;
         off_thread(move || {
             Ok(Count {
                 count: snapshot.evaluate(&expression, &|name| others.set(name))?.count()?,
@@ -91,7 +94,7 @@ impl Crowds {
 
     /// Checks a question against the types in the newest snapshot (not those defined: the index may be older) and loads what it needs.
     pub(crate) async fn ready(&self, app: &AppId, definitions: &Definitions, question: &Question) -> Result<Ready> {
-        let snapshot = self.snapshot(app).await?;
+        let (snapshot, dictionary) = self.snapshot(app).await?;
         let expression = {
             let tags: Vec<&str> = snapshot.tags().map(|tag| tag.name.as_str()).collect();
             let known: Vec<&str> = tags.iter().copied().chain(definitions.crowds.keys().map(|name| name.as_str())).collect();
@@ -99,8 +102,8 @@ impl Crowds {
             let crowds = |name: &str| definitions.crowds.contains_key(name);
             parse_and_check_predicate(&question.text, &types, &crowds, &definitions.app.time_zone, &known)?.1
         };
-        let others = self.others(app, &expression).await?;
+        let others = self.others(app, &expression, snapshot.generation()).await?;
         let as_of = others.as_of(&expression, &snapshot);
-        Ok(Ready { snapshot, expression, others, as_of })
+        Ok(Ready { snapshot, dictionary, expression, others, as_of })
     }
 }

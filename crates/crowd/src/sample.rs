@@ -2,7 +2,6 @@ use crate::crowds::off_thread;
 use crate::question::Ready;
 use crate::{Crowds, Error, Question, Result};
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
 use taghouse_model::{AppId, Ordinal};
 use taghouse_rules::Definitions;
@@ -29,12 +28,12 @@ impl Crowds {
         if size > MAX_SAMPLE {
             return Err(Error::Limit { what: "users", given: size, limit: MAX_SAMPLE });
         }
-        let Ready { snapshot, expression, others, .. } = self.ready(app, definitions, question).await?;
-        let (app, dictionary) = (app.clone(), Arc::clone(&self.dictionary));
+        let Ready { snapshot, dictionary, expression, others, .. } = self.ready(app, definitions, question).await?;
+        let app = app.clone();
         off_thread(move || {
             let set = snapshot.evaluate(&expression, &|name| others.set(name))?.bitmap()?;
             let ordinals = drawn(&set, size, seed);
-            let users: Option<Vec<String>> = dictionary.resolve(&app, &ordinals)?.into_iter().collect();
+            let users: Option<Vec<String>> = dictionary.resolve(&ordinals)?.into_iter().collect();
             let users = users.ok_or_else(|| no_id(&app))?;
             Ok(Sample { users, count: set.len() })
         })
