@@ -20,6 +20,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use taghouse_bitmap::{BitSlices, Bitmap, Bundle, Fetch, Members, Region, Stored};
 use taghouse_model::{Ordinal, Value, ValueType};
+use taghouse_rules::{like, like_prefix};
 
 pub(crate) const MAGIC: &[u8; 8] = b"TAGHSEGM";
 pub(crate) const HEAD: usize = 64;
@@ -206,6 +207,24 @@ impl Segment {
             _ => None,
         };
         Ok(number.map(|(bitmaps, number)| bitmaps.get(number).to_bitmap()).transpose()?)
+    }
+
+    /// The users of one text of an enum, or member of a set.
+    pub(crate) fn stored_of(&self, text: &str) -> Option<Stored> {
+        match &self.values {
+            Values::Texts { directory, bitmaps, .. } => directory.find(text).ok().map(|code| bitmaps.get(code + 1)),
+            _ => None,
+        }
+    }
+
+    /// The texts that are like `pattern`, and their users.
+    pub(crate) fn stored_like(&self, pattern: &str) -> Vec<(&str, Stored)> {
+        let Values::Texts { directory, bitmaps, .. } = &self.values else {
+            return Vec::new();
+        };
+        let codes = directory.with_prefix(&like_prefix(pattern));
+        let fitting = codes.filter_map(|code| directory.get(code).filter(|text| like(pattern, text)).map(|text| (text, bitmaps.get(code + 1))));
+        fitting.collect()
     }
 
     /// The exact sum over all users, or those in `within`, in units of 10^-scale (scale 0 for an int). `None` where there is nothing to

@@ -79,13 +79,12 @@ struct Pending {
     published: Option<Published>,
 }
 
-/// What a revision of the index has taken over, or forgotten.
-#[derive(Default)]
+/// What a revision of the index holds.
 pub(crate) struct Published {
     pub(crate) revision: u64,
-    /// The users that exist; `None` when that is as before.
-    pub(crate) users: Option<Arc<Bitmap>>,
-    /// The changes of a tag up to this position are of no more use.
+    /// The users that exist.
+    pub(crate) users: Arc<Bitmap>,
+    /// Its tags, and up to which position the changes of each are in the segment.
     pub(crate) subsumed: BTreeMap<Name, u64>,
 }
 
@@ -144,11 +143,12 @@ impl AppLog {
     }
 
     /// Tells the tags that may be changed. One whose type is another now begins anew.
-    pub(crate) fn know(&self, tags: impl Iterator<Item = (Name, ValueType)>) {
+    pub(crate) fn know(&self, tags: &BTreeMap<Name, ValueType>) {
         let mut known = self.shared.tags.write().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|name, tag| tags.get(name) == Some(&tag.value_type));
         for (name, value_type) in tags {
-            if known.get(&name).is_none_or(|tag| tag.value_type != value_type) {
-                known.insert(name.clone(), Arc::new(TagLog::new(name, value_type)));
+            if !known.contains_key(name) {
+                known.insert(name.clone(), Arc::new(TagLog::new(name.clone(), *value_type)));
             }
         }
     }
@@ -171,14 +171,8 @@ impl AppLog {
     /// Takes note of a publication; what it holds leaves the overlay at the next tick.
     pub(crate) fn published(&self, published: Published) {
         let mut pending = locked(&self.shared.pending);
-        let into = pending.published.get_or_insert_default();
-        if published.revision >= into.revision {
-            into.revision = published.revision;
-            into.users = published.users.or_else(|| into.users.take());
-        }
-        for (name, position) in published.subsumed {
-            let known = into.subsumed.entry(name).or_default();
-            *known = position.max(*known);
+        if pending.published.as_ref().is_none_or(|before| before.revision <= published.revision) {
+            pending.published = Some(published);
         }
     }
 
@@ -196,12 +190,15 @@ impl AppLog {
         Hold(self.shared.clone())
     }
 
-    /// Begins anew under another generation, with no changes, behind `position` if the log has not come so far.
-    pub(crate) fn restart(&self, generation: u64, position: u64) -> Result<()> {
+    /// Begins anew under the generation of an index's revision, with no changes, behind `position` if the log has not come so far.
+    pub(crate) fn restart(&self, generation: u64, revision: u64, position: u64) -> Result<()> {
         let _gathering = locked(&self.shared.gathering);
         let mut log = locked(&self.shared.log);
+        let before = self.overlay();
+        if before.generation == generation && before.position >= position {
+            return Ok(());
+        }
         let position = log.end().max(position);
-        let revision = self.overlay().revision;
         let empty = Overlay { generation, position, revision, ..Overlay::default() };
         checkpoint::write(&self.shared.folder, &empty)?;
         log.restart(generation, position)?;
@@ -406,11 +403,12 @@ impl Overlay {
     /// With what is pending.
     fn gather(&self, pending: Pending) -> Self {
         let Pending { position, tags: changed, mut came, deleted, published, .. } = pending;
-        let Published { revision, users, subsumed } = published.unwrap_or_default();
         let mut next = self.clone();
         next.position = position;
-        next.revision = self.revision.max(revision);
-        next.users = users.or_else(|| self.users.clone());
+        if let Some(published) = &published {
+            next.revision = self.revision.max(published.revision);
+            next.users = Some(published.users.clone());
+        }
         if !deleted.is_empty() {
             next.deleted = Arc::new(self.deleted.or(&deleted.into_iter().collect()));
             next.tags.values_mut().for_each(|tag| *tag = Arc::new(tag.without(&next.deleted)));
@@ -427,11 +425,14 @@ impl Overlay {
             };
             next.tags.insert(name, Arc::new(after));
         }
-        for (name, through) in subsumed {
-            if let Some(tag) = next.tags.get(&name).filter(|tag| tag.first() <= through) {
-                let left = tag.after(through);
-                if left.is_empty() { next.tags.remove(&name) } else { next.tags.insert(name, Arc::new(left)) };
-            }
+        if let Some(Published { subsumed, .. }) = published {
+            next.tags.retain(|name, tag| {
+                let Some(through) = subsumed.get(name) else { return false };
+                if tag.first() <= *through {
+                    *tag = Arc::new(tag.after(*through));
+                }
+                !tag.is_empty()
+            });
         }
         let came = if came.is_empty() { self.came.clone() } else { Arc::new(self.came.or(&came.into_iter().collect())) };
         let unknown = match &next.users {

@@ -13,15 +13,22 @@ mod change;
 mod change_log;
 mod checkpoint;
 mod codec;
+mod door;
 mod entry;
+mod fold;
+mod leaf;
 mod overlay;
 mod tag_log;
+mod view;
 
 pub use change::{Changes, Column, Op, TagChange, TagChanges};
 pub(crate) use app_log::{AppLog, Published};
-pub(crate) use overlay::{MemberChanges, Overlay, TagOverlay};
+pub use fold::{DeletedUsers, Renaming};
+pub(crate) use leaf::live_leaf;
+pub(crate) use overlay::Overlay;
+pub use view::TagView;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use hashbrown::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -59,24 +66,36 @@ impl Default for LiveOptions {
 }
 
 /// The live changes of all apps, each in a folder of its own.
+#[derive(Clone)]
 pub(crate) struct Live {
     folder: PathBuf,
     pub(crate) options: LiveOptions,
-    apps: Mutex<HashMap<AppId, Arc<AppLog>>>,
+    apps: Arc<Mutex<HashMap<AppId, Arc<AppLog>>>>,
 }
 
 impl Live {
     pub(crate) fn new(folder: PathBuf, options: LiveOptions) -> Self {
-        Self { folder, options, apps: Mutex::default() }
+        Self { folder, options, apps: Arc::default() }
     }
 
-    /// The log of an app, opened at the first call; a log that is new begins under `generation`. Reads files: not for I/O threads.
-    pub(crate) fn app(&self, app: &AppId, generation: u64) -> Result<Arc<AppLog>> {
+    /// The log of an app. One that is new begins under `generation`, behind what the index's segments have `subsumed`. Reads files: not for
+    /// I/O threads.
+    pub(crate) fn open(&self, app: &AppId, generation: u64, subsumed: u64) -> Result<Arc<AppLog>> {
         let mut apps = locked(&self.apps);
         if let Some(open) = apps.get(app) {
             return Ok(open.clone());
         }
-        let open = Arc::new(AppLog::open(&self.folder.join(app.as_str()), generation, self.options.clone())?);
+        let folder = self.folder.join(app.as_str());
+        let open = Arc::new(AppLog::open(&folder, generation, self.options.clone())?);
+        let end = open.overlay().position;
+        if end < subsumed {
+            if end > 0 {
+                return Err(Error::log(&folder, format!("it ends at change {end}, the index holds changes up to {subsumed}")));
+            }
+            // A log lost after all of it was folded, or taken away with its app's last changes: positions go on behind the old ones.
+            tracing::warn!(%app, subsumed, "the index holds live changes of a log that is gone; a new one begins behind them");
+            open.restart(generation, 0, subsumed)?;
+        }
         apps.insert(app.clone(), open.clone());
         Ok(open)
     }
@@ -85,6 +104,15 @@ impl Live {
     pub(crate) fn opened(&self, app: &AppId) -> Option<Arc<AppLog>> {
         locked(&self.apps).get(app).cloned()
     }
+
+    pub(crate) fn open_apps(&self) -> Vec<AppId> {
+        locked(&self.apps).keys().cloned().collect()
+    }
+}
+
+/// Takes work that needs a core, or the disk, off the threads that others wait for.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| Error::Internal(e.to_string()))?
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -47,6 +47,11 @@ impl TagLog {
         Ok(i64::from(code))
     }
 
+    /// The code of a text, if it was met before.
+    pub(crate) fn known_code(&self, text: &str) -> Option<i64> {
+        self.texts.read().unwrap_or_else(PoisonError::into_inner).codes.get(text).map(|code| i64::from(*code))
+    }
+
     /// The text of a code.
     pub(crate) fn text(&self, code: i64) -> Option<Arc<str>> {
         self.texts.read().unwrap_or_else(PoisonError::into_inner).texts.get(usize::try_from(code).ok()?).cloned()
