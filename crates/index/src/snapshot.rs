@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use taghouse_bitmap::{Bitmap, Query};
+use taghouse_bitmap::{Bitmap, Formula, Query};
 use taghouse_model::{Name, TimestampMs, Value, ValueType};
 use taghouse_rules::Predicate;
 
@@ -29,7 +29,9 @@ pub(crate) struct Cut {
 /// The live changes on top of a cut.
 pub(crate) struct LiveCut {
     pub(crate) overlay: Arc<Overlay>,
-    /// The users that exist, those that came and without those deleted.
+    /// The users of the cut and those that came, deleted ones too: leaves must lie within them, and segments hold the deleted yet.
+    all: Arc<Bitmap>,
+    /// The users that exist.
     users: Arc<Bitmap>,
     /// Users that exist and are not in the cut.
     pub(crate) came: Arc<Bitmap>,
@@ -77,9 +79,9 @@ impl Snapshot {
             let share = |set: &Arc<Bitmap>, result: &dyn Fn() -> Bitmap| if set.is_empty() { set.clone() } else { Arc::new(result()) };
             let came = share(&overlay.came, &|| overlay.came.and_not(users));
             let gone = share(&overlay.deleted, &|| overlay.deleted.and(users));
-            let same = came.is_empty() && gone.is_empty();
-            let users = if same { users.clone() } else { Arc::new(users.or(&came).and_not(&gone)) };
-            LiveCut { overlay, users, came, gone }
+            let all = if came.is_empty() { users.clone() } else { Arc::new(users.or(&came)) };
+            let users = if gone.is_empty() { all.clone() } else { Arc::new(all.and_not(&gone)) };
+            LiveCut { overlay, all, users, came, gone }
         });
         Self { cut, live }
     }
@@ -167,18 +169,18 @@ impl Snapshot {
         let compiler = Compiler { snapshot: self, crowds, live: false, changed: RefCell::default() };
         let formula = compiler.formula(predicate)?;
         let mut changed = compiler.changed.into_inner();
-        if let Some(live) = &self.live {
-            changed.extend([&live.came, &live.gone].into_iter().filter(|users| !users.is_empty()).cloned());
-        }
+        let Some(live) = &self.live else { return Ok(Query::new(stored, formula)) };
+        changed.extend([&live.came, &live.gone].into_iter().filter(|users| !users.is_empty()).cloned());
         if changed.is_empty() {
             return Ok(Query::new(stored, formula));
         }
-        let live = Compiler { snapshot: self, crowds, live: true, changed: RefCell::default() }.formula(predicate)?;
+        let patch = Compiler { snapshot: self, crowds, live: true, changed: RefCell::default() }.formula(predicate)?;
+        let patch = Formula::and(vec![patch, Formula::owned(live.gone.clone()).not()]);
         let changed = match &changed[..] {
             [only] => only.clone(),
             several => Arc::new(Bitmap::union(several.iter().map(AsRef::as_ref))),
         };
-        Ok(Query::patched(stored, formula, changed, self.users().clone(), live))
+        Ok(Query::patched(stored, formula, changed, live.all.clone(), patch))
     }
 }
 

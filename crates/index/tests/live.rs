@@ -193,13 +193,13 @@ async fn live_through(seed: u64, step: u32, steps: usize) -> Result<(), TestCase
             }
             8 => {
                 house.index().fold(&house.app).await.unwrap();
-                house.twin.fold();
+                let snapshot = house.snapshot().await;
+                house.twin.fold(&|name| snapshot.info(name).unwrap().subsumes);
             }
             9 | 10 => {
                 let (name, value_type, values) = &names[dice.below(names.len() as u64) as usize];
                 let column = (0..dice.below(50)).map(|_| (user(&mut dice), value(*value_type, *values, &mut dice))).collect();
-                let floor = house.twin.tags[name].floor;
-                let subsumes = (dice.below(2) == 0).then(|| floor + dice.below(house.twin.end - floor + 1));
+                let subsumes = (dice.below(2) == 0).then(|| house.twin.cut(name, &mut dice));
                 house.publish(name, column, subsumes).await.unwrap();
             }
             11 => {

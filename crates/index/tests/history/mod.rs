@@ -34,6 +34,8 @@ pub(crate) struct Twin {
     pub(crate) users: BTreeSet<u32>,
     pub(crate) deleted: BTreeSet<u32>,
     pub(crate) end: u64,
+    /// The positions after each call.
+    ends: Vec<u64>,
 }
 
 impl TagTwin {
@@ -80,6 +82,7 @@ impl Twin {
     /// A call's changes, acknowledged with `position`.
     pub(crate) fn change(&mut self, position: u64, users: &[u32], points: &[TagChange]) {
         self.end = position;
+        self.ends.push(position);
         self.users.extend(users.iter().filter(|user| !self.deleted.contains(user)));
         for TagChange { tag, ordinal, op } in points.iter().filter(|point| !self.deleted.contains(&point.ordinal)) {
             let gives = match op {
@@ -96,6 +99,13 @@ impl Twin {
         }
     }
 
+    /// A position between two calls that a publication of a tag may subsume.
+    pub(crate) fn cut(&self, tag: &str, dice: &mut Dice) -> u64 {
+        let floor = self.tags[tag].floor;
+        let cuts: Vec<u64> = self.ends.iter().copied().filter(|end| *end >= floor).chain([floor]).collect();
+        cuts[dice.below(cuts.len() as u64) as usize]
+    }
+
     pub(crate) fn publish(&mut self, tag: &str, column: Column, subsumes: Option<u64>) {
         self.users.extend(column.keys().filter(|user| !self.deleted.contains(user)));
         if let Some(tag) = self.tags.get_mut(tag) {
@@ -104,14 +114,11 @@ impl Twin {
         }
     }
 
-    pub(crate) fn fold(&mut self) {
-        for tag in self.tags.values_mut() {
-            // A tag without changes is not folded.
-            if tag.log.iter().any(|(position, ..)| *position > tag.floor) {
-                tag.base = tag.column(&self.deleted);
-                tag.floor = self.end;
-            }
-            tag.base.retain(|user, _| !self.deleted.contains(user));
+    /// `subsumes` tells up to where the index says that the live changes of a tag are part of it.
+    pub(crate) fn fold(&mut self, subsumes: &dyn Fn(&str) -> u64) {
+        for (name, tag) in &mut self.tags {
+            tag.base = tag.column(&self.deleted);
+            tag.floor = subsumes(name);
         }
     }
 
