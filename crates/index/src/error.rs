@@ -68,7 +68,9 @@ pub enum Error {
     #[error("{0} changes are too many for one call: cut them into several")]
     TooMany(usize),
     /// Ordinals of another generation, or of tags that changed their type meanwhile.
-    #[error("the ordinals are of generation {of}, the index is of {current}, or a tag changed its type meanwhile: look the users up anew and retry")]
+    #[error(
+        "the ordinals are of generation {of}, the index is of {current}, or a tag changed its type meanwhile: look the users up anew and retry"
+    )]
     Generation {
         /// The generation that the ordinals are of.
         of: u64,
@@ -76,7 +78,9 @@ pub enum Error {
         current: u64,
     },
     /// A publication older than what it would replace.
-    #[error("tag {tag} was folded with live changes up to position {folded}, this publication holds those up to {subsumes} only: compute it as of a later position")]
+    #[error(
+        "tag {tag} was folded with live changes up to position {folded}, this publication holds those up to {subsumes} only: compute it as of a later position"
+    )]
     Outdated {
         /// The tag.
         tag: String,
@@ -99,7 +103,9 @@ pub enum Error {
         detail: String,
     },
     /// The folder of the change log cannot be read or written.
-    #[error("the change log's file {file} cannot be read or written ({detail}): look at the disk and its rights, then open the index again")]
+    #[error(
+        "the change log's file {file} cannot be read or written ({detail}): look at the disk and its rights, then open the index again"
+    )]
     Disk {
         /// The file.
         file: String,

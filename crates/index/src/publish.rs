@@ -1,6 +1,6 @@
 use crate::error::{Error, Result};
-use crate::live::blocking;
 use crate::index::{Index, POINTER_KIND, POINTER_NAME, load_users};
+use crate::live::blocking;
 use crate::manifest::{Manifest, TagEntry, UsersEntry};
 use crate::segment::Segment;
 use crate::store::path_of;
@@ -165,7 +165,14 @@ fn join(joined: Option<std::result::Result<Result<()>, tokio::task::JoinError>>)
 }
 
 /// The next cut, and the objects to write for it. Objects that are `read` by older snapshots stay for another publication.
-fn plan(app: &AppId, next: u64, before: &Manifest, read: &BTreeSet<String>, log_end: u64, publication: Publication) -> Result<(Manifest, Vec<Written>)> {
+fn plan(
+    app: &AppId,
+    next: u64,
+    before: &Manifest,
+    read: &BTreeSet<String>,
+    log_end: u64,
+    publication: Publication,
+) -> Result<(Manifest, Vec<Written>)> {
     let Publication { generation, users, tags, drop } = publication;
     let carried = if before.generation == generation { before.tags.clone() } else { BTreeMap::new() };
     let mut manifest = Manifest { generation, tags: carried, ..Manifest::default() };

@@ -223,7 +223,8 @@ impl Segment {
             return Vec::new();
         };
         let codes = directory.with_prefix(&like_prefix(pattern));
-        let fitting = codes.filter_map(|code| directory.get(code).filter(|text| like(pattern, text)).map(|text| (text, bitmaps.get(code + 1))));
+        let fitting =
+            codes.filter_map(|code| directory.get(code).filter(|text| like(pattern, text)).map(|text| (text, bitmaps.get(code + 1))));
         fitting.collect()
     }
 

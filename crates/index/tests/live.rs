@@ -15,8 +15,7 @@ use taghouse_catalog::SqliteCatalog;
 use taghouse_index::{
     Bitmap, Changes, Column, Error, Index, LiveOptions, Op, Publication, SegmentBuilder, Snapshot, TagChange, TagChanges, TagPublication,
 };
-use taghouse_model::{AppId, ErrorKind, Name, Value, ValueType};
-use taghouse_rules::{CompareOp, Predicate};
+use taghouse_model::{AppId, Name, Value, ValueType};
 
 /// Nothing happens by itself: what was logged becomes visible when a test asks for the log's position.
 fn by_hand() -> LiveOptions {
@@ -66,8 +65,12 @@ impl House {
         self.index().snapshot(&self.app).await.unwrap().unwrap()
     }
 
-    async fn change(&mut self, users: Vec<u32>, points: Vec<TagChange>) {
-        let changes = Changes { generation: self.generation, users: users.clone(), columns: vec![], points: points.clone() };
+    async fn change(&mut self, users: Vec<u32>, points: Vec<TagChange>, in_columns: bool) {
+        // Points that stand in a column beside their like are the same changes.
+        let columns = if in_columns { points.iter().filter_map(column_of).collect() } else { Vec::new() };
+        let points = if columns.is_empty() { points } else { points.into_iter().filter(|point| column_of(point).is_some()).collect() };
+        let alone = if columns.is_empty() { points.clone() } else { Vec::new() };
+        let changes = Changes { generation: self.generation, users: users.clone(), columns, points: alone };
         let position = self.index().change(&self.app, changes).await.unwrap();
         self.twin.change(position, &users, &points);
     }
@@ -167,6 +170,32 @@ fn check_tag(snapshot: &Snapshot, name: &str, column: &Values, dice: &mut Dice) 
     Ok(())
 }
 
+/// The same change as a column of one.
+fn column_of(point: &TagChange) -> Option<TagChanges> {
+    let one = |text: &Arc<str>| (vec![text.clone(), "another".into()], vec![0]);
+    let column = match &point.op {
+        Op::Unset => Column::Unset,
+        Op::Set(Value::Bool(value)) => Column::Numbers(vec![i64::from(*value)]),
+        Op::Set(Value::Int(number)) => Column::Numbers(vec![*number]),
+        Op::Set(Value::Date(days)) => Column::Numbers(vec![i64::from(*days)]),
+        Op::Set(Value::Time(ms)) => Column::Numbers(vec![*ms]),
+        Op::Set(Value::Text(text)) => {
+            let (texts, codes) = one(text);
+            Column::Texts { texts, codes }
+        }
+        Op::Add(text) => {
+            let (texts, codes) = one(text);
+            Column::Add { texts, codes }
+        }
+        Op::Remove(text) => {
+            let (texts, codes) = one(text);
+            Column::Remove { texts, codes }
+        }
+        Op::Set(Value::Decimal(_) | Value::Set(_)) => return None,
+    };
+    Some(TagChanges { tag: point.tag.clone(), ordinals: vec![point.ordinal], column })
+}
+
 fn publication(generation: u64, tag: &str, value_type: ValueType, column: &Values, subsumes: Option<u64>) -> Publication {
     let mut builder = SegmentBuilder::new(value_type);
     column.iter().for_each(|(user, value)| builder.add(*user, value).unwrap());
@@ -186,7 +215,8 @@ async fn live_through(seed: u64, step: u32, steps: usize) -> Result<(), TestCase
             0..7 => {
                 let users = (0..dice.below(2)).map(|_| user(&mut dice)).collect();
                 let points = (0..1 + dice.below(40)).map(|_| house.twin.point(user(&mut dice), &mut dice)).collect();
-                house.change(users, points).await;
+                let in_columns = dice.below(3) == 0;
+                house.change(users, points, in_columns).await;
             }
             7 => {
                 house.index().position(&house.app).await.unwrap();
@@ -203,7 +233,8 @@ async fn live_through(seed: u64, step: u32, steps: usize) -> Result<(), TestCase
                 house.publish(name, column, subsumes).await.unwrap();
             }
             11 => {
-                let users: Vec<u32> = (0..1 + dice.below(2)).map(|_| user(&mut dice)).collect::<std::collections::BTreeSet<_>>().into_iter().collect();
+                let users: Vec<u32> =
+                    (0..1 + dice.below(2)).map(|_| user(&mut dice)).collect::<std::collections::BTreeSet<_>>().into_iter().collect();
                 house.delete(&users).await;
             }
             12 => house.index().checkpoint(&house.app).await.unwrap(),

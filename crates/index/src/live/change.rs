@@ -125,7 +125,11 @@ impl TagChanges {
             self.ordinals.iter().zip(values).map(|(ordinal, value)| Entry::new(*ordinal, op, value)).collect()
         };
         let fits = |len: usize| {
-            if len == self.ordinals.len() { Ok(()) } else { Err(tag.refuse(format!("{len} values are given for {} users", self.ordinals.len()))) }
+            if len == self.ordinals.len() {
+                Ok(())
+            } else {
+                Err(tag.refuse(format!("{len} values are given for {} users", self.ordinals.len())))
+            }
         };
         match (&self.column, ty) {
             (Column::Unset, ValueType::Set) => Ok(of(EntryOp::Clear, &mut std::iter::repeat(Entry::NONE))),

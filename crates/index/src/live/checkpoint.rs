@@ -67,7 +67,8 @@ fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
     for entry in fs::read_dir(folder).map_err(|e| Error::disk(folder, &e))? {
         let path = entry.map_err(|e| Error::disk(folder, &e))?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if let Some(position) = name.strip_prefix(PREFIX).and_then(|name| name.strip_suffix(ENDING)).and_then(|number| number.parse().ok()) {
+        if let Some(position) = name.strip_prefix(PREFIX).and_then(|name| name.strip_suffix(ENDING)).and_then(|number| number.parse().ok())
+        {
             files.push((position, path));
         }
     }

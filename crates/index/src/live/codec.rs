@@ -21,7 +21,12 @@ const DELETED: u8 = 3;
 /// One item, read back.
 pub(crate) enum Item {
     /// Values of texts are places among `texts`.
-    Tag { name: Name, value_type: ValueType, texts: Vec<Arc<str>>, entries: Vec<Entry> },
+    Tag {
+        name: Name,
+        value_type: ValueType,
+        texts: Vec<Arc<str>>,
+        entries: Vec<Entry>,
+    },
     Came(Vec<Ordinal>),
     Deleted(Vec<Ordinal>),
 }

@@ -1,10 +1,10 @@
 //! The index's doors to live changes.
 
 use super::{AppLog, Changes, Published, blocking};
+use crate::builder::SegmentBuilder;
 use crate::error::{Error, Result};
 use crate::index::Index;
 use crate::publish::{Publication, TagPublication};
-use crate::builder::SegmentBuilder;
 use crate::snapshot::{Cut, Snapshot};
 use serde_json::Value as Json;
 use std::sync::Arc;
@@ -96,9 +96,10 @@ impl Index {
         if let Some(open) = live.opened(app) {
             return Ok(Some(open));
         }
-        let (generation, subsumed) = self.manifest(app).await?.map_or((0, 0), |(_, manifest)| {
-            (manifest.generation, manifest.tags.values().map(|tag| tag.subsumes).max().unwrap_or(0))
-        });
+        let (generation, subsumed) = self
+            .manifest(app)
+            .await?
+            .map_or((0, 0), |(_, manifest)| (manifest.generation, manifest.tags.values().map(|tag| tag.subsumes).max().unwrap_or(0)));
         let (live, app) = (live.clone(), app.clone());
         blocking(move || live.open(&app, generation, subsumed)).await.map(Some)
     }

@@ -21,8 +21,8 @@ mod overlay;
 mod tag_log;
 mod view;
 
-pub use change::{Changes, Column, Op, TagChange, TagChanges};
 pub(crate) use app_log::{AppLog, Published};
+pub use change::{Changes, Column, Op, TagChange, TagChanges};
 pub use fold::{DeletedUsers, Renaming};
 pub(crate) use leaf::live_leaf;
 pub(crate) use overlay::Overlay;

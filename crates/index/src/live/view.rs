@@ -92,8 +92,8 @@ impl TagView {
         let mut users: Vec<Ordinal> = Vec::new();
         for of_user in merged.chunk_by(|a, b| a.ordinal == b.ordinal) {
             let ordinal = of_user[0].ordinal;
-            let has = of_user.iter().any(|entry| entry.op() == Op::Add)
-                || (of_user[0].op() != Op::Clear && self.value_of(ordinal)?.is_some());
+            let has =
+                of_user.iter().any(|entry| entry.op() == Op::Add) || (of_user[0].op() != Op::Clear && self.value_of(ordinal)?.is_some());
             if has {
                 users.push(ordinal);
             }
