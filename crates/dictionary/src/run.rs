@@ -42,12 +42,30 @@ impl Run {
         self.entries
     }
 
-    /// From and up to which entry an id with this hash can stand.
+    /// What `bucket` reads of the directory, verified.
     #[inline]
-    pub(crate) fn bucket(&self, hash: u32) -> Result<(u32, u32)> {
-        let at = self.entries * ENTRY_BYTES + (hash >> (32 - self.bits)) as usize * 4;
+    pub(crate) fn bucket_bytes(&self, hash: u32) -> Result<&[u8]> {
+        let at = self.bucket_at(hash);
         self.file.verify(at..at + 8)?;
-        Ok((self.file.u32_at(at), self.file.u32_at(at + 4)))
+        Ok(&self.file.bytes()[at..at + 8])
+    }
+
+    /// From and up to which entry an id with this hash can stand. After `bucket_bytes`.
+    #[inline]
+    pub(crate) fn bucket(&self, hash: u32) -> (u32, u32) {
+        let at = self.bucket_at(hash);
+        (self.file.u32_at(at), self.file.u32_at(at + 4))
+    }
+
+    #[inline]
+    fn bucket_at(&self, hash: u32) -> usize {
+        self.entries * ENTRY_BYTES + (hash >> (32 - self.bits)) as usize * 4
+    }
+
+    #[inline]
+    pub(crate) fn entry_bytes(&self, index: u32) -> &[u8] {
+        let at = index as usize * ENTRY_BYTES;
+        self.file.bytes().get(at..at + ENTRY_BYTES).unwrap_or_default()
     }
 
     /// To be called before entries of a bucket are read.
@@ -110,12 +128,27 @@ impl Source<'_> {
 /// Writes one run of all the entries but those of deleted users. Streams: the hashes are taken part by part, each part sorted in memory,
 /// where the sort finds that it is made of sorted stretches.
 pub(crate) fn merge(path: PathBuf, sources: &[Source<'_>], deleted: &Deleted, first: Ordinal, end: Ordinal) -> Result<()> {
+    merge_unless(path, sources, deleted, first, end, || false).map(drop)
+}
+
+/// As `merge`, but ends early, without a run, when it is told to stop; whether the run is there.
+pub(crate) fn merge_unless(
+    path: PathBuf,
+    sources: &[Source<'_>],
+    deleted: &Deleted,
+    first: Ordinal,
+    end: Ordinal,
+    stop: impl Fn() -> bool,
+) -> Result<bool> {
     let total = sources.iter().map(|source| source.len() as u64).sum::<u64>();
     let mut writer = RunWriter::create(path, total)?;
     let part_bits = (total / MERGE_ENTRIES).max(1).ilog2().min(24);
     let mut cursors = vec![0; sources.len()];
     let mut buffer = Vec::new();
     for part in 0..1u64 << part_bits {
+        if stop() {
+            return Ok(false);
+        }
         buffer.clear();
         for (source, cursor) in sources.iter().zip(&mut cursors) {
             *cursor = source.take_part(*cursor, |entry| (entry >> 32) >> (32 - part_bits) == part, &mut buffer)?;
@@ -126,7 +159,8 @@ pub(crate) fn merge(path: PathBuf, sources: &[Source<'_>], deleted: &Deleted, fi
         buffer.sort();
         writer.push(&buffer)?;
     }
-    writer.finish(first, end)
+    writer.finish(first, end)?;
+    Ok(true)
 }
 
 struct RunWriter {
@@ -204,7 +238,8 @@ mod tests {
             let held: Vec<u64> = (0..merged.entries() as u32).map(|at| merged.entry(at)).collect();
             prop_assert_eq!(&held, &expected);
             for hash in hashes {
-                let (start, end) = merged.bucket(hash).unwrap();
+                merged.bucket_bytes(hash).unwrap();
+                let (start, end) = merged.bucket(hash);
                 let inside = (start..end).filter(|at| merged.entry(*at) >> 32 == u64::from(hash)).count();
                 prop_assert_eq!(inside, expected.iter().filter(|entry| **entry >> 32 == u64::from(hash)).count());
             }

@@ -20,6 +20,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use taghouse_bitmap::{BitSlices, Bitmap, Bundle, Fetch, Members, Region, Stored};
 use taghouse_model::{Ordinal, Value, ValueType};
+use taghouse_rules::{like, like_prefix};
 
 pub(crate) const MAGIC: &[u8; 8] = b"TAGHSEGM";
 pub(crate) const HEAD: usize = 64;
@@ -208,6 +209,25 @@ impl Segment {
         Ok(number.map(|(bitmaps, number)| bitmaps.get(number).to_bitmap()).transpose()?)
     }
 
+    /// The users of one text of an enum, or member of a set.
+    pub(crate) fn stored_of(&self, text: &str) -> Option<Stored> {
+        match &self.values {
+            Values::Texts { directory, bitmaps, .. } => directory.find(text).ok().map(|code| bitmaps.get(code + 1)),
+            _ => None,
+        }
+    }
+
+    /// The texts that are like `pattern`, and their users.
+    pub(crate) fn stored_like(&self, pattern: &str) -> Vec<(&str, Stored)> {
+        let Values::Texts { directory, bitmaps, .. } = &self.values else {
+            return Vec::new();
+        };
+        let codes = directory.with_prefix(&like_prefix(pattern));
+        let fitting =
+            codes.filter_map(|code| directory.get(code).filter(|text| like(pattern, text)).map(|text| (text, bitmaps.get(code + 1))));
+        fitting.collect()
+    }
+
     /// The exact sum over all users, or those in `within`, in units of 10^-scale (scale 0 for an int). `None` where there is nothing to
     /// sum: nobody has a value, or the type is neither int nor decimal.
     ///
@@ -269,7 +289,7 @@ pub(crate) fn assemble(ty: ValueType, directory: &[u8], bitmaps: &[u8], rows: &[
     taghouse_bitmap::seal(MAGIC, &body)
 }
 
-fn code_of(ty: ValueType) -> (u8, u8) {
+pub(crate) fn code_of(ty: ValueType) -> (u8, u8) {
     match ty {
         ValueType::Bool => (0, 0),
         ValueType::Text => (1, 0),
@@ -281,7 +301,7 @@ fn code_of(ty: ValueType) -> (u8, u8) {
     }
 }
 
-fn type_of(code: u8, scale: u8) -> Option<ValueType> {
+pub(crate) fn type_of(code: u8, scale: u8) -> Option<ValueType> {
     Some(match code {
         0 => ValueType::Bool,
         1 => ValueType::Text,

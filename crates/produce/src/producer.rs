@@ -185,6 +185,7 @@ impl Producer {
             value_type: tag.value_type,
             as_of_ms,
             segment,
+            subsumes: None,
         });
         let users: Bitmap = roster.ordinals.iter().copied().collect();
         let publication = Publication { generation: self.dictionary.generation(app), users, tags: tags.collect(), drop: gone };
