@@ -3,6 +3,7 @@ use crate::leaves::{AsOf, OtherCrowds};
 use crate::{Crowds, Result};
 use std::fmt;
 use std::sync::Arc;
+use taghouse_bitmap::Bitmap;
 use taghouse_dictionary::View;
 use taghouse_index::Snapshot;
 use taghouse_model::{AppId, TimestampMs, Value};
@@ -90,6 +91,15 @@ impl Crowds {
             })
         })
         .await
+    }
+
+    /// The users that the expression holds for, on the newest snapshot.
+    ///
+    /// # Errors
+    /// As [`Crowds::count`].
+    pub async fn bitmap(&self, app: &AppId, definitions: &Definitions, question: &Question) -> Result<Bitmap> {
+        let Ready { snapshot, expression, others, .. } = self.ready(app, definitions, question).await?;
+        off_thread(move || Ok(snapshot.evaluate(&expression, &|name| others.set(name))?.bitmap()?)).await
     }
 
     /// Checks a question against the types in the newest snapshot (not those defined: the index may be older) and loads what it needs.

@@ -25,7 +25,7 @@ pub struct Repack<'a> {
     begun: Arc<State>,
     end: Ordinal,
     builder: Builder,
-    renumbering: Renumbering,
+    renumbering: Arc<Renumbering>,
     /// The folder is in the manifest, or was: it is not ours to remove.
     handed_over: bool,
     /// The dictionary's lock on the folder is held.
@@ -58,7 +58,7 @@ impl<'a> Repack<'a> {
             }
         };
         let (number, end) = (generations.number, begun.len());
-        let renumbering = Renumbering::default();
+        let renumbering = Arc::default();
         let mut repack = Self { space, number, begun, end, builder, renumbering, handed_over: false, dictionary: PhantomData };
         repack.keep(kept)?;
         repack.builder.merge_runs()?;
@@ -67,6 +67,7 @@ impl<'a> Repack<'a> {
 
     fn keep(&mut self, kept: impl Iterator<Item = Ordinal>) -> Result<()> {
         let mut lowest = 0u64;
+        let mut renumbering = Renumbering::default();
         for ordinal in kept {
             if u64::from(ordinal) < lowest {
                 return Err(Error::KeptOrder { ordinal });
@@ -78,9 +79,10 @@ impl<'a> Repack<'a> {
             lowest = u64::from(ordinal) + 1;
             if !self.begun.deleted.contains(ordinal) {
                 self.begun.with_packed(ordinal, |packed| self.builder.push(packed))?.transpose()?;
-                self.renumbering.push(ordinal);
+                renumbering.push(ordinal);
             }
         }
+        self.renumbering = Arc::new(renumbering);
         Ok(())
     }
 
@@ -90,7 +92,7 @@ impl<'a> Repack<'a> {
     }
 
     /// The new ordinals of the users kept, without those that come meanwhile.
-    pub fn renumbering(&self) -> &Renumbering {
+    pub fn renumbering(&self) -> &Arc<Renumbering> {
         &self.renumbering
     }
 

@@ -23,7 +23,7 @@ mod tag;
 pub use builder::SegmentBuilder;
 pub use error::{Error, Result};
 pub use index::{Index, Published};
-pub use live::{Changes, Column, DeletedUsers, LiveOptions, Op, Renaming, TagChange, TagChanges, TagView};
+pub use live::{Changes, Column, DeletedUsers, HeldIndex, LiveOptions, Op, Renaming, TagChange, TagChanges, TagView};
 pub use publish::{Publication, TagPublication};
 pub use segment::Segment;
 pub use snapshot::{Snapshot, TagInfo};

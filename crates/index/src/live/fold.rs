@@ -1,5 +1,6 @@
 //! Live changes into new segments, in the background: readers and writers go on.
 
+use super::app_log::Hold;
 use super::blocking;
 use super::view::TagView;
 use crate::builder::SegmentBuilder;
@@ -9,6 +10,7 @@ use crate::publish::{Publication, TagPublication};
 use crate::snapshot::{Snapshot, TagInfo};
 use std::sync::Arc;
 use taghouse_bitmap::{Bitmap, Members, overlap};
+use taghouse_catalog::Change;
 use taghouse_model::{AppId, ErrorKind, Name, Ordinal, Value};
 
 /// How often a fold begins anew because somebody else published meanwhile.
@@ -101,18 +103,56 @@ impl Index {
     /// # Errors
     /// Those of [`Index::fold`]; `Conflict` when somebody else published meanwhile (call again).
     pub async fn remap(&self, app: &AppId, generation: u64, renaming: Renaming) -> Result<u64> {
+        let Some(held) = self.hold(app).await? else { return Ok(0) };
+        let publication = held.renamed(generation, renaming).await?;
+        self.publish_renamed(app, held, publication, vec![]).await
+    }
+
+    /// Lets writers of live changes wait as long as the result lives, and folds what they have written. `None` when nothing was published.
+    ///
+    /// # Errors
+    /// Those of [`Index::fold`].
+    pub async fn hold(&self, app: &AppId) -> Result<Option<HeldIndex>> {
         let log = self.log(app).await?.ok_or(Error::NoLog)?;
-        let holding = log.clone();
-        let hold = blocking(move || Ok(holding.hold())).await?;
+        let hold = blocking(move || Ok(log.hold())).await?;
         self.fold_where(app, Arc::new(|_, _| true)).await?;
-        let Some(snapshot) = self.snapshot(app).await? else { return Ok(0) };
-        let base = snapshot.clone();
-        let publication = blocking(move || renamed(&base, generation, &*renaming)).await?;
-        let revision = self.publish_at(app, Some(snapshot.revision()), publication, &Bitmap::new(), vec![]).await?;
-        // The log begins anew with the first snapshot of the new generation, before writers go on.
-        self.snapshot(app).await?;
-        drop(hold);
+        Ok(self.snapshot(app).await?.map(|snapshot| HeldIndex { snapshot, _hold: hold }))
+    }
+
+    /// Publishes what [`HeldIndex::renamed`] made, together with `also`, and lets writers go on.
+    ///
+    /// # Errors
+    /// Those of [`Index::publish`].
+    pub async fn publish_renamed(&self, app: &AppId, held: HeldIndex, publication: Publication, also: Vec<Change>) -> Result<u64> {
+        let revision = self.publish_at(app, Some(held.snapshot.revision()), publication, &Bitmap::new(), also).await?;
+        // The log begins anew with the first snapshot of the new generation, before writers go on. It is published already: an error here is the
+        // next reader's to tell.
+        if let Err(error) = self.snapshot(app).await {
+            tracing::warn!(%app, %error, "the index was published under a new generation and could not be read yet");
+        }
         Ok(revision)
+    }
+}
+
+/// An index that nobody changes.
+pub struct HeldIndex {
+    snapshot: Arc<Snapshot>,
+    _hold: Hold,
+}
+
+impl HeldIndex {
+    /// Its cut, in which all live changes are folded.
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// The same users and values under another generation of the dictionary. Who has no new ordinal is left out.
+    ///
+    /// # Errors
+    /// `Corrupt` and `Store` name the object that cannot be read.
+    pub async fn renamed(&self, generation: u64, renaming: Renaming) -> Result<Publication> {
+        let base = self.snapshot.clone();
+        blocking(move || renamed(&base, generation, &*renaming)).await
     }
 }
 

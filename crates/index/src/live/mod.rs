@@ -23,7 +23,7 @@ mod view;
 
 pub(crate) use app_log::{AppLog, Published};
 pub use change::{Changes, Column, Op, TagChange, TagChanges};
-pub use fold::{DeletedUsers, Renaming};
+pub use fold::{DeletedUsers, HeldIndex, Renaming};
 pub(crate) use leaf::live_leaf;
 pub(crate) use overlay::Overlay;
 pub use view::TagView;
