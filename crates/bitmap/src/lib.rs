@@ -16,6 +16,7 @@ compile_error!("portable Roaring is little-endian; views on it need a little-end
 mod bitmap;
 mod blob;
 mod bundle;
+mod encode;
 mod error;
 mod evaluate;
 mod file;
@@ -30,6 +31,7 @@ mod view;
 
 pub use bitmap::Bitmap;
 pub use bundle::{Bundle, BundleBuilder, Stored};
+pub use encode::{ShardEncoder, SliceEncoder};
 pub use error::{Error, Result};
 pub use file::{seal, unseal};
 pub use formula::Formula;

@@ -4,6 +4,8 @@ mod aggregate;
 mod build;
 mod range;
 
+pub(crate) use build::transpose;
+
 use crate::blob::{CONTAINER_BITS, Words};
 use crate::bundle::{Bundle, Stored};
 use crate::file::{ALIGN, u32_at, u64_at};
@@ -144,7 +146,7 @@ impl BitSlices {
 }
 
 /// How many slices numbers from `min` to `max` need.
-fn slices_of(min: i64, max: i64) -> u32 {
+pub(crate) fn slices_of(min: i64, max: i64) -> u32 {
     u64::BITS - (max.wrapping_sub(min) as u64).leading_zeros()
 }
 
