@@ -2,7 +2,7 @@
 //! needs for millions of small sets. The bytes are those that croaring writes of a set after its run optimisation.
 
 use crate::blob::{ARRAY_MAX, CONTAINER_BITS, CONTAINERS, COOKIE_NO_RUNS, COOKIE_RUNS, OFFSETS_FROM, WORDS};
-use crate::slices::{slices_of, transpose};
+use crate::slices::{head, slices_of, transpose};
 use crate::{SHARD_BITS, SHARD_SIZE};
 use taghouse_model::Ordinal;
 
@@ -350,6 +350,22 @@ impl SliceEncoder {
     pub fn new(min: i64, max: i64) -> Self {
         let bitmaps = (0..=slices_of(min, max)).map(|_| ShardEncoder::new()).collect();
         Self { min, bitmaps, buffer: Vec::new() }
+    }
+
+    /// What comes before the bundle of the bit slices of numbers from `min` to `max`.
+    pub fn head(min: i64, max: i64) -> Vec<u8> {
+        head(min, max)
+    }
+
+    /// How many bitmaps numbers from `min` to `max` take, existence included.
+    pub fn bitmaps(min: i64, max: i64) -> u32 {
+        slices_of(min, max) + 1
+    }
+
+    /// For other numbers from now on.
+    pub fn reset(&mut self, min: i64, max: i64) {
+        self.min = min;
+        self.bitmaps.resize_with(slices_of(min, max) as usize + 1, ShardEncoder::new);
     }
 
     /// Gives `each` the number, cardinality and portable form of every bitmap that is not empty in shard number `shard`. `lows` are

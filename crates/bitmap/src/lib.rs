@@ -21,11 +21,13 @@ mod error;
 mod evaluate;
 mod file;
 mod formula;
+mod layout;
 mod map;
 mod overlap;
 mod part;
 mod query;
 mod region;
+mod sealer;
 mod slices;
 mod view;
 
@@ -35,10 +37,12 @@ pub use encode::{ShardEncoder, SliceEncoder};
 pub use error::{Error, Result};
 pub use file::{seal, unseal};
 pub use formula::Formula;
+pub use layout::BundleLayout;
 pub use map::map;
 pub use overlap::{Members, overlap};
 pub use query::Query;
 pub use region::{Fetch, Region};
+pub use sealer::Sealer;
 pub use slices::BitSlices;
 
 /// The ordinals of one shard are `number << SHARD_BITS ..= number << SHARD_BITS | SHARD_MASK`.

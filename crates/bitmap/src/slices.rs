@@ -145,6 +145,16 @@ impl BitSlices {
     }
 }
 
+/// What comes before the bundle.
+pub(crate) fn head(min: i64, max: i64) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEAD);
+    bytes.extend_from_slice(&min.to_le_bytes());
+    bytes.extend_from_slice(&max.to_le_bytes());
+    bytes.extend_from_slice(&slices_of(min, max).to_le_bytes());
+    bytes.resize(HEAD, 0);
+    bytes
+}
+
 /// How many slices numbers from `min` to `max` need.
 pub(crate) fn slices_of(min: i64, max: i64) -> u32 {
     u64::BITS - (max.wrapping_sub(min) as u64).leading_zeros()

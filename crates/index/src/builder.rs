@@ -110,7 +110,11 @@ impl SegmentBuilder {
         }
         let mut texts = Vec::with_capacity(values.len());
         let mut bundle = BundleBuilder::new();
-        bundle.push(0, &existence);
+        if values.len() == 1 {
+            bundle.alias(0, 1);
+        } else {
+            bundle.push(0, &existence);
+        }
         for (code, (value, users)) in values.iter().enumerate() {
             let Value::Text(text) = value else {
                 return Err(refuse(value_type, format!("{value} is of another type")));
@@ -146,11 +150,17 @@ impl SegmentBuilder {
     }
 }
 
+/// The only value that anybody has: those who have a value are then its users, and not written twice.
+fn only(mut values: impl Iterator<Item = u32>) -> Option<u32> {
+    let first = values.next()?;
+    values.next().is_none().then_some(first)
+}
+
 fn refuse(value_type: ValueType, problem: String) -> Error {
     Error::Value { value_type, problem }
 }
 
-fn check_text(text: &str) -> std::result::Result<(), String> {
+pub(crate) fn check_text(text: &str) -> std::result::Result<(), String> {
     if text.len() > MAX_TEXT_BYTES {
         return Err(format!("a text has {} bytes, more than {MAX_TEXT_BYTES}", text.len()));
     }

@@ -269,7 +269,7 @@ pub(crate) fn assemble(ty: ValueType, directory: &[u8], bitmaps: &[u8], rows: &[
     taghouse_bitmap::seal(MAGIC, &body)
 }
 
-fn code_of(ty: ValueType) -> (u8, u8) {
+pub(crate) fn code_of(ty: ValueType) -> (u8, u8) {
     match ty {
         ValueType::Bool => (0, 0),
         ValueType::Text => (1, 0),
