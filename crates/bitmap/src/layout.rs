@@ -1,6 +1,6 @@
 //! A bundle's tables without its data, for those who write the data themselves: more than memory holds.
 
-use crate::bundle::{Entry, encode_tables, place_of};
+use crate::bundle::{Entry, Stored, encode_tables, place_of};
 use crate::{Error, Result, SHARD_SIZE};
 
 /// Plans a [`crate::Bundle`]: the tables come first in it, so all lengths must be known before the data is written.
@@ -48,6 +48,16 @@ impl BundleLayout {
     /// `TooLarge` for 2^32 shards or more.
     pub fn tables(self, bitmaps: u32) -> Result<Vec<u8>> {
         encode_tables(self.entries, &self.aliases, bitmaps)
+    }
+}
+
+impl Stored {
+    /// Number, cardinality and portable form of each shard, ascending: what [`BundleLayout::push`] takes, to copy shards as they are.
+    ///
+    /// # Errors
+    /// Those of reading the bitmap.
+    pub fn portable_shards(&self) -> Result<impl Iterator<Item = (u32, u32, &[u8])>> {
+        Ok(self.blobs().map(|(shard, cardinality, blob)| (shard, cardinality, blob.bytes())))
     }
 }
 

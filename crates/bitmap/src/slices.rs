@@ -69,6 +69,11 @@ impl BitSlices {
         self.bundle.get(0)
     }
 
+    /// The bitmap of this number: who has a number, then the slices, of which there are as many as [`crate::SliceEncoder::bitmaps`] says.
+    pub fn bitmap(&self, number: u32) -> Stored {
+        self.bundle.get(number)
+    }
+
     /// The least number and the greatest; `None` when nobody has one.
     pub fn bounds(&self) -> Option<(i64, i64)> {
         (!self.existence().is_empty()).then_some((self.min, self.max))

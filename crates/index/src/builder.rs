@@ -110,11 +110,7 @@ impl SegmentBuilder {
         }
         let mut texts = Vec::with_capacity(values.len());
         let mut bundle = BundleBuilder::new();
-        if values.len() == 1 {
-            bundle.alias(0, 1);
-        } else {
-            bundle.push(0, &existence);
-        }
+        bundle.push(0, &existence);
         for (code, (value, users)) in values.iter().enumerate() {
             let Value::Text(text) = value else {
                 return Err(refuse(value_type, format!("{value} is of another type")));
@@ -148,12 +144,6 @@ impl SegmentBuilder {
         }
         builder.finish()
     }
-}
-
-/// The only value that anybody has: those who have a value are then its users, and not written twice.
-fn only(mut values: impl Iterator<Item = u32>) -> Option<u32> {
-    let first = values.next()?;
-    values.next().is_none().then_some(first)
 }
 
 fn refuse(value_type: ValueType, problem: String) -> Error {

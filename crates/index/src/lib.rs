@@ -23,7 +23,7 @@ mod tag;
 pub use builder::SegmentBuilder;
 pub use error::{Error, Result};
 pub use index::{Index, Published};
-pub use load::{Feeder, LoadOptions, LoadedSegment, Loader, TagId};
+pub use load::{Feeder, LoadOptions, LoadedSegment, Loader, TagId, join};
 pub use publish::{Publication, TagPublication};
 pub use segment::Segment;
 pub use snapshot::{Snapshot, TagInfo};

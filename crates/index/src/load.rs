@@ -12,6 +12,7 @@
 mod blocks;
 mod codes;
 mod feeder;
+mod join;
 mod latest;
 mod numbers;
 mod pack;
@@ -23,6 +24,7 @@ mod workers;
 mod write;
 
 pub use feeder::Feeder;
+pub use join::join;
 
 use crate::MAX_VALUES;
 use crate::builder::check_text;
