@@ -55,8 +55,9 @@ impl Stored {
     /// Number, cardinality and portable form of each shard, ascending: what [`BundleLayout::push`] takes, to copy shards as they are.
     ///
     /// # Errors
-    /// Those of reading the bitmap.
+    /// As [`crate::Bundle::load`].
     pub fn portable_shards(&self) -> Result<impl Iterator<Item = (u32, u32, &[u8])>> {
+        self.load()?;
         Ok(self.blobs().map(|(shard, cardinality, blob)| (shard, cardinality, blob.bytes())))
     }
 }

@@ -165,7 +165,8 @@ impl Loader {
         Feeder::new(self.shared.clone(), number)
     }
 
-    /// Writes the segment of each tag, in their order, into `folder`, which is made if there is none: `000000.segment` and so on.
+    /// Writes the segment of each tag, in their order, into `folder`, which is made if there is none: `000000.segment` and so on. The files
+    /// are not synced to the disk; they are derived, and on their way to the object store.
     ///
     /// # Errors
     /// `Store` naming the file; `Value` for a code that stands for no text; `Internal` when a feeder was not finished.

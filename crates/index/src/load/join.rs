@@ -90,7 +90,7 @@ fn numbers(name: &str, value_type: ValueType, parts: &[Segment], path: &Path) ->
     }
     let (mut encoder, mut blobs) = (SliceEncoder::new(low, high), Vec::new());
     for (_, of_part) in &slices {
-        for_each_shard(of_part, |shard, lows, numbers| {
+        for_each_shard(name, of_part, |shard, lows, numbers| {
             encoder.encode(shard, lows, numbers, |bitmap, cardinality, blob| {
                 joined.pieces.push(Piece { bitmap, shard, cardinality, len: blob.len() as u32, source: blobs.len(), offset: 0 });
                 blobs.push(blob.to_vec());
@@ -102,9 +102,9 @@ fn numbers(name: &str, value_type: ValueType, parts: &[Segment], path: &Path) ->
     segment(name.to_owned(), path, joined, |piece, into| into.write_all(&blobs[piece.source]).map_err(|e| store_error(path, &e)))
 }
 
-fn for_each_shard(slices: &BitSlices, mut each: impl FnMut(u32, &[u32], &[i64]) -> Result<()>) -> Result<()> {
+fn for_each_shard(name: &str, slices: &BitSlices, mut each: impl FnMut(u32, &[u32], &[i64]) -> Result<()>) -> Result<()> {
     let (mut lows, mut numbers) = (Vec::new(), Vec::new());
-    let mut pairs = slices.iter().peekable();
+    let mut pairs = slices.iter().map_err(|e| Error::of_bitmap(name, e))?.peekable();
     while let Some((ordinal, number)) = pairs.next() {
         lows.push(ordinal & (SHARD_SIZE - 1));
         numbers.push(number);

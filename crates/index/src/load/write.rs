@@ -102,7 +102,7 @@ pub(super) fn segment(
 ) -> Result<LoadedSegment> {
     let value_type = parts.value_type;
     let refuse = |problem: String| Error::Value { value_type, problem };
-    let users = parts.pieces.iter().filter(|piece| piece.bitmap == 0).map(|piece| u64::from(piece.cardinality)).sum();
+    let users = parts.pieces.iter().filter(|piece| piece.bitmap == 0).map(|piece| u64::from(piece.cardinality)).sum::<u64>();
     let mut layout = BundleLayout::new();
     let mut slices_head = Vec::new();
     let bitmaps = match (value_type, parts.bounds) {
@@ -116,11 +116,12 @@ pub(super) fn segment(
     };
     if !value_type.is_number() {
         parts.pieces.sort_unstable_by_key(|piece| (piece.bitmap, piece.shard));
-        let only = parts.pieces.last().map_or(0, |last| last.bitmap);
-        if parts.pieces.iter().all(|piece| piece.bitmap == 0 || piece.bitmap == only) && only > 0 {
-            // Who has a value has the only one.
+        // Who has a value and who has this one are the same.
+        let mut by_bitmap = parts.pieces.chunk_by(|a, b| a.bitmap == b.bitmap).skip(1);
+        let everybody = by_bitmap.find(|pieces| pieces.iter().map(|piece| u64::from(piece.cardinality)).sum::<u64>() == users);
+        if let Some(everybody) = everybody.map(|pieces| pieces[0].bitmap) {
             parts.pieces.retain(|piece| piece.bitmap > 0);
-            layout.alias(0, only);
+            layout.alias(0, everybody);
         }
     }
     let zeros: Vec<u8> = parts.pieces.iter().map(|p| layout.push(p.bitmap, p.shard, p.cardinality, p.len) as u8).collect();
@@ -147,7 +148,6 @@ pub(super) fn segment(
     }
     sealer.write_all(&[0; HEAD][..padding(data_len)]).map_err(failed)?;
     let file = sealer.finish().map_err(failed)?;
-    file.sync_data().map_err(failed)?;
     let size_bytes = file.metadata().map_err(failed)?.len();
     Ok(LoadedSegment { name, path: path.to_owned(), size_bytes, users })
 }
