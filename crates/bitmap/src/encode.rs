@@ -155,15 +155,26 @@ impl ShardEncoder {
     /// Appends the set as the portable form of shard number `shard`, and empties it. Gives its cardinality; an empty set appends
     /// nothing.
     pub fn take(&mut self, shard: u32, into: &mut Vec<u8>) -> u32 {
+        self.take_with(shard, into, |_, _| ())
+    }
+
+    /// `each` gets the place and the bits of every word.
+    fn take_with(&mut self, shard: u32, into: &mut Vec<u8>, mut each: impl FnMut(usize, u64)) -> u32 {
         let mut head = Head::new();
         for container in 0..CONTAINERS {
             let (mut cardinality, mut runs) = (0, 0);
-            self.for_each_word(container, |words, at| {
-                let word = words[at];
-                let before = if at == 0 { 0 } else { words[at - 1] >> 63 };
-                cardinality += word.count_ones();
-                runs += (word & !(word << 1 | before)).count_ones();
-            });
+            for at in container * TOUCHED_PER_CONTAINER..(container + 1) * TOUCHED_PER_CONTAINER {
+                let mut rest = self.touched[at];
+                while rest != 0 {
+                    let place = at * 64 + rest.trailing_zeros() as usize;
+                    let word = self.words[place];
+                    let before = if place % WORDS == 0 { 0 } else { self.words[place - 1] >> 63 };
+                    cardinality += word.count_ones();
+                    runs += (word & !(word << 1 | before)).count_ones();
+                    each(place, word);
+                    rest &= rest - 1;
+                }
+            }
             if cardinality > 0 {
                 head.push(Descriptor { container, cardinality: cardinality as usize, runs: runs as usize });
             }
@@ -172,10 +183,7 @@ impl ShardEncoder {
             return 0;
         }
         let cardinality = head.write(shard, into);
-        for descriptor in head.all() {
-            self.write_container(descriptor, into);
-            self.clear(descriptor.container);
-        }
+        head.all().iter().for_each(|descriptor| self.take_container(descriptor, into));
         cardinality
     }
 
@@ -189,32 +197,35 @@ impl ShardEncoder {
             return encode_sorted(shard, lows, into);
         }
         lows.iter().for_each(|low| self.insert(*low));
-        if let Some(union) = union {
-            union.union(self);
+        match union {
+            None => self.take(shard, into),
+            Some(union) => self.take_with(shard, into, |place, word| {
+                union.words[place] |= word;
+                union.touched[place / 64] |= 1 << (place % 64);
+            }),
         }
-        self.take(shard, into)
     }
 
-    /// The words of one container that have bits, by their place within it.
-    fn for_each_word(&self, container: usize, mut each: impl FnMut(&[u64; WORDS], usize)) {
-        let Some(words) = self.words.as_chunks::<WORDS>().0.get(container) else { return };
-        for (at, touched) in self.touched[container * TOUCHED_PER_CONTAINER..][..TOUCHED_PER_CONTAINER].iter().enumerate() {
-            let mut rest = *touched;
+    /// Gives `each` the words of one container that have bits, and their place within it, and clears them.
+    fn take_words(&mut self, container: usize, mut each: impl FnMut(usize, u64)) {
+        for at in 0..TOUCHED_PER_CONTAINER {
+            let mut rest = std::mem::take(&mut self.touched[container * TOUCHED_PER_CONTAINER + at]);
             while rest != 0 {
-                each(words, at * 64 + rest.trailing_zeros() as usize);
+                let place = at * 64 + rest.trailing_zeros() as usize;
+                each(place, std::mem::take(&mut self.words[container * WORDS + place]));
                 rest &= rest - 1;
             }
         }
     }
 
-    fn write_container(&self, descriptor: &Descriptor, into: &mut Vec<u8>) {
+    fn take_container(&mut self, descriptor: &Descriptor, into: &mut Vec<u8>) {
+        let container = descriptor.container;
         match descriptor.form() {
             Form::Array => {
                 let start = into.len();
                 into.resize(start + 2 * descriptor.cardinality, 0);
                 let mut places = into[start..].as_chunks_mut::<2>().0.iter_mut();
-                self.for_each_word(descriptor.container, |words, at| {
-                    let mut rest = words[at];
+                self.take_words(container, |at, mut rest| {
                     while rest != 0 {
                         if let Some(place) = places.next() {
                             *place = ((at * 64) as u16 + rest.trailing_zeros() as u16).to_le_bytes();
@@ -223,11 +234,15 @@ impl ShardEncoder {
                     }
                 });
             }
-            Form::Bits => write_bits(&self.words[descriptor.container * WORDS..][..WORDS], into),
+            Form::Bits => {
+                let words = container * WORDS..(container + 1) * WORDS;
+                write_bits(&self.words[words.clone()], into);
+                self.words[words].fill(0);
+                self.touched[container * TOUCHED_PER_CONTAINER..][..TOUCHED_PER_CONTAINER].fill(0);
+            }
             Form::Runs => {
                 let mut writer = RunWriter::new(descriptor.runs, into);
-                self.for_each_word(descriptor.container, |words, at| {
-                    let mut rest = words[at];
+                self.take_words(container, |at, mut rest| {
                     while rest != 0 {
                         let start = rest.trailing_zeros();
                         let ones = (!(rest >> start)).trailing_zeros();
@@ -236,16 +251,6 @@ impl ShardEncoder {
                     }
                 });
                 writer.finish();
-            }
-        }
-    }
-
-    fn clear(&mut self, container: usize) {
-        for at in container * TOUCHED_PER_CONTAINER..(container + 1) * TOUCHED_PER_CONTAINER {
-            let mut rest = std::mem::take(&mut self.touched[at]);
-            while rest != 0 {
-                self.words[at * 64 + rest.trailing_zeros() as usize] = 0;
-                rest &= rest - 1;
             }
         }
     }
