@@ -168,7 +168,7 @@ impl ShardEncoder {
                 while rest != 0 {
                     let place = at * 64 + rest.trailing_zeros() as usize;
                     let word = self.words[place];
-                    let before = if place % WORDS == 0 { 0 } else { self.words[place - 1] >> 63 };
+                    let before = if place.is_multiple_of(WORDS) { 0 } else { self.words[place - 1] >> 63 };
                     cardinality += word.count_ones();
                     runs += (word & !(word << 1 | before)).count_ones();
                     each(place, word);
