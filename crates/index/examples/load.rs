@@ -56,7 +56,7 @@ fn main() {
 
 fn feed(mut feeder: Feeder, tag: TagId, form: &str, shape: Shape, thread: u64, threads: u64) {
     let part = shape.points * thread / threads..shape.points * (thread + 1) / threads;
-    let scale = |random: u64, limit: u64| ((random & 0xFFFF_FFFF) * limit >> 32) as u32;
+    let scale = |random: u64, limit: u64| (((random & 0xFFFF_FFFF) * limit) >> 32) as u32;
     let mut pairs = Vec::with_capacity(BATCH);
     let (mut ordinals, mut units) = (Vec::new(), Vec::new());
     for first in part.clone().step_by(BATCH) {
