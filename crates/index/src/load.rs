@@ -7,7 +7,8 @@
 //!                           per tag: the runs' parts in order (bitmap, shard) ─► a segment file
 //! ```
 //!
-//! The segments are those of [`crate::SegmentBuilder`], byte by byte, whatever the order of the points, the threads or the memory.
+//! The segments are those of [`crate::SegmentBuilder`], byte by byte, whatever the order of the points, the threads or the memory; but
+//! never with rows, the second copy that the builder adds to tags of very many values.
 
 mod blocks;
 mod codes;

@@ -157,7 +157,7 @@ struct Head {
     body_len: u64,
 }
 
-/// As [`crate::segment::assemble`] writes it.
+/// As `segment::assemble` writes it, without rows.
 fn head(value_type: ValueType, directory_len: u64, bitmaps_len: u64) -> Head {
     let (code, scale) = code_of(value_type);
     let mut bytes = vec![code, scale, 0, 0, 0, 0, 0, 0];
