@@ -6,10 +6,10 @@
 use crate::file::{u16_at, u32_at, u64_at};
 use crate::{Error, Result, SHARD_BITS, SHARD_SIZE};
 
-const COOKIE_NO_RUNS: u32 = 12346;
-const COOKIE_RUNS: u16 = 12347;
+pub(crate) const COOKIE_NO_RUNS: u32 = 12346;
+pub(crate) const COOKIE_RUNS: u16 = 12347;
 /// With runs, the offsets are written from this many containers on.
-const OFFSETS_FROM: usize = 4;
+pub(crate) const OFFSETS_FROM: usize = 4;
 /// The most values of an array container.
 pub(crate) const ARRAY_MAX: usize = 4096;
 /// A container spans 2^16 values.

@@ -162,7 +162,7 @@ fn refuse(value_type: ValueType, problem: String) -> Error {
     Error::Value { value_type, problem }
 }
 
-fn check_text(text: &str) -> std::result::Result<(), String> {
+pub(crate) fn check_text(text: &str) -> std::result::Result<(), String> {
     if text.len() > MAX_TEXT_BYTES {
         return Err(format!("a text has {} bytes, more than {MAX_TEXT_BYTES}", text.len()));
     }
