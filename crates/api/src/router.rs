@@ -1,7 +1,8 @@
 //! All routes, with the OpenAPI description that they make.
 
 use crate::access::authenticate;
-use crate::routes::{apps, crowds, definitions, export, ingest, judge, keys, landing, produce, questions, runs, tags, track, uploads};
+use crate::routes::{apps, crowds, definitions, export, ingest, judge, keys, landing, produce, runs, tags, track, uploads};
+use crate::routes::{compare, estimate, group, histogram, overlap, page, questions, top};
 use crate::{House, Problem};
 use axum::extract::DefaultBodyLimit;
 use axum::response::IntoResponse;
@@ -49,6 +50,14 @@ fn parts() -> (Router<Arc<House>>, Router<Arc<House>>, OpenApi) {
         .routes(routes!(tags::values))
         .routes(routes!(questions::count, questions::count_get))
         .routes(routes!(questions::sample))
+        .routes(routes!(estimate::estimate))
+        .routes(routes!(estimate::stream_post, estimate::stream_get))
+        .routes(routes!(page::page))
+        .routes(routes!(top::top))
+        .routes(routes!(group::group))
+        .routes(routes!(histogram::histogram))
+        .routes(routes!(overlap::overlap))
+        .routes(routes!(compare::compare))
         .routes(routes!(crowds::list))
         .routes(routes!(crowds::get))
         .routes(routes!(crowds::versions))

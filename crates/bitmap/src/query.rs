@@ -94,6 +94,11 @@ impl Query {
         (0, self.live.as_ref().map_or(self.users.len(), |live| live.users.len().max(self.users.len())))
     }
 
+    /// About how many bytes [`Query::count`] reads.
+    pub fn reads_bytes(&self) -> u64 {
+        self.formula.node.cost() + self.live.as_ref().map_or(0, |live| live.formula.node.cost())
+    }
+
     /// The users over whom it is asked.
     pub fn users(&self) -> &Arc<Bitmap> {
         &self.users

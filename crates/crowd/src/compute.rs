@@ -65,7 +65,7 @@ impl Crowds {
     }
 
     async fn computed(&self, app: &AppId, crowd: &CrowdDefinition, version: u64) -> Result<Computed> {
-        let (snapshot, _) = self.snapshot(app).await?;
+        let snapshot = self.snapshot(app).await?;
         let others = self.others(app, &crowd.checked, snapshot.generation()).await?;
         let as_of = others.as_of(&crowd.checked, &snapshot);
         let (expression, revision, generation) = (crowd.checked.clone(), snapshot.revision(), snapshot.generation());

@@ -179,11 +179,16 @@ impl Crowds {
         self.dictionary.view(app, version.generation).ok_or_else(old)
     }
 
-    /// The newest snapshot of the index, and the dictionary as of the generation that its ordinals are of.
-    pub(crate) async fn snapshot(&self, app: &AppId) -> Result<(Arc<Snapshot>, View)> {
+    /// The newest snapshot of the index.
+    pub(crate) async fn snapshot(&self, app: &AppId) -> Result<Arc<Snapshot>> {
         let snapshot = self.index.snapshot(app).await?.ok_or_else(|| Error::NoTags { app: app.clone() })?;
-        let view = self.dictionary.view(app, snapshot.generation()).ok_or_else(|| Error::OldIndex { app: app.clone() })?;
-        Ok((snapshot, view))
+        self.dictionary_of(app, &snapshot)?;
+        Ok(snapshot)
+    }
+
+    /// The dictionary as of the generation that a snapshot's ordinals are of.
+    pub(crate) fn dictionary_of(&self, app: &AppId, snapshot: &Snapshot) -> Result<View> {
+        self.dictionary.view(app, snapshot.generation()).ok_or_else(|| Error::OldIndex { app: app.clone() })
     }
 }
 

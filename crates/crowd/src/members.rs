@@ -1,4 +1,4 @@
-use crate::sample::no_id;
+use crate::ids::ids;
 use crate::{CrowdVersion, Crowds, Error, Result};
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
@@ -68,7 +68,6 @@ impl Members {
     }
 
     fn resolve(&self, chunk: &[Ordinal]) -> Result<Vec<String>> {
-        let ids: Option<Vec<String>> = self.dictionary.resolve(chunk)?.into_iter().collect();
-        ids.ok_or_else(|| no_id(&self.app))
+        ids(&self.app, &self.dictionary, chunk)
     }
 }

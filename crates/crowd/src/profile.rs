@@ -32,7 +32,8 @@ impl Crowds {
     /// # Errors
     /// [`Error::NoTags`], [`Error::UnknownUser`]; of the index and the dictionary.
     pub async fn profile(&self, app: &AppId, user: &str) -> Result<Vec<TagValue>> {
-        let (snapshot, dictionary) = self.snapshot(app).await?;
+        let snapshot = self.snapshot(app).await?;
+        let dictionary = self.dictionary_of(app, &snapshot)?;
         let (app, user) = (app.clone(), user.to_owned());
         off_thread(move || {
             let Some(ordinal) = dictionary.lookup(&[&user])?.first().copied().flatten() else {

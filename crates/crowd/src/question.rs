@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
 use taghouse_dictionary::View;
-use taghouse_index::Snapshot;
+use taghouse_index::{Query, Snapshot};
 use taghouse_model::{AppId, TimestampMs, Value};
 use taghouse_rules::{Definitions, Predicate, parse_and_check_predicate, parse_predicate};
 
@@ -73,6 +73,24 @@ impl fmt::Display for Question {
     }
 }
 
+impl Ready {
+    /// As the index answers it.
+    pub(crate) fn query(&self) -> Result<Query> {
+        Ok(self.snapshot.evaluate(&self.expression, &|name| self.others.set(name))?)
+    }
+
+    /// The exact answer to `query`, which is this one's.
+    pub(crate) fn count(&self, query: &Query) -> Result<Count> {
+        Ok(Count {
+            count: query.count()?,
+            users: self.snapshot.users().len(),
+            revision: self.snapshot.revision(),
+            oldest_as_of_ms: self.as_of.oldest_ms,
+            newest_as_of_ms: self.as_of.newest_ms,
+        })
+    }
+}
+
 impl Crowds {
     /// How many users the expression holds for, on the newest snapshot.
     ///
@@ -80,17 +98,8 @@ impl Crowds {
     /// [`Error::NoTags`](crate::Error::NoTags); [`Error::Rules`](crate::Error::Rules) for names and literals that do not fit the tags
     /// in the index; [`Error::NotComputed`](crate::Error::NotComputed) for a crowd named; of the index.
     pub async fn count(&self, app: &AppId, definitions: &Definitions, question: &Question) -> Result<Count> {
-        let Ready { snapshot, expression, others, as_of, .. } = self.ready(app, definitions, question).await?;
-        off_thread(move || {
-            Ok(Count {
-                count: snapshot.evaluate(&expression, &|name| others.set(name))?.count()?,
-                users: snapshot.users().len(),
-                revision: snapshot.revision(),
-                oldest_as_of_ms: as_of.oldest_ms,
-                newest_as_of_ms: as_of.newest_ms,
-            })
-        })
-        .await
+        let ready = self.ready(app, definitions, question).await?;
+        off_thread(move || ready.count(&ready.query()?)).await
     }
 
     /// The users that the expression holds for, on the newest snapshot.
@@ -98,13 +107,25 @@ impl Crowds {
     /// # Errors
     /// As [`Crowds::count`].
     pub async fn bitmap(&self, app: &AppId, definitions: &Definitions, question: &Question) -> Result<Bitmap> {
-        let Ready { snapshot, expression, others, .. } = self.ready(app, definitions, question).await?;
-        off_thread(move || Ok(snapshot.evaluate(&expression, &|name| others.set(name))?.bitmap()?)).await
+        let ready = self.ready(app, definitions, question).await?;
+        off_thread(move || Ok(ready.query()?.bitmap()?)).await
     }
 
     /// Checks a question against the types in the newest snapshot (not those defined: the index may be older) and loads what it needs.
     pub(crate) async fn ready(&self, app: &AppId, definitions: &Definitions, question: &Question) -> Result<Ready> {
-        let (snapshot, dictionary) = self.snapshot(app).await?;
+        let snapshot = self.snapshot(app).await?;
+        self.ready_on(snapshot, app, definitions, question).await
+    }
+
+    /// The same on a snapshot, so that several questions have one cut.
+    pub(crate) async fn ready_on(
+        &self,
+        snapshot: Arc<Snapshot>,
+        app: &AppId,
+        definitions: &Definitions,
+        question: &Question,
+    ) -> Result<Ready> {
+        let dictionary = self.dictionary_of(app, &snapshot)?;
         let expression = {
             let tags: Vec<&str> = snapshot.tags().map(|tag| tag.name.as_str()).collect();
             let known: Vec<&str> = tags.iter().copied().chain(definitions.crowds.keys().map(|name| name.as_str())).collect();
