@@ -22,6 +22,8 @@ use bounds::Size;
 const SPARSE: u64 = 16;
 /// Containers of more than 1 / `DENSE` of their span are bitsets.
 const DENSE: u32 = 16;
+/// With fewer than 1 / `HALF_DENSE` of the users to look up, reading all words of the other operands does not pay.
+const HALF_DENSE: u32 = 128;
 /// The operands of an "or" that hold together more than 1 / `OR_DENSE` of the users are united as words.
 const OR_DENSE: u64 = 128;
 
@@ -79,13 +81,19 @@ impl<'a> Shard<'a> {
             worker,
         };
         for op in &plan.ops {
-            let leaf = match &op.kind {
-                Kind::Owned(bitmap) => bitmap.shard(shard.scope.number).map_or(Leaf::Empty, |shard| Leaf::Owned(&shard.set)),
-                Kind::Stored(stored) => stored.blob(shard.scope.number).map_or(Leaf::Empty, |(_, blob)| Leaf::Stored(blob)),
-                Kind::Range { .. } | Kind::And { .. } | Kind::Or { .. } => Leaf::Empty,
+            let number = shard.scope.number;
+            let (leaf, size) = match &op.kind {
+                Kind::Owned(bitmap) => match bitmap.shard(number) {
+                    Some(shard) => (Leaf::Owned(&shard.set), Size::exact(shard.len)),
+                    None => (Leaf::Empty, Size::exact(0)),
+                },
+                Kind::Stored(stored) => match stored.blob(number) {
+                    Some((len, blob)) => (Leaf::Stored(blob), Size::exact(len)),
+                    None => (Leaf::Empty, Size::exact(0)),
+                },
+                kind => (Leaf::Empty, bounds::size(kind, number, shard.scope.users_len, &shard.sizes)),
             };
             shard.leaves.push(leaf);
-            let size = bounds::size(&op.kind, shard.scope.number, shard.scope.users_len, &shard.sizes);
             shard.sizes.push(size);
         }
         if plan.ops.iter().any(crate::plan::Op::is_shared) {
@@ -300,7 +308,15 @@ impl<'a> Shard<'a> {
     /// These steps as words, if all is dense. Fewer than two operands are no work.
     fn fuse(&self, cheap: &[Step]) -> Option<Job> {
         let smallest = cheap.iter().filter(|step| !step.negative).map(|step| self.size(step.id).high).min()?;
-        if smallest <= self.scope.users_len / DENSE || cheap.len() < 2 {
+        let users = self.scope.users_len;
+        let enough = match cheap.len() {
+            0 | 1 => return None,
+            // Two arrays meet quicker in croaring.
+            2 => users / DENSE,
+            _ if cheap.iter().any(|step| !step.negative && self.size(step.id).high > users / DENSE) => users / HALF_DENSE,
+            _ => users / DENSE,
+        };
+        if smallest <= enough {
             return None;
         }
         let of = |negative: bool| cheap.iter().filter(|step| step.negative == negative).map(|step| step.id).collect();

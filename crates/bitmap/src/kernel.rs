@@ -6,8 +6,12 @@ use crate::blob::{WORDS, Words};
 /// The little-endian words of a container at any address.
 pub(crate) type Bytes = [[u8; 8]; WORDS];
 
-/// Words that stay in registers while all operands are applied to them: 512 bytes.
-const BLOCK: usize = 64;
+/// Operands to keep, or to unite, of one pass.
+pub(crate) const KEEP: usize = 4;
+/// Operands to drop of one pass.
+pub(crate) const DROP: usize = 2;
+/// Words of the widest vector.
+const LANES: usize = 8;
 
 /// How wide vectors are. Made by [`Level::best`] and [`Level::all`] alone, of what this machine has.
 #[derive(Clone, Copy, Debug)]
@@ -49,29 +53,71 @@ impl Level {
         all
     }
 
-    /// `acc &= every one of keep & !drop`; of a `fresh` one, what it held does not count. How many bits are left.
-    pub(crate) fn and(self, acc: &mut Words, fresh: bool, keep: &[&Bytes], drop: &[&Bytes]) -> u32 {
-        self.run(And { acc, fresh, keep, drop })
+    /// `acc &= all of keep & !drop`; of a `fresh` one, what it held does not count. How many bits are left. Takes as many passes as it needs.
+    pub(crate) fn and(self, acc: &mut Words, mut fresh: bool, mut keep: &[&Bytes], mut drop: &[&Bytes]) -> u32 {
+        loop {
+            let (keep_now, drop_now);
+            (keep_now, keep) = keep.split_at(keep.len().min(KEEP));
+            (drop_now, drop) = drop.split_at(drop.len().min(DROP));
+            let count = self.and_pass(Into::Words { acc, fresh }, keep_now, drop_now);
+            fresh = false;
+            if keep.is_empty() && drop.is_empty() {
+                return count;
+            }
+        }
     }
 
-    /// How many bits all of `keep` have, at least one, and none of `drop`. Writes nothing.
+    /// How many bits all of `keep` have, of `KEEP` at most, and none of `drop`, of `DROP` at most. Writes nothing.
     pub(crate) fn and_count(self, keep: &[&Bytes], drop: &[&Bytes]) -> u32 {
-        self.run(AndCount { keep, drop })
+        debug_assert!(keep.len() <= KEEP && drop.len() <= DROP, "more operands than one pass takes");
+        self.and_pass(Into::Nothing, keep, drop)
     }
 
-    /// `acc |= each of any`; of a `fresh` one, what it held does not count. How many bits there are.
-    pub(crate) fn or(self, acc: &mut Words, fresh: bool, any: &[&Bytes]) -> u32 {
-        self.run(Or { acc, fresh, any })
+    /// `acc |= each of any`; of a `fresh` one, what it held does not count. How many bits there are. Takes as many passes as it needs.
+    pub(crate) fn or(self, acc: &mut Words, mut fresh: bool, mut any: &[&Bytes]) -> u32 {
+        loop {
+            let now;
+            (now, any) = any.split_at(any.len().min(KEEP));
+            let count = self.or_pass(Into::Words { acc, fresh }, now);
+            fresh = false;
+            if any.is_empty() {
+                return count;
+            }
+        }
     }
 
-    /// How many bits any of `any` has. Writes nothing.
+    /// How many bits any of `any` has, of `KEEP` at most. Writes nothing.
     pub(crate) fn or_count(self, any: &[&Bytes]) -> u32 {
-        self.run(OrCount(any))
+        debug_assert!(any.len() <= KEEP, "more operands than one pass takes");
+        self.or_pass(Into::Nothing, any)
     }
 
-    /// How many of `values`, two bytes each, are set in `words`.
-    pub(crate) fn hits(self, words: &Bytes, values: &[[u8; 2]]) -> u32 {
-        self.run(Hits(words, values))
+    fn and_pass(self, into: Into<'_>, keep: &[&Bytes], drop: &[&Bytes]) -> u32 {
+        match (keep, drop) {
+            ([], drop) => self.and_drop(into, [], drop),
+            ([a], drop) => self.and_drop(into, [a], drop),
+            ([a, b], drop) => self.and_drop(into, [a, b], drop),
+            ([a, b, c], drop) => self.and_drop(into, [a, b, c], drop),
+            ([a, b, c, d, ..], drop) => self.and_drop(into, [a, b, c, d], drop),
+        }
+    }
+
+    fn and_drop<const K: usize>(self, into: Into<'_>, keep: [&Bytes; K], drop: &[&Bytes]) -> u32 {
+        match drop {
+            [] => self.run(And { into, keep, drop: [] }),
+            [a] => self.run(And { into, keep, drop: [a] }),
+            [a, b, ..] => self.run(And { into, keep, drop: [a, b] }),
+        }
+    }
+
+    fn or_pass(self, into: Into<'_>, any: &[&Bytes]) -> u32 {
+        match any {
+            [] => self.run(Or { into, any: [] }),
+            [a] => self.run(Or { into, any: [a] }),
+            [a, b] => self.run(Or { into, any: [a, b] }),
+            [a, b, c] => self.run(Or { into, any: [a, b, c] }),
+            [a, b, c, d, ..] => self.run(Or { into, any: [a, b, c, d] }),
+        }
     }
 
     /// How many bits each of `rows` shares with each of `columns`.
@@ -94,6 +140,16 @@ impl Level {
             Width::Avx512 => unsafe { avx512(kernel) },
         }
     }
+}
+
+/// How many of `values`, two bytes each, are set in `words`. One by one: gathering them into vectors takes several times longer.
+pub(crate) fn hits(words: &Bytes, values: &[[u8; 2]]) -> u32 {
+    let mut count = 0;
+    for value in values {
+        let low = u16::from_le_bytes(*value);
+        count += (u64::from_le_bytes(words[usize::from(low / 64)]) >> (low % 64)) as u32 & 1;
+    }
+    count
 }
 
 /// Words as the bytes that they are in memory.
@@ -138,129 +194,100 @@ trait Kernel {
     fn run(self) -> Self::Out;
 }
 
-type Block = [u64; BLOCK];
+/// Where a result goes.
+enum Into<'k> {
+    /// It is only counted.
+    Nothing,
+    Words {
+        acc: &'k mut Words,
+        /// What they hold is no operand.
+        fresh: bool,
+    },
+}
+
+type Lanes = [u64; LANES];
 
 #[inline(always)]
-fn block_of(bytes: &Bytes, number: usize) -> &[[u8; 8]; BLOCK] {
-    &bytes.as_chunks::<BLOCK>().0[number]
+fn lanes_of(bytes: &Bytes, at: usize) -> Lanes {
+    bytes.as_chunks::<LANES>().0[at].map(u64::from_le_bytes)
 }
 
+/// Runs over a container with all operands at once; `start` is what a result begins with where nothing is there yet.
 #[inline(always)]
-fn apply(block: &mut Block, operand: &[[u8; 8]; BLOCK], op: impl Fn(u64, u64) -> u64) {
-    for (word, bytes) in block.iter_mut().zip(operand) {
-        *word = op(*word, u64::from_le_bytes(*bytes));
-    }
-}
-
-#[inline(always)]
-fn ones(block: &Block) -> u64 {
-    block.iter().map(|word| u64::from(word.count_ones())).sum()
-}
-
-#[inline(always)]
-fn and_block(block: &mut Block, number: usize, keep: &[&Bytes], drop: &[&Bytes]) {
-    for operand in keep {
-        apply(block, block_of(operand, number), |a, b| a & b);
-    }
-    for operand in drop {
-        apply(block, block_of(operand, number), |a, b| a & !b);
-    }
-}
-
-struct And<'k> {
-    acc: &'k mut Words,
-    fresh: bool,
-    keep: &'k [&'k Bytes],
-    drop: &'k [&'k Bytes],
-}
-
-impl Kernel for And<'_> {
-    type Out = u32;
-    #[inline(always)]
-    fn run(self) -> u32 {
-        let mut count = 0;
-        for (number, acc) in self.acc.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
-            let mut block = if self.fresh { [!0; BLOCK] } else { *acc };
-            and_block(&mut block, number, self.keep, self.drop);
-            *acc = block;
-            count += ones(&block);
+fn pass(into: Into<'_>, start: u64, apply: impl Fn(Lanes, usize) -> Lanes) -> u32 {
+    let mut sums = [0_u64; LANES];
+    let mut add = |lanes: Lanes| {
+        for (sum, word) in sums.iter_mut().zip(lanes) {
+            *sum += u64::from(word.count_ones());
         }
-        count as u32
-    }
-}
-
-struct AndCount<'k> {
-    keep: &'k [&'k Bytes],
-    drop: &'k [&'k Bytes],
-}
-
-impl Kernel for AndCount<'_> {
-    type Out = u32;
-    #[inline(always)]
-    fn run(self) -> u32 {
-        let mut count = 0;
-        for number in 0..WORDS / BLOCK {
-            let mut block = [!0; BLOCK];
-            and_block(&mut block, number, self.keep, self.drop);
-            count += ones(&block);
-        }
-        count as u32
-    }
-}
-
-struct Or<'k> {
-    acc: &'k mut Words,
-    fresh: bool,
-    any: &'k [&'k Bytes],
-}
-
-impl Kernel for Or<'_> {
-    type Out = u32;
-    #[inline(always)]
-    fn run(self) -> u32 {
-        let mut count = 0;
-        for (number, acc) in self.acc.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
-            let mut block = if self.fresh { [0; BLOCK] } else { *acc };
-            for operand in self.any {
-                apply(&mut block, block_of(operand, number), |a, b| a | b);
+    };
+    match into {
+        Into::Nothing => (0..WORDS / LANES).for_each(|at| add(apply([start; LANES], at))),
+        Into::Words { acc, fresh: true } => {
+            for (at, acc) in acc.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+                *acc = apply([start; LANES], at);
+                add(*acc);
             }
-            *acc = block;
-            count += ones(&block);
         }
-        count as u32
-    }
-}
-
-struct OrCount<'k>(&'k [&'k Bytes]);
-
-impl Kernel for OrCount<'_> {
-    type Out = u32;
-    #[inline(always)]
-    fn run(self) -> u32 {
-        let mut count = 0;
-        for number in 0..WORDS / BLOCK {
-            let mut block = [0; BLOCK];
-            for operand in self.0 {
-                apply(&mut block, block_of(operand, number), |a, b| a | b);
+        Into::Words { acc, fresh: false } => {
+            for (at, acc) in acc.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+                *acc = apply(*acc, at);
+                add(*acc);
             }
-            count += ones(&block);
         }
-        count as u32
     }
+    sums.iter().sum::<u64>() as u32
 }
 
-struct Hits<'k>(&'k Bytes, &'k [[u8; 2]]);
+struct And<'k, const K: usize, const D: usize> {
+    into: Into<'k>,
+    keep: [&'k Bytes; K],
+    drop: [&'k Bytes; D],
+}
 
-impl Kernel for Hits<'_> {
+impl<const K: usize, const D: usize> Kernel for And<'_, K, D> {
     type Out = u32;
     #[inline(always)]
     fn run(self) -> u32 {
-        let mut count = 0;
-        for value in self.1 {
-            let low = u16::from_le_bytes(*value);
-            count += (u64::from_le_bytes(self.0[usize::from(low / 64)]) >> (low % 64)) as u32 & 1;
-        }
-        count
+        let Self { into, keep, drop } = self;
+        pass(
+            into,
+            !0,
+            #[inline(always)]
+            |mut lanes, at| {
+                for operand in &keep {
+                    lanes.iter_mut().zip(lanes_of(operand, at)).for_each(|(a, b)| *a &= b);
+                }
+                for operand in &drop {
+                    lanes.iter_mut().zip(lanes_of(operand, at)).for_each(|(a, b)| *a &= !b);
+                }
+                lanes
+            },
+        )
+    }
+}
+
+struct Or<'k, const K: usize> {
+    into: Into<'k>,
+    any: [&'k Bytes; K],
+}
+
+impl<const K: usize> Kernel for Or<'_, K> {
+    type Out = u32;
+    #[inline(always)]
+    fn run(self) -> u32 {
+        let Self { into, any } = self;
+        pass(
+            into,
+            0,
+            #[inline(always)]
+            |mut lanes, at| {
+                for operand in &any {
+                    lanes.iter_mut().zip(lanes_of(operand, at)).for_each(|(a, b)| *a |= b);
+                }
+                lanes
+            },
+        )
     }
 }
 
@@ -268,9 +295,6 @@ struct Shared<'k, const ROWS: usize, const COLUMNS: usize> {
     rows: [&'k Bytes; ROWS],
     columns: [&'k Bytes; COLUMNS],
 }
-
-/// Words that are counted before the sums are added up: one vector.
-const LANES: usize = 8;
 
 impl<const ROWS: usize, const COLUMNS: usize> Kernel for Shared<'_, ROWS, COLUMNS> {
     type Out = [[u32; COLUMNS]; ROWS];

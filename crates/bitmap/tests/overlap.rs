@@ -52,12 +52,12 @@ fn check(rows: &[BTreeSet<u32>], columns: &[BTreeSet<u32>], within: Option<&BTre
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn overlaps_are_those_of_sets(
-        rows in prop::collection::vec(set(), 1..9),
-        columns in prop::collection::vec(set(), 1..9),
+        rows in prop::collection::vec(set(), 1..6),
+        columns in prop::collection::vec(set(), 1..6),
         within in set(),
     ) {
         check(&rows, &columns, None)?;
@@ -69,9 +69,9 @@ proptest! {
 #[test]
 fn many_small_sets() {
     let set = |number: u32, step: u32| (number * 37 % 500..50_000).step_by(step as usize).collect::<BTreeSet<u32>>();
-    let sets: Vec<BTreeSet<u32>> = (0..48).map(|number| set(number, if number % 11 == 0 { 3 } else { 60 + number })).collect();
-    check(&sets, &sets[..40], None).unwrap();
-    check(&sets[..41], &sets, Some(&set(3, 2))).unwrap();
+    let sets: Vec<BTreeSet<u32>> = (0..36).map(|number| set(number, if number % 11 == 0 { 3 } else { 60 + number })).collect();
+    check(&sets, &sets[..30], None).unwrap();
+    check(&sets[..31], &sets, Some(&set(3, 2))).unwrap();
     check(&sets[..1], &sets, None).unwrap();
     check(&sets, &sets[..1], Some(&set(5, 7))).unwrap();
 }

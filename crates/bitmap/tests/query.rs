@@ -26,7 +26,7 @@ fn check(leaves: &Leaves, tree: &Tree) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn formulas_are_those_of_sets(
@@ -65,7 +65,7 @@ fn check_patched(base: &Leaves, now: &Leaves, changed: &BTreeSet<u32>, tree: &Tr
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn changed_users_are_answered_anew(

@@ -10,7 +10,7 @@ pub(crate) struct Size {
 }
 
 impl Size {
-    fn exact(len: u32) -> Self {
+    pub(super) fn exact(len: u32) -> Self {
         Self { low: len, high: len }
     }
 }

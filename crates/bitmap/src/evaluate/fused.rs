@@ -3,14 +3,14 @@
 
 use super::Shard;
 use crate::blob::{BlobWriter, CONTAINERS, Container, WORDS, Words};
-use crate::kernel::{Bytes, bytes_of};
+use crate::kernel::{Bytes, DROP, KEEP, bytes_of, hits};
 use crate::part::Part;
 use crate::plan::{Kind, OpId};
 use crate::view::Held;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// Operands of one pass. More take several passes over what stays in the first-level cache.
+/// Operands that are gathered at a time.
 const PASS: usize = 8;
 /// Up to this many values of a container are asked for one by one in the other operands.
 const FEW: usize = 64;
@@ -255,25 +255,38 @@ impl<'s, 'a> Fused<'s, 'a> {
         let (mut keep, mut drop) = (self.list(), self.list());
         let mut count = 0;
         if self.gather(all, none, at, &mut keep, &mut drop) {
-            self.unpack(&mut keep);
-            let (only_words, few) = (drop.iter().all(|value| value.bytes().is_some()), keep.len() <= PASS && drop.len() <= PASS);
-            count = if only_words && few {
-                let (keep, drop) = (Pass::of(&keep), Pass::of(&drop));
-                self.shard.worker.level.and_count(keep.operands(), drop.operands())
-            } else {
-                let (words, count, gone) = self.and_words(&mut keep, &mut drop, false);
-                self.shard.worker.buffers.give(words);
-                count - gone
-            };
+            count = self.count_gathered(&mut keep, &mut drop);
         }
         self.put_away(keep);
         self.put_away(drop);
         count
     }
 
+    fn count_gathered(&self, keep: &mut Vec<Value<'s>>, drop: &mut Vec<Value<'s>>) -> u32 {
+        // The values of the smallest array are looked up in the rest.
+        let looked_up = smallest_array(keep).map(|(at, values)| {
+            let _ = keep.swap_remove(at);
+            values
+        });
+        if let (Some(values), [one], []) = (looked_up, &keep[..], &drop[..]) {
+            if let Some(words) = one.bytes() {
+                return hits(words, values);
+            }
+        }
+        self.unpack(keep);
+        let only_words = drop.iter().all(|value| value.bytes().is_some());
+        if looked_up.is_none() && only_words && keep.len() <= KEEP && drop.len() <= DROP {
+            return self.shard.worker.level.and_count(Pass::of(keep).operands(), Pass::of(drop).operands());
+        }
+        let (words, count, gone) = self.and_words(keep, drop, looked_up.is_some());
+        let count = looked_up.map_or(count - gone, |values| hits(bytes_of(&words), values));
+        self.shard.worker.buffers.give(words);
+        count
+    }
+
     /// All of `keep` without `drop`. Arrays are dropped last: without `write`, those of the last are only counted, and the words and
     /// their number still hold them. Gives the words, how many they are, and how many of them are to be taken away yet.
-    fn and_words(&mut self, keep: &mut Vec<Value<'s>>, drop: &mut Vec<Value<'s>>, write: bool) -> (Rc<Words>, u32, u32) {
+    fn and_words(&self, keep: &mut Vec<Value<'s>>, drop: &mut Vec<Value<'s>>, write: bool) -> (Rc<Words>, u32, u32) {
         self.unpack(keep);
         let arrays = self.split_arrays(drop);
         let level = self.shard.worker.level;
@@ -288,7 +301,7 @@ impl<'s, 'a> Fused<'s, 'a> {
         }
         let mut gone = 0;
         for (number, array) in arrays.iter().enumerate() {
-            gone = level.hits(bytes_of(words), array);
+            gone = hits(bytes_of(words), array);
             if write || number + 1 < arrays.len() {
                 clear(words, array);
                 count -= gone;
@@ -316,7 +329,7 @@ impl<'s, 'a> Fused<'s, 'a> {
         let level = self.shard.worker.level;
         let count = if !self.gather_any(any, at, &mut list) {
             SPAN as u32
-        } else if list.len() <= PASS && list.iter().all(|value| value.bytes().is_some()) {
+        } else if list.len() <= KEEP && list.iter().all(|value| value.bytes().is_some()) {
             level.or_count(Pass::of(&list).operands())
         } else {
             let words = self.or_words(&list);
@@ -436,6 +449,15 @@ impl Value<'_> {
             _ => None,
         }
     }
+}
+
+/// Where it is and its values.
+fn smallest_array<'s>(values: &[Value<'s>]) -> Option<(usize, &'s [[u8; 2]])> {
+    let arrays = values.iter().enumerate().filter_map(|(at, value)| match value {
+        Value::Stored(Container::Array(bytes)) => Some((at, bytes.as_chunks::<2>().0)),
+        _ => None,
+    });
+    arrays.min_by_key(|(_, values)| values.len())
 }
 
 fn give(shard: &Shard<'_>, value: Value<'_>) {

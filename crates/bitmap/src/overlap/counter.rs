@@ -4,7 +4,7 @@ use super::Members;
 use super::gather::{Blobs, Dense, Expanded, Piece};
 use crate::Bitmap;
 use crate::blob::{Blob, CONTAINERS, Container, Words};
-use crate::kernel::{Bytes, Level};
+use crate::kernel::{Bytes, Level, hits};
 use croaring::Portable;
 
 /// Values of a container.
@@ -156,7 +156,7 @@ impl Counter {
             if !dense_rows.is_empty() {
                 values_of(column, None, &mut values);
                 for (row, dense) in dense_rows {
-                    let count = self.level.hits(self.row_words.bytes(*dense), &values);
+                    let count = hits(self.row_words.bytes(*dense), &values);
                     self.add(*row, column.set, count);
                 }
             }
@@ -168,7 +168,7 @@ impl Counter {
             if !dense_columns.is_empty() {
                 values_of(row, within, &mut values);
                 for (column, dense) in dense_columns {
-                    let count = self.level.hits(self.column_words.bytes(*dense), &values);
+                    let count = hits(self.column_words.bytes(*dense), &values);
                     self.add(row.set, *column, count);
                 }
             }
@@ -212,10 +212,10 @@ impl Counter {
                 }
                 let words = self.row_words.bytes(dense);
                 let count = match column.container {
-                    Container::Array(bytes) => self.level.hits(words, bytes.as_chunks::<2>().0),
+                    Container::Array(bytes) => hits(words, bytes.as_chunks::<2>().0),
                     _ => {
                         values_of(column, None, &mut values);
-                        self.level.hits(words, &values)
+                        hits(words, &values)
                     }
                 };
                 self.counts[row.set as usize * self.columns + column.set as usize] += count;
