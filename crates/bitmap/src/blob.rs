@@ -36,6 +36,7 @@ struct Head<'a> {
 }
 
 /// A container's bytes in place.
+#[derive(Clone, Copy)]
 pub(crate) enum Container<'a> {
     /// Sorted values, two bytes each.
     Array(&'a [u8]),
@@ -279,7 +280,12 @@ impl<'b> BlobWriter<'b> {
 
     /// Keys must ascend, at most 16 of them. Empty words are left out.
     pub(crate) fn push(&mut self, key: u16, words: &Words) {
-        let count: u32 = words.iter().map(|w| w.count_ones()).sum();
+        let count = words.iter().map(|w| w.count_ones()).sum();
+        self.push_counted(key, words, count);
+    }
+
+    /// As [`BlobWriter::push`], of words of which `count` bits are set.
+    pub(crate) fn push_counted(&mut self, key: u16, words: &Words, count: u32) {
         if count == 0 || self.containers == CONTAINERS {
             return;
         }

@@ -422,3 +422,10 @@ impl Stored {
         })
     }
 }
+
+impl Stored {
+    /// The same for two only if they are the same bitmap of the same bundle. Valid while one of them lives.
+    pub(crate) fn identity(&self) -> (usize, usize) {
+        (Arc::as_ptr(&self.bundle.checked).cast::<AtomicU64>().addr(), self.bundle.entries(self.index).start)
+    }
+}

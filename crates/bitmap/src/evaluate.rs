@@ -1,202 +1,428 @@
-//! One shard of a formula. Intermediate results are at most 128 KiB and stay in the second-level cache.
+//! One shard of a plan. Intermediate results are at most 128 KiB and stay in the second-level cache.
+//!
+//! Where all that an operation reads is dense, [`fused`] runs it container by container over words in the first-level cache.
+//! Where something is sparse, croaring starts there and everything else is cut down to what is left.
 
-use crate::formula::Node;
+use crate::blob::Blob;
+use crate::kernel::Level;
 use crate::part::{Part, Scope, intersect, subtract, unite};
-use crate::view::view;
-use croaring::Bitmap as Roaring;
+use crate::plan::{Kind, OpId, Plan};
+use crate::view::{Pool, view};
+use croaring::{Bitmap as Roaring, Portable};
+use fused::{Buffers, Fused, Job};
+use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
+
+pub(crate) mod bounds;
+mod fused;
+
+use bounds::Size;
 
 /// An "or" within candidates this many times fewer than its operands hold is cut down to the candidates first.
 const SPARSE: u64 = 16;
+/// Containers of more than 1 / `DENSE` of their span are bitsets.
+const DENSE: u32 = 16;
+/// With fewer than 1 / `HALF_DENSE` of the users to look up, reading all words of the other operands does not pay.
+const HALF_DENSE: u32 = 128;
+/// The operands of an "or" that hold together more than 1 / `OR_DENSE` of the users are united as words.
+const OR_DENSE: u64 = 128;
 
-impl Node {
-    /// At most so many users in this shard; 0 is exact.
-    fn upper(&self, scope: &Scope<'_>) -> u32 {
-        match self {
-            Self::Empty => 0,
-            Self::Owned(bitmap) => bitmap.shard(scope.number).map_or(0, |shard| shard.len),
-            Self::Stored(stored) => stored.shard_len(scope.number),
-            Self::Range { slices, .. } => slices.existence().shard_len(scope.number),
-            Self::And { all, .. } => all.iter().map(|node| node.upper(scope)).min().unwrap_or(0),
-            Self::Or { any, .. } => any.iter().map(|node| node.upper(scope)).fold(0, u32::saturating_add).min(scope.users_len),
+/// What one thread keeps from shard to shard.
+pub(crate) struct Worker {
+    pub(crate) pool: Pool,
+    pub(crate) buffers: Buffers,
+    pub(crate) level: Level,
+}
+
+impl Default for Worker {
+    fn default() -> Self {
+        Self { pool: Pool::default(), buffers: Buffers::default(), level: Level::best() }
+    }
+}
+
+/// A leaf's shard.
+#[derive(Clone, Copy)]
+pub(crate) enum Leaf<'a> {
+    Empty,
+    Owned(&'a Roaring),
+    Stored(Blob<'a>),
+}
+
+/// One shard of one plan.
+pub(crate) struct Shard<'a> {
+    pub(crate) scope: Scope<'a>,
+    pub(crate) plan: &'a Plan,
+    worker: &'a Worker,
+    sizes: Vec<Size>,
+    leaves: Vec<Leaf<'a>>,
+    /// Results that are asked for more than once.
+    memo: RefCell<Vec<Option<Rc<Part<'a>>>>>,
+    /// Owned leaves in the portable form, which words are read from.
+    portable: Vec<OnceCell<Vec<u8>>>,
+}
+
+impl Drop for Shard<'_> {
+    fn drop(&mut self) {
+        for buffer in self.portable.drain(..).filter_map(OnceCell::into_inner) {
+            self.worker.pool.give(buffer);
+        }
+    }
+}
+
+impl<'a> Shard<'a> {
+    pub(crate) fn new(plan: &'a Plan, scope: Scope<'a>, worker: &'a Worker) -> Self {
+        let mut shard = Self {
+            sizes: Vec::with_capacity(plan.ops.len()),
+            leaves: Vec::with_capacity(plan.ops.len()),
+            memo: RefCell::default(),
+            portable: Vec::new(),
+            scope,
+            plan,
+            worker,
+        };
+        for op in &plan.ops {
+            let number = shard.scope.number;
+            let (leaf, size) = match &op.kind {
+                Kind::Owned(bitmap) => match bitmap.shard(number) {
+                    Some(shard) => (Leaf::Owned(&shard.set), Size::exact(shard.len)),
+                    None => (Leaf::Empty, Size::exact(0)),
+                },
+                Kind::Stored(stored) => match stored.blob(number) {
+                    Some((len, blob)) => (Leaf::Stored(blob), Size::exact(len)),
+                    None => (Leaf::Empty, Size::exact(0)),
+                },
+                kind => (Leaf::Empty, bounds::size(kind, number, shard.scope.users_len, &shard.sizes)),
+            };
+            shard.leaves.push(leaf);
+            shard.sizes.push(size);
+        }
+        if plan.ops.iter().any(crate::plan::Op::is_shared) {
+            shard.memo.get_mut().resize_with(plan.ops.len(), || None);
+        }
+        shard.portable.resize_with(plan.ops.len(), OnceCell::new);
+        shard
+    }
+
+    /// How many in this shard. The last operation only counts.
+    pub(crate) fn count(&self) -> u64 {
+        let node = self.plan.root.map_or(0, |root| self.count_op(root));
+        if self.plan.negated { u64::from(self.scope.users_len) - node } else { node }
+    }
+
+    /// Who in this shard.
+    pub(crate) fn set(&self) -> Option<Roaring> {
+        let set = self.plan.root.and_then(|root| self.part(root, None).into_set(&self.scope));
+        match set {
+            set if !self.plan.negated => set,
+            None => Some(self.scope.users.clone()),
+            Some(set) => Some(self.scope.users.andnot(&set)),
         }
     }
 
-    /// A comparison reads several bitmaps, so it comes last, when the others have narrowed down for whom it is asked.
-    fn is_dear(&self) -> bool {
-        match self {
-            Self::Range { .. } => true,
-            Self::And { all, .. } => all.iter().all(Self::is_dear),
-            Self::Or { any, .. } => any.iter().any(Self::is_dear),
-            _ => false,
+    /// How many of those in `within`, all of whom exist.
+    pub(crate) fn count_within(&self, within: &Roaring) -> u64 {
+        let node = self.plan.root.map_or(0, |root| self.cut_count(root, within));
+        if self.plan.negated { within.cardinality() - node } else { node }
+    }
+
+    /// How many of those that are not in `changed`, all of whom exist.
+    pub(crate) fn count_outside(&self, changed: &Roaring) -> u64 {
+        if self.is_few(changed) {
+            return self.count() - self.count_within(changed);
+        }
+        self.set().map_or(0, |set| set.andnot_cardinality(changed))
+    }
+
+    /// Who of those in `within`, all of whom exist.
+    pub(crate) fn set_within(&self, within: &Roaring) -> Roaring {
+        let set = self.plan.root.and_then(|root| self.cut(root, within).into_set(&self.scope));
+        match set {
+            set if !self.plan.negated => set.unwrap_or_default(),
+            None => within.clone(),
+            Some(set) => within.andnot(&set),
+        }
+    }
+
+    fn size(&self, id: OpId) -> Size {
+        self.sizes[id]
+    }
+
+    fn is_full(&self, id: OpId) -> bool {
+        self.size(id).low == self.scope.users_len
+    }
+
+    /// What a leaf's words are read from.
+    fn blob(&self, id: OpId) -> Option<Blob<'_>> {
+        match self.leaves[id] {
+            Leaf::Empty => None,
+            Leaf::Stored(blob) => Some(blob),
+            Leaf::Owned(set) => {
+                let bytes = self.portable[id].get_or_init(|| {
+                    let mut buffer = self.worker.pool.take();
+                    buffer.clear();
+                    let _ = set.serialize_into_vec::<Portable>(&mut buffer);
+                    buffer
+                });
+                Some(Blob::checked(bytes))
+            }
+        }
+    }
+
+    fn count_op(&self, id: OpId) -> u64 {
+        let size = self.size(id);
+        if size.low == size.high {
+            return u64::from(size.low);
+        }
+        match &self.plan.ops[id].kind {
+            Kind::Owned(_) | Kind::Stored(_) => u64::from(size.high),
+            Kind::Range { .. } => self.part(id, None).len(&self.scope),
+            Kind::And { all, none } => self.and_count(all, none),
+            Kind::Or { any, disjoint: true } => any.iter().map(|id| self.count_op(*id)).sum(),
+            Kind::Or { any, .. } => self.or_count(any),
         }
     }
 
     /// This shard. With `within`, the result has to be right only for those in it, and may leave out or hold any others.
-    pub(crate) fn part<'a>(&'a self, scope: &Scope<'a>, within: Option<&Roaring>) -> Part<'a> {
-        match self {
-            Self::Empty => Part::Empty,
-            Self::Owned(bitmap) => match bitmap.shard(scope.number) {
-                None => Part::Empty,
-                Some(shard) if shard.len == scope.users_len => Part::Full,
-                Some(shard) => Part::Borrowed(&shard.set),
+    fn part(&self, id: OpId, within: Option<&Roaring>) -> Part<'a> {
+        if self.size(id).high == 0 {
+            return Part::Empty;
+        }
+        if self.is_full(id) {
+            return Part::Full;
+        }
+        if !self.plan.ops[id].is_shared() {
+            return self.fresh_part(id, within);
+        }
+        let known = self.memo.borrow()[id].clone();
+        if let Some(known) = known {
+            return shared(known);
+        }
+        if within.is_some_and(|within| within.cardinality() * SPARSE < u64::from(self.size(id).high)) {
+            return self.fresh_part(id, within);
+        }
+        let part = Rc::new(self.fresh_part(id, None));
+        self.memo.borrow_mut()[id] = Some(part.clone());
+        shared(part)
+    }
+
+    fn fresh_part(&self, id: OpId, within: Option<&Roaring>) -> Part<'a> {
+        match &self.plan.ops[id].kind {
+            Kind::Owned(_) | Kind::Stored(_) => match self.leaves[id] {
+                Leaf::Empty => Part::Empty,
+                Leaf::Owned(set) => Part::Borrowed(set),
+                Leaf::Stored(blob) => Part::View(view(blob)),
             },
-            Self::Stored(stored) => match stored.blob(scope.number) {
-                None => Part::Empty,
-                Some((len, _)) if len == scope.users_len => Part::Full,
-                Some((_, blob)) => Part::View(view(blob)),
+            Kind::Range { slices, low, high } => slices.range(&self.scope, *low, *high, within),
+            Kind::And { all, none } => match within {
+                Some(few) if self.is_few(few) && all.iter().all(|id| few.cardinality() < u64::from(self.size(*id).high)) => {
+                    self.cut(id, few)
+                }
+                _ => self.and_part(all, none, within),
             },
-            Self::Range { slices, low, high } => slices.range(scope, *low, *high, within),
-            Self::And { all, none } => {
-                let Some(steps) = Steps::of(all, none, scope) else {
-                    return Part::Empty;
-                };
-                steps.0.into_iter().try_fold(Part::Full, |so_far, step| step.take(scope, so_far, within)).unwrap_or(Part::Empty)
+            Kind::Or { any, .. } => self.or_part(any, within),
+        }
+    }
+
+    /// Those of `within` that are in it. Reads little for few.
+    fn cut(&self, id: OpId, within: &Roaring) -> Part<'a> {
+        if self.size(id).high == 0 {
+            return Part::Empty;
+        }
+        if !self.is_full(id) {
+            match &self.plan.ops[id].kind {
+                Kind::And { all, none } if self.is_few(within) => {
+                    let steps = self.steps(all, none);
+                    let Some((first, rest)) = steps.split_first() else { return self.scope.owned(within.clone()) };
+                    let first = match first {
+                        Step { id, negative: false } => self.cut(*id, within),
+                        step => subtract_from(&self.scope, within, &self.part(step.id, Some(within))),
+                    };
+                    return rest.iter().try_fold(first, |so_far, step| self.take(step, so_far, None)).unwrap_or(Part::Empty);
+                }
+                Kind::Or { any, .. } if self.is_sparse(within, any) => {
+                    return unite(&self.scope, any.iter().map(|id| self.cut(*id, within)).collect());
+                }
+                _ => {}
             }
-            Self::Or { any, .. } => or_part(any, scope, within),
         }
-    }
-
-    /// How many in this shard. The last operation only counts.
-    pub(crate) fn count(&self, scope: &Scope<'_>) -> u64 {
-        match self {
-            Self::Empty => 0,
-            Self::Owned(_) | Self::Stored(_) => u64::from(self.upper(scope)),
-            Self::Range { .. } => self.part(scope, None).len(scope),
-            Self::And { all, none } => and_count(all, none, scope),
-            Self::Or { any, disjoint: true } => any.iter().map(|node| node.count(scope)).sum(),
-            Self::Or { any, .. } => or_count(any, scope),
-        }
-    }
-
-    /// About how many bytes a count reads, over all shards: whether more threads pay.
-    pub(crate) fn cost(&self) -> u64 {
-        match self {
-            Self::Empty => 0,
-            Self::Owned(bitmap) => bitmap.shards().iter().map(|shard| bytes_read(shard.len)).sum(),
-            Self::Stored(stored) => stored.shard_lens().map(|(_, len)| bytes_read(len)).sum(),
-            Self::Range { slices, .. } => {
-                let slices_read = u64::from(64 - slices.span().leading_zeros());
-                slices.existence().shard_lens().map(|(_, len)| bytes_read(len)).sum::<u64>() * slices_read
+        match self.part(id, Some(within)) {
+            Part::Empty => Part::Empty,
+            Part::Full => self.scope.owned(within.clone()),
+            Part::Owned(mut set) => {
+                set.and_inplace(within);
+                self.scope.owned(set)
             }
-            Self::And { all, none } => all.iter().chain(none).map(Self::cost).sum(),
-            Self::Or { any, .. } => any.iter().map(Self::cost).sum(),
+            part => part.set().map_or(Part::Empty, |set| self.scope.owned(set.and(within))),
         }
     }
-}
 
-fn bytes_read(cardinality: u32) -> u64 {
-    u64::from(cardinality * 2).min(u64::from(crate::SHARD_SIZE / 8))
-}
+    fn cut_count(&self, id: OpId, within: &Roaring) -> u64 {
+        match &self.plan.ops[id].kind {
+            Kind::And { .. } | Kind::Or { .. } => self.cut(id, within).len(&self.scope),
+            _ => match self.part(id, Some(within)) {
+                Part::Full => within.cardinality(),
+                part => part.set().map_or(0, |set| set.and_cardinality(within)),
+            },
+        }
+    }
 
-/// One operand of an "and": to keep, or to take away.
-struct Step<'a> {
-    node: &'a Node,
-    negative: bool,
-}
+    /// So few that what they are cut from need not be evaluated outright.
+    fn is_few(&self, within: &Roaring) -> bool {
+        within.cardinality() <= u64::from(self.scope.users_len / DENSE)
+    }
 
-/// The operands of an "and" in the order in which to take them; comparisons last.
-///
-/// With a small operand (its containers are arrays), ascending: what is left only gets smaller. With none, every operation costs the
-/// same, but for turning a result into an array: so the smallest comes last, where a count need not make a result at all.
-struct Steps<'a>(Vec<Step<'a>>);
+    fn is_sparse(&self, within: &Roaring, any: &[OpId]) -> bool {
+        within.cardinality() * SPARSE < self.held(any)
+    }
 
-/// Containers of more than 1 / `DENSE` of their span are bitsets.
-const DENSE: u32 = 16;
+    fn held(&self, any: &[OpId]) -> u64 {
+        any.iter().map(|id| u64::from(self.size(*id).high)).sum()
+    }
 
-impl<'a> Steps<'a> {
-    /// `None` when nobody can be left.
-    fn of(all: &'a [Node], none: &'a [Node], scope: &Scope<'_>) -> Option<Self> {
-        let uppers: Vec<u32> = all.iter().map(|node| node.upper(scope)).collect();
-        let smallest = uppers.iter().copied().min().unwrap_or(0);
-        if smallest == 0 {
+    /// The operands of an "and" that are neither nobody (to take away) nor everybody (to keep), in the order in which to take them: the
+    /// smallest first, what is taken away after it, comparisons last.
+    fn steps(&self, all: &[OpId], none: &[OpId]) -> Vec<Step> {
+        let keep = all.iter().filter(|id| !self.is_full(**id)).map(|id| Step { id: *id, negative: false });
+        let drop = none.iter().filter(|id| self.size(**id).high > 0).map(|id| Step { id: *id, negative: true });
+        let mut steps: Vec<Step> = keep.chain(drop).collect();
+        steps.sort_by_key(|step| {
+            let high = self.size(step.id).high;
+            (self.plan.ops[step.id].dear, if step.negative { u32::MAX - high } else { high })
+        });
+        steps
+    }
+
+    /// What comes first, when those steps that pay are taken together as words.
+    fn seed(&self, steps: &mut Vec<Step>, within: Option<&Roaring>) -> Part<'a> {
+        let cheap = steps.iter().take_while(|step| !self.plan.ops[step.id].dear).count();
+        if let Some(job) = self.fuse(&steps[..cheap]) {
+            let part = Fused::new(self, job).part();
+            steps.drain(..cheap);
+            return part;
+        }
+        let Some(first) = steps.iter().position(|step| !step.negative) else { return Part::Full };
+        let first = steps.remove(first);
+        self.part(first.id, within)
+    }
+
+    /// These steps as words, if all is dense. Fewer than two operands are no work.
+    fn fuse(&self, cheap: &[Step]) -> Option<Job> {
+        let smallest = cheap.iter().filter(|step| !step.negative).map(|step| self.size(step.id).high).min()?;
+        let users = self.scope.users_len;
+        let enough = match cheap.len() {
+            0 | 1 => return None,
+            // Two arrays meet quicker in croaring.
+            2 => users / DENSE,
+            _ if cheap.iter().any(|step| !step.negative && self.size(step.id).high > users / DENSE) => users / HALF_DENSE,
+            _ => users / DENSE,
+        };
+        if smallest <= enough {
             return None;
         }
-        let dense = smallest > scope.users_len / DENSE;
-        let mut steps = Vec::with_capacity(all.len() + none.len());
-        for (node, upper) in all.iter().zip(uppers) {
-            let stage = if dense && upper == smallest { 2 } else { 0 };
-            let order = if dense { u32::MAX - upper } else { upper };
-            steps.push(((node.is_dear(), stage, order), Step { node, negative: false }));
-        }
-        for node in none {
-            let upper = node.upper(scope);
-            if upper > 0 {
-                steps.push(((node.is_dear(), 1, u32::MAX - upper), Step { node, negative: true }));
+        let of = |negative: bool| cheap.iter().filter(|step| step.negative == negative).map(|step| step.id).collect();
+        Some(Job::And { all: of(false), none: of(true) })
+    }
+
+    fn and_part(&self, all: &[OpId], none: &[OpId], within: Option<&Roaring>) -> Part<'a> {
+        let mut steps = self.steps(all, none);
+        let first = self.seed(&mut steps, within);
+        steps.iter().try_fold(first, |so_far, step| self.take(step, so_far, within)).unwrap_or(Part::Empty)
+    }
+
+    fn and_count(&self, all: &[OpId], none: &[OpId]) -> u64 {
+        let mut steps = self.steps(all, none);
+        if steps.iter().all(|step| !self.plan.ops[step.id].dear) {
+            if let Some(job) = self.fuse(&steps) {
+                return Fused::new(self, job).count();
             }
         }
-        steps.sort_by_key(|(order, _)| *order);
-        Some(Self(steps.into_iter().map(|(_, step)| step).collect()))
+        let first = self.seed(&mut steps, None);
+        let Some(last) = steps.pop() else {
+            return first.len(&self.scope);
+        };
+        match steps.iter().try_fold(first, |so_far, step| self.take(step, so_far, None)) {
+            Some(so_far) => self.count_step(&last, &so_far),
+            None => 0,
+        }
     }
-}
 
-impl<'a> Step<'a> {
-    /// `so_far` after this step; `None` when nobody is left.
-    fn take(&self, scope: &Scope<'a>, so_far: Part<'a>, within: Option<&Roaring>) -> Option<Part<'a>> {
-        let part = self.node.part(scope, so_far.set().or(within));
-        let left = if self.negative { subtract(scope, so_far, &part) } else { intersect(scope, so_far, part) };
+    /// `so_far` after a step; `None` when nobody is left.
+    fn take(&self, step: &Step, so_far: Part<'a>, within: Option<&Roaring>) -> Option<Part<'a>> {
+        if matches!(so_far, Part::Empty) {
+            return None;
+        }
+        let part = self.part(step.id, so_far.set().or(within));
+        let left = if step.negative { subtract(&self.scope, so_far, &part) } else { intersect(&self.scope, so_far, part) };
         (!matches!(left, Part::Empty)).then_some(left)
     }
 
-    /// How many are left of `so_far` after this step.
-    fn count(&self, scope: &Scope<'a>, so_far: &Part<'a>) -> u64 {
-        let part = self.node.part(scope, so_far.set());
-        match (so_far.set(), part.set(), self.negative) {
-            (Some(a), Some(b), false) => a.and_cardinality(b),
-            (Some(a), Some(b), true) => a.andnot_cardinality(b),
-            // so_far is full from here on, or the part is full or empty
-            (None, Some(b), negative) => {
-                if negative {
-                    u64::from(scope.users_len) - b.cardinality()
-                } else {
-                    b.cardinality()
-                }
-            }
-            (_, None, negative) => {
-                if matches!(part, Part::Full) == negative {
-                    0
-                } else {
-                    so_far.len(scope)
-                }
-            }
+    /// How many are left of `so_far` after a step.
+    fn count_step(&self, step: &Step, so_far: &Part<'a>) -> u64 {
+        let part = self.part(step.id, so_far.set());
+        let before = so_far.len(&self.scope);
+        let both = match (so_far.set(), part.set()) {
+            (Some(a), Some(b)) => a.and_cardinality(b),
+            (None, _) if matches!(so_far, Part::Full) => part.len(&self.scope),
+            (_, None) if matches!(part, Part::Full) => before,
+            _ => 0,
+        };
+        if step.negative { before - both } else { both }
+    }
+
+    fn or_part(&self, any: &[OpId], within: Option<&Roaring>) -> Part<'a> {
+        if let Some(few) = within.filter(|within| self.is_sparse(within, any)) {
+            return unite(&self.scope, any.iter().map(|id| self.cut(*id, few)).collect());
+        }
+        let (cheap, dear): (Vec<OpId>, Vec<OpId>) =
+            any.iter().filter(|id| self.size(**id).high > 0).partition(|id| !self.plan.ops[**id].dear);
+        let mut parts = Vec::with_capacity(dear.len() + cheap.len());
+        if self.is_fused_or(&cheap) {
+            parts.push(Fused::new(self, Job::Or { any: cheap }).part());
+        } else {
+            parts.extend(cheap.iter().map(|id| self.part(*id, within)));
+        }
+        parts.extend(dear.iter().map(|id| self.part(*id, within)));
+        unite(&self.scope, parts)
+    }
+
+    fn is_fused_or(&self, cheap: &[OpId]) -> bool {
+        cheap.len() > 1 && self.held(cheap) > u64::from(self.scope.users_len) / OR_DENSE
+    }
+
+    fn or_count(&self, any: &[OpId]) -> u64 {
+        if any.iter().all(|id| !self.plan.ops[*id].dear) && self.is_fused_or(any) {
+            return Fused::new(self, Job::Or { any: any.to_vec() }).count();
+        }
+        let Some((last, rest)) = any.split_last() else {
+            return 0;
+        };
+        let so_far = self.or_part(rest, None);
+        let part = self.part(*last, None);
+        match (so_far.set(), part.set()) {
+            (Some(a), Some(b)) => a.or_cardinality(b),
+            _ if matches!(so_far, Part::Full) || matches!(part, Part::Full) => u64::from(self.scope.users_len),
+            _ => so_far.len(&self.scope) + part.len(&self.scope),
         }
     }
 }
 
-fn and_count(all: &[Node], none: &[Node], scope: &Scope<'_>) -> u64 {
-    let Some(mut steps) = Steps::of(all, none, scope) else {
-        return 0;
-    };
-    let Some(last) = steps.0.pop() else {
-        return u64::from(scope.users_len);
-    };
-    let so_far = steps.0.into_iter().try_fold(Part::Full, |so_far, step| step.take(scope, so_far, None));
-    so_far.map_or(0, |so_far| last.count(scope, &so_far))
+/// One operand of an "and": to keep, or to take away.
+struct Step {
+    id: OpId,
+    negative: bool,
 }
 
-fn or_part<'a>(any: &'a [Node], scope: &Scope<'a>, within: Option<&Roaring>) -> Part<'a> {
-    let held: u64 = any.iter().map(|node| u64::from(node.upper(scope))).sum();
-    let sparse = within.filter(|within| within.cardinality() * SPARSE < held);
-    let mut parts = Vec::with_capacity(any.len());
-    for node in any {
-        match (node.part(scope, within), sparse) {
-            (Part::Full, _) => return Part::Full,
-            (Part::Empty, _) => {}
-            (part, None) => parts.push(part),
-            (part, Some(within)) => parts.push(part.set().map_or(Part::Empty, |set| Part::Owned(set.and(within)))),
-        }
+fn shared(part: Rc<Part<'_>>) -> Part<'_> {
+    match *part {
+        Part::Empty => Part::Empty,
+        Part::Full => Part::Full,
+        _ => Part::Shared(part),
     }
-    unite(scope, parts)
 }
 
-fn or_count(any: &[Node], scope: &Scope<'_>) -> u64 {
-    let Some((last, rest)) = any.split_last() else {
-        return 0;
-    };
-    let so_far = or_part(rest, scope, None);
-    let part = last.part(scope, None);
-    match (so_far.set(), part.set()) {
-        (Some(a), Some(b)) => a.or_cardinality(b),
-        _ if matches!(so_far, Part::Full) || matches!(part, Part::Full) => u64::from(scope.users_len),
-        _ => so_far.len(scope) + part.len(scope),
+fn subtract_from<'a>(scope: &Scope<'a>, from: &Roaring, part: &Part<'_>) -> Part<'a> {
+    match part {
+        Part::Full => Part::Empty,
+        part => scope.owned(part.set().map_or_else(|| from.clone(), |set| from.andnot(set))),
     }
 }

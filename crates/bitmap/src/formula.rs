@@ -132,17 +132,6 @@ fn or_of(nodes: Vec<Node>) -> Node {
 }
 
 impl Node {
-    /// Makes sure that all that is read of it is here and is what was written.
-    pub(crate) fn load(&self) -> Result<()> {
-        match self {
-            Self::Empty | Self::Owned(_) => Ok(()),
-            Self::Stored(stored) => stored.load(),
-            Self::Range { slices, .. } => slices.load(),
-            Self::And { all, none } => all.iter().chain(none).try_for_each(Self::load),
-            Self::Or { any, .. } => any.iter().try_for_each(Self::load),
-        }
-    }
-
     /// Whether one user, who exists, is in it.
     pub(crate) fn contains(&self, ordinal: Ordinal) -> Result<bool> {
         // Whether it is `wanted` for one of them.

@@ -1,5 +1,6 @@
 use crate::view::{Held, Pool};
 use croaring::{Bitmap as Roaring, BitmapView};
+use std::rc::Rc;
 
 /// The shard being evaluated.
 pub(crate) struct Scope<'a> {
@@ -24,6 +25,8 @@ pub(crate) enum Part<'a> {
     Held(Held<'a>),
     /// The result of an operation, free to be changed in place.
     Owned(Roaring),
+    /// A result that is kept, for it is asked for again; a set.
+    Shared(Rc<Part<'a>>),
 }
 
 impl<'a> Scope<'a> {
@@ -46,6 +49,7 @@ impl Part<'_> {
             Self::View(view) => Some(view),
             Self::Held(held) => Some(held),
             Self::Owned(set) => Some(set),
+            Self::Shared(part) => part.set(),
         }
     }
 

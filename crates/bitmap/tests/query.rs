@@ -13,6 +13,9 @@ fn check(leaves: &Leaves, tree: &Tree) -> Result<(), TestCaseError> {
     let expected = leaves.naive(tree);
     let query = Query::new(Arc::new(leaves.users.iter().copied().collect()), leaves.formula(tree));
     prop_assert_eq!(query.count().unwrap(), expected.len() as u64, "count of {:?}", tree);
+    let (least, most) = query.bounds();
+    prop_assert!((least..=most).contains(&(expected.len() as u64)), "{} to {} is not {} of {:?}", least, most, expected.len(), tree);
+    prop_assert!(most <= leaves.users.len() as u64);
     let found = query.bitmap().unwrap();
     prop_assert!(found.iter().eq(expected.iter().copied()), "bitmap of {:?}", tree);
     for user in leaves.users.iter().step_by(1 + leaves.users.len() / 50) {
@@ -23,7 +26,7 @@ fn check(leaves: &Leaves, tree: &Tree) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn formulas_are_those_of_sets(
@@ -37,6 +40,50 @@ proptest! {
         let leaves = Leaves::new(strangers, sets, numbers);
         for tree in &trees {
             check(&leaves, tree)?;
+        }
+    }
+}
+
+/// `now` is what counts for those in `changed`, `base` for all others.
+fn check_patched(base: &Leaves, now: &Leaves, changed: &BTreeSet<u32>, tree: &Tree) -> Result<(), TestCaseError> {
+    let split = |set: BTreeSet<u32>, inside: bool| set.into_iter().filter(move |user| changed.contains(user) == inside);
+    let expected: BTreeSet<u32> = split(base.naive(tree), false).chain(split(now.naive(tree), true)).collect();
+    let live_users: Bitmap = split(base.users.clone(), false).chain(split(now.users.clone(), true)).collect();
+    let patched: Arc<Bitmap> = Arc::new(changed.iter().copied().collect());
+    let live = base.live_formula(tree, now, &patched);
+    let users = Arc::new(base.users.iter().copied().collect());
+    let query = Query::patched(users, base.formula(tree), patched, Arc::new(live_users), live);
+    prop_assert_eq!(query.count().unwrap(), expected.len() as u64, "count of {:?}", tree);
+    let (least, most) = query.bounds();
+    prop_assert!((least..=most).contains(&(expected.len() as u64)), "{} to {} is not {} of {:?}", least, most, expected.len(), tree);
+    let found = query.bitmap().unwrap();
+    prop_assert!(found.iter().eq(expected.iter().copied()), "bitmap of {:?}", tree);
+    for user in changed.iter().chain(&base.users).step_by(1 + (changed.len() + base.users.len()) / 50) {
+        prop_assert_eq!(query.contains(*user).unwrap(), expected.contains(user), "user {} of {:?}", user, tree);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn changed_users_are_answered_anew(
+        strangers in prop::collection::vec(population(), 2),
+        mut sets in prop::collection::vec(population(), 3),
+        sets_now in prop::collection::vec(population(), 4),
+        numbers in prop::collection::vec(numbers(20), 2),
+        some in population(),
+        every in prop::sample::select(vec![1, 3, 50, 1_000]),
+        trees in prop::collection::vec(tree(4, 1), 3),
+    ) {
+        sets.push(Leaves::new(strangers[0].clone(), sets.clone(), numbers[..1].to_vec()).users);
+        let base = Leaves::new(strangers[0].clone(), sets, numbers[..1].to_vec());
+        let now = Leaves::new(strangers[1].clone(), sets_now, numbers[1..].to_vec());
+        // Some who stay, some who come, some who go.
+        let changed = some.iter().chain(&base.users).chain(&now.users).copied().step_by(every).collect();
+        for tree in &trees {
+            check_patched(&base, &now, &changed, tree)?;
         }
     }
 }

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use taghouse_bitmap::{BitSlices, Bitmap, Bundle, BundleBuilder, Formula};
 
 /// Where populations lie: begin, middle and end of shards, and the last shard of all.
-const BASES: [u32; 6] = [0, 65_000, (1 << 20) - 700, 1 << 20, (3 << 20) + 131_000, u32::MAX - 39_999];
-const SPAN: u32 = 40_000;
+const BASES: [u32; 6] = [0, 61_000, (1 << 20) - 700, 1 << 20, (3 << 20) + 130_900, u32::MAX - (SPAN - 1)];
+const SPAN: u32 = 12_000;
 
 /// A population that mixes single users, runs and regular steps (which make arrays, runs and bitsets).
 pub(crate) fn population() -> impl Strategy<Value = BTreeSet<u32>> {
     let piece = prop_oneof![
         3 => (0..SPAN).prop_map(|at| (at, 1, 1)),
-        2 => (0..SPAN, 1..20_000_u32).prop_map(|(at, len)| (at, len, 1)),
-        2 => (0..SPAN, 1..SPAN, 2..9_u32).prop_map(|(at, len, step)| (at, len, step)),
+        2 => (0..SPAN, 1..SPAN).prop_map(|(at, len)| (at, len, 1)),
+        2 => (0..SPAN, 1..SPAN, 2..30_u32).prop_map(|(at, len, step)| (at, len, step)),
         1 => Just((0, SPAN, 1)),
     ];
     prop::collection::vec((prop::sample::select(BASES.to_vec()), piece), 0..6).prop_map(|pieces| {
@@ -58,7 +58,12 @@ pub(crate) fn tree(sets: usize, slices: usize) -> impl Strategy<Value = Tree> {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(Tree::And),
             prop::collection::vec(inner.clone(), 0..5).prop_map(Tree::Or),
-            inner.prop_map(|inner| Tree::Not(Box::new(inner))),
+            inner.clone().prop_map(|inner| Tree::Not(Box::new(inner))),
+            // The same part twice.
+            prop::collection::vec(inner, 3).prop_map(|parts| {
+                let [a, b, c] = [0, 1, 2].map(|index| parts[index].clone());
+                Tree::Or(vec![Tree::And(vec![a.clone(), b]), Tree::And(vec![c, Tree::Not(Box::new(a))])])
+            }),
         ]
     })
 }
@@ -113,7 +118,6 @@ impl Leaves {
     }
 
     pub(crate) fn formula(&self, tree: &Tree) -> Formula {
-        let all = |trees: &[Tree]| trees.iter().map(|tree| self.formula(tree)).collect();
         match tree {
             Tree::Owned(index) => Formula::owned(self.owned[*index].clone()),
             Tree::Stored(index) => Formula::stored(self.stored.get(*index as u32)),
@@ -121,9 +125,28 @@ impl Leaves {
                 let (low, high) = self.bounds(*index, *low, *high);
                 self.slices[*index].between(i128::from(low), i128::from(high))
             }
-            Tree::And(trees) => Formula::and(all(trees)),
-            Tree::Or(trees) => Formula::or(all(trees)),
-            Tree::Not(tree) => self.formula(tree).not(),
+            tree => combine(tree, &|tree| self.formula(tree)),
         }
+    }
+
+    /// This formula of those in `now` whose values were `changed`, on top of these leaves: (stored and not changed) or added.
+    pub(crate) fn live_formula(&self, tree: &Tree, now: &Self, changed: &Arc<Bitmap>) -> Formula {
+        match tree {
+            Tree::Owned(_) | Tree::Stored(_) | Tree::Range(..) => {
+                let added = now.naive(tree).into_iter().filter(|user| changed.contains(*user)).collect();
+                let kept = Formula::and(vec![self.formula(tree), Formula::owned(changed.clone()).not()]);
+                Formula::or(vec![kept, Formula::owned(Arc::new(added))])
+            }
+            tree => combine(tree, &|tree| self.live_formula(tree, now, changed)),
+        }
+    }
+}
+
+fn combine(tree: &Tree, part: &dyn Fn(&Tree) -> Formula) -> Formula {
+    match tree {
+        Tree::And(trees) => Formula::and(trees.iter().map(part).collect()),
+        Tree::Or(trees) => Formula::or(trees.iter().map(part).collect()),
+        Tree::Not(tree) => part(tree).not(),
+        leaf => part(leaf),
     }
 }

@@ -1,0 +1,320 @@
+//! Loops over the words of whole containers, compiled once for each width of vectors that a machine may have.
+#![allow(unsafe_code)]
+
+use crate::blob::{WORDS, Words};
+
+/// The little-endian words of a container at any address.
+pub(crate) type Bytes = [[u8; 8]; WORDS];
+
+/// Operands to keep, or to unite, of one pass.
+pub(crate) const KEEP: usize = 4;
+/// Operands to drop of one pass.
+pub(crate) const DROP: usize = 2;
+/// Words of the widest vector.
+const LANES: usize = 8;
+
+/// How wide vectors are. Made by [`Level::best`] and [`Level::all`] alone, of what this machine has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Level(Width);
+
+#[derive(Clone, Copy, Debug)]
+enum Width {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Level {
+    /// The widest.
+    pub(crate) fn best() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if has_avx512() {
+                return Self(Width::Avx512);
+            }
+            if has_avx2() {
+                return Self(Width::Avx2);
+            }
+        }
+        Self(Width::Portable)
+    }
+
+    /// Every one that this machine has.
+    #[cfg(test)]
+    pub(crate) fn all() -> Vec<Self> {
+        let mut all = vec![Self(Width::Portable)];
+        #[cfg(target_arch = "x86_64")]
+        {
+            all.extend(has_avx2().then_some(Self(Width::Avx2)));
+            all.extend(has_avx512().then_some(Self(Width::Avx512)));
+        }
+        all
+    }
+
+    /// `acc &= all of keep & !drop`; of a `fresh` one, what it held does not count. How many bits are left. Takes as many passes as it needs.
+    pub(crate) fn and(self, acc: &mut Words, mut fresh: bool, mut keep: &[&Bytes], mut drop: &[&Bytes]) -> u32 {
+        loop {
+            let (keep_now, drop_now);
+            (keep_now, keep) = keep.split_at(keep.len().min(KEEP));
+            (drop_now, drop) = drop.split_at(drop.len().min(DROP));
+            let count = self.and_pass(Into::Words { acc, fresh }, keep_now, drop_now);
+            fresh = false;
+            if keep.is_empty() && drop.is_empty() {
+                return count;
+            }
+        }
+    }
+
+    /// How many bits all of `keep` have, of `KEEP` at most, and none of `drop`, of `DROP` at most. Writes nothing.
+    pub(crate) fn and_count(self, keep: &[&Bytes], drop: &[&Bytes]) -> u32 {
+        debug_assert!(keep.len() <= KEEP && drop.len() <= DROP, "more operands than one pass takes");
+        self.and_pass(Into::Nothing, keep, drop)
+    }
+
+    /// `acc |= each of any`; of a `fresh` one, what it held does not count. How many bits there are. Takes as many passes as it needs.
+    pub(crate) fn or(self, acc: &mut Words, mut fresh: bool, mut any: &[&Bytes]) -> u32 {
+        loop {
+            let now;
+            (now, any) = any.split_at(any.len().min(KEEP));
+            let count = self.or_pass(Into::Words { acc, fresh }, now);
+            fresh = false;
+            if any.is_empty() {
+                return count;
+            }
+        }
+    }
+
+    /// How many bits any of `any` has, of `KEEP` at most. Writes nothing.
+    pub(crate) fn or_count(self, any: &[&Bytes]) -> u32 {
+        debug_assert!(any.len() <= KEEP, "more operands than one pass takes");
+        self.or_pass(Into::Nothing, any)
+    }
+
+    fn and_pass(self, into: Into<'_>, keep: &[&Bytes], drop: &[&Bytes]) -> u32 {
+        match (keep, drop) {
+            ([], drop) => self.and_drop(into, [], drop),
+            ([a], drop) => self.and_drop(into, [a], drop),
+            ([a, b], drop) => self.and_drop(into, [a, b], drop),
+            ([a, b, c], drop) => self.and_drop(into, [a, b, c], drop),
+            ([a, b, c, d, ..], drop) => self.and_drop(into, [a, b, c, d], drop),
+        }
+    }
+
+    fn and_drop<const K: usize>(self, into: Into<'_>, keep: [&Bytes; K], drop: &[&Bytes]) -> u32 {
+        match drop {
+            [] => self.run(And { into, keep, drop: [] }),
+            [a] => self.run(And { into, keep, drop: [a] }),
+            [a, b, ..] => self.run(And { into, keep, drop: [a, b] }),
+        }
+    }
+
+    fn or_pass(self, into: Into<'_>, any: &[&Bytes]) -> u32 {
+        match any {
+            [] => self.run(Or { into, any: [] }),
+            [a] => self.run(Or { into, any: [a] }),
+            [a, b] => self.run(Or { into, any: [a, b] }),
+            [a, b, c] => self.run(Or { into, any: [a, b, c] }),
+            [a, b, c, d, ..] => self.run(Or { into, any: [a, b, c, d] }),
+        }
+    }
+
+    /// How many bits each of `rows` shares with each of `columns`.
+    pub(crate) fn shared<const ROWS: usize, const COLUMNS: usize>(
+        self,
+        rows: [&Bytes; ROWS],
+        columns: [&Bytes; COLUMNS],
+    ) -> [[u32; COLUMNS]; ROWS] {
+        self.run(Shared { rows, columns })
+    }
+
+    fn run<K: Kernel>(self, kernel: K) -> K::Out {
+        match self.0 {
+            Width::Portable => kernel.run(),
+            // SAFETY: a level of this width is only made where the features were detected.
+            #[cfg(target_arch = "x86_64")]
+            Width::Avx2 => unsafe { avx2(kernel) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Width::Avx512 => unsafe { avx512(kernel) },
+        }
+    }
+}
+
+/// How many of `values`, two bytes each, are set in `words`. One by one: gathering them into vectors takes several times longer.
+pub(crate) fn hits(words: &Bytes, values: &[[u8; 2]]) -> u32 {
+    let mut count = 0;
+    for value in values {
+        let low = u16::from_le_bytes(*value);
+        count += (u64::from_le_bytes(words[usize::from(low / 64)]) >> (low % 64)) as u32 & 1;
+    }
+    count
+}
+
+/// Words as the bytes that they are in memory.
+pub(crate) fn bytes_of(words: &Words) -> &Bytes {
+    // SAFETY: both are 8192 bytes without padding, any bits are valid in both, and bytes need no alignment.
+    unsafe { &*std::ptr::from_ref(words).cast::<Bytes>() }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_avx512() -> bool {
+    has_avx2()
+        && is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vpopcntdq")
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("popcnt")
+        && is_x86_feature_detected!("bmi1")
+        && is_x86_feature_detected!("bmi2")
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx2,popcnt,bmi1,bmi2")]
+fn avx512<K: Kernel>(kernel: K) -> K::Out {
+    kernel.run()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+fn avx2<K: Kernel>(kernel: K) -> K::Out {
+    kernel.run()
+}
+
+/// A loop. `run` and all that it calls must be `#[inline(always)]`, to be compiled as part of the functions above.
+trait Kernel {
+    type Out;
+    fn run(self) -> Self::Out;
+}
+
+/// Where a result goes.
+enum Into<'k> {
+    /// It is only counted.
+    Nothing,
+    Words {
+        acc: &'k mut Words,
+        /// What they hold is no operand.
+        fresh: bool,
+    },
+}
+
+type Lanes = [u64; LANES];
+
+#[inline(always)]
+fn lanes_of(bytes: &Bytes, at: usize) -> Lanes {
+    bytes.as_chunks::<LANES>().0[at].map(u64::from_le_bytes)
+}
+
+/// Runs over a container with all operands at once; `start` is what a result begins with where nothing is there yet.
+#[inline(always)]
+fn pass(into: Into<'_>, start: u64, apply: impl Fn(Lanes, usize) -> Lanes) -> u32 {
+    let mut sums = [0_u64; LANES];
+    let mut add = |lanes: Lanes| {
+        for (sum, word) in sums.iter_mut().zip(lanes) {
+            *sum += u64::from(word.count_ones());
+        }
+    };
+    match into {
+        Into::Nothing => (0..WORDS / LANES).for_each(|at| add(apply([start; LANES], at))),
+        Into::Words { acc, fresh: true } => {
+            for (at, acc) in acc.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+                *acc = apply([start; LANES], at);
+                add(*acc);
+            }
+        }
+        Into::Words { acc, fresh: false } => {
+            for (at, acc) in acc.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+                *acc = apply(*acc, at);
+                add(*acc);
+            }
+        }
+    }
+    sums.iter().sum::<u64>() as u32
+}
+
+struct And<'k, const K: usize, const D: usize> {
+    into: Into<'k>,
+    keep: [&'k Bytes; K],
+    drop: [&'k Bytes; D],
+}
+
+impl<const K: usize, const D: usize> Kernel for And<'_, K, D> {
+    type Out = u32;
+    #[inline(always)]
+    fn run(self) -> u32 {
+        let Self { into, keep, drop } = self;
+        pass(
+            into,
+            !0,
+            #[inline(always)]
+            |mut lanes, at| {
+                for operand in &keep {
+                    lanes.iter_mut().zip(lanes_of(operand, at)).for_each(|(a, b)| *a &= b);
+                }
+                for operand in &drop {
+                    lanes.iter_mut().zip(lanes_of(operand, at)).for_each(|(a, b)| *a &= !b);
+                }
+                lanes
+            },
+        )
+    }
+}
+
+struct Or<'k, const K: usize> {
+    into: Into<'k>,
+    any: [&'k Bytes; K],
+}
+
+impl<const K: usize> Kernel for Or<'_, K> {
+    type Out = u32;
+    #[inline(always)]
+    fn run(self) -> u32 {
+        let Self { into, any } = self;
+        pass(
+            into,
+            0,
+            #[inline(always)]
+            |mut lanes, at| {
+                for operand in &any {
+                    lanes.iter_mut().zip(lanes_of(operand, at)).for_each(|(a, b)| *a |= b);
+                }
+                lanes
+            },
+        )
+    }
+}
+
+struct Shared<'k, const ROWS: usize, const COLUMNS: usize> {
+    rows: [&'k Bytes; ROWS],
+    columns: [&'k Bytes; COLUMNS],
+}
+
+impl<const ROWS: usize, const COLUMNS: usize> Kernel for Shared<'_, ROWS, COLUMNS> {
+    type Out = [[u32; COLUMNS]; ROWS];
+    #[inline(always)]
+    fn run(self) -> Self::Out {
+        let rows = self.rows.map(|row| row.as_chunks::<LANES>().0);
+        let columns = self.columns.map(|column| column.as_chunks::<LANES>().0);
+        let mut sums = [[[0_u64; LANES]; COLUMNS]; ROWS];
+        for at in 0..WORDS / LANES {
+            for (row, sums) in rows.iter().zip(&mut sums) {
+                for (column, sums) in columns.iter().zip(sums) {
+                    for ((a, b), sum) in row[at].iter().zip(&column[at]).zip(sums) {
+                        *sum += u64::from((u64::from_le_bytes(*a) & u64::from_le_bytes(*b)).count_ones());
+                    }
+                }
+            }
+        }
+        sums.map(|row| row.map(|lanes| lanes.iter().sum::<u64>() as u32))
+    }
+}
+
+#[cfg(test)]
+mod tests;
