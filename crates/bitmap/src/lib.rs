@@ -23,9 +23,11 @@ mod formula;
 mod map;
 mod overlap;
 mod part;
+mod popcount;
 mod query;
 mod region;
 mod slices;
+mod vector;
 mod view;
 
 pub use bitmap::Bitmap;
