@@ -39,7 +39,7 @@ pub use map::map;
 pub use overlap::{Members, overlap};
 pub use query::Query;
 pub use region::{Fetch, Region};
-pub use slices::BitSlices;
+pub use slices::{BitSlices, Sum};
 
 /// The ordinals of one shard are `number << SHARD_BITS ..= number << SHARD_BITS | SHARD_MASK`.
 pub const SHARD_BITS: u32 = 20;

@@ -2,7 +2,12 @@
 
 mod aggregate;
 mod build;
+mod candidates;
+mod column;
+mod distribution;
 mod range;
+
+pub use aggregate::Sum;
 
 use crate::blob::{CONTAINER_BITS, Words};
 use crate::bundle::{Bundle, Stored};
