@@ -1,7 +1,7 @@
 //! Counting the bits of long runs of words, or of little-endian bytes at any address.
 #![allow(dead_code, reason = "counts of both forms, for whichever loop wants them")]
 
-use crate::vector::{Kernel, fastest};
+use crate::vector::{Kernel, Simd, fastest};
 
 /// How many bits are set.
 pub(crate) fn count(words: &[u64]) -> u64 {
@@ -57,7 +57,7 @@ struct One<'a, W>(&'a [W]);
 impl<W: Word> Kernel for One<'_, W> {
     type Out = u64;
     #[inline(always)]
-    fn run(self) -> u64 {
+    fn run<S: Simd>(self, _: S) -> u64 {
         let mut sum = 0;
         for word in self.0 {
             sum += u64::from(word.word().count_ones());
@@ -71,7 +71,7 @@ struct Two<'a, A, B, F>(&'a [A], &'a [B], F);
 impl<A: Word, B: Word, F: Fn(u64, u64) -> u64> Kernel for Two<'_, A, B, F> {
     type Out = u64;
     #[inline(always)]
-    fn run(self) -> u64 {
+    fn run<S: Simd>(self, _: S) -> u64 {
         let Self(a, b, op) = self;
         let mut sum = 0;
         for (a, b) in a.iter().zip(b) {

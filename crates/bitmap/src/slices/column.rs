@@ -1,12 +1,10 @@
 //! Slices where they are stored, one shard and one container of it at a time.
 
 use super::BitSlices;
-use super::candidates::{Bits, Candidates, Sink};
+use super::candidates::{Bits, Candidates, NONE, Sink, bits_of};
 use crate::blob::{Blob, Container};
 use croaring::{Bitmap as Roaring, Portable};
 use std::cell::RefCell;
-
-static NONE: Bits = [[0; 64]; 128];
 
 /// The slices of one shard.
 pub(super) struct Shard<'a> {
@@ -55,7 +53,7 @@ impl Shard<'_> {
                 }
             };
             for (key, _, container) in crowd.containers() {
-                candidates.fill(&container);
+                candidates.fill(&container, bits);
                 let mut column = Column { shard: self, key, room: bits };
                 if existing && within.is_some() {
                     column.keep_existing(candidates);
@@ -132,20 +130,5 @@ impl Column<'_, '_> {
         candidates.split(self.bits(bit), &mut upper);
         self.at_least(candidates, bit, low, false, sink);
         self.at_least(&mut upper, bit, !high, true, sink);
-    }
-}
-
-/// A container's bits where they lie or, if they do not, written out in `room`.
-fn bits_of<'b>(container: Option<&Container<'b>>, room: &'b mut Bits) -> &'b Bits {
-    match container {
-        None => &NONE,
-        Some(Container::Bits(bits)) => bits.as_chunks().0.first_chunk().unwrap_or(&NONE),
-        Some(other) => {
-            let words = other.words();
-            for (to, word) in room.as_flattened_mut().as_chunks_mut::<8>().0.iter_mut().zip(&words) {
-                *to = word.to_le_bytes();
-            }
-            room
-        }
     }
 }

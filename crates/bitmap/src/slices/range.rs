@@ -1,7 +1,7 @@
 //! Comparing: from the highest slice down, for those only who are asked for, until nobody is undecided.
 
 use super::BitSlices;
-use super::candidates::Candidates;
+use super::candidates::{Candidates, Tally};
 use super::column::Column;
 use crate::blob::{BlobWriter, WORDS};
 use crate::part::{Part, Scope};
@@ -34,9 +34,9 @@ impl BitSlices {
 
     /// How many there are in [`BitSlices::range`]; nothing is written out.
     pub(crate) fn range_len(&self, shard: u32, low: u64, high: u64, within: Option<&Roaring>) -> u64 {
-        let mut len = 0;
-        self.for_each_asked(shard, low, within, |_, column, candidates| column.between(candidates, self.slices, low, high, &mut len));
-        len
+        let mut tally = Tally::default();
+        self.for_each_asked(shard, low, within, |_, column, candidates| column.between(candidates, self.slices, low, high, &mut tally));
+        tally.total()
     }
 
     fn for_each_asked(&self, shard: u32, low: u64, within: Option<&Roaring>, each: impl FnMut(u16, &mut Column<'_, '_>, &mut Candidates)) {
