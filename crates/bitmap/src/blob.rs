@@ -149,7 +149,13 @@ impl<'a> Blob<'a> {
     /// The container of the values whose high 16 bits are `key`.
     pub(crate) fn container(self, key: u16) -> Option<Container<'a>> {
         let head = self.head()?;
-        let index = (0..head.containers).find(|&index| self.descriptor(&head, index).0 >= key)?;
+        // In a full shard a container's number is its key's low bits.
+        let likely = usize::from(key) % CONTAINERS;
+        let index = if likely < head.containers && self.descriptor(&head, likely).0 == key {
+            likely
+        } else {
+            (0..head.containers).find(|&index| self.descriptor(&head, index).0 >= key)?
+        };
         if self.descriptor(&head, index).0 != key {
             return None;
         }
@@ -172,6 +178,11 @@ impl<'a> Blob<'a> {
 }
 
 impl Container<'_> {
+    /// Whether it is a run of everything; another form of everything may go unseen.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self, Self::Runs([0, 0, 0xFF, 0xFF, ..]))
+    }
+
     pub(crate) fn contains(&self, low: u16) -> bool {
         match self {
             Self::Bits(bits) => u64_at(bits, usize::from(low / 64) * 8) >> (low % 64) & 1 == 1,

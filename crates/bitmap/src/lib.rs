@@ -27,10 +27,12 @@ mod map;
 mod overlap;
 mod part;
 mod plan;
+mod popcount;
 mod query;
 mod region;
 mod sealer;
 mod slices;
+mod vector;
 mod view;
 
 pub use bitmap::Bitmap;
@@ -45,7 +47,7 @@ pub use overlap::{Members, overlap};
 pub use query::Query;
 pub use region::{Fetch, Region};
 pub use sealer::Sealer;
-pub use slices::BitSlices;
+pub use slices::{BitSlices, Sum};
 
 /// The ordinals of one shard are `number << SHARD_BITS ..= number << SHARD_BITS | SHARD_MASK`.
 pub const SHARD_BITS: u32 = 20;

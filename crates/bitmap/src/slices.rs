@@ -2,9 +2,13 @@
 
 mod aggregate;
 mod build;
+mod candidates;
+mod column;
+mod distribution;
 mod range;
 
 pub(crate) use build::transpose;
+pub use aggregate::Sum;
 
 use crate::blob::{CONTAINER_BITS, Words};
 use crate::bundle::{Bundle, Stored};

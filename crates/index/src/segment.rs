@@ -235,7 +235,7 @@ impl Segment {
     /// `Corrupt` and `Store` name the object that cannot be read.
     pub fn sum(&self, within: Option<&Bitmap>) -> Result<Option<i128>> {
         match (&self.values, self.value_type) {
-            (Values::Numbers(slices), ValueType::Int | ValueType::Decimal { .. }) => Ok(slices.sum(within)?),
+            (Values::Numbers(slices), ValueType::Int | ValueType::Decimal { .. }) => Ok(slices.sum(within)?.map(|sum| sum.sum)),
             _ => Ok(None),
         }
     }
