@@ -1,10 +1,12 @@
 //! Times the dictionary: `cargo run --release -p taghouse-dictionary --example lookup [ids] [folder]`, 10 million ids by default.
 //!
 //! Ids are 36-character UUID text, made from a counter. The making of text is not in the times. Nor is the first touch of stored blocks,
-//! when their checksums are verified, in the one of look-ups.
+//! when their checksums are verified, in the one of look-ups. Rates are by the clock and, in brackets, by this thread's time on a core,
+//! which says the same on a machine that is busy with other work too.
 
 #![allow(clippy::print_stdout)]
 
+use std::ops::AddAssign;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -25,15 +27,15 @@ fn main() -> Outcome<()> {
     let app = AppId::new("shop")?;
 
     let dictionary = Dictionary::open(folder.path())?;
-    let mut spent = Duration::ZERO;
+    let mut spent = Spent::default();
     let mut slowest = Duration::ZERO;
     for start in (0..ids).step_by(LOAD as usize) {
         let texts = Texts::new(start..ids.min(start + LOAD));
         let texts = texts.get();
-        let begun = Instant::now();
+        let begun = Begun::now();
         let given = dictionary.assign(&app, &texts)?;
-        spent += begun.elapsed();
-        slowest = slowest.max(begun.elapsed());
+        spent += begun.spent();
+        slowest = slowest.max(begun.spent().clock);
         if u64::from(given[0]) != start {
             return Err("not in first-seen order".into());
         }
@@ -43,41 +45,41 @@ fn main() -> Outcome<()> {
     println!("bytes an id: {:.2}", dictionary.bytes_on_disk(&app)? as f64 / ids as f64);
     drop(dictionary);
 
-    let begun = Instant::now();
+    let begun = Begun::now();
     let dictionary = Dictionary::open(folder.path())?;
-    println!("open: {:.3} s", begun.elapsed().as_secs_f64());
+    println!("open: {}", begun.spent().text());
     let first = Texts::new(ids / 2..ids / 2 + 1);
     dictionary.lookup(&app, &first.get())?;
-    println!("open and first answer: {:.3} s", begun.elapsed().as_secs_f64());
+    println!("open and first answer: {}", begun.spent().text());
 
     let mut random = 1;
     look_up(&dictionary, &app, ids, 64, &mut random)?;
     report("lookup, random known ids", 256 * BATCH as u64, look_up(&dictionary, &app, ids, 256, &mut random)?);
     let strangers = Texts::new(ids..ids + BATCH as u64);
     let strangers = strangers.get();
-    let begun = Instant::now();
+    let begun = Begun::now();
     for _ in 0..32 {
         if dictionary.lookup(&app, &strangers)?.iter().any(Option::is_some) {
             return Err("a stranger was found".into());
         }
     }
-    report("lookup, unknown ids", 32 * BATCH as u64, begun.elapsed());
+    report("lookup, unknown ids", 32 * BATCH as u64, begun.spent());
     let texts = Texts::new(0..ids.min(LOAD));
     let texts = texts.get();
-    let begun = Instant::now();
+    let begun = Begun::now();
     dictionary.assign(&app, &texts)?;
-    report("assign, known ids", texts.len() as u64, begun.elapsed());
+    report("assign, known ids", texts.len() as u64, begun.spent());
 
-    let begun = Instant::now();
+    let begun = Begun::now();
     let bytes: usize = dictionary.resolve_sorted(&app, 0..u32::try_from(ids)?).map(|pair| pair.map_or(0, |(_, id)| id.len())).sum();
     if bytes as u64 != 36 * ids {
         return Err("not all ids came back".into());
     }
-    report("resolve in order", ids, begun.elapsed());
+    report("resolve in order", ids, begun.spent());
 
-    let begun = Instant::now();
+    let begun = Begun::now();
     dictionary.repack(&app, (0..u32::try_from(ids)?).step_by(2))?.finish(|_| Ok::<(), taghouse_dictionary::Error>(()))?;
-    report("repack, half of the ids", ids / 2, begun.elapsed());
+    report("repack, half of the ids", ids / 2, begun.spent());
     println!("bytes an id: {:.2}", dictionary.bytes_on_disk(&app)? as f64 / (ids.div_ceil(2)) as f64);
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     for line in status.lines().filter(|line| ["VmHWM", "RssAnon", "RssFile"].iter().any(|name| line.starts_with(name))) {
@@ -87,8 +89,8 @@ fn main() -> Outcome<()> {
 }
 
 /// Looks up batches of random ids and gives the time without the making of text.
-fn look_up(dictionary: &Dictionary, app: &AppId, ids: u64, batches: usize, random: &mut u64) -> Outcome<Duration> {
-    let mut spent = Duration::ZERO;
+fn look_up(dictionary: &Dictionary, app: &AppId, ids: u64, batches: usize, random: &mut u64) -> Outcome<Spent> {
+    let mut spent = Spent::default();
     for _ in 0..batches {
         let numbers = (0..BATCH).map(|_| {
             *random += 1;
@@ -97,9 +99,9 @@ fn look_up(dictionary: &Dictionary, app: &AppId, ids: u64, batches: usize, rando
         let numbers: Vec<u64> = numbers.collect();
         let texts = Texts::of(numbers.iter().copied());
         let texts = texts.get();
-        let begun = Instant::now();
+        let begun = Begun::now();
         let found = dictionary.lookup(app, &texts)?;
-        spent += begun.elapsed();
+        spent += begun.spent();
         if !found.iter().zip(numbers).all(|(ordinal, number)| ordinal.map(u64::from) == Some(number)) {
             return Err("a wrong ordinal".into());
         }
@@ -107,8 +109,49 @@ fn look_up(dictionary: &Dictionary, app: &AppId, ids: u64, batches: usize, rando
     Ok(spent)
 }
 
-fn report(what: &str, count: u64, spent: Duration) {
-    println!("{what}: {:.2} M/s ({:.1} s)", count as f64 / spent.as_secs_f64() / 1e6, spent.as_secs_f64());
+fn report(what: &str, count: u64, spent: Spent) {
+    let rate = |time: Duration| count as f64 / time.as_secs_f64() / 1e6;
+    println!("{what}: {:.2} ({:.2}) M/s, {}", rate(spent.clock), rate(spent.core), spent.text());
+}
+
+#[derive(Clone, Copy, Default)]
+struct Spent {
+    clock: Duration,
+    core: Duration,
+}
+
+impl Spent {
+    fn text(&self) -> String {
+        format!("{:.3} ({:.3}) s", self.clock.as_secs_f64(), self.core.as_secs_f64())
+    }
+}
+
+impl AddAssign for Spent {
+    fn add_assign(&mut self, more: Self) {
+        self.clock += more.clock;
+        self.core += more.core;
+    }
+}
+
+struct Begun {
+    clock: Instant,
+    core: Duration,
+}
+
+impl Begun {
+    fn now() -> Self {
+        Self { clock: Instant::now(), core: time_on_core() }
+    }
+
+    fn spent(&self) -> Spent {
+        Spent { clock: self.clock.elapsed(), core: time_on_core() - self.core }
+    }
+}
+
+/// Of this thread; zero where the system does not say.
+fn time_on_core() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    Duration::from_nanos(text.split(' ').next().and_then(|nanoseconds| nanoseconds.parse().ok()).unwrap_or(0))
 }
 
 /// UUID texts in one buffer.

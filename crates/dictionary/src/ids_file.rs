@@ -1,7 +1,7 @@
-//! Ids of consecutive ordinals: the packed ids one after the other, then a word for every 16 of them.
+//! Ids of consecutive ordinals: the packed ids one after the other, then, if they differ in size, a word for every 16 of them.
 //!
-//! The word holds where the first of the 16 begins (32 bits) and, if all have one size, that size (16 bits), so that a UUID is found with
-//! one multiplication; else 0, and a look-up walks from the first.
+//! The word holds where the first of the 16 begins (32 bits) and, if all have one size, that size (16 bits), so that one UUID among UUIDs
+//! is found with one multiplication; else 0, and a look-up walks from the first. If all ids of the file have one size, there are no words.
 
 use crate::block_file::{BlockFile, BlockWriter, Kind};
 use crate::packed::{self, BLANK};
@@ -21,11 +21,13 @@ pub(crate) struct IdsWriter {
     words: Vec<u64>,
     /// The size of all ids of the stride so far, or 0.
     size: u64,
+    /// The size of all ids of the file so far, or 0.
+    size_of_all: u64,
 }
 
 impl IdsWriter {
     pub(crate) fn create(path: PathBuf, first: Ordinal) -> Result<Self> {
-        Ok(Self { file: BlockWriter::create(path)?, first, count: 0, words: Vec::new(), size: 0 })
+        Ok(Self { file: BlockWriter::create(path)?, first, count: 0, words: Vec::new(), size: 0, size_of_all: 0 })
     }
 
     /// The caller ends a file before it has 4 GiB.
@@ -37,6 +39,11 @@ impl IdsWriter {
             self.size = size;
         } else if size != self.size {
             self.size = 0;
+        }
+        if self.count == 0 {
+            self.size_of_all = size;
+        } else if size != self.size_of_all {
+            self.size_of_all = 0;
         }
         self.count += 1;
         self.file.write(packed)
@@ -53,10 +60,12 @@ impl IdsWriter {
     pub(crate) fn finish(mut self) -> Result<()> {
         self.end_stride();
         let text = self.file.position() as u64;
-        for word in &self.words {
-            self.file.write(&word.to_le_bytes())?;
+        if self.size_of_all == 0 {
+            for word in &self.words {
+                self.file.write(&word.to_le_bytes())?;
+            }
         }
-        self.file.finish(Kind::Ids, [u64::from(self.first), u64::from(self.count), text])
+        self.file.finish(Kind::Ids, [u64::from(self.first), u64::from(self.count), text | self.size_of_all << 32])
     }
 
     fn end_stride(&mut self) {
@@ -73,6 +82,8 @@ pub(crate) struct IdsFile {
     pub(crate) count: u32,
     /// Where the words begin.
     text: usize,
+    /// Of all ids, or 0 if they differ.
+    size: usize,
 }
 
 impl IdsFile {
@@ -82,18 +93,28 @@ impl IdsFile {
         if (first_noted, count_noted) != (u64::from(first), u64::from(count)) {
             return Err(file.damaged("it holds other ordinals than its manifest says"));
         }
-        Ok(Self { first, count, text: usize::try_from(text).unwrap_or(usize::MAX), file })
+        Ok(Self { first, count, text: (text & 0xFFFF_FFFF) as usize, size: (text >> 32) as usize, file })
     }
 
-    /// Reads the word that `place` needs, so that it is near: look-ups of many overlap their waiting for memory.
+    /// What `place` reads, verified; nothing if it needs nothing.
     #[inline]
-    pub(crate) fn touch_word(&self, index: u32) -> u64 {
-        self.file.u64_at(self.word_at(index))
+    pub(crate) fn word_bytes(&self, index: u32) -> Result<&[u8]> {
+        if self.size != 0 {
+            return Ok(&[]);
+        }
+        let at = self.word_at(index);
+        self.file.verify(at..at + 8)?;
+        Ok(&self.bytes()[at..at + 8])
     }
 
     /// Where the packed id stands in `bytes`, verified.
     #[inline]
     pub(crate) fn place(&self, index: u32) -> Result<Range<usize>> {
+        if self.size != 0 {
+            let start = index as usize * self.size;
+            self.file.verify(start..start + self.size)?;
+            return Ok(start..start + self.size);
+        }
         let at = self.word_at(index);
         self.file.verify(at..at + 8)?;
         let word = self.file.u64_at(at);

@@ -13,7 +13,9 @@ use std::ops::Range;
 use taghouse_model::Ordinal;
 
 /// Look-ups that wait together.
-pub(crate) const GROUP: usize = 64;
+const GROUP: usize = 64;
+/// Places in memory that they wait for together.
+const TOUCHES: usize = 2 * GROUP;
 /// Ids packed at a time.
 const PACK: usize = 2048;
 
@@ -26,8 +28,16 @@ struct Probe {
     end: u32,
     /// Of the entry last found with its hash.
     ordinal: Ordinal,
-    /// Where that ordinal's id stands in its file.
+    /// Where that ordinal's id stands: the ids file, the number in it, the bytes.
+    file: usize,
+    index: u32,
     place: Range<usize>,
+}
+
+/// Memory that will be read soon. All of it is read in one loop that does nothing else, so that the processor waits for many at a time.
+struct Touch<'a> {
+    places: [&'a [u8]; TOUCHES],
+    count: usize,
 }
 
 impl State {
@@ -55,36 +65,36 @@ impl State {
 
     /// Takes from `pending` the keys that are in this run.
     fn lookup_in(&self, run: &Run, keys: &Keys, pending: &mut Vec<u32>, probes: &mut Vec<Probe>, found: &mut [Ordinal]) -> Result<()> {
+        let mut touch = Touch::default();
+        for key in pending.iter() {
+            touch.add(run.bucket_bytes(keys.hash(*key as usize))?);
+        }
+        touch.all();
         probes.clear();
         for key in pending.iter() {
-            let (at, end) = run.bucket(keys.hash(*key as usize))?;
-            probes.push(Probe { key: *key, at, end, ordinal: NONE, place: 0..0 });
+            let (at, end) = run.bucket(keys.hash(*key as usize));
+            run.verify((at, end))?;
+            touch.add(run.entry_bytes(at));
+            touch.add(run.entry_bytes(end.saturating_sub(1)));
+            probes.push(Probe { key: *key, at, end, ordinal: NONE, file: 0, index: 0, place: 0..0 });
         }
-        let mut touched = 0;
-        for probe in probes.iter() {
-            run.verify((probe.at, probe.end))?;
-            touched ^= run.entry(probe.at) ^ run.entry(probe.end.saturating_sub(1));
-        }
-        black_box(touched);
+        touch.all();
         probes.retain_mut(|probe| self.next_candidate(run, keys.hash(probe.key as usize), probe));
-        let mut touched = 0;
-        for probe in probes.iter() {
+        for probe in probes.iter_mut() {
             if probe.ordinal < run.first || probe.ordinal >= run.end {
                 return Err(run.damaged("it has an ordinal that it does not cover"));
             }
-            let (file, index) = self.sealed(probe.ordinal);
-            touched ^= file.touch_word(index);
+            (probe.file, probe.index) = self.sealed_at(probe.ordinal);
+            touch.add(self.ids()[probe.file].word_bytes(probe.index)?);
         }
-        black_box(touched);
-        let mut touched = 0;
+        touch.all();
         for probe in probes.iter_mut() {
-            let (file, index) = self.sealed(probe.ordinal);
-            probe.place = file.place(index)?;
-            touched ^= file.bytes()[probe.place.start] ^ file.bytes()[probe.place.end - 1];
+            let file = &self.ids()[probe.file];
+            probe.place = file.place(probe.index)?;
+            touch.ends(&file.bytes()[probe.place.clone()]);
         }
-        black_box(touched);
-        let before = pending.len();
-        let mut hits = 0;
+        touch.all();
+        let (before, mut hits) = (pending.len(), 0);
         for probe in probes.iter_mut() {
             if let Some(ordinal) = self.confirm(run, keys, probe)? {
                 found[probe.key as usize] = ordinal;
@@ -116,7 +126,7 @@ impl State {
     /// Compares ids, with the next entries of the same hash too where the first is another's.
     fn confirm(&self, run: &Run, keys: &Keys, probe: &mut Probe) -> Result<Option<Ordinal>> {
         let key = keys.get(probe.key as usize);
-        if &self.sealed(probe.ordinal).0.bytes()[probe.place.clone()] == key {
+        if &self.ids()[probe.file].bytes()[probe.place.clone()] == key {
             return Ok(Some(probe.ordinal));
         }
         while self.next_candidate(run, keys.hash(probe.key as usize), probe) {
@@ -135,21 +145,17 @@ impl State {
     pub(crate) fn resolve(&self, ordinals: &[Ordinal]) -> Result<Vec<Option<String>>> {
         let end = self.len();
         let mut texts = Vec::with_capacity(ordinals.len());
+        let mut touch = Touch::default();
         for group in ordinals.chunks(GROUP) {
-            let is_sealed = |ordinal: &&Ordinal| **ordinal < self.tail.first;
-            let mut touched = 0;
-            for ordinal in group.iter().filter(is_sealed) {
-                let (file, index) = self.sealed(*ordinal);
-                touched ^= file.touch_word(index);
+            let sealed = || group.iter().filter(|ordinal| **ordinal < self.tail.first).map(|ordinal| self.sealed(*ordinal));
+            for (file, index) in sealed() {
+                touch.add(file.word_bytes(index)?);
             }
-            black_box(touched);
-            let mut touched = 0;
-            for ordinal in group.iter().filter(is_sealed) {
-                let (file, index) = self.sealed(*ordinal);
-                let place = file.place(index)?;
-                touched ^= file.bytes()[place.start] ^ file.bytes()[place.end - 1];
+            touch.all();
+            for (file, index) in sealed() {
+                touch.ends(file.packed(index)?);
             }
-            black_box(touched);
+            touch.all();
             for ordinal in group {
                 texts.push(if *ordinal < end { self.text(*ordinal)? } else { None });
             }
@@ -167,6 +173,36 @@ impl State {
             let (file, index) = self.sealed(ordinal);
             file.text(index).map(Some)
         }
+    }
+}
+
+impl Default for Touch<'_> {
+    fn default() -> Self {
+        Self { places: [&[]; TOUCHES], count: 0 }
+    }
+}
+
+impl<'a> Touch<'a> {
+    /// Up to [`TOUCHES`] between two readings; none where there are no bytes.
+    #[inline]
+    fn add(&mut self, place: &'a [u8]) {
+        if !place.is_empty() {
+            self.places[self.count] = place;
+            self.count += 1;
+        }
+    }
+
+    /// The ends of an id, which may be on two lines of memory.
+    #[inline]
+    fn ends(&mut self, id: &'a [u8]) {
+        self.add(id);
+        self.add(&id[id.len().saturating_sub(1)..]);
+    }
+
+    #[inline]
+    fn all(&mut self) {
+        black_box(self.places[..self.count].iter().fold(0, |read, place| read ^ place[0]));
+        self.count = 0;
     }
 }
 

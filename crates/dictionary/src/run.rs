@@ -42,12 +42,30 @@ impl Run {
         self.entries
     }
 
-    /// From and up to which entry an id with this hash can stand.
+    /// What `bucket` reads of the directory, verified.
     #[inline]
-    pub(crate) fn bucket(&self, hash: u32) -> Result<(u32, u32)> {
-        let at = self.entries * ENTRY_BYTES + (hash >> (32 - self.bits)) as usize * 4;
+    pub(crate) fn bucket_bytes(&self, hash: u32) -> Result<&[u8]> {
+        let at = self.bucket_at(hash);
         self.file.verify(at..at + 8)?;
-        Ok((self.file.u32_at(at), self.file.u32_at(at + 4)))
+        Ok(&self.file.bytes()[at..at + 8])
+    }
+
+    /// From and up to which entry an id with this hash can stand. After `bucket_bytes`.
+    #[inline]
+    pub(crate) fn bucket(&self, hash: u32) -> (u32, u32) {
+        let at = self.bucket_at(hash);
+        (self.file.u32_at(at), self.file.u32_at(at + 4))
+    }
+
+    #[inline]
+    fn bucket_at(&self, hash: u32) -> usize {
+        self.entries * ENTRY_BYTES + (hash >> (32 - self.bits)) as usize * 4
+    }
+
+    #[inline]
+    pub(crate) fn entry_bytes(&self, index: u32) -> &[u8] {
+        let at = index as usize * ENTRY_BYTES;
+        self.file.bytes().get(at..at + ENTRY_BYTES).unwrap_or_default()
     }
 
     /// To be called before entries of a bucket are read.
@@ -204,7 +222,8 @@ mod tests {
             let held: Vec<u64> = (0..merged.entries() as u32).map(|at| merged.entry(at)).collect();
             prop_assert_eq!(&held, &expected);
             for hash in hashes {
-                let (start, end) = merged.bucket(hash).unwrap();
+                merged.bucket_bytes(hash).unwrap();
+                let (start, end) = merged.bucket(hash);
                 let inside = (start..end).filter(|at| merged.entry(*at) >> 32 == u64::from(hash)).count();
                 prop_assert_eq!(inside, expected.iter().filter(|entry| **entry >> 32 == u64::from(hash)).count());
             }

@@ -37,8 +37,15 @@ impl State {
     /// The ids file of an ordinal below the tail's, and its number in there.
     #[inline]
     pub(crate) fn sealed(&self, ordinal: Ordinal) -> (&IdsFile, u32) {
+        let (at, index) = self.sealed_at(ordinal);
+        (&self.ids[at], index)
+    }
+
+    /// As `sealed`, with the file's place among the ids files.
+    #[inline]
+    pub(crate) fn sealed_at(&self, ordinal: Ordinal) -> (usize, u32) {
         let at = self.firsts.partition_point(|first| *first <= ordinal) - 1;
-        (&self.ids[at], ordinal - self.firsts[at])
+        (at, ordinal - self.firsts[at])
     }
 
     /// Calls with the packed id of an ordinal that is given.
