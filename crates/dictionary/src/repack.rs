@@ -71,8 +71,12 @@ impl<'a> Repack<'a> {
             if u64::from(ordinal) < lowest {
                 return Err(Error::KeptOrder { ordinal });
             }
+            if ordinal >= self.end {
+                // Those after it are not given either.
+                break;
+            }
             lowest = u64::from(ordinal) + 1;
-            if ordinal < self.end && !self.begun.deleted.contains(ordinal) {
+            if !self.begun.deleted.contains(ordinal) {
                 self.begun.with_packed(ordinal, |packed| self.builder.push(packed))?.transpose()?;
                 self.renumbering.push(ordinal);
             }
