@@ -19,7 +19,7 @@ const FRAME_BYTES: usize = 4 << 20;
 const FRAME_DELETIONS: usize = 1 << 20;
 
 impl Space {
-    pub(crate) fn assign(&self, ids: &[&str]) -> Result<Vec<Ordinal>> {
+    pub(crate) fn assign(self: &Arc<Self>, ids: &[&str]) -> Result<Vec<Ordinal>> {
         for (position, id) in ids.iter().enumerate() {
             check_user_id(id).map_err(|reason| Error::UserId { position, reason })?;
         }
@@ -43,7 +43,14 @@ impl Space {
     }
 
     /// `seen` is the number of ordinals before `found` was looked up.
-    fn assign_part(&self, writer: &mut Writer, generation: &Generation, seen: u32, ids: &[&str], found: &mut [Ordinal]) -> Result<()> {
+    fn assign_part(
+        self: &Arc<Self>,
+        writer: &mut Writer,
+        generation: &Generation,
+        seen: u32,
+        ids: &[&str],
+        found: &mut [Ordinal],
+    ) -> Result<()> {
         let missing = |found: &[Ordinal]| -> Vec<usize> { (0..found.len()).filter(|at| found[*at] == NONE).collect() };
         let mut places = missing(found);
         if places.is_empty() {

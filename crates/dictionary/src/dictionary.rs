@@ -5,6 +5,7 @@ use crate::space::{FIRST_GENERATION, Space};
 use crate::{Error, Options, Resolved, Result, View};
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use taghouse_model::{AppId, Ordinal};
@@ -183,11 +184,12 @@ impl Dictionary {
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(&folder).map_err(Error::io(&folder))? {
                 let entry = entry.map_err(Error::io(&folder))?;
-                let metadata = entry.metadata().map_err(Error::io(&folder))?;
-                if metadata.is_dir() {
-                    folders.push(entry.path());
-                } else {
-                    bytes += metadata.len();
+                match entry.metadata() {
+                    Ok(metadata) if metadata.is_dir() => folders.push(entry.path()),
+                    Ok(metadata) => bytes += metadata.len(),
+                    // A merge has just removed it.
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                    Err(e) => return Err(Error::io(&folder)(e)),
                 }
             }
         }
@@ -210,6 +212,15 @@ impl Dictionary {
         sync_folder(&self.path)?;
         spaces.insert(app.clone(), Arc::clone(&space));
         Ok(space)
+    }
+}
+
+impl Drop for Dictionary {
+    fn drop(&mut self) {
+        // Before the lock is given back.
+        for space in self.spaces.get_mut().unwrap_or_else(PoisonError::into_inner).values() {
+            space.merging.stop();
+        }
     }
 }
 

@@ -46,6 +46,7 @@ mod log_file;
 mod lookup;
 mod manifest;
 mod map;
+mod merge;
 mod options;
 mod packed;
 mod renumbering;

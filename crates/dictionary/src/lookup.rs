@@ -4,7 +4,7 @@
 //! step together: each step first touches what all of the group need, without a decision in between, and the waiting overlaps.
 
 use crate::Result;
-use crate::packed::Keys;
+use crate::packed::{Keys, equal};
 use crate::run::Run;
 use crate::state::State;
 use crate::tail::NONE;
@@ -126,7 +126,7 @@ impl State {
     /// Compares ids, with the next entries of the same hash too where the first is another's.
     fn confirm(&self, run: &Run, keys: &Keys, probe: &mut Probe) -> Result<Option<Ordinal>> {
         let key = keys.get(probe.key as usize);
-        if &self.ids()[probe.file].bytes()[probe.place.clone()] == key {
+        if equal(&self.ids()[probe.file].bytes()[probe.place.clone()], key) {
             return Ok(Some(probe.ordinal));
         }
         while self.next_candidate(run, keys.hash(probe.key as usize), probe) {

@@ -89,6 +89,15 @@ pub(crate) fn hash(packed: &[u8]) -> u32 {
     (xxh3_64(packed) >> 32) as u32
 }
 
+/// Whether two packed ids are one. UUIDs are compared without a call.
+#[inline]
+pub(crate) fn equal(a: &[u8], b: &[u8]) -> bool {
+    match (<&[u8; 17]>::try_from(a), <&[u8; 17]>::try_from(b)) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => a == b,
+    }
+}
+
 /// A pair as runs hold it: sorted by hash.
 #[inline]
 pub(crate) fn entry(hash: u32, ordinal: Ordinal) -> u64 {

@@ -128,12 +128,27 @@ impl Source<'_> {
 /// Writes one run of all the entries but those of deleted users. Streams: the hashes are taken part by part, each part sorted in memory,
 /// where the sort finds that it is made of sorted stretches.
 pub(crate) fn merge(path: PathBuf, sources: &[Source<'_>], deleted: &Deleted, first: Ordinal, end: Ordinal) -> Result<()> {
+    merge_unless(path, sources, deleted, first, end, || false).map(drop)
+}
+
+/// As `merge`, but ends early, without a run, when it is told to stop; whether the run is there.
+pub(crate) fn merge_unless(
+    path: PathBuf,
+    sources: &[Source<'_>],
+    deleted: &Deleted,
+    first: Ordinal,
+    end: Ordinal,
+    stop: impl Fn() -> bool,
+) -> Result<bool> {
     let total = sources.iter().map(|source| source.len() as u64).sum::<u64>();
     let mut writer = RunWriter::create(path, total)?;
     let part_bits = (total / MERGE_ENTRIES).max(1).ilog2().min(24);
     let mut cursors = vec![0; sources.len()];
     let mut buffer = Vec::new();
     for part in 0..1u64 << part_bits {
+        if stop() {
+            return Ok(false);
+        }
         buffer.clear();
         for (source, cursor) in sources.iter().zip(&mut cursors) {
             *cursor = source.take_part(*cursor, |entry| (entry >> 32) >> (32 - part_bits) == part, &mut buffer)?;
@@ -144,7 +159,8 @@ pub(crate) fn merge(path: PathBuf, sources: &[Source<'_>], deleted: &Deleted, fi
         buffer.sort();
         writer.push(&buffer)?;
     }
-    writer.finish(first, end)
+    writer.finish(first, end)?;
+    Ok(true)
 }
 
 struct RunWriter {

@@ -15,13 +15,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A run is merged with the newer ones once it has less than this many times their entries: so there are few, and an entry is
-/// written few times.
-const MERGE_FACTOR: usize = 4;
-
 impl Space {
-    /// Makes the tail an ids file and, with newer runs, a run; then a new tail begins.
-    pub(crate) fn seal(&self, writer: &mut Writer, generation: &Generation) -> Result<()> {
+    /// Makes the tail an ids file and, with small runs, a run; then a new tail begins.
+    pub(crate) fn seal(self: &Arc<Self>, writer: &mut Writer, generation: &Generation) -> Result<()> {
         let (state, folder) = (generation.state(), &generation.folder);
         let tail = &state.tail;
         let (first, count) = (tail.first, tail.count());
@@ -32,7 +28,7 @@ impl Space {
         let mut files = writer.manifest.current.clone();
         let (ids, mut entries) = write_ids(folder, &mut files, &state)?;
         entries.sort_unstable();
-        let kept = kept_runs(&state.runs, entries.len());
+        let kept = self.runs_kept_by_seal(&state.runs, entries.len());
         let mut sources: Vec<Source<'_>> = state.runs[kept..].iter().map(|run| Source::Run(run)).collect();
         sources.push(Source::Sorted(&entries));
         let run_first = state.runs.get(kept).map_or(first, |run| run.first);
@@ -50,20 +46,21 @@ impl Space {
         files.tail = TailEntry { file: files.name("tail"), first: end };
         let log = LogFile::create(folder.join(&files.tail.file), end)?;
         let all = state.ids().iter().cloned().chain([Arc::new(ids)]).collect();
-        let sealed = State::new(all, runs, state.deleted.clone(), Arc::new(Tail::new(end)));
+        let sealed = State::new(all, runs, state.deleted.clone(), Arc::new(Tail::after(tail)));
         self.replace_files(writer, generation, files, sealed)?;
         (writer.log, writer.logged, writer.deletions) = (log, 0, false);
+        self.start_merging(&generation.state().runs);
         Ok(())
     }
 
-    pub(crate) fn purge(&self) -> Result<u64> {
+    pub(crate) fn purge(self: &Arc<Self>) -> Result<u64> {
         let mut writer = self.write()?;
         let generation = self.current();
         writer.guarded(|writer| self.erase(writer, &generation))
     }
 
     /// Erases the text of deleted users from the files; the number of texts.
-    fn erase(&self, writer: &mut Writer, generation: &Generation) -> Result<u64> {
+    fn erase(self: &Arc<Self>, writer: &mut Writer, generation: &Generation) -> Result<u64> {
         let before = generation.state();
         let in_tail = before.deleted.iter().filter(|ordinal| *ordinal >= before.tail.first).count() as u64;
         if in_tail > 0 {
@@ -98,7 +95,7 @@ impl Space {
     }
 
     /// Makes `files` the current generation's, on disk and then for readers, and removes what is no longer among them.
-    fn replace_files(&self, writer: &mut Writer, generation: &Generation, files: GenerationFiles, state: State) -> Result<()> {
+    pub(crate) fn replace_files(&self, writer: &mut Writer, generation: &Generation, files: GenerationFiles, state: State) -> Result<()> {
         sync_folder(&generation.folder)?;
         let old = std::mem::replace(&mut writer.manifest.current, files);
         writer.manifest.write(&self.folder)?;
@@ -148,14 +145,4 @@ fn rewrite_ids(folder: &Path, name: &str, file: &IdsFile, state: &State) -> Resu
     }
     ids.finish()?;
     Ok(texts)
-}
-
-/// How many of the oldest runs stay when a run of `new` entries comes.
-fn kept_runs(runs: &[Arc<Run>], new: usize) -> usize {
-    let (mut kept, mut newer) = (runs.len(), new);
-    while kept > 0 && runs[kept - 1].entries() < MERGE_FACTOR * newer {
-        kept -= 1;
-        newer += runs[kept].entries();
-    }
-    kept
 }

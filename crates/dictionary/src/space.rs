@@ -5,6 +5,7 @@ use crate::deleted::Deleted;
 use crate::generation::Generation;
 use crate::log_file::LogFile;
 use crate::manifest::{GenerationFiles, MANIFEST, Manifest, TailEntry};
+use crate::merge::Merging;
 use crate::state::State;
 use crate::tail::Tail;
 use crate::{Error, Options, Result};
@@ -27,6 +28,7 @@ pub(crate) struct Space {
     generations: RwLock<Arc<Generations>>,
     /// Held while something is written.
     writer: Mutex<Writer>,
+    pub(crate) merging: Merging,
     /// At most one re-packing at a time.
     pub(crate) repacking: AtomicBool,
 }
@@ -108,7 +110,15 @@ impl Space {
 
     fn new(app: AppId, folder: PathBuf, options: Options, generations: Generations, writer: Writer) -> Self {
         let generations = RwLock::new(Arc::new(generations));
-        Self { app, folder, options, generations, writer: Mutex::new(writer), repacking: AtomicBool::new(false) }
+        Self {
+            app,
+            folder,
+            options,
+            generations,
+            writer: Mutex::new(writer),
+            merging: Merging::default(),
+            repacking: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn generations(&self) -> Arc<Generations> {

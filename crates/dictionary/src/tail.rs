@@ -36,6 +36,18 @@ impl Tail {
         Self { first, shown: AtomicU32::new(0), ids: RwLock::default() }
     }
 
+    /// An empty one behind `before`, with room for as many ids.
+    pub(crate) fn after(before: &Tail) -> Self {
+        let full = before.read();
+        let ids = Ids {
+            bytes: Vec::with_capacity(full.bytes.len()),
+            ends: Vec::with_capacity(full.ends.len()),
+            hashes: Vec::with_capacity(full.ends.len()),
+            table: HashTable::with_capacity(full.ends.len()),
+        };
+        Self { first: before.first + full.ends.len() as u32, shown: AtomicU32::new(0), ids: RwLock::new(ids) }
+    }
+
     /// The ordinal after the last that readers may see.
     pub(crate) fn end(&self) -> Ordinal {
         self.first + self.shown.load(Ordering::Acquire)
@@ -153,7 +165,7 @@ impl Ids {
     }
 
     fn find(&self, hash: u32, packed: &[u8]) -> Option<u32> {
-        self.table.find(spread(hash), |at| self.get(*at) == packed).copied()
+        self.table.find(spread(hash), |at| packed::equal(self.get(*at), packed)).copied()
     }
 
     fn find_or_push(&mut self, hash: u32, packed: &[u8]) -> u32 {

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use taghouse_dictionary::{Dictionary, Error, Options};
 use taghouse_model::{AppId, ErrorKind};
 
@@ -307,7 +308,7 @@ fn readers_go_on_while_generations_change() {
             }
             late
         });
-        for round in 0..12 {
+        for round in 0..8 {
             let leaves = |id: &str| id.strip_prefix("user ").is_some_and(|n| n.parse::<u32>().unwrap() % 5 == 1 + round % 4);
             let all = dictionary.resolve(&shop(), &(0..dictionary.len(&shop())).collect::<Vec<_>>()).unwrap();
             let kept = (0..all.len() as u32).filter(|ordinal| all[*ordinal as usize].as_ref().is_some_and(|id| !leaves(id)));
@@ -319,8 +320,31 @@ fn readers_go_on_while_generations_change() {
         let late: Vec<&str> = late.iter().map(String::as_str).collect();
         assert!(dictionary.lookup(&shop(), &late).unwrap().iter().all(Option::is_some), "every one is carried over");
     });
-    assert_eq!(dictionary.generation(&shop()), 13);
+    assert_eq!(dictionary.generation(&shop()), 9);
     let left: Vec<u32> = (0..dictionary.len(&shop())).collect();
     let left = dictionary.resolve(&shop(), &left).unwrap().into_iter().flatten().filter(|id| id.starts_with("user")).count();
     assert_eq!(left, 60, "every fifth");
+}
+
+#[test]
+fn runs_stay_few() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { seal_ids: 50, ..Options::default() };
+    let ids: Vec<String> = (0..10_000).map(|n| format!("user {n}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let dictionary = Dictionary::open_with(folder.path(), options).unwrap();
+    ids.chunks(50).for_each(|ids| drop(dictionary.assign(&shop(), ids).unwrap()));
+    let is_run = |name: std::ffi::OsString| name.to_string_lossy().starts_with("run");
+    let runs =
+        || fs::read_dir(folder.path().join("shop/generation-1")).unwrap().filter(|e| is_run(e.as_ref().unwrap().file_name())).count();
+    let start = Instant::now();
+    // The large ones are merged beside the calls.
+    while runs() > 4 {
+        assert!(start.elapsed() < Duration::from_secs(30), "{} runs", runs());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(dictionary.lookup(&shop(), &ids).unwrap().into_iter().eq((0..10_000).map(Some)));
+    drop(dictionary);
+    let dictionary = Dictionary::open_with(folder.path(), options).unwrap();
+    assert!(dictionary.lookup(&shop(), &ids).unwrap().into_iter().eq((0..10_000).map(Some)));
 }
