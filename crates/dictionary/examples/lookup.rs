@@ -55,6 +55,13 @@ fn main() -> Outcome<()> {
     let mut random = 1;
     look_up(&dictionary, &app, ids, 64, &mut random)?;
     report("lookup, random known ids", 256 * BATCH as u64, look_up(&dictionary, &app, ids, 256, &mut random)?);
+    let one = Texts::of((0..BATCH as u64).map(|number| mix(number) % ids));
+    let one = one.get();
+    let begun = Begun::now();
+    for id in one.iter().cycle().take(16 * BATCH) {
+        dictionary.lookup(&app, &[id])?;
+    }
+    report("lookup, random known ids one by one", 16 * BATCH as u64, begun.spent());
     let strangers = Texts::new(ids..ids + BATCH as u64);
     let strangers = strangers.get();
     let begun = Begun::now();

@@ -122,20 +122,19 @@ fn read(path: &Path, bytes: &[u8], mut visit: impl FnMut(Frame<'_>) -> Result<()
     let mut at = FILE_HEADER;
     while at < bytes.len() {
         let rest = &bytes[at..];
-        let Some((kind, first, count, payload)) = header(rest) else {
+        let Some(frame) = frame_at(rest) else {
             // A header that is cut short or not there: nothing was written after it.
             let torn = rest.len() < HEADER || lost_page(at, &rest[..HEADER]);
-            return if torn && !whole_frame_in(rest) { Ok(at) } else { Err(damaged(path, at)) };
+            return if torn && !frame_in(rest) { Ok(at) } else { Err(damaged(path, at)) };
         };
-        let Some(payload) = payload else { return Ok(at) };
-        let (sums, end) = (&rest[..HEADER], at + HEADER + payload.len());
-        let checksum = u64::from_le_bytes([sums[24], sums[25], sums[26], sums[27], sums[28], sums[29], sums[30], sums[31]]);
-        if xxh3_64_with_seed(payload, xxh3_64(&sums[..20])) != checksum {
-            let torn = lost_page(at, &bytes[at..end]) && !whole_frame_in(&bytes[end..]);
+        let Some(payload) = frame.payload else { return Ok(at) };
+        let end = at + HEADER + payload.len();
+        if xxh3_64_with_seed(payload, frame.seed) != frame.checksum {
+            let torn = lost_page(at, &bytes[at..end]) && !frame_in(&bytes[end..]);
             return if torn { Ok(at) } else { Err(damaged(path, at)) };
         }
-        match kind {
-            IDS => visit(Frame::Ids { first, count, packed: payload })?,
+        match frame.kind {
+            IDS => visit(Frame::Ids { first: frame.first, count: frame.count, packed: payload })?,
             DELETED => visit(Frame::Deleted(payload.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()))?,
             _ => return Err(damaged(path, at)),
         }
@@ -148,16 +147,30 @@ fn damaged(path: &Path, at: usize) -> Error {
     Error::corrupt(path, format!("the frame at byte {at}"))
 }
 
-/// Kind, first, count and payload of the frame at the head of `bytes`; no payload if its end is missing. `None` if that is no header.
-#[allow(clippy::type_complexity)]
-fn header(bytes: &[u8]) -> Option<(u32, u32, u32, Option<&[u8]>)> {
-    let header = bytes.get(..HEADER)?;
+/// What a frame's header says, and where the frame's bytes are.
+struct FrameAt<'a> {
+    kind: u32,
+    first: Ordinal,
+    count: u32,
+    /// Of the payload.
+    checksum: u64,
+    /// Of the header, with which the payload's is seeded.
+    seed: u64,
+    /// `None` if its end is missing.
+    payload: Option<&'a [u8]>,
+}
+
+/// The frame at the head of `bytes`; `None` if that is no header.
+fn frame_at(bytes: &[u8]) -> Option<FrameAt<'_>> {
+    let header: &[u8; HEADER] = bytes.first_chunk()?;
     let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    if header[..4] != MAGIC || xxh3_64(&header[..20]) as u32 != number(20) {
+    let seed = xxh3_64(&header[..20]);
+    if header[..4] != MAGIC || seed as u32 != number(20) {
         return None;
     }
-    let payload = bytes.get(HEADER..).and_then(|rest| rest.get(..number(16) as usize));
-    Some((number(4), number(8), number(12), payload))
+    let checksum = u64::from(number(28)) << 32 | u64::from(number(24));
+    let payload = bytes[HEADER..].get(..number(16) as usize);
+    Some(FrameAt { kind: number(4), first: number(8), count: number(12), checksum, seed, payload })
 }
 
 /// Whether some page's part of `bytes`, which stand at `at` in the file, is all zeros: it was never written.
@@ -171,9 +184,9 @@ fn lost_page(at: usize, bytes: &[u8]) -> bool {
     lost
 }
 
-/// Whether a frame's header stands anywhere in `bytes`.
-fn whole_frame_in(bytes: &[u8]) -> bool {
-    bytes.windows(4).enumerate().any(|(at, window)| window == MAGIC && header(&bytes[at..]).is_some())
+/// Whether a frame begins anywhere in `bytes`.
+fn frame_in(bytes: &[u8]) -> bool {
+    bytes.windows(MAGIC.len()).enumerate().any(|(at, window)| window == MAGIC && frame_at(&bytes[at..]).is_some())
 }
 
 #[cfg(test)]

@@ -34,6 +34,15 @@ struct Probe {
     place: Range<usize>,
 }
 
+/// What goes step by step together.
+struct Group<'a> {
+    /// Numbers of the keys that are not found yet.
+    pending: Vec<u32>,
+    /// Those of them that are in the run looked at.
+    probes: Vec<Probe>,
+    touch: Touch<'a>,
+}
+
 /// Memory that will be read soon. All of it is read in one loop that does nothing else, so that the processor waits for many at a time.
 struct Touch<'a> {
     places: [&'a [u8]; TOUCHES],
@@ -46,26 +55,31 @@ impl State {
         // Before all else: one cut for the whole call.
         let end = self.len();
         let mut found = vec![NONE; ids.len()];
-        let (mut keys, mut pending, mut probes) = (Keys::default(), Vec::with_capacity(GROUP), Vec::with_capacity(GROUP));
+        let mut keys = Keys::default();
+        let mut group = Group {
+            pending: Vec::with_capacity(GROUP.min(ids.len())),
+            probes: Vec::with_capacity(GROUP.min(ids.len())),
+            touch: Touch::default(),
+        };
         for (ids, found) in ids.chunks(PACK).zip(found.chunks_mut(PACK)) {
             keys.pack(ids.iter().copied());
             for start in (0..keys.len()).step_by(GROUP) {
-                pending.clear();
-                pending.extend((start..keys.len().min(start + GROUP)).map(|key| key as u32));
+                group.pending.clear();
+                group.pending.extend((start..keys.len().min(start + GROUP)).map(|key| key as u32));
                 for run in &self.runs {
-                    self.lookup_in(run, &keys, &mut pending, &mut probes, found)?;
+                    self.lookup_in(run, &keys, &mut group, found)?;
                 }
-                if !pending.is_empty() {
-                    self.tail.lookup(&keys, &pending, end, found);
+                if !group.pending.is_empty() {
+                    self.tail.lookup(&keys, &group.pending, end, found);
                 }
             }
         }
         Ok(found)
     }
 
-    /// Takes from `pending` the keys that are in this run.
-    fn lookup_in(&self, run: &Run, keys: &Keys, pending: &mut Vec<u32>, probes: &mut Vec<Probe>, found: &mut [Ordinal]) -> Result<()> {
-        let mut touch = Touch::default();
+    /// Takes from the group the keys that are in this run.
+    fn lookup_in<'a>(&'a self, run: &'a Run, keys: &Keys, group: &mut Group<'a>, found: &mut [Ordinal]) -> Result<()> {
+        let Group { pending, probes, touch } = group;
         for key in pending.iter() {
             touch.add(run.bucket_bytes(keys.hash(*key as usize))?);
         }

@@ -55,13 +55,16 @@ impl Space {
         if thread.as_ref().is_none_or(JoinHandle::is_finished) {
             let space = Arc::clone(self);
             // What fails here or there is tried again with the next seal; damage is told by look-ups.
-            let run = move || while !space.merging.stop.load(Ordering::Acquire) && space.merge_once().unwrap_or(false) {};
+            let run = move || while matches!(space.merge_once(), Ok(true)) {};
             *thread = Builder::new().name("dictionary-merge".to_owned()).spawn(run).ok();
         }
     }
 
     /// Merges the newest runs that are due; whether there may be more.
     fn merge_once(&self) -> Result<bool> {
+        if self.merging.stop.load(Ordering::Acquire) {
+            return Ok(false);
+        }
         let mut writer = self.write()?;
         let generation = self.current();
         let state = generation.state();
