@@ -114,7 +114,9 @@ impl Query {
 
     /// About how many bytes [`Query::count`] reads.
     pub fn reads_bytes(&self) -> u64 {
-        self.formula.node.cost() + self.live.as_ref().map_or(0, |live| live.formula.node.cost())
+        let mut left = u64::MAX;
+        self.0.base.plan.reads_more_than(&mut left);
+        u64::MAX - left
     }
 
     /// The users over whom it is asked.

@@ -7,8 +7,8 @@ mod column;
 mod distribution;
 mod range;
 
-pub(crate) use build::transpose;
 pub use aggregate::Sum;
+pub(crate) use build::transpose;
 
 use crate::blob::{CONTAINER_BITS, Words};
 use crate::bundle::{Bundle, Stored};

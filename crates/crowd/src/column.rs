@@ -3,7 +3,7 @@ use crate::{Error, Result};
 use rust_decimal::Decimal;
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
-use taghouse_index::{Members, Segment, Snapshot};
+use taghouse_index::{BitSlices, Members, Snapshot, TagView};
 use taghouse_model::{Value, ValueType};
 use taghouse_rules::{CheckError, Predicate};
 
@@ -14,46 +14,34 @@ const FEW_IN_100: u64 = 2;
 pub(crate) struct Column {
     pub(crate) tag: String,
     pub(crate) value_type: ValueType,
-    segment: Segment,
+    values: TagView,
 }
 
 impl Column {
     pub(crate) fn of(snapshot: &Snapshot, tag: &str) -> Result<Self> {
-        let Some(segment) = snapshot.tag(tag)? else {
+        let Some(values) = snapshot.tag(tag)? else {
             let unknown = CheckError { message: format!("there is no tag `{tag}` in the index"), leaf: 0, unknown: Some(tag.to_owned()) };
             return Err(Error::UnknownTag(unknown.suggest(snapshot.tags().map(|tag| tag.name.as_str())).message));
         };
-        Ok(Self { tag: tag.to_owned(), value_type: segment.value_type(), segment })
+        Ok(Self { tag: tag.to_owned(), value_type: values.value_type(), values })
     }
 
     /// Who has a value.
     pub(crate) fn existence(&self) -> Result<Arc<Bitmap>> {
-        Ok(Arc::new(self.segment.existence().to_bitmap()?))
+        Ok(self.values.existence()?.to_bitmap()?)
     }
 
     /// All values and their users, in order of the values; for a set its members one by one. None for numbers.
     pub(crate) fn sets(&self) -> Result<Vec<(Value, Members)>> {
-        Ok(self.segment.sets())
+        Ok(self.values.sets()?)
     }
 
     /// The numbers of those in `within`, counted. Takes memory for each different number, time for each user who has one.
     pub(crate) fn tally(&self, within: &Bitmap) -> Result<Tally> {
         let mut tally = TallyBuilder::default();
-        let Some(slices) = self.segment.numbers() else { return Ok(tally.finish()) };
-        if within.len() * 100 < self.segment.users() * FEW_IN_100 {
-            for ordinal in within.iter() {
-                if let Some(units) = slices.value_of(ordinal)? {
-                    tally.add(units);
-                }
-            }
-            return Ok(tally.finish());
-        }
-        let mut members = within.iter().peekable();
-        for (ordinal, units) in slices.iter()? {
-            while members.next_if(|member| *member < ordinal).is_some() {}
-            if members.peek() == Some(&ordinal) {
-                tally.add(units);
-            }
+        for (slices, hidden) in self.values.numbers()? {
+            let left = hidden.map(|hidden| within.and_not(&hidden));
+            add_numbers(&mut tally, &slices, left.as_ref().unwrap_or(within))?;
         }
         Ok(tally.finish())
     }
@@ -105,4 +93,23 @@ impl Column {
             _ => None,
         }
     }
+}
+
+fn add_numbers(tally: &mut TallyBuilder, slices: &BitSlices, within: &Bitmap) -> Result<()> {
+    if within.len() * 100 < slices.existence().len() * FEW_IN_100 {
+        for ordinal in within.iter() {
+            if let Some(units) = slices.value_of(ordinal)? {
+                tally.add(units);
+            }
+        }
+        return Ok(());
+    }
+    let mut members = within.iter().peekable();
+    for (ordinal, units) in slices.iter()? {
+        while members.next_if(|member| *member < ordinal).is_some() {}
+        if members.peek() == Some(&ordinal) {
+            tally.add(units);
+        }
+    }
+    Ok(())
 }

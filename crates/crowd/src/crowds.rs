@@ -50,7 +50,16 @@ impl Crowds {
         dictionary: Arc<Dictionary>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { store, catalog, index, dictionary, clock, loaded: LoadedSets::new(LOADED_BYTES), pointers: RwLock::default(), computing: tokio::sync::RwLock::default() }
+        Self {
+            store,
+            catalog,
+            index,
+            dictionary,
+            clock,
+            loaded: LoadedSets::new(LOADED_BYTES),
+            pointers: RwLock::default(),
+            computing: tokio::sync::RwLock::default(),
+        }
     }
 
     /// The crowds that were computed at least once, by name.

@@ -52,7 +52,9 @@ impl Users {
                 let owner = app.clone();
                 match off_thread(move || Ok(dictionary.settle(&owner, generation)?)).await {
                     // A lost or older dictionary is the next production's to mend.
-                    Err(Error::Dictionary(error @ taghouse_dictionary::Error::NoGeneration { .. })) => tracing::warn!(%app, %error, "settling"),
+                    Err(Error::Dictionary(error @ taghouse_dictionary::Error::NoGeneration { .. })) => {
+                        tracing::warn!(%app, %error, "settling")
+                    }
                     outcome => outcome?,
                 }
             }

@@ -143,7 +143,10 @@ async fn changes_are_seen_and_survive() {
     let check = async |house: &House| {
         assert_eq!((house.count("country == \"DE\"").await, house.count("country == \"AT\"").await), (0, 1));
         assert_eq!((house.count("age is set").await, house.count("!(age is set)").await), (1, 1));
-        assert_eq!(house.profile("u2").await.unwrap(), BTreeMap::from([("age".into(), Value::Int(40)), ("country".into(), Value::text("AT"))]));
+        assert_eq!(
+            house.profile("u2").await.unwrap(),
+            BTreeMap::from([("age".into(), Value::Int(40)), ("country".into(), Value::text("AT"))])
+        );
     };
     check(&house).await;
     drop(house);
