@@ -1,7 +1,7 @@
 //! All routes, with the OpenAPI description that they make.
 
 use crate::access::authenticate;
-use crate::routes::{apps, crowds, definitions, export, ingest, judge, keys, landing, produce, runs, tags, track, uploads};
+use crate::routes::{apps, changes, crowds, definitions, export, ingest, judge, keys, landing, produce, runs, tags, track, uploads, users};
 use crate::routes::{compare, estimate, group, histogram, overlap, page, questions, top};
 use crate::{House, Problem};
 use axum::extract::DefaultBodyLimit;
@@ -64,6 +64,10 @@ fn parts() -> (Router<Arc<House>>, Router<Arc<House>>, OpenApi) {
         .routes(routes!(export::export))
         .routes(routes!(judge::one, judge::batch))
         .routes(routes!(judge::profile))
+        .routes(routes!(changes::change))
+        .routes(routes!(users::delete))
+        .routes(routes!(users::delete_many))
+        .routes(routes!(users::compact))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .merge(uploads);
     let tracking = OpenApiRouter::new()

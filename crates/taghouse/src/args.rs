@@ -116,6 +116,20 @@ pub(crate) enum Command {
         /// The user id
         user: String,
     },
+    /// Change a user's value of a tag now
+    Change(Change),
+    /// Delete users from all tags, crowds and the dictionary, and print the receipt
+    Delete {
+        /// User ids
+        #[arg(required = true)]
+        users: Vec<String>,
+    },
+    /// Let users expire and number all others anew without gaps
+    Compact {
+        /// Users for whom it holds expire, such as 'last_seen < "2025-10-01"'
+        #[arg(long, value_name = "EXPRESSION")]
+        expire: Option<String>,
+    },
     /// List, make and revoke API keys
     Keys {
         #[command(subcommand)]
@@ -280,6 +294,26 @@ pub(crate) struct Export {
     /// An older version that is still kept
     #[arg(long, value_name = "N")]
     pub(crate) version: Option<u64>,
+}
+
+#[derive(Args)]
+pub(crate) struct Change {
+    /// The user id
+    pub(crate) user: String,
+    /// The tag
+    pub(crate) tag: String,
+    /// The new value; for a set its members, by comma
+    #[arg(required_unless_present_any = ["unset", "add", "remove"], conflicts_with_all = ["unset", "add", "remove"])]
+    pub(crate) value: Option<String>,
+    /// No value any more
+    #[arg(long, conflicts_with_all = ["add", "remove"])]
+    pub(crate) unset: bool,
+    /// One more member of a set
+    #[arg(long, value_name = "MEMBER", conflicts_with = "remove")]
+    pub(crate) add: Option<String>,
+    /// One member less
+    #[arg(long, value_name = "MEMBER")]
+    pub(crate) remove: Option<String>,
 }
 
 #[derive(ValueEnum, Clone, Copy)]

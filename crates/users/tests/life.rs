@@ -32,6 +32,9 @@ time_zone: UTC
 kind: source
 name: live
 format: segment
+attributes:
+  age: { column: age, type: int }
+  country: { column: country, type: text }
 ---
 kind: tag
 name: age

@@ -1,6 +1,7 @@
 //! One file a resource: its wire types and its handlers.
 
 pub(crate) mod apps;
+pub(crate) mod changes;
 pub(crate) mod compare;
 pub(crate) mod crowds;
 pub(crate) mod definitions;
@@ -21,6 +22,7 @@ pub(crate) mod tags;
 pub(crate) mod top;
 pub(crate) mod track;
 pub(crate) mod uploads;
+pub(crate) mod users;
 
 use crate::Problem;
 use crate::access::{Action, Caller};

@@ -13,6 +13,7 @@ pub(crate) mod list;
 pub(crate) mod overlap;
 pub(crate) mod produce;
 pub(crate) mod top;
+pub(crate) mod users;
 
 use crate::client::{Client, only_app};
 use anyhow::Result;
