@@ -3,9 +3,9 @@
 use super::change::{Block, Changes};
 use super::change_log::ChangeLog;
 use super::checkpoint;
-use super::codec::{self, Item, put_came, put_deleted, put_tag};
-use super::entry::Entry;
-use super::overlay::{Overlay, TagOverlay};
+use super::codec::{self, put_came, put_deleted, put_tag};
+use super::gather::{Pending, Published, Replay};
+use super::overlay::Overlay;
 use super::tag_log::TagLog;
 use super::{LiveOptions, locked};
 use crate::error::{Error, Result};
@@ -18,7 +18,6 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use taghouse_bitmap::Bitmap;
 use taghouse_model::{Name, Ordinal, ValueType};
 use tokio::sync::oneshot;
 
@@ -26,8 +25,6 @@ use tokio::sync::oneshot;
 const WAITING: usize = 256;
 /// Bytes from which on a frame takes no further call in.
 const FRAME_BYTES: usize = 8 << 20;
-/// Changes replayed at open before they are gathered into the overlay.
-const REPLAY_AT_ONCE: usize = 1 << 20;
 /// How often it is looked whether a checkpoint is due.
 const KEEP_EVERY: Duration = Duration::from_millis(250);
 
@@ -65,27 +62,6 @@ struct Shared {
     /// While somebody renames all ordinals the committer waits.
     held: Mutex<bool>,
     released: Condvar,
-}
-
-/// What is logged and not in the overlay yet.
-#[derive(Default)]
-struct Pending {
-    /// The position of the last change logged.
-    position: u64,
-    entries: usize,
-    tags: HashMap<Name, (Arc<TagLog>, Vec<Entry>)>,
-    came: Vec<Ordinal>,
-    deleted: Vec<Ordinal>,
-    published: Option<Published>,
-}
-
-/// What a revision of the index holds.
-pub(crate) struct Published {
-    pub(crate) revision: u64,
-    /// The users that exist.
-    pub(crate) users: Arc<Bitmap>,
-    /// Its tags, and up to which position the changes of each are in the segment.
-    pub(crate) subsumed: BTreeMap<Name, u64>,
 }
 
 /// While it lives no change is logged.
@@ -132,8 +108,7 @@ impl AppLog {
             put_deleted(&mut payload, deleted);
         }
         let count = blocks.iter().map(|block| block.entries.len()).sum::<usize>() + came.len() + deleted.len();
-        let changes_count =
-            u32::try_from(count).ok().filter(|_| payload.len() <= u32::MAX as usize / 2).ok_or_else(|| Error::TooMany(count))?;
+        let changes_count = u32::try_from(count).ok().filter(|_| payload.len() <= u32::MAX as usize / 2).ok_or(Error::TooMany(count))?;
         let (reply, answer) = oneshot::channel();
         let request =
             Request { generation: changes.generation, blocks, came, deleted: deleted.to_vec(), payload, changes: changes_count, reply };
@@ -204,7 +179,7 @@ impl AppLog {
         log.restart(generation, position)?;
         log.remove_through(position);
         self.shared.checkpointed.store(position, Ordering::Relaxed);
-        *locked(&self.shared.pending) = Pending { position, ..Pending::default() };
+        *locked(&self.shared.pending) = Pending::at(position);
         *self.shared.overlay.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(empty);
         Ok(())
     }
@@ -227,7 +202,7 @@ impl Shared {
         let checkpoint = checkpoint::read(folder)?;
         let (generation, after) = checkpoint.as_ref().map_or((generation, 0), |read| (read.generation, read.position));
         let gathered = Overlay { generation, position: after, ..Overlay::default() };
-        let mut replay = Replay { tags: HashMap::new(), pending: Pending { position: after, ..Pending::default() }, gathered };
+        let mut replay = Replay { tags: HashMap::new(), pending: Pending::at(after), gathered };
         if let Some(read) = &checkpoint {
             let items = codec::read(&read.items).ok_or_else(|| Error::log(&read.path, "its items cannot be read"))?;
             replay.take_checkpoint(items);
@@ -350,7 +325,7 @@ impl Shared {
         let pending = {
             let mut pending = locked(&self.pending);
             let position = pending.position;
-            std::mem::replace(&mut *pending, Pending { position, ..Pending::default() })
+            std::mem::replace(&mut *pending, Pending::at(position))
         };
         let before = self.overlay();
         if pending.position == before.position && pending.published.is_none() {
@@ -380,131 +355,5 @@ impl Shared {
         self.checkpointed.store(overlay.position, Ordering::Relaxed);
         locked(&self.log).remove_through(overlay.position);
         Ok(())
-    }
-}
-
-impl Pending {
-    /// Takes entries whose first gets position `next`; the position after the last.
-    fn push(&mut self, tag: Arc<TagLog>, entries: Vec<Entry>, next: u64) -> u64 {
-        let after = next + entries.len() as u64;
-        self.entries += entries.len();
-        let entries = entries.into_iter().zip(next..).map(|(entry, position)| entry.at(position));
-        match self.tags.get_mut(&tag.name) {
-            Some((known, all)) if Arc::ptr_eq(known, &tag) => all.extend(entries),
-            _ => {
-                self.tags.insert(tag.name.clone(), (tag, entries.collect()));
-            }
-        }
-        after
-    }
-}
-
-impl Overlay {
-    /// With what is pending.
-    fn gather(&self, pending: Pending) -> Self {
-        let Pending { position, tags: changed, mut came, deleted, published, .. } = pending;
-        let mut next = self.clone();
-        next.position = position;
-        if let Some(published) = &published {
-            next.revision = self.revision.max(published.revision);
-            next.users = Some(published.users.clone());
-        }
-        if !deleted.is_empty() {
-            next.deleted = Arc::new(self.deleted.or(&deleted.into_iter().collect()));
-            next.tags.values_mut().for_each(|tag| *tag = Arc::new(tag.without(&next.deleted)));
-        }
-        let exists = |ordinal: Ordinal| next.users.as_ref().is_some_and(|users| users.contains(ordinal));
-        for (name, (tag, mut entries)) in changed {
-            if !next.deleted.is_empty() {
-                entries.retain(|entry| !next.deleted.contains(entry.ordinal));
-            }
-            came.extend(entries.iter().filter(|entry| entry.gives() && !exists(entry.ordinal)).map(|entry| entry.ordinal));
-            let after = match next.tags.get(&name).filter(|before| Arc::ptr_eq(&before.tag, &tag)) {
-                Some(before) => before.with(entries),
-                None => TagOverlay::new(tag).with(entries),
-            };
-            next.tags.insert(name, Arc::new(after));
-        }
-        if let Some(Published { subsumed, .. }) = published {
-            next.tags.retain(|name, tag| {
-                let Some(through) = subsumed.get(name) else { return false };
-                if tag.first() <= *through {
-                    *tag = Arc::new(tag.after(*through));
-                }
-                !tag.is_empty()
-            });
-        }
-        let came = if came.is_empty() { self.came.clone() } else { Arc::new(self.came.or(&came.into_iter().collect())) };
-        let unknown = match &next.users {
-            Some(users) if !came.is_empty() => Arc::new(came.and_not(users)),
-            _ => came,
-        };
-        next.came = if next.deleted.is_empty() || unknown.is_empty() { unknown } else { Arc::new(unknown.and_not(&next.deleted)) };
-        next
-    }
-}
-
-/// The log as it is read back at open.
-struct Replay {
-    tags: HashMap<Name, Arc<TagLog>>,
-    pending: Pending,
-    gathered: Overlay,
-}
-
-impl Replay {
-    fn take_checkpoint(&mut self, items: Vec<Item>) {
-        for item in items {
-            match item {
-                Item::Came(users) => self.gathered.came = Arc::new(users.into_iter().collect()),
-                Item::Deleted(users) => self.gathered.deleted = Arc::new(users.into_iter().collect()),
-                Item::Tag { name, value_type, texts, entries } => {
-                    let (tag, entries) = self.resolve(&name, value_type, &texts, entries);
-                    self.gathered.tags.insert(name, Arc::new(TagOverlay::new(tag).with(entries)));
-                }
-            }
-        }
-    }
-
-    fn take(&mut self, mut next: u64, items: Vec<Item>) {
-        for item in items {
-            match item {
-                Item::Came(users) => {
-                    next += users.len() as u64;
-                    self.pending.came.extend(users);
-                }
-                Item::Deleted(users) => {
-                    next += users.len() as u64;
-                    self.pending.deleted.extend(users);
-                }
-                Item::Tag { name, value_type, texts, entries } => {
-                    let (tag, entries) = self.resolve(&name, value_type, &texts, entries);
-                    next = self.pending.push(tag, entries, next);
-                }
-            }
-        }
-        self.pending.position = next - 1;
-        if self.pending.entries >= REPLAY_AT_ONCE {
-            let position = self.pending.position;
-            let pending = std::mem::replace(&mut self.pending, Pending { position, ..Pending::default() });
-            self.gathered = self.gathered.gather(pending);
-        }
-    }
-
-    /// The entries with the codes that their texts have here.
-    fn resolve(&mut self, name: &Name, value_type: ValueType, texts: &[Arc<str>], mut entries: Vec<Entry>) -> (Arc<TagLog>, Vec<Entry>) {
-        let known = self.tags.get(name).filter(|tag| tag.value_type == value_type).cloned();
-        let tag = known.unwrap_or_else(|| {
-            let tag = Arc::new(TagLog::new(name.clone(), value_type));
-            self.tags.insert(name.clone(), tag.clone());
-            tag
-        });
-        if tag.has_texts() {
-            // Texts of a log were checked before they were written.
-            let codes: Vec<i64> = texts.iter().map(|text| tag.code(text).unwrap_or(Entry::NONE)).collect();
-            for entry in entries.iter_mut().filter(|entry| entry.value != Entry::NONE) {
-                entry.value = codes[entry.value as usize];
-            }
-        }
-        (tag, entries)
     }
 }

@@ -49,7 +49,7 @@ impl ChangeLog {
         generation: u64,
         after: u64,
         file_bytes: u64,
-        each: &mut dyn FnMut(&Path, u64, &[u8]) -> Result<()>,
+        each: &mut impl FnMut(&Path, u64, &[u8]) -> Result<()>,
     ) -> Result<Self> {
         let mut files = list(folder)?;
         // What lies before the checkpoint was to be removed already. The last file may hold more, which its frames tell.
@@ -90,7 +90,7 @@ impl ChangeLog {
         let Some((_, path)) = files.last() else {
             return Err(Error::Internal("a log without files has a last one".to_owned()));
         };
-        let file = OpenOptions::new().write(true).append(true).open(path).map_err(|e| Error::disk(path, &e))?;
+        let file = OpenOptions::new().append(true).open(path).map_err(|e| Error::disk(path, &e))?;
         let found = file.metadata().map_err(|e| Error::disk(path, &e))?.len();
         if found > size {
             tracing::warn!(file = %path.display(), bytes = found - size, "the log ends in a frame that was never acknowledged; it is cut off");
@@ -226,7 +226,7 @@ fn frames(
     bytes: &[u8],
     first: u64,
     last_file: bool,
-    each: &mut dyn FnMut(u64, u64, &[u8]) -> Result<()>,
+    each: &mut impl FnMut(u64, u64, &[u8]) -> Result<()>,
 ) -> Result<(u64, u64)> {
     let (mut at, mut next) = (FILE_HEAD, first);
     while at < bytes.len() {

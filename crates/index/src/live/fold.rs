@@ -37,7 +37,7 @@ impl Index {
     /// Those of [`Index::snapshot`] and [`Index::publish`]; `NoLog` for an index without live changes.
     pub async fn fold(&self, app: &AppId) -> Result<usize> {
         let log = self.log(app).await?.ok_or(Error::NoLog)?;
-        blocking(move || Ok(drop(log.tick()))).await?;
+        blocking(move || Ok(log.tick())).await?;
         self.fold_where(app, Arc::new(|_, _| true)).await
     }
 
@@ -81,7 +81,7 @@ impl Index {
     pub async fn delete_users(&self, app: &AppId, generation: u64, users: &[Ordinal]) -> Result<DeletedUsers> {
         let log = self.log(app).await?.ok_or(Error::NoLog)?;
         let ticking = log.clone();
-        blocking(move || Ok(drop(ticking.tick()))).await?;
+        blocking(move || Ok(ticking.tick())).await?;
         let values = match self.snapshot(app).await? {
             Some(snapshot) => {
                 let users = users.to_vec();
@@ -93,7 +93,7 @@ impl Index {
         let changing = log.clone();
         let answer = blocking(move || changing.change(&changes, &deleted)).await?;
         let position = answer.await.map_err(|_| Error::Internal("the thread that logs changes has ended".to_owned()))??;
-        blocking(move || Ok(drop(log.tick()))).await?;
+        blocking(move || Ok(log.tick())).await?;
         Ok(DeletedUsers { position, values })
     }
 

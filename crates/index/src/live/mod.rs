@@ -16,14 +16,16 @@ mod codec;
 mod door;
 mod entry;
 mod fold;
+mod gather;
 mod leaf;
 mod overlay;
 mod tag_log;
 mod view;
 
-pub(crate) use app_log::{AppLog, Published};
+pub(crate) use app_log::AppLog;
 pub use change::{Changes, Column, Op, TagChange, TagChanges};
 pub use fold::{DeletedUsers, HeldIndex, Renaming};
+pub(crate) use gather::Published;
 pub(crate) use leaf::live_leaf;
 pub(crate) use overlay::Overlay;
 pub use view::TagView;
