@@ -562,7 +562,8 @@ fn questions_beyond_count_have_commands() {
     assert_eq!(house.json(&["count", "purchases >= 2"])["count"], 1);
     assert!(house.json(&["count", "purchases >= 2"]).get("exact").is_none());
     assert!(house.refused(&["count", "purchase >= 2"]).contains("did you mean `purchases`"));
-    assert!(house.refused(&["overlap"]).contains("--file"));
+    let nothing = house.file("nothing.txt", "\n");
+    assert!(house.refused(&["overlap", "--file", nothing.to_str().unwrap()]).contains("nothing to lay over one another"));
 }
 
 #[test]
