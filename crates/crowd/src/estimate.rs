@@ -9,7 +9,8 @@ use taghouse_rules::Definitions;
 /// An exact count that takes longer is slow: its bounds are shown first.
 pub const SLOW_MS: u64 = 100;
 
-/// What one core reads at the least, of bitmaps in memory. Measured counts are quicker, cold ones may be slower.
+/// What a count is taken to read, low on purpose: to announce a slow one that comes quickly does less harm than the reverse. Cold data may be
+/// slower still.
 const READ_BYTES_PER_MS: u64 = 2 << 20;
 
 /// What is known of a count before anything is counted.

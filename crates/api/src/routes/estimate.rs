@@ -16,7 +16,7 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 use taghouse_crowd::{Estimate, Question, SLOW_MS};
-use taghouse_model::AppId;
+use taghouse_model::{AppId, ErrorKind};
 
 /// Lines of JSON.
 const NDJSON: &str = "application/x-ndjson";
@@ -94,19 +94,27 @@ pub(crate) async fn estimate(
 async fn streamed(house: &House, app: &AppId, question: Question) -> Result<Response, Problem> {
     let definitions = house.definitions(app).await?;
     let (estimate, exact) = house.crowds.counting(app, &definitions, &question).await?;
-    let mut exact = Box::pin(async move { exact.await.map(|count| count_answer(&count, &question, &definitions)) });
+    let exact = async move { Ok(count_answer(&exact.await?, &question, &definitions)) };
+    lines(body(&estimate), exact).await
+}
+
+/// The exact count alone where it comes in time; else its bounds at once, and it when it comes.
+async fn lines(
+    estimate: EstimateAnswer,
+    exact: impl Future<Output = Result<CountAnswer, Problem>> + Send + 'static,
+) -> Result<Response, Problem> {
+    let mut exact = Box::pin(exact);
     let headers = [(header::CONTENT_TYPE, NDJSON)];
     if let Ok(count) = tokio::time::timeout(Duration::from_millis(SLOW_MS), &mut exact).await {
         let line = Line::Exact { exact: true, count: count? };
-        let bytes = line.bytes().map_err(|error| Problem::new(taghouse_model::ErrorKind::Internal, error.to_string()))?;
+        let bytes = line.bytes().map_err(|error| Problem::new(ErrorKind::Internal, error.to_string()))?;
         return Ok((headers, bytes).into_response());
     }
-    let bounds = Line::Bounds { exact: false, estimate: body(&estimate) };
     let last = stream::once(exact).map(|count| match count {
         Ok(count) => Line::Exact { exact: true, count },
-        Err(error) => Line::Error { error: error.into() },
+        Err(error) => Line::Error { error },
     });
-    let lines = stream::iter([bounds]).chain(last).map(|line| line.bytes());
+    let lines = stream::iter([Line::Bounds { exact: false, estimate }]).chain(last).map(|line| line.bytes());
     Ok((headers, Body::from_stream(lines)).into_response())
 }
 
@@ -137,4 +145,38 @@ pub(crate) async fn stream_get(
 ) -> Result<Response, Problem> {
     let app = app.checked(&caller, Action::Read)?;
     streamed(&house, &app, Question::parse(&query.expression)?).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn count(count: u64) -> CountAnswer {
+        CountAnswer { count, users: 9, expression: "vip is set".to_owned(), json: Value::Null, revision: 1, as_of: None }
+    }
+
+    async fn said(delay_ms: u64, exact: Result<CountAnswer, Problem>) -> Result<Vec<Value>, Problem> {
+        let estimate = EstimateAnswer { at_least: 2, at_most: 8, users: 9, revision: 1, reads_bytes: 0, slow: false };
+        let exact = async move {
+            tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+            exact
+        };
+        let body = lines(estimate, exact).await?.into_body();
+        let bytes = axum::body::to_bytes(body, 1 << 16).await.unwrap();
+        Ok(bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(|line| serde_json::from_slice(line).unwrap()).collect())
+    }
+
+    #[tokio::test]
+    async fn bounds_come_before_a_slow_count_only() {
+        let slow = SLOW_MS + 50;
+        let seen =
+            |lines: &[Value]| -> Vec<Value> { lines.iter().map(|line| json!([line["exact"], line["at_most"], line["count"]])).collect() };
+        assert_eq!(seen(&said(0, Ok(count(5))).await.unwrap()), [json!([true, null, 5])]);
+        assert_eq!(seen(&said(slow, Ok(count(5))).await.unwrap()), [json!([false, 8, null]), json!([true, null, 5])]);
+        let broken = || Err(Problem::new(ErrorKind::Corrupt, "a block is damaged"));
+        assert_eq!(said(0, broken()).await.unwrap_err().status, 500, "an error in time is the answer's status");
+        let lines = said(slow, broken()).await.unwrap();
+        assert_eq!((lines.len(), lines[1]["error"]["detail"].clone()), (2, json!("a block is damaged")));
+    }
 }

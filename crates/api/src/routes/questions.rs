@@ -50,18 +50,18 @@ pub(crate) struct SampleRequest {
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct CountAnswer {
     /// Users for whom the expression holds.
-    count: u64,
+    pub(crate) count: u64,
     /// Users that exist.
-    users: u64,
+    pub(crate) users: u64,
     /// The expression in canonical form.
-    expression: String,
+    pub(crate) expression: String,
     /// The same as JSON.
     #[schema(value_type = Object)]
-    json: serde_json::Value,
+    pub(crate) json: serde_json::Value,
     /// The index's revision that answered.
-    revision: u64,
+    pub(crate) revision: u64,
     /// The oldest as-of time of the tags asked, ISO 8601 with the app's offset; `null`: none was.
-    as_of: Option<String>,
+    pub(crate) as_of: Option<String>,
 }
 
 /// Who.
