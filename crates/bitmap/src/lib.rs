@@ -30,7 +30,7 @@ mod slices;
 mod vector;
 mod view;
 
-pub use bitmap::Bitmap;
+pub use bitmap::{Bitmap, Repack, repack_bundle};
 pub use bundle::{Bundle, BundleBuilder, Stored};
 pub use error::{Error, Result};
 pub use file::{seal, unseal};

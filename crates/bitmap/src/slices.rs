@@ -6,6 +6,7 @@ mod candidates;
 mod column;
 mod distribution;
 mod range;
+mod repack;
 
 pub use aggregate::Sum;
 
