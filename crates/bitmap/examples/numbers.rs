@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::time::Instant;
-use taghouse_bitmap::{BitSlices, Bitmap, Error, Formula, Query};
+use taghouse_bitmap::{BitSlices, Bitmap, Error, Formula, Query, Repack};
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -56,6 +56,19 @@ fn questions(slices: &BitSlices, users: &Arc<Bitmap>, crowd: &Arc<Bitmap>, name:
     Ok(())
 }
 
+/// Half of the users go.
+fn repacked(crowd: &Bitmap, users: u32, name: &str) -> Result<()> {
+    let kept = Bitmap::from_sorted_iter((0..users).filter(|user| random(u64::from(*user) << 32 | 9) % 2 == 0));
+    let (ms, repack) = timed(|| Ok(Repack::new(&kept)))?;
+    println!("{name}: ranks of {} that are kept: {ms:.2} ms", repack.len());
+    let rate = |ms: f64| crowd.len() as f64 / ms / 1e3;
+    let (ms, packed) = timed(|| Ok(crowd.repack(&repack)))?;
+    println!("{name}: re-packed to {}: {ms:.2} ms ({:.0} M ordinals/s)", packed.len(), rate(ms));
+    let (ms, form) = timed(|| Ok(packed.serialize_portable()))?;
+    println!("{name}: portable form, {} bytes: {ms:.2} ms", form.len());
+    Ok(())
+}
+
 fn main() -> Result<()> {
     let users: u32 = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(10_000_000);
     let ordinals: Vec<u32> = (0..users).collect();
@@ -69,6 +82,8 @@ fn main() -> Result<()> {
     slices.load()?;
     let everybody = Arc::new(Bitmap::from_range(0..=users - 1));
     let shares = std::env::args().nth(2).map_or(vec![100, 10_000, 4, 1], |share| share.parse().into_iter().collect());
+    let (ms, _) = timed(|| Ok(everybody.serialize_portable64().len()))?;
+    println!("portable form of everybody: {ms:.2} ms");
     for share in shares {
         let crowd = if share == 1 {
             everybody.clone()
@@ -77,6 +92,7 @@ fn main() -> Result<()> {
         };
         let name = format!("1 of {share}");
         questions(&slices, &everybody, &crowd, &name, len)?;
+        repacked(&crowd, users, &name)?;
     }
     Ok(())
 }
