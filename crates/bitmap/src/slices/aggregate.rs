@@ -88,7 +88,7 @@ impl BitSlices {
         let mut ones = Ones { count: 0, bits: [0; 64] };
         shard.for_each_column(within, true, |_, column, candidates| {
             ones.count += candidates.len();
-            ones.bits.iter_mut().zip(0..self.slices).for_each(|(count, bit)| *count += candidates.count(column.bits(bit)));
+            ones.bits.iter_mut().zip(0..self.slices).for_each(|(count, bit)| *count += candidates.count(column.read(bit, Some(bit + 1))));
         });
         ones
     }
@@ -121,7 +121,7 @@ fn greatest(
 ) -> u64 {
     let mut offset = 0;
     for bit in (0..slices).rev() {
-        candidates.choose(column.bits(bit), flip, better);
+        candidates.choose(column.read(bit, bit.checked_sub(1)), flip, better);
         if !better.is_empty() {
             std::mem::swap(candidates, better);
             offset |= 1 << bit;

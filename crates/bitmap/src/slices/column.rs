@@ -1,7 +1,7 @@
 //! Slices where they are stored, one shard and one container of it at a time.
 
 use super::BitSlices;
-use super::candidates::{Bits, Candidates, NONE, Sink, bits_of};
+use super::candidates::{Bits, Candidates, NONE, Read, Sink, bits_of};
 use crate::blob::{Blob, Container};
 use croaring::{Bitmap as Roaring, Portable};
 use std::cell::RefCell;
@@ -74,23 +74,26 @@ pub(super) struct Column<'a, 'r> {
 }
 
 impl Column<'_, '_> {
-    /// Slice number `bit`.
-    pub(super) fn bits(&mut self, bit: u32) -> &Bits {
-        let blob = self.shard.slices.get(bit as usize).copied().flatten();
-        bits_of(blob.and_then(|blob| blob.container(self.key)).as_ref(), self.room)
+    /// Slice number `bit`, and ahead of time number `next`.
+    pub(super) fn read(&mut self, bit: u32, next: Option<u32>) -> Read<'_> {
+        let shard = self.shard;
+        let container = |bit: u32| shard.slices.get(bit as usize).copied().flatten()?.container(self.key);
+        let next = next.and_then(container).and_then(|container| container.in_place());
+        let bits = bits_of(container(bit).as_ref(), self.room);
+        Read { bits, next: next.unwrap_or(bits) }
     }
 
     /// Keeps those candidates who have a number.
     fn keep_existing(&mut self, candidates: &mut Candidates) {
         let existence = self.shard.existence.container(self.key);
         if !existence.as_ref().is_some_and(Container::is_full) {
-            candidates.keep(bits_of(existence.as_ref(), self.room), false);
+            candidates.keep(Read::only(bits_of(existence.as_ref(), self.room)), false);
         }
     }
 
     /// Keeps those whose offset has in bit `bit` what `offset` has there.
     pub(super) fn keep_bit(&mut self, candidates: &mut Candidates, bit: u32, offset: u64) {
-        candidates.keep(self.bits(bit), offset >> bit & 1 == 0);
+        candidates.keep(self.read(bit, bit.checked_sub(1)), offset >> bit & 1 == 0);
     }
 
     /// Gives `sink` those candidates whose offset is `bound` or more in its lowest `bits` bits. Flipped, both are complemented: those
@@ -105,9 +108,9 @@ impl Column<'_, '_> {
             }
             // Where the bound has a bit, the offset needs it too; where it has none, a bit in the offset is enough.
             if bound >> bit & 1 == 1 {
-                candidates.keep(self.bits(bit), flip);
+                candidates.keep(self.read(bit, bit.checked_sub(1)), flip);
             } else {
-                candidates.take(self.bits(bit), flip, sink);
+                candidates.take(self.read(bit, bit.checked_sub(1)), flip, sink);
             }
         }
         sink.all(candidates);
@@ -127,7 +130,7 @@ impl Column<'_, '_> {
         };
         // From here on offsets with a 0 are below `high`, those with a 1 above `low`.
         let mut upper = Candidates::none();
-        candidates.split(self.bits(bit), &mut upper);
+        candidates.split(self.read(bit, bit.checked_sub(1)), &mut upper);
         self.at_least(candidates, bit, low, false, sink);
         self.at_least(&mut upper, bit, !high, true, sink);
     }

@@ -139,7 +139,8 @@ impl Descent<'_, '_, '_> {
         let middle = from | 1 << uppers.len();
         let (lower, upper) = edges.split_at(edges.partition_point(|edge| *edge < middle));
         let upper = if upper.first() == Some(&middle) { &upper[1..] } else { upper };
-        candidates.split(self.column.bits(uppers.len() as u32), ones);
+        let bit = uppers.len() as u32;
+        candidates.split(self.column.read(bit, bit.checked_sub(1)), ones);
         self.descend(candidates, uppers, from, lower, bin);
         self.descend(ones, uppers, middle, upper, bin + edges.len() - upper.len());
     }
