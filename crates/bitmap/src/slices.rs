@@ -3,9 +3,9 @@
 mod aggregate;
 mod build;
 mod candidates;
-mod column;
 mod distribution;
 mod range;
+mod reader;
 mod repack;
 
 pub use aggregate::Sum;

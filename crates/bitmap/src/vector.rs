@@ -30,8 +30,6 @@ pub(crate) trait Simd: Copy {
     fn add_ones(self, sums: Self::Vector, a: Self::Vector) -> Self::Vector;
     /// The bits of `word` where `mask` has one, moved together to the low end.
     fn extract(self, word: u64, mask: u64) -> u64;
-    /// Says that `bytes` will be read soon.
-    fn prefetch(self, bytes: &[u8; 8 * LANES]);
 }
 
 /// Runs `kernel` as compiled for the widest vectors that this machine has. Choosing costs two or three loads.
@@ -120,8 +118,6 @@ impl Simd for Plain {
         }
         bits
     }
-    #[inline(always)]
-    fn prefetch(self, _: &[u8; 8 * LANES]) {}
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -201,11 +197,6 @@ mod x86 {
             // SAFETY: the machine has BMI2, which `fastest` asks for beside AVX-512.
             unsafe { arch::_pext_u64(word, mask) }
         }
-        #[inline(always)]
-        fn prefetch(self, bytes: &[u8; 8 * LANES]) {
-            // SAFETY: a prefetch reads nothing as far as the program can tell, and every machine with AVX-512 has it.
-            unsafe { arch::_mm_prefetch::<{ arch::_MM_HINT_T0 }>(bytes.as_ptr().cast()) }
-        }
     }
 }
 
@@ -223,7 +214,6 @@ mod tests {
             let Self(a, b, word) = self;
             let mut bytes = [0; 8 * LANES];
             bytes.as_chunks_mut::<8>().0.iter_mut().zip(b).for_each(|(to, word)| *to = word.to_le_bytes());
-            simd.prefetch(&bytes);
             let (x, y) = (simd.load(&a), simd.load_bytes(&bytes));
             let made = [simd.splat(word), simd.and(x, y), simd.and_not(x, y), simd.or(x, y), simd.xor(x, y), simd.add_ones(x, y)];
             let stored = made.map(|vector| {

@@ -15,27 +15,6 @@ type Line = [u64; LINE];
 /// The bits of one container, little-endian, by lines.
 pub(super) type Bits = [[u8; LINE * 8]; LINES];
 
-/// What is read, and what will be read after it: memory is asked for that while this is worked on. The processor does not guess it, for the next
-/// slice lies far away.
-#[derive(Clone, Copy)]
-pub(super) struct Read<'b> {
-    pub(super) bits: &'b Bits,
-    pub(super) next: &'b Bits,
-}
-
-impl<'b> Read<'b> {
-    pub(super) fn only(bits: &'b Bits) -> Self {
-        Self { bits, next: bits }
-    }
-
-    #[inline(always)]
-    fn line<S: Simd>(self, simd: S, place: u8) -> S::Vector {
-        let place = usize::from(place) % LINES;
-        simd.prefetch(&self.next[place]);
-        simd.load_bytes(&self.bits[place])
-    }
-}
-
 pub(super) static NONE: Bits = [[0; LINE * 8]; LINES];
 
 /// Some ordinals of one container.
@@ -51,6 +30,10 @@ pub(super) struct Candidates {
 impl Candidates {
     pub(super) fn none() -> Self {
         Self { at: [0; LINES], lines: [[0; LINE]; LINES], live: 0 }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.live = 0;
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -81,23 +64,23 @@ impl Candidates {
     }
 
     /// Keeps those whose bit is 1 or, flipped, 0.
-    pub(super) fn keep(&mut self, read: Read<'_>, flip: bool) {
-        fastest(Keep { candidates: self, read, flip });
+    pub(super) fn keep(&mut self, bits: &Bits, flip: bool) {
+        fastest(Keep { candidates: self, bits, flip });
     }
 
     /// Takes those out whose bit is 1 or, flipped, 0.
-    pub(super) fn take(&mut self, read: Read<'_>, flip: bool, sink: &mut impl Sink) {
-        fastest(Take { candidates: self, read, flip, sink });
+    pub(super) fn take(&mut self, bits: &Bits, flip: bool, sink: &mut impl Sink) {
+        fastest(Take { candidates: self, bits, flip, sink });
     }
 
     /// `ones` becomes those whose bit is 1, and these become those whose bit is 0.
-    pub(super) fn split(&mut self, read: Read<'_>, ones: &mut Self) {
-        fastest(Split { from: self, read, ones });
+    pub(super) fn split(&mut self, bits: &Bits, ones: &mut Self) {
+        fastest(Split { from: self, bits, ones });
     }
 
     /// `better` becomes those whose bit is 1 or, flipped, 0.
-    pub(super) fn choose(&self, read: Read<'_>, flip: bool, better: &mut Self) {
-        fastest(Choose { from: self, read, flip, into: better });
+    pub(super) fn choose(&self, bits: &Bits, flip: bool, better: &mut Self) {
+        fastest(Choose { from: self, bits, flip, into: better });
     }
 
     /// How many.
@@ -106,8 +89,8 @@ impl Candidates {
     }
 
     /// How many of them have the bit.
-    pub(super) fn count(&self, read: Read<'_>) -> u64 {
-        fastest(Count { candidates: self, read })
+    pub(super) fn count(&self, bits: &Bits) -> u64 {
+        fastest(Count { candidates: self, bits })
     }
 
     /// Puts a line in place number `live`, and gives the place for the next: the same, if nobody is in this one.
@@ -169,7 +152,7 @@ impl Sink for Tally {
 /// Keeps those candidates whose bit is 1. Lines that become empty go.
 struct Keep<'a> {
     candidates: &'a mut Candidates,
-    read: Read<'a>,
+    bits: &'a Bits,
     flip: bool,
 }
 
@@ -177,12 +160,12 @@ impl Kernel for Keep<'_> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { candidates, read, flip } = self;
+        let Self { candidates, bits, flip } = self;
         let flip = simd.splat(if flip { u64::MAX } else { 0 });
         let mut left = 0;
         for index in 0..candidates.live.min(LINES) {
             let (place, line) = (candidates.at[index], simd.load(&candidates.lines[index]));
-            let bits = simd.xor(read.line(simd, place), flip);
+            let bits = simd.xor(line_of(simd, bits, place), flip);
             left = candidates.put(simd, left, place, simd.and(line, bits));
         }
         candidates.live = left;
@@ -192,7 +175,7 @@ impl Kernel for Keep<'_> {
 /// Takes those out whose bit is 1.
 struct Take<'a, T> {
     candidates: &'a mut Candidates,
-    read: Read<'a>,
+    bits: &'a Bits,
     flip: bool,
     sink: &'a mut T,
 }
@@ -201,12 +184,12 @@ impl<T: Sink> Kernel for Take<'_, T> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { candidates, read, flip, sink } = self;
+        let Self { candidates, bits, flip, sink } = self;
         let flip = simd.splat(if flip { u64::MAX } else { 0 });
         let mut left = 0;
         for index in 0..candidates.live.min(LINES) {
             let (place, line) = (candidates.at[index], simd.load(&candidates.lines[index]));
-            let bits = simd.xor(read.line(simd, place), flip);
+            let bits = simd.xor(line_of(simd, bits, place), flip);
             sink.found(simd, place, simd.and(line, bits));
             left = candidates.put(simd, left, place, simd.and_not(line, bits));
         }
@@ -217,7 +200,7 @@ impl<T: Sink> Kernel for Take<'_, T> {
 /// `into` becomes those of `from` whose bit is 1.
 struct Choose<'a> {
     from: &'a Candidates,
-    read: Read<'a>,
+    bits: &'a Bits,
     flip: bool,
     into: &'a mut Candidates,
 }
@@ -229,7 +212,7 @@ impl Kernel for Choose<'_> {
         let flip = simd.splat(if self.flip { u64::MAX } else { 0 });
         let mut live = 0;
         for (place, line) in self.from.at.iter().zip(&self.from.lines).take(self.from.live) {
-            let bits = simd.xor(self.read.line(simd, *place), flip);
+            let bits = simd.xor(line_of(simd, self.bits, *place), flip);
             live = self.into.put(simd, live, *place, simd.and(simd.load(line), bits));
         }
         self.into.live = live;
@@ -239,7 +222,7 @@ impl Kernel for Choose<'_> {
 /// Parts `from` by the bit.
 struct Split<'a> {
     from: &'a mut Candidates,
-    read: Read<'a>,
+    bits: &'a Bits,
     ones: &'a mut Candidates,
 }
 
@@ -247,11 +230,11 @@ impl Kernel for Split<'_> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { from, read, ones } = self;
+        let Self { from, bits, ones } = self;
         let (mut zero, mut one) = (0, 0);
         for index in 0..from.live.min(LINES) {
             let (place, line) = (from.at[index], simd.load(&from.lines[index]));
-            let bits = read.line(simd, place);
+            let bits = line_of(simd, bits, place);
             one = ones.put(simd, one, place, simd.and(line, bits));
             zero = from.put(simd, zero, place, simd.and_not(line, bits));
         }
@@ -261,7 +244,7 @@ impl Kernel for Split<'_> {
 
 struct Count<'a> {
     candidates: &'a Candidates,
-    read: Read<'a>,
+    bits: &'a Bits,
 }
 
 impl Kernel for Count<'_> {
@@ -270,7 +253,7 @@ impl Kernel for Count<'_> {
     fn run<S: Simd>(self, simd: S) -> u64 {
         let mut sums = simd.splat(0);
         for (place, line) in self.candidates.at.iter().zip(&self.candidates.lines).take(self.candidates.live) {
-            let bits = self.read.line(simd, *place);
+            let bits = line_of(simd, self.bits, *place);
             sums = simd.add_ones(sums, simd.and(simd.load(line), bits));
         }
         let mut words = [0; LINE];
@@ -293,6 +276,11 @@ impl Kernel for Fill<'_> {
         }
         candidates.live = live;
     }
+}
+
+#[inline(always)]
+fn line_of<S: Simd>(simd: S, bits: &Bits, place: u8) -> S::Vector {
+    simd.load_bytes(&bits[usize::from(place) % LINES])
 }
 
 /// A container's bits where they lie or, if they do not, written out in `room`.
