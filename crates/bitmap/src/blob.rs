@@ -177,6 +177,16 @@ impl<'a> Blob<'a> {
     }
 }
 
+impl<'a> Container<'a> {
+    /// The bytes of a bitset, in lines of 64.
+    pub(crate) fn in_place(&self) -> Option<&'a [[u8; 64]; WORDS / 8]> {
+        match self {
+            Self::Bits(bits) => bits.as_chunks().0.first_chunk(),
+            _ => None,
+        }
+    }
+}
+
 impl Container<'_> {
     /// Whether it is a run of everything; another form of everything may go unseen.
     pub(crate) fn is_full(&self) -> bool {

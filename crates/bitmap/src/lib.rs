@@ -35,7 +35,7 @@ mod slices;
 mod vector;
 mod view;
 
-pub use bitmap::Bitmap;
+pub use bitmap::{Bitmap, Repack, repack_bundle};
 pub use bundle::{Bundle, BundleBuilder, Stored};
 pub use encode::{ShardEncoder, SliceEncoder};
 pub use error::{Error, Result};

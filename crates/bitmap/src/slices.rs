@@ -3,9 +3,10 @@
 mod aggregate;
 mod build;
 mod candidates;
-mod column;
 mod distribution;
 mod range;
+mod reader;
+mod repack;
 
 pub use aggregate::Sum;
 pub(crate) use build::transpose;

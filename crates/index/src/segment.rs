@@ -28,6 +28,9 @@ pub(crate) const HEAD: usize = 64;
 /// 100 ns; rows are a second copy of the data.
 pub(crate) const ROWS_FROM: usize = 16_384;
 
+/// A histogram has no more bins.
+const MOST_BINS: usize = 1 << 16;
+
 /// All users' values of one tag, read out of one byte buffer. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Segment {
@@ -254,6 +257,42 @@ impl Segment {
         };
         let value = |units| number::value_of(units, self.value_type);
         Ok(bounds.and_then(|(low, high)| value(low).zip(value(high))))
+    }
+
+    /// The quantiles (0 to 1 each, by nearest rank) of the numbers, days or instants of all users, or of those in `within`; none where nobody
+    /// has one.
+    ///
+    /// # Errors
+    /// `Corrupt` and `Store` name the object that cannot be read.
+    pub fn quantiles(&self, within: Option<&Bitmap>, quantiles: &[f64]) -> Result<Vec<Value>> {
+        let Values::Numbers(slices) = &self.values else {
+            return Ok(Vec::new());
+        };
+        let units = slices.quantiles(within, quantiles)?;
+        Ok(units.into_iter().filter_map(|units| number::value_of(units, self.value_type)).collect())
+    }
+
+    /// The numbers, days or instants of all users, or of those in `within`, in `bins` parts of the way from the least to the greatest, of the
+    /// same width but for one unit, at most 65,536 of them: the least and the greatest value of a bin, both included, and how many lie there. Fewer bins where there are
+    /// fewer values than that; none where nobody has one.
+    ///
+    /// # Errors
+    /// `Corrupt` and `Store` name the object that cannot be read.
+    pub fn histogram(&self, within: Option<&Bitmap>, bins: usize) -> Result<Vec<(Value, Value, u64)>> {
+        let Values::Numbers(slices) = &self.values else {
+            return Ok(Vec::new());
+        };
+        let bounds = within.map_or(Ok(slices.bounds()), |within| slices.bounds_within(within))?;
+        let Some((low, high)) = bounds.map(|(low, high)| (i128::from(low), i128::from(high))) else {
+            return Ok(Vec::new());
+        };
+        let width = high - low + 1;
+        let bins = (bins.min(MOST_BINS) as i128).min(width);
+        let edges: Vec<i128> = (0..=bins).map(|bin| low + width * bin / bins.max(1)).collect();
+        let (_, below) = slices.counts_below(within, &edges)?;
+        let value = |units: i128| number::value_of(i64::try_from(units).ok()?, self.value_type);
+        let bin = |(edges, below): (&[i128], &[u64])| Some((value(edges[0])?, value(edges[1] - 1)?, below[1] - below[0]));
+        Ok(edges.windows(2).zip(below.windows(2)).filter_map(bin).collect())
     }
 }
 

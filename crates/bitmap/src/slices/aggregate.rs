@@ -2,7 +2,7 @@
 
 use super::BitSlices;
 use super::candidates::Candidates;
-use super::column::{Column, Shard};
+use super::reader::{Asked, Reader, Shard};
 use crate::{Bitmap, Result};
 use croaring::Bitmap as Roaring;
 use rayon::prelude::*;
@@ -86,9 +86,11 @@ impl BitSlices {
 
     fn ones_within(&self, shard: &Shard<'_>, within: Option<&Roaring>) -> Ones {
         let mut ones = Ones { count: 0, bits: [0; 64] };
-        shard.for_each_column(within, true, |_, column, candidates| {
-            ones.count += candidates.len();
-            ones.bits.iter_mut().zip(0..self.slices).for_each(|(count, bit)| *count += candidates.count(column.bits(bit)));
+        shard.ask(within, true, |asked, slices| {
+            ones.count = asked.iter().map(|asked| asked.candidates.len()).sum();
+            for (count, bit) in ones.bits.iter_mut().zip(0..self.slices) {
+                *count = asked.iter().map(|asked| asked.candidates.count(slices.bits(bit, asked.key))).sum();
+            }
         });
         ones
     }
@@ -96,15 +98,18 @@ impl BitSlices {
     /// The least and the greatest offset.
     fn extremes(&self, shard: &Shard<'_>, within: Option<&Roaring>) -> Option<(u64, u64)> {
         let mut extremes: Option<(u64, u64)> = None;
-        let (mut rest, mut better) = (Candidates::none(), Candidates::none());
-        shard.for_each_column(within, true, |_, column, candidates| {
-            let (low, high) = extremes.unwrap_or((u64::MAX, 0));
-            rest.clone_from(candidates);
-            // The least offset is the complement of the greatest complement.
-            let mask = u64::MAX.checked_shr(64 - self.slices).unwrap_or(0);
-            let least = greatest(column, &mut rest, &mut better, (self.slices, true), !low & mask) ^ mask;
-            let greatest = greatest(column, candidates, &mut better, (self.slices, false), high);
-            extremes = Some((low.min(least), high.max(greatest)));
+        let mut better = Candidates::none();
+        shard.ask(within, true, |asked, slices| {
+            for Asked { key, candidates, apart } in asked {
+                let (low, high) = extremes.unwrap_or((u64::MAX, 0));
+                apart.clone_from(candidates);
+                let mut greatest =
+                    |candidates, flip, at_least| greatest(candidates, &mut better, (&mut *slices, *key), (self.slices, flip), at_least);
+                // The least offset is the complement of the greatest complement.
+                let mask = u64::MAX.checked_shr(64 - self.slices).unwrap_or(0);
+                let least = greatest(apart, true, !low & mask) ^ mask;
+                extremes = Some((low.min(least), high.max(greatest(candidates, false, high))));
+            }
         });
         extremes
     }
@@ -113,15 +118,15 @@ impl BitSlices {
 /// The greatest offset of `candidates`, who are somebody and all have one, or of the complements if `flip`: from the highest bit down,
 /// keeping those that can still win. `at_least` is known already: what cannot reach it is not looked at further.
 fn greatest(
-    column: &mut Column<'_, '_>,
     candidates: &mut Candidates,
     better: &mut Candidates,
-    (slices, flip): (u32, bool),
+    (slices, key): (&mut Reader<'_, '_>, u16),
+    (bits, flip): (u32, bool),
     at_least: u64,
 ) -> u64 {
     let mut offset = 0;
-    for bit in (0..slices).rev() {
-        candidates.choose(column.bits(bit), flip, better);
+    for bit in (0..bits).rev() {
+        candidates.choose(slices.bits(bit, key), flip, better);
         if !better.is_empty() {
             std::mem::swap(candidates, better);
             offset |= 1 << bit;

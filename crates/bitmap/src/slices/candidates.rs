@@ -32,6 +32,10 @@ impl Candidates {
         Self { at: [0; LINES], lines: [[0; LINE]; LINES], live: 0 }
     }
 
+    pub(super) fn clear(&mut self) {
+        self.live = 0;
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.live == 0
     }
@@ -161,7 +165,7 @@ impl Kernel for Keep<'_> {
         let mut left = 0;
         for index in 0..candidates.live.min(LINES) {
             let (place, line) = (candidates.at[index], simd.load(&candidates.lines[index]));
-            let bits = simd.xor(simd.load_bytes(&bits[usize::from(place) % LINES]), flip);
+            let bits = simd.xor(line_of(simd, bits, place), flip);
             left = candidates.put(simd, left, place, simd.and(line, bits));
         }
         candidates.live = left;
@@ -185,7 +189,7 @@ impl<T: Sink> Kernel for Take<'_, T> {
         let mut left = 0;
         for index in 0..candidates.live.min(LINES) {
             let (place, line) = (candidates.at[index], simd.load(&candidates.lines[index]));
-            let bits = simd.xor(simd.load_bytes(&bits[usize::from(place) % LINES]), flip);
+            let bits = simd.xor(line_of(simd, bits, place), flip);
             sink.found(simd, place, simd.and(line, bits));
             left = candidates.put(simd, left, place, simd.and_not(line, bits));
         }
@@ -208,7 +212,7 @@ impl Kernel for Choose<'_> {
         let flip = simd.splat(if self.flip { u64::MAX } else { 0 });
         let mut live = 0;
         for (place, line) in self.from.at.iter().zip(&self.from.lines).take(self.from.live) {
-            let bits = simd.xor(simd.load_bytes(&self.bits[usize::from(*place) % LINES]), flip);
+            let bits = simd.xor(line_of(simd, self.bits, *place), flip);
             live = self.into.put(simd, live, *place, simd.and(simd.load(line), bits));
         }
         self.into.live = live;
@@ -230,7 +234,7 @@ impl Kernel for Split<'_> {
         let (mut zero, mut one) = (0, 0);
         for index in 0..from.live.min(LINES) {
             let (place, line) = (from.at[index], simd.load(&from.lines[index]));
-            let bits = simd.load_bytes(&bits[usize::from(place) % LINES]);
+            let bits = line_of(simd, bits, place);
             one = ones.put(simd, one, place, simd.and(line, bits));
             zero = from.put(simd, zero, place, simd.and_not(line, bits));
         }
@@ -249,7 +253,7 @@ impl Kernel for Count<'_> {
     fn run<S: Simd>(self, simd: S) -> u64 {
         let mut sums = simd.splat(0);
         for (place, line) in self.candidates.at.iter().zip(&self.candidates.lines).take(self.candidates.live) {
-            let bits = simd.load_bytes(&self.bits[usize::from(*place) % LINES]);
+            let bits = line_of(simd, self.bits, *place);
             sums = simd.add_ones(sums, simd.and(simd.load(line), bits));
         }
         let mut words = [0; LINE];
@@ -272,6 +276,11 @@ impl Kernel for Fill<'_> {
         }
         candidates.live = live;
     }
+}
+
+#[inline(always)]
+fn line_of<S: Simd>(simd: S, bits: &Bits, place: u8) -> S::Vector {
+    simd.load_bytes(&bits[usize::from(place) % LINES])
 }
 
 /// A container's bits where they lie or, if they do not, written out in `room`.

@@ -2,7 +2,7 @@
 
 use super::BitSlices;
 use super::candidates::Candidates;
-use super::column::{Column, Shard};
+use super::reader::{Asked, Reader, Shard};
 use crate::{Bitmap, Result};
 use croaring::Bitmap as Roaring;
 
@@ -112,8 +112,10 @@ impl BitSlices {
     fn bins(&self, shard: &Shard<'_>, within: Option<&Roaring>, edges: &[u64]) -> Vec<u64> {
         let mut bins = vec![0; edges.len() + 1];
         let mut uppers = vec![Candidates::none(); self.slices as usize];
-        shard.for_each_column(within, true, |_, column, candidates| {
-            Descent { column, bins: &mut bins }.descend(candidates, &mut uppers, 0, edges, 0);
+        shard.ask(within, true, |asked, slices| {
+            for Asked { key, candidates, .. } in asked {
+                Descent { slices, key: *key, bins: &mut bins }.descend(candidates, &mut uppers, 0, edges, 0);
+            }
         });
         bins
     }
@@ -121,7 +123,8 @@ impl BitSlices {
 
 /// Parts candidates by one bit after another, but only where an edge parts them.
 struct Descent<'d, 'a, 'r> {
-    column: &'d mut Column<'a, 'r>,
+    slices: &'d mut Reader<'a, 'r>,
+    key: u16,
     bins: &'d mut [u64],
 }
 
@@ -139,7 +142,7 @@ impl Descent<'_, '_, '_> {
         let middle = from | 1 << uppers.len();
         let (lower, upper) = edges.split_at(edges.partition_point(|edge| *edge < middle));
         let upper = if upper.first() == Some(&middle) { &upper[1..] } else { upper };
-        candidates.split(self.column.bits(uppers.len() as u32), ones);
+        candidates.split(self.slices.bits(uppers.len() as u32, self.key), ones);
         self.descend(candidates, uppers, from, lower, bin);
         self.descend(ones, uppers, middle, upper, bin + edges.len() - upper.len());
     }
