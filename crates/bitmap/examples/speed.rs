@@ -223,10 +223,13 @@ fn patched(users: u32, everybody: &Arc<Bitmap>, bundle: &Bundle, draws: &mut Dra
     Ok(())
 }
 
+/// The share of the users in the set of a rank.
+type Share<'a> = &'a dyn Fn(usize) -> f64;
+
 fn overlaps(users: u32, sets: usize, draws: &mut Draws) -> Result<()> {
     let members = |bundle: &Bundle| (0..bundle.len()).map(|index| Members::Stored(bundle.get(index))).collect::<Vec<_>>();
     let zipf = |rank: usize| (0.3 / (rank + 1) as f64).max(0.000_1);
-    let cases: [(&str, &dyn Fn(usize) -> f64, usize); 4] = [
+    let cases: [(&str, Share<'_>, usize); 4] = [
         ("0.1% each", &|_| 0.001, sets),
         ("Zipf from 30%", &zipf, sets),
         ("10% each", &|_| 0.1, sets.min(60)),

@@ -362,10 +362,10 @@ impl<'a> Shard<'a> {
 
     fn and_count(&self, all: &[OpId], none: &[OpId]) -> u64 {
         let mut steps = self.steps(all, none);
-        if steps.iter().all(|step| !self.plan.ops[step.id].dear) {
-            if let Some(job) = self.fuse(&steps) {
-                return Fused::new(self, job).count();
-            }
+        if steps.iter().all(|step| !self.plan.ops[step.id].dear)
+            && let Some(job) = self.fuse(&steps)
+        {
+            return Fused::new(self, job).count();
         }
         let first = self.seed(&mut steps, None);
         let Some(last) = steps.pop() else {

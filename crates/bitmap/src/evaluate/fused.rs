@@ -287,10 +287,10 @@ impl<'s, 'a> Fused<'s, 'a> {
             let _ = keep.swap_remove(at);
             values
         });
-        if let (Some(values), [one], []) = (looked_up, &keep[..], &drop[..]) {
-            if let Some(words) = one.bytes() {
-                return hits(words, values);
-            }
+        if let (Some(values), [one], []) = (looked_up, &keep[..], &drop[..])
+            && let Some(words) = one.bytes()
+        {
+            return hits(words, values);
         }
         self.unpack(keep);
         let only_words = drop.iter().all(|value| value.bytes().is_some());
