@@ -1,4 +1,4 @@
-//! How fast sets are counted: `cargo run --release -p taghouse-bitmap --example speed -- [USERS] [SETS]`
+//! How fast sets are counted: `cargo run --release -p taghouse-bitmap --example speed -- [USERS [SETS [dense5 | mixes | overlap]]]`
 //!
 //! Prints medians and, in brackets, the least of the runs and the mean of the thread's own time, and ratios of what runs in this process: a busy machine disturbs both sides alike.
 #![allow(clippy::print_stdout, reason = "it prints what it measures")]
@@ -78,6 +78,20 @@ fn thread_ms() -> f64 {
     told.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()).unwrap_or(0.0) / 1e6
 }
 
+/// What all threads spent on processors, in milliseconds; Linux tells it in hundredths of a second.
+fn process_ms() -> f64 {
+    let told = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = told.rsplit(')').next().unwrap_or_default().split(' ');
+    fields.skip(12).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() * 10.0
+}
+
+/// How long it took, and what all threads spent on processors meanwhile.
+fn once<T>(run: impl FnOnce() -> T) -> (T, f64, f64) {
+    let (start, busy) = (Instant::now(), process_ms());
+    let result = run();
+    (result, start.elapsed().as_secs_f64() * 1e3, process_ms() - busy)
+}
+
 /// One pass over plain words, with the vector popcount of the machine.
 fn floor(words: &[Vec<u64>; 5]) -> u64 {
     #[cfg(target_arch = "x86_64")]
@@ -124,7 +138,7 @@ fn report(name: &str, query: &Query) -> Result<Times> {
     Ok(one)
 }
 
-fn queries(users: u32, draws: &mut Draws) -> Result<()> {
+fn dense5(users: u32, draws: &mut Draws) -> Result<()> {
     let everybody = Arc::new(Bitmap::from_range(0..=users - 1));
     let shares = [0.5, 0.1, 0.1, 0.01, 0.3];
     let sets: Vec<Vec<u32>> = shares.iter().map(|share| draws.sparse(users, *share)).collect();
@@ -151,7 +165,11 @@ fn queries(users: u32, draws: &mut Draws) -> Result<()> {
     }
     drop(words);
     println!("    scratch at most {} KiB a thread", dense5.scratch_bytes() >> 10);
+    Ok(())
+}
 
+fn mixes(users: u32, draws: &mut Draws) -> Result<()> {
+    let everybody = Arc::new(Bitmap::from_range(0..=users - 1));
     let shares = [0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.01, 0.003, 0.001, 0.001, 0.0001];
     let mut sets: Vec<Vec<u32>> = shares.iter().map(|share| draws.sparse(users, *share)).collect();
     sets.extend([0.3, 0.1, 0.02, 0.002].iter().map(|share| draws.clustered(users, *share)));
@@ -205,10 +223,13 @@ fn patched(users: u32, everybody: &Arc<Bitmap>, bundle: &Bundle, draws: &mut Dra
     Ok(())
 }
 
+/// The share of the users in the set of a rank.
+type Share<'a> = &'a dyn Fn(usize) -> f64;
+
 fn overlaps(users: u32, sets: usize, draws: &mut Draws) -> Result<()> {
     let members = |bundle: &Bundle| (0..bundle.len()).map(|index| Members::Stored(bundle.get(index))).collect::<Vec<_>>();
     let zipf = |rank: usize| (0.3 / (rank + 1) as f64).max(0.000_1);
-    let cases: [(&str, &dyn Fn(usize) -> f64, usize); 4] = [
+    let cases: [(&str, Share<'_>, usize); 4] = [
         ("0.1% each", &|_| 0.001, sets),
         ("Zipf from 30%", &zipf, sets),
         ("10% each", &|_| 0.1, sets.min(60)),
@@ -219,42 +240,47 @@ fn overlaps(users: u32, sets: usize, draws: &mut Draws) -> Result<()> {
         let sets = members(&bundle);
         let sample: Vec<usize> = (0..8).map(|index| index * sets.len() / 8).collect();
         let owned = sample.iter().map(|index| sets[*index].to_bitmap()).collect::<Result<Vec<_>>>()?;
-        let start = Instant::now();
-        let pairwise: Vec<u64> = owned.iter().flat_map(|a| owned.iter().map(|b| a.and_len(b))).collect();
-        let pair_ms = start.elapsed().as_secs_f64() * 1e3 / pairwise.len() as f64;
-        let start = Instant::now();
-        let counts = overlap(&sets, &sets, None)?;
-        let same_ms = start.elapsed().as_secs_f64() * 1e3;
+        let (pairwise, pairwise_ms, pairwise_cpu) =
+            once(|| owned.iter().flat_map(|a| owned.iter().map(|b| a.and_len(b))).collect::<Vec<u64>>());
+        let (counts, same_ms, same_cpu) = once(|| overlap(&sets, &sets, None));
+        let counts = counts?;
         let at = |row: usize, column: usize| counts[row * sets.len() + column];
-        assert!(sample.iter().flat_map(|row| sample.iter().map(|column| at(*row, *column))).eq(pairwise));
-        let start = Instant::now();
+        assert!(sample.iter().flat_map(|row| sample.iter().map(|column| at(*row, *column))).eq(pairwise.iter().copied()));
         let others: Vec<Members> = sets.iter().rev().cloned().collect();
-        let _ = black_box(overlap(&sets, &others, None)?);
-        let (other_ms, pairs) = (start.elapsed().as_secs_f64() * 1e3, (sets.len() * sets.len()) as f64);
+        let (other, other_ms, other_cpu) = once(|| overlap(&sets, &others, None));
+        assert!(other?[sets.len() - 1] == counts[0]);
+        let pairs = (sets.len() * sets.len()) as f64;
+        println!("overlap {0} x {0}, {name}: ms a pair (of processors)", sets.len());
         println!(
-            "overlap {0} x {0}, {name}: {same_ms:.0} ms with itself = {1:.5} ms a pair; {other_ms:.0} ms with others = {2:.5}; croaring {pair_ms:.4} ms a pair",
-            sets.len(),
+            "    with itself {:.5} ({:.5}), with others {:.5} ({:.5})",
             same_ms / pairs,
+            same_cpu / pairs,
             other_ms / pairs,
+            other_cpu / pairs
         );
+        let pairs = pairwise.len() as f64;
+        println!("    pair by pair with croaring, in memory {:.4} ({:.4})", pairwise_ms / pairs, pairwise_cpu / pairs);
         let crowd = Arc::new(Bitmap::from_sorted(&draws.sparse(users, 0.05)));
-        let start = Instant::now();
-        let _ = black_box(overlap(&[Members::Owned(crowd)], &sets, None)?);
-        let ms = start.elapsed().as_secs_f64() * 1e3;
-        println!("    a crowd of 5% against {}: {ms:.1} ms = {:.4} ms a set", sets.len(), ms / sets.len() as f64);
+        let (row, ms, cpu) = once(|| overlap(&[Members::Owned(crowd)], &sets, None));
+        println!("    a crowd of 5% against {}: {ms:.1} ({cpu:.1}) ms", row?.len());
     }
     Ok(())
 }
 
 fn main() -> Result<()> {
-    let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<u32>().unwrap_or(0));
-    let users = arguments.next().unwrap_or(100_000_000);
-    let sets = arguments.next().unwrap_or(1_000) as usize;
+    let mut arguments = std::env::args().skip(1);
+    let mut number = |default: u32| arguments.next().and_then(|argument| argument.parse().ok()).unwrap_or(default);
+    let (users, sets) = (number(100_000_000), number(1_000) as usize);
+    let part = arguments.next();
+    let wanted = |name: &str| part.as_ref().is_none_or(|part| part == name);
     let mut draws = Draws(1);
-    if users > 0 {
-        queries(users, &mut draws)?;
+    if wanted("dense5") {
+        dense5(users, &mut draws)?;
     }
-    if sets > 0 {
+    if wanted("mixes") {
+        mixes(users, &mut draws)?;
+    }
+    if wanted("overlap") {
         overlaps(users, sets, &mut draws)?;
     }
     Ok(())

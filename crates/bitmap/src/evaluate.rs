@@ -12,6 +12,7 @@ use croaring::{Bitmap as Roaring, Portable};
 use fused::{Buffers, Fused, Job};
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
+use taghouse_model::Ordinal;
 
 pub(crate) mod bounds;
 mod fused;
@@ -26,6 +27,9 @@ const DENSE: u32 = 16;
 const HALF_DENSE: u32 = 128;
 /// The operands of an "or" that hold together more than 1 / `OR_DENSE` of the users are united as words.
 const OR_DENSE: u64 = 128;
+
+/// Up to so many users of a shard are asked for one by one.
+const ONE_BY_ONE: u64 = 256;
 
 /// What one thread keeps from shard to shard.
 pub(crate) struct Worker {
@@ -121,6 +125,9 @@ impl<'a> Shard<'a> {
 
     /// How many of those in `within`, all of whom exist.
     pub(crate) fn count_within(&self, within: &Roaring) -> u64 {
+        if within.cardinality() <= ONE_BY_ONE {
+            return within.iter().filter(|ordinal| self.holds_root(*ordinal)).count() as u64;
+        }
         let node = self.plan.root.map_or(0, |root| self.cut_count(root, within));
         if self.plan.negated { within.cardinality() - node } else { node }
     }
@@ -135,11 +142,35 @@ impl<'a> Shard<'a> {
 
     /// Who of those in `within`, all of whom exist.
     pub(crate) fn set_within(&self, within: &Roaring) -> Roaring {
+        if within.cardinality() <= ONE_BY_ONE {
+            return within.iter().filter(|ordinal| self.holds_root(*ordinal)).collect();
+        }
         let set = self.plan.root.and_then(|root| self.cut(root, within).into_set(&self.scope));
         match set {
             set if !self.plan.negated => set.unwrap_or_default(),
             None => within.clone(),
             Some(set) => within.andnot(&set),
+        }
+    }
+
+    fn holds_root(&self, ordinal: Ordinal) -> bool {
+        self.plan.root.is_some_and(|root| self.holds(root, ordinal)) != self.plan.negated
+    }
+
+    /// Whether one user is in it.
+    fn holds(&self, id: OpId, ordinal: Ordinal) -> bool {
+        match &self.plan.ops[id].kind {
+            Kind::Owned(_) | Kind::Stored(_) => match self.leaves[id] {
+                Leaf::Empty => false,
+                Leaf::Owned(set) => set.contains(ordinal),
+                Leaf::Stored(blob) => blob.contains(ordinal),
+            },
+            Kind::Range { slices, low, high } => {
+                // All slices were loaded before, so that nothing can fail.
+                slices.offset_of(ordinal).is_ok_and(|offset| offset.is_some_and(|offset| (*low..=*high).contains(&offset)))
+            }
+            Kind::And { all, none } => all.iter().all(|id| self.holds(*id, ordinal)) && !none.iter().any(|id| self.holds(*id, ordinal)),
+            Kind::Or { any, .. } => any.iter().any(|id| self.holds(*id, ordinal)),
         }
     }
 
@@ -331,10 +362,10 @@ impl<'a> Shard<'a> {
 
     fn and_count(&self, all: &[OpId], none: &[OpId]) -> u64 {
         let mut steps = self.steps(all, none);
-        if steps.iter().all(|step| !self.plan.ops[step.id].dear) {
-            if let Some(job) = self.fuse(&steps) {
-                return Fused::new(self, job).count();
-            }
+        if steps.iter().all(|step| !self.plan.ops[step.id].dear)
+            && let Some(job) = self.fuse(&steps)
+        {
+            return Fused::new(self, job).count();
         }
         let first = self.seed(&mut steps, None);
         let Some(last) = steps.pop() else {

@@ -121,11 +121,7 @@ impl Level {
     }
 
     /// How many bits each of `rows` shares with each of `columns`.
-    pub(crate) fn shared<const ROWS: usize, const COLUMNS: usize>(
-        self,
-        rows: [&Bytes; ROWS],
-        columns: [&Bytes; COLUMNS],
-    ) -> [[u32; COLUMNS]; ROWS] {
+    pub(crate) fn shared(self, rows: [&Bytes; 2], columns: [&Bytes; 4]) -> [[u32; 4]; 2] {
         self.run(Shared { rows, columns })
     }
 
@@ -207,32 +203,48 @@ enum Into<'k> {
 
 type Lanes = [u64; LANES];
 
+/// Containers of a dense set follow one another, so that what is read after this one is 8 KiB further: it is asked for ahead, for the
+/// processor itself sees no further than its page.
 #[inline(always)]
 fn lanes_of(bytes: &Bytes, at: usize) -> Lanes {
-    bytes.as_chunks::<LANES>().0[at].map(u64::from_le_bytes)
+    let lanes = &bytes.as_chunks::<LANES>().0[at];
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        let ahead = lanes.as_ptr().wrapping_add(WORDS).cast::<i8>();
+        // SAFETY: a prefetch reads nothing that a program could see, and no address makes it fault.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(ahead) };
+    }
+    lanes.map(u64::from_le_bytes)
+}
+
+#[inline(always)]
+fn add_ones(sums: Lanes, lanes: Lanes) -> Lanes {
+    std::array::from_fn(|lane| sums[lane] + u64::from(lanes[lane].count_ones()))
 }
 
 /// Runs over a container with all operands at once; `start` is what a result begins with where nothing is there yet.
 #[inline(always)]
 fn pass(into: Into<'_>, start: u64, apply: impl Fn(Lanes, usize) -> Lanes) -> u32 {
-    let mut sums = [0_u64; LANES];
-    let mut add = |lanes: Lanes| {
-        for (sum, word) in sums.iter_mut().zip(lanes) {
-            *sum += u64::from(word.count_ones());
-        }
-    };
+    let mut sums = [0; LANES];
     match into {
-        Into::Nothing => (0..WORDS / LANES).for_each(|at| add(apply([start; LANES], at))),
+        Into::Nothing => {
+            for at in 0..WORDS / LANES {
+                sums = add_ones(sums, apply([start; LANES], at));
+            }
+        }
         Into::Words { acc, fresh: true } => {
             for (at, acc) in acc.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-                *acc = apply([start; LANES], at);
-                add(*acc);
+                let lanes = apply([start; LANES], at);
+                *acc = lanes;
+                sums = add_ones(sums, lanes);
             }
         }
         Into::Words { acc, fresh: false } => {
             for (at, acc) in acc.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-                *acc = apply(*acc, at);
-                add(*acc);
+                let lanes = apply(*acc, at);
+                *acc = lanes;
+                sums = add_ones(sums, lanes);
             }
         }
     }
@@ -291,29 +303,34 @@ impl<const K: usize> Kernel for Or<'_, K> {
     }
 }
 
-struct Shared<'k, const ROWS: usize, const COLUMNS: usize> {
-    rows: [&'k Bytes; ROWS],
-    columns: [&'k Bytes; COLUMNS],
+struct Shared<'k> {
+    rows: [&'k Bytes; 2],
+    columns: [&'k Bytes; 4],
 }
 
-impl<const ROWS: usize, const COLUMNS: usize> Kernel for Shared<'_, ROWS, COLUMNS> {
-    type Out = [[u32; COLUMNS]; ROWS];
+impl Kernel for Shared<'_> {
+    type Out = [[u32; 4]; 2];
     #[inline(always)]
     fn run(self) -> Self::Out {
-        let rows = self.rows.map(|row| row.as_chunks::<LANES>().0);
-        let columns = self.columns.map(|column| column.as_chunks::<LANES>().0);
-        let mut sums = [[[0_u64; LANES]; COLUMNS]; ROWS];
+        let [a, b] = self.rows.map(|bytes| bytes.as_chunks::<LANES>().0);
+        let [k, l, m, n] = self.columns.map(|bytes| bytes.as_chunks::<LANES>().0);
+        // By name, for then they stay in registers.
+        let (mut ak, mut al, mut am, mut an) = ([0; LANES], [0; LANES], [0; LANES], [0; LANES]);
+        let (mut bk, mut bl, mut bm, mut bn) = ([0; LANES], [0; LANES], [0; LANES], [0; LANES]);
         for at in 0..WORDS / LANES {
-            for (row, sums) in rows.iter().zip(&mut sums) {
-                for (column, sums) in columns.iter().zip(sums) {
-                    for ((a, b), sum) in row[at].iter().zip(&column[at]).zip(sums) {
-                        *sum += u64::from((u64::from_le_bytes(*a) & u64::from_le_bytes(*b)).count_ones());
-                    }
-                }
-            }
+            let (a, b) = (&a[at], &b[at]);
+            (ak, bk) = (add_shared(ak, a, &k[at]), add_shared(bk, b, &k[at]));
+            (al, bl) = (add_shared(al, a, &l[at]), add_shared(bl, b, &l[at]));
+            (am, bm) = (add_shared(am, a, &m[at]), add_shared(bm, b, &m[at]));
+            (an, bn) = (add_shared(an, a, &n[at]), add_shared(bn, b, &n[at]));
         }
-        sums.map(|row| row.map(|lanes| lanes.iter().sum::<u64>() as u32))
+        [[ak, al, am, an], [bk, bl, bm, bn]].map(|row| row.map(|lanes| lanes.iter().sum::<u64>() as u32))
     }
+}
+
+#[inline(always)]
+fn add_shared(sums: Lanes, a: &[[u8; 8]; LANES], b: &[[u8; 8]; LANES]) -> Lanes {
+    add_ones(sums, std::array::from_fn(|lane| u64::from_le_bytes(a[lane]) & u64::from_le_bytes(b[lane])))
 }
 
 #[cfg(test)]

@@ -121,6 +121,39 @@ fn a_comparison_is_taken_away_from_everybody() {
     assert_eq!((query.count().unwrap(), query.bitmap().unwrap().len()), (500, 500));
 }
 
+/// Dense formulas with more operands than one pass takes, over containers of every kind: full, words, arrays of many and of few, runs.
+#[test]
+fn dense_containers_of_every_kind() {
+    const END: u32 = 5 << 16;
+    let pick = |wanted: &dyn Fn(u32) -> bool| (0..END).filter(|user| wanted(*user)).collect::<BTreeSet<u32>>();
+    let sets = vec![
+        pick(&|user| user % 2 == 0),
+        pick(&|user| user % 3 == 0 || user >> 16 == 3),
+        pick(&|user| user % 5 != 0 && user >> 16 != 1),
+        // A full container, words, an array of many, one of few, nothing.
+        pick(&|user| user.is_multiple_of([1, 7, 20, 9_000, END][(user >> 16) as usize]) && user > 0),
+        // Runs, of which one is full.
+        pick(&|user| user >> 16 == 2 || user / 3_000 % 2 == 0),
+        pick(&|user| user % 7 == 1 || user >> 16 == 4),
+        pick(&|user| user % 100 == 3 || user >> 16 == 0 && user % 4 == 1),
+        pick(&|user| user % 3_000 == 7),
+        pick(&|user| user % 90 == 5 && user >> 16 > 1),
+    ];
+    let leaves = Leaves::new(pick(&|user| user % 11 != 1), sets, vec![]);
+    let (set, not) = (Tree::Stored, |tree: Tree| Tree::Not(Box::new(tree)));
+    let all = |ids: &[usize]| ids.iter().map(|id| set(*id)).collect::<Vec<_>>();
+    let none = |ids: &[usize]| ids.iter().map(|id| not(set(*id))).collect::<Vec<_>>();
+    for keep in [&[0, 1, 2, 4, 5][..], &[0, 3], &[4, 6, 8]] {
+        for drop in [&[7, 8][..], &[3, 4, 5, 6, 7, 8]] {
+            let some = Tree::Or(all(&[3, 4, 8]));
+            check(&leaves, &Tree::And([all(keep), none(drop)].concat())).unwrap();
+            check(&leaves, &Tree::And([all(keep), vec![not(Tree::And([all(drop), vec![some]].concat()))]].concat())).unwrap();
+        }
+        check(&leaves, &Tree::Or([all(keep), all(&[7, 8])].concat())).unwrap();
+        check(&leaves, &Tree::Or(vec![Tree::And(all(keep)), Tree::And(vec![set(2), not(Tree::And(all(keep)))])])).unwrap();
+    }
+}
+
 /// Every shape that is rewritten when a formula is built.
 #[test]
 fn rewritten_shapes() {

@@ -8,6 +8,7 @@ use crate::part::Part;
 use crate::plan::{Kind, OpId};
 use crate::view::Held;
 use std::cell::RefCell;
+use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
 /// Operands that are gathered at a time.
@@ -25,7 +26,25 @@ pub(super) enum Job {
 
 /// Containers' words to be used again.
 #[derive(Default)]
-pub(crate) struct Buffers(RefCell<Vec<Rc<Words>>>);
+pub(crate) struct Buffers(RefCell<Vec<Rc<Buffer>>>);
+
+/// Aligned as vectors are: one that lies in two cache lines is written twice.
+#[derive(Clone)]
+#[repr(align(64))]
+struct Buffer(Words);
+
+impl Deref for Buffer {
+    type Target = Words;
+    fn deref(&self) -> &Words {
+        &self.0
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut Words {
+        &mut self.0
+    }
+}
 
 /// One container of an operand.
 #[derive(Clone)]
@@ -33,7 +52,7 @@ enum Value<'s> {
     Empty,
     Full,
     Stored(Container<'s>),
-    Computed(Rc<Words>),
+    Computed(Rc<Buffer>),
 }
 
 pub(super) struct Fused<'s, 'a> {
@@ -48,11 +67,11 @@ pub(super) struct Fused<'s, 'a> {
 
 impl Buffers {
     /// What it holds is left from before.
-    fn take(&self) -> Rc<Words> {
-        self.0.borrow_mut().pop().unwrap_or_else(|| Rc::new([0; WORDS]))
+    fn take(&self) -> Rc<Buffer> {
+        self.0.borrow_mut().pop().unwrap_or_else(|| Rc::new(Buffer([0; WORDS])))
     }
 
-    fn give(&self, mut words: Rc<Words>) {
+    fn give(&self, mut words: Rc<Buffer>) {
         if Rc::get_mut(&mut words).is_some() {
             self.0.borrow_mut().push(words);
         }
@@ -222,7 +241,7 @@ impl<'s, 'a> Fused<'s, 'a> {
         if let Some((values, _)) = self.few(all, at) {
             let mut words = None;
             for low in values.iter().map(|value| u16::from_le_bytes(*value)).filter(|low| self.holds_all(all, none, at, *low)) {
-                let words: &mut Rc<Words> = words.get_or_insert_with(|| self.zeros());
+                let words: &mut Rc<Buffer> = words.get_or_insert_with(|| self.zeros());
                 Rc::make_mut(words)[usize::from(low / 64)] |= 1 << (low % 64);
             }
             return words.map_or(Value::Empty, Value::Computed);
@@ -268,10 +287,10 @@ impl<'s, 'a> Fused<'s, 'a> {
             let _ = keep.swap_remove(at);
             values
         });
-        if let (Some(values), [one], []) = (looked_up, &keep[..], &drop[..]) {
-            if let Some(words) = one.bytes() {
-                return hits(words, values);
-            }
+        if let (Some(values), [one], []) = (looked_up, &keep[..], &drop[..])
+            && let Some(words) = one.bytes()
+        {
+            return hits(words, values);
         }
         self.unpack(keep);
         let only_words = drop.iter().all(|value| value.bytes().is_some());
@@ -286,12 +305,12 @@ impl<'s, 'a> Fused<'s, 'a> {
 
     /// All of `keep` without `drop`. Arrays are dropped last: without `write`, those of the last are only counted, and the words and
     /// their number still hold them. Gives the words, how many they are, and how many of them are to be taken away yet.
-    fn and_words(&self, keep: &mut Vec<Value<'s>>, drop: &mut Vec<Value<'s>>, write: bool) -> (Rc<Words>, u32, u32) {
+    fn and_words(&self, keep: &mut Vec<Value<'s>>, drop: &mut Vec<Value<'s>>, write: bool) -> (Rc<Buffer>, u32, u32) {
         self.unpack(keep);
         let arrays = self.split_arrays(drop);
         let level = self.shard.worker.level;
         let mut acc = self.shard.worker.buffers.take();
-        let words = Rc::make_mut(&mut acc);
+        let words = &mut Rc::make_mut(&mut acc).0;
         let mut count = level.and(words, true, Pass::of(keep).operands(), Pass::of(drop).operands());
         for more in keep.get(PASS..).unwrap_or_default().chunks(PASS) {
             count = level.and(words, false, Pass::of(more).operands(), &[]);
@@ -356,9 +375,9 @@ impl<'s, 'a> Fused<'s, 'a> {
         true
     }
 
-    fn or_words(&self, list: &[Value<'s>]) -> Rc<Words> {
+    fn or_words(&self, list: &[Value<'s>]) -> Rc<Buffer> {
         let mut acc = self.shard.worker.buffers.take();
-        let words = Rc::make_mut(&mut acc);
+        let words = &mut Rc::make_mut(&mut acc).0;
         let mut fresh = true;
         let mut pass = Pass::default();
         for operand in list.iter().filter_map(Value::bytes) {
@@ -401,7 +420,7 @@ impl<'s, 'a> Fused<'s, 'a> {
         arrays
     }
 
-    fn words(&self, value: Value<'s>) -> Rc<Words> {
+    fn words(&self, value: Value<'s>) -> Rc<Buffer> {
         match value {
             Value::Computed(words) => words,
             Value::Empty => self.zeros(),
@@ -412,13 +431,13 @@ impl<'s, 'a> Fused<'s, 'a> {
             }
             Value::Stored(container) => {
                 let mut words = self.zeros();
-                container.or_into(Rc::make_mut(&mut words));
+                container.or_into(&mut Rc::make_mut(&mut words).0);
                 words
             }
         }
     }
 
-    fn zeros(&self) -> Rc<Words> {
+    fn zeros(&self) -> Rc<Buffer> {
         let mut words = self.shard.worker.buffers.take();
         Rc::make_mut(&mut words).fill(0);
         words

@@ -37,7 +37,7 @@ fn every_width_does_what_plain_loops_do() {
         let values: Vec<[u8; 2]> = (0..=u16::MAX).step_by(7).map(u16::to_le_bytes).collect();
         let hits = (0..1_usize << 16).step_by(7).filter(|low| word(0, low / 64) >> (low % 64) & 1 == 1).count();
         assert_eq!(super::hits(bytes[0], &values) as usize, hits);
-        let shared = level.shared([bytes[0], bytes[1]], [bytes[2], bytes[3], bytes[4]]);
+        let shared = level.shared([bytes[0], bytes[1]], [bytes[2], bytes[3], bytes[4], bytes[5]]);
         for (row, counts) in shared.iter().enumerate() {
             for (column, count) in counts.iter().enumerate() {
                 assert_eq!(*count, ones_of((0..WORDS).map(|at| word(row, at) & word(column + 2, at))), "{level:?}");

@@ -4,7 +4,7 @@ use super::Members;
 use super::gather::{Blobs, Dense, Expanded, Piece};
 use crate::Bitmap;
 use crate::blob::{Blob, CONTAINERS, Container, Words};
-use crate::kernel::{Bytes, Level, hits};
+use crate::kernel::{Level, hits};
 use croaring::Portable;
 
 /// Values of a container.
@@ -113,30 +113,21 @@ impl Counter {
     fn dense_pairs(&mut self, rows: &[(u32, Dense<'_>)], columns: &[(u32, Dense<'_>)]) {
         let level = self.level;
         let (row_words, column_words) = (&self.row_words, if self.symmetric { &self.row_words } else { &self.column_words });
-        let mut found: Vec<(u32, u32, u32)> = Vec::with_capacity(TILE * 2);
         for tile in columns.chunks(TILE) {
             for two in rows.chunks(2) {
+                // What is missing of two rows or four columns is one of them again, and not counted.
+                let row = |at: usize| row_words.bytes(two.get(at).unwrap_or(&two[0]).1);
                 // Sets ascend, so that of a symmetric matrix what is behind both rows is left out.
                 let last = two.last().map_or(0, |(set, _)| *set);
                 let end = if self.symmetric { tile.partition_point(|(set, _)| *set <= last) } else { tile.len() };
-                let (fours, rest) = tile[..end].as_chunks::<4>();
-                let row = |at: usize| row_words.bytes(two[at].1);
-                for four in fours {
-                    let columns: [&Bytes; 4] = four.map(|(_, dense)| column_words.bytes(dense));
-                    match two.len() {
-                        2 => note(&mut found, two, four, &level.shared([row(0), row(1)], columns)),
-                        _ => note(&mut found, two, four, &level.shared([row(0)], columns)),
+                for four in tile[..end].chunks(4) {
+                    let column = |at: usize| column_words.bytes(four.get(at).unwrap_or(&four[0]).1);
+                    let shared = level.shared([row(0), row(1)], [column(0), column(1), column(2), column(3)]);
+                    for ((row, _), shared) in two.iter().zip(&shared) {
+                        for ((column, _), count) in four.iter().zip(shared).filter(|((column, _), _)| !self.symmetric || column <= row) {
+                            self.counts[*row as usize * self.columns + *column as usize] += count;
+                        }
                     }
-                }
-                for one in rest {
-                    let column = column_words.bytes(one.1);
-                    match two.len() {
-                        2 => note(&mut found, two, &[*one], &level.shared([row(0), row(1)], [column])),
-                        _ => note(&mut found, two, &[*one], &level.shared([row(0)], [column])),
-                    }
-                }
-                for (row, column, count) in found.drain(..).filter(|(row, column, _)| !self.symmetric || column <= row) {
-                    self.counts[row as usize * self.columns + column as usize] += count;
                 }
             }
         }
@@ -270,15 +261,4 @@ fn values_of(piece: &Piece<'_>, within: Option<&Words>, values: &mut Vec<[u8; 2]
             values.push(low.to_le_bytes());
         }
     });
-}
-
-fn note<const ROWS: usize, const COLUMNS: usize>(
-    found: &mut Vec<(u32, u32, u32)>,
-    rows: &[(u32, Dense<'_>)],
-    columns: &[(u32, Dense<'_>); COLUMNS],
-    counts: &[[u32; COLUMNS]; ROWS],
-) {
-    for ((row, _), counts) in rows.iter().zip(counts) {
-        found.extend(columns.iter().zip(counts).map(|((column, _), count)| (*row, *column, *count)));
-    }
 }

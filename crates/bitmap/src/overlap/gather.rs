@@ -103,10 +103,10 @@ impl Expanded {
 
     /// `within` is taken as a mask.
     pub(super) fn put<'b>(&mut self, container: &Container<'b>, within: Option<&Words>) -> Dense<'b> {
-        if let (Container::Bits(bytes), None) = (container, within) {
-            if let Some(bytes) = bytes.as_chunks::<8>().0.first_chunk::<WORDS>() {
-                return Dense::Lying(bytes);
-            }
+        if let (Container::Bits(bytes), None) = (container, within)
+            && let Some(bytes) = bytes.as_chunks::<8>().0.first_chunk::<WORDS>()
+        {
+            return Dense::Lying(bytes);
         }
         if self.used == self.made.len() {
             self.made.push(Box::new([0; WORDS]));
