@@ -17,7 +17,7 @@ pub(crate) struct Tag {
 
 enum Source {
     /// Stays open.
-    Kept { opener: Arc<dyn Open>, segment: OnceLock<Segment> },
+    Kept { opener: Arc<dyn Open>, segment: Box<OnceLock<Segment>> },
     /// Asked for each time: the opener closes what was not used for long.
     Shared(Arc<dyn Open>),
 }
@@ -32,12 +32,12 @@ impl Tag {
             }
         }
         check(&info, &segment)?;
-        Ok(Self { info, source: Source::Kept { opener: Arc::new(Never), segment: OnceLock::from(segment) } })
+        Ok(Self { info, source: Source::Kept { opener: Arc::new(Never), segment: Box::new(OnceLock::from(segment)) } })
     }
 
     /// A tag whose segment is opened once.
     pub(crate) fn kept(info: TagInfo, opener: Arc<dyn Open>) -> Self {
-        Self { info, source: Source::Kept { opener, segment: OnceLock::new() } }
+        Self { info, source: Source::Kept { opener, segment: Box::default() } }
     }
 
     /// A tag whose segment the opener may close between two questions.
