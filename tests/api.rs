@@ -38,7 +38,7 @@ fn track(server: &Server, key: &str, message: &str, user: &str) -> u16 {
 
 /// A call, and the status that each role gets: admin, editor, viewer, write, judge. What is allowed fails for a reason of its own (404, 400),
 /// so that 403 is the role's alone and no call changes what the next one meets.
-const CALLS: [(&str, &str, &str, [u16; 5]); 17] = [
+const CALLS: [(&str, &str, &str, [u16; 5]); 25] = [
     ("GET", "/api/v1/apps", "", [200, 200, 200, 403, 200]),
     ("GET", "/api/v1/apps/corner/tags", "", [200, 200, 200, 403, 403]),
     ("GET", "/api/v1/apps/corner/landing", "", [200, 200, 200, 403, 403]),
@@ -49,6 +49,14 @@ const CALLS: [(&str, &str, &str, [u16; 5]); 17] = [
     ("GET", "/api/v1/apps/corner/crowds/none/export", "", [404, 404, 404, 403, 403]),
     ("GET", "/api/v1/apps/corner/crowds/others/versions", "", [404, 404, 404, 403, 403]),
     ("POST", "/api/v1/apps/corner/count", "{\"expression\": \"purchases >= 1\"}", [404, 404, 404, 403, 403]),
+    ("POST", "/api/v1/apps/corner/count/estimate", "{\"expression\": \"purchases >= 1\"}", [404, 404, 404, 403, 403]),
+    ("GET", "/api/v1/apps/corner/count/stream?expression=purchases%20is%20set", "", [404, 404, 404, 403, 403]),
+    ("POST", "/api/v1/apps/corner/list", "{\"expression\": \"purchases >= 1\"}", [404, 404, 404, 403, 403]),
+    ("POST", "/api/v1/apps/corner/top", "{\"tag\": \"purchases\"}", [404, 404, 404, 403, 403]),
+    ("POST", "/api/v1/apps/corner/group", "{\"rows\": {\"tag\": \"band\"}, \"columns\": {\"tag\": \"band\"}}", [404, 404, 404, 403, 403]),
+    ("POST", "/api/v1/apps/corner/histogram", "{\"tag\": \"purchases\"}", [404, 404, 404, 403, 403]),
+    ("POST", "/api/v1/apps/corner/overlap", "{\"rows\": [\"purchases >= 1\"]}", [404, 404, 404, 403, 403]),
+    ("POST", "/api/v1/apps/corner/compare", "{\"expression\": \"purchases >= 1\", \"tags\": [\"band\"]}", [404, 404, 404, 403, 403]),
     ("GET", "/api/v1/apps/corner/judge?user=a&crowd=none", "", [404, 404, 404, 403, 404]),
     ("POST", "/api/v1/apps/corner/produce", "{\"tags\": [\"none\"]}", [404, 404, 403, 403, 403]),
     ("POST", "/api/v1/apps/corner/ingest", "{\"source\": \"none\"}", [404, 404, 403, 403, 403]),
@@ -359,6 +367,14 @@ fn the_description_names_every_route_and_the_routes_answer_as_described() {
         "definitions",
         "count",
         "sample",
+        "count/estimate",
+        "count/stream",
+        "list",
+        "top",
+        "group",
+        "histogram",
+        "overlap",
+        "compare",
         "crowds",
         "crowds/{crowd}/versions",
         "judge",
@@ -398,6 +414,156 @@ fn the_description_names_every_route_and_the_routes_answer_as_described() {
         .output()
         .unwrap();
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+}
+
+/// Five users: four bought, s1 or s2; eve only looked.
+fn five() -> House {
+    let house = shop();
+    let rows = [
+        "1,ann,purchase,2026-06-20T10:00:00,s1,60.10",
+        "2,ann,purchase,2026-06-21T10:00:00,s1,50.00",
+        "3,bob,purchase,2026-06-20T10:00:00,s2,20.00",
+        "4,cid,purchase,2026-06-20T10:00:00,s1,10.00",
+        "5,dee,purchase,2026-06-20T10:00:00,s2,100.00",
+        "6,eve,visit,2026-06-20T10:00:00,,",
+    ];
+    let orders = house.file("orders-1.csv", format!("id,user,event,time,sku,amount\n{}\n", rows.join("\n")));
+    house.ok(&["ingest", "--source", "orders", orders.to_str().unwrap()]);
+    house.ok(&["produce", "--as-of", "2026-07-01T00:00"]);
+    house
+}
+
+#[test]
+fn questions_beyond_count_are_answered() {
+    let house = five();
+    let server = house.serve();
+    let admin = server.admin_key.clone().unwrap();
+    let ask = |path: &str, body: Value| {
+        let answer = server.post(&format!("/api/v1/apps/corner/{path}"), &admin, &body);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.json());
+        answer.json()
+    };
+    let first = ask("list", json!({"expression": "favourite is set", "limit": 3}));
+    assert_eq!((first["users"].clone(), first["count"].clone()), (json!(["ann", "bob", "cid"]), json!(4)));
+    let last = ask("list", json!({"expression": "favourite is set", "limit": 3, "after": first["next"]}));
+    assert_eq!((last["users"].clone(), last["next"].clone()), (json!(["dee"]), Value::Null));
+
+    let top = ask("top", json!({"tag": "favourite", "expression": "band == \"low\""}));
+    let s1_and_s2 = json!([{"value": "s1", "users": 1, "share": 0.5}, {"value": "s2", "users": 1, "share": 0.5}]);
+    assert_eq!((top["values"].clone(), top["users"].clone()), (s1_and_s2, json!(2)));
+    let top = ask("top", json!({"tag": "spend_30d", "limit": 1}));
+    assert_eq!(
+        (top["values"][0]["value"].clone(), top["distinct"].clone(), top["with_value"].clone()),
+        (json!("10.00"), json!(4), json!(4))
+    );
+
+    let group = ask("group", json!({"rows": {"tag": "favourite", "limit": 1}, "columns": {"tag": "spend_30d", "limit": 2}}));
+    let kinds = |list: &str| -> Vec<Value> { group[list].as_array().unwrap().iter().map(|heading| heading["group"].clone()).collect() };
+    assert_eq!(kinds("rows"), [json!({"kind": "value", "value": "s1"}), json!({"kind": "others"}), json!({"kind": "none"})]);
+    assert_eq!(
+        kinds("columns")[..2],
+        [json!({"kind": "range", "from": "10.00", "to": "20.00"}), json!({"kind": "range", "from": "20.01", "to": "110.10"})]
+    );
+    assert_eq!(group["counts"], json!([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 1]]));
+
+    let histogram = ask("histogram", json!({"tag": "spend_30d", "edges": [20, "100.00"], "quantiles": [0.5, 1]}));
+    assert_eq!(histogram["bins"], json!([{"from": "20.00", "to": "100.00", "users": 2}]));
+    let facts = ["count", "sum", "average", "min", "max", "below", "above"].map(|name| histogram[name].clone());
+    assert_eq!(json!(facts), json!([4, "240.10", "60.025000", "10.00", "110.10", 1, 1]));
+    assert_eq!(histogram["quantiles"], json!([{"quantile": 0.5, "value": "20.00"}, {"quantile": 1.0, "value": "110.10"}]));
+
+    let overlap =
+        ask("overlap", json!({"rows": ["crowd(\"high_spenders\")", "favourite == \"s1\"", {"is_set": {"name": "band"}}], "jaccard": true}));
+    assert_eq!(overlap["counts"], json!([[2, 1, 2], [1, 2, 2], [2, 2, 4]]));
+    assert_eq!(overlap["jaccard"][0][1], json!(1.0 / 3.0));
+    assert_eq!(overlap["rows"][2], json!({"expression": "band is set", "users": 4}));
+
+    // 2 of 2 by 2 of 5.
+    let compared = ask("compare", json!({"expression": "crowd(\"high_spenders\")", "tags": ["band", "favourite"], "order": "index"}));
+    let high = &compared["values"][0];
+    assert_eq!((high["group"].clone(), high["index"].clone()), (json!({"kind": "value", "value": "high"}), json!(250.0)));
+    assert!(high["low"].as_f64().unwrap() < 250.0 && high["high"].as_f64().unwrap() >= 250.0, "{high}");
+    assert_eq!(["crowd", "base", "both", "found"].map(|name| compared[name].as_u64().unwrap()), [2, 5, 2, 4]);
+
+    let estimate = ask("count/estimate", json!({"expression": "purchases >= 2"}));
+    assert!(estimate["at_least"].as_u64().unwrap() <= 1 && estimate["at_most"].as_u64().unwrap() >= 1, "{estimate}");
+    assert_eq!(estimate["slow"], false);
+    let stream = server.get("/api/v1/apps/corner/count/stream?expression=purchases%20%3E%3D%202", &admin);
+    assert_eq!(stream.content_type, "application/x-ndjson");
+    let lines: Vec<Value> = std::str::from_utf8(&stream.body).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let exact = lines.last().unwrap();
+    assert_eq!((exact["exact"].clone(), exact["count"].clone(), exact["users"].clone()), (json!(true), json!(1), json!(5)));
+    assert!(lines.len() == 1 || lines[0]["exact"] == false, "{lines:?}");
+    let count = ask("count", json!({"expression": "purchases >= 2"}));
+    assert!(count.as_object().unwrap().iter().all(|(name, value)| exact[name] == *value), "{exact} is no {count}");
+}
+
+#[test]
+fn questions_that_ask_too_much_or_for_nothing_name_what_is_wrong() {
+    let house = five();
+    let server = house.serve();
+    let admin = server.admin_key.clone().unwrap();
+    let cases = [
+        ("list", json!({"expression": "purchases >= 1", "limit": 10_001}), 400, "10001 users in one call: 10000"),
+        ("list", json!({"expression": "purchases >= 1", "after": "c1-ffff-1-1"}), 400, "begin again"),
+        ("list", json!({"expression": "purchases >="}), 400, "^"),
+        ("top", json!({"tag": "favorite"}), 404, "did you mean `favourite`"),
+        ("top", json!({"tag": "favourite", "limit": 10_001}), 400, "10000 are allowed"),
+        ("top", json!({"tag": "favourite", "among": "x"}), 400, "among"),
+        ("group", json!({"rows": {"tag": "band", "limit": 1001}, "columns": {"tag": "band"}}), 400, "1000 are allowed"),
+        ("group", json!({"rows": {"tag": "band"}, "columns": {"tag": "bond"}}), 404, "`band`"),
+        ("histogram", json!({"tag": "favourite"}), 400, "is of type enum"),
+        ("histogram", json!({"tag": "purchases", "bins": 1001}), 400, "1000 are allowed"),
+        ("histogram", json!({"tag": "purchases", "bins": 2, "edges": [1, 2]}), 400, "exclude"),
+        ("histogram", json!({"tag": "purchases", "edges": [1, null]}), 400, "null is no edge"),
+        ("overlap", json!({"rows": vec!["purchases is set"; 1001]}), 400, "1001 rows of an overlap in one call: 1000"),
+        ("overlap", json!({"rows": ["crowd(\"low_spenders\")"]}), 400, "there is no crowd `low_spenders`"),
+        ("compare", json!({"expression": "purchases >= 1", "tags": vec!["band"; 101]}), 400, "100 are allowed"),
+        ("compare", json!({"expression": "purchases >= 1", "tags": ["band"], "order": "beauty"}), 400, "beauty"),
+        ("count/estimate", json!({"expression": "purchase >= 1"}), 400, "did you mean `purchases`"),
+        ("count/stream", json!({"expression": "purchase >= 1"}), 400, "did you mean `purchases`"),
+    ];
+    for (path, body, status, word) in cases {
+        let answer = server.post(&format!("/api/v1/apps/corner/{path}"), &admin, &body);
+        assert_eq!((answer.status, answer.content_type.as_str()), (status, "application/problem+json"), "{path} {body}");
+        assert!(answer.json()["detail"].as_str().unwrap().contains(word), "{path}: {}", answer.json());
+    }
+}
+
+#[test]
+fn questions_beyond_count_have_commands() {
+    let house = five();
+    let list = house.run(&["list", "favourite is set", "--limit", "3"]);
+    assert_eq!(String::from_utf8_lossy(&list.stdout), "ann\nbob\ncid\n");
+    let said = String::from_utf8(list.stderr).unwrap();
+    let cursor = said.trim().rsplit_once("--after ").unwrap().1.to_owned();
+    assert_eq!(house.ok(&["list", "favourite is set", "--after", &cursor]), "dee\n");
+    assert!(house.ok(&["top", "favourite"]).starts_with("favourite  users  share\ns1             2  40.0%\ns2             2  40.0%\n"));
+    let group = house.ok(&["group", "favourite", "band"]);
+    let cells: Vec<Vec<&str>> = group.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(
+        cells[1..],
+        [
+            vec!["s1", "1", "1", "0", "2"],
+            vec!["s2", "1", "1", "0", "2"],
+            vec!["(none)", "0", "0", "1", "1"],
+            vec!["all", "2", "2", "1", "5"]
+        ]
+    );
+    let histogram = house.ok(&["histogram", "spend_30d", "band == \"low\"", "--edges", "-5,15,20"]);
+    assert!(histogram.contains("average  15.000000") && histogram.contains("-5.00  14.99      1  50.0%  ####"), "{histogram}");
+    let items = house.file("items.txt", "favourite == \"s1\"\n\nband is set\n");
+    let overlap = house.ok(&["overlap", "crowd(\"high_spenders\")", "--file", items.to_str().unwrap()]);
+    let cells: Vec<&str> = overlap.lines().nth(2).unwrap().split_whitespace().collect();
+    assert_eq!(cells, ["2", "favourite", "==", "\"s1\"", "2", "1", "2", "2"], "{overlap}");
+    let compare = house.ok(&["compare", "crowd(\"high_spenders\")", "--tag", "band", "--order", "index"]);
+    assert!(compare.contains("high       2  100.0%  40.0%  250.0"), "{compare}");
+    assert_eq!(house.json(&["compare", "band == \"low\"", "--tag", "band", "--base", "band is set"])["base"], 4);
+    assert_eq!(house.json(&["count", "purchases >= 2"])["count"], 1);
+    assert!(house.json(&["count", "purchases >= 2"]).get("exact").is_none());
+    assert!(house.refused(&["count", "purchase >= 2"]).contains("did you mean `purchases`"));
+    let nothing = house.file("nothing.txt", "\n");
+    assert!(house.refused(&["overlap", "--file", nothing.to_str().unwrap()]).contains("nothing to lay over one another"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::RepositoryFile;
 
 /// The map: every room and its level.
-pub(crate) const LEVELS: [(&str, u32); 16] = [
+pub(crate) const LEVELS: [(&str, u32); 17] = [
     ("model", 0),
     ("bitmap", 1),
     ("catalog", 1),
@@ -18,6 +18,7 @@ pub(crate) const LEVELS: [(&str, u32); 16] = [
     ("ingest", 4),
     ("produce", 4),
     ("activate", 5),
+    ("users", 5),
     ("api", 6),
     ("taghouse", 7),
 ];

@@ -20,7 +20,7 @@ pub(crate) enum Action {
     Read,
     /// Ask about single users.
     Judge,
-    /// Send events.
+    /// Send events and live changes.
     Write,
     /// Change definitions, ingest files, produce.
     Edit,

@@ -15,6 +15,7 @@ use taghouse_model::{AppId, Clock, Entropy, ErrorKind, Name};
 use taghouse_produce::Producer;
 use taghouse_rules::{CheckError, Definitions, Document};
 use taghouse_schedule::Scheduler;
+use taghouse_users::Users;
 
 /// The rooms of one data folder.
 pub struct House {
@@ -30,6 +31,8 @@ pub struct House {
     pub dictionary: Arc<Dictionary>,
     /// Crowds and judgments.
     pub crowds: Arc<Crowds>,
+    /// Users who change and go.
+    pub users: Arc<Users>,
     /// Runs.
     pub scheduler: Arc<Scheduler>,
     /// Tags from the lake.
@@ -87,6 +90,14 @@ impl House {
         let error = CheckError { message, leaf: 0, unknown: Some(unknown.clone()) };
         let error = error.suggest(definitions.crowds.keys().map(Name::as_str));
         Err(Problem::new(ErrorKind::NotFound, format!("{}; `taghouse crowds` lists them", error.message)))
+    }
+
+    /// That no run of these kinds goes on. The caller holds `memory.producing`, under which such runs begin.
+    pub(crate) fn no_run_of(&self, app: &AppId, kinds: &[&str]) -> Result<(), Problem> {
+        let runs = self.scheduler.list(app);
+        let Some(running) = runs.into_iter().find(|run| kinds.contains(&run.kind.as_str()) && !run.state.is_final()) else { return Ok(()) };
+        let detail = format!("run {} ({}) of \"{app}\" goes on: wait until it has ended, or cancel it", running.id, running.kind);
+        Err(Problem::new(ErrorKind::Conflict, detail))
     }
 
     /// Lands an app's live calls and keeps count.

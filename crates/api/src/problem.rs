@@ -118,6 +118,7 @@ from_room!(
     taghouse_log::Error,
     taghouse_produce::Error,
     taghouse_schedule::Error,
+    taghouse_users::Error,
 );
 
 impl From<taghouse_ingest::CallError> for Problem {

@@ -1,7 +1,8 @@
 //! All routes, with the OpenAPI description that they make.
 
 use crate::access::authenticate;
-use crate::routes::{apps, crowds, definitions, export, ingest, judge, keys, landing, produce, questions, runs, tags, track, uploads};
+use crate::routes::{apps, changes, crowds, definitions, export, ingest, judge, keys, landing, produce, runs, tags, track, uploads, users};
+use crate::routes::{compare, estimate, group, histogram, overlap, page, questions, top};
 use crate::{House, Problem};
 use axum::extract::DefaultBodyLimit;
 use axum::response::IntoResponse;
@@ -49,12 +50,24 @@ fn parts() -> (Router<Arc<House>>, Router<Arc<House>>, OpenApi) {
         .routes(routes!(tags::values))
         .routes(routes!(questions::count, questions::count_get))
         .routes(routes!(questions::sample))
+        .routes(routes!(estimate::estimate))
+        .routes(routes!(estimate::stream_post, estimate::stream_get))
+        .routes(routes!(page::page))
+        .routes(routes!(top::top))
+        .routes(routes!(group::group))
+        .routes(routes!(histogram::histogram))
+        .routes(routes!(overlap::overlap))
+        .routes(routes!(compare::compare))
         .routes(routes!(crowds::list))
         .routes(routes!(crowds::get))
         .routes(routes!(crowds::versions))
         .routes(routes!(export::export))
         .routes(routes!(judge::one, judge::batch))
         .routes(routes!(judge::profile))
+        .routes(routes!(changes::change))
+        .routes(routes!(users::delete))
+        .routes(routes!(users::delete_many))
+        .routes(routes!(users::compact))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .merge(uploads);
     let tracking = OpenApiRouter::new()

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
+use taghouse_crowd::Question;
 use taghouse_ingest::{IngestOptions, IngestReport};
 use taghouse_model::{AppId, ErrorKind, Name, TimestampMs};
 use taghouse_produce::Produced;
@@ -173,6 +174,40 @@ pub(crate) fn changed_crowds(
         }
     }
     crowds
+}
+
+/// The one task of a compaction.
+pub(crate) fn compaction(house: &Arc<House>, app: &AppId, definitions: &Arc<Definitions>, expire: Option<Question>) -> Vec<Box<dyn Task>> {
+    let place = Place { house: house.clone(), app: app.clone(), definitions: definitions.clone() };
+    vec![Box::new(CompactTask { place, expire })]
+}
+
+struct CompactTask {
+    place: Place,
+    expire: Option<Question>,
+}
+
+#[async_trait]
+impl Task for CompactTask {
+    fn name(&self) -> String {
+        "compact".to_owned()
+    }
+
+    async fn run(&mut self, _: &Progress) -> Result<Value, TaskError> {
+        let began = Instant::now();
+        let Place { house, app, definitions } = &self.place;
+        let compacted = house.users.compact(app, definitions, self.expire.as_ref()).await;
+        let compacted = compacted.map_err(|error| TaskError::new(error.kind(), error))?;
+        Ok(json!({
+            "generation": compacted.generation,
+            "users_before": compacted.before,
+            "expired": compacted.expired,
+            "users": compacted.users,
+            "dictionary_bytes_before": compacted.dictionary_bytes.0,
+            "dictionary_bytes": compacted.dictionary_bytes.1,
+            "elapsed_ms": began.elapsed().as_millis() as u64,
+        }))
+    }
 }
 
 struct Place {

@@ -1,8 +1,9 @@
 //! Values and kinds as JSON, converted by hand so that a change inside does not change the wire.
 
+use jiff::tz::TimeZone;
 use serde_json::{Value as Json, json};
 use taghouse_model::{Value, ValueType};
-use taghouse_rules::TagKind;
+use taghouse_rules::{Literal, TagKind};
 
 /// Whole numbers and booleans as JSON's own; decimals, dates and instants as text, so that no digit is lost; sets as arrays.
 pub(crate) fn value(value: &Value) -> Json {
@@ -12,6 +13,35 @@ pub(crate) fn value(value: &Value) -> Json {
         Value::Text(text) => json!(text.as_ref()),
         Value::Set(texts) => json!(texts.iter().map(AsRef::as_ref).collect::<Vec<&str>>()),
         Value::Decimal(_) | Value::Date(_) | Value::Time(_) => json!(value.to_string()),
+    }
+}
+
+/// The other way: a value of a tag's type, as [`value`] writes it. An instant without an offset is read in `zone`.
+///
+/// # Errors
+/// What does not fit, in words.
+pub(crate) fn value_of(json: &Json, value_type: ValueType, zone: &TimeZone) -> Result<Value, String> {
+    if value_type == ValueType::Set {
+        let Json::Array(members) = json else { return Err(format!("{json} is no list of texts")) };
+        let text = |member: &Json| member.as_str().map(Into::into).ok_or_else(|| format!("its member {member} is no text"));
+        return Ok(Value::Set(members.iter().map(text).collect::<Result<_, String>>()?));
+    }
+    let literal = match (json, value_type) {
+        (Json::Bool(flag), _) => Literal::Bool(*flag),
+        (Json::String(text), ValueType::Decimal { .. }) => {
+            Literal::Decimal(text.parse().map_err(|_| format!("\"{text}\" is no decimal number"))?)
+        }
+        (Json::String(text), _) => Literal::Text(text.as_str().into()),
+        (Json::Number(number), _) => match number.as_i64() {
+            Some(whole) => Literal::Int(whole),
+            None => Literal::Decimal(number.to_string().parse().map_err(|_| format!("{number} is beyond the range of decimal numbers"))?),
+        },
+        _ => return Err(format!("{json} is no value")),
+    };
+    let value = taghouse_rules::coerce(&literal, value_type, zone)?;
+    match (&value, value_type) {
+        (Value::Decimal(_), ValueType::Int) => Err(format!("{json} is no whole number")),
+        _ => Ok(value),
     }
 }
 

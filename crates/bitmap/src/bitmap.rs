@@ -2,11 +2,16 @@ use crate::bundle::{Bundle, BundleBuilder};
 use crate::file::{seal, unseal};
 use crate::{Error, Result, SHARD_BITS, SHARD_SIZE};
 use bytes::Bytes;
-use croaring::{Bitmap as Roaring, Portable};
+use croaring::Bitmap as Roaring;
 use std::ops::RangeInclusive;
 use taghouse_model::Ordinal;
 
 mod algebra;
+mod portable;
+mod repack;
+
+pub(crate) use repack::Packing;
+pub use repack::{Repack, repack_bundle};
 
 const MAGIC: &[u8; 8] = b"TAGHBMAP";
 
@@ -128,32 +133,6 @@ impl Bitmap {
             }
         }
         None
-    }
-
-    /// One portable 32-bit Roaring bitmap, as every Roaring library reads it.
-    pub fn serialize_portable(&self) -> Vec<u8> {
-        let mut whole = Roaring::new();
-        for shard in &self.shards {
-            whole.or_inplace(&shard.set);
-        }
-        whole.run_optimize();
-        whole.serialize::<Portable>()
-    }
-
-    /// Reads one portable 32-bit Roaring bitmap, from whatever library.
-    ///
-    /// # Errors
-    /// `Corrupt` when the bytes are none.
-    pub fn from_portable(bytes: &[u8]) -> Result<Self> {
-        let whole = Roaring::try_deserialize::<Portable>(bytes).ok_or_else(|| Error::corrupt("no portable Roaring bitmap"))?;
-        whole.internal_validate().map_err(Error::corrupt)?;
-        let (Some(low), Some(high)) = (whole.minimum(), whole.maximum()) else {
-            return Ok(Self::new());
-        };
-        Ok(Self::from_shards((low >> SHARD_BITS..=high >> SHARD_BITS).map(|number| {
-            let first = number << SHARD_BITS;
-            (number, whole.and(&Roaring::from_range(first..=first | (SHARD_SIZE - 1))))
-        })))
     }
 
     /// The checksummed form of this room.

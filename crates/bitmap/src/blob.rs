@@ -6,10 +6,10 @@
 use crate::file::{u16_at, u32_at, u64_at};
 use crate::{Error, Result, SHARD_BITS, SHARD_SIZE};
 
-const COOKIE_NO_RUNS: u32 = 12346;
-const COOKIE_RUNS: u16 = 12347;
+pub(crate) const COOKIE_NO_RUNS: u32 = 12346;
+pub(crate) const COOKIE_RUNS: u16 = 12347;
 /// With runs, the offsets are written from this many containers on.
-const OFFSETS_FROM: usize = 4;
+pub(crate) const OFFSETS_FROM: usize = 4;
 /// The most values of an array container.
 pub(crate) const ARRAY_MAX: usize = 4096;
 /// A container spans 2^16 values.
@@ -149,7 +149,13 @@ impl<'a> Blob<'a> {
     /// The container of the values whose high 16 bits are `key`.
     pub(crate) fn container(self, key: u16) -> Option<Container<'a>> {
         let head = self.head()?;
-        let index = (0..head.containers).find(|&index| self.descriptor(&head, index).0 >= key)?;
+        // In a full shard a container's number is its key's low bits.
+        let likely = usize::from(key) % CONTAINERS;
+        let index = if likely < head.containers && self.descriptor(&head, likely).0 == key {
+            likely
+        } else {
+            (0..head.containers).find(|&index| self.descriptor(&head, index).0 >= key)?
+        };
         if self.descriptor(&head, index).0 != key {
             return None;
         }
@@ -171,7 +177,22 @@ impl<'a> Blob<'a> {
     }
 }
 
+impl<'a> Container<'a> {
+    /// The bytes of a bitset, in lines of 64.
+    pub(crate) fn in_place(&self) -> Option<&'a [[u8; 64]; WORDS / 8]> {
+        match self {
+            Self::Bits(bits) => bits.as_chunks().0.first_chunk(),
+            _ => None,
+        }
+    }
+}
+
 impl Container<'_> {
+    /// Whether it is a run of everything; another form of everything may go unseen.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self, Self::Runs([0, 0, 0xFF, 0xFF, ..]))
+    }
+
     pub(crate) fn contains(&self, low: u16) -> bool {
         match self {
             Self::Bits(bits) => u64_at(bits, usize::from(low / 64) * 8) >> (low % 64) & 1 == 1,

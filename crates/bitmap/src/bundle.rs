@@ -11,7 +11,9 @@
 //! Opening reads the tables. Each blob is checked when it is first loaded, so that opening takes no longer for much data.
 
 use crate::blob::Blob;
+use crate::encode::ShardEncoder;
 use crate::file::{ALIGN, u32_at, u64_at};
+use crate::layout::{BundleLayout, too_many_shards};
 use crate::region::Region;
 use crate::view::view;
 use crate::{Bitmap, Error, Result, SHARD_BITS, SHARD_SIZE};
@@ -30,21 +32,21 @@ const LARGE: usize = 4096;
 
 /// Where one shard of one bitmap lies.
 #[derive(Clone, Copy)]
-struct Entry {
-    bitmap: u32,
-    shard: u32,
-    cardinality: u32,
-    len: u32,
-    offset: u64,
+pub(crate) struct Entry {
+    pub(crate) bitmap: u32,
+    pub(crate) shard: u32,
+    pub(crate) cardinality: u32,
+    pub(crate) len: u32,
+    pub(crate) offset: u64,
 }
 
 /// Writes a [`Bundle`]. Bitmaps are numbered from 0; their shards may come in any order, each once.
 #[derive(Default)]
 pub struct BundleBuilder {
-    entries: Vec<Entry>,
-    /// A bitmap that is the same as another.
-    aliases: Vec<(u32, u32)>,
+    layout: BundleLayout,
     data: Vec<u8>,
+    encoder: Option<ShardEncoder>,
+    lows: Vec<u32>,
 }
 
 impl BundleBuilder {
@@ -62,16 +64,24 @@ impl BundleBuilder {
 
     /// Adds bitmap number `index` whole, from ascending ordinals, each once.
     pub fn push_sorted(&mut self, index: u32, ordinals: &[Ordinal]) {
-        for shard in ordinals.chunk_by(|a, b| a >> SHARD_BITS == b >> SHARD_BITS) {
-            let mut set = Roaring::of(shard);
-            set.run_optimize();
-            self.push_shard(index, shard[0] >> SHARD_BITS, &set);
+        let mut blob = Vec::new();
+        let mut encoder = self.encoder.take().unwrap_or_default();
+        let mut lows = std::mem::take(&mut self.lows);
+        for of_shard in ordinals.chunk_by(|a, b| a >> SHARD_BITS == b >> SHARD_BITS) {
+            let shard = of_shard[0] >> SHARD_BITS;
+            lows.clear();
+            lows.extend(of_shard.iter().map(|ordinal| ordinal & (SHARD_SIZE - 1)));
+            blob.clear();
+            let cardinality = encoder.encode(shard, &lows, None, &mut blob);
+            self.plan(index, shard, cardinality, blob.len());
+            self.data.extend_from_slice(&blob);
         }
+        (self.encoder, self.lows) = (Some(encoder), lows);
     }
 
     /// Says that bitmap number `index`, which gets nothing else, is the same as number `of`, which is no alias.
     pub fn alias(&mut self, index: u32, of: u32) {
-        self.aliases.push((index, of));
+        self.layout.alias(index, of);
     }
 
     /// Adds one shard, in the containers that it has. An empty one is left out.
@@ -80,12 +90,13 @@ impl BundleBuilder {
         if cardinality == 0 {
             return;
         }
-        let len = set.get_serialized_size_in_bytes::<Portable>();
-        let align = if len >= LARGE { ALIGN } else { 2 };
-        let offset = self.data.len().next_multiple_of(align);
-        self.data.resize(offset, 0);
+        self.plan(bitmap, shard, cardinality, set.get_serialized_size_in_bytes::<Portable>());
         let _ = set.serialize_into_vec::<Portable>(&mut self.data);
-        self.entries.push(Entry { bitmap, shard, cardinality, len: len as u32, offset: offset as u64 });
+    }
+
+    fn plan(&mut self, bitmap: u32, shard: u32, cardinality: u32, len: usize) {
+        let zeros = self.layout.push(bitmap, shard, cardinality, len as u32);
+        self.data.resize(self.data.len() + zeros, 0);
     }
 
     /// The bytes of a bundle of `bitmaps` bitmaps; those that got nothing are empty.
@@ -93,42 +104,52 @@ impl BundleBuilder {
     /// # Errors
     /// `TooLarge` for 2^32 shards or more.
     pub fn finish(mut self, bitmaps: u32) -> Result<Vec<u8>> {
-        let entries = u32::try_from(self.entries.len())
-            .map_err(|_| Error::TooLarge { what: "the number of shards of all values".to_owned(), limit: u64::from(u32::MAX) })?;
-        self.entries.sort_by_key(|entry| (entry.bitmap, entry.shard));
-        let data_start = data_start_of(bitmaps, entries);
-        let mut bytes = Vec::with_capacity(data_start + self.data.len());
-        bytes.extend_from_slice(&bitmaps.to_le_bytes());
-        bytes.extend_from_slice(&entries.to_le_bytes());
-        bytes.extend_from_slice(&(data_start as u64).to_le_bytes());
-        let mut places = vec![(0_u32, 0_u32); bitmaps as usize];
-        for (number, entry) in self.entries.iter().enumerate() {
-            if let Some(place) = places.get_mut(entry.bitmap as usize) {
-                *place = if place.1 == 0 { (number as u32, 1) } else { (place.0, place.1 + 1) };
-            }
-        }
-        for (index, of) in &self.aliases {
-            if let (true, Some(same)) = ((*index as usize) < places.len(), places.get(*of as usize).copied()) {
-                places[*index as usize] = same;
-            }
-        }
-        for (first, count) in places {
-            bytes.extend_from_slice(&first.to_le_bytes());
-            bytes.extend_from_slice(&count.to_le_bytes());
-        }
-        for entry in &self.entries {
-            bytes.extend_from_slice(&(entry.shard << SHARD_BITS | (entry.cardinality - 1)).to_le_bytes());
-            bytes.extend_from_slice(&entry.len.to_le_bytes());
-            bytes.extend_from_slice(&entry.offset.to_le_bytes());
-        }
-        bytes.resize(data_start, 0);
-        bytes.extend_from_slice(&self.data);
+        let mut bytes = self.layout.tables(bitmaps)?;
+        bytes.append(&mut self.data);
         Ok(bytes)
     }
 }
 
 fn data_start_of(bitmaps: u32, entries: u32) -> usize {
     (HEAD + PLACE * bitmaps as usize + ENTRY * entries as usize).next_multiple_of(ALIGN)
+}
+
+/// Where a blob of `len` bytes is put in the data that has `end` bytes.
+pub(crate) fn place_of(end: u64, len: u32) -> u64 {
+    end.next_multiple_of(if len as usize >= LARGE { ALIGN as u64 } else { 2 })
+}
+
+/// Everything of a bundle that comes before its data.
+pub(crate) fn encode_tables(mut entries: Vec<Entry>, aliases: &[(u32, u32)], bitmaps: u32) -> Result<Vec<u8>> {
+    let count = u32::try_from(entries.len()).map_err(|_| too_many_shards())?;
+    entries.sort_unstable_by_key(|entry| (entry.bitmap, entry.shard));
+    let data_start = data_start_of(bitmaps, count);
+    let mut bytes = Vec::with_capacity(data_start);
+    bytes.extend_from_slice(&bitmaps.to_le_bytes());
+    bytes.extend_from_slice(&count.to_le_bytes());
+    bytes.extend_from_slice(&(data_start as u64).to_le_bytes());
+    let mut places = vec![(0_u32, 0_u32); bitmaps as usize];
+    for (number, entry) in entries.iter().enumerate() {
+        if let Some(place) = places.get_mut(entry.bitmap as usize) {
+            *place = if place.1 == 0 { (number as u32, 1) } else { (place.0, place.1 + 1) };
+        }
+    }
+    for (index, of) in aliases {
+        if let (true, Some(same)) = ((*index as usize) < places.len(), places.get(*of as usize).copied()) {
+            places[*index as usize] = same;
+        }
+    }
+    for (first, count) in places {
+        bytes.extend_from_slice(&first.to_le_bytes());
+        bytes.extend_from_slice(&count.to_le_bytes());
+    }
+    for entry in &entries {
+        bytes.extend_from_slice(&(entry.shard << SHARD_BITS | (entry.cardinality - 1)).to_le_bytes());
+        bytes.extend_from_slice(&entry.len.to_le_bytes());
+        bytes.extend_from_slice(&entry.offset.to_le_bytes());
+    }
+    bytes.resize(data_start, 0);
+    Ok(bytes)
 }
 
 /// Many bitmaps, read out of one byte buffer without copying. Cloning it is cheap.

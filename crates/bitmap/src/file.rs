@@ -9,7 +9,7 @@ use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// 2: the tables of bundles name a range of entries for each bitmap.
-const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 2;
 pub(crate) const BLOCK_BYTES: usize = 1 << 20;
 const FIXED_HEAD: usize = 32;
 /// The body begins at a multiple of this, and so do large blobs within it: a cache line.
@@ -95,7 +95,7 @@ pub fn unseal(magic: &[u8; 8], file: &Bytes) -> Result<Bytes> {
     Ok(body)
 }
 
-fn body_start_of(body_len: usize) -> usize {
+pub(crate) fn body_start_of(body_len: usize) -> usize {
     (FIXED_HEAD + 8 * body_len.div_ceil(BLOCK_BYTES)).next_multiple_of(ALIGN)
 }
 

@@ -16,30 +16,38 @@ compile_error!("portable Roaring is little-endian; views on it need a little-end
 mod bitmap;
 mod blob;
 mod bundle;
+mod encode;
 mod error;
 mod evaluate;
 mod file;
 mod formula;
 mod kernel;
+mod layout;
 mod map;
 mod overlap;
 mod part;
 mod plan;
+mod popcount;
 mod query;
 mod region;
+mod sealer;
 mod slices;
+mod vector;
 mod view;
 
-pub use bitmap::Bitmap;
+pub use bitmap::{Bitmap, Repack, repack_bundle};
 pub use bundle::{Bundle, BundleBuilder, Stored};
+pub use encode::{ShardEncoder, SliceEncoder};
 pub use error::{Error, Result};
 pub use file::{seal, unseal};
 pub use formula::Formula;
+pub use layout::BundleLayout;
 pub use map::map;
 pub use overlap::{Members, overlap};
 pub use query::Query;
 pub use region::{Fetch, Region};
-pub use slices::BitSlices;
+pub use sealer::Sealer;
+pub use slices::{BitSlices, Sum};
 
 /// The ordinals of one shard are `number << SHARD_BITS ..= number << SHARD_BITS | SHARD_MASK`.
 pub const SHARD_BITS: u32 = 20;

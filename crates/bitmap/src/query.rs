@@ -112,6 +112,13 @@ impl Query {
         (least, most)
     }
 
+    /// About how many bytes [`Query::count`] reads.
+    pub fn reads_bytes(&self) -> u64 {
+        let mut left = u64::MAX;
+        self.0.base.plan.reads_more_than(&mut left);
+        u64::MAX - left
+    }
+
     /// The users over whom it is asked.
     pub fn users(&self) -> &Arc<Bitmap> {
         &self.0.base.users

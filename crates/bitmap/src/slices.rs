@@ -2,7 +2,14 @@
 
 mod aggregate;
 mod build;
+mod candidates;
+mod distribution;
 mod range;
+mod reader;
+mod repack;
+
+pub use aggregate::Sum;
+pub(crate) use build::transpose;
 
 use crate::blob::{CONTAINER_BITS, Words};
 use crate::bundle::{Bundle, Stored};
@@ -65,6 +72,11 @@ impl BitSlices {
     /// Who has a number.
     pub fn existence(&self) -> Stored {
         self.bundle.get(0)
+    }
+
+    /// The bitmap of this number: who has a number, then the slices, of which there are as many as [`crate::SliceEncoder::bitmaps`] says.
+    pub fn bitmap(&self, number: u32) -> Stored {
+        self.bundle.get(number)
     }
 
     /// The least number and the greatest; `None` when nobody has one.
@@ -143,8 +155,18 @@ impl BitSlices {
     }
 }
 
+/// What comes before the bundle.
+pub(crate) fn head(min: i64, max: i64) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEAD);
+    bytes.extend_from_slice(&min.to_le_bytes());
+    bytes.extend_from_slice(&max.to_le_bytes());
+    bytes.extend_from_slice(&slices_of(min, max).to_le_bytes());
+    bytes.resize(HEAD, 0);
+    bytes
+}
+
 /// How many slices numbers from `min` to `max` need.
-fn slices_of(min: i64, max: i64) -> u32 {
+pub(crate) fn slices_of(min: i64, max: i64) -> u32 {
     u64::BITS - (max.wrapping_sub(min) as u64).leading_zeros()
 }
 

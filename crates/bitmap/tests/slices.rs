@@ -8,7 +8,7 @@ use naive::{numbers, population};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use taghouse_bitmap::{BitSlices, Bitmap, Formula, Query};
+use taghouse_bitmap::{BitSlices, Bitmap, Formula, Query, Sum};
 
 fn ask(slices: &BitSlices, formula: Formula) -> BTreeSet<u32> {
     let query = Query::new(Arc::new(slices.existence().to_bitmap().unwrap()), formula);
@@ -51,15 +51,68 @@ proptest! {
     }
 
     #[test]
-    fn sums_and_bounds(numbers in numbers(63), within in population()) {
+    fn ranges_within_a_crowd(numbers in numbers(40), within in population(), pick in any::<prop::sample::Index>(), more in prop::sample::select(vec![0, 5, 1 << 20, 1 << 38])) {
         let slices = BitSlices::from_pairs(numbers.clone()).unwrap();
-        let sum = |numbers: &mut dyn Iterator<Item = i64>| numbers.map(i128::from).reduce(|a, b| a + b);
-        prop_assert_eq!(slices.sum(None).unwrap(), sum(&mut numbers.values().copied()));
-        let chosen: Vec<i64> = numbers.iter().filter(|(user, _)| within.contains(user)).map(|(_, number)| *number).collect();
-        let within: Bitmap = within.iter().copied().collect();
-        prop_assert_eq!(slices.sum(Some(&within)).unwrap(), sum(&mut chosen.iter().copied()));
-        prop_assert_eq!(slices.bounds_within(&within).unwrap(), chosen.iter().min().copied().zip(chosen.iter().max().copied()));
+        let low = numbers.values().nth(pick.index(numbers.len().max(1))).copied().unwrap_or(7);
+        let high = low.saturating_add(more);
+        let crowd = Arc::new(within.iter().copied().collect::<Bitmap>());
+        for (low, high) in [(low, high), (i64::MIN, high), (low, i64::MAX), (i64::MIN, low.saturating_sub(1))] {
+            let found: BTreeSet<u32> = which(&numbers, |n| low <= n && n <= high).intersection(&within).copied().collect();
+            let users = Arc::new(within.iter().chain(numbers.keys()).copied().collect::<Bitmap>());
+            let range = slices.between(i128::from(low), i128::from(high));
+            let query = Query::new(users, Formula::and(vec![range, Formula::owned(crowd.clone())]));
+            prop_assert_eq!(query.count().unwrap(), found.len() as u64);
+            prop_assert!(query.bitmap().unwrap().iter().eq(found));
+        }
     }
+
+    #[test]
+    fn sums_and_bounds(numbers in numbers(64), within in population()) {
+        let slices = BitSlices::from_pairs(numbers.clone()).unwrap();
+        prop_assert_eq!(slices.sum(None).unwrap(), sum(numbers.values().copied()));
+        let (chosen, within) = chosen(&numbers, &within);
+        prop_assert_eq!(slices.sum(Some(&within)).unwrap(), sum(chosen.iter().copied()));
+        prop_assert_eq!(slices.bounds_within(&within).unwrap(), chosen.first().copied().zip(chosen.last().copied()));
+    }
+
+    #[test]
+    fn distributions(
+        numbers in numbers(64), within in population(), whole in any::<bool>(),
+        picks in prop::collection::vec((any::<prop::sample::Index>(), -2..=2_i64), 0..12), quantiles in prop::collection::vec(0.0..=1.0, 0..5),
+    ) {
+        let slices = BitSlices::from_pairs(numbers.clone()).unwrap();
+        let (chosen, within) = if whole { chosen(&numbers, &numbers.keys().copied().collect()) } else { chosen(&numbers, &within) };
+        let within = (!whole).then_some(&within);
+        let all: Vec<i64> = numbers.values().copied().collect();
+        let mut edges: Vec<i64> = picks
+            .iter()
+            .map(|(pick, off)| if all.is_empty() { *off } else { all[pick.index(all.len())].saturating_add(*off) })
+            .chain([i64::MIN, 0, i64::MAX])
+            .collect();
+        edges.sort_unstable();
+        let counts: Vec<u64> =
+            edges.windows(2).map(|pair| chosen.iter().filter(|number| pair[0] <= **number && **number < pair[1]).count() as u64).collect();
+        prop_assert_eq!(slices.histogram(within, &edges).unwrap(), counts);
+        let bounds = [i128::MIN, i128::from(i64::MIN), i128::from(i64::MAX), i128::from(i64::MAX) + 1, i128::MAX / 2];
+        let below = |bound: &i128| chosen.iter().filter(|number| i128::from(**number) < *bound).count() as u64;
+        prop_assert_eq!(slices.counts_below(within, &bounds).unwrap(), (chosen.len() as u64, bounds.iter().map(below).collect()));
+        let asked: Vec<f64> = quantiles.iter().copied().chain([0.0, 0.5, 1.0]).collect();
+        let nearest = |q: &f64| chosen[((q * chosen.len() as f64).ceil() as usize).max(1) - 1];
+        let expected: Vec<i64> = if chosen.is_empty() { Vec::new() } else { asked.iter().map(nearest).collect() };
+        prop_assert_eq!(slices.quantiles(within, &asked).unwrap(), expected);
+    }
+}
+
+/// The numbers of those in `within`, ascending.
+fn chosen(numbers: &BTreeMap<u32, i64>, within: &BTreeSet<u32>) -> (Vec<i64>, Bitmap) {
+    let mut chosen: Vec<i64> = numbers.iter().filter(|(user, _)| within.contains(user)).map(|(_, number)| *number).collect();
+    chosen.sort_unstable();
+    (chosen, within.iter().copied().collect())
+}
+
+fn sum(numbers: impl Iterator<Item = i64>) -> Option<Sum> {
+    let numbers: Vec<i128> = numbers.map(i128::from).collect();
+    (!numbers.is_empty()).then(|| Sum { count: numbers.len() as u64, sum: numbers.iter().sum() })
 }
 
 #[test]
@@ -67,7 +120,11 @@ fn the_whole_range_of_64_bits() {
     let numbers = BTreeMap::from([(0, i64::MIN), (1, -1), (2, 0), (1 << 21, i64::MAX)]);
     let slices = BitSlices::from_pairs(numbers.clone()).unwrap();
     assert!(slices.iter().unwrap().eq(numbers.clone()));
-    assert_eq!(slices.sum(None).unwrap(), Some(-2));
+    assert_eq!(slices.sum(None).unwrap(), Some(Sum { count: 4, sum: -2 }));
+    let everybody = Bitmap::from_range(0..=3 << 20);
+    assert_eq!(slices.sum(Some(&everybody)).unwrap(), slices.sum(None).unwrap());
+    assert_eq!(slices.bounds_within(&everybody).unwrap(), Some((i64::MIN, i64::MAX)));
+    assert_eq!(slices.quantiles(None, &[0.0, 0.25, 0.26, 0.75, 1.0, 7.0]).unwrap(), [i64::MIN, i64::MIN, -1, 0, i64::MAX, i64::MAX]);
     assert_eq!(ask(&slices, slices.between(0, i128::MAX)), BTreeSet::from([2, 1 << 21]));
     assert_eq!(ask(&slices, slices.between(i128::from(i64::MAX) + 1, i128::MAX)), BTreeSet::new());
     assert_eq!(ask(&slices, slices.between(i128::MIN, i128::from(i64::MIN))), BTreeSet::from([0]));
@@ -78,4 +135,10 @@ fn nobody_has_a_number() {
     let slices = BitSlices::from_pairs([]).unwrap();
     assert_eq!((slices.bounds(), slices.sum(None).unwrap(), slices.value_of(0).unwrap()), (None, None, None));
     assert_eq!(ask(&slices, slices.between(i128::MIN, i128::MAX)), BTreeSet::new());
+    let (nobody, somebody) = (Bitmap::new(), Bitmap::from_range(0..=70_000));
+    for within in [None, Some(&nobody), Some(&somebody)] {
+        assert_eq!((slices.sum(within).unwrap(), slices.quantiles(within, &[0.5]).unwrap()), (None, vec![]));
+        assert_eq!(slices.histogram(within, &[-1, 0, 1]).unwrap(), [0, 0]);
+    }
+    assert_eq!(slices.bounds_within(&somebody).unwrap(), None);
 }

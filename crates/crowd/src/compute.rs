@@ -31,6 +31,8 @@ impl Crowds {
     /// [`Error::Contended`]; of the index, the catalog and the store. Nothing is changed then.
     pub async fn compute(&self, app: &AppId, crowd: &CrowdDefinition) -> Result<CrowdVersion> {
         let name = crowd.name.as_str();
+        // From the snapshot to the publication nobody may be deleted.
+        let _computing = self.computing.read().await;
         for _ in 0..ATTEMPTS {
             let before = self.catalog.pointer(POINTER_KIND, app, name).await?;
             let revision = before.as_ref().map(|pointer| pointer.revision);
@@ -64,7 +66,7 @@ impl Crowds {
 
     async fn computed(&self, app: &AppId, crowd: &CrowdDefinition, version: u64) -> Result<Computed> {
         let snapshot = self.snapshot(app).await?;
-        let others = self.others(app, &crowd.checked).await?;
+        let others = self.others(app, &crowd.checked, snapshot.generation()).await?;
         let as_of = others.as_of(&crowd.checked, &snapshot);
         let (expression, revision, generation) = (crowd.checked.clone(), snapshot.revision(), snapshot.generation());
         let (set, bytes) = off_thread(move || {
@@ -88,7 +90,7 @@ impl Crowds {
     }
 
     /// Writes a version's object under a name that nobody has, and gives the name.
-    async fn write(&self, app: &AppId, crowd: &str, version: u64, bytes: Vec<u8>) -> Result<String> {
+    pub(crate) async fn write(&self, app: &AppId, crowd: &str, version: u64, bytes: Vec<u8>) -> Result<String> {
         let payload = object_store::PutPayload::from(bytes);
         for attempt in 0..MAX_LEFTOVERS {
             let name = object(app, crowd, version, attempt);
@@ -136,7 +138,7 @@ impl Crowds {
         }
     }
 
-    async fn delete(&self, object: &str) {
+    pub(crate) async fn delete(&self, object: &str) {
         if let Err(error) = self.store.delete(&ObjectPath::from(object)).await {
             tracing::warn!(object, %error, "an object of a crowd that nobody needs could not be deleted");
         }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use taghouse_bitmap::Bitmap;
 use taghouse_catalog::{Catalog, Pointer};
-use taghouse_dictionary::Dictionary;
+use taghouse_dictionary::{Dictionary, View};
 use taghouse_index::{Index, Snapshot};
 use taghouse_model::{AppId, Clock, Name, TimestampMs};
 use taghouse_rules::CheckError;
@@ -30,6 +30,8 @@ pub struct Crowds {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) loaded: LoadedSets,
     pointers: RwLock<HashMap<AppId, HashMap<String, Known>>>,
+    /// Held by computations; by whoever makes users vanish, alone.
+    pub(crate) computing: tokio::sync::RwLock<()>,
 }
 
 /// A crowd's versions as last read.
@@ -48,7 +50,16 @@ impl Crowds {
         dictionary: Arc<Dictionary>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { store, catalog, index, dictionary, clock, loaded: LoadedSets::new(LOADED_BYTES), pointers: RwLock::default() }
+        Self {
+            store,
+            catalog,
+            index,
+            dictionary,
+            clock,
+            loaded: LoadedSets::new(LOADED_BYTES),
+            pointers: RwLock::default(),
+            computing: tokio::sync::RwLock::default(),
+        }
     }
 
     /// The crowds that were computed at least once, by name.
@@ -109,6 +120,11 @@ impl Crowds {
         Ok(versions)
     }
 
+    /// Makes the next readers of all the app's crowds ask the catalog.
+    pub(crate) fn forget_all(&self, app: &AppId) {
+        self.pointers.write().unwrap_or_else(PoisonError::into_inner).remove(app);
+    }
+
     /// Makes the next reader ask the catalog.
     pub(crate) fn forget(&self, app: &AppId, crowd: &str) {
         if let Some(crowds) = self.pointers.write().unwrap_or_else(PoisonError::into_inner).get_mut(app) {
@@ -131,9 +147,7 @@ impl Crowds {
 
     /// The set of a version, from memory or the store.
     pub(crate) async fn set(&self, app: &AppId, crowd: &str, version: &CrowdVersion) -> Result<Arc<Bitmap>> {
-        if version.generation != self.dictionary.generation(app) {
-            return Err(Error::OldGeneration { crowd: crowd.to_owned(), version: version.version });
-        }
+        self.view_of(app, crowd, version)?;
         if let Some(set) = self.loaded.get(&version.object) {
             return Ok(set);
         }
@@ -150,13 +164,40 @@ impl Crowds {
         Ok(set)
     }
 
-    /// The newest snapshot of the index; its ordinals are the dictionary's.
+    /// The version of a crowd that answers now, its members, and the dictionary that their ordinals are of.
+    pub(crate) async fn current(&self, app: &AppId, crowd: &str) -> Result<(CrowdVersion, Arc<Bitmap>, View)> {
+        let mut versions = self.known_versions(app, crowd).await?;
+        if self.view_of(app, crowd, versions.current()?).is_err() {
+            // What is known of the crowd may be from before the users were numbered anew.
+            self.forget(app, crowd);
+            versions = self.known_versions(app, crowd).await?;
+        }
+        if matches!(self.set(app, crowd, versions.current()?).await, Err(Error::Corrupt { .. })) {
+            // Its object may have been written anew, without a user who was deleted.
+            self.forget(app, crowd);
+            versions = self.known_versions(app, crowd).await?;
+        }
+        let current = versions.current()?;
+        let view = self.view_of(app, crowd, current)?;
+        Ok((current.clone(), self.set(app, crowd, current).await?, view))
+    }
+
+    /// The dictionary as of the generation that a version's ordinals are of.
+    pub(crate) fn view_of(&self, app: &AppId, crowd: &str, version: &CrowdVersion) -> Result<View> {
+        let old = || Error::OldGeneration { crowd: crowd.to_owned(), version: version.version };
+        self.dictionary.view(app, version.generation).ok_or_else(old)
+    }
+
+    /// The newest snapshot of the index.
     pub(crate) async fn snapshot(&self, app: &AppId) -> Result<Arc<Snapshot>> {
         let snapshot = self.index.snapshot(app).await?.ok_or_else(|| Error::NoTags { app: app.clone() })?;
-        if snapshot.generation() != self.dictionary.generation(app) {
-            return Err(Error::OldIndex { app: app.clone() });
-        }
+        self.dictionary_of(app, &snapshot)?;
         Ok(snapshot)
+    }
+
+    /// The dictionary as of the generation that a snapshot's ordinals are of.
+    pub(crate) fn dictionary_of(&self, app: &AppId, snapshot: &Snapshot) -> Result<View> {
+        self.dictionary.view(app, snapshot.generation()).ok_or_else(|| Error::OldIndex { app: app.clone() })
     }
 }
 

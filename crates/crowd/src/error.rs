@@ -1,4 +1,4 @@
-use taghouse_model::{AppId, ErrorKind};
+use taghouse_model::{AppId, ErrorKind, ValueType};
 
 /// What can go wrong with crowds.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +42,30 @@ pub enum Error {
         /// Where.
         app: AppId,
     },
+    /// There is no such tag in the index. The message suggests one of a like name.
+    #[error("{0}")]
+    UnknownTag(String),
+    /// Only numbers have what was asked for.
+    #[error("tag {tag} is of type {value_type}: {asked} is for int, decimal and date tags")]
+    NotANumber {
+        /// Which.
+        tag: String,
+        /// Of which type it is.
+        value_type: ValueType,
+        /// What was asked for.
+        asked: &'static str,
+    },
+    /// A cursor that does not go on here.
+    #[error("the cursor \"{cursor}\" {why}: begin again without a cursor")]
+    Cursor {
+        /// As given.
+        cursor: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// Something asked for makes no sense. The message names it.
+    #[error("{0}")]
+    Argument(String),
     /// A call asks for too much at once.
     #[error("{given} {what} in one call: {limit} are allowed")]
     Limit {
@@ -118,8 +142,9 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NoTags { .. } | Self::OldIndex { .. } | Self::UnknownCrowd(_) | Self::NotComputed { .. } => ErrorKind::NotFound,
-            Self::UnknownVersion { .. } | Self::UnknownUser { .. } => ErrorKind::NotFound,
+            Self::UnknownVersion { .. } | Self::UnknownUser { .. } | Self::UnknownTag(_) => ErrorKind::NotFound,
             Self::Limit { .. } | Self::OldGeneration { .. } => ErrorKind::Invalid,
+            Self::NotANumber { .. } | Self::Cursor { .. } | Self::Argument(_) => ErrorKind::Invalid,
             Self::Contended { .. } => ErrorKind::Conflict,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::BrokeOff(_) => ErrorKind::Internal,
@@ -130,6 +155,11 @@ impl Error {
             Self::Catalog(e) => e.kind(),
             Self::Store(_) => ErrorKind::Unavailable,
         }
+    }
+
+    /// What a call asks for, held to its limit.
+    pub(crate) fn limit(what: &'static str, given: usize, limit: usize) -> Result<()> {
+        if given > limit { Err(Self::Limit { what, given, limit }) } else { Ok(()) }
     }
 
     /// A damaged object or record of a crowd: computing it again replaces it.

@@ -1,6 +1,8 @@
 use crate::crowds::off_thread;
 use crate::{Crowds, Error, Result};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use taghouse_bitmap::Bitmap;
 use taghouse_model::AppId;
 
 /// The most users of one batch of judgments.
@@ -44,11 +46,9 @@ impl Crowds {
     /// [`Error::UnknownCrowd`] with a suggestion, [`Error::NotComputed`], [`Error::OldGeneration`]; of the catalog, the store and the
     /// dictionary. An unknown user is an answer.
     pub async fn judge(&self, app: &AppId, user: &str, crowd: &str) -> Result<Judgment> {
-        let versions = self.known_versions(app, crowd).await?;
-        let current = versions.current()?;
-        let set = self.set(app, crowd, current).await?;
+        let (current, set, dictionary) = self.current(app, crowd).await?;
         // Here and not on another thread: memory answers in well under a microsecond, a block from disk is rare, and the hop costs more.
-        let ordinal = self.dictionary.lookup(app, &[user])?.first().copied().flatten();
+        let ordinal = dictionary.lookup(&[user])?.first().copied().flatten();
         let in_crowd = ordinal.is_some_and(|o| set.contains(o));
         Ok(Judgment { in_crowd, version: current.version, unknown_user: ordinal.is_none() })
     }
@@ -60,20 +60,29 @@ impl Crowds {
     pub async fn judge_batch(&self, app: &AppId, users: &[String], crowds: &[String]) -> Result<Judgments> {
         check_limit("users", users.len(), MAX_JUDGED_USERS)?;
         check_limit("crowds", crowds.len(), MAX_JUDGED_CROWDS)?;
-        let (mut sets, mut versions) = (Vec::new(), Vec::new());
+        let (mut sets, mut versions, mut views) = (Vec::new(), Vec::new(), BTreeMap::new());
         for crowd in crowds {
-            let known = self.known_versions(app, crowd).await?;
-            let current = known.current()?;
-            sets.push(self.set(app, crowd, current).await?);
+            let (current, set, dictionary) = self.current(app, crowd).await?;
+            sets.push((current.generation, set));
             versions.push(current.version);
+            views.insert(current.generation, dictionary);
         }
-        let (app, users, dictionary) = (app.clone(), users.to_vec(), Arc::clone(&self.dictionary));
+        if views.is_empty() {
+            views.extend(self.dictionary.view(app, self.dictionary.generation(app)).map(|view| (view.generation(), view)));
+        }
+        let users = users.to_vec();
         off_thread(move || {
             let users: Vec<&str> = users.iter().map(String::as_str).collect();
-            let ordinals = dictionary.lookup(&app, &users)?;
-            let row = |ordinal: &Option<u32>| sets.iter().map(|set| ordinal.is_some_and(|o| set.contains(o))).collect();
-            let in_crowd = ordinals.iter().map(row).collect();
-            Ok(Judgments { in_crowd, versions, unknown_user: ordinals.iter().map(Option::is_none).collect() })
+            // Two only while the users are numbered anew.
+            let mut ordinals = BTreeMap::new();
+            for (generation, view) in views {
+                ordinals.insert(generation, view.lookup(&users)?);
+            }
+            let ordinal = |generation: &u64, user: usize| ordinals.get(generation).and_then(|of| of.get(user).copied().flatten());
+            let holds = |user, (generation, set): &(u64, Arc<Bitmap>)| ordinal(generation, user).is_some_and(|o| set.contains(o));
+            let in_crowd = (0..users.len()).map(|user| sets.iter().map(|set| holds(user, set)).collect()).collect();
+            let known = |user| ordinals.keys().any(|generation| ordinal(generation, user).is_some());
+            Ok(Judgments { in_crowd, versions, unknown_user: (0..users.len()).map(|user| !known(user)).collect() })
         })
         .await
     }

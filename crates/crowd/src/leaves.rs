@@ -1,4 +1,4 @@
-use crate::{Crowds, Result};
+use crate::{Crowds, Error, Result};
 use std::collections::HashMap;
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
@@ -41,13 +41,18 @@ impl OtherCrowds {
 }
 
 impl Crowds {
-    /// The current versions of the crowds that `expression` names.
-    pub(crate) async fn others(&self, app: &AppId, expression: &Predicate<Value>) -> Result<OtherCrowds> {
+    /// The current versions of the crowds that `expression` names, whose ordinals must be of `generation`.
+    pub(crate) async fn others(&self, app: &AppId, expression: &Predicate<Value>, generation: u64) -> Result<OtherCrowds> {
         let mut others = OtherCrowds::default();
         for name in expression.crowds() {
-            let versions = self.known_versions(app, name).await?;
-            let current = versions.current()?;
-            let set = self.set(app, name, current).await?;
+            if self.known_versions(app, name).await?.current()?.generation != generation {
+                // It may be known from before the users were numbered anew.
+                self.forget(app, name);
+            }
+            let (current, set, _) = self.current(app, name).await?;
+            if current.generation != generation {
+                return Err(Error::OldGeneration { crowd: name.to_owned(), version: current.version });
+            }
             others.sets.insert(name.to_owned(), set);
             [current.oldest_as_of_ms, current.newest_as_of_ms].into_iter().flatten().for_each(|t| others.as_of.add(t));
         }

@@ -3,6 +3,9 @@
 //! - [`Crowds::compute`] evaluates a definition on one snapshot of the index and publishes the result as a new **version**: an
 //!   immutable object, reached by a pointer that moves by compare-and-swap. The last [`KEPT_VERSIONS`] are kept.
 //! - [`Crowds::count`], [`Crowds::sample`] and [`Crowds::evaluate`] answer a [`Question`] on the newest snapshot, and keep nothing.
+//! - [`Crowds::estimate`] and [`Crowds::counting`] bound a count before it is had; [`Crowds::page`] goes through users in a stable order.
+//! - [`Crowds::top`], [`Crowds::cross`], [`Crowds::distribution`], [`Crowds::overlaps`] and [`Crowds::compare`] say what a crowd is
+//!   like: exact counts of one snapshot, each call of one cut.
 //! - [`Crowds::members`] is a version's set: to export and to count. [`Crowds::judge`] asks the same set. So the size shown, the rows
 //!   exported and the members admitted are always the same users.
 //!
@@ -15,23 +18,47 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+mod column;
+mod comparison;
 mod compute;
+mod cross;
 mod crowds;
+mod distribution;
 mod error;
+mod estimate;
+mod groups;
+mod ids;
 mod judge;
 mod leaves;
 mod loaded;
 mod members;
+mod overlaps;
+mod page;
 mod profile;
 mod question;
+mod ratio;
+mod rewrite;
 mod sample;
+mod tally;
+mod top;
 mod version;
+mod within;
 
+pub use comparison::{CompareOrder, CompareRequest, Comparison, Contrast, MAX_COMPARED_TAGS, MAX_CONTRASTS};
+pub use cross::{Cross, Heading};
 pub use crowds::{Crowds, POINTER_AGE_MS};
+pub use distribution::{Bin, Bins, DEFAULT_QUANTILES, Distribution, MAX_BINS, MAX_QUANTILES};
 pub use error::{Error, Result};
+pub use estimate::{Estimate, SLOW_MS};
+pub use groups::{Axis, Buckets, Group, MAX_GROUPS};
 pub use judge::{Judgment, Judgments, MAX_JUDGED_CROWDS, MAX_JUDGED_USERS};
 pub use members::Members;
+pub use overlaps::{MAX_OVERLAP_ITEMS, Overlaps};
+pub use page::{MAX_PAGE, Page};
 pub use profile::{Evaluation, TagValue};
 pub use question::{Count, Question};
+pub use ratio::Interval;
+pub use rewrite::{Forgotten, Held, Renumbered};
 pub use sample::{MAX_SAMPLE, Sample};
+pub use top::{MAX_TOP, Top, ValueUsers};
 pub use version::{CrowdSummary, CrowdVersion, CrowdVersions, KEPT_VERSIONS};

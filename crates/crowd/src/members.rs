@@ -1,8 +1,8 @@
-use crate::sample::no_id;
+use crate::ids::ids;
 use crate::{CrowdVersion, Crowds, Error, Result};
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
-use taghouse_dictionary::Dictionary;
+use taghouse_dictionary::View;
 use taghouse_model::{AppId, Ordinal};
 
 /// User ids of one chunk of [`Members::ids`].
@@ -14,7 +14,7 @@ pub struct Members {
     app: AppId,
     version: CrowdVersion,
     set: Arc<Bitmap>,
-    dictionary: Arc<Dictionary>,
+    dictionary: View,
 }
 
 impl Crowds {
@@ -32,8 +32,9 @@ impl Crowds {
                 Error::UnknownVersion { crowd: crowd.to_owned(), version: number, kept: kept.join(", ") }
             })?,
         };
+        let dictionary = self.view_of(app, crowd, chosen)?;
         let set = self.set(app, crowd, chosen).await?;
-        Ok(Members { app: app.clone(), version: chosen.clone(), set, dictionary: Arc::clone(&self.dictionary) })
+        Ok(Members { app: app.clone(), version: chosen.clone(), set, dictionary })
     }
 }
 
@@ -67,7 +68,6 @@ impl Members {
     }
 
     fn resolve(&self, chunk: &[Ordinal]) -> Result<Vec<String>> {
-        let ids: Option<Vec<String>> = self.dictionary.resolve(&self.app, chunk)?.into_iter().collect();
-        ids.ok_or_else(|| no_id(&self.app))
+        ids(&self.app, &self.dictionary, chunk)
     }
 }

@@ -1,7 +1,6 @@
 use crate::crowds::off_thread;
 use crate::question::Ready;
 use crate::{Crowds, Error, Question, Result};
-use std::sync::Arc;
 use taghouse_model::{AppId, Name, TimestampMs, Value};
 use taghouse_rules::Definitions;
 
@@ -34,9 +33,10 @@ impl Crowds {
     /// [`Error::NoTags`], [`Error::UnknownUser`]; of the index and the dictionary.
     pub async fn profile(&self, app: &AppId, user: &str) -> Result<Vec<TagValue>> {
         let snapshot = self.snapshot(app).await?;
-        let (app, user, dictionary) = (app.clone(), user.to_owned(), Arc::clone(&self.dictionary));
+        let dictionary = self.dictionary_of(app, &snapshot)?;
+        let (app, user) = (app.clone(), user.to_owned());
         off_thread(move || {
-            let Some(ordinal) = dictionary.lookup(&app, &[&user])?.first().copied().flatten() else {
+            let Some(ordinal) = dictionary.lookup(&[&user])?.first().copied().flatten() else {
                 return Err(Error::UnknownUser { user, app });
             };
             let mut values = Vec::new();
@@ -55,10 +55,10 @@ impl Crowds {
     /// # Errors
     /// As [`Crowds::count`]; of the dictionary. An unknown user is an answer.
     pub async fn evaluate(&self, app: &AppId, definitions: &Definitions, question: &Question, user: &str) -> Result<Evaluation> {
-        let Ready { snapshot, expression, others, .. } = self.ready(app, definitions, question).await?;
-        let (app, user, dictionary) = (app.clone(), user.to_owned(), Arc::clone(&self.dictionary));
+        let Ready { snapshot, dictionary, expression, others, .. } = self.ready(app, definitions, question).await?;
+        let user = user.to_owned();
         off_thread(move || {
-            let ordinal = dictionary.lookup(&app, &[&user])?.first().copied().flatten();
+            let ordinal = dictionary.lookup(&[&user])?.first().copied().flatten();
             let holds = match ordinal {
                 Some(ordinal) => snapshot.evaluate(&expression, &|name| others.set(name))?.contains(ordinal)?,
                 None => false,

@@ -3,7 +3,9 @@ use crate::leaves::{AsOf, OtherCrowds};
 use crate::{Crowds, Result};
 use std::fmt;
 use std::sync::Arc;
-use taghouse_index::Snapshot;
+use taghouse_bitmap::Bitmap;
+use taghouse_dictionary::View;
+use taghouse_index::{Query, Snapshot};
 use taghouse_model::{AppId, TimestampMs, Value};
 use taghouse_rules::{Definitions, Predicate, parse_and_check_predicate, parse_predicate};
 
@@ -33,6 +35,8 @@ pub struct Count {
 /// A question that fits a snapshot, with all that answering it takes.
 pub(crate) struct Ready {
     pub(crate) snapshot: Arc<Snapshot>,
+    /// That the snapshot's ordinals are of.
+    pub(crate) dictionary: View,
     pub(crate) expression: Predicate<Value>,
     pub(crate) others: OtherCrowds,
     pub(crate) as_of: AsOf,
@@ -69,6 +73,24 @@ impl fmt::Display for Question {
     }
 }
 
+impl Ready {
+    /// As the index answers it.
+    pub(crate) fn query(&self) -> Result<Query> {
+        Ok(self.snapshot.evaluate(&self.expression, &|name| self.others.set(name))?)
+    }
+
+    /// The exact answer to `query`, which is this one's.
+    pub(crate) fn count(&self, query: &Query) -> Result<Count> {
+        Ok(Count {
+            count: query.count()?,
+            users: self.snapshot.users().len(),
+            revision: self.snapshot.revision(),
+            oldest_as_of_ms: self.as_of.oldest_ms,
+            newest_as_of_ms: self.as_of.newest_ms,
+        })
+    }
+}
+
 impl Crowds {
     /// How many users the expression holds for, on the newest snapshot.
     ///
@@ -76,22 +98,34 @@ impl Crowds {
     /// [`Error::NoTags`](crate::Error::NoTags); [`Error::Rules`](crate::Error::Rules) for names and literals that do not fit the tags
     /// in the index; [`Error::NotComputed`](crate::Error::NotComputed) for a crowd named; of the index.
     pub async fn count(&self, app: &AppId, definitions: &Definitions, question: &Question) -> Result<Count> {
-        let Ready { snapshot, expression, others, as_of } = self.ready(app, definitions, question).await?;
-        off_thread(move || {
-            Ok(Count {
-                count: snapshot.evaluate(&expression, &|name| others.set(name))?.count()?,
-                users: snapshot.users().len(),
-                revision: snapshot.revision(),
-                oldest_as_of_ms: as_of.oldest_ms,
-                newest_as_of_ms: as_of.newest_ms,
-            })
-        })
-        .await
+        let ready = self.ready(app, definitions, question).await?;
+        off_thread(move || ready.count(&ready.query()?)).await
+    }
+
+    /// The users that the expression holds for, on the newest snapshot.
+    ///
+    /// # Errors
+    /// As [`Crowds::count`].
+    pub async fn bitmap(&self, app: &AppId, definitions: &Definitions, question: &Question) -> Result<Bitmap> {
+        let ready = self.ready(app, definitions, question).await?;
+        off_thread(move || Ok(ready.query()?.bitmap()?)).await
     }
 
     /// Checks a question against the types in the newest snapshot (not those defined: the index may be older) and loads what it needs.
     pub(crate) async fn ready(&self, app: &AppId, definitions: &Definitions, question: &Question) -> Result<Ready> {
         let snapshot = self.snapshot(app).await?;
+        self.ready_on(snapshot, app, definitions, question).await
+    }
+
+    /// The same on a snapshot, so that several questions have one cut.
+    pub(crate) async fn ready_on(
+        &self,
+        snapshot: Arc<Snapshot>,
+        app: &AppId,
+        definitions: &Definitions,
+        question: &Question,
+    ) -> Result<Ready> {
+        let dictionary = self.dictionary_of(app, &snapshot)?;
         let expression = {
             let tags: Vec<&str> = snapshot.tags().map(|tag| tag.name.as_str()).collect();
             let known: Vec<&str> = tags.iter().copied().chain(definitions.crowds.keys().map(|name| name.as_str())).collect();
@@ -99,8 +133,8 @@ impl Crowds {
             let crowds = |name: &str| definitions.crowds.contains_key(name);
             parse_and_check_predicate(&question.text, &types, &crowds, &definitions.app.time_zone, &known)?.1
         };
-        let others = self.others(app, &expression).await?;
+        let others = self.others(app, &expression, snapshot.generation()).await?;
         let as_of = others.as_of(&expression, &snapshot);
-        Ok(Ready { snapshot, expression, others, as_of })
+        Ok(Ready { snapshot, dictionary, expression, others, as_of })
     }
 }

@@ -1,8 +1,7 @@
 use crate::crowds::off_thread;
-use crate::question::Ready;
+use crate::ids::ids;
 use crate::{Crowds, Error, Question, Result};
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
 use taghouse_model::{AppId, Ordinal};
 use taghouse_rules::Definitions;
@@ -29,25 +28,14 @@ impl Crowds {
         if size > MAX_SAMPLE {
             return Err(Error::Limit { what: "users", given: size, limit: MAX_SAMPLE });
         }
-        let Ready { snapshot, expression, others, .. } = self.ready(app, definitions, question).await?;
-        let (app, dictionary) = (app.clone(), Arc::clone(&self.dictionary));
+        let ready = self.ready(app, definitions, question).await?;
+        let app = app.clone();
         off_thread(move || {
-            let set = snapshot.evaluate(&expression, &|name| others.set(name))?.bitmap()?;
+            let set = ready.query()?.bitmap()?;
             let ordinals = drawn(&set, size, seed);
-            let users: Option<Vec<String>> = dictionary.resolve(&app, &ordinals)?.into_iter().collect();
-            let users = users.ok_or_else(|| no_id(&app))?;
-            Ok(Sample { users, count: set.len() })
+            Ok(Sample { users: ids(&app, &ready.dictionary, &ordinals)?, count: set.len() })
         })
         .await
-    }
-}
-
-/// A set holds an ordinal that the dictionary has not given.
-pub(crate) fn no_id(app: &AppId) -> Error {
-    Error::Corrupt {
-        what: format!("the index of app {app}"),
-        detail: "it holds a user that the dictionary does not know".to_owned(),
-        mend: "run `taghouse produce` again",
     }
 }
 

@@ -1,217 +1,253 @@
-use crate::cache::Cache;
-use crate::create::{Store, open_or_create};
+use crate::block_file::{replace, sync_folder};
+use crate::lookup::options;
+use crate::repack::Repack;
 use crate::space::{FIRST_GENERATION, Space};
-use crate::{Error, Result, key};
-use fjall::{OwnedWriteBatch, PersistMode};
+use crate::{Error, Options, Resolved, Result, View};
 use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use taghouse_model::{AppId, Ordinal, check_user_id};
+use taghouse_model::{AppId, Ordinal};
 
-/// Pairs of one write batch: bounds the memory of a large call. The batches of a call share one fsync at its end.
-const BATCH_PAIRS: usize = 1 << 16;
+/// Locked while the folder is open.
+const LOCK: &str = "LOCK";
+/// Says of which form the folder is.
+const FORM: &str = "FORM";
+const FORM_TEXT: &str = "taghouse dictionary 1\n";
 
 /// All apps' user ids and ordinals, in one folder. Share it in an `Arc`; see the crate's documentation for what holds.
 pub struct Dictionary {
-    pub(crate) path: PathBuf,
-    pub(crate) store: Store,
-    cache: Cache,
+    path: PathBuf,
+    options: Options,
     spaces: RwLock<HashMap<AppId, Arc<Space>>>,
+    /// Held open for its lock.
+    _lock: File,
 }
 
 impl Dictionary {
     /// Opens the dictionary in the folder `path`, making it where there is none. One process at a time can have it open.
     ///
     /// # Errors
-    /// [`Error::Locked`], [`Error::Corrupt`], [`Error::Unavailable`].
+    /// [`Error::Locked`], [`Error::OldForm`], [`Error::Corrupt`], [`Error::Unavailable`].
     pub fn open(path: &Path) -> Result<Self> {
-        let store = open_or_create(path)?;
-        let dictionary = Self { path: path.to_owned(), store, cache: Cache::new(), spaces: RwLock::default() };
+        Self::open_with(path, Options::default())
+    }
+
+    /// For tests: with other limits.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    #[doc(hidden)]
+    pub fn open_with(path: &Path, options: Options) -> Result<Self> {
+        let lock = lock(path)?;
         let mut spaces = HashMap::new();
-        for entry in dictionary.store.apps.iter() {
-            let (k, v) = entry.into_inner().map_err(|e| dictionary.failed(e))?;
-            let (Some(app), Some((len, generation))) = (key::app_of(&k), key::parse_app_value(&v)) else {
-                return Err(dictionary.corrupt("an app's record cannot be read"));
-            };
-            dictionary.check_end(&app, len)?;
-            // Apps are counted in 32 bits without fear.
-            spaces.insert(app, Arc::new(Space::new(spaces.len() as u32, len, generation)));
+        for entry in fs::read_dir(path).map_err(Error::io(path))? {
+            let folder = entry.map_err(Error::io(path))?.path();
+            let app = folder.file_name().and_then(|name| AppId::new(name.to_str()?).ok());
+            if let Some(app) = app.filter(|_| folder.is_dir())
+                && let Some(space) = Space::open(app.clone(), folder, options)?
+            {
+                spaces.insert(app, Arc::new(space));
+            }
         }
-        Ok(Self { spaces: RwLock::new(spaces), ..dictionary })
+        Ok(Self { path: path.to_owned(), options, spaces: RwLock::new(spaces), _lock: lock })
     }
 
     /// The ordinals of `ids`, in their order; an id that has none gets the next one, in the order given. An id may come more than
     /// once. On return all of it is on disk.
     ///
     /// # Errors
-    /// [`Error::UserId`] and [`Error::Full`]: nothing written. [`Error::Unavailable`]: perhaps some were written, none of them is
-    /// shown before the dictionary is opened again, and the same call then gives the rest.
+    /// [`Error::UserId`], [`Error::Full`] and [`Error::Unsettled`]: nothing written. [`Error::Unavailable`]: perhaps some were written;
+    /// those not shown yet are shown when the dictionary is opened again, and the same call then gives the rest.
     pub fn assign(&self, app: &AppId, ids: &[&str]) -> Result<Vec<Ordinal>> {
-        check(ids)?;
-        let seen = self.len(app);
-        let mut found = self.lookup(app, ids)?;
-        if found.iter().any(Option::is_none) {
-            self.assign_missing(app, ids, seen, &mut found)?;
+        if ids.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(found.into_iter().flatten().collect())
+        if let Some(space) = self.space(app) {
+            return space.assign(ids);
+        }
+        for (position, id) in ids.iter().enumerate() {
+            taghouse_model::check_user_id(id).map_err(|reason| Error::UserId { position, reason })?;
+        }
+        self.space_or_new(app, FIRST_GENERATION)?.assign(ids)
     }
 
-    /// The ordinals of `ids`, in their order; `None` for an id that has none (also for text that cannot be a user id).
+    /// The ordinals of `ids`, in their order; `None` for an id that has none (also for text that cannot be a user id). Large batches are
+    /// several times faster than single ids.
     ///
     /// # Errors
-    /// [`Error::Corrupt`], [`Error::Unavailable`].
+    /// [`Error::Corrupt`].
     pub fn lookup(&self, app: &AppId, ids: &[&str]) -> Result<Vec<Option<Ordinal>>> {
         let Some(space) = self.space(app) else { return Ok(vec![None; ids.len()]) };
-        let mut found: Vec<Option<Ordinal>> = ids.iter().map(|id| self.cache.get(space.number, id)).collect();
-        let mut missing: Vec<usize> = (0..ids.len()).filter(|i| found[*i].is_none()).collect();
-        // In the store's order neighbours share blocks: twice as fast as in any other.
-        missing.sort_unstable_by_key(|i| ids[*i]);
-        let (prefix, len, mut buffer) = (key::app(app), space.len(), Vec::new());
-        let mut before: Option<usize> = None;
-        for i in missing {
-            found[i] = match before.filter(|b| ids[*b] == ids[i]) {
-                Some(same) => found[same],
-                None => self.lookup_stored(&prefix, ids[i], len, &mut buffer)?,
-            };
-            before = Some(i);
-            if let Some(ordinal) = found[i] {
-                self.cache.insert(space.number, ids[i], ordinal);
-            }
-        }
-        Ok(found)
+        space.current().state().lookup(ids).map(options)
     }
 
-    /// How many ordinals the app has given: all below this number have an id.
+    /// The ids of `ordinals`, in their order; `None` for an ordinal that is not given or of a deleted user.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn resolve(&self, app: &AppId, ordinals: &[Ordinal]) -> Result<Vec<Option<String>>> {
+        let Some(space) = self.space(app) else { return Ok(vec![None; ordinals.len()]) };
+        space.current().state().resolve(ordinals)
+    }
+
+    /// Streams the ids of ascending ordinals, such as a bitmap's, in the same order, each with its ordinal. Ordinals that are not
+    /// given and those of deleted users are passed over. Holds a thousand ids at a time, whatever the number.
+    pub fn resolve_sorted<I: Iterator<Item = Ordinal>>(&self, app: &AppId, ordinals: impl IntoIterator<IntoIter = I>) -> Resolved<I> {
+        Resolved::new(self.space(app).map(|space| space.current()), ordinals.into_iter())
+    }
+
+    /// How many ordinals the app has given: all below this number have an id or had one that is deleted.
     pub fn len(&self, app: &AppId) -> u32 {
-        self.space(app).map_or(0, |s| s.len())
+        self.space(app).map_or(0, |space| space.current().state().len())
     }
 
     /// The generation of the app's ordinals, 1 or more, or 0 where it has none yet; see the crate's documentation.
     pub fn generation(&self, app: &AppId) -> u64 {
-        self.space(app).map_or(0, |s| s.generation())
+        self.space(app).map_or(0, |space| space.generations().number)
     }
 
     /// Says that the app's ordinals, those given already too, are of this generation from now on: what was derived from an earlier one is
     /// not to be read with them. Durable on return. One that is not later than the present one changes nothing.
     ///
     /// # Errors
-    /// [`Error::Unavailable`].
+    /// [`Error::Unsettled`], [`Error::Unavailable`].
     pub fn renew(&self, app: &AppId, generation: u64) -> Result<()> {
-        let space = self.space_or_new(app);
-        let _writer = space.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        if generation <= space.generation() {
-            return Ok(());
-        }
-        self.store.apps.insert(key::app(app), key::app_value(space.len(), generation)).map_err(|e| self.failed(e))?;
-        self.store.database.persist(PersistMode::SyncData).map_err(|e| self.failed(e))?;
-        space.renew(generation);
-        Ok(())
+        self.space_or_new(app, generation.max(FIRST_GENERATION))?.renew(generation)
     }
 
-    fn lookup_stored(&self, prefix: &[u8], id: &str, len: Ordinal, buffer: &mut Vec<u8>) -> Result<Option<Ordinal>> {
-        if check_user_id(id).is_err() {
-            return Ok(None);
+    /// A generation of the app to read from: the current one, one that is being published, or an earlier one that someone still holds.
+    pub fn view(&self, app: &AppId, generation: u64) -> Option<View> {
+        let generations = self.space(app)?.generations();
+        let view = |found| Some(View { number: generation, generation: found });
+        if generations.number == generation {
+            return view(Arc::clone(&generations.current));
         }
-        key::join(buffer, prefix, id.as_bytes());
-        let Some(value) = self.store.ordinals.get(&*buffer).map_err(|e| self.failed(e))? else { return Ok(None) };
-        let ordinal = key::ordinal_of(&value).ok_or_else(|| self.corrupt("an ordinal has not four bytes"))?;
-        // What is not below `len` is being written now.
-        Ok((ordinal < len).then_some(ordinal))
+        if let Some((_, prepared)) = generations.prepared.as_ref().filter(|(number, _)| *number == generation) {
+            return view(Arc::clone(prepared));
+        }
+        let retired = generations.retired.iter().find(|(number, _)| *number == generation);
+        retired.and_then(|(_, held)| held.upgrade()).and_then(view)
     }
 
-    /// `seen` is the number of ordinals before they were looked up in vain.
-    fn assign_missing(&self, app: &AppId, ids: &[&str], seen: Ordinal, found: &mut [Option<Ordinal>]) -> Result<()> {
-        let space = self.space_or_new(app);
-        let _writer = space.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let prefix = key::app(app);
-        let (start, mut buffer) = (space.len(), Vec::new());
-        let mut given: HashMap<&str, Ordinal> = HashMap::new();
-        let mut new: Vec<&str> = Vec::new();
-        for (id, slot) in ids.iter().zip(found).filter(|(_, slot)| slot.is_none()) {
-            if let Some(ordinal) = given.get(id) {
-                *slot = Some(*ordinal);
-                continue;
-            }
-            // Again, now that no one else writes, if another call gave some meanwhile.
-            let stored = if start == seen { None } else { self.lookup_stored(&prefix, id, start, &mut buffer)? };
-            let ordinal = match stored {
-                Some(ordinal) => ordinal,
-                None => {
-                    let next = u32::try_from(new.len()).ok().and_then(|n| start.checked_add(n)).filter(|n| *n < Ordinal::MAX);
-                    let Some(next) = next else { return Err(Error::Full { app: app.clone(), new: new.len() + 1 }) };
-                    new.push(id);
-                    next
+    /// Deletes users: at once and durably, no look-up and no resolution gives them any more. Gives the ids that the ordinals had, `None`
+    /// for one that had none. The ordinals are never given again in this generation; an id that comes back gets a new one. The text stays
+    /// in the files until [`purge`](Self::purge) or a re-packing.
+    ///
+    /// # Errors
+    /// [`Error::Unsettled`], [`Error::Corrupt`]: nothing written. [`Error::Unavailable`]: perhaps it was, and shows when the dictionary is
+    /// opened again.
+    pub fn delete(&self, app: &AppId, ordinals: &[Ordinal]) -> Result<Vec<Option<String>>> {
+        let Some(space) = self.space(app) else { return Ok(vec![None; ordinals.len()]) };
+        space.delete(ordinals)
+    }
+
+    /// Erases the text of deleted users from the current generation's files, writing those anew that hold some; gives the number of texts
+    /// erased. Readers go on meanwhile, writers wait. Their bytes are gone from the folder on return.
+    ///
+    /// # Errors
+    /// [`Error::Unsettled`], [`Error::Corrupt`], [`Error::Unavailable`].
+    pub fn purge(&self, app: &AppId) -> Result<u64> {
+        self.space(app).map_or(Ok(0), |space| space.purge())
+    }
+
+    /// Makes the next generation of the users `kept`, given in rising order, beside the current one; those deleted and those never given
+    /// are passed over. Readers and writers of the current generation go on meanwhile; users who come after the beginning are carried
+    /// over by [`Repack::finish`], which also makes it current.
+    ///
+    /// # Errors
+    /// [`Error::Repacking`], [`Error::Unsettled`], [`Error::KeptOrder`], [`Error::Corrupt`], [`Error::Unavailable`].
+    pub fn repack(&self, app: &AppId, kept: impl Iterator<Item = Ordinal>) -> Result<Repack<'_>> {
+        let space = self.space_or_new(app, FIRST_GENERATION)?;
+        // Not where another generation waits to be settled: the new one would have its name.
+        drop(space.write()?);
+        Repack::begin(space, kept)
+    }
+
+    /// Says which generation is the published one: after a crash in [`Repack::finish`] there may be two. Makes that one current and
+    /// removes the other. Where there is only one, nothing is changed, whatever its number.
+    ///
+    /// # Errors
+    /// [`Error::NoGeneration`] if it is neither of two; [`Error::Unavailable`].
+    pub fn settle(&self, app: &AppId, generation: u64) -> Result<()> {
+        self.space(app).map_or(Ok(()), |space| space.settle(generation))
+    }
+
+    /// The bytes of all the app's files.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub fn bytes_on_disk(&self, app: &AppId) -> Result<u64> {
+        let mut bytes = 0;
+        let mut folders: Vec<PathBuf> = self.space(app).map(|space| space.folder.clone()).into_iter().collect();
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).map_err(Error::io(&folder))? {
+                let entry = entry.map_err(Error::io(&folder))?;
+                match entry.metadata() {
+                    Ok(metadata) if metadata.is_dir() => folders.push(entry.path()),
+                    Ok(metadata) => bytes += metadata.len(),
+                    // A merge has just removed it.
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                    Err(e) => return Err(Error::io(&folder)(e)),
                 }
-            };
-            given.insert(id, ordinal);
-            *slot = Some(ordinal);
-        }
-        self.write(&prefix, &space, &new)
-    }
-
-    /// Writes the pairs of `new` from the space's length on, waits for the disk, and publishes them.
-    fn write(&self, prefix: &[u8], space: &Space, new: &[&str]) -> Result<()> {
-        let Store { database, ordinals, ids, apps } = &self.store;
-        let (mut next, mut buffer) = (space.len(), Vec::new());
-        for chunk in new.chunks(BATCH_PAIRS) {
-            let mut batch = OwnedWriteBatch::with_capacity(database.clone(), 2 * chunk.len() + 1).durability(None);
-            let mut pairs: Vec<(&str, Ordinal)> = chunk.iter().copied().zip(next..).collect();
-            for (id, ordinal) in &pairs {
-                key::join(&mut buffer, prefix, &ordinal.to_be_bytes());
-                batch.insert(ids, &*buffer, *id);
-            }
-            // The memtable takes keys in order faster than in any other.
-            pairs.sort_unstable();
-            for (id, ordinal) in pairs {
-                key::join(&mut buffer, prefix, id.as_bytes());
-                batch.insert(ordinals, &*buffer, ordinal.to_be_bytes());
-            }
-            // Below `Ordinal::MAX`, as every one of them is.
-            next += chunk.len() as Ordinal;
-            batch.insert(apps, prefix, key::app_value(next, space.generation()));
-            batch.commit().map_err(|e| self.failed(e))?;
-        }
-        if !new.is_empty() {
-            database.persist(PersistMode::SyncData).map_err(|e| self.failed(e))?;
-            let start = space.len();
-            space.publish(next);
-            for (ordinal, id) in (start..).zip(new) {
-                self.cache.insert(space.number, id, ordinal);
             }
         }
-        Ok(())
-    }
-
-    /// The two keyspaces must end at the same ordinal, else files were lost or mixed.
-    fn check_end(&self, app: &AppId, len: Ordinal) -> Result<()> {
-        let last = self.store.ids.prefix(key::app(app)).next_back();
-        let last = last.map(|entry| entry.key()).transpose().map_err(|e| self.failed(e))?;
-        let end = last.and_then(|k| key::ordinal_of(&k)).map_or(0, |o| o.saturating_add(1));
-        if end == len { Ok(()) } else { Err(self.corrupt(&format!("app {app} counts {len} ids and has {end}"))) }
+        Ok(bytes)
     }
 
     fn space(&self, app: &AppId) -> Option<Arc<Space>> {
         self.spaces.read().unwrap_or_else(PoisonError::into_inner).get(app).cloned()
     }
 
-    fn space_or_new(&self, app: &AppId) -> Arc<Space> {
+    fn space_or_new(&self, app: &AppId, generation: u64) -> Result<Arc<Space>> {
+        if let Some(space) = self.space(app) {
+            return Ok(space);
+        }
         let mut spaces = self.spaces.write().unwrap_or_else(PoisonError::into_inner);
-        let number = spaces.len() as u32;
-        Arc::clone(spaces.entry(app.clone()).or_insert_with(|| Arc::new(Space::new(number, 0, FIRST_GENERATION))))
-    }
-
-    pub(crate) fn failed(&self, error: fjall::Error) -> Error {
-        Error::of_store(error, &self.path)
-    }
-
-    pub(crate) fn corrupt(&self, detail: &str) -> Error {
-        Error::Corrupt { path: self.path.clone(), detail: detail.to_owned() }
+        if let Some(space) = spaces.get(app) {
+            return Ok(Arc::clone(space));
+        }
+        let space = Arc::new(Space::create(app.clone(), self.path.join(app.as_str()), self.options, generation)?);
+        sync_folder(&self.path)?;
+        spaces.insert(app.clone(), Arc::clone(&space));
+        Ok(space)
     }
 }
 
-fn check(ids: &[&str]) -> Result<()> {
-    for (position, id) in ids.iter().enumerate() {
-        check_user_id(id).map_err(|reason| Error::UserId { position, reason })?;
+impl Drop for Dictionary {
+    fn drop(&mut self) {
+        // Before the lock is given back.
+        for space in self.spaces.get_mut().unwrap_or_else(PoisonError::into_inner).values() {
+            space.merging.stop();
+        }
     }
-    Ok(())
+}
+
+/// Locks the folder, making it where there is none, and refuses one that holds something else.
+fn lock(path: &Path) -> Result<File> {
+    fs::create_dir_all(path).map_err(Error::io(path))?;
+    let form = path.join(FORM);
+    let is_ours = |name: &str| [LOCK, FORM, "FORM.unfinished"].contains(&name);
+    if !form.exists() {
+        for entry in fs::read_dir(path).map_err(Error::io(path))? {
+            let name = entry.map_err(Error::io(path))?.file_name();
+            if !name.to_str().is_some_and(is_ours) {
+                return Err(Error::OldForm { path: path.to_owned() });
+            }
+        }
+    }
+    let lock_path = path.join(LOCK);
+    let lock = OpenOptions::new().create(true).append(true).open(&lock_path).map_err(Error::io(&lock_path))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(Error::Locked { path: path.to_owned() }),
+        Err(TryLockError::Error(e)) => return Err(Error::io(&lock_path)(e)),
+    }
+    if !form.exists() {
+        replace(&form, FORM_TEXT.as_bytes())?;
+    } else if fs::read(&form).map_err(Error::io(&form))? != FORM_TEXT.as_bytes() {
+        return Err(Error::OldForm { path: path.to_owned() });
+    }
+    Ok(lock)
 }

@@ -1,5 +1,6 @@
-use std::path::PathBuf;
-use taghouse_model::{AppId, ErrorKind};
+use std::io;
+use std::path::{Path, PathBuf};
+use taghouse_model::{AppId, ErrorKind, Ordinal};
 
 /// What can go wrong in the dictionary.
 #[derive(Debug, thiserror::Error)]
@@ -13,12 +14,20 @@ pub enum Error {
         reason: taghouse_model::Invalid,
     },
     /// The app has given all ordinals of 32 bits.
-    #[error("app {app} has no ordinals left for {new} more users: it may have 4,294,967,295")]
+    #[error("app {app} has no ordinals left for {new} more users: it may have {most}")]
     Full {
         /// Whose.
         app: AppId,
         /// How many ids asked for one.
         new: usize,
+        /// How many ids an app may have.
+        most: u32,
+    },
+    /// The ordinals to be kept do not rise.
+    #[error("ordinal {ordinal} is kept after a higher one or twice: give the ordinals to keep in rising order")]
+    KeptOrder {
+        /// The one out of order.
+        ordinal: Ordinal,
     },
     /// Another process has it open.
     #[error("the dictionary at {path} is open in another process: stop that one, or go through it")]
@@ -26,20 +35,60 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
-    /// Stored bytes are not what was written.
-    #[error(
-        "the dictionary at {path} is damaged ({detail}): restore the data folder from a backup, or ingest and produce anew in an empty one"
-    )]
-    Corrupt {
+    /// The app is being re-packed already.
+    #[error("the users of app {app} are being re-packed: wait for that to end")]
+    Repacking {
+        /// Whose.
+        app: AppId,
+    },
+    /// The generation that was re-packed is not the current one any more.
+    #[error("app {app} went over to generation {current} while another was re-packed: begin again")]
+    Superseded {
+        /// Whose.
+        app: AppId,
+        /// The generation now.
+        current: u64,
+    },
+    /// The process ended while a re-packed generation was being published, and no one has said whether it was.
+    #[error("app {app} has generations {current} and {prepared}: say which of them the index is of (`settle`) before writing")]
+    Unsettled {
+        /// Whose.
+        app: AppId,
+        /// The one before.
+        current: u64,
+        /// The re-packed one.
+        prepared: u64,
+    },
+    /// `settle` named a generation that is not there.
+    #[error("app {app} has no generation {generation} to settle on: it has {present:?}; produce all tags anew")]
+    NoGeneration {
+        /// Whose.
+        app: AppId,
+        /// What was asked for.
+        generation: u64,
+        /// What there is.
+        present: Vec<u64>,
+    },
+    /// The folder holds something else, such as the form that versions before this one wrote.
+    #[error("{path} is not a dictionary of this version's form: it is derived, so remove the folder and produce all tags anew")]
+    OldForm {
         /// The folder.
+        path: PathBuf,
+    },
+    /// Stored bytes are not what was written.
+    #[error("{path} is damaged ({detail}): {mend}")]
+    Corrupt {
+        /// The file.
         path: PathBuf,
         /// Where it showed.
         detail: String,
+        /// What to do.
+        mend: &'static str,
     },
     /// A file operation failed, or one before it: nothing more is written until it is opened again.
-    #[error("the dictionary at {path} cannot be read or written ({detail}): look at the disk's space and rights, then start again")]
+    #[error("{path} of the dictionary cannot be read or written ({detail}): look at the disk's space and rights, then start again")]
     Unavailable {
-        /// The folder.
+        /// The file or folder.
         path: PathBuf,
         /// What the system said.
         detail: String,
@@ -49,24 +98,29 @@ pub enum Error {
 /// A result of this room.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// For files that nothing else in the dictionary can give again.
+pub(crate) const PRODUCE_ANEW: &str =
+    "the dictionary is derived: stop the process, remove the dictionary's folder and produce all tags anew, or restore it from a backup";
+/// For files that are made from the ids.
+pub(crate) const REMOVE_FILE: &str = "stop the process, remove this file and start again: it is made anew from the ids";
+
 impl Error {
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::UserId { .. } | Self::Full { .. } => ErrorKind::Invalid,
-            Self::Locked { .. } => ErrorKind::Conflict,
-            Self::Corrupt { .. } => ErrorKind::Corrupt,
+            Self::UserId { .. } | Self::Full { .. } | Self::KeptOrder { .. } => ErrorKind::Invalid,
+            Self::Locked { .. } | Self::Repacking { .. } | Self::Superseded { .. } | Self::Unsettled { .. } => ErrorKind::Conflict,
+            Self::Corrupt { .. } | Self::OldForm { .. } | Self::NoGeneration { .. } => ErrorKind::Corrupt,
             Self::Unavailable { .. } => ErrorKind::Unavailable,
         }
     }
 
-    pub(crate) fn of_store(error: fjall::Error, path: &std::path::Path) -> Self {
-        let path = path.to_owned();
-        match error {
-            fjall::Error::Locked => Self::Locked { path },
-            fjall::Error::Io(e) | fjall::Error::Storage(fjall::LsmError::Io(e)) => Self::Unavailable { path, detail: e.to_string() },
-            fjall::Error::Poisoned => Self::Unavailable { path, detail: "a write failed before".to_owned() },
-            other => Self::Corrupt { path, detail: other.to_string() },
-        }
+    pub(crate) fn corrupt(path: &Path, detail: impl Into<String>) -> Self {
+        Self::Corrupt { path: path.to_owned(), detail: detail.into(), mend: PRODUCE_ANEW }
+    }
+
+    /// For `map_err`: a failed operation on `path`.
+    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
+        |error| Self::Unavailable { path: path.to_owned(), detail: error.to_string() }
     }
 }

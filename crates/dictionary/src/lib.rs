@@ -1,30 +1,69 @@
 //! User id ⇄ ordinal: each app's outside string ids and the dense numbers that bitmaps hold in their place.
 //!
-//! - Ordinals of an app are dense from 0 and are given in the order in which ids come. An id keeps its ordinal for ever.
-//! - `assign` returns only when its pairs are on disk (one fsync a call). Both directions of a pair are written in one batch of the
-//!   store, so a crash leaves whole pairs and no gap.
-//! - Apps are apart: every key begins with the app's length and name, so no id of one app is a prefix of another's.
-//! - Many readers, one writer an app. A reader sees a pair whole and durable, or not at all: it looks only below the number of
-//!   ordinals that the last finished `assign` published.
+//! - Ordinals of an app are dense from 0 and are given in the order in which ids come. Within a generation an id keeps its ordinal until
+//!   it is deleted.
+//! - `assign` and `delete` return only when what they did is on disk (one fsync a call, or one for each 2^20 ids). A call whose new ids
+//!   take less than 4 MiB is there whole or not at all after a crash.
+//! - Many readers, one writer an app. A reader sees a pair whole and durable, or not at all.
+//! - Apps are apart: each has a folder of its own.
 //! - The synchronous calls read and write files: asynchronous callers wrap them in `spawn_blocking`.
 //!
+//! # Files
+//!
+//! ```text
+//! <app>/manifest.json                 which files make up which generation; replaced as a whole, and by that everything changes at once
+//! <app>/generation-<n>/ids-<k>        a million ids in the order of their ordinals: 17 bytes for a UUID
+//! <app>/generation-<n>/run-<k>        hashes with their ordinals, sorted: 9 bytes an id; a few runs, merged as they grow
+//! <app>/generation-<n>/deleted-<k>    ordinals of deleted users
+//! <app>/generation-<n>/tail-<k>       log of what was given and deleted since; its ids are in memory with a hash table
+//! ```
+//!
+//! The ids are the ground truth, runs are made from them. All but the log and the manifest are immutable and memory-mapped, with a
+//! checksum a block, checked when it is first touched. So opening reads the log (a million ids at most) and little else, and memory that
+//! is not the system's cache is bounded by the tail. A damaged file is an error that names it. Only of the log's last frame, a short file
+//! cannot be told from a torn write, and is cut off.
+//!
+//! # Generations
+//!
 //! Every app has a generation number, 1 from its first id on. What holds ordinals (the index, crowd versions) notes the generation that
-//! they are of and is not read with another. `produce` raises it with [`Dictionary::renew`] when what is published is not of these
-//! ordinals: the folder was lost, or is an older one than the index was made with. Re-packing the ordinals after users expired will be
-//! another reason.
+//! they are of and is not read with another; [`Dictionary::view`] reads a certain one. `produce` raises the number with
+//! [`Dictionary::renew`] when what is published is not of these ordinals: the folder was lost, or is an older one than the index was made
+//! with. [`Dictionary::repack`] makes the next generation of the users that stay, beside the current one.
 //!
 //! So the dictionary is derived: a lost one costs a production of all tags, and never gives a number another meaning.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
-mod cache;
-mod create;
+mod assign;
+mod block_file;
+mod builder;
+mod deleted;
 mod dictionary;
 mod error;
-mod key;
+mod generation;
+mod ids_file;
+mod log_file;
+mod lookup;
+mod manifest;
+mod map;
+mod merge;
+mod options;
+mod packed;
+mod renumbering;
+mod repack;
 mod resolve;
+mod run;
+mod seal;
 mod space;
+mod state;
+mod tail;
+mod view;
 
 pub use dictionary::Dictionary;
 pub use error::{Error, Result};
+#[doc(hidden)]
+pub use options::Options;
+pub use renumbering::Renumbering;
+pub use repack::{Carried, Repack};
 pub use resolve::Resolved;
+pub use view::View;

@@ -54,6 +54,18 @@ impl SegmentBuilder {
         Ok(())
     }
 
+    /// Gives one user a number in units of the type: an int itself, a decimal in 10^-scale, a date in days, a time in milliseconds.
+    ///
+    /// # Errors
+    /// `Value` for a type that has no units.
+    pub(crate) fn add_units(&mut self, ordinal: Ordinal, units: i64) -> Result<()> {
+        match &mut self.column {
+            Column::Numbers(numbers) => numbers.push(ordinal, units),
+            Column::Codes(_) => return Err(refuse(self.value_type, format!("{units} is a number"))),
+        }
+        Ok(())
+    }
+
     /// The segment's bytes.
     ///
     /// # Errors
@@ -150,7 +162,7 @@ fn refuse(value_type: ValueType, problem: String) -> Error {
     Error::Value { value_type, problem }
 }
 
-fn check_text(text: &str) -> std::result::Result<(), String> {
+pub(crate) fn check_text(text: &str) -> std::result::Result<(), String> {
     if text.len() > MAX_TEXT_BYTES {
         return Err(format!("a text has {} bytes, more than {MAX_TEXT_BYTES}", text.len()));
     }

@@ -1,9 +1,11 @@
 //! Conditions → formulas over bitmaps. What holds here is what `Predicate::holds` says of each user; a property test compares the two.
 
 use crate::error::{Error, Result};
+use crate::live::live_leaf;
 use crate::number::Units;
 use crate::segment::{Segment, Values};
 use crate::snapshot::Snapshot;
+use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 use taghouse_bitmap::{Bitmap, Bundle, Formula};
@@ -14,6 +16,10 @@ use taghouse_rules::{CompareOp, Predicate, like, like_prefix};
 pub(crate) struct Compiler<'a> {
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) crowds: &'a dyn Fn(&str) -> Option<Arc<Bitmap>>,
+    /// For the users whose values were changed since the segments were published, and not for those whom the segments speak of.
+    pub(crate) live: bool,
+    /// Gets the users changed of each tag named.
+    pub(crate) changed: RefCell<Vec<Arc<Bitmap>>>,
 }
 
 impl Compiler<'_> {
@@ -22,14 +28,14 @@ impl Compiler<'_> {
             Predicate::And(operands) => Ok(Formula::and(self.all(operands)?)),
             Predicate::Or(operands) => Ok(Formula::or(self.all(operands)?)),
             Predicate::Not(operand) => Ok(self.formula(operand)?.not()),
-            Predicate::Compare { name, op, literal } => self.leaf(name)?.compare(*op, literal),
-            Predicate::In { name, literals } => self.leaf(name)?.any_of(literals),
-            Predicate::Between { name, low, high } => self.leaf(name)?.between(low, high),
-            Predicate::Like { name, pattern } => self.leaf(name)?.like(pattern),
-            Predicate::IsSet { name } => Ok(Formula::stored(self.leaf(name)?.segment.existence().clone())),
+            Predicate::Compare { name, .. }
+            | Predicate::In { name, .. }
+            | Predicate::Between { name, .. }
+            | Predicate::Like { name, .. }
+            | Predicate::IsSet { name } => self.condition(name, predicate),
             Predicate::Crowd { name } => {
                 let members = (self.crowds)(name).ok_or_else(|| Error::UnknownCrowd(name.clone()))?;
-                let users = self.snapshot.users();
+                let users = if self.live { self.snapshot.users() } else { &self.snapshot.cut.users.bitmap };
                 // A crowd may be older than the users, or imported: who does not exist is in no crowd.
                 Ok(Formula::owned(if members.is_subset(users) { members } else { Arc::new(members.and(users)) }))
             }
@@ -40,19 +46,38 @@ impl Compiler<'_> {
         operands.iter().map(|operand| self.formula(operand)).collect()
     }
 
-    fn leaf<'l>(&self, tag: &'l str) -> Result<Leaf<'l>> {
-        let segment = self.snapshot.tag(tag)?.ok_or_else(|| Error::UnknownTag(tag.to_owned()))?;
-        Ok(Leaf { tag, segment })
+    /// A condition on one tag.
+    fn condition(&self, tag: &str, condition: &Predicate<Value>) -> Result<Formula> {
+        let view = self.snapshot.tag(tag)?.ok_or_else(|| Error::UnknownTag(tag.to_owned()))?;
+        let stored = Leaf { tag, segment: view.segment() }.formula(condition)?;
+        if self.live {
+            return live_leaf(&view, condition, stored);
+        }
+        if let Some(overlay) = view.overlay() {
+            self.changed.borrow_mut().push(overlay.touched().clone());
+        }
+        Ok(stored)
     }
 }
 
 /// A tag that a condition asks about.
 struct Leaf<'a> {
     tag: &'a str,
-    segment: Segment,
+    segment: &'a Segment,
 }
 
 impl Leaf<'_> {
+    fn formula(&self, condition: &Predicate<Value>) -> Result<Formula> {
+        match condition {
+            Predicate::Compare { op, literal, .. } => self.compare(*op, literal),
+            Predicate::In { literals, .. } => self.any_of(literals),
+            Predicate::Between { low, high, .. } => self.between(low, high),
+            Predicate::Like { pattern, .. } => self.like(pattern),
+            Predicate::IsSet { .. } => Ok(Formula::stored(self.segment.existence().clone())),
+            _ => Err(Error::Internal("a condition on no tag".to_owned())),
+        }
+    }
+
     fn compare(&self, op: CompareOp, literal: &Value) -> Result<Formula> {
         if op == CompareOp::NotEqual {
             return Ok(self.others(self.compare(CompareOp::Equal, literal)?));

@@ -54,6 +54,64 @@ pub enum Error {
         /// Why.
         problem: String,
     },
+    /// A live change that its tag cannot hold.
+    #[error("tag {tag} holds {value_type} values, and cannot be changed so: {problem}")]
+    Change {
+        /// The tag.
+        tag: String,
+        /// Its type in the index.
+        value_type: ValueType,
+        /// Why.
+        problem: String,
+    },
+    /// More changes in one call than a frame of the log holds.
+    #[error("{0} changes are too many for one call: cut them into several")]
+    TooMany(usize),
+    /// Ordinals of another generation, or of tags that changed their type meanwhile.
+    #[error(
+        "the ordinals are of generation {of}, the index is of {current}, or a tag changed its type meanwhile: look the users up anew and retry"
+    )]
+    Generation {
+        /// The generation that the ordinals are of.
+        of: u64,
+        /// The one that the log is of.
+        current: u64,
+    },
+    /// A publication older than what it would replace.
+    #[error(
+        "tag {tag} was folded with live changes up to position {folded}, this publication holds those up to {subsumes} only: compute it as of a later position"
+    )]
+    Outdated {
+        /// The tag.
+        tag: String,
+        /// What the publication says that it holds.
+        subsumes: u64,
+        /// What the tag in the index holds.
+        folded: u64,
+    },
+    /// The index was opened without a folder for live changes.
+    #[error("this index takes no live changes: open it with a folder for them")]
+    NoLog,
+    /// A file of the change log is missing or not what was written.
+    #[error(
+        "the change log's file {file} is damaged ({detail}): restore it from a backup, or move the app's folder of live changes away and run produce again"
+    )]
+    Log {
+        /// The file.
+        file: String,
+        /// What was found.
+        detail: String,
+    },
+    /// The folder of the change log cannot be read or written.
+    #[error(
+        "the change log's file {file} cannot be read or written ({detail}): look at the disk and its rights, then open the index again"
+    )]
+    Disk {
+        /// The file.
+        file: String,
+        /// What the system said.
+        detail: String,
+    },
     /// A defect of ours.
     #[error("the index failed: {0}")]
     Internal(String),
@@ -66,17 +124,31 @@ impl Error {
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Corrupt { .. } => ErrorKind::Corrupt,
-            Self::Store { .. } => ErrorKind::Unavailable,
+            Self::Corrupt { .. } | Self::Log { .. } => ErrorKind::Corrupt,
+            Self::Generation { .. } | Self::Outdated { .. } => ErrorKind::Conflict,
+            Self::Store { .. } | Self::Disk { .. } => ErrorKind::Unavailable,
             Self::Catalog(error) => error.kind(),
             Self::UnknownTag(_) | Self::UnknownCrowd(_) => ErrorKind::NotFound,
-            Self::Mismatch { .. } | Self::Value { .. } | Self::Publication { .. } => ErrorKind::Invalid,
+            Self::Mismatch { .. }
+            | Self::Value { .. }
+            | Self::Publication { .. }
+            | Self::Change { .. }
+            | Self::TooMany(_)
+            | Self::NoLog => ErrorKind::Invalid,
             Self::Internal(_) => ErrorKind::Internal,
         }
     }
 
     pub(crate) fn corrupt(object: &str, detail: impl Into<String>) -> Self {
         Self::Corrupt { object: object.to_owned(), detail: detail.into() }
+    }
+
+    pub(crate) fn log(file: &std::path::Path, detail: impl Into<String>) -> Self {
+        Self::Log { file: file.display().to_string(), detail: detail.into() }
+    }
+
+    pub(crate) fn disk(file: &std::path::Path, error: &std::io::Error) -> Self {
+        Self::Disk { file: file.display().to_string(), detail: error.to_string() }
     }
 
     /// Names the object of which `bitmap` complains.

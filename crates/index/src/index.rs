@@ -1,9 +1,10 @@
 use crate::cache::Cache;
 use crate::error::{Error, Result};
+use crate::live::{Live, LiveOptions};
 use crate::local::Local;
 use crate::manifest::{Manifest, TagEntry, UsersEntry};
 use crate::segment::Segment;
-use crate::snapshot::{Snapshot, TagInfo, Users};
+use crate::snapshot::{Cut, Snapshot, TagInfo, Users};
 use crate::store::Objects;
 use crate::tag::{Open, Tag};
 use object_store::ObjectStore;
@@ -35,7 +36,8 @@ pub struct Index {
     /// By app. A slot's lock makes readers of one app wait for one load instead of loading each.
     latest: Mutex<HashMap<AppId, Slot>>,
     /// Those that may still be read, so that their objects stay.
-    given: std::sync::Mutex<Vec<(AppId, Weak<Snapshot>)>>,
+    given: std::sync::Mutex<Vec<(AppId, Weak<Cut>)>>,
+    pub(crate) live: Option<Live>,
 }
 
 /// Where segments are read from.
@@ -52,7 +54,7 @@ impl Index {
     /// Objects go to and come from `store`, under `index/`; what is current stands in `catalog`. Segments are held in memory whole.
     pub fn new(store: Arc<dyn ObjectStore>, catalog: Arc<dyn Catalog>) -> Self {
         let (latest, given) = (Mutex::default(), std::sync::Mutex::default());
-        Self { objects: Objects(store), segments: Segments::Whole, catalog, latest, given }
+        Self { objects: Objects(store), segments: Segments::Whole, catalog, latest, given, live: None }
     }
 
     /// The store's objects are files below `root` on this machine: segments are mapped instead of being held in memory, so that the index
@@ -70,6 +72,12 @@ impl Index {
         Self { segments: Segments::Cached(Arc::new(cache)), ..self }
     }
 
+    /// Takes live changes, which are kept in `folder` on this machine: no other process may have it open.
+    #[must_use]
+    pub fn with_live(self, folder: PathBuf, options: LiveOptions) -> Self {
+        Self { live: Some(Live::new(folder, options)), ..self }
+    }
+
     /// The current cut over all tags, or `None` when nothing was published for the app. Costs one look into the catalog while nothing
     /// changes, and else reads the objects that are new.
     ///
@@ -84,8 +92,11 @@ impl Index {
                 *latest = None;
                 return Ok(None);
             };
-            if let Some(same) = latest.as_ref().filter(|snapshot| snapshot.revision == revision) {
-                return Ok(Some(same.clone()));
+            if let Some(same) = latest.as_ref().filter(|snapshot| snapshot.revision() == revision) {
+                match self.on_top(app, same.cut.clone(), false).await? {
+                    Some(snapshot) => return Ok(Some(renew(&mut latest, snapshot))),
+                    None => continue,
+                }
             }
             // An object that is gone was deleted by a later publication, unless the pointer still leads to it.
             if let Some((before, object)) = missing.take()
@@ -93,14 +104,13 @@ impl Index {
             {
                 return Err(Error::corrupt(&object, "it is missing"));
             }
-            match self.load(revision, manifest, latest.as_deref()).await? {
-                Loaded::Snapshot(snapshot) => {
-                    let snapshot = Arc::new(snapshot);
-                    *latest = Some(snapshot.clone());
-                    let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-                    given.retain(|(_, snapshot)| snapshot.strong_count() > 0);
-                    given.push((app.clone(), Arc::downgrade(&snapshot)));
-                    return Ok(Some(snapshot));
+            match self.load(revision, manifest, latest.as_deref().map(|snapshot| snapshot.cut.as_ref())).await? {
+                Loaded::Cut(cut) => {
+                    let cut = Arc::new(cut);
+                    self.give(app, &cut);
+                    if let Some(snapshot) = self.on_top(app, cut, true).await? {
+                        return Ok(Some(renew(&mut latest, snapshot)));
+                    }
                 }
                 Loaded::Missing(object) => missing = Some((revision, object)),
             }
@@ -108,11 +118,18 @@ impl Index {
         Err(Error::Internal(format!("the index of app {app} was published {ATTEMPTS} times while it was being read")))
     }
 
+    /// Notes a cut that may be read from now on.
+    fn give(&self, app: &AppId, cut: &Arc<Cut>) {
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        given.retain(|(_, cut)| cut.strong_count() > 0);
+        given.push((app.clone(), Arc::downgrade(cut)));
+    }
+
     /// The objects of snapshots that somebody may still read.
     pub(crate) fn in_use(&self, app: &AppId) -> BTreeSet<String> {
         let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-        let alive = given.iter().filter(|(owner, _)| owner == app).filter_map(|(_, snapshot)| snapshot.upgrade());
-        alive.flat_map(|snapshot| snapshot.objects().cloned().collect::<Vec<_>>()).collect()
+        let alive = given.iter().filter(|(owner, _)| owner == app).filter_map(|(_, cut)| cut.upgrade());
+        alive.flat_map(|cut| cut.objects().cloned().collect::<Vec<_>>()).collect()
     }
 
     /// The current revision and cut.
@@ -139,7 +156,7 @@ impl Index {
         }))
     }
 
-    async fn load(&self, revision: u64, manifest: Manifest, before: Option<&Snapshot>) -> Result<Loaded> {
+    async fn load(&self, revision: u64, manifest: Manifest, before: Option<&Cut>) -> Result<Loaded> {
         let generation = manifest.generation;
         let users = match before.filter(|before| before.users.object == manifest.users.object) {
             Some(before) => before.users.clone(),
@@ -168,13 +185,21 @@ impl Index {
                 }
             }
             match loads.join_next().await {
-                None => return Ok(Loaded::Snapshot(Snapshot { revision, generation, users, tags })),
+                None => return Ok(Loaded::Cut(Cut { revision, generation, users, tags })),
                 Some(joined) => match joined.map_err(|e| Error::Internal(e.to_string()))?? {
                     Ok(tag) => tags.insert(tag.info.name.clone(), Arc::new(tag)),
                     Err(object) => return Ok(Loaded::Missing(object)),
                 },
             };
         }
+    }
+}
+
+/// The snapshot to give, the one given before if nothing differs.
+fn renew(latest: &mut Option<Arc<Snapshot>>, snapshot: Snapshot) -> Arc<Snapshot> {
+    match latest {
+        Some(same) if same.is(&snapshot) => same.clone(),
+        _ => latest.insert(Arc::new(snapshot)).clone(),
     }
 }
 
@@ -192,7 +217,7 @@ pub struct Published {
 }
 
 enum Loaded {
-    Snapshot(Snapshot),
+    Cut(Cut),
     /// The object of this path is not there.
     Missing(String),
 }
@@ -220,6 +245,6 @@ async fn load_tag(objects: Objects, info: TagInfo) -> Result<std::result::Result
 }
 
 fn info_of(name: Name, entry: TagEntry) -> TagInfo {
-    let TagEntry { object, value_type, as_of_ms, users, definition } = entry;
-    TagInfo { name, value_type, as_of_ms, users, definition, object }
+    let TagEntry { object, value_type, as_of_ms, users, definition, subsumes } = entry;
+    TagInfo { name, value_type, as_of_ms, users, definition, object, subsumes }
 }

@@ -34,6 +34,9 @@ pub(crate) struct TagEntry {
     pub(crate) as_of_ms: TimestampMs,
     pub(crate) users: u64,
     pub(crate) definition: Json,
+    /// Live changes up to this position of their log are in the segment.
+    #[serde(default)]
+    pub(crate) subsumes: u64,
 }
 
 impl Manifest {

@@ -1,5 +1,6 @@
 use crate::error::{Error, Result};
 use crate::index::{Index, POINTER_KIND, POINTER_NAME, load_users};
+use crate::live::blocking;
 use crate::manifest::{Manifest, TagEntry, UsersEntry};
 use crate::segment::Segment;
 use crate::store::path_of;
@@ -46,6 +47,9 @@ pub struct TagPublication {
     pub definition: Json,
     /// What [`crate::SegmentBuilder`] made.
     pub segment: Vec<u8>,
+    /// Live changes up to this position of their log are in the segment, and are dropped; later ones stay on top. `None`: whatever live
+    /// changes have not been folded stay on top.
+    pub subsumes: Option<u64>,
 }
 
 impl Index {
@@ -55,18 +59,38 @@ impl Index {
     /// # Errors
     /// `Catalog` of kind `Conflict` when somebody else published meanwhile (nothing is visible then; call again), or when a condition of
     /// `also` does not hold; `Publication` for a segment of another type, or with users that are not among `users`.
-    pub async fn publish(&self, app: &AppId, mut publication: Publication, also: Vec<Change>) -> Result<u64> {
+    pub async fn publish(&self, app: &AppId, publication: Publication, also: Vec<Change>) -> Result<u64> {
+        self.publish_at(app, None, publication, &Bitmap::new(), also).await
+    }
+
+    /// Publishes on top of revision `at`, if that is given, and takes `remove` away from the users that exist.
+    pub(crate) async fn publish_at(
+        &self,
+        app: &AppId,
+        at: Option<u64>,
+        mut publication: Publication,
+        remove: &Bitmap,
+        also: Vec<Change>,
+    ) -> Result<u64> {
         let current = self.manifest(app).await?;
         let (expected, before) = current.map_or((None, Manifest::default()), |(revision, manifest)| (Some(revision), manifest));
+        if let Some(at) = at.filter(|at| expected != Some(*at)) {
+            let (expected, found) = (at.to_string(), expected.map_or_else(|| "none".to_owned(), |found| found.to_string()));
+            return Err(taghouse_catalog::Error::Conflict { what: format!("the index of app {app}"), expected, found }.into());
+        }
         let next = expected.unwrap_or(0) + 1;
         if let Some(users) = self.users_before(&before, publication.generation).await? {
-            publication.users = publication.users.or(&users);
+            publication.users = publication.users.or(&users).and_not(remove);
         }
+        let log_end = match self.log(app).await? {
+            // So that no reader meets the new segments under an overlay that has not come so far.
+            Some(log) => blocking(move || Ok(log.tick().position)).await?,
+            None => 0,
+        };
         let (owner, base) = (app.clone(), before.clone());
         let read = self.in_use(app);
         // Verifying and copying segments takes a core, which is not the I/O threads' work.
-        let planned = tokio::task::spawn_blocking(move || plan(&owner, next, &base, &read, publication));
-        let (manifest, contents) = planned.await.map_err(|e| Error::Internal(e.to_string()))??;
+        let (manifest, contents) = blocking(move || plan(&owner, next, &base, &read, log_end, publication)).await?;
         let written: BTreeSet<String> = contents.iter().map(|(object, _)| object.clone()).collect();
         let result = self.write_and_commit(app, expected, &manifest, contents, also).await;
         if let Err(error) = result {
@@ -141,7 +165,14 @@ fn join(joined: Option<std::result::Result<Result<()>, tokio::task::JoinError>>)
 }
 
 /// The next cut, and the objects to write for it. Objects that are `read` by older snapshots stay for another publication.
-fn plan(app: &AppId, next: u64, before: &Manifest, read: &BTreeSet<String>, publication: Publication) -> Result<(Manifest, Vec<Written>)> {
+fn plan(
+    app: &AppId,
+    next: u64,
+    before: &Manifest,
+    read: &BTreeSet<String>,
+    log_end: u64,
+    publication: Publication,
+) -> Result<(Manifest, Vec<Written>)> {
     let Publication { generation, users, tags, drop } = publication;
     let carried = if before.generation == generation { before.tags.clone() } else { BTreeMap::new() };
     let mut manifest = Manifest { generation, tags: carried, ..Manifest::default() };
@@ -153,7 +184,9 @@ fn plan(app: &AppId, next: u64, before: &Manifest, read: &BTreeSet<String>, publ
     let object = path_of(app, USERS_FOLDER, next, "bitmap", &content);
     manifest.users = UsersEntry { object: object.clone(), count: users.len() };
     contents.push((object, content));
-    for TagPublication { name, value_type, as_of_ms, definition, segment } in tags {
+    for tag in tags {
+        let subsumes = subsumes(&manifest, log_end, &tag)?;
+        let TagPublication { name, value_type, as_of_ms, definition, segment, .. } = tag;
         let object = path_of(app, name.as_str(), next, "seg", &segment);
         let content = Bytes::from(segment);
         let opened = Segment::open(&object, content.clone())?;
@@ -166,7 +199,7 @@ fn plan(app: &AppId, next: u64, before: &Manifest, read: &BTreeSet<String>, publ
             let first = strangers.min().unwrap_or_default();
             return refuse(format!("{} of its users are not among the users that exist, such as ordinal {first}", strangers.len()));
         }
-        let entry = TagEntry { object: object.clone(), value_type, as_of_ms, users: opened.users(), definition };
+        let entry = TagEntry { object: object.clone(), value_type, as_of_ms, users: opened.users(), definition, subsumes };
         std::mem::drop(opened);
         manifest.tags.insert(name, entry);
         // No copy: nobody else holds the bytes any more.
@@ -176,4 +209,21 @@ fn plan(app: &AppId, next: u64, before: &Manifest, read: &BTreeSet<String>, publ
     let earlier = before.retired.intersection(read).cloned();
     manifest.retired = before.objects().into_iter().chain(earlier).filter(|object| !in_use.contains(object)).collect();
     Ok((manifest, contents))
+}
+
+/// Up to which position of the log a tag's new segment holds the live changes, or makes them void.
+fn subsumes(before: &Manifest, log_end: u64, tag: &TagPublication) -> Result<u64> {
+    let refuse = |problem: String| Error::Publication { tag: tag.name.to_string(), problem };
+    let Some(known) = before.tags.get(&tag.name).filter(|known| known.value_type == tag.value_type) else {
+        // What was logged for a tag of another type, or for one that was dropped since, is not for this one.
+        return Ok(log_end);
+    };
+    match tag.subsumes {
+        None => Ok(known.subsumes),
+        Some(position) if position > log_end => Err(refuse(format!("it holds live changes up to {position}, the log ends at {log_end}"))),
+        Some(position) if position < known.subsumes => {
+            Err(Error::Outdated { tag: tag.name.to_string(), subsumes: position, folded: known.subsumes })
+        }
+        Some(position) => Ok(position),
+    }
 }

@@ -20,12 +20,16 @@ use std::ops::Range;
 use std::sync::Arc;
 use taghouse_bitmap::{BitSlices, Bitmap, Bundle, Fetch, Members, Region, Stored};
 use taghouse_model::{Ordinal, Value, ValueType};
+use taghouse_rules::{like, like_prefix};
 
 pub(crate) const MAGIC: &[u8; 8] = b"TAGHSEGM";
 pub(crate) const HEAD: usize = 64;
 /// From this many values on a user's values are looked up in rows instead of asking every value for the user. Asking one value takes some
 /// 100 ns; rows are a second copy of the data.
 pub(crate) const ROWS_FROM: usize = 16_384;
+
+/// A histogram has no more bins.
+const MOST_BINS: usize = 1 << 16;
 
 /// All users' values of one tag, read out of one byte buffer. Cloning it is cheap.
 #[derive(Clone)]
@@ -208,6 +212,25 @@ impl Segment {
         Ok(number.map(|(bitmaps, number)| bitmaps.get(number).to_bitmap()).transpose()?)
     }
 
+    /// The users of one text of an enum, or member of a set.
+    pub(crate) fn stored_of(&self, text: &str) -> Option<Stored> {
+        match &self.values {
+            Values::Texts { directory, bitmaps, .. } => directory.find(text).ok().map(|code| bitmaps.get(code + 1)),
+            _ => None,
+        }
+    }
+
+    /// The texts that are like `pattern`, and their users.
+    pub(crate) fn stored_like(&self, pattern: &str) -> Vec<(&str, Stored)> {
+        let Values::Texts { directory, bitmaps, .. } = &self.values else {
+            return Vec::new();
+        };
+        let codes = directory.with_prefix(&like_prefix(pattern));
+        let fitting =
+            codes.filter_map(|code| directory.get(code).filter(|text| like(pattern, text)).map(|text| (text, bitmaps.get(code + 1))));
+        fitting.collect()
+    }
+
     /// The exact sum over all users, or those in `within`, in units of 10^-scale (scale 0 for an int). `None` where there is nothing to
     /// sum: nobody has a value, or the type is neither int nor decimal.
     ///
@@ -215,7 +238,7 @@ impl Segment {
     /// `Corrupt` and `Store` name the object that cannot be read.
     pub fn sum(&self, within: Option<&Bitmap>) -> Result<Option<i128>> {
         match (&self.values, self.value_type) {
-            (Values::Numbers(slices), ValueType::Int | ValueType::Decimal { .. }) => Ok(slices.sum(within)?),
+            (Values::Numbers(slices), ValueType::Int | ValueType::Decimal { .. }) => Ok(slices.sum(within)?.map(|sum| sum.sum)),
             _ => Ok(None),
         }
     }
@@ -234,6 +257,42 @@ impl Segment {
         };
         let value = |units| number::value_of(units, self.value_type);
         Ok(bounds.and_then(|(low, high)| value(low).zip(value(high))))
+    }
+
+    /// The quantiles (0 to 1 each, by nearest rank) of the numbers, days or instants of all users, or of those in `within`; none where nobody
+    /// has one.
+    ///
+    /// # Errors
+    /// `Corrupt` and `Store` name the object that cannot be read.
+    pub fn quantiles(&self, within: Option<&Bitmap>, quantiles: &[f64]) -> Result<Vec<Value>> {
+        let Values::Numbers(slices) = &self.values else {
+            return Ok(Vec::new());
+        };
+        let units = slices.quantiles(within, quantiles)?;
+        Ok(units.into_iter().filter_map(|units| number::value_of(units, self.value_type)).collect())
+    }
+
+    /// The numbers, days or instants of all users, or of those in `within`, in `bins` parts of the way from the least to the greatest, of the
+    /// same width but for one unit, at most 65,536 of them: the least and the greatest value of a bin, both included, and how many lie there. Fewer bins where there are
+    /// fewer values than that; none where nobody has one.
+    ///
+    /// # Errors
+    /// `Corrupt` and `Store` name the object that cannot be read.
+    pub fn histogram(&self, within: Option<&Bitmap>, bins: usize) -> Result<Vec<(Value, Value, u64)>> {
+        let Values::Numbers(slices) = &self.values else {
+            return Ok(Vec::new());
+        };
+        let bounds = within.map_or(Ok(slices.bounds()), |within| slices.bounds_within(within))?;
+        let Some((low, high)) = bounds.map(|(low, high)| (i128::from(low), i128::from(high))) else {
+            return Ok(Vec::new());
+        };
+        let width = high - low + 1;
+        let bins = (bins.min(MOST_BINS) as i128).min(width);
+        let edges: Vec<i128> = (0..=bins).map(|bin| low + width * bin / bins.max(1)).collect();
+        let (_, below) = slices.counts_below(within, &edges)?;
+        let value = |units: i128| number::value_of(i64::try_from(units).ok()?, self.value_type);
+        let bin = |(edges, below): (&[i128], &[u64])| Some((value(edges[0])?, value(edges[1] - 1)?, below[1] - below[0]));
+        Ok(edges.windows(2).zip(below.windows(2)).filter_map(bin).collect())
     }
 }
 
@@ -269,7 +328,7 @@ pub(crate) fn assemble(ty: ValueType, directory: &[u8], bitmaps: &[u8], rows: &[
     taghouse_bitmap::seal(MAGIC, &body)
 }
 
-fn code_of(ty: ValueType) -> (u8, u8) {
+pub(crate) fn code_of(ty: ValueType) -> (u8, u8) {
     match ty {
         ValueType::Bool => (0, 0),
         ValueType::Text => (1, 0),
@@ -281,7 +340,7 @@ fn code_of(ty: ValueType) -> (u8, u8) {
     }
 }
 
-fn type_of(code: u8, scale: u8) -> Option<ValueType> {
+pub(crate) fn type_of(code: u8, scale: u8) -> Option<ValueType> {
     Some(match code {
         0 => ValueType::Bool,
         1 => ValueType::Text,

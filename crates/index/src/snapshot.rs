@@ -1,21 +1,42 @@
 use crate::compile::Compiler;
 use crate::error::Result;
-use crate::segment::Segment;
+use crate::live::{Overlay, TagView};
 use crate::tag::Tag;
 use serde_json::Value as Json;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use taghouse_bitmap::{Bitmap, Query};
+use taghouse_bitmap::{Bitmap, Formula, Query};
 use taghouse_model::{Name, TimestampMs, Value, ValueType};
 use taghouse_rules::Predicate;
 
 /// One cut over all tags of an app: it stays readable whatever is published afterwards, and its objects stay as long as it lives.
 #[derive(Debug)]
 pub struct Snapshot {
+    pub(crate) cut: Arc<Cut>,
+    live: Option<LiveCut>,
+}
+
+/// What one revision of the index holds.
+#[derive(Debug)]
+pub(crate) struct Cut {
     pub(crate) revision: u64,
     pub(crate) generation: u64,
     pub(crate) users: Users,
     pub(crate) tags: BTreeMap<Name, Arc<Tag>>,
+}
+
+/// The live changes on top of a cut.
+pub(crate) struct LiveCut {
+    pub(crate) overlay: Arc<Overlay>,
+    /// The users of the cut and those that came, deleted ones too: leaves must lie within them, and segments hold the deleted yet.
+    all: Arc<Bitmap>,
+    /// The users that exist.
+    users: Arc<Bitmap>,
+    /// Users that exist and are not in the cut.
+    pub(crate) came: Arc<Bitmap>,
+    /// Users of the cut who are deleted.
+    pub(crate) gone: Arc<Bitmap>,
 }
 
 #[derive(Debug, Clone)]
@@ -39,64 +60,132 @@ pub struct TagInfo {
     pub definition: Json,
     /// The segment's path in the object store.
     pub object: String,
+    /// Live changes up to this position of their log are in the segment.
+    pub subsumes: u64,
 }
 
-impl Snapshot {
-    /// The revision of the index; rises with every publication.
-    pub fn revision(&self) -> u64 {
-        self.revision
-    }
-
-    /// The dictionary's generation that the ordinals are of: with another they mean nothing.
-    pub fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    /// The users that exist.
-    pub fn users(&self) -> &Arc<Bitmap> {
-        &self.users.bitmap
-    }
-
-    /// All tags, by name.
-    pub fn tags(&self) -> impl Iterator<Item = &TagInfo> {
-        self.tags.values().map(|tag| &tag.info)
-    }
-
-    /// What is known of one tag.
-    pub fn info(&self, tag: &str) -> Option<&TagInfo> {
-        self.tags.get(tag).map(|tag| &tag.info)
-    }
-
-    /// One tag's values; `None` for a tag that was never published. The segment is opened when it is first asked for.
-    ///
-    /// # Errors
-    /// `Corrupt` and `Store` name the object that cannot be opened.
-    pub fn tag(&self, tag: &str) -> Result<Option<Segment>> {
-        self.tags.get(tag).map(|tag| tag.segment()).transpose()
-    }
-
-    /// All tags with their values: what a profile goes through.
-    pub fn segments(&self) -> impl Iterator<Item = (&TagInfo, Result<Segment>)> {
-        self.tags.values().map(|tag| (&tag.info, tag.segment()))
-    }
-
+impl Cut {
     /// The objects that reading it takes.
     pub(crate) fn objects(&self) -> impl Iterator<Item = &String> {
         self.tags.values().map(|tag| &tag.info.object).chain(std::iter::once(&self.users.object))
     }
+}
+
+impl Snapshot {
+    /// `overlay` is of the cut's generation, and holds whatever the cut's segments do not.
+    pub(crate) fn new(cut: Arc<Cut>, overlay: Option<Arc<Overlay>>) -> Self {
+        let live = overlay.map(|overlay| {
+            let users = &cut.users.bitmap;
+            let share = |set: &Arc<Bitmap>, result: &dyn Fn() -> Bitmap| if set.is_empty() { set.clone() } else { Arc::new(result()) };
+            let came = share(&overlay.came, &|| overlay.came.and_not(users));
+            let gone = share(&overlay.deleted, &|| overlay.deleted.and(users));
+            let all = if came.is_empty() { users.clone() } else { Arc::new(users.or(&came)) };
+            let users = if gone.is_empty() { all.clone() } else { Arc::new(all.and_not(&gone)) };
+            LiveCut { overlay, all, users, came, gone }
+        });
+        Self { cut, live }
+    }
+
+    /// Whether the other is of the same cut and the same live changes.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        let overlays = (self.live.as_ref().map(|live| &live.overlay), other.live.as_ref().map(|live| &live.overlay));
+        Arc::ptr_eq(&self.cut, &other.cut)
+            && match overlays {
+                (Some(one), Some(another)) => Arc::ptr_eq(one, another),
+                (one, another) => one.is_none() && another.is_none(),
+            }
+    }
+
+    /// The revision of the index; rises with every publication.
+    pub fn revision(&self) -> u64 {
+        self.cut.revision
+    }
+
+    /// The dictionary's generation that the ordinals are of: with another they mean nothing.
+    pub fn generation(&self) -> u64 {
+        self.cut.generation
+    }
+
+    /// Every live change up to this position of the log is in it; 0 without a log.
+    pub fn position(&self) -> u64 {
+        self.live.as_ref().map_or(0, |live| live.overlay.position)
+    }
+
+    /// The users that exist.
+    pub fn users(&self) -> &Arc<Bitmap> {
+        self.live.as_ref().map_or(&self.cut.users.bitmap, |live| &live.users)
+    }
+
+    /// All tags, by name.
+    pub fn tags(&self) -> impl Iterator<Item = &TagInfo> {
+        self.cut.tags.values().map(|tag| &tag.info)
+    }
+
+    /// What is known of one tag.
+    pub fn info(&self, tag: &str) -> Option<&TagInfo> {
+        self.cut.tags.get(tag).map(|tag| &tag.info)
+    }
+
+    /// One tag's values, live changes among them; `None` for a tag that was never published. The segment is opened when it is first asked
+    /// for.
+    ///
+    /// # Errors
+    /// `Corrupt` and `Store` name the object that cannot be opened.
+    pub fn tag(&self, tag: &str) -> Result<Option<TagView>> {
+        self.cut.tags.get(tag).map(|tag| self.view(tag)).transpose()
+    }
+
+    /// All tags with their values: what a profile goes through.
+    pub fn segments(&self) -> impl Iterator<Item = (&TagInfo, Result<TagView>)> {
+        self.cut.tags.values().map(|tag| (&tag.info, self.view(tag)))
+    }
+
+    fn view(&self, tag: &Tag) -> Result<TagView> {
+        let segment = tag.segment()?;
+        let Some(live) = &self.live else { return Ok(TagView::new(segment, None, Arc::default())) };
+        let overlay = live.overlay.tags.get(&tag.info.name).map(|overlay| {
+            // Just published: the next overlay will leave out what the segment holds.
+            if overlay.first() <= tag.info.subsumes { Arc::new(overlay.after(tag.info.subsumes)) } else { overlay.clone() }
+        });
+        Ok(TagView::new(segment, overlay, live.gone.clone()))
+    }
+
+    pub(crate) fn live(&self) -> Option<&LiveCut> {
+        self.live.as_ref()
+    }
 
     /// The tags' types, as the check of an expression wants them.
     pub fn types(&self) -> BTreeMap<Name, ValueType> {
-        self.tags.iter().map(|(name, tag)| (name.clone(), tag.info.value_type)).collect()
+        self.cut.tags.iter().map(|(name, tag)| (name.clone(), tag.info.value_type)).collect()
     }
 
     /// A condition, ready to be counted, listed or asked of one user. `crowds` gives the members of another crowd.
     ///
     /// # Errors
     /// `UnknownTag` and `UnknownCrowd` for what was never published, `Mismatch` for a literal that the tag's values in the index cannot be
-    /// compared with.
+    /// compared with; `Corrupt` and `Store` name an object that cannot be opened.
     pub fn evaluate(&self, predicate: &Predicate<Value>, crowds: &dyn Fn(&str) -> Option<Arc<Bitmap>>) -> Result<Query> {
-        let formula = Compiler { snapshot: self, crowds }.formula(predicate)?;
-        Ok(Query::new(self.users.bitmap.clone(), formula))
+        let stored = self.cut.users.bitmap.clone();
+        let compiler = Compiler { snapshot: self, crowds, live: false, changed: RefCell::default() };
+        let formula = compiler.formula(predicate)?;
+        let mut changed = compiler.changed.into_inner();
+        let Some(live) = &self.live else { return Ok(Query::new(stored, formula)) };
+        changed.extend([&live.came, &live.gone].into_iter().filter(|users| !users.is_empty()).cloned());
+        if changed.is_empty() {
+            return Ok(Query::new(stored, formula));
+        }
+        let patch = Compiler { snapshot: self, crowds, live: true, changed: RefCell::default() }.formula(predicate)?;
+        let patch = Formula::and(vec![patch, Formula::owned(live.gone.clone()).not()]);
+        let changed = match &changed[..] {
+            [only] => only.clone(),
+            several => Arc::new(Bitmap::union(several.iter().map(AsRef::as_ref))),
+        };
+        Ok(Query::patched(stored, formula, changed, live.all.clone(), patch))
+    }
+}
+
+impl std::fmt::Debug for LiveCut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LiveCut").field("position", &self.overlay.position).field("users", &self.users).finish()
     }
 }

@@ -64,7 +64,7 @@ fn publication(tags: &[(&str, i64)]) -> Publication {
         (0..10).for_each(|user| builder.add(user, &Value::Int(*number)).unwrap());
         let definition = serde_json::json!({ "number": number });
         let name = Name::new(name).unwrap();
-        TagPublication { name, value_type: ValueType::Int, as_of_ms: 17, definition, segment: builder.finish().unwrap() }
+        TagPublication { name, value_type: ValueType::Int, as_of_ms: 17, definition, segment: builder.finish().unwrap(), subsumes: None }
     });
     Publication { generation: 1, users: Bitmap::from_range(0..=9), tags: tags.collect(), drop: vec![] }
 }

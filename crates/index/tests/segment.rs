@@ -135,6 +135,27 @@ fn sums_are_exact() {
 }
 
 #[test]
+fn distributions_are_in_values() {
+    let cents = |units: i64| Value::Decimal(Decimal::new(units, 2));
+    let segment =
+        Segment::open("x", build(ValueType::Decimal { scale: 2 }, (0..10).map(|user| (user * 70_000, cents(i64::from(user) - 3)))))
+            .unwrap();
+    assert_eq!(segment.quantiles(None, &[0.0, 0.5, 1.0]).unwrap(), [cents(-3), cents(1), cents(6)]);
+    assert_eq!(segment.histogram(None, 3).unwrap(), [(cents(-3), cents(-1), 3), (cents(0), cents(2), 3), (cents(3), cents(6), 4)]);
+    let two = Bitmap::from_sorted(&[70_000, 140_000, 150_000]);
+    assert_eq!(segment.quantiles(Some(&two), &[0.5]).unwrap(), [cents(-2)]);
+    assert_eq!(segment.histogram(Some(&two), 100).unwrap(), [(cents(-2), cents(-2), 1), (cents(-1), cents(-1), 1)]);
+    assert_eq!(segment.histogram(Some(&two), 0).unwrap(), []);
+    let nobody = Bitmap::new();
+    assert_eq!((segment.quantiles(Some(&nobody), &[0.5]).unwrap(), segment.histogram(Some(&nobody), 5).unwrap()), (vec![], vec![]));
+    let times = [(1, Value::Time(i64::MIN)), (2, Value::Time(i64::MAX))];
+    let halves = Segment::open("x", build(ValueType::Time, times)).unwrap().histogram(None, 2).unwrap();
+    assert_eq!(halves, [(Value::Time(i64::MIN), Value::Time(-1), 1), (Value::Time(0), Value::Time(i64::MAX), 1)]);
+    let texts = Segment::open("x", build(ValueType::Text, [(1, Value::text("a"))])).unwrap();
+    assert_eq!((texts.quantiles(None, &[0.5]).unwrap(), texts.histogram(None, 5).unwrap()), (vec![], vec![]));
+}
+
+#[test]
 fn what_does_not_fit_is_refused() {
     let refused = |ty: ValueType, value: Value| {
         let error = SegmentBuilder::new(ty).add(0, &value).unwrap_err();

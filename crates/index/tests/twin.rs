@@ -117,7 +117,14 @@ fn publish(users: &[u32], tags: &BTreeMap<String, (ValueType, BTreeMap<u32, Valu
         let mut builder = SegmentBuilder::new(*ty);
         column.iter().for_each(|(user, value)| builder.add(*user, value).unwrap());
         let segment = builder.finish().unwrap();
-        TagPublication { name: Name::new(name).unwrap(), value_type: *ty, as_of_ms: 0, definition: serde_json::json!({}), segment }
+        TagPublication {
+            name: Name::new(name).unwrap(),
+            value_type: *ty,
+            as_of_ms: 0,
+            definition: serde_json::json!({}),
+            segment,
+            subsumes: None,
+        }
     });
     let publication = Publication { generation: 1, users: Bitmap::from_sorted(users), tags: tags.collect(), drop: vec![] };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();

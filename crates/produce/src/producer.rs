@@ -93,6 +93,12 @@ impl Producer {
         let began = Instant::now();
         let mut steps_ms = BTreeMap::new();
         let selection = Selection::new(definitions, only);
+        // What is produced takes the place of values changed by hand up to here; later changes stay on top.
+        let subsumes = match self.index.position(app).await {
+            Ok(position) => Some(position),
+            Err(taghouse_index::Error::NoLog) => None,
+            Err(error) => return Err(error.into()),
+        };
         let gone = self.renumber(app, definitions, &selection).await?;
         let plan = Arc::new(Plan::new(definitions, &selection, as_of_ms)?);
         let (pass, sql) = tokio::try_join!(pass::run(&self.lake, app, plan, report), self.sql_tags(app, &selection, as_of_ms))?;
@@ -128,7 +134,7 @@ impl Producer {
         steps_ms.insert("encode", elapsed_ms(began));
         tables::write(&self.lake, app, tables, &Calendar::new(&definitions.app.time_zone), as_of_ms).await?;
         steps_ms.insert("write", elapsed_ms(began));
-        let revision = self.publish(app, gone, segments, &roster, as_of_ms).await?;
+        let revision = self.publish(app, gone, segments, &roster, as_of_ms, subsumes).await?;
         steps_ms.insert("publish", elapsed_ms(began));
         Ok(Produced { tags, users: roster.len() as u64, events_read, revision, elapsed_ms: elapsed_ms(began), steps_ms })
     }
@@ -175,6 +181,7 @@ impl Producer {
         segments: Vec<(TagDefinition, Vec<u8>)>,
         roster: &Roster,
         as_of_ms: TimestampMs,
+        subsumes: Option<u64>,
     ) -> Result<u64> {
         let stored = self.catalog.definitions(app).await.map_err(taghouse_index::Error::from)?;
         let body =
@@ -185,6 +192,7 @@ impl Producer {
             value_type: tag.value_type,
             as_of_ms,
             segment,
+            subsumes,
         });
         let users: Bitmap = roster.ordinals.iter().copied().collect();
         let publication = Publication { generation: self.dictionary.generation(app), users, tags: tags.collect(), drop: gone };

@@ -93,7 +93,7 @@ impl House {
         let snapshot = self.index.snapshot(&self.app).await.unwrap().unwrap();
         assert_eq!(snapshot.generation(), self.dictionary.generation(&self.app));
         let ordinal = self.dictionary.lookup(&self.app, &[user]).unwrap()[0].unwrap();
-        snapshot.tag(tag).unwrap().value_of(ordinal)
+        snapshot.tag(tag).unwrap().unwrap().value_of(ordinal).unwrap()
     }
 
     async fn users(&self) -> u64 {

@@ -62,6 +62,35 @@ pub(crate) enum Command {
         /// Such as 'country == "France" && orders_30d >= 2'
         expression: String,
     },
+    /// List the users for whom an expression holds, page by page
+    List {
+        /// Such as 'orders_30d >= 2'
+        expression: String,
+        /// How many users a page has, up to 10,000
+        #[arg(long, default_value_t = 1000)]
+        limit: usize,
+        /// The cursor that the page before ended with
+        #[arg(long, value_name = "CURSOR")]
+        after: Option<String>,
+    },
+    /// Show the values of a tag that most users have, of a crowd or of all
+    Top {
+        /// The tag
+        tag: String,
+        /// Only among the users for whom this holds, such as 'crowd("big_spenders")'
+        expression: Option<String>,
+        /// How many values, up to 10,000
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// Count users by the values of two tags
+    Group(Group),
+    /// Show how a number is distributed: bins, sum, average, quantiles
+    Histogram(Histogram),
+    /// Count the users that crowds, values and other expressions share
+    Overlap(Overlap),
+    /// Tell what a crowd has more or less often than its base: an index (base = 100) with its 95% interval
+    Compare(Compare),
     /// Show some users for whom an expression holds
     Sample {
         /// Such as 'orders_30d >= 2'
@@ -86,6 +115,20 @@ pub(crate) enum Command {
     Profile {
         /// The user id
         user: String,
+    },
+    /// Change a user's value of a tag now
+    Change(Change),
+    /// Delete users from all tags, crowds and the dictionary, and print the receipt
+    Delete {
+        /// User ids
+        #[arg(required = true)]
+        users: Vec<String>,
+    },
+    /// Let users expire and number all others anew without gaps
+    Compact {
+        /// Users for whom it holds expire, such as 'last_seen < "2025-10-01"'
+        #[arg(long, value_name = "EXPRESSION")]
+        expire: Option<String>,
     },
     /// List, make and revoke API keys
     Keys {
@@ -161,6 +204,84 @@ pub(crate) struct Produce {
 }
 
 #[derive(Args)]
+pub(crate) struct Group {
+    /// The tag of the rows
+    pub(crate) rows: String,
+    /// The tag of the columns
+    pub(crate) columns: String,
+    /// Only among the users for whom this holds, such as 'crowd("big_spenders")'
+    pub(crate) expression: Option<String>,
+    /// So many values or buckets of the first tag, up to 1,000
+    #[arg(long = "rows", default_value_t = 10, value_name = "N", id = "row_limit")]
+    pub(crate) row_limit: usize,
+    /// So many of the second
+    #[arg(long = "columns", default_value_t = 10, value_name = "N", id = "column_limit")]
+    pub(crate) column_limit: usize,
+    /// Cut numbers in buckets as wide as one another, not in such of as many users
+    #[arg(long)]
+    pub(crate) equal_widths: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Histogram {
+    /// An int, decimal or date tag
+    pub(crate) tag: String,
+    /// Only among the users for whom this holds, such as 'crowd("big_spenders")'
+    pub(crate) expression: Option<String>,
+    /// So many bins, up to 1,000. Default: 20
+    #[arg(long, conflicts_with = "edges")]
+    pub(crate) bins: Option<usize>,
+    /// The edges of the bins, ascending, such as 0,10,100
+    #[arg(long, value_delimiter = ',', allow_hyphen_values = true, value_name = "NUMBER,…")]
+    pub(crate) edges: Vec<String>,
+    /// Such as 0.5,0.9. Default: p1, p5, p25, p50, p75, p95, p99
+    #[arg(long, value_delimiter = ',', value_name = "QUANTILE,…")]
+    pub(crate) quantiles: Vec<f64>,
+}
+
+#[derive(Args)]
+pub(crate) struct Overlap {
+    /// Each a crowd, a value or another expression, such as 'crowd("big_spenders")' or 'country == "DE"'; up to 1,000
+    #[arg(required_unless_present = "file")]
+    pub(crate) items: Vec<String>,
+    /// A file with one more on each line; - reads standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Show the users in both by the users in either, instead of their number
+    #[arg(long)]
+    pub(crate) jaccard: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Compare {
+    /// The crowd, such as 'crowd("big_spenders")'
+    pub(crate) crowd: String,
+    /// A tag to compare by; may be given several times
+    #[arg(long = "tag", required = true, value_name = "NAME")]
+    pub(crate) tags: Vec<String>,
+    /// The base, such as 'country == "DE"'. Default: all users
+    #[arg(long, value_name = "EXPRESSION")]
+    pub(crate) base: Option<String>,
+    /// Leave out values that fewer users of the base have
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) min_users: u64,
+    /// What comes first
+    #[arg(long, value_enum, default_value_t = CompareOrder::Significance)]
+    pub(crate) order: CompareOrder,
+    /// How many values, up to 10,000
+    #[arg(long, default_value_t = 20)]
+    pub(crate) limit: usize,
+}
+
+#[derive(ValueEnum, Clone, Copy)]
+pub(crate) enum CompareOrder {
+    /// What differs most surely from the base, above or below
+    Significance,
+    /// The highest index
+    Index,
+}
+
+#[derive(Args)]
 pub(crate) struct Export {
     /// The crowd
     pub(crate) crowd: String,
@@ -173,6 +294,26 @@ pub(crate) struct Export {
     /// An older version that is still kept
     #[arg(long, value_name = "N")]
     pub(crate) version: Option<u64>,
+}
+
+#[derive(Args)]
+pub(crate) struct Change {
+    /// The user id
+    pub(crate) user: String,
+    /// The tag
+    pub(crate) tag: String,
+    /// The new value; for a set its members, by comma
+    #[arg(required_unless_present_any = ["unset", "add", "remove"], conflicts_with_all = ["unset", "add", "remove"])]
+    pub(crate) value: Option<String>,
+    /// No value any more
+    #[arg(long, conflicts_with_all = ["add", "remove"])]
+    pub(crate) unset: bool,
+    /// One more member of a set
+    #[arg(long, value_name = "MEMBER", conflicts_with = "remove")]
+    pub(crate) add: Option<String>,
+    /// One member less
+    #[arg(long, value_name = "MEMBER")]
+    pub(crate) remove: Option<String>,
 }
 
 #[derive(ValueEnum, Clone, Copy)]

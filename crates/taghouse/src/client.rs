@@ -49,6 +49,13 @@ impl Client {
         self.json(Method::POST, path, Some(body)).await
     }
 
+    /// `POST` of JSON, lines of JSON back, each given to `take` as it comes.
+    pub(crate) async fn post_lines(&self, path: &str, body: &Value, take: &mut (dyn FnMut(Value) -> Result<()> + Send)) -> Result<()> {
+        let mut lines = Lines { take, unfinished: Vec::new(), refused: None };
+        let streamed = self.stream(Method::POST, path, Sent::Json(serde_json::to_vec(body)?), &mut lines).await;
+        lines.refused.map_or(streamed, Err)
+    }
+
     /// `DELETE`.
     pub(crate) async fn delete(&self, path: &str) -> Result<Value> {
         self.json(Method::DELETE, path, None).await
@@ -114,6 +121,32 @@ impl Client {
                 Err(refused(status.as_u16(), &refusal))
             }
         }
+    }
+}
+
+/// Cuts a body in lines of JSON.
+struct Lines<'a> {
+    take: &'a mut (dyn FnMut(Value) -> Result<()> + Send),
+    unfinished: Vec<u8>,
+    /// Why the taker wants no more.
+    refused: Option<anyhow::Error>,
+}
+
+impl Write for Lines<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.unfinished.extend_from_slice(bytes);
+        while let Some(end) = self.unfinished.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.unfinished.drain(..=end).collect();
+            if let Err(error) = (self.take)(serde_json::from_slice(&line)?) {
+                self.refused = Some(error);
+                return Err(std::io::Error::other("the answer is an error"));
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

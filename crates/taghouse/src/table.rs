@@ -16,7 +16,12 @@ pub(crate) fn render(headers: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 fn is_number(cell: &str) -> bool {
-    cell.is_empty() || cell.chars().all(|c| c.is_ascii_digit() || ",.-".contains(c))
+    cell.is_empty() || cell.chars().all(|c| c.is_ascii_digit() || ",.-%–".contains(c))
+}
+
+/// 0 to 1 as `12.3%`.
+pub(crate) fn percent(share: Option<f64>) -> String {
+    share.map_or_else(|| "–".to_owned(), |share| format!("{:.1}%", share * 100.0))
 }
 
 fn line(cells: &[String], widths: &[usize], numeric: &[bool]) -> String {

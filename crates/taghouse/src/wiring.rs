@@ -6,6 +6,7 @@
 //! DATA/log/          live calls that are not landed yet                     ground truth
 //! DATA/dictionary/   user ids and ordinals                                  derived from the lake
 //! DATA/objects/      index segments and crowd versions                      derived from the lake
+//! DATA/live/         changes of tag values that are in no segment yet       ground truth
 //! DATA/uploads/      files on their way into the lake
 //! DATA/place         where the folder was made
 //! DATA/lock          who holds the folder
@@ -20,13 +21,14 @@ use taghouse_api::{House, KeyRing, Memory};
 use taghouse_catalog::{Catalog, SqliteCatalog};
 use taghouse_crowd::Crowds;
 use taghouse_dictionary::Dictionary;
-use taghouse_index::Index;
+use taghouse_index::{Index, LiveOptions};
 use taghouse_ingest::{FileIngest, Landing};
 use taghouse_lake::Lake;
 use taghouse_log::{EmbeddedLog, EventLog};
 use taghouse_model::{Clock, Entropy};
 use taghouse_produce::Producer;
 use taghouse_schedule::Scheduler;
+use taghouse_users::Users;
 
 /// Opens every room. The caller holds the folder's lock.
 pub(crate) async fn open(folder: &Path, local_key: &str) -> Result<Arc<House>> {
@@ -43,9 +45,12 @@ pub(crate) async fn open(folder: &Path, local_key: &str) -> Result<Arc<House>> {
     let log: Arc<dyn EventLog> = Arc::new(EmbeddedLog::open(&part("log")?)?);
     let objects = part("objects")?;
     let store = Arc::new(LocalFileSystem::new_with_prefix(&objects)?);
-    let index = Arc::new(Index::new(store.clone(), catalog.clone()).local(objects));
+    let index = Arc::new(Index::new(store.clone(), catalog.clone()).local(objects).with_live(part("live")?, LiveOptions::default()));
+    index.fold_in_background();
     let dictionary = Arc::new(Dictionary::open(&part("dictionary")?)?);
     let crowds = Arc::new(Crowds::new(store, catalog.clone(), index.clone(), dictionary.clone(), clock.clone()));
+    let users = Arc::new(Users::new(catalog.clone(), index.clone(), dictionary.clone(), crowds.clone(), clock.clone()));
+    users.settle().await?;
     let scheduler = Arc::new(Scheduler::new(catalog.clone(), clock.clone()));
     scheduler.recover().await?;
     Ok(Arc::new(House {
@@ -61,6 +66,7 @@ pub(crate) async fn open(folder: &Path, local_key: &str) -> Result<Arc<House>> {
         index,
         dictionary,
         crowds,
+        users,
         scheduler,
         clock,
         entropy,

@@ -1,24 +1,34 @@
 //! One file a resource: its wire types and its handlers.
 
 pub(crate) mod apps;
+pub(crate) mod changes;
+pub(crate) mod compare;
 pub(crate) mod crowds;
 pub(crate) mod definitions;
+pub(crate) mod estimate;
 pub(crate) mod export;
+pub(crate) mod group;
+pub(crate) mod histogram;
 pub(crate) mod ingest;
 pub(crate) mod judge;
 pub(crate) mod keys;
 pub(crate) mod landing;
+pub(crate) mod overlap;
+pub(crate) mod page;
 pub(crate) mod produce;
 pub(crate) mod questions;
 pub(crate) mod runs;
 pub(crate) mod tags;
+pub(crate) mod top;
 pub(crate) mod track;
 pub(crate) mod uploads;
+pub(crate) mod users;
 
 use crate::Problem;
 use crate::access::{Action, Caller};
 use serde::Deserialize;
-use taghouse_model::{AppId, ErrorKind};
+use taghouse_model::{AppId, ErrorKind, Name};
+use taghouse_rules::{CheckError, Definitions};
 
 /// The app in the path.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -40,6 +50,16 @@ pub(crate) fn app_checked(app: &str, caller: &Caller, action: Action) -> Result<
     let app = AppId::new(app)?;
     caller.may(action, &app)?;
     Ok(app)
+}
+
+/// A tag that was produced for a definition of the past answers no more.
+pub(crate) fn defined_tag(definitions: &Definitions, tag: &str) -> Result<(), Problem> {
+    if definitions.tags.contains_key(tag) {
+        return Ok(());
+    }
+    let error = CheckError { message: format!("the tag `{tag}` is not defined"), leaf: 0, unknown: Some(tag.to_owned()) };
+    let error = error.suggest(definitions.tags.keys().map(Name::as_str));
+    Err(Problem::new(ErrorKind::NotFound, format!("{}; `taghouse tags` lists all", error.message)))
 }
 
 /// Runs what takes a core for more than microseconds off the threads that answer requests.

@@ -46,10 +46,7 @@ pub(crate) async fn start(
     let crowds = crowds(&house, &definitions, only.as_deref()).await?;
     // Two at once would write the same tables and publish over one another.
     let _one = house.memory.producing.lock().await;
-    if let Some(running) = house.scheduler.list(&app).into_iter().find(|run| run.kind == "produce" && !run.state.is_final()) {
-        let detail = format!("run {} is producing the tags of \"{app}\": wait until it has ended, or cancel it", running.id);
-        return Err(Problem::new(ErrorKind::Conflict, detail));
-    }
+    house.no_run_of(&app, &["produce", "compact"])?;
     let tasks = production(&house, &app, &definitions, as_of_ms, only, crowds);
     let run = house.scheduler.start(&app, "produce", tasks).await?;
     Ok((StatusCode::ACCEPTED, Json(run.status().into())))

@@ -9,8 +9,9 @@ use axum::Extension;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use taghouse_crowd::Question;
+use taghouse_crowd::{Count, Question};
 use taghouse_model::{AppId, ErrorKind};
+use taghouse_rules::Definitions;
 
 const DEFAULT_SAMPLE: u32 = 10;
 
@@ -20,7 +21,7 @@ const DEFAULT_SAMPLE: u32 = 10;
 pub(crate) struct CountRequest {
     /// Text such as `country == "France" && orders_30d >= 2`, or the same as JSON.
     #[schema(value_type = Object)]
-    expression: serde_json::Value,
+    pub(crate) expression: serde_json::Value,
 }
 
 /// The same in a URL.
@@ -28,7 +29,7 @@ pub(crate) struct CountRequest {
 #[into_params(parameter_in = Query)]
 pub(crate) struct CountQuery {
     /// Text such as `orders_30d >= 2`.
-    expression: String,
+    pub(crate) expression: String,
 }
 
 /// A question for users.
@@ -49,18 +50,18 @@ pub(crate) struct SampleRequest {
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct CountAnswer {
     /// Users for whom the expression holds.
-    count: u64,
+    pub(crate) count: u64,
     /// Users that exist.
-    users: u64,
+    pub(crate) users: u64,
     /// The expression in canonical form.
-    expression: String,
+    pub(crate) expression: String,
     /// The same as JSON.
     #[schema(value_type = Object)]
-    json: serde_json::Value,
+    pub(crate) json: serde_json::Value,
     /// The index's revision that answered.
-    revision: u64,
+    pub(crate) revision: u64,
     /// The oldest as-of time of the tags asked, ISO 8601 with the app's offset; `null`: none was.
-    as_of: Option<String>,
+    pub(crate) as_of: Option<String>,
 }
 
 /// Who.
@@ -71,24 +72,35 @@ pub(crate) struct SampleAnswer {
     count: u64,
 }
 
-fn question(expression: &serde_json::Value) -> Result<Question, Problem> {
+/// An expression, text or JSON.
+pub(crate) fn question(expression: &serde_json::Value) -> Result<Question, Problem> {
     match expression {
         serde_json::Value::String(text) => Ok(Question::parse(text)?),
         json => Ok(Question::from_json(json)?),
     }
 }
 
-async fn answer(house: &House, app: &AppId, question: &Question) -> Result<Json<CountAnswer>, Problem> {
-    let definitions = house.definitions(app).await?;
-    let count = house.crowds.count(app, &definitions, question).await?;
-    Ok(Json(CountAnswer {
+/// An expression that may be left out: then all users are meant.
+pub(crate) fn within(expression: Option<&serde_json::Value>) -> Result<Option<Question>, Problem> {
+    expression.map(question).transpose()
+}
+
+/// A count on the wire.
+pub(crate) fn count_answer(count: &Count, question: &Question, definitions: &Definitions) -> CountAnswer {
+    CountAnswer {
         count: count.count,
         users: count.users,
         expression: question.to_string(),
         json: question.to_json(),
         revision: count.revision,
         as_of: count.oldest_as_of_ms.map(|ms| local(ms, &definitions.app.time_zone)),
-    }))
+    }
+}
+
+async fn answer(house: &House, app: &AppId, question: &Question) -> Result<Json<CountAnswer>, Problem> {
+    let definitions = house.definitions(app).await?;
+    let count = house.crowds.count(app, &definitions, question).await?;
+    Ok(Json(count_answer(&count, question, &definitions)))
 }
 
 /// How many users an expression holds for.

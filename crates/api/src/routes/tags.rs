@@ -9,7 +9,7 @@ use axum::Extension;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use taghouse_index::{Segment, Snapshot};
+use taghouse_index::Snapshot;
 use taghouse_model::ErrorKind;
 use taghouse_rules::Definitions;
 

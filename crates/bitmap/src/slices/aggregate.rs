@@ -1,33 +1,48 @@
+//! Sums and extremes over a crowd, from slices: shard by shard, on all cores.
+
 use super::BitSlices;
-use crate::view::view;
+use super::candidates::Candidates;
+use super::reader::{Asked, Reader, Shard};
 use crate::{Bitmap, Result};
 use croaring::Bitmap as Roaring;
+use rayon::prelude::*;
+
+/// How many have a number, and what their numbers come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sum {
+    /// How many, at least one.
+    pub count: u64,
+    /// Exact.
+    pub sum: i128,
+}
+
+/// How many have a number, and how many of them have each bit of the offset.
+struct Ones {
+    count: u64,
+    bits: [u64; 64],
+}
 
 impl BitSlices {
     /// The exact sum over all, or over those in `within`; `None` when none of them has a number.
     ///
     /// # Errors
     /// As [`crate::Bundle::load`].
-    pub fn sum(&self, within: Option<&Bitmap>) -> Result<Option<i128>> {
-        if within.is_some() {
-            self.load()?;
-        }
-        let count = |bitmap: u32| -> u64 {
-            let stored = self.bundle.get(bitmap);
-            match within {
-                None => stored.len(),
-                Some(within) => {
-                    stored.blobs().filter_map(|(shard, _, blob)| Some(within.shard(shard)?.set.and_cardinality(&view(blob)))).sum()
-                }
+    pub fn sum(&self, within: Option<&Bitmap>) -> Result<Option<Sum>> {
+        let ones = match within {
+            None => self.ones(),
+            Some(within) => {
+                let shards = self.shards(Some(within), |shard, within| self.ones_within(shard, within))?;
+                shards.into_iter().fold(Ones { count: 0, bits: [0; 64] }, |mut all, shard| {
+                    all.count += shard.count;
+                    all.bits.iter_mut().zip(shard.bits).for_each(|(all, shard)| *all += shard);
+                    all
+                })
             }
         };
-        let users = count(0);
-        if users == 0 {
-            return Ok(None);
-        }
         // 2^32 users times 2^64 stays below 2^127.
-        let offsets: i128 = (0..self.slices).map(|bit| i128::from(count(bit + 1)) << bit).sum();
-        Ok(Some(i128::from(users) * i128::from(self.min) + offsets))
+        let offsets: i128 = ones.bits.iter().enumerate().map(|(bit, count)| i128::from(*count) << bit).sum();
+        let sum = i128::from(ones.count) * i128::from(self.min) + offsets;
+        Ok((ones.count > 0).then_some(Sum { count: ones.count, sum }))
     }
 
     /// The least and the greatest number of those in `within`; `None` when none of them has one.
@@ -35,38 +50,90 @@ impl BitSlices {
     /// # Errors
     /// As [`crate::Bundle::load`].
     pub fn bounds_within(&self, within: &Bitmap) -> Result<Option<(i64, i64)>> {
-        self.load()?;
-        let mut bounds: Option<(u64, u64)> = None;
-        for (shard, _, blob) in self.existence().blobs() {
-            let Some(within) = within.shard(shard) else { continue };
-            let candidates = within.set.and(&view(blob));
-            if !candidates.is_empty() {
-                let (low, high) = (self.extreme(shard, candidates.clone(), false), self.extreme(shard, candidates, true));
-                bounds = Some(bounds.map_or((low, high), |(a, b)| (a.min(low), b.max(high))));
-            }
-        }
-        Ok(bounds.map(|(low, high)| (self.min.wrapping_add(low as i64), self.min.wrapping_add(high as i64))))
+        let shards = self.shards(Some(within), |shard, within| self.extremes(shard, within))?;
+        let bounds = shards.into_iter().flatten().reduce(|(low, high), (a, b)| (low.min(a), high.max(b)));
+        Ok(bounds.map(|(low, high)| (self.number(low), self.number(high))))
     }
 
-    /// The greatest or the least offset of `candidates`, which all have one: from the highest bit down, keeping those that can win.
-    fn extreme(&self, shard: u32, mut candidates: Roaring, greatest: bool) -> u64 {
-        let mut offset = 0;
-        for bit in (0..self.slices).rev() {
-            let slice = self.bundle.blob(bit + 1, shard).map(|(_, blob)| view(blob));
-            let better = match (&slice, greatest) {
-                (Some(slice), true) => candidates.and(slice),
-                (Some(slice), false) => candidates.andnot(slice),
-                (None, true) => Roaring::new(),
-                (None, false) => candidates.clone(),
-            };
-            let found = !better.is_empty();
-            if found {
-                candidates = better;
-            }
-            if found == greatest {
-                offset |= 1 << bit;
-            }
-        }
-        offset
+    pub(super) fn number(&self, offset: u64) -> i64 {
+        self.min.wrapping_add(offset as i64)
     }
+
+    /// What `each` makes of every shard in which somebody in `within` may have a number, by shard, worked out on all cores.
+    pub(super) fn shards<T: Send>(
+        &self,
+        within: Option<&Bitmap>,
+        each: impl Fn(&Shard<'_>, Option<&Roaring>) -> T + Sync,
+    ) -> Result<Vec<T>> {
+        self.load()?;
+        let shards: Vec<(u32, Option<&Roaring>)> = match within {
+            None => self.existence().shard_lens().map(|(number, _)| (number, None)).collect(),
+            Some(within) => within.shards().iter().map(|shard| (shard.number, Some(&shard.set))).collect(),
+        };
+        let work = |(number, within): (u32, Option<&Roaring>)| Some(each(&self.shard(number)?, within));
+        if let [one] = shards[..] {
+            return Ok(work(one).into_iter().collect());
+        }
+        Ok(shards.into_par_iter().flat_map_iter(work).collect())
+    }
+
+    /// Of all, from the tables.
+    fn ones(&self) -> Ones {
+        let mut bits = [0; 64];
+        bits.iter_mut().zip(0..self.slices).for_each(|(count, bit)| *count = self.bundle.cardinality(bit + 1));
+        Ones { count: self.bundle.cardinality(0), bits }
+    }
+
+    fn ones_within(&self, shard: &Shard<'_>, within: Option<&Roaring>) -> Ones {
+        let mut ones = Ones { count: 0, bits: [0; 64] };
+        shard.ask(within, true, |asked, slices| {
+            ones.count = asked.iter().map(|asked| asked.candidates.len()).sum();
+            for (count, bit) in ones.bits.iter_mut().zip(0..self.slices) {
+                *count = asked.iter().map(|asked| asked.candidates.count(slices.bits(bit, asked.key))).sum();
+            }
+        });
+        ones
+    }
+
+    /// The least and the greatest offset.
+    fn extremes(&self, shard: &Shard<'_>, within: Option<&Roaring>) -> Option<(u64, u64)> {
+        let mut extremes: Option<(u64, u64)> = None;
+        let mut better = Candidates::none();
+        shard.ask(within, true, |asked, slices| {
+            for Asked { key, candidates, apart } in asked {
+                let (low, high) = extremes.unwrap_or((u64::MAX, 0));
+                apart.clone_from(candidates);
+                let mut greatest =
+                    |candidates, flip, at_least| greatest(candidates, &mut better, (&mut *slices, *key), (self.slices, flip), at_least);
+                // The least offset is the complement of the greatest complement.
+                let mask = u64::MAX.checked_shr(64 - self.slices).unwrap_or(0);
+                let least = greatest(apart, true, !low & mask) ^ mask;
+                extremes = Some((low.min(least), high.max(greatest(candidates, false, high))));
+            }
+        });
+        extremes
+    }
+}
+
+/// The greatest offset of `candidates`, who are somebody and all have one, or of the complements if `flip`: from the highest bit down,
+/// keeping those that can still win. `at_least` is known already: what cannot reach it is not looked at further.
+fn greatest(
+    candidates: &mut Candidates,
+    better: &mut Candidates,
+    (slices, key): (&mut Reader<'_, '_>, u16),
+    (bits, flip): (u32, bool),
+    at_least: u64,
+) -> u64 {
+    let mut offset = 0;
+    for bit in (0..bits).rev() {
+        candidates.choose(slices.bits(bit, key), flip, better);
+        if !better.is_empty() {
+            std::mem::swap(candidates, better);
+            offset |= 1 << bit;
+        }
+        if offset | ((1 << bit) - 1) <= at_least {
+            return at_least;
+        }
+    }
+    offset
 }

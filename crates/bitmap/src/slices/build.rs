@@ -105,7 +105,7 @@ fn push_word(bitmaps: &mut [Words], min: i64, ordinals: &[Ordinal], numbers: &[i
 
 /// Bit `b` of row `r` becomes bit `r` of row `b`, for the first `slices` rows; the rows have no higher bits. Squares change places,
 /// halved from step to step (Hacker's Delight, 7-3), but for those in rows that are not asked for.
-fn transpose(rows: &mut [u64; 64], slices: usize) {
+pub(crate) fn transpose(rows: &mut [u64; 64], slices: usize) {
     let (mut live, mut side, mut mask) = (64, 32, u64::MAX >> 32);
     while side > 0 {
         for base in (0..live).step_by(2 * side) {

@@ -33,8 +33,14 @@ impl Clock for StoppedClock {
 }
 
 /// The tags of the shop.
-pub(crate) const TAGS: [(&str, ValueType); 4] =
-    [("orders", ValueType::Int), ("country", ValueType::Text), ("vip", ValueType::Bool), ("spend", ValueType::Decimal { scale: 2 })];
+pub(crate) const TAGS: [(&str, ValueType); 6] = [
+    ("orders", ValueType::Int),
+    ("country", ValueType::Text),
+    ("vip", ValueType::Bool),
+    ("spend", ValueType::Decimal { scale: 2 }),
+    ("badges", ValueType::Set),
+    ("since", ValueType::Date),
+];
 
 /// One user's values, by tag.
 pub(crate) type Row = BTreeMap<&'static str, Value>;
@@ -79,6 +85,7 @@ impl Shop {
                 as_of_ms: 100 * (n as i64 + 1),
                 definition: serde_json::json!({}),
                 segment: segment.finish().unwrap(),
+                subsumes: None,
             }
         });
         let generation = self.dictionary.generation(&self.app);

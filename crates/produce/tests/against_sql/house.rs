@@ -100,10 +100,10 @@ impl House {
     /// The tag in the index, by user id.
     pub(crate) async fn indexed(&self, tag: &str) -> BTreeMap<String, Value> {
         let snapshot = self.index.snapshot(&self.app).await.unwrap().unwrap();
-        let segment = snapshot.tag(tag).unwrap();
+        let segment = snapshot.tag(tag).unwrap().unwrap();
         let ordinals: Vec<u32> = snapshot.users().iter().collect();
         let ids = self.dictionary.resolve(&self.app, &ordinals).unwrap();
-        let value = |(ordinal, id): (u32, Option<String>)| segment.value_of(ordinal).map(|value| (id.unwrap(), value));
+        let value = |(ordinal, id): (u32, Option<String>)| segment.value_of(ordinal).unwrap().map(|value| (id.unwrap(), value));
         ordinals.into_iter().zip(ids).filter_map(value).collect()
     }
 

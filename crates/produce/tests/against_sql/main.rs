@@ -105,7 +105,7 @@ async fn the_same_again_gives_the_same_and_vanished_tags_go() {
     fewer.tags.retain(|name, _| *name != gone && name.as_str() != "spend_an_order");
     house.produce(&Arc::new(fewer), CUTS[0].as_of_ms(), None).await.unwrap();
     let snapshot = house.index.snapshot(&house.app).await.unwrap().unwrap();
-    assert!(snapshot.tag("orders").is_none() && snapshot.tag("countries").is_some());
+    assert!(snapshot.info("orders").is_none() && snapshot.info("countries").is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

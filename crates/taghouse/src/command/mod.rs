@@ -2,12 +2,18 @@
 
 pub(crate) mod apply;
 pub(crate) mod ask;
+pub(crate) mod compare;
 pub(crate) mod demo;
 pub(crate) mod export;
+pub(crate) mod group;
+pub(crate) mod histogram;
 pub(crate) mod ingest;
 pub(crate) mod keys;
 pub(crate) mod list;
+pub(crate) mod overlap;
 pub(crate) mod produce;
+pub(crate) mod top;
+pub(crate) mod users;
 
 use crate::client::{Client, only_app};
 use anyhow::Result;

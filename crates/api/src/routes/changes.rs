@@ -1,0 +1,95 @@
+//! Live changes of tag values.
+
+use super::App;
+use crate::access::{Action, Caller};
+use crate::extract::{Json, Path};
+use crate::{House, Problem, wire};
+use axum::Extension;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use taghouse_model::{ErrorKind, Name};
+use taghouse_rules::Definitions;
+use taghouse_users::{Op, UserChange};
+
+/// Changes, all of which are made, or none.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChangesRequest {
+    /// 1 to 100,000. Of two of one user and tag the later counts.
+    changes: Vec<ChangeBody>,
+}
+
+/// One user's value of one tag. Just one of `set`, `unset`, `add` and `remove` is given.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChangeBody {
+    /// The user id; one that was never seen becomes a user.
+    user: String,
+    /// The tag.
+    tag: String,
+    /// The value from now on: `true`, a number, a text, a day such as "2026-07-01", an instant such as "2026-07-01T10:00"; for a set all its members.
+    #[schema(value_type = Object)]
+    set: Option<serde_json::Value>,
+    /// `true`: no value any more.
+    unset: Option<bool>,
+    /// One more member of a set.
+    add: Option<String>,
+    /// One member less.
+    remove: Option<String>,
+}
+
+/// What is on disk now, and in every answer a tenth of a second later.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct ChangesAnswer {
+    /// How many changes.
+    changes: usize,
+    /// The position of the last one in the app's log of changes; it rises with every change.
+    position: u64,
+}
+
+/// Changes tag values of users. Durable when the answer comes.
+#[utoipa::path(post, path = "/apps/{app}/changes", tag = "users", params(App), request_body = ChangesRequest,
+    responses((status = 200, body = ChangesAnswer), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn change(
+    State(house): State<Arc<House>>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<App>,
+    Json(request): Json<ChangesRequest>,
+) -> Result<Json<ChangesAnswer>, Problem> {
+    let app = app.checked(&caller, Action::Write)?;
+    if request.changes.is_empty() {
+        return Err(Problem::new(ErrorKind::Invalid, "changes is empty: name at least one"));
+    }
+    let definitions = house.definitions(&app).await?;
+    let changes = request.changes.into_iter().enumerate();
+    let changes = changes.map(|(at, change)| {
+        change.checked(&definitions).map_err(|problem| Problem { detail: format!("changes[{at}]: {}", problem.detail), ..problem })
+    });
+    let changes = changes.collect::<Result<Vec<_>, _>>()?;
+    let changed = house.users.change(&app, &definitions, changes).await?;
+    Ok(Json(ChangesAnswer { changes: changed.changes, position: changed.position }))
+}
+
+impl ChangeBody {
+    fn checked(self, definitions: &Definitions) -> Result<UserChange, Problem> {
+        let invalid = |detail: String| Problem::new(ErrorKind::Invalid, detail);
+        let tag = Name::new(&self.tag)?;
+        // The room says which tag is meant if this one is not defined.
+        let value_type = definitions.tags.get(&tag).map(|tag| tag.value_type);
+        let op = match (self.set, self.unset, self.add, self.remove) {
+            (Some(value), None, None, None) => match value_type {
+                Some(value_type) => {
+                    let value = wire::value_of(&value, value_type, &definitions.app.time_zone);
+                    Op::Set(value.map_err(|why| invalid(format!("tag {tag} is of type {value_type}, and {why}")))?)
+                }
+                None => Op::Unset,
+            },
+            (None, Some(true), None, None) => Op::Unset,
+            (None, None, Some(member), None) => Op::Add(member.into()),
+            (None, None, None, Some(member)) => Op::Remove(member.into()),
+            _ => return Err(invalid("give just one of set, unset (true), add and remove".to_owned())),
+        };
+        Ok(UserChange { user: self.user, tag, op })
+    }
+}

@@ -1,0 +1,182 @@
+//! Bounds of a count at once, and the exact count after them.
+
+use super::App;
+use super::questions::{CountAnswer, CountQuery, CountRequest, count_answer, question};
+use crate::access::{Action, Caller};
+use crate::extract::{Json, Path, Query};
+use crate::{House, Problem};
+use axum::Extension;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
+use futures::stream;
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+use taghouse_crowd::{Estimate, Question, SLOW_MS};
+use taghouse_model::{AppId, ErrorKind};
+
+/// Lines of JSON.
+const NDJSON: &str = "application/x-ndjson";
+
+/// What is known of a count before anything is counted.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct EstimateAnswer {
+    /// Users for whom the expression holds, at the least.
+    at_least: u64,
+    /// And at the most.
+    at_most: u64,
+    /// Users that exist.
+    users: u64,
+    /// The index's revision that answered.
+    revision: u64,
+    /// About how many bytes an exact count reads.
+    reads_bytes: u64,
+    /// Whether an exact count is expected to take longer than 100 ms.
+    slow: bool,
+}
+
+/// A line of a streamed count.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Line {
+    Bounds {
+        exact: bool,
+        #[serde(flatten)]
+        estimate: EstimateAnswer,
+    },
+    Exact {
+        exact: bool,
+        #[serde(flatten)]
+        count: CountAnswer,
+    },
+    Error {
+        error: Problem,
+    },
+}
+
+impl Line {
+    fn bytes(&self) -> std::io::Result<Bytes> {
+        let mut bytes = serde_json::to_vec(self)?;
+        bytes.push(b'\n');
+        Ok(bytes.into())
+    }
+}
+
+fn body(estimate: &Estimate) -> EstimateAnswer {
+    EstimateAnswer {
+        at_least: estimate.at_least,
+        at_most: estimate.at_most,
+        users: estimate.users,
+        revision: estimate.revision,
+        reads_bytes: estimate.reads_bytes,
+        slow: estimate.slow,
+    }
+}
+
+/// Bounds of a count, from cardinalities alone, and whether the exact count is expected to take longer than 100 ms.
+#[utoipa::path(post, path = "/apps/{app}/count/estimate", tag = "questions", params(App), request_body = CountRequest,
+    responses((status = 200, body = EstimateAnswer), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn estimate(
+    State(house): State<Arc<House>>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<App>,
+    Json(request): Json<CountRequest>,
+) -> Result<Json<EstimateAnswer>, Problem> {
+    let app = app.checked(&caller, Action::Read)?;
+    let definitions = house.definitions(&app).await?;
+    let estimate = house.crowds.estimate(&app, &definitions, &question(&request.expression)?).await?;
+    Ok(Json(body(&estimate)))
+}
+
+async fn streamed(house: &House, app: &AppId, question: Question) -> Result<Response, Problem> {
+    let definitions = house.definitions(app).await?;
+    let (estimate, exact) = house.crowds.counting(app, &definitions, &question).await?;
+    let exact = async move { Ok(count_answer(&exact.await?, &question, &definitions)) };
+    lines(body(&estimate), exact).await
+}
+
+/// The exact count alone where it comes in time; else its bounds at once, and it when it comes.
+async fn lines(
+    estimate: EstimateAnswer,
+    exact: impl Future<Output = Result<CountAnswer, Problem>> + Send + 'static,
+) -> Result<Response, Problem> {
+    let mut exact = Box::pin(exact);
+    let headers = [(header::CONTENT_TYPE, NDJSON)];
+    if let Ok(count) = tokio::time::timeout(Duration::from_millis(SLOW_MS), &mut exact).await {
+        let line = Line::Exact { exact: true, count: count? };
+        let bytes = line.bytes().map_err(|error| Problem::new(ErrorKind::Internal, error.to_string()))?;
+        return Ok((headers, bytes).into_response());
+    }
+    let last = stream::once(exact).map(|count| match count {
+        Ok(count) => Line::Exact { exact: true, count },
+        Err(error) => Line::Error { error },
+    });
+    let lines = stream::iter([Line::Bounds { exact: false, estimate }]).chain(last).map(|line| line.bytes());
+    Ok((headers, Body::from_stream(lines)).into_response())
+}
+
+/// The exact count as lines of JSON. The last line is the answer of `/count` with `"exact": true`; where it takes longer than 100 ms, a line
+/// with `"exact": false` and the bounds of `/count/estimate` comes first. What goes wrong after that is a last line `{"error": problem}`.
+#[utoipa::path(post, path = "/apps/{app}/count/stream", tag = "questions", params(App), request_body = CountRequest,
+    responses((status = 200, description = "One or two lines", content((String = "application/x-ndjson"))),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn stream_post(
+    State(house): State<Arc<House>>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<App>,
+    Json(request): Json<CountRequest>,
+) -> Result<Response, Problem> {
+    let app = app.checked(&caller, Action::Read)?;
+    streamed(&house, &app, question(&request.expression)?).await
+}
+
+/// The same by GET.
+#[utoipa::path(get, path = "/apps/{app}/count/stream", tag = "questions", params(App, CountQuery),
+    responses((status = 200, description = "One or two lines", content((String = "application/x-ndjson"))),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn stream_get(
+    State(house): State<Arc<House>>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<App>,
+    Query(query): Query<CountQuery>,
+) -> Result<Response, Problem> {
+    let app = app.checked(&caller, Action::Read)?;
+    streamed(&house, &app, Question::parse(&query.expression)?).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn count(count: u64) -> CountAnswer {
+        CountAnswer { count, users: 9, expression: "vip is set".to_owned(), json: Value::Null, revision: 1, as_of: None }
+    }
+
+    async fn said(delay_ms: u64, exact: Result<CountAnswer, Problem>) -> Result<Vec<Value>, Problem> {
+        let estimate = EstimateAnswer { at_least: 2, at_most: 8, users: 9, revision: 1, reads_bytes: 0, slow: false };
+        let exact = async move {
+            tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+            exact
+        };
+        let body = lines(estimate, exact).await?.into_body();
+        let bytes = axum::body::to_bytes(body, 1 << 16).await.unwrap();
+        Ok(bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(|line| serde_json::from_slice(line).unwrap()).collect())
+    }
+
+    #[tokio::test]
+    async fn bounds_come_before_a_slow_count_only() {
+        let slow = SLOW_MS + 50;
+        let seen =
+            |lines: &[Value]| -> Vec<Value> { lines.iter().map(|line| json!([line["exact"], line["at_most"], line["count"]])).collect() };
+        assert_eq!(seen(&said(0, Ok(count(5))).await.unwrap()), [json!([true, null, 5])]);
+        assert_eq!(seen(&said(slow, Ok(count(5))).await.unwrap()), [json!([false, 8, null]), json!([true, null, 5])]);
+        let broken = || Err(Problem::new(ErrorKind::Corrupt, "a block is damaged"));
+        assert_eq!(said(0, broken()).await.unwrap_err().status, 500, "an error in time is the answer's status");
+        let lines = said(slow, broken()).await.unwrap();
+        assert_eq!((lines.len(), lines[1]["error"]["detail"].clone()), (2, json!("a block is damaged")));
+    }
+}

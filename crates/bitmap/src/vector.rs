@@ -1,0 +1,240 @@
+//! Loops over words for the widest vectors that this machine has.
+#![allow(unsafe_code)]
+
+/// Words of a vector. Where the machine's are shorter, the compiler takes several.
+pub(crate) const LANES: usize = 8;
+
+/// A loop worth compiling once for each width of vectors. `run` and all that it calls must be `#[inline(always)]`: only what becomes part
+/// of one of the functions that [`fastest`] chooses from is compiled for its vectors.
+pub(crate) trait Kernel {
+    type Out;
+    fn run<S: Simd>(self, simd: S) -> Self::Out;
+}
+
+/// The operations on vectors of [`LANES`] words. Who has a value of such a type is on a machine that can do them.
+pub(crate) trait Simd: Copy {
+    type Vector: Copy;
+    fn splat(self, word: u64) -> Self::Vector;
+    fn load(self, words: &[u64; LANES]) -> Self::Vector;
+    /// From little-endian words at any address.
+    fn load_bytes(self, bytes: &[u8; 8 * LANES]) -> Self::Vector;
+    fn store(self, vector: Self::Vector, words: &mut [u64; LANES]);
+    fn and(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// Those bits of `a` that are not in `b`.
+    fn and_not(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn or(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn xor(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// Whether any bit is set.
+    fn any(self, a: Self::Vector) -> bool;
+    /// `sums` and how many bits are set in `a`, each word by itself.
+    fn add_ones(self, sums: Self::Vector, a: Self::Vector) -> Self::Vector;
+    /// The bits of `word` where `mask` has one, moved together to the low end.
+    fn extract(self, word: u64, mask: u64) -> u64;
+}
+
+/// Runs `kernel` as compiled for the widest vectors that this machine has. Choosing costs two or three loads.
+#[inline]
+pub(crate) fn fastest<K: Kernel>(kernel: K) -> K::Out {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vpopcntdq")
+            && is_x86_feature_detected!("bmi2")
+        {
+            // SAFETY: the function needs nothing but the features just detected; `lzcnt` and `bmi1` come with `bmi2`.
+            return unsafe { x86::avx512(kernel) };
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("popcnt") && is_x86_feature_detected!("bmi2") {
+            // SAFETY: as above.
+            return unsafe { x86::avx2(kernel) };
+        }
+    }
+    kernel.run(Plain)
+}
+
+/// What every machine can do; the compiler makes of it what vectors there are.
+#[derive(Clone, Copy)]
+struct Plain;
+
+impl Simd for Plain {
+    type Vector = [u64; LANES];
+    #[inline(always)]
+    fn splat(self, word: u64) -> Self::Vector {
+        [word; LANES]
+    }
+    #[inline(always)]
+    fn load(self, words: &[u64; LANES]) -> Self::Vector {
+        *words
+    }
+    #[inline(always)]
+    fn load_bytes(self, bytes: &[u8; 8 * LANES]) -> Self::Vector {
+        let mut words = [0; LANES];
+        for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
+            *word = u64::from_le_bytes(*bytes);
+        }
+        words
+    }
+    #[inline(always)]
+    fn store(self, vector: Self::Vector, words: &mut [u64; LANES]) {
+        *words = vector;
+    }
+    #[inline(always)]
+    fn and(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        std::array::from_fn(|lane| a[lane] & b[lane])
+    }
+    #[inline(always)]
+    fn and_not(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        std::array::from_fn(|lane| a[lane] & !b[lane])
+    }
+    #[inline(always)]
+    fn or(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        std::array::from_fn(|lane| a[lane] | b[lane])
+    }
+    #[inline(always)]
+    fn xor(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        std::array::from_fn(|lane| a[lane] ^ b[lane])
+    }
+    #[inline(always)]
+    fn any(self, a: Self::Vector) -> bool {
+        a.iter().fold(0, |all, word| all | word) != 0
+    }
+    #[inline(always)]
+    fn add_ones(self, sums: Self::Vector, a: Self::Vector) -> Self::Vector {
+        std::array::from_fn(|lane| sums[lane] + u64::from(a[lane].count_ones()))
+    }
+    #[inline(always)]
+    fn extract(self, word: u64, mut mask: u64) -> u64 {
+        if mask == u64::MAX {
+            return word;
+        }
+        let (mut bits, mut at) = (0, 0);
+        while mask != 0 {
+            bits |= (word >> mask.trailing_zeros() & 1) << at;
+            at += 1;
+            mask &= mask - 1;
+        }
+        bits
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{Kernel, LANES, Plain, Simd};
+    use std::arch::x86_64 as arch;
+
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512vpopcntdq,avx2,popcnt,bmi1,bmi2,lzcnt")]
+    pub(super) fn avx512<K: Kernel>(kernel: K) -> K::Out {
+        kernel.run(Avx512(()))
+    }
+
+    #[target_feature(enable = "avx2,popcnt,bmi1,bmi2,lzcnt")]
+    pub(super) fn avx2<K: Kernel>(kernel: K) -> K::Out {
+        kernel.run(Plain)
+    }
+
+    /// Only made in a function that needs AVX-512, so that who has one is on a machine that has it.
+    #[derive(Clone, Copy)]
+    pub(super) struct Avx512(());
+
+    // Left to the compiler, arrays of eight words become sixteen scalar registers as soon as a loop uses them twice.
+    impl Simd for Avx512 {
+        type Vector = arch::__m512i;
+        #[inline(always)]
+        fn splat(self, word: u64) -> Self::Vector {
+            // SAFETY: the machine has AVX-512F, see the type.
+            unsafe { arch::_mm512_set1_epi64(word as i64) }
+        }
+        #[inline(always)]
+        fn load(self, words: &[u64; LANES]) -> Self::Vector {
+            // SAFETY: as above; 64 bytes are read, which the array has, at any address.
+            unsafe { arch::_mm512_loadu_si512(words.as_ptr().cast()) }
+        }
+        #[inline(always)]
+        fn load_bytes(self, bytes: &[u8; 8 * LANES]) -> Self::Vector {
+            // SAFETY: as for `load`.
+            unsafe { arch::_mm512_loadu_si512(bytes.as_ptr().cast()) }
+        }
+        #[inline(always)]
+        fn store(self, vector: Self::Vector, words: &mut [u64; LANES]) {
+            // SAFETY: as for `load`, written instead of read.
+            unsafe { arch::_mm512_storeu_si512(words.as_mut_ptr().cast(), vector) }
+        }
+        #[inline(always)]
+        fn and(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            // SAFETY: as for `splat`.
+            unsafe { arch::_mm512_and_si512(a, b) }
+        }
+        #[inline(always)]
+        fn and_not(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            // SAFETY: as for `splat`.
+            unsafe { arch::_mm512_andnot_si512(b, a) }
+        }
+        #[inline(always)]
+        fn or(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            // SAFETY: as for `splat`.
+            unsafe { arch::_mm512_or_si512(a, b) }
+        }
+        #[inline(always)]
+        fn xor(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            // SAFETY: as for `splat`.
+            unsafe { arch::_mm512_xor_si512(a, b) }
+        }
+        #[inline(always)]
+        fn any(self, a: Self::Vector) -> bool {
+            // SAFETY: as for `splat`.
+            unsafe { arch::_mm512_test_epi64_mask(a, a) != 0 }
+        }
+        #[inline(always)]
+        fn add_ones(self, sums: Self::Vector, a: Self::Vector) -> Self::Vector {
+            // SAFETY: the machine has AVX-512F and VPOPCNTDQ, see the type.
+            unsafe { arch::_mm512_add_epi64(sums, arch::_mm512_popcnt_epi64(a)) }
+        }
+        #[inline(always)]
+        fn extract(self, word: u64, mask: u64) -> u64 {
+            // SAFETY: the machine has BMI2, which `fastest` asks for beside AVX-512.
+            unsafe { arch::_pext_u64(word, mask) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All operations on one pair of vectors.
+    struct All([u64; LANES], [u64; LANES], u64);
+
+    impl Kernel for All {
+        type Out = (Vec<[u64; LANES]>, [bool; 2], u64);
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> Self::Out {
+            let Self(a, b, word) = self;
+            let mut bytes = [0; 8 * LANES];
+            bytes.as_chunks_mut::<8>().0.iter_mut().zip(b).for_each(|(to, word)| *to = word.to_le_bytes());
+            let (x, y) = (simd.load(&a), simd.load_bytes(&bytes));
+            let made = [simd.splat(word), simd.and(x, y), simd.and_not(x, y), simd.or(x, y), simd.xor(x, y), simd.add_ones(x, y)];
+            let stored = made.map(|vector| {
+                let mut words = [0; LANES];
+                simd.store(vector, &mut words);
+                words
+            });
+            (stored.to_vec(), [simd.any(x), simd.any(simd.and_not(x, x))], simd.extract(a[1], b[1]))
+        }
+    }
+
+    #[test]
+    fn the_machines_vectors_do_what_plain_words_do() {
+        let words = |salt: u64| std::array::from_fn(|lane| (lane as u64 + salt).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> lane);
+        for salt in 0..50 {
+            let all = || All(words(salt), words(salt + 77), salt);
+            assert_eq!(fastest(all()), all().run(Plain));
+        }
+        let (a, b) = (words(1), words(2));
+        let (made, ..) = All(a, b, 5).run(Plain);
+        assert_eq!((made[0][3], made[1][3], made[2][3]), (5, a[3] & b[3], a[3] & !b[3]));
+        assert_eq!((made[3][3], made[4][3], made[5][3]), (a[3] | b[3], a[3] ^ b[3], a[3] + u64::from(b[3].count_ones())));
+    }
+}

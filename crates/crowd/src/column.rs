@@ -1,0 +1,115 @@
+use crate::tally::{Tally, TallyBuilder};
+use crate::{Error, Result};
+use rust_decimal::Decimal;
+use std::sync::Arc;
+use taghouse_bitmap::Bitmap;
+use taghouse_index::{BitSlices, Members, Snapshot, TagView};
+use taghouse_model::{Value, ValueType};
+use taghouse_rules::{CheckError, Predicate};
+
+/// Where each of so few in a hundred users are asked one by one, instead of going through all numbers.
+const FEW_IN_100: u64 = 2;
+
+/// One tag's values in a snapshot: all that the questions of this room read of the index, in one place.
+pub(crate) struct Column {
+    pub(crate) tag: String,
+    pub(crate) value_type: ValueType,
+    values: TagView,
+}
+
+impl Column {
+    pub(crate) fn of(snapshot: &Snapshot, tag: &str) -> Result<Self> {
+        let Some(values) = snapshot.tag(tag)? else {
+            let unknown = CheckError { message: format!("there is no tag `{tag}` in the index"), leaf: 0, unknown: Some(tag.to_owned()) };
+            return Err(Error::UnknownTag(unknown.suggest(snapshot.tags().map(|tag| tag.name.as_str())).message));
+        };
+        Ok(Self { tag: tag.to_owned(), value_type: values.value_type(), values })
+    }
+
+    /// Who has a value.
+    pub(crate) fn existence(&self) -> Result<Arc<Bitmap>> {
+        Ok(self.values.existence()?.to_bitmap()?)
+    }
+
+    /// All values and their users, in order of the values; for a set its members one by one. None for numbers.
+    pub(crate) fn sets(&self) -> Result<Vec<(Value, Members)>> {
+        Ok(self.values.sets()?)
+    }
+
+    /// The numbers of those in `within`, counted. Takes memory for each different number, time for each user who has one.
+    pub(crate) fn tally(&self, within: &Bitmap) -> Result<Tally> {
+        let mut tally = TallyBuilder::default();
+        for (slices, hidden) in self.values.numbers()? {
+            let left = hidden.map(|hidden| within.and_not(&hidden));
+            add_numbers(&mut tally, &slices, left.as_ref().unwrap_or(within))?;
+        }
+        Ok(tally.finish())
+    }
+
+    /// The condition that the number is `low` to `high` units, both included.
+    pub(crate) fn between(&self, low: i64, high: i64) -> Option<Predicate<Value>> {
+        Some(Predicate::Between { name: self.tag.clone(), low: self.value(low)?, high: self.value(high)? })
+    }
+
+    /// Only numbers will do for what was `asked`.
+    pub(crate) fn numbers_for(&self, asked: &'static str) -> Result<()> {
+        if self.value_type.is_number() {
+            return Ok(());
+        }
+        Err(Error::NotANumber { tag: self.tag.clone(), value_type: self.value_type, asked })
+    }
+
+    /// Digits after the point; `None` for what does not add up, such as dates.
+    pub(crate) fn scale(&self) -> Option<u8> {
+        match self.value_type {
+            ValueType::Int => Some(0),
+            ValueType::Decimal { scale } => Some(scale),
+            _ => None,
+        }
+    }
+
+    /// A number of the tag from its units: an int is its own unit, a decimal 10^-scale, a date a day, a time a millisecond.
+    pub(crate) fn value(&self, units: i64) -> Option<Value> {
+        match self.value_type {
+            ValueType::Int => Some(Value::Int(units)),
+            ValueType::Time => Some(Value::Time(units)),
+            ValueType::Date => i32::try_from(units).ok().map(Value::Date),
+            ValueType::Decimal { scale } => Decimal::try_from_i128_with_scale(i128::from(units), u32::from(scale)).ok().map(Value::Decimal),
+            ValueType::Bool | ValueType::Text | ValueType::Set => None,
+        }
+    }
+
+    /// The units of a number; `None` for one with more digits than the tag's, or beyond 64 bits.
+    pub(crate) fn units(&self, value: &Value) -> Option<i64> {
+        match (value, self.value_type) {
+            (Value::Int(v), ValueType::Int) | (Value::Time(v), ValueType::Time) => Some(*v),
+            (Value::Date(v), ValueType::Date) => Some(i64::from(*v)),
+            (Value::Int(v), ValueType::Decimal { scale }) => v.checked_mul(10_i64.checked_pow(u32::from(scale))?),
+            (Value::Decimal(v), ValueType::Int | ValueType::Decimal { .. }) => {
+                let v = v.normalize();
+                let missing = u32::from(self.scale()?).checked_sub(v.scale())?;
+                i64::try_from(v.mantissa().checked_mul(10_i128.checked_pow(missing)?)?).ok()
+            }
+            _ => None,
+        }
+    }
+}
+
+fn add_numbers(tally: &mut TallyBuilder, slices: &BitSlices, within: &Bitmap) -> Result<()> {
+    if within.len() * 100 < slices.existence().len() * FEW_IN_100 {
+        for ordinal in within.iter() {
+            if let Some(units) = slices.value_of(ordinal)? {
+                tally.add(units);
+            }
+        }
+        return Ok(());
+    }
+    let mut members = within.iter().peekable();
+    for (ordinal, units) in slices.iter()? {
+        while members.next_if(|member| *member < ordinal).is_some() {}
+        if members.peek() == Some(&ordinal) {
+            tally.add(units);
+        }
+    }
+    Ok(())
+}

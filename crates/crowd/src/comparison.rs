@@ -1,0 +1,185 @@
+use crate::column::Column;
+use crate::crowds::off_thread;
+use crate::groups::{Groups, MAX_GROUPS, ranges};
+use crate::ratio::{Interval, Part, Parts};
+use crate::top::share;
+use crate::{Axis, Buckets, Crowds, Error, Group, Question, Result};
+use std::sync::Arc;
+use taghouse_bitmap::Bitmap;
+use taghouse_index::{Members, Snapshot, overlap};
+use taghouse_model::{AppId, Value};
+use taghouse_rules::Definitions;
+
+/// The most tags of one comparison.
+pub const MAX_COMPARED_TAGS: usize = 100;
+/// The most values that one comparison lists.
+pub const MAX_CONTRASTS: usize = 10_000;
+/// Buckets of a number, cut at quantiles of the base.
+const NUMBER_BUCKETS: usize = 10;
+
+/// What is listed first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CompareOrder {
+    /// What differs most surely from the base, above or below: by the distance of the ratio's logarithm from 0 in standard errors.
+    #[default]
+    Significance,
+    /// The highest index; what the base does not have at all comes before.
+    Index,
+}
+
+/// How a value is spread over the crowd and its base.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Contrast {
+    /// The tag.
+    pub tag: String,
+    /// A value of it, or a bucket of a number.
+    pub group: Group,
+    /// How many of the crowd have it.
+    pub crowd_users: u64,
+    /// How many of the base.
+    pub base_users: u64,
+    /// Their share of the crowd, 0 to 1.
+    pub crowd_share: f64,
+    /// Their share of the base, 0 to 1.
+    pub base_share: f64,
+    /// The share of the crowd by that of the base, with a 95% interval. Times 100 it is the target group index (TGI).
+    pub interval: Interval,
+}
+
+/// A crowd beside its base.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    /// In the order asked for.
+    pub contrasts: Vec<Contrast>,
+    /// How many values had enough users, listed or not.
+    pub found: usize,
+    /// How many users are in the crowd.
+    pub crowd: u64,
+    /// How many are in the base.
+    pub base: u64,
+    /// How many are in both.
+    pub both: u64,
+    /// The index's revision that answered.
+    pub revision: u64,
+}
+
+/// What is asked of a comparison.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompareRequest {
+    /// The tags, up to [`MAX_COMPARED_TAGS`]. Numbers are cut at the deciles of the base.
+    pub tags: Vec<String>,
+    /// Values with fewer users in the base are left out.
+    pub min_users: u64,
+    /// What comes first.
+    pub order: CompareOrder,
+    /// How many values are listed, up to [`MAX_CONTRASTS`].
+    pub limit: usize,
+}
+
+impl Crowds {
+    /// What the users of a crowd have more or less often than those of its base, by default all that exist. The base may hold the crowd,
+    /// share users with it, or not.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] over [`MAX_COMPARED_TAGS`] and [`MAX_CONTRASTS`]; [`Error::UnknownTag`]; as [`Crowds::count`], for each.
+    pub async fn compare(
+        &self,
+        app: &AppId,
+        definitions: &Definitions,
+        crowd: &Question,
+        base: Option<&Question>,
+        request: &CompareRequest,
+    ) -> Result<Comparison> {
+        Error::limit("tags to compare", request.tags.len(), MAX_COMPARED_TAGS)?;
+        Error::limit("values", request.limit, MAX_CONTRASTS)?;
+        let snapshot = self.snapshot(app).await?;
+        let crowd = self.within_on(Arc::clone(&snapshot), app, definitions, Some(crowd)).await?;
+        let base = self.within_on(snapshot, app, definitions, base).await?;
+        let request = request.clone();
+        off_thread(move || {
+            let snapshot = &crowd.snapshot;
+            let sides = Sides::of(crowd.set()?, base.set()?);
+            let mut contrasts = Vec::new();
+            for tag in &request.tags {
+                contrasts.extend(sides.contrasts(snapshot, tag)?.into_iter().filter(|found| found.base_users >= request.min_users));
+            }
+            match request.order {
+                CompareOrder::Significance => contrasts.sort_by(|a, b| b.interval.score.abs().total_cmp(&a.interval.score.abs())),
+                CompareOrder::Index => contrasts.sort_by(|a, b| index(b).total_cmp(&index(a))),
+            }
+            let found = contrasts.len();
+            contrasts.truncate(request.limit);
+            let [crowd, base, both] = [&sides.crowd, &sides.base, &sides.both].map(|set| set.len());
+            Ok(Comparison { contrasts, found, crowd, base, both, revision: snapshot.revision() })
+        })
+        .await
+    }
+}
+
+fn index(contrast: &Contrast) -> f64 {
+    contrast.interval.ratio.unwrap_or(f64::INFINITY)
+}
+
+/// A crowd, its base, and who is in both.
+struct Sides {
+    crowd: Arc<Bitmap>,
+    base: Arc<Bitmap>,
+    both: Arc<Bitmap>,
+}
+
+impl Sides {
+    fn of(crowd: Arc<Bitmap>, base: Arc<Bitmap>) -> Self {
+        let both = if crowd.is_subset(&base) { Arc::clone(&crowd) } else { Arc::new(crowd.and(&base)) };
+        Self { crowd, base, both }
+    }
+
+    /// Every value that somebody of the crowd or the base has.
+    fn contrasts(&self, snapshot: &Snapshot, tag: &str) -> Result<Vec<Contrast>> {
+        let Groups { groups, members } = self.groups(snapshot, tag)?;
+        let rows = [&self.crowd, &self.base, &self.both].map(|set| Members::Owned(Arc::clone(set)));
+        let distinct = if Arc::ptr_eq(&self.crowd, &self.both) { 2 } else { 3 };
+        let counts = overlap(&rows[..distinct], &members, None)?;
+        let row = |number: usize| counts.iter().skip(number * groups.len()).take(groups.len()).copied();
+        let both = row(if distinct == 3 { 2 } else { 0 });
+        let found =
+            groups.iter().zip(row(0)).zip(row(1)).zip(both).map(|(((group, crowd), base), both)| (group.clone(), crowd, base, both));
+        let found = found.filter(|(_, crowd, base, _)| crowd + base > 0);
+        Ok(found.map(|(group, crowd, base, both)| self.contrast(tag, group, [crowd, base, both])).collect())
+    }
+
+    fn groups(&self, snapshot: &Snapshot, tag: &str) -> Result<Groups> {
+        let column = Column::of(snapshot, tag)?;
+        if !column.value_type.is_number() {
+            let (values, members): (Vec<Value>, Vec<Members>) = column.sets()?.into_iter().unzip();
+            return Ok(Groups { groups: values.into_iter().map(Group::Value).collect(), members });
+        }
+        let deciles = Axis { tag: tag.to_owned(), limit: NUMBER_BUCKETS.min(MAX_GROUPS), buckets: Buckets::Quantiles };
+        let mut ranges = ranges(&column.tally(&self.base)?, &deciles);
+        // Whom the base does not reach, but the crowd, belongs to the outer buckets.
+        if let (Some((low, high)), Some(first)) = (column.tally(&self.crowd)?.bounds(), ranges.first_mut()) {
+            first.0 = first.0.min(low);
+            if let Some(last) = ranges.last_mut() {
+                last.1 = last.1.max(high);
+            }
+        }
+        Groups::of_ranges(snapshot, &column, &ranges)
+    }
+
+    fn contrast(&self, tag: &str, group: Group, [crowd, base, both]: [u64; 3]) -> Contrast {
+        let of_both = self.both.len();
+        let parts = Parts {
+            crowd_only: Part { with: crowd - both, of: self.crowd.len() - of_both },
+            both: Part { with: both, of: of_both },
+            base_only: Part { with: base - both, of: self.base.len() - of_both },
+        };
+        Contrast {
+            tag: tag.to_owned(),
+            group,
+            crowd_users: crowd,
+            base_users: base,
+            crowd_share: share(crowd, self.crowd.len()),
+            base_share: share(base, self.base.len()),
+            interval: parts.interval(),
+        }
+    }
+}

@@ -1,0 +1,212 @@
+use crate::column::Column;
+use crate::crowds::off_thread;
+use crate::tally::equal_widths;
+use crate::{Crowds, Error, Question, Result};
+use rust_decimal::Decimal;
+use taghouse_model::{AppId, Value, ValueType};
+use taghouse_rules::{Definitions, Predicate};
+
+/// The most bins of one histogram.
+pub const MAX_BINS: usize = 1000;
+/// The most quantiles of one call.
+pub const MAX_QUANTILES: usize = 100;
+/// What is usually asked: p1, p5, p25, p50, p75, p95, p99.
+pub const DEFAULT_QUANTILES: [f64; 7] = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99];
+/// Digits of an average beyond those of the numbers.
+const AVERAGE_DIGITS: u8 = 4;
+
+/// How a histogram is cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bins {
+    /// So many from the least number to the greatest, as wide as one another or a unit of the last digit wider; fewer if there are not so
+    /// many units between.
+    Count(usize),
+    /// At these numbers, ascending, as the crowd language writes them (a day or instant without quotes). A bin holds its lower edge; the
+    /// last one also its upper edge.
+    Edges(Vec<String>),
+}
+
+/// A part of a histogram.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bin {
+    /// The least number that belongs to it.
+    pub from: Value,
+    /// The greatest.
+    pub to: Value,
+    /// How many users have such a number.
+    pub users: u64,
+}
+
+/// A number's distribution among some users.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Distribution {
+    /// The type of the numbers.
+    pub value_type: ValueType,
+    /// The users asked about.
+    pub users: u64,
+    /// How many of them have a number.
+    pub count: u64,
+    /// The exact sum, in units of 10^-scale; `None` for dates and instants.
+    pub sum: Option<i128>,
+    /// The exact sum by the exact count, rounded once, halves away from zero, to four digits more than the numbers have. `None` for dates
+    /// and instants, and of nobody.
+    pub average: Option<Decimal>,
+    /// The least.
+    pub min: Option<Value>,
+    /// The greatest.
+    pub max: Option<Value>,
+    /// As asked, by nearest rank: always a number that somebody has. Empty of nobody.
+    pub quantiles: Vec<(f64, Value)>,
+    /// Ascending.
+    pub bins: Vec<Bin>,
+    /// Users with a number below the first bin.
+    pub below: u64,
+    /// And above the last.
+    pub above: u64,
+    /// The index's revision that answered.
+    pub revision: u64,
+}
+
+impl Crowds {
+    /// How a number is distributed among those for whom the question holds, or all. Days and instants are numbers too.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] over [`MAX_BINS`] and [`MAX_QUANTILES`]; [`Error::Argument`] for edges that do not ascend or fit the tag and for
+    /// quantiles beyond 0 to 1; [`Error::NotANumber`], [`Error::UnknownTag`]; as [`Crowds::count`].
+    pub async fn distribution(
+        &self,
+        app: &AppId,
+        definitions: &Definitions,
+        within: Option<&Question>,
+        tag: &str,
+        bins: &Bins,
+        quantiles: &[f64],
+    ) -> Result<Distribution> {
+        let wanted = match bins {
+            Bins::Count(count) => *count,
+            Bins::Edges(edges) => edges.len().saturating_sub(1),
+        };
+        Error::limit("bins", wanted, MAX_BINS)?;
+        Error::limit("quantiles", quantiles.len(), MAX_QUANTILES)?;
+        if wanted == 0 {
+            return Err(Error::Argument("a histogram has at least one bin: ask for one, or give two edges".to_owned()));
+        }
+        let quantiles: Vec<(f64, Decimal)> = quantiles.iter().map(|part| Ok((*part, quantile(*part)?))).collect::<Result<_>>()?;
+        let within = self.within(app, definitions, within).await?;
+        let column = within.column(tag)?;
+        column.numbers_for("a distribution")?;
+        let edges = match bins {
+            Bins::Count(_) => None,
+            Bins::Edges(texts) => Some(edges(&column, texts, definitions)?),
+        };
+        off_thread(move || {
+            let set = within.set()?;
+            let tally = column.tally(&set)?;
+            let ranges = match (edges, tally.bounds()) {
+                (Some(edges), _) => edges,
+                (None, Some((low, high))) => equal_widths(low, high, wanted),
+                (None, None) => Vec::new(),
+            };
+            let bin = |(low, high): &(i64, i64)| {
+                Some(Bin { from: column.value(*low)?, to: column.value(*high)?, users: tally.between(*low, *high) })
+            };
+            let before = |bound: i64| bound.checked_sub(1).map_or(0, |before| tally.between(i64::MIN, before));
+            let after = |bound: i64| bound.checked_add(1).map_or(0, |after| tally.between(after, i64::MAX));
+            let sum = column.scale().map(|_| tally.sum());
+            let quantiles = quantiles.into_iter().filter_map(|(part, exact)| Some((part, column.value(tally.quantile(exact)?)?)));
+            Ok(Distribution {
+                value_type: column.value_type,
+                users: set.len(),
+                count: tally.users(),
+                sum,
+                average: sum.zip(column.scale()).and_then(|(sum, scale)| average(sum, tally.users(), scale)),
+                min: tally.bounds().and_then(|(low, _)| column.value(low)),
+                max: tally.bounds().and_then(|(_, high)| column.value(high)),
+                quantiles: quantiles.collect(),
+                bins: ranges.iter().filter_map(bin).collect(),
+                below: ranges.first().map_or(0, |(low, _)| before(*low)),
+                above: ranges.last().map_or(0, |(_, high)| after(*high)),
+                revision: within.snapshot.revision(),
+            })
+        })
+        .await
+    }
+}
+
+/// 0.07 as the decimal that was written, not as the binary fraction nearest to it.
+fn quantile(part: f64) -> Result<Decimal> {
+    let wrong = || Error::Argument(format!("{part} is no quantile: they go from 0 to 1, such as 0.95"));
+    if !(0.0..=1.0).contains(&part) {
+        return Err(wrong());
+    }
+    part.to_string().parse().map_err(|_| wrong())
+}
+
+/// Bins between edges: each from its lower edge to the unit below its upper one, the last to its upper edge.
+fn edges(column: &Column, texts: &[String], definitions: &Definitions) -> Result<Vec<(i64, i64)>> {
+    let units: Vec<i64> = texts.iter().map(|text| edge(column, text, definitions)).collect::<Result<_>>()?;
+    let Some(last) = units.len().checked_sub(2) else { return Ok(Vec::new()) };
+    let bins = units.windows(2).enumerate().map(|(place, pair)| (pair[0], if place == last { pair[1] } else { pair[1].saturating_sub(1) }));
+    if let Some(place) = units.windows(2).position(|pair| pair[0] >= pair[1]) {
+        let (edge, next) = (&texts[place], &texts[place + 1]);
+        return Err(Error::Argument(format!("edges of bins must ascend: {next} comes after {edge}")));
+    }
+    Ok(bins.collect())
+}
+
+/// An edge as the crowd language reads it beside the tag, so that days are the app's.
+fn edge(column: &Column, text: &str, definitions: &Definitions) -> Result<i64> {
+    let (tag, value_type) = (&column.tag, column.value_type);
+    let literal = if column.scale().is_some() { text.to_owned() } else { serde_json::Value::from(text).to_string() };
+    let types = |name: &str| (name == tag).then_some(value_type);
+    let zone = &definitions.app.time_zone;
+    let read = taghouse_rules::parse_predicate(&format!("{tag} >= {literal}")).ok().and_then(|p| p.check(&types, &|_| false, zone).ok());
+    let units = match &read {
+        Some(Predicate::Compare { literal, .. }) => column.units(literal),
+        _ => None,
+    };
+    units.ok_or_else(|| Error::Argument(format!("\"{text}\" is no edge for tag {tag}: write it as a value of type {value_type}")))
+}
+
+/// `sum` units of `10^-scale` by `users`.
+fn average(sum: i128, users: u64, scale: u8) -> Option<Decimal> {
+    // At most 2^95 times 10^4, below 2^109.
+    let (sum, users) = (sum.checked_mul(10_i128.pow(u32::from(AVERAGE_DIGITS)))?, i128::from(users));
+    if users == 0 {
+        return None;
+    }
+    let (whole, rest) = (sum / users, sum % users);
+    let rounded = whole + if rest.abs() * 2 >= users { rest.signum() } else { 0 };
+    Decimal::try_from_i128_with_scale(rounded, u32::from(scale + AVERAGE_DIGITS)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn averages_are_rounded_once() {
+        let cases = [
+            (10, 3, 0, "3.3333"),
+            (20, 3, 0, "6.6667"),
+            (-20, 3, 0, "-6.6667"),
+            (1, 20_000, 0, "0.0001"),
+            (-1, 20_000, 0, "-0.0001"),
+            (1, 20_001, 0, "0.0000"),
+            (100, 8, 2, "0.125000"),
+            (i128::from(i64::MAX) << 32, 1 << 32, 12, "9223372.0368547758070000"),
+        ];
+        for (sum, users, scale, expected) in cases {
+            assert_eq!(average(sum, users, scale).unwrap().to_string(), expected, "{sum} by {users}");
+        }
+        assert_eq!(average(0, 0, 2), None);
+    }
+
+    #[test]
+    fn quantiles_are_what_was_written() {
+        assert_eq!(quantile(0.07).unwrap().to_string(), "0.07");
+        for wrong in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
+            assert!(quantile(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+use crate::crowds::off_thread;
+use crate::question::Ready;
+use crate::{Count, Crowds, Question, Result};
+use std::future::Future;
+use taghouse_index::Query;
+use taghouse_model::AppId;
+use taghouse_rules::Definitions;
+
+/// An exact count that takes longer is slow: its bounds are shown first.
+pub const SLOW_MS: u64 = 100;
+
+/// What a count is taken to read, low on purpose: to announce a slow one that comes quickly does less harm than the reverse. Cold data may be
+/// slower still.
+const READ_BYTES_PER_MS: u64 = 2 << 20;
+
+/// What is known of a count before anything is counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Estimate {
+    /// Users for whom it holds, at the least.
+    pub at_least: u64,
+    /// And at the most.
+    pub at_most: u64,
+    /// Users that exist.
+    pub users: u64,
+    /// The index's revision that answered.
+    pub revision: u64,
+    /// About how many bytes an exact count reads.
+    pub reads_bytes: u64,
+    /// Whether an exact count is expected to take longer than [`SLOW_MS`].
+    pub slow: bool,
+}
+
+fn estimate_of(ready: &Ready, query: &Query) -> Estimate {
+    let (at_least, at_most) = query.bounds();
+    let reads_bytes = query.reads_bytes();
+    Estimate {
+        at_least,
+        at_most,
+        users: ready.snapshot.users().len(),
+        revision: ready.snapshot.revision(),
+        reads_bytes,
+        slow: reads_bytes > SLOW_MS * READ_BYTES_PER_MS,
+    }
+}
+
+impl Crowds {
+    /// Bounds of [`Crowds::count`], from cardinalities alone: no bitmap of a tag is read. Other crowds that it names are loaded.
+    ///
+    /// # Errors
+    /// As [`Crowds::count`].
+    pub async fn estimate(&self, app: &AppId, definitions: &Definitions, question: &Question) -> Result<Estimate> {
+        let ready = self.ready(app, definitions, question).await?;
+        off_thread(move || Ok(estimate_of(&ready, &ready.query()?))).await
+    }
+
+    /// The same, and the exact count of the same snapshot, which is under way when this returns and goes on by itself.
+    ///
+    /// # Errors
+    /// As [`Crowds::count`], now and later.
+    pub async fn counting(
+        &self,
+        app: &AppId,
+        definitions: &Definitions,
+        question: &Question,
+    ) -> Result<(Estimate, impl Future<Output = Result<Count>> + Send + use<>)> {
+        let ready = self.ready(app, definitions, question).await?;
+        let (estimate, ready, query) = off_thread(move || {
+            let query = ready.query()?;
+            Ok((estimate_of(&ready, &query), ready, query))
+        })
+        .await?;
+        let started = tokio::task::spawn_blocking(move || ready.count(&query));
+        Ok((estimate, async move { started.await.map_err(|e| crate::Error::BrokeOff(e.to_string()))? }))
+    }
+}

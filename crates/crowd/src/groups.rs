@@ -1,0 +1,184 @@
+use crate::column::Column;
+use crate::tally::{Tally, equal_widths};
+use crate::{Error, Result};
+use rust_decimal::Decimal;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use taghouse_bitmap::Bitmap;
+use taghouse_index::{Members, Snapshot, overlap};
+use taghouse_model::{Value, ValueType};
+
+/// The most values or buckets of one tag in one call.
+pub const MAX_GROUPS: usize = 1000;
+
+/// How numbers are put in buckets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Buckets {
+    /// About as many users in each: cut at quantiles of the users asked about. Equal numbers stay together, so there may be fewer.
+    #[default]
+    Quantiles,
+    /// As wide as one another, or a unit of the last digit wider.
+    EqualWidths,
+}
+
+/// A tag to group by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Axis {
+    /// The tag.
+    pub tag: String,
+    /// So many values, those that most users have; or so many buckets of a number. 1 to [`MAX_GROUPS`].
+    pub limit: usize,
+    /// How a number's buckets are made.
+    pub buckets: Buckets,
+}
+
+/// What the users of a group have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Group {
+    /// This value; of a set tag: it is among theirs.
+    Value(Value),
+    /// A number, day or instant from and to, both included.
+    Range(Value, Value),
+    /// A value that has no group of its own; of a set tag: it is among theirs, and others may be too.
+    Others,
+    /// No value.
+    None,
+}
+
+/// A tag's groups and who is in them. Groups of a set tag may share users, those of other tags do not.
+pub(crate) struct Groups {
+    pub(crate) groups: Vec<Group>,
+    /// One each. Those of stored values hold users beyond the ones asked about.
+    pub(crate) members: Vec<Members>,
+}
+
+impl Axis {
+    pub(crate) fn check(&self) -> Result<()> {
+        Error::limit("values or buckets of a tag", self.limit, MAX_GROUPS)?;
+        if self.limit == 0 {
+            return Err(Error::Argument(format!("0 values of tag {} are no groups: ask for at least 1", self.tag)));
+        }
+        Ok(())
+    }
+}
+
+impl Groups {
+    /// The groups of an axis among the users in `within`: its values or ranges, then [`Group::Others`], then [`Group::None`].
+    pub(crate) fn of(snapshot: &Snapshot, axis: &Axis, within: &Arc<Bitmap>) -> Result<Self> {
+        let column = Column::of(snapshot, &axis.tag)?;
+        let (mut groups, others) = if column.value_type.is_number() {
+            let ranges = ranges(&column.tally(within)?, axis);
+            (Self::of_ranges(snapshot, &column, &ranges)?, Bitmap::new())
+        } else {
+            Self::of_values(&column, axis.limit, within)?
+        };
+        groups.push(Group::Others, others);
+        groups.push(Group::None, within.and_not(column.existence()?.as_ref()));
+        Ok(groups)
+    }
+
+    /// A group for each range of a number, and nothing else.
+    pub(crate) fn of_ranges(snapshot: &Snapshot, column: &Column, ranges: &[(i64, i64)]) -> Result<Self> {
+        let mut groups = Self { groups: Vec::new(), members: Vec::new() };
+        for (low, high) in ranges {
+            // Both ends are numbers that users have, or lie between them.
+            if let (Some(condition), Some(from), Some(to)) = (column.between(*low, *high), column.value(*low), column.value(*high)) {
+                groups.push(Group::Range(from, to), snapshot.evaluate(&condition, &|_| None)?.bitmap()?);
+            }
+        }
+        Ok(groups)
+    }
+
+    /// A group for each of the `limit` values that most users in `within` have; and the users of the other values.
+    fn of_values(column: &Column, limit: usize, within: &Arc<Bitmap>) -> Result<(Self, Bitmap)> {
+        let (values, members): (Vec<Value>, Vec<Members>) = column.sets()?.into_iter().unzip();
+        let counts = overlap(&[Members::Owned(Arc::clone(within))], &members, None)?;
+        let most = most_users(&counts, limit);
+        let mut groups = Self { groups: Vec::new(), members: Vec::new() };
+        for place in &most {
+            groups.groups.extend(values.get(*place).cloned().map(Group::Value));
+            groups.members.extend(members.get(*place).cloned());
+        }
+        let chosen: BTreeSet<usize> = most.into_iter().collect();
+        let rest = (0..counts.len()).filter(|place| !chosen.contains(place) && counts[*place] > 0);
+        let rest: Vec<&Members> = rest.map(|place| &members[place]).collect();
+        let others = if rest.is_empty() {
+            Bitmap::new()
+        } else if column.value_type == ValueType::Set {
+            union_within(rest, within)?
+        } else {
+            within.and(column.existence()?.as_ref()).and_not(&union_within(&groups.members, within)?)
+        };
+        Ok((groups, others))
+    }
+
+    fn push(&mut self, group: Group, members: Bitmap) {
+        self.groups.push(group);
+        self.members.push(Members::Owned(Arc::new(members)));
+    }
+}
+
+/// The places of the `limit` greatest counts, the greatest first, equal ones in order; none of 0.
+pub(crate) fn most_users(counts: &[u64], limit: usize) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..counts.len()).filter(|place| counts[*place] > 0).collect();
+    places.sort_by_key(|place| std::cmp::Reverse(counts[*place]));
+    places.truncate(limit);
+    places
+}
+
+/// The ranges of a number's buckets among the users counted.
+pub(crate) fn ranges(tally: &Tally, axis: &Axis) -> Vec<(i64, i64)> {
+    let Some((low, high)) = tally.bounds() else { return Vec::new() };
+    if axis.buckets == Buckets::EqualWidths {
+        return equal_widths(low, high, axis.limit);
+    }
+    let parts = Decimal::from(axis.limit.max(1));
+    let ends: BTreeSet<i64> = (1..=axis.limit).filter_map(|part| tally.quantile(Decimal::from(part) / parts)).chain([high]).collect();
+    let starts = std::iter::once(low).chain(ends.iter().map(|end| end.saturating_add(1)));
+    starts.zip(ends.iter().copied()).collect()
+}
+
+/// Few values at once are held in memory.
+const UNITED: usize = 256;
+
+fn union_within<'a>(all: impl IntoIterator<Item = &'a Members>, within: &Bitmap) -> Result<Bitmap> {
+    let mut united = Bitmap::new();
+    let mut waiting = Vec::new();
+    for members in all {
+        waiting.push(members.to_bitmap()?.and(within));
+        if waiting.len() == UNITED {
+            united = Bitmap::union(waiting.iter().chain([&united]));
+            waiting.clear();
+        }
+    }
+    Ok(Bitmap::union(waiting.iter().chain([&united])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tally::TallyBuilder;
+
+    #[test]
+    fn buckets_tile_the_numbers() {
+        let mut builder = TallyBuilder::default();
+        [1, 1, 1, 1, 2, 3, 4, 10].into_iter().for_each(|number| builder.add(number));
+        let tally = builder.finish();
+        let check = |limit, buckets, expected: &[(i64, i64)]| {
+            assert_eq!(ranges(&tally, &Axis { tag: String::new(), limit, buckets }), expected, "{limit} {buckets:?}");
+        };
+        check(1, Buckets::Quantiles, &[(1, 10)]);
+        check(2, Buckets::Quantiles, &[(1, 1), (2, 10)]);
+        check(4, Buckets::Quantiles, &[(1, 1), (2, 3), (4, 10)]);
+        check(100, Buckets::Quantiles, &[(1, 1), (2, 2), (3, 3), (4, 4), (5, 10)]);
+        check(2, Buckets::EqualWidths, &[(1, 5), (6, 10)]);
+        check(3, Buckets::EqualWidths, &[(1, 3), (4, 6), (7, 10)]);
+        assert!(ranges(&TallyBuilder::default().finish(), &Axis { tag: String::new(), limit: 4, buckets: Buckets::Quantiles }).is_empty());
+    }
+
+    #[test]
+    fn the_most_come_first_and_nobody_never() {
+        assert_eq!(most_users(&[3, 0, 9, 3, 1], 3), [2, 0, 3]);
+        assert_eq!(most_users(&[0, 0], 3), [0; 0]);
+    }
+}

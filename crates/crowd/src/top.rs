@@ -1,0 +1,79 @@
+use crate::crowds::off_thread;
+use crate::groups::most_users;
+use crate::{Crowds, Error, Question, Result};
+use std::sync::Arc;
+use taghouse_index::{Members, overlap};
+use taghouse_model::{AppId, Value};
+use taghouse_rules::Definitions;
+
+/// The most values of one answer.
+pub const MAX_TOP: usize = 10_000;
+
+/// A value and who has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValueUsers {
+    /// The value; of a set tag: one of theirs.
+    pub value: Value,
+    /// How many of the users asked about.
+    pub users: u64,
+    /// Their share of the users asked about, 0 to 1.
+    pub share: f64,
+}
+
+/// The most frequent values of a tag among some users.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Top {
+    /// Most users first, values of as many users in order.
+    pub values: Vec<ValueUsers>,
+    /// How many different values the users asked about have.
+    pub distinct: usize,
+    /// The users asked about.
+    pub users: u64,
+    /// How many of them have a value.
+    pub with_value: u64,
+    /// The index's revision that answered.
+    pub revision: u64,
+}
+
+impl Crowds {
+    /// The `limit` values of a tag that most users have among those for whom the question holds, or among all. Exact, also of numbers, of
+    /// which it reads all users' and keeps each different one in memory.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] over [`MAX_TOP`]; [`Error::UnknownTag`]; as [`Crowds::count`].
+    pub async fn top(&self, app: &AppId, definitions: &Definitions, within: Option<&Question>, tag: &str, limit: usize) -> Result<Top> {
+        Error::limit("values", limit, MAX_TOP)?;
+        let within = self.within(app, definitions, within).await?;
+        let tag = tag.to_owned();
+        off_thread(move || {
+            let column = within.column(&tag)?;
+            let set = within.set()?;
+            let (values, counts, with_value): (Vec<Value>, Vec<u64>, u64) = if column.value_type.is_number() {
+                let tally = column.tally(&set)?;
+                let (values, counts) = tally.counts().filter_map(|(units, users)| Some((column.value(units)?, users))).unzip();
+                (values, counts, tally.users())
+            } else {
+                let (values, members): (Vec<Value>, Vec<Members>) = column.sets()?.into_iter().unzip();
+                let counts = overlap(&[Members::Owned(Arc::clone(&set))], &members, None)?;
+                (values, counts, set.and_len(column.existence()?.as_ref()))
+            };
+            let top = most_users(&counts, limit).into_iter().filter_map(|place| {
+                let users = *counts.get(place)?;
+                Some(ValueUsers { value: values.get(place)?.clone(), users, share: share(users, set.len()) })
+            });
+            Ok(Top {
+                values: top.collect(),
+                distinct: counts.iter().filter(|users| **users > 0).count(),
+                users: set.len(),
+                with_value,
+                revision: within.snapshot.revision(),
+            })
+        })
+        .await
+    }
+}
+
+/// Of nobody, the share is 0.
+pub(crate) fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}

@@ -1,0 +1,52 @@
+use crate::column::Column;
+use crate::question::Ready;
+use crate::{Crowds, Question, Result};
+use std::sync::Arc;
+use taghouse_bitmap::Bitmap;
+use taghouse_index::Snapshot;
+use taghouse_model::AppId;
+use taghouse_rules::Definitions;
+
+/// The users that something is asked about, on one snapshot: those for whom an expression holds, or all that exist.
+pub(crate) struct Within {
+    pub(crate) snapshot: Arc<Snapshot>,
+    ready: Option<Ready>,
+}
+
+impl Within {
+    /// Who they are. Evaluates: not for a thread that answers requests.
+    pub(crate) fn set(&self) -> Result<Arc<Bitmap>> {
+        match &self.ready {
+            None => Ok(Arc::clone(self.snapshot.users())),
+            Some(ready) => Ok(Arc::new(ready.query()?.bitmap()?)),
+        }
+    }
+
+    /// A tag's values in the snapshot.
+    pub(crate) fn column(&self, tag: &str) -> Result<Column> {
+        Column::of(&self.snapshot, tag)
+    }
+}
+
+impl Crowds {
+    /// Those for whom the question holds, `None`: all, on the newest snapshot.
+    pub(crate) async fn within(&self, app: &AppId, definitions: &Definitions, question: Option<&Question>) -> Result<Within> {
+        let snapshot = self.snapshot(app).await?;
+        self.within_on(snapshot, app, definitions, question).await
+    }
+
+    /// The same on a snapshot.
+    pub(crate) async fn within_on(
+        &self,
+        snapshot: Arc<Snapshot>,
+        app: &AppId,
+        definitions: &Definitions,
+        question: Option<&Question>,
+    ) -> Result<Within> {
+        let ready = match question {
+            None => None,
+            Some(question) => Some(self.ready_on(Arc::clone(&snapshot), app, definitions, question).await?),
+        };
+        Ok(Within { snapshot, ready })
+    }
+}

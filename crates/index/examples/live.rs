@@ -1,0 +1,195 @@
+//! Live changes under query load: `cargo run --release -p taghouse-index --example live -- USERS TAGS SECONDS RATE BATCH FOLDER`
+//!
+//! Makes an index of TAGS tags in which two of three users have a value, asks it counts over three tags in one thread for SECONDS without
+//! writing and for SECONDS with RATE changes a second (0: as many as it takes) in calls of BATCH, one in five of them taking a value away.
+//! Then opens it anew.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+use object_store::local::LocalFileSystem;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use taghouse_catalog::SqliteCatalog;
+use taghouse_index::{Bitmap, Changes, Column, Index, LiveOptions, Publication, SegmentBuilder, TagChanges, TagPublication};
+use taghouse_model::{AppId, Name, Value, ValueType};
+use taghouse_rules::{CompareOp, Predicate};
+
+const VALUES: u64 = 10;
+
+fn mixed(seed: u64) -> u64 {
+    let mixed = (seed ^ (seed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
+}
+
+fn tag(number: u64) -> Name {
+    Name::new(&format!("t{number}")).unwrap()
+}
+
+/// Every third tag is an int, the others are enums.
+fn type_of(number: u64) -> ValueType {
+    if number % 3 == 2 { ValueType::Int } else { ValueType::Text }
+}
+
+fn text(value: u64) -> Arc<str> {
+    Arc::from(format!("value {value}"))
+}
+
+async fn open(folder: &Path) -> Arc<Index> {
+    let catalog = Arc::new(SqliteCatalog::open(&folder.join("catalog.db")).await.unwrap());
+    let store = Arc::new(LocalFileSystem::new_with_prefix(folder).unwrap());
+    let index = Arc::new(Index::new(store, catalog).local(folder.to_owned()).with_live(folder.join("live"), LiveOptions::default()));
+    index.fold_in_background();
+    index
+}
+
+fn segment(number: u64, users: u32) -> Vec<u8> {
+    let mut by_value: Vec<Vec<u32>> = vec![Vec::new(); VALUES as usize];
+    let mut numbers = SegmentBuilder::new(ValueType::Int);
+    for user in 0..users {
+        let value = mixed(number << 32 | u64::from(user)) % (VALUES * 3 / 2);
+        if value < VALUES {
+            match type_of(number) {
+                ValueType::Int => numbers.add(user, &Value::Int(value as i64)).unwrap(),
+                _ => by_value[value as usize].push(user),
+            }
+        }
+    }
+    match type_of(number) {
+        ValueType::Int => numbers.finish().unwrap(),
+        ty => {
+            let values = by_value.iter().enumerate().map(|(value, users)| (Value::Text(text(value as u64)), Bitmap::from_sorted(users)));
+            SegmentBuilder::from_values(ty, values.collect()).unwrap()
+        }
+    }
+}
+
+fn question(seed: u64, tags: u64) -> Predicate<Value> {
+    let leaf = |at: u64| {
+        let drawn = mixed(seed * 8 + at);
+        let number = drawn % tags;
+        let (name, value) = (format!("t{number}"), drawn / tags % VALUES);
+        match type_of(number) {
+            ValueType::Int => Predicate::Compare { name, op: CompareOp::GreaterOrEqual, literal: Value::Int(value as i64) },
+            _ => Predicate::In { name, literals: vec![Value::Text(text(value)), Value::Text(text((value + 1) % VALUES))] },
+        }
+    };
+    Predicate::And(vec![leaf(0), Predicate::Or(vec![leaf(1), leaf(2)]), Predicate::Not(Box::new(leaf(3)))])
+}
+
+/// Asks until `stop`; milliseconds of each question, sorted.
+async fn ask(index: &Index, app: &AppId, tags: u64, stop: &AtomicBool) -> Vec<f64> {
+    let mut times = Vec::new();
+    for seed in 1.. {
+        let start = Instant::now();
+        let snapshot = index.snapshot(app).await.unwrap().unwrap();
+        let predicate = question(seed, tags);
+        tokio::task::spawn_blocking(move || snapshot.evaluate(&predicate, &|_| None).unwrap().count().unwrap()).await.unwrap();
+        times.push(start.elapsed().as_secs_f64() * 1e3);
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    times
+}
+
+fn batch(seed: u64, tags: u64, users: u32, points: usize) -> Changes {
+    // A call changes some tags, each for many users.
+    let columns = (0..8).map(|part| {
+        let number = mixed(seed * 8 + part) % tags;
+        let drawn = |at: usize| mixed((seed * 8 + part) << 24 | at as u64);
+        let ordinals: Vec<u32> = (0..points / 8).map(|at| (drawn(at) % u64::from(users)) as u32).collect();
+        let column = match (mixed(seed + part) % 5, type_of(number)) {
+            (0, _) => Column::Unset,
+            (_, ValueType::Int) => Column::Numbers((0..points / 8).map(|at| (drawn(at) >> 40) as i64 % VALUES as i64).collect()),
+            _ => Column::Texts {
+                texts: (0..VALUES).map(text).collect(),
+                codes: (0..points / 8).map(|at| (drawn(at) >> 40) as u32 % VALUES as u32).collect(),
+            },
+        };
+        TagChanges { tag: tag(number), ordinals, column }
+    });
+    Changes { generation: 1, users: vec![], columns: columns.collect(), points: vec![] }
+}
+
+fn report(name: &str, times: &[f64]) -> f64 {
+    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+    println!("{name}: {} questions, p50 {:.2} ms, p90 {:.2} ms, p99 {:.2} ms", times.len(), at(0.5), at(0.9), at(0.99));
+    at(0.99)
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() {
+    let given: Vec<String> = std::env::args().skip(1).collect();
+    let number = |at: usize, default: u64| given.get(at).map_or(default, |text| text.parse().unwrap());
+    let (users, tags, seconds) = (number(0, 2_000_000) as u32, number(1, 30), number(2, 10));
+    let (rate, points) = (number(3, 1_000_000), number(4, 20_000) as usize);
+    let folder = given.get(5).map_or_else(|| std::env::temp_dir().join("taghouse-live"), PathBuf::from);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    let (index, app) = (open(&folder).await, AppId::new("shop").unwrap());
+    let start = Instant::now();
+    let published = (0..tags).map(|number| {
+        let (value_type, definition) = (type_of(number), serde_json::json!({}));
+        TagPublication { name: tag(number), value_type, as_of_ms: 0, definition, segment: segment(number, users), subsumes: None }
+    });
+    let publication = Publication { generation: 1, users: Bitmap::from_range(0..=users - 1), tags: published.collect(), drop: vec![] };
+    index.publish(&app, publication, vec![]).await.unwrap();
+    println!("{users} users, {tags} tags, built in {:.1} s", start.elapsed().as_secs_f64());
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let timer = |stop: &Arc<AtomicBool>| {
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            stop.store(true, Ordering::Relaxed);
+        })
+    };
+    timer(&stop);
+    let before = report("without writing", &ask(&index, &app, tags, &stop).await);
+
+    let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    timer(&stop);
+    let writer = {
+        let (index, app, stop, written) = (index.clone(), app.clone(), stop.clone(), written.clone());
+        // Made beforehand: the making is not what is measured.
+        let batches: Vec<Changes> = (0..200).map(|seed| batch(seed, tags, users, points)).collect();
+        tokio::spawn(async move {
+            let start = Instant::now();
+            let mut slowest = Duration::ZERO;
+            for number in 0.. {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                let due = written.load(Ordering::Relaxed).saturating_mul(1_000_000).checked_div(rate).unwrap_or(0);
+                if let Some(wait) = Duration::from_micros(due).checked_sub(start.elapsed()) {
+                    tokio::time::sleep(wait).await;
+                }
+                let mut changes = batches[number % batches.len()].clone();
+                // Other users each time round.
+                let shift = (mixed(number as u64) % u64::from(users)) as u32;
+                changes.columns.iter_mut().flat_map(|column| &mut column.ordinals).for_each(|user| *user = (*user + shift) % users);
+                let call = Instant::now();
+                index.change(&app, changes).await.unwrap();
+                slowest = slowest.max(call.elapsed());
+                written.fetch_add(points as u64, Ordering::Relaxed);
+            }
+            (start.elapsed(), slowest)
+        })
+    };
+    let during = report("while writing", &ask(&index, &app, tags, &stop).await);
+    let (took, slowest) = writer.await.unwrap();
+    let rate = written.load(Ordering::Relaxed) as f64 / took.as_secs_f64();
+    println!("{:.0} changes/s, slowest call {:.0} ms; p99 {:+.0}%", rate, slowest.as_secs_f64() * 1e3, (during / before - 1.0) * 100.0);
+
+    let position = index.position(&app).await.unwrap();
+    drop(index);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let start = Instant::now();
+    let index = open(&folder).await;
+    assert_eq!(index.position(&app).await.unwrap(), position);
+    index.snapshot(&app).await.unwrap();
+    println!("opened anew in {:.2} s, position {position}", start.elapsed().as_secs_f64());
+}

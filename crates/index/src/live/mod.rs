@@ -1,0 +1,122 @@
+//! Live changes: durable in a log before they are acknowledged, gathered into an overlay that readers see on top of the segments, and
+//! folded into new segments in the background.
+//!
+//! ```text
+//! change ─► log (fsync, then the position is told) ─► pending ─► every tick: a sorted run a tag ─► overlay, in tiers
+//! snapshot = one revision of the index + one overlay       fold: segment + overlay up to P ─► published with `subsumes: P`
+//! ```
+//!
+//! **Truth**: the log and its checkpoint hold every change that no published segment has subsumed. Overlays are made anew from them.
+
+mod app_log;
+mod change;
+mod change_log;
+mod checkpoint;
+mod codec;
+mod door;
+mod entry;
+mod fold;
+mod gather;
+mod leaf;
+mod overlay;
+mod tag_log;
+mod view;
+
+pub(crate) use app_log::AppLog;
+pub use change::{Changes, Column, Op, TagChange, TagChanges};
+pub use fold::{DeletedUsers, HeldIndex, Renaming};
+pub(crate) use gather::Published;
+pub(crate) use leaf::live_leaf;
+pub(crate) use overlay::Overlay;
+pub use view::TagView;
+
+use crate::error::{Error, Result};
+use hashbrown::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use taghouse_model::AppId;
+
+/// How live changes are gathered, kept and folded.
+#[derive(Debug, Clone)]
+pub struct LiveOptions {
+    /// How often what was logged becomes visible.
+    pub tick: Duration,
+    /// A file of the log grows to about so many bytes.
+    pub file_bytes: u64,
+    /// A checkpoint is written after so many changes, or as many as the overlay holds if those are more.
+    pub checkpoint_changes: u64,
+    /// A tag is folded in the background once it has so many live changes…
+    pub fold_changes: usize,
+    /// …and more than one for so many users of its segment.
+    pub fold_share: u64,
+    /// How often it is looked whether something is to be folded; `None`: only [`crate::Index::fold`] folds.
+    pub fold_every: Option<Duration>,
+}
+
+impl Default for LiveOptions {
+    fn default() -> Self {
+        Self {
+            tick: Duration::from_millis(100),
+            file_bytes: 64 << 20,
+            checkpoint_changes: 4 << 20,
+            fold_changes: 64 << 10,
+            fold_share: 8,
+            fold_every: Some(Duration::from_secs(1)),
+        }
+    }
+}
+
+/// The live changes of all apps, each in a folder of its own.
+#[derive(Clone)]
+pub(crate) struct Live {
+    folder: PathBuf,
+    pub(crate) options: LiveOptions,
+    apps: Arc<Mutex<HashMap<AppId, Arc<AppLog>>>>,
+}
+
+impl Live {
+    pub(crate) fn new(folder: PathBuf, options: LiveOptions) -> Self {
+        Self { folder, options, apps: Arc::default() }
+    }
+
+    /// The log of an app. One that is new begins under `generation`, behind what the index's segments have `subsumed`. Reads files: not for
+    /// I/O threads.
+    pub(crate) fn open(&self, app: &AppId, generation: u64, subsumed: u64) -> Result<Arc<AppLog>> {
+        let mut apps = locked(&self.apps);
+        if let Some(open) = apps.get(app) {
+            return Ok(open.clone());
+        }
+        let folder = self.folder.join(app.as_str());
+        let open = Arc::new(AppLog::open(&folder, generation, self.options.clone())?);
+        let end = open.overlay().position;
+        if end < subsumed {
+            if end > 0 {
+                return Err(Error::log(&folder, format!("it ends at change {end}, the index holds changes up to {subsumed}")));
+            }
+            // A log lost after all of it was folded, or taken away with its app's last changes: positions go on behind the old ones.
+            tracing::warn!(%app, subsumed, "the index holds live changes of a log that is gone; a new one begins behind them");
+            open.restart(generation, 0, subsumed)?;
+        }
+        apps.insert(app.clone(), open.clone());
+        Ok(open)
+    }
+
+    /// The log of an app if it is open.
+    pub(crate) fn opened(&self, app: &AppId) -> Option<Arc<AppLog>> {
+        locked(&self.apps).get(app).cloned()
+    }
+
+    pub(crate) fn open_apps(&self) -> Vec<AppId> {
+        locked(&self.apps).keys().cloned().collect()
+    }
+}
+
+/// Takes work that needs a core, or the disk, off the threads that others wait for.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| Error::Internal(e.to_string()))?
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

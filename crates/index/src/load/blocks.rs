@@ -1,0 +1,119 @@
+use super::pack::{Packing, pack, unpack};
+use super::parking::Locked;
+use super::spill::{Place, Spill, SpillFile};
+use super::{CODE_BITS, LoadOptions};
+use crate::error::Result;
+use std::sync::Arc;
+use taghouse_bitmap::{SHARD_BITS, SHARD_SIZE};
+
+/// A block's points at most: the piece in which points move to memory or disk.
+const BLOCK_POINTS: usize = 1 << 14;
+
+/// A point of a tag of values: tag, code and the ordinal within its shard.
+pub(super) fn code_key(tag: u32, code: u32) -> u64 {
+    u64::from(tag) << (CODE_BITS + SHARD_BITS) | u64::from(code) << SHARD_BITS
+}
+
+/// Back from [`code_key`]: the tag, the code, the ordinal within the shard.
+#[inline]
+pub(super) fn of_code_key(key: u64) -> (usize, u32, u32) {
+    ((key >> (CODE_BITS + SHARD_BITS)) as usize, (key >> SHARD_BITS) as u32 & ((1 << CODE_BITS) - 1), low_of(key))
+}
+
+/// A point of a tag of numbers: tag and the ordinal within its shard.
+pub(super) fn number_key(tag: u32, low: u32) -> u64 {
+    u64::from(tag) << SHARD_BITS | u64::from(low)
+}
+
+#[inline]
+pub(super) fn low_of(key: u64) -> u32 {
+    key as u32 & (SHARD_SIZE - 1)
+}
+
+/// Points of one feeder and one shard, in the order in which they were given.
+pub(super) struct Block {
+    feeder: u32,
+    pub(super) count: usize,
+    keys: Packing,
+    /// Of tags of numbers: one a key.
+    numbers: Option<Packing>,
+    place: Place,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    Codes,
+    Numbers,
+}
+
+/// All points so far, by shard.
+pub(super) struct Blocks {
+    pub(super) spill: Spill,
+    /// Points that a feeder collects for a shard.
+    pub(super) block_points: usize,
+    shards: Vec<Locked<[Vec<Block>; 2]>>,
+}
+
+impl Blocks {
+    pub(super) fn new(options: &LoadOptions) -> Result<Self> {
+        let shards = options.shards.len();
+        let block_points = (options.memory_bytes / 8 / options.threads.max(1) / shards / 8).clamp(16, BLOCK_POINTS);
+        let spill = Spill::new(&options.spill, options.memory_bytes / 2)?;
+        Ok(Self { spill, block_points, shards: (0..shards).map(|_| Locked::default()).collect() })
+    }
+
+    /// Packs points and keeps them; `scratch` and `file` are the feeder's own.
+    pub(super) fn add(&self, place: usize, feeder: u32, points: Points<'_>, file: &mut Option<Arc<SpillFile>>) -> Result<()> {
+        let mut bytes = Vec::with_capacity(points.keys.len() * 8);
+        let keys = pack(points.keys, &mut bytes);
+        let numbers = points.numbers.map(|numbers| pack(numbers, &mut bytes));
+        bytes.shrink_to_fit();
+        let kind = if numbers.is_some() { Kind::Numbers } else { Kind::Codes };
+        let kept = match self.spill.keep(bytes) {
+            Ok(place) => place,
+            Err(bytes) => match file {
+                Some(file) => file.append(&bytes)?,
+                None => file.insert(self.spill.file()?).append(&bytes)?,
+            },
+        };
+        let block = Block { feeder, count: points.keys.len(), keys, numbers, place: kept };
+        if let Some(shard) = self.shards.get(place) {
+            shard.lock()[kind as usize].push(block);
+        }
+        Ok(())
+    }
+
+    /// The blocks of one shard, which are then no longer here: by feeder, and each feeder's in the order given.
+    pub(super) fn take(&self, place: usize, kind: Kind) -> Vec<Block> {
+        let mut blocks = self.shards.get(place).map(|shard| std::mem::take(&mut shard.lock()[kind as usize])).unwrap_or_default();
+        blocks.sort_by_key(|block| block.feeder);
+        blocks
+    }
+}
+
+/// What a feeder hands over.
+pub(super) struct Points<'a> {
+    pub(super) keys: &'a [u64],
+    pub(super) numbers: Option<&'a [u64]>,
+}
+
+/// Reads blocks into buffers of its own.
+#[derive(Default)]
+pub(super) struct Reader {
+    bytes: Vec<u8>,
+    keys: Vec<u64>,
+    numbers: Vec<u64>,
+}
+
+impl Reader {
+    /// The keys, and of tags of numbers the numbers.
+    pub(super) fn read(&mut self, block: &Block) -> Result<(&[u64], &[u64])> {
+        let bytes = block.place.read(0, block.place.len(), &mut self.bytes)?;
+        let (keys, numbers) = bytes.split_at(block.keys.len(block.count));
+        unpack(block.keys, keys, block.count, &mut self.keys);
+        if let Some(packing) = block.numbers {
+            unpack(packing, numbers, block.count, &mut self.numbers);
+        }
+        Ok((&self.keys, &self.numbers))
+    }
+}

@@ -1,0 +1,289 @@
+//! The tags of values: bools, enums, sets. A shard's points are counted by value and scattered to the values' places in turn, as many
+//! values at a time as memory allows; then each value's ordinals are encoded.
+
+use super::Shared;
+use super::blocks::{Block, Kind, Reader, code_key, of_code_key};
+use super::latest::Latest;
+use super::plan::Plan;
+use super::run::{Run, RunWriter};
+use super::spill::SpillFile;
+use super::workers::each;
+use crate::error::Result;
+use std::ops::Range;
+use std::sync::Arc;
+use taghouse_bitmap::{SHARD_SIZE, ShardEncoder};
+use taghouse_model::ValueType;
+
+/// Of a value whose turn it is not.
+const ELSEWHERE: u32 = u32::MAX;
+
+/// A run for each shard.
+pub(super) fn runs(shared: &Shared, plan: &Plan) -> Result<Vec<Run>> {
+    each(shared.options.threads, shared.options.shards.len(), || Worker::new(shared, plan), Worker::shard)
+}
+
+struct Worker<'a> {
+    shared: &'a Shared,
+    plan: &'a Plan,
+    shard: u32,
+    /// By value's number: points in the shard, and where the next one goes.
+    counts: Vec<u32>,
+    next: Vec<u32>,
+    /// The scattered ordinals.
+    lows: Vec<u32>,
+    value: ShardEncoder,
+    existence: ShardEncoder,
+    reader: Reader,
+    file: Option<Arc<SpillFile>>,
+}
+
+/// The tag that is being written.
+struct Current {
+    tag: usize,
+    /// Of the run, before it.
+    entries: usize,
+    start: u64,
+    /// Several of its values occur in the shard.
+    several: bool,
+    /// Of all values written.
+    cardinality: u64,
+}
+
+impl<'a> Worker<'a> {
+    fn new(shared: &'a Shared, plan: &'a Plan) -> Self {
+        Self {
+            shared,
+            plan,
+            shard: 0,
+            counts: Vec::new(),
+            next: Vec::new(),
+            lows: Vec::new(),
+            value: ShardEncoder::new(),
+            existence: ShardEncoder::new(),
+            reader: Reader::default(),
+            file: None,
+        }
+    }
+
+    fn shard(&mut self, place: usize) -> Result<Run> {
+        let blocks = self.shared.blocks.take(place, Kind::Codes);
+        let points = self.shared.points_at_once();
+        let mut run = RunWriter::new(&self.shared.blocks.spill, points * 4);
+        if !blocks.is_empty() {
+            self.shard = self.shared.options.shards.start + place as u32;
+            self.count(&blocks)?;
+            let mut conflicts = Vec::new();
+            let mut current = None;
+            let mut done = 0;
+            while done < self.plan.numbers.len() {
+                let round = self.round(done, points);
+                if round.len() > 1 {
+                    self.scatter(&blocks, round.clone())?;
+                }
+                self.encode(&blocks, round.clone(), &mut current, &mut run, &mut conflicts)?;
+                done = round.end;
+            }
+            self.end_tag(current, &mut run, &mut conflicts)?;
+            self.resolve(&blocks, &conflicts, points, &mut run)?;
+        }
+        run.finish(&mut self.file)
+    }
+
+    fn count(&mut self, blocks: &[Block]) -> Result<()> {
+        self.counts.clear();
+        self.counts.resize(self.plan.numbers.len(), 0);
+        for block in blocks {
+            for key in self.reader.read(block)?.0 {
+                let (tag, code, _) = of_code_key(*key);
+                let count = &mut self.counts[(self.plan.firsts[tag] + code) as usize];
+                *count = count.saturating_add(1);
+            }
+        }
+        Ok(())
+    }
+
+    fn count_at(&self, place: usize) -> usize {
+        self.counts[self.plan.numbers[place] as usize] as usize
+    }
+
+    /// The places from `from` on that have at most `points` points together; one at least.
+    fn round(&self, from: usize, points: usize) -> Range<usize> {
+        let mut end = from;
+        let mut sum = 0;
+        while end < self.plan.numbers.len() {
+            sum += self.count_at(end);
+            if sum > points && end > from {
+                break;
+            }
+            end += 1;
+        }
+        from..end
+    }
+
+    /// Puts the ordinals of each place of the round next to one another, in the order in which they were given.
+    fn scatter(&mut self, blocks: &[Block], round: Range<usize>) -> Result<()> {
+        self.next.clear();
+        self.next.resize(self.counts.len(), ELSEWHERE);
+        let mut end = 0;
+        for place in round.clone() {
+            self.next[self.plan.numbers[place] as usize] = end;
+            end += self.count_at(place) as u32;
+        }
+        if self.lows.len() < end as usize {
+            self.lows.resize(end as usize, 0);
+        }
+        if end == 0 {
+            return Ok(());
+        }
+        for block in blocks {
+            for key in self.reader.read(block)?.0 {
+                let (tag, code, low) = of_code_key(*key);
+                let next = &mut self.next[(self.plan.firsts[tag] + code) as usize];
+                if *next != ELSEWHERE {
+                    self.lows[*next as usize] = low;
+                    *next += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn encode(
+        &mut self,
+        blocks: &[Block],
+        round: Range<usize>,
+        current: &mut Option<Current>,
+        run: &mut RunWriter<'_>,
+        conflicts: &mut Vec<usize>,
+    ) -> Result<()> {
+        let alone = round.len() == 1;
+        let mut done = 0;
+        for place in round {
+            let count = self.count_at(place);
+            if count == 0 {
+                continue;
+            }
+            let before = current.as_ref().map_or(0, |current| current.tag);
+            let tag = self.plan.tag_of(place as u32, before);
+            if current.as_ref().is_none_or(|current| current.tag != tag) {
+                self.end_tag(current.replace(self.begin_tag(tag, run)), run, conflicts)?;
+                if let Some(current) = current {
+                    (current.entries, current.start) = (run.entries.len(), run.end());
+                }
+            }
+            let Some(current) = current else { continue };
+            let start = run.end();
+            let existence = current.several.then_some(&mut self.existence);
+            let cardinality = if alone {
+                // More of one value than may be held at a time, perhaps: they need not be.
+                for block in blocks {
+                    let keys = self.reader.read(block)?.0;
+                    let of_value = keys
+                        .iter()
+                        .map(|key| of_code_key(*key))
+                        .filter(|(tag, code, _)| self.plan.firsts[*tag] + code == self.plan.numbers[place]);
+                    of_value.for_each(|(_, _, low)| self.value.insert(low));
+                }
+                if let Some(existence) = existence {
+                    existence.union(&self.value);
+                }
+                self.value.take(self.shard, &mut run.bytes)
+            } else {
+                self.value.encode(self.shard, &self.lows[done..done + count], existence, &mut run.bytes)
+            };
+            done += count;
+            run.note(tag, place as u32 - self.plan.firsts[tag] + 1, cardinality, start);
+            current.cardinality += u64::from(cardinality);
+            if self.plan.tags[tag].value_type == ValueType::Set {
+                run.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_tag(&self, tag: usize, run: &RunWriter<'_>) -> Current {
+        let places = &self.plan.tags[tag].places;
+        let occur = (places.start as usize..places.end as usize).filter(|place| self.count_at(*place) > 0).take(2).count();
+        Current { tag, entries: run.entries.len(), start: run.end(), several: occur > 1, cardinality: 0 }
+    }
+
+    /// Writes who has a value of the tag; or takes back what was written when users have two values of which only the last counts.
+    fn end_tag(&mut self, current: Option<Current>, run: &mut RunWriter<'_>, conflicts: &mut Vec<usize>) -> Result<()> {
+        let Some(current) = current else { return Ok(()) };
+        let start = run.end();
+        if !current.several {
+            // Who has a value has that one.
+            if let Some(only) = run.entries.last().copied() {
+                run.entries.push(super::run::RunEntry { bitmap: 0, ..only });
+            }
+            return run.flush();
+        }
+        let cardinality = self.existence.take(self.shard, &mut run.bytes);
+        if self.plan.tags[current.tag].value_type != ValueType::Set && u64::from(cardinality) != current.cardinality {
+            run.take_back(current.entries, current.start);
+            conflicts.push(current.tag);
+            return Ok(());
+        }
+        run.note(current.tag, 0, cardinality, start);
+        run.flush()
+    }
+
+    /// Writes the tags in which users have several values, and only the last counts.
+    fn resolve(&mut self, blocks: &[Block], conflicts: &[usize], points: usize, run: &mut RunWriter<'_>) -> Result<()> {
+        let mut rest = conflicts;
+        let mut latest = Latest::new(points / 2);
+        while !rest.is_empty() {
+            let mut sum = 0;
+            let fit = rest.iter().position(|tag| {
+                let places = &self.plan.tags[*tag].places;
+                let given: usize = (places.start as usize..places.end as usize).map(|place| self.count_at(place)).sum();
+                sum += given.min(SHARD_SIZE as usize);
+                sum > points / 2
+            });
+            let (now, later) = rest.split_at(fit.unwrap_or(rest.len()).max(1));
+            rest = later;
+            latest.clear();
+            for block in blocks {
+                for key in self.reader.read(block)?.0 {
+                    let (tag, code, low) = of_code_key(*key);
+                    if now.binary_search(&tag).is_ok() {
+                        latest.push(code_key(tag as u32, 0) | u64::from(low), u64::from(code));
+                    }
+                }
+            }
+            for of_tag in latest.sorted().chunk_by(|a, b| of_code_key(a.0).0 == of_code_key(b.0).0) {
+                self.resolved(of_tag, run)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes one tag, out of each user's key and code, ascending by user.
+    fn resolved(&mut self, rows: &[(u64, u64)], run: &mut RunWriter<'_>) -> Result<()> {
+        let tag = of_code_key(rows[0].0).0;
+        let first = self.plan.firsts[tag];
+        let mut rows: Vec<(u32, u32)> = rows.iter().map(|(key, code)| (first + *code as u32, of_code_key(*key).2)).collect();
+        let start = run.end();
+        rows.iter().for_each(|(_, low)| self.existence.insert(*low));
+        let cardinality = self.existence.take(self.shard, &mut run.bytes);
+        run.note(tag, 0, cardinality, start);
+        rows.sort_unstable();
+        let mut places: Vec<(u32, u32)> = Vec::new();
+        for of_value in rows.chunk_by(|a, b| a.0 == b.0) {
+            self.lows.clear();
+            self.lows.extend(of_value.iter().map(|(_, low)| *low));
+            let start = run.end();
+            let cardinality = self.value.encode(self.shard, &self.lows, None, &mut run.bytes);
+            places.push((of_value[0].0, run.entries.len() as u32));
+            run.note(tag, 0, cardinality, start);
+        }
+        // Bitmaps are numbered by text.
+        for place in self.plan.tags[tag].places.clone() {
+            let number = self.plan.numbers[place as usize];
+            if let Ok(at) = places.binary_search_by_key(&number, |(number, _)| *number) {
+                run.entries[places[at].1 as usize].bitmap = place - first + 1;
+            }
+        }
+        run.flush()
+    }
+}

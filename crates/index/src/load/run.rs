@@ -1,0 +1,134 @@
+use super::spill::{Place, Spill, SpillFile};
+use crate::error::Result;
+use std::sync::Arc;
+
+/// One shard's part of all bitmaps of all tags.
+pub(super) struct Run {
+    /// By tag and bitmap.
+    pub(super) entries: Vec<RunEntry>,
+    place: Option<Place>,
+}
+
+/// Where one shard of one bitmap lies in a run.
+#[derive(Clone, Copy)]
+pub(super) struct RunEntry {
+    pub(super) tag: u32,
+    /// As in the segment, if all texts occur in it.
+    pub(super) bitmap: u32,
+    pub(super) cardinality: u32,
+    pub(super) len: u32,
+    pub(super) offset: u64,
+}
+
+/// Writes a [`Run`].
+pub(super) struct RunWriter<'a> {
+    spill: &'a Spill,
+    pub(super) entries: Vec<RunEntry>,
+    pub(super) bytes: Vec<u8>,
+    /// Bytes that may be held before they go to a file.
+    hold_bytes: usize,
+    flushed: u64,
+    file: Option<Arc<SpillFile>>,
+}
+
+impl<'a> RunWriter<'a> {
+    pub(super) fn new(spill: &'a Spill, hold_bytes: usize) -> Self {
+        Self { spill, entries: Vec::new(), bytes: Vec::new(), hold_bytes, flushed: 0, file: None }
+    }
+
+    /// Where the next bitmap will lie.
+    pub(super) fn end(&self) -> u64 {
+        self.flushed + self.bytes.len() as u64
+    }
+
+    /// Notes what was appended to `bytes` since [`RunWriter::end`] was `start`.
+    pub(super) fn note(&mut self, tag: usize, bitmap: u32, cardinality: u32, start: u64) {
+        if cardinality > 0 {
+            let len = (self.end() - start) as u32;
+            self.entries.push(RunEntry { tag: tag as u32, bitmap, cardinality, len, offset: start });
+        }
+    }
+
+    /// Takes back everything since there were so many entries and `end` was `start`; [`RunWriter::flush`] was not called since.
+    pub(super) fn take_back(&mut self, entries: usize, start: u64) {
+        self.entries.truncate(entries);
+        self.bytes.truncate((start - self.flushed) as usize);
+    }
+
+    /// Writes what is held to a file, if that is much.
+    pub(super) fn flush(&mut self) -> Result<()> {
+        if self.bytes.len() >= self.hold_bytes {
+            self.flush_all()?;
+        }
+        Ok(())
+    }
+
+    fn flush_all(&mut self) -> Result<()> {
+        let file = match &self.file {
+            Some(file) => file.clone(),
+            None => self.file.insert(self.spill.file()?).clone(),
+        };
+        file.append(&self.bytes)?;
+        self.flushed += self.bytes.len() as u64;
+        self.bytes.clear();
+        Ok(())
+    }
+
+    /// `file` is for runs that were not flushed: the worker's own.
+    pub(super) fn finish(mut self, file: &mut Option<Arc<SpillFile>>) -> Result<Run> {
+        self.entries.sort_unstable_by_key(|entry| (entry.tag, entry.bitmap));
+        let place = if self.file.is_some() {
+            self.flush_all()?;
+            self.file.map(|file| file.whole())
+        } else if self.bytes.is_empty() {
+            None
+        } else {
+            self.bytes.shrink_to_fit();
+            Some(match self.spill.keep(self.bytes) {
+                Ok(place) => place,
+                Err(bytes) => match file {
+                    Some(file) => file.append(&bytes)?,
+                    None => file.insert(self.spill.file()?).append(&bytes)?,
+                },
+            })
+        };
+        Ok(Run { entries: self.entries, place })
+    }
+}
+
+impl Run {
+    /// The entries of one tag.
+    pub(super) fn of_tag(&self, tag: u32) -> &[RunEntry] {
+        let start = self.entries.partition_point(|entry| entry.tag < tag);
+        let len = self.entries[start..].partition_point(|entry| entry.tag == tag);
+        &self.entries[start..start + len]
+    }
+}
+
+/// Reads a run from front to back, mostly.
+pub(super) struct Cursor<'a> {
+    run: &'a Run,
+    window: Vec<u8>,
+    window_start: usize,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(run: &'a Run) -> Self {
+        Self { run, window: Vec::new(), window_start: 0 }
+    }
+
+    /// `len` bytes from `start` on; `ahead` bytes are read at once if they are not in memory.
+    pub(super) fn read(&mut self, start: u64, len: usize, ahead: usize) -> Result<&[u8]> {
+        let Some(place) = &self.run.place else { return Ok(&[]) };
+        let start = start as usize;
+        if matches!(place, Place::Memory(_)) {
+            return place.read(start, len, &mut self.window);
+        }
+        if start < self.window_start || start + len > self.window_start + self.window.len() {
+            let ahead = ahead.max(len).min(place.len() - start);
+            place.read(start, ahead, &mut self.window)?;
+            self.window_start = start;
+        }
+        Ok(&self.window[start - self.window_start..][..len])
+    }
+}

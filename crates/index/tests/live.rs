@@ -1,0 +1,270 @@
+//! Random histories of live changes, publications, folds, deletions and reopening, against a twin that keeps every user's value.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod history;
+mod population;
+
+use history::{Column as Values, TagTwin, Twin};
+use object_store::memory::InMemory;
+use population::{Dice, TYPES, value};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use taghouse_catalog::SqliteCatalog;
+use taghouse_index::{
+    Bitmap, Changes, Column, Error, Index, LiveOptions, Op, Publication, SegmentBuilder, Snapshot, TagChange, TagChanges, TagPublication,
+};
+use taghouse_model::{AppId, Name, Value, ValueType};
+
+/// Nothing happens by itself: what was logged becomes visible when a test asks for the log's position.
+fn by_hand() -> LiveOptions {
+    let long = Duration::from_secs(3600);
+    LiveOptions { tick: long, file_bytes: 4096, checkpoint_changes: u64::MAX, fold_every: None, ..LiveOptions::default() }
+}
+
+struct House {
+    store: Arc<InMemory>,
+    catalog: Arc<SqliteCatalog>,
+    folder: tempfile::TempDir,
+    index: Option<Index>,
+    app: AppId,
+    generation: u64,
+    twin: Twin,
+    crowd: Arc<Bitmap>,
+}
+
+impl House {
+    async fn new(tags: &[(&str, ValueType, u64)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = Arc::new(SqliteCatalog::open(&folder.path().join("catalog.db")).await.unwrap());
+        let crowd = Arc::new((0..4_000).filter(|user| user % 3 == 0).chain([5_000_000]).collect());
+        let (store, app, twin) = (Arc::new(InMemory::new()), AppId::new("shop").unwrap(), Twin::default());
+        let mut house = Self { store, catalog, folder, index: None, app, generation: 1, twin, crowd };
+        house.open();
+        for (name, value_type, values) in tags {
+            house.index().declare(&house.app, 1, Name::new(name).unwrap(), *value_type, 5, serde_json::json!({})).await.unwrap();
+            house.twin.tags.insert((*name).to_owned(), TagTwin::new(*value_type, *values));
+        }
+        house
+    }
+
+    /// Opens the index anew, as after the end of the process.
+    fn open(&mut self) {
+        self.index = None;
+        let index = Index::new(self.store.clone(), self.catalog.clone());
+        self.index = Some(index.with_live(self.folder.path().join("live"), by_hand()));
+    }
+
+    fn index(&self) -> &Index {
+        self.index.as_ref().unwrap()
+    }
+
+    async fn snapshot(&self) -> Arc<Snapshot> {
+        self.index().position(&self.app).await.unwrap();
+        self.index().snapshot(&self.app).await.unwrap().unwrap()
+    }
+
+    async fn change(&mut self, users: Vec<u32>, points: Vec<TagChange>, in_columns: bool) {
+        // Points that stand in a column beside their like are the same changes.
+        let columns = if in_columns { points.iter().filter_map(column_of).collect() } else { Vec::new() };
+        let points = if columns.is_empty() { points } else { points.into_iter().filter(|point| column_of(point).is_some()).collect() };
+        let alone = if columns.is_empty() { points.clone() } else { Vec::new() };
+        let changes = Changes { generation: self.generation, users: users.clone(), columns, points: alone };
+        let position = self.index().change(&self.app, changes).await.unwrap();
+        self.twin.change(position, &users, &points);
+    }
+
+    async fn delete(&mut self, users: &[u32]) {
+        let before = self.twin.columns();
+        let receipt = self.index().delete_users(&self.app, self.generation, users).await.unwrap();
+        let held = before.iter().flat_map(|(name, column)| {
+            users.iter().filter_map(move |user| Some((Name::new(name).unwrap(), *user, column.get(user)?.clone())))
+        });
+        assert_eq!(receipt.values, held.collect::<Vec<_>>());
+        self.twin.delete(receipt.position, users);
+    }
+
+    async fn publish(&mut self, tag: &str, column: Values, subsumes: Option<u64>) -> Result<u64, Error> {
+        let value_type = self.twin.tags[tag].value_type;
+        let publication = publication(self.generation, tag, value_type, &column, subsumes);
+        let published = self.index().publish(&self.app, publication, vec![]).await?;
+        self.twin.publish(tag, column, subsumes);
+        Ok(published)
+    }
+
+    async fn check(&self, dice: &mut Dice) -> Result<(), TestCaseError> {
+        let snapshot = self.snapshot().await;
+        let users: Vec<u32> = self.twin.users.iter().copied().collect();
+        prop_assert_eq!(snapshot.users().iter().collect::<Vec<_>>(), users.clone());
+        prop_assert_eq!(snapshot.position(), self.twin.end);
+        let columns = self.twin.columns();
+        for (name, column) in &columns {
+            check_tag(&snapshot, name, column, dice)?;
+        }
+        for depth in (0..6).map(|n| n % 3) {
+            let predicate = self.twin.predicate(depth, dice);
+            let holds = |user: &u32| {
+                predicate.holds(&|name| match name.strip_prefix("crowd:") {
+                    Some(_) => Some(Value::Bool(self.crowd.contains(*user))),
+                    None => columns[name].get(user).cloned(),
+                })
+            };
+            let expected: Bitmap = users.iter().copied().filter(holds).collect();
+            let query = snapshot.evaluate(&predicate, &|_| Some(self.crowd.clone())).unwrap();
+            prop_assert_eq!(query.bitmap().unwrap().iter().collect::<Vec<_>>(), expected.iter().collect::<Vec<_>>(), "{:?}", &predicate);
+            prop_assert_eq!(query.count().unwrap(), expected.len(), "{:?}", &predicate);
+            for user in users.iter().chain(&self.twin.deleted).copied().chain([3, 5_000_000]) {
+                prop_assert_eq!(query.contains(user).unwrap(), expected.contains(user), "user {} of {:?}", user, &predicate);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_tag(snapshot: &Snapshot, name: &str, column: &Values, dice: &mut Dice) -> Result<(), TestCaseError> {
+    let view = snapshot.tag(name).unwrap().unwrap();
+    prop_assert_eq!(view.users().unwrap(), column.len() as u64, "{}", name);
+    let existence = view.existence().unwrap().to_bitmap().unwrap();
+    prop_assert_eq!(existence.iter().collect::<Vec<_>>(), column.keys().copied().collect::<Vec<_>>(), "{}", name);
+    for user in snapshot.users().iter().chain([3, 5_000_000]) {
+        prop_assert_eq!(view.value_of(user).unwrap(), column.get(&user).cloned(), "{} of {}", name, user);
+    }
+    let mut members: BTreeMap<Value, Vec<u32>> = BTreeMap::new();
+    for (user, value) in column {
+        match value {
+            Value::Set(set) => set.iter().for_each(|text| members.entry(Value::Text(text.clone())).or_default().push(*user)),
+            other => members.entry(other.clone()).or_default().push(*user),
+        }
+    }
+    let counts: Vec<(Value, u64)> = members.iter().map(|(value, users)| (value.clone(), users.len() as u64)).collect();
+    let values: Vec<(Value, u64)> = view.values().unwrap().into_iter().filter(|(_, count)| *count > 0).collect();
+    prop_assert_eq!(values, counts, "{}", name);
+    if !view.value_type().is_number() {
+        for (value, users) in view.sets().unwrap() {
+            let found: Vec<u32> = users.to_bitmap().unwrap().iter().collect();
+            prop_assert_eq!(&found, &members.get(&value).cloned().unwrap_or_default(), "{} {}", name, value);
+            let again = view.users_of(&value).unwrap().unwrap();
+            prop_assert_eq!(again.iter().collect::<Vec<_>>(), found);
+        }
+        return Ok(());
+    }
+    let within: Bitmap = snapshot.users().iter().filter(|_| dice.below(3) > 0).collect();
+    for within in [None, Some(&within)] {
+        let chosen: Vec<&Value> = column.iter().filter(|(user, _)| within.is_none_or(|set| set.contains(**user))).map(|(_, v)| v).collect();
+        let bounds = chosen.iter().min().zip(chosen.iter().max()).map(|(low, high)| ((*low).clone(), (*high).clone()));
+        prop_assert_eq!(view.bounds(within).unwrap(), bounds);
+        let units = |value: &Value| match value {
+            Value::Int(units) => i128::from(*units),
+            Value::Decimal(decimal) => {
+                let mut decimal = *decimal;
+                decimal.rescale(2);
+                decimal.mantissa()
+            }
+            _ => 0,
+        };
+        let sum = (matches!(view.value_type(), ValueType::Int | ValueType::Decimal { .. }) && !chosen.is_empty())
+            .then(|| chosen.iter().map(|value| units(value)).sum::<i128>());
+        prop_assert_eq!(view.sum(within).unwrap(), sum, "{}", name);
+    }
+    Ok(())
+}
+
+/// The same change as a column of one.
+fn column_of(point: &TagChange) -> Option<TagChanges> {
+    let one = |text: &Arc<str>| (vec![text.clone(), "another".into()], vec![0]);
+    let column = match &point.op {
+        Op::Unset => Column::Unset,
+        Op::Set(Value::Bool(value)) => Column::Numbers(vec![i64::from(*value)]),
+        Op::Set(Value::Int(number)) => Column::Numbers(vec![*number]),
+        Op::Set(Value::Date(days)) => Column::Numbers(vec![i64::from(*days)]),
+        Op::Set(Value::Time(ms)) => Column::Numbers(vec![*ms]),
+        Op::Set(Value::Text(text)) => {
+            let (texts, codes) = one(text);
+            Column::Texts { texts, codes }
+        }
+        Op::Add(text) => {
+            let (texts, codes) = one(text);
+            Column::Add { texts, codes }
+        }
+        Op::Remove(text) => {
+            let (texts, codes) = one(text);
+            Column::Remove { texts, codes }
+        }
+        Op::Set(Value::Decimal(_) | Value::Set(_)) => return None,
+    };
+    Some(TagChanges { tag: point.tag.clone(), ordinals: vec![point.ordinal], column })
+}
+
+fn publication(generation: u64, tag: &str, value_type: ValueType, column: &Values, subsumes: Option<u64>) -> Publication {
+    let mut builder = SegmentBuilder::new(value_type);
+    column.iter().for_each(|(user, value)| builder.add(*user, value).unwrap());
+    let (name, definition) = (Name::new(tag).unwrap(), serde_json::json!({}));
+    let tag = TagPublication { name, value_type, as_of_ms: 7, definition, segment: builder.finish().unwrap(), subsumes };
+    Publication { generation, users: column.keys().copied().collect(), tags: vec![tag], drop: vec![] }
+}
+
+async fn live_through(seed: u64, step: u32, steps: usize) -> Result<(), TestCaseError> {
+    let mut dice = Dice(seed);
+    let names: Vec<(String, ValueType, u64)> = (0..TYPES.len()).map(|at| (format!("t{at}"), TYPES[at], [3, 40][at % 2])).collect();
+    let tags: Vec<(&str, ValueType, u64)> = names.iter().map(|(name, ty, values)| (name.as_str(), *ty, *values)).collect();
+    let mut house = House::new(&tags).await;
+    let user = |dice: &mut Dice| (1 << 16) - 9 + dice.below(60) as u32 * step;
+    for _ in 0..steps {
+        match dice.below(16) {
+            0..7 => {
+                let users = (0..dice.below(2)).map(|_| user(&mut dice)).collect();
+                let points = (0..1 + dice.below(40)).map(|_| house.twin.point(user(&mut dice), &mut dice)).collect();
+                let in_columns = dice.below(3) == 0;
+                house.change(users, points, in_columns).await;
+            }
+            7 => {
+                house.index().position(&house.app).await.unwrap();
+            }
+            8 => {
+                house.index().fold(&house.app).await.unwrap();
+                let snapshot = house.snapshot().await;
+                house.twin.fold(&|name| snapshot.info(name).unwrap().subsumes);
+            }
+            9 | 10 => {
+                let (name, value_type, values) = &names[dice.below(names.len() as u64) as usize];
+                let column = (0..dice.below(50)).map(|_| (user(&mut dice), value(*value_type, *values, &mut dice))).collect();
+                let subsumes = (dice.below(2) == 0).then(|| house.twin.cut(name, &mut dice));
+                house.publish(name, column, subsumes).await.unwrap();
+            }
+            11 => {
+                let users: Vec<u32> =
+                    (0..1 + dice.below(2)).map(|_| user(&mut dice)).collect::<std::collections::BTreeSet<_>>().into_iter().collect();
+                house.delete(&users).await;
+            }
+            12 => house.index().checkpoint(&house.app).await.unwrap(),
+            13 => house.open(),
+            14 if dice.below(3) == 0 => {
+                // Every other user stays, in order.
+                let stay: Vec<u32> = house.twin.users.iter().copied().step_by(2).collect();
+                let renaming = move |user: u32| stay.binary_search(&user).ok().map(|place| place as u32 * 3);
+                house.generation += 1;
+                house.twin.rename(&renaming);
+                house.index().remap(&house.app, house.generation, Arc::new(renaming)).await.unwrap();
+                house.twin.end = house.index().position(&house.app).await.unwrap();
+            }
+            _ => house.check(&mut dice).await?,
+        }
+    }
+    house.check(&mut dice).await?;
+    house.open();
+    house.check(&mut dice).await
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn live_changes_compose_with_everything(seed in any::<u64>(), step in prop::sample::select(vec![1, 11, 40_009]), steps in 4..40_usize) {
+        runtime().block_on(live_through(seed, step, steps))?;
+    }
+}

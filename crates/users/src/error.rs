@@ -1,0 +1,66 @@
+use taghouse_model::{AppId, ErrorKind};
+
+/// What can go wrong when users change.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A call asks for too much at once.
+    #[error("{given} {what} in one call: {limit} are allowed")]
+    Limit {
+        /// Of what.
+        what: &'static str,
+        /// How many were given.
+        given: usize,
+        /// How many may be.
+        limit: usize,
+    },
+    /// A change of a tag that is not defined. The message suggests one of a like name.
+    #[error("{0}")]
+    UnknownTag(String),
+    /// Nobody of these ids was ever seen.
+    #[error("there is no user \"{user}\" in app {app}: nobody was deleted")]
+    UnknownUser {
+        /// The first of them.
+        user: String,
+        /// Where.
+        app: AppId,
+    },
+    /// Nothing was published for the app.
+    #[error("no tags produced yet for app {app}: there are no users to number anew")]
+    NoTags {
+        /// Whose.
+        app: AppId,
+    },
+    /// A defect of ours: the work of a call ended without a result.
+    #[error("the work of the call broke off: {0}")]
+    BrokeOff(String),
+    /// Of the crowds, or the expression of an expiry.
+    #[error(transparent)]
+    Crowd(#[from] taghouse_crowd::Error),
+    /// Of the index.
+    #[error(transparent)]
+    Index(#[from] taghouse_index::Error),
+    /// Of the dictionary.
+    #[error(transparent)]
+    Dictionary(#[from] taghouse_dictionary::Error),
+    /// Of the catalog.
+    #[error(transparent)]
+    Catalog(#[from] taghouse_catalog::Error),
+}
+
+/// A result of this room.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Limit { .. } => ErrorKind::Invalid,
+            Self::UnknownTag(_) | Self::UnknownUser { .. } | Self::NoTags { .. } => ErrorKind::NotFound,
+            Self::BrokeOff(_) => ErrorKind::Internal,
+            Self::Crowd(e) => e.kind(),
+            Self::Index(e) => e.kind(),
+            Self::Dictionary(e) => e.kind(),
+            Self::Catalog(e) => e.kind(),
+        }
+    }
+}
