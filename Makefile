@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint
+.PHONY: help demo test bench lint fuzz soak
 
 # One target folder for all checkouts of this user: the dependencies are compiled once.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/taghouse/target
@@ -12,6 +12,9 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 DATA ?= demo-data
 ARGS ?=
 ONLY ?=
+SECONDS ?= 60
+CASES ?= 1000000
+SEED ?= 1
 
 help: ## this list
 	@echo "make TARGET [NAME=value]"
@@ -35,3 +38,11 @@ bench: ## compare with other engines, write bench/REPORT.md. ONLY=spine for one 
 	@scripts/setup.sh build
 	cargo build --release --workspace
 	python=$$(scripts/peers.sh bench/requirements.txt) && "$$python" bench/run.py $(if $(ONLY),--only "$(ONLY)") $(ARGS)
+
+fuzz: ## run every decoder's fuzz target. SECONDS=60 each, ONLY="bundle segment" for some
+	@scripts/setup.sh build
+	scripts/fuzz.sh $(SECONDS) $(ONLY)
+
+soak: ## random histories of the index against a naive twin. CASES=1000000 questions, SEED=1
+	@scripts/setup.sh build
+	cargo run --release -p taghouse-soak -- --cases $(CASES) --seed $(SEED) $(ARGS)

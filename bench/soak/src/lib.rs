@@ -1,0 +1,78 @@
+//! Random histories: an app is published, asked, changed and opened anew in random order, and every answer is held to sorted sets that are
+//! computed user by user. A history follows from its seed alone.
+//!
+//! * `steps`: what happens. `questions`: what is asked. Another step or question is a line in the table there.
+//! * `twin`: what must come out. `world`: the real thing beside it.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
+
+mod counts;
+mod dice;
+mod predicates;
+mod questions;
+mod steps;
+mod twin;
+mod values;
+mod world;
+
+pub use counts::Counts;
+
+use anyhow::{Context, anyhow};
+use dice::Dice;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use tokio::runtime::{Builder, Runtime};
+use world::World;
+
+/// Lives history after history.
+pub struct Soak {
+    seed: u64,
+    folder: PathBuf,
+    runtime: Runtime,
+    counts: Counts,
+}
+
+impl Soak {
+    /// Begins with the history of `seed`. Files go below `folder`, by default the system's for temporary ones.
+    ///
+    /// # Errors
+    /// Of the system.
+    pub fn new(seed: u64, folder: Option<PathBuf>) -> anyhow::Result<Self> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        Ok(Self { seed, folder: folder.unwrap_or_else(std::env::temp_dir), runtime, counts: Counts::default() })
+    }
+
+    /// What was done and asked so far.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Lives the next history.
+    ///
+    /// # Errors
+    /// A wrong answer, a failure or a panic, with the command that repeats it.
+    pub fn live_one(&mut self) -> anyhow::Result<()> {
+        let seed = self.seed;
+        self.seed = self.seed.wrapping_add(1);
+        let lived = catch_unwind(AssertUnwindSafe(|| self.live(seed)));
+        let lived = lived.unwrap_or_else(|panic| {
+            let said = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|&said| said.to_owned()));
+            Err(anyhow!("it panicked: {}", said.unwrap_or_default()))
+        });
+        lived.with_context(|| format!("the history of seed {seed} fails; repeat it: taghouse-soak --seed {seed} --cases 1"))
+    }
+
+    fn live(&mut self, seed: u64) -> anyhow::Result<()> {
+        let mut dice = Dice::new(seed);
+        let mut world = World::new(&mut dice, &self.folder, &self.runtime)?;
+        let steps = 8 + dice.below(24);
+        let outcome = (0..steps).try_for_each(|number| {
+            let step = steps::draw(&mut dice);
+            (step.take)(&mut world, &mut dice).with_context(|| format!("step {number} of {steps}, {}", step.name))?;
+            world.counts.step(step.name);
+            Ok(())
+        });
+        let outcome = outcome.and_then(|()| steps::reopen(&mut world, &mut dice)).and_then(|()| steps::ask(&mut world, &mut dice));
+        self.counts.add(&world.counts);
+        outcome
+    }
+}

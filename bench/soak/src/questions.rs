@@ -1,0 +1,86 @@
+//! What is asked, and the answer of the twin beside that of the index.
+
+mod crowds;
+mod tags;
+
+use crate::counts::Counts;
+use crate::dice::Dice;
+use crate::twin::{Columns, Twin};
+use crate::world::World;
+use anyhow::Context;
+use std::collections::BTreeSet;
+use taghouse_index::{Bitmap, Query, Snapshot};
+use taghouse_model::{Ordinal, Value};
+use taghouse_rules::Predicate;
+
+/// A kind of question: fails where the index and the twin differ.
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    /// How often among all.
+    weight: u64,
+    ask: fn(&mut Asked<'_>, &mut Dice) -> anyhow::Result<()>,
+}
+
+/// Every kind of question.
+pub(crate) const QUESTIONS: [Kind; 13] = [
+    Kind { name: "count", weight: 12, ask: crowds::count },
+    Kind { name: "bitmap", weight: 8, ask: crowds::bitmap },
+    Kind { name: "contains", weight: 6, ask: crowds::contains },
+    Kind { name: "sample", weight: 3, ask: crowds::sample },
+    Kind { name: "page", weight: 2, ask: crowds::page },
+    Kind { name: "export and read back", weight: 2, ask: crowds::export },
+    Kind { name: "overlap of crowds", weight: 2, ask: crowds::overlap },
+    Kind { name: "top values", weight: 4, ask: tags::top_values },
+    Kind { name: "overlap of values", weight: 2, ask: tags::overlap },
+    Kind { name: "sum", weight: 4, ask: tags::sum },
+    Kind { name: "least and greatest", weight: 3, ask: tags::bounds },
+    Kind { name: "all values", weight: 2, ask: tags::all_values },
+    Kind { name: "profile", weight: 3, ask: tags::profile },
+];
+
+/// One moment of a history to ask about.
+pub(crate) struct Asked<'a> {
+    twin: &'a Twin,
+    columns: &'a Columns,
+    snapshot: &'a Snapshot,
+    counts: &'a mut Counts,
+}
+
+/// A condition with its answers.
+struct Crowd {
+    predicate: Predicate<Value>,
+    query: Query,
+    expected: BTreeSet<Ordinal>,
+}
+
+/// Asks one question of a random kind.
+pub(crate) fn ask_one(world: &mut World<'_>, snapshot: &Snapshot, columns: &Columns, dice: &mut Dice) -> anyhow::Result<()> {
+    let mut at = dice.below(QUESTIONS.iter().map(|kind| kind.weight).sum());
+    let mut kinds = QUESTIONS.iter();
+    let kind = kinds.find(|kind| {
+        let found = at < kind.weight;
+        at = at.saturating_sub(kind.weight);
+        found
+    });
+    let kind = kind.context("weights add up")?;
+    let mut asked = Asked { twin: &world.twin, columns, snapshot, counts: &mut world.counts };
+    (kind.ask)(&mut asked, dice).with_context(|| format!("question \"{}\"", kind.name))?;
+    world.counts.question(kind.name);
+    Ok(())
+}
+
+impl Asked<'_> {
+    fn crowd(&mut self, dice: &mut Dice) -> anyhow::Result<Crowd> {
+        let depth = dice.below(4) as u32;
+        let predicate = self.twin.predicate(depth, dice, self.counts);
+        let query = self.snapshot.evaluate(&predicate, &|name| self.twin.crowds.get(name).cloned())?;
+        let expected = self.twin.holds(self.columns, &predicate);
+        self.counts.none += u64::from(expected.is_empty());
+        self.counts.all += u64::from(expected.len() == self.twin.users.len());
+        Ok(Crowd { predicate, query, expected })
+    }
+}
+
+fn bitmap_of(users: &BTreeSet<Ordinal>) -> Bitmap {
+    users.iter().copied().collect()
+}

@@ -1,0 +1,122 @@
+use super::{Asked, bitmap_of};
+use crate::dice::Dice;
+use crate::twin::{Column, members};
+use crate::values::units;
+use anyhow::{Context, ensure};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use taghouse_index::{Members, Segment, overlap as overlap_of};
+use taghouse_model::{Name, Ordinal, Value, ValueType};
+
+/// A tag of the index with what its twin says.
+struct Tag<'a> {
+    name: &'a Name,
+    value_type: ValueType,
+    column: &'a Column,
+    segment: Segment,
+}
+
+impl Asked<'_> {
+    /// A random tag; of numbers, of others, or any.
+    fn tag(&self, numbers: Option<bool>, dice: &mut Dice) -> anyhow::Result<Option<Tag<'_>>> {
+        let fits = |ty: ValueType| numbers.is_none_or(|numbers| ty.is_number() == numbers);
+        let tags: Vec<_> = self.twin.tags.iter().filter(|(_, tag)| fits(tag.value_type)).collect();
+        let Some((name, tag)) = dice.pick(&tags).copied() else { return Ok(None) };
+        let segment = self.snapshot.tag(name.as_str())?.with_context(|| format!("tag {name} is published"))?;
+        let column = self.columns.get(name).context("the twin has the tag")?;
+        Ok(Some(Tag { name, value_type: tag.value_type, column, segment }))
+    }
+
+    /// A crowd within which to ask; without one, all users.
+    fn within(&mut self, dice: &mut Dice) -> anyhow::Result<Option<BTreeSet<Ordinal>>> {
+        if dice.one_in(4) { Ok(None) } else { self.crowd(dice).map(|crowd| Some(crowd.expected)) }
+    }
+}
+
+fn inside(within: Option<&BTreeSet<Ordinal>>, user: Ordinal) -> bool {
+    within.is_none_or(|within| within.contains(&user))
+}
+
+/// How many of a crowd have each value.
+pub(super) fn top_values(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<()> {
+    let within = asked.within(dice)?.unwrap_or_else(|| asked.twin.users.clone());
+    let Some(tag) = asked.tag(Some(false), dice)? else { return Ok(()) };
+    let sets = tag.segment.sets();
+    let values: Vec<Members> = sets.iter().map(|(_, users)| users.clone()).collect();
+    let counts = overlap_of(&[Members::Owned(Arc::new(bitmap_of(&within)))], &values, None)?;
+    let found: BTreeMap<Value, u64> = sets.into_iter().map(|(value, _)| value).zip(counts).filter(|(_, count)| *count > 0).collect();
+    let right = members(tag.column).into_iter().map(|(value, users)| (value, users.intersection(&within).count() as u64));
+    let right: BTreeMap<Value, u64> = right.filter(|(_, count)| *count > 0).collect();
+    ensure!(found == right, "of tag {}: {found:?} instead of {right:?}", tag.name);
+    Ok(())
+}
+
+/// How many users two tags' values share.
+pub(super) fn overlap(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<()> {
+    let within = asked.within(dice)?;
+    let (Some(one), Some(other)) = (asked.tag(Some(false), dice)?, asked.tag(Some(false), dice)?) else { return Ok(()) };
+    let sides = [&one, &other].map(|tag| {
+        let sets = tag.segment.sets().into_iter().take(12);
+        let expected = members(tag.column);
+        sets.map(|(value, users)| (users, expected.get(&value).cloned().unwrap_or_default())).unzip::<_, _, Vec<_>, Vec<_>>()
+    });
+    let bitmap = within.as_ref().map(bitmap_of);
+    let found = overlap_of(&sides[0].0, &sides[1].0, bitmap.as_ref())?;
+    let pairs = sides[0].1.iter().flat_map(|row| sides[1].1.iter().map(move |column| (row, column)));
+    let right: Vec<u64> =
+        pairs.map(|(row, column)| row.intersection(column).filter(|user| inside(within.as_ref(), **user)).count() as u64).collect();
+    ensure!(found == right, "of tags {} and {}: {found:?} instead of {right:?}", one.name, other.name);
+    Ok(())
+}
+
+pub(super) fn sum(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<()> {
+    let within = asked.within(dice)?;
+    let Some(tag) = asked.tag(Some(true), dice)? else { return Ok(()) };
+    let chosen: Vec<&Value> = tag.column.iter().filter(|(user, _)| inside(within.as_ref(), **user)).map(|(_, value)| value).collect();
+    let has_sum = matches!(tag.value_type, ValueType::Int | ValueType::Decimal { .. }) && !chosen.is_empty();
+    let right = has_sum.then(|| chosen.iter().map(|value| units(value, tag.value_type)).sum::<i128>());
+    let found = tag.segment.sum(within.as_ref().map(bitmap_of).as_ref())?;
+    ensure!(found == right, "of tag {}: {found:?} instead of {right:?}", tag.name);
+    Ok(())
+}
+
+pub(super) fn bounds(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<()> {
+    let within = asked.within(dice)?;
+    let Some(tag) = asked.tag(Some(true), dice)? else { return Ok(()) };
+    let chosen = || tag.column.iter().filter(|(user, _)| inside(within.as_ref(), **user)).map(|(_, value)| value);
+    let right = chosen().min().cloned().zip(chosen().max().cloned());
+    let found = tag.segment.bounds(within.as_ref().map(bitmap_of).as_ref())?;
+    ensure!(found == right, "of tag {}: {found:?} instead of {right:?}", tag.name);
+    Ok(())
+}
+
+/// Every value with its number of users, and the users of one.
+pub(super) fn all_values(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<()> {
+    let Some(tag) = asked.tag(None, dice)? else { return Ok(()) };
+    let members = members(tag.column);
+    let found: Vec<(Value, u64)> = tag.segment.values()?.into_iter().filter(|(_, count)| *count > 0).collect();
+    let right: Vec<(Value, u64)> = members.iter().map(|(value, users)| (value.clone(), users.len() as u64)).collect();
+    ensure!(found == right, "of tag {}: {found:?} instead of {right:?}", tag.name);
+    if !tag.value_type.is_number() {
+        let values: Vec<&Value> = members.keys().collect();
+        if let Some(value) = dice.pick(&values) {
+            let found = tag.segment.users_of(value)?.unwrap_or_default();
+            ensure!(found.iter().eq(members[*value].iter().copied()), "the users of {value} of tag {}", tag.name);
+        }
+    }
+    Ok(())
+}
+
+/// All that is known of some users.
+pub(super) fn profile(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<()> {
+    let users: Vec<Ordinal> = asked.twin.users.iter().copied().collect();
+    let some: Vec<Ordinal> = (0..3).filter_map(|_| dice.pick(&users).copied()).chain([3, u32::MAX]).collect();
+    for (info, segment) in asked.snapshot.segments() {
+        let (segment, column) = (segment?, asked.columns.get(&info.name).context("the twin has the tag")?);
+        for user in &some {
+            let (found, right) = (segment.value_of(*user)?, column.get(user));
+            ensure!(found.as_ref() == right, "tag {} of user {user}: {found:?} instead of {right:?}", info.name);
+        }
+    }
+    Ok(())
+}

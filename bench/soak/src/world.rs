@@ -1,0 +1,190 @@
+//! The real thing: an index over a catalog and an object store, with a dictionary or with ordinals that lie far apart.
+
+use crate::counts::Counts;
+use crate::dice::Dice;
+use crate::twin::{CROWDS, Column, TagTwin, Twin};
+use crate::values::{TYPES, value};
+use anyhow::{Context, ensure};
+use object_store::memory::InMemory;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use taghouse_catalog::SqliteCatalog;
+use taghouse_dictionary::Dictionary;
+use taghouse_index::{Index, Publication, SegmentBuilder, Snapshot, TagPublication};
+use taghouse_model::{AppId, Name, Ordinal, ValueType};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// How far ordinals without a dictionary are apart: in one container, in several, in several shards.
+const STEPS: [u32; 4] = [1, 11, 3_001, 40_009];
+
+pub(crate) struct World<'a> {
+    pub(crate) twin: Twin,
+    pub(crate) counts: Counts,
+    pub(crate) app: AppId,
+    pub(crate) generation: u64,
+    /// Of so many people users are drawn.
+    people: u64,
+    ids: Ids,
+    store: Arc<InMemory>,
+    catalog: Arc<SqliteCatalog>,
+    index: Option<Index>,
+    folder: TempDir,
+    runtime: &'a Runtime,
+}
+
+/// Where ordinals come from.
+enum Ids {
+    Apart { step: u32 },
+    Dictionary { open: Option<Dictionary>, given: BTreeMap<String, Ordinal> },
+}
+
+impl<'a> World<'a> {
+    pub(crate) fn new(dice: &mut Dice, folder: &Path, runtime: &'a Runtime) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir_in(folder)?;
+        let catalog = Arc::new(runtime.block_on(SqliteCatalog::open(&folder.path().join("catalog.db")))?);
+        let app = AppId::new("shop")?;
+        let ids = match dice.below(STEPS.len() as u64 + 2) as usize {
+            at if at < STEPS.len() => Ids::Apart { step: STEPS[at] },
+            _ => Ids::Dictionary { open: None, given: BTreeMap::new() },
+        };
+        let people = [3, 30, 120, 400][dice.below(4) as usize];
+        let twin = Twin { users: BTreeSet::new(), tags: BTreeMap::new(), crowds: BTreeMap::new() };
+        let (counts, store) = (Counts::default(), Arc::new(InMemory::new()));
+        let mut world = Self { twin, counts, app, generation: 1, people, ids, store, catalog, index: None, folder, runtime };
+        world.open()?;
+        let mut tags = Vec::new();
+        for (number, ty) in TYPES.into_iter().enumerate() {
+            for values in [5, 400] {
+                let name = Name::new(&format!("t{number}_{values}"))?;
+                world.twin.tags.insert(name.clone(), TagTwin { value_type: ty, values, base: Column::new() });
+                tags.push(name);
+            }
+        }
+        world.publish_random(&tags, dice)?;
+        world.draw_crowds(dice);
+        Ok(world)
+    }
+
+    /// Opens everything anew, as after the end of the process.
+    pub(crate) fn open(&mut self) -> anyhow::Result<()> {
+        self.index = None;
+        if let Ids::Dictionary { open, .. } = &mut self.ids {
+            *open = None;
+            *open = Some(Dictionary::open(&self.folder.path().join("dictionary"))?);
+        }
+        self.index = Some(Index::new(self.store.clone(), self.catalog.clone()));
+        Ok(())
+    }
+
+    pub(crate) fn index(&self) -> anyhow::Result<&Index> {
+        self.index.as_ref().context("the index is open")
+    }
+
+    pub(crate) fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
+    pub(crate) fn snapshot(&self) -> anyhow::Result<Arc<Snapshot>> {
+        self.wait(self.index()?.snapshot(&self.app))?.context("something is published")
+    }
+
+    /// The ordinal of one of the people: of an old user or of a new one.
+    pub(crate) fn person(&mut self, dice: &mut Dice) -> anyhow::Result<Ordinal> {
+        let number = dice.below(self.people) as u32;
+        match &mut self.ids {
+            // Around the end of a container and, with large steps, of shards.
+            Ids::Apart { step } => Ok((1 << 16) - 9 + number * *step),
+            Ids::Dictionary { open, given } => {
+                let id = id_of(number);
+                let dictionary = open.as_ref().context("the dictionary is open")?;
+                let ordinal = *dictionary.assign(&self.app, &[&id])?.first().context("an ordinal an id")?;
+                let known = given.entry(id).or_insert(ordinal);
+                ensure!(*known == ordinal, "an id had ordinal {known} and has {ordinal}");
+                Ok(ordinal)
+            }
+        }
+    }
+
+    /// Publishes new values of these tags.
+    pub(crate) fn publish_random(&mut self, names: &[Name], dice: &mut Dice) -> anyhow::Result<()> {
+        let mut tags = Vec::new();
+        for name in names {
+            let column = self.column(name, dice)?;
+            let tag = self.twin.tags.get_mut(name).context("a known tag")?;
+            tags.push(publication(name, tag.value_type, &column)?);
+            self.twin.users.extend(column.keys());
+            tag.base = column;
+        }
+        // Users without any value.
+        for _ in 0..dice.below(4) {
+            let user = self.person(dice)?;
+            self.twin.users.insert(user);
+        }
+        let users = self.twin.users.iter().copied().collect();
+        let publication = Publication { generation: self.generation, users, tags, drop: Vec::new() };
+        self.wait(self.index()?.publish(&self.app, publication, Vec::new()))?;
+        Ok(())
+    }
+
+    /// Random values of one tag: everybody has one, many, few, nobody.
+    fn column(&mut self, name: &Name, dice: &mut Dice) -> anyhow::Result<Column> {
+        let (ty, values) = self.twin.tags.get(name).map(|tag| (tag.value_type, tag.values)).context("a known tag")?;
+        let share = [4, 3, 1, 0][dice.below(4) as usize];
+        let mut column = Column::new();
+        for _ in 0..self.people * share / 4 {
+            column.insert(self.person(dice)?, value(ty, values, dice));
+        }
+        Ok(column)
+    }
+
+    /// Other crowds, with members who do not exist among them.
+    pub(crate) fn draw_crowds(&mut self, dice: &mut Dice) {
+        for (name, share) in CROWDS.into_iter().zip([3, 9]) {
+            let members = self.twin.users.iter().copied().filter(|_| dice.below(10) < share);
+            let members = Arc::new(members.chain([3, 5_000_000]).collect());
+            self.twin.crowds.insert(name, members);
+        }
+    }
+
+    /// A tag with other values, or of a type that it did not have before.
+    pub(crate) fn retype(&mut self, name: &Name, dice: &mut Dice) -> anyhow::Result<()> {
+        let tag = self.twin.tags.get_mut(name).context("a known tag")?;
+        tag.value_type = TYPES[dice.below(TYPES.len() as u64) as usize];
+        self.publish_random(std::slice::from_ref(name), dice)
+    }
+
+    /// Every id has its ordinal and every ordinal its id.
+    pub(crate) fn check_ids(&self) -> anyhow::Result<()> {
+        let Ids::Dictionary { open, given } = &self.ids else { return Ok(()) };
+        let dictionary = open.as_ref().context("the dictionary is open")?;
+        let ids: Vec<&str> = given.keys().map(String::as_str).chain(["nobody"]).collect();
+        let found = dictionary.lookup(&self.app, &ids)?;
+        let expected: Vec<Option<Ordinal>> = given.values().copied().map(Some).chain([None]).collect();
+        ensure!(found == expected, "the dictionary gives other ordinals: {found:?} instead of {expected:?}");
+        let ordinals: Vec<Ordinal> = given.values().copied().chain([u32::MAX]).collect();
+        let found = dictionary.resolve(&self.app, &ordinals)?;
+        let expected: Vec<Option<String>> = given.keys().cloned().map(Some).chain([None]).collect();
+        ensure!(found == expected, "the dictionary gives other ids: {found:?} instead of {expected:?}");
+        Ok(())
+    }
+}
+
+fn publication(name: &Name, value_type: ValueType, column: &Column) -> anyhow::Result<TagPublication> {
+    let mut builder = SegmentBuilder::new(value_type);
+    column.iter().try_for_each(|(user, value)| builder.add(*user, value))?;
+    let segment = builder.finish()?;
+    Ok(TagPublication { name: name.clone(), value_type, as_of_ms: 0, definition: json!({}), segment })
+}
+
+/// Ids of the forms that outsiders have: numbers, UUIDs, e-mail addresses, any text.
+fn id_of(number: u32) -> String {
+    match number % 4 {
+        0 => number.to_string(),
+        1 => format!("{number:08x}-1234-4abc-8def-0123456789ab"),
+        2 => format!("person.{number}@example.com"),
+        _ => format!("ü {number}"),
+    }
+}
