@@ -177,16 +177,6 @@ impl<'a> Blob<'a> {
     }
 }
 
-impl<'a> Container<'a> {
-    /// The bytes of a bitset, in lines of 64.
-    pub(crate) fn in_place(&self) -> Option<&'a [[u8; 64]; WORDS / 8]> {
-        match self {
-            Self::Bits(bits) => bits.as_chunks().0.first_chunk(),
-            _ => None,
-        }
-    }
-}
-
 impl Container<'_> {
     /// Whether it is a run of everything; another form of everything may go unseen.
     pub(crate) fn is_full(&self) -> bool {
@@ -223,36 +213,6 @@ impl Container<'_> {
                     let start = usize::from(u16_at(run, 0));
                     set_run(into, start, (start + usize::from(u16_at(run, 2))).min(WORDS * 64 - 1));
                 }
-            }
-        }
-    }
-
-    /// `into &= self`
-    pub(crate) fn and_into(&self, into: &mut Words) {
-        match self {
-            Self::Bits(bits) => words_of(bits, into, |a, b| a & b),
-            _ => {
-                let mut own = [0; WORDS];
-                self.or_into(&mut own);
-                into.iter_mut().zip(&own).for_each(|(a, b)| *a &= b);
-            }
-        }
-    }
-
-    /// `into &= !self`
-    pub(crate) fn and_not_into(&self, into: &mut Words) {
-        match self {
-            Self::Bits(bits) => words_of(bits, into, |a, b| a & !b),
-            Self::Array(values) => {
-                for value in values.as_chunks::<2>().0 {
-                    let low = u16::from_le_bytes(*value);
-                    into[usize::from(low / 64)] &= !(1 << (low % 64));
-                }
-            }
-            Self::Runs(_) => {
-                let mut own = [0; WORDS];
-                self.or_into(&mut own);
-                into.iter_mut().zip(&own).for_each(|(a, b)| *a &= !b);
             }
         }
     }

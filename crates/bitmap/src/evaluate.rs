@@ -206,7 +206,7 @@ impl<'a> Shard<'a> {
         }
         match &self.plan.ops[id].kind {
             Kind::Owned(_) | Kind::Stored(_) => u64::from(size.high),
-            Kind::Range { .. } => self.part(id, None).len(&self.scope),
+            Kind::Range { slices, low, high } => slices.range_len(self.scope.number, *low, *high, None),
             Kind::And { all, none } => self.and_count(all, none),
             Kind::Or { any, disjoint: true } => any.iter().map(|id| self.count_op(*id)).sum(),
             Kind::Or { any, .. } => self.or_count(any),
@@ -290,6 +290,7 @@ impl<'a> Shard<'a> {
     fn cut_count(&self, id: OpId, within: &Roaring) -> u64 {
         match &self.plan.ops[id].kind {
             Kind::And { .. } | Kind::Or { .. } => self.cut(id, within).len(&self.scope),
+            Kind::Range { slices, low, high } => slices.range_len(self.scope.number, *low, *high, Some(within)),
             _ => match self.part(id, Some(within)) {
                 Part::Full => within.cardinality(),
                 part => part.set().map_or(0, |set| set.and_cardinality(within)),
@@ -389,8 +390,12 @@ impl<'a> Shard<'a> {
 
     /// How many are left of `so_far` after a step.
     fn count_step(&self, step: &Step, so_far: &Part<'a>) -> u64 {
-        let part = self.part(step.id, so_far.set());
         let before = so_far.len(&self.scope);
+        if let (Kind::Range { slices, low, high }, false) = (&self.plan.ops[step.id].kind, matches!(so_far, Part::Empty)) {
+            let both = slices.range_len(self.scope.number, *low, *high, so_far.set());
+            return if step.negative { before - both } else { both };
+        }
+        let part = self.part(step.id, so_far.set());
         let both = match (so_far.set(), part.set()) {
             (Some(a), Some(b)) => a.and_cardinality(b),
             (None, _) if matches!(so_far, Part::Full) => part.len(&self.scope),

@@ -312,25 +312,27 @@ impl Kernel for Shared<'_> {
     type Out = [[u32; 4]; 2];
     #[inline(always)]
     fn run(self) -> Self::Out {
-        let [a, b] = self.rows.map(|bytes| bytes.as_chunks::<LANES>().0);
+        let [first, second] = self.rows;
+        let b = second.as_chunks::<LANES>().0;
         let [k, l, m, n] = self.columns.map(|bytes| bytes.as_chunks::<LANES>().0);
         // By name, for then they stay in registers.
         let (mut ak, mut al, mut am, mut an) = ([0; LANES], [0; LANES], [0; LANES], [0; LANES]);
         let (mut bk, mut bl, mut bm, mut bn) = ([0; LANES], [0; LANES], [0; LANES], [0; LANES]);
         for at in 0..WORDS / LANES {
-            let (a, b) = (&a[at], &b[at]);
-            (ak, bk) = (add_shared(ak, a, &k[at]), add_shared(bk, b, &k[at]));
-            (al, bl) = (add_shared(al, a, &l[at]), add_shared(bl, b, &l[at]));
-            (am, bm) = (add_shared(am, a, &m[at]), add_shared(bm, b, &m[at]));
-            (an, bn) = (add_shared(an, a, &n[at]), add_shared(bn, b, &n[at]));
+            // Asking ahead keeps the compiler from gathering words of eight turns into one vector, too.
+            let (a, b) = (lanes_of(first, at), b[at].map(u64::from_le_bytes));
+            (ak, bk) = (add_shared(ak, &a, &k[at]), add_shared(bk, &b, &k[at]));
+            (al, bl) = (add_shared(al, &a, &l[at]), add_shared(bl, &b, &l[at]));
+            (am, bm) = (add_shared(am, &a, &m[at]), add_shared(bm, &b, &m[at]));
+            (an, bn) = (add_shared(an, &a, &n[at]), add_shared(bn, &b, &n[at]));
         }
         [[ak, al, am, an], [bk, bl, bm, bn]].map(|row| row.map(|lanes| lanes.iter().sum::<u64>() as u32))
     }
 }
 
 #[inline(always)]
-fn add_shared(sums: Lanes, a: &[[u8; 8]; LANES], b: &[[u8; 8]; LANES]) -> Lanes {
-    add_ones(sums, std::array::from_fn(|lane| u64::from_le_bytes(a[lane]) & u64::from_le_bytes(b[lane])))
+fn add_shared(sums: Lanes, a: &Lanes, b: &[[u8; 8]; LANES]) -> Lanes {
+    add_ones(sums, std::array::from_fn(|lane| a[lane] & u64::from_le_bytes(b[lane])))
 }
 
 #[cfg(test)]

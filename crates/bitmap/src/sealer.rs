@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn the_bytes_are_those_of_seal() {
         for len in [0, 1, 63, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 5 * BLOCK_BYTES + 17] {
-            let body: Vec<u8> = (0..len).map(|at| (at * 31 >> 3) as u8).collect();
+            let body: Vec<u8> = (0..len).map(|at| ((at * 31) >> 3) as u8).collect();
             let mut sealer = Sealer::new(b"TAGHTEST", len as u64, Cursor::new(Vec::new())).unwrap();
             body.chunks(100_003).for_each(|piece| sealer.write_all(piece).unwrap());
             assert_eq!(sealer.finish().unwrap().into_inner(), seal(b"TAGHTEST", &body), "{len}");

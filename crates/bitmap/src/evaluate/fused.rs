@@ -7,9 +7,12 @@ use crate::kernel::{Bytes, DROP, KEEP, bytes_of, hits};
 use crate::part::Part;
 use crate::plan::{Kind, OpId};
 use crate::view::Held;
-use std::cell::RefCell;
-use std::ops::{Deref, DerefMut};
+use buffers::Buffer;
 use std::rc::Rc;
+
+pub(super) use buffers::Buffers;
+
+mod buffers;
 
 /// Operands that are gathered at a time.
 const PASS: usize = 8;
@@ -22,28 +25,6 @@ const SPAN: usize = WORDS * 64;
 pub(super) enum Job {
     And { all: Vec<OpId>, none: Vec<OpId> },
     Or { any: Vec<OpId> },
-}
-
-/// Containers' words to be used again.
-#[derive(Default)]
-pub(crate) struct Buffers(RefCell<Vec<Rc<Buffer>>>);
-
-/// Aligned as vectors are: one that lies in two cache lines is written twice.
-#[derive(Clone)]
-#[repr(align(64))]
-struct Buffer(Words);
-
-impl Deref for Buffer {
-    type Target = Words;
-    fn deref(&self) -> &Words {
-        &self.0
-    }
-}
-
-impl DerefMut for Buffer {
-    fn deref_mut(&mut self) -> &mut Words {
-        &mut self.0
-    }
 }
 
 /// One container of an operand.
@@ -63,19 +44,6 @@ pub(super) struct Fused<'s, 'a> {
     /// Of the container at hand, results that are asked for again.
     memo: Vec<Option<Value<'s>>>,
     lists: Vec<Vec<Value<'s>>>,
-}
-
-impl Buffers {
-    /// What it holds is left from before.
-    fn take(&self) -> Rc<Buffer> {
-        self.0.borrow_mut().pop().unwrap_or_else(|| Rc::new(Buffer([0; WORDS])))
-    }
-
-    fn give(&self, mut words: Rc<Buffer>) {
-        if Rc::get_mut(&mut words).is_some() {
-            self.0.borrow_mut().push(words);
-        }
-    }
 }
 
 impl<'s, 'a> Fused<'s, 'a> {
