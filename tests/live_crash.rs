@@ -123,7 +123,6 @@ fn check(door: &Door, people: &People) {
 }
 
 #[test]
-#[ignore = "the routes of live changes are not there yet"]
 fn killed_at_any_moment_no_live_change_is_lost_or_there_twice() {
     let number = |name: &str, otherwise: u64| std::env::var(name).ok().map_or(otherwise, |text| text.parse().unwrap());
     let (kills, seed) = (number("TAGHOUSE_KILLS", 8), number("TAGHOUSE_KILL_SEED", 1));

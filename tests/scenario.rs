@@ -123,12 +123,14 @@ fn the_size_shown_the_rows_exported_and_the_members_admitted_are_one_set() {
     house.ok(&["export", "others", "--format", "parquet", "-o", file.to_str().unwrap()]);
     let ids = parquet_ids(&std::fs::read(&file).unwrap());
     assert_eq!((ids.len(), ids.into_iter().collect::<BTreeSet<_>>()), (members.len(), same));
-    let file = house.path("members.roaring");
-    house.ok(&["export", "others", "--format", "roaring", "-o", file.to_str().unwrap()]);
-    let script = "import sys, pyroaring; print(len(pyroaring.BitMap.deserialize(open(sys.argv[1], 'rb').read())))";
-    let counted = Command::new(peers_python()).args(["-c", script]).arg(&file).output().unwrap();
-    assert!(counted.status.success(), "{}", String::from_utf8_lossy(&counted.stderr));
-    assert_eq!(String::from_utf8(counted.stdout).unwrap().trim(), members.len().to_string());
+    for (format, reader) in [("roaring", "BitMap"), ("roaring64", "BitMap64")] {
+        let file = house.path("members.roaring");
+        house.ok(&["export", "others", "--format", format, "-o", file.to_str().unwrap()]);
+        let script = format!("import sys, pyroaring; print(len(pyroaring.{reader}.deserialize(open(sys.argv[1], 'rb').read())))");
+        let counted = Command::new(peers_python()).args(["-c", &script]).arg(&file).output().unwrap();
+        assert!(counted.status.success(), "{}", String::from_utf8_lossy(&counted.stderr));
+        assert_eq!(String::from_utf8(counted.stdout).unwrap().trim(), members.len().to_string());
+    }
     for user in ["ann", "bob", "cid", "dot", "nobody"] {
         let judged = house.json(&["judge", user, "others"]);
         assert_eq!(judged["in_crowd"], json!(members.contains(user)), "{user}");

@@ -6,10 +6,14 @@
 pub mod bitmap;
 pub mod bundle;
 pub mod definitions;
+pub mod dictionary;
 pub mod expression;
 pub mod expression_json;
+mod folder;
+pub mod live;
 pub mod manifest;
 pub mod portable;
+pub mod portable64;
 pub mod sealed;
 pub mod seeds;
 pub mod segment;

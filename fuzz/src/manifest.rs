@@ -11,7 +11,7 @@ use taghouse_index::{Index, SegmentBuilder};
 use taghouse_model::{AppId, Name, Value, ValueType};
 use tokio::runtime::{Builder, Runtime};
 
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Builder::new_current_thread().build().expect("a runtime can be made"));
+pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Builder::new_current_thread().build().expect("a runtime can be made"));
 
 /// Objects that are there: `users`, and of every type of tag one.
 static OBJECTS: LazyLock<Arc<InMemory>> = LazyLock::new(|| {
@@ -19,12 +19,14 @@ static OBJECTS: LazyLock<Arc<InMemory>> = LazyLock::new(|| {
     let users = Bitmap::from_range(0..=9).to_bytes().expect("a small set is stored");
     let mut number = SegmentBuilder::new(ValueType::Int);
     let mut text = SegmentBuilder::new(ValueType::Text);
+    let set = SegmentBuilder::new(ValueType::Set);
     for user in 0..5 {
         number.add(user, &Value::Int(7)).expect("an int");
         text.add(user, &Value::text("a")).expect("a text");
     }
     RUNTIME.block_on(async {
-        for (path, bytes) in [("users", users), ("number", number.finish().expect("fits")), ("text", text.finish().expect("fits"))] {
+        let segments = [("number", number), ("text", text), ("set", set)].map(|(path, segment)| (path, segment.finish().expect("fits")));
+        for (path, bytes) in segments.into_iter().chain([("users", users)]) {
             store.put(&path.into(), bytes.into()).await.expect("memory takes it");
         }
     });
@@ -33,8 +35,7 @@ static OBJECTS: LazyLock<Arc<InMemory>> = LazyLock::new(|| {
 
 pub fn read(data: &[u8]) {
     let Ok(value) = serde_json::from_slice::<Json>(data) else { return };
-    let objects: Arc<dyn ObjectStore> = OBJECTS.clone();
-    let index = Index::new(objects, Arc::new(OnePointer(value)));
+    let index = index(value);
     let app = AppId::new("shop").expect("a name");
     RUNTIME.block_on(async {
         let _ = index.published(&app).await;
@@ -44,6 +45,20 @@ pub fn read(data: &[u8]) {
             let _ = segment.map(|segment| (segment.value_of(3), segment.values()));
         }
     });
+}
+
+/// An index whose pointer is this one.
+pub(crate) fn index(pointer: Json) -> Index {
+    let objects: Arc<dyn ObjectStore> = OBJECTS.clone();
+    Index::new(objects, Arc::new(OnePointer(pointer)))
+}
+
+/// A pointer to a number, a text and a set.
+pub(crate) fn sound() -> Json {
+    let tag =
+        |object: &str, ty: ValueType, users: u64| json!({"object": object, "type": ty, "as_of_ms": 5, "users": users, "definition": {}});
+    let tags = json!({"n": tag("number", ValueType::Int, 5), "t": tag("text", ValueType::Text, 5), "s": tag("set", ValueType::Set, 0)});
+    json!({"generation": 1, "users": {"object": "users", "count": 10}, "tags": tags, "retired": []})
 }
 
 pub fn seeds() -> Vec<Vec<u8>> {

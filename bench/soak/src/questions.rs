@@ -6,7 +6,6 @@ mod tags;
 use crate::counts::Counts;
 use crate::dice::Dice;
 use crate::twin::{Columns, Twin};
-use crate::world::World;
 use anyhow::Context;
 use std::collections::BTreeSet;
 use taghouse_index::{Bitmap, Query, Snapshot};
@@ -38,8 +37,15 @@ pub(crate) const QUESTIONS: [Kind; 13] = [
     Kind { name: "profile", weight: 3, ask: tags::profile },
 ];
 
-/// One moment of a history to ask about.
-pub(crate) struct Asked<'a> {
+/// One moment of a history to ask about: the index, and what it must say.
+pub(crate) struct Moment<'a> {
+    pub(crate) twin: &'a Twin,
+    pub(crate) columns: &'a Columns,
+    pub(crate) snapshot: &'a Snapshot,
+}
+
+/// A moment, and where the operators asked with are counted.
+struct Asked<'a> {
     twin: &'a Twin,
     columns: &'a Columns,
     snapshot: &'a Snapshot,
@@ -54,7 +60,7 @@ struct Crowd {
 }
 
 /// Asks one question of a random kind.
-pub(crate) fn ask_one(world: &mut World<'_>, snapshot: &Snapshot, columns: &Columns, dice: &mut Dice) -> anyhow::Result<()> {
+pub(crate) fn ask_one(moment: &Moment<'_>, counts: &mut Counts, dice: &mut Dice) -> anyhow::Result<()> {
     let mut at = dice.below(QUESTIONS.iter().map(|kind| kind.weight).sum());
     let mut kinds = QUESTIONS.iter();
     let kind = kinds.find(|kind| {
@@ -63,9 +69,10 @@ pub(crate) fn ask_one(world: &mut World<'_>, snapshot: &Snapshot, columns: &Colu
         found
     });
     let kind = kind.context("weights add up")?;
-    let mut asked = Asked { twin: &world.twin, columns, snapshot, counts: &mut world.counts };
+    let Moment { twin, columns, snapshot } = *moment;
+    let mut asked = Asked { twin, columns, snapshot, counts };
     (kind.ask)(&mut asked, dice).with_context(|| format!("question \"{}\"", kind.name))?;
-    world.counts.question(kind.name);
+    counts.question(kind.name);
     Ok(())
 }
 

@@ -1,8 +1,11 @@
 //! What happens in a history.
 
+mod live;
+mod renumber;
+
 use crate::dice::Dice;
-use crate::questions;
-use crate::world::World;
+use crate::questions::{self, Moment};
+use crate::world::{Held, World};
 use anyhow::{Context, ensure};
 use taghouse_model::Name;
 
@@ -18,12 +21,23 @@ pub(crate) struct Step {
 }
 
 /// Everything that can happen.
-pub(crate) const STEPS: [Step; 5] = [
-    Step { name: "publish", weight: 4, take: publish },
+pub(crate) const STEPS: [Step; 16] = [
+    Step { name: "publish", weight: 3, take: publish },
+    Step { name: "publish with live changes subsumed", weight: 3, take: publish_subsuming },
     Step { name: "change a type", weight: 1, take: retype },
     Step { name: "compute other crowds", weight: 1, take: recompute },
-    Step { name: "reopen", weight: 2, take: reopen },
-    Step { name: "ask", weight: 8, take: ask },
+    Step { name: "live changes", weight: 12, take: live::change },
+    Step { name: "live changes in columns", weight: 4, take: live::change_columns },
+    Step { name: "tick", weight: 2, take: live::tick },
+    Step { name: "checkpoint", weight: 2, take: live::checkpoint },
+    Step { name: "fold", weight: 2, take: live::fold },
+    Step { name: "fold what is due", weight: 2, take: live::fold_due },
+    Step { name: "delete users", weight: 2, take: live::delete },
+    Step { name: "compact", weight: 1, take: renumber::compact },
+    Step { name: "reopen", weight: 3, take: reopen },
+    Step { name: "hold a snapshot", weight: 2, take: hold },
+    Step { name: "ask what is held", weight: 4, take: ask_held },
+    Step { name: "ask", weight: 16, take: ask },
 ];
 
 /// The next step.
@@ -46,7 +60,12 @@ fn some_tags(world: &World<'_>, dice: &mut Dice) -> Vec<Name> {
 
 fn publish(world: &mut World<'_>, dice: &mut Dice) -> anyhow::Result<()> {
     let tags = some_tags(world, dice);
-    world.publish_random(&tags, dice)
+    world.publish_random(&tags, false, dice)
+}
+
+fn publish_subsuming(world: &mut World<'_>, dice: &mut Dice) -> anyhow::Result<()> {
+    let tags = some_tags(world, dice);
+    world.publish_random(&tags, true, dice)
 }
 
 fn retype(world: &mut World<'_>, dice: &mut Dice) -> anyhow::Result<()> {
@@ -65,15 +84,40 @@ pub(crate) fn reopen(world: &mut World<'_>, _: &mut Dice) -> anyhow::Result<()> 
     world.check_ids()
 }
 
-/// Asks questions of every kind of one snapshot, which must hold exactly the users and types that it should.
-pub(crate) fn ask(world: &mut World<'_>, dice: &mut Dice) -> anyhow::Result<()> {
+/// What the index and its twin say at this moment. The snapshot must hold exactly the users and types that it should.
+fn moment(world: &World<'_>) -> anyhow::Result<Held> {
+    let end = world.tick()?;
+    ensure!(end == world.twin.end, "the log ends at {end}, what was acknowledged at {}", world.twin.end);
     let snapshot = world.snapshot()?;
+    ensure!(snapshot.position() == end, "a snapshot after a tick holds changes up to {} of {end}", snapshot.position());
+    ensure!(snapshot.generation() == world.generation, "the snapshot is of another generation");
     ensure!(snapshot.users().iter().eq(world.twin.users.iter().copied()), "other users exist");
     let types = world.twin.tags.iter().map(|(name, tag)| (name.clone(), tag.value_type)).collect();
     ensure!(snapshot.types() == types, "the tags have other types");
-    let columns = world.twin.columns();
-    for _ in 0..QUESTIONS_AT_ONCE {
-        questions::ask_one(world, &snapshot, &columns, dice)?;
-    }
+    Ok(Held { snapshot, twin: world.twin.clone(), columns: world.twin.columns() })
+}
+
+fn ask_of(moment: &Held, world: &mut World<'_>, dice: &mut Dice) -> anyhow::Result<()> {
+    let moment = Moment { twin: &moment.twin, columns: &moment.columns, snapshot: &moment.snapshot };
+    (0..QUESTIONS_AT_ONCE).try_for_each(|_| questions::ask_one(&moment, &mut world.counts, dice))
+}
+
+/// Asks questions of every kind.
+pub(crate) fn ask(world: &mut World<'_>, dice: &mut Dice) -> anyhow::Result<()> {
+    let moment = moment(world)?;
+    ask_of(&moment, world, dice)
+}
+
+/// Keeps a snapshot while other things happen.
+fn hold(world: &mut World<'_>, _: &mut Dice) -> anyhow::Result<()> {
+    world.held = Some(moment(world)?);
     Ok(())
+}
+
+/// Asks a snapshot of an earlier moment, which must not have changed.
+fn ask_held(world: &mut World<'_>, dice: &mut Dice) -> anyhow::Result<()> {
+    let Some(held) = world.held.take() else { return ask(world, dice) };
+    let asked = ask_of(&held, world, dice);
+    world.held = Some(held);
+    asked
 }

@@ -1,8 +1,9 @@
-//! What must come out: every user's value of every tag.
+//! What must come out: every user's value of every tag, from what was published and the live changes since.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
+use taghouse_index::{Op, TagChange};
 use taghouse_model::{Name, Ordinal, Value, ValueType};
 use taghouse_rules::Predicate;
 
@@ -12,27 +13,87 @@ pub(crate) const CROWDS: [&str; 2] = ["some", "most"];
 /// Every user's value of one tag.
 pub(crate) type Column = BTreeMap<Ordinal, Value>;
 
-/// A tag and what was published of it last.
+/// What all users have at one moment.
+pub(crate) type Columns = BTreeMap<Name, Column>;
+
+/// A tag: what was published of it last, and the live changes that are not part of that.
+#[derive(Clone)]
 pub(crate) struct TagTwin {
     pub(crate) value_type: ValueType,
     /// About how many different values its users have.
     pub(crate) values: u64,
-    pub(crate) base: Column,
+    base: Column,
+    /// Live changes up to this position are part of `base`, or void.
+    pub(crate) floor: u64,
+    /// By the position of their call's last change.
+    log: Vec<(u64, Ordinal, Op)>,
 }
 
 /// The stupid twin of an index.
+#[derive(Clone, Default)]
 pub(crate) struct Twin {
     pub(crate) users: BTreeSet<Ordinal>,
+    /// Never to come back in this generation.
+    pub(crate) deleted: BTreeSet<Ordinal>,
     pub(crate) tags: BTreeMap<Name, TagTwin>,
     pub(crate) crowds: BTreeMap<&'static str, Arc<Bitmap>>,
+    /// The position of the last live change.
+    pub(crate) end: u64,
+    /// The positions after each call.
+    ends: Vec<u64>,
 }
 
-/// What all users have at one moment.
-pub(crate) type Columns = BTreeMap<Name, Column>;
+impl TagTwin {
+    pub(crate) fn new(value_type: ValueType, values: u64) -> Self {
+        Self { value_type, values, base: Column::new(), floor: 0, log: Vec::new() }
+    }
+
+    fn up_to(&self, position: u64) -> Column {
+        let mut column = self.base.clone();
+        for (_, user, op) in self.log.iter().filter(|(at, ..)| (self.floor + 1..=position).contains(at)) {
+            apply(&mut column, *user, op);
+        }
+        column
+    }
+
+    /// Live changes up to `floor` were folded.
+    pub(crate) fn fold(&mut self, floor: u64) {
+        self.base = self.up_to(floor);
+        self.floor = floor;
+    }
+}
+
+fn apply(column: &mut Column, user: Ordinal, op: &Op) {
+    let mut set = match column.get(&user) {
+        Some(Value::Set(set)) => set.clone(),
+        _ => BTreeSet::new(),
+    };
+    let value = match op {
+        Op::Set(value) => Some(value.clone()),
+        Op::Unset => None,
+        Op::Add(text) => {
+            set.insert(text.clone());
+            Some(Value::Set(set))
+        }
+        Op::Remove(text) => {
+            set.remove(text);
+            Some(Value::Set(set))
+        }
+    };
+    match value.filter(|value| !matches!(value, Value::Set(set) if set.is_empty())) {
+        Some(value) => column.insert(user, value),
+        None => column.remove(&user),
+    };
+}
 
 impl Twin {
     pub(crate) fn columns(&self) -> Columns {
-        self.tags.iter().map(|(name, tag)| (name.clone(), tag.base.clone())).collect()
+        let column = |tag: &TagTwin| {
+            let mut column = tag.up_to(self.end);
+            column.retain(|user, _| !self.deleted.contains(user));
+            column
+        };
+        self.tags.iter().map(|(name, tag)| (name.clone(), column(tag))).collect()
     }
 
     /// For whom a condition holds, one by one.
@@ -42,6 +103,77 @@ impl Twin {
             None => columns.get(name)?.get(&user).cloned(),
         };
         self.users.iter().copied().filter(|user| predicate.holds(&|name| value(*user, name))).collect()
+    }
+
+    /// New values of a tag; `subsumes`: with the live changes up to there, later ones stay on top.
+    pub(crate) fn publish(&mut self, tag: &Name, column: Column, subsumes: Option<u64>) {
+        self.users.extend(column.keys().filter(|user| !self.deleted.contains(user)));
+        if let Some(tag) = self.tags.get_mut(tag) {
+            tag.base = column;
+            tag.floor = subsumes.unwrap_or(tag.floor);
+        }
+    }
+
+    /// New values of a tag of another type: no live change speaks of them.
+    pub(crate) fn retype(&mut self, tag: &Name, value_type: ValueType, column: Column) {
+        self.publish(tag, column, Some(self.end));
+        if let Some(tag) = self.tags.get_mut(tag) {
+            (tag.value_type, tag.log) = (value_type, Vec::new());
+        }
+    }
+
+    /// The positions between two calls, from the tag's floor on.
+    pub(crate) fn cuts(&self, tag: &Name) -> Vec<u64> {
+        let floor = self.tags.get(tag).map_or(0, |tag| tag.floor);
+        self.ends.iter().copied().filter(|end| *end >= floor).chain([floor]).collect()
+    }
+
+    /// A call's changes, acknowledged with `position`.
+    pub(crate) fn change(&mut self, position: u64, users: &[Ordinal], points: Vec<TagChange>) {
+        self.end = position;
+        self.ends.push(position);
+        self.users.extend(users.iter().filter(|user| !self.deleted.contains(user)));
+        for TagChange { tag, ordinal, op } in points {
+            if self.deleted.contains(&ordinal) {
+                continue;
+            }
+            let gives = match &op {
+                Op::Set(Value::Set(set)) => !set.is_empty(),
+                Op::Set(_) | Op::Add(_) => true,
+                Op::Unset | Op::Remove(_) => false,
+            };
+            if gives {
+                self.users.insert(ordinal);
+            }
+            if let Some(tag) = self.tags.get_mut(&tag) {
+                tag.log.push((position, ordinal, op));
+            }
+        }
+    }
+
+    pub(crate) fn delete(&mut self, position: u64, users: &[Ordinal]) {
+        self.end = position;
+        self.ends.push(position);
+        self.deleted.extend(users);
+        self.users.retain(|user| !self.deleted.contains(user));
+    }
+
+    /// Everybody gets a new ordinal, or is gone. The log begins anew at `end`.
+    pub(crate) fn rename(&mut self, renaming: &dyn Fn(Ordinal) -> Option<Ordinal>) {
+        let columns = self.columns();
+        for (name, tag) in &mut self.tags {
+            let column = columns.get(name).cloned().unwrap_or_default();
+            tag.base = column.into_iter().filter_map(|(user, value)| Some((renaming(user)?, value))).collect();
+            tag.log.clear();
+        }
+        self.users = self.users.iter().filter_map(|user| renaming(*user)).collect();
+        self.deleted.clear();
+    }
+
+    /// Where the log stands after a renaming.
+    pub(crate) fn restart(&mut self, end: u64) {
+        (self.end, self.ends) = (end, vec![end]);
+        self.tags.values_mut().for_each(|tag| tag.floor = end);
     }
 }
 

@@ -62,3 +62,14 @@ pub(crate) fn units(value: &Value, ty: ValueType) -> i128 {
         _ => 0,
     }
 }
+
+/// The value that units of a type, or 0 and 1 of a bool, stand for.
+pub(crate) fn of_units(units: i64, ty: ValueType) -> Value {
+    match ty {
+        ValueType::Bool => Value::Bool(units == 1),
+        ValueType::Decimal { scale } => Value::Decimal(Decimal::new(units, u32::from(scale))),
+        ValueType::Date => Value::Date(units as i32),
+        ValueType::Time => Value::Time(units),
+        _ => Value::Int(units),
+    }
+}

@@ -1,8 +1,9 @@
-//! The real thing: an index over a catalog and an object store, with a dictionary or with ordinals that lie far apart.
+//! The real thing: an index over a catalog, an object store and a log of live changes, with a dictionary or with ordinals that lie far
+//! apart.
 
 use crate::counts::Counts;
 use crate::dice::Dice;
-use crate::twin::{CROWDS, Column, TagTwin, Twin};
+use crate::twin::{CROWDS, Column, Columns, TagTwin, Twin};
 use crate::values::{TYPES, value};
 use anyhow::{Context, ensure};
 use object_store::memory::InMemory;
@@ -10,9 +11,10 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use taghouse_catalog::SqliteCatalog;
 use taghouse_dictionary::Dictionary;
-use taghouse_index::{Index, Publication, SegmentBuilder, Snapshot, TagPublication};
+use taghouse_index::{Index, LiveOptions, Publication, SegmentBuilder, Snapshot, TagPublication};
 use taghouse_model::{AppId, Name, Ordinal, ValueType};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -25,9 +27,11 @@ pub(crate) struct World<'a> {
     pub(crate) counts: Counts,
     pub(crate) app: AppId,
     pub(crate) generation: u64,
+    /// An earlier moment that somebody still looks at.
+    pub(crate) held: Option<Held>,
     /// Of so many people users are drawn.
     people: u64,
-    ids: Ids,
+    pub(crate) ids: Ids,
     store: Arc<InMemory>,
     catalog: Arc<SqliteCatalog>,
     index: Option<Index>,
@@ -35,8 +39,15 @@ pub(crate) struct World<'a> {
     runtime: &'a Runtime,
 }
 
+/// A moment: a snapshot, and what it must say whatever happens afterwards.
+pub(crate) struct Held {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) twin: Twin,
+    pub(crate) columns: Columns,
+}
+
 /// Where ordinals come from.
-enum Ids {
+pub(crate) enum Ids {
     Apart { step: u32 },
     Dictionary { open: Option<Dictionary>, given: BTreeMap<String, Ordinal> },
 }
@@ -51,31 +62,36 @@ impl<'a> World<'a> {
             _ => Ids::Dictionary { open: None, given: BTreeMap::new() },
         };
         let people = [3, 30, 120, 400][dice.below(4) as usize];
-        let twin = Twin { users: BTreeSet::new(), tags: BTreeMap::new(), crowds: BTreeMap::new() };
+        let twin = Twin::default();
         let (counts, store) = (Counts::default(), Arc::new(InMemory::new()));
-        let mut world = Self { twin, counts, app, generation: 1, people, ids, store, catalog, index: None, folder, runtime };
+        let mut world = Self { twin, counts, app, generation: 1, held: None, people, ids, store, catalog, index: None, folder, runtime };
         world.open()?;
         let mut tags = Vec::new();
         for (number, ty) in TYPES.into_iter().enumerate() {
             for values in [5, 400] {
                 let name = Name::new(&format!("t{number}_{values}"))?;
-                world.twin.tags.insert(name.clone(), TagTwin { value_type: ty, values, base: Column::new() });
+                world.twin.tags.insert(name.clone(), TagTwin::new(ty, values));
                 tags.push(name);
             }
         }
-        world.publish_random(&tags, dice)?;
+        world.publish_random(&tags, false, dice)?;
         world.draw_crowds(dice);
         Ok(world)
     }
 
     /// Opens everything anew, as after the end of the process.
     pub(crate) fn open(&mut self) -> anyhow::Result<()> {
-        self.index = None;
+        (self.index, self.held) = (None, None);
         if let Ids::Dictionary { open, .. } = &mut self.ids {
             *open = None;
             *open = Some(Dictionary::open(&self.folder.path().join("dictionary"))?);
         }
-        self.index = Some(Index::new(self.store.clone(), self.catalog.clone()));
+        // Nothing happens by itself, so that a history follows from its seed; files are small, so that there are several.
+        let long = Duration::from_secs(24 * 3600);
+        let (tick, file_bytes, checkpoint_changes) = (long, 4_096, u64::MAX);
+        let options = LiveOptions { tick, file_bytes, checkpoint_changes, fold_changes: 20, fold_share: 4, fold_every: None };
+        let index = Index::new(self.store.clone(), self.catalog.clone());
+        self.index = Some(index.with_live(self.folder.path().join("live"), options));
         Ok(())
     }
 
@@ -85,6 +101,11 @@ impl<'a> World<'a> {
 
     pub(crate) fn wait<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(future)
+    }
+
+    /// Makes all live changes visible; the position of the last.
+    pub(crate) fn tick(&self) -> anyhow::Result<u64> {
+        Ok(self.wait(self.index()?.position(&self.app))?)
     }
 
     pub(crate) fn snapshot(&self) -> anyhow::Result<Arc<Snapshot>> {
@@ -108,24 +129,26 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Publishes new values of these tags.
-    pub(crate) fn publish_random(&mut self, names: &[Name], dice: &mut Dice) -> anyhow::Result<()> {
+    /// Publishes new values of these tags; with `subsume`, with the live changes up to some point among them.
+    pub(crate) fn publish_random(&mut self, names: &[Name], subsume: bool, dice: &mut Dice) -> anyhow::Result<()> {
         let mut tags = Vec::new();
+        let mut columns = Vec::new();
         for name in names {
             let column = self.column(name, dice)?;
-            let tag = self.twin.tags.get_mut(name).context("a known tag")?;
-            tags.push(publication(name, tag.value_type, &column)?);
-            self.twin.users.extend(column.keys());
-            tag.base = column;
+            let value_type = self.twin.tags.get(name).context("a known tag")?.value_type;
+            let subsumes = if subsume { dice.pick(&self.twin.cuts(name)).copied() } else { None };
+            tags.push(TagPublication { subsumes, ..publication(name, value_type, &column)? });
+            columns.push((name, column, subsumes));
         }
         // Users without any value.
+        let mut users: BTreeSet<Ordinal> = columns.iter().flat_map(|(_, column, _)| column.keys().copied()).collect();
         for _ in 0..dice.below(4) {
-            let user = self.person(dice)?;
-            self.twin.users.insert(user);
+            users.insert(self.person(dice)?);
         }
-        let users = self.twin.users.iter().copied().collect();
-        let publication = Publication { generation: self.generation, users, tags, drop: Vec::new() };
+        let publication = Publication { generation: self.generation, users: users.iter().copied().collect(), tags, drop: Vec::new() };
         self.wait(self.index()?.publish(&self.app, publication, Vec::new()))?;
+        self.twin.users.extend(users.difference(&self.twin.deleted));
+        columns.into_iter().for_each(|(name, column, subsumes)| self.twin.publish(name, column, subsumes));
         Ok(())
     }
 
@@ -149,11 +172,17 @@ impl<'a> World<'a> {
         }
     }
 
-    /// A tag with other values, or of a type that it did not have before.
+    /// Publishes a tag of another type than it had before.
     pub(crate) fn retype(&mut self, name: &Name, dice: &mut Dice) -> anyhow::Result<()> {
         let tag = self.twin.tags.get_mut(name).context("a known tag")?;
-        tag.value_type = TYPES[dice.below(TYPES.len() as u64) as usize];
-        self.publish_random(std::slice::from_ref(name), dice)
+        let others: Vec<ValueType> = TYPES.into_iter().filter(|ty| *ty != tag.value_type).collect();
+        tag.value_type = *dice.pick(&others).context("other types")?;
+        let (value_type, column) = (tag.value_type, self.column(name, dice)?);
+        let tags = vec![publication(name, value_type, &column)?];
+        let publication = Publication { generation: self.generation, users: column.keys().copied().collect(), tags, drop: Vec::new() };
+        self.wait(self.index()?.publish(&self.app, publication, Vec::new()))?;
+        self.twin.retype(name, value_type, column);
+        Ok(())
     }
 
     /// Every id has its ordinal and every ordinal its id.
@@ -176,7 +205,7 @@ fn publication(name: &Name, value_type: ValueType, column: &Column) -> anyhow::R
     let mut builder = SegmentBuilder::new(value_type);
     column.iter().try_for_each(|(user, value)| builder.add(*user, value))?;
     let segment = builder.finish()?;
-    Ok(TagPublication { name: name.clone(), value_type, as_of_ms: 0, definition: json!({}), segment })
+    Ok(TagPublication { name: name.clone(), value_type, as_of_ms: 0, definition: json!({}), segment, subsumes: None })
 }
 
 /// Ids of the forms that outsiders have: numbers, UUIDs, e-mail addresses, any text.

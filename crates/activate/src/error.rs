@@ -4,7 +4,7 @@ use taghouse_model::ErrorKind;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The format asked for is none of ours.
-    #[error("\"{0}\" is not an export format: use csv, jsonl, parquet or roaring")]
+    #[error("\"{0}\" is not an export format: use csv, jsonl, parquet, roaring or roaring64")]
     UnknownFormat(String),
     /// A writer refused rows that we made.
     #[error("encoding members as {format}: {source}")]

@@ -20,6 +20,8 @@ pub enum FileFormat {
     Parquet,
     /// The portable Roaring form of the ordinals. The crowd gives these bytes itself; see [`MemberFile::new`].
     Roaring,
+    /// The same in 64 bits, for those who keep bitmaps of 64-bit numbers.
+    Roaring64,
 }
 
 impl FromStr for FileFormat {
@@ -30,6 +32,7 @@ impl FromStr for FileFormat {
             "jsonl" => Ok(Self::Jsonl),
             "parquet" => Ok(Self::Parquet),
             "roaring" => Ok(Self::Roaring),
+            "roaring64" => Ok(Self::Roaring64),
             _ => Err(Error::UnknownFormat(text.to_owned())),
         }
     }
@@ -42,7 +45,7 @@ impl FileFormat {
             Self::Csv => "text/csv; charset=utf-8",
             Self::Jsonl => "application/x-ndjson",
             Self::Parquet => "application/vnd.apache.parquet",
-            Self::Roaring => "application/octet-stream",
+            Self::Roaring | Self::Roaring64 => "application/octet-stream",
         }
     }
 }
@@ -63,7 +66,7 @@ enum Encoder {
 }
 
 impl MemberFile {
-    /// Begins a file. `None` for [`FileFormat::Roaring`], which is not made of ids.
+    /// Begins a file. `None` for [`FileFormat::Roaring`] and [`FileFormat::Roaring64`], which are not made of ids.
     ///
     /// # Errors
     /// The Parquet writer refuses to begin.
@@ -78,7 +81,7 @@ impl MemberFile {
                 let writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties)).map_err(encode("parquet"))?;
                 Encoder::Parquet(Box::new(writer))
             }
-            FileFormat::Roaring => return Ok(None),
+            FileFormat::Roaring | FileFormat::Roaring64 => return Ok(None),
         };
         Ok(Some(Self { schema, encoder }))
     }

@@ -44,7 +44,7 @@ fn others_read_what_we_export() {
     let folder = tempfile::tempdir().unwrap();
     let (mut files, mut expected) = (Vec::new(), Vec::new());
     for (name, bitmap) in bitmaps() {
-        for (ending, bytes) in [("roaring", bitmap.serialize_portable())] {
+        for (ending, bytes) in [("roaring", bitmap.serialize_portable()), ("roaring64", bitmap.serialize_portable64())] {
             let file = format!("{name}.{ending}");
             std::fs::write(folder.path().join(&file), bytes).unwrap();
             expected.extend(["pyroaring", "clickhouse"].map(|engine| description(&file, engine, &bitmap)));

@@ -67,6 +67,11 @@ impl Members {
         self.set.serialize_portable()
     }
 
+    /// The same as a portable 64-bit Roaring bitmap.
+    pub fn roaring64(&self) -> Vec<u8> {
+        self.set.serialize_portable64()
+    }
+
     fn resolve(&self, chunk: &[Ordinal]) -> Result<Vec<String>> {
         ids(&self.app, &self.dictionary, chunk)
     }

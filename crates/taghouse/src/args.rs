@@ -322,6 +322,7 @@ pub(crate) enum ExportFormat {
     Jsonl,
     Parquet,
     Roaring,
+    Roaring64,
 }
 
 #[derive(Subcommand)]

@@ -5,7 +5,7 @@ use crate::values::units;
 use anyhow::{Context, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use taghouse_index::{Members, Segment, overlap as overlap_of};
+use taghouse_index::{Members, TagView, overlap as overlap_of};
 use taghouse_model::{Name, Ordinal, Value, ValueType};
 
 /// A tag of the index with what its twin says.
@@ -13,7 +13,7 @@ struct Tag<'a> {
     name: &'a Name,
     value_type: ValueType,
     column: &'a Column,
-    segment: Segment,
+    view: TagView,
 }
 
 impl Asked<'_> {
@@ -22,14 +22,23 @@ impl Asked<'_> {
         let fits = |ty: ValueType| numbers.is_none_or(|numbers| ty.is_number() == numbers);
         let tags: Vec<_> = self.twin.tags.iter().filter(|(_, tag)| fits(tag.value_type)).collect();
         let Some((name, tag)) = dice.pick(&tags).copied() else { return Ok(None) };
-        let segment = self.snapshot.tag(name.as_str())?.with_context(|| format!("tag {name} is published"))?;
+        let view = self.snapshot.tag(name.as_str())?.with_context(|| format!("tag {name} is published"))?;
         let column = self.columns.get(name).context("the twin has the tag")?;
-        Ok(Some(Tag { name, value_type: tag.value_type, column, segment }))
+        Ok(Some(Tag { name, value_type: tag.value_type, column, view }))
     }
 
     /// A crowd within which to ask; without one, all users.
     fn within(&mut self, dice: &mut Dice) -> anyhow::Result<Option<BTreeSet<Ordinal>>> {
         if dice.one_in(4) { Ok(None) } else { self.crowd(dice).map(|crowd| Some(crowd.expected)) }
+    }
+}
+
+impl Tag<'_> {
+    /// The users of the first few values, as the index and as the twin has them.
+    fn some_values(&self) -> anyhow::Result<(Vec<Members>, Vec<BTreeSet<Ordinal>>)> {
+        let expected = members(self.column);
+        let sets = self.view.sets()?.into_iter().take(12);
+        Ok(sets.map(|(value, users)| (users, expected.get(&value).cloned().unwrap_or_default())).unzip())
     }
 }
 
@@ -41,7 +50,7 @@ fn inside(within: Option<&BTreeSet<Ordinal>>, user: Ordinal) -> bool {
 pub(super) fn top_values(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<()> {
     let within = asked.within(dice)?.unwrap_or_else(|| asked.twin.users.clone());
     let Some(tag) = asked.tag(Some(false), dice)? else { return Ok(()) };
-    let sets = tag.segment.sets();
+    let sets = tag.view.sets()?;
     let values: Vec<Members> = sets.iter().map(|(_, users)| users.clone()).collect();
     let counts = overlap_of(&[Members::Owned(Arc::new(bitmap_of(&within)))], &values, None)?;
     let found: BTreeMap<Value, u64> = sets.into_iter().map(|(value, _)| value).zip(counts).filter(|(_, count)| *count > 0).collect();
@@ -55,14 +64,10 @@ pub(super) fn top_values(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Resu
 pub(super) fn overlap(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<()> {
     let within = asked.within(dice)?;
     let (Some(one), Some(other)) = (asked.tag(Some(false), dice)?, asked.tag(Some(false), dice)?) else { return Ok(()) };
-    let sides = [&one, &other].map(|tag| {
-        let sets = tag.segment.sets().into_iter().take(12);
-        let expected = members(tag.column);
-        sets.map(|(value, users)| (users, expected.get(&value).cloned().unwrap_or_default())).unzip::<_, _, Vec<_>, Vec<_>>()
-    });
+    let (rows, columns) = (one.some_values()?, other.some_values()?);
     let bitmap = within.as_ref().map(bitmap_of);
-    let found = overlap_of(&sides[0].0, &sides[1].0, bitmap.as_ref())?;
-    let pairs = sides[0].1.iter().flat_map(|row| sides[1].1.iter().map(move |column| (row, column)));
+    let found = overlap_of(&rows.0, &columns.0, bitmap.as_ref())?;
+    let pairs = rows.1.iter().flat_map(|row| columns.1.iter().map(move |column| (row, column)));
     let right: Vec<u64> =
         pairs.map(|(row, column)| row.intersection(column).filter(|user| inside(within.as_ref(), **user)).count() as u64).collect();
     ensure!(found == right, "of tags {} and {}: {found:?} instead of {right:?}", one.name, other.name);
@@ -75,7 +80,7 @@ pub(super) fn sum(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<()> 
     let chosen: Vec<&Value> = tag.column.iter().filter(|(user, _)| inside(within.as_ref(), **user)).map(|(_, value)| value).collect();
     let has_sum = matches!(tag.value_type, ValueType::Int | ValueType::Decimal { .. }) && !chosen.is_empty();
     let right = has_sum.then(|| chosen.iter().map(|value| units(value, tag.value_type)).sum::<i128>());
-    let found = tag.segment.sum(within.as_ref().map(bitmap_of).as_ref())?;
+    let found = tag.view.sum(within.as_ref().map(bitmap_of).as_ref())?;
     ensure!(found == right, "of tag {}: {found:?} instead of {right:?}", tag.name);
     Ok(())
 }
@@ -85,7 +90,7 @@ pub(super) fn bounds(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<(
     let Some(tag) = asked.tag(Some(true), dice)? else { return Ok(()) };
     let chosen = || tag.column.iter().filter(|(user, _)| inside(within.as_ref(), **user)).map(|(_, value)| value);
     let right = chosen().min().cloned().zip(chosen().max().cloned());
-    let found = tag.segment.bounds(within.as_ref().map(bitmap_of).as_ref())?;
+    let found = tag.view.bounds(within.as_ref().map(bitmap_of).as_ref())?;
     ensure!(found == right, "of tag {}: {found:?} instead of {right:?}", tag.name);
     Ok(())
 }
@@ -94,13 +99,13 @@ pub(super) fn bounds(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<(
 pub(super) fn all_values(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<()> {
     let Some(tag) = asked.tag(None, dice)? else { return Ok(()) };
     let members = members(tag.column);
-    let found: Vec<(Value, u64)> = tag.segment.values()?.into_iter().filter(|(_, count)| *count > 0).collect();
+    let found: Vec<(Value, u64)> = tag.view.values()?.into_iter().filter(|(_, count)| *count > 0).collect();
     let right: Vec<(Value, u64)> = members.iter().map(|(value, users)| (value.clone(), users.len() as u64)).collect();
     ensure!(found == right, "of tag {}: {found:?} instead of {right:?}", tag.name);
     if !tag.value_type.is_number() {
         let values: Vec<&Value> = members.keys().collect();
         if let Some(value) = dice.pick(&values) {
-            let found = tag.segment.users_of(value)?.unwrap_or_default();
+            let found = tag.view.users_of(value)?.unwrap_or_default();
             ensure!(found.iter().eq(members[*value].iter().copied()), "the users of {value} of tag {}", tag.name);
         }
     }

@@ -22,7 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ExportQuery {
-    /// `csv` (default), `jsonl`, `parquet`, or `roaring` (the ordinals as a portable 32-bit Roaring bitmap).
+    /// `csv` (default), `jsonl`, `parquet`, `roaring` (the ordinals as a portable 32-bit Roaring bitmap) or `roaring64` (in 64 bits).
     format: Option<String>,
     /// An older version that is still kept. Default: the current one.
     version: Option<u64>,
@@ -45,6 +45,7 @@ pub(crate) async fn export(
     let ended = |_| Problem::new(ErrorKind::Unavailable, "the server is ending; export again when it is up");
     let turn = house.memory.exports.clone().acquire_owned().await.map_err(ended)?;
     let body = match MemberFile::new(format)? {
+        None if format == FileFormat::Roaring64 => Body::from(blocking(move || members.roaring64()).await?),
         None => Body::from(blocking(move || members.roaring()).await?),
         Some(file) => stream(members, file, turn),
     };

@@ -13,6 +13,7 @@ pub(crate) async fn export(context: &Context, arguments: &Export) -> Result<()> 
         ExportFormat::Jsonl => "jsonl",
         ExportFormat::Parquet => "parquet",
         ExportFormat::Roaring => "roaring",
+        ExportFormat::Roaring64 => "roaring64",
     };
     let version = arguments.version.map(|version| format!("&version={version}")).unwrap_or_default();
     let path = context.path(&format!("crowds/{}/export?format={format}{version}", encode(&arguments.crowd))).await?;
