@@ -135,16 +135,36 @@ def random_tree(chance, leaves, pick, above=""):
     return [operator, *operands]
 
 
+def chance_of(tree, share):
+    """The share of users that would answer to it were the sets independent."""
+    if not isinstance(tree, list):
+        return share(tree)
+    found = [chance_of(operand, share) for operand in tree[1:]]
+    if tree[0] == "or":
+        return 1 - math.prod(1 - one for one in found)
+    return math.prod(found) if tree[0] == "and" else 1 - found[0]
+
+
+def likely_tree(chance, leaves, pick, share, least):
+    """The first random tree that so many of the users answer to: an empty set is found too fast to tell anything."""
+    while True:
+        tree = random_tree(chance, leaves, pick())
+        if chance_of(tree, share) >= least:
+            return tree
+
+
 def nested_trees():
-    """Thirty expressions of 2 to 20 leaves over `nested_sets`."""
-    chance, names = random.Random(41), list(nested_sets(1_000_000))
-    return [random_tree(chance, 2 + i * 18 // 29, iter(chance.sample(names, len(names))).__next__) for i in range(30)]
+    """Thirty expressions of 2 to 20 leaves over `nested_sets`, each of about one user in a thousand or more."""
+    chance, sets = random.Random(41), nested_sets(10_000_000)
+    return [likely_tree(chance, 2 + i * 18 // 29, lambda: iter(chance.sample(list(sets), len(sets))).__next__, lambda name: sets[name].size / 10_000_000, 1e-3)
+            for i in range(30)]
 
 
 def scenario_trees():
-    """Two hundred expressions of 2 to 10 leaves over the scenario's tags (by rank from 0), large ones asked for more often: the rank's logarithm is even."""
-    chance = random.Random(42)
-    return [random_tree(chance, 2 + i % 9, distinct_ranks(chance).__next__) for i in range(200)]
+    """Two hundred expressions of 2 to 10 leaves over the scenario's tags (by rank from 0), large ones asked for more often: the rank's logarithm is even.
+    Each is of about a thousand of 100 million users or more."""
+    chance, tags = random.Random(42), scenario_tags(100_000_000)
+    return [likely_tree(chance, 2 + i % 9, lambda: distinct_ranks(chance).__next__, lambda tag: tags[tag].size / 100_000_000, 1e-5) for i in range(200)]
 
 
 def distinct_ranks(chance):
