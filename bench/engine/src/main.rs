@@ -1,9 +1,12 @@
 //! Measurements that need our rooms in process, one a sub-command; `bench/run.py` calls them and sets each beside its peer.
 #![allow(clippy::print_stdout, reason = "the answer is one JSON object on standard output")]
 
+mod crowd_spec;
 mod nested_count;
+mod points;
 
 use anyhow::{Context, bail};
+use crowd_spec::Spec;
 use std::path::Path;
 
 #[tokio::main]
@@ -13,8 +16,16 @@ async fn main() -> anyhow::Result<()> {
         ["nested-count", folder, users] => {
             nested_count::run(Path::new(folder), users.parse().context("the number of users is not a number")?).await?
         }
-        _ => bail!("usage: taghouse-bench nested-count FOLDER USERS"),
+        ["crowd", name, spec, ref rest @ ..] => crowd(name, &Spec::read(Path::new(spec))?, rest).await?,
+        _ => bail!("usage: taghouse-bench nested-count FOLDER USERS | crowd NAME SPEC ARGUMENT…"),
     };
     println!("{answer}");
     Ok(())
+}
+
+async fn crowd(name: &str, spec: &Spec, arguments: &[&str]) -> anyhow::Result<serde_json::Value> {
+    match (name, arguments) {
+        ("points", [folder]) => points::write(spec, Path::new(folder)),
+        _ => bail!("no measurement {name} of {} arguments", arguments.len()),
+    }
 }
