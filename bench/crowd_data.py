@@ -184,8 +184,10 @@ def write(path):
     """Everything above for bench/engine, as JSON; False where the file has it already."""
     dense_sets, dense_tree = dense5()
     tags = scenario_tags()
+    rows, columns = overlap_tags()
     text = json.dumps({
-        "version": VERSION, "users": USERS, "overlap": OVERLAP, "range_bits": RANGE_BITS, "range_salt": RANGE_SALT, "range": value_range(),
+        "version": VERSION, "users": USERS, "overlap_rows": rows, "overlap_columns": columns, "range_bits": RANGE_BITS, "range_salt": RANGE_SALT, "range": value_range(),
+        "range_crowd": dataclasses.astuple(range_crowd()),
         "nested": {"sets": sets_json(nested_sets()), "trees": nested_trees()},
         "dense5": {"sets": sets_json(dense_sets), "trees": [dense_tree]},
         "scenario": {"tags": [list(dataclasses.astuple(tag)) for tag in tags], "trees": scenario_trees()},

@@ -9,12 +9,14 @@ use std::path::Path;
 #[derive(Deserialize)]
 pub(crate) struct Spec {
     pub(crate) users: u32,
-    /// Rows, and columns, of the overlap matrix.
-    pub(crate) overlap: usize,
+    /// Ranks of the rows and of the columns of the overlap matrix.
+    pub(crate) overlap_rows: Vec<usize>,
+    pub(crate) overlap_columns: Vec<usize>,
     pub(crate) range_bits: u32,
     pub(crate) range_salt: u64,
     /// Both bounds included.
     pub(crate) range: (i64, i64),
+    pub(crate) range_crowd: Set,
     pub(crate) nested: Named,
     pub(crate) dense5: Named,
     pub(crate) scenario: Scenario,
@@ -100,14 +102,6 @@ impl Tree {
             "or" => format!("({})", parts.join(" || ")),
             _ => format!("!({})", parts.concat()),
         })
-    }
-
-    /// The names or ranks in it, by `visit`.
-    pub(crate) fn leaves<'a>(&'a self, visit: &mut dyn FnMut(&'a Self)) {
-        match self {
-            Self::Node(node) => node.iter().skip(1).for_each(|operand| operand.leaves(visit)),
-            leaf => visit(leaf),
-        }
     }
 }
 

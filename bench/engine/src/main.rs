@@ -2,8 +2,16 @@
 #![allow(clippy::print_stdout, reason = "the answer is one JSON object on standard output")]
 
 mod crowd_spec;
+mod dense_floor;
+mod member;
 mod nested_count;
+mod nested_set;
+mod overlap;
 mod points;
+mod published;
+mod range;
+mod scenario;
+mod timing;
 
 use anyhow::{Context, bail};
 use crowd_spec::Spec;
@@ -24,8 +32,15 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn crowd(name: &str, spec: &Spec, arguments: &[&str]) -> anyhow::Result<serde_json::Value> {
-    match (name, arguments) {
-        ("points", [folder]) => points::write(spec, Path::new(folder)),
+    let folders: Vec<&Path> = arguments.iter().map(Path::new).collect();
+    match (name, &folders[..]) {
+        ("points", [folder]) => points::write(spec, folder),
+        ("nested", [folder]) => nested_set::run(spec, folder).await,
+        ("dense5", [folder]) => dense_floor::run(spec, folder).await,
+        ("scenario", [folder]) => scenario::run(spec, folder).await,
+        ("range", [folder]) => range::run(spec, folder).await,
+        ("overlap", [folder]) => overlap::run(spec, folder).await,
+        ("member", [folder]) => member::run(spec, folder).await,
         _ => bail!("no measurement {name} of {} arguments", arguments.len()),
     }
 }
