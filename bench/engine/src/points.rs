@@ -5,7 +5,7 @@ use crate::crowd_spec::{Set, Spec};
 use anyhow::{Context, ensure};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const FILES: u64 = 16;
 
@@ -64,50 +64,47 @@ fn write_varint(file: &mut impl Write, mut number: usize) -> std::io::Result<()>
     file.write_all(&[number as u8])
 }
 
-/// The blocks of all files below a folder, in order.
+/// The files below a folder, in order.
+pub(crate) fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>()?;
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "native"));
+    files.sort();
+    ensure!(!files.is_empty(), "no points in {}", folder.display());
+    Ok(files)
+}
+
+/// The blocks of one file.
 pub(crate) struct Blocks {
-    files: std::vec::IntoIter<std::path::PathBuf>,
-    open: Option<BufReader<File>>,
+    file: BufReader<File>,
     bytes: Vec<u8>,
 }
 
 impl Blocks {
-    pub(crate) fn open(folder: &Path) -> anyhow::Result<Self> {
-        let mut files =
-            std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>()?;
-        files.retain(|path| path.extension().is_some_and(|extension| extension == "native"));
-        files.sort();
-        ensure!(!files.is_empty(), "no points in {}", folder.display());
-        Ok(Self { files: files.into_iter(), open: None, bytes: Vec::new() })
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+        let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Self { file: BufReader::with_capacity(1 << 20, file), bytes: Vec::new() })
     }
 
-    /// The next block, appended to nothing: what `tags` and `users` held is gone. False at the end.
+    /// The next block, in place of what `tags` and `users` held. False at the end.
     pub(crate) fn next_into(&mut self, tags: &mut Vec<u16>, users: &mut Vec<u32>) -> anyhow::Result<bool> {
         tags.clear();
         users.clear();
-        loop {
-            let Some(file) = &mut self.open else {
-                let Some(path) = self.files.next() else { return Ok(false) };
-                self.open = Some(BufReader::with_capacity(1 << 20, File::open(path)?));
-                continue;
-            };
-            let mut first = [0];
-            if file.read(&mut first)? == 0 {
-                self.open = None;
-                continue;
-            }
-            ensure!(first[0] == 2, "a block of {} columns", first[0]);
-            let rows = read_varint(file)?;
-            read_head(file)?;
-            self.bytes.resize(rows * 2, 0);
-            file.read_exact(&mut self.bytes)?;
-            tags.extend(self.bytes.as_chunks().0.iter().map(|bytes| u16::from_le_bytes(*bytes)));
-            read_head(file)?;
-            self.bytes.resize(rows * 4, 0);
-            file.read_exact(&mut self.bytes)?;
-            users.extend(self.bytes.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes)));
-            return Ok(true);
+        let mut first = [0];
+        if self.file.read(&mut first)? == 0 {
+            return Ok(false);
         }
+        ensure!(first[0] == 2, "a block of {} columns", first[0]);
+        let rows = read_varint(&mut self.file)?;
+        tags.extend(self.column(rows * 2)?.as_chunks().0.iter().map(|bytes| u16::from_le_bytes(*bytes)));
+        users.extend(self.column(rows * 4)?.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes)));
+        Ok(true)
+    }
+
+    fn column(&mut self, length: usize) -> anyhow::Result<&[u8]> {
+        read_head(&mut self.file)?;
+        self.bytes.resize(length, 0);
+        self.file.read_exact(&mut self.bytes)?;
+        Ok(&self.bytes)
     }
 }
 
