@@ -26,7 +26,9 @@ pub(crate) async fn run(spec: &Spec, points: &Path, folder: &Path) -> anyhow::Re
     let codes = codes(spec, &loader)?;
     let files = Mutex::new(points::files(points)?.into_iter());
     let fed = thread::scope(|scope| {
-        let workers: Vec<_> = (0..thread::available_parallelism().map_or(1, NonZero::get)).map(|_| scope.spawn(|| feed(loader.feeder(), &files, &codes))).collect();
+        let workers: Vec<_> = (0..thread::available_parallelism().map_or(1, NonZero::get))
+            .map(|_| scope.spawn(|| feed(loader.feeder(), &files, &codes)))
+            .collect();
         let fed = workers.into_iter().map(|worker| worker.join().map_err(|_| anyhow!("a reader of points failed"))?);
         fed.sum::<anyhow::Result<u64>>()
     })?;

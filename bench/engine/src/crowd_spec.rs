@@ -118,3 +118,26 @@ impl Spec {
         (mix(u64::from(user) + (self.range_salt << 32)) & ((1 << self.range_bits) - 1)) as i64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Set, mix};
+
+    #[test]
+    fn mixes_as_clickhouse_does() {
+        // SELECT intHash64(5)
+        assert_eq!(mix(5), 15_228_578_409_069_794_350);
+    }
+
+    #[test]
+    fn sets_are_ascending_and_of_their_size() {
+        for set in [(1, 0, 1000, 500, 1), (2, 100, 900, 7, 100), (3, 5, 3, 3, 1), (4, 0, 64, 1, 64)] {
+            let (_, first, span, ..) = set;
+            let set = Set::from(set);
+            let users: Vec<u32> = set.users().collect();
+            assert_eq!(users.len() as u64, set.len());
+            assert!(users.windows(2).all(|pair| pair[0] < pair[1]), "{users:?}");
+            assert!(users.iter().all(|user| (first..first + span).contains(&u64::from(*user))), "{users:?}");
+        }
+    }
+}

@@ -92,7 +92,8 @@ async fn write(index: Arc<Index>, users: u64, writer: u64, start: Instant) -> an
         for place in 0..TAGS_OF_CALL {
             let tag = (random(place) % TAGS as u64) as usize;
             let value = (random(place + 64) % 100) as usize;
-            let ordinals = |from: u64| (from..from + each).map(|number| (random(number + 128 + place * CALL) % users) as u32).collect::<Vec<_>>();
+            let ordinals =
+                |from: u64| (from..from + each).map(|number| (random(number + 128 + place * CALL) % users) as u32).collect::<Vec<_>>();
             let (texts, codes) = (vec![Arc::from(value_name(value))], vec![0; usize::try_from(each)?]);
             let (added, removed) = (ordinals(0), ordinals(each));
             last = (tag, value, added.iter().copied().find(|user| !removed.contains(user)).context("all were removed again")?);
@@ -109,7 +110,10 @@ async fn write(index: Arc<Index>, users: u64, writer: u64, start: Instant) -> an
     let (tag, value, user) = last;
     let found = snapshot.tag(&tag_name(tag))?.context("the tag is gone")?.value_of(user)?;
     let member: Arc<str> = value_name(value).into();
-    ensure!(matches!(found, Some(Value::Set(ref members)) if members.contains(&member)), "an acknowledged change is not seen after a second");
+    ensure!(
+        matches!(found, Some(Value::Set(ref members)) if members.contains(&member)),
+        "an acknowledged change is not seen after a second"
+    );
     Ok(points)
 }
 

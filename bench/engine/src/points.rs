@@ -130,3 +130,17 @@ fn read_varint(file: &mut impl Read) -> anyhow::Result<usize> {
     }
     anyhow::bail!("a number of more than nine bytes")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{read_varint, write_varint};
+
+    #[test]
+    fn numbers_come_back() {
+        for number in [0, 1, 127, 128, 300, 1 << 18, usize::MAX >> 1] {
+            let mut bytes = Vec::new();
+            write_varint(&mut bytes, number).unwrap();
+            assert_eq!(read_varint(&mut &bytes[..]).unwrap(), number);
+        }
+    }
+}
