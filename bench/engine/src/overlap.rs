@@ -30,7 +30,7 @@ fn members(published: &Published, ranks: &[usize]) -> anyhow::Result<Vec<Members
         let (tag, value) = place_of(*rank);
         let (tag, value) = (tag_name(tag), Value::Text(value_name(value).into()));
         let segment = published.snapshot.tag(&tag)?.with_context(|| format!("no tag {tag}"))?;
-        let found = segment.sets().into_iter().find(|(text, _)| *text == value);
+        let found = segment.sets()?.into_iter().find(|(text, _)| *text == value);
         Ok(found.with_context(|| format!("no {value} in {tag}"))?.1)
     };
     ranks.iter().map(one).collect()

@@ -1,5 +1,5 @@
 //! `crowd.scenario_1b`: and, or, not over 2 to 10 of 10,000 tag values, 1 B points of 100 M users, from the text to the number of users. The 10,000
-//! are the values of a hundred set tags, dealt out by rank so that each tag has large and small ones.
+//! are the values of ten set tags, dealt out by rank so that each tag has large and small ones.
 
 use crate::crowd_spec::{Spec, Tree};
 use crate::published::Published;
@@ -10,7 +10,7 @@ use std::path::Path;
 const RUNS: usize = 5;
 
 /// Set tags of the scenario.
-pub(crate) const TAGS: usize = 100;
+pub(crate) const TAGS: usize = 10;
 
 /// The tag and the value of a rank.
 pub(crate) fn place_of(rank: usize) -> (usize, usize) {
@@ -19,12 +19,12 @@ pub(crate) fn place_of(rank: usize) -> (usize, usize) {
 
 /// A tag's name.
 pub(crate) fn tag_name(tag: usize) -> String {
-    format!("tag_{tag:02}")
+    format!("tag_{tag}")
 }
 
 /// A value's text.
 pub(crate) fn value_name(value: usize) -> String {
-    format!("value_{value:02}")
+    format!("value_{value:03}")
 }
 
 /// A rank as a leaf.

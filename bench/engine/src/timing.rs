@@ -47,10 +47,3 @@ fn memory_bytes(field: &str) -> u64 {
     let kib = status.lines().find_map(|line| line.strip_prefix(field)?.split_whitespace().next()?.parse::<u64>().ok());
     kib.unwrap_or(0) << 10
 }
-
-/// What all threads took on cores so far, in seconds: counted in ticks of 10 ms.
-pub(crate) fn core_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
-}
