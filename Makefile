@@ -34,7 +34,7 @@ lint: ## check the format and all of clippy's warnings
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-bench: ## compare with other engines, write bench/REPORT.md. ONLY=spine for one group
+bench: ## compare with other engines, write bench/REPORT.md. ONLY=crowd for one group, ARGS="--row nested" for one of its rows
 	@scripts/setup.sh build
 	cargo build --release --workspace
 	python=$$(scripts/peers.sh bench/requirements.txt) && "$$python" bench/run.py $(if $(ONLY),--only "$(ONLY)") $(ARGS)

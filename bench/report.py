@@ -1,8 +1,11 @@
-"""The report of the benchmarks: rows of report.json, and the same as a table for people in REPORT.md."""
+"""The report of the benchmarks: rows of report.json, the same as a table for people in REPORT.md, and the group `crowd` as a picture."""
 import datetime
 import json
 import os
 import platform
+import subprocess
+
+import plot
 
 
 def machine():
@@ -17,11 +20,33 @@ def machine():
     return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}"
 
 
-def row(id, unit, ours, peer, peer_name, target):
-    """One comparison. A ratio over 1 means that we are better; `target` is the ratio to reach. Rates (`…/s`) are better high, times low."""
-    ratio = ours / peer if unit.endswith("/s") else peer / ours
-    return {"id": id, "unit": unit, "ours": significant(ours), "peer": significant(peer), "peer_name": peer_name,
-            "ratio": significant(ratio), "target": target, "machine": machine(), "date": datetime.date.today().isoformat()}
+def versions():
+    """Of what ours was built by, as far as it can tell."""
+    try:
+        return " ".join(subprocess.run(["rustc", "--version"], check=True, stdout=subprocess.PIPE, text=True).stdout.split()[:2])
+    except (OSError, subprocess.CalledProcessError):
+        return "rustc unknown"
+
+
+def row(id, unit, ours, peer=None, peer_name=None, target=None, bound=None, note=None, detail=None):
+    """One measurement. With a peer, the ratio over 1 means that we are better; `target` is the ratio to reach. `bound` is a figure that ours must reach
+    by itself. Rates (`…/s`) and gains (`×`) are better high, the rest (times, bytes) low. `note` says how it was measured where that is not
+    plain; `detail` are the figures behind it, for the picture."""
+    found = {"id": id, "unit": unit, "ours": significant(ours), "peer": None if peer is None else significant(peer), "peer_name": peer_name,
+             "ratio": None if peer is None else significant(gain(unit, ours, peer)), "target": target, "bound": bound, "note": note, "detail": detail,
+             "versions": versions(), "machine": machine(), "date": datetime.date.today().isoformat()}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def gain(unit, ours, other):
+    high = unit.endswith("/s") or unit.startswith("×")
+    return ours / other if high else other / ours
+
+
+def reached(row):
+    if "bound" in row:
+        return gain(row["unit"], row["ours"], row["bound"]) >= 1
+    return row["ratio"] >= row["target"]
 
 
 def significant(number):
@@ -30,9 +55,16 @@ def significant(number):
     return int(rounded) if rounded >= 100 else rounded
 
 
+def wanted(row):
+    """The target in words."""
+    if "bound" in row:
+        return f"{'≥' if gain(row['unit'], 2, 1) > 1 else '≤'} {row['bound']:,} {row['unit']}"
+    return f"ratio ≥ {row['target']:g}"
+
+
 def line(row):
-    return (f"{row['id']}: ours {row['ours']:,} {row['unit']}, {row['peer_name']} {row['peer']:,} {row['unit']}, "
-            f"ratio {row['ratio']:g}, target {row['target']:g}")
+    peer = f"; {row['peer_name']} {row['peer']:,} {row['unit']}, ratio {row['ratio']:g}" if "peer" in row else ""
+    return f"{row['id']}: ours {row['ours']:,} {row['unit']}{peer}; target {wanted(row)}{'' if reached(row) else ', not reached'}"
 
 
 def write(folder, rows):
@@ -41,22 +73,31 @@ def write(folder, rows):
     known = {row["id"]: row for row in json.loads(path.read_text())} if path.exists() else {}
     known.update((row["id"], row) for row in rows)
     ordered = [known[id] for id in sorted(known)]
-    path.write_text(json.dumps(ordered, indent=1) + "\n")
+    path.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n")
     (folder / "REPORT.md").write_text(markdown(ordered))
+    if any(row["id"].startswith("crowd.") for row in ordered):
+        (folder / "crowd.svg").write_text(plot.crowd(ordered, gain))
 
 
 def markdown(rows):
     head = """# Benchmarks
 
-Written by `make bench`; the numbers are in `report.json` too. A ratio over 1 means that we are better than the peer in the same run; the target is the
-ratio to reach. What each row measures, and how the peer is given its best form, is said in the head of its script.
+Written by `make bench`; the numbers are in `report.json` too. A ratio over 1 means that we are better than the peer in the same run. The target is the ratio
+to reach, or a figure of our own. What each row measures, and how the peer is given its best form, is said in the head of its script.
 
 | benchmark | ours | peer | ratio | target | |
 |---|---|---|---|---|---|
 """
     table = "".join(
-        f"| {row['id']} | {row['ours']:,} {row['unit']} | {row['peer_name']}: {row['peer']:,} {row['unit']} | {row['ratio']:g} | {row['target']:g} "
-        f"| {'reached' if row['ratio'] >= row['target'] else 'not reached'} |\n" for row in rows)
-    places = sorted({f"- {row['machine']}, {row['date']}: {', '.join(r['id'] for r in rows if (r['machine'], r['date']) == (row['machine'], row['date']))}"
-                     for row in rows})
-    return head + table + "\n" + "\n".join(places) + "\n"
+        f"| {row['id']} | {row['ours']:,} {row['unit']} | {peer_cell(row)} | {row.get('ratio', '')} | {wanted(row)} "
+        f"| {'reached' if reached(row) else 'not reached'} |\n" for row in rows)
+    notes = "".join(f"- {row['id']}: {row['note']}\n" for row in rows if "note" in row)
+    picture = "\n![the group crowd](crowd.svg)\n" if any(row["id"].startswith("crowd.") for row in rows) else ""
+    places = {}
+    for row in rows:
+        places.setdefault(f"{row['machine']}, {row['date']}{', ' + row['versions'] if 'versions' in row else ''}", []).append(row["id"])
+    return head + table + picture + "\n" + notes + ("\n" if notes else "") + "".join(f"- {place}: {', '.join(ids)}\n" for place, ids in places.items())
+
+
+def peer_cell(row):
+    return f"{row['peer_name']}: {row['peer']:,} {row['unit']}" if "peer" in row else "none"

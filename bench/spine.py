@@ -11,11 +11,11 @@ import os
 import pathlib
 import shutil
 import statistics
-import subprocess
 import sys
 import time
 
 import report
+from process import output, peer, peer_name
 
 USERS = 10_000_000
 LINES = 541_909
@@ -23,24 +23,9 @@ AS_OF = "2011-12-10T00:00"
 
 
 def benchmarks(root, target, work):
-    return [lambda repeat: retail_ingest(root, target, work, repeat),
-            lambda repeat: retail_produce(root, target, work, repeat),
-            lambda repeat: nested_count(root, target, work, repeat)]
-
-
-def output(*command):
-    # A server that the environment names would answer in place of the folder.
-    environment = {name: value for name, value in os.environ.items() if name not in ("TAGHOUSE_SERVER", "TAGHOUSE_KEY")}
-    return subprocess.run([str(part) for part in command], check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
-
-
-def peer(root, script, *arguments):
-    return json.loads(output(sys.executable, root / "bench" / script, *arguments))
-
-
-def peer_name(package, name):
-    from importlib.metadata import version
-    return f"{name} {version(package)}"
+    return {"ingest_csv": lambda repeat: retail_ingest(root, target, work, repeat),
+            "produce_retail": lambda repeat: retail_produce(root, target, work, repeat),
+            "nested_count": lambda repeat: nested_count(root, target, work, repeat)}
 
 
 def retail_files(root):

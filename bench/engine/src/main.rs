@@ -1,9 +1,26 @@
 //! Measurements that need our rooms in process, one a sub-command; `bench/run.py` calls them and sets each beside its peer.
 #![allow(clippy::print_stdout, reason = "the answer is one JSON object on standard output")]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod build;
+mod crowd_spec;
+mod dense_floor;
+mod dictionary;
+mod live;
+mod load;
+mod member;
 mod nested_count;
+mod nested_set;
+mod open;
+mod overlap;
+mod points;
+mod published;
+mod range;
+mod scenario;
+mod timing;
 
 use anyhow::{Context, bail};
+use crowd_spec::Spec;
 use std::path::Path;
 
 #[tokio::main]
@@ -13,8 +30,28 @@ async fn main() -> anyhow::Result<()> {
         ["nested-count", folder, users] => {
             nested_count::run(Path::new(folder), users.parse().context("the number of users is not a number")?).await?
         }
-        _ => bail!("usage: taghouse-bench nested-count FOLDER USERS"),
+        ["crowd", name, spec, ref rest @ ..] => crowd(name, &Spec::read(Path::new(spec))?, rest).await?,
+        ["dictionary", folder, ids] => dictionary::run(Path::new(folder), ids.parse().context("the number of ids is not a number")?)?,
+        _ => bail!("usage: taghouse-bench nested-count FOLDER USERS | crowd NAME SPEC FOLDER… | dictionary FOLDER IDS"),
     };
     println!("{answer}");
     Ok(())
+}
+
+async fn crowd(name: &str, spec: &Spec, arguments: &[&str]) -> anyhow::Result<serde_json::Value> {
+    let folders: Vec<&Path> = arguments.iter().map(Path::new).collect();
+    match (name, &folders[..]) {
+        ("points", [folder]) => points::write(spec, folder),
+        ("build", [points, folder]) => build::run(spec, points, folder).await,
+        ("load", [folder]) => load::run(spec, folder),
+        ("live", [folder, copy]) => live::run(spec, folder, copy).await,
+        ("open", [folder, dictionary]) => open::run(spec, folder, dictionary).await,
+        ("nested", [folder]) => nested_set::run(spec, folder).await,
+        ("dense5", [folder]) => dense_floor::run(spec, folder).await,
+        ("scenario", [folder]) => scenario::run(spec, folder).await,
+        ("range", [folder]) => range::run(spec, folder).await,
+        ("overlap", [folder]) => overlap::run(spec, folder).await,
+        ("member", [folder]) => member::run(spec, folder).await,
+        _ => bail!("no measurement {name} of {} arguments", arguments.len()),
+    }
 }
