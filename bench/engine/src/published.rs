@@ -46,7 +46,14 @@ pub(crate) async fn publish_all(index: &Index, users: u32, value_type: ValueType
     for some in segments.chunks(SEGMENTS_AT_ONCE) {
         let tags = some.iter().map(|loaded| {
             let segment = std::fs::read(&loaded.path).with_context(|| format!("cannot read {}", loaded.path.display()))?;
-            Ok(TagPublication { name: Name::new(&loaded.name)?, value_type, as_of_ms: 0, definition: serde_json::Value::Null, segment, subsumes: None })
+            Ok(TagPublication {
+                name: Name::new(&loaded.name)?,
+                value_type,
+                as_of_ms: 0,
+                definition: serde_json::Value::Null,
+                segment,
+                subsumes: None,
+            })
         });
         publish(index, users, tags.collect::<anyhow::Result<_>>()?).await?;
     }
