@@ -61,7 +61,7 @@ impl Node {
         match self {
             Self::Empty => 0,
             Self::Owned(_) | Self::Stored(_) => u64::from(self.upper(scope)),
-            Self::Range { .. } => self.part(scope, None).len(scope),
+            Self::Range { slices, low, high } => slices.range_len(scope.number, *low, *high, None),
             Self::And { all, none } => and_count(all, none, scope),
             Self::Or { any, disjoint: true } => any.iter().map(|node| node.count(scope)).sum(),
             Self::Or { any, .. } => or_count(any, scope),
