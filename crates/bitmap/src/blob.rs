@@ -3,8 +3,11 @@
 //! Croaring does the algebra. What is read here without it: bounds before a view is made, single bits (a view costs 50 ns, a bit
 //! 10), and the words of bit slices.
 
+mod check;
+
 use crate::file::{u16_at, u32_at, u64_at};
-use crate::{Error, Result, SHARD_BITS, SHARD_SIZE};
+use crate::vector::{Kernel, LANES, Simd, fastest};
+use crate::{SHARD_BITS, popcount};
 
 pub(crate) const COOKIE_NO_RUNS: u32 = 12346;
 pub(crate) const COOKIE_RUNS: u16 = 12347;
@@ -54,37 +57,6 @@ impl<'a> Blob<'a> {
 
     pub(crate) fn bytes(self) -> &'a [u8] {
         self.0
-    }
-
-    /// Checks everything that keeps a reader inside the bytes: containers in bounds, keys ascending and of the shard, sizes that add
-    /// up. What is inside the containers is the checksums' business.
-    pub(crate) fn check(bytes: &'a [u8], shard: u32, cardinality: u32) -> Result<Self> {
-        let blob = Self(bytes);
-        let bad = |what: &str| Error::corrupt(format!("shard {shard}: {what}"));
-        let head = blob.head().ok_or_else(|| bad("no Roaring head"))?;
-        if head.containers == 0 || head.containers > CONTAINERS || head.data > bytes.len() {
-            return Err(bad("impossible number of containers"));
-        }
-        let (mut sequential, mut sum, mut next_key) = (head.data, 0, shard << (SHARD_BITS - CONTAINER_BITS));
-        let last_key = next_key + CONTAINERS as u32 - 1;
-        for index in 0..head.containers {
-            let (key, count) = blob.descriptor(&head, index);
-            if u32::from(key) < next_key || u32::from(key) > last_key {
-                return Err(bad("a container is out of order or of another shard"));
-            }
-            next_key = u32::from(key) + 1;
-            let at = head.offsets.map_or(sequential, |offsets| u32_at(bytes, offsets + 4 * index) as usize);
-            let len = blob.len_at(&head, index, count, at);
-            if at < head.data || at.checked_add(len).is_none_or(|end| end > bytes.len()) {
-                return Err(bad("a container lies outside the bytes"));
-            }
-            sequential = at + len;
-            sum += count;
-        }
-        if sum != cardinality as usize || cardinality > SHARD_SIZE {
-            return Err(bad("the number of users does not match"));
-        }
-        Ok(blob)
     }
 
     fn head(self) -> Option<Head<'a>> {
@@ -201,7 +173,7 @@ impl Container<'_> {
     /// `into |= self`
     pub(crate) fn or_into(&self, into: &mut Words) {
         match self {
-            Self::Bits(bits) => words_of(bits, into, |a, b| a | b),
+            Self::Bits(bits) => into.iter_mut().zip(bits.as_chunks::<8>().0).for_each(|(a, b)| *a |= u64::from_le_bytes(*b)),
             Self::Array(values) => {
                 for value in values.as_chunks::<2>().0 {
                     let low = u16::from_le_bytes(*value);
@@ -222,12 +194,6 @@ impl Container<'_> {
         let mut words = [0; WORDS];
         self.or_into(&mut words);
         words
-    }
-}
-
-fn words_of(bits: &[u8], into: &mut Words, op: impl Fn(u64, u64) -> u64) {
-    for (a, b) in into.iter_mut().zip(bits.as_chunks::<8>().0) {
-        *a = op(*a, u64::from_le_bytes(*b));
     }
 }
 
@@ -261,8 +227,7 @@ impl<'b> BlobWriter<'b> {
 
     /// Keys must ascend, at most 16 of them. Empty words are left out.
     pub(crate) fn push(&mut self, key: u16, words: &Words) {
-        let count = words.iter().map(|w| w.count_ones()).sum();
-        self.push_counted(key, words, count);
+        self.push_counted(key, words, popcount::count(words) as u32);
     }
 
     /// As [`BlobWriter::push`], of words of which `count` bits are set.
@@ -281,14 +246,9 @@ impl<'b> BlobWriter<'b> {
             }
             return;
         }
-        for (index, word) in words.iter().enumerate() {
-            let mut rest = *word;
-            while rest != 0 {
-                let low = (index * 64) as u16 + rest.trailing_zeros() as u16;
-                self.into.extend_from_slice(&low.to_le_bytes());
-                rest &= rest - 1;
-            }
-        }
+        let start = self.into.len();
+        self.into.resize(start + 2 * count as usize, 0);
+        fastest(Values { words, into: self.into[start..].as_chunks_mut().0 });
     }
 
     /// How many values were written; with none the bytes are no blob.
@@ -304,5 +264,33 @@ impl<'b> BlobWriter<'b> {
             head[at..at + 4].copy_from_slice(&offset.to_le_bytes());
         }
         self.cardinality
+    }
+}
+
+/// Writes the values of words, as many as there is room for.
+struct Values<'a> {
+    words: &'a Words,
+    into: &'a mut [[u8; 2]],
+}
+
+impl Kernel for Values<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let mut into = self.into.iter_mut();
+        for (line, words) in self.words.as_chunks::<LANES>().0.iter().enumerate() {
+            if !simd.any(simd.load(words)) {
+                continue;
+            }
+            for (index, word) in words.iter().enumerate() {
+                let (base, mut rest) = ((line * LANES + index) as u16 * 64, *word);
+                while rest != 0 {
+                    if let Some(into) = into.next() {
+                        *into = (base + rest.trailing_zeros() as u16).to_le_bytes();
+                    }
+                    rest &= rest - 1;
+                }
+            }
+        }
     }
 }

@@ -10,6 +10,9 @@ const LINE: usize = LANES;
 /// Lines of a container.
 const LINES: usize = WORDS / LINE;
 
+/// Less values than this are put in lines one by one.
+const FEW: usize = 64;
+
 type Line = [u64; LINE];
 
 /// The bits of one container, little-endian, by lines.
@@ -44,7 +47,7 @@ impl Candidates {
     pub(super) fn fill(&mut self, container: &Container<'_>, room: &mut Bits) {
         self.live = 0;
         match container {
-            Container::Array(values) => {
+            Container::Array(values) if values.len() < 2 * FEW => {
                 for value in values.as_chunks::<2>().0 {
                     let low = usize::from(u16::from_le_bytes(*value));
                     let at = (low / (64 * LINE)) as u8;
@@ -59,7 +62,7 @@ impl Candidates {
                     self.lines[self.live - 1][low / 64 % LINE] |= 1 << (low % 64);
                 }
             }
-            Container::Bits(_) | Container::Runs(_) => fastest(Fill(self, bits_of(Some(container), room))),
+            _ => fastest(Fill(self, bits_of(Some(container), room))),
         }
     }
 
@@ -288,6 +291,15 @@ pub(super) fn bits_of<'b>(container: Option<&Container<'b>>, room: &'b mut Bits)
     match container {
         None => &NONE,
         Some(Container::Bits(bits)) => bits.as_chunks().0.first_chunk().unwrap_or(&NONE),
+        Some(Container::Array(values)) => {
+            let bytes = room.as_flattened_mut();
+            bytes.fill(0);
+            for value in values.as_chunks::<2>().0 {
+                let low = u16::from_le_bytes(*value);
+                bytes[usize::from(low / 8)] |= 1 << (low % 8);
+            }
+            room
+        }
         Some(other) => {
             let words = other.words();
             for (to, word) in room.as_flattened_mut().as_chunks_mut::<8>().0.iter_mut().zip(&words) {
