@@ -21,7 +21,7 @@ pub(crate) struct Kind {
 }
 
 /// Every kind of question.
-pub(crate) const QUESTIONS: [Kind; 13] = [
+pub(crate) const QUESTIONS: [Kind; 15] = [
     Kind { name: "count", weight: 12, ask: crowds::count },
     Kind { name: "bitmap", weight: 8, ask: crowds::bitmap },
     Kind { name: "contains", weight: 6, ask: crowds::contains },
@@ -33,6 +33,8 @@ pub(crate) const QUESTIONS: [Kind; 13] = [
     Kind { name: "overlap of values", weight: 2, ask: tags::overlap },
     Kind { name: "sum", weight: 4, ask: tags::sum },
     Kind { name: "least and greatest", weight: 3, ask: tags::bounds },
+    Kind { name: "quantiles", weight: 3, ask: tags::quantiles },
+    Kind { name: "distribution", weight: 3, ask: tags::distribution },
     Kind { name: "all values", weight: 2, ask: tags::all_values },
     Kind { name: "profile", weight: 3, ask: tags::profile },
 ];

@@ -1,11 +1,11 @@
 use super::{Asked, bitmap_of};
 use crate::dice::Dice;
 use crate::twin::{Column, members};
-use crate::values::units;
+use crate::values::{units, value};
 use anyhow::{Context, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use taghouse_index::{Members, TagView, overlap as overlap_of};
+use taghouse_index::{BitSlices, Bitmap, Members, TagView, overlap as overlap_of};
 use taghouse_model::{Name, Ordinal, Value, ValueType};
 
 /// A tag of the index with what its twin says.
@@ -92,6 +92,53 @@ pub(super) fn bounds(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<(
     let right = chosen().min().cloned().zip(chosen().max().cloned());
     let found = tag.view.bounds(within.as_ref().map(bitmap_of).as_ref())?;
     ensure!(found == right, "of tag {}: {found:?} instead of {right:?}", tag.name);
+    Ok(())
+}
+
+/// The numbers of those in `within` in units of the type, ascending: for each part of the slices, by the twin. A part is a segment or the live
+/// changes on top of it; with its slices and those of its users who are asked.
+fn numbers_of(tag: &Tag<'_>, within: &BTreeSet<Ordinal>) -> anyhow::Result<Vec<(BitSlices, Bitmap, Vec<i64>)>> {
+    let mut parts = Vec::new();
+    for (slices, left_out) in tag.view.numbers()? {
+        let users = slices.existence().to_bitmap()?.and(&bitmap_of(within));
+        let users = left_out.map_or_else(|| users.clone(), |left_out| users.and_not(&left_out));
+        let number = |user: Ordinal| tag.column.get(&user).map(|value| units(value, tag.value_type) as i64);
+        let numbers = users.iter().map(|user| number(user).with_context(|| format!("user {user} has no number, tag {}", tag.name)));
+        let mut numbers = numbers.collect::<anyhow::Result<Vec<i64>>>()?;
+        numbers.sort_unstable();
+        parts.push((slices, users, numbers));
+    }
+    let (found, right) =
+        (parts.iter().map(|part| part.2.len()).sum::<usize>(), within.iter().filter(|user| tag.column.contains_key(user)).count());
+    ensure!(found == right, "{found} numbers instead of {right}, tag {}", tag.name);
+    Ok(parts)
+}
+
+pub(super) fn quantiles(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<()> {
+    let within = asked.within(dice)?.unwrap_or_else(|| asked.twin.users.clone());
+    let Some(tag) = asked.tag(Some(true), dice)? else { return Ok(()) };
+    let asked_for = [0.0, 0.5, 0.95, 1.0, dice.below(1_001) as f64 / 1_000.0];
+    for (slices, users, numbers) in numbers_of(&tag, &within)? {
+        let rank = |q: &f64| ((q * numbers.len() as f64).ceil() as usize).clamp(1, numbers.len()) - 1;
+        let right: Vec<i64> = if numbers.is_empty() { Vec::new() } else { asked_for.iter().map(|q| numbers[rank(q)]).collect() };
+        let found = slices.quantiles(Some(&users), &asked_for)?;
+        ensure!(found == right, "{asked_for:?} of tag {}: {found:?} instead of {right:?}", tag.name);
+    }
+    Ok(())
+}
+
+/// How many numbers lie between edges.
+pub(super) fn distribution(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<()> {
+    let within = asked.within(dice)?.unwrap_or_else(|| asked.twin.users.clone());
+    let Some(tag) = asked.tag(Some(true), dice)? else { return Ok(()) };
+    let edges: BTreeSet<i64> = (0..2 + dice.below(6)).map(|_| units(&value(tag.value_type, 500, dice), tag.value_type) as i64).collect();
+    let edges: Vec<i64> = edges.into_iter().collect();
+    for (slices, users, numbers) in numbers_of(&tag, &within)? {
+        let between = |pair: &[i64]| numbers.iter().filter(|number| (pair[0]..pair[1]).contains(number)).count() as u64;
+        let right: Vec<u64> = edges.windows(2).map(between).collect();
+        let found = slices.histogram(Some(&users), &edges)?;
+        ensure!(found == right, "between {edges:?} of tag {}: {found:?} instead of {right:?}", tag.name);
+    }
     Ok(())
 }
 
