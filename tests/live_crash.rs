@@ -2,7 +2,7 @@
 //! answers again within five seconds.
 //!
 //! `TAGHOUSE_KILLS=200` kills more often than a test run wants to; `TAGHOUSE_KILL_SEED` repeats a run's chance, though not its timing.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 
 mod driver;
 #[path = "live_crash/twin.rs"]

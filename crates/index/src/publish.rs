@@ -99,6 +99,12 @@ impl Index {
         }
         let still_read = &manifest.objects() | &manifest.retired;
         self.objects.delete(before.retired.difference(&still_read)).await;
+        // Live changes are checked against the types of the last snapshot.
+        if self.live.is_some()
+            && let Err(error) = self.snapshot(app).await
+        {
+            tracing::warn!(%app, %error, "the index was published and cannot be read");
+        }
         match expected {
             Some(_) => Ok(next),
             // Where there was an index once and no more, revisions go on from its last one.

@@ -124,13 +124,8 @@ impl Index {
     /// # Errors
     /// Those of [`Index::publish`].
     pub async fn publish_renamed(&self, app: &AppId, held: HeldIndex, publication: Publication, also: Vec<Change>) -> Result<u64> {
-        let revision = self.publish_at(app, Some(held.snapshot.revision()), publication, &Bitmap::new(), also).await?;
-        // The log begins anew with the first snapshot of the new generation, before writers go on. It is published already: an error here is the
-        // next reader's to tell.
-        if let Err(error) = self.snapshot(app).await {
-            tracing::warn!(%app, %error, "the index was published under a new generation and could not be read yet");
-        }
-        Ok(revision)
+        // The log begins anew with the first snapshot of the new generation, which publishing takes, before writers go on.
+        self.publish_at(app, Some(held.snapshot.revision()), publication, &Bitmap::new(), also).await
     }
 }
 
