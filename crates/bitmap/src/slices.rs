@@ -7,6 +7,7 @@ mod distribution;
 mod range;
 mod reader;
 mod repack;
+mod values;
 
 pub use aggregate::Sum;
 pub(crate) use build::transpose;

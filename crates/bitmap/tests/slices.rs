@@ -101,6 +101,51 @@ proptest! {
         let expected: Vec<i64> = if chosen.is_empty() { Vec::new() } else { asked.iter().map(nearest).collect() };
         prop_assert_eq!(slices.quantiles(within, &asked).unwrap(), expected);
     }
+
+    /// Numbers of live changes lie below, among and above the stored ones.
+    #[test]
+    fn ranks_of_parts(
+        parts in prop::collection::vec((numbers(64), -1_i64..=1, any::<bool>()), 0..4), within in population(),
+        ranks in prop::collection::vec(any::<prop::sample::Index>(), 0..5), many in any::<bool>(),
+    ) {
+        let moved = |(numbers, by, whole): (BTreeMap<u32, i64>, i64, bool)| {
+            (numbers.into_iter().map(|(user, number)| (user, number.saturating_add(by << 40))).collect::<BTreeMap<u32, i64>>(), whole)
+        };
+        let parts: Vec<_> = parts.into_iter().map(moved).collect();
+        let slices: Vec<BitSlices> = parts.iter().map(|(numbers, _)| BitSlices::from_pairs(numbers.clone()).unwrap()).collect();
+        let crowd: Bitmap = within.iter().copied().collect();
+        let asked: Vec<_> = slices.iter().zip(&parts).map(|(slices, (_, whole))| (slices, (!whole).then_some(&crowd))).collect();
+        let mut all: Vec<i64> = Vec::new();
+        for (numbers, whole) in &parts {
+            all.extend(if *whole { numbers.values().copied().collect() } else { chosen(numbers, &within).0 });
+        }
+        all.sort_unstable();
+        let mut ranks: Vec<u64> = ranks.iter().map(|rank| rank.index(all.len().max(1)) as u64).chain([0, u64::MAX]).collect();
+        ranks.extend((0..if many { 300 } else { 0 }).map(|part| part * all.len() as u64 / 300));
+        let at = |rank: &u64| all[usize::try_from(*rank).unwrap_or(usize::MAX).min(all.len() - 1)];
+        let expected: Vec<i64> = if all.is_empty() { Vec::new() } else { ranks.iter().map(at).collect() };
+        prop_assert_eq!(BitSlices::select(&asked, &ranks).unwrap(), expected);
+    }
+
+    #[test]
+    fn each_value(numbers in numbers(64), few in prop::sample::select(vec![1_i64, 3, 64, 1 << 40]), within in population(), whole in any::<bool>()) {
+        let numbers: BTreeMap<u32, i64> = numbers.into_iter().map(|(user, number)| (user, number % few * 1000)).collect();
+        let slices = BitSlices::from_pairs(numbers.clone()).unwrap();
+        let users = if whole { numbers.keys().copied().collect() } else { within };
+        let (chosen, within) = chosen(&numbers, &users);
+        let mut counts: BTreeMap<i64, u64> = BTreeMap::new();
+        chosen.iter().for_each(|number| *counts.entry(*number).or_default() += 1);
+        let expected: Vec<(i64, u64)> = counts.into_iter().collect();
+        let within = (!whole).then_some(&within);
+        // Many different ones take long to find, not to be refused.
+        for most in [expected.len().min(300), 100] {
+            let expected = (expected.len() <= most).then(|| expected.clone());
+            prop_assert_eq!(slices.values(within, most).unwrap(), expected);
+        }
+        if let Some(too_few) = expected.len().min(300).checked_sub(1) {
+            prop_assert_eq!(slices.values(within, too_few).unwrap(), None);
+        }
+    }
 }
 
 /// The numbers of those in `within`, ascending.
@@ -125,6 +170,12 @@ fn the_whole_range_of_64_bits() {
     assert_eq!(slices.sum(Some(&everybody)).unwrap(), slices.sum(None).unwrap());
     assert_eq!(slices.bounds_within(&everybody).unwrap(), Some((i64::MIN, i64::MAX)));
     assert_eq!(slices.quantiles(None, &[0.0, 0.25, 0.26, 0.75, 1.0, 7.0]).unwrap(), [i64::MIN, i64::MIN, -1, 0, i64::MAX, i64::MAX]);
+    let (beneath, above) =
+        (BitSlices::from_pairs([(9, i64::MIN)]).unwrap(), BitSlices::from_pairs((10..15).map(|user| (user, i64::MAX))).unwrap());
+    let ranks: Vec<u64> = (0..11).collect();
+    let found = BitSlices::select(&[(&beneath, None), (&slices, None), (&above, None)], &ranks).unwrap();
+    assert_eq!(found, [[i64::MIN; 2].as_slice(), &[-1, 0], &[i64::MAX; 7]].concat());
+    assert_eq!(slices.values(None, 4).unwrap().unwrap(), [(i64::MIN, 1), (-1, 1), (0, 1), (i64::MAX, 1)]);
     assert_eq!(ask(&slices, slices.between(0, i128::MAX)), BTreeSet::from([2, 1 << 21]));
     assert_eq!(ask(&slices, slices.between(i128::from(i64::MAX) + 1, i128::MAX)), BTreeSet::new());
     assert_eq!(ask(&slices, slices.between(i128::MIN, i128::from(i64::MIN))), BTreeSet::from([0]));
@@ -139,6 +190,7 @@ fn nobody_has_a_number() {
     for within in [None, Some(&nobody), Some(&somebody)] {
         assert_eq!((slices.sum(within).unwrap(), slices.quantiles(within, &[0.5]).unwrap()), (None, vec![]));
         assert_eq!(slices.histogram(within, &[-1, 0, 1]).unwrap(), [0, 0]);
+        assert_eq!((slices.values(within, 0).unwrap(), BitSlices::select(&[(&slices, within)], &[0]).unwrap()), (Some(vec![]), vec![]));
     }
     assert_eq!(slices.bounds_within(&somebody).unwrap(), None);
 }

@@ -1,4 +1,5 @@
-use crate::tally::{Tally, TallyBuilder};
+use crate::numbers::Numbers;
+use crate::tally::Tally;
 use crate::{Error, Result};
 use rust_decimal::Decimal;
 use std::sync::Arc;
@@ -7,6 +8,8 @@ use taghouse_index::{BitSlices, Members, Snapshot, TagView};
 use taghouse_model::{Value, ValueType};
 use taghouse_rules::{CheckError, Predicate};
 
+/// Up to so many different numbers are found by parting users slice by slice; of more that takes longer than asking each user.
+const FEW_NUMBERS: usize = 256;
 /// Where each of so few in a hundred users are asked one by one, instead of going through all numbers.
 const FEW_IN_100: u64 = 2;
 
@@ -36,14 +39,23 @@ impl Column {
         Ok(self.values.sets()?)
     }
 
-    /// The numbers of those in `within`, counted. Takes memory for each different number, time for each user who has one.
-    pub(crate) fn tally(&self, within: &Bitmap) -> Result<Tally> {
-        let mut tally = TallyBuilder::default();
+    /// The numbers of those in `within`, to be asked by slices; of a tag that has other values: nobody's.
+    pub(crate) fn numbers(&self, within: &Arc<Bitmap>) -> Result<Numbers> {
+        Numbers::of(&self.values, within)
+    }
+
+    /// Each different number of those in `within`, ascending, and how many have it. Takes passes over slices if the numbers are
+    /// [`FEW_NUMBERS`], else time for each user who has one and memory for each different one.
+    pub(crate) fn number_counts(&self, within: &Arc<Bitmap>) -> Result<Vec<(i64, u64)>> {
+        if let Some(counts) = self.numbers(within)?.counts(FEW_NUMBERS)? {
+            return Ok(counts);
+        }
+        let mut tally = Tally::default();
         for (slices, hidden) in self.values.numbers()? {
             let left = hidden.map(|hidden| within.and_not(&hidden));
             add_numbers(&mut tally, &slices, left.as_ref().unwrap_or(within))?;
         }
-        Ok(tally.finish())
+        Ok(tally.counts())
     }
 
     /// The condition that the number is `low` to `high` units, both included.
@@ -95,7 +107,7 @@ impl Column {
     }
 }
 
-fn add_numbers(tally: &mut TallyBuilder, slices: &BitSlices, within: &Bitmap) -> Result<()> {
+fn add_numbers(tally: &mut Tally, slices: &BitSlices, within: &Bitmap) -> Result<()> {
     if within.len() * 100 < slices.existence().len() * FEW_IN_100 {
         for ordinal in within.iter() {
             if let Some(units) = slices.value_of(ordinal)? {

@@ -154,9 +154,9 @@ impl Sides {
             return Ok(Groups { groups: values.into_iter().map(Group::Value).collect(), members });
         }
         let deciles = Axis { tag: tag.to_owned(), limit: NUMBER_BUCKETS.min(MAX_GROUPS), buckets: Buckets::Quantiles };
-        let mut ranges = ranges(&column.tally(&self.base)?, &deciles);
+        let mut ranges = ranges(&column.numbers(&self.base)?, &deciles)?;
         // Whom the base does not reach, but the crowd, belongs to the outer buckets.
-        if let (Some((low, high)), Some(first)) = (column.tally(&self.crowd)?.bounds(), ranges.first_mut()) {
+        if let (Some((low, high)), Some(first)) = (column.numbers(&self.crowd)?.bounds()?, ranges.first_mut()) {
             first.0 = first.0.min(low);
             if let Some(last) = ranges.last_mut() {
                 last.1 = last.1.max(high);

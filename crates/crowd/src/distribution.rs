@@ -1,8 +1,10 @@
 use crate::column::Column;
 use crate::crowds::off_thread;
-use crate::tally::equal_widths;
+use crate::numbers::{Numbers, equal_widths, nearest_rank};
 use crate::{Crowds, Error, Question, Result};
 use rust_decimal::Decimal;
+use std::sync::Arc;
+use taghouse_bitmap::Bitmap;
 use taghouse_model::{AppId, Value, ValueType};
 use taghouse_rules::{Definitions, Predicate};
 
@@ -101,36 +103,62 @@ impl Crowds {
         };
         off_thread(move || {
             let set = within.set()?;
-            let tally = column.tally(&set)?;
-            let ranges = match (edges, tally.bounds()) {
-                (Some(edges), _) => edges,
-                (None, Some((low, high))) => equal_widths(low, high, wanted),
-                (None, None) => Vec::new(),
-            };
-            let bin = |(low, high): &(i64, i64)| {
-                Some(Bin { from: column.value(*low)?, to: column.value(*high)?, users: tally.between(*low, *high) })
-            };
-            let before = |bound: i64| bound.checked_sub(1).map_or(0, |before| tally.between(i64::MIN, before));
-            let after = |bound: i64| bound.checked_add(1).map_or(0, |after| tally.between(after, i64::MAX));
-            let sum = column.scale().map(|_| tally.sum());
-            let quantiles = quantiles.into_iter().filter_map(|(part, exact)| Some((part, column.value(tally.quantile(exact)?)?)));
-            Ok(Distribution {
-                value_type: column.value_type,
-                users: set.len(),
-                count: tally.users(),
-                sum,
-                average: sum.zip(column.scale()).and_then(|(sum, scale)| average(sum, tally.users(), scale)),
-                min: tally.bounds().and_then(|(low, _)| column.value(low)),
-                max: tally.bounds().and_then(|(_, high)| column.value(high)),
-                quantiles: quantiles.collect(),
-                bins: ranges.iter().filter_map(bin).collect(),
-                below: ranges.first().map_or(0, |(low, _)| before(*low)),
-                above: ranges.last().map_or(0, |(_, high)| after(*high)),
-                revision: within.snapshot.revision(),
-            })
+            let asked = Asked { bins: wanted, edges, quantiles };
+            asked.answer(&column, &set, within.snapshot.revision())
         })
         .await
     }
+}
+
+/// What is asked of the numbers.
+struct Asked {
+    bins: usize,
+    /// The bins themselves, if edges were given.
+    edges: Option<Vec<(i64, i64)>>,
+    /// As they were written, and exact.
+    quantiles: Vec<(f64, Decimal)>,
+}
+
+impl Asked {
+    fn answer(self, column: &Column, users: &Arc<Bitmap>, revision: u64) -> Result<Distribution> {
+        let numbers = column.numbers(users)?;
+        let (count, sum) = numbers.total()?;
+        let bounds = numbers.bounds()?;
+        let ranges = match (self.edges, bounds) {
+            (Some(edges), _) => edges,
+            (None, Some((low, high))) => equal_widths(low, high, self.bins),
+            (None, None) => Vec::new(),
+        };
+        let (counts, below, above) = histogram(&numbers, &ranges)?;
+        let bin = |((low, high), users): (&(i64, i64), u64)| Some(Bin { from: column.value(*low)?, to: column.value(*high)?, users });
+        let ranks: Vec<u64> = self.quantiles.iter().map(|(_, exact)| nearest_rank(*exact, count)).collect();
+        let found = self.quantiles.iter().zip(numbers.at_ranks(&ranks)?);
+        let sum = column.scale().map(|_| sum);
+        Ok(Distribution {
+            value_type: column.value_type,
+            users: users.len(),
+            count,
+            sum,
+            average: sum.zip(column.scale()).and_then(|(sum, scale)| average(sum, count, scale)),
+            min: bounds.and_then(|(low, _)| column.value(low)),
+            max: bounds.and_then(|(_, high)| column.value(high)),
+            quantiles: found.filter_map(|((part, _), units)| Some((*part, column.value(units)?))).collect(),
+            bins: ranges.iter().zip(counts).filter_map(bin).collect(),
+            below,
+            above,
+            revision,
+        })
+    }
+}
+
+/// How many have a number of each of `ranges`, which follow one another without a gap; one below the first; and one above the last.
+fn histogram(numbers: &Numbers, ranges: &[(i64, i64)]) -> Result<(Vec<u64>, u64, u64)> {
+    let Some((_, last)) = ranges.last() else { return Ok((Vec::new(), 0, 0)) };
+    let bounds: Vec<i128> = ranges.iter().map(|(low, _)| i128::from(*low)).chain([i128::from(*last) + 1]).collect();
+    let (users, below) = numbers.below(&bounds)?;
+    let counts = below.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
+    let [first, last] = [below.first(), below.last()].map(|count| count.copied().unwrap_or(0));
+    Ok((counts, first, users.saturating_sub(last)))
 }
 
 /// 0.07 as the decimal that was written, not as the binary fraction nearest to it.

@@ -1,7 +1,6 @@
 use crate::column::Column;
-use crate::tally::{Tally, equal_widths};
+use crate::numbers::{Numbers, equal_widths};
 use crate::{Error, Result};
-use rust_decimal::Decimal;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
@@ -67,7 +66,7 @@ impl Groups {
     pub(crate) fn of(snapshot: &Snapshot, axis: &Axis, within: &Arc<Bitmap>) -> Result<Self> {
         let column = Column::of(snapshot, &axis.tag)?;
         let (mut groups, others) = if column.value_type.is_number() {
-            let ranges = ranges(&column.tally(within)?, axis);
+            let ranges = ranges(&column.numbers(within)?, axis)?;
             (Self::of_ranges(snapshot, &column, &ranges)?, Bitmap::new())
         } else {
             Self::of_values(&column, axis.limit, within)?
@@ -126,16 +125,19 @@ pub(crate) fn most_users(counts: &[u64], limit: usize) -> Vec<usize> {
     places
 }
 
-/// The ranges of a number's buckets among the users counted.
-pub(crate) fn ranges(tally: &Tally, axis: &Axis) -> Vec<(i64, i64)> {
-    let Some((low, high)) = tally.bounds() else { return Vec::new() };
+/// The ranges of a number's buckets among the users who have one.
+pub(crate) fn ranges(numbers: &Numbers, axis: &Axis) -> Result<Vec<(i64, i64)>> {
+    let Some((low, high)) = numbers.bounds()? else { return Ok(Vec::new()) };
     if axis.buckets == Buckets::EqualWidths {
-        return equal_widths(low, high, axis.limit);
+        return Ok(equal_widths(low, high, axis.limit));
     }
-    let parts = Decimal::from(axis.limit.max(1));
-    let ends: BTreeSet<i64> = (1..=axis.limit).filter_map(|part| tally.quantile(Decimal::from(part) / parts)).chain([high]).collect();
+    let (users, _) = numbers.below(&[])?;
+    let parts = axis.limit.max(1) as u64;
+    // The nearest ranks, in whole numbers: no third of 100 is a little more or less than it is.
+    let ranks: Vec<u64> = (1..=parts).map(|part| (users * part).div_ceil(parts)).collect();
+    let ends: BTreeSet<i64> = numbers.at_ranks(&ranks)?.into_iter().chain([high]).collect();
     let starts = std::iter::once(low).chain(ends.iter().map(|end| end.saturating_add(1)));
-    starts.zip(ends.iter().copied()).collect()
+    Ok(starts.zip(ends.iter().copied()).collect())
 }
 
 /// Few values at once are held in memory.
@@ -157,23 +159,27 @@ fn union_within<'a>(all: impl IntoIterator<Item = &'a Members>, within: &Bitmap)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tally::TallyBuilder;
+    use taghouse_index::BitSlices;
 
     #[test]
     fn buckets_tile_the_numbers() {
-        let mut builder = TallyBuilder::default();
-        [1, 1, 1, 1, 2, 3, 4, 10].into_iter().for_each(|number| builder.add(number));
-        let tally = builder.finish();
-        let check = |limit, buckets, expected: &[(i64, i64)]| {
-            assert_eq!(ranges(&tally, &Axis { tag: String::new(), limit, buckets }), expected, "{limit} {buckets:?}");
+        let of = |numbers: &[i64]| {
+            let slices = BitSlices::from_pairs((0..).zip(numbers.iter().copied())).unwrap();
+            Numbers::in_parts(vec![(slices, None)], &Arc::new(Bitmap::from_range(0..=99))).unwrap()
         };
-        check(1, Buckets::Quantiles, &[(1, 10)]);
-        check(2, Buckets::Quantiles, &[(1, 1), (2, 10)]);
-        check(4, Buckets::Quantiles, &[(1, 1), (2, 3), (4, 10)]);
-        check(100, Buckets::Quantiles, &[(1, 1), (2, 2), (3, 3), (4, 4), (5, 10)]);
-        check(2, Buckets::EqualWidths, &[(1, 5), (6, 10)]);
-        check(3, Buckets::EqualWidths, &[(1, 3), (4, 6), (7, 10)]);
-        assert!(ranges(&TallyBuilder::default().finish(), &Axis { tag: String::new(), limit: 4, buckets: Buckets::Quantiles }).is_empty());
+        let check = |numbers: &[i64], limit, buckets, expected: &[(i64, i64)]| {
+            let axis = Axis { tag: String::new(), limit, buckets };
+            assert_eq!(ranges(&of(numbers), &axis).unwrap(), expected, "{limit} {buckets:?}");
+        };
+        let eight = [1, 1, 1, 1, 2, 3, 4, 10];
+        check(&eight, 1, Buckets::Quantiles, &[(1, 10)]);
+        check(&eight, 2, Buckets::Quantiles, &[(1, 1), (2, 10)]);
+        check(&eight, 4, Buckets::Quantiles, &[(1, 1), (2, 3), (4, 10)]);
+        check(&eight, 100, Buckets::Quantiles, &[(1, 1), (2, 2), (3, 3), (4, 4), (5, 10)]);
+        check(&eight, 2, Buckets::EqualWidths, &[(1, 5), (6, 10)]);
+        check(&eight, 3, Buckets::EqualWidths, &[(1, 3), (4, 6), (7, 10)]);
+        check(&[1, 2, 3], 3, Buckets::Quantiles, &[(1, 1), (2, 2), (3, 3)]);
+        check(&[], 4, Buckets::Quantiles, &[]);
     }
 
     #[test]

@@ -32,6 +32,7 @@ mod judge;
 mod leaves;
 mod loaded;
 mod members;
+mod numbers;
 mod overlaps;
 mod page;
 mod profile;

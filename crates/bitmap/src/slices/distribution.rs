@@ -6,17 +6,8 @@ use super::reader::{Asked, Reader, Shard};
 use crate::{Bitmap, Result};
 use croaring::Bitmap as Roaring;
 
-/// A pass over the slices settles this many bits of a quantile.
-const BITS_A_PASS: u32 = 4;
-
-/// Numbers among which that of a rank is: those whose offset is `low` to `low + 2^bits - 1`.
-#[derive(Clone, Copy)]
-struct Bracket {
-    low: u64,
-    bits: u32,
-    /// The rank among them, from 0.
-    rank: u64,
-}
+/// Edges that a pass over the slices may count below, about: more cost more than the pass itself.
+const EDGES_A_PASS: usize = 256;
 
 impl BitSlices {
     /// How many numbers of all, or of those in `within`, there are, and how many lie below each of `bounds`, in any order.
@@ -57,36 +48,59 @@ impl BitSlices {
     /// As [`crate::Bundle::load`].
     pub fn quantiles(&self, within: Option<&Bitmap>, quantiles: &[f64]) -> Result<Vec<i64>> {
         let (total, _) = self.below(within, &[])?;
-        if total == 0 {
-            return Ok(Vec::new());
-        }
         // Exact up to 2^53, which is more than there are users.
-        let rank = |q: &f64| ((q * total as f64).ceil() as u64).clamp(1, total) - 1;
-        let bracket = |q: &f64| Bracket { low: 0, bits: self.slices, rank: rank(q) };
-        let mut brackets: Vec<Bracket> = quantiles.iter().map(bracket).collect();
-        while brackets.iter().any(|bracket| bracket.bits > 0) {
-            self.narrow(within, &mut brackets)?;
-        }
-        Ok(brackets.into_iter().map(|bracket| self.number(bracket.low)).collect())
+        let rank = |q: &f64| ((q * total as f64).ceil() as u64).max(1) - 1;
+        Self::select(&[(self, within)], &quantiles.iter().map(rank).collect::<Vec<_>>())
     }
 
-    /// Makes all brackets narrower by [`BITS_A_PASS`].
-    fn narrow(&self, within: Option<&Bitmap>, brackets: &mut [Bracket]) -> Result<()> {
-        let parts = |bracket: &Bracket| {
-            let (low, bits) = (bracket.low, bracket.bits.saturating_sub(BITS_A_PASS));
-            (0..1_u64 << (bracket.bits - bits)).map(move |part| low + (part << bits))
-        };
-        let mut edges: Vec<u64> = brackets.iter().flat_map(parts).filter(|edge| *edge > 0).collect();
-        edges.sort_unstable();
-        edges.dedup();
-        let (_, counts) = self.below(within, &edges)?;
-        let below = |edge: u64| if edge == 0 { 0 } else { counts[edges.partition_point(|other| *other < edge)] };
-        for bracket in brackets.iter_mut() {
-            let rank = bracket.rank + below(bracket.low);
-            let low = parts(bracket).take_while(|part| below(*part) <= rank).last().unwrap_or(bracket.low);
-            *bracket = Bracket { low, bits: bracket.bits.saturating_sub(BITS_A_PASS), rank: rank - below(low) };
+    /// The numbers at these ranks, counted from 0, when the numbers of all parts are put in one order; of each part those of all, or of those
+    /// in its bitmap. One for each of `ranks`, in their order; a rank beyond the last counts as the last. None at all when nobody has a
+    /// number. Takes a pass over each part for some four bits of the numbers, whatever the ranks; hundreds of ranks take more.
+    ///
+    /// # Errors
+    /// As [`crate::Bundle::load`].
+    pub fn select(parts: &[(&Self, Option<&Bitmap>)], ranks: &[u64]) -> Result<Vec<i64>> {
+        let (total, _) = Self::all_below(parts, &[])?;
+        let most = parts.iter().max_by_key(|(slices, _)| slices.existence().len());
+        let Some(((most, _), last)) = most.zip(total.checked_sub(1)) else { return Ok(Vec::new()) };
+        // All numbers lie among the 2^bits from `low`. Edges that are multiples of 2^bits away from where the largest part begins settle its
+        // higher bits alone, so few of its slices are asked.
+        let origin = i128::from(most.min);
+        let bounds = || parts.iter().filter_map(|(slices, _)| slices.bounds());
+        let above = bounds().map(|(_, high)| i128::from(high) - origin).max().unwrap_or(0).max(0);
+        let beneath = bounds().map(|(low, _)| origin - i128::from(low)).max().unwrap_or(0).max(0);
+        let reach = i128::BITS - above.max(beneath - 1).max(0).leading_zeros();
+        let (low, mut bits) = if beneath > 0 { (origin - (1 << reach), reach + 1) } else { (origin, reach) };
+        let mut found = vec![low; ranks.len()];
+        while bits > 0 {
+            // The number of each rank is among the 2^bits from `found`: which part of them?
+            let mut different = found.clone();
+            different.sort_unstable();
+            different.dedup();
+            let step = (EDGES_A_PASS / different.len().max(1)).max(2).ilog2().min(4).min(bits);
+            bits -= step;
+            let inner = (1_usize << step) - 1;
+            let edges: Vec<i128> = different.iter().flat_map(|low| (1..=inner as i128).map(move |part| low + (part << bits))).collect();
+            let (_, below) = Self::all_below(parts, &edges)?;
+            for (low, rank) in found.iter_mut().zip(ranks) {
+                let first = edges.partition_point(|edge| edge <= low);
+                let passed = below[first..first + inner].partition_point(|below| below <= rank.min(&last));
+                *low += (passed as i128) << bits;
+            }
         }
-        Ok(())
+        // Somebody has it, so it fits.
+        Ok(found.into_iter().map(|number| number as i64).collect())
+    }
+
+    /// [`BitSlices::counts_below`] of all parts together.
+    fn all_below(parts: &[(&Self, Option<&Bitmap>)], bounds: &[i128]) -> Result<(u64, Vec<u64>)> {
+        let mut all = (0, vec![0; bounds.len()]);
+        for (slices, within) in parts {
+            let (total, below) = slices.counts_below(*within, bounds)?;
+            all.0 += total;
+            all.1.iter_mut().zip(below).for_each(|(all, below)| *all += below);
+        }
+        Ok(all)
     }
 
     /// How many there are, and how many offsets lie below each of `edges`, ascending, each once and none of them 0.

@@ -9,7 +9,7 @@ use taghouse_bitmap::Bitmap;
 use taghouse_catalog::{Catalog, SqliteCatalog};
 use taghouse_crowd::{Crowds, Question};
 use taghouse_dictionary::Dictionary;
-use taghouse_index::{Index, Publication, SegmentBuilder, TagPublication};
+use taghouse_index::{Changes, Index, LiveOptions, Op, Publication, SegmentBuilder, TagChange, TagPublication};
 use taghouse_model::{AppId, Clock, Name, TimestampMs, Value, ValueType};
 use taghouse_rules::{AppDefinition, CrowdDefinition, Definitions, parse_predicate};
 
@@ -51,7 +51,8 @@ impl Shop {
         std::fs::create_dir(folder.path().join("objects")).unwrap();
         let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(&folder.path().join("catalog.db")).await.unwrap());
         let dictionary = Arc::new(Dictionary::open(&folder.path().join("dictionary")).unwrap());
-        let index = Arc::new(Index::new(store(folder.path()), Arc::clone(&catalog)));
+        let index = Index::new(store(folder.path()), Arc::clone(&catalog)).with_live(folder.path().join("live"), LiveOptions::default());
+        let index = Arc::new(index);
         let clock = Arc::new(StoppedClock(AtomicI64::new(1_000_000)));
         let crowds = crowds(folder.path(), &catalog, &index, &dictionary, &clock);
         let app = AppId::new("shop").unwrap();
@@ -92,6 +93,25 @@ impl Shop {
         let publication =
             Publication { generation, users: ordinals.iter().copied().collect::<Bitmap>(), tags: tags.collect(), drop: Vec::new() };
         self.index.publish(&self.app, publication, Vec::new()).await.unwrap();
+    }
+
+    /// Live changes that make of users `u0`, `u1`, … with these values those of `now`, of whom there may be more.
+    pub(crate) async fn change(&self, before: &[Row], now: &[Row]) {
+        let ids: Vec<String> = (0..now.len()).map(|n| format!("u{n}")).collect();
+        let users = self.dictionary.assign(&self.app, &ids.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+        let nothing = Row::new();
+        let mut points = Vec::new();
+        for (n, (ordinal, row)) in users.iter().zip(now).enumerate() {
+            let old = before.get(n).unwrap_or(&nothing);
+            for (tag, _) in TAGS.iter().filter(|(tag, _)| old.get(tag) != row.get(tag)) {
+                let op = row.get(tag).cloned().map_or(Op::Unset, Op::Set);
+                points.push(TagChange { tag: Name::new(tag).unwrap(), ordinal: *ordinal, op });
+            }
+        }
+        let changes = Changes { generation: self.dictionary.generation(&self.app), users, points, ..Changes::default() };
+        self.index.change(&self.app, changes).await.unwrap();
+        // Asking for the position makes what was logged visible.
+        self.index.position(&self.app).await.unwrap();
     }
 
     /// Defines a crowd and gives the definition.
