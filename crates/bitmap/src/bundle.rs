@@ -10,6 +10,8 @@
 //!
 //! Opening reads the tables. Each blob is checked when it is first loaded, so that opening takes no longer for much data.
 
+mod holders;
+
 use crate::blob::Blob;
 use crate::encode::ShardEncoder;
 use crate::file::{ALIGN, u32_at, u64_at};

@@ -66,6 +66,10 @@ proptest! {
         prop_assert_eq!(&bundle.get(2).to_bitmap().unwrap(), &y);
         prop_assert_eq!(bundle.get(0).len(), x.len());
         prop_assert_eq!(bundle.get(0).is_subset(&y).unwrap(), a.is_subset(&b));
+        for ordinal in a.iter().chain(&b).step_by(97) {
+            let expected: Vec<u32> = [(0, &a), (2, &b)].into_iter().filter(|(_, set)| set.contains(ordinal)).map(|(n, _)| n).collect();
+            prop_assert_eq!(bundle.holders(0..9, *ordinal, usize::MAX).unwrap(), expected);
+        }
         for (position, ordinal) in a.iter().enumerate().step_by(499) {
             prop_assert!(bundle.contains(0, *ordinal).unwrap());
             prop_assert_eq!(bundle.contains(2, *ordinal).unwrap(), b.contains(ordinal));

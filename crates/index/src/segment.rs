@@ -136,14 +136,9 @@ impl Segment {
                         None => return Ok(None),
                     }
                 } else {
-                    for code in 0..directory.len() as u32 {
-                        if bitmaps.contains(code + 1, ordinal)? {
-                            codes.push(code);
-                            if self.value_type == ValueType::Text {
-                                break;
-                            }
-                        }
-                    }
+                    let most = if self.value_type == ValueType::Text { 1 } else { usize::MAX };
+                    let holders = bitmaps.holders(1..bitmaps.len(), ordinal, most)?;
+                    codes.extend(holders.into_iter().map(|bitmap| bitmap - 1));
                 }
                 let mut texts = codes.into_iter().filter_map(|code| directory.get(code)).map(Into::into);
                 if self.value_type == ValueType::Text {

@@ -1,4 +1,4 @@
-//! How fast sets are counted: `cargo run --release -p taghouse-bitmap --example speed -- [USERS [SETS [dense5 | mixes | overlap]]]`
+//! How fast sets are counted: `cargo run --release -p taghouse-bitmap --example queries -- [USERS [SETS [dense5 | mixes | overlap]]]`
 //!
 //! Prints medians and, in brackets, the least of the runs and the mean of the thread's own time, and ratios of what runs in this process: a busy machine disturbs both sides alike.
 #![allow(clippy::print_stdout, reason = "it prints what it measures")]
