@@ -75,6 +75,29 @@ fn questions(slices: &BitSlices, users: &Arc<Bitmap>, crowd: &Arc<Bitmap>, name:
     let edges: Vec<i64> = (0..=20).map(|edge| (edge << BITS) / 20).collect();
     let (cost, _) = timed(|| slices.histogram(Some(crowd), &edges))?;
     println!("{name}: histogram of 20 bins: {cost}");
+    let edges: Vec<i64> = (0..=1000).map(|edge| (edge << BITS) / 1000).collect();
+    let (cost, _) = timed(|| slices.histogram(Some(crowd), &edges))?;
+    println!("{name}: histogram of 1000 bins: {cost}");
+    for parts in [100, 1000] {
+        let ranks: Vec<u64> = (0..parts).map(|part| crowd.len() * part / parts).collect();
+        let (cost, _) = timed(|| BitSlices::select(&[(slices, Some(crowd))], &ranks))?;
+        println!("{name}: {parts} ranks: {cost}");
+    }
+    Ok(())
+}
+
+/// How many have each number, where few are different, beside what going through all pairs takes.
+fn values(crowd: &Bitmap, users: u32, name: &str) -> Result<()> {
+    for different in [2, 16, 64, 256, 1024, 4096] {
+        let number = |user: u32| (random(u64::from(user)) % different) as i64;
+        let slices = BitSlices::open(BitSlices::encode(&(0..users).collect::<Vec<_>>(), &(0..users).map(number).collect::<Vec<_>>())?)?;
+        let (cost, found) = timed(|| slices.values(Some(crowd), 1 << 16))?;
+        println!("{name}: each of {} values: {cost}", found.map_or(0, |found| found.len()));
+        let (cost, _) = timed(|| slices.values(Some(crowd), 1))?;
+        println!("{name}: too many values: {cost}");
+        let (cost, _) = timed(|| Ok(slices.iter()?.fold(0_i64, |sum, (_, number)| sum.wrapping_add(number))))?;
+        println!("{name}: all pairs of {different} values: {cost}");
+    }
     Ok(())
 }
 
@@ -122,6 +145,7 @@ fn main() -> Result<()> {
         };
         let name = format!("1 of {share}");
         questions(&slices, &everybody, &crowd, &name, len)?;
+        values(&crowd, users, &name)?;
         repacked(&crowd, users, &name)?;
     }
     Ok(())

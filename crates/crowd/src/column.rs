@@ -8,8 +8,9 @@ use taghouse_index::{BitSlices, Members, Snapshot, TagView};
 use taghouse_model::{Value, ValueType};
 use taghouse_rules::{CheckError, Predicate};
 
-/// Up to so many different numbers are found by parting users slice by slice; of more that takes longer than asking each user.
-const FEW_NUMBERS: usize = 256;
+/// Up to so many different numbers are found by parting users slice by slice; of more that takes longer than reading each user's number
+/// (`cargo run --release -p taghouse-bitmap --example numbers` shows both).
+const FEW_NUMBERS: usize = 1024;
 /// Where each of so few in a hundred users are asked one by one, instead of going through all numbers.
 const FEW_IN_100: u64 = 2;
 

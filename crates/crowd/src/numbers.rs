@@ -83,9 +83,6 @@ impl Numbers {
 
     /// The numbers of these ranks, from 1, among all in order; ranks beyond the last are the last. Empty when nobody has one.
     pub(crate) fn at_ranks(&self, ranks: &[u64]) -> Result<Vec<i64>> {
-        if ranks.is_empty() {
-            return Ok(Vec::new());
-        }
         let parts: Vec<(&BitSlices, Option<&Bitmap>)> = self.parts.iter().map(|part| (&part.slices, part.within())).collect();
         let from_0: Vec<u64> = ranks.iter().map(|rank| rank.saturating_sub(1)).collect();
         Ok(BitSlices::select(&parts, &from_0)?)

@@ -19,7 +19,7 @@ struct Counts<'a> {
 
 impl BitSlices {
     /// Each different number of all, or of those in `within`, ascending, and how many have it; `None` when there are more than `most`. Costs
-    /// a pass over the slices while numbers are few; some hundreds of different ones cost as much as going through all users.
+    /// a pass over the slices while numbers are few; a thousand different ones cost as much as going through all pairs.
     ///
     /// # Errors
     /// As [`crate::Bundle::load`].
