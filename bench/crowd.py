@@ -102,7 +102,9 @@ def nested(bench):
     pairs = sorted(((ours["ms"], theirs["ms"]) for ours, theirs in zip(ours, theirs)), key=lambda pair: pair[1] / pair[0])
     name = f"{bench.chdb_name} ({most_used(theirs)})"
     detail = [[theirs["leaves"], report.significant(ours["ms"]), report.significant(theirs["ms"])] for ours, theirs in zip(ours, theirs)]
-    note = "ours is the median of 15 runs, chdb's of 8 or, where one takes over 200 ms, of 4, or, over 2 s, of 2"
+    scratch = max(query["scratch_bytes"] for query in ours)
+    note = ("ours is the median of 15 runs, chdb's of 8 or, where one takes over 200 ms, of 4, or, over 2 s, of 2; "
+            f"ours needs at most {scratch / 2**20:.1f} MiB a thread for results in between")
     return [report.row("crowd.nested_median", "ms", *pairs[len(pairs) // 2], name, target=30, note=note, detail=detail),
             report.row("crowd.nested_worst", "ms", *pairs[0], name, target=10)]
 
