@@ -15,10 +15,7 @@ const RUNS: usize = 31;
 pub(crate) async fn run(spec: &Spec, folder: &Path) -> anyhow::Result<Json> {
     let published = Published::bools(folder, spec.users, &spec.dense5.sets).await?;
     let query = published.query(&spec.dense5.trees.first().context("no expression")?.text(&leaf)?)?;
-    let ours = |threads: usize| -> anyhow::Result<(u64, f64)> {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-        pool.install(|| median_ms(RUNS, || Ok(query.count()?)))
-    };
+    let ours = |threads: usize| median_ms(RUNS, || Ok(query.count_on(threads)?));
     let words = |name: &str| -> anyhow::Result<Vec<u64>> {
         let set = spec.dense5.sets.get(name).with_context(|| format!("no set {name}"))?;
         Ok(words_of(*set, spec.users))

@@ -29,7 +29,7 @@ const POINTS_PER_S: u64 = 1_100_000;
 const CALL: u64 = 40_000;
 const TAGS_OF_CALL: u64 = 10;
 
-/// Works on a copy of the index of `folder`, in `copy`: `{points, points_per_s, seen_after_ms, p99_before_ms, p99_during_ms, asked_before, asked_during}`.
+/// Works on a copy of the index of `folder`, in `copy`: `{points, points_per_s, seen_after_ms, before, during, peak_bytes}`.
 pub(crate) async fn run(spec: &Spec, folder: &Path, copy: &Path) -> anyhow::Result<Json> {
     if copy.exists() {
         std::fs::remove_dir_all(copy).with_context(|| format!("cannot clear {}", copy.display()))?;
@@ -37,7 +37,7 @@ pub(crate) async fn run(spec: &Spec, folder: &Path, copy: &Path) -> anyhow::Resu
     link_below(folder, copy)?;
     let index = Arc::new(index(copy).await?.with_live(copy.join("live"), LiveOptions::default()));
     let texts = Arc::new(texts(spec)?);
-    let mut before = ask(&index, &texts, &AtomicBool::new(false), Some(ASKED)).await?;
+    let before = ask(&index, &texts, &AtomicBool::new(false), Some(ASKED)).await?;
     index.fold_in_background();
 
     let done = Arc::new(AtomicBool::new(false));
@@ -56,33 +56,47 @@ pub(crate) async fn run(spec: &Spec, folder: &Path, copy: &Path) -> anyhow::Resu
     }
     let seconds = (start.elapsed() - seen).as_secs_f64();
     done.store(true, Ordering::Relaxed);
-    let mut during = asked.await??;
-    let (asked_before, asked_during) = (before.len(), during.len());
+    let during = asked.await??;
     Ok(json!({
         "points": points, "points_per_s": points as f64 / seconds, "seen_after_ms": ms(seen),
-        "p99_before_ms": ms(percentile(&mut before, 0.99)), "p99_during_ms": ms(percentile(&mut during, 0.99)),
-        "asked_before": asked_before, "asked_during": asked_during, "peak_bytes": peak_bytes(),
+        "before": before.into_json(), "during": during.into_json(), "peak_bytes": peak_bytes(),
     }))
 }
 
-/// Asks until `done`, or for a time: how long each answer took, from taking the newest snapshot.
-async fn ask(index: &Index, texts: &[String], done: &AtomicBool, limit: Option<Duration>) -> anyhow::Result<Vec<Duration>> {
+/// How long answers took, from taking the newest snapshot, and how much of that was the snapshot.
+#[derive(Default)]
+struct Answers {
+    all: Vec<Duration>,
+    snapshots: Vec<Duration>,
+}
+
+impl Answers {
+    fn into_json(mut self) -> Json {
+        let asked = self.all.len();
+        let mut of = |share| json!([ms(percentile(&mut self.all, share)), ms(percentile(&mut self.snapshots, share))]);
+        json!({ "asked": asked, "p50_ms_and_of_snapshots": of(0.5), "p99_ms_and_of_snapshots": of(0.99) })
+    }
+}
+
+/// Asks until `done`, or for a time.
+async fn ask(index: &Index, texts: &[String], done: &AtomicBool, limit: Option<Duration>) -> anyhow::Result<Answers> {
     let app = app()?;
     // The first round reads from disk.
     let warm = Published::of(index.snapshot(&app).await?.context("nothing was published")?);
     texts.iter().try_for_each(|text| warm.count(text).map(drop))?;
-    let (start, mut times) = (Instant::now(), Vec::new());
+    let (start, mut answers) = (Instant::now(), Answers::default());
     for text in texts.iter().cycle() {
         if done.load(Ordering::Relaxed) || limit.is_some_and(|limit| start.elapsed() >= limit) {
             break;
         }
         let start = Instant::now();
         let published = Published::of(index.snapshot(&app).await?.context("nothing was published")?);
+        answers.snapshots.push(start.elapsed());
         tokio::task::block_in_place(|| published.count(text))?;
-        times.push(start.elapsed());
+        answers.all.push(start.elapsed());
     }
-    ensure!(!times.is_empty(), "nothing was asked");
-    Ok(times)
+    ensure!(!answers.all.is_empty(), "nothing was asked");
+    Ok(answers)
 }
 
 /// Changes for as long as is asked: how many points were acknowledged, and how long until the last of them was seen.
