@@ -1,11 +1,13 @@
-//! Live changes under query load: `cargo run --release -p taghouse-index --example live -- USERS TAGS SECONDS RATE BATCH FOLDER`
+//! Live changes under query load: `cargo run --release -p taghouse-index --example live -- USERS TAGS SECONDS RATE BATCH FOLDER THREADS SHARE`
 //!
-//! Makes an index of TAGS tags in which two of three users have a value, asks it counts over three tags in one thread for SECONDS without
-//! writing and for SECONDS with RATE changes a second (0: as many as it takes) in calls of BATCH, one in five of them taking a value away.
-//! Then opens it anew.
+//! Makes an index of TAGS tags in which two of three users have a value, asks it counts over three tags one after the other, each on
+//! THREADS threads (0: as it sees fit), for SECONDS without writing and for SECONDS with RATE changes a second (0: as many as it takes) in
+//! calls of BATCH, one in five of them taking a value away. Then opens it anew and folds all. A tag is folded once one in SHARE of its users
+//! has changed. On Linux it tells the processor time of each kind of thread.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use object_store::local::LocalFileSystem;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -36,10 +38,11 @@ fn text(value: u64) -> Arc<str> {
     Arc::from(format!("value {value}"))
 }
 
-async fn open(folder: &Path) -> Arc<Index> {
+async fn open(folder: &Path, fold_share: u64) -> Arc<Index> {
     let catalog = Arc::new(SqliteCatalog::open(&folder.join("catalog.db")).await.unwrap());
     let store = Arc::new(LocalFileSystem::new_with_prefix(folder).unwrap());
-    let index = Arc::new(Index::new(store, catalog).local(folder.to_owned()).with_live(folder.join("live"), LiveOptions::default()));
+    let index = Index::new(store, catalog).local(folder.to_owned());
+    let index = Arc::new(index.with_live(folder.join("live"), LiveOptions { fold_share, ..LiveOptions::default() }));
     index.fold_in_background();
     index
 }
@@ -78,21 +81,51 @@ fn question(seed: u64, tags: u64) -> Predicate<Value> {
     Predicate::And(vec![leaf(0), Predicate::Or(vec![leaf(1), leaf(2)]), Predicate::Not(Box::new(leaf(3)))])
 }
 
-/// Asks until `stop`; milliseconds of each question, sorted.
-async fn ask(index: &Index, app: &AppId, tags: u64, stop: &AtomicBool) -> Vec<f64> {
-    let mut times = Vec::new();
-    for seed in 1.. {
-        let start = Instant::now();
-        let snapshot = index.snapshot(app).await.unwrap().unwrap();
-        let predicate = question(seed, tags);
-        tokio::task::spawn_blocking(move || snapshot.evaluate(&predicate, &|_| None).unwrap().count().unwrap()).await.unwrap();
-        times.push(start.elapsed().as_secs_f64() * 1e3);
-        if stop.load(Ordering::Relaxed) {
-            break;
+/// Asks until `stop`; milliseconds of each question, sorted. In a thread of its own, whose processor time can be told from the others'.
+async fn ask(index: &Arc<Index>, app: &AppId, tags: u64, threads: usize, stop: &Arc<AtomicBool>) -> Vec<f64> {
+    let (index, app, stop, runtime) = (index.clone(), app.clone(), stop.clone(), tokio::runtime::Handle::current());
+    let asking = move || {
+        let mut times = Vec::new();
+        let before = processor_seconds();
+        let begin = Instant::now();
+        for seed in 1.. {
+            let start = Instant::now();
+            let snapshot = runtime.block_on(index.snapshot(&app)).unwrap().unwrap();
+            let query = snapshot.evaluate(&question(seed, tags), &|_| None).unwrap();
+            let _ = if threads == 0 { query.count().unwrap() } else { query.count_on(threads).unwrap() };
+            times.push(start.elapsed().as_secs_f64() * 1e3);
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
         }
+        let after = processor_seconds();
+        let took = begin.elapsed().as_secs_f64();
+        for (name, seconds) in after {
+            let share = (seconds - before.get(&name).copied().unwrap_or(0.0)) / took;
+            if share > 0.005 {
+                print!("{name} {:.0}%, ", share * 100.0);
+            }
+            if name == "asking" {
+                print!("{:.3} ms of processor time a question, ", share * took * 1e3 / times.len() as f64);
+            }
+        }
+        println!("of a core");
+        times.sort_by(f64::total_cmp);
+        times
+    };
+    let thread = std::thread::Builder::new().name("asking".to_owned()).spawn(asking).unwrap();
+    tokio::task::spawn_blocking(move || thread.join().unwrap()).await.unwrap()
+}
+
+/// Processor time of the threads of each name. Empty where there is no `/proc`.
+fn processor_seconds() -> BTreeMap<String, f64> {
+    let mut seconds: BTreeMap<String, f64> = BTreeMap::new();
+    for thread in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+        let read = |file: &str| std::fs::read_to_string(thread.path().join(file)).unwrap_or_default();
+        let ran: f64 = read("schedstat").split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0.0);
+        *seconds.entry(read("comm").trim().to_owned()).or_default() += ran / 1e9;
     }
-    times.sort_by(f64::total_cmp);
-    times
+    seconds
 }
 
 fn batch(seed: u64, tags: u64, users: u32, points: usize) -> Changes {
@@ -127,9 +160,10 @@ async fn main() {
     let (users, tags, seconds) = (number(0, 2_000_000) as u32, number(1, 30), number(2, 10));
     let (rate, points) = (number(3, 1_000_000), number(4, 20_000) as usize);
     let folder = given.get(5).map_or_else(|| std::env::temp_dir().join("taghouse-live"), PathBuf::from);
+    let (threads, share) = (number(6, 0) as usize, number(7, LiveOptions::default().fold_share));
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
-    let (index, app) = (open(&folder).await, AppId::new("shop").unwrap());
+    let (index, app) = (open(&folder, share).await, AppId::new("shop").unwrap());
     let start = Instant::now();
     let published = (0..tags).map(|number| {
         let (value_type, definition) = (type_of(number), serde_json::json!({}));
@@ -148,7 +182,7 @@ async fn main() {
         })
     };
     timer(&stop);
-    let before = report("without writing", &ask(&index, &app, tags, &stop).await);
+    let before = report("without writing", &ask(&index, &app, tags, threads, &stop).await);
 
     let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     timer(&stop);
@@ -179,7 +213,7 @@ async fn main() {
             (start.elapsed(), slowest)
         })
     };
-    let during = report("while writing", &ask(&index, &app, tags, &stop).await);
+    let during = report("while writing", &ask(&index, &app, tags, threads, &stop).await);
     let (took, slowest) = writer.await.unwrap();
     let rate = written.load(Ordering::Relaxed) as f64 / took.as_secs_f64();
     println!("{:.0} changes/s, slowest call {:.0} ms; p99 {:+.0}%", rate, slowest.as_secs_f64() * 1e3, (during / before - 1.0) * 100.0);
@@ -188,8 +222,11 @@ async fn main() {
     drop(index);
     tokio::time::sleep(Duration::from_secs(2)).await;
     let start = Instant::now();
-    let index = open(&folder).await;
+    let index = open(&folder, share).await;
     assert_eq!(index.position(&app).await.unwrap(), position);
     index.snapshot(&app).await.unwrap();
     println!("opened anew in {:.2} s, position {position}", start.elapsed().as_secs_f64());
+    let start = Instant::now();
+    let folded = index.fold(&app).await.unwrap();
+    println!("{folded} tags folded in {:.2} s", start.elapsed().as_secs_f64());
 }

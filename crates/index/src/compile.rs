@@ -1,7 +1,7 @@
 //! Conditions → formulas over bitmaps. What holds here is what `Predicate::holds` says of each user; a property test compares the two.
 
 use crate::error::{Error, Result};
-use crate::live::live_leaf;
+use crate::live::{TagOverlay, live_leaf};
 use crate::number::Units;
 use crate::segment::{Segment, Values};
 use crate::snapshot::Snapshot;
@@ -16,10 +16,10 @@ use taghouse_rules::{CompareOp, Predicate, like, like_prefix};
 pub(crate) struct Compiler<'a> {
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) crowds: &'a dyn Fn(&str) -> Option<Arc<Bitmap>>,
-    /// For the users whose values were changed since the segments were published, and not for those whom the segments speak of.
+    /// With the live changes, instead of what the segments say alone.
     pub(crate) live: bool,
-    /// Gets the users changed of each tag named.
-    pub(crate) changed: RefCell<Vec<Arc<Bitmap>>>,
+    /// Gets the live changes of each tag named.
+    pub(crate) changed: RefCell<Vec<Arc<TagOverlay>>>,
 }
 
 impl Compiler<'_> {
@@ -54,7 +54,7 @@ impl Compiler<'_> {
             return live_leaf(&view, condition, stored);
         }
         if let Some(overlay) = view.overlay() {
-            self.changed.borrow_mut().push(overlay.touched().clone());
+            self.changed.borrow_mut().push(overlay.clone());
         }
         Ok(stored)
     }

@@ -6,9 +6,14 @@ use serde_json::Value as Json;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use taghouse_bitmap::{Bitmap, Formula, Query};
+use taghouse_bitmap::{Bitmap, Formula, Query, SHARD_SIZE};
 use taghouse_model::{Name, TimestampMs, Value, ValueType};
 use taghouse_rules::Predicate;
+
+/// Up to so many changed users of a shard are asked one by one, on top of what the segments say…
+const FEW_OF_SHARD: u64 = 256;
+/// …and no more than one in so many of all. Of more the whole formula reads the live changes.
+const FEW_SHARE: u64 = 16;
 
 /// One cut over all tags of an app: it stays readable whatever is published afterwards, and its objects stay as long as it lives.
 #[derive(Debug)]
@@ -168,18 +173,20 @@ impl Snapshot {
         let stored = self.cut.users.bitmap.clone();
         let compiler = Compiler { snapshot: self, crowds, live: false, changed: RefCell::default() };
         let formula = compiler.formula(predicate)?;
-        let mut changed = compiler.changed.into_inner();
+        let changed = compiler.changed.into_inner();
         let Some(live) = &self.live else { return Ok(Query::new(stored, formula)) };
-        changed.extend([&live.came, &live.gone].into_iter().filter(|users| !users.is_empty()).cloned());
-        if changed.is_empty() {
+        let most = changed.iter().map(|tag| tag.len() as u64).sum::<u64>() + live.came.len() + live.gone.len();
+        if most == 0 {
             return Ok(Query::new(stored, formula));
         }
         let patch = Compiler { snapshot: self, crowds, live: true, changed: RefCell::default() }.formula(predicate)?;
         let patch = Formula::and(vec![patch, Formula::owned(live.gone.clone()).not()]);
-        let changed = match &changed[..] {
-            [only] => only.clone(),
-            several => Arc::new(Bitmap::union(several.iter().map(AsRef::as_ref))),
-        };
+        let (all, shards) = (live.all.len(), live.all.len().div_ceil(u64::from(SHARD_SIZE)));
+        if most > (shards * FEW_OF_SHARD).min(all / FEW_SHARE) {
+            return Ok(Query::new(live.all.clone(), patch));
+        }
+        let touched = changed.iter().map(|tag| tag.touched()).chain([&live.came, &live.gone]);
+        let changed = Arc::new(Bitmap::union(touched.map(AsRef::as_ref)));
         Ok(Query::patched(stored, formula, changed, live.all.clone(), patch))
     }
 }

@@ -222,17 +222,28 @@ impl<'s, 'a> Fused<'s, 'a> {
         } else if keep.is_empty() && drop.is_empty() {
             Value::Full
         } else {
-            let (words, count, _) = self.and_words(&mut keep, &mut drop, true);
-            if count == 0 {
-                self.shard.worker.buffers.give(words);
-                Value::Empty
-            } else {
-                Value::Computed(words)
-            }
+            self.and_value(&mut keep, &mut drop)
         };
         self.put_away(keep);
         self.put_away(drop);
         value
+    }
+
+    fn and_value(&self, keep: &mut Vec<Value<'s>>, drop: &mut Vec<Value<'s>>) -> Value<'s> {
+        // A few users taken away from what nobody else asks for: where it lies. Whether anything is left need not be known.
+        if drop.iter().all(|value| matches!(value, Value::Stored(Container::Array(_))))
+            && let [Value::Computed(only)] = &mut keep[..]
+            && let Some(words) = Rc::get_mut(only)
+        {
+            self.split_arrays(drop).into_iter().for_each(|array| clear(words, array));
+            return keep.pop().unwrap_or(Value::Empty);
+        }
+        let (words, count, _) = self.and_words(keep, drop, true);
+        if count > 0 {
+            return Value::Computed(words);
+        }
+        self.shard.worker.buffers.give(words);
+        Value::Empty
     }
 
     fn and_count(&mut self, all: &[OpId], none: &[OpId], at: usize) -> u32 {
@@ -305,7 +316,7 @@ impl<'s, 'a> Fused<'s, 'a> {
         } else if list.len() < 2 {
             list.pop().unwrap_or(Value::Empty)
         } else {
-            Value::Computed(self.or_words(&list))
+            Value::Computed(self.or_words(&mut list))
         };
         self.put_away(list);
         value
@@ -319,7 +330,7 @@ impl<'s, 'a> Fused<'s, 'a> {
         } else if list.len() <= KEEP && list.iter().all(|value| value.bytes().is_some()) {
             level.or_count(Pass::of(&list).operands())
         } else {
-            let words = self.or_words(&list);
+            let words = self.or_words(&mut list);
             let count = level.or_count(&[bytes_of(&words)]);
             self.shard.worker.buffers.give(words);
             count
@@ -343,10 +354,13 @@ impl<'s, 'a> Fused<'s, 'a> {
         true
     }
 
-    fn or_words(&self, list: &[Value<'s>]) -> Rc<Buffer> {
-        let mut acc = self.shard.worker.buffers.take();
+    fn or_words(&self, list: &mut Vec<Value<'s>>) -> Rc<Buffer> {
+        // What nobody else asks for is added to where it lies.
+        let own = list.iter_mut().position(|value| matches!(value, Value::Computed(words) if Rc::strong_count(words) == 1));
+        let own = own.and_then(|at| if let Value::Computed(words) = list.swap_remove(at) { Some(words) } else { None });
+        let mut fresh = own.is_none();
+        let mut acc = own.unwrap_or_else(|| self.shard.worker.buffers.take());
         let words = &mut Rc::make_mut(&mut acc).0;
-        let mut fresh = true;
         let mut pass = Pass::default();
         for operand in list.iter().filter_map(Value::bytes) {
             if pass.len == PASS {
@@ -355,7 +369,9 @@ impl<'s, 'a> Fused<'s, 'a> {
             }
             pass.push(operand);
         }
-        let _ = self.shard.worker.level.or(words, fresh, pass.operands());
+        if fresh || pass.len > 0 {
+            let _ = self.shard.worker.level.or(words, fresh, pass.operands());
+        }
         for value in list {
             if let Value::Stored(container @ (Container::Array(_) | Container::Runs(_))) = value {
                 container.or_into(words);

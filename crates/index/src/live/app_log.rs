@@ -332,6 +332,7 @@ impl Shared {
             return before;
         }
         let next = Arc::new(before.gather(pending));
+        next.prepare();
         *self.overlay.write().unwrap_or_else(PoisonError::into_inner) = next.clone();
         next
     }

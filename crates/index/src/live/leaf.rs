@@ -1,35 +1,60 @@
-//! A condition on one tag, as it holds of the users whose values were changed.
+//! A condition on one tag, as it holds with the live changes.
 
-use super::overlay::TagOverlay;
+use super::overlay::{Layer, TagOverlay};
+use super::run::Fitting;
 use super::view::TagView;
 use crate::error::Result;
 use crate::number::Units;
-use hashbrown::HashMap;
-use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use taghouse_bitmap::Formula;
 use taghouse_model::{Value, ValueType};
 use taghouse_rules::{CompareOp, Predicate, like};
 
-/// `stored` is the formula of the condition on the segment, which has checked that the condition can be asked.
+/// `stored` is the formula of the condition on the segment, which has checked that the condition can be asked. Whoever is deleted may be in
+/// the result: the caller takes them away once, from the whole.
 pub(crate) fn live_leaf(view: &TagView, condition: &Predicate<Value>, stored: Formula) -> Result<Formula> {
-    let away = Formula::owned(view.hidden());
-    let Some(overlay) = view.overlay() else {
-        return Ok(Formula::and(vec![stored, away.not()]));
-    };
+    let Some(overlay) = view.overlay() else { return Ok(stored) };
     if view.value_type() == ValueType::Set {
         return SetLeaf { view, overlay }.formula(condition);
     }
-    let matching = if view.value_type().is_number() {
-        let ranges = ranges_of(condition, view.value_type());
-        overlay.matching(&|units| ranges.iter().any(|(low, high)| (*low..=*high).contains(&i128::from(units))))
-    } else {
-        // Of each different value it is asked once.
-        let known: RefCell<HashMap<i64, bool>> = RefCell::default();
-        let holds = |code| overlay.tag.value_of(code).is_some_and(|value| condition.holds(&|_| Some(value.clone())));
-        overlay.matching(&|code| *known.borrow_mut().entry(code).or_insert_with(|| holds(code)))
+    Ok(layered(stored, overlay.layers(&fitting(overlay, condition))))
+}
+
+/// The runs on top of what is stored, the oldest first. Nothing is put together beforehand: each run's bitmaps are made once in its life, a
+/// combination would be made anew at every tick.
+fn layered(stored: Formula, layers: Vec<Layer>) -> Formula {
+    layers.into_iter().fold(stored, |before, Layer { drop, add }| {
+        let kept = std::iter::once(before).chain(drop.into_iter().map(|users| Formula::owned(users).not())).collect();
+        Formula::or(std::iter::once(Formula::and(kept)).chain(add.into_iter().map(Formula::owned)).collect())
+    })
+}
+
+/// The live values for which a condition holds.
+fn fitting(overlay: &TagOverlay, condition: &Predicate<Value>) -> Fitting {
+    let ty = overlay.tag.value_type;
+    if matches!(condition, Predicate::IsSet { .. }) {
+        return Fitting::Any;
+    }
+    if ty.is_number() {
+        let clamped = |units: i128| units.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64;
+        let ranges = ranges_of(condition, ty)
+            .into_iter()
+            .filter(|(low, high)| low <= high && *low <= i128::from(i64::MAX) && *high >= i128::from(i64::MIN));
+        return Fitting::Ranges(ranges.map(|(low, high)| (clamped(low), clamped(high))).collect());
+    }
+    let codes: BTreeSet<i64> = match condition {
+        Predicate::Compare { op: CompareOp::Equal, literal: Value::Text(text), .. } => overlay.tag.known_code(text).into_iter().collect(),
+        Predicate::In { literals, .. } if ty == ValueType::Text => {
+            let texts = literals.iter().filter_map(|literal| if let Value::Text(text) = literal { Some(text) } else { None });
+            texts.filter_map(|text| overlay.tag.known_code(text)).collect()
+        }
+        _ => {
+            let holds = |code: &i64| overlay.tag.value_of(*code).is_some_and(|value| condition.holds(&|_| Some(value.clone())));
+            overlay.values().iter().copied().filter(holds).collect()
+        }
     };
-    Ok(Formula::or(vec![Formula::and(vec![stored, away.not()]), Formula::owned(Arc::new(matching))]))
+    Fitting::Values(codes.into_iter().collect())
 }
 
 /// The units of a number for which a condition holds, both ends included.
@@ -45,7 +70,6 @@ fn ranges_of(condition: &Predicate<Value>, ty: ValueType) -> Vec<(i128, i128)> {
             let ends = range(CompareOp::GreaterOrEqual, low).zip(range(CompareOp::LessOrEqual, high));
             ends.map(|((from, _), (_, to))| (from, to)).into_iter().collect()
         }
-        Predicate::IsSet { .. } => vec![(i128::MIN, i128::MAX)],
         _ => Vec::new(),
     }
 }
@@ -92,9 +116,7 @@ impl SetLeaf<'_> {
     }
 
     fn changed(&self, stored: Formula, code: i64) -> Formula {
-        let changes = self.overlay.member(code);
-        let kept = Formula::and(vec![stored, self.away(), Formula::owned(Arc::new(changes.removes)).not()]);
-        Formula::or(vec![kept, Formula::owned(Arc::new(changes.adds))])
+        layered(stored, self.overlay.member_layers(code))
     }
 
     /// All but those of whom no stored member counts.
@@ -113,7 +135,7 @@ impl SetLeaf<'_> {
             }
         }
         any.push(Formula::and(vec![Formula::or(untouched), self.away()]));
-        for code in live {
+        for code in live.iter().copied() {
             let new = self.overlay.tag.text(code).filter(|text| like(pattern, text) && self.view.segment().stored_of(text).is_none());
             if new.is_some() {
                 any.push(self.changed(Formula::empty(), code));

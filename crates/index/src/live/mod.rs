@@ -19,6 +19,7 @@ mod fold;
 mod gather;
 mod leaf;
 mod overlay;
+mod run;
 mod tag_log;
 mod view;
 
@@ -27,7 +28,7 @@ pub use change::{Changes, Column, Op, TagChange, TagChanges};
 pub use fold::{DeletedUsers, HeldIndex, Renaming};
 pub(crate) use gather::Published;
 pub(crate) use leaf::live_leaf;
-pub(crate) use overlay::Overlay;
+pub(crate) use overlay::{Overlay, TagOverlay};
 pub use view::TagView;
 
 use crate::error::{Error, Result};

@@ -1,14 +1,16 @@
 //! The live changes that readers see on top of the segments: immutable, a few sorted runs a tag, each about four times the next newer.
 
-use super::entry::{Entry, Op, merge, normalise};
+use super::entry::{Entry, Op};
+use super::run::{Fitting, Run};
 use super::tag_log::TagLog;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use taghouse_bitmap::Bitmap;
 use taghouse_model::{Name, Ordinal};
 
-/// A run not so many times the size of the next newer one is merged with it.
-const TIER: usize = 4;
+/// A run not so many times the size of the next newer one is merged with it. A question pays for each run, a change for each merge: so
+/// there are three or four runs, and a change is merged about as often as this says in each.
+const TIER: usize = 8;
 
 /// All live changes of an app up to one position of its log.
 #[derive(Clone, Default)]
@@ -34,20 +36,15 @@ pub(crate) struct TagOverlay {
     /// The newest last.
     runs: Vec<Arc<Run>>,
     touched: OnceLock<Arc<Bitmap>>,
+    values: OnceLock<BTreeSet<i64>>,
 }
 
-/// Changes in the order of their users, of each user (and member of a set) the last.
-struct Run {
-    entries: Vec<Entry>,
-    /// The least position of an entry.
-    first: u64,
-    touched: OnceLock<Arc<Bitmap>>,
-}
-
-/// What the live changes do to one member of a set. The users who have it are (those stored − `removes` − those cleared) + `adds`.
-pub(crate) struct MemberChanges {
-    pub(crate) adds: Bitmap,
-    pub(crate) removes: Bitmap,
+/// What one run does to the users of a condition: it takes some away, then adds others.
+pub(crate) struct Layer {
+    /// Who is not in it any more, whatever was before.
+    pub(crate) drop: Vec<Arc<Bitmap>>,
+    /// Who is in it from now on.
+    pub(crate) add: Vec<Arc<Bitmap>>,
 }
 
 impl Overlay {
@@ -55,63 +52,43 @@ impl Overlay {
     pub(crate) fn len(&self) -> usize {
         self.tags.values().map(|tag| tag.len()).sum()
     }
-}
 
-impl Run {
-    fn new(entries: Vec<Entry>) -> Arc<Self> {
-        let first = entries.iter().map(Entry::position).min().unwrap_or(u64::MAX);
-        Arc::new(Self { entries, first, touched: OnceLock::new() })
-    }
-
-    fn touched(&self) -> &Arc<Bitmap> {
-        self.touched.get_or_init(|| Arc::new(self.users(|_| true)))
-    }
-
-    /// The users of the entries that `fits` takes.
-    fn users(&self, fits: impl Fn(&Entry) -> bool) -> Bitmap {
-        let mut users: Vec<Ordinal> = self.entries.iter().filter(|entry| fits(entry)).map(|entry| entry.ordinal).collect();
-        users.dedup();
-        Bitmap::from_sorted(&users)
-    }
-
-    fn of(&self, ordinal: Ordinal) -> &[Entry] {
-        let start = self.entries.partition_point(|entry| entry.ordinal < ordinal);
-        let rest = &self.entries[start..];
-        &rest[..rest.iter().take_while(|entry| entry.ordinal == ordinal).count()]
+    /// Makes what questions will read, so that none of them has to.
+    pub(crate) fn prepare(&self) {
+        self.tags.values().flat_map(|tag| &tag.runs).for_each(|run| run.prepare());
     }
 }
 
 impl TagOverlay {
     /// No change yet.
     pub(crate) fn new(tag: Arc<TagLog>) -> Self {
-        Self { tag, runs: Vec::new(), touched: OnceLock::new() }
+        Self { tag, runs: Vec::new(), touched: OnceLock::new(), values: OnceLock::new() }
     }
 
     /// With entries of later positions, in the order of those.
     pub(crate) fn with(&self, entries: Vec<Entry>) -> Self {
-        self.with_normal(normalise(entries))
+        self.with_run(Run::of(entries))
     }
 
-    /// With a run that is normal already.
-    pub(crate) fn with_normal(&self, entries: Vec<Entry>) -> Self {
+    fn with_run(&self, mut newest: Arc<Run>) -> Self {
         let mut runs = self.runs.clone();
-        let mut newest = Run::new(entries);
-        while let Some(older) = runs.pop_if(|older| older.entries.len() < TIER * newest.entries.len()) {
-            newest = Run::new(merge(&older.entries, &newest.entries));
+        while let Some(older) = runs.pop_if(|older| older.len() < TIER * newest.len()) {
+            newest = older.merged(&newest);
         }
-        if !newest.entries.is_empty() {
+        if newest.len() > 0 {
             runs.push(newest);
         }
-        Self { tag: self.tag.clone(), runs, touched: OnceLock::new() }
+        self.of_runs(runs)
+    }
+
+    fn of_runs(&self, runs: Vec<Arc<Run>>) -> Self {
+        Self { tag: self.tag.clone(), runs, touched: OnceLock::new(), values: OnceLock::new() }
     }
 
     /// Only the changes that `keep` takes.
     fn filtered(&self, keep: impl Fn(&Entry) -> bool) -> Self {
-        let runs = self.runs.iter().map(|run| {
-            if run.entries.iter().all(&keep) { run.clone() } else { Run::new(run.entries.iter().copied().filter(&keep).collect()) }
-        });
-        let runs = runs.filter(|run| !run.entries.is_empty()).collect();
-        Self { tag: self.tag.clone(), runs, touched: OnceLock::new() }
+        let runs = self.runs.iter().map(|run| run.filtered(&keep));
+        self.of_runs(runs.filter(|run| run.len() > 0).collect())
     }
 
     /// Only the changes later than `position`.
@@ -126,7 +103,7 @@ impl TagOverlay {
 
     /// How many entries.
     pub(crate) fn len(&self) -> usize {
-        self.runs.iter().map(|run| run.entries.len()).sum()
+        self.runs.iter().map(|run| run.len()).sum()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -135,15 +112,15 @@ impl TagOverlay {
 
     /// The least position of a change; over all positions when there is none.
     pub(crate) fn first(&self) -> u64 {
-        self.runs.iter().map(|run| run.first).min().unwrap_or(u64::MAX)
+        self.runs.iter().map(|run| run.first()).min().unwrap_or(u64::MAX)
     }
 
     /// All changes as one run.
     pub(crate) fn merged(&self) -> Vec<Entry> {
         // From the newest on: the sizes grow with the age.
         let mut runs = self.runs.iter().rev();
-        let newest = runs.next().map_or_else(Vec::new, |run| run.entries.clone());
-        runs.fold(newest, |newer, older| merge(&older.entries, &newer))
+        let newest = runs.next().map_or_else(Vec::new, |run| run.entries().to_vec());
+        runs.fold(newest, |newer, older| older.merged_with(&newer))
     }
 
     /// The users whose values are not (only) those of the segment.
@@ -154,30 +131,37 @@ impl TagOverlay {
         })
     }
 
-    /// Of a tag of one value: the users whose live value `fits`.
-    pub(crate) fn matching(&self, fits: &dyn Fn(i64) -> bool) -> Bitmap {
-        self.collect(&|entry| entry.op() == Op::Set && fits(entry.value))
+    /// Of a tag of one value: what the runs do to the users of a condition, the oldest first.
+    pub(crate) fn layers(&self, fitting: &Fitting) -> Vec<Layer> {
+        self.runs.iter().map(|run| Layer { drop: vec![run.touched().clone()], add: run.fitting(fitting) }).collect()
     }
 
-    /// Of a tag of one value: the users of the entries that `fits` takes, of each user the last.
-    fn collect(&self, fits: &dyn Fn(&Entry) -> bool) -> Bitmap {
-        let mut runs = self.runs.iter();
-        let oldest = runs.next().map_or_else(Bitmap::new, |run| run.users(fits));
-        runs.fold(oldest, |users, run| {
-            let newer = run.users(fits);
-            let kept = if users.is_empty() { users } else { users.and_not(run.touched()) };
-            if newer.is_empty() { kept } else { kept.or(&newer) }
+    /// Of a set: what the runs do to the users who have a member, the oldest first.
+    pub(crate) fn member_layers(&self, code: i64) -> Vec<Layer> {
+        let of = |run: &Run, op: Op, value: i64| run.users_of(op, value).into_iter();
+        let layers = self.runs.iter().map(|run| Layer {
+            drop: of(run, Op::Remove, code).chain(of(run, Op::Clear, Entry::NONE)).collect(),
+            add: of(run, Op::Add, code).collect(),
+        });
+        layers.collect()
+    }
+
+    /// Of a tag of one value: the touched users who have a value.
+    pub(crate) fn having(&self) -> Bitmap {
+        self.layers(&Fitting::Any).iter().fold(Bitmap::new(), |before, Layer { drop, add }| {
+            let kept = if before.is_empty() { before } else { drop.iter().fold(before, |users, drop| users.and_not(drop)) };
+            Bitmap::union(std::iter::once(&kept).chain(add.iter().map(AsRef::as_ref)))
         })
     }
 
     /// Of a tag of one value: the last change of a user.
     pub(crate) fn latest(&self, ordinal: Ordinal) -> Option<Entry> {
-        self.runs.iter().rev().find_map(|run| run.of(ordinal).first().copied())
+        self.runs.iter().rev().find_map(|run| run.of_user(ordinal).first().copied())
     }
 
     /// Of a set: applies the changes of one user to the members stored.
     pub(crate) fn apply(&self, ordinal: Ordinal, members: &mut BTreeSet<Arc<str>>) {
-        for entry in self.runs.iter().flat_map(|run| run.of(ordinal)) {
+        for entry in self.runs.iter().flat_map(|run| run.of_user(ordinal)) {
             match entry.op() {
                 Op::Clear => members.clear(),
                 Op::Add => {
@@ -194,28 +178,12 @@ impl TagOverlay {
 
     /// Of a set: the users whose stored members are all gone.
     pub(crate) fn cleared(&self) -> Bitmap {
-        Bitmap::union(&self.runs.iter().map(|run| run.users(|entry| entry.op() == Op::Clear)).collect::<Vec<_>>())
-    }
-
-    /// Of a set: what happens to one member.
-    pub(crate) fn member(&self, code: i64) -> MemberChanges {
-        let mut changes = MemberChanges { adds: Bitmap::new(), removes: Bitmap::new() };
-        for run in &self.runs {
-            let removes = run.users(|entry| entry.op() == Op::Remove && entry.value == code);
-            let adds = run.users(|entry| entry.op() == Op::Add && entry.value == code);
-            if !changes.adds.is_empty() {
-                let cleared = run.users(|entry| entry.op() == Op::Clear);
-                changes.adds = changes.adds.and_not(&removes).and_not(&cleared);
-            }
-            changes.adds = changes.adds.or(&adds);
-            changes.removes = changes.removes.or(&removes);
-        }
-        changes
+        let cleared: Vec<Arc<Bitmap>> = self.runs.iter().filter_map(|run| run.users_of(Op::Clear, Entry::NONE)).collect();
+        Bitmap::union(cleared.iter().map(AsRef::as_ref))
     }
 
     /// The different values of its entries: of sets, the members added or removed.
-    pub(crate) fn values(&self) -> BTreeSet<i64> {
-        let named = self.runs.iter().flat_map(|run| &run.entries).filter(|entry| !matches!(entry.op(), Op::Unset | Op::Clear));
-        named.map(|entry| entry.value).collect()
+    pub(crate) fn values(&self) -> &BTreeSet<i64> {
+        self.values.get_or_init(|| self.runs.iter().flat_map(|run| run.values()).collect())
     }
 }

@@ -85,7 +85,7 @@ impl TagView {
     pub(crate) fn live_users(&self) -> Result<Bitmap> {
         let Some(overlay) = &self.overlay else { return Ok(Bitmap::new()) };
         if !self.is_set() {
-            return Ok(overlay.matching(&|_| true));
+            return Ok(overlay.having());
         }
         // Whoever has an addition left has a member; of the others those who keep one that is stored.
         let merged = overlay.merged();
