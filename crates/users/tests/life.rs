@@ -88,12 +88,17 @@ impl House {
 
     /// Users `u0`, `u1`, … of age n and of one of three countries.
     async fn publish(&self, count: u32) {
-        let ids: Vec<String> = (0..count).map(|n| format!("u{n}")).collect();
+        self.publish_those(0..count).await;
+    }
+
+    async fn publish_those(&self, numbers: impl Iterator<Item = u32>) {
+        let numbers: Vec<u32> = numbers.collect();
+        let ids: Vec<String> = numbers.iter().map(|n| format!("u{n}")).collect();
         let ordinals = self.dictionary.assign(&self.app, &ids.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
         let (mut age, mut country) = (SegmentBuilder::new(ValueType::Int), SegmentBuilder::new(ValueType::Text));
-        for (n, ordinal) in ordinals.iter().enumerate() {
-            age.add(*ordinal, &Value::Int(n as i64)).unwrap();
-            country.add(*ordinal, &Value::text(["DE", "AT", "CH"][n % 3])).unwrap();
+        for (n, ordinal) in numbers.iter().zip(&ordinals) {
+            age.add(*ordinal, &Value::Int(i64::from(*n))).unwrap();
+            country.add(*ordinal, &Value::text(["DE", "AT", "CH"][*n as usize % 3])).unwrap();
         }
         let tag = |name: &str, value_type, builder: SegmentBuilder| {
             let (name, definition) = (Name::new(name).unwrap(), serde_json::json!({}));
@@ -106,6 +111,13 @@ impl House {
         for crowd in ["grown", "grown_in_de"] {
             self.crowds.compute(&self.app, &self.definitions.crowds[crowd]).await.unwrap();
         }
+    }
+
+    /// Bytes of the dictionary, and of the segments that are current.
+    async fn bytes(&self, folder: &Path) -> u64 {
+        let snapshot = self.index.snapshot(&self.app).await.unwrap().unwrap();
+        let size = |object: &String| std::fs::metadata(folder.join("objects").join(object)).unwrap().len();
+        self.dictionary.bytes_on_disk(&self.app).unwrap() + snapshot.tags().map(|tag| size(&tag.object)).sum::<u64>()
     }
 
     async fn count(&self, expression: &str) -> u64 {
@@ -262,4 +274,20 @@ async fn half_the_users_expire_while_questions_are_asked() {
     let again = house.users.compact(&house.app, &house.definitions, None).await.unwrap();
     assert_eq!((again.users, again.generation), (after, 3));
     check(&house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_an_expiry_the_files_are_as_small_as_fresh_ones() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let house = House::open(folder.path()).await;
+    house.publish(40_000).await;
+    let expire = Question::parse("age < 20000").unwrap();
+    house.users.compact(&house.app, &house.definitions, Some(&expire)).await.unwrap();
+    // A compaction of nobody, so that both dictionaries are of one form.
+    let fresh = House::open(other.path()).await;
+    fresh.publish_those(20_000..40_000).await;
+    fresh.users.compact(&fresh.app, &fresh.definitions, None).await.unwrap();
+    assert_eq!((house.count("age >= 0").await, fresh.count("age >= 0").await), (20_000, 20_000));
+    let (packed, built) = (house.bytes(folder.path()).await, fresh.bytes(other.path()).await);
+    assert!(packed * 100 <= built * 110, "{packed} bytes, fresh {built}");
 }
