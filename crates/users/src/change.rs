@@ -48,7 +48,9 @@ impl Users {
         })
         .await?;
         self.declare(app, generation, &tags).await?;
-        let changes = Changes { generation, points, ..Changes::default() };
+        // Whoever is named exists from now on, also if all that is said is that they have no value.
+        let users = points.iter().filter(|point| matches!(point.op, Op::Unset | Op::Remove(_))).map(|point| point.ordinal).collect();
+        let changes = Changes { generation, users, points, ..Changes::default() };
         let position = self.index.change(app, changes).await?;
         Ok(Changed { position, changes: count })
     }

@@ -155,9 +155,10 @@ async fn changes_are_seen_and_survive() {
     assert_eq!((house.count("age >= 30").await, house.count("age > 30 && country == \"DE\"").await), (2, 1));
     house.change("u2", "country", Op::Set(Value::text("AT"))).await.unwrap();
     house.change("u1", "age", Op::Unset).await.unwrap();
+    house.change("u3", "age", Op::Unset).await.unwrap();
     let check = async |house: &House| {
         assert_eq!((house.count("country == \"DE\"").await, house.count("country == \"AT\"").await), (0, 1));
-        assert_eq!((house.count("age is set").await, house.count("!(age is set)").await), (1, 1));
+        assert_eq!((house.count("age is set").await, house.count("!(age is set)").await), (1, 2));
         assert_eq!(
             house.profile("u2").await.unwrap(),
             BTreeMap::from([("age".into(), Value::Int(40)), ("country".into(), Value::text("AT"))])
@@ -169,6 +170,9 @@ async fn changes_are_seen_and_survive() {
     check(&house).await;
     house.index.fold(&house.app).await.unwrap();
     check(&house).await;
+    house.users.compact(&house.app, &house.definitions, None).await.unwrap();
+    check(&house).await;
+    assert_eq!(house.profile("u3").await.unwrap(), BTreeMap::new(), "a user without values is one all the same");
 }
 
 #[tokio::test(flavor = "multi_thread")]
