@@ -122,6 +122,25 @@ proptest! {
     }
 }
 
+/// So many that every user's number is read.
+#[tokio::test]
+async fn the_top_of_many_different_numbers() {
+    let row = |cents: i64| Row::from([("spend", Value::Decimal(Decimal::new(cents, 2))), ("orders", Value::Int(cents % 40))]);
+    let before: Vec<Row> = (0..2000).map(|n| row(n * 7 % 1500)).collect();
+    let mut now = before.clone();
+    now.iter_mut().step_by(9).for_each(|changed| *changed = row(123));
+    now.iter_mut().skip(5).step_by(90).for_each(Row::clear);
+    let mut shop = shop_with(&before).await;
+    for rows in [&before, &now] {
+        // The second is few of the users: they are asked one by one.
+        for text in [None, Some("orders == 3"), Some("spend >= 1")] {
+            let users = asked(&mut shop, rows, text);
+            check_top(&shop, text, &users, "spend", 30).await.unwrap();
+        }
+        shop.change(&before, &now).await;
+    }
+}
+
 async fn check_all(shop: &mut Shop, rows: &[Row], limit: usize) -> Result<(), TestCaseError> {
     for text in ASKED {
         let users = asked(shop, rows, text);
