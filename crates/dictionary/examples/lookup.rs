@@ -52,25 +52,7 @@ fn main() -> Outcome<()> {
     dictionary.lookup(&app, &first.get())?;
     println!("open and first answer: {}", begun.spent().text());
 
-    let mut random = 1;
-    look_up(&dictionary, &app, ids, 64, &mut random)?;
-    report("lookup, random known ids", 256 * BATCH as u64, look_up(&dictionary, &app, ids, 256, &mut random)?);
-    let one = Texts::of((0..BATCH as u64).map(|number| mix(number) % ids));
-    let one = one.get();
-    let begun = Begun::now();
-    for id in one.iter().cycle().take(16 * BATCH) {
-        dictionary.lookup(&app, &[id])?;
-    }
-    report("lookup, random known ids one by one", 16 * BATCH as u64, begun.spent());
-    let strangers = Texts::new(ids..ids + BATCH as u64);
-    let strangers = strangers.get();
-    let begun = Begun::now();
-    for _ in 0..32 {
-        if dictionary.lookup(&app, &strangers)?.iter().any(Option::is_some) {
-            return Err("a stranger was found".into());
-        }
-    }
-    report("lookup, unknown ids", 32 * BATCH as u64, begun.spent());
+    look_ups(&dictionary, &app, ids)?;
     let texts = Texts::new(0..ids.min(LOAD));
     let texts = texts.get();
     let begun = Begun::now();
@@ -92,6 +74,30 @@ fn main() -> Outcome<()> {
     for line in status.lines().filter(|line| ["VmHWM", "RssAnon", "RssFile"].iter().any(|name| line.starts_with(name))) {
         println!("{line}");
     }
+    Ok(())
+}
+
+/// Look-ups of known ids in batches and one by one, and of unknown ones.
+fn look_ups(dictionary: &Dictionary, app: &AppId, ids: u64) -> Outcome<()> {
+    let mut random = 1;
+    look_up(dictionary, app, ids, 64, &mut random)?;
+    report("lookup, random known ids", 256 * BATCH as u64, look_up(dictionary, app, ids, 256, &mut random)?);
+    let one = Texts::of((0..BATCH as u64).map(|number| mix(number) % ids));
+    let one = one.get();
+    let begun = Begun::now();
+    for id in one.iter().cycle().take(16 * BATCH) {
+        dictionary.lookup(app, &[id])?;
+    }
+    report("lookup, random known ids one by one", 16 * BATCH as u64, begun.spent());
+    let strangers = Texts::new(ids..ids + BATCH as u64);
+    let strangers = strangers.get();
+    let begun = Begun::now();
+    for _ in 0..32 {
+        if dictionary.lookup(app, &strangers)?.iter().any(Option::is_some) {
+            return Err("a stranger was found".into());
+        }
+    }
+    report("lookup, unknown ids", 32 * BATCH as u64, begun.spent());
     Ok(())
 }
 

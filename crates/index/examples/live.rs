@@ -153,6 +153,37 @@ fn report(name: &str, times: &[f64]) -> f64 {
     at(0.99)
 }
 
+/// Writes batches at a rate until told to stop. Gives how long it took, and the slowest call.
+fn write(
+    (index, app, stop, written): (Arc<Index>, AppId, Arc<AtomicBool>, Arc<AtomicU64>),
+    (users, tags, rate, points): (u32, u64, u64, usize),
+) -> tokio::task::JoinHandle<(Duration, Duration)> {
+    // Made beforehand: the making is not what is measured.
+    let batches: Vec<Changes> = (0..200).map(|seed| batch(seed, tags, users, points)).collect();
+    tokio::spawn(async move {
+        let start = Instant::now();
+        let mut slowest = Duration::ZERO;
+        for number in 0.. {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let due = written.load(Ordering::Relaxed).saturating_mul(1_000_000).checked_div(rate).unwrap_or(0);
+            if let Some(wait) = Duration::from_micros(due).checked_sub(start.elapsed()) {
+                tokio::time::sleep(wait).await;
+            }
+            let mut changes = batches[number % batches.len()].clone();
+            // Other users each time round.
+            let shift = (mixed(number as u64) % u64::from(users)) as u32;
+            changes.columns.iter_mut().flat_map(|column| &mut column.ordinals).for_each(|user| *user = (*user + shift) % users);
+            let call = Instant::now();
+            index.change(&app, changes).await.unwrap();
+            slowest = slowest.max(call.elapsed());
+            written.fetch_add(points as u64, Ordering::Relaxed);
+        }
+        (start.elapsed(), slowest)
+    })
+}
+
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     let given: Vec<String> = std::env::args().skip(1).collect();
@@ -186,33 +217,7 @@ async fn main() {
 
     let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     timer(&stop);
-    let writer = {
-        let (index, app, stop, written) = (index.clone(), app.clone(), stop.clone(), written.clone());
-        // Made beforehand: the making is not what is measured.
-        let batches: Vec<Changes> = (0..200).map(|seed| batch(seed, tags, users, points)).collect();
-        tokio::spawn(async move {
-            let start = Instant::now();
-            let mut slowest = Duration::ZERO;
-            for number in 0.. {
-                if stop.load(Ordering::Relaxed) {
-                    break;
-                }
-                let due = written.load(Ordering::Relaxed).saturating_mul(1_000_000).checked_div(rate).unwrap_or(0);
-                if let Some(wait) = Duration::from_micros(due).checked_sub(start.elapsed()) {
-                    tokio::time::sleep(wait).await;
-                }
-                let mut changes = batches[number % batches.len()].clone();
-                // Other users each time round.
-                let shift = (mixed(number as u64) % u64::from(users)) as u32;
-                changes.columns.iter_mut().flat_map(|column| &mut column.ordinals).for_each(|user| *user = (*user + shift) % users);
-                let call = Instant::now();
-                index.change(&app, changes).await.unwrap();
-                slowest = slowest.max(call.elapsed());
-                written.fetch_add(points as u64, Ordering::Relaxed);
-            }
-            (start.elapsed(), slowest)
-        })
-    };
+    let writer = write((index.clone(), app.clone(), stop.clone(), written.clone()), (users, tags, rate, points));
     let during = report("while writing", &ask(&index, &app, tags, threads, &stop).await);
     let (took, slowest) = writer.await.unwrap();
     let rate = written.load(Ordering::Relaxed) as f64 / took.as_secs_f64();

@@ -8,14 +8,14 @@ use crate::part::Part;
 use crate::plan::{Kind, OpId};
 use crate::view::Held;
 use buffers::Buffer;
+use pass::{PASS, Pass};
 use std::rc::Rc;
 
 pub(super) use buffers::Buffers;
 
 mod buffers;
+mod pass;
 
-/// Operands that are gathered at a time.
-const PASS: usize = 8;
 /// Up to this many values of a container are asked for one by one in the other operands.
 const FEW: usize = 64;
 /// Values of a container that is full.
@@ -473,37 +473,5 @@ fn clear(words: &mut Words, values: &[[u8; 2]]) {
     for value in values {
         let low = u16::from_le_bytes(*value);
         words[usize::from(low / 64)] &= !(1 << (low % 64));
-    }
-}
-
-/// The operands of one pass.
-struct Pass<'v> {
-    operands: [&'v Bytes; PASS],
-    len: usize,
-}
-
-static NONE: Bytes = [[0; 8]; WORDS];
-
-impl Default for Pass<'_> {
-    fn default() -> Self {
-        Self { operands: [&NONE; PASS], len: 0 }
-    }
-}
-
-impl<'v> Pass<'v> {
-    /// The first `PASS` of those that have words.
-    fn of(values: &'v [Value<'_>]) -> Self {
-        let mut pass = Self::default();
-        values.iter().filter_map(Value::bytes).take(PASS).for_each(|bytes| pass.push(bytes));
-        pass
-    }
-
-    fn push(&mut self, operand: &'v Bytes) {
-        self.operands[self.len] = operand;
-        self.len += 1;
-    }
-
-    fn operands(&self) -> &[&'v Bytes] {
-        &self.operands[..self.len]
     }
 }
