@@ -21,3 +21,6 @@ pub mod slices;
 
 /// Sets of more users are not listed one by one: a full container of 65,536 takes 8 bytes.
 const LISTED: u64 = 200_000;
+
+#[cfg(test)]
+mod tests;
