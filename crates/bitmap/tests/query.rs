@@ -154,6 +154,44 @@ fn dense_containers_of_every_kind() {
     }
 }
 
+/// Live changes, some on top of others: what nobody else asks for is changed in place.
+#[test]
+fn layers_of_sparse_sets_on_dense_ones() {
+    let users = 200_000_u32;
+    let each = |step: u32, from: u32| (from..users).step_by(step as usize).collect::<BTreeSet<u32>>();
+    let (one, other) = (each(3, 0), each(3, 1));
+    let (dropped, added, later, back) = (each(53, 0), each(167, 5), each(1009, 7), each(4001, 7));
+    let kept = |set: &BTreeSet<u32>| {
+        let first: BTreeSet<u32> = set.difference(&dropped).chain(&added).copied().collect();
+        first.difference(&later).chain(&back).copied().collect::<BTreeSet<u32>>()
+    };
+    let both: BTreeSet<u32> = one.union(&other).copied().collect();
+    let (expected_both, expected_one) = (kept(&both), kept(&one));
+    let owned = |set: &BTreeSet<u32>| Formula::owned(Arc::new(set.iter().copied().collect()));
+    let (drop, later_drop) = (owned(&dropped), owned(&later));
+    let layered = |stored: Formula| {
+        let first = Formula::or(vec![Formula::and(vec![stored, drop.clone().not()]), owned(&added)]);
+        Formula::or(vec![Formula::and(vec![first, later_drop.clone().not()]), owned(&back)])
+    };
+    let (a, b) = (layered(Formula::or(vec![owned(&one), owned(&other)])), layered(owned(&one)));
+    let everybody = Arc::new(Bitmap::from_range(0..=users - 1));
+    let ask = |formula: Formula| Query::new(everybody.clone(), formula);
+    let len = |set: &BTreeSet<u32>| set.len() as u64;
+    assert_eq!(ask(a.clone()).count().unwrap(), len(&expected_both));
+    let difference: Vec<u32> = expected_both.difference(&expected_one).copied().collect();
+    let query = ask(Formula::and(vec![a.clone(), b.clone().not(), Formula::or(vec![owned(&one), owned(&other), owned(&added)])]));
+    let all = |user: &&u32| one.contains(user) || other.contains(user) || added.contains(user);
+    assert_eq!(query.count().unwrap(), difference.iter().filter(all).count() as u64);
+    assert!(query.bitmap().unwrap().iter().eq(difference.iter().filter(all).copied()));
+    // One part twice: the second must not find what the first changed in place.
+    let twice = Formula::or(vec![
+        Formula::and(vec![a.clone(), owned(&one)]),
+        Formula::and(vec![Formula::and(vec![a, owned(&later).not()]), owned(&other)]),
+    ]);
+    let expected = expected_both.iter().filter(|user| one.contains(user) || (other.contains(user) && !later.contains(user)));
+    assert_eq!(ask(twice).count().unwrap(), expected.count() as u64);
+}
+
 /// Every shape that is rewritten when a formula is built.
 #[test]
 fn rewritten_shapes() {
