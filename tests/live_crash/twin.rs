@@ -119,6 +119,11 @@ impl Writer {
                 self.acknowledged += 1;
             }
             Outcome::Refused => {}
+            Outcome::Absent => {
+                let Call::Delete(user) = &call else { panic!("the server does not know what it was told to change: {call:?}") };
+                let values = self.people.0.get(user).cloned().unwrap_or_default();
+                assert_eq!(values, Values::default(), "{user} was acknowledged and is not known");
+            }
             Outcome::Unknown => self.unanswered = Some(call),
         }
         outcome != Outcome::Unknown

@@ -16,6 +16,8 @@ pub(crate) enum Change {
 /// What became of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
+    /// There is no such user.
+    Absent,
     /// Acknowledged: done and durable.
     Done,
     /// Refused whole, such as a change of ordinals that a compaction gave anew meanwhile.
@@ -70,6 +72,7 @@ impl Door {
             None => Outcome::Unknown,
             Some((200..300, _)) => Outcome::Done,
             Some((409, _)) => Outcome::Refused,
+            Some((404, _)) => Outcome::Absent,
             Some((status, answer)) => panic!("{method} {path} {body}: {status} {answer}"),
         }
     }

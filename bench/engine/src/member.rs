@@ -14,22 +14,26 @@ const USERS: u64 = 5_000;
 /// Profiles read.
 const PROFILES: u64 = 2_000;
 
-/// Asks the index of `folder`, warm: `{member_p50_us, member_p99_us, profile_p50_ms, profile_p99_ms, values}`.
+/// Asks the index of `folder`, warm: `{member_p50_us, member_p99_us, evaluate_p50_us, evaluate_p99_us, profile_p50_ms, profile_p99_ms, values}`.
+///
+/// `member` asks the set of a computed crowd, as a judgment does; `evaluate` asks the expression of the stored tags, as `holds it for this user?` does.
 pub(crate) async fn run(spec: &Spec, folder: &Path) -> anyhow::Result<Json> {
     let published = Published::open(folder).await?;
     let user = |number: u64| (mix(number) % u64::from(spec.users)) as u32;
-    let crowds = texts(spec)?.iter().step_by(10).map(|text| published.query(text)).collect::<anyhow::Result<Vec<_>>>()?;
-    for crowd in &crowds {
+    let expressions = texts(spec)?.iter().step_by(10).map(|text| published.query(text)).collect::<anyhow::Result<Vec<_>>>()?;
+    let (mut members, mut evaluations) = (Vec::new(), Vec::new());
+    for (number, expression) in expressions.iter().enumerate() {
         // All the blocks that a question can touch are then here and verified.
-        crowd.count()?;
-    }
-    let mut members = Vec::new();
-    for (number, crowd) in crowds.iter().enumerate() {
+        let crowd = expression.bitmap()?;
         for ask in 0..USERS {
             let user = user(ask + ((number as u64) << 32));
             let start = Instant::now();
-            black_box(crowd.contains(user)?);
+            let in_crowd = black_box(crowd.contains(black_box(user)));
             members.push(start.elapsed());
+            let start = Instant::now();
+            let holds = black_box(expression.contains(black_box(user))?);
+            evaluations.push(start.elapsed());
+            anyhow::ensure!(in_crowd == holds, "user {user} is judged in two ways");
         }
     }
     let mut values = 0;
@@ -45,6 +49,7 @@ pub(crate) async fn run(spec: &Spec, folder: &Path) -> anyhow::Result<Json> {
     let mut profiles = (0..PROFILES).map(profile).collect::<anyhow::Result<Vec<_>>>()?;
     Ok(json!({
         "member_p50_us": us(percentile(&mut members, 0.5)), "member_p99_us": us(percentile(&mut members, 0.99)),
+        "evaluate_p50_us": us(percentile(&mut evaluations, 0.5)), "evaluate_p99_us": us(percentile(&mut evaluations, 0.99)),
         "profile_p50_ms": ms(percentile(&mut profiles, 0.5)), "profile_p99_ms": ms(percentile(&mut profiles, 0.99)), "values": values,
     }))
 }

@@ -6,6 +6,7 @@
 mod check;
 
 use crate::file::{u16_at, u32_at, u64_at};
+use crate::prefetch::prefetch;
 use crate::vector::{Kernel, LANES, Simd, fastest};
 use crate::{SHARD_BITS, popcount};
 
@@ -153,6 +154,15 @@ impl Container<'_> {
     /// Whether it is a run of everything; another form of everything may go unseen.
     pub(crate) fn is_full(&self) -> bool {
         matches!(self, Self::Runs([0, 0, 0xFF, 0xFF, ..]))
+    }
+
+    /// Asks for the memory that [`Container::contains`] reads, or is likely to.
+    pub(crate) fn prefetch(&self, low: u16) {
+        match self {
+            Self::Bits(bits) => prefetch(bits, usize::from(low / 64) * 8),
+            // Values spread evenly stand about where their size says.
+            Self::Array(bytes) | Self::Runs(bytes) => prefetch(bytes, bytes.len() * usize::from(low) >> CONTAINER_BITS),
+        }
     }
 
     pub(crate) fn contains(&self, low: u16) -> bool {

@@ -28,6 +28,7 @@ mod overlap;
 mod part;
 mod plan;
 mod popcount;
+mod prefetch;
 mod query;
 mod region;
 mod sealer;

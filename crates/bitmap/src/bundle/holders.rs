@@ -2,10 +2,13 @@
 
 use super::Bundle;
 use crate::blob::{CONTAINER_BITS, Container};
+use crate::prefetch::prefetch;
 use crate::{Result, SHARD_BITS};
 use std::ops::Range;
 use taghouse_model::Ordinal;
 
+/// Bytes that memory gives at a time.
+const LINE: usize = 64;
 /// Bitmaps that are taken step by step together.
 const TOGETHER: u32 = 512;
 
@@ -13,7 +16,7 @@ impl Bundle {
     /// The numbers of those of `bitmaps` that hold `ordinal`, ascending, and no more than `most` and a few.
     ///
     /// A bitmap after the other would wait for memory at every step: the table, the blob's head, the container. So each step is made for some
-    /// hundred bitmaps before the next, in a loop whose loads do not wait for one another.
+    /// hundred bitmaps before the next, and asks for the memory that the next one reads.
     ///
     /// # Errors
     /// As [`Bundle::load`], of the blobs that it reads.
@@ -22,16 +25,24 @@ impl Bundle {
         let mut from = bitmaps.start;
         while from < bitmaps.end.min(self.bitmaps) && found.len() < most {
             let to = from.saturating_add(TOGETHER).min(bitmaps.end).min(self.bitmaps);
+            let shard = (ordinal >> SHARD_BITS) as usize;
+            (from..to).for_each(|bitmap| prefetch(self.region.bytes(), self.entry_at(self.entries(bitmap).start + shard)));
             entries.clear();
             entries.extend((from..to).filter_map(|bitmap| Some((bitmap, self.find_likely(bitmap, ordinal >> SHARD_BITS)?))));
             for (_, entry) in &entries {
                 self.load_entry(*entry)?;
+                if let Some(range) = self.blob_range(*entry) {
+                    prefetch(self.region.bytes(), range.start);
+                    // The offsets of a full shard's containers.
+                    prefetch(self.region.bytes(), range.start + LINE);
+                }
             }
             containers.clear();
             containers.extend(entries.iter().filter_map(|(bitmap, entry)| {
                 let (_, blob) = self.blob_of(*entry)?;
                 Some((*bitmap, blob.container((ordinal >> CONTAINER_BITS) as u16)?))
             }));
+            containers.iter().for_each(|(_, container)| container.prefetch(ordinal as u16));
             let holds = |(bitmap, container): &(u32, Container<'_>)| container.contains(ordinal as u16).then_some(*bitmap);
             found.extend(containers.iter().filter_map(holds));
             from = to;
