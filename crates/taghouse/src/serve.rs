@@ -14,6 +14,9 @@ use tokio::sync::watch;
 /// How long requests may take to end after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// How often the text of deleted users is erased from the dictionary's files.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
+
 /// Serves until Ctrl-C or SIGTERM; `ready` is called once the port is open.
 pub(crate) async fn serve(
     house: Arc<House>,
@@ -33,6 +36,7 @@ pub(crate) async fn serve(
     }
     let (stop, stopped) = watch::channel(false);
     let landing = tokio::spawn(land(house.clone(), Duration::from_secs_f64(arguments.land_every), stopped.clone()));
+    let tidying = tokio::spawn(tidy(house.clone(), stopped.clone()));
     ready(&house, address).await?;
     let server = axum::serve(listener, taghouse_api::router(house.clone())).with_graceful_shutdown(until(stopped.clone()));
     let server = tokio::spawn(async move { server.await });
@@ -45,7 +49,23 @@ pub(crate) async fn serve(
     }
     // The last landing is not needed for safety: the log keeps what is not landed.
     landing.await.ok();
+    tidying.await.ok();
     Ok(())
+}
+
+/// Erases what deletions left in files, again and again. What fails is tried again at the next turn: nobody is shown it meanwhile.
+async fn tidy(house: Arc<House>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(TIDY_EVERY) => {}
+            _ = stopped.changed() => return,
+        }
+        match house.users.tidy().await {
+            Ok(0) => {}
+            Ok(erased) => tracing::info!(erased, "the ids of deleted users are erased from the dictionary's files"),
+            Err(error) => tracing::error!(%error, "deleted ids could not be erased from the dictionary's files; it is tried again"),
+        }
+    }
 }
 
 /// Lands live calls of every app, again and again. What fails is tried again at the next turn; the log keeps it.
