@@ -35,6 +35,11 @@ impl Run {
         }
         let sizes = (usize::try_from(entries), u32::try_from(bits).ok().filter(|bits| (1..=32).contains(bits)));
         let (Ok(entries), Some(bits)) = sizes else { return Err(file.damaged("its directory's size")) };
+        let covered = usize::try_from(end.saturating_sub(first)).unwrap_or(usize::MAX);
+        // Before the product, which must not overflow.
+        if entries > covered || entries * ENTRY_BYTES + 4 * ((1_usize << bits) + 1) > file.bytes().len() {
+            return Err(file.damaged("its entries do not fit into it"));
+        }
         Ok(Self { file, first, end, entries, bits })
     }
 

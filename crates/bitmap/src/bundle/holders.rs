@@ -10,7 +10,7 @@ use taghouse_model::Ordinal;
 /// Bytes that memory gives at a time.
 const LINE: usize = 64;
 /// Bitmaps that are taken step by step together.
-const TOGETHER: u32 = 128;
+const TOGETHER: u32 = 512;
 
 impl Bundle {
     /// The numbers of those of `bitmaps` that hold `ordinal`, ascending, and no more than `most` and a few.
