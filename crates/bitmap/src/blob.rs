@@ -161,7 +161,7 @@ impl Container<'_> {
         match self {
             Self::Bits(bits) => prefetch(bits, usize::from(low / 64) * 8),
             // Values spread evenly stand about where their size says.
-            Self::Array(bytes) | Self::Runs(bytes) => prefetch(bytes, bytes.len() * usize::from(low) >> CONTAINER_BITS),
+            Self::Array(bytes) | Self::Runs(bytes) => prefetch(bytes, (bytes.len() * usize::from(low)) >> CONTAINER_BITS),
         }
     }
 
