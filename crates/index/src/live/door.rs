@@ -96,12 +96,13 @@ impl Index {
         if let Some(open) = live.opened(app) {
             return Ok(Some(open));
         }
-        let (generation, subsumed) = self
-            .manifest(app)
-            .await?
-            .map_or((0, 0), |(_, manifest)| (manifest.generation, manifest.tags.values().map(|tag| tag.subsumes).max().unwrap_or(0)));
+        let manifest = self.manifest(app).await?.map(|(_, manifest)| manifest).unwrap_or_default();
+        let subsumed = manifest.tags.values().map(|tag| tag.subsumes).max().unwrap_or(0);
         let (live, app) = (live.clone(), app.clone());
-        blocking(move || live.open(&app, generation, subsumed)).await.map(Some)
+        let open = blocking(move || live.open(&app, manifest.generation, subsumed)).await?;
+        // Of tags that were published with another type since, the log still has the old one.
+        open.know(&manifest.tags.into_iter().map(|(name, tag)| (name, tag.value_type)).collect());
+        Ok(Some(open))
     }
 
     /// A cut with the live changes on top; `None` when the cut is older than those. `fresh`: the log was not told of this cut yet.
