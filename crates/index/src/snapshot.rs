@@ -34,7 +34,8 @@ pub(crate) struct Cut {
 /// The live changes on top of a cut.
 pub(crate) struct LiveCut {
     pub(crate) overlay: Arc<Overlay>,
-    /// The users of the cut and those that came, deleted ones too: leaves must lie within them, and segments hold the deleted yet.
+    /// The users of the cut, those that came, and all who were deleted: leaves must lie within them, for segments hold the deleted yet, and so
+    /// do runs of changes those who came and were deleted before any fold.
     all: Arc<Bitmap>,
     /// The users that exist.
     users: Arc<Bitmap>,
@@ -84,8 +85,9 @@ impl Snapshot {
             let share = |set: &Arc<Bitmap>, result: &dyn Fn() -> Bitmap| if set.is_empty() { set.clone() } else { Arc::new(result()) };
             let came = share(&overlay.came, &|| overlay.came.and_not(users));
             let gone = share(&overlay.deleted, &|| overlay.deleted.and(users));
-            let all = if came.is_empty() { users.clone() } else { Arc::new(users.or(&came)) };
-            let users = if gone.is_empty() { all.clone() } else { Arc::new(all.and_not(&gone)) };
+            let alive = if came.is_empty() { users.clone() } else { Arc::new(users.or(&came)) };
+            let all = if overlay.deleted.is_empty() { alive.clone() } else { Arc::new(alive.or(&overlay.deleted)) };
+            let users = if gone.is_empty() { alive } else { Arc::new(alive.and_not(&gone)) };
             LiveCut { overlay, all, users, came, gone }
         });
         Self { cut, live }
@@ -180,14 +182,21 @@ impl Snapshot {
             return Ok(Query::new(stored, formula));
         }
         let patch = Compiler { snapshot: self, crowds, live: true, changed: RefCell::default() }.formula(predicate)?;
-        let patch = Formula::and(vec![patch, Formula::owned(live.gone.clone()).not()]);
+        // Of somebody who does not exist a value can be taken away; leaves must lie within those who are asked all the same.
+        let mut strangers = live.overlay.deleted.clone();
+        let mut everybody = live.all.clone();
+        for touched in changed.iter().map(|tag| tag.touched()).filter(|touched| !touched.is_subset(&live.all)) {
+            strangers = Arc::new(strangers.or(&touched.and_not(&live.all)));
+            everybody = Arc::new(everybody.or(touched));
+        }
+        let patch = Formula::and(vec![patch, Formula::owned(strangers).not()]);
         let (all, shards) = (live.all.len(), live.all.len().div_ceil(u64::from(SHARD_SIZE)));
         if most > (shards * FEW_OF_SHARD).min(all / FEW_SHARE) {
-            return Ok(Query::new(live.all.clone(), patch));
+            return Ok(Query::new(everybody, patch));
         }
         let touched = changed.iter().map(|tag| tag.touched()).chain([&live.came, &live.gone]);
         let changed = Arc::new(Bitmap::union(touched.map(AsRef::as_ref)));
-        Ok(Query::patched(stored, formula, changed, live.all.clone(), patch))
+        Ok(Query::patched(stored, formula, changed, everybody, patch))
     }
 }
 
