@@ -50,18 +50,18 @@ impl<'s, 'a> Fused<'s, 'a> {
     pub(super) fn new(shard: &'s Shard<'a>, job: Job) -> Self {
         let mut fused = Self { shard, job, leaves: Vec::new(), memo: Vec::new(), lists: Vec::new() };
         fused.leaves.resize(shard.plan.ops.len() * CONTAINERS, Value::Empty);
-        let mut todo: Vec<OpId> = match &fused.job {
+        let mut waiting: Vec<OpId> = match &fused.job {
             Job::And { all, none } => all.iter().chain(none).copied().collect(),
             Job::Or { any } => any.clone(),
         };
         let mut seen = vec![false; shard.plan.ops.len()];
-        while let Some(id) = todo.pop() {
+        while let Some(id) = waiting.pop() {
             if std::mem::replace(&mut seen[id], true) {
                 continue;
             }
             match &shard.plan.ops[id].kind {
-                Kind::And { all, none } => todo.extend(all.iter().chain(none)),
-                Kind::Or { any, .. } => todo.extend(any),
+                Kind::And { all, none } => waiting.extend(all.iter().chain(none)),
+                Kind::Or { any, .. } => waiting.extend(any),
                 _ => fused.read(id),
             }
         }
