@@ -48,7 +48,10 @@ impl Pending {
         match self.tags.get_mut(&tag.name) {
             Some((known, all)) if Arc::ptr_eq(known, &tag) => all.extend(entries),
             _ => {
-                self.tags.insert(tag.name.clone(), (tag, entries.collect()));
+                // Values of a type that the tag no longer has are void; who came by them stays.
+                if let Some((_, void)) = self.tags.insert(tag.name.clone(), (tag, entries.collect())) {
+                    self.came.extend(void.iter().filter(|entry| entry.gives()).map(|entry| entry.ordinal));
+                }
             }
         }
         after
