@@ -41,11 +41,13 @@ triple=$(rustc -vV | sed -n 's/^host: //p')
 unset CARGO_TARGET_DIR
 cargo fuzz build --target-dir "$target" --target "$triple"
 
+# SQLite names two tables of its own alike, which the sanitizer takes for one defined twice; what the compiler keeps to the end is no leak.
+export ASAN_OPTIONS=detect_leaks=0:detect_odr_violation=0
 crashed=()
 for name in "${names[@]}"; do
   binary=$target/$triple/release/$name
   seeds=$(mktemp -d)
-  ASAN_OPTIONS=detect_leaks=0 TAGHOUSE_FUZZ_SEEDS=$seeds "$binary" >/dev/null 2>&1 || fail "$name wrote no seeds"
+  TAGHOUSE_FUZZ_SEEDS=$seeds "$binary" >/dev/null 2>&1 || fail "$name wrote no seeds"
   [ -n "$(ls -A "$seeds")" ] || fail "$name wrote no seeds"
   mkdir -p "corpus/$name" "artifacts/$name"
   largest=$(find "$seeds" -type f -printf '%s\n' | sort -n | tail -n 1)
