@@ -7,7 +7,7 @@ mod check;
 
 use crate::file::{u16_at, u32_at, u64_at};
 use crate::prefetch::prefetch;
-use crate::vector::{Kernel, LANES, Simd, fastest};
+use crate::vector::{Kernel, LANES, Simd, WORD_BITS, fastest};
 use crate::{SHARD_BITS, popcount};
 
 pub(crate) const COOKIE_NO_RUNS: u32 = 12346;
@@ -215,7 +215,10 @@ fn set_run(words: &mut Words, start: usize, last: usize) {
         return;
     }
     words[first_word] |= head;
-    words[first_word + 1..last_word].fill(!0);
+    // Most runs that are short end in the next word, and filling nothing takes longer than both ends.
+    if last_word > first_word + 1 {
+        words[first_word + 1..last_word].fill(!0);
+    }
     words[last_word] |= tail;
 }
 
@@ -257,8 +260,9 @@ impl<'b> BlobWriter<'b> {
             return;
         }
         let start = self.into.len();
-        self.into.resize(start + 2 * count as usize, 0);
+        self.into.resize(start + 2 * (count as usize + WORD_BITS), 0);
         fastest(Values { words, into: self.into[start..].as_chunks_mut().0 });
+        self.into.truncate(start + 2 * count as usize);
     }
 
     /// How many values were written; with none the bytes are no blob.
@@ -277,7 +281,7 @@ impl<'b> BlobWriter<'b> {
     }
 }
 
-/// Writes the values of words, as many as there is room for.
+/// Writes the values of words, as many as there is room for. A word's are written as if it had all: there must be room for `WORD_BITS` more.
 struct Values<'a> {
     words: &'a Words,
     into: &'a mut [[u8; 2]],
@@ -287,19 +291,15 @@ impl Kernel for Values<'_> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let mut into = self.into.iter_mut();
+        let mut at = 0;
         for (line, words) in self.words.as_chunks::<LANES>().0.iter().enumerate() {
             if !simd.any(simd.load(words)) {
                 continue;
             }
-            for (index, word) in words.iter().enumerate() {
-                let (base, mut rest) = ((line * LANES + index) as u16 * 64, *word);
-                while rest != 0 {
-                    if let Some(into) = into.next() {
-                        *into = (base + rest.trailing_zeros() as u16).to_le_bytes();
-                    }
-                    rest &= rest - 1;
-                }
+            for (index, word) in words.iter().enumerate().filter(|(_, word)| **word != 0) {
+                let Some(into) = self.into.get_mut(at..).and_then(|into| into.first_chunk_mut()) else { return };
+                simd.positions(*word, ((line * LANES + index) * WORD_BITS) as u16, into);
+                at += word.count_ones() as usize;
             }
         }
     }

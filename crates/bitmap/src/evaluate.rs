@@ -24,7 +24,7 @@ const SPARSE: u64 = 16;
 /// Containers of more than 1 / `DENSE` of their span are bitsets.
 const DENSE: u32 = 16;
 /// With fewer than 1 / `HALF_DENSE` of the users to look up, reading all words of the other operands does not pay.
-const HALF_DENSE: u32 = 128;
+const HALF_DENSE: u32 = 256;
 /// The operands of an "or" that hold together more than 1 / `OR_DENSE` of the users are united as words.
 const OR_DENSE: u64 = 128;
 
@@ -318,8 +318,8 @@ impl<'a> Shard<'a> {
         let drop = none.iter().filter(|id| self.size(**id).high > 0).map(|id| Step { id: *id, negative: true });
         let mut steps: Vec<Step> = keep.chain(drop).collect();
         steps.sort_by_key(|step| {
-            let high = self.size(step.id).high;
-            (self.plan.ops[step.id].dear, if step.negative { u32::MAX - high } else { high })
+            let likely = self.size(step.id).likely;
+            (self.plan.ops[step.id].dear, if step.negative { u32::MAX - likely } else { likely })
         });
         steps
     }
@@ -339,13 +339,14 @@ impl<'a> Shard<'a> {
 
     /// These steps as words, if all is dense. Fewer than two operands are no work.
     fn fuse(&self, cheap: &[Step]) -> Option<Job> {
-        let smallest = cheap.iter().filter(|step| !step.negative).map(|step| self.size(step.id).high).min()?;
+        let smallest = cheap.iter().filter(|step| !step.negative).map(|step| self.size(step.id).likely).min()?;
         let users = self.scope.users_len;
+        let leaves = cheap.iter().all(|step| self.plan.ops[step.id].is_leaf());
         let enough = match cheap.len() {
             0 | 1 => return None,
             // Two arrays meet quicker in croaring.
-            2 => users / DENSE,
-            _ if cheap.iter().any(|step| !step.negative && self.size(step.id).high > users / DENSE) => users / HALF_DENSE,
+            2 if leaves => users / DENSE,
+            _ if !leaves || cheap.iter().any(|step| self.size(step.id).high > users / DENSE) => users / HALF_DENSE,
             _ => users / DENSE,
         };
         if smallest <= enough {

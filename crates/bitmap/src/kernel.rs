@@ -2,6 +2,8 @@
 #![allow(unsafe_code)]
 
 use crate::blob::{WORDS, Words};
+use crate::popcount::count_bytes;
+use crate::prefetch::prefetch_beyond;
 
 /// The little-endian words of a container at any address.
 pub(crate) type Bytes = [[u8; 8]; WORDS];
@@ -148,6 +150,26 @@ pub(crate) fn hits(words: &Bytes, values: &[[u8; 2]]) -> u32 {
     count
 }
 
+/// How many of the values of `runs`, start and length - 1 of each, are set in `words`: only the words where they are get read.
+pub(crate) fn hits_of_runs(words: &Bytes, runs: &[[u8; 4]]) -> u32 {
+    let mut count = 0;
+    for [a, b, c, d] in runs {
+        let start = usize::from(u16::from_le_bytes([*a, *b]));
+        let last = (start + usize::from(u16::from_le_bytes([*c, *d]))).min(WORDS * 64 - 1);
+        let (head, tail) = (!0 << (start % 64), !0 >> (63 - last % 64));
+        let of_run = &words[start / 64..=last / 64];
+        count += match of_run {
+            [] => 0,
+            [only] => (u64::from_le_bytes(*only) & head & tail).count_ones(),
+            [first, between @ .., last] => {
+                let ends = (u64::from_le_bytes(*first) & head).count_ones() + (u64::from_le_bytes(*last) & tail).count_ones();
+                if between.is_empty() { ends } else { ends + count_bytes(between.as_flattened()) as u32 }
+            }
+        };
+    }
+    count
+}
+
 /// Words as the bytes that they are in memory.
 pub(crate) fn bytes_of(words: &Words) -> &Bytes {
     // SAFETY: both are 8192 bytes without padding, any bits are valid in both, and bytes need no alignment.
@@ -208,13 +230,7 @@ type Lanes = [u64; LANES];
 #[inline(always)]
 fn lanes_of(bytes: &Bytes, at: usize) -> Lanes {
     let lanes = &bytes.as_chunks::<LANES>().0[at];
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        let ahead = lanes.as_ptr().wrapping_add(WORDS).cast::<i8>();
-        // SAFETY: a prefetch reads nothing that a program could see, and no address makes it fault.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(ahead) };
-    }
+    prefetch_beyond(lanes, size_of::<Bytes>());
     lanes.map(u64::from_le_bytes)
 }
 

@@ -104,7 +104,7 @@ impl Query {
         let mut sizes = Vec::new();
         let (mut least, mut most) = (0, 0);
         for number in &self.0.shards {
-            let Size { low, high } = self.0.base.size(*number, &mut sizes);
+            let Size { low, high, .. } = self.0.base.size(*number, &mut sizes);
             let changed = self.0.live.as_ref().and_then(|live| live.changed.shard(*number)).map_or(0, |shard| shard.len);
             least += u64::from(low.saturating_sub(changed));
             most += u64::from(high) + u64::from(changed);
@@ -147,7 +147,7 @@ impl Asked {
     fn size(&self, number: u32, sizes: &mut Vec<Size>) -> Size {
         match self.users.shard(number) {
             Some(users) => bounds::of_plan(&self.plan, number, users.len, sizes),
-            None => Size { low: 0, high: 0 },
+            None => Size::exact(0),
         }
     }
 

@@ -4,6 +4,9 @@
 /// Words of a vector. Where the machine's are shorter, the compiler takes several.
 pub(crate) const LANES: usize = 8;
 
+/// Bits of a word.
+pub(crate) const WORD_BITS: usize = 64;
+
 /// A loop worth compiling once for each width of vectors. `run` and all that it calls must be `#[inline(always)]`: only what becomes part
 /// of one of the functions that [`fastest`] chooses from is compiled for its vectors.
 pub(crate) trait Kernel {
@@ -30,6 +33,8 @@ pub(crate) trait Simd: Copy {
     fn add_ones(self, sums: Self::Vector, a: Self::Vector) -> Self::Vector;
     /// The bits of `word` where `mask` has one, moved together to the low end.
     fn extract(self, word: u64, mask: u64) -> u64;
+    /// Writes `base` and the place of each bit of `word`, ascending, as little-endian numbers. What is written behind them means nothing.
+    fn positions(self, word: u64, base: u16, into: &mut [[u8; 2]; WORD_BITS]);
 }
 
 /// Runs `kernel` as compiled for the widest vectors that this machine has. Choosing costs two or three loads.
@@ -41,6 +46,7 @@ pub(crate) fn fastest<K: Kernel>(kernel: K) -> K::Out {
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vbmi2")
             && is_x86_feature_detected!("avx512vpopcntdq")
             && is_x86_feature_detected!("bmi2")
         {
@@ -118,14 +124,36 @@ impl Simd for Plain {
         }
         bits
     }
+    #[inline(always)]
+    fn positions(self, mut word: u64, base: u16, into: &mut [[u8; 2]; WORD_BITS]) {
+        let mut into = into.iter_mut();
+        while word != 0
+            && let Some(into) = into.next()
+        {
+            *into = (base + word.trailing_zeros() as u16).to_le_bytes();
+            word &= word - 1;
+        }
+    }
 }
+
+/// The numbers from 0 on.
+#[cfg(target_arch = "x86_64")]
+static PLACES: [u8; WORD_BITS] = {
+    let mut places = [0; WORD_BITS];
+    let mut at = 0;
+    while at < WORD_BITS {
+        places[at] = at as u8;
+        at += 1;
+    }
+    places
+};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Kernel, LANES, Plain, Simd};
+    use super::{Kernel, LANES, PLACES, Plain, Simd, WORD_BITS};
     use std::arch::x86_64 as arch;
 
-    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512vpopcntdq,avx2,popcnt,bmi1,bmi2,lzcnt")]
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512vbmi2,avx512vpopcntdq,avx2,popcnt,bmi1,bmi2,lzcnt")]
     pub(super) fn avx512<K: Kernel>(kernel: K) -> K::Out {
         kernel.run(Avx512(()))
     }
@@ -197,6 +225,20 @@ mod x86 {
             // SAFETY: the machine has BMI2, which `fastest` asks for beside AVX-512.
             unsafe { arch::_pext_u64(word, mask) }
         }
+        #[inline(always)]
+        fn positions(self, word: u64, base: u16, into: &mut [[u8; 2]; WORD_BITS]) {
+            // SAFETY: the machine has AVX-512F, BW and VBMI2, see the type; 64 bytes are read, and 128 written, which the arrays have.
+            unsafe {
+                let places = arch::_mm512_maskz_compress_epi8(word, arch::_mm512_loadu_si512(PLACES.as_ptr().cast()));
+                let base = arch::_mm512_set1_epi16(base as i16);
+                let low = arch::_mm512_cvtepu8_epi16(arch::_mm512_castsi512_si256(places));
+                arch::_mm512_storeu_si512(into.as_mut_ptr().cast(), arch::_mm512_add_epi16(low, base));
+                if word.count_ones() as usize > WORD_BITS / 2 {
+                    let high = arch::_mm512_cvtepu8_epi16(arch::_mm512_extracti64x4_epi64::<1>(places));
+                    arch::_mm512_storeu_si512(into.as_mut_ptr().add(WORD_BITS / 2).cast(), arch::_mm512_add_epi16(high, base));
+                }
+            }
+        }
     }
 }
 
@@ -208,20 +250,27 @@ mod tests {
     struct All([u64; LANES], [u64; LANES], u64);
 
     impl Kernel for All {
-        type Out = (Vec<[u64; LANES]>, [bool; 2], u64);
+        type Out = (Vec<[u64; LANES]>, [bool; 2], u64, Vec<u16>);
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) -> Self::Out {
             let Self(a, b, word) = self;
             let mut bytes = [0; 8 * LANES];
             bytes.as_chunks_mut::<8>().0.iter_mut().zip(b).for_each(|(to, word)| *to = word.to_le_bytes());
             let (x, y) = (simd.load(&a), simd.load_bytes(&bytes));
+            let mut into = [[0; 2]; WORD_BITS];
+            let sparse = a[0] & b[0];
+            let mut places = Vec::new();
+            for word in [a[0], sparse, a[0] | b[0], 0, u64::MAX] {
+                simd.positions(word, 640, &mut into);
+                places.extend(into.iter().take(word.count_ones() as usize).map(|place| u16::from_le_bytes(*place)));
+            }
             let made = [simd.splat(word), simd.and(x, y), simd.and_not(x, y), simd.or(x, y), simd.xor(x, y), simd.add_ones(x, y)];
             let stored = made.map(|vector| {
                 let mut words = [0; LANES];
                 simd.store(vector, &mut words);
                 words
             });
-            (stored.to_vec(), [simd.any(x), simd.any(simd.and_not(x, x))], simd.extract(a[1], b[1]))
+            (stored.to_vec(), [simd.any(x), simd.any(simd.and_not(x, x))], simd.extract(a[1], b[1]), places)
         }
     }
 
@@ -233,7 +282,10 @@ mod tests {
             assert_eq!(fastest(all()), all().run(Plain));
         }
         let (a, b) = (words(1), words(2));
-        let (made, ..) = All(a, b, 5).run(Plain);
+        let (made, _, _, places) = All(a, b, 5).run(Plain);
+        let ones =
+            [a[0], a[0] & b[0], a[0] | b[0], 0, u64::MAX].map(|word| (0..64).filter(move |bit| word >> bit & 1 == 1).map(|bit| 640 + bit));
+        assert!(places.into_iter().eq(ones.into_iter().flatten()));
         assert_eq!((made[0][3], made[1][3], made[2][3]), (5, a[3] & b[3], a[3] & !b[3]));
         assert_eq!((made[3][3], made[4][3], made[5][3]), (a[3] | b[3], a[3] ^ b[3], a[3] + u64::from(b[3].count_ones())));
     }

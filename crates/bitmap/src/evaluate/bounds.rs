@@ -7,11 +7,13 @@ use crate::plan::{Kind, OpId, Plan};
 pub(crate) struct Size {
     pub(crate) low: u32,
     pub(crate) high: u32,
+    /// So many, if who is in one operand is as likely in another as anybody is: for choosing how to work, not for answers.
+    pub(crate) likely: u32,
 }
 
 impl Size {
-    pub(super) fn exact(len: u32) -> Self {
-        Self { low: len, high: len }
+    pub(crate) fn exact(len: u32) -> Self {
+        Self { low: len, high: len, likely: len }
     }
 }
 
@@ -20,21 +22,37 @@ pub(crate) fn size(kind: &Kind, shard: u32, users: u32, sizes: &[Size]) -> Size 
     match kind {
         Kind::Owned(bitmap) => Size::exact(bitmap.shard(shard).map_or(0, |shard| shard.len)),
         Kind::Stored(stored) => Size::exact(stored.shard_len(shard)),
-        Kind::Range { slices, .. } => Size { low: 0, high: slices.existence().shard_len(shard) },
+        Kind::Range { slices, .. } => {
+            let high = slices.existence().shard_len(shard);
+            Size { low: 0, high, likely: high }
+        }
         Kind::And { all, none } => {
             // Each operand misses at most so many of the users.
             let missed: u64 = all.iter().map(|id| u64::from(users.saturating_sub(sizes[*id].low))).sum();
             let dropped: u64 = none.iter().map(|id| u64::from(sizes[*id].high)).sum();
             let least = none.iter().map(|id| sizes[*id].low).max().unwrap_or(0);
             let high = all.iter().map(|id| sizes[*id].high).min().unwrap_or(users).min(users.saturating_sub(least));
-            Size { low: u64::from(users).saturating_sub(missed + dropped) as u32, high }
+            let low = u64::from(users).saturating_sub(missed + dropped) as u32;
+            let share = all.iter().map(|id| share(sizes[*id], users)).chain(none.iter().map(|id| 1.0 - share(sizes[*id], users))).product();
+            Size { low, high, likely: likely(share, users).clamp(low, high.max(low)) }
         }
         Kind::Or { any, disjoint } => {
             let sum = |of: fn(&Size) -> u32| any.iter().map(|id| u64::from(of(&sizes[*id]))).sum::<u64>().min(u64::from(users)) as u32;
             let low = if *disjoint { sum(|size| size.low) } else { any.iter().map(|id| sizes[*id].low).max().unwrap_or(0) };
-            Size { low, high: sum(|size| size.high) }
+            let high = sum(|size| size.high);
+            let others: f64 = any.iter().map(|id| 1.0 - share(sizes[*id], users)).product();
+            let likely = if *disjoint { sum(|size| size.likely) } else { likely(1.0 - others, users) };
+            Size { low, high, likely: likely.clamp(low, high.max(low)) }
         }
     }
+}
+
+fn share(size: Size, users: u32) -> f64 {
+    f64::from(size.likely) / f64::from(users.max(1))
+}
+
+fn likely(share: f64, users: u32) -> u32 {
+    (share * f64::from(users)) as u32
 }
 
 /// A whole plan in a shard of `users` users.
@@ -46,5 +64,6 @@ pub(crate) fn of_plan(plan: &Plan, shard: u32, users: u32, sizes: &mut Vec<Size>
     }
     let of = |id: OpId| sizes[id];
     let root = plan.root.map_or(Size::exact(0), of);
-    if plan.negated { Size { low: users - root.high.min(users), high: users - root.low.min(users) } } else { root }
+    let other = |count: u32| users - count.min(users);
+    if plan.negated { Size { low: other(root.high), high: other(root.low), likely: other(root.likely) } } else { root }
 }

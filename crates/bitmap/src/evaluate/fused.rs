@@ -3,7 +3,7 @@
 
 use super::Shard;
 use crate::blob::{BlobWriter, CONTAINERS, Container, WORDS, Words};
-use crate::kernel::{Bytes, DROP, KEEP, bytes_of, hits};
+use crate::kernel::{Bytes, DROP, KEEP, bytes_of, hits, hits_of_runs};
 use crate::part::Part;
 use crate::plan::{Kind, OpId};
 use crate::view::Held;
@@ -270,6 +270,12 @@ impl<'s, 'a> Fused<'s, 'a> {
             && let Some(words) = one.bytes()
         {
             return hits(words, values);
+        }
+        if let ([Value::Stored(Container::Runs(runs)), one] | [one, Value::Stored(Container::Runs(runs))], [], None) =
+            (&keep[..], &drop[..], looked_up)
+            && let Some(words) = one.bytes()
+        {
+            return hits_of_runs(words, runs.as_chunks::<4>().0);
         }
         self.unpack(keep);
         let only_words = drop.iter().all(|value| value.bytes().is_some());

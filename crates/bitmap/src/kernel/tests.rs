@@ -45,3 +45,19 @@ fn every_width_does_what_plain_loops_do() {
         }
     }
 }
+
+#[test]
+fn runs_hit_what_lies_in_them() {
+    let words = container(5);
+    let runs = [(0, 0), (1, 63), (64, 127), (130, 131), (200, 5_000), (6_000, 6_063), (65_000, 65_535)];
+    for take in 0..=runs.len() {
+        let of = |(start, last): (u16, u16)| {
+            let ([a, b], [c, d]) = (start.to_le_bytes(), (last - start).to_le_bytes());
+            [a, b, c, d]
+        };
+        let bytes: Vec<[u8; 4]> = runs.into_iter().take(take).map(of).collect();
+        let ordinals = runs.into_iter().take(take).flat_map(|(start, last)| start..=last);
+        let hits = ordinals.filter(|low| words[usize::from(low / 64)] >> (low % 64) & 1 == 1).count();
+        assert_eq!(hits_of_runs(bytes_of(&words), &bytes) as usize, hits);
+    }
+}

@@ -3,6 +3,7 @@
 
 use crate::blob::{Container, WORDS, Words};
 use crate::popcount::count;
+use crate::prefetch::prefetch_beyond;
 use crate::vector::{Kernel, LANES, Simd, fastest};
 
 /// Words of a line.
@@ -281,9 +282,13 @@ impl Kernel for Fill<'_> {
     }
 }
 
+/// Containers of a dense slice follow one another, so that what is read after this one is 8 KiB further: it is asked for ahead, for the
+/// processor itself sees no further than its page.
 #[inline(always)]
 fn line_of<S: Simd>(simd: S, bits: &Bits, place: u8) -> S::Vector {
-    simd.load_bytes(&bits[usize::from(place) % LINES])
+    let line = &bits[usize::from(place) % LINES];
+    prefetch_beyond(line, size_of::<Bits>());
+    simd.load_bytes(line)
 }
 
 /// A container's bits where they lie or, if they do not, written out in `room`.
