@@ -4,6 +4,7 @@
 //! Where something is sparse, croaring starts there and everything else is cut down to what is left.
 
 use crate::blob::Blob;
+use crate::edits::ShardEdits;
 use crate::kernel::Level;
 use crate::part::{Part, Scope, intersect, subtract, unite};
 use crate::plan::{Kind, OpId, Plan};
@@ -50,6 +51,7 @@ pub(crate) enum Leaf<'a> {
     Empty,
     Owned(&'a Roaring),
     Stored(Blob<'a>),
+    Edited(Option<Blob<'a>>, ShardEdits<'a>),
 }
 
 /// One shard of one plan.
@@ -95,6 +97,16 @@ impl<'a> Shard<'a> {
                     Some((len, blob)) => (Leaf::Stored(blob), Size::exact(len)),
                     None => (Leaf::Empty, Size::exact(0)),
                 },
+                Kind::Edited { stored, edits } => {
+                    let blob = stored.as_ref().and_then(|stored| stored.blob(number)).map(|(_, blob)| blob);
+                    let edits = edits.shard(number);
+                    let leaf = match blob {
+                        Some(blob) if edits.len() == 0 => Leaf::Stored(blob),
+                        None if edits.len() == 0 => Leaf::Empty,
+                        blob => Leaf::Edited(blob, edits),
+                    };
+                    (leaf, bounds::size(&op.kind, number, shard.scope.users_len, &shard.sizes))
+                }
                 kind => (Leaf::Empty, bounds::size(kind, number, shard.scope.users_len, &shard.sizes)),
             };
             shard.leaves.push(leaf);
@@ -160,10 +172,11 @@ impl<'a> Shard<'a> {
     /// Whether one user is in it.
     fn holds(&self, id: OpId, ordinal: Ordinal) -> bool {
         match &self.plan.ops[id].kind {
-            Kind::Owned(_) | Kind::Stored(_) => match self.leaves[id] {
+            Kind::Owned(_) | Kind::Stored(_) | Kind::Edited { .. } => match self.leaves[id] {
                 Leaf::Empty => false,
                 Leaf::Owned(set) => set.contains(ordinal),
                 Leaf::Stored(blob) => blob.contains(ordinal),
+                Leaf::Edited(blob, edits) => edits.get(ordinal).unwrap_or_else(|| blob.is_some_and(|blob| blob.contains(ordinal))),
             },
             Kind::Range { slices, low, high } => {
                 // All slices were loaded before, so that nothing can fail.
@@ -187,16 +200,16 @@ impl<'a> Shard<'a> {
         match self.leaves[id] {
             Leaf::Empty => None,
             Leaf::Stored(blob) => Some(blob),
-            Leaf::Owned(set) => {
-                let bytes = self.portable[id].get_or_init(|| {
-                    let mut buffer = self.worker.pool.take();
-                    buffer.clear();
-                    let _ = set.serialize_into_vec::<Portable>(&mut buffer);
-                    buffer
-                });
-                Some(Blob::checked(bytes))
-            }
+            Leaf::Owned(set) => Some(Blob::checked(self.portable[id].get_or_init(|| self.portable_of(set)))),
+            Leaf::Edited(blob, edits) => Some(Blob::checked(self.portable[id].get_or_init(|| self.portable_of(&edited(blob, edits))))),
         }
+    }
+
+    fn portable_of(&self, set: &Roaring) -> Vec<u8> {
+        let mut buffer = self.worker.pool.take();
+        buffer.clear();
+        let _ = set.serialize_into_vec::<Portable>(&mut buffer);
+        buffer
     }
 
     fn count_op(&self, id: OpId) -> u64 {
@@ -206,6 +219,7 @@ impl<'a> Shard<'a> {
         }
         match &self.plan.ops[id].kind {
             Kind::Owned(_) | Kind::Stored(_) => u64::from(size.high),
+            Kind::Edited { .. } => self.part(id, None).len(&self.scope),
             Kind::Range { slices, low, high } => slices.range_len(self.scope.number, *low, *high, None),
             Kind::And { all, none } => self.and_count(all, none),
             Kind::Or { any, disjoint: true } => any.iter().map(|id| self.count_op(*id)).sum(),
@@ -238,10 +252,11 @@ impl<'a> Shard<'a> {
 
     fn fresh_part(&self, id: OpId, within: Option<&Roaring>) -> Part<'a> {
         match &self.plan.ops[id].kind {
-            Kind::Owned(_) | Kind::Stored(_) => match self.leaves[id] {
+            Kind::Owned(_) | Kind::Stored(_) | Kind::Edited { .. } => match self.leaves[id] {
                 Leaf::Empty => Part::Empty,
                 Leaf::Owned(set) => Part::Borrowed(set),
                 Leaf::Stored(blob) => Part::View(view(blob)),
+                Leaf::Edited(blob, edits) => self.scope.owned(edited(blob, edits)),
             },
             Kind::Range { slices, low, high } => slices.range(&self.scope, *low, *high, within),
             Kind::And { all, none } => match within {
@@ -447,6 +462,12 @@ impl<'a> Shard<'a> {
 struct Step {
     id: OpId,
     negative: bool,
+}
+
+fn edited(blob: Option<Blob<'_>>, edits: ShardEdits<'_>) -> Roaring {
+    let mut set = blob.map_or_else(Roaring::new, |blob| view(blob).to_bitmap());
+    edits.apply(&mut set);
+    set
 }
 
 fn shared(part: Rc<Part<'_>>) -> Part<'_> {

@@ -1,4 +1,5 @@
 use crate::bundle::Stored;
+use crate::edits::Edits;
 use crate::{BitSlices, Bitmap, Result};
 use std::sync::Arc;
 use taghouse_model::Ordinal;
@@ -20,6 +21,11 @@ pub(crate) enum Node {
     Empty,
     Owned(Arc<Bitmap>),
     Stored(Stored),
+    /// What is stored, if anything, but for the users whom the edits name.
+    Edited {
+        stored: Option<Stored>,
+        edits: Arc<Edits>,
+    },
     /// Offsets from the slices' least number, both included.
     Range {
         slices: BitSlices,
@@ -58,6 +64,16 @@ impl Formula {
     /// Those of a stored bitmap.
     pub fn stored(stored: Stored) -> Self {
         Self::of_node(if stored.is_empty() { Node::Empty } else { Node::Stored(stored) })
+    }
+
+    /// Those of a stored bitmap, or nobody, but for the users whom `edits` name: of them, those who are in by the edits.
+    pub fn edited(stored: Option<Stored>, edits: Arc<Edits>) -> Self {
+        let stored = stored.filter(|stored| !stored.is_empty());
+        match stored {
+            Some(stored) if edits.is_empty() => Self::stored(stored),
+            None if edits.is_empty() => Self::empty(),
+            stored => Self::of_node(Node::Edited { stored, edits }),
+        }
     }
 
     /// Those of any of several stored bitmaps of which no two hold the same user, such as the values of an enum.
@@ -147,6 +163,11 @@ impl Node {
             Self::Empty => false,
             Self::Owned(bitmap) => bitmap.contains(ordinal),
             Self::Stored(stored) => stored.contains(ordinal)?,
+            Self::Edited { stored, edits } => match (edits.get(ordinal), stored) {
+                (Some(present), _) => present,
+                (None, Some(stored)) => stored.contains(ordinal)?,
+                (None, None) => false,
+            },
             Self::Range { slices, low, high } => slices.offset_of(ordinal)?.is_some_and(|offset| (*low..=*high).contains(&offset)),
             Self::And { all, none } => !any(all, false)? && !any(none, true)?,
             Self::Or { any: nodes, .. } => any(nodes, true)?,

@@ -16,6 +16,7 @@ compile_error!("portable Roaring is little-endian; views on it need a little-end
 mod bitmap;
 mod blob;
 mod bundle;
+mod edits;
 mod encode;
 mod error;
 mod evaluate;
@@ -38,6 +39,7 @@ mod view;
 
 pub use bitmap::{Bitmap, Repack, repack_bundle};
 pub use bundle::{Bundle, BundleBuilder, Stored};
+pub use edits::Edits;
 pub use encode::{ShardEncoder, SliceEncoder};
 pub use error::{Error, Result};
 pub use file::{seal, unseal};

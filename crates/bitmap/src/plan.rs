@@ -1,6 +1,7 @@
 //! A formula as it is evaluated: equal parts are one, and parts come before what they are parts of.
 
 use crate::bundle::Stored;
+use crate::edits::Edits;
 use crate::formula::{Formula, Node};
 use crate::{BitSlices, Bitmap, Result};
 use std::collections::HashMap;
@@ -29,6 +30,7 @@ pub(crate) struct Op {
 pub(crate) enum Kind {
     Owned(Arc<Bitmap>),
     Stored(Stored),
+    Edited { stored: Option<Stored>, edits: Arc<Edits> },
     Range { slices: BitSlices, low: u64, high: u64 },
     And { all: Vec<OpId>, none: Vec<OpId> },
     Or { any: Vec<OpId>, disjoint: bool },
@@ -39,6 +41,7 @@ pub(crate) enum Kind {
 enum Key {
     Owned(usize),
     Stored((usize, usize)),
+    Edited(Option<(usize, usize)>, usize),
     Range((usize, usize), u64, u64),
     And(Vec<OpId>, Vec<OpId>),
     Or(Vec<OpId>),
@@ -60,9 +63,9 @@ impl Plan {
     /// Makes sure that all that is read is here and is what was written.
     pub(crate) fn load(&self) -> Result<()> {
         self.ops.iter().try_for_each(|op| match &op.kind {
-            Kind::Stored(stored) => stored.load(),
+            Kind::Stored(stored) | Kind::Edited { stored: Some(stored), .. } => stored.load(),
             Kind::Range { slices, .. } => slices.load(),
-            Kind::Owned(_) | Kind::And { .. } | Kind::Or { .. } => Ok(()),
+            Kind::Owned(_) | Kind::Edited { stored: None, .. } | Kind::And { .. } | Kind::Or { .. } => Ok(()),
         })
     }
 
@@ -73,7 +76,7 @@ impl Plan {
         for op in &self.ops {
             held.push(match &op.kind {
                 Kind::Owned(_) | Kind::Stored(_) => 1,
-                Kind::Range { .. } => 2,
+                Kind::Range { .. } | Kind::Edited { .. } => 2,
                 Kind::And { all, none } => 1 + all.iter().chain(none).map(|id| held[*id]).max().unwrap_or(0),
                 Kind::Or { any, .. } => 1 + any.len() + any.iter().map(|id| held[*id]).max().unwrap_or(0),
             });
@@ -84,7 +87,7 @@ impl Plan {
 
 impl Op {
     pub(crate) fn is_leaf(&self) -> bool {
-        matches!(self.kind, Kind::Owned(_) | Kind::Stored(_) | Kind::Range { .. })
+        matches!(self.kind, Kind::Owned(_) | Kind::Stored(_) | Kind::Edited { .. } | Kind::Range { .. })
     }
 
     pub(crate) fn is_shared(&self) -> bool {
@@ -100,6 +103,10 @@ impl Compiler {
             Node::Owned(bitmap) => Some(self.put(Key::Owned(Arc::as_ptr(bitmap).addr()), Kind::Owned(bitmap.clone()), false)),
             Node::Stored(stored) if stored.is_empty() => None,
             Node::Stored(stored) => Some(self.put(Key::Stored(stored.identity()), Kind::Stored(stored.clone()), false)),
+            Node::Edited { stored, edits } => {
+                let key = Key::Edited(stored.as_ref().map(Stored::identity), Arc::as_ptr(edits).addr());
+                Some(self.put(key, Kind::Edited { stored: stored.clone(), edits: edits.clone() }, false))
+            }
             Node::Range { slices, low, high } => {
                 let key = Key::Range(slices.existence().identity(), *low, *high);
                 Some(self.put(key, Kind::Range { slices: slices.clone(), low: *low, high: *high }, true))
@@ -150,7 +157,7 @@ impl Compiler {
         match kind {
             Kind::And { all, none } => all.iter().chain(none).for_each(|id| self.ops[*id].uses += 1),
             Kind::Or { any, .. } => any.iter().for_each(|id| self.ops[*id].uses += 1),
-            Kind::Owned(_) | Kind::Stored(_) | Kind::Range { .. } => {}
+            Kind::Owned(_) | Kind::Stored(_) | Kind::Edited { .. } | Kind::Range { .. } => {}
         }
     }
 }

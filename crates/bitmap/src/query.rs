@@ -217,12 +217,12 @@ impl Plan {
         };
         self.ops.iter().any(|op| match &op.kind {
             Kind::Owned(bitmap) => bitmap.shards().iter().any(|shard| read(shard.len, 1)),
-            Kind::Stored(stored) => stored.shard_lens().any(|(_, len)| read(len, 1)),
+            Kind::Stored(stored) | Kind::Edited { stored: Some(stored), .. } => stored.shard_lens().any(|(_, len)| read(len, 1)),
             Kind::Range { slices, .. } => {
                 let slices_read = u64::from(64 - slices.span().leading_zeros());
                 slices.existence().shard_lens().any(|(_, len)| read(len, slices_read))
             }
-            Kind::And { .. } | Kind::Or { .. } => false,
+            Kind::Edited { stored: None, .. } | Kind::And { .. } | Kind::Or { .. } => false,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Conditions → formulas over bitmaps. What holds here is what `Predicate::holds` says of each user; a property test compares the two.
 
 use crate::error::{Error, Result};
-use crate::live::{TagOverlay, live_leaf};
+use crate::live::{Changed, live_leaf};
 use crate::number::Units;
 use crate::segment::{Segment, Values};
 use crate::snapshot::Snapshot;
@@ -18,8 +18,8 @@ pub(crate) struct Compiler<'a> {
     pub(crate) crowds: &'a dyn Fn(&str) -> Option<Arc<Bitmap>>,
     /// With the live changes, instead of what the segments say alone.
     pub(crate) live: bool,
-    /// Gets the live changes of each tag named.
-    pub(crate) changed: RefCell<Vec<Arc<TagOverlay>>>,
+    /// Gets the live changes that matter, if they are asked.
+    pub(crate) changed: RefCell<Vec<Changed>>,
 }
 
 impl Compiler<'_> {
@@ -51,10 +51,7 @@ impl Compiler<'_> {
         let view = self.snapshot.tag(tag)?.ok_or_else(|| Error::UnknownTag(tag.to_owned()))?;
         let stored = Leaf { tag, segment: view.segment() }.formula(condition)?;
         if self.live {
-            return live_leaf(&view, condition, stored);
-        }
-        if let Some(overlay) = view.overlay() {
-            self.changed.borrow_mut().push(overlay.clone());
+            return live_leaf(&view, condition, stored, &mut self.changed.borrow_mut());
         }
         Ok(stored)
     }

@@ -1,13 +1,13 @@
 use crate::compile::Compiler;
 use crate::error::Result;
-use crate::live::{Overlay, TagView};
+use crate::live::{Changed, Overlay, TagView};
 use crate::tag::Tag;
 use serde_json::Value as Json;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use taghouse_bitmap::{Bitmap, Formula, Query, SHARD_SIZE};
-use taghouse_model::{Name, TimestampMs, Value, ValueType};
+use taghouse_model::{Name, Ordinal, TimestampMs, Value, ValueType};
 use taghouse_rules::Predicate;
 
 /// Up to so many changed users of a shard are asked one by one, on top of what the segments say…
@@ -173,19 +173,21 @@ impl Snapshot {
     /// compared with; `Corrupt` and `Store` name an object that cannot be opened.
     pub fn evaluate(&self, predicate: &Predicate<Value>, crowds: &dyn Fn(&str) -> Option<Arc<Bitmap>>) -> Result<Query> {
         let stored = self.cut.users.bitmap.clone();
-        let compiler = Compiler { snapshot: self, crowds, live: false, changed: RefCell::default() };
-        let formula = compiler.formula(predicate)?;
-        let changed = compiler.changed.into_inner();
+        let compiler = |live| Compiler { snapshot: self, crowds, live, changed: RefCell::default() };
+        let formula = compiler(false).formula(predicate)?;
         let Some(live) = &self.live else { return Ok(Query::new(stored, formula)) };
-        let most = changed.iter().map(|tag| tag.len() as u64).sum::<u64>() + live.came.len() + live.gone.len();
+        let compiler = compiler(true);
+        let patch = compiler.formula(predicate)?;
+        let changed = compiler.changed.into_inner();
+        let most = changed.iter().map(Changed::most).sum::<u64>() + live.came.len() + live.gone.len();
         if most == 0 {
             return Ok(Query::new(stored, formula));
         }
-        let patch = Compiler { snapshot: self, crowds, live: true, changed: RefCell::default() }.formula(predicate)?;
         // Of somebody who does not exist a value can be taken away; leaves must lie within those who are asked all the same.
         let mut strangers = live.overlay.deleted.clone();
         let mut everybody = live.all.clone();
-        for touched in changed.iter().map(|tag| tag.touched()).filter(|touched| !touched.is_subset(&live.all)) {
+        let tags = || changed.iter().filter_map(|changed| if let Changed::Tag(tag) = changed { Some(tag.touched()) } else { None });
+        for touched in tags().filter(|touched| !touched.is_subset(&live.all)) {
             strangers = Arc::new(strangers.or(&touched.and_not(&live.all)));
             everybody = Arc::new(everybody.or(touched));
         }
@@ -194,9 +196,14 @@ impl Snapshot {
         if most > (shards * FEW_OF_SHARD).min(all / FEW_SHARE) {
             return Ok(Query::new(everybody, patch));
         }
-        let touched = changed.iter().map(|tag| tag.touched()).chain([&live.came, &live.gone]);
-        let changed = Arc::new(Bitmap::union(touched.map(AsRef::as_ref)));
-        Ok(Query::patched(stored, formula, changed, everybody, patch))
+        let members = changed.iter().filter_map(|changed| if let Changed::Member(edits) = changed { Some(edits.users()) } else { None });
+        let mut members: Vec<Ordinal> = members.flatten().copied().collect();
+        // Stable, for it takes a few ascending runs as they are.
+        members.sort();
+        members.dedup();
+        let members = Bitmap::from_sorted(&members);
+        let changed = Bitmap::union(tags().chain([&live.came, &live.gone]).map(AsRef::as_ref).chain([&members]));
+        Ok(Query::patched(stored, formula, Arc::new(changed), everybody, patch))
     }
 }
 

@@ -22,6 +22,10 @@ pub(crate) fn size(kind: &Kind, shard: u32, users: u32, sizes: &[Size]) -> Size 
     match kind {
         Kind::Owned(bitmap) => Size::exact(bitmap.shard(shard).map_or(0, |shard| shard.len)),
         Kind::Stored(stored) => Size::exact(stored.shard_len(shard)),
+        Kind::Edited { stored, edits } => {
+            let (stored, edits) = (stored.as_ref().map_or(0, |stored| stored.shard_len(shard)), edits.shard(shard).len() as u32);
+            Size { low: stored.saturating_sub(edits), high: stored.saturating_add(edits).min(users), likely: stored }
+        }
         Kind::Range { slices, .. } => {
             let high = slices.existence().shard_len(shard);
             Size { low: 0, high, likely: high }

@@ -7,17 +7,36 @@ use crate::error::Result;
 use crate::number::Units;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use taghouse_bitmap::Formula;
+use taghouse_bitmap::{Edits, Formula, Stored};
 use taghouse_model::{Value, ValueType};
 use taghouse_rules::{CompareOp, Predicate, like};
 
+/// Live changes that a condition depends on.
+pub(crate) enum Changed {
+    /// Any change of the tag may matter.
+    Tag(Arc<TagOverlay>),
+    /// Those of one member of a set.
+    Member(Arc<Edits>),
+}
+
+impl Changed {
+    /// At most so many users are changed by it.
+    pub(crate) fn most(&self) -> u64 {
+        match self {
+            Self::Tag(overlay) => overlay.len() as u64,
+            Self::Member(edits) => edits.users().len() as u64,
+        }
+    }
+}
+
 /// `stored` is the formula of the condition on the segment, which has checked that the condition can be asked. Whoever is deleted may be in
-/// the result: the caller takes them away once, from the whole.
-pub(crate) fn live_leaf(view: &TagView, condition: &Predicate<Value>, stored: Formula) -> Result<Formula> {
+/// the result: the caller takes them away once, from the whole. `changed` gets the changes that the result depends on.
+pub(crate) fn live_leaf(view: &TagView, condition: &Predicate<Value>, stored: Formula, changed: &mut Vec<Changed>) -> Result<Formula> {
     let Some(overlay) = view.overlay() else { return Ok(stored) };
     if view.value_type() == ValueType::Set {
-        return SetLeaf { view, overlay }.formula(condition);
+        return SetLeaf { view, overlay, changed }.formula(condition);
     }
+    changed.push(Changed::Tag(overlay.clone()));
     Ok(layered(stored, overlay.layers(&fitting(overlay, condition))))
 }
 
@@ -25,8 +44,8 @@ pub(crate) fn live_leaf(view: &TagView, condition: &Predicate<Value>, stored: Fo
 /// combination would be made anew at every tick.
 fn layered(stored: Formula, layers: Vec<Layer>) -> Formula {
     layers.into_iter().fold(stored, |before, Layer { drop, add }| {
-        let kept = std::iter::once(before).chain(drop.into_iter().map(|users| Formula::owned(users).not())).collect();
-        Formula::or(std::iter::once(Formula::and(kept)).chain(add.into_iter().map(Formula::owned)).collect())
+        let kept = Formula::and(vec![before, Formula::owned(drop).not()]);
+        Formula::or(std::iter::once(kept).chain(add.into_iter().map(Formula::owned)).collect())
     })
 }
 
@@ -77,70 +96,63 @@ fn ranges_of(condition: &Predicate<Value>, ty: ValueType) -> Vec<(i128, i128)> {
 /// A set's users change by member: what is stored of one member counts but for those cleared, and those who lost it.
 struct SetLeaf<'a> {
     view: &'a TagView,
-    overlay: &'a TagOverlay,
+    overlay: &'a Arc<TagOverlay>,
+    changed: &'a mut Vec<Changed>,
 }
 
 impl SetLeaf<'_> {
-    fn formula(&self, condition: &Predicate<Value>) -> Result<Formula> {
+    fn formula(&mut self, condition: &Predicate<Value>) -> Result<Formula> {
         match condition {
-            Predicate::Compare { op: CompareOp::Equal, literal: Value::Text(text), .. } => self.member(text),
+            Predicate::Compare { op: CompareOp::Equal, literal: Value::Text(text), .. } => Ok(self.member(text)),
             Predicate::Compare { op: CompareOp::NotEqual, literal: Value::Text(text), .. } => {
-                Ok(Formula::and(vec![self.existence()?, self.member(text)?.not()]))
+                Ok(Formula::and(vec![self.existence()?, self.member(text).not()]))
             }
             Predicate::In { literals, .. } => {
                 let members = literals.iter().map(|literal| match literal {
                     Value::Text(text) => self.member(text),
-                    _ => Ok(Formula::empty()),
+                    _ => Formula::empty(),
                 });
-                Ok(Formula::or(members.collect::<Result<_>>()?))
+                Ok(Formula::or(members.collect()))
             }
-            Predicate::Like { pattern, .. } => self.like(pattern),
+            Predicate::Like { pattern, .. } => Ok(self.like(pattern)),
             Predicate::IsSet { .. } => self.existence(),
             _ => Ok(Formula::empty()),
         }
     }
 
-    fn existence(&self) -> Result<Formula> {
+    fn existence(&mut self) -> Result<Formula> {
+        self.changed.push(Changed::Tag(self.overlay.clone()));
         let stored = Formula::stored(self.view.segment().existence().clone());
         let kept = Formula::and(vec![stored, Formula::owned(self.view.hidden()).not()]);
         Ok(Formula::or(vec![kept, Formula::owned(Arc::new(self.view.live_users()?))]))
     }
 
     /// Those who have one member.
-    fn member(&self, text: &Arc<str>) -> Result<Formula> {
-        let stored = self.view.segment().stored_of(text).map_or_else(Formula::empty, Formula::stored);
-        Ok(match self.overlay.tag.known_code(text) {
-            Some(code) => self.changed(stored, code),
-            None => Formula::and(vec![stored, self.away()]),
-        })
+    fn member(&mut self, text: &Arc<str>) -> Formula {
+        self.edited(self.view.segment().stored_of(text), self.overlay.tag.known_code(text))
     }
 
-    fn changed(&self, stored: Formula, code: i64) -> Formula {
-        layered(stored, self.overlay.member_layers(code))
+    /// `code` is the member's in the live changes, if it has one.
+    fn edited(&mut self, stored: Option<Stored>, code: Option<i64>) -> Formula {
+        let edits = self.overlay.edits(code);
+        if !edits.is_empty() {
+            self.changed.push(Changed::Member(edits.clone()));
+        }
+        Formula::edited(stored, edits)
     }
 
-    /// All but those of whom no stored member counts.
-    fn away(&self) -> Formula {
-        Formula::owned(self.view.away_from_all()).not()
-    }
-
-    fn like(&self, pattern: &str) -> Result<Formula> {
+    fn like(&mut self, pattern: &str) -> Formula {
         let mut any = Vec::new();
-        let mut untouched = Vec::new();
-        let live = self.overlay.values();
         for (text, stored) in self.view.segment().stored_like(pattern) {
-            match self.overlay.tag.known_code(text).filter(|code| live.contains(code)) {
-                Some(code) => any.push(self.changed(Formula::stored(stored), code)),
-                None => untouched.push(Formula::stored(stored)),
-            }
+            let code = self.overlay.tag.known_code(text);
+            any.push(self.edited(Some(stored), code));
         }
-        any.push(Formula::and(vec![Formula::or(untouched), self.away()]));
-        for code in live.iter().copied() {
-            let new = self.overlay.tag.text(code).filter(|text| like(pattern, text) && self.view.segment().stored_of(text).is_none());
-            if new.is_some() {
-                any.push(self.changed(Formula::empty(), code));
-            }
-        }
-        Ok(Formula::or(any))
+        let segment = self.view.segment();
+        let live = self.overlay.values().iter().copied();
+        let new: Vec<i64> = live
+            .filter(|code| self.overlay.tag.text(*code).is_some_and(|text| like(pattern, &text) && segment.stored_of(&text).is_none()))
+            .collect();
+        any.extend(new.into_iter().map(|code| self.edited(None, Some(code))));
+        Formula::or(any)
     }
 }

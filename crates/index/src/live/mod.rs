@@ -27,8 +27,8 @@ pub(crate) use app_log::AppLog;
 pub use change::{Changes, Column, Op, TagChange, TagChanges};
 pub use fold::{DeletedUsers, HeldIndex, Renaming};
 pub(crate) use gather::Published;
-pub(crate) use leaf::live_leaf;
-pub(crate) use overlay::{Overlay, TagOverlay};
+pub(crate) use leaf::{Changed, live_leaf};
+pub(crate) use overlay::Overlay;
 pub use view::TagView;
 
 use crate::error::{Error, Result};

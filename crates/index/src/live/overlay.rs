@@ -1,12 +1,14 @@
 //! The live changes that readers see on top of the segments: immutable, a few sorted runs a tag, each about four times the next newer.
 
 use super::entry::{Entry, Op};
+use super::locked;
 use super::run::{Fitting, Run};
 use super::tag_log::TagLog;
+use hashbrown::HashMap;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, OnceLock};
-use taghouse_bitmap::Bitmap;
-use taghouse_model::{Name, Ordinal};
+use std::sync::{Arc, Mutex, OnceLock};
+use taghouse_bitmap::{Bitmap, Edits};
+use taghouse_model::{Name, Ordinal, ValueType};
 
 /// A run not so many times the size of the next newer one is merged with it. A question pays for each run, a change for each merge: so
 /// there are three or four runs, and a change is merged about as often as this says in each.
@@ -37,12 +39,14 @@ pub(crate) struct TagOverlay {
     runs: Vec<Arc<Run>>,
     touched: OnceLock<Arc<Bitmap>>,
     values: OnceLock<BTreeSet<i64>>,
+    /// By member of a set; `Entry::NONE` for one that no change names.
+    edits: Mutex<HashMap<i64, Arc<Edits>>>,
 }
 
 /// What one run does to the users of a condition: it takes some away, then adds others.
 pub(crate) struct Layer {
     /// Who is not in it any more, whatever was before.
-    pub(crate) drop: Vec<Arc<Bitmap>>,
+    pub(crate) drop: Arc<Bitmap>,
     /// Who is in it from now on.
     pub(crate) add: Vec<Arc<Bitmap>>,
 }
@@ -55,14 +59,20 @@ impl Overlay {
 
     /// Makes what questions will read, so that none of them has to.
     pub(crate) fn prepare(&self) {
-        self.tags.values().flat_map(|tag| &tag.runs).for_each(|run| run.prepare());
+        for tag in self.tags.values() {
+            tag.runs.iter().for_each(|run| run.prepare(tag.tag.value_type == ValueType::Set));
+        }
     }
 }
 
 impl TagOverlay {
     /// No change yet.
     pub(crate) fn new(tag: Arc<TagLog>) -> Self {
-        Self { tag, runs: Vec::new(), touched: OnceLock::new(), values: OnceLock::new() }
+        Self::of(tag, Vec::new())
+    }
+
+    fn of(tag: Arc<TagLog>, runs: Vec<Arc<Run>>) -> Self {
+        Self { tag, runs, touched: OnceLock::new(), values: OnceLock::new(), edits: Mutex::default() }
     }
 
     /// With entries of later positions, in the order of those.
@@ -82,7 +92,7 @@ impl TagOverlay {
     }
 
     fn of_runs(&self, runs: Vec<Arc<Run>>) -> Self {
-        Self { tag: self.tag.clone(), runs, touched: OnceLock::new(), values: OnceLock::new() }
+        Self::of(self.tag.clone(), runs)
     }
 
     /// Only the changes that `keep` takes.
@@ -133,23 +143,34 @@ impl TagOverlay {
 
     /// Of a tag of one value: what the runs do to the users of a condition, the oldest first.
     pub(crate) fn layers(&self, fitting: &Fitting) -> Vec<Layer> {
-        self.runs.iter().map(|run| Layer { drop: vec![run.touched().clone()], add: run.fitting(fitting) }).collect()
+        self.runs.iter().map(|run| Layer { drop: run.touched().clone(), add: run.fitting(fitting) }).collect()
     }
 
-    /// Of a set: what the runs do to the users who have a member, the oldest first.
-    pub(crate) fn member_layers(&self, code: i64) -> Vec<Layer> {
-        let of = |run: &Run, op: Op, value: i64| run.users_of(op, value).into_iter();
-        let layers = self.runs.iter().map(|run| Layer {
-            drop: of(run, Op::Remove, code).chain(of(run, Op::Clear, Entry::NONE)).collect(),
-            add: of(run, Op::Add, code).collect(),
-        });
-        layers.collect()
+    /// Of a set: the users who got a member or lost it since it was stored; `None` for a member that no change names, which only those lost
+    /// whose set was cleared.
+    pub(crate) fn edits(&self, code: Option<i64>) -> Arc<Edits> {
+        let code = code.unwrap_or(Entry::NONE);
+        if let Some(known) = locked(&self.edits).get(&code) {
+            return known.clone();
+        }
+        let mut edits = Vec::new();
+        // Whoever is named later counts. Within a run, what was added before a clearing is gone.
+        for run in &self.runs {
+            edits.extend(run.members_of(Op::Clear, Entry::NONE).iter().map(|user| (*user, false)));
+            if code != Entry::NONE {
+                edits.extend(run.members_of(Op::Remove, code).iter().map(|user| (*user, false)));
+                edits.extend(run.members_of(Op::Add, code).iter().map(|user| (*user, true)));
+            }
+        }
+        let edits = Arc::new(Edits::new(edits));
+        locked(&self.edits).insert(code, edits.clone());
+        edits
     }
 
     /// Of a tag of one value: the touched users who have a value.
     pub(crate) fn having(&self) -> Bitmap {
         self.layers(&Fitting::Any).iter().fold(Bitmap::new(), |before, Layer { drop, add }| {
-            let kept = if before.is_empty() { before } else { drop.iter().fold(before, |users, drop| users.and_not(drop)) };
+            let kept = if before.is_empty() { before } else { before.and_not(drop) };
             Bitmap::union(std::iter::once(&kept).chain(add.iter().map(AsRef::as_ref)))
         })
     }
@@ -178,8 +199,10 @@ impl TagOverlay {
 
     /// Of a set: the users whose stored members are all gone.
     pub(crate) fn cleared(&self) -> Bitmap {
-        let cleared: Vec<Arc<Bitmap>> = self.runs.iter().filter_map(|run| run.users_of(Op::Clear, Entry::NONE)).collect();
-        Bitmap::union(cleared.iter().map(AsRef::as_ref))
+        let mut cleared: Vec<Ordinal> = self.runs.iter().flat_map(|run| run.members_of(Op::Clear, Entry::NONE)).copied().collect();
+        cleared.sort();
+        cleared.dedup();
+        Bitmap::from_sorted(&cleared)
     }
 
     /// The different values of its entries: of sets, the members added or removed.

@@ -4,6 +4,7 @@
 use super::entry::{Entry, Op, merge, normalise};
 use super::locked;
 use hashbrown::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock};
 use taghouse_bitmap::Bitmap;
 use taghouse_model::Ordinal;
@@ -25,11 +26,18 @@ pub(super) struct Run {
     touched: OnceLock<Arc<Bitmap>>,
     /// `None` for too many values.
     grouped: OnceLock<Option<Grouped>>,
+    members: OnceLock<Members>,
     asked: Mutex<HashMap<Fitting, Arc<Bitmap>>>,
 }
 
 /// The users of each op and value.
 type Grouped = HashMap<(u8, i64), Arc<Bitmap>>;
+
+/// The users of each op and member of a set, however many members there are: ascending, one group after the other.
+struct Members {
+    places: HashMap<(u8, i64), Range<usize>>,
+    users: Vec<Ordinal>,
+}
 
 /// Live values of a tag of one value that satisfy a condition.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -60,7 +68,14 @@ impl Run {
 
     fn new(entries: Vec<Entry>) -> Arc<Self> {
         let first = entries.iter().map(Entry::position).min().unwrap_or(u64::MAX);
-        Arc::new(Self { entries, first, touched: OnceLock::new(), grouped: OnceLock::new(), asked: Mutex::default() })
+        Arc::new(Self {
+            entries,
+            first,
+            touched: OnceLock::new(),
+            grouped: OnceLock::new(),
+            members: OnceLock::new(),
+            asked: Mutex::default(),
+        })
     }
 
     pub(super) fn merged(&self, newer: &Self) -> Arc<Self> {
@@ -87,10 +102,14 @@ impl Run {
         self.first
     }
 
-    /// Makes what questions will read.
-    pub(super) fn prepare(&self) {
-        self.touched();
-        self.grouped();
+    /// Makes what questions will read, of a set or of a tag of one value.
+    pub(super) fn prepare(&self, is_set: bool) {
+        if is_set {
+            self.members();
+        } else {
+            self.touched();
+            self.grouped();
+        }
     }
 
     pub(super) fn touched(&self) -> &Arc<Bitmap> {
@@ -133,12 +152,41 @@ impl Run {
         }
     }
 
-    /// The users of the entries of one op and value, if there are any.
-    pub(super) fn users_of(&self, op: Op, value: i64) -> Option<Arc<Bitmap>> {
-        match self.grouped() {
-            Some(grouped) => grouped.get(&(op as u8, value)).cloned(),
-            None => Some(Arc::new(self.users(|entry| entry.op() == op && entry.value == value))).filter(|users| !users.is_empty()),
-        }
+    /// Of a set: the users of the entries of one op and member, ascending.
+    pub(super) fn members_of(&self, op: Op, member: i64) -> &[Ordinal] {
+        let members = self.members();
+        members.places.get(&(op as u8, member)).map_or(&[], |place| &members.users[place.clone()])
+    }
+
+    fn members(&self) -> &Members {
+        self.members.get_or_init(|| {
+            let mut groups: HashMap<(u8, i64), usize> = HashMap::new();
+            let mut lens: Vec<usize> = Vec::new();
+            // Which group each entry is of: the map is asked once an entry.
+            let group_of = |entry: &Entry| {
+                let next = lens.len();
+                let group = *groups.entry((entry.op() as u8, entry.value)).or_insert(next);
+                if group == next {
+                    lens.push(0);
+                }
+                lens[group] += 1;
+                group as u32
+            };
+            let group_of: Vec<u32> = self.entries.iter().map(group_of).collect();
+            let mut next = Vec::with_capacity(lens.len());
+            lens.iter().fold(0, |start, len| {
+                next.push(start);
+                start + len
+            });
+            let mut users = vec![0; self.entries.len()];
+            for (entry, group) in self.entries.iter().zip(group_of) {
+                let next = &mut next[group as usize];
+                users[*next] = entry.ordinal;
+                *next += 1;
+            }
+            let places = groups.into_iter().map(|(key, group)| (key, next[group] - lens[group]..next[group])).collect();
+            Members { places, users }
+        })
     }
 
     /// The different values of its entries, those that take a value away aside.
