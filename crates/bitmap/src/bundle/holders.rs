@@ -28,8 +28,8 @@ impl Bundle {
         parallel::holders(self, bitmaps, ordinal)
     }
 
-    /// A bitmap after the other would wait for memory at every step: the table, the blob's first bytes, the rest of its head, the container. So
-    /// each step asks for the memory that the next one reads, which comes when some more bitmaps have had theirs.
+    /// A bitmap after the other would wait for memory at every step: the table, the blob's first bytes, the rest of its head, the container.
+    /// So each step asks for the memory that the next one reads, which comes when some more bitmaps have had theirs.
     fn holders_here(&self, bitmaps: Range<u32>, ordinal: Ordinal, most: usize) -> Result<Vec<u32>> {
         let (bytes, shard, key, low) = (self.region.bytes(), ordinal >> SHARD_BITS, (ordinal >> CONTAINER_BITS) as u16, ordinal as u16);
         let likely = usize::from(key) % CONTAINERS;
