@@ -175,8 +175,11 @@ impl Bitmap {
     }
 
     pub(crate) fn shard(&self, number: u32) -> Option<&Shard> {
-        let at = self.shards.binary_search_by_key(&number, |shard| shard.number).ok()?;
-        self.shards.get(at)
+        // Most sets have all shards, and a search would touch a cache line at each step.
+        match self.shards.get(number as usize) {
+            Some(shard) if shard.number == number => Some(shard),
+            _ => self.shards.get(self.shards.binary_search_by_key(&number, |shard| shard.number).ok()?),
+        }
     }
 }
 

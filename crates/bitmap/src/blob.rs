@@ -4,11 +4,13 @@
 //! 10), and the words of bit slices.
 
 mod check;
+mod search;
 
 use crate::file::{u16_at, u32_at, u64_at};
-use crate::prefetch::prefetch;
+use crate::prefetch::{LINE, prefetch};
 use crate::vector::{Kernel, LANES, Simd, WORD_BITS, fastest};
 use crate::{SHARD_BITS, popcount};
+use search::{find, near};
 
 pub(crate) const COOKIE_NO_RUNS: u32 = 12346;
 pub(crate) const COOKIE_RUNS: u16 = 12347;
@@ -160,18 +162,25 @@ impl Container<'_> {
     pub(crate) fn prefetch(&self, low: u16) {
         match self {
             Self::Bits(bits) => prefetch(bits, usize::from(low / 64) * 8),
-            // Values spread evenly stand about where their size says.
-            Self::Array(bytes) | Self::Runs(bytes) => prefetch(bytes, (bytes.len() * usize::from(low)) >> CONTAINER_BITS),
+            Self::Array(bytes) => {
+                let near = near(bytes.len() / 2, low);
+                prefetch(bytes, 2 * near.start);
+                prefetch(bytes, (2 * near.end).saturating_sub(2));
+            }
+            Self::Runs(bytes) => prefetch(bytes, (bytes.len() * usize::from(low)) >> CONTAINER_BITS),
         }
+    }
+
+    /// Asks for its first bytes: what follows a processor asks for by itself.
+    pub(crate) fn prefetch_start(&self) {
+        let (Self::Bits(bytes) | Self::Array(bytes) | Self::Runs(bytes)) = self;
+        (0..3).for_each(|line| prefetch(bytes, line * LINE));
     }
 
     pub(crate) fn contains(&self, low: u16) -> bool {
         match self {
             Self::Bits(bits) => u64_at(bits, usize::from(low / 64) * 8) >> (low % 64) & 1 == 1,
-            Self::Array(values) => {
-                let (values, _) = values.as_chunks::<2>();
-                values.binary_search_by(|v| u16::from_le_bytes(*v).cmp(&low)).is_ok()
-            }
+            Self::Array(values) => find(values.as_chunks::<2>().0, low),
             Self::Runs(runs) => {
                 let (runs, _) = runs.as_chunks::<4>();
                 let after = runs.partition_point(|run| u16_at(run, 0) <= low);

@@ -295,9 +295,21 @@ impl Bundle {
         self.checked.get(index / 64).is_some_and(|word| word.load(Ordering::Acquire) >> (index % 64) & 1 == 1)
     }
 
-    /// The index of the entry of `shard` in bitmap `index`.
+    /// The index of the entry of `shard` in bitmap `index`; at once for a bitmap that has all shards, or all from its first to this one.
     fn find(&self, index: u32, shard: u32) -> Option<usize> {
         let entries = self.entries(index);
+        let is_of_shard = |entry: usize| entry < entries.end && self.shard_of(entry).0 == shard;
+        let likely = entries.start + shard as usize;
+        if is_of_shard(likely) {
+            return Some(likely);
+        }
+        if entries.is_empty() {
+            return None;
+        }
+        let likely = entries.start + shard.checked_sub(self.shard_of(entries.start).0)? as usize;
+        if is_of_shard(likely) {
+            return Some(likely);
+        }
         let (mut low, mut high) = (entries.start, entries.end);
         while low < high {
             let middle = low + (high - low) / 2;

@@ -19,5 +19,9 @@ pub fn map(file: &File) -> io::Result<Bytes> {
     // unlinked, which leaves the mapping whole; a cache's copy is a file of full length from the start, whose bytes are written once,
     // before anything reads them (`Region::load`). Both lie in folders that this process has locked for itself.
     let map: Mmap = unsafe { MmapOptions::new().map(file)? };
+    // A profile touches thousands of places. Where the file system keeps large pages, what it reads from now on comes in them, and finding
+    // a page takes less; blocks of a megabyte are verified whole, so little is read that is not needed. Elsewhere nothing changes.
+    #[cfg(target_os = "linux")]
+    let _ = map.advise(memmap2::Advice::HugePage);
     Ok(Bytes::from_owner(map))
 }

@@ -1,16 +1,19 @@
 //! How many users two sets share, for many pairs of sets.
 //!
 //! Container by container of 2^16 users: small containers are turned round, into the sets of each user, so that only pairs that share a
-//! user cost anything; large ones are combined as words, in tiles that stay in the caches.
+//! user cost anything; large ones are combined as words, in tiles that stay in the caches. Which are small is told by what each way costs.
 
 use crate::bundle::Stored;
-use crate::{Bitmap, Result};
+use crate::{Bitmap, Result, SHARD_BITS};
 use counter::Counter;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use taghouse_model::Ordinal;
 
 mod counter;
 mod gather;
+mod slots;
+mod split;
 
 /// Shares of users below which one thread is quicker than waking another.
 const PARALLEL_FROM_USERS: u64 = 1 << 18;
@@ -61,10 +64,10 @@ impl Members {
         }
     }
 
-    fn shard_numbers(&self) -> Vec<u32> {
+    fn for_each_shard(&self, each: impl FnMut(u32)) {
         match self {
-            Self::Owned(bitmap) => bitmap.shards().iter().map(|shard| shard.number).collect(),
-            Self::Stored(stored) => stored.shard_lens().map(|(number, _)| number).collect(),
+            Self::Owned(bitmap) => bitmap.shards().iter().map(|shard| shard.number).for_each(each),
+            Self::Stored(stored) => stored.shard_lens().map(|(number, _)| number).for_each(each),
         }
     }
 
@@ -78,7 +81,7 @@ impl Members {
 }
 
 /// How many users each of `rows` shares with each of `columns`, or how many of those in `within`: row by row, exact. On all cores where
-/// that pays; each needs 4 bytes a pair, 8 KiB a set (at most; for sets that hold more than one user in 64 there) and a few megabytes.
+/// that pays; each needs 6 bytes a pair, 8 KiB a set (at most; for sets that hold more than one user in 64 there) and a few megabytes.
 ///
 /// # Errors
 /// As [`crate::Bundle::load`].
@@ -124,16 +127,17 @@ pub fn overlap(rows: &[Members], columns: &[Members], within: Option<&Bitmap>) -
     Ok(sums)
 }
 
-/// The shards in which a row and a column, and `within`, hold somebody.
+/// The shards in which a row and a column, and `within`, hold somebody, ascending.
 fn shared_shards(rows: &[Members], columns: &[Members], within: Option<&Bitmap>) -> Vec<u32> {
     let of = |sets: &[Members]| {
-        let mut numbers: Vec<u32> = sets.iter().flat_map(Members::shard_numbers).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        numbers
+        let mut shards = vec![false; 1 << (Ordinal::BITS - SHARD_BITS)];
+        sets.iter().for_each(|set| set.for_each_shard(|number| shards[number as usize] = true));
+        shards
     };
-    let columns = of(columns);
-    let mut shared = of(rows);
-    shared.retain(|number| columns.binary_search(number).is_ok() && within.is_none_or(|within| within.shard(*number).is_some()));
-    shared
+    let (rows, columns) = (of(rows), of(columns));
+    let shared = (0..rows.len()).filter(|shard| rows[*shard] && columns[*shard]).map(|shard| shard as u32);
+    shared.filter(|shard| within.is_none_or(|within| within.shard(*shard).is_some())).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,9 @@
 //! Memory asked for before it is read.
 #![allow(unsafe_code)]
 
+/// Bytes that memory gives at a time.
+pub(crate) const LINE: usize = 64;
+
 /// Asks for the cache line at `at`, so that it is on its way while others are asked for. Nothing happens beyond the end.
 #[inline(always)]
 pub(crate) fn prefetch(bytes: &[u8], at: usize) {

@@ -129,3 +129,38 @@ fn errors_say_what_to_do() {
     assert_eq!(error.to_string(), "the stored bitmaps are damaged (it does not begin with TAGHBMAP): rebuild them from their source");
     assert!(Bitmap::from_portable(b"nonsense").is_err());
 }
+
+/// More than one thread takes at a time; every kind of container, shards that are missing, and none at all.
+#[test]
+fn holders_among_many() {
+    let set = |number: u32| -> BTreeSet<u32> {
+        let first = number % 5 * (1 << 19);
+        match number % 4 {
+            0 => (0..200).map(|user| first + user * (1_000 + number)).collect(),
+            1 => (first..first + 90_000).step_by(7).collect(),
+            2 => (first + 65_000..first + 67_000).collect(),
+            _ => BTreeSet::new(),
+        }
+    };
+    let sets: Vec<BTreeSet<u32>> = (0..1_400).map(set).collect();
+    let mut builder = BundleBuilder::new();
+    for (index, set) in sets.iter().enumerate() {
+        builder.push_sorted(index as u32, &set.iter().copied().collect::<Vec<_>>());
+    }
+    let bytes = builder.finish(sets.len() as u32).unwrap();
+    let bundle = Bundle::open(bytes.clone()).unwrap();
+    let asked = sets.iter().step_by(97).flat_map(|set| set.iter().step_by(1 + set.len() / 3).copied());
+    for ordinal in asked.chain([0, 65_535, 66_000, 1 << 21, u32::MAX]) {
+        let expected: Vec<u32> = (3..1_400).filter(|index| sets[*index as usize].contains(&ordinal)).collect();
+        assert_eq!(bundle.holders(3..2_000, ordinal, usize::MAX).unwrap(), expected);
+        assert_eq!(bundle.holders(3..2_000, ordinal, 1).unwrap().first(), expected.first());
+    }
+    // The last blob is damaged: whichever thread reads it, the search fails.
+    let mut damaged = bytes;
+    let last = damaged.len() - 1;
+    damaged[last] ^= 0xFF;
+    damaged[last - 1] ^= 0xFF;
+    let damaged = Bundle::open(damaged).unwrap();
+    let of_last = *sets[1_398].last().unwrap();
+    assert!(damaged.holders(0..1_400, of_last, usize::MAX).is_err());
+}

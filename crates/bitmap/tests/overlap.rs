@@ -76,6 +76,18 @@ fn many_small_sets() {
     check(&sets, &sets[..1], Some(&set(5, 7))).unwrap();
 }
 
+/// The same users are in most of the sets, and each set has more of its own.
+#[test]
+fn sets_that_share_their_users() {
+    let set = |number: u32| -> BTreeSet<u32> {
+        let shared = (0..400).map(|user| user * 97 + user * number % 7);
+        shared.chain((0..700).map(|user| 65_536 * (number % 3) + (user * (61 + number)) % 65_536)).collect()
+    };
+    let sets: Vec<BTreeSet<u32>> = (0..90).map(set).collect();
+    check(&sets[..25], &sets, None).unwrap();
+    check(&sets[..30], &sets[15..60], Some(&(0..100_000).step_by(3).collect())).unwrap();
+}
+
 #[test]
 fn no_sets_and_nobody() {
     assert!(overlap(&[], &[], None).unwrap().is_empty());

@@ -1,62 +1,75 @@
 //! Which of many bitmaps hold one ordinal: what a profile asks.
 
+mod parallel;
+
 use super::Bundle;
-use crate::blob::{CONTAINER_BITS, Container};
+use crate::blob::{CONTAINER_BITS, CONTAINERS, Container};
 use crate::prefetch::prefetch;
 use crate::{Result, SHARD_BITS};
 use std::ops::Range;
 use taghouse_model::Ordinal;
 
-/// Bytes that memory gives at a time.
-const LINE: usize = 64;
-/// Bitmaps that are taken step by step together.
-const TOGETHER: u32 = 512;
+/// Bitmaps between two steps of one: the longer memory takes, the more.
+const AHEAD: usize = 16;
+/// Steps of a bitmap.
+const STEPS: usize = 5;
 
 impl Bundle {
-    /// The numbers of those of `bitmaps` that hold `ordinal`, ascending, and no more than `most` and a few.
-    ///
-    /// A bitmap after the other would wait for memory at every step: the table, the blob's head, the container. So each step is made for some
-    /// hundred bitmaps before the next, and asks for the memory that the next one reads.
+    /// The numbers of those of `bitmaps` that hold `ordinal`, ascending, and no more than `most` and a few. On two cores where all of many
+    /// are wanted.
     ///
     /// # Errors
     /// As [`Bundle::load`], of the blobs that it reads.
     pub fn holders(&self, bitmaps: Range<u32>, ordinal: Ordinal, most: usize) -> Result<Vec<u32>> {
-        let (mut found, mut entries, mut containers) = (Vec::new(), Vec::new(), Vec::new());
-        let mut from = bitmaps.start;
-        while from < bitmaps.end.min(self.bitmaps) && found.len() < most {
-            let to = from.saturating_add(TOGETHER).min(bitmaps.end).min(self.bitmaps);
-            let shard = (ordinal >> SHARD_BITS) as usize;
-            (from..to).for_each(|bitmap| prefetch(self.region.bytes(), self.entry_at(self.entries(bitmap).start + shard)));
-            entries.clear();
-            entries.extend((from..to).filter_map(|bitmap| Some((bitmap, self.find_likely(bitmap, ordinal >> SHARD_BITS)?))));
-            for (_, entry) in &entries {
-                self.load_entry(*entry)?;
-                if let Some(range) = self.blob_range(*entry) {
-                    prefetch(self.region.bytes(), range.start);
-                    // The offsets of a full shard's containers.
-                    prefetch(self.region.bytes(), range.start + LINE);
-                }
-            }
-            containers.clear();
-            containers.extend(entries.iter().filter_map(|(bitmap, entry)| {
-                let (_, blob) = self.blob_of(*entry)?;
-                Some((*bitmap, blob.container((ordinal >> CONTAINER_BITS) as u16)?))
-            }));
-            containers.iter().for_each(|(_, container)| container.prefetch(ordinal as u16));
-            let holds = |(bitmap, container): &(u32, Container<'_>)| container.contains(ordinal as u16).then_some(*bitmap);
-            found.extend(containers.iter().filter_map(holds));
-            from = to;
+        let bitmaps = bitmaps.start..bitmaps.end.min(self.bitmaps);
+        if bitmaps.len() < parallel::FROM || most < bitmaps.len() || rayon::current_num_threads() < 2 {
+            return self.holders_here(bitmaps, ordinal, most);
         }
-        Ok(found)
+        parallel::holders(self, bitmaps, ordinal)
     }
 
-    /// As [`Bundle::find`], at once for a bitmap that has all shards from its first to the one asked for.
-    fn find_likely(&self, bitmap: u32, shard: u32) -> Option<usize> {
-        let entries = self.entries(bitmap);
-        if entries.is_empty() {
-            return None;
+    /// A bitmap after the other would wait for memory at every step: the table, the blob's first bytes, the rest of its head, the container.
+    /// So each step asks for the memory that the next one reads, which comes when some more bitmaps have had theirs.
+    fn holders_here(&self, bitmaps: Range<u32>, ordinal: Ordinal, most: usize) -> Result<Vec<u32>> {
+        let (bytes, shard, key, low) = (self.region.bytes(), ordinal >> SHARD_BITS, (ordinal >> CONTAINER_BITS) as u16, ordinal as u16);
+        let likely = usize::from(key) % CONTAINERS;
+        let mut found = Vec::new();
+        // What each step leaves for the next one, which comes first in a turn and takes it.
+        let (mut starts, mut heads) = ([None; AHEAD], [None; AHEAD]);
+        let mut containers: [Option<Container<'_>>; AHEAD] = [None; AHEAD];
+        for turn in 0..bitmaps.len() + (STEPS - 1) * AHEAD {
+            let place = turn % AHEAD;
+            let bitmap_at = |step: usize| {
+                let bitmap = turn.checked_sub(step * AHEAD)?;
+                (bitmap < bitmaps.len()).then_some(bitmaps.start + bitmap as u32)
+            };
+            if let (Some(container), Some(bitmap)) = (containers[place].take(), bitmap_at(4))
+                && container.contains(low)
+            {
+                found.push(bitmap);
+                if found.len() >= most {
+                    break;
+                }
+            }
+            containers[place] = heads[place].take().and_then(|(entry, _)| self.blob_of(entry)?.1.container(key));
+            if let Some(container) = &containers[place] {
+                container.prefetch(low);
+            }
+            heads[place] = starts[place].take();
+            if let Some((_, start)) = heads[place] {
+                // Descriptor and offset of a full shard's container.
+                prefetch(bytes, start + 8 + 4 * likely);
+                prefetch(bytes, start + 8 + 4 * CONTAINERS + 4 * likely);
+            }
+            if let Some(entry) = bitmap_at(1).and_then(|bitmap| self.find(bitmap, shard)) {
+                self.load_entry(entry)?;
+                starts[place] = self.blob_range(entry).map(|range| (entry, range.start));
+                starts[place].iter().for_each(|(_, start)| prefetch(bytes, *start));
+            }
+            if let Some(bitmap) = bitmap_at(0) {
+                prefetch(bytes, self.entry_at(self.entries(bitmap).start + shard as usize));
+            }
         }
-        let likely = entries.start + shard.checked_sub(self.shard_of(entries.start).0)? as usize;
-        if likely < entries.end && self.shard_of(likely).0 == shard { Some(likely) } else { self.find(bitmap, shard) }
+        Ok(found)
     }
 }

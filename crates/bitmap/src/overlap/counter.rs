@@ -2,45 +2,36 @@
 
 use super::Members;
 use super::gather::{Blobs, Dense, Expanded, Piece};
+use super::slots::{MOST_SETS, Slots};
+use super::split::{Split, Way};
 use crate::Bitmap;
 use crate::blob::{Blob, CONTAINERS, Container, Words};
 use crate::kernel::{Level, hits};
 use croaring::Portable;
 
-/// Values of a container.
-const SPAN: usize = 1 << 16;
-/// Looking up a bit costs about so many times less than turning one value round; and turning round costs so many values at least.
-const TURN: usize = 4;
-const TURN_FROM: usize = 16_384;
-/// As many look-ups as making words of a row costs.
-const EXPAND: usize = 256;
 /// Dense columns that stay in the second-level cache while rows pass over them.
 const TILE: usize = 48;
+/// Values of the columns that are turned round together: about one a user, so that few users need a list.
+const GROUP_VALUES: usize = 1 << 16;
+
+/// Pieces between the one that is read and the one that memory is asked for.
+const AHEAD: usize = 8;
 
 pub(super) struct Counter {
     columns: usize,
-    /// Rows are columns: only pairs whose column is not behind the row are counted.
+    /// Rows are columns: only pairs whose column is not behind the row count in the end.
     symmetric: bool,
     /// Row by row.
     counts: Vec<u32>,
-    turned: Turned,
+    /// What small containers add to them, half as large so that more of it stays in the caches.
+    recent: Vec<u16>,
+    /// The most that any of a row's recent counts can be.
+    recent_most: Vec<usize>,
+    /// Made when first used.
+    slots: Option<Slots>,
     row_words: Expanded,
     column_words: Expanded,
     level: Level,
-}
-
-/// The sets of each user of a container.
-#[derive(Default)]
-struct Turned {
-    /// Where the sets of each user start, and of one more; empty until first used.
-    starts: Vec<u32>,
-    sets: Vec<u32>,
-}
-
-/// The pieces of one container, small ones and large ones apart.
-struct Split<'p, 'b> {
-    sparse: Vec<&'p Piece<'b>>,
-    dense: Vec<&'p Piece<'b>>,
 }
 
 impl Counter {
@@ -49,7 +40,9 @@ impl Counter {
             columns,
             symmetric,
             counts: vec![0; rows * columns],
-            turned: Turned::default(),
+            recent: vec![0; rows * columns],
+            recent_most: vec![0; rows],
+            slots: None,
             row_words: Expanded::default(),
             column_words: Expanded::default(),
             level: Level::best(),
@@ -58,6 +51,8 @@ impl Counter {
 
     /// Adds what was counted to `sums` and starts anew.
     pub(super) fn add_to(&mut self, sums: &mut [u64]) {
+        self.counts.iter_mut().zip(&mut self.recent).for_each(|(count, recent)| *count += u32::from(std::mem::take(recent)));
+        self.recent_most.fill(0);
         for (sum, count) in sums.iter_mut().zip(&mut self.counts) {
             *sum += u64::from(std::mem::take(count));
         }
@@ -89,19 +84,25 @@ impl Counter {
     }
 
     fn container(&mut self, rows: &[Piece<'_>], columns: &[Piece<'_>], within: Option<&Words>) {
-        let (rows, columns) = (Split::of(rows), Split::of(columns));
+        let split = Split::of(rows, columns);
         self.row_words.clear();
         self.column_words.clear();
         let dense_rows: Vec<(u32, Dense<'_>)> =
-            rows.dense.iter().map(|piece| (piece.set, self.row_words.put(&piece.container, within))).collect();
+            split.rows.dense.iter().map(|piece| (piece.set, self.row_words.put(&piece.container, within))).collect();
         let dense_columns: Vec<(u32, Dense<'_>)> = if self.symmetric {
             dense_rows.clone()
         } else {
-            columns.dense.iter().map(|piece| (piece.set, self.column_words.put(&piece.container, None))).collect()
+            split.columns.dense.iter().map(|piece| (piece.set, self.column_words.put(&piece.container, None))).collect()
         };
         self.dense_pairs(&dense_rows, &dense_columns);
-        self.mixed_pairs(&rows, &columns, &dense_rows, &dense_columns, within);
-        self.sparse_pairs(&rows, &columns, within);
+        self.mixed_pairs(&split, &dense_rows, &dense_columns, within);
+        if split.rows.sparse.is_empty() || split.columns.sparse.is_empty() {
+            return;
+        }
+        match split.way {
+            Way::LookUp => self.look_up(&split.rows.sparse, &split.columns.sparse, within),
+            Way::Turn => self.turn(&split.rows.sparse, &split.columns.sparse, within),
+        }
     }
 
     fn add(&mut self, row: u32, column: u32, count: u32) {
@@ -136,129 +137,115 @@ impl Counter {
     /// Small ones are looked up in the words of large ones.
     fn mixed_pairs(
         &mut self,
-        rows: &Split<'_, '_>,
-        columns: &Split<'_, '_>,
+        split: &Split<'_, '_>,
         dense_rows: &[(u32, Dense<'_>)],
         dense_columns: &[(u32, Dense<'_>)],
         within: Option<&Words>,
     ) {
         let mut values = Vec::new();
-        for column in &columns.sparse {
-            if !dense_rows.is_empty() {
-                values_of(column, None, &mut values);
+        if !dense_rows.is_empty() {
+            for column in fetched(&split.columns.sparse) {
+                let values = values_of(column, None, &mut values);
                 for (row, dense) in dense_rows {
-                    let count = hits(self.row_words.bytes(*dense), &values);
+                    let count = hits(self.row_words.bytes(*dense), values);
                     self.add(*row, column.set, count);
                 }
             }
         }
-        if self.symmetric {
-            return;
-        }
-        for row in &rows.sparse {
-            if !dense_columns.is_empty() {
-                values_of(row, within, &mut values);
+        if !self.symmetric && !dense_columns.is_empty() {
+            for row in fetched(&split.rows.sparse) {
+                let values = values_of(row, within, &mut values);
                 for (column, dense) in dense_columns {
-                    let count = hits(self.column_words.bytes(*dense), &values);
+                    let count = hits(self.column_words.bytes(*dense), values);
                     self.add(row.set, *column, count);
                 }
             }
         }
     }
 
-    fn sparse_pairs(&mut self, rows: &Split<'_, '_>, columns: &Split<'_, '_>, within: Option<&Words>) {
-        let values = |pieces: &[&Piece<'_>]| pieces.iter().map(|piece| piece.count).sum::<usize>();
-        let (of_rows, of_columns) = (values(&rows.sparse), values(&columns.sparse));
-        if of_rows == 0 || of_columns == 0 {
-            return;
-        }
-        if rows.sparse.len() * (of_columns + EXPAND) < TURN_FROM + TURN * (of_rows + of_columns) {
-            self.look_up(rows, columns, within);
-            return;
-        }
-        self.turned.fill(&columns.sparse);
-        for row in &rows.sparse {
-            let start = row.set as usize * self.columns;
-            let counts = &mut self.counts[start..start + self.columns];
-            let turned = &self.turned;
-            let last = if self.symmetric { row.set } else { u32::MAX };
-            row.for_each(|low| {
-                if within.is_none_or(|within| within[usize::from(low / 64)] >> (low % 64) & 1 == 1) {
-                    // Ascending, so that of a symmetric matrix the rest is left out.
-                    turned.of(low).iter().take_while(|column| **column <= last).for_each(|column| counts[*column as usize] += 1);
-                }
-            });
-        }
-    }
-
     /// Each row as words, in which the columns' values are looked up.
-    fn look_up(&mut self, rows: &Split<'_, '_>, columns: &Split<'_, '_>, within: Option<&Words>) {
+    fn look_up(&mut self, rows: &[&Piece<'_>], columns: &[&Piece<'_>], within: Option<&Words>) {
         let mut values = Vec::new();
-        for row in &rows.sparse {
+        for row in rows {
             self.row_words.clear();
             let dense = self.row_words.put(&row.container, within);
-            for column in &columns.sparse {
+            for column in columns {
                 if self.symmetric && column.set > row.set {
                     break;
                 }
-                let words = self.row_words.bytes(dense);
-                let count = match column.container {
-                    Container::Array(bytes) => hits(words, bytes.as_chunks::<2>().0),
-                    _ => {
-                        values_of(column, None, &mut values);
-                        hits(words, &values)
-                    }
-                };
+                let count = hits(self.row_words.bytes(dense), values_of(column, None, &mut values));
                 self.counts[row.set as usize * self.columns + column.set as usize] += count;
             }
         }
     }
-}
 
-impl<'p, 'b> Split<'p, 'b> {
-    fn of(pieces: &'p [Piece<'b>]) -> Self {
-        let (dense, sparse) = pieces.iter().partition(|piece| piece.is_dense());
-        Self { sparse, dense }
+    /// Columns turned round, a group after the other, in which the rows' values are looked up.
+    fn turn(&mut self, rows: &[&Piece<'_>], mut columns: &[&Piece<'_>], within: Option<&Words>) {
+        let slots = self.slots.get_or_insert_with(Slots::new);
+        let mut before = 0;
+        while let Some(first) = columns.first() {
+            let base = first.set as usize;
+            let (group, rest) = columns.split_at(group_len(columns, base));
+            slots.clear();
+            // Of a symmetric matrix, rows before the group share with it what it shares with them; those in it come in turn, so that each
+            // finds the columns up to itself.
+            let own = if self.symmetric { &rows[before..before + group.len()] } else { &[] };
+            let after = if self.symmetric { &rows[before + group.len()..] } else { rows };
+            let width = group.last().map_or(0, |last| last.set as usize + 1 - base);
+            let mut count = |slots: &mut Slots, row: &Piece<'_>| {
+                let start = row.set as usize * self.columns;
+                let most = &mut self.recent_most[row.set as usize];
+                *most += row.count;
+                if *most > usize::from(u16::MAX) {
+                    *most = row.count;
+                    let recent = &mut self.recent[start..start + self.columns];
+                    self.counts[start..].iter_mut().zip(recent).for_each(|(count, recent)| *count += u32::from(std::mem::take(recent)));
+                }
+                slots.count(row, within, &mut self.recent[start + base..start + base + width]);
+            };
+            for (at, column) in fetched(group).enumerate() {
+                slots.insert(column, column.set as usize - base);
+                if let Some(row) = own.get(at) {
+                    count(slots, row);
+                }
+            }
+            fetched(after).for_each(|row| count(slots, row));
+            before += group.len();
+            columns = rest;
+        }
     }
 }
 
-impl Turned {
-    /// A counting sort by user; the sets of one user ascend as those of `pieces` do.
-    fn fill(&mut self, pieces: &[&Piece<'_>]) {
-        self.starts.clear();
-        self.starts.resize(SPAN + 2, 0);
-        // One place further than where a user's sets start, so that after placing them each has moved to where it starts.
-        for piece in pieces {
-            piece.for_each(|low| self.starts[usize::from(low) + 2] += 1);
+/// The pieces, each asked for while some before it are read.
+fn fetched<'s, 'b>(pieces: &'s [&'s Piece<'b>]) -> impl Iterator<Item = &'s Piece<'b>> {
+    pieces.iter().enumerate().map(|(at, piece)| {
+        if let Some(next) = pieces.get(at + AHEAD) {
+            next.container.prefetch_start();
         }
-        let mut sum = 0;
-        for start in &mut self.starts {
-            sum += *start;
-            *start = sum;
-        }
-        self.sets.clear();
-        self.sets.resize(sum as usize, 0);
-        for piece in pieces {
-            piece.for_each(|low| {
-                let at = &mut self.starts[usize::from(low) + 1];
-                self.sets[*at as usize] = piece.set;
-                *at += 1;
-            });
-        }
-    }
-
-    fn of(&self, low: u16) -> &[u32] {
-        let at = usize::from(low);
-        &self.sets[self.starts[at] as usize..self.starts[at + 1] as usize]
-    }
+        *piece
+    })
 }
 
-/// The values, of those in `within`.
-fn values_of(piece: &Piece<'_>, within: Option<&Words>, values: &mut Vec<[u8; 2]>) {
-    values.clear();
+/// How many of `columns`, of which there is one, are turned round together.
+fn group_len(columns: &[&Piece<'_>], base: usize) -> usize {
+    let mut values = 0;
+    let end = columns.iter().position(|column| {
+        values += column.count;
+        values > GROUP_VALUES || column.set as usize - base >= MOST_SETS
+    });
+    end.unwrap_or(columns.len()).max(1)
+}
+
+/// The values, of those in `within`: where they lie, or in `made`.
+fn values_of<'v>(piece: &Piece<'v>, within: Option<&Words>, made: &'v mut Vec<[u8; 2]>) -> &'v [[u8; 2]] {
+    if let (Container::Array(bytes), None) = (piece.container, within) {
+        return bytes.as_chunks::<2>().0;
+    }
+    made.clear();
     piece.for_each(|low| {
         if within.is_none_or(|within| within[usize::from(low / 64)] >> (low % 64) & 1 == 1) {
-            values.push(low.to_le_bytes());
+            made.push(low.to_le_bytes());
         }
     });
+    made
 }

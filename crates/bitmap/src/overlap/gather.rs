@@ -3,10 +3,13 @@
 use super::Members;
 use crate::blob::{Blob, CONTAINERS, Container, WORDS, Words};
 use crate::kernel::{Bytes, bytes_of};
+use crate::prefetch::{LINE, prefetch};
 use croaring::Portable;
 
-/// From more values on a container is taken as words.
-pub(super) const DENSE: usize = 1024;
+/// Blobs between the one whose head is read and the one that memory is asked for.
+const AHEAD: usize = 12;
+/// What the head of a full shard takes.
+const HEAD_LINES: usize = 3;
 
 /// A shard of each of many sets, in the portable form.
 pub(super) struct Blobs<'m> {
@@ -40,6 +43,9 @@ impl<'m> Blobs<'m> {
     pub(super) fn pieces(&self) -> [Vec<Piece<'_>>; CONTAINERS] {
         let mut pieces: [Vec<Piece<'_>>; CONTAINERS] = std::array::from_fn(|_| Vec::new());
         for (set, source) in self.sets.iter().enumerate() {
+            if let Some(Source::Stored(next)) = self.sets.get(set + AHEAD) {
+                (0..HEAD_LINES).for_each(|line| prefetch(next.bytes(), line * LINE));
+            }
             let blob = match source {
                 Source::Empty => continue,
                 Source::Stored(blob) => *blob,
@@ -54,10 +60,6 @@ impl<'m> Blobs<'m> {
 }
 
 impl Piece<'_> {
-    pub(super) fn is_dense(&self) -> bool {
-        self.count > DENSE
-    }
-
     /// Each of its values, ascending.
     pub(super) fn for_each(&self, mut each: impl FnMut(u16)) {
         match self.container {
@@ -65,7 +67,9 @@ impl Piece<'_> {
             Container::Runs(bytes) => {
                 for [a, b, c, d] in bytes.as_chunks::<4>().0 {
                     let (start, more) = (u16::from_le_bytes([*a, *b]), u16::from_le_bytes([*c, *d]));
-                    (start..=start.saturating_add(more)).for_each(&mut each);
+                    for low in u32::from(start)..=u32::from(start.saturating_add(more)) {
+                        each(low as u16);
+                    }
                 }
             }
             Container::Bits(bytes) => {
