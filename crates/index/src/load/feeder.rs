@@ -1,4 +1,5 @@
 use super::blocks::{Points, code_key, low_of, number_key};
+use super::pieces::{PIECE_FROM, Pieces};
 use super::spill::SpillFile;
 use super::{CODE_BITS, Seen, Shared, Tag, TagId};
 use crate::error::{Error, Result};
@@ -18,10 +19,19 @@ pub struct Feeder {
     number: u32,
     first_shard: u32,
     /// By shard.
-    codes: Vec<Vec<u64>>,
+    codes: Vec<OfShard>,
     numbers: Vec<(Vec<u64>, Vec<u64>)>,
     tags: Vec<Option<FedTag>>,
     file: Option<Arc<SpillFile>>,
+}
+
+/// What is collected for one shard of the tags of values.
+#[derive(Default)]
+struct OfShard {
+    keys: Vec<u64>,
+    pieces: Pieces,
+    /// Keys that were handed over.
+    flushed: u64,
 }
 
 struct FedTag {
@@ -35,18 +45,33 @@ impl Feeder {
     pub(super) fn new(shared: Arc<Shared>, number: u32) -> Self {
         let shards = shared.options.shards.len();
         let first_shard = shared.options.shards.start;
-        let (codes, numbers) = ((0..shards).map(|_| Vec::new()).collect(), (0..shards).map(|_| Default::default()).collect());
+        let (codes, numbers) = ((0..shards).map(|_| OfShard::default()).collect(), (0..shards).map(|_| Default::default()).collect());
         Self { shared, number, first_shard, codes, numbers, tags: Vec::new(), file: None }
     }
 
-    /// Gives many users one value: its code, of [`super::Loader::code`].
+    /// Gives many users one value: its code, of [`super::Loader::code`]. Ascending, they cost least.
     ///
     /// # Errors
     /// `Value` for a code beyond the type's, or a tag of numbers; `Store` when points cannot be spilled.
     pub fn push_codes(&mut self, tag: TagId, ordinals: &[Ordinal], code: u32) -> Result<()> {
         self.check_code(tag, code)?;
         let key = code_key(tag.0, code);
-        ordinals.iter().try_for_each(|ordinal| self.point(*ordinal, key))
+        if !ascends(ordinals) {
+            return ordinals.iter().try_for_each(|ordinal| self.point(*ordinal, key));
+        }
+        let mut rest = ordinals;
+        while let (Some(first), Some(last)) = (rest.first(), rest.last()) {
+            let shard = first >> SHARD_BITS;
+            let len = if last >> SHARD_BITS == shard { rest.len() } else { rest.partition_point(|ordinal| ordinal >> SHARD_BITS == shard) };
+            let (of_shard, after) = rest.split_at(len);
+            rest = after;
+            if len < PIECE_FROM {
+                of_shard.iter().try_for_each(|ordinal| self.point(*ordinal, key))?;
+            } else {
+                self.piece(shard, of_shard, key)?;
+            }
+        }
+        Ok(())
     }
 
     /// Gives each of these users a value by its code.
@@ -117,6 +142,7 @@ impl Feeder {
     pub fn finish(mut self) -> Result<()> {
         for place in 0..self.codes.len() {
             self.flush_codes(place)?;
+            self.flush_pieces(place)?;
             self.flush_numbers(place)?;
         }
         for fed in self.tags.iter().flatten() {
@@ -154,17 +180,34 @@ impl Feeder {
     #[inline]
     fn point(&mut self, ordinal: Ordinal, key: u64) -> Result<()> {
         let place = (ordinal >> SHARD_BITS).wrapping_sub(self.first_shard) as usize;
-        let Some(keys) = self.codes.get_mut(place) else { return Ok(()) };
+        let Some(OfShard { keys, .. }) = self.codes.get_mut(place) else { return Ok(()) };
         keys.push(key | u64::from(low_of(u64::from(ordinal))));
         if keys.len() >= self.shared.blocks.block_points { self.flush_codes(place) } else { Ok(()) }
     }
 
+    fn piece(&mut self, shard: u32, ordinals: &[Ordinal], key: u64) -> Result<()> {
+        let place = shard.wrapping_sub(self.first_shard) as usize;
+        let Some(OfShard { keys, pieces, flushed }) = self.codes.get_mut(place) else { return Ok(()) };
+        pieces.push(shard, key, ordinals, *flushed + keys.len() as u64);
+        if pieces.len() >= self.shared.blocks.block_points * size_of::<u64>() { self.flush_pieces(place) } else { Ok(()) }
+    }
+
     #[cold]
     fn flush_codes(&mut self, place: usize) -> Result<()> {
-        let keys = &mut self.codes[place];
+        let OfShard { keys, flushed, .. } = &mut self.codes[place];
         if !keys.is_empty() {
             self.shared.blocks.add(place, self.number, Points { keys, numbers: None }, &mut self.file)?;
+            *flushed += keys.len() as u64;
             keys.clear();
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn flush_pieces(&mut self, place: usize) -> Result<()> {
+        let pieces = &mut self.codes[place].pieces;
+        if !pieces.is_empty() {
+            self.shared.blocks.add_pieces(place, self.number, pieces, &mut self.file)?;
         }
         Ok(())
     }
@@ -190,6 +233,14 @@ impl FedTag {
         self.places.insert(text.clone(), code);
         Ok(code)
     }
+}
+
+fn ascends(ordinals: &[Ordinal]) -> bool {
+    // In stretches: without a way out at each step the comparison runs in wide registers.
+    const STRETCH: usize = 256;
+    let after = ordinals.get(1..).unwrap_or_default();
+    let mut stretches = ordinals.chunks(STRETCH).zip(after.chunks(STRETCH));
+    stretches.all(|(lows, next)| lows.iter().zip(next).fold(true, |all, (low, next)| all & (low < next)))
 }
 
 /// The number as one without sign, of the same order: so that blocks of near numbers pack well.
