@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! feeders (one a thread) ─► per shard: blocks of packed points, in memory or spilled
-//!                                      blocks of pieces: users of one value who came ascending, encoded
+//!                                      blocks of pieces: users of one value who came at once, encoded
 //!                           per shard: count by value, scatter, encode ─► a run: the shard's part of every bitmap, in memory or spilled
 //!                           per tag: the runs' parts in order (bitmap, shard) ─► a segment file
 //! ```

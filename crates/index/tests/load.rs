@@ -125,6 +125,7 @@ fn column(tags: &[ValueType], dice: &mut Dice) -> Column {
     match dice.below(6) {
         0 => ordinals.reverse(),
         1 => ordinals.extend(ordinals.clone()),
+        2 => shuffle(&mut ordinals, dice),
         _ => {}
     }
     (tag, code, ordinals)

@@ -83,9 +83,14 @@ impl Blocks {
         Ok(())
     }
 
+    /// Of pieces, what [`Blocks::block_points`] is of points.
+    pub(super) fn block_bytes(&self) -> usize {
+        self.block_points * size_of::<u64>()
+    }
+
     /// Keeps pieces of one shard, and empties them.
     pub(super) fn add_pieces(&self, place: usize, feeder: u32, pieces: &mut Pieces, file: &mut Option<Arc<SpillFile>>) -> Result<()> {
-        let block = pieces.take(feeder, |bytes| self.spill.keep_or_append(bytes, file))?;
+        let block = pieces.take(feeder, 2 * self.block_bytes(), |bytes| self.spill.keep_or_append(bytes, file))?;
         if let Some(shard) = self.shards.get(place) {
             shard.lock().pieces.push(block);
         }

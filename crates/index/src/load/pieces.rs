@@ -1,10 +1,8 @@
-//! Users of one value who were given at once and ascending: encoded as they come, for most values' shards need nothing more.
+//! Users of one value who were given at once: encoded as they come, for most values' shards need nothing more.
 
 use super::blocks::of_code_key;
 use super::spill::Place;
 use crate::error::Result;
-use taghouse_bitmap::encode_ascending;
-use taghouse_model::Ordinal;
 
 /// Fewer users of one shard are points like others: a head of their own would take more than they do.
 pub(super) const PIECE_FROM: usize = 64;
@@ -52,10 +50,10 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    /// Adds strictly ascending ordinals of `shard`.
-    pub(super) fn push(&mut self, shard: u32, key: u64, ordinals: &[Ordinal], after: u64) {
+    /// Adds what `encode` appends in the portable form, and of which it gives the cardinality.
+    pub(super) fn push(&mut self, key: u64, after: u64, encode: impl FnOnce(&mut Vec<u8>) -> u32) {
         let offset = self.bytes.len() as u32;
-        let cardinality = encode_ascending(shard, ordinals, &mut self.bytes);
+        let cardinality = encode(&mut self.bytes);
         self.heads.push(PieceHead { key, after, cardinality, len: self.bytes.len() as u32 - offset, offset });
     }
 
@@ -68,8 +66,8 @@ impl Pieces {
         self.bytes.len() + HEAD_BYTES * self.heads.len()
     }
 
-    /// Makes a block of them, whose bytes `keep` keeps: the portable forms, then the heads.
-    pub(super) fn take(&mut self, feeder: u32, keep: impl FnOnce(Vec<u8>) -> Result<Place>) -> Result<PieceBlock> {
+    /// Makes a block of them, whose bytes `keep` keeps: the portable forms, then the heads. The buffer holds on to `hold_bytes`.
+    pub(super) fn take(&mut self, feeder: u32, hold_bytes: usize, keep: impl FnOnce(Vec<u8>) -> Result<Place>) -> Result<PieceBlock> {
         // A copy of the right size: the buffer stays, and stays in the cache.
         let mut bytes = Vec::with_capacity(self.len());
         bytes.extend_from_slice(&self.bytes);
@@ -77,6 +75,7 @@ impl Pieces {
         let block = PieceBlock { feeder, heads_at: self.bytes.len(), place: keep(bytes)? };
         self.heads.clear();
         self.bytes.clear();
+        self.bytes.shrink_to(hold_bytes);
         Ok(block)
     }
 }
