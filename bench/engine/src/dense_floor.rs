@@ -33,7 +33,9 @@ pub(crate) async fn run(spec: &Spec, folder: &Path) -> anyhow::Result<Json> {
         }))
     })?;
     ensure!(counted == count && one.0 == count && two.0 == count, "ours {} and {}, the floor {count}", one.0, two.0);
-    Ok(json!({ "count": count, "floor_ms": floor_ms, "floor_two_threads_ms": floor_two_threads_ms, "one_thread_ms": one.1, "two_threads_ms": two.1 }))
+    Ok(
+        json!({ "count": count, "floor_ms": floor_ms, "floor_two_threads_ms": floor_two_threads_ms, "one_thread_ms": one.1, "two_threads_ms": two.1 }),
+    )
 }
 
 fn words_of(set: Set, users: u32) -> Vec<u64> {

@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use taghouse_bitmap::Bitmap;
 
 /// Users asked of each expression.
 const USERS: u64 = 5_000;
@@ -24,11 +25,11 @@ pub(crate) async fn run(spec: &Spec, folder: &Path) -> anyhow::Result<Json> {
     let (mut members, mut evaluations) = (Vec::new(), Vec::new());
     for (number, expression) in expressions.iter().enumerate() {
         // All the blocks that a question can touch are then here and verified.
-        let crowd = expression.bitmap()?;
+        let crowd = Bitmap::open(expression.bitmap()?.to_bytes()?)?;
         for ask in 0..USERS {
             let user = user(ask + ((number as u64) << 32));
             let start = Instant::now();
-            let in_crowd = black_box(crowd.contains(black_box(user)));
+            let in_crowd = black_box(crowd.contains(black_box(user))?);
             members.push(start.elapsed());
             let start = Instant::now();
             let holds = black_box(expression.contains(black_box(user))?);

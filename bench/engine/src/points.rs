@@ -82,7 +82,8 @@ pub(crate) struct Blocks {
 impl Blocks {
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(Self { file: BufReader::with_capacity(1 << 20, file), bytes: Vec::new() })
+        // Small: columns are larger, and pass it by.
+        Ok(Self { file: BufReader::with_capacity(1 << 13, file), bytes: Vec::new() })
     }
 
     /// The next block, in place of what `tags` and `users` held. False at the end.
@@ -102,9 +103,10 @@ impl Blocks {
 
     fn column(&mut self, length: usize) -> anyhow::Result<&[u8]> {
         read_head(&mut self.file)?;
-        self.bytes.resize(length, 0);
-        self.file.read_exact(&mut self.bytes)?;
-        Ok(&self.bytes)
+        self.bytes.resize(self.bytes.len().max(length), 0);
+        let column = &mut self.bytes[..length];
+        self.file.read_exact(column)?;
+        Ok(column)
     }
 }
 

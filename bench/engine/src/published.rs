@@ -9,17 +9,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use taghouse_catalog::SqliteCatalog;
-use taghouse_index::{Bitmap, Feeder, Index, LoadOptions, LoadedSegment, Loader, Publication, Query, Snapshot, TagId, TagPublication};
+use taghouse_index::{Bitmap, Feeder, Index, LoadOptions, LoadedSegment, LoadedTag, Loader, Publication, Query, Snapshot, TagId};
 use taghouse_model::{AppId, Name, ValueType};
 
 /// What a loader may hold in memory; the rest spills.
-pub(crate) const LOADER_BYTES: usize = 2 << 30;
+pub(crate) const LOADER_BYTES: usize = 7 << 29;
 
 /// Points pushed at a time.
 const BATCH: usize = 1 << 16;
-
-/// Segments in memory at a time while they are published.
-const SEGMENTS_AT_ONCE: usize = 8;
 
 /// The app that all measurements publish for.
 pub(crate) fn app() -> anyhow::Result<AppId> {
@@ -34,29 +31,15 @@ pub(crate) async fn index(folder: &Path) -> anyhow::Result<Index> {
     Ok(Index::new(Arc::new(LocalFileSystem::new_with_prefix(&objects)?), catalog).local(objects))
 }
 
-/// Publish more tags, of all `users` users.
-async fn publish(index: &Index, users: u32, tags: Vec<TagPublication>) -> anyhow::Result<()> {
-    let users = if users == 0 { Bitmap::new() } else { Bitmap::from_range(0..=users - 1) };
-    index.publish(&app()?, Publication { generation: 1, users, tags, drop: Vec::new() }, Vec::new()).await?;
-    Ok(())
-}
-
-/// Publish what the loader wrote, a few files in memory at a time.
+/// Publish what the loader wrote, of all `users` users.
 pub(crate) async fn publish_all(index: &Index, users: u32, value_type: ValueType, segments: Vec<LoadedSegment>) -> anyhow::Result<()> {
-    for some in segments.chunks(SEGMENTS_AT_ONCE) {
-        let tags = some.iter().map(|loaded| {
-            let segment = std::fs::read(&loaded.path).with_context(|| format!("cannot read {}", loaded.path.display()))?;
-            Ok(TagPublication {
-                name: Name::new(&loaded.name)?,
-                value_type,
-                as_of_ms: 0,
-                definition: serde_json::Value::Null,
-                segment,
-                subsumes: None,
-            })
-        });
-        publish(index, users, tags.collect::<anyhow::Result<_>>()?).await?;
-    }
+    let users = if users == 0 { Bitmap::new() } else { Bitmap::from_range(0..=users - 1) };
+    let tags = segments.into_iter().map(|loaded| {
+        let (name, definition) = (Name::new(&loaded.name)?, serde_json::Value::Null);
+        Ok(LoadedTag { name, value_type, as_of_ms: 0, definition, file: loaded.path, subsumes: None })
+    });
+    let tags = tags.collect::<anyhow::Result<_>>()?;
+    index.publish_loaded(&app()?, Publication { generation: 1, users, tags: Vec::new(), drop: Vec::new() }, tags, Vec::new()).await?;
     Ok(())
 }
 

@@ -194,7 +194,7 @@ impl ShardEncoder {
             if let Some(union) = union {
                 lows.iter().for_each(|low| union.insert(*low));
             }
-            return encode_sorted(shard, lows, into);
+            return encode_ascending(shard, lows, into);
         }
         lows.iter().for_each(|low| self.insert(*low));
         match union {
@@ -298,8 +298,10 @@ impl<'a> RunWriter<'a> {
     }
 }
 
-/// Appends strictly ascending ordinals of shard number `shard`, counted from its first, in the portable form.
-fn encode_sorted(shard: u32, lows: &[u32], into: &mut Vec<u8>) -> u32 {
+/// Appends strictly ascending ordinals of shard number `shard` in the portable form, and gives how many they are. They may count from the
+/// shard's first or from zero.
+pub fn encode_ascending(shard: u32, lows: &[u32], into: &mut Vec<u8>) -> u32 {
+    debug_assert!(lows.is_sorted_by(|a, b| a < b && a >> SHARD_BITS == b >> SHARD_BITS));
     let mut head = Head::new();
     let mut rest = lows;
     while let Some(first) = rest.first() {
@@ -309,8 +311,8 @@ fn encode_sorted(shard: u32, lows: &[u32], into: &mut Vec<u8>) -> u32 {
         } else {
             rest.partition_point(|low| low >> CONTAINER_BITS <= container)
         };
-        let runs = 1 + rest[..len].windows(2).filter(|pair| pair[0] + 1 != pair[1]).count();
-        head.push(Descriptor { container: container as usize % CONTAINERS, cardinality: len, runs });
+        let breaks: u32 = rest[..len].iter().zip(&rest[1..len]).map(|(low, next)| u32::from(low + 1 != *next)).sum();
+        head.push(Descriptor { container: container as usize % CONTAINERS, cardinality: len, runs: 1 + breaks as usize });
         rest = &rest[len..];
     }
     if head.len == 0 {
@@ -425,5 +427,8 @@ impl SliceEncoder {
     }
 }
 
+mod absorb;
 #[cfg(test)]
 mod tests;
+
+pub use absorb::for_each_low;

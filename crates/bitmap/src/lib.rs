@@ -40,7 +40,7 @@ mod view;
 pub use bitmap::{Bitmap, Repack, repack_bundle};
 pub use bundle::{Bundle, BundleBuilder, Stored};
 pub use edits::Edits;
-pub use encode::{ShardEncoder, SliceEncoder};
+pub use encode::{ShardEncoder, SliceEncoder, encode_ascending, for_each_low};
 pub use error::{Error, Result};
 pub use file::{seal, unseal};
 pub use formula::Formula;

@@ -6,7 +6,7 @@ use memmap2::{Mmap, MmapOptions};
 use std::fs::File;
 use std::io;
 
-/// The bytes of a file that is written once and never shortened: an object of a store, or a cache's copy of one. They are read from disk
+/// The bytes of a file that is written once and never shortened: an object of a store, a cache's copy of one, or what is about to be one. They are read from disk
 /// as they are touched, and the system takes their memory back when it is short.
 ///
 /// # Errors
@@ -16,7 +16,7 @@ pub fn map(file: &File) -> io::Result<Bytes> {
         return Ok(Bytes::new());
     }
     // SAFETY: a mapping is only unsound when the file is changed or cut while it is read. Objects are put in place whole and later at most
-    // unlinked, which leaves the mapping whole; a cache's copy is a file of full length from the start, whose bytes are written once,
+    // moved or unlinked, which leaves the mapping whole; a cache's copy is a file of full length from the start, whose bytes are written once,
     // before anything reads them (`Region::load`). Both lie in folders that this process has locked for itself.
     let map: Mmap = unsafe { MmapOptions::new().map(file)? };
     // A profile touches thousands of places. Where the file system keeps large pages, what it reads from now on comes in them, and finding

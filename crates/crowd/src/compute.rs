@@ -1,11 +1,12 @@
 use crate::crowds::{POINTER_KIND, off_thread};
+use crate::loaded::LoadedSet;
 use crate::version::{folder, object, version_of};
 use crate::{CrowdVersion, CrowdVersions, Crowds, Error, Result};
+use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
 use std::sync::Arc;
-use taghouse_bitmap::Bitmap;
 use taghouse_catalog::Change;
 use taghouse_model::AppId;
 use taghouse_rules::CrowdDefinition;
@@ -17,8 +18,7 @@ const MAX_LEFTOVERS: u32 = 100;
 
 /// A result that is not published yet.
 struct Computed {
-    set: Arc<Bitmap>,
-    bytes: Vec<u8>,
+    bytes: Bytes,
     version: CrowdVersion,
 }
 
@@ -47,9 +47,12 @@ impl Crowds {
             };
             match self.publish(app, name, revision, &next).await {
                 Ok(()) => {
-                    self.loaded.insert(&computed.version.object, computed.set, computed.bytes.len() as u64);
+                    let Computed { bytes, version } = computed;
+                    let (object, size, size_bytes) = (version.object.clone(), version.size, bytes.len() as u64);
+                    let set = off_thread(move || LoadedSet::read(&object, bytes, size)).await?;
+                    self.loaded.insert(&version.object, Arc::new(set), size_bytes);
                     self.sweep(app, name, &next).await;
-                    return Ok(computed.version);
+                    return Ok(version);
                 }
                 Err(error) => {
                     // Not published, or not known to be: only in the first case is the object surely nobody's.
@@ -69,15 +72,15 @@ impl Crowds {
         let others = self.others(app, &crowd.checked, snapshot.generation()).await?;
         let as_of = others.as_of(&crowd.checked, &snapshot);
         let (expression, revision, generation) = (crowd.checked.clone(), snapshot.revision(), snapshot.generation());
-        let (set, bytes) = off_thread(move || {
+        let (size, bytes) = off_thread(move || {
             let set = snapshot.evaluate(&expression, &|name| others.set(name))?.bitmap()?;
             let bytes = set.to_bytes()?;
-            Ok((set, bytes))
+            Ok((set.len(), bytes))
         })
         .await?;
         let version = CrowdVersion {
             version,
-            size: set.len(),
+            size,
             revision,
             generation,
             oldest_as_of_ms: as_of.oldest_ms,
@@ -86,11 +89,11 @@ impl Crowds {
             created_ms: self.clock.now_ms(),
             object: String::new(),
         };
-        Ok(Computed { set: Arc::new(set), bytes, version })
+        Ok(Computed { bytes: bytes.into(), version })
     }
 
     /// Writes a version's object under a name that nobody has, and gives the name.
-    pub(crate) async fn write(&self, app: &AppId, crowd: &str, version: u64, bytes: Vec<u8>) -> Result<String> {
+    pub(crate) async fn write(&self, app: &AppId, crowd: &str, version: u64, bytes: Bytes) -> Result<String> {
         let payload = object_store::PutPayload::from(bytes);
         for attempt in 0..MAX_LEFTOVERS {
             let name = object(app, crowd, version, attempt);

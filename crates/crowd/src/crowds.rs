@@ -1,11 +1,9 @@
-use crate::loaded::LoadedSets;
+use crate::loaded::{LoadedSet, LoadedSets};
 use crate::{CrowdSummary, CrowdVersion, CrowdVersions, Error, Result};
-use bytes::Bytes;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use taghouse_bitmap::Bitmap;
 use taghouse_catalog::{Catalog, Pointer};
 use taghouse_dictionary::{Dictionary, View};
 use taghouse_index::{Index, Snapshot};
@@ -146,7 +144,7 @@ impl Crowds {
     }
 
     /// The set of a version, from memory or the store.
-    pub(crate) async fn set(&self, app: &AppId, crowd: &str, version: &CrowdVersion) -> Result<Arc<Bitmap>> {
+    pub(crate) async fn set(&self, app: &AppId, crowd: &str, version: &CrowdVersion) -> Result<Arc<LoadedSet>> {
         self.view_of(app, crowd, version)?;
         if let Some(set) = self.loaded.get(&version.object) {
             return Ok(set);
@@ -158,14 +156,14 @@ impl Crowds {
         };
         let size_bytes = bytes.len() as u64;
         let (object, size) = (version.object.clone(), version.size);
-        let set = off_thread(move || read(&object, bytes, size)).await?;
+        let set = off_thread(move || LoadedSet::read(&object, bytes, size)).await?;
         let set = Arc::new(set);
         self.loaded.insert(&version.object, Arc::clone(&set), size_bytes);
         Ok(set)
     }
 
     /// The version of a crowd that answers now, its members, and the dictionary that their ordinals are of.
-    pub(crate) async fn current(&self, app: &AppId, crowd: &str) -> Result<(CrowdVersion, Arc<Bitmap>, View)> {
+    pub(crate) async fn current(&self, app: &AppId, crowd: &str) -> Result<(CrowdVersion, Arc<LoadedSet>, View)> {
         let mut versions = self.known_versions(app, crowd).await?;
         if self.view_of(app, crowd, versions.current()?).is_err() {
             // What is known of the crowd may be from before the users were numbered anew.
@@ -199,18 +197,6 @@ impl Crowds {
     pub(crate) fn dictionary_of(&self, app: &AppId, snapshot: &Snapshot) -> Result<View> {
         self.dictionary.view(app, snapshot.generation()).ok_or_else(|| Error::OldIndex { app: app.clone() })
     }
-}
-
-/// The set in an object that must have `size` members.
-fn read(object: &str, bytes: Bytes, size: u64) -> Result<Bitmap> {
-    let set = Bitmap::from_bytes(bytes).map_err(|e| match e {
-        taghouse_bitmap::Error::Corrupt { detail, .. } => Error::corrupt(object, detail),
-        other => other.into(),
-    })?;
-    if set.len() != size {
-        return Err(Error::corrupt(object, format!("it has {} members, its version says {size}", set.len())));
-    }
-    Ok(set)
 }
 
 /// Runs work that computes or reads files for more than microseconds off the threads that answer requests.

@@ -1,8 +1,8 @@
 use crate::crowds::off_thread;
+use crate::loaded::LoadedSet;
 use crate::{Crowds, Error, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use taghouse_bitmap::Bitmap;
 use taghouse_model::AppId;
 
 /// The most users of one batch of judgments.
@@ -49,7 +49,7 @@ impl Crowds {
         let (current, set, dictionary) = self.current(app, crowd).await?;
         // Here and not on another thread: memory answers in well under a microsecond, a block from disk is rare, and the hop costs more.
         let ordinal = dictionary.lookup(&[user])?.first().copied().flatten();
-        let in_crowd = ordinal.is_some_and(|o| set.contains(o));
+        let in_crowd = ordinal.map_or(Ok(false), |o| set.contains(o))?;
         Ok(Judgment { in_crowd, version: current.version, unknown_user: ordinal.is_none() })
     }
 
@@ -79,8 +79,9 @@ impl Crowds {
                 ordinals.insert(generation, view.lookup(&users)?);
             }
             let ordinal = |generation: &u64, user: usize| ordinals.get(generation).and_then(|of| of.get(user).copied().flatten());
-            let holds = |user, (generation, set): &(u64, Arc<Bitmap>)| ordinal(generation, user).is_some_and(|o| set.contains(o));
-            let in_crowd = (0..users.len()).map(|user| sets.iter().map(|set| holds(user, set)).collect()).collect();
+            let holds = |user, (generation, set): &(u64, Arc<LoadedSet>)| ordinal(generation, user).map_or(Ok(false), |o| set.contains(o));
+            let row = |user| sets.iter().map(|set| holds(user, set)).collect::<Result<Vec<bool>>>();
+            let in_crowd = (0..users.len()).map(row).collect::<Result<_>>()?;
             let known = |user| ordinals.keys().any(|generation| ordinal(generation, user).is_some());
             Ok(Judgments { in_crowd, versions, unknown_user: (0..users.len()).map(|user| !known(user)).collect() })
         })

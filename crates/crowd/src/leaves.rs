@@ -1,3 +1,4 @@
+use crate::crowds::off_thread;
 use crate::{Crowds, Error, Result};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -53,7 +54,7 @@ impl Crowds {
             if current.generation != generation {
                 return Err(Error::OldGeneration { crowd: name.to_owned(), version: current.version });
             }
-            others.sets.insert(name.to_owned(), set);
+            others.sets.insert(name.to_owned(), off_thread(move || set.bitmap()).await?);
             [current.oldest_as_of_ms, current.newest_as_of_ms].into_iter().flatten().for_each(|t| others.as_of.add(t));
         }
         Ok(others)

@@ -1,3 +1,4 @@
+use crate::crowds::off_thread;
 use crate::ids::ids;
 use crate::{CrowdVersion, Crowds, Error, Result};
 use std::sync::Arc;
@@ -34,6 +35,7 @@ impl Crowds {
         };
         let dictionary = self.view_of(app, crowd, chosen)?;
         let set = self.set(app, crowd, chosen).await?;
+        let set = off_thread(move || set.bitmap()).await?;
         Ok(Members { app: app.clone(), version: chosen.clone(), set, dictionary })
     }
 }

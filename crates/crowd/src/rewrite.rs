@@ -151,12 +151,12 @@ impl Crowds {
             let set = self.set(app, crowd, version).await?;
             let edit = edit.clone();
             let done = off_thread(move || {
-                let Some(set) = edit(&set) else { return Ok(None) };
+                let Some(set) = edit(&*set.bitmap()?) else { return Ok(None) };
                 Ok(Some((set.len(), set.to_bytes()?)))
             })
             .await?;
             if let Some((size, bytes)) = done {
-                let object = self.write(app, crowd, version.version, bytes).await?;
+                let object = self.write(app, crowd, version.version, bytes.into()).await?;
                 edited.push((std::mem::replace(&mut version.object, object), version.version));
                 version.size = size;
             }

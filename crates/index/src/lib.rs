@@ -26,7 +26,7 @@ pub use error::{Error, Result};
 pub use index::{Index, Published};
 pub use live::{Changes, Column, DeletedUsers, HeldIndex, LiveOptions, Op, Renaming, TagChange, TagChanges, TagView};
 pub use load::{Feeder, LoadOptions, LoadedSegment, Loader, TagId, join};
-pub use publish::{Publication, TagPublication};
+pub use publish::{LoadedTag, Publication, TagPublication};
 pub use segment::Segment;
 pub use snapshot::{Snapshot, TagInfo};
 pub use taghouse_bitmap::{BitSlices, Bitmap, Members, Query, overlap};

@@ -3,9 +3,12 @@
 //!
 //! ```text
 //! feeders (one a thread) ─► per shard: blocks of packed points, in memory or spilled
+//!                                      blocks of pieces: users of one value who came at once, encoded
 //!                           per shard: count by value, scatter, encode ─► a run: the shard's part of every bitmap, in memory or spilled
 //!                           per tag: the runs' parts in order (bitmap, shard) ─► a segment file
 //! ```
+//!
+//! A piece that is all of its value in the shard is that part of the bitmap already; it is not touched again but to note who has any value.
 //!
 //! The segments are those of [`crate::SegmentBuilder`], byte by byte, whatever the order of the points, the threads or the memory; but
 //! never with rows, the second copy that the builder adds to tags of very many values.
@@ -13,11 +16,13 @@
 mod blocks;
 mod codes;
 mod feeder;
+mod given;
 mod join;
 mod latest;
 mod numbers;
 mod pack;
 mod parking;
+mod pieces;
 mod plan;
 mod run;
 mod spill;
@@ -48,7 +53,7 @@ const MAX_TAGS: usize = 1 << 20;
 pub struct LoadOptions {
     /// The folder that takes what memory does not. It is this loader's alone: what a killed one has left there is removed.
     pub spill: PathBuf,
-    /// About how much memory to use, beside the texts of the values and 24 bytes for each shard of each value.
+    /// About how much memory to use, beside the texts of the values and 32 bytes for each shard of each value.
     pub memory_bytes: usize,
     /// The shards (of 2^20 ordinals) to build; points of others are passed over, so that each of several machines may read all of
     /// them and build its range. See [`join`]. The narrower, the larger the pieces in which points spill.

@@ -3,10 +3,11 @@ use crate::index::{Index, POINTER_KIND, POINTER_NAME, load_users};
 use crate::live::blocking;
 use crate::manifest::{Manifest, TagEntry, UsersEntry};
 use crate::segment::Segment;
-use crate::store::path_of;
+use crate::store::{map_file, path_of};
 use bytes::Bytes;
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use taghouse_bitmap::Bitmap;
 use taghouse_catalog::Change;
 use taghouse_model::{AppId, Name, TimestampMs, ValueType};
@@ -18,8 +19,15 @@ const USERS_FOLDER: &str = "users-bitmap";
 /// Objects being written at a time.
 const WRITES_AT_ONCE: usize = 8;
 
-/// An object to write: its path and its bytes.
-type Written = (String, Vec<u8>);
+/// An object to write: its path and its content.
+type Written = (String, Content);
+
+/// What an object is made of.
+enum Content {
+    Bytes(Vec<u8>),
+    /// A file of this machine, which may become the object itself.
+    File(PathBuf),
+}
 
 /// What becomes visible at once. Tags that it does not name stay as they are, if they are of the same generation.
 #[derive(Debug, Clone)]
@@ -52,6 +60,23 @@ pub struct TagPublication {
     pub subsumes: Option<u64>,
 }
 
+/// A new version of one tag whose segment is in a file that a [`crate::Loader`] has written. The rest is as in [`TagPublication`].
+#[derive(Debug, Clone)]
+pub struct LoadedTag {
+    /// The tag.
+    pub name: Name,
+    /// The segment's type.
+    pub value_type: ValueType,
+    /// The instant its values speak of.
+    pub as_of_ms: TimestampMs,
+    /// The definition it was produced by.
+    pub definition: Json,
+    /// [`crate::LoadedSegment::path`]. Nobody writes to the file any more.
+    pub file: PathBuf,
+    /// As in [`TagPublication`].
+    pub subsumes: Option<u64>,
+}
+
 impl Index {
     /// Publishes: writes the objects, then moves the catalog's pointer from the revision read at the beginning, together with `also`.
     /// Objects that only the revision before the last one read are deleted afterwards, as far as that works.
@@ -63,12 +88,34 @@ impl Index {
         self.publish_at(app, None, publication, &Bitmap::new(), also).await
     }
 
+    /// As [`Index::publish`], with `loaded` beside the publication's tags. Their files become the store's: where its objects are files of
+    /// this machine (see [`Index::local`]) they are moved, which copies nothing within one file system, and else read and removed. After
+    /// a failure some may be gone.
+    ///
+    /// # Errors
+    /// As [`Index::publish`], and `Store` naming a file that cannot be read.
+    pub async fn publish_loaded(&self, app: &AppId, publication: Publication, loaded: Vec<LoadedTag>, also: Vec<Change>) -> Result<u64> {
+        self.publish_all(app, None, publication, loaded, &Bitmap::new(), also).await
+    }
+
     /// Publishes on top of revision `at`, if that is given, and takes `remove` away from the users that exist.
     pub(crate) async fn publish_at(
         &self,
         app: &AppId,
         at: Option<u64>,
+        publication: Publication,
+        remove: &Bitmap,
+        also: Vec<Change>,
+    ) -> Result<u64> {
+        self.publish_all(app, at, publication, Vec::new(), remove, also).await
+    }
+
+    async fn publish_all(
+        &self,
+        app: &AppId,
+        at: Option<u64>,
         mut publication: Publication,
+        loaded: Vec<LoadedTag>,
         remove: &Bitmap,
         also: Vec<Change>,
     ) -> Result<u64> {
@@ -90,7 +137,7 @@ impl Index {
         let (owner, base) = (app.clone(), before.clone());
         let read = self.in_use(app);
         // Verifying and copying segments takes a core, which is not the I/O threads' work.
-        let (manifest, contents) = blocking(move || plan(&owner, next, &base, &read, log_end, publication)).await?;
+        let (manifest, contents) = blocking(move || plan(&owner, next, &base, &read, log_end, publication, loaded)).await?;
         let written: BTreeSet<String> = contents.iter().map(|(object, _)| object.clone()).collect();
         let result = self.write_and_commit(app, expected, &manifest, contents, also).await;
         if let Err(error) = result {
@@ -126,8 +173,13 @@ impl Index {
             if writes.len() >= WRITES_AT_ONCE {
                 outcome = outcome.and(join(writes.join_next().await));
             }
-            let objects = self.objects.clone();
-            writes.spawn(async move { objects.write(&object, content).await });
+            let (objects, root) = (self.objects.clone(), self.root.clone());
+            writes.spawn(async move {
+                match content {
+                    Content::Bytes(bytes) => objects.write(&object, bytes).await,
+                    Content::File(file) => objects.take(&object, file, root).await,
+                }
+            });
         }
         // All of them end before the first failure is told: what was written is then cleared away.
         while !writes.is_empty() {
@@ -178,23 +230,30 @@ fn plan(
     read: &BTreeSet<String>,
     log_end: u64,
     publication: Publication,
+    loaded: Vec<LoadedTag>,
 ) -> Result<(Manifest, Vec<Written>)> {
     let Publication { generation, users, tags, drop } = publication;
     let carried = if before.generation == generation { before.tags.clone() } else { BTreeMap::new() };
     let mut manifest = Manifest { generation, tags: carried, ..Manifest::default() };
-    let mut contents = Vec::with_capacity(tags.len() + 1);
+    let mut contents = Vec::with_capacity(tags.len() + loaded.len() + 1);
     drop.iter().for_each(|name| {
         manifest.tags.remove(name);
     });
     let content = users.to_bytes().map_err(|e| Error::Internal(e.to_string()))?;
     let object = path_of(app, USERS_FOLDER, next, "bitmap", &content);
     manifest.users = UsersEntry { object: object.clone(), count: users.len() };
-    contents.push((object, content));
-    for tag in tags {
+    contents.push((object, Content::Bytes(content)));
+    let loaded = loaded.into_iter().map(|LoadedTag { name, value_type, as_of_ms, definition, file, subsumes }| {
+        (TagPublication { name, value_type, as_of_ms, definition, segment: Vec::new(), subsumes }, Some(file))
+    });
+    for (tag, file) in tags.into_iter().map(|tag| (tag, None)).chain(loaded) {
         let subsumes = subsumes(&manifest, log_end, &tag)?;
         let TagPublication { name, value_type, as_of_ms, definition, segment, .. } = tag;
-        let object = path_of(app, name.as_str(), next, "seg", &segment);
-        let content = Bytes::from(segment);
+        let content = match &file {
+            None => Bytes::from(segment),
+            Some(file) => map_file(file)?,
+        };
+        let object = path_of(app, name.as_str(), next, "seg", &content);
         let opened = Segment::open(&object, content.clone())?;
         let refuse = |problem: String| Err(Error::Publication { tag: name.to_string(), problem });
         if opened.value_type() != value_type {
@@ -209,7 +268,7 @@ fn plan(
         std::mem::drop(opened);
         manifest.tags.insert(name, entry);
         // No copy: nobody else holds the bytes any more.
-        contents.push((object, content.into()));
+        contents.push((object, file.map_or_else(|| Content::Bytes(content.into()), Content::File)));
     }
     let in_use = manifest.objects();
     let earlier = before.retired.intersection(read).cloned();

@@ -1,9 +1,12 @@
 //! Objects: written once, never changed.
 
 use crate::error::{Error, Result};
+use crate::live::blocking;
 use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
+use std::fs::File;
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use taghouse_model::AppId;
 use xxhash_rust::xxh3::xxh3_128;
@@ -20,6 +23,25 @@ pub(crate) fn path_of(app: &AppId, folder: &str, revision: u64, ending: &str, co
 impl Objects {
     pub(crate) async fn write(&self, object: &str, content: Vec<u8>) -> Result<()> {
         self.0.put(&path(object)?, content.into()).await.map(|_| ()).map_err(|e| failed(object, &e))
+    }
+
+    /// Makes a file of this machine an object: moves it there, if objects are files below `root`, or else copies and removes it.
+    pub(crate) async fn take(&self, object: &str, file: PathBuf, root: Option<PathBuf>) -> Result<()> {
+        if let Some(root) = root {
+            let (from, to) = (file.clone(), root.join(object));
+            let moved = blocking(move || {
+                let made = to.parent().map_or(Ok(()), std::fs::create_dir_all);
+                Ok(made.and_then(|()| std::fs::rename(&from, &to)).is_ok())
+            });
+            if moved.await? {
+                return Ok(());
+            }
+            // It lies in another file system, perhaps.
+        }
+        let mapped = file.clone();
+        let content = blocking(move || map_file(&mapped)).await?;
+        self.0.put(&path(object)?, content.into()).await.map_err(|e| failed(object, &e))?;
+        blocking(move || std::fs::remove_file(&file).map_err(|e| file_failed(&file, &e))).await
     }
 
     /// `None` when there is no such object.
@@ -42,6 +64,15 @@ impl Objects {
             }
         }
     }
+}
+
+/// The bytes of a segment that a loader wrote.
+pub(crate) fn map_file(file: &FilePath) -> Result<Bytes> {
+    File::open(file).and_then(|opened| taghouse_bitmap::map(&opened)).map_err(|e| file_failed(file, &e))
+}
+
+fn file_failed(file: &FilePath, error: &std::io::Error) -> Error {
+    Error::Store { object: file.display().to_string(), detail: error.to_string() }
 }
 
 pub(crate) fn path(object: &str) -> Result<Path> {

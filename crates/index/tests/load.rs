@@ -111,6 +111,71 @@ proptest! {
     }
 }
 
+/// What a feeder is given: the number of a tag, a code, ordinals.
+type Column = (usize, u32, Vec<u32>);
+
+/// Ascending and not, long and short, across shards and often of users who were there before.
+fn column(tags: &[ValueType], dice: &mut Dice) -> Column {
+    let tag = dice.below(tags.len() as u64) as usize;
+    let code = dice.below(if tags[tag] == ValueType::Bool { 2 } else { 5 }) as u32;
+    let step = [1, 1, 2, 17, 300][dice.below(5) as usize];
+    let count = [5, 130, 3000][dice.below(3) as usize];
+    let start = (dice.below(4) << 19) as u32 + dice.below(1000) as u32;
+    let mut ordinals: Vec<u32> = (0..dice.below(count) as u32).map(|at| start + at * step).collect();
+    match dice.below(6) {
+        0 => ordinals.reverse(),
+        1 => ordinals.extend(ordinals.clone()),
+        2 => shuffle(&mut ordinals, dice),
+        _ => {}
+    }
+    (tag, code, ordinals)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn columns_are_those_of_the_builder(
+        seed in any::<u64>(),
+        columns in 0..60_usize,
+        (feeders, threads) in (1..4_usize, 1..4_usize),
+        memory_bytes in prop::sample::select(vec![0, 1 << 14, 1 << 18, 1 << 26]),
+    ) {
+        let mut dice = Dice(seed);
+        let tags = [ValueType::Bool, ValueType::Text, ValueType::Set];
+        let given: Vec<Vec<Column>> = (0..feeders).map(|_| (0..columns).map(|_| column(&tags, &mut dice)).collect()).collect();
+        let folder = tempfile::tempdir().unwrap();
+        for shards in [0..6, 1..2] {
+            let loader = Loader::new(options(folder.path(), memory_bytes, shards.clone(), threads)).unwrap();
+            let ids = tags.map(|ty| loader.tag(ty.to_string(), ty).unwrap());
+            for id in &ids[1..] {
+                (0..5).for_each(|code| assert_eq!(loader.code(*id, &format!("value {}", 9 - code)).unwrap(), code));
+            }
+            let mut all: Vec<_> = (0..feeders).map(|_| loader.feeder()).collect();
+            let mut points = tags.map(|_| Points::new());
+            for (feeder, columns) in all.iter_mut().zip(&given) {
+                for (tag, code, ordinals) in columns {
+                    feeder.push_codes(ids[*tag], ordinals, *code).unwrap();
+                    let text = format!("value {}", 9 - code).into();
+                    let value = match tags[*tag] {
+                        ValueType::Bool => Value::Bool(*code == 1),
+                        ValueType::Text => Value::Text(text),
+                        _ => Value::Set([text].into()),
+                    };
+                    points[*tag].extend(ordinals.iter().map(|ordinal| (*ordinal, value.clone())));
+                }
+            }
+            all.into_iter().rev().for_each(|feeder| feeder.finish().unwrap());
+            let loaded = loader.finish(&folder.path().join("out")).unwrap();
+            for ((loaded, ty), points) in loaded.iter().zip(tags).zip(&points) {
+                same(loaded, &naive(ty, points, &shards));
+            }
+            let left = std::fs::read_dir(folder.path().join("spill")).unwrap().count();
+            prop_assert_eq!(left, 0, "files are left in the spill folder");
+        }
+    }
+}
+
 /// A million points in columns, of three tags side by side: the same bytes in much memory and in little, and those of the builder.
 #[test]
 fn a_million_points_in_columns() {

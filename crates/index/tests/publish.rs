@@ -1,12 +1,13 @@
 //! Publishing: one cut for readers, compare-and-swap for writers, nothing left behind.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use std::sync::Arc;
 use taghouse_catalog::{Catalog, Change, SqliteCatalog};
-use taghouse_index::{Bitmap, Index, Publication, SegmentBuilder, TagPublication};
+use taghouse_index::{Bitmap, Index, LoadOptions, LoadedTag, Loader, Publication, SegmentBuilder, TagPublication};
 use taghouse_model::{AppId, ErrorKind, Name, Value, ValueType};
 use taghouse_rules::{CompareOp, Predicate};
 
@@ -227,4 +228,48 @@ async fn users_never_vanish_within_a_generation() {
     assert_eq!((snapshot.users().len(), snapshot.tags().count(), snapshot.generation()), (8, 0, 2));
     let published = house.index.published(&house.app).await.unwrap().unwrap();
     assert_eq!((published.revision, published.generation, published.users, published.tags.len()), (3, 2, 8, 0));
+}
+
+/// One tag of users 0 to 99, loaded into a file below `folder`.
+fn loaded(folder: &std::path::Path) -> LoadedTag {
+    let options = LoadOptions { spill: folder.join("spill"), memory_bytes: 1 << 20, shards: 0..1, threads: 1 };
+    let loader = Loader::new(options).unwrap();
+    let tag = loader.tag("b", ValueType::Bool).unwrap();
+    let mut feeder = loader.feeder();
+    feeder.push_codes(tag, &(0..100).collect::<Vec<_>>(), 1).unwrap();
+    feeder.finish().unwrap();
+    let file = loader.finish(&folder.join("loaded")).unwrap().remove(0).path;
+    let name = Name::new("b").unwrap();
+    LoadedTag { name, value_type: ValueType::Bool, as_of_ms: 3, definition: serde_json::json!({}), file, subsumes: None }
+}
+
+#[tokio::test]
+async fn loaded_files_become_objects() {
+    let folder = tempfile::tempdir().unwrap();
+    let of_users = |count: u32, tags: &[(&str, i64)]| Publication { users: Bitmap::from_range(0..=count - 1), ..publication(tags) };
+    // Copied into a store elsewhere.
+    let house = House::new().await;
+    let tag = loaded(folder.path());
+    let refused = house.index.publish_loaded(&house.app, of_users(99, &[]), vec![tag.clone()], vec![]).await.unwrap_err();
+    assert!(refused.kind() == ErrorKind::Invalid && refused.to_string().contains("ordinal 99"), "{refused}");
+    assert!(tag.file.exists(), "a refused file stays");
+    house.index.publish_loaded(&house.app, of_users(100, &[("a", 5)]), vec![tag.clone()], vec![]).await.unwrap();
+    assert!(!tag.file.exists());
+    assert_eq!((house.value("a").await, house.value("b").await), (Some(Value::Int(5)), Some(Value::Bool(true))));
+    let snapshot = house.index.snapshot(&house.app).await.unwrap().unwrap();
+    assert_eq!(snapshot.info("b").map(|info| (info.as_of_ms, info.users, info.value_type)), Some((3, 100, ValueType::Bool)));
+    let missing = house.index.publish_loaded(&house.app, of_users(100, &[]), vec![tag], vec![]).await.unwrap_err();
+    assert!(missing.kind() == ErrorKind::Unavailable && missing.to_string().contains("000000.segment"), "{missing}");
+    // Moved into one of files here.
+    let root = folder.path().join("objects");
+    std::fs::create_dir(&root).unwrap();
+    let store = Arc::new(LocalFileSystem::new_with_prefix(&root).unwrap());
+    let catalog = Arc::new(SqliteCatalog::open(&folder.path().join("catalog.db")).await.unwrap());
+    let index = Index::new(store, catalog).local(root.clone());
+    let tag = loaded(folder.path());
+    index.publish_loaded(&house.app, of_users(100, &[]), vec![tag.clone()], vec![]).await.unwrap();
+    assert!(!tag.file.exists());
+    let snapshot = index.snapshot(&house.app).await.unwrap().unwrap();
+    assert_eq!(snapshot.tag("b").unwrap().unwrap().value_of(99).unwrap(), Some(Value::Bool(true)));
+    assert!(root.join(&snapshot.info("b").unwrap().object).exists());
 }

@@ -24,7 +24,19 @@ fn check(shard: u32, lows: &[u32]) {
     sorted.iter().for_each(|low| encoder.insert(*low));
     let (mut bytes, mut of_union) = (Vec::new(), Vec::new());
     assert_eq!((encoder.take(shard, &mut bytes), union.take(shard, &mut of_union)), (expected.0, expected.0));
-    assert_eq!((bytes, of_union), (expected.1.clone(), expected.1));
+    assert_eq!((&bytes, &of_union), (&expected.1, &expected.1));
+    assert_eq!(encoder.take(shard, &mut Vec::new()), 0, "taken, and not empty");
+    let (mut of_ordinals, ordinals) = (Vec::new(), sorted.iter().map(|low| shard << SHARD_BITS | low).collect::<Vec<_>>());
+    assert_eq!(encode_ascending(shard, &ordinals, &mut of_ordinals), expected.0);
+    assert_eq!(of_ordinals, bytes);
+    let mut back = Vec::new();
+    for_each_low(&bytes, |low| back.push(low));
+    assert_eq!(back, sorted);
+    // A part that is there before, and the whole on top of it.
+    sorted.iter().step_by(3).for_each(|low| encoder.insert(*low));
+    encoder.absorb(&bytes);
+    let mut absorbed = Vec::new();
+    assert_eq!((encoder.take(shard, &mut absorbed), absorbed), (expected.0, bytes));
     assert_eq!(encoder.take(shard, &mut Vec::new()), 0, "taken, and not empty");
 }
 

@@ -1,5 +1,6 @@
 use super::pack::{Packing, pack, unpack};
 use super::parking::Locked;
+use super::pieces::{PieceBlock, Pieces};
 use super::spill::{Place, Spill, SpillFile};
 use super::{CODE_BITS, LoadOptions};
 use crate::error::Result;
@@ -32,7 +33,7 @@ pub(super) fn low_of(key: u64) -> u32 {
 
 /// Points of one feeder and one shard, in the order in which they were given.
 pub(super) struct Block {
-    feeder: u32,
+    pub(super) feeder: u32,
     pub(super) count: usize,
     keys: Packing,
     /// Of tags of numbers: one a key.
@@ -51,7 +52,13 @@ pub(super) struct Blocks {
     pub(super) spill: Spill,
     /// Points that a feeder collects for a shard.
     pub(super) block_points: usize,
-    shards: Vec<Locked<[Vec<Block>; 2]>>,
+    shards: Vec<Locked<OfShard>>,
+}
+
+#[derive(Default)]
+struct OfShard {
+    blocks: [Vec<Block>; 2],
+    pieces: Vec<PieceBlock>,
 }
 
 impl Blocks {
@@ -69,23 +76,38 @@ impl Blocks {
         let numbers = points.numbers.map(|numbers| pack(numbers, &mut bytes));
         bytes.shrink_to_fit();
         let kind = if numbers.is_some() { Kind::Numbers } else { Kind::Codes };
-        let kept = match self.spill.keep(bytes) {
-            Ok(place) => place,
-            Err(bytes) => match file {
-                Some(file) => file.append(&bytes)?,
-                None => file.insert(self.spill.file()?).append(&bytes)?,
-            },
-        };
-        let block = Block { feeder, count: points.keys.len(), keys, numbers, place: kept };
+        let block = Block { feeder, count: points.keys.len(), keys, numbers, place: self.spill.keep_or_append(bytes, file)? };
         if let Some(shard) = self.shards.get(place) {
-            shard.lock()[kind as usize].push(block);
+            shard.lock().blocks[kind as usize].push(block);
+        }
+        Ok(())
+    }
+
+    /// Of pieces, what [`Blocks::block_points`] is of points.
+    pub(super) fn block_bytes(&self) -> usize {
+        self.block_points * size_of::<u64>()
+    }
+
+    /// Keeps pieces of one shard, and empties them.
+    pub(super) fn add_pieces(&self, place: usize, feeder: u32, pieces: &mut Pieces, file: &mut Option<Arc<SpillFile>>) -> Result<()> {
+        let block = pieces.take(feeder, 2 * self.block_bytes(), |bytes| self.spill.keep_or_append(bytes, file))?;
+        if let Some(shard) = self.shards.get(place) {
+            shard.lock().pieces.push(block);
         }
         Ok(())
     }
 
     /// The blocks of one shard, which are then no longer here: by feeder, and each feeder's in the order given.
     pub(super) fn take(&self, place: usize, kind: Kind) -> Vec<Block> {
-        let mut blocks = self.shards.get(place).map(|shard| std::mem::take(&mut shard.lock()[kind as usize])).unwrap_or_default();
+        let blocks = self.shards.get(place).map(|shard| std::mem::take(&mut shard.lock().blocks[kind as usize]));
+        let mut blocks = blocks.unwrap_or_default();
+        blocks.sort_by_key(|block| block.feeder);
+        blocks
+    }
+
+    /// The pieces of one shard, as [`Blocks::take`] gives the points.
+    pub(super) fn take_pieces(&self, place: usize) -> Vec<PieceBlock> {
+        let mut blocks = self.shards.get(place).map(|shard| std::mem::take(&mut shard.lock().pieces)).unwrap_or_default();
         blocks.sort_by_key(|block| block.feeder);
         blocks
     }

@@ -1,9 +1,11 @@
 //! The tags of values: bools, enums, sets. A shard's points are counted by value and scattered to the values' places in turn, as many
-//! values at a time as memory allows; then each value's ordinals are encoded.
+//! values at a time as memory allows; then each value's ordinals are encoded. Pieces are found in the same turns.
 
 use super::Shared;
 use super::blocks::{Block, Kind, Reader, code_key, of_code_key};
+use super::given::for_each_given;
 use super::latest::Latest;
+use super::pieces::{PieceBlock, PieceHead};
 use super::plan::Plan;
 use super::run::{Run, RunWriter};
 use super::spill::SpillFile;
@@ -16,6 +18,8 @@ use taghouse_model::ValueType;
 
 /// Of a value whose turn it is not.
 const ELSEWHERE: u32 = u32::MAX;
+/// What a piece takes while it is its value's turn, in points.
+const PIECE_WEIGHT: usize = size_of::<(u32, PieceHead)>() / size_of::<u32>();
 
 /// A run for each shard.
 pub(super) fn runs(shared: &Shared, plan: &Plan) -> Result<Vec<Run>> {
@@ -31,10 +35,28 @@ struct Worker<'a> {
     next: Vec<u32>,
     /// The scattered ordinals.
     lows: Vec<u32>,
+    /// By value's number: pieces in the shard, and where the next one goes.
+    piece_counts: Vec<u32>,
+    next_piece: Vec<u32>,
+    /// The pieces of the values whose turn it is, and their blocks, in the order of the values.
+    pieces: Vec<(u32, PieceHead)>,
     value: ShardEncoder,
     existence: ShardEncoder,
     reader: Reader,
+    buffer: Vec<u8>,
     file: Option<Arc<SpillFile>>,
+}
+
+/// What was given of one shard.
+struct Given {
+    blocks: Vec<Block>,
+    pieces: Vec<PieceBlock>,
+}
+
+/// What was scattered of one value.
+struct Turn {
+    lows: Range<usize>,
+    pieces: Range<usize>,
 }
 
 /// The tag that is being written.
@@ -58,41 +80,52 @@ impl<'a> Worker<'a> {
             counts: Vec::new(),
             next: Vec::new(),
             lows: Vec::new(),
+            piece_counts: Vec::new(),
+            next_piece: Vec::new(),
+            pieces: Vec::new(),
             value: ShardEncoder::new(),
             existence: ShardEncoder::new(),
             reader: Reader::default(),
+            buffer: Vec::new(),
             file: None,
         }
     }
 
     fn shard(&mut self, place: usize) -> Result<Run> {
-        let blocks = self.shared.blocks.take(place, Kind::Codes);
+        let given = Given { blocks: self.shared.blocks.take(place, Kind::Codes), pieces: self.shared.blocks.take_pieces(place) };
         let points = self.shared.points_at_once();
         let mut run = RunWriter::new(&self.shared.blocks.spill, points * 4);
-        if !blocks.is_empty() {
+        if !given.blocks.is_empty() || !given.pieces.is_empty() {
             self.shard = self.shared.options.shards.start + place as u32;
-            self.count(&blocks)?;
+            self.count(&given)?;
             let mut conflicts = Vec::new();
             let mut current = None;
             let mut done = 0;
             while done < self.plan.numbers.len() {
                 let round = self.round(done, points);
                 if round.len() > 1 {
-                    self.scatter(&blocks, round.clone())?;
+                    self.scatter(&given, round.clone())?;
                 }
-                self.encode(&blocks, round.clone(), &mut current, &mut run, &mut conflicts)?;
+                self.encode(&given, round.clone(), &mut current, &mut run, &mut conflicts)?;
                 done = round.end;
             }
             self.end_tag(current, &mut run, &mut conflicts)?;
-            self.resolve(&blocks, &conflicts, points, &mut run)?;
+            self.resolve(&given, &conflicts, points, &mut run)?;
         }
-        run.finish(&mut self.file)
+        run.finish(given.pieces, &mut self.file)
     }
 
-    fn count(&mut self, blocks: &[Block]) -> Result<()> {
-        self.counts.clear();
-        self.counts.resize(self.plan.numbers.len(), 0);
-        for block in blocks {
+    fn count(&mut self, given: &Given) -> Result<()> {
+        for counts in [&mut self.counts, &mut self.piece_counts] {
+            counts.clear();
+            counts.resize(self.plan.numbers.len(), 0);
+        }
+        for block in &given.pieces {
+            for piece in block.heads(&mut self.buffer)? {
+                self.piece_counts[self.plan.number_of(piece.value()) as usize] += 1;
+            }
+        }
+        for block in &given.blocks {
             for key in self.reader.read(block)?.0 {
                 let (tag, code, _) = of_code_key(*key);
                 let count = &mut self.counts[(self.plan.firsts[tag] + code) as usize];
@@ -106,12 +139,20 @@ impl<'a> Worker<'a> {
         self.counts[self.plan.numbers[place] as usize] as usize
     }
 
-    /// The places from `from` on that have at most `points` points together; one at least.
+    fn pieces_at(&self, place: usize) -> usize {
+        self.piece_counts[self.plan.numbers[place] as usize] as usize
+    }
+
+    fn occurs(&self, place: usize) -> bool {
+        self.count_at(place) + self.pieces_at(place) > 0
+    }
+
+    /// The places from `from` on that have at most `points` points together, or pieces that take as much; one at least.
     fn round(&self, from: usize, points: usize) -> Range<usize> {
         let mut end = from;
         let mut sum = 0;
         while end < self.plan.numbers.len() {
-            sum += self.count_at(end);
+            sum += self.count_at(end) + PIECE_WEIGHT * self.pieces_at(end);
             if sum > points && end > from {
                 break;
             }
@@ -120,22 +161,27 @@ impl<'a> Worker<'a> {
         from..end
     }
 
-    /// Puts the ordinals of each place of the round next to one another, in the order in which they were given.
-    fn scatter(&mut self, blocks: &[Block], round: Range<usize>) -> Result<()> {
-        self.next.clear();
-        self.next.resize(self.counts.len(), ELSEWHERE);
-        let mut end = 0;
-        for place in round.clone() {
-            self.next[self.plan.numbers[place] as usize] = end;
-            end += self.count_at(place) as u32;
+    /// Puts the ordinals of each place of the round next to one another, in the order in which they were given; and its pieces.
+    fn scatter(&mut self, given: &Given, round: Range<usize>) -> Result<()> {
+        for next in [&mut self.next, &mut self.next_piece] {
+            next.clear();
+            next.resize(self.counts.len(), ELSEWHERE);
         }
+        let (mut end, mut pieces_end) = (0, 0);
+        for place in round.clone() {
+            let number = self.plan.numbers[place] as usize;
+            (self.next[number], self.next_piece[number]) = (end, pieces_end);
+            end += self.counts[number];
+            pieces_end += self.piece_counts[number];
+        }
+        self.scatter_pieces(&given.pieces, pieces_end as usize)?;
         if self.lows.len() < end as usize {
             self.lows.resize(end as usize, 0);
         }
         if end == 0 {
             return Ok(());
         }
-        for block in blocks {
+        for block in &given.blocks {
             for key in self.reader.read(block)?.0 {
                 let (tag, code, low) = of_code_key(*key);
                 let next = &mut self.next[(self.plan.firsts[tag] + code) as usize];
@@ -148,19 +194,33 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
+    fn scatter_pieces(&mut self, blocks: &[PieceBlock], count: usize) -> Result<()> {
+        self.pieces.clear();
+        self.pieces.resize_with(count, Default::default);
+        for (block, pieces) in blocks.iter().enumerate().filter(|_| count > 0) {
+            for piece in pieces.heads(&mut self.buffer)? {
+                let next = &mut self.next_piece[self.plan.number_of(piece.value()) as usize];
+                if *next != ELSEWHERE {
+                    self.pieces[*next as usize] = (block as u32, piece);
+                    *next += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn encode(
         &mut self,
-        blocks: &[Block],
+        given: &Given,
         round: Range<usize>,
         current: &mut Option<Current>,
         run: &mut RunWriter<'_>,
         conflicts: &mut Vec<usize>,
     ) -> Result<()> {
         let alone = round.len() == 1;
-        let mut done = 0;
+        let (mut done, mut pieces_done) = (0, 0);
         for place in round {
-            let count = self.count_at(place);
-            if count == 0 {
+            if !self.occurs(place) {
                 continue;
             }
             let before = current.as_ref().map_or(0, |current| current.tag);
@@ -172,27 +232,13 @@ impl<'a> Worker<'a> {
                 }
             }
             let Some(current) = current else { continue };
-            let start = run.end();
-            let existence = current.several.then_some(&mut self.existence);
             let cardinality = if alone {
-                // More of one value than may be held at a time, perhaps: they need not be.
-                for block in blocks {
-                    let keys = self.reader.read(block)?.0;
-                    let of_value = keys
-                        .iter()
-                        .map(|key| of_code_key(*key))
-                        .filter(|(tag, code, _)| self.plan.firsts[*tag] + code == self.plan.numbers[place]);
-                    of_value.for_each(|(_, _, low)| self.value.insert(low));
-                }
-                if let Some(existence) = existence {
-                    existence.union(&self.value);
-                }
-                self.value.take(self.shard, &mut run.bytes)
+                self.encode_alone(given, place, current, run)?
             } else {
-                self.value.encode(self.shard, &self.lows[done..done + count], existence, &mut run.bytes)
+                let turn = Turn { lows: done..done + self.count_at(place), pieces: pieces_done..pieces_done + self.pieces_at(place) };
+                (done, pieces_done) = (turn.lows.end, turn.pieces.end);
+                self.encode_value(given, place, turn, current, run)?
             };
-            done += count;
-            run.note(tag, place as u32 - self.plan.firsts[tag] + 1, cardinality, start);
             current.cardinality += u64::from(cardinality);
             if self.plan.tags[tag].value_type == ValueType::Set {
                 run.flush()?;
@@ -201,9 +247,71 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
+    /// Writes one value, or notes the piece that it is.
+    fn encode_value(&mut self, given: &Given, place: usize, turn: Turn, current: &Current, run: &mut RunWriter<'_>) -> Result<u32> {
+        let bitmap = self.bitmap_of(place, current.tag);
+        let start = run.end();
+        let existence = current.several.then_some(&mut self.existence);
+        let (lows, pieces) = (&self.lows[turn.lows], &self.pieces[turn.pieces]);
+        let cardinality = match (lows, pieces) {
+            (lows, []) => self.value.encode(self.shard, lows, existence, &mut run.bytes),
+            ([], [(number, piece)]) => {
+                let block = &given.pieces[*number as usize];
+                let blob = block.blob(piece, &mut self.buffer)?;
+                if let Some(existence) = existence {
+                    existence.absorb(blob);
+                }
+                if block.is_in_memory() {
+                    run.note_piece(current.tag, bitmap, *number, piece);
+                    return Ok(piece.cardinality);
+                }
+                run.bytes.extend_from_slice(blob);
+                piece.cardinality
+            }
+            (lows, pieces) => {
+                for (number, piece) in pieces {
+                    self.value.absorb(given.pieces[*number as usize].blob(piece, &mut self.buffer)?);
+                }
+                lows.iter().for_each(|low| self.value.insert(*low));
+                if let Some(existence) = existence {
+                    existence.union(&self.value);
+                }
+                self.value.take(self.shard, &mut run.bytes)
+            }
+        };
+        run.note(current.tag, bitmap, cardinality, start);
+        Ok(cardinality)
+    }
+
+    /// Writes a value of which there are more points than may be held at a time, perhaps: they need not be.
+    fn encode_alone(&mut self, given: &Given, place: usize, current: &Current, run: &mut RunWriter<'_>) -> Result<u32> {
+        let (number, start) = (self.plan.numbers[place], run.end());
+        for block in &given.blocks {
+            let points = self.reader.read(block)?.0.iter().map(|key| of_code_key(*key));
+            points.filter(|(tag, code, _)| self.plan.number_of((*tag, *code)) == number).for_each(|(_, _, low)| self.value.insert(low));
+        }
+        let mut blob = Vec::new();
+        for block in &given.pieces {
+            for piece in block.heads(&mut self.buffer)?.filter(|piece| self.plan.number_of(piece.value()) == number) {
+                self.value.absorb(block.blob(&piece, &mut blob)?);
+            }
+        }
+        if current.several {
+            self.existence.union(&self.value);
+        }
+        let cardinality = self.value.take(self.shard, &mut run.bytes);
+        run.note(current.tag, self.bitmap_of(place, current.tag), cardinality, start);
+        Ok(cardinality)
+    }
+
+    /// The bitmap's number in its segment.
+    fn bitmap_of(&self, place: usize, tag: usize) -> u32 {
+        place as u32 - self.plan.firsts[tag] + 1
+    }
+
     fn begin_tag(&self, tag: usize, run: &RunWriter<'_>) -> Current {
         let places = &self.plan.tags[tag].places;
-        let occur = (places.start as usize..places.end as usize).filter(|place| self.count_at(*place) > 0).take(2).count();
+        let occur = (places.start as usize..places.end as usize).filter(|place| self.occurs(*place)).take(2).count();
         Current { tag, entries: run.entries.len(), start: run.end(), several: occur > 1, cardinality: 0 }
     }
 
@@ -229,28 +337,26 @@ impl<'a> Worker<'a> {
     }
 
     /// Writes the tags in which users have several values, and only the last counts.
-    fn resolve(&mut self, blocks: &[Block], conflicts: &[usize], points: usize, run: &mut RunWriter<'_>) -> Result<()> {
+    fn resolve(&mut self, given: &Given, conflicts: &[usize], points: usize, run: &mut RunWriter<'_>) -> Result<()> {
         let mut rest = conflicts;
         let mut latest = Latest::new(points / 2);
         while !rest.is_empty() {
             let mut sum = 0;
             let fit = rest.iter().position(|tag| {
                 let places = &self.plan.tags[*tag].places;
-                let given: usize = (places.start as usize..places.end as usize).map(|place| self.count_at(place)).sum();
+                // A piece may have everybody.
+                let most = |place| self.count_at(place) + self.pieces_at(place) * SHARD_SIZE as usize;
+                let given: usize = (places.start as usize..places.end as usize).map(most).sum();
                 sum += given.min(SHARD_SIZE as usize);
                 sum > points / 2
             });
             let (now, later) = rest.split_at(fit.unwrap_or(rest.len()).max(1));
             rest = later;
             latest.clear();
-            for block in blocks {
-                for key in self.reader.read(block)?.0 {
-                    let (tag, code, low) = of_code_key(*key);
-                    if now.binary_search(&tag).is_ok() {
-                        latest.push(code_key(tag as u32, 0) | u64::from(low), u64::from(code));
-                    }
-                }
-            }
+            let wanted = |tag| now.binary_search(&tag).is_ok();
+            for_each_given(&given.blocks, &given.pieces, &mut self.reader, wanted, |tag, code, low| {
+                latest.push(code_key(tag as u32, 0) | u64::from(low), u64::from(code));
+            })?;
             for of_tag in latest.sorted().chunk_by(|a, b| of_code_key(a.0).0 == of_code_key(b.0).0) {
                 self.resolved(of_tag, run)?;
             }

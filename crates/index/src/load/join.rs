@@ -1,3 +1,4 @@
+use super::run::OWN;
 use super::write::{Parts, Piece, segment};
 use super::{LoadedSegment, store_error};
 use crate::error::{Error, Result};
@@ -61,7 +62,7 @@ fn copied(name: &str, mut parts: Parts<'_>, bitmaps: &[(u32, Stored)], path: &Pa
     for (bitmap, stored) in bitmaps {
         for (shard, cardinality, blob) in stored.portable_shards().map_err(|e| Error::of_bitmap(name, e))? {
             let (len, source) = (blob.len() as u32, blobs.len());
-            parts.pieces.push(Piece { bitmap: *bitmap, shard, cardinality, len, source, offset: 0 });
+            parts.pieces.push(Piece { bitmap: *bitmap, shard, cardinality, len, source, block: OWN, offset: 0 });
             blobs.push(blob);
         }
     }
@@ -92,7 +93,15 @@ fn numbers(name: &str, value_type: ValueType, parts: &[Segment], path: &Path) ->
     for (_, of_part) in &slices {
         for_each_shard(name, of_part, |shard, lows, numbers| {
             encoder.encode(shard, lows, numbers, |bitmap, cardinality, blob| {
-                joined.pieces.push(Piece { bitmap, shard, cardinality, len: blob.len() as u32, source: blobs.len(), offset: 0 });
+                joined.pieces.push(Piece {
+                    bitmap,
+                    shard,
+                    cardinality,
+                    len: blob.len() as u32,
+                    source: blobs.len(),
+                    block: OWN,
+                    offset: 0,
+                });
                 blobs.push(blob.to_vec());
                 Ok(())
             })

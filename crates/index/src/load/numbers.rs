@@ -92,7 +92,7 @@ impl<'a> Worker<'a> {
             }
             first = end;
         }
-        Ok((run.finish(&mut self.file)?, found))
+        Ok((run.finish(Vec::new(), &mut self.file)?, found))
     }
 
     fn count(&mut self, blocks: &[Block]) -> Result<Vec<usize>> {

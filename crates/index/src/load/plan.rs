@@ -60,6 +60,11 @@ impl Plan {
         Ok(plan)
     }
 
+    /// The number of a tag's code.
+    pub(super) fn number_of(&self, (tag, code): (usize, u32)) -> u32 {
+        self.firsts[tag] + code
+    }
+
     /// The tag of a place, which is at or after the places of tag `from`.
     pub(super) fn tag_of(&self, place: u32, from: usize) -> usize {
         from + self.tags[from..].iter().position(|tag| tag.places.contains(&place)).unwrap_or(0)

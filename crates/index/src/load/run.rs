@@ -1,3 +1,4 @@
+use super::pieces::{PieceBlock, PieceHead};
 use super::spill::{Place, Spill, SpillFile};
 use crate::error::Result;
 use std::sync::Arc;
@@ -7,7 +8,12 @@ pub(super) struct Run {
     /// By tag and bitmap.
     pub(super) entries: Vec<RunEntry>,
     place: Option<Place>,
+    /// Blocks of which entries name bytes.
+    blocks: Vec<PieceBlock>,
 }
+
+/// Of an entry whose bytes are the run's own.
+pub(super) const OWN: u32 = u32::MAX;
 
 /// Where one shard of one bitmap lies in a run.
 #[derive(Clone, Copy)]
@@ -17,6 +23,8 @@ pub(super) struct RunEntry {
     pub(super) bitmap: u32,
     pub(super) cardinality: u32,
     pub(super) len: u32,
+    /// The block of pieces that has the bytes, or [`OWN`].
+    pub(super) block: u32,
     pub(super) offset: u64,
 }
 
@@ -45,8 +53,14 @@ impl<'a> RunWriter<'a> {
     pub(super) fn note(&mut self, tag: usize, bitmap: u32, cardinality: u32, start: u64) {
         if cardinality > 0 {
             let len = (self.end() - start) as u32;
-            self.entries.push(RunEntry { tag: tag as u32, bitmap, cardinality, len, offset: start });
+            self.entries.push(RunEntry { tag: tag as u32, bitmap, cardinality, len, block: OWN, offset: start });
         }
+    }
+
+    /// Notes a bitmap that a piece of block number `block` is.
+    pub(super) fn note_piece(&mut self, tag: usize, bitmap: u32, block: u32, piece: &PieceHead) {
+        let PieceHead { cardinality, len, offset, .. } = *piece;
+        self.entries.push(RunEntry { tag: tag as u32, bitmap, cardinality, len, block, offset: u64::from(offset) });
     }
 
     /// Takes back everything since there were so many entries and `end` was `start`; [`RunWriter::flush`] was not called since.
@@ -74,8 +88,8 @@ impl<'a> RunWriter<'a> {
         Ok(())
     }
 
-    /// `file` is for runs that were not flushed: the worker's own.
-    pub(super) fn finish(mut self, file: &mut Option<Arc<SpillFile>>) -> Result<Run> {
+    /// `blocks` are those of [`RunWriter::note_piece`]. `file` is for runs that were not flushed: the worker's own.
+    pub(super) fn finish(mut self, blocks: Vec<PieceBlock>, file: &mut Option<Arc<SpillFile>>) -> Result<Run> {
         self.entries.sort_unstable_by_key(|entry| (entry.tag, entry.bitmap));
         let place = if self.file.is_some() {
             self.flush_all()?;
@@ -84,15 +98,9 @@ impl<'a> RunWriter<'a> {
             None
         } else {
             self.bytes.shrink_to_fit();
-            Some(match self.spill.keep(self.bytes) {
-                Ok(place) => place,
-                Err(bytes) => match file {
-                    Some(file) => file.append(&bytes)?,
-                    None => file.insert(self.spill.file()?).append(&bytes)?,
-                },
-            })
+            Some(self.spill.keep_or_append(self.bytes, file)?)
         };
-        Ok(Run { entries: self.entries, place })
+        Ok(Run { entries: self.entries, place, blocks })
     }
 }
 
@@ -117,8 +125,11 @@ impl<'a> Cursor<'a> {
         Self { run, window: Vec::new(), window_start: 0 }
     }
 
-    /// `len` bytes from `start` on; `ahead` bytes are read at once if they are not in memory.
-    pub(super) fn read(&mut self, start: u64, len: usize, ahead: usize) -> Result<&[u8]> {
+    /// `len` bytes from `start` on, of a block or the run itself; `ahead` bytes are read at once if they are not in memory.
+    pub(super) fn read(&mut self, block: u32, start: u64, len: usize, ahead: usize) -> Result<&[u8]> {
+        if let Some(block) = self.run.blocks.get(block as usize) {
+            return block.bytes(start as usize, len, &mut self.window);
+        }
         let Some(place) = &self.run.place else { return Ok(&[]) };
         let start = start as usize;
         if matches!(place, Place::Memory(_)) {

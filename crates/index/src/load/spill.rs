@@ -55,13 +55,22 @@ impl Spill {
     }
 
     /// Keeps bytes in memory if there is room for them, or else gives them back.
-    pub(super) fn keep(&self, bytes: Vec<u8>) -> std::result::Result<Place, Vec<u8>> {
+    fn keep(&self, bytes: Vec<u8>) -> std::result::Result<Place, Vec<u8>> {
         let before = self.resident_bytes.fetch_add(bytes.len(), Ordering::Relaxed);
         if before + bytes.len() > self.limit_bytes {
             self.resident_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
             return Err(bytes);
         }
         Ok(Place::Memory(Kept { bytes, resident_bytes: self.resident_bytes.clone() }))
+    }
+
+    /// Keeps bytes in memory if there is room for them, or else at the end of `file`, which is made when it is first needed.
+    pub(super) fn keep_or_append(&self, bytes: Vec<u8>, file: &mut Option<Arc<SpillFile>>) -> Result<Place> {
+        match (self.keep(bytes), file) {
+            (Ok(place), _) => Ok(place),
+            (Err(bytes), Some(file)) => file.append(&bytes),
+            (Err(bytes), file) => file.insert(self.file()?).append(&bytes),
+        }
     }
 
     /// A new empty file.

@@ -21,6 +21,7 @@ pub(super) struct Piece {
     pub(super) len: u32,
     /// Which source has its bytes, and where.
     pub(super) source: usize,
+    pub(super) block: u32,
     pub(super) offset: u64,
 }
 
@@ -61,6 +62,7 @@ pub(super) fn segments(
                     cardinality: entry.cardinality,
                     len: entry.len,
                     source,
+                    block: entry.block,
                     offset: entry.offset,
                 }));
             }
@@ -69,7 +71,7 @@ pub(super) fn segments(
             }
             let path = folder.join(format!("{number:06}.segment"));
             segment(tag.name.clone(), &path, parts, |piece, into| {
-                let bytes = cursors[piece.source].read(piece.offset, piece.len as usize, ahead)?;
+                let bytes = cursors[piece.source].read(piece.block, piece.offset, piece.len as usize, ahead)?;
                 into.write_all(bytes).map_err(|e| store_error(&path, &e))
             })
         },
