@@ -8,13 +8,14 @@ use std::path::Path;
 
 const RUNS: usize = 15;
 
-/// Publishes the sets below `folder` and counts each expression: `queries`, each `{count, ms, scratch_bytes}`.
+/// Publishes the sets below `folder` and counts each expression: `queries`, each `{count, ms, scratch_bytes, reads_bytes}`.
 pub(crate) async fn run(spec: &Spec, folder: &Path) -> anyhow::Result<Json> {
     let published = Published::bools(folder, spec.users, &spec.nested.sets).await?;
     let queries = spec.nested.trees.iter().map(|tree| {
         let text = tree.text(&leaf)?;
         let (count, ms) = median_ms(RUNS, || published.count(&text))?;
-        Ok(json!({ "count": count, "ms": ms, "scratch_bytes": published.query(&text)?.scratch_bytes() }))
+        let query = published.query(&text)?;
+        Ok(json!({ "count": count, "ms": ms, "scratch_bytes": query.scratch_bytes(), "reads_bytes": query.reads_bytes() }))
     });
     let queries = queries.collect::<anyhow::Result<Vec<_>>>()?;
     Ok(json!({ "queries": queries, "peak_bytes": peak_bytes() }))

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::time::Instant;
-use taghouse_bitmap::{BitSlices, Bitmap, Error, Formula, Query, Repack};
+use taghouse_bitmap::{BitSlices, Bitmap, Error, Formula, Query};
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -101,19 +101,6 @@ fn values(crowd: &Bitmap, users: u32, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Half of the users go.
-fn repacked(crowd: &Bitmap, users: u32, name: &str) -> Result<()> {
-    let kept = Bitmap::from_sorted_iter((0..users).filter(|user| random(u64::from(*user) << 32 | 9).is_multiple_of(2)));
-    let (cost, repack) = timed(|| Ok(Repack::new(&kept)))?;
-    println!("{name}: ranks of {} that are kept: {cost}", repack.len());
-    let rate = |cost: &Cost| crowd.len() as f64 / cost.work_ms / 1e3;
-    let (cost, packed) = timed(|| Ok(crowd.repack(&repack)))?;
-    println!("{name}: re-packed to {}: {cost} ({:.0} M ordinals/s a core)", packed.len(), rate(&cost));
-    let (cost, form) = timed(|| Ok(packed.serialize_portable()))?;
-    println!("{name}: portable form, {} bytes: {cost}", form.len());
-    Ok(())
-}
-
 fn main() -> Result<()> {
     let users: u32 = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(10_000_000);
     let ordinals: Vec<u32> = (0..users).collect();
@@ -146,7 +133,6 @@ fn main() -> Result<()> {
         let name = format!("1 of {share}");
         questions(&slices, &everybody, &crowd, &name, len)?;
         values(&crowd, users, &name)?;
-        repacked(&crowd, users, &name)?;
     }
     Ok(())
 }

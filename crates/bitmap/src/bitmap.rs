@@ -8,10 +8,6 @@ use taghouse_model::Ordinal;
 
 mod algebra;
 mod portable;
-mod repack;
-
-pub(crate) use repack::Packing;
-pub use repack::{Repack, repack_bundle};
 
 const MAGIC: &[u8; 8] = b"TAGHBMAP";
 

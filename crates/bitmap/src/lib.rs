@@ -37,7 +37,7 @@ mod slices;
 mod vector;
 mod view;
 
-pub use bitmap::{Bitmap, Repack, repack_bundle};
+pub use bitmap::Bitmap;
 pub use bundle::{Bundle, BundleBuilder, Stored};
 pub use edits::Edits;
 pub use encode::{ShardEncoder, SliceEncoder, encode_ascending, for_each_low};

@@ -6,7 +6,6 @@ mod candidates;
 mod distribution;
 mod range;
 mod reader;
-mod repack;
 mod values;
 
 pub use aggregate::Sum;

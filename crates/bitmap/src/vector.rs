@@ -31,8 +31,6 @@ pub(crate) trait Simd: Copy {
     fn any(self, a: Self::Vector) -> bool;
     /// `sums` and how many bits are set in `a`, each word by itself.
     fn add_ones(self, sums: Self::Vector, a: Self::Vector) -> Self::Vector;
-    /// The bits of `word` where `mask` has one, moved together to the low end.
-    fn extract(self, word: u64, mask: u64) -> u64;
     /// Writes `base` and the place of each bit of `word`, ascending, as little-endian numbers. What is written behind them means nothing.
     fn positions(self, word: u64, base: u16, into: &mut [[u8; 2]; WORD_BITS]);
 }
@@ -110,19 +108,6 @@ impl Simd for Plain {
     #[inline(always)]
     fn add_ones(self, sums: Self::Vector, a: Self::Vector) -> Self::Vector {
         std::array::from_fn(|lane| sums[lane] + u64::from(a[lane].count_ones()))
-    }
-    #[inline(always)]
-    fn extract(self, word: u64, mut mask: u64) -> u64 {
-        if mask == u64::MAX {
-            return word;
-        }
-        let (mut bits, mut at) = (0, 0);
-        while mask != 0 {
-            bits |= (word >> mask.trailing_zeros() & 1) << at;
-            at += 1;
-            mask &= mask - 1;
-        }
-        bits
     }
     #[inline(always)]
     fn positions(self, mut word: u64, base: u16, into: &mut [[u8; 2]; WORD_BITS]) {
@@ -221,11 +206,6 @@ mod x86 {
             unsafe { arch::_mm512_add_epi64(sums, arch::_mm512_popcnt_epi64(a)) }
         }
         #[inline(always)]
-        fn extract(self, word: u64, mask: u64) -> u64 {
-            // SAFETY: the machine has BMI2, which `fastest` asks for beside AVX-512.
-            unsafe { arch::_pext_u64(word, mask) }
-        }
-        #[inline(always)]
         fn positions(self, word: u64, base: u16, into: &mut [[u8; 2]; WORD_BITS]) {
             // SAFETY: the machine has AVX-512F, BW and VBMI2, see the type; 64 bytes are read, and 128 written, which the arrays have.
             unsafe {
@@ -250,7 +230,7 @@ mod tests {
     struct All([u64; LANES], [u64; LANES], u64);
 
     impl Kernel for All {
-        type Out = (Vec<[u64; LANES]>, [bool; 2], u64, Vec<u16>);
+        type Out = (Vec<[u64; LANES]>, [bool; 2], Vec<u16>);
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) -> Self::Out {
             let Self(a, b, word) = self;
@@ -270,7 +250,7 @@ mod tests {
                 simd.store(vector, &mut words);
                 words
             });
-            (stored.to_vec(), [simd.any(x), simd.any(simd.and_not(x, x))], simd.extract(a[1], b[1]), places)
+            (stored.to_vec(), [simd.any(x), simd.any(simd.and_not(x, x))], places)
         }
     }
 
@@ -282,7 +262,7 @@ mod tests {
             assert_eq!(fastest(all()), all().run(Plain));
         }
         let (a, b) = (words(1), words(2));
-        let (made, _, _, places) = All(a, b, 5).run(Plain);
+        let (made, _, places) = All(a, b, 5).run(Plain);
         let ones =
             [a[0], a[0] & b[0], a[0] | b[0], 0, u64::MAX].map(|word| (0..64).filter(move |bit| word >> bit & 1 == 1).map(|bit| 640 + bit));
         assert!(places.into_iter().eq(ones.into_iter().flatten()));

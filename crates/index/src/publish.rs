@@ -3,7 +3,7 @@ use crate::index::{Index, POINTER_KIND, POINTER_NAME, load_users};
 use crate::live::blocking;
 use crate::manifest::{Manifest, TagEntry, UsersEntry};
 use crate::segment::Segment;
-use crate::store::{map_file, path_of};
+use crate::store::{map_file, path_of, sync_files};
 use bytes::Bytes;
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -169,6 +169,7 @@ impl Index {
     ) -> Result<()> {
         let mut writes = JoinSet::new();
         let mut outcome = Ok(());
+        let written: Vec<String> = contents.iter().map(|(object, _)| object.clone()).collect();
         for (object, content) in contents {
             if writes.len() >= WRITES_AT_ONCE {
                 outcome = outcome.and(join(writes.join_next().await));
@@ -186,6 +187,9 @@ impl Index {
             outcome = outcome.and(join(writes.join_next().await));
         }
         outcome?;
+        if let Some(root) = self.root.clone() {
+            blocking(move || sync_files(&root, &written)).await?;
+        }
         let value = serde_json::to_value(manifest).map_err(|e| Error::Internal(e.to_string()))?;
         let (kind, name) = (POINTER_KIND.to_owned(), POINTER_NAME.to_owned());
         let mut changes = vec![Change::PutPointer { kind, app: app.clone(), name, expected, value }];

@@ -5,6 +5,7 @@ use crate::live::blocking;
 use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
@@ -64,6 +65,19 @@ impl Objects {
             }
         }
     }
+}
+
+/// Makes objects that are files below `root` outlast a loss of power: the log of live changes will soon no longer hold what they do.
+pub(crate) fn sync_files(root: &FilePath, objects: &[String]) -> Result<()> {
+    let mut folders = BTreeSet::new();
+    let sync = |path: &FilePath| File::open(path).and_then(|file| file.sync_all()).map_err(|e| file_failed(path, &e));
+    for object in objects {
+        let file = root.join(object);
+        sync(&file)?;
+        folders.extend(file.ancestors().skip(1).take_while(|folder| folder.starts_with(root)).map(FilePath::to_owned));
+    }
+    // A file that was made is only found again with the folder that names it.
+    folders.iter().try_for_each(|folder| sync(folder))
 }
 
 /// The bytes of a segment that a loader wrote.

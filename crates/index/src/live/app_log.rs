@@ -28,6 +28,11 @@ const FRAME_BYTES: usize = 8 << 20;
 /// How often it is looked whether a checkpoint is due.
 const KEEP_EVERY: Duration = Duration::from_millis(250);
 
+/// Of threads that work in the background; the system's default is 0. With it, such a thread gets a tenth of a core that somebody else wants
+/// all of, so that changes are still visible within the second.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 10;
+
 /// The live changes of one app. Its threads end when it is dropped.
 pub(crate) struct AppLog {
     shared: Arc<Shared>,
@@ -89,8 +94,20 @@ impl AppLog {
         let (committer, ticker, keeper) = (shared.clone(), shared.clone(), shared.clone());
         let threads = vec![
             spawn("live-commit", Box::new(move || committer.commit_all(&receiver)))?,
-            spawn("live-tick", Box::new(move || ticker.every(ticker.options.tick, &|shared| drop(shared.tick()))))?,
-            spawn("live-keep", Box::new(move || keeper.every(KEEP_EVERY, &Shared::keep)))?,
+            spawn(
+                "live-tick",
+                Box::new(move || {
+                    give_way();
+                    ticker.every(ticker.options.tick, &|shared| drop(shared.tick()));
+                }),
+            )?,
+            spawn(
+                "live-keep",
+                Box::new(move || {
+                    give_way();
+                    keeper.every(KEEP_EVERY, &Shared::keep);
+                }),
+            )?,
         ];
         Ok(Self { shared, requests: Some(sender), threads })
     }
@@ -183,6 +200,12 @@ impl AppLog {
         *self.shared.overlay.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(empty);
         Ok(())
     }
+}
+
+/// Makes this thread one whose work can wait a little: where all cores are taken, questions go first.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
 }
 
 impl Drop for AppLog {
