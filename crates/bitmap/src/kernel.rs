@@ -4,6 +4,8 @@
 use crate::blob::{WORDS, Words};
 use crate::popcount::count_bytes;
 use crate::prefetch::prefetch_beyond;
+#[cfg(target_arch = "x86_64")]
+use crate::vector::{has_avx2, has_avx512};
 
 /// The little-endian words of a container at any address.
 pub(crate) type Bytes = [[u8; 8]; WORDS];
@@ -174,24 +176,6 @@ pub(crate) fn hits_of_runs(words: &Bytes, runs: &[[u8; 4]]) -> u32 {
 pub(crate) fn bytes_of(words: &Words) -> &Bytes {
     // SAFETY: both are 8192 bytes without padding, any bits are valid in both, and bytes need no alignment.
     unsafe { &*std::ptr::from_ref(words).cast::<Bytes>() }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn has_avx512() -> bool {
-    has_avx2()
-        && is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512vpopcntdq")
-}
-
-#[cfg(target_arch = "x86_64")]
-fn has_avx2() -> bool {
-    is_x86_feature_detected!("avx2")
-        && is_x86_feature_detected!("popcnt")
-        && is_x86_feature_detected!("bmi1")
-        && is_x86_feature_detected!("bmi2")
 }
 
 #[cfg(target_arch = "x86_64")]

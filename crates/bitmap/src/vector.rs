@@ -40,23 +40,38 @@ pub(crate) trait Simd: Copy {
 pub(crate) fn fastest<K: Kernel>(kernel: K) -> K::Out {
     #[cfg(target_arch = "x86_64")]
     {
-        if is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vbmi2")
-            && is_x86_feature_detected!("avx512vpopcntdq")
-            && is_x86_feature_detected!("bmi2")
-        {
-            // SAFETY: the function needs nothing but the features just detected; `lzcnt` and `bmi1` come with `bmi2`.
+        if has_avx512() {
+            // SAFETY: the function needs nothing but the features just detected; `lzcnt` comes with `bmi1`.
             return unsafe { x86::avx512(kernel) };
         }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("popcnt") && is_x86_feature_detected!("bmi2") {
+        if has_avx2() {
             // SAFETY: as above.
             return unsafe { x86::avx2(kernel) };
         }
     }
     kernel.run(Plain)
+}
+
+/// Whether this machine has the wide vectors of the servers of today, with which bits are counted and moved together.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn has_avx512() -> bool {
+    has_avx2()
+        && is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vbmi2")
+        && is_x86_feature_detected!("avx512vpopcntdq")
+}
+
+/// Whether this machine has the vectors of all since 2013.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("popcnt")
+        && is_x86_feature_detected!("bmi1")
+        && is_x86_feature_detected!("bmi2")
+        && is_x86_feature_detected!("lzcnt")
 }
 
 /// What every machine can do; the compiler makes of it what vectors there are.
