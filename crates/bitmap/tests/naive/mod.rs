@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use taghouse_bitmap::{BitSlices, Bitmap, Bundle, BundleBuilder, Formula};
+use taghouse_bitmap::{BitSlices, Bitmap, Bundle, BundleBuilder, Edits, Formula};
 
 /// Where populations lie: begin, middle and end of shards, and the last shard of all.
 const BASES: [u32; 6] = [0, 61_000, (1 << 20) - 700, 1 << 20, (3 << 20) + 130_900, u32::MAX - (SPAN - 1)];
@@ -41,6 +41,8 @@ pub(crate) fn numbers(spread: u32) -> impl Strategy<Value = BTreeMap<u32, i64>> 
 pub(crate) enum Tree {
     Owned(usize),
     Stored(usize),
+    /// What is stored, or nothing, changed into another set.
+    Edited(Option<usize>, usize),
     Range(usize, i64, i64),
     And(Vec<Tree>),
     Or(Vec<Tree>),
@@ -51,6 +53,7 @@ pub(crate) fn tree(sets: usize, slices: usize) -> impl Strategy<Value = Tree> {
     let leaf = prop_oneof![
         (0..sets).prop_map(Tree::Owned),
         (0..sets).prop_map(Tree::Stored),
+        (prop::option::of(0..sets), 0..sets).prop_map(|(stored, set)| Tree::Edited(stored, set)),
         (0..slices, -6..40_i64, 0..40_i64).prop_map(|(slices, low, len)| Tree::Range(slices, low, low + len)),
         (0..slices, any::<i64>(), any::<i64>()).prop_map(|(slices, low, high)| Tree::Range(slices, low, high)),
     ];
@@ -102,9 +105,19 @@ impl Leaves {
         if high.abs() < 100 { (least.saturating_add(low), least.saturating_add(high)) } else { (low, high) }
     }
 
+    /// What makes a set of another: who differs, once with the wrong word before, and some of whom nothing changes.
+    fn edits(&self, stored: Option<usize>, index: usize) -> Edits {
+        let (from, to) = (stored.map(|stored| self.sets[stored].clone()).unwrap_or_default(), &self.sets[index]);
+        let differ: Vec<(u32, bool)> = from.symmetric_difference(to).map(|user| (*user, to.contains(user))).collect();
+        let wrong = differ.iter().take(3).map(|(user, present)| (*user, !present));
+        let same = self.users.iter().filter(|user| from.contains(user) == to.contains(user)).step_by(997);
+        let same = same.map(|user| (*user, to.contains(user)));
+        Edits::new(wrong.chain(differ.iter().copied().rev()).chain(same).collect())
+    }
+
     pub(crate) fn naive(&self, tree: &Tree) -> BTreeSet<u32> {
         match tree {
-            Tree::Owned(index) | Tree::Stored(index) => self.sets[*index].clone(),
+            Tree::Owned(index) | Tree::Stored(index) | Tree::Edited(_, index) => self.sets[*index].clone(),
             Tree::Range(index, low, high) => {
                 let (low, high) = self.bounds(*index, *low, *high);
                 self.numbers[*index].iter().filter(|(_, number)| low <= **number && **number <= high).map(|(user, _)| *user).collect()
@@ -121,6 +134,10 @@ impl Leaves {
         match tree {
             Tree::Owned(index) => Formula::owned(self.owned[*index].clone()),
             Tree::Stored(index) => Formula::stored(self.stored.get(*index as u32)),
+            Tree::Edited(stored, index) => {
+                let edits = Arc::new(self.edits(*stored, *index));
+                Formula::edited(stored.map(|stored| self.stored.get(stored as u32)), edits)
+            }
             Tree::Range(index, low, high) => {
                 let (low, high) = self.bounds(*index, *low, *high);
                 self.slices[*index].between(i128::from(low), i128::from(high))
@@ -132,7 +149,7 @@ impl Leaves {
     /// This formula of those in `now` whose values were `changed`, on top of these leaves: (stored and not changed) or added.
     pub(crate) fn live_formula(&self, tree: &Tree, now: &Self, changed: &Arc<Bitmap>) -> Formula {
         match tree {
-            Tree::Owned(_) | Tree::Stored(_) | Tree::Range(..) => {
+            Tree::Owned(_) | Tree::Stored(_) | Tree::Edited(..) | Tree::Range(..) => {
                 let added = now.naive(tree).into_iter().filter(|user| changed.contains(*user)).collect();
                 let kept = Formula::and(vec![self.formula(tree), Formula::owned(changed.clone()).not()]);
                 Formula::or(vec![kept, Formula::owned(Arc::new(added))])
