@@ -18,6 +18,7 @@ mod codes;
 mod feeder;
 mod given;
 mod join;
+mod key;
 mod latest;
 mod numbers;
 mod pack;

@@ -2,8 +2,9 @@
 //! values at a time as memory allows; then each value's ordinals are encoded. Pieces are found in the same turns.
 
 use super::Shared;
-use super::blocks::{Block, Kind, Reader, code_key, of_code_key};
+use super::blocks::{Block, Kind, Reader};
 use super::given::for_each_given;
+use super::key::{code_key, of_code_key};
 use super::latest::Latest;
 use super::pieces::{PieceBlock, PieceHead};
 use super::plan::Plan;

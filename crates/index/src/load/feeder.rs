@@ -1,4 +1,5 @@
-use super::blocks::{Points, code_key, low_of, number_key};
+use super::blocks::Points;
+use super::key::{code_key, low_of, number_key};
 use super::pieces::{PIECE_FROM, Pieces};
 use super::spill::SpillFile;
 use super::{CODE_BITS, Seen, Shared, Tag, TagId};

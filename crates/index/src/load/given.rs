@@ -1,4 +1,5 @@
-use super::blocks::{Block, Reader, of_code_key};
+use super::blocks::{Block, Reader};
+use super::key::of_code_key;
 use super::pieces::{PieceBlock, PieceHead};
 use crate::error::Result;
 use taghouse_bitmap::for_each_low;

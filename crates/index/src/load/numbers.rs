@@ -1,8 +1,9 @@
 //! The tags of numbers: of each user the last number counts, and each shard is turned into bit slices.
 
 use super::Shared;
-use super::blocks::{Block, Kind, Reader, low_of};
+use super::blocks::{Block, Kind, Reader};
 use super::feeder::of_ordered;
+use super::key::low_of;
 use super::latest::Latest;
 use super::plan::Plan;
 use super::run::{Run, RunWriter};

@@ -1,6 +1,6 @@
 //! Users of one value who were given at once: encoded as they come, for most values' shards need nothing more.
 
-use super::blocks::of_code_key;
+use super::key::of_code_key;
 use super::spill::Place;
 use crate::error::Result;
 
