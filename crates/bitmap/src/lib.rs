@@ -26,6 +26,7 @@ mod kernel;
 mod layout;
 mod map;
 mod overlap;
+mod parallel;
 mod part;
 mod plan;
 mod popcount;

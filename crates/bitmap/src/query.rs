@@ -1,6 +1,7 @@
 use crate::evaluate::bounds::{self, Size};
 use crate::evaluate::{Shard, Worker};
 use crate::formula::Formula;
+use crate::parallel;
 use crate::part::Scope;
 use crate::plan::{Kind, Plan};
 use crate::{Bitmap, Result};
@@ -8,8 +9,6 @@ use croaring::Bitmap as Roaring;
 use std::sync::Arc;
 use std::thread;
 use taghouse_model::Ordinal;
-
-mod parallel;
 
 /// Bytes read below which one thread is quicker: waking another takes some 10 µs, in which one reads half a megabyte.
 const PARALLEL_FROM_BYTES: u64 = 1 << 20;
@@ -74,7 +73,7 @@ impl Query {
     /// As there.
     pub fn count_on(&self, threads: usize) -> Result<u64> {
         self.0.load()?;
-        Ok(parallel::shards(&self.0, threads, Compiled::count).into_iter().map(|(_, count)| count).sum())
+        Ok(self.shards(threads, Compiled::count).sum())
     }
 
     /// Which users. On all cores where that pays.
@@ -83,8 +82,9 @@ impl Query {
     /// As [`Query::count`].
     pub fn bitmap(&self) -> Result<Bitmap> {
         self.0.load()?;
-        let sets = parallel::shards(&self.0, self.threads(), Compiled::set);
-        Ok(Bitmap::from_shards(sets.into_iter().filter_map(|(number, set)| Some((number, set?)))))
+        let sets = self.shards(self.threads(), Compiled::set);
+        let numbered = self.0.shards.iter().copied().zip(sets);
+        Ok(Bitmap::from_shards(numbered.filter_map(|(number, set)| Some((number, set?)))))
     }
 
     /// Whether one user is in it; somebody who does not exist is in nothing.
@@ -130,6 +130,11 @@ impl Query {
         (self.0.base.plan.results_held() + live) * RESULT_BYTES
     }
 
+    /// What `each` makes of every shard, in the order of [`Compiled::shards`].
+    fn shards<T: Send + 'static>(&self, threads: usize, each: fn(&Compiled, usize, &Worker) -> T) -> impl Iterator<Item = T> {
+        parallel::parts(&self.0, self.0.shards.len(), threads, each)
+    }
+
     fn threads(&self) -> usize {
         let mut left = PARALLEL_FROM_BYTES;
         if self.0.shards.len() < 2 || !self.0.base.plan.reads_more_than(&mut left) {
@@ -170,7 +175,8 @@ impl Compiled {
         Some((live, &live.changed.shard(number)?.set))
     }
 
-    fn count(&self, number: u32, worker: &Worker) -> u64 {
+    fn count(&self, place: usize, worker: &Worker) -> u64 {
+        let number = self.shards[place];
         let base = self.base.shard(number, worker);
         let Some((live, changed)) = self.changed(number) else {
             return base.map_or(0, |base| base.count());
@@ -179,7 +185,8 @@ impl Compiled {
         before + live.now(&self.base, number, worker, |now, changed| now.count_within(changed)).unwrap_or(0)
     }
 
-    fn set(&self, number: u32, worker: &Worker) -> Option<Roaring> {
+    fn set(&self, place: usize, worker: &Worker) -> Option<Roaring> {
+        let number = self.shards[place];
         let base = self.base.shard(number, worker);
         let Some((live, changed)) = self.changed(number) else {
             return base.and_then(|base| base.set());

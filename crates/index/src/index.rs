@@ -32,8 +32,6 @@ type Slot = Arc<Mutex<Option<Arc<Snapshot>>>>;
 pub struct Index {
     pub(crate) objects: Objects,
     segments: Segments,
-    /// Where the store's objects are files of this machine.
-    pub(crate) root: Option<PathBuf>,
     pub(crate) catalog: Arc<dyn Catalog>,
     /// By app. A slot's lock makes readers of one app wait for one load instead of loading each.
     latest: Mutex<HashMap<AppId, Slot>>,
@@ -47,7 +45,7 @@ enum Segments {
     /// Whole objects, held in memory from the first snapshot on.
     Whole,
     /// Files of this machine, mapped when they are first asked for.
-    Local(Arc<dyn Open>),
+    Local(Arc<Local>),
     /// Objects elsewhere, of which a cache of this machine holds the parts asked for.
     Cached(Arc<dyn Open>),
 }
@@ -56,14 +54,14 @@ impl Index {
     /// Objects go to and come from `store`, under `index/`; what is current stands in `catalog`. Segments are held in memory whole.
     pub fn new(store: Arc<dyn ObjectStore>, catalog: Arc<dyn Catalog>) -> Self {
         let (latest, given) = (Mutex::default(), std::sync::Mutex::default());
-        Self { objects: Objects(store), segments: Segments::Whole, root: None, catalog, latest, given, live: None }
+        Self { objects: Objects(store), segments: Segments::Whole, catalog, latest, given, live: None }
     }
 
     /// The store's objects are files below `root` on this machine: segments are mapped instead of being held in memory, so that the index
     /// may be several times as large as that.
     #[must_use]
     pub fn local(self, root: PathBuf) -> Self {
-        Self { root: Some(root.clone()), segments: Segments::Local(Arc::new(Local { root })), ..self }
+        Self { segments: Segments::Local(Arc::new(Local { root })), ..self }
     }
 
     /// The store is elsewhere: of segments the parts asked for are fetched into files in `folder`, which take about `limit_bytes` at most (what
@@ -72,6 +70,11 @@ impl Index {
     pub fn cached(self, folder: PathBuf, limit_bytes: u64) -> Self {
         let cache = Cache::new(self.objects.clone(), Handle::current(), folder, limit_bytes);
         Self { segments: Segments::Cached(Arc::new(cache)), ..self }
+    }
+
+    /// Where the store's objects are files of this machine.
+    pub(crate) fn root(&self) -> Option<PathBuf> {
+        if let Segments::Local(local) = &self.segments { Some(local.root.clone()) } else { None }
     }
 
     /// Takes live changes, which are kept in `folder` on this machine: no other process may have it open.

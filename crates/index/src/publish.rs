@@ -174,7 +174,7 @@ impl Index {
             if writes.len() >= WRITES_AT_ONCE {
                 outcome = outcome.and(join(writes.join_next().await));
             }
-            let (objects, root) = (self.objects.clone(), self.root.clone());
+            let (objects, root) = (self.objects.clone(), self.root());
             writes.spawn(async move {
                 match content {
                     Content::Bytes(bytes) => objects.write(&object, bytes).await,
@@ -187,7 +187,7 @@ impl Index {
             outcome = outcome.and(join(writes.join_next().await));
         }
         outcome?;
-        if let Some(root) = self.root.clone() {
+        if let Some(root) = self.root() {
             blocking(move || sync_files(&root, &written)).await?;
         }
         let value = serde_json::to_value(manifest).map_err(|e| Error::Internal(e.to_string()))?;

@@ -1,18 +1,39 @@
 //! Which of many bitmaps hold one ordinal: what a profile asks.
 
-mod parallel;
-
 use super::Bundle;
 use crate::blob::{CONTAINER_BITS, CONTAINERS, Container};
+use crate::parallel;
 use crate::prefetch::prefetch;
 use crate::{Result, SHARD_BITS};
 use std::ops::Range;
+use std::sync::Arc;
 use taghouse_model::Ordinal;
 
 /// Bitmaps between two steps of one: the longer memory takes, the more.
 const AHEAD: usize = 16;
 /// Steps of a bitmap.
 const STEPS: usize = 5;
+
+/// Bitmaps from which on waking another thread pays.
+const PARALLEL_FROM: usize = 512;
+/// Bitmaps that a thread takes at a time.
+const PART: usize = 256;
+/// One more is enough: what is sought in takes a tenth of a millisecond.
+const THREADS: usize = 2;
+
+/// One of many bitmaps' searches.
+struct Search {
+    bundle: Bundle,
+    bitmaps: Range<u32>,
+    ordinal: Ordinal,
+}
+
+impl Search {
+    fn part(&self, part: usize, (): &()) -> Result<Vec<u32>> {
+        let from = self.bitmaps.start + (part * PART) as u32;
+        self.bundle.holders_here(from..from.saturating_add(PART as u32).min(self.bitmaps.end), self.ordinal, usize::MAX)
+    }
+}
 
 impl Bundle {
     /// The numbers of those of `bitmaps` that hold `ordinal`, ascending, and no more than `most` and a few. On two cores where all of many
@@ -22,10 +43,13 @@ impl Bundle {
     /// As [`Bundle::load`], of the blobs that it reads.
     pub fn holders(&self, bitmaps: Range<u32>, ordinal: Ordinal, most: usize) -> Result<Vec<u32>> {
         let bitmaps = bitmaps.start..bitmaps.end.min(self.bitmaps);
-        if bitmaps.len() < parallel::FROM || most < bitmaps.len() || rayon::current_num_threads() < 2 {
+        if bitmaps.len() < PARALLEL_FROM || most < bitmaps.len() {
             return self.holders_here(bitmaps, ordinal, most);
         }
-        parallel::holders(self, bitmaps, ordinal)
+        let parts = bitmaps.len().div_ceil(PART);
+        let search = Arc::new(Search { bundle: self.clone(), bitmaps, ordinal });
+        let found: Result<Vec<Vec<u32>>> = parallel::parts(&search, parts, THREADS, Search::part).collect();
+        Ok(found?.concat())
     }
 
     /// A bitmap after the other would wait for memory at every step: the table, the blob's first bytes, the rest of its head, the container.
