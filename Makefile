@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint fuzz soak
+.PHONY: help demo test bench lint docs fuzz soak
 
 # One target folder for all checkouts of this user: the dependencies are compiled once.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/taghouse/target
@@ -25,17 +25,22 @@ demo: ## build, then generate, tag and serve a shop. ARGS="--exit --users 1000 -
 	cargo build --release --workspace
 	"$$CARGO_TARGET_DIR/release/taghouse" demo --data "$(DATA)" $(ARGS)
 
-test: ## set up and run all tests. ARGS="a_test_by_name"
+test: ## set up and run all tests. ARGS="a_test_by_name"; SEED=2 for other random cases (SEED=random: new ones)
 	@scripts/setup.sh test
-	python=$$(scripts/peers.sh) && TAGHOUSE_PEERS_PYTHON="$$python" cargo test --workspace $(ARGS)
+	python=$$(scripts/peers.sh) && TAGHOUSE_PEERS_PYTHON="$$python" PROPTEST_RNG_SEED=$(SEED) cargo test --workspace $(ARGS)
 
 lint: ## check the format and all of clippy's warnings
 	@scripts/setup.sh lint
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-bench: ## compare with other engines, write bench/REPORT.md. ONLY=crowd for one group, ARGS="--row nested" for one of its rows
+docs: ## write the generated pages of the book in docs/, and what its examples print; look at the difference before you commit it
 	@scripts/setup.sh build
+	UPDATE_DOCS=1 cargo test --workspace --test book $(ARGS)
+	UPDATE_DOCS=1 cargo test --workspace --bin taghouse manual
+
+bench: ## compare with other engines, write bench/REPORT.md. ONLY=crowd for one group, ARGS="--row nested" for one of its rows
+	@scripts/setup.sh bench
 	cargo build --release --workspace
 	python=$$(scripts/peers.sh bench/requirements.txt) && "$$python" bench/run.py $(if $(ONLY),--only "$(ONLY)") $(ARGS)
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes ready what building (scripts/setup.sh), linting (… lint) or testing (… test) needs, and says what it does.
+# Makes ready what building (scripts/setup.sh), measuring (… bench), linting (… lint) or testing (… test) needs, and says what it does.
 # Installs only what is missing: Rust by rustup for this user, the rest by apt-get where this user is root. TAGHOUSE_NO_INSTALL=1 forbids both.
 set -euo pipefail
 
@@ -61,6 +61,12 @@ build)
   rust
   c_compiler
   ;;
+bench)
+  rust
+  c_compiler
+  python
+  command -v wrk >/dev/null || packages wrk
+  ;;
 lint)
   rust
   lints
@@ -70,9 +76,10 @@ test)
   rust
   c_compiler
   python
+  command -v curl >/dev/null || packages curl
   "$root/scripts/peers.sh" >/dev/null
   ;;
-*) fail "unknown: $1. Use: setup.sh [build|lint|test]" ;;
+*) fail "unknown: $1. Use: setup.sh [build|bench|lint|test]" ;;
 esac
 
 if [ ! -d "$target" ]; then

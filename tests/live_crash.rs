@@ -5,17 +5,22 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 
 mod driver;
+#[path = "live_crash/productions.rs"]
+mod productions;
 #[path = "live_crash/twin.rs"]
 mod twin;
 #[path = "live_crash/wire.rs"]
 mod wire;
 
 use driver::{House, Server};
+use productions::{Changer, Production, produce_until_killed};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use twin::{CITIES, Dice, LABELS, People, Writer};
+use twin::{CITIES, Dice, LABELS, People, Writer, told_of};
 use wire::{Door, Outcome};
 
 /// People from the lake, whose values live changes replace.
@@ -122,9 +127,12 @@ fn check(door: &Door, people: &People) {
     assert_eq!(anything, people.with(|values| !values.is_empty()));
 }
 
+fn number(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().map_or(otherwise, |text| text.parse().unwrap())
+}
+
 #[test]
 fn killed_at_any_moment_no_live_change_is_lost_or_there_twice() {
-    let number = |name: &str, otherwise: u64| std::env::var(name).ok().map_or(otherwise, |text| text.parse().unwrap());
     let (kills, seed) = (number("TAGHOUSE_KILLS", 8), number("TAGHOUSE_KILL_SEED", 1));
     let mut dice = Dice(seed);
     let (house, mut people) = produced();
@@ -151,4 +159,68 @@ fn killed_at_any_moment_no_live_change_is_lost_or_there_twice() {
     }
     assert!(acknowledged >= kills, "only {acknowledged} calls were acknowledged: the kills came before the work");
     eprintln!("{kills} kills, {acknowledged} calls acknowledged, answers again after at most {slowest:?}");
+}
+
+/// Changes, deletions, productions of all tags and compactions at once until the server is killed.
+fn produce_beside_changes(server: &mut Server, door: &Door, changers: &mut [Changer], wait: Duration) -> Vec<Production> {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for changer in changers.iter_mut() {
+            let (stop, door) = (&stop, door.clone());
+            scope.spawn(move || while !stop.load(Ordering::Relaxed) && changer.call(&door) {});
+        }
+        let (stop_it, producing) = (&stop, door.clone());
+        let productions = scope.spawn(move || produce_until_killed(&producing, stop_it));
+        let (stop_it, door) = (&stop, door.clone());
+        scope.spawn(move || {
+            while !stop_it.load(Ordering::Relaxed) && door.compact() != Outcome::Unknown {
+                thread::sleep(Duration::from_millis(60));
+            }
+        });
+        thread::sleep(wait);
+        server.kill();
+        stop.store(true, Ordering::Relaxed);
+        productions.join().unwrap()
+    })
+}
+
+fn files_below(folder: &Path) -> usize {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    entries.map(|entry| entry.unwrap().path()).map(|path| if path.is_dir() { files_below(&path) } else { 1 }).sum()
+}
+
+#[test]
+fn killed_while_all_tags_are_produced_each_change_counts_once() {
+    let (kills, mut dice) = (number("TAGHOUSE_KILLS", 6), Dice(number("TAGHOUSE_KILL_SEED", 2)));
+    let (house, lake) = produced();
+    let mut people = lake.clone();
+    let mut changers: Vec<Changer> = (0..3).map(|thread| Changer::new(thread, 3, &lake, dice.next())).collect();
+    let everybody: BTreeSet<String> = changers.iter().flat_map(|changer| changer.own().iter().cloned()).collect();
+    let mut server = house.serve();
+    let key = server.admin_key.clone().unwrap();
+    let (mut answered, mut done, mut met, mut most_files) = (0, 0, 0, 0);
+    for _ in 0..kills {
+        let wait = Duration::from_millis(100 + dice.below(2500));
+        let door = Door::new(&server.base, &key);
+        let productions = produce_beside_changes(&mut server, &door, &mut changers, wait);
+        server = house.serve();
+        let door = Door::new(&server.base, &key);
+        let told = told_of(&door, &everybody);
+        productions::check(&people, &lake, &changers, &productions, &told);
+        people.told(&told);
+        check(&door, &people);
+        answered += changers.iter_mut().map(Changer::take_answered).sum::<u64>();
+        done += productions.iter().filter(|production| production.done()).count();
+        met += productions.iter().filter(|production| !production.done()).count();
+        // Right after the start: what the killed process left is gone.
+        most_files = most_files.max(files_below(&house.data().join("objects")));
+    }
+    assert!(answered >= kills && done + met > 0, "only {answered} calls were answered");
+    // Three tags, the users and the manifest, those before them, and what goes on now.
+    assert!(most_files <= 25, "{most_files} objects after a start");
+    let logs = files_below(&house.data().join("live"));
+    assert!(logs <= 10, "{logs} files of live changes");
+    eprintln!(
+        "{kills} kills, {met} of them within a production, {done} productions done, {answered} calls answered; {most_files} objects, {logs} log files at most"
+    );
 }

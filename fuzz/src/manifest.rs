@@ -1,4 +1,5 @@
-//! The index's pointer in the catalog (JSON): what it leads to is opened and asked.
+//! The index's manifest (JSON), an object that the catalog's pointer leads to or, in old data folders, the pointer itself: what it leads to is
+//! opened and asked.
 
 use async_trait::async_trait;
 use object_store::memory::InMemory;
@@ -6,10 +7,11 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use serde_json::{Value as Json, json};
 use std::sync::{Arc, LazyLock};
 use taghouse_bitmap::Bitmap;
-use taghouse_catalog::{AuditRecord, Catalog, Change, IngestedFile, KeyRecord, Pointer, Result, RunRecord, StoredDefinition};
+use taghouse_catalog::{AuditEntry, AuditQuery, AuditRecord, Catalog, Change, IngestedFile, KeyRecord, Pointer, Result, RunRecord, StoredDefinition};
 use taghouse_index::{Index, SegmentBuilder};
 use taghouse_model::{AppId, Name, Value, ValueType};
 use tokio::runtime::{Builder, Runtime};
+use xxhash_rust::xxh3::xxh3_128;
 
 pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Builder::new_current_thread().build().expect("a runtime can be made"));
 
@@ -34,11 +36,21 @@ static OBJECTS: LazyLock<Arc<InMemory>> = LazyLock::new(|| {
 });
 
 pub fn read(data: &[u8]) {
-    let Ok(value) = serde_json::from_slice::<Json>(data) else { return };
-    let index = index(value);
+    if let Ok(value) = serde_json::from_slice::<Json>(data) {
+        ask(&index(value));
+    }
+    // The same bytes as an object; its generation is what the pointer says, or else it is refused.
+    let generation = serde_json::from_slice::<Json>(data).ok().and_then(|value| value.get("generation")?.as_u64()).unwrap_or(0);
+    let path = format!("manifest-{:?}", std::thread::current().id());
+    let pointer = json!({"manifest": path, "generation": generation, "xxh3": format!("{:032x}", xxh3_128(data))});
+    RUNTIME.block_on(async { OBJECTS.put(&path.as_str().into(), data.to_vec().into()).await.expect("memory takes it") });
+    ask(&index(pointer));
+}
+
+fn ask(index: &Index) {
     let app = AppId::new("shop").expect("a name");
     RUNTIME.block_on(async {
-        let _ = index.published(&app).await;
+        let _ = (index.published(&app).await, index.generation(&app).await);
         let Ok(Some(snapshot)) = index.snapshot(&app).await else { return };
         let _ = (snapshot.types(), snapshot.users().len());
         for (_, segment) in snapshot.segments() {
@@ -115,7 +127,10 @@ impl Catalog for OnePointer {
     async fn unfinished_runs(&self) -> Result<Vec<RunRecord>> {
         Ok(Vec::new())
     }
-    async fn audit(&self, _: Option<&AppId>, _: u32) -> Result<Vec<AuditRecord>> {
+    async fn audit(&self, _: &AuditQuery) -> Result<Vec<AuditEntry>> {
+        Ok(Vec::new())
+    }
+    async fn open_acts(&self) -> Result<Vec<AuditRecord>> {
         Ok(Vec::new())
     }
 }

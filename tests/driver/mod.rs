@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 const TAGHOUSE: &str = env!("CARGO_BIN_EXE_taghouse");
+/// Beside the data folder.
+const SAID: &str = "serve.stderr";
 
 /// A data folder that goes when the test ends.
 pub struct House {
@@ -75,28 +77,44 @@ impl House {
 
     /// Starts a server on a free port and waits until it serves.
     pub fn serve(&self) -> Server {
-        let mut process = self
-            .command(&["serve", "--listen", "127.0.0.1:0", "--land-every", "0.1"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut admin_key = None;
-        let mut output = BufReader::new(process.stdout.take().unwrap());
-        loop {
-            let mut line = String::new();
-            if output.read_line(&mut line).unwrap() == 0 {
-                let mut complaint = String::new();
-                process.stderr.take().unwrap().read_to_string(&mut complaint).unwrap();
-                panic!("the server did not start: {complaint}");
-            }
-            if let Some((_, key)) = line.trim().split_once("keep it safe): ") {
-                admin_key = Some(key.to_owned());
-            }
-            if let Some((_, address)) = line.trim().split_once("serving on ") {
-                return Server { process, base: address.to_owned(), admin_key };
-            }
+        self.serve_with(&[])
+    }
+
+    /// The same, with more flags.
+    pub fn serve_with(&self, more: &[&str]) -> Server {
+        let arguments: Vec<&str> = ["serve", "--listen", "127.0.0.1:0", "--land-every", "0.1"].iter().chain(more).copied().collect();
+        Server::start(self.command(&arguments), &self.path(SAID)).unwrap_or_else(|said| panic!("the server did not start: {said}"))
+    }
+
+    /// A server, or what it says instead of serving.
+    pub fn try_serve(&self) -> Result<Server, String> {
+        Server::start(self.command(&["serve", "--listen", "127.0.0.1:0", "--land-every", "0.1"]), &self.path(SAID))
+    }
+
+    /// What the last server of this folder said on standard error.
+    pub fn complaint(&self) -> String {
+        std::fs::read_to_string(self.path(SAID)).unwrap()
+    }
+
+    /// The same, where the process may open so many files.
+    pub fn serve_with_files(&self, files: u32, more: &[&str]) -> Server {
+        self.serve_with_limit(&format!("ulimit -n {files}"), more)
+    }
+
+    /// The same, after a command of the shell that sets limits.
+    pub fn serve_with_limit(&self, limit: &str, more: &[&str]) -> Server {
+        let mut limited = Command::new("sh");
+        let script = format!("{limit}; exec \"$@\"");
+        let command = self.command(&["serve", "--listen", "127.0.0.1:0", "--land-every", "0.1"]);
+        limited.args(["-c", &script, "sh"]).arg(command.get_program()).args(command.get_args()).args(more);
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => limited.env(name, value),
+                None => limited.env_remove(name),
+            };
         }
+        limited.stdin(Stdio::null());
+        Server::start(limited, &self.path(SAID)).unwrap_or_else(|said| panic!("the server did not start: {said}"))
     }
 }
 
@@ -108,12 +126,55 @@ pub struct Server {
     pub admin_key: Option<String>,
 }
 
+impl Server {
+    /// What it says on standard error goes to a file: nobody reads a pipe that a server with much to say would fill.
+    fn start(mut command: Command, said: &Path) -> Result<Self, String> {
+        let stderr = std::fs::File::create(said).unwrap();
+        let mut process = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+        let mut admin_key = None;
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        loop {
+            let mut line = String::new();
+            if output.read_line(&mut line).unwrap() == 0 {
+                process.wait().unwrap();
+                return Err(std::fs::read_to_string(said).unwrap());
+            }
+            if let Some((_, key)) = line.trim().split_once("keep it safe): ") {
+                admin_key = Some(key.to_owned());
+            }
+            if let Some((_, address)) = line.trim().split_once("serving on ") {
+                return Ok(Server { process, base: address.to_owned(), admin_key });
+            }
+        }
+    }
+
+    pub fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// SIGTERM, and the time until the process has ended.
+    pub fn terminate(&mut self) -> std::time::Duration {
+        let began = std::time::Instant::now();
+        assert!(Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().unwrap().success());
+        self.process.wait().unwrap();
+        began.elapsed()
+    }
+}
+
 /// An answer.
 pub struct Answer {
     pub status: u16,
     pub content_type: String,
+    pub retry_after: Option<String>,
     pub body: Vec<u8>,
 }
+
+/// The longest answer that a test takes.
+const MAX_BODY_BYTES: u64 = 256 << 20;
 
 impl Answer {
     pub fn json(&self) -> Value {
@@ -137,7 +198,9 @@ impl Server {
         }
         let mut response = agent.run(request.body(body.to_vec()).unwrap()).unwrap();
         let content_type = response.headers().get("content-type").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
-        Answer { status: response.status().as_u16(), content_type, body: response.body_mut().read_to_vec().unwrap() }
+        let retry_after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+        let body = response.body_mut().with_config().limit(MAX_BODY_BYTES).read_to_vec().unwrap();
+        Answer { status: response.status().as_u16(), content_type, retry_after, body }
     }
 
     pub fn get(&self, path: &str, key: &str) -> Answer {
@@ -156,6 +219,11 @@ impl Server {
         let mut answer = [0; 12];
         socket.read_exact(&mut answer).unwrap();
         String::from_utf8(answer.to_vec()).unwrap().strip_prefix("HTTP/1.1 ").unwrap().parse().unwrap()
+    }
+
+    /// Whether it ended well, once it has ended.
+    pub fn ended(&mut self) -> Option<bool> {
+        self.process.try_wait().unwrap().map(|status| status.success())
     }
 
     /// `kill -9`
@@ -186,10 +254,4 @@ pub fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
     panic!("{what} did not come about in 20 s");
-}
-
-/// The interpreter with other people's libraries, against which ours are held.
-pub fn peers_python() -> String {
-    std::env::var("TAGHOUSE_PEERS_PYTHON")
-        .unwrap_or_else(|_| panic!("TAGHOUSE_PEERS_PYTHON is not set: run `make test`, which makes the environment and sets it"))
 }

@@ -34,6 +34,15 @@ impl Values {
     pub(crate) fn is_empty(&self) -> bool {
         self.city.is_none() && self.score.is_none() && self.labels.is_empty()
     }
+
+    pub(crate) fn apply(&mut self, change: &Change) {
+        match change {
+            Change::City(city) => self.city = city.map(str::to_owned),
+            Change::Score(score) => self.score = *score,
+            Change::Label { label, add: true } => drop(self.labels.insert(label)),
+            Change::Label { label, add: false } => drop(self.labels.remove(label)),
+        }
+    }
 }
 
 /// Everybody who has something, by id.
@@ -57,23 +66,27 @@ impl People {
     fn apply(&mut self, call: &Call) {
         match call {
             Call::Delete(user) => *self.0.entry(user.clone()).or_default() = Values::default(),
-            Call::Change(changes) => {
-                for (user, change) in changes {
-                    let values = self.0.entry(user.clone()).or_default();
-                    match change {
-                        Change::City(city) => values.city = city.map(str::to_owned),
-                        Change::Score(score) => values.score = *score,
-                        Change::Label { label, add: true } => drop(values.labels.insert(label)),
-                        Change::Label { label, add: false } => drop(values.labels.remove(label)),
-                    }
-                }
-            }
+            Call::Change(changes) => changes.iter().for_each(|(user, change)| self.0.entry(user.clone()).or_default().apply(change)),
         }
+    }
+
+    /// What everybody is told to have.
+    pub(crate) fn told(&mut self, told: &BTreeMap<String, Values>) {
+        self.0.extend(told.iter().map(|(user, values)| (user.clone(), values.clone())));
+    }
+
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &String> {
+        self.0.keys()
+    }
+
+    /// What one has.
+    pub(crate) fn of(&self, user: &str) -> Values {
+        self.0.get(user).cloned().unwrap_or_default()
     }
 }
 
 #[derive(Debug, Clone)]
-enum Call {
+pub(crate) enum Call {
     Change(Vec<(String, Change)>),
     Delete(String),
 }
@@ -108,7 +121,7 @@ impl Writer {
 
     /// One more call; `false` when the server went away in it.
     pub(crate) fn call(&mut self, door: &Door) -> bool {
-        let call = self.draw();
+        let call = draw(&mut self.dice, &self.own);
         let outcome = match &call {
             Call::Change(changes) => door.change(changes),
             Call::Delete(user) => door.delete(user),
@@ -138,7 +151,7 @@ impl Writer {
         };
         let (without, mut with) = (self.people.clone(), self.people.clone());
         with.apply(&call);
-        let told = told_of(door, &touched);
+        let told: Vec<Values> = told_of(door, &touched).into_values().collect();
         let of = |people: &People| -> Vec<Values> { touched.iter().map(|user| people.0.get(user).cloned().unwrap_or_default()).collect() };
         if told == of(&with) {
             self.people = with;
@@ -146,30 +159,30 @@ impl Writer {
             assert_eq!(told, of(&without), "half of a call was done, or something else: {call:?}");
         }
     }
-
-    fn draw(&mut self) -> Call {
-        let person = |dice: &mut Dice, own: &[String]| own[dice.below(own.len() as u64) as usize].clone();
-        let dice = &mut self.dice;
-        if dice.below(12) == 0 {
-            return Call::Delete(person(dice, &self.own));
-        }
-        let changes = (0..1 + dice.below(30)).map(|_| {
-            let change = match dice.below(8) {
-                0 => Change::City(None),
-                1 | 2 => Change::City(Some(CITIES[dice.below(4) as usize])),
-                3 => Change::Score(None),
-                4 | 5 => Change::Score(Some(dice.below(50) as i64)),
-                kind => Change::Label { label: LABELS[dice.below(5) as usize], add: kind == 6 },
-            };
-            (person(dice, &self.own), change)
-        });
-        Call::Change(changes.collect())
-    }
 }
 
-/// What the server says that these people have, in their order.
-fn told_of(door: &Door, users: &BTreeSet<String>) -> Vec<Values> {
-    let mut told: BTreeMap<&String, Values> = users.iter().map(|user| (user, Values::default())).collect();
+/// A call for some of one's own people.
+pub(crate) fn draw(dice: &mut Dice, own: &[String]) -> Call {
+    let person = |dice: &mut Dice| own[dice.below(own.len() as u64) as usize].clone();
+    if dice.below(12) == 0 {
+        return Call::Delete(person(dice));
+    }
+    let changes = (0..1 + dice.below(30)).map(|_| {
+        let change = match dice.below(8) {
+            0 => Change::City(None),
+            1 | 2 => Change::City(Some(CITIES[dice.below(4) as usize])),
+            3 => Change::Score(None),
+            4 | 5 => Change::Score(Some(dice.below(50) as i64)),
+            kind => Change::Label { label: LABELS[dice.below(5) as usize], add: kind == 6 },
+        };
+        (person(dice), change)
+    });
+    Call::Change(changes.collect())
+}
+
+/// What the server says that these people have.
+pub(crate) fn told_of(door: &Door, users: &BTreeSet<String>) -> BTreeMap<String, Values> {
+    let mut told: BTreeMap<String, Values> = users.iter().map(|user| (user.clone(), Values::default())).collect();
     let mut each = |expression: String, give: &dyn Fn(&mut Values)| {
         for user in door.users(&expression) {
             if let Some(values) = told.get_mut(&user) {
@@ -188,5 +201,5 @@ fn told_of(door: &Door, users: &BTreeSet<String>) -> Vec<Values> {
     for score in 0..50 {
         each(format!("score == {score}"), &|values| values.score = Some(score));
     }
-    told.into_values().collect()
+    told
 }

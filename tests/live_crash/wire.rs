@@ -77,7 +77,8 @@ impl Door {
         }
     }
 
-    fn call(&self, method: &str, path: &str, body: &Json) -> Option<(u16, Json)> {
+    /// An answer's status and body; `None` when the server went away.
+    pub(crate) fn call(&self, method: &str, path: &str, body: &Json) -> Option<(u16, Json)> {
         let request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("{}{APP}{path}", self.base))
@@ -91,7 +92,7 @@ impl Door {
     }
 }
 
-fn form_of(user: &str, change: &Change) -> Json {
+pub(crate) fn form_of(user: &str, change: &Change) -> Json {
     match change {
         Change::City(Some(city)) => json!({ "user": user, "tag": "city", "set": city }),
         Change::City(None) => json!({ "user": user, "tag": "city", "unset": true }),

@@ -3,7 +3,8 @@
 use super::RepositoryFile;
 
 /// The map: every room and its level.
-pub(crate) const LEVELS: [(&str, u32); 17] = [
+pub(crate) const LEVELS: [(&str, u32); 18] = [
+    ("disk", 0),
     ("model", 0),
     ("bitmap", 1),
     ("catalog", 1),

@@ -6,6 +6,7 @@ mod build;
 mod crowd_spec;
 mod dense_floor;
 mod dictionary;
+mod landing;
 mod live;
 mod load;
 mod member;
@@ -17,6 +18,7 @@ mod points;
 mod published;
 mod range;
 mod scenario;
+mod snapshot;
 mod timing;
 
 use anyhow::{Context, bail};
@@ -31,8 +33,14 @@ async fn main() -> anyhow::Result<()> {
             nested_count::run(Path::new(folder), users.parse().context("the number of users is not a number")?).await?
         }
         ["crowd", name, spec, ref rest @ ..] => crowd(name, &Spec::read(Path::new(spec))?, rest).await?,
+        ["snapshot", folder] => snapshot::run(Path::new(folder)).await?,
         ["dictionary", folder, ids] => dictionary::run(Path::new(folder), ids.parse().context("the number of ids is not a number")?)?,
-        _ => bail!("usage: taghouse-bench nested-count FOLDER USERS | crowd NAME SPEC FOLDER… | dictionary FOLDER IDS"),
+        ["lake-landing", folder, landings] => {
+            landing::run(Path::new(folder), landings.parse().context("the number of landings is not a number")?).await?
+        }
+        _ => bail!(
+            "usage: taghouse-bench nested-count FOLDER USERS | crowd NAME SPEC FOLDER… | snapshot FOLDER | dictionary FOLDER IDS | lake-landing FOLDER LANDINGS"
+        ),
     };
     println!("{answer}");
     Ok(())

@@ -89,7 +89,16 @@ impl<'a> World<'a> {
         // Nothing happens by itself, so that a history follows from its seed; files are small, so that there are several.
         let long = Duration::from_secs(24 * 3600);
         let (tick, file_bytes, checkpoint_changes) = (long, 4_096, u64::MAX);
-        let options = LiveOptions { tick, file_bytes, checkpoint_changes, fold_changes: 20, fold_share: 4, fold_every: None };
+        let options = LiveOptions {
+            tick,
+            file_bytes,
+            checkpoint_changes,
+            fold_changes: 20,
+            fold_share: 4,
+            limit_changes: u64::MAX,
+            limit_text_bytes: u64::MAX,
+            fold_every: None,
+        };
         let index = Index::new(self.store.clone(), self.catalog.clone());
         self.index = Some(index.with_live(self.folder.path().join("live"), options));
         Ok(())

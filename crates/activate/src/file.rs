@@ -9,6 +9,9 @@ use parquet::file::properties::WriterProperties;
 use std::str::FromStr;
 use std::sync::Arc;
 
+/// A row group of a Parquet file has about so many encoded bytes; until it is full it is in memory.
+const ROW_GROUP_BYTES: usize = 256 << 10;
+
 /// How members are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileFormat {
@@ -77,7 +80,9 @@ impl MemberFile {
             FileFormat::Jsonl => Encoder::Jsonl(arrow::json::LineDelimitedWriter::new(Vec::new())),
             FileFormat::Parquet => {
                 let level = ZstdLevel::try_new(1).map_err(encode("parquet"))?;
-                let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
+                // A dictionary of ids of which each occurs once is only another copy.
+                let properties =
+                    WriterProperties::builder().set_compression(Compression::ZSTD(level)).set_dictionary_enabled(false).build();
                 let writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties)).map_err(encode("parquet"))?;
                 Encoder::Parquet(Box::new(writer))
             }
@@ -105,6 +110,10 @@ impl MemberFile {
             }
             Encoder::Parquet(writer) => {
                 writer.write(&batch).map_err(encode("parquet"))?;
+                // So that a file whose reader takes nothing holds little.
+                if writer.in_progress_size() >= ROW_GROUP_BYTES {
+                    writer.flush().map_err(encode("parquet"))?;
+                }
                 Ok(std::mem::take(writer.inner_mut()))
             }
         }

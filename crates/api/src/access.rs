@@ -1,15 +1,17 @@
 //! Who may do what: keys, roles and the table between roles and actions.
 
+use crate::refusals::Asked;
 use crate::{House, Problem};
+use arc_swap::ArcSwap;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use taghouse_catalog::{Catalog, KeyRecord, Role};
 use taghouse_model::{AppId, Entropy, ErrorKind};
 
@@ -72,7 +74,10 @@ impl Caller {
 
 /// The keys that work now, by the hash of their secret. The secrets themselves are nowhere.
 pub struct KeyRing {
-    known: RwLock<HashMap<[u8; 32], KeyRecord>>,
+    /// Read without a lock: every call does.
+    known: ArcSwap<HashMap<[u8; 32], KeyRecord>>,
+    /// Those that were revoked, so that whoever goes on with one is known by it.
+    revoked: ArcSwap<HashMap<[u8; 32], KeyRecord>>,
     /// Held while keys are read and put in place, so that an older reading never comes after a newer one and brings a revoked key back.
     reading: tokio::sync::Mutex<()>,
     local: [u8; 32],
@@ -84,7 +89,12 @@ impl KeyRing {
     /// # Errors
     /// The catalog cannot be read.
     pub async fn load(catalog: &dyn Catalog, local_secret: &str) -> taghouse_catalog::Result<Self> {
-        let ring = Self { known: RwLock::default(), reading: tokio::sync::Mutex::default(), local: hash(local_secret) };
+        let ring = Self {
+            known: ArcSwap::default(),
+            revoked: ArcSwap::default(),
+            reading: tokio::sync::Mutex::default(),
+            local: hash(local_secret),
+        };
         ring.reload(catalog).await?;
         Ok(ring)
     }
@@ -93,14 +103,39 @@ impl KeyRing {
     pub(crate) async fn reload(&self, catalog: &dyn Catalog) -> taghouse_catalog::Result<()> {
         let _reading = self.reading.lock().await;
         let keys = catalog.keys().await?;
-        let working = keys.into_iter().filter(|key| key.revoked_ms.is_none()).map(|key| (key.secret_sha256, key)).collect();
-        *self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner) = working;
+        let by_secret = keys.into_iter().map(|key| (key.secret_sha256, key));
+        let (working, revoked): (HashMap<_, _>, HashMap<_, _>) = by_secret.partition(|(_, key)| key.revoked_ms.is_none());
+        self.known.store(Arc::new(working));
+        self.revoked.store(Arc::new(revoked));
         Ok(())
+    }
+
+    /// Puts a new key on the ring. Needs no catalog, so it cannot fail.
+    pub(crate) async fn add_key(&self, key: KeyRecord) {
+        let _reading = self.reading.lock().await;
+        let mut working = HashMap::clone(&self.known.load());
+        working.insert(key.secret_sha256, key);
+        self.known.store(Arc::new(working));
+    }
+
+    /// Takes a revoked key off the ring. Needs no catalog, so it cannot fail; a reading from before its revocation comes before this.
+    pub(crate) async fn drop_key(&self, id: &str) {
+        let _reading = self.reading.lock().await;
+        let mut revoked = HashMap::clone(&self.revoked.load());
+        let mut working = HashMap::clone(&self.known.load());
+        revoked.extend(working.extract_if(|_, key| key.id == id));
+        self.revoked.store(Arc::new(revoked));
+        self.known.store(Arc::new(working));
     }
 
     /// Whether any key works, besides the local one.
     pub fn is_empty(&self) -> bool {
-        self.known.read().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty()
+        self.known.load().is_empty()
+    }
+
+    /// The key of this secret, if it was revoked.
+    fn revoked(&self, secret: &str) -> Option<KeyRecord> {
+        self.revoked.load().get(&hash(secret)).cloned()
     }
 
     fn caller(&self, secret: &str) -> Option<Caller> {
@@ -108,8 +143,7 @@ impl KeyRing {
         if hash == self.local {
             return Some(Caller { role: Role::Admin, app: None, id: "local".to_owned(), local: true });
         }
-        let known = self.known.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        known.get(&hash).map(|key| Caller { role: key.role, app: key.app.clone(), id: key.id.clone(), local: false })
+        self.known.load().get(&hash).map(|key| Caller { role: key.role, app: key.app.clone(), id: key.id.clone(), local: false })
     }
 }
 
@@ -128,12 +162,24 @@ pub fn hash(secret: &str) -> [u8; 32] {
 /// Lets no request pass without a known key: `Authorization: Bearer KEY`, or `Basic` with the key as user name.
 pub(crate) async fn authenticate(State(house): State<Arc<House>>, mut request: Request, next: Next) -> Result<Response, Problem> {
     let secret = secret_of(request.headers())?;
-    let caller = house
-        .keys
-        .caller(&secret)
-        .ok_or_else(|| Problem::unauthenticated("this key is not known or was revoked; an admin makes keys with `taghouse keys create`"))?;
-    request.extensions_mut().insert(caller);
-    Ok(next.run(request).await)
+    let asked = Asked::of(&request);
+    let Some(caller) = house.keys.caller(&secret) else {
+        if let Some(key) = house.keys.revoked(&secret) {
+            house.refused_revoked(&key, &asked);
+        }
+        return Err(Problem::unauthenticated("this key is not known or was revoked; an admin makes keys with `taghouse keys create`"));
+    };
+    request.extensions_mut().insert(caller.clone());
+    let response = next.run(request).await;
+    if response.status() == StatusCode::FORBIDDEN {
+        house.refused(&caller, &asked);
+    }
+    Ok(response)
+}
+
+/// Who calls a route that needs no key, if the key is known.
+pub(crate) fn caller_of(house: &House, headers: &HeaderMap) -> Option<Caller> {
+    house.keys.caller(&secret_of(headers).ok()?)
 }
 
 fn secret_of(headers: &HeaderMap) -> Result<String, Problem> {
@@ -171,6 +217,31 @@ mod tests {
                 assert_eq!(allows(role, action), may.contains(&action), "{} {action:?}", role.as_str());
             }
         }
+    }
+
+    #[tokio::test]
+    async fn keys_come_and_go_without_the_catalog() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = taghouse_catalog::SqliteCatalog::open(&folder.path().join("catalog.db")).await.unwrap();
+        let key = |id: &str, secret: &str| KeyRecord {
+            id: id.to_owned(),
+            app: None,
+            role: Role::Viewer,
+            secret_sha256: hash(secret),
+            note: String::new(),
+            created_ms: 1,
+            revoked_ms: None,
+        };
+        catalog.commit(vec![taghouse_catalog::Change::PutKey(key("a", "one"))]).await.unwrap();
+        let ring = KeyRing::load(&catalog, "local").await.unwrap();
+        catalog.close().await;
+        assert!(ring.reload(&catalog).await.is_err());
+        ring.add_key(key("b", "two")).await;
+        ring.drop_key("a").await;
+        assert!(ring.caller("one").is_none(), "a revoked key works no more");
+        assert_eq!(ring.revoked("one").map(|key| key.id).as_deref(), Some("a"));
+        assert_eq!(ring.caller("two").map(|caller| caller.id).as_deref(), Some("b"));
+        assert!(ring.revoked("two").is_none() && ring.revoked("three").is_none());
     }
 
     #[test]

@@ -1,21 +1,139 @@
-//! What handlers take from a request. axum's own extractors answer wrong input with plain text; these answer with problem details.
+//! What handlers take from a request. axum's own extractors answer wrong input with plain text, and read a list as an object; these answer
+//! with problem details that name the field, and take objects only.
 
 use crate::Problem;
-use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts};
-use axum::http::StatusCode;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, Error, MapAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
+use std::marker::PhantomData;
 use taghouse_model::ErrorKind;
 
-/// A JSON body, in or out.
-#[derive(FromRequest)]
-#[from_request(via(axum::Json), rejection(Problem))]
+/// A JSON body: in, an object; out, anything.
 pub(crate) struct Json<T>(pub(crate) T);
 
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         axum::Json(self.0).into_response()
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            let detail = "the body must be JSON: send the header `Content-Type: application/json`";
+            return Err(Problem::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+        }
+        let bytes = Bytes::from_request(request, state).await?;
+        let Object(value) = parse(&bytes)?;
+        Ok(Self(value))
+    }
+}
+
+/// Whether the header says JSON, `application/json` or a kind of it such as `application/ld+json`.
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
+    let Some(Ok(given)) = headers.get(header::CONTENT_TYPE).map(|value| value.to_str()) else { return false };
+    let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || essence.strip_prefix("application/").is_some_and(|kind| kind.ends_with("+json"))
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let wrong = |place: &str, error: &serde_json::Error| {
+        let said = error.to_string();
+        let message = if said.starts_with("recursion limit exceeded") {
+            "nested too deep: JSON of more than 128 levels is not read; write an expression as text, or with fewer brackets".to_owned()
+        } else {
+            with_suggestion(&said)
+        };
+        let detail = if place == "." { format!("the body: {message}") } else { format!("the body, at {place}: {message}") };
+        Problem::new(ErrorKind::Invalid, detail)
+    };
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| wrong(&error.path().to_string(), error.inner()))?;
+    json.end().map_err(|error| wrong(".", &error))?;
+    Ok(value)
+}
+
+/// Adds what was meant to serde's "unknown field" and "unknown variant", which name the word and those that there are.
+fn with_suggestion(message: &str) -> String {
+    let unknown = ["unknown field `", "unknown variant `"].iter().find_map(|start| message.split_once(start).map(|(_, rest)| rest));
+    let Some((word, rest)) = unknown.and_then(|rest| rest.split_once('`')) else { return message.to_owned() };
+    let known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
+    format!("{message}{}", taghouse_rules::did_you_mean(word, known))
+}
+
+/// A struct that is read of an object only. serde reads one of a list as well, each element a field.
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(OfMap(PhantomData))
+    }
+}
+
+struct OfMap<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for OfMap<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+    }
+}
+
+/// The same for a field: `#[serde(deserialize_with = "object")]`.
+pub(crate) fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Object::deserialize(deserializer).map(|Object(value)| value)
+}
+
+/// The same for a list of them.
+pub(crate) fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Vec::<Object<T>>::deserialize(deserializer).map(|objects| objects.into_iter().map(|Object(value)| value).collect())
+}
+
+/// A whole number in an optional field, also one that is written `1000.0`, as some languages do. `null` is no number.
+pub(crate) fn whole<'de, T: TryFrom<u64>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    deserializer.deserialize_any(Whole(PhantomData))
+}
+
+struct Whole<T>(PhantomData<T>);
+
+/// Up to here each whole number is a float of its own.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+impl<'de, T: TryFrom<u64>> Visitor<'de> for Whole<T> {
+    type Value = Option<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number of 0 or more")
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Option<T>, E> {
+        // As the description has it (int64), and more than any of these numbers need.
+        let fits = i64::try_from(number).is_ok().then(|| T::try_from(number).ok()).flatten();
+        fits.map(Some).ok_or_else(|| E::custom(format_args!("{number} is too large")))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Option<T>, E> {
+        if number.fract() != 0.0 || !(0.0..=EXACT).contains(&number) {
+            return Err(E::invalid_value(Unexpected::Float(number), &self));
+        }
+        self.visit_u64(number as u64)
+    }
+
+    fn visit_unit<E>(self) -> Result<Option<T>, E> {
+        Ok(None)
     }
 }
 
@@ -29,18 +147,113 @@ pub(crate) struct Path<T>(pub(crate) T);
 #[from_request(via(axum::extract::Query), rejection(Problem))]
 pub(crate) struct Query<T>(pub(crate) T);
 
-fn problem(status: StatusCode, detail: String) -> Problem {
-    if status == StatusCode::PAYLOAD_TOO_LARGE { Problem::too_large(detail) } else { Problem::new(ErrorKind::Invalid, detail) }
-}
-
 macro_rules! from_rejection {
     ($($rejection:ty),+) => {
         $(impl From<$rejection> for Problem {
             fn from(rejection: $rejection) -> Self {
-                problem(rejection.status(), rejection.body_text())
+                let status = rejection.status();
+                // What axum calls unprocessable is invalid like the rest.
+                let status = if status == StatusCode::UNPROCESSABLE_ENTITY { StatusCode::BAD_REQUEST } else { status };
+                Self::of_status(status, rejection.body_text())
             }
         })+
     };
 }
 
-from_rejection!(JsonRejection, PathRejection, QueryRejection, BytesRejection);
+from_rejection!(PathRejection);
+
+impl From<BytesRejection> for Problem {
+    fn from(rejection: BytesRejection) -> Self {
+        Self::of_body(rejection.status(), &rejection, rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Self {
+        let text = rejection.body_text();
+        let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+        Self::of_status(StatusCode::BAD_REQUEST, format!("the query: {}", with_suggestion(text)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code, reason = "only read")]
+    struct Axis {
+        tag: String,
+        #[serde(default, deserialize_with = "whole")]
+        limit: Option<u32>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code, reason = "only read")]
+    struct Body {
+        #[serde(deserialize_with = "object")]
+        rows: Axis,
+        #[serde(default, deserialize_with = "objects")]
+        more: Vec<Axis>,
+        #[serde(default, deserialize_with = "whole")]
+        seed: Option<u64>,
+    }
+
+    #[test]
+    fn objects_are_taken_and_nothing_else() {
+        let cases = [
+            (r#"{"rows": {"tag": "a"}}"#, None),
+            (r#"{"rows": {"tag": "a", "limit": null}, "more": [{"tag": "b"}]}"#, None),
+            (r#"[{"tag": "a"}, []]"#, Some("the body: invalid type: sequence, expected an object")),
+            ("null", Some("the body: invalid type: null, expected an object")),
+            (r#"{"rows": ["a", 1]}"#, Some("at rows: invalid type: sequence, expected an object")),
+            (
+                r#"{"rows": {"tag": "a"}, "more": [{"tag": "b"}, ["c", null]]}"#,
+                Some("at more[1]: invalid type: sequence, expected an object"),
+            ),
+            (r#"{"rows": {"tag": "a", "limt": 1}}"#, Some("at rows.limt: unknown field `limt`, expected `tag` or `limit`")),
+            (r#"{"rows": {"tag": "a", "limt": 1}}"#, Some("; did you mean `limit`?")),
+            (r#"{"rows": {"tag": "a", "limit": 1000.0}}"#, None),
+            (
+                r#"{"rows": {"tag": "a", "limit": 1.5}}"#,
+                Some("at rows.limit: invalid value: floating point `1.5`, expected a whole number"),
+            ),
+            (r#"{"rows": {"tag": "a", "limit": -1}}"#, Some("at rows.limit: invalid type: integer `-1`, expected a whole number")),
+            (r#"{"rows": {"tag": "a", "limit": 4294967296}}"#, Some("at rows.limit: 4294967296 is too large")),
+            (r#"{"rows": {"tag": "a"}, "seed": 9223372036854775807}"#, None),
+            (r#"{"rows": {"tag": "a"}, "seed": 9223372036854775808}"#, Some("at seed: 9223372036854775808 is too large")),
+            (r#"{"rows": {"tag": "a", "limit": "1"}}"#, Some("at rows.limit: invalid type: string \"1\", expected a whole number")),
+            (r#"{"rows": {"tag": "a", "tag": "b"}}"#, Some("duplicate field `tag`")),
+            (r#"{"rows": {"tag": "a"}} x"#, Some("the body: trailing characters")),
+            (r#"{"rows": "#, Some("EOF")),
+            ("", Some("EOF")),
+        ];
+        for (json, wrong) in cases {
+            let said = parse::<Object<Body>>(json.as_bytes()).err().map(|problem| problem.detail);
+            match wrong {
+                None => assert_eq!(said, None, "{json}"),
+                Some(words) => assert!(said.as_deref().is_some_and(|said| said.contains(words)), "{json}: {said:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn json_is_known_by_its_header() {
+        let cases = [
+            ("application/json", true),
+            ("Application/JSON; charset=utf-8", true),
+            ("application/merge-patch+json", true),
+            ("text/plain", false),
+            ("application/jsonp", false),
+            ("text/x+json", false),
+            ("", false),
+        ];
+        for (given, expected) in cases {
+            let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, given.parse().unwrap())]);
+            assert_eq!(is_json(&headers), expected, "{given}");
+        }
+        assert!(!is_json(&HeaderMap::new()));
+    }
+}

@@ -3,7 +3,7 @@
 
 use crate::{House, Problem};
 use std::collections::BTreeMap;
-use taghouse_lake::{TableLayout, layout, layout_schema};
+use taghouse_lake::{TableLayout, layout, layout_schema, with_as_of};
 use taghouse_model::{AppId, ErrorKind, Name};
 use taghouse_rules::{DefinitionError, Definitions, Document, Kind, TagKind};
 
@@ -74,15 +74,15 @@ fn names(document: &Document, property: &Name) -> bool {
 
 /// Why the query of an sql tag cannot be answered, if so. It is planned, and no row of it is asked for.
 async fn refused(house: &House, app: &AppId, definitions: &Definitions, query: &str) -> Result<Option<String>, Problem> {
-    let query = query.replace("{as_of}", "to_timestamp_millis(0)");
-    let schema = match house.lake.sql(app, &query, &[]).await {
-        Ok((schema, _)) => schema,
+    let query = with_as_of(query, 0);
+    let schema = match house.lake.sql_schema(app, &query).await {
+        Ok(schema) => schema,
         Err(error) if error.kind() != ErrorKind::Invalid => return Err(error.into()),
         // It may speak of what comes with these definitions or with the first events.
         Err(error) => {
             let Some(query) = in_front(&query, &empty_tables(house, app, definitions).await?) else { return Ok(Some(error.to_string())) };
-            match house.lake.sql(app, &query, &[]).await {
-                Ok((schema, _)) => schema,
+            match house.lake.sql_schema(app, &query).await {
+                Ok(schema) => schema,
                 Err(second) if second.kind() != ErrorKind::Invalid => return Err(second.into()),
                 // A place in the text is right only in the words on the text as it was given.
                 Err(second) if second.to_string().contains("Line:") => return Ok(Some(error.to_string())),
@@ -100,10 +100,7 @@ fn in_front(query: &str, tables: &str) -> Option<String> {
     let query = without_leading_comments(query);
     let (word, rest) = query.split_at(query.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(query.len()));
     match word.to_ascii_lowercase().as_str() {
-        "with" => Some(match rest.trim_start().split_at_checked("recursive ".len()) {
-            Some((recursive, rest)) if recursive.trim_end().eq_ignore_ascii_case("recursive") => format!("WITH RECURSIVE {tables}, {rest}"),
-            _ => format!("WITH {tables}, {rest}"),
-        }),
+        "with" => Some(format!("WITH {tables}, {rest}")),
         "select" | "" => Some(format!("WITH {tables} {query}")),
         _ => None,
     }
@@ -127,6 +124,9 @@ async fn empty_tables(house: &House, app: &AppId, definitions: &Definitions) -> 
     for layout in [layout::events(&definitions.properties()), layout::attributes(), layout::rejected_events()] {
         tables.push(empty_table(house, app, &layout).await?);
     }
+    // As the lake names them with all of their rows.
+    let all = [layout::EVENTS, layout::ATTRIBUTES].map(|name| format!("\"all_{name}\" AS (SELECT * FROM \"{name}\")"));
+    tables.extend(all);
     Ok(tables.join(", "))
 }
 
@@ -154,7 +154,6 @@ mod tests {
             ("SELECT 1", Some("WITH t SELECT 1")),
             ("(select 1) union (select 2);", Some("WITH t (select 1) union (select 2);")),
             ("-- why\n/* and how */ with a AS (SELECT 1) SELECT 2 -- end", Some("WITH t,  a AS (SELECT 1) SELECT 2 -- end")),
-            ("WITH RECURSIVE a AS (SELECT 1) SELECT 2", Some("WITH RECURSIVE t, a AS (SELECT 1) SELECT 2")),
             ("DELETE FROM events", None),
         ];
         for (query, expected) in cases {

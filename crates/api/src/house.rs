@@ -1,9 +1,11 @@
 //! Everything that a request may need, put together by the binary.
 
 use crate::access::KeyRing;
+use crate::memory::KnownDefinitions;
 use crate::{Memory, Problem};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use taghouse_catalog::Catalog;
 use taghouse_crowd::Crowds;
 use taghouse_dictionary::Dictionary;
@@ -16,6 +18,11 @@ use taghouse_produce::Producer;
 use taghouse_rules::{CheckError, Definitions, Document};
 use taghouse_schedule::Scheduler;
 use taghouse_users::Users;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+/// A catalog that has not answered for so long does not answer.
+const CATALOG_WAIT: Duration = Duration::from_secs(5);
 
 /// The rooms of one data folder.
 pub struct House {
@@ -51,16 +58,49 @@ pub struct House {
     pub uploads: PathBuf,
     /// What this process remembers.
     pub memory: Memory,
+    /// Where work that can wait is done: its threads give way to those that answer.
+    pub background: Handle,
 }
 
 impl House {
     /// The app's definitions, checked. From memory where nobody changed them: judgments ask too.
     pub(crate) async fn definitions(&self, app: &AppId) -> Result<Arc<Definitions>, Problem> {
-        let (known, changes) = self.memory.definitions(app);
-        if let Some(known) = known {
-            return Ok(known);
+        let known = self.memory.definitions(app);
+        if let Some(current) = known.current() {
+            return Ok(current);
         }
-        let stored = self.catalog.definitions(app).await?;
+        let failures = known.failures();
+        let _reading = known.reading.lock().await;
+        if let Some(current) = known.current() {
+            return Ok(current);
+        }
+        let refused = |detail: &str| {
+            Problem::new(ErrorKind::Unavailable, format!("the definitions of \"{app}\" cannot be read now ({detail}): try again"))
+        };
+        if known.failures() != failures {
+            // Whoever asked meanwhile asked in vain: a catalog that fails is not asked once for each who waits.
+            return known.last().ok_or_else(|| refused("the catalog did not answer"));
+        }
+        let outcome = self.read_definitions(app, &known).await;
+        match outcome {
+            // Better the definitions of before a change than no answer: the change is in the catalog, and the next call asks again.
+            Err(problem) if problem.status >= 500 => {
+                known.failed();
+                known.last().ok_or_else(|| refused(&problem.detail))
+            }
+            Err(problem) if problem.status == 404 => {
+                self.memory.no_app(app);
+                Err(problem)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Reads and checks an app's definitions, and keeps them.
+    async fn read_definitions(&self, app: &AppId, known: &KnownDefinitions) -> Result<Arc<Definitions>, Problem> {
+        let changes = known.changes();
+        let late = |_| Problem::new(ErrorKind::Unavailable, "the catalog does not answer");
+        let stored = tokio::time::timeout(CATALOG_WAIT, self.catalog.definitions(app)).await.map_err(late)??;
         if stored.is_empty() {
             return Err(Problem::new(ErrorKind::NotFound, format!("there is no app \"{app}\"; define it with `taghouse apply -f DIR`")));
         }
@@ -70,7 +110,7 @@ impl House {
             Problem::new(ErrorKind::Invalid, format!("the stored definitions of \"{app}\" no longer check; apply mended ones: {detail}"))
         })?;
         let definitions = Arc::new(definitions);
-        self.memory.keep(app, &definitions, changes);
+        known.keep(&definitions, changes);
         Ok(definitions)
     }
 
@@ -100,15 +140,20 @@ impl House {
         Err(Problem::new(ErrorKind::Conflict, detail))
     }
 
-    /// Lands an app's live calls and keeps count.
-    pub(crate) async fn land(&self, app: &AppId) -> Result<Landed, Problem> {
-        let outcome = async {
-            let definitions = self.definitions(app).await?;
-            Ok(self.landing.land(app, &definitions).await?)
-        };
-        let outcome: Result<Landed, Problem> = outcome.await;
-        self.memory.landed(app, outcome.as_ref().map_err(|problem| problem.detail.clone()));
-        outcome
+    /// Lands an app's live calls and keeps count. A landing is of use to everybody, and is never broken off: whoever drops this stops waiting
+    /// for it, and `stop` ends it after what it has begun with.
+    pub(crate) async fn land(self: &Arc<Self>, app: &AppId, stop: &CancellationToken) -> Result<Landed, Problem> {
+        let (house, app, stop) = (self.clone(), app.clone(), stop.clone());
+        let landing = self.background.spawn(async move {
+            let outcome = async {
+                let definitions = house.definitions(&app).await?;
+                Ok(house.landing.land(&app, &definitions, &stop).await?)
+            };
+            let outcome: Result<Landed, Problem> = outcome.await;
+            house.memory.landed(&app, outcome.as_ref().map_err(|problem| problem.detail.clone()));
+            outcome
+        });
+        landing.await.map_err(|error| Problem::new(ErrorKind::Internal, format!("the landing broke off: {error}")))?
     }
 
     /// Random bytes as lower-case hex, for ids.

@@ -1,29 +1,85 @@
 //! What this process remembers between requests. All of it can be read again, or begins anew with the process.
 
+use crate::Limits;
+use crate::audit::Trail;
+use crate::gates::Gates;
+use crate::quota::UploadQuota;
+use crate::refusals::Refusals;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use taghouse_ingest::Landed;
 use taghouse_model::AppId;
 use taghouse_rules::Definitions;
 use tokio::sync::Semaphore;
 
-/// Exports that are encoded at one time; further ones wait.
+/// Exports of which a piece is encoded at one time; further pieces wait. A reader who takes nothing keeps none of these places.
 const EXPORTS_AT_ONCE: usize = 16;
 
 /// The memory of one process over one data folder.
 pub struct Memory {
-    definitions: Mutex<KnownDefinitions>,
+    /// Read without a lock: judgments ask too.
+    definitions: ArcSwap<HashMap<AppId, Arc<KnownDefinitions>>>,
     landings: Mutex<BTreeMap<AppId, LandingTotals>>,
     /// Held while it is looked whether a production runs and the next one is started.
     pub(crate) producing: tokio::sync::Mutex<()>,
     pub(crate) exports: Arc<Semaphore>,
+    pub(crate) gates: Gates,
+    pub(crate) uploads: Arc<UploadQuota>,
+    pub(crate) trail: Arc<Trail>,
+    pub(crate) refusals: Refusals,
 }
 
+/// An app's definitions as last read.
 #[derive(Default)]
-struct KnownDefinitions {
-    /// Grows with each change, so that what was read before a change is not kept after it.
+pub(crate) struct KnownDefinitions {
+    checked: ArcSwapOption<Checked>,
+    /// Grows with each change, so that what was read before a change is not taken for what holds after it.
+    changes: AtomicU64,
+    /// Held while they are read, so that of many who want them one reads.
+    pub(crate) reading: tokio::sync::Mutex<()>,
+    /// How often they could not be read.
+    failures: AtomicU64,
+}
+
+/// Definitions that were read after so many changes.
+struct Checked {
+    definitions: Arc<Definitions>,
     changes: u64,
-    checked: HashMap<AppId, Arc<Definitions>>,
+}
+
+impl KnownDefinitions {
+    /// The definitions, if nobody changed them since they were read.
+    pub(crate) fn current(&self) -> Option<Arc<Definitions>> {
+        let changes = self.changes();
+        self.checked.load().as_ref().filter(|checked| checked.changes == changes).map(|checked| checked.definitions.clone())
+    }
+
+    /// The definitions as they were before a change, for when the new ones cannot be had.
+    pub(crate) fn last(&self) -> Option<Arc<Definitions>> {
+        self.checked.load().as_ref().map(|checked| checked.definitions.clone())
+    }
+
+    /// How many changes there were.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// Keeps definitions that were read after so many changes.
+    pub(crate) fn keep(&self, definitions: &Arc<Definitions>, changes: u64) {
+        self.checked.store(Some(Arc::new(Checked { definitions: definitions.clone(), changes })));
+    }
+
+    /// How often they could not be read.
+    pub(crate) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Acquire)
+    }
+
+    /// They could not be read.
+    pub(crate) fn failed(&self) {
+        self.failures.fetch_add(1, Ordering::Release);
+    }
 }
 
 /// What became of an app's live calls since the process started.
@@ -37,35 +93,52 @@ pub(crate) struct LandingTotals {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self {
-            definitions: Mutex::default(),
-            landings: Mutex::default(),
-            producing: tokio::sync::Mutex::default(),
-            exports: Arc::new(Semaphore::new(EXPORTS_AT_ONCE)),
-        }
+        Self::new(Limits::default())
     }
 }
 
 impl Memory {
-    /// The definitions as last read; and, for [`Memory::keep`], how many changes there were before.
-    pub(crate) fn definitions(&self, app: &AppId) -> (Option<Arc<Definitions>>, u64) {
-        let known = held(&self.definitions);
-        (known.checked.get(app).cloned(), known.changes)
-    }
-
-    /// Keeps definitions that were read after so many changes, unless there was one meanwhile.
-    pub(crate) fn keep(&self, app: &AppId, definitions: &Arc<Definitions>, changes: u64) {
-        let mut known = held(&self.definitions);
-        if known.changes == changes {
-            known.checked.insert(app.clone(), definitions.clone());
+    /// The memory of a process that has just begun.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            definitions: ArcSwap::default(),
+            landings: Mutex::default(),
+            producing: tokio::sync::Mutex::default(),
+            exports: Arc::new(Semaphore::new(EXPORTS_AT_ONCE)),
+            gates: Gates::new(limits),
+            uploads: Arc::new(UploadQuota::new(limits.uploads)),
+            trail: Arc::new(Trail::new(limits.audit)),
+            refusals: Refusals::default(),
         }
     }
 
-    /// Forgets an app's definitions, after they were changed.
+    /// What is known of an app's definitions.
+    pub(crate) fn definitions(&self, app: &AppId) -> Arc<KnownDefinitions> {
+        if let Some(known) = self.definitions.load().get(app) {
+            return known.clone();
+        }
+        let new = Arc::new(KnownDefinitions::default());
+        self.definitions.rcu(|apps| {
+            let mut next = HashMap::clone(apps);
+            next.entry(app.clone()).or_insert_with(|| new.clone());
+            next
+        });
+        // Somebody else may have been first.
+        self.definitions.load().get(app).cloned().unwrap_or(new)
+    }
+
+    /// Forgets an app that there is not, so that asking for such apps fills nothing.
+    pub(crate) fn no_app(&self, app: &AppId) {
+        self.definitions.rcu(|apps| {
+            let mut next = HashMap::clone(apps);
+            next.remove(app);
+            next
+        });
+    }
+
+    /// Notes that an app's definitions were changed.
     pub(crate) fn forget(&self, app: &AppId) {
-        let mut known = held(&self.definitions);
-        known.changes += 1;
-        known.checked.remove(app);
+        self.definitions(app).changes.fetch_add(1, Ordering::Release);
     }
 
     /// Adds what a landing did, or why it failed.
@@ -91,9 +164,9 @@ impl Memory {
         held(&self.landings).get(app).cloned().unwrap_or_default()
     }
 
-    /// An app whose last landing failed, and why.
-    pub(crate) fn failing(&self) -> Option<(AppId, String)> {
-        held(&self.landings).iter().find_map(|(app, totals)| Some((app.clone(), totals.error.clone()?)))
+    /// The apps whose last landing failed, and why.
+    pub(crate) fn failing(&self) -> Vec<(AppId, String)> {
+        held(&self.landings).iter().filter_map(|(app, totals)| Some((app.clone(), totals.error.clone()?))).collect()
     }
 }
 
@@ -112,25 +185,25 @@ mod tests {
         let file = DefinitionFile { path: "a.yaml".to_owned(), text: "kind: app\nid: shop\n".to_owned() };
         let definitions = Arc::new(Definitions::check(&parse_definitions(&[file]).unwrap()).unwrap());
         let (memory, app) = (Memory::default(), AppId::new("shop").unwrap());
-        let (none, before) = memory.definitions(&app);
-        assert!(none.is_none());
+        let known = memory.definitions(&app);
+        assert!(known.current().is_none());
+        let before = known.changes();
         memory.forget(&app);
-        memory.keep(&app, &definitions, before);
-        assert!(memory.definitions(&app).0.is_none());
-        let (_, now) = memory.definitions(&app);
-        memory.keep(&app, &definitions, now);
-        assert!(memory.definitions(&app).0.is_some());
+        known.keep(&definitions, before);
+        assert!(memory.definitions(&app).current().is_none() && known.last().is_some());
+        known.keep(&definitions, known.changes());
+        assert!(memory.definitions(&app).current().is_some());
     }
 
     #[test]
     fn a_landing_that_succeeds_ends_the_failure_and_adds_up() {
         let (memory, app) = (Memory::default(), AppId::new("shop").unwrap());
         memory.landed(&app, Err("disk full".to_owned()));
-        assert_eq!(memory.failing(), Some((app.clone(), "disk full".to_owned())));
+        assert_eq!(memory.failing(), [(app.clone(), "disk full".to_owned())]);
         for position in [3, 5] {
             memory.landed(&app, Ok(&Landed { events: 2, position, ..Landed::default() }));
         }
-        assert_eq!(memory.failing(), None);
+        assert_eq!(memory.failing(), []);
         assert_eq!((memory.landing(&app).landed.events, memory.landing(&app).landed.position), (4, 5));
     }
 }

@@ -1,26 +1,131 @@
 //! Errors on the wire: RFC 9457 problem details.
 
+use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use taghouse_model::ErrorKind;
+use utoipa::openapi::{self, ContentBuilder, HeaderBuilder, Ref, RefOr, ResponseBuilder};
+use utoipa::{PartialSchema, ToSchema};
+
+/// The media type of problem details.
+const PROBLEM_JSON: &str = "application/problem+json";
 
 /// Every error answer of the API (RFC 9457), as `application/problem+json`.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Problem {
-    /// What sort of error, as a stable word: `invalid`, `not_found`, `conflict`, `denied`, `unauthenticated`, `unavailable`, `corrupt`, `internal`, `too_large`,
-    /// `method_not_allowed`.
+    /// What sort of error, as a stable word.
     #[serde(rename = "type")]
+    #[schema(schema_with = words)]
     pub kind: &'static str,
     /// The HTTP status again.
+    #[schema(minimum = 400, maximum = 599)]
     pub status: u16,
     /// The status in words.
     pub title: &'static str,
-    /// What is wrong and how to mend it.
+    /// What is wrong and how to fix it.
     pub detail: String,
     /// For refused definitions and expressions: each place.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
     pub errors: Vec<Place>,
+}
+
+/// A sort of error.
+struct Sort {
+    word: &'static str,
+    status: u16,
+    title: &'static str,
+    /// When it comes, for the description.
+    when: &'static str,
+}
+
+const fn sort(word: &'static str, status: u16, title: &'static str, when: &'static str) -> Sort {
+    Sort { word, status, title, when }
+}
+
+/// All sorts of errors. The first of a status stands for answers of that status that others made, such as a layer under the routes.
+const SORTS: [Sort; 14] = [
+    sort("invalid", 400, "Bad Request", "The request is not as described, or does not fit the app's definitions."),
+    sort("unauthenticated", 401, "Unauthorized", "No key, or one that is not known or was revoked."),
+    sort("denied", 403, "Forbidden", "The key's role may not do this, or the key is of another app."),
+    sort("not_found", 404, "Not Found", "There is no such app, tag, crowd, run, key, upload or path."),
+    sort("method_not_allowed", 405, "Method Not Allowed", "The path does not take the method."),
+    sort("timeout", 408, "Request Timeout", "The request did not come in time."),
+    sort("conflict", 409, "Conflict", "Somebody else changed the same thing, or what it needs is busy: try again."),
+    sort("too_large", 413, "Content Too Large", "The body is larger than the call takes."),
+    sort("unsupported_media_type", 415, "Unsupported Media Type", "The body is of another content type or encoding than the call takes."),
+    sort("too_many_requests", 429, "Too Many Requests", "More calls at once, or more kept, than the key may have."),
+    sort("internal", 500, "Internal Server Error", "A fault of the server; the detail and the server's log say more."),
+    sort("corrupt", 500, "Internal Server Error", "Stored data is damaged; the detail names the file."),
+    sort("out_of_space", 507, "Insufficient Storage", "Files that wait to be ingested hold as much as they may, or the disk is full."),
+    sort("unavailable", 503, "Service Unavailable", "What the call needs does not answer now: try again later."),
+];
+
+/// Keyless routes answer with fewer statuses.
+const KEYLESS: [u16; 6] = [405, 408, 413, 429, 500, 503];
+
+fn words() -> openapi::schema::Object {
+    openapi::schema::ObjectBuilder::new()
+        .schema_type(openapi::schema::Type::String)
+        .description(Some("What sort of error, as a stable word."))
+        .enum_values(Some(SORTS.iter().map(|sort| sort.word)))
+        .build()
+}
+
+/// `404` → `NotFound`, the name of its description.
+fn component(sort: &Sort) -> String {
+    sort.title.replace(' ', "")
+}
+
+/// The errors that any route with a key may answer with, each by reference to its description in [`descriptions`].
+impl utoipa::IntoResponses for Problem {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        SORTS.iter().map(|sort| (sort.status.to_string(), Ref::from_response_name(component(sort)).into())).collect()
+    }
+}
+
+/// The errors of routes that need no key.
+pub(crate) struct KeylessProblem;
+
+impl utoipa::IntoResponses for KeylessProblem {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        let mut responses = Problem::responses();
+        responses.retain(|status, _| KEYLESS.iter().any(|kept| kept.to_string() == *status));
+        responses
+    }
+}
+
+/// The schemas that [`descriptions`] name.
+pub(crate) fn schemas() -> Vec<(String, RefOr<openapi::Schema>)> {
+    let mut schemas = vec![(Problem::name().into_owned(), Problem::schema())];
+    Problem::schemas(&mut schemas);
+    schemas
+}
+
+/// The description of each error status, for `components.responses`.
+pub(crate) fn descriptions() -> BTreeMap<String, RefOr<openapi::Response>> {
+    let mut described = BTreeMap::new();
+    for sort in &SORTS {
+        let whens: Vec<&str> = SORTS.iter().filter(|other| other.status == sort.status).map(|other| other.when).collect();
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+        let mut response = ResponseBuilder::new().description(whens.join(" ")).content(PROBLEM_JSON, content);
+        let header = |about: &str| {
+            HeaderBuilder::new()
+                .schema(Some(openapi::schema::Object::with_type(openapi::schema::Type::String)))
+                .description(Some(about))
+                .build()
+        };
+        match sort.status {
+            401 => response = response.header("WWW-Authenticate", header("How to send a key.")),
+            429 => response = response.header("Retry-After", header("Seconds until it is worth another try.")),
+            405 => response = response.header("Allow", header("The methods that the path takes.")),
+            _ => {}
+        }
+        described.insert(component(sort), response.build().into());
+    }
+    described
 }
 
 /// One place in a refused definition.
@@ -39,16 +144,29 @@ pub struct Place {
 impl Problem {
     /// A problem of a kind.
     pub fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
-        let (word, status, title) = match kind {
-            ErrorKind::Invalid => ("invalid", 400, "Bad Request"),
-            ErrorKind::NotFound => ("not_found", 404, "Not Found"),
-            ErrorKind::Conflict => ("conflict", 409, "Conflict"),
-            ErrorKind::Denied => ("denied", 403, "Forbidden"),
-            ErrorKind::Unavailable => ("unavailable", 503, "Service Unavailable"),
-            ErrorKind::Corrupt => ("corrupt", 500, "Internal Server Error"),
-            ErrorKind::Internal => ("internal", 500, "Internal Server Error"),
+        let word = match kind {
+            ErrorKind::Invalid => "invalid",
+            ErrorKind::NotFound => "not_found",
+            ErrorKind::Conflict => "conflict",
+            ErrorKind::Denied => "denied",
+            ErrorKind::Unavailable => "unavailable",
+            ErrorKind::Corrupt => "corrupt",
+            ErrorKind::Internal => "internal",
         };
-        Self { kind: word, status, title, detail: detail.into(), errors: Vec::new() }
+        Self::of_sort(|sort| sort.word == word, detail)
+    }
+
+    fn of_sort(wanted: impl Fn(&Sort) -> bool, detail: impl Into<String>) -> Self {
+        let internal = sort("internal", 500, "Internal Server Error", "");
+        let sort = SORTS.iter().find(|sort| wanted(sort)).unwrap_or(&internal);
+        Self { kind: sort.word, status: sort.status, title: sort.title, detail: detail.into(), errors: Vec::new() }
+    }
+
+    /// The problem of a status that something under the routes answered with.
+    pub(crate) fn of_status(status: StatusCode, detail: impl Into<String>) -> Self {
+        let class = if status.is_client_error() { 400 } else { 500 };
+        let known = SORTS.iter().any(|sort| sort.status == status.as_u16());
+        Self::of_sort(|sort| sort.status == if known { status.as_u16() } else { class }, detail)
     }
 
     /// The kind that it was made of.
@@ -57,7 +175,7 @@ impl Problem {
             "not_found" => ErrorKind::NotFound,
             "conflict" => ErrorKind::Conflict,
             "denied" | "unauthenticated" => ErrorKind::Denied,
-            "unavailable" => ErrorKind::Unavailable,
+            "unavailable" | "timeout" | "too_many_requests" | "out_of_space" => ErrorKind::Unavailable,
             "corrupt" => ErrorKind::Corrupt,
             "internal" => ErrorKind::Internal,
             _ => ErrorKind::Invalid,
@@ -66,19 +184,52 @@ impl Problem {
 
     /// No key, or one that is not known.
     pub fn unauthenticated(detail: impl Into<String>) -> Self {
-        Self { kind: "unauthenticated", status: 401, title: "Unauthorized", detail: detail.into(), errors: Vec::new() }
+        Self::of_status(StatusCode::UNAUTHORIZED, detail)
     }
 
     /// A path that exists, called otherwise.
     pub fn method_not_allowed() -> Self {
-        let detail = "this path does not take that method; /api/v1/openapi.json lists what it takes".to_owned();
-        Self { kind: "method_not_allowed", status: 405, title: "Method Not Allowed", detail, errors: Vec::new() }
+        Self::of_status(StatusCode::METHOD_NOT_ALLOWED, "this path does not take that method; /api/v1/openapi.json lists what it takes")
+    }
+
+    /// What reading a body failed with: a body that did not go on in time has a status of its own.
+    pub(crate) fn of_body(status: StatusCode, error: &(dyn std::error::Error + 'static), detail: impl Into<String>) -> Self {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<std::io::Error>().filter(|error| error.kind() == std::io::ErrorKind::TimedOut) {
+                return Self::of_status(StatusCode::REQUEST_TIMEOUT, error.to_string());
+            }
+            cause = error.source();
+        }
+        Self::of_status(status, detail)
     }
 
     /// A body over its limit.
     pub fn too_large(detail: impl Into<String>) -> Self {
-        Self { kind: "too_large", status: 413, title: "Content Too Large", detail: detail.into(), errors: Vec::new() }
+        Self::of_status(StatusCode::PAYLOAD_TOO_LARGE, detail)
     }
+}
+
+/// Makes a problem of an error answer that is none, such as that of a layer under the routes. Its other headers stay.
+pub(crate) async fn only_problems(response: Response) -> Response {
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    let said = response.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == PROBLEM_JSON);
+    if !is_error || said {
+        return response;
+    }
+    let detail = match status {
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            "the body's encoding is not known here: send it plain, or a tracking call with gzip".to_owned()
+        }
+        _ => SORTS.iter().find(|sort| sort.status == status.as_u16()).map_or_else(|| status.to_string(), |sort| sort.when.to_owned()),
+    };
+    let (mut parts, _) = response.into_parts();
+    let (problem, body) = Problem::of_status(status, detail).into_response().into_parts();
+    parts.status = problem.status;
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.extend(problem.headers);
+    Response::from_parts(parts, Body::new(body))
 }
 
 impl IntoResponse for Problem {
@@ -88,9 +239,15 @@ impl IntoResponse for Problem {
         }
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, axum::Json(&self)).into_response();
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if self.status == 401 {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer, Basic realm=\"taghouse\""));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        let more = match self.status {
+            401 => Some((header::WWW_AUTHENTICATE, "Bearer, Basic realm=\"taghouse\"")),
+            408 => Some((header::CONNECTION, "close")),
+            429 => Some((header::RETRY_AFTER, "1")),
+            _ => None,
+        };
+        if let Some((name, value)) = more {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         response
     }

@@ -1,14 +1,19 @@
 //! All routes, with the OpenAPI description that they make.
 
 use crate::access::authenticate;
-use crate::routes::{apps, changes, crowds, definitions, export, ingest, judge, keys, landing, produce, runs, tags, track, uploads, users};
+use crate::audit::audit_exports;
+use crate::gates::admit;
+use crate::problem::{KeylessProblem, descriptions, only_problems, schemas};
+use crate::routes::{
+    apps, audit, changes, crowds, definitions, export, ingest, judge, keys, landing, produce, runs, tags, track, uploads, users,
+};
 use crate::routes::{compare, estimate, group, histogram, overlap, page, questions, top};
+use crate::whole::to_the_end;
 use crate::{House, Problem};
 use axum::extract::DefaultBodyLimit;
 use axum::response::IntoResponse;
-use axum::routing::get;
 use axum::{Json, Router, middleware};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use taghouse_model::ErrorKind;
 use tower_http::decompression::RequestDecompressionLayer;
 use tower_http::trace::TraceLayer;
@@ -27,7 +32,10 @@ fn parts() -> (Router<Arc<House>>, Router<Arc<House>>, OpenApi) {
         .description(Some("Tags, crowds and judgments. Every call but /health and /schema carries a key: `Authorization: Bearer KEY`, or Basic with the key as user name."))
         .build();
     let mut api = OpenApiBuilder::new().info(info).build();
-    api.components.get_or_insert_default().security_schemes.extend([
+    let components = api.components.get_or_insert_default();
+    components.responses = descriptions();
+    components.schemas.extend(schemas());
+    components.security_schemes.extend([
         ("bearer".to_owned(), SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)).into()),
         ("basic".to_owned(), SecurityScheme::Http(Http::new(HttpAuthScheme::Basic)).into()),
     ]);
@@ -35,15 +43,20 @@ fn parts() -> (Router<Arc<House>>, Router<Arc<House>>, OpenApi) {
         Some(vec![SecurityRequirement::new::<_, [&str; 0], _>("bearer", []), SecurityRequirement::new::<_, [&str; 0], _>("basic", [])]);
     // It counts the bytes itself, for it takes them as they come.
     let uploads = OpenApiRouter::new().routes(routes!(uploads::put));
-    let keyed = OpenApiRouter::new()
-        .routes(routes!(apps::list))
+    let whole = OpenApiRouter::new()
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
         .routes(routes!(definitions::list, definitions::apply))
         .routes(routes!(ingest::start))
         .routes(routes!(uploads::begin))
-        .routes(routes!(landing::get))
         .routes(routes!(produce::start))
+        .routes(routes!(users::compact))
+        .layer(middleware::from_fn(to_the_end));
+    let keyed = OpenApiRouter::new()
+        .routes(routes!(apps::list))
+        .routes(routes!(audit::of_house))
+        .routes(routes!(audit::of_app))
+        .routes(routes!(landing::get))
         .routes(routes!(runs::list))
         .routes(routes!(runs::get, runs::cancel))
         .routes(routes!(tags::list))
@@ -67,14 +80,14 @@ fn parts() -> (Router<Arc<House>>, Router<Arc<House>>, OpenApi) {
         .routes(routes!(changes::change))
         .routes(routes!(users::delete))
         .routes(routes!(users::delete_many))
-        .routes(routes!(users::compact))
+        .merge(whole)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .merge(uploads);
     let tracking = OpenApiRouter::new()
         .routes(routes!(track::track))
         .layer(DefaultBodyLimit::max(track::MAX_BYTES))
         .layer(RequestDecompressionLayer::new());
-    let open = OpenApiRouter::new().routes(routes!(apps::health)).routes(routes!(apps::schema));
+    let open = OpenApiRouter::new().routes(routes!(apps::health)).routes(routes!(apps::schema)).routes(routes!(description));
     let keyed = OpenApiRouter::new().nest("/api/v1", keyed).nest("/v1", tracking);
     let (keyed, keyed_api) = keyed.split_for_parts();
     let (open, open_api) = OpenApiRouter::new().nest("/api/v1", open).split_for_parts();
@@ -88,20 +101,28 @@ pub fn openapi() -> OpenApi {
     parts().2
 }
 
+/// This description: OpenAPI 3.1. Needs no key.
+#[utoipa::path(get, path = "/openapi.json", operation_id = "get_openapi", tag = "definitions", security(()),
+    responses((status = 200, description = "The description.", body = Object), KeylessProblem))]
+async fn description() -> Json<OpenApi> {
+    static DESCRIBED: LazyLock<OpenApi> = LazyLock::new(openapi);
+    Json(DESCRIBED.clone())
+}
+
 /// The whole API over one data folder. `/api/v1/openapi.json` describes it.
 pub fn router(house: Arc<House>) -> Router {
-    let (keyed, open, api) = parts();
-    let described = Arc::new(api);
-    let description = get(move || {
-        let described = described.clone();
-        async move { Json(described.as_ref().clone()) }
-    });
+    let (keyed, open, _) = parts();
     Router::new()
-        .merge(keyed.layer(middleware::from_fn_with_state(house.clone(), authenticate)))
+        .merge(
+            keyed
+                .layer(middleware::from_fn_with_state(house.clone(), audit_exports))
+                .layer(middleware::from_fn_with_state(house.clone(), admit))
+                .layer(middleware::from_fn_with_state(house.clone(), authenticate)),
+        )
         .merge(open)
-        .route("/api/v1/openapi.json", description)
         .fallback(async || Problem::new(ErrorKind::NotFound, "there is no such path; /api/v1/openapi.json lists all").into_response())
         .method_not_allowed_fallback(async || Problem::method_not_allowed().into_response())
+        .layer(middleware::map_response(only_problems))
         .layer(TraceLayer::new_for_http())
         .with_state(house)
 }

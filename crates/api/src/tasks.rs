@@ -1,18 +1,20 @@
 //! The rooms' work as tasks of runs. `produce` and `crowd` do not know each other: the order between them is made here.
 
+use crate::House;
 use crate::clock_text::local;
+use crate::reports::{CompactReport, CrowdReport, ProduceReport, TaskResult};
 use crate::routes::uploads::Claimed;
-use crate::{House, Problem};
 use async_trait::async_trait;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use taghouse_crowd::Question;
-use taghouse_ingest::{IngestOptions, IngestReport};
+use taghouse_ingest::IngestOptions;
+use taghouse_lake::layout;
 use taghouse_model::{AppId, ErrorKind, Name, TimestampMs};
-use taghouse_produce::Produced;
+use taghouse_produce::{ProducedTag, SkipReason};
 use taghouse_rules::{CrowdDefinition, Definitions, SourceFormat};
 use taghouse_schedule::{Progress, Task, TaskError};
 
@@ -60,14 +62,27 @@ impl Task for IngestTask {
             progress.set(at.bytes_done, at.bytes_total);
             progress.message(format!("{} of {} files, {} rows", at.files_done, at.files_total, at.rows));
         };
-        let ingested = self.house.files.ingest(&self.app, &self.definitions, &self.source, &self.paths, &options, &told).await;
+        // What earlier runs left as small files. This one's are for the next: the same run would only write its rows twice.
+        let tables = [layout::EVENTS, layout::ATTRIBUTES, layout::REJECTED_EVENTS];
+        tokio::select! {
+            biased;
+            // What is broken off has changed nothing.
+            () = progress.cancelled() => return Err(TaskError::new(ErrorKind::Unavailable, taghouse_ingest::Error::Cancelled)),
+            kept = self.house.lake.maintain_some(&self.app, &tables) => {
+                if let Err(error) = kept {
+                    tracing::warn!(app = %self.app, %error, "the lake could not be kept small; the next ingestion tries again");
+                }
+            }
+        }
+        let attendant = taghouse_ingest::Attendant { progress: &told, cancelled: Box::pin(progress.cancelled()) };
+        let ingested = self.house.files.ingest(&self.app, &self.definitions, &self.source, &self.paths, &options, attendant).await;
         let report = ingested.map_err(|error| TaskError::new(error.kind(), error))?;
         if report.files_new == 0 && report.files_unchanged == 0 && report.failed.is_empty() {
             return Err(TaskError::new(ErrorKind::Invalid, self.nothing_found()));
         }
         let failed = report.failed.iter().map(|file| format!("{}: {}", file.file, file.message)).collect();
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = failed;
-        Ok(ingest_report(&report))
+        TaskResult::Ingest((&report).into()).json()
     }
 }
 
@@ -104,24 +119,6 @@ impl Task for RefusedFiles {
         let refused = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if refused.is_empty() { Ok(Value::Null) } else { Err(TaskError::new(ErrorKind::Invalid, refused.join("; "))) }
     }
-}
-
-fn ingest_report(report: &IngestReport) -> Value {
-    json!({
-        "files_new": report.files_new,
-        "files_unchanged": report.files_unchanged,
-        "failed": report.failed.iter().map(|file| json!({"file": file.file, "message": file.message})).collect::<Vec<_>>(),
-        "rows": report.rows,
-        "accepted": report.accepted,
-        "accepted_total": report.events(),
-        "attributes": report.attributes,
-        "rejected": report.rejected,
-        "rejected_total": report.rejected_rows(),
-        "filtered": report.filtered,
-        "duplicates": report.duplicates,
-        "batches": report.batches,
-        "elapsed_ms": report.elapsed_ms,
-    })
 }
 
 const PRODUCE: &str = "produce";
@@ -193,20 +190,12 @@ impl Task for CompactTask {
         "compact".to_owned()
     }
 
-    async fn run(&mut self, _: &Progress) -> Result<Value, TaskError> {
+    async fn run(&mut self, progress: &Progress) -> Result<Value, TaskError> {
         let began = Instant::now();
         let Place { house, app, definitions } = &self.place;
-        let compacted = house.users.compact(app, definitions, self.expire.as_ref()).await;
+        let compacted = house.users.compact(app, definitions, self.expire.as_ref(), &progress.cancel()).await;
         let compacted = compacted.map_err(|error| TaskError::new(error.kind(), error))?;
-        Ok(json!({
-            "generation": compacted.generation,
-            "users_before": compacted.before,
-            "expired": compacted.expired,
-            "users": compacted.users,
-            "dictionary_bytes_before": compacted.dictionary_bytes.0,
-            "dictionary_bytes": compacted.dictionary_bytes.1,
-            "elapsed_ms": began.elapsed().as_millis() as u64,
-        }))
+        TaskResult::Compact(CompactReport::new(&compacted, began)).json()
     }
 }
 
@@ -226,10 +215,11 @@ impl Task for LandTask {
         LAND.to_owned()
     }
 
-    async fn run(&mut self, _: &Progress) -> Result<Value, TaskError> {
+    async fn run(&mut self, progress: &Progress) -> Result<Value, TaskError> {
         let Place { house, app, .. } = &self.0;
-        let landed = house.land(app).await.map_err(|problem| TaskError::new(problem.error_kind(), problem.detail))?;
-        Ok(json!({"events": landed.events, "attributes": landed.attributes, "rejected": landed.rejected, "duplicates": landed.duplicates}))
+        // Dropped by a cancel this waits no more, and the landing ends by itself.
+        let landed = house.land(app, &progress.cancel()).await.map_err(|problem| TaskError::new(problem.error_kind(), problem.detail))?;
+        TaskResult::Land((&landed).into()).json()
     }
 }
 
@@ -254,24 +244,18 @@ impl Task for ProduceTask {
         let report = |done, total| progress.set(done, total);
         let produced = house.producer.produce(app, definitions, self.as_of_ms, self.only.as_deref(), &report).await;
         let produced = produced.map_err(|error| TaskError::new(error.kind(), error))?;
-        Ok(produced_report(&produced, &local(self.as_of_ms, &definitions.app.time_zone)))
+        produced.tags.iter().flat_map(left_out).for_each(|warning| progress.warn(warning));
+        TaskResult::Produce(ProduceReport::new(&produced, local(self.as_of_ms, &definitions.app.time_zone))).json()
     }
 }
 
-fn produced_report(produced: &Produced, as_of: &str) -> Value {
-    let tags = produced.tags.iter().map(|tag| {
-        let skipped: serde_json::Map<_, _> = tag.skipped.iter().map(|(reason, count)| (reason.to_string(), json!(count))).collect();
-        json!({"name": tag.name.as_str(), "users": tag.users, "elapsed_ms": tag.elapsed_ms, "skipped": skipped})
-    });
-    json!({
-        "as_of": as_of,
-        "tags": tags.collect::<Vec<_>>(),
-        "users": produced.users,
-        "events_read": produced.events_read,
-        "revision": produced.revision,
-        "elapsed_ms": produced.elapsed_ms,
-        "steps_ms": produced.steps_ms,
-    })
+/// What a tag could not take in, in words.
+fn left_out(tag: &ProducedTag) -> impl Iterator<Item = String> {
+    let line = |(reason, count): (&SkipReason, &u64)| {
+        let values = if *count == 1 { "1 value was".to_owned() } else { format!("{count} values were") };
+        format!("tag {}: {values} left out, {reason}", tag.name)
+    };
+    tag.skipped.iter().map(line)
 }
 
 struct CrowdTask {
@@ -298,23 +282,8 @@ impl Task for CrowdTask {
         let began = Instant::now();
         let Place { house, app, .. } = &self.place;
         let version = house.crowds.compute(app, &self.crowd).await.map_err(|error| TaskError::new(error.kind(), error))?;
-        let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Ok(json!({"name": self.crowd.name.as_str(), "size": version.size, "version": version.version, "elapsed_ms": elapsed_ms}))
+        TaskResult::Crowd(CrowdReport::new(self.crowd.name.as_str(), &version, began)).json()
     }
-}
-
-/// Lands the live calls of every app.
-///
-/// # Errors
-/// The first app's problem; the others were still landed.
-pub async fn land_all(house: &House) -> Result<(), Problem> {
-    let mut outcome = Ok(());
-    for app in house.catalog.apps().await? {
-        if let Err(problem) = house.land(&app).await {
-            outcome = outcome.and(Err(problem));
-        }
-    }
-    outcome
 }
 
 #[cfg(test)]

@@ -72,10 +72,10 @@ fn questions(slices: &BitSlices, users: &Arc<Bitmap>, crowd: &Arc<Bitmap>, name:
     println!("{name}: median {median:?}: {cost}");
     let (cost, nine) = timed(|| slices.quantiles(Some(crowd), &[0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99]))?;
     println!("{name}: nine quantiles {nine:?}: {cost}");
-    let edges: Vec<i64> = (0..=20).map(|edge| (edge << BITS) / 20).collect();
+    let edges: Vec<i128> = (0..=20).map(|edge| (edge << BITS) / 20).collect();
     let (cost, _) = timed(|| slices.histogram(Some(crowd), &edges))?;
     println!("{name}: histogram of 20 bins: {cost}");
-    let edges: Vec<i64> = (0..=1000).map(|edge| (edge << BITS) / 1000).collect();
+    let edges: Vec<i128> = (0..=1000).map(|edge| (edge << BITS) / 1000).collect();
     let (cost, _) = timed(|| slices.histogram(Some(crowd), &edges))?;
     println!("{name}: histogram of 1000 bins: {cost}");
     for parts in [100, 1000] {
@@ -95,7 +95,7 @@ fn values(crowd: &Bitmap, users: u32, name: &str) -> Result<()> {
         println!("{name}: each of {} values: {cost}", found.map_or(0, |found| found.len()));
         let (cost, _) = timed(|| slices.values(Some(crowd), 1))?;
         println!("{name}: too many values: {cost}");
-        let (cost, _) = timed(|| Ok(slices.iter()?.fold(0_i64, |sum, (_, number)| sum.wrapping_add(number))))?;
+        let (cost, _) = timed(|| Ok(slices.iter()?.fold(0_i128, |sum, (_, number)| sum.wrapping_add(number))))?;
         println!("{name}: all pairs of {different} values: {cost}");
     }
     Ok(())

@@ -9,6 +9,8 @@ use taghouse_model::Ordinal;
 mod algebra;
 mod portable;
 
+pub use portable::PortablePieces;
+
 const MAGIC: &[u8; 8] = b"TAGHBMAP";
 
 /// An owned set of ordinals, cut in shards.

@@ -229,6 +229,14 @@ impl Bundle {
         bitmaps.into_iter().flat_map(|bitmap| self.entries(bitmap)).try_for_each(|entry| self.load_entry(entry))
     }
 
+    /// The same of one shard of all bitmaps.
+    ///
+    /// # Errors
+    /// As [`Bundle::load`].
+    pub(crate) fn load_shard(&self, shard: u32) -> Result<()> {
+        (0..self.bitmaps).filter_map(|bitmap| self.find(bitmap, shard)).try_for_each(|entry| self.load_entry(entry))
+    }
+
     /// Whether bitmap `index` holds `ordinal`: one look at the table, then one bit.
     ///
     /// # Errors

@@ -355,24 +355,24 @@ pub struct SliceEncoder {
 impl SliceEncoder {
     /// For numbers from `min` to `max`.
     pub fn new(min: i64, max: i64) -> Self {
-        let bitmaps = (0..=slices_of(min, max)).map(|_| ShardEncoder::new()).collect();
+        let bitmaps = (0..=slices_of(min.into(), max.into())).map(|_| ShardEncoder::new()).collect();
         Self { min, bitmaps, buffer: Vec::new() }
     }
 
     /// What comes before the bundle of the bit slices of numbers from `min` to `max`.
     pub fn head(min: i64, max: i64) -> Vec<u8> {
-        head(min, max)
+        head(min.into(), max.into())
     }
 
     /// How many bitmaps numbers from `min` to `max` take, existence included.
     pub fn bitmaps(min: i64, max: i64) -> u32 {
-        slices_of(min, max) + 1
+        slices_of(min.into(), max.into()) + 1
     }
 
     /// For other numbers from now on.
     pub fn reset(&mut self, min: i64, max: i64) {
         self.min = min;
-        self.bitmaps.resize_with(slices_of(min, max) as usize + 1, ShardEncoder::new);
+        self.bitmaps.resize_with(slices_of(min.into(), max.into()) as usize + 1, ShardEncoder::new);
     }
 
     /// Gives `each` the number, cardinality and portable form of every bitmap that is not empty in shard number `shard`. `lows` are

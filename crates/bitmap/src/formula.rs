@@ -29,8 +29,8 @@ pub(crate) enum Node {
     /// Offsets from the slices' least number, both included.
     Range {
         slices: BitSlices,
-        low: u64,
-        high: u64,
+        low: u128,
+        high: u128,
     },
     /// In each of `all`, of which there is at least one, and in none of `none`.
     And {

@@ -29,6 +29,7 @@ mod overlap;
 mod parallel;
 mod part;
 mod plan;
+mod pool;
 mod popcount;
 mod prefetch;
 mod query;
@@ -38,7 +39,7 @@ mod slices;
 mod vector;
 mod view;
 
-pub use bitmap::Bitmap;
+pub use bitmap::{Bitmap, PortablePieces};
 pub use bundle::{Bundle, BundleBuilder, Stored};
 pub use edits::Edits;
 pub use encode::{ShardEncoder, SliceEncoder, encode_ascending, for_each_low};

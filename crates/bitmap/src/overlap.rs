@@ -4,7 +4,7 @@
 //! user cost anything; large ones are combined as words, in tiles that stay in the caches. Which are small is told by what each way costs.
 
 use crate::bundle::Stored;
-use crate::{Bitmap, Result, SHARD_BITS};
+use crate::{Bitmap, Result, SHARD_BITS, pool};
 use counter::Counter;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -110,11 +110,13 @@ pub fn overlap(rows: &[Members], columns: &[Members], within: Option<&Bitmap>) -
         }
         add_up(&mut counter);
     };
-    rayon::in_place_scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(|_| work());
-        }
-        work();
+    pool::within(|| {
+        rayon::in_place_scope(|scope| {
+            for _ in 1..threads {
+                scope.spawn(|_| work());
+            }
+            work();
+        });
     });
     if symmetric {
         let sets = rows.len();

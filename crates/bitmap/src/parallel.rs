@@ -1,5 +1,6 @@
 //! Parts over threads: whoever is free takes the next.
 
+use crate::pool;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,7 +35,7 @@ where
     let run = Arc::new(Run { work: work.clone(), parts, each, next: AtomicUsize::new(0), done, idle: Condvar::new() });
     for _ in 1..threads.min(parts) {
         let run = run.clone();
-        rayon::spawn(move || run.help());
+        pool::spawn(move || run.help());
     }
     let own = run.take_parts();
     let mut done = run.lock();

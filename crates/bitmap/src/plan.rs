@@ -31,7 +31,7 @@ pub(crate) enum Kind {
     Owned(Arc<Bitmap>),
     Stored(Stored),
     Edited { stored: Option<Stored>, edits: Arc<Edits> },
-    Range { slices: BitSlices, low: u64, high: u64 },
+    Range { slices: BitSlices, low: u128, high: u128 },
     And { all: Vec<OpId>, none: Vec<OpId> },
     Or { any: Vec<OpId>, disjoint: bool },
 }
@@ -42,7 +42,7 @@ enum Key {
     Owned(usize),
     Stored((usize, usize)),
     Edited(Option<(usize, usize)>, usize),
-    Range((usize, usize), u64, u64),
+    Range((usize, usize), u128, u128),
     And(Vec<OpId>, Vec<OpId>),
     Or(Vec<OpId>),
 }

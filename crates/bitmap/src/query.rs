@@ -226,7 +226,7 @@ impl Plan {
             Kind::Owned(bitmap) => bitmap.shards().iter().any(|shard| read(shard.len, 1)),
             Kind::Stored(stored) | Kind::Edited { stored: Some(stored), .. } => stored.shard_lens().any(|(_, len)| read(len, 1)),
             Kind::Range { slices, .. } => {
-                let slices_read = u64::from(64 - slices.span().leading_zeros());
+                let slices_read = u64::from(u128::BITS - slices.span().leading_zeros());
                 slices.existence().shard_lens().any(|(_, len)| read(len, slices_read))
             }
             Kind::Edited { stored: None, .. } | Kind::And { .. } | Kind::Or { .. } => false,

@@ -17,18 +17,29 @@ use crate::file::{ALIGN, u32_at, u64_at};
 use crate::formula::{Formula, Node};
 use crate::region::Region;
 use crate::{Result, SHARD_BITS};
+use std::sync::{Arc, OnceLock};
 use taghouse_model::Ordinal;
 
-/// `min 8 | max 8 | slices 4 | zeros`, then the bundle.
+/// `min 8 | max 8 | slices 4 | wide 4 | zeros`, then the bundle. Where 64 bits do not hold both ends, `wide` is 1 and they stand behind it:
+/// `min 16 | max 16`.
 const HEAD: usize = ALIGN;
+const WIDE_AT: usize = 20;
+const WIDE_MIN_AT: usize = 24;
+const WIDE_MAX_AT: usize = 40;
 
-/// Numbers of 64 bits, at most one an ordinal, over one byte buffer. Cloning it is cheap.
+/// The most slices: numbers of 28 digits, above and below zero. 2^32 of them add up to less than 2^127.
+const MAX_SLICES: u32 = 95;
+
+/// Numbers of up to 28 digits, at most one an ordinal, over one byte buffer. Numbers of 64 bits take no more room than they need. Cloning
+/// it is cheap.
 #[derive(Clone)]
 pub struct BitSlices {
     bundle: Bundle,
-    min: i64,
-    max: i64,
+    min: i128,
+    max: i128,
     slices: u32,
+    /// The sum over all, once somebody asked for it.
+    total: Arc<OnceLock<Option<Sum>>>,
 }
 
 impl BitSlices {
@@ -43,20 +54,26 @@ impl BitSlices {
         }
         region.load(0..HEAD)?;
         let bytes = region.bytes();
-        let (min, max, slices) = (u64_at(bytes, 0) as i64, u64_at(bytes, 8) as i64, u32_at(bytes, 16));
+        let slices = u32_at(bytes, 16);
+        let wide = |at: usize| i128::from(u64_at(bytes, at + 8) as i64) << 64 | i128::from(u64_at(bytes, at));
+        let (min, max) = match u32_at(bytes, WIDE_AT) {
+            0 => (i128::from(u64_at(bytes, 0) as i64), i128::from(u64_at(bytes, 8) as i64)),
+            1 => (wide(WIDE_MIN_AT), wide(WIDE_MAX_AT)),
+            other => return Err(region.corrupt(format!("bit slices: their ends are written in an unknown way, {other}"))),
+        };
         let bundle = Bundle::open(region.part(HEAD..region.len())?)?;
-        if min > max || slices != slices_of(min, max) || bundle.len() != slices + 1 {
+        if min > max || slices > MAX_SLICES || slices != slices_of(min, max) || bundle.len() != slices + 1 {
             return Err(region.corrupt(format!("bit slices: {slices} slices do not fit {min} to {max}")));
         }
-        Ok(Self { bundle, min, max, slices })
+        Ok(Self { bundle, min, max, slices, total: Arc::default() })
     }
 
     /// From pairs in any order; of two of one ordinal the later counts.
     ///
     /// # Errors
     /// None that numbers can cause; `TooLarge` is passed on from the form.
-    pub fn from_pairs(pairs: impl IntoIterator<Item = (Ordinal, i64)>) -> Result<Self> {
-        let sorted: std::collections::BTreeMap<Ordinal, i64> = pairs.into_iter().collect();
+    pub fn from_pairs<N: Copy + Into<i128>>(pairs: impl IntoIterator<Item = (Ordinal, N)>) -> Result<Self> {
+        let sorted: std::collections::BTreeMap<Ordinal, N> = pairs.into_iter().collect();
         let (ordinals, numbers): (Vec<_>, Vec<_>) = sorted.into_iter().unzip();
         Self::open(Self::encode(&ordinals, &numbers)?)
     }
@@ -80,7 +97,7 @@ impl BitSlices {
     }
 
     /// The least number and the greatest; `None` when nobody has one.
-    pub fn bounds(&self) -> Option<(i64, i64)> {
+    pub fn bounds(&self) -> Option<(i128, i128)> {
         (!self.existence().is_empty()).then_some((self.min, self.max))
     }
 
@@ -88,17 +105,17 @@ impl BitSlices {
     ///
     /// # Errors
     /// As [`Bundle::load`].
-    pub fn value_of(&self, ordinal: Ordinal) -> Result<Option<i64>> {
-        Ok(self.offset_of(ordinal)?.map(|offset| self.min.wrapping_add(offset as i64)))
+    pub fn value_of(&self, ordinal: Ordinal) -> Result<Option<i128>> {
+        Ok(self.offset_of(ordinal)?.map(|offset| self.number(offset)))
     }
 
-    /// Those whose number is `low` to `high`, both included. Bounds that no number of 64 bits reaches are fine.
+    /// Those whose number is `low` to `high`, both included. Bounds that no number reaches are fine.
     pub fn between(&self, low: i128, high: i128) -> Formula {
-        let (low, high) = (low.max(i128::from(self.min)), high.min(i128::from(self.max)));
+        let (low, high) = (low.max(self.min), high.min(self.max));
         if low > high {
             return Formula::empty();
         }
-        let offset = |number: i128| (number - i128::from(self.min)) as u64;
+        let offset = |number: i128| (number - self.min) as u128;
         let (low, high) = (offset(low), offset(high));
         if low == 0 && high == self.span() {
             return Formula::stored(self.existence());
@@ -110,45 +127,69 @@ impl BitSlices {
     ///
     /// # Errors
     /// As [`Bundle::load`].
-    pub fn iter(&self) -> Result<impl Iterator<Item = (Ordinal, i64)> + '_> {
+    pub fn iter(&self) -> Result<impl Iterator<Item = (Ordinal, i128)> + '_> {
         self.load()?;
-        let existence = self.bundle.get(0);
-        let shards: Vec<u32> = existence.shard_lens().map(|(shard, _)| shard).collect();
-        Ok(shards.into_iter().flat_map(move |shard| self.pairs_of(shard)))
+        Ok(self.shard_numbers().into_iter().flat_map(move |shard| self.pairs_of(shard)))
+    }
+
+    /// The shards in which anybody has a number, ascending.
+    pub fn shard_numbers(&self) -> Vec<u32> {
+        self.existence().shard_lens().map(|(shard, _)| shard).collect()
+    }
+
+    /// All pairs of one shard, by ordinal.
+    ///
+    /// # Errors
+    /// As [`Bundle::load`].
+    pub fn pairs(&self, shard: u32) -> Result<Vec<(Ordinal, i128)>> {
+        self.bundle.load_shard(shard)?;
+        Ok(self.pairs_of(shard))
     }
 
     /// The greatest `number - min`.
-    pub(crate) fn span(&self) -> u64 {
-        self.max.wrapping_sub(self.min) as u64
+    pub(crate) fn span(&self) -> u128 {
+        self.max.wrapping_sub(self.min) as u128
     }
 
-    pub(crate) fn offset_of(&self, ordinal: Ordinal) -> Result<Option<u64>> {
+    fn number(&self, offset: u128) -> i128 {
+        self.min.wrapping_add(offset as i128)
+    }
+
+    pub(crate) fn offset_of(&self, ordinal: Ordinal) -> Result<Option<u128>> {
         if !self.bundle.contains(0, ordinal)? {
             return Ok(None);
         }
         let mut offset = 0;
         for bit in 0..self.slices {
-            offset |= u64::from(self.bundle.contains(bit + 1, ordinal)?) << bit;
+            offset |= u128::from(self.bundle.contains(bit + 1, ordinal)?) << bit;
         }
         Ok(Some(offset))
     }
 
-    fn pairs_of(&self, shard: u32) -> Vec<(Ordinal, i64)> {
+    fn pairs_of(&self, shard: u32) -> Vec<(Ordinal, i128)> {
         let Some((cardinality, blob)) = self.bundle.blob(0, shard) else {
             return Vec::new();
         };
         let mut pairs = Vec::with_capacity(cardinality as usize);
         let slices: Vec<_> = (0..self.slices).map(|bit| self.bundle.blob(bit + 1, shard)).collect();
-        let mut offsets = vec![0; 1 << CONTAINER_BITS];
+        // The lower 64 bits of each offset and, where there are more, the upper ones.
+        let mut offsets = vec![vec![0_u64; 1 << CONTAINER_BITS]; slices.len().div_ceil(64).max(1)];
         for (key, _, existence) in blob.containers() {
-            offsets.fill(0_u64);
-            for (bit, slice) in slices.iter().enumerate() {
-                if let Some(container) = slice.and_then(|(_, blob)| blob.container(key)) {
-                    for_each_bit(&container.words(), |low| offsets[low] |= 1 << bit);
+            offsets.iter_mut().for_each(|offsets| offsets.fill(0));
+            for (slices, offsets) in slices.chunks(64).zip(&mut offsets) {
+                for (bit, slice) in slices.iter().enumerate() {
+                    if let Some(container) = slice.and_then(|(_, blob)| blob.container(key)) {
+                        for_each_bit(&container.words(), |low| offsets[low] |= 1 << bit);
+                    }
                 }
             }
             let base = u32::from(key) << CONTAINER_BITS;
-            for_each_bit(&existence.words(), |low| pairs.push((base | low as u32, self.min.wrapping_add(offsets[low] as i64))));
+            let offset = |low: usize| match &offsets[..] {
+                [lower] => u128::from(lower[low]),
+                [lower, upper, ..] => u128::from(upper[low]) << 64 | u128::from(lower[low]),
+                [] => 0,
+            };
+            for_each_bit(&existence.words(), |low| pairs.push((base | low as u32, self.number(offset(low)))));
         }
         debug_assert!(pairs.iter().all(|(ordinal, _)| ordinal >> SHARD_BITS == shard));
         pairs
@@ -156,18 +197,26 @@ impl BitSlices {
 }
 
 /// What comes before the bundle.
-pub(crate) fn head(min: i64, max: i64) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HEAD);
-    bytes.extend_from_slice(&min.to_le_bytes());
-    bytes.extend_from_slice(&max.to_le_bytes());
-    bytes.extend_from_slice(&slices_of(min, max).to_le_bytes());
-    bytes.resize(HEAD, 0);
+pub(crate) fn head(min: i128, max: i128) -> Vec<u8> {
+    let mut bytes = vec![0; HEAD];
+    match (i64::try_from(min), i64::try_from(max)) {
+        (Ok(min), Ok(max)) => {
+            bytes[..8].copy_from_slice(&min.to_le_bytes());
+            bytes[8..16].copy_from_slice(&max.to_le_bytes());
+        }
+        _ => {
+            bytes[WIDE_AT] = 1;
+            bytes[WIDE_MIN_AT..WIDE_MIN_AT + 16].copy_from_slice(&min.to_le_bytes());
+            bytes[WIDE_MAX_AT..WIDE_MAX_AT + 16].copy_from_slice(&max.to_le_bytes());
+        }
+    }
+    bytes[16..WIDE_AT].copy_from_slice(&slices_of(min, max).to_le_bytes());
     bytes
 }
 
 /// How many slices numbers from `min` to `max` need.
-pub(crate) fn slices_of(min: i64, max: i64) -> u32 {
-    u64::BITS - (max.wrapping_sub(min) as u64).leading_zeros()
+pub(crate) fn slices_of(min: i128, max: i128) -> u32 {
+    u128::BITS - (max.wrapping_sub(min) as u128).leading_zeros()
 }
 
 fn for_each_bit(words: &Words, mut each: impl FnMut(usize)) {

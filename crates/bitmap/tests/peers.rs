@@ -1,8 +1,10 @@
 //! Other people's libraries open what we export: pyroaring, and ClickHouse (chdb) as the state of groupBitmap.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "../../../tests/needs/mod.rs"]
+mod needs;
+
 use serde_json::{Value as Json, json};
-use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use taghouse_bitmap::Bitmap;
@@ -34,13 +36,7 @@ fn description(file: &str, engine: &str, bitmap: &Bitmap) -> Json {
 
 #[test]
 fn others_read_what_we_export() {
-    let Ok(python) = std::env::var("TAGHOUSE_PEERS_PYTHON") else {
-        // Not a macro: those are swallowed where a test passes.
-        let note =
-            "SKIPPED others_read_what_we_export: TAGHOUSE_PEERS_PYTHON names no interpreter with pyroaring and chdb: run `make test`";
-        writeln!(std::io::stderr(), "{note}").unwrap();
-        return;
-    };
+    let Some(python) = needs::peers("others_read_what_we_export") else { return };
     let folder = tempfile::tempdir().unwrap();
     let (mut files, mut expected) = (Vec::new(), Vec::new());
     for (name, bitmap) in bitmaps() {
@@ -57,4 +53,21 @@ fn others_read_what_we_export() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let found: Vec<Json> = String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(found, expected);
+}
+
+/// This test binary once more, without the interpreter.
+#[test]
+fn a_missing_peer_is_no_pass_unless_it_is_said_to_be_skipped() {
+    let run = |skip: &str| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "others_read_what_we_export"]).env_remove("TAGHOUSE_PEERS_PYTHON").env("TAGHOUSE_SKIP", skip);
+        let output = command.output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap() + &String::from_utf8(output.stdout).unwrap())
+    };
+    for skip in ["", "retail", "peersx"] {
+        let (passed, said) = run(skip);
+        assert!(!passed && said.contains("make test"), "TAGHOUSE_SKIP={skip}: {said}");
+    }
+    let (passed, said) = run("retail, peers");
+    assert!(passed && said.contains("SKIPPED others_read_what_we_export"), "{said}");
 }

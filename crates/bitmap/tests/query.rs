@@ -113,7 +113,7 @@ fn large_formulas_run_in_parallel() {
 #[test]
 fn a_comparison_is_taken_away_from_everybody() {
     let everybody = Arc::new(Bitmap::from_range(0..=99_999));
-    let slices = BitSlices::from_pairs((0..100_000).step_by(2).map(|user| (user, i64::from(user)))).unwrap();
+    let slices = BitSlices::from_pairs((0..100_000).step_by(2).map(|user| (user, i128::from(user)))).unwrap();
     let low = slices.between(0, 999);
     let query = Query::new(everybody.clone(), Formula::and(vec![Formula::owned(everybody.clone()), low.clone().not()]));
     assert_eq!((query.count().unwrap(), query.bitmap().unwrap().len()), (99_500, 99_500));
@@ -197,7 +197,7 @@ fn layers_of_sparse_sets_on_dense_ones() {
 fn rewritten_shapes() {
     let every = |step: usize, from: u32| (from..70_000).step_by(step).collect::<BTreeSet<u32>>();
     let sets = vec![every(2, 0), every(3, 1), every(5, 0), every(7, 3), every(11, 0), every(13, 2), BTreeSet::new()];
-    let numbers = (0..70_000).step_by(3).map(|user| (user, i64::from(user % 41))).collect();
+    let numbers = (0..70_000).step_by(3).map(|user| (user, i128::from(user % 41))).collect();
     let leaves = Leaves::new(every(1, 0), sets, vec![numbers]);
     let set = Tree::Stored;
     let not = |tree: Tree| Tree::Not(Box::new(tree));

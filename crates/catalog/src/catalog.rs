@@ -1,4 +1,4 @@
-use crate::{AuditRecord, Change, IngestedFile, KeyRecord, Pointer, Result, RunRecord, StoredDefinition};
+use crate::{AuditEntry, AuditQuery, AuditRecord, Change, IngestedFile, KeyRecord, Pointer, Result, RunRecord, StoredDefinition};
 use async_trait::async_trait;
 use taghouse_model::{AppId, Name};
 
@@ -18,6 +18,11 @@ pub trait Catalog: Send + Sync {
 
     /// All pointers of one kind, by name.
     async fn pointers(&self, kind: &str, app: &AppId) -> Result<Vec<(String, Pointer)>>;
+
+    /// The revisions of all pointers of one kind, by name: what tells whether any of them moved, without reading what they point to.
+    async fn pointer_revisions(&self, kind: &str, app: &AppId) -> Result<Vec<(String, u64)>> {
+        Ok(self.pointers(kind, app).await?.into_iter().map(|(name, pointer)| (name, pointer.revision)).collect())
+    }
 
     /// All definitions of an app, by kind and name.
     async fn definitions(&self, app: &AppId) -> Result<Vec<StoredDefinition>>;
@@ -46,6 +51,9 @@ pub trait Catalog: Send + Sync {
     /// Runs of all apps that have no end recorded, oldest first.
     async fn unfinished_runs(&self) -> Result<Vec<RunRecord>>;
 
-    /// The audit trail of an app (and, with `None`, of the whole house), newest first, at most `limit`.
-    async fn audit(&self, app: Option<&AppId>, limit: u32) -> Result<Vec<AuditRecord>>;
+    /// Lines of the audit trail, newest first.
+    async fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>>;
+
+    /// The first lines of acts that have no end in the trail, oldest first: they go on, or their process died.
+    async fn open_acts(&self) -> Result<Vec<AuditRecord>>;
 }

@@ -89,4 +89,13 @@ pub enum Change {
     PutRun(RunRecord),
     /// Adds a line to the audit trail.
     Audit(AuditRecord),
+    /// Removes the oldest lines of the audit trail.
+    PruneAudit {
+        /// Those before this time go.
+        before_ms: TimestampMs,
+        /// And those beyond the newest so many.
+        keep: u64,
+        /// But no more than so many of each sort with one commit.
+        at_once: u32,
+    },
 }

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use taghouse_model::ErrorKind;
 
 /// What the catalog answers instead.
@@ -31,11 +31,31 @@ pub enum Error {
         known: i64,
     },
     /// Busy, full, unreadable or unreachable now.
-    #[error("the catalog is not available: {0}; check the disk and other programs that hold the file, then retry")]
+    #[error("the catalog is not available: {0}; see that the disk has room, is writable, and no other program holds the file, then retry")]
     Unavailable(String),
     /// The file is not a catalog, or is damaged.
-    #[error("the catalog is corrupt: {0}; restore catalog.db from a backup")]
+    #[error("the catalog is corrupt: {0}; restore it from a backup")]
     Corrupt(String),
+    /// It lacks what was acknowledged.
+    #[error(
+        "the catalog {} has lost its last {missing} commits: it or its write-ahead log {} was damaged, or an old one put back; restore both from a backup, or, to go on without those commits, remove {}",
+        path.display(),
+        log.display(),
+        mark.display()
+    )]
+    Lost {
+        /// The catalog's file.
+        path: PathBuf,
+        /// Its write-ahead log.
+        log: PathBuf,
+        /// How many commits.
+        missing: u64,
+        /// The file that says how many there were.
+        mark: PathBuf,
+    },
+    /// The file was deleted or replaced under us.
+    #[error("the catalog is gone ({0}), and what is acknowledged could not be found again: put the data folder back and start again")]
+    Gone(String),
     /// A defect of ours.
     #[error("the catalog failed: {0}")]
     Internal(String),
@@ -51,9 +71,20 @@ impl Error {
             Self::Conflict { .. } => ErrorKind::Conflict,
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::Invalid(_) | Self::TooNew { .. } => ErrorKind::Invalid,
-            Self::Unavailable(_) => ErrorKind::Unavailable,
-            Self::Corrupt(_) => ErrorKind::Corrupt,
+            Self::Unavailable(_) | Self::Gone(_) => ErrorKind::Unavailable,
+            Self::Corrupt(_) | Self::Lost { .. } => ErrorKind::Corrupt,
             Self::Internal(_) => ErrorKind::Internal,
+        }
+    }
+
+    /// Names the file of which the store complains.
+    pub(crate) fn of_file(self, path: &Path) -> Self {
+        let path = path.display().to_string();
+        let named = |text: String| if text.contains(&path) { text } else { format!("{path}: {text}") };
+        match self {
+            Self::Unavailable(text) => Self::Unavailable(named(text)),
+            Self::Corrupt(text) => Self::Corrupt(named(text)),
+            other => other,
         }
     }
 }

@@ -15,6 +15,6 @@ mod sqlite;
 pub use catalog::Catalog;
 pub use change::Change;
 pub use error::{Error, Result};
-pub use record::{AuditRecord, IngestedFile, KeyRecord, Pointer, RunRecord, StoredDefinition};
+pub use record::{AuditEntry, AuditQuery, AuditRecord, IngestedFile, KeyRecord, Pointer, RunRecord, StoredDefinition};
 pub use role::Role;
 pub use sqlite::SqliteCatalog;

@@ -102,4 +102,39 @@ pub struct AuditRecord {
     pub action: String,
     /// To what.
     pub subject: String,
+    /// What became of it: `done`, `begun`, `failed: …`.
+    pub outcome: String,
+}
+
+impl AuditRecord {
+    /// The outcome of a first line, to which a second one with the end belongs.
+    pub const BEGUN: &str = "begun";
+}
+
+/// A line that is in the trail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// Rises from line to line.
+    pub id: u64,
+    /// The line.
+    pub line: AuditRecord,
+}
+
+/// Which lines of the trail.
+#[derive(Debug, Clone, Default)]
+pub struct AuditQuery {
+    /// Of this app; `None`: of the whole house, not of its apps.
+    pub app: Option<AppId>,
+    /// Of this action, or of those below it: `key` is `key.create` too.
+    pub action: Option<String>,
+    /// Of this actor.
+    pub actor: Option<String>,
+    /// Not before this time.
+    pub from_ms: Option<TimestampMs>,
+    /// Before this time.
+    pub to_ms: Option<TimestampMs>,
+    /// Before this line.
+    pub before: Option<u64>,
+    /// So many at most.
+    pub limit: u32,
 }

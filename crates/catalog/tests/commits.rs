@@ -3,7 +3,7 @@
 
 use serde_json::json;
 use std::path::Path;
-use taghouse_catalog::{AuditRecord, Catalog, Change, Error, IngestedFile, KeyRecord, Role, RunRecord, SqliteCatalog};
+use taghouse_catalog::{AuditQuery, AuditRecord, Catalog, Change, Error, IngestedFile, KeyRecord, Role, RunRecord, SqliteCatalog};
 use taghouse_model::{AppId, ErrorKind, Name};
 
 fn app(id: &str) -> AppId {
@@ -75,7 +75,7 @@ fn run(id: &str, app: &str, state: &str, started_ms: i64, finished_ms: Option<i6
 }
 
 fn line(app: Option<AppId>, action: &str) -> Change {
-    Change::Audit(AuditRecord { app, at_ms: 3, actor: "local".into(), action: action.into(), subject: "s".into() })
+    Change::Audit(AuditRecord { app, at_ms: 3, actor: "local".into(), action: action.into(), subject: "s".into(), outcome: "done".into() })
 }
 
 /// The state every case starts from: p at 1, q deleted at 2, table t at loc1, definition d at 1, file f, key k, run r.
@@ -131,7 +131,7 @@ async fn conditions_as_cases() {
         assert_eq!((error.kind(), error.to_string()), (kind, message), "{change:?}");
     }
     assert_eq!(catalog.pointer("index", &shop(), "side").await.unwrap(), None);
-    assert_eq!(catalog.audit(Some(&shop()), 10).await.unwrap(), []);
+    assert_eq!(catalog.audit(&trail(Some(shop()), 10)).await.unwrap(), []);
     assert_eq!(catalog.pointers("index", &shop()).await.unwrap().len(), 1);
 }
 
@@ -187,10 +187,78 @@ async fn records_come_back_as_they_went_in() {
     assert_eq!(catalog.unfinished_runs().await.unwrap(), [other, runs[1].clone(), runs[2].clone()]);
 
     catalog.commit(vec![line(None, "house"), line(Some(shop()), "one"), line(Some(shop()), "two")]).await.unwrap();
-    let actions = |lines: Vec<AuditRecord>| lines.into_iter().map(|line| line.action).collect::<Vec<_>>();
-    assert_eq!(actions(catalog.audit(Some(&shop()), 10).await.unwrap()), ["two", "one"]);
-    assert_eq!(actions(catalog.audit(Some(&shop()), 1).await.unwrap()), ["two"]);
-    assert_eq!(actions(catalog.audit(None, 10).await.unwrap()), ["house"]);
+    assert_eq!(actions(&catalog, trail(Some(shop()), 10)).await, ["two", "one"]);
+    assert_eq!(actions(&catalog, trail(Some(shop()), 1)).await, ["two"]);
+    assert_eq!(actions(&catalog, trail(None, 10)).await, ["house"]);
+}
+
+fn trail(app: Option<AppId>, limit: u32) -> AuditQuery {
+    AuditQuery { app, limit, ..AuditQuery::default() }
+}
+
+async fn actions(catalog: &SqliteCatalog, query: AuditQuery) -> Vec<String> {
+    catalog.audit(&query).await.unwrap().into_iter().map(|entry| entry.line.action).collect()
+}
+
+#[tokio::test]
+async fn the_trail_is_read_by_what_is_asked_and_pruned_by_age_and_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = open(folder.path()).await;
+    let at = |at_ms: i64, actor: &str, action: &str| {
+        let record = AuditRecord {
+            app: Some(shop()),
+            at_ms,
+            actor: actor.into(),
+            action: action.into(),
+            subject: "s".into(),
+            outcome: "begun".into(),
+        };
+        Change::Audit(record)
+    };
+    let lines = vec![at(1, "a", "key.create"), at(2, "b", "key.revoke"), at(3, "a", "keys"), at(4, "b", "delete"), at(5, "a", "delete")];
+    catalog.commit(lines).await.unwrap();
+    let all = || trail(Some(shop()), 10);
+    let cases = [
+        (all(), vec!["delete", "delete", "keys", "key.revoke", "key.create"]),
+        (AuditQuery { action: Some("key".into()), ..all() }, vec!["key.revoke", "key.create"]),
+        (AuditQuery { action: Some("key.create".into()), ..all() }, vec!["key.create"]),
+        (AuditQuery { actor: Some("b".into()), ..all() }, vec!["delete", "key.revoke"]),
+        (AuditQuery { from_ms: Some(2), to_ms: Some(4), ..all() }, vec!["keys", "key.revoke"]),
+        (AuditQuery { app: Some(AppId::new("other").unwrap()), ..all() }, vec![]),
+    ];
+    for (query, expected) in cases {
+        assert_eq!(actions(&catalog, query.clone()).await, expected, "{query:?}");
+    }
+    let first = catalog.audit(&AuditQuery { limit: 2, ..all() }).await.unwrap();
+    let rest = AuditQuery { before: Some(first[1].id), ..all() };
+    assert_eq!(actions(&catalog, rest).await, ["keys", "key.revoke", "key.create"], "the next page");
+    assert_eq!(first[0].line.outcome, "begun");
+
+    catalog.commit(vec![Change::PruneAudit { before_ms: 3, keep: 100, at_once: 1 }]).await.unwrap();
+    assert_eq!(actions(&catalog, all()).await, ["delete", "delete", "keys", "key.revoke"], "one at once");
+    catalog.commit(vec![Change::PruneAudit { before_ms: 3, keep: 100, at_once: 10 }]).await.unwrap();
+    assert_eq!(actions(&catalog, all()).await, ["delete", "delete", "keys"]);
+    catalog.commit(vec![Change::PruneAudit { before_ms: 0, keep: 2, at_once: 10 }]).await.unwrap();
+    assert_eq!(actions(&catalog, all()).await, ["delete", "delete"]);
+}
+
+#[tokio::test]
+async fn acts_without_an_end_are_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = open(folder.path()).await;
+    let line = |app: Option<AppId>, subject: &str, outcome: &str| {
+        let (actor, action) = ("a".to_owned(), "export".to_owned());
+        Change::Audit(AuditRecord { app, at_ms: 1, actor, action, subject: subject.to_owned(), outcome: outcome.to_owned() })
+    };
+    let of = |subject: &str, outcome: &str| line(Some(shop()), subject, outcome);
+    let open_acts = async || -> Vec<String> { catalog.open_acts().await.unwrap().into_iter().map(|line| line.subject).collect() };
+    catalog.commit(vec![of("one", "begun"), of("two", "begun"), of("two", "begun"), line(None, "one", "begun")]).await.unwrap();
+    assert_eq!(open_acts().await, ["one", "two", "two", "one"]);
+    // An end is of its own app, and ends one of two that read the same.
+    catalog.commit(vec![of("one", "done"), of("two", "failed: x"), of("three", "done")]).await.unwrap();
+    assert_eq!(open_acts().await, ["two", "one"]);
+    catalog.commit(vec![Change::PruneAudit { before_ms: 2, keep: 100, at_once: 100 }]).await.unwrap();
+    assert_eq!(open_acts().await, [] as [&str; 0], "lines that are gone are nobody's");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

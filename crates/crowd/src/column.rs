@@ -1,11 +1,10 @@
 use crate::numbers::Numbers;
 use crate::tally::Tally;
 use crate::{Error, Result};
-use rust_decimal::Decimal;
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
 use taghouse_index::{BitSlices, Members, Snapshot, TagView};
-use taghouse_model::{Value, ValueType};
+use taghouse_model::{MAX_DECIMAL_UNITS, Value, ValueType};
 use taghouse_rules::{CheckError, Predicate};
 
 /// Up to so many different numbers are found by parting users slice by slice; of more that takes longer than reading each user's number
@@ -47,7 +46,7 @@ impl Column {
 
     /// Each different number of those in `within`, ascending, and how many have it. Takes passes over slices if the numbers are
     /// [`FEW_NUMBERS`], else time for each user who has one and memory for each different one.
-    pub(crate) fn number_counts(&self, within: &Arc<Bitmap>) -> Result<Vec<(i64, u64)>> {
+    pub(crate) fn number_counts(&self, within: &Arc<Bitmap>) -> Result<Vec<(i128, u64)>> {
         if let Some(counts) = self.numbers(within)?.counts(FEW_NUMBERS)? {
             return Ok(counts);
         }
@@ -60,7 +59,7 @@ impl Column {
     }
 
     /// The condition that the number is `low` to `high` units, both included.
-    pub(crate) fn between(&self, low: i64, high: i64) -> Option<Predicate<Value>> {
+    pub(crate) fn between(&self, low: i128, high: i128) -> Option<Predicate<Value>> {
         Some(Predicate::Between { name: self.tag.clone(), low: self.value(low)?, high: self.value(high)? })
     }
 
@@ -82,26 +81,20 @@ impl Column {
     }
 
     /// A number of the tag from its units: an int is its own unit, a decimal 10^-scale, a date a day, a time a millisecond.
-    pub(crate) fn value(&self, units: i64) -> Option<Value> {
-        match self.value_type {
-            ValueType::Int => Some(Value::Int(units)),
-            ValueType::Time => Some(Value::Time(units)),
-            ValueType::Date => i32::try_from(units).ok().map(Value::Date),
-            ValueType::Decimal { scale } => Decimal::try_from_i128_with_scale(i128::from(units), u32::from(scale)).ok().map(Value::Decimal),
-            ValueType::Bool | ValueType::Text | ValueType::Set => None,
-        }
+    pub(crate) fn value(&self, units: i128) -> Option<Value> {
+        taghouse_index::value_of_units(units, self.value_type)
     }
 
-    /// The units of a number; `None` for one with more digits than the tag's, or beyond 64 bits.
-    pub(crate) fn units(&self, value: &Value) -> Option<i64> {
+    /// The units of a number; `None` for one with more digits than the tag's, or more than a tag holds.
+    pub(crate) fn units(&self, value: &Value) -> Option<i128> {
         match (value, self.value_type) {
-            (Value::Int(v), ValueType::Int) | (Value::Time(v), ValueType::Time) => Some(*v),
-            (Value::Date(v), ValueType::Date) => Some(i64::from(*v)),
-            (Value::Int(v), ValueType::Decimal { scale }) => v.checked_mul(10_i64.checked_pow(u32::from(scale))?),
+            (Value::Int(v), ValueType::Int) | (Value::Time(v), ValueType::Time) => Some(i128::from(*v)),
+            (Value::Date(v), ValueType::Date) => Some(i128::from(*v)),
+            (Value::Int(v), ValueType::Decimal { scale }) => i128::from(*v).checked_mul(10_i128.checked_pow(u32::from(scale))?),
             (Value::Decimal(v), ValueType::Int | ValueType::Decimal { .. }) => {
                 let v = v.normalize();
                 let missing = u32::from(self.scale()?).checked_sub(v.scale())?;
-                i64::try_from(v.mantissa().checked_mul(10_i128.checked_pow(missing)?)?).ok()
+                v.mantissa().checked_mul(10_i128.checked_pow(missing)?).filter(|units| units.abs() <= MAX_DECIMAL_UNITS)
             }
             _ => None,
         }

@@ -1,7 +1,7 @@
 use crate::crowds::{POINTER_KIND, off_thread};
 use crate::loaded::LoadedSet;
 use crate::version::{folder, object, version_of};
-use crate::{CrowdVersion, CrowdVersions, Crowds, Error, Result};
+use crate::{CrowdVersion, CrowdVersions, Crowds, Error, Result, anonymous};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::path::Path as ObjectPath;
@@ -31,8 +31,9 @@ impl Crowds {
     /// [`Error::Contended`]; of the index, the catalog and the store. Nothing is changed then.
     pub async fn compute(&self, app: &AppId, crowd: &CrowdDefinition) -> Result<CrowdVersion> {
         let name = crowd.name.as_str();
-        // From the snapshot to the publication nobody may be deleted.
-        let _computing = self.computing.read().await;
+        // From the snapshot to the publication the users are not renumbered. Deletions may happen: readers subtract them.
+        let state = self.state(app);
+        let _computing = state.computing.read().await;
         for _ in 0..ATTEMPTS {
             let before = self.catalog.pointer(POINTER_KIND, app, name).await?;
             let revision = before.as_ref().map(|pointer| pointer.revision);
@@ -50,7 +51,10 @@ impl Crowds {
                     let Computed { bytes, version } = computed;
                     let (object, size, size_bytes) = (version.object.clone(), version.size, bytes.len() as u64);
                     let set = off_thread(move || LoadedSet::read(&object, bytes, size)).await?;
-                    self.loaded.insert(&version.object, Arc::new(set), size_bytes);
+                    let known = state.get(name).and_then(|known| known.kept.iter().find(|kept| kept.version == version).cloned());
+                    if let Some(known) = known {
+                        self.loaded.insert(&known.slot, Arc::new(set), size_bytes);
+                    }
                     self.sweep(app, name, &next).await;
                     return Ok(version);
                 }
@@ -72,8 +76,9 @@ impl Crowds {
         let others = self.others(app, &crowd.checked, snapshot.generation()).await?;
         let as_of = others.as_of(&crowd.checked, &snapshot);
         let (expression, revision, generation) = (crowd.checked.clone(), snapshot.revision(), snapshot.generation());
+        let without_deleted = snapshot.deleted();
         let (size, bytes) = off_thread(move || {
-            let set = snapshot.evaluate(&expression, &|name| others.set(name))?.bitmap()?;
+            let set = anonymous::query(&snapshot, &expression, &others, None)?.bitmap()?;
             let bytes = set.to_bytes()?;
             Ok((set.len(), bytes))
         })
@@ -86,6 +91,7 @@ impl Crowds {
             oldest_as_of_ms: as_of.oldest_ms,
             newest_as_of_ms: as_of.newest_ms,
             expression: crowd.expression.to_string(),
+            without_deleted,
             created_ms: self.clock.now_ms(),
             object: String::new(),
         };
@@ -108,17 +114,15 @@ impl Crowds {
     }
 
     async fn publish(&self, app: &AppId, crowd: &str, expected: Option<u64>, next: &CrowdVersions) -> Result<()> {
-        let value = serde_json::to_value(next).map_err(|e| Error::BrokeOff(e.to_string()))?;
-        let change = Change::PutPointer { kind: POINTER_KIND.to_owned(), app: app.clone(), name: crowd.to_owned(), expected, value };
-        self.catalog.commit(vec![change]).await?;
-        // It is published. Its revision is the catalog's to give; if it cannot be asked now, the next reader will.
-        match self.catalog.pointer(POINTER_KIND, app, crowd).await {
-            Ok(Some(pointer)) => self.remember(app, crowd, pointer).map(|_| ()),
-            _ => {
-                self.forget(app, crowd);
-                Ok(())
-            }
-        }
+        self.catalog.commit(vec![put(app, crowd, expected, next)?]).await?;
+        self.published(app, crowd, expected, next.clone());
+        Ok(())
+    }
+
+    /// Makes what this process committed on top of revision `expected` what its readers see, without asking anybody.
+    pub(crate) fn published(&self, app: &AppId, crowd: &str, expected: Option<u64>, next: CrowdVersions) {
+        // Where there was a pointer once and no more, revisions go on from its last one: the next refresh learns it.
+        self.state(app).put(crowd, next, expected.unwrap_or(0) + 1);
     }
 
     /// Deletes objects of versions before those kept, also what stopped processes left. One that stays is deleted the next time.
@@ -142,8 +146,16 @@ impl Crowds {
     }
 
     pub(crate) async fn delete(&self, object: &str) {
-        if let Err(error) = self.store.delete(&ObjectPath::from(object)).await {
+        if let Err(error) = self.store.delete(&ObjectPath::from(object)).await
+            && !matches!(error, object_store::Error::NotFound { .. })
+        {
             tracing::warn!(object, %error, "an object of a crowd that nobody needs could not be deleted");
         }
     }
+}
+
+/// The change that puts a crowd's versions in the place of those at revision `expected`.
+pub(crate) fn put(app: &AppId, crowd: &str, expected: Option<u64>, versions: &CrowdVersions) -> Result<Change> {
+    let value = serde_json::to_value(versions).map_err(|e| Error::BrokeOff(e.to_string()))?;
+    Ok(Change::PutPointer { kind: POINTER_KIND.to_owned(), app: app.clone(), name: crowd.to_owned(), expected, value })
 }

@@ -1,23 +1,30 @@
+use crate::known::{AppCrowds, KnownCrowd, KnownVersion, versions_of};
 use crate::loaded::{LoadedSet, LoadedSets};
 use crate::{CrowdSummary, CrowdVersion, CrowdVersions, Error, Result};
+use arc_swap::ArcSwap;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt};
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
-use taghouse_catalog::{Catalog, Pointer};
+use std::sync::Arc;
+use std::time::Duration;
+use taghouse_bitmap::Bitmap;
+use taghouse_catalog::Catalog;
 use taghouse_dictionary::{Dictionary, View};
 use taghouse_index::{Index, Snapshot};
-use taghouse_model::{AppId, Clock, Name, TimestampMs};
+use taghouse_model::{AppId, Clock, Name, Ordinal};
 use taghouse_rules::CheckError;
 
 /// The kind of the catalog's pointers to crowds.
 pub(crate) const POINTER_KIND: &str = "crowd";
 
-/// A pointer read from the catalog is trusted this long; only another process can have moved it.
-pub const POINTER_AGE_MS: i64 = 1000;
-
 /// Sets of versions are kept in memory up to this many bytes.
 const LOADED_BYTES: u64 = 256 << 20;
+
+/// A catalog that has not answered for so long does not answer. Who asks of a crowd that is known does not wait for it.
+pub(crate) const CATALOG_WAIT: Duration = Duration::from_secs(5);
+
+/// How often a reader looks again when versions move under it.
+const ATTEMPTS: usize = 5;
 
 /// All apps' crowds. Share it in an `Arc`.
 pub struct Crowds {
@@ -27,16 +34,28 @@ pub struct Crowds {
     pub(crate) dictionary: Arc<Dictionary>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) loaded: LoadedSets,
-    pointers: RwLock<HashMap<AppId, HashMap<String, Known>>>,
-    /// Held by computations; by whoever makes users vanish, alone.
-    pub(crate) computing: tokio::sync::RwLock<()>,
+    apps: ArcSwap<HashMap<AppId, Arc<AppCrowds>>>,
 }
 
-/// A crowd's versions as last read.
-struct Known {
-    versions: Arc<CrowdVersions>,
-    revision: u64,
-    read_ms: TimestampMs,
+/// A version, its members as they are stored, and who of them is deleted.
+pub(crate) struct Answering {
+    pub(crate) known: Arc<KnownVersion>,
+    pub(crate) set: Arc<LoadedSet>,
+    /// The dictionary that the ordinals are of.
+    pub(crate) dictionary: View,
+    deleted: Option<Arc<Bitmap>>,
+}
+
+impl Answering {
+    /// Whether a user is in it.
+    pub(crate) fn contains(&self, ordinal: Ordinal) -> Result<bool> {
+        Ok(self.set.contains(ordinal)? && !self.deleted.as_ref().is_some_and(|deleted| deleted.contains(ordinal)))
+    }
+
+    /// Its members: not on a thread that answers requests.
+    pub(crate) fn bitmap(&self) -> Result<Arc<Bitmap>> {
+        self.set.bitmap_without(self.known.held(self.deleted.as_ref()))
+    }
 }
 
 impl Crowds {
@@ -48,107 +67,172 @@ impl Crowds {
         dictionary: Arc<Dictionary>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self {
-            store,
-            catalog,
-            index,
-            dictionary,
-            clock,
-            loaded: LoadedSets::new(LOADED_BYTES),
-            pointers: RwLock::default(),
-            computing: tokio::sync::RwLock::default(),
-        }
+        Self { store, catalog, index, dictionary, clock, loaded: LoadedSets::new(LOADED_BYTES), apps: ArcSwap::default() }
     }
 
-    /// The crowds that were computed at least once, by name.
+    /// The crowds that were computed at least once, by name, with the sizes that they have now.
     ///
     /// # Errors
-    /// Of the catalog; [`Error::Corrupt`].
+    /// Of the catalog and the store; [`Error::Corrupt`].
     pub async fn list(&self, app: &AppId) -> Result<Vec<CrowdSummary>> {
+        let state = self.asked(app).await?;
         let mut crowds = Vec::new();
-        for (name, pointer) in self.catalog.pointers(POINTER_KIND, app).await? {
-            let current = self.remember(app, &name, pointer)?.current()?.clone();
-            let name = Name::new(&name).map_err(|e| Error::corrupt(format!("the record of crowd {name}"), e))?;
+        for (name, known) in state.all().iter() {
+            let current = self.counted(app, &state, known.current()?).await?;
+            let name = Name::new(name).map_err(|e| Error::corrupt(format!("the record of crowd {name}"), e))?;
             crowds.push(CrowdSummary { name, current });
         }
         crowds.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(crowds)
     }
 
-    /// The kept versions of a crowd.
+    /// The kept versions of a crowd, with the sizes that they have now.
     ///
     /// # Errors
-    /// [`Error::UnknownCrowd`], [`Error::NotComputed`]; of the catalog; [`Error::Corrupt`].
+    /// [`Error::UnknownCrowd`], [`Error::NotComputed`]; of the catalog and the store; [`Error::Corrupt`].
     pub async fn versions(&self, app: &AppId, crowd: &str) -> Result<CrowdVersions> {
-        match self.catalog.pointer(POINTER_KIND, app, crowd).await? {
-            Some(pointer) => Ok(self.remember(app, crowd, pointer)?.as_ref().clone()),
-            None => Err(self.absent(app, crowd).await?),
+        let (state, known) = self.known(app, crowd).await?;
+        let mut versions = known.versions.as_ref().clone();
+        for (version, known) in versions.versions.iter_mut().zip(&known.kept) {
+            *version = self.counted(app, &state, known).await?;
         }
-    }
-
-    /// The versions as known here, or as read anew if that is too long ago.
-    pub(crate) async fn known_versions(&self, app: &AppId, crowd: &str) -> Result<Arc<CrowdVersions>> {
-        let now = self.clock.now_ms();
-        if let Some(known) = self.pointers.read().unwrap_or_else(PoisonError::into_inner).get(app).and_then(|crowds| crowds.get(crowd))
-            && (0..POINTER_AGE_MS).contains(&(now - known.read_ms))
-        {
-            return Ok(Arc::clone(&known.versions));
-        }
-        match self.catalog.pointer(POINTER_KIND, app, crowd).await? {
-            Some(pointer) => self.remember(app, crowd, pointer),
-            None => Err(self.absent(app, crowd).await?),
-        }
-    }
-
-    /// Notes a pointer read or moved just now. One that is older than what is known is passed over: readers never go back.
-    pub(crate) fn remember(&self, app: &AppId, crowd: &str, pointer: Pointer) -> Result<Arc<CrowdVersions>> {
-        let mut apps = self.pointers.write().unwrap_or_else(PoisonError::into_inner);
-        let crowds = apps.entry(app.clone()).or_default();
-        let read_ms = self.clock.now_ms();
-        if let Some(known) = crowds.get_mut(crowd)
-            && known.revision >= pointer.revision
-        {
-            known.read_ms = read_ms;
-            return Ok(Arc::clone(&known.versions));
-        }
-        let versions: CrowdVersions =
-            serde_json::from_value(pointer.value).map_err(|e| Error::corrupt(format!("the record of crowd {crowd}"), e))?;
-        let versions = Arc::new(versions);
-        crowds.insert(crowd.to_owned(), Known { versions: Arc::clone(&versions), revision: pointer.revision, read_ms });
         Ok(versions)
     }
 
-    /// Makes the next readers of all the app's crowds ask the catalog.
-    pub(crate) fn forget_all(&self, app: &AppId) {
-        self.pointers.write().unwrap_or_else(PoisonError::into_inner).remove(app);
+    /// A version with the number of members that it has now. Only where it may hold a deleted user is its set read.
+    async fn counted(&self, app: &AppId, state: &AppCrowds, known: &KnownVersion) -> Result<CrowdVersion> {
+        let mut version = known.version.clone();
+        let deleted = state.deleted(version.generation);
+        if let Some(deleted) = known.held(deleted.as_ref()).cloned() {
+            let set = match self.set(known).await {
+                // An older version whose object is lost is still a version.
+                Err(error @ Error::Corrupt { .. }) => {
+                    tracing::warn!(%error, %app, "the size of a version is shown as it was before users were deleted");
+                    return Ok(version);
+                }
+                outcome => outcome?,
+            };
+            version.size = off_thread(move || set.len_without(Some(&deleted))).await?;
+        }
+        Ok(version)
     }
 
-    /// Makes the next reader ask the catalog.
-    pub(crate) fn forget(&self, app: &AppId, crowd: &str) {
-        if let Some(crowds) = self.pointers.write().unwrap_or_else(PoisonError::into_inner).get_mut(app) {
-            crowds.remove(crowd);
+    /// What is known of an app's crowds, which may be nothing yet.
+    pub(crate) fn state(&self, app: &AppId) -> Arc<AppCrowds> {
+        if let Some(state) = self.apps.load().get(app) {
+            return state.clone();
+        }
+        let new = Arc::new(AppCrowds::default());
+        self.apps.rcu(|apps| {
+            let mut next = HashMap::clone(apps);
+            next.entry(app.clone()).or_insert_with(|| new.clone());
+            next
+        });
+        // Somebody else may have been first.
+        self.apps.load().get(app).cloned().unwrap_or(new)
+    }
+
+    /// The apps of which anything is known.
+    pub(crate) fn apps(&self) -> Vec<AppId> {
+        self.apps.load().keys().cloned().collect()
+    }
+
+    /// What is known of an app's crowds; the catalog is asked if it never was.
+    pub(crate) async fn asked(&self, app: &AppId) -> Result<Arc<AppCrowds>> {
+        let state = self.state(app);
+        if state.confirmed_ms().is_none() {
+            self.ask(app, &state).await?;
+        }
+        self.open_deletions(app, &state).await?;
+        Ok(state)
+    }
+
+    async fn open_deletions(&self, app: &AppId, state: &AppCrowds) -> Result<()> {
+        if state.deletions.get().is_none() {
+            let opened = state.deletions.get_or_try_init(async || self.index.deletions(app).await);
+            let unread = |detail: String| Error::Unread { app: app.clone(), detail };
+            match tokio::time::timeout(CATALOG_WAIT, opened).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(taghouse_index::Error::Catalog(error))) => return Err(unread(error.to_string())),
+                Ok(Err(error)) => return Err(error.into()),
+                Err(_) => return Err(unread("the deletions are still being read".to_owned())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the catalog for all crowds of an app. Of those who call it at the same time one asks, and the others wait for its answer.
+    pub(crate) async fn ask(&self, app: &AppId, state: &AppCrowds) -> Result<()> {
+        let before = state.answers();
+        let mut refusal = state.asking.lock().await;
+        if state.answers() != before {
+            return refusal.as_ref().map_or(Ok(()), |detail| Err(Error::Unread { app: app.clone(), detail: detail.clone() }));
+        }
+        let (known, now_ms) = (state.all(), self.clock.now_ms());
+        let answer = self.catalog_answers(app, self.catalog.pointers(POINTER_KIND, app)).await;
+        *refusal =
+            answer.as_ref().err().map(|error| if let Error::Unread { detail, .. } = error { detail.clone() } else { error.to_string() });
+        if let Ok(pointers) = &answer {
+            state.replace(&known, pointers);
+            state.confirm(now_ms);
+        }
+        state.answered();
+        answer.map(drop)
+    }
+
+    /// Waits for the catalog, but not for ever. What it refuses is told as what it means to whoever waits for a judgment.
+    pub(crate) async fn catalog_answers<T>(&self, app: &AppId, answer: impl Future<Output = taghouse_catalog::Result<T>>) -> Result<T> {
+        let unread = |detail: String| Error::Unread { app: app.clone(), detail };
+        match tokio::time::timeout(CATALOG_WAIT, answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error @ taghouse_catalog::Error::Corrupt(_))) => Err(error.into()),
+            Ok(Err(error)) => Err(unread(error.to_string())),
+            Err(_) => Err(unread(format!("it did not answer within {} s", CATALOG_WAIT.as_secs()))),
         }
     }
 
-    /// Why there is no pointer to a crowd.
+    /// A crowd's versions as known here. Only for a crowd that is not known the catalog is asked.
+    pub(crate) async fn known(&self, app: &AppId, crowd: &str) -> Result<(Arc<AppCrowds>, Arc<KnownCrowd>)> {
+        let state = self.state(app);
+        if let Some(known) = state.get(crowd) {
+            self.open_deletions(app, &state).await?;
+            return Ok((state, known));
+        }
+        self.ask(app, &state).await?;
+        self.open_deletions(app, &state).await?;
+        match state.get(crowd) {
+            Some(known) => Ok((state, known)),
+            None => Err(self.absent(app, crowd).await?),
+        }
+    }
+
+    /// Why there are no versions of a crowd.
     async fn absent(&self, app: &AppId, crowd: &str) -> Result<Error> {
+        if let Some(pointer) = self.catalog.pointer(POINTER_KIND, app, crowd).await? {
+            // It is there and could not be read, or was published just now.
+            return Ok(versions_of(crowd, pointer.value).err().unwrap_or_else(|| Error::Contended { crowd: crowd.to_owned() }));
+        }
         let defined = self.catalog.definitions(app).await?;
         let names: Vec<&str> = defined.iter().filter(|d| d.kind == "crowd").map(|d| d.name.as_str()).collect();
         if names.contains(&crowd) {
             return Ok(Error::NotComputed { crowd: crowd.to_owned() });
         }
         let unknown = CheckError { message: format!("there is no crowd `{crowd}` in app {app}"), leaf: 0, unknown: Some(crowd.to_owned()) };
-        let computed = self.catalog.pointers(POINTER_KIND, app).await?;
-        let names = names.into_iter().chain(computed.iter().map(|(name, _)| name.as_str()));
+        let computed = self.state(app).all();
+        let names = names.into_iter().chain(computed.keys().map(String::as_str));
         Ok(Error::UnknownCrowd(unknown.suggest(names).message))
     }
 
-    /// The set of a version, from memory or the store.
-    pub(crate) async fn set(&self, app: &AppId, crowd: &str, version: &CrowdVersion) -> Result<Arc<LoadedSet>> {
-        self.view_of(app, crowd, version)?;
-        if let Some(set) = self.loaded.get(&version.object) {
+    /// The set of a version, from memory or the store. Of those who want it at the same time one reads it.
+    pub(crate) async fn set(&self, known: &KnownVersion) -> Result<Arc<LoadedSet>> {
+        if let Some(set) = self.loaded.get(&known.slot) {
             return Ok(set);
         }
+        let _loading = known.slot.loading.lock().await;
+        if let Some(set) = self.loaded.get(&known.slot) {
+            return Ok(set);
+        }
+        let version = &known.version;
         let bytes = match self.store.get(&ObjectPath::from(version.object.as_str())).await {
             Ok(found) => found.bytes().await?,
             Err(object_store::Error::NotFound { .. }) => return Err(Error::corrupt(&version.object, "it is missing")),
@@ -156,34 +240,59 @@ impl Crowds {
         };
         let size_bytes = bytes.len() as u64;
         let (object, size) = (version.object.clone(), version.size);
-        let set = off_thread(move || LoadedSet::read(&object, bytes, size)).await?;
-        let set = Arc::new(set);
-        self.loaded.insert(&version.object, Arc::clone(&set), size_bytes);
+        let set = Arc::new(off_thread(move || LoadedSet::read(&object, bytes, size)).await?);
+        self.loaded.insert(&known.slot, set.clone(), size_bytes);
         Ok(set)
     }
 
-    /// The version of a crowd that answers now, its members, and the dictionary that their ordinals are of.
-    pub(crate) async fn current(&self, app: &AppId, crowd: &str) -> Result<(CrowdVersion, Arc<LoadedSet>, View)> {
-        let mut versions = self.known_versions(app, crowd).await?;
-        if self.view_of(app, crowd, versions.current()?).is_err() {
-            // What is known of the crowd may be from before the users were numbered anew.
-            self.forget(app, crowd);
-            versions = self.known_versions(app, crowd).await?;
+    /// The version of a crowd that answers now. Where it is in memory this takes no lock, asks nobody and copies nothing.
+    pub(crate) async fn current(&self, app: &AppId, crowd: &str) -> Result<Answering> {
+        self.chosen(app, crowd, &|known| known.current().cloned()).await
+    }
+
+    /// The version that `choose` takes.
+    pub(crate) async fn chosen(
+        &self,
+        app: &AppId,
+        crowd: &str,
+        choose: &(dyn Fn(&KnownCrowd) -> Result<Arc<KnownVersion>> + Sync),
+    ) -> Result<Answering> {
+        let mut asked = false;
+        for _ in 0..ATTEMPTS {
+            let (state, known) = self.known(app, crowd).await?;
+            let error = match self.answering(app, crowd, &state, &choose(&known)?).await {
+                // Its object was rewritten since, or the users were renumbered; or another process did it, which is not known here yet.
+                Err(error @ (Error::Corrupt { .. } | Error::OldGeneration { .. })) => error,
+                outcome => return outcome,
+            };
+            let moved = state.get(crowd).is_none_or(|now| !Arc::ptr_eq(&now, &known));
+            if moved {
+                continue;
+            }
+            if asked || self.ask(app, &state).await.is_err() {
+                return Err(error);
+            }
+            asked = true;
         }
-        if matches!(self.set(app, crowd, versions.current()?).await, Err(Error::Corrupt { .. })) {
-            // Its object may have been written anew, without a user who was deleted.
-            self.forget(app, crowd);
-            versions = self.known_versions(app, crowd).await?;
-        }
-        let current = versions.current()?;
-        let view = self.view_of(app, crowd, current)?;
-        Ok((current.clone(), self.set(app, crowd, current).await?, view))
+        Err(Error::Contended { crowd: crowd.to_owned() })
+    }
+
+    async fn answering(&self, app: &AppId, crowd: &str, state: &AppCrowds, known: &Arc<KnownVersion>) -> Result<Answering> {
+        let dictionary = self.view_of(app, crowd, &known.version)?;
+        let set = self.set(known).await?;
+        Ok(Answering { known: known.clone(), set, dictionary, deleted: state.deleted(known.version.generation) })
     }
 
     /// The dictionary as of the generation that a version's ordinals are of.
     pub(crate) fn view_of(&self, app: &AppId, crowd: &str, version: &CrowdVersion) -> Result<View> {
         let old = || Error::OldGeneration { crowd: crowd.to_owned(), version: version.version };
         self.dictionary.view(app, version.generation).ok_or_else(old)
+    }
+
+    /// How long ago the catalog last said that the crowds known here are the current ones, in ms.
+    pub(crate) fn age_ms(&self, state: &AppCrowds) -> u64 {
+        let age = state.confirmed_ms().map_or(0, |confirmed| self.clock.now_ms() - confirmed);
+        u64::try_from(age).unwrap_or(0)
     }
 
     /// The newest snapshot of the index.

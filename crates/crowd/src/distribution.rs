@@ -1,6 +1,7 @@
 use crate::column::Column;
 use crate::crowds::off_thread;
 use crate::numbers::{Numbers, equal_widths, nearest_rank};
+use crate::within::produced;
 use crate::{Crowds, Error, Question, Result};
 use rust_decimal::Decimal;
 use std::sync::Arc;
@@ -95,6 +96,7 @@ impl Crowds {
         }
         let quantiles: Vec<(f64, Decimal)> = quantiles.iter().map(|part| Ok((*part, quantile(*part)?))).collect::<Result<_>>()?;
         let within = self.within(app, definitions, within).await?;
+        produced(&within.snapshot, definitions, [tag])?;
         let column = within.column(tag)?;
         column.numbers_for("a distribution")?;
         let edges = match bins {
@@ -114,7 +116,7 @@ impl Crowds {
 struct Asked {
     bins: usize,
     /// The bins themselves, if edges were given.
-    edges: Option<Vec<(i64, i64)>>,
+    edges: Option<Vec<(i128, i128)>>,
     /// As they were written, and exact.
     quantiles: Vec<(f64, Decimal)>,
 }
@@ -130,7 +132,7 @@ impl Asked {
             (None, None) => Vec::new(),
         };
         let (counts, below, above) = histogram(&numbers, &ranges)?;
-        let bin = |((low, high), users): (&(i64, i64), u64)| Some(Bin { from: column.value(*low)?, to: column.value(*high)?, users });
+        let bin = |((low, high), users): (&(i128, i128), u64)| Some(Bin { from: column.value(*low)?, to: column.value(*high)?, users });
         let ranks: Vec<u64> = self.quantiles.iter().map(|(_, exact)| nearest_rank(*exact, count)).collect();
         let found = self.quantiles.iter().zip(numbers.at_ranks(&ranks)?);
         let sum = column.scale().map(|_| sum);
@@ -152,9 +154,9 @@ impl Asked {
 }
 
 /// How many have a number of each of `ranges`, which follow one another without a gap; one below the first; and one above the last.
-fn histogram(numbers: &Numbers, ranges: &[(i64, i64)]) -> Result<(Vec<u64>, u64, u64)> {
+fn histogram(numbers: &Numbers, ranges: &[(i128, i128)]) -> Result<(Vec<u64>, u64, u64)> {
     let Some((_, last)) = ranges.last() else { return Ok((Vec::new(), 0, 0)) };
-    let bounds: Vec<i128> = ranges.iter().map(|(low, _)| i128::from(*low)).chain([i128::from(*last) + 1]).collect();
+    let bounds: Vec<i128> = ranges.iter().map(|(low, _)| *low).chain([*last + 1]).collect();
     let (users, below) = numbers.below(&bounds)?;
     let counts = below.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
     let [first, last] = [below.first(), below.last()].map(|count| count.copied().unwrap_or(0));
@@ -171,8 +173,8 @@ fn quantile(part: f64) -> Result<Decimal> {
 }
 
 /// Bins between edges: each from its lower edge to the unit below its upper one, the last to its upper edge.
-fn edges(column: &Column, texts: &[String], definitions: &Definitions) -> Result<Vec<(i64, i64)>> {
-    let units: Vec<i64> = texts.iter().map(|text| edge(column, text, definitions)).collect::<Result<_>>()?;
+fn edges(column: &Column, texts: &[String], definitions: &Definitions) -> Result<Vec<(i128, i128)>> {
+    let units: Vec<i128> = texts.iter().map(|text| edge(column, text, definitions)).collect::<Result<_>>()?;
     let Some(last) = units.len().checked_sub(2) else { return Ok(Vec::new()) };
     let bins = units.windows(2).enumerate().map(|(place, pair)| (pair[0], if place == last { pair[1] } else { pair[1].saturating_sub(1) }));
     if let Some(place) = units.windows(2).position(|pair| pair[0] >= pair[1]) {
@@ -183,7 +185,7 @@ fn edges(column: &Column, texts: &[String], definitions: &Definitions) -> Result
 }
 
 /// An edge as the crowd language reads it beside the tag, so that days are the app's.
-fn edge(column: &Column, text: &str, definitions: &Definitions) -> Result<i64> {
+fn edge(column: &Column, text: &str, definitions: &Definitions) -> Result<i128> {
     let (tag, value_type) = (&column.tag, column.value_type);
     let literal = if column.scale().is_some() { text.to_owned() } else { serde_json::Value::from(text).to_string() };
     let types = |name: &str| (name == tag).then_some(value_type);
@@ -196,16 +198,20 @@ fn edge(column: &Column, text: &str, definitions: &Definitions) -> Result<i64> {
     units.ok_or_else(|| Error::Argument(format!("\"{text}\" is no edge for tag {tag}: write it as a value of type {value_type}")))
 }
 
-/// `sum` units of `10^-scale` by `users`.
+/// `sum` units of `10^-scale` by `users`, with four digits more than the numbers have, or as many of them as a decimal still holds.
 fn average(sum: i128, users: u64, scale: u8) -> Option<Decimal> {
-    // At most 2^95 times 10^4, below 2^109.
-    let (sum, users) = (sum.checked_mul(10_i128.pow(u32::from(AVERAGE_DIGITS)))?, i128::from(users));
-    if users == 0 {
+    let divisor = i128::from(users);
+    if divisor == 0 {
         return None;
     }
-    let (whole, rest) = (sum / users, sum % users);
-    let rounded = whole + if rest.abs() * 2 >= users { rest.signum() } else { 0 };
-    Decimal::try_from_i128_with_scale(rounded, u32::from(scale + AVERAGE_DIGITS)).ok()
+    let with = |digits: u8| {
+        let power = 10_i128.checked_pow(u32::from(digits))?;
+        let (whole, rest) = (sum / divisor, (sum % divisor) * power);
+        let (part, rest) = (rest / divisor, rest % divisor);
+        let part = part + if rest.abs() * 2 >= divisor { rest.signum() } else { 0 };
+        Decimal::try_from_i128_with_scale(whole.checked_mul(power)?.checked_add(part)?, u32::from(scale + digits)).ok()
+    };
+    (0..=AVERAGE_DIGITS).rev().find_map(with)
 }
 
 #[cfg(test)]
@@ -228,6 +234,8 @@ mod tests {
             assert_eq!(average(sum, users, scale).unwrap().to_string(), expected, "{sum} by {users}");
         }
         assert_eq!(average(0, 0, 2), None);
+        let wide = average(10_i128.pow(37) + 1, 1 << 30, 2).unwrap();
+        assert_eq!(wide.to_string(), "93132257461547851562500000.00");
     }
 
     #[test]

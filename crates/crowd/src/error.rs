@@ -9,8 +9,8 @@ pub enum Error {
         /// Whose.
         app: AppId,
     },
-    /// The index speaks of ordinals from before the users were numbered anew.
-    #[error("the tags of app {app} were produced before its users were numbered anew: run `taghouse produce` to rebuild them")]
+    /// The index speaks of ordinals from before the users were renumbered.
+    #[error("the tags of app {app} were produced before its users were renumbered: run `taghouse produce` to rebuild them")]
     OldIndex {
         /// Whose.
         app: AppId,
@@ -18,6 +18,14 @@ pub enum Error {
     /// There is no such crowd. The message suggests one of a like name.
     #[error("{0}")]
     UnknownCrowd(String),
+    /// Nothing is known of the app's crowds yet, and the catalog cannot be asked.
+    #[error("the crowds of app {app} were not read since the server started, and the catalog cannot be asked now ({detail}): try again")]
+    Unread {
+        /// Whose.
+        app: AppId,
+        /// What the catalog said.
+        detail: String,
+    },
     /// The crowd is defined and has no version.
     #[error("crowd {crowd} has no version yet: run `taghouse produce`")]
     NotComputed {
@@ -76,8 +84,8 @@ pub enum Error {
         /// How many may be.
         limit: usize,
     },
-    /// The version speaks of ordinals from before the users were numbered anew.
-    #[error("version {version} of crowd {crowd} was computed before the users were numbered anew: run `taghouse produce`")]
+    /// The version speaks of ordinals from before the users were renumbered.
+    #[error("version {version} of crowd {crowd} was computed before the users were renumbered: run `taghouse produce`")]
     OldGeneration {
         /// Which crowd.
         crowd: String,
@@ -153,7 +161,7 @@ impl Error {
             Self::Bitmap(e) => e.kind(),
             Self::Dictionary(e) => e.kind(),
             Self::Catalog(e) => e.kind(),
-            Self::Store(_) => ErrorKind::Unavailable,
+            Self::Store(_) | Self::Unread { .. } => ErrorKind::Unavailable,
         }
     }
 

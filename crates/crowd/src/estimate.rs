@@ -1,3 +1,4 @@
+use crate::anonymous::bounding_query;
 use crate::crowds::off_thread;
 use crate::question::Ready;
 use crate::{Count, Crowds, Question, Result};
@@ -30,16 +31,30 @@ pub struct Estimate {
     pub slow: bool,
 }
 
-fn estimate_of(ready: &Ready, query: &Query) -> Estimate {
-    let (at_least, at_most) = query.bounds();
-    let reads_bytes = query.reads_bytes();
+/// About how many users a millisecond a condition on computed values is worked out for.
+const COMPUTED_PER_MS: u64 = 1000;
+
+/// What is known of a question, and the query that tells its count, where nothing had to be worked out for it.
+fn estimate_of(ready: &Ready) -> Result<(Estimate, Option<Query>)> {
+    if !ready.expression.is_computed() {
+        let query = ready.query()?;
+        return Ok((estimate(ready, query.bounds(), query.reads_bytes(), 0), Some(query)));
+    }
+    let [lower, upper] = [false, true].map(|greatest| bounding_query(&ready.snapshot, &ready.expression, &ready.others, greatest));
+    let (lower, upper) = (lower?, upper?);
+    let (at_least, at_most) = (lower.bounds().0, upper.bounds().1);
+    Ok((estimate(ready, (at_least, at_most), upper.reads_bytes(), at_most), None))
+}
+
+/// `computed`: for so many users, at the most, something is worked out.
+fn estimate(ready: &Ready, (at_least, at_most): (u64, u64), reads_bytes: u64, computed: u64) -> Estimate {
     Estimate {
         at_least,
         at_most,
         users: ready.snapshot.users().len(),
         revision: ready.snapshot.revision(),
         reads_bytes,
-        slow: reads_bytes > SLOW_MS * READ_BYTES_PER_MS,
+        slow: reads_bytes / READ_BYTES_PER_MS + computed / COMPUTED_PER_MS > SLOW_MS,
     }
 }
 
@@ -50,7 +65,7 @@ impl Crowds {
     /// As [`Crowds::count`].
     pub async fn estimate(&self, app: &AppId, definitions: &Definitions, question: &Question) -> Result<Estimate> {
         let ready = self.ready(app, definitions, question).await?;
-        off_thread(move || Ok(estimate_of(&ready, &ready.query()?))).await
+        off_thread(move || Ok(estimate_of(&ready)?.0)).await
     }
 
     /// The same, and the exact count of the same snapshot, which is under way when this returns and goes on by itself.
@@ -65,11 +80,14 @@ impl Crowds {
     ) -> Result<(Estimate, impl Future<Output = Result<Count>> + Send + use<>)> {
         let ready = self.ready(app, definitions, question).await?;
         let (estimate, ready, query) = off_thread(move || {
-            let query = ready.query()?;
-            Ok((estimate_of(&ready, &query), ready, query))
+            let (estimate, query) = estimate_of(&ready)?;
+            Ok((estimate, ready, query))
         })
         .await?;
-        let started = tokio::task::spawn_blocking(move || ready.count(&query));
+        let started = tokio::task::spawn_blocking(move || match query {
+            Some(query) => ready.count(&query),
+            None => ready.count(&ready.query()?),
+        });
         Ok((estimate, async move { started.await.map_err(|e| crate::Error::BrokeOff(e.to_string()))? }))
     }
 }

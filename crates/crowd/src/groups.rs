@@ -77,7 +77,7 @@ impl Groups {
     }
 
     /// A group for each range of a number, and nothing else.
-    pub(crate) fn of_ranges(snapshot: &Snapshot, column: &Column, ranges: &[(i64, i64)]) -> Result<Self> {
+    pub(crate) fn of_ranges(snapshot: &Snapshot, column: &Column, ranges: &[(i128, i128)]) -> Result<Self> {
         let mut groups = Self { groups: Vec::new(), members: Vec::new() };
         for (low, high) in ranges {
             // Both ends are numbers that users have, or lie between them.
@@ -126,7 +126,7 @@ pub(crate) fn most_users(counts: &[u64], limit: usize) -> Vec<usize> {
 }
 
 /// The ranges of a number's buckets among the users who have one.
-pub(crate) fn ranges(numbers: &Numbers, axis: &Axis) -> Result<Vec<(i64, i64)>> {
+pub(crate) fn ranges(numbers: &Numbers, axis: &Axis) -> Result<Vec<(i128, i128)>> {
     let Some((low, high)) = numbers.bounds()? else { return Ok(Vec::new()) };
     if axis.buckets == Buckets::EqualWidths {
         return Ok(equal_widths(low, high, axis.limit));
@@ -135,7 +135,7 @@ pub(crate) fn ranges(numbers: &Numbers, axis: &Axis) -> Result<Vec<(i64, i64)>> 
     let parts = axis.limit.max(1) as u64;
     // The nearest ranks, in whole numbers: no third of 100 is a little more or less than it is.
     let ranks: Vec<u64> = (1..=parts).map(|part| (users * part).div_ceil(parts)).collect();
-    let ends: BTreeSet<i64> = numbers.at_ranks(&ranks)?.into_iter().chain([high]).collect();
+    let ends: BTreeSet<i128> = numbers.at_ranks(&ranks)?.into_iter().chain([high]).collect();
     let starts = std::iter::once(low).chain(ends.iter().map(|end| end.saturating_add(1)));
     Ok(starts.zip(ends.iter().copied()).collect())
 }
@@ -167,7 +167,7 @@ mod tests {
             let slices = BitSlices::from_pairs((0..).zip(numbers.iter().copied())).unwrap();
             Numbers::in_parts(vec![(slices, None)], &Arc::new(Bitmap::from_range(0..=99))).unwrap()
         };
-        let check = |numbers: &[i64], limit, buckets, expected: &[(i64, i64)]| {
+        let check = |numbers: &[i64], limit, buckets, expected: &[(i128, i128)]| {
             let axis = Axis { tag: String::new(), limit, buckets };
             assert_eq!(ranges(&of(numbers), &axis).unwrap(), expected, "{limit} {buckets:?}");
         };

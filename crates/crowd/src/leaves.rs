@@ -46,16 +46,18 @@ impl Crowds {
     pub(crate) async fn others(&self, app: &AppId, expression: &Predicate<Value>, generation: u64) -> Result<OtherCrowds> {
         let mut others = OtherCrowds::default();
         for name in expression.crowds() {
-            if self.known_versions(app, name).await?.current()?.generation != generation {
-                // It may be known from before the users were numbered anew.
-                self.forget(app, name);
+            let (_, known) = self.known(app, name).await?;
+            if known.current()?.version.generation != generation {
+                // It may be known from before the users were renumbered.
+                self.ask(app, &self.state(app)).await?;
             }
-            let (current, set, _) = self.current(app, name).await?;
-            if current.generation != generation {
-                return Err(Error::OldGeneration { crowd: name.to_owned(), version: current.version });
+            let asked = self.current(app, name).await?;
+            let current = asked.known.clone();
+            if current.version.generation != generation {
+                return Err(Error::OldGeneration { crowd: name.to_owned(), version: current.version.version });
             }
-            others.sets.insert(name.to_owned(), off_thread(move || set.bitmap()).await?);
-            [current.oldest_as_of_ms, current.newest_as_of_ms].into_iter().flatten().for_each(|t| others.as_of.add(t));
+            others.sets.insert(name.to_owned(), off_thread(move || asked.bitmap()).await?);
+            [current.version.oldest_as_of_ms, current.version.newest_as_of_ms].into_iter().flatten().for_each(|t| others.as_of.add(t));
         }
         Ok(others)
     }

@@ -9,15 +9,22 @@
 //! - [`Crowds::members`] is a version's set: to export and to count. [`Crowds::judge`] asks the same set. So the size shown, the rows
 //!   exported and the members admitted are always the same users.
 //!
+//! What no bitmap holds, such as `a / b > 1`, is worked out user by user when it is asked, for those whom the rest of the expression leaves.
+//!
 //! `crowd("other")` in an expression is the other crowd's current version at the time of asking.
 //!
-//! A judgment costs a dictionary look-up and a membership test: pointers and sets stay in memory. What this process publishes is
-//! judged by at once, what another one does within [`POINTER_AGE_MS`].
+//! A judgment costs a dictionary look-up and a membership test: pointers and sets stay in memory, and it takes no lock. What this process
+//! publishes is judged by at once; what another one does, after the next [`Crowds::refresh`]. While the catalog does not answer, crowds
+//! that are known are judged by all the same, and each answer tells its age.
+//!
+//! Who is deleted is subtracted from every version when it is asked; [`Crowds::clean`] writes the objects without them later.
 //!
 //! The object of a version is derived: its loss is mended by computing the crowd again.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+mod anonymous;
+mod clean;
 mod column;
 mod comparison;
 mod compute;
@@ -26,9 +33,11 @@ mod crowds;
 mod distribution;
 mod error;
 mod estimate;
+mod gathered;
 mod groups;
 mod ids;
 mod judge;
+mod known;
 mod leaves;
 mod loaded;
 mod members;
@@ -38,6 +47,7 @@ mod page;
 mod profile;
 mod question;
 mod ratio;
+mod refresh;
 mod rewrite;
 mod sample;
 mod tally;
@@ -47,19 +57,21 @@ mod within;
 
 pub use comparison::{CompareOrder, CompareRequest, Comparison, Contrast, MAX_COMPARED_TAGS, MAX_CONTRASTS};
 pub use cross::{Cross, Heading};
-pub use crowds::{Crowds, POINTER_AGE_MS};
+pub use crowds::Crowds;
 pub use distribution::{Bin, Bins, DEFAULT_QUANTILES, Distribution, MAX_BINS, MAX_QUANTILES};
 pub use error::{Error, Result};
 pub use estimate::{Estimate, SLOW_MS};
 pub use groups::{Axis, Buckets, Group, MAX_GROUPS};
 pub use judge::{Judgment, Judgments, MAX_JUDGED_CROWDS, MAX_JUDGED_USERS};
-pub use members::Members;
+pub use members::{Members, Piece};
 pub use overlaps::{MAX_OVERLAP_ITEMS, Overlaps};
 pub use page::{MAX_PAGE, Page};
 pub use profile::{Evaluation, TagValue};
 pub use question::{Count, Question};
 pub use ratio::Interval;
-pub use rewrite::{Forgotten, Held, Renumbered};
+pub use refresh::REFRESH_EVERY;
+pub use rewrite::Renumbered;
 pub use sample::{MAX_SAMPLE, Sample};
+pub use taghouse_bitmap::PortablePieces;
 pub use top::{MAX_TOP, Top, ValueUsers};
 pub use version::{CrowdSummary, CrowdVersion, CrowdVersions, KEPT_VERSIONS};

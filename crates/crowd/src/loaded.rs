@@ -1,13 +1,25 @@
 use crate::{Error, Result};
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use taghouse_bitmap::{Bitmap, Stored};
+use taghouse_index::{Members, overlap};
 use taghouse_model::Ordinal;
 
 /// The members of a version as they are stored, and unpacked once somebody needs more than to ask for users one by one.
 pub(crate) struct LoadedSet {
     stored: Stored,
+    bitmap: OnceLock<Arc<Bitmap>>,
+    /// For the deleted users last asked for, who only become more.
+    without: ArcSwapOption<Without>,
+}
+
+/// What is left of a set without deleted users.
+struct Without {
+    deleted: Arc<Bitmap>,
+    members: u64,
+    /// Unpacked when somebody needs it.
     bitmap: OnceLock<Arc<Bitmap>>,
 }
 
@@ -21,16 +33,48 @@ impl LoadedSet {
         if stored.len() != size {
             return Err(Error::corrupt(object, format!("it has {} members, its version says {size}", stored.len())));
         }
-        Ok(Self { stored, bitmap: OnceLock::new() })
+        Ok(Self { stored, bitmap: OnceLock::new(), without: ArcSwapOption::empty() })
     }
 
-    /// Whether a user is a member.
+    /// Whether a user is stored as a member.
     pub(crate) fn contains(&self, ordinal: Ordinal) -> Result<bool> {
         Ok(self.stored.contains(ordinal)?)
     }
 
-    /// The members, unpacked at the first call: not on a thread that answers requests.
-    pub(crate) fn bitmap(&self) -> Result<Arc<Bitmap>> {
+    /// How many members are not among `deleted`: not on a thread that answers requests, the first time.
+    pub(crate) fn len_without(&self, deleted: Option<&Arc<Bitmap>>) -> Result<u64> {
+        deleted.map_or(Ok(self.stored.len()), |deleted| Ok(self.without(deleted)?.members))
+    }
+
+    /// The members that are not among `deleted`, unpacked at the first call: not on a thread that answers requests.
+    pub(crate) fn bitmap_without(&self, deleted: Option<&Arc<Bitmap>>) -> Result<Arc<Bitmap>> {
+        let Some(deleted) = deleted else { return self.bitmap() };
+        let without = self.without(deleted)?;
+        if without.members == self.stored.len() {
+            return self.bitmap();
+        }
+        let left = || -> Result<Arc<Bitmap>> { Ok(Arc::new(self.stored.to_bitmap()?.and_not(deleted))) };
+        match without.bitmap.get() {
+            Some(bitmap) => Ok(bitmap.clone()),
+            None => {
+                let left = left()?;
+                Ok(without.bitmap.get_or_init(|| left).clone())
+            }
+        }
+    }
+
+    fn without(&self, deleted: &Arc<Bitmap>) -> Result<Arc<Without>> {
+        if let Some(known) = self.without.load_full().filter(|known| Arc::ptr_eq(&known.deleted, deleted)) {
+            return Ok(known);
+        }
+        let shared = overlap(&[Members::Owned(deleted.clone())], &[Members::Stored(self.stored.clone())], None)?;
+        let members = self.stored.len() - shared.iter().sum::<u64>();
+        let without = Arc::new(Without { deleted: deleted.clone(), members, bitmap: OnceLock::new() });
+        self.without.store(Some(without.clone()));
+        Ok(without)
+    }
+
+    fn bitmap(&self) -> Result<Arc<Bitmap>> {
         if let Some(bitmap) = self.bitmap.get() {
             return Ok(bitmap.clone());
         }
@@ -39,54 +83,62 @@ impl LoadedSet {
     }
 }
 
-/// The sets of crowd versions in memory, by object path. Paths begin with the app, and objects never change, so nothing here is ever
-/// stale or another app's. When their bytes (as stored; unpacked they take about as much again) exceed the budget, those not asked for the longest go; one alone may exceed it.
+/// The place of a version's set in memory. Whoever asks it takes no lock.
+#[derive(Default)]
+pub(crate) struct Slot {
+    set: ArcSwapOption<LoadedSet>,
+    /// Twice the number of loads when it was loaded; one more when it was asked since.
+    asked: AtomicU64,
+    /// Held by whoever loads it, so that it is loaded once.
+    pub(crate) loading: tokio::sync::Mutex<()>,
+}
+
+/// Which sets are in memory. When their bytes (as stored; unpacked they take about as much again) exceed the budget, those not asked for the
+/// longest go; one alone may exceed it.
 pub(crate) struct LoadedSets {
     budget_bytes: u64,
-    sets: Mutex<Sets>,
+    /// Counts loads: the clock of "the longest".
+    loads: AtomicU64,
+    held: Mutex<Vec<Held>>,
 }
 
-#[derive(Default)]
-struct Sets {
-    by_object: HashMap<String, Entry>,
+struct Held {
+    slot: Weak<Slot>,
     bytes: u64,
-    /// Counts questions: the clock of "the longest".
-    tick: u64,
-}
-
-struct Entry {
-    set: Arc<LoadedSet>,
-    bytes: u64,
-    asked: u64,
 }
 
 impl LoadedSets {
     pub(crate) fn new(budget_bytes: u64) -> Self {
-        Self { budget_bytes, sets: Mutex::default() }
+        Self { budget_bytes, loads: AtomicU64::new(0), held: Mutex::default() }
     }
 
-    pub(crate) fn get(&self, object: &str) -> Option<Arc<LoadedSet>> {
-        let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
-        sets.tick += 1;
-        let tick = sets.tick;
-        let entry = sets.by_object.get_mut(object)?;
-        entry.asked = tick;
-        Some(Arc::clone(&entry.set))
-    }
-
-    pub(crate) fn insert(&self, object: &str, set: Arc<LoadedSet>, bytes: u64) {
-        let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
-        sets.tick += 1;
-        let entry = Entry { set, bytes, asked: sets.tick };
-        sets.bytes += bytes;
-        if let Some(replaced) = sets.by_object.insert(object.to_owned(), entry) {
-            sets.bytes -= replaced.bytes;
+    pub(crate) fn get(&self, slot: &Slot) -> Option<Arc<LoadedSet>> {
+        let set = slot.set.load_full()?;
+        let now = 2 * self.loads.load(Ordering::Relaxed) + 1;
+        // Written once between two loads, so that readers on many cores do not fight for the line.
+        if slot.asked.load(Ordering::Relaxed) != now {
+            slot.asked.store(now, Ordering::Relaxed);
         }
-        // There are hundreds at most, and this runs once a load: a scan will do.
-        while sets.bytes > self.budget_bytes && sets.by_object.len() > 1 {
-            let Some(oldest) = sets.by_object.iter().min_by_key(|(_, e)| e.asked).map(|(object, _)| object.clone()) else { break };
-            if let Some(gone) = sets.by_object.remove(&oldest) {
-                sets.bytes -= gone.bytes;
+        Some(set)
+    }
+
+    pub(crate) fn insert(&self, slot: &Arc<Slot>, set: Arc<LoadedSet>, bytes: u64) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.loads.fetch_add(1, Ordering::Relaxed) + 1;
+        slot.asked.store(2 * now, Ordering::Relaxed);
+        slot.set.store(Some(set));
+        let this = Arc::downgrade(slot);
+        held.retain(|held| held.slot.strong_count() > 0 && !held.slot.ptr_eq(&this));
+        held.push(Held { slot: this, bytes });
+        let mut total: u64 = held.iter().map(|held| held.bytes).sum();
+        // There are thousands at most, and this runs once a load: a scan will do.
+        while total > self.budget_bytes && held.len() > 1 {
+            let asked = |held: &Held| held.slot.upgrade().map_or(0, |slot| slot.asked.load(Ordering::Relaxed));
+            let Some(oldest) = (0..held.len() - 1).min_by_key(|at| asked(&held[*at])) else { break };
+            let gone = held.remove(oldest);
+            total -= gone.bytes;
+            if let Some(slot) = gone.slot.upgrade() {
+                slot.set.store(None);
             }
         }
     }
@@ -96,20 +148,41 @@ impl LoadedSets {
 mod tests {
     use super::*;
 
+    fn set(members: &[u32]) -> Arc<LoadedSet> {
+        let bytes = members.iter().copied().collect::<Bitmap>().to_bytes().unwrap();
+        Arc::new(LoadedSet::read("a", bytes.into(), members.len() as u64).unwrap())
+    }
+
     #[test]
     fn forgets_what_was_not_asked_for() {
         let sets = LoadedSets::new(100);
-        let bytes = Bitmap::from_iter([1]).to_bytes().unwrap();
-        let set = || Arc::new(LoadedSet::read("a", bytes.clone().into(), 1).unwrap());
-        sets.insert("a", set(), 40);
-        sets.insert("b", set(), 40);
-        assert!(sets.get("a").is_some());
-        sets.insert("c", set(), 40);
-        assert!(sets.get("a").is_some() && sets.get("b").is_none() && sets.get("c").is_some());
-        sets.insert("c", set(), 10);
-        sets.insert("d", set(), 50);
-        assert!(sets.get("a").is_some(), "a replaced set counts once");
-        sets.insert("huge", set(), 1000);
-        assert!(sets.get("huge").is_some() && sets.get("a").is_none());
+        let slots: Vec<Arc<Slot>> = (0..5).map(|_| Arc::default()).collect();
+        let [a, b, c, d, huge] = &slots[..] else { panic!() };
+        let there = |slot: &Slot| slot.set.load().is_some();
+        sets.insert(a, set(&[1]), 40);
+        sets.insert(b, set(&[1]), 40);
+        assert!(sets.get(a).is_some());
+        sets.insert(c, set(&[1]), 40);
+        assert!(there(a) && !there(b) && there(c));
+        assert!(sets.get(b).is_none());
+        sets.insert(c, set(&[1]), 10);
+        assert!(sets.get(a).is_some());
+        sets.insert(d, set(&[1]), 50);
+        assert!(there(a) && there(c) && there(d), "a replaced set counts once");
+        sets.insert(huge, set(&[1]), 1000);
+        assert!(there(huge) && !there(a) && !there(c) && !there(d));
+    }
+
+    #[test]
+    fn members_without_the_deleted() {
+        let set = set(&[1, 5, 2_000_000]);
+        let deleted = |of: &[u32]| Arc::new(of.iter().copied().collect::<Bitmap>());
+        for (gone, left) in [(vec![], vec![1, 5, 2_000_000]), (vec![3], vec![1, 5, 2_000_000]), (vec![5, 3], vec![1, 2_000_000])] {
+            let gone = deleted(&gone);
+            assert_eq!(set.len_without(Some(&gone)).unwrap(), left.len() as u64);
+            assert_eq!(set.bitmap_without(Some(&gone)).unwrap().iter().collect::<Vec<_>>(), left);
+        }
+        assert_eq!(set.len_without(None).unwrap(), 3);
+        assert_eq!(set.bitmap_without(None).unwrap().len(), 3);
     }
 }

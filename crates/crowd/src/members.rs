@@ -1,15 +1,27 @@
 use crate::crowds::off_thread;
 use crate::ids::ids;
+use crate::known::KnownCrowd;
 use crate::{CrowdVersion, Crowds, Error, Result};
 use std::sync::Arc;
-use taghouse_bitmap::Bitmap;
+use taghouse_bitmap::{Bitmap, PortablePieces};
 use taghouse_dictionary::View;
 use taghouse_model::{AppId, Ordinal};
 
 /// User ids of one chunk of [`Members::ids`].
 const CHUNK: usize = 8192;
+/// User ids of one [`Piece`]: they have up to 512 bytes each.
+const PIECE: usize = 1024;
 
-/// The members of one version of a crowd: never changing, whatever is published meanwhile.
+/// Some members on their way out.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Their ids, in the order of their ordinals.
+    pub ids: Vec<String>,
+    /// From where on the next piece is asked for; `None`: there can be none.
+    pub next: Option<Ordinal>,
+}
+
+/// The members of one version of a crowd, without users who were deleted: never changing, whatever is published meanwhile.
 #[derive(Clone)]
 pub struct Members {
     app: AppId,
@@ -25,18 +37,21 @@ impl Crowds {
     /// [`Error::UnknownCrowd`], [`Error::NotComputed`], [`Error::UnknownVersion`], [`Error::OldGeneration`]; of the catalog and the
     /// store; [`Error::Corrupt`].
     pub async fn members(&self, app: &AppId, crowd: &str, version: Option<u64>) -> Result<Members> {
-        let versions = self.known_versions(app, crowd).await?;
-        let chosen = match version {
-            None => versions.current()?,
-            Some(number) => versions.versions.iter().find(|v| v.version == number).ok_or_else(|| {
-                let kept: Vec<String> = versions.versions.iter().map(|v| v.version.to_string()).collect();
+        let choose = |known: &KnownCrowd| match version {
+            None => known.current().cloned(),
+            Some(number) => known.kept.iter().find(|kept| kept.version.version == number).cloned().ok_or_else(|| {
+                let kept: Vec<String> = known.kept.iter().map(|kept| kept.version.version.to_string()).collect();
                 Error::UnknownVersion { crowd: crowd.to_owned(), version: number, kept: kept.join(", ") }
-            })?,
+            }),
         };
-        let dictionary = self.view_of(app, crowd, chosen)?;
-        let set = self.set(app, crowd, chosen).await?;
-        let set = off_thread(move || set.bitmap()).await?;
-        Ok(Members { app: app.clone(), version: chosen.clone(), set, dictionary })
+        let asked = self.chosen(app, crowd, &choose).await?;
+        let app = app.clone();
+        off_thread(move || {
+            let set = asked.bitmap()?;
+            let version = CrowdVersion { size: set.len(), ..asked.known.version.clone() };
+            Ok(Members { app, version, set, dictionary: asked.dictionary })
+        })
+        .await
     }
 }
 
@@ -62,6 +77,22 @@ impl Members {
             failed = ids.is_err();
             Some(ids)
         })
+    }
+
+    /// The ids of the next members whose ordinals are `from` or more, and where those after them begin; `None` after the last. What is asked
+    /// for piece by piece holds nothing in between but the members themselves. Reads files: not for a thread that answers requests.
+    ///
+    /// # Errors
+    /// As [`Members::ids`].
+    pub fn ids_from(&self, from: Ordinal) -> Result<Option<Piece>> {
+        let ordinals = self.set.page(from, PIECE);
+        let Some(last) = ordinals.last() else { return Ok(None) };
+        Ok(Some(Piece { ids: self.resolve(&ordinals)?, next: last.checked_add(1) }))
+    }
+
+    /// The bytes of [`Members::roaring`], or of [`Members::roaring64`] if they are `wide`, piece by piece.
+    pub fn portable_pieces(&self, wide: bool) -> PortablePieces {
+        self.set.portable_pieces(wide)
     }
 
     /// The ordinals as one portable 32-bit Roaring bitmap, as CRoaring, pyroaring and others read it.

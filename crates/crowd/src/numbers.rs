@@ -46,7 +46,7 @@ impl Numbers {
         Ok(Self { parts: parts.collect::<Result<_>>()? })
     }
 
-    /// How many users have a number, and the exact sum: 2^32 users times 2^63 stays far below 2^127.
+    /// How many users have a number, and the exact sum: 2^32 users times 28 digits stay below 2^127.
     pub(crate) fn total(&self) -> Result<(u64, i128)> {
         let mut total = (0, 0);
         for part in &self.parts {
@@ -58,8 +58,8 @@ impl Numbers {
     }
 
     /// The least number and the greatest.
-    pub(crate) fn bounds(&self) -> Result<Option<(i64, i64)>> {
-        let mut bounds: Option<(i64, i64)> = None;
+    pub(crate) fn bounds(&self) -> Result<Option<(i128, i128)>> {
+        let mut bounds: Option<(i128, i128)> = None;
         for part in &self.parts {
             let here = if part.whole { part.slices.bounds() } else { part.slices.bounds_within(&part.within)? };
             bounds = match (bounds, here) {
@@ -82,14 +82,14 @@ impl Numbers {
     }
 
     /// The numbers of these ranks, from 1, among all in order; ranks beyond the last are the last. Empty when nobody has one.
-    pub(crate) fn at_ranks(&self, ranks: &[u64]) -> Result<Vec<i64>> {
+    pub(crate) fn at_ranks(&self, ranks: &[u64]) -> Result<Vec<i128>> {
         let parts: Vec<(&BitSlices, Option<&Bitmap>)> = self.parts.iter().map(|part| (&part.slices, part.within())).collect();
         let from_0: Vec<u64> = ranks.iter().map(|rank| rank.saturating_sub(1)).collect();
         Ok(BitSlices::select(&parts, &from_0)?)
     }
 
     /// Each different number, ascending, and its users, if they are at most `most`.
-    pub(crate) fn counts(&self, most: usize) -> Result<Option<Vec<(i64, u64)>>> {
+    pub(crate) fn counts(&self, most: usize) -> Result<Option<Vec<(i128, u64)>>> {
         let mut counts = BTreeMap::new();
         for part in &self.parts {
             let Some(here) = part.slices.values(part.within(), most)? else { return Ok(None) };
@@ -106,17 +106,19 @@ pub(crate) fn nearest_rank(part: Decimal, users: u64) -> u64 {
 }
 
 /// `low` to `high` in at most `parts` ranges as wide as one another, or a unit wider; both ends of each included.
-pub(crate) fn equal_widths(low: i64, high: i64, parts: usize) -> Vec<(i64, i64)> {
-    let span = i128::from(high) - i128::from(low) + 1;
+pub(crate) fn equal_widths(low: i128, high: i128, parts: usize) -> Vec<(i128, i128)> {
+    let span = high - low + 1;
     let parts = (parts as i128).clamp(1, span);
-    let start = |part: i128| i128::from(low) + span * part / parts;
-    // Between `low` and `high`, so that nothing is cut off.
-    (0..parts).map(|part| (start(part) as i64, (start(part + 1) - 1) as i64)).collect()
+    let start = |part: i128| low + span * part / parts;
+    (0..parts).map(|part| (start(part), start(part + 1) - 1)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const LEAST: i128 = i64::MIN as i128;
+    const MOST: i128 = i64::MAX as i128;
 
     /// Users 10, 20 and so on have these numbers, live changes give these others to 15, 25 and so on; 20 is left out, and 9 has none.
     fn numbers(stored: &[i64], live: &[i64], last: u32) -> Numbers {
@@ -129,11 +131,11 @@ mod tests {
     #[test]
     fn parts_add_up() {
         let numbers = numbers(&[5, 100, -2, 7, 1000], &[5, i64::MIN, i64::MAX, 7, 1000], 45);
-        assert_eq!((numbers.total().unwrap(), numbers.bounds().unwrap()), ((7, 5 - 2 + 7 + 5 + 7 - 1), Some((i64::MIN, i64::MAX))));
+        assert_eq!((numbers.total().unwrap(), numbers.bounds().unwrap()), ((7, 5 - 2 + 7 + 5 + 7 - 1), Some((LEAST, MOST))));
         let bounds = [i128::MIN, i128::from(i64::MIN), -2, -1, 6, i128::from(i64::MAX), i128::from(i64::MAX) + 1];
         assert_eq!(numbers.below(&bounds).unwrap(), (7, vec![0, 0, 1, 2, 4, 6, 7]));
-        assert_eq!(numbers.at_ranks(&[0, 1, 2, 3, 4, 5, 6, 7, 8]).unwrap(), [i64::MIN, i64::MIN, -2, 5, 5, 7, 7, i64::MAX, i64::MAX]);
-        let counts = [(i64::MIN, 1), (-2, 1), (5, 2), (7, 2), (i64::MAX, 1)];
+        assert_eq!(numbers.at_ranks(&[0, 1, 2, 3, 4, 5, 6, 7, 8]).unwrap(), [LEAST, LEAST, -2, 5, 5, 7, 7, MOST, MOST]);
+        let counts = [(LEAST, 1), (-2, 1), (5, 2), (7, 2), (MOST, 1)];
         assert_eq!((numbers.counts(5).unwrap().unwrap(), numbers.counts(4).unwrap()), (counts.to_vec(), None));
     }
 
@@ -158,13 +160,11 @@ mod tests {
 
     #[test]
     fn equal_widths_tile_the_range() {
-        for (low, high, parts, count) in
-            [(0, 9, 3, 3), (5, 5, 4, 1), (-3, 3, 100, 7), (i64::MIN, i64::MAX, 7, 7), (i64::MIN, i64::MAX, 1, 1)]
-        {
+        for (low, high, parts, count) in [(0, 9, 3, 3), (5, 5, 4, 1), (-3, 3, 100, 7), (LEAST, MOST, 7, 7), (LEAST, MOST, 1, 1)] {
             let ranges = equal_widths(low, high, parts);
             assert_eq!((ranges.len(), ranges[0].0, ranges[count - 1].1), (count, low, high));
             assert!(ranges.windows(2).all(|pair| pair[0].1.checked_add(1) == Some(pair[1].0)), "{ranges:?}");
-            let widths = ranges.iter().map(|(from, to)| i128::from(*to) - i128::from(*from));
+            let widths = ranges.iter().map(|(from, to)| to - from);
             assert!(widths.clone().max().unwrap() - widths.min().unwrap() <= 1, "{ranges:?}");
         }
     }

@@ -55,7 +55,7 @@ impl Crowds {
     ///
     /// # Errors
     /// [`Error::Limit`] over [`MAX_PAGE`] and [`Error::Argument`] for 0; [`Error::Cursor`] for a text that is no cursor, or one from before
-    /// the users were numbered anew; as [`Crowds::count`]; of the dictionary.
+    /// the users were renumbered; as [`Crowds::count`]; of the dictionary.
     pub async fn page(
         &self,
         app: &AppId,
@@ -76,7 +76,7 @@ impl Crowds {
         let ready = self.ready(app, definitions, question).await?;
         let (generation, revision) = (ready.snapshot.generation(), ready.snapshot.revision());
         if after.as_ref().is_some_and(|cursor| cursor.generation != generation) {
-            return Err(wrong("is from before the users were numbered anew"));
+            return Err(wrong("is from before the users were renumbered"));
         }
         // Nobody comes after the last ordinal that there can be.
         let from = after.map_or(Some(0), |cursor| cursor.last.checked_add(1));

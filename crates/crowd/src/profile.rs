@@ -1,6 +1,8 @@
 use crate::crowds::off_thread;
 use crate::question::Ready;
-use crate::{Crowds, Error, Question, Result};
+use crate::{Crowds, Error, Question, Result, anonymous};
+use std::sync::Arc;
+use taghouse_bitmap::Bitmap;
 use taghouse_model::{AppId, Name, TimestampMs, Value};
 use taghouse_rules::Definitions;
 
@@ -60,7 +62,10 @@ impl Crowds {
         off_thread(move || {
             let ordinal = dictionary.lookup(&[&user])?.first().copied().flatten();
             let holds = match ordinal {
-                Some(ordinal) => snapshot.evaluate(&expression, &|name| others.set(name))?.contains(ordinal)?,
+                Some(ordinal) => {
+                    let user = Arc::new(Bitmap::from_sorted(&[ordinal]));
+                    anonymous::query(&snapshot, &expression, &others, Some(&user))?.contains(ordinal)?
+                }
                 None => false,
             };
             Ok(Evaluation { holds, revision: snapshot.revision(), unknown_user: ordinal.is_none() })

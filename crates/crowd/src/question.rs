@@ -1,20 +1,20 @@
 use crate::crowds::off_thread;
 use crate::leaves::{AsOf, OtherCrowds};
-use crate::{Crowds, Result};
+use crate::{Crowds, Result, anonymous};
 use std::fmt;
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
 use taghouse_dictionary::View;
 use taghouse_index::{Query, Snapshot};
 use taghouse_model::{AppId, TimestampMs, Value};
-use taghouse_rules::{Definitions, Predicate, parse_and_check_predicate, parse_predicate};
+use taghouse_rules::{Definitions, Names, Predicate, parse_predicate};
 
 /// An expression in the crowd language that was not defined beforehand. `Display` gives its canonical text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Question {
     expression: Predicate,
-    /// As asked, so that errors point into what was written.
-    text: String,
+    /// As asked, so that errors point into what was written; `None`: it came as JSON.
+    text: Option<String>,
 }
 
 /// How many users an expression holds for.
@@ -28,7 +28,7 @@ pub struct Count {
     pub revision: u64,
     /// The oldest as-of time of the tags asked, also through crowds; `None`: none was.
     pub oldest_as_of_ms: Option<TimestampMs>,
-    /// The newest.
+    /// The newest; another one than the oldest where the tags were not produced as of one time.
     pub newest_as_of_ms: Option<TimestampMs>,
 }
 
@@ -49,7 +49,7 @@ impl Question {
     /// [`Error::Rules`](crate::Error::Rules): shows the place and what was expected there.
     pub fn parse(text: &str) -> Result<Self> {
         let expression = parse_predicate(text).map_err(taghouse_rules::Error::from)?;
-        Ok(Self { expression, text: text.to_owned() })
+        Ok(Self { expression, text: Some(text.to_owned()) })
     }
 
     /// Reads the JSON form.
@@ -57,8 +57,7 @@ impl Question {
     /// # Errors
     /// [`Error::Rules`](crate::Error::Rules): names the place.
     pub fn from_json(json: &serde_json::Value) -> Result<Self> {
-        let expression = Predicate::from_json(json)?;
-        Ok(Self { text: expression.to_string(), expression })
+        Ok(Self { expression: Predicate::from_json(json)?, text: None })
     }
 
     /// The JSON form.
@@ -73,10 +72,17 @@ impl fmt::Display for Question {
     }
 }
 
+impl Count {
+    /// The oldest and the newest as-of time of the tags asked, where they are two.
+    pub fn mixed_as_of(&self) -> Option<(TimestampMs, TimestampMs)> {
+        self.oldest_as_of_ms.zip(self.newest_as_of_ms).filter(|(oldest, newest)| oldest != newest)
+    }
+}
+
 impl Ready {
-    /// As the index answers it.
+    /// As the index answers it. Not for a thread that answers requests: what no bitmap holds is answered here.
     pub(crate) fn query(&self) -> Result<Query> {
-        Ok(self.snapshot.evaluate(&self.expression, &|name| self.others.set(name))?)
+        anonymous::query(&self.snapshot, &self.expression, &self.others, None)
     }
 
     /// The exact answer to `query`, which is this one's.
@@ -131,7 +137,9 @@ impl Crowds {
             let known: Vec<&str> = tags.iter().copied().chain(definitions.crowds.keys().map(|name| name.as_str())).collect();
             let types = |name: &str| snapshot.info(name).map(|tag| tag.value_type);
             let crowds = |name: &str| definitions.crowds.contains_key(name);
-            parse_and_check_predicate(&question.text, &types, &crowds, &definitions.app.time_zone, &known)?.1
+            let pending = |name: &str| definitions.tags.contains_key(name);
+            let names = Names { types: &types, crowds: &crowds, pending: &pending, zone: &definitions.app.time_zone, known: &known };
+            names.check(&question.expression, question.text.as_deref())?
         };
         let others = self.others(app, &expression, snapshot.generation()).await?;
         let as_of = others.as_of(&expression, &snapshot);

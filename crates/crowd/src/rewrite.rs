@@ -1,34 +1,26 @@
-//! Kept versions of crowds written anew: without users who were deleted, or with the ordinals of another generation.
+//! Kept versions of crowds rewritten, with other members or other ordinals.
 
+use crate::compute::put;
 use crate::crowds::{POINTER_KIND, off_thread};
-use crate::{CrowdVersions, Crowds, Error, Result};
+use crate::known::{Record, versions_of};
+use crate::{CrowdVersions, Crowds, Result};
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
 use taghouse_catalog::Change;
 use taghouse_model::AppId;
-use tokio::sync::RwLockWriteGuard;
+use tokio::sync::OwnedRwLockWriteGuard;
 
-/// How often a crowd is tried again because its versions changed meanwhile.
-const ATTEMPTS: u32 = 5;
-
-/// No version is published as long as this lives.
-pub struct Held<'a> {
-    _guard: RwLockWriteGuard<'a, ()>,
-}
-
-/// A version that held a deleted user.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Forgotten {
-    /// The crowd.
-    pub crowd: String,
-    /// The version's number.
-    pub version: u64,
+/// No version of an app's crowds is published as long as this lives.
+pub struct Held {
+    _guard: OwnedRwLockWriteGuard<()>,
 }
 
 /// Versions with the ordinals of another generation, written and not yet published.
 pub struct Renumbered {
     /// What publishes them: to be committed together with the index of that generation.
     pub changes: Vec<Change>,
+    /// What readers see from then on.
+    records: Vec<Record>,
     /// The objects that nobody needs afterwards.
     replaced: Vec<String>,
     /// The objects that nobody needs if it is not committed.
@@ -36,136 +28,100 @@ pub struct Renumbered {
 }
 
 /// Gives the new set of a version, or `None` to leave it as it is.
-type Edit = Arc<dyn Fn(&Bitmap) -> Option<Bitmap> + Send + Sync>;
+pub(crate) type Edit = Arc<dyn Fn(&Bitmap) -> Option<Bitmap> + Send + Sync>;
+
+/// A version whose object was rewritten.
+pub(crate) struct Edited {
+    pub(crate) version: u64,
+    /// The object that held it before, and the one that holds it now.
+    pub(crate) before: String,
+    pub(crate) now: String,
+}
 
 impl Crowds {
-    /// Waits for computations that run, and keeps others from beginning. Whoever makes users vanish holds this from the moment on at which the
-    /// index shows them no more: a computation that began before would bring them back.
-    pub async fn hold(&self) -> Held<'_> {
-        Held { _guard: self.computing.write().await }
-    }
-
-    /// Takes users of `generation` out of every kept version of every crowd, at once for all readers, and deletes the objects that held them.
-    ///
-    /// # Errors
-    /// Of the catalog and the store; [`Error::Corrupt`]; [`Error::Contended`]. Crowds done before the error stay done: call it again.
-    pub async fn forget_users(&self, _: &Held<'_>, app: &AppId, generation: u64, users: &Arc<Bitmap>) -> Result<Vec<Forgotten>> {
-        let gone = users.clone();
-        let edit: Edit = Arc::new(move |set| (set.and_len(&gone) > 0).then(|| set.and_not(&gone)));
-        let mut forgotten = Vec::new();
-        for (crowd, _) in self.catalog.pointers(POINTER_KIND, app).await? {
-            forgotten.extend(self.edit(app, &crowd, generation, &edit).await?);
-        }
-        Ok(forgotten)
+    /// Waits for computations of the app that run, and keeps others from beginning. Whoever renumbers its users holds this.
+    pub async fn hold(&self, app: &AppId) -> Held {
+        Held { _guard: self.state(app).computing.clone().write_owned().await }
     }
 
     /// Writes every kept version whose ordinals are of generation `from` with those of `to`. Versions of other generations, which nobody can
     /// read, are left out.
     ///
     /// # Errors
-    /// Of the catalog and the store; [`Error::Corrupt`]. Nothing is changed then.
-    pub async fn renumbered(&self, _: &Held<'_>, app: &AppId, from: u64, to: u64, renumber: Edit) -> Result<Renumbered> {
-        let mut all = Renumbered { changes: Vec::new(), replaced: Vec::new(), written: Vec::new() };
+    /// Of the catalog and the store; [`Error::Corrupt`](crate::Error::Corrupt). Nothing is changed then.
+    pub async fn renumbered(&self, _: &Held, app: &AppId, from: u64, to: u64, renumber: Edit) -> Result<Renumbered> {
+        let state = self.asked(app).await?;
+        state.keep_deleted();
+        let _cleaning = state.cleaning.lock().await;
+        let mut all = Renumbered { changes: Vec::new(), records: Vec::new(), replaced: Vec::new(), written: Vec::new() };
         for (crowd, pointer) in self.catalog.pointers(POINTER_KIND, app).await? {
-            let versions: CrowdVersions =
-                serde_json::from_value(pointer.value).map_err(|e| Error::corrupt(format!("the record of crowd {crowd}"), e))?;
+            let versions = versions_of(&crowd, pointer.value)?;
             let current = versions.current()?.version;
             let kept = versions.versions.into_iter().filter(|v| v.generation == from || v.version == current).collect();
             let outcome = self.rewrite(app, &crowd, CrowdVersions { current, versions: kept }, from, &renumber).await;
             let (mut next, edited) = match outcome {
                 Ok(done) => done,
                 Err(error) => {
-                    self.discard(app, all).await;
+                    self.discard(all).await;
                     return Err(error);
                 }
             };
-            for (old, number) in edited {
-                all.replaced.push(old);
+            for Edited { version: number, before, now } in edited {
+                all.replaced.push(before);
+                all.written.push(now);
                 let Some(version) = next.versions.iter_mut().find(|v| v.version == number) else { continue };
-                version.generation = to;
-                all.written.push(version.object.clone());
+                (version.generation, version.without_deleted) = (to, 0);
             }
             all.changes.push(put(app, &crowd, Some(pointer.revision), &next)?);
+            all.records.push(Record { crowd, versions: next, revision: pointer.revision + 1 });
         }
         Ok(all)
     }
 
-    /// After the commit of [`Renumbered::changes`]: readers ask the catalog again, and the old objects are deleted.
-    pub async fn renumbering_published(&self, app: &AppId, done: Renumbered) {
-        self.forget_all(app);
+    /// Right after the commit of [`Renumbered::changes`], while both generations can be read: readers see the new versions.
+    pub fn renumbering_published(&self, app: &AppId, done: &mut Renumbered) {
+        self.state(app).put_all(std::mem::take(&mut done.records));
+    }
+
+    /// Deletes the objects that [`Crowds::renumbering_published`] left without readers.
+    pub async fn renumbering_done(&self, done: Renumbered) {
         for object in done.replaced {
             self.delete(&object).await;
         }
     }
 
     /// When [`Renumbered::changes`] were not committed: the new objects are deleted.
-    pub async fn discard(&self, app: &AppId, given_up: Renumbered) {
-        self.forget_all(app);
+    pub async fn discard(&self, given_up: Renumbered) {
         for object in given_up.written {
             self.delete(&object).await;
         }
     }
 
-    /// Edits the versions of one crowd and publishes them.
-    async fn edit(&self, app: &AppId, crowd: &str, generation: u64, edit: &Edit) -> Result<Vec<Forgotten>> {
-        for _ in 0..ATTEMPTS {
-            let Some(pointer) = self.catalog.pointer(POINTER_KIND, app, crowd).await? else { return Ok(Vec::new()) };
-            let versions: CrowdVersions =
-                serde_json::from_value(pointer.value).map_err(|e| Error::corrupt(format!("the record of crowd {crowd}"), e))?;
-            let (next, edited) = self.rewrite(app, crowd, versions, generation, edit).await?;
-            if edited.is_empty() {
-                return Ok(Vec::new());
-            }
-            match self.catalog.commit(vec![put(app, crowd, Some(pointer.revision), &next)?]).await {
-                Ok(()) => {
-                    self.forget(app, crowd);
-                    for (old, _) in &edited {
-                        self.delete(old).await;
-                    }
-                    return Ok(edited.into_iter().map(|(_, version)| Forgotten { crowd: crowd.to_owned(), version }).collect());
-                }
-                Err(taghouse_catalog::Error::Conflict { .. }) => {
-                    for (_, number) in &edited {
-                        let written = next.versions.iter().find(|v| v.version == *number);
-                        self.delete(written.map_or("", |v| v.object.as_str())).await;
-                    }
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(Error::Contended { crowd: crowd.to_owned() })
-    }
-
-    /// Writes edited sets of the versions of a generation as new objects. Gives the versions as they then are, and of those edited the old
-    /// object and the number.
-    async fn rewrite(
+    /// Writes edited sets of the versions of a generation as new objects. Gives the versions as they then are, and those edited.
+    pub(crate) async fn rewrite(
         &self,
         app: &AppId,
         crowd: &str,
         mut versions: CrowdVersions,
         generation: u64,
         edit: &Edit,
-    ) -> Result<(CrowdVersions, Vec<(String, u64)>)> {
+    ) -> Result<(CrowdVersions, Vec<Edited>)> {
         let mut edited = Vec::new();
         for version in versions.versions.iter_mut().filter(|v| v.generation == generation) {
-            let set = self.set(app, crowd, version).await?;
+            let set = self.set(&self.state(app).known_version(crowd, version)).await?;
             let edit = edit.clone();
             let done = off_thread(move || {
-                let Some(set) = edit(&*set.bitmap()?) else { return Ok(None) };
+                let Some(set) = edit(&*set.bitmap_without(None)?) else { return Ok(None) };
                 Ok(Some((set.len(), set.to_bytes()?)))
             })
             .await?;
             if let Some((size, bytes)) = done {
-                let object = self.write(app, crowd, version.version, bytes.into()).await?;
-                edited.push((std::mem::replace(&mut version.object, object), version.version));
+                let now = self.write(app, crowd, version.version, bytes.into()).await?;
+                let before = std::mem::replace(&mut version.object, now.clone());
+                edited.push(Edited { version: version.version, before, now });
                 version.size = size;
             }
         }
         Ok((versions, edited))
     }
-}
-
-fn put(app: &AppId, crowd: &str, expected: Option<u64>, versions: &CrowdVersions) -> Result<Change> {
-    let value = serde_json::to_value(versions).map_err(|e| Error::BrokeOff(e.to_string()))?;
-    Ok(Change::PutPointer { kind: POINTER_KIND.to_owned(), app: app.clone(), name: crowd.to_owned(), expected, value })
 }

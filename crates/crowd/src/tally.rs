@@ -4,13 +4,13 @@ const BATCH: usize = 1 << 20;
 /// How many users have which number, in the tag's units, from numbers in any order.
 #[derive(Default)]
 pub(crate) struct Tally {
-    batch: Vec<i64>,
+    batch: Vec<i128>,
     /// Each number and its users, ascending.
-    counts: Vec<(i64, u64)>,
+    counts: Vec<(i128, u64)>,
 }
 
 impl Tally {
-    pub(crate) fn add(&mut self, units: i64) {
+    pub(crate) fn add(&mut self, units: i128) {
         self.batch.push(units);
         if self.batch.len() == BATCH {
             self.merge();
@@ -18,7 +18,7 @@ impl Tally {
     }
 
     /// Each number and its users, ascending.
-    pub(crate) fn counts(mut self) -> Vec<(i64, u64)> {
+    pub(crate) fn counts(mut self) -> Vec<(i128, u64)> {
         self.merge();
         self.counts
     }
@@ -48,13 +48,13 @@ mod tests {
     #[test]
     fn counts_in_batches() {
         let mut tally = Tally::default();
-        for (place, number) in [5, -2, 5, 7, i64::MIN, 5, 7, i64::MAX].into_iter().enumerate() {
+        for (place, number) in [5, -2, 5, 7, i128::MIN, 5, 7, i128::MAX].into_iter().enumerate() {
             tally.add(number);
             if place % 3 == 2 {
                 tally.merge();
             }
         }
-        assert_eq!(tally.counts(), [(i64::MIN, 1), (-2, 1), (5, 3), (7, 2), (i64::MAX, 1)]);
+        assert_eq!(tally.counts(), [(i128::MIN, 1), (-2, 1), (5, 3), (7, 2), (i128::MAX, 1)]);
         assert_eq!(Tally::default().counts(), []);
     }
 }

@@ -22,6 +22,9 @@ pub struct CrowdVersion {
     pub newest_as_of_ms: Option<TimestampMs>,
     /// The expression, in canonical text.
     pub expression: String,
+    /// Its object was made when so many users of the generation had been deleted, and holds none of them.
+    #[serde(default)]
+    pub without_deleted: u64,
     /// When it was published.
     pub created_ms: TimestampMs,
     /// The path of its object in the store.

@@ -1,6 +1,6 @@
 use crate::column::Column;
 use crate::question::Ready;
-use crate::{Crowds, Question, Result};
+use crate::{Crowds, Error, Question, Result};
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
 use taghouse_index::Snapshot;
@@ -25,6 +25,15 @@ impl Within {
     /// A tag's values in the snapshot.
     pub(crate) fn column(&self, tag: &str) -> Result<Column> {
         Column::of(&self.snapshot, tag)
+    }
+}
+
+/// That a tag that is asked about has values in the snapshot, if it is one that is defined.
+pub(crate) fn produced<'a>(snapshot: &Snapshot, definitions: &Definitions, tags: impl IntoIterator<Item = &'a str>) -> Result<()> {
+    let mut waiting = tags.into_iter().filter(|tag| snapshot.info(tag).is_none() && definitions.tags.contains_key(*tag));
+    match waiting.next() {
+        Some(tag) => Err(Error::UnknownTag(format!("tag `{tag}` is defined and not produced yet: run `taghouse produce`"))),
+        None => Ok(()),
     }
 }
 

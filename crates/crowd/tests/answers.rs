@@ -4,7 +4,8 @@
 #[allow(dead_code, reason = "each test file uses a part")]
 mod shop;
 
-use shop::{Shop, ten};
+use rust_decimal::Decimal;
+use shop::{Row, Shop, ten};
 use taghouse_catalog::Change;
 use taghouse_crowd::{Error, MAX_SAMPLE, Question};
 use taghouse_model::{AppId, ErrorKind, Value};
@@ -93,6 +94,144 @@ async fn questions_that_do_not_fit_are_shown_their_place() {
     }
     let error = Question::parse("orders >").unwrap_err();
     assert!(error.to_string().contains('^'), "{error}");
+}
+
+/// In every way of asking, also where so many are asked that all values of a tag are gone through, and with live changes on top.
+#[tokio::test]
+async fn computed_conditions_are_exact_for_few_and_for_many() {
+    let row = |n: i64| {
+        let mut row = Row::from([("orders", Value::Int(n % 7)), ("country", Value::text(if n % 3 == 0 { "France" } else { "Spain" }))]);
+        if n % 5 > 0 {
+            row.insert("spend", Value::Decimal(Decimal::new(n % 11 * 50, 2)));
+        }
+        if n % 4 == 0 {
+            row.insert("badges", Value::Set(["a".into(), format!("b{}", n % 6).as_str().into()].into()));
+        }
+        row
+    };
+    let before: Vec<Row> = (0..5_000).map(row).collect();
+    let mut now: Vec<Row> = before.clone();
+    for n in (0..5_000_usize).step_by(37) {
+        now[n].insert("orders", Value::Int(100 + n as i64));
+        now[n].remove("spend");
+        now[n].insert("country", Value::text("Italy"));
+    }
+    now.push(row(3));
+    let mut shop = Shop::with(&before).await;
+    let texts = [
+        "orders > spend",
+        "spend / orders > 1",
+        "coalesce(orders, 0) + coalesce(spend, 0) between 3 and 4.5",
+        "country == \"Italy\" && orders * 2 > 5000",
+        "!(orders > spend) && upper(country) == \"ITALY\"",
+        "country == \"France\" || orders / 2 > spend",
+        "orders == 3 && spend / 2 == 1",
+        "badges has all (\"a\", \"b4\") && coalesce(orders, 1) + 1 > 2",
+        "upper(country) in (\"FRANCE\", \"ITALY\") && orders is set",
+        "badges not in (\"b0\", \"b2\")",
+    ];
+    for live in [false, true] {
+        let rows = if live { &now } else { &before };
+        if live {
+            shop.change(&before, &now).await;
+        }
+        for text in texts {
+            let checked = shop.define("asked", text).checked;
+            let expected = rows.iter().filter(|row| checked.holds(&|name| row.get(name).cloned())).count() as u64;
+            assert!(!live || (1..4_900).contains(&expected), "{text} says something: {expected}");
+            assert_eq!(shop.count(text).await, expected, "{text}, live: {live}");
+            let question = Question::parse(text).unwrap();
+            let tree = Question::from_json(&question.to_json()).unwrap();
+            assert_eq!(shop.crowds.count(&shop.app, &shop.definitions, &tree).await.unwrap().count, expected, "{text} as a tree");
+            let estimate = shop.crowds.estimate(&shop.app, &shop.definitions, &question).await.unwrap();
+            assert!(estimate.at_least <= expected && expected <= estimate.at_most, "{text}: {estimate:?}");
+            let (_, counting) = shop.crowds.counting(&shop.app, &shop.definitions, &question).await.unwrap();
+            assert_eq!(counting.await.unwrap().count, expected, "{text} behind its bounds");
+        }
+    }
+}
+
+#[tokio::test]
+async fn numbers_of_28_digits_are_compared_and_counted() {
+    let decimal = |text: &str| Value::Decimal(text.parse().unwrap());
+    let spends =
+        ["99999999999999999999999999.99", "-99999999999999999999999999.99", "92233720368547758.07", "92233720368547758.08", "0.01"];
+    let rows: Vec<Row> = spends.iter().map(|spend| Row::from([("spend", decimal(spend))])).collect();
+    let shop = Shop::with(&rows).await;
+    for (text, expected) in [
+        ("spend >= 92233720368547758.08", 2),
+        ("spend > 92233720368547758.07", 2),
+        ("spend == 92233720368547758.08", 1),
+        ("spend < 0", 1),
+        ("spend between 0 and 92233720368547758.08", 3),
+        ("spend in (0.01, 99999999999999999999999999.99)", 2),
+        ("spend + 0.01 > 99999999999999999999999999.99", 1),
+        ("spend is set", 5),
+    ] {
+        assert_eq!(shop.count(text).await, expected, "{text}");
+    }
+    let profile = shop.crowds.profile(&shop.app, "u1").await.unwrap();
+    assert_eq!(profile[0].value, decimal(spends[1]));
+    let bins = taghouse_crowd::Bins::Count(4);
+    let found = shop.crowds.distribution(&shop.app, &shop.definitions, None, "spend", &bins, &[0.0, 0.5, 1.0]).await.unwrap();
+    assert_eq!((found.min, found.max), (Some(decimal(spends[1])), Some(decimal(spends[0]))));
+    assert_eq!(found.sum.map(|units| units.to_string()).as_deref(), Some("18446744073709551616"));
+    assert_eq!(found.bins.iter().map(|bin| bin.users).sum::<u64>(), 5);
+    assert_eq!(found.quantiles[1].1, decimal("92233720368547758.07"));
+}
+
+#[tokio::test]
+async fn a_tag_that_is_not_produced_yet_is_said_to_be_that() {
+    let mut shop = Shop::with(&ten()).await;
+    let name = taghouse_model::Name::new("visits").unwrap();
+    let kind = taghouse_rules::TagKind::Sql { query: "SELECT 1".to_owned() };
+    let tag = taghouse_rules::TagDefinition { name: name.clone(), description: None, value_type: taghouse_model::ValueType::Int, kind };
+    shop.definitions.tags.insert(name, tag);
+    let said = "tag `visits` is defined and not produced yet: run `taghouse produce`";
+    for question in [
+        Question::parse("orders > 1 && visits > 2").unwrap(),
+        Question::parse("orders > visits").unwrap(),
+        Question::from_json(&serde_json::json!({"is_set": {"name": "visits"}})).unwrap(),
+    ] {
+        let error = shop.crowds.count(&shop.app, &shop.definitions, &question).await.unwrap_err();
+        assert!(error.to_string().contains(said), "{error}");
+    }
+    let error = shop.crowds.top(&shop.app, &shop.definitions, None, "visits", 3).await.unwrap_err();
+    assert_eq!((error.to_string().as_str(), error.kind()), (said, ErrorKind::NotFound));
+}
+
+#[tokio::test]
+async fn as_of_times_that_differ_are_told() {
+    let shop = Shop::with(&ten()).await;
+    let count = async |text: &str| {
+        let question = Question::parse(text).unwrap();
+        shop.crowds.count(&shop.app, &shop.definitions, &question).await.unwrap().mixed_as_of()
+    };
+    assert_eq!(count("orders > 1").await, None);
+    assert_eq!(count("orders > 1 && vip").await, Some((100, 300)));
+    assert_eq!(count("orders / spend > 1").await, Some((100, 400)));
+}
+
+#[tokio::test]
+async fn lists_of_ten_thousand_numbers_are_counted() {
+    let rows: Vec<Row> = (0..20_000).map(|n| Row::from([("orders", Value::Int(10_000_000 + n))])).collect();
+    let mut shop = Shop::with(&rows).await;
+    let list: Vec<String> = (0..10_000).map(|n| (10_000_000 + 2 * n).to_string()).collect();
+    let text = format!("orders in ({})", list.join(","));
+    assert_eq!(shop.count(&text).await, 10_000);
+    assert_eq!(shop.count(&text.replace(" in ", " not in ")).await, 10_000);
+    assert_eq!(shop.count(&format!("orders + 0 in ({})", list.join(","))).await, 10_000);
+    let tree = Question::from_json(&Question::parse(&text).unwrap().to_json()).unwrap();
+    assert_eq!(shop.crowds.count(&shop.app, &shop.definitions, &tree).await.unwrap().count, 10_000);
+    let crowd = shop.define("even", &text);
+    assert_eq!(shop.crowds.compute(&shop.app, &crowd).await.unwrap().size, 10_000);
+    // A change that makes one of them odd, and one odd one even.
+    let mut now = rows.clone();
+    now[0].insert("orders", Value::Int(10_000_001));
+    now[1].insert("orders", Value::Int(10_000_000));
+    now[3].insert("orders", Value::Int(10_000_000));
+    shop.change(&rows, &now).await;
+    assert_eq!(shop.count(&text).await, 10_001);
 }
 
 #[tokio::test]

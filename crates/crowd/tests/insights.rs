@@ -379,7 +379,7 @@ async fn pages_go_on_where_they_ended_whatever_is_published() {
     shop.produce(&changed).await;
     let second = page(first.next.as_deref(), 3).await.unwrap();
     assert_eq!((second.users, second.revision), (vec!["u6".to_owned(), "u7".to_owned(), "u8".to_owned()], 2));
-    for (cursor, why) in [("c1-ffff-1-3", "numbered anew"), ("u4", "none of ours")] {
+    for (cursor, why) in [("c1-ffff-1-3", "renumbered"), ("u4", "none of ours")] {
         let error = page(Some(cursor), 3).await.unwrap_err();
         assert!(error.to_string().contains(why) && error.to_string().contains("begin again"), "{error}");
         assert_eq!(error.kind(), ErrorKind::Invalid);

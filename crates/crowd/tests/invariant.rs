@@ -30,6 +30,24 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
     proptest::collection::vec(row, 1..60)
 }
 
+/// What no bitmap holds, and other ways to write what one does.
+const COMPUTED: [&str; 14] = [
+    "orders > spend",
+    "spend / orders >= 0.5",
+    "coalesce(orders, 0) + 1 > spend",
+    "coalesce(orders, spend) <= 1",
+    "lower(country) == \"france\"",
+    "lower(country) not in (\"france\", \"spain\")",
+    "orders not in (1, 2)",
+    "spend not between -1 and 2",
+    "country not like \"%a%\"",
+    "orders is not set",
+    "vip",
+    "coalesce(vip, true)",
+    "if(crowd(\"first\"), orders, spend) > 1",
+    "orders * orders / 3 is set",
+];
+
 fn expression() -> impl Strategy<Value = String> {
     let op = prop_oneof![Just("=="), Just("!="), Just("<"), Just("<="), Just(">"), Just(">=")];
     let leaf = prop_oneof![
@@ -41,6 +59,7 @@ fn expression() -> impl Strategy<Value = String> {
         Just("vip == true".to_owned()),
         Just("spend is set".to_owned()),
         Just("crowd(\"first\")".to_owned()),
+        prop::sample::select(COMPUTED.to_vec()).prop_map(str::to_owned),
     ];
     leaf.prop_recursive(3, 12, 3, |inner| {
         prop_oneof![

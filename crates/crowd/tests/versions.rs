@@ -6,8 +6,8 @@ mod shop;
 
 use shop::{Shop, ten};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use taghouse_crowd::{Error, POINTER_AGE_MS};
+use taghouse_crowd::Error;
+use taghouse_disk::rehearsal::Rehearsal;
 use taghouse_model::ErrorKind;
 
 #[tokio::test]
@@ -94,8 +94,22 @@ async fn what_a_stopped_process_left_is_neither_used_nor_kept() {
     assert_eq!(shop.objects("busy"), ["2.crowd", "3.crowd", "4.crowd", "5.crowd", "6.crowd"]);
 }
 
+/// Such as of a compaction: of those who rewrite, nobody writes a later version.
 #[tokio::test]
-async fn another_process_is_seen_within_a_second_and_this_one_at_once() {
+async fn what_a_stopped_rewriting_left_goes_although_nobody_was_deleted() {
+    let mut shop = Shop::with(&ten()).await;
+    let crowd = shop.define("busy", "orders > 5");
+    shop.crowds.compute(&shop.app, &crowd).await.unwrap();
+    let folder = shop.folder.path().join("objects/crowds/shop/busy");
+    std::fs::write(folder.join("1-1.crowd"), b"half").unwrap();
+    std::fs::write(folder.join("2.crowd"), b"being computed").unwrap();
+    assert_eq!(shop.crowds.clean(&shop.app).await.unwrap(), 0);
+    assert_eq!(shop.objects("busy"), ["1.crowd", "2.crowd"]);
+    assert_eq!(shop.exported("busy").await.len(), 4);
+}
+
+#[tokio::test]
+async fn another_process_is_seen_at_the_next_refresh_and_this_one_at_once() {
     let mut shop = Shop::with(&ten()).await;
     let (crowds, other) = (Arc::clone(&shop.crowds), shop.other_process());
     let crowd = shop.define("busy", "orders > 5");
@@ -105,7 +119,7 @@ async fn another_process_is_seen_within_a_second_and_this_one_at_once() {
     crowds.compute(&shop.app, &crowd).await.unwrap();
     let judgment = crowds.judge(&shop.app, "u7", "busy").await.unwrap();
     assert_eq!((judgment.version, judgment.in_crowd), (2, false));
-    shop.clock.0.fetch_add(POINTER_AGE_MS, Ordering::SeqCst);
+    other.refresh().await.unwrap();
     let judgment = other.judge(&shop.app, "u7", "busy").await.unwrap();
     assert_eq!((judgment.version, judgment.in_crowd), (2, false));
 }
@@ -136,7 +150,7 @@ async fn users_numbered_anew_make_old_answers_refused_until_all_is_produced() {
     let crowd = shop.define("busy", "orders > 5");
     shop.crowds.compute(&shop.app, &crowd).await.unwrap();
     shop.dictionary.renew(&shop.app, 2).unwrap();
-    let old = "version 1 of crowd busy was computed before the users were numbered anew: run `taghouse produce`";
+    let old = "version 1 of crowd busy was computed before the users were renumbered: run `taghouse produce`";
     assert_eq!(shop.crowds.judge(&shop.app, "u7", "busy").await.unwrap_err().to_string(), old);
     assert_eq!(shop.other_process().members(&shop.app, "busy", None).await.err().unwrap().to_string(), old);
     let error = shop.crowds.compute(&shop.app, &crowd).await.unwrap_err();
@@ -146,4 +160,28 @@ async fn users_numbered_anew_make_old_answers_refused_until_all_is_produced() {
     let version = shop.crowds.compute(&shop.app, &crowd).await.unwrap();
     assert_eq!((version.generation, version.size, shop.exported("busy").await.len()), (2, 4, 4));
     assert!(shop.crowds.judge(&shop.app, "u7", "busy").await.unwrap().in_crowd);
+}
+
+#[tokio::test]
+async fn a_version_outlasts_a_loss_of_power_and_none_is_published_after_a_failed_sync() {
+    let mut shop = Shop::with(&ten()).await;
+    let objects = shop.folder.path().join("objects");
+    let rehearsal = Rehearsal::of(&objects).unwrap();
+    let busy = shop.define("busy", "orders > 3");
+    shop.crowds.compute(&shop.app, &busy).await.unwrap();
+    for failing in ["crowd", "busy"] {
+        rehearsal.fail_when(move |path| path.extension().is_some_and(|ending| ending == failing) || path.ends_with(failing));
+        let error = shop.crowds.compute(&shop.app, &busy).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{failing}: {error}");
+        assert_eq!(shop.crowds.versions(&shop.app, "busy").await.unwrap().current, 1, "{failing}");
+    }
+    rehearsal.fail_no_more();
+    let exported = shop.exported("busy").await;
+    assert_eq!(shop.crowds.compute(&shop.app, &busy).await.unwrap().version, 2, "what the failures left is stepped over");
+    rehearsal.lose_power().unwrap();
+    let other = shop.other_process();
+    for version in [1, 2] {
+        let members = other.members(&shop.app, "busy", Some(version)).await.unwrap();
+        assert_eq!(members.ids().flat_map(Result::unwrap).collect::<Vec<_>>(), exported);
+    }
 }

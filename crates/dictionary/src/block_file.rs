@@ -73,7 +73,8 @@ impl BlockWriter {
         let footer = [MAGIC, kind as u64, self.body as u64, numbers[0], numbers[1], numbers[2]];
         let mut end: Vec<u8> = self.checksums.iter().chain(&footer).flat_map(|number| number.to_le_bytes()).collect();
         end.extend_from_slice(&xxh3_64(&end).to_le_bytes());
-        self.file.write_all(&end).and_then(|()| self.file.sync_all()).map_err(Error::io(&self.unfinished))?;
+        let written = self.file.write_all(&end).and_then(|()| taghouse_disk::sync(&self.file, &self.unfinished));
+        written.map_err(Error::io(&self.unfinished))?;
         fs::rename(&self.unfinished, &self.path).map_err(Error::io(&self.path))
     }
 
@@ -199,14 +200,10 @@ fn read_u64(bytes: &[u8], at: usize) -> u64 {
 
 /// Makes the names in a folder durable.
 pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
-    File::open(folder).and_then(|f| f.sync_all()).map_err(Error::io(folder))
+    taghouse_disk::sync_folder(folder).map_err(Error::io(folder))
 }
 
 /// Replaces a small file: it is the old one or the new one, whole, whatever happens.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let unfinished = path.with_extension("unfinished");
-    let written = File::create(&unfinished).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
-    written.map_err(Error::io(&unfinished))?;
-    fs::rename(&unfinished, path).map_err(Error::io(path))?;
-    path.parent().map_or(Ok(()), sync_folder)
+    taghouse_disk::replace(path, bytes).map_err(Error::io(path))
 }

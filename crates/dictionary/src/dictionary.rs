@@ -1,13 +1,15 @@
 use crate::block_file::{replace, sync_folder};
+use crate::deletion_watch::{DeletionWatch, Watches};
 use crate::lookup::options;
 use crate::repack::Repack;
 use crate::space::{FIRST_GENERATION, Space};
 use crate::{Error, Options, Resolved, Result, View};
+use arc_swap::ArcSwap;
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use taghouse_model::{AppId, Ordinal};
 
 /// Locked while the folder is open.
@@ -20,7 +22,11 @@ const FORM_TEXT: &str = "taghouse dictionary 1\n";
 pub struct Dictionary {
     path: PathBuf,
     options: Options,
-    spaces: RwLock<HashMap<AppId, Arc<Space>>>,
+    /// Read without a lock: a judgment must not wait for another app's folder to be made.
+    spaces: ArcSwap<HashMap<AppId, Arc<Space>>>,
+    /// Held while an app's folder is made.
+    making: Mutex<()>,
+    watches: Watches,
     /// Held open for its lock.
     _lock: File,
 }
@@ -51,7 +57,14 @@ impl Dictionary {
                 spaces.insert(app, Arc::new(space));
             }
         }
-        Ok(Self { path: path.to_owned(), options, spaces: RwLock::new(spaces), _lock: lock })
+        Ok(Self {
+            path: path.to_owned(),
+            options,
+            spaces: ArcSwap::from_pointee(spaces),
+            making: Mutex::default(),
+            watches: Watches::default(),
+            _lock: lock,
+        })
     }
 
     /// The ordinals of `ids`, in their order; an id that has none gets the next one, in the order given. An id may come more than
@@ -140,7 +153,17 @@ impl Dictionary {
     /// opened again.
     pub fn delete(&self, app: &AppId, ordinals: &[Ordinal]) -> Result<Vec<Option<String>>> {
         let Some(space) = self.space(app) else { return Ok(vec![None; ordinals.len()]) };
+        if self.watches.is_watched(app) {
+            // Before: an id must not get another ordinal between its deletion and the note of it.
+            let ids: Vec<String> = self.resolve(app, ordinals)?.into_iter().flatten().collect();
+            self.watches.note(app, &ids);
+        }
         space.delete(ordinals)
+    }
+
+    /// Watches the deletions of an app from now on.
+    pub fn watch_deletions(&self, app: &AppId) -> DeletionWatch {
+        self.watches.watch(app)
     }
 
     /// Erases the text of deleted users from the current generation's files, writing those anew that hold some; gives the number of texts
@@ -197,20 +220,22 @@ impl Dictionary {
     }
 
     fn space(&self, app: &AppId) -> Option<Arc<Space>> {
-        self.spaces.read().unwrap_or_else(PoisonError::into_inner).get(app).cloned()
+        self.spaces.load().get(app).cloned()
     }
 
     fn space_or_new(&self, app: &AppId, generation: u64) -> Result<Arc<Space>> {
         if let Some(space) = self.space(app) {
             return Ok(space);
         }
-        let mut spaces = self.spaces.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(space) = spaces.get(app) {
-            return Ok(Arc::clone(space));
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(space) = self.space(app) {
+            return Ok(space);
         }
         let space = Arc::new(Space::create(app.clone(), self.path.join(app.as_str()), self.options, generation)?);
         sync_folder(&self.path)?;
+        let mut spaces = HashMap::clone(&self.spaces.load());
         spaces.insert(app.clone(), Arc::clone(&space));
+        self.spaces.store(Arc::new(spaces));
         Ok(space)
     }
 }
@@ -218,7 +243,7 @@ impl Dictionary {
 impl Drop for Dictionary {
     fn drop(&mut self) {
         // Before the lock is given back.
-        for space in self.spaces.get_mut().unwrap_or_else(PoisonError::into_inner).values() {
+        for space in self.spaces.load().values() {
             space.merging.stop();
         }
     }
@@ -226,7 +251,7 @@ impl Drop for Dictionary {
 
 /// Locks the folder, making it where there is none, and refuses one that holds something else.
 fn lock(path: &Path) -> Result<File> {
-    fs::create_dir_all(path).map_err(Error::io(path))?;
+    taghouse_disk::make_folder(path).map_err(Error::io(path))?;
     let form = path.join(FORM);
     let is_ours = |name: &str| [LOCK, FORM, "FORM.unfinished"].contains(&name);
     if !form.exists() {
@@ -250,4 +275,40 @@ fn lock(path: &Path) -> Result<File> {
         return Err(Error::OldForm { path: path.to_owned() });
     }
     Ok(lock)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_wait_for_no_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        let dictionary = Dictionary::open(folder.path()).unwrap();
+        let app = AppId::new("shop").unwrap();
+        let ordinals = dictionary.assign(&app, &["ann", "bob"]).unwrap();
+        let space = dictionary.space(&app).unwrap();
+        // Another app's folder is being made, and somebody writes to this one.
+        let (_making, _writing) = (dictionary.making.lock().unwrap(), space.write().unwrap());
+        let view = dictionary.view(&app, dictionary.generation(&app)).unwrap();
+        assert_eq!(view.lookup(&["bob", "ann", "nobody"]).unwrap(), [Some(ordinals[1]), Some(ordinals[0]), None]);
+        assert_eq!(dictionary.lookup(&app, &["ann"]).unwrap(), [Some(ordinals[0])]);
+        assert_eq!(dictionary.resolve(&app, &ordinals).unwrap(), [Some("ann".to_owned()), Some("bob".to_owned())]);
+    }
+
+    #[test]
+    fn a_tail_that_grows_forgets_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let dictionary = Dictionary::open(folder.path()).unwrap();
+        let app = AppId::new("shop").unwrap();
+        let ids: Vec<String> = (0..20_000).map(|n| format!("user-{n}")).collect();
+        for (n, part) in ids.chunks(333).enumerate() {
+            let ordinals = dictionary.assign(&app, &part.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+            dictionary.delete(&app, &ordinals[..3]).unwrap();
+            assert_eq!(dictionary.lookup(&app, &[part[2].as_str(), part[3].as_str()]).unwrap(), [None, Some(n as u32 * 333 + 3)]);
+        }
+        let found = dictionary.lookup(&app, &ids.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+        let expected = (0..20_000).map(|n| (n % 333 >= 3).then_some(n as u32));
+        assert!(found.into_iter().eq(expected));
+    }
 }

@@ -70,7 +70,9 @@ pub enum Error {
         present: Vec<u64>,
     },
     /// The folder holds something else, such as the form that versions before this one wrote.
-    #[error("{path} is not a dictionary of this version's form: it is derived, so remove the folder and produce all tags anew")]
+    #[error(
+        "{path} is not a dictionary of this version's form (its file FORM says which it is): it is derived, so remove the folder and produce all tags again"
+    )]
     OldForm {
         /// The folder.
         path: PathBuf,
@@ -85,8 +87,8 @@ pub enum Error {
         /// What to do.
         mend: &'static str,
     },
-    /// A file operation failed, or one before it: nothing more is written until it is opened again.
-    #[error("{path} of the dictionary cannot be read or written ({detail}): look at the disk's space and rights, then start again")]
+    /// A file operation failed. What it left is cleared away before the next one.
+    #[error("{path} of the dictionary cannot be read or written ({detail}): see that the disk has room and is writable, then retry")]
     Unavailable {
         /// The file or folder.
         path: PathBuf,

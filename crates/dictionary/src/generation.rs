@@ -9,22 +9,23 @@ use crate::run::{self, Run, Source};
 use crate::state::State;
 use crate::tail::Tail;
 use crate::{Error, Result};
+use arc_swap::ArcSwap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 
 /// Shared by readers, who take its state and keep it, and the one writer, who replaces it.
 pub(crate) struct Generation {
     pub(crate) folder: PathBuf,
-    state: RwLock<Arc<State>>,
+    state: ArcSwap<State>,
     /// Another generation took its place: its files go with its last reader.
     retired: AtomicBool,
 }
 
 impl Generation {
     pub(crate) fn new(folder: PathBuf, state: State) -> Self {
-        Self { folder, state: RwLock::new(Arc::new(state)), retired: AtomicBool::new(false) }
+        Self { folder, state: ArcSwap::from_pointee(state), retired: AtomicBool::new(false) }
     }
 
     /// Opens the files, makes runs that are missing, reads the log. Also gives the log and whether users were deleted in it.
@@ -60,12 +61,12 @@ impl Generation {
     }
 
     pub(crate) fn state(&self) -> Arc<State> {
-        Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+        self.state.load_full()
     }
 
     /// For the one writer.
     pub(crate) fn publish(&self, state: State) {
-        *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
+        self.state.store(Arc::new(state));
     }
 
     /// Its files are removed when no one reads it any more, or by the next opening.

@@ -16,12 +16,15 @@
 //! <app>/generation-<n>/run-<k>        hashes with their ordinals, sorted: 9 bytes an id; a few runs, merged as they grow
 //! <app>/generation-<n>/deleted-<k>    ordinals of deleted users
 //! <app>/generation-<n>/tail-<k>       log of what was given and deleted since; its ids are in memory with a hash table
+//! <app>/generation-<n>/tail-<k>.mark  how much of it was acknowledged
 //! ```
 //!
 //! The ids are the ground truth, runs are made from them. All but the log and the manifest are immutable and memory-mapped, with a
 //! checksum a block, checked when it is first touched. So opening reads the log (a million ids at most) and little else, and memory that
-//! is not the system's cache is bounded by the tail. A damaged file is an error that names it. Only of the log's last frame, a short file
-//! cannot be told from a torn write, and is cut off.
+//! is not the system's cache is bounded by the tail. A damaged file is an error that names it. A log that is shorter
+//! than what was acknowledged is one too; what is torn behind that was never acknowledged, and is cut off.
+//!
+//! After a failed write the files are opened again before the next one, so a full disk is overcome once it has room.
 //!
 //! # Generations
 //!
@@ -38,6 +41,7 @@ mod assign;
 mod block_file;
 mod builder;
 mod deleted;
+mod deletion_watch;
 mod dictionary;
 mod error;
 mod generation;
@@ -59,6 +63,7 @@ mod state;
 mod tail;
 mod view;
 
+pub use deletion_watch::DeletionWatch;
 pub use dictionary::Dictionary;
 pub use error::{Error, Result};
 #[doc(hidden)]

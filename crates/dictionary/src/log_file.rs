@@ -12,12 +12,14 @@
 //! | | ids: packed ids; deletions: ordinals of four bytes |
 //!
 //! Each frame is synced before the next is written, so only the last can be torn. One whose end is missing, or of which a page was
-//! never written, is cut off when the log is opened. Any other damage is [`Error::Corrupt`].
+//! never written, is cut off when the log is opened. Any other damage is [`Error::Corrupt`], and so is a log that is shorter than what was
+//! acknowledged, which the file with the ending `mark` beside it says.
 
 use crate::{Error, Result};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use taghouse_disk::{Mark, Standing};
 use taghouse_model::Ordinal;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -32,11 +34,21 @@ const DELETED: u32 = 2;
 const PAGE: usize = 4096;
 /// A stretch of zeros below this size says nothing.
 const LOST_BYTES: usize = 16;
+/// The ending of the file beside a log that says how much of it was acknowledged.
+pub(crate) const MARK: &str = "mark";
 
 /// The log of one tail, open for appending.
 pub(crate) struct LogFile {
     file: File,
     pub(crate) path: PathBuf,
+    /// As it was opened: what is written to a deleted file is lost.
+    standing: Standing,
+    /// The bytes that somebody was told are on disk.
+    acknowledged: Mark,
+    /// The same.
+    durable: u64,
+    /// The bytes written, durable or not.
+    length: u64,
 }
 
 /// What a frame says.
@@ -54,8 +66,17 @@ impl LogFile {
     /// A new log on disk; the caller syncs the folder.
     pub(crate) fn create(path: PathBuf, first: Ordinal) -> Result<Self> {
         let header = file_header(first);
-        let made = File::create(&path).and_then(|mut file| file.write_all(&header).and_then(|()| file.sync_all()).map(|()| file));
-        Ok(Self { file: made.map_err(Error::io(&path))?, path })
+        let made = || {
+            let mut file = File::create(&path)?;
+            file.write_all(&header)?;
+            taghouse_disk::sync(&file, &path)?;
+            // Of a file of that name which was never current.
+            let (mut acknowledged, _) = Mark::open(mark_of(&path))?;
+            acknowledged.reset(Self::EMPTY_BYTES)?;
+            Ok((file, Standing::of(path.clone())?, acknowledged))
+        };
+        let (file, standing, acknowledged) = made().map_err(Error::io(&path))?;
+        Ok(Self { file, path, standing, acknowledged, durable: Self::EMPTY_BYTES, length: Self::EMPTY_BYTES })
     }
 
     /// Reads the log, cutting off a torn last frame.
@@ -69,14 +90,29 @@ impl LogFile {
             return Err(Error::corrupt(&path, "its header"));
         }
         let end = read(&path, &bytes, visit)?;
-        let opened = OpenOptions::new().append(true).open(&path).and_then(|file| {
+        let (mut acknowledged, noted) = Mark::open(mark_of(&path)).map_err(Error::io(&path))?;
+        if let Some(noted) = noted.filter(|noted| *noted > end as u64) {
+            return Err(Error::corrupt(&path, format!("it is whole up to byte {end} only, {noted} were acknowledged")));
+        }
+        let opened = || {
+            let file = OpenOptions::new().append(true).open(&path)?;
             if end < bytes.len() {
                 file.set_len(end as u64)?;
-                file.sync_all()?;
+                taghouse_disk::sync(&file, &path)?;
             }
-            Ok(file)
-        });
-        Ok(Self { file: opened.map_err(Error::io(&path))?, path })
+            Ok((file, Standing::of(path.clone())?))
+        };
+        let (file, standing) = opened().map_err(Error::io(&path))?;
+        acknowledged.set(end as u64);
+        Ok(Self { file, path, standing, acknowledged, durable: end as u64, length: end as u64 })
+    }
+
+    /// Cuts off what was written and never acknowledged.
+    pub(crate) fn cut_back(&mut self) -> Result<()> {
+        let cut = self.standing.check().and_then(|()| self.file.set_len(self.durable));
+        cut.and_then(|()| taghouse_disk::sync(&self.file, &self.path)).map_err(Error::io(&self.path))?;
+        self.length = self.durable;
+        Ok(())
     }
 
     /// Writes a frame; `sync` makes it durable.
@@ -90,8 +126,12 @@ impl LogFile {
         self.append(DELETED, 0, ordinals.len() as u32, &payload)
     }
 
-    pub(crate) fn sync(&self) -> Result<()> {
-        self.file.sync_data().map_err(Error::io(&self.path))
+    pub(crate) fn sync(&mut self) -> Result<()> {
+        let synced = taghouse_disk::sync_data(&self.file, &self.path).and_then(|()| self.standing.check());
+        synced.map_err(Error::io(&self.path))?;
+        self.durable = self.length;
+        self.acknowledged.set(self.durable);
+        Ok(())
     }
 
     fn append(&mut self, kind: u32, first: Ordinal, count: u32, payload: &[u8]) -> Result<()> {
@@ -104,8 +144,15 @@ impl LogFile {
         frame.extend_from_slice(&(header as u32).to_le_bytes());
         frame.extend_from_slice(&xxh3_64_with_seed(payload, header).to_le_bytes());
         frame.extend_from_slice(payload);
-        self.file.write_all(&frame).map_err(Error::io(&self.path))
+        self.file.write_all(&frame).map_err(Error::io(&self.path))?;
+        self.length += frame.len() as u64;
+        Ok(())
     }
+}
+
+/// Beside a log, how much of it was acknowledged.
+fn mark_of(path: &Path) -> PathBuf {
+    path.with_extension(MARK)
 }
 
 fn file_header(first: Ordinal) -> [u8; FILE_HEADER] {
@@ -220,12 +267,16 @@ mod tests {
         let second_ends = whole.len() - HEADER - 3 * PAGE;
         for length in [second_ends + 1, second_ends + HEADER, whole.len() - 1] {
             fs::write(&path, &whole[..length]).unwrap();
+            Mark::open(mark_of(&path)).unwrap().0.reset(whole.len() as u64).unwrap();
+            assert!(matches!(frames(&path), Err(Error::Corrupt { .. })), "{length}: acknowledged");
+            fs::remove_file(mark_of(&path)).unwrap();
             assert_eq!(frames(&path).unwrap(), 2, "{length}");
             assert_eq!(fs::metadata(&path).unwrap().len(), second_ends as u64);
         }
         let mut lost = whole.clone();
         lost[PAGE..2 * PAGE].fill(0);
         fs::write(&path, &lost).unwrap();
+        fs::remove_file(mark_of(&path)).unwrap();
         assert_eq!(frames(&path).unwrap(), 2, "a page of the last frame was never written");
         let mut log = LogFile::open(path.clone(), 7, |_| Ok(())).unwrap();
         log.append_ids(9, 1, b"x").unwrap();

@@ -110,11 +110,12 @@ impl<'a> Repack<'a> {
         let carried = self.prepare(&mut writer)?;
         match publish(&carried) {
             Ok(value) => {
+                writer.decided = Some(carried.generation);
                 writer.guarded(|writer| space.switch(writer))?;
                 Ok(value)
             }
             Err(error) => {
-                // If that fails too, the writer is shut and the next opening settles it; the caller's error is the one to tell.
+                // If that fails too, the next write or opening does it; the caller's error is the one to tell.
                 let _ = writer.guarded(|writer| space.discard(writer));
                 Err(error)
             }
@@ -129,6 +130,7 @@ impl<'a> Repack<'a> {
         let carried = self.carry(&generations.current.state())?;
         let (files, state, log) = self.builder.finish(Deleted::default().with(carried.deleted.iter().copied()))?;
         self.handed_over = true;
+        writer.decided = Some(self.number);
         let prepared = Arc::new(Generation::new(self.builder.folder.clone(), state));
         writer.guarded(|writer| {
             writer.manifest.prepared = Some(files);

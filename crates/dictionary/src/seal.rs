@@ -3,7 +3,7 @@
 use crate::block_file::sync_folder;
 use crate::generation::Generation;
 use crate::ids_file::{IdsFile, IdsWriter};
-use crate::log_file::LogFile;
+use crate::log_file::{LogFile, MARK};
 use crate::manifest::{GenerationFiles, IdsEntry, RunEntry, TailEntry};
 use crate::packed::{BLANK, entry};
 use crate::run::{Run, Source, merge};
@@ -103,6 +103,10 @@ impl Space {
         for file in old.files().filter(|file| !writer.manifest.current.files().any(|kept| kept == *file)) {
             let path = generation.folder.join(file);
             fs::remove_file(&path).map_err(Error::io(&path))?;
+        }
+        if old.tail.file != writer.manifest.current.tail.file {
+            // What stays is removed by the next opening.
+            let _ = fs::remove_file(generation.folder.join(&old.tail.file).with_extension(MARK));
         }
         Ok(())
     }

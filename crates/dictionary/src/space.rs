@@ -3,18 +3,19 @@
 use crate::block_file::sync_folder;
 use crate::deleted::Deleted;
 use crate::generation::Generation;
-use crate::log_file::LogFile;
+use crate::log_file::{LogFile, MARK};
 use crate::manifest::{GenerationFiles, MANIFEST, Manifest, TailEntry};
 use crate::merge::Merging;
 use crate::state::State;
 use crate::tail::Tail;
 use crate::{Error, Options, Result};
+use arc_swap::ArcSwap;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use taghouse_model::AppId;
 
 /// The generation of an app whose first ordinals were given without another being asked for.
@@ -25,7 +26,7 @@ pub(crate) struct Space {
     pub(crate) app: AppId,
     pub(crate) folder: PathBuf,
     pub(crate) options: Options,
-    generations: RwLock<Arc<Generations>>,
+    generations: ArcSwap<Generations>,
     /// Held while something is written.
     writer: Mutex<Writer>,
     pub(crate) merging: Merging,
@@ -54,8 +55,10 @@ pub(crate) struct Writer {
     pub(crate) logged: u32,
     /// Users were deleted since the last seal: the deleted are to be written with the next.
     pub(crate) deletions: bool,
-    /// A write failed: what is on disk is not known, and nothing more is written.
+    /// A write failed: what is on disk is not known, and the files are opened again before the next one.
     pub(crate) broken: bool,
+    /// Which of two generations is the published one, where this process knows it.
+    pub(crate) decided: Option<u64>,
 }
 
 impl Space {
@@ -81,7 +84,7 @@ impl Space {
         let state = State::new(Vec::new(), Vec::new(), Deleted::default(), Arc::new(Tail::new(0)));
         let generations =
             Generations { number: generation, current: Arc::new(Generation::new(within, state)), prepared: None, retired: Vec::new() };
-        let writer = Writer { manifest, log, prepared_log: None, logged: 0, deletions: false, broken: false };
+        let writer = Writer { manifest, log, prepared_log: None, logged: 0, deletions: false, broken: false, decided: None };
         Ok(Self::new(app, folder, options, generations, writer))
     }
 
@@ -104,12 +107,12 @@ impl Space {
         }
         let logged = current.state().tail.count();
         let generations = Generations { number: manifest.current.generation, current: Arc::new(current), prepared, retired: Vec::new() };
-        let writer = Writer { manifest, log, prepared_log, logged, deletions, broken: false };
+        let writer = Writer { manifest, log, prepared_log, logged, deletions, broken: false, decided: None };
         Ok(Some(Self::new(app, folder, options, generations, writer)))
     }
 
     fn new(app: AppId, folder: PathBuf, options: Options, generations: Generations, writer: Writer) -> Self {
-        let generations = RwLock::new(Arc::new(generations));
+        let generations = ArcSwap::from_pointee(generations);
         Self {
             app,
             folder,
@@ -122,7 +125,7 @@ impl Space {
     }
 
     pub(crate) fn generations(&self) -> Arc<Generations> {
-        Arc::clone(&self.generations.read().unwrap_or_else(PoisonError::into_inner))
+        self.generations.load_full()
     }
 
     pub(crate) fn current(&self) -> Arc<Generation> {
@@ -131,7 +134,7 @@ impl Space {
 
     /// For the one writer.
     pub(crate) fn publish(&self, generations: Generations) {
-        *self.generations.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(generations);
+        self.generations.store(Arc::new(generations));
     }
 
     /// The right to write.
@@ -147,11 +150,46 @@ impl Space {
 
     /// The right to write, also where a generation waits to be settled.
     pub(crate) fn write_unsettled(&self) -> Result<MutexGuard<'_, Writer>> {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if writer.broken {
-            return Err(Error::Unavailable { path: self.folder.clone(), detail: "a write failed before".to_owned() });
+            self.reopen(&mut writer)?;
         }
         Ok(writer)
+    }
+
+    /// Takes up again what is on disk after a failed write. Files that this leaves over are removed by the next opening.
+    fn reopen(&self, writer: &mut Writer) -> Result<()> {
+        writer.log.cut_back()?;
+        let mut manifest = Manifest::read(&self.folder)?.ok_or_else(|| Error::corrupt(&self.folder.join(MANIFEST), "it is missing"))?;
+        let within = self.folder.join(&manifest.current.folder);
+        // A manifest that was put in place and not synced would vanish with the power, and what is written from now on with it.
+        sync_folder(&within)?;
+        sync_folder(&self.folder)?;
+        let (current, log, deletions) = Generation::open(within, &manifest.current)?;
+        let before = self.generations();
+        let mut generations = Generations { number: manifest.current.generation, ..Generations::clone(&before) };
+        (generations.prepared, writer.prepared_log) = (None, None);
+        if let Some(files) = &manifest.prepared {
+            let (generation, log, deletions) = Generation::open(self.folder.join(&files.folder), files)?;
+            generations.prepared = Some((files.generation, Arc::new(generation)));
+            writer.prepared_log = Some((log, deletions));
+        }
+        if before.number != generations.number {
+            generations.retired.retain(|(_, generation)| generation.strong_count() > 0);
+            generations.retired.push((before.number, Arc::downgrade(&before.current)));
+        }
+        writer.logged = current.state().tail.count();
+        // A merge beside us may be writing a file whose number no manifest knows yet.
+        manifest.current.next = manifest.current.next.max(writer.manifest.current.next);
+        (writer.manifest, writer.log, writer.deletions, writer.broken) = (manifest, log, deletions, false);
+        generations.current = Arc::new(current);
+        self.publish(generations);
+        let Some(prepared) = writer.manifest.prepared.as_ref().map(|files| files.generation) else { return Ok(()) };
+        match writer.decided {
+            Some(generation) if generation == prepared => writer.guarded(|writer| self.switch(writer)),
+            Some(_) => writer.guarded(|writer| self.discard(writer)),
+            None => Ok(()),
+        }
     }
 
     /// Gives the current ordinals another number.
@@ -213,7 +251,7 @@ impl Space {
 }
 
 impl Writer {
-    /// Does something after which, if it fails, nothing more may be written.
+    /// Does something after which, if it fails, the files are opened again before anything else is written.
     pub(crate) fn guarded<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let done = act(self);
         self.broken |= done.is_err();
@@ -236,6 +274,9 @@ fn holds_ids(folder: &Path) -> Result<bool> {
         for file in fs::read_dir(&generation).map_err(failed)? {
             let file = file.map_err(failed)?;
             let length = file.metadata().map_err(failed)?.len();
+            if file.path().extension().is_some_and(|ending| ending == MARK) {
+                continue;
+            }
             if !file.file_name().to_string_lossy().starts_with("tail") || length > LogFile::EMPTY_BYTES {
                 return Ok(true);
             }
@@ -252,7 +293,8 @@ fn remove_strangers(folder: &Path, manifest: &Manifest) -> Result<()> {
     for files in generations {
         let within = folder.join(&files.folder);
         if within.is_dir() {
-            keep_only(&within, &files.files().collect())?;
+            let mark = Path::new(&files.tail.file).with_extension(MARK);
+            keep_only(&within, &files.files().chain(mark.to_str()).collect())?;
         }
     }
     Ok(())

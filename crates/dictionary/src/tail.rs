@@ -10,8 +10,8 @@ use taghouse_model::Ordinal;
 /// An id that has no ordinal. `Ordinal::MAX` is never given.
 pub(crate) const NONE: Ordinal = Ordinal::MAX;
 
-/// Ids given under one hold of the lock, so that readers do not wait long.
-const PUSH: usize = 4096;
+/// Ids given under one hold of the lock: some tens of microseconds, for which a judgment may have to wait.
+const PUSH: usize = 256;
 
 /// Ids of consecutive ordinals. One writer appends, shows readers what is durable, and at last seals the whole; readers see only what
 /// is shown.
@@ -83,8 +83,10 @@ impl Tail {
     /// Gives the keys ordinals, the one they have here or the next; the n-th key's goes to `found[places[n]]`.
     pub(crate) fn push(&self, keys: &Keys, places: &[usize], found: &mut [Ordinal]) {
         for start in (0..keys.len()).step_by(PUSH) {
+            let lot = start..keys.len().min(start + PUSH);
+            self.make_room(lot.len(), lot.clone().map(|index| keys.get(index).len()).sum());
             let mut ids = self.write();
-            for index in start..keys.len().min(start + PUSH) {
+            for index in lot {
                 found[places[index]] = self.first + ids.find_or_push(keys.hash(index), keys.get(index));
             }
         }
@@ -145,6 +147,13 @@ impl Tail {
         count
     }
 
+    /// Makes room for more ids while readers go on: what is copied to a larger place takes the lock only to be put there. For the one writer.
+    fn make_room(&self, more: usize, more_bytes: usize) {
+        let Some(larger) = self.read().enlarged(more, more_bytes) else { return };
+        let before = std::mem::replace(&mut *self.write(), larger);
+        drop(before);
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Ids> {
         self.ids.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -155,6 +164,32 @@ impl Tail {
 }
 
 impl Ids {
+    /// A copy of twice the room; `None` where there is room enough.
+    fn enlarged(&self, more: usize, more_bytes: usize) -> Option<Self> {
+        let fits = self.bytes.capacity() - self.bytes.len() >= more_bytes
+            && self.ends.capacity() - self.ends.len() >= more
+            && self.hashes.capacity() - self.hashes.len() >= more
+            && self.table.capacity() - self.table.len() >= more;
+        if fits {
+            return None;
+        }
+        let count = 2 * (self.ends.len() + more);
+        let mut larger = Self {
+            bytes: Vec::with_capacity(2 * (self.bytes.len() + more_bytes)),
+            ends: Vec::with_capacity(count),
+            hashes: Vec::with_capacity(count),
+            table: HashTable::with_capacity(count),
+        };
+        larger.bytes.extend_from_slice(&self.bytes);
+        larger.ends.extend_from_slice(&self.ends);
+        larger.hashes.extend_from_slice(&self.hashes);
+        // As they stand: the deleted are not among them.
+        for at in &self.table {
+            larger.table.insert_unique(spread(self.hashes[*at as usize]), *at, |held| spread(self.hashes[*held as usize]));
+        }
+        Some(larger)
+    }
+
     fn range(&self, at: u32) -> Range<usize> {
         let start = if at == 0 { 0 } else { self.ends[at as usize - 1] };
         start as usize..self.ends.get(at as usize).map_or(start, |end| *end) as usize

@@ -1,4 +1,5 @@
 use crate::partial::{Order, Text};
+use crate::quotient::Quotient;
 use crate::texts::Texts;
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -8,6 +9,8 @@ use std::sync::Arc;
 pub(crate) enum Cell {
     /// In units of 10^-scale; days, milliseconds, 0 and 1.
     Number(i128),
+    /// A number that units do not hold.
+    Quotient(Quotient),
     /// As it is.
     Text(Arc<str>),
 }

@@ -3,7 +3,7 @@
 use crate::batch::{TagValues, ValuesBuilder};
 
 use crate::column::{Columns, Condition, Expression, Rows};
-use crate::{Outcome, Result, SkipReason};
+use crate::{Outcome, Result};
 use arrow::array::{Array, ArrayRef};
 use std::ops::Range;
 use taghouse_model::{Value, ValueType};
@@ -32,7 +32,7 @@ impl DerivedFold {
         Self { columns, body: Body::Cohort { rules, otherwise: otherwise.cloned() }, tag_type }
     }
 
-    /// A computed value, or true where a condition holds.
+    /// A computed value, or whether a condition holds: true or false, for every user.
     pub fn expression(expression: &TagExpression, tag_type: ValueType, types: &dyn Fn(&str) -> Option<ValueType>) -> Self {
         let mut columns = Columns::default();
         let body = match expression {
@@ -63,11 +63,8 @@ impl DerivedFold {
             Body::Cohort { rules, otherwise } => {
                 rules.iter().find(|(when, _)| when.holds(rows, row)).map(|(_, value)| value.clone()).or_else(|| otherwise.clone())
             }
-            Body::Condition(condition) => condition.holds(rows, row).then_some(Value::Bool(true)),
-            Body::Scalar(expression) => match expression.value(rows, row) {
-                None if expression.overflows(rows, row) => return Outcome::Skipped(SkipReason::OutOfRange),
-                value => value,
-            },
+            Body::Condition(condition) => Some(Value::Bool(condition.holds(rows, row))),
+            Body::Scalar(expression) => return Outcome::fitted(expression.compute(rows, row).fit(self.tag_type), self.tag_type),
         };
         value.map_or(Outcome::Nothing, |value| Outcome::of(value, self.tag_type))
     }

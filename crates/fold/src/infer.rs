@@ -2,6 +2,30 @@ use crate::MAX_EVENT_SCALE;
 use taghouse_model::{Value, ValueType};
 use taghouse_rules::{ArithmeticOp, Function, Scalar};
 
+/// The most digits after the point that a scalar's numbers have; `None` where they have any number of them, as a quotient has.
+pub(crate) fn digits_of(scalar: &Scalar<Value>, types: &dyn Fn(&str) -> Option<ValueType>) -> Option<u32> {
+    match scalar {
+        Scalar::Literal(Value::Decimal(v)) => Some(v.scale()),
+        Scalar::Literal(_) => Some(0),
+        Scalar::Name(name) => Some(types(name).map_or(0, digits)),
+        Scalar::Negate(inner) => digits_of(inner, types),
+        Scalar::Binary { op, left, right } => {
+            let (left, right) = (digits_of(left, types)?, digits_of(right, types)?);
+            match op {
+                ArithmeticOp::Divide => None,
+                ArithmeticOp::Multiply => Some(left.saturating_add(right)),
+                ArithmeticOp::Add | ArithmeticOp::Subtract => Some(left.max(right)),
+            }
+        }
+        Scalar::Call { function: Function::Round, arguments } => match arguments.get(1) {
+            Some(Scalar::Literal(Value::Int(digits))) => u32::try_from(*digits).ok(),
+            _ => None,
+        },
+        Scalar::Call { arguments, .. } => arguments.iter().try_fold(0, |most, next| Some(digits_of(next, types)?.max(most))),
+        Scalar::If { then, otherwise, .. } => Some(digits_of(then, types)?.max(digits_of(otherwise, types)?)),
+    }
+}
+
 /// The type of a checked scalar's values; `None` if a name has none. The scale of a decimal is the most digits that its values have, or
 /// [`MAX_EVENT_SCALE`] if they may have more.
 pub(crate) fn type_of(scalar: &Scalar<Value>, types: &dyn Fn(&str) -> Option<ValueType>) -> Option<ValueType> {

@@ -8,8 +8,9 @@
 //!
 //! Cohorts and expressions are functions of a user's other tag values: [`DerivedFold`].
 //!
-//! Numbers are whole units of a power of ten from the event to the tag ([`MAX_EVENT_SCALE`] digits after the point at most, a division is
-//! rounded to them half away from zero), so sums are exact and no order of the events changes a value.
+//! Numbers are whole units of a power of ten from the event to the tag ([`MAX_EVENT_SCALE`] digits after the point at most), or fractions
+//! where they may have more digits (a division). Both are exact, so no order of the events changes a value; a tag's value is rounded once,
+//! half away from zero, to the tag's scale.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
@@ -24,6 +25,7 @@ mod event;
 mod infer;
 mod outcome;
 mod partial;
+mod quotient;
 mod spec;
 mod texts;
 mod tile;

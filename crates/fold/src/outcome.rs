@@ -1,8 +1,7 @@
-use crate::units;
 use std::collections::BTreeSet;
 use std::fmt;
 use taghouse_model::{MAX_TEXT_BYTES, Value, ValueType};
-use taghouse_rules::{MAX_SET_VALUES, fit};
+use taghouse_rules::{MAX_SET_VALUES, Misfit, fit};
 
 /// What a fold gives for one user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +17,7 @@ pub enum Outcome {
 /// Why a value was left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SkipReason {
-    /// A number over 64 bits of the tag's units.
+    /// A number over 64 bits for an int, over 28 digits for a decimal.
     OutOfRange,
     /// A text over 1024 bytes.
     TextTooLong,
@@ -32,18 +31,22 @@ impl Outcome {
     /// A value from anywhere as a tag's: decimals are rounded half away from zero to the type's scale, a set keeps its smallest members, as
     /// many as one holds; what the tag cannot hold is skipped.
     pub fn of(value: Value, tag_type: ValueType) -> Self {
-        match (fit(value, tag_type), tag_type) {
-            (None, _) => Self::Skipped(SkipReason::WrongType),
-            (Some(Value::Text(text)), _) if text.len() > MAX_TEXT_BYTES => Self::Skipped(SkipReason::TextTooLong),
-            (Some(Value::Set(members)), _) if members.iter().any(|m| m.len() > MAX_TEXT_BYTES) => Self::Skipped(SkipReason::TextTooLong),
-            (Some(Value::Set(members)), _) if members.is_empty() => Self::Nothing,
-            (Some(Value::Set(members)), _) => Self::Value(Value::Set(members.into_iter().take(MAX_SET_VALUES).collect::<BTreeSet<_>>())),
-            (Some(Value::Decimal(v)), ValueType::Decimal { scale }) => {
-                let units = units::of_decimal(v, scale).filter(|units| i64::try_from(*units).is_ok());
-                let value = units.and_then(|units| units::to_decimal(units, scale));
-                value.map_or(Self::Skipped(SkipReason::OutOfRange), |v| Self::Value(Value::Decimal(v)))
+        Self::fitted(fit(value, tag_type).map(Some), tag_type)
+    }
+
+    /// The same of a value of the tag's type, or of one that could not be made so.
+    pub(crate) fn fitted(value: Result<Option<Value>, Misfit>, tag_type: ValueType) -> Self {
+        match value {
+            Err(misfit) => Self::Skipped(misfit.into()),
+            Ok(None) => Self::Nothing,
+            Ok(Some(Value::Set(members))) if tag_type == ValueType::Set => {
+                if members.iter().any(|m| m.len() > MAX_TEXT_BYTES) {
+                    return Self::Skipped(SkipReason::TextTooLong);
+                }
+                let kept: BTreeSet<_> = members.into_iter().take(MAX_SET_VALUES).collect();
+                if kept.is_empty() { Self::Nothing } else { Self::Value(Value::Set(kept)) }
             }
-            (Some(value), _) => Self::Value(value),
+            Ok(Some(value)) => Self::Value(value),
         }
     }
 
@@ -56,10 +59,20 @@ impl Outcome {
     }
 }
 
+impl From<Misfit> for SkipReason {
+    fn from(misfit: Misfit) -> Self {
+        match misfit {
+            Misfit::Number => Self::OutOfRange,
+            Misfit::Text => Self::TextTooLong,
+            Misfit::Type => Self::WrongType,
+        }
+    }
+}
+
 impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::OutOfRange => "number out of range",
+            Self::OutOfRange => "number out of range (an int has 64 bits, a decimal 28 digits)",
             Self::TextTooLong => "text too long",
             Self::WrongType => "not of the tag's type",
             Self::UnknownUser => "unknown user",

@@ -1,14 +1,15 @@
 //! From an event's value to a cell, and from what a partial aggregate comes to, to the tag's value.
 
 use crate::cell::Cell;
-use crate::infer::type_of;
+use crate::infer::{digits_of, type_of};
 use crate::partial::Finished;
+use crate::quotient::Quotient;
 use crate::units;
-use crate::{Calendar, Error, Outcome, Result, SkipReason};
+use crate::{Calendar, Error, MAX_EVENT_SCALE, Outcome, Result, SkipReason};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use taghouse_model::{MAX_TEXT_BYTES, Value, ValueType};
-use taghouse_rules::{Aggregate, AggregateFunction, MAX_SET_VALUES};
+use taghouse_model::{MAX_DECIMAL_UNITS, MAX_TEXT_BYTES, Value, ValueType};
+use taghouse_rules::{Aggregate, AggregateFunction, Computed, MAX_SET_VALUES, Rational};
 
 /// What an aggregate computes, beside its window and filter.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub(crate) struct Spec {
     pub(crate) value_type: ValueType,
     /// Digits after the point in cells.
     pub(crate) scale: u8,
+    /// Cells are fractions, for the events' numbers may have more digits than units hold.
+    pub(crate) quotients: bool,
     tag_type: ValueType,
     calendar: Calendar,
 }
@@ -44,8 +47,11 @@ impl Spec {
         if !fits {
             return Err(Error::Definition(format!("{function:?} cannot be computed over values of type {value_type}")));
         }
-        let scale = if let ValueType::Decimal { scale } = value_type { scale } else { 0 };
-        Ok(Self { function, value_type, scale, tag_type, calendar: calendar.clone() })
+        let number = matches!(value_type, ValueType::Int | ValueType::Decimal { .. });
+        let digits = aggregate.value.as_ref().filter(|_| number).map_or(Some(0), |value| digits_of(value, types));
+        let scale = digits.and_then(|digits| u8::try_from(digits).ok()).filter(|digits| *digits <= MAX_EVENT_SCALE);
+        let (scale, quotients) = (scale.unwrap_or(0), scale.is_none());
+        Ok(Self { function, value_type, scale, quotients, tag_type, calendar: calendar.clone() })
     }
 
     /// Whether each member of a set counts as a value of its own.
@@ -54,28 +60,27 @@ impl Spec {
     }
 
     /// The cells of an event's value: one, or those of a set's members, or none if it is over the limits.
-    pub(crate) fn each_cell(&self, value: &Value, mut see: impl FnMut(Cell)) {
+    pub(crate) fn each_cell(&self, value: &Computed, mut see: impl FnMut(Cell)) {
         match value {
-            Value::Text(text) => see(Cell::Text(text.clone())),
-            Value::Set(members) if self.opens_sets() => members.iter().for_each(|m| see(Cell::Text(m.clone()))),
-            Value::Set(members) => see(Cell::Text(set_text(members).into())),
-            number => {
-                if let Some(units) = self.units(number) {
-                    see(Cell::Number(units));
-                }
+            Computed::Nothing | Computed::Beyond(_) => {}
+            Computed::Value(Value::Text(text)) => see(Cell::Text(text.clone())),
+            Computed::Value(Value::Set(members)) if self.opens_sets() => members.iter().for_each(|m| see(Cell::Text(m.clone()))),
+            Computed::Value(Value::Set(members)) => see(Cell::Text(set_text(members).into())),
+            Computed::Number(number) if self.quotients => {
+                Quotient::of(number).into_iter().for_each(|quotient| see(Cell::Quotient(quotient)))
             }
+            number => self.units(number).into_iter().for_each(|units| see(Cell::Number(units))),
         }
     }
 
-    /// A number, day, time or truth in the units of cells.
-    pub(crate) fn units(&self, value: &Value) -> Option<i128> {
+    /// A number, day, time or truth in the units of cells; `None` beyond them.
+    pub(crate) fn units(&self, value: &Computed) -> Option<i128> {
         units::within_limits(match value {
-            Value::Bool(v) => i128::from(*v),
-            Value::Int(v) => units::rescale(i128::from(*v), 0, self.scale)?,
-            Value::Decimal(v) => units::of_decimal(*v, self.scale)?,
-            Value::Date(v) => i128::from(*v),
-            Value::Time(v) => i128::from(*v),
-            Value::Text(_) | Value::Set(_) => return None,
+            Computed::Number(number) => number.units(self.scale)?,
+            Computed::Value(Value::Bool(v)) => i128::from(*v),
+            Computed::Value(Value::Date(v)) => i128::from(*v),
+            Computed::Value(Value::Time(v)) => i128::from(*v),
+            _ => return None,
         })
     }
 
@@ -87,6 +92,8 @@ impl Spec {
             Finished::Sum(None, _) => Outcome::Skipped(SkipReason::OutOfRange),
             Finished::Sum(Some(units), count) if self.function == AggregateFunction::Avg => self.mean(units, count),
             Finished::Sum(Some(units), _) => self.number(units, self.scale),
+            Finished::Quotients(None, _) => Outcome::Skipped(SkipReason::OutOfRange),
+            Finished::Quotients(Some(sums), count) => self.of_quotients(&sums, count),
             Finished::Key(key) => self.one(&read(&key)),
             Finished::Keys(keys) if self.function == AggregateFunction::CountDistinct => self.number(keys.len() as i128, 0),
             Finished::Keys(keys) => self.set(keys.iter().map(|key| self.text(&read(key)))),
@@ -111,16 +118,25 @@ impl Spec {
     /// A computed number as the tag's value.
     fn number(&self, number: i128, scale: u8) -> Outcome {
         let wanted = self.tag_scale();
-        let Some(units) = units::rescale(number, scale, wanted).and_then(|units| i64::try_from(units).ok()) else {
-            return Outcome::Skipped(SkipReason::OutOfRange);
+        units::rescale(number, scale, wanted).map_or(Outcome::Skipped(SkipReason::OutOfRange), |units| self.units_of_tag(units))
+    }
+
+    /// The sum of fractions, or the mean of `count` of them, as the tag's value.
+    fn of_quotients(&self, sums: &[Quotient], count: u64) -> Outcome {
+        let divisor = if self.function == AggregateFunction::Avg { count } else { 1 };
+        let units = Rational::units_of_sum(sums.iter().map(|sum| (sum.top, sum.bottom)), divisor, self.tag_scale());
+        units.map_or(Outcome::Skipped(SkipReason::OutOfRange), |units| self.units_of_tag(units))
+    }
+
+    /// Whole units of the tag's last digit as its value.
+    fn units_of_tag(&self, units: i128) -> Outcome {
+        let value = match self.tag_type {
+            ValueType::Int => i64::try_from(units).ok().map(Value::Int),
+            ValueType::Decimal { scale } if units.abs() <= MAX_DECIMAL_UNITS => units::to_decimal(units, scale).map(Value::Decimal),
+            ValueType::Decimal { .. } => None,
+            _ => return Outcome::Skipped(SkipReason::WrongType),
         };
-        match self.tag_type {
-            ValueType::Int => Outcome::Value(Value::Int(units)),
-            ValueType::Decimal { .. } => {
-                units::to_decimal(i128::from(units), wanted).map_or(Outcome::Nothing, |d| Outcome::Value(Value::Decimal(d)))
-            }
-            _ => Outcome::Skipped(SkipReason::WrongType),
-        }
+        value.map_or(Outcome::Skipped(SkipReason::OutOfRange), Outcome::Value)
     }
 
     /// An event's value as the tag's.
@@ -128,6 +144,10 @@ impl Spec {
         let value = match (cell, self.value_type, self.tag_type) {
             (Cell::Number(v), ValueType::Int | ValueType::Decimal { .. }, ValueType::Int | ValueType::Decimal { .. }) => {
                 return self.number(*v, self.scale);
+            }
+            (Cell::Quotient(quotient), _, ValueType::Int | ValueType::Decimal { .. }) => {
+                let units = quotient.rational().units(self.tag_scale());
+                return units.map_or(Outcome::Skipped(SkipReason::OutOfRange), |units| self.units_of_tag(units));
             }
             (Cell::Number(v), ValueType::Time, ValueType::Date) => {
                 i64::try_from(*v).ok().and_then(|ms| i32::try_from(self.calendar.day(ms)).ok()).map(Value::Date)
@@ -172,6 +192,7 @@ impl Spec {
     fn text(&self, cell: &Cell) -> Arc<str> {
         let number = match cell {
             Cell::Text(text) => return text.clone(),
+            Cell::Quotient(quotient) => return quotient.rational().text(MAX_EVENT_SCALE).into(),
             Cell::Number(number) => *number,
         };
         let small = || i64::try_from(number).unwrap_or_default();
@@ -179,7 +200,10 @@ impl Spec {
             ValueType::Bool => Value::Bool(number != 0),
             ValueType::Date => Value::Date(i32::try_from(number).unwrap_or_default()),
             ValueType::Time => Value::Time(small()),
-            ValueType::Decimal { .. } => Value::Decimal(units::to_decimal(number, self.scale).unwrap_or_default().normalize()),
+            ValueType::Decimal { .. } => {
+                let power = units::power(self.scale).unwrap_or(1);
+                return Rational::from_fraction(number, power).text(self.scale).into();
+            }
             _ => Value::Int(small()),
         };
         value.to_string().into()

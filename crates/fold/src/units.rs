@@ -2,7 +2,7 @@
 
 use rust_decimal::{Decimal, RoundingStrategy};
 
-/// Digits after the point that an event's number keeps; what has more (a division) is rounded to them, half away from zero.
+/// Digits after the point up to which an event's number is kept in whole units; what may have more (a quotient) is kept as a fraction.
 pub const MAX_EVENT_SCALE: u8 = 12;
 
 /// Greater numbers are no values, so that sums of a hundred million of them fit in 128 bits.

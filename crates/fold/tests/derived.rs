@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 use taghouse_fold::{ColumnBuilder, ColumnReader, DerivedFold, SkipReason};
 use taghouse_model::{Value, ValueType};
-use taghouse_rules::{CohortRule, Expression, Predicate, fit, parse_predicate, parse_scalar};
+use taghouse_rules::{CohortRule, Expression, Predicate, parse_predicate, parse_scalar};
 
 fn types(name: &str) -> Option<ValueType> {
     Some(match name {
@@ -97,13 +97,25 @@ fn conditions_hold_where_one_row_evaluation_says_so() {
         "spend is set && !(country is set)",
         "spend between 0.005 and 4999.995",
         "orders in (0, 3, 2.5)",
+        "skus not in (\"a\")",
+        "skus has any (\"b\", \"c\")",
+        "skus has all (\"a\", \"b\")",
+        "country not in (\"UK\")",
+        "country not like 'U%'",
+        "orders not in (3)",
+        "orders not between 1 and 5",
+        "spend > orders",
+        "spend / orders > 1",
+        "coalesce(orders, 0) + 1 > 1",
+        "lower(country) not in ('uk')",
+        "vip || orders > 2",
+        "orders is not set",
         "crowd(\"x\")",
         "!crowd(\"x\")",
     ] {
         let predicate = condition(text);
         let fold = DerivedFold::expression(&Expression::Condition(predicate.clone()), ValueType::Bool, &types);
-        let expected: Vec<_> =
-            users().iter().map(|user| predicate.holds(&|name| user.get(name).cloned()).then_some(Value::Bool(true))).collect();
+        let expected: Vec<_> = users().iter().map(|user| Some(Value::Bool(predicate.holds(&|name| user.get(name).cloned())))).collect();
         assert_eq!(values(&fold, ValueType::Bool).0, expected, "{text}");
     }
 }
@@ -120,17 +132,48 @@ fn scalars_are_rounded_to_the_tag_s_scale() {
     ] {
         let (scalar, _) = parse_scalar(text).unwrap().check(&types, &TimeZone::UTC).unwrap();
         let fold = DerivedFold::expression(&Expression::Scalar(scalar.clone()), ty, &types);
-        let expected: Vec<_> =
-            users().iter().map(|user| scalar.value(&|name| user.get(name).cloned()).and_then(|value| fit(value, ty))).collect();
+        let expected: Vec<_> = users().iter().map(|user| scalar.value(ty, &|name| user.get(name).cloned())).collect();
         assert_eq!(values(&fold, ty).0, expected, "{text}");
     }
 }
 
+/// Exact to the end, then rounded once, half away from zero.
 #[test]
-fn what_64_bits_do_not_hold_is_skipped_and_counted() {
-    let (scalar, _) = parse_scalar("orders * 1.0").unwrap().check(&types, &TimeZone::UTC).unwrap();
+fn quotients_are_rounded_once() {
+    let ratio = |text: &str, spend: &str, orders: i64, ty| {
+        let (scalar, _) = parse_scalar(text).unwrap().check(&types, &TimeZone::UTC).unwrap();
+        let fold = DerivedFold::expression(&Expression::Scalar(scalar), ty, &types);
+        let column = |ty, value| {
+            let mut builder = ColumnBuilder::new(ty);
+            builder.push(Some(&value));
+            builder.finish()
+        };
+        let columns = BTreeMap::from([
+            ("spend", column(ValueType::Decimal { scale: 2 }, Value::Decimal(spend.parse().unwrap()))),
+            ("orders", column(ValueType::Int, Value::Int(orders))),
+        ]);
+        let found = fold.values(0..1, &|name| columns.get(name)).unwrap();
+        ColumnReader::new("derived", &found.array, ty).unwrap().value(0).map(|value| value.to_string())
+    };
+    let decimal = |scale| ValueType::Decimal { scale };
+    for (text, spend, orders, ty, expected) in [
+        ("spend / orders", "10.00", 3, decimal(6), "3.333333"),
+        ("round(spend / orders * 3, 0)", "89.00", 6, ValueType::Int, "45"),
+        ("round(spend / orders * 3, 0)", "-89.00", 6, ValueType::Int, "-45"),
+        ("spend / orders * 3", "89.00", 6, decimal(0), "45"),
+        ("spend / orders + spend / orders + spend / orders", "0.01", 3, decimal(12), "0.010000000000"),
+        ("spend / orders", "92233720368547758.07", 1, decimal(12), "-"),
+        ("spend / orders", "92233720368547.58", 1, decimal(12), "92233720368547.580000000000"),
+    ] {
+        assert_eq!(ratio(text, spend, orders, ty).as_deref().unwrap_or("-"), expected, "{text} of {spend} and {orders}");
+    }
+}
+
+#[test]
+fn what_a_tag_does_not_hold_is_skipped_and_counted() {
+    let (scalar, _) = parse_scalar("orders * 1000000000.0").unwrap().check(&types, &TimeZone::UTC).unwrap();
     let ty = ValueType::Decimal { scale: 2 };
     let (found, skipped) = values(&DerivedFold::expression(&Expression::Scalar(scalar), ty, &types), ty);
-    assert_eq!(found, [Some(decimal(300)), Some(decimal(0)), None, None, None]);
+    assert_eq!(found, [Some(decimal(300_000_000_000)), Some(decimal(0)), None, None, None]);
     assert_eq!(skipped, BTreeMap::from([(SkipReason::OutOfRange, 1)]));
 }

@@ -60,7 +60,51 @@ fn means_are_rounded_once_half_away_from_zero() {
     let many: Vec<i64> = std::iter::repeat_n(1, 89).chain(std::iter::repeat_n(0, 111)).collect();
     assert_eq!((mean(&many, 2), mean(&many, 1)), (value(45, 2), value(4, 1)));
     assert_eq!(mean(&[i64::MAX, i64::MAX], 0), value(i64::MAX, 0));
-    assert_eq!(mean(&[i64::MAX, i64::MAX], 1), Outcome::Skipped(SkipReason::OutOfRange));
+    // Wider than 64 bits, up to 28 digits.
+    let wide = Value::Decimal("9223372036854775807.000000000".parse().unwrap());
+    assert_eq!(mean(&[i64::MAX, i64::MAX], 9), Outcome::Value(wide));
+    assert_eq!(mean(&[i64::MAX, i64::MAX], 10), Outcome::Skipped(SkipReason::OutOfRange));
+}
+
+/// An event's number has as many digits as it needs; the tag's own scale rounds once, in the end.
+#[test]
+fn sums_are_rounded_to_the_scale_of_the_tag() {
+    let cents = ValueType::Decimal { scale: 2 };
+    let values = |all: &[&str]| all.iter().map(|v| Value::Decimal(v.parse().unwrap())).collect::<Vec<_>>();
+    let sum = |text: &str, ty, all: &[&str]| outcome(AggregateFunction::Sum, text, ty, "d", &values(all));
+    let value = |text: &str| Outcome::Value(Value::Decimal(text.parse().unwrap()));
+    assert_eq!(sum("d", cents, &["0.004", "0.004"]), value("0.01"));
+    assert_eq!(sum("d", cents, &["0.002", "0.002"]), value("0.00"));
+    assert_eq!(sum("d", cents, &["-0.002500000000", "-0.0025"]), value("-0.01"));
+    // 24 digits after the point, then one more for the tenth of it.
+    assert_eq!(sum("d * d", ValueType::Decimal { scale: 12 }, &["0.000001", "0.000002"]), value("0.000000000005"));
+    assert_eq!(sum("d / 3", cents, &["1", "1", "1"]), value("1.00"));
+    assert_eq!(sum("d / 7 / 11", ValueType::Decimal { scale: 12 }, &["77", "1", "-1"]), value("1.000000000000"));
+    // Hundreds of bottoms that have nothing in common.
+    let many: Vec<String> = (1..400).map(|i| format!("0.{i:06}1")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert_eq!(sum("1 / d * d", cents, &many), value("399.00"));
+    let harmonic = sum("1 / (d * 10000000)", ValueType::Decimal { scale: 12 }, &many);
+    let expected: num_rational::BigRational = (1..400).map(|i| num_rational::BigRational::new(1.into(), (i * 10 + 1).into())).sum();
+    let units = (expected * num_rational::BigRational::from_integer(10_i64.pow(12).into())).round().to_integer();
+    assert_eq!(harmonic, value(&format!("0.{units:0>12}")));
+}
+
+#[test]
+fn other_functions_keep_quotients_exact() {
+    let values = |all: &[i64]| all.iter().map(|v| Value::Int(*v)).collect::<Vec<_>>();
+    let of = |function, text: &str, scale, all: &[i64]| outcome(function, text, ValueType::Decimal { scale }, "n", &values(all));
+    let value = |text: &str| Outcome::Value(Value::Decimal(text.parse().unwrap()));
+    use AggregateFunction as F;
+    assert_eq!(of(F::Max, "10.00 / n", 6, &[3, 4]), value("3.333333"));
+    assert_eq!(of(F::Min, "10.00 / n", 6, &[3, 6]), value("1.666667"));
+    assert_eq!(of(F::Avg, "1 / n", 4, &[3, 3, 3]), value("0.3333"));
+    assert_eq!(of(F::Avg, "1 / n", 3, &[2, 3]), value("0.417"));
+    assert_eq!(of(F::First, "2 / n", 1, &[3, 4]), value("0.7"));
+    assert_eq!(of(F::Last, "2 / n", 1, &[3, 4]), value("0.5"));
+    assert_eq!(of(F::MostFrequent, "2 / n", 2, &[3, 3, 4]), value("0.67"));
+    let distinct = outcome(F::CountDistinct, "n / 3", ValueType::Int, "n", &values(&[1, 2, 1, 3, 6]));
+    assert_eq!(distinct, Outcome::Value(Value::Int(4)));
 }
 
 #[test]
@@ -113,8 +157,10 @@ fn values_from_anywhere_are_fitted_or_skipped() {
     let many = |n: usize| set((0..n).map(|i| format!("{i:04}")).collect());
     assert_eq!(Outcome::of(decimal(-1005, 3), cents), Outcome::Value(decimal(-101, 2)));
     assert_eq!(Outcome::of(Value::Int(7), cents), Outcome::Value(decimal(7, 0)));
-    assert_eq!(Outcome::of(decimal(i64::MAX, 0), cents), Outcome::Skipped(SkipReason::OutOfRange));
-    assert_eq!(Outcome::of(Value::Int(i64::MAX), cents), Outcome::Skipped(SkipReason::OutOfRange));
+    assert_eq!(Outcome::of(decimal(i64::MAX, 0), cents), Outcome::Value(decimal(i64::MAX, 0)));
+    let digits = |text: &str| Value::Decimal(text.parse().unwrap());
+    assert_eq!(Outcome::of(digits("99999999999999999999999999.99"), cents), Outcome::Value(digits("99999999999999999999999999.99")));
+    assert_eq!(Outcome::of(digits("99999999999999999999999999.995"), cents), Outcome::Skipped(SkipReason::OutOfRange));
     assert_eq!(Outcome::of(Value::text("x"), ValueType::Int), Outcome::Skipped(SkipReason::WrongType));
     assert_eq!(Outcome::of(Value::text(&"x".repeat(1025)), ValueType::Text), Outcome::Skipped(SkipReason::TextTooLong));
     assert_eq!(Outcome::of(set(vec!["x".repeat(1025)]), ValueType::Set), Outcome::Skipped(SkipReason::TextTooLong));

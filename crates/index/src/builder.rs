@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::number::units_of;
 use crate::segment::{ROWS_FROM, assemble, encode_directory, encode_rows};
 use column::{Codes, Numbers};
-use taghouse_bitmap::{BitSlices, Bitmap, BundleBuilder};
+use taghouse_bitmap::{Bitmap, BundleBuilder};
 use taghouse_model::{MAX_TEXT_BYTES, Ordinal, Value, ValueType};
 
 /// Collects users' values of one tag and writes a [`crate::Segment`]. Quickest when users come by ascending ordinal.
@@ -29,7 +29,7 @@ impl SegmentBuilder {
     /// Gives one user a value. A user added again gets the later value instead; an empty set is no value.
     ///
     /// # Errors
-    /// `Value` for one of another type, a text over 1024 bytes, a decimal of more digits than the scale or beyond 64 bits of units, and
+    /// `Value` for one of another type, a text over 1024 bytes, a decimal of more digits than the scale or than 28 in all, and
     /// for more different texts than [`crate::MAX_VALUES`].
     pub fn add(&mut self, ordinal: Ordinal, value: &Value) -> Result<()> {
         match &mut self.column {
@@ -58,7 +58,7 @@ impl SegmentBuilder {
     ///
     /// # Errors
     /// `Value` for a type that has no units.
-    pub(crate) fn add_units(&mut self, ordinal: Ordinal, units: i64) -> Result<()> {
+    pub(crate) fn add_units(&mut self, ordinal: Ordinal, units: i128) -> Result<()> {
         match &mut self.column {
             Column::Numbers(numbers) => numbers.push(ordinal, units),
             Column::Codes(_) => return Err(refuse(self.value_type, format!("{units} is a number"))),
@@ -74,10 +74,7 @@ impl SegmentBuilder {
         let ty = self.value_type;
         let over = |e: taghouse_bitmap::Error| refuse(ty, e.to_string());
         match self.column {
-            Column::Numbers(numbers) => {
-                let (ordinals, units) = numbers.sorted();
-                Ok(assemble(ty, &[], &BitSlices::encode(&ordinals, &units).map_err(over)?, &[]))
-            }
+            Column::Numbers(numbers) => Ok(assemble(ty, &[], &numbers.encode().map_err(over)?, &[])),
             Column::Codes(codes) => {
                 let table = codes.sorted(ty == ValueType::Bool).map_err(|problem| refuse(ty, problem))?;
                 let mut bundle = BundleBuilder::new();

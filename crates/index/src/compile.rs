@@ -12,6 +12,9 @@ use taghouse_bitmap::{Bitmap, Bundle, Formula};
 use taghouse_model::Value;
 use taghouse_rules::{CompareOp, Predicate, like, like_prefix};
 
+/// So many ranges of numbers are asked one by one.
+const MOST_RANGES: usize = 64;
+
 /// One condition with what it is asked of.
 pub(crate) struct Compiler<'a> {
     pub(crate) snapshot: &'a Snapshot,
@@ -32,7 +35,10 @@ impl Compiler<'_> {
             | Predicate::In { name, .. }
             | Predicate::Between { name, .. }
             | Predicate::Like { name, .. }
+            | Predicate::Has { name, .. }
             | Predicate::IsSet { name } => self.condition(name, predicate),
+            Predicate::Differs(condition) => self.others(condition),
+            Predicate::Test { .. } => Err(Error::Internal("a condition on a computed value was not answered beforehand".to_owned())),
             Predicate::Crowd { name } => {
                 let members = (self.crowds)(name).ok_or_else(|| Error::UnknownCrowd(name.clone()))?;
                 let users = if self.live { self.snapshot.users() } else { &self.snapshot.cut.users.bitmap };
@@ -40,6 +46,14 @@ impl Compiler<'_> {
                 Ok(Formula::owned(if members.is_subset(users) { members } else { Arc::new(members.and(users)) }))
             }
         }
+    }
+
+    /// Those who have a value for which the condition does not hold.
+    fn others(&self, condition: &Predicate<Value>) -> Result<Formula> {
+        let is_set = condition.names().into_iter().map(|name| self.formula(&Predicate::IsSet { name: name.to_owned() }));
+        let mut operands = is_set.collect::<Result<Vec<_>>>()?;
+        operands.push(self.formula(condition)?.not());
+        Ok(Formula::and(operands))
     }
 
     fn all(&self, operands: &[Predicate<Value>]) -> Result<Vec<Formula>> {
@@ -71,6 +85,10 @@ impl Leaf<'_> {
             Predicate::Between { low, high, .. } => self.between(low, high),
             Predicate::Like { pattern, .. } => self.like(pattern),
             Predicate::IsSet { .. } => Ok(Formula::stored(self.segment.existence().clone())),
+            Predicate::Has { all: false, literals, .. } => self.any_of(literals),
+            Predicate::Has { literals, .. } => {
+                Ok(Formula::and(literals.iter().map(|literal| self.compare(CompareOp::Equal, literal)).collect::<Result<_>>()?))
+            }
             _ => Err(Error::Internal("a condition on no tag".to_owned())),
         }
     }
@@ -136,6 +154,19 @@ impl Leaf<'_> {
             codes.dedup();
             return Ok(Formula::disjoint(codes.into_iter().map(|code| bitmaps.get(code + 1))));
         }
+        if let Values::Numbers(slices) = &self.segment.values {
+            let ranges = joined(literals.iter().map(|literal| Ok(self.units(literal)?.range(CompareOp::Equal))).collect::<Result<_>>()?);
+            if ranges.len() <= MOST_RANGES {
+                return Ok(Formula::or(ranges.into_iter().map(|(low, high)| slices.between(low, high)).collect()));
+            }
+            // Each range is a pass over the slices; of many, one pass over all numbers costs less.
+            let one_of = |units: i128| {
+                let after = ranges.partition_point(|(low, _)| *low <= units);
+                after.checked_sub(1).is_some_and(|at| units <= ranges[at].1)
+            };
+            let ordinals = slices.iter()?.filter(|(_, units)| one_of(*units)).map(|(ordinal, _)| ordinal);
+            return Ok(Formula::owned(Arc::new(Bitmap::from_sorted_iter(ordinals))));
+        }
         Ok(Formula::or(literals.iter().map(|literal| self.compare(CompareOp::Equal, literal)).collect::<Result<_>>()?))
     }
 
@@ -189,6 +220,20 @@ impl Leaf<'_> {
     fn mismatch(&self, problem: String) -> Error {
         Error::Mismatch { tag: self.tag.to_owned(), value_type: self.segment.value_type(), problem }
     }
+}
+
+/// Ranges in order, those that touch as one, without empty ones.
+pub(crate) fn joined(mut ranges: Vec<(i128, i128)>) -> Vec<(i128, i128)> {
+    ranges.retain(|(low, high)| low <= high);
+    ranges.sort_unstable();
+    ranges.dedup_by(|next, kept| {
+        let touch = next.0 <= kept.1.saturating_add(1);
+        if touch {
+            kept.1 = kept.1.max(next.1);
+        }
+        touch
+    });
+    ranges
 }
 
 fn bitmaps_of(values: &Values) -> Result<&Bundle> {

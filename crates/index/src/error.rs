@@ -103,15 +103,16 @@ pub enum Error {
         detail: String,
     },
     /// The folder of the change log cannot be read or written.
-    #[error(
-        "the change log's file {file} cannot be read or written ({detail}): look at the disk and its rights, then open the index again"
-    )]
+    #[error("the change log's file {file} cannot be read or written ({detail}): see that the disk has room and is writable, then retry")]
     Disk {
         /// The file.
         file: String,
         /// What the system said.
         detail: String,
     },
+    /// Whoever asked for it gave it up.
+    #[error("it was stopped before its end: nothing was changed")]
+    Stopped,
     /// A defect of ours.
     #[error("the index failed: {0}")]
     Internal(String),
@@ -126,7 +127,7 @@ impl Error {
         match self {
             Self::Corrupt { .. } | Self::Log { .. } => ErrorKind::Corrupt,
             Self::Generation { .. } | Self::Outdated { .. } => ErrorKind::Conflict,
-            Self::Store { .. } | Self::Disk { .. } => ErrorKind::Unavailable,
+            Self::Store { .. } | Self::Disk { .. } | Self::Stopped => ErrorKind::Unavailable,
             Self::Catalog(error) => error.kind(),
             Self::UnknownTag(_) | Self::UnknownCrowd(_) => ErrorKind::NotFound,
             Self::Mismatch { .. }

@@ -1,44 +1,40 @@
+use crate::apps::{Apps, Known};
 use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::live::{Live, LiveOptions};
 use crate::local::Local;
 use crate::manifest::{Manifest, TagEntry, UsersEntry};
+use crate::pointer::ATTEMPTS;
 use crate::segment::Segment;
 use crate::snapshot::{Cut, Snapshot, TagInfo, Users};
 use crate::store::Objects;
 use crate::tag::{Open, Tag};
 use object_store::ObjectStore;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::Arc;
+use std::time::Duration;
 use taghouse_bitmap::Bitmap;
 use taghouse_catalog::Catalog;
 use taghouse_model::{AppId, Name};
 use tokio::runtime::Handle;
-use tokio::sync::Mutex;
+use tokio::sync::OwnedMutexGuard;
 use tokio::task::JoinSet;
 
-pub(crate) const POINTER_KIND: &str = "index";
-pub(crate) const POINTER_NAME: &str = "current";
 /// Objects being read and checked at a time.
 const LOADS_AT_ONCE: usize = 8;
-/// How often a reader follows the pointer anew when objects vanish under it.
-const ATTEMPTS: usize = 5;
-
-/// The last snapshot of one app.
-type Slot = Arc<Mutex<Option<Arc<Snapshot>>>>;
 
 /// All apps' indexes: publishes them and gives snapshots of them.
 pub struct Index {
     pub(crate) objects: Objects,
     segments: Segments,
     pub(crate) catalog: Arc<dyn Catalog>,
-    /// By app. A slot's lock makes readers of one app wait for one load instead of loading each.
-    latest: Mutex<HashMap<AppId, Slot>>,
-    /// Those that may still be read, so that their objects stay.
-    given: std::sync::Mutex<Vec<(AppId, Weak<Cut>)>>,
+    pub(crate) apps: Apps,
     pub(crate) live: Option<Live>,
 }
+
+/// Held by whoever works for long with the ordinals of one generation, such as a production, and by whoever gives users other ordinals.
+pub struct Numbering(#[expect(dead_code, reason = "dropping it lets the next one go on")] OwnedMutexGuard<()>);
 
 /// Where segments are read from.
 enum Segments {
@@ -53,8 +49,7 @@ enum Segments {
 impl Index {
     /// Objects go to and come from `store`, under `index/`; what is current stands in `catalog`. Segments are held in memory whole.
     pub fn new(store: Arc<dyn ObjectStore>, catalog: Arc<dyn Catalog>) -> Self {
-        let (latest, given) = (Mutex::default(), std::sync::Mutex::default());
-        Self { objects: Objects(store), segments: Segments::Whole, catalog, latest, given, live: None }
+        Self { objects: Objects(store), segments: Segments::Whole, catalog, apps: Apps::default(), live: None }
     }
 
     /// The store's objects are files below `root` on this machine: segments are mapped instead of being held in memory, so that the index
@@ -83,111 +78,157 @@ impl Index {
         Self { live: Some(Live::new(folder, options)), ..self }
     }
 
-    /// The current cut over all tags, or `None` when nothing was published for the app. Costs one look into the catalog while nothing
-    /// changes, and else reads the objects that are new.
+    /// The current cut over all tags, or `None` when nothing was published for the app. From memory, without a lock: publications of this
+    /// process and live changes put the next snapshot there. Only the first one is loaded, which asks the catalog and reads objects.
+    ///
+    /// What another process publishes is seen after [`Index::refresh`].
     ///
     /// # Errors
     /// `Corrupt` names an object that is missing or damaged; `Store` and `Catalog` when those do not answer.
     pub async fn snapshot(&self, app: &AppId) -> Result<Option<Arc<Snapshot>>> {
-        let slot = self.latest.lock().await.entry(app.clone()).or_default().clone();
-        let mut latest = slot.lock().await;
-        let mut missing: Option<(u64, String)> = None;
+        match self.apps.shown(app) {
+            Some(shown) => Ok(shown),
+            None => self.load_shown(app).await,
+        }
+    }
+
+    async fn load_shown(&self, app: &AppId) -> Result<Option<Arc<Snapshot>>> {
+        let state = self.apps.get(app);
+        let _one = state.loading.lock().await;
+        let mut missing: Option<(Option<u64>, String)> = None;
         for _ in 0..ATTEMPTS {
-            let Some((revision, manifest)) = self.manifest(app).await? else {
-                *latest = None;
-                return Ok(None);
-            };
-            if let Some(same) = latest.as_ref().filter(|snapshot| snapshot.revision() == revision) {
-                match self.on_top(app, same.cut.clone(), false).await? {
-                    Some(snapshot) => return Ok(Some(renew(&mut latest, snapshot))),
-                    None => continue,
-                }
+            if let Some(shown) = state.shown.get() {
+                return Ok(shown);
+            }
+            let known = if missing.is_none() { self.known(app).await? } else { self.ask(app).await? };
+            if known.revision.is_none() {
+                state.shown.set_nothing();
+                continue;
             }
             // An object that is gone was deleted by a later publication, unless the pointer still leads to it.
             if let Some((before, object)) = missing.take()
-                && before == revision
+                && before == known.revision
             {
+                state.forget();
                 return Err(Error::corrupt(&object, "it is missing"));
             }
-            match self.load(revision, manifest, latest.as_deref().map(|snapshot| snapshot.cut.as_ref())).await? {
-                Loaded::Cut(cut) => {
-                    let cut = Arc::new(cut);
-                    self.give(app, &cut);
-                    if let Some(snapshot) = self.on_top(app, cut, true).await? {
-                        return Ok(Some(renew(&mut latest, snapshot)));
-                    }
-                }
-                Loaded::Missing(object) => missing = Some((revision, object)),
+            missing = self.show(app, &known).await?.map(|object| (known.revision, object));
+        }
+        state
+            .shown
+            .get()
+            .ok_or_else(|| Error::Internal(format!("the index of app {app} was published {ATTEMPTS} times while it was being read")))
+    }
+
+    /// Makes what is published what readers see. The path of an object that is not there any more.
+    pub(crate) async fn show(&self, app: &AppId, known: &Known) -> Result<Option<String>> {
+        let state = self.apps.get(app);
+        let before = state.shown.cut();
+        match self.load(known.revision.unwrap_or_default(), &known.manifest, before.as_deref()).await? {
+            Loaded::Missing(object) => Ok(Some(object)),
+            Loaded::Cut(cut) => {
+                let cut = Arc::new(cut);
+                state.give(&cut);
+                self.put_beneath(app, &state, cut).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Makes what another process has published what readers see from now on, if there is something; asks the catalog for one number.
+    ///
+    /// # Errors
+    /// As [`Index::snapshot`]; readers then see what they saw before.
+    pub async fn refresh(&self, app: &AppId) -> Result<()> {
+        let state = self.apps.get(app);
+        let revision = self.revision(app).await?;
+        if state.known().is_some_and(|known| known.revision >= revision) && state.shown.get().is_some() {
+            return Ok(());
+        }
+        let _one = state.loading.lock().await;
+        for _ in 0..ATTEMPTS {
+            let known = self.ask(app).await?;
+            if known.revision.is_none() {
+                state.shown.set_nothing();
+                return Ok(());
+            }
+            let Some(object) = self.show(app, &known).await? else { return Ok(()) };
+            if self.revision(app).await? == known.revision {
+                return Err(Error::corrupt(&object, "it is missing"));
             }
         }
         Err(Error::Internal(format!("the index of app {app} was published {ATTEMPTS} times while it was being read")))
     }
 
-    /// Notes a cut that may be read from now on.
-    fn give(&self, app: &AppId, cut: &Arc<Cut>) {
-        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-        given.retain(|(_, cut)| cut.strong_count() > 0);
-        given.push((app.clone(), Arc::downgrade(cut)));
+    /// Learns in the background what other processes publish for the apps that were asked for, as long as the index lives.
+    pub fn follow_in_background(self: &Arc<Self>, every: Duration) {
+        let index = Arc::downgrade(self);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(every).await;
+                let Some(index) = index.upgrade() else { return };
+                for (app, seen) in index.apps.known() {
+                    let outcome = match index.revision(&app).await {
+                        Ok(revision) if revision <= seen => Ok(()),
+                        Ok(_) => index.refresh(&app).await,
+                        Err(error) => Err(error),
+                    };
+                    if let Err(error) = outcome {
+                        tracing::warn!(%error, %app, "what is published for the app cannot be read; questions are answered from what was read before");
+                    }
+                }
+            }
+        });
     }
 
-    /// The objects of snapshots that somebody may still read.
-    pub(crate) fn in_use(&self, app: &AppId) -> BTreeSet<String> {
-        let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-        let alive = given.iter().filter(|(owner, _)| owner == app).filter_map(|(_, cut)| cut.upgrade());
-        alive.flat_map(|cut| cut.objects().cloned().collect::<Vec<_>>()).collect()
+    /// The right to rely on an app's ordinals for long, or to change them all: productions and compactions take turns, in the order in which
+    /// they ask.
+    pub async fn numbering(&self, app: &AppId) -> Numbering {
+        Numbering(self.apps.get(app).numbering.clone().lock_owned().await)
     }
 
-    /// The current revision and cut.
-    pub(crate) async fn manifest(&self, app: &AppId) -> Result<Option<(u64, Manifest)>> {
-        let Some(pointer) = self.catalog.pointer(POINTER_KIND, app, POINTER_NAME).await? else {
-            return Ok(None);
-        };
-        let manifest = serde_json::from_value(pointer.value)
-            .map_err(|e| Error::corrupt(&format!("pointer {POINTER_KIND}/{app}/{POINTER_NAME} of the catalog"), e.to_string()))?;
-        Ok(Some((pointer.revision, manifest)))
-    }
-
-    /// What is published, as the catalog says it: no object is read. `None` when nothing was published for the app.
+    /// What is published, without opening any segment; from memory after the first call. `None` when nothing was published for the app.
     ///
     /// # Errors
-    /// `Catalog` when that does not answer, `Corrupt` when its record cannot be read.
+    /// `Catalog` when that does not answer, `Corrupt` when its record or the manifest that it leads to cannot be read.
     pub async fn published(&self, app: &AppId) -> Result<Option<Published>> {
-        let current = self.manifest(app).await?;
-        Ok(current.map(|(revision, manifest)| Published {
+        let Known { revision, manifest, .. } = self.known(app).await?;
+        Ok(revision.map(|revision| Published {
             revision,
             generation: manifest.generation,
             users: manifest.users.count,
-            tags: manifest.tags.into_keys().collect(),
+            tags: manifest.tags.keys().cloned().collect(),
         }))
     }
 
-    async fn load(&self, revision: u64, manifest: Manifest, before: Option<&Cut>) -> Result<Loaded> {
+    async fn load(&self, revision: u64, manifest: &Manifest, before: Option<&Cut>) -> Result<Loaded> {
         let generation = manifest.generation;
         let users = match before.filter(|before| before.users.object == manifest.users.object) {
             Some(before) => before.users.clone(),
             None => match load_users(&self.objects, &manifest.users).await? {
                 Some(users) => users,
-                None => return Ok(Loaded::Missing(manifest.users.object)),
+                None => return Ok(Loaded::Missing(manifest.users.object.clone())),
             },
         };
         let mut tags = BTreeMap::new();
         let mut loads = JoinSet::new();
-        let mut entries = manifest.tags.into_iter();
+        let mut entries = manifest.tags.iter();
         loop {
             while loads.len() < LOADS_AT_ONCE
                 && let Some((name, entry)) = entries.next()
             {
-                let known = before.and_then(|before| before.tags.get(&name)).filter(|tag| tag.info == info_of(name.clone(), entry.clone()));
-                match (known, &self.segments) {
-                    (Some(tag), _) => drop(tags.insert(name, tag.clone())),
-                    (None, Segments::Whole) => drop(loads.spawn(load_tag(self.objects.clone(), info_of(name, entry)))),
-                    (None, Segments::Local(opener)) => {
-                        tags.insert(name.clone(), Arc::new(Tag::kept(info_of(name, entry), opener.clone())));
+                // An equal object may be known under another entry: what a publication says of a tag is part of it.
+                let known = before.and_then(|before| before.tags.get(name)).filter(|tag| is_of(&tag.info, entry));
+                let tag = match (known, &self.segments) {
+                    (Some(tag), _) => tag.clone(),
+                    (None, Segments::Whole) => {
+                        loads.spawn(load_tag(self.objects.clone(), info_of(name, entry)));
+                        continue;
                     }
-                    (None, Segments::Cached(opener)) => {
-                        tags.insert(name.clone(), Arc::new(Tag::shared(info_of(name, entry), opener.clone())));
-                    }
-                }
+                    (None, Segments::Local(opener)) => Arc::new(Tag::kept(info_of(name, entry), opener.clone())),
+                    (None, Segments::Cached(opener)) => Arc::new(Tag::shared(info_of(name, entry), opener.clone())),
+                };
+                tags.insert(name.clone(), tag);
             }
             match loads.join_next().await {
                 None => return Ok(Loaded::Cut(Cut { revision, generation, users, tags })),
@@ -197,14 +238,6 @@ impl Index {
                 },
             };
         }
-    }
-}
-
-/// The snapshot to give, the one given before if nothing differs.
-fn renew(latest: &mut Option<Arc<Snapshot>>, snapshot: Snapshot) -> Arc<Snapshot> {
-    match latest {
-        Some(same) if same.is(&snapshot) => same.clone(),
-        _ => latest.insert(Arc::new(snapshot)).clone(),
     }
 }
 
@@ -249,7 +282,14 @@ async fn load_tag(objects: Objects, info: TagInfo) -> Result<std::result::Result
     Tag::of(info, segment).map(Ok)
 }
 
-fn info_of(name: Name, entry: TagEntry) -> TagInfo {
-    let TagEntry { object, value_type, as_of_ms, users, definition, subsumes } = entry;
-    TagInfo { name, value_type, as_of_ms, users, definition, object, subsumes }
+fn info_of(name: &Name, entry: &TagEntry) -> TagInfo {
+    let TagEntry { object, value_type, as_of_ms, users, definition, subsumes } = entry.clone();
+    TagInfo { name: name.clone(), value_type, as_of_ms, users, definition, object, subsumes }
+}
+
+fn is_of(info: &TagInfo, entry: &TagEntry) -> bool {
+    info.object == entry.object
+        && info.subsumes == entry.subsumes
+        && (info.value_type, info.as_of_ms, info.users) == (entry.value_type, entry.as_of_ms, entry.users)
+        && info.definition == entry.definition
 }

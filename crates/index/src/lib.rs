@@ -5,6 +5,7 @@
 //! Everything here is derived: the tag tables in the lake are the truth, and `produce` makes the index anew from them.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+mod apps;
 mod builder;
 mod cache;
 mod compile;
@@ -15,17 +16,23 @@ mod load;
 mod local;
 mod manifest;
 mod number;
+mod pointer;
 mod publish;
 mod segment;
+mod shown;
 mod snapshot;
 mod store;
+mod sweep;
 mod tag;
 
 pub use builder::SegmentBuilder;
 pub use error::{Error, Result};
-pub use index::{Index, Published};
-pub use live::{Changes, Column, DeletedUsers, HeldIndex, LiveOptions, Op, Renaming, TagChange, TagChanges, TagView};
+pub use index::{Index, Numbering, Published};
+pub use live::{
+    Changes, Column, Deleted, DeletedUsers, Deletions, HeldIndex, LiveOptions, Op, Pin, Renaming, TagChange, TagChanges, TagView,
+};
 pub use load::{Feeder, LoadOptions, LoadedSegment, Loader, TagId, join};
+pub use number::value_of_units;
 pub use publish::{LoadedTag, Publication, TagPublication};
 pub use segment::Segment;
 pub use snapshot::{Snapshot, TagInfo};

@@ -3,7 +3,7 @@ use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
 use taghouse_model::{Name, TimestampMs, ValueType};
 
-/// What the catalog's pointer ("index", app, "current") holds: one cut over all tags.
+/// One cut over all tags: an object of the store, to which the catalog's pointer ("index", app, "current") leads.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Manifest {
@@ -12,7 +12,7 @@ pub(crate) struct Manifest {
     pub(crate) generation: u64,
     pub(crate) users: UsersEntry,
     pub(crate) tags: BTreeMap<Name, TagEntry>,
-    /// Objects that the revision before this one still read. The next publication deletes them.
+    /// Objects that the revision before this one still read, its manifest among them. The next publication deletes them.
     pub(crate) retired: BTreeSet<String>,
 }
 

@@ -1,35 +1,35 @@
-//! Numbers as bit slices hold them: whole units of 64 bits. An int is its own unit, a decimal 10^-scale, a date a day, a time a
-//! millisecond.
+//! Numbers as bit slices hold them: whole units, of 64 bits or for decimals of 28 digits. An int is its own unit, a decimal 10^-scale, a
+//! date a day, a time a millisecond.
 
 use rust_decimal::Decimal;
-use taghouse_model::{Value, ValueType};
+use taghouse_model::{MAX_DECIMAL_UNITS, Value, ValueType};
 use taghouse_rules::CompareOp;
 
-/// A value in units of `ty`; `None` for a value of another type, of more digits, or beyond 64 bits.
-pub(crate) fn units_of(value: &Value, ty: ValueType) -> Option<i64> {
+/// A value in units of `ty`; `None` for a value of another type, of more digits, or beyond 28 digits.
+pub(crate) fn units_of(value: &Value, ty: ValueType) -> Option<i128> {
     match (value, ty) {
-        (Value::Int(v), ValueType::Int) | (Value::Time(v), ValueType::Time) => Some(*v),
-        (Value::Date(v), ValueType::Date) => Some(i64::from(*v)),
+        (Value::Int(v), ValueType::Int) | (Value::Time(v), ValueType::Time) => Some(i128::from(*v)),
+        (Value::Date(v), ValueType::Date) => Some(i128::from(*v)),
         (Value::Decimal(_), ValueType::Decimal { .. }) => {
             let units = Units::of(value, ty)?;
-            if units.exact { i64::try_from(units.floor).ok() } else { None }
+            (units.exact && units.floor.abs() <= MAX_DECIMAL_UNITS).then_some(units.floor)
         }
         _ => None,
     }
 }
 
-/// Back from units.
-pub(crate) fn value_of(units: i64, ty: ValueType) -> Option<Value> {
+/// The value of a number in units of `ty`: an int is its own unit, a decimal 10^-scale, a date a day, a time a millisecond.
+pub fn value_of_units(units: i128, ty: ValueType) -> Option<Value> {
     match ty {
-        ValueType::Int => Some(Value::Int(units)),
-        ValueType::Time => Some(Value::Time(units)),
+        ValueType::Int => i64::try_from(units).ok().map(Value::Int),
+        ValueType::Time => i64::try_from(units).ok().map(Value::Time),
         ValueType::Date => i32::try_from(units).ok().map(Value::Date),
-        ValueType::Decimal { scale } => Decimal::try_from_i128_with_scale(i128::from(units), u32::from(scale)).ok().map(Value::Decimal),
+        ValueType::Decimal { scale } => Decimal::try_from_i128_with_scale(units, u32::from(scale)).ok().map(Value::Decimal),
         ValueType::Bool | ValueType::Text | ValueType::Set => None,
     }
 }
 
-/// A literal in units of a tag's type, which may lie between two of them or beyond 64 bits.
+/// A literal in units of a tag's type, which may lie between two of them or beyond what a tag holds.
 pub(crate) struct Units {
     floor: i128,
     exact: bool,
@@ -52,7 +52,7 @@ impl Units {
     fn of_decimal(decimal: Decimal, scale: u8) -> Self {
         let (mantissa, digits, scale) = (decimal.mantissa(), decimal.scale(), u32::from(scale));
         if digits <= scale {
-            // What overflows here is far beyond 64 bits, on its side of zero.
+            // What overflows here is far beyond what a tag holds, on its side of zero.
             let floor = mantissa.saturating_mul(10_i128.saturating_pow(scale - digits));
             return Self { floor, exact: true };
         }

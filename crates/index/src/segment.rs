@@ -127,7 +127,7 @@ impl Segment {
                 }
                 Ok(None)
             }
-            Values::Numbers(slices) => Ok(slices.value_of(ordinal)?.and_then(|units| number::value_of(units, self.value_type))),
+            Values::Numbers(slices) => Ok(slices.value_of(ordinal)?.and_then(|units| number::value_of_units(units, self.value_type))),
             Values::Texts { directory, bitmaps, rows } => {
                 let mut codes = Vec::new();
                 if let Some(rows) = rows {
@@ -163,10 +163,10 @@ impl Segment {
                 directory.iter().enumerate().map(|(code, text)| (Value::text(text), bitmaps.cardinality(code as u32 + 1))).collect()
             }
             Values::Numbers(slices) => {
-                let mut units: Vec<i64> = slices.iter()?.map(|(_, units)| units).collect();
+                let mut units: Vec<i128> = slices.iter()?.map(|(_, units)| units).collect();
                 units.sort_unstable();
                 let counts = units.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as u64));
-                counts.filter_map(|(units, count)| Some((number::value_of(units, self.value_type)?, count))).collect()
+                counts.filter_map(|(units, count)| Some((number::value_of_units(units, self.value_type)?, count))).collect()
             }
         })
     }
@@ -250,7 +250,7 @@ impl Segment {
             None => slices.bounds(),
             Some(within) => slices.bounds_within(within)?,
         };
-        let value = |units| number::value_of(units, self.value_type);
+        let value = |units| number::value_of_units(units, self.value_type);
         Ok(bounds.and_then(|(low, high)| value(low).zip(value(high))))
     }
 
@@ -264,7 +264,7 @@ impl Segment {
             return Ok(Vec::new());
         };
         let units = slices.quantiles(within, quantiles)?;
-        Ok(units.into_iter().filter_map(|units| number::value_of(units, self.value_type)).collect())
+        Ok(units.into_iter().filter_map(|units| number::value_of_units(units, self.value_type)).collect())
     }
 
     /// The numbers, days or instants of all users, or of those in `within`, in `bins` parts of the way from the least to the greatest, of the
@@ -278,14 +278,14 @@ impl Segment {
             return Ok(Vec::new());
         };
         let bounds = within.map_or(Ok(slices.bounds()), |within| slices.bounds_within(within))?;
-        let Some((low, high)) = bounds.map(|(low, high)| (i128::from(low), i128::from(high))) else {
+        let Some((low, high)) = bounds else {
             return Ok(Vec::new());
         };
         let width = high - low + 1;
         let bins = (bins.min(MOST_BINS) as i128).min(width);
         let edges: Vec<i128> = (0..=bins).map(|bin| low + width * bin / bins.max(1)).collect();
         let (_, below) = slices.counts_below(within, &edges)?;
-        let value = |units: i128| number::value_of(i64::try_from(units).ok()?, self.value_type);
+        let value = |units: i128| number::value_of_units(units, self.value_type);
         let bin = |(edges, below): (&[i128], &[u64])| Some((value(edges[0])?, value(edges[1] - 1)?, below[1] - below[0]));
         Ok(edges.windows(2).zip(below.windows(2)).filter_map(bin).collect())
     }

@@ -93,16 +93,6 @@ impl Snapshot {
         Self { cut, live }
     }
 
-    /// Whether the other is of the same cut and the same live changes.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        let overlays = (self.live.as_ref().map(|live| &live.overlay), other.live.as_ref().map(|live| &live.overlay));
-        Arc::ptr_eq(&self.cut, &other.cut)
-            && match overlays {
-                (Some(one), Some(another)) => Arc::ptr_eq(one, another),
-                (one, another) => one.is_none() && another.is_none(),
-            }
-    }
-
     /// The revision of the index; rises with every publication.
     pub fn revision(&self) -> u64 {
         self.cut.revision
@@ -121,6 +111,11 @@ impl Snapshot {
     /// The users that exist.
     pub fn users(&self) -> &Arc<Bitmap> {
         self.live.as_ref().map_or(&self.cut.users.bitmap, |live| &live.users)
+    }
+
+    /// How many users were deleted in this generation so far: sets of it hold none of them.
+    pub fn deleted(&self) -> u64 {
+        self.live.as_ref().map_or(0, |live| live.overlay.deleted.len())
     }
 
     /// All tags, by name.

@@ -1,24 +1,26 @@
-//! Objects: written once, never changed.
+//! Objects: written once, never changed. The store makes each durable when its writing returns, for the log of live changes will soon no
+//! longer hold what they do.
 
 use crate::error::{Error, Result};
 use crate::live::blocking;
 use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
+use taghouse_disk::Folders;
 use taghouse_model::AppId;
 use xxhash_rust::xxh3::xxh3_128;
 
 #[derive(Clone)]
 pub(crate) struct Objects(pub(crate) Arc<dyn ObjectStore>);
 
-/// The path of a tag's segment (or, with a name that no tag can have, of the users). It names the content too, so that two writers who
-/// race for one revision never write different bytes under one path.
-pub(crate) fn path_of(app: &AppId, folder: &str, revision: u64, ending: &str, content: &[u8]) -> String {
-    format!("index/{app}/{folder}/{revision:010}-{:032x}.{ending}", xxh3_128(content))
+/// The path of a tag's segment (or, with a name that no tag can have, of something else). It names who wrote it, and when: an object that a
+/// publication gave up is never one that another has published. And it names the content, so that no path ever has two.
+pub(crate) fn path_of(app: &AppId, folder: &str, revision: u64, publication: u64, ending: &str, content: &[u8]) -> String {
+    let process = std::process::id();
+    format!("index/{app}/{folder}/{revision:010}-{process:x}-{publication:x}-{:032x}.{ending}", xxh3_128(content))
 }
 
 impl Objects {
@@ -32,7 +34,12 @@ impl Objects {
             let (from, to) = (file.clone(), root.join(object));
             let moved = blocking(move || {
                 let made = to.parent().map_or(Ok(()), std::fs::create_dir_all);
-                Ok(made.and_then(|()| std::fs::rename(&from, &to)).is_ok())
+                if made.and_then(|()| std::fs::rename(&from, &to)).is_err() {
+                    return Ok(false);
+                }
+                let synced = File::open(&to).and_then(|file| taghouse_disk::sync(&file, &to));
+                synced.and_then(|()| Folders::below(root).settle([to.as_path()])).map_err(|e| file_failed(&to, &e))?;
+                Ok(true)
             });
             if moved.await? {
                 return Ok(());
@@ -67,19 +74,6 @@ impl Objects {
     }
 }
 
-/// Makes objects that are files below `root` outlast a loss of power: the log of live changes will soon no longer hold what they do.
-pub(crate) fn sync_files(root: &FilePath, objects: &[String]) -> Result<()> {
-    let mut folders = BTreeSet::new();
-    let sync = |path: &FilePath| File::open(path).and_then(|file| file.sync_all()).map_err(|e| file_failed(path, &e));
-    for object in objects {
-        let file = root.join(object);
-        sync(&file)?;
-        folders.extend(file.ancestors().skip(1).take_while(|folder| folder.starts_with(root)).map(FilePath::to_owned));
-    }
-    // A file that was made is only found again with the folder that names it.
-    folders.iter().try_for_each(|folder| sync(folder))
-}
-
 /// The bytes of a segment that a loader wrote.
 pub(crate) fn map_file(file: &FilePath) -> Result<Bytes> {
     File::open(file).and_then(|opened| taghouse_bitmap::map(&opened)).map_err(|e| file_failed(file, &e))
@@ -93,6 +87,6 @@ pub(crate) fn path(object: &str) -> Result<Path> {
     Path::parse(object).map_err(|e| Error::corrupt(object, e.to_string()))
 }
 
-fn failed(object: &str, error: &object_store::Error) -> Error {
+pub(crate) fn failed(object: &str, error: &object_store::Error) -> Error {
     Error::Store { object: object.to_owned(), detail: error.to_string() }
 }

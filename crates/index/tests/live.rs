@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use taghouse_catalog::SqliteCatalog;
 use taghouse_index::{
-    Bitmap, Changes, Column, Error, Index, LiveOptions, Op, Publication, SegmentBuilder, Snapshot, TagChange, TagChanges, TagPublication,
+    Bitmap, Changes, Column, Error, Index, LiveOptions, Op, Pin, Publication, SegmentBuilder, Snapshot, TagChange, TagChanges,
+    TagPublication,
 };
 use taghouse_model::{AppId, Name, Value, ValueType};
 
@@ -30,6 +31,8 @@ struct House {
     index: Option<Index>,
     app: AppId,
     generation: u64,
+    /// As of a batch that goes on.
+    pin: Option<Pin>,
     twin: Twin,
     crowd: Arc<Bitmap>,
 }
@@ -40,7 +43,7 @@ impl House {
         let catalog = Arc::new(SqliteCatalog::open(&folder.path().join("catalog.db")).await.unwrap());
         let crowd = Arc::new((0..4_000).filter(|user| user % 3 == 0).chain([5_000_000]).collect());
         let (store, app, twin) = (Arc::new(InMemory::new()), AppId::new("shop").unwrap(), Twin::default());
-        let mut house = Self { store, catalog, folder, index: None, app, generation: 1, twin, crowd };
+        let mut house = Self { store, catalog, folder, index: None, app, generation: 1, pin: None, twin, crowd };
         house.open();
         for (name, value_type, values) in tags {
             house.index().declare(&house.app, 1, Name::new(name).unwrap(), *value_type, 5, serde_json::json!({})).await.unwrap();
@@ -51,7 +54,7 @@ impl House {
 
     /// Opens the index anew, as after the end of the process.
     fn open(&mut self) {
-        self.index = None;
+        (self.index, self.pin) = (None, None);
         let index = Index::new(self.store.clone(), self.catalog.clone());
         self.index = Some(index.with_live(self.folder.path().join("live"), by_hand()));
     }
@@ -90,6 +93,8 @@ impl House {
         let publication = publication(self.generation, tag, value_type, &column, subsumes);
         let published = self.index().publish(&self.app, publication, vec![]).await?;
         self.twin.publish(tag, column, subsumes);
+        let held = self.index().snapshot(&self.app).await?.unwrap().info(tag).unwrap().subsumes;
+        self.twin.caught_up(tag, held);
         Ok(published)
     }
 
@@ -218,6 +223,7 @@ async fn live_through(seed: u64, step: u32, steps: usize) -> Result<(), TestCase
                 let in_columns = dice.below(3) == 0;
                 house.change(users, points, in_columns).await;
             }
+            7 if dice.below(3) == 0 => house.pin = Some(house.index().pin(&house.app).await.unwrap()),
             7 => {
                 house.index().position(&house.app).await.unwrap();
             }
@@ -229,7 +235,14 @@ async fn live_through(seed: u64, step: u32, steps: usize) -> Result<(), TestCase
             9 | 10 => {
                 let (name, value_type, values) = &names[dice.below(names.len() as u64) as usize];
                 let column = (0..dice.below(50)).map(|_| (user(&mut dice), value(*value_type, *values, &mut dice))).collect();
-                let subsumes = (dice.below(2) == 0).then(|| house.twin.cut(name, &mut dice));
+                let pinned = house.pin.as_ref().map(Pin::position);
+                let subsumes = match dice.below(4) {
+                    0 => Some(house.twin.cut(name, &mut dice)),
+                    // What was folded since the pin comes back on top.
+                    1 if pinned.is_some() => pinned,
+                    2 => Some(house.twin.cut(name, &mut dice)),
+                    _ => None,
+                };
                 house.publish(name, column, subsumes).await.unwrap();
             }
             11 => {
@@ -243,7 +256,7 @@ async fn live_through(seed: u64, step: u32, steps: usize) -> Result<(), TestCase
                 // Every other user stays, in order.
                 let stay: Vec<u32> = house.twin.users.iter().copied().step_by(2).collect();
                 let renaming = move |user: u32| stay.binary_search(&user).ok().map(|place| place as u32 * 3);
-                house.generation += 1;
+                (house.generation, house.pin) = (house.generation + 1, None);
                 house.twin.rename(&renaming);
                 house.index().remap(&house.app, house.generation, Arc::new(renaming)).await.unwrap();
                 house.twin.end = house.index().position(&house.app).await.unwrap();

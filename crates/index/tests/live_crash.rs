@@ -33,6 +33,7 @@ async fn open(folder: &Path) -> Arc<Index> {
         fold_changes: 1,
         fold_share: u64::MAX,
         fold_every: Some(Duration::from_millis(10)),
+        ..LiveOptions::default()
     };
     let index = Arc::new(Index::new(store, catalog).local(folder.to_owned()).with_live(folder.join("live"), options));
     for (tag, value_type) in [("n", ValueType::Int), ("text", ValueType::Text), ("set", ValueType::Set)] {

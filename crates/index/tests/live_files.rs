@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use taghouse_catalog::SqliteCatalog;
-use taghouse_index::{Bitmap, Changes, Error, Index, LiveOptions, Op, Publication, SegmentBuilder, TagChange, TagPublication};
+use taghouse_index::{Bitmap, Changes, Error, Index, LiveOptions, Op, Publication, SegmentBuilder, Snapshot, TagChange, TagPublication};
 use taghouse_model::{AppId, ErrorKind, Name, Value, ValueType};
 
 const CALLS: u64 = 12;
@@ -42,11 +42,17 @@ impl House {
         Index::new(self.store.clone(), self.catalog.clone()).with_live(self.folder.path().join("live"), options)
     }
 
+    /// All but the mark.
     fn files(&self) -> Vec<PathBuf> {
         let mut files: Vec<PathBuf> =
             fs::read_dir(self.folder.path().join("live/shop")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.retain(|file| *file != self.mark());
         files.sort();
         files
+    }
+
+    fn mark(&self) -> PathBuf {
+        self.folder.path().join("live/shop/acknowledged.mark")
     }
 
     /// The numbers there after opening.
@@ -81,20 +87,30 @@ fn all() -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn a_frame_cut_short_is_cut_off_and_the_log_goes_on() {
+async fn a_frame_cut_short_is_cut_off_if_nobody_was_told_of_it_and_the_log_goes_on() {
     let house = House::new(1 << 20, false).await;
     let log = house.files().into_iter().find(|file| file.extension().unwrap() == "log").unwrap();
     let file = &log;
     let whole = fs::read(file).unwrap();
     for cut in 1..60 {
         fs::write(file, &whole[..whole.len() - cut]).unwrap();
+        house.assert_corrupt(file).await;
+        assert_eq!(fs::read(file).unwrap(), &whole[..whole.len() - cut], "evidence stays");
+        let noted = fs::read(house.mark()).unwrap();
+        fs::remove_file(house.mark()).unwrap();
         let found = house.read().await.unwrap();
         assert_eq!(found, (0..found.len() as i64).collect::<Vec<_>>());
         // Less than the bytes of a frame are gone, so at most the last one is.
         assert!(found.len() as u64 >= CALLS - 2, "{cut} bytes less leave {}", found.len());
+        fs::write(house.mark(), noted).unwrap();
     }
+    // A frame behind those acknowledged, of which the crash left a part.
+    fs::write(file, [&whole, &whole[whole.len() - 40..]].concat()).unwrap();
+    assert_eq!(house.read().await.unwrap(), all());
+    assert_eq!(fs::read(file).unwrap(), whole);
     // What comes after is appended where the cut was.
     fs::write(file, &whole[..whole.len() - 1]).unwrap();
+    fs::remove_file(house.mark()).unwrap();
     let index = house.open_with(1 << 20);
     assert_eq!(index.change(&house.app, set(CALLS as u32 - 1, CALLS as i64 - 1)).await.unwrap(), CALLS);
     drop(index);
@@ -106,8 +122,7 @@ async fn no_flipped_bit_gives_a_wrong_answer() {
     let house = House::new(200, true).await;
     let files = house.files();
     assert!(files.len() >= 4 && files.iter().any(|file| file.extension().unwrap() == "bin"), "{files:?}");
-    for (number, file) in files.iter().enumerate() {
-        let last = files.len() - 2;
+    for file in files.iter().chain([&house.mark()]) {
         let whole = fs::read(file).unwrap();
         for at in (0..whole.len()).step_by(5) {
             let mut damaged = whole.clone();
@@ -115,10 +130,9 @@ async fn no_flipped_bit_gives_a_wrong_answer() {
             fs::write(file, damaged).unwrap();
             match house.read().await {
                 Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}"),
-                // In the last frame of all it looks like one that was never finished.
                 Ok(found) => {
-                    assert_eq!(number, last, "byte {at} of {}", file.display());
-                    assert_eq!(found, (0..found.len() as i64).collect::<Vec<_>>());
+                    assert_eq!(*file, house.mark(), "byte {at} of {}", file.display());
+                    assert_eq!(found, all());
                 }
             }
             // Opening may have cut the file.
@@ -196,7 +210,7 @@ async fn what_does_not_fit_is_refused_whole() {
 }
 
 #[tokio::test]
-async fn a_publication_older_than_what_was_folded_is_refused() {
+async fn a_publication_older_than_what_the_log_holds_is_refused() {
     let house = House::new(1 << 20, false).await;
     let index = house.open_with(1 << 20);
     index.fold(&house.app).await.unwrap();
@@ -206,14 +220,26 @@ async fn a_publication_older_than_what_was_folded_is_refused() {
         let tag = TagPublication { name, value_type: ValueType::Int, as_of_ms: 0, definition, segment, subsumes: Some(subsumes) };
         Publication { generation: 1, users: Bitmap::new(), tags: vec![tag], drop: vec![] }
     };
-    let error = index.publish(&house.app, publication(CALLS - 1), vec![]).await.unwrap_err();
-    assert_eq!(
-        (error.kind(), matches!(error, Error::Outdated { subsumes: 11, folded: CALLS, .. })),
-        (ErrorKind::Conflict, true),
-        "{error}"
-    );
+    // The log holds all changes yet: those later than the position come back on top.
+    index.publish(&house.app, publication(CALLS - 2), vec![]).await.unwrap();
+    let numbers = |snapshot: &Snapshot| snapshot.tag("n").unwrap().unwrap().values().unwrap();
+    let snapshot = index.snapshot(&house.app).await.unwrap().unwrap();
+    let last: Vec<(Value, u64)> = (CALLS - 2..CALLS).map(|n| (Value::Int(n as i64), 1)).collect();
+    assert_eq!((numbers(&snapshot), snapshot.info("n").unwrap().subsumes), (last.clone(), CALLS));
     assert_eq!(index.publish(&house.app, publication(CALLS + 1), vec![]).await.unwrap_err().kind(), ErrorKind::Invalid);
+    // With a checkpoint they go, unless somebody has pinned them.
+    let pin = index.pin(&house.app).await.unwrap();
+    index.change(&house.app, set(1, 100)).await.unwrap();
+    index.fold(&house.app).await.unwrap();
+    index.checkpoint(&house.app).await.unwrap();
+    assert_eq!(pin.position(), CALLS);
     index.publish(&house.app, publication(CALLS), vec![]).await.unwrap();
+    assert_eq!(numbers(&index.snapshot(&house.app).await.unwrap().unwrap()), [(Value::Int(100), 1)]);
+    drop(pin);
+    index.checkpoint(&house.app).await.unwrap();
+    let error = index.publish(&house.app, publication(CALLS), vec![]).await.unwrap_err();
+    assert!(matches!(error, Error::Outdated { subsumes: 12, folded: 13, .. }) && error.kind() == ErrorKind::Conflict, "{error}");
+    index.publish(&house.app, publication(CALLS + 1), vec![]).await.unwrap();
 }
 
 #[tokio::test]

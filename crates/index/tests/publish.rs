@@ -6,6 +6,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use std::sync::Arc;
+use std::time::Duration;
 use taghouse_catalog::{Catalog, Change, SqliteCatalog};
 use taghouse_index::{Bitmap, Index, LoadOptions, LoadedTag, Loader, Publication, SegmentBuilder, TagPublication};
 use taghouse_model::{AppId, ErrorKind, Name, Value, ValueType};
@@ -85,7 +86,8 @@ async fn tags_are_carried_over_and_old_objects_deleted() {
     assert_eq!((house.value("a").await, house.value("b").await), (Some(Value::Int(2)), Some(Value::Int(1))));
     // The cut before is whole, in the store too.
     assert_eq!(first.tag("a").unwrap().unwrap().value_of(1).unwrap(), Some(Value::Int(1)));
-    assert_eq!(house.objects().await.len(), 2 + 1 + 2);
+    // A manifest and the users of each revision, a of each, and b.
+    assert_eq!(house.objects().await.len(), 2 + 2 + 2 + 1);
     let tag = first.info("a").unwrap();
     assert_eq!((tag.as_of_ms, tag.users, tag.value_type, &tag.definition), (17, 10, ValueType::Int, &serde_json::json!({ "number": 1 })));
 
@@ -94,14 +96,14 @@ async fn tags_are_carried_over_and_old_objects_deleted() {
     assert_eq!(house.index.publish(&house.app, third, vec![]).await.unwrap(), 3);
     let snapshot = house.index.snapshot(&house.app).await.unwrap().unwrap();
     assert_eq!((snapshot.revision(), snapshot.tags().count(), snapshot.users().len()), (3, 1, 10));
-    // a, users: of revisions 1 to 3, for the first is still read; b
-    assert_eq!(house.objects().await.len(), 7);
+    // a, users: of revisions 1 to 3, for the first is still read; manifests of 2 and 3; b
+    assert_eq!(house.objects().await.len(), 9);
     house.publish(&[("a", 4)]).await;
-    assert_eq!(house.objects().await.len(), 7, "those of revision 2 are gone");
+    assert_eq!(house.objects().await.len(), 9, "those of revision 2 are gone");
     assert_eq!(first.tag("b").unwrap().unwrap().value_of(1).unwrap(), Some(Value::Int(1)));
     drop(first);
     house.publish(&[("a", 5)]).await;
-    assert_eq!(house.objects().await.len(), 6, "a, users: of revisions 3 (still read) to 5");
+    assert_eq!(house.objects().await.len(), 8, "a, users: of revisions 3 (still read) to 5; manifests of 4 and 5");
 }
 
 #[tokio::test]
@@ -110,26 +112,123 @@ async fn a_snapshot_is_shared_until_something_changes() {
     house.publish(&[("a", 1), ("b", 1)]).await;
     let one = house.index.snapshot(&house.app).await.unwrap().unwrap();
     assert!(Arc::ptr_eq(&one, &house.index.snapshot(&house.app).await.unwrap().unwrap()));
-    // Another process publishes: seen at once.
+    // Another process publishes: seen when it is looked for.
     house.another().publish(&house.app, publication(&[("b", 5)]), vec![]).await.unwrap();
+    assert!(Arc::ptr_eq(&one, &house.index.snapshot(&house.app).await.unwrap().unwrap()));
+    house.index.refresh(&house.app).await.unwrap();
     assert_eq!((house.value("a").await, house.value("b").await), (Some(Value::Int(1)), Some(Value::Int(5))));
     assert!(house.index.snapshot(&AppId::new("another").unwrap()).await.unwrap().is_none());
 }
 
-#[tokio::test]
-async fn of_two_writers_one_wins_and_the_other_leaves_nothing() {
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_at_once_all_get_in() {
     let house = House::new().await;
     house.publish(&[("a", 1)]).await;
-    let (one, two) = (house.another(), house.another());
-    let (one, two) =
-        tokio::join!(one.publish(&house.app, publication(&[("a", 2)]), vec![]), two.publish(&house.app, publication(&[("b", 3)]), vec![]));
-    // They may also run one after the other; then both are in.
-    for lost in [&one, &two].into_iter().filter_map(|result| result.as_ref().err()) {
-        assert_eq!(lost.kind(), ErrorKind::Conflict);
+    // Two processes of four writers each.
+    let processes = [Arc::new(house.another()), Arc::new(house.another())];
+    let writers: Vec<_> = (0..8)
+        .map(|number| {
+            let (index, app) = (processes[number % 2].clone(), house.app.clone());
+            tokio::spawn(async move {
+                for round in 0..5 {
+                    index.publish(&app, publication(&[(&format!("t{number}"), round)]), vec![]).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
     }
-    assert!(one.is_ok() || two.is_ok());
-    assert_eq!(house.value("a").await, Some(Value::Int(if one.is_ok() { 2 } else { 1 })));
-    assert_eq!(house.value("b").await, two.is_ok().then_some(Value::Int(3)));
+    house.index.refresh(&house.app).await.unwrap();
+    let snapshot = house.index.snapshot(&house.app).await.unwrap().unwrap();
+    assert_eq!((snapshot.revision(), snapshot.tags().count()), (41, 9));
+    for number in 0..8 {
+        assert_eq!(house.value(&format!("t{number}")).await, Some(Value::Int(4)));
+    }
+    assert_eq!(house.value("a").await, Some(Value::Int(1)));
+    // A manifest and the users of two revisions, and the tags of the last and of the one before.
+    assert_eq!(house.objects().await.len(), 4 + 9 + 1);
+}
+
+#[tokio::test]
+async fn a_snapshot_asks_neither_the_catalog_nor_the_store() {
+    let house = House::new().await;
+    let nobody = AppId::new("nobody").unwrap();
+    house.publish(&[("a", 1)]).await;
+    assert!(house.index.snapshot(&nobody).await.unwrap().is_none());
+    house.catalog.close().await;
+    for object in house.objects().await {
+        house.store.delete(&Path::from(object.as_str())).await.unwrap();
+    }
+    assert_eq!(house.value("a").await, Some(Value::Int(1)));
+    assert_eq!(house.index.published(&house.app).await.unwrap().unwrap().revision, 1);
+    assert!(house.index.snapshot(&nobody).await.unwrap().is_none());
+    assert!(house.index.published(&nobody).await.unwrap().is_none());
+    assert_eq!(house.index.refresh(&house.app).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(house.value("a").await, Some(Value::Int(1)), "a refresh that fails leaves what is known");
+}
+
+#[tokio::test]
+async fn what_another_process_publishes_is_followed_by_its_revision_alone() {
+    let house = House::new().await;
+    house.publish(&[("a", 1)]).await;
+    let index = Arc::new(house.another());
+    let seen = async || index.snapshot(&house.app).await.unwrap().unwrap().tag("a").unwrap().unwrap().value_of(1).unwrap();
+    assert_eq!(seen().await, Some(Value::Int(1)));
+    // A manifest that nobody needs to read again.
+    let manifest = house.objects().await.into_iter().find(|object| object.contains("manifest")).unwrap();
+    house.store.delete(&Path::from(manifest.as_str())).await.unwrap();
+    index.follow_in_background(Duration::from_millis(2));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(seen().await, Some(Value::Int(1)));
+    house.publish(&[("a", 2)]).await;
+    let followed = async {
+        while seen().await != Some(Value::Int(2)) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), followed).await.expect("it takes milliseconds");
+}
+
+#[tokio::test]
+async fn a_manifest_in_the_pointer_becomes_an_object() {
+    let house = House::new().await;
+    house.publish(&[("a", 1), ("b", 1)]).await;
+    let current = house.catalog.pointer("index", &house.app, "current").await.unwrap().unwrap();
+    assert!(current.value.to_string().len() < 300, "{}", current.value);
+    // As it was before manifests were objects.
+    let object = current.value["manifest"].as_str().unwrap().to_owned();
+    let manifest = house.store.get(&Path::from(object.as_str())).await.unwrap().bytes().await.unwrap();
+    house.store.delete(&Path::from(object.as_str())).await.unwrap();
+    let (kind, name) = ("index".to_owned(), "current".to_owned());
+    let value = serde_json::from_slice(&manifest).unwrap();
+    let old = Change::PutPointer { kind, app: house.app.clone(), name, expected: Some(current.revision), value };
+    house.catalog.commit(vec![old]).await.unwrap();
+    let index = house.another();
+    let snapshot = index.snapshot(&house.app).await.unwrap().unwrap();
+    assert_eq!((snapshot.revision(), snapshot.tags().count(), snapshot.users().len()), (2, 2, 10));
+    index.publish(&house.app, publication(&[("a", 2)]), vec![]).await.unwrap();
+    let value = house.catalog.pointer("index", &house.app, "current").await.unwrap().unwrap().value;
+    assert!(value["manifest"].as_str().is_some_and(|path| path.starts_with("index/shop/manifest-json/")), "{value}");
+    let snapshot = house.another().snapshot(&house.app).await.unwrap().unwrap();
+    assert_eq!((snapshot.revision(), snapshot.tags().count()), (3, 2));
+}
+
+#[tokio::test]
+async fn a_lost_manifest_is_replaced_by_another_generation_only() {
+    let house = House::new().await;
+    house.publish(&[("a", 1), ("b", 1)]).await;
+    let object = house.objects().await.into_iter().find(|object| object.contains("manifest")).unwrap();
+    house.store.delete(&Path::from(object.as_str())).await.unwrap();
+    let index = house.another();
+    let error = index.publish(&house.app, publication(&[("a", 2)]), vec![]).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Corrupt && error.to_string().contains(&object), "{error}");
+    assert_eq!(index.generation(&house.app).await.unwrap(), Some(1));
+    index.publish(&house.app, Publication { generation: 2, ..publication(&[("a", 3)]) }, vec![]).await.unwrap();
+    let snapshot = house.another().snapshot(&house.app).await.unwrap().unwrap();
+    assert_eq!((snapshot.generation(), snapshot.tags().count()), (2, 1));
+    let error = index.publish(&house.app, publication(&[("a", 4)]), vec![]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict, "ordinals of an earlier generation: {error}");
 }
 
 #[tokio::test]
@@ -159,7 +258,7 @@ async fn damage_names_the_object_and_the_mend() {
     let house = House::new().await;
     house.publish(&[("a", 1)]).await;
     let objects = house.objects().await;
-    assert_eq!(objects.len(), 2);
+    assert_eq!(objects.len(), 3, "a tag, the users, the manifest");
     for object in objects {
         let path = Path::from(object.as_str());
         let bytes = house.store.get(&path).await.unwrap().bytes().await.unwrap().to_vec();

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use taghouse_catalog::{Catalog, SqliteCatalog};
-use taghouse_ingest::{FileIngest, IngestOptions};
+use taghouse_ingest::{Attendant, FileIngest, IngestOptions};
 use taghouse_lake::Lake;
 use taghouse_model::{Clock, Name};
 use taghouse_rules::{DefinitionFile, Definitions, parse_definitions};
@@ -66,8 +66,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                     *last = Instant::now();
                 }
             };
+            let attendant = Attendant { progress: &on_progress, cancelled: Box::pin(std::future::pending()) };
             let report =
-                ingest.ingest(&definitions.app.id, &definitions, &Name::new("online_retail")?, &files, &options, &on_progress).await?;
+                ingest.ingest(&definitions.app.id, &definitions, &Name::new("online_retail")?, &files, &options, attendant).await?;
             let read_ms = last.lock().map_or(0, |last| (*last - started).as_millis());
             println!("{what}: {} ms, of which reading {read_ms} ms; {}", started.elapsed().as_millis(), serde_json::to_string(&report)?);
         }

@@ -52,6 +52,8 @@ pub(crate) trait Row {
     fn extra(&self) -> Option<String>;
     /// The row as it stands in the input.
     fn raw(&self) -> Cow<'_, [u8]>;
+    /// About how many bytes it brings.
+    fn size(&self) -> usize;
 }
 
 impl<'a> Cell<'a> {
@@ -143,6 +145,11 @@ impl ColumnReader {
         Self { column: column.to_owned(), ty, times: TimeReader::new(&format, zone.clone()), required }
     }
 
+    /// Whether a row without a value is refused.
+    pub(crate) fn is_required(&self) -> bool {
+        self.required
+    }
+
     pub(crate) fn read<'a>(&mut self, cell: &Cell<'a>) -> Result<Parsed<'a>, Fault> {
         let parsed = match (self.ty, cell) {
             (_, Cell::None | Cell::Text("")) => Parsed::None,
@@ -214,10 +221,12 @@ impl ColumnReader {
         }
     }
 
-    fn day<'a>(&self, cell: &Cell<'a>) -> Result<Parsed<'a>, Fault> {
+    fn day<'a>(&mut self, cell: &Cell<'a>) -> Result<Parsed<'a>, Fault> {
         let days = match cell {
             Cell::Day(days) => Some(*days),
             Cell::Text(text) => self.times.day(text),
+            Cell::Instant(ms) => self.times.day_of_instant(*ms),
+            Cell::Wall(ms) => i32::try_from(ms.div_euclid(86_400_000)).ok(),
             _ => None,
         };
         days.map(Parsed::Day).ok_or_else(|| self.bad_type(cell))

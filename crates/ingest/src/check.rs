@@ -73,6 +73,7 @@ impl Check {
                 Some(_) => Self::slow(predicate, places),
             },
             Predicate::Crowd { .. } => Self::Never,
+            Predicate::Differs(_) | Predicate::Test { .. } | Predicate::Has { .. } => Self::slow(predicate, places),
         }
     }
 

@@ -293,6 +293,10 @@ impl<R: Read> Row for CsvRow<'_, R> {
     fn raw(&self) -> Cow<'_, [u8]> {
         Cow::Borrowed(self.reader.raw())
     }
+
+    fn size(&self) -> usize {
+        self.reader.raw().len()
+    }
 }
 
 /// How a file's header meets the mapping.

@@ -67,6 +67,21 @@ pub enum Error {
         /// What is wrong.
         detail: String,
     },
+    /// The memory of message ids failed.
+    #[error(
+        "the memory of message ids in {} failed ({source}): look at the disk's space and rights; if the folder is damaged, stop the server and \
+         delete it, and it is made again from the lake",
+        folder.display()
+    )]
+    Ids {
+        /// Its folder.
+        folder: PathBuf,
+        /// Why.
+        source: Box<fjall::Error>,
+    },
+    /// The run was cancelled; nothing was committed.
+    #[error("the run was cancelled: nothing was ingested")]
+    Cancelled,
     /// The lake failed.
     #[error(transparent)]
     Lake(#[from] taghouse_lake::Error),
@@ -89,6 +104,13 @@ impl Error {
             Self::Path { source, .. } if source.kind() == std::io::ErrorKind::NotFound => ErrorKind::NotFound,
             Self::Invalid(_) | Self::Path { .. } | Self::TooManyRejects { .. } => ErrorKind::Invalid,
             Self::LogBehind { .. } | Self::Record { .. } => ErrorKind::Corrupt,
+            Self::Ids { source, .. } => match source.as_ref() {
+                fjall::Error::Io(_) | fjall::Error::Storage(fjall::LsmError::Io(_)) | fjall::Error::Poisoned | fjall::Error::Locked => {
+                    ErrorKind::Unavailable
+                }
+                _ => ErrorKind::Corrupt,
+            },
+            Self::Cancelled => ErrorKind::Unavailable,
             Self::Lake(e) => e.kind(),
             Self::Catalog(e) => e.kind(),
             Self::Log(e) => e.kind(),

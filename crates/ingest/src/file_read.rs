@@ -1,7 +1,7 @@
 //! Files read in parallel and handed on in their order, so that what becomes of a run never depends on which thread was faster.
 
 use crate::builder::Schemas;
-use crate::input::{Fingerprint, Halt, InputFile, fingerprint, open_text};
+use crate::input::{Fingerprint, Halt, InputFile, Stopped, fingerprint, open_text};
 use crate::ledger::{Ledger, Standing};
 use crate::mapping::Mapping;
 use crate::row::{Chunk, RowReader};
@@ -14,6 +14,8 @@ use tokio::sync::mpsc;
 
 /// Rows of a file that are handed on together.
 const CHUNK_ROWS: u64 = 16_384;
+/// Bytes of rows that are handed on together, about: long rows are fewer.
+const CHUNK_BYTES: usize = 16 << 20;
 /// Chunks of one file that may wait: what a thread reads ahead of its turn.
 const WAITING_CHUNKS: usize = 6;
 /// Files that may be begun or read before their turn. With the two above it bounds memory: about a million rows.
@@ -89,13 +91,17 @@ fn read_files(job: &Job, next: &Mutex<usize>, handed: &mpsc::Sender<Parts>) {
 
 /// Reads one file, hands on its chunks and gives its last part.
 fn read_file(job: &Job, file: &InputFile, rows: &mut RowReader, sender: &mpsc::Sender<Part>) -> Part {
-    match job.ledger.standing(file) {
+    let stopped: Stopped = {
+        let sender = sender.clone();
+        Arc::new(move || sender.is_closed())
+    };
+    match job.ledger.standing(file, &stopped) {
         Ok(Standing::New) => {}
         Ok(Standing::Unchanged) => return Part::Unchanged,
         Ok(Standing::Changed(message)) => return Part::Refused(message),
         Err(e) => return Part::Refused(format!("the file cannot be read: {e}")),
     }
-    match read_new_file(job, file, rows, sender) {
+    match read_new_file(job, file, rows, sender, &stopped) {
         Ok(fingerprint) => Part::End(fingerprint),
         Err(Halt::Run(e)) => Part::Failed(e),
         Err(Halt::Damaged(problem)) => match rows.discard() {
@@ -105,33 +111,42 @@ fn read_file(job: &Job, file: &InputFile, rows: &mut RowReader, sender: &mpsc::S
     }
 }
 
-fn read_new_file(job: &Job, file: &InputFile, rows: &mut RowReader, sender: &mpsc::Sender<Part>) -> std::result::Result<Fingerprint, Halt> {
+fn read_new_file(
+    job: &Job,
+    file: &InputFile,
+    rows: &mut RowReader,
+    sender: &mpsc::Sender<Part>,
+    stopped: &Stopped,
+) -> std::result::Result<Fingerprint, Halt> {
     rows.begin_file(&file.name);
+    // The receiver is gone when the run has stopped: then this error is nobody's.
     let hand_on = |rows: &mut RowReader| -> Result<()> {
         let chunk = Box::new(rows.finish()?);
-        // The receiver is gone when the run has stopped: then this error is nobody's.
-        sender.blocking_send(Part::Chunk(chunk)).map_err(|_| Error::Internal("the run has stopped".to_owned()))
+        sender.blocking_send(Part::Chunk(chunk)).map_err(|_| Error::Cancelled)
     };
     let mut after_row = |rows: &mut RowReader| -> std::result::Result<(), Halt> {
-        if rows.pending_rows() >= CHUNK_ROWS {
+        if stopped() {
+            return Err(Error::Cancelled.into());
+        }
+        if rows.pending_rows() >= CHUNK_ROWS || rows.pending_bytes() >= CHUNK_BYTES {
             hand_on(rows)?;
         }
         Ok(())
     };
     let fingerprint = match job.format {
         SourceFormat::Csv { delimiter } => {
-            let (text, digest) = open_text(&file.path)?;
+            let (text, digest) = open_text(&file.path, stopped)?;
             csv::read(text, delimiter, rows, &mut after_row)?;
             digest.fingerprint()
         }
         SourceFormat::Jsonl => {
-            let (text, digest) = open_text(&file.path)?;
+            let (text, digest) = open_text(&file.path, stopped)?;
             jsonl::read(text, rows, &mut after_row)?;
             digest.fingerprint()
         }
         SourceFormat::Parquet => {
             parquet::read(&file.path, rows, &mut after_row)?;
-            fingerprint(&file.path)?
+            fingerprint(&file.path, stopped)?
         }
         SourceFormat::Segment => return Err(Halt::Run(Error::Internal("live calls are not read from files".to_owned()))),
     };

@@ -14,6 +14,8 @@ use crate::report::is_over;
 use crate::row::{Chunk, Tally};
 use crate::writers::{Files, Tables, Writers};
 use crate::{Error, FailedFile, IngestOptions, IngestProgress, IngestReport, Reason, Result};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,8 +33,20 @@ const STAGED_ROWS: u64 = 131_072;
 /// The kind of the pointer that counts a source's batches: value `{"batch": n}`.
 const BATCH_POINTER: &str = "ingest";
 
-/// Told of each step of a run.
-pub type OnProgress<'p> = &'p (dyn Fn(&IngestProgress) + Send + Sync);
+/// Who attends to a run.
+pub struct Attendant<'a> {
+    /// Told of each step.
+    pub progress: &'a (dyn Fn(&IngestProgress) + Send + Sync),
+    /// Its end stops the run.
+    pub cancelled: BoxFuture<'a, ()>,
+}
+
+impl Attendant<'static> {
+    /// Nobody: the run goes on to its end.
+    pub fn nobody() -> Self {
+        Self { progress: &|_| (), cancelled: std::future::pending().boxed() }
+    }
+}
 
 /// Takes files in.
 #[derive(Clone)]
@@ -53,7 +67,8 @@ impl FileIngest {
     /// wrong (changed since they landed, damaged) stand in the report's `failed`, and the others land.
     ///
     /// # Errors
-    /// [`Error::NoSource`], [`Error::Invalid`] (a source of live calls, two files of one name), [`Error::Path`], [`Error::TooManyRejects`];
+    /// [`Error::NoSource`], [`Error::Invalid`] (a source of live calls, two files of one name), [`Error::Path`], [`Error::TooManyRejects`],
+    /// [`Error::Cancelled`] once `attendant.cancelled` ends, unless all rows are read by then;
     /// the lake's and the catalog's, `Conflict` among them if another run of the source landed meanwhile. Nothing has landed then.
     pub async fn ingest(
         &self,
@@ -62,7 +77,7 @@ impl FileIngest {
         source: &Name,
         files: &[PathBuf],
         options: &IngestOptions,
-        progress: OnProgress<'_>,
+        attendant: Attendant<'_>,
     ) -> Result<IngestReport> {
         let now_ms = self.clock.now_ms();
         let (source, mapping) = Mapping::of_files(definitions, source)?;
@@ -90,7 +105,11 @@ impl FileIngest {
             report: IngestReport::default(),
             now_ms,
         };
-        let outcome = run.take_all(&names, &listed.sizes, file_read::start(job), progress).await;
+        let outcome = tokio::select! {
+            biased;
+            () = attendant.cancelled => Err(Error::Cancelled),
+            outcome = run.take_all(&names, &listed.sizes, file_read::start(job), attendant.progress) => outcome,
+        };
         let Run { writers, files: mut written, landed, mut report, .. } = run;
         let outcome = match outcome {
             Ok(()) if !landed.is_empty() => writers.close(&mut written).await,
@@ -179,7 +198,7 @@ impl Run<'_> {
         names: &[InputFile],
         sizes: &[u64],
         mut order: tokio::sync::mpsc::Receiver<Parts>,
-        progress: OnProgress<'_>,
+        progress: &(dyn Fn(&IngestProgress) + Send + Sync),
     ) -> Result<()> {
         let mut told = IngestProgress { files_total: names.len() as u64, bytes_total: sizes.iter().sum(), ..IngestProgress::default() };
         for (file, size) in names.iter().zip(sizes) {

@@ -7,14 +7,18 @@ use crate::json_scan::{self, JsonKind, JsonSpan};
 use crate::mapping::Mapping;
 use crate::reject::{Fault, Reason};
 use crate::row::RowReader;
+use hashbrown::HashMap;
+use indexmap::IndexMap;
 use memchr::memchr;
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::io::{self, Read};
 use taghouse_rules::UnknownColumns;
 
 /// A longer line is broken: it bounds memory.
 const MAX_LINE_BYTES: usize = 1 << 20;
+
+/// An object of more members is refused: what it brings must stay in proportion, a name of its own for each included.
+const MAX_MEMBERS: usize = 10_000;
 
 /// How much text is read at once.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -118,18 +122,14 @@ struct Node {
     slot: Option<usize>,
     /// The member is known, with all that is in it.
     known: bool,
-    members: Vec<(String, Node)>,
+    members: HashMap<String, Node>,
 }
 
 impl Node {
     fn insert(&mut self, path: &str, slot: Option<usize>) {
         let mut node = self;
         for step in path.split('.') {
-            let at = node.members.iter().position(|(name, _)| name == step).unwrap_or_else(|| {
-                node.members.push((step.to_owned(), Self::default()));
-                node.members.len() - 1
-            });
-            node = &mut node.members[at].1;
+            node = node.members.entry(step.to_owned()).or_default();
         }
         node.slot = slot.or(node.slot);
         node.known = true;
@@ -155,8 +155,10 @@ pub(crate) struct JsonSlots {
     found: Vec<Found>,
     unescaped: Vec<String>,
     /// Members to be kept, by dotted path, with their JSON text.
-    kept: Vec<(String, String)>,
+    kept: IndexMap<String, String>,
     unknown_member: Option<String>,
+    /// How many members were seen.
+    members: usize,
 }
 
 impl JsonSlots {
@@ -177,26 +179,34 @@ impl JsonSlots {
             unknown: mapping.unknown,
             found: vec![Found::Nothing; mapping.slots.len()],
             unescaped: Vec::new(),
-            kept: Vec::new(),
+            kept: IndexMap::new(),
             unknown_member: None,
+            members: 0,
         }
     }
 
     /// Scans one object. Of a member that is there twice the last counts.
     ///
     /// # Errors
-    /// The text is no JSON object, or it has a member that nothing names and such are refused.
+    /// The text is no JSON object or one of too many members, or it has a member that nothing names and such are refused.
     pub(crate) fn scan(&mut self, text: &str) -> Result<(), Fault> {
         self.found.fill(Found::Nothing);
         self.unescaped.clear();
         self.kept.clear();
         self.unknown_member = None;
+        self.members = 0;
         let root = std::mem::take(&mut self.root);
         let mut at = 0;
         json_scan::skip_blanks(text.as_bytes(), &mut at);
         let walked = self.walk(text, &mut at, &root, "");
         self.root = root;
         json_scan::skip_blanks(text.as_bytes(), &mut at);
+        if self.members > MAX_MEMBERS {
+            return Err(Fault::new(
+                Reason::TooManyMembers,
+                format!("it has more than {MAX_MEMBERS} members: send fewer, or an array of them"),
+            ));
+        }
         if walked.is_none() || at != text.len() {
             return Err(Fault::new(Reason::BrokenLine, "it is not a JSON object".to_owned()));
         }
@@ -208,9 +218,12 @@ impl JsonSlots {
 
     fn walk(&mut self, text: &str, at: &mut usize, node: &Node, path: &str) -> Option<()> {
         json_scan::members(text, at, &mut |key, value| {
+            self.members += 1;
+            if self.members > MAX_MEMBERS {
+                return None;
+            }
             let key = key.string(text)?;
-            let member = node.members.iter().find(|(name, _)| *name == key).map(|(_, node)| node);
-            if let Some(member) = member {
+            if let Some(member) = node.members.get(key.as_ref()) {
                 if let Some(slot) = member.slot {
                     self.put(slot, text, value)?;
                 }
@@ -249,8 +262,7 @@ impl JsonSlots {
         match self.unknown {
             UnknownColumns::Reject => self.unknown_member = self.unknown_member.take().or(Some(path)),
             UnknownColumns::Keep => {
-                self.kept.retain(|(name, _)| *name != path);
-                self.kept.push((path, value.text(text).to_owned()));
+                self.kept.insert(path, value.text(text).to_owned());
             }
             UnknownColumns::Ignore => {}
         }
@@ -268,6 +280,20 @@ impl JsonSlots {
     /// What nothing names and is to be kept, by dotted path, strings unescaped.
     pub(crate) fn kept(&self) -> impl Iterator<Item = (&str, KeptValue<'_>)> {
         self.kept.iter().map(|(name, text)| (name.as_str(), KeptValue(text)))
+    }
+
+    /// The cell of what nothing names and is kept under `name`; strings with escapes are texts too.
+    pub(crate) fn kept_cell<'s>(&'s mut self, name: &str) -> Cell<'s> {
+        let Some(text) = self.kept.get(name) else { return Cell::None };
+        match json_scan::whole(text) {
+            Some(span) if span.kind == JsonKind::EscapedString => {
+                let Some(unescaped) = span.string(text) else { return Cell::None };
+                self.unescaped.push(unescaped.into_owned());
+                self.unescaped.last().map_or(Cell::None, |text| Cell::Text(text))
+            }
+            Some(span) => span_cell(text, span),
+            None => Cell::None,
+        }
     }
 
     /// What nothing names, as a JSON object by dotted path, if it is to be kept and there is any.
@@ -328,6 +354,10 @@ impl Row for JsonRow<'_> {
 
     fn raw(&self) -> Cow<'_, [u8]> {
         Cow::Borrowed(self.text.as_bytes())
+    }
+
+    fn size(&self) -> usize {
+        self.text.len()
     }
 }
 

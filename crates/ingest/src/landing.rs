@@ -3,18 +3,24 @@
 //! The position through which the log has landed is moved in the catalog transaction that publishes the rows, and stands in the snapshot's
 //! summary too. So after a crash a record has landed or will land, and never is its own duplicate.
 
+use crate::blocking::blocking;
+use crate::builder::Accepted;
+use crate::ids::{MessageIds, NotedId, message_hash};
 use crate::live_rows::{Landed, LiveRows};
 use crate::record::LogRecord;
-use crate::seen::SeenIds;
+use crate::seen::remember_landed;
+use crate::waiting::{LandingTrigger, Waiting};
 use crate::writers::{Files, Tables, Writers};
 use crate::{Error, Result};
-use std::collections::HashMap;
+use arrow::array::RecordBatch;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use taghouse_catalog::{Catalog, Change, Pointer};
 use taghouse_lake::Lake;
 use taghouse_log::EventLog;
-use taghouse_model::{AppId, Clock};
+use taghouse_model::{AppId, Clock, TimestampMs};
 use taghouse_rules::Definitions;
+use tokio_util::sync::CancellationToken;
 
 /// Records that land by one commit.
 const LANDED_AT_ONCE: usize = 50_000;
@@ -31,52 +37,74 @@ pub struct Landing {
     catalog: Arc<dyn Catalog>,
     lake: Arc<Lake>,
     log: Arc<dyn EventLog>,
+    ids: Arc<MessageIds>,
     clock: Arc<dyn Clock>,
     /// One landing of an app at a time, with what it remembers.
     apps: Mutex<HashMap<AppId, Arc<tokio::sync::Mutex<Memory>>>>,
+    waiting: Waiting,
 }
 
 #[derive(Default)]
 struct Memory {
-    /// `None`: to be read from the lake.
-    seen: Option<SeenIds>,
+    /// The ids remembered are those of the records that landed.
+    settled: bool,
     trimmed: u64,
 }
 
 impl Landing {
-    /// `clock`: not later than which ids are remembered from when the memory is built.
-    pub fn new(catalog: Arc<dyn Catalog>, lake: Arc<Lake>, log: Arc<dyn EventLog>, clock: Arc<dyn Clock>) -> Self {
-        Self { catalog, lake, log, clock, apps: Mutex::default() }
+    /// `ids`: which messages came in before. `clock` says from when they are read from the lake where that memory is missing.
+    pub fn new(catalog: Arc<dyn Catalog>, lake: Arc<Lake>, log: Arc<dyn EventLog>, ids: Arc<MessageIds>, clock: Arc<dyn Clock>) -> Self {
+        Self { catalog, lake, log, ids, clock, apps: Mutex::default(), waiting: Waiting::default() }
     }
 
-    /// Lands what the log holds, and trims it. Cheap where there is nothing to land: then nothing changes.
+    /// Whether the app's calls have waited long enough, or are enough, to be landed.
     ///
     /// # Errors
-    /// [`Error::LogBehind`], [`Error::Record`]; the lake's, the catalog's and the log's, `Conflict` among them if another process landed
+    /// The log's.
+    pub async fn is_due(&self, app: &AppId, trigger: &LandingTrigger) -> Result<bool> {
+        let end = self.log.end(app).await?;
+        Ok(self.waiting.is_due(app, end, self.clock.now_ms(), trigger))
+    }
+
+    /// Lands what the log holds, and trims it. Cheap where there is nothing to land: then nothing changes. After `stop` it lands what it has
+    /// begun with, 50,000 calls at most, and leaves the rest in the log. See it to its end: dropped, it may leave work on other threads that
+    /// meets the next landing's.
+    ///
+    /// # Errors
+    /// [`Error::LogBehind`], [`Error::Record`], [`Error::Ids`]; the lake's, the catalog's and the log's, `Conflict` among them if another process landed
     /// meanwhile. What was committed before the error stays, and the next call goes on from there.
-    pub async fn land(&self, app: &AppId, definitions: &Definitions) -> Result<Landed> {
+    pub async fn land(&self, app: &AppId, definitions: &Definitions, stop: &CancellationToken) -> Result<Landed> {
         let memory = Arc::clone(self.apps.lock().unwrap_or_else(PoisonError::into_inner).entry(app.clone()).or_default());
         let mut memory = memory.lock().await;
-        let outcome = self.land_all(app, definitions, &mut memory).await;
+        let outcome = self.land_all(app, definitions, &mut memory, stop).await;
+        match &outcome {
+            Ok(landed) => self.waiting.landed(app, landed.position),
+            Err(_) => self.waiting.failed(app, self.clock.now_ms()),
+        }
         if outcome.is_err() {
-            // Whether a failed commit holds may be unknown: what is remembered must be read anew.
-            memory.seen = None;
+            // Whether a failed commit holds may be unknown.
+            memory.settled = false;
         }
         outcome
     }
 
-    async fn land_all(&self, app: &AppId, definitions: &Definitions, memory: &mut Memory) -> Result<Landed> {
+    async fn land_all(&self, app: &AppId, definitions: &Definitions, memory: &mut Memory, stop: &CancellationToken) -> Result<Landed> {
         let mut pointer = self.catalog.pointer(POINTER_KIND, app, POINTER_NAME).await?;
         let mut total = Landed { position: position(pointer.as_ref()), ..Landed::default() };
         let end = self.log.end(app).await?;
         if end < total.position {
             return Err(Error::LogBehind { app: app.to_string(), end, landed: total.position });
         }
-        while total.position < end {
+        if total.position < end {
+            let (ids, of) = (self.ids.clone(), app.clone());
+            blocking(move || ids.begin(&of)).await?;
+        }
+        while total.position < end && !stop.is_cancelled() {
             let records = self.log.read(app, total.position, LANDED_AT_ONCE).await?;
             let Some((last, _)) = records.last() else { break };
             let last = *last;
-            let landed = self.land_some(app, definitions, memory, &records, pointer.as_ref()).await?;
+            self.waiting.sample(app, &records);
+            let landed = self.land_some(app, definitions, memory, records, pointer.as_ref()).await?;
             total.events += landed.events;
             total.attributes += landed.attributes;
             total.rejected += landed.rejected;
@@ -89,6 +117,9 @@ impl Landing {
             self.log.trim(app, total.position).await?;
             memory.trimmed = total.position;
         }
+        if total.position >= end {
+            self.ids.caught_up(app)?;
+        }
         Ok(total)
     }
 
@@ -97,26 +128,18 @@ impl Landing {
         app: &AppId,
         definitions: &Definitions,
         memory: &mut Memory,
-        records: &[(u64, Vec<u8>)],
+        records: Vec<(u64, Vec<u8>)>,
         pointer: Option<&Pointer>,
     ) -> Result<Landed> {
-        let mut decoded = Vec::with_capacity(records.len());
-        for (position, bytes) in records {
-            let wrong = |e: serde_json::Error| Error::Record { app: app.to_string(), position: *position, detail: e.to_string() };
-            decoded.push((*position, LogRecord::decode(bytes).map_err(wrong)?));
-        }
-        let now_ms = self.clock.now_ms();
-        let first_ms = decoded.iter().map(|(_, record)| record.received_at_ms).fold(now_ms, i64::min);
+        let of = app.clone();
+        let stretch = blocking(move || Stretch::decode(&of, &records)).await?;
         let tables = Tables::ensure(&self.lake, app, definitions).await?;
-        let mut seen = match memory.seen.take() {
-            Some(seen) => seen,
-            None => SeenIds::load(&self.lake, app, definitions, first_ms).await?,
-        };
-        let mut rows = LiveRows::new(definitions, tables.schemas())?;
-        for (position, record) in &decoded {
-            rows.push(*position, record, &mut seen);
+        if !memory.settled {
+            self.settle(app, definitions, &stretch, position(pointer)).await?;
         }
-        let (accepted, rejected, landed) = rows.finish()?;
+        let rows = LiveRows::new(definitions, tables.schemas())?;
+        let (ids, of) = (self.ids.clone(), app.clone());
+        let Taken { accepted, rejected, landed, noted, last } = blocking(move || stretch.take(&of, &ids, rows)).await?;
         let mut writers = Writers::new(&tables);
         writers.write(accepted.events, accepted.attributes, rejected).await?;
         let mut files = Files::default();
@@ -124,7 +147,13 @@ impl Landing {
             files.discard(&self.lake).await;
             return Err(e);
         }
-        let last = records.last().map_or(position(pointer), |(position, _)| *position);
+        // From here until the commit is known to hold, what is remembered is more than what landed.
+        memory.settled = false;
+        let (ids, of) = (self.ids.clone(), app.clone());
+        if let Err(e) = blocking(move || ids.note(&of, &noted, last)).await {
+            files.discard(&self.lake).await;
+            return Err(e);
+        }
         let mut commit = self.lake.begin(app);
         files.append(&mut commit, &tables);
         commit.summary(LOG_POSITION, &last.to_string());
@@ -136,9 +165,70 @@ impl Landing {
             value: serde_json::json!({ "position": last }),
         });
         commit.commit().await?;
-        seen.settle();
-        memory.seen = Some(seen);
+        memory.settled = true;
         Ok(landed)
+    }
+
+    /// Makes the ids remembered those of the records up to `landed`, be it from the lake.
+    async fn settle(&self, app: &AppId, definitions: &Definitions, stretch: &Stretch, landed: u64) -> Result<()> {
+        let (ids, of) = (self.ids.clone(), app.clone());
+        if blocking(move || ids.settle(&of, landed)).await? {
+            return Ok(());
+        }
+        let first_ms = stretch.first_ms.min(self.clock.now_ms());
+        remember_landed(&self.ids, &self.lake, app, definitions, first_ms).await?;
+        let (ids, of) = (self.ids.clone(), app.clone());
+        blocking(move || ids.restored(&of, landed)).await
+    }
+}
+
+/// A stretch of the log, decoded.
+struct Stretch {
+    records: Vec<(u64, LogRecord)>,
+    /// When the first of its calls came in.
+    first_ms: TimestampMs,
+}
+
+/// What a stretch becomes.
+struct Taken {
+    accepted: Accepted,
+    rejected: RecordBatch,
+    landed: Landed,
+    /// The ids that are new.
+    noted: Vec<NotedId>,
+    /// Its last position.
+    last: u64,
+}
+
+impl Stretch {
+    fn decode(app: &AppId, records: &[(u64, Vec<u8>)]) -> Result<Self> {
+        let mut stretch = Self { records: Vec::with_capacity(records.len()), first_ms: TimestampMs::MAX };
+        for (position, bytes) in records {
+            let wrong = |e: serde_json::Error| Error::Record { app: app.to_string(), position: *position, detail: e.to_string() };
+            let record = LogRecord::decode(bytes).map_err(wrong)?;
+            stretch.first_ms = stretch.first_ms.min(record.received_at_ms);
+            stretch.records.push((*position, record));
+        }
+        Ok(stretch)
+    }
+
+    /// Every id counts once, whatever became of its message: landed, rejected, or left out by a filter.
+    fn take(self, app: &AppId, ids: &MessageIds, mut rows: LiveRows) -> Result<Taken> {
+        let hashes: Vec<u128> = self.records.iter().map(|(_, record)| message_hash(&record.message_id)).collect();
+        let known = ids.known(app, &hashes)?;
+        let mut fresh = HashSet::with_capacity(hashes.len());
+        let mut noted = Vec::with_capacity(hashes.len());
+        let mut last = 0;
+        for ((id, known), (position, record)) in hashes.into_iter().zip(known).zip(&self.records) {
+            let is_new = !known && fresh.insert(id);
+            if is_new {
+                noted.push(NotedId { id, position: *position });
+            }
+            rows.push(*position, record, is_new);
+            last = *position;
+        }
+        let (accepted, rejected, landed) = rows.finish()?;
+        Ok(Taken { accepted, rejected, landed, noted, last })
     }
 }
 

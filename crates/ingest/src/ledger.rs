@@ -1,6 +1,6 @@
 //! What is known of a source's files: which have landed, which are not what they were.
 
-use crate::input::{Fingerprint, InputFile, fingerprint};
+use crate::input::{Fingerprint, InputFile, Stopped, fingerprint};
 use std::collections::HashMap;
 use std::io;
 use taghouse_catalog::IngestedFile;
@@ -28,13 +28,13 @@ impl Ledger {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub(crate) fn standing(&self, file: &InputFile) -> io::Result<Standing> {
+    pub(crate) fn standing(&self, file: &InputFile, stopped: &Stopped) -> io::Result<Standing> {
         let Some(known) = self.0.get(&file.name) else { return Ok(Standing::New) };
         let size_bytes = std::fs::metadata(&file.path)?.len();
         if size_bytes != known.size_bytes {
             return Ok(Standing::Changed(changed(known, size_bytes)));
         }
-        let Fingerprint { checksum, size_bytes } = fingerprint(&file.path)?;
+        let Fingerprint { checksum, size_bytes } = fingerprint(&file.path, stopped)?;
         Ok(if checksum == known.checksum { Standing::Unchanged } else { Standing::Changed(changed(known, size_bytes)) })
     }
 }

@@ -5,6 +5,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+mod blocking;
 mod builder;
 mod cell;
 mod check;
@@ -13,6 +14,7 @@ mod dedup;
 mod error;
 mod file_read;
 mod file_run;
+mod ids;
 mod input;
 mod json_scan;
 mod jsonl;
@@ -29,13 +31,16 @@ mod report;
 mod row;
 mod seen;
 mod segment;
+mod waiting;
 mod writers;
 
 pub use error::{Error, Result};
-pub use file_run::{FileIngest, OnProgress};
+pub use file_run::{Attendant, FileIngest};
+pub use ids::{MessageIds, NotedId, message_hash};
 pub use landing::{LOG_POSITION, Landing};
 pub use live_rows::Landed;
 pub use record::{LogRecord, RecordBody};
 pub use reject::Reason;
 pub use report::{FailedFile, IngestOptions, IngestProgress, IngestReport};
 pub use segment::{CallError, LiveCall, MAX_BATCH_BYTES, MAX_CALL_BYTES};
+pub use waiting::LandingTrigger;

@@ -1,18 +1,17 @@
 //! Records of the log into rows of the tables, by the app's `segment` source.
 
 use crate::builder::{Accepted, AttributeBuilder, EventBuilder, Head, Schemas};
-use crate::cell::Parsed;
+use crate::cell::{Cell, Parsed};
 use crate::jsonl::JsonSlots;
 use crate::mapping::Mapping;
 use crate::record::{LogRecord, RecordBody};
 use crate::reject::{Fault, Place, Reason, RejectBuilder, quoted};
 use crate::row::admit;
-use crate::seen::SeenIds;
 use crate::{Error, Result};
 use arrow::array::RecordBatch;
 use rust_decimal::Decimal;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use taghouse_model::{MAX_TEXT_BYTES, Name, TimestampMs};
 use taghouse_rules::{Definitions, SourceDefinition, SourceFormat, UnknownColumns};
 
@@ -26,7 +25,7 @@ pub struct Landed {
     pub events: u64,
     /// Rows of `attributes`.
     pub attributes: u64,
-    /// Rows of `rejected_events`.
+    /// Rows of `rejected_events`: messages, and single fields of messages that landed without them.
     pub rejected: u64,
     /// Messages that a filter left out.
     pub filtered: u64,
@@ -44,11 +43,23 @@ pub(crate) struct LiveRows {
     /// Of what users are: the attributes only.
     traits: Mapping,
     trait_slots: JsonSlots,
+    /// The attributes that are mapped.
+    trait_names: HashSet<String>,
     schemas: Schemas,
     event_rows: EventBuilder,
     attribute_rows: AttributeBuilder,
     rejected_rows: RejectBuilder,
     counts: Landed,
+}
+
+/// What became of a message whose fields are not all right.
+const LANDED: &str = "the rest of the message has landed";
+
+/// A message that was taken.
+struct Taken {
+    /// What is wrong with the fields that were left out.
+    left_out: Vec<Fault>,
+    what_of_the_rest: &'static str,
 }
 
 /// The parts of a record that every row shares.
@@ -78,6 +89,7 @@ impl LiveRows {
         Ok(Self {
             event_slots: JsonSlots::new(&events),
             trait_slots: JsonSlots::new(&traits),
+            trait_names: traits.attributes.iter().map(|attribute| attribute.name.to_string()).collect(),
             event_rows: EventBuilder::new(&schemas.events, &events)?,
             attribute_rows: AttributeBuilder::new(&schemas.attributes),
             rejected_rows: RejectBuilder::default(),
@@ -88,14 +100,9 @@ impl LiveRows {
         })
     }
 
-    /// Takes the record at `position` of the log, unless its message is known already.
-    pub(crate) fn push(&mut self, position: u64, record: &LogRecord, seen: &mut SeenIds) {
-        if let RecordBody::Rejected { reason, detail, raw } = &record.body {
-            // The reason's text was a class once; written as a rule's it would be another.
-            self.refuse(position, record, reason, detail, raw);
-            return;
-        }
-        if seen.knows(&record.message_id, record.received_at_ms) {
+    /// Takes the record at `position` of the log, unless its message was there before.
+    pub(crate) fn push(&mut self, position: u64, record: &LogRecord, is_new: bool) {
+        if !is_new {
             self.counts.duplicates += 1;
             return;
         }
@@ -106,12 +113,15 @@ impl LiveRows {
             RecordBody::Traits { user_id, time_ms, traits } => {
                 (self.push_traits(Sender { record, user_id, time_ms: *time_ms }, traits), traits)
             }
-            RecordBody::Rejected { raw, .. } => (Ok(false), raw),
+            // The reason's text was a class once; written as a rule's it would be another.
+            RecordBody::Rejected { reason, detail, raw } => return self.refuse(position, record, reason, detail, raw),
         };
         match taken {
-            Ok(true) => seen.claim(&record.message_id, record.received_at_ms),
-            // What leaves no row cannot be known again after a restart, so it is not known before either.
-            Ok(false) => {}
+            Ok(Taken { left_out, what_of_the_rest }) => {
+                for Fault { reason, detail } in left_out {
+                    self.refuse(position, record, &reason.to_string(), &format!("{detail}; {what_of_the_rest}"), raw);
+                }
+            }
             Err(fault) => self.refuse(position, record, &fault.reason.to_string(), &fault.detail, raw),
         }
     }
@@ -122,12 +132,12 @@ impl LiveRows {
         self.rejected_rows.push(place, reason, detail, raw.as_bytes());
     }
 
-    /// Whether a row came of it.
-    fn push_event(&mut self, sender: Sender<'_>, name: &str, properties: &str) -> std::result::Result<bool, Fault> {
+    fn push_event(&mut self, sender: Sender<'_>, name: &str, properties: &str) -> std::result::Result<Taken, Fault> {
         self.event_slots.scan(properties)?;
+        let mut left_out = Vec::new();
         let mut values = Vec::with_capacity(self.events.properties.len() + 3);
         for property in &mut self.events.properties {
-            values.push(property.reader.read(&self.event_slots.cell(properties, property.slot))?);
+            values.push(property.read_or_leave_out(&self.event_slots.cell(properties, property.slot), &mut left_out)?);
         }
         if self.events.sees_extra {
             values.push(Parsed::Text(Cow::Borrowed(sender.user_id)));
@@ -136,40 +146,47 @@ impl LiveRows {
         }
         if !admit(&self.events, &values)? {
             self.counts.filtered += 1;
-            return Ok(false);
+            return Ok(Taken { left_out, what_of_the_rest: "a filter of the source left the message out" });
         }
         let head = sender.head(self.events.source.as_str());
         self.event_rows.push(&head, name, &values, self.event_slots.extra().as_deref());
         self.counts.events += 1;
-        Ok(true)
+        Ok(Taken { left_out, what_of_the_rest: LANDED })
     }
 
-    /// Whether a row came of it.
-    fn push_traits(&mut self, sender: Sender<'_>, traits: &str) -> std::result::Result<bool, Fault> {
+    /// A message gives an attribute once: by its mapping, or where that finds nothing by the trait of its name, read as the mapping says.
+    fn push_traits(&mut self, sender: Sender<'_>, traits: &str) -> std::result::Result<Taken, Fault> {
         self.trait_slots.scan(traits)?;
+        let mut left_out = Vec::new();
         let mut texts: Vec<(&str, Cow<'_, str>)> = Vec::new();
         for attribute in &mut self.traits.attributes {
-            let value = attribute.reader.read(&self.trait_slots.cell(traits, attribute.slot))?;
-            if let Some(text) = value.attribute_text() {
+            let mut cell = self.trait_slots.cell(traits, attribute.slot);
+            if matches!(cell, Cell::None | Cell::Text("")) {
+                cell = self.trait_slots.kept_cell(attribute.name.as_str());
+            }
+            if let Some(text) = attribute.read_or_leave_out(&cell, &mut left_out)?.attribute_text() {
                 texts.push((attribute.name.as_str(), Cow::Owned(text.into_owned())));
             }
         }
         for (name, value) in self.trait_slots.kept() {
             let Some(text) = value.text() else { continue };
-            for (what, length) in [("name", name.len()), ("value", text.len())] {
-                if length > MAX_TEXT_BYTES {
-                    let detail = format!("the {what} of trait {} has {length} bytes, more than {MAX_TEXT_BYTES}", quoted(name));
-                    return Err(Fault::new(Reason::ValueTooLong, detail));
-                }
+            if self.trait_names.contains(name) {
+                continue;
             }
-            texts.push((name, text));
+            match [("name", name.len()), ("value", text.len())].into_iter().find(|(_, length)| *length > MAX_TEXT_BYTES) {
+                Some((what, length)) => {
+                    let detail = format!("the {what} of trait {} has {length} bytes, more than {MAX_TEXT_BYTES}", quoted(name));
+                    left_out.push(Fault::new(Reason::ValueTooLong, detail));
+                }
+                None => texts.push((name, text)),
+            }
         }
         let head = sender.head(self.traits.source.as_str());
         for (name, text) in &texts {
             self.attribute_rows.push(&head, name, text, 0);
         }
         self.counts.attributes += texts.len() as u64;
-        Ok(!texts.is_empty())
+        Ok(Taken { left_out, what_of_the_rest: LANDED })
     }
 
     /// The rows so far, as batches of the three tables, and their counts.

@@ -1,8 +1,9 @@
 //! A source definition, compiled: which columns are read, as what, and which conditions decide.
 
-use crate::cell::ColumnReader;
+use crate::cell::{ColumnReader, Parsed};
 use crate::check::Check;
 use crate::parse_time::TimeReader;
+use crate::reject::Fault;
 use crate::{Error, Result};
 use jiff::tz::TimeZone;
 use std::cell::Cell;
@@ -64,6 +65,24 @@ pub(crate) struct MappedColumn {
     pub(crate) name: Name,
     pub(crate) slot: usize,
     pub(crate) reader: ColumnReader,
+}
+
+impl MappedColumn {
+    /// Reads a cell of a live call. What is wrong is left out alone, for the sender has gone on and will not send the message again; only
+    /// what is required refuses the message.
+    pub(crate) fn read_or_leave_out<'a>(
+        &mut self,
+        cell: &crate::cell::Cell<'a>,
+        left_out: &mut Vec<Fault>,
+    ) -> std::result::Result<Parsed<'a>, Fault> {
+        match self.reader.read(cell) {
+            Err(fault) if !self.reader.is_required() => {
+                left_out.push(fault);
+                Ok(Parsed::None)
+            }
+            read => read,
+        }
+    }
 }
 
 /// The values that conditions see behind those of the mapped properties. The event comes last: rules that name it see the others.

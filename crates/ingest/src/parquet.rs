@@ -45,9 +45,10 @@ pub(crate) fn read(path: &Path, rows: &mut RowReader, after_row: &mut AfterRow<'
         let batch = batch.map_err(|e| Halt::Damaged(format!("the Parquet data is damaged: {e}")))?;
         let cells = batch.columns().iter().map(Cells::new).collect::<Result<Vec<_>, _>>();
         let cells = cells.map_err(|e| Halt::Damaged(format!("a column cannot be read: {e}")))?;
+        let size = batch.get_array_memory_size() / batch.num_rows().max(1);
         for at in 0..batch.num_rows() {
             number += 1;
-            let row = ParquetRow { cells: &cells, columns: &columns, kept: &kept, batch: &batch, at };
+            let row = ParquetRow { cells: &cells, columns: &columns, kept: &kept, batch: &batch, at, size };
             match row.fault().or_else(|| matched.fault.clone()) {
                 Some(fault) => rows.push_broken(number, &fault, &row.raw()),
                 None => rows.push(number, &row),
@@ -154,6 +155,8 @@ struct ParquetRow<'r> {
     kept: &'r [(usize, String)],
     batch: &'r RecordBatch,
     at: usize,
+    /// The mean of the batch, in bytes.
+    size: usize,
 }
 
 impl ParquetRow<'_> {
@@ -182,5 +185,9 @@ impl Row for ParquetRow<'_> {
         let members: serde_json::Map<_, _> =
             fields.zip(self.cells).filter_map(|(field, cells)| Some((field.name().clone(), cells.cell(self.at).json()?))).collect();
         Cow::Owned(serde_json::Value::Object(members).to_string().into_bytes())
+    }
+
+    fn size(&self) -> usize {
+        self.size
     }
 }

@@ -76,17 +76,32 @@ impl TimeReader {
         self.offsets.instant(WallTime { local_ms, offset_seconds: None })
     }
 
-    /// The calendar day (days since 1970) that `text` names.
-    pub(crate) fn day(&self, text: &str) -> Option<i32> {
+    /// The calendar day (days since 1970) that `text` names: of a time with an offset the day in the reader's zone.
+    pub(crate) fn day(&mut self, text: &str) -> Option<i32> {
         let text = text.trim_ascii();
         let days = match &self.form {
             Form::Pattern { text: pattern, fields } => match fields.as_ref().and_then(|fields| fixed_wall(fields, text.as_bytes())) {
                 Some(wall) => wall.local_ms.div_euclid(DAY_SECONDS * 1000),
                 None => days_of(jiff::fmt::strtime::parse(pattern, text).ok()?.to_date().ok()?),
             },
-            _ => iso_day(text.as_bytes())?,
+            _ => match iso_wall(text.as_bytes())? {
+                wall @ WallTime { offset_seconds: Some(_), .. } => {
+                    return self.offsets.instant(wall).and_then(|ms| self.day_of_instant(ms));
+                }
+                WallTime { local_ms, .. } => local_ms.div_euclid(DAY_SECONDS * 1000),
+            },
         };
         i32::try_from(days).ok()
+    }
+
+    /// The calendar day of an instant in the reader's zone. Midnight UTC is the day it names: so JavaScript writes a date without a time, which
+    /// west of Greenwich would be the day before.
+    pub(crate) fn day_of_instant(&self, ms: TimestampMs) -> Option<i32> {
+        let local_ms = match ms.rem_euclid(DAY_SECONDS * 1000) {
+            0 => ms,
+            _ => civil_ms(self.offsets.zone.to_datetime(Timestamp::from_millisecond(ms).ok()?)),
+        };
+        i32::try_from(local_ms.div_euclid(DAY_SECONDS * 1000)).ok()
     }
 
     fn other_iso(&mut self, text: &str) -> Option<TimestampMs> {
@@ -241,12 +256,6 @@ fn fixed_wall(fields: &[Field], mut text: &[u8]) -> Option<WallTime> {
         return None;
     }
     Some(WallTime { local_ms: (checked_day(year, month, day)? * DAY_SECONDS + seconds) * 1000, offset_seconds: None })
-}
-
-/// `2011-12-09`
-fn iso_day(mut text: &[u8]) -> Option<i64> {
-    let day = take_day(&mut text)?;
-    text.is_empty().then_some(day)
 }
 
 /// `2011-12-09`, `2011-12-09T12:50`, `2011-12-09 12:50:00.123`, each time with or without `Z`, `+01`, `+0100` or `+01:00`.

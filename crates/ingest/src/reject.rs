@@ -18,6 +18,8 @@ const QUOTED_CHARS: usize = 80;
 pub enum Reason {
     /// A CSV line of another number of fields or with a quote left open, a JSON line that is no JSON object.
     BrokenLine,
+    /// A JSON object of more than 10,000 members.
+    TooManyMembers,
     /// Bytes that are not UTF-8.
     NotUtf8,
     /// The file or row has a column that nothing names.
@@ -50,6 +52,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::BrokenLine => "broken_line",
+            Self::TooManyMembers => "too_many_members",
             Self::NotUtf8 => "not_utf8",
             Self::UnknownColumn => "unknown_column",
             Self::MissingColumn => "missing_column",

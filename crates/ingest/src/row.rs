@@ -69,6 +69,7 @@ pub(crate) struct RowReader {
     hashes: Vec<u128>,
     tally: Tally,
     accepted_rows: u32,
+    bytes: usize,
     file: String,
     default_id: String,
     now_ms: TimestampMs,
@@ -85,6 +86,7 @@ impl RowReader {
             hashes: Vec::new(),
             tally: Tally::default(),
             accepted_rows: 0,
+            bytes: 0,
             file: String::new(),
             default_id: String::new(),
             now_ms,
@@ -105,9 +107,15 @@ impl RowReader {
         self.tally.rows
     }
 
+    /// About how many bytes the rows since the last chunk bring.
+    pub(crate) fn pending_bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Takes a row (`number` from 1).
     pub(crate) fn push(&mut self, number: u64, row: &impl Row) {
         self.tally.rows += 1;
+        self.bytes += row.size();
         match self.read(number, row) {
             Ok(true) => {}
             Ok(false) => self.tally.filtered += 1,
@@ -204,6 +212,7 @@ impl RowReader {
     /// The batches of all rows since the last chunk.
     pub(crate) fn finish(&mut self) -> Result<Chunk, ArrowError> {
         self.accepted_rows = 0;
+        self.bytes = 0;
         Ok(Chunk {
             accepted: Accepted::finish(&mut self.events, &mut self.attributes)?,
             rejected: self.rejected.finish(&self.schemas.rejected)?,

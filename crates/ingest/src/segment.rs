@@ -40,7 +40,7 @@ pub struct LiveCall;
 
 impl LiveCall {
     /// Checks a call of `kind` (`track`, `identify`, `page`, `screen`, `group`, `alias`, `batch`) and gives its messages, to be appended to
-    /// the log. Of a batch, wrong messages become records that land in `rejected_events`.
+    /// the log, in their order. Of a batch, wrong messages (too large ones among them) become records that land in `rejected_events`.
     ///
     /// The event time is the message's `timestamp`; without it `originalTimestamp`, corrected by how far `sentAt` is off `received_at_ms`;
     /// without both `received_at_ms`. A missing `messageId` is made from `entropy`.
@@ -98,7 +98,9 @@ fn parse_batch(text: &str, span: JsonSpan, received_at_ms: TimestampMs, entropy:
                 first_fault.get_or_insert_with(|| format!("batch[{at}]: {detail}"));
                 let raw = String::from_utf8_lossy(&message.as_bytes()[..message.len().min(MAX_RAW_BYTES)]).into_owned();
                 let body = RecordBody::Rejected { reason: reason.to_string(), detail, raw };
-                records.push(LogRecord { message_id: message::new_id(entropy), received_at_ms, body });
+                // By its own id it is known when the batch is sent again.
+                let message_id = message::given_id(message).unwrap_or_else(|| message::new_id(entropy));
+                records.push(LogRecord { message_id, received_at_ms, body });
             }
         }
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use taghouse_ingest::{Error, IngestOptions, IngestReport};
+use taghouse_ingest::{Attendant, Error, IngestOptions, IngestReport};
 use taghouse_model::ErrorKind;
 use taghouse_rules::Definitions;
 
@@ -497,7 +497,7 @@ async fn wrong_calls_are_refused() {
     let ingest = async |definitions: &Definitions, name: &str, path: &Path| {
         let run = house.files();
         let (name, paths) = (house::name(name), [path.to_owned()]);
-        run.ingest(&house.app, definitions, &name, &paths, &IngestOptions::default(), &|_| ()).await
+        run.ingest(&house.app, definitions, &name, &paths, &IngestOptions::default(), Attendant::nobody()).await
     };
     let error = ingest(&source, "order", home.path()).await.unwrap_err();
     assert_eq!((error.kind(), error.to_string()), (ErrorKind::NotFound, "no source \"order\": the sources are orders".to_owned()));
@@ -521,7 +521,7 @@ async fn a_run_that_is_stopped_has_done_nothing() {
         let (told, mut telling) = tokio::sync::mpsc::unbounded_channel();
         let on_progress = |_: &taghouse_ingest::IngestProgress| assert!(told.send(()).is_ok() || told.is_closed());
         let (run, name, options) = (house.files(), house::name("orders"), IngestOptions::default());
-        let run = run.ingest(&house.app, &source, &name, &files, &options, &on_progress);
+        let run = run.ingest(&house.app, &source, &name, &files, &options, Attendant { progress: &on_progress, ..Attendant::nobody() });
         // Dropped in the middle, as a kill would.
         tokio::select! { _ = run => panic!("it should have been stopped"), _ = telling.recv() => {} }
     }

@@ -7,13 +7,15 @@ mod house;
 use async_trait::async_trait;
 use house::{Counting, House, NOW_MS, definitions};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use taghouse_ingest::{Error, LOG_POSITION, Landed, LiveCall};
-use taghouse_log::EventLog;
+use taghouse_log::{EmbeddedLog, EventLog};
 use taghouse_model::{AppId, ErrorKind};
 use taghouse_rules::Definitions;
+use tokio_util::sync::CancellationToken;
 
-const DAY_MS: i64 = 24 * 3_600_000;
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
 
 const TYPED: &str = r#"
 kind: source
@@ -39,7 +41,7 @@ fn track(id: &str, properties: &str) -> String {
 }
 
 async fn land(house: &House, log: &Arc<dyn EventLog>, definitions: &Definitions) -> Landed {
-    house.landing(log.clone()).land(&house.app, definitions).await.unwrap()
+    house.landing(log.clone()).land(&house.app, definitions, &CancellationToken::new()).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,12 +82,13 @@ async fn typed_by_the_source() {
     )
     .await;
     let landed = land(&house, &log, &typed).await;
-    assert_eq!(landed, Landed { events: 4, attributes: 5, rejected: 3, filtered: 1, duplicates: 0, position: 9 });
+    assert_eq!(landed, Landed { events: 5, attributes: 5, rejected: 3, filtered: 1, duplicates: 0, position: 9 });
     assert_eq!(
         house.rows("events", &["user_id", "event", "message_id", "source", "amount", "sku", "properties"]).await,
         [
             r#"u1|noise|m5|web|9.00|-|-"#,
             r#"u1|paid|m1|web|12.50|Aé|{"item.size":3,"big":12345678901234567890.5}"#,
+            "u1|paid|m2|web|-|-|-",
             r#"u2|group|m7|web|-|-|{"seats":5,"group_id":"g1"}"#,
             r#"u3|alias|m8|web|-|-|{"previous_id":"anon"}"#,
         ]
@@ -135,9 +138,21 @@ async fn nothing_to_land_changes_nothing() {
     send(&house, log.as_ref(), "track", &track("m1", "{}"), NOW_MS).await;
     let landing = house.landing(log.clone());
     for _ in 0..3 {
-        assert_eq!(landing.land(&house.app, &typed).await.unwrap().position, 1);
+        assert_eq!(landing.land(&house.app, &typed, &CancellationToken::new()).await.unwrap().position, 1);
     }
     assert_eq!(house.snapshots("events").await, 1);
+}
+
+/// Six messages: one of each sort, and a batch of a wrong one and a good one.
+async fn send_all(house: &House, log: &dyn EventLog, received_ms: i64) {
+    let noise = track("m5", r#"{"amount":1}"#).replace("paid", "noise");
+    let negative = track("m6", r#"{"amount":-1}"#);
+    for body in [track("m1", "{}"), noise, negative] {
+        send(house, log, "track", &body, received_ms).await;
+    }
+    send(house, log, "identify", r#"{"userId":"u2","messageId":"i1","traits":{"plan":"pro"}}"#, received_ms).await;
+    let batch = r#"{"batch":[{"type":"track","event":"e","messageId":"m7"},{"type":"track","event":"e","userId":"u","messageId":"m8"}]}"#;
+    send(house, log, "batch", batch, received_ms).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,35 +161,243 @@ async fn messages_of_a_day_are_known_again_also_after_a_restart() {
     let typed = definitions(TYPED);
     let house = House::open(home.path()).await;
     let log = house.log();
-    let identify = r#"{"userId":"u2","messageId":"i1","traits":{"plan":"pro"}}"#;
-    send(&house, log.as_ref(), "track", &track("m1", "{}"), NOW_MS).await;
-    send(&house, log.as_ref(), "track", &track("m1", "{}"), NOW_MS + 5).await;
-    send(&house, log.as_ref(), "identify", identify, NOW_MS).await;
-    // What is rejected or filtered out may come again.
-    send(&house, log.as_ref(), "track", &track("m5", r#"{"amount":1}"#).replace("paid", "noise"), NOW_MS).await;
-    send(&house, log.as_ref(), "track", &track("m2", r#"{"amount":"x"}"#), NOW_MS).await;
-    send(&house, log.as_ref(), "track", &track("m2", r#"{"amount":1}"#), NOW_MS).await;
+    send_all(&house, log.as_ref(), NOW_MS).await;
+    send_all(&house, log.as_ref(), NOW_MS + 5).await;
     let landing = house.landing(log.clone());
-    let landed = landing.land(&house.app, &typed).await.unwrap();
-    assert_eq!(landed, Landed { events: 2, attributes: 1, rejected: 1, duplicates: 1, filtered: 1, position: 6 });
-    send(&house, log.as_ref(), "track", &track("m1", "{}"), NOW_MS + 10).await;
-    assert_eq!(landing.land(&house.app, &typed).await.unwrap().duplicates, 1);
+    let landed = landing.land(&house.app, &typed, &CancellationToken::new()).await.unwrap();
+    // Each message once, whatever became of it: landed, rejected, or left out.
+    let once = Landed { events: 2, attributes: 1, rejected: 2, filtered: 1, ..Landed::default() };
+    assert_eq!(landed, Landed { duplicates: 6, position: 12, ..once });
+    send_all(&house, log.as_ref(), NOW_MS + 10).await;
+    assert_eq!(
+        landing.land(&house.app, &typed, &CancellationToken::new()).await.unwrap(),
+        Landed { duplicates: 6, position: 18, ..Landed::default() }
+    );
     drop((landing, log, house));
 
     let house = House::open(home.path()).await;
     let log = house.log();
-    house.clock.0.store(NOW_MS + DAY_MS + 100, Ordering::Relaxed);
-    send(&house, log.as_ref(), "track", &track("m1", "{}"), NOW_MS + DAY_MS - 1).await;
-    send(&house, log.as_ref(), "identify", identify, NOW_MS + DAY_MS - 1).await;
-    send(&house, log.as_ref(), "track", &track("m2", "{}"), NOW_MS + DAY_MS).await;
-    send(&house, log.as_ref(), "track", &track("m3", "{}"), NOW_MS + DAY_MS).await;
-    let landed = land(&house, &log, &typed).await;
+    assert_eq!(house.ids.hours().unwrap(), 1);
+    house.clock.1.store(DAY_MS, Ordering::Relaxed);
+    send_all(&house, log.as_ref(), NOW_MS + DAY_MS).await;
+    assert_eq!(land(&house, &log, &typed).await, Landed { duplicates: 6, position: 24, ..Landed::default() });
+    // Two hours later they are forgotten; hours of which nothing is left go.
+    house.clock.1.store(DAY_MS + 2 * HOUR_MS, Ordering::Relaxed);
+    land(&house, &log, &typed).await;
+    send_all(&house, log.as_ref(), NOW_MS + DAY_MS + 2 * HOUR_MS).await;
+    assert_eq!(land(&house, &log, &typed).await, Landed { position: 30, ..once });
+    assert_eq!(house.ids.hours().unwrap(), 1);
+    let rejected = house.rows("rejected_events", &["row", "reason"]).await;
+    assert_eq!(rejected, ["27|rule: negative", "29|no_user_id", "3|rule: negative", "5|no_user_id"]);
+}
+
+/// The wall clock jumps three days ahead for one event, and back; the same ids come again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_counts_once_whatever_the_wall_clock_did() {
+    let home = tempfile::tempdir().unwrap();
+    let typed = definitions(TYPED);
+    let mut position = 0;
+    for (restart, jumps) in [[0, 3, 0, 0], [-3, 0, 300, -30], [0, 3, -3, 0]].into_iter().enumerate() {
+        let house = House::open(home.path()).await;
+        let log = house.log();
+        let landing = house.landing(log.clone());
+        for (step, days) in jumps.into_iter().enumerate() {
+            let now_ms = NOW_MS + days * DAY_MS + step as i64;
+            house.clock.0.store(now_ms, Ordering::Relaxed);
+            house.clock.1.fetch_add(HOUR_MS, Ordering::Relaxed);
+            let records: Vec<_> = ["m1".to_owned(), format!("new-{restart}-{step}")]
+                .iter()
+                .map(|id| format!(r#"{{"userId":"u","event":"e","messageId":"{id}"}}"#))
+                .flat_map(|body| LiveCall::parse("track", body.as_bytes(), now_ms, &Counting::new()).unwrap())
+                .map(|record| record.encode().unwrap())
+                .collect();
+            position = log.append(&house.app, records).await.unwrap();
+            let duplicates = u64::from((restart, step) != (0, 0));
+            let landed = landing.land(&house.app, &typed, &CancellationToken::new()).await.unwrap();
+            assert_eq!(landed, Landed { events: 2 - duplicates, duplicates, position, ..Landed::default() }, "{restart} {step}");
+        }
+    }
+    assert_eq!(position, 24);
+}
+
+/// A log that cannot be read for one app.
+struct Unreadable {
+    log: Arc<dyn EventLog>,
+    app: AppId,
+    is_broken: AtomicBool,
+}
+
+#[async_trait]
+impl EventLog for Unreadable {
+    async fn append(&self, app: &AppId, records: Vec<Vec<u8>>) -> taghouse_log::Result<u64> {
+        self.log.append(app, records).await
+    }
+    async fn read(&self, app: &AppId, from: u64, limit: usize) -> taghouse_log::Result<Vec<(u64, Vec<u8>)>> {
+        if *app == self.app && self.is_broken.load(Ordering::Relaxed) {
+            return Err(taghouse_log::Error::Unavailable("broken".to_owned()));
+        }
+        self.log.read(app, from, limit).await
+    }
+    async fn trim(&self, app: &AppId, through: u64) -> taghouse_log::Result<()> {
+        self.log.trim(app, through).await
+    }
+    async fn end(&self, app: &AppId) -> taghouse_log::Result<u64> {
+        self.log.end(app).await
+    }
+}
+
+/// Ids of an app that cannot land are kept while others go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_cannot_land_find_the_ids_before_them_later() {
+    let home = tempfile::tempdir().unwrap();
+    let house = House::open(home.path()).await;
+    let log = Arc::new(Unreadable { log: house.log(), app: house.app.clone(), is_broken: AtomicBool::new(false) });
+    let (typed, other) = (definitions(TYPED), AppId::new("other").unwrap());
+    let landing = house.landing(log.clone());
+    send(&house, log.as_ref(), "track", &track("m1", "{}"), NOW_MS).await;
+    landing.land(&house.app, &typed, &CancellationToken::new()).await.unwrap();
+    send(&house, log.as_ref(), "track", &track("m1", "{}"), NOW_MS).await;
+    log.is_broken.store(true, Ordering::Relaxed);
+    for _ in 0..40 {
+        house.clock.1.fetch_add(HOUR_MS, Ordering::Relaxed);
+        assert_eq!(landing.land(&house.app, &typed, &CancellationToken::new()).await.unwrap_err().kind(), ErrorKind::Unavailable);
+        let record = LiveCall::parse("track", track("o", "{}").as_bytes(), NOW_MS, &Counting::new()).unwrap().remove(0);
+        log.append(&other, vec![record.encode().unwrap()]).await.unwrap();
+        landing.land(&other, &typed, &CancellationToken::new()).await.unwrap();
+    }
+    log.is_broken.store(false, Ordering::Relaxed);
+    assert_eq!(house.ids.hours().unwrap(), 2, "one of each app");
     assert_eq!(
-        landed,
-        Landed { events: 2, duplicates: 2, position: 11, ..Landed::default() },
-        "m2 came in a whole day before, m1 and i1 not"
+        landing.land(&house.app, &typed, &CancellationToken::new()).await.unwrap(),
+        Landed { duplicates: 1, position: 2, ..Landed::default() }
     );
-    assert_eq!(house.rows("events", &["message_id"]).await, ["m1", "m2", "m2", "m3"]);
+    assert_eq!(house.ids.hours().unwrap(), 0, "all have landed, and 40 hours have gone");
+}
+
+/// A data folder of before there was a folder of ids, one whose ids are older than its tables, and one whose ids are ahead of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_that_are_missing_are_read_from_the_lake() {
+    let home = tempfile::tempdir().unwrap();
+    let typed = definitions(TYPED);
+    let ids = home.path().join("ids");
+    let older = home.path().join("older");
+    let sent = async |ids: &[&str]| {
+        let house = House::open(home.path()).await;
+        let log = house.log();
+        for id in ids {
+            send(&house, log.as_ref(), "track", &track(id, "{}"), NOW_MS).await;
+        }
+        land(&house, &log, &typed).await
+    };
+    assert_eq!(sent(&["m1"]).await.events, 1);
+    copy(&ids, &older);
+    assert_eq!(sent(&["m1", "m2"]).await, Landed { events: 1, duplicates: 1, position: 3, ..Landed::default() });
+    std::fs::remove_dir_all(&ids).unwrap();
+    assert_eq!(sent(&["m1", "m2"]).await, Landed { duplicates: 2, position: 5, ..Landed::default() });
+    std::fs::remove_dir_all(&ids).unwrap();
+    copy(&older, &ids);
+    assert_eq!(sent(&["m1", "m2", "m3"]).await, Landed { events: 1, duplicates: 2, position: 8, ..Landed::default() });
+    // What was noted and never committed does not count.
+    {
+        let house = House::open(home.path()).await;
+        let noted = taghouse_ingest::NotedId { id: taghouse_ingest::message_hash("m4"), position: 9 };
+        house.ids.note(&house.app, &[noted], 9).unwrap();
+        assert_eq!(house.ids.known(&house.app, &[noted.id]).unwrap(), [true]);
+    }
+    assert_eq!(sent(&["m4", "m3"]).await, Landed { events: 1, duplicates: 1, position: 10, ..Landed::default() });
+    let house = House::open(home.path()).await;
+    assert_eq!(house.rows("events", &["message_id"]).await, ["m1", "m2", "m3", "m4"]);
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            std::fs::copy(&from, &to).unwrap();
+        }
+    }
+}
+
+/// One row of one attribute a message: what the mapping finds, else the trait of its name, read as the mapping says.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attribute_by_mapping_and_by_a_trait_of_its_name() {
+    let home = tempfile::tempdir().unwrap();
+    let house = House::open(home.path()).await;
+    let log = house.log();
+    let mapped = definitions(
+        "kind: source\nname: web\nformat: segment\nattributes:\n  home_city: { column: address.city }\n  logins: { column: n, type: int }\n",
+    );
+    let traits = [
+        r#"{"address":{"city":"Oslo"},"home_city":"Rome","n":1,"logins":"many"}"#,
+        r#"{"home_city":"R\u00f3m","logins":7}"#,
+        r#"{"address":{"city":""},"home_city":"Bern","logins":"many"}"#,
+        r#"{"home_city":"","address":{"city":"Kyiv"},"a":{"b":1},"a.b":2}"#,
+    ];
+    for (at, traits) in traits.iter().enumerate() {
+        let body = format!(r#"{{"userId":"u","messageId":"m{at}","traits":{traits}}}"#);
+        send(&house, log.as_ref(), "identify", &body, NOW_MS).await;
+    }
+    let landed = land(&house, &log, &mapped).await;
+    assert_eq!((landed.attributes, landed.rejected), (8, 1));
+    assert_eq!(
+        house.rows("attributes", &["message_id", "name", "value"]).await,
+        [
+            "m0|home_city|Oslo",
+            "m0|logins|1",
+            "m1|home_city|Róm",
+            "m1|logins|7",
+            "m2|home_city|Bern",
+            "m3|a.b|2",
+            "m3|a|{\"b\":1}",
+            "m3|home_city|Kyiv",
+        ]
+    );
+}
+
+/// A field that does not fit is left out alone and named; only what is required refuses the message.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_field_is_left_out_alone() {
+    let home = tempfile::tempdir().unwrap();
+    let house = House::open(home.path()).await;
+    let log = house.log();
+    let source = definitions(
+        "kind: source\nname: web\nformat: segment\nproperties:\n  price: { column: price, type: decimal, scale: 2 }\n  day: { column: day, type: date }\n  \
+         sku: { column: sku, required: true }\nattributes:\n  logins: { column: logins, type: int }\nfilters: [\"sku != 'free' || price > 1\"]\n",
+    );
+    let events = [
+        // 0.1 + 0.2 in JavaScript, and `new Date()` there.
+        r#"{"sku":"a","price":0.30000000000000004,"day":"2024-07-01T23:30:00.000Z"}"#,
+        r#"{"sku":"b","price":0.3,"day":"2024-07-01T00:00:00.000Z"}"#,
+        r#"{"sku":"c","price":"?","day":"soon"}"#,
+        r#"{"price":1}"#,
+        r#"{"sku":"free","price":"?"}"#,
+    ];
+    for (at, properties) in events.iter().enumerate() {
+        send(&house, log.as_ref(), "track", &track(&format!("m{at}"), properties), NOW_MS).await;
+    }
+    let long = "x".repeat(1100);
+    let traits = format!(r#"{{"userId":"u","messageId":"t","traits":{{"logins":"7.5","nick":"{long}","plan":"pro"}}}}"#);
+    send(&house, log.as_ref(), "identify", &traits, NOW_MS).await;
+    let landed = land(&house, &log, &source).await;
+    assert_eq!(landed, Landed { events: 3, attributes: 1, rejected: 7, filtered: 1, duplicates: 0, position: 6 });
+    // 23:30 UTC is the next day in London's summer; midnight UTC is how JavaScript writes a date.
+    assert_eq!(house.rows("events", &["sku", "price", "day"]).await, ["a|-|2024-07-02", "b|0.30|2024-07-01", "c|-|-"]);
+    assert_eq!(house.rows("attributes", &["name", "value"]).await, ["plan|pro"]);
+    let rejected = house.rows("rejected_events", &["row", "reason", "detail"]).await;
+    let expected = [
+        "1|number_out_of_range|column \"price\": \"0.30000000000000004\" has more digits behind the point than decimal(2); the rest of the message has landed",
+        "3|bad_type|column \"day\": \"soon\" is not date; the rest of the message has landed",
+        "3|bad_type|column \"price\": \"?\" is not decimal(2); the rest of the message has landed",
+        "4|missing_value|column \"sku\" is empty",
+        "5|bad_type|column \"price\": \"?\" is not decimal(2); a filter of the source left the message out",
+        "6|bad_type|column \"logins\": \"7.5\" is not int; the rest of the message has landed",
+        "6|value_too_long|the value of trait \"nick\" has 1100 bytes, more than 1024; the rest of the message has landed",
+    ];
+    assert_eq!(rejected, expected);
 }
 
 /// File rows with the same ids are none of the live messages.
@@ -227,7 +450,7 @@ async fn a_crash_after_the_commit_lands_nothing_twice() {
         send(&house, log.as_ref(), "track", &track(id, "{}"), NOW_MS).await;
     }
     let failing: Arc<dyn EventLog> = Arc::new(Failing { log: log.clone(), fail_trim: true });
-    let error = house.landing(failing).land(&house.app, &typed).await.unwrap_err();
+    let error = house.landing(failing).land(&house.app, &typed, &CancellationToken::new()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert_eq!(log.read(&house.app, 0, 10).await.unwrap().len(), 5, "nothing was trimmed");
     let again: Arc<dyn EventLog> = Arc::new(Failing { log: log.clone(), fail_trim: false });
@@ -277,12 +500,15 @@ async fn a_crash_before_the_commit_loses_nothing() {
     }
     let moving: Arc<dyn EventLog> = Arc::new(Moving(log.clone(), house.catalog.clone(), std::sync::Mutex::new(Some(put(None, 0)))));
     let other = house.landing(moving);
-    let error = other.land(&house.app, &typed).await.unwrap_err();
+    let error = other.land(&house.app, &typed, &CancellationToken::new()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
     assert!(house.rows("events", &["message_id"]).await.is_empty());
     // The same landing, in the same process, and then another one.
-    assert_eq!(other.land(&house.app, &typed).await.unwrap(), Landed { events: 2, position: 2, ..Landed::default() });
-    assert_eq!(landing.land(&house.app, &typed).await.unwrap(), Landed { position: 2, ..Landed::default() });
+    assert_eq!(
+        other.land(&house.app, &typed, &CancellationToken::new()).await.unwrap(),
+        Landed { events: 2, position: 2, ..Landed::default() }
+    );
+    assert_eq!(landing.land(&house.app, &typed, &CancellationToken::new()).await.unwrap(), Landed { position: 2, ..Landed::default() });
     assert_eq!(house.rows("events", &["message_id"]).await, ["m1", "m2"]);
 }
 
@@ -296,11 +522,14 @@ async fn another_log_is_refused() {
     land(&house, &log, &typed).await;
     drop(log);
     std::fs::remove_dir_all(home.path().join("log")).unwrap();
+    assert!(EmbeddedLog::open(&home.path().join("log")).is_err(), "a log that lost what it acknowledged");
+    // Whoever accepts the loss removes the mark.
+    std::fs::remove_file(home.path().join("log.mark")).unwrap();
     let log = house.log();
-    let error = house.landing(log.clone()).land(&house.app, &typed).await.unwrap_err();
+    let error = house.landing(log.clone()).land(&house.app, &typed, &CancellationToken::new()).await.unwrap_err();
     assert!(matches!(error, Error::LogBehind { end: 0, landed: 1, .. }), "{error}");
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     log.append(&house.app, vec![b"no record".to_vec(), b"nor this".to_vec()]).await.unwrap();
-    let error = house.landing(log).land(&house.app, &typed).await.unwrap_err();
+    let error = house.landing(log).land(&house.app, &typed, &CancellationToken::new()).await.unwrap_err();
     assert!(matches!(error, Error::Record { position: 2, .. }), "{error}");
 }

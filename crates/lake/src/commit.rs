@@ -2,6 +2,7 @@ use crate::datum::datum;
 use crate::lake::{MAX_RETRIES, Shared};
 use crate::layout::Partition;
 use crate::objects::aside;
+use crate::pin::Writing;
 use crate::snapshot::{Next, TableChange, prepare};
 use crate::table::Table;
 use crate::write::DataFile;
@@ -22,17 +23,33 @@ pub struct Commit {
     tables: BTreeMap<String, TableChange>,
     properties: BTreeMap<String, String>,
     also: Vec<Change>,
+    /// From before a file is written until the pointers have moved.
+    writing: Vec<Writing>,
 }
 
 impl Commit {
     pub(crate) fn new(lake: Arc<Shared>, app: AppId) -> Self {
-        Self { lake, app, tables: BTreeMap::new(), properties: BTreeMap::new(), also: Vec::new() }
+        let writing = vec![lake.pins.writing(lake.now_ms())];
+        Self { lake, app, tables: BTreeMap::new(), properties: BTreeMap::new(), also: Vec::new(), writing }
     }
 
     /// Adds files to the table. Without any file the table only gets a snapshot if there are summary properties.
     pub fn append(&mut self, table: &Table, files: Vec<DataFile>) {
+        self.add(table, files);
+    }
+
+    /// Puts the files in the place of these, which hold the same rows.
+    pub(crate) fn replace(&mut self, table: &Table, replaced: Vec<iceberg::spec::DataFile>, files: Vec<DataFile>) {
+        self.add(table, files).replaced.extend(replaced.into_iter().map(|f| f.file_path().to_owned()));
+    }
+
+    fn add(&mut self, table: &Table, files: Vec<DataFile>) -> &mut TableChange {
         let change = self.tables.entry(table.name().to_owned()).or_default();
-        change.added.extend(files.into_iter().map(|f| f.file));
+        for file in files {
+            change.added.push(file.file);
+            self.writing.push(file.writing);
+        }
+        change
     }
 
     /// Makes the files the only ones of the partition `value` of an identity-partitioned table; none: empties it.
@@ -53,9 +70,7 @@ impl Commit {
         if let Some(other) = files.iter().find(|f| f.file.partition().fields() != [Some(literal.clone())]) {
             return Err(Error::Invalid(format!("file {} holds another partition than {column} {value}: write it by itself", other.path())));
         }
-        let change = self.tables.entry(table.name().to_owned()).or_default();
-        change.overwritten.push(literal);
-        change.added.extend(files.into_iter().map(|f| f.file));
+        self.add(table, files).overwritten.push(literal);
         Ok(())
     }
 
@@ -93,6 +108,10 @@ impl Commit {
             let prepared = self.prepare_all().await?;
             let mut changes: Vec<Change> = prepared.iter().map(|next| swap(&self.app, next)).collect();
             changes.extend(self.also.iter().cloned());
+            if let Err(e) = self.settle(&prepared).await {
+                self.forget(prepared).await;
+                return Err(Failure::Certain(e));
+            }
             let Err(e) = self.lake.catalog.commit(changes).await else { return Ok(self.finish(prepared).await?) };
             match self.standing(&prepared).await {
                 // An error after the transaction was written: it holds all the same.
@@ -116,7 +135,9 @@ impl Commit {
     }
 
     async fn prepare_all(&self) -> Result<Vec<Next>> {
-        let changed = |change: &TableChange| !(change.added.is_empty() && change.overwritten.is_empty() && self.properties.is_empty());
+        let changed = |change: &TableChange| {
+            !(change.added.is_empty() && change.overwritten.is_empty() && change.replaced.is_empty() && self.properties.is_empty())
+        };
         let preparing = self.tables.iter().filter(|(_, change)| changed(change)).map(|(name, change)| self.prepare_one(name, change));
         let (mut prepared, mut failure) = (Vec::new(), None);
         for outcome in join_all(preparing).await {
@@ -141,6 +162,14 @@ impl Commit {
         aside(async move { prepare(&base, &change, &properties).await }).await
     }
 
+    /// Makes the names of all that was written durable: the log is trimmed soon after.
+    async fn settle(&self, prepared: &[Next]) -> Result<()> {
+        let data = self.tables.values().flat_map(|change| &change.added).map(|file| file.file_path().to_owned());
+        let written: Vec<String> = prepared.iter().flat_map(|next| &next.written).cloned().chain(data).collect();
+        let objects = self.lake.objects.clone();
+        aside(async move { objects.settle(written.iter().map(String::as_str)) }).await
+    }
+
     /// What the catalog points to now.
     async fn standing(&self, prepared: &[Next]) -> Result<Standing> {
         let mut standing = if prepared.is_empty() { Standing::Base } else { Standing::Ours };
@@ -157,12 +186,15 @@ impl Commit {
 
     async fn finish(&self, prepared: Vec<Next>) -> Result<Vec<Table>> {
         let mut tables = Vec::with_capacity(prepared.len());
+        let now = self.lake.now_ms();
         for next in prepared {
-            self.lake.objects.remove(next.expired).await;
+            self.lake.removal.expect(next.metadata.location(), next.expired, next.old_metadata, now);
             let table = Table::new(self.lake.clone(), &self.app, next.base.name(), next.location, next.metadata)?;
             self.lake.keep(&table);
             tables.push(table);
         }
+        let due = tables.iter().map(|table| self.lake.removal.remove_due(&self.lake, table.location()));
+        join_all(due).await;
         Ok(tables)
     }
 

@@ -1,5 +1,6 @@
 //! Batches of one partition as Parquet files.
 
+use crate::content;
 use crate::objects::Objects;
 use crate::split::PartitionKey;
 use crate::statistics::describe;
@@ -124,7 +125,7 @@ fn close(context: &EncodeContext, key: &PartitionKey, mut file: OpenFile) -> Res
     let bytes = Bytes::from(std::mem::take(file.0.inner_mut()));
     let table = &context.table;
     let folder = key.folder(&table.partition());
-    let path = format!("{}/data/{folder}{}.parquet", table.location(), uuid::Uuid::new_v4());
+    let path = content::named(&format!("{}/data/{folder}{}.parquet", table.location(), uuid::Uuid::new_v4()), &bytes);
     let mut builder = DataFileBuilder::default();
     builder
         .content(DataContentType::Data)

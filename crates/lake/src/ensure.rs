@@ -59,6 +59,11 @@ impl Lake {
                 return Ok(tables);
             }
             let written: Vec<String> = swaps.iter().filter_map(location).collect();
+            let (objects, settled) = (self.shared().objects.clone(), written.clone());
+            if let Err(error) = aside(async move { objects.settle(settled.iter().map(String::as_str)) }).await {
+                self.shared().objects.remove(written).await;
+                return Err(error);
+            }
             match self.shared().catalog.commit(swaps).await {
                 Ok(()) => {
                     tables.iter().for_each(|table| self.shared().keep(table));

@@ -1,8 +1,11 @@
 use crate::commit::Commit;
 use crate::manifest::ManifestCache;
 use crate::objects::Objects;
-use crate::sql::SqlRuntime;
+use crate::pin::Pins;
+use crate::removal::Removal;
+use crate::sql::{SqlLimits, SqlRuntime};
 use crate::table::Table;
+use crate::upkeep::Upkeep;
 use crate::write::DataFile;
 use crate::{Error, Result, metadata};
 use std::collections::HashMap;
@@ -30,6 +33,13 @@ pub(crate) struct Shared {
     clock: Arc<dyn Clock>,
     tables: Mutex<HashMap<(AppId, String), Table>>,
     pub(crate) sql: SqlRuntime,
+    pub(crate) upkeep: Upkeep,
+    pub(crate) pins: Arc<Pins>,
+    pub(crate) removal: Removal,
+    /// When this process began with the lake.
+    pub(crate) opened_ms: TimestampMs,
+    /// By table location the snapshot in which nothing was left to be joined.
+    compact: Mutex<HashMap<String, i64>>,
 }
 
 impl Shared {
@@ -55,6 +65,17 @@ impl Shared {
         self.tables().insert((table.app().clone(), table.name().to_owned()), table.clone());
     }
 
+    /// Whether the table's small files were looked at and left as they are.
+    pub(crate) fn is_compact(&self, table: &Table) -> bool {
+        let Some(snapshot_id) = table.snapshot_id() else { return true };
+        self.compact.lock().unwrap_or_else(PoisonError::into_inner).get(table.location()) == Some(&snapshot_id)
+    }
+
+    pub(crate) fn set_compact(&self, table: &Table) {
+        let Some(snapshot_id) = table.snapshot_id() else { return };
+        self.compact.lock().unwrap_or_else(PoisonError::into_inner).insert(table.location().to_owned(), snapshot_id);
+    }
+
     fn tables(&self) -> std::sync::MutexGuard<'_, HashMap<(AppId, String), Table>> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -67,6 +88,14 @@ impl Lake {
     /// # Errors
     /// [`Error::Unavailable`] if the folder cannot be made or its path is not UTF-8.
     pub fn open(catalog: Arc<dyn Catalog>, warehouse: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
+        Self::open_kept(catalog, warehouse, clock, Upkeep::default())
+    }
+
+    /// As [`Lake::open`], kept small in another way.
+    ///
+    /// # Errors
+    /// As [`Lake::open`].
+    pub fn open_kept(catalog: Arc<dyn Catalog>, warehouse: &Path, clock: Arc<dyn Clock>, upkeep: Upkeep) -> Result<Self> {
         let shown = warehouse.display();
         let failed = |e: std::io::Error| Error::Unavailable(format!("cannot use {shown} as the lake's folder: {e}"));
         std::fs::create_dir_all(warehouse).map_err(failed)?;
@@ -76,14 +105,24 @@ impl Lake {
             .ok_or_else(|| Error::Unavailable(format!("the lake's folder {shown} is not named in UTF-8: choose another")))?;
         let shared = Shared {
             catalog,
-            objects: Objects::local(),
+            objects: Objects::local(absolute.clone()),
             manifests: ManifestCache::default(),
             warehouse: path.trim_end_matches('/').to_owned(),
+            opened_ms: clock.now_ms(),
             clock,
             tables: Mutex::default(),
             sql: SqlRuntime::default(),
+            upkeep,
+            pins: Arc::default(),
+            removal: Removal::default(),
+            compact: Mutex::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Sets what queries may use; to be called before the first one.
+    pub fn limit_queries(&self, limits: SqlLimits) {
+        self.shared.sql.limit(limits);
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

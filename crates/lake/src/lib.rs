@@ -4,11 +4,15 @@
 //! A table changes only by a compare-and-swap of that pointer ([`Commit`]); objects are immutable and on disk before a pointer names them.
 //! Derived: manifests and handles kept in memory.
 //!
+//! What no reader needs any more is removed as the tables grow: see [`Upkeep`].
+//!
 //! All calls run within a tokio runtime of several threads.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod commit;
+mod compact;
+mod content;
 mod datum;
 mod encode;
 mod ensure;
@@ -18,16 +22,21 @@ pub mod layout;
 mod manifest;
 mod metadata;
 mod objects;
+mod pin;
 mod plan;
 mod prune;
 mod read;
+mod removal;
+mod retention;
 mod scan;
 mod schema;
 mod snapshot;
 mod split;
 mod sql;
 mod statistics;
+mod sweep;
 mod table;
+mod upkeep;
 mod upsert;
 mod write;
 
@@ -40,6 +49,8 @@ pub use prune::Comparison;
 pub use read::BatchStream;
 pub use scan::ScanBuilder;
 pub use schema::layout_schema;
+pub use sql::{SqlLimits, with_as_of};
 pub use table::{SnapshotInfo, Table};
+pub use upkeep::{Maintained, Upkeep};
 pub use upsert::Upsert;
 pub use write::{DataFile, TableWriter};

@@ -2,12 +2,15 @@
 
 use crate::manifest::refuse_deletes;
 use crate::objects::Objects;
+use crate::pin::Pin;
 use crate::prune::Condition;
 use crate::read::{BatchStream, Target, stream};
 use crate::table::Table;
 use crate::{Error, Result, manifest};
 use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
-use iceberg::spec::{DataFile, NestedFieldRef};
+use arrow::record_batch::RecordBatch;
+use futures::StreamExt;
+use iceberg::spec::{DataFile, NestedFieldRef, SnapshotRef};
 use std::sync::Arc;
 
 /// Files above this size are cut at row groups, so that one file keeps all cores busy.
@@ -24,6 +27,8 @@ pub struct Scan {
     rows: u64,
     files: usize,
     whole: bool,
+    /// The files stay while the scan or one of its streams is there.
+    pin: Option<Arc<Pin>>,
 }
 
 /// A file, or a part of it.
@@ -76,7 +81,36 @@ impl Scan {
 
     pub(crate) fn stream(&self, partition: usize) -> BatchStream {
         let pieces = self.partitions.get(partition).cloned().unwrap_or_default();
-        stream(self.objects.clone(), self.schema.clone(), self.targets.clone(), pieces)
+        let pin = self.pin.clone();
+        let batches = stream(self.objects.clone(), self.schema.clone(), self.targets.clone(), pieces);
+        let hold = move |_: &Result<RecordBatch>| {
+            let _ = &pin;
+        };
+        batches.inspect(hold).boxed()
+    }
+
+    /// A scan of these files of the table.
+    pub(crate) fn of_files(table: &Table, columns: &[String], files: &[DataFile], partitions: usize, whole: bool) -> Result<Self> {
+        let mut targets = Vec::with_capacity(columns.len());
+        let mut fields = Vec::with_capacity(columns.len());
+        for column in columns {
+            let field = table.arrow_schema().field_with_name(&self::field(table, column)?.name)?;
+            targets.push(Target { field_id: self::field(table, column)?.id, data_type: field.data_type().clone() });
+            // A column that is required now may have been added to older files; Iceberg forbids it, and readers need not trust that.
+            fields.push(field.clone());
+        }
+        let lake = table.lake();
+        let pieces = files.iter().flat_map(|f| cut(f, partitions)).collect();
+        Ok(Self {
+            objects: lake.objects.clone(),
+            schema: Arc::new(ArrowSchema::new(fields)),
+            targets: Arc::new(targets),
+            partitions: spread(pieces, partitions),
+            rows: files.iter().map(DataFile::record_count).sum(),
+            files: files.len(),
+            whole,
+            pin: table.metadata().current_snapshot().map(|snapshot| lake.pins.pin(table.location(), snapshot)),
+        })
     }
 }
 
@@ -96,38 +130,24 @@ pub(crate) async fn plan(
     snapshot_id: Option<i64>,
     partitions: usize,
 ) -> Result<Scan> {
-    let mut targets = Vec::with_capacity(columns.len());
-    let mut fields = Vec::with_capacity(columns.len());
-    for column in columns {
-        let field = table.arrow_schema().field_with_name(&self::field(table, column)?.name)?;
-        targets.push(Target { field_id: self::field(table, column)?.id, data_type: field.data_type().clone() });
-        // A column that is required now may have been added to older files; Iceberg forbids it, and readers need not trust that.
-        fields.push(field.clone());
-    }
-    let (files, whole) = live_files(table, conditions, snapshot_id).await?;
-    let rows = files.iter().map(DataFile::record_count).sum();
-    let pieces = files.iter().flat_map(|f| cut(f, partitions)).collect();
-    Ok(Scan {
-        objects: table.lake().objects.clone(),
-        schema: Arc::new(ArrowSchema::new(fields)),
-        targets: Arc::new(targets),
-        partitions: spread(pieces, partitions),
-        rows,
-        files: files.len(),
-        whole,
-    })
-}
-
-/// The files that may hold rows of interest, and whether those are all.
-async fn live_files(table: &Table, conditions: &[Condition], snapshot_id: Option<i64>) -> Result<(Vec<DataFile>, bool)> {
     let metadata = table.metadata();
     let snapshot = match snapshot_id {
         None => metadata.current_snapshot(),
         Some(id) => {
-            Some(metadata.snapshot_by_id(id).ok_or_else(|| Error::NotFound(format!("table {} has no snapshot {id}", table.name())))?)
+            let missing = || Error::NotFound(format!("table {} has no snapshot {id}: it may have expired", table.name()));
+            Some(metadata.snapshot_by_id(id).ok_or_else(missing)?)
         }
     };
-    let Some(snapshot) = snapshot else { return Ok((Vec::new(), true)) };
+    let Some(snapshot) = snapshot else { return Scan::of_files(table, columns, &[], partitions, true) };
+    // Before the first of its files is read.
+    let pin = table.lake().pins.pin(table.location(), snapshot);
+    let (files, whole) = live_files(table, conditions, snapshot).await?;
+    Ok(Scan { pin: Some(pin), ..Scan::of_files(table, columns, &files, partitions, whole)? })
+}
+
+/// The snapshot's files that may hold rows of interest, and whether those are all.
+async fn live_files(table: &Table, conditions: &[Condition], snapshot: &SnapshotRef) -> Result<(Vec<DataFile>, bool)> {
+    let metadata = table.metadata();
     let lake = table.lake();
     let schema = metadata.current_schema();
     let mut manifests = lake.manifests.list(&lake.objects, snapshot, metadata.format_version()).await?;

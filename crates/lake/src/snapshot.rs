@@ -1,6 +1,7 @@
 //! One table's next snapshot: manifests, their list, the summary, the metadata file. Written, and not yet pointed to.
 
 use crate::manifest::{ManifestPlace, lives, refuse_deletes};
+use crate::retention::{Superseded, expired};
 use crate::table::Table;
 use crate::{Error, Result, metadata};
 use iceberg::spec::{
@@ -8,6 +9,7 @@ use iceberg::spec::{
     Summary, TableMetadata,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// Carried manifests beyond this many are merged: a table that is appended to every few seconds stays quick to plan and to commit.
 const MAX_SMALL_MANIFESTS: usize = 100;
@@ -22,6 +24,8 @@ pub(crate) struct TableChange {
     pub(crate) added: Vec<DataFile>,
     /// Values of the identity partition; files that have one of them go.
     pub(crate) overwritten: Vec<Literal>,
+    /// Paths of files that go, for their rows are among those added. Each must be there.
+    pub(crate) replaced: BTreeSet<String>,
 }
 
 /// A successor of `base`, on disk.
@@ -32,7 +36,17 @@ pub(crate) struct Next {
     /// All that was written for it.
     pub(crate) written: Vec<String>,
     /// Metadata files that the successor's log does not list any more.
-    pub(crate) expired: Vec<String>,
+    pub(crate) old_metadata: Vec<String>,
+    /// Snapshots that the successor does not name any more, whose files go when their time has come.
+    pub(crate) expired: Vec<Superseded>,
+}
+
+/// The successor's metadata, and what it leaves behind.
+struct Written {
+    location: String,
+    metadata: TableMetadata,
+    old_metadata: Vec<String>,
+    expired: Vec<Superseded>,
 }
 
 /// Writes the successor of `base`. What it wrote is removed again if it fails.
@@ -50,7 +64,9 @@ pub(crate) async fn prepare(base: &Table, change: &TableChange, properties: &BTr
         written: Vec::new(),
     };
     match write_next(base, change, properties, &mut place).await {
-        Ok((location, metadata, expired)) => Ok(Next { base: base.clone(), location, metadata, written: place.written, expired }),
+        Ok(Written { location, metadata, old_metadata, expired }) => {
+            Ok(Next { base: base.clone(), location, metadata, written: place.written, old_metadata, expired })
+        }
         Err(e) => {
             place.objects.remove(place.written).await;
             Err(e)
@@ -63,7 +79,7 @@ async fn write_next(
     change: &TableChange,
     properties: &BTreeMap<String, String>,
     place: &mut ManifestPlace<'_>,
-) -> Result<(String, TableMetadata, Vec<String>)> {
+) -> Result<Written> {
     let metadata = base.metadata();
     let mut tally = Tally::default();
     let mut manifests = carried(base, change, place, &mut tally).await?;
@@ -73,58 +89,81 @@ async fn write_next(
         manifests.push(place.added(spec, change.added.clone()).await?);
     }
     let list = format!("{}/snap-{}-0-{}.avro", place.folder, place.snapshot_id, place.commit);
-    place.written.push(list.clone());
-    let writer = place.objects.io().new_output(&list)?.writer().await?;
+    let writer = place.objects.drafts().new_output(&list)?.writer().await?;
     let sequence = metadata.next_sequence_number();
     let mut writer = ManifestListWriter::v2(writer, place.snapshot_id, metadata.current_snapshot_id(), sequence);
     writer.add_manifests(manifests.iter().cloned())?;
     writer.close().await?;
+    let list = place.objects.write_draft(&list).await?;
+    place.written.push(list.clone());
 
-    let operation = if change.overwritten.is_empty() { Operation::Append } else { Operation::Overwrite };
+    let operation = match (change.overwritten.is_empty(), change.replaced.is_empty()) {
+        (true, true) => Operation::Append,
+        (true, false) => Operation::Replace,
+        (false, _) => Operation::Overwrite,
+    };
     let summary = Summary { operation, additional_properties: tally.summary(metadata, &manifests, properties) };
+    let now = base.lake().now_ms().max(metadata.last_updated_ms());
     let snapshot = Snapshot::builder()
         .with_snapshot_id(place.snapshot_id)
         .with_parent_snapshot_id(metadata.current_snapshot_id())
         .with_sequence_number(sequence)
-        .with_timestamp_ms(base.lake().now_ms().max(metadata.last_updated_ms()))
+        .with_timestamp_ms(now)
         .with_manifest_list(list)
         .with_summary(summary)
         .with_schema_id(metadata.current_schema_id())
         .build();
-    let built =
-        metadata.clone().into_builder(Some(base.metadata_location().to_owned())).set_branch_snapshot(snapshot, MAIN_BRANCH)?.build()?;
+    let expired = expired(metadata, &Arc::new(snapshot.clone()), &base.lake().upkeep, now);
+    let mut builder = metadata.clone().into_builder(Some(base.metadata_location().to_owned()));
+    builder = builder.set_branch_snapshot(snapshot, MAIN_BRANCH)?.remove_snapshots(&expired.ids);
+    for id in expired.ids {
+        builder = builder.remove_statistics(id).remove_partition_statistics(id);
+    }
+    let built = builder.build()?;
     let location = metadata::write(place.objects, &built.metadata, Some(base.metadata_location())).await?;
     place.written.push(location.clone());
-    Ok((location, built.metadata, built.expired_metadata_logs.into_iter().map(|l| l.metadata_file).collect()))
+    let old_metadata = built.expired_metadata_logs.into_iter().map(|l| l.metadata_file).collect();
+    Ok(Written { location, metadata: built.metadata, old_metadata, expired: expired.chain })
 }
 
 /// The base's manifests as they go on: those with overwritten files written anew, many small ones merged.
 async fn carried(base: &Table, change: &TableChange, place: &mut ManifestPlace<'_>, tally: &mut Tally) -> Result<Vec<ManifestFile>> {
     let metadata = base.metadata();
-    let Some(snapshot) = metadata.current_snapshot() else { return Ok(Vec::new()) };
+    let gone = || {
+        let message = format!("files of table {} that were to be replaced are gone: they were overwritten meanwhile", base.name());
+        if change.replaced.is_empty() { Ok(()) } else { Err(Error::Conflict(message)) }
+    };
+    let Some(snapshot) = metadata.current_snapshot() else { return gone().map(|()| Vec::new()) };
     let lake = base.lake();
     let mut manifests = lake.manifests.list(&lake.objects, snapshot, metadata.format_version()).await?;
     manifests.retain(lives);
-    if !change.overwritten.is_empty() {
+    if !change.overwritten.is_empty() || !change.replaced.is_empty() {
         refuse_deletes(base.name(), &manifests)?;
-        manifests = overwritten(base, change, manifests, place, tally).await?;
+        let replaced = change.replaced.len();
+        let found;
+        (manifests, found) = without(base, change, manifests, place, tally).await?;
+        if found < replaced {
+            gone()?;
+        }
     }
     merged(base, manifests, place).await
 }
 
-async fn overwritten(
+/// The manifests without the files that go, and how many of those to be replaced were there.
+async fn without(
     base: &Table,
     change: &TableChange,
     manifests: Vec<ManifestFile>,
     place: &mut ManifestPlace<'_>,
     tally: &mut Tally,
-) -> Result<Vec<ManifestFile>> {
+) -> Result<(Vec<ManifestFile>, usize)> {
     let lake = base.lake();
     let mut next = Vec::with_capacity(manifests.len());
+    let mut replaced = 0;
     for (file, manifest) in lake.manifests.load(&lake.objects, manifests).await? {
         let goes = |e: &ManifestEntryRef| {
             let value = e.data_file().partition().iter().next().flatten();
-            value.is_some_and(|v| change.overwritten.contains(v))
+            change.replaced.contains(e.file_path()) || value.is_some_and(|v| change.overwritten.contains(v))
         };
         let (deleted, kept): (Vec<_>, Vec<_>) = manifest.entries().iter().filter(|e| e.is_alive()).cloned().partition(goes);
         if deleted.is_empty() {
@@ -132,9 +171,10 @@ async fn overwritten(
             continue;
         }
         deleted.iter().for_each(|e| tally.remove(e.data_file()));
+        replaced += deleted.iter().filter(|e| change.replaced.contains(e.file_path())).count();
         next.extend(place.rewritten(spec_of(base, &file)?, &deleted, &kept).await?);
     }
-    Ok(next)
+    Ok((next, replaced))
 }
 
 async fn merged(base: &Table, manifests: Vec<ManifestFile>, place: &mut ManifestPlace<'_>) -> Result<Vec<ManifestFile>> {

@@ -1,5 +1,6 @@
 use crate::lake::Shared;
 use crate::layout::Partition;
+use crate::pin::Pin;
 use crate::scan::ScanBuilder;
 use crate::write::TableWriter;
 use crate::{Error, Result, manifest, schema};
@@ -23,6 +24,8 @@ struct State {
     metadata: TableMetadata,
     arrow: SchemaRef,
     file_arrow: SchemaRef,
+    /// The current snapshot's files stay while a handle is there.
+    _pin: Option<Arc<Pin>>,
 }
 
 /// One snapshot of a table.
@@ -42,7 +45,8 @@ impl Table {
     pub(crate) fn new(lake: Arc<Shared>, app: &AppId, name: &str, metadata_location: String, metadata: TableMetadata) -> Result<Self> {
         let file_arrow = schema::file_schema(metadata.current_schema())?;
         let arrow = schema::arrow_schema(&file_arrow);
-        let state = State { lake, app: app.clone(), name: name.to_owned(), metadata_location, metadata, arrow, file_arrow };
+        let pin = metadata.current_snapshot().map(|snapshot| lake.pins.pin(metadata.location(), snapshot));
+        let state = State { lake, app: app.clone(), name: name.to_owned(), metadata_location, metadata, arrow, file_arrow, _pin: pin };
         Ok(Self { state: Arc::new(state) })
     }
 
@@ -89,7 +93,7 @@ impl Table {
         self.state.metadata.current_snapshot_id()
     }
 
-    /// All snapshots, oldest first.
+    /// The snapshots that have not expired, oldest first.
     pub fn snapshots(&self) -> Vec<SnapshotInfo> {
         let mut all: Vec<&SnapshotRef> = self.state.metadata.snapshots().collect();
         all.sort_by_key(|s| s.sequence_number());
@@ -109,8 +113,8 @@ impl Table {
         total.and_then(|t| t.parse().ok()).unwrap_or(0)
     }
 
-    /// A property of the current snapshot's summary, or of the newest ancestor's that has it: another engine's commit drops those that we
-    /// carry along.
+    /// A property of the current snapshot's summary, or of the newest kept ancestor's that has it: another engine's commit drops those that
+    /// we carry along.
     pub fn snapshot_summary(&self, key: &str) -> Option<String> {
         let mut at = self.state.metadata.current_snapshot();
         while let Some(snapshot) = at {

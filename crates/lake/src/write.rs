@@ -1,5 +1,6 @@
 use crate::encode::{EncodeContext, OpenFile, encode};
 use crate::layout::Partition;
+use crate::pin::Writing;
 use crate::split::{PartitionKey, split};
 use crate::table::Table;
 use crate::{Error, Result};
@@ -24,6 +25,8 @@ const JOBS: usize = 8;
 #[derive(Debug, Clone)]
 pub struct DataFile {
     pub(crate) file: iceberg::spec::DataFile,
+    /// Not swept while this is there.
+    pub(crate) writing: Writing,
 }
 
 impl DataFile {
@@ -55,6 +58,7 @@ pub struct TableWriter {
     waiting_bytes: usize,
     open_bytes: usize,
     files: BTreeMap<PartitionKey, Vec<iceberg::spec::DataFile>>,
+    writing: Writing,
 }
 
 #[derive(Default)]
@@ -76,6 +80,7 @@ impl TableWriter {
     pub(crate) fn new(table: Table) -> Self {
         Self {
             partition: table.partition(),
+            writing: table.lake().pins.writing(table.lake().now_ms()),
             table,
             context: None,
             parts: HashMap::new(),
@@ -126,7 +131,8 @@ impl TableWriter {
         while !self.jobs.is_empty() {
             self.wait().await?;
         }
-        Ok(std::mem::take(&mut self.files).into_values().flatten().map(|file| DataFile { file }).collect())
+        let files = std::mem::take(&mut self.files).into_values().flatten();
+        Ok(files.map(|file| DataFile { file, writing: self.writing.clone() }).collect())
     }
 
     /// Keeps memory within its bounds: encodes the largest of what waits, closes the largest open files.

@@ -1,8 +1,9 @@
-use crate::committer::{Committer, Request, Work, sweep};
+use crate::committer::{Committer, Request, Work, left_behind};
 use crate::mark::Mark;
+use crate::store::{Found, Opened, Place, Store};
 use crate::{Error, EventLog, MAX_APPEND_BYTES, MAX_APPEND_RECORDS, MAX_READ_BYTES, MAX_RECORD_BYTES, Result, key};
 use async_trait::async_trait;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable};
+use fjall::{Database, Keyspace, Readable};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,16 +17,17 @@ const WAITING_BYTES: usize = 2 * MAX_APPEND_BYTES;
 /// What a record costs beside its bytes, so that empty records cannot wait in any number.
 const RECORD_OVERHEAD: usize = 32;
 const WAITING_REQUESTS: usize = 16 * 1024;
-const CACHE_BYTES: u64 = 16 << 20;
 
-/// The log in this process, in one folder of fjall's form; one process at a time.
+/// The log in this process, in one folder of fjall's form; one process at a time. Beside the folder a file with the ending `mark` notes
+/// how much was acknowledged: a log that has lost some of it is refused.
 ///
-/// Dropping it waits for the writes handed in.
+/// After a failed write it is opened again until that works, so it recovers once the disk does. Dropping it waits for the writes handed in.
 pub struct EmbeddedLog {
-    store: Option<(Database, Keyspace)>,
+    store: Arc<Store>,
     requests: Option<mpsc::Sender<Request>>,
     waiting: Arc<Semaphore>,
     syncs: Arc<AtomicU64>,
+    slices: Arc<AtomicU64>,
     committer: Option<JoinHandle<()>>,
 }
 
@@ -33,25 +35,33 @@ impl EmbeddedLog {
     /// Opens the folder, making it where there is none.
     ///
     /// # Errors
-    /// `Locked` where another process has it, `Corrupt` where it does not hold what was written, `Unavailable` where the disk fails.
+    /// `Locked` where another process has it, `Corrupt` or `Lost` where it does not hold what was written, `Unavailable` where the disk
+    /// fails.
     pub fn open(path: &Path) -> Result<Self> {
-        let opened = Database::builder(path).cache_size(CACHE_BYTES).worker_threads(1).open();
-        let database = opened.map_err(|error| match error {
-            fjall::Error::Locked => Error::Locked(path.to_owned()),
-            other => Error::from(other),
-        })?;
-        let keyspace = database.keyspace("log", KeyspaceCreateOptions::default)?;
-        sweep(&database, &keyspace)?;
-        let syncs = Arc::new(AtomicU64::new(0));
-        let committer = Committer { database: database.clone(), keyspace: keyspace.clone(), marks: HashMap::new(), syncs: syncs.clone() };
+        let Found { store, mark, groups } = Store::open(path)?;
+        let (store, place) = (Arc::new(store), Place::of(path)?);
+        let dead = store.with(|opened| left_behind(&opened.keyspace))?;
+        let (syncs, slices) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let committer = Committer {
+            store: store.clone(),
+            place,
+            mark,
+            acknowledged: groups,
+            groups,
+            marks: HashMap::new(),
+            syncs: syncs.clone(),
+            dead,
+            slices: slices.clone(),
+        };
         let (requests, received) = mpsc::channel(WAITING_REQUESTS);
         let thread = std::thread::Builder::new().name("event-log".to_owned()).spawn(move || committer.serve(received));
         let thread = thread.map_err(|e| Error::Unavailable(format!("no thread: {e}")))?;
         Ok(Self {
-            store: Some((database, keyspace)),
+            store,
             requests: Some(requests),
             waiting: Arc::new(Semaphore::new(WAITING_BYTES)),
             syncs,
+            slices,
             committer: Some(thread),
         })
     }
@@ -59,6 +69,11 @@ impl EmbeddedLog {
     /// How many syncs it has done since it was opened: with many callers, far fewer than appends.
     pub fn syncs(&self) -> u64 {
         self.syncs.load(Ordering::Relaxed)
+    }
+
+    /// How many slices of trimmed records it has removed since it was opened: one at most between two groups of appends.
+    pub fn slices(&self) -> u64 {
+        self.slices.load(Ordering::Relaxed)
     }
 
     async fn submit(&self, app: &AppId, work: Work, permit: Option<tokio::sync::OwnedSemaphorePermit>) -> Result<u64> {
@@ -71,8 +86,8 @@ impl EmbeddedLog {
 
     /// Runs a read where it may block.
     async fn reading<T: Send + 'static>(&self, read: impl FnOnce(&Database, &Keyspace) -> Result<T> + Send + 'static) -> Result<T> {
-        let (database, keyspace) = self.store.clone().ok_or_else(|| Error::Unavailable("it is closed".to_owned()))?;
-        let done = tokio::task::spawn_blocking(move || read(&database, &keyspace)).await;
+        let store = self.store.clone();
+        let done = tokio::task::spawn_blocking(move || store.with(|Opened { database, keyspace }| read(database, keyspace))).await;
         done.map_err(|e| Error::Internal(e.to_string()))?
     }
 }

@@ -1,5 +1,5 @@
 use crate::{MAX_APPEND_BYTES, MAX_APPEND_RECORDS, MAX_RECORD_BYTES};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use taghouse_model::{AppId, ErrorKind};
 
 /// What the log answers instead.
@@ -34,9 +34,26 @@ pub enum Error {
     /// Another process has it open.
     #[error("the log at {} is open in another process: stop that one, or go through it", .0.display())]
     Locked(PathBuf),
-    /// The disk or the store failed; nothing more is written until the log is opened again.
-    #[error("the log is not available ({0}): look at the disk's space and rights, then start again")]
+    /// The disk or the store failed; it is tried again by itself until it works.
+    #[error("the log is not available ({0}): see that the disk has room and is writable, then retry")]
     Unavailable(String),
+    /// The folder was deleted or replaced under us.
+    #[error("the log is gone ({0}), and what is acknowledged could not be found again: put the folder back and start again")]
+    Gone(String),
+    /// It ends before what was acknowledged.
+    #[error(
+        "the log in {} has lost the last {missing} of the groups that were acknowledged: a file of it was damaged or an old one put back; restore the folder from a backup, or, to go on without them, remove {}",
+        folder.display(),
+        mark.display()
+    )]
+    Lost {
+        /// Where the log is.
+        folder: PathBuf,
+        /// How many groups of appends and trims.
+        missing: u64,
+        /// The file that says how many there were.
+        mark: PathBuf,
+    },
     /// Stored bytes are not what was written.
     #[error("the log is corrupt ({0}): restore its folder from a backup, or move it away and send again what the lake lacks")]
     Corrupt(String),
@@ -53,9 +70,29 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::RecordTooLong { .. } | Self::AppendTooLarge { .. } | Self::PastEnd { .. } => ErrorKind::Invalid,
-            Self::Locked(_) | Self::Unavailable(_) => ErrorKind::Unavailable,
-            Self::Corrupt(_) => ErrorKind::Corrupt,
+            Self::Locked(_) | Self::Unavailable(_) | Self::Gone(_) => ErrorKind::Unavailable,
+            Self::Corrupt(_) | Self::Lost { .. } => ErrorKind::Corrupt,
             Self::Internal(_) => ErrorKind::Internal,
+        }
+    }
+
+    /// The same for another caller.
+    pub(crate) fn again(&self) -> Self {
+        match self {
+            Self::Unavailable(text) => Self::Unavailable(text.clone()),
+            Self::Gone(text) => Self::Gone(text.clone()),
+            Self::Corrupt(text) => Self::Corrupt(text.clone()),
+            other => Self::Internal(other.to_string()),
+        }
+    }
+
+    /// Names the folder of which the store complains.
+    pub(crate) fn within(self, folder: &Path) -> Self {
+        let named = |text: String| format!("{}: {text}", folder.display());
+        match self {
+            Self::Unavailable(text) => Self::Unavailable(named(text)),
+            Self::Corrupt(text) => Self::Corrupt(named(text)),
+            other => other,
         }
     }
 }

@@ -4,9 +4,12 @@ use taghouse_model::AppId;
 // One keyspace holds both sorts, so that one memtable's flush frees the journal of both:
 //   0x00 app            → the app's mark
 //   0x01 app 0x00 u64BE → a record at that position
+//   0x02                → the number of groups committed
 // An app id holds no byte below '-', so the 0x00 behind it keeps one app's records apart from those of an app with a longer id.
 const MARK: u8 = 0;
 const RECORD: u8 = 1;
+/// The key of the number of groups committed.
+pub(crate) const GROUPS: [u8; 1] = [2];
 
 /// The key of an app's mark.
 pub(crate) fn mark(app: &AppId) -> Vec<u8> {

@@ -10,6 +10,7 @@ mod error;
 mod event_log;
 mod key;
 mod mark;
+mod store;
 
 pub use embedded::EmbeddedLog;
 pub use error::{Error, Result};

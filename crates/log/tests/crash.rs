@@ -90,9 +90,9 @@ fn acknowledged_records_survive_sigkill() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (mut acknowledged, mut asked) = (BTreeMap::new(), 0);
     for round in 0..ROUNDS {
-        run_and_kill(folder.path(), round, 100 + 137 * round as usize, &mut acknowledged, &mut asked);
+        run_and_kill(&folder.path().join("log"), round, 100 + 137 * round as usize, &mut acknowledged, &mut asked);
 
-        let log = EmbeddedLog::open(folder.path()).unwrap();
+        let log = EmbeddedLog::open(&folder.path().join("log")).unwrap();
         let (end, records) = runtime.block_on(async { (log.end(&shop()).await.unwrap(), log.read(&shop(), 0, usize::MAX).await.unwrap()) });
         let first = records.first().map_or(end + 1, |(position, _)| *position);
         assert!(first <= asked + 1, "records {asked}..{first} went without having been trimmed");

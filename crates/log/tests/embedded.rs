@@ -1,6 +1,10 @@
 //! The embedded log through its public face.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "../../../tests/needs/small_disk.rs"]
+mod small_disk;
+
+use small_disk::SmallDisk;
 use std::path::Path;
 use taghouse_log::{EmbeddedLog, Error, EventLog, MAX_APPEND_BYTES, MAX_READ_BYTES, MAX_RECORD_BYTES};
 use taghouse_model::{AppId, ErrorKind};
@@ -10,7 +14,7 @@ fn app(id: &str) -> AppId {
 }
 
 fn open(folder: &Path) -> EmbeddedLog {
-    EmbeddedLog::open(folder).unwrap()
+    EmbeddedLog::open(&folder.join("log")).unwrap()
 }
 
 fn texts(records: &[&str]) -> Vec<Vec<u8>> {
@@ -89,6 +93,48 @@ async fn a_trim_longer_than_one_step_leaves_the_rest() {
     assert_eq!(left, [(24_999, 24_998u32.to_be_bytes().to_vec()), (25_000, 24_999u32.to_be_bytes().to_vec())]);
 }
 
+/// A long trim is removed in slices: an append that comes meanwhile waits for the one under way and the one behind its own group.
+#[tokio::test]
+async fn appends_go_on_during_a_long_trim() {
+    const DEAD: u64 = 60_000;
+    let folder = tempfile::tempdir().unwrap();
+    let shop = app("shop");
+    let mut appended = DEAD;
+    {
+        let log = open(folder.path());
+        assert_eq!(log.append(&shop, vec![b"x".to_vec(); DEAD as usize]).await.unwrap(), DEAD);
+        log.trim(&shop, DEAD).await.unwrap();
+        let mut most = 0;
+        for _ in 0..5 {
+            let before = log.slices();
+            appended += 1;
+            assert_eq!(log.append(&shop, texts(&["live"])).await.unwrap(), appended);
+            most = most.max(log.slices() - before);
+        }
+        assert!(most <= 3, "an append waited for {most} slices");
+        assert!(log.slices() < DEAD / 2_000, "the appends came after the trim's end");
+    }
+    // The rest is removed by the next opening, beside its appends too.
+    let log = open(folder.path());
+    appended += 1;
+    assert_eq!(log.append(&shop, texts(&["live"])).await.unwrap(), appended);
+    let left = log.read(&shop, 0, 100).await.unwrap();
+    assert_eq!(left.first().map(|(position, _)| *position), Some(DEAD + 1));
+    assert_eq!(left.len(), 6);
+    let quiet = std::time::Duration::from_secs(1);
+    loop {
+        let slices = log.slices();
+        tokio::time::sleep(quiet).await;
+        if log.slices() == slices {
+            break;
+        }
+    }
+    drop(log);
+    let log = open(folder.path());
+    tokio::time::sleep(quiet).await;
+    assert_eq!(log.slices(), 0, "something is left of what was trimmed");
+}
+
 #[tokio::test]
 async fn limits_refuse_the_whole_append() {
     let folder = tempfile::tempdir().unwrap();
@@ -161,7 +207,7 @@ async fn reading_while_trimming_never_looks_like_a_hole() {
 async fn a_second_opening_is_refused_while_the_first_lives() {
     let folder = tempfile::tempdir().unwrap();
     let log = open(folder.path());
-    let error = EmbeddedLog::open(folder.path()).err().unwrap();
+    let error = EmbeddedLog::open(&folder.path().join("log")).err().unwrap();
     assert!(matches!(error, Error::Locked(_)), "{error}");
     drop(log);
     open(folder.path());
@@ -169,7 +215,7 @@ async fn a_second_opening_is_refused_while_the_first_lives() {
 
 /// The journal file, where everything lies until it is flushed.
 fn journal(folder: &Path) -> std::path::PathBuf {
-    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = std::fs::read_dir(folder.join("log")).unwrap().map(|entry| entry.unwrap().path());
     files.filter(|path| path.extension().is_some_and(|e| e == "jnl")).max().unwrap()
 }
 
@@ -191,6 +237,7 @@ async fn a_torn_tail_loses_only_what_was_torn() {
     for kept in (lengths[9]..lengths[10]).step_by(11) {
         for zeros in [0, 4096] {
             std::fs::write(journal(folder.path()), [&whole[..kept], &vec![0; zeros]].concat()).unwrap();
+            std::fs::remove_file(folder.path().join("log.mark")).unwrap();
             let log = open(folder.path());
             assert_eq!(log.end(&shop).await.unwrap(), 10, "{kept} bytes kept, {zeros} zeros behind");
             assert_eq!(log.read(&shop, 0, 100).await.unwrap().len(), 10);
@@ -211,7 +258,7 @@ async fn a_changed_byte_of_a_record_is_said() {
     let at = bytes.windows(10).position(|window| window == b"the needle").unwrap();
     bytes[at] ^= 1;
     std::fs::write(journal(folder.path()), bytes).unwrap();
-    let error = EmbeddedLog::open(folder.path()).err().unwrap();
+    let error = EmbeddedLog::open(&folder.path().join("log")).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
 }
 
@@ -219,4 +266,96 @@ async fn a_changed_byte_of_a_record_is_said() {
 fn written(path: &Path) -> usize {
     let bytes = std::fs::read(path).unwrap();
     bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+}
+
+#[tokio::test]
+async fn a_log_that_lost_acknowledged_records_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let shop = app("shop");
+    let mut lengths = Vec::new();
+    {
+        let log = open(folder.path());
+        for n in 0..4u32 {
+            log.append(&shop, vec![n.to_be_bytes().to_vec()]).await.unwrap();
+            lengths.push(written(&journal(folder.path())));
+        }
+    }
+    let path = journal(folder.path());
+    let whole = std::fs::read(&path).unwrap();
+    for kept in [lengths[1], lengths[3] / 2, lengths[3] - 1, 0] {
+        std::fs::write(&path, &whole[..kept]).unwrap();
+        let error = EmbeddedLog::open(&folder.path().join("log")).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{kept} bytes kept: {error}");
+        assert!(error.to_string().contains("log.mark"), "{error}");
+    }
+    // Whoever accepts the loss removes the mark.
+    std::fs::write(&path, &whole[..lengths[1]]).unwrap();
+    std::fs::remove_file(folder.path().join("log.mark")).unwrap();
+    let log = open(folder.path());
+    assert_eq!(log.end(&shop).await.unwrap(), 2);
+    assert_eq!(log.append(&shop, texts(&["on"])).await.unwrap(), 3);
+    drop(log);
+    std::fs::remove_dir_all(folder.path().join("log")).unwrap();
+    assert!(matches!(EmbeddedLog::open(&folder.path().join("log")), Err(Error::Lost { missing: 3, .. })));
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_into_a_folder_that_is_gone() {
+    let shop = app("shop");
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    log.append(&shop, texts(&["a"])).await.unwrap();
+    std::fs::remove_file(journal(folder.path())).unwrap();
+    let error = log.append(&shop, texts(&["b"])).await.unwrap_err();
+    assert!(matches!(&error, Error::Gone(what) if what.contains(".jnl was deleted")), "{error}");
+    std::fs::remove_dir_all(folder.path().join("log")).unwrap();
+    let error = log.append(&shop, texts(&["c"])).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(matches!(&error, Error::Gone(what) if what.contains("log was deleted")), "{error}");
+    std::fs::create_dir(folder.path().join("log")).unwrap();
+    assert!(matches!(log.append(&shop, texts(&["d"])).await, Err(Error::Gone(_))), "another folder of that name is not ours");
+}
+
+/// 50,000 bytes that do not compress.
+fn noise(seed: u64) -> Vec<u8> {
+    let next = |state: &u64| Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407));
+    std::iter::successors(Some(seed), next).map(|state| (state >> 56) as u8).take(50_000).collect()
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_overcome_once_it_has_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::over(folder.path(), "a_full_disk_is_told_and_overcome_once_it_has_room", "2m") else { return };
+    let shop = app("shop");
+    let log = open(folder.path());
+    let mut acknowledged = 0;
+    let error = loop {
+        match log.append(&shop, vec![noise(acknowledged)]).await {
+            Ok(end) => acknowledged = end,
+            Err(error) => break error,
+        }
+        assert!(acknowledged < 100, "the disk does not fill");
+    };
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains(folder.path().join("log").to_str().unwrap()), "{error}");
+    // Callers go on to be told, and it goes on to be tried.
+    for _ in 0..5 {
+        assert_eq!(log.append(&shop, vec![noise(0)]).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    }
+    assert!(acknowledged > 10);
+    disk.grow("64m");
+    let began = std::time::Instant::now();
+    let next = loop {
+        match log.append(&shop, texts(&["again"])).await {
+            Ok(end) => break end,
+            Err(error) => assert!(began.elapsed().as_secs() < 5, "5 s after there is room: {error}"),
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    assert!(next > acknowledged, "positions are not given twice");
+    let kept = log.read(&shop, 0, 1000).await.unwrap();
+    assert_eq!(kept.len() as u64, next, "nothing acknowledged is lost, and there is no hole");
+    assert_eq!(kept.last().unwrap().1, b"again");
+    drop(log);
+    assert_eq!(open(folder.path()).read(&shop, 0, 1000).await.unwrap(), kept);
 }

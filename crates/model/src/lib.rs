@@ -1,12 +1,14 @@
-//! The nouns of Taghouse: ids, values and their types, time, errors' kinds. No I/O, no async.
+//! The nouns of Taghouse: ids, values and their types, time, errors' kinds, the priority of threads. No I/O, no async.
 //!
 //! Every other room may use this one; it uses none.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod app;
 mod clock;
 mod error;
 mod name;
 mod ordinal;
+mod priority;
 mod user;
 mod value;
 mod value_type;
@@ -16,6 +18,7 @@ pub use clock::{Clock, Entropy, TimestampMs};
 pub use error::{ErrorKind, Invalid};
 pub use name::Name;
 pub use ordinal::Ordinal;
+pub use priority::{give_way, gives_way};
 pub use user::{MAX_USER_ID_BYTES, check_user_id};
-pub use value::{MAX_TEXT_BYTES, Value};
+pub use value::{MAX_DECIMAL_UNITS, MAX_TEXT_BYTES, Value};
 pub use value_type::ValueType;

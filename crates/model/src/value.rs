@@ -7,6 +7,9 @@ use std::sync::Arc;
 /// The longest text of one value, in bytes.
 pub const MAX_TEXT_BYTES: usize = 1024;
 
+/// The most units of the last digit that a decimal tag holds, above or below zero: 28 digits in all.
+pub const MAX_DECIMAL_UNITS: i128 = 10_i128.pow(28) - 1;
+
 /// A value of a tag, an attribute or a property. "No value" is `Option::None`, never a value of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Value {

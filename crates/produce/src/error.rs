@@ -35,7 +35,7 @@ pub enum Error {
     #[error(transparent)]
     Index(#[from] taghouse_index::Error),
     /// Some tags were asked for, and none of those published are of the dictionary's numbering.
-    #[error("the users of app {0} are numbered anew, for the dictionary is not the one its index was made with: produce all tags once")]
+    #[error("the users of app {0} are renumbered, for the dictionary is not the one its index was made with: produce all tags once")]
     Renumbered(taghouse_model::AppId),
     /// More text than one column holds.
     #[error("{what} come to {bytes} bytes of text, over 2,147,483,647: shorten the values, or split the app")]
@@ -53,6 +53,9 @@ pub enum Error {
         /// What Arrow said.
         detail: String,
     },
+    /// Whoever asked for it gave it up; nobody is told.
+    #[error("the production was given up")]
+    Stopped,
     /// A worker ended early.
     #[error("a worker of the production ended early: {0}")]
     Worker(String),
@@ -68,6 +71,7 @@ impl Error {
             Self::Lake(error) => error.kind(),
             Self::Dictionary(error) => error.kind(),
             Self::Index(error) => error.kind(),
+            Self::Stopped => ErrorKind::Unavailable,
             Self::Rows { .. } | Self::Worker(_) => ErrorKind::Internal,
         }
     }

@@ -18,3 +18,4 @@ mod users;
 
 pub use error::{Error, Result};
 pub use producer::{Produced, ProducedTag, Producer};
+pub use taghouse_fold::SkipReason;

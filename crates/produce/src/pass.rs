@@ -11,6 +11,7 @@ use taghouse_lake::{Lake, Scan, layout};
 use taghouse_model::{AppId, Name, TimestampMs};
 use taghouse_rules::{Definitions, TagKind};
 use tokio::sync::mpsc::{Receiver, channel};
+use tokio_util::sync::CancellationToken;
 
 /// What a pass computes.
 pub(crate) struct Plan {
@@ -56,7 +57,13 @@ pub(crate) struct Owned {
 /// Reads the lake once. Gives the workers' findings and how many events were read.
 ///
 /// Every row of the lake makes its user exist, whatever its time; values come from rows before the as-of time only.
-pub(crate) async fn run(lake: &Lake, app: &AppId, plan: Arc<Plan>, report: &(dyn Fn(u64, u64) + Sync)) -> Result<(Vec<Owned>, u64)> {
+pub(crate) async fn run(
+    lake: &Lake,
+    app: &AppId,
+    plan: Arc<Plan>,
+    report: &(dyn Fn(u64, u64) + Sync),
+    stop: &CancellationToken,
+) -> Result<(Vec<Owned>, u64)> {
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     let scans = scans(lake, app, &plan, workers).await?;
     let events_read = scans.iter().filter(|(purpose, _)| *purpose == Purpose::Events).map(|(_, scan)| scan.rows()).sum();
@@ -65,8 +72,8 @@ pub(crate) async fn run(lake: &Lake, app: &AppId, plan: Arc<Plan>, report: &(dyn
     for _ in 0..workers {
         let (sender, receiver) = channel(QUEUE);
         senders.push(sender);
-        let plan = plan.clone();
-        owners.push(tokio::task::spawn_blocking(move || own(&plan, receiver)));
+        let (plan, stop) = (plan.clone(), stop.clone());
+        owners.push(tokio::task::spawn_blocking(move || own(&plan, receiver, &stop)));
     }
     let mut outcome = Ok(());
     for (purpose, scan) in scans {
@@ -83,6 +90,11 @@ pub(crate) async fn run(lake: &Lake, app: &AppId, plan: Arc<Plan>, report: &(dyn
     }
     outcome?;
     Ok((found, events_read))
+}
+
+/// Whether somebody still waits for what is made.
+pub(crate) fn goes_on(stop: &CancellationToken) -> Result<()> {
+    if stop.is_cancelled() { Err(Error::Stopped) } else { Ok(()) }
 }
 
 async fn scans(lake: &Lake, app: &AppId, plan: &Plan, parts: usize) -> Result<Vec<(Purpose, Scan)>> {
@@ -113,12 +125,13 @@ async fn scans(lake: &Lake, app: &AppId, plan: &Plan, parts: usize) -> Result<Ve
     Ok(scans)
 }
 
-fn own(plan: &Plan, mut portions: Receiver<Portion>) -> Result<Owned> {
+fn own(plan: &Plan, mut portions: Receiver<Portion>, stop: &CancellationToken) -> Result<Owned> {
     let mut users = Users::default();
     let mut events = BatchFold::new(plan.events.clone());
     let mut attributes = BatchAttributes::new(plan.attributes.clone());
     let mut numbers = Vec::new();
     while let Some(portion) = portions.blocking_recv() {
+        goes_on(stop)?;
         let ids = user_ids(&portion.batch)?;
         numbers.clear();
         numbers.extend(portion.rows.iter().zip(&portion.hashes).map(|(row, hash)| users.number(ids.value(*row as usize), *hash)));
@@ -128,6 +141,8 @@ fn own(plan: &Plan, mut portions: Receiver<Portion>) -> Result<Owned> {
             Purpose::Users => {}
         }
     }
+    // Of a pass that is given up the rows end too.
+    goes_on(stop)?;
     let values = events.finish(users.len()).into_iter().chain(attributes.finish(users.len()));
     Ok(Owned { values: plan.tags.iter().cloned().zip(values).collect(), users })
 }

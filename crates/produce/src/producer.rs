@@ -1,21 +1,23 @@
 //! Definitions and a lake, as of a time, into tag tables and the index.
 
 use crate::output::{Output, build, wide};
-use crate::pass::{self, Owned, Plan};
+use crate::pass::{self, Owned, Plan, goes_on};
 use crate::roster::{Roster, check_text};
 use crate::selection::Selection;
 use crate::{Error, Result, sql_tag, tables};
 use arrow::array::{ArrayRef, RecordBatch};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 use taghouse_catalog::Catalog;
 use taghouse_dictionary::Dictionary;
-use taghouse_fold::{Calendar, ColumnBuilder, DerivedFold, SkipReason};
-use taghouse_index::{Bitmap, Index, Publication, TagPublication};
+use taghouse_fold::{Calendar, ColumnBuilder, DerivedFold, Outcome, SkipReason};
+use taghouse_index::{Bitmap, Index, Pin, Publication, TagPublication};
 use taghouse_lake::{Lake, TableLayout, layout};
 use taghouse_model::{AppId, Name, TimestampMs, Value, ValueType};
 use taghouse_rules::{Definitions, TagDefinition, TagKind};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 /// Produces tags.
 pub struct Producer {
@@ -23,8 +25,6 @@ pub struct Producer {
     lake: Arc<Lake>,
     index: Arc<Index>,
     dictionary: Arc<Dictionary>,
-    /// One production of an app at a time: a later one must not be overtaken by what an earlier one read.
-    running: Mutex<HashMap<AppId, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 /// What a production came to.
@@ -38,6 +38,8 @@ pub struct Produced {
     pub events_read: u64,
     /// The index's revision that shows the tags.
     pub revision: u64,
+    /// The position of the last live change that the tags take the place of; later ones stay on top. `None` without live changes.
+    pub subsumes: Option<u64>,
     /// The whole time.
     pub elapsed_ms: u64,
     /// What took how long, in milliseconds: reading and folding, writing the tables, publishing the index.
@@ -68,7 +70,7 @@ struct Column {
 impl Producer {
     /// A producer over these rooms.
     pub fn new(catalog: Arc<dyn Catalog>, lake: Arc<Lake>, index: Arc<Index>, dictionary: Arc<Dictionary>) -> Self {
-        Self { catalog, lake, index, dictionary, running: Mutex::default() }
+        Self { catalog, lake, index, dictionary }
     }
 
     /// Produces all tags as of a time, or those of `only` and what is computed from them. `report` is told of rows read, and of how many
@@ -76,7 +78,10 @@ impl Producer {
     ///
     /// The tables of all tags change in one transaction, in which these rows take the place of those of any as-of time of the same local
     /// day; the index is published after it. A crash between the two leaves the index as it was, and the same production again puts both
-    /// right. Productions of one app wait for one another.
+    /// right. Productions of one app wait for one another, and for a compaction of its users. Whatever is changed, deleted or folded meanwhile
+    /// stays on top of what is produced.
+    ///
+    /// All that computes for long does so on blocking threads. When this is dropped they hold nothing that others wait for, and end soon.
     ///
     /// # Errors
     /// As [`Error`] says; what readers see is unchanged then.
@@ -88,40 +93,47 @@ impl Producer {
         only: Option<&[Name]>,
         report: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Produced> {
-        let app_lock = self.running.lock().unwrap_or_else(PoisonError::into_inner).entry(app.clone()).or_default().clone();
-        let _running = app_lock.lock().await;
+        // A later production must not be overtaken by what an earlier one read, and ordinals must not change under one.
+        let _numbering = self.index.numbering(app).await;
+        let stop = CancellationToken::new();
+        let _stops = stop.clone().drop_guard();
         let began = Instant::now();
         let mut steps_ms = BTreeMap::new();
         let selection = Selection::new(definitions, only);
-        // What is produced takes the place of values changed by hand up to here; later changes stay on top.
-        let subsumes = match self.index.position(app).await {
-            Ok(position) => Some(position),
-            Err(taghouse_index::Error::NoLog) => None,
-            Err(error) => return Err(error.into()),
-        };
         let gone = self.renumber(app, definitions, &selection).await?;
+        // Before the pin, so that who is deleted behind it is known to be.
+        let deleted = self.dictionary.watch_deletions(app);
+        // What is produced takes the place of values changed by hand up to here; later changes stay on top.
+        let pin = self.pin(app, &selection).await?;
         let plan = Arc::new(Plan::new(definitions, &selection, as_of_ms)?);
-        let (pass, sql) = tokio::try_join!(pass::run(&self.lake, app, plan, report), self.sql_tags(app, &selection, as_of_ms))?;
+        let (pass, sql) = tokio::try_join!(pass::run(&self.lake, app, plan, report, &stop), self.sql_tags(app, &selection, as_of_ms))?;
         let (found, events_read) = pass;
         steps_ms.insert("fold", elapsed_ms(began));
-        let (dictionary, owner) = (self.dictionary.clone(), app.clone());
+        let (dictionary, owner, heard) = (self.dictionary.clone(), app.clone(), stop.clone());
         let (roster, mut columns) = blocking(move || {
-            let roster = Roster::enlist(&dictionary, &owner, &found)?;
-            let columns = align(&roster, found)?;
-            Ok((roster, columns))
+            let roster = Roster::enlist(&dictionary, &owner, &found, &deleted, &heard)?;
+            let columns = align(&roster, found, &heard)?;
+            Ok((Arc::new(roster), columns))
         })
         .await?;
         steps_ms.insert("enlist", elapsed_ms(began));
-        for (tag, (values, spent)) in sql {
-            columns.insert(tag.name.clone(), place(&roster, tag, values, spent)?);
-        }
-        for tag in &selection.computed {
-            if let Some(column) = derive(definitions, tag, &columns, roster.len())? {
-                columns.insert(tag.name.clone(), column);
+        let computed: Vec<TagDefinition> = selection.computed.iter().map(|tag| (*tag).clone()).collect();
+        let (all, order, heard) = (definitions.clone(), roster.clone(), stop.clone());
+        let columns = blocking(move || {
+            for (tag, (values, spent)) in sql {
+                goes_on(&heard)?;
+                columns.insert(tag.name.clone(), place(&order, &tag, values, spent)?);
             }
-        }
+            for tag in &computed {
+                goes_on(&heard)?;
+                if let Some(column) = derive(&all, tag, &columns, order.len())? {
+                    columns.insert(tag.name.clone(), column);
+                }
+            }
+            Ok(columns)
+        })
+        .await?;
         steps_ms.insert("derive", elapsed_ms(began));
-        let roster = Arc::new(roster);
         let (tags, outputs) = outputs(&selection, &roster, &columns, as_of_ms).await?;
         let (mut tables, mut segments) = (Vec::with_capacity(outputs.len() + 1), Vec::with_capacity(outputs.len()));
         for (tag, output) in outputs {
@@ -129,27 +141,45 @@ impl Producer {
             segments.push((tag, output.segment));
         }
         if selection.complete {
-            tables.push(wide_rows(&selection, columns, &roster, as_of_ms)?);
+            let types = selection.computed.iter().map(|tag| (tag.name.clone(), tag.value_type)).collect();
+            let order = roster.clone();
+            tables.push(blocking(move || wide_rows(&types, columns, &order, as_of_ms)).await?);
         }
         steps_ms.insert("encode", elapsed_ms(began));
         tables::write(&self.lake, app, tables, &Calendar::new(&definitions.app.time_zone), as_of_ms).await?;
         steps_ms.insert("write", elapsed_ms(began));
+        let subsumes = pin.as_ref().map(Pin::position);
         let revision = self.publish(app, gone, segments, &roster, as_of_ms, subsumes).await?;
+        drop(pin);
         steps_ms.insert("publish", elapsed_ms(began));
-        Ok(Produced { tags, users: roster.len() as u64, events_read, revision, elapsed_ms: elapsed_ms(began), steps_ms })
+        Ok(Produced { tags, users: roster.len() as u64, events_read, revision, subsumes, elapsed_ms: elapsed_ms(began), steps_ms })
     }
 
     /// Gives the dictionary another generation if what is published is not of its ordinals: it was lost, or is older than the index. Gives
     /// the published tags that are not defined any more.
     async fn renumber(&self, app: &AppId, definitions: &Definitions, selection: &Selection<'_>) -> Result<Vec<Name>> {
-        let Some(published) = self.index.published(app).await? else { return Ok(Vec::new()) };
+        let published = match self.index.published(app).await {
+            Ok(Some(published)) => published,
+            Ok(None) => return Ok(Vec::new()),
+            // What was published is lost. All users and tags under another generation need nothing of it.
+            Err(error @ taghouse_index::Error::Corrupt { .. }) if selection.complete => {
+                let (dictionary, owner) = (self.dictionary.clone(), app.clone());
+                let Some(generation) = self.index.generation(app).await? else { return Err(error.into()) };
+                tracing::warn!(%app, %error, "the index is made again with the users renumbered");
+                if dictionary.generation(app) <= generation {
+                    blocking(move || Ok(dictionary.renew(&owner, generation + 1)?)).await?;
+                }
+                return Ok(Vec::new());
+            }
+            Err(error) => return Err(error.into()),
+        };
         let generation = self.dictionary.generation(app);
         let same = generation == published.generation && published.users <= u64::from(self.dictionary.len(app));
         if !same && !selection.complete {
             return Err(Error::Renumbered(app.clone()));
         }
         if !same && generation <= published.generation {
-            tracing::warn!(%app, "the index was made with another dictionary: the users are numbered anew");
+            tracing::warn!(%app, "the index was made with another dictionary: the users are renumbered");
             let (dictionary, owner) = (self.dictionary.clone(), app.clone());
             blocking(move || Ok(dictionary.renew(&owner, published.generation + 1)?)).await?;
         }
@@ -157,18 +187,29 @@ impl Producer {
         Ok(published.tags.into_iter().filter(|name| selection.complete && !defined(name)).collect())
     }
 
-    async fn sql_tags<'a>(
+    /// The position of the last live change, from which on the log keeps what is changed; `None` without live changes.
+    async fn pin(&self, app: &AppId, selection: &Selection<'_>) -> Result<Option<Pin>> {
+        match self.index.pin(app).await {
+            Ok(pin) => Ok(Some(pin)),
+            Err(taghouse_index::Error::NoLog) => Ok(None),
+            // Of a lost index nothing is subsumed: the log begins again with the next generation.
+            Err(taghouse_index::Error::Corrupt { .. }) if selection.complete => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn sql_tags(
         &self,
         app: &AppId,
-        selection: &Selection<'a>,
+        selection: &Selection<'_>,
         as_of_ms: TimestampMs,
-    ) -> Result<Vec<(&'a TagDefinition, (HashMap<String, Value>, u64))>> {
+    ) -> Result<Vec<(TagDefinition, (HashMap<String, Value>, u64))>> {
         let mut values = Vec::new();
         for tag in &selection.computed {
             if let TagKind::Sql { query } = &tag.kind {
                 let began = Instant::now();
                 let found = sql_tag::values(&self.lake, app, &tag.name, tag.value_type, query, as_of_ms).await?;
-                values.push((*tag, (found, elapsed_ms(began))));
+                values.push(((*tag).clone(), (found, elapsed_ms(began))));
             }
         }
         Ok(values)
@@ -202,20 +243,19 @@ impl Producer {
 
 /// The wide table with its rows.
 fn wide_rows(
-    selection: &Selection<'_>,
+    types: &BTreeMap<Name, ValueType>,
     mut columns: BTreeMap<Name, Column>,
     roster: &Roster,
     as_of_ms: TimestampMs,
 ) -> Result<(TableLayout, RecordBatch)> {
-    let types: BTreeMap<Name, ValueType> = selection.computed.iter().map(|tag| (tag.name.clone(), tag.value_type)).collect();
-    let table = layout::users_wide(&types);
+    let table = layout::users_wide(types);
     let values = types.keys().filter_map(|name| columns.remove(name)).map(|column| column.values).collect();
     let rows = wide(&table, values, roster, as_of_ms)?;
     Ok((table, rows))
 }
 
 /// The workers' values of each tag, in the roster's order. A worker's part is let go of as soon as it is in its place.
-fn align(roster: &Roster, found: Vec<Owned>) -> Result<BTreeMap<Name, Column>> {
+fn align(roster: &Roster, found: Vec<Owned>, stop: &CancellationToken) -> Result<BTreeMap<Name, Column>> {
     let mut workers: Vec<_> = found.into_iter().map(|owned| owned.values.into_iter()).collect();
     let mut columns = BTreeMap::new();
     loop {
@@ -229,6 +269,7 @@ fn align(roster: &Roster, found: Vec<Owned>) -> Result<BTreeMap<Name, Column>> {
             name = Some(tag);
         }
         let Some(name) = name else { return Ok(columns) };
+        goes_on(stop)?;
         let values = roster.align(&name, parts)?;
         columns.insert(name, Column { values, skipped, elapsed_ms: elapsed_ms(began) });
     }
@@ -243,14 +284,20 @@ fn place(roster: &Roster, tag: &TagDefinition, values: HashMap<String, Value>, s
     });
     check_text(|| format!("the values of tag {}", tag.name), bytes.sum())?;
     let mut builder = ColumnBuilder::new(tag.value_type);
-    let mut known = 0;
+    let (mut known, mut skipped) = (0, BTreeMap::new());
     for id in roster.ids.iter().flatten() {
         let value = values.get(id);
         known += u64::from(value.is_some());
-        builder.push(value);
+        let outcome = value.map_or(Outcome::Nothing, |value| Outcome::of(value.clone(), tag.value_type));
+        if let Outcome::Skipped(reason) = outcome {
+            *skipped.entry(reason).or_default() += 1;
+        }
+        builder.push(outcome.value().as_ref());
     }
     let unknown = values.len() as u64 - known;
-    let skipped = if unknown > 0 { BTreeMap::from([(SkipReason::UnknownUser, unknown)]) } else { BTreeMap::new() };
+    if unknown > 0 {
+        skipped.insert(SkipReason::UnknownUser, unknown);
+    }
     Ok(Column { values: builder.finish(), skipped, elapsed_ms: spent_ms })
 }
 
@@ -267,34 +314,32 @@ fn derive(definitions: &Definitions, tag: &TagDefinition, columns: &BTreeMap<Nam
     Ok(Some(Column { values: values.array, skipped: values.skipped, elapsed_ms: elapsed_ms(began) }))
 }
 
-/// Rows and segments of the published tags, on all cores.
+/// Rows and segments of the published tags, on all cores. Those that have not begun when this is dropped never do.
 async fn outputs(
     selection: &Selection<'_>,
     roster: &Arc<Roster>,
     columns: &BTreeMap<Name, Column>,
     as_of_ms: TimestampMs,
 ) -> Result<(Vec<ProducedTag>, Vec<(TagDefinition, Output)>)> {
-    let mut building = Vec::new();
+    let mut building = JoinSet::new();
     for tag in selection.computed.iter().filter(|tag| selection.published.contains(&tag.name)) {
         let Some(column) = columns.get(&tag.name) else { continue };
         let (tag, values, roster) = ((*tag).clone(), column.values.clone(), roster.clone());
-        let known = (column.skipped.clone(), column.elapsed_ms);
-        building.push((
-            known,
-            tokio::task::spawn_blocking(move || {
-                let began = Instant::now();
-                let output = build(&tag.name, tag.value_type, &values, &roster, as_of_ms)?;
-                Ok::<_, Error>((tag, output, elapsed_ms(began)))
-            }),
-        ));
+        let (place, skipped, spent_ms) = (building.len(), column.skipped.clone(), column.elapsed_ms);
+        building.spawn_blocking(move || {
+            let began = Instant::now();
+            let output = build(&tag.name, tag.value_type, &values, &roster, as_of_ms)?;
+            let elapsed_ms = spent_ms + elapsed_ms(began);
+            let produced = ProducedTag { name: tag.name.clone(), users: output.users, elapsed_ms, skipped };
+            Ok::<_, Error>((place, produced, (tag, output)))
+        });
     }
-    let (mut tags, mut outputs) = (Vec::new(), Vec::new());
-    for ((skipped, spent_ms), output) in building {
-        let (tag, output, built_ms) = output.await.map_err(|error| Error::Worker(error.to_string()))??;
-        tags.push(ProducedTag { name: tag.name.clone(), users: output.users, elapsed_ms: spent_ms + built_ms, skipped });
-        outputs.push((tag, output));
+    let mut built = Vec::with_capacity(building.len());
+    while let Some(ended) = building.join_next().await {
+        built.push(ended.map_err(|error| Error::Worker(error.to_string()))??);
     }
-    Ok((tags, outputs))
+    built.sort_unstable_by_key(|(place, _, _)| *place);
+    Ok(built.into_iter().map(|(_, produced, output)| (produced, output)).unzip())
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {

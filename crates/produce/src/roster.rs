@@ -1,12 +1,13 @@
 //! All users of the app in order of their ordinals: the order of every column from here on.
 
-use crate::pass::Owned;
+use crate::pass::{Owned, goes_on};
 use crate::{Error, Result};
 use arrow::array::{Array, ArrayRef, AsArray, StringArray, UInt32Array};
 use std::sync::Arc;
-use taghouse_dictionary::Dictionary;
+use taghouse_dictionary::{DeletionWatch, Dictionary};
 use taghouse_lake::layout;
 use taghouse_model::{AppId, Name, Ordinal};
+use tokio_util::sync::CancellationToken;
 
 /// Users by ordinal.
 pub(crate) struct Roster {
@@ -19,8 +20,15 @@ pub(crate) struct Roster {
 }
 
 impl Roster {
-    /// Gives new users their ordinals, in the order of their ids, so that the same lake gives the same numbers.
-    pub(crate) fn enlist(dictionary: &Dictionary, app: &AppId, found: &[Owned]) -> Result<Self> {
+    /// Gives new users their ordinals, in the order of their ids, so that the same lake gives the same numbers. Who was `deleted` since the
+    /// lake was read is left out.
+    pub(crate) fn enlist(
+        dictionary: &Dictionary,
+        app: &AppId,
+        found: &[Owned],
+        deleted: &DeletionWatch,
+        stop: &CancellationToken,
+    ) -> Result<Self> {
         let mut all: Vec<(&str, u32)> = Vec::with_capacity(found.iter().map(|owned| owned.users.len()).sum());
         for owned in found {
             for id in owned.users.ids() {
@@ -29,10 +37,19 @@ impl Roster {
         }
         let bytes = all.iter().map(|(id, _)| id.len()).sum();
         check_text(|| format!("the user ids of app {app}"), bytes)?;
+        if !deleted.is_empty() {
+            all.retain(|(id, _)| !deleted.deleted(id));
+        }
         all.sort_unstable();
         let ids: Vec<&str> = all.iter().map(|(id, _)| *id).collect();
+        // A production that is given up makes nobody known.
+        goes_on(stop)?;
         let ordinals = dictionary.assign(app, &ids)?;
         let mut order: Vec<(Ordinal, &str, u32)> = ordinals.into_iter().zip(&all).map(|(ordinal, (id, at))| (ordinal, *id, *at)).collect();
+        // Who was deleted just now may have got another ordinal by that.
+        if !deleted.is_empty() {
+            order.retain(|(_, id, _)| !deleted.deleted(id));
+        }
         order.sort_unstable_by_key(|(ordinal, _, _)| *ordinal);
         Ok(Self {
             ordinals: order.iter().map(|(ordinal, _, _)| *ordinal).collect(),

@@ -6,11 +6,12 @@ use arrow::datatypes::{DataType, Field, Schema};
 use futures::StreamExt;
 use std::collections::HashMap;
 use taghouse_fold::ColumnReader;
-use taghouse_lake::Lake;
+use taghouse_lake::{Lake, layout, with_as_of};
 use taghouse_model::{AppId, Name, TimestampMs, Value, ValueType};
 
-/// Runs the query of an `sql` tag. `{as_of}` in it becomes the as-of time; which rows count is the query's own business: `events` holds
-/// all times, `tag_<name>` and `users_wide` hold every as-of time produced so far, and none of this one if it is the first.
+/// Runs the query of an `sql` tag. `{as_of}` in it becomes the as-of time. Of `events` and `attributes` it sees the rows before that time
+/// (`all_events` and `all_attributes` hold those of all times); `tag_<name>` and `users_wide` hold every as-of time produced so far, and none
+/// of this one if it is the first.
 ///
 /// # Errors
 /// The lake refuses the query, the result is not `user_id, value`, or a user stands in it twice.
@@ -23,7 +24,8 @@ pub(crate) async fn values(
     as_of_ms: TimestampMs,
 ) -> Result<HashMap<String, Value>> {
     let sql = |source| Error::Sql { tag: tag.clone(), source };
-    let (schema, mut batches) = lake.sql(app, &query.replace("{as_of}", &literal(as_of_ms)), &[]).await.map_err(sql)?;
+    let seen = [(layout::EVENTS, as_of_ms), (layout::ATTRIBUTES, as_of_ms)];
+    let (schema, mut batches) = lake.sql(app, &with_as_of(query, as_of_ms), &seen).await.map_err(sql)?;
     let wrong = |detail: String| Error::SqlResult { tag: tag.clone(), detail };
     check(&schema, value_type).map_err(wrong)?;
     let wanted = arrow_type(value_type);
@@ -51,10 +53,6 @@ pub(crate) async fn values(
         }
     }
     Ok(values)
-}
-
-fn literal(as_of_ms: TimestampMs) -> String {
-    format!("to_timestamp_millis({as_of_ms})")
 }
 
 fn check(schema: &Schema, value_type: ValueType) -> std::result::Result<(), String> {

@@ -1,14 +1,17 @@
 //! Literals into values of the names' types, or what does not fit.
 
+mod condition;
 mod names;
 mod scalar;
 
 pub(crate) use names::{Naming, Scope, described, listed};
-pub(crate) use scalar::{Checked, as_decimal};
+pub(crate) use scalar::Checked;
 
 use crate::coerce::coerce;
+use crate::evaluate::in_order;
 use crate::parse::{predicate_with_leaves, scalar_with_leaves};
-use crate::{CompareOp, Literal, Predicate, Result, Scalar, SyntaxError, suggest};
+use crate::{CompareOp, Function, Literal, Predicate, Result, Scalar, SyntaxError, Test, suggest};
+use condition::check_test;
 use jiff::tz::TimeZone;
 use std::collections::BTreeSet;
 use taghouse_model::{Value, ValueType};
@@ -54,15 +57,20 @@ impl Predicate {
         crowds: &dyn Fn(&str) -> bool,
         zone: &TimeZone,
     ) -> std::result::Result<Predicate<Value>, CheckError> {
-        self.check_in(Scope { naming: Naming::Tags, types, crowds, crowds_fit: true, zone, known: None }, &mut 0)
+        self.check_in(Scope { naming: Naming::Tags, types, crowds, crowds_fit: true, zone, known: None, pending: None }, &mut 0)
     }
 
     fn check_in(&self, scope: Scope<'_>, leaf: &mut usize) -> std::result::Result<Predicate<Value>, CheckError> {
-        let mut all = |operands: &[Self]| operands.iter().map(|p| p.check_in(scope, leaf)).collect::<std::result::Result<_, _>>();
+        let mut all = |operands: &[Self]| operands.iter().map(|p| p.check_in(scope, leaf)).collect::<std::result::Result<Vec<_>, _>>();
         match self {
             Self::And(operands) => Ok(Predicate::And(all(operands)?)),
-            Self::Or(operands) => Ok(Predicate::Or(all(operands)?)),
+            // A part may turn out to be an `Or` itself.
+            Self::Or(operands) => Ok(Predicate::Or(
+                all(operands)?.into_iter().flat_map(|p| if let Predicate::Or(inner) = p { inner } else { vec![p] }).collect(),
+            )),
             Self::Not(inner) => Ok(Predicate::Not(Box::new(inner.check_in(scope, leaf)?))),
+            Self::Differs(inner) => Ok(Predicate::Differs(Box::new(inner.check_in(scope, leaf)?))),
+            Self::Test { value, test } => check_test(value, test, scope, leaf),
             condition => {
                 let checked = condition.check_condition(scope, *leaf)?;
                 *leaf += 1;
@@ -97,7 +105,12 @@ impl Predicate {
                 Predicate::Compare { op: *op, literal: value(literal)?, name }
             }
             Self::In { literals, .. } => {
-                Predicate::In { literals: literals.iter().map(value).collect::<std::result::Result<_, _>>()?, name }
+                Predicate::In { literals: in_order(literals.iter().map(value).collect::<std::result::Result<_, _>>()?), name }
+            }
+            Self::Has { all, literals, .. } => {
+                needs(ty == ValueType::Set, "`has`", "a set")?;
+                let literals = in_order(literals.iter().map(value).collect::<std::result::Result<_, _>>()?);
+                Predicate::Has { all: *all, literals, name }
             }
             Self::Between { low, high, .. } => {
                 needs(ty.is_number(), "`between`", "a number or a date")?;
@@ -119,15 +132,19 @@ impl<L> Predicate<L> {
             | Self::In { name, .. }
             | Self::Between { name, .. }
             | Self::Like { name, .. }
+            | Self::Has { name, .. }
             | Self::IsSet { name } => Some(name),
-            Self::And(_) | Self::Or(_) | Self::Not(_) | Self::Crowd { .. } => None,
+            Self::And(_) | Self::Or(_) | Self::Not(_) | Self::Differs(_) | Self::Test { .. } | Self::Crowd { .. } => None,
         }
     }
 
     /// All names (of tags or properties) in it; crowds are not among them.
     pub fn names(&self) -> BTreeSet<&str> {
         let mut names = BTreeSet::new();
-        self.each_leaf(&mut |leaf| names.extend(leaf.own_name()));
+        self.each_leaf(&mut |leaf| {
+            names.extend(leaf.own_name());
+            leaf.each_value(&mut |value| names.extend(value.names()));
+        });
         names
     }
 
@@ -138,6 +155,7 @@ impl<L> Predicate<L> {
             if let Self::Crowd { name } = leaf {
                 crowds.insert(name.as_str());
             }
+            leaf.each_value(&mut |value| crowds.extend(value.crowds()));
         });
         crowds
     }
@@ -145,8 +163,19 @@ impl<L> Predicate<L> {
     fn each_leaf<'a>(&'a self, see: &mut dyn FnMut(&'a Self)) {
         match self {
             Self::And(operands) | Self::Or(operands) => operands.iter().for_each(|p| p.each_leaf(see)),
-            Self::Not(inner) => inner.each_leaf(see),
+            Self::Not(inner) | Self::Differs(inner) => inner.each_leaf(see),
             leaf => see(leaf),
+        }
+    }
+
+    /// The values of a condition on computed ones.
+    fn each_value<'a>(&'a self, see: &mut dyn FnMut(&'a Scalar<L>)) {
+        let Self::Test { value, test } = self else { return };
+        see(value);
+        match test {
+            Test::Compare { with, .. } => see(with),
+            Test::Between { low, high } => [low, high].into_iter().for_each(|bound| see(bound)),
+            Test::Holds | Test::IsSet | Test::In { .. } | Test::Like { .. } | Test::Has { .. } => {}
         }
     }
 }
@@ -164,6 +193,19 @@ impl<L> Scalar<L> {
         let mut crowds = BTreeSet::new();
         self.each_part(&mut |_| (), &mut |condition| crowds.extend(condition.crowds()));
         crowds
+    }
+
+    /// The names without whose value it has none.
+    pub fn required(&self) -> BTreeSet<&str> {
+        match self {
+            Self::Literal(_) => BTreeSet::new(),
+            Self::Name(name) => BTreeSet::from([name.as_str()]),
+            Self::Negate(inner) => inner.required(),
+            Self::Binary { left, right, .. } => left.required().into_iter().chain(right.required()).collect(),
+            Self::Call { function: Function::Coalesce | Function::Least | Function::Greatest, arguments } => required_by_all(arguments),
+            Self::Call { arguments, .. } => arguments.iter().flat_map(Self::required).collect(),
+            Self::If { then, otherwise, .. } => required_by_all([&**then, &**otherwise]),
+        }
     }
 
     fn each_part<'a>(&'a self, name: &mut dyn FnMut(&'a str), condition: &mut dyn FnMut(&'a Predicate<L>)) {
@@ -186,6 +228,45 @@ impl<L> Scalar<L> {
     }
 }
 
+fn required_by_all<'a, L: 'a>(scalars: impl IntoIterator<Item = &'a Scalar<L>>) -> BTreeSet<&'a str> {
+    let mut all = scalars.into_iter().map(Scalar::required);
+    let first = all.next().unwrap_or_default();
+    all.fold(first, |common, next| common.intersection(&next).copied().collect())
+}
+
+/// What the names in a question may stand for.
+#[derive(Clone, Copy)]
+pub struct Names<'a> {
+    /// The types of tags that have values.
+    pub types: &'a dyn Fn(&str) -> Option<ValueType>,
+    /// Whether there is such a crowd.
+    pub crowds: &'a dyn Fn(&str) -> bool,
+    /// Whether there is such a tag, of which no values were produced yet.
+    pub pending: &'a dyn Fn(&str) -> bool,
+    /// In which days and times are read.
+    pub zone: &'a TimeZone,
+    /// The tags and crowds to suggest.
+    pub known: &'a [&'a str],
+}
+
+impl<'a> Names<'a> {
+    fn scope(self) -> Scope<'a> {
+        Scope { pending: Some(self.pending), ..Scope::of_tags(self.types, self.crowds, self.zone, self.known) }
+    }
+
+    /// Checks a condition. `text` is what it was read from, if it was text: then what does not fit is shown with a caret.
+    ///
+    /// # Errors
+    /// [`crate::Error::Syntax`] with the place in `text`, else [`crate::Error::Check`].
+    pub fn check(self, condition: &Predicate, text: Option<&str>) -> Result<Predicate<Value>> {
+        match (condition.check_in(self.scope(), &mut 0), text) {
+            (Ok(checked), _) => Ok(checked),
+            (Err(error), None) => Err(error.into()),
+            (Err(error), Some(text)) => Err(error.point_at(text, &predicate_with_leaves(text)?.1).into()),
+        }
+    }
+}
+
 /// Reads and checks a condition at once, so that what does not fit is shown with a caret too. `known` are the tags and crowds
 /// to suggest.
 ///
@@ -198,7 +279,7 @@ pub fn parse_and_check_predicate(
     zone: &TimeZone,
     known: &[&str],
 ) -> Result<(Predicate, Predicate<Value>)> {
-    check_predicate(text, Scope { naming: Naming::Tags, types, crowds, crowds_fit: true, zone, known: Some(known) })
+    check_predicate(text, Scope::of_tags(types, crowds, zone, known))
 }
 
 /// The same in any scope.

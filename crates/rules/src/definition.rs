@@ -63,7 +63,8 @@ pub enum TagKind {
     Expression(Expression),
     /// A read-only SELECT over the app's tables, giving `user_id, value`.
     Sql {
-        /// The query; `{as_of}` stands for the as-of instant as a timestamp literal.
+        /// The query; `{as_of}` stands for the as-of instant, with a zone as `time` has it. It sees `events` and `attributes` before that instant,
+        /// `all_events` and `all_attributes` whole.
         query: String,
     },
 }
@@ -73,7 +74,7 @@ pub enum TagKind {
 pub enum Expression {
     /// Of any type.
     Scalar(Scalar<Value>),
-    /// Of type `bool`: true where it holds, no value elsewhere.
+    /// Of type `bool`: true where it holds, false for every other user that exists.
     Condition(Predicate<Value>),
 }
 

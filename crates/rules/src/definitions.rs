@@ -7,6 +7,7 @@ mod source;
 mod strptime;
 mod tag;
 
+pub use glob::FileGlob;
 pub use source::RESERVED_PROPERTIES;
 
 use crate::check::{Naming, Scope, check_predicate};
@@ -262,6 +263,7 @@ fn crowds(
         crowds_fit: true,
         zone,
         known: Some(&known),
+        pending: None,
     };
     let mut crowds = BTreeMap::new();
     for (document, raw) in read::<RawCrowd>(documents, Kind::Crowd, errors) {

@@ -1,12 +1,12 @@
 //! One row at a time: pure, total, and the naive twin of everything faster.
 
-use crate::{ArithmeticOp, CompareOp, Function, Predicate, Scalar, like};
-use rust_decimal::{Decimal, RoundingStrategy};
+use crate::compute::compare;
+use crate::{CompareOp, Computed, Predicate, Rational, Scalar, Test, like};
 use std::cmp::Ordering;
-use taghouse_model::{MAX_TEXT_BYTES, Value, ValueType};
+use taghouse_model::Value;
 
-/// Digits after the point that arithmetic keeps exactly; a result that would lose one of them is no value.
-const KEPT_DIGITS: u32 = 12;
+/// From so many literals on a list is searched by halves: [`Predicate::check`] puts them in order.
+const MANY_LITERALS: usize = 32;
 
 impl Predicate<Value> {
     /// Whether it holds for a row. `values` gives a name's value; a crowd is asked for as `crowd:name` and holds if that is true.
@@ -15,19 +15,64 @@ impl Predicate<Value> {
             Self::And(operands) => operands.iter().all(|p| p.holds(values)),
             Self::Or(operands) => operands.iter().any(|p| p.holds(values)),
             Self::Not(inner) => !inner.holds(values),
-            Self::Compare { name, op, literal } => values(name).is_some_and(|v| compares(&v, *op, literal)),
-            Self::In { name, literals } => values(name).is_some_and(|v| literals.iter().any(|l| compares(&v, CompareOp::Equal, l))),
-            Self::Between { name, low, high } => {
-                values(name).is_some_and(|v| compares(&v, CompareOp::GreaterOrEqual, low) && compares(&v, CompareOp::LessOrEqual, high))
-            }
-            Self::Like { name, pattern } => match values(name) {
-                Some(Value::Text(text)) => like(pattern, &text),
-                Some(Value::Set(members)) => members.iter().any(|m| like(pattern, m)),
-                _ => false,
-            },
-            Self::IsSet { name } => values(name).is_some(),
             Self::Crowd { name } => values(&format!("crowd:{name}")) == Some(Value::Bool(true)),
+            Self::Differs(inner) => inner.truth(values) == Some(false),
+            condition => condition.truth(values) == Some(true),
         }
+    }
+
+    /// Of a condition on a value; `None` where the value is missing.
+    fn truth(&self, values: &dyn Fn(&str) -> Option<Value>) -> Option<bool> {
+        match self {
+            Self::Compare { name, op, literal } => Some(compares(&values(name)?, *op, literal)),
+            Self::In { name, literals } => Some(is_one_of(&values(name)?, literals)),
+            Self::Between { name, low, high } => {
+                let value = values(name)?;
+                Some(compares(&value, CompareOp::GreaterOrEqual, low) && compares(&value, CompareOp::LessOrEqual, high))
+            }
+            Self::Like { name, pattern } => Some(is_like(&values(name)?, pattern)),
+            Self::IsSet { name } => Some(values(name).is_some()),
+            Self::Has { name, all, literals } => Some(has(&values(name)?, *all, literals)),
+            Self::Test { value, test } => test.truth(value, values),
+            Self::And(_) | Self::Or(_) | Self::Not(_) | Self::Crowd { .. } | Self::Differs(_) => Some(self.holds(values)),
+        }
+    }
+}
+
+impl Test<Value> {
+    fn truth(&self, value: &Scalar<Value>, values: &dyn Fn(&str) -> Option<Value>) -> Option<bool> {
+        let value = value.compute(values);
+        let compares = |op: CompareOp, with: &Scalar<Value>| match with.compute(values) {
+            Computed::Nothing | Computed::Beyond(_) => None,
+            with => Some(computed_compares(&value, op, &with)),
+        };
+        if let Self::IsSet = self {
+            return Some(value != Computed::Nothing);
+        }
+        match &value {
+            Computed::Nothing | Computed::Beyond(_) => return None,
+            Computed::Number(_) | Computed::Value(_) => {}
+        }
+        match self {
+            Self::IsSet => Some(true),
+            Self::Holds => Some(value == Computed::Value(Value::Bool(true))),
+            Self::Compare { op, with } => compares(*op, with),
+            Self::Between { low, high } => Some(compares(CompareOp::GreaterOrEqual, low)? & compares(CompareOp::LessOrEqual, high)?),
+            Self::In { literals } => Some(match &value {
+                Computed::Number(number) => found(literals, |literal| Rational::of(literal).map(|literal| literal.cmp(number))),
+                Computed::Value(value) => is_one_of(value, literals),
+                Computed::Nothing | Computed::Beyond(_) => false,
+            }),
+            Self::Like { pattern } => Some(matches!(&value, Computed::Value(value) if is_like(value, pattern))),
+            Self::Has { all, literals } => Some(matches!(&value, Computed::Value(value) if has(value, *all, literals))),
+        }
+    }
+}
+
+fn computed_compares(value: &Computed, op: CompareOp, with: &Computed) -> bool {
+    match (value, with) {
+        (Computed::Value(value), Computed::Value(with)) => compares(value, op, with),
+        _ => compare(value, with).is_some_and(|order| op.fits(order)),
     }
 }
 
@@ -39,19 +84,58 @@ fn compares(value: &Value, op: CompareOp, literal: &Value) -> bool {
             _ => false,
         };
     }
-    let Some(order) = order(value, literal) else { return false };
-    match op {
-        CompareOp::Equal => order.is_eq(),
-        CompareOp::NotEqual => order.is_ne(),
-        CompareOp::Less => order.is_lt(),
-        CompareOp::LessOrEqual => order.is_le(),
-        CompareOp::Greater => order.is_gt(),
-        CompareOp::GreaterOrEqual => order.is_ge(),
+    order(value, literal).is_some_and(|order| op.fits(order))
+}
+
+fn is_one_of(value: &Value, literals: &[Value]) -> bool {
+    match value {
+        Value::Set(members) if literals.len() >= MANY_LITERALS => {
+            members.iter().any(|member| found(literals, |literal| order(literal, &Value::Text(member.clone()))))
+        }
+        Value::Set(_) => literals.iter().any(|literal| compares(value, CompareOp::Equal, literal)),
+        value => found(literals, |literal| order(literal, value)),
+    }
+}
+
+/// Whether one of the literals is equal; `order` is a literal's with what is looked for.
+fn found(literals: &[Value], order: impl Fn(&Value) -> Option<Ordering>) -> bool {
+    if literals.len() < MANY_LITERALS {
+        return literals.iter().any(|literal| order(literal).is_some_and(Ordering::is_eq));
+    }
+    literals.binary_search_by(|literal| order(literal).unwrap_or(Ordering::Less)).is_ok()
+}
+
+fn is_like(value: &Value, pattern: &str) -> bool {
+    match value {
+        Value::Text(text) => like(pattern, text),
+        Value::Set(members) => members.iter().any(|m| like(pattern, m)),
+        _ => false,
+    }
+}
+
+fn has(value: &Value, all: bool, literals: &[Value]) -> bool {
+    let Value::Set(members) = value else { return false };
+    let mut held = literals.iter().map(|literal| matches!(literal, Value::Text(text) if members.contains(text)));
+    if all { held.all(|held| held) } else { held.any(|held| held) }
+}
+
+impl CompareOp {
+    /// Whether two values in this order compare so.
+    pub(crate) fn fits(self, order: Ordering) -> bool {
+        match self {
+            Self::Equal => order.is_eq(),
+            Self::NotEqual => order.is_ne(),
+            Self::Less => order.is_lt(),
+            Self::LessOrEqual => order.is_le(),
+            Self::Greater => order.is_gt(),
+            Self::GreaterOrEqual => order.is_ge(),
+        }
     }
 }
 
 /// The order of two values of one kind; ints and decimals are one kind.
-fn order(a: &Value, b: &Value) -> Option<Ordering> {
+pub(crate) fn order(a: &Value, b: &Value) -> Option<Ordering> {
+    use rust_decimal::Decimal;
     match (a, b) {
         (Value::Int(a), Value::Decimal(b)) => Some(Decimal::from(*a).cmp(b)),
         (Value::Decimal(a), Value::Int(b)) => Some(a.cmp(&Decimal::from(*b))),
@@ -60,96 +144,10 @@ fn order(a: &Value, b: &Value) -> Option<Ordering> {
     }
 }
 
-impl Scalar<Value> {
-    /// The value for a row, of the type that `check` gave, except that a decimal may have more digits where there is a division or
-    /// a product of more than 12 digits: see [`fit`].
-    pub fn value(&self, values: &dyn Fn(&str) -> Option<Value>) -> Option<Value> {
-        match self {
-            Self::Literal(value) => Some(value.clone()),
-            Self::Name(name) => values(name),
-            Self::Negate(inner) => match inner.value(values)? {
-                Value::Int(v) => v.checked_neg().map(Value::Int),
-                Value::Decimal(v) => Some(Value::Decimal(-v)),
-                _ => None,
-            },
-            Self::Binary { op, left, right } => arithmetic(*op, left.value(values)?, right.value(values)?),
-            Self::Call { function, arguments } => call(*function, arguments, values),
-            Self::If { condition, then, otherwise } => if condition.holds(values) { then } else { otherwise }.value(values),
-        }
-    }
-}
-
-fn arithmetic(op: ArithmeticOp, left: Value, right: Value) -> Option<Value> {
-    if let (Value::Int(a), Value::Int(b)) = (&left, &right) {
-        match op {
-            ArithmeticOp::Add => return a.checked_add(*b).map(Value::Int),
-            ArithmeticOp::Subtract => return a.checked_sub(*b).map(Value::Int),
-            ArithmeticOp::Multiply => return a.checked_mul(*b).map(Value::Int),
-            ArithmeticOp::Divide => {}
-        }
-    }
-    // Normalised, so that the digits asked for below are those that matter.
-    let (a, b) = (decimal(&left)?.normalize(), decimal(&right)?.normalize());
-    let (result, digits) = match op {
-        ArithmeticOp::Add => (a.checked_add(b)?, a.scale().max(b.scale())),
-        ArithmeticOp::Subtract => (a.checked_sub(b)?, a.scale().max(b.scale())),
-        ArithmeticOp::Multiply => (a.checked_mul(b)?, a.scale() + b.scale()),
-        ArithmeticOp::Divide => return a.checked_div(b).map(Value::Decimal),
-    };
-    // rust_decimal drops digits rather than fail when 96 bits do not hold them all.
-    let exact = result.is_zero() || result.scale() >= digits.min(KEPT_DIGITS);
-    exact.then_some(Value::Decimal(result))
-}
-
-fn decimal(value: &Value) -> Option<Decimal> {
-    match value {
-        Value::Int(v) => Some(Decimal::from(*v)),
-        Value::Decimal(v) => Some(*v),
-        _ => None,
-    }
-}
-
-fn call(function: Function, arguments: &[Scalar<Value>], values: &dyn Fn(&str) -> Option<Value>) -> Option<Value> {
-    let mut all = arguments.iter().map(|a| a.value(values));
-    match function {
-        Function::Coalesce => all.flatten().next(),
-        Function::Least => all.flatten().reduce(|a, b| if order(&b, &a).is_some_and(Ordering::is_lt) { b } else { a }),
-        Function::Greatest => all.flatten().reduce(|a, b| if order(&b, &a).is_some_and(Ordering::is_gt) { b } else { a }),
-        Function::Abs => match all.next()?? {
-            Value::Int(v) => v.checked_abs().map(Value::Int),
-            Value::Decimal(v) => Some(Value::Decimal(v.abs())),
-            _ => None,
-        },
-        Function::Round => match (all.next()??, all.next()??) {
-            (Value::Int(v), _) => Some(Value::Int(v)),
-            (Value::Decimal(v), Value::Int(0)) => i64::try_from(rounded(v, 0)).ok().map(Value::Int),
-            (Value::Decimal(v), Value::Int(digits)) => Some(Value::Decimal(rounded(v, u32::try_from(digits).ok()?))),
-            _ => None,
-        },
-        Function::Lower => text(all.next()??, |t| t.to_lowercase()),
-        Function::Upper => text(all.next()??, |t| t.to_uppercase()),
-        Function::Trim => text(all.next()??, |t| t.trim().to_owned()),
-    }
-}
-
-fn text(value: Value, change: impl Fn(&str) -> String) -> Option<Value> {
-    let Value::Text(text) = value else { return None };
-    let changed = change(&text);
-    // Upper case can be longer than what it was made of.
-    (changed.len() <= MAX_TEXT_BYTES).then(|| Value::text(&changed))
-}
-
-fn rounded(value: Decimal, digits: u32) -> Decimal {
-    value.round_dp_with_strategy(digits, RoundingStrategy::MidpointAwayFromZero)
-}
-
-/// A computed value as one of type `ty`: a decimal is rounded (half away from zero) to its scale, an int becomes a decimal where
-/// `ty` is one. `None` if it is of another type.
-pub fn fit(value: Value, ty: ValueType) -> Option<Value> {
-    match (value, ty) {
-        (Value::Decimal(v), ValueType::Decimal { scale }) => Some(Value::Decimal(rounded(v, u32::from(scale)))),
-        (Value::Int(v), ValueType::Decimal { .. }) => Some(Value::Decimal(Decimal::from(v))),
-        (value, ty) if value.is_of(ty) => Some(value),
-        _ => None,
-    }
+/// Puts checked literals in the order in which lists are searched, each once.
+pub(crate) fn in_order(mut literals: Vec<Value>) -> Vec<Value> {
+    let order = |a: &Value, b: &Value| order(a, b).unwrap_or_else(|| a.cmp(b));
+    literals.sort_by(order);
+    literals.dedup_by(|a, b| order(a, b).is_eq());
+    literals
 }

@@ -1,50 +1,20 @@
 //! Trees into JSON and back, lossless.
 
+mod condition;
+
 use crate::parse::{MAX_DEPTH, counted};
-use crate::{ArithmeticOp, CompareOp, Error, Function, Literal, Predicate, Result, Scalar, suggest};
+use crate::{ArithmeticOp, Error, Function, Literal, Predicate, Result, Scalar, suggest};
+use condition::predicate;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value as Json, json};
 
-const CONDITIONS: [&str; 9] = ["and", "or", "not", "compare", "in", "between", "like", "is_set", "crowd"];
-const OPERATORS: [CompareOp; 6] =
-    [CompareOp::Equal, CompareOp::NotEqual, CompareOp::Less, CompareOp::LessOrEqual, CompareOp::Greater, CompareOp::GreaterOrEqual];
 const ARITHMETIC: [(ArithmeticOp, &str); 4] = [
     (ArithmeticOp::Add, "add"),
     (ArithmeticOp::Subtract, "subtract"),
     (ArithmeticOp::Multiply, "multiply"),
     (ArithmeticOp::Divide, "divide"),
 ];
-
-impl Predicate {
-    /// The JSON form: `{"and":[…]}`, `{"or":[…]}`, `{"not":…}`, `{"compare":{"name":"x","op":">=","literal":1}}`,
-    /// `{"in":{"name","literals"}}`, `{"between":{"name","low","high"}}`, `{"like":{"name","pattern"}}`, `{"is_set":{"name"}}`,
-    /// `{"crowd":{"name"}}`. Serde writes and reads the same.
-    pub fn to_json(&self) -> Json {
-        match self {
-            Self::And(operands) => json!({"and": operands.iter().map(Self::to_json).collect::<Vec<_>>()}),
-            Self::Or(operands) => json!({"or": operands.iter().map(Self::to_json).collect::<Vec<_>>()}),
-            Self::Not(inner) => json!({"not": inner.to_json()}),
-            Self::Compare { name, op, literal } => json!({"compare": {"name": name, "op": op.symbol(), "literal": literal.to_json()}}),
-            Self::In { name, literals } => {
-                json!({"in": {"name": name, "literals": literals.iter().map(Literal::to_json).collect::<Vec<_>>()}})
-            }
-            Self::Between { name, low, high } => json!({"between": {"name": name, "low": low.to_json(), "high": high.to_json()}}),
-            Self::Like { name, pattern } => json!({"like": {"name": name, "pattern": pattern}}),
-            Self::IsSet { name } => json!({"is_set": {"name": name}}),
-            Self::Crowd { name } => json!({"crowd": {"name": name}}),
-        }
-    }
-
-    /// Reads the JSON form. JSON as text is read by `serde_json` down to 128 brackets only, which is about 60 levels of this. Nested `and` in `and` (and `or` in `or`) is flattened, one operand stands for itself.
-    ///
-    /// # Errors
-    /// [`Error::Json`] with a JSON pointer: another shape, an unknown key, a name that is none, nesting deeper than 128.
-    pub fn from_json(json: &Json) -> Result<Self> {
-        let mut at = Path::new();
-        predicate(json, &mut at, MAX_DEPTH)
-    }
-}
 
 impl Scalar {
     /// The JSON form: `{"literal":…}`, `{"name":"x"}`, `{"negate":…}`, `{"add":[a,b]}` (`subtract`, `multiply`, `divide`), a function
@@ -135,61 +105,6 @@ fn list<'a>(json: &'a Json, at: &Path) -> Result<&'a [Json]> {
         Some(list) if !list.is_empty() => Ok(list),
         _ => wrong(at, "expected an array of at least one"),
     }
-}
-
-fn predicate(json: &Json, at: &mut Path, depth_left: usize) -> Result<Predicate> {
-    if depth_left == 0 {
-        return wrong(at, format!("nested more than {MAX_DEPTH} deep"));
-    }
-    let (key, inner) = single(json, at, "condition", &CONDITIONS)?;
-    within(at, key, |at| match key {
-        "and" | "or" => operands(inner, at, depth_left, key == "and"),
-        "not" => Ok(Predicate::Not(Box::new(predicate(inner, at, depth_left - 1)?))),
-        "compare" => {
-            let [n, op, l] = fields(inner, at, ["name", "op", "literal"])?;
-            let Some(op) = OPERATORS.into_iter().find(|o| Some(o.symbol()) == op.as_str()) else {
-                return wrong(at, format!("`op` is {op}, not one of ==, !=, <, <=, >, >="));
-            };
-            Ok(Predicate::Compare { name: name(n, at)?, op, literal: within(at, "literal", |at| literal(l, at))? })
-        }
-        "in" => {
-            let [n, all] = fields(inner, at, ["name", "literals"])?;
-            let name = name(n, at)?;
-            let literals = within(at, "literals", |at| {
-                list(all, at)?.iter().enumerate().map(|(i, l)| within(at, i.to_string(), |at| literal(l, at))).collect()
-            })?;
-            Ok(Predicate::In { name, literals })
-        }
-        "between" => {
-            let [n, low, high] = fields(inner, at, ["name", "low", "high"])?;
-            let name = name(n, at)?;
-            let low = within(at, "low", |at| literal(low, at))?;
-            Ok(Predicate::Between { name, low, high: within(at, "high", |at| literal(high, at))? })
-        }
-        "like" => {
-            let [n, pattern] = fields(inner, at, ["name", "pattern"])?;
-            let Some(pattern) = pattern.as_str() else { return wrong(at, "`pattern` is not text") };
-            Ok(Predicate::Like { name: name(n, at)?, pattern: pattern.to_owned() })
-        }
-        "is_set" => fields(inner, at, ["name"]).and_then(|[n]| Ok(Predicate::IsSet { name: name(n, at)? })),
-        _ => fields(inner, at, ["name"]).and_then(|[n]| Ok(Predicate::Crowd { name: name(n, at)? })),
-    })
-}
-
-fn operands(json: &Json, at: &mut Path, depth_left: usize, and: bool) -> Result<Predicate> {
-    let mut operands = Vec::new();
-    for (i, operand) in list(json, at)?.iter().enumerate() {
-        match within(at, i.to_string(), |at| predicate(operand, at, depth_left - 1))? {
-            Predicate::And(inner) if and => operands.extend(inner),
-            Predicate::Or(inner) if !and => operands.extend(inner),
-            other => operands.push(other),
-        }
-    }
-    Ok(match operands.len() {
-        1 => operands.swap_remove(0),
-        _ if and => Predicate::And(operands),
-        _ => Predicate::Or(operands),
-    })
 }
 
 fn name(json: &Json, at: &Path) -> Result<String> {

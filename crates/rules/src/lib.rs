@@ -4,6 +4,7 @@
 
 mod check;
 mod coerce;
+mod compute;
 mod definition;
 mod definitions;
 mod document;
@@ -15,22 +16,25 @@ mod like;
 mod parse;
 mod predicate;
 mod print;
+mod rational;
 mod raw;
 mod scalar;
 mod schema;
 mod suggest;
 mod syntax_error;
 
-pub use check::{CheckError, parse_and_check_predicate};
+pub use check::{CheckError, Names, parse_and_check_predicate};
 pub use coerce::coerce;
+pub use compute::{Computed, Misfit, fit};
 pub use definition::*;
-pub use definitions::RESERVED_PROPERTIES;
+pub use definitions::{FileGlob, RESERVED_PROPERTIES};
 pub use document::{DefinitionError, DefinitionFile, Document, Kind, parse_definitions};
 pub use error::{Error, Result};
-pub use evaluate::fit;
 pub use like::{like, like_prefix};
 pub use parse::{MAX_DEPTH, MAX_EXPRESSION_BYTES, parse_predicate, parse_scalar};
-pub use predicate::{CompareOp, Literal, Predicate};
+pub use predicate::{CompareOp, Literal, Predicate, Test};
+pub use rational::Rational;
 pub use scalar::{ArithmeticOp, Function, Scalar};
 pub use schema::json_schema;
+pub use suggest::did_you_mean;
 pub use syntax_error::SyntaxError;

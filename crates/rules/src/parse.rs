@@ -4,17 +4,18 @@
 //! leaves are recorded in the order in which a walk from left to right meets them (so that a check can point at the text).
 
 mod condition;
+mod operator;
 mod scalar;
 
 pub(crate) use scalar::counted;
 
 use crate::lexer::{Token, TokenKind, tokens};
-use crate::{Literal, Predicate, Scalar, SyntaxError};
+use crate::{Literal, Predicate, Scalar, SyntaxError, Test};
 use rust_decimal::Decimal;
 use std::ops::Range;
 
 /// The longest expression text, in bytes.
-pub const MAX_EXPRESSION_BYTES: usize = 64 * 1024;
+pub const MAX_EXPRESSION_BYTES: usize = 2 * 1024 * 1024;
 
 /// The deepest nesting of an expression, as text, tree or JSON.
 pub const MAX_DEPTH: usize = 128;
@@ -58,6 +59,39 @@ pub(crate) fn scalar_with_leaves(text: &str) -> Result<WithLeaves<Scalar>, Synta
     let tree = parser.scalar()?.tree;
     parser.end(&["`+`", "`-`", "`*`", "`/`", "the end"])?;
     Ok((tree, parser.leaves))
+}
+
+/// Whether the text is a value, such as `coalesce(vip, false)`, and not a condition.
+pub(crate) fn is_value(text: &str) -> Result<bool, SyntaxError> {
+    let mut parser = Parser::new(text)?;
+    let part = parser.any()?.tree;
+    parser.end(&["`&&`", "`||`", "the end"])?;
+    Ok(matches!(part, Part::Value(_)))
+}
+
+/// What was read: which of both it is shows only in what stands behind it.
+enum Part {
+    Condition(Predicate),
+    Value(Scalar),
+}
+
+/// Whether a value may stand where a condition is expected, being true or false.
+pub(crate) fn may_hold<L>(value: &Scalar<L>, is_bool: impl Fn(&L) -> bool) -> bool {
+    match value {
+        Scalar::Name(_) | Scalar::Call { .. } | Scalar::If { .. } => true,
+        Scalar::Literal(literal) => is_bool(literal),
+        Scalar::Negate(_) | Scalar::Binary { .. } => false,
+    }
+}
+
+pub(crate) fn is_true_or_false(literal: &Literal) -> bool {
+    matches!(literal, Literal::Bool(_))
+}
+
+impl Deep<Part> {
+    fn of(condition: Deep<Predicate>) -> Self {
+        Self { tree: Part::Condition(condition.tree), depth: condition.depth }
+    }
 }
 
 /// A tree and how deep it is; a leaf is 1.
@@ -163,6 +197,23 @@ impl<'a> Parser<'a> {
 
     fn too_deep(&self) -> SyntaxError {
         self.error(format!("the expression is nested more than {MAX_DEPTH} deep"), &[])
+    }
+
+    /// As a condition: a value alone holds where it is true.
+    fn condition(&self, part: Deep<Part>) -> Result<Deep<Predicate>, SyntaxError> {
+        match part.tree {
+            Part::Condition(tree) => Ok(Deep { tree, depth: part.depth }),
+            Part::Value(value) if may_hold(&value, is_true_or_false) => self.above(Predicate::of(value, Test::Holds), part.depth),
+            Part::Value(_) => Err(self.unexpected(condition::OPERATORS)),
+        }
+    }
+
+    /// As a value.
+    fn value(&self, part: Deep<Part>) -> Result<Deep<Scalar>, SyntaxError> {
+        match part.tree {
+            Part::Value(tree) => Ok(Deep { tree, depth: part.depth }),
+            Part::Condition(_) => Err(self.error("a value is expected, and what stands before this is a condition", &[])),
+        }
     }
 
     /// A tree one level above its deepest part.

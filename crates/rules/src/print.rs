@@ -1,7 +1,7 @@
 //! Trees into canonical text: minimal brackets, double quotes, `&&` and `||`. `parse(print(x)) == x`.
 
 use crate::parse::is_reserved;
-use crate::{ArithmeticOp, CompareOp, Literal, Predicate, Scalar};
+use crate::{ArithmeticOp, CompareOp, Literal, Predicate, Scalar, Test};
 use std::fmt::{Display, Formatter, Result, Write};
 
 impl Display for Predicate {
@@ -9,22 +9,67 @@ impl Display for Predicate {
         match self {
             Self::And(operands) => joined(f, operands, " && ", |p| matches!(p, Self::And(_) | Self::Or(_))),
             Self::Or(operands) => joined(f, operands, " || ", |p| matches!(p, Self::Or(_))),
-            // Brackets around a comparison are not needed to read it back, but `!x == 1` misleads people.
-            Self::Not(inner) if matches!(**inner, Self::Crowd { .. }) => write!(f, "!{inner}"),
-            Self::Not(inner) => write!(f, "!({inner})"),
+            Self::Not(inner) => match &**inner {
+                Self::IsSet { name } => write!(f, "{} is not set", Named(name)),
+                Self::Test { value, test: Test::IsSet } => write!(f, "{value} is not set"),
+                // Brackets around a comparison are not needed to read it back, but `!x == 1` misleads people.
+                Self::Crowd { .. } | Self::Test { test: Test::Holds, .. } => write!(f, "!{inner}"),
+                _ => write!(f, "!({inner})"),
+            },
+            Self::Differs(inner) => differs(f, inner),
             Self::Compare { name, op, literal } => write!(f, "{} {} {literal}", Named(name), op.symbol()),
-            Self::In { name, literals } => {
-                write!(f, "{} in (", Named(name))?;
-                for (i, literal) in literals.iter().enumerate() {
-                    write!(f, "{}{literal}", if i == 0 { "" } else { ", " })?;
-                }
-                f.write_char(')')
-            }
+            Self::In { name, literals } => write!(f, "{} in ({})", Named(name), Listed(literals)),
             Self::Between { name, low, high } => write!(f, "{} between {low} and {high}", Named(name)),
             Self::Like { name, pattern } => write!(f, "{} like {}", Named(name), Quoted(pattern)),
             Self::IsSet { name } => write!(f, "{} is set", Named(name)),
+            Self::Has { name, all, literals } => write!(f, "{} has {} ({})", Named(name), any_or_all(*all), Listed(literals)),
             Self::Crowd { name } => write!(f, "crowd({})", Quoted(name)),
+            Self::Test { value, test } => {
+                value.fmt(f)?;
+                test.fmt(f)
+            }
         }
+    }
+}
+
+/// What follows the value.
+impl Display for Test {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::Holds => Ok(()),
+            Self::IsSet => f.write_str(" is set"),
+            Self::Compare { op, with } => write!(f, " {} {with}", op.symbol()),
+            Self::Between { low, high } => write!(f, " between {low} and {high}"),
+            Self::In { literals } => write!(f, " in ({})", Listed(literals)),
+            Self::Like { pattern } => write!(f, " like {}", Quoted(pattern)),
+            Self::Has { all, literals } => write!(f, " has {} ({})", any_or_all(*all), Listed(literals)),
+        }
+    }
+}
+
+fn differs(f: &mut Formatter<'_>, inner: &Predicate) -> Result {
+    match inner {
+        Predicate::In { name, literals } => write!(f, "{} not in ({})", Named(name), Listed(literals)),
+        Predicate::Between { name, low, high } => write!(f, "{} not between {low} and {high}", Named(name)),
+        Predicate::Like { name, pattern } => write!(f, "{} not like {}", Named(name), Quoted(pattern)),
+        Predicate::Test { value, test } => write!(f, "{value} not{test}"),
+        other => write!(f, "!({other})"),
+    }
+}
+
+fn any_or_all(all: bool) -> &'static str {
+    if all { "all" } else { "any" }
+}
+
+/// Literals behind one another.
+struct Listed<'a>(&'a [Literal]);
+
+impl Display for Listed<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        for (i, literal) in self.0.iter().enumerate() {
+            write!(f, "{}{literal}", if i == 0 { "" } else { ", " })?;
+        }
+        Ok(())
     }
 }
 
@@ -63,7 +108,7 @@ impl ArithmeticOp {
         }
     }
 
-    fn binds(self) -> u8 {
+    pub(crate) fn binds(self) -> u8 {
         match self {
             Self::Add | Self::Subtract => 1,
             Self::Multiply | Self::Divide => 2,

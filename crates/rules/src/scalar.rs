@@ -1,7 +1,7 @@
 use crate::{Literal, Predicate};
 
-/// A computed value: arithmetic and functions over named values. No value in, no value out, except for `coalesce` and `if`;
-/// division by zero and overflow give no value.
+/// A computed value: arithmetic and functions over named values. No value in, no value out, except for `coalesce`, `least`, `greatest` and
+/// `if`; division by zero gives no value. Numbers are exact quotients, and rounded once, at the end: half away from zero.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Scalar<L = Literal> {
     /// A literal.
@@ -10,7 +10,7 @@ pub enum Scalar<L = Literal> {
     Name(String),
     /// `-x`
     Negate(Box<Scalar<L>>),
-    /// `a + b` and the like, exact decimals.
+    /// `a + b` and the like, exact.
     Binary {
         /// Which.
         op: ArithmeticOp,

@@ -69,15 +69,18 @@ fn tags_are_read() {
     assert_eq!((aggregate("events_12h").window, aggregate("events_12h").value), (Window::Hours(12), None));
     assert_eq!(aggregate("spend").window, Window::Lifetime);
     let row = |name: &str| Some(if name == "quantity" { Value::Int(3) } else { Value::Decimal("1.2345".parse().unwrap()) });
-    let value = |name: &str| aggregate(name).value.unwrap().value(&row).unwrap();
+    let value = |name: &str| aggregate(name).value.unwrap().value(definitions.tag_type(name).unwrap(), &row).unwrap();
     assert_eq!(value("spend"), Value::Decimal("3.7035".parse().unwrap()));
-    // A whole number for a decimal tag comes as a decimal, a division rounded: folds meet the tag's type only.
+    // A whole number for a decimal tag comes as a decimal, a division is rounded once, to the tag's scale.
     assert!(value("quantity_sum").is_of(ValueType::Decimal { scale: 2 }));
     assert_eq!(value("halves"), Value::Decimal("1.5".parse().unwrap()));
     let seven = |_: &str| Some(Value::Int(7));
     let third = check(&GOOD.replace("quantity / 2", "1 / quantity")).unwrap();
     let TagKind::Aggregate(third) = &third.tags["halves"].kind else { panic!("an aggregate expected") };
-    assert_eq!(third.value.as_ref().unwrap().value(&seven), Some(Value::Decimal("0.1429".parse().unwrap())));
+    assert_eq!(
+        third.value.as_ref().unwrap().value(ValueType::Decimal { scale: 4 }, &seven),
+        Some(Value::Decimal("0.1429".parse().unwrap()))
+    );
 
     let TagKind::Cohort { rules, otherwise } = &definitions.tags["band"].kind else { panic!("a cohort expected") };
     assert_eq!(rules.iter().map(|r| r.value.to_string()).collect::<Vec<_>>(), ["gold", "NO"], "NO is no truth value");

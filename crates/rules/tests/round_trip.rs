@@ -4,7 +4,9 @@
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 use serde_json::{Value as Json, json};
-use taghouse_rules::{ArithmeticOp, CompareOp, Function, Literal, MAX_DEPTH, Predicate, Scalar, parse_predicate, parse_scalar};
+use taghouse_rules::{
+    ArithmeticOp, CompareOp, Function, Literal, MAX_DEPTH, MAX_EXPRESSION_BYTES, Predicate, Scalar, Test, parse_predicate, parse_scalar,
+};
 
 fn name() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -51,13 +53,53 @@ fn predicate() -> impl Strategy<Value = Predicate> {
         (name(), text()).prop_map(|(name, pattern)| Predicate::Like { name, pattern }),
         name().prop_map(|name| Predicate::IsSet { name }),
         name().prop_map(|name| Predicate::Crowd { name }),
+        (name(), any::<bool>(), prop::collection::vec(literal(), 1..4)).prop_map(|(name, all, literals)| Predicate::Has {
+            name,
+            all,
+            literals
+        }),
+        name().prop_map(|name| Predicate::of(Scalar::Name(name), Test::Holds)),
     ];
-    leaf.prop_recursive(6, 40, 4, |inner| {
+    leaf.prop_map(differing).prop_recursive(6, 40, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 2..4).prop_map(|all| flat(all, true)),
             prop::collection::vec(inner.clone(), 2..4).prop_map(|all| flat(all, false)),
             inner.prop_map(|p| Predicate::Not(Box::new(p))),
         ]
+    })
+}
+
+/// Sometimes `not in` instead of `in`.
+fn differing(condition: Predicate) -> Predicate {
+    let other = match &condition {
+        Predicate::In { literals, .. } => literals.len() == 2,
+        Predicate::Between { low, high, .. } => low == high || matches!(low, Literal::Text(_)),
+        Predicate::Like { pattern, .. } => pattern.len() % 2 == 1,
+        Predicate::Test { test: Test::In { literals }, .. } => literals.len() == 2,
+        Predicate::Test { test: Test::Like { pattern }, .. } => pattern.len() % 2 == 1,
+        Predicate::Test { test: Test::Between { low, .. }, .. } => matches!(**low, Scalar::Name(_)),
+        _ => false,
+    };
+    if other { Predicate::Differs(Box::new(condition)) } else { condition }
+}
+
+/// A condition on values, in the form in which it is read.
+fn test() -> impl Strategy<Value = Predicate> {
+    let operand = || scalar().prop_map(Box::new);
+    let literals = || prop::collection::vec(literal(), 1..4);
+    let test = prop_oneof![
+        (compare_op(), operand()).prop_map(|(op, with)| Test::Compare { op, with }),
+        (operand(), operand()).prop_map(|(low, high)| Test::Between { low, high }),
+        literals().prop_map(|literals| Test::In { literals }),
+        text().prop_map(|pattern| Test::Like { pattern }),
+        (any::<bool>(), literals()).prop_map(|(all, literals)| Test::Has { all, literals }),
+        Just(Test::IsSet),
+        Just(Test::Holds),
+    ];
+    (scalar(), test).prop_map(|(value, test)| {
+        let holds = matches!(&value, Scalar::Name(_) | Scalar::Call { .. } | Scalar::If { .. } | Scalar::Literal(Literal::Bool(_)));
+        let test = if matches!(test, Test::Holds) && !holds { Test::IsSet } else { test };
+        differing(Predicate::of(value, test))
     })
 }
 
@@ -125,6 +167,15 @@ proptest! {
     }
 
     #[test]
+    fn conditions_on_values_survive_text_and_json(left in test(), right in test()) {
+        for tree in [left.clone(), flat(vec![left.clone(), Predicate::Not(Box::new(right.clone()))], true), flat(vec![left, right], false)] {
+            let text = tree.to_string();
+            same_predicate(&tree, &parse_predicate(&text).map_err(|e| TestCaseError::fail(e.to_string()))?)?;
+            same_predicate(&tree, &Predicate::from_json(&tree.to_json()).map_err(|e| TestCaseError::fail(e.to_string()))?)?;
+        }
+    }
+
+    #[test]
     fn scalars_survive_text_and_json(tree in scalar()) {
         let text = tree.to_string();
         let read = parse_scalar(&text).map_err(|e| TestCaseError::fail(e.to_string()))?;
@@ -169,7 +220,7 @@ proptest! {
 const PIECES: &[&str] = &[
     "a", "b2", "`in`", "and", "or", "not", "in", "between", "like", "is", "set", "true", "(", ")", "(", ")", ",", "&&", "||", "!", "==",
     "!=", "<", ">=", "1", "-", "2.50", ".5", "7.", "\"x\"", "'%'", "crowd", "LESS", "round", "if", "abs", "+", "*", "/", "\\", "é", "`",
-    "\"", "did",
+    "\"", "did", "has", "any", "all", "coalesce", "/", ">",
 ];
 
 fn any_json() -> impl Strategy<Value = Json> {
@@ -182,6 +233,13 @@ fn any_json() -> impl Strategy<Value = Json> {
         "between",
         "like",
         "is_set",
+        "has_any",
+        "not_in",
+        "not_like",
+        "holds",
+        "value",
+        "left",
+        "right",
         "crowd",
         "name",
         "op",
@@ -231,6 +289,12 @@ fn deep_trees_are_read_up_to_the_limit_and_refused_beyond() {
     let mut json = deepest.to_json();
     json = json!({"not": json});
     assert!(Predicate::from_json(&json).unwrap_err().to_string().contains("nested more than 128 deep"));
+    // The same through values.
+    let text = |levels: usize| format!("{}a{} > 1", "abs(".repeat(levels), ")".repeat(levels));
+    let deepest = parse_predicate(&text(MAX_DEPTH - 2)).unwrap();
+    assert_eq!(parse_predicate(&deepest.to_string()).unwrap(), deepest);
+    assert_eq!(Predicate::from_json(&deepest.to_json()).unwrap(), deepest);
+    assert!(parse_predicate(&text(MAX_DEPTH - 1)).unwrap_err().message.contains("nested more than 128 deep"));
 }
 
 #[test]
@@ -249,11 +313,19 @@ fn hostile_texts_are_errors() {
     for text in ["-".repeat(60_000), "abs(".repeat(15_000), "if(a == 1, ".repeat(5_000), "a+".repeat(30_000) + "a", "(".repeat(60_000)] {
         assert!(parse_scalar(&text).is_err());
     }
-    let long = parse_predicate(&" ".repeat(64 * 1024 + 1)).unwrap_err();
-    assert_eq!(long.message, "the expression has 65537 bytes, more than 65536");
+    let long = parse_predicate(&" ".repeat(MAX_EXPRESSION_BYTES + 1)).unwrap_err();
+    assert_eq!(long.message, "the expression has 2097153 bytes, more than 2097152");
     // Wide is fine: one condition after the other.
     let wide = vec!["a == 1"; 6_000].join(" && ");
     assert!(matches!(parse_predicate(&wide).unwrap(), Predicate::And(all) if all.len() == 6_000));
+    let list = format!("a in ({})", (0..170_000).map(|i| i.to_string()).collect::<Vec<_>>().join(","));
+    assert!(list.len() > 1_000_000);
+    let read = parse_predicate(&list).unwrap();
+    assert_eq!(Predicate::from_json(&read.to_json()).unwrap(), read);
+    assert!(matches!(read, Predicate::In { literals, .. } if literals.len() == 170_000));
+    let wide = vec!["a == 1 and b / c > 1"; 48_000].join(" or ");
+    assert!(wide.len() > 1_000_000);
+    assert!(matches!(parse_predicate(&wide).unwrap(), Predicate::Or(any) if any.len() == 48_000));
 }
 
 #[test]
@@ -261,6 +333,8 @@ fn hostile_json_is_an_error_and_not_a_stack_overflow() {
     // By hand, for `json!` itself walks what it is given.
     let wrapped = |key: &str, inner: Json| Json::Object([(key.to_owned(), inner)].into_iter().collect());
     let json = (0..2_000).fold(json!({"is_set": {"name": "a"}}), |inner, _| wrapped("not", inner));
+    assert!(Predicate::from_json(&json).unwrap_err().to_string().contains("nested more than 128 deep"));
+    let json = wrapped("holds", (0..2_000).fold(json!({"name": "a"}), |inner, _| wrapped("abs", Json::Array(vec![inner]))));
     assert!(Predicate::from_json(&json).unwrap_err().to_string().contains("nested more than 128 deep"));
     let json = (0..2_000).fold(json!({"name": "a"}), |inner, _| wrapped("negate", inner));
     assert!(Scalar::from_json(&json).unwrap_err().to_string().contains("nested more than 128 deep"));

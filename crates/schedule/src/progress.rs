@@ -1,12 +1,13 @@
 use crate::status::{RunStatus, TaskStatus};
 use std::sync::Arc;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// A task's line to those who watch it. Cheap, but not free: report a batch, not a row.
 #[derive(Debug, Clone)]
 pub struct Progress {
     pub(crate) status: Arc<watch::Sender<RunStatus>>,
-    pub(crate) cancel: watch::Receiver<bool>,
+    pub(crate) cancel: CancellationToken,
     /// Which of the run's tasks this is.
     pub(crate) index: usize,
 }
@@ -27,17 +28,24 @@ impl Progress {
         self.update(|task| task.message = text.into());
     }
 
+    /// Says that something was left out, although the task goes on: the run then ends as one that succeeded with warnings.
+    pub fn warn(&self, text: impl Into<String>) {
+        self.update(|task| task.warnings.push(text.into()));
+    }
+
     /// Whether the run shall stop; ask between batches.
     pub fn is_cancelled(&self) -> bool {
-        *self.cancel.borrow()
+        self.cancel.is_cancelled()
     }
 
     /// Waits until the run shall stop; for `tokio::select!`.
     pub async fn cancelled(&self) {
-        if self.cancel.clone().wait_for(|asked| *asked).await.is_err() {
-            // Nobody is left who could cancel.
-            std::future::pending::<()>().await;
-        }
+        self.cancel.cancelled().await;
+    }
+
+    /// The run's cancel, for work that goes on where this cannot be borrowed.
+    pub fn cancel(&self) -> CancellationToken {
+        self.cancel.clone()
     }
 
     pub(crate) fn update(&self, change: impl FnOnce(&mut TaskStatus)) {

@@ -6,11 +6,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use taghouse_model::{AppId, Clock, ErrorKind};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// Why a task of a cancelled run never started.
 const CANCELLED: &str = "the run was cancelled";
+/// How long a task that is dropped may take to its next await.
+const DROPPING: Duration = Duration::from_millis(300);
 
 type Outcome = Result<Json, TaskError>;
 
@@ -20,7 +25,7 @@ pub struct RunHandle {
     pub(crate) id: Arc<str>,
     pub(crate) app: AppId,
     pub(crate) status: watch::Receiver<RunStatus>,
-    pub(crate) cancel: Arc<watch::Sender<bool>>,
+    pub(crate) cancel: CancellationToken,
 }
 
 impl RunHandle {
@@ -60,9 +65,9 @@ impl RunHandle {
         self.status.clone()
     }
 
-    /// Asks it to stop: what waits never starts, what runs has some seconds to end. What is committed stays. Twice is once.
+    /// Asks it to stop: what waits never starts, what runs has half a second to end. What is committed stays. Twice is once.
     pub fn cancel(&self) {
-        self.cancel.send_replace(true);
+        self.cancel.cancel();
     }
 }
 
@@ -73,10 +78,19 @@ pub(crate) struct Run {
     running: JoinSet<Outcome>,
     places: HashMap<Id, usize>,
     status: Arc<watch::Sender<RunStatus>>,
-    cancel: watch::Receiver<bool>,
+    cancel: CancellationToken,
     clock: Arc<dyn Clock>,
-    retry: Retry,
-    grace: Duration,
+    patience: Patience,
+    /// Of the tasks.
+    runtime: Handle,
+}
+
+/// What a run bears with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    pub(crate) retry: Retry,
+    /// How long tasks have to end by themselves after a cancel.
+    pub(crate) grace: Duration,
 }
 
 impl Run {
@@ -84,13 +98,13 @@ impl Run {
         tasks: Vec<Box<dyn Task>>,
         graph: Graph,
         status: Arc<watch::Sender<RunStatus>>,
-        cancel: watch::Receiver<bool>,
+        cancel: CancellationToken,
         clock: Arc<dyn Clock>,
-        retry: Retry,
-        grace: Duration,
+        patience: Patience,
+        runtime: Handle,
     ) -> Self {
         let tasks = tasks.into_iter().map(Some).collect();
-        Self { tasks, graph, running: JoinSet::new(), places: HashMap::new(), status, cancel, clock, retry, grace }
+        Self { tasks, graph, running: JoinSet::new(), places: HashMap::new(), status, cancel, clock, patience, runtime }
     }
 
     /// Runs all that can run; gives the state the run ends in.
@@ -101,18 +115,26 @@ impl Run {
             }
         }
         let cancel = self.progress(0);
-        let mut asked = false;
-        let grace = tokio::time::sleep(self.grace);
-        tokio::pin!(grace);
+        let (mut asked, mut dropped) = (false, false);
+        let timer = tokio::time::sleep(self.patience.grace);
+        tokio::pin!(timer);
         while !self.running.is_empty() {
             tokio::select! {
                 Some(done) = self.running.join_next_with_id() => self.end(done),
                 () = cancel.cancelled(), if !asked => {
                     asked = true;
-                    grace.as_mut().reset(tokio::time::Instant::now() + self.grace);
+                    timer.as_mut().reset(Instant::now() + self.patience.grace);
                     (0..self.tasks.len()).for_each(|place| self.give_up(place, TaskState::Cancelled, CANCELLED));
                 }
-                () = &mut grace, if asked => self.running.abort_all(),
+                () = &mut timer, if asked => {
+                    if dropped {
+                        self.leave_behind();
+                        break;
+                    }
+                    dropped = true;
+                    timer.as_mut().reset(Instant::now() + DROPPING);
+                    self.running.abort_all();
+                }
             }
         }
         let run = self.status.borrow();
@@ -120,6 +142,7 @@ impl Run {
         match () {
             () if any(TaskState::Cancelled) => RunState::Cancelled,
             () if any(TaskState::Failed) => RunState::Failed,
+            () if run.tasks.iter().any(|task| !task.warnings.is_empty()) => RunState::SucceededWithWarnings,
             () => RunState::Succeeded,
         }
     }
@@ -129,13 +152,13 @@ impl Run {
     }
 
     fn start(&mut self, place: usize) {
-        if *self.cancel.borrow() {
+        if self.cancel.is_cancelled() {
             return self.give_up(place, TaskState::Cancelled, CANCELLED);
         }
         let Some(task) = self.tasks[place].take() else { return };
         let (progress, now_ms) = (self.progress(place), self.clock.now_ms());
         progress.update(|task| (task.state, task.started_ms) = (TaskState::Running, Some(now_ms)));
-        let id = self.running.spawn(attempts(task, progress, self.retry)).id();
+        let id = self.running.spawn_on(attempts(task, progress, self.patience.retry), &self.runtime).id();
         self.places.insert(id, place);
     }
 
@@ -147,7 +170,7 @@ impl Run {
             Err(error) => (error.id(), Err(TaskError::new(ErrorKind::Internal, format!("the task broke off: {error}")))),
         };
         let Some(place) = self.places.remove(&id) else { return };
-        let (now_ms, cancelled) = (self.clock.now_ms(), *self.cancel.borrow());
+        let (now_ms, cancelled) = (self.clock.now_ms(), self.cancel.is_cancelled());
         let succeeded = outcome.is_ok();
         self.progress(place).update(|task| {
             task.finished_ms = Some(now_ms);
@@ -171,6 +194,18 @@ impl Run {
             if self.graph.needs[dependant] == 0 {
                 self.start(dependant);
             }
+        }
+    }
+
+    /// Ends the run without the tasks that hold their threads and hear nothing.
+    fn leave_behind(&mut self) {
+        self.running.detach_all();
+        let (now_ms, why) = (self.clock.now_ms(), "it did not stop in time and was left behind");
+        for (_, place) in std::mem::take(&mut self.places) {
+            tracing::error!(task = self.status.borrow().tasks[place].name, why);
+            self.progress(place).update(|task| {
+                (task.state, task.error, task.finished_ms) = (TaskState::Cancelled, Some(why.to_owned()), Some(now_ms));
+            });
         }
     }
 

@@ -1,5 +1,5 @@
 use crate::graph::Graph;
-use crate::run::Run;
+use crate::run::{Patience, Run};
 use crate::status::{RunState, RunStatus, TaskState, TaskStatus};
 use crate::{Error, Result, Retry, RunHandle, Task};
 use serde_json::{Value as Json, json};
@@ -9,11 +9,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use taghouse_catalog::{Catalog, Change, RunRecord};
 use taghouse_model::{AppId, Clock, ErrorKind};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 /// Ended runs kept in memory; older ones are in the catalog only.
 const ENDED_KEPT: usize = 256;
-const GRACE: Duration = Duration::from_secs(5);
+/// How often an end that could not be recorded is tried again.
+const SAVE_EVERY: Duration = Duration::from_secs(1);
+/// Long enough for a task to put away what it holds; a caller who cancels should not have to wait.
+const GRACE: Duration = Duration::from_millis(300);
+/// How long the end of a cancelled run may wait for the catalog before it is told all the same.
+const RECORDED_WITHIN: Duration = Duration::from_millis(200);
+/// How long a process that ends waits for ends that the catalog has not taken yet.
+const LAST_RECORDS: Duration = Duration::from_secs(1);
 
 /// Starts runs and knows those of this process.
 pub struct Scheduler {
@@ -21,9 +31,13 @@ pub struct Scheduler {
     clock: Arc<dyn Clock>,
     retry: Retry,
     grace: Duration,
+    /// Where tasks run; `None`: where they are started.
+    runtime: Option<Handle>,
     /// Makes ids of one millisecond differ.
     started: AtomicU64,
     known: Mutex<Known>,
+    /// Those who see runs to their end, and to its record.
+    driving: Mutex<JoinSet<()>>,
 }
 
 #[derive(Default)]
@@ -36,7 +50,16 @@ struct Known {
 impl Scheduler {
     /// A scheduler without runs; call [`Scheduler::recover`] before the first one. Needs a tokio runtime with time from the first start on.
     pub fn new(catalog: Arc<dyn Catalog>, clock: Arc<dyn Clock>) -> Self {
-        Self { catalog, clock, retry: Retry::default(), grace: GRACE, started: AtomicU64::new(0), known: Mutex::default() }
+        Self {
+            catalog,
+            clock,
+            retry: Retry::default(),
+            grace: GRACE,
+            runtime: None,
+            started: AtomicU64::new(0),
+            known: Mutex::default(),
+            driving: Mutex::default(),
+        }
     }
 
     /// The same with other retries.
@@ -46,7 +69,14 @@ impl Scheduler {
         self
     }
 
-    /// The same with another time, instead of 5 s, that running tasks have to end by themselves after a cancel before they are dropped.
+    /// The same with tasks on another runtime than the one that starts them and listens for a cancel: their work does not stand in its way.
+    #[must_use]
+    pub fn on(mut self, runtime: Handle) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
+    /// The same with another time, instead of 300 ms, that running tasks have to end by themselves after a cancel before they are dropped.
     #[must_use]
     pub fn with_grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
@@ -98,21 +128,30 @@ impl Scheduler {
         let (number, status) = self.record(app, kind, tasks_status).await?;
         let id: Arc<str> = status.id.as_str().into();
         let (sender, receiver) = watch::channel(status);
-        let (cancel, cancelled) = watch::channel(false);
-        let handle = RunHandle { id, app: app.clone(), status: receiver, cancel: Arc::new(cancel) };
+        let cancel = CancellationToken::new();
+        let handle = RunHandle { id, app: app.clone(), status: receiver, cancel: cancel.clone() };
         self.remember(number, handle.clone());
         let sender = Arc::new(sender);
-        let run = Run::new(tasks, graph, sender.clone(), cancelled, self.clock.clone(), self.retry, self.grace);
+        let runtime = self.runtime.clone().unwrap_or_else(Handle::current);
+        let patience = Patience { retry: self.retry, grace: self.grace };
+        let run = Run::new(tasks, graph, sender.clone(), cancel, self.clock.clone(), patience, runtime);
         let (catalog, clock, retry) = (self.catalog.clone(), self.clock.clone(), self.retry);
-        // The cancel's sender lives as long as the run, so that nobody's dropping of a handle looks like its end.
-        let keep = handle.cancel.clone();
-        tokio::spawn(async move {
+        let mut driving = self.driving.lock().unwrap_or_else(PoisonError::into_inner);
+        while driving.try_join_next().is_some() {}
+        driving.spawn(async move {
             let state = run.drive().await;
             let mut end = sender.borrow().clone();
             (end.state, end.finished_ms) = (state, Some(clock.now_ms()));
-            save(catalog.as_ref(), &end, retry).await;
-            sender.send_replace(end);
-            drop(keep);
+            let saving = save(catalog.as_ref(), &end, retry);
+            let saved = match state {
+                // Whoever cancels is told at once, also by a catalog that does not answer.
+                RunState::Cancelled => tokio::time::timeout(RECORDED_WITHIN, saving).await.unwrap_or(false),
+                _ => saving.await,
+            };
+            sender.send_replace(end.clone());
+            if !saved {
+                save_late(catalog.as_ref(), &end).await;
+            }
         });
         Ok(handle)
     }
@@ -127,7 +166,7 @@ impl Scheduler {
         self.known().runs.values().rev().filter(|run| run.app() == app).map(RunHandle::status).collect()
     }
 
-    /// Cancels all runs and waits for their end (some seconds at most). No run starts any more.
+    /// Cancels all runs and waits for their end (two seconds at most, see [`Task::run`]). No run starts any more.
     pub async fn shut_down(&self) {
         let runs: Vec<_> = {
             let mut known = self.known();
@@ -137,6 +176,12 @@ impl Scheduler {
         runs.iter().for_each(RunHandle::cancel);
         for run in runs {
             run.finished().await;
+        }
+        let mut driving = std::mem::take(&mut *self.driving.lock().unwrap_or_else(PoisonError::into_inner));
+        let recorded = async { while driving.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_RECORDS, recorded).await.is_err() {
+            tracing::warn!("the catalog did not take the end of every run: the next start calls those interrupted");
+            driving.detach_all();
         }
     }
 
@@ -180,6 +225,13 @@ impl Scheduler {
     }
 }
 
+impl Drop for Scheduler {
+    /// Runs go on without it.
+    fn drop(&mut self) {
+        self.driving.lock().unwrap_or_else(PoisonError::into_inner).detach_all();
+    }
+}
+
 fn detail(tasks: &[TaskStatus]) -> Json {
     json!({ "tasks": tasks })
 }
@@ -196,15 +248,33 @@ fn record(status: &RunStatus) -> RunRecord {
     }
 }
 
-/// Records a run's end. One that cannot be recorded stays open in the catalog and is `interrupted` after the next start.
-async fn save(catalog: &dyn Catalog, status: &RunStatus, retry: Retry) {
+/// Records a run's end; whether that worked.
+async fn save(catalog: &dyn Catalog, status: &RunStatus, retry: Retry) -> bool {
     let mut retried = 0;
     loop {
         match catalog.commit(vec![Change::PutRun(record(status))]).await {
-            Ok(()) => return,
-            Err(error) if retried >= retry.retries => return tracing::error!(run = status.id, %error, "the end of a run is not recorded"),
+            Ok(()) => return true,
+            Err(error) if retried >= retry.retries => {
+                tracing::error!(run = status.id, %error, "the end of a run is not recorded yet; it is tried again");
+                return false;
+            }
             Err(_) => tokio::time::sleep(retry.pause(retried)).await,
         }
         retried += 1;
+    }
+}
+
+/// Records an end that everybody knows already, once the catalog takes it: a disk that was full has room again, say. If the process ends
+/// before, the run is `interrupted` after the next start.
+async fn save_late(catalog: &dyn Catalog, status: &RunStatus) {
+    loop {
+        tokio::time::sleep(SAVE_EVERY).await;
+        match catalog.commit(vec![Change::PutRun(record(status))]).await {
+            Ok(()) => return,
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                return tracing::error!(run = status.id, %error, "the end of a run is lost");
+            }
+            Err(_) => {}
+        }
     }
 }

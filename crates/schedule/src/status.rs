@@ -11,6 +11,8 @@ pub enum RunState {
     Running,
     /// Every task succeeded.
     Succeeded,
+    /// Every task succeeded, and some say that something was left out.
+    SucceededWithWarnings,
     /// A task failed; those that did not need it were done.
     Failed,
     /// It was cancelled before all was done.
@@ -77,6 +79,9 @@ pub struct TaskStatus {
     pub result: Option<Json>,
     /// Why it did not succeed.
     pub error: Option<String>,
+    /// What was left out although it succeeded, for people.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// When its first attempt began.
     pub started_ms: Option<TimestampMs>,
     /// When it ended.
@@ -86,7 +91,20 @@ pub struct TaskStatus {
 impl TaskStatus {
     pub(crate) fn pending(name: String, after: Vec<String>) -> Self {
         let (message, state) = (String::new(), TaskState::Pending);
-        Self { name, after, state, attempts: 0, done: 0, total: 0, message, result: None, error: None, started_ms: None, finished_ms: None }
+        Self {
+            name,
+            after,
+            state,
+            attempts: 0,
+            done: 0,
+            total: 0,
+            message,
+            result: None,
+            error: None,
+            warnings: Vec::new(),
+            started_ms: None,
+            finished_ms: None,
+        }
     }
 }
 
@@ -94,6 +112,11 @@ impl RunState {
     /// Whether nothing will change any more.
     pub fn is_final(self) -> bool {
         self != Self::Running
+    }
+
+    /// Whether all was done, with warnings or without.
+    pub fn is_success(self) -> bool {
+        matches!(self, Self::Succeeded | Self::SucceededWithWarnings)
     }
 }
 
@@ -110,6 +133,7 @@ impl fmt::Display for RunState {
         f.write_str(match self {
             Self::Running => "running",
             Self::Succeeded => "succeeded",
+            Self::SucceededWithWarnings => "succeeded_with_warnings",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
             Self::Interrupted => "interrupted",

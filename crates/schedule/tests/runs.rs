@@ -3,10 +3,11 @@
 
 use async_trait::async_trait;
 use serde_json::{Value as Json, json};
+use sqlx::Connection;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use taghouse_catalog::{Catalog, SqliteCatalog};
 use taghouse_model::{AppId, Clock, ErrorKind, TimestampMs};
 use taghouse_schedule::{Progress, Retry, RunHandle, RunState, RunStatus, Scheduler, Task, TaskError, TaskState};
@@ -49,6 +50,10 @@ enum Does {
     UntilAsked(Arc<Notify>),
     /// Says that it has begun, then never ends.
     Never(Arc<Notify>),
+    /// Says that it has begun, then holds its thread until it is let go, and hears nothing.
+    Deaf(Arc<Notify>, Arc<Mutex<()>>),
+    /// Notes the name of its thread.
+    Thread(Arc<Mutex<Vec<String>>>),
     Panic,
     /// Reports progress, then waits for leave to end.
     Report(Arc<Notify>),
@@ -94,6 +99,11 @@ impl Task for Step {
                 begun.notify_one();
                 std::future::pending().await
             }
+            Does::Deaf(begun, gate) => {
+                begun.notify_one();
+                drop(gate.lock().unwrap());
+            }
+            Does::Thread(names) => names.lock().unwrap().push(std::thread::current().name().unwrap_or_default().to_owned()),
             Does::Panic => panic!("a defect"),
             Does::Report(leave) => {
                 progress.set(2, 10);
@@ -240,6 +250,83 @@ async fn a_cancel_stops_what_runs_and_what_waits() {
     assert_eq!(*notes.lock().unwrap(), ["done", "done"]);
 }
 
+#[test]
+#[allow(clippy::await_holding_lock, reason = "it is what the deaf task waits for")]
+fn a_task_that_holds_its_thread_neither_holds_the_run_nor_who_started_it() {
+    let tasks_runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("of-tasks").enable_all().build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (begun, gate, names) = (Arc::new(Notify::new()), Arc::new(Mutex::new(())), Arc::new(Mutex::new(Vec::new())));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let catalog = catalog(folder.path()).await;
+        let scheduler = scheduler(catalog.clone()).on(tasks_runtime.handle().clone());
+        let quick = scheduler.start(&shop(), "test", vec![step("a", &[], Does::Thread(names.clone()))]).await.unwrap();
+        assert_eq!(quick.wait(LONG).await.state, RunState::Succeeded);
+        assert_eq!(*names.lock().unwrap(), ["of-tasks"]);
+        let held = gate.lock().unwrap();
+        let deaf = vec![step("deaf", &[], Does::Deaf(begun.clone(), gate.clone())), step("behind", &["deaf"], Does::Panic)];
+        let run = scheduler.start(&shop(), "test", deaf).await.unwrap();
+        begun.notified().await;
+        scheduler.shut_down().await;
+        assert_eq!(states(&run.status()), "cancelled: deaf cancelled, behind cancelled");
+        assert_eq!(run.status().tasks[0].error.as_deref(), Some("it did not stop in time and was left behind"));
+        assert_eq!(catalog.unfinished_runs().await.unwrap(), []);
+        drop(held);
+    });
+}
+
+/// The shortest of some, for a machine that is busy now and then.
+#[test]
+#[allow(clippy::await_holding_lock, reason = "it is what the deaf task waits for")]
+fn a_cancel_is_over_within_a_second_whatever_the_task_does() {
+    let tasks_runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let catalog = catalog(folder.path()).await;
+        let mut shortest = LONG;
+        for _ in 0..5 {
+            let (begun, gate) = (Arc::new(Notify::new()), Arc::new(Mutex::new(())));
+            let clock = Arc::new(Ticks(AtomicI64::new(1000)));
+            let scheduler = Scheduler::new(catalog.clone(), clock).on(tasks_runtime.handle().clone());
+            let held = gate.lock().unwrap();
+            let run = scheduler.start(&shop(), "test", vec![step("deaf", &[], Does::Deaf(begun.clone(), gate.clone()))]).await.unwrap();
+            begun.notified().await;
+            let asked = Instant::now();
+            run.cancel();
+            assert_eq!(run.finished().await.state, RunState::Cancelled);
+            shortest = shortest.min(asked.elapsed());
+            drop(held);
+        }
+        assert!(shortest < Duration::from_secs(1), "{shortest:?}");
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_is_told_while_the_catalog_takes_nothing_and_recorded_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = catalog(folder.path()).await;
+    let scheduler = scheduler(catalog.clone());
+    let begun = Arc::new(Notify::new());
+    let run = scheduler.start(&shop(), "test", vec![step("never", &[], Does::Never(begun.clone()))]).await.unwrap();
+    begun.notified().await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("catalog.db"));
+    let mut other = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    run.cancel();
+    // The catalog would wait ten seconds for the lock, and be tried four times.
+    assert_eq!(run.wait(Duration::from_secs(5)).await.state, RunState::Cancelled);
+    assert_eq!(catalog.run(&shop(), run.id()).await.unwrap().unwrap().state, "running");
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    scheduler.shut_down().await;
+    let recorded = async {
+        while catalog.run(&shop(), run.id()).await.unwrap().unwrap().state != "cancelled" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(LONG, recorded).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_cancel_ends_the_pause_before_a_retry() {
     let folder = tempfile::tempdir().unwrap();
@@ -329,4 +416,27 @@ fn runs_of_a_dead_process_are_interrupted() {
         assert_eq!(refused.kind(), ErrorKind::Unavailable);
         assert_eq!(catalog.unfinished_runs().await.unwrap(), []);
     });
+}
+
+#[tokio::test]
+async fn an_end_that_could_not_be_recorded_is_recorded_once_the_catalog_takes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = catalog(folder.path()).await;
+    let scheduler = scheduler(catalog.clone());
+    let leave = Arc::new(Notify::new());
+    let run = scheduler.start(&shop(), "produce", vec![step("a", &[], Does::Report(leave.clone()))]).await.unwrap();
+    // A catalog that refuses.
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("catalog.db"));
+    let mut other = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    let refuse = "CREATE TRIGGER refuse BEFORE UPDATE ON runs BEGIN SELECT RAISE(ABORT, 'refused'); END";
+    sqlx::raw_sql(refuse).execute(&mut other).await.unwrap();
+    leave.notify_one();
+    assert_eq!(run.wait(LONG).await.state, RunState::Succeeded, "its end is known all the same");
+    assert_eq!(catalog.run(&shop(), run.id()).await.unwrap().unwrap().state, "running");
+    sqlx::raw_sql("DROP TRIGGER refuse").execute(&mut other).await.unwrap();
+    let began = std::time::Instant::now();
+    while catalog.run(&shop(), run.id()).await.unwrap().unwrap().state != "succeeded" {
+        assert!(began.elapsed() < LONG, "the end was never recorded");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::limits::ServeLimits;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -28,6 +29,9 @@ pub(crate) struct Place {
     /// The API key for --server
     #[arg(long, global = true, env = "TAGHOUSE_KEY", hide_env_values = true, value_name = "KEY")]
     pub(crate) key: Option<String>,
+    /// Seconds that the query of an sql tag may take; the command, or the server, that does the work counts them
+    #[arg(long, global = true, env = "TAGHOUSE_QUERY_SECONDS", default_value_t = 300.0, value_parser = positive_seconds)]
+    pub(crate) query_seconds: f64,
     /// Print JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -59,8 +63,11 @@ pub(crate) enum Command {
     },
     /// Count the users for whom an expression holds
     Count {
-        /// Such as 'country == "France" && orders_30d >= 2'
+        /// Such as 'country == "France" && orders_30d >= 2'; @FILE reads it from a file, as text or as a JSON tree
         expression: String,
+        /// Refuse to count over tags that were not produced as of one time
+        #[arg(long)]
+        strict_as_of: bool,
     },
     /// List the users for whom an expression holds, page by page
     List {
@@ -124,7 +131,7 @@ pub(crate) enum Command {
         #[arg(required = true)]
         users: Vec<String>,
     },
-    /// Let users expire and number all others anew without gaps
+    /// Let users expire and renumber all others without gaps
     Compact {
         /// Users for whom it holds expire, such as 'last_seen < "2025-10-01"'
         #[arg(long, value_name = "EXPRESSION")]
@@ -137,6 +144,8 @@ pub(crate) enum Command {
     },
     /// List the last runs
     Runs,
+    /// Show who did what: the audit trail, newest first
+    Audit(Audit),
 }
 
 #[derive(Args)]
@@ -144,9 +153,11 @@ pub(crate) struct Serve {
     /// The address to listen on
     #[arg(long, env = "TAGHOUSE_LISTEN", default_value = "127.0.0.1:7700")]
     pub(crate) listen: std::net::SocketAddr,
-    /// Seconds between landings of live calls in the lake
-    #[arg(long, default_value_t = 2.0, value_parser = positive_seconds)]
+    /// Seconds that a live call waits at most to land in the lake; sooner when many wait
+    #[arg(long, default_value_t = 10.0, value_parser = positive_seconds)]
     pub(crate) land_every: f64,
+    #[command(flatten)]
+    pub(crate) limits: ServeLimits,
 }
 
 #[derive(Args)]
@@ -178,6 +189,9 @@ pub(crate) struct Apply {
     /// Delete sources, tags and crowds that the files do not name
     #[arg(long)]
     pub(crate) prune: bool,
+    /// With --prune: also where the files name none of them, so that all are deleted
+    #[arg(long, requires = "prune")]
+    pub(crate) all: bool,
 }
 
 #[derive(Args)]
@@ -316,6 +330,31 @@ pub(crate) struct Change {
     pub(crate) remove: Option<String>,
 }
 
+#[derive(Args)]
+pub(crate) struct Audit {
+    /// Only this action: definitions.apply, key, ingest, upload, produce, change, delete, compact, export or cancel
+    #[arg(long, value_name = "ACTION")]
+    pub(crate) action: Option<String>,
+    /// Only of this key; local is this machine's command line
+    #[arg(long, value_name = "KEY-ID")]
+    pub(crate) actor: Option<String>,
+    /// Such as 2026-07-01T00:00, in the app's time zone
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// Before this time
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<String>,
+    /// How many lines, up to 1,000
+    #[arg(long, default_value_t = 100)]
+    pub(crate) limit: u32,
+    /// Only lines before the one of this id, for the next page
+    #[arg(long, value_name = "ID")]
+    pub(crate) before: Option<u64>,
+    /// What concerns every app, where --app is not given
+    #[arg(long, conflicts_with = "app")]
+    pub(crate) all_apps: bool,
+}
+
 #[derive(ValueEnum, Clone, Copy)]
 pub(crate) enum ExportFormat {
     Csv,
@@ -348,7 +387,7 @@ pub(crate) enum KeyAction {
     },
 }
 
-fn positive_seconds(text: &str) -> Result<f64, String> {
+pub(crate) fn positive_seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if seconds > 0.0 && seconds <= 3600.0 => Ok(seconds),
         _ => Err("a number of seconds over 0, at most 3600".to_owned()),

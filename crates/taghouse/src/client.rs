@@ -7,7 +7,8 @@ use axum::body::{Body, Bytes};
 use axum::http::{Method, Request, header};
 use futures::StreamExt;
 use serde_json::Value;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::time::Duration;
 use tower::ServiceExt;
 
 /// The most that one JSON answer may hold.
@@ -15,6 +16,11 @@ const MAX_ANSWER_BYTES: u64 = 256 << 20;
 
 /// What is read of a file at once.
 const CHUNK_BYTES: usize = 256 << 10;
+
+/// How often a call is sent whose connection broke before an answer came, if sending it again does no harm.
+const TRIES: u32 = 4;
+/// How long it waits before the second try, twice as long before the third, and so on.
+const AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// The API, near or far.
 pub(crate) struct Client {
@@ -24,7 +30,7 @@ pub(crate) struct Client {
 
 enum Transport {
     InProcess(Router),
-    Http { base: String, agent: ureq::Agent },
+    Http(Box<Remote>),
 }
 
 impl Client {
@@ -35,50 +41,57 @@ impl Client {
 
     /// A server at `base`, such as `http://127.0.0.1:7700`.
     pub(crate) fn http(base: &str, key: String) -> Self {
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).user_agent("taghouse-cli").build().new_agent();
-        Self { transport: Transport::Http { base: base.trim_end_matches('/').to_owned(), agent }, key }
+        let config = || ureq::Agent::config_builder().http_status_as_error(false).user_agent("taghouse-cli");
+        let asking = config().build().new_agent();
+        let changing = config().max_idle_connections(0).build().new_agent();
+        Self { transport: Transport::Http(Box::new(Remote { base: base.trim_end_matches('/').to_owned(), asking, changing })), key }
     }
 
     /// `GET`, JSON back.
     pub(crate) async fn get(&self, path: &str) -> Result<Value> {
-        self.json(Method::GET, path, None).await
+        self.json(Method::GET, path, None, Again::Harmless).await
     }
 
-    /// `POST` of JSON, JSON back.
+    /// `POST` of JSON that changes or starts something, JSON back.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
-        self.json(Method::POST, path, Some(body)).await
+        self.json(Method::POST, path, Some(body), Again::Never).await
     }
 
-    /// `POST` of JSON, lines of JSON back, each given to `take` as it comes.
+    /// `POST` of a question, JSON back.
+    pub(crate) async fn ask(&self, path: &str, body: &Value) -> Result<Value> {
+        self.json(Method::POST, path, Some(body), Again::Harmless).await
+    }
+
+    /// `POST` of a question, lines of JSON back, each given to `take` as it comes.
     pub(crate) async fn post_lines(&self, path: &str, body: &Value, take: &mut (dyn FnMut(Value) -> Result<()> + Send)) -> Result<()> {
         let mut lines = Lines { take, unfinished: Vec::new(), refused: None };
-        let streamed = self.stream(Method::POST, path, Sent::Json(serde_json::to_vec(body)?), &mut lines).await;
+        let streamed = self.stream(Method::POST, path, Sent::Json(serde_json::to_vec(body)?), Again::Harmless, &mut lines).await;
         lines.refused.map_or(streamed, Err)
     }
 
     /// `DELETE`.
     pub(crate) async fn delete(&self, path: &str) -> Result<Value> {
-        self.json(Method::DELETE, path, None).await
+        self.json(Method::DELETE, path, None, Again::Never).await
     }
 
-    async fn json(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
+    async fn json(&self, method: Method, path: &str, body: Option<&Value>, again: Again) -> Result<Value> {
         let body = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
         let mut answer = Vec::new();
-        self.stream(method, path, Sent::Json(body), &mut answer).await?;
+        self.stream(method, path, Sent::Json(body), again, &mut answer).await?;
         if answer.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&answer).context("the server's answer is not JSON") }
     }
 
     /// `PUT` of a file, read as it is sent.
     pub(crate) async fn put(&self, path: &str, file: std::fs::File) -> Result<()> {
-        self.stream(Method::PUT, path, Sent::File(file), &mut Vec::new()).await
+        self.stream(Method::PUT, path, Sent::File(file), Again::NameTaken, &mut Vec::new()).await
     }
 
     /// `GET` of a body of any size, written to `out` as it comes.
     pub(crate) async fn download(&self, path: &str, out: &mut (dyn Write + Send)) -> Result<()> {
-        self.stream(Method::GET, path, Sent::Json(Vec::new()), out).await
+        self.stream(Method::GET, path, Sent::Json(Vec::new()), Again::Harmless, out).await
     }
 
-    async fn stream(&self, method: Method, path: &str, body: Sent, out: &mut (dyn Write + Send)) -> Result<()> {
+    async fn stream(&self, method: Method, path: &str, body: Sent, again: Again, out: &mut (dyn Write + Send)) -> Result<()> {
         match &self.transport {
             Transport::InProcess(router) => {
                 let request = Request::builder()
@@ -97,30 +110,99 @@ impl Client {
                 }
                 if status.is_success() { Ok(()) } else { Err(refused(status.as_u16(), &refusal)) }
             }
-            Transport::Http { base, agent } => {
-                let request = ureq::http::Request::builder()
-                    .method(method.as_str())
-                    .uri(format!("{base}{path}"))
-                    .header("authorization", format!("Bearer {}", self.key))
-                    .header("content-type", body.content_type());
-                // The calls of one command follow one another, so blocking this thread holds nothing up.
-                let answered = tokio::task::block_in_place(|| match body {
-                    Sent::Json(bytes) => agent.run(request.body(bytes)?),
-                    Sent::File(file) => agent.run(request.body(file)?),
-                });
-                let mut response =
-                    answered.with_context(|| format!("calling {base}{path}: is the server running and the address right?"))?;
-                let status = response.status();
-                let mut reader = response.body_mut().as_reader();
-                if status.is_success() {
-                    tokio::task::block_in_place(|| std::io::copy(&mut reader, out))?;
-                    return Ok(());
+            // The calls of one command follow one another, so blocking this thread holds nothing up.
+            Transport::Http(remote) => tokio::task::block_in_place(|| remote.call(&method, path, &self.key, &body, again, out)),
+        }
+    }
+}
+
+/// Whether a call may be sent again whose connection broke before an answer came. A server closes connections that it has held for long
+/// without a request, at any moment and so also at that in which the next call is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Again {
+    /// It changes nothing.
+    Harmless,
+    /// It changes something once: a file that is there already was sent whole by the try before.
+    NameTaken,
+    /// The server may have done it. Such a call goes out on a connection of its own, which no server closes for its age.
+    Never,
+}
+
+/// A server on this machine or another.
+struct Remote {
+    base: String,
+    /// Keeps connections.
+    asking: ureq::Agent,
+    /// Keeps none.
+    changing: ureq::Agent,
+}
+
+impl Remote {
+    fn call(&self, method: &Method, path: &str, key: &str, body: &Sent, again: Again, out: &mut (dyn Write + Send)) -> Result<()> {
+        let base = &self.base;
+        let mut tried = 1;
+        let mut response = loop {
+            match self.send(method, path, key, body, again) {
+                Ok(response) => break response,
+                Err(error) if broke(&error) && again != Again::Never && tried < TRIES => {
+                    tracing::info!(%error, path, tried, "the connection broke before an answer came; the call is sent again");
+                    std::thread::sleep(AGAIN_AFTER * (1 << (tried - 1)));
+                    tried += 1;
                 }
-                let mut refusal = Vec::new();
-                reader.take(MAX_ANSWER_BYTES).read_to_end(&mut refusal)?;
-                Err(refused(status.as_u16(), &refusal))
+                Err(error) if broke(&error) && again == Again::Never => {
+                    let why = format!(
+                        "calling {base}{path}: the connection broke before an answer came, so it may have been done or not: look first (`taghouse runs`, `taghouse audit`)"
+                    );
+                    return Err(anyhow::Error::new(error).context(why));
+                }
+                Err(error) => {
+                    return Err(
+                        anyhow::Error::new(error).context(format!("calling {base}{path}: is the server running and the address right?"))
+                    );
+                }
+            }
+        };
+        let status = response.status();
+        if again == Again::NameTaken && tried > 1 && status.as_u16() == 409 {
+            return Ok(());
+        }
+        let mut reader = response.body_mut().as_reader();
+        if status.is_success() {
+            std::io::copy(&mut reader, out)?;
+            return Ok(());
+        }
+        let mut refusal = Vec::new();
+        reader.take(MAX_ANSWER_BYTES).read_to_end(&mut refusal)?;
+        Err(refused(status.as_u16(), &refusal))
+    }
+
+    fn send(&self, method: &Method, path: &str, key: &str, body: &Sent, again: Again) -> Result<Response, ureq::Error> {
+        let request = ureq::http::Request::builder()
+            .method(method.as_str())
+            .uri(format!("{}{path}", self.base))
+            .header("authorization", format!("Bearer {key}"))
+            .header("content-type", body.content_type());
+        let agent = if again == Again::Harmless { &self.asking } else { &self.changing };
+        match body {
+            Sent::Json(bytes) => agent.run(request.body(bytes.as_slice())?),
+            Sent::File(file) => {
+                let mut file = file.try_clone()?;
+                // The one before may have been sent in part.
+                file.seek(SeekFrom::Start(0))?;
+                agent.run(request.body(file)?)
             }
         }
+    }
+}
+
+type Response = ureq::http::Response<ureq::Body>;
+
+/// Whether the connection was there and then was not.
+fn broke(error: &ureq::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    match error {
+        ureq::Error::Io(error) => matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof),
+        _ => false,
     }
 }
 
@@ -205,5 +287,139 @@ pub(crate) async fn only_app(client: &Client) -> Result<String> {
         [one] => Ok(one.clone()),
         [] => bail!("there is no app yet: define one with `taghouse apply -f DIR`"),
         several => bail!("there are several apps ({}): name one with --app", several.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::mpsc;
+
+    /// A server that answers or breaks as the script says, a step a request; gives what it read of each, with the number of its connection.
+    struct Scripted {
+        base: String,
+        requests: mpsc::Receiver<(usize, String)>,
+    }
+
+    #[derive(Clone, Copy)]
+    enum Step {
+        /// Answers with this status, and keeps the connection.
+        Answer(u16),
+        /// Closes without an answer, after it has read the request whole.
+        Break,
+        /// Answers with this status, and closes as if the connection had been idle for long.
+        AnswerAndClose(u16),
+    }
+
+    fn scripted(steps: &'static [Step]) -> Scripted {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let (send, requests) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut steps = steps.iter();
+            for (number, socket) in listener.incoming().enumerate() {
+                let mut socket = socket.unwrap();
+                while let Some(request) = request(&mut socket) {
+                    let step = *steps.next().unwrap();
+                    send.send((number, request)).unwrap();
+                    if let Step::Answer(status) | Step::AnswerAndClose(status) = step {
+                        write!(socket, "HTTP/1.1 {status} X\r\ncontent-length: 2\r\n\r\n{{}}").unwrap();
+                    }
+                    if !matches!(step, Step::Answer(_)) {
+                        break;
+                    }
+                }
+            }
+        });
+        Scripted { base, requests }
+    }
+
+    /// The next request of a connection, with its body; `None` where the caller closed it.
+    fn request(socket: &mut TcpStream) -> Option<String> {
+        let (mut bytes, mut part) = (Vec::new(), [0; 4096]);
+        loop {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let lower = head.to_ascii_lowercase();
+                let length = lower.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
+                let chunked = lower.contains("chunked");
+                if if chunked { body.ends_with("0\r\n\r\n") } else { body.len() >= length } {
+                    return Some(text);
+                }
+            }
+            match socket.read(&mut part) {
+                Ok(0) | Err(_) => return None,
+                Ok(read) => bytes.extend_from_slice(&part[..read]),
+            }
+        }
+    }
+
+    /// Runs a call against the script; gives whether it succeeded, and the connection of each request that came.
+    fn check<'a>(
+        steps: &'static [Step],
+        call: impl AsyncFn(&Client) -> Result<()>,
+        ends: Result<(), &str>,
+        connections: impl Into<Option<&'a [usize]>>,
+    ) {
+        let server = scripted(steps);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let client = Client::http(&server.base, "key".to_owned());
+        let ended = runtime.block_on(call(&client)).map_err(|error| format!("{error:#}"));
+        match (&ended, ends) {
+            (Ok(()), Ok(())) => {}
+            (Err(said), Err(word)) => assert!(said.contains(word), "{said}"),
+            _ => panic!("{ended:?}, not {ends:?}"),
+        }
+        let came: Vec<(usize, String)> = server.requests.try_iter().collect();
+        if let Some(connections) = connections.into() {
+            assert_eq!(came.iter().map(|(number, _)| *number).collect::<Vec<_>>(), connections);
+        }
+        assert!(
+            came.windows(2).all(|pair| !pair[0].1.starts_with("PUT") || pair[0].1 == pair[1].1),
+            "a file is sent whole again: {came:?}"
+        );
+    }
+
+    #[test]
+    fn a_connection_that_breaks_costs_another_try_where_that_is_safe() {
+        use Step::{Answer, AnswerAndClose, Break};
+        let get = async |client: &Client| client.get("/x").await.map(drop);
+        let ask = async |client: &Client| client.ask("/x", &Value::Null).await.map(drop);
+        let post = async |client: &Client| client.post("/x", &Value::Null).await.map(drop);
+        let delete = async |client: &Client| client.delete("/x").await.map(drop);
+        check(&[Break, Break, Answer(200)], get, Ok(()), &[0, 1, 2][..]);
+        check(&[Break, Answer(200)], ask, Ok(()), &[0, 1][..]);
+        check(&[Break; 4], get, Err("is the server running"), &[0, 1, 2, 3][..]);
+        check(&[Break], post, Err("may have been done or not"), &[0][..]);
+        check(&[Break], delete, Err("may have been done or not"), &[0][..]);
+        check(&[Answer(503)], get, Err("503"), &[0][..]);
+
+        // The worst moment: the server closes the kept connection while the next call is on its way.
+        let then = async |client: &Client| {
+            client.get("/x").await?;
+            client.post("/x", &Value::Null).await?;
+            client.get("/x").await.map(drop)
+        };
+        check(&[AnswerAndClose(200), Answer(200), Answer(200)], then, Ok(()), None);
+        let kept = async |client: &Client| {
+            client.get("/x").await?;
+            client.get("/x").await.map(drop)
+        };
+        check(&[Answer(200), Answer(200)], kept, Ok(()), &[0, 0][..]);
+        check(&[Answer(200), Break, Answer(200)], kept, Ok(()), &[0, 0, 1][..]);
+    }
+
+    #[test]
+    fn a_file_is_sent_again_from_its_beginning_and_one_that_came_is_no_conflict() {
+        use Step::{Answer, Break};
+        let put = async |client: &Client| {
+            let mut file = tempfile::tempfile()?;
+            file.write_all(&vec![b'x'; 300_000])?;
+            client.put("/x", file).await
+        };
+        check(&[Break, Answer(204)], put, Ok(()), &[0, 1][..]);
+        check(&[Break, Answer(409)], put, Ok(()), &[0, 1][..]);
+        check(&[Answer(409)], put, Err("409"), &[0][..]);
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -32,46 +32,110 @@ pub(crate) struct FolderLock {
 pub(crate) enum Acquired {
     Ours(FolderLock),
     Theirs(Holder),
+    /// Nobody writes to it, and we cannot.
+    Unwritable(Unwritable),
 }
+
+/// A folder that can be read only. Nobody writes to it while this lives.
+#[derive(Debug)]
+pub(crate) struct Unwritable {
+    folder: PathBuf,
+    cause: io::Error,
+    _lock: Option<File>,
+}
+
+impl Unwritable {
+    /// What to tell whoever wants to write, with the fix.
+    pub(crate) fn message(&self) -> String {
+        let fix = match self.cause.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room on its disk, then try again",
+            io::ErrorKind::ReadOnlyFilesystem => "mount its disk for writing, then try again",
+            _ => "run this as the user whom it belongs to, or give yours the right to write there",
+        };
+        format!("the data folder {} cannot be written: {}; {fix}. What only reads works meanwhile", self.folder.display(), self.cause)
+    }
+}
+
+/// What must fit on the disk for a command to begin: opening the folder writes some.
+const ROOM_BYTES: usize = 4 << 20;
+/// What is written to find out, and goes again at once.
+const ROOM_FILE: &str = ".room";
 
 /// Takes the folder, which is made if it does not exist, unless another process holds it.
 pub(crate) fn acquire(folder: &Path, command: &str) -> Result<Acquired> {
-    std::fs::create_dir_all(folder).with_context(|| format!("making the data folder {}", folder.display()))?;
+    taghouse_disk::make_folder(folder).with_context(|| format!("making the data folder {}", folder.display()))?;
     let path = folder.join(LOCK_FILE);
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .with_context(|| format!("opening {}", path.display()))?;
+    let mut file = match OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path) {
+        Ok(file) => file,
+        Err(cause) if unwritable(&cause) => return beside_readers(folder, &path, cause),
+        Err(error) => return Err(error).with_context(|| format!("opening {}", path.display())),
+    };
     match file.try_lock() {
         Ok(()) => {
             let holder = Holder { pid: std::process::id(), command: command.to_owned(), address: None };
             let mut lock = FolderLock { file, holder, key_file: folder.join(KEY_FILE) };
-            lock.write()?;
-            Ok(Acquired::Ours(lock))
+            match lock.write().and_then(|()| room(folder)) {
+                Ok(()) => Ok(Acquired::Ours(lock)),
+                Err(cause) if unwritable(&cause) => {
+                    Ok(Acquired::Unwritable(Unwritable { folder: folder.to_owned(), cause, _lock: Some(lock.file.try_clone()?) }))
+                }
+                Err(error) => Err(error).with_context(|| format!("writing {}", path.display())),
+            }
         }
         Err(TryLockError::WouldBlock) => Ok(Acquired::Theirs(read_holder(&mut file, &path)?)),
         Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("locking {}", path.display())),
     }
 }
 
+/// Whether it is the folder that takes no bytes.
+fn unwritable(error: &io::Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(error.kind(), PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull)
+}
+
+/// The lock of a folder that cannot be written: shared, for all who read.
+fn beside_readers(folder: &Path, path: &Path, cause: io::Error) -> Result<Acquired> {
+    let lock = match File::open(path) {
+        Ok(mut file) => match file.try_lock_shared() {
+            Ok(()) => Some(file),
+            Err(TryLockError::WouldBlock) => return Ok(Acquired::Theirs(read_holder(&mut file, path)?)),
+            Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("locking {}", path.display())),
+        },
+        // It was never held, so nobody holds it now.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error).with_context(|| format!("opening {}", path.display())),
+    };
+    Ok(Acquired::Unwritable(Unwritable { folder: folder.to_owned(), cause, _lock: lock }))
+}
+
+/// That the folder takes what opening it writes.
+fn room(folder: &Path) -> io::Result<()> {
+    let path = folder.join(ROOM_FILE);
+    let written = File::create(&path).and_then(|mut file| file.write_all(&vec![0; ROOM_BYTES]));
+    let removed = std::fs::remove_file(&path);
+    written.and(removed)
+}
+
 impl FolderLock {
+    /// The data folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.key_file.parent().unwrap_or(Path::new("."))
+    }
+
     /// Says where we serve, and leaves the local key for commands of the same machine's user.
     pub(crate) fn announce(&mut self, address: std::net::SocketAddr, local_key: &str) -> Result<()> {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&self.key_file)?;
         file.write_all(local_key.as_bytes())?;
         self.holder.address = Some(address);
-        self.write()
+        Ok(self.write()?)
     }
 
-    fn write(&mut self) -> Result<()> {
+    fn write(&mut self) -> io::Result<()> {
         let text = serde_json::to_vec(&self.holder)?;
-        self.file.set_len(0)?;
         self.file.seek(SeekFrom::Start(0))?;
+        // Over what is there, then cut: on a full disk an emptied file could not be filled again.
         self.file.write_all(&text)?;
-        Ok(())
+        self.file.set_len(text.len() as u64)
     }
 }
 

@@ -5,9 +5,17 @@ mod args;
 mod client;
 mod command;
 mod demo;
+mod limits;
+mod listen;
 mod lock;
+#[cfg(test)]
+mod manual;
+mod mirror;
 mod progress;
+mod rounds;
+mod runtimes;
 mod serve;
+mod standing;
 mod system;
 mod table;
 mod wiring;
@@ -17,12 +25,17 @@ use args::{Cli, Command, KeyAction};
 use clap::Parser;
 use client::Client;
 use command::Context;
-use lock::{Acquired, FolderLock, Holder};
+use lock::{Acquired, FolderLock, Holder, Unwritable};
+use mirror::Mirror;
+use runtimes::Runtimes;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
-use taghouse_api::House;
+use std::time::Duration;
+use taghouse_api::{House, Limits};
+use taghouse_lake::SqlLimits;
 use taghouse_model::AppId;
+use tokio::runtime::Handle;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -31,11 +44,14 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_env("TAGHOUSE_LOG").unwrap_or_else(|_| "warn".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
-    let ended = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(run(&cli)));
+    let ended = Runtimes::new().and_then(|runtimes| {
+        // The folder is ours as long as a thread of ours may write to it.
+        let mut lock = None;
+        let ended = runtimes.block_on(run(&cli, runtimes.background(), &mut lock));
+        runtimes.shut_down();
+        drop(lock);
+        ended
+    });
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         // The reader of our output left, as `head` does: nothing is wrong.
@@ -63,7 +79,7 @@ fn broken_pipe(error: &anyhow::Error) -> bool {
         })
 }
 
-async fn run(cli: &Cli) -> Result<()> {
+async fn run(cli: &Cli, background: &Handle, slot: &mut Option<FolderLock>) -> Result<()> {
     if let Some(app) = &cli.place.app {
         AppId::new(app).map_err(|error| anyhow!("--app: {error}"))?;
     }
@@ -73,45 +89,52 @@ async fn run(cli: &Cli) -> Result<()> {
             Ok(())
         }
         Command::Serve(arguments) => {
-            let (mut opened, context) = alone(cli, "serve").await?;
+            let (opened, context) = alone(cli, "serve", background, slot).await?;
             drop(context);
-            let Opened { house, lock, local_key } = &mut opened;
-            serve::serve(house.clone(), lock, local_key, arguments, async |_, address| {
+            let Opened { house, lock, local_key } = opened;
+            serve::serve(house, lock, &local_key, arguments, async |_, address| {
                 serve::print(&format!("serving on http://{address}"));
                 Ok(())
             })
             .await
         }
         Command::Demo(arguments) => {
-            let (mut opened, context) = alone(cli, "demo").await?;
-            command::demo::demo(&mut opened, &context, arguments, &cli.place.data).await
+            let (opened, context) = alone(cli, "demo", background, slot).await?;
+            command::demo::demo(opened, &context, arguments, &cli.place.data).await
         }
-        _ => ask(cli).await,
+        _ => ask(cli, background, slot).await,
     }
 }
 
 /// A data folder that this process holds.
-pub(crate) struct Opened {
+pub(crate) struct Opened<'a> {
     pub(crate) house: Arc<House>,
-    pub(crate) lock: FolderLock,
+    pub(crate) lock: &'a mut FolderLock,
     pub(crate) local_key: String,
 }
 
 /// Opens the folder for a server, which cannot go through another one.
-async fn alone(cli: &Cli, command: &str) -> Result<(Opened, Context)> {
+async fn alone<'a>(cli: &Cli, command: &str, background: &Handle, slot: &'a mut Option<FolderLock>) -> Result<(Opened<'a>, Context)> {
     match lock::acquire(&cli.place.data, command)? {
         Acquired::Ours(lock) => {
-            let opened = open(cli, lock).await?;
+            let opened = open(cli, slot.insert(lock), background).await?;
             let client = Client::in_process(taghouse_api::router(opened.house.clone()), opened.local_key.clone());
             Ok((opened, Context::new(client, cli.place.app.clone(), cli.place.json, true)))
         }
         Acquired::Theirs(holder) => bail!("{}", held(cli, &holder)),
+        Acquired::Unwritable(unwritable) => bail!("{}", unwritable.message()),
     }
 }
 
-async fn open(cli: &Cli, lock: FolderLock) -> Result<Opened> {
+async fn open<'a>(cli: &Cli, lock: &'a mut FolderLock, background: &Handle) -> Result<Opened<'a>> {
     let local_key = taghouse_api::new_secret(&system::OsEntropy);
-    let house = wiring::open(&cli.place.data, &local_key).await?;
+    let limits = match &cli.command {
+        Command::Serve(arguments) => arguments.limits.of_callers(),
+        Command::Demo(arguments) => arguments.serve.limits.of_callers(),
+        _ => Limits::default(),
+    };
+    let house = wiring::open(&cli.place.data, &local_key, limits, background).await?;
+    house.lake.limit_queries(SqlLimits { deadline: Duration::from_secs_f64(cli.place.query_seconds), ..SqlLimits::default() });
     Ok(Opened { house, lock, local_key })
 }
 
@@ -129,7 +152,7 @@ fn held(cli: &Cli, holder: &Holder) -> String {
 }
 
 /// Runs a command through the server named, the server that holds the folder, or the folder itself.
-async fn ask(cli: &Cli) -> Result<()> {
+async fn ask(cli: &Cli, background: &Handle, slot: &mut Option<FolderLock>) -> Result<()> {
     let place = &cli.place;
     let context = |client, same_machine| Context::new(client, place.app.clone(), place.json, same_machine);
     if let Some(server) = &place.server {
@@ -141,10 +164,15 @@ async fn ask(cli: &Cli) -> Result<()> {
     }
     match lock::acquire(&place.data, command_name(&cli.command))? {
         Acquired::Ours(lock) => {
-            let opened = open(cli, lock).await?;
+            let opened = open(cli, slot.insert(lock), background).await?;
             let client = Client::in_process(taghouse_api::router(opened.house.clone()), opened.local_key.clone());
             let done = dispatch(&context(client, true), &cli.command).await;
+            if done.is_ok() && matches!(cli.command, Command::Delete { .. }) {
+                // A server does it in the background; here there is none that could.
+                opened.house.users.tidy().await?;
+            }
             opened.house.scheduler.shut_down().await;
+            opened.house.settle_audit().await;
             done
         }
         Acquired::Theirs(Holder { address: Some(address), .. }) => {
@@ -152,6 +180,51 @@ async fn ask(cli: &Cli) -> Result<()> {
             dispatch(&context(Client::http(&format!("http://{address}"), key), true), &cli.command).await
         }
         Acquired::Theirs(holder) => bail!("{}", held(cli, &holder)),
+        Acquired::Unwritable(unwritable) if reads(&cli.command) => read(cli, unwritable, background).await,
+        Acquired::Unwritable(unwritable) => bail!("{}", unwritable.message()),
+    }
+}
+
+/// Runs a command that reads on a folder that cannot be written.
+async fn read(cli: &Cli, unwritable: Unwritable, background: &Handle) -> Result<()> {
+    let place = &cli.place;
+    let mirror = Mirror::of(&place.data, unwritable)?;
+    let local_key = taghouse_api::new_secret(&system::OsEntropy);
+    let house = wiring::open_mirror(&place.data, mirror.places(), &local_key, background).await?;
+    let client = Client::in_process(taghouse_api::router(house.clone()), local_key);
+    let done = dispatch(&Context::new(client, place.app.clone(), place.json, true), &cli.command).await;
+    house.settle_audit().await;
+    done
+}
+
+/// Whether the command changes nothing.
+fn reads(command: &Command) -> bool {
+    match command {
+        Command::Apply(arguments) => arguments.dry_run,
+        Command::Keys { action } => matches!(action, None | Some(KeyAction::List)),
+        Command::Tags { .. }
+        | Command::Crowds { .. }
+        | Command::Count { .. }
+        | Command::List { .. }
+        | Command::Top { .. }
+        | Command::Group(_)
+        | Command::Histogram(_)
+        | Command::Overlap(_)
+        | Command::Compare(_)
+        | Command::Sample { .. }
+        | Command::Export(_)
+        | Command::Judge { .. }
+        | Command::Profile { .. }
+        | Command::Runs
+        | Command::Audit(_)
+        | Command::Schema => true,
+        Command::Serve(_)
+        | Command::Demo(_)
+        | Command::Ingest(_)
+        | Command::Produce(_)
+        | Command::Change(_)
+        | Command::Delete { .. }
+        | Command::Compact { .. } => false,
     }
 }
 
@@ -191,6 +264,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Compact { .. } => "compact",
         Command::Keys { .. } => "keys",
         Command::Runs => "runs",
+        Command::Audit(_) => "audit",
     }
 }
 
@@ -204,7 +278,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<()> {
         Command::Change(arguments) => command::users::change(context, arguments).await,
         Command::Delete { users } => command::users::delete(context, users).await,
         Command::Compact { expire } => command::users::compact(context, expire.as_deref()).await,
-        Command::Count { expression } => command::ask::count(context, expression).await,
+        Command::Count { expression, strict_as_of } => command::ask::count(context, expression, *strict_as_of).await,
         Command::List { expression, limit, after } => command::ask::list(context, expression, *limit, after.as_deref()).await,
         Command::Top { tag, expression, limit } => command::top::top(context, tag, expression.as_deref(), *limit).await,
         Command::Group(arguments) => command::group::group(context, arguments).await,
@@ -217,6 +291,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<()> {
         Command::Profile { user } => command::ask::profile(context, user).await,
         Command::Keys { action } => command::keys::keys(context, action.as_ref()).await,
         Command::Runs => command::list::runs(context).await,
+        Command::Audit(arguments) => command::audit::audit(context, arguments).await,
         Command::Serve(_) | Command::Demo(_) | Command::Schema => Ok(()),
     }
 }

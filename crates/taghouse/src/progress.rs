@@ -16,16 +16,18 @@ pub(crate) struct Ended {
     pub(crate) results: HashMap<String, Value>,
     /// Why the run did not succeed; `None`: it did.
     pub(crate) failure: Option<String>,
+    /// What was left out although it succeeded.
+    pub(crate) warnings: Vec<String>,
 }
 
-/// Waits for the run's end and gives the results of its tasks, by task name.
+/// Waits for the run's end and gives the results of its tasks, by task name, and its warnings.
 ///
 /// # Errors
 /// The run did not succeed.
-pub(crate) async fn follow(client: &Client, app: &str, run: &Value) -> Result<HashMap<String, Value>> {
+pub(crate) async fn follow(client: &Client, app: &str, run: &Value) -> Result<Ended> {
     let ended = follow_to_the_end(client, app, run).await?;
     match ended.failure {
-        None => Ok(ended.results),
+        None => Ok(ended),
         Some(failure) => bail!("{failure}"),
     }
 }
@@ -44,8 +46,8 @@ pub(crate) async fn follow_to_the_end(client: &Client, app: &str, run: &Value) -
             "pending" | "running" => {}
             state => {
                 bars.clear().ok();
-                let failure = (state != "succeeded").then(|| format!("run {id} {state}: {}", failures(&status)));
-                return Ok(Ended { results: results(&status), failure });
+                let failure = (!state.starts_with("succeeded")).then(|| format!("run {id} {state}: {}", failures(&status)));
+                return Ok(Ended { results: results(&status), failure, warnings: warnings(&status) });
             }
         }
     }
@@ -89,6 +91,11 @@ fn results(status: &Value) -> HashMap<String, Value> {
     let tasks = status["tasks"].as_array().into_iter().flatten();
     let done = tasks.filter(|task| !task["result"].is_null());
     done.map(|task| (task["name"].as_str().unwrap_or_default().to_owned(), task["result"].clone())).collect()
+}
+
+fn warnings(status: &Value) -> Vec<String> {
+    let tasks = status["tasks"].as_array().into_iter().flatten();
+    tasks.flat_map(|task| task["warnings"].as_array().into_iter().flatten()).filter_map(|text| text.as_str().map(str::to_owned)).collect()
 }
 
 fn failures(status: &Value) -> String {

@@ -1,7 +1,8 @@
 //! The real clock and the real randomness: the only place that asks the system for either.
 
 use rand::TryRng;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use taghouse_model::{Clock, Entropy, TimestampMs};
 
 /// The system's wall clock.
@@ -12,6 +13,11 @@ impl Clock for SystemClock {
     fn now_ms(&self) -> TimestampMs {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    fn steady_ms(&self) -> i64 {
+        static FIRST_ASKED: LazyLock<Instant> = LazyLock::new(Instant::now);
+        i64::try_from(FIRST_ASKED.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! DATA/catalog.db    definitions, pointers, keys, runs, Iceberg's catalog   ground truth
+//! DATA/*.mark        how much of catalog and log was acknowledged
 //! DATA/lake/         Iceberg tables                                         ground truth
 //! DATA/log/          live calls that are not landed yet                     ground truth
+//! DATA/ids/          message ids of the last day                            derived from the lake
 //! DATA/dictionary/   user ids and ordinals                                  derived from the lake
 //! DATA/objects/      index segments and crowd versions                      derived from the lake
 //! DATA/live/         changes of tag values that are in no segment yet       ground truth
@@ -14,52 +16,119 @@
 
 use crate::system::{OsEntropy, SystemClock};
 use anyhow::{Context, Result, ensure};
-use object_store::local::LocalFileSystem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use taghouse_api::{House, KeyRing, Memory};
+use std::time::Duration;
+use taghouse_api::{House, KeyRing, Limits, Memory};
 use taghouse_catalog::{Catalog, SqliteCatalog};
 use taghouse_crowd::Crowds;
 use taghouse_dictionary::Dictionary;
+use taghouse_disk::DurableStore;
 use taghouse_index::{Index, LiveOptions};
-use taghouse_ingest::{FileIngest, Landing};
+use taghouse_ingest::{FileIngest, Landing, MessageIds};
 use taghouse_lake::Lake;
 use taghouse_log::{EmbeddedLog, EventLog};
 use taghouse_model::{Clock, Entropy};
 use taghouse_produce::Producer;
 use taghouse_schedule::Scheduler;
 use taghouse_users::Users;
+use tokio::runtime::Handle;
 
-/// Opens every room. The caller holds the folder's lock.
-pub(crate) async fn open(folder: &Path, local_key: &str) -> Result<Arc<House>> {
-    let part = |name: &str| -> Result<PathBuf> {
-        let path = folder.join(name);
-        std::fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
-        Ok(std::fs::canonicalize(path)?)
-    };
+/// How soon it is noticed that another process has published, where several share a catalog.
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+
+/// Where the rooms find their parts of a data folder.
+pub(crate) struct Places {
+    pub(crate) catalog: PathBuf,
+    pub(crate) lake: PathBuf,
+    pub(crate) log: PathBuf,
+    pub(crate) ids: PathBuf,
+    pub(crate) objects: PathBuf,
+    pub(crate) live: PathBuf,
+    pub(crate) dictionary: PathBuf,
+    pub(crate) uploads: PathBuf,
+}
+
+impl Places {
+    /// The parts of a folder that can be written; they are made where they are missing.
+    fn of(folder: &Path) -> Result<Self> {
+        let part = |name: &str| -> Result<PathBuf> {
+            let path = folder.join(name);
+            taghouse_disk::make_folder(&path).with_context(|| format!("making {}", path.display()))?;
+            Ok(std::fs::canonicalize(path)?)
+        };
+        Ok(Self {
+            catalog: folder.join("catalog.db"),
+            lake: part("lake")?,
+            log: part("log")?,
+            ids: folder.join("ids"),
+            objects: part("objects")?,
+            live: part("live")?,
+            dictionary: part("dictionary")?,
+            uploads: part("uploads")?,
+        })
+    }
+}
+
+/// Opens every room. The caller holds the folder's lock. What can wait is done on `background`.
+pub(crate) async fn open(folder: &Path, local_key: &str, limits: Limits, background: &Handle) -> Result<Arc<House>> {
     keep_place(folder)?;
+    let places = Places::of(folder)?;
+    taghouse_disk::remove_unfinished(&places.objects)
+        .with_context(|| format!("removing unfinished files in {}", places.objects.display()))?;
+    let house = rooms(places, local_key, limits, background).await?;
+    sweep_index(&house).await?;
+    house.end_interrupted().await?;
+    {
+        let _there = background.enter();
+        house.index.fold_in_background();
+        house.index.follow_in_background(FOLLOW_EVERY);
+    }
+    Ok(house)
+}
+
+/// Removes objects of the index that killed processes left: the folder is ours, and nothing is published yet.
+async fn sweep_index(house: &House) -> Result<()> {
+    for app in house.catalog.apps().await? {
+        match house.index.sweep(&app).await {
+            Ok(0) => {}
+            Ok(objects) => tracing::info!(%app, objects, "objects of the index that nothing leads to were removed"),
+            // Of an index that cannot be read nothing is removed; who asks for it is told.
+            Err(error) => tracing::warn!(%app, %error, "objects of the index that nothing leads to stay"),
+        }
+    }
+    Ok(())
+}
+
+/// Opens every room to be read, where the folder cannot be written.
+pub(crate) async fn open_mirror(folder: &Path, places: Places, local_key: &str, background: &Handle) -> Result<Arc<House>> {
+    keep_place(folder)?;
+    rooms(places, local_key, Limits::default(), background).await
+}
+
+async fn rooms(places: Places, local_key: &str, limits: Limits, background: &Handle) -> Result<Arc<House>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
-    let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(&folder.join("catalog.db")).await?);
-    let lake = Arc::new(Lake::open(catalog.clone(), &part("lake")?, clock.clone())?);
-    let log: Arc<dyn EventLog> = Arc::new(EmbeddedLog::open(&part("log")?)?);
-    let objects = part("objects")?;
-    let store = Arc::new(LocalFileSystem::new_with_prefix(&objects)?);
-    let index = Arc::new(Index::new(store.clone(), catalog.clone()).local(objects).with_live(part("live")?, LiveOptions::default()));
-    index.fold_in_background();
-    let dictionary = Arc::new(Dictionary::open(&part("dictionary")?)?);
+    let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(&places.catalog).await?);
+    let lake = Arc::new(Lake::open(catalog.clone(), &places.lake, clock.clone())?);
+    let log: Arc<dyn EventLog> = Arc::new(EmbeddedLog::open(&places.log)?);
+    let ids = Arc::new(MessageIds::at(&places.ids, clock.clone()));
+    let store = Arc::new(DurableStore::below(places.objects.clone())?);
+    let index = Arc::new(Index::new(store.clone(), catalog.clone()).local(places.objects).with_live(places.live, LiveOptions::default()));
+    let dictionary = Arc::new(Dictionary::open(&places.dictionary)?);
     let crowds = Arc::new(Crowds::new(store, catalog.clone(), index.clone(), dictionary.clone(), clock.clone()));
     let users = Arc::new(Users::new(catalog.clone(), index.clone(), dictionary.clone(), crowds.clone(), clock.clone()));
     users.settle().await?;
-    let scheduler = Arc::new(Scheduler::new(catalog.clone(), clock.clone()));
+    let scheduler = Arc::new(Scheduler::new(catalog.clone(), clock.clone()).on(background.clone()));
     scheduler.recover().await?;
     Ok(Arc::new(House {
         producer: Arc::new(Producer::new(catalog.clone(), lake.clone(), index.clone(), dictionary.clone())),
         files: Arc::new(FileIngest::new(catalog.clone(), lake.clone(), clock.clone())),
-        landing: Arc::new(Landing::new(catalog.clone(), lake.clone(), log.clone(), clock.clone())),
+        landing: Arc::new(Landing::new(catalog.clone(), lake.clone(), log.clone(), ids, clock.clone())),
         keys: KeyRing::load(catalog.as_ref(), local_key).await?,
-        uploads: swept(&part("uploads")?)?,
-        memory: Memory::default(),
+        uploads: swept(&places.uploads)?,
+        memory: Memory::new(limits),
+        background: background.clone(),
         catalog,
         lake,
         log,
@@ -84,7 +153,7 @@ fn keep_place(folder: &Path) -> Result<()> {
             "the data folder {here} was made at {made}, and its tables name that place: move it back there, or start a new folder and ingest again"
         ),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            std::fs::write(&file, here).with_context(|| format!("writing {}", file.display()))?;
+            taghouse_disk::replace(&file, here.as_bytes()).with_context(|| format!("writing {}", file.display()))?;
         }
         Err(error) => return Err(error).with_context(|| format!("reading {}", file.display())),
     }

@@ -1,3 +1,4 @@
+use crate::delete::deleted_of;
 use crate::users::off_thread;
 use crate::{Error, MAX_CHANGES, Op, Result, Users};
 use std::collections::BTreeSet;
@@ -40,9 +41,16 @@ impl Users {
         let _changing = lock.read().await;
         let count = changes.len();
         let (dictionary, owner) = (self.dictionary.clone(), app.clone());
+        let deletions = self.index.deletions(app).await?;
         let (generation, points) = off_thread(move || {
             let ids: Vec<&str> = changes.iter().map(|change| change.user.as_str()).collect();
-            let ordinals = dictionary.assign(&owner, &ids)?;
+            let mut ordinals = dictionary.assign(&owner, &ids)?;
+            // Of a deletion that broke off the dictionary knows the user yet, and a change of that ordinal would never be seen.
+            let gone = deletions.map_or_else(Vec::new, |deletions| deleted_of(&dictionary, &owner, &deletions, &ordinals));
+            if !gone.is_empty() {
+                dictionary.delete(&owner, &gone)?;
+                ordinals = dictionary.assign(&owner, &ids)?;
+            }
             let points = ordinals.into_iter().zip(changes).map(|(ordinal, UserChange { tag, op, .. })| TagChange { tag, ordinal, op });
             Ok((dictionary.generation(&owner), points.collect::<Vec<_>>()))
         })

@@ -2,9 +2,12 @@ use crate::users::off_thread;
 use crate::{Error, MAX_DELETED, Result, Users};
 use std::collections::HashMap;
 use std::sync::Arc;
-use taghouse_bitmap::Bitmap;
-use taghouse_crowd::Forgotten;
+use taghouse_dictionary::Dictionary;
+use taghouse_index::Deletions;
 use taghouse_model::{AppId, Name, Ordinal, TimestampMs, Value};
+
+/// Users looked up at once when deletions are finished.
+const FINISHED_AT_ONCE: usize = 100_000;
 
 /// What a deletion touched.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,8 +20,6 @@ pub struct Receipt {
     pub unknown: Vec<String>,
     /// The values that were taken away, by tag and user.
     pub tags: Vec<ReceiptTag>,
-    /// The crowd versions that held one of the users; their objects were written anew without them.
-    pub crowds: Vec<Forgotten>,
     /// The position of the deletion in the app's log of changes. The index's files hold nothing of the users once a fold has passed it.
     pub position: u64,
 }
@@ -35,18 +36,26 @@ pub struct ReceiptTag {
 }
 
 impl Users {
-    /// Deletes users. When this returns no question, profile, judgment, export or look-up shows them, whatever happens to the process; their
-    /// values leave the index's files at the next fold. An id that comes back later is another user.
+    /// Deletes users. When this returns no question, profile, judgment, export, size or look-up shows them, whatever happens to the process;
+    /// their values leave the index's files at the next fold, and they leave the files of the crowds and the dictionary with the next
+    /// [`Users::tidy`]: it costs the same however many crowds there are. An id that comes back later is another user.
+    ///
+    /// Once begun it goes on to its end, also when the caller no longer waits.
     ///
     /// The lake is not touched: as long as it holds events of the id, the next production finds a user of that id again.
     ///
     /// # Errors
-    /// [`Error::UnknownUser`] when none of them is known; [`Error::Limit`] over [`MAX_DELETED`]; of the index, the crowds and the dictionary. After
+    /// [`Error::UnknownUser`] when none of them is known; [`Error::Limit`] over [`MAX_DELETED`]; of the index and the dictionary. After
     /// an error call it again: what was done stays done, and what is left is still known.
-    pub async fn delete(&self, app: &AppId, ids: &[String]) -> Result<Receipt> {
+    pub async fn delete(self: &Arc<Self>, app: &AppId, ids: &[String]) -> Result<Receipt> {
         if ids.len() > MAX_DELETED {
             return Err(Error::Limit { what: "users", given: ids.len(), limit: MAX_DELETED });
         }
+        let (users, app, ids) = (self.clone(), app.clone(), ids.to_vec());
+        tokio::spawn(async move { users.deleted(&app, &ids).await }).await.map_err(|e| Error::BrokeOff(e.to_string()))?
+    }
+
+    async fn deleted(&self, app: &AppId, ids: &[String]) -> Result<Receipt> {
         let lock = self.lock(app);
         // Alone: a change that has an ordinal already must not write it after the deletion.
         let _deleting = lock.write().await;
@@ -56,11 +65,8 @@ impl Users {
             return Err(Error::UnknownUser { user: ids.first().cloned().unwrap_or_default(), app: app.clone() });
         }
         let generation = self.dictionary.generation(app);
-        let hold = self.crowds.hold().await;
+        // From here on every version of every crowd answers without them: readers subtract whom the index's log has as deleted.
         let deleted = self.index.delete_users(app, generation, &ordinals).await?;
-        let gone: Arc<Bitmap> = Arc::new(ordinals.iter().copied().collect());
-        let crowds = self.crowds.forget_users(&hold, app, generation, &gone).await?;
-        drop(hold);
         // Last: as long as the dictionary knows the users, the call can be made again.
         let (dictionary, owner) = (self.dictionary.clone(), app.clone());
         off_thread(move || Ok(dictionary.delete(&owner, &ordinals)?)).await?;
@@ -71,7 +77,22 @@ impl Users {
         };
         let (users, unknown) = ids.iter().cloned().partition(|id| found.contains_key(id));
         let tags = deleted.values.into_iter().map(tag).collect();
-        Ok(Receipt { deleted_ms: self.clock.now_ms(), users, unknown, tags, crowds, position: deleted.position })
+        Ok(Receipt { deleted_ms: self.clock.now_ms(), users, unknown, tags, position: deleted.position })
+    }
+
+    /// Takes those from the dictionary whom the index's log has as deleted: of a deletion that broke off between the two it knows them yet.
+    pub(crate) async fn finish_deletions(&self, app: &AppId) -> Result<()> {
+        let Some(deletions) = self.index.deletions(app).await? else { return Ok(()) };
+        let (dictionary, owner) = (self.dictionary.clone(), app.clone());
+        off_thread(move || {
+            let all: Vec<Ordinal> = deletions.now().users().iter().collect();
+            for ordinals in all.chunks(FINISHED_AT_ONCE) {
+                let gone = deleted_of(&dictionary, &owner, &deletions, ordinals);
+                dictionary.delete(&owner, &gone)?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     async fn found(&self, app: &AppId, ids: &[String]) -> Result<HashMap<String, Ordinal>> {
@@ -83,4 +104,13 @@ impl Users {
         })
         .await
     }
+}
+
+/// Those of the ordinals whose users the index's log has as deleted.
+pub(crate) fn deleted_of(dictionary: &Dictionary, app: &AppId, deletions: &Deletions, ordinals: &[Ordinal]) -> Vec<Ordinal> {
+    let deleted = deletions.now();
+    if deleted.users().is_empty() || deleted.generation() != dictionary.generation(app) {
+        return Vec::new();
+    }
+    ordinals.iter().copied().filter(|ordinal| deleted.users().contains(*ordinal)).collect()
 }

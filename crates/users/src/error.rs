@@ -30,6 +30,9 @@ pub enum Error {
         /// Whose.
         app: AppId,
     },
+    /// Whoever asked for it gave it up.
+    #[error("the compaction was stopped before its end: nothing was changed")]
+    Stopped,
     /// A defect of ours: the work of a call ended without a result.
     #[error("the work of the call broke off: {0}")]
     BrokeOff(String),
@@ -56,6 +59,7 @@ impl Error {
         match self {
             Self::Limit { .. } => ErrorKind::Invalid,
             Self::UnknownTag(_) | Self::UnknownUser { .. } | Self::NoTags { .. } => ErrorKind::NotFound,
+            Self::Stopped => ErrorKind::Unavailable,
             Self::BrokeOff(_) => ErrorKind::Internal,
             Self::Crowd(e) => e.kind(),
             Self::Index(e) => e.kind(),

@@ -2,8 +2,8 @@
 //!
 //! - [`Users::change`]: live changes of tag values, durable when it returns, in every answer a moment later.
 //! - [`Users::delete`]: gone from every tag value, every crowd version and the dictionary when it returns, with a [`Receipt`]. The files follow:
-//!   the index's at the next fold, the crowds' at once, the dictionary's with [`Users::tidy`].
-//! - [`Users::compact`]: users of an expression expire, and all others are numbered anew without gaps, while questions are answered.
+//!   the index's at the next fold, the crowds' and the dictionary's with [`Users::tidy`].
+//! - [`Users::compact`]: users of an expression expire, and all others are renumbered without gaps, while questions are answered.
 //!
 //! It is where the dictionary, the index and the crowds change together, so that readers of each see the same users.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
@@ -18,6 +18,5 @@ pub use change::{Changed, UserChange};
 pub use compact::Compacted;
 pub use delete::{Receipt, ReceiptTag};
 pub use error::{Error, Result};
-pub use taghouse_crowd::Forgotten;
 pub use taghouse_index::Op;
-pub use users::{MAX_CHANGES, MAX_DELETED, Users};
+pub use users::{MAX_CHANGES, MAX_DELETED, Tidied, Users};

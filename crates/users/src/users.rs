@@ -13,6 +13,15 @@ pub const MAX_CHANGES: usize = 100_000;
 /// The most users deleted by one call.
 pub const MAX_DELETED: usize = 10_000;
 
+/// What [`Users::tidy`] rewrote.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tidied {
+    /// Ids erased from the dictionary's files.
+    pub ids: u64,
+    /// Versions of crowds whose objects held somebody.
+    pub versions: usize,
+}
+
 /// All apps' users. Share it in an `Arc`.
 pub struct Users {
     pub(crate) catalog: Arc<dyn Catalog>,
@@ -41,7 +50,7 @@ impl Users {
     }
 
     /// Makes the generation that is published the current one, for all apps: after a crash in the midst of [`Users::compact`] there may be two.
-    /// Call it once, before anything is asked.
+    /// Then finishes deletions that a crash broke off. Call it once, before anything is asked.
     ///
     /// # Errors
     /// Of the catalog and the dictionary.
@@ -57,22 +66,35 @@ impl Users {
                     }
                     outcome => outcome?,
                 }
+                // Whoever asks for the app is told what is wrong with its log.
+                if let Err(error) = self.finish_deletions(&app).await {
+                    tracing::warn!(%app, %error, "deletions that broke off are not finished yet");
+                }
             }
         }
         Ok(())
     }
 
-    /// Erases the text of deleted users from the dictionary's files. Cheap where there is none.
+    /// Erases deleted users from the files of the dictionary and of the crowds' versions. Cheap where there is none. What goes wrong for one app
+    /// keeps the others from nothing.
     ///
     /// # Errors
-    /// Of the catalog and the dictionary.
-    pub async fn tidy(&self) -> Result<u64> {
-        let mut erased = 0;
+    /// Of the catalog, the dictionary and the crowds.
+    pub async fn tidy(&self) -> Result<Tidied> {
+        let (mut tidied, mut failed) = (Tidied::default(), None);
         for app in self.catalog.apps().await? {
-            let dictionary = self.dictionary.clone();
-            erased += off_thread(move || Ok(dictionary.purge(&app)?)).await?;
+            match self.tidy_app(&app).await {
+                Ok(Tidied { ids, versions }) => tidied = Tidied { ids: tidied.ids + ids, versions: tidied.versions + versions },
+                Err(error) => failed = failed.or(Some(error)),
+            }
         }
-        Ok(erased)
+        failed.map_or(Ok(tidied), Err)
+    }
+
+    async fn tidy_app(&self, app: &AppId) -> Result<Tidied> {
+        let versions = self.crowds.clean(app).await?;
+        let (dictionary, owner) = (self.dictionary.clone(), app.clone());
+        Ok(Tidied { ids: off_thread(move || Ok(dictionary.purge(&owner)?)).await?, versions })
     }
 }
 

@@ -97,14 +97,14 @@ pub(super) fn bounds(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<(
 
 /// The numbers of those in `within` in units of the type, ascending: for each part of the slices, by the twin. A part is a segment or the live
 /// changes on top of it; with its slices and those of its users who are asked.
-fn numbers_of(tag: &Tag<'_>, within: &BTreeSet<Ordinal>) -> anyhow::Result<Vec<(BitSlices, Bitmap, Vec<i64>)>> {
+fn numbers_of(tag: &Tag<'_>, within: &BTreeSet<Ordinal>) -> anyhow::Result<Vec<(BitSlices, Bitmap, Vec<i128>)>> {
     let mut parts = Vec::new();
     for (slices, left_out) in tag.view.numbers()? {
         let users = slices.existence().to_bitmap()?.and(&bitmap_of(within));
         let users = left_out.map_or_else(|| users.clone(), |left_out| users.and_not(&left_out));
-        let number = |user: Ordinal| tag.column.get(&user).map(|value| units(value, tag.value_type) as i64);
+        let number = |user: Ordinal| tag.column.get(&user).map(|value| units(value, tag.value_type));
         let numbers = users.iter().map(|user| number(user).with_context(|| format!("user {user} has no number, tag {}", tag.name)));
-        let mut numbers = numbers.collect::<anyhow::Result<Vec<i64>>>()?;
+        let mut numbers = numbers.collect::<anyhow::Result<Vec<i128>>>()?;
         numbers.sort_unstable();
         parts.push((slices, users, numbers));
     }
@@ -120,7 +120,7 @@ pub(super) fn quantiles(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Resul
     let asked_for = [0.0, 0.5, 0.95, 1.0, dice.below(1_001) as f64 / 1_000.0];
     for (slices, users, numbers) in numbers_of(&tag, &within)? {
         let rank = |q: &f64| ((q * numbers.len() as f64).ceil() as usize).clamp(1, numbers.len()) - 1;
-        let right: Vec<i64> = if numbers.is_empty() { Vec::new() } else { asked_for.iter().map(|q| numbers[rank(q)]).collect() };
+        let right: Vec<i128> = if numbers.is_empty() { Vec::new() } else { asked_for.iter().map(|q| numbers[rank(q)]).collect() };
         let found = slices.quantiles(Some(&users), &asked_for)?;
         ensure!(found == right, "{asked_for:?} of tag {}: {found:?} instead of {right:?}", tag.name);
     }
@@ -131,10 +131,10 @@ pub(super) fn quantiles(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Resul
 pub(super) fn distribution(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<()> {
     let within = asked.within(dice)?.unwrap_or_else(|| asked.twin.users.clone());
     let Some(tag) = asked.tag(Some(true), dice)? else { return Ok(()) };
-    let edges: BTreeSet<i64> = (0..2 + dice.below(6)).map(|_| units(&value(tag.value_type, 500, dice), tag.value_type) as i64).collect();
-    let edges: Vec<i64> = edges.into_iter().collect();
+    let edges: BTreeSet<i128> = (0..2 + dice.below(6)).map(|_| units(&value(tag.value_type, 500, dice), tag.value_type)).collect();
+    let edges: Vec<i128> = edges.into_iter().collect();
     for (slices, users, numbers) in numbers_of(&tag, &within)? {
-        let between = |pair: &[i64]| numbers.iter().filter(|number| (pair[0]..pair[1]).contains(number)).count() as u64;
+        let between = |pair: &[i128]| numbers.iter().filter(|number| (pair[0]..pair[1]).contains(number)).count() as u64;
         let right: Vec<u64> = edges.windows(2).map(between).collect();
         let found = slices.histogram(Some(&users), &edges)?;
         ensure!(found == right, "between {edges:?} of tag {}: {found:?} instead of {right:?}", tag.name);

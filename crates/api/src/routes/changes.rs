@@ -2,21 +2,25 @@
 
 use super::App;
 use crate::access::{Action, Caller};
-use crate::extract::{Json, Path};
+use crate::extract::{Json, Path, objects};
+use crate::shape::NewValue;
 use crate::{House, Problem, wire};
 use axum::Extension;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use taghouse_model::{ErrorKind, Name};
+use taghouse_model::{AppId, ErrorKind, Name};
 use taghouse_rules::Definitions;
-use taghouse_users::{Op, UserChange};
+use taghouse_users::{Changed, Op, UserChange};
 
 /// Changes, all of which are made, or none.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChangesRequest {
     /// 1 to 100,000. Of two of one user and tag the later counts.
+    #[serde(deserialize_with = "objects")]
+    #[schema(min_items = 1, max_items = 100_000)]
     changes: Vec<ChangeBody>,
 }
 
@@ -25,11 +29,13 @@ pub(crate) struct ChangesRequest {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChangeBody {
     /// The user id; one that was never seen becomes a user.
+    #[schema(min_length = 1, max_length = 512)]
     user: String,
     /// The tag.
+    #[schema(pattern = "^[A-Za-z_][A-Za-z0-9_]*$", max_length = 64)]
     tag: String,
     /// The value from now on: `true`, a number, a text, a day such as "2026-07-01", an instant such as "2026-07-01T10:00"; for a set all its members.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Option<NewValue>)]
     set: Option<serde_json::Value>,
     /// `true`: no value any more.
     unset: Option<bool>,
@@ -49,8 +55,8 @@ pub(crate) struct ChangesAnswer {
 }
 
 /// Changes tag values of users. Durable when the answer comes.
-#[utoipa::path(post, path = "/apps/{app}/changes", tag = "users", params(App), request_body = ChangesRequest,
-    responses((status = 200, body = ChangesAnswer), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/apps/{app}/changes", operation_id = "change_tags", tag = "users", params(App), request_body = ChangesRequest,
+    responses((status = 200, description = "The changes are durable.", body = ChangesAnswer), Problem))]
 pub(crate) async fn change(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -62,13 +68,22 @@ pub(crate) async fn change(
         return Err(Problem::new(ErrorKind::Invalid, "changes is empty: name at least one"));
     }
     let definitions = house.definitions(&app).await?;
-    let changes = request.changes.into_iter().enumerate();
-    let changes = changes.map(|(at, change)| {
-        change.checked(&definitions).map_err(|problem| Problem { detail: format!("changes[{at}]: {}", problem.detail), ..problem })
+    let tags: BTreeSet<Name> = request.changes.iter().filter_map(|change| Name::new(&change.tag).ok()).collect();
+    let changed = changed(&house, &app, &definitions, request.changes).await;
+    match &changed {
+        Ok(changed) => house.sum_changes(&caller, &app, tags.iter().map(Name::as_str), Ok(changed.changes)),
+        Err(problem) => house.sum_changes(&caller, &app, std::iter::empty(), Err(problem)),
+    }
+    let changed = changed?;
+    Ok(Json(ChangesAnswer { changes: changed.changes, position: changed.position }))
+}
+
+async fn changed(house: &House, app: &AppId, definitions: &Definitions, changes: Vec<ChangeBody>) -> Result<Changed, Problem> {
+    let changes = changes.into_iter().enumerate().map(|(at, change)| {
+        change.checked(definitions).map_err(|problem| Problem { detail: format!("changes[{at}]: {}", problem.detail), ..problem })
     });
     let changes = changes.collect::<Result<Vec<_>, _>>()?;
-    let changed = house.users.change(&app, &definitions, changes).await?;
-    Ok(Json(ChangesAnswer { changes: changed.changes, position: changed.position }))
+    Ok(house.users.change(app, definitions, changes).await?)
 }
 
 impl ChangeBody {

@@ -4,7 +4,8 @@ use super::group::{GroupBody, group_body};
 use super::questions::{question, within};
 use super::{App, defined_tag};
 use crate::access::{Action, Caller};
-use crate::extract::{Json, Path};
+use crate::extract::{Json, Path, whole};
+use crate::shape::Expression;
 use crate::{House, Problem};
 use axum::Extension;
 use axum::extract::State;
@@ -19,17 +20,23 @@ const DEFAULT_CONTRASTS: usize = 50;
 #[serde(deny_unknown_fields)]
 pub(crate) struct ComparisonRequest {
     /// The crowd: text such as `crowd("big_spenders")`, or JSON.
+    #[schema(value_type = Expression)]
     expression: serde_json::Value,
     /// The base: text or JSON. It may hold the crowd, share users with it, or not. Default: all users.
+    #[schema(value_type = Option<Expression>)]
     base: Option<serde_json::Value>,
     /// Tags, 1 to 100. Numbers are cut at the deciles of the base.
+    #[schema(min_items = 1, max_items = 100)]
     tags: Vec<String>,
     /// Values with fewer users in the base are left out; default 1.
+    #[serde(default, deserialize_with = "whole")]
     min_users: Option<u64>,
     /// What comes first.
     #[serde(default)]
     order: OrderRequest,
     /// How many values are listed, 0 to 10,000; default 50.
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(maximum = 10_000)]
     limit: Option<usize>,
 }
 
@@ -60,10 +67,13 @@ pub(crate) struct ContrastBody {
     /// Their share of the base, 0 to 1.
     base_share: f64,
     /// The share of the crowd by that of the base, times 100 (TGI); `null`: nobody of the base has it, or the crowd is empty.
+    #[schema(required)]
     index: Option<f64>,
     /// The lower end of the index's 95% interval; `null` where the crowd or the base is empty.
+    #[schema(required)]
     low: Option<f64>,
     /// The upper end; `null` where there is none.
+    #[schema(required)]
     high: Option<f64>,
     /// How many standard errors the index's logarithm lies off that of 100. Beyond ±1.96, the interval leaves 100 out.
     score: f64,
@@ -103,8 +113,8 @@ fn body(found: &Contrast) -> ContrastBody {
 }
 
 /// What a crowd has more or less often than its base: an index with base = 100, and its 95% interval.
-#[utoipa::path(post, path = "/apps/{app}/compare", tag = "questions", params(App), request_body = ComparisonRequest,
-    responses((status = 200, body = ComparisonAnswer), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/apps/{app}/compare", operation_id = "compare_crowd", tag = "questions", params(App), request_body = ComparisonRequest,
+    responses((status = 200, description = "The crowd beside its base.", body = ComparisonAnswer), Problem))]
 pub(crate) async fn compare(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,

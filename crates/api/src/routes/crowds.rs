@@ -10,33 +10,59 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use taghouse_crowd::CrowdVersion;
-use taghouse_model::ErrorKind;
+use taghouse_model::{ErrorKind, TimestampMs};
 
 /// A crowd.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct CrowdBody {
+    /// Its name.
     name: String,
+    /// As defined.
+    #[schema(required)]
     description: Option<String>,
     /// Who is in it, as defined now.
     expression: String,
-    /// Members of the current version; `null`: never computed.
+    /// Members of the version that was computed from this expression; `null`: it was not computed yet.
+    #[schema(required)]
     size: Option<u64>,
-    /// The current version's number.
+    /// That version's number.
+    #[schema(required)]
     version: Option<u64>,
-    /// The oldest as-of time of the tags that the current version used, ISO 8601 with the app's offset.
+    /// The oldest as-of time of the tags that it used, ISO 8601 with the app's offset.
+    #[schema(required)]
     as_of: Option<String>,
+    /// The newest, where it is another: it mixes what was known at two times.
+    #[schema(required)]
+    newest_as_of: Option<String>,
+    /// Where the expression was changed and not computed since: the version that answers still, of the expression before.
+    #[schema(required)]
+    answering: Option<Answering>,
+}
+
+/// A version that answers although its crowd was changed since.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct Answering {
+    /// The expression it was computed from.
+    expression: String,
+    /// Members.
+    size: u64,
+    /// Its number.
+    version: u64,
 }
 
 /// The crowds of an app.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct CrowdList {
+    /// In order of name.
     crowds: Vec<CrowdBody>,
 }
 
 /// A version of a crowd: it never changes.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct VersionBody {
+    /// Its number; later ones are higher.
     version: u64,
+    /// How many members it has.
     size: u64,
     /// Whether it answers now.
     current: bool,
@@ -45,7 +71,11 @@ pub(crate) struct VersionBody {
     /// The index's revision it was computed from.
     revision: u64,
     /// The oldest as-of time of the tags that it used, ISO 8601 with the app's offset.
+    #[schema(required)]
     as_of: Option<String>,
+    /// The newest, where it is another.
+    #[schema(required)]
+    newest_as_of: Option<String>,
     /// ISO 8601, UTC.
     created: String,
 }
@@ -53,6 +83,7 @@ pub(crate) struct VersionBody {
 /// The versions of a crowd that are kept.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct VersionList {
+    /// The crowd's name.
     name: String,
     /// Newest first.
     versions: Vec<VersionBody>,
@@ -63,31 +94,47 @@ pub(crate) struct VersionList {
 #[into_params(parameter_in = Path)]
 pub(crate) struct CrowdPath {
     /// The app's id.
+    #[param(pattern = "^[a-z][a-z0-9_-]*$", max_length = 63)]
     pub(crate) app: String,
     /// The crowd's name.
     pub(crate) crowd: String,
+}
+
+/// The newest as-of time of what a version used, if that was of several.
+fn newest(version: &CrowdVersion) -> Option<TimestampMs> {
+    version.newest_as_of_ms.filter(|newest| Some(*newest) != version.oldest_as_of_ms)
 }
 
 async fn bodies(house: &House, app: &taghouse_model::AppId) -> Result<Vec<CrowdBody>, Problem> {
     let definitions = house.definitions(app).await?;
     let computed = house.crowds.list(app).await?;
     let body = |definition: &taghouse_rules::CrowdDefinition| {
-        let current = computed.iter().find(|crowd| crowd.name == definition.name).map(|crowd| &crowd.current);
+        let answering = computed.iter().find(|crowd| crowd.name == definition.name).map(|crowd| &crowd.current);
+        let expression = definition.expression.to_string();
+        let current = answering.filter(|version| version.expression == expression);
+        let before = answering.filter(|version| version.expression != expression);
+        let zone = &definitions.app.time_zone;
         CrowdBody {
             name: definition.name.to_string(),
             description: definition.description.clone(),
-            expression: definition.expression.to_string(),
+            expression,
             size: current.map(|current| current.size),
             version: current.map(|current| current.version),
-            as_of: current.and_then(|current| current.oldest_as_of_ms).map(|ms| local(ms, &definitions.app.time_zone)),
+            as_of: current.and_then(|current| current.oldest_as_of_ms).map(|ms| local(ms, zone)),
+            newest_as_of: current.and_then(newest).map(|ms| local(ms, zone)),
+            answering: before.map(|version| Answering {
+                expression: version.expression.clone(),
+                size: version.size,
+                version: version.version,
+            }),
         }
     };
     Ok(definitions.crowds.values().map(body).collect())
 }
 
 /// All crowds with their sizes.
-#[utoipa::path(get, path = "/apps/{app}/crowds", tag = "crowds", params(App),
-    responses((status = 200, body = CrowdList), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/apps/{app}/crowds", operation_id = "list_crowds", tag = "crowds", params(App),
+    responses((status = 200, description = "The crowds.", body = CrowdList), Problem))]
 pub(crate) async fn list(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -98,8 +145,8 @@ pub(crate) async fn list(
 }
 
 /// One crowd.
-#[utoipa::path(get, path = "/apps/{app}/crowds/{crowd}", tag = "crowds", params(CrowdPath),
-    responses((status = 200, body = CrowdBody), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/apps/{app}/crowds/{crowd}", operation_id = "get_crowd", tag = "crowds", params(CrowdPath),
+    responses((status = 200, description = "The crowd.", body = CrowdBody), Problem))]
 pub(crate) async fn get(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -113,8 +160,8 @@ pub(crate) async fn get(
 }
 
 /// The kept versions of a crowd that is defined, newest first.
-#[utoipa::path(get, path = "/apps/{app}/crowds/{crowd}/versions", tag = "crowds", params(CrowdPath),
-    responses((status = 200, body = VersionList), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/apps/{app}/crowds/{crowd}/versions", operation_id = "list_crowd_versions", tag = "crowds", params(CrowdPath),
+    responses((status = 200, description = "The versions, newest first.", body = VersionList), Problem))]
 pub(crate) async fn versions(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -125,6 +172,7 @@ pub(crate) async fn versions(
     let versions = house.crowds.versions(&app, &path.crowd).await?;
     let current = versions.current;
     let body = |version: CrowdVersion| VersionBody {
+        newest_as_of: newest(&version).map(|ms| local(ms, &definitions.app.time_zone)),
         version: version.version,
         size: version.size,
         current: version.version == current,

@@ -2,7 +2,8 @@
 
 use super::App;
 use crate::access::{Action, Caller};
-use crate::extract::{Json, Path};
+use crate::audit::named;
+use crate::extract::{Json, Path, objects};
 use crate::problem::Place;
 use crate::{House, Problem, fit};
 use axum::Extension;
@@ -20,6 +21,7 @@ use taghouse_rules::{DefinitionError, DefinitionFile, Definitions, Document};
 #[serde(deny_unknown_fields)]
 pub(crate) struct ApplyRequest {
     /// The YAML files.
+    #[serde(deserialize_with = "objects")]
     files: Vec<FileBody>,
     /// Only say what would change.
     #[serde(default)]
@@ -27,6 +29,9 @@ pub(crate) struct ApplyRequest {
     /// Delete sources, tags and crowds that the files do not name.
     #[serde(default)]
     prune: bool,
+    /// With `prune`: also where the files name no source, tag or crowd, so that every one of the app is deleted.
+    #[serde(default)]
+    all: bool,
 }
 
 /// One YAML file.
@@ -78,12 +83,13 @@ pub(crate) struct DefinitionBody {
 /// The definitions of an app.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct DefinitionList {
+    /// In order of kind and name.
     definitions: Vec<DefinitionBody>,
 }
 
 /// All definitions of the app.
-#[utoipa::path(get, path = "/apps/{app}/definitions", tag = "definitions", params(App),
-    responses((status = 200, body = DefinitionList), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/apps/{app}/definitions", operation_id = "list_definitions", tag = "definitions", params(App),
+    responses((status = 200, description = "The definitions.", body = DefinitionList), Problem))]
 pub(crate) async fn list(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -101,8 +107,8 @@ impl From<StoredDefinition> for DefinitionBody {
 }
 
 /// Applies definition files: all of them or, when any does not check, none.
-#[utoipa::path(post, path = "/apps/{app}/definitions", tag = "definitions", params(App), request_body = ApplyRequest,
-    responses((status = 200, body = Plan), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/apps/{app}/definitions", operation_id = "apply_definitions", tag = "definitions", params(App), request_body = ApplyRequest,
+    responses((status = 200, description = "What was changed or, of a dry run, would be.", body = Plan), Problem))]
 pub(crate) async fn apply(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -110,25 +116,34 @@ pub(crate) async fn apply(
     Json(request): Json<ApplyRequest>,
 ) -> Result<Json<Plan>, Problem> {
     let app = app.checked(&caller, Action::Edit)?;
+    let (dry_run, subject) = (request.dry_run, format!("of {}", named(request.files.iter().map(|file| &file.path))));
+    let outcome = applied(&house, &caller, &app, request).await;
+    if dry_run { outcome } else { house.note_failure(&caller, Some(&app), "definitions.apply", &subject, outcome).await }
+}
+
+async fn applied(house: &Arc<House>, caller: &Caller, app: &AppId, request: ApplyRequest) -> Result<Json<Plan>, Problem> {
     let files: Vec<DefinitionFile> = request.files.into_iter().map(|file| DefinitionFile { path: file.path, text: file.text }).collect();
     let documents = taghouse_rules::parse_definitions(&files).map_err(refused)?;
     // Read first: whoever applies after this moves it, and our commit fails.
-    let revision = house.catalog.pointer(REVISION.0, &app, REVISION.1).await?.map(|pointer| pointer.revision);
-    let stored = house.catalog.definitions(&app).await?;
+    let revision = house.catalog.pointer(REVISION.0, app, REVISION.1).await?.map(|pointer| pointer.revision);
+    let stored = house.catalog.definitions(app).await?;
+    if request.prune && !request.all {
+        leaves_some(app, &stored, &documents)?;
+    }
     let merged = merge(&stored, &documents, request.prune);
     let definitions = Definitions::check(&merged).map_err(refused)?;
-    if definitions.app.id != app {
+    if definitions.app.id != *app {
         let detail = format!("the files define the app \"{}\", but the request is for \"{app}\"", definitions.app.id);
         return Err(Problem::new(ErrorKind::Invalid, detail));
     }
     let before: BTreeMap<_, _> = stored.iter().map(|old| (key(&old.kind, &old.name), &old.body)).collect();
     let changed = |document: &Document| before.get(&key(document.kind.as_str(), &document.name)) != Some(&&document.body);
-    let misfits = fit::check(&house, &app, &definitions, &merged, &changed).await?;
+    let misfits = fit::check(house, app, &definitions, &merged, &changed).await?;
     if !misfits.is_empty() {
         return Err(refused(misfits));
     }
     let at_ms = house.clock.now_ms();
-    let (changes, mut commit) = plan(&app, &stored, &documents, request.prune, at_ms);
+    let (changes, mut commit) = plan(app, &stored, &documents, request.prune, at_ms);
     if request.dry_run {
         return Ok(Json(Plan { changes, applied: false }));
     }
@@ -136,16 +151,19 @@ pub(crate) async fn apply(
         commit.push(Change::Audit(AuditRecord {
             app: Some(app.clone()),
             at_ms,
-            actor: caller.id,
+            actor: caller.id.clone(),
             action: "definitions.apply".to_owned(),
             subject: summary(&changes),
+            outcome: "done".to_owned(),
         }));
         let (kind, name) = (REVISION.0.to_owned(), REVISION.1.to_owned());
         commit.push(Change::PutPointer { kind, app: app.clone(), name, expected: revision, value: json!({"at_ms": at_ms}) });
         let committed = house.catalog.commit(commit).await;
         // Also after an error: it may have been committed all the same.
-        house.memory.forget(&app);
-        committed.map_err(|error| raced(&app, error))?;
+        house.memory.forget(app);
+        committed.map_err(|error| raced(app, error))?;
+        // At once, and not with the first judgment that needs them.
+        house.definitions(app).await.ok();
     }
     Ok(Json(Plan { changes, applied: true }))
 }
@@ -174,6 +192,19 @@ fn refused(errors: Vec<DefinitionError>) -> Problem {
 
 fn key(kind: &str, name: &str) -> (String, String) {
     (kind.to_owned(), name.to_owned())
+}
+
+/// Files that name nothing are mostly the wrong files: an empty folder, a path that was mistyped.
+fn leaves_some(app: &AppId, stored: &[StoredDefinition], documents: &[Document]) -> Result<(), Problem> {
+    let deleted = stored.iter().filter(|old| old.kind != "app").count();
+    if deleted == 0 || documents.iter().any(|document| document.kind.as_str() != "app") {
+        return Ok(());
+    }
+    let detail = format!(
+        "the files name no source, tag or crowd, so pruning would delete all {deleted} of \"{app}\", and nothing was changed: \
+         look at which files are sent, or confirm it with `--prune --all` (in the API `\"all\": true`)"
+    );
+    Err(Problem::new(ErrorKind::Invalid, detail))
 }
 
 /// The set that would be in force: the stored definitions, those of the files in their place.

@@ -1,7 +1,7 @@
 //! Bounds of a count at once, and the exact count after them.
 
 use super::App;
-use super::questions::{CountAnswer, CountQuery, CountRequest, count_answer, question};
+use super::questions::{CountAnswer, CountQuery, CountRequest, count_answer, of_one_time, question};
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path, Query};
 use crate::{House, Problem};
@@ -77,8 +77,8 @@ fn body(estimate: &Estimate) -> EstimateAnswer {
 }
 
 /// Bounds of a count, from cardinalities alone, and whether the exact count is expected to take longer than 100 ms.
-#[utoipa::path(post, path = "/apps/{app}/count/estimate", tag = "questions", params(App), request_body = CountRequest,
-    responses((status = 200, body = EstimateAnswer), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/apps/{app}/count/estimate", operation_id = "estimate_count", tag = "questions", params(App), request_body = CountRequest,
+    responses((status = 200, description = "The bounds.", body = EstimateAnswer), Problem))]
 pub(crate) async fn estimate(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -91,10 +91,14 @@ pub(crate) async fn estimate(
     Ok(Json(body(&estimate)))
 }
 
-async fn streamed(house: &House, app: &AppId, question: Question) -> Result<Response, Problem> {
+async fn streamed(house: &House, app: &AppId, question: Question, strict: bool) -> Result<Response, Problem> {
     let definitions = house.definitions(app).await?;
     let (estimate, exact) = house.crowds.counting(app, &definitions, &question).await?;
-    let exact = async move { Ok(count_answer(&exact.await?, &question, &definitions)) };
+    let exact = async move {
+        let count = exact.await?;
+        of_one_time(&count, strict, &definitions)?;
+        Ok(count_answer(&count, &question, &definitions))
+    };
     lines(body(&estimate), exact).await
 }
 
@@ -120,9 +124,8 @@ async fn lines(
 
 /// The exact count as lines of JSON. The last line is the answer of `/count` with `"exact": true`; where it takes longer than 100 ms, a line
 /// with `"exact": false` and the bounds of `/count/estimate` comes first. What goes wrong after that is a last line `{"error": problem}`.
-#[utoipa::path(post, path = "/apps/{app}/count/stream", tag = "questions", params(App), request_body = CountRequest,
-    responses((status = 200, description = "One or two lines", content((String = "application/x-ndjson"))),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/apps/{app}/count/stream", operation_id = "stream_count", tag = "questions", params(App), request_body = CountRequest,
+    responses((status = 200, description = "One or two lines of JSON.", content((String = "application/x-ndjson"))), Problem))]
 pub(crate) async fn stream_post(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -130,13 +133,12 @@ pub(crate) async fn stream_post(
     Json(request): Json<CountRequest>,
 ) -> Result<Response, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    streamed(&house, &app, question(&request.expression)?).await
+    streamed(&house, &app, question(&request.expression)?, request.strict_as_of).await
 }
 
 /// The same by GET.
-#[utoipa::path(get, path = "/apps/{app}/count/stream", tag = "questions", params(App, CountQuery),
-    responses((status = 200, description = "One or two lines", content((String = "application/x-ndjson"))),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/apps/{app}/count/stream", operation_id = "stream_count_by_url", tag = "questions", params(App, CountQuery),
+    responses((status = 200, description = "One or two lines of JSON.", content((String = "application/x-ndjson"))), Problem))]
 pub(crate) async fn stream_get(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -144,7 +146,7 @@ pub(crate) async fn stream_get(
     Query(query): Query<CountQuery>,
 ) -> Result<Response, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    streamed(&house, &app, Question::parse(&query.expression)?).await
+    streamed(&house, &app, Question::parse(&query.expression)?, query.strict_as_of).await
 }
 
 #[cfg(test)]
@@ -153,7 +155,15 @@ mod tests {
     use serde_json::{Value, json};
 
     fn count(count: u64) -> CountAnswer {
-        CountAnswer { count, users: 9, expression: "vip is set".to_owned(), json: Value::Null, revision: 1, as_of: None }
+        CountAnswer {
+            count,
+            users: 9,
+            expression: "vip is set".to_owned(),
+            json: Value::Null,
+            revision: 1,
+            as_of: None,
+            newest_as_of: None,
+        }
     }
 
     async fn said(delay_ms: u64, exact: Result<CountAnswer, Problem>) -> Result<Vec<Value>, Problem> {

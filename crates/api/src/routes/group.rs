@@ -3,7 +3,8 @@
 use super::questions::within;
 use super::{App, defined_tag};
 use crate::access::{Action, Caller};
-use crate::extract::{Json, Path};
+use crate::extract::{Json, Path, object, whole};
+use crate::shape::{Expression, TagValue};
 use crate::{House, Problem, wire};
 use axum::Extension;
 use axum::extract::State;
@@ -20,6 +21,8 @@ pub(crate) struct AxisRequest {
     /// The tag's name.
     tag: String,
     /// So many values, those that most users have; or so many buckets of a number. 1 to 1,000; default 10.
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
     /// How a number is cut.
     #[serde(default)]
@@ -42,10 +45,13 @@ pub(crate) enum BucketsRequest {
 #[serde(deny_unknown_fields)]
 pub(crate) struct GroupRequest {
     /// The tag of the rows.
+    #[serde(deserialize_with = "object")]
     rows: AxisRequest,
     /// The tag of the columns.
+    #[serde(deserialize_with = "object")]
     columns: AxisRequest,
     /// Only among the users for whom this holds: text or JSON. Default: all users.
+    #[schema(value_type = Option<Expression>)]
     expression: Option<serde_json::Value>,
 }
 
@@ -56,12 +62,15 @@ pub(crate) struct GroupBody {
     kind: &'static str,
     /// Of kind `value`. Of a set tag one of its members.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<TagValue>)]
     value: Option<serde_json::Value>,
     /// Of kind `range`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<TagValue>)]
     from: Option<serde_json::Value>,
     /// Of kind `range`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<TagValue>)]
     to: Option<serde_json::Value>,
 }
 
@@ -120,8 +129,8 @@ fn headings(headings: &[Heading]) -> Vec<HeadingBody> {
 }
 
 /// Counts users by the values of two tags, exact.
-#[utoipa::path(post, path = "/apps/{app}/group", tag = "questions", params(App), request_body = GroupRequest,
-    responses((status = 200, body = GroupAnswer), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/apps/{app}/group", operation_id = "group_users", tag = "questions", params(App), request_body = GroupRequest,
+    responses((status = 200, description = "The counts.", body = GroupAnswer), Problem))]
 pub(crate) async fn group(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,

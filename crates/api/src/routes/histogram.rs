@@ -3,7 +3,8 @@
 use super::questions::within;
 use super::{App, defined_tag};
 use crate::access::{Action, Caller};
-use crate::extract::{Json, Path};
+use crate::extract::{Json, Path, whole};
+use crate::shape::{Edge, Expression, TagValue};
 use crate::{House, Problem, wire};
 use axum::Extension;
 use axum::extract::State;
@@ -21,13 +22,18 @@ pub(crate) struct HistogramRequest {
     /// The name of an int, decimal or date tag.
     tag: String,
     /// Only among the users for whom this holds: text or JSON. Default: all users.
+    #[schema(value_type = Option<Expression>)]
     expression: Option<serde_json::Value>,
     /// So many bins of equal width from the least number to the greatest, 1 to 1,000; default 20.
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(minimum = 1, maximum = 1000)]
     bins: Option<usize>,
     /// Instead of `bins`: their edges, ascending, as numbers or text, such as `0`, `"12.50"`, `"2026-07-01"`; 2 to 1,001. A bin holds its
     /// lower edge, the last one also its upper edge.
+    #[schema(value_type = Option<Vec<Edge>>, min_items = 2, max_items = 1001)]
     edges: Option<Vec<serde_json::Value>>,
     /// 0 to 1 each, 100 at most; default p1, p5, p25, p50, p75, p95, p99.
+    #[schema(max_items = 100)]
     quantiles: Option<Vec<f64>>,
 }
 
@@ -35,8 +41,10 @@ pub(crate) struct HistogramRequest {
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct BinBody {
     /// The least number that belongs to it.
+    #[schema(value_type = TagValue)]
     from: serde_json::Value,
     /// The greatest.
+    #[schema(value_type = TagValue)]
     to: serde_json::Value,
     /// How many users have such a number.
     users: u64,
@@ -48,6 +56,7 @@ pub(crate) struct QuantileBody {
     /// 0 to 1, as asked.
     quantile: f64,
     /// The number of that user when all are put in order (nearest rank): a number that somebody has.
+    #[schema(value_type = TagValue)]
     value: serde_json::Value,
 }
 
@@ -64,13 +73,17 @@ pub(crate) struct HistogramAnswer {
     /// How many of them have a number.
     count: u64,
     /// The exact sum, as text; `null` for dates.
+    #[schema(required)]
     sum: Option<String>,
     /// The exact sum by `count`, as text, rounded once (halves away from zero) to four digits more than the tag has; `null` for dates and of
     /// nobody.
+    #[schema(required)]
     average: Option<String>,
     /// The least number; `null` of nobody.
+    #[schema(value_type = Option<TagValue>, required)]
     min: serde_json::Value,
     /// The greatest; `null` of nobody.
+    #[schema(value_type = Option<TagValue>, required)]
     max: serde_json::Value,
     /// In the order asked; empty of nobody.
     quantiles: Vec<QuantileBody>,
@@ -99,8 +112,8 @@ fn bins(request: &HistogramRequest) -> Result<Bins, Problem> {
 }
 
 /// How a number is distributed: bins, exact sum and average, quantiles.
-#[utoipa::path(post, path = "/apps/{app}/histogram", tag = "questions", params(App), request_body = HistogramRequest,
-    responses((status = 200, body = HistogramAnswer), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/apps/{app}/histogram", operation_id = "get_histogram", tag = "questions", params(App), request_body = HistogramRequest,
+    responses((status = 200, description = "The distribution.", body = HistogramAnswer), Problem))]
 pub(crate) async fn histogram(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,

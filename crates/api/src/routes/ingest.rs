@@ -3,6 +3,7 @@
 use super::App;
 use super::runs::RunBody;
 use crate::access::{Action, Caller};
+use crate::audit::named;
 use crate::extract::{Json, Path};
 use crate::tasks::ingestion;
 use crate::{House, Problem};
@@ -32,8 +33,8 @@ pub(crate) struct IngestRequest {
 }
 
 /// Starts to ingest files and answers with the run to follow.
-#[utoipa::path(post, path = "/apps/{app}/ingest", tag = "ingest", params(App), request_body = IngestRequest,
-    responses((status = 202, body = RunBody), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/apps/{app}/ingest", operation_id = "start_ingestion", tag = "ingest", params(App), request_body = IngestRequest,
+    responses((status = 202, description = "The run has begun.", body = RunBody), Problem))]
 pub(crate) async fn start(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -58,8 +59,14 @@ pub(crate) async fn start(
         _ => return Err(Problem::new(ErrorKind::Invalid, "name either paths or an upload")),
     };
     let allow_rejects = request.allow_rejects;
-    let tasks = ingestion(&house, &app, definitions, source, paths, upload, allow_rejects);
-    let run = house.scheduler.start(&app, "ingest", tasks).await?;
+    let files = paths.iter().map(|path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned());
+    let subject = format!("source {source}: {}", named(files.collect::<Vec<_>>().into_iter()));
+    let run = house
+        .audited_run(&caller, &app, "ingest", &subject, async {
+            let tasks = ingestion(&house, &app, definitions, source, paths, upload, allow_rejects);
+            Ok(house.scheduler.start(&app, "ingest", tasks).await?)
+        })
+        .await?;
     Ok((StatusCode::ACCEPTED, Json(run.status().into())))
 }
 

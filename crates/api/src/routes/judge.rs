@@ -4,15 +4,17 @@ use super::App;
 use crate::access::{Action, Caller};
 use crate::clock_text::local;
 use crate::extract::{Json, Path, Query};
+use crate::shape::TagValue;
 use crate::{House, Problem, wire};
 use axum::Extension;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Who and which.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct JudgeQuery {
     /// The user id.
@@ -26,21 +28,30 @@ pub(crate) struct JudgeQuery {
 #[serde(deny_unknown_fields)]
 pub(crate) struct JudgeRequest {
     /// User ids, 1,000 at most.
+    #[schema(max_items = 1000)]
     users: Vec<String>,
     /// Crowd names, 100 at most.
+    #[schema(max_items = 100)]
     crowds: Vec<String>,
 }
 
 /// A judgment.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct JudgmentBody {
+    /// The user id.
     user: String,
+    /// The crowd's name.
     crowd: String,
+    /// The answer.
     in_crowd: bool,
     /// The crowd's version that was asked.
     version: u64,
     /// `unknown_user` where the user has never been seen.
+    #[schema(required)]
     reason: Option<&'static str>,
+    /// How many ms ago the catalog last confirmed that this is the crowd's current version. What this server publishes is judged by at once;
+    /// more than a few seconds say that the catalog does not answer.
+    age_ms: u64,
 }
 
 /// Judgments of many users.
@@ -49,19 +60,53 @@ pub(crate) struct Judgments {
     /// In the order asked.
     judgments: Vec<UserJudgments>,
     /// The version of each crowd that was asked.
-    versions: BTreeMap<String, u64>,
+    #[schema(value_type = BTreeMap<String, u64>)]
+    versions: ByCrowd<u64>,
+    /// How many ms ago the catalog last confirmed that these are the current versions, as for one judgment.
+    age_ms: u64,
 }
 
 /// One user's judgments.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct UserJudgments {
+    /// The user id.
     user: String,
     /// By crowd.
-    crowds: BTreeMap<String, bool>,
+    #[schema(value_type = BTreeMap<String, bool>)]
+    crowds: ByCrowd<bool>,
+}
+
+/// The crowds of a call, and the order in which an answer names them: each once.
+struct Asked {
+    crowds: Vec<String>,
+    order: Vec<usize>,
+}
+
+/// Something of each crowd of a call. A thousand users share the names.
+struct ByCrowd<T> {
+    asked: Arc<Asked>,
+    values: Vec<T>,
+}
+
+impl Asked {
+    fn of(crowds: Vec<String>) -> Self {
+        let mut order: Vec<usize> = (0..crowds.len()).collect();
+        order.sort_by_key(|crowd| crowds[*crowd].as_str());
+        order.dedup_by_key(|crowd| crowds[*crowd].as_str());
+        Self { crowds, order }
+    }
+}
+
+impl<T: Serialize> Serialize for ByCrowd<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let named = self.asked.order.iter().filter_map(|crowd| Some((self.asked.crowds.get(*crowd)?, self.values.get(*crowd)?)));
+        serializer.collect_map(named)
+    }
 }
 
 /// Whose profile.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ProfileQuery {
     /// The user id.
@@ -71,17 +116,18 @@ pub(crate) struct ProfileQuery {
 /// What the index knows of a user.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct ProfileBody {
+    /// The user id.
     user: String,
     /// Tag values by name; tags without a value are absent.
-    #[schema(value_type = Object)]
+    #[schema(value_type = BTreeMap<String, TagValue>)]
     tags: serde_json::Map<String, serde_json::Value>,
     /// The as-of time of each of these tags, ISO 8601 with the app's offset.
     as_of: BTreeMap<String, String>,
 }
 
 /// Whether a user is in a crowd's current version. Only crowds that are defined answer.
-#[utoipa::path(get, path = "/apps/{app}/judge", tag = "judgments", params(App, JudgeQuery),
-    responses((status = 200, body = JudgmentBody), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/apps/{app}/judge", operation_id = "judge_user", tag = "judgments", params(App, JudgeQuery),
+    responses((status = 200, description = "The judgment.", body = JudgmentBody), Problem))]
 pub(crate) async fn one(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -96,13 +142,14 @@ pub(crate) async fn one(
         crowd: query.crowd,
         in_crowd: judgment.in_crowd,
         version: judgment.version,
-        reason: judgment.unknown_user.then_some("unknown_user"),
+        reason: judgment.reason(),
+        age_ms: judgment.age_ms,
     }))
 }
 
 /// Every user against every crowd, at once.
-#[utoipa::path(post, path = "/apps/{app}/judge", tag = "judgments", params(App), request_body = JudgeRequest,
-    responses((status = 200, body = Judgments), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/apps/{app}/judge", operation_id = "judge_users", tag = "judgments", params(App), request_body = JudgeRequest,
+    responses((status = 200, description = "The judgments.", body = Judgments), Problem))]
 pub(crate) async fn batch(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -112,17 +159,16 @@ pub(crate) async fn batch(
     let app = app.checked(&caller, Action::Judge)?;
     house.with_crowds(&app, &request.crowds).await?;
     let batch = house.crowds.judge_batch(&app, &request.users, &request.crowds).await?;
-    let judgments = request
-        .users
-        .into_iter()
-        .zip(batch.in_crowd)
-        .map(|(user, row)| UserJudgments { user, crowds: request.crowds.iter().cloned().zip(row).collect() });
-    Ok(Json(Judgments { judgments: judgments.collect(), versions: request.crowds.iter().cloned().zip(batch.versions).collect() }))
+    let asked = Arc::new(Asked::of(request.crowds));
+    let of_user = |(user, values)| UserJudgments { user, crowds: ByCrowd { asked: asked.clone(), values } };
+    let judgments = request.users.into_iter().zip(batch.in_crowd).map(of_user).collect();
+    let versions = ByCrowd { asked: asked.clone(), values: batch.versions };
+    Ok(Json(Judgments { judgments, versions, age_ms: batch.age_ms }))
 }
 
 /// All values of a user, of the tags that are defined.
-#[utoipa::path(get, path = "/apps/{app}/profile", tag = "judgments", params(App, ProfileQuery),
-    responses((status = 200, body = ProfileBody), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/apps/{app}/profile", operation_id = "get_profile", tag = "judgments", params(App, ProfileQuery),
+    responses((status = 200, description = "What is known of the user; a user never seen has no values.", body = ProfileBody), Problem))]
 pub(crate) async fn profile(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -137,4 +183,16 @@ pub(crate) async fn profile(
     let as_of = values.iter().map(|tag| (tag.name.to_string(), local(tag.as_of_ms, zone))).collect();
     let tags = values.iter().map(|tag| (tag.name.to_string(), wire::value(&tag.value))).collect();
     Ok(Json(ProfileBody { user: query.user, tags, as_of }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_crowd_is_named_once() {
+        let asked = Arc::new(Asked::of(["b", "a", "b"].map(str::to_owned).to_vec()));
+        let answers = ByCrowd { asked, values: vec![true, false, true] };
+        assert_eq!(serde_json::to_string(&answers).unwrap(), r#"{"a":false,"b":true}"#);
+    }
 }

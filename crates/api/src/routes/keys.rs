@@ -2,6 +2,7 @@
 
 use crate::access::{Action, Caller, hash, new_secret};
 use crate::extract::{Json, Path};
+use crate::shape::KeyRole;
 use crate::{House, Problem};
 use axum::Extension;
 use axum::extract::State;
@@ -16,8 +17,10 @@ use taghouse_model::{AppId, ErrorKind};
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewKey {
     /// `admin`, `editor`, `viewer`, `write` or `judge`.
+    #[schema(value_type = KeyRole)]
     role: String,
     /// The app it is for; absent: every app.
+    #[schema(pattern = "^[a-z][a-z0-9_-]*$", min_length = 1, max_length = 63)]
     app: Option<String>,
     /// For people.
     #[serde(default)]
@@ -27,20 +30,27 @@ pub(crate) struct NewKey {
 /// A key, without its secret.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct KeyBody {
+    /// The key's id.
     id: String,
+    /// `admin`, `editor`, `viewer`, `write` or `judge`.
+    #[schema(value_type = KeyRole)]
     role: &'static str,
     /// `null`: every app.
+    #[schema(required)]
     app: Option<String>,
+    /// For people.
     note: String,
     /// Milliseconds since 1970 UTC.
     created_ms: i64,
     /// Milliseconds since 1970 UTC; `null`: it works.
+    #[schema(required)]
     revoked_ms: Option<i64>,
 }
 
 /// All keys.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct KeyList {
+    /// In the order in which they were made.
     keys: Vec<KeyBody>,
 }
 
@@ -78,8 +88,8 @@ fn administers(caller: &Caller, app: Option<&AppId>) -> Result<(), Problem> {
 }
 
 /// All keys, the revoked ones too, without secrets.
-#[utoipa::path(get, path = "/keys", tag = "keys",
-    responses((status = 200, body = KeyList), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/keys", operation_id = "list_keys", tag = "keys",
+    responses((status = 200, description = "The keys.", body = KeyList), Problem))]
 pub(crate) async fn list(State(house): State<Arc<House>>, Extension(caller): Extension<Caller>) -> Result<Json<KeyList>, Problem> {
     caller.may_anywhere(Action::Administer)?;
     let visible = |key: &KeyRecord| caller.app.is_none() || caller.app == key.app;
@@ -88,8 +98,8 @@ pub(crate) async fn list(State(house): State<Arc<House>>, Extension(caller): Ext
 }
 
 /// Makes a key and shows its secret this once.
-#[utoipa::path(post, path = "/keys", tag = "keys", request_body = NewKey,
-    responses((status = 201, body = CreatedKey), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/keys", operation_id = "create_key", tag = "keys", request_body = NewKey,
+    responses((status = 201, description = "The key was made.", body = CreatedKey), Problem))]
 pub(crate) async fn create(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -101,13 +111,14 @@ pub(crate) async fn create(
     if let Some(app) = &app {
         house.exists(app).await?;
     }
-    let (record, secret) = house.make_key(role, app, request.note, &caller.id).await?;
+    let made = house.make_key(role, app.clone(), request.note, &caller.id).await.map_err(Problem::from);
+    let (record, secret) = house.note_failure(&caller, app.as_ref(), "key.create", role.as_str(), made).await?;
     Ok((StatusCode::CREATED, Json(CreatedKey { key: record.into(), secret })))
 }
 
 /// Revokes a key: it stops working at once.
-#[utoipa::path(delete, path = "/keys/{id}", tag = "keys", params(("id" = String, Path, description = "The key's id, from the list")),
-    responses((status = 204), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(delete, path = "/keys/{id}", operation_id = "revoke_key", tag = "keys", params(("id" = String, Path, description = "The key's id, from the list")),
+    responses((status = 204, description = "The key works no more."), Problem))]
 pub(crate) async fn revoke(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -118,9 +129,21 @@ pub(crate) async fn revoke(
     let key = house.catalog.keys().await?.into_iter().find(|key| key.id == id).ok_or_else(unknown)?;
     administers(&caller, key.app.as_ref())?;
     let at_ms = house.clock.now_ms();
-    let audit = Change::Audit(AuditRecord { app: key.app, at_ms, actor: caller.id, action: "key.revoke".to_owned(), subject: id.clone() });
-    house.catalog.commit(vec![Change::RevokeKey { id, at_ms }, audit]).await?;
-    house.keys.reload(house.catalog.as_ref()).await?;
+    let line = AuditRecord {
+        app: key.app.clone(),
+        at_ms,
+        actor: caller.id.clone(),
+        action: "key.revoke".to_owned(),
+        subject: id.clone(),
+        outcome: "done".to_owned(),
+    };
+    let revoked = house.catalog.commit(vec![Change::RevokeKey { id: id.clone(), at_ms }, Change::Audit(line)]).await;
+    match &revoked {
+        Ok(()) => house.keys.drop_key(&id).await,
+        // It may have been committed all the same.
+        Err(_) => house.keys.reload(house.catalog.as_ref()).await.unwrap_or_default(),
+    }
+    house.note_failure(&caller, key.app.as_ref(), "key.revoke", &id, revoked.map_err(Problem::from)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -147,10 +170,16 @@ impl House {
             created_ms: at_ms,
             revoked_ms: None,
         };
-        let audit =
-            AuditRecord { app, at_ms, actor: actor.to_owned(), action: "key.create".to_owned(), subject: format!("{} {role}", record.id) };
+        let audit = AuditRecord {
+            app,
+            at_ms,
+            actor: actor.to_owned(),
+            action: "key.create".to_owned(),
+            subject: format!("{} {role}", record.id),
+            outcome: "done".to_owned(),
+        };
         self.catalog.commit(vec![Change::PutKey(record.clone()), Change::Audit(audit)]).await?;
-        self.keys.reload(self.catalog.as_ref()).await?;
+        self.keys.add_key(record.clone()).await;
         Ok((record, secret))
     }
 }

@@ -25,12 +25,13 @@ pub(crate) struct LandingBody {
     /// The log position through which everything has landed; 0 before the first landing.
     position: u64,
     /// Why the last landing failed; `null`: it did not.
+    #[schema(required)]
     last_error: Option<String>,
 }
 
 /// What became of an app's live calls since the server started.
-#[utoipa::path(get, path = "/apps/{app}/landing", tag = "tracking", params(App),
-    responses((status = 200, body = LandingBody), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/apps/{app}/landing", operation_id = "get_landing", tag = "tracking", params(App),
+    responses((status = 200, description = "The totals.", body = LandingBody), Problem))]
 pub(crate) async fn get(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,

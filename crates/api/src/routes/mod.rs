@@ -1,6 +1,7 @@
 //! One file a resource: its wire types and its handlers.
 
 pub(crate) mod apps;
+pub(crate) mod audit;
 pub(crate) mod changes;
 pub(crate) mod compare;
 pub(crate) mod crowds;
@@ -35,6 +36,7 @@ use taghouse_rules::{CheckError, Definitions};
 #[into_params(parameter_in = Path)]
 pub(crate) struct App {
     /// The app's id.
+    #[param(pattern = "^[a-z][a-z0-9_-]*$", max_length = 63)]
     app: String,
 }
 

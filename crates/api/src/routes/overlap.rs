@@ -4,6 +4,7 @@ use super::App;
 use super::questions::question;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
+use crate::shape::Expression;
 use crate::{House, Problem};
 use axum::Extension;
 use axum::extract::State;
@@ -16,8 +17,10 @@ use taghouse_crowd::Question;
 #[serde(deny_unknown_fields)]
 pub(crate) struct OverlapRequest {
     /// Up to 1,000 expressions, text or JSON: `crowd("big_spenders")`, `country == "DE"`, or any other.
+    #[schema(value_type = Vec<Expression>, max_items = 1000)]
     rows: Vec<serde_json::Value>,
     /// As the rows, up to 1,000; default: the rows.
+    #[schema(value_type = Option<Vec<Expression>>, max_items = 1000)]
     columns: Option<Vec<serde_json::Value>>,
     /// Whether `jaccard` is wanted too.
     #[serde(default)]
@@ -61,8 +64,8 @@ fn items(questions: &[Question], users: &[u64]) -> Vec<OverlapItem> {
 }
 
 /// How many users each row shares with each column, exact.
-#[utoipa::path(post, path = "/apps/{app}/overlap", tag = "questions", params(App), request_body = OverlapRequest,
-    responses((status = 200, body = OverlapAnswer), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/apps/{app}/overlap", operation_id = "get_overlap", tag = "questions", params(App), request_body = OverlapRequest,
+    responses((status = 200, description = "The matrix.", body = OverlapAnswer), Problem))]
 pub(crate) async fn overlap(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,

@@ -3,7 +3,8 @@
 use super::App;
 use super::questions::question;
 use crate::access::{Action, Caller};
-use crate::extract::{Json, Path};
+use crate::extract::{Json, Path, whole};
+use crate::shape::Expression;
 use crate::{House, Problem};
 use axum::Extension;
 use axum::extract::State;
@@ -17,10 +18,13 @@ const DEFAULT_PAGE: usize = 1000;
 #[serde(deny_unknown_fields)]
 pub(crate) struct PageRequest {
     /// Text such as `orders_30d >= 2`, or the same as JSON.
+    #[schema(value_type = Expression)]
     expression: serde_json::Value,
     /// The `next` of the page before; `null` or absent: the first page.
     after: Option<String>,
     /// How many users, 1 to 10,000; default 1,000.
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(minimum = 1, maximum = 10_000)]
     limit: Option<usize>,
 }
 
@@ -30,6 +34,7 @@ pub(crate) struct PageAnswer {
     /// User ids, in the order in which the users were first seen. Publications between two pages do not change it.
     users: Vec<String>,
     /// What to send as `after` for the next page; `null`: there is none.
+    #[schema(required)]
     next: Option<String>,
     /// Users for whom it holds, on all pages together.
     count: u64,
@@ -38,8 +43,8 @@ pub(crate) struct PageAnswer {
 }
 
 /// A page of the users for whom an expression holds, in a stable order.
-#[utoipa::path(post, path = "/apps/{app}/list", tag = "questions", params(App), request_body = PageRequest,
-    responses((status = 200, body = PageAnswer), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/apps/{app}/list", operation_id = "list_users", tag = "questions", params(App), request_body = PageRequest,
+    responses((status = 200, description = "The page.", body = PageAnswer), Problem))]
 pub(crate) async fn page(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,

@@ -3,6 +3,7 @@
 use super::App;
 use super::runs::RunBody;
 use crate::access::{Action, Caller};
+use crate::audit::named;
 use crate::extract::{Json, Path};
 use crate::tasks::{changed_crowds, production};
 use crate::{House, Problem, clock_text};
@@ -25,8 +26,8 @@ pub(crate) struct ProduceRequest {
 }
 
 /// Starts to produce tags, then crowds, and answers with the run to follow.
-#[utoipa::path(post, path = "/apps/{app}/produce", tag = "tags", params(App), request_body = ProduceRequest,
-    responses((status = 202, body = RunBody), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/apps/{app}/produce", operation_id = "start_production", tag = "tags", params(App), request_body = ProduceRequest,
+    responses((status = 202, description = "The run has begun.", body = RunBody), Problem))]
 pub(crate) async fn start(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -44,11 +45,17 @@ pub(crate) async fn start(
         return Err(Problem::new(ErrorKind::NotFound, format!("there is no tag \"{unknown}\" in \"{app}\"; `taghouse tags` lists them")));
     }
     let crowds = crowds(&house, &definitions, only.as_deref()).await?;
-    // Two at once would write the same tables and publish over one another.
+    // A second one would only wait for the first, and then do the same again. A compaction and a production take turns.
     let _one = house.memory.producing.lock().await;
-    house.no_run_of(&app, &["produce", "compact"])?;
-    let tasks = production(&house, &app, &definitions, as_of_ms, only, crowds);
-    let run = house.scheduler.start(&app, "produce", tasks).await?;
+    let as_of = clock_text::local(as_of_ms, &definitions.app.time_zone);
+    let what = only.as_ref().map_or_else(|| "all tags".to_owned(), |only| format!("tags {}", named(only.iter().map(Name::as_str))));
+    let run = house
+        .audited_run(&caller, &app, "produce", &format!("{what} as of {as_of}"), async {
+            house.no_run_of(&app, &["produce"])?;
+            let tasks = production(&house, &app, &definitions, as_of_ms, only, crowds);
+            Ok(house.scheduler.start(&app, "produce", tasks).await?)
+        })
+        .await?;
     Ok((StatusCode::ACCEPTED, Json(run.status().into())))
 }
 

@@ -3,7 +3,8 @@
 use super::App;
 use crate::access::{Action, Caller};
 use crate::clock_text::local;
-use crate::extract::{Json, Path, Query};
+use crate::extract::{Json, Path, Query, whole};
+use crate::shape::Expression;
 use crate::{House, Problem};
 use axum::Extension;
 use axum::extract::State;
@@ -20,16 +21,24 @@ const DEFAULT_SAMPLE: u32 = 10;
 #[serde(deny_unknown_fields)]
 pub(crate) struct CountRequest {
     /// Text such as `country == "France" && orders_30d >= 2`, or the same as JSON.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Expression)]
     pub(crate) expression: serde_json::Value,
+    /// Whether to refuse to count over tags that were not produced as of one time. Default: false.
+    #[serde(default)]
+    pub(crate) strict_as_of: bool,
 }
 
 /// The same in a URL.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct CountQuery {
     /// Text such as `orders_30d >= 2`.
     pub(crate) expression: String,
+    /// Whether to refuse to count over tags that were not produced as of one time. Default: false.
+    #[serde(default)]
+    #[param(value_type = Option<bool>)]
+    pub(crate) strict_as_of: bool,
 }
 
 /// A question for users.
@@ -37,13 +46,15 @@ pub(crate) struct CountQuery {
 #[serde(deny_unknown_fields)]
 pub(crate) struct SampleRequest {
     /// Text or JSON.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Expression)]
     expression: serde_json::Value,
     /// How many users, 1 to 10,000; default 10.
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(minimum = 1, maximum = 10_000)]
     size: Option<u32>,
-    /// Another seed, another sample; the same seed, the same one.
-    #[serde(default)]
-    seed: u64,
+    /// Another seed, another sample; the same seed, the same one. Default: 0.
+    #[serde(default, deserialize_with = "whole")]
+    seed: Option<u64>,
 }
 
 /// How many.
@@ -61,12 +72,17 @@ pub(crate) struct CountAnswer {
     /// The index's revision that answered.
     pub(crate) revision: u64,
     /// The oldest as-of time of the tags asked, ISO 8601 with the app's offset; `null`: none was.
+    #[schema(required)]
     pub(crate) as_of: Option<String>,
+    /// The newest, where it is another: the count then mixes what was known at two times. `null`: there is none.
+    #[schema(required)]
+    pub(crate) newest_as_of: Option<String>,
 }
 
 /// Who.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct SampleAnswer {
+    /// User ids.
     users: Vec<String>,
     /// Of so many for whom it holds.
     count: u64,
@@ -94,18 +110,32 @@ pub(crate) fn count_answer(count: &Count, question: &Question, definitions: &Def
         json: question.to_json(),
         revision: count.revision,
         as_of: count.oldest_as_of_ms.map(|ms| local(ms, &definitions.app.time_zone)),
+        newest_as_of: count.mixed_as_of().map(|(_, newest)| local(newest, &definitions.app.time_zone)),
     }
 }
 
-async fn answer(house: &House, app: &AppId, question: &Question) -> Result<Json<CountAnswer>, Problem> {
+/// Refuses a count over tags of two as-of times, where that was asked.
+pub(crate) fn of_one_time(count: &Count, strict: bool, definitions: &Definitions) -> Result<(), Problem> {
+    let Some((oldest, newest)) = count.mixed_as_of().filter(|_| strict) else { return Ok(()) };
+    let zone = &definitions.app.time_zone;
+    let detail = format!(
+        "the tags asked for were produced as of two times, from {} to {}: produce them as of one, or ask without strict_as_of",
+        local(oldest, zone),
+        local(newest, zone)
+    );
+    Err(Problem::new(ErrorKind::Invalid, detail))
+}
+
+async fn answer(house: &House, app: &AppId, question: &Question, strict: bool) -> Result<Json<CountAnswer>, Problem> {
     let definitions = house.definitions(app).await?;
     let count = house.crowds.count(app, &definitions, question).await?;
+    of_one_time(&count, strict, &definitions)?;
     Ok(Json(count_answer(&count, question, &definitions)))
 }
 
 /// How many users an expression holds for.
-#[utoipa::path(post, path = "/apps/{app}/count", tag = "questions", params(App), request_body = CountRequest,
-    responses((status = 200, body = CountAnswer), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/apps/{app}/count", operation_id = "count_users", tag = "questions", params(App), request_body = CountRequest,
+    responses((status = 200, description = "The count.", body = CountAnswer), Problem))]
 pub(crate) async fn count(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -113,12 +143,12 @@ pub(crate) async fn count(
     Json(request): Json<CountRequest>,
 ) -> Result<Json<CountAnswer>, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    answer(&house, &app, &question(&request.expression)?).await
+    answer(&house, &app, &question(&request.expression)?, request.strict_as_of).await
 }
 
 /// The same by GET.
-#[utoipa::path(get, path = "/apps/{app}/count", tag = "questions", params(App, CountQuery),
-    responses((status = 200, body = CountAnswer), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/apps/{app}/count", operation_id = "count_users_by_url", tag = "questions", params(App, CountQuery),
+    responses((status = 200, description = "The count.", body = CountAnswer), Problem))]
 pub(crate) async fn count_get(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -126,12 +156,12 @@ pub(crate) async fn count_get(
     Query(query): Query<CountQuery>,
 ) -> Result<Json<CountAnswer>, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    answer(&house, &app, &Question::parse(&query.expression)?).await
+    answer(&house, &app, &Question::parse(&query.expression)?, query.strict_as_of).await
 }
 
 /// Some users for whom an expression holds, drawn by the seed.
-#[utoipa::path(post, path = "/apps/{app}/sample", tag = "questions", params(App), request_body = SampleRequest,
-    responses((status = 200, body = SampleAnswer), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/apps/{app}/sample", operation_id = "sample_users", tag = "questions", params(App), request_body = SampleRequest,
+    responses((status = 200, description = "The sample.", body = SampleAnswer), Problem))]
 pub(crate) async fn sample(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -144,6 +174,7 @@ pub(crate) async fn sample(
         return Err(Problem::new(ErrorKind::Invalid, "size must be at least 1"));
     }
     let definitions = house.definitions(&app).await?;
-    let sample = house.crowds.sample(&app, &definitions, &question(&request.expression)?, size as usize, request.seed).await?;
+    let sample =
+        house.crowds.sample(&app, &definitions, &question(&request.expression)?, size as usize, request.seed.unwrap_or_default()).await?;
     Ok(Json(SampleAnswer { users: sample.users, count: sample.count }))
 }

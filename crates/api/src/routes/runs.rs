@@ -4,6 +4,7 @@ use super::{App, app_checked};
 use crate::access::{Action, Caller};
 use crate::clock_text::instant;
 use crate::extract::{Json, Path, Query};
+use crate::reports::TaskResult;
 use crate::{House, Problem};
 use axum::Extension;
 use axum::extract::State;
@@ -21,17 +22,20 @@ const LISTED: u32 = 50;
 /// A run and its tasks.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct RunBody {
+    /// Its id.
     id: String,
-    /// `ingest` or `produce`.
+    /// `ingest`, `produce` or `compact`.
     kind: String,
-    /// `pending`, `running`, `succeeded`, `failed`, `cancelled` or `interrupted`.
+    /// `pending`, `running`, `succeeded`, `succeeded_with_warnings`, `failed`, `cancelled` or `interrupted`.
     state: String,
+    /// In the order in which they were planned.
     tasks: Vec<TaskBody>,
 }
 
 /// One task of a run.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct TaskBody {
+    /// Its name.
     name: String,
     /// `pending`, `running`, `succeeded`, `failed`, `skipped` or `cancelled`.
     state: String,
@@ -42,27 +46,35 @@ pub(crate) struct TaskBody {
     /// What it does now.
     message: String,
     /// What came out; `null` before it succeeded.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<TaskResult>, required)]
     result: Option<serde_json::Value>,
     /// Why it failed.
+    #[schema(required)]
     error: Option<String>,
+    /// What was left out although it succeeded. A run of which a task says so ends as `succeeded_with_warnings`.
+    warnings: Vec<String>,
 }
 
 /// A run in the list.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct RunLine {
+    /// Its id.
     id: String,
+    /// `ingest`, `produce` or `compact`.
     kind: String,
+    /// `pending`, `running`, `succeeded`, `succeeded_with_warnings`, `failed`, `cancelled` or `interrupted`.
     state: String,
-    /// ISO 8601, UTC.
+    /// When it began, ISO 8601, UTC.
     started: String,
-    /// `null`: it has not ended.
+    /// How long it took; `null`: it has not ended.
+    #[schema(required)]
     elapsed_ms: Option<i64>,
 }
 
 /// The last runs.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct RunList {
+    /// Newest first.
     runs: Vec<RunLine>,
 }
 
@@ -71,6 +83,7 @@ pub(crate) struct RunList {
 #[into_params(parameter_in = Path)]
 pub(crate) struct RunPath {
     /// The app's id.
+    #[param(pattern = "^[a-z][a-z0-9_-]*$", max_length = 63)]
     app: String,
     /// The run's id.
     id: String,
@@ -78,10 +91,12 @@ pub(crate) struct RunPath {
 
 /// How long to wait.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Wait {
     /// Answer when the run has ended, or after so many milliseconds (30,000 at most). Default 0: at once.
     #[serde(default)]
+    #[param(value_type = Option<u64>, maximum = 30_000)]
     wait_ms: u64,
 }
 
@@ -95,14 +110,15 @@ impl From<RunStatus> for RunBody {
             message: task.message,
             result: task.result,
             error: task.error,
+            warnings: task.warnings,
         });
         Self { id: status.id, kind: status.kind, state: status.state.to_string(), tasks: tasks.collect() }
     }
 }
 
 /// The last 50 runs, newest first.
-#[utoipa::path(get, path = "/apps/{app}/runs", tag = "runs", params(App),
-    responses((status = 200, body = RunList), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/apps/{app}/runs", operation_id = "list_runs", tag = "runs", params(App),
+    responses((status = 200, description = "The runs.", body = RunList), Problem))]
 pub(crate) async fn list(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -120,8 +136,8 @@ pub(crate) async fn list(
 }
 
 /// A run's state; with `wait_ms`, as soon as it has ended.
-#[utoipa::path(get, path = "/apps/{app}/runs/{id}", tag = "runs", params(RunPath, Wait),
-    responses((status = 200, body = RunBody), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/apps/{app}/runs/{id}", operation_id = "get_run", tag = "runs", params(RunPath, Wait),
+    responses((status = 200, description = "The run as it is now.", body = RunBody), Problem))]
 pub(crate) async fn get(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -129,20 +145,27 @@ pub(crate) async fn get(
     Query(wait): Query<Wait>,
 ) -> Result<Json<RunBody>, Problem> {
     let run = find(&house, &caller, &path, Action::Read)?;
-    let status = run.wait(Duration::from_millis(wait.wait_ms.min(MAX_WAIT_MS))).await;
+    if wait.wait_ms > MAX_WAIT_MS {
+        return Err(Problem::new(
+            ErrorKind::Invalid,
+            format!("wait_ms may be {MAX_WAIT_MS} at most, not {}: ask again where a run takes longer", wait.wait_ms),
+        ));
+    }
+    let status = run.wait(Duration::from_millis(wait.wait_ms)).await;
     Ok(Json(status.into()))
 }
 
 /// Asks a run to stop; what it has committed stays.
-#[utoipa::path(delete, path = "/apps/{app}/runs/{id}", tag = "runs", params(RunPath),
-    responses((status = 202), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(delete, path = "/apps/{app}/runs/{id}", operation_id = "cancel_run", tag = "runs", params(RunPath),
+    responses((status = 202, description = "The run was asked to stop; it ends soon."), Problem))]
 pub(crate) async fn cancel(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
     Path(path): Path<RunPath>,
 ) -> Result<StatusCode, Problem> {
-    find(&house, &caller, &path, Action::Edit)?.cancel();
-    Ok(StatusCode::ACCEPTED)
+    let run = find(&house, &caller, &path, Action::Edit)?;
+    run.cancel();
+    house.note(&caller, Some(run.app()), "cancel", &format!("run {}", path.id), Ok(StatusCode::ACCEPTED)).await
 }
 
 fn find(house: &House, caller: &Caller, path: &RunPath, action: Action) -> Result<RunHandle, Problem> {

@@ -4,39 +4,54 @@ use super::{App, app_checked, blocking};
 use crate::access::{Action, Caller};
 use crate::clock_text::local;
 use crate::extract::{Json, Path, Query};
+use crate::shape::TagValue;
 use crate::{House, Problem, wire};
 use axum::Extension;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use taghouse_catalog::RunRecord;
 use taghouse_index::Snapshot;
 use taghouse_model::ErrorKind;
 use taghouse_rules::Definitions;
 
 const DEFAULT_VALUES: usize = 20;
 const MAX_VALUES: usize = 1000;
+const RUNS_LOOKED_AT: u32 = 50;
 
 /// A tag.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct TagBody {
+    /// Its name.
     name: String,
     /// `bool`, `enum`, `set`, `int`, `decimal(n)`, `date` or `date(millisecond)`.
     #[serde(rename = "type")]
     value_type: String,
     /// `attribute`, `aggregate`, `cohort`, `expression` or `sql`.
     kind: &'static str,
+    /// As defined.
+    #[schema(required)]
     description: Option<String>,
     /// How many users have a value; `null`: never produced.
+    #[schema(required)]
     users: Option<u64>,
     /// Of `int` and `decimal`: the exact sum over all users, as text.
+    #[schema(required)]
     sum: Option<String>,
     /// ISO 8601 with the app's offset; `null`: never produced.
+    #[schema(required)]
     as_of: Option<String>,
+    /// Whether it is defined otherwise since these values were produced.
+    changed: bool,
+    /// What the last production of it left out, by reason; nothing where all was taken in, or its run is not among the last 50.
+    left_out: BTreeMap<String, u64>,
 }
 
 /// The tags of an app.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct TagList {
+    /// In order of name.
     tags: Vec<TagBody>,
     /// How many users exist.
     users: u64,
@@ -47,14 +62,17 @@ pub(crate) struct TagList {
 /// A value and who has it.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct ValueCount {
-    #[schema(value_type = Object)]
+    /// The value; of a set tag one of its members.
+    #[schema(value_type = TagValue)]
     value: serde_json::Value,
+    /// How many users have it.
     users: u64,
 }
 
 /// The most frequent values of a tag.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct TagValues {
+    /// The tag's name.
     name: String,
     /// Most users first.
     values: Vec<ValueCount>,
@@ -67,6 +85,7 @@ pub(crate) struct TagValues {
 #[into_params(parameter_in = Path)]
 pub(crate) struct TagPath {
     /// The app's id.
+    #[param(pattern = "^[a-z][a-z0-9_-]*$", max_length = 63)]
     app: String,
     /// The tag's name.
     tag: String,
@@ -74,15 +93,17 @@ pub(crate) struct TagPath {
 
 /// How many values.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Limit {
     /// 1 to 1,000; default 20.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 
 /// All tags that are defined, with what was last produced of them.
-#[utoipa::path(get, path = "/apps/{app}/tags", tag = "tags", params(App),
-    responses((status = 200, body = TagList), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/apps/{app}/tags", operation_id = "list_tags", tag = "tags", params(App),
+    responses((status = 200, description = "The tags.", body = TagList), Problem))]
 pub(crate) async fn list(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -91,11 +112,32 @@ pub(crate) async fn list(
     let app = app.checked(&caller, Action::Read)?;
     let definitions = house.definitions(&app).await?;
     let snapshot = house.index.snapshot(&app).await?;
-    // Sums read every bit slice.
-    Ok(Json(blocking(move || listing(&definitions, snapshot.as_deref())).await??))
+    let stored = house.catalog.definitions(&app).await?;
+    let bodies = stored.into_iter().filter(|stored| stored.kind == "tag").map(|stored| (stored.name, stored.body)).collect();
+    let left_out = left_out(&house.catalog.runs(&app, RUNS_LOOKED_AT).await?);
+    let known = Known { bodies, left_out };
+    // Sums read the slices of users whom live changes touch.
+    Ok(Json(blocking(move || listing(&definitions, snapshot.as_deref(), known)).await??))
 }
 
-fn listing(definitions: &Definitions, snapshot: Option<&Snapshot>) -> Result<TagList, taghouse_index::Error> {
+/// What the catalog says of tags, by name.
+struct Known {
+    bodies: HashMap<String, serde_json::Value>,
+    left_out: HashMap<String, BTreeMap<String, u64>>,
+}
+
+/// What the last production of each tag left out. `runs` are the newest first.
+fn left_out(runs: &[RunRecord]) -> HashMap<String, BTreeMap<String, u64>> {
+    let mut all: HashMap<String, BTreeMap<String, u64>> = HashMap::new();
+    let tasks = runs.iter().filter(|run| run.kind == "produce").flat_map(|run| run.detail["tasks"].as_array().into_iter().flatten());
+    for tag in tasks.flat_map(|task| task["result"]["tags"].as_array().into_iter().flatten()) {
+        let (Some(name), Ok(skipped)) = (tag["name"].as_str(), BTreeMap::deserialize(&tag["skipped"])) else { continue };
+        all.entry(name.to_owned()).or_insert(skipped);
+    }
+    all
+}
+
+fn listing(definitions: &Definitions, snapshot: Option<&Snapshot>, mut known: Known) -> Result<TagList, taghouse_index::Error> {
     let mut tags = Vec::new();
     for (name, definition) in &definitions.tags {
         let info = snapshot.and_then(|snapshot| snapshot.info(name.as_str()));
@@ -111,6 +153,8 @@ fn listing(definitions: &Definitions, snapshot: Option<&Snapshot>) -> Result<Tag
             users: info.map(|info| info.users),
             sum,
             as_of: info.map(|info| local(info.as_of_ms, &definitions.app.time_zone)),
+            changed: info.is_some_and(|info| known.bodies.get(name.as_str()).is_some_and(|body| *body != info.definition)),
+            left_out: known.left_out.remove(name.as_str()).unwrap_or_default(),
         });
     }
     let (users, revision) = snapshot.map_or((0, 0), |snapshot| (snapshot.users().len(), snapshot.revision()));
@@ -118,8 +162,8 @@ fn listing(definitions: &Definitions, snapshot: Option<&Snapshot>) -> Result<Tag
 }
 
 /// The most frequent values of a tag that is defined.
-#[utoipa::path(get, path = "/apps/{app}/tags/{tag}", tag = "tags", params(TagPath, Limit),
-    responses((status = 200, body = TagValues), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/apps/{app}/tags/{tag}", operation_id = "list_tag_values", tag = "tags", params(TagPath, Limit),
+    responses((status = 200, description = "The values.", body = TagValues), Problem))]
 pub(crate) async fn values(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,

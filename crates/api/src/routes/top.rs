@@ -3,7 +3,8 @@
 use super::questions::within;
 use super::{App, defined_tag};
 use crate::access::{Action, Caller};
-use crate::extract::{Json, Path};
+use crate::extract::{Json, Path, whole};
+use crate::shape::{Expression, TagValue};
 use crate::{House, Problem, wire};
 use axum::Extension;
 use axum::extract::State;
@@ -19,8 +20,11 @@ pub(crate) struct TopRequest {
     /// The tag's name.
     tag: String,
     /// Only among the users for whom this holds: text or JSON. Default: all users.
+    #[schema(value_type = Option<Expression>)]
     expression: Option<serde_json::Value>,
     /// How many values, 0 to 10,000; default 20.
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(maximum = 10_000)]
     limit: Option<usize>,
 }
 
@@ -28,6 +32,7 @@ pub(crate) struct TopRequest {
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct TopValue {
     /// The value; of a set tag one of its members. Decimals, dates and instants as text.
+    #[schema(value_type = TagValue)]
     value: serde_json::Value,
     /// How many of the users asked about have it.
     users: u64,
@@ -53,8 +58,8 @@ pub(crate) struct TopAnswer {
 }
 
 /// The values of a tag that most users have, exact, also of numbers.
-#[utoipa::path(post, path = "/apps/{app}/top", tag = "questions", params(App), request_body = TopRequest,
-    responses((status = 200, body = TopAnswer), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/apps/{app}/top", operation_id = "list_top_values", tag = "questions", params(App), request_body = TopRequest,
+    responses((status = 200, description = "The values.", body = TopAnswer), Problem))]
 pub(crate) async fn top(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,

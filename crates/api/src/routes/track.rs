@@ -2,14 +2,15 @@
 
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
+use crate::shape::TrackCall;
 use crate::{House, Problem};
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::header;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use taghouse_ingest::LiveCall;
+use taghouse_ingest::{LiveCall, LogRecord, RecordBody};
 use taghouse_model::{AppId, ErrorKind};
 
 /// The tracking API's answer.
@@ -17,24 +18,74 @@ use taghouse_model::{AppId, ErrorKind};
 pub(crate) struct Tracked {
     /// Always true: errors are problems.
     success: bool,
+    /// Messages of a batch that are wrong, the first 100: they land in `rejected_events`, all others as they should. Sending them again as
+    /// they are gives nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rejected: Vec<RejectedMessage>,
+    /// How many messages of a batch are wrong.
+    #[serde(skip_serializing_if = "is_zero")]
+    rejected_total: usize,
+}
+
+/// A wrong message of a batch.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct RejectedMessage {
+    /// Its place in the batch, from 0.
+    index: usize,
+    /// Its id: its own, or one that was made.
+    message_id: String,
+    /// Its class, as in `rejected_events`.
+    reason: String,
+    /// What is wrong.
+    detail: String,
+}
+
+/// Wrong messages of a batch that its answer names.
+const NAMED: usize = 100;
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+impl Tracked {
+    fn of(records: &[LogRecord]) -> Self {
+        let wrong = |(index, record): (usize, &LogRecord)| match &record.body {
+            RecordBody::Rejected { reason, detail, .. } => {
+                Some(RejectedMessage { index, message_id: record.message_id.clone(), reason: reason.clone(), detail: detail.clone() })
+            }
+            _ => None,
+        };
+        let rejected_total = records.iter().filter(|record| matches!(record.body, RecordBody::Rejected { .. })).count();
+        Self { success: true, rejected: records.iter().enumerate().filter_map(wrong).take(NAMED).collect(), rejected_total }
+    }
+}
+
+/// A call in the path.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct TrackPath {
+    /// Which call.
+    #[param(inline, value_type = TrackCall)]
+    kind: String,
 }
 
 /// The largest call before and after gzip, in bytes: Segment's limit of a batch, with room to spare.
 pub(crate) const MAX_BYTES: usize = 1 << 20;
 
 /// The kinds of calls.
-const KINDS: [&str; 7] = ["track", "identify", "page", "screen", "group", "alias", "batch"];
+pub(crate) const KINDS: [&str; 7] = ["track", "identify", "page", "screen", "group", "alias", "batch"];
 
 /// Takes a call of the Segment tracking API: `track`, `identify`, `page`, `screen`, `group`, `alias`, or a `batch` of these.
 /// The key stands as user name in Basic authorization, as Segment's libraries send it, and tells the app.
-#[utoipa::path(post, path = "/{kind}", tag = "tracking",
-    params(("kind" = String, Path, description = "track, identify, page, screen, group, alias or batch")),
+#[utoipa::path(post, path = "/{kind}", operation_id = "track", tag = "tracking",
+    params(TrackPath),
     request_body(content = Object, description = "The call as Segment documents it; gzip is understood"),
-    responses((status = 200, body = Tracked), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, description = "The call is durable.", body = Tracked), Problem))]
 pub(crate) async fn track(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
-    Path(kind): Path<String>,
+    Path(TrackPath { kind }): Path<TrackPath>,
     request: Request,
 ) -> Result<Json<Tracked>, Problem> {
     if !KINDS.contains(&kind.as_str()) {
@@ -49,12 +100,13 @@ pub(crate) async fn track(
     let body = Bytes::from_request(request, &()).await?;
     let app = app_of(&house, &caller).await?;
     let records = LiveCall::parse(&kind, &body, house.clock.now_ms(), house.entropy.as_ref())?;
+    let answer = Tracked::of(&records);
     let unwritable = |error: serde_json::Error| Problem::new(ErrorKind::Internal, format!("writing a record of the log: {error}"));
     let encoded = records.iter().map(taghouse_ingest::LogRecord::encode).collect::<Result<Vec<_>, _>>().map_err(unwritable)?;
     if !encoded.is_empty() {
         house.log.append(&app, encoded).await?;
     }
-    Ok(Json(Tracked { success: true }))
+    Ok(Json(answer))
 }
 
 /// The key's app; a key of every app writes where there is just one.

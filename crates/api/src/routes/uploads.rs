@@ -3,6 +3,8 @@
 use super::{App, app_checked};
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path, Query};
+use crate::quota::{Receiving, UploadQuota, unknown};
+use crate::shape::RawBytes;
 use crate::{House, Problem};
 use axum::Extension;
 use axum::body::Body;
@@ -18,6 +20,7 @@ use tokio::io::AsyncWriteExt;
 /// A new upload.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct Upload {
+    /// Its id.
     id: String,
 }
 
@@ -26,6 +29,7 @@ pub(crate) struct Upload {
 #[into_params(parameter_in = Path)]
 pub(crate) struct UploadPath {
     /// The app's id.
+    #[param(pattern = "^[a-z][a-z0-9_-]*$", max_length = 63)]
     app: String,
     /// The upload's id.
     upload: String,
@@ -33,9 +37,11 @@ pub(crate) struct UploadPath {
 
 /// The file's name.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct FileName {
     /// The file's name, by which it is known for good: the same name again must hold the same bytes.
+    #[param(min_length = 1, max_length = 255)]
     name: String,
     /// Whether the source's pattern decides on the file, as it does for files of a folder. Default: it is ingested whatever its name.
     #[serde(default)]
@@ -57,50 +63,61 @@ const PICKED: &str = "picked";
 /// UPLOADS/app/id/picked/     PICKED
 /// ```
 fn folder(house: &House, app: &AppId, upload: &str) -> Result<PathBuf, Problem> {
-    let unknown =
-        || Problem::new(ErrorKind::NotFound, format!("there is no upload \"{upload}\" in \"{app}\"; it may have been ingested already"));
     if upload.is_empty() || !upload.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(unknown());
+        return Err(unknown(app, upload));
     }
     let folder = house.uploads.join(app.as_str()).join(upload);
-    if folder.is_dir() { Ok(folder) } else { Err(unknown()) }
+    if folder.is_dir() { Ok(folder) } else { Err(unknown(app, upload)) }
 }
 
 /// An upload that one ingestion has taken. It goes when this is dropped, however the ingestion ends.
-pub(crate) struct Claimed(PathBuf);
+pub(crate) struct Claimed {
+    folder: PathBuf,
+    quota: Arc<UploadQuota>,
+    app: AppId,
+    upload: String,
+}
 
 /// Takes an upload for one ingestion: nobody else finds it any more.
 pub(crate) fn claim(house: &House, app: &AppId, upload: &str) -> Result<Claimed, Problem> {
     let found = folder(house, app, upload)?;
     let claimed = found.with_extension("claimed");
-    std::fs::rename(&found, &claimed).map_err(disk)?;
-    Ok(Claimed(claimed))
+    house.memory.uploads.claim(app, upload)?;
+    // From here on it goes with the ingestion, whatever comes of that.
+    let taken = Claimed { folder: claimed, quota: house.memory.uploads.clone(), app: app.clone(), upload: upload.to_owned() };
+    std::fs::rename(&found, &taken.folder).map_err(disk)?;
+    Ok(taken)
 }
 
 impl Claimed {
     /// What is to be ingested: the named files, and the folder to pick from where there is one.
     pub(crate) fn paths(&self) -> std::io::Result<Vec<PathBuf>> {
-        let mut paths = std::fs::read_dir(self.0.join(NAMED))?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
-        paths.push(self.0.join(PICKED));
+        let mut paths = std::fs::read_dir(self.folder.join(NAMED))?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+        paths.push(self.folder.join(PICKED));
         Ok(paths)
     }
 }
 
 impl Drop for Claimed {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            tracing::warn!(%error, folder = %self.0.display(), "an ingested upload stays until the next start");
+        self.quota.forget(&self.app, &self.upload);
+        if let Err(error) = std::fs::remove_dir_all(&self.folder) {
+            tracing::warn!(%error, folder = %self.folder.display(), "an ingested upload stays until the next start");
         }
     }
 }
 
 pub(crate) fn disk(error: std::io::Error) -> Problem {
-    Problem::new(ErrorKind::Unavailable, format!("keeping the file: {error}; see to the server's disk and send it again"))
+    let detail = format!("keeping the file: {error}; see to the server's disk and send it again");
+    match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Problem::of_status(StatusCode::INSUFFICIENT_STORAGE, detail),
+        _ => Problem::new(ErrorKind::Unavailable, detail),
+    }
 }
 
 /// Begins an upload; send its files next, then ingest it.
-#[utoipa::path(post, path = "/apps/{app}/uploads", tag = "ingest", params(App),
-    responses((status = 201, body = Upload), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/apps/{app}/uploads", operation_id = "begin_upload", tag = "ingest", params(App),
+    responses((status = 201, description = "The upload was begun.", body = Upload), Problem))]
 pub(crate) async fn begin(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -109,17 +126,22 @@ pub(crate) async fn begin(
     let app = app.checked(&caller, Action::Edit)?;
     let id = house.random_id();
     house.exists(&app).await?;
+    house.memory.uploads.begin(&app, &id, house.clock.now_ms())?;
     let folder = house.uploads.join(app.as_str()).join(&id);
     for part in [NAMED, PICKED] {
-        tokio::fs::create_dir_all(folder.join(part)).await.map_err(disk)?;
+        if let Err(error) = tokio::fs::create_dir_all(folder.join(part)).await {
+            house.memory.uploads.forget(&app, &id);
+            return Err(disk(error));
+        }
     }
+    house.note(&caller, Some(&app), "upload", &format!("upload {id} begun"), Ok(())).await?;
     Ok((StatusCode::CREATED, Json(Upload { id })))
 }
 
 /// Sends one file of an upload, as it is (gzip too).
-#[utoipa::path(put, path = "/apps/{app}/uploads/{upload}/files", tag = "ingest", params(UploadPath, FileName),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
-    responses((status = 204), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(put, path = "/apps/{app}/uploads/{upload}/files", operation_id = "send_file", tag = "ingest", params(UploadPath, FileName),
+    request_body(content = inline(RawBytes), content_type = "application/octet-stream"),
+    responses((status = 204, description = "The file was kept."), Problem))]
 pub(crate) async fn put(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -129,7 +151,13 @@ pub(crate) async fn put(
     body: Body,
 ) -> Result<StatusCode, Problem> {
     let app = app_checked(&path.app, &caller, Action::Edit)?;
-    let folder = folder(&house, &app, &path.upload)?;
+    let subject = format!("file {} of upload {}", file.name, path.upload);
+    let kept = keep(&house, &app, &path.upload, &file, &headers, body).await;
+    house.note(&caller, Some(&app), "upload", &subject, kept).await.map(|()| StatusCode::NO_CONTENT)
+}
+
+async fn keep(house: &House, app: &AppId, upload: &str, file: &FileName, headers: &HeaderMap, body: Body) -> Result<(), Problem> {
+    let folder = folder(house, app, upload)?;
     let plain = !file.name.is_empty() && file.name.len() <= 255 && !file.name.starts_with('.') && !file.name.contains(['/', '\\', '\0']);
     if !plain {
         return Err(Problem::new(ErrorKind::Invalid, format!("\"{}\" is not a plain file name", file.name)));
@@ -146,35 +174,55 @@ pub(crate) async fn put(
     if length.is_some_and(|length| length > MAX_FILE_BYTES) {
         return Err(too_large());
     }
-    let unfinished = folder.join(format!(".part-{}", house.random_id()));
-    let kept = match receive(body, &unfinished).await {
+    let mut receiving = house.memory.uploads.receive(app, upload, house.clock.now_ms())?;
+    receiving.up_to(length.unwrap_or(0))?;
+    let unfinished = Unfinished(folder.join(format!(".part-{}", house.random_id())));
+    let kept = match receive(body, &unfinished.0, &mut receiving).await {
         // A link, unlike a renaming, fails where another request was faster with the name.
-        Ok(()) => tokio::fs::hard_link(&unfinished, &places[usize::from(file.picked)]).await.map_err(|error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => taken(),
-            _ => disk(error),
+        Ok(bytes) => tokio::fs::hard_link(&unfinished.0, &places[usize::from(file.picked)]).await.map(|()| bytes).map_err(|error| {
+            match error.kind() {
+                std::io::ErrorKind::AlreadyExists => taken(),
+                _ => disk(error),
+            }
         }),
         Err(problem) => Err(problem),
     };
-    tokio::fs::remove_file(&unfinished).await.ok();
-    kept.map(|()| StatusCode::NO_CONTENT)
+    drop(unfinished);
+    receiving.keep(kept?, house.clock.now_ms());
+    Ok(())
+}
+
+/// A file on its way, removed when this is dropped: a caller who leaves would fill the disk with what the quota does not count.
+struct Unfinished(PathBuf);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.0)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, file = %self.0.display(), "the beginning of a file that did not come stays until its upload goes");
+        }
+    }
 }
 
 fn too_large() -> Problem {
     Problem::too_large(format!("a file of an upload may have {} GiB at most: cut it into several", MAX_FILE_BYTES >> 30))
 }
 
-/// Writes a body to a new file as it comes.
-async fn receive(body: Body, path: &std::path::Path) -> Result<(), Problem> {
+/// Writes a body to a new file as it comes, and gives its bytes.
+async fn receive(body: Body, path: &std::path::Path, receiving: &mut Receiving) -> Result<u64, Problem> {
     let mut out = tokio::fs::File::create(path).await.map_err(disk)?;
     let mut chunks = body.into_data_stream();
     let mut received = 0;
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|error| Problem::new(ErrorKind::Invalid, format!("the body broke off: {error}")))?;
+        let chunk = chunk.map_err(|error| Problem::of_body(StatusCode::BAD_REQUEST, &error, format!("the body broke off: {error}")))?;
         received += chunk.len() as u64;
         if received > MAX_FILE_BYTES {
             return Err(too_large());
         }
+        receiving.up_to(received)?;
         out.write_all(&chunk).await.map_err(disk)?;
     }
-    out.flush().await.map_err(disk)
+    out.flush().await.map_err(disk)?;
+    Ok(received)
 }

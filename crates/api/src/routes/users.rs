@@ -3,14 +3,17 @@
 use super::runs::RunBody;
 use super::{App, app_checked};
 use crate::access::{Action, Caller};
+use crate::audit::named;
 use crate::clock_text::local;
 use crate::extract::{Json, Path};
+use crate::shape::{Expression, TagValue};
 use crate::tasks::compaction;
 use crate::{House, Problem, wire};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use taghouse_crowd::Question;
 use taghouse_model::{AppId, ErrorKind};
@@ -20,8 +23,10 @@ use taghouse_model::{AppId, ErrorKind};
 #[into_params(parameter_in = Path)]
 pub(crate) struct UserPath {
     /// The app's id.
+    #[param(pattern = "^[a-z][a-z0-9_-]*$", max_length = 63)]
     app: String,
     /// The user id, percent-encoded.
+    #[param(min_length = 1, max_length = 512)]
     user: String,
 }
 
@@ -30,6 +35,7 @@ pub(crate) struct UserPath {
 #[serde(deny_unknown_fields)]
 pub(crate) struct DeleteRequest {
     /// User ids, 10,000 at most.
+    #[schema(min_items = 1, max_items = 10_000)]
     users: Vec<String>,
 }
 
@@ -44,8 +50,9 @@ pub(crate) struct ReceiptBody {
     unknown: Vec<String>,
     /// The values that were taken away.
     tags: Vec<ReceiptTagBody>,
-    /// The crowd versions that held one of the users. Their objects were written anew without them.
-    crowds: Vec<ReceiptCrowdBody>,
+    /// `hidden`: no version of a crowd answers with the users any more. The files of the versions, and the dictionary's, are free of them within
+    /// about a minute, while a server runs.
+    crowds: &'static str,
     /// The position of the deletion in the app's log of changes. The index's files are free of the users when a fold has passed it, seconds later.
     position: u64,
     /// `kept`: events and attributes in the lake are not touched, and as long as they are there a production finds a user of the id again.
@@ -55,17 +62,13 @@ pub(crate) struct ReceiptBody {
 /// A value that was taken away.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct ReceiptTagBody {
+    /// Of which user.
     user: String,
+    /// Of which tag.
     tag: String,
-    #[schema(value_type = Object)]
+    /// What it was.
+    #[schema(value_type = TagValue)]
     value: serde_json::Value,
-}
-
-/// A version that held a deleted user.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct ReceiptCrowdBody {
-    crowd: String,
-    version: u64,
 }
 
 /// Who expires.
@@ -73,14 +76,29 @@ pub(crate) struct ReceiptCrowdBody {
 #[serde(deny_unknown_fields)]
 pub(crate) struct CompactRequest {
     /// Users for whom it holds expire, such as `last_seen < "2025-10-01"`; text or JSON. Default: nobody.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Option<Expression>)]
     expire: Option<serde_json::Value>,
 }
 
-async fn deleted(house: &House, app: &AppId, users: Vec<String>) -> Result<Json<ReceiptBody>, Problem> {
+async fn deleted(house: &Arc<House>, caller: &Caller, app: &AppId, users: Vec<String>) -> Result<Json<ReceiptBody>, Problem> {
     if users.is_empty() {
         return Err(Problem::new(ErrorKind::Invalid, "users is empty: name at least one"));
     }
+    let subject = subject(&users);
+    let act = house.begin(caller, app, "delete", &subject).await?;
+    act.end(receipt(house, app, users).await).await
+}
+
+/// Who is deleted, for the audit trail, which outlives them: whoever knows an id finds its line, and nobody learns an id from it.
+fn subject(users: &[String]) -> String {
+    let digests = users.iter().map(|user| {
+        let digest = Sha256::digest(user.as_bytes());
+        digest[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    });
+    format!("{} users, sha256 {}", users.len(), named(digests))
+}
+
+async fn receipt(house: &House, app: &AppId, users: Vec<String>) -> Result<Json<ReceiptBody>, Problem> {
     let definitions = house.definitions(app).await?;
     let receipt = house.users.delete(app, &users).await?;
     let tags = receipt.tags.into_iter();
@@ -89,27 +107,27 @@ async fn deleted(house: &House, app: &AppId, users: Vec<String>) -> Result<Json<
         users: receipt.users,
         unknown: receipt.unknown,
         tags: tags.map(|of| ReceiptTagBody { user: of.user, tag: of.tag.to_string(), value: wire::value(&of.value) }).collect(),
-        crowds: receipt.crowds.into_iter().map(|of| ReceiptCrowdBody { crowd: of.crowd, version: of.version }).collect(),
+        crowds: "hidden",
         position: receipt.position,
         lake: "kept",
     }))
 }
 
 /// Deletes a user from every tag, every crowd version and the dictionary. Gone for every reader when the answer comes.
-#[utoipa::path(delete, path = "/apps/{app}/users/{user}", tag = "users", params(UserPath),
-    responses((status = 200, body = ReceiptBody), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(delete, path = "/apps/{app}/users/{user}", operation_id = "delete_user", tag = "users", params(UserPath),
+    responses((status = 200, description = "The receipt.", body = ReceiptBody), Problem))]
 pub(crate) async fn delete(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
     Path(path): Path<UserPath>,
 ) -> Result<Json<ReceiptBody>, Problem> {
     let app = app_checked(&path.app, &caller, Action::Edit)?;
-    deleted(&house, &app, vec![path.user]).await
+    deleted(&house, &caller, &app, vec![path.user]).await
 }
 
 /// The same for many.
-#[utoipa::path(post, path = "/apps/{app}/users/delete", tag = "users", params(App), request_body = DeleteRequest,
-    responses((status = 200, body = ReceiptBody), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/apps/{app}/users/delete", operation_id = "delete_users", tag = "users", params(App), request_body = DeleteRequest,
+    responses((status = 200, description = "The receipt.", body = ReceiptBody), Problem))]
 pub(crate) async fn delete_many(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -117,13 +135,13 @@ pub(crate) async fn delete_many(
     Json(request): Json<DeleteRequest>,
 ) -> Result<Json<ReceiptBody>, Problem> {
     let app = app.checked(&caller, Action::Edit)?;
-    deleted(&house, &app, request.users).await
+    deleted(&house, &caller, &app, request.users).await
 }
 
-/// Lets users expire, numbers all others anew without gaps, and writes all files of the index under the new numbers. Questions are answered
+/// Lets users expire, renumbers all others without gaps, and writes all files of the index under the new numbers. Questions are answered
 /// meanwhile; changes and deletions wait. Answers with the run to follow.
-#[utoipa::path(post, path = "/apps/{app}/compact", tag = "users", params(App), request_body = CompactRequest,
-    responses((status = 202, body = RunBody), (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(post, path = "/apps/{app}/compact", operation_id = "start_compaction", tag = "users", params(App), request_body = CompactRequest,
+    responses((status = 202, description = "The run has begun.", body = RunBody), Problem))]
 pub(crate) async fn compact(
     State(house): State<Arc<House>>,
     Extension(caller): Extension<Caller>,
@@ -137,9 +155,14 @@ pub(crate) async fn compact(
         Some(serde_json::Value::String(text)) => Some(Question::parse(text)?),
         Some(json) => Some(Question::from_json(json)?),
     };
-    // A production that began before would publish the old numbers.
+    let subject = request.expire.map_or_else(|| "nobody expires".to_owned(), |expire| format!("expire {expire}"));
+    // A production and a compaction take turns.
     let _one = house.memory.producing.lock().await;
-    house.no_run_of(&app, &["produce", "compact"])?;
-    let run = house.scheduler.start(&app, "compact", compaction(&house, &app, &definitions, expire)).await?;
+    let run = house
+        .audited_run(&caller, &app, "compact", &subject, async {
+            house.no_run_of(&app, &["compact"])?;
+            Ok(house.scheduler.start(&app, "compact", compaction(&house, &app, &definitions, expire)).await?)
+        })
+        .await?;
     Ok((StatusCode::ACCEPTED, Json(run.status().into())))
 }

@@ -3,7 +3,7 @@
 use super::BitSlices;
 use super::candidates::Candidates;
 use super::reader::{Asked, Reader, Shard};
-use crate::{Bitmap, Result};
+use crate::{Bitmap, Result, pool};
 use croaring::Bitmap as Roaring;
 use rayon::prelude::*;
 
@@ -19,44 +19,41 @@ pub struct Sum {
 /// How many have a number, and how many of them have each bit of the offset.
 struct Ones {
     count: u64,
-    bits: [u64; 64],
+    bits: [u64; 128],
 }
 
 impl BitSlices {
-    /// The exact sum over all, or over those in `within`; `None` when none of them has a number.
+    /// The exact sum over all, which the tables tell and which is kept, or over those in `within`, for which the slices of their shards are read;
+    /// `None` when none of them has a number.
     ///
     /// # Errors
     /// As [`crate::Bundle::load`].
     pub fn sum(&self, within: Option<&Bitmap>) -> Result<Option<Sum>> {
-        let ones = match within {
-            None => self.ones(),
-            Some(within) => {
-                let shards = self.shards(Some(within), |shard, within| self.ones_within(shard, within))?;
-                shards.into_iter().fold(Ones { count: 0, bits: [0; 64] }, |mut all, shard| {
-                    all.count += shard.count;
-                    all.bits.iter_mut().zip(shard.bits).for_each(|(all, shard)| *all += shard);
-                    all
-                })
-            }
-        };
-        // 2^32 users times 2^64 stays below 2^127.
-        let offsets: i128 = ones.bits.iter().enumerate().map(|(bit, count)| i128::from(*count) << bit).sum();
-        let sum = i128::from(ones.count) * i128::from(self.min) + offsets;
-        Ok((ones.count > 0).then_some(Sum { count: ones.count, sum }))
+        let Some(within) = within else { return Ok(*self.total.get_or_init(|| self.sum_of(&self.ones()))) };
+        let shards = self.shards(Some(within), |shard, within| self.ones_within(shard, within))?;
+        let ones = shards.into_iter().fold(Ones { count: 0, bits: [0; 128] }, |mut all, shard| {
+            all.count += shard.count;
+            all.bits.iter_mut().zip(shard.bits).for_each(|(all, shard)| *all += shard);
+            all
+        });
+        Ok(self.sum_of(&ones))
+    }
+
+    fn sum_of(&self, ones: &Ones) -> Option<Sum> {
+        // 2^32 users times 2^95 is 2^127; the numbers themselves have 28 digits, so their sum stays below it.
+        let offsets = ones.bits.iter().enumerate().fold(0_i128, |sum, (bit, count)| sum.wrapping_add(i128::from(*count) << bit));
+        let sum = i128::from(ones.count).wrapping_mul(self.min).wrapping_add(offsets);
+        (ones.count > 0).then_some(Sum { count: ones.count, sum })
     }
 
     /// The least and the greatest number of those in `within`; `None` when none of them has one.
     ///
     /// # Errors
     /// As [`crate::Bundle::load`].
-    pub fn bounds_within(&self, within: &Bitmap) -> Result<Option<(i64, i64)>> {
+    pub fn bounds_within(&self, within: &Bitmap) -> Result<Option<(i128, i128)>> {
         let shards = self.shards(Some(within), |shard, within| self.extremes(shard, within))?;
         let bounds = shards.into_iter().flatten().reduce(|(low, high), (a, b)| (low.min(a), high.max(b)));
         Ok(bounds.map(|(low, high)| (self.number(low), self.number(high))))
-    }
-
-    pub(super) fn number(&self, offset: u64) -> i64 {
-        self.min.wrapping_add(offset as i64)
     }
 
     /// What `each` makes of every shard in which somebody in `within` may have a number, by shard, worked out on all cores.
@@ -65,7 +62,10 @@ impl BitSlices {
         within: Option<&Bitmap>,
         each: impl Fn(&Shard<'_>, Option<&Roaring>) -> T + Sync,
     ) -> Result<Vec<T>> {
-        self.load()?;
+        match within {
+            None => self.load()?,
+            Some(within) => within.shards().iter().try_for_each(|shard| self.bundle.load_shard(shard.number))?,
+        }
         let shards: Vec<(u32, Option<&Roaring>)> = match within {
             None => self.existence().shard_lens().map(|(number, _)| (number, None)).collect(),
             Some(within) => within.shards().iter().map(|shard| (shard.number, Some(&shard.set))).collect(),
@@ -74,18 +74,18 @@ impl BitSlices {
         if let [one] = shards[..] {
             return Ok(work(one).into_iter().collect());
         }
-        Ok(shards.into_par_iter().flat_map_iter(work).collect())
+        Ok(pool::within(|| shards.into_par_iter().flat_map_iter(work).collect()))
     }
 
     /// Of all, from the tables.
     fn ones(&self) -> Ones {
-        let mut bits = [0; 64];
+        let mut bits = [0; 128];
         bits.iter_mut().zip(0..self.slices).for_each(|(count, bit)| *count = self.bundle.cardinality(bit + 1));
         Ones { count: self.bundle.cardinality(0), bits }
     }
 
     fn ones_within(&self, shard: &Shard<'_>, within: Option<&Roaring>) -> Ones {
-        let mut ones = Ones { count: 0, bits: [0; 64] };
+        let mut ones = Ones { count: 0, bits: [0; 128] };
         shard.ask(within, true, |asked, slices| {
             ones.count = asked.iter().map(|asked| asked.candidates.len()).sum();
             for (count, bit) in ones.bits.iter_mut().zip(0..self.slices) {
@@ -96,17 +96,17 @@ impl BitSlices {
     }
 
     /// The least and the greatest offset.
-    fn extremes(&self, shard: &Shard<'_>, within: Option<&Roaring>) -> Option<(u64, u64)> {
-        let mut extremes: Option<(u64, u64)> = None;
+    fn extremes(&self, shard: &Shard<'_>, within: Option<&Roaring>) -> Option<(u128, u128)> {
+        let mut extremes: Option<(u128, u128)> = None;
         let mut better = Candidates::none();
         shard.ask(within, true, |asked, slices| {
             for Asked { key, candidates, apart } in asked {
-                let (low, high) = extremes.unwrap_or((u64::MAX, 0));
+                let (low, high) = extremes.unwrap_or((u128::MAX, 0));
                 apart.clone_from(candidates);
                 let mut greatest =
                     |candidates, flip, at_least| greatest(candidates, &mut better, (&mut *slices, *key), (self.slices, flip), at_least);
                 // The least offset is the complement of the greatest complement.
-                let mask = u64::MAX.checked_shr(64 - self.slices).unwrap_or(0);
+                let mask = u128::MAX.checked_shr(128 - self.slices).unwrap_or(0);
                 let least = greatest(apart, true, !low & mask) ^ mask;
                 extremes = Some((low.min(least), high.max(greatest(candidates, false, high))));
             }
@@ -122,8 +122,8 @@ fn greatest(
     better: &mut Candidates,
     (slices, key): (&mut Reader<'_, '_>, u16),
     (bits, flip): (u32, bool),
-    at_least: u64,
-) -> u64 {
+    at_least: u128,
+) -> u128 {
     let mut offset = 0;
     for bit in (0..bits).rev() {
         candidates.choose(slices.bits(bit, key), flip, better);

@@ -1,31 +1,31 @@
-use super::{BitSlices, HEAD, slices_of};
+use super::{BitSlices, MAX_SLICES, head, slices_of};
 use crate::blob::{Blob, BlobWriter, CONTAINER_BITS, WORDS, Words};
 use crate::bundle::BundleBuilder;
 use crate::view::view;
-use crate::{Result, SHARD_BITS};
+use crate::{Error, Result, SHARD_BITS};
 use taghouse_model::Ordinal;
 
 impl BitSlices {
     /// The bytes of the bit slices of `ordinals`, ascending and each once, and their `numbers`, one each.
     ///
     /// # Errors
-    /// None that numbers can cause; `TooLarge` is passed on from the form.
-    pub fn encode(ordinals: &[Ordinal], numbers: &[i64]) -> Result<Vec<u8>> {
+    /// `TooLarge` for numbers of more than 28 digits, and passed on from the form.
+    pub fn encode<N: Copy + Into<i128>>(ordinals: &[Ordinal], numbers: &[N]) -> Result<Vec<u8>> {
         debug_assert!(ordinals.len() == numbers.len() && ordinals.is_sorted_by(|a, b| a < b));
-        let min = numbers.iter().copied().min().unwrap_or(0);
-        let max = numbers.iter().copied().max().unwrap_or(0);
+        let all = || numbers.iter().map(|number| (*number).into());
+        let min: i128 = all().min().unwrap_or(0);
+        let max: i128 = all().max().unwrap_or(0);
         let slices = slices_of(min, max);
+        if slices > MAX_SLICES {
+            return Err(Error::TooLarge { what: format!("the bits of numbers from {min} to {max}"), limit: MAX_SLICES.into() });
+        }
         let mut shards = Shards::new(min, slices);
         let mut done = 0;
         for shard in ordinals.chunk_by(|a, b| a >> SHARD_BITS == b >> SHARD_BITS) {
             shards.push(shard, &numbers[done..done + shard.len()]);
             done += shard.len();
         }
-        let mut bytes = Vec::new();
-        bytes.extend_from_slice(&min.to_le_bytes());
-        bytes.extend_from_slice(&max.to_le_bytes());
-        bytes.extend_from_slice(&slices.to_le_bytes());
-        bytes.resize(HEAD, 0);
+        let mut bytes = head(min, max);
         bytes.append(&mut shards.bundle.finish(slices + 1)?);
         Ok(bytes)
     }
@@ -36,7 +36,7 @@ const TRANSPOSE_FROM: usize = 8;
 
 /// Turns one shard after another into slices. Whole shards are written next to one another, for that is how they are read.
 struct Shards {
-    min: i64,
+    min: i128,
     bundle: BundleBuilder,
     /// Of the current container: existence, then the slices.
     words: Vec<Words>,
@@ -44,12 +44,12 @@ struct Shards {
 }
 
 impl Shards {
-    fn new(min: i64, slices: u32) -> Self {
+    fn new(min: i128, slices: u32) -> Self {
         let bitmaps = slices as usize + 1;
         Self { min, bundle: BundleBuilder::new(), words: vec![[0; WORDS]; bitmaps], buffers: vec![Vec::new(); bitmaps] }
     }
 
-    fn push(&mut self, ordinals: &[Ordinal], numbers: &[i64]) {
+    fn push<N: Copy + Into<i128>>(&mut self, ordinals: &[Ordinal], numbers: &[N]) {
         let shard = ordinals[0] >> SHARD_BITS;
         let mut writers: Vec<_> = self.buffers.iter_mut().map(BlobWriter::new).collect();
         let mut done = 0;
@@ -77,14 +77,15 @@ impl Shards {
 }
 
 /// Up to 64 ordinals of one word.
-fn push_word(bitmaps: &mut [Words], min: i64, ordinals: &[Ordinal], numbers: &[i64]) {
+fn push_word<N: Copy + Into<i128>>(bitmaps: &mut [Words], min: i128, ordinals: &[Ordinal], numbers: &[N]) {
     let word = usize::from(ordinals[0] as u16) / 64;
     let slices = bitmaps.len() - 1;
+    let offset = |number: &N| (*number).into().wrapping_sub(min) as u128;
     if ordinals.len() < TRANSPOSE_FROM {
         for (ordinal, number) in ordinals.iter().zip(numbers) {
             let bit = 1 << (ordinal % 64);
             bitmaps[0][word] |= bit;
-            let mut offset = number.wrapping_sub(min) as u64;
+            let mut offset = offset(number);
             while offset != 0 {
                 bitmaps[offset.trailing_zeros() as usize + 1][word] |= bit;
                 offset &= offset - 1;
@@ -92,15 +93,17 @@ fn push_word(bitmaps: &mut [Words], min: i64, ordinals: &[Ordinal], numbers: &[i
         }
         return;
     }
-    let mut rows = [0; 64];
-    let mut existence = 0;
-    for (ordinal, number) in ordinals.iter().zip(numbers) {
-        existence |= 1 << (ordinal % 64);
-        rows[(ordinal % 64) as usize] = number.wrapping_sub(min) as u64;
+    bitmaps[0][word] = ordinals.iter().fold(0, |existence, ordinal| existence | 1 << (ordinal % 64));
+    for first in (0..slices).step_by(64) {
+        let part = (slices - first).min(64);
+        let mut rows = [0; 64];
+        for (ordinal, number) in ordinals.iter().zip(numbers) {
+            rows[(ordinal % 64) as usize] = (offset(number) >> first) as u64;
+        }
+        // Of offsets with upper bits all 64 rows must change places.
+        transpose(&mut rows, if part < slices { 64 } else { part });
+        bitmaps[first + 1..=first + part].iter_mut().zip(rows).for_each(|(words, row)| words[word] = row);
     }
-    transpose(&mut rows, slices);
-    bitmaps[0][word] = existence;
-    bitmaps[1..].iter_mut().zip(rows).for_each(|(words, row)| words[word] = row);
 }
 
 /// Bit `b` of row `r` becomes bit `r` of row `b`, for the first `slices` rows; the rows have no higher bits. Squares change places,

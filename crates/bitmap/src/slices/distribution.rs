@@ -15,16 +15,16 @@ impl BitSlices {
     /// # Errors
     /// As [`crate::Bundle::load`].
     pub fn counts_below(&self, within: Option<&Bitmap>, bounds: &[i128]) -> Result<(u64, Vec<u64>)> {
-        let offset = |bound: i128| bound.saturating_sub(i128::from(self.min));
-        let inner = |bound: i128| (1..=i128::from(self.span())).contains(&offset(bound));
-        let mut edges: Vec<u64> = bounds.iter().filter(|bound| inner(**bound)).map(|bound| offset(*bound) as u64).collect();
+        let offset = |bound: i128| bound.saturating_sub(self.min);
+        let inner = |bound: i128| (1..=self.span() as i128).contains(&offset(bound));
+        let mut edges: Vec<u128> = bounds.iter().filter(|bound| inner(**bound)).map(|bound| offset(*bound) as u128).collect();
         edges.sort_unstable();
         edges.dedup();
         let (total, below) = self.below(within, &edges)?;
         let of = |bound: &i128| match offset(*bound) {
             bound if bound <= 0 => 0,
-            bound if bound > i128::from(self.span()) => total,
-            bound => below[edges.partition_point(|edge| i128::from(*edge) < bound)],
+            bound if bound > self.span() as i128 => total,
+            bound => below[edges.partition_point(|edge| (*edge as i128) < bound)],
         };
         Ok((total, bounds.iter().map(of).collect()))
     }
@@ -34,9 +34,8 @@ impl BitSlices {
     ///
     /// # Errors
     /// As [`crate::Bundle::load`].
-    pub fn histogram(&self, within: Option<&Bitmap>, edges: &[i64]) -> Result<Vec<u64>> {
-        let bounds: Vec<i128> = edges.iter().map(|edge| i128::from(*edge)).collect();
-        let (_, below) = self.counts_below(within, &bounds)?;
+    pub fn histogram(&self, within: Option<&Bitmap>, edges: &[i128]) -> Result<Vec<u64>> {
+        let (_, below) = self.counts_below(within, edges)?;
         Ok(below.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect())
     }
 
@@ -46,7 +45,7 @@ impl BitSlices {
     ///
     /// # Errors
     /// As [`crate::Bundle::load`].
-    pub fn quantiles(&self, within: Option<&Bitmap>, quantiles: &[f64]) -> Result<Vec<i64>> {
+    pub fn quantiles(&self, within: Option<&Bitmap>, quantiles: &[f64]) -> Result<Vec<i128>> {
         let (total, _) = self.below(within, &[])?;
         // Exact up to 2^53, which is more than there are users.
         let rank = |q: &f64| ((q * total as f64).ceil() as u64).max(1) - 1;
@@ -59,7 +58,7 @@ impl BitSlices {
     ///
     /// # Errors
     /// As [`crate::Bundle::load`].
-    pub fn select(parts: &[(&Self, Option<&Bitmap>)], ranks: &[u64]) -> Result<Vec<i64>> {
+    pub fn select(parts: &[(&Self, Option<&Bitmap>)], ranks: &[u64]) -> Result<Vec<i128>> {
         if ranks.is_empty() {
             return Ok(Vec::new());
         }
@@ -67,7 +66,7 @@ impl BitSlices {
         let most = parts.iter().max_by_key(|(slices, _)| slices.existence().len());
         let Some(((most, _), last)) = most.zip(total.checked_sub(1)) else { return Ok(Vec::new()) };
         // Edges that are multiples of 2^bits away from where the largest part begins are settled by its higher slices alone.
-        let (low, mut bits) = bracket(parts.iter().filter_map(|(slices, _)| slices.bounds()), i128::from(most.min));
+        let (low, mut bits) = bracket(parts.iter().filter_map(|(slices, _)| slices.bounds()), most.min);
         let mut found = vec![low; ranks.len()];
         while bits > 0 {
             // The number of each rank is among the 2^bits from `found`: which part of them?
@@ -85,8 +84,7 @@ impl BitSlices {
                 *low += (passed as i128) << bits;
             }
         }
-        // Somebody has it, so it fits.
-        Ok(found.into_iter().map(|number| number as i64).collect())
+        Ok(found)
     }
 
     /// [`BitSlices::counts_below`] of all parts together.
@@ -101,7 +99,7 @@ impl BitSlices {
     }
 
     /// How many there are, and how many offsets lie below each of `edges`, ascending, each once and none of them 0.
-    fn below(&self, within: Option<&Bitmap>, edges: &[u64]) -> Result<(u64, Vec<u64>)> {
+    fn below(&self, within: Option<&Bitmap>, edges: &[u128]) -> Result<(u64, Vec<u64>)> {
         if within.is_none() && edges.is_empty() {
             return Ok((self.existence().len(), Vec::new()));
         }
@@ -120,7 +118,7 @@ impl BitSlices {
     }
 
     /// How many offsets of one shard lie between the edges: one bin more than edges.
-    fn bins(&self, shard: &Shard<'_>, within: Option<&Roaring>, edges: &[u64]) -> Vec<u64> {
+    fn bins(&self, shard: &Shard<'_>, within: Option<&Roaring>, edges: &[u128]) -> Vec<u64> {
         let mut bins = vec![0; edges.len() + 1];
         let mut uppers = vec![Candidates::none(); self.slices as usize];
         shard.ask(within, true, |asked, slices| {
@@ -133,10 +131,8 @@ impl BitSlices {
 }
 
 /// Where 2^bits numbers begin that hold all between these bounds, and bits: at `origin` or, for numbers beneath it, half of them before it.
-fn bracket(bounds: impl Iterator<Item = (i64, i64)>, origin: i128) -> (i128, u32) {
-    let beyond = |(beneath, above): (i128, i128), (low, high): (i64, i64)| {
-        (beneath.max(origin - i128::from(low)), above.max(i128::from(high) - origin))
-    };
+fn bracket(bounds: impl Iterator<Item = (i128, i128)>, origin: i128) -> (i128, u32) {
+    let beyond = |(beneath, above): (i128, i128), (low, high): (i128, i128)| (beneath.max(origin - low), above.max(high - origin));
     let (beneath, above) = bounds.fold((0, 0), beyond);
     let reach = i128::BITS - above.max(beneath - 1).leading_zeros();
     if beneath > 0 { (origin - (1 << reach), reach + 1) } else { (origin, reach) }
@@ -152,7 +148,7 @@ struct Descent<'d, 'a, 'r> {
 impl Descent<'_, '_, '_> {
     /// Counts `candidates`, whose offsets are `from` to `from + 2^bits - 1`; `edges` lie there and above `from`. The first bin is `bin`.
     /// There are `bits` places in `uppers`, for those who have a bit.
-    fn descend(&mut self, candidates: &mut Candidates, uppers: &mut [Candidates], from: u64, edges: &[u64], bin: usize) {
+    fn descend(&mut self, candidates: &mut Candidates, uppers: &mut [Candidates], from: u128, edges: &[u128], bin: usize) {
         if candidates.is_empty() {
             return;
         }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Offsets and how many have each, as long as those are few enough.
 struct Counts<'a> {
-    counts: BTreeMap<u64, u64>,
+    counts: BTreeMap<u128, u64>,
     most: usize,
     /// Whether there are too many, here or in another shard: nobody needs to go on.
     too_many: &'a AtomicBool,
@@ -23,7 +23,7 @@ impl BitSlices {
     ///
     /// # Errors
     /// As [`crate::Bundle::load`].
-    pub fn values(&self, within: Option<&Bitmap>, most: usize) -> Result<Option<Vec<(i64, u64)>>> {
+    pub fn values(&self, within: Option<&Bitmap>, most: usize) -> Result<Option<Vec<(i128, u64)>>> {
         let too_many = AtomicBool::new(false);
         let new = || Counts { counts: BTreeMap::new(), most, too_many: &too_many };
         let shards = self.shards(within, |shard, within| self.count_values(shard, within, new()))?;
@@ -47,7 +47,7 @@ impl BitSlices {
 }
 
 impl Counts<'_> {
-    fn add(&mut self, offset: u64, users: u64) {
+    fn add(&mut self, offset: u128, users: u64) {
         *self.counts.entry(offset).or_default() += users;
         if self.counts.len() > self.most {
             self.too_many.store(true, Ordering::Relaxed);
@@ -59,7 +59,7 @@ impl Counts<'_> {
 fn part(
     candidates: &mut Candidates,
     uppers: &mut [Candidates],
-    from: u64,
+    from: u128,
     (slices, key): (&mut Reader<'_, '_>, u16),
     counts: &mut Counts<'_>,
 ) {

@@ -26,11 +26,14 @@ pub(crate) fn population() -> impl Strategy<Value = BTreeSet<u32>> {
 }
 
 /// Numbers for some of the users of a population.
-pub(crate) fn numbers(spread: u32) -> impl Strategy<Value = BTreeMap<u32, i64>> {
-    (population(), any::<i64>(), 0..=spread, any::<u64>()).prop_map(|(users, base, bits, salt)| {
+pub(crate) fn numbers(spread: u32) -> impl Strategy<Value = BTreeMap<u32, i128>> {
+    // Of 64 bits mostly; some as wide as 28 digits.
+    let width = prop::sample::select(vec![0, 0, 0, 20, 28]);
+    (population(), any::<i64>(), 0..=spread, any::<u64>(), width).prop_map(|(users, base, bits, salt, width)| {
         let number = |user: u32| {
             let mixed = (u64::from(user) ^ salt).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            base.saturating_add(if bits == 0 { 0 } else { (mixed >> (64 - bits)) as i64 })
+            let offset = if bits == 0 { 0 } else { i128::from(mixed >> (64 - bits)) };
+            (i128::from(base) << width) + (offset << (width / 2)) + i128::from(salt % 7)
         };
         users.into_iter().map(|user| (user, number(user))).collect()
     })
@@ -43,7 +46,7 @@ pub(crate) enum Tree {
     Stored(usize),
     /// What is stored, or nothing, changed into another set.
     Edited(Option<usize>, usize),
-    Range(usize, i64, i64),
+    Range(usize, i128, i128),
     And(Vec<Tree>),
     Or(Vec<Tree>),
     Not(Box<Tree>),
@@ -54,8 +57,8 @@ pub(crate) fn tree(sets: usize, slices: usize) -> impl Strategy<Value = Tree> {
         (0..sets).prop_map(Tree::Owned),
         (0..sets).prop_map(Tree::Stored),
         (prop::option::of(0..sets), 0..sets).prop_map(|(stored, set)| Tree::Edited(stored, set)),
-        (0..slices, -6..40_i64, 0..40_i64).prop_map(|(slices, low, len)| Tree::Range(slices, low, low + len)),
-        (0..slices, any::<i64>(), any::<i64>()).prop_map(|(slices, low, high)| Tree::Range(slices, low, high)),
+        (0..slices, -6..40_i128, 0..40_i128).prop_map(|(slices, low, len)| Tree::Range(slices, low, low + len)),
+        (0..slices, any::<i128>(), any::<i128>()).prop_map(|(slices, low, high)| Tree::Range(slices, low, high)),
     ];
     leaf.prop_recursive(4, 24, 5, |inner| {
         prop_oneof![
@@ -75,14 +78,14 @@ pub(crate) fn tree(sets: usize, slices: usize) -> impl Strategy<Value = Tree> {
 pub(crate) struct Leaves {
     pub(crate) users: BTreeSet<u32>,
     pub(crate) sets: Vec<BTreeSet<u32>>,
-    pub(crate) numbers: Vec<BTreeMap<u32, i64>>,
+    pub(crate) numbers: Vec<BTreeMap<u32, i128>>,
     owned: Vec<Arc<Bitmap>>,
     stored: Bundle,
     slices: Vec<BitSlices>,
 }
 
 impl Leaves {
-    pub(crate) fn new(strangers: BTreeSet<u32>, sets: Vec<BTreeSet<u32>>, numbers: Vec<BTreeMap<u32, i64>>) -> Self {
+    pub(crate) fn new(strangers: BTreeSet<u32>, sets: Vec<BTreeSet<u32>>, numbers: Vec<BTreeMap<u32, i128>>) -> Self {
         let with_value = numbers.iter().flat_map(|numbers| numbers.keys().copied());
         let users = sets.iter().flatten().copied().chain(with_value).chain(strangers).collect();
         let mut bundle = BundleBuilder::new();
@@ -100,7 +103,7 @@ impl Leaves {
     }
 
     /// Ranges of small numbers are meant from the least on.
-    fn bounds(&self, slices: usize, low: i64, high: i64) -> (i64, i64) {
+    fn bounds(&self, slices: usize, low: i128, high: i128) -> (i128, i128) {
         let least = self.numbers[slices].values().min().copied().unwrap_or(0);
         if high.abs() < 100 { (least.saturating_add(low), least.saturating_add(high)) } else { (low, high) }
     }
@@ -140,7 +143,7 @@ impl Leaves {
             }
             Tree::Range(index, low, high) => {
                 let (low, high) = self.bounds(*index, *low, *high);
-                self.slices[*index].between(i128::from(low), i128::from(high))
+                self.slices[*index].between(low, high)
             }
             tree => combine(tree, &|tree| self.formula(tree)),
         }

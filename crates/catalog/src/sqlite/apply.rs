@@ -1,4 +1,6 @@
 use super::ICEBERG_CATALOG;
+use super::rows::{AUDIT, FILES, KEYS, RUNS};
+use super::sealed::Place;
 use crate::{AuditRecord, Change, Error, IngestedFile, KeyRecord, Result, RunRecord};
 use serde_json::Value as Json;
 use sqlx::sqlite::SqliteConnection;
@@ -31,6 +33,7 @@ pub(super) async fn apply(db: &mut SqliteConnection, change: &Change) -> Result<
         Change::RevokeKey { id, at_ms } => revoke_key(db, id, *at_ms).await,
         Change::PutRun(run) => put_run(db, run).await,
         Change::Audit(line) => put_audit(db, line).await,
+        Change::PruneAudit { before_ms, keep, at_once } => prune_audit(db, *before_ms, *keep, *at_once).await,
     }
 }
 
@@ -74,7 +77,7 @@ async fn put_pointer(db: &mut SqliteConnection, kind: &str, app: &AppId, name: &
     .bind(app.as_str())
     .bind(name)
     .bind(revision)
-    .bind(value.map(Json::to_string))
+    .bind(value.map(|value| Place { kind, app: app.as_str(), name, revision }.seal(&value.to_string())))
     .execute(db)
     .await?;
     Ok(())
@@ -103,7 +106,7 @@ async fn put_definition(
     .bind(kind)
     .bind(name)
     .bind(revision)
-    .bind(body.map(Json::to_string))
+    .bind(body.map(|body| Place { kind, app: app.as_str(), name, revision }.seal(&body.to_string())))
     .bind(at_ms)
     .execute(db)
     .await?;
@@ -177,9 +180,9 @@ async fn record_file(db: &mut SqliteConnection, app: &AppId, source: &Name, file
     .bind(number(file.duplicates, "the number of duplicates")?)
     .bind(number(file.batch, "the batch number")?)
     .bind(file.ingested_ms)
-    .execute(db)
+    .execute(&mut *db)
     .await?;
-    Ok(())
+    FILES.seal(db, &[&file.name, app.as_str(), source.as_str()]).await
 }
 
 async fn put_key(db: &mut SqliteConnection, key: &KeyRecord) -> Result<()> {
@@ -194,18 +197,20 @@ async fn put_key(db: &mut SqliteConnection, key: &KeyRecord) -> Result<()> {
     .bind(&key.note)
     .bind(key.created_ms)
     .bind(key.revoked_ms)
-    .execute(db)
+    .execute(&mut *db)
     .await?;
     if done.rows_affected() == 1 {
-        return Ok(());
+        return KEYS.seal(db, &[&key.id]).await;
     }
     Err(Error::Conflict { what: format!("key {}", key.id), expected: "none".to_owned(), found: "a key of that id".to_owned() })
 }
 
 async fn revoke_key(db: &mut SqliteConnection, id: &str, at_ms: TimestampMs) -> Result<()> {
-    let done =
-        sqlx::query("UPDATE api_keys SET revoked_ms = coalesce(revoked_ms, ?) WHERE id = ?").bind(at_ms).bind(id).execute(db).await?;
-    if done.rows_affected() == 1 { Ok(()) } else { Err(Error::NotFound(format!("key {id}"))) }
+    // A damaged row must not get a checksum that fits it.
+    let found = sqlx::query("SELECT * FROM api_keys WHERE id = ?").bind(id).fetch_optional(&mut *db).await?;
+    KEYS.check(&found.ok_or_else(|| Error::NotFound(format!("key {id}")))?)?;
+    sqlx::query("UPDATE api_keys SET revoked_ms = coalesce(revoked_ms, ?) WHERE id = ?").bind(at_ms).bind(id).execute(&mut *db).await?;
+    KEYS.seal(db, &[id]).await
 }
 
 async fn put_run(db: &mut SqliteConnection, run: &RunRecord) -> Result<()> {
@@ -221,23 +226,60 @@ async fn put_run(db: &mut SqliteConnection, run: &RunRecord) -> Result<()> {
     .bind(run.detail.to_string())
     .bind(run.started_ms)
     .bind(run.finished_ms)
-    .execute(db)
+    .execute(&mut *db)
     .await?;
     if done.rows_affected() == 1 {
-        return Ok(());
+        return RUNS.seal(db, &[&run.id]).await;
     }
     let expected = format!("a run of app {}", run.app);
     Err(Error::Conflict { what: format!("run {}", run.id), expected, found: "a run of another app".to_owned() })
 }
 
 async fn put_audit(db: &mut SqliteConnection, line: &AuditRecord) -> Result<()> {
-    sqlx::query("INSERT INTO audit (app, at_ms, actor, action, subject) VALUES (?, ?, ?, ?, ?)")
+    sqlx::query("INSERT INTO audit (app, at_ms, actor, action, subject, outcome) VALUES (?, ?, ?, ?, ?, ?)")
         .bind(line.app.as_ref().map(AppId::as_str))
         .bind(line.at_ms)
         .bind(&line.actor)
         .bind(&line.action)
         .bind(&line.subject)
-        .execute(db)
+        .bind(&line.outcome)
+        .execute(&mut *db)
         .await?;
+    AUDIT.seal(&mut *db, &[]).await?;
+    note_open(db, line).await
+}
+
+/// Keeps the acts that have begun and not ended: of two that read the same, the older ends first.
+async fn note_open(db: &mut SqliteConnection, line: &AuditRecord) -> Result<()> {
+    if line.outcome == AuditRecord::BEGUN {
+        sqlx::query("INSERT INTO open_acts (id) VALUES (last_insert_rowid())").execute(db).await?;
+        return Ok(());
+    }
+    sqlx::query(
+        "DELETE FROM open_acts WHERE id = (SELECT open_acts.id FROM open_acts JOIN audit ON audit.id = open_acts.id
+         WHERE app IS ? AND actor = ? AND action = ? AND subject = ? ORDER BY open_acts.id LIMIT 1)",
+    )
+    .bind(line.app.as_ref().map(AppId::as_str))
+    .bind(&line.actor)
+    .bind(&line.action)
+    .bind(&line.subject)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+async fn prune_audit(db: &mut SqliteConnection, before_ms: TimestampMs, keep: u64, at_once: u32) -> Result<()> {
+    // Ids rise with the lines, so the oldest are found without an index by time.
+    sqlx::query("DELETE FROM audit WHERE id IN (SELECT id FROM audit ORDER BY id LIMIT ?) AND at_ms < ?")
+        .bind(at_once)
+        .bind(before_ms)
+        .execute(&mut *db)
+        .await?;
+    sqlx::query("DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE id <= (SELECT max(id) FROM audit) - ? ORDER BY id LIMIT ?)")
+        .bind(number(keep, "the number of lines to keep")?)
+        .bind(at_once)
+        .execute(&mut *db)
+        .await?;
+    sqlx::query("DELETE FROM open_acts WHERE id NOT IN (SELECT id FROM audit)").execute(db).await?;
     Ok(())
 }

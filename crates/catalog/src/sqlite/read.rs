@@ -1,5 +1,7 @@
 use super::ICEBERG_CATALOG;
-use crate::{AuditRecord, Error, IngestedFile, KeyRecord, Pointer, Result, RunRecord, StoredDefinition};
+use super::rows::{AUDIT, FILES, KEYS, RUNS};
+use super::sealed::Place;
+use crate::{AuditEntry, AuditQuery, AuditRecord, Error, IngestedFile, KeyRecord, Pointer, Result, RunRecord, StoredDefinition};
 use serde_json::Value as Json;
 use sqlx::Row;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
@@ -20,8 +22,14 @@ fn app_id(text: &str) -> Result<AppId> {
     AppId::new(text).map_err(|e| Error::Corrupt(e.to_string()))
 }
 
-fn pointer_of(row: &SqliteRow) -> Result<Pointer> {
-    Ok(Pointer { revision: natural(row, "revision")?, value: json(row, "value")? })
+/// As [`json`], of a row with a checksum.
+fn sealed_json(row: &SqliteRow, kind: &str, app: &AppId, name: &str, column: &str) -> Result<Json> {
+    let text = Place { kind, app: app.as_str(), name, revision: row.try_get("revision")? }.unseal(row.try_get(column)?)?;
+    serde_json::from_str(text).map_err(|e| Error::Corrupt(format!("column {column} holds no JSON ({e})")))
+}
+
+fn pointer_of(row: &SqliteRow, kind: &str, app: &AppId, name: &str) -> Result<Pointer> {
+    Ok(Pointer { revision: natural(row, "revision")?, value: sealed_json(row, kind, app, name, "value")? })
 }
 
 pub(super) async fn pointer(pool: &SqlitePool, kind: &str, app: &AppId, name: &str) -> Result<Option<Pointer>> {
@@ -31,7 +39,7 @@ pub(super) async fn pointer(pool: &SqlitePool, kind: &str, app: &AppId, name: &s
         .bind(name)
         .fetch_optional(pool)
         .await?;
-    row.as_ref().map(pointer_of).transpose()
+    row.as_ref().map(|row| pointer_of(row, kind, app, name)).transpose()
 }
 
 pub(super) async fn pointers(pool: &SqlitePool, kind: &str, app: &AppId) -> Result<Vec<(String, Pointer)>> {
@@ -40,7 +48,21 @@ pub(super) async fn pointers(pool: &SqlitePool, kind: &str, app: &AppId) -> Resu
         .bind(app.as_str())
         .fetch_all(pool)
         .await?;
-    rows.iter().map(|row| Ok((row.try_get("name")?, pointer_of(row)?))).collect()
+    let named = |row: &SqliteRow| {
+        let name: String = row.try_get("name")?;
+        let pointer = pointer_of(row, kind, app, &name)?;
+        Ok((name, pointer))
+    };
+    rows.iter().map(named).collect()
+}
+
+pub(super) async fn pointer_revisions(pool: &SqlitePool, kind: &str, app: &AppId) -> Result<Vec<(String, u64)>> {
+    let rows = sqlx::query("SELECT name, revision FROM pointers WHERE kind = ? AND app = ? AND value IS NOT NULL ORDER BY name")
+        .bind(kind)
+        .bind(app.as_str())
+        .fetch_all(pool)
+        .await?;
+    rows.iter().map(|row| Ok((row.try_get("name")?, natural(row, "revision")?))).collect()
 }
 
 pub(super) async fn definitions(pool: &SqlitePool, app: &AppId) -> Result<Vec<StoredDefinition>> {
@@ -51,10 +73,11 @@ pub(super) async fn definitions(pool: &SqlitePool, app: &AppId) -> Result<Vec<St
     .fetch_all(pool)
     .await?;
     let definition = |row: &SqliteRow| {
+        let (kind, name): (String, String) = (row.try_get("kind")?, row.try_get("name")?);
         Ok(StoredDefinition {
-            kind: row.try_get("kind")?,
-            name: row.try_get("name")?,
-            body: json(row, "body")?,
+            body: sealed_json(row, &kind, app, &name, "body")?,
+            kind,
+            name,
             revision: natural(row, "revision")?,
             updated_ms: row.try_get("updated_ms")?,
         })
@@ -95,6 +118,7 @@ pub(super) async fn ingested_files(pool: &SqlitePool, app: &AppId, source: &Name
         .fetch_all(pool)
         .await?;
     let file = |row: &SqliteRow| {
+        FILES.check(row)?;
         Ok(IngestedFile {
             name: row.try_get("name")?,
             size_bytes: natural(row, "size_bytes")?,
@@ -114,6 +138,7 @@ pub(super) async fn ingested_files(pool: &SqlitePool, app: &AppId, source: &Name
 pub(super) async fn keys(pool: &SqlitePool) -> Result<Vec<KeyRecord>> {
     let rows = sqlx::query("SELECT * FROM api_keys ORDER BY created_ms, id").fetch_all(pool).await?;
     let key = |row: &SqliteRow| {
+        KEYS.check(row)?;
         let role: &str = row.try_get("role")?;
         let digest: &[u8] = row.try_get("secret_sha256")?;
         Ok(KeyRecord {
@@ -130,6 +155,7 @@ pub(super) async fn keys(pool: &SqlitePool) -> Result<Vec<KeyRecord>> {
 }
 
 fn run_of(row: &SqliteRow) -> Result<RunRecord> {
+    RUNS.check(row)?;
     Ok(RunRecord {
         id: row.try_get("id")?,
         app: app_id(row.try_get("app")?)?,
@@ -156,21 +182,38 @@ pub(super) async fn unfinished_runs(pool: &SqlitePool) -> Result<Vec<RunRecord>>
     rows.iter().map(run_of).collect()
 }
 
-pub(super) async fn audit(pool: &SqlitePool, app: Option<&AppId>, limit: u32) -> Result<Vec<AuditRecord>> {
+pub(super) async fn audit(pool: &SqlitePool, query: &AuditQuery) -> Result<Vec<AuditEntry>> {
     // IS compares NULL too: without an app these are the lines of the whole house.
-    let rows = sqlx::query("SELECT * FROM audit WHERE app IS ? ORDER BY id DESC LIMIT ?")
-        .bind(app.map(AppId::as_str))
-        .bind(limit)
-        .fetch_all(pool)
-        .await?;
-    let line = |row: &SqliteRow| {
-        Ok(AuditRecord {
-            app: row.try_get::<Option<&str>, _>("app")?.map(app_id).transpose()?,
-            at_ms: row.try_get("at_ms")?,
-            actor: row.try_get("actor")?,
-            action: row.try_get("action")?,
-            subject: row.try_get("subject")?,
-        })
-    };
-    rows.iter().map(line).collect()
+    let rows = sqlx::query(
+        "SELECT * FROM audit WHERE app IS ?1 AND (?2 IS NULL OR action = ?2 OR substr(action, 1, length(?2) + 1) = ?2 || '.')
+         AND (?3 IS NULL OR actor = ?3) AND (?4 IS NULL OR at_ms >= ?4) AND (?5 IS NULL OR at_ms < ?5) AND id < ?6
+         ORDER BY id DESC LIMIT ?7",
+    )
+    .bind(query.app.as_ref().map(AppId::as_str))
+    .bind(query.action.as_deref())
+    .bind(query.actor.as_deref())
+    .bind(query.from_ms)
+    .bind(query.to_ms)
+    .bind(query.before.and_then(|id| i64::try_from(id).ok()).unwrap_or(i64::MAX))
+    .bind(query.limit)
+    .fetch_all(pool)
+    .await?;
+    rows.iter().map(|row| Ok(AuditEntry { id: natural(row, "id")?, line: line_of(row)? })).collect()
+}
+
+pub(super) async fn open_acts(pool: &SqlitePool) -> Result<Vec<AuditRecord>> {
+    let rows = sqlx::query("SELECT audit.* FROM audit JOIN open_acts ON open_acts.id = audit.id ORDER BY audit.id").fetch_all(pool).await?;
+    rows.iter().map(line_of).collect()
+}
+
+fn line_of(row: &SqliteRow) -> Result<AuditRecord> {
+    AUDIT.check(row)?;
+    Ok(AuditRecord {
+        app: row.try_get::<Option<&str>, _>("app")?.map(app_id).transpose()?,
+        at_ms: row.try_get("at_ms")?,
+        actor: row.try_get("actor")?,
+        action: row.try_get("action")?,
+        subject: row.try_get("subject")?,
+        outcome: row.try_get("outcome")?,
+    })
 }

@@ -1,11 +1,20 @@
+use super::acknowledged;
 use crate::{Error, Result};
 use sqlx::sqlite::SqlitePool;
 use std::io::Read;
 use std::path::Path;
 
 /// One script a version, in order: the first makes version 1.
-const SCRIPTS: &[&str] = &[include_str!("../../schema/001_first.sql")];
+const SCRIPTS: &[&str] = &[
+    include_str!("../../schema/001_first.sql"),
+    include_str!("../../schema/002_commits.sql"),
+    include_str!("../../schema/003_audit.sql"),
+    include_str!("../../schema/004_seals.sql"),
+    include_str!("../../schema/005_open_acts.sql"),
+];
 const KNOWN: i64 = SCRIPTS.len() as i64;
+/// The first version that counts commits.
+const COUNTS_COMMITS: usize = 2;
 /// SQLite's `application_id`: "TAGH".
 const APPLICATION_ID: i64 = 0x5441_4748;
 const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -47,6 +56,12 @@ pub(super) async fn migrate(writer: &SqlitePool, path: &Path) -> Result<()> {
     let done = usize::try_from(version).map_err(|_| Error::Corrupt(format!("{} has schema version {version}", path.display())))?;
     if done == SCRIPTS.len() {
         return Ok(());
+    }
+    let noted = acknowledged::noted(path);
+    if done < COUNTS_COMMITS && noted > 0 {
+        // What would have been made new here was lost with the rest.
+        let (log, mark) = (acknowledged::log_of(path), acknowledged::mark_of(path));
+        return Err(Error::Lost { path: path.to_owned(), log, missing: noted, mark });
     }
     for script in &SCRIPTS[done..] {
         sqlx::raw_sql(*script).execute(&mut *transaction).await?;

@@ -1,6 +1,8 @@
 //! A small shop: a data folder with a catalog, a store, a dictionary and an index, and a clock that stands still.
 
-use object_store::local::LocalFileSystem;
+pub(crate) mod away;
+
+use away::Away;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,6 +11,7 @@ use taghouse_bitmap::Bitmap;
 use taghouse_catalog::{Catalog, SqliteCatalog};
 use taghouse_crowd::{Crowds, Question};
 use taghouse_dictionary::Dictionary;
+use taghouse_disk::DurableStore;
 use taghouse_index::{Changes, Index, LiveOptions, Op, Publication, SegmentBuilder, TagChange, TagPublication};
 use taghouse_model::{AppId, Clock, Name, TimestampMs, Value, ValueType};
 use taghouse_rules::{AppDefinition, CrowdDefinition, Definitions, parse_predicate};
@@ -17,6 +20,7 @@ pub(crate) struct Shop {
     pub(crate) app: AppId,
     pub(crate) folder: tempfile::TempDir,
     pub(crate) catalog: Arc<dyn Catalog>,
+    pub(crate) away: Arc<Away>,
     pub(crate) dictionary: Arc<Dictionary>,
     pub(crate) index: Arc<Index>,
     pub(crate) clock: Arc<StoppedClock>,
@@ -49,7 +53,8 @@ impl Shop {
     pub(crate) async fn empty() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("objects")).unwrap();
-        let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(&folder.path().join("catalog.db")).await.unwrap());
+        let away = Arc::new(Away::new(Arc::new(SqliteCatalog::open(&folder.path().join("catalog.db")).await.unwrap())));
+        let catalog: Arc<dyn Catalog> = Arc::clone(&away) as _;
         let dictionary = Arc::new(Dictionary::open(&folder.path().join("dictionary")).unwrap());
         let index = Index::new(store(folder.path()), Arc::clone(&catalog)).with_live(folder.path().join("live"), LiveOptions::default());
         let index = Arc::new(index);
@@ -58,7 +63,7 @@ impl Shop {
         let app = AppId::new("shop").unwrap();
         let definition = AppDefinition { id: app.clone(), time_zone: jiff::tz::TimeZone::UTC, description: None };
         let definitions = Definitions { app: definition, sources: BTreeMap::new(), tags: BTreeMap::new(), crowds: BTreeMap::new() };
-        Self { app, folder, catalog, dictionary, index, clock, crowds, definitions }
+        Self { app, folder, catalog, away, dictionary, index, clock, crowds, definitions }
     }
 
     /// With users `u0`, `u1`, … of these values.
@@ -149,7 +154,7 @@ impl Shop {
 }
 
 fn store(folder: &Path) -> Arc<dyn object_store::ObjectStore> {
-    Arc::new(LocalFileSystem::new_with_prefix(folder.join("objects")).unwrap())
+    Arc::new(DurableStore::below(folder.join("objects")).unwrap())
 }
 
 fn crowds(

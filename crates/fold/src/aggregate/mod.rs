@@ -126,14 +126,11 @@ impl Fold for AggregateFold {
             return;
         }
         let value = match &self.value {
-            None => Value::Bool(true),
-            Some(scalar) => match scalar.value(&values) {
-                Some(value) => value,
-                None => return,
-            },
+            None => Value::Bool(true).into(),
+            Some(scalar) => scalar.compute(&values),
         };
         let stamp = Stamp { time_ms: event.time_ms, message_id: event.message_id };
-        self.spec.each_cell(&value, |cell| state.tile(tile, self.spec.function).step(stamp, cell));
+        self.spec.each_cell(&value, |cell| state.tile(tile, &self.spec).step(stamp, cell));
         self.trim(state);
     }
 
@@ -143,7 +140,7 @@ impl Fold for AggregateFold {
 
     fn merge(&self, state: &mut AggregateState, other: &AggregateState) {
         for (tile, partial) in other.tiles() {
-            state.tile(*tile, self.spec.function).merge(partial);
+            state.tile(*tile, &self.spec).merge(partial);
         }
         self.trim(state);
     }

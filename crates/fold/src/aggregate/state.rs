@@ -1,5 +1,5 @@
 use crate::partial::AnyPartial;
-use taghouse_rules::AggregateFunction;
+use crate::spec::Spec;
 
 /// What an aggregate keeps of one user's events: partial aggregates of the tiles that hold any, oldest first.
 #[derive(Debug, Clone, Default)]
@@ -18,10 +18,10 @@ impl AggregateState {
     }
 
     /// The partial aggregate of a tile, a new one if need be.
-    pub(crate) fn tile(&mut self, tile: i64, function: AggregateFunction) -> &mut AnyPartial {
+    pub(crate) fn tile(&mut self, tile: i64, spec: &Spec) -> &mut AnyPartial {
         let at = self.tiles.partition_point(|(held, _)| *held < tile);
         if self.tiles.get(at).is_none_or(|(held, _)| *held != tile) {
-            self.tiles.insert(at, (tile, AnyPartial::new(function)));
+            self.tiles.insert(at, (tile, AnyPartial::new(spec.function, spec.quotients)));
         }
         &mut self.tiles[at].1
     }

@@ -4,6 +4,7 @@ use super::store::{Input, TagStore};
 use super::values::{TagValues, ValuesBuilder};
 use crate::cell::Cell;
 use crate::partial::{Count, Finished, Partial, Text};
+use crate::quotient::Quotient;
 use crate::texts::Texts;
 use crate::{EventBatch, SkipReason};
 use std::sync::Arc;
@@ -21,6 +22,7 @@ pub struct BatchFold {
     by_code: Vec<Vec<u32>>,
     selected: Vec<u32>,
     numbers: Cells<i128>,
+    quotients: Cells<Quotient>,
     keys: Cells<Text>,
     known: Vec<Vec<u32>>,
 }
@@ -28,12 +30,23 @@ pub struct BatchFold {
 impl BatchFold {
     /// A worker with no users yet.
     pub fn new(plan: Arc<BatchPlan>) -> Self {
-        let stores = plan.tags.iter().map(|tag| TagStore::new(tag.spec.function, tag.spec.value_type)).collect();
+        let stores = plan.tags.iter().map(|tag| TagStore::new(&tag.spec)).collect();
         let out_of_range = vec![0; plan.tags.len()];
         let by_code = vec![Vec::new(); plan.by_code.len()];
         let known = vec![Vec::new(); plan.columns.iter().count()];
-        let (selected, numbers, keys) = (Vec::new(), Cells::default(), Cells::default());
-        Self { plan, stores, out_of_range, texts: Texts::default(), users: 0, by_code, selected, numbers, keys, known }
+        Self {
+            plan,
+            stores,
+            out_of_range,
+            texts: Texts::default(),
+            users: 0,
+            by_code,
+            selected: Vec::new(),
+            numbers: Cells::default(),
+            quotients: Cells::default(),
+            keys: Cells::default(),
+            known,
+        }
     }
 
     /// Takes in some rows of a batch: `users[i]` is whose event `rows[i]` is. Events out of a tag's window are passed over.
@@ -114,6 +127,16 @@ impl BatchFold {
                     store => count(store, input.picks, users),
                 }
             }
+        } else if spec.quotients {
+            let out_of_range = gather.quotients(expression, picks, &mut self.quotients);
+            values.tags.iter().for_each(|tag| self.out_of_range[*tag] += out_of_range);
+            let input = Input { picks: &self.quotients.picks, keys: &self.quotients.keys, rows, users, stamps };
+            for tag in &values.tags {
+                match &mut self.stores[*tag] {
+                    TagStore::Quotients(store) => store.step(&input, &self.texts),
+                    store => count(store, input.picks, users),
+                }
+            }
         } else {
             let out_of_range = gather.numbers(expression, picks, &mut self.numbers);
             values.tags.iter().for_each(|tag| self.out_of_range[*tag] += out_of_range);
@@ -142,6 +165,7 @@ impl BatchFold {
                         tag.spec.outcome(finished, |number: &i128| Cell::Number(*number))
                     }
                     TagStore::Numbers(store) => tag.spec.outcome(store.take(user, &texts), |number| Cell::Number(*number)),
+                    TagStore::Quotients(store) => tag.spec.outcome(store.take(user, &texts), |quotient| Cell::Quotient(*quotient)),
                     TagStore::Texts(store) => match store.take(user, &texts) {
                         Finished::Nothing => crate::Outcome::Nothing,
                         finished => tag.spec.outcome(finished, |text| Cell::Text(texts.get(*text).into())),

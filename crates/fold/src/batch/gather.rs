@@ -4,9 +4,11 @@ use crate::EventBatch;
 use crate::cell::Cell;
 use crate::column::{ColumnReader, Expression};
 use crate::partial::Text;
+use crate::quotient::Quotient;
 use crate::spec::Spec;
 use crate::texts::Texts;
 use crate::units::within_limits;
+use taghouse_rules::Computed;
 
 /// The part of a batch that is one worker's: `users[i]` is whose event `rows[i]` is.
 pub(super) struct Selection<'a> {
@@ -56,15 +58,15 @@ impl Gather<'_> {
         let mut out_of_range = 0;
         let rows = &self.selection.batch.rows;
         // The outer `None`: no value. The inner one: a value out of range.
-        let slow = |row: usize| match expression.value(rows, row) {
-            Some(value) => Some(self.spec.units(&value)),
-            None => expression.overflows(rows, row).then_some(None),
+        let slow = |row: usize| match expression.compute(rows, row) {
+            Computed::Nothing => None,
+            value => Some(self.spec.units(&value)),
         };
         for pick in picks {
             let row = self.selection.rows[*pick as usize] as usize;
             let number = match expression {
                 Expression::Column(column) => rows.reader(*column).number(row).map(within_limits),
-                Expression::Product { left, right, ints, .. } => match Expression::product(rows, row, *left, *right, *ints) {
+                Expression::Product { left, right, .. } => match Expression::product(rows, row, *left, *right) {
                     Ok(product) => product.map(within_limits),
                     Err(()) => slow(row),
                 },
@@ -74,6 +76,25 @@ impl Gather<'_> {
                 Some(Some(number)) => cells.push(*pick, number),
                 Some(None) => out_of_range += 1,
                 None => {}
+            }
+        }
+        out_of_range
+    }
+
+    /// The same where numbers are fractions.
+    pub(super) fn quotients(&mut self, expression: &Expression, picks: &[u32], cells: &mut Cells<Quotient>) -> u64 {
+        cells.clear();
+        let mut out_of_range = 0;
+        for pick in picks {
+            let row = self.selection.rows[*pick as usize] as usize;
+            let number = match expression.compute(&self.selection.batch.rows, row) {
+                Computed::Nothing => continue,
+                Computed::Number(number) => Quotient::of(&number),
+                Computed::Beyond(_) | Computed::Value(_) => None,
+            };
+            match number {
+                Some(quotient) => cells.push(*pick, quotient),
+                None => out_of_range += 1,
             }
         }
         out_of_range
@@ -89,8 +110,7 @@ impl Gather<'_> {
         }
         for pick in picks {
             let row = self.selection.rows[*pick as usize] as usize;
-            let Some(value) = expression.value(&batch.rows, row) else { continue };
-            self.spec.each_cell(&value, |cell| {
+            self.spec.each_cell(&expression.compute(&batch.rows, row), |cell| {
                 if let Cell::Text(text) = cell {
                     cells.push(*pick, self.texts.intern(&text));
                 }

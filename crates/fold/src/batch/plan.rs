@@ -3,9 +3,8 @@ use crate::column::{Columns, Condition, Expression};
 use crate::spec::Spec;
 use crate::{Calendar, Result};
 use hashbrown::HashMap;
-use rust_decimal::Decimal;
-use taghouse_model::{TimestampMs, Value, ValueType};
-use taghouse_rules::{Aggregate, AggregateFunction, ArithmeticOp, Scalar};
+use taghouse_model::{TimestampMs, ValueType};
+use taghouse_rules::{Aggregate, AggregateFunction};
 
 /// What a pass over the events computes, compiled: tags that look at the same events do so together. Shared by all workers.
 #[derive(Debug)]
@@ -86,7 +85,7 @@ impl BatchPlan {
         let start_ms = calendar.span(aggregate.window).start_ms(self.as_of_ms);
         self.earliest_ms = self.earliest_ms.min(start_ms);
         let filter = aggregate.filter.as_ref().map(|filter| Condition::compile(filter, &mut self.columns, types));
-        let expression = aggregate.value.as_ref().map(|value| Expression::compile(without_one(value), &mut self.columns, types));
+        let expression = aggregate.value.as_ref().map(|value| Expression::compile(value, &mut self.columns, types));
         let mut events = aggregate.events.clone();
         events.sort();
         events.dedup();
@@ -152,17 +151,4 @@ impl BatchPlan {
     pub(super) fn is_ordered(&self) -> bool {
         self.ordered
     }
-}
-
-/// `rules` makes a whole number a decimal by a product with one; cells are units anyway, and the fast ways are for what is multiplied.
-/// (With 1.0 the product would have another scale.)
-fn without_one(scalar: &Scalar<Value>) -> &Scalar<Value> {
-    if let Scalar::Binary { op: ArithmeticOp::Multiply, left, right } = scalar
-        && let Scalar::Literal(Value::Decimal(factor)) = &**right
-        && *factor == Decimal::ONE
-        && factor.scale() == 0
-    {
-        return left;
-    }
-    scalar
 }

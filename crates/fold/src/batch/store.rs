@@ -1,6 +1,8 @@
 use super::input::Stamps;
 use crate::cell::Natural;
-use crate::partial::{Count, Edge, Extreme, Finished, Frequency, Members, Order, Partial, Stamp, Sum, Text};
+use crate::partial::{Count, Edge, Extreme, Finished, Frequency, Members, Order, Partial, Quotients, Stamp, Sum, Text};
+use crate::quotient::Quotient;
+use crate::spec::Spec;
 use crate::texts::Texts;
 use taghouse_model::ValueType;
 use taghouse_rules::AggregateFunction;
@@ -9,6 +11,7 @@ use taghouse_rules::AggregateFunction;
 pub(super) enum TagStore {
     Count(Vec<Count>),
     Numbers(Box<dyn Store<i128>>),
+    Quotients(Box<dyn Store<Quotient>>),
     Texts(Box<dyn Store<Text>>),
 }
 
@@ -35,6 +38,13 @@ pub(super) trait BatchKey: Copy {
 }
 
 impl BatchKey for i128 {
+    type Order = Natural;
+    fn order(_: &Texts) -> &Natural {
+        &Natural
+    }
+}
+
+impl BatchKey for Quotient {
     type Order = Natural;
     fn order(_: &Texts) -> &Natural {
         &Natural
@@ -76,11 +86,27 @@ fn store<P>() -> Box<PerUser<P>> {
     Box::new(PerUser(Vec::new()))
 }
 
+fn quotients(function: AggregateFunction) -> Box<dyn Store<Quotient>> {
+    use AggregateFunction as F;
+    match function {
+        F::Sum | F::Avg => store::<Quotients>(),
+        F::Min => store::<Extreme<Quotient, false>>(),
+        F::Max => store::<Extreme<Quotient, true>>(),
+        F::First => store::<Edge<Quotient, false>>(),
+        F::Last => store::<Edge<Quotient, true>>(),
+        F::Count | F::CountDistinct | F::Set => store::<Members<Quotient>>(),
+        F::MostFrequent => store::<Frequency<Quotient>>(),
+    }
+}
+
 impl TagStore {
-    pub(super) fn new(function: AggregateFunction, value_type: ValueType) -> Self {
+    pub(super) fn new(spec: &Spec) -> Self {
         use AggregateFunction as F;
-        let texts = matches!(value_type, ValueType::Text | ValueType::Set);
-        match (function, texts) {
+        if spec.quotients && spec.function != F::Count {
+            return Self::Quotients(quotients(spec.function));
+        }
+        let texts = matches!(spec.value_type, ValueType::Text | ValueType::Set);
+        match (spec.function, texts) {
             (F::Count, _) => Self::Count(Vec::new()),
             (F::Sum | F::Avg, _) => Self::Numbers(store::<Sum>()),
             (F::Min, false) => Self::Numbers(store::<Extreme<i128, false>>()),
@@ -103,6 +129,7 @@ impl TagStore {
             Self::Count(counts) if counts.len() < users => counts.resize_with(users, Count::default),
             Self::Count(_) => {}
             Self::Numbers(store) => store.grow(users),
+            Self::Quotients(store) => store.grow(users),
             Self::Texts(store) => store.grow(users),
         }
     }

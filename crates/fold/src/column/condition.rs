@@ -24,7 +24,7 @@ pub(crate) enum Condition {
         column: usize,
         numbers: Vec<i128>,
     },
-    /// The text is one of these (or has a value and is none).
+    /// The text is one of these, in order (or has a value and is none).
     Texts {
         column: usize,
         texts: Vec<String>,
@@ -49,6 +49,13 @@ impl Condition {
             Predicate::And(operands) => return Self::All(all(operands)),
             Predicate::Or(operands) => return Self::Any(all(operands)),
             Predicate::Not(inner) => return Self::Not(Box::new(Self::compile(inner, columns, types))),
+            Predicate::Differs(inner) if !inner.is_computed() => {
+                let condition = Self::compile(inner, columns, types);
+                let column = inner.names().into_iter().next().and_then(|name| columns.position(name));
+                // Without a column nobody has a value.
+                let is_set = column.map_or(Self::Any(Vec::new()), |column| Self::IsSet { column });
+                return Self::All(vec![is_set, Self::Not(Box::new(condition))]);
+            }
             _ => {}
         }
         for name in predicate.names() {
@@ -87,7 +94,9 @@ impl Condition {
                 let ty = columns.type_at(column);
                 if ty == ValueType::Text {
                     let text = |l: &Value| if let Value::Text(text) = l { Some(text.to_string()) } else { None };
-                    return Some(Self::Texts { column, texts: literals.iter().map(text).collect::<Option<_>>()?, inside: true });
+                    let mut texts: Vec<String> = literals.iter().map(text).collect::<Option<_>>()?;
+                    texts.sort_unstable();
+                    return Some(Self::Texts { column, texts, inside: true });
                 }
                 let exact: Vec<(i128, bool)> = literals.iter().map(|l| floor(l, ty)).collect::<Option<_>>()?;
                 let mut numbers: Vec<i128> = exact.into_iter().filter(|(_, exact)| *exact).map(|(n, _)| n).collect();
@@ -114,7 +123,7 @@ impl Condition {
             }
             Self::OneOf { column, numbers } => rows.reader(*column).number(row).is_some_and(|v| numbers.binary_search(&v).is_ok()),
             Self::Texts { column, texts, inside } => {
-                rows.reader(*column).text(row).is_some_and(|v| texts.iter().any(|text| text == v) == *inside)
+                rows.reader(*column).text(row).is_some_and(|v| texts.binary_search_by(|text| text.as_str().cmp(v)).is_ok() == *inside)
             }
             Self::Like { column, pattern } => rows.reader(*column).text(row).is_some_and(|v| like(pattern, v)),
             Self::IsSet { column } => rows.reader(*column).is_set(row),

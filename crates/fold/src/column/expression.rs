@@ -1,23 +1,14 @@
 use super::{Columns, Rows};
-use crate::units::MAX_DECIMAL_UNITS;
 use taghouse_model::{Value, ValueType};
-use taghouse_rules::{ArithmeticOp, Function, Scalar};
+use taghouse_rules::{ArithmeticOp, Computed, Scalar};
 
-/// A scalar over columns by position; gives the same values as [`Scalar::value`].
+/// A scalar over columns by position; comes to the same as [`Scalar::compute`].
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Expression {
     /// As it stands.
     Column(usize),
     /// Of two number columns. The digits of both together are at most those that an event's number keeps.
-    Product {
-        left: usize,
-        right: usize,
-        /// Digits after the point of the product.
-        scale: u8,
-        /// Both are ints, and so must the product be.
-        ints: bool,
-        slow: Scalar<Value>,
-    },
+    Product { left: usize, right: usize, slow: Scalar<Value> },
     /// Whatever else, value by value.
     Slow(Scalar<Value>),
 }
@@ -39,66 +30,24 @@ impl Expression {
             && let (Some(a), Some(b)) = (digits(columns.type_at(left)), digits(columns.type_at(right)))
             && a + b <= crate::MAX_EVENT_SCALE
         {
-            let ints = columns.type_at(left) == ValueType::Int && columns.type_at(right) == ValueType::Int;
-            return Self::Product { left, right, scale: a + b, ints, slow: scalar.clone() };
+            return Self::Product { left, right, slow: scalar.clone() };
         }
         Self::Slow(scalar.clone())
     }
 
-    /// A row's value.
-    pub(crate) fn value(&self, rows: &Rows<'_>, row: usize) -> Option<Value> {
+    /// What it comes to for a row.
+    pub(crate) fn compute(&self, rows: &Rows<'_>, row: usize) -> Computed {
         match self {
-            Self::Column(column) => rows.reader(*column).value(row),
-            Self::Product { slow: scalar, .. } | Self::Slow(scalar) => scalar.value(&|name| rows.value(name, row)),
+            Self::Column(column) => rows.reader(*column).value(row).map_or(Computed::Nothing, Into::into),
+            Self::Product { slow: scalar, .. } | Self::Slow(scalar) => scalar.compute(&|name| rows.value(name, row)),
         }
     }
 
-    /// Whether a row without a value has none because a number on the way to it was out of range, and not because something was missing
-    /// or divided by zero.
-    pub(crate) fn overflows(&self, rows: &Rows<'_>, row: usize) -> bool {
-        match self {
-            Self::Column(_) => false,
-            Self::Product { slow: scalar, .. } | Self::Slow(scalar) => overflows(scalar, &|name| rows.value(name, row)),
-        }
-    }
-
-    /// The product in units of 10^-scale of two columns' numbers: `Ok(None)` where there is none, `Err` where only the slow way is sure.
-    pub(crate) fn product(rows: &Rows<'_>, row: usize, left: usize, right: usize, ints: bool) -> Result<Option<i128>, ()> {
+    /// The product of two columns' numbers, in units of the digits of both: `Ok(None)` where there is none, `Err` where only the slow way
+    /// is sure.
+    pub(crate) fn product(rows: &Rows<'_>, row: usize, left: usize, right: usize) -> Result<Option<i128>, ()> {
         let (Some(a), Some(b)) = (rows.reader(left).number(row), rows.reader(right).number(row)) else { return Ok(None) };
-        let product = a.checked_mul(b).ok_or(())?;
-        let limit = if ints { i128::from(i64::MAX) } else { MAX_DECIMAL_UNITS };
-        if product.abs() <= limit { Ok(Some(product)) } else { Err(()) }
-    }
-}
-
-/// Of a scalar that has no value. Costs about as much as the value did.
-fn overflows(scalar: &Scalar<Value>, values: &dyn Fn(&str) -> Option<Value>) -> bool {
-    let zero = |value: &Value| matches!(value, Value::Int(0)) || matches!(value, Value::Decimal(v) if v.is_zero());
-    let missing = |scalar: &Scalar<Value>| scalar.value(values).is_none();
-    match scalar {
-        Scalar::Literal(_) | Scalar::Name(_) => false,
-        Scalar::Negate(inner) => {
-            if missing(inner) {
-                overflows(inner, values)
-            } else {
-                true
-            }
-        }
-        Scalar::Binary { op, left, right } => match (left.value(values), right.value(values)) {
-            (Some(_), Some(divisor)) => !(*op == ArithmeticOp::Divide && zero(&divisor)),
-            (left_value, right_value) => {
-                (left_value.is_none() && overflows(left, values)) || (right_value.is_none() && overflows(right, values))
-            }
-        },
-        Scalar::Call { function, arguments } => {
-            let mut without = arguments.iter().filter(|argument| missing(argument)).peekable();
-            match without.peek() {
-                // All there and yet no number: over 64 bits.
-                None => matches!(function, Function::Abs | Function::Round),
-                Some(_) => without.any(|argument| overflows(argument, values)),
-            }
-        }
-        Scalar::If { condition, then, otherwise } => overflows(if condition.holds(values) { then } else { otherwise }, values),
+        a.checked_mul(b).map(Some).ok_or(())
     }
 }
 

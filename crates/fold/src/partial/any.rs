@@ -1,4 +1,4 @@
-use super::{Count, Edge, Extreme, Finished, Frequency, Members, Partial, Stamp, Sum};
+use super::{Count, Edge, Extreme, Finished, Frequency, Members, Partial, Quotients, Stamp, Sum};
 use crate::cell::{Cell, Natural};
 use taghouse_rules::AggregateFunction;
 
@@ -7,6 +7,7 @@ use taghouse_rules::AggregateFunction;
 pub(crate) enum AnyPartial {
     Count(Count),
     Sum(Sum),
+    Quotients(Quotients),
     Least(Extreme<Cell, false>),
     Greatest(Extreme<Cell, true>),
     First(Edge<Cell, false>),
@@ -20,6 +21,7 @@ macro_rules! each {
         match $partial {
             AnyPartial::Count($inner) => $call,
             AnyPartial::Sum($inner) => $call,
+            AnyPartial::Quotients($inner) => $call,
             AnyPartial::Least($inner) => $call,
             AnyPartial::Greatest($inner) => $call,
             AnyPartial::First($inner) => $call,
@@ -31,8 +33,10 @@ macro_rules! each {
 }
 
 impl AnyPartial {
-    pub(crate) fn new(function: AggregateFunction) -> Self {
+    /// `quotients`: its cells are fractions.
+    pub(crate) fn new(function: AggregateFunction, quotients: bool) -> Self {
         match function {
+            AggregateFunction::Sum | AggregateFunction::Avg if quotients => Self::Quotients(Quotients::default()),
             AggregateFunction::Count => Self::Count(Count::default()),
             AggregateFunction::Sum | AggregateFunction::Avg => Self::Sum(Sum::default()),
             AggregateFunction::Min => Self::Least(Extreme::default()),
@@ -53,6 +57,7 @@ impl AnyPartial {
         match (self, other) {
             (Self::Count(a), Self::Count(b)) => Partial::<Cell>::merge(a, b, &Natural),
             (Self::Sum(a), Self::Sum(b)) => Partial::<Cell>::merge(a, b, &Natural),
+            (Self::Quotients(a), Self::Quotients(b)) => Partial::<Cell>::merge(a, b, &Natural),
             (Self::Least(a), Self::Least(b)) => a.merge(b, &Natural),
             (Self::Greatest(a), Self::Greatest(b)) => a.merge(b, &Natural),
             (Self::First(a), Self::First(b)) => a.merge(b, &Natural),

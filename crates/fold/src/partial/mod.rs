@@ -6,6 +6,7 @@ mod edge;
 mod extreme;
 mod frequency;
 mod members;
+mod quotients;
 mod sum;
 
 pub(crate) use any::AnyPartial;
@@ -14,8 +15,10 @@ pub(crate) use edge::Edge;
 pub(crate) use extreme::Extreme;
 pub(crate) use frequency::Frequency;
 pub(crate) use members::Members;
+pub(crate) use quotients::Quotients;
 pub(crate) use sum::Sum;
 
+use crate::quotient::Quotient;
 use std::cmp::Ordering;
 use taghouse_model::TimestampMs;
 
@@ -44,6 +47,8 @@ pub(crate) enum Finished<K> {
     Count(u64),
     /// The sum of so many numbers, in units; `None`: over 128 bits.
     Sum(Option<i128>, u64),
+    /// So many fractions, those of one bottom added up; `None`: over 128 bits.
+    Quotients(Option<Vec<Quotient>>, u64),
     /// One value.
     Key(K),
     /// Different values, in the order of keys.

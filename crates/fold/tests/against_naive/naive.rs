@@ -1,10 +1,13 @@
 use crate::generate::{Case, Event};
 use jiff::{Timestamp, ToSpan};
-use rust_decimal::{Decimal, RoundingStrategy};
+use num_bigint::BigInt;
+use num_rational::BigRational;
+use num_traits::ToPrimitive;
+use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use taghouse_model::{Value, ValueType};
-use taghouse_rules::{AggregateFunction, MAX_SET_VALUES, Window};
+use taghouse_rules::{AggregateFunction, Computed, MAX_SET_VALUES, Rational, Window};
 
 pub(crate) fn property(event: &Event, name: &str) -> Option<Value> {
     match name {
@@ -42,15 +45,74 @@ pub(crate) fn value(case: &Case, user: usize, as_of_ms: i64) -> Option<Value> {
     let Some(scalar) = &aggregate.value else {
         return (!events.is_empty()).then_some(Value::Int(events.len() as i64));
     };
-    let values: Vec<Value> = events.iter().filter_map(|e| scalar.value(&|name| property(e, name))).map(rounded).collect();
+    let values: Vec<Computed> =
+        events.iter().map(|e| scalar.compute(&|name| property(e, name))).filter(|v| *v != Computed::Nothing).collect();
+    if values.iter().all(|v| matches!(v, Computed::Number(_))) {
+        return numbers(
+            case,
+            &values.iter().filter_map(|v| if let Computed::Number(n) = v { Some(n.clone()) } else { None }).collect::<Vec<_>>(),
+        );
+    }
+    let values: Vec<Value> = values.into_iter().filter_map(|v| if let Computed::Value(v) = v { Some(v) } else { None }).collect();
     compute(case, &values)
 }
 
-/// What an event's value keeps: 12 digits.
-fn rounded(value: Value) -> Value {
-    match value {
-        Value::Decimal(v) => Value::Decimal(v.round_dp_with_strategy(12, RoundingStrategy::MidpointAwayFromZero)),
-        other => other,
+fn large(number: &Rational) -> BigRational {
+    let (top, bottom) = number.lowest_terms().unwrap();
+    BigRational::new(top.into(), bottom.into())
+}
+
+/// Of numbers, exact, in num-rational's arithmetic.
+fn numbers(case: &Case, values: &[Rational]) -> Option<Value> {
+    use AggregateFunction as F;
+    let all: Vec<BigRational> = values.iter().map(large).collect();
+    let first = all.first()?;
+    let sum = || all.iter().sum::<BigRational>();
+    match case.aggregate.function {
+        F::Count => Some(Value::Int(all.len() as i64)),
+        F::Sum => number(case, &sum()),
+        F::Avg => number(case, &(sum() / BigRational::from_integer(all.len().into()))),
+        F::Min => number(case, all.iter().min()?),
+        F::Max => number(case, all.iter().max()?),
+        F::CountDistinct => Some(Value::Int(all.iter().collect::<BTreeSet<_>>().len() as i64)),
+        F::First => number(case, first),
+        F::Last => number(case, all.last()?),
+        F::MostFrequent => {
+            let mut counts: BTreeMap<&BigRational, usize> = BTreeMap::new();
+            all.iter().for_each(|v| *counts.entry(v).or_default() += 1);
+            let most = counts.values().max().copied()?;
+            number(case, counts.into_iter().find(|(_, n)| *n == most)?.0)
+        }
+        F::Set => {
+            let texts: BTreeSet<Arc<str>> = all.iter().map(|v| text(v).into()).collect();
+            Some(Value::Set(texts.into_iter().take(MAX_SET_VALUES).collect()))
+        }
+    }
+}
+
+/// Twelve digits after the point, then the zeros go.
+fn text(value: &BigRational) -> String {
+    let units = (value * BigRational::from_integer(BigInt::from(10).pow(12))).round().to_integer();
+    let digits = format!("{:0>13}", units.magnitude().to_string());
+    let (whole, fraction) = digits.split_at(digits.len() - 12);
+    let written = format!("{whole}.{fraction}");
+    let written = written.trim_end_matches('0').trim_end_matches('.');
+    if units < BigInt::from(0) { format!("-{written}") } else { written.to_owned() }
+}
+
+/// `num-rational` rounds half away from zero.
+fn units(value: &BigRational, scale: u32) -> Option<i128> {
+    (value * BigRational::from_integer(BigInt::from(10).pow(scale))).round().to_integer().to_i128()
+}
+
+fn number(case: &Case, value: &BigRational) -> Option<Value> {
+    match case.tag_type {
+        ValueType::Int => i64::try_from(units(value, 0)?).ok().map(Value::Int),
+        ValueType::Decimal { scale } => {
+            let units = units(value, scale.into()).filter(|units| units.abs() < 10_i128.pow(28))?;
+            Some(Value::Decimal(Decimal::from_i128_with_scale(units, scale.into())))
+        }
+        other => panic!("a number for {other}"),
     }
 }
 
@@ -61,8 +123,7 @@ fn compute(case: &Case, values: &[Value]) -> Option<Value> {
     let first = values.first()?;
     match case.aggregate.function {
         F::Count => Some(Value::Int(values.len() as i64)),
-        F::Sum => fit(case, Value::Decimal(values.iter().map(number).sum())),
-        F::Avg => fit(case, Value::Decimal(values.iter().map(number).sum::<Decimal>() / Decimal::from(values.len()))),
+        F::Sum | F::Avg => panic!("a sum of what are no numbers"),
         F::Min => fit(case, values.iter().min().unwrap().clone()),
         F::Max => fit(case, values.iter().max().unwrap().clone()),
         F::CountDistinct => Some(Value::Int(members().collect::<BTreeSet<_>>().len() as i64)),
@@ -78,7 +139,6 @@ fn compute(case: &Case, values: &[Value]) -> Option<Value> {
             let texts: BTreeSet<Arc<str>> = members()
                 .map(|v| match v {
                     Value::Text(text) => text,
-                    Value::Decimal(d) => d.normalize().to_string().into(),
                     other => other.to_string().into(),
                 })
                 .collect();
@@ -87,26 +147,8 @@ fn compute(case: &Case, values: &[Value]) -> Option<Value> {
     }
 }
 
-fn number(value: &Value) -> Decimal {
-    match value {
-        Value::Int(v) => Decimal::from(*v),
-        Value::Decimal(v) => *v,
-        other => panic!("{other:?} is no number"),
-    }
-}
-
 fn fit(case: &Case, value: Value) -> Option<Value> {
     Some(match (value, case.tag_type) {
-        (Value::Decimal(v), ValueType::Decimal { scale }) => {
-            let rounded = v.round_dp_with_strategy(scale.into(), RoundingStrategy::MidpointAwayFromZero);
-            // What 64 bits of the tag's units do not hold is no value.
-            let mut units = rounded;
-            units.rescale(scale.into());
-            i64::try_from(units.mantissa()).ok()?;
-            Value::Decimal(rounded)
-        }
-        (Value::Int(v), ValueType::Decimal { .. }) => Value::Decimal(Decimal::from(v)),
-        (Value::Decimal(v), ValueType::Int) => Value::Int(i64::try_from(v).ok()?),
         (Value::Time(ms), ValueType::Date) => {
             let epoch = jiff::civil::date(1970, 1, 1);
             Value::Date(epoch.until(local(case, ms).date()).unwrap().get_days())

@@ -3,28 +3,56 @@
 use crate::MAX_VALUES;
 use hashbrown::HashMap;
 use std::sync::Arc;
+use taghouse_bitmap::BitSlices;
 use taghouse_model::Ordinal;
 
 /// One number a user.
 #[derive(Default)]
 pub(super) struct Numbers {
     ordinals: Vec<Ordinal>,
-    units: Vec<i64>,
+    units: Units,
+}
+
+/// Of 64 bits as long as those hold all.
+enum Units {
+    Narrow(Vec<i64>),
+    Wide(Vec<i128>),
+}
+
+impl Default for Units {
+    fn default() -> Self {
+        Self::Narrow(Vec::new())
+    }
 }
 
 impl Numbers {
-    pub(super) fn push(&mut self, ordinal: Ordinal, units: i64) {
+    pub(super) fn push(&mut self, ordinal: Ordinal, units: i128) {
         self.ordinals.push(ordinal);
-        self.units.push(units);
-    }
-
-    /// By ascending ordinal, each once, the later of two.
-    pub(super) fn sorted(self) -> (Vec<Ordinal>, Vec<i64>) {
-        match order_of(&self.ordinals) {
-            None => (self.ordinals, self.units),
-            Some(order) => order.into_iter().map(|row| (self.ordinals[row], self.units[row])).unzip(),
+        match (&mut self.units, i64::try_from(units)) {
+            (Units::Narrow(all), Ok(units)) => all.push(units),
+            (Units::Narrow(all), Err(_)) => {
+                let wide = all.iter().map(|units| i128::from(*units)).chain([units]).collect();
+                self.units = Units::Wide(wide);
+            }
+            (Units::Wide(all), _) => all.push(units),
         }
     }
+
+    /// As bit slices: by ascending ordinal, each once, the later of two.
+    pub(super) fn encode(self) -> taghouse_bitmap::Result<Vec<u8>> {
+        match self.units {
+            Units::Narrow(units) => encode(self.ordinals, units),
+            Units::Wide(units) => encode(self.ordinals, units),
+        }
+    }
+}
+
+fn encode<N: Copy + Into<i128>>(ordinals: Vec<Ordinal>, units: Vec<N>) -> taghouse_bitmap::Result<Vec<u8>> {
+    let (ordinals, units) = match order_of(&ordinals) {
+        None => (ordinals, units),
+        Some(order) => order.into_iter().map(|row| (ordinals[row], units[row])).unzip(),
+    };
+    BitSlices::encode(&ordinals, &units)
 }
 
 /// Any number of codes a user; a code stands for a text, in order of appearance.

@@ -2,23 +2,27 @@
 
 use super::change::{Block, Changes};
 use super::change_log::ChangeLog;
+use super::change_log::read_back;
 use super::checkpoint;
-use super::codec::{self, put_came, put_deleted, put_tag};
+use super::codec::{self, Item, put_came, put_deleted, put_tag};
 use super::gather::{Pending, Published, Replay};
 use super::overlay::Overlay;
+use super::pins::{Pin, Pins};
+use super::room::Weight;
 use super::tag_log::TagLog;
 use super::{LiveOptions, locked};
 use crate::error::{Error, Result};
+use crate::shown::Shown;
+use arc_swap::ArcSwap;
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use taghouse_model::{Name, Ordinal, ValueType};
+use taghouse_model::{Name, Ordinal, ValueType, give_way};
 use tokio::sync::oneshot;
 
 /// Calls that may wait for the log; more of them wait to be heard.
@@ -28,14 +32,9 @@ const FRAME_BYTES: usize = 8 << 20;
 /// How often it is looked whether a checkpoint is due.
 const KEEP_EVERY: Duration = Duration::from_millis(250);
 
-/// Of threads that work in the background; the system's default is 0. With it, such a thread gets a tenth of a core that somebody else wants
-/// all of, so that changes are still visible within the second.
-#[cfg(target_os = "linux")]
-const NICE: i32 = 10;
-
 /// The live changes of one app. Its threads end when it is dropped.
 pub(crate) struct AppLog {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     requests: Option<SyncSender<Request>>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -51,17 +50,28 @@ struct Request {
     reply: oneshot::Sender<Result<u64>>,
 }
 
-struct Shared {
+pub(super) struct Shared {
     folder: PathBuf,
-    options: LiveOptions,
+    pub(super) options: LiveOptions,
     log: Mutex<ChangeLog>,
-    tags: RwLock<HashMap<Name, Arc<TagLog>>>,
-    pending: Mutex<Pending>,
-    overlay: RwLock<Arc<Overlay>>,
+    pub(super) tags: RwLock<HashMap<Name, Arc<TagLog>>>,
+    pub(super) pending: Mutex<Pending>,
+    overlay: ArcSwap<Overlay>,
+    /// Told of every overlay.
+    shown: Arc<Shown>,
+    pins: Pins,
+    /// Changes on their way to the log.
+    pub(super) admitted: Mutex<Weight>,
+    /// What the texts of changes take. They stay in memory until their tag is folded and nobody writes to it.
+    pub(super) text_bytes: Arc<AtomicU64>,
+    /// Writers for whom there was no room; as long as there are any, no other goes in before them.
+    pub(super) waiting: Mutex<u64>,
     /// The position of the last checkpoint.
     checkpointed: AtomicU64,
+    /// Held while a checkpoint is written: one that was begun under an earlier generation must not take the place of a later one's.
+    checkpointing: Mutex<()>,
     /// Held by whoever makes the next overlay.
-    gathering: Mutex<()>,
+    pub(super) gathering: Mutex<()>,
     stop: Mutex<bool>,
     stopped: Condvar,
     /// While somebody renames all ordinals the committer waits.
@@ -84,9 +94,9 @@ impl AppLog {
     ///
     /// # Errors
     /// `Log` names a damaged file; `Disk` when the folder cannot be read or written.
-    pub(crate) fn open(folder: &Path, generation: u64, options: LiveOptions) -> Result<Self> {
-        fs::create_dir_all(folder).map_err(|e| Error::disk(folder, &e))?;
-        let shared = Arc::new(Shared::open(folder, generation, options)?);
+    pub(crate) fn open(folder: &Path, generation: u64, options: LiveOptions, shown: Arc<Shown>) -> Result<Self> {
+        taghouse_disk::make_folder(folder).map_err(|e| Error::disk(folder, &e))?;
+        let shared = Arc::new(Shared::open(folder, generation, options, shown)?);
         let (sender, receiver) = sync_channel(WAITING);
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|e| Error::disk(folder, &e))
@@ -140,7 +150,7 @@ impl AppLog {
         known.retain(|name, tag| tags.get(name) == Some(&tag.value_type));
         for (name, value_type) in tags {
             if !known.contains_key(name) {
-                known.insert(name.clone(), Arc::new(TagLog::new(name.clone(), *value_type)));
+                known.insert(name.clone(), Arc::new(TagLog::new(name.clone(), *value_type, self.shared.text_bytes.clone())));
             }
         }
     }
@@ -160,12 +170,35 @@ impl AppLog {
         self.shared.tick()
     }
 
-    /// Takes note of a publication; what it holds leaves the overlay at the next tick.
-    pub(crate) fn published(&self, published: Published) {
+    /// Takes note of a publication and of its tags' types; what it holds leaves the overlay at the next tick.
+    pub(crate) fn published(&self, published: Published, types: &BTreeMap<Name, ValueType>) {
         let mut pending = locked(&self.shared.pending);
+        // Under the lock: a change of a tag that is new must not meet a publication that does not name it.
+        self.know(types);
         if pending.published.as_ref().is_none_or(|before| before.revision <= published.revision) {
             pending.published = Some(published);
         }
+    }
+
+    /// Marks the end of the log: until the pin is dropped the log keeps what comes after it.
+    pub(crate) fn pin(&self) -> Pin {
+        // First, so that no checkpoint removes what comes between.
+        let pin = self.shared.pins.pin(self.overlay().position);
+        pin.at(self.tick().position)
+    }
+
+    /// Reads changes back, later than `after` and up to `through`, which must be in the overlay. `each` is given the position of the first of
+    /// some items. `false` when the log does not reach back so far. Reads files: not for I/O threads.
+    pub(crate) fn read_back(&self, after: u64, through: u64, each: &mut dyn FnMut(u64, Vec<Item>) -> Result<()>) -> Result<bool> {
+        let (generation, files) = locked(&self.shared.log).files();
+        read_back(&files, generation, after, through, each)
+    }
+
+    /// Changes in memory that are in no segment yet.
+    pub(crate) fn held(&self) -> u64 {
+        // A tick moves changes from one to the other under this lock.
+        let pending = locked(&self.shared.pending);
+        (self.overlay().len() + pending.moving + pending.len()) as u64
     }
 
     /// Writes a checkpoint now.
@@ -184,6 +217,7 @@ impl AppLog {
 
     /// Begins anew under the generation of an index's revision, with no changes, behind `position` if the log has not come so far.
     pub(crate) fn restart(&self, generation: u64, revision: u64, position: u64) -> Result<()> {
+        let _checkpointing = locked(&self.shared.checkpointing);
         let _gathering = locked(&self.shared.gathering);
         let mut log = locked(&self.shared.log);
         let before = self.overlay();
@@ -191,21 +225,16 @@ impl AppLog {
             return Ok(());
         }
         let position = log.end().max(position);
+        log.supersede();
         let empty = Overlay { generation, position, revision, ..Overlay::default() };
         checkpoint::write(&self.shared.folder, &empty)?;
         log.restart(generation, position)?;
         log.remove_through(position);
         self.shared.checkpointed.store(position, Ordering::Relaxed);
         *locked(&self.shared.pending) = Pending::at(position);
-        *self.shared.overlay.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(empty);
+        self.shared.replace(Arc::new(empty));
         Ok(())
     }
-}
-
-/// Makes this thread one whose work can wait a little: where all cores are taken, questions go first.
-fn give_way() {
-    #[cfg(target_os = "linux")]
-    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
 }
 
 impl Drop for AppLog {
@@ -221,11 +250,13 @@ impl Drop for AppLog {
 }
 
 impl Shared {
-    fn open(folder: &Path, generation: u64, options: LiveOptions) -> Result<Self> {
+    fn open(folder: &Path, generation: u64, options: LiveOptions, shown: Arc<Shown>) -> Result<Self> {
+        taghouse_disk::remove_unfinished(folder).map_err(|e| Error::disk(folder, &e))?;
         let checkpoint = checkpoint::read(folder)?;
         let (generation, after) = checkpoint.as_ref().map_or((generation, 0), |read| (read.generation, read.position));
         let gathered = Overlay { generation, position: after, ..Overlay::default() };
-        let mut replay = Replay { tags: HashMap::new(), pending: Pending::at(after), gathered };
+        let text_bytes = Arc::<AtomicU64>::default();
+        let mut replay = Replay { tags: HashMap::new(), pending: Pending::at(after), gathered, text_bytes: text_bytes.clone() };
         if let Some(read) = &checkpoint {
             let items = codec::read(&read.items).ok_or_else(|| Error::log(&read.path, "its items cannot be read"))?;
             replay.take_checkpoint(items);
@@ -235,7 +266,7 @@ impl Shared {
             replay.take(first, items);
             Ok(())
         })?;
-        let Replay { tags, mut pending, gathered } = replay;
+        let Replay { tags, mut pending, gathered, .. } = replay;
         pending.position = log.end();
         let shared = Self {
             folder: folder.to_owned(),
@@ -243,8 +274,14 @@ impl Shared {
             log: Mutex::new(log),
             tags: RwLock::new(tags),
             pending: Mutex::new(pending),
-            overlay: RwLock::new(Arc::new(gathered)),
+            overlay: ArcSwap::from_pointee(gathered),
+            shown,
+            pins: Pins::default(),
+            admitted: Mutex::default(),
+            text_bytes,
+            waiting: Mutex::default(),
             checkpointed: AtomicU64::new(after),
+            checkpointing: Mutex::default(),
             gathering: Mutex::default(),
             stop: Mutex::default(),
             stopped: Condvar::new(),
@@ -252,6 +289,7 @@ impl Shared {
             released: Condvar::new(),
         };
         shared.tick();
+        shared.shown.set_overlay(shared.overlay());
         Ok(shared)
     }
 
@@ -260,7 +298,13 @@ impl Shared {
     }
 
     fn overlay(&self) -> Arc<Overlay> {
-        self.overlay.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.overlay.load_full()
+    }
+
+    /// Makes an overlay what readers see.
+    fn replace(&self, overlay: Arc<Overlay>) {
+        self.overlay.store(overlay.clone());
+        self.shown.set_overlay(overlay);
     }
 
     /// Does `work` every so often until the end.
@@ -299,10 +343,11 @@ impl Shared {
     /// Logs a group as one frame, and answers each call.
     fn commit(&self, log: &mut ChangeLog, group: Vec<Request>) {
         let generation = self.overlay().generation;
+        let superseded = log.is_superseded();
         // Between its check and now a call's ordinals may have become those of other users, or its tags those of another type.
         let fits = |request: &Request| {
             let same = |block: &Block| self.tag(block.tag.name.as_str()).is_some_and(|tag| Arc::ptr_eq(&tag, &block.tag));
-            request.generation == generation && request.blocks.iter().all(same)
+            !superseded && request.generation == generation && request.blocks.iter().all(same)
         };
         let (group, strangers): (Vec<Request>, Vec<Request>) = group.into_iter().partition(fits);
         for Request { generation: of, reply, .. } in strangers {
@@ -317,11 +362,12 @@ impl Shared {
         group.iter().for_each(|request| payload.extend_from_slice(&request.payload));
         let outcome = u32::try_from(changes).map_err(|_| Error::TooMany(changes as usize)).and_then(|count| log.append(&payload, count));
         if let Err(error) = outcome {
-            let detail = error.to_string();
             tracing::error!(%error, "the change log cannot be written");
             for request in group {
-                let file = self.folder.display().to_string();
-                let _ = request.reply.send(Err(Error::Disk { file, detail: detail.clone() }));
+                let _ = request.reply.send(Err(match &error {
+                    Error::Disk { file, detail } => Error::Disk { file: file.clone(), detail: detail.clone() },
+                    other => Error::Disk { file: self.folder.display().to_string(), detail: other.to_string() },
+                }));
             }
             return;
         }
@@ -345,18 +391,19 @@ impl Shared {
     /// Gathers what is pending into the next overlay, if anything is.
     fn tick(&self) -> Arc<Overlay> {
         let _gathering = locked(&self.gathering);
-        let pending = {
-            let mut pending = locked(&self.pending);
-            let position = pending.position;
-            std::mem::replace(&mut *pending, Pending::at(position))
-        };
+        let pending = locked(&self.pending).take();
         let before = self.overlay();
         if pending.position == before.position && pending.published.is_none() {
             return before;
         }
         let next = Arc::new(before.gather(pending));
         next.prepare();
-        *self.overlay.write().unwrap_or_else(PoisonError::into_inner) = next.clone();
+        {
+            let mut pending = locked(&self.pending);
+            self.overlay.store(next.clone());
+            pending.moving = 0;
+        }
+        self.shown.set_overlay(next.clone());
         next
     }
 
@@ -372,12 +419,13 @@ impl Shared {
     }
 
     fn checkpoint(&self) -> Result<()> {
+        let _checkpointing = locked(&self.checkpointing);
         // What is logged from here on goes to a file of its own, so that all files before can go.
         locked(&self.log).rotate()?;
         let overlay = self.tick();
         checkpoint::write(&self.folder, &overlay)?;
         self.checkpointed.store(overlay.position, Ordering::Relaxed);
-        locked(&self.log).remove_through(overlay.position);
+        locked(&self.log).remove_through(self.pins.kept_behind(overlay.position));
         Ok(())
     }
 }

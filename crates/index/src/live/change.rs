@@ -1,7 +1,8 @@
 //! What a caller asks to be changed, and the check of it against the tags' types.
 
 use super::entry::{Entry, Op as EntryOp};
-use super::tag_log::TagLog;
+use super::room::Weight;
+use super::tag_log::{TagLog, text_bytes};
 use crate::error::{Error, Result};
 use crate::number::units_of;
 use std::sync::Arc;
@@ -92,6 +93,12 @@ pub(crate) struct Block {
 }
 
 impl Changes {
+    /// How many, and what their texts take if none was met before.
+    pub(crate) fn weight(&self) -> Weight {
+        let columns = self.columns.iter().map(TagChanges::weight);
+        columns.chain(self.points.iter().map(|point| point.op.weight())).fold(Weight::default(), Weight::and)
+    }
+
     /// Checks everything. `tag_of` gives the tags that may be changed.
     pub(crate) fn checked(&self, tag_of: &dyn Fn(&str) -> Option<Arc<TagLog>>) -> Result<Vec<Block>> {
         let mut blocks: Vec<Block> = Vec::with_capacity(self.columns.len());
@@ -118,7 +125,27 @@ impl Changes {
     }
 }
 
+impl Op {
+    fn weight(&self) -> Weight {
+        match self {
+            Self::Set(Value::Set(texts)) => {
+                Weight { changes: 1 + texts.len() as u64, text_bytes: texts.iter().map(|text| text_bytes(text)).sum() }
+            }
+            Self::Set(Value::Text(text)) | Self::Add(text) | Self::Remove(text) => Weight { changes: 1, text_bytes: text_bytes(text) },
+            Self::Set(_) | Self::Unset => Weight { changes: 1, text_bytes: 0 },
+        }
+    }
+}
+
 impl TagChanges {
+    fn weight(&self) -> Weight {
+        let texts = match &self.column {
+            Column::Texts { texts, .. } | Column::Add { texts, .. } | Column::Remove { texts, .. } => texts.as_slice(),
+            Column::Unset | Column::Numbers(_) => &[],
+        };
+        Weight { changes: self.ordinals.len() as u64, text_bytes: texts.iter().map(|text| text_bytes(text)).sum() }
+    }
+
     fn entries(&self, tag: &TagLog) -> Result<Vec<Entry>> {
         let ty = tag.value_type;
         let of = |op: EntryOp, values: &mut dyn Iterator<Item = i64>| {
@@ -176,8 +203,11 @@ fn push_point(tag: &TagLog, ordinal: Ordinal, op: &Op, entries: &mut Vec<Entry>)
         }
         (Op::Set(Value::Bool(value)), ValueType::Bool) => Entry::new(ordinal, EntryOp::Set, i64::from(*value)),
         (Op::Set(Value::Text(text)), ValueType::Text) => Entry::new(ordinal, EntryOp::Set, tag.code(text)?),
-        (Op::Set(value), _) => match units_of(value, ty) {
-            Some(units) => Entry::new(ordinal, EntryOp::Set, units),
+        (Op::Set(value), _) => match units_of(value, ty).map(i64::try_from) {
+            Some(Ok(units)) => Entry::new(ordinal, EntryOp::Set, units),
+            Some(Err(_)) => {
+                return Err(tag.refuse(format!("{value} is over 64 bits of the tag's last digit, which only a production may give")));
+            }
             None => return Err(tag.refuse(format!("{value} is of another type or beyond its range"))),
         },
         (Op::Unset, ValueType::Set) => Entry::new(ordinal, EntryOp::Clear, Entry::NONE),

@@ -6,12 +6,16 @@
 //! ```
 //!
 //! A frame that a crash cut short is the last one of the last file, and nobody was told that it is there: it is cut off at open. A
-//! bad frame anywhere else is damage.
+//! bad frame anywhere else is damage, and so is a log that ends before the changes that were acknowledged, which `acknowledged.mark` says.
+//!
+//! After a failed write the file is cut back to what was acknowledged, at once or with the next call, and goes on from there.
 
+use super::codec::{self, Item};
 use crate::error::{Error, Result};
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use taghouse_disk::{Mark, Standing};
 use xxhash_rust::xxh3::xxh3_64;
 
 const MAGIC: &[u8; 8] = b"TAGHCHNG";
@@ -20,22 +24,27 @@ const FILE_HEAD: usize = 40;
 const FRAME_HEAD: usize = 32;
 const PREFIX: &str = "changes-";
 const ENDING: &str = ".log";
+const MARK: &str = "acknowledged.mark";
 
 /// The log of one app, open for appending.
 pub(crate) struct ChangeLog {
     folder: PathBuf,
     generation: u64,
-    file: File,
-    /// Bytes of the last file that are frames.
-    size: u64,
+    last: LastFile,
     /// A file grows to about so many bytes.
     file_bytes: u64,
     /// The position of the last change.
     end: u64,
     /// All files by the position of their first change, ascending.
     files: Vec<(u64, PathBuf)>,
-    /// After a failed write or sync nobody knows what is on disk: nothing more is written until the log is opened anew.
+    /// The last change that somebody was told is on disk.
+    acknowledged: Mark,
+    /// A write or sync failed, and what it left behind the last frame is there yet.
     broken: bool,
+    /// A new file could not be begun, and may be there all the same: it must not be found behind what is appended to the last one.
+    stray: Option<PathBuf>,
+    /// Its generation is over, and the file of the next one is not begun yet.
+    superseded: bool,
 }
 
 impl ChangeLog {
@@ -61,59 +70,49 @@ impl ChangeLog {
         {
             return Err(Error::log(path, format!("changes {} to {} before it are missing", after + 1, first - 1)));
         }
-        let mut end = after;
-        let mut kept = None;
-        for (number, (first, path)) in files.iter().enumerate() {
-            let last = number + 1 == files.len();
-            let bytes = fs::read(path).map_err(|e| Error::disk(path, &e))?;
-            let of_generation = file_head(&bytes, *first).ok_or_else(|| Error::log(path, "its head does not match"))?;
-            let (through, size) = frames(path, &bytes, *first, last, &mut |first, changes, payload| {
-                if first + changes <= after + 1 {
-                    return Ok(());
-                }
-                if of_generation != generation {
-                    return Err(Error::log(path, format!("it is of generation {of_generation} instead of {generation}")));
-                }
-                each(path, first, payload)
-            })?;
-            if let Some((next, _)) = files.get(number + 1)
-                && *next != through + 1
-            {
-                return Err(Error::log(path, format!("it ends at change {through}, the next file begins at {next}")));
+        let Replayed { end, size } = replay(&files, generation, after, each)?;
+        let acknowledged = acknowledged(folder, &files, end)?;
+        let last = match (size, files.last()) {
+            (Some(size), Some((_, path))) => LastFile::open(path, size)?,
+            _ => {
+                let last = LastFile::make(folder, generation, end)?;
+                files.retain(|(_, other)| other != last.standing.path());
+                files.push((end + 1, last.standing.path().to_owned()));
+                last
             }
-            end = end.max(through);
-            kept = (last && of_generation == generation && through >= after).then_some(size);
-        }
-        let Some(size) = kept else {
-            return Self::begin(folder, generation, end, file_bytes, files);
         };
-        let Some((_, path)) = files.last() else {
-            return Err(Error::Internal("a log without files has a last one".to_owned()));
-        };
-        let file = OpenOptions::new().append(true).open(path).map_err(|e| Error::disk(path, &e))?;
-        let found = file.metadata().map_err(|e| Error::disk(path, &e))?.len();
-        if found > size {
-            tracing::warn!(file = %path.display(), bytes = found - size, "the log ends in a frame that was never acknowledged; it is cut off");
-            file.set_len(size).and_then(|()| file.sync_all()).map_err(|e| Error::disk(path, &e))?;
-        }
-        Ok(Self { folder: folder.to_owned(), generation, file, size, file_bytes, end, files, broken: false })
+        Ok(Self {
+            folder: folder.to_owned(),
+            generation,
+            last,
+            file_bytes,
+            end,
+            files,
+            acknowledged,
+            broken: false,
+            stray: None,
+            superseded: false,
+        })
     }
 
-    /// A new file behind `end`.
-    fn begin(folder: &Path, generation: u64, end: u64, file_bytes: u64, mut files: Vec<(u64, PathBuf)>) -> Result<Self> {
-        let path = folder.join(format!("{PREFIX}{:020}{ENDING}", end + 1));
-        let mut head = Vec::with_capacity(FILE_HEAD);
-        head.extend_from_slice(MAGIC);
-        head.extend_from_slice(&VERSION.to_le_bytes());
-        head.extend_from_slice(&[0; 4]);
-        head.extend_from_slice(&generation.to_le_bytes());
-        head.extend_from_slice(&(end + 1).to_le_bytes());
-        head.extend_from_slice(&xxh3_64(&head).to_le_bytes());
-        write_whole(&path, &head)?;
-        let file = OpenOptions::new().append(true).open(&path).map_err(|e| Error::disk(&path, &e))?;
-        files.retain(|(_, other)| *other != path);
-        files.push((end + 1, path));
-        Ok(Self { folder: folder.to_owned(), generation, file, size: FILE_HEAD as u64, file_bytes, end, files, broken: false })
+    /// Goes on in a new file behind `end`.
+    fn begin(&mut self, generation: u64, end: u64) -> Result<()> {
+        self.remove_stray()?;
+        let path = path_of(&self.folder, end);
+        let last = match LastFile::make(&self.folder, generation, end) {
+            Ok(last) => last,
+            Err(error) => {
+                // One that took the place of the last file is noticed by that one's standing.
+                self.stray = Some(path).filter(|path| path != self.last.standing.path());
+                // What cannot be done now is done before the next write.
+                let _ = self.remove_stray();
+                return Err(error);
+            }
+        };
+        self.files.retain(|(_, other)| other != last.standing.path());
+        self.files.push((end + 1, last.standing.path().to_owned()));
+        (self.last, self.generation, self.end, self.broken, self.superseded) = (last, generation, end, false, false);
+        Ok(())
     }
 
     /// The position of the last change.
@@ -121,15 +120,23 @@ impl ChangeLog {
         self.end
     }
 
+    /// The generation, and all files by the position of their first change, ascending.
+    pub(crate) fn files(&self) -> (u64, Vec<(u64, PathBuf)>) {
+        (self.generation, self.files.clone())
+    }
+
     /// Appends one frame of `changes` changes, on disk when this returns.
     ///
     /// # Errors
-    /// `Disk`; then nothing of it is in the log, and no more is taken until it is opened anew.
+    /// `Disk`; then nothing of it is in the log.
     pub(crate) fn append(&mut self, payload: &[u8], changes: u32) -> Result<()> {
+        self.last.standing.check().map_err(|e| self.last.failed(&e))?;
+        self.remove_stray()?;
         if self.broken {
-            return Err(Error::Disk { file: self.last_path(), detail: "an earlier write failed, open the index anew".to_owned() });
+            self.last.cut_back().map_err(|e| self.last.failed(&e))?;
+            self.broken = false;
         }
-        if self.size >= self.file_bytes {
+        if self.last.size >= self.file_bytes {
             self.rotate()?;
         }
         let mut frame = Vec::with_capacity(FRAME_HEAD + payload.len());
@@ -139,30 +146,47 @@ impl ChangeLog {
         frame.extend_from_slice(&xxh3_64(payload).to_le_bytes());
         frame.extend_from_slice(&xxh3_64(&frame).to_le_bytes());
         frame.extend_from_slice(payload);
-        let written = self.file.write_all(&frame).and_then(|()| self.file.sync_data());
-        if let Err(error) = written {
-            self.broken = true;
-            // Best effort, lest a frame that failed is there after the next open; a frame not acknowledged may be there all the same.
-            let _ = self.file.set_len(self.size).and_then(|()| self.file.sync_all());
-            return Err(Error::Disk { file: self.last_path(), detail: error.to_string() });
+        if let Err(error) = self.last.append(&frame) {
+            // So that the frame that failed is not there after the next open; what cannot be done now is done before the next write.
+            self.broken = self.last.cut_back().is_err();
+            return Err(self.last.failed(&error));
         }
-        self.size += frame.len() as u64;
+        self.last.size += frame.len() as u64;
         self.end += u64::from(changes);
+        self.acknowledged.set(self.end);
         Ok(())
     }
 
     /// Goes on in a new file.
     pub(crate) fn rotate(&mut self) -> Result<()> {
-        if self.size > FILE_HEAD as u64 && !self.broken {
-            *self = Self::begin(&self.folder, self.generation, self.end, self.file_bytes, self.files.clone())?;
+        if self.last.size > FILE_HEAD as u64 && !self.broken {
+            self.begin(self.generation, self.end)?;
         }
+        Ok(())
+    }
+
+    fn remove_stray(&mut self) -> Result<()> {
+        let Some(path) = &self.stray else { return Ok(()) };
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::disk(path, &error)),
+            _ => taghouse_disk::sync_folder(&self.folder).map_err(|e| Error::disk(&self.folder, &e))?,
+        }
+        self.stray = None;
         Ok(())
     }
 
     /// Goes on under another generation, from a position not before the end: what is logged already is of no more use.
     pub(crate) fn restart(&mut self, generation: u64, end: u64) -> Result<()> {
-        *self = Self::begin(&self.folder, generation, end.max(self.end), self.file_bytes, self.files.clone())?;
-        Ok(())
+        self.begin(generation, end.max(self.end))
+    }
+
+    /// From now on nothing is logged until it was restarted: a checkpoint of another generation may be on disk.
+    pub(crate) fn supersede(&mut self) {
+        self.superseded = true;
+    }
+
+    pub(crate) fn is_superseded(&self) -> bool {
+        self.superseded
     }
 
     /// Removes the files of which a checkpoint at `position` holds everything. What cannot be removed is waste, not damage.
@@ -174,26 +198,153 @@ impl ChangeLog {
             }
         }
     }
+}
 
-    fn last_path(&self) -> String {
-        self.files.last().map_or_else(|| self.folder.display().to_string(), |(_, path)| path.display().to_string())
+/// The file that is written to.
+struct LastFile {
+    file: File,
+    /// As it was opened: what is written to one that was deleted is lost.
+    standing: Standing,
+    /// Bytes that are frames.
+    size: u64,
+}
+
+impl LastFile {
+    /// A new file behind `end`, on disk.
+    fn make(folder: &Path, generation: u64, end: u64) -> Result<Self> {
+        let path = path_of(folder, end);
+        let mut head = Vec::with_capacity(FILE_HEAD);
+        head.extend_from_slice(MAGIC);
+        head.extend_from_slice(&VERSION.to_le_bytes());
+        head.extend_from_slice(&[0; 4]);
+        head.extend_from_slice(&generation.to_le_bytes());
+        head.extend_from_slice(&(end + 1).to_le_bytes());
+        head.extend_from_slice(&xxh3_64(&head).to_le_bytes());
+        taghouse_disk::replace(&path, &head).map_err(|e| Error::disk(&path, &e))?;
+        Self::open(&path, FILE_HEAD as u64)
+    }
+
+    /// A file of which the first `size` bytes are frames; others are cut off.
+    fn open(path: &Path, size: u64) -> Result<Self> {
+        let failed = |e: std::io::Error| Error::disk(path, &e);
+        let file = OpenOptions::new().append(true).open(path).map_err(failed)?;
+        let found = file.metadata().map_err(failed)?.len();
+        if found > size {
+            tracing::warn!(file = %path.display(), bytes = found - size, "the log ends in a frame that was never acknowledged; it is cut off");
+            file.set_len(size).and_then(|()| taghouse_disk::sync(&file, path)).map_err(failed)?;
+        }
+        Ok(Self { file, standing: Standing::of(path.to_owned()).map_err(failed)?, size })
+    }
+
+    fn append(&self, frame: &[u8]) -> std::io::Result<()> {
+        (&self.file).write_all(frame)?;
+        taghouse_disk::sync_data(&self.file, self.standing.path())?;
+        self.standing.check()
+    }
+
+    /// Cuts off what a failed write left behind the last frame acknowledged.
+    fn cut_back(&self) -> std::io::Result<()> {
+        self.file.set_len(self.size)?;
+        taghouse_disk::sync(&self.file, self.standing.path())
+    }
+
+    fn failed(&self, error: &std::io::Error) -> Error {
+        Error::disk(self.standing.path(), error)
     }
 }
 
-/// Writes a file so that after a crash it is there whole or not at all.
-pub(crate) fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
-    let beside = path.with_extension("new");
-    let write = || -> std::io::Result<()> {
-        let mut file = File::create(&beside)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)?;
-        match path.parent() {
-            Some(folder) => File::open(folder)?.sync_all(),
-            None => Ok(()),
+/// Hands the items of the frames that hold changes later than `after` and up to `through` to `each`, with the position of their first. Those
+/// of other generations are passed over, for their ordinals mean nothing. `false` when the files do not reach back so far.
+pub(crate) fn read_back(
+    files: &[(u64, PathBuf)],
+    generation: u64,
+    after: u64,
+    through: u64,
+    each: &mut dyn FnMut(u64, Vec<Item>) -> Result<()>,
+) -> Result<bool> {
+    if files.first().is_none_or(|(first, _)| *first > after + 1) {
+        return Ok(false);
+    }
+    for (number, (first, path)) in files.iter().enumerate().take_while(|(_, (first, _))| *first <= through) {
+        if files.get(number + 1).is_some_and(|(next, _)| *next <= after + 1) {
+            continue;
         }
-    };
-    write().map_err(|e| Error::disk(path, &e))
+        let bytes = fs::read(path).map_err(|e| Error::disk(path, &e))?;
+        if file_head(&bytes, *first).ok_or_else(|| Error::log(path, "its head does not match"))? != generation {
+            continue;
+        }
+        // Behind what was acknowledged the last file may be in the midst of being written.
+        let last = number + 1 == files.len();
+        let (read, _) = frames(path, &bytes, *first, last, &mut |first, changes, payload| {
+            if first + changes <= after + 1 || first > through {
+                return Ok(());
+            }
+            let items = codec::read(payload).ok_or_else(|| Error::log(path, format!("the changes from {first} on cannot be read")))?;
+            each(first, items)
+        })?;
+        if last && read < through {
+            return Err(Error::log(path, format!("it ends at change {read}, those up to {through} were acknowledged")));
+        }
+    }
+    Ok(true)
+}
+
+/// What the files hold.
+struct Replayed {
+    /// The position of the last change.
+    end: u64,
+    /// Bytes of the last file that are frames, if it can be gone on with.
+    size: Option<u64>,
+}
+
+fn replay(
+    files: &[(u64, PathBuf)],
+    generation: u64,
+    after: u64,
+    each: &mut impl FnMut(&Path, u64, &[u8]) -> Result<()>,
+) -> Result<Replayed> {
+    let mut replayed = Replayed { end: after, size: None };
+    for (number, (first, path)) in files.iter().enumerate() {
+        let last = number + 1 == files.len();
+        let bytes = fs::read(path).map_err(|e| Error::disk(path, &e))?;
+        let of_generation = file_head(&bytes, *first).ok_or_else(|| Error::log(path, "its head does not match"))?;
+        let (through, size) = frames(path, &bytes, *first, last, &mut |first, changes, payload| {
+            if first + changes <= after + 1 {
+                return Ok(());
+            }
+            if of_generation != generation {
+                return Err(Error::log(path, format!("it is of generation {of_generation} instead of {generation}")));
+            }
+            each(path, first, payload)
+        })?;
+        if let Some((next, _)) = files.get(number + 1)
+            && *next != through + 1
+        {
+            return Err(Error::log(path, format!("it ends at change {through}, the next file begins at {next}")));
+        }
+        replayed.end = replayed.end.max(through);
+        replayed.size = (last && of_generation == generation && through >= after).then_some(size);
+    }
+    Ok(replayed)
+}
+
+/// The mark of what was acknowledged; an error if the log ends before it.
+fn acknowledged(folder: &Path, files: &[(u64, PathBuf)], end: u64) -> Result<Mark> {
+    let path = folder.join(MARK);
+    let (mut mark, noted) = Mark::open(path.clone()).map_err(|e| Error::disk(&path, &e))?;
+    if let Some(noted) = noted.filter(|noted| *noted > end) {
+        let at = files.last().map_or(folder, |(_, path)| path);
+        let mark = path.display();
+        let problem = format!("it ends at change {end}, those up to {noted} were acknowledged; to go on without them, remove {mark}");
+        return Err(Error::log(at, problem));
+    }
+    mark.set(end);
+    Ok(mark)
+}
+
+/// The file that goes on behind the change at position `end`.
+fn path_of(folder: &Path, end: u64) -> PathBuf {
+    folder.join(format!("{PREFIX}{:020}{ENDING}", end + 1))
 }
 
 fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {

@@ -2,7 +2,6 @@
 //!
 //! `overlay-<position>.bin`: the sealed form of `bitmap`, and in it: generation 8 | position 8 | items (see `codec`), tags stamped.
 
-use super::change_log::write_whole;
 use super::codec::{put_came, put_deleted, put_tag};
 use super::overlay::Overlay;
 use crate::error::{Error, Result};
@@ -34,7 +33,8 @@ pub(crate) fn write(folder: &Path, overlay: &Overlay) -> Result<()> {
     for tag in overlay.tags.values().filter(|tag| !tag.is_empty()) {
         put_tag(&mut body, &tag.tag, &tag.merged(), true);
     }
-    write_whole(&folder.join(format!("{PREFIX}{:020}{ENDING}", overlay.position)), &taghouse_bitmap::seal(MAGIC, &body))?;
+    let path = folder.join(format!("{PREFIX}{:020}{ENDING}", overlay.position));
+    taghouse_disk::replace(&path, &taghouse_bitmap::seal(MAGIC, &body)).map_err(|e| Error::disk(&path, &e))?;
     for (position, path) in list(folder)? {
         if position < overlay.position
             && let Err(error) = fs::remove_file(&path)

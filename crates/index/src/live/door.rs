@@ -1,11 +1,12 @@
 //! The index's doors to live changes.
 
-use super::{AppLog, Changes, Published, blocking};
+use super::{AppLog, Changes, Pin, Published, blocking};
+use crate::apps::{App, Known};
 use crate::builder::SegmentBuilder;
 use crate::error::{Error, Result};
 use crate::index::Index;
-use crate::publish::{Publication, TagPublication};
-use crate::snapshot::{Cut, Snapshot};
+use crate::publish::{Onto, Prepared, Scope, TagPublication, Turn};
+use crate::snapshot::Cut;
 use serde_json::Value as Json;
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
@@ -13,7 +14,8 @@ use taghouse_model::{AppId, Name, TimestampMs, ValueType};
 
 impl Index {
     /// Makes live changes: durable when this returns, and in every snapshot taken after the next tick. All of them or none. Returns the
-    /// position of the last in the log.
+    /// position of the last in the log. Where too many changes are in no segment yet (see [`crate::LiveOptions::limit_changes`]) it waits until
+    /// enough are folded.
     ///
     /// # Errors
     /// `UnknownTag`, `Change` for a value that its tag cannot hold, `Generation` when the ordinals are of another one than the index (then
@@ -22,9 +24,10 @@ impl Index {
         let log = self.log(app).await?.ok_or(Error::NoLog)?;
         let names = changes.columns.iter().map(|column| &column.tag).chain(changes.points.iter().map(|point| &point.tag));
         if names.into_iter().any(|tag| log.type_of(tag.as_str()).is_none()) {
-            // Published since, perhaps by somebody else.
-            self.snapshot(app).await?;
+            // Not read yet, or published since by somebody else.
+            self.refresh(app).await?;
         }
+        let _room = self.room(app, &log, changes.weight()).await?;
         let answer = blocking(move || log.change(&changes, &[])).await?;
         answer.await.map_err(|_| Error::Internal("the thread that logs changes has ended".to_owned()))?
     }
@@ -42,25 +45,52 @@ impl Index {
         as_of_ms: TimestampMs,
         definition: Json,
     ) -> Result<()> {
-        if let Some((_, manifest)) = self.manifest(app).await?
-            && let Some(known) = manifest.tags.get(&tag).filter(|_| manifest.generation == generation)
-        {
-            let problem = format!("it holds {} values already", known.value_type);
-            return if known.value_type == value_type { Ok(()) } else { Err(Error::Publication { tag: tag.to_string(), problem }) };
+        let known = self.known(app).await?;
+        if let Some(there) = known.manifest.tags.get(&tag).filter(|_| known.manifest.generation == generation) {
+            let problem = format!("it holds {} values already", there.value_type);
+            return if there.value_type == value_type { Ok(()) } else { Err(Error::Publication { tag: tag.to_string(), problem }) };
         }
         let segment = SegmentBuilder::new(value_type).finish()?;
-        let tags = vec![TagPublication { name: tag, value_type, as_of_ms, definition, segment, subsumes: None }];
-        self.publish(app, Publication { generation, users: Bitmap::new(), tags, drop: Vec::new() }, vec![]).await?;
-        self.snapshot(app).await.map(drop)
+        let tag = TagPublication { name: tag, value_type, as_of_ms, definition, segment, subsumes: None };
+        let mut prepared = Prepared::new(self.apps.get(app).publication(), generation, Bitmap::new(), Vec::new(), Scope::Declaration);
+        self.write_tags(app, &mut prepared, vec![(tag, None, Onto::Nothing)]).await?;
+        self.publish_prepared(app, prepared, Vec::new(), Turn::Waits).await?;
+        Ok(())
     }
 
-    /// The position of the last live change logged: what a batch that reads everything from now on may say that it subsumes.
+    /// Marks the last live change logged: what a batch that reads everything from now on may say that it subsumes. As long as the result lives
+    /// the log keeps the later changes, so that a publication can bring those back that were folded meanwhile.
+    ///
+    /// # Errors
+    /// As [`Index::change`].
+    pub async fn pin(&self, app: &AppId) -> Result<Pin> {
+        let log = self.log(app).await?.ok_or(Error::NoLog)?;
+        blocking(move || Ok(log.pin())).await
+    }
+
+    /// The position of the last live change logged. All up to it are seen when this returns.
     ///
     /// # Errors
     /// As [`Index::change`].
     pub async fn position(&self, app: &AppId) -> Result<u64> {
         let log = self.log(app).await?.ok_or(Error::NoLog)?;
         blocking(move || Ok(log.tick().position)).await
+    }
+
+    /// How many live changes of an app are in memory, in no segment yet.
+    ///
+    /// # Errors
+    /// As [`Index::change`].
+    pub async fn unfolded(&self, app: &AppId) -> Result<u64> {
+        Ok(self.log(app).await?.ok_or(Error::NoLog)?.held())
+    }
+
+    /// What the texts of an app's live changes take in memory.
+    ///
+    /// # Errors
+    /// As [`Index::change`].
+    pub async fn unfolded_text_bytes(&self, app: &AppId) -> Result<u64> {
+        Ok(self.log(app).await?.ok_or(Error::NoLog)?.text_bytes())
     }
 
     /// Writes a checkpoint of an app's live changes, so that the log before it can go.
@@ -92,37 +122,52 @@ impl Index {
 
     /// The log of an app, opened at the first call; `None` for an index without live changes.
     pub(crate) async fn log(&self, app: &AppId) -> Result<Option<Arc<AppLog>>> {
+        match self.live.as_ref().map(|live| live.opened(app)) {
+            None => Ok(None),
+            Some(Some(open)) => Ok(Some(open)),
+            Some(None) => self.log_of(app, &self.known(app).await?).await,
+        }
+    }
+
+    /// The log of an app of which this is published.
+    pub(crate) async fn log_of(&self, app: &AppId, known: &Known) -> Result<Option<Arc<AppLog>>> {
         let Some(live) = &self.live else { return Ok(None) };
         if let Some(open) = live.opened(app) {
             return Ok(Some(open));
         }
-        let manifest = self.manifest(app).await?.map(|(_, manifest)| manifest).unwrap_or_default();
+        let manifest = known.manifest.clone();
         let subsumed = manifest.tags.values().map(|tag| tag.subsumes).max().unwrap_or(0);
-        let (live, app) = (live.clone(), app.clone());
-        let open = blocking(move || live.open(&app, manifest.generation, subsumed)).await?;
+        let (live, app, shown) = (live.clone(), app.clone(), self.apps.get(app).shown.clone());
+        let open = blocking(move || live.open(&app, manifest.generation, subsumed, shown)).await?;
         // Of tags that were published with another type since, the log still has the old one.
-        open.know(&manifest.tags.into_iter().map(|(name, tag)| (name, tag.value_type)).collect());
+        open.know(&known.manifest.tags.iter().map(|(name, tag)| (name.clone(), tag.value_type)).collect());
         Ok(Some(open))
     }
 
-    /// A cut with the live changes on top; `None` when the cut is older than those. `fresh`: the log was not told of this cut yet.
-    pub(crate) async fn on_top(&self, app: &AppId, cut: Arc<Cut>, fresh: bool) -> Result<Option<Snapshot>> {
-        let Some(log) = self.log(app).await? else { return Ok(Some(Snapshot::new(cut, None))) };
+    /// Shows a cut with the live changes on top, and tells their log what is published.
+    pub(crate) async fn put_beneath(&self, app: &AppId, state: &App, cut: Arc<Cut>) -> Result<()> {
+        let Some(log) = self.log(app).await? else {
+            state.shown.set_cut(cut, false);
+            return Ok(());
+        };
         let overlay = log.overlay();
+        if overlay.revision > cut.revision {
+            return Ok(());
+        }
+        let (shown, beneath) = (state.shown.clone(), cut.clone());
+        blocking(move || {
+            shown.set_cut(beneath, true);
+            Ok(())
+        })
+        .await?;
         if overlay.generation != cut.generation {
-            if overlay.revision >= cut.revision {
-                return Ok(None);
-            }
             let (restarting, cut) = (log.clone(), cut.clone());
             let subsumed = cut.tags.values().map(|tag| tag.info.subsumes).max().unwrap_or(0);
             blocking(move || restarting.restart(cut.generation, cut.revision, subsumed)).await?;
         }
-        if fresh || log.overlay().revision < cut.revision {
-            log.know(&cut.tags.iter().map(|(name, tag)| (name.clone(), tag.info.value_type)).collect());
-            let subsumed = cut.tags.values().map(|tag| (tag.info.name.clone(), tag.info.subsumes)).collect();
-            log.published(Published { revision: cut.revision, users: cut.users.bitmap.clone(), subsumed });
-        }
-        let overlay = log.overlay();
-        Ok((overlay.revision <= cut.revision && overlay.generation == cut.generation).then(|| Snapshot::new(cut, Some(overlay))))
+        let types = cut.tags.iter().map(|(name, tag)| (name.clone(), tag.info.value_type)).collect();
+        let subsumed = cut.tags.values().map(|tag| (tag.info.name.clone(), tag.info.subsumes)).collect();
+        log.published(Published { revision: cut.revision, users: cut.users.bitmap.clone(), subsumed }, &types);
+        Ok(())
     }
 }

@@ -2,21 +2,25 @@
 
 use super::app_log::Hold;
 use super::blocking;
+use super::room::{Weight, least_to_fold};
 use super::view::TagView;
 use crate::builder::SegmentBuilder;
 use crate::error::{Error, Result};
 use crate::index::Index;
-use crate::publish::{Publication, TagPublication};
+use crate::publish::{Onto, Prepared, Publication, Scope, TagPublication, TagToWrite, Turn};
 use crate::snapshot::{Snapshot, TagInfo};
 use std::sync::Arc;
 use taghouse_bitmap::{Bitmap, Members, overlap};
 use taghouse_catalog::Change;
-use taghouse_model::{AppId, ErrorKind, Name, Ordinal, Value};
+use taghouse_model::{AppId, Name, Ordinal, Value};
+use tokio::sync::OwnedMutexGuard;
+use tokio_util::sync::CancellationToken;
 
-/// How often a fold begins anew because somebody else published meanwhile.
-const ATTEMPTS: usize = 16;
 /// The users of the segments of one publication, about: they are in memory together.
 const USERS_AT_ONCE: u64 = 64 << 20;
+
+/// Users whose values are renamed before it is looked whether that is to go on.
+const RENAMED_AT_ONCE: usize = 1 << 16;
 
 /// Gives each ordinal its new one; `None` for users who are no more.
 pub type Renaming = Arc<dyn Fn(Ordinal) -> Option<Ordinal> + Send + Sync>;
@@ -41,36 +45,72 @@ impl Index {
         self.fold_where(app, Arc::new(|_, _| true)).await
     }
 
-    /// Folds the tags that have grown over the threshold, and deletions. How many tags got a new segment.
+    /// Folds the tags that have grown over the threshold, and deletions; near the limit of changes in memory the tags that have the most. How
+    /// many tags got a new segment.
     ///
     /// # Errors
     /// As [`Index::fold`].
     pub async fn fold_due(&self, app: &AppId) -> Result<usize> {
         let options = self.live.as_ref().ok_or(Error::NoLog)?.options.clone();
+        let state = self.apps.get(app);
+        let _folding = state.folding.lock().await;
+        if let Some(log) = self.log(app).await?
+            && (log.held() >= options.limit_changes / 2 || log.text_bytes() >= options.limit_text_bytes / 2)
+        {
+            return self.fold_the_most(app, Weight::default()).await;
+        }
         let due = move |changes: usize, users: u64| changes >= options.fold_changes && changes as u64 >= users / options.fold_share;
-        self.fold_where(app, Arc::new(due)).await
+        self.fold_held(app, Arc::new(due), Turn::Folding).await
+    }
+
+    /// Folds the tags that have the most changes, so that a quarter of the limit is left at most, and room for so much more; all tags where texts
+    /// take half of what they may. The caller sees to it that nobody else folds.
+    pub(super) async fn fold_the_most(&self, app: &AppId, room: Weight) -> Result<usize> {
+        let options = &self.live.as_ref().ok_or(Error::NoLog)?.options;
+        let (limit, limit_text_bytes) = (options.limit_changes, options.limit_text_bytes);
+        if let Some(log) = self.log(app).await?
+            && (log.text_bytes() >= limit_text_bytes / 2 || log.text_bytes() + room.text_bytes > limit_text_bytes)
+        {
+            return self.fold_texts(app, &log).await;
+        }
+        let Some(snapshot) = self.snapshot(app).await? else { return Ok(0) };
+        let Some(least) = least_to_fold(&snapshot, (limit / 4).min(limit.saturating_sub(room.changes))) else { return Ok(0) };
+        self.fold_held(app, Arc::new(move |changes, _| changes >= least), Turn::Folding).await
+    }
+
+    /// Folds all tags. The caller sees to it that nobody else folds.
+    pub(super) async fn fold_all(&self, app: &AppId) -> Result<usize> {
+        self.fold_held(app, Arc::new(|_, _| true), Turn::Folding).await
     }
 
     /// Folds the tags of which `due` says so, of (live changes, users of the segment).
-    async fn fold_where(&self, app: &AppId, due: Arc<dyn Fn(usize, u64) -> bool + Send + Sync>) -> Result<usize> {
+    async fn fold_where(&self, app: &AppId, due: Due) -> Result<usize> {
+        let state = self.apps.get(app);
+        let _folding = state.folding.lock().await;
+        self.fold_held(app, due, Turn::Folding).await
+    }
+
+    /// As [`Index::fold_where`]; the caller holds what `turn` says. A tag that somebody publishes meanwhile is left for another fold.
+    async fn fold_held(&self, app: &AppId, due: Due, turn: Turn) -> Result<usize> {
         let mut folded = 0;
-        for _ in 0..ATTEMPTS {
+        loop {
             let Some(snapshot) = self.snapshot(app).await? else { return Ok(folded) };
             let (base, due) = (snapshot.clone(), due.clone());
             let Some(fold) = blocking(move || Fold::of(&base, &*due)).await? else { return Ok(folded) };
-            let (tags, complete) = (fold.publication.tags.len(), fold.complete);
-            match self.publish_at(app, Some(snapshot.revision()), fold.publication, &fold.remove, vec![]).await {
-                Ok(_) if complete => {
-                    // The next overlay leaves out what is in the segments now.
-                    self.snapshot(app).await?;
-                    return Ok(folded + tags);
-                }
-                Ok(_) => folded += tags,
-                Err(error) if error.kind() == ErrorKind::Conflict => {}
-                Err(error) => return Err(error),
+            let Fold { users, tags, remove, complete } = fold;
+            folded += tags.len();
+            let scope = Scope::Fold { basis: snapshot.cut.clone(), remove };
+            let number = self.apps.get(app).publication();
+            let mut prepared = Prepared::new(number, snapshot.generation(), users, Vec::new(), scope);
+            if let Err(error) = self.write_tags(app, &mut prepared, tags).await {
+                self.objects.delete(&prepared.written).await;
+                return Err(error);
+            }
+            self.publish_prepared(app, prepared, Vec::new(), turn).await?;
+            if complete {
+                return Ok(folded);
             }
         }
-        Err(Error::Internal(format!("the index of app {app} was published {ATTEMPTS} times while it was being folded")))
     }
 
     /// Deletes users: gone from every tag and from the users that exist when this returns, from all files at the next fold. Their ordinals
@@ -101,31 +141,39 @@ impl Index {
     /// wait meanwhile. Who has no new ordinal is gone.
     ///
     /// # Errors
-    /// Those of [`Index::fold`]; `Conflict` when somebody else published meanwhile (call again).
+    /// Those of [`Index::fold`].
     pub async fn remap(&self, app: &AppId, generation: u64, renaming: Renaming) -> Result<u64> {
         let Some(held) = self.hold(app).await? else { return Ok(0) };
-        let publication = held.renamed(generation, renaming).await?;
+        let publication = held.renamed(generation, renaming, &CancellationToken::new()).await?;
         self.publish_renamed(app, held, publication, vec![]).await
     }
 
-    /// Lets writers of live changes wait as long as the result lives, and folds what they have written. `None` when nothing was published.
+    /// Lets writers of live changes and publishers wait as long as the result lives, and folds what was written. `None` when nothing was
+    /// published.
     ///
     /// # Errors
     /// Those of [`Index::fold`].
     pub async fn hold(&self, app: &AppId) -> Result<Option<HeldIndex>> {
         let log = self.log(app).await?.ok_or(Error::NoLog)?;
+        let state = self.apps.get(app);
+        let folding = state.folding.clone().lock_owned().await;
+        let swapping = state.swapping.clone().lock_owned().await;
         let hold = blocking(move || Ok(log.hold())).await?;
-        self.fold_where(app, Arc::new(|_, _| true)).await?;
-        Ok(self.snapshot(app).await?.map(|snapshot| HeldIndex { snapshot, _hold: hold }))
+        self.fold_held(app, Arc::new(|_, _| true), Turn::Alone).await?;
+        let snapshot = self.snapshot(app).await?;
+        Ok(snapshot.map(|snapshot| HeldIndex { snapshot, _hold: hold, _locks: [swapping, folding] }))
     }
 
-    /// Publishes what [`HeldIndex::renamed`] made, together with `also`, and lets writers go on.
+    /// Publishes what [`HeldIndex::renamed`] made, together with `also`, and lets writers and publishers go on.
     ///
     /// # Errors
     /// Those of [`Index::publish`].
     pub async fn publish_renamed(&self, app: &AppId, held: HeldIndex, publication: Publication, also: Vec<Change>) -> Result<u64> {
-        // The log begins anew with the first snapshot of the new generation, which publishing takes, before writers go on.
-        self.publish_at(app, Some(held.snapshot.revision()), publication, &Bitmap::new(), also).await
+        let prepared = self.prepare(app, publication, Vec::new()).await?;
+        // The log begins again with the first snapshot of the new generation, which publishing shows, before writers go on.
+        let published = self.publish_prepared(app, prepared, also, Turn::Alone).await;
+        drop(held);
+        published
     }
 }
 
@@ -133,7 +181,11 @@ impl Index {
 pub struct HeldIndex {
     snapshot: Arc<Snapshot>,
     _hold: Hold,
+    _locks: [OwnedMutexGuard<()>; 2],
 }
+
+/// Says of (live changes, users of the segment) whether a tag is to be folded.
+type Due = Arc<dyn Fn(usize, u64) -> bool + Send + Sync>;
 
 impl HeldIndex {
     /// Its cut, in which all live changes are folded.
@@ -144,10 +196,10 @@ impl HeldIndex {
     /// The same users and values under another generation of the dictionary. Who has no new ordinal is left out.
     ///
     /// # Errors
-    /// `Corrupt` and `Store` name the object that cannot be read.
-    pub async fn renamed(&self, generation: u64, renaming: Renaming) -> Result<Publication> {
-        let base = self.snapshot.clone();
-        blocking(move || renamed(&base, generation, &*renaming)).await
+    /// `Corrupt` and `Store` name the object that cannot be read; `Stopped` soon after `stop`.
+    pub async fn renamed(&self, generation: u64, renaming: Renaming, stop: &CancellationToken) -> Result<Publication> {
+        let (base, stop) = (self.snapshot.clone(), stop.clone());
+        blocking(move || renamed(&base, generation, &Renamer { renaming: &*renaming, stop: &stop })).await
     }
 }
 
@@ -164,7 +216,8 @@ fn values_of(snapshot: &Snapshot, users: &[Ordinal]) -> Result<Vec<(Name, Ordina
 
 /// One publication of a fold.
 struct Fold {
-    publication: Publication,
+    users: Bitmap,
+    tags: Vec<TagToWrite>,
     /// Users who exist no more: no tag holds them any longer.
     remove: Bitmap,
     /// Nothing is left to fold.
@@ -184,26 +237,27 @@ impl Fold {
                 continue;
             }
             let Some(view) = snapshot.tag(name)? else { continue };
-            if !(due && view.is_changed() || holds(&view, &live.gone)?) {
-                continue;
-            }
+            // Where only the deleted are to go, the changes stay on top, and a batch that began before them is not behind.
+            let (view, position) = match view.overlay() {
+                Some(_) if due => (view, live.overlay.position),
+                _ if holds(&view, &live.gone)? => (view.without_changes(), info.subsumes),
+                _ => continue,
+            };
             if users >= USERS_AT_ONCE {
                 complete = false;
                 break;
             }
             users += info.users;
-            tags.push(published(info, built(&view, None)?, live.overlay.position));
+            let onto = Onto::Object(info.object.clone());
+            tags.push((published(info, built(&view, None)?, position), None, onto));
         }
+        // As long as other tags hold them the deleted stay among the users, unseen.
         let remove = if complete { live.gone.as_ref().clone() } else { Bitmap::new() };
         let came = !live.came.is_empty() && due(live.came.len() as usize, snapshot.cut.users.bitmap.len());
         if tags.is_empty() && remove.is_empty() && !came {
             return Ok(None);
         }
-        let users = snapshot.users().as_ref().clone();
-        // As long as other tags hold them the deleted stay among the users, unseen.
-        let users = if complete { users } else { users.or(&live.gone) };
-        let publication = Publication { generation: snapshot.generation(), users, tags, drop: Vec::new() };
-        Ok(Some(Self { publication, remove, complete }))
+        Ok(Some(Self { users: snapshot.users().as_ref().clone(), tags, remove, complete }))
     }
 }
 
@@ -227,13 +281,33 @@ fn published(info: &TagInfo, segment: Vec<u8>, subsumes: u64) -> TagPublication 
     }
 }
 
+/// How users are renamed, as long as nobody stops it.
+pub(super) struct Renamer<'a> {
+    renaming: &'a dyn Fn(Ordinal) -> Option<Ordinal>,
+    stop: &'a CancellationToken,
+}
+
+impl Renamer<'_> {
+    fn goes_on(&self) -> Result<()> {
+        if self.stop.is_cancelled() { Err(Error::Stopped) } else { Ok(()) }
+    }
+
+    fn set(&self, users: &Bitmap) -> Result<Bitmap> {
+        self.goes_on()?;
+        Ok(users.iter().filter_map(self.renaming).collect())
+    }
+}
+
 /// A segment of what a tag holds with its live changes, and of each user's new ordinal if they are renamed.
-fn built(view: &TagView, renaming: Option<&dyn Fn(Ordinal) -> Option<Ordinal>>) -> Result<Vec<u8>> {
+pub(super) fn built(view: &TagView, renamer: Option<&Renamer<'_>>) -> Result<Vec<u8>> {
     let value_type = view.value_type();
     if value_type.is_number() {
         let mut builder = SegmentBuilder::new(value_type);
-        for (ordinal, units) in view.pairs()? {
-            if let Some(ordinal) = renaming.map_or(Some(ordinal), |renaming| renaming(ordinal)) {
+        for (number, (ordinal, units)) in view.pairs()?.into_iter().enumerate() {
+            if number % RENAMED_AT_ONCE == 0 {
+                renamer.map_or(Ok(()), Renamer::goes_on)?;
+            }
+            if let Some(ordinal) = renamer.map_or(Some(ordinal), |renamer| (renamer.renaming)(ordinal)) {
                 builder.add_units(ordinal, units)?;
             }
         }
@@ -242,16 +316,17 @@ fn built(view: &TagView, renaming: Option<&dyn Fn(Ordinal) -> Option<Ordinal>>) 
     let mut values = Vec::new();
     for (value, members) in view.sets()? {
         let users = members.to_bitmap()?;
-        values.push((value, renaming.map_or_else(|| users.as_ref().clone(), |renaming| users.iter().filter_map(renaming).collect())));
+        values.push((value, renamer.map_or_else(|| Ok(users.as_ref().clone()), |renamer| renamer.set(&users))?));
     }
     SegmentBuilder::from_values(value_type, values)
 }
 
-fn renamed(snapshot: &Snapshot, generation: u64, renaming: &dyn Fn(Ordinal) -> Option<Ordinal>) -> Result<Publication> {
+fn renamed(snapshot: &Snapshot, generation: u64, renamer: &Renamer<'_>) -> Result<Publication> {
     let mut tags = Vec::new();
     for (info, view) in snapshot.segments() {
-        tags.push(TagPublication { subsumes: None, ..published(info, built(&view?, Some(renaming))?, 0) });
+        renamer.goes_on()?;
+        tags.push(TagPublication { subsumes: None, ..published(info, built(&view?, Some(renamer))?, 0) });
     }
-    let users = snapshot.users().iter().filter_map(renaming).collect();
+    let users = renamer.set(snapshot.users())?;
     Ok(Publication { generation, users, tags, drop: Vec::new() })
 }

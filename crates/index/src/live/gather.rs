@@ -7,6 +7,7 @@ use super::tag_log::TagLog;
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use taghouse_bitmap::Bitmap;
 use taghouse_model::{Name, Ordinal, ValueType};
 
@@ -19,6 +20,8 @@ pub(crate) struct Pending {
     /// The position of the last change logged.
     pub(crate) position: u64,
     entries: usize,
+    /// Entries that left here and are not in the overlay yet.
+    pub(crate) moving: usize,
     pub(crate) tags: HashMap<Name, (Arc<TagLog>, Vec<Entry>)>,
     pub(crate) came: Vec<Ordinal>,
     pub(crate) deleted: Vec<Ordinal>,
@@ -38,6 +41,17 @@ impl Pending {
     /// Nothing behind `position`.
     pub(crate) fn at(position: u64) -> Self {
         Self { position, ..Self::default() }
+    }
+
+    /// Takes what there is, to bring it into the overlay; until then it counts as moving.
+    pub(crate) fn take(&mut self) -> Self {
+        let next = Self { moving: self.entries, ..Self::at(self.position) };
+        std::mem::replace(self, next)
+    }
+
+    /// How many entries.
+    pub(crate) fn len(&self) -> usize {
+        self.entries
     }
 
     /// Takes entries whose first gets position `next`; the position after the last.
@@ -108,6 +122,8 @@ pub(crate) struct Replay {
     pub(crate) tags: HashMap<Name, Arc<TagLog>>,
     pub(crate) pending: Pending,
     pub(crate) gathered: Overlay,
+    /// See [`TagLog::new`].
+    pub(crate) text_bytes: Arc<AtomicU64>,
 }
 
 impl Replay {
@@ -153,7 +169,7 @@ impl Replay {
     fn resolve(&mut self, name: &Name, value_type: ValueType, texts: &[Arc<str>], mut entries: Vec<Entry>) -> (Arc<TagLog>, Vec<Entry>) {
         let known = self.tags.get(name).filter(|tag| tag.value_type == value_type).cloned();
         let tag = known.unwrap_or_else(|| {
-            let tag = Arc::new(TagLog::new(name.clone(), value_type));
+            let tag = Arc::new(TagLog::new(name.clone(), value_type, self.text_bytes.clone()));
             self.tags.insert(name.clone(), tag.clone());
             tag
         });

@@ -3,6 +3,7 @@
 use super::overlay::{Layer, TagOverlay};
 use super::run::Fitting;
 use super::view::TagView;
+use crate::compile::joined;
 use crate::error::Result;
 use crate::number::Units;
 use std::collections::BTreeSet;
@@ -57,7 +58,8 @@ fn fitting(overlay: &TagOverlay, condition: &Predicate<Value>) -> Fitting {
     }
     if ty.is_number() {
         let clamped = |units: i128| units.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64;
-        let ranges = ranges_of(condition, ty)
+        // In order, so that each change is looked up by halves.
+        let ranges = joined(ranges_of(condition, ty))
             .into_iter()
             .filter(|(low, high)| low <= high && *low <= i128::from(i64::MAX) && *high >= i128::from(i64::MIN));
         return Fitting::Ranges(ranges.map(|(low, high)| (clamped(low), clamped(high))).collect());
@@ -107,13 +109,9 @@ impl SetLeaf<'_> {
             Predicate::Compare { op: CompareOp::NotEqual, literal: Value::Text(text), .. } => {
                 Ok(Formula::and(vec![self.existence()?, self.member(text).not()]))
             }
-            Predicate::In { literals, .. } => {
-                let members = literals.iter().map(|literal| match literal {
-                    Value::Text(text) => self.member(text),
-                    _ => Formula::empty(),
-                });
-                Ok(Formula::or(members.collect()))
-            }
+            Predicate::In { literals, .. } => Ok(Formula::or(self.members(literals))),
+            Predicate::Has { all: false, literals, .. } => Ok(Formula::or(self.members(literals))),
+            Predicate::Has { literals, .. } => Ok(Formula::and(self.members(literals))),
             Predicate::Like { pattern, .. } => Ok(self.like(pattern)),
             Predicate::IsSet { .. } => self.existence(),
             _ => Ok(Formula::empty()),
@@ -125,6 +123,11 @@ impl SetLeaf<'_> {
         let stored = Formula::stored(self.view.segment().existence().clone());
         let kept = Formula::and(vec![stored, Formula::owned(self.view.hidden()).not()]);
         Ok(Formula::or(vec![kept, Formula::owned(Arc::new(self.view.live_users()?))]))
+    }
+
+    fn members(&mut self, literals: &[Value]) -> Vec<Formula> {
+        let member = |literal: &Value| if let Value::Text(text) = literal { self.member(text) } else { Formula::empty() };
+        literals.iter().map(member).collect()
     }
 
     /// Those who have one member.

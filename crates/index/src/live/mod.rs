@@ -9,29 +9,36 @@
 //! **Truth**: the log and its checkpoint hold every change that no published segment has subsumed. Overlays are made anew from them.
 
 mod app_log;
+mod catch_up;
 mod change;
 mod change_log;
 mod checkpoint;
 mod codec;
+mod deletions;
 mod door;
 mod entry;
 mod fold;
 mod gather;
 mod leaf;
 mod overlay;
+mod pins;
+mod room;
 mod run;
 mod tag_log;
 mod view;
 
 pub(crate) use app_log::AppLog;
 pub use change::{Changes, Column, Op, TagChange, TagChanges};
+pub use deletions::{Deleted, Deletions};
 pub use fold::{DeletedUsers, HeldIndex, Renaming};
 pub(crate) use gather::Published;
 pub(crate) use leaf::{Changed, live_leaf};
 pub(crate) use overlay::Overlay;
+pub use pins::Pin;
 pub use view::TagView;
 
 use crate::error::{Error, Result};
+use crate::shown::Shown;
 use hashbrown::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,6 +58,12 @@ pub struct LiveOptions {
     pub fold_changes: usize,
     /// …and more than one for so many users of its segment.
     pub fold_share: u64,
+    /// So many live changes of an app at most are in memory, in no segment yet. From half of them on the tags with the most are folded whatever
+    /// their share; a change beyond waits until there is room.
+    pub limit_changes: u64,
+    /// The different texts of live changes of an app take at most so many bytes of memory. From half of them on all tags are folded, and a change
+    /// beyond waits until texts could go.
+    pub limit_text_bytes: u64,
     /// How often it is looked whether something is to be folded; `None`: only [`crate::Index::fold`] folds.
     pub fold_every: Option<Duration>,
 }
@@ -63,6 +76,8 @@ impl Default for LiveOptions {
             checkpoint_changes: 4 << 20,
             fold_changes: 64 << 10,
             fold_share: 8,
+            limit_changes: 16 << 20,
+            limit_text_bytes: 512 << 20,
             fold_every: Some(Duration::from_secs(1)),
         }
     }
@@ -81,15 +96,15 @@ impl Live {
         Self { folder, options, apps: Arc::default() }
     }
 
-    /// The log of an app. One that is new begins under `generation`, behind what the index's segments have `subsumed`. Reads files: not for
-    /// I/O threads.
-    pub(crate) fn open(&self, app: &AppId, generation: u64, subsumed: u64) -> Result<Arc<AppLog>> {
+    /// The log of an app, which keeps `shown` up to date. One that is new begins under `generation`, behind what the index's segments have
+    /// `subsumed`. Reads files: not for I/O threads.
+    pub(crate) fn open(&self, app: &AppId, generation: u64, subsumed: u64, shown: Arc<Shown>) -> Result<Arc<AppLog>> {
         let mut apps = locked(&self.apps);
         if let Some(open) = apps.get(app) {
             return Ok(open.clone());
         }
         let folder = self.folder.join(app.as_str());
-        let open = Arc::new(AppLog::open(&folder, generation, self.options.clone())?);
+        let open = Arc::new(AppLog::open(&folder, generation, self.options.clone(), shown)?);
         let end = open.overlay().position;
         if end < subsumed {
             if end > 0 {

@@ -44,7 +44,7 @@ struct Members {
 pub(crate) enum Fitting {
     /// All of them.
     Any,
-    /// From and to, both included.
+    /// From and to, both included, ascending and apart from one another.
     Ranges(Vec<(i64, i64)>),
     /// These, ascending.
     Values(Vec<i64>),
@@ -54,7 +54,10 @@ impl Fitting {
     fn takes(&self, value: i64) -> bool {
         match self {
             Self::Any => true,
-            Self::Ranges(ranges) => ranges.iter().any(|(low, high)| (*low..=*high).contains(&value)),
+            Self::Ranges(ranges) => {
+                let after = ranges.partition_point(|(low, _)| *low <= value);
+                after.checked_sub(1).is_some_and(|at| value <= ranges[at].1)
+            }
             Self::Values(values) => values.binary_search(&value).is_ok(),
         }
     }

@@ -2,25 +2,56 @@ use crate::MAX_VALUES;
 use crate::error::{Error, Result};
 use crate::number;
 use hashbrown::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use taghouse_model::{MAX_TEXT_BYTES, Name, Value, ValueType};
+
+/// What a text takes in memory beside its bytes: two places in tables, and the counts of its owners.
+const TEXT_OVERHEAD: u64 = 64;
 
 /// What the log knows of a tag: its type, and the texts that its live values stand for.
 pub(crate) struct TagLog {
     pub(crate) name: Name,
     pub(crate) value_type: ValueType,
     texts: RwLock<Texts>,
+    /// What the texts of all tags of the app take.
+    text_bytes: Arc<AtomicU64>,
 }
 
 #[derive(Default)]
 struct Texts {
     codes: HashMap<Arc<str>, u32>,
     texts: Vec<Arc<str>>,
+    /// What they take, as far as it counts for the app.
+    bytes: u64,
+}
+
+/// What a text of so many bytes takes.
+pub(crate) fn text_bytes(text: &str) -> u64 {
+    text.len() as u64 + TEXT_OVERHEAD
+}
+
+impl Drop for TagLog {
+    fn drop(&mut self) {
+        self.retire();
+    }
 }
 
 impl TagLog {
-    pub(crate) fn new(name: Name, value_type: ValueType) -> Self {
-        Self { name, value_type, texts: RwLock::default() }
+    /// A tag without texts; those that come count in `text_bytes`.
+    pub(crate) fn new(name: Name, value_type: ValueType, text_bytes: Arc<AtomicU64>) -> Self {
+        Self { name, value_type, texts: RwLock::default(), text_bytes }
+    }
+
+    /// Whether it has texts that count.
+    pub(crate) fn counts(&self) -> bool {
+        self.texts.read().unwrap_or_else(PoisonError::into_inner).bytes > 0
+    }
+
+    /// Its texts count no more: another takes its place, and those who still read it are on their way out.
+    pub(crate) fn retire(&self) {
+        let mut texts = self.texts.write().unwrap_or_else(PoisonError::into_inner);
+        self.text_bytes.fetch_sub(std::mem::take(&mut texts.bytes), Ordering::Relaxed);
     }
 
     /// The code of a text, a new one for a text not met before.
@@ -44,6 +75,8 @@ impl TagLog {
         let code = texts.texts.len() as u32;
         texts.codes.insert(text.clone(), code);
         texts.texts.push(text.clone());
+        texts.bytes += text_bytes(text);
+        self.text_bytes.fetch_add(text_bytes(text), Ordering::Relaxed);
         Ok(i64::from(code))
     }
 
@@ -62,7 +95,7 @@ impl TagLog {
         match self.value_type {
             ValueType::Bool => Some(Value::Bool(value == 1)),
             ValueType::Text | ValueType::Set => self.text(value).map(Value::Text),
-            _ => number::value_of(value, self.value_type),
+            _ => number::value_of_units(i128::from(value), self.value_type),
         }
     }
 

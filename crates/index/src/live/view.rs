@@ -35,6 +35,11 @@ impl TagView {
         &self.segment
     }
 
+    /// The same without the live changes; the deleted stay hidden.
+    pub(crate) fn without_changes(&self) -> Self {
+        Self { overlay: None, ..self.clone() }
+    }
+
     pub(crate) fn overlay(&self) -> Option<&Arc<TagOverlay>> {
         self.overlay.as_ref()
     }
@@ -190,14 +195,14 @@ impl TagView {
         if !self.value_type().is_number() {
             return Ok(self.sets()?.into_iter().map(|(value, members)| (value, members.len())).collect());
         }
-        let mut units: Vec<i64> = self.pairs()?.into_iter().map(|(_, units)| units).collect();
+        let mut units: Vec<i128> = self.pairs()?.into_iter().map(|(_, units)| units).collect();
         units.sort_unstable();
         let counts = units.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as u64));
-        Ok(counts.filter_map(|(units, count)| Some((number::value_of(units, self.value_type())?, count))).collect())
+        Ok(counts.filter_map(|(units, count)| Some((number::value_of_units(units, self.value_type())?, count))).collect())
     }
 
     /// All numbers in units of the type, by ordinal; none for other types.
-    pub(crate) fn pairs(&self) -> Result<Vec<(Ordinal, i64)>> {
+    pub(crate) fn pairs(&self) -> Result<Vec<(Ordinal, i128)>> {
         let Some(slices) = self.segment.numbers() else { return Ok(Vec::new()) };
         let (hidden, live) = (self.hidden(), self.live_numbers());
         let mut live = live.into_iter().peekable();
@@ -214,9 +219,9 @@ impl TagView {
         Ok(pairs)
     }
 
-    fn live_numbers(&self) -> Vec<(Ordinal, i64)> {
+    fn live_numbers(&self) -> Vec<(Ordinal, i128)> {
         let merged = self.overlay.as_ref().map(|overlay| overlay.merged()).unwrap_or_default();
-        merged.iter().filter(|entry| entry.op() == Op::Set).map(|entry: &Entry| (entry.ordinal, entry.value)).collect()
+        merged.iter().filter(|entry| entry.op() == Op::Set).map(|entry: &Entry| (entry.ordinal, i128::from(entry.value))).collect()
     }
 
     /// The numbers in parts whose users have nobody in common: the slices of each, and the users of them to leave out. Sums, least and
@@ -258,9 +263,20 @@ impl TagView {
         if !self.is_changed() || !matches!(self.value_type(), ValueType::Int | ValueType::Decimal { .. }) {
             return self.segment.sum(within);
         }
+        let (Some(slices), None) = (self.segment.numbers(), within) else { return self.sum_within(within) };
+        // What is kept of the segment, without the old values of whoever was changed or deleted, and with the new ones: the slices of nobody
+        // else are read.
+        let (count, sum) = slices.sum(None)?.map_or((0, 0), |all| (all.count, all.sum));
+        let (hidden, gone) = slices.sum(Some(&self.hidden()))?.map_or((0, 0), |hidden| (hidden.count, hidden.sum));
+        let live = self.live_numbers();
+        let came = live.iter().map(|(_, units)| *units).sum::<i128>();
+        Ok((count - hidden + live.len() as u64 > 0).then_some(sum - gone + came))
+    }
+
+    fn sum_within(&self, within: Option<&Bitmap>) -> Result<Option<i128>> {
         let stored = self.segment.sum(Some(&self.unchanged(within)?))?;
         let live = self.live_numbers().into_iter().filter(|(ordinal, _)| within.is_none_or(|within| within.contains(*ordinal)));
-        let live = live.map(|(_, units)| i128::from(units)).reduce(|a, b| a + b);
+        let live = live.map(|(_, units)| units).reduce(|a, b| a + b);
         Ok(match (stored, live) {
             (Some(stored), Some(live)) => Some(stored + live),
             (one, None) | (None, one) => one,
@@ -277,8 +293,8 @@ impl TagView {
         }
         let stored = self.segment.bounds(Some(&self.unchanged(within)?))?;
         let live = self.live_numbers().into_iter().filter(|(ordinal, _)| within.is_none_or(|within| within.contains(*ordinal)));
-        let units: Vec<i64> = live.map(|(_, units)| units).collect();
-        let value = |units: Option<&i64>| units.and_then(|units| number::value_of(*units, self.value_type()));
+        let units: Vec<i128> = live.map(|(_, units)| units).collect();
+        let value = |units: Option<&i128>| units.and_then(|units| number::value_of_units(*units, self.value_type()));
         let live = value(units.iter().min()).zip(value(units.iter().max()));
         Ok(match (stored, live) {
             (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),

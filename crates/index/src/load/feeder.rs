@@ -203,7 +203,7 @@ impl Feeder {
                 let code = self.fed(tag)?.code(text)?;
                 self.push_codes(tag, &[ordinal], code)
             }),
-            _ => match units_of(value, value_type) {
+            _ => match units_of(value, value_type).and_then(|units| i64::try_from(units).ok()) {
                 Some(units) => self.push_numbers(tag, &[ordinal], &[units]),
                 None => Err(Error::Value { value_type, problem: format!("{value} is of another type or beyond its range") }),
             },

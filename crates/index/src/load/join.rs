@@ -76,7 +76,7 @@ fn numbers(name: &str, value_type: ValueType, parts: &[Segment], path: &Path) ->
     let mut slices: Vec<((i64, i64), &BitSlices)> = Vec::new();
     for part in parts {
         if let Values::Numbers(of_part) = &part.values {
-            slices.extend(of_part.bounds().map(|bounds| (bounds, of_part)));
+            slices.extend(narrow_bounds(name, of_part)?.map(|bounds| (bounds, of_part)));
         }
     }
     let bounds = slices.iter().map(|(bounds, _)| *bounds).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
@@ -111,12 +111,22 @@ fn numbers(name: &str, value_type: ValueType, parts: &[Segment], path: &Path) ->
     segment(name.to_owned(), path, joined, |piece, into| into.write_all(&blobs[piece.source]).map_err(|e| store_error(path, &e)))
 }
 
+/// What a loader wrote has numbers of 64 bits.
+fn narrow_bounds(name: &str, slices: &BitSlices) -> Result<Option<(i64, i64)>> {
+    let Some((low, high)) = slices.bounds() else { return Ok(None) };
+    match (i64::try_from(low), i64::try_from(high)) {
+        (Ok(low), Ok(high)) => Ok(Some((low, high))),
+        _ => Err(Error::corrupt(name, "a loaded part has numbers over 64 bits")),
+    }
+}
+
 fn for_each_shard(name: &str, slices: &BitSlices, mut each: impl FnMut(u32, &[u32], &[i64]) -> Result<()>) -> Result<()> {
     let (mut lows, mut numbers) = (Vec::new(), Vec::new());
     let mut pairs = slices.iter().map_err(|e| Error::of_bitmap(name, e))?.peekable();
     while let Some((ordinal, number)) = pairs.next() {
         lows.push(ordinal & (SHARD_SIZE - 1));
-        numbers.push(number);
+        // Within the bounds, which were looked at.
+        numbers.push(number as i64);
         let shard = ordinal >> SHARD_BITS;
         if pairs.peek().is_none_or(|(next, _)| next >> SHARD_BITS != shard) {
             each(shard, &lows, &numbers)?;

@@ -114,6 +114,16 @@ impl Twin {
         }
     }
 
+    /// What was folded of a tag since the position that its publication subsumes is part of its segment again.
+    pub(crate) fn caught_up(&mut self, tag: &str, through: u64) {
+        if let Some(tag) = self.tags.get_mut(tag) {
+            for (_, user, op) in tag.log.iter().filter(|(position, ..)| (tag.floor + 1..=through).contains(position)) {
+                apply(&mut tag.base, *user, op);
+            }
+            tag.floor = tag.floor.max(through);
+        }
+    }
+
     /// `subsumes` tells up to where the index says that the live changes of a tag are part of it.
     pub(crate) fn fold(&mut self, subsumes: &dyn Fn(&str) -> u64) {
         for (name, tag) in &mut self.tags {

@@ -56,7 +56,7 @@ fn iso_forms() {
         assert_eq!(times.instant(wrong), None, "{wrong}");
     }
     assert_eq!(times.day("1970-01-10"), Some(9));
-    assert_eq!(times.day("1970-01-10T00:00"), None);
+    assert_eq!(times.day("1970-01-10T23:30"), Some(9), "a wall time names its day");
 }
 
 #[test]

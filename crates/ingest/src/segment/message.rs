@@ -180,6 +180,13 @@ pub(super) fn instant(key: &str, text: &str, span: JsonSpan) -> Result<Option<Ti
     time.map(Some).ok_or_else(|| Fault::new(Reason::BadTime, problem()))
 }
 
+/// The message id that a wrong message gives, if it can be read.
+pub(super) fn given_id(text: &str) -> Option<String> {
+    let members = Members::of(text).ok()?;
+    let id = members.spans.get("messageId")?.string(text)?;
+    (1..=MAX_MESSAGE_ID_BYTES).contains(&id.len()).then(|| id.into_owned())
+}
+
 /// A message id for a message without one.
 pub(super) fn new_id(entropy: &dyn Entropy) -> String {
     let mut bytes = [0; 16];

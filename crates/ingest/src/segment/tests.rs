@@ -149,6 +149,13 @@ fn a_wrong_message_does_not_spoil_its_batch() {
             "broken_line|the message is|7"
         ]
     );
+    // One that is too large stands at its place too, under its own id.
+    let large =
+        format!(r#"{{"type":"track","userId":"u","event":"e","messageId":"big","properties":{{"x":"{}"}}}}"#, "x".repeat(MAX_CALL_BYTES));
+    let records = parse("batch", &format!(r#"{{"batch":[{good},{large},{good}]}}"#)).unwrap();
+    assert_eq!((records.len(), records[1].message_id.as_str()), (3, "big"));
+    let RecordBody::Rejected { reason, raw, .. } = &records[1].body else { panic!("{:?}", records[1]) };
+    assert_eq!((reason.as_str(), raw.len()), ("value_too_long", MAX_RAW_BYTES));
     let error = parse("batch", r#"{"batch":[{"type":"track","event":"e"}]}"#).unwrap_err();
     assert!(error.message.starts_with("batch[0]: `userId` and"), "{error}");
     assert_eq!(parse("batch", r#"{"batch":[]}"#).unwrap(), []);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use taghouse_catalog::{Catalog, SqliteCatalog};
-use taghouse_ingest::{FileIngest, IngestOptions, IngestReport, Landing};
+use taghouse_ingest::{Attendant, FileIngest, IngestOptions, IngestReport, Landing, MessageIds};
 use taghouse_lake::Lake;
 use taghouse_log::{EmbeddedLog, EventLog};
 use taghouse_model::{AppId, Clock, Entropy, Name};
@@ -18,11 +18,16 @@ use taghouse_rules::{DefinitionFile, Definitions, parse_definitions};
 /// 2026-11-21T00:00:00Z
 pub const NOW_MS: i64 = 1_795_219_200_000;
 
-pub struct HandClock(pub AtomicI64);
+/// The wall clock, and the steady one.
+pub struct HandClock(pub AtomicI64, pub AtomicI64);
 
 impl Clock for HandClock {
     fn now_ms(&self) -> i64 {
         self.0.load(Ordering::Relaxed)
+    }
+
+    fn steady_ms(&self) -> i64 {
+        self.1.load(Ordering::Relaxed)
     }
 }
 
@@ -47,14 +52,16 @@ pub struct House {
     pub catalog: Arc<dyn Catalog>,
     pub lake: Arc<Lake>,
     pub clock: Arc<HandClock>,
+    pub ids: Arc<MessageIds>,
 }
 
 impl House {
     pub async fn open(folder: &Path) -> Self {
-        let clock = Arc::new(HandClock(AtomicI64::new(NOW_MS)));
+        let clock = Arc::new(HandClock(AtomicI64::new(NOW_MS), AtomicI64::new(0)));
         let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(&folder.join("catalog.db")).await.unwrap());
         let lake = Arc::new(Lake::open(catalog.clone(), &folder.join("lake"), clock.clone()).unwrap());
-        Self { folder: folder.to_owned(), app: AppId::new("shop").unwrap(), catalog, lake, clock }
+        let ids = Arc::new(MessageIds::at(&folder.join("ids"), clock.clone()));
+        Self { ids, folder: folder.to_owned(), app: AppId::new("shop").unwrap(), catalog, lake, clock }
     }
 
     pub fn files(&self) -> FileIngest {
@@ -66,7 +73,7 @@ impl House {
     }
 
     pub fn landing(&self, log: Arc<dyn EventLog>) -> Landing {
-        Landing::new(self.catalog.clone(), self.lake.clone(), log, self.clock.clone())
+        Landing::new(self.catalog.clone(), self.lake.clone(), log, self.ids.clone(), self.clock.clone())
     }
 
     pub async fn ingest(&self, definitions: &Definitions, input: &Path) -> taghouse_ingest::Result<IngestReport> {
@@ -80,7 +87,7 @@ impl House {
         options: &IngestOptions,
     ) -> taghouse_ingest::Result<IngestReport> {
         let source = definitions.sources.keys().next().unwrap().clone();
-        self.files().ingest(&self.app, definitions, &source, &[input.to_owned()], options, &|_| ()).await
+        self.files().ingest(&self.app, definitions, &source, &[input.to_owned()], options, Attendant::nobody()).await
     }
 
     /// The rows of a table as text, columns by `|`, sorted; null is `-`.

@@ -1,9 +1,20 @@
 //! SQL over an app's tables: DataFusion, read-only. The only place that knows it.
 
+mod answer;
+mod as_of;
+mod bounded;
+mod extent;
 mod failure;
 mod filter;
+mod functions;
 mod guard;
+mod limits;
 mod provider;
 mod session;
+mod watch;
+mod width;
+mod words;
 
-pub(crate) use session::SqlRuntime;
+pub(crate) use answer::SqlRuntime;
+pub use as_of::with_as_of;
+pub use limits::SqlLimits;

@@ -1,7 +1,7 @@
 use crate::support::{DAY_MS, DEC_1, House, event_rows, name, numbers, quantities, tag_rows, write};
 use serde_json::json;
 use taghouse_catalog::Change;
-use taghouse_lake::{Error, layout};
+use taghouse_lake::{Error, Upkeep, layout};
 use taghouse_model::{ErrorKind, Value, ValueType};
 
 fn summary(table: &taghouse_lake::Table, key: &str) -> u64 {
@@ -141,7 +141,7 @@ async fn a_commit_of_nothing_is_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_appends_keep_manifests_few_and_metadata_files_bounded() {
-    let house = House::new().await;
+    let house = House::kept(crate::support::clock(), Upkeep { kept_snapshots: 130, grace_ms: 0, ..Upkeep::default() }).await;
     let mut table = house.events().await;
     for i in 0..130 {
         table = house.append(&table, event_rows(i, 1, DEC_1 + i * DAY_MS)).await;

@@ -5,8 +5,10 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use taghouse_catalog::{
-    AuditRecord, Catalog, Change, IngestedFile, KeyRecord, Pointer, Result, RunRecord, SqliteCatalog, StoredDefinition,
+    AuditEntry, AuditQuery, AuditRecord, Catalog, Change, IngestedFile, KeyRecord, Pointer, Result, RunRecord, SqliteCatalog,
+    StoredDefinition,
 };
+use taghouse_disk::rehearsal::Rehearsal;
 use taghouse_lake::{Error, Lake, layout};
 use taghouse_model::{AppId, ErrorKind, Name, Value, ValueType};
 
@@ -108,7 +110,7 @@ async fn a_lost_or_cut_object_is_named() {
 async fn a_lost_manifest_or_metadata_file_is_named() {
     let house = House::new().await;
     let table = house.append(&house.events().await, event_rows(0, 10, DEC_1)).await;
-    for kind in ["-m0.avro", "/snap-", ".metadata.json"] {
+    for kind in ["-m0-", "/snap-", ".metadata.json"] {
         let objects = house.objects("");
         let path = objects
             .iter()
@@ -180,8 +182,11 @@ impl Catalog for Shaky {
     async fn unfinished_runs(&self) -> Result<Vec<RunRecord>> {
         self.inner.unfinished_runs().await
     }
-    async fn audit(&self, app: Option<&AppId>, limit: u32) -> Result<Vec<AuditRecord>> {
-        self.inner.audit(app, limit).await
+    async fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>> {
+        self.inner.audit(query).await
+    }
+    async fn open_acts(&self) -> taghouse_catalog::Result<Vec<AuditRecord>> {
+        self.inner.open_acts().await
     }
 }
 
@@ -205,4 +210,104 @@ async fn a_lost_answer_is_found_out() {
     assert_eq!(house.objects("").len(), before, "what it wrote is removed");
     catalog.mode.store(0, Ordering::Relaxed);
     assert_eq!(quantities(&house.table("events").await).await, (0..10).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_outlasts_a_loss_of_power_and_none_is_made_after_a_failed_sync() {
+    let house = House::new().await;
+    let root = house.folder.path().join("lake").canonicalize().unwrap();
+    let rehearsal = Rehearsal::of(&root).unwrap();
+    let table = house.append(&house.events().await, event_rows(0, 10, DEC_1)).await;
+    let location = table.metadata_location().to_owned();
+    // Each kind of file, and the folders that name them.
+    for failing in ["parquet", "-m0-", "metadata.json", "metadata", "data"] {
+        rehearsal.fail_no_more();
+        let files = write(&table, vec![event_rows(10, 10, DEC_1)]).await;
+        let is = move |path: &std::path::Path| {
+            let path = path.to_str().unwrap();
+            path.ends_with(failing) || failing == "-m0-" && path.contains(failing)
+        };
+        rehearsal.fail_when(is);
+        let outcome = if failing == "parquet" {
+            let mut writer = table.writer();
+            writer.write(event_rows(10, 10, DEC_1)).await.unwrap();
+            writer.close().await.map(drop)
+        } else {
+            // A day's folder is new with its first file.
+            let day = write_elsewhere(&table, failing == "data", files, &rehearsal, is).await;
+            let mut commit = house.lake.begin(&house.app);
+            commit.append(&table, day);
+            commit.commit().await.map(drop)
+        };
+        let error = outcome.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{failing}: {error}");
+        let now = house.catalog.table_location(&house.app, "events").await.unwrap();
+        assert_eq!(now.as_deref(), Some(location.as_str()), "{failing}: the pointer stays");
+    }
+    rehearsal.fail_no_more();
+    house.append(&house.table("events").await, event_rows(10, 10, DEC_1)).await;
+    let tags = house.lake.ensure_derived(&house.app, &[layout::tag(&name("spend"), ValueType::Int)]).await.unwrap().remove(0);
+    house.append(&tags, tag_rows(DEC_1, 5, 1)).await;
+    rehearsal.lose_power().unwrap();
+    let lake = Lake::open(house.catalog.clone(), &root, clock()).unwrap();
+    let table = lake.table(&house.app, "events").await.unwrap().unwrap();
+    assert_eq!(quantities(&table).await, (0..20).collect::<Vec<_>>());
+    let tags = lake.table(&house.app, tags.name()).await.unwrap().unwrap();
+    assert_eq!(
+        collect(tags.scan(&["user_id"]).plan(1).await.unwrap()).await.iter().map(arrow::record_batch::RecordBatch::num_rows).sum::<usize>(),
+        5
+    );
+}
+
+/// For the folder of data files: files of a day that has none yet, written while syncs succeed.
+async fn write_elsewhere(
+    table: &taghouse_lake::Table,
+    new_day: bool,
+    files: Vec<taghouse_lake::DataFile>,
+    rehearsal: &Rehearsal,
+    fails: impl Fn(&std::path::Path) -> bool + Send + Sync + Copy + 'static,
+) -> Vec<taghouse_lake::DataFile> {
+    if !new_day {
+        return files;
+    }
+    rehearsal.fail_no_more();
+    let files = write(table, vec![event_rows(10, 10, DEC_1 + 5 * crate::support::DAY_MS)]).await;
+    rehearsal.fail_when(fails);
+    files
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flipped_bit_of_any_object_is_found() {
+    let house = House::new().await;
+    let table = house.append(&house.events().await, event_rows(0, 1000, DEC_1)).await;
+    let current = [table.metadata_location().to_owned()];
+    let kept = |path: &&std::path::PathBuf| !path.to_str().unwrap().ends_with(".json") || current[0] == path.to_str().unwrap();
+    let all = house.objects("");
+    let objects: Vec<_> = all.iter().filter(kept).collect();
+    assert!(objects.len() >= 4, "{objects:?}");
+    for path in objects {
+        let whole = std::fs::read(path).unwrap();
+        for at in (0..whole.len()).step_by(whole.len() / 40 + 1) {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 1 << (at % 8);
+            std::fs::write(path, flipped).unwrap();
+            let lake = Lake::open(house.catalog.clone(), &house.folder.path().join("lake"), clock()).unwrap();
+            let read = async {
+                let table = lake.table(&house.app, "events").await?.unwrap();
+                let scan = table.scan(&["quantity"]).plan(2).await?;
+                let mut rows = 0;
+                for stream in scan.partitions() {
+                    for batch in futures::TryStreamExt::try_collect::<Vec<_>>(stream).await? {
+                        rows += batch.num_rows();
+                    }
+                }
+                Ok::<_, Error>(rows)
+            };
+            let error = read.await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "byte {at} of {}: {error}", path.display());
+            assert!(error.to_string().contains(path.file_name().unwrap().to_str().unwrap()), "{error}");
+        }
+        std::fs::write(path, whole).unwrap();
+    }
+    assert_eq!(quantities(&table).await, (0..1000).collect::<Vec<_>>());
 }

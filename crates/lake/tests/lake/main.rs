@@ -9,4 +9,5 @@ mod scan;
 mod schema;
 mod sql;
 mod support;
+mod upkeep;
 mod write;

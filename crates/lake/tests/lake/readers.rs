@@ -1,9 +1,11 @@
 //! Other engines read our tables: equal rows and sums after creating, appending, overwriting and adding columns.
 
+#[path = "../../../../tests/needs/mod.rs"]
+mod needs;
+
 use crate::support::{DAY_MS, DEC_1, House, collect, event_rows, name, properties, tag_rows, write};
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Decimal128Type, Int64Type};
-use std::io::Write;
 use std::process::Command;
 use taghouse_lake::{Table, layout};
 use taghouse_model::{Value, ValueType};
@@ -63,12 +65,7 @@ async fn check(house: &House, python: &str, step: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn other_engines_read_the_same() {
-    let Ok(python) = std::env::var("TAGHOUSE_PEERS_PYTHON") else {
-        // Not a macro: those are swallowed where a test passes.
-        let note = "SKIPPED other_engines_read_the_same: TAGHOUSE_PEERS_PYTHON names no interpreter with pyiceberg and DuckDB";
-        writeln!(std::io::stderr(), "{note}").unwrap();
-        return;
-    };
+    let Some(python) = needs::peers("other_engines_read_the_same") else { return };
     let house = House::new().await;
     let events = house.events().await;
     let tag = house.lake.ensure(&house.app, &layout::tag(&name("orders"), ValueType::Int)).await.unwrap();
@@ -91,6 +88,18 @@ async fn other_engines_read_the_same() {
     check(&house, &python, "after a column was added").await;
     house.append(&wide, event_rows(350, 50, DEC_1 + 2 * DAY_MS)).await;
     check(&house, &python, "after an append with the new column").await;
+
+    for i in 0..40 {
+        house.append(&wide, event_rows(400 + i, 1, DEC_1)).await;
+    }
+    let joined = house.lake.maintain(&house.app).await.unwrap();
+    assert!(joined.joined_files >= 40, "{joined:?}");
+    let events = house.table("events").await;
+    assert!(events.snapshots().len() <= 33, "{}", events.snapshots().len());
+    drop(events);
+    check(&house, &python, "after small files were joined and snapshots expired").await;
+    house.append(&wide, event_rows(440, 1, DEC_1)).await;
+    check(&house, &python, "after an append to joined files").await;
 
     let decimal = layout::tag(&name("orders"), ValueType::Decimal { scale: 2 });
     let replaced = house.lake.ensure_derived(&house.app, &[decimal, layout::tag(&name("labels"), ValueType::Set)]).await.unwrap();

@@ -1,8 +1,8 @@
-use crate::support::{DAY_MS, DEC_1, House, collect, event_rows, instants, numbers, quantities};
+use crate::support::{DAY_MS, DEC_1, House, collect, event_rows, instants, numbers, properties, quantities};
 use arrow::array::{Array, AsArray};
 use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
-use taghouse_lake::Comparison;
+use taghouse_lake::{Comparison, layout};
 use taghouse_model::{ErrorKind, Value};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,7 +51,13 @@ async fn time_bounds_read_only_the_days_of_interest() {
 #[tokio::test(flavor = "multi_thread")]
 async fn column_statistics_prune() {
     let house = House::new().await;
-    let table = house.append(&house.events().await, event_rows(0, 240, DEC_1)).await;
+    let mut layout = layout::events(&properties());
+    // Columns that every row has are those with statistics.
+    for column in &mut layout.columns {
+        column.required |= ["quantity", "price", "due"].contains(&column.name.as_str());
+    }
+    let table = house.lake.ensure(&house.app, &layout).await.unwrap();
+    let table = house.append(&table, event_rows(0, 240, DEC_1)).await;
     let cases: &[(&str, Comparison, Value, usize)] = &[
         ("quantity", Comparison::Equal, Value::Int(30), 1),
         ("quantity", Comparison::Less, Value::Int(24), 1),
@@ -66,6 +72,11 @@ async fn column_statistics_prune() {
         ("user_id", Comparison::Equal, Value::text("u9"), 10),
         ("event", Comparison::Less, Value::text("p"), 0),
         ("user_id", Comparison::Equal, Value::Int(9), 0),
+        ("message_id", Comparison::Equal, Value::text("file.csv:000000030"), 5),
+        ("message_id", Comparison::Less, Value::text("file.csv:000000"), 0),
+        ("message_id", Comparison::Greater, Value::text("file.csv:000000239"), 2),
+        ("message_id", Comparison::Greater, Value::text("file.csv:0000010"), 0),
+        ("sku", Comparison::Equal, Value::text("none"), 10),
     ];
     for (column, comparison, value, expected) in cases {
         let scan = table.scan(&[]).compare(column, *comparison, value.clone()).unwrap().plan(1).await.unwrap();
@@ -73,8 +84,8 @@ async fn column_statistics_prune() {
     }
     let scan = table.scan(&[]).any_of("quantity", vec![Value::Int(3), Value::Int(100)]).unwrap().plan(1).await.unwrap();
     assert_eq!(scan.files(), 2);
-    assert_eq!(table.scan(&[]).is_set("properties").unwrap().plan(1).await.unwrap().files(), 0, "it is null everywhere");
-    assert_eq!(table.scan(&[]).is_set("sku").unwrap().plan(1).await.unwrap().files(), 10);
+    assert_eq!(table.scan(&[]).is_set("properties").unwrap().plan(1).await.unwrap().files(), 10, "nothing is known of it");
+    assert_eq!(table.scan(&[]).is_set("quantity").unwrap().plan(1).await.unwrap().files(), 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use taghouse_catalog::{Catalog, SqliteCatalog};
-use taghouse_lake::{BatchStream, DataFile, Lake, Scan, Table, layout};
+use taghouse_lake::{BatchStream, DataFile, Lake, Scan, Table, Upkeep, layout};
 use taghouse_model::{AppId, Clock, Name, TimestampMs, ValueType};
 use tempfile::TempDir;
 
@@ -29,6 +29,25 @@ impl Clock for FixedClock {
 
 pub(crate) fn clock() -> Arc<dyn Clock> {
     Arc::new(FixedClock(AtomicI64::new(DEC_1 + 30 * DAY_MS)))
+}
+
+/// A clock that stands where it was set.
+pub(crate) struct SetClock(AtomicI64);
+
+impl SetClock {
+    pub(crate) fn at(ms: TimestampMs) -> Arc<Self> {
+        Arc::new(Self(AtomicI64::new(ms)))
+    }
+
+    pub(crate) fn pass(&self, ms: i64) {
+        self.0.fetch_add(ms, Ordering::Relaxed);
+    }
+}
+
+impl Clock for SetClock {
+    fn now_ms(&self) -> TimestampMs {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 pub(crate) struct House {
@@ -50,6 +69,19 @@ impl House {
         Self { folder, catalog, lake, app: AppId::new("shop").unwrap() }
     }
 
+    /// A house whose lake is kept small in this way.
+    pub(crate) async fn kept(clock: Arc<dyn Clock>, upkeep: Upkeep) -> Self {
+        let house = Self::new().await;
+        let lake = Lake::open_kept(house.catalog.clone(), &house.folder.path().join("lake"), clock, upkeep).unwrap();
+        Self { lake, ..house }
+    }
+
+    /// The same folder in a new process.
+    pub(crate) fn again(self, clock: Arc<dyn Clock>, upkeep: Upkeep) -> Self {
+        let lake = Lake::open_kept(self.catalog.clone(), &self.folder.path().join("lake"), clock, upkeep).unwrap();
+        Self { lake, ..self }
+    }
+
     pub(crate) async fn events(&self) -> Table {
         self.lake.ensure(&self.app, &layout::events(&properties())).await.unwrap()
     }
@@ -63,6 +95,11 @@ impl House {
 
     pub(crate) async fn table(&self, name: &str) -> Table {
         self.lake.table(&self.app, name).await.unwrap().unwrap()
+    }
+
+    /// A commit's first manifest.
+    pub(crate) fn manifest(&self) -> std::path::PathBuf {
+        self.objects(".avro").into_iter().find(|path| path.to_str().unwrap().contains("-m0-")).unwrap()
     }
 
     /// All files under the lake's folder that end so, in order.

@@ -26,12 +26,24 @@ pub(crate) struct Scope<'a> {
     pub(crate) zone: &'a TimeZone,
     /// The names and crowds to suggest; `None`: the caller suggests.
     pub(crate) known: Option<&'a [&'a str]>,
+    /// Which tags are defined and have no values yet.
+    pub(crate) pending: Option<&'a dyn Fn(&str) -> bool>,
 }
 
 impl<'a> Scope<'a> {
     /// A scope of properties, where there are no crowds.
     pub(crate) fn of_properties(types: &'a dyn Fn(&str) -> Option<ValueType>, zone: &'a TimeZone, known: &'a [&'a str]) -> Self {
-        Self { naming: Naming::Properties, types, crowds: &|_| false, crowds_fit: false, zone, known: Some(known) }
+        Self { naming: Naming::Properties, types, crowds: &|_| false, crowds_fit: false, zone, known: Some(known), pending: None }
+    }
+
+    /// A scope of tags and crowds.
+    pub(crate) fn of_tags(
+        types: &'a dyn Fn(&str) -> Option<ValueType>,
+        crowds: &'a dyn Fn(&str) -> bool,
+        zone: &'a TimeZone,
+        known: &'a [&'a str],
+    ) -> Self {
+        Self { naming: Naming::Tags, types, crowds, crowds_fit: true, zone, known: Some(known), pending: None }
     }
 
     pub(super) fn type_of(self, name: &str, leaf: usize) -> Result<ValueType, CheckError> {
@@ -45,6 +57,9 @@ impl<'a> Scope<'a> {
                 format!("`{name}` is a crowd, and crowds have their place in crowds only: write its condition, or a tag for it")
             };
             return Err(CheckError::new(leaf, mend));
+        }
+        if self.pending.is_some_and(|pending| pending(name)) {
+            return Err(CheckError::new(leaf, format!("tag `{name}` is defined and not produced yet: run `taghouse produce`")));
         }
         Err(CheckError { message: format!("unknown name `{name}`{}", self.mend_name(name)), leaf, unknown: Some(name.to_owned()) })
     }

@@ -1,8 +1,7 @@
 use super::{CheckError, Naming, Scope, described};
 use crate::coerce::coerce;
-use crate::{ArithmeticOp, Function, Literal, Scalar};
+use crate::{ArithmeticOp, Computed, Function, Literal, Scalar};
 use jiff::tz::TimeZone;
-use rust_decimal::Decimal;
 use taghouse_model::{Value, ValueType};
 
 /// The most digits after the point of a decimal type.
@@ -16,10 +15,8 @@ const DIVISION_SCALE: u8 = 4;
 pub(crate) struct Checked {
     pub(crate) scalar: Scalar<Value>,
     pub(crate) ty: ValueType,
-    /// Whether its values never have more digits than the type says. A division may, and a product of more than 12 digits.
-    pub(crate) exact: bool,
     /// Its first leaf, to point at.
-    leaf: usize,
+    pub(super) leaf: usize,
     /// The text, where it is a literal one: next to a date it may turn out to be a date.
     text: Option<Literal>,
 }
@@ -27,16 +24,19 @@ pub(crate) struct Checked {
 type CheckResult = Result<Checked, CheckError>;
 
 impl Scalar {
-    /// The same value, its literals typed and whole numbers made decimals where they meet them, and its type.
+    /// The same value, its literals typed, and its type.
     ///
     /// int ⊕ int is int, but a division is a decimal of 4 digits (or its operands' if more); decimals add to the greater scale and
-    /// multiply to the sum of scales, 12 at most. `value` may give more digits than that in a division: round with [`crate::fit`].
+    /// multiply to the sum of scales, 12 at most. What is computed is exact, whatever the type says: it is rounded once, to the type that
+    /// [`Scalar::value`] is asked for.
     ///
     /// # Errors
     /// The first unknown name, or operands that do not fit together.
     pub fn check(&self, types: &dyn Fn(&str) -> Option<ValueType>, zone: &TimeZone) -> Result<(Scalar<Value>, ValueType), CheckError> {
-        let checked =
-            self.check_in(Scope { naming: Naming::Tags, types, crowds: &|_| false, crowds_fit: false, zone, known: None }, &mut 0)?;
+        let checked = self.check_in(
+            Scope { naming: Naming::Tags, types, crowds: &|_| false, crowds_fit: false, zone, known: None, pending: None },
+            &mut 0,
+        )?;
         Ok((checked.scalar, checked.ty))
     }
 
@@ -49,7 +49,7 @@ impl Scalar {
             }
             Self::Name(name) => {
                 *leaf += 1;
-                Ok(Checked { scalar: Scalar::Name(name.clone()), ty: scope.type_of(name, first)?, exact: true, leaf: first, text: None })
+                Ok(Checked { scalar: Scalar::Name(name.clone()), ty: scope.type_of(name, first)?, leaf: first, text: None })
             }
             Self::Negate(inner) => {
                 let inner = inner.check_in(scope, leaf)?;
@@ -68,30 +68,27 @@ impl Scalar {
             Self::If { condition, then, otherwise } => {
                 let condition = condition.check_in(scope, leaf)?;
                 let branches = vec![then.check_in(scope, leaf)?, otherwise.check_in(scope, leaf)?];
-                let (mut branches, ty, exact) = alike(branches, "`if`", scope)?;
+                let (mut branches, ty) = alike(branches, "`if`", scope)?;
                 let (Some(otherwise), Some(then)) = (branches.pop(), branches.pop()) else {
                     return Err(CheckError::new(first, "`if` needs two values"));
                 };
                 let scalar = Scalar::If { condition: Box::new(condition), then: Box::new(then), otherwise: Box::new(otherwise) };
-                Ok(Checked { scalar, ty, exact, leaf: first, text: None })
+                Ok(Checked { scalar, ty, leaf: first, text: None })
             }
         }
     }
 }
 
 fn typed_literal(literal: &Literal, scope: Scope<'_>, leaf: usize) -> CheckResult {
-    let (ty, exact) = match literal {
-        Literal::Bool(_) => (ValueType::Bool, true),
-        Literal::Int(_) => (ValueType::Int, true),
-        Literal::Text(_) => (ValueType::Text, true),
-        Literal::Decimal(v) => {
-            let scale = u8::try_from(v.scale()).unwrap_or(u8::MAX);
-            (ValueType::Decimal { scale: scale.min(MAX_SCALE) }, scale <= MAX_SCALE)
-        }
+    let ty = match literal {
+        Literal::Bool(_) => ValueType::Bool,
+        Literal::Int(_) => ValueType::Int,
+        Literal::Text(_) => ValueType::Text,
+        Literal::Decimal(v) => ValueType::Decimal { scale: u8::try_from(v.scale()).unwrap_or(MAX_SCALE).min(MAX_SCALE) },
     };
     let value = coerce(literal, ty, scope.zone).map_err(|e| CheckError::new(leaf, e))?;
     let text = matches!(literal, Literal::Text(_)).then(|| literal.clone());
-    Ok(Checked { scalar: Scalar::Literal(value), ty, exact, leaf, text })
+    Ok(Checked { scalar: Scalar::Literal(value), ty, leaf, text })
 }
 
 fn number(checked: &Checked, what: &str, scope: Scope<'_>) -> Result<(), CheckError> {
@@ -111,51 +108,43 @@ fn binary(op: ArithmeticOp, left: Checked, right: Checked, scope: Scope<'_>) -> 
     number(&right, &what, scope)?;
     let ints = left.ty == ValueType::Int && right.ty == ValueType::Int;
     let (a, b) = (scale_of(left.ty), scale_of(right.ty));
-    let mut exact = left.exact && right.exact;
     let scale = match op {
         ArithmeticOp::Add | ArithmeticOp::Subtract => a.max(b),
-        ArithmeticOp::Multiply => {
-            exact &= a + b <= MAX_SCALE;
-            (a + b).min(MAX_SCALE)
-        }
-        ArithmeticOp::Divide => {
-            exact = false;
-            a.max(b).max(DIVISION_SCALE)
-        }
+        ArithmeticOp::Multiply => (a + b).min(MAX_SCALE),
+        ArithmeticOp::Divide => a.max(b).max(DIVISION_SCALE),
     };
     let ty = if ints && op != ArithmeticOp::Divide { ValueType::Int } else { ValueType::Decimal { scale } };
     let leaf = left.leaf;
     let scalar = Scalar::Binary { op, left: Box::new(left.scalar), right: Box::new(right.scalar) };
-    Ok(Checked { scalar, ty, exact, leaf, text: None })
+    Ok(Checked { scalar, ty, leaf, text: None })
 }
 
 fn call(function: Function, arguments: Vec<Checked>, scope: Scope<'_>, leaf: usize) -> CheckResult {
     let what = format!("`{}`", function.name());
-    let done =
-        |arguments: Vec<Scalar<Value>>, ty, exact| Checked { scalar: Scalar::Call { function, arguments }, ty, exact, leaf, text: None };
+    let done = |arguments: Vec<Scalar<Value>>, ty| Checked { scalar: Scalar::Call { function, arguments }, ty, leaf, text: None };
     let (least, most) = function.arity();
     if !(least..=most).contains(&arguments.len()) {
         return Err(CheckError::new(leaf, format!("expected `{}`", function.usage())));
     }
     match function {
         Function::Coalesce => {
-            let (arguments, ty, exact) = alike(arguments, &what, scope)?;
-            Ok(done(arguments, ty, exact))
+            let (arguments, ty) = alike(arguments, &what, scope)?;
+            Ok(done(arguments, ty))
         }
         Function::Least | Function::Greatest => {
-            let (arguments, ty, exact) = alike(arguments, &what, scope)?;
+            let (arguments, ty) = alike(arguments, &what, scope)?;
             if !ty.is_number() && ty != ValueType::Text {
                 return Err(CheckError::new(
                     leaf,
                     format!("{what} needs numbers, dates or texts, and this is of type {}", described(ty, scope.naming)),
                 ));
             }
-            Ok(done(arguments, ty, exact))
+            Ok(done(arguments, ty))
         }
         Function::Abs => {
             arguments.iter().try_for_each(|a| number(a, &what, scope))?;
-            let (arguments, ty, exact) = alike(arguments, &what, scope)?;
-            Ok(done(arguments, ty, exact))
+            let (arguments, ty) = alike(arguments, &what, scope)?;
+            Ok(done(arguments, ty))
         }
         Function::Round => {
             let digits = match arguments.get(1).map(|a| (&a.scalar, a.leaf)) {
@@ -170,17 +159,17 @@ fn call(function: Function, arguments: Vec<Checked>, scope: Scope<'_>, leaf: usi
                 Some(ValueType::Decimal { .. }) if digits > 0 => ValueType::Decimal { scale: digits as u8 },
                 _ => ValueType::Int,
             };
-            Ok(done(arguments.into_iter().map(|a| a.scalar).collect(), ty, true))
+            Ok(done(arguments.into_iter().map(|a| a.scalar).collect(), ty))
         }
         Function::Lower | Function::Upper | Function::Trim => match arguments.iter().find(|a| a.ty != ValueType::Text) {
             Some(a) => Err(CheckError::new(a.leaf, format!("{what} needs text, and this is {}", a.described(scope)))),
-            None => Ok(done(arguments.into_iter().map(|a| a.scalar).collect(), ValueType::Text, true)),
+            None => Ok(done(arguments.into_iter().map(|a| a.scalar).collect(), ValueType::Text)),
         },
     }
 }
 
-/// The scalars brought to one type: ints become decimals next to decimals, literal texts dates next to dates.
-fn alike(arguments: Vec<Checked>, what: &str, scope: Scope<'_>) -> Result<(Vec<Scalar<Value>>, ValueType, bool), CheckError> {
+/// The scalars brought to one type: ints are decimals next to decimals, literal texts dates next to dates.
+pub(super) fn alike(arguments: Vec<Checked>, what: &str, scope: Scope<'_>) -> Result<(Vec<Scalar<Value>>, ValueType), CheckError> {
     let mut common: Option<ValueType> = None;
     // Literal texts last: what stands beside them decides what they are.
     for argument in arguments.iter().filter(|a| a.text.is_none()).chain(arguments.iter().filter(|a| a.text.is_some())) {
@@ -201,9 +190,8 @@ fn alike(arguments: Vec<Checked>, what: &str, scope: Scope<'_>) -> Result<(Vec<S
         });
     }
     let ty = common.unwrap_or(ValueType::Int);
-    let exact = arguments.iter().all(|a| a.exact);
     let scalars = arguments.into_iter().map(|a| a.brought_to(ty, scope)).collect::<Result<_, _>>()?;
-    Ok((scalars, ty, exact))
+    Ok((scalars, ty))
 }
 
 impl Checked {
@@ -217,19 +205,19 @@ impl Checked {
             (Some(text), ValueType::Date | ValueType::Time) => {
                 Ok(Scalar::Literal(coerce(text, ty, scope.zone).map_err(|e| CheckError::new(self.leaf, e))?))
             }
-            _ if self.ty == ValueType::Int && ty != ValueType::Int => Ok(as_decimal(self.scalar)),
             _ => Ok(self.scalar),
         }
     }
 }
 
-/// A whole number as a decimal: its product with a decimal one.
-pub(crate) fn as_decimal(scalar: Scalar<Value>) -> Scalar<Value> {
-    match scalar {
-        Scalar::Literal(Value::Int(v)) => Scalar::Literal(Value::Decimal(Decimal::from(v))),
-        other => {
-            let one = Scalar::Literal(Value::Decimal(Decimal::ONE));
-            Scalar::Binary { op: ArithmeticOp::Multiply, left: Box::new(other), right: Box::new(one) }
-        }
+/// What no name is in, worked out, where a decimal holds it exactly.
+pub(super) fn number_without_names(scalar: Scalar<Value>) -> Scalar<Value> {
+    if matches!(scalar, Scalar::Literal(_) | Scalar::Name(_)) || !scalar.names().is_empty() || !scalar.crowds().is_empty() {
+        return scalar;
+    }
+    match scalar.compute(&|_| None) {
+        Computed::Number(number) => number.decimal().map_or(scalar, |number| Scalar::Literal(Value::Decimal(number))),
+        Computed::Value(value) => Scalar::Literal(value),
+        Computed::Nothing | Computed::Beyond(_) => scalar,
     }
 }

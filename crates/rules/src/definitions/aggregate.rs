@@ -1,7 +1,7 @@
 use super::{Errors, Inputs, check_event_name, condition_without_crowds};
-use crate::check::{Checked, Naming, Scope, as_decimal, check_scalar, described, listed};
+use crate::check::{Checked, Naming, Scope, check_scalar, described, listed};
 use crate::raw::tag::{RawAggregate, RawFunction};
-use crate::{Aggregate, AggregateFunction, Document, Function, Scalar, Window, suggest};
+use crate::{Aggregate, AggregateFunction, Document, Scalar, Window, suggest};
 use taghouse_model::{Name, Value, ValueType};
 
 const MAX_DAYS: u32 = 3660;
@@ -123,24 +123,28 @@ fn of_function(function: AggregateFunction, value: Option<Checked>, ty: ValueTyp
     let number = matches!(found, ValueType::Int | ValueType::Decimal { .. });
     let takes = match function {
         F::Count => true,
-        F::CountDistinct | F::MostFrequent => found != ValueType::Set,
-        F::First | F::Last => true,
+        F::CountDistinct | F::MostFrequent | F::First | F::Last => true,
         F::Sum | F::Avg => number,
         F::Min | F::Max => found.is_number() || found == ValueType::Text,
-        F::Set => found == ValueType::Text,
+        F::Set => matches!(found, ValueType::Text | ValueType::Set),
     };
     if !takes {
         let message = format!("`{word}` cannot take this value, which is of type {}", described(found, Naming::Properties));
         return Err(Mismatch { pointer: "/aggregate/value", message });
     }
     match function {
-        F::Count | F::CountDistinct if ty == ValueType::Int => Ok(Some(exact(value))),
+        F::Count | F::CountDistinct if ty == ValueType::Int => Ok(Some(value.scalar)),
         F::Count | F::CountDistinct => Err(of_type(format!("`{word}` gives a whole number: write `type: int`, not {}", written(ty)))),
-        F::Set if ty == ValueType::Set => Ok(Some(exact(value))),
+        F::Set if ty == ValueType::Set => Ok(Some(value.scalar)),
         F::Set => Err(of_type(format!("`set` gives several texts: write `type: set`, not {}", written(ty)))),
-        F::Avg if matches!(ty, ValueType::Decimal { .. }) => Ok(Some(exact(value))),
+        F::Avg if matches!(ty, ValueType::Decimal { .. }) => Ok(Some(value.scalar)),
         F::Avg => Err(of_type(format!("`avg` gives a decimal: write `type: decimal` and a `scale`, not {}", written(ty)))),
         F::Sum => carried(value, ty, word, false),
+        // Of sets the members are counted, each a text.
+        F::MostFrequent if found == ValueType::Set && ty == ValueType::Text => Ok(Some(value.scalar)),
+        F::MostFrequent if found == ValueType::Set => {
+            Err(of_type(format!("`most_frequent` of sets gives the member that most have: write `type: enum`, not {}", written(ty))))
+        }
         F::MostFrequent => carried(value, ty, word, false),
         F::Min | F::Max | F::First | F::Last => carried(value, ty, word, true),
     }
@@ -149,13 +153,8 @@ fn of_function(function: AggregateFunction, value: Option<Checked>, ty: ValueTyp
 /// A value that becomes the tag's as it is.
 fn carried(value: Checked, ty: ValueType, word: &str, time_to_day: bool) -> Result<Option<Scalar<Value>>, Mismatch> {
     match (value.ty, ty) {
-        (ValueType::Decimal { scale: found }, ValueType::Decimal { scale }) if found > scale => {
-            let message =
-                format!("the value of `{word}` has {found} digits after the point, the tag {scale}: write `scale: {found}` or more");
-            Err(Mismatch { pointer: "/scale", message })
-        }
-        (ValueType::Decimal { .. }, ValueType::Decimal { .. }) => Ok(Some(exact(value))),
-        (ValueType::Int, ValueType::Decimal { .. }) => Ok(Some(as_decimal(value.scalar))),
+        // Rounded once, when the tag's value is made.
+        (ValueType::Decimal { .. } | ValueType::Int, ValueType::Decimal { .. }) => Ok(Some(value.scalar)),
         (ValueType::Time, ValueType::Date) if time_to_day => Ok(Some(value.scalar)),
         (found, ty) if found == ty => Ok(Some(value.scalar)),
         (found, ty) => Err(of_type(format!(
@@ -164,16 +163,6 @@ fn carried(value: Checked, ty: ValueType, word: &str, time_to_day: bool) -> Resu
             how_to_write(found),
             written(ty)
         ))),
-    }
-}
-
-/// The value, rounded to its type's scale where it could have more digits: sums are kept in units of the last digit.
-fn exact(value: Checked) -> Scalar<Value> {
-    match value.ty {
-        ValueType::Decimal { scale } if !value.exact => {
-            Scalar::Call { function: Function::Round, arguments: vec![value.scalar, Scalar::Literal(Value::Int(i64::from(scale)))] }
-        }
-        _ => value.scalar,
     }
 }
 

@@ -1,15 +1,55 @@
-//! Whether a glob on file names is one: `*`, `?`, `[a-z]`, `[!a]` and `{a,b}`, as ingestion matches them.
+//! Globs on file names: `*` (any text), `?` (one character), `[a-z]` and `[!a]` (one of, none of) and `{a,b}` (either).
+
+use glob::Pattern;
 
 /// The most globs that one with `{a,b}` may stand for.
 const MAX_ALTERNATIVES: usize = 1000;
 
-/// Refuses what could only be a slip of the pen: brackets that are not closed, are empty or the wrong way round.
-pub(super) fn check(glob: &str) -> Result<(), String> {
-    if glob.is_empty() || glob.contains('/') {
-        return Err("`files` is a glob on the file name, such as *.csv.gz: not empty and without folders".to_owned());
+/// The longest glob, in bytes: with the longest file name it is compared in a moment.
+const MAX_GLOB_BYTES: usize = 1024;
+
+/// A glob on a file's name, without its folder.
+#[derive(Debug, Clone)]
+pub struct FileGlob(Vec<Pattern>);
+
+impl FileGlob {
+    /// Reads a source's `files`.
+    ///
+    /// # Errors
+    /// What could only be a slip of the pen: brackets that are not closed, are empty or the wrong way round; one that is too long.
+    pub fn parse(glob: &str) -> Result<Self, String> {
+        if glob.is_empty() || glob.contains('/') {
+            return Err("`files` is a glob on the file name, such as *.csv.gz: not empty and without folders".to_owned());
+        }
+        if glob.len() > MAX_GLOB_BYTES {
+            return Err(format!("the glob in `files` has {} bytes, more than {MAX_GLOB_BYTES}", glob.len()));
+        }
+        let wrong = |e: String| format!("`{glob}` is no glob: {e}");
+        let pattern = |glob: &String| {
+            classes(glob)?;
+            Pattern::new(&without_double_stars(glob)).map_err(|e| e.to_string())
+        };
+        expanded(glob).map_err(wrong)?.iter().map(pattern).collect::<Result<_, _>>().map(Self).map_err(wrong)
     }
-    let wrong = |e: String| format!("`{glob}` is no glob: {e}");
-    expanded(glob).map_err(wrong)?.iter().try_for_each(|glob| classes(glob).map_err(wrong))
+
+    /// Whether a file of this name is meant. Time is at most glob × name: only the last `*` is ever tried again.
+    pub fn matches(&self, name: &str) -> bool {
+        self.0.iter().any(|pattern| pattern.matches(name))
+    }
+}
+
+/// `**` is one `*` in a name; only in paths it is more.
+fn without_double_stars(glob: &str) -> String {
+    let mut single = String::with_capacity(glob.len());
+    let mut in_class = false;
+    for c in glob.chars() {
+        if c == '*' && !in_class && single.ends_with('*') {
+            continue;
+        }
+        in_class = if in_class { c != ']' } else { c == '[' };
+        single.push(c);
+    }
+    single
 }
 
 /// The globs that `{a,b}` stands for.
@@ -60,13 +100,53 @@ mod tests {
     fn globs() {
         let right = ["*", "*.csv.gz", "20??-*.csv", "part-[0-3]*", "part-[!0-3a]*", "*.{csv,jsonl}", "[[]", "a]}", "[a-]", "{[ab],c}"];
         for glob in right {
-            assert_eq!(check(glob), Ok(()), "{glob}");
+            assert!(FileGlob::parse(glob).is_ok(), "{glob}");
         }
         let wrong = ["", "a/*", "[", "a[0-9", "[]", "[!]", "[9-0]", "{a,b", "{a,{b,c}}", "{[a,b],c}"];
         for glob in wrong {
-            assert!(check(glob).is_err(), "{glob}");
+            assert!(FileGlob::parse(glob).is_err(), "{glob}");
         }
-        assert!(check(&"{a,b}".repeat(9)).is_ok());
-        assert!(check(&"{a,b}".repeat(10)).is_err());
+        assert!(FileGlob::parse(&"{a,b}".repeat(9)).is_ok());
+        assert!(FileGlob::parse(&"{a,b}".repeat(10)).is_err());
+        assert!(FileGlob::parse(&"a".repeat(1025)).is_err());
+    }
+
+    #[test]
+    fn names() {
+        let cases = [
+            ("*.csv.gz", "2010-12-01.csv.gz", true),
+            ("*.csv.gz", "2010-12-01.csv", false),
+            ("20??-*.csv", "2010-12.csv", true),
+            ("part-[0-3]*", "part-2a", true),
+            ("part-[!0-3]*", "part-2a", false),
+            ("*.{csv,jsonl}", "a.jsonl", true),
+            ("{[ab],c}x", "bx", true),
+            ("*", "anything", true),
+            ("**.csv", "a.csv", true),
+            ("[*][*]a", "**a", true),
+            ("[[]a]}", "[a]}", true),
+            ("?.csv", "é.csv", true),
+            (".*", ".hidden", true),
+            ("*", ".hidden", true),
+            ("a*b*c", "aXbYbZc", true),
+            ("a*b*c", "aXbYbZ", false),
+        ];
+        for (glob, name, expected) in cases {
+            assert_eq!(FileGlob::parse(glob).unwrap().matches(name), expected, "{glob} on {name}");
+        }
+    }
+
+    /// With a matcher that goes back to every star this takes longer than anybody waits.
+    #[test]
+    fn many_stars_take_no_time() {
+        let name = "a".repeat(255);
+        for glob in [
+            "*a".repeat(14) + "b",
+            "*a".repeat(500) + "b",
+            "*a?".repeat(300) + "*b",
+            "{*a*a*a*a*a*a*a*a,*a*a*a*a*a*a*a*a}*a*a*a*a*b".to_owned(),
+        ] {
+            assert!(!FileGlob::parse(&glob).unwrap().matches(&name), "{glob}");
+        }
     }
 }

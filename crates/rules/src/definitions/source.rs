@@ -1,5 +1,6 @@
+use super::glob::FileGlob;
 use super::strptime::{self, Reads};
-use super::{Errors, check_event_name, condition_without_crowds, glob, name_of, place, read, zone_of};
+use super::{Errors, check_event_name, condition_without_crowds, name_of, place, read, zone_of};
 use crate::check::{Naming, Scope, described};
 use crate::raw::source::{
     RawColumn, RawColumnMapping, RawColumnType, RawEvent, RawFormat, RawSource, RawTime, RawUnknownColumns, RawUserId, RawUserIdType,
@@ -181,7 +182,7 @@ impl Reader<'_> {
         if raw.event.is_none() && raw.attributes.is_empty() {
             self.error("", "a source needs `event`, `attributes` or both: nothing would come of its rows");
         }
-        if let Some(Err(e)) = raw.files.as_deref().map(glob::check) {
+        if let Some(Err(e)) = raw.files.as_deref().map(FileGlob::parse) {
             self.error("/files", e);
         }
     }

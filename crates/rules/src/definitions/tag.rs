@@ -1,11 +1,10 @@
 use super::aggregate::how_to_write;
 use super::{Errors, Inputs, aggregate, condition_without_crowds, kept, name_of, read, refuse_circles, source};
-use crate::check::{Naming, Scope, as_decimal, check_scalar, described, listed};
+use crate::check::{Naming, Scope, check_scalar, described, listed};
 use crate::coerce::coerce;
+use crate::parse::is_value;
 use crate::raw::tag::{RawCohort, RawPrecision, RawTag, RawTagType, RawValue};
-use crate::{
-    CohortRule, Document, Error, Expression, Kind, Literal, Predicate, TagDefinition, TagKind, parse_predicate, parse_scalar, suggest,
-};
+use crate::{CohortRule, Document, Error, Expression, Kind, Literal, Predicate, TagDefinition, TagKind, parse_scalar, suggest};
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 use taghouse_model::{Name, Value, ValueType};
@@ -130,11 +129,6 @@ impl Reader<'_> {
             return None;
         };
         match (*found, ty) {
-            (ValueType::Decimal { scale: found }, ValueType::Decimal { scale }) if found > scale => {
-                let message = format!("`{name}` has {found} digits after the point, the tag {scale}: write `scale: {found}` or more");
-                self.error("/scale", message);
-                None
-            }
             (ValueType::Decimal { .. }, ValueType::Decimal { .. }) => Some(TagKind::Attribute { attribute: name.clone() }),
             (found, ty) if found == ty => Some(TagKind::Attribute { attribute: name.clone() }),
             (found, _) => {
@@ -180,16 +174,9 @@ impl Reader<'_> {
     }
 
     fn expression(&mut self, text: &str, ty: ValueType) -> Option<Expression> {
-        // A bool tag may be a condition or a value such as `coalesce(vip, false)`; the reading that gets further is the one meant.
-        if ty == ValueType::Bool {
-            let as_value = match (parse_predicate(text), parse_scalar(text)) {
-                (Ok(_), _) => false,
-                (Err(_), Ok(_)) => true,
-                (Err(condition), Err(value)) => value.offset > condition.offset,
-            };
-            if !as_value {
-                return self.condition("/expression", text).map(Expression::Condition);
-            }
+        // A bool tag may be a condition, or a value such as `coalesce(vip, false)`.
+        if ty == ValueType::Bool && !is_value(text).unwrap_or(false) {
+            return self.condition("/expression", text).map(Expression::Condition);
         }
         // A crowd in an `if` is refused here as unknown; say why.
         if parse_scalar(text).is_ok_and(|scalar| !scalar.crowds().is_empty()) {
@@ -205,8 +192,7 @@ impl Reader<'_> {
         };
         match (checked.ty, ty) {
             // A decimal is rounded to the tag's scale when it is computed.
-            (ValueType::Decimal { .. }, ValueType::Decimal { .. }) => Some(Expression::Scalar(checked.scalar)),
-            (ValueType::Int, ValueType::Decimal { .. }) => Some(Expression::Scalar(as_decimal(checked.scalar))),
+            (ValueType::Decimal { .. } | ValueType::Int, ValueType::Decimal { .. }) => Some(Expression::Scalar(checked.scalar)),
             (ValueType::Decimal { .. }, ValueType::Int) => {
                 self.error(
                     "/type",
@@ -237,6 +223,7 @@ fn in_scope<T>(types: &BTreeMap<Name, ValueType>, inputs: &Inputs<'_>, with: imp
         crowds_fit: false,
         zone: inputs.zone,
         known: Some(&known),
+        pending: None,
     })
 }
 

@@ -1,61 +1,79 @@
-use super::{Deep, Parser, is_reserved, leaf};
+use super::{Deep, Parser, Part, is_reserved, leaf};
 use crate::lexer::TokenKind;
 use crate::{ArithmeticOp, Function, Scalar, SyntaxError};
 
 const BEGINNINGS: &[&str] = &["a name", "a number", "text in quotes", "a function", "`(`"];
 
+fn is_literal(word: &str) -> bool {
+    word.eq_ignore_ascii_case("true") || word.eq_ignore_ascii_case("false")
+}
+
+impl Deep<Part> {
+    fn value(value: Deep<Scalar>) -> Self {
+        Self { tree: Part::Value(value.tree), depth: value.depth }
+    }
+}
+
 impl Parser<'_> {
-    /// `a + b - c`, from the left.
+    /// A value, such as `a + b * c`.
     pub(super) fn scalar(&mut self) -> Result<Deep<Scalar>, SyntaxError> {
-        let mut left = self.product()?;
+        let part = self.arithmetic(0)?;
+        self.value(part)
+    }
+
+    /// Operators that bind as much as `least` or more, from the left.
+    pub(super) fn arithmetic(&mut self, least: u8) -> Result<Deep<Part>, SyntaxError> {
+        let mut left = self.signed()?;
         loop {
             let op = match self.kind() {
                 TokenKind::Symbol("+") => ArithmeticOp::Add,
                 TokenKind::Symbol("-") => ArithmeticOp::Subtract,
-                _ => return Ok(left),
-            };
-            self.step();
-            let right = self.product()?;
-            left = self.binary(op, left, right)?;
-        }
-    }
-
-    fn product(&mut self) -> Result<Deep<Scalar>, SyntaxError> {
-        let mut left = self.signed()?;
-        loop {
-            let op = match self.kind() {
                 TokenKind::Symbol("*") => ArithmeticOp::Multiply,
                 TokenKind::Symbol("/") => ArithmeticOp::Divide,
                 _ => return Ok(left),
             };
+            if op.binds() < least {
+                return Ok(left);
+            }
+            let value = self.value(left)?;
             self.step();
-            let right = self.signed()?;
-            left = self.binary(op, left, right)?;
+            let right = self.arithmetic(op.binds() + 1)?;
+            let right = self.value(right)?;
+            let deepest = value.depth.max(right.depth);
+            let tree = Scalar::Binary { op, left: Box::new(value.tree), right: Box::new(right.tree) };
+            left = Deep::value(self.above(tree, deepest)?);
         }
     }
 
-    fn binary(&self, op: ArithmeticOp, left: Deep<Scalar>, right: Deep<Scalar>) -> Result<Deep<Scalar>, SyntaxError> {
-        let deepest = left.depth.max(right.depth);
-        self.above(Scalar::Binary { op, left: Box::new(left.tree), right: Box::new(right.tree) }, deepest)
-    }
-
-    fn signed(&mut self) -> Result<Deep<Scalar>, SyntaxError> {
+    fn signed(&mut self) -> Result<Deep<Part>, SyntaxError> {
         // A sign before digits belongs to the literal.
         if self.is_symbol("-") && !matches!(self.next_kind(), TokenKind::Number(_)) {
             self.step();
             let inner = self.prefixed(Self::signed)?;
-            return self.above(Scalar::Negate(Box::new(inner.tree)), inner.depth);
+            let inner = self.value(inner)?;
+            return Ok(Deep::value(self.above(Scalar::Negate(Box::new(inner.tree)), inner.depth)?));
         }
         if self.is_symbol("(") {
-            return self.bracketed(Self::scalar);
+            return self.bracketed(Self::any);
         }
+        if let TokenKind::Word(word) = self.kind()
+            && matches!(self.next_kind(), TokenKind::Symbol("("))
+        {
+            let word = word.clone();
+            return match self.condition_function(&word)? {
+                Some(condition) => Ok(condition),
+                None => Ok(Deep::value(self.call(&word)?)),
+            };
+        }
+        Ok(Deep::value(self.atom()?))
+    }
+
+    /// A literal or a name.
+    fn atom(&mut self) -> Result<Deep<Scalar>, SyntaxError> {
         let start = self.token().start;
         let found = match self.kind() {
-            TokenKind::Word(word) if matches!(self.next_kind(), TokenKind::Symbol("(")) => {
-                let word = word.clone();
-                return self.call(&word);
-            }
-            TokenKind::Word(w) if w.eq_ignore_ascii_case("true") || w.eq_ignore_ascii_case("false") => Scalar::Literal(self.literal()?),
+            TokenKind::Word(w) if is_reserved(w) && self.reads_as_name() && !is_literal(w) => Scalar::Name(self.name()?),
+            TokenKind::Word(w) if is_literal(w) => Scalar::Literal(self.literal()?),
             TokenKind::Word(w) if is_reserved(w) => return Err(self.unexpected(BEGINNINGS)),
             TokenKind::Word(_) | TokenKind::QuotedName(_) => Scalar::Name(self.name()?),
             TokenKind::Number(_) | TokenKind::Text(_) | TokenKind::Symbol("-") => Scalar::Literal(self.literal()?),
@@ -73,7 +91,7 @@ impl Parser<'_> {
         }
         let Some(function) = Function::ALL.into_iter().find(|f| f.name().eq_ignore_ascii_case(word)) else {
             let mut known: Vec<&str> = Function::ALL.iter().map(|f| f.name()).collect();
-            known.push("if");
+            known.extend(["if", "crowd"]);
             let near =
                 crate::suggest::nearest(word, known.iter().copied()).map(|n| format!("; did you mean `{n}(…)`?")).unwrap_or_default();
             return Err(self.error(format!("there is no function `{word}(…)`{near}"), &known));

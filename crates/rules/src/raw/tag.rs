@@ -42,7 +42,8 @@ pub(crate) struct RawTag {
     /// A value computed from other tags, such as `coalesce(refunds, 0) / orders`; for a bool tag also a condition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) expression: Option<String>,
-    /// A read-only SELECT over the app's tables that gives the columns user_id and value; {as_of} stands for the as-of time.
+    /// A read-only SELECT over the app's tables that gives the columns user_id and value; {as_of} stands for the as-of time. Events and attributes before that
+    /// time are seen; `all_events` and `all_attributes` hold those of all times.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) sql: Option<String>,
 }

@@ -18,7 +18,7 @@ pub(crate) async fn apply(context: &Context, arguments: &Apply) -> Result<()> {
     for path in &arguments.files {
         collect(path, &mut paths)?;
     }
-    if paths.is_empty() {
+    if paths.is_empty() && !arguments.all {
         bail!("no .yaml or .yml file in {}", arguments.files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "));
     }
     let mut files = Vec::new();
@@ -26,12 +26,24 @@ pub(crate) async fn apply(context: &Context, arguments: &Apply) -> Result<()> {
         let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
         files.push((path.display().to_string(), text));
     }
-    let plan = send(context, &files, arguments.dry_run, arguments.prune).await?;
+    let how = How { dry_run: arguments.dry_run, prune: arguments.prune, all: arguments.all };
+    let plan = send(context, &files, how).await?;
     context.print(&plan, describe)
 }
 
+/// How files are applied.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct How {
+    /// Only say what would change.
+    pub(crate) dry_run: bool,
+    /// Delete what the files do not name.
+    pub(crate) prune: bool,
+    /// Also where that is everything.
+    pub(crate) all: bool,
+}
+
 /// Sends definition texts; the app is the one named, or the one that the files define.
-pub(crate) async fn send(context: &Context, files: &[(String, String)], dry_run: bool, prune: bool) -> Result<Value> {
+pub(crate) async fn send(context: &Context, files: &[(String, String)], how: How) -> Result<Value> {
     let app = match context.named_app().map(str::to_owned).or_else(|| files.iter().find_map(|(_, text)| defined_app(text))) {
         Some(app) => app,
         None => match apps(&context.client).await?.as_slice() {
@@ -41,7 +53,7 @@ pub(crate) async fn send(context: &Context, files: &[(String, String)], dry_run:
         },
     };
     let files: Vec<Value> = files.iter().map(|(path, text)| json!({"path": path, "text": text})).collect();
-    let body = json!({"files": files, "dry_run": dry_run, "prune": prune});
+    let body = json!({"files": files, "dry_run": how.dry_run, "prune": how.prune, "all": how.all});
     context.client.post(&format!("/api/v1/apps/{app}/definitions"), &body).await
 }
 

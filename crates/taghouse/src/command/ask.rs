@@ -9,7 +9,9 @@ use std::io::IsTerminal;
 
 /// Prints how many users an expression holds for: the bare number, so that scripts can read it. Who looks at a slow one sees its bounds
 /// meanwhile.
-pub(crate) async fn count(context: &Context, expression: &str) -> Result<()> {
+#[allow(clippy::print_stderr, reason = "what a command tells its user")]
+pub(crate) async fn count(context: &Context, expression: &str, strict_as_of: bool) -> Result<()> {
+    let body = json!({"expression": given(expression)?, "strict_as_of": strict_as_of});
     let looking = std::io::stderr().is_terminal() && !context.json;
     let mut exact = None;
     let mut take = |mut line: Value| match line["exact"].as_bool() {
@@ -26,9 +28,34 @@ pub(crate) async fn count(context: &Context, expression: &str) -> Result<()> {
         }
         None => bail!("{}", line["error"]["detail"].as_str().unwrap_or("the count broke off")),
     };
-    context.client.post_lines(&context.path("count/stream").await?, &json!({"expression": expression}), &mut take).await?;
+    context.client.post_lines(&context.path("count/stream").await?, &body, &mut take).await?;
     let answer = exact.context("the server ended the count without an answer: ask again")?;
+    if let (Some(newest), false) = (answer["newest_as_of"].as_str(), context.json) {
+        eprintln!(
+            "the tags asked for were produced as of two times, from {} to {newest}; --strict-as-of refuses that",
+            plain(&answer["as_of"])
+        );
+    }
     context.print(&answer, |answer| format!("{}\n", answer["count"]))
+}
+
+/// The longest file that an expression is read from, in bytes: as a JSON tree one is some times as long as text.
+const MAX_FILE_BYTES: u64 = 16 << 20;
+
+/// An expression as given: itself, or with `@` before it the file that holds it, as text or as a JSON tree. (What the system lets one
+/// argument have is less than an expression may have.)
+pub(crate) fn given(expression: &str) -> Result<Value> {
+    let Some(path) = expression.strip_prefix('@') else { return Ok(json!(expression)) };
+    let bytes = std::fs::metadata(path).with_context(|| format!("the expression's file {path} cannot be read"))?.len();
+    if bytes > MAX_FILE_BYTES {
+        bail!("the file {path} has {bytes} bytes, more than the {MAX_FILE_BYTES} that an expression's may have");
+    }
+    let text = std::fs::read_to_string(path).with_context(|| format!("the expression's file {path} cannot be read"))?;
+    let text = text.trim();
+    if !text.starts_with('{') {
+        return Ok(json!(text));
+    }
+    serde_json::from_str(text).with_context(|| format!("the file {path} begins as a JSON tree and is none"))
 }
 
 #[allow(clippy::print_stderr, reason = "what a command tells its user")]
@@ -40,8 +67,8 @@ fn bounds(line: &Value) {
 /// Prints a page of users, one a line; how to go on stands beside them, not among them.
 #[allow(clippy::print_stderr, reason = "what a command tells its user")]
 pub(crate) async fn list(context: &Context, expression: &str, limit: usize, after: Option<&str>) -> Result<()> {
-    let body = json!({"expression": expression, "limit": limit, "after": after});
-    let answer = context.client.post(&context.path("list").await?, &body).await?;
+    let body = json!({"expression": given(expression)?, "limit": limit, "after": after});
+    let answer = context.client.ask(&context.path("list").await?, &body).await?;
     context.print(&answer, one_a_line)?;
     if let (Some(next), false) = (answer["next"].as_str(), context.json) {
         eprintln!("of {} users; the next page: --after {next}", answer["count"].as_u64().map(thousands).unwrap_or_default());
@@ -56,8 +83,8 @@ fn one_a_line(answer: &Value) -> String {
 
 /// Prints some users, one a line.
 pub(crate) async fn sample(context: &Context, expression: &str, size: u32, seed: u64) -> Result<()> {
-    let body = json!({"expression": expression, "size": size, "seed": seed});
-    let answer = context.client.post(&context.path("sample").await?, &body).await?;
+    let body = json!({"expression": given(expression)?, "size": size, "seed": seed});
+    let answer = context.client.ask(&context.path("sample").await?, &body).await?;
     context.print(&answer, one_a_line)
 }
 

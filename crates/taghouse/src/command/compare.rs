@@ -1,7 +1,7 @@
 //! `taghouse compare`
 
 use super::Context;
-use super::ask::plain;
+use super::ask::{given, plain};
 use super::group::label;
 use crate::args::{Compare, CompareOrder};
 use crate::table::{self, percent, thousands};
@@ -15,14 +15,14 @@ pub(crate) async fn compare(context: &Context, arguments: &Compare) -> Result<()
         CompareOrder::Index => "index",
     };
     let body = json!({
-        "expression": arguments.crowd,
+        "expression": given(&arguments.crowd)?,
         "base": arguments.base,
         "tags": arguments.tags,
         "min_users": arguments.min_users,
         "order": order,
         "limit": arguments.limit,
     });
-    let answer = context.client.post(&context.path("compare").await?, &body).await?;
+    let answer = context.client.ask(&context.path("compare").await?, &body).await?;
     context.print(&answer, describe)
 }
 

@@ -18,12 +18,12 @@ use taghouse_model::AppId;
 const DAYS: u32 = 180;
 
 /// Runs the demonstration. What an earlier run has done already is not done again.
-pub(crate) async fn demo(opened: &mut Opened, context: &Context, arguments: &Demo, data: &Path) -> Result<()> {
+pub(crate) async fn demo(opened: Opened<'_>, context: &Context, arguments: &Demo, data: &Path) -> Result<()> {
     let began = Instant::now();
     let options = ShopOptions { users: arguments.users, events: arguments.events, days: DAYS, seed: arguments.seed };
     let files = shop(data, &options)?;
     let definitions: Vec<(String, String)> = DEFINITIONS.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
-    apply::send(context, &definitions, false, false).await?;
+    apply::send(context, &definitions, apply::How::default()).await?;
     let mut new_files = 0;
     for source in FILE_SOURCES {
         let report = ingest::run(context, Some(source), std::slice::from_ref(&files), false).await?;
@@ -42,10 +42,11 @@ pub(crate) async fn demo(opened: &mut Opened, context: &Context, arguments: &Dem
     print(&format!("the demonstration took {:.1} s", began.elapsed().as_secs_f64()));
     if arguments.exit {
         opened.house.scheduler.shut_down().await;
+        opened.house.settle_audit().await;
         return Ok(());
     }
     let Opened { house, lock, local_key } = opened;
-    serve(house.clone(), lock, local_key, &arguments.serve, invite).await
+    serve(house, lock, &local_key, &arguments.serve, invite).await
 }
 
 /// Generates the shop's files, unless they are there.

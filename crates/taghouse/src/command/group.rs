@@ -1,7 +1,7 @@
 //! `taghouse group`
 
 use super::Context;
-use super::ask::plain;
+use super::ask::{given, plain};
 use crate::args::Group;
 use crate::table::{self, thousands};
 use anyhow::Result;
@@ -14,9 +14,9 @@ pub(crate) async fn group(context: &Context, arguments: &Group) -> Result<()> {
     let body = json!({
         "rows": axis(&arguments.rows, arguments.row_limit),
         "columns": axis(&arguments.columns, arguments.column_limit),
-        "expression": arguments.expression,
+        "expression": arguments.expression.as_deref().map(given).transpose()?,
     });
-    let answer = context.client.post(&context.path("group").await?, &body).await?;
+    let answer = context.client.ask(&context.path("group").await?, &body).await?;
     context.print(&answer, |answer| describe(answer, &arguments.rows, &arguments.columns))
 }
 

@@ -15,12 +15,12 @@ pub(crate) async fn histogram(context: &Context, arguments: &Histogram) -> Resul
     let given = |list: Value| if list.as_array().is_none_or(Vec::is_empty) { Value::Null } else { list };
     let body = json!({
         "tag": arguments.tag,
-        "expression": arguments.expression,
+        "expression": arguments.expression.as_deref().map(super::ask::given).transpose()?,
         "bins": arguments.bins,
         "edges": given(json!(arguments.edges)),
         "quantiles": given(json!(arguments.quantiles)),
     });
-    let answer = context.client.post(&context.path("histogram").await?, &body).await?;
+    let answer = context.client.ask(&context.path("histogram").await?, &body).await?;
     context.print(&answer, describe)
 }
 

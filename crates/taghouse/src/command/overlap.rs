@@ -18,7 +18,7 @@ pub(crate) async fn overlap(context: &Context, arguments: &Overlap) -> Result<()
         bail!("nothing to lay over one another: name crowds or other expressions, or a --file of them");
     }
     let body = json!({"rows": items, "jaccard": arguments.jaccard});
-    let answer = context.client.post(&context.path("overlap").await?, &body).await?;
+    let answer = context.client.ask(&context.path("overlap").await?, &body).await?;
     context.print(&answer, |answer| describe(answer, arguments.jaccard))
 }
 

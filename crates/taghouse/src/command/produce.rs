@@ -22,11 +22,13 @@ pub(crate) async fn run(context: &Context, as_of: Option<&str>, tags: &[String])
         body["tags"] = json!(tags);
     }
     let started = context.client.post(&format!("/api/v1/apps/{app}/produce"), &body).await?;
-    let mut results = progress::follow(&context.client, &app, &started).await?;
+    let ended = progress::follow(&context.client, &app, &started).await?;
+    let (mut results, warnings) = (ended.results, ended.warnings);
     let mut report = results.remove("produce").unwrap_or_default();
     let mut crowds: Vec<Value> = results.into_iter().filter(|(name, _)| name.starts_with("crowd ")).map(|(_, crowd)| crowd).collect();
     crowds.sort_by_key(|crowd| plain(&crowd["name"]));
     report["crowds"] = json!(crowds);
+    report["warnings"] = json!(warnings);
     Ok(report)
 }
 
@@ -38,8 +40,13 @@ pub(crate) fn describe(report: &Value) -> String {
             .map(|item| vec![plain(&item["name"]), item[size].as_u64().map(thousands).unwrap_or_default(), plain(&item["elapsed_ms"])])
             .collect()
     };
+    let warnings: Vec<String> = report["warnings"].as_array().into_iter().flatten().map(plain).collect();
+    let warned = match warnings.len() {
+        0 => String::new(),
+        _ => format!("succeeded with warnings:\n{}", warnings.iter().map(|warning| format!("  {warning}\n")).collect::<String>()),
+    };
     format!(
-        "{}\n{}\n{} users, {} events read, as of {}, {} ms\n",
+        "{}\n{}\n{} users, {} events read, as of {}, {} ms\n{warned}",
         table::render(&["tag", "users", "ms"], &cells("tags", "users")),
         table::render(&["crowd", "size", "ms"], &cells("crowds", "size")),
         report["users"].as_u64().map(thousands).unwrap_or_default(),

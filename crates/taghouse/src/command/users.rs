@@ -45,12 +45,10 @@ pub(crate) async fn delete(context: &Context, users: &[String]) -> Result<()> {
         for tag in list("tags") {
             text += &format!("  {}: {} was {}\n", plain(&tag["user"]), plain(&tag["tag"]), plain(&tag["value"]));
         }
-        for crowd in list("crowds") {
-            text += &format!("  crowd {}, version {}\n", plain(&crowd["crowd"]), crowd["version"]);
-        }
         if !list("unknown").is_empty() {
             text += &format!("not known: {}\n", names(&list("unknown")));
         }
+        text += "no crowd answers with them; the files of its versions are rewritten within a minute\n";
         text + "events and attributes in the lake are kept: a production finds their users again\n"
     })
 }
@@ -63,7 +61,7 @@ fn names(list: &[Value]) -> String {
 pub(crate) async fn compact(context: &Context, expire: Option<&str>) -> Result<()> {
     let app = context.app().await?;
     let started = context.client.post(&format!("/api/v1/apps/{app}/compact"), &json!({"expire": expire})).await?;
-    let mut results = progress::follow(&context.client, &app, &started).await?;
+    let mut results = progress::follow(&context.client, &app, &started).await?.results;
     let report = results.remove("compact").unwrap_or_default();
     context.print(&report, |report| {
         let number = |key: &str| report[key].as_u64().map(thousands).unwrap_or_default();

@@ -1,0 +1,178 @@
+//! How much one key may have under way. What is over it is refused at once: a key that asks without measure does not make the others wait.
+
+use crate::access::Caller;
+use crate::{House, Limits, Problem};
+use arc_swap::ArcSwap;
+use axum::body::{Body, HttpBody};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::Response;
+use futures::StreamExt;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// A kind of call, by what it costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lane {
+    /// Reads bitmaps of many users.
+    Question,
+    /// Looks up single users.
+    Judgment,
+    /// Writes to a log.
+    Call,
+}
+
+impl Lane {
+    const ALL: [Self; 3] = [Self::Question, Self::Judgment, Self::Call];
+
+    /// The lane of a route; `None`: the route has limits of its own (exports, uploads, runs), or costs nothing to speak of.
+    fn of(path: &str) -> Option<Self> {
+        let Some(of_app) = path.strip_prefix("/api/v1/apps/{app}/") else {
+            return (path == "/v1/{kind}").then_some(Self::Call);
+        };
+        match of_app {
+            "tags"
+            | "tags/{tag}"
+            | "count"
+            | "sample"
+            | "count/estimate"
+            | "count/stream"
+            | "list"
+            | "top"
+            | "group"
+            | "histogram"
+            | "overlap"
+            | "compare"
+            | "crowds"
+            | "crowds/{crowd}"
+            | "crowds/{crowd}/versions" => Some(Self::Question),
+            "judge" | "profile" => Some(Self::Judgment),
+            "changes" | "users/{user}" | "users/delete" => Some(Self::Call),
+            _ => None,
+        }
+    }
+
+    fn limit(self, limits: &Limits) -> usize {
+        match self {
+            Self::Question => limits.questions_per_key,
+            Self::Judgment => limits.judgments_per_key,
+            Self::Call => limits.calls_per_key,
+        }
+    }
+
+    fn refusal(self, caller: &str, limits: &Limits) -> Problem {
+        let limit = self.limit(limits);
+        let (what, flag) = match self {
+            Self::Question => ("questions", "--questions-per-key"),
+            Self::Judgment => ("judgments", "--judgments-per-key"),
+            Self::Call => ("calls that write", "--calls-per-key"),
+        };
+        let detail = format!(
+            "the key {caller} has {limit} {what} under way, as many as one key may have: wait until one has ended, or start the server with another {flag}"
+        );
+        Problem::of_status(StatusCode::TOO_MANY_REQUESTS, detail)
+    }
+}
+
+/// One key's lanes.
+type Lanes = [Arc<Semaphore>; Lane::ALL.len()];
+
+/// The lanes of every key that was used. Read without a lock: a judgment passes here.
+pub(crate) struct Gates {
+    limits: Limits,
+    by_key: ArcSwap<HashMap<String, Lanes>>,
+}
+
+impl Gates {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { limits, by_key: ArcSwap::default() }
+    }
+
+    /// A place in the key's lane, until it is dropped.
+    fn enter(&self, key: &str, lane: Lane) -> Result<OwnedSemaphorePermit, Problem> {
+        let place = lane as usize;
+        let known = self.by_key.load().get(key).map(|lanes| lanes[place].clone());
+        let lane_of_key = known.unwrap_or_else(|| self.added(key)[place].clone());
+        lane_of_key.try_acquire_owned().map_err(|_| lane.refusal(key, &self.limits))
+    }
+
+    /// Once for each key.
+    fn added(&self, key: &str) -> Lanes {
+        let lanes = Lane::ALL.map(|lane| Arc::new(Semaphore::new(lane.limit(&self.limits))));
+        self.by_key.rcu(|known| {
+            let mut more = HashMap::clone(known);
+            more.entry(key.to_owned()).or_insert_with(|| lanes.clone());
+            more
+        });
+        // Another request may have been first.
+        self.by_key.load().get(key).cloned().unwrap_or(lanes)
+    }
+}
+
+/// Lets a call in if its key may have one more of its kind. A streamed answer keeps its place to its end.
+pub(crate) async fn admit(State(house): State<Arc<House>>, request: Request, next: Next) -> Result<Response, Problem> {
+    let lane = request.extensions().get::<MatchedPath>().and_then(|path| Lane::of(path.as_str()));
+    let caller = request.extensions().get::<Caller>();
+    let (Some(lane), Some(caller)) = (lane, caller) else { return Ok(next.run(request).await) };
+    let place = house.memory.gates.enter(&caller.id, lane)?;
+    let response = next.run(request).await;
+    if response.body().size_hint().exact().is_some() {
+        return Ok(response);
+    }
+    Ok(response.map(|body| {
+        Body::from_stream(body.into_data_stream().map(move |chunk| {
+            let _held = &place;
+            chunk
+        }))
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_so_many_of_a_kind_and_others_are_not_touched() {
+        let gates = Gates::new(Limits { questions_per_key: 2, judgments_per_key: 1, ..Limits::default() });
+        let held = [gates.enter("a", Lane::Question).unwrap(), gates.enter("a", Lane::Question).unwrap()];
+        let refused = gates.enter("a", Lane::Question).unwrap_err();
+        assert_eq!(refused.status, 429);
+        assert!(refused.detail.contains("2 questions") && refused.detail.contains("--questions-per-key"), "{}", refused.detail);
+        let _judgment = gates.enter("a", Lane::Judgment).unwrap();
+        let _other = gates.enter("b", Lane::Question).unwrap();
+        drop(held);
+        assert!(gates.enter("a", Lane::Question).is_ok(), "a place that was given back");
+    }
+
+    #[test]
+    fn every_route_has_its_lane_or_is_known_to_need_none() {
+        let no_lane = [
+            "/api/v1/apps",
+            "/api/v1/audit",
+            "/api/v1/apps/{app}/audit",
+            "/api/v1/keys",
+            "/api/v1/keys/{id}",
+            "/api/v1/health",
+            "/api/v1/schema",
+            "/api/v1/openapi.json",
+            "/api/v1/apps/{app}/definitions",
+            "/api/v1/apps/{app}/ingest",
+            "/api/v1/apps/{app}/uploads",
+            "/api/v1/apps/{app}/uploads/{upload}/files",
+            "/api/v1/apps/{app}/landing",
+            "/api/v1/apps/{app}/produce",
+            "/api/v1/apps/{app}/runs",
+            "/api/v1/apps/{app}/runs/{id}",
+            "/api/v1/apps/{app}/compact",
+            "/api/v1/apps/{app}/crowds/{crowd}/export",
+        ];
+        let described = crate::openapi();
+        let mut free: Vec<&str> = described.paths.paths.keys().map(String::as_str).filter(|path| Lane::of(path).is_none()).collect();
+        let mut expected = no_lane.to_vec();
+        free.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(free, expected);
+    }
+}

@@ -1,0 +1,167 @@
+//! Calls that were refused, summed up for the audit trail.
+//!
+//! Who tries what a key may not do, or goes on with a key that was revoked, is written down: a line for each key, at once within a minute and
+//! then once an hour at most, however often it tries. So the trail grows with the number of keys, which admins alone make. A call with no key,
+//! or with one that nobody knows, leaves no line: anybody can make millions of those, and they would push out the lines that matter.
+
+use crate::access::Caller;
+use crate::audit::named;
+use crate::{House, Problem};
+use axum::extract::{MatchedPath, Request};
+use axum::http::{Method, Uri};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use taghouse_catalog::{AuditRecord, Change, KeyRecord};
+use taghouse_model::{AppId, TimestampMs};
+
+/// The least time between two lines of a key.
+const LINE_EVERY_MS: i64 = 3_600_000;
+/// Different calls that are remembered of a key.
+const REMEMBERED: usize = 32;
+
+/// What a request asked for. Cheap to keep: most requests are not refused.
+pub(crate) struct Asked {
+    method: Method,
+    route: Option<MatchedPath>,
+    uri: Uri,
+}
+
+impl Asked {
+    pub(crate) fn of(request: &Request) -> Self {
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        Self { method: request.method().clone(), route, uri: request.uri().clone() }
+    }
+
+    /// The route with its app. What else stands in the path may be a user's id, which the trail does not keep.
+    fn named(&self) -> String {
+        let route = self.route.as_ref().map_or("another path", MatchedPath::as_str);
+        let app = self.uri.path().strip_prefix("/api/v1/apps/").and_then(|rest| AppId::new(rest.split('/').next()?).ok());
+        let route = app.map_or_else(|| route.to_owned(), |app| route.replace("{app}", app.as_str()));
+        format!("{} {route}", self.method)
+    }
+}
+
+/// The refused calls of all keys that are not in the trail yet.
+#[derive(Default)]
+pub(crate) struct Refusals(Mutex<BTreeMap<String, Refused>>);
+
+/// Those of one key.
+#[derive(Default)]
+struct Refused {
+    app: Option<AppId>,
+    calls: u64,
+    revoked: bool,
+    asked: BTreeSet<String>,
+    last_ms: TimestampMs,
+    /// The next line is not written before this.
+    next_ms: TimestampMs,
+}
+
+impl Refused {
+    fn line(&self, key: &str) -> AuditRecord {
+        let why = if self.revoked { "refused: the key was revoked" } else { "refused: the key may not do this" };
+        AuditRecord {
+            app: self.app.clone(),
+            at_ms: self.last_ms,
+            actor: key.to_owned(),
+            action: "refused".to_owned(),
+            subject: format!("{} calls, of {}", self.calls, named(self.asked.iter())),
+            outcome: why.to_owned(),
+        }
+    }
+}
+
+impl Refusals {
+    fn held(&self) -> MutexGuard<'_, BTreeMap<String, Refused>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, key: &str, app: Option<&AppId>, revoked: bool, asked: &Asked, now_ms: TimestampMs) {
+        let mut all = self.held();
+        let of_key = all.entry(key.to_owned()).or_default();
+        of_key.calls += 1;
+        (of_key.app, of_key.revoked, of_key.last_ms) = (app.cloned(), revoked, now_ms);
+        if of_key.asked.len() < REMEMBERED {
+            of_key.asked.insert(asked.named());
+        }
+    }
+
+    /// The lines that are due, or all; with how many calls of which key they tell.
+    fn due(&self, now_ms: TimestampMs, all: bool) -> Vec<(String, u64, AuditRecord)> {
+        let held = self.held();
+        let due = held.iter().filter(|(_, of)| of.calls > 0 && (all || now_ms >= of.next_ms));
+        due.map(|(key, of)| (key.clone(), of.calls, of.line(key))).collect()
+    }
+
+    /// They are in the trail. What was refused meanwhile is for the next line.
+    fn written(&self, lines: &[(String, u64, AuditRecord)], now_ms: TimestampMs) {
+        let mut held = self.held();
+        for (key, calls, _) in lines {
+            if let Some(of) = held.get_mut(key) {
+                of.calls = of.calls.saturating_sub(*calls);
+                of.asked.clear();
+                of.next_ms = now_ms + LINE_EVERY_MS;
+            }
+        }
+    }
+}
+
+impl House {
+    /// A key that works asked for what it may not.
+    pub(crate) fn refused(&self, caller: &Caller, asked: &Asked) {
+        self.memory.refusals.add(&caller.id, caller.app.as_ref(), false, asked, self.clock.now_ms());
+    }
+
+    /// A key that was revoked asked.
+    pub(crate) fn refused_revoked(&self, key: &KeyRecord, asked: &Asked) {
+        self.memory.refusals.add(&key.id, key.app.as_ref(), true, asked, self.clock.now_ms());
+    }
+
+    /// Writes the lines of refused calls that are due, or all of them.
+    ///
+    /// # Errors
+    /// The catalog cannot be written; they are kept and written next time.
+    pub(crate) async fn write_refusals(&self, all: bool) -> Result<(), Problem> {
+        let now_ms = self.clock.now_ms();
+        let lines = self.memory.refusals.due(now_ms, all);
+        if lines.is_empty() {
+            return Ok(());
+        }
+        self.catalog.commit(lines.iter().map(|(_, _, line)| Change::Audit(line.clone())).collect()).await?;
+        self.memory.refusals.written(&lines, now_ms);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(method: Method, uri: &'static str) -> Asked {
+        Asked { method, route: None, uri: Uri::from_static(uri) }
+    }
+
+    #[test]
+    fn a_key_has_a_line_an_hour_however_often_it_is_refused() {
+        let refusals = Refusals::default();
+        let call = asked(Method::POST, "/api/v1/apps/shop/produce");
+        let refuse = |times: u64, at_ms| (0..times).for_each(|_| refusals.add("k1", None, false, &call, at_ms));
+        refuse(1000, 5);
+        let first = refusals.due(10, false);
+        assert_eq!((first.len(), first[0].1), (1, 1000));
+        assert_eq!(first[0].2.subject, "1000 calls, of POST another path");
+        // One more comes while the line is written.
+        refuse(1, 11);
+        refusals.written(&first, 10);
+        refuse(2, 12);
+        assert!(refusals.due(LINE_EVERY_MS, false).is_empty(), "not before its hour");
+        let calls = |lines: Vec<(String, u64, AuditRecord)>| lines.into_iter().map(|(_, calls, _)| calls).collect::<Vec<_>>();
+        assert_eq!(calls(refusals.due(11, true)), [3], "all of them at the end");
+        assert_eq!(calls(refusals.due(LINE_EVERY_MS + 10, false)), [3]);
+        // Different calls do not make it longer without end.
+        for _ in 0..100 {
+            refusals.add("k1", None, true, &call, 13);
+        }
+        assert!(refusals.held()["k1"].asked.len() <= REMEMBERED);
+    }
+}

@@ -1,0 +1,126 @@
+//! The audit trail, read.
+
+use super::App;
+use crate::access::{Action, Caller};
+use crate::clock_text::{instant, parse};
+use crate::extract::{Json, Path, Query};
+use crate::{House, Problem};
+use axum::Extension;
+use axum::extract::State;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use taghouse_catalog::{AuditEntry, AuditQuery};
+use taghouse_model::{AppId, ErrorKind};
+
+const DEFAULT_LINES: u32 = 100;
+const MAX_LINES: u32 = 1000;
+
+/// Which lines.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct AuditFilter {
+    /// Only this action, such as `delete`; `key` is `key.create` and `key.revoke`.
+    action: Option<String>,
+    /// Only of this key: its id, or `local` for commands of the server's machine.
+    actor: Option<String>,
+    /// Not before this time, such as `2026-07-01T00:00` in the app's zone (of the whole house: UTC), or with an offset.
+    from: Option<String>,
+    /// Before this time.
+    to: Option<String>,
+    /// The `next` of the page before.
+    #[param(value_type = Option<usize>)]
+    before: Option<u64>,
+    /// How many lines, 1 to 1,000; default 100.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+}
+
+/// A line of the trail.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct AuditLine {
+    /// Rises from line to line.
+    id: u64,
+    /// When, ISO 8601, UTC.
+    at: String,
+    /// The key's id; `local`: a command of the server's machine; `serve`: the server itself.
+    actor: String,
+    /// `definitions.apply`, `key.create`, `key.revoke`, `ingest`, `upload`, `produce`, `change`, `delete`, `compact`, `export`, `cancel` or `refused`.
+    action: String,
+    /// To what.
+    subject: String,
+    /// `begun`, `done`, or what went wrong. What was begun has a second line with its end: `interrupted` if its process ended before.
+    outcome: String,
+}
+
+/// A page of the trail.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct AuditPage {
+    /// Newest first.
+    lines: Vec<AuditLine>,
+    /// What to send as `before` for the next page; `null`: there is none.
+    #[schema(required)]
+    next: Option<u64>,
+}
+
+/// Who did what in an app, newest first. For admins.
+#[utoipa::path(get, path = "/apps/{app}/audit", operation_id = "list_audit", tag = "audit", params(App, AuditFilter),
+    responses((status = 200, description = "A page of lines.", body = AuditPage), Problem))]
+pub(crate) async fn of_app(
+    State(house): State<Arc<House>>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<App>,
+    Query(filter): Query<AuditFilter>,
+) -> Result<Json<AuditPage>, Problem> {
+    let app = app.checked(&caller, Action::Administer)?;
+    house.exists(&app).await?;
+    let zone = match house.definitions(&app).await {
+        Ok(definitions) => definitions.app.time_zone.clone(),
+        Err(_) => TimeZone::UTC,
+    };
+    page(&house, Some(app), filter, &zone).await
+}
+
+/// Who did what that concerns every app: keys of all apps. For admins of every app.
+#[utoipa::path(get, path = "/audit", operation_id = "list_house_audit", tag = "audit", params(AuditFilter),
+    responses((status = 200, description = "A page of lines.", body = AuditPage), Problem))]
+pub(crate) async fn of_house(
+    State(house): State<Arc<House>>,
+    Extension(caller): Extension<Caller>,
+    Query(filter): Query<AuditFilter>,
+) -> Result<Json<AuditPage>, Problem> {
+    caller.may_anywhere(Action::Administer)?;
+    if let Some(own) = &caller.app {
+        return Err(Problem::new(ErrorKind::Denied, format!("an admin of \"{own}\" reads the trail of \"{own}\" only")));
+    }
+    page(&house, None, filter, &TimeZone::UTC).await
+}
+
+async fn page(house: &House, app: Option<AppId>, filter: AuditFilter, zone: &TimeZone) -> Result<Json<AuditPage>, Problem> {
+    let limit = filter.limit.unwrap_or(DEFAULT_LINES);
+    if !(1..=MAX_LINES).contains(&limit) {
+        return Err(Problem::new(ErrorKind::Invalid, format!("{limit} lines in one call: 1 to {MAX_LINES} are allowed")));
+    }
+    let time = |text: &Option<String>| text.as_deref().map(|text| parse(text, zone)).transpose();
+    let query = AuditQuery {
+        app,
+        action: filter.action,
+        actor: filter.actor,
+        from_ms: time(&filter.from)?,
+        to_ms: time(&filter.to)?,
+        before: filter.before,
+        limit,
+    };
+    let found = house.catalog.audit(&query).await?;
+    let full = found.len() == limit as usize;
+    let next = found.last().filter(|_| full).map(|last| last.id);
+    Ok(Json(AuditPage { lines: found.into_iter().map(AuditLine::from).collect(), next }))
+}
+
+impl From<AuditEntry> for AuditLine {
+    fn from(entry: AuditEntry) -> Self {
+        let AuditEntry { id, line } = entry;
+        Self { id, at: instant(line.at_ms), actor: line.actor, action: line.action, subject: line.subject, outcome: line.outcome }
+    }
+}

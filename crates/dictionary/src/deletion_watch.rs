@@ -1,0 +1,50 @@
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use taghouse_model::AppId;
+
+/// Ids, whose order does not matter.
+type Ids = Mutex<HashSet<String>>;
+
+/// The ids of an app that are deleted while it lives: whoever works with ids read before must not give them back to the dictionary.
+pub struct DeletionWatch(Arc<Ids>);
+
+impl DeletionWatch {
+    /// Whether one of the ids was deleted since the watch began.
+    pub fn deleted(&self, id: &str) -> bool {
+        locked(&self.0).contains(id)
+    }
+
+    /// Whether nobody was deleted since.
+    pub fn is_empty(&self) -> bool {
+        locked(&self.0).is_empty()
+    }
+}
+
+/// All watches that somebody holds.
+#[derive(Default)]
+pub(crate) struct Watches(Mutex<HashMap<AppId, Vec<Weak<Ids>>>>);
+
+impl Watches {
+    pub(crate) fn watch(&self, app: &AppId) -> DeletionWatch {
+        let ids = Arc::new(Ids::default());
+        let mut watches = locked(&self.0);
+        let of_app = watches.entry(app.clone()).or_default();
+        of_app.retain(|watch| watch.strong_count() > 0);
+        of_app.push(Arc::downgrade(&ids));
+        DeletionWatch(ids)
+    }
+
+    pub(crate) fn is_watched(&self, app: &AppId) -> bool {
+        locked(&self.0).get(app).is_some_and(|watches| watches.iter().any(|watch| watch.strong_count() > 0))
+    }
+
+    pub(crate) fn note(&self, app: &AppId, deleted: &[String]) {
+        for watch in locked(&self.0).get(app).into_iter().flatten().filter_map(Weak::upgrade) {
+            locked(&watch).extend(deleted.iter().cloned());
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,135 @@
+//! What a server gives its callers at most: the flags of `serve`.
+
+use crate::args::positive_seconds;
+use crate::listen::Patience;
+use clap::Args;
+use std::time::Duration;
+use taghouse_api::{AuditLimits, Limits, UploadLimits};
+
+#[derive(Args)]
+#[command(next_help_heading = "Limits of the server")]
+pub(crate) struct ServeLimits {
+    /// Connections held at one time; the one longest without a request makes room for a new one. Default: half of the files that the
+    /// process may open, 10,000 at most
+    #[arg(long, env = "TAGHOUSE_MAX_CONNECTIONS", value_name = "N")]
+    pub(crate) max_connections: Option<u64>,
+    /// Seconds from a request's first byte to the end of its head
+    #[arg(long, env = "TAGHOUSE_HEAD_TIMEOUT", value_name = "SECONDS", default_value_t = 10.0, value_parser = positive_seconds)]
+    head_timeout: f64,
+    /// Seconds between two pieces of a request's body
+    #[arg(long, env = "TAGHOUSE_BODY_TIMEOUT", value_name = "SECONDS", default_value_t = 30.0, value_parser = positive_seconds)]
+    body_timeout: f64,
+    /// Seconds that a connection is kept without a request
+    #[arg(long, env = "TAGHOUSE_IDLE_TIMEOUT", value_name = "SECONDS", default_value_t = 75.0, value_parser = positive_seconds)]
+    idle_timeout: f64,
+    /// Seconds that an answer waits for a caller who takes nothing
+    #[arg(long, env = "TAGHOUSE_WRITE_TIMEOUT", value_name = "SECONDS", default_value_t = 30.0, value_parser = positive_seconds)]
+    write_timeout: f64,
+    /// Questions that one key may have under way; a further one is answered 429
+    #[arg(long, env = "TAGHOUSE_QUESTIONS_PER_KEY", value_name = "N", default_value_t = 64, value_parser = at_least_one)]
+    questions_per_key: usize,
+    /// Judgments and profiles that one key may have under way
+    #[arg(long, env = "TAGHOUSE_JUDGMENTS_PER_KEY", value_name = "N", default_value_t = 1024, value_parser = at_least_one)]
+    judgments_per_key: usize,
+    /// Tracking calls, changes and deletions that one key may have under way
+    #[arg(long, env = "TAGHOUSE_CALLS_PER_KEY", value_name = "N", default_value_t = 1024, value_parser = at_least_one)]
+    calls_per_key: usize,
+    /// What all uploads may hold that are not ingested yet
+    #[arg(long, env = "TAGHOUSE_UPLOAD_BYTES", value_name = "BYTES", default_value = "256GiB", value_parser = bytes)]
+    upload_bytes: u64,
+    /// What the uploads of one app may hold
+    #[arg(long, env = "TAGHOUSE_UPLOAD_BYTES_PER_APP", value_name = "BYTES", default_value = "64GiB", value_parser = bytes)]
+    upload_bytes_per_app: u64,
+    /// Uploads of one app that are not ingested yet
+    #[arg(long, env = "TAGHOUSE_UPLOADS_PER_APP", value_name = "N", default_value_t = 100, value_parser = at_least_one)]
+    uploads_per_app: usize,
+    /// Files of one upload
+    #[arg(long, env = "TAGHOUSE_UPLOAD_FILES", value_name = "N", default_value_t = 10_000, value_parser = at_least_one)]
+    upload_files: usize,
+    /// Hours after which an upload goes to which nothing is sent and which nobody ingests
+    #[arg(long, env = "TAGHOUSE_UPLOAD_HOURS", value_name = "HOURS", default_value_t = 24.0, value_parser = hours)]
+    upload_hours: f64,
+    /// Days that the audit trail goes back
+    #[arg(long, env = "TAGHOUSE_AUDIT_DAYS", value_name = "DAYS", default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    audit_days: u32,
+    /// Lines that the audit trail has at most
+    #[arg(long, env = "TAGHOUSE_AUDIT_LINES", value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    audit_lines: u64,
+}
+
+impl ServeLimits {
+    pub(crate) fn of_callers(&self) -> Limits {
+        Limits {
+            questions_per_key: self.questions_per_key,
+            judgments_per_key: self.judgments_per_key,
+            calls_per_key: self.calls_per_key,
+            uploads: UploadLimits {
+                bytes: self.upload_bytes,
+                bytes_per_app: self.upload_bytes_per_app,
+                uploads_per_app: self.uploads_per_app,
+                files: self.upload_files,
+                age: Duration::from_secs_f64(self.upload_hours * 3600.0),
+            },
+            audit: AuditLimits { days: self.audit_days, lines: self.audit_lines },
+        }
+    }
+
+    /// How often abandoned uploads are looked for.
+    pub(crate) fn sweep_every(&self) -> Duration {
+        Duration::from_secs_f64((self.upload_hours * 900.0).max(0.1))
+    }
+
+    pub(crate) fn patience(&self) -> Patience {
+        Patience {
+            head: Duration::from_secs_f64(self.head_timeout),
+            body: Duration::from_secs_f64(self.body_timeout),
+            idle: Duration::from_secs_f64(self.idle_timeout),
+            write: Duration::from_secs_f64(self.write_timeout),
+        }
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    // More than any machine has, and less than what a semaphore holds.
+    text.parse().ok().filter(|number| (1..=1_000_000).contains(number)).ok_or_else(|| "a whole number from 1 to 1000000".to_owned())
+}
+
+fn hours(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|hours| *hours > 0.0 && *hours <= 87_600.0).ok_or_else(|| "a number of hours over 0, at most 87600".to_owned())
+}
+
+/// A size: `1000`, `64KiB`, `10MiB`, `2GiB`, `1TiB`.
+fn bytes(text: &str) -> Result<u64, String> {
+    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
+    let cut = |(unit, shift): (&str, u32)| Some((text.strip_suffix(unit)?, shift));
+    let (digits, shift) = units.into_iter().find_map(cut).unwrap_or((text, 0));
+    let number = digits.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
+    number.ok_or_else(|| format!("\"{text}\" is no size: write it like 500MiB or 64GiB"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        limits: ServeLimits,
+    }
+
+    #[test]
+    fn sizes_are_read_with_their_unit() {
+        let cases =
+            [("1000", Some(1000)), ("64KiB", Some(65_536)), ("2 GiB", Some(2 << 30)), ("1GB", None), ("-1", None), ("99999999TiB", None)];
+        for (text, expected) in cases {
+            assert_eq!(bytes(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_flags_defaults_are_the_limits_of_a_server_that_nobody_told_otherwise() {
+        let flags = Flags::try_parse_from(["serve"]).unwrap().limits.of_callers();
+        assert_eq!(format!("{flags:?}"), format!("{:?}", Limits::default()));
+    }
+}

@@ -1,0 +1,38 @@
+//! A data folder that vanishes under its server. What is written into files that nobody can find again is lost, though every write succeeds.
+
+use anyhow::{Context, Result, anyhow};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use taghouse_disk::Standing;
+
+/// How often it is looked. The rooms look themselves before they acknowledge anything.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// What a data folder is made of while it is served.
+const PARTS: [&str; 8] = ["", "lock", "catalog.db", "lake", "log", "live", "dictionary", "objects"];
+
+/// The data folder as it was opened.
+pub(crate) struct DataFolder {
+    path: PathBuf,
+    parts: Vec<Standing>,
+}
+
+impl DataFolder {
+    pub(crate) fn of(path: &Path) -> Result<Self> {
+        let path = std::fs::canonicalize(path).with_context(|| format!("finding the data folder {}", path.display()))?;
+        let parts = PARTS.iter().map(|part| Standing::of(path.join(part))).collect::<std::io::Result<_>>();
+        Ok(Self { parts: parts.with_context(|| format!("looking at the data folder {}", path.display()))?, path })
+    }
+
+    /// Waits until a part is gone; says which.
+    pub(crate) async fn gone(&self) -> anyhow::Error {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            if let Some(problem) = self.parts.iter().find_map(|part| part.check().err()) {
+                return anyhow!(
+                    "the data folder {} is not there any more ({problem}): nothing more is taken, for it could not be found again; put the folder back, or restore a backup, and start again",
+                    self.path.display()
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+"""Calls every route by a generated client: client.py DOCUMENT BASE KEY SHOP WORK
+
+Generates a client of the document into the folder WORK, and drives it against the server at BASE, which holds no app yet: the definitions of the
+folder SHOP are applied by the client too. Each call must succeed, with an answer that the client understands. Fails for an operation of the
+document that is not called.
+"""
+
+import importlib
+import io
+import json
+import pathlib
+import subprocess
+import sys
+
+APP = "corner"
+ORDERS = b"""id,user,event,time,sku,amount
+1,ann,purchase,2026-06-20T10:00:00,s1,60.10
+2,ann,purchase,2026-06-21T10:00:00,s1,50.00
+3,bob,purchase,2026-06-20T10:00:00,s2,20.00
+4,eve,visit,2026-06-20T10:00:00,,
+"""
+TREE = {"compare": {"name": "purchases", "op": ">=", "literal": 1}}
+
+
+class Caller:
+    """The generated client, by operationId."""
+
+    def __init__(self, document, client, models):
+        self.tags = {op["operationId"]: op["tags"][0] for item in document["paths"].values() for op in item.values()}
+        self.client, self.models, self.called = client, models, set()
+
+    def __call__(self, name, /, *path, success=200, **arguments):
+        """What the client makes of the answer."""
+        module = importlib.import_module(f"taghouse_client.api.{self.tags[name]}.{name}")
+        answer = module.sync_detailed(*path, client=self.client, **arguments)
+        assert answer.status_code == success, f"{name}: {answer.status_code} {answer.content[:500]}"
+        assert answer.parsed is not None or not answer.content, f"{name}: the client does not understand {answer.content[:500]}"
+        assert type(answer.parsed).__name__ != "Problem", f"{name}: {answer.content[:500]}"
+        self.called.add(name)
+        return answer.parsed
+
+    def body(self, model, values):
+        """A request of the model's type, as the client reads it."""
+        return getattr(self.models, model).from_dict(values)
+
+    def run(self, started):
+        """The run, once it has succeeded."""
+        run = self("get_run", APP, started.id, wait_ms=30_000)
+        assert run.state == "succeeded", run
+        return run
+
+
+def definitions(call, shop):
+    files = [{"path": path.name, "text": path.read_text()} for path in sorted(pathlib.Path(shop).glob("*.yaml"))]
+    plan = call("apply_definitions", APP, body=call.body("ApplyRequest", {"files": files}))
+    assert plan.applied and plan.changes
+    assert len(call("list_definitions", APP).definitions) == len(plan.changes)
+    assert [app.id for app in call("list_apps").apps] == [APP]
+
+
+def keys(call):
+    key = call("create_key", success=201, body=call.body("NewKey", {"role": "judge", "app": APP, "note": "of the generated client"}))
+    assert key.secret.startswith("tgh_")
+    assert key.id in [known.id for known in call("list_keys").keys]
+    call("revoke_key", key.id, success=204)
+
+
+def data(call, file):
+    upload = call("begin_upload", APP, success=201)
+    call("send_file", APP, upload.id, success=204, name="orders-1.csv", body=file(payload=io.BytesIO(ORDERS)))
+    run = call.run(call("start_ingestion", APP, success=202, body=call.body("IngestRequest", {"source": "orders", "upload": upload.id})))
+    assert run.tasks[0].result.accepted_total == 4, run
+    run = call.run(call("start_production", APP, success=202, body=call.body("ProduceRequest", {"as_of": "2026-07-01T00:00"})))
+    call("cancel_run", APP, run.id, success=202)
+    assert run.id in [known.id for known in call("list_runs", APP).runs]
+
+
+def questions(call):
+    for expression in ("purchases >= 1", TREE):
+        body = call.body("CountRequest", {"expression": expression})
+        answer = call("count_users", APP, body=body)
+        assert (answer.count, answer.json.to_dict()) == (2, TREE), answer
+        assert call("estimate_count", APP, body=body).at_most >= 2
+        assert json.loads(call("stream_count", APP, body=body).splitlines()[-1])["count"] == 2
+        assert sorted(call("list_users", APP, body=call.body("PageRequest", {"expression": expression})).users) == ["ann", "bob"]
+        assert call("sample_users", APP, body=call.body("SampleRequest", {"expression": expression, "size": 1})).count == 2
+        top = call("list_top_values", APP, body=call.body("TopRequest", {"tag": "favourite", "expression": expression}))
+        assert sorted(value.value for value in top.values) == ["s1", "s2"]
+        overlap = call("get_overlap", APP, body=call.body("OverlapRequest", {"rows": [expression, "band == \"low\""], "jaccard": True}))
+        assert overlap.counts == [[2, 1], [1, 1]], overlap
+    assert call("count_users_by_url", APP, expression="purchases >= 1").count == 2
+    assert '"count":2' in call("stream_count_by_url", APP, expression="purchases >= 1")
+    group = call("group_users", APP, body=call.body("GroupRequest", {"rows": {"tag": "band"}, "columns": {"tag": "spend_30d", "buckets": "equal_widths"}}))
+    assert group.users == 3
+    histogram = call("get_histogram", APP, body=call.body("HistogramRequest", {"tag": "spend_30d", "edges": [0, "50.00", 200]}))
+    assert [each.users for each in histogram.bins] == [1, 1] and histogram.sum_ == "130.10", histogram
+    compared = call("compare_crowd", APP, body=call.body("ComparisonRequest", {"expression": "crowd(\"high_spenders\")", "tags": ["band"], "order": "index"}))
+    assert (compared.crowd, compared.base) == (1, 3)
+
+
+def tags_and_crowds(call):
+    tags = {tag.name: tag for tag in call("list_tags", APP).tags}
+    assert tags["purchases"].sum_ == "3", tags
+    values = call("list_tag_values", APP, "purchases", limit=5).values
+    assert sorted((value.value, value.users) for value in values) == [(1, 1), (2, 1)], values
+    assert {crowd.name for crowd in call("list_crowds", APP).crowds} == {"high_spenders", "others"}
+    assert call("get_crowd", APP, "others").size == 2
+    version = call("list_crowd_versions", APP, "others").versions[0].version
+    formats = importlib.import_module("taghouse_client.models.export_crowd_format").ExportCrowdFormat
+    for name in formats:
+        exported = call("export_crowd", APP, "others", format_=name, version=version)
+        assert len(exported if isinstance(exported, str) else exported.payload.read()) > 0, name
+    assert call("judge_user", APP, user="ann", crowd="high_spenders").in_crowd
+    batch = call("judge_users", APP, body=call.body("JudgeRequest", {"users": ["ann", "bob"], "crowds": ["others"]}))
+    assert [judged.crowds.to_dict() for judged in batch.judgments] == [{"others": False}, {"others": True}], batch
+    assert call("get_profile", APP, user="ann").tags.to_dict()["spend_30d"] == "110.10"
+
+
+def users(call):
+    changes = [
+        {"user": "ann", "tag": "city", "set": "Bonn"},
+        {"user": "bob", "tag": "spend_30d", "set": 12.5},
+        {"user": "bob", "tag": "city", "unset": True},
+    ]
+    assert call("change_tags", APP, body=call.body("ChangesRequest", {"changes": changes})).changes == 3
+    kind = importlib.import_module("taghouse_client.models.track_kind").TrackKind
+    event = {"userId": "dee", "event": "purchase", "properties": {"sku": "s1", "amount": 5}}
+    call("track", kind.TRACK, body=call.body("TrackBody", event))
+    call("track", kind.BATCH, body=call.body("TrackBody", {"batch": [{**event, "type": "track"}]}))
+    assert call("get_landing", APP).last_error is None
+    receipt = call("delete_user", APP, "eve")
+    assert receipt.users == ["eve"]
+    receipt = call("delete_users", APP, body=call.body("DeleteRequest", {"users": ["ann", "nobody"]}))
+    assert (receipt.users, receipt.unknown) == (["ann"], ["nobody"]) and receipt.tags, receipt
+    call.run(call("start_compaction", APP, success=202, body=call.body("CompactRequest", {"expire": {"is_set": {"name": "band"}}})))
+
+
+def audit(call):
+    lines = call("list_audit", APP, action="definitions.apply", limit=5).lines
+    assert lines and lines[0].outcome == "done", lines
+    assert call("list_house_audit", actor="serve").lines[0].action == "key.create"
+
+
+def keyless(call):
+    call("get_health")
+    call("get_schema")
+    call("get_openapi")
+
+
+def main(document_file, base, key, shop, work):
+    made = pathlib.Path(work) / "taghouse_client"
+    generator = pathlib.Path(sys.executable).with_name("openapi-python-client")
+    config = pathlib.Path(__file__).with_name("client.yaml")
+    subprocess.run(
+        [generator, "generate", "--path", document_file, "--output-path", made, "--meta", "none", "--config", config, "--fail-on-warning"],
+        check=True,
+    )
+    sys.path.insert(0, str(made.parent))
+    package, models, types = (importlib.import_module(f"taghouse_client{part}") for part in ("", ".models", ".types"))
+    with open(document_file, encoding="utf-8") as text:
+        document = json.load(text)
+    call = Caller(document, package.AuthenticatedClient(base_url=base, token=key, raise_on_unexpected_status=True, timeout=60), models)
+    keyless(call)
+    definitions(call, shop)
+    keys(call)
+    data(call, types.File)
+    questions(call)
+    tags_and_crowds(call)
+    users(call)
+    audit(call)
+    missed = sorted(set(call.tags) - call.called)
+    sys.exit(f"client.py does not call: {', '.join(missed)}" if missed else None)
+
+
+main(*sys.argv[1:])

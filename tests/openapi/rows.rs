@@ -1,0 +1,114 @@
+//! A valid call of every operation of the document, and who may make it. An operation without a row fails the test: give each new route one.
+//! `{user}`, `{upload}`, `{id}` and `{number}` are made for each call; the app is `corner`, the crowd `others`, the tag `purchases`.
+
+/// What a call carries.
+pub(crate) enum Sent {
+    Nothing,
+    Json(&'static str),
+    File(&'static str),
+}
+
+/// A call and the statuses of admin, editor, viewer, write and judge.
+pub(crate) struct Row {
+    pub(crate) operation: &'static str,
+    pub(crate) query: &'static str,
+    pub(crate) sent: Sent,
+    pub(crate) statuses: [u16; 5],
+    /// With keys of another app, where the path names no app; where it does, each gets 403.
+    pub(crate) of_another_app: [u16; 5],
+}
+
+const READ: [u16; 5] = [200, 200, 200, 403, 403];
+const JUDGE: [u16; 5] = [200, 200, 200, 403, 200];
+const WRITE: [u16; 5] = [200, 403, 403, 200, 403];
+const ALL: [u16; 5] = [200; 5];
+
+const fn edit(status: u16) -> [u16; 5] {
+    [status, status, 403, 403, 403]
+}
+
+const fn administer(status: u16) -> [u16; 5] {
+    [status, 403, 403, 403, 403]
+}
+
+const fn row(operation: &'static str, statuses: [u16; 5], query: &'static str, sent: Sent) -> Row {
+    Row { operation, query, sent, statuses, of_another_app: statuses }
+}
+
+const fn get(operation: &'static str, statuses: [u16; 5], query: &'static str) -> Row {
+    row(operation, statuses, query, Sent::Nothing)
+}
+
+const fn json(operation: &'static str, statuses: [u16; 5], body: &'static str) -> Row {
+    row(operation, statuses, "", Sent::Json(body))
+}
+
+/// A key of another app may make the call only where it is of its own.
+const fn own(row: Row) -> Row {
+    Row { of_another_app: [403; 5], ..row }
+}
+
+pub(crate) const ROWS: &[Row] = &[
+    get("get_health", ALL, ""),
+    get("get_schema", ALL, ""),
+    get("get_openapi", ALL, ""),
+    get("list_apps", JUDGE, ""),
+    get("list_keys", administer(200), ""),
+    own(json("create_key", administer(201), r#"{"role": "judge", "app": "corner", "note": "made by a test"}"#)),
+    own(get("revoke_key", administer(204), "")),
+    get("list_definitions", READ, ""),
+    json(
+        "apply_definitions",
+        edit(200),
+        r#"{"files": [{"path": "a.yaml", "text": "kind: crowd\nname: made\nexpression: purchases >= 1"}], "dry_run": true}"#,
+    ),
+    get("begin_upload", edit(201), ""),
+    row("send_file", edit(204), "name=orders-{number}.csv", Sent::File("id,user,event,time,sku,amount\n")),
+    json("start_ingestion", edit(202), r#"{"source": "orders", "upload": "{upload}"}"#),
+    json("track", WRITE, r#"{"userId": "ann", "event": "visit", "timestamp": "2026-06-20T10:00:00Z"}"#),
+    get("get_landing", READ, ""),
+    json("start_production", edit(202), r#"{"as_of": "2026-07-01T00:00", "tags": ["purchases"]}"#),
+    get("list_runs", READ, ""),
+    get("get_run", READ, "wait_ms=10"),
+    get("cancel_run", edit(202), ""),
+    get("list_tags", READ, ""),
+    get("list_tag_values", READ, "limit=5"),
+    get("list_crowds", READ, ""),
+    get("get_crowd", READ, ""),
+    get("list_crowd_versions", READ, ""),
+    get("export_crowd", READ, ""),
+    get("export_crowd", READ, "format=jsonl"),
+    get("export_crowd", READ, "format=parquet"),
+    get("export_crowd", READ, "format=roaring"),
+    get("export_crowd", READ, "format=roaring64"),
+    get("judge_user", JUDGE, "user=ann&crowd=others"),
+    get("judge_user", JUDGE, "user=nobody&crowd=others"),
+    json("judge_users", JUDGE, r#"{"users": ["ann", "nobody"], "crowds": ["others", "high_spenders"]}"#),
+    get("get_profile", JUDGE, "user=ann"),
+    json("count_users", READ, r#"{"expression": "purchases >= 1"}"#),
+    json("count_users", READ, r#"{"expression": {"is_set": {"name": "band"}}}"#),
+    get("count_users_by_url", READ, "expression=purchases%20is%20set"),
+    json("estimate_count", READ, r#"{"expression": "purchases >= 1"}"#),
+    json("stream_count", READ, r#"{"expression": "purchases >= 1"}"#),
+    get("stream_count_by_url", READ, "expression=purchases%20is%20set"),
+    json("list_users", READ, r#"{"expression": "purchases >= 1", "limit": 1}"#),
+    json("sample_users", READ, r#"{"expression": "purchases >= 1", "size": 1, "seed": 7}"#),
+    json("list_top_values", READ, r#"{"tag": "favourite"}"#),
+    json("list_top_values", READ, r#"{"tag": "spend_30d", "expression": "purchases >= 1", "limit": 1}"#),
+    json("group_users", READ, r#"{"rows": {"tag": "band"}, "columns": {"tag": "spend_30d", "limit": 2}}"#),
+    json("get_histogram", READ, r#"{"tag": "spend_30d", "edges": [0, "50.00", 200]}"#),
+    json("get_histogram", READ, r#"{"tag": "purchases", "expression": "purchases > 100"}"#),
+    json("get_overlap", READ, r#"{"rows": ["purchases >= 1", {"is_set": {"name": "band"}}], "jaccard": true}"#),
+    json("get_overlap", READ, r#"{"rows": ["purchases >= 1"], "columns": ["band == \"low\""]}"#),
+    json("compare_crowd", READ, r#"{"expression": "crowd(\"high_spenders\")", "tags": ["band", "spend_30d"]}"#),
+    json(
+        "change_tags",
+        WRITE,
+        r#"{"changes": [{"user": "bob", "tag": "city", "set": "Bonn"}, {"user": "bob", "tag": "mean", "set": 1.5}]}"#,
+    ),
+    get("delete_user", edit(200), ""),
+    json("delete_users", edit(200), r#"{"users": ["{user}", "nobody"]}"#),
+    json("start_compaction", edit(202), "{}"),
+    get("list_audit", administer(200), "limit=5"),
+    get("list_house_audit", [403; 5], ""),
+];
