@@ -176,7 +176,7 @@ fn one_production_of_an_app_at_a_time() {
     let second = produce();
     assert_eq!((first.status, second.status), (202, 409));
     assert!(second.json()["detail"].as_str().unwrap().contains(&id), "{}", second.json());
-    let state = |id: &str| server.get(&format!("/api/v1/apps/corner/runs/{id}?wait_ms=20000"), &admin).json()["state"].clone();
+    let state = |id: &str| server.run_ended(id, &admin)["state"].clone();
     assert_eq!(state(&id), "succeeded");
     // A production and a compaction wait for each other instead of refusing.
     let third = produce();
@@ -200,7 +200,7 @@ fn uploads_take_each_name_once_and_go_whatever_comes_of_them() {
     let ingest = |id: &str| {
         let run = server.post("/api/v1/apps/corner/ingest", &admin, &json!({"source": "orders", "upload": id}));
         let id = run.json()["id"].as_str().unwrap_or_else(|| panic!("{}", run.json())).to_owned();
-        server.get(&format!("/api/v1/apps/corner/runs/{id}?wait_ms=20000"), &admin).json()
+        server.run_ended(&id, &admin)
     };
     let left = || walk(&house.data().join("uploads"));
     let row = |n: u32| format!("id,user,event,time,sku,amount\n{n},ann,purchase,2026-06-20T10:00:00,s1,60.10\n");

@@ -109,7 +109,7 @@ fn judgments_go_on_while_the_catalog_does_not_answer_and_say_how_old_they_are() 
         (fresh && judge().json()["age_ms"].as_u64()? < 3_000).then_some(())
     });
     let run = server.post("/api/v1/apps/corner/produce", &key, &json!({"as_of": "2026-07-01T00:00"})).json();
-    let run = server.get(&format!("/api/v1/apps/corner/runs/{}?wait_ms=30000", run["id"].as_str().unwrap()), &key).json();
+    let run = server.run_ended(run["id"].as_str().unwrap(), &key);
     assert_eq!(run["state"], "succeeded", "{run}");
     assert!(judge().json()["version"].as_u64() > before["version"].as_u64(), "what is published afterwards is judged by");
 }

@@ -43,7 +43,7 @@ fn house() -> House {
 fn cancel(server: &Server, key: &str, id: &str) -> Duration {
     let began = Instant::now();
     assert_eq!(server.call("DELETE", &format!("/api/v1/apps/corner/runs/{id}"), Some(&format!("Bearer {key}")), b"").status, 202);
-    let run = server.get(&format!("/api/v1/apps/corner/runs/{id}?wait_ms=30000"), key).json();
+    let run = server.run_ended(id, key);
     assert_eq!(run["state"], "cancelled", "{run}");
     began.elapsed()
 }
@@ -105,7 +105,7 @@ fn judgments_are_answered_beside_an_endless_query_and_a_cancel_ends_it() {
     // Its place is free for the next.
     let run = server.post("/api/v1/apps/corner/produce", &key, &json!({"as_of": AS_OF, "tags": ["visits"]})).json();
     let id = run["id"].as_str().unwrap_or_else(|| panic!("{run}"));
-    let run = server.get(&format!("/api/v1/apps/corner/runs/{id}?wait_ms=30000"), &key).json();
+    let run = server.run_ended(id, &key);
     assert_eq!(run["state"], "succeeded", "{run}");
 }
 

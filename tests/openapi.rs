@@ -135,7 +135,7 @@ impl Shop {
     /// The id of the run that an answer began, once it has ended.
     fn finished(&self, answer: &Answer) -> Option<String> {
         let id = serde_json::from_slice::<Value>(&answer.body).ok()?["id"].as_str()?.to_owned();
-        let run = self.server.get(&format!("/api/v1/apps/corner/runs/{id}?wait_ms=30000"), &self.admin).json();
+        let run = self.server.run_ended(&id, &self.admin);
         assert_eq!(run["state"], "succeeded", "{run}");
         Some(id)
     }

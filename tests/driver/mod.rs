@@ -211,6 +211,14 @@ impl Server {
         self.call("POST", path, Some(&format!("Bearer {key}")), body.to_string().as_bytes())
     }
 
+    /// A run of the app `corner`, once it has ended.
+    pub fn run_ended(&self, id: &str, key: &str) -> Value {
+        eventually("the end of a run", || {
+            let run = self.get(&format!("/api/v1/apps/corner/runs/{id}?wait_ms=20000"), key).json();
+            (run["state"].as_str()? != "running").then_some(run)
+        })
+    }
+
     /// The status of a request of which the server sees only the head: it refuses a body too large before that has come.
     pub fn status_of_head(&self, method: &str, path: &str, authorization: &str, length: u64) -> u16 {
         let mut socket = std::net::TcpStream::connect(self.base.trim_start_matches("http://")).unwrap();
@@ -245,13 +253,14 @@ pub fn shop_definitions() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/shop")
 }
 
-/// Waits until a condition holds, for at most twenty seconds.
+/// Waits until a condition holds: for at most two minutes, for the machine may be busy with other things.
 pub fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
-    for _ in 0..400 {
+    let began = std::time::Instant::now();
+    while began.elapsed() < std::time::Duration::from_secs(120) {
         if let Some(found) = check() {
             return found;
         }
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
-    panic!("{what} did not come about in 20 s");
+    panic!("{what} did not come about in two minutes");
 }
