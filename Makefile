@@ -27,7 +27,8 @@ demo: ## build, then generate, tag and serve a shop. ARGS="--exit --users 1000 -
 
 test: ## set up and run all tests. ARGS="a_test_by_name"; SEED=2 for other random cases (SEED=random: new ones)
 	@scripts/setup.sh test
-	python=$$(scripts/peers.sh) && TAGHOUSE_PEERS_PYTHON="$$python" PROPTEST_RNG_SEED=$(SEED) cargo test --workspace $(ARGS)
+	python=$$(scripts/peers.sh); sdks=; [[ ,$${TAGHOUSE_SKIP:-}, == *,sdks,* ]] || sdks=$$(scripts/sdks.sh); \
+	TAGHOUSE_PEERS_PYTHON="$$python" TAGHOUSE_SDKS="$$sdks" PROPTEST_RNG_SEED=$(SEED) cargo test --workspace $(ARGS)
 
 lint: ## check the format and all of clippy's warnings
 	@scripts/setup.sh lint

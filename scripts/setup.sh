@@ -56,6 +56,16 @@ python() {
   python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || packages python3 python3-venv
 }
 
+node() {
+  command node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null && command -v npm >/dev/null && return
+  packages nodejs npm
+  command node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null ||
+    fail "Node 20 or later is needed, $(command node --version) is here: https://nodejs.org"
+}
+
+# Segment's library for browsers is tested in one.
+browser() { command -v "${TAGHOUSE_CHROMIUM:-chromium}" >/dev/null || packages chromium; }
+
 case ${1:-build} in
 build)
   rust
@@ -78,6 +88,12 @@ test)
   python
   command -v curl >/dev/null || packages curl
   "$root/scripts/peers.sh" >/dev/null
+  # Where these cannot be had, the tests that need them can be passed over.
+  [[ ,${TAGHOUSE_SKIP:-}, == *,sdks,* ]] || {
+    node
+    browser
+    "$root/scripts/sdks.sh" >/dev/null
+  }
   ;;
 *) fail "unknown: $1. Use: setup.sh [build|bench|lint|test]" ;;
 esac

@@ -21,6 +21,26 @@ pub fn peers(test: &str) -> Option<String> {
     }
 }
 
+/// The folder with Segment's libraries for Node and browsers, and what drives a browser. `None`: whoever runs the tests said to skip them.
+pub fn sdks(test: &str) -> Option<PathBuf> {
+    if skips("sdks") {
+        writeln!(std::io::stderr(), "SKIPPED {test}: TAGHOUSE_SKIP names sdks").unwrap();
+        return None;
+    }
+    let folder = std::env::var("TAGHOUSE_SDKS").unwrap_or_default();
+    let there = Path::new(&folder).join("node_modules").is_dir();
+    assert!(
+        there,
+        "TAGHOUSE_SDKS names no folder of packages: run `make test`, which fills one by scripts/sdks.sh, or set TAGHOUSE_SKIP=sdks"
+    );
+    Some(folder.into())
+}
+
+/// A browser: `TAGHOUSE_CHROMIUM`, else Debian's.
+pub fn chromium() -> PathBuf {
+    std::env::var_os("TAGHOUSE_CHROMIUM").unwrap_or_else(|| "/usr/bin/chromium".into()).into()
+}
+
 /// Whether this test may mount a file system: it must, unless whoever runs the tests said to skip those.
 pub fn mounts(test: &str) -> bool {
     if skips("mounts") {

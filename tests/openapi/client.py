@@ -129,6 +129,10 @@ def users(call):
     event = {"userId": "dee", "event": "purchase", "properties": {"sku": "s1", "amount": 5}}
     call("track", kind.TRACK, body=call.body("TrackBody", event))
     call("track", kind.BATCH, body=call.body("TrackBody", {"batch": [{**event, "type": "track"}]}))
+    call("track", kind.B, body=call.body("TrackBody", {"batch": [{**event, "type": "track"}]}))
+    call("send_metrics", body=call.body("SendMetricsBody", {"series": []}))
+    key = call("create_key", success=201, body=call.body("NewKey", {"role": "write", "app": APP, "note": "of a page"}))
+    assert call("get_tracking_settings", key.secret)["integrations"]["Segment.io"]["apiKey"] == key.secret
     assert call("get_landing", APP).last_error is None
     receipt = call("delete_user", APP, "eve")
     assert receipt.users == ["eve"]

@@ -1,5 +1,5 @@
 //! A valid call of every operation of the document, and who may make it. An operation without a row fails the test: give each new route one.
-//! `{user}`, `{upload}`, `{id}` and `{number}` are made for each call; the app is `corner`, the crowd `others`, the tag `purchases`.
+//! `{user}`, `{upload}`, `{id}`, `{write_key}` and `{number}` are made for each call; the app is `corner`, the crowd `others`, the tag `purchases`.
 
 /// What a call carries.
 pub(crate) enum Sent {
@@ -66,6 +66,8 @@ pub(crate) const ROWS: &[Row] = &[
     row("send_file", edit(204), "name=orders-{number}.csv", Sent::File("id,user,event,time,sku,amount\n")),
     json("start_ingestion", edit(202), r#"{"source": "orders", "upload": "{upload}"}"#),
     json("track", WRITE, r#"{"userId": "ann", "event": "visit", "timestamp": "2026-06-20T10:00:00Z"}"#),
+    json("send_metrics", ALL, r#"{"series": [{"type": "Counter", "metric": "analytics_js.invoke", "value": 1}]}"#),
+    get("get_tracking_settings", ALL, ""),
     get("get_landing", READ, ""),
     json("start_production", edit(202), r#"{"as_of": "2026-07-01T00:00", "tags": ["purchases"]}"#),
     get("list_runs", READ, ""),

@@ -1,9 +1,11 @@
 //! Who may do what: keys, roles and the table between roles and actions.
 
 use crate::refusals::Asked;
+use crate::routes::track::refuse_large;
 use crate::{House, Problem};
 use arc_swap::ArcSwap;
-use axum::extract::{Request, State};
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -13,6 +15,7 @@ use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::Arc;
 use taghouse_catalog::{Catalog, KeyRecord, Role};
+use taghouse_ingest::LiveCall;
 use taghouse_model::{AppId, Entropy, ErrorKind};
 
 /// What a request wants to do.
@@ -138,6 +141,11 @@ impl KeyRing {
         self.revoked.load().get(&hash(secret)).cloned()
     }
 
+    /// Whether the secret is of a key that sends calls and does nothing else, as one that a page shows to everybody should be.
+    pub(crate) fn is_write_key(&self, secret: &str) -> bool {
+        self.known.load().get(&hash(secret)).is_some_and(|key| key.role == Role::Write)
+    }
+
     fn caller(&self, secret: &str) -> Option<Caller> {
         let hash = hash(secret);
         if hash == self.local {
@@ -160,11 +168,31 @@ pub fn hash(secret: &str) -> [u8; 32] {
 }
 
 /// Lets no request pass without a known key: `Authorization: Bearer KEY`, or `Basic` with the key as user name.
-pub(crate) async fn authenticate(State(house): State<Arc<House>>, mut request: Request, next: Next) -> Result<Response, Problem> {
+pub(crate) async fn authenticate(State(house): State<Arc<House>>, request: Request, next: Next) -> Result<Response, Problem> {
     let secret = secret_of(request.headers())?;
+    let_in(&house, &secret, request, next).await
+}
+
+/// The same for tracking calls, whose key may stand in their body: a page that is left sends no headers of its own.
+pub(crate) async fn authenticate_call(State(house): State<Arc<House>>, request: Request, next: Next) -> Result<Response, Problem> {
+    if request.headers().contains_key(header::AUTHORIZATION) {
+        return authenticate(State(house), request, next).await;
+    }
+    let (parts, body) = request.into_parts();
+    refuse_large(&parts.headers)?;
+    let body = Bytes::from_request(Request::from_parts(parts.clone(), body), &()).await?;
+    let secret = LiveCall::write_key(&body).ok_or_else(|| {
+        Problem::unauthenticated(
+            "no key: send it as `writeKey` in the body, or as the user name of Basic authorization, without a password",
+        )
+    })?;
+    let_in(&house, &secret, Request::from_parts(parts, Body::from(body)), next).await
+}
+
+async fn let_in(house: &Arc<House>, secret: &str, mut request: Request, next: Next) -> Result<Response, Problem> {
     let asked = Asked::of(&request);
-    let Some(caller) = house.keys.caller(&secret) else {
-        if let Some(key) = house.keys.revoked(&secret) {
+    let Some(caller) = house.keys.caller(secret) else {
+        if let Some(key) = house.keys.revoked(secret) {
             house.refused_revoked(&key, &asked);
         }
         return Err(Problem::unauthenticated("this key is not known or was revoked; an admin makes keys with `taghouse keys create`"));

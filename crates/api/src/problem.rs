@@ -49,7 +49,12 @@ const fn sort(word: &'static str, status: u16, title: &'static str, when: &'stat
 const SORTS: [Sort; 14] = [
     sort("invalid", 400, "Bad Request", "The request is not as described, or does not fit the app's definitions."),
     sort("unauthenticated", 401, "Unauthorized", "No key, or one that is not known or was revoked."),
-    sort("denied", 403, "Forbidden", "The key's role may not do this, or the key is of another app."),
+    sort(
+        "denied",
+        403,
+        "Forbidden",
+        "The key's role may not do this, the key is of another app, or the call comes from a page of an origin that may not send calls.",
+    ),
     sort("not_found", 404, "Not Found", "There is no such app, tag, crowd, run, key, upload or path."),
     sort("method_not_allowed", 405, "Method Not Allowed", "The path does not take the method."),
     sort("timeout", 408, "Request Timeout", "The request did not come in time."),
@@ -86,14 +91,30 @@ impl utoipa::IntoResponses for Problem {
     }
 }
 
+/// Those of the tracking API refuse a body that is none, a page of another origin and a key that is not there.
+const KEYLESS_CALL: [u16; 10] = [400, 403, 404, 405, 408, 413, 415, 429, 500, 503];
+
 /// The errors of routes that need no key.
 pub(crate) struct KeylessProblem;
 
+/// The errors of routes of the tracking API that need no key.
+pub(crate) struct KeylessCallProblem;
+
+fn responses_of(statuses: &[u16]) -> BTreeMap<String, RefOr<openapi::Response>> {
+    let mut responses = <Problem as utoipa::IntoResponses>::responses();
+    responses.retain(|status, _| statuses.iter().any(|kept| kept.to_string() == *status));
+    responses
+}
+
 impl utoipa::IntoResponses for KeylessProblem {
     fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
-        let mut responses = Problem::responses();
-        responses.retain(|status, _| KEYLESS.iter().any(|kept| kept.to_string() == *status));
-        responses
+        responses_of(&KEYLESS)
+    }
+}
+
+impl utoipa::IntoResponses for KeylessCallProblem {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        responses_of(&KEYLESS_CALL)
     }
 }
 

@@ -1,11 +1,13 @@
 //! All routes, with the OpenAPI description that they make.
 
-use crate::access::authenticate;
+use crate::access::{authenticate, authenticate_call};
 use crate::audit::audit_exports;
 use crate::gates::admit;
+use crate::origins::{WebOrigins, refuse_other_origins};
 use crate::problem::{KeylessProblem, descriptions, only_problems, schemas};
 use crate::routes::{
-    apps, audit, changes, crowds, definitions, export, ingest, judge, keys, landing, produce, runs, tags, track, uploads, users,
+    apps, audit, changes, crowds, definitions, export, ingest, judge, keys, landing, produce, runs, tags, track, tracking_settings,
+    uploads, users,
 };
 use crate::routes::{compare, estimate, group, histogram, overlap, page, questions, top};
 use crate::whole::to_the_end;
@@ -25,11 +27,24 @@ use utoipa_axum::routes;
 /// The largest JSON body, in bytes.
 const MAX_BODY_BYTES: usize = 16 << 20;
 
-fn parts() -> (Router<Arc<House>>, Router<Arc<House>>, OpenApi) {
+/// The routes by who may call them, and the description of all.
+struct Parts {
+    /// With a key in a header.
+    keyed: Router<Arc<House>>,
+    /// The tracking API, whose key may stand in the body.
+    calls: Router<Arc<House>>,
+    /// What the libraries of the tracking API ask and send without a key.
+    keyless_calls: Router<Arc<House>>,
+    /// Without a key.
+    open: Router<Arc<House>>,
+    description: OpenApi,
+}
+
+fn parts() -> Parts {
     let info = InfoBuilder::new()
         .title("Taghouse")
         .version(env!("CARGO_PKG_VERSION"))
-        .description(Some("Tags, crowds and judgments. Every call but /health and /schema carries a key: `Authorization: Bearer KEY`, or Basic with the key as user name."))
+        .description(Some("Tags, crowds and judgments. Every call but /health and /schema carries a key: `Authorization: Bearer KEY`, or Basic with the key as user name; calls of the tracking API may have it in their body."))
         .build();
     let mut api = OpenApiBuilder::new().info(info).build();
     let components = api.components.get_or_insert_default();
@@ -83,22 +98,23 @@ fn parts() -> (Router<Arc<House>>, Router<Arc<House>>, OpenApi) {
         .merge(whole)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .merge(uploads);
-    let tracking = OpenApiRouter::new()
-        .routes(routes!(track::track))
-        .layer(DefaultBodyLimit::max(track::MAX_BYTES))
-        .layer(RequestDecompressionLayer::new());
+    let calls = OpenApiRouter::new().nest("/v1", OpenApiRouter::new().routes(routes!(track::track)));
+    let keyless_calls = OpenApiRouter::new().routes(routes!(track::metrics)).routes(routes!(tracking_settings::get));
+    let keyless_calls = OpenApiRouter::new().nest("/v1", keyless_calls);
     let open = OpenApiRouter::new().routes(routes!(apps::health)).routes(routes!(apps::schema)).routes(routes!(description));
-    let keyed = OpenApiRouter::new().nest("/api/v1", keyed).nest("/v1", tracking);
-    let (keyed, keyed_api) = keyed.split_for_parts();
+    let (keyed, keyed_api) = OpenApiRouter::new().nest("/api/v1", keyed).split_for_parts();
+    let (calls, calls_api) = calls.split_for_parts();
+    let (keyless_calls, keyless_api) = keyless_calls.split_for_parts();
     let (open, open_api) = OpenApiRouter::new().nest("/api/v1", open).split_for_parts();
-    api.merge(keyed_api);
-    api.merge(open_api);
-    (keyed, open, api)
+    for part in [keyed_api, calls_api, keyless_api, open_api] {
+        api.merge(part);
+    }
+    Parts { keyed, calls, keyless_calls, open, description: api }
 }
 
 /// The description of all routes, OpenAPI 3.1.
 pub fn openapi() -> OpenApi {
-    parts().2
+    parts().description
 }
 
 /// This description: OpenAPI 3.1. Needs no key.
@@ -109,16 +125,26 @@ async fn description() -> Json<OpenApi> {
     Json(DESCRIBED.clone())
 }
 
-/// The whole API over one data folder. `/api/v1/openapi.json` describes it.
-pub fn router(house: Arc<House>) -> Router {
-    let (keyed, open, _) = parts();
+/// The whole API over one data folder. `/api/v1/openapi.json` describes it. Pages of `origins` may send live calls.
+pub fn router(house: Arc<House>, origins: &WebOrigins) -> Router {
+    let Parts { keyed, calls, keyless_calls, open, .. } = parts();
+    let keyed = keyed
+        .layer(middleware::from_fn_with_state(house.clone(), audit_exports))
+        .layer(middleware::from_fn_with_state(house.clone(), admit))
+        .layer(middleware::from_fn_with_state(house.clone(), authenticate));
+    let calls = calls
+        .layer(middleware::from_fn_with_state(house.clone(), admit))
+        .layer(middleware::from_fn_with_state(house.clone(), authenticate_call))
+        .merge(keyless_calls)
+        .layer(RequestDecompressionLayer::new())
+        .layer(DefaultBodyLimit::max(track::MAX_BYTES))
+        // Before the next layer: a preflight is no method that a route takes, and is answered there all the same.
+        .method_not_allowed_fallback(async || Problem::method_not_allowed().into_response())
+        .layer(origins.layer())
+        .layer(middleware::from_fn_with_state(origins.clone(), refuse_other_origins));
     Router::new()
-        .merge(
-            keyed
-                .layer(middleware::from_fn_with_state(house.clone(), audit_exports))
-                .layer(middleware::from_fn_with_state(house.clone(), admit))
-                .layer(middleware::from_fn_with_state(house.clone(), authenticate)),
-        )
+        .merge(keyed)
+        .merge(calls)
         .merge(open)
         .fallback(async || Problem::new(ErrorKind::NotFound, "there is no such path; /api/v1/openapi.json lists all").into_response())
         .method_not_allowed_fallback(async || Problem::method_not_allowed().into_response())

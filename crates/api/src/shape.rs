@@ -81,7 +81,7 @@ impl PartialSchema for ExportFormat {
 
 impl PartialSchema for TrackCall {
     fn schema() -> RefOr<Schema> {
-        one_word("A call of the tracking API.", &crate::routes::track::KINDS)
+        one_word("A call of the tracking API.", &taghouse_ingest::LiveCall::KINDS)
     }
 }
 

@@ -22,7 +22,7 @@ pub enum RecordBody {
     Event {
         /// Who.
         user_id: String,
-        /// When, by the caller's clock.
+        /// When, by our clock where the call says when it was sent; else by the caller's.
         time_ms: TimestampMs,
         /// What.
         name: String,
@@ -33,7 +33,7 @@ pub enum RecordBody {
     Traits {
         /// Who.
         user_id: String,
-        /// When it was said, by the caller's clock.
+        /// When it was said, by the same clock.
         time_ms: TimestampMs,
         /// A JSON object as text.
         traits: String,

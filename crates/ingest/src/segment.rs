@@ -38,16 +38,36 @@ impl CallError {
 #[derive(Debug, Clone, Copy)]
 pub struct LiveCall;
 
+/// The kind of a call by a shorter or older path of it, as Segment's libraries for browsers and phones have them.
+fn full_kind(kind: &str) -> &str {
+    match kind {
+        "t" => "track",
+        "i" => "identify",
+        "p" => "page",
+        "s" => "screen",
+        "g" => "group",
+        "a" => "alias",
+        "b" | "import" => "batch",
+        _ => kind,
+    }
+}
+
 impl LiveCall {
-    /// Checks a call of `kind` (`track`, `identify`, `page`, `screen`, `group`, `alias`, `batch`) and gives its messages, to be appended to
-    /// the log, in their order. Of a batch, wrong messages (too large ones among them) become records that land in `rejected_events`.
+    /// The paths of the calls: their kinds, and what libraries call these besides.
+    pub const KINDS: [&str; 15] =
+        ["track", "identify", "page", "screen", "group", "alias", "batch", "import", "t", "i", "p", "s", "g", "a", "b"];
+
+    /// Checks a call of `kind` (one of [`LiveCall::KINDS`]) and gives its messages, to be appended to the log, in their order. Of a batch,
+    /// wrong messages (too large ones among them) become records that land in `rejected_events`.
     ///
-    /// The event time is the message's `timestamp`; without it `originalTimestamp`, corrected by how far `sentAt` is off `received_at_ms`;
-    /// without both `received_at_ms`. A missing `messageId` is made from `entropy`.
+    /// The event time is `received_at_ms` less how long before `sentAt` the message's `timestamp` (or `originalTimestamp`) was, so that the
+    /// sender's clock may be wrong; without `sentAt` it is the `timestamp` as it is, and without that `received_at_ms`. A missing `messageId`
+    /// is made from `entropy`.
     ///
     /// # Errors
     /// A body over the limit, that is no JSON object, or lacks or misuses a field; a batch in which every message is wrong.
     pub fn parse(kind: &str, body: &[u8], received_at_ms: TimestampMs, entropy: &dyn Entropy) -> Result<Vec<LogRecord>, CallError> {
+        let kind = full_kind(kind);
         let is_batch = kind == "batch";
         let limit = if is_batch { MAX_BATCH_BYTES } else { MAX_CALL_BYTES };
         if body.len() > limit {
@@ -64,6 +84,30 @@ impl LiveCall {
         let defaults = Defaults { received_at_ms, sent_at_ms: None, entropy };
         let record = message::parse(Some(kind), span.text(text), &defaults).map_err(|fault| CallError::new(fault.detail))?;
         Ok(vec![record])
+    }
+
+    /// The write key in a call's body, as browsers send it: that of the call, else that of a batch's first message. `None`: there is none, or
+    /// the body is no call.
+    pub fn write_key(body: &[u8]) -> Option<String> {
+        let text = std::str::from_utf8(body).ok()?;
+        let call = json_scan::whole(text)?;
+        let of = |span: JsonSpan, name: &str| {
+            let mut found = None;
+            json_scan::members(text, &mut span.start.clone(), &mut |key, value| {
+                if key.string(text)? == name {
+                    found = Some(value);
+                }
+                Some(())
+            })?;
+            found
+        };
+        let own = |span| of(span, "writeKey").and_then(|key| Some(key.string(text)?.into_owned()));
+        own(call).or_else(|| own(*json_scan::elements(text, of(call, "batch")?)?.first()?))
+    }
+
+    /// Whether the body is a JSON object.
+    pub fn is_object(body: &[u8]) -> bool {
+        std::str::from_utf8(body).ok().and_then(json_scan::whole).is_some_and(|span| span.kind == JsonKind::Object)
     }
 }
 

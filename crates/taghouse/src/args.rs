@@ -3,6 +3,7 @@
 use crate::limits::ServeLimits;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use taghouse_api::WebOrigins;
 
 /// Tags and audiences: events in, tags, crowds and judgments out.
 #[derive(Parser)]
@@ -156,6 +157,10 @@ pub(crate) struct Serve {
     /// Seconds that a live call waits at most to land in the lake; sooner when many wait
     #[arg(long, default_value_t = 10.0, value_parser = positive_seconds)]
     pub(crate) land_every: f64,
+    /// Origins of web pages that may send live calls, by comma, such as https://shop.example.com,https://*.example.com; * is every one, none is
+    /// none
+    #[arg(long, env = "TAGHOUSE_WEB_ORIGINS", value_name = "ORIGINS", default_value = "*")]
+    pub(crate) web_origins: WebOrigins,
     #[command(flatten)]
     pub(crate) limits: ServeLimits,
 }

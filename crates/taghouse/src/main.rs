@@ -32,7 +32,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use taghouse_api::{House, Limits};
+use taghouse_api::{House, Limits, WebOrigins};
 use taghouse_lake::SqlLimits;
 use taghouse_model::AppId;
 use tokio::runtime::Handle;
@@ -118,7 +118,7 @@ async fn alone<'a>(cli: &Cli, command: &str, background: &Handle, slot: &'a mut 
     match lock::acquire(&cli.place.data, command)? {
         Acquired::Ours(lock) => {
             let opened = open(cli, slot.insert(lock), background).await?;
-            let client = Client::in_process(taghouse_api::router(opened.house.clone()), opened.local_key.clone());
+            let client = Client::in_process(taghouse_api::router(opened.house.clone(), &WebOrigins::default()), opened.local_key.clone());
             Ok((opened, Context::new(client, cli.place.app.clone(), cli.place.json, true)))
         }
         Acquired::Theirs(holder) => bail!("{}", held(cli, &holder)),
@@ -165,7 +165,7 @@ async fn ask(cli: &Cli, background: &Handle, slot: &mut Option<FolderLock>) -> R
     match lock::acquire(&place.data, command_name(&cli.command))? {
         Acquired::Ours(lock) => {
             let opened = open(cli, slot.insert(lock), background).await?;
-            let client = Client::in_process(taghouse_api::router(opened.house.clone()), opened.local_key.clone());
+            let client = Client::in_process(taghouse_api::router(opened.house.clone(), &WebOrigins::default()), opened.local_key.clone());
             let done = dispatch(&context(client, true), &cli.command).await;
             if done.is_ok() && matches!(cli.command, Command::Delete { .. }) {
                 // A server does it in the background; here there is none that could.
@@ -191,7 +191,7 @@ async fn read(cli: &Cli, unwritable: Unwritable, background: &Handle) -> Result<
     let mirror = Mirror::of(&place.data, unwritable)?;
     let local_key = taghouse_api::new_secret(&system::OsEntropy);
     let house = wiring::open_mirror(&place.data, mirror.places(), &local_key, background).await?;
-    let client = Client::in_process(taghouse_api::router(house.clone()), local_key);
+    let client = Client::in_process(taghouse_api::router(house.clone(), &WebOrigins::default()), local_key);
     let done = dispatch(&Context::new(client, place.app.clone(), place.json, true), &cli.command).await;
     house.settle_audit().await;
     done

@@ -60,7 +60,7 @@ pub(crate) async fn serve(
     let mut background = in_background(&house, arguments, &stopped, &ending);
     house.crowds.refresh_in_background();
     ready(&house, address).await?;
-    let router = taghouse_api::router(house.clone());
+    let router = taghouse_api::router(house.clone(), &arguments.web_origins);
     let mut server = tokio::spawn(listen::listen(listener, router, connections, arguments.limits.patience(), stopped.clone()));
     let lost = tokio::select! {
         interrupted = interrupted() => interrupted.map(|()| None)?,

@@ -22,6 +22,7 @@ pub(crate) mod runs;
 pub(crate) mod tags;
 pub(crate) mod top;
 pub(crate) mod track;
+pub(crate) mod tracking_settings;
 pub(crate) mod uploads;
 pub(crate) mod users;
 

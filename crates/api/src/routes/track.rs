@@ -2,12 +2,13 @@
 
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
+use crate::problem::KeylessCallProblem;
 use crate::shape::TrackCall;
 use crate::{House, Problem};
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request, State};
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use taghouse_ingest::{LiveCall, LogRecord, RecordBody};
@@ -73,11 +74,18 @@ pub(crate) struct TrackPath {
 /// The largest call before and after gzip, in bytes: Segment's limit of a batch, with room to spare.
 pub(crate) const MAX_BYTES: usize = 1 << 20;
 
-/// The kinds of calls.
-pub(crate) const KINDS: [&str; 7] = ["track", "identify", "page", "screen", "group", "alias", "batch"];
+/// Neither a key that may not nor a call too large is read to its end.
+pub(crate) fn refuse_large(headers: &HeaderMap) -> Result<(), Problem> {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if length.is_some_and(|length| length > MAX_BYTES) {
+        return Err(Problem::too_large(format!("a call may have {MAX_BYTES} bytes at most: send several batches")));
+    }
+    Ok(())
+}
 
-/// Takes a call of the Segment tracking API: `track`, `identify`, `page`, `screen`, `group`, `alias`, or a `batch` of these.
-/// The key stands as user name in Basic authorization, as Segment's libraries send it, and tells the app.
+/// Takes a call of the Segment tracking API: `track`, `identify`, `page`, `screen`, `group`, `alias`, or a `batch` of these, which is called
+/// `import` too. Segment's libraries for browsers and phones call them `t`, `i`, `p`, `s`, `g`, `a` and `b`. The key stands as user name in
+/// Basic authorization, or as `writeKey` in the body, and tells the app. The body is JSON, whatever its content type says.
 #[utoipa::path(post, path = "/{kind}", operation_id = "track", tag = "tracking",
     params(TrackPath),
     request_body(content = Object, description = "The call as Segment documents it; gzip is understood"),
@@ -88,15 +96,12 @@ pub(crate) async fn track(
     Path(TrackPath { kind }): Path<TrackPath>,
     request: Request,
 ) -> Result<Json<Tracked>, Problem> {
-    if !KINDS.contains(&kind.as_str()) {
-        return Err(Problem::new(ErrorKind::NotFound, format!("there is no call \"{kind}\"; there are: {}", KINDS.join(", "))));
+    if !LiveCall::KINDS.contains(&kind.as_str()) {
+        let kinds = LiveCall::KINDS.join(", ");
+        return Err(Problem::new(ErrorKind::NotFound, format!("there is no call \"{kind}\"; there are: {kinds}")));
     }
     caller.may_anywhere(Action::Write)?;
-    // Neither a key that may not nor a call too large is read to its end.
-    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if length.is_some_and(|length| length > MAX_BYTES) {
-        return Err(Problem::too_large(format!("a call may have {MAX_BYTES} bytes at most: send several batches")));
-    }
+    refuse_large(request.headers())?;
     let body = Bytes::from_request(request, &()).await?;
     let app = app_of(&house, &caller).await?;
     let records = LiveCall::parse(&kind, &body, house.clock.now_ms(), house.entropy.as_ref())?;
@@ -107,6 +112,17 @@ pub(crate) async fn track(
         house.log.append(&app, encoded).await?;
     }
     Ok(Json(answer))
+}
+
+/// Takes what Segment's library for browsers says about itself, and keeps nothing of it. Needs no key, for none comes with it.
+#[utoipa::path(post, path = "/m", operation_id = "send_metrics", tag = "tracking", security(()),
+    request_body(content = Object, description = "Whatever the library counted"),
+    responses((status = 200, description = "It was read and ignored.", body = Tracked), KeylessCallProblem))]
+pub(crate) async fn metrics(body: Bytes) -> Result<Json<Tracked>, Problem> {
+    if !LiveCall::is_object(&body) {
+        return Err(Problem::new(ErrorKind::Invalid, "the body is not a JSON object"));
+    }
+    Ok(Json(Tracked { success: true, rejected: Vec::new(), rejected_total: 0 }))
 }
 
 /// The key's app; a key of every app writes where there is just one.

@@ -157,14 +157,21 @@ impl<'t> Members<'t> {
         }
     }
 
+    /// When it happened, by our clock: as long before it came as it was before it was sent, by the sender's clock.
     fn time(&self, defaults: &Defaults<'_>) -> Result<TimestampMs, Fault> {
         let at = |key: &str| self.spans.get(key).map_or(Ok(None), |span| instant(key, self.text, *span));
         let sent_at = at("sentAt")?.or(defaults.sent_at_ms);
-        let (key, time) = match (at("timestamp")?, at("originalTimestamp")?) {
+        let (timestamp, original, received_before) = (at("timestamp")?, at("originalTimestamp")?, at("receivedAt")?);
+        // One that Segment passes on has been corrected: its `timestamp` is by Segment's clock, and `originalTimestamp` by the sender's.
+        let is_corrected =
+            timestamp.is_some() && (received_before.is_some() || original.is_some_and(|original| Some(original) != timestamp));
+        let (key, given) = match (timestamp, original) {
             (Some(time), _) => ("timestamp", time),
-            (None, Some(time)) => ("originalTimestamp", sent_at.map_or(time, |sent| defaults.received_at_ms - (sent - time))),
+            (None, Some(time)) => ("originalTimestamp", time),
             (None, None) => return Ok(defaults.received_at_ms),
         };
+        let received_at = received_before.unwrap_or(defaults.received_at_ms);
+        let time = sent_at.filter(|_| !is_corrected).map_or(given, |sent| received_at - (sent - given));
         check_time(time, defaults.received_at_ms).map_err(|problem| Fault::new(Reason::BadTime, format!("`{key}` {problem}")))
     }
 }

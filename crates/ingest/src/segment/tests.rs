@@ -36,13 +36,13 @@ const PYTHON: &str = r#"{"batch": [{"integrations": {}, "anonymousId": null, "pr
 
 #[test]
 fn captured_batches() {
-    for (body, id, time_ms) in [(NODE, "node-next-1795220919268-067ddae3", 1_795_220_919_268), (PYTHON, "60549254-7119", 1_795_220_919_579)]
-    {
+    // It happened so many ms before it was sent.
+    for (body, id, before) in [(NODE, "node-next-1795220919268-067ddae3", 4), (PYTHON, "60549254-7119", 0)] {
         let record = one("batch", body);
         assert_eq!(record.message_id, id);
         assert_eq!(record.received_at_ms, RECEIVED);
         let RecordBody::Event { properties, .. } = &record.body else { panic!("{record:?}") };
-        assert_eq!(record.body, event("u1", time_ms, "Order Paid", properties));
+        assert_eq!(record.body, event("u1", RECEIVED - before, "Order Paid", properties));
         assert_eq!(properties.replace(' ', ""), r#"{"amount":12.5}"#);
     }
 }
@@ -87,10 +87,92 @@ fn times_and_ids_that_are_missing() {
     };
     assert_eq!(time(""), RECEIVED);
     assert_eq!(time(r#","timestamp":null,"sentAt":"2020-01-01T00:00:00Z""#), RECEIVED);
-    assert_eq!(time(r#","timestamp":"2026-11-21T00:28:30Z","sentAt":"2020-01-01T00:00:00Z""#), RECEIVED - 10_000);
+    assert_eq!(time(r#","timestamp":"2026-11-21T00:28:30Z""#), RECEIVED - 10_000);
     assert_eq!(time(r#","originalTimestamp":"2026-11-21T00:28:30Z""#), RECEIVED - 10_000);
-    // The caller's clock is a year behind: what counts is how long before sending it happened.
-    assert_eq!(time(r#","originalTimestamp":"2025-11-21T00:28:30Z","sentAt":"2025-11-21T00:28:31Z""#), RECEIVED - 1_000);
+}
+
+#[test]
+fn what_counts_is_how_long_before_sending_it_happened() {
+    let cases = [
+        // A clock that is right, one five days behind, one three days and one a year ahead.
+        (r#""timestamp":"2026-11-21T00:28:30Z","sentAt":"2026-11-21T00:28:40Z""#, RECEIVED - 10_000),
+        (r#""timestamp":"2026-11-16T00:28:30Z","sentAt":"2026-11-16T00:28:40Z""#, RECEIVED - 10_000),
+        (r#""timestamp":"2026-11-24T00:28:30Z","sentAt":"2026-11-24T00:28:40Z""#, RECEIVED - 10_000),
+        (r#""originalTimestamp":"2027-11-24T00:28:30Z","sentAt":"2027-11-24T00:28:31Z""#, RECEIVED - 1_000),
+        // Of a clock that was set between the two, what comes out is taken if it is within the bounds.
+        (r#""timestamp":"2026-11-21T00:28:41Z","sentAt":"2026-11-21T00:28:40Z""#, RECEIVED + 1_000),
+        // Both say the same: neither is corrected. They differ: Segment has corrected the one.
+        (
+            r#""timestamp":"2026-11-16T00:28:30Z","originalTimestamp":"2026-11-16T00:28:30Z","sentAt":"2026-11-16T00:28:40Z""#,
+            RECEIVED - 10_000,
+        ),
+        (
+            r#""timestamp":"2026-11-20T23:59:50Z","originalTimestamp":"2026-11-16T00:28:30Z","sentAt":"2026-11-16T00:28:40Z""#,
+            1_795_219_190_000,
+        ),
+        // Segment passes on later what it received then.
+        (
+            r#""originalTimestamp":"2026-11-16T00:28:30Z","sentAt":"2026-11-16T00:28:40Z","receivedAt":"2026-11-21T00:00:00Z""#,
+            1_795_219_190_000,
+        ),
+        (r#""timestamp":"2026-11-20T23:59:50Z","sentAt":"2026-11-16T00:28:40Z","receivedAt":"2026-11-21T00:00:00Z""#, 1_795_219_190_000),
+    ];
+    for (times, expected) in cases {
+        let record = one("track", &format!(r#"{{"userId":"u","event":"e",{times}}}"#));
+        let RecordBody::Event { time_ms, .. } = record.body else { panic!() };
+        assert_eq!(time_ms, expected, "{times}");
+    }
+    // The call's `sentAt` is that of every message that has none.
+    let body = r#"{"sentAt":"2026-11-16T00:28:40Z","batch":[
+        {"type":"track","event":"e","userId":"u","timestamp":"2026-11-16T00:28:30Z"},
+        {"type":"track","event":"e","userId":"u","timestamp":"2026-11-16T00:28:30Z","sentAt":"2026-11-16T00:28:31Z"}]}"#;
+    let times: Vec<i64> = parse("b", body)
+        .unwrap()
+        .into_iter()
+        .map(|record| match record.body {
+            RecordBody::Event { time_ms, .. } => time_ms,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(times, [RECEIVED - 10_000, RECEIVED - 1_000]);
+    // The bounds are those of the corrected time.
+    for (times, words) in [
+        (r#""timestamp":"2026-11-23T00:00:00Z","sentAt":"2026-11-21T00:00:00Z""#, "`timestamp` is more than 24 h ahead"),
+        (r#""timestamp":"1970-01-02T00:00:00Z","sentAt":"2027-11-21T00:00:00Z""#, "`timestamp` is before 1970"),
+    ] {
+        let error = parse("track", &format!(r#"{{"userId":"u","event":"e",{times}}}"#)).unwrap_err();
+        assert!(error.message.starts_with(words), "{times}: {error}");
+    }
+}
+
+#[test]
+fn calls_by_their_shorter_paths() {
+    for (short, full) in [("t", "track"), ("i", "identify"), ("p", "page"), ("s", "screen"), ("g", "group"), ("a", "alias")] {
+        let body = r#"{"userId":"u","event":"e","groupId":"g","previousId":"p","messageId":"m"}"#;
+        assert_eq!(one(short, body), one(full, body), "{short}");
+    }
+    let body = r#"{"batch":[{"type":"track","userId":"u","event":"e","messageId":"m"}]}"#;
+    for short in ["b", "import"] {
+        assert_eq!(one(short, body), one("batch", body), "{short}");
+    }
+    assert!(parse("batch", r#"{"batch":[{"type":"t","userId":"u","event":"e"}]}"#).is_err(), "within a batch a message has its whole type");
+}
+
+#[test]
+fn write_keys_in_bodies() {
+    let cases = [
+        (r#"{"event":"e","writeKey":"k\u0031"}"#, Some("k1")),
+        (r#"{"batch":[{"writeKey":"a"},{"writeKey":"b"}],"writeKey":"c"}"#, Some("c")),
+        (r#"{"batch":[{"writeKey":"a"},{"writeKey":"b"}]}"#, Some("a")),
+        (r#"{"batch":[]}"#, None),
+        (r#"{"properties":{"writeKey":"a"}}"#, None),
+        (r#"{"writeKey":7}"#, None),
+        (r#"[{"writeKey":"a"}]"#, None),
+        ("writeKey", None),
+    ];
+    for (body, expected) in cases {
+        assert_eq!(LiveCall::write_key(body.as_bytes()).as_deref(), expected, "{body}");
+    }
 }
 
 #[test]
