@@ -16,7 +16,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 const REMEMBERED: Duration = Duration::from_secs(7200);
 
 /// The origins of web pages that may send live calls. [`Default`] is every one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WebOrigins(Option<Arc<[Pattern]>>);
 
 /// `https://shop.example.com`, or `https://*.example.com` for every name below.
@@ -26,12 +26,6 @@ struct Pattern {
     start: String,
     /// What comes after the star: the dot and the name.
     end: Option<String>,
-}
-
-impl Default for WebOrigins {
-    fn default() -> Self {
-        Self(None)
-    }
 }
 
 impl FromStr for WebOrigins {
