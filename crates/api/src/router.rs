@@ -40,7 +40,8 @@ struct Parts {
     description: OpenApi,
 }
 
-fn parts() -> Parts {
+/// What the description says of all routes together.
+fn introduction() -> OpenApi {
     let info = InfoBuilder::new()
         .title("Taghouse")
         .version(env!("CARGO_PKG_VERSION"))
@@ -56,6 +57,11 @@ fn parts() -> Parts {
     ]);
     api.security =
         Some(vec![SecurityRequirement::new::<_, [&str; 0], _>("bearer", []), SecurityRequirement::new::<_, [&str; 0], _>("basic", [])]);
+    api
+}
+
+fn parts() -> Parts {
+    let mut api = introduction();
     // It counts the bytes itself, for it takes them as they come.
     let uploads = OpenApiRouter::new().routes(routes!(uploads::put));
     let whole = OpenApiRouter::new()
