@@ -44,6 +44,8 @@ pub(crate) struct IngestReport {
     files_new: u64,
     /// Files that had landed before, as they are.
     files_unchanged: u64,
+    /// Files without a row, in order of name. They are not known as ingested: under the same name they may come again with rows.
+    empty: Vec<String>,
     /// Files that were refused, in order of name: nothing of them landed.
     failed: Vec<RefusedFile>,
     /// Rows of the files that landed.
@@ -88,6 +90,7 @@ impl From<&taghouse_ingest::IngestReport> for IngestReport {
         Self {
             files_new: report.files_new,
             files_unchanged: report.files_unchanged,
+            empty: report.empty.clone(),
             failed: report.failed.iter().map(RefusedFile::from).collect(),
             rows: report.rows,
             accepted: report.accepted.clone(),

@@ -77,7 +77,7 @@ impl Task for IngestTask {
         let attendant = taghouse_ingest::Attendant { progress: &told, cancelled: Box::pin(progress.cancelled()) };
         let ingested = self.house.files.ingest(&self.app, &self.definitions, &self.source, &self.paths, &options, attendant).await;
         let report = ingested.map_err(|error| TaskError::new(error.kind(), error))?;
-        if report.files_new == 0 && report.files_unchanged == 0 && report.failed.is_empty() {
+        if report.files_new == 0 && report.files_unchanged == 0 && report.failed.is_empty() && report.empty.is_empty() {
             return Err(TaskError::new(ErrorKind::Invalid, self.nothing_found()));
         }
         let failed = report.failed.iter().map(|file| format!("{}: {}", file.file, file.message)).collect();
@@ -98,7 +98,8 @@ impl IngestTask {
         };
         let paths = self.paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
         let place = if self.upload.is_some() { "the upload".to_owned() } else { paths.join(", ") };
-        format!("source \"{}\": no file in {place} {wanted}; subfolders are not looked into", self.source)
+        let looked = "subfolders are looked into where they are called column=value, and all of them by a pattern such as **/*.csv";
+        format!("source \"{}\": no file in {place} {wanted}; {looked}", self.source)
     }
 }
 

@@ -76,6 +76,17 @@ pub enum Change {
         /// What became of it.
         file: IngestedFile,
     },
+    /// Records that a file which landed was replaced.
+    ReplaceFile {
+        /// Whose.
+        app: AppId,
+        /// The source it came by.
+        source: Name,
+        /// The batch that it must be of.
+        expected_batch: u64,
+        /// What became of the new one, of the same name.
+        file: IngestedFile,
+    },
     /// Records a new key; its id must be new.
     PutKey(KeyRecord),
     /// Ends a key; one revoked already keeps its first date. An unknown id is `NotFound`.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use taghouse_model::TimestampMs;
 
 /// The columns of `events` before the properties, which stand in the order in which they came to be.
-const FIXED_COLUMNS: usize = 7;
+const FIXED_COLUMNS: usize = 8;
 
 /// The schemas of the tables that ingestion fills, as the lake gives them.
 #[derive(Debug, Clone)]
@@ -135,6 +135,8 @@ pub(crate) struct EventBuilder {
     /// By mapped property, with the column's place in the schema.
     properties: Vec<(usize, PropertyBuilder)>,
     rows: usize,
+    /// The file that brings the rows; `None`: they are of live calls.
+    pub(crate) file: Option<String>,
 }
 
 impl EventBuilder {
@@ -153,6 +155,7 @@ impl EventBuilder {
             extra: StringBuilder::new(),
             properties: mapping.properties.iter().map(|p| column(p.name.as_str())).collect::<Result<_, ArrowError>>()?,
             rows: 0,
+            file: None,
         })
     }
 
@@ -178,6 +181,7 @@ impl EventBuilder {
             Some(source),
             Some(received_at),
             Some(Arc::new(self.extra.finish())),
+            Some(of_file(self.file.as_deref(), rows)),
         ];
         columns.resize(self.schema.fields().len(), None);
         for (at, column) in &mut self.properties {
@@ -198,6 +202,8 @@ pub(crate) struct AttributeBuilder {
     value: StringBuilder,
     /// For each attribute row the accepted row that it came with.
     origin: Vec<u32>,
+    /// As [`EventBuilder::file`].
+    pub(crate) file: Option<String>,
 }
 
 impl AttributeBuilder {
@@ -208,6 +214,7 @@ impl AttributeBuilder {
             name: StringBuilder::new(),
             value: StringBuilder::new(),
             origin: Vec::new(),
+            file: None,
         }
     }
 
@@ -220,9 +227,18 @@ impl AttributeBuilder {
 
     fn finish(&mut self) -> Result<(RecordBatch, Vec<u32>), ArrowError> {
         let [user_id, time, message_id, source, received_at] = self.head.finish();
-        let columns =
-            vec![user_id, Arc::new(self.name.finish()) as ArrayRef, Arc::new(self.value.finish()), time, message_id, source, received_at];
+        let (name, value) = (Arc::new(self.name.finish()), Arc::new(self.value.finish()));
+        let file = of_file(self.file.as_deref(), self.origin.len());
+        let columns: Vec<ArrayRef> = vec![user_id, name, value, time, message_id, source, received_at, file];
         Ok((RecordBatch::try_new(Arc::clone(&self.schema), columns)?, std::mem::take(&mut self.origin)))
+    }
+}
+
+/// The column `source_file` of so many rows.
+fn of_file(file: Option<&str>, rows: usize) -> ArrayRef {
+    match file {
+        Some(file) => Arc::new(StringArray::from_iter_values(std::iter::repeat_n(file, rows))),
+        None => new_null_array(&DataType::Utf8, rows),
     }
 }
 

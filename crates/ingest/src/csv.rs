@@ -1,14 +1,13 @@
-//! CSV after RFC 4180, read record by record without a copy of the fields.
+//! CSV after RFC 4180, read record by record without a copy of the fields. LF, CRLF and a bare CR end a line.
 //!
 //! Stricter than most readers where leniency would lose rows: a quote that is not closed, or closed in the middle of a field, breaks only
 //! the line it stands on, and reading goes on at the next line.
 
 use crate::cell::{Cell, Row};
 use crate::input::{AfterRow, Halt};
-use crate::mapping::Mapping;
 use crate::reject::{Fault, Reason, quoted};
 use crate::row::RowReader;
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr2, memchr3};
 use std::borrow::Cow;
 use std::io::{self, Read};
 use taghouse_rules::UnknownColumns;
@@ -18,6 +17,9 @@ const MAX_RECORD_BYTES: usize = 1 << 20;
 
 /// How much text is read at once.
 const BUFFER_BYTES: usize = 256 << 10;
+
+/// So many columns of a header are named where one is missing.
+const QUOTED_COLUMNS: usize = 20;
 
 /// One field: where it stands in the buffer, or unescaped beside it.
 #[derive(Debug, Clone, Copy)]
@@ -124,15 +126,15 @@ impl<R: Read> CsvReader<R> {
 
     /// Passes over the first line at hand.
     fn skip_line(&mut self, problem: &'static str) -> io::Result<Next> {
-        let mut found = memchr(b'\n', &self.buffer[self.at..self.filled]);
+        let line_end = |bytes: &[u8]| memchr2(b'\n', b'\r', bytes);
+        let mut found = line_end(&self.buffer[self.at..self.filled]);
         while found.is_none() && !self.ended && self.filled - self.at <= MAX_RECORD_BYTES {
             self.fill()?;
-            found = memchr(b'\n', &self.buffer[self.at..self.filled]);
+            found = line_end(&self.buffer[self.at..self.filled]);
         }
         match found.or((self.ended).then_some(self.filled - self.at)) {
             Some(length) => {
-                let kept = self.buffer[self.at..self.at + length].strip_suffix(b"\r").map_or(length, <[u8]>::len);
-                self.record = self.at..self.at + kept;
+                self.record = self.at..self.at + length;
                 self.at = (self.at + length + 1).min(self.filled);
             }
             None => {
@@ -141,7 +143,7 @@ impl<R: Read> CsvReader<R> {
                 self.at = self.filled;
                 while !self.ended {
                     self.fill()?;
-                    if let Some(length) = memchr(b'\n', &self.buffer[self.at..self.filled]) {
+                    if let Some(length) = line_end(&self.buffer[self.at..self.filled]) {
                         self.at += length + 1;
                         break;
                     }
@@ -194,7 +196,7 @@ impl<R: Read> CsvReader<R> {
                     Err(scan) => return scan,
                 }
             } else {
-                match memchr2(self.delimiter, b'\n', &bytes[at..]) {
+                match memchr3(self.delimiter, b'\n', b'\r', &bytes[at..]) {
                     Some(length) => (Field { start: at, end: at + length, unescaped: false }, at + length),
                     None if self.ended && start < self.filled => (Field { start: at, end: self.filled, unescaped: false }, self.filled),
                     None => return Scan::Open,
@@ -205,15 +207,8 @@ impl<R: Read> CsvReader<R> {
                 at = after + 1;
                 continue;
             }
-            let mut end = after;
-            // The carriage return before a line end belongs to it; behind a quoted field it stands outside the field already.
-            if let Some(last) =
-                self.fields.last_mut().filter(|f| !f.unescaped && f.end == after && f.end > f.start && bytes[f.end - 1] == b'\r')
-            {
-                last.end -= 1;
-                end -= 1;
-            }
-            self.record = start..end;
+            self.record = start..after;
+            // Of CRLF the second half is a blank line then.
             return Scan::Record { end: (after + 1).min(self.filled) };
         }
     }
@@ -238,13 +233,7 @@ fn quoted_field(bytes: &[u8], open: usize, delimiter: u8, ended: bool, unescaped
             None if !ended => return Err(Scan::Open),
             next => {
                 let after = match next {
-                    Some(b'\r') => match bytes.get(close + 2) {
-                        Some(b'\n') => close + 2,
-                        None if ended => close + 2,
-                        None => return Err(Scan::Open),
-                        Some(_) => return Err(Scan::Broken("text stands behind a closing quote")),
-                    },
-                    None | Some(b'\n') => close + 1,
+                    None | Some(b'\n' | b'\r') => close + 1,
                     Some(byte) if *byte == delimiter => close + 1,
                     Some(_) => return Err(Scan::Broken("text stands behind a closing quote")),
                 };
@@ -306,29 +295,42 @@ pub(crate) struct HeaderMatch {
     pub(crate) columns: Vec<Option<usize>>,
     /// Columns to be kept as JSON.
     pub(crate) kept: Vec<(usize, String)>,
-    /// What refuses every row of the file.
-    pub(crate) fault: Option<Fault>,
 }
 
 impl HeaderMatch {
-    pub(crate) fn new(header: &[String], mapping: &Mapping) -> Self {
+    /// # Errors
+    /// [`Halt::Refused`]: no row of a file with this header can be read as the mapping says.
+    pub(crate) fn new(header: &[String], rows: &RowReader) -> Result<Self, Halt> {
+        let mapping = rows.mapping();
         let columns: Vec<_> = mapping.slots.iter().map(|slot| header.iter().position(|name| *name == slot.column)).collect();
         let unknown: Vec<_> =
             header.iter().enumerate().filter(|(_, name)| !mapping.knows(name)).map(|(at, name)| (at, name.clone())).collect();
-        let missing = mapping.slots.iter().zip(&columns).find(|(slot, at)| slot.needed && at.is_none());
-        let fault = match (missing, mapping.unknown, unknown.first()) {
-            (Some((slot, _)), _, _) => {
-                Some(Fault::new(Reason::MissingColumn, format!("unknown column \"{}\": the file does not have it", slot.column)))
-            }
-            (None, UnknownColumns::Reject, Some((_, name))) => Some(unknown_column(name)),
-            _ => None,
-        };
+        let lacks = |slot: &usize| mapping.slots[*slot].needed && columns[*slot].is_none() && !rows.folder_gives(*slot);
+        if let Some(slot) = (0..columns.len()).find(lacks) {
+            return Err(Halt::Refused(missing(&mapping.slots[slot].column, header)));
+        }
+        if let (UnknownColumns::Reject, Some((_, name))) = (mapping.unknown, unknown.first()) {
+            return Err(Halt::Refused(unknown_column(name).detail));
+        }
         let kept = if mapping.unknown == UnknownColumns::Keep { unknown } else { Vec::new() };
-        Self { columns, kept, fault }
+        for (at, name) in columns.iter().flatten().map(|at| (*at, &header[*at])).chain(kept.iter().map(|(at, name)| (*at, name))) {
+            if let Some(second) = header.iter().skip(at + 1).position(|other| other == name) {
+                let (first, second) = (at + 1, at + second + 2);
+                let which = format!("columns {first} and {second} are both called {}", quoted(name));
+                return Err(Halt::Refused(format!("{which}, so nobody knows which is meant: rename one in the file")));
+            }
+        }
+        Ok(Self { columns, kept })
     }
 }
 
-/// The refusal of a row with a column that nothing names.
+fn missing(column: &str, header: &[String]) -> String {
+    let found = header.iter().take(QUOTED_COLUMNS).map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
+    let more = if header.len() > QUOTED_COLUMNS { ", …" } else { "" };
+    format!("unknown column {}: the file does not have it, but {found}{more}; correct the source or the file", quoted(column))
+}
+
+/// The refusal of a file or row with a column that nothing names.
 pub(crate) fn unknown_column(name: &str) -> Fault {
     let detail = format!("nothing names the column {}: map it, list it under `ignore`, or set `unknown_columns`", quoted(name));
     Fault::new(Reason::UnknownColumn, detail)
@@ -341,12 +343,12 @@ pub(crate) fn unknown_column(name: &str) -> Fault {
 pub(crate) fn read(text: impl Read, delimiter: u8, rows: &mut RowReader, after_row: &mut AfterRow<'_>) -> Result<(), Halt> {
     let mut reader = CsvReader::new(text, delimiter)?;
     let Some(header) = read_header(&mut reader)? else { return Ok(()) };
-    let matched = HeaderMatch::new(&header, rows.mapping());
+    let matched = HeaderMatch::new(&header, rows)?;
     for number in 1.. {
         let fault = match reader.next()? {
             Next::End => break,
             Next::Broken(problem) => Some(Fault::new(Reason::BrokenLine, problem.to_owned())),
-            Next::Record => record_fault(&reader, &header).or_else(|| matched.fault.clone()),
+            Next::Record => record_fault(&reader, &header),
         };
         match fault {
             Some(fault) => rows.push_broken(number, &fault, reader.raw()),

@@ -1,7 +1,8 @@
 //! Files read in parallel and handed on in their order, so that what becomes of a run never depends on which thread was faster.
 
 use crate::builder::Schemas;
-use crate::input::{Fingerprint, Halt, InputFile, Stopped, fingerprint, open_text};
+use crate::folder::{FoundFile, columns_of};
+use crate::input::{Fingerprint, Halt, Stopped, fingerprint, open_text};
 use crate::ledger::{Ledger, Standing};
 use crate::mapping::Mapping;
 use crate::row::{Chunk, RowReader};
@@ -37,7 +38,7 @@ pub(crate) enum Part {
 
 /// All that a reading thread needs.
 pub(crate) struct Job {
-    pub(crate) files: Arc<Vec<InputFile>>,
+    pub(crate) files: Arc<Vec<FoundFile>>,
     pub(crate) ledger: Ledger,
     pub(crate) format: SourceFormat,
     pub(crate) mapping: Mapping,
@@ -90,7 +91,7 @@ fn read_files(job: &Job, next: &Mutex<usize>, handed: &mpsc::Sender<Parts>) {
 }
 
 /// Reads one file, hands on its chunks and gives its last part.
-fn read_file(job: &Job, file: &InputFile, rows: &mut RowReader, sender: &mpsc::Sender<Part>) -> Part {
+fn read_file(job: &Job, file: &FoundFile, rows: &mut RowReader, sender: &mpsc::Sender<Part>) -> Part {
     let stopped: Stopped = {
         let sender = sender.clone();
         Arc::new(move || sender.is_closed())
@@ -104,21 +105,23 @@ fn read_file(job: &Job, file: &InputFile, rows: &mut RowReader, sender: &mpsc::S
     match read_new_file(job, file, rows, sender, &stopped) {
         Ok(fingerprint) => Part::End(fingerprint),
         Err(Halt::Run(e)) => Part::Failed(e),
-        Err(Halt::Damaged(problem)) => match rows.discard() {
-            Ok(()) => Part::Refused(format!("{problem}; restore the file, or move it out of the folder")),
-            Err(e) => Part::Failed(e.into()),
-        },
+        Err(Halt::Damaged(problem)) => refused(rows, format!("{problem}; restore the file, or move it out of the folder")),
+        Err(Halt::Refused(problem)) => refused(rows, problem),
     }
+}
+
+fn refused(rows: &mut RowReader, message: String) -> Part {
+    rows.discard().map_or_else(|e| Part::Failed(e.into()), |()| Part::Refused(message))
 }
 
 fn read_new_file(
     job: &Job,
-    file: &InputFile,
+    file: &FoundFile,
     rows: &mut RowReader,
     sender: &mpsc::Sender<Part>,
     stopped: &Stopped,
 ) -> std::result::Result<Fingerprint, Halt> {
-    rows.begin_file(&file.name);
+    rows.begin_file(&file.name, &columns_of(&file.name));
     // The receiver is gone when the run has stopped: then this error is nobody's.
     let hand_on = |rows: &mut RowReader| -> Result<()> {
         let chunk = Box::new(rows.finish()?);

@@ -7,7 +7,8 @@
 
 use crate::dedup::RunIds;
 use crate::file_read::{self, Job, Part, Parts};
-use crate::input::{self, Fingerprint, InputFile};
+use crate::folder::FoundFile;
+use crate::input::{self, Fingerprint};
 use crate::ledger::Ledger;
 use crate::mapping::Mapping;
 use crate::report::is_over;
@@ -150,7 +151,7 @@ impl FileIngest {
 }
 
 struct Listed {
-    files: Vec<InputFile>,
+    files: Vec<FoundFile>,
     sizes: Vec<u64>,
 }
 
@@ -195,7 +196,7 @@ struct Run<'r> {
 impl Run<'_> {
     async fn take_all(
         &mut self,
-        names: &[InputFile],
+        names: &[FoundFile],
         sizes: &[u64],
         mut order: tokio::sync::mpsc::Receiver<Parts>,
         progress: &(dyn Fn(&IngestProgress) + Send + Sync),
@@ -216,7 +217,7 @@ impl Run<'_> {
         self.check_share(0)
     }
 
-    async fn take_file(&mut self, file: &InputFile, mut parts: Parts, on_rows: &mut (dyn FnMut(u64) + Send)) -> Result<()> {
+    async fn take_file(&mut self, file: &FoundFile, mut parts: Parts, on_rows: &mut (dyn FnMut(u64) + Send)) -> Result<()> {
         self.total.file = FileTotals::default();
         let mut staged: Vec<Chunk> = Vec::new();
         let mut own: Option<Writers> = None;
@@ -232,6 +233,10 @@ impl Run<'_> {
                         let own = own.get_or_insert_with(|| Writers::new(self.tables));
                         own.write_all(&mut staged).await?;
                     }
+                }
+                Part::End(_) if self.total.file.tally.rows == 0 => {
+                    self.report.empty.push(file.name.clone());
+                    return Ok(());
                 }
                 Part::End(fingerprint) => {
                     match own {
@@ -273,7 +278,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn land(&mut self, file: &InputFile, fingerprint: Fingerprint) {
+    fn land(&mut self, file: &FoundFile, fingerprint: Fingerprint) {
         self.ids.keep_file();
         let FileTotals { tally, events, attributes, duplicates } = std::mem::take(&mut self.total.file);
         self.landed.push(IngestedFile {

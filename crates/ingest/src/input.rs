@@ -1,5 +1,6 @@
 //! The bytes of an input file: read once, hashed as they pass, unpacked where they are gzip.
 
+use crate::folder::{FoundFile, files_at};
 use crate::row::RowReader;
 use flate2::bufread::MultiGzDecoder;
 use std::fs::File;
@@ -17,6 +18,8 @@ const READ_BYTES: usize = 256 << 10;
 pub(crate) enum Halt {
     /// The file cannot be read to its end: what is wrong with it. Other files go on.
     Damaged(String),
+    /// The file does not fit its source: what is wrong, and the fix. Other files go on.
+    Refused(String),
     /// The whole run stops.
     Run(crate::Error),
 }
@@ -119,47 +122,26 @@ impl<R: io::BufRead> Read for Unpacked<R> {
     }
 }
 
-/// A file to ingest.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct InputFile {
-    pub(crate) path: PathBuf,
-    /// The file's name without its folder: it stands in message ids and in the ledger.
-    pub(crate) name: String,
-}
-
-/// The files meant by `paths`, in name order: of a folder (not of its subfolders) those that match `glob`, or by default the format's
-/// endings; a file that is named itself always.
+/// The files meant by `paths`, in name order: of a folder those that match `glob`, or by default the format's endings (see
+/// [`files_at`] for its subfolders); a file that is named itself always.
 ///
 /// # Errors
 /// A path that cannot be read, two files of one name, a name that is not UTF-8.
-pub(crate) fn list(paths: &[PathBuf], glob: Option<&str>, format: SourceFormat) -> crate::Result<Vec<InputFile>> {
+pub(crate) fn list(paths: &[PathBuf], glob: Option<&str>, format: SourceFormat) -> crate::Result<Vec<FoundFile>> {
     let glob = glob.map(FileGlob::parse).transpose().map_err(crate::Error::Invalid)?;
-    let mut files = Vec::new();
+    let mut found = Vec::new();
     for path in paths {
-        let unreadable = |source| crate::Error::Path { path: path.clone(), source };
-        if !std::fs::metadata(path).map_err(unreadable)?.is_dir() {
-            files.push(path.clone());
-            continue;
-        }
-        for entry in std::fs::read_dir(path).map_err(unreadable)? {
-            let entry = entry.map_err(unreadable)?.path();
-            let name = entry.file_name().unwrap_or_default().to_string_lossy();
-            if glob.as_ref().map_or_else(|| ends_as(&name, format), |glob| glob.matches(&name)) && entry.is_file() {
-                files.push(entry);
-            }
-        }
-    }
-    let mut found = Vec::with_capacity(files.len());
-    for path in files {
-        let name = path.file_name().and_then(|name| name.to_str());
-        let name = name.ok_or_else(|| crate::Error::Invalid(format!("the name of {} is not UTF-8: rename it", path.display())))?.to_owned();
-        found.push(InputFile { path, name });
+        let files = files_at(path, glob.as_ref()).map_err(|source| crate::Error::Path { path: path.clone(), source })?;
+        let named_itself = |file: &FoundFile| file.path == *path;
+        found.extend(files.into_iter().filter(|file| named_itself(file) || glob.is_some() || ends_as(&file.name, format)));
     }
     found.sort_by(|a, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
     found.dedup();
     if let Some(pair) = found.windows(2).find(|pair| pair[0].name == pair[1].name) {
         let (a, b) = (pair[0].path.display(), pair[1].path.display());
-        return Err(crate::Error::Invalid(format!("{a} and {b} have one name, by which files are known: rename one")));
+        return Err(crate::Error::Invalid(format!(
+            "{a} and {b} have one name, by which files are known: rename one, or give the folder that holds both"
+        )));
     }
     Ok(found)
 }
@@ -194,7 +176,7 @@ mod tests {
         assert_eq!(names(&[folder.path().join("c.txt"), folder.path().join("c.txt")], None), ["c.txt"]);
         let other = tempfile::tempdir().unwrap();
         std::fs::write(other.path().join("b.csv"), "y").unwrap();
-        let twice = list(&[folder.path().to_owned(), other.path().to_owned()], None, csv).unwrap_err();
+        let twice = list(&[here[0].clone(), other.path().to_owned()], None, csv).unwrap_err();
         assert!(twice.to_string().contains("have one name"), "{twice}");
         let gone = list(&[folder.path().join("gone")], None, csv).unwrap_err();
         assert_eq!(gone.kind(), taghouse_model::ErrorKind::NotFound);

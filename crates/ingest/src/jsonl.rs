@@ -1,4 +1,4 @@
-//! JSON lines: one object a line, its members found by dotted paths.
+//! JSON lines: one object a line, its members found by dotted paths. LF, CRLF and a bare CR end a line.
 
 use crate::cell::{Cell, Row};
 use crate::csv::unknown_column;
@@ -9,7 +9,7 @@ use crate::reject::{Fault, Reason};
 use crate::row::RowReader;
 use hashbrown::HashMap;
 use indexmap::IndexMap;
-use memchr::memchr;
+use memchr::memchr2;
 use std::borrow::Cow;
 use std::io::{self, Read};
 use taghouse_rules::UnknownColumns;
@@ -72,7 +72,7 @@ impl<R: Read> Lines<R> {
         let mut searched = 0;
         let mut overlong = false;
         loop {
-            let found = memchr(b'\n', &self.buffer[self.at + searched..self.filled]).map(|length| searched + length);
+            let found = memchr2(b'\n', b'\r', &self.buffer[self.at + searched..self.filled]).map(|length| searched + length);
             if let Some(length) = found {
                 let start = self.at;
                 self.at += length + 1;
@@ -390,6 +390,7 @@ mod tests {
         for step in [1, 2, 5, 1000] {
             assert_eq!(lines("abc\n\nd\nef", step), [3, 0, 1, 2]);
             assert_eq!(lines("abc\n", step), [3]);
+            assert_eq!(lines("abc\rd\re\r\nf", step), [3, 1, 1, 0, 1]);
         }
         let long = "x".repeat(3 * MAX_LINE_BYTES);
         assert_eq!(lines(&format!("a\n{long}\nbcd\n"), 1 << 16), [1, MAX_LINE_BYTES + 1, 3]);

@@ -1,6 +1,7 @@
 //! What is known of a source's files: which have landed, which are not what they were.
 
-use crate::input::{Fingerprint, InputFile, Stopped, fingerprint};
+use crate::folder::FoundFile;
+use crate::input::{Fingerprint, Stopped, fingerprint};
 use std::collections::HashMap;
 use std::io;
 use taghouse_catalog::IngestedFile;
@@ -28,7 +29,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub(crate) fn standing(&self, file: &InputFile, stopped: &Stopped) -> io::Result<Standing> {
+    pub(crate) fn standing(&self, file: &FoundFile, stopped: &Stopped) -> io::Result<Standing> {
         let Some(known) = self.0.get(&file.name) else { return Ok(Standing::New) };
         let size_bytes = std::fs::metadata(&file.path)?.len();
         if size_bytes != known.size_bytes {

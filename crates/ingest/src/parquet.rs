@@ -31,7 +31,7 @@ pub(crate) fn read(path: &Path, rows: &mut RowReader, after_row: &mut AfterRow<'
     let damaged = |e: parquet::errors::ParquetError| Halt::Damaged(format!("the Parquet data is damaged: {e}"));
     let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?).map_err(damaged)?;
     let header: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
-    let matched = HeaderMatch::new(&header, rows.mapping());
+    let matched = HeaderMatch::new(&header, rows)?;
     let mut wanted: Vec<usize> = matched.columns.iter().flatten().copied().chain(matched.kept.iter().map(|(at, _)| *at)).collect();
     wanted.sort_unstable();
     wanted.dedup();
@@ -49,7 +49,7 @@ pub(crate) fn read(path: &Path, rows: &mut RowReader, after_row: &mut AfterRow<'
         for at in 0..batch.num_rows() {
             number += 1;
             let row = ParquetRow { cells: &cells, columns: &columns, kept: &kept, batch: &batch, at, size };
-            match row.fault().or_else(|| matched.fault.clone()) {
+            match row.fault() {
                 Some(fault) => rows.push_broken(number, &fault, &row.raw()),
                 None => rows.push(number, &row),
             }

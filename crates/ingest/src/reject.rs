@@ -22,10 +22,8 @@ pub enum Reason {
     TooManyMembers,
     /// Bytes that are not UTF-8.
     NotUtf8,
-    /// The file or row has a column that nothing names.
+    /// The row has a member that nothing names.
     UnknownColumn,
-    /// The file lacks a column that the mapping needs.
-    MissingColumn,
     /// No user id.
     NoUserId,
     /// A user id over 512 or a message id over 1024 bytes.
@@ -55,7 +53,6 @@ impl fmt::Display for Reason {
             Self::TooManyMembers => "too_many_members",
             Self::NotUtf8 => "not_utf8",
             Self::UnknownColumn => "unknown_column",
-            Self::MissingColumn => "missing_column",
             Self::NoUserId => "no_user_id",
             Self::IdTooLong => "id_too_long",
             Self::BadTime => "bad_time",

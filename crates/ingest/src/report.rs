@@ -33,6 +33,8 @@ pub struct IngestReport {
     pub files_new: u64,
     /// Files that had landed before, as they are.
     pub files_unchanged: u64,
+    /// Files without a row, in name order. They are not known as ingested: under the same name they may come again with rows.
+    pub empty: Vec<String>,
     /// Files that were refused, in name order: nothing of them landed. A caller should end with an error if there is one.
     pub failed: Vec<FailedFile>,
     /// Data rows of the files that landed.

@@ -2,8 +2,10 @@
 
 use crate::builder::{Accepted, AttributeBuilder, EventBuilder, Head, Schemas};
 use crate::cell::{Cell, Parsed, Row, read_instant};
+use crate::folder::FolderColumn;
 use crate::mapping::{EventNaming, Mapping};
 use crate::parse_number::parse_int;
+use crate::placed::{FolderCells, Placed};
 use crate::reject::{Fault, Place, Reason, RejectBuilder, quoted};
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
@@ -71,6 +73,7 @@ pub(crate) struct RowReader {
     accepted_rows: u32,
     bytes: usize,
     file: String,
+    folders: FolderCells,
     default_id: String,
     now_ms: TimestampMs,
 }
@@ -88,14 +91,23 @@ impl RowReader {
             accepted_rows: 0,
             bytes: 0,
             file: String::new(),
+            folders: FolderCells::default(),
             default_id: String::new(),
             now_ms,
         })
     }
 
-    /// The rows that follow are those of this file.
-    pub(crate) fn begin_file(&mut self, name: &str) {
+    /// The rows that follow are those of this file, whose folders give these columns.
+    pub(crate) fn begin_file(&mut self, name: &str, folders: &[FolderColumn]) {
         self.file = name.to_owned();
+        self.events.file = Some(name.to_owned());
+        self.attributes.file = Some(name.to_owned());
+        self.folders = FolderCells::new(folders, &self.mapping);
+    }
+
+    /// Whether a folder of the file gives the slot's column.
+    pub(crate) fn folder_gives(&self, slot: usize) -> bool {
+        self.folders.has(slot)
     }
 
     pub(crate) fn mapping(&self) -> &Mapping {
@@ -116,7 +128,10 @@ impl RowReader {
     pub(crate) fn push(&mut self, number: u64, row: &impl Row) {
         self.tally.rows += 1;
         self.bytes += row.size();
-        match self.read(number, row) {
+        let folders = std::mem::take(&mut self.folders);
+        let read = if folders.is_empty() { self.read(number, row) } else { self.read(number, &Placed { row, folders: &folders }) };
+        self.folders = folders;
+        match read {
             Ok(true) => {}
             Ok(false) => self.tally.filtered += 1,
             Err(fault) => self.reject(number, &fault, &row.raw()),

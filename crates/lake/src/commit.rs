@@ -25,12 +25,14 @@ pub struct Commit {
     also: Vec<Change>,
     /// From before a file is written until the pointers have moved.
     writing: Vec<Writing>,
+    /// Of the tables whose files are exchanged.
+    turns: Vec<tokio::sync::OwnedMutexGuard<()>>,
 }
 
 impl Commit {
     pub(crate) fn new(lake: Arc<Shared>, app: AppId) -> Self {
         let writing = vec![lake.pins.writing(lake.now_ms())];
-        Self { lake, app, tables: BTreeMap::new(), properties: BTreeMap::new(), also: Vec::new(), writing }
+        Self { lake, app, tables: BTreeMap::new(), properties: BTreeMap::new(), also: Vec::new(), writing, turns: Vec::new() }
     }
 
     /// Adds files to the table. Without any file the table only gets a snapshot if there are summary properties.
@@ -41,6 +43,21 @@ impl Commit {
     /// Puts the files in the place of these, which hold the same rows.
     pub(crate) fn replace(&mut self, table: &Table, replaced: Vec<iceberg::spec::DataFile>, files: Vec<DataFile>) {
         self.add(table, files).replaced.extend(replaced.into_iter().map(|f| f.file_path().to_owned()));
+    }
+
+    /// Puts the files in the place of this one, some of whose rows go.
+    pub(crate) fn exchange(&mut self, table: &Table, file: iceberg::spec::DataFile, kept: Vec<DataFile>) {
+        let change = self.add(table, kept);
+        change.replaced.insert(file.file_path().to_owned());
+        change.rows_go = true;
+    }
+
+    pub(crate) fn hold(&mut self, turn: tokio::sync::OwnedMutexGuard<()>) {
+        self.turns.push(turn);
+    }
+
+    pub(crate) fn place(&self) -> (Arc<Shared>, AppId) {
+        (self.lake.clone(), self.app.clone())
     }
 
     fn add(&mut self, table: &Table, files: Vec<DataFile>) -> &mut TableChange {
@@ -95,12 +112,16 @@ impl Commit {
         if let Err(failure) = &outcome
             && !matches!(failure, Failure::Unknown(_))
         {
-            let files = self.tables.values().flat_map(|c| &c.added).map(|f| f.file_path().to_owned());
-            self.lake.objects.remove(files.collect::<Vec<_>>()).await;
+            self.remove_added().await;
         }
         outcome.map_err(|failure| match failure {
             Failure::Certain(e) | Failure::Unknown(e) => e,
         })
+    }
+
+    pub(crate) async fn remove_added(&self) {
+        let files = self.tables.values().flat_map(|c| &c.added).map(|f| f.file_path().to_owned());
+        self.lake.objects.remove(files.collect::<Vec<_>>()).await;
     }
 
     async fn attempts(&self) -> std::result::Result<Vec<Table>, Failure> {

@@ -39,6 +39,8 @@ impl Lake {
         if lake.is_compact(table) {
             return Ok(None);
         }
+        // Whoever takes rows out writes the table's files again as well: joining them waits for another time.
+        let Ok(_turn) = lake.turn_of(table.location()).try_lock_owned() else { return Ok(None) };
         let Some(files) = smallest(table, &lake.upkeep).await? else {
             lake.set_compact(table);
             return Ok(None);

@@ -40,9 +40,16 @@ pub(crate) struct Shared {
     pub(crate) opened_ms: TimestampMs,
     /// By table location the snapshot in which nothing was left to be joined.
     compact: Mutex<HashMap<String, i64>>,
+    /// By table location: who takes rows out of the table or joins its files.
+    turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Shared {
+    /// The turn of whoever replaces files of the table at `location`.
+    pub(crate) fn turn_of(&self, location: &str) -> Arc<tokio::sync::Mutex<()>> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner).entry(location.to_owned()).or_default().clone()
+    }
+
     pub(crate) fn now_ms(&self) -> TimestampMs {
         self.clock.now_ms()
     }
@@ -116,6 +123,7 @@ impl Lake {
             pins: Arc::default(),
             removal: Removal::default(),
             compact: Mutex::default(),
+            turns: Mutex::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }

@@ -52,7 +52,7 @@ pub const REJECTED_EVENTS: &str = "rejected_events";
 pub const USERS_WIDE: &str = "users_wide";
 
 /// `events`: the fixed columns `user_id, event, time, message_id, source, received_at, properties` (JSON of what no property names),
-/// then one nullable column for each property, by name. Cut by day of `time`.
+/// `source_file` (the file that brought the row, if one did), then one nullable column for each property, by name. Cut by day of `time`.
 pub fn events(properties: &BTreeMap<Name, ValueType>) -> TableLayout {
     events_named(EVENTS, properties)
 }
@@ -71,12 +71,13 @@ fn events_named(table: &str, properties: &BTreeMap<Name, ValueType>) -> TableLay
         required("source", ValueType::Text),
         required("received_at", ValueType::Time),
         optional("properties", ValueType::Text),
+        optional("source_file", ValueType::Text),
     ];
     columns.extend(properties.iter().map(|(name, ty)| optional(name.as_str(), *ty)));
     TableLayout { name: table.to_owned(), columns, partition: Partition::Day("time".to_owned()) }
 }
 
-/// `attributes`: every attribute row as it came; `value` is text, read as the attribute's type by whoever needs it.
+/// `attributes`: every attribute row as it came, `source_file` as in [`events`]; `value` is text, read as the attribute's type by whoever needs it.
 pub fn attributes() -> TableLayout {
     TableLayout {
         name: ATTRIBUTES.to_owned(),
@@ -88,6 +89,7 @@ pub fn attributes() -> TableLayout {
             required("message_id", ValueType::Text),
             required("source", ValueType::Text),
             required("received_at", ValueType::Time),
+            optional("source_file", ValueType::Text),
         ],
         partition: Partition::None,
     }

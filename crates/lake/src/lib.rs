@@ -10,6 +10,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+mod by_file;
 mod commit;
 mod compact;
 mod content;
@@ -36,10 +37,12 @@ mod sql;
 mod statistics;
 mod sweep;
 mod table;
+mod take_out;
 mod upkeep;
 mod upsert;
 mod write;
 
+pub use by_file::TableFile;
 pub use commit::Commit;
 pub use error::{Error, Result};
 pub use lake::Lake;
@@ -51,6 +54,7 @@ pub use scan::ScanBuilder;
 pub use schema::layout_schema;
 pub use sql::{SqlLimits, with_as_of};
 pub use table::{SnapshotInfo, Table};
+pub use take_out::Going;
 pub use upkeep::{Maintained, Upkeep};
 pub use upsert::Upsert;
 pub use write::{DataFile, TableWriter};

@@ -89,6 +89,11 @@ impl Scan {
         batches.inspect(hold).boxed()
     }
 
+    /// The same, of the snapshot that this pin holds.
+    pub(crate) fn held(self, pin: Option<Arc<Pin>>) -> Self {
+        Self { pin: pin.or(self.pin), ..self }
+    }
+
     /// A scan of these files of the table.
     pub(crate) fn of_files(table: &Table, columns: &[String], files: &[DataFile], partitions: usize, whole: bool) -> Result<Self> {
         let mut targets = Vec::with_capacity(columns.len());
@@ -123,13 +128,21 @@ pub(crate) fn field<'a>(table: &'a Table, column: &str) -> Result<&'a NestedFiel
     })
 }
 
-pub(crate) async fn plan(
-    table: &Table,
-    columns: &[String],
-    conditions: &[Condition],
-    snapshot_id: Option<i64>,
-    partitions: usize,
-) -> Result<Scan> {
+/// Files to be read, held.
+pub(crate) struct Planned {
+    pub(crate) files: Vec<DataFile>,
+    /// No file was left out.
+    whole: bool,
+    pub(crate) pin: Option<Arc<Pin>>,
+}
+
+impl Planned {
+    pub(crate) fn scan(self, table: &Table, columns: &[String], partitions: usize) -> Result<Scan> {
+        Ok(Scan::of_files(table, columns, &self.files, partitions, self.whole)?.held(self.pin))
+    }
+}
+
+pub(crate) async fn plan(table: &Table, conditions: &[Condition], snapshot_id: Option<i64>) -> Result<Planned> {
     let metadata = table.metadata();
     let snapshot = match snapshot_id {
         None => metadata.current_snapshot(),
@@ -138,11 +151,11 @@ pub(crate) async fn plan(
             Some(metadata.snapshot_by_id(id).ok_or_else(missing)?)
         }
     };
-    let Some(snapshot) = snapshot else { return Scan::of_files(table, columns, &[], partitions, true) };
+    let Some(snapshot) = snapshot else { return Ok(Planned { files: Vec::new(), whole: true, pin: None }) };
     // Before the first of its files is read.
     let pin = table.lake().pins.pin(table.location(), snapshot);
     let (files, whole) = live_files(table, conditions, snapshot).await?;
-    Ok(Scan { pin: Some(pin), ..Scan::of_files(table, columns, &files, partitions, whole)? })
+    Ok(Planned { files, whole, pin: Some(pin) })
 }
 
 /// The snapshot's files that may hold rows of interest, and whether those are all.

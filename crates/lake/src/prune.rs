@@ -2,6 +2,8 @@
 
 use iceberg::spec::{DataFile, Datum, FieldSummary, ManifestFile, PartitionSpec, PrimitiveLiteral, PrimitiveType, Schema, Transform};
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// How a column compares with a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,6 +49,8 @@ impl Comparison {
 pub(crate) enum Condition {
     /// The column compares so with one of the values; the values are of the column's type.
     AnyOf { field_id: i32, comparison: Comparison, values: Vec<Datum> },
+    /// The column is an instant of one of these UTC days.
+    OnDays { field_id: i32, days: Arc<BTreeSet<i32>> },
     /// The column has a value.
     IsSet { field_id: i32 },
     /// No row meets it: the value compared with is none of the column's type.
@@ -59,6 +63,7 @@ impl Condition {
         let (field_id, comparison, values) = match self {
             Self::Never => return false,
             Self::IsSet { field_id } => return !all_null(file, *field_id),
+            Self::OnDays { field_id, days } => return may_be_on(days, file, *field_id, spec),
             Self::AnyOf { field_id, comparison, values } => (*field_id, *comparison, values),
         };
         if all_null(file, field_id) {
@@ -82,6 +87,7 @@ impl Condition {
         let (field_id, comparison, values) = match self {
             Self::Never => return false,
             Self::IsSet { .. } => return true,
+            Self::OnDays { field_id, days } => return may_list_days(days, manifest, *field_id, spec),
             Self::AnyOf { field_id, comparison, values } => (*field_id, *comparison, values),
         };
         let Some(summaries) = &manifest.partitions else { return true };
@@ -90,6 +96,32 @@ impl Condition {
         let Some(ty) = schema.field_by_id(field_id).and_then(|f| f.field_type.as_primitive_type()) else { return true };
         let Some((lower, upper)) = summary_bounds(summary, field.transform, ty) else { return true };
         values.iter().any(|v| holds_in_partition(comparison, field.transform, (Some(&lower), Some(&upper)), v))
+    }
+}
+
+/// Whether a file can hold an instant of one of the days.
+fn may_be_on(days: &BTreeSet<i32>, file: &DataFile, field_id: i32, spec: &PartitionSpec) -> bool {
+    let partition = spec.fields().iter().zip(file.partition().iter()).find(|(f, _)| f.source_id == field_id);
+    if let Some((field, Some(literal))) = partition
+        && let (Transform::Day, Some(PrimitiveLiteral::Int(day))) = (field.transform, literal.as_primitive_literal())
+    {
+        return days.contains(&day);
+    }
+    let bound = |bounds: &std::collections::HashMap<i32, Datum>| bounds.get(&field_id).and_then(day_number);
+    let (first, last) = (bound(file.lower_bounds()).unwrap_or(i32::MIN), bound(file.upper_bounds()).unwrap_or(i32::MAX));
+    first > last || days.range(first..=last).next().is_some()
+}
+
+/// Whether a manifest can list such a file.
+fn may_list_days(days: &BTreeSet<i32>, manifest: &ManifestFile, field_id: i32, spec: &PartitionSpec) -> bool {
+    let Some(summaries) = &manifest.partitions else { return true };
+    let found = spec.fields().iter().zip(summaries).find(|(f, _)| f.source_id == field_id && f.transform == Transform::Day);
+    let Some((lower, upper)) = found.and_then(|(_, summary)| summary_bounds(summary, Transform::Day, &PrimitiveType::Date)) else {
+        return true;
+    };
+    match (lower.literal(), upper.literal()) {
+        (PrimitiveLiteral::Int(first), PrimitiveLiteral::Int(last)) if first <= last => days.range(first..=last).next().is_some(),
+        _ => true,
     }
 }
 
@@ -119,10 +151,12 @@ fn holds_in_partition(
 }
 
 fn day(value: &Datum) -> Option<Datum> {
+    day_number(value).map(Datum::date)
+}
+
+fn day_number(value: &Datum) -> Option<i32> {
     match (value.data_type(), value.literal()) {
-        (PrimitiveType::Timestamptz, PrimitiveLiteral::Long(micros)) => {
-            i32::try_from(micros.div_euclid(86_400_000_000)).ok().map(Datum::date)
-        }
+        (PrimitiveType::Timestamptz, PrimitiveLiteral::Long(micros)) => i32::try_from(micros.div_euclid(86_400_000_000)).ok(),
         _ => None,
     }
 }

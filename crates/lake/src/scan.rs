@@ -1,9 +1,11 @@
 use crate::datum::datum;
 use crate::layout::Partition;
-use crate::plan::{self, Scan};
+use crate::plan::{self, Planned, Scan};
 use crate::prune::{Comparison, Condition};
 use crate::table::Table;
 use crate::{Error, Result};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use taghouse_model::{TimestampMs, Value};
 
 /// A scan that is being described. Conditions only prune: files without any row that meets them are not read, and the rows of the files that
@@ -20,6 +22,7 @@ pub struct ScanBuilder {
 enum Want {
     AnyOf(Comparison, Vec<Value>),
     IsSet,
+    OnDays(Arc<BTreeSet<i32>>),
 }
 
 impl ScanBuilder {
@@ -43,12 +46,25 @@ impl ScanBuilder {
         self.timed(Comparison::GreaterOrEqual, instant)
     }
 
+    /// Of interest are rows whose time is on one of these UTC days (since 1970).
+    ///
+    /// # Errors
+    /// As [`ScanBuilder::before`].
+    pub fn on_days(self, days: BTreeSet<i32>) -> Result<Self> {
+        let column = self.time_column();
+        self.want(&column, Want::OnDays(Arc::new(days)))
+    }
+
     fn timed(self, comparison: Comparison, instant: TimestampMs) -> Result<Self> {
-        let column = match self.table.partition() {
+        let column = self.time_column();
+        self.compare(&column, comparison, Value::Time(instant))
+    }
+
+    fn time_column(&self) -> String {
+        match self.table.partition() {
             Partition::Day(column) => column,
             _ => "time".to_owned(),
-        };
-        self.compare(&column, comparison, Value::Time(instant))
+        }
     }
 
     /// Of interest are rows whose column compares so with the value.
@@ -103,11 +119,25 @@ impl ScanBuilder {
     /// # Errors
     /// [`Error::Invalid`] for an unknown column, [`Error::NotFound`] for an unknown snapshot, [`Error::Corrupt`] if a manifest cannot be read.
     pub async fn plan(self, partitions: usize) -> Result<Scan> {
+        self.files().await?.scan(&self.table, &self.columns, partitions.max(1))
+    }
+
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
+    }
+
+    pub(crate) fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// The files that may hold rows of interest.
+    pub(crate) async fn files(&self) -> Result<Planned> {
         let mut conditions = Vec::with_capacity(self.conditions.len());
         for (column, want) in &self.conditions {
             let field = plan::field(&self.table, column)?;
             conditions.push(match want {
                 Want::IsSet => Condition::IsSet { field_id: field.id },
+                Want::OnDays(days) => Condition::OnDays { field_id: field.id, days: days.clone() },
                 Want::AnyOf(comparison, values) => {
                     let datums: Vec<_> = values.iter().filter_map(|v| datum(v, &field.field_type)).collect();
                     match (datums.is_empty(), comparison) {
@@ -119,6 +149,6 @@ impl ScanBuilder {
                 }
             });
         }
-        plan::plan(&self.table, &self.columns, &conditions, self.snapshot_id, partitions.max(1)).await
+        plan::plan(&self.table, &conditions, self.snapshot_id).await
     }
 }

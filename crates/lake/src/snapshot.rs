@@ -26,6 +26,8 @@ pub(crate) struct TableChange {
     pub(crate) overwritten: Vec<Literal>,
     /// Paths of files that go, for their rows are among those added. Each must be there.
     pub(crate) replaced: BTreeSet<String>,
+    /// Some rows of those files are not among the added ones.
+    pub(crate) rows_go: bool,
 }
 
 /// A successor of `base`, on disk.
@@ -97,7 +99,7 @@ async fn write_next(
     let list = place.objects.write_draft(&list).await?;
     place.written.push(list.clone());
 
-    let operation = match (change.overwritten.is_empty(), change.replaced.is_empty()) {
+    let operation = match (change.overwritten.is_empty() && !change.rows_go, change.replaced.is_empty()) {
         (true, true) => Operation::Append,
         (true, false) => Operation::Replace,
         (false, _) => Operation::Overwrite,

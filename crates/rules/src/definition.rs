@@ -163,7 +163,8 @@ pub struct SourceDefinition {
     pub description: Option<String>,
     /// What comes in.
     pub format: SourceFormat,
-    /// Which files of a folder belong to the source, as a glob on the file name, such as `*.csv.gz`; `None`: by the format's endings.
+    /// Which files of a folder belong to the source, as a glob on the file name, such as `*.csv.gz`, or on its path below
+    /// that folder; `None`: by the format's endings.
     pub files: Option<String>,
     /// Where the user id stands. For `segment` fixed: `userId`, else `anonymousId`.
     pub user_id: Option<ColumnMapping>,

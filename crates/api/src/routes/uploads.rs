@@ -40,8 +40,9 @@ pub(crate) struct UploadPath {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct FileName {
-    /// The file's name, by which it is known for good: the same name again must hold the same bytes.
-    #[param(min_length = 1, max_length = 255)]
+    /// The file's name, by which it is known for good: the same name again must hold the same bytes. It may be a path, such as
+    /// `dt=2026-03-02/part-0.csv`.
+    #[param(min_length = 1, max_length = 1024)]
     name: String,
     /// Whether the source's pattern decides on the file, as it does for files of a folder. Default: it is ingested whatever its name.
     #[serde(default)]
@@ -50,6 +51,8 @@ pub(crate) struct FileName {
 
 /// The largest file, in bytes.
 const MAX_FILE_BYTES: u64 = 8 << 30;
+/// The longest name of a file, with the folders in it.
+const MAX_NAME_BYTES: usize = 1024;
 /// Files that are meant by themselves.
 const NAMED: &str = "named";
 /// Files of a folder, of which the source's pattern picks.
@@ -92,7 +95,8 @@ pub(crate) fn claim(house: &House, app: &AppId, upload: &str) -> Result<Claimed,
 impl Claimed {
     /// What is to be ingested: the named files, and the folder to pick from where there is one.
     pub(crate) fn paths(&self) -> std::io::Result<Vec<PathBuf>> {
-        let mut paths = std::fs::read_dir(self.folder.join(NAMED))?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+        let mut paths = Vec::new();
+        files_below(&self.folder.join(NAMED), &mut paths)?;
         paths.push(self.folder.join(PICKED));
         Ok(paths)
     }
@@ -105,6 +109,14 @@ impl Drop for Claimed {
             tracing::warn!(%error, folder = %self.folder.display(), "an ingested upload stays until the next start");
         }
     }
+}
+
+fn files_below(folder: &std::path::Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() { files_below(&entry.path(), files)? } else { files.push(entry.path()) }
+    }
+    Ok(())
 }
 
 pub(crate) fn disk(error: std::io::Error) -> Problem {
@@ -158,9 +170,10 @@ pub(crate) async fn put(
 
 async fn keep(house: &House, app: &AppId, upload: &str, file: &FileName, headers: &HeaderMap, body: Body) -> Result<(), Problem> {
     let folder = folder(house, app, upload)?;
-    let plain = !file.name.is_empty() && file.name.len() <= 255 && !file.name.starts_with('.') && !file.name.contains(['/', '\\', '\0']);
-    if !plain {
-        return Err(Problem::new(ErrorKind::Invalid, format!("\"{}\" is not a plain file name", file.name)));
+    let plain = |part: &str| !part.is_empty() && part.len() <= 255 && !part.starts_with('.') && !part.contains(['\\', '\0']);
+    if file.name.len() > MAX_NAME_BYTES || !file.name.split('/').all(plain) {
+        let detail = format!("\"{}\" is not a plain file name, nor a path of such", file.name);
+        return Err(Problem::new(ErrorKind::Invalid, detail));
     }
     let taken = || {
         let detail = format!("the upload has a file \"{}\" already: send each name once, or begin another upload", file.name);
@@ -169,6 +182,14 @@ async fn keep(house: &House, app: &AppId, upload: &str, file: &FileName, headers
     let places = [NAMED, PICKED].map(|part| folder.join(part).join(&file.name));
     if places.iter().any(|place| place.exists()) {
         return Err(taken());
+    }
+    let place = &places[usize::from(file.picked)];
+    if let Some(above) = place.parent() {
+        // A file of the upload may stand where a folder is wanted.
+        tokio::fs::create_dir_all(above).await.map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists | std::io::ErrorKind::NotADirectory => taken(),
+            _ => disk(error),
+        })?;
     }
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > MAX_FILE_BYTES) {
@@ -179,11 +200,9 @@ async fn keep(house: &House, app: &AppId, upload: &str, file: &FileName, headers
     let unfinished = Unfinished(folder.join(format!(".part-{}", house.random_id())));
     let kept = match receive(body, &unfinished.0, &mut receiving).await {
         // A link, unlike a renaming, fails where another request was faster with the name.
-        Ok(bytes) => tokio::fs::hard_link(&unfinished.0, &places[usize::from(file.picked)]).await.map(|()| bytes).map_err(|error| {
-            match error.kind() {
-                std::io::ErrorKind::AlreadyExists => taken(),
-                _ => disk(error),
-            }
+        Ok(bytes) => tokio::fs::hard_link(&unfinished.0, place).await.map(|()| bytes).map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => taken(),
+            _ => disk(error),
         }),
         Err(problem) => Err(problem),
     };

@@ -29,6 +29,7 @@ pub(super) async fn apply(db: &mut SqliteConnection, change: &Change) -> Result<
             put_definition(db, app, kind, name, next, None, None).await
         }
         Change::RecordFile { app, source, file } => record_file(db, app, source, file).await,
+        Change::ReplaceFile { app, source, expected_batch, file } => replace_file(db, app, source, *expected_batch, file).await,
         Change::PutKey(key) => put_key(db, key).await,
         Change::RevokeKey { id, at_ms } => revoke_key(db, id, *at_ms).await,
         Change::PutRun(run) => put_run(db, run).await,
@@ -163,6 +164,25 @@ async fn record_file(db: &mut SqliteConnection, app: &AppId, source: &Name, file
         let what = format!("file {app}/{source}/{}", file.name);
         return Err(Error::Conflict { what, expected: "none".to_owned(), found: format!("checksum {checksum}") });
     }
+    insert_file(db, app, source, file).await
+}
+
+async fn replace_file(db: &mut SqliteConnection, app: &AppId, source: &Name, expected_batch: u64, file: &IngestedFile) -> Result<()> {
+    let gone = sqlx::query("DELETE FROM ingested_files WHERE app = ? AND source = ? AND name = ? AND batch = ?")
+        .bind(app.as_str())
+        .bind(source.as_str())
+        .bind(&file.name)
+        .bind(number(expected_batch, "the batch number")?)
+        .execute(&mut *db)
+        .await?;
+    if gone.rows_affected() == 0 {
+        let what = format!("file {app}/{source}/{}", file.name);
+        return Err(Error::Conflict { what, expected: format!("batch {expected_batch}"), found: "another or none".to_owned() });
+    }
+    insert_file(db, app, source, file).await
+}
+
+async fn insert_file(db: &mut SqliteConnection, app: &AppId, source: &Name, file: &IngestedFile) -> Result<()> {
     sqlx::query(
         "INSERT INTO ingested_files
          (app, source, name, size_bytes, checksum, rows, accepted, rejected, filtered, duplicates, batch, ingested_ms)

@@ -29,7 +29,7 @@ fn records(text: &[u8], step: usize) -> Vec<Vec<String>> {
 
 #[test]
 fn records_whatever_the_chunks() {
-    let cases: [(&str, &[&[&str]]); 14] = [
+    let cases: [(&str, &[&[&str]]); 19] = [
         ("a,b\n1,2\n", &[&["a", "b"], &["1", "2"]]),
         ("a,b\r\n1,2\r\n", &[&["a", "b"], &["1", "2"]]),
         ("a,b\n1,2", &[&["a", "b"], &["1", "2"]]),
@@ -44,6 +44,11 @@ fn records_whatever_the_chunks() {
         ("\"a\"b,c\n1,2\n", &[&["!", "\"a\"b,c"], &["1", "2"]]),
         ("1,\"2\"", &[&["1", "2"]]),
         ("1,\"2", &[&["!", "1,\"2"]]),
+        ("a,b\r1,2\r", &[&["a", "b"], &["1", "2"]]),
+        ("a,b\r1,2\r3,4", &[&["a", "b"], &["1", "2"], &["3", "4"]]),
+        ("a,b\r1,\r\"2\",\"x\ry\"\r\n3,4\n\r5,6\r\r\n", &[&["a", "b"], &["1", ""], &["2", "x\ry"], &["3", "4"], &["5", "6"]]),
+        ("\"a\"b,c\r1,2\r", &[&["!", "\"a\"b,c"], &["1", "2"]]),
+        ("x,\"open\r1,2\r", &[&["!", "x,\"open"], &["1", "2"]]),
     ];
     for (text, expected) in cases {
         for step in [1, 2, 3, 7, 1000] {
@@ -55,7 +60,8 @@ fn records_whatever_the_chunks() {
 #[test]
 fn overlong_records_are_broken_and_the_rest_goes_on() {
     let long = "x".repeat(MAX_RECORD_BYTES + BUFFER_BYTES * 3);
-    for text in [format!("a,b\n{long},2\n3,4\n"), format!("a,b\n\"{}\",2\n3,4\n", long.replace("xxxxxxxx", "xxxxxxx\n"))] {
+    let quoted = format!("a,b\n\"{}\",2\n3,4\n", long.replace("xxxxxxxx", "xxxxxxx\n"));
+    for text in [format!("a,b\n{long},2\n3,4\n"), format!("a,b\r{long},2\r3,4\r"), quoted] {
         let found = records(text.as_bytes(), usize::MAX);
         assert_eq!(found[0], ["a", "b"]);
         assert_eq!(found[1][0], "!");

@@ -65,7 +65,8 @@ impl TableProvider for LakeTable {
         let columns: Vec<String> = wanted.iter().map(|&i| schema.field(i).name().clone()).collect();
         let conditions: Vec<_> = filters.iter().filter_map(|f| condition(f, self.0.metadata().current_schema())).collect();
         let partitions = state.config().target_partitions();
-        let scan = plan::plan(&self.0, &columns, &conditions, None, partitions).await;
+        let planned = plan::plan(&self.0, &conditions, None).await;
+        let scan = planned.and_then(|planned| planned.scan(&self.0, &columns, partitions));
         Ok(Arc::new(LakeScan::new(self.0.name(), scan.map_err(|e| DataFusionError::External(Box::new(e)))?)))
     }
 }

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use taghouse_model::{Name, Value, ValueType};
 
 /// Columns that every events table has, so that no property can be called so.
-pub const RESERVED_PROPERTIES: [&str; 7] = ["user_id", "event", "time", "message_id", "source", "received_at", "properties"];
+pub const RESERVED_PROPERTIES: [&str; 8] = ["user_id", "event", "time", "message_id", "source", "received_at", "properties", "source_file"];
 
 type Types = BTreeMap<Name, ValueType>;
 

@@ -21,7 +21,8 @@ pub(crate) struct RawSource {
     /// For `csv`: the one character between columns. Default: a comma.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) delimiter: Option<String>,
-    /// A glob (*, ?, [a-z], [!a], {a,b}) on the names of the files that belong to the source. Default: by the format's endings.
+    /// A glob (*, ?, [a-z], [!a], {a,b}) on the names of the files that belong to the source; with / in it, such as **/*.csv, on their
+    /// paths below the folder given. Default: by the format's endings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) files: Option<String>,
     /// The column of the user id. Not for `segment`.

@@ -6,9 +6,11 @@ use crate::args::Ingest;
 use crate::client::encode;
 use crate::progress;
 use crate::table::{self, thousands};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use taghouse_ingest::files_at;
+use taghouse_rules::FileGlob;
 
 /// Ingests files and prints what came of them.
 pub(crate) async fn ingest(context: &Context, arguments: &Ingest) -> Result<()> {
@@ -27,7 +29,7 @@ pub(crate) async fn run(context: &Context, source: Option<&str>, paths: &[PathBu
         let full = paths.iter().map(|path| std::fs::canonicalize(path).with_context(|| format!("reading {}", path.display())));
         body["paths"] = json!(full.collect::<Result<Vec<_>>>()?);
     } else {
-        body["upload"] = json!(upload(context, &app, paths).await?);
+        body["upload"] = json!(upload(context, &app, source, paths).await?);
     }
     let started = context.client.post(&format!("/api/v1/apps/{app}/ingest"), &body).await?;
     let mut ended = progress::follow_to_the_end(&context.client, &app, &started).await?;
@@ -39,38 +41,34 @@ pub(crate) async fn run(context: &Context, source: Option<&str>, paths: &[PathBu
 }
 
 /// Sends the files to a server that does not see our disk; it keeps them until they are ingested.
-async fn upload(context: &Context, app: &str, paths: &[PathBuf]) -> Result<String> {
+async fn upload(context: &Context, app: &str, source: Option<&str>, paths: &[PathBuf]) -> Result<String> {
+    let pattern = pattern(context, app, source).await?;
     let upload = context.client.post(&format!("/api/v1/apps/{app}/uploads"), &json!({})).await?;
     let id = plain(&upload["id"]);
     for path in paths {
         let picked = path.is_dir();
-        for file in files_of(path)? {
-            let name =
-                file.file_name().and_then(|name| name.to_str()).with_context(|| format!("{} has no name in UTF-8", file.display()))?;
-            if name.starts_with('.') && picked {
-                continue;
-            }
-            let bytes = std::fs::File::open(&file).with_context(|| format!("reading {}", file.display()))?;
-            let place = format!("/api/v1/apps/{app}/uploads/{id}/files?name={}&picked={picked}", encode(name));
-            context.client.put(&place, bytes).await.with_context(|| format!("sending {}", file.display()))?;
+        let found = files_at(path, pattern.as_ref()).with_context(|| format!("reading {}", path.display()))?;
+        for file in found.into_iter().filter(|file| !picked || !file.name.rsplit('/').next().is_some_and(|name| name.starts_with('.'))) {
+            let bytes = std::fs::File::open(&file.path).with_context(|| format!("reading {}", file.path.display()))?;
+            let place = format!("/api/v1/apps/{app}/uploads/{id}/files?name={}&picked={picked}", encode(&file.name));
+            context.client.put(&place, bytes).await.with_context(|| format!("sending {}", file.path.display()))?;
         }
     }
     Ok(id)
 }
 
-fn files_of(path: &Path) -> Result<Vec<PathBuf>> {
-    if !std::fs::metadata(path).with_context(|| format!("reading {}", path.display()))?.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(path)? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            files.push(entry.path());
-        }
-    }
-    files.sort();
-    Ok(files)
+/// The pattern of the source, or of the only one that reads files: what it does not pick need not be sent.
+async fn pattern(context: &Context, app: &str, source: Option<&str>) -> Result<Option<FileGlob>> {
+    let answer = context.client.get(&format!("/api/v1/apps/{app}/definitions")).await?;
+    let sources = answer["definitions"].as_array().into_iter().flatten().filter(|definition| definition["kind"] == "source");
+    let meant = |definition: &&Value| match source {
+        Some(source) => definition["name"] == source,
+        None => definition["body"]["format"] != "segment",
+    };
+    let found: Vec<&Value> = sources.filter(meant).collect();
+    // What is wrong with the choice is the server's to say.
+    let [one] = found.as_slice() else { return Ok(None) };
+    one["body"]["files"].as_str().map(FileGlob::parse).transpose().map_err(|e| anyhow!("{e}"))
 }
 
 /// The report for people.
@@ -90,5 +88,9 @@ pub(crate) fn describe(report: &Value) -> String {
     push("filtered".to_owned(), &report["filtered"]);
     push("duplicates".to_owned(), &report["duplicates"]);
     push("milliseconds".to_owned(), &report["elapsed_ms"]);
-    table::render(&["ingested", "count"], &rows)
+    let mut text = table::render(&["ingested", "count"], &rows);
+    for file in report["empty"].as_array().into_iter().flatten() {
+        text += &format!("{} has no rows: it was passed over, and is read again when it comes with some\n", plain(file));
+    }
+    text
 }

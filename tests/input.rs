@@ -1,0 +1,223 @@
+//! Files as other systems write them, through the binary: each case is a public bug report of a system that takes files in, with what must
+//! come out.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod driver;
+
+use driver::House;
+use serde_json::{Value, json};
+
+/// A house with these definitions applied.
+fn house(definitions: &str) -> House {
+    let house = House::new();
+    apply(&house, definitions);
+    house
+}
+
+fn apply(house: &House, definitions: &str) {
+    house.ok(&["apply", "-f", house.file("defs.yaml", definitions).to_str().unwrap()]);
+}
+
+/// Writes the file and ingests it.
+fn ingest(house: &House, name: &str, content: impl AsRef<[u8]>) -> Value {
+    house.json(&["ingest", house.file(name, content).to_str().unwrap()])
+}
+
+/// What an ingestion that must fail says.
+fn refused(house: &House, name: &str, content: impl AsRef<[u8]>) -> String {
+    house.refused(&["ingest", house.file(name, content).to_str().unwrap()])
+}
+
+fn produce(house: &House) {
+    house.ok(&["produce"]);
+}
+
+/// All tag values of a user.
+fn profile(house: &House, user: &str) -> Value {
+    house.json(&["profile", user])["tags"].clone()
+}
+
+const PEOPLE: &str = "kind: app
+id: t
+time_zone: UTC
+---
+kind: source
+name: people
+format: csv
+user_id: user
+attributes:
+  age: { column: age, type: int }
+---
+{kind: tag, name: age, type: int, attribute: age}
+";
+
+#[test]
+fn every_line_end_ends_a_line() {
+    for text in ["user,age\ru1,31\ru2,42\r", "user,age\ru1,31\ru2,42\r\n", "user,age\r\nu1,31\r\nu2,42\r\n", "user,age\nu1,31\nu2,42"] {
+        let house = house(PEOPLE);
+        assert_eq!(ingest(&house, "people.csv", text)["rows"], 2, "{text:?}");
+        produce(&house);
+        assert_eq!(house.count("age > 0"), 2, "{text:?}");
+        assert_eq!((profile(&house, "u1"), profile(&house, "u2")), (json!({"age": 31}), json!({"age": 42})), "{text:?}");
+    }
+    let house = house(&PEOPLE.replace("format: csv", "format: jsonl"));
+    let lines = "{\"user\":\"u1\",\"age\":31}\r{\"user\":\"u2\",\"age\":42}\r";
+    assert_eq!(ingest(&house, "people.jsonl", lines)["rows"], 2);
+}
+
+#[test]
+fn a_file_without_rows_is_told_and_does_not_take_its_name() {
+    let house = house(PEOPLE);
+    for content in ["", "user,age\n", "user,age\r", "\n\n"] {
+        let said = house.ok(&["ingest", house.file("people.csv", content).to_str().unwrap()]);
+        assert!(said.contains("people.csv has no rows: it was passed over"), "{content:?}: {said}");
+    }
+    let report = ingest(&house, "people.csv", "user,age\nu1,31\n");
+    assert_eq!((report["files_new"].clone(), report["empty"].clone()), (json!(1), json!([])));
+    assert_eq!(ingest(&house, "people.csv", "user,age\nu1,31\n")["files_unchanged"], 1);
+}
+
+#[test]
+fn a_header_name_that_stands_twice_is_refused_where_it_is_read() {
+    let people = "kind: app
+id: t
+---
+kind: source
+name: people
+format: csv
+user_id: id
+attributes:
+  email: email
+";
+    let house = house(people);
+    let text = "id,email,email\nu1,first@example.org,second@example.org\nu2,,only@example.org\n";
+    let said = refused(&house, "people.csv", text);
+    assert!(said.contains("people.csv: columns 2 and 3 are both called \"email\""), "{said}");
+    // Nothing of it landed, and its name is free.
+    let report = ingest(&house, "people.csv", "id,email\nu1,first@example.org\n");
+    assert_eq!((report["files_new"].clone(), report["attributes"].clone()), (json!(1), json!(1)));
+
+    let orders = "kind: app
+id: t
+---
+kind: source
+name: orders
+format: csv
+user_id: user
+event: buy
+time: at
+properties:
+  amount: { column: amount, type: int }
+";
+    let house = self::house(orders);
+    let said = refused(&house, "orders.csv", "user,at,amount,amount\nu1,2026-03-01,1,100\n");
+    assert!(said.contains("columns 3 and 4 are both called \"amount\""), "{said}");
+}
+
+const ORDERS: &str = "kind: app
+id: t
+time_zone: UTC
+---
+kind: source
+name: orders
+format: csv
+user_id: user
+event: buy
+time: at
+message_id: msg
+properties:
+  amount: { column: amount, type: decimal, scale: 2 }
+---
+{kind: tag, name: orders, type: int, aggregate: {events: [buy], function: count}}
+---
+{kind: tag, name: spend, type: decimal, scale: 2, aggregate: {events: [buy], function: sum, value: amount}}
+";
+
+const SECOND: &str = "msg,user,at,amount
+m1,u1,2026-03-02T10:00:00Z,10.00
+m2,u1,2026-03-02T11:00:00Z,20.00
+m3,u2,2026-03-02T12:00:00Z,5.00
+";
+
+const THIRD: &str = "msg,user,at,amount\nm5,u9,2026-03-03T09:00:00Z,7.00\n";
+
+/// The folder with two files of one name.
+fn dated(house: &House) -> String {
+    house.file("in/dt=2026-03-02/part-00000.csv", SECOND);
+    house.file("in/dt=2026-03-03/part-00000.csv", THIRD);
+    house.path("in").to_str().unwrap().to_owned()
+}
+
+#[test]
+fn files_of_one_name_in_dated_folders_are_two() {
+    let given = |more: &[&str], definitions: &str| {
+        let house = house(definitions);
+        let folder = dated(&house);
+        let paths: Vec<String> = more.iter().map(|rest| format!("{folder}{rest}")).collect();
+        let ingest: Vec<&str> = ["ingest"].into_iter().chain(paths.iter().map(String::as_str)).collect();
+        assert_eq!(house.json(&ingest)["files_new"], 2, "{more:?}");
+        // They are the same files however they are given.
+        for paths in [vec![folder.clone()], vec![format!("{folder}/dt=2026-03-02")], vec![format!("{folder}/dt=2026-03-03/part-00000.csv")]]
+        {
+            let again: Vec<&str> = ["ingest"].into_iter().chain(paths.iter().map(String::as_str)).collect();
+            assert_eq!(house.json(&again)["files_new"], 0, "{paths:?}");
+        }
+        produce(&house);
+        let all: u64 = ["u1", "u2", "u9"].iter().map(|user| profile(&house, user)["orders"].as_u64().unwrap()).sum();
+        assert_eq!(all, 4, "{more:?}");
+    };
+    given(&[""], ORDERS);
+    given(&["/dt=2026-03-02", "/dt=2026-03-03"], ORDERS);
+    given(&["/dt=2026-03-02/part-00000.csv", "/dt=2026-03-03/part-00000.csv"], ORDERS);
+    given(&[""], &ORDERS.replace("format: csv", "format: csv\nfiles: '**/*.csv'"));
+}
+
+#[test]
+fn folders_give_columns_and_other_subfolders_are_read_by_a_pattern() {
+    let definitions = "kind: app
+id: t
+time_zone: UTC
+---
+kind: source
+name: visits
+format: csv
+user_id: user
+event: visit
+time: dt
+properties:
+  country: country
+  page: page
+---
+{kind: tag, name: seen, type: date, aggregate: {events: [visit], function: max, value: time}}
+---
+{kind: tag, name: country, type: enum, aggregate: {events: [visit], function: last, value: country}}
+";
+    let house = house(definitions);
+    house.file("in/shop/dt=2026-03-02/country=C%C3%B4te d'Ivoire/a.csv", "user,page\nu1,/x\n");
+    house.file("in/shop/dt=2026-03-03/country=__HIVE_DEFAULT_PARTITION__/a.csv", "user,page\nu2,/y\n");
+    house.file("in/shop/dt=2026-03-04/a.csv", "user,page,country\nu3,/z,Norway\n");
+    let folder = house.path("in");
+    let said = house.refused(&["ingest", folder.to_str().unwrap()]);
+    assert!(said.contains("subfolders are looked into where they are called column=value"), "{said}");
+    apply(&house, &definitions.replace("format: csv", "format: csv\nfiles: '**/*.csv'"));
+    assert_eq!(house.json(&["ingest", folder.to_str().unwrap()])["files_new"], 3);
+    produce(&house);
+    let seen = |user: &str| profile(&house, user);
+    assert_eq!(seen("u1"), json!({"seen": "2026-03-02", "country": "Côte d'Ivoire"}));
+    assert_eq!(seen("u2"), json!({"seen": "2026-03-03"}));
+    assert_eq!(seen("u3"), json!({"seen": "2026-03-04", "country": "Norway"}));
+}
+
+#[test]
+fn folders_are_sent_to_a_server_elsewhere_with_their_names() {
+    let house = house(ORDERS);
+    let server = house.serve();
+    let key = house.ok(&["keys", "create", "--role", "admin"]).trim().to_owned();
+    let far = House::new();
+    let folder = dated(&far);
+    let remote = |path: &str| far.json(&["--server", &server.base, "--key", &key, "ingest", path]);
+    assert_eq!(remote(&folder)["files_new"], 2);
+    assert_eq!(remote(&folder)["files_unchanged"], 2);
+    assert_eq!(remote(&format!("{folder}/dt=2026-03-02"))["files_unchanged"], 1);
+    assert_eq!(remote(&format!("{folder}/dt=2026-03-03/part-00000.csv"))["files_unchanged"], 1);
+}
