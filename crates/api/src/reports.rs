@@ -60,6 +60,8 @@ pub(crate) struct IngestReport {
     rejected: BTreeMap<String, u64>,
     /// All rejected rows.
     rejected_total: u64,
+    /// Halves of surrogate pairs, which name no character, that were replaced by U+FFFD.
+    replaced: u64,
     /// Rows that a filter left out.
     filtered: u64,
     /// Rows dropped because an earlier row has their message id.
@@ -98,6 +100,7 @@ impl From<&taghouse_ingest::IngestReport> for IngestReport {
             attributes: report.attributes,
             rejected: report.rejected.clone(),
             rejected_total: report.rejected_rows(),
+            replaced: report.replaced,
             filtered: report.filtered,
             duplicates: report.duplicates,
             batches: report.batches,
@@ -115,13 +118,21 @@ pub(crate) struct LandReport {
     attributes: u64,
     /// Rows of `rejected_events`.
     rejected: u64,
+    /// Halves of surrogate pairs, which name no character, that were replaced by U+FFFD.
+    replaced: u64,
     /// Calls dropped because their message id came in before.
     duplicates: u64,
 }
 
 impl From<&Landed> for LandReport {
     fn from(landed: &Landed) -> Self {
-        Self { events: landed.events, attributes: landed.attributes, rejected: landed.rejected, duplicates: landed.duplicates }
+        Self {
+            events: landed.events,
+            attributes: landed.attributes,
+            rejected: landed.rejected,
+            replaced: landed.replaced,
+            duplicates: landed.duplicates,
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 use jiff::tz::TimeZone;
 use serde_json::{Value as Json, json};
 use taghouse_model::{Value, ValueType};
-use taghouse_rules::{Literal, TagKind};
+use taghouse_rules::TagKind;
+use taghouse_rules::reader::{Cell, ColumnReader, TextLists};
 
 /// Whole numbers and booleans as JSON's own; decimals, dates and instants as text, so that no digit is lost; sets as arrays.
 pub(crate) fn value(value: &Value) -> Json {
@@ -16,33 +17,28 @@ pub(crate) fn value(value: &Value) -> Json {
     }
 }
 
-/// The other way: a value of a tag's type, as [`value`] writes it. An instant without an offset is read in `zone`.
+/// The digits that every float keeps.
+const FLOAT_DIGITS: usize = 15;
+
+/// The other way: a value of a tag's type, as [`value`] writes it, or as files and calls bring it; `None` for null, a text of white space only
+/// and a set without members. An instant without an offset is read in `zone`.
 ///
 /// # Errors
 /// What does not fit, in words.
-pub(crate) fn value_of(json: &Json, value_type: ValueType, zone: &TimeZone) -> Result<Value, String> {
-    if value_type == ValueType::Set {
-        let Json::Array(members) = json else { return Err(format!("{json} is no list of texts")) };
-        let text = |member: &Json| member.as_str().map(Into::into).ok_or_else(|| format!("its member {member} is no text"));
-        return Ok(Value::Set(members.iter().map(text).collect::<Result<_, String>>()?));
-    }
-    let literal = match (json, value_type) {
-        (Json::Bool(flag), _) => Literal::Bool(*flag),
-        (Json::String(text), ValueType::Decimal { .. }) => {
-            Literal::Decimal(text.parse().map_err(|_| format!("\"{text}\" is no decimal number"))?)
+pub(crate) fn value_of(json: &Json, value_type: ValueType, zone: &TimeZone) -> Result<Option<Value>, String> {
+    let text = json.to_string();
+    let cell = match json {
+        Json::Null => Cell::Null,
+        Json::Bool(flag) => Cell::Bool(*flag),
+        Json::String(text) => Cell::Text(text),
+        Json::Number(number) if number.is_f64() && text.bytes().filter(u8::is_ascii_digit).count() > FLOAT_DIGITS => {
+            return Err(format!("{text} may have lost digits: write numbers of more than {FLOAT_DIGITS} digits in quotes"));
         }
-        (Json::String(text), _) => Literal::Text(text.as_str().into()),
-        (Json::Number(number), _) => match number.as_i64() {
-            Some(whole) => Literal::Int(whole),
-            None => Literal::Decimal(number.to_string().parse().map_err(|_| format!("{number} is beyond the range of decimal numbers"))?),
-        },
-        _ => return Err(format!("{json} is no value")),
+        Json::Number(_) => Cell::Number(&text),
+        Json::Array(_) | Json::Object(_) => Cell::Nested(&text),
     };
-    let value = taghouse_rules::coerce(&literal, value_type, zone)?;
-    match (&value, value_type) {
-        (Value::Decimal(_), ValueType::Int) => Err(format!("{json} is no whole number")),
-        _ => Ok(value),
-    }
+    let parsed = ColumnReader::plain(value_type, zone, TextLists::None).read(&cell);
+    parsed.map(|parsed| parsed.value()).map_err(|fault| fault.problem)
 }
 
 /// The word for a tag's kind.

@@ -3,13 +3,9 @@
 use crate::cell::Natural;
 use crate::partial::{Edge, Finished, Partial, Stamp};
 use crate::{Calendar, Outcome, SkipReason};
-use jiff::Timestamp;
-use rust_decimal::Decimal;
-use std::collections::BTreeSet;
-use std::str::FromStr;
 use std::sync::Arc;
-use taghouse_model::{MAX_TEXT_BYTES, TimestampMs, Value, ValueType};
-use taghouse_rules::{Literal, coerce};
+use taghouse_model::{TimestampMs, Value, ValueType};
+use taghouse_rules::reader::{Cell, ColumnReader, FaultKind, TextLists};
 
 /// One row of the table of attributes.
 #[derive(Debug, Clone, Copy)]
@@ -59,73 +55,28 @@ impl AttributeFold {
     }
 }
 
-/// Reads an attribute's text: decimals are rounded half away from zero to the type's scale, instants of no offset are the app's zone's, an
-/// instant for a day is its local day, a set is a JSON array of texts or one text.
+/// Reads an attribute's text, as files and calls are read: decimals are rounded half away from zero to the type's scale, instants of no offset
+/// are the app's zone's, an instant for a day is its local day, a set is a JSON array of texts or one text.
 pub fn parse_attribute(text: &str, ty: ValueType, calendar: &Calendar) -> Outcome {
-    let trimmed = text.trim();
-    if trimmed.is_empty() {
-        return Outcome::Nothing;
-    }
-    match ty {
-        ValueType::Text if text.len() > MAX_TEXT_BYTES => Outcome::Skipped(SkipReason::TextTooLong),
-        ValueType::Text => Outcome::Value(Value::text(text)),
-        ValueType::Set => set(text),
-        ValueType::Bool => match trimmed.to_ascii_lowercase().as_str() {
-            "true" | "1" => Outcome::Value(Value::Bool(true)),
-            "false" | "0" => Outcome::Value(Value::Bool(false)),
-            _ => Outcome::Skipped(SkipReason::WrongType),
-        },
-        ValueType::Int => whole(trimmed),
-        ValueType::Decimal { .. } => match number(trimmed) {
-            Err(reason) => Outcome::Skipped(reason),
-            Ok(value) => Outcome::of(Value::Decimal(value), ty),
-        },
-        ValueType::Date => match coerce(&Literal::Text(trimmed.to_owned()), ty, calendar.zone()) {
-            Ok(day) => Outcome::Value(day),
-            Err(_) => match instant(trimmed, calendar).and_then(|ms| i32::try_from(calendar.day(ms)).ok()) {
-                Some(day) => Outcome::Value(Value::Date(day)),
-                None => Outcome::Skipped(SkipReason::WrongType),
-            },
-        },
-        ValueType::Time => instant(trimmed, calendar).map_or(Outcome::Skipped(SkipReason::WrongType), |ms| Outcome::Value(Value::Time(ms))),
-    }
+    AttributeReader::new(ty, calendar).read(text)
 }
 
-fn instant(text: &str, calendar: &Calendar) -> Option<TimestampMs> {
-    match coerce(&Literal::Text(text.to_owned()), ValueType::Time, calendar.zone()) {
-        Ok(Value::Time(ms)) => Some(ms),
-        // More digits than milliseconds.
-        _ => text.parse::<Timestamp>().ok().map(|instant| instant.as_millisecond()),
-    }
-}
+/// Reads the texts of one attribute.
+pub(crate) struct AttributeReader(ColumnReader);
 
-fn whole(text: &str) -> Outcome {
-    if let Ok(value) = text.parse::<i64>() {
-        return Outcome::Value(Value::Int(value));
+impl AttributeReader {
+    pub(crate) fn new(ty: ValueType, calendar: &Calendar) -> Self {
+        Self(ColumnReader::plain(ty, calendar.zone(), TextLists::Json).rounding())
     }
-    match number(text) {
-        Ok(value) if value.fract().is_zero() => {
-            i64::try_from(value).map_or(Outcome::Skipped(SkipReason::OutOfRange), |v| Outcome::Value(Value::Int(v)))
+
+    pub(crate) fn read(&mut self, text: &str) -> Outcome {
+        match self.0.read(&Cell::Text(text)) {
+            Ok(parsed) => parsed.value().map_or(Outcome::Nothing, Outcome::Value),
+            Err(fault) => Outcome::Skipped(match fault.kind {
+                FaultKind::OutOfRange => SkipReason::OutOfRange,
+                FaultKind::TooLong => SkipReason::TextTooLong,
+                FaultKind::BadType | FaultKind::Missing => SkipReason::WrongType,
+            }),
         }
-        Ok(_) => Outcome::Skipped(SkipReason::WrongType),
-        Err(reason) => Outcome::Skipped(reason),
     }
-}
-
-fn number(text: &str) -> Result<Decimal, SkipReason> {
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let plain = digits.bytes().all(|b| b.is_ascii_digit() || b == b'.') && digits.bytes().filter(|b| *b == b'.').count() <= 1;
-    match Decimal::from_str(text).or_else(|_| Decimal::from_scientific(text)) {
-        Ok(value) => Ok(value),
-        Err(_) if plain && digits.bytes().any(|b| b.is_ascii_digit()) => Err(SkipReason::OutOfRange),
-        Err(_) => Err(SkipReason::WrongType),
-    }
-}
-
-fn set(text: &str) -> Outcome {
-    let members: BTreeSet<Arc<str>> = match serde_json::from_str::<Vec<Arc<str>>>(text) {
-        Ok(members) => members.into_iter().collect(),
-        Err(_) => [Arc::from(text)].into(),
-    };
-    Outcome::of(Value::Set(members), ValueType::Set)
 }

@@ -1,6 +1,5 @@
 //! Columns of the tables `events` and `attributes`, filled row by row.
 
-use crate::cell::Parsed;
 use crate::mapping::Mapping;
 use arrow::array::{
     Array, ArrayRef, BooleanArray, BooleanBuilder, Date32Builder, Decimal128Builder, Int64Builder, ListBuilder, RecordBatch, StringArray,
@@ -11,7 +10,9 @@ use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use taghouse_lake::layout;
 use taghouse_model::TimestampMs;
+use taghouse_rules::reader::Parsed;
 
 /// The columns of `events` before the properties, which stand in the order in which they came to be.
 const FIXED_COLUMNS: usize = 8;
@@ -218,11 +219,17 @@ impl AttributeBuilder {
         }
     }
 
-    pub(crate) fn push(&mut self, head: &Head<'_>, name: &str, value: &str, origin: u32) {
+    /// Adds what a row says of an attribute. No value: the user has none from then on.
+    pub(crate) fn push(&mut self, head: &Head<'_>, name: &str, value: Option<&str>, origin: u32) {
         self.head.push(head);
         self.name.append_value(name);
-        self.value.append_value(value);
+        self.value.append_option(value);
         self.origin.push(origin);
+    }
+
+    /// Adds a row that says nothing but that its user exists.
+    pub(crate) fn push_user(&mut self, head: &Head<'_>, origin: u32) {
+        self.push(head, layout::NO_ATTRIBUTE, None, origin);
     }
 
     fn finish(&mut self) -> Result<(RecordBatch, Vec<u32>), ArrowError> {

@@ -1,8 +1,8 @@
 //! Conditions of a source, compiled: cheap comparisons on parsed values, the rules' own evaluation for the rest.
 
-use crate::cell::Parsed;
 use rust_decimal::Decimal;
 use taghouse_model::{Value, ValueType};
+use taghouse_rules::reader::Parsed;
 use taghouse_rules::{CompareOp, Predicate};
 
 /// A compiled condition over a row's values, which stand at fixed places.

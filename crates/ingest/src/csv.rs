@@ -3,14 +3,15 @@
 //! Stricter than most readers where leniency would lose rows: a quote that is not closed, or closed in the middle of a field, breaks only
 //! the line it stands on, and reading goes on at the next line.
 
-use crate::cell::{Cell, Row};
 use crate::input::{AfterRow, Halt};
+use crate::input_row::Row;
 use crate::reject::{Fault, Reason, quoted};
 use crate::row::RowReader;
-use memchr::{memchr, memchr2, memchr3};
+use memchr::{memchr2, memchr3};
 use std::borrow::Cow;
 use std::io::{self, Read};
 use taghouse_rules::UnknownColumns;
+use taghouse_rules::reader::Cell;
 
 /// A record over this many bytes is broken: it bounds memory, and how far a quote that is never closed is searched.
 const MAX_RECORD_BYTES: usize = 1 << 20;
@@ -50,10 +51,21 @@ enum Scan {
     Open,
 }
 
+/// The characters that shape a text.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Dialect {
+    pub(crate) delimiter: u8,
+    /// Takes the meaning from the character behind it, in and out of quotes.
+    pub(crate) escape: Option<u8>,
+}
+
+/// How databases write that there is no value; with an escape it stays as it is, to be one of `null_values`.
+const ESCAPED_NULL: u8 = b'N';
+
 /// Reads records from a text.
 pub(crate) struct CsvReader<R> {
     text: R,
-    delimiter: u8,
+    dialect: Dialect,
     buffer: Vec<u8>,
     /// The bytes not yet given are `buffer[at..filled]`.
     at: usize,
@@ -66,10 +78,10 @@ pub(crate) struct CsvReader<R> {
 }
 
 impl<R: Read> CsvReader<R> {
-    pub(crate) fn new(text: R, delimiter: u8) -> io::Result<Self> {
+    pub(crate) fn new(text: R, dialect: Dialect) -> io::Result<Self> {
         let mut reader = Self {
             text,
-            delimiter,
+            dialect,
             buffer: vec![0; BUFFER_BYTES],
             at: 0,
             filled: 0,
@@ -186,24 +198,29 @@ impl<R: Read> CsvReader<R> {
     fn scan(&mut self) -> Scan {
         self.fields.clear();
         self.unescaped.clear();
+        if self.at == self.filled {
+            return Scan::Open;
+        }
         let bytes = &self.buffer[..self.filled];
         let start = self.at;
         let mut at = start;
         loop {
-            let (field, after) = if bytes.get(at) == Some(&b'"') {
-                match quoted_field(bytes, at, self.delimiter, self.ended, &mut self.unescaped) {
-                    Ok(found) => found,
-                    Err(scan) => return scan,
-                }
-            } else {
-                match memchr3(self.delimiter, b'\n', b'\r', &bytes[at..]) {
-                    Some(length) => (Field { start: at, end: at + length, unescaped: false }, at + length),
-                    None if self.ended && start < self.filled => (Field { start: at, end: self.filled, unescaped: false }, self.filled),
-                    None => return Scan::Open,
-                }
+            let open = behind_blanks(bytes, at, self.dialect.delimiter);
+            let found = match (bytes.get(open), self.dialect.escape) {
+                (Some(b'"'), _) => quoted_field(bytes, open, self.dialect, self.ended, &mut self.unescaped),
+                (_, Some(escape)) => escaped_field(bytes, at, self.dialect.delimiter, escape, self.ended, &mut self.unescaped),
+                (_, None) => match memchr3(self.dialect.delimiter, b'\n', b'\r', &bytes[at..]) {
+                    Some(length) => Ok((Field { start: at, end: at + length, unescaped: false }, at + length)),
+                    None if self.ended => Ok((Field { start: at, end: self.filled, unescaped: false }, self.filled)),
+                    None => Err(Scan::Open),
+                },
+            };
+            let (field, after) = match found {
+                Ok(found) => found,
+                Err(scan) => return scan,
             };
             self.fields.push(field);
-            if bytes.get(after) == Some(&self.delimiter) {
+            if bytes.get(after) == Some(&self.dialect.delimiter) {
                 at = after + 1;
                 continue;
             }
@@ -214,15 +231,89 @@ impl<R: Read> CsvReader<R> {
     }
 }
 
+/// The place behind blanks, which stand before and behind quotes in some programs' files.
+fn behind_blanks(bytes: &[u8], mut at: usize, delimiter: u8) -> usize {
+    while let Some(byte @ (b' ' | b'\t')) = bytes.get(at)
+        && *byte != delimiter
+    {
+        at += 1;
+    }
+    at
+}
+
+/// What an escaped character stands for: itself, or what databases write for control characters.
+fn unescape(byte: u8) -> u8 {
+    match byte {
+        b'n' => b'\n',
+        b't' => b'\t',
+        b'r' => b'\r',
+        b'b' => 8,
+        b'0' => 0,
+        other => other,
+    }
+}
+
+/// A field without quotes that may hold escapes, and where the delimiter or line end behind it stands.
+fn escaped_field(
+    bytes: &[u8],
+    start: usize,
+    delimiter: u8,
+    escape: u8,
+    ended: bool,
+    unescaped: &mut Vec<u8>,
+) -> Result<(Field, usize), Scan> {
+    let (mut at, mut piece, copied_from) = (start, start, unescaped.len());
+    loop {
+        let ends = |byte: &u8| *byte == delimiter || *byte == escape || matches!(byte, b'\n' | b'\r');
+        let Some(length) = bytes[at..].iter().position(ends) else {
+            if !ended {
+                return Err(Scan::Open);
+            }
+            at = bytes.len();
+            break;
+        };
+        at += length;
+        if bytes[at] != escape {
+            break;
+        }
+        let Some(next) = bytes.get(at + 1) else {
+            return Err(if ended { Scan::Broken("an escape stands at the end of the file") } else { Scan::Open });
+        };
+        if *next != ESCAPED_NULL {
+            unescaped.extend_from_slice(&bytes[piece..at]);
+            unescaped.push(unescape(*next));
+            piece = at + 2;
+        }
+        at += 2;
+    }
+    if piece == start {
+        return Ok((Field { start, end: at, unescaped: false }, at));
+    }
+    unescaped.extend_from_slice(&bytes[piece..at]);
+    Ok((Field { start: copied_from, end: unescaped.len(), unescaped: true }, at))
+}
+
 /// The field whose opening quote stands at `open`, and where the delimiter or line end behind it stands.
-fn quoted_field(bytes: &[u8], open: usize, delimiter: u8, ended: bool, unescaped: &mut Vec<u8>) -> Result<(Field, usize), Scan> {
+fn quoted_field(bytes: &[u8], open: usize, dialect: Dialect, ended: bool, unescaped: &mut Vec<u8>) -> Result<(Field, usize), Scan> {
     let (mut at, copied_from, mut copied) = (open + 1, unescaped.len(), false);
     let mut piece = at;
     loop {
-        let Some(length) = memchr(b'"', &bytes[at..]) else {
+        // Without an escape the quote is searched twice, which costs nothing.
+        let Some(length) = memchr2(b'"', dialect.escape.unwrap_or(b'"'), &bytes[at..]) else {
             return Err(if ended { Scan::Broken("a quote is not closed") } else { Scan::Open });
         };
         let close = at + length;
+        if bytes[close] != b'"' {
+            let Some(next) = bytes.get(close + 1) else {
+                return Err(if ended { Scan::Broken("a quote is not closed") } else { Scan::Open });
+            };
+            unescaped.extend_from_slice(&bytes[piece..close]);
+            unescaped.push(unescape(*next));
+            copied = true;
+            at = close + 2;
+            piece = at;
+            continue;
+        }
         match bytes.get(close + 1) {
             Some(b'"') => {
                 unescaped.extend_from_slice(&bytes[piece..=close]);
@@ -231,10 +322,12 @@ fn quoted_field(bytes: &[u8], open: usize, delimiter: u8, ended: bool, unescaped
                 piece = at;
             }
             None if !ended => return Err(Scan::Open),
-            next => {
-                let after = match next {
-                    None | Some(b'\n' | b'\r') => close + 1,
-                    Some(byte) if *byte == delimiter => close + 1,
+            _ => {
+                let behind = behind_blanks(bytes, close + 1, dialect.delimiter);
+                let after = match bytes.get(behind) {
+                    None if !ended => return Err(Scan::Open),
+                    None | Some(b'\n' | b'\r') => behind,
+                    Some(byte) if *byte == dialect.delimiter => behind,
                     Some(_) => return Err(Scan::Broken("text stands behind a closing quote")),
                 };
                 if !copied {
@@ -265,7 +358,7 @@ impl<R: Read> CsvRow<'_, R> {
 
 impl<R: Read> Row for CsvRow<'_, R> {
     fn cell(&self, slot: usize) -> Cell<'_> {
-        self.columns[slot].map_or(Cell::None, |field| Cell::Text(self.text(field)))
+        self.columns[slot].map_or(Cell::Absent, |field| Cell::Text(self.text(field)))
     }
 
     fn extra(&self) -> Option<String> {
@@ -340,8 +433,8 @@ pub(crate) fn unknown_column(name: &str) -> Fault {
 ///
 /// # Errors
 /// The text cannot be read, or has no header that can be.
-pub(crate) fn read(text: impl Read, delimiter: u8, rows: &mut RowReader, after_row: &mut AfterRow<'_>) -> Result<(), Halt> {
-    let mut reader = CsvReader::new(text, delimiter)?;
+pub(crate) fn read(text: impl Read, dialect: Dialect, rows: &mut RowReader, after_row: &mut AfterRow<'_>) -> Result<(), Halt> {
+    let mut reader = CsvReader::new(text, dialect)?;
     let Some(header) = read_header(&mut reader)? else { return Ok(()) };
     let matched = HeaderMatch::new(&header, rows)?;
     for number in 1.. {

@@ -137,9 +137,9 @@ fn read_new_file(
         Ok(())
     };
     let fingerprint = match job.format {
-        SourceFormat::Csv { delimiter } => {
+        SourceFormat::Csv { delimiter, escape } => {
             let (text, digest) = open_text(&file.path, stopped)?;
-            csv::read(text, delimiter, rows, &mut after_row)?;
+            csv::read(text, csv::Dialect { delimiter, escape }, rows, &mut after_row)?;
             digest.fingerprint()
         }
         SourceFormat::Jsonl => {

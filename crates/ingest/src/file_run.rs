@@ -298,6 +298,7 @@ impl Run<'_> {
         report.rows += tally.rows;
         report.attributes += attributes;
         report.filtered += tally.filtered;
+        report.replaced += tally.replaced;
         report.duplicates += duplicates;
         for (event, count) in events {
             *report.accepted.entry(event).or_default() += count;

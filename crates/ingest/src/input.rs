@@ -168,7 +168,7 @@ mod tests {
             std::fs::write(folder.path().join(name), "x").unwrap();
         }
         std::fs::create_dir(folder.path().join("sub.csv")).unwrap();
-        let csv = SourceFormat::Csv { delimiter: b',' };
+        let csv = SourceFormat::Csv { delimiter: b',', escape: None };
         let names = |paths: &[PathBuf], glob| list(paths, glob, csv).unwrap().into_iter().map(|f| f.name).collect::<Vec<_>>();
         let here = [folder.path().to_owned()];
         assert_eq!(names(&here, None), ["D.CSV", "a.csv.gz", "b.csv"]);

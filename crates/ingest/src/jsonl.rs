@@ -1,9 +1,8 @@
 //! JSON lines: one object a line, its members found by dotted paths. LF, CRLF and a bare CR end a line.
 
-use crate::cell::{Cell, Row};
 use crate::csv::unknown_column;
 use crate::input::{AfterRow, Halt};
-use crate::json_scan::{self, JsonKind, JsonSpan};
+use crate::input_row::Row;
 use crate::mapping::Mapping;
 use crate::reject::{Fault, Reason};
 use crate::row::RowReader;
@@ -13,6 +12,8 @@ use memchr::memchr2;
 use std::borrow::Cow;
 use std::io::{self, Read};
 use taghouse_rules::UnknownColumns;
+use taghouse_rules::reader::Cell;
+use taghouse_rules::reader::json_scan::{self, JsonKind, JsonSpan, Repaired};
 
 /// A longer line is broken: it bounds memory.
 const MAX_LINE_BYTES: usize = 1 << 20;
@@ -41,12 +42,15 @@ pub(crate) fn read(text: impl Read, rows: &mut RowReader, after_row: &mut AfterR
             Err(Fault::new(Reason::BrokenLine, "the line is longer than 1 MiB".to_owned()))
         } else {
             match std::str::from_utf8(line) {
-                Ok(text) => slots.scan(text).map(|()| text),
+                Ok(line) => {
+                    let repaired = json_scan::repair(line);
+                    slots.scan(&repaired.text).map(|()| JsonLine { line, repaired })
+                }
                 Err(_) => Err(Fault::new(Reason::NotUtf8, "the line is not UTF-8".to_owned())),
             }
         };
         match scanned {
-            Ok(text) => rows.push(number, &JsonRow { text, slots: &slots }),
+            Ok(line) => rows.push(number, &JsonRow { line: &line, slots: &slots }),
             Err(fault) => rows.push_broken(number, &fault, line),
         }
         after_row(rows)?;
@@ -134,15 +138,38 @@ impl Node {
         node.slot = slot.or(node.slot);
         node.known = true;
     }
+
+    /// Visits the slots of the member and of all that is in it.
+    fn each_slot(&self, visit: &mut dyn FnMut(usize)) {
+        if let Some(slot) = self.slot {
+            visit(slot);
+        }
+        for member in self.members.values() {
+            member.each_slot(visit);
+        }
+    }
 }
 
 /// What a slot holds after a scan.
 #[derive(Debug, Clone, Copy)]
 enum Found {
+    /// There is no such member.
     Nothing,
+    /// It is null, or what it would be in.
+    Null,
     Span(JsonSpan),
     /// A text that had escapes: a place in `unescaped`.
     Unescaped(usize),
+}
+
+/// A member that nothing names.
+#[derive(Debug, Clone)]
+struct Kept {
+    /// As it is written.
+    json: String,
+    span: JsonSpan,
+    /// The text of a string that had escapes.
+    unescaped: Option<String>,
 }
 
 /// Finds the mapping's slots in a JSON object.
@@ -154,8 +181,8 @@ pub(crate) struct JsonSlots {
     unknown: UnknownColumns,
     found: Vec<Found>,
     unescaped: Vec<String>,
-    /// Members to be kept, by dotted path, with their JSON text.
-    kept: IndexMap<String, String>,
+    /// Members to be kept, by dotted path.
+    kept: IndexMap<String, Kept>,
     unknown_member: Option<String>,
     /// How many members were seen.
     members: usize,
@@ -230,7 +257,11 @@ impl JsonSlots {
                 if value.kind == JsonKind::Object && !member.members.is_empty() {
                     return self.walk(text, &mut value.start.clone(), member, &joined(path, &key));
                 }
-                if member.known || value.kind == JsonKind::Null {
+                if value.kind == JsonKind::Null {
+                    member.each_slot(&mut |slot| self.found[slot] = Found::Null);
+                    return Some(());
+                }
+                if member.known {
                     return Some(());
                 }
             } else if let Some(slot) = path.is_empty().then(|| self.dotted.get(key.as_ref()).copied()).flatten() {
@@ -248,7 +279,7 @@ impl JsonSlots {
 
     fn put(&mut self, slot: usize, text: &str, value: JsonSpan) -> Option<()> {
         self.found[slot] = match value.kind {
-            JsonKind::Null => Found::Nothing,
+            JsonKind::Null => Found::Null,
             JsonKind::EscapedString => {
                 self.unescaped.push(value.string(text)?.into_owned());
                 Found::Unescaped(self.unescaped.len() - 1)
@@ -262,7 +293,10 @@ impl JsonSlots {
         match self.unknown {
             UnknownColumns::Reject => self.unknown_member = self.unknown_member.take().or(Some(path)),
             UnknownColumns::Keep => {
-                self.kept.insert(path, value.text(text).to_owned());
+                let json = value.text(text).to_owned();
+                let span = JsonSpan { start: 0, end: json.len(), ..value };
+                let unescaped = if value.kind == JsonKind::EscapedString { value.string(text).map(Cow::into_owned) } else { None };
+                self.kept.insert(path, Kept { json, span, unescaped });
             }
             UnknownColumns::Ignore => {}
         }
@@ -271,29 +305,21 @@ impl JsonSlots {
     /// The slot's cell after [`Self::scan`] of `text`.
     pub(crate) fn cell<'s>(&'s self, text: &'s str, slot: usize) -> Cell<'s> {
         match self.found[slot] {
-            Found::Nothing => Cell::None,
+            Found::Nothing => Cell::Absent,
+            Found::Null => Cell::Null,
             Found::Unescaped(at) => Cell::Text(&self.unescaped[at]),
-            Found::Span(span) => span_cell(text, span),
+            Found::Span(span) => Cell::of_json(text, span),
         }
     }
 
-    /// What nothing names and is to be kept, by dotted path, strings unescaped.
-    pub(crate) fn kept(&self) -> impl Iterator<Item = (&str, KeptValue<'_>)> {
-        self.kept.iter().map(|(name, text)| (name.as_str(), KeptValue(text)))
+    /// What nothing names and is to be kept, by dotted path.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = (&str, Cell<'_>)> {
+        self.kept.iter().map(|(name, kept)| (name.as_str(), kept.cell()))
     }
 
-    /// The cell of what nothing names and is kept under `name`; strings with escapes are texts too.
-    pub(crate) fn kept_cell<'s>(&'s mut self, name: &str) -> Cell<'s> {
-        let Some(text) = self.kept.get(name) else { return Cell::None };
-        match json_scan::whole(text) {
-            Some(span) if span.kind == JsonKind::EscapedString => {
-                let Some(unescaped) = span.string(text) else { return Cell::None };
-                self.unescaped.push(unescaped.into_owned());
-                self.unescaped.last().map_or(Cell::None, |text| Cell::Text(text))
-            }
-            Some(span) => span_cell(text, span),
-            None => Cell::None,
-        }
+    /// The cell of what nothing names and is kept under `name`.
+    pub(crate) fn kept_cell(&self, name: &str) -> Cell<'_> {
+        self.kept.get(name).map_or(Cell::Absent, Kept::cell)
     }
 
     /// What nothing names, as a JSON object by dotted path, if it is to be kept and there is any.
@@ -301,35 +327,15 @@ impl JsonSlots {
         if self.kept.is_empty() {
             return None;
         }
-        let members: Vec<_> = self.kept.iter().map(|(name, value)| format!("{}:{value}", serde_json::Value::from(name.as_str()))).collect();
+        let members: Vec<_> =
+            self.kept.iter().map(|(name, kept)| format!("{}:{}", serde_json::Value::from(name.as_str()), kept.json)).collect();
         Some(format!("{{{}}}", members.join(",")))
     }
 }
 
-/// The JSON text of a member that nothing names.
-pub(crate) struct KeptValue<'k>(&'k str);
-
-impl<'k> KeptValue<'k> {
-    /// A string's text, other values as written; `None` for null and the empty text.
-    pub(crate) fn text(&self) -> Option<Cow<'k, str>> {
-        let span = json_scan::whole(self.0)?;
-        let text = match span.kind {
-            JsonKind::Null => return None,
-            JsonKind::PlainString | JsonKind::EscapedString => span.string(self.0)?,
-            _ => Cow::Borrowed(self.0),
-        };
-        (!text.is_empty()).then_some(text)
-    }
-}
-
-/// A value's cell; a string with escapes is shown as it is written.
-fn span_cell(text: &str, span: JsonSpan) -> Cell<'_> {
-    match span.kind {
-        JsonKind::Null => Cell::None,
-        JsonKind::Bool => Cell::Bool(span.text(text) == "true"),
-        JsonKind::Number => Cell::Number(span.text(text)),
-        JsonKind::PlainString | JsonKind::EscapedString => Cell::Text(text.get(span.start + 1..span.end - 1).unwrap_or_default()),
-        JsonKind::Array | JsonKind::Object => Cell::Nested(span.text(text)),
+impl Kept {
+    fn cell(&self) -> Cell<'_> {
+        self.unescaped.as_deref().map_or_else(|| Cell::of_json(&self.json, self.span), Cell::Text)
     }
 }
 
@@ -337,15 +343,22 @@ fn joined(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
+/// A line that was read.
+struct JsonLine<'r> {
+    /// As it is written.
+    line: &'r str,
+    repaired: Repaired<'r>,
+}
+
 /// A line seen through a mapping.
-pub(crate) struct JsonRow<'r> {
-    pub(crate) text: &'r str,
-    pub(crate) slots: &'r JsonSlots,
+struct JsonRow<'r> {
+    line: &'r JsonLine<'r>,
+    slots: &'r JsonSlots,
 }
 
 impl Row for JsonRow<'_> {
     fn cell(&self, slot: usize) -> Cell<'_> {
-        self.slots.cell(self.text, slot)
+        self.slots.cell(&self.line.repaired.text, slot)
     }
 
     fn extra(&self) -> Option<String> {
@@ -353,11 +366,15 @@ impl Row for JsonRow<'_> {
     }
 
     fn raw(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(self.text.as_bytes())
+        Cow::Borrowed(self.line.line.as_bytes())
+    }
+
+    fn replaced(&self) -> u32 {
+        self.line.repaired.replaced
     }
 
     fn size(&self) -> usize {
-        self.text.len()
+        self.line.line.len()
     }
 }
 

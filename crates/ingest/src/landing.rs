@@ -109,6 +109,7 @@ impl Landing {
             total.attributes += landed.attributes;
             total.rejected += landed.rejected;
             total.filtered += landed.filtered;
+            total.replaced += landed.replaced;
             total.duplicates += landed.duplicates;
             total.position = last;
             pointer = self.catalog.pointer(POINTER_KIND, app, POINTER_NAME).await?;

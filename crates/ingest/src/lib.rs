@@ -7,7 +7,6 @@
 
 mod blocking;
 mod builder;
-mod cell;
 mod check;
 mod csv;
 mod dedup;
@@ -17,15 +16,13 @@ mod file_run;
 mod folder;
 mod ids;
 mod input;
-mod json_scan;
+mod input_row;
 mod jsonl;
 mod landing;
 mod ledger;
 mod live_rows;
 mod mapping;
 mod parquet;
-mod parse_number;
-mod parse_time;
 mod placed;
 mod record;
 mod reject;

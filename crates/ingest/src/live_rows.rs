@@ -1,9 +1,9 @@
 //! Records of the log into rows of the tables, by the app's `segment` source.
 
 use crate::builder::{Accepted, AttributeBuilder, EventBuilder, Head, Schemas};
-use crate::cell::{Cell, Parsed};
+use crate::input_row::without_nulls;
 use crate::jsonl::JsonSlots;
-use crate::mapping::Mapping;
+use crate::mapping::{MappedColumn, Mapping, clears};
 use crate::record::{LogRecord, RecordBody};
 use crate::reject::{Fault, Place, Reason, RejectBuilder, quoted};
 use crate::row::admit;
@@ -11,9 +11,10 @@ use crate::{Error, Result};
 use arrow::array::RecordBatch;
 use rust_decimal::Decimal;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use taghouse_model::{MAX_TEXT_BYTES, Name, TimestampMs};
-use taghouse_rules::{Definitions, SourceDefinition, SourceFormat, UnknownColumns};
+use taghouse_rules::reader::{Cell, Parsed};
+use taghouse_rules::{BlankCells, Definitions, NotFinite, SourceDefinition, SourceFormat, UnknownColumns};
 
 /// The source of live calls where none is defined.
 const DEFAULT_SOURCE: &str = "segment";
@@ -31,6 +32,8 @@ pub struct Landed {
     pub filtered: u64,
     /// Messages dropped because their id came in before, within 24 h.
     pub duplicates: u64,
+    /// Halves of surrogate pairs that were replaced by U+FFFD.
+    pub replaced: u64,
     /// The log position through which everything has landed.
     pub position: u64,
 }
@@ -45,6 +48,9 @@ pub(crate) struct LiveRows {
     trait_slots: JsonSlots,
     /// The attributes that are mapped.
     trait_names: HashSet<String>,
+    /// The attributes that other sources give, by name.
+    elsewhere: HashMap<String, MappedColumn>,
+    blank_clears: bool,
     schemas: Schemas,
     event_rows: EventBuilder,
     attribute_rows: AttributeBuilder,
@@ -60,6 +66,34 @@ struct Taken {
     /// What is wrong with the fields that were left out.
     left_out: Vec<Fault>,
     what_of_the_rest: &'static str,
+}
+
+/// What a message says of an attribute. No value: the user has none from then on.
+struct Said<'r> {
+    name: &'r str,
+    value: Option<Cow<'r, str>>,
+}
+
+impl<'r> Said<'r> {
+    /// What a cell says that was read as `parsed`, or left out.
+    fn of(name: &'r str, parsed: Option<Parsed<'_>>, cell: &Cell<'_>, blank_clears: bool) -> Option<Self> {
+        match parsed?.attribute_text() {
+            Some(text) => Some(Self { name, value: Some(Cow::Owned(text.into_owned())) }),
+            None => clears(cell, blank_clears).then_some(Self { name, value: None }),
+        }
+    }
+
+    /// A trait that no source reads.
+    fn as_written(name: &'r str, cell: Cell<'r>, blank_clears: bool, left_out: &mut Vec<Fault>) -> Option<Self> {
+        let value = cell.text();
+        let lengths = [("name", name.len()), ("value", value.as_ref().map_or(0, |text| text.len()))];
+        if let Some((what, length)) = lengths.into_iter().find(|(_, length)| *length > MAX_TEXT_BYTES) {
+            let detail = format!("the {what} of trait {} has {length} bytes, more than {MAX_TEXT_BYTES}", quoted(name));
+            left_out.push(Fault::new(Reason::ValueTooLong, detail));
+            return None;
+        }
+        (value.is_some() || clears(&cell, blank_clears)).then_some(Self { name, value })
+    }
 }
 
 /// The parts of a record that every row shares.
@@ -83,10 +117,14 @@ impl<'r> Sender<'r> {
 impl LiveRows {
     pub(crate) fn new(definitions: &Definitions, schemas: Schemas) -> Result<Self> {
         let source = live_source(definitions)?;
+        let blank_clears = source.blank == BlankCells::Clear;
         let zone = &definitions.app.time_zone;
         let events = Mapping::compile(&SourceDefinition { attributes: BTreeMap::new(), ..source.clone() }, zone);
         let traits = Mapping::compile(&SourceDefinition { properties: BTreeMap::new(), filters: vec![], rejects: vec![], ..source }, zone);
+        let elsewhere = definitions.attributes().into_iter().map(|(name, ty)| (name.to_string(), MappedColumn::named(name, ty, zone)));
         Ok(Self {
+            elsewhere: elsewhere.collect(),
+            blank_clears,
             event_slots: JsonSlots::new(&events),
             trait_slots: JsonSlots::new(&traits),
             trait_names: traits.attributes.iter().map(|attribute| attribute.name.to_string()).collect(),
@@ -106,6 +144,7 @@ impl LiveRows {
             self.counts.duplicates += 1;
             return;
         }
+        self.counts.replaced += u64::from(record.replaced);
         let (taken, raw) = match &record.body {
             RecordBody::Event { user_id, time_ms, name, properties } => {
                 (self.push_event(Sender { record, user_id, time_ms: *time_ms }, name, properties), properties)
@@ -137,7 +176,9 @@ impl LiveRows {
         let mut left_out = Vec::new();
         let mut values = Vec::with_capacity(self.events.properties.len() + 3);
         for property in &mut self.events.properties {
-            values.push(property.read_or_leave_out(&self.event_slots.cell(properties, property.slot), &mut left_out)?);
+            let cell = without_nulls(self.event_slots.cell(properties, property.slot), &self.events.null_values);
+            let read = property.read_or_leave_out(&cell, &mut left_out)?;
+            values.push(read.unwrap_or(Parsed::None));
         }
         if self.events.sees_extra {
             values.push(Parsed::Text(Cow::Borrowed(sender.user_id)));
@@ -154,38 +195,43 @@ impl LiveRows {
         Ok(Taken { left_out, what_of_the_rest: LANDED })
     }
 
-    /// A message gives an attribute once: by its mapping, or where that finds nothing by the trait of its name, read as the mapping says.
+    /// A message says one thing of an attribute: by its mapping, or where that finds no value by the trait of its name. What no mapping names
+    /// is read as the type that the attribute has elsewhere, or kept as it is written.
     fn push_traits(&mut self, sender: Sender<'_>, traits: &str) -> std::result::Result<Taken, Fault> {
         self.trait_slots.scan(traits)?;
         let mut left_out = Vec::new();
-        let mut texts: Vec<(&str, Cow<'_, str>)> = Vec::new();
+        let mut said = Vec::new();
         for attribute in &mut self.traits.attributes {
-            let mut cell = self.trait_slots.cell(traits, attribute.slot);
-            if matches!(cell, Cell::None | Cell::Text("")) {
-                cell = self.trait_slots.kept_cell(attribute.name.as_str());
+            let nulls = &self.traits.null_values;
+            let mut cell = without_nulls(self.trait_slots.cell(traits, attribute.slot), nulls);
+            let own = without_nulls(self.trait_slots.kept_cell(attribute.name.as_str()), nulls);
+            if cell.is_empty() && (cell == Cell::Absent || !own.is_empty()) {
+                cell = own;
             }
-            if let Some(text) = attribute.read_or_leave_out(&cell, &mut left_out)?.attribute_text() {
-                texts.push((attribute.name.as_str(), Cow::Owned(text.into_owned())));
-            }
+            let parsed = attribute.read_or_leave_out(&cell, &mut left_out)?;
+            said.extend(Said::of(attribute.name.as_str(), parsed, &cell, self.blank_clears));
         }
-        for (name, value) in self.trait_slots.kept() {
-            let Some(text) = value.text() else { continue };
+        for (name, cell) in self.trait_slots.kept() {
             if self.trait_names.contains(name) {
                 continue;
             }
-            match [("name", name.len()), ("value", text.len())].into_iter().find(|(_, length)| *length > MAX_TEXT_BYTES) {
-                Some((what, length)) => {
-                    let detail = format!("the {what} of trait {} has {length} bytes, more than {MAX_TEXT_BYTES}", quoted(name));
-                    left_out.push(Fault::new(Reason::ValueTooLong, detail));
+            let cell = without_nulls(cell, &self.traits.null_values);
+            match self.elsewhere.get_mut(name) {
+                Some(attribute) => {
+                    let parsed = attribute.read_or_leave_out(&cell, &mut left_out)?;
+                    said.extend(Said::of(name, parsed, &cell, self.blank_clears));
                 }
-                None => texts.push((name, text)),
+                None => said.extend(Said::as_written(name, cell, self.blank_clears, &mut left_out)),
             }
         }
         let head = sender.head(self.traits.source.as_str());
-        for (name, text) in &texts {
-            self.attribute_rows.push(&head, name, text, 0);
+        for Said { name, value } in &said {
+            self.attribute_rows.push(&head, name, value.as_deref(), 0);
         }
-        self.counts.attributes += texts.len() as u64;
+        if said.is_empty() {
+            self.attribute_rows.push_user(&head, 0);
+        }
+        self.counts.attributes += said.len().max(1) as u64;
         Ok(Taken { left_out, what_of_the_rest: LANDED })
     }
 
@@ -216,6 +262,9 @@ fn live_source(definitions: &Definitions) -> Result<SourceDefinition> {
         rejects: Vec::new(),
         unknown_columns: UnknownColumns::Keep,
         ignore: Vec::new(),
+        blank: BlankCells::Clear,
+        null_values: Vec::new(),
+        not_finite: NotFinite::default(),
         max_reject_share: Decimal::ONE,
     })
 }

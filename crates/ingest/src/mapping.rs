@@ -1,8 +1,6 @@
 //! A source definition, compiled: which columns are read, as what, and which conditions decide.
 
-use crate::cell::{ColumnReader, Parsed};
 use crate::check::Check;
-use crate::parse_time::TimeReader;
 use crate::reject::Fault;
 use crate::{Error, Result};
 use jiff::tz::TimeZone;
@@ -10,7 +8,8 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::sync::Arc;
 use taghouse_model::{Name, ValueType};
-use taghouse_rules::{ColumnMapping, Definitions, EventMapping, Predicate, SourceDefinition, SourceFormat, UnknownColumns};
+use taghouse_rules::reader::{self, ColumnReader, Parsed, TextLists, TimeReader};
+use taghouse_rules::{BlankCells, ColumnMapping, Definitions, EventMapping, Predicate, SourceDefinition, SourceFormat, UnknownColumns};
 
 /// A compiled source. The readers inside are templates: each worker clones its own.
 #[derive(Debug, Clone)]
@@ -30,6 +29,12 @@ pub(crate) struct Mapping {
     pub(crate) sees_extra: bool,
     pub(crate) unknown: UnknownColumns,
     pub(crate) ignore: HashSet<String>,
+    /// A blank cell takes the attribute's value away.
+    blank_clears: bool,
+    /// In the format a null is all that a blank cell can be.
+    null_is_blank: bool,
+    /// Texts that are no value.
+    pub(crate) null_values: HashSet<String>,
 }
 
 /// A column that is read.
@@ -65,22 +70,34 @@ pub(crate) struct MappedColumn {
     pub(crate) name: Name,
     pub(crate) slot: usize,
     pub(crate) reader: ColumnReader,
+    /// What it is called where something is wrong with it.
+    place: String,
 }
 
 impl MappedColumn {
-    /// Reads a cell of a live call. What is wrong is left out alone, for the sender has gone on and will not send the message again; only
-    /// what is required refuses the message.
+    /// An attribute read as its type from what bears its name.
+    pub(crate) fn named(name: Name, ty: ValueType, zone: &TimeZone) -> Self {
+        Self { slot: usize::MAX, reader: ColumnReader::plain(ty, zone, TextLists::None), place: format!("trait \"{name}\""), name }
+    }
+
+    /// The value in its cell.
+    pub(crate) fn read<'a>(&mut self, cell: &reader::Cell<'a>) -> std::result::Result<Parsed<'a>, Fault> {
+        self.reader.read(cell).map_err(|fault| Fault::of_value(&self.place, fault))
+    }
+
+    /// Reads a cell of a live call. What is wrong is left out alone (`None`), for the sender has gone on and will not send the message again;
+    /// only what is required refuses the message.
     pub(crate) fn read_or_leave_out<'a>(
         &mut self,
-        cell: &crate::cell::Cell<'a>,
+        cell: &reader::Cell<'a>,
         left_out: &mut Vec<Fault>,
-    ) -> std::result::Result<Parsed<'a>, Fault> {
-        match self.reader.read(cell) {
+    ) -> std::result::Result<Option<Parsed<'a>>, Fault> {
+        match self.read(cell) {
             Err(fault) if !self.reader.is_required() => {
                 left_out.push(fault);
-                Ok(Parsed::None)
+                Ok(None)
             }
-            read => read,
+            read => read.map(Some),
         }
     }
 }
@@ -93,8 +110,8 @@ impl Mapping {
     /// Compiles `source`; `zone` is the app's.
     pub(crate) fn compile(source: &SourceDefinition, zone: &TimeZone) -> Self {
         let mut slots = Slots::default();
-        let properties = source.properties.iter().map(|(name, column)| mapped_column(&mut slots, name, column, zone)).collect();
-        let attributes = source.attributes.iter().map(|(name, column)| mapped_column(&mut slots, name, column, zone)).collect();
+        let properties = source.properties.iter().map(|(name, column)| mapped_column(&mut slots, name, column, source, zone)).collect();
+        let attributes = source.attributes.iter().map(|(name, column)| mapped_column(&mut slots, name, column, source, zone)).collect();
         let user = source
             .user_id
             .as_ref()
@@ -135,6 +152,19 @@ impl Mapping {
             sees_extra: sees_extra.get(),
             unknown: source.unknown_columns,
             ignore: source.ignore.iter().cloned().collect(),
+            blank_clears: source.blank == BlankCells::Clear,
+            null_values: source.null_values.iter().cloned().collect(),
+            null_is_blank: source.format == SourceFormat::Parquet,
+        }
+    }
+
+    /// Whether a cell from which no value came takes the attribute's value away.
+    pub(crate) fn clears(&self, cell: &reader::Cell<'_>) -> bool {
+        match cell {
+            reader::Cell::Null if self.null_is_blank => self.blank_clears,
+            // Of numbers only what is not finite brings no value.
+            reader::Cell::Float(_) => self.blank_clears,
+            cell => clears(cell, self.blank_clears),
         }
     }
 
@@ -162,6 +192,16 @@ impl Mapping {
     }
 }
 
+/// Whether a cell from which no value came takes the attribute's value away, where null is a word of its own. An empty list has no values,
+/// and is not blank.
+pub(crate) fn clears(cell: &reader::Cell<'_>, blank_clears: bool) -> bool {
+    match cell {
+        reader::Cell::Absent => false,
+        reader::Cell::Null => true,
+        cell => blank_clears || !cell.is_empty(),
+    }
+}
+
 #[derive(Default)]
 struct Slots(Vec<Slot>);
 
@@ -176,10 +216,12 @@ impl Slots {
     }
 }
 
-fn mapped_column(slots: &mut Slots, name: &Name, column: &ColumnMapping, zone: &TimeZone) -> MappedColumn {
+fn mapped_column(slots: &mut Slots, name: &Name, column: &ColumnMapping, source: &SourceDefinition, zone: &TimeZone) -> MappedColumn {
+    let lists = if matches!(source.format, SourceFormat::Csv { .. }) { TextLists::Json } else { TextLists::None };
     MappedColumn {
         name: name.clone(),
         slot: slots.take(&column.column, column.required),
-        reader: ColumnReader::new(&column.column, column.value_type, column.format.as_deref(), column.required, zone),
+        reader: ColumnReader::new(column, zone, lists, source.not_finite),
+        place: format!("column \"{}\"", column.column),
     }
 }

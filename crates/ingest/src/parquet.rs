@@ -1,25 +1,27 @@
 //! Parquet files: columns by name, batch by batch. A column of texts, numbers, dates or times is read as such; lists and structures as
 //! their JSON.
 
-use crate::cell::{Cell, Row};
 use crate::csv::HeaderMatch;
 use crate::input::{AfterRow, Halt};
+use crate::input_row::Row;
 use crate::reject::{Fault, Reason};
 use crate::row::RowReader;
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int64Array, RecordBatch,
-    StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int64Array, ListArray,
+    RecordBatch, StringArray,
 };
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{DataType, Field, Float64Type, Schema, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::json::writer::{LineDelimited, WriterBuilder};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::basic::Type as PhysicalType;
 use std::borrow::Cow;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
+use taghouse_rules::reader::Cell;
 
 const BATCH_ROWS: usize = 8192;
 
@@ -29,7 +31,9 @@ const BATCH_ROWS: usize = 8192;
 /// The file is no Parquet file, or is damaged.
 pub(crate) fn read(path: &Path, rows: &mut RowReader, after_row: &mut AfterRow<'_>) -> Result<(), Halt> {
     let damaged = |e: parquet::errors::ParquetError| Halt::Damaged(format!("the Parquet data is damaged: {e}"));
-    let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?).map_err(damaged)?;
+    let file = File::open(path)?;
+    let metadata = metadata(&file).map_err(damaged)?;
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata);
     let header: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
     let matched = HeaderMatch::new(&header, rows)?;
     let mut wanted: Vec<usize> = matched.columns.iter().flatten().copied().chain(matched.kept.iter().map(|(at, _)| *at)).collect();
@@ -59,6 +63,30 @@ pub(crate) fn read(path: &Path, rows: &mut RowReader, after_row: &mut AfterRow<'
     Ok(())
 }
 
+/// What the file says of itself. Times of the old form of 96 bits are read in microseconds, for nanoseconds reach from 1677 to 2262 only; those
+/// of Spark are instants, as Spark means them.
+fn metadata(file: &File) -> parquet::errors::Result<ArrowReaderMetadata> {
+    let found = ArrowReaderMetadata::load(file, ArrowReaderOptions::new())?;
+    let columns = found.parquet_schema();
+    let is_old = |root: usize| {
+        let mut leaves = (0..columns.num_columns()).filter(|leaf| columns.get_column_root_idx(*leaf) == root);
+        leaves.any(|leaf| columns.column(leaf).path().parts().len() == 1 && columns.column(leaf).physical_type() == PhysicalType::INT96)
+    };
+    let old: Vec<usize> = (0..found.schema().fields().len()).filter(|root| is_old(*root)).collect();
+    if old.is_empty() {
+        return Ok(found);
+    }
+    let said = found.metadata().file_metadata().key_value_metadata();
+    let by_spark = said.is_some_and(|pairs| pairs.iter().any(|pair| pair.key.starts_with("org.apache.spark.")));
+    let zone: Option<Arc<str>> = by_spark.then(|| "+00:00".into());
+    let fields = found.schema().fields().iter().enumerate().map(|(root, field)| match old.contains(&root) {
+        true => Arc::new(field.as_ref().clone().with_data_type(DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))),
+        false => Arc::clone(field),
+    });
+    let schema = Schema::new_with_metadata(fields.collect::<Vec<_>>(), found.schema().metadata().clone());
+    ArrowReaderMetadata::try_new(Arc::clone(found.metadata()), ArrowReaderOptions::new().with_schema(Arc::new(schema)))
+}
+
 /// A column in one of few forms.
 enum Cells {
     Text(StringArray),
@@ -69,8 +97,8 @@ enum Cells {
     ShortFloat(Float32Array),
     Decimal(Decimal128Array, u8),
     Day(Date32Array),
-    Instant(TimestampMicrosecondArray),
-    Wall(TimestampMicrosecondArray),
+    Instant(Int64Array, TimeUnit),
+    Wall(Int64Array, TimeUnit),
     Nested(StringArray),
     Null,
 }
@@ -78,7 +106,8 @@ enum Cells {
 impl Cells {
     fn new(array: &ArrayRef) -> Result<Self, ArrowError> {
         use DataType as D;
-        let to = |ty: &DataType| cast(array, ty);
+        // What does not fit must not become a null in silence.
+        let to = |ty: &DataType| cast_with_options(array, ty, &CastOptions { safe: false, ..CastOptions::default() });
         Ok(match array.data_type() {
             D::Null => Self::Null,
             D::Binary | D::LargeBinary | D::BinaryView | D::FixedSizeBinary(_) => Self::Bytes(to(&D::Binary)?.as_binary::<i32>().clone()),
@@ -93,9 +122,15 @@ impl Cells {
                 Self::Decimal(same.as_primitive().clone(), scale.unsigned_abs())
             }
             D::Date32 | D::Date64 => Self::Day(to(&D::Date32)?.as_primitive().clone()),
-            D::Timestamp(_, zone) => {
-                let micros = to(&D::Timestamp(TimeUnit::Microsecond, zone.clone()))?.as_primitive().clone();
-                if zone.is_some() { Self::Instant(micros) } else { Self::Wall(micros) }
+            D::Timestamp(unit, zone) => {
+                let counts = to(&D::Int64)?.as_primitive().clone();
+                if zone.is_some() { Self::Instant(counts, *unit) } else { Self::Wall(counts, *unit) }
+            }
+            D::Dictionary(_, value) => return Self::new(&to(value)?),
+            D::RunEndEncoded(_, values) => return Self::new(&to(values.data_type())?),
+            D::List(element) | D::LargeList(element) | D::FixedSizeList(element, _) if element.data_type().is_floating() => {
+                let doubles = Field::new("element", D::Float64, true);
+                Self::Nested(float_lists(to(&D::List(Arc::new(doubles)))?.as_list()))
             }
             D::List(_) | D::LargeList(_) | D::FixedSizeList(..) | D::Struct(_) | D::Map(..) => Self::Nested(json_texts(array)?),
             _ => Self::Text(to(&D::Utf8)?.as_string::<i32>().clone()),
@@ -112,28 +147,51 @@ impl Cells {
             Self::ShortFloat(array) => array.is_null(at),
             Self::Decimal(array, _) => array.is_null(at),
             Self::Day(array) => array.is_null(at),
-            Self::Instant(array) | Self::Wall(array) => array.is_null(at),
+            Self::Instant(array, _) | Self::Wall(array, _) => array.is_null(at),
             Self::Null => true,
         };
         if null {
-            return Cell::None;
+            return Cell::Null;
         }
         match self {
             Self::Text(array) => Cell::Text(array.value(at)),
-            Self::Bytes(array) => std::str::from_utf8(array.value(at)).map_or(Cell::None, Cell::Text),
+            Self::Bytes(array) => std::str::from_utf8(array.value(at)).map_or(Cell::Null, Cell::Text),
             Self::Bool(array) => Cell::Bool(array.value(at)),
             Self::Int(array) => Cell::Int(array.value(at)),
             Self::Float(array) => Cell::Float(array.value(at)),
             // By its own shortest text: 0.1 shall not become 0.10000000149011612.
-            Self::ShortFloat(array) => array.value(at).to_string().parse().map_or(Cell::None, Cell::Float),
+            Self::ShortFloat(array) => array.value(at).to_string().parse().map_or(Cell::Null, Cell::Float),
             Self::Decimal(array, scale) => Cell::Decimal { units: array.value(at), scale: *scale },
             Self::Day(array) => Cell::Day(array.value(at)),
-            Self::Instant(array) => Cell::Instant(array.value(at).div_euclid(1000)),
-            Self::Wall(array) => Cell::Wall(array.value(at).div_euclid(1000)),
+            Self::Instant(array, unit) => Cell::Instant(milliseconds(array.value(at), *unit)),
+            Self::Wall(array, unit) => Cell::Wall(milliseconds(array.value(at), *unit)),
             Self::Nested(array) => Cell::Nested(array.value(at)),
-            Self::Null => Cell::None,
+            Self::Null => Cell::Null,
         }
     }
+}
+
+/// What is beyond the range stays beyond every time that there is.
+fn milliseconds(count: i64, unit: TimeUnit) -> i64 {
+    match unit {
+        TimeUnit::Second => count.saturating_mul(1000),
+        TimeUnit::Millisecond => count,
+        TimeUnit::Microsecond => count.div_euclid(1_000),
+        TimeUnit::Nanosecond => count.div_euclid(1_000_000),
+    }
+}
+
+/// Lists of floats as JSON, each by its shortest text: whole numbers with a null among them came as floats. NaN is null; an infinity, which JSON
+/// cannot say, is left as no JSON, and so refused.
+fn float_lists(lists: &ListArray) -> StringArray {
+    let text = |list: ArrayRef| {
+        let floats = list.as_primitive::<Float64Type>().iter().map(|float| match float {
+            Some(float) if !float.is_nan() => Cell::Float(float).text().unwrap_or_default().into_owned(),
+            _ => "null".to_owned(),
+        });
+        format!("[{}]", floats.collect::<Vec<_>>().join(","))
+    };
+    lists.iter().map(|list| list.map(text)).collect()
 }
 
 /// Each value of a list or structure as JSON.
@@ -170,7 +228,7 @@ impl ParquetRow<'_> {
 
 impl Row for ParquetRow<'_> {
     fn cell(&self, slot: usize) -> Cell<'_> {
-        self.columns[slot].map_or(Cell::None, |column| self.cells[column].cell(self.at))
+        self.columns[slot].map_or(Cell::Absent, |column| self.cells[column].cell(self.at))
     }
 
     fn extra(&self) -> Option<String> {

@@ -1,10 +1,11 @@
 //! A row beside which stands what the names of its file's folders say.
 
-use crate::cell::{Cell, Row};
 use crate::folder::FolderColumn;
+use crate::input_row::Row;
 use crate::mapping::Mapping;
 use std::borrow::Cow;
 use taghouse_rules::UnknownColumns;
+use taghouse_rules::reader::Cell;
 
 /// The columns that the folders of a file give, as the mapping sees them.
 #[derive(Debug, Default)]
@@ -48,7 +49,8 @@ pub(crate) struct Placed<'p, R> {
 impl<R: Row> Row for Placed<'_, R> {
     fn cell(&self, slot: usize) -> Cell<'_> {
         match (self.row.cell(slot), self.folders.slots.get(slot)) {
-            (Cell::None, Some(Some(Some(value)))) => Cell::Text(value),
+            (Cell::Absent | Cell::Null, Some(Some(Some(value)))) => Cell::Text(value),
+            (Cell::Absent, Some(Some(None))) => Cell::Null,
             (cell, _) => cell,
         }
     }
@@ -67,6 +69,10 @@ impl<R: Row> Row for Placed<'_, R> {
 
     fn raw(&self) -> Cow<'_, [u8]> {
         self.row.raw()
+    }
+
+    fn replaced(&self) -> u32 {
+        self.row.replaced()
     }
 
     fn size(&self) -> usize {

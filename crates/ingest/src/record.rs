@@ -10,6 +10,9 @@ pub struct LogRecord {
     pub message_id: String,
     /// When the call came in.
     pub received_at_ms: TimestampMs,
+    /// Halves of surrogate pairs that were replaced by U+FFFD.
+    #[serde(default)]
+    pub replaced: u32,
     /// What it says.
     pub body: RecordBody,
 }

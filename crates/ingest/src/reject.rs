@@ -6,12 +6,11 @@ use arrow::error::ArrowError;
 use std::fmt;
 use std::sync::Arc;
 use taghouse_model::TimestampMs;
+pub(crate) use taghouse_rules::reader::quoted;
+use taghouse_rules::reader::{FaultKind, IdFault, ValueFault};
 
 /// The longest raw text kept of a rejected row, in bytes.
 pub(crate) const MAX_RAW_BYTES: usize = 4096;
-
-/// How much of a wrong text a detail quotes, in characters.
-const QUOTED_CHARS: usize = 80;
 
 /// The class of a refusal. Its text is stable: it stands in `rejected_events.reason` and in reports.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -78,13 +77,33 @@ impl Fault {
     pub(crate) fn new(reason: Reason, detail: String) -> Self {
         Self { reason, detail }
     }
-}
 
-/// Text as a detail quotes it: short and on one line.
-pub(crate) fn quoted(text: &str) -> String {
-    let mut chars = text.chars();
-    let head: String = chars.by_ref().take(QUOTED_CHARS).collect();
-    format!("{head:?}{}", if chars.next().is_some() { "…" } else { "" })
+    /// A value that was refused; `place` names its column.
+    pub(crate) fn of_value(place: &str, fault: ValueFault) -> Self {
+        let reason = match fault.kind {
+            FaultKind::BadType => Reason::BadType,
+            FaultKind::TooLong => Reason::ValueTooLong,
+            FaultKind::OutOfRange => Reason::NumberOutOfRange,
+            FaultKind::Missing => Reason::MissingValue,
+        };
+        let colon = if fault.kind == FaultKind::Missing { "" } else { ":" };
+        Self::new(reason, format!("{place}{colon} {}", fault.problem))
+    }
+
+    /// An id that was refused, but for a missing one: `place` names its column, `text` is what stands there.
+    pub(crate) fn of_id(place: &str, text: &str, fault: IdFault) -> Self {
+        let text = quoted(text);
+        let problem = match fault {
+            IdFault::DigitsLost => "has lost digits, so it may be another's id: write ids in full, as text",
+            IdFault::NotAnInt | IdFault::Missing => "is no whole number of 64 bits",
+        };
+        Self::new(Reason::BadType, format!("{place}: {text} {problem}"))
+    }
+
+    /// An id in which half a surrogate pair was replaced.
+    pub(crate) fn of_broken_id(place: &str) -> Self {
+        Self::new(Reason::BadType, format!("{place} has half a surrogate pair, so it is not the id that was meant: correct the sender"))
+    }
 }
 
 /// Where a rejected row stands.

@@ -45,6 +45,8 @@ pub struct IngestReport {
     pub attributes: u64,
     /// Rejected rows by reason.
     pub rejected: BTreeMap<String, u64>,
+    /// Halves of surrogate pairs, which name no character, that were replaced by U+FFFD.
+    pub replaced: u64,
     /// Rows that a filter left out.
     pub filtered: u64,
     /// Rows dropped because an earlier row of the run has their message id.

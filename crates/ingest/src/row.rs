@@ -1,10 +1,9 @@
 //! One row of the input: read, checked, and put among the events, the attributes or the rejected rows.
 
 use crate::builder::{Accepted, AttributeBuilder, EventBuilder, Head, Schemas};
-use crate::cell::{Cell, Parsed, Row, read_instant};
 use crate::folder::FolderColumn;
+use crate::input_row::{Row, WithNulls};
 use crate::mapping::{EventNaming, Mapping};
-use crate::parse_number::parse_int;
 use crate::placed::{FolderCells, Placed};
 use crate::reject::{Fault, Place, Reason, RejectBuilder, quoted};
 use arrow::array::RecordBatch;
@@ -13,6 +12,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use taghouse_model::{MAX_TEXT_BYTES, MAX_USER_ID_BYTES, TimestampMs};
+use taghouse_rules::reader::{IdFault, Parsed, read_id, read_instant};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// How far ahead of the clock an event's time may lie.
@@ -27,6 +27,8 @@ pub(crate) struct Tally {
     pub(crate) rows: u64,
     pub(crate) filtered: u64,
     pub(crate) rejected: u64,
+    /// Halves of surrogate pairs that were replaced, in rows that were taken.
+    pub(crate) replaced: u64,
     /// By reason, with the words of the first such row.
     pub(crate) reasons: BTreeMap<Reason, (u64, String)>,
 }
@@ -46,6 +48,7 @@ impl Tally {
         self.rows += other.rows;
         self.filtered += other.filtered;
         self.rejected += other.rejected;
+        self.replaced += other.replaced;
         for (reason, (count, detail)) in &other.reasons {
             self.reasons.entry(reason.clone()).or_insert_with(|| (0, detail.clone())).0 += count;
         }
@@ -129,10 +132,11 @@ impl RowReader {
         self.tally.rows += 1;
         self.bytes += row.size();
         let folders = std::mem::take(&mut self.folders);
-        let read = if folders.is_empty() { self.read(number, row) } else { self.read(number, &Placed { row, folders: &folders }) };
+        let read =
+            if folders.is_empty() { self.read_known(number, row) } else { self.read_known(number, &Placed { row, folders: &folders }) };
         self.folders = folders;
         match read {
-            Ok(true) => {}
+            Ok(true) => self.tally.replaced += u64::from(row.replaced()),
             Ok(false) => self.tally.filtered += 1,
             Err(fault) => self.reject(number, &fault, &row.raw()),
         }
@@ -150,6 +154,17 @@ impl RowReader {
         self.rejected.push(place, &fault.reason, &fault.detail, raw);
     }
 
+    /// As [`Self::read`], without the texts that are no value.
+    fn read_known(&mut self, number: u64, row: &impl Row) -> Result<bool, Fault> {
+        if self.mapping.null_values.is_empty() {
+            return self.read(number, row);
+        }
+        let nulls = std::mem::take(&mut self.mapping.null_values);
+        let read = self.read(number, &WithNulls { row, nulls: &nulls });
+        self.mapping.null_values = nulls;
+        read
+    }
+
     /// `Ok(false)`: filtered out.
     fn read(&mut self, number: u64, row: &impl Row) -> Result<bool, Fault> {
         let user_id = read_user_id(&self.mapping, row)?;
@@ -157,11 +172,11 @@ impl RowReader {
         let message_id = self.read_message_id(number, row)?;
         let mut values = Vec::with_capacity(self.mapping.properties.len() + 3);
         for property in &mut self.mapping.properties {
-            values.push(property.reader.read(&row.cell(property.slot))?);
+            values.push(property.read(&row.cell(property.slot))?);
         }
         let mut attributes = Vec::with_capacity(self.mapping.attributes.len());
         for attribute in &mut self.mapping.attributes {
-            attributes.push(attribute.reader.read(&row.cell(attribute.slot))?);
+            attributes.push(attribute.read(&row.cell(attribute.slot))?);
         }
         if self.mapping.sees_extra {
             values.push(Parsed::Text(user_id.clone()));
@@ -182,13 +197,19 @@ impl RowReader {
             None => self.default_id.as_str(),
         };
         let head = Head { user_id: &user_id, time, message_id, source: self.mapping.source.as_str(), received_at: self.now_ms };
-        if let Some(event) = event {
-            self.events.push(&head, &event, &values, row.extra().as_deref());
+        if let Some(event) = &event {
+            self.events.push(&head, event, &values, row.extra().as_deref());
         }
+        let mut says_something = event.is_some();
         for (attribute, value) in self.mapping.attributes.iter().zip(&attributes) {
-            if let Some(text) = value.attribute_text() {
-                self.attributes.push(&head, attribute.name.as_str(), &text, self.accepted_rows);
+            if *value == Parsed::None && !self.mapping.clears(&row.cell(attribute.slot)) {
+                continue;
             }
+            says_something = true;
+            self.attributes.push(&head, attribute.name.as_str(), value.attribute_text().as_deref(), self.accepted_rows);
+        }
+        if !says_something {
+            self.attributes.push_user(&head, self.accepted_rows);
         }
         self.accepted_rows += 1;
         Ok(true)
@@ -199,11 +220,17 @@ impl RowReader {
         let cell = row.cell(*slot);
         let column = &self.mapping.slots[*slot].column;
         let shown = || quoted(&cell.text().unwrap_or_default());
-        if matches!(cell, Cell::None | Cell::Text("")) {
+        if cell.is_empty() {
             return Err(Fault::new(Reason::BadTime, format!("column \"{column}\" is empty")));
         }
-        let time = read_instant(times, &cell)
-            .ok_or_else(|| Fault::new(Reason::BadTime, format!("column \"{column}\": {} is no time", shown())))?;
+        let text = if times.counts() { cell.text() } else { None };
+        if let Some(unit) = text.and_then(|text| times.other_unit(&text)) {
+            return Err(Fault::new(Reason::BadTime, format!("column \"{column}\": {} {}", shown(), unit.hint())));
+        }
+        let time = read_instant(times, &cell).ok_or_else(|| {
+            let hint = times.unit_of(&cell.text().unwrap_or_default()).map(|unit| format!(", but {}", unit.hint()));
+            Fault::new(Reason::BadTime, format!("column \"{column}\": {} is no time{}", shown(), hint.unwrap_or_default()))
+        })?;
         check_time(time, self.now_ms).map_err(|problem| Fault::new(Reason::BadTime, format!("column \"{column}\": {} {problem}", shown())))
     }
 
@@ -216,7 +243,7 @@ impl RowReader {
             return Ok(None);
         };
         let column = &self.mapping.slots[slot].column;
-        let id = row.cell(slot).text().ok_or_else(|| Fault::new(Reason::NoMessageId, format!("column \"{column}\" is empty")))?;
+        let id = id_of(row, slot, column, false, Reason::NoMessageId)?;
         if id.len() > MAX_MESSAGE_ID_BYTES {
             let detail = format!("column \"{column}\" has {} bytes, more than {MAX_MESSAGE_ID_BYTES}: {}", id.len(), quoted(&id));
             return Err(Fault::new(Reason::IdTooLong, detail));
@@ -267,22 +294,24 @@ fn read_user_id<'r>(mapping: &Mapping, row: &'r impl Row) -> Result<Cow<'r, str>
         return Err(Fault::new(Reason::NoUserId, "the source maps no user id".to_owned()));
     };
     let column = &mapping.slots[user.slot].column;
-    let cell = row.cell(user.slot);
-    let id = cell.text().ok_or_else(|| Fault::new(Reason::NoUserId, format!("column \"{column}\" is empty")))?;
-    check_user_id(column, &id)?;
-    if !user.int || matches!(cell, Cell::Int(_)) {
-        return Ok(id);
+    if let Some(text) = row.cell(user.slot).text() {
+        check_user_id(column, &text)?;
     }
-    if let Cow::Borrowed(text) = &id {
-        let whole = text.strip_suffix(".0").unwrap_or(text);
-        if !whole.is_empty() && whole.len() <= 18 && !whole.starts_with('0') && whole.bytes().all(|b| b.is_ascii_digit()) {
-            return Ok(Cow::Borrowed(whole));
-        }
+    id_of(row, user.slot, column, user.int, Reason::NoUserId)
+}
+
+/// The id in a slot; `missing`: what is wrong where there is none.
+fn id_of<'r>(row: &'r impl Row, slot: usize, column: &str, int: bool, missing: Reason) -> Result<Cow<'r, str>, Fault> {
+    let cell = row.cell(slot);
+    let place = || format!("column \"{column}\"");
+    let id = read_id(&cell, int).map_err(|fault| match fault {
+        IdFault::Missing => Fault::new(missing, format!("{} is empty", place())),
+        fault => Fault::of_id(&place(), &cell.text().unwrap_or_default(), fault),
+    })?;
+    if row.replaced() > 0 && id.contains(char::REPLACEMENT_CHARACTER) {
+        return Err(Fault::of_broken_id(&place()));
     }
-    match parse_int(&id) {
-        Ok(number) => Ok(Cow::Owned(number.to_string())),
-        Err(_) => Err(Fault::new(Reason::BadType, format!("column \"{column}\": {} is no whole number of 64 bits", quoted(&id)))),
-    }
+    Ok(id)
 }
 
 fn name_event<'r>(mapping: &'r Mapping, row: &'r impl Row, values: &[Parsed<'_>]) -> Result<Option<Cow<'r, str>>, Fault> {

@@ -2,11 +2,11 @@
 
 mod message;
 
-use crate::json_scan::{self, JsonKind, JsonSpan};
 use crate::record::{LogRecord, RecordBody};
 use crate::reject::{Fault, MAX_RAW_BYTES};
 use message::{Defaults, Kind};
 use taghouse_model::{Entropy, ErrorKind, TimestampMs};
+use taghouse_rules::reader::json_scan::{self, JsonKind, JsonSpan};
 
 /// The largest body of a batch, as Segment's.
 pub const MAX_BATCH_BYTES: usize = 500 << 10;
@@ -114,7 +114,7 @@ impl LiveCall {
 fn parse_batch(text: &str, span: JsonSpan, received_at_ms: TimestampMs, entropy: &dyn Entropy) -> Result<Vec<LogRecord>, CallError> {
     let (mut batch, mut sent_at) = (None, None);
     json_scan::members(text, &mut span.start.clone(), &mut |key, value| {
-        match key.string(text)?.as_ref() {
+        match key.string(text).unwrap_or_default().as_ref() {
             "batch" => batch = Some(value),
             "sentAt" => sent_at = Some(value),
             _ => {}
@@ -144,7 +144,7 @@ fn parse_batch(text: &str, span: JsonSpan, received_at_ms: TimestampMs, entropy:
                 let body = RecordBody::Rejected { reason: reason.to_string(), detail, raw };
                 // By its own id it is known when the batch is sent again.
                 let message_id = message::given_id(message).unwrap_or_else(|| message::new_id(entropy));
-                records.push(LogRecord { message_id, received_at_ms, body });
+                records.push(LogRecord { message_id, received_at_ms, replaced: 0, body });
             }
         }
     }

@@ -423,7 +423,7 @@ async fn json_lines() {
             "8|m2|2011-03-13T07:06:40.123|-|-|-|-|-|-",
         ]
     );
-    assert_eq!(house.rows("attributes", &["user_id", "name", "value"]).await, ["7|plan|pro"]);
+    assert_eq!(house.rows("attributes", &["user_id", "name", "value"]).await, ["7|plan|pro", "8|plan|-"]);
 }
 
 const PARQUET: &str = r#"
@@ -522,10 +522,17 @@ async fn rows_of_attributes_only() {
     let house = House::open(home.path()).await;
     let input = folder(&[("a.csv", b"id,key,city,born,worth\nu1,k1,Oslo,1990-01-02,1.5\nu2,k2,,,\nu3,k1,Rome,,\n")]);
     let report = house.ingest(&definitions(yaml), input.path()).await.unwrap();
-    assert_eq!((report.rows, report.events(), report.attributes, report.duplicates), (3, 0, 3, 1));
+    assert_eq!((report.rows, report.events(), report.attributes, report.duplicates), (3, 0, 6, 1));
     assert_eq!(
         house.rows("attributes", &["user_id", "name", "value", "time"]).await,
-        ["u1|born|1990-01-02|2026-11-21T00:00:00", "u1|city|Oslo|2026-11-21T00:00:00", "u1|worth|1.500|2026-11-21T00:00:00"]
+        [
+            "u1|born|1990-01-02|2026-11-21T00:00:00",
+            "u1|city|Oslo|2026-11-21T00:00:00",
+            "u1|worth|1.500|2026-11-21T00:00:00",
+            "u2|born|-|2026-11-21T00:00:00",
+            "u2|city|-|2026-11-21T00:00:00",
+            "u2|worth|-|2026-11-21T00:00:00",
+        ]
     );
 }
 

@@ -46,6 +46,8 @@ pub const EVENTS: &str = "events";
 pub const LATE_EVENTS: &str = "late_events";
 /// The table of attributes.
 pub const ATTRIBUTES: &str = "attributes";
+/// The name in rows of `attributes` that say nothing but that their user exists; their value is null.
+pub const NO_ATTRIBUTE: &str = "";
 /// The table of rejected rows.
 pub const REJECTED_EVENTS: &str = "rejected_events";
 /// The table of one row a user and one column a tag.
@@ -78,6 +80,7 @@ fn events_named(table: &str, properties: &BTreeMap<Name, ValueType>) -> TableLay
 }
 
 /// `attributes`: every attribute row as it came, `source_file` as in [`events`]; `value` is text, read as the attribute's type by whoever needs it.
+/// Where it is null the user has no value from that time on. A row of no name ([`NO_ATTRIBUTE`]) says that the user exists, and nothing else.
 pub fn attributes() -> TableLayout {
     TableLayout {
         name: ATTRIBUTES.to_owned(),

@@ -1,5 +1,6 @@
 //! Definitions as code, parsed and checked: what the YAML files say.
 
+use crate::reader::EpochUnit;
 use crate::{Predicate, Scalar};
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
@@ -186,6 +187,12 @@ pub struct SourceDefinition {
     pub unknown_columns: UnknownColumns,
     /// Columns that are known and not wanted.
     pub ignore: Vec<String>,
+    /// What a blank cell says of an attribute.
+    pub blank: BlankCells,
+    /// Texts that are no value, in every column.
+    pub null_values: Vec<String>,
+    /// What NaN and the infinities are.
+    pub not_finite: NotFinite,
     /// The share of rejected rows, 0 to 1, over which ingestion stops.
     pub max_reject_share: Decimal,
 }
@@ -197,6 +204,8 @@ pub enum SourceFormat {
     Csv {
         /// One byte, `,` by default.
         delimiter: u8,
+        /// One byte that takes the meaning from the character behind it.
+        escape: Option<u8>,
     },
     /// One JSON object a line. A mapping's column may be a dotted path.
     Jsonl,
@@ -213,10 +222,21 @@ pub struct ColumnMapping {
     pub column: String,
     /// The type to read it as. User ids: `Text`, or `Int` for ids that were written as numbers (`17850.0` becomes `17850`).
     pub value_type: ValueType,
-    /// For dates and times that are not ISO 8601: a strptime pattern.
+    /// For dates and times that are not ISO 8601: as [`TimeFormat::of`] reads it.
     pub format: Option<String>,
     /// A row without it is rejected.
     pub required: bool,
+    /// Of a decimal: more digits than the scale has are rounded, half away from zero, instead of rejected.
+    pub round: bool,
+    /// Of a set: what stands between the members of one text.
+    pub separator: Option<String>,
+}
+
+impl ColumnMapping {
+    /// A column that is read as it stands.
+    pub fn plain(column: &str, value_type: ValueType) -> Self {
+        Self { column: column.to_owned(), value_type, format: None, required: false, round: false, separator: None }
+    }
 }
 
 /// Where an event's name comes from.
@@ -253,12 +273,21 @@ pub struct TimeMapping {
 pub enum TimeFormat {
     /// `2011-12-09T12:50:00`, with `T` or a blank, with or without fraction and offset.
     Iso8601,
-    /// A number of seconds since 1970 UTC.
-    EpochSeconds,
-    /// A number of milliseconds since 1970 UTC.
-    EpochMilliseconds,
+    /// A number counted since 1970 UTC.
+    Epoch(EpochUnit),
     /// A strptime pattern.
     Pattern(String),
+}
+
+impl TimeFormat {
+    /// The format of a name; what is none is a pattern.
+    pub fn of(text: &str) -> Self {
+        let unit = || EpochUnit::ALL.into_iter().find(|unit| unit.name() == text);
+        match text {
+            "iso8601" => Self::Iso8601,
+            text => unit().map_or_else(|| Self::Pattern(text.to_owned()), Self::Epoch),
+        }
+    }
 }
 
 /// A reason to reject a row.
@@ -268,6 +297,27 @@ pub struct RejectRule {
     pub when: Predicate<Value>,
     /// What the rejected row says.
     pub reason: String,
+}
+
+/// What a blank cell (no text, a text of white space, a null or NaN of Parquet) says of an attribute. A null of JSON always clears it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlankCells {
+    /// From this row's time on the user has no value. The default where the rows only carry attributes, and for `segment`.
+    Clear,
+    /// Nothing. The default where the rows are events.
+    Keep,
+}
+
+/// What a floating number that is none (NaN) or has no end (inf) is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NotFinite {
+    /// NaN is no value, for so many programs write a missing number; an infinity is none of any type, and rejected.
+    #[default]
+    NanIsNoValue,
+    /// Both are no value, also written as texts where a number is wanted.
+    NoValue,
+    /// Both are rejected.
+    Reject,
 }
 
 /// What becomes of columns that no mapping names.

@@ -18,6 +18,7 @@ mod predicate;
 mod print;
 mod rational;
 mod raw;
+pub mod reader;
 mod scalar;
 mod schema;
 mod suggest;

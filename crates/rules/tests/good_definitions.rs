@@ -29,7 +29,7 @@ fn sources_are_read() {
     assert_eq!(definitions.app.id.as_str(), "shop");
     assert_eq!(definitions.app.time_zone, TimeZone::get("Europe/London").unwrap());
     let retail = &definitions.sources["online_retail"];
-    assert_eq!(retail.format, SourceFormat::Csv { delimiter: b';' });
+    assert_eq!(retail.format, SourceFormat::Csv { delimiter: b';', escape: None });
     assert_eq!(retail.user_id.as_ref().map(|u| (u.column.as_str(), u.value_type, u.required)), Some(("CustomerID", ValueType::Int, true)));
     let Some(EventMapping::Rules(rules)) = &retail.event else { panic!("rules expected") };
     assert_eq!(rules.iter().map(|r| (r.when.is_some(), r.name.as_str())).collect::<Vec<_>>(), [(true, "refund"), (false, "purchase")]);
@@ -41,7 +41,10 @@ fn sources_are_read() {
     assert_eq!((retail.filters.len(), retail.rejects.len(), retail.ignore.as_slice()), (2, 1, ["Description".to_owned()].as_slice()));
     assert!(retail.properties["quantity"].required && !retail.properties["invoice"].required);
     assert_eq!(retail.properties["delivered"].format.as_deref(), Some("%d.%m.%Y"));
-    assert_eq!(definitions.sources["people"].time.as_ref().unwrap().format, TimeFormat::EpochMilliseconds);
+    assert_eq!(
+        definitions.sources["people"].time.as_ref().unwrap().format,
+        TimeFormat::Epoch(taghouse_rules::reader::EpochUnit::Milliseconds)
+    );
     assert_eq!(definitions.sources["people"].attributes["country"].column, "address.country");
     let live = &definitions.sources["live"];
     assert_eq!((live.unknown_columns, live.max_reject_share, live.user_id.is_none()), (UnknownColumns::Keep, Decimal::new(5, 1), true));

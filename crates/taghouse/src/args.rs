@@ -325,7 +325,7 @@ pub(crate) struct Change {
     #[arg(required_unless_present_any = ["unset", "add", "remove"], conflicts_with_all = ["unset", "add", "remove"])]
     pub(crate) value: Option<String>,
     /// No value any more
-    #[arg(long, conflicts_with_all = ["add", "remove"])]
+    #[arg(long, visible_alias = "clear", conflicts_with_all = ["add", "remove"])]
     pub(crate) unset: bool,
     /// One more member of a set
     #[arg(long, value_name = "MEMBER", conflicts_with = "remove")]

@@ -34,7 +34,9 @@ pub(crate) struct ChangeBody {
     /// The tag.
     #[schema(pattern = "^[A-Za-z_][A-Za-z0-9_]*$", max_length = 64)]
     tag: String,
-    /// The value from now on: `true`, a number, a text, a day such as "2026-07-01", an instant such as "2026-07-01T10:00"; for a set all its members.
+    /// The value from now on: `true`, a number, a text, a day such as "2026-07-01", an instant such as "2026-07-01T10:00"; for a set all its
+    /// members. `null`, an empty text and a set without members: no value any more, as `unset`.
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<NewValue>)]
     set: Option<serde_json::Value>,
     /// `true`: no value any more.
@@ -43,6 +45,11 @@ pub(crate) struct ChangeBody {
     add: Option<String>,
     /// One member less.
     remove: Option<String>,
+}
+
+/// A member that is there, be it null.
+fn given<'de, D: serde::Deserializer<'de>>(member: D) -> Result<Option<serde_json::Value>, D::Error> {
+    serde_json::Value::deserialize(member).map(Some)
 }
 
 /// What is on disk now, and in every answer a tenth of a second later.
@@ -96,7 +103,8 @@ impl ChangeBody {
             (Some(value), None, None, None) => match value_type {
                 Some(value_type) => {
                     let value = wire::value_of(&value, value_type, &definitions.app.time_zone);
-                    Op::Set(value.map_err(|why| invalid(format!("tag {tag} is of type {value_type}, and {why}")))?)
+                    let value = value.map_err(|why| invalid(format!("tag {tag}: {why}")))?;
+                    value.map_or(Op::Unset, Op::Set)
                 }
                 None => Op::Unset,
             },

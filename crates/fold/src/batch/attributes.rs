@@ -1,8 +1,9 @@
 use super::input::{Stamps, stamps, text, time};
 use super::values::{TagValues, ValuesBuilder};
+use crate::attribute::AttributeReader;
 use crate::partial::{Edge, Finished, Partial, Text};
 use crate::texts::Texts;
-use crate::{Calendar, Outcome, Result, parse_attribute};
+use crate::{Calendar, Outcome, Result};
 use arrow::array::{Array, StringArray};
 use arrow::record_batch::RecordBatch;
 use hashbrown::HashMap;
@@ -91,13 +92,12 @@ impl BatchAttributes {
         let finish = |(attribute, ty): &(usize, ValueType)| {
             // Attributes mostly have few different texts: each is read once.
             let mut read: HashMap<Text, Outcome> = HashMap::new();
+            let mut reader = AttributeReader::new(*ty, &self.plan.calendar);
             let mut values = ValuesBuilder::new(*ty);
             for user in 0..users {
                 let state = self.latest[*attribute].get(user).cloned().unwrap_or_default();
                 values.push(match state.finish(&self.texts) {
-                    Finished::Key(Some(text)) => {
-                        read.entry(text).or_insert_with(|| parse_attribute(self.texts.get(text), *ty, &self.plan.calendar)).clone()
-                    }
+                    Finished::Key(Some(text)) => read.entry(text).or_insert_with(|| reader.read(self.texts.get(text))).clone(),
                     _ => Outcome::Nothing,
                 });
             }

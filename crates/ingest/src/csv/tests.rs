@@ -14,7 +14,11 @@ impl Read for Trickle<'_> {
 
 /// Each record as its fields, a broken line as `!` and its raw text.
 fn records(text: &[u8], step: usize) -> Vec<Vec<String>> {
-    let mut reader = CsvReader::new(Trickle(text, step), b',').unwrap();
+    records_of(text, step, None)
+}
+
+fn records_of(text: &[u8], step: usize, escape: Option<u8>) -> Vec<Vec<String>> {
+    let mut reader = CsvReader::new(Trickle(text, step), Dialect { delimiter: b',', escape }).unwrap();
     let mut found = Vec::new();
     loop {
         match reader.next().unwrap() {
@@ -97,6 +101,36 @@ proptest::proptest! {
             let mut start = 0;
             let found: Vec<_> = ends[..fields].iter().map(|end| { let text = String::from_utf8_lossy(&output[start..*end]).into_owned(); start = *end; text }).collect();
             proptest::prop_assert_eq!(&found, row);
+        }
+    }
+}
+
+#[test]
+fn blanks_beside_quotes_and_escapes() {
+    let plain: [(&str, &[&[&str]]); 6] = [
+        ("\"plain\" ,33\n", &[&["plain", "33"]]),
+        ("u5, \"lead, space\",34\n", &[&["u5", "lead, space", "34"]]),
+        ("a,\t\"b\"\t\r\nc, d \n", &[&["a", "b"], &["c", " d "]]),
+        ("\"a\" b,c\n1,2\n", &[&["!", "\"a\" b,c"], &["1", "2"]]),
+        ("a,\"b\" ", &[&["a", "b"]]),
+        ("a\\,b\\N\n", &[&["a\\", "b\\N"]]),
+    ];
+    let escaped: [(&str, &[&[&str]]); 8] = [
+        ("\"he said \\\"hi\\\"\",30\n", &[&["he said \"hi\"", "30"]]),
+        ("a\\,b,\\N,\\\\\n", &[&["a,b", "\\N", "\\"]]),
+        ("a\\tb\\nc,\"x\\ny\"\r\n1,2\r\n", &[&["a\tb\nc", "x\ny"], &["1", "2"]]),
+        ("a\\\nb,c\n", &[&["a\nb", "c"]]),
+        ("a,b\\,\r\n", &[&["a", "b,"]]),
+        ("a,", &[&["a", ""]]),
+        ("a,b\\x", &[&["a", "bx"]]),
+        ("a,\"b\"\"c\"\n", &[&["a", "b\"c"]]),
+    ];
+    for step in [1, 2, 3, 7, 1000] {
+        for (text, expected) in plain {
+            assert_eq!(records(text.as_bytes(), step), expected, "{text:?} by {step}");
+        }
+        for (text, expected) in escaped {
+            assert_eq!(records_of(text.as_bytes(), step, Some(b'\\')), expected, "{text:?} by {step}");
         }
     }
 }

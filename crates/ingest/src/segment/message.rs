@@ -1,8 +1,6 @@
 //! One message of the tracking API.
 
 use super::MAX_CALL_BYTES;
-use crate::json_scan::{self, JsonKind, JsonSpan};
-use crate::parse_time::TimeReader;
 use crate::record::{LogRecord, RecordBody};
 use crate::reject::{Fault, Reason, quoted};
 use crate::row::{MAX_MESSAGE_ID_BYTES, check_time};
@@ -12,6 +10,8 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use taghouse_model::{Entropy, MAX_TEXT_BYTES, TimestampMs, check_user_id};
 use taghouse_rules::TimeFormat;
+use taghouse_rules::reader::json_scan::{self, JsonKind, JsonSpan};
+use taghouse_rules::reader::{Cell, TimeReader, read_id};
 
 /// What a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub(super) struct Defaults<'d> {
 struct Members<'t> {
     text: &'t str,
     spans: HashMap<String, JsonSpan>,
+    /// Halves of surrogate pairs that were replaced.
+    replaced: u32,
 }
 
 /// Checks a message; `kind` is the call's, in a batch the message's own `type`.
@@ -58,7 +60,8 @@ pub(super) fn parse(kind: Option<Kind>, text: &str, defaults: &Defaults<'_>) -> 
     if text.len() > MAX_CALL_BYTES {
         return Err(Fault::new(Reason::ValueTooLong, format!("the message has {} bytes, more than {MAX_CALL_BYTES}", text.len())));
     }
-    let members = Members::of(text)?;
+    let repaired = json_scan::repair(text);
+    let members = Members { replaced: repaired.replaced, ..Members::of(&repaired.text)? };
     let kind = match kind {
         Some(kind) => kind,
         None => {
@@ -90,7 +93,7 @@ pub(super) fn parse(kind: Option<Kind>, text: &str, defaults: &Defaults<'_>) -> 
             RecordBody::Event { user_id, time_ms, name: "alias".to_owned(), properties: with("{}", own)? }
         }
     };
-    Ok(LogRecord { message_id, received_at_ms: defaults.received_at_ms, body })
+    Ok(LogRecord { message_id, received_at_ms: defaults.received_at_ms, replaced: repaired.replaced, body })
 }
 
 impl<'t> Members<'t> {
@@ -105,7 +108,9 @@ impl<'t> Members<'t> {
             }
             Some(())
         });
-        object.map(|()| Self { text, spans }).ok_or_else(|| Fault::new(Reason::BrokenLine, "the message is not a JSON object".to_owned()))
+        object
+            .map(|()| Self { text, spans, replaced: 0 })
+            .ok_or_else(|| Fault::new(Reason::BrokenLine, "the message is not a JSON object".to_owned()))
     }
 
     /// The text of a member; `None` if it is not there or empty.
@@ -136,10 +141,14 @@ impl<'t> Members<'t> {
         for key in ["userId", "anonymousId"] {
             let Some(span) = self.spans.get(key) else { continue };
             let id = match span.kind {
-                JsonKind::Number => span.text(self.text).to_owned(),
+                JsonKind::Number => {
+                    let written = span.text(self.text);
+                    read_id(&Cell::Number(written), false).map_err(|fault| Fault::of_id(&format!("`{key}`"), written, fault))?.into_owned()
+                }
                 _ => span.string(self.text).ok_or_else(|| Fault::new(Reason::BadType, format!("`{key}` is not a text")))?.into_owned(),
             };
             if !id.is_empty() {
+                self.check_whole(key, &id)?;
                 check_user_id(&id).map_err(|e| Fault::new(Reason::IdTooLong, format!("`{key}`: {e}")))?;
                 return Ok(id);
             }
@@ -152,9 +161,15 @@ impl<'t> Members<'t> {
         let id = span.string(self.text).ok_or_else(|| Fault::new(Reason::BadType, "`messageId` is not a text".to_owned()))?;
         match id.len() {
             0 => Ok(new_id(entropy)),
-            1..=MAX_MESSAGE_ID_BYTES => Ok(id.into_owned()),
+            1..=MAX_MESSAGE_ID_BYTES => self.check_whole("messageId", &id).map(|()| id.into_owned()),
             length => Err(Fault::new(Reason::IdTooLong, format!("`messageId` has {length} bytes, more than {MAX_MESSAGE_ID_BYTES}"))),
         }
+    }
+
+    /// Of an id no half of a surrogate pair can be replaced: it would be another's.
+    fn check_whole(&self, key: &str, id: &str) -> Result<(), Fault> {
+        let broken = self.replaced > 0 && id.contains(char::REPLACEMENT_CHARACTER);
+        if broken { Err(Fault::of_broken_id(&format!("`{key}`"))) } else { Ok(()) }
     }
 
     /// When it happened, by our clock: as long before it came as it was before it was sent, by the sender's clock.
@@ -189,8 +204,9 @@ pub(super) fn instant(key: &str, text: &str, span: JsonSpan) -> Result<Option<Ti
 
 /// The message id that a wrong message gives, if it can be read.
 pub(super) fn given_id(text: &str) -> Option<String> {
-    let members = Members::of(text).ok()?;
-    let id = members.spans.get("messageId")?.string(text)?;
+    let repaired = json_scan::repair(text);
+    let members = Members::of(&repaired.text).ok()?;
+    let id = members.spans.get("messageId")?.string(&repaired.text)?;
     (1..=MAX_MESSAGE_ID_BYTES).contains(&id.len()).then(|| id.into_owned())
 }
 

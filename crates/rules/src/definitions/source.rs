@@ -3,12 +3,13 @@ use super::strptime::{self, Reads};
 use super::{Errors, check_event_name, condition_without_crowds, name_of, place, read, zone_of};
 use crate::check::{Naming, Scope, described};
 use crate::raw::source::{
-    RawColumn, RawColumnMapping, RawColumnType, RawEvent, RawFormat, RawSource, RawTime, RawUnknownColumns, RawUserId, RawUserIdType,
+    RawBlank, RawColumn, RawColumnMapping, RawColumnType, RawEvent, RawFormat, RawNan, RawSource, RawTime, RawUnknownColumns, RawUserId,
+    RawUserIdType,
 };
 use crate::raw::tag::RawPrecision;
 use crate::{
-    ColumnMapping, Document, EventMapping, EventRule, Kind, RejectRule, SourceDefinition, SourceFormat, TimeFormat, TimeMapping,
-    UnknownColumns,
+    BlankCells, ColumnMapping, Document, EventMapping, EventRule, Kind, NotFinite, RejectRule, SourceDefinition, SourceFormat, TimeFormat,
+    TimeMapping, UnknownColumns,
 };
 use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
@@ -17,6 +18,9 @@ use taghouse_model::{Name, Value, ValueType};
 
 /// Columns that every events table has, so that no property can be called so.
 pub const RESERVED_PROPERTIES: [&str; 8] = ["user_id", "event", "time", "message_id", "source", "received_at", "properties", "source_file"];
+
+/// The formats of times that have names.
+const NAMED_FORMATS: &str = "iso8601, epoch_s, epoch_ms, epoch_us or epoch_ns";
 
 type Types = BTreeMap<Name, ValueType>;
 
@@ -132,6 +136,18 @@ impl Reader<'_> {
                 None => UnknownColumns::Reject,
             },
             ignore: raw.ignore.clone(),
+            blank: match raw.blank {
+                Some(RawBlank::Clear) => BlankCells::Clear,
+                Some(RawBlank::Keep) => BlankCells::Keep,
+                None if raw.event.is_some() => BlankCells::Keep,
+                None => BlankCells::Clear,
+            },
+            null_values: raw.null_values.clone(),
+            not_finite: match raw.nan {
+                Some(RawNan::NoValue) => NotFinite::NoValue,
+                Some(RawNan::Reject) => NotFinite::Reject,
+                None => NotFinite::default(),
+            },
             max_reject_share,
         })
     }
@@ -149,11 +165,24 @@ impl Reader<'_> {
                 b','
             }
         };
+        if self.raw.escape.is_some() && self.raw.format != RawFormat::Csv {
+            self.error("/escape", "`escape` is for `format: csv` only");
+        }
         match self.raw.format {
-            RawFormat::Csv => SourceFormat::Csv { delimiter },
+            RawFormat::Csv => SourceFormat::Csv { delimiter, escape: self.escape(delimiter) },
             RawFormat::Jsonl => SourceFormat::Jsonl,
             RawFormat::Parquet => SourceFormat::Parquet,
             RawFormat::Segment => SourceFormat::Segment,
+        }
+    }
+
+    fn escape(&mut self, delimiter: u8) -> Option<u8> {
+        match self.raw.escape.as_deref()?.as_bytes() {
+            &[byte] if byte.is_ascii() && byte != delimiter && !matches!(byte, b'"' | b'\n' | b'\r') => Some(byte),
+            _ => {
+                self.error("/escape", "`escape` is one ASCII character, and neither the delimiter, a quote nor a line end");
+                None
+            }
         }
     }
 
@@ -255,17 +284,12 @@ impl Reader<'_> {
             RawTime::Column(column) => return Some(TimeMapping { column: column.clone(), format: TimeFormat::Iso8601, zone: None }),
             RawTime::Mapping(mapping) => mapping,
         };
-        let format = match mapping.format.as_deref() {
-            None | Some("iso8601") => TimeFormat::Iso8601,
-            Some("epoch_s") => TimeFormat::EpochSeconds,
-            Some("epoch_ms") => TimeFormat::EpochMilliseconds,
-            Some(pattern) => {
-                if let Err(e) = strptime::check(pattern, Reads::Instants) {
-                    self.error("/time/format", format!("{e}; or write iso8601, epoch_s or epoch_ms"));
-                }
-                TimeFormat::Pattern(pattern.to_owned())
-            }
-        };
+        let format = mapping.format.as_deref().map_or(TimeFormat::Iso8601, TimeFormat::of);
+        if let TimeFormat::Pattern(pattern) = &format
+            && let Err(e) = strptime::check(pattern, Reads::Instants)
+        {
+            self.error("/time/format", format!("{e}; or write {NAMED_FORMATS}"));
+        }
         let zone = match mapping.zone.as_deref().map(zone_of) {
             None => None,
             Some(Ok(zone)) => Some(zone),
@@ -318,7 +342,7 @@ fn user_id(raw: &RawUserId) -> ColumnMapping {
             Some(RawUserIdType::Text) | None => (&mapping.column, ValueType::Text),
         },
     };
-    ColumnMapping { column: column.clone(), value_type, format: None, required: true }
+    ColumnMapping { required: true, ..ColumnMapping::plain(column, value_type) }
 }
 
 fn column_name(raw: &RawColumn) -> &str {
@@ -332,7 +356,7 @@ fn column_name(raw: &RawColumn) -> &str {
 fn column(raw: &RawColumn) -> Result<ColumnMapping, (&'static str, String)> {
     let mapping = match raw {
         RawColumn::Column(column) => {
-            return Ok(ColumnMapping { column: column.clone(), value_type: ValueType::Text, format: None, required: false });
+            return Ok(ColumnMapping::plain(column, ValueType::Text));
         }
         RawColumn::Mapping(mapping) => mapping,
     };
@@ -347,7 +371,14 @@ fn column(raw: &RawColumn) -> Result<ColumnMapping, (&'static str, String)> {
         RawColumnType::Date => ValueType::Date,
     };
     refuse_strangers(mapping, ty)?;
-    Ok(ColumnMapping { column: mapping.column.clone(), value_type, format: mapping.format.clone(), required: mapping.required })
+    Ok(ColumnMapping {
+        column: mapping.column.clone(),
+        value_type,
+        format: mapping.format.clone(),
+        required: mapping.required,
+        round: mapping.round,
+        separator: mapping.separator.clone(),
+    })
 }
 
 fn refuse_strangers(mapping: &RawColumnMapping, ty: RawColumnType) -> Result<(), (&'static str, String)> {
@@ -357,11 +388,22 @@ fn refuse_strangers(mapping: &RawColumnMapping, ty: RawColumnType) -> Result<(),
     if mapping.precision.is_some() && ty != RawColumnType::Date {
         return Err(("precision", "`precision` is for `type: date` only".to_owned()));
     }
+    if mapping.round && ty != RawColumnType::Decimal {
+        return Err(("round", "`round` is for `type: decimal` only".to_owned()));
+    }
+    match mapping.separator.as_deref() {
+        Some(_) if ty != RawColumnType::Set => return Err(("separator", "`separator` is for `type: set` only".to_owned())),
+        Some("") => return Err(("separator", "`separator` is empty: write what stands between the members".to_owned())),
+        _ => {}
+    }
     match &mapping.format {
         Some(_) if ty != RawColumnType::Date => Err(("format", "`format` is for `type: date` only".to_owned())),
         Some(pattern) => {
             let reads = if mapping.precision == Some(RawPrecision::Millisecond) { Reads::Instants } else { Reads::Days };
-            strptime::check(pattern, reads).map_err(|e| ("format", e))
+            match TimeFormat::of(pattern) {
+                TimeFormat::Pattern(_) => strptime::check(pattern, reads).map_err(|e| ("format", format!("{e}; or write {NAMED_FORMATS}"))),
+                TimeFormat::Iso8601 | TimeFormat::Epoch(_) => Ok(()),
+            }
         }
         None => Ok(()),
     }

@@ -21,6 +21,9 @@ pub(crate) struct RawSource {
     /// For `csv`: the one character between columns. Default: a comma.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) delimiter: Option<String>,
+    /// For `csv`: the one character that takes the meaning from the one behind it, in and out of quotes, such as \\. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) escape: Option<String>,
     /// A glob (*, ?, [a-z], [!a], {a,b}) on the names of the files that belong to the source; with / in it, such as **/*.csv, on their
     /// paths below the folder given. Default: by the format's endings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,6 +58,15 @@ pub(crate) struct RawSource {
     /// Columns that are known and not wanted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) ignore: Vec<String>,
+    /// What a blank cell says of an attribute. Default: clear where the rows only carry attributes and for `segment`; keep where they are events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) blank: Option<RawBlank>,
+    /// Texts that mean no value, in every column, such as \N, NULL or NA.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) null_values: Vec<String>,
+    /// What NaN and infinity are. Default: NaN is no value, infinity is rejected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) nan: Option<RawNan>,
     /// The share of rejected rows, 0 to 1, over which ingestion stops. Default: 0.5.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1))]
@@ -67,6 +79,26 @@ pub(crate) struct RawSource {
 pub(crate) enum SourceKind {
     /// Where events and attributes come from.
     Source,
+}
+
+/// What a blank cell says of an attribute. A null of JSON clears it, whatever stands here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawBlank {
+    /// The user has no value any more.
+    Clear,
+    /// Nothing: the user keeps the value.
+    Keep,
+}
+
+/// What NaN and infinity are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawNan {
+    /// No value, also where they are written as text in a column of numbers.
+    NoValue,
+    /// The row is rejected.
+    Reject,
 }
 
 /// The shape of what comes in. A .gz ending means gzip for csv and jsonl.
@@ -165,7 +197,7 @@ pub(crate) enum RawTime {
 pub(crate) struct RawTimeMapping {
     /// The column.
     pub(crate) column: String,
-    /// iso8601 (the default), epoch_s, epoch_ms, or a strptime pattern such as %Y-%m-%d %H:%M:%S.
+    /// iso8601 (the default), a number since 1970 as epoch_s, epoch_ms, epoch_us or epoch_ns, or a strptime pattern such as %Y-%m-%d %H:%M:%S.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) format: Option<String>,
     /// The IANA time zone of times that name none. Default: the app's.
@@ -200,9 +232,15 @@ pub(crate) struct RawColumnMapping {
     /// For `date`: whole days, or instants. Default: day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) precision: Option<RawPrecision>,
-    /// For a `date` that is not ISO 8601: a strptime pattern such as %d.%m.%Y.
+    /// For a `date` that is not ISO 8601: epoch_s, epoch_ms, epoch_us, epoch_ns, or a strptime pattern such as %d.%m.%Y.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) format: Option<String>,
+    /// For `decimal`: round more digits than the scale has, half away from zero, instead of rejecting the row. Default: false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) round: bool,
+    /// For `set`: what stands between the members of one text, such as |.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) separator: Option<String>,
     /// Whether a row without it is rejected. Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) required: bool,

@@ -85,6 +85,9 @@ pub(crate) fn describe(report: &Value) -> String {
     for (reason, count) in report["rejected"].as_object().into_iter().flatten() {
         push(format!("rejected: {reason}"), count);
     }
+    if report["replaced"] != 0 {
+        push("halves of surrogate pairs replaced".to_owned(), &report["replaced"]);
+    }
     push("filtered".to_owned(), &report["filtered"]);
     push("duplicates".to_owned(), &report["duplicates"]);
     push("milliseconds".to_owned(), &report["elapsed_ms"]);
@@ -92,5 +95,34 @@ pub(crate) fn describe(report: &Value) -> String {
     for file in report["empty"].as_array().into_iter().flatten() {
         text += &format!("{} has no rows: it was passed over, and is read again when it comes with some\n", plain(file));
     }
-    text
+    text + &share(report)
+}
+
+/// The last line where rows were rejected: how many of all.
+fn share(report: &Value) -> String {
+    let (Some(rejected @ 1..), Some(rows @ 1..)) = (report["rejected_total"].as_u64(), report["rows"].as_u64()) else {
+        return String::new();
+    };
+    let tenths = (u128::from(rejected) * 1000 + u128::from(rows) / 2) / u128::from(rows);
+    let share = if tenths == 0 { "under 0.1".to_owned() } else { format!("{}.{}", tenths / 10, tenths % 10) };
+    format!("{} of {} rows were rejected ({share} %)\n", thousands(rejected), thousands(rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_share_of_rejected_rows() {
+        let cases = [
+            (0, 10, ""),
+            (1, 3, "1 of 3 rows were rejected (33.3 %)\n"),
+            (9_430, 100_000, "9,430 of 100,000 rows were rejected (9.4 %)\n"),
+            (1, 100_000, "1 of 100,000 rows were rejected (under 0.1 %)\n"),
+            (7, 7, "7 of 7 rows were rejected (100.0 %)\n"),
+        ];
+        for (rejected, rows, expected) in cases {
+            assert_eq!(share(&json!({"rejected_total": rejected, "rows": rows})), expected);
+        }
+    }
 }

@@ -1,53 +1,110 @@
 //! A strict scanner of JSON text that copies nothing: it gives the spans of values, so that numbers keep all their digits.
 
+use memchr::memchr;
+use std::borrow::Cow;
+
 /// Deeper nesting is refused, so that hostile text cannot overflow the stack.
 const MAX_DEPTH: usize = 128;
 
 /// What a value is, by its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum JsonKind {
+pub enum JsonKind {
+    /// `null`
     Null,
+    /// `true` or `false`
     Bool,
+    /// A number.
     Number,
     /// A string without escapes: its inner text is the span without the quotes.
     PlainString,
     /// A string with escapes.
     EscapedString,
+    /// `[…]`
     Array,
+    /// `{…}`
     Object,
 }
 
 /// A value: its kind and where its text (quotes included) begins and ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct JsonSpan {
-    pub(crate) kind: JsonKind,
-    pub(crate) start: usize,
-    pub(crate) end: usize,
+pub struct JsonSpan {
+    /// What it is.
+    pub kind: JsonKind,
+    /// Its first byte.
+    pub start: usize,
+    /// Behind its last byte.
+    pub end: usize,
 }
 
 impl JsonSpan {
-    pub(crate) fn text<'t>(&self, text: &'t str) -> &'t str {
+    /// As it is written.
+    pub fn text<'t>(&self, text: &'t str) -> &'t str {
         text.get(self.start..self.end).unwrap_or_default()
     }
 
     /// The text of a string, unescaped; `None` if it is no string or an escape is wrong (half a surrogate pair).
-    pub(crate) fn string<'t>(&self, text: &'t str) -> Option<std::borrow::Cow<'t, str>> {
+    pub fn string<'t>(&self, text: &'t str) -> Option<Cow<'t, str>> {
         match self.kind {
-            JsonKind::PlainString => text.get(self.start + 1..self.end - 1).map(std::borrow::Cow::Borrowed),
-            JsonKind::EscapedString => serde_json::from_str::<String>(self.text(text)).ok().map(std::borrow::Cow::Owned),
+            JsonKind::PlainString => text.get(self.start + 1..self.end - 1).map(Cow::Borrowed),
+            JsonKind::EscapedString => serde_json::from_str::<String>(self.text(text)).ok().map(Cow::Owned),
             _ => None,
         }
     }
 }
 
+/// A text with U+FFFD in the place of each half of a surrogate pair, and how many there were.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repaired<'t> {
+    /// The text; places in it are those of the original.
+    pub text: Cow<'t, str>,
+    /// How many halves were replaced.
+    pub replaced: u32,
+}
+
+/// Replaces escapes of half a surrogate pair, which name no character, by those of U+FFFD.
+pub fn repair(text: &str) -> Repaired<'_> {
+    let mut bytes = Cow::Borrowed(text.as_bytes());
+    let (mut at, mut replaced) = (0, 0);
+    while let Some(found) = memchr(b'\\', &text.as_bytes()[at..]) {
+        at += found;
+        let half = match surrogate(text.as_bytes(), at) {
+            // What is escaped may be a backslash.
+            None => {
+                at = (at + 2).min(text.len());
+                continue;
+            }
+            Some(half) => half,
+        };
+        let pair = half < 0xdc00 && surrogate(text.as_bytes(), at + 6).is_some_and(|low| low >= 0xdc00);
+        if !pair {
+            bytes.to_mut()[at + 2..at + 6].copy_from_slice(b"fffd");
+            replaced += 1;
+        }
+        at += if pair { 12 } else { 6 };
+    }
+    let text = match bytes {
+        Cow::Borrowed(_) => Cow::Borrowed(text),
+        // Only ASCII took the place of ASCII.
+        Cow::Owned(bytes) => String::from_utf8(bytes).map_or(Cow::Borrowed(text), Cow::Owned),
+    };
+    Repaired { text, replaced }
+}
+
+/// The half of a surrogate pair that is escaped at `at`, if one is.
+fn surrogate(bytes: &[u8], at: usize) -> Option<u32> {
+    let digits = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
+    let code = u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    (0xd800..0xe000).contains(&code).then_some(code)
+}
+
 /// Walks over the members of the object at `*at` (its `{`) and leaves `*at` behind it. `visit` gets each key's span and value's span.
 /// `None`: not an object, or not JSON.
-pub(crate) fn members(text: &str, at: &mut usize, visit: &mut dyn FnMut(JsonSpan, JsonSpan) -> Option<()>) -> Option<()> {
+pub fn members(text: &str, at: &mut usize, visit: &mut dyn FnMut(JsonSpan, JsonSpan) -> Option<()>) -> Option<()> {
     object(text.as_bytes(), at, 0, visit)
 }
 
 /// The whole of `text` as one value, blanks around it allowed.
-pub(crate) fn whole(text: &str) -> Option<JsonSpan> {
+pub fn whole(text: &str) -> Option<JsonSpan> {
     let bytes = text.as_bytes();
     let mut at = 0;
     skip_blanks(bytes, &mut at);
@@ -57,7 +114,7 @@ pub(crate) fn whole(text: &str) -> Option<JsonSpan> {
 }
 
 /// The elements of the array in `span`.
-pub(crate) fn elements(text: &str, span: JsonSpan) -> Option<Vec<JsonSpan>> {
+pub fn elements(text: &str, span: JsonSpan) -> Option<Vec<JsonSpan>> {
     if span.kind != JsonKind::Array {
         return None;
     }
@@ -195,7 +252,8 @@ fn byte(bytes: &[u8], at: &mut usize, wanted: u8) -> Option<()> {
     (*bytes.get(*at)? == wanted).then(|| *at += 1)
 }
 
-pub(crate) fn skip_blanks(bytes: &[u8], at: &mut usize) {
+/// Moves `*at` over white space.
+pub fn skip_blanks(bytes: &[u8], at: &mut usize) {
     while let Some(b' ' | b'\t' | b'\n' | b'\r') = bytes.get(*at) {
         *at += 1;
     }
@@ -248,6 +306,33 @@ mod tests {
         assert!(whole(&"[".repeat(1_000_000)).is_none());
         let nested = format!("{}{}", "[".repeat(128), "]".repeat(128));
         assert!(whole(&nested).is_some());
+    }
+
+    #[test]
+    fn halves_of_surrogate_pairs_are_replaced() {
+        let cases = [
+            (r#"{"a":"hi \ud83d"}"#, r#"{"a":"hi \ufffd"}"#, 1),
+            (r#"{"a":"\ud83d\ude00"}"#, r#"{"a":"\ud83d\ude00"}"#, 0),
+            (r#"["\ude00\ud83d","\uD83D\uD83D\uDE00"]"#, r#"["\ufffd\ufffd","\ufffd\uD83D\uDE00"]"#, 3),
+            (r#""\\ud83d""#, r#""\\ud83d""#, 0),
+            (r#""\\\ud83d\n""#, r#""\\\ufffd\n""#, 1),
+            (r#""\ud83"#, r#""\ud83"#, 0),
+            ("\\", "\\", 0),
+            ("é\\", "é\\", 0),
+        ];
+        for (text, expected, replaced) in cases {
+            assert_eq!(repair(text), Repaired { text: Cow::Borrowed(expected), replaced }, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_repaired_is_read(units in proptest::collection::vec(proptest::sample::select(vec![0xd83d_u32, 0xde00, 0x41, 0x5c, 0xe9]), 0..8)) {
+            let text = format!("\"{}\"", units.iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>());
+            let repaired = repair(&text);
+            let expected = String::from_utf16_lossy(&units.iter().map(|unit| *unit as u16).collect::<Vec<_>>());
+            proptest::prop_assert_eq!(serde_json::from_str::<String>(&repaired.text).unwrap(), expected);
+        }
     }
 
     #[test]

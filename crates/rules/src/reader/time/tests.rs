@@ -61,10 +61,10 @@ fn iso_forms() {
 
 #[test]
 fn epochs() {
-    assert_eq!(reader(TimeFormat::EpochSeconds, "UTC").instant("1700000000"), Some(1_700_000_000_000));
-    assert_eq!(reader(TimeFormat::EpochSeconds, "UTC").instant("1700000000.5"), Some(1_700_000_000_500));
-    assert_eq!(reader(TimeFormat::EpochMilliseconds, "UTC").instant("1700000000123"), Some(1_700_000_000_123));
-    assert_eq!(reader(TimeFormat::EpochMilliseconds, "UTC").instant("soon"), None);
+    assert_eq!(reader(TimeFormat::Epoch(EpochUnit::Seconds), "UTC").instant("1700000000"), Some(1_700_000_000_000));
+    assert_eq!(reader(TimeFormat::Epoch(EpochUnit::Seconds), "UTC").instant("1700000000.5"), Some(1_700_000_000_500));
+    assert_eq!(reader(TimeFormat::Epoch(EpochUnit::Milliseconds), "UTC").instant("1700000000123"), Some(1_700_000_000_123));
+    assert_eq!(reader(TimeFormat::Epoch(EpochUnit::Milliseconds), "UTC").instant("soon"), None);
 }
 
 /// Every quarter of an hour of two years, in order and back, in zones with odd rules: the remembered offset must never differ from jiff's.
@@ -85,4 +85,42 @@ fn remembered_offsets_agree_with_jiff() {
             assert_eq!(times.instant_of_wall(local_ms), Some(expected), "{civil} in {name}");
         }
     }
+}
+
+#[test]
+fn numbers_of_every_unit() {
+    let cases = [
+        (EpochUnit::Seconds, "1772359200", 1_772_359_200_000),
+        (EpochUnit::Seconds, "1772359200.123", 1_772_359_200_123),
+        (EpochUnit::Milliseconds, "1772359200123", 1_772_359_200_123),
+        (EpochUnit::Microseconds, "1772359200123456", 1_772_359_200_123),
+        (EpochUnit::Microseconds, "1.772359200123456E15", 1_772_359_200_123),
+        (EpochUnit::Nanoseconds, "1772359200123456789", 1_772_359_200_123),
+        (EpochUnit::Microseconds, "-1", -1),
+    ];
+    for (unit, text, ms) in cases {
+        let mut times = reader(TimeFormat::Epoch(unit), "UTC");
+        assert_eq!(times.instant(text), Some(ms), "{text}");
+        assert_eq!(times.other_unit(text), None, "{text}");
+        assert_eq!(TimeFormat::of(unit.name()), TimeFormat::Epoch(unit));
+    }
+    assert_eq!(reader(TimeFormat::Epoch(EpochUnit::Microseconds), "America/New_York").day("1772359200123456"), Some(20_513));
+}
+
+#[test]
+fn the_unit_that_a_number_seems_to_be() {
+    let now = ["1772359200", "1772359200123", "1772359200123456", "1772359200123456789"];
+    for (own, text) in EpochUnit::ALL.into_iter().zip(now) {
+        for read_as in EpochUnit::ALL {
+            let seems = reader(TimeFormat::Epoch(read_as), "UTC").other_unit(text);
+            assert_eq!(seems, (read_as != own).then_some(own), "{text} as {}", read_as.name());
+        }
+        assert_eq!(reader(TimeFormat::Iso8601, "UTC").unit_of(text), Some(own));
+    }
+    // Long past, far ahead or near 1970, but in no unit of our days.
+    for text in ["0", "86400", "1", "-1772359200", "99999999999", "soon", "1e300"] {
+        assert_eq!(reader(TimeFormat::Epoch(EpochUnit::Seconds), "UTC").other_unit(text), None, "{text}");
+    }
+    let births = reader(TimeFormat::Epoch(EpochUnit::Milliseconds), "UTC");
+    assert!(births.is_whole_day("777600000") && !births.is_whole_day("777600001"));
 }

@@ -1,8 +1,8 @@
-//! Numbers from text, exactly: nothing is rounded, nothing wraps.
+//! Numbers from text, exactly: nothing wraps, and nothing is rounded where nobody asked for it.
 
 /// Why a text is no number of the type asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NumberFault {
+pub(super) enum NumberFault {
     /// It is no number, or a fraction where a whole number is asked for.
     NotANumber,
     /// It does not fit in the type.
@@ -12,7 +12,7 @@ pub(crate) enum NumberFault {
 }
 
 /// The most units that a decimal holds: 28 digits, which every reader of ours (`rust_decimal`, Arrow, Iceberg) can hold.
-pub(crate) const MAX_DECIMAL_UNITS: i128 = 10_i128.pow(28) - 1;
+pub(super) const MAX_DECIMAL_UNITS: i128 = 10_i128.pow(28) - 1;
 
 /// A number as sign, digits without trailing zeros, and a power of ten.
 struct Parts {
@@ -22,7 +22,7 @@ struct Parts {
 }
 
 /// Reads a whole number. `17850.0` and `1e3` are whole numbers too, for so do spreadsheets write them.
-pub(crate) fn parse_int(text: &str) -> Result<i64, NumberFault> {
+pub(super) fn parse_int(text: &str) -> Result<i64, NumberFault> {
     if let Some(value) = short_digits(text.as_bytes()) {
         return Ok(value);
     }
@@ -34,12 +34,25 @@ pub(crate) fn parse_int(text: &str) -> Result<i64, NumberFault> {
 }
 
 /// Reads a decimal as a whole number of units of 10^-`scale`.
-pub(crate) fn parse_units(text: &str, scale: u8) -> Result<i128, NumberFault> {
+pub(super) fn parse_units(text: &str, scale: u8) -> Result<i128, NumberFault> {
     units_of(&parts(text.trim_ascii())?, scale, MAX_DECIMAL_UNITS)
 }
 
+/// The same, further digits rounded half away from zero.
+pub(super) fn parse_units_rounded(text: &str, scale: u8) -> Result<i128, NumberFault> {
+    let parts = read_parts(text.trim_ascii(), Digits::Rounded)?;
+    let dropped = u32::try_from(-(parts.exponent + i32::from(scale))).unwrap_or(0);
+    if dropped == 0 {
+        return units_of(&parts, scale, MAX_DECIMAL_UNITS);
+    }
+    // The power that is over u128 is over twice the mantissa too.
+    let Some(power) = 10_u128.checked_pow(dropped) else { return Ok(0) };
+    let rounded = parts.mantissa / power + u128::from(parts.mantissa % power >= power.div_ceil(2));
+    units_of(&Parts { mantissa: rounded, exponent: -i32::from(scale), ..parts }, scale, MAX_DECIMAL_UNITS)
+}
+
 /// Reads a decimal as units of 10^-`scale`, cutting further digits off (towards zero). For instants, whose digits behind the millisecond carry nothing.
-pub(crate) fn parse_units_cut(text: &str, scale: u8) -> Result<i128, NumberFault> {
+pub(super) fn parse_units_cut(text: &str, scale: u8) -> Result<i128, NumberFault> {
     let mut parts = parts(text.trim_ascii())?;
     while parts.mantissa != 0 && parts.exponent + i32::from(scale) < 0 {
         parts.mantissa /= 10;
@@ -49,7 +62,7 @@ pub(crate) fn parse_units_cut(text: &str, scale: u8) -> Result<i128, NumberFault
 }
 
 /// Writes `units` of 10^-`scale` with all the digits of the scale.
-pub(crate) fn print_units(units: i128, scale: u8) -> String {
+pub(super) fn print_units(units: i128, scale: u8) -> String {
     if scale == 0 {
         return units.to_string();
     }
@@ -79,7 +92,23 @@ fn short_digits(bytes: &[u8]) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
+/// What becomes of digits beyond those that are held while reading.
+#[derive(Clone, Copy, PartialEq)]
+enum Digits {
+    /// The number does not fit.
+    All,
+    /// They decide nothing: the result has 28 at most, and is rounded by the one behind them.
+    Rounded,
+}
+
+/// From here on a mantissa has more digits than decide a rounded result.
+const ENOUGH: u128 = 10_u128.pow(30);
+
 fn parts(text: &str) -> Result<Parts, NumberFault> {
+    read_parts(text, Digits::All)
+}
+
+fn read_parts(text: &str, kept: Digits) -> Result<Parts, NumberFault> {
     let bytes = text.as_bytes();
     let (negative, mut rest) = match bytes {
         [b'-', rest @ ..] => (true, rest),
@@ -92,6 +121,11 @@ fn parts(text: &str) -> Result<Parts, NumberFault> {
         match byte {
             b'0'..=b'9' => {
                 digits += 1;
+                if kept == Digits::Rounded && mantissa >= ENOUGH {
+                    exponent += i32::from(!after_point);
+                    rest = tail;
+                    continue;
+                }
                 exponent -= i32::from(after_point);
                 if *byte == b'0' {
                     // Zeros count only once another digit follows them.
@@ -99,9 +133,12 @@ fn parts(text: &str) -> Result<Parts, NumberFault> {
                 } else {
                     let grown = 10_u128.checked_pow(if mantissa == 0 { 0 } else { zeros + 1 });
                     let grown = grown.and_then(|power| mantissa.checked_mul(power)).and_then(|m| m.checked_add(u128::from(byte - b'0')));
-                    too_long |= grown.is_none();
-                    mantissa = grown.unwrap_or(mantissa);
-                    zeros = 0;
+                    match grown {
+                        Some(grown) => (mantissa, zeros) = (grown, 0),
+                        // Behind so many zeros it decides nothing, and counts as one more.
+                        None if kept == Digits::Rounded => zeros += 1,
+                        None => too_long = true,
+                    }
                 }
             }
             b'.' if !after_point => after_point = true,
@@ -194,6 +231,28 @@ mod tests {
         assert_eq!(parse_units("1e99999999999", 2), Err(NumberFault::OutOfRange));
         assert_eq!(parse_units(&"9".repeat(60), 2), Err(NumberFault::OutOfRange));
         assert_eq!(parse_units("1,5", 2), Err(NumberFault::NotANumber));
+        for (text, units) in [
+            ("59.970000000000006", 5997),
+            ("0.30000000000000004", 30),
+            ("0.005", 1),
+            ("-0.005", -1),
+            ("0.00499999999999999999999999999999999999999999999999", 0),
+            ("0.125", 13),
+            ("-2.675", -268),
+            ("1e-400", 0),
+            ("99e-4", 1),
+            ("9.995", 1000),
+            ("1.23", 123),
+            ("4", 400),
+        ] {
+            assert_eq!(parse_units_rounded(text, 2), Ok(units), "{text}");
+        }
+        let long = format!("0.{}", "3".repeat(500));
+        assert_eq!(parse_units_rounded(&long, 4), Ok(3333));
+        assert_eq!(parse_units_rounded(&format!("1.{}9", "0".repeat(100)), 4), Ok(10_000));
+        assert_eq!(parse_units_rounded(&format!("12{}", "0".repeat(60)), 0), Err(NumberFault::OutOfRange));
+        assert_eq!(parse_units_rounded("9999999999999999999999999999.5", 0), Err(NumberFault::OutOfRange));
+        assert_eq!(parse_units_rounded("NaN", 2), Err(NumberFault::NotANumber));
         assert_eq!(parse_units_cut("1700000000.1239", 3), Ok(1_700_000_000_123));
     }
 
@@ -205,6 +264,15 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn rounds_as_rust_decimal(units in -10_i64.pow(17)..10_i64.pow(17), scale in 0_u8..18, wanted in 0_u8..12) {
+            let exact = Decimal::new(units, u32::from(scale));
+            let rounded = exact.round_dp_with_strategy(u32::from(wanted), rust_decimal::RoundingStrategy::MidpointAwayFromZero);
+            let mut same_scale = rounded;
+            same_scale.rescale(u32::from(wanted));
+            proptest::prop_assert_eq!(parse_units_rounded(&exact.to_string(), wanted), Ok(same_scale.mantissa()));
+        }
+
         #[test]
         fn agrees_with_rust_decimal(units in -10_i64.pow(17)..10_i64.pow(17), scale in 0_u8..12) {
             let text = Decimal::new(units, u32::from(scale)).to_string();

@@ -1,17 +1,17 @@
 //! Times and dates from text. The common forms are read digit by digit with the zone's offset remembered; jiff reads the rest.
 
-use crate::parse_number::parse_units_cut;
+use super::number::parse_units_cut;
+use crate::TimeFormat;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use taghouse_model::TimestampMs;
-use taghouse_rules::TimeFormat;
 
 const DAY_SECONDS: i64 = 86_400;
 
 /// Reads the times of one column. Not shared between threads: it remembers the zone's last offset.
 #[derive(Debug, Clone)]
-pub(crate) struct TimeReader {
+pub struct TimeReader {
     form: Form,
     offsets: Offsets,
 }
@@ -19,8 +19,7 @@ pub(crate) struct TimeReader {
 #[derive(Debug, Clone)]
 enum Form {
     Iso8601,
-    EpochSeconds,
-    EpochMilliseconds,
+    Epoch(EpochUnit),
     Pattern { text: String, fields: Option<Vec<Field>> },
 }
 
@@ -36,30 +35,92 @@ enum Field {
     Byte(u8),
 }
 
+/// Times of our days, which tell in what unit a number is counted: 1990 to 2099.
+const OUR_DAYS_MS: std::ops::Range<TimestampMs> = 631_152_000_000..4_102_444_800_000;
+
+/// 1971 and 2200: a number of our days, read in another unit than its own, names a time before or behind.
+const IMPLAUSIBLE_BEFORE_MS: TimestampMs = 31_536_000_000;
+const IMPLAUSIBLE_FROM_MS: TimestampMs = 7_258_118_400_000;
+
+/// In what time since 1970 UTC is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EpochUnit {
+    /// `epoch_s`
+    Seconds,
+    /// `epoch_ms`
+    Milliseconds,
+    /// `epoch_us`
+    Microseconds,
+    /// `epoch_ns`
+    Nanoseconds,
+}
+
+impl EpochUnit {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Seconds, Self::Milliseconds, Self::Microseconds, Self::Nanoseconds];
+
+    /// As a `format` is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Seconds => "epoch_s",
+            Self::Milliseconds => "epoch_ms",
+            Self::Microseconds => "epoch_us",
+            Self::Nanoseconds => "epoch_ns",
+        }
+    }
+
+    /// What to do about a number of this unit.
+    pub fn hint(self) -> String {
+        let unit = match self {
+            Self::Seconds => "seconds",
+            Self::Milliseconds => "milliseconds",
+            Self::Microseconds => "microseconds",
+            Self::Nanoseconds => "nanoseconds",
+        };
+        format!("seems to be {unit} since 1970: write `format: {}`", self.name())
+    }
+
+    /// The instant that a number names, digits behind the millisecond cut off.
+    fn instant(self, text: &str) -> Option<TimestampMs> {
+        let units = match self {
+            Self::Seconds => parse_units_cut(text, 3).ok()?,
+            Self::Milliseconds => parse_units_cut(text, 0).ok()?,
+            Self::Microseconds => parse_units_cut(text, 0).ok()?.div_euclid(1_000),
+            Self::Nanoseconds => parse_units_cut(text, 0).ok()?.div_euclid(1_000_000),
+        };
+        i64::try_from(units).ok()
+    }
+
+    /// The unit in which a number names a time of our days; there is one at most.
+    fn of(text: &str) -> Option<Self> {
+        let text = text.trim_ascii();
+        Self::ALL.into_iter().find(|unit| unit.instant(text).is_some_and(|ms| OUR_DAYS_MS.contains(&ms)))
+    }
+}
+
 /// A wall time: days since 1970 and milliseconds of the day, with the offset if the text names one.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct WallTime {
-    pub(crate) local_ms: i64,
-    pub(crate) offset_seconds: Option<i64>,
+pub(super) struct WallTime {
+    local_ms: i64,
+    offset_seconds: Option<i64>,
 }
 
 impl TimeReader {
-    pub(crate) fn new(format: &TimeFormat, zone: TimeZone) -> Self {
+    /// A reader of a format; times that name no zone are those of `zone`.
+    pub fn new(format: &TimeFormat, zone: TimeZone) -> Self {
         let form = match format {
             TimeFormat::Iso8601 => Form::Iso8601,
-            TimeFormat::EpochSeconds => Form::EpochSeconds,
-            TimeFormat::EpochMilliseconds => Form::EpochMilliseconds,
+            TimeFormat::Epoch(unit) => Form::Epoch(*unit),
             TimeFormat::Pattern(text) => Form::Pattern { text: text.clone(), fields: fixed_fields(text) },
         };
         Self { form, offsets: Offsets::new(zone) }
     }
 
     /// The instant that `text` names, or `None` where it names none.
-    pub(crate) fn instant(&mut self, text: &str) -> Option<TimestampMs> {
+    pub fn instant(&mut self, text: &str) -> Option<TimestampMs> {
         let text = text.trim_ascii();
         match &self.form {
-            Form::EpochSeconds => i64::try_from(parse_units_cut(text, 3).ok()?).ok(),
-            Form::EpochMilliseconds => i64::try_from(parse_units_cut(text, 0).ok()?).ok(),
+            Form::Epoch(unit) => unit.instant(text),
             Form::Iso8601 => match iso_wall(text.as_bytes()) {
                 Some(wall) => self.offsets.instant(wall),
                 None => self.other_iso(text),
@@ -71,20 +132,48 @@ impl TimeReader {
         }
     }
 
+    /// Whether times are numbers, counted since 1970.
+    pub fn counts(&self) -> bool {
+        matches!(self.form, Form::Epoch(_))
+    }
+
+    /// The unit in which a number seems to be counted, if in the reader's it names a time long past or far ahead, and in that one a time of
+    /// our days.
+    pub fn other_unit(&self, text: &str) -> Option<EpochUnit> {
+        let Form::Epoch(own) = &self.form else { return None };
+        let ms = own.instant(text.trim_ascii()).unwrap_or(TimestampMs::MAX);
+        if (IMPLAUSIBLE_BEFORE_MS..IMPLAUSIBLE_FROM_MS).contains(&ms) {
+            return None;
+        }
+        EpochUnit::of(text)
+    }
+
+    /// The unit in which a text that the reader cannot read seems to be counted.
+    pub fn unit_of(&self, text: &str) -> Option<EpochUnit> {
+        if self.counts() { None } else { EpochUnit::of(text) }
+    }
+
+    /// Whether a number names midnight UTC.
+    pub fn is_whole_day(&self, text: &str) -> bool {
+        let Form::Epoch(own) = &self.form else { return false };
+        own.instant(text.trim_ascii()).is_some_and(|ms| ms.rem_euclid(DAY_SECONDS * 1000) == 0)
+    }
+
     /// The instant of a time that was stored as wall time (without a zone), in milliseconds.
-    pub(crate) fn instant_of_wall(&mut self, local_ms: i64) -> Option<TimestampMs> {
+    pub fn instant_of_wall(&mut self, local_ms: i64) -> Option<TimestampMs> {
         self.offsets.instant(WallTime { local_ms, offset_seconds: None })
     }
 
     /// The calendar day (days since 1970) that `text` names: of a time with an offset the day in the reader's zone.
-    pub(crate) fn day(&mut self, text: &str) -> Option<i32> {
+    pub fn day(&mut self, text: &str) -> Option<i32> {
         let text = text.trim_ascii();
         let days = match &self.form {
             Form::Pattern { text: pattern, fields } => match fields.as_ref().and_then(|fields| fixed_wall(fields, text.as_bytes())) {
                 Some(wall) => wall.local_ms.div_euclid(DAY_SECONDS * 1000),
                 None => days_of(jiff::fmt::strtime::parse(pattern, text).ok()?.to_date().ok()?),
             },
-            _ => match iso_wall(text.as_bytes())? {
+            Form::Epoch(unit) => return unit.instant(text).and_then(|ms| self.day_of_instant(ms)),
+            Form::Iso8601 => match iso_wall(text.as_bytes())? {
                 wall @ WallTime { offset_seconds: Some(_), .. } => {
                     return self.offsets.instant(wall).and_then(|ms| self.day_of_instant(ms));
                 }
@@ -96,7 +185,7 @@ impl TimeReader {
 
     /// The calendar day of an instant in the reader's zone. Midnight UTC is the day it names: so JavaScript writes a date without a time, which
     /// west of Greenwich would be the day before.
-    pub(crate) fn day_of_instant(&self, ms: TimestampMs) -> Option<i32> {
+    pub fn day_of_instant(&self, ms: TimestampMs) -> Option<i32> {
         let local_ms = match ms.rem_euclid(DAY_SECONDS * 1000) {
             0 => ms,
             _ => civil_ms(self.offsets.zone.to_datetime(Timestamp::from_millisecond(ms).ok()?)),
