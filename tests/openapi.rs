@@ -70,7 +70,7 @@ impl Shop {
     }
 
     fn over(house: House) -> Self {
-        let server = house.serve();
+        let server = house.serve_with(&["--backup-dir", house.path("backups").to_str().unwrap()]);
         let admin = server.admin_key.clone().unwrap();
         let document = server.call("GET", "/api/v1/openapi.json", None, b"").json();
         let description = house.file("openapi.json", document.to_string());
@@ -270,7 +270,8 @@ fn commands_print_what_the_operations_answer() {
     let Some(python) = needs::peers("commands_print_what_the_operations_answer") else { return };
     let shop = Shop::open();
     let definitions = shop_definitions();
-    let commands: [(&str, &[&str]); 22] = [
+    let backup = shop.house.path("written");
+    let commands: [(&str, &[&str]); 23] = [
         ("apply_definitions", &["apply", "--dry-run", "-f", definitions.to_str().unwrap()]),
         ("list_tags", &["tags"]),
         ("list_tag_values", &["tags", "purchases"]),
@@ -293,11 +294,12 @@ fn commands_print_what_the_operations_answer() {
         ("change_tags", &["change", "bob", "city", "Bonn"]),
         ("delete_users", &["delete", "eve", "nobody"]),
         ("list_tags", &["tags"]),
+        ("create_backup", &["backup", backup.to_str().unwrap()]),
     ];
     for (operation, command) in commands {
         let arguments: Vec<&str> = ["--app", "corner"].into_iter().chain(command.iter().copied()).collect();
         let text = shop.house.json(&arguments).to_string();
-        let status = if operation == "create_key" { 201 } else { 200 };
+        let status = if operation.starts_with("create_") { 201 } else { 200 };
         let line = json!({"operation": operation, "status": status, "content_type": "application/json", "text": text});
         shop.answers.borrow_mut().push(line);
     }

@@ -340,14 +340,26 @@ fn every_command_means_the_same_with_a_server_running() {
 }
 
 #[test]
-fn a_copied_or_moved_data_folder_is_refused_before_it_can_harm_the_original() {
+fn a_copied_data_folder_is_one_of_its_own_and_a_moved_one_goes_on() {
     let house = produced();
-    let copy = house.path("copy");
-    assert!(std::process::Command::new("cp").arg("-r").arg(house.data()).arg(&copy).status().unwrap().success());
-    let there = ["--data", copy.to_str().unwrap(), "produce", "--as-of", AS_OF];
-    let refused = std::process::Command::new(env!("CARGO_BIN_EXE_taghouse")).args(there).output().unwrap();
-    assert!(!refused.status.success());
-    let said = String::from_utf8(refused.stderr).unwrap();
-    assert!(said.contains("was made at") && said.contains("move it back"), "{said}");
+    let copy = house.beside("copy");
+    assert!(Command::new("cp").arg("-r").arg(house.data()).arg(copy.data()).status().unwrap().success());
+    let more = house.file("more/orders-2.csv", "id,user,event,time,sku,amount\n90,zoe,purchase,2026-06-20T10:00:00,s1,1.00\n");
+    copy.ok(&["ingest", "--source", "orders", more.to_str().unwrap()]);
+    copy.ok(&["produce", "--as-of", AS_OF]);
+    assert_eq!((copy.count("purchases >= 1"), house.count("purchases >= 1")), (4, 3));
+    house.ok(&["produce", "--as-of", AS_OF]);
     assert_eq!(house.count("purchases >= 1"), 3);
+
+    let moved = house.beside("moved");
+    std::fs::rename(house.data(), moved.data()).unwrap();
+    assert_eq!(moved.count("purchases >= 1"), 3);
+    moved.ok(&["ingest", "--source", "orders", more.to_str().unwrap()]);
+    moved.ok(&["produce", "--as-of", AS_OF]);
+    assert_eq!(moved.count("purchases >= 1"), 4);
+    // Nothing names the former place any more.
+    let former = house.data().display().to_string();
+    for answer in [moved.json(&["tags"]), moved.json(&["runs"])] {
+        assert!(!answer.to_string().contains(&former), "{answer}");
+    }
 }

@@ -14,16 +14,22 @@ const SAID: &str = "serve.stderr";
 
 /// A data folder that goes when the test ends.
 pub struct House {
-    folder: tempfile::TempDir,
+    folder: std::sync::Arc<tempfile::TempDir>,
+    name: String,
 }
 
 impl House {
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self { folder: std::sync::Arc::new(tempfile::tempdir().unwrap()), name: "data".to_owned() }
+    }
+
+    /// Another data folder beside this one; it is not made.
+    pub fn beside(&self, name: &str) -> Self {
+        Self { folder: self.folder.clone(), name: name.to_owned() }
     }
 
     pub fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.folder.path().join(&self.name)
     }
 
     /// Writes a file beside the data folder and gives its path.

@@ -67,6 +67,11 @@ def keys(call):
     call("revoke_key", key.id, success=204)
 
 
+def backup(call):
+    written = call("create_backup", success=201, body=call.body("NewBackup", {"folder": "by-client"}))
+    assert written.files > 0 and written.folder.endswith("/by-client")
+
+
 def data(call, file):
     upload = call("begin_upload", APP, success=201)
     call("send_file", APP, upload.id, success=204, name="orders-1.csv", body=file(payload=io.BytesIO(ORDERS)))
@@ -169,6 +174,7 @@ def main(document_file, base, key, shop, work):
     keyless(call)
     definitions(call, shop)
     keys(call)
+    backup(call)
     data(call, types.File)
     questions(call)
     tags_and_crowds(call)

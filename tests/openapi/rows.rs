@@ -113,4 +113,5 @@ pub(crate) const ROWS: &[Row] = &[
     json("start_compaction", edit(202), "{}"),
     get("list_audit", administer(200), "limit=5"),
     get("list_house_audit", [403; 5], ""),
+    json("create_backup", [403; 5], r#"{"folder": "today"}"#),
 ];

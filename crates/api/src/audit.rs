@@ -192,8 +192,14 @@ fn of_run(run: &RunStatus) -> String {
 
 impl House {
     /// Says that something begins; on disk when this returns.
-    pub(crate) async fn begin(self: &Arc<Self>, caller: &Caller, app: &AppId, action: &'static str, subject: &str) -> Result<Act, Problem> {
-        let line = self.line(caller, Some(app), action, subject, BEGUN);
+    pub(crate) async fn begin<'a>(
+        self: &Arc<Self>,
+        caller: &Caller,
+        app: impl Into<Option<&'a AppId>>,
+        action: &'static str,
+        subject: &str,
+    ) -> Result<Act, Problem> {
+        let line = self.line(caller, app.into(), action, subject, BEGUN);
         // Before the first line is on disk: a caller may leave meanwhile, and that line needs its second all the same.
         let mut act = Act { house: self.clone(), line: Some(line.clone()) };
         let begun = self.memory.trail.write(&self.catalog, line).await;

@@ -6,6 +6,7 @@ use crate::{Memory, Problem};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use taghouse_backup::Backup;
 use taghouse_catalog::Catalog;
 use taghouse_crowd::Crowds;
 use taghouse_dictionary::Dictionary;
@@ -58,6 +59,10 @@ pub struct House {
     pub uploads: PathBuf,
     /// What this process remembers.
     pub memory: Memory,
+    /// Writes backups.
+    pub backup: Backup,
+    /// Where callers on other machines may have backups written; `None`: nowhere.
+    pub backups: Option<PathBuf>,
     /// Where work that can wait is done: its threads give way to those that answer.
     pub background: Handle,
 }

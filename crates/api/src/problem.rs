@@ -287,6 +287,7 @@ macro_rules! from_room {
 
 from_room!(
     taghouse_activate::Error,
+    taghouse_backup::Error,
     taghouse_catalog::Error,
     taghouse_crowd::Error,
     taghouse_dictionary::Error,

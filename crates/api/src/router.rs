@@ -6,7 +6,7 @@ use crate::gates::admit;
 use crate::origins::{WebOrigins, refuse_other_origins};
 use crate::problem::{KeylessProblem, descriptions, only_problems, schemas};
 use crate::routes::{
-    apps, audit, changes, crowds, definitions, export, ingest, judge, keys, landing, produce, runs, tags, track, tracking_settings,
+    apps, audit, backups, changes, crowds, definitions, export, ingest, judge, keys, landing, produce, runs, tags, track, tracking_settings,
     uploads, users,
 };
 use crate::routes::{compare, estimate, group, histogram, overlap, page, questions, top};
@@ -72,6 +72,7 @@ fn parts() -> Parts {
         .routes(routes!(uploads::begin))
         .routes(routes!(produce::start))
         .routes(routes!(users::compact))
+        .routes(routes!(backups::create))
         .layer(middleware::from_fn(to_the_end));
     let keyed = OpenApiRouter::new()
         .routes(routes!(apps::list))

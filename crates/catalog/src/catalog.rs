@@ -1,5 +1,6 @@
-use crate::{AuditEntry, AuditQuery, AuditRecord, Change, IngestedFile, KeyRecord, Pointer, Result, RunRecord, StoredDefinition};
+use crate::{AuditEntry, AuditQuery, AuditRecord, Change, Error, IngestedFile, KeyRecord, Pointer, Result, RunRecord, StoredDefinition};
 use async_trait::async_trait;
+use std::path::Path;
 use taghouse_model::{AppId, Name};
 
 /// The seam: SQLite here, PostgreSQL when one machine is outgrown.
@@ -50,6 +51,14 @@ pub trait Catalog: Send + Sync {
 
     /// Runs of all apps that have no end recorded, oldest first.
     async fn unfinished_runs(&self) -> Result<Vec<RunRecord>>;
+
+    /// Writes a copy of the whole catalog, as it is at one moment, to a file that is not there yet. Readers and writers go on.
+    ///
+    /// # Errors
+    /// `Invalid` where the store has ways of its own for this; `Unavailable` if the file cannot be written.
+    async fn copy_to(&self, file: &Path) -> Result<()> {
+        Err(Error::Invalid(format!("this catalog cannot be copied to {}: back it up with the tools of its store", file.display())))
+    }
 
     /// Lines of the audit trail, newest first.
     async fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>>;

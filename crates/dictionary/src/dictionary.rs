@@ -219,6 +219,21 @@ impl Dictionary {
         Ok(bytes)
     }
 
+    /// Puts all apps' files as they are now into `folder`, which holds nothing yet: files that are never written to again as links where the
+    /// file system has them, others as copies. Readers go on, an app's writers wait for its turn. Nothing is synced.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Unavailable`].
+    pub fn copy_to(&self, folder: &Path) -> Result<()> {
+        fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        fs::write(folder.join(FORM), FORM_TEXT).map_err(Error::io(folder))?;
+        // Of spaces that are made meanwhile nothing is published yet.
+        for (app, space) in self.spaces.load().iter() {
+            space.copy_to(&folder.join(app.as_str()))?;
+        }
+        Ok(())
+    }
+
     fn space(&self, app: &AppId) -> Option<Arc<Space>> {
         self.spaces.load().get(app).cloned()
     }

@@ -51,10 +51,24 @@ struct Memory {
     trimmed: u64,
 }
 
+/// An app whose calls do not land meanwhile.
+pub struct HeldLanding {
+    _memory: tokio::sync::OwnedMutexGuard<Memory>,
+}
+
 impl Landing {
     /// `ids`: which messages came in before. `clock` says from when they are read from the lake where that memory is missing.
     pub fn new(catalog: Arc<dyn Catalog>, lake: Arc<Lake>, log: Arc<dyn EventLog>, ids: Arc<MessageIds>, clock: Arc<dyn Clock>) -> Self {
         Self { catalog, lake, log, ids, clock, apps: Mutex::default(), waiting: Waiting::default() }
+    }
+
+    /// Lets landings of the app wait as long as the result lives. Waits for one that goes on.
+    pub async fn hold(&self, app: &AppId) -> HeldLanding {
+        HeldLanding { _memory: self.memory(app).lock_owned().await }
+    }
+
+    fn memory(&self, app: &AppId) -> Arc<tokio::sync::Mutex<Memory>> {
+        Arc::clone(self.apps.lock().unwrap_or_else(PoisonError::into_inner).entry(app.clone()).or_default())
     }
 
     /// Whether the app's calls have waited long enough, or are enough, to be landed.
@@ -74,7 +88,7 @@ impl Landing {
     /// [`Error::LogBehind`], [`Error::Record`], [`Error::Ids`]; the lake's, the catalog's and the log's, `Conflict` among them if another process landed
     /// meanwhile. What was committed before the error stays, and the next call goes on from there.
     pub async fn land(&self, app: &AppId, definitions: &Definitions, stop: &CancellationToken) -> Result<Landed> {
-        let memory = Arc::clone(self.apps.lock().unwrap_or_else(PoisonError::into_inner).entry(app.clone()).or_default());
+        let memory = self.memory(app);
         let mut memory = memory.lock().await;
         let outcome = self.land_all(app, definitions, &mut memory, stop).await;
         match &outcome {

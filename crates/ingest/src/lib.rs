@@ -37,7 +37,7 @@ pub use error::{Error, Result};
 pub use file_run::{Attendant, FileIngest};
 pub use folder::{FoundFile, files_at};
 pub use ids::{MessageIds, NotedId, message_hash};
-pub use landing::{LOG_POSITION, Landing};
+pub use landing::{HeldLanding, LOG_POSITION, Landing};
 pub use live_rows::Landed;
 pub use record::{LogRecord, RecordBody};
 pub use reject::Reason;

@@ -2,7 +2,7 @@ use crate::commit::Commit;
 use crate::manifest::ManifestCache;
 use crate::objects::Objects;
 use crate::pin::Pins;
-use crate::removal::Removal;
+use crate::removal::{KeptFiles, Removal};
 use crate::sql::{SqlLimits, SqlRuntime};
 use crate::table::Table;
 use crate::upkeep::Upkeep;
@@ -158,6 +158,11 @@ impl Lake {
     /// Begins a commit: changes of several tables of one app, seen all at once or not at all.
     pub fn begin(&self, app: &AppId) -> Commit {
         Commit::new(self.shared.clone(), app.clone())
+    }
+
+    /// Keeps what tables name now, and will name, until the result is dropped: for a copy of the files.
+    pub fn keep_files(&self) -> KeptFiles {
+        self.shared.removal.keep()
     }
 
     /// Removes files that were written and will not be committed.

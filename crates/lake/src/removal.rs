@@ -18,7 +18,13 @@ const REMOVED_AT_ONCE: usize = 64;
 #[derive(Default)]
 pub(crate) struct Removal {
     waiting: Mutex<HashMap<String, Waiting>>,
+    /// While this is held by others nothing is removed.
+    kept: Arc<()>,
 }
+
+/// As long as it lives, no file that a table names is removed, nor one that a table named when it was made.
+#[derive(Debug)]
+pub struct KeptFiles(#[expect(dead_code, reason = "held for its end")] Arc<()>);
 
 #[derive(Default)]
 struct Waiting {
@@ -29,6 +35,16 @@ struct Waiting {
 }
 
 impl Removal {
+    /// Keeps all files until the result is dropped.
+    pub(crate) fn keep(&self) -> KeptFiles {
+        KeptFiles(self.kept.clone())
+    }
+
+    /// Whether files are to stay.
+    pub(crate) fn is_kept(&self) -> bool {
+        Arc::strong_count(&self.kept) > 1
+    }
+
     /// Takes what a commit dropped from a table's metadata.
     pub(crate) fn expect(&self, location: &str, snapshots: Vec<Superseded>, metadata: Vec<String>, now: TimestampMs) {
         let mut waiting = self.waiting();
@@ -39,6 +55,9 @@ impl Removal {
 
     /// Removes a table's files whose time has come. What cannot be read or removed is left to the sweep.
     pub(crate) async fn remove_due(&self, lake: &Arc<Shared>, location: &str) {
+        if self.is_kept() {
+            return;
+        }
         let (metadata, snapshots) = self.due(lake, location, lake.now_ms());
         let mut paths = metadata;
         for superseded in &snapshots {

@@ -46,6 +46,9 @@ impl Lake {
     /// `None`: not now, for other engines may still read what was expired before this process began.
     async fn sweep(&self, app: &AppId) -> Result<Option<u64>> {
         let lake = self.shared();
+        if lake.removal.is_kept() {
+            return Ok(None);
+        }
         let now = lake.now_ms();
         let oldest_writer = lake.pins.writing_since().unwrap_or(now);
         let before = (now - lake.upkeep.orphan_ms).min(oldest_writer);
@@ -70,6 +73,20 @@ impl Lake {
         lake.objects.remove(unnamed.files).await;
         lake.objects.remove_empty(unnamed.empty).await;
         Ok(Some(count))
+    }
+
+    /// The files of all the app's tables, of their old snapshots too, in order.
+    ///
+    /// # Errors
+    /// The catalog's, and [`Error::Corrupt`] if the metadata of a table cannot be read.
+    pub async fn files(&self, app: &AppId) -> Result<Vec<PathBuf>> {
+        let mut tables = Vec::new();
+        for name in self.tables(app).await? {
+            tables.extend(self.table(app, &name).await?);
+        }
+        let mut files: Vec<PathBuf> = self.named(&tables).await?.into_iter().map(PathBuf::from).collect();
+        files.sort();
+        Ok(files)
     }
 
     /// The paths of everything that the tables, the list of removals and readers name.

@@ -1,7 +1,8 @@
 use crate::committer::{Committer, Request, Work, left_behind};
 use crate::mark::Mark;
 use crate::store::{Found, Opened, Place, Store};
-use crate::{Error, EventLog, MAX_APPEND_BYTES, MAX_APPEND_RECORDS, MAX_READ_BYTES, MAX_RECORD_BYTES, Result, key};
+use crate::frozen::Frozen;
+use crate::{Error, EventLog, FrozenLog, MAX_APPEND_BYTES, MAX_APPEND_RECORDS, MAX_READ_BYTES, MAX_RECORD_BYTES, Result, key};
 use async_trait::async_trait;
 use fjall::{Database, Keyspace, Readable};
 use std::collections::HashMap;
@@ -169,5 +170,11 @@ impl EventLog for EmbeddedLog {
     async fn end(&self, app: &AppId) -> Result<u64> {
         let app = app.clone();
         self.reading(move |_, keyspace| Ok(Mark::from_bytes(keyspace.get(key::mark(&app))?.as_deref())?.end)).await
+    }
+
+    async fn freeze(&self) -> Result<Box<dyn FrozenLog>> {
+        let store = self.store.clone();
+        let frozen = tokio::task::spawn_blocking(move || Frozen::of(&store)).await.map_err(|e| Error::Internal(e.to_string()))?;
+        Ok(Box::new(frozen?))
     }
 }

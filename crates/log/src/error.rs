@@ -57,6 +57,9 @@ pub enum Error {
     /// Stored bytes are not what was written.
     #[error("the log is corrupt ({0}): restore its folder from a backup, or move it away and send again what the lake lacks")]
     Corrupt(String),
+    /// Asked for what this kind of log does in ways of its own.
+    #[error("this log cannot be copied: back it up with its own tools")]
+    NoCopies,
     /// A defect of ours.
     #[error("the log failed: {0}")]
     Internal(String),
@@ -69,7 +72,7 @@ impl Error {
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::RecordTooLong { .. } | Self::AppendTooLarge { .. } | Self::PastEnd { .. } => ErrorKind::Invalid,
+            Self::RecordTooLong { .. } | Self::AppendTooLarge { .. } | Self::PastEnd { .. } | Self::NoCopies => ErrorKind::Invalid,
             Self::Locked(_) | Self::Unavailable(_) | Self::Gone(_) => ErrorKind::Unavailable,
             Self::Corrupt(_) | Self::Lost { .. } => ErrorKind::Corrupt,
             Self::Internal(_) => ErrorKind::Internal,

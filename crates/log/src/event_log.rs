@@ -1,5 +1,6 @@
-use crate::Result;
+use crate::{Error, Result};
 use async_trait::async_trait;
+use std::path::Path;
 use taghouse_model::AppId;
 
 /// The longest record, in bytes.
@@ -34,4 +35,21 @@ pub trait EventLog: Send + Sync {
 
     /// The last position given, 0 before the first.
     async fn end(&self, app: &AppId) -> Result<u64>;
+
+    /// Fixes what the log holds now, to be copied while it goes on.
+    ///
+    /// # Errors
+    /// `Invalid` where the log has ways of its own for this.
+    async fn freeze(&self) -> Result<Box<dyn FrozenLog>> {
+        Err(Error::NoCopies)
+    }
+}
+
+/// What a log held at one moment.
+pub trait FrozenLog: Send {
+    /// Writes it as a log of its own, in a folder that is not there yet. Blocks; on disk on return.
+    ///
+    /// # Errors
+    /// `Unavailable` where the disk fails, `Corrupt` where the log cannot be read.
+    fn write(self: Box<Self>, folder: &Path) -> Result<()>;
 }

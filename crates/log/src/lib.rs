@@ -8,10 +8,11 @@ mod committer;
 mod embedded;
 mod error;
 mod event_log;
+mod frozen;
 mod key;
 mod mark;
 mod store;
 
 pub use embedded::EmbeddedLog;
 pub use error::{Error, Result};
-pub use event_log::{EventLog, MAX_APPEND_BYTES, MAX_APPEND_RECORDS, MAX_READ_BYTES, MAX_RECORD_BYTES};
+pub use event_log::{EventLog, FrozenLog, MAX_APPEND_BYTES, MAX_APPEND_RECORDS, MAX_READ_BYTES, MAX_RECORD_BYTES};

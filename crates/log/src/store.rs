@@ -48,6 +48,12 @@ impl Store {
         Ok(Found { store, mark, groups })
     }
 
+    /// Makes a store in a folder that is not there yet.
+    pub(crate) fn make(path: &Path) -> Result<Opened> {
+        taghouse_disk::make_filled(path, |new| database(new).map(drop)).map_err(|error: fjall::Error| Error::from(error).within(path))?;
+        open(path)
+    }
+
     /// Does something with the store, which cannot be closed meanwhile.
     pub(crate) fn with<T>(&self, act: impl FnOnce(&Opened) -> Result<T>) -> Result<T> {
         let opened: RwLockReadGuard<'_, Option<Opened>> = self.opened.read().unwrap_or_else(PoisonError::into_inner);

@@ -138,6 +138,18 @@ pub(crate) enum Command {
         #[arg(long, value_name = "EXPRESSION")]
         expire: Option<String>,
     },
+    /// Write a backup of the whole data folder, while it is served or not
+    Backup {
+        /// The folder to make, best on another disk; with --server: a name below its --backup-dir
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// Make a data folder of a backup: --data says where, and must be empty or not there yet
+    Restore {
+        /// The folder of the backup
+        #[arg(value_name = "DIR")]
+        backup: PathBuf,
+    },
     /// List, make and revoke API keys
     Keys {
         #[command(subcommand)]
@@ -161,6 +173,9 @@ pub(crate) struct Serve {
     /// none
     #[arg(long, env = "TAGHOUSE_WEB_ORIGINS", value_name = "ORIGINS", default_value = "*")]
     pub(crate) web_origins: WebOrigins,
+    /// The folder in which callers on other machines may have backups written. Default: they may not
+    #[arg(long, env = "TAGHOUSE_BACKUP_DIR", value_name = "DIR")]
+    pub(crate) backup_dir: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) limits: ServeLimits,
 }

@@ -11,6 +11,7 @@ mod lock;
 #[cfg(test)]
 mod manual;
 mod mirror;
+mod place;
 mod progress;
 mod rounds;
 mod runtimes;
@@ -88,6 +89,7 @@ async fn run(cli: &Cli, background: &Handle, slot: &mut Option<FolderLock>) -> R
             serve::print(&serde_json::to_string_pretty(&taghouse_rules::json_schema())?);
             Ok(())
         }
+        Command::Restore { backup } => command::backup::restore(backup, &cli.place.data, cli.place.json),
         Command::Serve(arguments) => {
             let (opened, context) = alone(cli, "serve", background, slot).await?;
             drop(context);
@@ -133,7 +135,13 @@ async fn open<'a>(cli: &Cli, lock: &'a mut FolderLock, background: &Handle) -> R
         Command::Demo(arguments) => arguments.serve.limits.of_callers(),
         _ => Limits::default(),
     };
-    let house = wiring::open(&cli.place.data, &local_key, limits, background).await?;
+    let backups = match &cli.command {
+        Command::Serve(arguments) => arguments.backup_dir.clone(),
+        Command::Demo(arguments) => arguments.serve.backup_dir.clone(),
+        _ => None,
+    };
+    let options = wiring::Options { local_key: &local_key, limits, backups, background };
+    let house = wiring::open(&cli.place.data, options).await?;
     house.lake.limit_queries(SqlLimits { deadline: Duration::from_secs_f64(cli.place.query_seconds), ..SqlLimits::default() });
     Ok(Opened { house, lock, local_key })
 }
@@ -224,7 +232,9 @@ fn reads(command: &Command) -> bool {
         | Command::Produce(_)
         | Command::Change(_)
         | Command::Delete { .. }
-        | Command::Compact { .. } => false,
+        | Command::Compact { .. }
+        | Command::Backup { .. }
+        | Command::Restore { .. } => false,
     }
 }
 
@@ -262,6 +272,8 @@ fn command_name(command: &Command) -> &'static str {
         Command::Change(_) => "change",
         Command::Delete { .. } => "delete",
         Command::Compact { .. } => "compact",
+        Command::Backup { .. } => "backup",
+        Command::Restore { .. } => "restore",
         Command::Keys { .. } => "keys",
         Command::Runs => "runs",
         Command::Audit(_) => "audit",
@@ -292,6 +304,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<()> {
         Command::Keys { action } => command::keys::keys(context, action.as_ref()).await,
         Command::Runs => command::list::runs(context).await,
         Command::Audit(arguments) => command::audit::audit(context, arguments).await,
-        Command::Serve(_) | Command::Demo(_) | Command::Schema => Ok(()),
+        Command::Backup { folder } => command::backup::backup(context, folder).await,
+        Command::Serve(_) | Command::Demo(_) | Command::Schema | Command::Restore { .. } => Ok(()),
     }
 }

@@ -46,6 +46,7 @@ impl Mirror {
     pub(crate) fn places(&self) -> Places {
         let (there, copies) = (|name: &str| self.folder.join(name), self.copies.path());
         Places {
+            folder: self.folder.clone(),
             catalog: copies.join("catalog.db"),
             lake: there("lake"),
             objects: there("objects"),

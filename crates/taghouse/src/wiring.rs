@@ -14,12 +14,14 @@
 //! DATA/lock          who holds the folder
 //! ```
 
+use crate::place::Place;
 use crate::system::{OsEntropy, SystemClock};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use taghouse_api::{House, KeyRing, Limits, Memory};
+use taghouse_backup::Backup;
 use taghouse_catalog::{Catalog, SqliteCatalog};
 use taghouse_crowd::Crowds;
 use taghouse_dictionary::Dictionary;
@@ -39,6 +41,7 @@ const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 
 /// Where the rooms find their parts of a data folder.
 pub(crate) struct Places {
+    pub(crate) folder: PathBuf,
     pub(crate) catalog: PathBuf,
     pub(crate) lake: PathBuf,
     pub(crate) log: PathBuf,
@@ -58,6 +61,7 @@ impl Places {
             Ok(std::fs::canonicalize(path)?)
         };
         Ok(Self {
+            folder: folder.to_owned(),
             catalog: folder.join("catalog.db"),
             lake: part("lake")?,
             log: part("log")?,
@@ -70,13 +74,26 @@ impl Places {
     }
 }
 
-/// Opens every room. The caller holds the folder's lock. What can wait is done on `background`.
-pub(crate) async fn open(folder: &Path, local_key: &str, limits: Limits, background: &Handle) -> Result<Arc<House>> {
-    keep_place(folder)?;
+/// What a data folder is opened with.
+pub(crate) struct Options<'a> {
+    /// The key of this process's own calls.
+    pub(crate) local_key: &'a str,
+    pub(crate) limits: Limits,
+    /// Where callers on other machines may have backups written.
+    pub(crate) backups: Option<PathBuf>,
+    /// What can wait is done here.
+    pub(crate) background: &'a Handle,
+}
+
+/// Opens every room. The caller holds the folder's lock.
+pub(crate) async fn open(folder: &Path, options: Options<'_>) -> Result<Arc<House>> {
+    let place = Place::of(folder)?;
     let places = Places::of(folder)?;
     taghouse_disk::remove_unfinished(&places.objects)
         .with_context(|| format!("removing unfinished files in {}", places.objects.display()))?;
-    let house = rooms(places, local_key, limits, background).await?;
+    Backup::sweep(folder)?;
+    let background = options.background.clone();
+    let house = rooms(places, options, Some(&place)).await?;
     sweep_index(&house).await?;
     house.end_interrupted().await?;
     {
@@ -102,29 +119,57 @@ async fn sweep_index(house: &House) -> Result<()> {
 
 /// Opens every room to be read, where the folder cannot be written.
 pub(crate) async fn open_mirror(folder: &Path, places: Places, local_key: &str, background: &Handle) -> Result<Arc<House>> {
-    keep_place(folder)?;
-    rooms(places, local_key, Limits::default(), background).await
+    let place = Place::of(folder)?;
+    if let Some(former) = &place.former {
+        bail!(
+            "the data folder {} was moved from {} and cannot be written: run a command there once as a user who may write, so that its tables name \
+             the new place",
+            place.here,
+            former.display()
+        );
+    }
+    rooms(places, Options { local_key, limits: Limits::default(), backups: None, background }, None).await
 }
 
-async fn rooms(places: Places, local_key: &str, limits: Limits, background: &Handle) -> Result<Arc<House>> {
+/// `place` is that of a folder which can be written.
+async fn rooms(places: Places, options: Options<'_>, place: Option<&Place>) -> Result<Arc<House>> {
+    let Options { local_key, limits, backups, background } = options;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
     let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(&places.catalog).await?);
     let lake = Arc::new(Lake::open(catalog.clone(), &places.lake, clock.clone())?);
+    if let Some(place) = place {
+        place.settle(catalog.as_ref(), &lake).await?;
+    }
     let log: Arc<dyn EventLog> = Arc::new(EmbeddedLog::open(&places.log)?);
     let ids = Arc::new(MessageIds::at(&places.ids, clock.clone()));
     let store = Arc::new(DurableStore::below(places.objects.clone())?);
-    let index = Arc::new(Index::new(store.clone(), catalog.clone()).local(places.objects).with_live(places.live, LiveOptions::default()));
+    let index = Arc::new(Index::new(store.clone(), catalog.clone()).local(places.objects.clone()).with_live(places.live, LiveOptions::default()));
     let dictionary = Arc::new(Dictionary::open(&places.dictionary)?);
     let crowds = Arc::new(Crowds::new(store, catalog.clone(), index.clone(), dictionary.clone(), clock.clone()));
     let users = Arc::new(Users::new(catalog.clone(), index.clone(), dictionary.clone(), crowds.clone(), clock.clone()));
     users.settle().await?;
     let scheduler = Arc::new(Scheduler::new(catalog.clone(), clock.clone()).on(background.clone()));
     scheduler.recover().await?;
+    let landing = Arc::new(Landing::new(catalog.clone(), lake.clone(), log.clone(), ids, clock.clone()));
+    let backup = Backup::new(taghouse_backup::Parts {
+        catalog: catalog.clone(),
+        lake: lake.clone(),
+        log: log.clone(),
+        index: index.clone(),
+        dictionary: dictionary.clone(),
+        users: users.clone(),
+        landing: landing.clone(),
+        clock: clock.clone(),
+        objects: places.objects,
+        folder: places.folder,
+    });
     Ok(Arc::new(House {
+        backup,
+        backups,
         producer: Arc::new(Producer::new(catalog.clone(), lake.clone(), index.clone(), dictionary.clone())),
         files: Arc::new(FileIngest::new(catalog.clone(), lake.clone(), clock.clone())),
-        landing: Arc::new(Landing::new(catalog.clone(), lake.clone(), log.clone(), ids, clock.clone())),
+        landing,
         keys: KeyRing::load(catalog.as_ref(), local_key).await?,
         uploads: swept(&places.uploads)?,
         memory: Memory::new(limits),
@@ -140,24 +185,6 @@ async fn rooms(places: Places, local_key: &str, limits: Limits, background: &Han
         clock,
         entropy,
     }))
-}
-
-/// Iceberg's metadata names files by absolute paths, so a copied folder would write into the original, and a moved one would miss its
-/// files: both are refused before anything is touched.
-fn keep_place(folder: &Path) -> Result<()> {
-    let file = folder.join("place");
-    let here = std::fs::canonicalize(folder)?.display().to_string();
-    match std::fs::read_to_string(&file) {
-        Ok(made) => ensure!(
-            made == here,
-            "the data folder {here} was made at {made}, and its tables name that place: move it back there, or start a new folder and ingest again"
-        ),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            taghouse_disk::replace(&file, here.as_bytes()).with_context(|| format!("writing {}", file.display()))?;
-        }
-        Err(error) => return Err(error).with_context(|| format!("reading {}", file.display())),
-    }
-    Ok(())
 }
 
 /// Removes uploads of an earlier process: nobody can ingest them any more, for the folder is ours.

@@ -19,4 +19,4 @@ pub use compact::Compacted;
 pub use delete::{Receipt, ReceiptTag};
 pub use error::{Error, Result};
 pub use taghouse_index::Op;
-pub use users::{MAX_CHANGES, MAX_DELETED, Tidied, Users};
+pub use users::{HeldUsers, MAX_CHANGES, MAX_DELETED, Tidied, Users};

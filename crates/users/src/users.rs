@@ -6,7 +6,7 @@ use taghouse_crowd::Crowds;
 use taghouse_dictionary::Dictionary;
 use taghouse_index::Index;
 use taghouse_model::{AppId, Clock};
-use tokio::sync::RwLock;
+use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 
 /// The most changes of one call.
 pub const MAX_CHANGES: usize = 100_000;
@@ -47,6 +47,11 @@ impl Users {
 
     pub(crate) fn lock(&self, app: &AppId) -> Arc<RwLock<()>> {
         self.locks.lock().unwrap_or_else(PoisonError::into_inner).entry(app.clone()).or_default().clone()
+    }
+
+    /// Lets those wait who change, delete or renumber an app's users, as long as the result lives.
+    pub async fn hold(&self, app: &AppId) -> HeldUsers {
+        HeldUsers { _held: self.lock(app).write_owned().await }
     }
 
     /// Makes the generation that is published the current one, for all apps: after a crash in the midst of [`Users::compact`] there may be two.
@@ -96,6 +101,11 @@ impl Users {
         let (dictionary, owner) = (self.dictionary.clone(), app.clone());
         Ok(Tidied { ids: off_thread(move || Ok(dictionary.purge(&owner)?)).await?, versions })
     }
+}
+
+/// Users whom nobody changes.
+pub struct HeldUsers {
+    _held: OwnedRwLockWriteGuard<()>,
 }
 
 /// Runs work that computes or reads files off the threads that answer requests.

@@ -2,6 +2,7 @@
 
 pub(crate) mod apps;
 pub(crate) mod audit;
+pub(crate) mod backups;
 pub(crate) mod changes;
 pub(crate) mod compare;
 pub(crate) mod crowds;

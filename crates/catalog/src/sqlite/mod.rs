@@ -149,6 +149,10 @@ impl Catalog for SqliteCatalog {
         read::unfinished_runs(&self.readers).await.map_err(|error| error.of_file(&self.path))
     }
 
+    async fn copy_to(&self, file: &Path) -> Result<()> {
+        read::copy(&self.readers, file).await.map_err(|error| error.of_file(file))
+    }
+
     async fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>> {
         read::audit(&self.readers, query).await.map_err(|error| error.of_file(&self.path))
     }

@@ -5,6 +5,7 @@ use crate::{AuditEntry, AuditQuery, AuditRecord, Error, IngestedFile, KeyRecord,
 use serde_json::Value as Json;
 use sqlx::Row;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
+use std::path::Path;
 use taghouse_model::{AppId, Name};
 
 /// Text that the catalog itself wrote: if it no longer parses, the file is damaged.
@@ -199,6 +200,13 @@ pub(super) async fn audit(pool: &SqlitePool, query: &AuditQuery) -> Result<Vec<A
     .fetch_all(pool)
     .await?;
     rows.iter().map(|row| Ok(AuditEntry { id: natural(row, "id")?, line: line_of(row)? })).collect()
+}
+
+/// In a read transaction of SQLite's own.
+pub(super) async fn copy(pool: &SqlitePool, file: &Path) -> Result<()> {
+    let target = file.to_str().ok_or_else(|| Error::Invalid(format!("{} is not UTF-8: choose another folder", file.display())))?;
+    sqlx::query("VACUUM INTO ?").bind(target).execute(pool).await?;
+    Ok(())
 }
 
 pub(super) async fn open_acts(pool: &SqlitePool) -> Result<Vec<AuditRecord>> {

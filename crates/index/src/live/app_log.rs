@@ -82,6 +82,13 @@ pub(super) struct Shared {
 /// While it lives no change is logged.
 pub(crate) struct Hold(Arc<Shared>);
 
+impl Hold {
+    /// What readers see, which nobody changes.
+    pub(crate) fn overlay(&self) -> Arc<Overlay> {
+        self.0.overlay()
+    }
+}
+
 impl Drop for Hold {
     fn drop(&mut self) {
         *locked(&self.0.held) = false;

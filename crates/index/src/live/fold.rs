@@ -1,7 +1,7 @@
 //! Live changes into new segments, in the background: readers and writers go on.
 
 use super::app_log::Hold;
-use super::blocking;
+use super::{blocking, checkpoint};
 use super::room::{Weight, least_to_fold};
 use super::view::TagView;
 use crate::builder::SegmentBuilder;
@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::index::Index;
 use crate::publish::{Onto, Prepared, Publication, Scope, TagPublication, TagToWrite, Turn};
 use crate::snapshot::{Snapshot, TagInfo};
+use std::path::Path;
 use std::sync::Arc;
 use taghouse_bitmap::{Bitmap, Members, overlap};
 use taghouse_catalog::Change;
@@ -161,7 +162,7 @@ impl Index {
         let hold = blocking(move || Ok(log.hold())).await?;
         self.fold_held(app, Arc::new(|_, _| true), Turn::Alone).await?;
         let snapshot = self.snapshot(app).await?;
-        Ok(snapshot.map(|snapshot| HeldIndex { snapshot, _hold: hold, _locks: [swapping, folding] }))
+        Ok(snapshot.map(|snapshot| HeldIndex { snapshot, hold, _locks: [swapping, folding] }))
     }
 
     /// Publishes what [`HeldIndex::renamed`] made, together with `also`, and lets writers and publishers go on.
@@ -180,7 +181,7 @@ impl Index {
 /// An index that nobody changes.
 pub struct HeldIndex {
     snapshot: Arc<Snapshot>,
-    _hold: Hold,
+    hold: Hold,
     _locks: [OwnedMutexGuard<()>; 2],
 }
 
@@ -191,6 +192,20 @@ impl HeldIndex {
     /// Its cut, in which all live changes are folded.
     pub fn snapshot(&self) -> &Arc<Snapshot> {
         &self.snapshot
+    }
+
+    /// Writes what is live into `folder`, from which a log of live changes can begin where this one is. Nothing is left to apply, for all is
+    /// folded: it is the position that must not be lost.
+    ///
+    /// # Errors
+    /// `Disk` when the folder cannot be written.
+    pub async fn copy_live_to(&self, folder: &Path) -> Result<()> {
+        let (overlay, folder) = (self.hold.overlay(), folder.to_owned());
+        blocking(move || {
+            taghouse_disk::make_folder(&folder).map_err(|e| Error::disk(&folder, &e))?;
+            checkpoint::write(&folder, &overlay)
+        })
+        .await
     }
 
     /// The same users and values under another generation of the dictionary. Who has no new ordinal is left out.

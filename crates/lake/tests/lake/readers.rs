@@ -113,4 +113,17 @@ async fn other_engines_read_the_same() {
     commit.overwrite(&replaced[0], &Value::Time(DEC_1), files).unwrap();
     commit.commit().await.unwrap();
     check(&house, &python, "after rows of the new type").await;
+
+    let before = house.table("events").await;
+    let (house, former) = house.moved("elsewhere");
+    let tables = house.lake.tables(&house.app).await.unwrap().len();
+    assert_eq!(house.lake.relocate(&house.app, &former).await.unwrap(), tables);
+    assert_eq!(house.lake.relocate(&house.app, &former).await.unwrap(), 0, "what is at its place stays");
+    check(&house, &python, "after the folder was moved").await;
+    let after = house.table("events").await;
+    assert_eq!((after.rows(), after.snapshots().len()), (before.rows(), before.snapshots().len()));
+    house.append(&after, event_rows(441, 5, DEC_1)).await;
+    let joined = house.lake.maintain(&house.app).await.unwrap();
+    assert!(joined.joined_files >= 2, "{joined:?}");
+    check(&house, &python, "after the moved table went on").await;
 }

@@ -82,6 +82,15 @@ impl House {
         Self { lake, ..self }
     }
 
+    /// The lake's folder under another name, opened there; and its former path.
+    pub(crate) fn moved(self, name: &str) -> (Self, std::path::PathBuf) {
+        let root = self.folder.path().canonicalize().unwrap();
+        let (former, here) = (root.join("lake"), root.join(name));
+        std::fs::rename(&former, &here).unwrap();
+        let lake = Lake::open(self.catalog.clone(), &here, clock()).unwrap();
+        (Self { lake, ..self }, former)
+    }
+
     pub(crate) async fn events(&self) -> Table {
         self.lake.ensure(&self.app, &layout::events(&properties())).await.unwrap()
     }

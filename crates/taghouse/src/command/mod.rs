@@ -3,6 +3,7 @@
 pub(crate) mod apply;
 pub(crate) mod ask;
 pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod compare;
 pub(crate) mod demo;
 pub(crate) mod export;

@@ -1,0 +1,50 @@
+//! `taghouse backup` and `taghouse restore`
+
+use super::Context;
+use super::ask::plain;
+use crate::serve::print;
+use crate::table::thousands;
+use anyhow::{Context as _, Result};
+use serde_json::json;
+use std::path::Path;
+
+/// Writes a backup through the server that holds the data, or by ourselves.
+pub(crate) async fn backup(context: &Context, folder: &Path) -> Result<()> {
+    let shown = folder.to_str().with_context(|| format!("{} is not named in UTF-8: choose another folder", folder.display()))?;
+    let folder = if context.same_machine {
+        // The server's working folder is another.
+        std::path::absolute(folder)?.display().to_string()
+    } else {
+        shown.to_owned()
+    };
+    let answer = context.client.post("/api/v1/backups", &json!({ "folder": folder })).await?;
+    context.print(&answer, |answer| {
+        let number = |key: &str| answer[key].as_u64().map(thousands).unwrap_or_default();
+        format!(
+            "{} files, {} bytes in {}, as of {}; changes waited {} ms\n",
+            number("files"),
+            number("bytes"),
+            plain(&answer["folder"]),
+            plain(&answer["taken_at"]),
+            number("held_ms"),
+        )
+    })
+}
+
+/// Puts a backup where `data` says.
+pub(crate) fn restore(backup: &Path, data: &Path, as_json: bool) -> Result<()> {
+    let restored = taghouse_backup::restore(backup, data)?;
+    let taken_at = jiff::Timestamp::from_millisecond(restored.taken_ms)?.to_string();
+    if as_json {
+        let answer = json!({ "folder": data.display().to_string(), "taken_at": taken_at, "files": restored.files, "bytes": restored.bytes });
+        print(&serde_json::to_string_pretty(&answer)?);
+    } else {
+        print(&format!(
+            "{} files, {} bytes in {}, as of {taken_at}",
+            thousands(restored.files),
+            thousands(restored.bytes),
+            data.display()
+        ));
+    }
+    Ok(())
+}

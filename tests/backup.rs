@@ -1,0 +1,257 @@
+//! Backups taken while the server works, and put back: equal answers, nothing lost, nothing from later; damage and wrong places are refused.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod driver;
+
+use driver::{House, Server, eventually, shop_definitions};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+const AS_OF: &str = "2026-07-01T00:00";
+const ORDERS: &str = "id,user,event,time,sku,amount
+1,ann,purchase,2026-06-20T10:00:00,s1,60.10
+2,ann,purchase,2026-06-21T10:00:00,s2,60.15
+3,bob,purchase,2026-06-22T10:00:00,s2,12.50
+4,cid,visit,2026-06-22T10:00:00,,
+5,dot,purchase,2026-05-01T10:00:00,s1,99.99
+";
+const QUESTIONS: [&str; 7] = [
+    "purchases >= 1",
+    "spend_30d > 100",
+    "city == \"Berlin\"",
+    "favourite == \"s2\"",
+    "crowd(\"high_spenders\")",
+    "!(purchases is set)",
+    "visits >= 1",
+];
+
+fn produced() -> House {
+    let house = House::new();
+    house.ok(&["apply", "-f", shop_definitions().to_str().unwrap()]);
+    let orders = house.file("in/orders-1.csv", ORDERS);
+    house.ok(&["ingest", "--source", "orders", orders.to_str().unwrap()]);
+    house.ok(&["produce", "--as-of", AS_OF]);
+    house
+}
+
+fn restored(house: &House, backup: &Path, name: &str) -> House {
+    let restored = house.beside(name);
+    restored.ok(&["restore", backup.to_str().unwrap()]);
+    restored
+}
+
+/// What a folder says of everything that a user can ask.
+fn answers(house: &House) -> BTreeMap<String, Value> {
+    let mut answers: BTreeMap<String, Value> =
+        QUESTIONS.iter().map(|question| ((*question).to_owned(), house.count(question).into())).collect();
+    for user in ["ann", "bob", "cid", "dot"] {
+        answers.insert(format!("profile {user}"), house.json(&["profile", user])["values"].clone());
+    }
+    for what in ["keys", "runs", "crowds", "tags"] {
+        answers.insert(what.to_owned(), house.json(&[what]));
+    }
+    answers
+}
+
+fn change(server: &Server, key: &str, user: &str, tag: &str, value: Value) {
+    let answer = server.post("/api/v1/apps/corner/changes", key, &json!({"changes": [{"user": user, "tag": tag, "set": value}]}));
+    assert_eq!(answer.status, 200, "{}", answer.json());
+}
+
+#[test]
+fn a_folder_put_back_answers_as_it_did_and_goes_on() {
+    let house = produced();
+    let server = house.serve_with(&["--land-every", "3600"]);
+    let key = server.admin_key.clone().unwrap();
+    change(&server, &key, "bob", "city", json!("Berlin"));
+    change(&server, &key, "ann", "purchases", json!(77));
+    house.ok(&["delete", "dot"]);
+    let call = json!({"type": "track", "userId": "ann", "event": "purchase", "messageId": "m1", "timestamp": "2026-06-25T10:00:00Z",
+        "properties": {"sku": "s9", "amount": 5}});
+    assert_eq!(server.post("/v1/track?source=live", &key, &call).status, 200);
+
+    let backup = house.path("backup");
+    let said = house.ok(&["backup", backup.to_str().unwrap()]);
+    assert!(said.contains("files") && said.contains("changes waited"), "{said}");
+    let expected = answers(&house);
+    // What comes later is not in it.
+    change(&server, &key, "cid", "city", json!("Paris"));
+    drop(server);
+
+    let back = restored(&house, &backup, "back");
+    assert_eq!(answers(&back), expected);
+    assert_eq!(back.count("city == \"Paris\""), 0);
+    // The call that had not landed lands from there, once; a change goes behind those that the backup holds.
+    let server = back.serve();
+    eventually("the call lands", || {
+        let landing = server.get("/api/v1/apps/corner/landing", &key).json();
+        (landing["events"] == 1).then_some(())
+    });
+    change(&server, &key, "bob", "city", json!("Rome"));
+    drop(server);
+    back.ok(&["produce", "--as-of", AS_OF]);
+    assert_eq!((back.count("favourite == \"s9\""), back.count("purchases == 3")), (0, 1));
+    assert_eq!(back.json(&["profile", "bob"])["values"]["visits"], Value::Null);
+}
+
+#[test]
+fn backups_beside_writers_show_one_moment_each() {
+    let house = produced();
+    let server = house.serve();
+    let key = server.admin_key.clone().unwrap();
+    let (stop, sent, told) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    let backups: Vec<_> = (0..3).map(|number| house.path(&format!("backup-{number}"))).collect();
+    let mut bounds = Vec::new();
+
+    thread::scope(|scope| {
+        // One call sets two users to the same number: no backup may tell them apart, and numbers only grow.
+        scope.spawn(|| {
+            for number in 1.. {
+                if stop.load(Ordering::SeqCst) {
+                    break;
+                }
+                sent.store(number, Ordering::SeqCst);
+                let both = ["ann", "bob"].map(|user| json!({"user": user, "tag": "visits", "set": number}));
+                assert_eq!(server.post("/api/v1/apps/corner/changes", &key, &json!({ "changes": both })).status, 200);
+                told.store(number, Ordering::SeqCst);
+            }
+        });
+        scope.spawn(|| {
+            while !stop.load(Ordering::SeqCst) {
+                house.ok(&["produce", "--tag", "favourite", "--as-of", AS_OF]);
+                house.ok(&["compact"]);
+            }
+        });
+        for backup in &backups {
+            let least = told.load(Ordering::SeqCst);
+            house.ok(&["backup", backup.to_str().unwrap()]);
+            bounds.push((least, sent.load(Ordering::SeqCst)));
+        }
+        stop.store(true, Ordering::SeqCst);
+    });
+    drop(server);
+
+    for (backup, (least, most)) in backups.iter().zip(bounds) {
+        let back = restored(&house, backup, &format!("back-of-{}", backup.file_name().unwrap().to_str().unwrap()));
+        let value = |user: &str| back.json(&["profile", user])["values"]["visits"].as_u64().unwrap_or(0);
+        let (ann, bob) = (value("ann"), value("bob"));
+        assert_eq!(ann, bob, "one call is in the backup in part");
+        assert!((least..=most).contains(&ann), "{ann} of {least} to {most}");
+        assert_eq!(back.count("purchases >= 1"), 3);
+        back.ok(&["produce", "--as-of", AS_OF]);
+        assert_eq!(back.count("purchases >= 1"), 3);
+    }
+}
+
+#[test]
+fn what_is_damaged_or_incomplete_is_not_put_back() {
+    let house = produced();
+    let backup = house.path("backup");
+    house.ok(&["backup", backup.to_str().unwrap()]);
+    let back = house.beside("back");
+    let refused = |words: &[&str]| {
+        let said = back.refused(&["restore", backup.to_str().unwrap()]);
+        assert!(words.iter().all(|word| said.contains(word)), "{said}");
+        assert!(!back.data().exists(), "nothing is left of it");
+    };
+
+    let catalog = backup.join("catalog.db");
+    let whole = std::fs::read(&catalog).unwrap();
+    let mut bytes = whole.clone();
+    bytes[5000] ^= 1;
+    std::fs::write(&catalog, &bytes).unwrap();
+    refused(&["catalog.db", "damaged"]);
+    std::fs::write(&catalog, &whole[..whole.len() - 1]).unwrap();
+    refused(&["catalog.db", "bytes"]);
+    std::fs::remove_file(&catalog).unwrap();
+    refused(&["catalog.db", "missing"]);
+    std::fs::write(&catalog, &whole).unwrap();
+
+    let listing = backup.join("backup.listing");
+    let whole = std::fs::read_to_string(&listing).unwrap();
+    std::fs::write(&listing, whole.replace("catalog.db", "../atalog.d")).unwrap();
+    refused(&["damaged"]);
+    std::fs::remove_file(&listing).unwrap();
+    refused(&["is no backup", "backup.listing"]);
+    std::fs::write(&listing, whole).unwrap();
+
+    std::fs::create_dir(back.data()).unwrap();
+    std::fs::write(back.data().join("mine"), "kept").unwrap();
+    let said = back.refused(&["restore", backup.to_str().unwrap()]);
+    assert!(said.contains("holds something already"), "{said}");
+    std::fs::remove_file(back.data().join("mine")).unwrap();
+    back.ok(&["restore", backup.to_str().unwrap()]);
+    assert_eq!(back.count("purchases >= 1"), 3);
+}
+
+#[test]
+fn backups_go_only_where_they_may() {
+    let house = produced();
+    let said = house.refused(&["backup", house.data().join("inside").to_str().unwrap()]);
+    assert!(said.contains("is in the data folder itself"), "{said}");
+    let taken = house.file("taken/file", "");
+    let said = house.refused(&["backup", taken.parent().unwrap().to_str().unwrap()]);
+    assert!(said.contains("holds something already"), "{said}");
+
+    let ask = |server: &Server, key: &str, folder: &str| server.post("/api/v1/backups", key, &json!({ "folder": folder }));
+    let server = house.serve();
+    let key = server.admin_key.clone().unwrap();
+    let answer = ask(&server, &key, "today");
+    assert_eq!(answer.status, 400);
+    assert!(answer.json()["detail"].as_str().unwrap().contains("--backup-dir"), "{}", answer.json());
+    let of_app = house.json(&["keys", "create", "--role", "admin", "--app", "corner"])["secret"].as_str().unwrap().to_owned();
+    let editor = house.json(&["keys", "create", "--role", "editor", "--all-apps"])["secret"].as_str().unwrap().to_owned();
+    drop(server);
+
+    let folder = house.path("backups");
+    let server = house.serve_with(&["--backup-dir", folder.to_str().unwrap()]);
+    for name in ["../elsewhere", "/elsewhere", "a/b", "..", "."] {
+        assert_eq!(ask(&server, &key, name).status, 400, "{name}");
+    }
+    for other in [&of_app, &editor] {
+        assert_eq!(ask(&server, other, "today").status, 403);
+    }
+    let answer = ask(&server, &key, "today");
+    assert_eq!(answer.status, 201, "{}", answer.json());
+    assert_eq!(answer.json()["folder"], folder.canonicalize().unwrap().join("today").to_str().unwrap());
+    let trail = house.json(&["audit"]);
+    let lines: Vec<&Value> = trail["lines"].as_array().unwrap().iter().filter(|line| line["action"] == "backup").collect();
+    assert!(lines.iter().any(|line| line["outcome"] == "done"), "{lines:?}");
+    drop(server);
+    assert_eq!(restored(&house, &folder.join("today"), "back").count("purchases >= 1"), 3);
+}
+
+#[test]
+fn a_backup_whose_server_is_killed_is_none_and_leaves_nothing() {
+    let house = produced();
+    let stage = |house: &House| {
+        let names = std::fs::read_dir(house.data()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with(".backup-")).count()
+    };
+    let mut killed = 0;
+    for attempt in 0..40 {
+        let mut server = house.serve();
+        let backup = house.path(&format!("backup-{attempt}"));
+        let mut command = house.command(&["backup", backup.to_str().unwrap()]);
+        let mut asking = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+        eventually("the backup begins or ends", || (stage(&house) > 0 || asking.try_wait().unwrap().is_some()).then_some(()));
+        thread::sleep(std::time::Duration::from_millis(attempt));
+        server.kill();
+        asking.wait().unwrap();
+        let left = stage(&house);
+        if !backup.join("backup.listing").exists() {
+            killed += usize::from(left > 0);
+            let back = house.beside("back");
+            back.refused(&["restore", backup.to_str().unwrap()]);
+        }
+        assert_eq!(house.count("purchases >= 1"), 3);
+        assert_eq!(stage(&house), 0, "the next start removes it");
+        if killed >= 3 {
+            return;
+        }
+    }
+    panic!("no backup of forty was cut short");
+}
