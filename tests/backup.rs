@@ -217,7 +217,7 @@ fn backups_go_only_where_they_may() {
     let answer = ask(&server, &key, "today");
     assert_eq!(answer.status, 201, "{}", answer.json());
     assert_eq!(answer.json()["folder"], folder.canonicalize().unwrap().join("today").to_str().unwrap());
-    let trail = house.json(&["audit"]);
+    let trail = house.json(&["audit", "--all-apps"]);
     let lines: Vec<&Value> = trail["lines"].as_array().unwrap().iter().filter(|line| line["action"] == "backup").collect();
     assert!(lines.iter().any(|line| line["outcome"] == "done"), "{lines:?}");
     drop(server);

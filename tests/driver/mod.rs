@@ -88,7 +88,8 @@ impl House {
 
     /// The same, with more flags.
     pub fn serve_with(&self, more: &[&str]) -> Server {
-        let arguments: Vec<&str> = ["serve", "--listen", "127.0.0.1:0", "--land-every", "0.1"].iter().chain(more).copied().collect();
+        let land_every: &[&str] = if more.contains(&"--land-every") { &[] } else { &["--land-every", "0.1"] };
+        let arguments: Vec<&str> = ["serve", "--listen", "127.0.0.1:0"].iter().chain(land_every).chain(more).copied().collect();
         Server::start(self.command(&arguments), &self.path(SAID)).unwrap_or_else(|said| panic!("the server did not start: {said}"))
     }
 

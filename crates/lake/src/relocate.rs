@@ -70,6 +70,12 @@ impl Relocation<'_> {
         }
     }
 
+    fn change(&self, path: &mut Json) {
+        if let Some(now) = path.as_str().map(|path| self.now(path)) {
+            *path = now.into();
+        }
+    }
+
     /// Moves a table's pointer; `None` where it is at its place.
     async fn table(&mut self, app: &AppId, table: &str) -> Result<Option<Change>> {
         let Some(location) = self.lake.catalog.table_location(app, table).await? else { return Ok(None) };
@@ -91,14 +97,14 @@ impl Relocation<'_> {
         // Former metadata files name former places: there is no way back to them.
         json["metadata-log"] = Json::Array(Vec::new());
         for folder in FOLDERS {
-            if let Some(path) = json["properties"][folder].as_str().map(|path| self.now(path)) {
-                json["properties"][folder] = path.into();
+            if let Some(property) = json.get_mut("properties").and_then(|all| all.get_mut(folder)) {
+                self.change(property);
             }
         }
         for kind in ["statistics", "partition-statistics"] {
-            for statistics in json[kind].as_array_mut().into_iter().flatten() {
-                if let Some(path) = statistics["statistics-path"].as_str().map(|path| self.now(path)) {
-                    statistics["statistics-path"] = path.into();
+            for statistics in json.get_mut(kind).and_then(Json::as_array_mut).into_iter().flatten() {
+                if let Some(path) = statistics.get_mut("statistics-path") {
+                    self.change(path);
                 }
             }
         }
@@ -110,7 +116,7 @@ impl Relocation<'_> {
             let list = self.list(table, former, snapshot, &mut manifests).await?;
             lists.insert(snapshot.snapshot_id(), list);
         }
-        for snapshot in json["snapshots"].as_array_mut().into_iter().flatten() {
+        for snapshot in json.get_mut("snapshots").and_then(Json::as_array_mut).into_iter().flatten() {
             if let Some(list) = snapshot["snapshot-id"].as_i64().and_then(|id| lists.remove(&id)) {
                 snapshot["manifest-list"] = list.into();
             }
