@@ -6,8 +6,8 @@ use crate::gates::admit;
 use crate::origins::{WebOrigins, refuse_other_origins};
 use crate::problem::{KeylessProblem, descriptions, only_problems, schemas};
 use crate::routes::{
-    apps, audit, backups, changes, crowds, definitions, export, ingest, judge, keys, landing, produce, runs, tags, track, tracking_settings,
-    uploads, users,
+    apps, audit, backups, changes, crowds, definitions, export, ingest, judge, keys, landing, produce, runs, tags, track,
+    tracking_settings, uploads, users,
 };
 use crate::routes::{compare, estimate, group, histogram, overlap, page, questions, top};
 use crate::whole::to_the_end;

@@ -161,7 +161,10 @@ impl Backup {
             let mut files = Vec::with_capacity(all.len());
             for file in all {
                 let inner = file.strip_prefix(&warehouse).map_err(|_| {
-                    Error::place(&file, "belongs to a table and is not in the data folder: another engine put it there, and it is not backed up")
+                    Error::place(
+                        &file,
+                        "belongs to a table and is not in the data folder: another engine put it there, and it is not backed up",
+                    )
                 })?;
                 let inner = Path::new("lake").join(inner);
                 let copied = to.join(&inner);

@@ -10,8 +10,8 @@ use crate::lake::{Lake, Shared};
 use crate::objects::aside;
 use crate::{Error, Result, metadata};
 use iceberg::spec::{
-    DataFile, DataFileBuilder, FormatVersion, Manifest, ManifestContentType, ManifestFile, ManifestList, ManifestListWriter, ManifestStatus,
-    ManifestWriterBuilder, SnapshotRef, TableMetadata,
+    DataFile, DataFileBuilder, FormatVersion, Manifest, ManifestContentType, ManifestFile, ManifestList, ManifestListWriter,
+    ManifestStatus, ManifestWriterBuilder, SnapshotRef, TableMetadata,
 };
 use serde_json::Value as Json;
 use std::collections::HashMap;

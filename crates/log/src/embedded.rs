@@ -1,7 +1,7 @@
 use crate::committer::{Committer, Request, Work, left_behind};
+use crate::frozen::Frozen;
 use crate::mark::Mark;
 use crate::store::{Found, Opened, Place, Store};
-use crate::frozen::Frozen;
 use crate::{Error, EventLog, FrozenLog, MAX_APPEND_BYTES, MAX_APPEND_RECORDS, MAX_READ_BYTES, MAX_RECORD_BYTES, Result, key};
 use async_trait::async_trait;
 use fjall::{Database, Keyspace, Readable};

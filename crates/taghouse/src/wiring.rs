@@ -144,7 +144,8 @@ async fn rooms(places: Places, options: Options<'_>, place: Option<&Place>) -> R
     let log: Arc<dyn EventLog> = Arc::new(EmbeddedLog::open(&places.log)?);
     let ids = Arc::new(MessageIds::at(&places.ids, clock.clone()));
     let store = Arc::new(DurableStore::below(places.objects.clone())?);
-    let index = Arc::new(Index::new(store.clone(), catalog.clone()).local(places.objects.clone()).with_live(places.live, LiveOptions::default()));
+    let index =
+        Arc::new(Index::new(store.clone(), catalog.clone()).local(places.objects.clone()).with_live(places.live, LiveOptions::default()));
     let dictionary = Arc::new(Dictionary::open(&places.dictionary)?);
     let crowds = Arc::new(Crowds::new(store, catalog.clone(), index.clone(), dictionary.clone(), clock.clone()));
     let users = Arc::new(Users::new(catalog.clone(), index.clone(), dictionary.clone(), crowds.clone(), clock.clone()));

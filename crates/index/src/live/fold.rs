@@ -1,9 +1,9 @@
 //! Live changes into new segments, in the background: readers and writers go on.
 
 use super::app_log::Hold;
-use super::{blocking, checkpoint};
 use super::room::{Weight, least_to_fold};
 use super::view::TagView;
+use super::{blocking, checkpoint};
 use crate::builder::SegmentBuilder;
 use crate::error::{Error, Result};
 use crate::index::Index;

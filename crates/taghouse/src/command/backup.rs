@@ -36,15 +36,11 @@ pub(crate) fn restore(backup: &Path, data: &Path, as_json: bool) -> Result<()> {
     let restored = taghouse_backup::restore(backup, data)?;
     let taken_at = jiff::Timestamp::from_millisecond(restored.taken_ms)?.to_string();
     if as_json {
-        let answer = json!({ "folder": data.display().to_string(), "taken_at": taken_at, "files": restored.files, "bytes": restored.bytes });
+        let answer =
+            json!({ "folder": data.display().to_string(), "taken_at": taken_at, "files": restored.files, "bytes": restored.bytes });
         print(&serde_json::to_string_pretty(&answer)?);
     } else {
-        print(&format!(
-            "{} files, {} bytes in {}, as of {taken_at}",
-            thousands(restored.files),
-            thousands(restored.bytes),
-            data.display()
-        ));
+        print(&format!("{} files, {} bytes in {}, as of {taken_at}", thousands(restored.files), thousands(restored.bytes), data.display()));
     }
     Ok(())
 }
