@@ -138,7 +138,7 @@ fn the_trail_is_read_page_by_page_by_admins_only() {
 }
 
 fn change(server: &Server, key: &str, user: usize) {
-    let changes = json!({"changes": [{"user": format!("u{user}"), "tag": "city", "set": "Bonn"}]});
+    let changes = json!({"create": true, "changes": [{"user": format!("u{user}"), "tag": "city", "set": "Bonn"}]});
     assert_eq!(server.post("/api/v1/apps/corner/changes", key, &changes).status, 200);
 }
 

@@ -114,7 +114,7 @@ impl Shop {
         }
         if text.contains("{user}") {
             let user = format!("user-{}", self.number());
-            let change = json!({"changes": [{"user": user, "tag": "city", "set": "Bonn"}]});
+            let change = json!({"create": true, "changes": [{"user": user, "tag": "city", "set": "Bonn"}]});
             assert_eq!(self.server.post("/api/v1/apps/corner/changes", &self.admin, &change).status, 200);
             text = text.replace("{user}", &user);
         }

@@ -67,7 +67,7 @@ fn produce(house: &House) {
     house.ok(&["ingest", "--source", "orders", orders.to_str().unwrap()]);
     house.ok(&["produce", "--as-of", "2026-07-01T00:00"]);
     // What is in no segment yet is read too.
-    house.ok(&["change", "cid", "city", "Bonn"]);
+    house.ok(&["change", "cid", "city", "Bonn", "--create"]);
 }
 
 const READS: [&[&str]; 13] = [
@@ -118,7 +118,7 @@ fn a_read_only_folder_is_read() {
     // What a killed server left: a write-ahead log, and a lock file that names it.
     let mut server = house.serve();
     let key = server.admin_key.clone().unwrap();
-    let changes = serde_json::json!({"changes": [{"user": "dot", "tag": "city", "set": "Bonn"}]});
+    let changes = serde_json::json!({"create": true, "changes": [{"user": "dot", "tag": "city", "set": "Bonn"}]});
     assert_eq!(server.post("/api/v1/apps/corner/changes", &key, &changes).status, 200);
     server.kill();
     assert!(std::fs::metadata(house.data().join("catalog.db-wal")).unwrap().len() > 0, "the case is there");

@@ -56,7 +56,7 @@ impl Shop {
     /// Sets the city of all users of the files.
     pub(crate) fn change(&self, city: &str) -> Answer {
         let changes: Vec<Json> = (0..USERS).map(|user| json!({"user": format!("u{user}"), "tag": "city", "set": city})).collect();
-        self.server.post(&format!("{APP}/changes"), &self.admin, &json!({ "changes": changes }))
+        self.server.post(&format!("{APP}/changes"), &self.admin, &json!({ "changes": changes, "create": true }))
     }
 
     /// The status of a call that the server may not live to answer.
@@ -79,7 +79,7 @@ impl Shop {
     }
 
     pub(crate) fn try_change(&self) -> Option<u16> {
-        let body = json!({"changes": [{"user": "u1", "tag": "city", "set": "late"}]});
+        let body = json!({"create": true, "changes": [{"user": "u1", "tag": "city", "set": "late"}]});
         self.tried(&format!("{APP}/changes"), &format!("Bearer {}", self.admin), &body)
     }
 

@@ -69,24 +69,10 @@ impl People {
             Call::Change(changes) => changes.iter().for_each(|(user, change)| self.0.entry(user.clone()).or_default().apply(change)),
         }
     }
-
-    /// What everybody is told to have.
-    pub(crate) fn told(&mut self, told: &BTreeMap<String, Values>) {
-        self.0.extend(told.iter().map(|(user, values)| (user.clone(), values.clone())));
-    }
-
-    pub(crate) fn ids(&self) -> impl Iterator<Item = &String> {
-        self.0.keys()
-    }
-
-    /// What one has.
-    pub(crate) fn of(&self, user: &str) -> Values {
-        self.0.get(user).cloned().unwrap_or_default()
-    }
 }
 
 #[derive(Debug, Clone)]
-pub(crate) enum Call {
+enum Call {
     Change(Vec<(String, Change)>),
     Delete(String),
 }
@@ -162,7 +148,7 @@ impl Writer {
 }
 
 /// A call for some of one's own people.
-pub(crate) fn draw(dice: &mut Dice, own: &[String]) -> Call {
+fn draw(dice: &mut Dice, own: &[String]) -> Call {
     let person = |dice: &mut Dice| own[dice.below(own.len() as u64) as usize].clone();
     if dice.below(12) == 0 {
         return Call::Delete(person(dice));

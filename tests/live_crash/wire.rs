@@ -43,7 +43,7 @@ impl Door {
     /// Changes that are made together, all or none.
     pub(crate) fn change(&self, changes: &[(String, Change)]) -> Outcome {
         let changes: Vec<Json> = changes.iter().map(|(user, change)| form_of(user, change)).collect();
-        self.outcome("POST", "/changes", &json!({ "changes": changes }))
+        self.outcome("POST", "/changes", &json!({ "changes": changes, "create": true }))
     }
 
     /// Deletes a user.

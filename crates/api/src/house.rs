@@ -152,7 +152,8 @@ impl House {
         let landing = self.background.spawn(async move {
             let outcome = async {
                 let definitions = house.definitions(&app).await?;
-                Ok(house.landing.land(&app, &definitions, &stop).await?)
+                let end = house.users.settled(&app, house.log.as_ref()).await?;
+                Ok(house.landing.land_through(&app, &definitions, end, &stop).await?)
             };
             let outcome: Result<Landed, Problem> = outcome.await;
             house.memory.landed(&app, outcome.as_ref().map_err(|problem| problem.detail.clone()));

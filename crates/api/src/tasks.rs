@@ -5,6 +5,7 @@ use crate::clock_text::local;
 use crate::reports::{CompactReport, CrowdReport, ProduceReport, TaskResult};
 use crate::routes::uploads::Claimed;
 use async_trait::async_trait;
+use futures::FutureExt;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -243,11 +244,34 @@ impl Task for ProduceTask {
     async fn run(&mut self, progress: &Progress) -> Result<Value, TaskError> {
         let Place { house, app, definitions } = &self.place;
         let report = |done, total| progress.set(done, total);
-        let produced = house.producer.produce(app, definitions, self.as_of_ms, self.only.as_deref(), &report).await;
+        let stop = progress.cancel();
+        let land = || async { house.land(app, &stop).await.map(drop).map_err(|problem| problem.detail) };
+        let land = || land().boxed();
+        let produced = house.producer.produce_landing(app, definitions, self.as_of_ms, self.only.as_deref(), &report, &land).await;
         let produced = produced.map_err(|error| TaskError::new(error.kind(), error))?;
         produced.tags.iter().flat_map(left_out).for_each(|warning| progress.warn(warning));
+        for warning in unseen_sources(house, app, definitions, self.as_of_ms).await? {
+            progress.warn(warning);
+        }
         TaskResult::Produce(ProduceReport::new(&produced, local(self.as_of_ms, &definitions.app.time_zone))).json()
     }
+}
+
+/// Sources none of whose attributes count, for they are dated at their ingestion, and that was later.
+async fn unseen_sources(house: &House, app: &AppId, definitions: &Definitions, as_of_ms: TimestampMs) -> Result<Vec<String>, TaskError> {
+    let zone = &definitions.app.time_zone;
+    let mut unseen = Vec::new();
+    for source in definitions.sources.values().filter(|source| source.is_undated()) {
+        let files = house.catalog.ingested_files(app, &source.name).await.map_err(|error| TaskError::new(error.kind(), error))?;
+        if let Some(first_ms) = files.iter().map(|file| file.ingested_ms).min().filter(|first_ms| *first_ms >= as_of_ms) {
+            let (as_of, first) = (local(as_of_ms, zone), local(first_ms, zone));
+            unseen.push(format!(
+                "source {}: none of its attributes counts as of {as_of}: they have no time column, so they hold from their ingestion on, first at {first}",
+                source.name
+            ));
+        }
+    }
+    Ok(unseen)
 }
 
 /// What a tag could not take in, in words.

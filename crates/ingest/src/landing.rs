@@ -4,9 +4,8 @@
 //! summary too. So after a crash a record has landed or will land, and never is its own duplicate.
 
 use crate::blocking::blocking;
-use crate::builder::Accepted;
 use crate::ids::{MessageIds, NotedId, message_hash};
-use crate::live_rows::{Landed, LiveRows};
+use crate::live_rows::{Built, Landed, LiveRows};
 use crate::record::LogRecord;
 use crate::seen::remember_landed;
 use crate::waiting::{LandingTrigger, Waiting};
@@ -16,7 +15,7 @@ use arrow::array::RecordBatch;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use taghouse_catalog::{Catalog, Change, Pointer};
-use taghouse_lake::Lake;
+use taghouse_lake::{DataFile, Lake, Table, layout};
 use taghouse_log::EventLog;
 use taghouse_model::{AppId, Clock, TimestampMs};
 use taghouse_rules::Definitions;
@@ -88,9 +87,18 @@ impl Landing {
     /// [`Error::LogBehind`], [`Error::Record`], [`Error::Ids`]; the lake's, the catalog's and the log's, `Conflict` among them if another process landed
     /// meanwhile. What was committed before the error stays, and the next call goes on from there.
     pub async fn land(&self, app: &AppId, definitions: &Definitions, stop: &CancellationToken) -> Result<Landed> {
+        let end = self.log.end(app).await?;
+        self.land_through(app, definitions, end, stop).await
+    }
+
+    /// The same, up to the position `end` of the log.
+    ///
+    /// # Errors
+    /// As [`Landing::land`].
+    pub async fn land_through(&self, app: &AppId, definitions: &Definitions, end: u64, stop: &CancellationToken) -> Result<Landed> {
         let memory = self.memory(app);
         let mut memory = memory.lock().await;
-        let outcome = self.land_all(app, definitions, &mut memory, stop).await;
+        let outcome = self.land_all(app, definitions, &mut memory, end, stop).await;
         match &outcome {
             Ok(landed) => self.waiting.landed(app, landed.position),
             Err(_) => self.waiting.failed(app, self.clock.now_ms()),
@@ -102,19 +110,28 @@ impl Landing {
         outcome
     }
 
-    async fn land_all(&self, app: &AppId, definitions: &Definitions, memory: &mut Memory, stop: &CancellationToken) -> Result<Landed> {
+    async fn land_all(
+        &self,
+        app: &AppId,
+        definitions: &Definitions,
+        memory: &mut Memory,
+        end: u64,
+        stop: &CancellationToken,
+    ) -> Result<Landed> {
         let mut pointer = self.catalog.pointer(POINTER_KIND, app, POINTER_NAME).await?;
         let mut total = Landed { position: position(pointer.as_ref()), ..Landed::default() };
-        let end = self.log.end(app).await?;
-        if end < total.position {
-            return Err(Error::LogBehind { app: app.to_string(), end, landed: total.position });
+        // Another landing may have gone further meanwhile.
+        let there = if end < total.position { self.log.end(app).await? } else { end };
+        if there < total.position {
+            return Err(Error::LogBehind { app: app.to_string(), end: there, landed: total.position });
         }
         if total.position < end {
             let (ids, of) = (self.ids.clone(), app.clone());
             blocking(move || ids.begin(&of)).await?;
         }
         while total.position < end && !stop.is_cancelled() {
-            let records = self.log.read(app, total.position, LANDED_AT_ONCE).await?;
+            let mut records = self.log.read(app, total.position, LANDED_AT_ONCE).await?;
+            records.retain(|(position, _)| *position <= end);
             let Some((last, _)) = records.last() else { break };
             let last = *last;
             self.waiting.sample(app, &records);
@@ -124,6 +141,7 @@ impl Landing {
             total.rejected += landed.rejected;
             total.filtered += landed.filtered;
             total.replaced += landed.replaced;
+            total.changes += landed.changes;
             total.duplicates += landed.duplicates;
             total.position = last;
             pointer = self.catalog.pointer(POINTER_KIND, app, POINTER_NAME).await?;
@@ -154,7 +172,9 @@ impl Landing {
         }
         let rows = LiveRows::new(definitions, tables.schemas())?;
         let (ids, of) = (self.ids.clone(), app.clone());
-        let Taken { accepted, rejected, landed, noted, last } = blocking(move || stretch.take(&of, &ids, rows)).await?;
+        let Taken { built, noted, last } = blocking(move || stretch.take(&of, &ids, rows)).await?;
+        let Built { accepted, rejected, changes, landed } = built;
+        let changes = self.changes(app, changes).await?;
         let mut writers = Writers::new(&tables);
         writers.write(accepted.events, accepted.attributes, rejected).await?;
         let mut files = Files::default();
@@ -171,6 +191,9 @@ impl Landing {
         }
         let mut commit = self.lake.begin(app);
         files.append(&mut commit, &tables);
+        if let Some((table, files)) = changes {
+            commit.append(&table, files);
+        }
         commit.summary(LOG_POSITION, &last.to_string());
         commit.also(Change::PutPointer {
             kind: POINTER_KIND.to_owned(),
@@ -182,6 +205,18 @@ impl Landing {
         commit.commit().await?;
         memory.settled = true;
         Ok(landed)
+    }
+
+    /// The table of changes by hand with the data files of these; it is made when there is the first.
+    async fn changes(&self, app: &AppId, rows: RecordBatch) -> Result<Option<(Table, Vec<DataFile>)>> {
+        if rows.num_rows() == 0 {
+            return Ok(None);
+        }
+        let table = self.lake.ensure(app, &layout::user_changes()).await?;
+        let mut writer = table.writer();
+        writer.write(rows).await?;
+        let files = writer.close().await?;
+        Ok(Some((table, files)))
     }
 
     /// Makes the ids remembered those of the records up to `landed`, be it from the lake.
@@ -206,9 +241,7 @@ struct Stretch {
 
 /// What a stretch becomes.
 struct Taken {
-    accepted: Accepted,
-    rejected: RecordBatch,
-    landed: Landed,
+    built: Built,
     /// The ids that are new.
     noted: Vec<NotedId>,
     /// Its last position.
@@ -235,16 +268,23 @@ impl Stretch {
         let mut noted = Vec::with_capacity(hashes.len());
         let mut last = 0;
         for ((id, known), (position, record)) in hashes.into_iter().zip(known).zip(&self.records) {
-            let is_new = !known && fresh.insert(id);
-            if is_new {
+            let is_new = !record.is_message() || (!known && fresh.insert(id));
+            if is_new && record.is_message() {
                 noted.push(NotedId { id, position: *position });
             }
             rows.push(*position, record, is_new);
             last = *position;
         }
-        let (accepted, rejected, landed) = rows.finish()?;
-        Ok(Taken { accepted, rejected, landed, noted, last })
+        Ok(Taken { built: rows.finish()?, noted, last })
     }
+}
+
+/// The position through which an app's log has landed.
+///
+/// # Errors
+/// The catalog's.
+pub async fn landed(catalog: &dyn Catalog, app: &AppId) -> taghouse_catalog::Result<u64> {
+    Ok(position(catalog.pointer(POINTER_KIND, app, POINTER_NAME).await?.as_ref()))
 }
 
 fn position(pointer: Option<&Pointer>) -> u64 {

@@ -7,6 +7,7 @@
 
 mod blocking;
 mod builder;
+mod change_rows;
 mod check;
 mod csv;
 mod dedup;
@@ -37,9 +38,9 @@ pub use error::{Error, Result};
 pub use file_run::{Attendant, FileIngest};
 pub use folder::{FoundFile, files_at};
 pub use ids::{MessageIds, NotedId, message_hash};
-pub use landing::{HeldLanding, LOG_POSITION, Landing};
+pub use landing::{HeldLanding, LOG_POSITION, Landing, landed};
 pub use live_rows::Landed;
-pub use record::{LogRecord, RecordBody};
+pub use record::{HandOp, LogRecord, RecordBody};
 pub use reject::Reason;
 pub use report::{FailedFile, IngestOptions, IngestProgress, IngestReport};
 pub use segment::{CallError, LiveCall, MAX_BATCH_BYTES, MAX_CALL_BYTES};

@@ -1,6 +1,7 @@
 //! Records of the log into rows of the tables, by the app's `segment` source.
 
 use crate::builder::{Accepted, AttributeBuilder, EventBuilder, Head, Schemas};
+use crate::change_rows::ChangeRows;
 use crate::input_row::without_nulls;
 use crate::jsonl::JsonSlots;
 use crate::mapping::{MappedColumn, Mapping, clears};
@@ -30,6 +31,8 @@ pub struct Landed {
     pub rejected: u64,
     /// Messages that a filter left out.
     pub filtered: u64,
+    /// Rows of `user_changes`: values changed by hand, and users who went.
+    pub changes: u64,
     /// Messages dropped because their id came in before, within 24 h.
     pub duplicates: u64,
     /// Halves of surrogate pairs that were replaced by U+FFFD.
@@ -55,7 +58,16 @@ pub(crate) struct LiveRows {
     event_rows: EventBuilder,
     attribute_rows: AttributeBuilder,
     rejected_rows: RejectBuilder,
+    change_rows: ChangeRows,
     counts: Landed,
+}
+
+/// The rows of a stretch, as batches of the tables, and their counts.
+pub(crate) struct Built {
+    pub(crate) accepted: Accepted,
+    pub(crate) rejected: RecordBatch,
+    pub(crate) changes: RecordBatch,
+    pub(crate) landed: Landed,
 }
 
 /// What became of a message whose fields are not all right.
@@ -131,6 +143,7 @@ impl LiveRows {
             event_rows: EventBuilder::new(&schemas.events, &events)?,
             attribute_rows: AttributeBuilder::new(&schemas.attributes),
             rejected_rows: RejectBuilder::default(),
+            change_rows: ChangeRows::default(),
             counts: Landed::default(),
             schemas,
             events,
@@ -151,6 +164,10 @@ impl LiveRows {
             }
             RecordBody::Traits { user_id, time_ms, traits } => {
                 (self.push_traits(Sender { record, user_id, time_ms: *time_ms }, traits), traits)
+            }
+            RecordBody::Changed { .. } | RecordBody::Gone { .. } => {
+                self.counts.changes += u64::from(self.change_rows.push(position, record));
+                return;
             }
             // The reason's text was a class once; written as a rule's it would be another.
             RecordBody::Rejected { reason, detail, raw } => return self.refuse(position, record, reason, detail, raw),
@@ -235,10 +252,11 @@ impl LiveRows {
         Ok(Taken { left_out, what_of_the_rest: LANDED })
     }
 
-    /// The rows so far, as batches of the three tables, and their counts.
-    pub(crate) fn finish(mut self) -> Result<(Accepted, RecordBatch, Landed)> {
+    /// The rows so far.
+    pub(crate) fn finish(mut self) -> Result<Built> {
         let accepted = Accepted::finish(&mut self.event_rows, &mut self.attribute_rows)?;
-        Ok((accepted, self.rejected_rows.finish(&self.schemas.rejected)?, self.counts))
+        let rejected = self.rejected_rows.finish(&self.schemas.rejected)?;
+        Ok(Built { accepted, rejected, changes: self.change_rows.finish()?, landed: self.counts })
     }
 }
 

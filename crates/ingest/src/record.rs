@@ -41,6 +41,24 @@ pub enum RecordBody {
         /// A JSON object as text.
         traits: String,
     },
+    /// A user's value of a tag, changed by hand when it was received.
+    Changed {
+        /// Whose.
+        user_id: String,
+        /// Of which tag.
+        tag: String,
+        /// How.
+        op: HandOp,
+        /// The value, as an attribute's text is read; none where it is taken away.
+        value: Option<String>,
+    },
+    /// A user who is deleted, or expired, at the time at which it was received.
+    Gone {
+        /// Who.
+        user_id: String,
+        /// Whether a rule let them go, not a call that named them.
+        expired: bool,
+    },
     /// A message of a batch that is wrong, while others of the batch are not.
     Rejected {
         /// A [`crate::Reason`] as text.
@@ -52,7 +70,48 @@ pub enum RecordBody {
     },
 }
 
+/// What a change by hand does with a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HandOp {
+    /// It takes the place of the one before.
+    Set,
+    /// There is none any more.
+    Unset,
+    /// One more member of a set.
+    Add,
+    /// One member less.
+    Remove,
+}
+
+impl HandOp {
+    /// As the table of changes has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Set => "set",
+            Self::Unset => "unset",
+            Self::Add => "add",
+            Self::Remove => "remove",
+        }
+    }
+}
+
 impl LogRecord {
+    /// What is no message of a call has no id, and is never there twice.
+    pub(crate) fn is_message(&self) -> bool {
+        !matches!(self.body, RecordBody::Changed { .. } | RecordBody::Gone { .. })
+    }
+
+    /// A change by hand, made at `now_ms`.
+    pub fn changed(now_ms: TimestampMs, user_id: String, tag: String, op: HandOp, value: Option<String>) -> Self {
+        Self { message_id: String::new(), received_at_ms: now_ms, body: RecordBody::Changed { user_id, tag, op, value } }
+    }
+
+    /// A user who goes at `now_ms`.
+    pub fn gone(now_ms: TimestampMs, user_id: String, expired: bool) -> Self {
+        Self { message_id: String::new(), received_at_ms: now_ms, body: RecordBody::Gone { user_id, expired } }
+    }
+
     /// As the log holds it.
     ///
     /// # Errors

@@ -50,6 +50,12 @@ pub const ATTRIBUTES: &str = "attributes";
 pub const NO_ATTRIBUTE: &str = "";
 /// The table of rejected rows.
 pub const REJECTED_EVENTS: &str = "rejected_events";
+/// The table of what was changed by hand, and of who went.
+pub const USER_CHANGES: &str = "user_changes";
+/// What [`USER_CHANGES`] calls the deletion of a user.
+pub const DELETED: &str = "delete";
+/// What [`USER_CHANGES`] calls it when a rule lets a user go.
+pub const EXPIRED: &str = "expire";
 /// The table of one row a user and one column a tag.
 pub const USERS_WIDE: &str = "users_wide";
 
@@ -93,6 +99,23 @@ pub fn attributes() -> TableLayout {
             required("source", ValueType::Text),
             required("received_at", ValueType::Time),
             optional("source_file", ValueType::Text),
+        ],
+        partition: Partition::None,
+    }
+}
+
+/// `user_changes`: every change by hand as it came. `op` is `set`, `unset`, `add` or `remove` of a tag, `delete` or `expire` of a user, whose
+/// `tag` is null then. `value` is text, read as an attribute's of the tag's type. `position` orders them.
+pub fn user_changes() -> TableLayout {
+    TableLayout {
+        name: USER_CHANGES.to_owned(),
+        columns: vec![
+            required("user_id", ValueType::Text),
+            optional("tag", ValueType::Text),
+            required("op", ValueType::Text),
+            optional("value", ValueType::Text),
+            required("time", ValueType::Time),
+            required("position", ValueType::Int),
         ],
         partition: Partition::None,
     }

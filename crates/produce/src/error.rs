@@ -56,6 +56,9 @@ pub enum Error {
     /// Whoever asked for it gave it up; nobody is told.
     #[error("the production was given up")]
     Stopped,
+    /// What waits in the log could not be brought into the lake.
+    #[error("what was changed by hand could not be landed: {0}")]
+    Landing(String),
     /// A worker ended early.
     #[error("a worker of the production ended early: {0}")]
     Worker(String),
@@ -71,7 +74,7 @@ impl Error {
             Self::Lake(error) => error.kind(),
             Self::Dictionary(error) => error.kind(),
             Self::Index(error) => error.kind(),
-            Self::Stopped => ErrorKind::Unavailable,
+            Self::Stopped | Self::Landing(_) => ErrorKind::Unavailable,
             Self::Rows { .. } | Self::Worker(_) => ErrorKind::Internal,
         }
     }

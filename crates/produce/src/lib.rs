@@ -5,6 +5,8 @@
 //! definitions and as-of time make it again.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+mod by_hand;
+mod changed;
 mod error;
 mod output;
 mod pass;
@@ -17,5 +19,5 @@ mod tables;
 mod users;
 
 pub use error::{Error, Result};
-pub use producer::{Produced, ProducedTag, Producer};
+pub use producer::{Land, Produced, ProducedTag, Producer};
 pub use taghouse_fold::SkipReason;

@@ -1,11 +1,15 @@
 //! Definitions and a lake, as of a time, into tag tables and the index.
 
+use crate::by_hand::Outline;
+use crate::changed::ByHand;
 use crate::output::{Output, build, wide};
 use crate::pass::{self, Owned, Plan, goes_on};
 use crate::roster::{Roster, check_text};
 use crate::selection::Selection;
 use crate::{Error, Result, sql_tag, tables};
 use arrow::array::{ArrayRef, RecordBatch};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
@@ -60,11 +64,35 @@ pub struct ProducedTag {
     pub skipped: BTreeMap<SkipReason, u64>,
 }
 
+/// Lands what waits in the log, or says why it cannot.
+pub type Land<'l> = dyn Fn() -> BoxFuture<'l, std::result::Result<(), String>> + Send + Sync + 'l;
+
 /// A tag's values while they are made.
 struct Column {
     values: ArrayRef,
+    /// What the index shows, where it is not the same.
+    shown: Option<ArrayRef>,
     skipped: BTreeMap<SkipReason, u64>,
     elapsed_ms: u64,
+}
+
+/// What the query of an `sql` tag gave.
+struct Queried {
+    tag: TagDefinition,
+    values: HashMap<String, Value>,
+    spent_ms: u64,
+}
+
+impl Column {
+    /// Puts the changes by hand on top.
+    fn change(&mut self, by_hand: &ByHand, definitions: &Definitions, tag: &TagDefinition) -> Result<()> {
+        let Some(changed) = by_hand.apply(definitions, tag, &self.values)? else { return Ok(()) };
+        (self.values, self.shown) = (changed.values, changed.shown);
+        for (reason, count) in changed.skipped {
+            *self.skipped.entry(reason).or_default() += count;
+        }
+        Ok(())
+    }
 }
 
 impl Producer {
@@ -81,6 +109,9 @@ impl Producer {
     /// right. Productions of one app wait for one another, and for a compaction of its users. Whatever is changed, deleted or folded meanwhile
     /// stays on top of what is produced.
     ///
+    /// A change by hand holds until a later event or value of its tag, and a user who went stays away until one that is later. Both are read from
+    /// the lake, where [`Producer::produce_landing`] brings those of this moment first.
+    ///
     /// All that computes for long does so on blocking threads. When this is dropped they hold nothing that others wait for, and end soon.
     ///
     /// # Errors
@@ -93,6 +124,22 @@ impl Producer {
         only: Option<&[Name]>,
         report: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Produced> {
+        self.produce_landing(app, definitions, as_of_ms, only, report, &|| async { Ok(()) }.boxed()).await
+    }
+
+    /// The same; `land` brings into the lake what was changed by hand before this production, and is called once it is known what that is.
+    ///
+    /// # Errors
+    /// As [`Producer::produce`].
+    pub async fn produce_landing(
+        &self,
+        app: &AppId,
+        definitions: &Arc<Definitions>,
+        as_of_ms: TimestampMs,
+        only: Option<&[Name]>,
+        report: &(dyn Fn(u64, u64) + Sync),
+        land: &Land<'_>,
+    ) -> Result<Produced> {
         // A later production must not be overtaken by what an earlier one read, and ordinals must not change under one.
         let _numbering = self.index.numbering(app).await;
         let stop = CancellationToken::new();
@@ -101,38 +148,30 @@ impl Producer {
         let mut steps_ms = BTreeMap::new();
         let selection = Selection::new(definitions, only);
         let gone = self.renumber(app, definitions, &selection).await?;
-        // Before the pin, so that who is deleted behind it is known to be.
-        let deleted = self.dictionary.watch_deletions(app);
-        // What is produced takes the place of values changed by hand up to here; later changes stay on top.
+        // What is produced holds the changes by hand up to here; later ones stay on top.
         let pin = self.pin(app, &selection).await?;
-        let plan = Arc::new(Plan::new(definitions, &selection, as_of_ms)?);
+        // Before the landing, so that whoever is deleted is known to be, by the lake or by this.
+        let deleted = self.dictionary.watch_deletions(app);
+        land().await.map_err(Error::Landing)?;
+        let outline = Outline::of(&self.lake, app).await?.map(Arc::new);
+        let calendar = Calendar::new(&definitions.app.time_zone);
+        let plan = Arc::new(Plan::new(definitions, &selection, outline, as_of_ms)?);
         let (pass, sql) = tokio::try_join!(pass::run(&self.lake, app, plan, report, &stop), self.sql_tags(app, &selection, as_of_ms))?;
-        let (found, events_read) = pass;
+        let (mut found, events_read) = pass;
         steps_ms.insert("fold", elapsed_ms(began));
         let (dictionary, owner, heard) = (self.dictionary.clone(), app.clone(), stop.clone());
-        let (roster, mut columns) = blocking(move || {
+        let zone = calendar.clone();
+        let (roster, by_hand, columns) = blocking(move || {
             let roster = Roster::enlist(&dictionary, &owner, &found, &deleted, &heard)?;
+            let by_hand = ByHand::gather(&mut found, &roster, zone, as_of_ms);
             let columns = align(&roster, found, &heard)?;
-            Ok((Arc::new(roster), columns))
+            Ok((Arc::new(roster), by_hand, columns))
         })
         .await?;
         steps_ms.insert("enlist", elapsed_ms(began));
         let computed: Vec<TagDefinition> = selection.computed.iter().map(|tag| (*tag).clone()).collect();
         let (all, order, heard) = (definitions.clone(), roster.clone(), stop.clone());
-        let columns = blocking(move || {
-            for (tag, (values, spent)) in sql {
-                goes_on(&heard)?;
-                columns.insert(tag.name.clone(), place(&order, &tag, values, spent)?);
-            }
-            for tag in &computed {
-                goes_on(&heard)?;
-                if let Some(column) = derive(&all, tag, &columns, order.len())? {
-                    columns.insert(tag.name.clone(), column);
-                }
-            }
-            Ok(columns)
-        })
-        .await?;
+        let columns = blocking(move || complete(&all, &computed, sql, columns, &order, &by_hand, &heard)).await?;
         steps_ms.insert("derive", elapsed_ms(began));
         let (tags, outputs) = outputs(&selection, &roster, &columns, as_of_ms).await?;
         let (mut tables, mut segments) = (Vec::with_capacity(outputs.len() + 1), Vec::with_capacity(outputs.len()));
@@ -146,7 +185,7 @@ impl Producer {
             tables.push(blocking(move || wide_rows(&types, columns, &order, as_of_ms)).await?);
         }
         steps_ms.insert("encode", elapsed_ms(began));
-        tables::write(&self.lake, app, tables, &Calendar::new(&definitions.app.time_zone), as_of_ms).await?;
+        tables::write(&self.lake, app, tables, &calendar, as_of_ms).await?;
         steps_ms.insert("write", elapsed_ms(began));
         let subsumes = pin.as_ref().map(Pin::position);
         let revision = self.publish(app, gone, segments, &roster, as_of_ms, subsumes).await?;
@@ -198,18 +237,13 @@ impl Producer {
         }
     }
 
-    async fn sql_tags(
-        &self,
-        app: &AppId,
-        selection: &Selection<'_>,
-        as_of_ms: TimestampMs,
-    ) -> Result<Vec<(TagDefinition, (HashMap<String, Value>, u64))>> {
+    async fn sql_tags(&self, app: &AppId, selection: &Selection<'_>, as_of_ms: TimestampMs) -> Result<Vec<Queried>> {
         let mut values = Vec::new();
         for tag in &selection.computed {
             if let TagKind::Sql { query } = &tag.kind {
                 let began = Instant::now();
                 let found = sql_tag::values(&self.lake, app, &tag.name, tag.value_type, query, as_of_ms).await?;
-                values.push(((*tag).clone(), (found, elapsed_ms(began))));
+                values.push(Queried { tag: (*tag).clone(), values: found, spent_ms: elapsed_ms(began) });
             }
         }
         Ok(values)
@@ -271,8 +305,35 @@ fn align(roster: &Roster, found: Vec<Owned>, stop: &CancellationToken) -> Result
         let Some(name) = name else { return Ok(columns) };
         goes_on(stop)?;
         let values = roster.align(&name, parts)?;
-        columns.insert(name, Column { values, skipped, elapsed_ms: elapsed_ms(began) });
+        columns.insert(name, Column { values, shown: None, skipped, elapsed_ms: elapsed_ms(began) });
     }
+}
+
+/// All tags' values: with those of queries and those computed from others, and with the changes by hand on top.
+fn complete(
+    definitions: &Definitions,
+    computed: &[TagDefinition],
+    sql: Vec<Queried>,
+    mut columns: BTreeMap<Name, Column>,
+    roster: &Roster,
+    by_hand: &ByHand,
+    stop: &CancellationToken,
+) -> Result<BTreeMap<Name, Column>> {
+    for Queried { tag, values, spent_ms } in sql {
+        goes_on(stop)?;
+        columns.insert(tag.name.clone(), place(roster, &tag, values, spent_ms)?);
+    }
+    // In order of dependency, so that a tag is computed from values with the changes on top.
+    for tag in computed {
+        goes_on(stop)?;
+        if let Some(column) = derive(definitions, tag, &columns, roster.len())? {
+            columns.insert(tag.name.clone(), column);
+        }
+        if let Some(column) = columns.get_mut(&tag.name) {
+            column.change(by_hand, definitions, tag)?;
+        }
+    }
+    Ok(columns)
 }
 
 /// The values of an `sql` tag, in the roster's order. Users that the lake does not know are passed over and counted.
@@ -298,7 +359,7 @@ fn place(roster: &Roster, tag: &TagDefinition, values: HashMap<String, Value>, s
     if unknown > 0 {
         skipped.insert(SkipReason::UnknownUser, unknown);
     }
-    Ok(Column { values: builder.finish(), skipped, elapsed_ms: spent_ms })
+    Ok(Column { values: builder.finish(), shown: None, skipped, elapsed_ms: spent_ms })
 }
 
 /// The values of a cohort or expression, from those of other tags; none for other kinds.
@@ -311,7 +372,7 @@ fn derive(definitions: &Definitions, tag: &TagDefinition, columns: &BTreeMap<Nam
         TagKind::Attribute { .. } | TagKind::Aggregate(_) | TagKind::Sql { .. } => return Ok(None),
     };
     let values = fold.values(0..users, &|name| columns.get(name).map(|column| &column.values))?;
-    Ok(Some(Column { values: values.array, skipped: values.skipped, elapsed_ms: elapsed_ms(began) }))
+    Ok(Some(Column { values: values.array, shown: None, skipped: values.skipped, elapsed_ms: elapsed_ms(began) }))
 }
 
 /// Rows and segments of the published tags, on all cores. Those that have not begun when this is dropped never do.
@@ -324,11 +385,14 @@ async fn outputs(
     let mut building = JoinSet::new();
     for tag in selection.computed.iter().filter(|tag| selection.published.contains(&tag.name)) {
         let Some(column) = columns.get(&tag.name) else { continue };
-        let (tag, values, roster) = ((*tag).clone(), column.values.clone(), roster.clone());
+        let (tag, values, shown, roster) = ((*tag).clone(), column.values.clone(), column.shown.clone(), roster.clone());
         let (place, skipped, spent_ms) = (building.len(), column.skipped.clone(), column.elapsed_ms);
         building.spawn_blocking(move || {
             let began = Instant::now();
-            let output = build(&tag.name, tag.value_type, &values, &roster, as_of_ms)?;
+            let mut output = build(&tag.name, tag.value_type, &values, &roster, as_of_ms)?;
+            if let Some(shown) = shown {
+                output.segment = build(&tag.name, tag.value_type, &shown, &roster, as_of_ms)?.segment;
+            }
             let elapsed_ms = spent_ms + elapsed_ms(began);
             let produced = ProducedTag { name: tag.name.clone(), users: output.users, elapsed_ms, skipped };
             Ok::<_, Error>((place, produced, (tag, output)))

@@ -30,9 +30,13 @@ impl Roster {
         stop: &CancellationToken,
     ) -> Result<Self> {
         let mut all: Vec<(&str, u32)> = Vec::with_capacity(found.iter().map(|owned| owned.users.len()).sum());
+        let mut at = 0u32;
         for owned in found {
-            for id in owned.users.ids() {
-                all.push((id, all.len() as u32));
+            for (number, id) in owned.users.ids().enumerate() {
+                if owned.hands.exists(number) {
+                    all.push((id, at));
+                }
+                at += 1;
             }
         }
         let bytes = all.iter().map(|(id, _)| id.len()).sum();
@@ -60,6 +64,11 @@ impl Roster {
 
     pub(crate) fn len(&self) -> usize {
         self.ordinals.len()
+    }
+
+    /// Where each user stands in the workers' findings laid end to end.
+    pub(crate) fn places(&self) -> impl Iterator<Item = u32> {
+        self.positions.values().iter().copied()
     }
 
     /// One tag's values from all workers, in the roster's order.

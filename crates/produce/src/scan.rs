@@ -16,6 +16,8 @@ pub(crate) const QUEUE: usize = 8;
 /// What the rows of a batch are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
+    /// What was changed by hand, and who went. It comes before all else.
+    Changes,
     /// Events for the aggregate folds.
     Events,
     /// Attribute rows for the attribute folds.

@@ -37,6 +37,17 @@ impl<'a> Selection<'a> {
     }
 }
 
+impl Selection<'_> {
+    /// The computed tags that are wanted, with all that they are computed from.
+    pub(crate) fn with_inputs(&self, definitions: &Definitions, wanted: &dyn Fn(&Name) -> bool) -> BTreeSet<Name> {
+        let mut all: BTreeSet<Name> = self.computed.iter().map(|tag| tag.name.clone()).filter(wanted).collect();
+        for name in all.clone() {
+            add_inputs(definitions, &name, &mut all);
+        }
+        all
+    }
+}
+
 fn add_inputs(definitions: &Definitions, name: &Name, needed: &mut BTreeSet<Name>) {
     let Some(tag) = definitions.tags.get(name) else { return };
     for input in inputs(tag) {
@@ -49,7 +60,7 @@ fn add_inputs(definitions: &Definitions, name: &Name, needed: &mut BTreeSet<Name
 }
 
 /// The tags that a tag is computed from. Definitions are checked for cycles before they come here.
-fn inputs(tag: &TagDefinition) -> BTreeSet<String> {
+pub(crate) fn inputs(tag: &TagDefinition) -> BTreeSet<String> {
     let names = match &tag.kind {
         TagKind::Cohort { rules, .. } => rules.iter().flat_map(|rule| rule.when.names()).collect(),
         TagKind::Expression(Expression::Condition(condition)) => condition.names(),

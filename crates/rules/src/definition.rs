@@ -197,6 +197,13 @@ pub struct SourceDefinition {
     pub max_reject_share: Decimal,
 }
 
+impl SourceDefinition {
+    /// Whether its attributes are dated when they are ingested, for its files do not say since when they hold.
+    pub fn is_undated(&self) -> bool {
+        self.time.is_none() && self.format != SourceFormat::Segment && !self.attributes.is_empty()
+    }
+}
+
 /// The shape of what comes in. A `.gz` ending means gzip for csv and jsonl.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceFormat {

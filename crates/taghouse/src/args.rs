@@ -348,6 +348,9 @@ pub(crate) struct Change {
     /// One member less
     #[arg(long, value_name = "MEMBER")]
     pub(crate) remove: Option<String>,
+    /// Make a new user of an id that was never seen
+    #[arg(long)]
+    pub(crate) create: bool,
 }
 
 #[derive(Args)]

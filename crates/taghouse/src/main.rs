@@ -181,6 +181,7 @@ async fn ask(cli: &Cli, background: &Handle, slot: &mut Option<FolderLock>) -> R
             }
             opened.house.scheduler.shut_down().await;
             opened.house.settle_audit().await;
+            opened.house.users.leave().await?;
             done
         }
         Acquired::Theirs(Holder { address: Some(address), .. }) => {

@@ -84,6 +84,9 @@ pub(crate) async fn serve(
     if tokio::time::timeout(SETTLE, house.settle_audit()).await.is_err() {
         tracing::warn!("the audit trail could not be written in {} s", SETTLE.as_secs());
     }
+    if let Ok(Err(error)) = tokio::time::timeout(SETTLE, house.users.leave()).await {
+        tracing::warn!(%error, "the next start looks at the last changes by hand once more");
+    }
     if background.is_err() {
         tracing::warn!("a landing did not end in {} s and was cut; its calls stay in the log", GRACE.as_secs());
     }

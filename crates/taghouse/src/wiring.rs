@@ -148,7 +148,8 @@ async fn rooms(places: Places, options: Options<'_>, place: Option<&Place>) -> R
         Arc::new(Index::new(store.clone(), catalog.clone()).local(places.objects.clone()).with_live(places.live, LiveOptions::default()));
     let dictionary = Arc::new(Dictionary::open(&places.dictionary)?);
     let crowds = Arc::new(Crowds::new(store, catalog.clone(), index.clone(), dictionary.clone(), clock.clone()));
-    let users = Arc::new(Users::new(catalog.clone(), index.clone(), dictionary.clone(), crowds.clone(), clock.clone()));
+    let users = Users::new(catalog.clone(), index.clone(), dictionary.clone(), crowds.clone(), clock.clone());
+    let users = Arc::new(users.noting_in(log.clone()));
     users.settle().await?;
     let scheduler = Arc::new(Scheduler::new(catalog.clone(), clock.clone()).on(background.clone()));
     scheduler.recover().await?;

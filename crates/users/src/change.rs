@@ -1,20 +1,37 @@
 use crate::delete::deleted_of;
+use crate::nearest;
 use crate::users::off_thread;
 use crate::{Error, MAX_CHANGES, Op, Result, Users};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 use taghouse_index::{Changes, TagChange};
-use taghouse_model::{AppId, Name};
+use taghouse_model::{AppId, Name, Ordinal, check_user_id};
 use taghouse_rules::{CheckError, Definitions, TagDefinition};
 
 /// One user's value of one tag, changed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UserChange {
-    /// The user's id; one that was never seen becomes a user.
+    /// The user's id.
     pub user: String,
     /// The tag.
     pub tag: Name,
     /// How.
     pub op: Op,
+}
+
+/// What becomes of ids that nobody knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strangers {
+    /// The changes are refused, for an id that was never seen is mostly a slip.
+    Refused,
+    /// They become users.
+    Created,
+}
+
+/// Changes by ordinals of a generation.
+struct Numbered {
+    generation: u64,
+    points: Vec<TagChange>,
 }
 
 /// What is on disk.
@@ -27,11 +44,13 @@ pub struct Changed {
 }
 
 impl Users {
-    /// Makes live changes, all of them or none. When this returns they are on disk; answers show them a tenth of a second later.
+    /// Makes live changes, all of them or none. When this returns they are on disk; answers show them a tenth of a second later, and a production
+    /// keeps them until a later event or value of their tag comes.
     ///
     /// # Errors
-    /// [`Error::Limit`] over [`MAX_CHANGES`]; [`Error::UnknownTag`]; of the index for a value that its tag cannot hold; of the dictionary.
-    pub async fn change(&self, app: &AppId, definitions: &Definitions, changes: Vec<UserChange>) -> Result<Changed> {
+    /// [`Error::Limit`] over [`MAX_CHANGES`]; [`Error::UnknownTag`]; [`Error::NoSuchUser`] where `strangers` are refused; of the index for a value
+    /// that its tag cannot hold; of the dictionary and the log.
+    pub async fn change(&self, app: &AppId, definitions: &Definitions, changes: Vec<UserChange>, strangers: Strangers) -> Result<Changed> {
         if changes.len() > MAX_CHANGES {
             return Err(Error::Limit { what: "changes", given: changes.len(), limit: MAX_CHANGES });
         }
@@ -40,9 +59,46 @@ impl Users {
         let lock = self.lock(app);
         let _changing = lock.read().await;
         let count = changes.len();
-        let (dictionary, owner) = (self.dictionary.clone(), app.clone());
+        if strangers == Strangers::Refused {
+            self.refuse_strangers(app, &changes).await?;
+        }
+        let changes = Arc::new(changes);
+        if self.dictionary.len(app) == 0 {
+            // Its generation begins with the first user, and tags are declared in it.
+            self.numbered(app, &changes).await?;
+        }
+        self.declare(app, self.dictionary.generation(app), &tags).await?;
+        self.check(app, &changes).await?;
+        // What is noted is made: by this, or at the next start (`Users::make_noted`).
+        self.note_changes(app, &changes).await?;
+        let position = self.make(app, &changes).await?;
+        Ok(Changed { position, changes: count })
+    }
+
+    /// Refuses what the index would refuse, before anything is written.
+    async fn check(&self, app: &AppId, changes: &[UserChange]) -> Result<()> {
+        for change in changes {
+            check_user_id(&change.user).map_err(|error| Error::UserId(error.to_string()))?;
+        }
+        // Whose they are makes no difference.
+        let points = changes.iter().map(|change| TagChange { tag: change.tag.clone(), ordinal: 0, op: change.op.clone() }).collect();
+        let changes = Changes { generation: self.dictionary.generation(app), points, ..Changes::default() };
+        Ok(self.index.check(app, &changes).await?)
+    }
+
+    /// Brings changes into the index; the position of the last.
+    pub(crate) async fn make(&self, app: &AppId, changes: &Arc<Vec<UserChange>>) -> Result<u64> {
+        let Numbered { generation, points } = self.numbered(app, changes).await?;
+        // Whoever is named exists from now on, also if all that is said is that they have no value.
+        let users = points.iter().filter(|point| matches!(point.op, Op::Unset | Op::Remove(_))).map(|point| point.ordinal).collect();
+        Ok(self.index.change(app, Changes { generation, users, points, ..Changes::default() }).await?)
+    }
+
+    /// The changes by ordinals; new users get theirs.
+    async fn numbered(&self, app: &AppId, changes: &Arc<Vec<UserChange>>) -> Result<Numbered> {
+        let (dictionary, owner, changes) = (self.dictionary.clone(), app.clone(), changes.clone());
         let deletions = self.index.deletions(app).await?;
-        let (generation, points) = off_thread(move || {
+        off_thread(move || {
             let ids: Vec<&str> = changes.iter().map(|change| change.user.as_str()).collect();
             let mut ordinals = dictionary.assign(&owner, &ids)?;
             // Of a deletion that broke off the dictionary knows the user yet, and a change of that ordinal would never be seen.
@@ -51,16 +107,28 @@ impl Users {
                 dictionary.delete(&owner, &gone)?;
                 ordinals = dictionary.assign(&owner, &ids)?;
             }
-            let points = ordinals.into_iter().zip(changes).map(|(ordinal, UserChange { tag, op, .. })| TagChange { tag, ordinal, op });
-            Ok((dictionary.generation(&owner), points.collect::<Vec<_>>()))
+            let of = |(ordinal, change): (Ordinal, &UserChange)| TagChange { tag: change.tag.clone(), ordinal, op: change.op.clone() };
+            Ok(Numbered { generation: dictionary.generation(&owner), points: ordinals.into_iter().zip(changes.iter()).map(of).collect() })
         })
-        .await?;
-        self.declare(app, generation, &tags).await?;
-        // Whoever is named exists from now on, also if all that is said is that they have no value.
-        let users = points.iter().filter(|point| matches!(point.op, Op::Unset | Op::Remove(_))).map(|point| point.ordinal).collect();
-        let changes = Changes { generation, users, points, ..Changes::default() };
-        let position = self.index.change(app, changes).await?;
-        Ok(Changed { position, changes: count })
+        .await
+    }
+
+    /// That each of the users is known, and not deleted.
+    async fn refuse_strangers(&self, app: &AppId, changes: &[UserChange]) -> Result<()> {
+        let (dictionary, owner, deletions) = (self.dictionary.clone(), app.clone(), self.index.deletions(app).await?);
+        let ids: Vec<String> = changes.iter().map(|change| change.user.clone()).collect();
+        off_thread(move || {
+            let texts: Vec<&str> = ids.iter().map(String::as_str).collect();
+            let ordinals = dictionary.lookup(&owner, &texts)?;
+            let known: Vec<Ordinal> = ordinals.iter().flatten().copied().collect();
+            let gone = deletions.map_or_else(Vec::new, |deletions| deleted_of(&dictionary, &owner, &deletions, &known));
+            let gone: HashSet<Ordinal> = gone.into_iter().collect();
+            let stranger = ids.iter().zip(&ordinals).find(|(_, ordinal)| ordinal.is_none_or(|ordinal| gone.contains(&ordinal)));
+            let Some((user, _)) = stranger else { return Ok(()) };
+            let hint = nearest::hint(&dictionary, &owner, user)?;
+            Err(Error::NoSuchUser { user: user.clone(), app: owner, hint })
+        })
+        .await
     }
 
     /// Makes tags known to the index that are defined and were never produced.

@@ -4,7 +4,7 @@ use taghouse_bitmap::Bitmap;
 use taghouse_crowd::Question;
 use taghouse_dictionary::Dictionary;
 use taghouse_index::{HeldIndex, Numbering};
-use taghouse_model::AppId;
+use taghouse_model::{AppId, Ordinal, TimestampMs};
 use taghouse_rules::Definitions;
 use tokio::runtime::Handle;
 use tokio::sync::OwnedRwLockWriteGuard;
@@ -31,6 +31,8 @@ pub struct Compacted {
 /// What waits for a compaction, as long as it works: also while nobody waits for it any more.
 struct Alone {
     held: HeldIndex,
+    /// When it was said who expires.
+    asked_ms: TimestampMs,
     _writers: OwnedRwLockWriteGuard<()>,
     _numbering: Numbering,
 }
@@ -55,12 +57,13 @@ impl Users {
         let numbering = self.index.numbering(app).await;
         let writers = self.lock(app).write_owned().await;
         let held = self.index.hold(app).await?.ok_or_else(|| Error::NoTags { app: app.clone() })?;
+        let asked_ms = self.clock.now_ms();
         // Writers wait, so nothing comes between this and the cut that is held.
         let expired = match expire {
             Some(question) => self.crowds.bitmap(app, definitions, question).await?,
             None => Bitmap::new(),
         };
-        let alone = Alone { held, _writers: writers, _numbering: numbering };
+        let alone = Alone { held, asked_ms, _writers: writers, _numbering: numbering };
         let (users, app, runtime, stop) = (self.clone(), app.clone(), Handle::current(), stop.clone());
         // The dictionary's part is synchronous from beginning to end, and the others' parts lie between its steps. The locks go with it: when
         // the caller is dropped it works until it hears the stop.
@@ -68,8 +71,18 @@ impl Users {
         tokio::task::spawn_blocking(work).await.map_err(|e| Error::BrokeOff(e.to_string()))?
     }
 
+    /// Notes who expires, before it is so: who is noted and does not expire, for the process ends in between, goes with the next production.
+    async fn note_expired(&self, app: &AppId, asked_ms: TimestampMs, expired: &Bitmap) -> Result<()> {
+        let ordinals: Vec<Ordinal> = expired.iter().collect();
+        for some in ordinals.chunks(TAKEN_AT_ONCE) {
+            let ids = self.dictionary.resolve(app, some)?;
+            self.note_gone(app, asked_ms, ids.into_iter().flatten(), true).await?;
+        }
+        Ok(())
+    }
+
     fn renumber(&self, app: &AppId, alone: Alone, expired: &Bitmap, runtime: &Handle, stop: &CancellationToken) -> Result<Compacted> {
-        let Alone { held, _writers, _numbering } = alone;
+        let Alone { held, asked_ms, _writers, _numbering } = alone;
         let goes_on = || if stop.is_cancelled() { Err(Error::Stopped) } else { Ok(()) };
         let snapshot = held.snapshot().clone();
         let kept = snapshot.users().and_not(expired);
@@ -95,6 +108,7 @@ impl Users {
         let published = repack.finish(|_| -> Result<()> {
             // From here on it is done to its end.
             goes_on()?;
+            runtime.block_on(self.note_expired(app, asked_ms, &snapshot.users().and_not(&kept)))?;
             if let Err(error) = runtime.block_on(self.index.publish_renamed(app, held, publication, changes)) {
                 // A commit whose answer was lost may have happened.
                 match runtime.block_on(self.index.published(app)) {

@@ -42,7 +42,8 @@ impl Users {
     ///
     /// Once begun it goes on to its end, also when the caller no longer waits.
     ///
-    /// The lake is not touched: as long as it holds events of the id, the next production finds a user of that id again.
+    /// Events and attributes in the lake are not touched. A production finds a user of that id again once there is an event or a value that is
+    /// newer than the deletion, and came after it.
     ///
     /// # Errors
     /// [`Error::UnknownUser`] when none of them is known; [`Error::Limit`] over [`MAX_DELETED`]; of the index and the dictionary. After
@@ -56,6 +57,15 @@ impl Users {
     }
 
     async fn deleted(&self, app: &AppId, ids: &[String]) -> Result<Receipt> {
+        self.delete_found(app, ids, true).await
+    }
+
+    /// Deletes whom the log has as deleted already.
+    pub(crate) async fn delete_noted(&self, app: &AppId, ids: Vec<String>) -> Result<Receipt> {
+        self.delete_found(app, &ids, false).await
+    }
+
+    async fn delete_found(&self, app: &AppId, ids: &[String], note: bool) -> Result<Receipt> {
         let lock = self.lock(app);
         // Alone: a change that has an ordinal already must not write it after the deletion.
         let _deleting = lock.write().await;
@@ -65,6 +75,11 @@ impl Users {
             return Err(Error::UnknownUser { user: ids.first().cloned().unwrap_or_default(), app: app.clone() });
         }
         let generation = self.dictionary.generation(app);
+        let deleted_ms = self.clock.now_ms();
+        // First, so that no production finds them again: who is noted is deleted, by this, or at the next start (`Users::make_noted`).
+        if note {
+            self.note_gone(app, deleted_ms, found.keys().cloned().collect::<Vec<_>>().into_iter(), false).await?;
+        }
         // From here on every version of every crowd answers without them: readers subtract whom the index's log has as deleted.
         let deleted = self.index.delete_users(app, generation, &ordinals).await?;
         // Last: as long as the dictionary knows the users, the call can be made again.
@@ -77,7 +92,7 @@ impl Users {
         };
         let (users, unknown) = ids.iter().cloned().partition(|id| found.contains_key(id));
         let tags = deleted.values.into_iter().map(tag).collect();
-        Ok(Receipt { deleted_ms: self.clock.now_ms(), users, unknown, tags, position: deleted.position })
+        Ok(Receipt { deleted_ms, users, unknown, tags, position: deleted.position })
     }
 
     /// Takes those from the dictionary whom the index's log has as deleted: of a deletion that broke off between the two it knows them yet.

@@ -16,6 +16,19 @@ pub enum Error {
     /// A change of a tag that is not defined. The message suggests one of a like name.
     #[error("{0}")]
     UnknownTag(String),
+    /// What is no user id.
+    #[error("{0}")]
+    UserId(String),
+    /// A change of a user who is not known.
+    #[error("there is no user \"{user}\" in app {app}{hint}: to make a new user, say so (--create, or `create: true` in a call)")]
+    NoSuchUser {
+        /// The first of them.
+        user: String,
+        /// Where.
+        app: AppId,
+        /// Who may be meant, in words.
+        hint: String,
+    },
     /// Nobody of these ids was ever seen.
     #[error("there is no user \"{user}\" in app {app}: nobody was deleted")]
     UnknownUser {
@@ -45,6 +58,9 @@ pub enum Error {
     /// Of the dictionary.
     #[error(transparent)]
     Dictionary(#[from] taghouse_dictionary::Error),
+    /// Of the log.
+    #[error(transparent)]
+    Log(#[from] taghouse_log::Error),
     /// Of the catalog.
     #[error(transparent)]
     Catalog(#[from] taghouse_catalog::Error),
@@ -57,13 +73,14 @@ impl Error {
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Limit { .. } => ErrorKind::Invalid,
-            Self::UnknownTag(_) | Self::UnknownUser { .. } | Self::NoTags { .. } => ErrorKind::NotFound,
+            Self::Limit { .. } | Self::UserId(_) => ErrorKind::Invalid,
+            Self::UnknownTag(_) | Self::NoSuchUser { .. } | Self::UnknownUser { .. } | Self::NoTags { .. } => ErrorKind::NotFound,
             Self::Stopped => ErrorKind::Unavailable,
             Self::BrokeOff(_) => ErrorKind::Internal,
             Self::Crowd(e) => e.kind(),
             Self::Index(e) => e.kind(),
             Self::Dictionary(e) => e.kind(),
+            Self::Log(e) => e.kind(),
             Self::Catalog(e) => e.kind(),
         }
     }

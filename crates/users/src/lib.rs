@@ -5,6 +5,8 @@
 //!   the index's at the next fold, the crowds' and the dictionary's with [`Users::tidy`].
 //! - [`Users::compact`]: users of an expression expire, and all others are renumbered without gaps, while questions are answered.
 //!
+//! What is changed by hand is noted in the log of live calls too, and lands in the lake, so that productions keep it ([`Users::noting_in`]).
+//!
 //! It is where the dictionary, the index and the crowds change together, so that readers of each see the same users.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
@@ -12,9 +14,11 @@ mod change;
 mod compact;
 mod delete;
 mod error;
+mod journal;
+mod nearest;
 mod users;
 
-pub use change::{Changed, UserChange};
+pub use change::{Changed, Strangers, UserChange};
 pub use compact::Compacted;
 pub use delete::{Receipt, ReceiptTag};
 pub use error::{Error, Result};

@@ -5,6 +5,7 @@ use taghouse_catalog::Catalog;
 use taghouse_crowd::Crowds;
 use taghouse_dictionary::Dictionary;
 use taghouse_index::Index;
+use taghouse_log::EventLog;
 use taghouse_model::{AppId, Clock};
 use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 
@@ -29,6 +30,7 @@ pub struct Users {
     pub(crate) dictionary: Arc<Dictionary>,
     pub(crate) crowds: Arc<Crowds>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) log: Option<Arc<dyn EventLog>>,
     /// By app: shared by changes, held alone by what must not meet one.
     locks: Mutex<HashMap<AppId, Arc<RwLock<()>>>>,
 }
@@ -42,7 +44,14 @@ impl Users {
         crowds: Arc<Crowds>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { catalog, index, dictionary, crowds, clock, locks: Mutex::default() }
+        Self { catalog, index, dictionary, crowds, clock, log: None, locks: Mutex::default() }
+    }
+
+    /// Keeps what is changed by hand: every change, deletion and expiry is appended to this log, from which it lands in the lake. Without it the
+    /// next production takes their place.
+    #[must_use]
+    pub fn noting_in(self, log: Arc<dyn EventLog>) -> Self {
+        Self { log: Some(log), ..self }
     }
 
     pub(crate) fn lock(&self, app: &AppId) -> Arc<RwLock<()>> {
@@ -74,6 +83,9 @@ impl Users {
                 // Whoever asks for the app is told what is wrong with its log.
                 if let Err(error) = self.finish_deletions(&app).await {
                     tracing::warn!(%app, %error, "deletions that broke off are not finished yet");
+                }
+                if let Err(error) = self.make_noted(&app).await {
+                    tracing::warn!(%app, %error, "changes that broke off are not made yet; the next production makes them");
                 }
             }
         }

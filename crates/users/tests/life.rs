@@ -14,7 +14,7 @@ use taghouse_dictionary::Dictionary;
 use taghouse_index::{Index, LiveOptions, Op, Publication, SegmentBuilder, TagPublication};
 use taghouse_model::{AppId, Clock, ErrorKind, Name, TimestampMs, Value, ValueType};
 use taghouse_rules::{DefinitionFile, Definitions, parse_definitions};
-use taghouse_users::{Error, UserChange, Users};
+use taghouse_users::{Error, Strangers, UserChange, Users};
 use tokio_util::sync::CancellationToken;
 
 struct StoppedClock;
@@ -134,7 +134,7 @@ impl House {
 
     async fn change(&self, user: &str, tag: &str, op: Op) -> Result<(), Error> {
         let change = UserChange { user: user.to_owned(), tag: Name::new(tag).unwrap(), op };
-        self.users.change(&self.app, &self.definitions, vec![change]).await?;
+        self.users.change(&self.app, &self.definitions, vec![change], Strangers::Created).await?;
         tokio::time::sleep(Duration::from_millis(50)).await;
         Ok(())
     }
@@ -184,9 +184,9 @@ async fn what_does_not_fit_is_refused_whole() {
     let good = UserChange { user: "u1".into(), tag: Name::new("age").unwrap(), op: Op::Set(Value::Int(99)) };
     let bad = UserChange { op: Op::Set(Value::text("old")), ..good.clone() };
     let unknown = UserChange { tag: Name::new("agee").unwrap(), ..good.clone() };
-    let error = house.users.change(&house.app, &house.definitions, vec![good.clone(), bad]).await.unwrap_err();
+    let error = house.users.change(&house.app, &house.definitions, vec![good.clone(), bad], Strangers::Created).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
-    let error = house.users.change(&house.app, &house.definitions, vec![good, unknown]).await.unwrap_err();
+    let error = house.users.change(&house.app, &house.definitions, vec![good, unknown], Strangers::Created).await.unwrap_err();
     assert!(error.kind() == ErrorKind::NotFound && error.to_string().contains("age"), "{error}");
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(house.count("age == 99").await, 0);

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use taghouse_model::{AppId, ErrorKind, Name};
 use taghouse_rules::Definitions;
-use taghouse_users::{Changed, Op, UserChange};
+use taghouse_users::{Changed, Op, Strangers, UserChange};
 
 /// Changes, all of which are made, or none.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -22,13 +22,16 @@ pub(crate) struct ChangesRequest {
     #[serde(deserialize_with = "objects")]
     #[schema(min_items = 1, max_items = 100_000)]
     changes: Vec<ChangeBody>,
+    /// `true`: an id that was never seen becomes a user. Otherwise such a call is refused, for the id is mostly a slip.
+    #[serde(default)]
+    create: bool,
 }
 
 /// One user's value of one tag. Just one of `set`, `unset`, `add` and `remove` is given.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChangeBody {
-    /// The user id; one that was never seen becomes a user.
+    /// The user id. One that was never seen becomes a user with `create` only.
     #[schema(min_length = 1, max_length = 512)]
     user: String,
     /// The tag.
@@ -61,7 +64,7 @@ pub(crate) struct ChangesAnswer {
     position: u64,
 }
 
-/// Changes tag values of users. Durable when the answer comes.
+/// Changes tag values of users. Durable when the answer comes, and kept by productions until a later event or value of the tag comes.
 #[utoipa::path(post, path = "/apps/{app}/changes", operation_id = "change_tags", tag = "users", params(App), request_body = ChangesRequest,
     responses((status = 200, description = "The changes are durable.", body = ChangesAnswer), Problem))]
 pub(crate) async fn change(
@@ -76,7 +79,8 @@ pub(crate) async fn change(
     }
     let definitions = house.definitions(&app).await?;
     let tags: BTreeSet<Name> = request.changes.iter().filter_map(|change| Name::new(&change.tag).ok()).collect();
-    let changed = changed(&house, &app, &definitions, request.changes).await;
+    let strangers = if request.create { Strangers::Created } else { Strangers::Refused };
+    let changed = changed(&house, &app, &definitions, request.changes, strangers).await;
     match &changed {
         Ok(changed) => house.sum_changes(&caller, &app, tags.iter().map(Name::as_str), Ok(changed.changes)),
         Err(problem) => house.sum_changes(&caller, &app, std::iter::empty(), Err(problem)),
@@ -85,12 +89,18 @@ pub(crate) async fn change(
     Ok(Json(ChangesAnswer { changes: changed.changes, position: changed.position }))
 }
 
-async fn changed(house: &House, app: &AppId, definitions: &Definitions, changes: Vec<ChangeBody>) -> Result<Changed, Problem> {
+async fn changed(
+    house: &House,
+    app: &AppId,
+    definitions: &Definitions,
+    changes: Vec<ChangeBody>,
+    strangers: Strangers,
+) -> Result<Changed, Problem> {
     let changes = changes.into_iter().enumerate().map(|(at, change)| {
         change.checked(definitions).map_err(|problem| Problem { detail: format!("changes[{at}]: {}", problem.detail), ..problem })
     });
     let changes = changes.collect::<Result<Vec<_>, _>>()?;
-    Ok(house.users.change(app, definitions, changes).await?)
+    Ok(house.users.change(app, definitions, changes, strangers).await?)
 }
 
 impl ChangeBody {

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use taghouse_catalog::{AuditRecord, Change, StoredDefinition};
 use taghouse_model::{AppId, ErrorKind, TimestampMs};
-use taghouse_rules::{DefinitionError, DefinitionFile, Definitions, Document};
+use taghouse_rules::{DefinitionError, DefinitionFile, Definitions, Document, SourceDefinition};
 
 /// Definition files to apply.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -49,6 +49,8 @@ pub(crate) struct FileBody {
 pub(crate) struct Plan {
     /// Each definition named, in order of kind and name.
     changes: Vec<PlannedChange>,
+    /// What to know of definitions that are created or changed, though they are right.
+    notes: Vec<String>,
     /// Whether it was carried out.
     applied: bool,
 }
@@ -144,8 +146,9 @@ async fn applied(house: &Arc<House>, caller: &Caller, app: &AppId, request: Appl
     }
     let at_ms = house.clock.now_ms();
     let (changes, mut commit) = plan(app, &stored, &documents, request.prune, at_ms);
+    let notes = undated(&definitions, &changes);
     if request.dry_run {
-        return Ok(Json(Plan { changes, applied: false }));
+        return Ok(Json(Plan { changes, notes, applied: false }));
     }
     if !commit.is_empty() {
         commit.push(Change::Audit(AuditRecord {
@@ -165,7 +168,23 @@ async fn applied(house: &Arc<House>, caller: &Caller, app: &AppId, request: Appl
         // At once, and not with the first judgment that needs them.
         house.definitions(app).await.ok();
     }
-    Ok(Json(Plan { changes, applied: true }))
+    Ok(Json(Plan { changes, notes, applied: true }))
+}
+
+/// Of sources whose files do not say since when an attribute holds, what that means for productions of the past.
+fn undated(definitions: &Definitions, changes: &[PlannedChange]) -> Vec<String> {
+    let touched = |name: &str| {
+        changes.iter().any(|change| change.kind == "source" && change.name == name && ["create", "change"].contains(&change.action))
+    };
+    let sources = definitions.sources.values().filter(|source| source.is_undated() && touched(source.name.as_str()));
+    let note = |source: &SourceDefinition| {
+        format!(
+            "source {}: its attributes have no time column, so they are dated when a file is ingested; a production as of an earlier time sees none \
+             of them. `time: COLUMN` says since when they hold",
+            source.name
+        )
+    };
+    sources.map(note).collect()
 }
 
 /// The pointer that every change of an app's definitions moves: kind and name. Each set was checked against the others' stored state, so

@@ -20,6 +20,8 @@ pub(crate) struct LandingBody {
     rejected: u64,
     /// Calls that a filter left out.
     filtered: u64,
+    /// Rows of `user_changes`: values changed by hand, and users who were deleted or expired.
+    changes: u64,
     /// Calls dropped because their message id came in before.
     duplicates: u64,
     /// The log position through which everything has landed; 0 before the first landing.
@@ -46,6 +48,7 @@ pub(crate) async fn get(
         attributes: landed.attributes,
         rejected: landed.rejected,
         filtered: landed.filtered,
+        changes: landed.changes,
         duplicates: landed.duplicates,
         position: landed.position,
         last_error: totals.error,

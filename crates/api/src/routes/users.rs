@@ -55,7 +55,8 @@ pub(crate) struct ReceiptBody {
     crowds: &'static str,
     /// The position of the deletion in the app's log of changes. The index's files are free of the users when a fold has passed it, seconds later.
     position: u64,
-    /// `kept`: events and attributes in the lake are not touched, and as long as they are there a production finds a user of the id again.
+    /// `kept`: events and attributes in the lake are not touched. No production makes a user of them again: only what is newer than the deletion
+    /// does.
     lake: &'static str,
 }
 

@@ -87,6 +87,13 @@ impl BatchAttributes {
         }
     }
 
+    /// When the value of one of the plan's tags came that user 0 to `users` have; [`TimestampMs::MIN`]: none came before the as-of time.
+    pub fn latest_ms(&self, tag: usize, users: usize) -> Vec<TimestampMs> {
+        let rows = self.plan.tags.get(tag).and_then(|(attribute, _)| self.latest.get(*attribute));
+        let of = |user: usize| rows.and_then(|rows| rows.get(user)?.time_ms()).unwrap_or(TimestampMs::MIN);
+        (0..users).map(of).collect()
+    }
+
     /// The values of users 0 to `users`, of each tag in the plan's order.
     pub fn finish(self, users: usize) -> Vec<TagValues> {
         let finish = |(attribute, ty): &(usize, ValueType)| {

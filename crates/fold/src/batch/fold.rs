@@ -1,5 +1,5 @@
 use super::gather::{Cells, Gather, Selection};
-use super::plan::{BatchPlan, ValueGroup};
+use super::plan::{BatchPlan, Group, ValueGroup};
 use super::store::{Input, TagStore};
 use super::values::{TagValues, ValuesBuilder};
 use crate::cell::Cell;
@@ -18,6 +18,7 @@ pub struct BatchFold {
     out_of_range: Vec<u64>,
     texts: Texts,
     users: usize,
+    watch: Watch,
     // Buffers that are used again for every batch.
     by_code: Vec<Vec<u32>>,
     selected: Vec<u32>,
@@ -40,6 +41,7 @@ impl BatchFold {
             out_of_range,
             texts: Texts::default(),
             users: 0,
+            watch: Watch::default(),
             by_code,
             selected: Vec::new(),
             numbers: Cells::default(),
@@ -60,6 +62,7 @@ impl BatchFold {
         let by_code = std::mem::take(&mut self.by_code);
         for (all, groups) in by_code.iter().zip(&plan.by_code).filter(|(all, _)| !all.is_empty()) {
             for group in groups.iter().map(|at| &plan.groups[*at]) {
+                self.watch.see(&plan, group, all, &selection);
                 let mut selected = std::mem::take(&mut self.selected);
                 selected.clear();
                 let in_window = group.start_ms <= earliest && latest < plan.as_of_ms;
@@ -81,6 +84,18 @@ impl BatchFold {
             }
         }
         self.by_code = by_code;
+    }
+
+    /// From now on it is noted when the last event came that a tag looks at, in its window or not, of users 0 to `users`; `tags` says of which
+    /// tags.
+    pub fn watch(&mut self, users: usize, tags: &[bool]) {
+        let latest = |watched: &bool| if *watched { vec![TimestampMs::MIN; users] } else { Vec::new() };
+        self.watch = Watch { users, latest: tags.iter().map(latest).collect() };
+    }
+
+    /// What [`BatchFold::watch`] noted, by tag; [`TimestampMs::MIN`]: no event came before the as-of time. Empty for a tag that is not watched.
+    pub fn latest_ms(&mut self) -> Vec<Vec<TimestampMs>> {
+        std::mem::take(&mut self.watch.latest)
     }
 
     fn grow(&mut self, users: usize) {
@@ -175,6 +190,36 @@ impl BatchFold {
             values.finish()
         };
         plan.tags.iter().zip(stores).zip(&self.out_of_range).map(finish).collect()
+    }
+}
+
+/// When the last event of some users came, by tag.
+#[derive(Default)]
+struct Watch {
+    users: usize,
+    latest: Vec<Vec<TimestampMs>>,
+}
+
+impl Watch {
+    fn see(&mut self, plan: &BatchPlan, group: &Group, picks: &[u32], selection: &Selection<'_>) {
+        let tags = || group.values.iter().flat_map(|values| &values.tags).copied();
+        if !tags().any(|tag| self.latest.get(tag).is_some_and(|latest| !latest.is_empty())) {
+            return;
+        }
+        for pick in picks {
+            let (row, user) = (selection.rows[*pick as usize], selection.users[*pick as usize] as usize);
+            let time = selection.batch.stamps.time_ms(row);
+            let counts = user < self.users
+                && time < plan.as_of_ms
+                && group.filter.as_ref().is_none_or(|filter| filter.holds(&selection.batch.rows, row as usize));
+            if counts {
+                for tag in tags() {
+                    if let Some(latest) = self.latest.get_mut(tag).and_then(|latest| latest.get_mut(user)) {
+                        *latest = (*latest).max(time);
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -142,6 +142,11 @@ impl BatchPlan {
         self.earliest_ms
     }
 
+    /// How many tags.
+    pub fn tags(&self) -> usize {
+        self.tags.len()
+    }
+
     /// The as-of time: no event from it on counts.
     pub fn as_of_ms(&self) -> TimestampMs {
         self.as_of_ms

@@ -11,6 +11,13 @@ pub(crate) struct Edge<K, const LAST: bool> {
     message_id: String,
 }
 
+impl<K, const LAST: bool> Edge<K, LAST> {
+    /// The time of what is held.
+    pub(crate) fn time_ms(&self) -> Option<TimestampMs> {
+        self.key.as_ref().map(|_| self.time_ms)
+    }
+}
+
 impl<K, const LAST: bool> Default for Edge<K, LAST> {
     fn default() -> Self {
         Self { key: None, time_ms: 0, message_id: String::new() }

@@ -151,6 +151,11 @@ impl AppLog {
         Ok(answer)
     }
 
+    /// Whether the changes fit their tags, as far as that can be said before they are logged.
+    pub(crate) fn check(&self, changes: &Changes) -> Result<()> {
+        changes.checked(&|tag| self.shared.tag(tag)).map(drop)
+    }
+
     /// Tells the tags that may be changed. One whose type is another now begins anew.
     pub(crate) fn know(&self, tags: &BTreeMap<Name, ValueType>) {
         let mut known = self.shared.tags.write().unwrap_or_else(PoisonError::into_inner);

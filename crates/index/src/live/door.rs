@@ -21,15 +21,29 @@ impl Index {
     /// `UnknownTag`, `Change` for a value that its tag cannot hold, `Generation` when the ordinals are of another one than the index (then
     /// nothing is written); `NoLog`, `Log` and `Disk`; those of [`Index::snapshot`].
     pub async fn change(&self, app: &AppId, changes: Changes) -> Result<u64> {
+        let log = self.log_for(app, &changes).await?;
+        let _room = self.room(app, &log, changes.weight()).await?;
+        let answer = blocking(move || log.change(&changes, &[])).await?;
+        answer.await.map_err(|_| Error::Internal("the thread that logs changes has ended".to_owned()))?
+    }
+
+    /// Whether changes would be made: refuses what [`Index::change`] refuses for what they say, and writes nothing.
+    ///
+    /// # Errors
+    /// `UnknownTag` and `Change`, as [`Index::change`]; `NoLog`; those of [`Index::snapshot`].
+    pub async fn check(&self, app: &AppId, changes: &Changes) -> Result<()> {
+        self.log_for(app, changes).await?.check(changes)
+    }
+
+    /// The log, which knows the tags of these changes if anybody does.
+    async fn log_for(&self, app: &AppId, changes: &Changes) -> Result<Arc<AppLog>> {
         let log = self.log(app).await?.ok_or(Error::NoLog)?;
         let names = changes.columns.iter().map(|column| &column.tag).chain(changes.points.iter().map(|point| &point.tag));
         if names.into_iter().any(|tag| log.type_of(tag.as_str()).is_none()) {
             // Not read yet, or published since by somebody else.
             self.refresh(app).await?;
         }
-        let _room = self.room(app, &log, changes.weight()).await?;
-        let answer = blocking(move || log.change(&changes, &[])).await?;
-        answer.await.map_err(|_| Error::Internal("the thread that logs changes has ended".to_owned()))?
+        Ok(log)
     }
 
     /// Makes a tag known that has live changes only, without a value yet. What is published of it already stays.

@@ -13,12 +13,12 @@ use crate::layout::{self, Partition};
 use crate::table::Table;
 use crate::{Error, Result};
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, TableProvider};
-use datafusion::common::ScalarValue;
+use datafusion::common::{Column, JoinType, ScalarValue};
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::execution::TaskContext;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::{LogicalPlanBuilder, col, lit};
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, col, lit};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
@@ -105,7 +105,8 @@ impl Lake {
         let schema = MemorySchemaProvider::new();
         for (name, table) in tables {
             let as_of = at.iter().find(|(seen, _)| *seen == name).map(|(_, at)| *at);
-            schema.register_table(name, provider(table, as_of)?).map_err(|e| failure(&e))?;
+            let gone = if ALL_ROWS.contains(&table.name()) { self.table(app, layout::USER_CHANGES).await? } else { None };
+            schema.register_table(name, provider(table, as_of, gone)?).map_err(|e| failure(&e))?;
         }
         let catalog = MemoryCatalogProvider::new();
         catalog.register_schema(app.as_str(), Arc::new(schema)).map_err(|e| failure(&e))?;
@@ -161,19 +162,41 @@ where
     take.await.map_err(|_| Error::Internal("planning of the query broke off".to_owned()))?
 }
 
-/// The table, or a view of what was known of it.
-fn provider(table: Table, as_of: Option<TimestampMs>) -> Result<Arc<dyn TableProvider>> {
-    let Some(as_of) = as_of else { return Ok(Arc::new(LakeTable(table))) };
+/// The table, or a view of what was known of it. Of the users who went, as `changes` has them, it has what is newer only.
+fn provider(table: Table, as_of: Option<TimestampMs>, changes: Option<Table>) -> Result<Arc<dyn TableProvider>> {
+    if as_of.is_none() && changes.is_none() {
+        return Ok(Arc::new(LakeTable(table)));
+    }
+    let condition = as_of.map(|as_of| before(&table, as_of)).transpose()?;
+    let name = table.name().to_owned();
+    let plan = LogicalPlanBuilder::scan(&name, provider_as_source(Arc::new(LakeTable(table))), None);
+    let plan = plan.and_then(|plan| condition.map_or(Ok(plan.clone()), |condition| plan.filter(condition)));
+    let plan = plan.and_then(|plan| match changes {
+        Some(changes) => without_gone(plan, &name, changes),
+        None => Ok(plan),
+    });
+    let plan = plan.and_then(LogicalPlanBuilder::build);
+    Ok(Arc::new(ViewTable::new(plan.map_err(|e| failure(&e))?, None)))
+}
+
+/// The rows that are newer than the deletion of their user, and came after it.
+fn without_gone(rows: LogicalPlanBuilder, name: &str, changes: Table) -> datafusion::error::Result<LogicalPlanBuilder> {
+    let of = |column: &str| col(Column::new(Some(name), column));
+    let gone = LogicalPlanBuilder::scan(layout::USER_CHANGES, provider_as_source(Arc::new(LakeTable(changes))), None)?
+        .filter(col("tag").is_null())?
+        .project(vec![col("user_id").alias("gone_user"), col("time").alias("gone_at")])?;
+    let older = of("time").lt_eq(col("gone_at")).or(of("received_at").lt_eq(col("gone_at")));
+    gone.join_on(rows.build()?, JoinType::RightAnti, [col("gone_user").eq(of("user_id")), older])
+}
+
+/// The condition on rows that were known at an instant.
+fn before(table: &Table, as_of: TimestampMs) -> Result<Expr> {
     let micros = as_of.checked_mul(1000).ok_or_else(|| Error::Invalid(format!("{as_of} ms is no as-of time")))?;
     let instant = lit(ScalarValue::TimestampMicrosecond(Some(micros), Some("+00:00".into())));
-    let condition = match table.partition() {
-        Partition::Identity(column) => col(column).eq(instant),
-        Partition::Day(column) => col(column).lt(instant),
-        Partition::None if table.arrow_schema().field_with_name("time").is_ok() => col("time").lt(instant),
-        Partition::None => return Err(Error::Invalid(format!("table {} has no time to see it as of", table.name()))),
-    };
-    let name = table.name().to_owned();
-    let source = provider_as_source(Arc::new(LakeTable(table)));
-    let plan = LogicalPlanBuilder::scan(name, source, None).and_then(|b| b.filter(condition)).and_then(LogicalPlanBuilder::build);
-    Ok(Arc::new(ViewTable::new(plan.map_err(|e| failure(&e))?, None)))
+    match table.partition() {
+        Partition::Identity(column) => Ok(col(column).eq(instant)),
+        Partition::Day(column) => Ok(col(column).lt(instant)),
+        Partition::None if table.arrow_schema().field_with_name("time").is_ok() => Ok(col("time").lt(instant)),
+        Partition::None => Err(Error::Invalid(format!("table {} has no time to see it as of", table.name()))),
+    }
 }

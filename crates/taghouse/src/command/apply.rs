@@ -100,7 +100,8 @@ fn describe(plan: &Value) -> String {
         count("unchanged"),
         count("delete")
     );
-    format!("{}{counts}: {done}\n", table::render(&["action", "kind", "name"], &rows))
+    let notes = plan["notes"].as_array().into_iter().flatten().filter_map(Value::as_str).map(|note| format!("note: {note}\n"));
+    format!("{}{counts}: {done}\n{}", table::render(&["action", "kind", "name"], &rows), notes.collect::<String>())
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub(crate) async fn change(context: &Context, arguments: &Change) -> Result<()> 
     } else {
         change["unset"] = json!(true);
     }
-    let answer = context.client.post(&context.path("changes").await?, &json!({"changes": [change]})).await?;
+    let answer = context.client.post(&context.path("changes").await?, &json!({"changes": [change], "create": arguments.create})).await?;
     context.print(&answer, |answer| format!("changed, at position {}\n", answer["position"]))
 }
 
@@ -49,7 +49,7 @@ pub(crate) async fn delete(context: &Context, users: &[String]) -> Result<()> {
             text += &format!("not known: {}\n", names(&list("unknown")));
         }
         text += "no crowd answers with them; the files of its versions are rewritten within a minute\n";
-        text + "events and attributes in the lake are kept: a production finds their users again\n"
+        text + "events and attributes in the lake are kept: of these ids only newer ones make users again\n"
     })
 }
 

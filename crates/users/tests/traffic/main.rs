@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use taghouse_crowd::Question;
 use taghouse_index::Op;
 use taghouse_model::{Name, Value};
-use taghouse_users::UserChange;
+use taghouse_users::{Strangers, UserChange};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -67,7 +67,7 @@ impl Traffic {
                 UserChange { user: id(*user), tag: Name::new(tag).unwrap(), op }
             };
             let call = changes.iter().map(change).collect();
-            let changed = self.house.users.change(&self.house.app, &self.house.definitions, call).await.unwrap();
+            let changed = self.house.users.change(&self.house.app, &self.house.definitions, call, Strangers::Created).await.unwrap();
             let changes = changes.into_iter().map(|((user, tag), value)| (user, tag, value)).collect();
             self.model.lock().unwrap().change(changed.position, changes);
             tokio::time::sleep(EVERY.saturating_sub(began.elapsed())).await;
