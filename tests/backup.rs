@@ -57,7 +57,7 @@ fn answers(house: &House) -> BTreeMap<String, Value> {
 }
 
 fn change(server: &Server, key: &str, user: &str, tag: &str, value: Value) {
-    let answer = server.post("/api/v1/apps/corner/changes", key, &json!({"changes": [{"user": user, "tag": tag, "set": value}]}));
+    let answer = server.post("/api/v1/apps/corner/changes", key, &json!({"create": true, "changes": [{"user": user, "tag": tag, "set": value}]}));
     assert_eq!(answer.status, 200, "{}", answer.json());
 }
 
@@ -118,7 +118,7 @@ fn backups_beside_writers_show_one_moment_each() {
                 }
                 sent.store(number, Ordering::SeqCst);
                 let both = ["ann", "bob"].map(|user| json!({"user": user, "tag": "visits", "set": number}));
-                assert_eq!(server.post("/api/v1/apps/corner/changes", &key, &json!({ "changes": both })).status, 200);
+                assert_eq!(server.post("/api/v1/apps/corner/changes", &key, &json!({ "changes": both, "create": true })).status, 200);
                 told.store(number, Ordering::SeqCst);
             }
         });

@@ -267,7 +267,7 @@ fn null_by_hand_takes_the_value_away() {
     let changes = json!([
         {"user": "u1", "tag": "plan", "set": null}, {"user": "u1", "tag": "tags", "set": []}, {"user": "u1", "tag": "age", "set": null},
         {"user": "u2", "tag": "plan", "set": ""}]);
-    let answer = server.post("/api/v1/apps/t/changes", key, &json!({"changes": changes}));
+    let answer = server.post("/api/v1/apps/t/changes", key, &json!({"changes": changes, "create": true}));
     assert_eq!(answer.status, 200, "{}", answer.json());
     let set = |expression: &str| {
         let answer = server.post("/api/v1/apps/t/count", key, &json!({"expression": expression}));
@@ -277,7 +277,7 @@ fn null_by_hand_takes_the_value_away() {
     assert_eq!((set("tags is set"), set("age is set"), set("!(plan is set)")), (1, 1, 2));
     // Nothing, and two things, are said at once of no change.
     for wrong in [json!({"user": "u1", "tag": "plan"}), json!({"user": "u1", "tag": "plan", "set": null, "unset": true})] {
-        let answer = server.post("/api/v1/apps/t/changes", key, &json!({"changes": [wrong]}));
+        let answer = server.post("/api/v1/apps/t/changes", key, &json!({"changes": [wrong], "create": true}));
         assert_eq!(answer.status, 400, "{}", answer.json());
     }
     drop(server);
@@ -334,7 +334,7 @@ fn arrays_and_texts_are_read_alike_mapped_or_not() {
     let key = made.trim();
     let server = house.serve();
     let change = |tag: &str, set: Value| {
-        let changes = json!({"changes": [{"user": "h1", "tag": tag, "set": set, }]});
+        let changes = json!({"create": true, "changes": [{"user": "h1", "tag": tag, "set": set, }]});
         server.post("/api/v1/apps/t/changes", key, &changes).status
     };
     for (tag, set, status) in [
