@@ -57,7 +57,8 @@ fn answers(house: &House) -> BTreeMap<String, Value> {
 }
 
 fn change(server: &Server, key: &str, user: &str, tag: &str, value: Value) {
-    let answer = server.post("/api/v1/apps/corner/changes", key, &json!({"create": true, "changes": [{"user": user, "tag": tag, "set": value}]}));
+    let answer =
+        server.post("/api/v1/apps/corner/changes", key, &json!({"create": true, "changes": [{"user": user, "tag": tag, "set": value}]}));
     assert_eq!(answer.status, 200, "{}", answer.json());
 }
 
