@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Value as Json, json};
 use taghouse_model::{Value, ValueType};
 use taghouse_rules::TagKind;
-use taghouse_rules::reader::{Cell, ColumnReader, TextLists};
+use taghouse_rules::reader::{Cell, ColumnReader, FaultKind, TextLists};
 
 /// Whole numbers and booleans as JSON's own; decimals, dates and instants as text, so that no digit is lost; sets as arrays.
 pub(crate) fn value(value: &Value) -> Json {
@@ -38,7 +38,21 @@ pub(crate) fn value_of(json: &Json, value_type: ValueType, zone: &TimeZone) -> R
         Json::Array(_) | Json::Object(_) => Cell::Nested(&text),
     };
     let parsed = ColumnReader::plain(value_type, zone, TextLists::None).read(&cell);
-    parsed.map(|parsed| parsed.value()).map_err(|fault| fault.problem)
+    parsed.map(|parsed| parsed.value()).map_err(|fault| match fault.kind {
+        FaultKind::BadType => format!("{}; write {}", fault.problem, how_to_write(value_type)),
+        FaultKind::TooLong | FaultKind::OutOfRange | FaultKind::Missing => fault.problem,
+    })
+}
+
+fn how_to_write(value_type: ValueType) -> &'static str {
+    match value_type {
+        ValueType::Bool => "true or false",
+        ValueType::Int | ValueType::Decimal { .. } => "a number",
+        ValueType::Text => "a text",
+        ValueType::Set => "a list of texts",
+        ValueType::Date => "a day such as \"2026-07-01\"",
+        ValueType::Time => "an instant such as \"2026-07-01T10:00\"",
+    }
 }
 
 /// The word for a tag's kind.
