@@ -221,3 +221,104 @@ fn folders_are_sent_to_a_server_elsewhere_with_their_names() {
     assert_eq!(remote(&format!("{folder}/dt=2026-03-02"))["files_unchanged"], 1);
     assert_eq!(remote(&format!("{folder}/dt=2026-03-03/part-00000.csv"))["files_unchanged"], 1);
 }
+
+const MONDAY: &str = "msg,user,at,amount
+m1,u1,2026-03-02T10:00:00Z,10.00
+m2,u1,2026-03-02T11:00:00Z,20.00
+m3,u2,2026-03-02T12:00:00Z,5.00
+";
+
+const TUESDAY: &str = "msg,user,at,amount
+m2,u1,2026-03-02T11:00:00Z,20.00
+m3,u2,2026-03-02T12:00:00Z,5.00
+m4,u2,2026-03-03T09:00:00Z,7.00
+";
+
+#[test]
+fn a_message_id_counts_once_across_runs() {
+    let house = house(ORDERS);
+    assert_eq!(ingest(&house, "monday.csv", MONDAY)["duplicates"], 0);
+    let report = ingest(&house, "tuesday.csv", TUESDAY);
+    assert_eq!((report["duplicates"].clone(), report["accepted"].clone()), (json!(2), json!({"buy": 1})));
+    produce(&house);
+    assert_eq!(profile(&house, "u1"), json!({"orders": 2, "spend": "30.00"}));
+    assert_eq!(profile(&house, "u2"), json!({"orders": 2, "spend": "12.00"}));
+}
+
+fn track(id: &str, time: &str) -> Value {
+    json!({"userId": "u1", "event": "buy", "messageId": id, "timestamp": time, "properties": {"amount": 1}})
+}
+
+/// Sends a call and waits until it has landed.
+fn call(house: &House, server: &driver::Server, key: &str, body: &Value) {
+    assert_eq!(server.post("/v1/track", key, body).status, 200);
+    house.ok(&["produce"]);
+}
+
+#[test]
+fn a_message_id_counts_once_across_files_and_calls() {
+    let house = house(ORDERS);
+    let server = house.serve();
+    let key = house.ok(&["keys", "create", "--role", "write"]).trim().to_owned();
+    // A file, then a call.
+    ingest(&house, "monday.csv", MONDAY);
+    call(&house, &server, &key, &track("m1", "2026-03-02T23:59:00Z"));
+    assert_eq!(profile(&house, "u1")["orders"], 2);
+    // A call, then a file.
+    call(&house, &server, &key, &track("m4", "2026-03-03T01:00:00Z"));
+    assert_eq!(profile(&house, "u1")["orders"], 3);
+    let report = ingest(&house, "tuesday.csv", TUESDAY);
+    assert_eq!((report["duplicates"].clone(), report["accepted_total"].clone()), (json!(3), json!(0)));
+    produce(&house);
+    assert_eq!((profile(&house, "u1")["orders"].clone(), profile(&house, "u2")["orders"].clone()), (json!(3), json!(1)));
+}
+
+const MAPPED: &str = "kind: app
+id: t
+---
+kind: source
+name: orders
+format: csv
+user_id: user
+event: buy
+time: at
+message_id: msg
+properties:
+  qty: { column: qty, type: int }
+---
+{kind: tag, name: orders, type: int, aggregate: {events: [buy], function: count}}
+";
+
+#[test]
+fn a_file_is_ingested_again_after_the_mapping_was_corrected() {
+    let rows = "msg,user,at,qty\nm1,u1,2026-03-01T00:00:00Z,1\nm2,u1,2026-03-01T01:00:00Z,2\nm3,u2,2026-03-01T02:00:00Z,1.5\n";
+    for corrected in ["qty: { column: qty, type: decimal, scale: 1 }", "qty2: { column: qty, type: decimal, scale: 1 }"] {
+        let house = house(MAPPED);
+        let report = ingest(&house, "orders.csv", rows);
+        assert_eq!((report["accepted_total"].clone(), report["rejected_total"].clone()), (json!(2), json!(1)));
+        let other = ingest(&house, "more.csv", "msg,user,at,qty\nm9,u1,2026-03-01T05:00:00Z,1\n");
+        assert_eq!(other["accepted_total"], 1);
+        if corrected.starts_with("qty:") {
+            // A property's type stands in the table: it is another property then.
+            let wrong = MAPPED.replace("qty: { column: qty, type: int }", corrected);
+            house.ok(&["apply", "-f", house.file("v2.yaml", &wrong).to_str().unwrap()]);
+            let said = house.refused(&["ingest", "--replace", house.path("orders.csv").to_str().unwrap()]);
+            assert!(said.contains("qty"), "{said}");
+            continue;
+        }
+        apply(&house, &MAPPED.replace("qty: { column: qty, type: int }", corrected));
+        let replaced = house.json(&["ingest", "--replace", house.path("orders.csv").to_str().unwrap()]);
+        assert_eq!(replaced["files_replaced"], 1, "{replaced}");
+        assert_eq!((replaced["accepted_total"].clone(), replaced["rejected_total"].clone()), (json!(3), json!(0)));
+        produce(&house);
+        assert_eq!((profile(&house, "u1")["orders"].clone(), profile(&house, "u2")["orders"].clone()), (json!(3), json!(1)));
+        // A row that was dropped as a duplicate of another file's is one still.
+        let twice = format!("{rows}m9,u1,2026-03-01T05:00:00Z,1\n");
+        let replaced = house.json(&["ingest", "--replace", house.file("orders.csv", twice).to_str().unwrap()]);
+        assert_eq!((replaced["accepted_total"].clone(), replaced["duplicates"].clone()), (json!(3), json!(1)));
+        let said = house.ok(&["ingest", "--replace", house.path("orders.csv").to_str().unwrap()]);
+        assert!(said.contains("files replaced"), "{said}");
+        produce(&house);
+        assert_eq!(profile(&house, "u1")["orders"], 3);
+    }
+}

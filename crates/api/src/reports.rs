@@ -42,6 +42,8 @@ pub(crate) fn elapsed_ms(since: Instant) -> u64 {
 pub(crate) struct IngestReport {
     /// Files that landed.
     files_new: u64,
+    /// Files that landed in the place of their earlier rows.
+    files_replaced: u64,
     /// Files that had landed before, as they are.
     files_unchanged: u64,
     /// Files without a row, in order of name. They are not known as ingested: under the same name they may come again with rows.
@@ -64,7 +66,7 @@ pub(crate) struct IngestReport {
     replaced: u64,
     /// Rows that a filter left out.
     filtered: u64,
-    /// Rows dropped because an earlier row has their message id.
+    /// Rows dropped because an earlier row, of this run or landed before, has their message id.
     duplicates: u64,
     /// Lake commits: 1, or 0 if no file was new.
     batches: u64,
@@ -91,6 +93,7 @@ impl From<&taghouse_ingest::IngestReport> for IngestReport {
     fn from(report: &taghouse_ingest::IngestReport) -> Self {
         Self {
             files_new: report.files_new,
+            files_replaced: report.files_replaced,
             files_unchanged: report.files_unchanged,
             empty: report.empty.clone(),
             failed: report.failed.iter().map(RefusedFile::from).collect(),

@@ -30,7 +30,7 @@ struct IngestTask {
     paths: Vec<PathBuf>,
     /// An upload's folder, which goes with this task.
     upload: Option<Claimed>,
-    allow_rejects: bool,
+    options: IngestOptions,
     /// What [`RefusedFiles`] is to tell.
     refused: Arc<Mutex<Vec<String>>>,
 }
@@ -43,11 +43,11 @@ pub(crate) fn ingestion(
     source: Name,
     paths: Vec<PathBuf>,
     upload: Option<Claimed>,
-    allow_rejects: bool,
+    options: IngestOptions,
 ) -> Vec<Box<dyn Task>> {
     let refused = Arc::new(Mutex::new(Vec::new()));
     let (house, app) = (house.clone(), app.clone());
-    let files = IngestTask { house, app, definitions, source, paths, upload, allow_rejects, refused: refused.clone() };
+    let files = IngestTask { house, app, definitions, source, paths, upload, options, refused: refused.clone() };
     vec![Box::new(files), Box::new(RefusedFiles(refused))]
 }
 
@@ -58,7 +58,6 @@ impl Task for IngestTask {
     }
 
     async fn run(&mut self, progress: &Progress) -> Result<Value, TaskError> {
-        let options = IngestOptions { allow_rejects: self.allow_rejects };
         let told = |at: &taghouse_ingest::IngestProgress| {
             progress.set(at.bytes_done, at.bytes_total);
             progress.message(format!("{} of {} files, {} rows", at.files_done, at.files_total, at.rows));
@@ -76,9 +75,13 @@ impl Task for IngestTask {
             }
         }
         let attendant = taghouse_ingest::Attendant { progress: &told, cancelled: Box::pin(progress.cancelled()) };
-        let ingested = self.house.files.ingest(&self.app, &self.definitions, &self.source, &self.paths, &options, attendant).await;
+        let ingested = self.house.files.ingest(&self.app, &self.definitions, &self.source, &self.paths, &self.options, attendant).await;
         let report = ingested.map_err(|error| TaskError::new(error.kind(), error))?;
-        if report.files_new == 0 && report.files_unchanged == 0 && report.failed.is_empty() && report.empty.is_empty() {
+        if report.files_new + report.files_replaced == 0
+            && report.files_unchanged == 0
+            && report.failed.is_empty()
+            && report.empty.is_empty()
+        {
             return Err(TaskError::new(ErrorKind::Invalid, self.nothing_found()));
         }
         let failed = report.failed.iter().map(|file| format!("{}: {}", file.file, file.message)).collect();

@@ -1,14 +1,15 @@
 //! Columns of the tables `events` and `attributes`, filled row by row.
 
+use crate::landed_ids::day_of;
 use crate::mapping::Mapping;
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, BooleanBuilder, Date32Builder, Decimal128Builder, Int64Builder, ListBuilder, RecordBatch, StringArray,
-    StringBuilder, TimestampMicrosecondBuilder, new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, BooleanBuilder, Date32Builder, Decimal128Builder, Int64Builder, ListBuilder, RecordBatch,
+    StringArray, StringBuilder, TimestampMicrosecondBuilder, new_null_array,
 };
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
 use arrow::error::ArrowError;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use taghouse_lake::layout;
 use taghouse_model::TimestampMs;
@@ -16,6 +17,9 @@ use taghouse_rules::reader::Parsed;
 
 /// The columns of `events` before the properties, which stand in the order in which they came to be.
 const FIXED_COLUMNS: usize = 8;
+
+const TIME_OF_EVENTS: usize = 2;
+const TIME_OF_ATTRIBUTES: usize = 3;
 
 /// The schemas of the tables that ingestion fills, as the lake gives them.
 #[derive(Debug, Clone)]
@@ -274,6 +278,20 @@ impl Accepted {
             self.attributes = filter_record_batch(&self.attributes, &BooleanArray::from(marks))?;
         }
         Ok(())
+    }
+
+    /// Adds the UTC days of the rows.
+    pub(crate) fn add_days(&self, days: &mut BTreeSet<i32>) {
+        for (batch, column) in [(&self.events, TIME_OF_EVENTS), (&self.attributes, TIME_OF_ATTRIBUTES)] {
+            let Some(times) = batch.column(column).as_primitive_opt::<TimestampMicrosecondType>() else { continue };
+            let mut last = None;
+            for time in times.values() {
+                let day = day_of(time.div_euclid(1000));
+                if last.replace(day) != Some(day) {
+                    days.insert(day);
+                }
+            }
+        }
     }
 
     /// Adds the events to `counts`, by name.

@@ -39,6 +39,11 @@ impl RunIds {
         (self.of_file.len() - before < hashes.len()).then_some(fresh)
     }
 
+    /// Whether a row of the run has the id.
+    pub(crate) fn contains(&self, hash: u128) -> bool {
+        self.seen.contains(&hash)
+    }
+
     /// The file's rows are in.
     pub(crate) fn keep_file(&mut self) {
         self.of_file.clear();

@@ -39,6 +39,7 @@ pub(crate) enum Part {
 /// All that a reading thread needs.
 pub(crate) struct Job {
     pub(crate) files: Arc<Vec<FoundFile>>,
+    /// Of files that are not read again.
     pub(crate) ledger: Ledger,
     pub(crate) format: SourceFormat,
     pub(crate) mapping: Mapping,

@@ -6,6 +6,7 @@
 //! data files as the rows come, and only message ids (16 bytes each, where the source gives any) are kept for the whole run.
 
 use crate::dedup::RunIds;
+use crate::file_commit::Batch;
 use crate::file_read::{self, Job, Part, Parts};
 use crate::folder::FoundFile;
 use crate::input::{self, Fingerprint};
@@ -13,14 +14,15 @@ use crate::ledger::Ledger;
 use crate::mapping::Mapping;
 use crate::report::is_over;
 use crate::row::{Chunk, Tally};
+use crate::turns::Turns;
 use crate::writers::{Files, Tables, Writers};
-use crate::{Error, FailedFile, IngestOptions, IngestProgress, IngestReport, Reason, Result};
+use crate::{Error, FailedFile, IngestOptions, IngestProgress, IngestReport, Landing, Reason, Result};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use taghouse_catalog::{Catalog, Change, IngestedFile};
+use taghouse_catalog::{Catalog, IngestedFile};
 use taghouse_lake::Lake;
 use taghouse_model::{AppId, Clock, Name, TimestampMs};
 use taghouse_rules::{Definitions, SourceDefinition};
@@ -30,9 +32,6 @@ const WATCHED_ROWS: u64 = 10_000;
 
 /// A file of more rows gets data files of its own, so that they can be thrown away if its end turns out to be damaged.
 const STAGED_ROWS: u64 = 131_072;
-
-/// The kind of the pointer that counts a source's batches: value `{"batch": n}`.
-const BATCH_POINTER: &str = "ingest";
 
 /// Who attends to a run.
 pub struct Attendant<'a> {
@@ -55,12 +54,18 @@ pub struct FileIngest {
     catalog: Arc<dyn Catalog>,
     lake: Arc<Lake>,
     clock: Arc<dyn Clock>,
+    turns: Arc<Turns>,
 }
 
 impl FileIngest {
     /// `clock` dates the rows and says which times lie ahead.
     pub fn new(catalog: Arc<dyn Catalog>, lake: Arc<Lake>, clock: Arc<dyn Clock>) -> Self {
-        Self { catalog, lake, clock }
+        Self { catalog, lake, clock, turns: Arc::default() }
+    }
+
+    /// Beside landings of live calls into the same tables, so that a message id that comes in both ways lands once.
+    pub fn beside(self, landing: &Landing) -> Self {
+        Self { turns: landing.turns.clone(), ..self }
     }
 
     /// Takes in the files of `source` that have not landed yet: `files` are files and folders (of a folder those that match the source's
@@ -84,10 +89,10 @@ impl FileIngest {
         let (source, mapping) = Mapping::of_files(definitions, source)?;
         let listed = list(source, files).await?;
         let tables = Tables::ensure(&self.lake, app, definitions).await?;
-        let ledger = self.catalog.ingested_files(app, &source.name).await?;
+        let ledger = Ledger::new(self.catalog.ingested_files(app, &source.name).await?);
         let job = Job {
             files: Arc::new(listed.files),
-            ledger: Ledger::new(ledger),
+            ledger: if options.replace { Ledger::default() } else { ledger.clone() },
             format: source.format,
             mapping,
             schemas: tables.schemas(),
@@ -99,10 +104,13 @@ impl FileIngest {
             options,
             writers: Writers::new(&tables),
             tables: &tables,
+            ledger: &ledger,
             ids: RunIds::default(),
+            days: BTreeSet::new(),
             files: Files::default(),
             total: Totals::default(),
             landed: Vec::new(),
+            earlier: BTreeMap::new(),
             report: IngestReport::default(),
             now_ms,
         };
@@ -111,7 +119,7 @@ impl FileIngest {
             () = attendant.cancelled => Err(Error::Cancelled),
             outcome = run.take_all(&names, &listed.sizes, file_read::start(job), attendant.progress) => outcome,
         };
-        let Run { writers, files: mut written, landed, mut report, .. } = run;
+        let Run { writers, files: mut written, landed, earlier, ids, days, mut report, .. } = run;
         let outcome = match outcome {
             Ok(()) if !landed.is_empty() => writers.close(&mut written).await,
             other => other,
@@ -121,32 +129,12 @@ impl FileIngest {
             return Err(e);
         }
         if !landed.is_empty() {
-            self.commit(app, &source.name, &tables, written, landed).await?;
+            let batch = Batch { app, source: &source.name, tables: &tables, files: written, landed, earlier, ids, days };
+            batch.land(self.catalog.as_ref(), &self.lake, &self.turns, &mut report).await?;
             report.batches = 1;
         }
         report.elapsed_ms = u64::try_from(self.clock.now_ms() - now_ms).unwrap_or_default();
         Ok(report)
-    }
-
-    async fn commit(&self, app: &AppId, source: &Name, tables: &Tables, files: Files, landed: Vec<IngestedFile>) -> Result<()> {
-        let pointer = self.catalog.pointer(BATCH_POINTER, app, source.as_str()).await?;
-        let last = pointer.as_ref().and_then(|p| p.value.get("batch")?.as_u64()).unwrap_or(0);
-        let batch = last + 1;
-        let mut commit = self.lake.begin(app);
-        files.append(&mut commit, tables);
-        commit.summary("taghouse.batch", &format!("{source}/{batch}"));
-        commit.also(Change::PutPointer {
-            kind: BATCH_POINTER.to_owned(),
-            app: app.clone(),
-            name: source.to_string(),
-            expected: pointer.map(|p| p.revision),
-            value: serde_json::json!({ "batch": batch }),
-        });
-        for file in landed {
-            commit.also(Change::RecordFile { app: app.clone(), source: source.clone(), file: IngestedFile { batch, ..file } });
-        }
-        commit.commit().await?;
-        Ok(())
     }
 }
 
@@ -185,10 +173,15 @@ struct Run<'r> {
     options: &'r IngestOptions,
     tables: &'r Tables,
     writers: Writers,
+    ledger: &'r Ledger,
     ids: RunIds,
+    /// The UTC days of rows whose ids the source maps.
+    days: BTreeSet<i32>,
     files: Files,
     total: Totals,
     landed: Vec<IngestedFile>,
+    /// What landed before under the names of those.
+    earlier: BTreeMap<String, IngestedFile>,
     report: IngestReport,
     now_ms: TimestampMs,
 }
@@ -272,6 +265,9 @@ impl Run<'_> {
             totals.duplicates += fresh.iter().filter(|fresh| !**fresh).count() as u64;
             chunk.accepted.retain(&fresh)?;
         }
+        if !chunk.hashes.is_empty() {
+            chunk.accepted.add_days(&mut self.days);
+        }
         totals.tally.add(&chunk.tally);
         totals.attributes += chunk.accepted.attributes.num_rows() as u64;
         chunk.accepted.count_events(&mut totals.events);
@@ -294,7 +290,13 @@ impl Run<'_> {
             ingested_ms: self.now_ms,
         });
         let report = &mut self.report;
-        report.files_new += 1;
+        match self.ledger.get(&file.name) {
+            Some(earlier) => {
+                self.earlier.insert(file.name.clone(), earlier.clone());
+                report.files_replaced += 1;
+            }
+            None => report.files_new += 1,
+        }
         report.rows += tally.rows;
         report.attributes += attributes;
         report.filtered += tally.filtered;

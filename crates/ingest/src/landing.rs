@@ -5,9 +5,11 @@
 
 use crate::blocking::blocking;
 use crate::ids::{MessageIds, NotedId, message_hash};
+use crate::landed_ids::{DatedId, LandedIds};
 use crate::live_rows::{Built, Landed, LiveRows};
-use crate::record::LogRecord;
+use crate::record::{LogRecord, RecordBody};
 use crate::seen::remember_landed;
+use crate::turns::Turns;
 use crate::waiting::{LandingTrigger, Waiting};
 use crate::writers::{Files, Tables, Writers};
 use crate::{Error, Result};
@@ -41,6 +43,9 @@ pub struct Landing {
     /// One landing of an app at a time, with what it remembers.
     apps: Mutex<HashMap<AppId, Arc<tokio::sync::Mutex<Memory>>>>,
     waiting: Waiting,
+    /// What the lake's files hold.
+    landed: LandedIds,
+    pub(crate) turns: Arc<Turns>,
 }
 
 #[derive(Default)]
@@ -58,7 +63,17 @@ pub struct HeldLanding {
 impl Landing {
     /// `ids`: which messages came in before. `clock` says from when they are read from the lake where that memory is missing.
     pub fn new(catalog: Arc<dyn Catalog>, lake: Arc<Lake>, log: Arc<dyn EventLog>, ids: Arc<MessageIds>, clock: Arc<dyn Clock>) -> Self {
-        Self { catalog, lake, log, ids, clock, apps: Mutex::default(), waiting: Waiting::default() }
+        Self {
+            catalog,
+            lake,
+            log,
+            ids,
+            clock,
+            apps: Mutex::default(),
+            waiting: Waiting::default(),
+            landed: LandedIds::default(),
+            turns: Arc::default(),
+        }
     }
 
     /// Lets landings of the app wait as long as the result lives. Waits for one that goes on.
@@ -171,8 +186,11 @@ impl Landing {
             self.settle(app, definitions, &stretch, position(pointer)).await?;
         }
         let rows = LiveRows::new(definitions, tables.schemas())?;
+        // From the look-up to the commit, so that of a file and a call of one id only one lands.
+        let _turn = self.turns.take(app).await;
+        let elsewhere = self.landed.find(&self.lake, app, &stretch.dated(), rows.source(), self.clock.now_ms()).await?;
         let (ids, of) = (self.ids.clone(), app.clone());
-        let Taken { built, noted, last } = blocking(move || stretch.take(&of, &ids, rows)).await?;
+        let Taken { built, noted, last } = blocking(move || stretch.take(&of, &ids, &elsewhere, rows)).await?;
         let Built { accepted, rejected, changes, landed } = built;
         let changes = self.changes(app, changes).await?;
         let mut writers = Writers::new(&tables);
@@ -260,15 +278,27 @@ impl Stretch {
         Ok(stretch)
     }
 
-    /// Every id counts once, whatever became of its message: landed, rejected, or left out by a filter.
-    fn take(self, app: &AppId, ids: &MessageIds, mut rows: LiveRows) -> Result<Taken> {
+    /// The ids of messages that give rows of events or attributes.
+    fn dated(&self) -> Vec<DatedId> {
+        let dated = |(_, record): &(u64, LogRecord)| match &record.body {
+            RecordBody::Event { time_ms, .. } | RecordBody::Traits { time_ms, .. } => {
+                Some(DatedId { id: message_hash(&record.message_id), time_ms: *time_ms })
+            }
+            RecordBody::Changed { .. } | RecordBody::Gone { .. } | RecordBody::Rejected { .. } => None,
+        };
+        self.records.iter().filter_map(dated).collect()
+    }
+
+    /// Every id counts once, whatever became of its message: landed, rejected, or left out by a filter. `elsewhere`: ids that the lake holds beside
+    /// those remembered.
+    fn take(self, app: &AppId, ids: &MessageIds, elsewhere: &HashSet<u128>, mut rows: LiveRows) -> Result<Taken> {
         let hashes: Vec<u128> = self.records.iter().map(|(_, record)| message_hash(&record.message_id)).collect();
         let known = ids.known(app, &hashes)?;
         let mut fresh = HashSet::with_capacity(hashes.len());
         let mut noted = Vec::with_capacity(hashes.len());
         let mut last = 0;
         for ((id, known), (position, record)) in hashes.into_iter().zip(known).zip(&self.records) {
-            let is_new = !record.is_message() || (!known && fresh.insert(id));
+            let is_new = !record.is_message() || (!known && !elsewhere.contains(&id) && fresh.insert(id));
             if is_new && record.is_message() {
                 noted.push(NotedId { id, position: *position });
             }

@@ -7,6 +7,7 @@ use std::io;
 use taghouse_catalog::IngestedFile;
 
 /// The files of a source that have landed, by name.
+#[derive(Clone, Default)]
 pub(crate) struct Ledger(HashMap<String, IngestedFile>);
 
 /// How a file stands to the ledger.
@@ -23,6 +24,11 @@ pub(crate) enum Standing {
 impl Ledger {
     pub(crate) fn new(files: Vec<IngestedFile>) -> Self {
         Self(files.into_iter().map(|file| (file.name.clone(), file)).collect())
+    }
+
+    /// What landed under this name.
+    pub(crate) fn get(&self, name: &str) -> Option<&IngestedFile> {
+        self.0.get(name)
     }
 
     /// Compares a file with what landed under its name: by size, then by checksum. The checksum's reading is all that an unchanged file costs.
@@ -43,7 +49,7 @@ impl Ledger {
 fn changed(known: &IngestedFile, size_bytes: u64) -> String {
     let how = if size_bytes < known.size_bytes { "was cut" } else { "has changed" };
     format!(
-        "the file {how} since it was ingested: it had {} bytes and has {size_bytes} now; restore it, or give the new one another name",
+        "the file {how} since it was ingested: it had {} bytes and has {size_bytes} now; restore it, give the new one another name, or take it in its place with --replace",
         known.size_bytes
     )
 }

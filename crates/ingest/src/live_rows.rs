@@ -151,6 +151,11 @@ impl LiveRows {
         })
     }
 
+    /// The name of the source.
+    pub(crate) fn source(&self) -> &Name {
+        &self.events.source
+    }
+
     /// Takes the record at `position` of the log, unless its message was there before.
     pub(crate) fn push(&mut self, position: u64, record: &LogRecord, is_new: bool) {
         if !is_new {

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 pub struct IngestOptions {
     /// Go on however large the share of rejected rows.
     pub allow_rejects: bool,
+    /// Files that have landed before are read again: the rows that they brought go, and those that they bring now come, in one commit.
+    pub replace: bool,
 }
 
 /// How far a run is.
@@ -31,6 +33,8 @@ pub struct IngestProgress {
 pub struct IngestReport {
     /// Files that landed.
     pub files_new: u64,
+    /// Files that landed in the place of their earlier rows.
+    pub files_replaced: u64,
     /// Files that had landed before, as they are.
     pub files_unchanged: u64,
     /// Files without a row, in name order. They are not known as ingested: under the same name they may come again with rows.
@@ -49,7 +53,7 @@ pub struct IngestReport {
     pub replaced: u64,
     /// Rows that a filter left out.
     pub filtered: u64,
-    /// Rows dropped because an earlier row of the run has their message id.
+    /// Rows dropped because an earlier row of the run, or one that landed before on a day of the run's rows, has their message id.
     pub duplicates: u64,
     /// Lake commits: 1, or 0 if no file was new.
     pub batches: u64,

@@ -96,6 +96,11 @@ impl Files {
         }
     }
 
+    /// The data files of the tables whose rows have message ids, with their tables.
+    pub(crate) fn with_ids<'f>(&'f mut self, tables: &'f Tables) -> [(&'f Table, &'f mut Vec<DataFile>); 2] {
+        [(&tables.events, &mut self.events), (&tables.attributes, &mut self.attributes)]
+    }
+
     pub(crate) async fn discard(self, lake: &Lake) {
         lake.discard([self.events, self.attributes, self.rejected].concat()).await;
     }

@@ -278,7 +278,8 @@ async fn too_many_rejects_stop_the_run_unless_allowed() {
     assert_eq!(house.rows("rejected_events", &["row"]).await.len(), 0);
     assert!(house.catalog.ingested_files(&house.app, &house::name("orders")).await.unwrap().is_empty());
 
-    let report = house.ingest_with(&source, input.path(), &IngestOptions { allow_rejects: true }).await.unwrap();
+    let report =
+        house.ingest_with(&source, input.path(), &IngestOptions { allow_rejects: true, ..IngestOptions::default() }).await.unwrap();
     assert_eq!((report.rows, report.rejected_rows()), (3, 2));
     assert_eq!(house.rows("rejected_events", &["row"]).await.len(), 2);
 

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use house::{Counting, House, NOW_MS, definitions};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use taghouse_ingest::{Error, LOG_POSITION, Landed, LiveCall};
+use taghouse_ingest::{Attendant, Error, IngestOptions, LOG_POSITION, Landed, LiveCall};
 use taghouse_log::{EmbeddedLog, EventLog};
 use taghouse_model::{AppId, ErrorKind};
 use taghouse_rules::Definitions;
@@ -401,19 +401,62 @@ async fn a_wrong_field_is_left_out_alone() {
     assert_eq!(rejected, expected);
 }
 
-/// File rows with the same ids are none of the live messages.
+/// An id that a source of files maps and one of a call are the same, whichever came first, where their times are of one day.
 #[tokio::test(flavor = "multi_thread")]
-async fn ids_of_files_do_not_count() {
+async fn an_id_counts_once_in_files_and_calls() {
     let home = tempfile::tempdir().unwrap();
     let house = House::open(home.path()).await;
     let log = house.log();
-    let both = definitions(&format!("kind: source\nname: a_file\nformat: csv\nuser_id: u\nevent: e\ntime: t\nmessage_id: m\n---{TYPED}"));
-    let input = tempfile::tempdir().unwrap();
-    std::fs::write(input.path().join("a.csv"), "u,t,m\n1,2026-11-20,m1\n").unwrap();
-    house.ingest(&both, input.path()).await.unwrap();
-    send(&house, log.as_ref(), "track", &track("m1", "{}"), NOW_MS).await;
-    assert_eq!(land(&house, &log, &both).await, Landed { events: 1, position: 1, ..Landed::default() });
-    assert_eq!(house.rows("events", &["message_id", "source"]).await, ["m1|a_file", "m1|web"]);
+    let both = definitions(&format!(
+        "kind: source\nname: a_file\nformat: csv\nuser_id: u\nevent: e\ntime: t\nmessage_id: m\n---\nkind: source\nname: b_file\nformat: csv\nuser_id: u\nattributes: {{ city: city }}\ntime: t\nmessage_id: m\n---{TYPED}"
+    ));
+    let ingest = async |source: &str, file: &str, text: &str| {
+        let input = tempfile::tempdir().unwrap();
+        std::fs::write(input.path().join(file), text).unwrap();
+        let (paths, options) = ([input.path().to_owned()], IngestOptions::default());
+        house.files().ingest(&house.app, &both, &house::name(source), &paths, &options, Attendant::nobody()).await.unwrap()
+    };
+    ingest("a_file", "a.csv", "u,t,m\n1,2026-11-20,m1\n1,2026-11-19,m2\n1,2026-11-20,m3\n").await;
+    ingest("b_file", "b.csv", "u,t,m,city\n1,2026-11-20,a1,Oslo\n").await;
+    let landing = house.landing(log.clone());
+    let land = async || landing.land(&house.app, &both, &CancellationToken::new()).await.unwrap();
+    for id in ["m1", "m2", "m4"] {
+        send(&house, log.as_ref(), "track", &track(id, "{}"), NOW_MS).await;
+    }
+    let traits = r#"{"userId":"u2","messageId":"a1","timestamp":"2026-11-20T11:00:00Z","traits":{"plan":"pro"}}"#;
+    send(&house, log.as_ref(), "identify", traits, NOW_MS).await;
+    // m2 is of another day in the file: that far nobody looks, unless a call of this landing is of that day.
+    assert_eq!(land().await, Landed { events: 2, duplicates: 2, position: 4, ..Landed::default() });
+    send(&house, log.as_ref(), "track", &track("m5", "{}").replace("11-20", "11-19"), NOW_MS).await;
+    send(&house, log.as_ref(), "track", &track("m6", "{}"), NOW_MS).await;
+    assert_eq!(land().await, Landed { events: 2, position: 6, ..Landed::default() });
+
+    // Calls first.
+    let report = ingest("a_file", "c.csv", "u,t,m\n9,2026-11-20,m4\n9,2026-11-20,m7\n9,2026-11-20,m3\n").await;
+    assert_eq!((report.events(), report.duplicates, report.rows), (1, 2, 3));
+    let ledger = house.catalog.ingested_files(&house.app, &house::name("a_file")).await.unwrap();
+    assert_eq!((ledger[1].accepted, ledger[1].duplicates), (1, 2));
+    assert_eq!(
+        house.rows("events", &["message_id", "user_id", "source", "source_file"]).await,
+        [
+            "m1|1|a_file|a.csv",
+            "m2|1|a_file|a.csv",
+            "m2|u1|web|-",
+            "m3|1|a_file|a.csv",
+            "m4|u1|web|-",
+            "m5|u1|web|-",
+            "m6|u1|web|-",
+            "m7|9|a_file|c.csv"
+        ]
+    );
+
+    // Live ones too, once the memory of the day has gone.
+    house.clock.0.store(NOW_MS + 30 * HOUR_MS, Ordering::Relaxed);
+    house.clock.1.store(30 * HOUR_MS, Ordering::Relaxed);
+    land().await;
+    send(&house, log.as_ref(), "track", &track("m4", "{}"), NOW_MS + 30 * HOUR_MS).await;
+    send(&house, log.as_ref(), "track", &track("m8", "{}"), NOW_MS + 30 * HOUR_MS).await;
+    assert_eq!(land().await, Landed { events: 1, duplicates: 1, position: 8, ..Landed::default() });
 }
 
 /// A log that fails where it is told to: a crash between two steps of a landing.

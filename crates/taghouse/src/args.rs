@@ -225,6 +225,9 @@ pub(crate) struct Ingest {
     /// Go on however large the share of rejected rows is
     #[arg(long)]
     pub(crate) allow_rejects: bool,
+    /// Read files again that have landed, such as after a change of the source: the rows that they brought go, and new ones come, at once
+    #[arg(long)]
+    pub(crate) replace: bool,
 }
 
 #[derive(Args)]

@@ -170,7 +170,7 @@ async fn rooms(places: Places, options: Options<'_>, place: Option<&Place>) -> R
         backup,
         backups,
         producer: Arc::new(Producer::new(catalog.clone(), lake.clone(), index.clone(), dictionary.clone())),
-        files: Arc::new(FileIngest::new(catalog.clone(), lake.clone(), clock.clone())),
+        files: Arc::new(FileIngest::new(catalog.clone(), lake.clone(), clock.clone()).beside(&landing)),
         landing,
         keys: KeyRing::load(catalog.as_ref(), local_key).await?,
         uploads: swept(&places.uploads)?,

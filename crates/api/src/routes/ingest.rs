@@ -13,6 +13,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::Arc;
+use taghouse_ingest::IngestOptions;
 use taghouse_model::{ErrorKind, Name};
 use taghouse_rules::{Definitions, SourceFormat};
 
@@ -30,6 +31,9 @@ pub(crate) struct IngestRequest {
     /// Go on however large the share of rejected rows is.
     #[serde(default)]
     allow_rejects: bool,
+    /// Read files again that have landed before: the rows that they brought go, and those that they bring now come, in one commit.
+    #[serde(default)]
+    replace: bool,
 }
 
 /// Starts to ingest files and answers with the run to follow.
@@ -58,12 +62,13 @@ pub(crate) async fn start(
         }
         _ => return Err(Problem::new(ErrorKind::Invalid, "name either paths or an upload")),
     };
-    let allow_rejects = request.allow_rejects;
+    let options = IngestOptions { allow_rejects: request.allow_rejects, replace: request.replace };
     let files = paths.iter().map(|path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned());
-    let subject = format!("source {source}: {}", named(files.collect::<Vec<_>>().into_iter()));
+    let how = if request.replace { ", replacing" } else { "" };
+    let subject = format!("source {source}{how}: {}", named(files.collect::<Vec<_>>().into_iter()));
     let run = house
         .audited_run(&caller, &app, "ingest", &subject, async {
-            let tasks = ingestion(&house, &app, definitions, source, paths, upload, allow_rejects);
+            let tasks = ingestion(&house, &app, definitions, source, paths, upload, options);
             Ok(house.scheduler.start(&app, "ingest", tasks).await?)
         })
         .await?;

@@ -26,7 +26,7 @@ pub(crate) async fn demo(opened: Opened<'_>, context: &Context, arguments: &Demo
     apply::send(context, &definitions, apply::How::default()).await?;
     let mut new_files = 0;
     for source in FILE_SOURCES {
-        let report = ingest::run(context, Some(source), std::slice::from_ref(&files), false).await?;
+        let report = ingest::run(context, Some(source), std::slice::from_ref(&files), ingest::How::default()).await?;
         new_files += report["files_new"].as_u64().unwrap_or(0);
         print(&format!("source {source}\n{}", ingest::describe(&report)));
     }

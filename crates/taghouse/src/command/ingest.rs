@@ -14,17 +14,25 @@ use taghouse_rules::FileGlob;
 
 /// Ingests files and prints what came of them.
 pub(crate) async fn ingest(context: &Context, arguments: &Ingest) -> Result<()> {
-    let report = run(context, arguments.source.as_deref(), &arguments.paths, arguments.allow_rejects).await?;
+    let how = How { allow_rejects: arguments.allow_rejects, replace: arguments.replace };
+    let report = run(context, arguments.source.as_deref(), &arguments.paths, how).await?;
     context.print(&report, describe)?;
     let failed = report["failed"].as_array().into_iter().flatten();
     let failed: Vec<String> = failed.map(|file| format!("{}: {}", plain(&file["file"]), plain(&file["message"]))).collect();
     if failed.is_empty() { Ok(()) } else { bail!("{}", failed.join("\n")) }
 }
 
+/// How files are ingested.
+#[derive(Default, Clone, Copy)]
+pub(crate) struct How {
+    allow_rejects: bool,
+    replace: bool,
+}
+
 /// Ingests files and gives the report.
-pub(crate) async fn run(context: &Context, source: Option<&str>, paths: &[PathBuf], allow_rejects: bool) -> Result<Value> {
+pub(crate) async fn run(context: &Context, source: Option<&str>, paths: &[PathBuf], how: How) -> Result<Value> {
     let app = context.app().await?;
-    let mut body = json!({"source": source, "allow_rejects": allow_rejects});
+    let mut body = json!({"source": source, "allow_rejects": how.allow_rejects, "replace": how.replace});
     if context.same_machine {
         let full = paths.iter().map(|path| std::fs::canonicalize(path).with_context(|| format!("reading {}", path.display())));
         body["paths"] = json!(full.collect::<Result<Vec<_>>>()?);
@@ -76,6 +84,9 @@ pub(crate) fn describe(report: &Value) -> String {
     let mut rows = Vec::new();
     let mut push = |what: String, count: &Value| rows.push(vec![what, count.as_u64().map(thousands).unwrap_or_default()]);
     push("files new".to_owned(), &report["files_new"]);
+    if report["files_replaced"] != 0 {
+        push("files replaced".to_owned(), &report["files_replaced"]);
+    }
     push("files unchanged".to_owned(), &report["files_unchanged"]);
     push("rows".to_owned(), &report["rows"]);
     for (event, count) in report["accepted"].as_object().into_iter().flatten() {
