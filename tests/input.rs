@@ -322,3 +322,58 @@ fn a_file_is_ingested_again_after_the_mapping_was_corrected() {
         assert_eq!(profile(&house, "u1")["orders"], 3);
     }
 }
+
+#[test]
+fn what_came_in_and_what_did_not_is_listed() {
+    let house = house(ORDERS);
+    let rows: String = (0..7).map(|row| format!("x{row},u1,{},1.00\n", if row < 5 { "never" } else { "2026-03-02T10:00:00Z" })).collect();
+    house.json(&["ingest", "--allow-rejects", house.file("bad.csv", format!("msg,user,at,amount\n{rows}")).to_str().unwrap()]);
+    ingest(&house, "monday.csv", format!("{MONDAY}m9,,2026-03-02T12:00:00Z,5.00\n"));
+
+    let source = house.json(&["sources"])["sources"][0].clone();
+    let counts =
+        ["files", "rows", "accepted", "rejected", "duplicates", "last_rows", "last_rejected"].map(|name| source[name].as_u64().unwrap());
+    assert_eq!(counts, [2, 11, 5, 6, 0, 4, 1], "{source}");
+    assert!((source["rejected_share"].as_f64().unwrap() - 6.0 / 11.0).abs() < 1e-9 && source["last_landed"].is_string(), "{source}");
+    assert!(house.ok(&["sources"]).contains("54.5%"));
+
+    let files = house.json(&["files", "--limit", "1"]);
+    assert_eq!((files["files"].as_array().unwrap().len(), files["files"][0]["file"].clone()), (1, json!("monday.csv")));
+    let more = house.json(&["files", "--source", "orders", "--after", files["next"].as_str().unwrap()]);
+    assert_eq!(
+        (more["files"][0]["file"].clone(), more["files"][0]["rejected"].clone(), more["next"].clone()),
+        (json!("bad.csv"), json!(5), Value::Null)
+    );
+    assert!(house.refused(&["files", "--source", "nothing"]).contains("the sources are orders"));
+
+    let all = house.json(&["rejected"]);
+    assert_eq!((all["rows"].as_array().unwrap().len(), all["reasons"].clone()), (6, json!({"bad_time": 5, "no_user_id": 1})));
+    let text = house.ok(&["rejected", "--reason", "bad_time"]);
+    assert!(text.contains("bad.csv row 1") && text.contains("\"never\" is no time") && !text.contains("no_user_id"), "{text}");
+    // Page by page, each row once.
+    let mut rows = Vec::new();
+    let mut next: Option<String> = None;
+    loop {
+        let mut arguments = vec!["rejected", "--source", "orders", "--limit", "2"];
+        if let Some(next) = &next {
+            arguments.extend(["--after", next]);
+        }
+        let page = house.json(&arguments);
+        rows.extend(page["rows"].as_array().unwrap().iter().map(|row| (row["file"].clone(), row["row"].as_i64().unwrap())));
+        next = page["next"].as_str().map(str::to_owned);
+        if next.is_none() {
+            break;
+        }
+    }
+    let bad = |row: i64| (json!("bad.csv"), row);
+    assert_eq!(rows, [(json!("monday.csv"), 4), bad(1), bad(2), bad(3), bad(4), bad(5)]);
+    assert_eq!(house.json(&["rejected", "--file", "monday.csv"])["rows"][0]["raw"], "m9,,2026-03-02T12:00:00Z,5.00");
+    assert!(house.refused(&["rejected", "--after", "nonsense"]).contains("give it as it came"));
+
+    // Live calls, too.
+    let server = house.serve();
+    let key = house.ok(&["keys", "create", "--role", "write"]).trim().to_owned();
+    call(&house, &server, &key, &json!({"userId": "u7", "event": "buy", "messageId": "c1", "properties": {"amount": 3}}));
+    let live = house.json(&["sources"])["sources"][1].clone();
+    assert_eq!((live["name"].clone(), live["rows"].clone(), live["accepted"].clone()), (json!("segment"), json!(1), json!(1)), "{live}");
+}

@@ -6,7 +6,7 @@ use crate::gates::admit;
 use crate::origins::{WebOrigins, refuse_other_origins};
 use crate::problem::{KeylessProblem, descriptions, only_problems, schemas};
 use crate::routes::{
-    apps, audit, backups, changes, crowds, definitions, export, ingest, judge, keys, landing, produce, runs, tags, track,
+    apps, audit, backups, changes, crowds, definitions, export, ingest, input, judge, keys, landing, produce, runs, tags, track,
     tracking_settings, uploads, users,
 };
 use crate::routes::{compare, estimate, group, histogram, overlap, page, questions, top};
@@ -79,6 +79,9 @@ fn parts() -> Parts {
         .routes(routes!(audit::of_house))
         .routes(routes!(audit::of_app))
         .routes(routes!(landing::get))
+        .routes(routes!(input::sources))
+        .routes(routes!(input::files))
+        .routes(routes!(input::rejected))
         .routes(routes!(runs::list))
         .routes(routes!(runs::get, runs::cancel))
         .routes(routes!(tags::list))

@@ -14,6 +14,7 @@ use crate::waiting::{LandingTrigger, Waiting};
 use crate::writers::{Files, Tables, Writers};
 use crate::{Error, Result};
 use arrow::array::RecordBatch;
+use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use taghouse_catalog::{Catalog, Change, Pointer};
@@ -26,12 +27,53 @@ use tokio_util::sync::CancellationToken;
 /// Records that land by one commit.
 const LANDED_AT_ONCE: usize = 50_000;
 
-/// The catalog's pointer at the position through which the log has landed: value `{"position": n}`.
+/// The catalog's pointer at the position through which the log has landed: value `{"position": n, "totals": …}`, see [`LiveTotals`].
 const POINTER_KIND: &str = "log";
 const POINTER_NAME: &str = "landed";
 
 /// The key of a snapshot's summary with the log position that it holds.
 pub const LOG_POSITION: &str = "taghouse.log-position";
+
+/// What became of an app's live messages, ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LiveTotals {
+    /// All messages.
+    pub messages: u64,
+    /// Those that gave rows of `events` or `attributes`, or only a user.
+    pub accepted: u64,
+    /// Rows of `rejected_events`: messages, and single fields of messages that landed without them.
+    pub rejected: u64,
+    /// Messages that a filter left out.
+    pub filtered: u64,
+    /// Messages dropped because their id had come in before.
+    pub duplicates: u64,
+    /// When the last landing was; `None`: never.
+    pub landed_ms: Option<TimestampMs>,
+    /// Messages of that landing.
+    pub last_messages: u64,
+    /// Rows of `rejected_events` of that landing.
+    pub last_rejected: u64,
+}
+
+impl LiveTotals {
+    fn of(pointer: Option<&Pointer>) -> Self {
+        pointer.and_then(|p| serde_json::from_value(p.value.get("totals")?.clone()).ok()).unwrap_or_default()
+    }
+
+    /// With a landing of so many messages, of which `refused` gave nothing.
+    fn and(self, landed: &Landed, messages: u64, refused: u64, now_ms: TimestampMs) -> Self {
+        Self {
+            messages: self.messages + messages,
+            accepted: self.accepted + messages.saturating_sub(landed.filtered + landed.duplicates + refused),
+            rejected: self.rejected + landed.rejected,
+            filtered: self.filtered + landed.filtered,
+            duplicates: self.duplicates + landed.duplicates,
+            landed_ms: Some(now_ms),
+            last_messages: messages,
+            last_rejected: landed.rejected,
+        }
+    }
+}
 
 /// Lands live calls.
 pub struct Landing {
@@ -92,6 +134,14 @@ impl Landing {
     pub async fn is_due(&self, app: &AppId, trigger: &LandingTrigger) -> Result<bool> {
         let end = self.log.end(app).await?;
         Ok(self.waiting.is_due(app, end, self.clock.now_ms(), trigger))
+    }
+
+    /// What became of the app's messages, ever.
+    ///
+    /// # Errors
+    /// The catalog's.
+    pub async fn totals(&self, app: &AppId) -> Result<LiveTotals> {
+        Ok(LiveTotals::of(self.catalog.pointer(POINTER_KIND, app, POINTER_NAME).await?.as_ref()))
     }
 
     /// Lands what the log holds, and trims it. Cheap where there is nothing to land: then nothing changes. After `stop` it lands what it has
@@ -190,7 +240,8 @@ impl Landing {
         let _turn = self.turns.take(app).await;
         let elsewhere = self.landed.find(&self.lake, app, &stretch.dated(), rows.source(), self.clock.now_ms()).await?;
         let (ids, of) = (self.ids.clone(), app.clone());
-        let Taken { built, noted, last } = blocking(move || stretch.take(&of, &ids, &elsewhere, rows)).await?;
+        let messages = stretch.records.iter().filter(|(_, record)| record.is_message()).count() as u64;
+        let Taken { built, refused, noted, last } = blocking(move || stretch.take(&of, &ids, &elsewhere, rows)).await?;
         let Built { accepted, rejected, changes, landed } = built;
         let changes = self.changes(app, changes).await?;
         let mut writers = Writers::new(&tables);
@@ -207,6 +258,7 @@ impl Landing {
             files.discard(&self.lake).await;
             return Err(e);
         }
+        let totals = LiveTotals::of(pointer).and(&landed, messages, refused, self.clock.now_ms());
         let mut commit = self.lake.begin(app);
         files.append(&mut commit, &tables);
         if let Some((table, files)) = changes {
@@ -218,7 +270,7 @@ impl Landing {
             app: app.clone(),
             name: POINTER_NAME.to_owned(),
             expected: pointer.map(|p| p.revision),
-            value: serde_json::json!({ "position": last }),
+            value: serde_json::json!({ "position": last, "totals": totals }),
         });
         commit.commit().await?;
         memory.settled = true;
@@ -260,6 +312,8 @@ struct Stretch {
 /// What a stretch becomes.
 struct Taken {
     built: Built,
+    /// Messages that were rejected whole.
+    refused: u64,
     /// The ids that are new.
     noted: Vec<NotedId>,
     /// Its last position.
@@ -305,7 +359,8 @@ impl Stretch {
             rows.push(*position, record, is_new);
             last = *position;
         }
-        Ok(Taken { built: rows.finish()?, noted, last })
+        let refused = rows.refused;
+        Ok(Taken { built: rows.finish()?, refused, noted, last })
     }
 }
 

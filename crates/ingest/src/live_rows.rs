@@ -60,6 +60,8 @@ pub(crate) struct LiveRows {
     rejected_rows: RejectBuilder,
     change_rows: ChangeRows,
     counts: Landed,
+    /// Messages that were rejected whole.
+    pub(crate) refused: u64,
 }
 
 /// The rows of a stretch, as batches of the tables, and their counts.
@@ -145,6 +147,7 @@ impl LiveRows {
             rejected_rows: RejectBuilder::default(),
             change_rows: ChangeRows::default(),
             counts: Landed::default(),
+            refused: 0,
             schemas,
             events,
             traits,
@@ -175,7 +178,10 @@ impl LiveRows {
                 return;
             }
             // The reason's text was a class once; written as a rule's it would be another.
-            RecordBody::Rejected { reason, detail, raw } => return self.refuse(position, record, reason, detail, raw),
+            RecordBody::Rejected { reason, detail, raw } => {
+                self.refused += 1;
+                return self.refuse(position, record, reason, detail, raw);
+            }
         };
         match taken {
             Ok(Taken { left_out, what_of_the_rest }) => {
@@ -183,7 +189,10 @@ impl LiveRows {
                     self.refuse(position, record, &reason.to_string(), &format!("{detail}; {what_of_the_rest}"), raw);
                 }
             }
-            Err(fault) => self.refuse(position, record, &fault.reason.to_string(), &fault.detail, raw),
+            Err(fault) => {
+                self.refused += 1;
+                self.refuse(position, record, &fault.reason.to_string(), &fault.detail, raw);
+            }
         }
     }
 

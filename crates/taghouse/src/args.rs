@@ -50,6 +50,12 @@ pub(crate) enum Command {
     Schema,
     /// Ingest files of a source into the lake
     Ingest(Ingest),
+    /// List the sources: when rows landed last, how many, and what share was rejected
+    Sources,
+    /// List the files that landed, newest first
+    Files(Files),
+    /// List rejected rows, newest first, and what is wrong with each
+    Rejected(Rejected),
     /// Produce all tags and crowds as of a time
     Produce(Produce),
     /// List tags, or the values of one
@@ -228,6 +234,38 @@ pub(crate) struct Ingest {
     /// Read files again that have landed, such as after a change of the source: the rows that they brought go, and new ones come, at once
     #[arg(long)]
     pub(crate) replace: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Files {
+    /// Only of this source
+    #[arg(long, value_name = "NAME")]
+    pub(crate) source: Option<String>,
+    /// How many files, up to 1,000
+    #[arg(long, default_value_t = 100)]
+    pub(crate) limit: usize,
+    /// The cursor that the page before ended with
+    #[arg(long, value_name = "CURSOR")]
+    pub(crate) after: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Rejected {
+    /// Only of this source
+    #[arg(long, value_name = "NAME")]
+    pub(crate) source: Option<String>,
+    /// Only with this reason, such as bad_type
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// Only of this file
+    #[arg(long, value_name = "NAME")]
+    pub(crate) file: Option<String>,
+    /// How many rows, up to 1,000
+    #[arg(long, default_value_t = 100)]
+    pub(crate) limit: usize,
+    /// The cursor that the page before ended with
+    #[arg(long, value_name = "CURSOR")]
+    pub(crate) after: Option<String>,
 }
 
 #[derive(Args)]

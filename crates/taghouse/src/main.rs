@@ -226,6 +226,9 @@ fn reads(command: &Command) -> bool {
         | Command::Profile { .. }
         | Command::Runs
         | Command::Audit(_)
+        | Command::Sources
+        | Command::Files(_)
+        | Command::Rejected(_)
         | Command::Schema => true,
         Command::Serve(_)
         | Command::Demo(_)
@@ -256,6 +259,9 @@ fn command_name(command: &Command) -> &'static str {
         Command::Apply(_) => "apply",
         Command::Schema => "schema",
         Command::Ingest(_) => "ingest",
+        Command::Sources => "sources",
+        Command::Files(_) => "files",
+        Command::Rejected(_) => "rejected",
         Command::Produce(_) => "produce",
         Command::Tags { .. } => "tags",
         Command::Crowds { .. } => "crowds",
@@ -285,6 +291,9 @@ async fn dispatch(context: &Context, command: &Command) -> Result<()> {
     match command {
         Command::Apply(arguments) => command::apply::apply(context, arguments).await,
         Command::Ingest(arguments) => command::ingest::ingest(context, arguments).await,
+        Command::Sources => command::input::sources(context).await,
+        Command::Files(arguments) => command::input::files(context, arguments).await,
+        Command::Rejected(arguments) => command::input::rejected(context, arguments).await,
         Command::Produce(arguments) => command::produce::produce(context, arguments).await,
         Command::Tags { tag } => command::list::tags(context, tag.as_deref()).await,
         Command::Crowds { crowd } => command::list::crowds(context, crowd.as_deref()).await,

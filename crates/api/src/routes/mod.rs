@@ -12,6 +12,7 @@ pub(crate) mod export;
 pub(crate) mod group;
 pub(crate) mod histogram;
 pub(crate) mod ingest;
+pub(crate) mod input;
 pub(crate) mod judge;
 pub(crate) mod keys;
 pub(crate) mod landing;

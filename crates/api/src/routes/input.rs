@@ -1,0 +1,337 @@
+//! What came in: sources, their files, and the rows that were rejected.
+
+use super::App;
+use crate::access::{Action, Caller};
+use crate::clock_text::instant;
+use crate::extract::{Json, Path, Query};
+use crate::{House, Problem};
+use axum::Extension;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use taghouse_catalog::IngestedFile;
+use taghouse_ingest::{RejectedQuery, RejectedRow, rejected as rejected_rows};
+use taghouse_model::{AppId, ErrorKind, Name, TimestampMs};
+use taghouse_rules::{Definitions, SourceFormat};
+
+const DEFAULT_LINES: usize = 100;
+const MAX_LINES: usize = 1000;
+
+/// A source and what came of its rows.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct SourceBody {
+    /// Its name.
+    name: String,
+    /// `csv`, `jsonl`, `parquet` or `segment`.
+    format: &'static str,
+    /// Files that landed; `null` for live calls.
+    #[schema(required)]
+    files: Option<u64>,
+    /// Rows of its files, or live messages.
+    rows: u64,
+    /// Rows that became events or attributes.
+    accepted: u64,
+    /// Rows in `rejected_events`; of live calls single fields, too.
+    rejected: u64,
+    /// Rows that a filter left out.
+    filtered: u64,
+    /// Rows dropped because their message id had come in before.
+    duplicates: u64,
+    /// `rejected` by `rows`; `null` where there are none.
+    #[schema(required)]
+    rejected_share: Option<f64>,
+    /// When rows landed last, ISO 8601, UTC; `null`: never.
+    #[schema(required)]
+    last_landed: Option<String>,
+    /// Rows of the last batch of files, or of the last landing.
+    last_rows: u64,
+    /// Those of them that were rejected.
+    last_rejected: u64,
+}
+
+/// The sources of an app.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct SourceList {
+    /// In order of name.
+    sources: Vec<SourceBody>,
+}
+
+/// How fresh each source is, how much it brought, and what share of that was rejected.
+#[utoipa::path(get, path = "/apps/{app}/sources", operation_id = "list_sources", tag = "ingest", params(App),
+    responses((status = 200, description = "The sources.", body = SourceList), Problem))]
+pub(crate) async fn sources(
+    State(house): State<Arc<House>>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<App>,
+) -> Result<Json<SourceList>, Problem> {
+    let app = app.checked(&caller, Action::Read)?;
+    let definitions = house.definitions(&app).await?;
+    let mut sources = Vec::new();
+    for source in definitions.sources.values() {
+        sources.push(match source.format {
+            SourceFormat::Segment => live(&house, &app, &source.name).await?,
+            format => of_files(&source.name, format, &house.catalog.ingested_files(&app, &source.name).await?),
+        });
+    }
+    let calls_defined = definitions.sources.values().any(|source| source.format == SourceFormat::Segment);
+    if !calls_defined {
+        // Calls are taken without a source, too.
+        let undefined = Name::new("segment").map_err(|e| Problem::new(ErrorKind::Internal, e.to_string()))?;
+        let body = live(&house, &app, &undefined).await?;
+        if body.rows > 0 {
+            sources.push(body);
+        }
+    }
+    Ok(Json(SourceList { sources }))
+}
+
+fn share(rejected: u64, rows: u64) -> Option<f64> {
+    (rows > 0).then(|| rejected as f64 / rows as f64)
+}
+
+fn of_files(name: &Name, format: SourceFormat, files: &[IngestedFile]) -> SourceBody {
+    let sum = |of: fn(&IngestedFile) -> u64| files.iter().map(of).sum::<u64>();
+    let last = files.iter().max_by_key(|file| file.batch);
+    let of_last =
+        |of: fn(&IngestedFile) -> u64| files.iter().filter(|file| last.is_some_and(|last| last.batch == file.batch)).map(of).sum::<u64>();
+    SourceBody {
+        name: name.to_string(),
+        format: match format {
+            SourceFormat::Csv { .. } => "csv",
+            SourceFormat::Jsonl => "jsonl",
+            SourceFormat::Parquet => "parquet",
+            SourceFormat::Segment => "segment",
+        },
+        files: Some(files.len() as u64),
+        rows: sum(|file| file.rows),
+        accepted: sum(|file| file.accepted),
+        rejected: sum(|file| file.rejected),
+        filtered: sum(|file| file.filtered),
+        duplicates: sum(|file| file.duplicates),
+        rejected_share: share(sum(|file| file.rejected), sum(|file| file.rows)),
+        last_landed: last.map(|file| instant(file.ingested_ms)),
+        last_rows: of_last(|file| file.rows),
+        last_rejected: of_last(|file| file.rejected),
+    }
+}
+
+async fn live(house: &House, app: &AppId, name: &Name) -> Result<SourceBody, Problem> {
+    let totals = house.landing.totals(app).await?;
+    Ok(SourceBody {
+        name: name.to_string(),
+        format: "segment",
+        files: None,
+        rows: totals.messages,
+        accepted: totals.accepted,
+        rejected: totals.rejected,
+        filtered: totals.filtered,
+        duplicates: totals.duplicates,
+        rejected_share: share(totals.rejected, totals.messages),
+        last_landed: totals.landed_ms.map(instant),
+        last_rows: totals.last_messages,
+        last_rejected: totals.last_rejected,
+    })
+}
+
+/// Which files.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct FileFilter {
+    /// Only of this source.
+    source: Option<String>,
+    /// The `next` of the page before.
+    after: Option<String>,
+    /// How many files, 1 to 1,000; default 100.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+}
+
+/// A file that landed.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct FileLine {
+    /// The source.
+    source: String,
+    /// Its name, below the folder that was given.
+    file: String,
+    /// When it landed, ISO 8601, UTC.
+    landed: String,
+    /// Its bytes on disk.
+    size_bytes: u64,
+    /// Its rows.
+    rows: u64,
+    /// Rows that became events or attributes.
+    accepted: u64,
+    /// Rows in `rejected_events`.
+    rejected: u64,
+    /// Rows that a filter left out.
+    filtered: u64,
+    /// Rows dropped because their message id had come in before.
+    duplicates: u64,
+    /// The number of the source's batch that landed it.
+    batch: u64,
+}
+
+/// A page of files.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct FilePage {
+    /// The last landed first.
+    files: Vec<FileLine>,
+    /// What to send as `after` for the next page; `null`: there is none.
+    #[schema(required)]
+    next: Option<String>,
+}
+
+/// Where a file stands among all.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Landed {
+    ingested_ms: Reverse<TimestampMs>,
+    source: String,
+    name: String,
+}
+
+impl Landed {
+    /// The cursor behind it.
+    fn cursor(&self) -> String {
+        format!("{}:{}:{}", self.ingested_ms.0, self.source, self.name)
+    }
+
+    fn read(cursor: &str) -> Option<Self> {
+        let (ingested, rest) = cursor.split_once(':')?;
+        let (source, name) = rest.split_once(':')?;
+        Some(Self { ingested_ms: Reverse(ingested.parse().ok()?), source: source.to_owned(), name: name.to_owned() })
+    }
+}
+
+/// The files that landed, newest first.
+#[utoipa::path(get, path = "/apps/{app}/files", operation_id = "list_files", tag = "ingest", params(App, FileFilter),
+    responses((status = 200, description = "A page of files.", body = FilePage), Problem))]
+pub(crate) async fn files(
+    State(house): State<Arc<House>>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<App>,
+    Query(filter): Query<FileFilter>,
+) -> Result<Json<FilePage>, Problem> {
+    let app = app.checked(&caller, Action::Read)?;
+    let definitions = house.definitions(&app).await?;
+    check_source(&definitions, filter.source.as_deref())?;
+    let limit = checked_limit(filter.limit)?;
+    let wrong = || Problem::new(ErrorKind::Invalid, "`after` is not the `next` of a page of files: give it as it came");
+    let after = filter.after.as_deref().map(|cursor| Landed::read(cursor).ok_or_else(wrong)).transpose()?;
+    let mut found: BTreeMap<Landed, IngestedFile> = BTreeMap::new();
+    for source in definitions.sources.keys().filter(|name| filter.source.as_deref().is_none_or(|wanted| name.as_str() == wanted)) {
+        for file in house.catalog.ingested_files(&app, source).await? {
+            let place = Landed { ingested_ms: Reverse(file.ingested_ms), source: source.to_string(), name: file.name.clone() };
+            if after.as_ref().is_none_or(|after| place > *after) {
+                found.insert(place, file);
+            }
+        }
+    }
+    let next = if found.len() > limit { found.keys().nth(limit - 1).map(Landed::cursor) } else { None };
+    let files = found.into_iter().take(limit).map(|(place, file)| FileLine {
+        source: place.source,
+        file: file.name,
+        landed: instant(file.ingested_ms),
+        size_bytes: file.size_bytes,
+        rows: file.rows,
+        accepted: file.accepted,
+        rejected: file.rejected,
+        filtered: file.filtered,
+        duplicates: file.duplicates,
+        batch: file.batch,
+    });
+    Ok(Json(FilePage { files: files.collect(), next }))
+}
+
+/// Which rejected rows.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct RejectedFilter {
+    /// Only of this source.
+    source: Option<String>,
+    /// Only with this reason, such as `bad_type`.
+    reason: Option<String>,
+    /// Only of this file.
+    file: Option<String>,
+    /// The `next` of the page before.
+    after: Option<String>,
+    /// How many rows, 1 to 1,000; default 100.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+}
+
+/// A rejected row.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct RejectedLine {
+    /// When it came in, ISO 8601, UTC.
+    received: String,
+    /// The source.
+    source: String,
+    /// The file; `null`: a live call.
+    #[schema(required)]
+    file: Option<String>,
+    /// The row of the file, from 1, or the position in the log of live calls.
+    #[schema(required)]
+    row: Option<i64>,
+    /// The class of the refusal, such as `bad_type`.
+    reason: String,
+    /// What is wrong with this row.
+    detail: String,
+    /// The row as it stood, its first 4 KiB.
+    #[schema(required)]
+    raw: Option<String>,
+}
+
+/// A page of rejected rows.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct RejectedList {
+    /// Newest first, then by source, file and row.
+    rows: Vec<RejectedLine>,
+    /// How many there are on all pages, by reason.
+    reasons: BTreeMap<String, u64>,
+    /// What to send as `after` for the next page; `null`: there is none.
+    #[schema(required)]
+    next: Option<String>,
+}
+
+/// Rows and fields that were rejected, with what is wrong and the row itself.
+#[utoipa::path(get, path = "/apps/{app}/rejected", operation_id = "list_rejected", tag = "ingest", params(App, RejectedFilter),
+    responses((status = 200, description = "A page of rejected rows.", body = RejectedList), Problem))]
+pub(crate) async fn rejected(
+    State(house): State<Arc<House>>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<App>,
+    Query(filter): Query<RejectedFilter>,
+) -> Result<Json<RejectedList>, Problem> {
+    let app = app.checked(&caller, Action::Read)?;
+    house.definitions(&app).await?;
+    let limit = checked_limit(filter.limit)?;
+    let RejectedFilter { source, reason, file, after, .. } = filter;
+    let page = rejected_rows(&house.lake, &app, &RejectedQuery { source, reason, file, after, limit }).await?;
+    let rows = page.rows.into_iter().map(RejectedLine::from).collect();
+    Ok(Json(RejectedList { rows, reasons: page.reasons, next: page.next }))
+}
+
+impl From<RejectedRow> for RejectedLine {
+    fn from(row: RejectedRow) -> Self {
+        let RejectedRow { received_ms, source, file, row, reason, detail, raw } = row;
+        Self { received: instant(received_ms.0), source, file, row, reason, detail, raw }
+    }
+}
+
+fn checked_limit(limit: Option<usize>) -> Result<usize, Problem> {
+    let limit = limit.unwrap_or(DEFAULT_LINES);
+    if (1..=MAX_LINES).contains(&limit) {
+        return Ok(limit);
+    }
+    Err(Problem::new(ErrorKind::Invalid, format!("{limit} lines in one call: 1 to {MAX_LINES} are allowed")))
+}
+
+fn check_source(definitions: &Definitions, named: Option<&str>) -> Result<(), Problem> {
+    let Some(named) = named.filter(|named| !definitions.sources.keys().any(|name| name.as_str() == *named)) else { return Ok(()) };
+    let known = definitions.sources.keys().map(Name::as_str).collect::<Vec<_>>().join(", ");
+    Err(Problem::new(ErrorKind::NotFound, format!("no source \"{named}\": the sources are {known}")))
+}
