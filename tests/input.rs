@@ -299,11 +299,10 @@ fn a_file_is_ingested_again_after_the_mapping_was_corrected() {
         let other = ingest(&house, "more.csv", "msg,user,at,qty\nm9,u1,2026-03-01T05:00:00Z,1\n");
         assert_eq!(other["accepted_total"], 1);
         if corrected.starts_with("qty:") {
-            // A property's type stands in the table: it is another property then.
+            // A property's type stands in the tables: the corrected one is another property.
             let wrong = MAPPED.replace("qty: { column: qty, type: int }", corrected);
-            house.ok(&["apply", "-f", house.file("v2.yaml", &wrong).to_str().unwrap()]);
-            let said = house.refused(&["ingest", "--replace", house.path("orders.csv").to_str().unwrap()]);
-            assert!(said.contains("qty"), "{said}");
+            let said = house.refused(&["apply", "-f", house.file("v2.yaml", &wrong).to_str().unwrap()]);
+            assert!(said.contains("give the property another name"), "{said}");
             continue;
         }
         apply(&house, &MAPPED.replace("qty: { column: qty, type: int }", corrected));
@@ -376,4 +375,147 @@ fn what_came_in_and_what_did_not_is_listed() {
     call(&house, &server, &key, &json!({"userId": "u7", "event": "buy", "messageId": "c1", "properties": {"amount": 3}}));
     let live = house.json(&["sources"])["sources"][1].clone();
     assert_eq!((live["name"].clone(), live["rows"].clone(), live["accepted"].clone()), (json!("segment"), json!(1), json!(1)), "{live}");
+}
+
+const GERMAN: &str = "kind: app
+id: t
+time_zone: UTC
+---
+kind: source
+name: orders
+format: csv
+delimiter: \";\"
+user_id: Kunde
+event: buy
+time: { column: Datum, format: \"%d.%m.%Y %H:%M\", zone: Europe/Berlin }
+properties:
+  betrag: { column: Betrag, type: decimal, scale: 2 }
+---
+{kind: tag, name: spend, type: decimal, scale: 2, aggregate: {events: [buy], function: sum, value: betrag}}
+";
+
+const GERMAN_ROWS: &str = "Kunde;Datum;Betrag\r\n4711;01.03.2026 10:00;1234.56\r\n";
+
+/// What customer 4711 has spent after this file.
+fn spent(definitions: &str, content: impl AsRef<[u8]>) -> Value {
+    let house = house(definitions);
+    let report = ingest(&house, "orders.csv", content);
+    assert_eq!(report["rejected_total"], 0, "{report}");
+    produce(&house);
+    profile(&house, "4711")["spend"].clone()
+}
+
+fn utf16(text: &str, bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
+    text.encode_utf16().flat_map(bytes).collect()
+}
+
+#[test]
+fn spreadsheets_of_other_countries() {
+    let comma = GERMAN.replace("format: csv", "format: csv\ndecimal: ','");
+    let rows = "\u{feff}Kunde;Datum;Betrag\r\n4711;01.03.2026 10:00;1234,56\r\n4711;02.03.2026 10:00;1.000,00\r\n4712;03.03.2026 10:00;\"7,5\"\r\n";
+    assert_eq!(spent(&comma, rows), "2234.56");
+    // Read with a point it is told, row by row.
+    let house = house(GERMAN);
+    assert!(refused(&house, "orders.csv", rows).contains("rejects 3 of 3 rows"));
+    // And the other way round: what has a point is no number with a comma.
+    let house = self::house(&comma);
+    let said = refused(&house, "orders.csv", GERMAN_ROWS);
+    assert!(said.contains("\"1234.56\" is not a number with a decimal comma"), "{said}");
+
+    for rows in [
+        format!("sep=;\r\n{GERMAN_ROWS}"),
+        format!("\u{feff}\"sep=;\"\n{GERMAN_ROWS}"),
+        format!("SEP=,\r\n{}", GERMAN_ROWS.replace(';', ",")),
+        "Kunde;Datum;Betrag;\r\n4711;01.03.2026 10:00;1234.56;\r\n".to_owned(),
+    ] {
+        assert_eq!(spent(GERMAN, &rows), "1234.56", "{rows:?}");
+    }
+    let house = self::house(GERMAN);
+    let said = refused(&house, "orders.csv", "Kunde;Datum;Betrag;\r\n4711;01.03.2026 10:00;1234.56;x\r\n");
+    assert!(said.contains("a value stands in column 4, which has no name"), "{said}");
+}
+
+#[test]
+fn texts_in_other_encodings() {
+    let marked = [b"\xff\xfe".to_vec(), utf16(GERMAN_ROWS, u16::to_le_bytes)].concat();
+    assert_eq!(spent(GERMAN, &marked), "1234.56");
+    let bare = utf16(GERMAN_ROWS, u16::to_le_bytes);
+    let house = house(GERMAN);
+    let said = refused(&house, "orders.csv", &bare);
+    assert!(said.contains("it looks like UTF-16 without a byte order mark: say `encoding: utf-16le`"), "{said}");
+    assert_eq!(spent(&GERMAN.replace("format: csv", "format: csv\nencoding: utf-16"), &bare), "1234.56");
+    let big = utf16(GERMAN_ROWS, u16::to_be_bytes);
+    assert_eq!(spent(&GERMAN.replace("format: csv", "format: csv\nencoding: utf-16be"), &big), "1234.56");
+
+    // What other encodings say is what people see.
+    let people = "kind: app\nid: t\n---\nkind: source\nname: people\nformat: csv\nencoding: windows-1252\nuser_id: id\nattributes: { city: Größe }\n---\n{kind: tag, name: city, type: enum, attribute: city}\n";
+    let house = self::house(people);
+    assert_eq!(ingest(&house, "people.csv", b"id,Gr\xf6\xdfe\nu1,K\xf6ln \x80\n")["attributes"], 1);
+    produce(&house);
+    assert_eq!(profile(&house, "u1"), json!({"city": "Köln €"}));
+    let house = self::house(&people.replace("encoding: windows-1252\n", ""));
+    let said = refused(&house, "people.csv", b"id,Gr\xf6\xdfe\nu1,K\xf6ln\n");
+    assert!(said.contains("it is not UTF-8; if it is windows-1252"), "{said}");
+    let lines = people.replace("format: csv", "format: jsonl").replace("windows-1252", "utf-16");
+    let house = self::house(&lines);
+    assert_eq!(ingest(&house, "people.jsonl", utf16("{\"id\":\"u1\",\"Größe\":\"Köln\"}\n", u16::to_le_bytes))["attributes"], 1);
+    let wrong = house.refused(&["apply", "-f", house.file("w.yaml", people.replace("windows-1252", "klingon")).to_str().unwrap()]);
+    assert!(wrong.contains("\"klingon\", which is no encoding"), "{wrong}");
+}
+
+#[test]
+fn a_wrong_delimiter_is_told() {
+    let house = house(&GERMAN.replace("delimiter: \";\"", "delimiter: \",\""));
+    let said = refused(&house, "orders.csv", GERMAN_ROWS);
+    assert!(said.contains("the delimiter seems to be ;: say `delimiter: \";\"`"), "{said}");
+    let said = refused(&house, "orders.csv", GERMAN_ROWS.replace(';', "\t"));
+    assert!(said.contains("the delimiter seems to be a tab: say `delimiter: \"\\t\"`"), "{said}");
+}
+
+const SHOPIFY: &str = "kind: app
+id: t
+time_zone: UTC
+---
+kind: source
+name: shopify
+format: csv
+user_id: Email
+event: order_line
+time: { column: Created at, format: \"%Y-%m-%d %H:%M:%S %z\" }
+fill_down: [Email, Created at]
+properties:
+  name: Name
+  total: { column: Total, type: decimal, scale: 2 }
+  qty: { column: Lineitem quantity, type: int }
+  price: { column: Lineitem price, type: decimal, scale: 2 }
+---
+{kind: tag, name: lines, type: int, aggregate: {events: [order_line], function: count}}
+---
+{kind: tag, name: items_value, type: decimal, scale: 2, aggregate: {events: [order_line], function: sum, value: qty * price}}
+---
+{kind: tag, name: total, type: decimal, scale: 2, aggregate: {events: [order_line], function: sum, value: total}}
+";
+
+#[test]
+fn rows_that_leave_out_what_the_row_above_says() {
+    let rows = "Name,Email,Created at,Total,Lineitem quantity,Lineitem price
+#1001,kim@example.org,2026-03-01 10:00:00 -0500,35.00,1,15.00
+#1001,,,,2,10.00
+#1002,lee@example.org,2026-03-02 11:00:00 -0500,9.00,1,9.00
+";
+    let house = house(SHOPIFY);
+    assert_eq!(ingest(&house, "orders.csv", rows)["rejected_total"], 0);
+    produce(&house);
+    assert_eq!(profile(&house, "kim@example.org"), json!({"lines": 2, "items_value": "35.00", "total": "35.00"}));
+    assert_eq!(profile(&house, "lee@example.org"), json!({"lines": 1, "items_value": "9.00", "total": "9.00"}));
+    // Nothing is filled from another file, and nothing before the first value.
+    let said = ingest(
+        &house,
+        "more.csv",
+        "Name,Email,Created at,Total,Lineitem quantity,Lineitem price\n#1,,,1.00,1,1.00\n#2,max@example.org,2026-03-02 11:00:00 -0500,9.00,1,9.00\n",
+    );
+    assert_eq!((said["rejected"].clone(), said["accepted_total"].clone()), (json!({"no_user_id": 1}), json!(1)));
+    let wrong = SHOPIFY.replace("fill_down: [Email, Created at]", "fill_down: [Mail]");
+    let said = house.refused(&["apply", "-f", house.file("w.yaml", wrong).to_str().unwrap()]);
+    assert!(said.contains("column `Mail` is filled down here, but nothing reads it"), "{said}");
 }

@@ -5,6 +5,7 @@
 
 use crate::input::{AfterRow, Halt};
 use crate::input_row::Row;
+use crate::overlay::Overlay;
 use crate::reject::{Fault, Reason, quoted};
 use crate::row::RowReader;
 use memchr::{memchr2, memchr3};
@@ -19,6 +20,9 @@ const MAX_RECORD_BYTES: usize = 1 << 20;
 /// How much text is read at once.
 const BUFFER_BYTES: usize = 256 << 10;
 
+/// So much of a text is at hand when it begins: a byte order mark and a line that names the separator.
+const HEAD_BYTES: usize = 32;
+
 /// So many columns of a header are named where one is missing.
 const QUOTED_COLUMNS: usize = 20;
 
@@ -28,6 +32,15 @@ struct Field {
     start: usize,
     end: usize,
     unescaped: bool,
+}
+
+/// The delimiter that a first line `sep=;` names, as spreadsheets write it, and the line's bytes.
+fn separator_line(head: &[u8]) -> Option<(u8, usize)> {
+    let (quote, line) = head.strip_prefix(b"\"").map_or((0, head), |line| (1, line));
+    let named = line.get(..4)?.eq_ignore_ascii_case(b"sep=").then(|| line.get(4).copied()).flatten()?;
+    let after = line.get(5..)?.strip_prefix(&b"\""[..quote])?;
+    let ends = after.first().is_none_or(|byte| matches!(byte, b'\n' | b'\r'));
+    (ends && named.is_ascii() && !matches!(named, b'"' | b'\n' | b'\r')).then_some((named, head.len() - after.len()))
 }
 
 /// What stands next in the text.
@@ -90,11 +103,15 @@ impl<R: Read> CsvReader<R> {
             unescaped: Vec::new(),
             record: 0..0,
         };
-        while reader.filled < 3 && !reader.ended {
+        while reader.filled < HEAD_BYTES && !reader.ended {
             reader.fill()?;
         }
         if reader.buffer[..reader.filled].starts_with("\u{feff}".as_bytes()) {
             reader.at = 3;
+        }
+        if let Some((delimiter, bytes)) = separator_line(&reader.buffer[reader.at..reader.filled]) {
+            reader.delimiter = delimiter;
+            reader.at += bytes;
         }
         Ok(reader)
     }
@@ -347,6 +364,7 @@ struct CsvRow<'r, R> {
     columns: &'r [Option<usize>],
     /// Fields to be kept although nothing names them.
     kept: &'r [(usize, String)],
+    overlay: &'r Overlay,
 }
 
 impl<R: Read> CsvRow<'_, R> {
@@ -358,6 +376,9 @@ impl<R: Read> CsvRow<'_, R> {
 
 impl<R: Read> Row for CsvRow<'_, R> {
     fn cell(&self, slot: usize) -> Cell<'_> {
+        if let Some(text) = self.overlay.text(slot) {
+            return Cell::Text(text);
+        }
         self.columns[slot].map_or(Cell::Absent, |field| Cell::Text(self.text(field)))
     }
 
@@ -396,8 +417,9 @@ impl HeaderMatch {
     pub(crate) fn new(header: &[String], rows: &RowReader) -> Result<Self, Halt> {
         let mapping = rows.mapping();
         let columns: Vec<_> = mapping.slots.iter().map(|slot| header.iter().position(|name| *name == slot.column)).collect();
+        let named = named(header);
         let unknown: Vec<_> =
-            header.iter().enumerate().filter(|(_, name)| !mapping.knows(name)).map(|(at, name)| (at, name.clone())).collect();
+            header[..named].iter().enumerate().filter(|(_, name)| !mapping.knows(name)).map(|(at, name)| (at, name.clone())).collect();
         let lacks = |slot: &usize| mapping.slots[*slot].needed && columns[*slot].is_none() && !rows.folder_gives(*slot);
         if let Some(slot) = (0..columns.len()).find(lacks) {
             return Err(Halt::Refused(missing(&mapping.slots[slot].column, header)));
@@ -415,6 +437,17 @@ impl HeaderMatch {
         }
         Ok(Self { columns, kept })
     }
+}
+
+/// How many columns stand before those at the end that have no name: a delimiter at the end of each line makes one.
+fn named(header: &[String]) -> usize {
+    header.len() - header.iter().rev().take_while(|name| name.is_empty()).count()
+}
+
+/// The delimiter that the header seems to have, where it is not the one that it was read with.
+fn seeming_delimiter(line: &str, delimiter: u8, column: &str) -> Option<char> {
+    let stands = |other: &char| line.split(*other).any(|name| name.trim().trim_matches('"') == column);
+    [';', ',', '\t', '|', ':'].into_iter().filter(|other| *other != char::from(delimiter)).find(stands)
 }
 
 fn missing(column: &str, header: &[String]) -> String {
@@ -436,20 +469,39 @@ pub(crate) fn unknown_column(name: &str) -> Fault {
 pub(crate) fn read(text: impl Read, dialect: Dialect, rows: &mut RowReader, after_row: &mut AfterRow<'_>) -> Result<(), Halt> {
     let mut reader = CsvReader::new(text, dialect)?;
     let Some(header) = read_header(&mut reader)? else { return Ok(()) };
-    let matched = HeaderMatch::new(&header, rows)?;
+    let matched = HeaderMatch::new(&header, rows).map_err(|halt| with_delimiter(halt, &reader, rows))?;
+    let mut overlay = Overlay::new(rows.mapping());
+    let nameless = if rows.mapping().unknown == UnknownColumns::Ignore { header.len() } else { named(&header) };
     for number in 1.. {
         let fault = match reader.next()? {
             Next::End => break,
             Next::Broken(problem) => Some(Fault::new(Reason::BrokenLine, problem.to_owned())),
-            Next::Record => record_fault(&reader, &header),
+            Next::Record => record_fault(&reader, &header, nameless).or_else(|| {
+                let text =
+                    |slot: usize| matched.columns[slot].map_or("", |field| std::str::from_utf8(reader.field(field)).unwrap_or_default());
+                overlay.see(rows.mapping(), text).err()
+            }),
         };
         match fault {
             Some(fault) => rows.push_broken(number, &fault, reader.raw()),
-            None => rows.push(number, &CsvRow { reader: &reader, columns: &matched.columns, kept: &matched.kept }),
+            None => rows.push(number, &CsvRow { reader: &reader, columns: &matched.columns, kept: &matched.kept, overlay: &overlay }),
         }
         after_row(rows)?;
     }
     Ok(())
+}
+
+/// The refusal of a header, with what its delimiter seems to be.
+fn with_delimiter<R: Read>(halt: Halt, reader: &CsvReader<R>, rows: &RowReader) -> Halt {
+    let Halt::Refused(problem) = halt else { return halt };
+    let line = String::from_utf8_lossy(reader.raw());
+    let seeming = rows.mapping().slots.iter().find_map(|slot| seeming_delimiter(&line, reader.delimiter, &slot.column));
+    // One that is read rightly has the columns with the delimiter that it was read with, too.
+    match seeming.filter(|_| reader.field_count() == 1) {
+        Some('\t') => Halt::Refused(format!("{problem}; the delimiter seems to be a tab: say `delimiter: \"\\t\"`")),
+        Some(other) => Halt::Refused(format!("{problem}; the delimiter seems to be {other}: say `delimiter: \"{other}\"`")),
+        None => Halt::Refused(problem),
+    }
 }
 
 /// The names in the header line; `None`: the file is empty.
@@ -460,12 +512,13 @@ fn read_header<R: Read>(reader: &mut CsvReader<R>) -> io::Result<Option<Vec<Stri
         Next::Broken(problem) => broken(problem),
         Next::Record => match (0..reader.field_count()).map(|at| String::from_utf8(reader.field(at).to_vec())).collect() {
             Ok(names) => Ok(Some(names)),
-            Err(_) => broken("it is not UTF-8"),
+            Err(_) => broken("it is not UTF-8; if it is windows-1252 or the like, say so with `encoding` in the source"),
         },
     }
 }
 
-fn record_fault<R: Read>(reader: &CsvReader<R>, header: &[String]) -> Option<Fault> {
+/// What is wrong with the record as such; from the column `nameless` on there must be nothing.
+fn record_fault<R: Read>(reader: &CsvReader<R>, header: &[String], nameless: usize) -> Option<Fault> {
     if std::str::from_utf8(reader.raw()).is_err() {
         let field = (0..reader.field_count()).find(|at| std::str::from_utf8(reader.field(*at)).is_err());
         let column = field.and_then(|at| header.get(at));
@@ -473,7 +526,11 @@ fn record_fault<R: Read>(reader: &CsvReader<R>, header: &[String]) -> Option<Fau
         return Some(Fault::new(Reason::NotUtf8, detail));
     }
     let (found, wanted) = (reader.field_count(), header.len());
-    (found != wanted).then(|| Fault::new(Reason::BrokenLine, format!("the line has {found} fields, the header {wanted}")))
+    if found != wanted {
+        return Some(Fault::new(Reason::BrokenLine, format!("the line has {found} fields, the header {wanted}")));
+    }
+    let stray = (nameless..wanted).find(|at| !reader.field(*at).is_empty())?;
+    Some(Fault::new(Reason::BrokenLine, format!("a value stands in column {}, which has no name", stray + 1)))
 }
 
 #[cfg(test)]

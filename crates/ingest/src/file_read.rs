@@ -1,12 +1,14 @@
 //! Files read in parallel and handed on in their order, so that what becomes of a run never depends on which thread was faster.
 
 use crate::builder::Schemas;
+use crate::decode::as_utf8;
 use crate::folder::{FoundFile, columns_of};
 use crate::input::{Fingerprint, Halt, Stopped, fingerprint, open_text};
 use crate::ledger::{Ledger, Standing};
 use crate::mapping::Mapping;
 use crate::row::{Chunk, RowReader};
 use crate::{Error, Result, csv, jsonl, parquet};
+use encoding_rs::Encoding;
 use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
 use taghouse_model::TimestampMs;
@@ -42,6 +44,8 @@ pub(crate) struct Job {
     /// Of files that are not read again.
     pub(crate) ledger: Ledger,
     pub(crate) format: SourceFormat,
+    /// What texts are written in, if the source says so.
+    pub(crate) encoding: Option<&'static Encoding>,
     pub(crate) mapping: Mapping,
     pub(crate) schemas: Schemas,
     pub(crate) now_ms: TimestampMs,
@@ -140,12 +144,12 @@ fn read_new_file(
     let fingerprint = match job.format {
         SourceFormat::Csv { delimiter, escape } => {
             let (text, digest) = open_text(&file.path, stopped)?;
-            csv::read(text, csv::Dialect { delimiter, escape }, rows, &mut after_row)?;
+            csv::read(as_utf8(text, job.encoding)?, csv::Dialect { delimiter, escape }, rows, &mut after_row)?;
             digest.fingerprint()
         }
         SourceFormat::Jsonl => {
             let (text, digest) = open_text(&file.path, stopped)?;
-            jsonl::read(text, rows, &mut after_row)?;
+            jsonl::read(as_utf8(text, job.encoding)?, rows, &mut after_row)?;
             digest.fingerprint()
         }
         SourceFormat::Parquet => {

@@ -17,6 +17,7 @@ use crate::row::{Chunk, Tally};
 use crate::turns::Turns;
 use crate::writers::{Files, Tables, Writers};
 use crate::{Error, FailedFile, IngestOptions, IngestProgress, IngestReport, Landing, Reason, Result};
+use encoding_rs::Encoding;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,6 +95,7 @@ impl FileIngest {
             files: Arc::new(listed.files),
             ledger: if options.replace { Ledger::default() } else { ledger.clone() },
             format: source.format,
+            encoding: source.encoding.as_deref().and_then(|name| Encoding::for_label(name.as_bytes())),
             mapping,
             schemas: tables.schemas(),
             now_ms,

@@ -43,6 +43,10 @@ pub(crate) struct Slot {
     pub(crate) column: String,
     /// A file without it cannot give a single row.
     pub(crate) needed: bool,
+    /// It is a number with a decimal comma.
+    pub(crate) comma: bool,
+    /// An empty cell means what the row above says.
+    pub(crate) fill_down: bool,
 }
 
 /// Where the user id stands.
@@ -109,7 +113,7 @@ pub(crate) const EXTRA_VALUES: [(&str, ValueType); 3] =
 impl Mapping {
     /// Compiles `source`; `zone` is the app's.
     pub(crate) fn compile(source: &SourceDefinition, zone: &TimeZone) -> Self {
-        let mut slots = Slots::default();
+        let mut slots = Slots { slots: Vec::new(), comma: source.decimal_comma, fill_down: &source.fill_down };
         let properties = source.properties.iter().map(|(name, column)| mapped_column(&mut slots, name, column, source, zone)).collect();
         let attributes = source.attributes.iter().map(|(name, column)| mapped_column(&mut slots, name, column, source, zone)).collect();
         let user = source
@@ -140,7 +144,7 @@ impl Mapping {
         let rejects = source.rejects.iter().map(|rule| (compile(&rule.when), rule.reason.clone())).collect();
         Self {
             source: source.name.clone(),
-            slots: slots.0,
+            slots: slots.slots,
             user,
             time,
             message_id,
@@ -202,25 +206,37 @@ pub(crate) fn clears(cell: &reader::Cell<'_>, blank_clears: bool) -> bool {
     }
 }
 
-#[derive(Default)]
-struct Slots(Vec<Slot>);
+/// The columns met so far.
+struct Slots<'s> {
+    slots: Vec<Slot>,
+    /// The source writes numbers with a comma.
+    comma: bool,
+    fill_down: &'s [String],
+}
 
-impl Slots {
+impl Slots<'_> {
     fn take(&mut self, column: &str, needed: bool) -> usize {
-        let at = self.0.iter().position(|slot| slot.column == column).unwrap_or_else(|| {
-            self.0.push(Slot { column: column.to_owned(), needed: false });
-            self.0.len() - 1
+        self.take_as(column, needed, false)
+    }
+
+    /// Of a column that is read as a number and as something else, too, each has a slot.
+    fn take_as(&mut self, column: &str, needed: bool, number: bool) -> usize {
+        let comma = self.comma && number;
+        let at = self.slots.iter().position(|slot| slot.column == column && slot.comma == comma).unwrap_or_else(|| {
+            let fill_down = self.fill_down.iter().any(|filled| filled == column);
+            self.slots.push(Slot { column: column.to_owned(), needed: false, comma, fill_down });
+            self.slots.len() - 1
         });
-        self.0[at].needed |= needed;
+        self.slots[at].needed |= needed;
         at
     }
 }
 
-fn mapped_column(slots: &mut Slots, name: &Name, column: &ColumnMapping, source: &SourceDefinition, zone: &TimeZone) -> MappedColumn {
+fn mapped_column(slots: &mut Slots<'_>, name: &Name, column: &ColumnMapping, source: &SourceDefinition, zone: &TimeZone) -> MappedColumn {
     let lists = if matches!(source.format, SourceFormat::Csv { .. }) { TextLists::Json } else { TextLists::None };
     MappedColumn {
         name: name.clone(),
-        slot: slots.take(&column.column, column.required),
+        slot: slots.take_as(&column.column, column.required, matches!(column.value_type, ValueType::Int | ValueType::Decimal { .. })),
         reader: ColumnReader::new(column, zone, lists, source.not_finite),
         place: format!("column \"{}\"", column.column),
     }

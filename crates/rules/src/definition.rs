@@ -164,6 +164,12 @@ pub struct SourceDefinition {
     pub description: Option<String>,
     /// What comes in.
     pub format: SourceFormat,
+    /// What its texts are written in, by its name in the WHATWG Encoding Standard; `None`: UTF-8, or what a byte order mark says. For files.
+    pub encoding: Option<String>,
+    /// Numbers are written with a decimal comma. For `csv`.
+    pub decimal_comma: bool,
+    /// Columns in which an empty cell means what the row above says. For `csv`.
+    pub fill_down: Vec<String>,
     /// Which files of a folder belong to the source, as a glob on the file name, such as `*.csv.gz`, or on its path below
     /// that folder; `None`: by the format's endings.
     pub files: Option<String>,

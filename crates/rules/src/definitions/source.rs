@@ -103,6 +103,7 @@ impl Reader<'_> {
         let raw = self.raw;
         let segment = raw.format == RawFormat::Segment;
         let format = self.format();
+        let (encoding, decimal_comma) = (self.encoding(), self.decimal_comma());
         if segment {
             self.refuse_for_segment();
         } else {
@@ -111,6 +112,7 @@ impl Reader<'_> {
         let properties = self.columns("properties", &raw.properties);
         let attributes = self.columns("attributes", &raw.attributes);
         self.refuse_ignored_columns();
+        self.check_fill_down();
         let event = self.event(&properties);
         let time = self.time();
         let (filters, rejects) = self.conditions(&properties);
@@ -119,6 +121,9 @@ impl Reader<'_> {
             name: name?,
             description: raw.description.clone(),
             format,
+            encoding,
+            decimal_comma,
+            fill_down: raw.fill_down.clone(),
             files: raw.files.clone(),
             user_id: raw.user_id.as_ref().map(user_id),
             event,
@@ -183,6 +188,62 @@ impl Reader<'_> {
                 self.error("/escape", "`escape` is one ASCII character, and neither the delimiter, a quote nor a line end");
                 None
             }
+        }
+    }
+
+    fn encoding(&mut self) -> Option<String> {
+        let label = self.raw.encoding.as_deref()?;
+        if !matches!(self.raw.format, RawFormat::Csv | RawFormat::Jsonl) {
+            self.error("/encoding", "`encoding` is for `format: csv` and `format: jsonl` only");
+            return None;
+        }
+        // The encoding called replacement stands for those that nobody should read.
+        let known = encoding_rs::Encoding::for_label(label.as_bytes()).filter(|encoding| *encoding != encoding_rs::REPLACEMENT);
+        if known.is_none() {
+            let message =
+                format!("`encoding` is \"{label}\", which is no encoding: write utf-8, utf-16, windows-1252, shift_jis or the like");
+            self.error("/encoding", message);
+        }
+        known.map(|encoding| encoding.name().to_owned())
+    }
+
+    fn decimal_comma(&mut self) -> bool {
+        match self.raw.decimal.as_deref() {
+            None => false,
+            Some(_) if self.raw.format != RawFormat::Csv => {
+                self.error("/decimal", "`decimal` is for `format: csv` only");
+                false
+            }
+            Some(".") => false,
+            Some(",") => true,
+            Some(other) => {
+                self.error("/decimal", format!("`decimal` is \"{other}\": write \".\" or \",\""));
+                false
+            }
+        }
+    }
+
+    /// Columns that are filled down must be read: a slip of the pen would fill nothing.
+    fn check_fill_down(&mut self) {
+        let raw = self.raw;
+        if !raw.fill_down.is_empty() && raw.format != RawFormat::Csv {
+            return self.error("/fill_down", "`fill_down` is for `format: csv` only");
+        }
+        let mut read: Vec<&str> = raw.properties.values().chain(raw.attributes.values()).map(column_name).collect();
+        read.extend(raw.message_id.as_deref());
+        read.extend(raw.user_id.as_ref().map(|user| match user {
+            RawUserId::Column(column) => column.as_str(),
+            RawUserId::Mapping(mapping) => mapping.column.as_str(),
+        }));
+        read.extend(raw.time.as_ref().map(|time| match time {
+            RawTime::Column(column) => column.as_str(),
+            RawTime::Mapping(mapping) => mapping.column.as_str(),
+        }));
+        if let Some(RawEvent::Column(column)) = &raw.event {
+            read.push(&column.column);
+        }
+        for (i, column) in raw.fill_down.iter().enumerate().filter(|(_, column)| !read.contains(&column.as_str())) {
+            self.error(&format!("/fill_down/{i}"), format!("column `{column}` is filled down here, but nothing reads it"));
         }
     }
 

@@ -24,6 +24,16 @@ pub(crate) struct RawSource {
     /// For `csv`: the one character that takes the meaning from the one behind it, in and out of quotes, such as \\. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) escape: Option<String>,
+    /// For `csv` and `jsonl`: what the text is written in, such as utf-16 or windows-1252 (a name of the WHATWG Encoding Standard). Default:
+    /// utf-8, or what a byte order mark says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) encoding: Option<String>,
+    /// For `csv`: the sign before the fraction of numbers, "." (the default) or ",". With "," thousands may be parted as in 1.234,56.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) decimal: Option<String>,
+    /// For `csv`: columns in which an empty cell means what the row above says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) fill_down: Vec<String>,
     /// A glob (*, ?, [a-z], [!a], {a,b}) on the names of the files that belong to the source; with / in it, such as **/*.csv, on their
     /// paths below the folder given. Default: by the format's endings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
