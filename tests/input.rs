@@ -519,3 +519,18 @@ fn rows_that_leave_out_what_the_row_above_says() {
     let said = house.refused(&["apply", "-f", house.file("w.yaml", wrong).to_str().unwrap()]);
     assert!(said.contains("column `Mail` is filled down here, but nothing reads it"), "{said}");
 }
+
+#[test]
+fn what_inspect_proposes_can_be_applied_as_it_is() {
+    let house = house("kind: app\nid: t\ntime_zone: UTC\n");
+    for (name, content) in [("orders.csv", TUESDAY.as_bytes().to_vec()), ("german.csv", utf16(GERMAN_ROWS, u16::to_le_bytes))] {
+        let file = house.file(name, content);
+        let proposed = house.ok(&["inspect", file.to_str().unwrap()]);
+        house.ok(&["apply", "-f", house.file("proposed.yaml", &proposed).to_str().unwrap()]);
+        let source = name.split('.').next().unwrap();
+        let report = house.json(&["ingest", "--source", source, file.to_str().unwrap()]);
+        assert_eq!((report["rejected_total"].clone(), report["failed"].clone()), (json!(0), json!([])), "{proposed}");
+        assert!(report["accepted"][source].as_u64().is_some_and(|events| events > 0), "{proposed}: {report}");
+    }
+    assert!(house.refused(&["inspect", "nowhere.csv"]).contains("nowhere.csv"));
+}

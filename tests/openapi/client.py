@@ -139,6 +139,9 @@ def users(call):
     key = call("create_key", success=201, body=call.body("NewKey", {"role": "write", "app": APP, "note": "of a page"}))
     assert call("get_tracking_settings", key.secret)["integrations"]["Segment.io"]["apiKey"] == key.secret
     assert call("get_landing", APP).last_error is None
+    assert [source.name for source in call("list_sources", APP).sources]
+    assert call("list_files", APP, source="orders", limit=5).files
+    assert call("list_rejected", APP, limit=5).rows == []
     receipt = call("delete_user", APP, "eve")
     assert receipt.users == ["eve"]
     receipt = call("delete_users", APP, body=call.body("DeleteRequest", {"users": ["ann", "nobody"]}))

@@ -135,6 +135,11 @@ impl<R: Read> CsvReader<R> {
         }
     }
 
+    /// The delimiter, which the text itself may have named.
+    pub(crate) fn delimiter(&self) -> u8 {
+        self.delimiter
+    }
+
     pub(crate) fn field_count(&self) -> usize {
         self.fields.len()
     }

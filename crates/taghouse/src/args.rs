@@ -48,6 +48,14 @@ pub(crate) enum Command {
     Apply(Apply),
     /// Print the JSON Schema of definition files, for editors
     Schema,
+    /// Propose the definition of a source from a file: save what it prints, read it through, apply it
+    Inspect {
+        /// A CSV, JSONL or Parquet file
+        file: PathBuf,
+        /// The source's name. Default: the file's
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
     /// Ingest files of a source into the lake
     Ingest(Ingest),
     /// List the sources: when rows landed last, how many, and what share was rejected

@@ -90,6 +90,10 @@ async fn run(cli: &Cli, background: &Handle, slot: &mut Option<FolderLock>) -> R
             Ok(())
         }
         Command::Restore { backup } => command::backup::restore(backup, &cli.place.data, cli.place.json),
+        Command::Inspect { file, name } => {
+            serve::print(taghouse_ingest::inspect(file, name.as_deref())?.trim_end());
+            Ok(())
+        }
         Command::Serve(arguments) => {
             let (opened, context) = alone(cli, "serve", background, slot).await?;
             drop(context);
@@ -229,6 +233,7 @@ fn reads(command: &Command) -> bool {
         | Command::Sources
         | Command::Files(_)
         | Command::Rejected(_)
+        | Command::Inspect { .. }
         | Command::Schema => true,
         Command::Serve(_)
         | Command::Demo(_)
@@ -258,6 +263,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Demo(_) => "demo",
         Command::Apply(_) => "apply",
         Command::Schema => "schema",
+        Command::Inspect { .. } => "inspect",
         Command::Ingest(_) => "ingest",
         Command::Sources => "sources",
         Command::Files(_) => "files",
@@ -315,6 +321,6 @@ async fn dispatch(context: &Context, command: &Command) -> Result<()> {
         Command::Runs => command::list::runs(context).await,
         Command::Audit(arguments) => command::audit::audit(context, arguments).await,
         Command::Backup { folder } => command::backup::backup(context, folder).await,
-        Command::Serve(_) | Command::Demo(_) | Command::Schema | Command::Restore { .. } => Ok(()),
+        Command::Serve(_) | Command::Demo(_) | Command::Schema | Command::Inspect { .. } | Command::Restore { .. } => Ok(()),
     }
 }
