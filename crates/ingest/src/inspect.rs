@@ -5,7 +5,7 @@ mod proposal;
 mod text;
 
 use crate::Result;
-use crate::csv::CsvReader;
+use crate::csv::{CsvReader, Dialect};
 use crate::input::{Halt, Stopped, open_text};
 use columns::{Column, Kind};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -113,7 +113,7 @@ fn see_member(columns: &mut Vec<Column>, path: &str, value: &serde_json::Value) 
 
 fn of_csv(text: &str, encoding: Option<String>) -> std::result::Result<Found, Halt> {
     let delimiter = text::delimiter(text)?;
-    let mut reader = CsvReader::new(Cursor::new(text.as_bytes()), delimiter)?;
+    let mut reader = CsvReader::new(Cursor::new(text.as_bytes()), Dialect { delimiter, escape: None })?;
     let records = text::records(&mut reader, ROWS + 1)?;
     let Some((header, rows)) = records.split_first() else { return Err(Halt::Refused("it is empty".to_owned())) };
     let mut columns: Vec<Column> = header.iter().map(|name| Column::new(name)).collect();

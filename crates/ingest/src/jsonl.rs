@@ -1,6 +1,6 @@
 //! JSON lines: one object a line, its members found by dotted paths. LF, CRLF and a bare CR end a line.
 
-use crate::csv::unknown_column;
+use crate::header::unknown_column;
 use crate::input::{AfterRow, Halt};
 use crate::input_row::Row;
 use crate::mapping::Mapping;

@@ -19,6 +19,7 @@ mod file_commit;
 mod file_read;
 mod file_run;
 mod folder;
+mod header;
 mod ids;
 mod input;
 mod input_row;

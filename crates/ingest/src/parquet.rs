@@ -1,7 +1,7 @@
 //! Parquet files: columns by name, batch by batch. A column of texts, numbers, dates or times is read as such; lists and structures as
 //! their JSON.
 
-use crate::csv::HeaderMatch;
+use crate::header::HeaderMatch;
 use crate::input::{AfterRow, Halt};
 use crate::input_row::Row;
 use crate::reject::{Fault, Reason};

@@ -1,6 +1,6 @@
 //! The encoding and the delimiter that a text seems to have.
 
-use crate::csv::{CsvReader, Next};
+use crate::csv::{CsvReader, Dialect, Next};
 use crate::decode::looks_like_utf16;
 use encoding_rs::{Encoding, WINDOWS_1252};
 use std::io::{self, Cursor, Read};
@@ -28,7 +28,7 @@ pub(super) fn decoded(head: &[u8], whole: bool) -> (String, Option<String>) {
 pub(super) fn delimiter(text: &str) -> io::Result<u8> {
     let mut best = (0, b',');
     for candidate in [b',', b';', b'\t', b'|'] {
-        let records = records(&mut CsvReader::new(Cursor::new(text.as_bytes()), candidate)?, LINES)?;
+        let records = records(&mut CsvReader::new(Cursor::new(text.as_bytes()), Dialect { delimiter: candidate, escape: None })?, LINES)?;
         let fields = records.first().map_or(0, Vec::len);
         let alike = records.iter().filter(|record| record.len() == fields).count();
         // Lines first, then fields: a comma within texts cuts few lines alike.
