@@ -99,6 +99,7 @@ fn who_was_deleted_or_expired_stays_away() {
     let shop = Shop::open();
     assert_eq!(shop.house.count("n >= 1"), 3);
     // Ahead of its time, and so later than the deletion by its own word.
+    #[allow(clippy::disallowed_methods, reason = "the server's clock is the system's")]
     let tomorrow = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(12);
     shop.events("e2.csv", &[&format!("new1,{tomorrow}")]);
     shop.house.ok(&["compact", "--expire", "last_seen < \"2025-01-01\""]);
