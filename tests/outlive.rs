@@ -95,7 +95,6 @@ impl Shop {
 }
 
 #[test]
-#[allow(clippy::disallowed_methods, reason = "the server under test has the system's clock")]
 fn who_was_deleted_or_expired_stays_away() {
     let shop = Shop::open();
     assert_eq!(shop.house.count("n >= 1"), 3);
