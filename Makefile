@@ -8,7 +8,7 @@ SHELL := bash
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/taghouse/target
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-# Always the whole workspace: building one package alone gives its dependencies other features, and compiles them anew.
+# Always the whole workspace: building one package alone gives its dependencies other features, and compiles them again.
 DATA ?= demo-data
 ARGS ?=
 ONLY ?=

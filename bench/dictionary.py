@@ -37,7 +37,7 @@ def make(binary, work):
 
 
 def measure(binary, work):
-    # Anew, so that assigning is measured too.
+    # Again, so that assigning is measured too.
     complete(work).unlink(missing_ok=True)
     shutil.rmtree(folder(work), ignore_errors=True)
     found = ask(binary, work)

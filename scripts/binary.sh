@@ -20,7 +20,7 @@ target=${CARGO_TARGET_DIR:-$HOME/.cache/taghouse/target}
 PATH=$PATH:$HOME/.cargo/bin
 command -v cargo >/dev/null || fail "cargo is missing: run scripts/setup.sh, or name a built binary in TAGHOUSE"
 
-# The whole workspace, always: building one package alone gives its dependencies other features, and compiles them anew.
+# The whole workspace, always: building one package alone gives its dependencies other features, and compiles them again.
 CARGO_TARGET_DIR=$target cargo build --manifest-path "$root/Cargo.toml" --workspace --profile "$profile" >&2 || fail "the build failed"
 case $profile in
 dev | test) folder=debug ;;

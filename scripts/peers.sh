@@ -23,7 +23,7 @@ version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 place=$tools/taghouse-$name-$({ echo "$version"; cat "$pins"; } | sha256sum | head -c 12)
 mkdir -p "$tools"
 (
-  # Two at once take turns; what was left half done is begun anew.
+  # Two at once take turns; what was left half done is begun again.
   flock 9
   [ ! -e "$place/.installed" ] || exit 0
   echo "installing the Python packages of $name into $place (once, about a minute)" >&2

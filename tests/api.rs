@@ -49,7 +49,7 @@ fn keys_are_made_for_apps_that_exist_and_revoked_by_their_own_admins() {
     let admin = server.admin_key.clone().unwrap();
     let answer = server.post("/api/v1/keys", &admin, &json!({"role": "write", "app": "nowhere"}));
     assert_eq!(answer.status, 404, "{}", answer.json());
-    assert!(answer.json()["detail"].as_str().unwrap().contains("apply"), "the mend is named: {}", answer.json());
+    assert!(answer.json()["detail"].as_str().unwrap().contains("apply"), "the fix is named: {}", answer.json());
 
     let viewer = key(&house, "viewer");
     let keys = house.json(&["keys"]);

@@ -260,7 +260,7 @@ fn what_does_not_fit_is_rejected_with_its_reason_and_the_rest_goes_on() {
         "id,user,event,time,sku,amount\n1,,x,2026-06-01T00:00:00,,\n2,a,x,2026-06-01T00:00:00,,\n3,,x,2026-06-01T00:00:00,,\n",
     );
     let said = house.refused(&["ingest", "--source", "orders", dirty.to_str().unwrap()]);
-    assert!(said.contains("allow-rejects") || said.contains("max_reject_share"), "the mend is named: {said}");
+    assert!(said.contains("allow-rejects") || said.contains("max_reject_share"), "the fix is named: {said}");
     let report = house.json(&["ingest", "--source", "orders", dirty.to_str().unwrap(), "--allow-rejects"]);
     assert_eq!(report["accepted_total"], 1);
 }

@@ -12,6 +12,8 @@ mod names;
 mod places;
 #[path = "structure/rust_text.rs"]
 mod rust_text;
+#[path = "structure/words.rs"]
+mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -74,6 +76,19 @@ fn files_and_functions_are_short() {
 fn names_say_something() {
     let sources = files(&["crates", "bench", "tests"], ".rs");
     none(&names::findings(&sources), "Name it for what is in it.");
+}
+
+#[test]
+fn words_are_plain() {
+    let mut texts = files(&["crates", "bench", "tests", "fuzz/src"], ".rs");
+    texts.extend(files(&["docs", "crates", "examples"], ".md"));
+    texts.extend(files(&["bench", "tests"], ".py"));
+    texts.extend(files(&["scripts"], ".sh"));
+    texts.extend(
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "PLAN.md"]
+            .map(|name| RepositoryFile { path: name.to_owned(), text: std::fs::read_to_string(root().join(name)).unwrap() }),
+    );
+    none(&words::findings(&texts), "Say it in the words that a native engineer of this field would use.");
 }
 
 #[test]

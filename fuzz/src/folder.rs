@@ -1,4 +1,4 @@
-//! A folder that each run fills anew, in memory where the system has a place for that.
+//! A folder that each run fills again, in memory where the system has a place for that.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -20,7 +20,7 @@ pub(crate) enum Outcome {
     Absent,
     /// Acknowledged: done and durable.
     Done,
-    /// Refused whole, such as a change of ordinals that a compaction gave anew meanwhile.
+    /// Refused whole, such as a change of ordinals that a compaction gave again meanwhile.
     Refused,
     /// The server went away before it answered.
     Unknown,

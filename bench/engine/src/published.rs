@@ -78,7 +78,7 @@ impl Published {
         Self { snapshot, types }
     }
 
-    /// Sets as bool tags of their names, published anew below a folder.
+    /// Sets as bool tags of their names, published again below a folder.
     pub(crate) async fn bools(folder: &Path, users: u32, sets: &BTreeMap<String, Set>) -> anyhow::Result<Self> {
         if folder.exists() {
             std::fs::remove_dir_all(folder).with_context(|| format!("cannot clear {}", folder.display()))?;

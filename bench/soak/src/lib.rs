@@ -1,4 +1,4 @@
-//! Random histories: an app is published, asked, changed and opened anew in random order, and every answer is held to sorted sets that are
+//! Random histories: an app is published, asked, changed and opened again in random order, and every answer is held to sorted sets that are
 //! computed user by user. A history follows from its seed alone.
 //!
 //! * `steps`: what happens. `questions`: what is asked. Another step or question is a line in the table there.

@@ -158,7 +158,7 @@ impl Twin {
         self.users.retain(|user| !self.deleted.contains(user));
     }
 
-    /// Everybody gets a new ordinal, or is gone. The log begins anew at `end`.
+    /// Everybody gets a new ordinal, or is gone. The log begins again at `end`.
     pub(crate) fn rename(&mut self, renaming: &dyn Fn(Ordinal) -> Option<Ordinal>) {
         let columns = self.columns();
         for (name, tag) in &mut self.tags {

@@ -79,7 +79,7 @@ impl<'a> World<'a> {
         Ok(world)
     }
 
-    /// Opens everything anew, as after the end of the process.
+    /// Opens everything again, as after the end of the process.
     pub(crate) fn open(&mut self) -> anyhow::Result<()> {
         (self.index, self.held) = (None, None);
         if let Ids::Dictionary { open, .. } = &mut self.ids {

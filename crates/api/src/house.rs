@@ -112,7 +112,10 @@ impl House {
         let documents: Vec<Document> = stored.iter().filter_map(|old| Document::stored(&old.kind, &old.name, &old.body)).collect();
         let definitions = Definitions::check(&documents).map_err(|errors| {
             let detail = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-            Problem::new(ErrorKind::Invalid, format!("the stored definitions of \"{app}\" no longer check; apply mended ones: {detail}"))
+            Problem::new(
+                ErrorKind::Invalid,
+                format!("the stored definitions of \"{app}\" are no longer valid: {detail}; fix them and run `taghouse apply`"),
+            )
         })?;
         let definitions = Arc::new(definitions);
         known.keep(&definitions, changes);

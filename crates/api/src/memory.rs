@@ -1,4 +1,4 @@
-//! What this process remembers between requests. All of it can be read again, or begins anew with the process.
+//! What this process remembers between requests. All of it can be read again, or begins again with the process.
 
 use crate::Limits;
 use crate::audit::Trail;

@@ -11,7 +11,7 @@ use taghouse_catalog::Change;
 use taghouse_model::AppId;
 use taghouse_rules::CrowdDefinition;
 
-/// How often a computation begins anew because another one published first.
+/// How often a computation begins again because another one published first.
 const ATTEMPTS: u32 = 5;
 /// How many objects of one version, left by stopped processes, are stepped over.
 const MAX_LEFTOVERS: u32 = 100;
@@ -37,7 +37,7 @@ impl Crowds {
         for _ in 0..ATTEMPTS {
             let before = self.catalog.pointer(POINTER_KIND, app, name).await?;
             let revision = before.as_ref().map(|pointer| pointer.revision);
-            // A record that cannot be read must not keep the crowd from being mended: its numbers start again above the revision.
+            // A record that cannot be read must not keep the crowd from being fixed: its numbers start again above the revision.
             let versions = before.and_then(|pointer| serde_json::from_value::<CrowdVersions>(pointer.value).ok());
             let last = versions.as_ref().map_or(revision.unwrap_or(0), |v| v.current);
             let mut computed = self.computed(app, crowd, last + 1).await?;

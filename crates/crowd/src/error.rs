@@ -99,14 +99,14 @@ pub enum Error {
         crowd: String,
     },
     /// What is stored is not what was written.
-    #[error("{what} is damaged ({detail}): {mend}")]
+    #[error("{what} is damaged ({detail}): {fix}")]
     Corrupt {
         /// Which object or record.
         what: String,
         /// How it shows.
         detail: String,
         /// What brings it back.
-        mend: &'static str,
+        fix: &'static str,
     },
     /// A defect of ours: the work of a call ended without a result.
     #[error("the work of the call broke off: {0}")]
@@ -172,6 +172,6 @@ impl Error {
 
     /// A damaged object or record of a crowd: computing it again replaces it.
     pub(crate) fn corrupt(what: impl Into<String>, detail: impl ToString) -> Self {
-        Self::Corrupt { what: what.into(), detail: detail.to_string(), mend: "compute the crowd again with `taghouse produce`" }
+        Self::Corrupt { what: what.into(), detail: detail.to_string(), fix: "compute the crowd again with `taghouse produce`" }
     }
 }

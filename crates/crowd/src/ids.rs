@@ -8,7 +8,7 @@ pub(crate) fn ids(app: &AppId, dictionary: &View, ordinals: &[Ordinal]) -> Resul
         return Err(Error::Corrupt {
             what: format!("the index of app {app}"),
             detail: "it holds a user that the dictionary does not know".to_owned(),
-            mend: "run `taghouse produce` again",
+            fix: "run `taghouse produce` again",
         });
     }
     Ok(dictionary.resolve(ordinals)?.into_iter().flatten().collect())

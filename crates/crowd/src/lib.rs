@@ -19,7 +19,7 @@
 //!
 //! Who is deleted is subtracted from every version when it is asked; [`Crowds::clean`] writes the objects without them later.
 //!
-//! The object of a version is derived: its loss is mended by computing the crowd again.
+//! The object of a version is derived: its loss is fixed by computing the crowd again.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 

@@ -3,7 +3,7 @@
 //! Opening reads the footer and the checksums; a block is verified when it is first touched. So opening costs the same at any size, and
 //! every byte is checked before it is believed.
 
-use crate::error::{PRODUCE_ANEW, REMOVE_FILE};
+use crate::error::{PRODUCE_AGAIN, REMOVE_FILE};
 use crate::map::map;
 use crate::{Error, Result};
 use bytes::Bytes;
@@ -103,7 +103,7 @@ impl BlockFile {
     /// # Errors
     /// [`Error::Corrupt`] for a file that is missing, short, of another kind or damaged in what opening reads; [`Error::Unavailable`].
     pub(crate) fn open(path: PathBuf, kind: Kind) -> Result<Self> {
-        let damaged = |detail: &str| Error::Corrupt { path: path.clone(), detail: detail.to_owned(), mend: kind.mend() };
+        let damaged = |detail: &str| Error::Corrupt { path: path.clone(), detail: detail.to_owned(), fix: kind.fix() };
         let length = match fs::metadata(&path) {
             Ok(metadata) => metadata.len(),
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(damaged("it is missing")),
@@ -160,7 +160,7 @@ impl BlockFile {
     }
 
     pub(crate) fn damaged(&self, detail: impl Into<String>) -> Error {
-        Error::Corrupt { path: self.path.clone(), detail: detail.into(), mend: self.kind.mend() }
+        Error::Corrupt { path: self.path.clone(), detail: detail.into(), fix: self.kind.fix() }
     }
 
     #[inline]
@@ -188,8 +188,8 @@ impl BlockFile {
 }
 
 impl Kind {
-    fn mend(self) -> &'static str {
-        if self == Self::Run { REMOVE_FILE } else { PRODUCE_ANEW }
+    fn fix(self) -> &'static str {
+        if self == Self::Run { REMOVE_FILE } else { PRODUCE_AGAIN }
     }
 }
 

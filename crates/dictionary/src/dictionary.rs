@@ -166,7 +166,7 @@ impl Dictionary {
         self.watches.watch(app)
     }
 
-    /// Erases the text of deleted users from the current generation's files, writing those anew that hold some; gives the number of texts
+    /// Erases the text of deleted users from the current generation's files, writing those again that hold some; gives the number of texts
     /// erased. Readers go on meanwhile, writers wait. Their bytes are gone from the folder on return.
     ///
     /// # Errors

@@ -60,7 +60,7 @@ pub enum Error {
         prepared: u64,
     },
     /// `settle` named a generation that is not there.
-    #[error("app {app} has no generation {generation} to settle on: it has {present:?}; produce all tags anew")]
+    #[error("app {app} has no generation {generation} to settle on: it has {present:?}; produce all tags again")]
     NoGeneration {
         /// Whose.
         app: AppId,
@@ -78,14 +78,14 @@ pub enum Error {
         path: PathBuf,
     },
     /// Stored bytes are not what was written.
-    #[error("{path} is damaged ({detail}): {mend}")]
+    #[error("{path} is damaged ({detail}): {fix}")]
     Corrupt {
         /// The file.
         path: PathBuf,
         /// Where it showed.
         detail: String,
         /// What to do.
-        mend: &'static str,
+        fix: &'static str,
     },
     /// A file operation failed. What it left is cleared away before the next one.
     #[error("{path} of the dictionary cannot be read or written ({detail}): see that the disk has room and is writable, then retry")]
@@ -101,10 +101,10 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// For files that nothing else in the dictionary can give again.
-pub(crate) const PRODUCE_ANEW: &str =
-    "the dictionary is derived: stop the process, remove the dictionary's folder and produce all tags anew, or restore it from a backup";
+pub(crate) const PRODUCE_AGAIN: &str =
+    "the dictionary is derived: stop the process, remove the dictionary's folder and produce all tags again, or restore it from a backup";
 /// For files that are made from the ids.
-pub(crate) const REMOVE_FILE: &str = "stop the process, remove this file and start again: it is made anew from the ids";
+pub(crate) const REMOVE_FILE: &str = "stop the process, remove this file and start again: it is made again from the ids";
 
 impl Error {
     /// What a caller can do about it.
@@ -118,7 +118,7 @@ impl Error {
     }
 
     pub(crate) fn corrupt(path: &Path, detail: impl Into<String>) -> Self {
-        Self::Corrupt { path: path.to_owned(), detail: detail.into(), mend: PRODUCE_ANEW }
+        Self::Corrupt { path: path.to_owned(), detail: detail.into(), fix: PRODUCE_AGAIN }
     }
 
     /// For `map_err`: a failed operation on `path`.

@@ -3,7 +3,7 @@
 //! Eight bytes an entry, the hash in the high half, so that entries sort as numbers. Then the directory: hashes are spread evenly, so the
 //! highest bits of one name a bucket of some eight entries, and four bytes a bucket say where it begins.
 //!
-//! A run covers the ordinals of neighbouring ids files. It is derived from them: a missing one is made anew.
+//! A run covers the ordinals of neighbouring ids files. It is derived from them: a missing one is made again.
 
 use crate::block_file::{BLOCK_BYTES, BlockFile, BlockWriter, Kind};
 use crate::deleted::Deleted;

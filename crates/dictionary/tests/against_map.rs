@@ -1,4 +1,4 @@
-//! The dictionary against a map, over any sequence of calls, with seals after a few ids, and with the files opened anew in between.
+//! The dictionary against a map, over any sequence of calls, with seals after a few ids, and with the files opened again in between.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use proptest::prelude::*;

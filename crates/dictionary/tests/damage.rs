@@ -111,7 +111,7 @@ fn missing_files() {
     check_all(|folder, file, _, whole| {
         fs::remove_file(file).unwrap();
         if is(file, "run") {
-            assert_eq!(&ask(folder).unwrap(), whole, "it is made anew");
+            assert_eq!(&ask(folder).unwrap(), whole, "it is made again");
             assert!(file.exists());
         } else {
             names(ask(folder), file, "the loss");

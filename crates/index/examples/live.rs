@@ -2,7 +2,7 @@
 //!
 //! Makes an index of TAGS tags in which two of three users have a value, asks it counts over three tags one after the other, each on
 //! THREADS threads (0: as it sees fit), for SECONDS without writing and for SECONDS with RATE changes a second (0: as many as it takes) in
-//! calls of BATCH, one in five of them taking a value away. Then opens it anew and folds all. A tag is folded once one in SHARE of its users
+//! calls of BATCH, one in five of them taking a value away. Then opens it again and folds all. A tag is folded once one in SHARE of its users
 //! has changed. On Linux it tells the processor time of each kind of thread.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -230,7 +230,7 @@ async fn main() {
     let index = open(&folder, share).await;
     assert_eq!(index.position(&app).await.unwrap(), position);
     index.snapshot(&app).await.unwrap();
-    println!("opened anew in {:.2} s, position {position}", start.elapsed().as_secs_f64());
+    println!("opened again in {:.2} s, position {position}", start.elapsed().as_secs_f64());
     let start = Instant::now();
     let folded = index.fold(&app).await.unwrap();
     println!("{folded} tags folded in {:.2} s", start.elapsed().as_secs_f64());

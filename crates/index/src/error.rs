@@ -69,7 +69,7 @@ pub enum Error {
     TooMany(usize),
     /// Ordinals of another generation, or of tags that changed their type meanwhile.
     #[error(
-        "the ordinals are of generation {of}, the index is of {current}, or a tag changed its type meanwhile: look the users up anew and retry"
+        "the ordinals are of generation {of}, the index is of {current}, or a tag changed its type meanwhile: look the users up again and retry"
     )]
     Generation {
         /// The generation that the ordinals are of.

@@ -2,7 +2,7 @@
 //! by one compare-and-swap in the catalog; a [`Snapshot`] is such a cut, and stays readable; [`Snapshot::evaluate`] turns a condition
 //! into a [`Query`].
 //!
-//! Everything here is derived: the tag tables in the lake are the truth, and `produce` makes the index anew from them.
+//! Everything here is derived: the tag tables in the lake are the truth, and `produce` makes the index again from them.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod apps;

@@ -52,7 +52,7 @@ impl House {
         house
     }
 
-    /// Opens the index anew, as after the end of the process.
+    /// Opens the index again, as after the end of the process.
     fn open(&mut self) {
         (self.index, self.pin) = (None, None);
         let index = Index::new(self.store.clone(), self.catalog.clone());

@@ -273,7 +273,7 @@ async fn damage_names_the_object_and_the_mend() {
         assert_eq!(error.to_string(), format!("the index object {object} is damaged (it is missing): run produce again to rebuild it"));
         house.store.put(&path, bytes.into()).await.unwrap();
     }
-    // Producing again mends it, whatever was damaged.
+    // Producing again fixes it, whatever was damaged.
     house.store.put(&Path::from(house.objects().await[0].as_str()), Vec::new().into()).await.unwrap();
     house.publish(&[("a", 2)]).await;
     assert_eq!(house.value("a").await, Some(Value::Int(2)));

@@ -30,7 +30,7 @@ pub enum Error {
     /// Too large a share of the rows was rejected; nothing was committed.
     #[error(
         "source \"{name}\" rejects {rejected} of {rows} rows, more than its max_reject_share of {limit} (mostly {reason}): nothing was \
-         ingested; mend the files or the source, or allow rejects for this run"
+         ingested; fix the files or the source, or allow rejects for this run"
     )]
     TooManyRejects {
         /// The source.

@@ -66,7 +66,7 @@ pub struct IngestReport {
 pub struct FailedFile {
     /// Its name.
     pub file: String,
-    /// What is wrong, and the mend.
+    /// What is wrong, and the fix.
     pub message: String,
 }
 

@@ -17,7 +17,7 @@ pub const MAX_CALL_BYTES: usize = 32 << 10;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct CallError {
-    /// Names the field and the mend.
+    /// Names the field and the fix.
     pub message: String,
     /// The body is over the limit.
     pub too_large: bool,
@@ -28,7 +28,7 @@ impl CallError {
         Self { message: message.into(), too_large: false }
     }
 
-    /// Always `Invalid`: mend the call and send it again.
+    /// Always `Invalid`: fix the call and send it again.
     pub fn kind(&self) -> ErrorKind {
         ErrorKind::Invalid
     }

@@ -91,7 +91,7 @@ impl Commit {
         Ok(())
     }
 
-    /// Sets a property of every new snapshot's summary. Those that begin with `taghouse.` hold for later snapshots too, until set anew.
+    /// Sets a property of every new snapshot's summary. Those that begin with `taghouse.` hold for later snapshots too, until set again.
     pub fn summary(&mut self, key: &str, value: &str) {
         self.properties.insert(key.to_owned(), value.to_owned());
     }

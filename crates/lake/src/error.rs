@@ -3,7 +3,7 @@ use taghouse_model::ErrorKind;
 /// What goes wrong in the lake.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The caller's table, column, value or query is wrong; the message says which and how to mend it.
+    /// The caller's table, column, value or query is wrong; the message says which and how to fix it.
     #[error("{0}")]
     Invalid(String),
     /// No such table, snapshot or partition.

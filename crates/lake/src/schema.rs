@@ -47,7 +47,7 @@ pub(crate) fn check(layout: &TableLayout) -> Result<()> {
     Ok(())
 }
 
-/// The schema of a new table; the metadata builder numbers the fields anew.
+/// The schema of a new table; the metadata builder numbers the fields again.
 pub(crate) fn schema(layout: &TableLayout) -> Result<Schema> {
     let mut next = layout.columns.len() as i32;
     let fields = layout.columns.iter().zip(1..).map(|(column, id)| field(id, column, &mut next));

@@ -15,7 +15,7 @@ use std::sync::Arc;
 const MAX_SMALL_MANIFESTS: usize = 100;
 /// A manifest of this size is not merged any more.
 const FULL_MANIFEST_BYTES: i64 = 8 << 20;
-/// Properties with this prefix hold until they are set anew, so each snapshot's summary says them.
+/// Properties with this prefix hold until they are set again, so each snapshot's summary says them.
 const OURS: &str = "taghouse.";
 
 /// What a commit does to one table.
@@ -128,7 +128,7 @@ async fn write_next(
     Ok(Written { location, metadata: built.metadata, old_metadata, expired: expired.chain })
 }
 
-/// The base's manifests as they go on: those with overwritten files written anew, many small ones merged.
+/// The base's manifests as they go on: those with overwritten files written again, many small ones merged.
 async fn carried(base: &Table, change: &TableChange, place: &mut ManifestPlace<'_>, tally: &mut Tally) -> Result<Vec<ManifestFile>> {
     let metadata = base.metadata();
     let gone = || {

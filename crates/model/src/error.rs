@@ -4,7 +4,7 @@ use std::fmt;
 /// `schedule` to retry or fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// The input is wrong: mend it and call again.
+    /// The input is wrong: fix it and call again.
     Invalid,
     /// The thing named does not exist.
     NotFound,

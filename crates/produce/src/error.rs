@@ -19,7 +19,7 @@ pub enum Error {
     SqlResult {
         /// Which.
         tag: Name,
-        /// What is wrong and how to mend it.
+        /// What is wrong and how to fix it.
         detail: String,
     },
     /// The fold room refused a definition or a column.

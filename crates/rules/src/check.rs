@@ -20,7 +20,7 @@ use taghouse_model::{Value, ValueType};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct CheckError {
-    /// What does not fit, and how to mend it.
+    /// What does not fit, and how to fix it.
     pub message: String,
     /// Which leaf (condition, name or literal) of the tree, counted from 0 from left to right.
     pub leaf: usize,

@@ -31,12 +31,12 @@ pub struct DefinitionError {
     pub line: usize,
     /// From 1; 0 where there is no file.
     pub column: usize,
-    /// What is wrong and how to mend it; of an expression with its text and a caret, on several lines.
+    /// What is wrong and how to fix it; of an expression with its text and a caret, on several lines.
     pub message: String,
 }
 
 impl DefinitionError {
-    /// Always `Invalid`: mend the definition and call again.
+    /// Always `Invalid`: fix the definition and call again.
     pub fn kind(&self) -> ErrorKind {
         ErrorKind::Invalid
     }

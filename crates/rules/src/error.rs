@@ -21,7 +21,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Always `Invalid`: mend the expression and call again.
+    /// Always `Invalid`: fix the expression and call again.
     pub fn kind(&self) -> ErrorKind {
         ErrorKind::Invalid
     }

@@ -193,7 +193,7 @@ impl Scheduler {
         loop {
             let number = self.started.fetch_add(1, Ordering::Relaxed);
             status.id = format!("run-{started_ms}-{number}");
-            // The numbers begin anew with the process, and clocks go back.
+            // The numbers begin again with the process, and clocks go back.
             if self.catalog.run(&status.app, &status.id).await?.is_some() {
                 continue;
             }

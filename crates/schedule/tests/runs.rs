@@ -396,7 +396,7 @@ fn runs_of_a_dead_process_are_interrupted() {
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let catalog = catalog(folder.path()).await;
         let scheduler = scheduler(catalog.clone());
-        // The same clock begins anew: ids must differ all the same.
+        // The same clock begins again: ids must differ all the same.
         let begun = Arc::new(Notify::new());
         let mine = scheduler.start(&shop(), "test", vec![step("a", &[], Does::UntilAsked(begun.clone()))]).await.unwrap();
         begun.notified().await;

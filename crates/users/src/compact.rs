@@ -38,7 +38,7 @@ struct Alone {
 }
 
 impl Users {
-    /// Numbers the users anew without gaps, without those for whom `expire` holds (such as `last_seen < "2025-10-01"`), and writes the dictionary,
+    /// Renumbers the users without gaps, without those for whom `expire` holds (such as `last_seen < "2025-10-01"`), and writes the dictionary,
     /// every segment and every kept crowd version under the new generation. Questions are answered all the time, each from one generation; changes and
     /// deletions wait. One commit of the catalog makes all of it current. It waits for a production that goes on, and the next one waits for it.
     ///

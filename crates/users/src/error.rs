@@ -38,7 +38,7 @@ pub enum Error {
         app: AppId,
     },
     /// Nothing was published for the app.
-    #[error("no tags produced yet for app {app}: there are no users to number anew")]
+    #[error("no tags produced yet for app {app}: there are no users to renumber")]
     NoTags {
         /// Whose.
         app: AppId,

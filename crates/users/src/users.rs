@@ -74,7 +74,7 @@ impl Users {
                 let (dictionary, generation) = (self.dictionary.clone(), published.generation);
                 let owner = app.clone();
                 match off_thread(move || Ok(dictionary.settle(&owner, generation)?)).await {
-                    // A lost or older dictionary is the next production's to mend.
+                    // A lost or older dictionary is the next production's to fix.
                     Err(Error::Dictionary(error @ taghouse_dictionary::Error::NoGeneration { .. })) => {
                         tracing::warn!(%app, %error, "settling")
                     }

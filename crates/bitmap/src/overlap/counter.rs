@@ -49,7 +49,7 @@ impl Counter {
         }
     }
 
-    /// Adds what was counted to `sums` and starts anew.
+    /// Adds what was counted to `sums` and starts again.
     pub(super) fn add_to(&mut self, sums: &mut [u64]) {
         self.counts.iter_mut().zip(&mut self.recent).for_each(|(count, recent)| *count += u32::from(std::mem::take(recent)));
         self.recent_most.fill(0);

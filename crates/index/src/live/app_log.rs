@@ -156,7 +156,7 @@ impl AppLog {
         changes.checked(&|tag| self.shared.tag(tag)).map(drop)
     }
 
-    /// Tells the tags that may be changed. One whose type is another now begins anew.
+    /// Tells the tags that may be changed. One whose type is another now begins again.
     pub(crate) fn know(&self, tags: &BTreeMap<Name, ValueType>) {
         let mut known = self.shared.tags.write().unwrap_or_else(PoisonError::into_inner);
         known.retain(|name, tag| tags.get(name) == Some(&tag.value_type));
@@ -227,7 +227,7 @@ impl AppLog {
         Hold(self.shared.clone())
     }
 
-    /// Begins anew under the generation of an index's revision, with no changes, behind `position` if the log has not come so far.
+    /// Begins again under the generation of an index's revision, with no changes, behind `position` if the log has not come so far.
     pub(crate) fn restart(&self, generation: u64, revision: u64, position: u64) -> Result<()> {
         let _checkpointing = locked(&self.shared.checkpointing);
         let _gathering = locked(&self.shared.gathering);

@@ -42,7 +42,7 @@ pub(crate) fn live_leaf(view: &TagView, condition: &Predicate<Value>, stored: Fo
 }
 
 /// The runs on top of what is stored, the oldest first. Nothing is put together beforehand: each run's bitmaps are made once in its life, a
-/// combination would be made anew at every tick.
+/// combination would be made again at every tick.
 fn layered(stored: Formula, layers: Vec<Layer>) -> Formula {
     layers.into_iter().fold(stored, |before, Layer { drop, add }| {
         let kept = Formula::and(vec![before, Formula::owned(drop).not()]);

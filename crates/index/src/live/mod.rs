@@ -6,7 +6,7 @@
 //! snapshot = one revision of the index + one overlay       fold: segment + overlay up to P ─► published with `subsumes: P`
 //! ```
 //!
-//! **Truth**: the log and its checkpoint hold every change that no published segment has subsumed. Overlays are made anew from them.
+//! **Truth**: the log and its checkpoint hold every change that no published segment has subsumed. Overlays are made again from them.
 
 mod app_log;
 mod catch_up;

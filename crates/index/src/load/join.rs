@@ -9,7 +9,7 @@ use taghouse_bitmap::{BitSlices, SHARD_BITS, SHARD_SIZE, SliceEncoder, Stored};
 use taghouse_model::ValueType;
 
 /// Puts the segments of one tag together that loaders of different shards have made, perhaps on several machines: into the segment at
-/// `path` that one loader of all shards would have made. Shards are copied as they are; only those of numbers are encoded anew, where
+/// `path` that one loader of all shards would have made. Shards are copied as they are; only those of numbers are encoded again, where
 /// the parts' least numbers differ, for slices count from the least; they are held in memory meanwhile.
 ///
 /// # Errors

@@ -51,12 +51,12 @@ impl<'a> Scope<'a> {
             return Ok(ty);
         }
         if (self.crowds)(name) {
-            let mend = if self.crowds_fit {
+            let fix = if self.crowds_fit {
                 format!("`{name}` is a crowd: write crowd(\"{name}\")")
             } else {
                 format!("`{name}` is a crowd, and crowds have their place in crowds only: write its condition, or a tag for it")
             };
-            return Err(CheckError::new(leaf, mend));
+            return Err(CheckError::new(leaf, fix));
         }
         if self.pending.is_some_and(|pending| pending(name)) {
             return Err(CheckError::new(leaf, format!("tag `{name}` is defined and not produced yet: run `taghouse produce`")));

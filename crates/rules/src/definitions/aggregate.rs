@@ -87,11 +87,11 @@ fn check_events(document: &Document, raw: &RawAggregate, inputs: &Inputs<'_>, er
             (Err(e), _) => e,
             (Ok(()), Some(all)) if !all.contains(event) => {
                 let all = || all.iter().map(String::as_str);
-                let mend = match (suggest::nearest(event, all()), listed(all())) {
+                let fix = match (suggest::nearest(event, all()), listed(all())) {
                     (Some(near), _) => format!("; did you mean `{near}`?"),
                     (None, list) => list.map(|list| format!("; known events: {list}")).unwrap_or_default(),
                 };
-                format!("no source gives an event `{event}`{mend}")
+                format!("no source gives an event `{event}`{fix}")
             }
             (Ok(()), _) => continue,
         };

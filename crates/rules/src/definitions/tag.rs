@@ -120,12 +120,12 @@ impl Reader<'_> {
     fn attribute(&mut self, attribute: &str, ty: ValueType) -> Option<TagKind> {
         let Some((name, found)) = self.inputs.attributes.get_key_value(attribute) else {
             let all = || self.inputs.attributes.keys().map(Name::as_str);
-            let mend = match (suggest::nearest(attribute, all()), listed(all())) {
+            let fix = match (suggest::nearest(attribute, all()), listed(all())) {
                 (Some(near), _) => format!("; did you mean `{near}`?"),
                 (None, Some(list)) => format!("; known attributes: {list}"),
                 (None, None) => "; no source has `attributes`".to_owned(),
             };
-            self.error("/attribute", format!("no source has an attribute `{attribute}`{mend}"));
+            self.error("/attribute", format!("no source has an attribute `{attribute}`{fix}"));
             return None;
         };
         match (*found, ty) {

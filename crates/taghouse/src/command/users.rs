@@ -57,7 +57,7 @@ fn names(list: &[Value]) -> String {
     list.iter().map(plain).collect::<Vec<_>>().join(", ")
 }
 
-/// Numbers the users anew and says what became of them.
+/// Renumbers the users and says what became of them.
 pub(crate) async fn compact(context: &Context, expire: Option<&str>) -> Result<()> {
     let app = context.app().await?;
     let started = context.client.post(&format!("/api/v1/apps/{app}/compact"), &json!({"expire": expire})).await?;
