@@ -534,3 +534,54 @@ fn what_inspect_proposes_can_be_applied_as_it_is() {
     }
     assert!(house.refused(&["inspect", "nowhere.csv"]).contains("nowhere.csv"));
 }
+
+fn snapshots(time: &str) -> String {
+    PEOPLE.replace("user_id: user\n", &format!("user_id: user\n{time}"))
+}
+
+#[test]
+fn files_date_their_rows_by_their_name_or_when_they_were_written() {
+    let house = house(&snapshots("time: file\n"));
+    ingest(&house, "in/people-2026-03-02.csv", "user,age\nann,30\n");
+    ingest(&house, "in/people_20260305.csv", "user,age\nann,31\n");
+    let ages = |house: &House, at: &str| {
+        house.ok(&["produce", "--as-of", at]);
+        [30, 31, 32].map(|age| house.count(&format!("age == {age}")))
+    };
+    assert_eq!(ages(&house, "2026-03-02T00:00"), [0, 0, 0], "it holds from the beginning of that day on");
+    assert_eq!(ages(&house, "2026-03-02T00:01"), [1, 0, 0]);
+    assert_eq!(ages(&house, "2026-03-06T00:00"), [0, 1, 0]);
+    // An older file that comes later is older all the same.
+    ingest(&house, "in/people-2026-03-01.csv", "user,age\nann,32\n");
+    assert_eq!(ages(&house, "2026-03-06T00:00"), [0, 1, 0]);
+
+    let written = house.file("in/people.csv", "user,age\nann,32\n");
+    assert!(std::process::Command::new("touch").args(["-d", "2026-03-10T00:00:00Z"]).arg(&written).status().unwrap().success());
+    house.ok(&["ingest", written.to_str().unwrap()]);
+    assert_eq!(ages(&house, "2026-03-09T00:00"), [0, 1, 0]);
+    assert_eq!(ages(&house, "2026-03-11T00:00"), [0, 0, 1]);
+}
+
+#[test]
+fn a_file_whose_time_cannot_be_told_is_refused() {
+    let house = house(&snapshots("time: { file: name }\n"));
+    let said = refused(&house, "in/people.csv", "user,age\nann,30\n");
+    assert!(said.contains("holds no date") && said.contains("file: modified"), "{said}");
+    let said = refused(&house, "in/people-2190-01-01.csv", "user,age\nann,30\n");
+    assert!(said.contains("ahead of the clock"), "{said}");
+    assert_eq!(ingest(&house, "in/people-2026-03-02.csv", "user,age\nann,30\n")["files_new"], 1);
+}
+
+#[test]
+fn who_dates_attributes_by_their_ingestion_is_told_what_that_means() {
+    let house = House::new();
+    let said = house.ok(&["apply", "-f", house.file("defs.yaml", PEOPLE).to_str().unwrap()]);
+    assert!(said.contains("no time column") && said.contains("`time: file`"), "{said}");
+    ingest(&house, "in/people.csv", "user,age\nann,30\n");
+    let said = house.ok(&["produce", "--as-of", "2020-01-01T00:00"]);
+    assert!(said.contains("none of its attributes counts"), "{said}");
+    assert!(!house.ok(&["produce"]).contains("none of its attributes counts"));
+    // Nothing to be told where the files say it.
+    let said = house.ok(&["apply", "-f", house.file("defs.yaml", snapshots("time: file\n")).to_str().unwrap()]);
+    assert!(!said.contains("no time column"), "{said}");
+}

@@ -2,11 +2,12 @@
 
 use crate::builder::Schemas;
 use crate::decode::as_utf8;
+use crate::file_time::FileTimes;
 use crate::folder::{FoundFile, columns_of};
 use crate::input::{Fingerprint, Halt, Stopped, fingerprint, open_text};
 use crate::ledger::{Ledger, Standing};
 use crate::mapping::Mapping;
-use crate::row::{Chunk, RowReader};
+use crate::row::{Chunk, RowReader, check_time};
 use crate::{Error, Result, csv, jsonl, parquet};
 use encoding_rs::Encoding;
 use std::num::NonZero;
@@ -49,6 +50,8 @@ pub(crate) struct Job {
     pub(crate) mapping: Mapping,
     pub(crate) schemas: Schemas,
     pub(crate) now_ms: TimestampMs,
+    /// What dates rows without a time of their own; `None`: the ingestion.
+    pub(crate) file_times: Option<FileTimes>,
 }
 
 /// The parts of one file.
@@ -119,6 +122,13 @@ fn refused(rows: &mut RowReader, message: String) -> Part {
     rows.discard().map_or_else(|e| Part::Failed(e.into()), |()| Part::Refused(message))
 }
 
+/// What dates the file's rows where no column does.
+fn file_ms(job: &Job, file: &FoundFile) -> std::result::Result<Option<TimestampMs>, Halt> {
+    let Some(times) = &job.file_times else { return Ok(None) };
+    let time = times.of(file)?;
+    check_time(time, job.now_ms).map(Some).map_err(|problem| Halt::Refused(format!("its own time {problem}")))
+}
+
 fn read_new_file(
     job: &Job,
     file: &FoundFile,
@@ -126,7 +136,7 @@ fn read_new_file(
     sender: &mpsc::Sender<Part>,
     stopped: &Stopped,
 ) -> std::result::Result<Fingerprint, Halt> {
-    rows.begin_file(&file.name, &columns_of(&file.name));
+    rows.begin_file(&file.name, &columns_of(&file.name), file_ms(job, file)?);
     // The receiver is gone when the run has stopped: then this error is nobody's.
     let hand_on = |rows: &mut RowReader| -> Result<()> {
         let chunk = Box::new(rows.finish()?);

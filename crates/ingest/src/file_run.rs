@@ -8,6 +8,7 @@
 use crate::dedup::RunIds;
 use crate::file_commit::Batch;
 use crate::file_read::{self, Job, Part, Parts};
+use crate::file_time::FileTimes;
 use crate::folder::FoundFile;
 use crate::input::{self, Fingerprint};
 use crate::ledger::Ledger;
@@ -99,6 +100,7 @@ impl FileIngest {
             mapping,
             schemas: tables.schemas(),
             now_ms,
+            file_times: source.file_time.map(|by| FileTimes { by, zone: definitions.app.time_zone.clone() }),
         };
         let names = Arc::clone(&job.files);
         let mut run = Run {

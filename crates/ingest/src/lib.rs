@@ -18,6 +18,7 @@ mod error;
 mod file_commit;
 mod file_read;
 mod file_run;
+mod file_time;
 mod folder;
 mod header;
 mod ids;

@@ -290,6 +290,7 @@ fn live_source(definitions: &Definitions) -> Result<SourceDefinition> {
         user_id: None,
         event: None,
         time: None,
+        file_time: None,
         message_id: None,
         properties: BTreeMap::new(),
         attributes: BTreeMap::new(),

@@ -189,7 +189,7 @@ impl Mapping {
         if source.user_id.is_none() {
             return Err(Error::Invalid(format!("source \"{name}\" maps no user id: give it `user_id`")));
         }
-        if source.event.is_some() && source.time.is_none() {
+        if source.event.is_some() && source.time.is_none() && source.file_time.is_none() {
             return Err(Error::Invalid(format!("source \"{name}\" gives events but maps no time: give it `time`")));
         }
         Ok((source, Self::compile(source, &definitions.app.time_zone)))

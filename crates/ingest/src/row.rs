@@ -79,6 +79,8 @@ pub(crate) struct RowReader {
     folders: FolderCells,
     default_id: String,
     now_ms: TimestampMs,
+    /// What the file dates its rows by, if it does.
+    file_ms: Option<TimestampMs>,
 }
 
 impl RowReader {
@@ -97,11 +99,13 @@ impl RowReader {
             folders: FolderCells::default(),
             default_id: String::new(),
             now_ms,
+            file_ms: None,
         })
     }
 
-    /// The rows that follow are those of this file, whose folders give these columns.
-    pub(crate) fn begin_file(&mut self, name: &str, folders: &[FolderColumn]) {
+    /// The rows that follow are those of this file, whose folders give these columns, and which holds since `file_ms` where no column says so.
+    pub(crate) fn begin_file(&mut self, name: &str, folders: &[FolderColumn], file_ms: Option<TimestampMs>) {
+        self.file_ms = file_ms;
         self.file = name.to_owned();
         self.events.file = Some(name.to_owned());
         self.attributes.file = Some(name.to_owned());
@@ -216,7 +220,7 @@ impl RowReader {
     }
 
     fn read_time(&mut self, row: &impl Row) -> Result<TimestampMs, Fault> {
-        let Some((slot, times)) = &mut self.mapping.time else { return Ok(self.now_ms) };
+        let Some((slot, times)) = &mut self.mapping.time else { return Ok(self.file_ms.unwrap_or(self.now_ms)) };
         let cell = row.cell(*slot);
         let column = &self.mapping.slots[*slot].column;
         let shown = || quoted(&cell.text().unwrap_or_default());

@@ -177,8 +177,10 @@ pub struct SourceDefinition {
     pub user_id: Option<ColumnMapping>,
     /// Where the event's name comes from; `None`: the rows only carry attributes. For `segment` fixed.
     pub event: Option<EventMapping>,
-    /// Where the event time stands. `None` only for attribute rows (then: the time of ingestion) and `segment`.
+    /// Where the event time stands. `None` only for attribute rows (then: the time of ingestion), `segment`, and where `file_time` says it.
     pub time: Option<TimeMapping>,
+    /// What of a file dates all its rows, instead of a column.
+    pub file_time: Option<FileTime>,
     /// The column of the message id; `None`: file name and row.
     pub message_id: Option<String>,
     /// The events' typed properties.
@@ -206,7 +208,7 @@ pub struct SourceDefinition {
 impl SourceDefinition {
     /// Whether its attributes are dated when they are ingested, for its files do not say since when they hold.
     pub fn is_undated(&self) -> bool {
-        self.time.is_none() && self.format != SourceFormat::Segment && !self.attributes.is_empty()
+        self.time.is_none() && self.file_time.is_none() && self.format != SourceFormat::Segment && !self.attributes.is_empty()
     }
 }
 
@@ -279,6 +281,17 @@ pub struct TimeMapping {
     pub format: TimeFormat,
     /// The zone of times that name none; by default the app's.
     pub zone: Option<jiff::tz::TimeZone>,
+}
+
+/// What of a file dates its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileTime {
+    /// The date in its name, at the beginning of that day in the app's time zone; without one, when it was last written to.
+    NameOrModified,
+    /// The date in its name, which it must have.
+    Name,
+    /// When it was last written to.
+    Modified,
 }
 
 /// How a time is written.

@@ -180,7 +180,7 @@ fn undated(definitions: &Definitions, changes: &[PlannedChange]) -> Vec<String> 
     let note = |source: &SourceDefinition| {
         format!(
             "source {}: its attributes have no time column, so they are dated when a file is ingested; a production as of an earlier time sees none \
-             of them. `time: COLUMN` says since when they hold",
+             of them. `time: COLUMN` says since when they hold, `time: file` goes by the date in a file's name or when it was last written to",
             source.name
         )
     };

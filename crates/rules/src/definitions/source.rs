@@ -3,12 +3,12 @@ use super::strptime::{self, Reads};
 use super::{Errors, check_event_name, condition_without_crowds, name_of, place, read, zone_of};
 use crate::check::{Naming, Scope, described};
 use crate::raw::source::{
-    RawBlank, RawColumn, RawColumnMapping, RawColumnType, RawEvent, RawFormat, RawNan, RawSource, RawTime, RawUnknownColumns, RawUserId,
+    RawBlank, RawColumn, RawColumnMapping, RawColumnType, RawEvent, RawFileTime, RawFileTimeOf, RawFormat, RawNan, RawSource, RawTime, RawUnknownColumns, RawUserId,
     RawUserIdType,
 };
 use crate::raw::tag::RawPrecision;
 use crate::{
-    BlankCells, ColumnMapping, Document, EventMapping, EventRule, Kind, NotFinite, RejectRule, SourceDefinition, SourceFormat, TimeFormat,
+    BlankCells, ColumnMapping, Document, EventMapping, EventRule, FileTime, Kind, NotFinite, RejectRule, SourceDefinition, SourceFormat, TimeFormat,
     TimeMapping, UnknownColumns,
 };
 use jiff::tz::TimeZone;
@@ -18,6 +18,9 @@ use taghouse_model::{Name, Value, ValueType};
 
 /// Columns that every events table has, so that no property can be called so.
 pub const RESERVED_PROPERTIES: [&str; 8] = ["user_id", "event", "time", "message_id", "source", "received_at", "properties", "source_file"];
+
+/// What stands for the column of the time where the file dates its rows.
+const FILE: &str = "file";
 
 /// The formats of times that have names.
 const NAMED_FORMATS: &str = "iso8601, epoch_s, epoch_ms, epoch_us or epoch_ns";
@@ -114,7 +117,7 @@ impl Reader<'_> {
         self.refuse_ignored_columns();
         self.check_fill_down();
         let event = self.event(&properties);
-        let time = self.time();
+        let (time, file_time) = (self.time(), self.file_time());
         let (filters, rejects) = self.conditions(&properties);
         let max_reject_share = self.max_reject_share();
         Some(SourceDefinition {
@@ -128,6 +131,7 @@ impl Reader<'_> {
             user_id: raw.user_id.as_ref().map(user_id),
             event,
             time,
+            file_time,
             message_id: raw.message_id.clone(),
             properties,
             attributes,
@@ -235,9 +239,10 @@ impl Reader<'_> {
             RawUserId::Column(column) => column.as_str(),
             RawUserId::Mapping(mapping) => mapping.column.as_str(),
         }));
-        read.extend(raw.time.as_ref().map(|time| match time {
-            RawTime::Column(column) => column.as_str(),
-            RawTime::Mapping(mapping) => mapping.column.as_str(),
+        read.extend(raw.time.as_ref().and_then(|time| match time {
+            RawTime::Column(column) => Some(column.as_str()),
+            RawTime::File(_) => None,
+            RawTime::Mapping(mapping) => Some(mapping.column.as_str()),
         }));
         if let Some(RawEvent::Column(column)) = &raw.event {
             read.push(&column.column);
@@ -267,7 +272,7 @@ impl Reader<'_> {
             self.error("", "a source of files needs `user_id`: the column of the user id");
         }
         if raw.event.is_some() && raw.time.is_none() {
-            self.error("/event", "a source of events needs `time`: the column of the event time");
+            self.error("/event", "a source of events needs `time`: the column of the event time, or `file` for the date in a file's name");
         }
         if raw.event.is_none() && raw.attributes.is_empty() {
             self.error("", "a source needs `event`, `attributes` or both: nothing would come of its rows");
@@ -340,8 +345,19 @@ impl Reader<'_> {
         }
     }
 
+    fn file_time(&self) -> Option<FileTime> {
+        match self.raw.time.as_ref()? {
+            RawTime::Column(column) if column == FILE => Some(FileTime::NameOrModified),
+            RawTime::File(RawFileTime { file: RawFileTimeOf::Name }) => Some(FileTime::Name),
+            RawTime::File(RawFileTime { file: RawFileTimeOf::Modified }) => Some(FileTime::Modified),
+            _ => None,
+        }
+    }
+
     fn time(&mut self) -> Option<TimeMapping> {
         let mapping = match self.raw.time.as_ref()? {
+            RawTime::File(_) => return None,
+            RawTime::Column(column) if column == FILE => return None,
             RawTime::Column(column) => return Some(TimeMapping { column: column.clone(), format: TimeFormat::Iso8601, zone: None }),
             RawTime::Mapping(mapping) => mapping,
         };

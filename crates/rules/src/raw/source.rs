@@ -44,7 +44,7 @@ pub(crate) struct RawSource {
     /// Where the event's name comes from; without it the rows only carry attributes. Not for `segment`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) event: Option<RawEvent>,
-    /// The column of the event time. Not for `segment`.
+    /// The column of the event time, or `file`: the date in the file's name, or when it was last written to. Not for `segment`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) time: Option<RawTime>,
     /// The column of the message id, by which repeated rows are dropped. Default: file name and row. Not for `segment`.
@@ -194,10 +194,32 @@ pub(crate) struct RawEventRule {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum RawTime {
-    /// The column, in ISO 8601.
+    /// The column, in ISO 8601. `file` is no column: the date in the file's name, such as 2026-03-02 or 20260302, at the beginning of that day in
+    /// the app's time zone; without one, when the file was last written to. A column of that name is `{ column: file }`.
     Column(String),
+    /// What of the file dates all its rows.
+    File(RawFileTime),
     /// The column and how it is read.
     Mapping(RawTimeMapping),
+}
+
+/// What of the file dates all its rows.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "a file's time")]
+pub(crate) struct RawFileTime {
+    /// name: the date in its name, which it must have; modified: when it was last written to.
+    pub(crate) file: RawFileTimeOf,
+}
+
+/// Where a file's time stands.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawFileTimeOf {
+    /// The date in its name.
+    Name,
+    /// When it was last written to.
+    Modified,
 }
 
 /// Where the event time stands and how it is read.
