@@ -1,7 +1,7 @@
 use crate::apps::{Apps, Known};
 use crate::cache::Cache;
 use crate::error::{Error, Result};
-use crate::live::{Live, LiveOptions};
+use crate::live::{BEFORE_COMPLAINT, Live, LiveOptions};
 use crate::local::Local;
 use crate::manifest::{Manifest, TagEntry, UsersEntry};
 use crate::pointer::ATTEMPTS;
@@ -174,6 +174,7 @@ impl Index {
                         Err(error) => Err(error),
                     };
                     if let Err(error) = outcome {
+                        tokio::time::sleep(BEFORE_COMPLAINT).await;
                         tracing::warn!(%error, %app, "what is published for the app cannot be read; questions are answered from what was read before");
                     }
                 }

@@ -41,7 +41,8 @@ impl FileTimes {
 fn modified(file: &FoundFile) -> Result<TimestampMs, Halt> {
     let unknown = |e: std::io::Error| Halt::Refused(format!("when it was last written to cannot be told: {e}"));
     let modified = std::fs::metadata(&file.path).and_then(|metadata| metadata.modified()).map_err(unknown)?;
-    let since = modified.duration_since(UNIX_EPOCH).map_err(|_| Halt::Refused("it was last written to before 1970: touch it".to_owned()))?;
+    let since =
+        modified.duration_since(UNIX_EPOCH).map_err(|_| Halt::Refused("it was last written to before 1970: touch it".to_owned()))?;
     i64::try_from(since.as_millis()).map_err(|_| Halt::Refused("it was last written to in a far future: touch it".to_owned()))
 }
 

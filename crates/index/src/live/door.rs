@@ -9,8 +9,12 @@ use crate::publish::{Onto, Prepared, Scope, TagPublication, Turn};
 use crate::snapshot::Cut;
 use serde_json::Value as Json;
 use std::sync::Arc;
+use std::time::Duration;
 use taghouse_bitmap::Bitmap;
 use taghouse_model::{AppId, Name, TimestampMs, ValueType};
+
+/// How long background work that failed waits before it says so.
+pub(crate) const BEFORE_COMPLAINT: Duration = Duration::from_millis(100);
 
 impl Index {
     /// Makes live changes: durable when this returns, and in every snapshot taken after the next tick. All of them or none. Returns the
@@ -127,6 +131,8 @@ impl Index {
                 let apps = index.live.as_ref().map(|live| live.open_apps()).unwrap_or_default();
                 for app in apps {
                     if let Err(error) = index.fold_due(&app).await {
+                        // A process that ends cancels what blocks, and that is no trouble: then this task goes no further than here.
+                        tokio::time::sleep(BEFORE_COMPLAINT).await;
                         tracing::warn!(%error, %app, "live changes could not be folded; they stay on top of the segments");
                     }
                 }

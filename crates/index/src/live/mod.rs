@@ -30,6 +30,7 @@ mod view;
 pub(crate) use app_log::AppLog;
 pub use change::{Changes, Column, Op, TagChange, TagChanges};
 pub use deletions::{Deleted, Deletions};
+pub(crate) use door::BEFORE_COMPLAINT;
 pub use fold::{DeletedUsers, HeldIndex, Renaming};
 pub(crate) use gather::Published;
 pub(crate) use leaf::{Changed, live_leaf};

@@ -3,13 +3,13 @@ use super::strptime::{self, Reads};
 use super::{Errors, check_event_name, condition_without_crowds, name_of, place, read, zone_of};
 use crate::check::{Naming, Scope, described};
 use crate::raw::source::{
-    RawBlank, RawColumn, RawColumnMapping, RawColumnType, RawEvent, RawFileTime, RawFileTimeOf, RawFormat, RawNan, RawSource, RawTime, RawUnknownColumns, RawUserId,
-    RawUserIdType,
+    RawBlank, RawColumn, RawColumnMapping, RawColumnType, RawEvent, RawFileTime, RawFileTimeOf, RawFormat, RawNan, RawSource, RawTime,
+    RawUnknownColumns, RawUserId, RawUserIdType,
 };
 use crate::raw::tag::RawPrecision;
 use crate::{
-    BlankCells, ColumnMapping, Document, EventMapping, EventRule, FileTime, Kind, NotFinite, RejectRule, SourceDefinition, SourceFormat, TimeFormat,
-    TimeMapping, UnknownColumns,
+    BlankCells, ColumnMapping, Document, EventMapping, EventRule, FileTime, Kind, NotFinite, RejectRule, SourceDefinition, SourceFormat,
+    TimeFormat, TimeMapping, UnknownColumns,
 };
 use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
