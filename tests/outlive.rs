@@ -165,7 +165,11 @@ fn a_change_by_hand_holds_until_a_later_value_of_its_tag() {
         check(&format!("{arguments:?}"));
     }
     // A value that comes late is not a later one.
-    shop.ingest("p", "p2.csv", "u,at,plan,likes\nnew1,2026-11-05T00:00:00Z,late,\nnew2,2026-11-05T00:00:00Z,late,\n");
+    shop.ingest(
+        "p",
+        "p2.csv",
+        "u,at,plan,likes\nnew1,2026-11-05T00:00:00Z,late,\"[\"\"tea\"\",\"\"milk\"\"]\"\nnew2,2026-11-05T00:00:00Z,late,\n",
+    );
     shop.produce();
     assert_eq!((shop.profile("new1")["plan"].clone(), shop.profile("new2")["plan"].clone()), (json!("pro"), json!(null)));
     // A later value wins, of this tag and this user.

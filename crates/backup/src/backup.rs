@@ -2,6 +2,7 @@ use crate::copy::{copy, files_below, listed, make_parent, name, sync_folders};
 use crate::freeze::{Frozen, freeze};
 use crate::listing::{ListedFile, Listing};
 use crate::{Error, Result};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -150,7 +151,7 @@ impl Backup {
         let path = target.join("catalog.db");
         let catalog = Arc::new(SqliteCatalog::open(&path).await?);
         let lake = Lake::open(catalog.clone(), &warehouse, self.parts.clock.clone())?;
-        let mut all = Vec::new();
+        let mut all = BTreeSet::new();
         for app in catalog.apps().await? {
             all.extend(lake.files(&app).await?);
         }
@@ -158,7 +159,7 @@ impl Backup {
 
         let to = target.to_owned();
         off_thread(move || {
-            let mut files = Vec::with_capacity(all.len());
+            let mut files = Vec::new();
             for file in all {
                 let inner = file.strip_prefix(&warehouse).map_err(|_| {
                     Error::place(
