@@ -11,14 +11,15 @@ use std::time::{Duration, Instant};
 
 const AS_OF: &str = "2026-07-01T00:00";
 
-fn orders(house: &House) -> PathBuf {
+/// Files of orders; `more` is on top of each amount.
+fn orders(house: &House, more: u32) -> PathBuf {
     let mut folder = PathBuf::new();
     for file in 0..40 {
         let mut text = String::from("id,user,event,time,sku,amount\n");
         for row in 0..500 {
             let (user, day) = ((row * 7 + file * 13) % 900, 1 + (row + file) % 30);
             let id = file * 500 + row;
-            writeln!(text, "{id},u{user},purchase,2026-06-{day:02}T10:00:00,s{},{}.{:02}", row % 50, row % 90, row % 100).unwrap();
+            writeln!(text, "{id},u{user},purchase,2026-06-{day:02}T10:00:00,s{},{}.{:02}", row % 50, row % 90 + more, row % 100).unwrap();
         }
         folder = house.file(&format!("in/orders-{file:02}.csv"), text).parent().unwrap().to_owned();
     }
@@ -56,7 +57,7 @@ fn kill_until_done(house: &House, arguments: &[&str], whole: Duration) -> u32 {
 #[test]
 fn killed_at_any_moment_and_run_again_gives_the_same_answers() {
     let calm = House::new();
-    let folder = orders(&calm);
+    let folder = orders(&calm, 0);
     let ingest = ["ingest", "--source", "orders", folder.to_str().unwrap()];
     let produce = ["produce", "--as-of", AS_OF];
     calm.ok(&["apply", "-f", shop_definitions().to_str().unwrap()]);
@@ -76,4 +77,18 @@ fn killed_at_any_moment_and_run_again_gives_the_same_answers() {
     assert_eq!(answers(&killed), expected);
     let again = killed.json(&ingest);
     assert_eq!(again["files_new"], 0, "what the killed runs landed is known");
+
+    // The same files, corrected.
+    orders(&calm, 1);
+    let replace = ["ingest", "--source", "orders", "--replace", folder.to_str().unwrap()];
+    let began = Instant::now();
+    assert_eq!(calm.json(&replace)["files_replaced"], 40);
+    let replace_kills = kill_until_done(&killed, &replace, began.elapsed());
+    assert!(replace_kills >= 3, "only {replace_kills} kills hit");
+    for house in [&calm, &killed] {
+        house.ok(&produce);
+    }
+    let corrected = answers(&calm);
+    assert_ne!(corrected, expected);
+    assert_eq!(answers(&killed), corrected);
 }

@@ -523,7 +523,10 @@ fn rows_that_leave_out_what_the_row_above_says() {
 #[test]
 fn what_inspect_proposes_can_be_applied_as_it_is() {
     let house = house("kind: app\nid: t\ntime_zone: UTC\n");
-    for (name, content) in [("orders.csv", TUESDAY.as_bytes().to_vec()), ("german.csv", utf16(GERMAN_ROWS, u16::to_le_bytes))] {
+    let users = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/values/users.parquet")).unwrap();
+    let files =
+        [("orders.csv", TUESDAY.as_bytes().to_vec()), ("german.csv", utf16(GERMAN_ROWS, u16::to_le_bytes)), ("users.parquet", users)];
+    for (name, content) in files {
         let file = house.file(name, content);
         let proposed = house.ok(&["inspect", file.to_str().unwrap()]);
         house.ok(&["apply", "-f", house.file("proposed.yaml", &proposed).to_str().unwrap()]);

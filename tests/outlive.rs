@@ -137,6 +137,32 @@ fn who_was_deleted_or_expired_stays_away() {
 }
 
 #[test]
+fn an_id_that_no_production_has_seen_is_deleted_all_the_same() {
+    let shop = Shop::open();
+    shop.events("e2.csv", &["unseen,2026-11-05T00:00:00Z"]);
+    let said = shop.house.ok(&["delete", "unseen"]);
+    assert!(said.contains("deleted nobody at ") && said.contains("not known, and remembered as deleted: unseen"), "{said}");
+    // Neither what is there already nor what comes late makes a user of it.
+    shop.events("e3.csv", &["unseen,2026-11-06T00:00:00Z"]);
+    for _ in 0..2 {
+        shop.produce();
+        shop.is_gone("unseen");
+        assert_eq!(shop.house.count("n >= 1"), 3);
+    }
+    shop.call("/v1/track", &json!({"userId": "unseen", "event": "e"}));
+    shop.produce();
+    assert_eq!(shop.profile("unseen")["n"], 1);
+    // A call of no id, or of what cannot be one, deletes none of those that it names.
+    let server = shop.house.serve();
+    let key = server.admin_key.clone().unwrap();
+    for wrong in ["".to_owned(), "x".repeat(600)] {
+        let refused = server.post("/api/v1/apps/t/users/delete", &key, &json!({"users": ["new1", wrong]}));
+        assert_eq!(refused.status, 400, "{}", refused.json());
+    }
+    assert_eq!(shop.profile("new1")["n"], 1);
+}
+
+#[test]
 fn a_change_by_hand_holds_until_a_later_value_of_its_tag() {
     let shop = Shop::open();
     let change = |arguments: &[&str]| shop.house.ok(&[&["change"], arguments].concat());

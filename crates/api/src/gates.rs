@@ -47,7 +47,10 @@ impl Lane {
             | "compare"
             | "crowds"
             | "crowds/{crowd}"
-            | "crowds/{crowd}/versions" => Some(Self::Question),
+            | "crowds/{crowd}/versions"
+            | "sources"
+            | "files"
+            | "rejected" => Some(Self::Question),
             "judge" | "profile" => Some(Self::Judgment),
             "changes" | "users/{user}" | "users/delete" => Some(Self::Call),
             _ => None,
@@ -152,6 +155,7 @@ mod tests {
             "/api/v1/apps",
             "/api/v1/audit",
             "/api/v1/apps/{app}/audit",
+            "/api/v1/backups",
             "/api/v1/keys",
             "/api/v1/keys/{id}",
             "/api/v1/health",

@@ -161,6 +161,12 @@ impl Dictionary {
         space.delete(ordinals)
     }
 
+    /// Tells those who watch that ids are deleted, also ids that have no ordinal yet: a production may have read them already. Call it before
+    /// the ids are looked up, so that whoever gives one an ordinal meanwhile is either found or told.
+    pub fn note_deleted(&self, app: &AppId, ids: &[String]) {
+        self.watches.note(app, ids);
+    }
+
     /// Watches the deletions of an app from now on.
     pub fn watch_deletions(&self, app: &AppId) -> DeletionWatch {
         self.watches.watch(app)

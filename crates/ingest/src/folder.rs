@@ -67,8 +67,13 @@ fn walk(folder: &Path, above: &[String], glob: Option<&FileGlob>, found: &mut Ve
     }
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
-        // What a link names that leads nowhere is nothing.
-        let Ok(metadata) = std::fs::metadata(&path) else { continue };
+        let metadata = match std::fs::metadata(&path) {
+            Ok(metadata) => metadata,
+            // A link that leads nowhere.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            // Such as a link that leads back: the system follows 40 of them.
+            Err(e) => return Err(io::Error::new(e.kind(), format!("{}: {e}", path.display()))),
+        };
         let shown = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if metadata.is_dir() {
             let hidden = shown.starts_with(['.', '_']);

@@ -9,7 +9,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use taghouse_model::{Name, ValueType};
 use taghouse_rules::reader::{self, ColumnReader, Parsed, TextLists, TimeReader};
-use taghouse_rules::{BlankCells, ColumnMapping, Definitions, EventMapping, Predicate, SourceDefinition, SourceFormat, UnknownColumns};
+use taghouse_rules::{
+    BlankCells, ColumnMapping, Definitions, EventMapping, NotFinite, Predicate, SourceDefinition, SourceFormat, UnknownColumns,
+};
 
 /// A compiled source. The readers inside are templates: each worker clones its own.
 #[derive(Debug, Clone)]
@@ -35,6 +37,8 @@ pub(crate) struct Mapping {
     null_is_blank: bool,
     /// Texts that are no value.
     pub(crate) null_values: HashSet<String>,
+    /// What NaN and the infinities are.
+    pub(crate) not_finite: NotFinite,
 }
 
 /// A column that is read.
@@ -159,6 +163,7 @@ impl Mapping {
             blank_clears: source.blank == BlankCells::Clear,
             null_values: source.null_values.iter().cloned().collect(),
             null_is_blank: source.format == SourceFormat::Parquet,
+            not_finite: source.not_finite,
         }
     }
 

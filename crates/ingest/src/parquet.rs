@@ -21,6 +21,7 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
+use taghouse_rules::NotFinite;
 use taghouse_rules::reader::Cell;
 
 const BATCH_ROWS: usize = 8192;
@@ -47,7 +48,7 @@ pub(crate) fn read(path: &Path, rows: &mut RowReader, after_row: &mut AfterRow<'
     let mut number = 0;
     for batch in batches {
         let batch = batch.map_err(|e| Halt::Damaged(format!("the Parquet data is damaged: {e}")))?;
-        let cells = batch.columns().iter().map(Cells::new).collect::<Result<Vec<_>, _>>();
+        let cells = batch.columns().iter().map(|column| Cells::new(column, rows.mapping().not_finite)).collect::<Result<Vec<_>, _>>();
         let cells = cells.map_err(|e| Halt::Damaged(format!("a column cannot be read: {e}")))?;
         let size = batch.get_array_memory_size() / batch.num_rows().max(1);
         for at in 0..batch.num_rows() {
@@ -104,7 +105,7 @@ enum Cells {
 }
 
 impl Cells {
-    fn new(array: &ArrayRef) -> Result<Self, ArrowError> {
+    fn new(array: &ArrayRef, not_finite: NotFinite) -> Result<Self, ArrowError> {
         use DataType as D;
         // What does not fit must not become a null in silence.
         let to = |ty: &DataType| cast_with_options(array, ty, &CastOptions { safe: false, ..CastOptions::default() });
@@ -126,11 +127,11 @@ impl Cells {
                 let counts = to(&D::Int64)?.as_primitive().clone();
                 if zone.is_some() { Self::Instant(counts, *unit) } else { Self::Wall(counts, *unit) }
             }
-            D::Dictionary(_, value) => return Self::new(&to(value)?),
-            D::RunEndEncoded(_, values) => return Self::new(&to(values.data_type())?),
+            D::Dictionary(_, value) => return Self::new(&to(value)?, not_finite),
+            D::RunEndEncoded(_, values) => return Self::new(&to(values.data_type())?, not_finite),
             D::List(element) | D::LargeList(element) | D::FixedSizeList(element, _) if element.data_type().is_floating() => {
                 let doubles = Field::new("element", D::Float64, true);
-                Self::Nested(float_lists(to(&D::List(Arc::new(doubles)))?.as_list()))
+                Self::Nested(float_lists(to(&D::List(Arc::new(doubles)))?.as_list(), not_finite))
             }
             D::List(_) | D::LargeList(_) | D::FixedSizeList(..) | D::Struct(_) | D::Map(..) => Self::Nested(json_texts(array)?),
             _ => Self::Text(to(&D::Utf8)?.as_string::<i32>().clone()),
@@ -181,12 +182,17 @@ fn milliseconds(count: i64, unit: TimeUnit) -> i64 {
     }
 }
 
-/// Lists of floats as JSON, each by its shortest text: whole numbers with a null among them came as floats. NaN is null; an infinity, which JSON
-/// cannot say, is left as no JSON, and so refused.
-fn float_lists(lists: &ListArray) -> StringArray {
+/// Lists of floats as JSON, each by its shortest text: whole numbers with a null among them came as floats. What is not finite is null where that
+/// is no value; else it stays as it is, which is not JSON, and so the row is rejected.
+fn float_lists(lists: &ListArray, not_finite: NotFinite) -> StringArray {
+    let no_value = |float: f64| match not_finite {
+        NotFinite::NoValue => !float.is_finite(),
+        NotFinite::NanIsNoValue => float.is_nan(),
+        NotFinite::Reject => false,
+    };
     let text = |list: ArrayRef| {
         let floats = list.as_primitive::<Float64Type>().iter().map(|float| match float {
-            Some(float) if !float.is_nan() => Cell::Float(float).text().unwrap_or_default().into_owned(),
+            Some(float) if !no_value(float) => Cell::Float(float).text().unwrap_or_default().into_owned(),
             _ => "null".to_owned(),
         });
         format!("[{}]", floats.collect::<Vec<_>>().join(","))
@@ -247,5 +253,27 @@ impl Row for ParquetRow<'_> {
 
     fn size(&self) -> usize {
         self.size
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_finite_in_a_list_is_no_value_or_no_list_as_asked() {
+        let lists = ListArray::from_iter_primitive::<Float64Type, _, _>([
+            Some(vec![Some(4.0), None, Some(f64::NAN), Some(0.5)]),
+            None,
+            Some(vec![Some(f64::INFINITY), Some(1.0)]),
+        ]);
+        for (not_finite, first, last) in [
+            (NotFinite::NanIsNoValue, "[4,null,null,0.5]", "[inf,1]"),
+            (NotFinite::NoValue, "[4,null,null,0.5]", "[null,1]"),
+            (NotFinite::Reject, "[4,null,NaN,0.5]", "[inf,1]"),
+        ] {
+            let texts = float_lists(&lists, not_finite);
+            assert_eq!((texts.value(0), texts.is_null(1), texts.value(2)), (first, true, last), "{not_finite:?}");
+        }
     }
 }

@@ -1,10 +1,10 @@
 use crate::users::off_thread;
 use crate::{Error, MAX_DELETED, Result, Users};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use taghouse_dictionary::Dictionary;
 use taghouse_index::Deletions;
-use taghouse_model::{AppId, Name, Ordinal, TimestampMs, Value};
+use taghouse_model::{AppId, Name, Ordinal, TimestampMs, Value, check_user_id};
 
 /// Users looked up at once when deletions are finished.
 const FINISHED_AT_ONCE: usize = 100_000;
@@ -16,12 +16,13 @@ pub struct Receipt {
     pub deleted_ms: TimestampMs,
     /// The ids that the dictionary held and holds no more, in the order given.
     pub users: Vec<String>,
-    /// Ids of the call that it did not hold.
+    /// Ids of the call that it did not hold. Their deletion is remembered all the same: what came before makes no users of them.
     pub unknown: Vec<String>,
     /// The values that were taken away, by tag and user.
     pub tags: Vec<ReceiptTag>,
     /// The position of the deletion in the app's log of changes. The index's files hold nothing of the users once a fold has passed it.
-    pub position: u64,
+    /// `None`: it had nothing of them.
+    pub position: Option<u64>,
 }
 
 /// A value that was taken away.
@@ -43,10 +44,11 @@ impl Users {
     /// Once begun it goes on to its end, also when the caller no longer waits.
     ///
     /// Events and attributes in the lake are not touched. A production finds a user of that id again once there is an event or a value that is
-    /// newer than the deletion, and came after it.
+    /// newer than the deletion, and came after it. That holds for ids too that no production has seen yet.
     ///
     /// # Errors
-    /// [`Error::UnknownUser`] when none of them is known; [`Error::Limit`] over [`MAX_DELETED`]; of the index and the dictionary. After
+    /// [`Error::UnknownUser`] when none of them is known, and without a log that remembers; [`Error::UserId`] for what is no user id;
+    /// [`Error::Limit`] over [`MAX_DELETED`]; of the index and the dictionary. After
     /// an error call it again: what was done stays done, and what is left is still known.
     pub async fn delete(self: &Arc<Self>, app: &AppId, ids: &[String]) -> Result<Receipt> {
         if ids.len() > MAX_DELETED {
@@ -66,19 +68,30 @@ impl Users {
     }
 
     async fn delete_found(&self, app: &AppId, ids: &[String], note: bool) -> Result<Receipt> {
+        let remembers = note && self.log.is_some();
+        for id in ids {
+            check_user_id(id).map_err(|error| Error::UserId(error.to_string()))?;
+        }
         let lock = self.lock(app);
         // Alone: a change that has an ordinal already must not write it after the deletion.
         let _deleting = lock.write().await;
+        if remembers {
+            self.dictionary.note_deleted(app, ids);
+        }
         let found = self.found(app, ids).await?;
         let ordinals: Vec<Ordinal> = found.values().copied().collect();
-        if ordinals.is_empty() {
+        if ordinals.is_empty() && !remembers {
             return Err(Error::UnknownUser { user: ids.first().cloned().unwrap_or_default(), app: app.clone() });
         }
         let generation = self.dictionary.generation(app);
         let deleted_ms = self.clock.now_ms();
         // First, so that no production finds them again: who is noted is deleted, by this, or at the next start (`Users::make_noted`).
-        if note {
-            self.note_gone(app, deleted_ms, found.keys().cloned().collect::<Vec<_>>().into_iter(), false).await?;
+        if remembers {
+            let all: BTreeSet<String> = ids.iter().cloned().collect();
+            self.note_gone(app, deleted_ms, all.into_iter(), false).await?;
+        }
+        if ordinals.is_empty() {
+            return Ok(Receipt { deleted_ms, users: Vec::new(), unknown: ids.to_vec(), tags: Vec::new(), position: None });
         }
         // From here on every version of every crowd answers without them: readers subtract whom the index's log has as deleted.
         let deleted = self.index.delete_users(app, generation, &ordinals).await?;
@@ -92,7 +105,7 @@ impl Users {
         };
         let (users, unknown) = ids.iter().cloned().partition(|id| found.contains_key(id));
         let tags = deleted.values.into_iter().map(tag).collect();
-        Ok(Receipt { deleted_ms, users, unknown, tags, position: deleted.position })
+        Ok(Receipt { deleted_ms, users, unknown, tags, position: Some(deleted.position) })
     }
 
     /// Takes those from the dictionary whom the index's log has as deleted: of a deletion that broke off between the two it knows them yet.

@@ -46,15 +46,16 @@ pub(crate) struct ReceiptBody {
     deleted_at: String,
     /// The ids that the dictionary held and holds no more.
     users: Vec<String>,
-    /// Ids asked for that it did not hold.
+    /// Ids asked for that it did not hold. Their deletion is remembered: no production makes users of what came before it.
     unknown: Vec<String>,
     /// The values that were taken away.
     tags: Vec<ReceiptTagBody>,
     /// `hidden`: no version of a crowd answers with the users any more. The files of the versions, and the dictionary's, are free of them within
     /// about a minute, while a server runs.
     crowds: &'static str,
-    /// The position of the deletion in the app's log of changes. The index's files are free of the users when a fold has passed it, seconds later.
-    position: u64,
+    /// The position of the deletion in the app's log of changes. The index's files are free of the users when a fold has passed it, seconds later. `null`: the index had
+    /// nothing of them.
+    position: Option<u64>,
     /// `kept`: events and attributes in the lake are not touched. No production makes a user of them again: only what is newer than the deletion
     /// does.
     lake: &'static str,

@@ -116,6 +116,7 @@ impl Reader<'_> {
         let attributes = self.columns("attributes", &raw.attributes);
         self.refuse_ignored_columns();
         self.check_fill_down();
+        self.check_unknown_columns();
         let event = self.event(&properties);
         let (time, file_time) = (self.time(), self.file_time());
         let (filters, rejects) = self.conditions(&properties);
@@ -224,6 +225,15 @@ impl Reader<'_> {
                 self.error("/decimal", format!("`decimal` is \"{other}\": write \".\" or \",\""));
                 false
             }
+        }
+    }
+
+    /// What is kept stands with the events, so there must be some.
+    fn check_unknown_columns(&mut self) {
+        let raw = self.raw;
+        if raw.event.is_none() && raw.format != RawFormat::Segment && matches!(raw.unknown_columns, Some(RawUnknownColumns::Keep)) {
+            let message = "a source without `event` has nowhere to keep unknown columns: map them under `attributes`, or write `ignore`";
+            self.error("/unknown_columns", message);
         }
     }
 

@@ -52,8 +52,9 @@ impl<'a> Shape<'a> {
             return self.one_of(node, &allowed, key);
         }
         if let Some(branches) = alternatives(schema) {
-            let fitting = branches.iter().map(|b| self.resolved(b)).find(|b| self.takes(b, node));
-            return match fitting {
+            let fitting = branches.iter().map(|b| self.resolved(b)).filter(|b| self.takes(b, node));
+            // Of several the first of those that know most of the keys: its errors are the ones that help.
+            return match fitting.min_by_key(|b| unknown_keys(b, node)) {
                 Some(branch) => self.node(node, branch, key),
                 None => self.unfit(node, schema, key),
             };
@@ -166,6 +167,12 @@ fn alternatives(schema: &Json) -> Option<&Vec<Json>> {
         .iter()
         .find_map(|key| schema[*key].as_array())
         .filter(|all| all.iter().any(|b| b.get("required").is_none() || b.get("properties").is_some()))
+}
+
+/// How many of the node's keys the schema does not have.
+fn unknown_keys(schema: &Json, node: &Node) -> usize {
+    let NodeValue::Map(entries) = &node.value else { return 0 };
+    entries.iter().filter(|(key, _)| schema["properties"].get(&key.text).is_none()).count()
 }
 
 /// Whether a value is of a type as JSON Schema calls it.

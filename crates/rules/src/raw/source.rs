@@ -197,10 +197,10 @@ pub(crate) enum RawTime {
     /// The column, in ISO 8601. `file` is no column: the date in the file's name, such as 2026-03-02 or 20260302, at the beginning of that day in
     /// the app's time zone; without one, when the file was last written to. A column of that name is `{ column: file }`.
     Column(String),
-    /// What of the file dates all its rows.
-    File(RawFileTime),
     /// The column and how it is read.
     Mapping(RawTimeMapping),
+    /// What of the file dates all its rows.
+    File(RawFileTime),
 }
 
 /// What of the file dates all its rows.

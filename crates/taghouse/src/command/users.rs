@@ -41,12 +41,14 @@ pub(crate) async fn delete(context: &Context, users: &[String]) -> Result<()> {
     let receipt = context.client.post(&context.path("users/delete").await?, &json!({"users": users})).await?;
     context.print(&receipt, |receipt| {
         let list = |key: &str| receipt[key].as_array().cloned().unwrap_or_default();
-        let mut text = format!("deleted {} at {}\n", names(&list("users")), plain(&receipt["deleted_at"]));
+        let (users, unknown) = (list("users"), list("unknown"));
+        let whom = if users.is_empty() { "nobody".to_owned() } else { names(&users) };
+        let mut text = format!("deleted {whom} at {}\n", plain(&receipt["deleted_at"]));
         for tag in list("tags") {
             text += &format!("  {}: {} was {}\n", plain(&tag["user"]), plain(&tag["tag"]), plain(&tag["value"]));
         }
-        if !list("unknown").is_empty() {
-            text += &format!("not known: {}\n", names(&list("unknown")));
+        if !unknown.is_empty() {
+            text += &format!("not known, and remembered as deleted: {}\n", names(&unknown));
         }
         text += "no crowd answers with them; the files of its versions are rewritten within a minute\n";
         text + "events and attributes in the lake are kept: of these ids only newer ones make users again\n"

@@ -82,7 +82,9 @@ impl Traffic {
             match self.house.users.delete(&self.house.app, &ids).await {
                 Ok(receipt) => {
                     let known: Vec<u32> = users.into_iter().filter(|user| receipt.users.contains(&id(*user))).collect();
-                    self.model.lock().unwrap().delete(receipt.position, &known);
+                    if let Some(position) = receipt.position {
+                        self.model.lock().unwrap().delete(position, &known);
+                    }
                 }
                 Err(error) => assert!(matches!(error, taghouse_users::Error::UnknownUser { .. }), "{error}"),
             }
