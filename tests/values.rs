@@ -651,7 +651,7 @@ fn dumps_of_databases() {
 
 #[test]
 fn words_for_no_value_in_every_format() {
-    let yaml = "kind: app\nid: t\n---\nkind: source\nname: s\nformat: FORMAT\nnull_values: [NA, \"-999\"]\nuser_id: id\nunknown_columns: keep\nattributes:\n  plan: plan\n  age: { column: age, type: int }\n---\n{kind: tag, name: plan, type: enum, attribute: plan}\n---\n{kind: tag, name: age, type: int, attribute: age}\n";
+    let yaml = "kind: app\nid: t\n---\nkind: source\nname: s\nformat: FORMAT\nnull_values: [NA, \"-999\"]\nuser_id: id\nattributes:\n  plan: plan\n  age: { column: age, type: int }\n---\n{kind: tag, name: plan, type: enum, attribute: plan}\n---\n{kind: tag, name: age, type: int, attribute: age}\n";
     let csv = "id,plan,age\nu1,NA,-999\nu2,pro, NA \nNA,pro,1\n";
     let lines =
         "{\"id\":\"u1\",\"plan\":\"NA\",\"age\":-999}\n{\"id\":\"u2\",\"plan\":\"pro\",\"age\":\"NA\"}\n{\"id\":\"NA\",\"plan\":\"pro\"}\n";

@@ -2,6 +2,7 @@
 
 use serde_json::{Value as Json, json};
 use std::borrow::Cow;
+use taghouse_model::MAX_USER_ID_BYTES;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{
     AdditionalProperties, ArrayBuilder, KnownFormat, Object, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type,
@@ -10,6 +11,9 @@ use utoipa::{PartialSchema, ToSchema};
 
 /// A condition on users in the crowd language: text, or the same as a tree.
 pub(crate) struct Expression;
+
+/// A user id in a request.
+pub(crate) struct UserId;
 
 /// A tag's value in an answer.
 pub(crate) struct TagValue;
@@ -42,7 +46,7 @@ macro_rules! named {
     };
 }
 
-named!(Expression, TagValue, NewValue, Edge, RawBytes, KeyRole, ExportFormat, TrackCall);
+named!(Expression, UserId, TagValue, NewValue, Edge, RawBytes, KeyRole, ExportFormat, TrackCall);
 
 fn plain(kind: Type, about: &str) -> Object {
     ObjectBuilder::new().schema_type(kind).description(Some(about)).build()
@@ -113,6 +117,13 @@ impl PartialSchema for Expression {
                 ]}),
             ],
         )
+    }
+}
+
+impl PartialSchema for UserId {
+    fn schema() -> RefOr<Schema> {
+        let id = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(MAX_USER_ID_BYTES));
+        RefOr::T(id.description(Some("A user id, 512 bytes of UTF-8 at most.")).build().into())
     }
 }
 

@@ -68,7 +68,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 300, ..ProptestConfig::default() })]
 
     #[test]
-    fn changed_users_are_answered_anew(
+    fn changed_users_are_answered_again(
         strangers in prop::collection::vec(population(), 2),
         mut sets in prop::collection::vec(population(), 3),
         sets_now in prop::collection::vec(population(), 4),

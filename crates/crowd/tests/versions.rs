@@ -125,7 +125,7 @@ async fn another_process_is_seen_at_the_next_refresh_and_this_one_at_once() {
 }
 
 #[tokio::test]
-async fn damage_is_told_and_mended_by_computing_again() {
+async fn damage_is_told_and_fixed_by_computing_again() {
     let mut shop = Shop::with(&ten()).await;
     let crowd = shop.define("busy", "orders > 5");
     let object = shop.crowds.compute(&shop.app, &crowd).await.unwrap().object;
@@ -145,7 +145,7 @@ async fn damage_is_told_and_mended_by_computing_again() {
 }
 
 #[tokio::test]
-async fn users_numbered_anew_make_old_answers_refused_until_all_is_produced() {
+async fn renumbered_users_make_old_answers_refused_until_all_is_produced() {
     let mut shop = Shop::with(&ten()).await;
     let crowd = shop.define("busy", "orders > 5");
     shop.crowds.compute(&shop.app, &crowd).await.unwrap();

@@ -254,7 +254,7 @@ async fn the_same_publication_again_is_a_new_revision() {
 }
 
 #[tokio::test]
-async fn damage_names_the_object_and_the_mend() {
+async fn damage_names_the_object_and_the_fix() {
     let house = House::new().await;
     house.publish(&[("a", 1)]).await;
     let objects = house.objects().await;

@@ -7,6 +7,8 @@ mod text;
 use crate::Result;
 use crate::csv::{CsvReader, Dialect};
 use crate::input::{Halt, Stopped, open_text};
+use arrow::array::{ArrayRef, AsArray};
+use arrow::datatypes::{DataType, Float64Type};
 use columns::{Column, Kind};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::fs::File;
@@ -28,6 +30,8 @@ struct Found {
     encoding: Option<String>,
     columns: Vec<Column>,
     rows: usize,
+    /// Some number is infinite, and would be rejected.
+    infinite: bool,
 }
 
 /// The definition of a source, in YAML, that reads files like this one: format, delimiter, encoding, the columns' types, and the columns that
@@ -58,18 +62,35 @@ fn of_parquet(path: &Path) -> std::result::Result<Found, Halt> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?).map_err(damaged)?;
     let mut columns: Vec<Column> = builder.schema().fields().iter().map(|field| Column::typed(field.name(), field.data_type())).collect();
     let batches = builder.with_batch_size(ROWS).with_limit(ROWS).build().map_err(damaged)?;
-    let mut rows = 0;
+    let (mut rows, mut infinite) = (0, false);
     for batch in batches {
         let batch = batch.map_err(|e| Halt::Damaged(format!("the Parquet data is damaged: {e}")))?;
         rows += batch.num_rows();
         for (column, array) in columns.iter_mut().zip(batch.columns()) {
+            if array.data_type().is_floating() {
+                let (finite, others) = floats(array);
+                infinite |= others;
+                finite.iter().for_each(|text| column.see(text));
+                continue;
+            }
             let Ok(texts) = arrow::util::display::ArrayFormatter::try_new(array, &Default::default()) else { continue };
             (0..batch.num_rows())
                 .filter(|row| arrow::array::Array::is_valid(array, *row))
                 .for_each(|row| column.see(&texts.value(row).to_string()));
         }
     }
-    Ok(Found { format: "parquet", delimiter: None, encoding: None, columns, rows })
+    Ok(Found { format: "parquet", delimiter: None, encoding: None, columns, rows, infinite })
+}
+
+/// The finite numbers of a column of floats, each by its shortest text, and whether some are infinite.
+fn floats(array: &ArrayRef) -> (Vec<String>, bool) {
+    let short = *array.data_type() != DataType::Float64;
+    let Ok(doubles) = arrow::compute::cast(array, &DataType::Float64) else { return (Vec::new(), false) };
+    let numbers: Vec<f64> = doubles.as_primitive::<Float64Type>().iter().flatten().collect();
+    #[allow(clippy::cast_possible_truncation, reason = "it was one of 32 bits")]
+    let text = |number: &f64| if short { (*number as f32).to_string() } else { number.to_string() };
+    let finite = numbers.iter().filter(|number| number.is_finite()).map(text).collect();
+    (finite, numbers.iter().any(|number| number.is_infinite()))
 }
 
 fn of_text(path: &Path) -> std::result::Result<Found, Halt> {
@@ -92,7 +113,7 @@ fn of_lines(text: &str, encoding: Option<String>) -> Found {
         rows += 1;
         members.iter().for_each(|(name, value)| see_member(&mut columns, name, value));
     }
-    Found { format: "jsonl", delimiter: None, encoding, columns, rows }
+    Found { format: "jsonl", delimiter: None, encoding, columns, rows, infinite: false }
 }
 
 fn see_member(columns: &mut Vec<Column>, path: &str, value: &serde_json::Value) {
@@ -121,7 +142,7 @@ fn of_csv(text: &str, encoding: Option<String>) -> std::result::Result<Found, Ha
         columns.iter_mut().zip(row).for_each(|(column, cell)| column.see(cell));
     }
     let delimiter = char::from(reader.delimiter());
-    Ok(Found { format: "csv", delimiter: (delimiter != ',').then_some(delimiter), encoding, columns, rows: rows.len() })
+    Ok(Found { format: "csv", delimiter: (delimiter != ',').then_some(delimiter), encoding, columns, rows: rows.len(), infinite: false })
 }
 
 #[cfg(test)]

@@ -192,7 +192,8 @@ fn float_lists(lists: &ListArray, not_finite: NotFinite) -> StringArray {
     };
     let text = |list: ArrayRef| {
         let floats = list.as_primitive::<Float64Type>().iter().map(|float| match float {
-            Some(float) if !no_value(float) => Cell::Float(float).text().unwrap_or_default().into_owned(),
+            Some(float) if float.is_finite() => Cell::Float(float).text().unwrap_or_default().into_owned(),
+            Some(float) if !no_value(float) => float.to_string(),
             _ => "null".to_owned(),
         });
         format!("[{}]", floats.collect::<Vec<_>>().join(","))

@@ -252,7 +252,7 @@ async fn numbers_that_overflow_are_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_or_older_dictionary_numbers_the_users_anew() {
+async fn a_lost_or_older_dictionary_renumbers_the_users() {
     let folder = tempfile::tempdir().unwrap();
     let (here, aside) = (folder.path().join("dictionary"), folder.path().join("older"));
     let tags = format!("{}{}", sum("pieces", "int", "quantity"), sum("spend", "decimal", "price"));
@@ -307,7 +307,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_damaged_index_is_mended_by_producing() {
+async fn a_damaged_index_is_fixed_by_producing() {
     let folder = tempfile::tempdir().unwrap();
     let house = House::open(folder.path()).await;
     house.buy(&[("a", 3, 250)]).await;

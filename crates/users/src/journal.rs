@@ -95,7 +95,7 @@ impl Users {
         let mut from = landed(self.catalog.as_ref(), app).await?.max(position(made.as_ref()));
         loop {
             let records = log.read(app, from, READ_AT_ONCE).await?;
-            let Some((last, _)) = records.last() else { return Ok(()) };
+            let Some((last, _)) = records.last() else { break };
             from = *last;
             let mut again = Vec::new();
             for record in records.iter().filter_map(|(_, bytes)| LogRecord::decode(bytes).ok()) {
@@ -114,6 +114,11 @@ impl Users {
                 }
             }
             self.make_again(app, &mut again).await?;
+        }
+        // Until the last is seen, so are values in between, which were replaced before the crash.
+        match self.index.position(app).await {
+            Ok(_) | Err(taghouse_index::Error::NoLog) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 

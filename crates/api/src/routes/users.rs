@@ -6,7 +6,7 @@ use crate::access::{Action, Caller};
 use crate::audit::named;
 use crate::clock_text::local;
 use crate::extract::{Json, Path};
-use crate::shape::{Expression, TagValue};
+use crate::shape::{Expression, TagValue, UserId};
 use crate::tasks::compaction;
 use crate::{House, Problem, wire};
 use axum::Extension;
@@ -35,7 +35,7 @@ pub(crate) struct UserPath {
 #[serde(deny_unknown_fields)]
 pub(crate) struct DeleteRequest {
     /// User ids, 10,000 at most.
-    #[schema(min_items = 1, max_items = 10_000)]
+    #[schema(min_items = 1, max_items = 10_000, value_type = Vec<UserId>)]
     users: Vec<String>,
 }
 

@@ -7,6 +7,8 @@ use hashbrown::HashSet;
 /// So many different values of a column are told apart.
 const DISTINCT: usize = 2000;
 const MAX_SCALE: usize = 12;
+/// Digits of a floating number that are more than its noise.
+const FLOAT_SCALE: usize = 6;
 
 /// Patterns of times and days that are not ISO 8601, the likelier first; a time has `%H`.
 const PATTERNS: [&str; 14] = [
@@ -53,6 +55,8 @@ pub(super) struct Column {
     pub(super) name: String,
     /// What its file says of it.
     pub(super) kind: Option<Kind>,
+    /// Its file says that it is of floating numbers.
+    pub(super) floating: bool,
     values: Vec<String>,
     distinct: HashSet<String>,
     seen: usize,
@@ -60,7 +64,7 @@ pub(super) struct Column {
 
 impl Column {
     pub(super) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), kind: None, values: Vec::new(), distinct: HashSet::new(), seen: 0 }
+        Self { name: name.to_owned(), kind: None, floating: false, values: Vec::new(), distinct: HashSet::new(), seen: 0 }
     }
 
     pub(super) fn typed(name: &str, ty: &DataType) -> Self {
@@ -74,7 +78,7 @@ impl Column {
             // The values of others tell more: whole numbers may be epochs, floating ones have digits.
             _ => None,
         };
-        Self { kind, ..Self::new(name) }
+        Self { kind, floating: ty.is_floating(), ..Self::new(name) }
     }
 
     /// Takes a value that is not empty.
@@ -111,7 +115,7 @@ impl Column {
             return self.epoch().unwrap_or(Kind::Int);
         }
         if all(is_decimal) {
-            let scale = self.values.iter().map(|value| fraction(value, '.')).max().unwrap_or(0);
+            let scale = if self.rounds() { FLOAT_SCALE } else { self.digits() };
             return if scale > MAX_SCALE { Kind::Text } else { Kind::Decimal { scale, comma: false } };
         }
         if all(|value| is_whole(value) || matches!(with_point(value), Ok(Some(_)))) {
@@ -130,6 +134,16 @@ impl Column {
             Some(pattern) => Kind::Day { pattern: Some(pattern) },
             None => Kind::Text,
         }
+    }
+
+    /// Whether numbers are floating and have digits that say nothing, such as 0.30000000000000004.
+    pub(super) fn rounds(&self) -> bool {
+        self.floating && self.digits() > FLOAT_SCALE
+    }
+
+    /// The most digits behind a point.
+    fn digits(&self) -> usize {
+        self.values.iter().map(|value| fraction(value, '.')).max().unwrap_or(0)
     }
 
     /// Whole numbers that are instants of 2001 to 2100 by their size, in a column that is called so.

@@ -82,6 +82,9 @@ pub(super) fn write(found: &Found, path: &Path, name: Option<&str>) -> String {
     if columns.iter().any(|column| matches!(column.kind(), Kind::Decimal { comma: true, .. })) {
         line(format_args!("decimal: \",\""));
     }
+    if found.infinite {
+        line(format_args!("# Numbers are infinite here and there: those are no value.\nnan: no_value"));
+    }
     if !roles.sure {
         line(format_args!("# No column is called as a user id is: this is a guess."));
     }
@@ -148,6 +151,8 @@ fn roles<'f>(columns: &[&'f Column], rows: usize) -> Option<Roles<'f>> {
 
 fn user(column: &Column) -> String {
     match column.kind() {
+        // An id that was written as 17850.0.
+        Kind::Int if column.floating => format!("{{ column: {}, type: int }}", text(&column.name)),
         Kind::Decimal { scale: 1, comma: false } => format!("{{ column: {}, type: int }}", text(&column.name)),
         _ => text(&column.name),
     }
@@ -168,6 +173,7 @@ fn mapping(column: &Column) -> String {
         Kind::Text => name,
         Kind::Bool => format!("{{ column: {name}, type: bool }}"),
         Kind::Int => format!("{{ column: {name}, type: int }}"),
+        Kind::Decimal { scale, .. } if column.rounds() => format!("{{ column: {name}, type: decimal, scale: {scale}, round: true }}"),
         Kind::Decimal { scale, .. } => format!("{{ column: {name}, type: decimal, scale: {scale} }}"),
         Kind::Set => format!("{{ column: {name}, type: set }}"),
         Kind::Day { pattern: None } => format!("{{ column: {name}, type: date }}"),

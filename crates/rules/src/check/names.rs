@@ -61,10 +61,10 @@ impl<'a> Scope<'a> {
         if self.pending.is_some_and(|pending| pending(name)) {
             return Err(CheckError::new(leaf, format!("tag `{name}` is defined and not produced yet: run `taghouse produce`")));
         }
-        Err(CheckError { message: format!("unknown name `{name}`{}", self.mend_name(name)), leaf, unknown: Some(name.to_owned()) })
+        Err(CheckError { message: format!("unknown name `{name}`{}", self.fix_for_name(name)), leaf, unknown: Some(name.to_owned()) })
     }
 
-    fn mend_name(self, name: &str) -> String {
+    fn fix_for_name(self, name: &str) -> String {
         let Some(known) = self.known else { return String::new() };
         let is_name = |name: &str| (self.types)(name).is_some();
         match suggest::nearest(name, known.iter().copied()) {
@@ -88,10 +88,10 @@ impl<'a> Scope<'a> {
             let message = format!("`{name}` is a tag and no crowd: write a condition on it, such as `{name} is set`");
             return Err(CheckError::new(leaf, message));
         }
-        Err(CheckError { message: format!("there is no crowd `{name}`{}", self.mend_crowd(name)), leaf, unknown: Some(name.to_owned()) })
+        Err(CheckError { message: format!("there is no crowd `{name}`{}", self.fix_for_crowd(name)), leaf, unknown: Some(name.to_owned()) })
     }
 
-    fn mend_crowd(self, name: &str) -> String {
+    fn fix_for_crowd(self, name: &str) -> String {
         let Some(known) = self.known else { return String::new() };
         let crowds = || known.iter().copied().filter(|name| (self.crowds)(name));
         match (suggest::nearest(name, crowds()), listed(crowds())) {

@@ -1,15 +1,17 @@
+mod time;
+
 use super::glob::FileGlob;
 use super::strptime::{self, Reads};
 use super::{Errors, check_event_name, condition_without_crowds, name_of, place, read, zone_of};
 use crate::check::{Naming, Scope, described};
 use crate::raw::source::{
-    RawBlank, RawColumn, RawColumnMapping, RawColumnType, RawEvent, RawFileTime, RawFileTimeOf, RawFormat, RawNan, RawSource, RawTime,
-    RawUnknownColumns, RawUserId, RawUserIdType,
+    RawBlank, RawColumn, RawColumnMapping, RawColumnType, RawEvent, RawFormat, RawNan, RawSource, RawTime, RawUnknownColumns, RawUserId,
+    RawUserIdType,
 };
 use crate::raw::tag::RawPrecision;
 use crate::{
-    BlankCells, ColumnMapping, Document, EventMapping, EventRule, FileTime, Kind, NotFinite, RejectRule, SourceDefinition, SourceFormat,
-    TimeFormat, TimeMapping, UnknownColumns,
+    BlankCells, ColumnMapping, Document, EventMapping, EventRule, Kind, NotFinite, RejectRule, SourceDefinition, SourceFormat, TimeFormat,
+    UnknownColumns,
 };
 use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
@@ -353,39 +355,6 @@ impl Reader<'_> {
         if let Err(e) = check_event_name(name) {
             self.error(pointer, e);
         }
-    }
-
-    fn file_time(&self) -> Option<FileTime> {
-        match self.raw.time.as_ref()? {
-            RawTime::Column(column) if column == FILE => Some(FileTime::NameOrModified),
-            RawTime::File(RawFileTime { file: RawFileTimeOf::Name }) => Some(FileTime::Name),
-            RawTime::File(RawFileTime { file: RawFileTimeOf::Modified }) => Some(FileTime::Modified),
-            _ => None,
-        }
-    }
-
-    fn time(&mut self) -> Option<TimeMapping> {
-        let mapping = match self.raw.time.as_ref()? {
-            RawTime::File(_) => return None,
-            RawTime::Column(column) if column == FILE => return None,
-            RawTime::Column(column) => return Some(TimeMapping { column: column.clone(), format: TimeFormat::Iso8601, zone: None }),
-            RawTime::Mapping(mapping) => mapping,
-        };
-        let format = mapping.format.as_deref().map_or(TimeFormat::Iso8601, TimeFormat::of);
-        if let TimeFormat::Pattern(pattern) = &format
-            && let Err(e) = strptime::check(pattern, Reads::Instants)
-        {
-            self.error("/time/format", format!("{e}; or write {NAMED_FORMATS}"));
-        }
-        let zone = match mapping.zone.as_deref().map(zone_of) {
-            None => None,
-            Some(Ok(zone)) => Some(zone),
-            Some(Err(e)) => {
-                self.error("/time/zone", e);
-                None
-            }
-        };
-        Some(TimeMapping { column: mapping.column.clone(), format, zone })
     }
 
     fn conditions(&mut self, properties: &BTreeMap<Name, ColumnMapping>) -> (Vec<crate::Predicate<Value>>, Vec<RejectRule>) {
