@@ -56,15 +56,27 @@ impl Shared {
 
     /// The table as it is now; metadata is read only when the pointer has moved.
     pub(crate) async fn table(self: &Arc<Self>, app: &AppId, name: &str) -> Result<Option<Table>> {
-        let Some(location) = self.catalog.table_location(app, name).await? else { return Ok(None) };
-        let kept = self.tables().get(&(app.clone(), name.to_owned())).cloned();
-        if let Some(table) = kept.filter(|t| t.metadata_location() == location) {
-            return Ok(Some(table));
+        let mut pointer = self.catalog.table_location(app, name).await?;
+        while let Some(location) = pointer {
+            let kept = self.tables().get(&(app.clone(), name.to_owned())).cloned();
+            if let Some(table) = kept.filter(|t| t.metadata_location() == location) {
+                return Ok(Some(table));
+            }
+            let read = self.read_table(app, name, &location).await;
+            // What it names is held from here on. A commit may have taken its place before, and after a long pause its files may be gone.
+            pointer = self.catalog.table_location(app, name).await?;
+            if pointer.as_ref() == Some(&location) {
+                let table = read?;
+                self.keep(&table);
+                return Ok(Some(table));
+            }
         }
-        let metadata = metadata::read(&self.objects, &location).await?;
-        let table = Table::new(self.clone(), app, name, location, metadata)?;
-        self.keep(&table);
-        Ok(Some(table))
+        Ok(None)
+    }
+
+    async fn read_table(self: &Arc<Self>, app: &AppId, name: &str, location: &str) -> Result<Table> {
+        let metadata = metadata::read(&self.objects, location).await?;
+        Table::new(self.clone(), app, name, location.to_owned(), metadata)
     }
 
     /// Remembers the newest handle of a table.

@@ -49,6 +49,8 @@ impl Lake {
         if lake.removal.is_kept() {
             return Ok(None);
         }
+        // A snapshot that expires while it is looked at keeps its files until then.
+        let kept = lake.removal.keep();
         let now = lake.now_ms();
         let oldest_writer = lake.pins.writing_since().unwrap_or(now);
         let before = (now - lake.upkeep.orphan_ms).min(oldest_writer);
@@ -63,6 +65,7 @@ impl Lake {
             return Ok(None);
         }
         let named = self.named(&tables).await?;
+        drop(kept);
         let folder = PathBuf::from(format!("{}/{app}", lake.warehouse));
         let walked = tokio::task::spawn_blocking(move || unnamed(&folder, &named, before)).await;
         let unnamed = walked.map_err(|e| Error::Internal(format!("looking for files that no table names broke off: {e}")))??;
