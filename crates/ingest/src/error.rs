@@ -79,6 +79,17 @@ pub enum Error {
         /// Why.
         source: Box<fjall::Error>,
     },
+    /// The memory of message ids holds bytes that it never wrote.
+    #[error(
+        "the memory of message ids in {} is damaged ({detail}): stop the server and delete that folder, and it is made again from the lake",
+        folder.display()
+    )]
+    IdsDamaged {
+        /// Its folder.
+        folder: PathBuf,
+        /// What was found.
+        detail: String,
+    },
     /// The run was cancelled; nothing was committed.
     #[error("the run was cancelled: nothing was ingested")]
     Cancelled,
@@ -103,7 +114,7 @@ impl Error {
             Self::NoSource { .. } => ErrorKind::NotFound,
             Self::Path { source, .. } if source.kind() == std::io::ErrorKind::NotFound => ErrorKind::NotFound,
             Self::Invalid(_) | Self::Path { .. } | Self::TooManyRejects { .. } => ErrorKind::Invalid,
-            Self::LogBehind { .. } | Self::Record { .. } => ErrorKind::Corrupt,
+            Self::LogBehind { .. } | Self::Record { .. } | Self::IdsDamaged { .. } => ErrorKind::Corrupt,
             Self::Ids { source, .. } => match source.as_ref() {
                 fjall::Error::Io(_) | fjall::Error::Storage(fjall::LsmError::Io(_)) | fjall::Error::Poisoned | fjall::Error::Locked => {
                     ErrorKind::Unavailable

@@ -8,9 +8,12 @@
 
 mod kept;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use crate::{Error, Result};
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::Store;
@@ -128,13 +131,12 @@ impl MessageIds {
     }
 
     fn with<T>(&self, work: impl FnOnce(&Store) -> fjall::Result<T>) -> Result<T> {
-        let failed = |source: fjall::Error| Error::Ids { folder: self.folder.clone(), source: Box::new(source) };
         let store = {
             let mut opened = self.lock();
             match &opened.store {
                 Some(store) => store.clone(),
                 None => {
-                    let store = Arc::new(Store::open(&self.folder, self.clock.steady_ms()).map_err(failed)?);
+                    let store = Arc::new(self.guarded(|| Store::open(&self.folder, self.clock.steady_ms()))?);
                     opened.store = Some(store.clone());
                     // Kept time goes on from what was written last.
                     opened.behind.clear();
@@ -142,14 +144,23 @@ impl MessageIds {
                 }
             }
         };
-        work(&store).map_err(|source| {
+        self.guarded(|| work(&store)).inspect_err(|_| {
             // A store that failed once writes no more: the next call opens it again. Somebody else may have done so already.
             let mut opened = self.lock();
             if opened.store.as_ref().is_some_and(|of_others| Arc::ptr_eq(of_others, &store)) {
                 opened.store = None;
             }
-            drop(opened);
-            failed(source)
         })
+    }
+
+    /// The store panics on some bytes that it never wrote.
+    fn guarded<T>(&self, work: impl FnOnce() -> fjall::Result<T>) -> Result<T> {
+        match catch_unwind(AssertUnwindSafe(work)) {
+            Ok(outcome) => outcome.map_err(|source| Error::Ids { folder: self.folder.clone(), source: Box::new(source) }),
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+                Err(Error::IdsDamaged { folder: self.folder.clone(), detail: text.unwrap_or("a panic").replace('\n', " ") })
+            }
+        }
     }
 }
