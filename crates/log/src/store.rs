@@ -5,6 +5,7 @@
 
 use crate::{Error, Result, key};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 use taghouse_disk::{Mark, Standing};
@@ -117,7 +118,12 @@ fn open(path: &Path) -> Result<Opened> {
         let keyspace = database.keyspace("log", KeyspaceCreateOptions::default)?;
         Ok(Opened { database, keyspace })
     };
-    open().map_err(|error: Error| error.within(path))
+    // fjall panics on some bytes that it never wrote.
+    let opened = catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(Error::Corrupt(text.unwrap_or("its store panicked").replace('\n', " ")))
+    });
+    opened.map_err(|error: Error| error.within(path))
 }
 
 fn groups(opened: &Opened) -> Result<u64> {

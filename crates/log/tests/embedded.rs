@@ -262,6 +262,51 @@ async fn a_changed_byte_of_a_record_is_said() {
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
 }
 
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let copied = to.join(path.file_name().unwrap());
+        if path.is_dir() { copy(&path, &copied) } else { drop(std::fs::copy(&path, copied).unwrap()) }
+    }
+}
+
+/// Whatever byte of the journal is flipped: no panic, and either everything is there, or the log is refused with an error that names its folder.
+#[tokio::test]
+async fn a_changed_byte_anywhere_loses_nothing_in_silence() {
+    let home = tempfile::tempdir().unwrap();
+    let shop = app("shop");
+    let whole = home.path().join("whole");
+    std::fs::create_dir(&whole).unwrap();
+    {
+        let log = open(&whole);
+        for n in 0..12 {
+            log.append(&shop, texts(&[&format!("record {n}")])).await.unwrap();
+        }
+    }
+    let name = journal(&whole).file_name().unwrap().to_owned();
+    let written = written(&journal(&whole));
+    let mut refused = 0;
+    for at in (0..written).step_by(17) {
+        let folder = home.path().join(format!("at-{at}"));
+        copy(&whole, &folder);
+        let path = journal(&folder).with_file_name(&name);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[at] ^= 0x41;
+        std::fs::write(&path, bytes).unwrap();
+        match EmbeddedLog::open(&folder.join("log")) {
+            Ok(log) => assert_eq!(log.read(&shop, 0, 100).await.unwrap().len(), 12, "byte {at}"),
+            Err(error) => {
+                assert!(error.to_string().contains(folder.to_str().unwrap()), "byte {at}: {error}");
+                assert_eq!(error.kind(), ErrorKind::Corrupt, "byte {at}: {error}");
+                refused += 1;
+            }
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+    assert!(refused > 0, "no byte of {written} mattered");
+}
+
 /// Bytes of the journal up to its last one that is not zero, for it is allocated ahead.
 fn written(path: &Path) -> usize {
     let bytes = std::fs::read(path).unwrap();
