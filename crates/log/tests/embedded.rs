@@ -267,7 +267,7 @@ fn copy(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
         let copied = to.join(path.file_name().unwrap());
-        if path.is_dir() { copy(&path, &copied) } else { drop(std::fs::copy(&path, copied).unwrap()) }
+        if path.is_dir() { copy(&path, &copied) } else { std::fs::copy(&path, copied).map(|_| ()).unwrap() }
     }
 }
 
