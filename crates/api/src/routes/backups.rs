@@ -1,15 +1,15 @@
 //! Backups of the whole data folder.
 
 use crate::access::{Action, Caller};
-use crate::clock_text::instant;
 use crate::extract::Json;
-use crate::{House, Problem};
+use crate::{Problem, Server};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
+use taghouse_engine::clock_text::instant;
 use taghouse_model::ErrorKind;
 
 /// The longest name of a folder below `--backup-dir`.
@@ -45,7 +45,7 @@ pub(crate) struct BackupBody {
 #[utoipa::path(post, path = "/backups", operation_id = "create_backup", tag = "backups", request_body = NewBackup,
     responses((status = 201, description = "The backup is complete.", body = BackupBody), Problem))]
 pub(crate) async fn create(
-    State(house): State<Arc<House>>,
+    State(server): State<Arc<Server>>,
     Extension(caller): Extension<Caller>,
     Json(request): Json<NewBackup>,
 ) -> Result<(StatusCode, Json<BackupBody>), Problem> {
@@ -54,13 +54,9 @@ pub(crate) async fn create(
         let detail = format!("a backup holds all apps, and this key is an admin of \"{app}\" only: use a key of every app");
         return Err(Problem::new(ErrorKind::Denied, detail));
     }
-    let folder = folder(&house, &caller, &request.folder)?;
-    let act = house.begin(&caller, None, "backup", &folder.display().to_string()).await?;
-    let writing = house.clone();
-    // Not one of the threads that answer: it reads and writes all there is.
-    let written = house.background.spawn(async move { writing.backup.write(&folder).await }).await;
-    let written = written.map_err(|e| Problem::new(ErrorKind::Internal, format!("the backup failed: {e}")));
-    let written = act.end(written.and_then(|written| Ok(written?))).await?;
+    let folder = folder(&server, &caller, &request.folder)?;
+    let act = server.engine.begin(&caller.id, None, "backup", &folder.display().to_string()).await?;
+    let written = act.end(server.engine.back_up(folder).await).await?;
     let body = BackupBody {
         folder: written.folder.display().to_string(),
         taken_at: instant(written.taken_ms),
@@ -72,11 +68,11 @@ pub(crate) async fn create(
 }
 
 /// Callers on other machines may not write wherever the server can.
-fn folder(house: &House, caller: &Caller, asked: &str) -> Result<PathBuf, Problem> {
+fn folder(server: &Server, caller: &Caller, asked: &str) -> Result<PathBuf, Problem> {
     if caller.local {
         return Ok(PathBuf::from(asked));
     }
-    let Some(folder) = &house.backups else {
+    let Some(folder) = &server.backups else {
         return Err(Problem::new(
             ErrorKind::Invalid,
             "this server writes no backups for callers on other machines: start it with --backup-dir, or run `taghouse backup` on its machine",

@@ -4,12 +4,13 @@ use super::App;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path, objects};
 use crate::shape::NewValue;
-use crate::{House, Problem, wire};
+use crate::{Problem, wire};
 use axum::Extension;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use taghouse_engine::Engine;
 use taghouse_model::{AppId, ErrorKind, Name};
 use taghouse_rules::Definitions;
 use taghouse_users::{Changed, Op, Strangers, UserChange};
@@ -68,7 +69,7 @@ pub(crate) struct ChangesAnswer {
 #[utoipa::path(post, path = "/apps/{app}/changes", operation_id = "change_tags", tag = "users", params(App), request_body = ChangesRequest,
     responses((status = 200, description = "The changes are durable.", body = ChangesAnswer), Problem))]
 pub(crate) async fn change(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
     Json(request): Json<ChangesRequest>,
@@ -77,20 +78,20 @@ pub(crate) async fn change(
     if request.changes.is_empty() {
         return Err(Problem::new(ErrorKind::Invalid, "changes is empty: name at least one"));
     }
-    let definitions = house.definitions(&app).await?;
+    let definitions = engine.definitions(&app).await?;
     let tags: BTreeSet<Name> = request.changes.iter().filter_map(|change| Name::new(&change.tag).ok()).collect();
     let strangers = if request.create { Strangers::Created } else { Strangers::Refused };
-    let changed = changed(&house, &app, &definitions, request.changes, strangers).await;
+    let changed = changed(&engine, &app, &definitions, request.changes, strangers).await;
     match &changed {
-        Ok(changed) => house.sum_changes(&caller, &app, tags.iter().map(Name::as_str), Ok(changed.changes)),
-        Err(problem) => house.sum_changes(&caller, &app, std::iter::empty(), Err(problem)),
+        Ok(changed) => engine.sum_changes(&caller.id, &app, tags.iter().map(Name::as_str), Ok(changed.changes)),
+        Err(problem) => engine.sum_changes(&caller.id, &app, std::iter::empty(), Err(&problem.detail)),
     }
     let changed = changed?;
     Ok(Json(ChangesAnswer { changes: changed.changes, position: changed.position }))
 }
 
 async fn changed(
-    house: &House,
+    engine: &Engine,
     app: &AppId,
     definitions: &Definitions,
     changes: Vec<ChangeBody>,
@@ -100,7 +101,7 @@ async fn changed(
         change.checked(definitions).map_err(|problem| Problem { detail: format!("changes[{at}]: {}", problem.detail), ..problem })
     });
     let changes = changes.collect::<Result<Vec<_>, _>>()?;
-    Ok(house.users.change(app, definitions, changes, strangers).await?)
+    Ok(engine.users.change(app, definitions, changes, strangers).await?)
 }
 
 impl ChangeBody {

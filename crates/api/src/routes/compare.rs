@@ -3,15 +3,16 @@
 use super::group::{GroupBody, group_body};
 use super::questions::{question, within};
 use super::{App, defined_tag};
+use crate::Problem;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path, whole};
 use crate::shape::Expression;
-use crate::{House, Problem};
 use axum::Extension;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use taghouse_crowd::{CompareOrder, CompareRequest, Contrast};
+use taghouse_engine::Engine;
 
 const DEFAULT_CONTRASTS: usize = 50;
 
@@ -116,13 +117,13 @@ fn body(found: &Contrast) -> ContrastBody {
 #[utoipa::path(post, path = "/apps/{app}/compare", operation_id = "compare_crowd", tag = "questions", params(App), request_body = ComparisonRequest,
     responses((status = 200, description = "The crowd beside its base.", body = ComparisonAnswer), Problem))]
 pub(crate) async fn compare(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
     Json(request): Json<ComparisonRequest>,
 ) -> Result<Json<ComparisonAnswer>, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    let definitions = house.definitions(&app).await?;
+    let definitions = engine.definitions(&app).await?;
     request.tags.iter().try_for_each(|tag| defined_tag(&definitions, tag))?;
     let (crowd, base) = (question(&request.expression)?, within(request.base.as_ref())?);
     let order = match request.order {
@@ -131,7 +132,7 @@ pub(crate) async fn compare(
     };
     let (min_users, limit) = (request.min_users.unwrap_or(1), request.limit.unwrap_or(DEFAULT_CONTRASTS));
     let asked = CompareRequest { tags: request.tags, min_users, order, limit };
-    let found = house.crowds.compare(&app, &definitions, &crowd, base.as_ref(), &asked).await?;
+    let found = engine.crowds.compare(&app, &definitions, &crowd, base.as_ref(), &asked).await?;
     Ok(Json(ComparisonAnswer {
         values: found.contrasts.iter().map(body).collect(),
         found: found.found,

@@ -1,15 +1,16 @@
 //! Crowds and their versions.
 
 use super::{App, app_checked};
+use crate::Problem;
 use crate::access::{Action, Caller};
-use crate::clock_text::{instant, local};
 use crate::extract::{Json, Path};
-use crate::{House, Problem};
 use axum::Extension;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use taghouse_crowd::CrowdVersion;
+use taghouse_engine::Engine;
+use taghouse_engine::clock_text::{instant, local};
 use taghouse_model::{ErrorKind, TimestampMs};
 
 /// A crowd.
@@ -105,9 +106,9 @@ fn newest(version: &CrowdVersion) -> Option<TimestampMs> {
     version.newest_as_of_ms.filter(|newest| Some(*newest) != version.oldest_as_of_ms)
 }
 
-async fn bodies(house: &House, app: &taghouse_model::AppId) -> Result<Vec<CrowdBody>, Problem> {
-    let definitions = house.definitions(app).await?;
-    let computed = house.crowds.list(app).await?;
+async fn bodies(engine: &Engine, app: &taghouse_model::AppId) -> Result<Vec<CrowdBody>, Problem> {
+    let definitions = engine.definitions(app).await?;
+    let computed = engine.crowds.list(app).await?;
     let body = |definition: &taghouse_rules::CrowdDefinition| {
         let answering = computed.iter().find(|crowd| crowd.name == definition.name).map(|crowd| &crowd.current);
         let expression = definition.expression.to_string();
@@ -136,24 +137,24 @@ async fn bodies(house: &House, app: &taghouse_model::AppId) -> Result<Vec<CrowdB
 #[utoipa::path(get, path = "/apps/{app}/crowds", operation_id = "list_crowds", tag = "crowds", params(App),
     responses((status = 200, description = "The crowds.", body = CrowdList), Problem))]
 pub(crate) async fn list(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
 ) -> Result<Json<CrowdList>, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    Ok(Json(CrowdList { crowds: bodies(&house, &app).await? }))
+    Ok(Json(CrowdList { crowds: bodies(&engine, &app).await? }))
 }
 
 /// One crowd.
 #[utoipa::path(get, path = "/apps/{app}/crowds/{crowd}", operation_id = "get_crowd", tag = "crowds", params(CrowdPath),
     responses((status = 200, description = "The crowd.", body = CrowdBody), Problem))]
 pub(crate) async fn get(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(path): Path<CrowdPath>,
 ) -> Result<Json<CrowdBody>, Problem> {
     let app = app_checked(&path.app, &caller, Action::Read)?;
-    let crowd = bodies(&house, &app).await?.into_iter().find(|crowd| crowd.name == path.crowd);
+    let crowd = bodies(&engine, &app).await?.into_iter().find(|crowd| crowd.name == path.crowd);
     crowd.map(Json).ok_or_else(|| {
         Problem::new(ErrorKind::NotFound, format!("there is no crowd \"{}\" in \"{app}\"; `taghouse crowds` lists them", path.crowd))
     })
@@ -163,13 +164,13 @@ pub(crate) async fn get(
 #[utoipa::path(get, path = "/apps/{app}/crowds/{crowd}/versions", operation_id = "list_crowd_versions", tag = "crowds", params(CrowdPath),
     responses((status = 200, description = "The versions, newest first.", body = VersionList), Problem))]
 pub(crate) async fn versions(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(path): Path<CrowdPath>,
 ) -> Result<Json<VersionList>, Problem> {
     let app = app_checked(&path.app, &caller, Action::Read)?;
-    let definitions = house.with_crowds(&app, std::slice::from_ref(&path.crowd)).await?;
-    let versions = house.crowds.versions(&app, &path.crowd).await?;
+    let definitions = engine.with_crowds(&app, std::slice::from_ref(&path.crowd)).await?;
+    let versions = engine.crowds.versions(&app, &path.crowd).await?;
     let current = versions.current;
     let body = |version: CrowdVersion| VersionBody {
         newest_as_of: newest(&version).map(|ms| local(ms, &definitions.app.time_zone)),

@@ -2,9 +2,9 @@
 
 use super::App;
 use super::questions::{CountAnswer, CountQuery, CountRequest, count_answer, of_one_time, question};
+use crate::Problem;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path, Query};
-use crate::{House, Problem};
 use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -16,6 +16,7 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 use taghouse_crowd::{Estimate, Question, SLOW_MS};
+use taghouse_engine::Engine;
 use taghouse_model::{AppId, ErrorKind};
 
 /// Lines of JSON.
@@ -80,20 +81,20 @@ fn body(estimate: &Estimate) -> EstimateAnswer {
 #[utoipa::path(post, path = "/apps/{app}/count/estimate", operation_id = "estimate_count", tag = "questions", params(App), request_body = CountRequest,
     responses((status = 200, description = "The bounds.", body = EstimateAnswer), Problem))]
 pub(crate) async fn estimate(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
     Json(request): Json<CountRequest>,
 ) -> Result<Json<EstimateAnswer>, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    let definitions = house.definitions(&app).await?;
-    let estimate = house.crowds.estimate(&app, &definitions, &question(&request.expression)?).await?;
+    let definitions = engine.definitions(&app).await?;
+    let estimate = engine.crowds.estimate(&app, &definitions, &question(&request.expression)?).await?;
     Ok(Json(body(&estimate)))
 }
 
-async fn streamed(house: &House, app: &AppId, question: Question, strict: bool) -> Result<Response, Problem> {
-    let definitions = house.definitions(app).await?;
-    let (estimate, exact) = house.crowds.counting(app, &definitions, &question).await?;
+async fn streamed(engine: &Engine, app: &AppId, question: Question, strict: bool) -> Result<Response, Problem> {
+    let definitions = engine.definitions(app).await?;
+    let (estimate, exact) = engine.crowds.counting(app, &definitions, &question).await?;
     let exact = async move {
         let count = exact.await?;
         of_one_time(&count, strict, &definitions)?;
@@ -127,26 +128,26 @@ async fn lines(
 #[utoipa::path(post, path = "/apps/{app}/count/stream", operation_id = "stream_count", tag = "questions", params(App), request_body = CountRequest,
     responses((status = 200, description = "One or two lines of JSON.", content((String = "application/x-ndjson"))), Problem))]
 pub(crate) async fn stream_post(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
     Json(request): Json<CountRequest>,
 ) -> Result<Response, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    streamed(&house, &app, question(&request.expression)?, request.strict_as_of).await
+    streamed(&engine, &app, question(&request.expression)?, request.strict_as_of).await
 }
 
 /// The same by GET.
 #[utoipa::path(get, path = "/apps/{app}/count/stream", operation_id = "stream_count_by_url", tag = "questions", params(App, CountQuery),
     responses((status = 200, description = "One or two lines of JSON.", content((String = "application/x-ndjson"))), Problem))]
 pub(crate) async fn stream_get(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
     Query(query): Query<CountQuery>,
 ) -> Result<Response, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    streamed(&house, &app, Question::parse(&query.expression)?, query.strict_as_of).await
+    streamed(&engine, &app, Question::parse(&query.expression)?, query.strict_as_of).await
 }
 
 #[cfg(test)]

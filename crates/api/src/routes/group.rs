@@ -5,12 +5,13 @@ use super::{App, defined_tag};
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path, object, whole};
 use crate::shape::{Expression, TagValue};
-use crate::{House, Problem, wire};
+use crate::{Problem, wire};
 use axum::Extension;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use taghouse_crowd::{Axis, Buckets, Group, Heading};
+use taghouse_engine::Engine;
 
 const DEFAULT_GROUPS: usize = 10;
 
@@ -132,17 +133,17 @@ fn headings(headings: &[Heading]) -> Vec<HeadingBody> {
 #[utoipa::path(post, path = "/apps/{app}/group", operation_id = "group_users", tag = "questions", params(App), request_body = GroupRequest,
     responses((status = 200, description = "The counts.", body = GroupAnswer), Problem))]
 pub(crate) async fn group(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
     Json(request): Json<GroupRequest>,
 ) -> Result<Json<GroupAnswer>, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    let definitions = house.definitions(&app).await?;
+    let definitions = engine.definitions(&app).await?;
     let (rows, columns) = (request.rows.axis(), request.columns.axis());
     [&rows, &columns].into_iter().try_for_each(|axis| defined_tag(&definitions, &axis.tag))?;
     let within = within(request.expression.as_ref())?;
-    let cross = house.crowds.cross(&app, &definitions, within.as_ref(), [rows, columns]).await?;
+    let cross = engine.crowds.cross(&app, &definitions, within.as_ref(), [rows, columns]).await?;
     Ok(Json(GroupAnswer {
         rows: headings(&cross.rows),
         columns: headings(&cross.columns),

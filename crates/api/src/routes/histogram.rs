@@ -5,12 +5,13 @@ use super::{App, defined_tag};
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path, whole};
 use crate::shape::{Edge, Expression, TagValue};
-use crate::{House, Problem, wire};
+use crate::{Problem, wire};
 use axum::Extension;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use taghouse_crowd::{Bins, DEFAULT_QUANTILES};
+use taghouse_engine::Engine;
 use taghouse_model::ErrorKind;
 
 const DEFAULT_BINS: usize = 20;
@@ -115,17 +116,17 @@ fn bins(request: &HistogramRequest) -> Result<Bins, Problem> {
 #[utoipa::path(post, path = "/apps/{app}/histogram", operation_id = "get_histogram", tag = "questions", params(App), request_body = HistogramRequest,
     responses((status = 200, description = "The distribution.", body = HistogramAnswer), Problem))]
 pub(crate) async fn histogram(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
     Json(request): Json<HistogramRequest>,
 ) -> Result<Json<HistogramAnswer>, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    let definitions = house.definitions(&app).await?;
+    let definitions = engine.definitions(&app).await?;
     defined_tag(&definitions, &request.tag)?;
     let (within, bins) = (within(request.expression.as_ref())?, bins(&request)?);
     let quantiles = request.quantiles.as_deref().unwrap_or(&DEFAULT_QUANTILES);
-    let found = house.crowds.distribution(&app, &definitions, within.as_ref(), &request.tag, &bins, quantiles).await?;
+    let found = engine.crowds.distribution(&app, &definitions, within.as_ref(), &request.tag, &bins, quantiles).await?;
     let value = |value: &Option<taghouse_model::Value>| value.as_ref().map_or(serde_json::Value::Null, wire::value);
     let bin = |bin: &taghouse_crowd::Bin| BinBody { from: wire::value(&bin.from), to: wire::value(&bin.to), users: bin.users };
     let quantile = |(quantile, value): &(f64, _)| QuantileBody { quantile: *quantile, value: wire::value(value) };

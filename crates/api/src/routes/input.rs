@@ -1,10 +1,9 @@
 //! What came in: sources, their files, and the rows that were rejected.
 
 use super::App;
+use crate::Problem;
 use crate::access::{Action, Caller};
-use crate::clock_text::instant;
 use crate::extract::{Json, Path, Query};
-use crate::{House, Problem};
 use axum::Extension;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -12,6 +11,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use taghouse_catalog::IngestedFile;
+use taghouse_engine::Engine;
+use taghouse_engine::clock_text::instant;
 use taghouse_ingest::{RejectedQuery, RejectedRow, rejected as rejected_rows};
 use taghouse_model::{AppId, ErrorKind, Name, TimestampMs};
 use taghouse_rules::{Definitions, SourceFormat};
@@ -62,24 +63,24 @@ pub(crate) struct SourceList {
 #[utoipa::path(get, path = "/apps/{app}/sources", operation_id = "list_sources", tag = "ingest", params(App),
     responses((status = 200, description = "The sources.", body = SourceList), Problem))]
 pub(crate) async fn sources(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
 ) -> Result<Json<SourceList>, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    let definitions = house.definitions(&app).await?;
+    let definitions = engine.definitions(&app).await?;
     let mut sources = Vec::new();
     for source in definitions.sources.values() {
         sources.push(match source.format {
-            SourceFormat::Segment => live(&house, &app, &source.name).await?,
-            format => of_files(&source.name, format, &house.catalog.ingested_files(&app, &source.name).await?),
+            SourceFormat::Segment => live(&engine, &app, &source.name).await?,
+            format => of_files(&source.name, format, &engine.catalog.ingested_files(&app, &source.name).await?),
         });
     }
     let calls_defined = definitions.sources.values().any(|source| source.format == SourceFormat::Segment);
     if !calls_defined {
         // Calls are taken without a source, too.
         let undefined = Name::new("segment").map_err(|e| Problem::new(ErrorKind::Internal, e.to_string()))?;
-        let body = live(&house, &app, &undefined).await?;
+        let body = live(&engine, &app, &undefined).await?;
         if body.rows > 0 {
             sources.push(body);
         }
@@ -117,8 +118,8 @@ fn of_files(name: &Name, format: SourceFormat, files: &[IngestedFile]) -> Source
     }
 }
 
-async fn live(house: &House, app: &AppId, name: &Name) -> Result<SourceBody, Problem> {
-    let totals = house.landing.totals(app).await?;
+async fn live(engine: &Engine, app: &AppId, name: &Name) -> Result<SourceBody, Problem> {
+    let totals = engine.landing.totals(app).await?;
     Ok(SourceBody {
         name: name.to_string(),
         format: "segment",
@@ -209,20 +210,20 @@ impl Landed {
 #[utoipa::path(get, path = "/apps/{app}/files", operation_id = "list_files", tag = "ingest", params(App, FileFilter),
     responses((status = 200, description = "A page of files.", body = FilePage), Problem))]
 pub(crate) async fn files(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
     Query(filter): Query<FileFilter>,
 ) -> Result<Json<FilePage>, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    let definitions = house.definitions(&app).await?;
+    let definitions = engine.definitions(&app).await?;
     check_source(&definitions, filter.source.as_deref())?;
     let limit = checked_limit(filter.limit)?;
     let wrong = || Problem::new(ErrorKind::Invalid, "`after` is not the `next` of a page of files: give it as it came");
     let after = filter.after.as_deref().map(|cursor| Landed::read(cursor).ok_or_else(wrong)).transpose()?;
     let mut found: BTreeMap<Landed, IngestedFile> = BTreeMap::new();
     for source in definitions.sources.keys().filter(|name| filter.source.as_deref().is_none_or(|wanted| name.as_str() == wanted)) {
-        for file in house.catalog.ingested_files(&app, source).await? {
+        for file in engine.catalog.ingested_files(&app, source).await? {
             let place = Landed { ingested_ms: Reverse(file.ingested_ms), source: source.to_string(), name: file.name.clone() };
             if after.as_ref().is_none_or(|after| place > *after) {
                 found.insert(place, file);
@@ -301,16 +302,16 @@ pub(crate) struct RejectedList {
 #[utoipa::path(get, path = "/apps/{app}/rejected", operation_id = "list_rejected", tag = "ingest", params(App, RejectedFilter),
     responses((status = 200, description = "A page of rejected rows.", body = RejectedList), Problem))]
 pub(crate) async fn rejected(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
     Query(filter): Query<RejectedFilter>,
 ) -> Result<Json<RejectedList>, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    house.definitions(&app).await?;
+    engine.definitions(&app).await?;
     let limit = checked_limit(filter.limit)?;
     let RejectedFilter { source, reason, file, after, .. } = filter;
-    let page = rejected_rows(&house.lake, &app, &RejectedQuery { source, reason, file, after, limit }).await?;
+    let page = rejected_rows(&engine.lake, &app, &RejectedQuery { source, reason, file, after, limit }).await?;
     let rows = page.rows.into_iter().map(RejectedLine::from).collect();
     Ok(Json(RejectedList { rows, reasons: page.reasons, next: page.next }))
 }

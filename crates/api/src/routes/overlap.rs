@@ -2,15 +2,16 @@
 
 use super::App;
 use super::questions::question;
+use crate::Problem;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
 use crate::shape::Expression;
-use crate::{House, Problem};
 use axum::Extension;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use taghouse_crowd::Question;
+use taghouse_engine::Engine;
 
 /// What to lay over what.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -67,16 +68,16 @@ fn items(questions: &[Question], users: &[u64]) -> Vec<OverlapItem> {
 #[utoipa::path(post, path = "/apps/{app}/overlap", operation_id = "get_overlap", tag = "questions", params(App), request_body = OverlapRequest,
     responses((status = 200, description = "The matrix.", body = OverlapAnswer), Problem))]
 pub(crate) async fn overlap(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
     Json(request): Json<OverlapRequest>,
 ) -> Result<Json<OverlapAnswer>, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    let definitions = house.definitions(&app).await?;
+    let definitions = engine.definitions(&app).await?;
     let rows = questions(&request.rows)?;
     let columns = request.columns.as_deref().map(questions).transpose()?;
-    let found = house.crowds.overlaps(&app, &definitions, &rows, columns.as_deref()).await?;
+    let found = engine.crowds.overlaps(&app, &definitions, &rows, columns.as_deref()).await?;
     let width = found.columns.len();
     let jaccard = |row| (0..width).map(|column| found.jaccard(row, column)).collect();
     Ok(Json(OverlapAnswer {

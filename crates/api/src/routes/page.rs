@@ -2,14 +2,15 @@
 
 use super::App;
 use super::questions::question;
+use crate::Problem;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path, whole};
 use crate::shape::Expression;
-use crate::{House, Problem};
 use axum::Extension;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use taghouse_engine::Engine;
 
 const DEFAULT_PAGE: usize = 1000;
 
@@ -46,14 +47,14 @@ pub(crate) struct PageAnswer {
 #[utoipa::path(post, path = "/apps/{app}/list", operation_id = "list_users", tag = "questions", params(App), request_body = PageRequest,
     responses((status = 200, description = "The page.", body = PageAnswer), Problem))]
 pub(crate) async fn page(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
     Json(request): Json<PageRequest>,
 ) -> Result<Json<PageAnswer>, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    let definitions = house.definitions(&app).await?;
+    let definitions = engine.definitions(&app).await?;
     let (question, limit) = (question(&request.expression)?, request.limit.unwrap_or(DEFAULT_PAGE));
-    let page = house.crowds.page(&app, &definitions, &question, request.after.as_deref(), limit).await?;
+    let page = engine.crowds.page(&app, &definitions, &question, request.after.as_deref(), limit).await?;
     Ok(Json(PageAnswer { users: page.users, next: page.next, count: page.count, revision: page.revision }))
 }

@@ -1,16 +1,17 @@
 //! Questions in the crowd language: how many, and who.
 
 use super::App;
+use crate::Problem;
 use crate::access::{Action, Caller};
-use crate::clock_text::local;
 use crate::extract::{Json, Path, Query, whole};
 use crate::shape::Expression;
-use crate::{House, Problem};
 use axum::Extension;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use taghouse_crowd::{Count, Question};
+use taghouse_engine::Engine;
+use taghouse_engine::clock_text::local;
 use taghouse_model::{AppId, ErrorKind};
 use taghouse_rules::Definitions;
 
@@ -126,9 +127,9 @@ pub(crate) fn of_one_time(count: &Count, strict: bool, definitions: &Definitions
     Err(Problem::new(ErrorKind::Invalid, detail))
 }
 
-async fn answer(house: &House, app: &AppId, question: &Question, strict: bool) -> Result<Json<CountAnswer>, Problem> {
-    let definitions = house.definitions(app).await?;
-    let count = house.crowds.count(app, &definitions, question).await?;
+async fn answer(engine: &Engine, app: &AppId, question: &Question, strict: bool) -> Result<Json<CountAnswer>, Problem> {
+    let definitions = engine.definitions(app).await?;
+    let count = engine.crowds.count(app, &definitions, question).await?;
     of_one_time(&count, strict, &definitions)?;
     Ok(Json(count_answer(&count, question, &definitions)))
 }
@@ -137,33 +138,33 @@ async fn answer(house: &House, app: &AppId, question: &Question, strict: bool) -
 #[utoipa::path(post, path = "/apps/{app}/count", operation_id = "count_users", tag = "questions", params(App), request_body = CountRequest,
     responses((status = 200, description = "The count.", body = CountAnswer), Problem))]
 pub(crate) async fn count(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
     Json(request): Json<CountRequest>,
 ) -> Result<Json<CountAnswer>, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    answer(&house, &app, &question(&request.expression)?, request.strict_as_of).await
+    answer(&engine, &app, &question(&request.expression)?, request.strict_as_of).await
 }
 
 /// The same by GET.
 #[utoipa::path(get, path = "/apps/{app}/count", operation_id = "count_users_by_url", tag = "questions", params(App, CountQuery),
     responses((status = 200, description = "The count.", body = CountAnswer), Problem))]
 pub(crate) async fn count_get(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
     Query(query): Query<CountQuery>,
 ) -> Result<Json<CountAnswer>, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    answer(&house, &app, &Question::parse(&query.expression)?, query.strict_as_of).await
+    answer(&engine, &app, &Question::parse(&query.expression)?, query.strict_as_of).await
 }
 
 /// Some users for whom an expression holds, drawn by the seed.
 #[utoipa::path(post, path = "/apps/{app}/sample", operation_id = "sample_users", tag = "questions", params(App), request_body = SampleRequest,
     responses((status = 200, description = "The sample.", body = SampleAnswer), Problem))]
 pub(crate) async fn sample(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
     Json(request): Json<SampleRequest>,
@@ -173,8 +174,8 @@ pub(crate) async fn sample(
     if size == 0 {
         return Err(Problem::new(ErrorKind::Invalid, "size must be at least 1"));
     }
-    let definitions = house.definitions(&app).await?;
+    let definitions = engine.definitions(&app).await?;
     let sample =
-        house.crowds.sample(&app, &definitions, &question(&request.expression)?, size as usize, request.seed.unwrap_or_default()).await?;
+        engine.crowds.sample(&app, &definitions, &question(&request.expression)?, size as usize, request.seed.unwrap_or_default()).await?;
     Ok(Json(SampleAnswer { users: sample.users, count: sample.count }))
 }

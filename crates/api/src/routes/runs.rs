@@ -1,19 +1,20 @@
 //! Runs: their state, their progress, their end.
 
 use super::{App, app_checked};
+use crate::Problem;
 use crate::access::{Action, Caller};
-use crate::clock_text::instant;
 use crate::extract::{Json, Path, Query};
-use crate::reports::TaskResult;
-use crate::{House, Problem};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
+use taghouse_engine::Engine;
+use taghouse_engine::clock_text::instant;
 use taghouse_model::ErrorKind;
 use taghouse_schedule::{RunHandle, RunStatus};
+use taghouse_wire::TaskResult;
 
 /// The longest that a request waits for a run to change, in milliseconds.
 const MAX_WAIT_MS: u64 = 30_000;
@@ -120,12 +121,12 @@ impl From<RunStatus> for RunBody {
 #[utoipa::path(get, path = "/apps/{app}/runs", operation_id = "list_runs", tag = "runs", params(App),
     responses((status = 200, description = "The runs.", body = RunList), Problem))]
 pub(crate) async fn list(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
 ) -> Result<Json<RunList>, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    let runs = house.catalog.runs(&app, LISTED).await?.into_iter().map(|run| RunLine {
+    let runs = engine.catalog.runs(&app, LISTED).await?.into_iter().map(|run| RunLine {
         id: run.id,
         kind: run.kind,
         state: run.state,
@@ -139,12 +140,12 @@ pub(crate) async fn list(
 #[utoipa::path(get, path = "/apps/{app}/runs/{id}", operation_id = "get_run", tag = "runs", params(RunPath, Wait),
     responses((status = 200, description = "The run as it is now.", body = RunBody), Problem))]
 pub(crate) async fn get(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(path): Path<RunPath>,
     Query(wait): Query<Wait>,
 ) -> Result<Json<RunBody>, Problem> {
-    let run = find(&house, &caller, &path, Action::Read)?;
+    let run = find(&engine, &caller, &path, Action::Read)?;
     if wait.wait_ms > MAX_WAIT_MS {
         return Err(Problem::new(
             ErrorKind::Invalid,
@@ -159,18 +160,18 @@ pub(crate) async fn get(
 #[utoipa::path(delete, path = "/apps/{app}/runs/{id}", operation_id = "cancel_run", tag = "runs", params(RunPath),
     responses((status = 202, description = "The run was asked to stop; it ends soon."), Problem))]
 pub(crate) async fn cancel(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(path): Path<RunPath>,
 ) -> Result<StatusCode, Problem> {
-    let run = find(&house, &caller, &path, Action::Edit)?;
+    let run = find(&engine, &caller, &path, Action::Edit)?;
     run.cancel();
-    house.note(&caller, Some(run.app()), "cancel", &format!("run {}", path.id), Ok(StatusCode::ACCEPTED)).await
+    engine.note(&caller.id, Some(run.app()), "cancel", &format!("run {}", path.id), Ok(StatusCode::ACCEPTED)).await
 }
 
-fn find(house: &House, caller: &Caller, path: &RunPath, action: Action) -> Result<RunHandle, Problem> {
+fn find(engine: &Engine, caller: &Caller, path: &RunPath, action: Action) -> Result<RunHandle, Problem> {
     let app = app_checked(&path.app, caller, action)?;
-    let run = house.scheduler.get(&path.id).filter(|run| *run.app() == app);
+    let run = engine.scheduler.get(&path.id).filter(|run| *run.app() == app);
     run.ok_or_else(|| {
         Problem::new(ErrorKind::NotFound, format!("no run \"{}\" since the server started; `taghouse runs` lists older ones", path.id))
     })

@@ -2,16 +2,17 @@
 
 use super::{App, app_checked, blocking};
 use crate::access::{Action, Caller};
-use crate::clock_text::local;
 use crate::extract::{Json, Path, Query};
 use crate::shape::TagValue;
-use crate::{House, Problem, wire};
+use crate::{Problem, wire};
 use axum::Extension;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use taghouse_catalog::RunRecord;
+use taghouse_engine::Engine;
+use taghouse_engine::clock_text::local;
 use taghouse_index::Snapshot;
 use taghouse_model::ErrorKind;
 use taghouse_rules::Definitions;
@@ -105,16 +106,16 @@ pub(crate) struct Limit {
 #[utoipa::path(get, path = "/apps/{app}/tags", operation_id = "list_tags", tag = "tags", params(App),
     responses((status = 200, description = "The tags.", body = TagList), Problem))]
 pub(crate) async fn list(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
 ) -> Result<Json<TagList>, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    let definitions = house.definitions(&app).await?;
-    let snapshot = house.index.snapshot(&app).await?;
-    let stored = house.catalog.definitions(&app).await?;
+    let definitions = engine.definitions(&app).await?;
+    let snapshot = engine.index.snapshot(&app).await?;
+    let stored = engine.catalog.definitions(&app).await?;
     let bodies = stored.into_iter().filter(|stored| stored.kind == "tag").map(|stored| (stored.name, stored.body)).collect();
-    let left_out = left_out(&house.catalog.runs(&app, RUNS_LOOKED_AT).await?);
+    let left_out = left_out(&engine.catalog.runs(&app, RUNS_LOOKED_AT).await?);
     let known = Known { bodies, left_out };
     // Sums read the slices of users whom live changes touch.
     Ok(Json(blocking(move || listing(&definitions, snapshot.as_deref(), known)).await??))
@@ -165,7 +166,7 @@ fn listing(definitions: &Definitions, snapshot: Option<&Snapshot>, mut known: Kn
 #[utoipa::path(get, path = "/apps/{app}/tags/{tag}", operation_id = "list_tag_values", tag = "tags", params(TagPath, Limit),
     responses((status = 200, description = "The values.", body = TagValues), Problem))]
 pub(crate) async fn values(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(path): Path<TagPath>,
     Query(limit): Query<Limit>,
@@ -177,10 +178,10 @@ pub(crate) async fn values(
     }
     let absent =
         |why: &str| Problem::new(ErrorKind::NotFound, format!("the tag \"{}\" {why} in \"{app}\"; `taghouse tags` lists all", path.tag));
-    if !house.definitions(&app).await?.tags.contains_key(path.tag.as_str()) {
+    if !engine.definitions(&app).await?.tags.contains_key(path.tag.as_str()) {
         return Err(absent("is not defined"));
     }
-    let snapshot = house.index.snapshot(&app).await?.filter(|snapshot| snapshot.info(&path.tag).is_some());
+    let snapshot = engine.index.snapshot(&app).await?.filter(|snapshot| snapshot.info(&path.tag).is_some());
     let snapshot = snapshot.ok_or_else(|| absent("has not been produced"))?;
     let name = path.tag;
     Ok(Json(blocking(move || most_frequent(&snapshot, name, limit)).await??))

@@ -5,11 +5,12 @@ use super::{App, defined_tag};
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path, whole};
 use crate::shape::{Expression, TagValue};
-use crate::{House, Problem, wire};
+use crate::{Problem, wire};
 use axum::Extension;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use taghouse_engine::Engine;
 
 const DEFAULT_VALUES: usize = 20;
 
@@ -61,16 +62,16 @@ pub(crate) struct TopAnswer {
 #[utoipa::path(post, path = "/apps/{app}/top", operation_id = "list_top_values", tag = "questions", params(App), request_body = TopRequest,
     responses((status = 200, description = "The values.", body = TopAnswer), Problem))]
 pub(crate) async fn top(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
     Json(request): Json<TopRequest>,
 ) -> Result<Json<TopAnswer>, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    let definitions = house.definitions(&app).await?;
+    let definitions = engine.definitions(&app).await?;
     defined_tag(&definitions, &request.tag)?;
     let (within, limit) = (within(request.expression.as_ref())?, request.limit.unwrap_or(DEFAULT_VALUES));
-    let top = house.crowds.top(&app, &definitions, within.as_ref(), &request.tag, limit).await?;
+    let top = engine.crowds.top(&app, &definitions, within.as_ref(), &request.tag, limit).await?;
     let value = |found: taghouse_crowd::ValueUsers| TopValue { value: wire::value(&found.value), users: found.users, share: found.share };
     Ok(Json(TopAnswer {
         tag: request.tag,

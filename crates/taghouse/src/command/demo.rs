@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use taghouse_api::House;
+use taghouse_api::Server;
 use taghouse_catalog::Role;
 use taghouse_model::AppId;
 
@@ -41,12 +41,12 @@ pub(crate) async fn demo(opened: Opened<'_>, context: &Context, arguments: &Demo
     }
     print(&format!("the demonstration took {:.1} s", began.elapsed().as_secs_f64()));
     if arguments.exit {
-        opened.house.scheduler.shut_down().await;
-        opened.house.settle_audit().await;
+        opened.server.engine.scheduler.shut_down().await;
+        opened.server.settle_audit().await;
         return Ok(());
     }
-    let Opened { house, lock, local_key } = opened;
-    serve(house, lock, &local_key, &arguments.serve, invite).await
+    let Opened { server, lock, local_key } = opened;
+    serve(server, lock, &local_key, &arguments.serve, invite).await
 }
 
 /// Generates the shop's files, unless they are there.
@@ -89,11 +89,11 @@ fn all_produced(tags: &Value) -> bool {
 }
 
 /// Makes a key for this demonstration and prints three calls that work as pasted.
-async fn invite(house: &House, address: std::net::SocketAddr) -> Result<()> {
+async fn invite(server: &Server, address: std::net::SocketAddr) -> Result<()> {
     const NOTE: &str = "demonstration";
     let app = AppId::new(APP)?;
-    let (_, secret) = house.make_key(Role::Admin, Some(app.clone()), NOTE.to_owned(), "demo").await?;
-    let user = house.dictionary.resolve(&app, &[0])?.into_iter().flatten().next().unwrap_or_else(|| "u1".to_owned());
+    let (_, secret) = server.make_key(Role::Admin, Some(app.clone()), NOTE.to_owned(), "demo").await?;
+    let user = server.engine.dictionary.resolve(&app, &[0])?.into_iter().flatten().next().unwrap_or_else(|| "u1".to_owned());
     let api = format!("http://{address}/api/v1/apps/{APP}");
     print(&format!(
         "serving on http://{address} until Ctrl-C; try:\n\n\
