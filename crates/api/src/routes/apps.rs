@@ -12,23 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use taghouse_engine::Engine;
 use taghouse_model::{AppId, ErrorKind};
+use taghouse_wire::{AppBody, AppList};
 
 /// A catalog that has not answered for so long does not answer; who asks for health waits no longer.
 const CATALOG_WAIT: Duration = Duration::from_secs(2);
-
-/// An app.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct AppBody {
-    /// Its id.
-    id: String,
-}
-
-/// The apps that the key may see.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct AppList {
-    /// In order of id.
-    apps: Vec<AppBody>,
-}
 
 /// The server's state.
 #[derive(Serialize, utoipa::ToSchema)]

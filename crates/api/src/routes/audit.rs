@@ -7,12 +7,13 @@ use crate::extract::{Json, Path, Query};
 use axum::Extension;
 use axum::extract::State;
 use jiff::tz::TimeZone;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::sync::Arc;
 use taghouse_catalog::{AuditEntry, AuditQuery};
 use taghouse_engine::Engine;
 use taghouse_engine::clock_text::{instant, parse};
 use taghouse_model::{AppId, ErrorKind};
+use taghouse_wire::{AuditLine, AuditPage};
 
 const DEFAULT_LINES: u32 = 100;
 const MAX_LINES: u32 = 1000;
@@ -36,33 +37,6 @@ pub(crate) struct AuditFilter {
     /// How many lines, 1 to 1,000; default 100.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
-}
-
-/// A line of the trail.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct AuditLine {
-    /// Rises from line to line.
-    id: u64,
-    /// When, ISO 8601, UTC.
-    at: String,
-    /// The key's id; `local`: a command of the server's machine; `serve`: the server itself.
-    actor: String,
-    /// `definitions.apply`, `key.create`, `key.revoke`, `ingest`, `upload`, `produce`, `change`, `delete`, `compact`, `export`, `cancel` or `refused`.
-    action: String,
-    /// To what.
-    subject: String,
-    /// `begun`, `done`, or what went wrong. What was begun has a second line with its end: `interrupted` if its process ended before.
-    outcome: String,
-}
-
-/// A page of the trail.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct AuditPage {
-    /// Newest first.
-    lines: Vec<AuditLine>,
-    /// What to send as `before` for the next page; `null`: there is none.
-    #[schema(required)]
-    next: Option<u64>,
 }
 
 /// Who did what in an app, newest first. For admins.
@@ -116,12 +90,9 @@ async fn page(engine: &Engine, app: Option<AppId>, filter: AuditFilter, zone: &T
     let found = engine.catalog.audit(&query).await?;
     let full = found.len() == limit as usize;
     let next = found.last().filter(|_| full).map(|last| last.id);
-    Ok(Json(AuditPage { lines: found.into_iter().map(AuditLine::from).collect(), next }))
+    Ok(Json(AuditPage { lines: found.into_iter().map(body).collect(), next }))
 }
 
-impl From<AuditEntry> for AuditLine {
-    fn from(entry: AuditEntry) -> Self {
-        let AuditEntry { id, line } = entry;
-        Self { id, at: instant(line.at_ms), actor: line.actor, action: line.action, subject: line.subject, outcome: line.outcome }
-    }
+fn body(AuditEntry { id, line }: AuditEntry) -> AuditLine {
+    AuditLine { id, at: instant(line.at_ms), actor: line.actor, action: line.action, subject: line.subject, outcome: line.outcome }
 }

@@ -6,39 +6,14 @@ use crate::{Problem, Server};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
 use taghouse_engine::clock_text::instant;
 use taghouse_model::ErrorKind;
+use taghouse_wire::{BackupBody, NewBackup};
 
 /// The longest name of a folder below `--backup-dir`.
 const MAX_NAME: usize = 200;
-
-/// Where the backup goes.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NewBackup {
-    /// A name such as `2026-03-02`: the folder of that name is made below the server's `--backup-dir`. The command line, which runs on the
-    /// server's machine, gives a whole path.
-    #[schema(min_length = 1, max_length = 4096)]
-    folder: String,
-}
-
-/// A backup that is complete.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct BackupBody {
-    /// The folder, on the server's machine.
-    folder: String,
-    /// The moment that the backup shows, ISO 8601.
-    taken_at: String,
-    /// How many files it has.
-    files: u64,
-    /// Their bytes.
-    bytes: u64,
-    /// How long calls that change something waited, in milliseconds.
-    held_ms: u64,
-}
 
 /// Writes a backup of the whole data folder, all apps and keys included, into a folder on the server's machine. Questions and calls are answered
 /// meanwhile; changes wait for a moment. The answer comes when the backup is complete. Only an admin of every app may ask.

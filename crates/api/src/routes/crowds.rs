@@ -6,89 +6,13 @@ use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
 use axum::Extension;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::sync::Arc;
 use taghouse_crowd::CrowdVersion;
 use taghouse_engine::Engine;
 use taghouse_engine::clock_text::{instant, local};
 use taghouse_model::{ErrorKind, TimestampMs};
-
-/// A crowd.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct CrowdBody {
-    /// Its name.
-    name: String,
-    /// As defined.
-    #[schema(required)]
-    description: Option<String>,
-    /// Who is in it, as defined now.
-    expression: String,
-    /// Members of the version that was computed from this expression; `null`: it was not computed yet.
-    #[schema(required)]
-    size: Option<u64>,
-    /// That version's number.
-    #[schema(required)]
-    version: Option<u64>,
-    /// The oldest as-of time of the tags that it used, ISO 8601 with the app's offset.
-    #[schema(required)]
-    as_of: Option<String>,
-    /// The newest, where it is another: it mixes what was known at two times.
-    #[schema(required)]
-    newest_as_of: Option<String>,
-    /// Where the expression was changed and not computed since: the version that answers still, of the expression before.
-    #[schema(required)]
-    answering: Option<Answering>,
-}
-
-/// A version that answers although its crowd was changed since.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct Answering {
-    /// The expression it was computed from.
-    expression: String,
-    /// Members.
-    size: u64,
-    /// Its number.
-    version: u64,
-}
-
-/// The crowds of an app.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct CrowdList {
-    /// In order of name.
-    crowds: Vec<CrowdBody>,
-}
-
-/// A version of a crowd: it never changes.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct VersionBody {
-    /// Its number; later ones are higher.
-    version: u64,
-    /// How many members it has.
-    size: u64,
-    /// Whether it answers now.
-    current: bool,
-    /// The expression it was computed from.
-    expression: String,
-    /// The index's revision it was computed from.
-    revision: u64,
-    /// The oldest as-of time of the tags that it used, ISO 8601 with the app's offset.
-    #[schema(required)]
-    as_of: Option<String>,
-    /// The newest, where it is another.
-    #[schema(required)]
-    newest_as_of: Option<String>,
-    /// ISO 8601, UTC.
-    created: String,
-}
-
-/// The versions of a crowd that are kept.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct VersionList {
-    /// The crowd's name.
-    name: String,
-    /// Newest first.
-    versions: Vec<VersionBody>,
-}
+use taghouse_wire::{Answering, CrowdBody, CrowdList, VersionBody, VersionList};
 
 /// A crowd in the path.
 #[derive(Deserialize, utoipa::IntoParams)]

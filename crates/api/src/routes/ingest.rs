@@ -1,38 +1,18 @@
 //! Files into the lake, as a run.
 
 use super::App;
-use super::runs::RunBody;
+use super::runs::body;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
 use crate::{Problem, Server};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::Deserialize;
-use std::path::PathBuf;
 use std::sync::Arc;
 use taghouse_engine::{Ingestion, source_of_files};
 use taghouse_ingest::IngestOptions;
 use taghouse_model::ErrorKind;
-
-/// Files to ingest: an upload, or paths of the server's machine.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct IngestRequest {
-    /// The source that maps the files; may be left out where only one source reads files.
-    source: Option<String>,
-    /// Files and folders on the server's machine. Only the commands of that machine may name them.
-    #[schema(value_type = Option<Vec<String>>)]
-    paths: Option<Vec<PathBuf>>,
-    /// The id of an upload whose files were sent before.
-    upload: Option<String>,
-    /// Go on however large the share of rejected rows is.
-    #[serde(default)]
-    allow_rejects: bool,
-    /// Read files again that have landed before: the rows that they brought go, and those that they bring now come, in one commit.
-    #[serde(default)]
-    replace: bool,
-}
+use taghouse_wire::{IngestRequest, RunBody};
 
 /// Starts to ingest files and answers with the run to follow.
 #[utoipa::path(post, path = "/apps/{app}/ingest", operation_id = "start_ingestion", tag = "ingest", params(App), request_body = IngestRequest,
@@ -63,5 +43,5 @@ pub(crate) async fn start(
     let options = IngestOptions { allow_rejects: request.allow_rejects, replace: request.replace };
     let upload = upload.map(|claimed| -> Box<dyn Send + Sync> { Box::new(claimed) });
     let run = server.engine.ingest(&caller.id, Ingestion { definitions, source, paths, upload, options }).await?;
-    Ok((StatusCode::ACCEPTED, Json(run.status().into())))
+    Ok((StatusCode::ACCEPTED, Json(body(run.status()))))
 }

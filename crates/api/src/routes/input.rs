@@ -6,7 +6,7 @@ use crate::access::{Action, Caller};
 use crate::extract::{Json, Path, Query};
 use axum::Extension;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,48 +16,10 @@ use taghouse_engine::clock_text::instant;
 use taghouse_ingest::{RejectedQuery, RejectedRow, rejected as rejected_rows};
 use taghouse_model::{AppId, ErrorKind, Name, TimestampMs};
 use taghouse_rules::{Definitions, SourceFormat};
+use taghouse_wire::{FileLine, FilePage, RejectedLine, RejectedList, SourceBody, SourceList};
 
 const DEFAULT_LINES: usize = 100;
 const MAX_LINES: usize = 1000;
-
-/// A source and what came of its rows.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct SourceBody {
-    /// Its name.
-    name: String,
-    /// `csv`, `jsonl`, `parquet` or `segment`.
-    format: &'static str,
-    /// Files that landed; `null` for live calls.
-    #[schema(required)]
-    files: Option<u64>,
-    /// Rows of its files, or live messages.
-    rows: u64,
-    /// Rows that became events or attributes.
-    accepted: u64,
-    /// Rows in `rejected_events`; of live calls single fields, too.
-    rejected: u64,
-    /// Rows that a filter left out.
-    filtered: u64,
-    /// Rows dropped because their message id had come in before.
-    duplicates: u64,
-    /// `rejected` by `rows`; `null` where there are none.
-    #[schema(required)]
-    rejected_share: Option<f64>,
-    /// When rows landed last, ISO 8601, UTC; `null`: never.
-    #[schema(required)]
-    last_landed: Option<String>,
-    /// Rows of the last batch of files, or of the last landing.
-    last_rows: u64,
-    /// Those of them that were rejected.
-    last_rejected: u64,
-}
-
-/// The sources of an app.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct SourceList {
-    /// In order of name.
-    sources: Vec<SourceBody>,
-}
 
 /// How fresh each source is, how much it brought, and what share of that was rejected.
 #[utoipa::path(get, path = "/apps/{app}/sources", operation_id = "list_sources", tag = "ingest", params(App),
@@ -104,7 +66,8 @@ fn of_files(name: &Name, format: SourceFormat, files: &[IngestedFile]) -> Source
             SourceFormat::Jsonl => "jsonl",
             SourceFormat::Parquet => "parquet",
             SourceFormat::Segment => "segment",
-        },
+        }
+        .into(),
         files: Some(files.len() as u64),
         rows: sum(|file| file.rows),
         accepted: sum(|file| file.accepted),
@@ -122,7 +85,7 @@ async fn live(engine: &Engine, app: &AppId, name: &Name) -> Result<SourceBody, P
     let totals = engine.landing.totals(app).await?;
     Ok(SourceBody {
         name: name.to_string(),
-        format: "segment",
+        format: "segment".into(),
         files: None,
         rows: totals.messages,
         accepted: totals.accepted,
@@ -148,41 +111,6 @@ pub(crate) struct FileFilter {
     /// How many files, 1 to 1,000; default 100.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
-}
-
-/// A file that landed.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct FileLine {
-    /// The source.
-    source: String,
-    /// Its name, below the folder that was given.
-    file: String,
-    /// When it landed, ISO 8601, UTC.
-    landed: String,
-    /// Its bytes on disk.
-    size_bytes: u64,
-    /// Its rows.
-    rows: u64,
-    /// Rows that became events or attributes.
-    accepted: u64,
-    /// Rows in `rejected_events`.
-    rejected: u64,
-    /// Rows that a filter left out.
-    filtered: u64,
-    /// Rows dropped because their message id had come in before.
-    duplicates: u64,
-    /// The number of the source's batch that landed it.
-    batch: u64,
-}
-
-/// A page of files.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct FilePage {
-    /// The last landed first.
-    files: Vec<FileLine>,
-    /// What to send as `after` for the next page; `null`: there is none.
-    #[schema(required)]
-    next: Option<String>,
 }
 
 /// Where a file stands among all.
@@ -264,40 +192,6 @@ pub(crate) struct RejectedFilter {
     limit: Option<usize>,
 }
 
-/// A rejected row.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct RejectedLine {
-    /// When it came in, ISO 8601, UTC.
-    received: String,
-    /// The source.
-    source: String,
-    /// The file; `null`: a live call.
-    #[schema(required)]
-    file: Option<String>,
-    /// The row of the file, from 1, or the position in the log of live calls.
-    #[schema(required)]
-    row: Option<i64>,
-    /// The class of the refusal, such as `bad_type`.
-    reason: String,
-    /// What is wrong with this row.
-    detail: String,
-    /// The row as it stood, its first 4 KiB.
-    #[schema(required)]
-    raw: Option<String>,
-}
-
-/// A page of rejected rows.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct RejectedList {
-    /// Newest first, then by source, file and row.
-    rows: Vec<RejectedLine>,
-    /// How many there are on all pages, by reason.
-    reasons: BTreeMap<String, u64>,
-    /// What to send as `after` for the next page; `null`: there is none.
-    #[schema(required)]
-    next: Option<String>,
-}
-
 /// Rows and fields that were rejected, with what is wrong and the row itself.
 #[utoipa::path(get, path = "/apps/{app}/rejected", operation_id = "list_rejected", tag = "ingest", params(App, RejectedFilter),
     responses((status = 200, description = "A page of rejected rows.", body = RejectedList), Problem))]
@@ -312,15 +206,13 @@ pub(crate) async fn rejected(
     let limit = checked_limit(filter.limit)?;
     let RejectedFilter { source, reason, file, after, .. } = filter;
     let page = rejected_rows(&engine.lake, &app, &RejectedQuery { source, reason, file, after, limit }).await?;
-    let rows = page.rows.into_iter().map(RejectedLine::from).collect();
+    let rows = page.rows.into_iter().map(rejected_line).collect();
     Ok(Json(RejectedList { rows, reasons: page.reasons, next: page.next }))
 }
 
-impl From<RejectedRow> for RejectedLine {
-    fn from(row: RejectedRow) -> Self {
-        let RejectedRow { received_ms, source, file, row, reason, detail, raw } = row;
-        Self { received: instant(received_ms.0), source, file, row, reason, detail, raw }
-    }
+fn rejected_line(row: RejectedRow) -> RejectedLine {
+    let RejectedRow { received_ms, source, file, row, reason, detail, raw } = row;
+    RejectedLine { received: instant(received_ms.0), source, file, row, reason, detail, raw }
 }
 
 fn checked_limit(limit: Option<usize>) -> Result<usize, Problem> {

@@ -3,15 +3,14 @@
 use super::App;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path, Query};
-use crate::shape::TagValue;
 use crate::{Problem, wire};
 use axum::Extension;
 use axum::extract::State;
 use serde::{Deserialize, Serialize, Serializer};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use taghouse_engine::Engine;
 use taghouse_engine::clock_text::local;
+use taghouse_wire::{JudgmentBody, ProfileBody};
 
 /// Who and which.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -34,25 +33,6 @@ pub(crate) struct JudgeRequest {
     /// Crowd names, 100 at most.
     #[schema(max_items = 100)]
     crowds: Vec<String>,
-}
-
-/// A judgment.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct JudgmentBody {
-    /// The user id.
-    user: String,
-    /// The crowd's name.
-    crowd: String,
-    /// The answer.
-    in_crowd: bool,
-    /// The crowd's version that was asked.
-    version: u64,
-    /// `unknown_user` where the user has never been seen.
-    #[schema(required)]
-    reason: Option<&'static str>,
-    /// How many ms ago the catalog last confirmed that this is the crowd's current version. What this server publishes is judged by at once;
-    /// more than a few seconds say that the catalog does not answer.
-    age_ms: u64,
 }
 
 /// Judgments of many users.
@@ -114,18 +94,6 @@ pub(crate) struct ProfileQuery {
     user: String,
 }
 
-/// What the index knows of a user.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct ProfileBody {
-    /// The user id.
-    user: String,
-    /// Tag values by name; tags without a value are absent.
-    #[schema(value_type = BTreeMap<String, TagValue>)]
-    tags: serde_json::Map<String, serde_json::Value>,
-    /// The as-of time of each of these tags, ISO 8601 with the app's offset.
-    as_of: BTreeMap<String, String>,
-}
-
 /// Whether a user is in a crowd's current version. Only crowds that are defined answer.
 #[utoipa::path(get, path = "/apps/{app}/judge", operation_id = "judge_user", tag = "judgments", params(App, JudgeQuery),
     responses((status = 200, description = "The judgment.", body = JudgmentBody), Problem))]
@@ -143,7 +111,7 @@ pub(crate) async fn one(
         crowd: query.crowd,
         in_crowd: judgment.in_crowd,
         version: judgment.version,
-        reason: judgment.reason(),
+        reason: judgment.reason().map(Into::into),
         age_ms: judgment.age_ms,
     }))
 }

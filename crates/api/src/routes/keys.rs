@@ -2,77 +2,23 @@
 
 use crate::access::{Action, Caller, hash, new_secret};
 use crate::extract::{Json, Path};
-use crate::shape::KeyRole;
 use crate::{Problem, Server};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use taghouse_catalog::{AuditRecord, Change, KeyRecord, Role};
 use taghouse_model::{AppId, ErrorKind};
+use taghouse_wire::{CreatedKey, KeyBody, KeyList, NewKey};
 
-/// A key to make.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NewKey {
-    /// `admin`, `editor`, `viewer`, `write` or `judge`.
-    #[schema(value_type = KeyRole)]
-    role: String,
-    /// The app it is for; absent: every app.
-    #[schema(pattern = "^[a-z][a-z0-9_-]*$", min_length = 1, max_length = 63)]
-    app: Option<String>,
-    /// For people.
-    #[serde(default)]
-    note: String,
-}
-
-/// A key, without its secret.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct KeyBody {
-    /// The key's id.
-    id: String,
-    /// `admin`, `editor`, `viewer`, `write` or `judge`.
-    #[schema(value_type = KeyRole)]
-    role: &'static str,
-    /// `null`: every app.
-    #[schema(required)]
-    app: Option<String>,
-    /// For people.
-    note: String,
-    /// Milliseconds since 1970 UTC.
-    created_ms: i64,
-    /// Milliseconds since 1970 UTC; `null`: it works.
-    #[schema(required)]
-    revoked_ms: Option<i64>,
-}
-
-/// All keys.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct KeyList {
-    /// In the order in which they were made.
-    keys: Vec<KeyBody>,
-}
-
-/// A new key, with its secret: shown this once, stored nowhere.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct CreatedKey {
-    #[serde(flatten)]
-    key: KeyBody,
-    /// What callers send.
-    secret: String,
-}
-
-impl From<KeyRecord> for KeyBody {
-    fn from(key: KeyRecord) -> Self {
-        Self {
-            id: key.id,
-            role: key.role.as_str(),
-            app: key.app.map(|app| app.to_string()),
-            note: key.note,
-            created_ms: key.created_ms,
-            revoked_ms: key.revoked_ms,
-        }
+fn body(key: KeyRecord) -> KeyBody {
+    KeyBody {
+        id: key.id,
+        role: key.role.as_str().into(),
+        app: key.app.map(|app| app.to_string()),
+        note: key.note,
+        created_ms: key.created_ms,
+        revoked_ms: key.revoked_ms,
     }
 }
 
@@ -93,7 +39,7 @@ fn administers(caller: &Caller, app: Option<&AppId>) -> Result<(), Problem> {
 pub(crate) async fn list(State(server): State<Arc<Server>>, Extension(caller): Extension<Caller>) -> Result<Json<KeyList>, Problem> {
     caller.may_anywhere(Action::Administer)?;
     let visible = |key: &KeyRecord| caller.app.is_none() || caller.app == key.app;
-    let keys = server.engine.catalog.keys().await?.into_iter().filter(visible).map(KeyBody::from).collect();
+    let keys = server.engine.catalog.keys().await?.into_iter().filter(visible).map(body).collect();
     Ok(Json(KeyList { keys }))
 }
 
@@ -113,7 +59,7 @@ pub(crate) async fn create(
     }
     let made = server.make_key(role, app.clone(), request.note, &caller.id).await.map_err(Problem::from);
     let (record, secret) = server.engine.note_failure(&caller.id, app.as_ref(), "key.create", role.as_str(), made).await?;
-    Ok((StatusCode::CREATED, Json(CreatedKey { key: record.into(), secret })))
+    Ok((StatusCode::CREATED, Json(CreatedKey { key: body(record), secret })))
 }
 
 /// Revokes a key: it stops working at once.

@@ -1,27 +1,17 @@
 //! Tags and crowds as of a time, as a run.
 
 use super::App;
-use super::runs::RunBody;
+use super::runs::body;
 use crate::Problem;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::Deserialize;
 use std::sync::Arc;
 use taghouse_engine::{Engine, Production, clock_text};
 use taghouse_model::Name;
-
-/// What to produce.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ProduceRequest {
-    /// The as-of time: `2026-07-01T00:00` in the app's time zone, or with an offset. Events before it count. Default: now.
-    as_of: Option<String>,
-    /// Only these tags, what is computed from them, and the crowds that use one of those and have all their tags. Default: all.
-    tags: Option<Vec<String>>,
-}
+use taghouse_wire::{ProduceRequest, RunBody};
 
 /// Starts to produce tags, then crowds, and answers with the run to follow.
 #[utoipa::path(post, path = "/apps/{app}/produce", operation_id = "start_production", tag = "tags", params(App), request_body = ProduceRequest,
@@ -40,5 +30,5 @@ pub(crate) async fn start(
     };
     let only = request.tags.map(|tags| tags.iter().map(|tag| Name::new(tag)).collect::<Result<Vec<_>, _>>()).transpose()?;
     let run = engine.produce(&caller.id, &definitions, Production { as_of_ms, only }).await?;
-    Ok((StatusCode::ACCEPTED, Json(run.status().into())))
+    Ok((StatusCode::ACCEPTED, Json(body(run.status()))))
 }

@@ -3,31 +3,19 @@
 use super::App;
 use crate::Problem;
 use crate::access::{Action, Caller};
-use crate::extract::{Json, Path, Query, whole};
-use crate::shape::Expression;
+use crate::extract::{Json, Path, Query};
 use axum::Extension;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::sync::Arc;
 use taghouse_crowd::{Count, Question};
 use taghouse_engine::Engine;
 use taghouse_engine::clock_text::local;
 use taghouse_model::{AppId, ErrorKind};
 use taghouse_rules::Definitions;
+use taghouse_wire::{CountAnswer, CountRequest, SampleAnswer, SampleRequest};
 
 const DEFAULT_SAMPLE: u32 = 10;
-
-/// A question.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CountRequest {
-    /// Text such as `country == "France" && orders_30d >= 2`, or the same as JSON.
-    #[schema(value_type = Expression)]
-    pub(crate) expression: serde_json::Value,
-    /// Whether to refuse to count over tags that were not produced as of one time. Default: false.
-    #[serde(default)]
-    pub(crate) strict_as_of: bool,
-}
 
 /// The same in a URL.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -40,53 +28,6 @@ pub(crate) struct CountQuery {
     #[serde(default)]
     #[param(value_type = Option<bool>)]
     pub(crate) strict_as_of: bool,
-}
-
-/// A question for users.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SampleRequest {
-    /// Text or JSON.
-    #[schema(value_type = Expression)]
-    expression: serde_json::Value,
-    /// How many users, 1 to 10,000; default 10.
-    #[serde(default, deserialize_with = "whole")]
-    #[schema(minimum = 1, maximum = 10_000)]
-    size: Option<u32>,
-    /// Another seed, another sample; the same seed, the same one. Default: 0.
-    #[serde(default, deserialize_with = "whole")]
-    seed: Option<u64>,
-}
-
-/// How many.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct CountAnswer {
-    /// Users for whom the expression holds.
-    pub(crate) count: u64,
-    /// Users that exist.
-    pub(crate) users: u64,
-    /// The expression in canonical form.
-    pub(crate) expression: String,
-    /// The same as JSON.
-    #[schema(value_type = Object)]
-    pub(crate) json: serde_json::Value,
-    /// The index's revision that answered.
-    pub(crate) revision: u64,
-    /// The oldest as-of time of the tags asked, ISO 8601 with the app's offset; `null`: none was.
-    #[schema(required)]
-    pub(crate) as_of: Option<String>,
-    /// The newest, where it is another: the count then mixes what was known at two times. `null`: there is none.
-    #[schema(required)]
-    pub(crate) newest_as_of: Option<String>,
-}
-
-/// Who.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct SampleAnswer {
-    /// User ids.
-    users: Vec<String>,
-    /// Of so many for whom it holds.
-    count: u64,
 }
 
 /// An expression, text or JSON.

@@ -7,77 +7,18 @@ use crate::extract::{Json, Path, Query};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 use taghouse_engine::Engine;
 use taghouse_engine::clock_text::instant;
 use taghouse_model::ErrorKind;
 use taghouse_schedule::{RunHandle, RunStatus};
-use taghouse_wire::TaskResult;
+use taghouse_wire::{RunBody, RunLine, RunList, TaskBody};
 
 /// The longest that a request waits for a run to change, in milliseconds.
 const MAX_WAIT_MS: u64 = 30_000;
 const LISTED: u32 = 50;
-
-/// A run and its tasks.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct RunBody {
-    /// Its id.
-    id: String,
-    /// `ingest`, `produce` or `compact`.
-    kind: String,
-    /// `pending`, `running`, `succeeded`, `succeeded_with_warnings`, `failed`, `cancelled` or `interrupted`.
-    state: String,
-    /// In the order in which they were planned.
-    tasks: Vec<TaskBody>,
-}
-
-/// One task of a run.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct TaskBody {
-    /// Its name.
-    name: String,
-    /// `pending`, `running`, `succeeded`, `failed`, `skipped` or `cancelled`.
-    state: String,
-    /// Units done, such as rows.
-    done: u64,
-    /// Units in all; 0 while unknown.
-    total: u64,
-    /// What it does now.
-    message: String,
-    /// What came out; `null` before it succeeded.
-    #[schema(value_type = Option<TaskResult>, required)]
-    result: Option<serde_json::Value>,
-    /// Why it failed.
-    #[schema(required)]
-    error: Option<String>,
-    /// What was left out although it succeeded. A run of which a task says so ends as `succeeded_with_warnings`.
-    warnings: Vec<String>,
-}
-
-/// A run in the list.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct RunLine {
-    /// Its id.
-    id: String,
-    /// `ingest`, `produce` or `compact`.
-    kind: String,
-    /// `pending`, `running`, `succeeded`, `succeeded_with_warnings`, `failed`, `cancelled` or `interrupted`.
-    state: String,
-    /// When it began, ISO 8601, UTC.
-    started: String,
-    /// How long it took; `null`: it has not ended.
-    #[schema(required)]
-    elapsed_ms: Option<i64>,
-}
-
-/// The last runs.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct RunList {
-    /// Newest first.
-    runs: Vec<RunLine>,
-}
 
 /// A run in the path.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -101,20 +42,19 @@ pub(crate) struct Wait {
     wait_ms: u64,
 }
 
-impl From<RunStatus> for RunBody {
-    fn from(status: RunStatus) -> Self {
-        let tasks = status.tasks.into_iter().map(|task| TaskBody {
-            name: task.name,
-            state: task.state.to_string(),
-            done: task.done,
-            total: task.total,
-            message: task.message,
-            result: task.result,
-            error: task.error,
-            warnings: task.warnings,
-        });
-        Self { id: status.id, kind: status.kind, state: status.state.to_string(), tasks: tasks.collect() }
-    }
+/// A run on the wire.
+pub(crate) fn body(status: RunStatus) -> RunBody {
+    let tasks = status.tasks.into_iter().map(|task| TaskBody {
+        name: task.name,
+        state: task.state.to_string(),
+        done: task.done,
+        total: task.total,
+        message: task.message,
+        result: task.result,
+        error: task.error,
+        warnings: task.warnings,
+    });
+    RunBody { id: status.id, kind: status.kind, state: status.state.to_string(), tasks: tasks.collect() }
 }
 
 /// The last 50 runs, newest first.
@@ -153,7 +93,7 @@ pub(crate) async fn get(
         ));
     }
     let status = run.wait(Duration::from_millis(wait.wait_ms)).await;
-    Ok(Json(status.into()))
+    Ok(Json(body(status)))
 }
 
 /// Asks a run to stop; what it has committed stays.

@@ -3,11 +3,10 @@
 use super::{App, app_checked, blocking};
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path, Query};
-use crate::shape::TagValue;
 use crate::{Problem, wire};
 use axum::Extension;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use taghouse_catalog::RunRecord;
@@ -16,70 +15,11 @@ use taghouse_engine::clock_text::local;
 use taghouse_index::Snapshot;
 use taghouse_model::ErrorKind;
 use taghouse_rules::Definitions;
+use taghouse_wire::{TagBody, TagList, TagValues, ValueCount};
 
 const DEFAULT_VALUES: usize = 20;
 const MAX_VALUES: usize = 1000;
 const RUNS_LOOKED_AT: u32 = 50;
-
-/// A tag.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct TagBody {
-    /// Its name.
-    name: String,
-    /// `bool`, `enum`, `set`, `int`, `decimal(n)`, `date` or `date(millisecond)`.
-    #[serde(rename = "type")]
-    value_type: String,
-    /// `attribute`, `aggregate`, `cohort`, `expression` or `sql`.
-    kind: &'static str,
-    /// As defined.
-    #[schema(required)]
-    description: Option<String>,
-    /// How many users have a value; `null`: never produced.
-    #[schema(required)]
-    users: Option<u64>,
-    /// Of `int` and `decimal`: the exact sum over all users, as text.
-    #[schema(required)]
-    sum: Option<String>,
-    /// ISO 8601 with the app's offset; `null`: never produced.
-    #[schema(required)]
-    as_of: Option<String>,
-    /// Whether it is defined otherwise since these values were produced.
-    changed: bool,
-    /// What the last production of it left out, by reason; nothing where all was taken in, or its run is not among the last 50.
-    left_out: BTreeMap<String, u64>,
-}
-
-/// The tags of an app.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct TagList {
-    /// In order of name.
-    tags: Vec<TagBody>,
-    /// How many users exist.
-    users: u64,
-    /// The index's revision, which grows with every publication; 0: nothing produced yet.
-    revision: u64,
-}
-
-/// A value and who has it.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct ValueCount {
-    /// The value; of a set tag one of its members.
-    #[schema(value_type = TagValue)]
-    value: serde_json::Value,
-    /// How many users have it.
-    users: u64,
-}
-
-/// The most frequent values of a tag.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct TagValues {
-    /// The tag's name.
-    name: String,
-    /// Most users first.
-    values: Vec<ValueCount>,
-    /// How many different values there are.
-    distinct: usize,
-}
 
 /// A tag in the path.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -149,7 +89,7 @@ fn listing(definitions: &Definitions, snapshot: Option<&Snapshot>, mut known: Kn
         tags.push(TagBody {
             name: name.to_string(),
             value_type: info.map_or(definition.value_type, |info| info.value_type).to_string(),
-            kind: wire::tag_kind(&definition.kind),
+            kind: wire::tag_kind(&definition.kind).into(),
             description: definition.description.clone(),
             users: info.map(|info| info.users),
             sum,

@@ -11,18 +11,12 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use futures::StreamExt;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use taghouse_model::{AppId, ErrorKind};
+use taghouse_wire::Upload;
 use tokio::io::AsyncWriteExt;
-
-/// A new upload.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct Upload {
-    /// Its id.
-    id: String,
-}
 
 /// An upload in the path.
 #[derive(Deserialize, utoipa::IntoParams)]

@@ -1,21 +1,21 @@
 //! Users who go: deletion with a receipt, expiry and new numbers.
 
-use super::runs::RunBody;
+use super::runs::body;
 use super::{App, app_checked};
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
-use crate::shape::{Expression, TagValue, UserId};
 use crate::{Problem, wire};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use taghouse_crowd::Question;
 use taghouse_engine::clock_text::local;
 use taghouse_engine::{Engine, named};
 use taghouse_model::{AppId, ErrorKind};
+use taghouse_wire::{CompactRequest, DeleteRequest, ReceiptBody, ReceiptTagBody, RunBody};
 
 /// A user in the path.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -27,58 +27,6 @@ pub(crate) struct UserPath {
     /// The user id, percent-encoded.
     #[param(min_length = 1, max_length = 512)]
     user: String,
-}
-
-/// Whom.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct DeleteRequest {
-    /// User ids, 10,000 at most.
-    #[schema(min_items = 1, max_items = 10_000, value_type = Vec<UserId>)]
-    users: Vec<String>,
-}
-
-/// What a deletion touched.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct ReceiptBody {
-    /// When, ISO 8601 with the app's offset.
-    deleted_at: String,
-    /// The ids that the dictionary held and holds no more.
-    users: Vec<String>,
-    /// Ids asked for that it did not hold. Their deletion is remembered: no production makes users of what came before it.
-    unknown: Vec<String>,
-    /// The values that were taken away.
-    tags: Vec<ReceiptTagBody>,
-    /// `hidden`: no version of a crowd answers with the users any more. The files of the versions, and the dictionary's, are free of them within
-    /// about a minute, while a server runs.
-    crowds: &'static str,
-    /// The position of the deletion in the app's log of changes. The index's files are free of the users when a fold has passed it, seconds later. `null`: the index had
-    /// nothing of them.
-    position: Option<u64>,
-    /// `kept`: events and attributes in the lake are not touched. No production makes a user of them again: only what is newer than the deletion
-    /// does.
-    lake: &'static str,
-}
-
-/// A value that was taken away.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct ReceiptTagBody {
-    /// Of which user.
-    user: String,
-    /// Of which tag.
-    tag: String,
-    /// What it was.
-    #[schema(value_type = TagValue)]
-    value: serde_json::Value,
-}
-
-/// Who expires.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CompactRequest {
-    /// Users for whom it holds expire, such as `last_seen < "2025-10-01"`; text or JSON. Default: nobody.
-    #[schema(value_type = Option<Expression>)]
-    expire: Option<serde_json::Value>,
 }
 
 async fn deleted(engine: &Arc<Engine>, caller: &Caller, app: &AppId, users: Vec<String>) -> Result<Json<ReceiptBody>, Problem> {
@@ -108,9 +56,9 @@ async fn receipt(engine: &Engine, app: &AppId, users: Vec<String>) -> Result<Jso
         users: receipt.users,
         unknown: receipt.unknown,
         tags: tags.map(|of| ReceiptTagBody { user: of.user, tag: of.tag.to_string(), value: wire::value(&of.value) }).collect(),
-        crowds: "hidden",
+        crowds: "hidden".into(),
         position: receipt.position,
-        lake: "kept",
+        lake: "kept".into(),
     }))
 }
 
@@ -158,5 +106,5 @@ pub(crate) async fn compact(
     };
     let subject = request.expire.map_or_else(|| "nobody expires".to_owned(), |expire| format!("expire {expire}"));
     let run = engine.compact(&caller.id, &definitions, expire, &subject).await?;
-    Ok((StatusCode::ACCEPTED, Json(run.status().into())))
+    Ok((StatusCode::ACCEPTED, Json(body(run.status()))))
 }

@@ -13,6 +13,7 @@ use std::time::Instant;
 use taghouse_api::Server;
 use taghouse_catalog::Role;
 use taghouse_model::AppId;
+use taghouse_wire::TagList;
 
 /// Days that the shop has been open.
 const DAYS: u32 = 180;
@@ -27,10 +28,10 @@ pub(crate) async fn demo(opened: Opened<'_>, context: &Context, arguments: &Demo
     let mut new_files = 0;
     for source in FILE_SOURCES {
         let report = ingest::run(context, Some(source), std::slice::from_ref(&files), ingest::How::default()).await?;
-        new_files += report["files_new"].as_u64().unwrap_or(0);
+        new_files += report.files_new;
         print(&format!("source {source}\n{}", ingest::describe(&report)));
     }
-    let tags = context.client.get(&context.path("tags").await?).await?;
+    let tags: TagList = context.client.get(&context.path("tags").await?).await?;
     if new_files == 0 && all_produced(&tags) {
         super::list::tags(context, None).await?;
         print("");
@@ -83,9 +84,8 @@ fn shop(data: &Path, options: &ShopOptions) -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn all_produced(tags: &Value) -> bool {
-    let mut tags = tags["tags"].as_array().into_iter().flatten().peekable();
-    tags.peek().is_some() && tags.all(|tag| tag["as_of"].is_string())
+fn all_produced(tags: &TagList) -> bool {
+    !tags.tags.is_empty() && tags.tags.iter().all(|tag| tag.as_of.is_some())
 }
 
 /// Makes a key for this demonstration and prints three calls that work as pasted.
