@@ -14,8 +14,8 @@ mod router;
 mod routes;
 mod server;
 mod shape;
+mod values;
 mod whole;
-mod wire;
 
 pub use access::{KeyRing, hash, new_secret};
 pub use limits::{Limits, UploadLimits};

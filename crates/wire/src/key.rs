@@ -49,8 +49,8 @@ pub struct KeyList {
 /// A new key, with its secret: shown this once, stored nowhere.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CreatedKey {
-    /// The key itself.
     #[serde(flatten)]
+    #[allow(missing_docs, reason = "its fields stand beside the secret, and the description has no place for it")]
     pub key: KeyBody,
     /// What callers send.
     pub secret: String,

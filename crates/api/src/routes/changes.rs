@@ -3,7 +3,7 @@
 use super::App;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
-use crate::{Problem, wire};
+use crate::{Problem, values};
 use axum::Extension;
 use axum::extract::State;
 use std::collections::BTreeSet;
@@ -61,7 +61,7 @@ fn checked(change: ChangeBody, definitions: &Definitions) -> Result<UserChange, 
     let op = match (change.set, change.unset, change.add, change.remove) {
         (Some(value), None, None, None) => match value_type {
             Some(value_type) => {
-                let value = wire::value_of(&value, value_type, &definitions.app.time_zone);
+                let value = values::value_of(&value, value_type, &definitions.app.time_zone);
                 let value = value.map_err(|why| invalid(format!("tag {tag}: {why}")))?;
                 value.map_or(Op::Unset, Op::Set)
             }

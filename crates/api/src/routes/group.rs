@@ -4,7 +4,7 @@ use super::questions::within;
 use super::{App, defined_tag};
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
-use crate::{Problem, wire};
+use crate::{Problem, values};
 use axum::Extension;
 use axum::extract::State;
 use std::sync::Arc;
@@ -26,9 +26,9 @@ fn axis(request: AxisRequest) -> Axis {
 pub(crate) fn group_body(group: &Group) -> GroupBody {
     let body = |kind: &'static str, value: Option<_>, from: Option<_>, to: Option<_>| GroupBody {
         kind: kind.into(),
-        value: value.map(wire::value),
-        from: from.map(wire::value),
-        to: to.map(wire::value),
+        value: value.map(values::value),
+        from: from.map(values::value),
+        to: to.map(values::value),
     };
     match group {
         Group::Value(value) => body("value", Some(value), None, None),

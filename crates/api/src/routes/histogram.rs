@@ -4,7 +4,7 @@ use super::questions::within;
 use super::{App, defined_tag};
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
-use crate::{Problem, wire};
+use crate::{Problem, values};
 use axum::Extension;
 use axum::extract::State;
 use std::sync::Arc;
@@ -44,14 +44,14 @@ pub(crate) async fn histogram(
     let (within, bins) = (within(request.expression.as_ref())?, bins(&request)?);
     let quantiles = request.quantiles.as_deref().unwrap_or(&DEFAULT_QUANTILES);
     let found = engine.crowds.distribution(&app, &definitions, within.as_ref(), &request.tag, &bins, quantiles).await?;
-    let value = |value: &Option<taghouse_model::Value>| value.as_ref().map_or(serde_json::Value::Null, wire::value);
-    let bin = |bin: &taghouse_crowd::Bin| BinBody { from: wire::value(&bin.from), to: wire::value(&bin.to), users: bin.users };
-    let quantile = |(quantile, value): &(f64, _)| QuantileBody { quantile: *quantile, value: wire::value(value) };
+    let value = |value: &Option<taghouse_model::Value>| value.as_ref().map_or(serde_json::Value::Null, values::value);
+    let bin = |bin: &taghouse_crowd::Bin| BinBody { from: values::value(&bin.from), to: values::value(&bin.to), users: bin.users };
+    let quantile = |(quantile, value): &(f64, _)| QuantileBody { quantile: *quantile, value: values::value(value) };
     Ok(Json(HistogramAnswer {
         value_type: found.value_type.to_string(),
         users: found.users,
         count: found.count,
-        sum: found.sum.and_then(|sum| wire::sum(sum, found.value_type)),
+        sum: found.sum.and_then(|sum| values::sum(sum, found.value_type)),
         average: found.average.map(|average| average.to_string()),
         min: value(&found.min),
         max: value(&found.max),

@@ -3,7 +3,7 @@
 use super::App;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path, Query};
-use crate::{Problem, wire};
+use crate::{Problem, values};
 use axum::Extension;
 use axum::extract::State;
 use serde::{Deserialize, Serialize, Serializer};
@@ -150,7 +150,7 @@ pub(crate) async fn profile(
     values.retain(|tag| definitions.tags.contains_key(&tag.name));
     let zone = &definitions.app.time_zone;
     let as_of = values.iter().map(|tag| (tag.name.to_string(), local(tag.as_of_ms, zone))).collect();
-    let tags = values.iter().map(|tag| (tag.name.to_string(), wire::value(&tag.value))).collect();
+    let tags = values.iter().map(|tag| (tag.name.to_string(), values::value(&tag.value))).collect();
     Ok(Json(ProfileBody { user: query.user, tags, as_of }))
 }
 

@@ -1,4 +1,4 @@
-//! One file a resource: its wire types and its handlers.
+//! One file a resource: its handlers, and what they take of a URL.
 
 pub(crate) mod apps;
 pub(crate) mod audit;

@@ -3,7 +3,7 @@
 use super::{App, app_checked, blocking};
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path, Query};
-use crate::{Problem, wire};
+use crate::{Problem, values};
 use axum::Extension;
 use axum::extract::State;
 use serde::Deserialize;
@@ -83,13 +83,13 @@ fn listing(definitions: &Definitions, snapshot: Option<&Snapshot>, mut known: Kn
     for (name, definition) in &definitions.tags {
         let info = snapshot.and_then(|snapshot| snapshot.info(name.as_str()));
         let sum = match snapshot.map(|snapshot| snapshot.tag(name.as_str())).transpose()?.flatten() {
-            Some(segment) => segment.sum(None)?.and_then(|sum| wire::sum(sum, segment.value_type())),
+            Some(segment) => segment.sum(None)?.and_then(|sum| values::sum(sum, segment.value_type())),
             None => None,
         };
         tags.push(TagBody {
             name: name.to_string(),
             value_type: info.map_or(definition.value_type, |info| info.value_type).to_string(),
-            kind: wire::tag_kind(&definition.kind).into(),
+            kind: values::tag_kind(&definition.kind).into(),
             description: definition.description.clone(),
             users: info.map(|info| info.users),
             sum,
@@ -131,6 +131,6 @@ fn most_frequent(snapshot: &Snapshot, name: String, limit: usize) -> Result<TagV
     let mut values = snapshot.tag(&name)?.map(|segment| segment.values()).transpose()?.unwrap_or_default();
     values.sort_by(|(a, more), (b, less)| less.cmp(more).then_with(|| a.cmp(b)));
     let distinct = values.len();
-    let values = values.into_iter().take(limit).map(|(value, users)| ValueCount { value: wire::value(&value), users });
+    let values = values.into_iter().take(limit).map(|(value, users)| ValueCount { value: values::value(&value), users });
     Ok(TagValues { name, values: values.collect(), distinct })
 }

@@ -4,7 +4,7 @@ use super::questions::within;
 use super::{App, defined_tag};
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
-use crate::{Problem, wire};
+use crate::{Problem, values};
 use axum::Extension;
 use axum::extract::State;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(crate) async fn top(
     defined_tag(&definitions, &request.tag)?;
     let (within, limit) = (within(request.expression.as_ref())?, request.limit.unwrap_or(DEFAULT_VALUES));
     let top = engine.crowds.top(&app, &definitions, within.as_ref(), &request.tag, limit).await?;
-    let value = |found: taghouse_crowd::ValueUsers| TopValue { value: wire::value(&found.value), users: found.users, share: found.share };
+    let value = |found: taghouse_crowd::ValueUsers| TopValue { value: values::value(&found.value), users: found.users, share: found.share };
     Ok(Json(TopAnswer {
         tag: request.tag,
         values: top.values.into_iter().map(value).collect(),

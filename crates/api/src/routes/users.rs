@@ -4,7 +4,7 @@ use super::runs::body;
 use super::{App, app_checked};
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
-use crate::{Problem, wire};
+use crate::{Problem, values};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -55,7 +55,7 @@ async fn receipt(engine: &Engine, app: &AppId, users: Vec<String>) -> Result<Jso
         deleted_at: local(receipt.deleted_ms, &definitions.app.time_zone),
         users: receipt.users,
         unknown: receipt.unknown,
-        tags: tags.map(|of| ReceiptTagBody { user: of.user, tag: of.tag.to_string(), value: wire::value(&of.value) }).collect(),
+        tags: tags.map(|of| ReceiptTagBody { user: of.user, tag: of.tag.to_string(), value: values::value(&of.value) }).collect(),
         crowds: "hidden".into(),
         position: receipt.position,
         lake: "kept".into(),

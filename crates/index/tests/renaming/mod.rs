@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Gives all users new ordinals under another generation of the dictionary: folds everything, rewrites every segment, and lets writers wait
 /// meanwhile. Who has no new ordinal is gone.
-pub async fn remap(index: &Index, app: &AppId, generation: u64, renaming: Renaming) -> Result<u64, Error> {
+pub(crate) async fn remap(index: &Index, app: &AppId, generation: u64, renaming: Renaming) -> Result<u64, Error> {
     let Some(held) = index.hold(app).await? else { return Ok(0) };
     let publication = held.renamed(generation, renaming, &CancellationToken::new()).await?;
     index.publish_renamed(app, held, publication, vec![]).await
