@@ -3,13 +3,14 @@
 use super::RepositoryFile;
 
 /// The map: every room and its level.
-pub(crate) const LEVELS: [(&str, u32); 19] = [
+pub(crate) const LEVELS: [(&str, u32); 21] = [
     ("disk", 0),
     ("model", 0),
     ("bitmap", 1),
     ("catalog", 1),
     ("log", 1),
     ("rules", 1),
+    ("wire", 1),
     ("dictionary", 2),
     ("fold", 2),
     ("lake", 2),
@@ -21,12 +22,13 @@ pub(crate) const LEVELS: [(&str, u32); 19] = [
     ("activate", 5),
     ("users", 5),
     ("backup", 6),
-    ("api", 7),
-    ("taghouse", 8),
+    ("engine", 7),
+    ("api", 8),
+    ("taghouse", 9),
 ];
 
 /// Above all rooms: they measure them and try them out.
-const BENCHES: [(&str, u32); 2] = [("bench", 9), ("soak", 9)];
+const BENCHES: [(&str, u32); 2] = [("bench", 10), ("soak", 10)];
 
 fn level(room: &str) -> Option<u32> {
     LEVELS.iter().chain(&BENCHES).find(|(name, _)| *name == room).map(|(_, level)| *level)

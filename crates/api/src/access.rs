@@ -2,14 +2,14 @@
 
 use crate::refusals::Asked;
 use crate::routes::track::refuse_large;
-use crate::{House, Problem};
+use crate::{Problem, Server};
 use arc_swap::ArcSwap;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use base64::Engine;
+use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -168,15 +168,15 @@ pub fn hash(secret: &str) -> [u8; 32] {
 }
 
 /// Lets no request pass without a known key: `Authorization: Bearer KEY`, or `Basic` with the key as user name.
-pub(crate) async fn authenticate(State(house): State<Arc<House>>, request: Request, next: Next) -> Result<Response, Problem> {
+pub(crate) async fn authenticate(State(server): State<Arc<Server>>, request: Request, next: Next) -> Result<Response, Problem> {
     let secret = secret_of(request.headers())?;
-    let_in(&house, &secret, request, next).await
+    let_in(&server, &secret, request, next).await
 }
 
 /// The same for tracking calls, whose key may stand in their body: a page that is left sends no headers of its own.
-pub(crate) async fn authenticate_call(State(house): State<Arc<House>>, request: Request, next: Next) -> Result<Response, Problem> {
+pub(crate) async fn authenticate_call(State(server): State<Arc<Server>>, request: Request, next: Next) -> Result<Response, Problem> {
     if request.headers().contains_key(header::AUTHORIZATION) {
-        return authenticate(State(house), request, next).await;
+        return authenticate(State(server), request, next).await;
     }
     let (parts, body) = request.into_parts();
     refuse_large(&parts.headers)?;
@@ -186,28 +186,28 @@ pub(crate) async fn authenticate_call(State(house): State<Arc<House>>, request: 
             "no key: send it as `writeKey` in the body, or as the user name of Basic authorization, without a password",
         )
     })?;
-    let_in(&house, &secret, Request::from_parts(parts, Body::from(body)), next).await
+    let_in(&server, &secret, Request::from_parts(parts, Body::from(body)), next).await
 }
 
-async fn let_in(house: &Arc<House>, secret: &str, mut request: Request, next: Next) -> Result<Response, Problem> {
+async fn let_in(server: &Arc<Server>, secret: &str, mut request: Request, next: Next) -> Result<Response, Problem> {
     let asked = Asked::of(&request);
-    let Some(caller) = house.keys.caller(secret) else {
-        if let Some(key) = house.keys.revoked(secret) {
-            house.refused_revoked(&key, &asked);
+    let Some(caller) = server.keys.caller(secret) else {
+        if let Some(key) = server.keys.revoked(secret) {
+            server.refused_revoked(&key, &asked);
         }
         return Err(Problem::unauthenticated("this key is not known or was revoked; an admin makes keys with `taghouse keys create`"));
     };
     request.extensions_mut().insert(caller.clone());
     let response = next.run(request).await;
     if response.status() == StatusCode::FORBIDDEN {
-        house.refused(&caller, &asked);
+        server.refused(&caller, &asked);
     }
     Ok(response)
 }
 
 /// Who calls a route that needs no key, if the key is known.
-pub(crate) fn caller_of(house: &House, headers: &HeaderMap) -> Option<Caller> {
-    house.keys.caller(&secret_of(headers).ok()?)
+pub(crate) fn caller_of(server: &Server, headers: &HeaderMap) -> Option<Caller> {
+    server.keys.caller(&secret_of(headers).ok()?)
 }
 
 fn secret_of(headers: &HeaderMap) -> Result<String, Problem> {

@@ -1,7 +1,7 @@
 //! How much one key may have under way. What is over it is refused at once: a key that asks without measure does not make the others wait.
 
 use crate::access::Caller;
-use crate::{House, Limits, Problem};
+use crate::{Limits, Problem, Server};
 use arc_swap::ArcSwap;
 use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request, State};
@@ -115,11 +115,11 @@ impl Gates {
 }
 
 /// Lets a call in if its key may have one more of its kind. A streamed answer keeps its place to its end.
-pub(crate) async fn admit(State(house): State<Arc<House>>, request: Request, next: Next) -> Result<Response, Problem> {
+pub(crate) async fn admit(State(server): State<Arc<Server>>, request: Request, next: Next) -> Result<Response, Problem> {
     let lane = request.extensions().get::<MatchedPath>().and_then(|path| Lane::of(path.as_str()));
     let caller = request.extensions().get::<Caller>();
     let (Some(lane), Some(caller)) = (lane, caller) else { return Ok(next.run(request).await) };
-    let place = house.memory.gates.enter(&caller.id, lane)?;
+    let place = server.gates.enter(&caller.id, lane)?;
     let response = next.run(request).await;
     if response.body().size_hint().exact().is_some() {
         return Ok(response);

@@ -1,7 +1,7 @@
 //! What one key and one app may take of the server at one time.
 
-use crate::AuditLimits;
 use std::time::Duration;
+use taghouse_engine::AuditLimits;
 
 /// The limits of a server; [`Default`] is what one has that nobody told otherwise.
 #[derive(Debug, Clone, Copy)]

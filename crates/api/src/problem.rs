@@ -5,7 +5,9 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::fmt;
 use taghouse_model::ErrorKind;
+use taghouse_rules::DefinitionError;
 use utoipa::openapi::{self, ContentBuilder, HeaderBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -162,6 +164,12 @@ pub struct Place {
     pub message: String,
 }
 
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
 impl Problem {
     /// A problem of a kind.
     pub fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
@@ -188,19 +196,6 @@ impl Problem {
         let class = if status.is_client_error() { 400 } else { 500 };
         let known = SORTS.iter().any(|sort| sort.status == status.as_u16());
         Self::of_sort(|sort| sort.status == if known { status.as_u16() } else { class }, detail)
-    }
-
-    /// The kind that it was made of.
-    pub(crate) fn error_kind(&self) -> ErrorKind {
-        match self.kind {
-            "not_found" => ErrorKind::NotFound,
-            "conflict" => ErrorKind::Conflict,
-            "denied" | "unauthenticated" => ErrorKind::Denied,
-            "unavailable" | "timeout" | "too_many_requests" | "out_of_space" => ErrorKind::Unavailable,
-            "corrupt" => ErrorKind::Corrupt,
-            "internal" => ErrorKind::Internal,
-            _ => ErrorKind::Invalid,
-        }
     }
 
     /// No key, or one that is not known.
@@ -287,18 +282,26 @@ macro_rules! from_room {
 
 from_room!(
     taghouse_activate::Error,
-    taghouse_backup::Error,
     taghouse_catalog::Error,
     taghouse_crowd::Error,
-    taghouse_dictionary::Error,
     taghouse_index::Error,
     taghouse_ingest::Error,
     taghouse_lake::Error,
     taghouse_log::Error,
-    taghouse_produce::Error,
-    taghouse_schedule::Error,
     taghouse_users::Error,
 );
+
+/// With the places of definitions that are refused.
+impl From<taghouse_engine::Error> for Problem {
+    fn from(error: taghouse_engine::Error) -> Self {
+        let mut problem = Self::new(error.kind(), error.to_string());
+        if let taghouse_engine::Error::Refused(places) = error {
+            let place = |at: DefinitionError| Place { path: at.path, line: at.line, column: at.column, message: at.message };
+            problem.errors = places.into_iter().map(place).collect();
+        }
+        problem
+    }
+}
 
 impl From<taghouse_ingest::CallError> for Problem {
     fn from(error: taghouse_ingest::CallError) -> Self {

@@ -1,6 +1,6 @@
 //! What uploads hold before they are ingested, and how much they may.
 
-use crate::{House, Problem, UploadLimits};
+use crate::{Problem, Server, UploadLimits};
 use axum::http::StatusCode;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -183,20 +183,21 @@ impl Drop for Receiving {
     }
 }
 
-/// Removes uploads that were abandoned; gives how many.
-///
-/// # Errors
-/// A folder cannot be removed; the others were.
-pub async fn sweep_uploads(house: &House) -> std::io::Result<usize> {
-    let abandoned = house.memory.uploads.abandoned(house.clock.now_ms());
-    let mut outcome = Ok(abandoned.len());
-    for (app, upload) in abandoned {
-        match tokio::fs::remove_dir_all(house.uploads.join(app.as_str()).join(&upload)).await {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => outcome = Err(error),
-            _ => tracing::info!(%app, upload, "an upload that nobody ingested is removed"),
+impl Server {
+    /// Removes uploads that were abandoned.
+    ///
+    /// # Errors
+    /// A folder cannot be removed; the others were.
+    pub(crate) async fn sweep_uploads(&self) -> std::io::Result<()> {
+        let mut outcome = Ok(());
+        for (app, upload) in self.quota.abandoned(self.engine.clock.now_ms()) {
+            match tokio::fs::remove_dir_all(self.uploads.join(app.as_str()).join(&upload)).await {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => outcome = Err(error),
+                _ => tracing::info!(%app, upload, "an upload that nobody ingested is removed"),
+            }
         }
+        outcome
     }
-    outcome
 }
 
 #[cfg(test)]

@@ -5,13 +5,13 @@
 //! or with one that nobody knows, leaves no line: anybody can make millions of those, and they would push out the lines that matter.
 
 use crate::access::Caller;
-use crate::audit::named;
-use crate::{House, Problem};
+use crate::{Problem, Server};
 use axum::extract::{MatchedPath, Request};
 use axum::http::{Method, Uri};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use taghouse_catalog::{AuditRecord, Change, KeyRecord};
+use taghouse_engine::named;
 use taghouse_model::{AppId, TimestampMs};
 
 /// The least time between two lines of a key.
@@ -106,15 +106,15 @@ impl Refusals {
     }
 }
 
-impl House {
+impl Server {
     /// A key that works asked for what it may not.
     pub(crate) fn refused(&self, caller: &Caller, asked: &Asked) {
-        self.memory.refusals.add(&caller.id, caller.app.as_ref(), false, asked, self.clock.now_ms());
+        self.refusals.add(&caller.id, caller.app.as_ref(), false, asked, self.engine.clock.now_ms());
     }
 
     /// A key that was revoked asked.
     pub(crate) fn refused_revoked(&self, key: &KeyRecord, asked: &Asked) {
-        self.memory.refusals.add(&key.id, key.app.as_ref(), true, asked, self.clock.now_ms());
+        self.refusals.add(&key.id, key.app.as_ref(), true, asked, self.engine.clock.now_ms());
     }
 
     /// Writes the lines of refused calls that are due, or all of them.
@@ -122,13 +122,13 @@ impl House {
     /// # Errors
     /// The catalog cannot be written; they are kept and written next time.
     pub(crate) async fn write_refusals(&self, all: bool) -> Result<(), Problem> {
-        let now_ms = self.clock.now_ms();
-        let lines = self.memory.refusals.due(now_ms, all);
+        let now_ms = self.engine.clock.now_ms();
+        let lines = self.refusals.due(now_ms, all);
         if lines.is_empty() {
             return Ok(());
         }
-        self.catalog.commit(lines.iter().map(|(_, _, line)| Change::Audit(line.clone())).collect()).await?;
-        self.memory.refusals.written(&lines, now_ms);
+        self.engine.catalog.commit(lines.iter().map(|(_, _, line)| Change::Audit(line.clone())).collect()).await?;
+        self.refusals.written(&lines, now_ms);
         Ok(())
     }
 }

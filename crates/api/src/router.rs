@@ -1,7 +1,7 @@
 //! All routes, with the OpenAPI description that they make.
 
 use crate::access::{authenticate, authenticate_call};
-use crate::audit::audit_exports;
+use crate::exported::audit_exports;
 use crate::gates::admit;
 use crate::origins::{WebOrigins, refuse_other_origins};
 use crate::problem::{KeylessProblem, descriptions, only_problems, schemas};
@@ -10,8 +10,9 @@ use crate::routes::{
     tracking_settings, uploads, users,
 };
 use crate::routes::{compare, estimate, group, histogram, overlap, page, questions, top};
+use crate::server::Shared;
 use crate::whole::to_the_end;
-use crate::{House, Problem};
+use crate::{Problem, Server};
 use axum::extract::DefaultBodyLimit;
 use axum::response::IntoResponse;
 use axum::{Json, Router, middleware};
@@ -30,13 +31,13 @@ const MAX_BODY_BYTES: usize = 16 << 20;
 /// The routes by who may call them, and the description of all.
 struct Parts {
     /// With a key in a header.
-    keyed: Router<Arc<House>>,
+    keyed: Router<Shared>,
     /// The tracking API, whose key may stand in the body.
-    calls: Router<Arc<House>>,
+    calls: Router<Shared>,
     /// What the libraries of the tracking API ask and send without a key.
-    keyless_calls: Router<Arc<House>>,
+    keyless_calls: Router<Shared>,
     /// Without a key.
-    open: Router<Arc<House>>,
+    open: Router<Shared>,
     description: OpenApi,
 }
 
@@ -76,7 +77,7 @@ fn parts() -> Parts {
         .layer(middleware::from_fn(to_the_end));
     let keyed = OpenApiRouter::new()
         .routes(routes!(apps::list))
-        .routes(routes!(audit::of_house))
+        .routes(routes!(audit::of_all_apps))
         .routes(routes!(audit::of_app))
         .routes(routes!(landing::get))
         .routes(routes!(input::sources))
@@ -136,15 +137,15 @@ async fn description() -> Json<OpenApi> {
 }
 
 /// The whole API over one data folder. `/api/v1/openapi.json` describes it. Pages of `origins` may send live calls.
-pub fn router(house: Arc<House>, origins: &WebOrigins) -> Router {
+pub fn router(server: Arc<Server>, origins: &WebOrigins) -> Router {
     let Parts { keyed, calls, keyless_calls, open, .. } = parts();
     let keyed = keyed
-        .layer(middleware::from_fn_with_state(house.clone(), audit_exports))
-        .layer(middleware::from_fn_with_state(house.clone(), admit))
-        .layer(middleware::from_fn_with_state(house.clone(), authenticate));
+        .layer(middleware::from_fn_with_state(server.engine.clone(), audit_exports))
+        .layer(middleware::from_fn_with_state(server.clone(), admit))
+        .layer(middleware::from_fn_with_state(server.clone(), authenticate));
     let calls = calls
-        .layer(middleware::from_fn_with_state(house.clone(), admit))
-        .layer(middleware::from_fn_with_state(house.clone(), authenticate_call))
+        .layer(middleware::from_fn_with_state(server.clone(), admit))
+        .layer(middleware::from_fn_with_state(server.clone(), authenticate_call))
         .merge(keyless_calls)
         .layer(RequestDecompressionLayer::new())
         .layer(DefaultBodyLimit::max(track::MAX_BYTES))
@@ -160,5 +161,5 @@ pub fn router(house: Arc<House>, origins: &WebOrigins) -> Router {
         .method_not_allowed_fallback(async || Problem::method_not_allowed().into_response())
         .layer(middleware::map_response(only_problems))
         .layer(TraceLayer::new_for_http())
-        .with_state(house)
+        .with_state(Shared(server))
 }

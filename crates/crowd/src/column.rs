@@ -5,7 +5,7 @@ use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
 use taghouse_index::{BitSlices, Members, Snapshot, TagView};
 use taghouse_model::{MAX_DECIMAL_UNITS, Value, ValueType};
-use taghouse_rules::{CheckError, Predicate};
+use taghouse_rules::{Predicate, did_you_mean};
 
 /// Up to so many different numbers are found by parting users slice by slice; of more that takes longer than reading each user's number
 /// (`cargo run --release -p taghouse-bitmap --example numbers` shows both).
@@ -23,8 +23,8 @@ pub(crate) struct Column {
 impl Column {
     pub(crate) fn of(snapshot: &Snapshot, tag: &str) -> Result<Self> {
         let Some(values) = snapshot.tag(tag)? else {
-            let unknown = CheckError { message: format!("there is no tag `{tag}` in the index"), leaf: 0, unknown: Some(tag.to_owned()) };
-            return Err(Error::UnknownTag(unknown.suggest(snapshot.tags().map(|tag| tag.name.as_str())).message));
+            let hint = did_you_mean(tag, snapshot.tags().map(|tag| tag.name.as_str()));
+            return Err(Error::UnknownTag(format!("there is no tag `{tag}` in the index{hint}")));
         };
         Ok(Self { tag: tag.to_owned(), value_type: values.value_type(), values })
     }

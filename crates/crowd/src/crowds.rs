@@ -12,7 +12,7 @@ use taghouse_catalog::Catalog;
 use taghouse_dictionary::{Dictionary, View};
 use taghouse_index::{Index, Snapshot};
 use taghouse_model::{AppId, Clock, Name, Ordinal};
-use taghouse_rules::CheckError;
+use taghouse_rules::did_you_mean;
 
 /// The kind of the catalog's pointers to crowds.
 pub(crate) const POINTER_KIND: &str = "crowd";
@@ -217,10 +217,9 @@ impl Crowds {
         if names.contains(&crowd) {
             return Ok(Error::NotComputed { crowd: crowd.to_owned() });
         }
-        let unknown = CheckError { message: format!("there is no crowd `{crowd}` in app {app}"), leaf: 0, unknown: Some(crowd.to_owned()) };
         let computed = self.state(app).all();
         let names = names.into_iter().chain(computed.keys().map(String::as_str));
-        Ok(Error::UnknownCrowd(unknown.suggest(names).message))
+        Ok(Error::UnknownCrowd(format!("there is no crowd `{crowd}` in app {app}{}", did_you_mean(crowd, names))))
     }
 
     /// The set of a version, from memory or the store. Of those who want it at the same time one reads it.

@@ -3,6 +3,7 @@
 
 mod history;
 mod population;
+mod renaming;
 
 use history::{Column as Values, TagTwin, Twin};
 use object_store::memory::InMemory;
@@ -255,10 +256,10 @@ async fn live_through(seed: u64, step: u32, steps: usize) -> Result<(), TestCase
             14 if dice.below(3) == 0 => {
                 // Every other user stays, in order.
                 let stay: Vec<u32> = house.twin.users.iter().copied().step_by(2).collect();
-                let renaming = move |user: u32| stay.binary_search(&user).ok().map(|place| place as u32 * 3);
+                let staying = move |user: u32| stay.binary_search(&user).ok().map(|place| place as u32 * 3);
                 (house.generation, house.pin) = (house.generation + 1, None);
-                house.twin.rename(&renaming);
-                house.index().remap(&house.app, house.generation, Arc::new(renaming)).await.unwrap();
+                house.twin.rename(&staying);
+                renaming::remap(house.index(), &house.app, house.generation, Arc::new(staying)).await.unwrap();
                 house.twin.end = house.index().position(&house.app).await.unwrap();
             }
             _ => house.check(&mut dice).await?,

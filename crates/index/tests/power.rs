@@ -1,6 +1,8 @@
 //! A sync that fails, a loss of power, a folder that goes: what was acknowledged is there, and no pointer leads to nothing.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod renaming;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -202,8 +204,8 @@ async fn a_slow_checkpoint_does_not_bring_an_earlier_generation_back() {
     let (slow, app) = (index.clone(), house.app.clone());
     let checkpoint = tokio::spawn(async move { slow.checkpoint(&app).await });
     is_reached.recv().await.unwrap();
-    let (renaming, app) = (index.clone(), house.app.clone());
-    let mut remap = tokio::spawn(async move { renaming.remap(&app, 2, Arc::new(Some)).await });
+    let (renamed, app) = (index.clone(), house.app.clone());
+    let mut remap = tokio::spawn(async move { renaming::remap(&renamed, &app, 2, Arc::new(Some)).await });
     // Either it gets through meanwhile or it waits for the checkpoint.
     let through = tokio::time::timeout(Duration::from_secs(2), &mut remap).await;
     go_on.send(()).unwrap();
@@ -262,7 +264,7 @@ async fn a_log_that_could_not_begin_again_takes_nothing_of_the_old_generation() 
     change(&index, 1, 5).await.unwrap();
     let rehearsal = Rehearsal::of(&house.data()).unwrap();
     rehearsal.fail_when(|path| path.to_str().unwrap().contains("/changes-"));
-    index.remap(&house.app, 2, Arc::new(Some)).await.unwrap();
+    renaming::remap(&index, &house.app, 2, Arc::new(Some)).await.unwrap();
     rehearsal.fail_no_more();
     assert_eq!(change(&index, 1, 6).await.unwrap_err().kind(), ErrorKind::Conflict);
     // The next one who reads begins it again.

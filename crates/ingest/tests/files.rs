@@ -176,7 +176,7 @@ async fn the_same_folder_twice_changes_nothing() {
     let third = house.ingest(&source, input.path()).await.unwrap();
     assert_eq!((third.files_new, third.files_unchanged, third.rows), (1, 2, 1));
     let table = house.lake.table(&house.app, "events").await.unwrap().unwrap();
-    assert_eq!(table.snapshot_summary("taghouse.batch").unwrap(), "orders/2");
+    assert_eq!(house::noted(&table, "taghouse.batch").unwrap(), "orders/2");
     let ledger = house.catalog.ingested_files(&house.app, &house::name("orders")).await.unwrap();
     let batches: Vec<_> = ledger.iter().map(|file| (file.name.as_str(), file.rows, file.accepted, file.batch)).collect();
     assert_eq!(batches, [("a.csv", 2, 2, 1), ("b.csv.gz", 2, 2, 1), ("c.csv", 1, 1, 2)]);

@@ -109,7 +109,7 @@ async fn typed_by_the_source() {
         ["web|-|2|bad_type", "web|-|3|rule: negative", "web|-|9|no_user_id"]
     );
     let table = house.lake.table(&house.app, "events").await.unwrap().unwrap();
-    assert_eq!(table.snapshot_summary(LOG_POSITION).unwrap(), "9");
+    assert_eq!(house::noted(&table, LOG_POSITION).unwrap(), "9");
     assert!(log.read(&house.app, 0, 10).await.unwrap().is_empty(), "the log is trimmed");
 }
 

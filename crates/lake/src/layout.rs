@@ -42,8 +42,6 @@ pub struct TableLayout {
 
 /// The table of events.
 pub const EVENTS: &str = "events";
-/// The table of events that came after the stream had passed them.
-pub const LATE_EVENTS: &str = "late_events";
 /// The table of attributes.
 pub const ATTRIBUTES: &str = "attributes";
 /// The name in rows of `attributes` that say nothing but that their user exists; their value is null.
@@ -62,15 +60,6 @@ pub const USERS_WIDE: &str = "users_wide";
 /// `events`: the fixed columns `user_id, event, time, message_id, source, received_at, properties` (JSON of what no property names),
 /// `source_file` (the file that brought the row, if one did), then one nullable column for each property, by name. Cut by day of `time`.
 pub fn events(properties: &BTreeMap<Name, ValueType>) -> TableLayout {
-    events_named(EVENTS, properties)
-}
-
-/// `late_events`: as [`events`].
-pub fn late_events(properties: &BTreeMap<Name, ValueType>) -> TableLayout {
-    events_named(LATE_EVENTS, properties)
-}
-
-fn events_named(table: &str, properties: &BTreeMap<Name, ValueType>) -> TableLayout {
     let mut columns = vec![
         required("user_id", ValueType::Text),
         required("event", ValueType::Text),
@@ -82,7 +71,7 @@ fn events_named(table: &str, properties: &BTreeMap<Name, ValueType>) -> TableLay
         optional("source_file", ValueType::Text),
     ];
     columns.extend(properties.iter().map(|(name, ty)| optional(name.as_str(), *ty)));
-    TableLayout { name: table.to_owned(), columns, partition: Partition::Day("time".to_owned()) }
+    TableLayout { name: EVENTS.to_owned(), columns, partition: Partition::Day("time".to_owned()) }
 }
 
 /// `attributes`: every attribute row as it came, `source_file` as in [`events`]; `value` is text, read as the attribute's type by whoever needs it.

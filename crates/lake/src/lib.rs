@@ -40,7 +40,6 @@ mod sweep;
 mod table;
 mod take_out;
 mod upkeep;
-mod upsert;
 mod write;
 
 pub use by_file::TableFile;
@@ -58,5 +57,4 @@ pub use sql::{SqlLimits, with_as_of};
 pub use table::{SnapshotInfo, Table};
 pub use take_out::Going;
 pub use upkeep::{Maintained, Upkeep};
-pub use upsert::Upsert;
 pub use write::{DataFile, TableWriter};

@@ -113,19 +113,6 @@ impl Table {
         total.and_then(|t| t.parse().ok()).unwrap_or(0)
     }
 
-    /// A property of the current snapshot's summary, or of the newest kept ancestor's that has it: another engine's commit drops those that
-    /// we carry along.
-    pub fn snapshot_summary(&self, key: &str) -> Option<String> {
-        let mut at = self.state.metadata.current_snapshot();
-        while let Some(snapshot) = at {
-            if let Some(value) = snapshot.summary().additional_properties.get(key) {
-                return Some(value.clone());
-            }
-            at = snapshot.parent_snapshot_id().and_then(|id| self.state.metadata.snapshot_by_id(id));
-        }
-        None
-    }
-
     /// A writer of new data files, which become part of the table by a [`crate::Commit`].
     pub fn writer(&self) -> TableWriter {
         TableWriter::new(self.clone())

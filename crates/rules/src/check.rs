@@ -10,7 +10,7 @@ pub(crate) use scalar::Checked;
 use crate::coerce::coerce;
 use crate::evaluate::in_order;
 use crate::parse::{predicate_with_leaves, scalar_with_leaves};
-use crate::{CompareOp, Function, Literal, Predicate, Result, Scalar, SyntaxError, Test, suggest};
+use crate::{CompareOp, Function, Literal, Predicate, Result, Scalar, SyntaxError, Test};
 use condition::check_test;
 use jiff::tz::TimeZone;
 use std::collections::BTreeSet;
@@ -31,14 +31,6 @@ pub struct CheckError {
 impl CheckError {
     pub(crate) fn new(leaf: usize, message: impl Into<String>) -> Self {
         Self { message: message.into(), leaf, unknown: None }
-    }
-
-    /// Adds "did you mean …?" if the unknown name is like one of these.
-    pub fn suggest<'a>(mut self, known: impl IntoIterator<Item = &'a str>) -> Self {
-        if let Some(unknown) = &self.unknown {
-            self.message.push_str(&suggest::did_you_mean(unknown, known));
-        }
-        self
     }
 
     fn point_at(self, text: &str, leaves: &[std::ops::Range<usize>]) -> SyntaxError {

@@ -18,11 +18,6 @@ impl Progress {
         self.update(|task| (task.done, task.total) = (done, total));
     }
 
-    /// Adds to the units done.
-    pub fn advance(&self, units: u64) {
-        self.update(|task| task.done = task.done.saturating_add(units));
-    }
-
     /// Says what is being done now.
     pub fn message(&self, text: impl Into<String>) {
         self.update(|task| task.message = text.into());

@@ -106,8 +106,7 @@ impl Task for Step {
             Does::Thread(names) => names.lock().unwrap().push(std::thread::current().name().unwrap_or_default().to_owned()),
             Does::Panic => panic!("a defect"),
             Does::Report(leave) => {
-                progress.set(2, 10);
-                progress.advance(3);
+                progress.set(5, 10);
                 progress.message("half way");
                 leave.notified().await;
             }

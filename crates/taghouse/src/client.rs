@@ -1,14 +1,18 @@
 //! Every command is a client of the HTTP API. With no server there, the same router answers in this process, so a command has one
 //! implementation and means the same in both cases.
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{Method, Request, header};
 use futures::StreamExt;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_json::error::Category;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::time::Duration;
+use taghouse_wire::AppList;
 use tower::ServiceExt;
 
 /// The most that one JSON answer may hold.
@@ -48,37 +52,40 @@ impl Client {
     }
 
     /// `GET`, JSON back.
-    pub(crate) async fn get(&self, path: &str) -> Result<Value> {
-        self.json(Method::GET, path, None, Again::Harmless).await
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        self.json(Method::GET, path, Vec::new(), Again::Harmless).await
     }
 
     /// `POST` of JSON that changes or starts something, JSON back.
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
-        self.json(Method::POST, path, Some(body), Again::Never).await
+    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
+        self.json(Method::POST, path, serde_json::to_vec(body)?, Again::Never).await
     }
 
     /// `POST` of a question, JSON back.
-    pub(crate) async fn ask(&self, path: &str, body: &Value) -> Result<Value> {
-        self.json(Method::POST, path, Some(body), Again::Harmless).await
+    pub(crate) async fn ask<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
+        self.json(Method::POST, path, serde_json::to_vec(body)?, Again::Harmless).await
     }
 
     /// `POST` of a question, lines of JSON back, each given to `take` as it comes.
-    pub(crate) async fn post_lines(&self, path: &str, body: &Value, take: &mut (dyn FnMut(Value) -> Result<()> + Send)) -> Result<()> {
+    pub(crate) async fn post_lines<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize, take: &mut Taker<'_, T>) -> Result<()> {
         let mut lines = Lines { take, unfinished: Vec::new(), refused: None };
         let streamed = self.stream(Method::POST, path, Sent::Json(serde_json::to_vec(body)?), Again::Harmless, &mut lines).await;
         lines.refused.map_or(streamed, Err)
     }
 
     /// `DELETE`.
-    pub(crate) async fn delete(&self, path: &str) -> Result<Value> {
-        self.json(Method::DELETE, path, None, Again::Never).await
+    pub(crate) async fn delete(&self, path: &str) -> Result<()> {
+        self.stream(Method::DELETE, path, Sent::Json(Vec::new()), Again::Never, &mut Vec::new()).await
     }
 
-    async fn json(&self, method: Method, path: &str, body: Option<&Value>, again: Again) -> Result<Value> {
-        let body = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
+    async fn json<T: DeserializeOwned>(&self, method: Method, path: &str, body: Vec<u8>, again: Again) -> Result<T> {
         let mut answer = Vec::new();
         self.stream(method, path, Sent::Json(body), again, &mut answer).await?;
-        if answer.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&answer).context("the server's answer is not JSON") }
+        let read = serde_json::from_slice(if answer.is_empty() { b"null" } else { &answer });
+        read.map_err(|error| match error.classify() {
+            Category::Data => anyhow!("the server's answer is of another version than this program ({error}): use the same"),
+            _ => anyhow!(error).context("the server's answer is not JSON"),
+        })
     }
 
     /// `PUT` of a file, read as it is sent.
@@ -206,15 +213,18 @@ fn broke(error: &ureq::Error) -> bool {
     }
 }
 
+/// Who is given each line of an answer as it comes.
+pub(crate) type Taker<'a, T> = dyn FnMut(T) -> Result<()> + Send + 'a;
+
 /// Cuts a body in lines of JSON.
-struct Lines<'a> {
-    take: &'a mut (dyn FnMut(Value) -> Result<()> + Send),
+struct Lines<'a, 'b, T> {
+    take: &'a mut Taker<'b, T>,
     unfinished: Vec<u8>,
     /// Why the taker wants no more.
     refused: Option<anyhow::Error>,
 }
 
-impl Write for Lines<'_> {
+impl<T: DeserializeOwned> Write for Lines<'_, '_, T> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.unfinished.extend_from_slice(bytes);
         while let Some(end) = self.unfinished.iter().position(|byte| *byte == b'\n') {
@@ -277,8 +287,8 @@ pub(crate) fn encode(text: &str) -> String {
 
 /// The ids of the apps that the key may see.
 pub(crate) async fn apps(client: &Client) -> Result<Vec<String>> {
-    let answer = client.get("/api/v1/apps").await?;
-    Ok(answer["apps"].as_array().into_iter().flatten().filter_map(|app| app["id"].as_str()).map(str::to_owned).collect())
+    let answer: AppList = client.get("/api/v1/apps").await?;
+    Ok(answer.apps.into_iter().map(|app| app.id).collect())
 }
 
 /// The one app of the house, where none was named.
@@ -384,9 +394,9 @@ mod tests {
     #[test]
     fn a_connection_that_breaks_costs_another_try_where_that_is_safe() {
         use Step::{Answer, AnswerAndClose, Break};
-        let get = async |client: &Client| client.get("/x").await.map(drop);
-        let ask = async |client: &Client| client.ask("/x", &Value::Null).await.map(drop);
-        let post = async |client: &Client| client.post("/x", &Value::Null).await.map(drop);
+        let get = async |client: &Client| client.get::<Value>("/x").await.map(drop);
+        let ask = async |client: &Client| client.ask::<Value>("/x", &Value::Null).await.map(drop);
+        let post = async |client: &Client| client.post::<Value>("/x", &Value::Null).await.map(drop);
         let delete = async |client: &Client| client.delete("/x").await.map(drop);
         check(&[Break, Break, Answer(200)], get, Ok(()), &[0, 1, 2][..]);
         check(&[Break, Answer(200)], ask, Ok(()), &[0, 1][..]);
@@ -397,14 +407,14 @@ mod tests {
 
         // The worst moment: the server closes the kept connection while the next call is on its way.
         let then = async |client: &Client| {
-            client.get("/x").await?;
-            client.post("/x", &Value::Null).await?;
-            client.get("/x").await.map(drop)
+            client.get::<Value>("/x").await?;
+            client.post::<Value>("/x", &Value::Null).await?;
+            client.get::<Value>("/x").await.map(drop)
         };
         check(&[AnswerAndClose(200), Answer(200), Answer(200)], then, Ok(()), None);
         let kept = async |client: &Client| {
-            client.get("/x").await?;
-            client.get("/x").await.map(drop)
+            client.get::<Value>("/x").await?;
+            client.get::<Value>("/x").await.map(drop)
         };
         check(&[Answer(200), Answer(200)], kept, Ok(()), &[0, 0][..]);
         check(&[Answer(200), Break, Answer(200)], kept, Ok(()), &[0, 0, 1][..]);

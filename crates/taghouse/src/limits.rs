@@ -4,7 +4,8 @@ use crate::args::positive_seconds;
 use crate::listen::Patience;
 use clap::Args;
 use std::time::Duration;
-use taghouse_api::{AuditLimits, Limits, UploadLimits};
+use taghouse_api::{Limits, UploadLimits};
+use taghouse_engine::AuditLimits;
 
 #[derive(Args)]
 #[command(next_help_heading = "Limits of the server")]

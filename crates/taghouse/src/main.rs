@@ -13,7 +13,6 @@ mod manual;
 mod mirror;
 mod place;
 mod progress;
-mod rounds;
 mod runtimes;
 mod serve;
 mod standing;
@@ -33,7 +32,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use taghouse_api::{House, Limits, WebOrigins};
+use taghouse_api::{Limits, Server, WebOrigins};
 use taghouse_lake::SqlLimits;
 use taghouse_model::AppId;
 use tokio::runtime::Handle;
@@ -97,8 +96,8 @@ async fn run(cli: &Cli, background: &Handle, slot: &mut Option<FolderLock>) -> R
         Command::Serve(arguments) => {
             let (opened, context) = alone(cli, "serve", background, slot).await?;
             drop(context);
-            let Opened { house, lock, local_key } = opened;
-            serve::serve(house, lock, &local_key, arguments, async |_, address| {
+            let Opened { server, lock, local_key } = opened;
+            serve::serve(server, lock, &local_key, arguments, async |_, address| {
                 serve::print(&format!("serving on http://{address}"));
                 Ok(())
             })
@@ -114,7 +113,7 @@ async fn run(cli: &Cli, background: &Handle, slot: &mut Option<FolderLock>) -> R
 
 /// A data folder that this process holds.
 pub(crate) struct Opened<'a> {
-    pub(crate) house: Arc<House>,
+    pub(crate) server: Arc<Server>,
     pub(crate) lock: &'a mut FolderLock,
     pub(crate) local_key: String,
 }
@@ -124,7 +123,7 @@ async fn alone<'a>(cli: &Cli, command: &str, background: &Handle, slot: &'a mut 
     match lock::acquire(&cli.place.data, command)? {
         Acquired::Ours(lock) => {
             let opened = open(cli, slot.insert(lock), background).await?;
-            let client = Client::in_process(taghouse_api::router(opened.house.clone(), &WebOrigins::default()), opened.local_key.clone());
+            let client = Client::in_process(taghouse_api::router(opened.server.clone(), &WebOrigins::default()), opened.local_key.clone());
             Ok((opened, Context::new(client, cli.place.app.clone(), cli.place.json, true)))
         }
         Acquired::Theirs(holder) => bail!("{}", held(cli, &holder)),
@@ -145,9 +144,9 @@ async fn open<'a>(cli: &Cli, lock: &'a mut FolderLock, background: &Handle) -> R
         _ => None,
     };
     let options = wiring::Options { local_key: &local_key, limits, backups, background };
-    let house = wiring::open(&cli.place.data, options).await?;
-    house.lake.limit_queries(SqlLimits { deadline: Duration::from_secs_f64(cli.place.query_seconds), ..SqlLimits::default() });
-    Ok(Opened { house, lock, local_key })
+    let server = wiring::open(&cli.place.data, options).await?;
+    server.engine.lake.limit_queries(SqlLimits { deadline: Duration::from_secs_f64(cli.place.query_seconds), ..SqlLimits::default() });
+    Ok(Opened { server, lock, local_key })
 }
 
 fn held(cli: &Cli, holder: &Holder) -> String {
@@ -177,15 +176,15 @@ async fn ask(cli: &Cli, background: &Handle, slot: &mut Option<FolderLock>) -> R
     match lock::acquire(&place.data, command_name(&cli.command))? {
         Acquired::Ours(lock) => {
             let opened = open(cli, slot.insert(lock), background).await?;
-            let client = Client::in_process(taghouse_api::router(opened.house.clone(), &WebOrigins::default()), opened.local_key.clone());
+            let client = Client::in_process(taghouse_api::router(opened.server.clone(), &WebOrigins::default()), opened.local_key.clone());
             let done = dispatch(&context(client, true), &cli.command).await;
             if done.is_ok() && matches!(cli.command, Command::Delete { .. }) {
                 // A server does it in the background; here there is none that could.
-                opened.house.users.tidy().await?;
+                opened.server.engine.users.tidy().await?;
             }
-            opened.house.scheduler.shut_down().await;
-            opened.house.settle_audit().await;
-            opened.house.users.leave().await?;
+            opened.server.engine.scheduler.shut_down().await;
+            opened.server.settle_audit().await;
+            opened.server.engine.users.leave().await?;
             done
         }
         Acquired::Theirs(Holder { address: Some(address), .. }) => {
@@ -203,10 +202,10 @@ async fn read(cli: &Cli, unwritable: Unwritable, background: &Handle) -> Result<
     let place = &cli.place;
     let mirror = Mirror::of(&place.data, unwritable)?;
     let local_key = taghouse_api::new_secret(&system::OsEntropy);
-    let house = wiring::open_mirror(&place.data, mirror.places(), &local_key, background).await?;
-    let client = Client::in_process(taghouse_api::router(house.clone(), &WebOrigins::default()), local_key);
+    let server = wiring::open_mirror(&place.data, mirror.places(), &local_key, background).await?;
+    let client = Client::in_process(taghouse_api::router(server.clone(), &WebOrigins::default()), local_key);
     let done = dispatch(&Context::new(client, place.app.clone(), place.json, true), &cli.command).await;
-    house.settle_audit().await;
+    server.settle_audit().await;
     done
 }
 

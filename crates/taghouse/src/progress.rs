@@ -3,28 +3,31 @@
 use crate::client::Client;
 use anyhow::{Result, bail};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use serde_json::Value;
 use std::collections::HashMap;
 use std::time::Duration;
+use taghouse_wire::{RunBody, TaskBody, TaskResult};
 
 /// How long one request for a run's state may wait for a change.
 const WAIT_MS: u32 = 200;
 
+/// What is said of a run that left nothing behind.
+pub(crate) const NO_REPORT: &str = "the run has no report; see `taghouse runs`";
+
 /// A run that has ended.
 pub(crate) struct Ended {
-    /// The results of the tasks that succeeded, by task name.
-    pub(crate) results: HashMap<String, Value>,
+    /// What the tasks left behind that succeeded.
+    pub(crate) reports: Vec<TaskResult>,
     /// Why the run did not succeed; `None`: it did.
     pub(crate) failure: Option<String>,
     /// What was left out although it succeeded.
     pub(crate) warnings: Vec<String>,
 }
 
-/// Waits for the run's end and gives the results of its tasks, by task name, and its warnings.
+/// Waits for the run's end and gives what its tasks left behind, and its warnings.
 ///
 /// # Errors
 /// The run did not succeed.
-pub(crate) async fn follow(client: &Client, app: &str, run: &Value) -> Result<Ended> {
+pub(crate) async fn follow(client: &Client, app: &str, run: &str) -> Result<Ended> {
     let ended = follow_to_the_end(client, app, run).await?;
     match ended.failure {
         None => Ok(ended),
@@ -33,43 +36,38 @@ pub(crate) async fn follow(client: &Client, app: &str, run: &Value) -> Result<En
 }
 
 /// Waits for the run's end, whatever it is.
-pub(crate) async fn follow_to_the_end(client: &Client, app: &str, run: &Value) -> Result<Ended> {
-    let id = run["id"].as_str().unwrap_or_default().to_owned();
+pub(crate) async fn follow_to_the_end(client: &Client, app: &str, run: &str) -> Result<Ended> {
     let bars = MultiProgress::new();
     let mut shown: HashMap<String, ProgressBar> = HashMap::new();
     loop {
-        let status = client.get(&format!("/api/v1/apps/{app}/runs/{id}?wait_ms={WAIT_MS}")).await?;
-        for task in status["tasks"].as_array().into_iter().flatten() {
+        let status: RunBody = client.get(&format!("/api/v1/apps/{app}/runs/{run}?wait_ms={WAIT_MS}")).await?;
+        for task in &status.tasks {
             draw(&bars, &mut shown, task);
         }
-        match status["state"].as_str().unwrap_or_default() {
-            "pending" | "running" => {}
-            state => {
-                bars.clear().ok();
-                let failure = (!state.starts_with("succeeded")).then(|| format!("run {id} {state}: {}", failures(&status)));
-                return Ok(Ended { results: results(&status), failure, warnings: warnings(&status) });
-            }
+        if status.has_ended() {
+            bars.clear().ok();
+            let failure = (!status.has_succeeded()).then(|| format!("run {run} {}: {}", status.state, failures(&status)));
+            let reports = status.tasks.iter().filter_map(TaskBody::report).collect();
+            return Ok(Ended { reports, failure, warnings: status.tasks.into_iter().flat_map(|task| task.warnings).collect() });
         }
     }
 }
 
-fn draw(bars: &MultiProgress, shown: &mut HashMap<String, ProgressBar>, task: &Value) {
-    let name = task["name"].as_str().unwrap_or_default();
-    let state = task["state"].as_str().unwrap_or_default();
-    if state == "pending" {
+fn draw(bars: &MultiProgress, shown: &mut HashMap<String, ProgressBar>, task: &TaskBody) {
+    if task.state == "pending" {
         return;
     }
-    let bar = shown.entry(name.to_owned()).or_insert_with(|| {
+    let bar = shown.entry(task.name.clone()).or_insert_with(|| {
         let bar = bars.add(ProgressBar::new(0));
         bar.set_style(style());
-        bar.set_prefix(name.to_owned());
+        bar.set_prefix(task.name.clone());
         bar.enable_steady_tick(Duration::from_millis(100));
         bar
     });
-    bar.set_length(task["total"].as_u64().unwrap_or(0));
-    bar.set_position(task["done"].as_u64().unwrap_or(0));
-    bar.set_message(task["message"].as_str().unwrap_or_default().to_owned());
-    if state != "running" && !bar.is_finished() {
+    bar.set_length(task.total);
+    bar.set_position(task.done);
+    bar.set_message(task.message.clone());
+    if task.state != "running" && !bar.is_finished() {
         bar.finish();
     }
 }
@@ -87,21 +85,8 @@ fn style() -> ProgressStyle {
         .unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-fn results(status: &Value) -> HashMap<String, Value> {
-    let tasks = status["tasks"].as_array().into_iter().flatten();
-    let done = tasks.filter(|task| !task["result"].is_null());
-    done.map(|task| (task["name"].as_str().unwrap_or_default().to_owned(), task["result"].clone())).collect()
-}
-
-fn warnings(status: &Value) -> Vec<String> {
-    let tasks = status["tasks"].as_array().into_iter().flatten();
-    tasks.flat_map(|task| task["warnings"].as_array().into_iter().flatten()).filter_map(|text| text.as_str().map(str::to_owned)).collect()
-}
-
-fn failures(status: &Value) -> String {
-    let tasks = status["tasks"].as_array().into_iter().flatten();
-    let failed =
-        tasks.filter_map(|task| task["error"].as_str().map(|error| format!("{}: {error}", task["name"].as_str().unwrap_or_default())));
+fn failures(run: &RunBody) -> String {
+    let failed = run.tasks.iter().filter_map(|task| task.error.as_ref().map(|error| format!("{}: {error}", task.name)));
     let text = failed.collect::<Vec<_>>().join("; ");
     if text.is_empty() { "it did not end well; see `taghouse runs`".to_owned() } else { text }
 }

@@ -20,12 +20,13 @@ use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use taghouse_api::{House, KeyRing, Limits, Memory};
+use taghouse_api::{KeyRing, Limits, Server};
 use taghouse_backup::Backup;
 use taghouse_catalog::{Catalog, SqliteCatalog};
 use taghouse_crowd::Crowds;
 use taghouse_dictionary::Dictionary;
 use taghouse_disk::DurableStore;
+use taghouse_engine::{Engine, Memory};
 use taghouse_index::{Index, LiveOptions};
 use taghouse_ingest::{FileIngest, Landing, MessageIds};
 use taghouse_lake::Lake;
@@ -86,28 +87,29 @@ pub(crate) struct Options<'a> {
 }
 
 /// Opens every room. The caller holds the folder's lock.
-pub(crate) async fn open(folder: &Path, options: Options<'_>) -> Result<Arc<House>> {
+pub(crate) async fn open(folder: &Path, options: Options<'_>) -> Result<Arc<Server>> {
     let place = Place::of(folder)?;
     let places = Places::of(folder)?;
     taghouse_disk::remove_unfinished(&places.objects)
         .with_context(|| format!("removing unfinished files in {}", places.objects.display()))?;
     Backup::sweep(folder)?;
     let background = options.background.clone();
-    let house = rooms(places, options, Some(&place)).await?;
-    sweep_index(&house).await?;
-    house.end_interrupted().await?;
+    let server = rooms(places, options, Some(&place)).await?;
+    let engine = &server.engine;
+    sweep_index(engine).await?;
+    engine.end_interrupted().await?;
     {
         let _there = background.enter();
-        house.index.fold_in_background();
-        house.index.follow_in_background(FOLLOW_EVERY);
+        engine.index.fold_in_background();
+        engine.index.follow_in_background(FOLLOW_EVERY);
     }
-    Ok(house)
+    Ok(server)
 }
 
 /// Removes objects of the index that killed processes left: the folder is ours, and nothing is published yet.
-async fn sweep_index(house: &House) -> Result<()> {
-    for app in house.catalog.apps().await? {
-        match house.index.sweep(&app).await {
+async fn sweep_index(engine: &Engine) -> Result<()> {
+    for app in engine.catalog.apps().await? {
+        match engine.index.sweep(&app).await {
             Ok(0) => {}
             Ok(objects) => tracing::info!(%app, objects, "objects of the index that nothing leads to were removed"),
             // Of an index that cannot be read nothing is removed; who asks for it is told.
@@ -118,7 +120,7 @@ async fn sweep_index(house: &House) -> Result<()> {
 }
 
 /// Opens every room to be read, where the folder cannot be written.
-pub(crate) async fn open_mirror(folder: &Path, places: Places, local_key: &str, background: &Handle) -> Result<Arc<House>> {
+pub(crate) async fn open_mirror(folder: &Path, places: Places, local_key: &str, background: &Handle) -> Result<Arc<Server>> {
     let place = Place::of(folder)?;
     if let Some(former) = &place.former {
         bail!(
@@ -132,7 +134,7 @@ pub(crate) async fn open_mirror(folder: &Path, places: Places, local_key: &str, 
 }
 
 /// `place` is that of a folder which can be written.
-async fn rooms(places: Places, options: Options<'_>, place: Option<&Place>) -> Result<Arc<House>> {
+async fn rooms(places: Places, options: Options<'_>, place: Option<&Place>) -> Result<Arc<Server>> {
     let Options { local_key, limits, backups, background } = options;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
@@ -166,15 +168,14 @@ async fn rooms(places: Places, options: Options<'_>, place: Option<&Place>) -> R
         objects: places.objects,
         folder: places.folder,
     });
-    Ok(Arc::new(House {
+    let keys = KeyRing::load(catalog.as_ref(), local_key).await?;
+    let uploads = swept(&places.uploads)?;
+    let engine = Engine {
         backup,
-        backups,
         producer: Arc::new(Producer::new(catalog.clone(), lake.clone(), index.clone(), dictionary.clone())),
         files: Arc::new(FileIngest::new(catalog.clone(), lake.clone(), clock.clone()).beside(&landing)),
         landing,
-        keys: KeyRing::load(catalog.as_ref(), local_key).await?,
-        uploads: swept(&places.uploads)?,
-        memory: Memory::new(limits),
+        memory: Memory::new(limits.audit),
         background: background.clone(),
         catalog,
         lake,
@@ -186,7 +187,8 @@ async fn rooms(places: Places, options: Options<'_>, place: Option<&Place>) -> R
         scheduler,
         clock,
         entropy,
-    }))
+    };
+    Ok(Arc::new(Server::new(Arc::new(engine), keys, limits, uploads, backups)))
 }
 
 /// Removes uploads of an earlier process: nobody can ingest them any more, for the folder is ours.

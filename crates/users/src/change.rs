@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use taghouse_index::{Changes, TagChange};
 use taghouse_model::{AppId, Name, Ordinal, check_user_id};
-use taghouse_rules::{CheckError, Definitions, TagDefinition};
+use taghouse_rules::{Definitions, TagDefinition, did_you_mean};
 
 /// One user's value of one tag, changed.
 #[derive(Debug, Clone, PartialEq)]
@@ -150,8 +150,7 @@ impl Users {
 
 fn defined<'a>(definitions: &'a Definitions, tag: &Name) -> Result<&'a TagDefinition> {
     definitions.tags.get(tag).ok_or_else(|| {
-        let message = format!("there is no tag `{tag}` in app {}", definitions.app.id);
-        let error = CheckError { message, leaf: 0, unknown: Some(tag.to_string()) };
-        Error::UnknownTag(error.suggest(definitions.tags.keys().map(Name::as_str)).message)
+        let hint = did_you_mean(tag.as_str(), definitions.tags.keys().map(Name::as_str));
+        Error::UnknownTag(format!("there is no tag `{tag}` in app {}{hint}", definitions.app.id))
     })
 }

@@ -6,6 +6,7 @@ use anyhow::Context;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use taghouse_model::Ordinal;
+use tokio_util::sync::CancellationToken;
 
 /// Half of the users stay, or all; with a dictionary it is re-packed, and people come and go meanwhile.
 pub(super) fn compact(world: &mut World<'_>, dice: &mut Dice) -> anyhow::Result<()> {
@@ -32,8 +33,13 @@ fn spread(world: &mut World<'_>, stay: &BTreeSet<Ordinal>) -> anyhow::Result<BTr
 fn remap(world: &World<'_>, renaming: &BTreeMap<Ordinal, Ordinal>) -> anyhow::Result<()> {
     let renaming = renaming.clone();
     let renaming = Arc::new(move |user: Ordinal| renaming.get(&user).copied());
-    world.wait(world.index()?.remap(&world.app, world.generation, renaming))?;
-    Ok(())
+    let index = world.index()?;
+    world.wait(async {
+        let Some(held) = index.hold(&world.app).await? else { return Ok(()) };
+        let publication = held.renamed(world.generation, renaming, &CancellationToken::new()).await?;
+        index.publish_renamed(&world.app, held, publication, vec![]).await?;
+        anyhow::Ok(())
+    })
 }
 
 fn repack(world: &mut World<'_>, stay: &BTreeSet<Ordinal>, dice: &mut Dice) -> anyhow::Result<BTreeMap<Ordinal, Ordinal>> {

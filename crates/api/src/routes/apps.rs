@@ -3,31 +3,19 @@
 use crate::access::{Action, Caller, caller_of};
 use crate::extract::Json;
 use crate::problem::KeylessProblem;
-use crate::{House, Problem};
+use crate::{Problem, Server};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
+use taghouse_engine::Engine;
 use taghouse_model::{AppId, ErrorKind};
+use taghouse_wire::{AppBody, AppList};
 
 /// A catalog that has not answered for so long does not answer; who asks for health waits no longer.
 const CATALOG_WAIT: Duration = Duration::from_secs(2);
-
-/// An app.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct AppBody {
-    /// Its id.
-    id: String,
-}
-
-/// The apps that the key may see.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct AppList {
-    /// In order of id.
-    apps: Vec<AppBody>,
-}
 
 /// The server's state.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -45,23 +33,23 @@ pub(crate) struct Health {
 /// The apps that the key may see.
 #[utoipa::path(get, path = "/apps", operation_id = "list_apps", tag = "apps",
     responses((status = 200, description = "The apps that the key may see.", body = AppList), Problem))]
-pub(crate) async fn list(State(house): State<Arc<House>>, Extension(caller): Extension<Caller>) -> Result<Json<AppList>, Problem> {
+pub(crate) async fn list(State(engine): State<Arc<Engine>>, Extension(caller): Extension<Caller>) -> Result<Json<AppList>, Problem> {
     caller.may_anywhere(Action::Judge)?;
-    let apps = house.catalog.apps().await?.into_iter().filter(|app| caller.app.as_ref().is_none_or(|own| own == app));
+    let apps = engine.catalog.apps().await?.into_iter().filter(|app| caller.app.as_ref().is_none_or(|own| own == app));
     Ok(Json(AppList { apps: apps.map(|app| AppBody { id: app.to_string() }).collect() }))
 }
 
 /// Whether the server lives, its catalog answers and live calls land. Needs no key; only one that may read an app is told what is wrong there.
 #[utoipa::path(get, path = "/health", operation_id = "get_health", tag = "apps", security(()),
     responses((status = 200, description = "The server lives.", body = Health), KeylessProblem))]
-pub(crate) async fn health(State(house): State<Arc<House>>, headers: HeaderMap) -> Result<Json<Health>, Problem> {
-    let caller = caller_of(&house, &headers);
+pub(crate) async fn health(State(server): State<Arc<Server>>, headers: HeaderMap) -> Result<Json<Health>, Problem> {
+    let (engine, caller) = (&server.engine, caller_of(&server, &headers));
     let sees = |app: &AppId| caller.as_ref().is_some_and(|caller| caller.may(Action::Read, app).is_ok());
     let late = |_| taghouse_catalog::Error::Unavailable(format!("it did not answer within {} s", CATALOG_WAIT.as_secs()));
-    if let Err(error) = tokio::time::timeout(CATALOG_WAIT, house.catalog.apps()).await.unwrap_or_else(|elapsed| Err(late(elapsed))) {
+    if let Err(error) = tokio::time::timeout(CATALOG_WAIT, engine.catalog.apps()).await.unwrap_or_else(|elapsed| Err(late(elapsed))) {
         tracing::error!(%error, "health: the catalog does not answer");
         let age =
-            house.crowds.stalest_ms().map(|age| format!("; judgments are given from what was known {age} ms ago")).unwrap_or_default();
+            engine.crowds.stalest_ms().map(|age| format!("; judgments are given from what was known {age} ms ago")).unwrap_or_default();
         let whole = caller.as_ref().is_some_and(|caller| caller.app.is_none() && caller.may_anywhere(Action::Read).is_ok());
         return Err(if whole {
             Problem::new(ErrorKind::Unavailable, format!("the catalog does not answer ({error}){age}"))
@@ -69,7 +57,7 @@ pub(crate) async fn health(State(house): State<Arc<House>>, headers: HeaderMap) 
             unwell(&format!("the catalog does not answer{age}"))
         });
     }
-    let failing = house.memory.failing();
+    let failing = engine.memory.failing();
     if let Some((app, reason)) = failing.iter().find(|(app, _)| sees(app)) {
         let detail = format!("live calls of \"{app}\" do not land: {reason}; they are kept and tried again");
         return Err(Problem::new(ErrorKind::Unavailable, detail));
@@ -77,7 +65,7 @@ pub(crate) async fn health(State(house): State<Arc<House>>, headers: HeaderMap) 
     if !failing.is_empty() {
         return Err(unwell("live calls do not land; they are kept and tried again"));
     }
-    Ok(Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION"), crowds_age_ms: house.crowds.stalest_ms() }))
+    Ok(Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION"), crowds_age_ms: engine.crowds.stalest_ms() }))
 }
 
 /// What anybody may know.

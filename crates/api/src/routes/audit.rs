@@ -1,17 +1,19 @@
 //! The audit trail, read.
 
 use super::App;
+use crate::Problem;
 use crate::access::{Action, Caller};
-use crate::clock_text::{instant, parse};
 use crate::extract::{Json, Path, Query};
-use crate::{House, Problem};
 use axum::Extension;
 use axum::extract::State;
 use jiff::tz::TimeZone;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::sync::Arc;
 use taghouse_catalog::{AuditEntry, AuditQuery};
+use taghouse_engine::Engine;
+use taghouse_engine::clock_text::{instant, parse};
 use taghouse_model::{AppId, ErrorKind};
+use taghouse_wire::{AuditLine, AuditPage};
 
 const DEFAULT_LINES: u32 = 100;
 const MAX_LINES: u32 = 1000;
@@ -37,56 +39,29 @@ pub(crate) struct AuditFilter {
     limit: Option<u32>,
 }
 
-/// A line of the trail.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct AuditLine {
-    /// Rises from line to line.
-    id: u64,
-    /// When, ISO 8601, UTC.
-    at: String,
-    /// The key's id; `local`: a command of the server's machine; `serve`: the server itself.
-    actor: String,
-    /// `definitions.apply`, `key.create`, `key.revoke`, `ingest`, `upload`, `produce`, `change`, `delete`, `compact`, `export`, `cancel` or `refused`.
-    action: String,
-    /// To what.
-    subject: String,
-    /// `begun`, `done`, or what went wrong. What was begun has a second line with its end: `interrupted` if its process ended before.
-    outcome: String,
-}
-
-/// A page of the trail.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct AuditPage {
-    /// Newest first.
-    lines: Vec<AuditLine>,
-    /// What to send as `before` for the next page; `null`: there is none.
-    #[schema(required)]
-    next: Option<u64>,
-}
-
 /// Who did what in an app, newest first. For admins.
 #[utoipa::path(get, path = "/apps/{app}/audit", operation_id = "list_audit", tag = "audit", params(App, AuditFilter),
     responses((status = 200, description = "A page of lines.", body = AuditPage), Problem))]
 pub(crate) async fn of_app(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
     Query(filter): Query<AuditFilter>,
 ) -> Result<Json<AuditPage>, Problem> {
     let app = app.checked(&caller, Action::Administer)?;
-    house.exists(&app).await?;
-    let zone = match house.definitions(&app).await {
+    engine.exists(&app).await?;
+    let zone = match engine.definitions(&app).await {
         Ok(definitions) => definitions.app.time_zone.clone(),
         Err(_) => TimeZone::UTC,
     };
-    page(&house, Some(app), filter, &zone).await
+    page(&engine, Some(app), filter, &zone).await
 }
 
 /// Who did what that concerns every app: keys of all apps. For admins of every app.
 #[utoipa::path(get, path = "/audit", operation_id = "list_house_audit", tag = "audit", params(AuditFilter),
     responses((status = 200, description = "A page of lines.", body = AuditPage), Problem))]
-pub(crate) async fn of_house(
-    State(house): State<Arc<House>>,
+pub(crate) async fn of_all_apps(
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Query(filter): Query<AuditFilter>,
 ) -> Result<Json<AuditPage>, Problem> {
@@ -94,10 +69,10 @@ pub(crate) async fn of_house(
     if let Some(own) = &caller.app {
         return Err(Problem::new(ErrorKind::Denied, format!("an admin of \"{own}\" reads the trail of \"{own}\" only")));
     }
-    page(&house, None, filter, &TimeZone::UTC).await
+    page(&engine, None, filter, &TimeZone::UTC).await
 }
 
-async fn page(house: &House, app: Option<AppId>, filter: AuditFilter, zone: &TimeZone) -> Result<Json<AuditPage>, Problem> {
+async fn page(engine: &Engine, app: Option<AppId>, filter: AuditFilter, zone: &TimeZone) -> Result<Json<AuditPage>, Problem> {
     let limit = filter.limit.unwrap_or(DEFAULT_LINES);
     if !(1..=MAX_LINES).contains(&limit) {
         return Err(Problem::new(ErrorKind::Invalid, format!("{limit} lines in one call: 1 to {MAX_LINES} are allowed")));
@@ -112,15 +87,12 @@ async fn page(house: &House, app: Option<AppId>, filter: AuditFilter, zone: &Tim
         before: filter.before,
         limit,
     };
-    let found = house.catalog.audit(&query).await?;
+    let found = engine.catalog.audit(&query).await?;
     let full = found.len() == limit as usize;
     let next = found.last().filter(|_| full).map(|last| last.id);
-    Ok(Json(AuditPage { lines: found.into_iter().map(AuditLine::from).collect(), next }))
+    Ok(Json(AuditPage { lines: found.into_iter().map(body).collect(), next }))
 }
 
-impl From<AuditEntry> for AuditLine {
-    fn from(entry: AuditEntry) -> Self {
-        let AuditEntry { id, line } = entry;
-        Self { id, at: instant(line.at_ms), actor: line.actor, action: line.action, subject: line.subject, outcome: line.outcome }
-    }
+fn body(AuditEntry { id, line }: AuditEntry) -> AuditLine {
+    AuditLine { id, at: instant(line.at_ms), actor: line.actor, action: line.action, subject: line.subject, outcome: line.outcome }
 }

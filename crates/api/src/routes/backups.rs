@@ -1,51 +1,26 @@
 //! Backups of the whole data folder.
 
 use crate::access::{Action, Caller};
-use crate::clock_text::instant;
 use crate::extract::Json;
-use crate::{House, Problem};
+use crate::{Problem, Server};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
+use taghouse_engine::clock_text::instant;
 use taghouse_model::ErrorKind;
+use taghouse_wire::{BackupBody, NewBackup};
 
 /// The longest name of a folder below `--backup-dir`.
 const MAX_NAME: usize = 200;
-
-/// Where the backup goes.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NewBackup {
-    /// A name such as `2026-03-02`: the folder of that name is made below the server's `--backup-dir`. The command line, which runs on the
-    /// server's machine, gives a whole path.
-    #[schema(min_length = 1, max_length = 4096)]
-    folder: String,
-}
-
-/// A backup that is complete.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct BackupBody {
-    /// The folder, on the server's machine.
-    folder: String,
-    /// The moment that the backup shows, ISO 8601.
-    taken_at: String,
-    /// How many files it has.
-    files: u64,
-    /// Their bytes.
-    bytes: u64,
-    /// How long calls that change something waited, in milliseconds.
-    held_ms: u64,
-}
 
 /// Writes a backup of the whole data folder, all apps and keys included, into a folder on the server's machine. Questions and calls are answered
 /// meanwhile; changes wait for a moment. The answer comes when the backup is complete. Only an admin of every app may ask.
 #[utoipa::path(post, path = "/backups", operation_id = "create_backup", tag = "backups", request_body = NewBackup,
     responses((status = 201, description = "The backup is complete.", body = BackupBody), Problem))]
 pub(crate) async fn create(
-    State(house): State<Arc<House>>,
+    State(server): State<Arc<Server>>,
     Extension(caller): Extension<Caller>,
     Json(request): Json<NewBackup>,
 ) -> Result<(StatusCode, Json<BackupBody>), Problem> {
@@ -54,13 +29,9 @@ pub(crate) async fn create(
         let detail = format!("a backup holds all apps, and this key is an admin of \"{app}\" only: use a key of every app");
         return Err(Problem::new(ErrorKind::Denied, detail));
     }
-    let folder = folder(&house, &caller, &request.folder)?;
-    let act = house.begin(&caller, None, "backup", &folder.display().to_string()).await?;
-    let writing = house.clone();
-    // Not one of the threads that answer: it reads and writes all there is.
-    let written = house.background.spawn(async move { writing.backup.write(&folder).await }).await;
-    let written = written.map_err(|e| Problem::new(ErrorKind::Internal, format!("the backup failed: {e}")));
-    let written = act.end(written.and_then(|written| Ok(written?))).await?;
+    let folder = folder(&server, &caller, &request.folder)?;
+    let act = server.engine.begin(&caller.id, None, "backup", &folder.display().to_string()).await?;
+    let written = act.end(server.engine.back_up(folder).await).await?;
     let body = BackupBody {
         folder: written.folder.display().to_string(),
         taken_at: instant(written.taken_ms),
@@ -72,11 +43,11 @@ pub(crate) async fn create(
 }
 
 /// Callers on other machines may not write wherever the server can.
-fn folder(house: &House, caller: &Caller, asked: &str) -> Result<PathBuf, Problem> {
+fn folder(server: &Server, caller: &Caller, asked: &str) -> Result<PathBuf, Problem> {
     if caller.local {
         return Ok(PathBuf::from(asked));
     }
-    let Some(folder) = &house.backups else {
+    let Some(folder) = &server.backups else {
         return Err(Problem::new(
             ErrorKind::Invalid,
             "this server writes no backups for callers on other machines: start it with --backup-dir, or run `taghouse backup` on its machine",

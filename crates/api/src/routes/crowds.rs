@@ -1,93 +1,18 @@
 //! Crowds and their versions.
 
 use super::{App, app_checked};
+use crate::Problem;
 use crate::access::{Action, Caller};
-use crate::clock_text::{instant, local};
 use crate::extract::{Json, Path};
-use crate::{House, Problem};
 use axum::Extension;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::sync::Arc;
 use taghouse_crowd::CrowdVersion;
+use taghouse_engine::Engine;
+use taghouse_engine::clock_text::{instant, local};
 use taghouse_model::{ErrorKind, TimestampMs};
-
-/// A crowd.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct CrowdBody {
-    /// Its name.
-    name: String,
-    /// As defined.
-    #[schema(required)]
-    description: Option<String>,
-    /// Who is in it, as defined now.
-    expression: String,
-    /// Members of the version that was computed from this expression; `null`: it was not computed yet.
-    #[schema(required)]
-    size: Option<u64>,
-    /// That version's number.
-    #[schema(required)]
-    version: Option<u64>,
-    /// The oldest as-of time of the tags that it used, ISO 8601 with the app's offset.
-    #[schema(required)]
-    as_of: Option<String>,
-    /// The newest, where it is another: it mixes what was known at two times.
-    #[schema(required)]
-    newest_as_of: Option<String>,
-    /// Where the expression was changed and not computed since: the version that answers still, of the expression before.
-    #[schema(required)]
-    answering: Option<Answering>,
-}
-
-/// A version that answers although its crowd was changed since.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct Answering {
-    /// The expression it was computed from.
-    expression: String,
-    /// Members.
-    size: u64,
-    /// Its number.
-    version: u64,
-}
-
-/// The crowds of an app.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct CrowdList {
-    /// In order of name.
-    crowds: Vec<CrowdBody>,
-}
-
-/// A version of a crowd: it never changes.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct VersionBody {
-    /// Its number; later ones are higher.
-    version: u64,
-    /// How many members it has.
-    size: u64,
-    /// Whether it answers now.
-    current: bool,
-    /// The expression it was computed from.
-    expression: String,
-    /// The index's revision it was computed from.
-    revision: u64,
-    /// The oldest as-of time of the tags that it used, ISO 8601 with the app's offset.
-    #[schema(required)]
-    as_of: Option<String>,
-    /// The newest, where it is another.
-    #[schema(required)]
-    newest_as_of: Option<String>,
-    /// ISO 8601, UTC.
-    created: String,
-}
-
-/// The versions of a crowd that are kept.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct VersionList {
-    /// The crowd's name.
-    name: String,
-    /// Newest first.
-    versions: Vec<VersionBody>,
-}
+use taghouse_wire::{Answering, CrowdBody, CrowdList, VersionBody, VersionList};
 
 /// A crowd in the path.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -105,9 +30,9 @@ fn newest(version: &CrowdVersion) -> Option<TimestampMs> {
     version.newest_as_of_ms.filter(|newest| Some(*newest) != version.oldest_as_of_ms)
 }
 
-async fn bodies(house: &House, app: &taghouse_model::AppId) -> Result<Vec<CrowdBody>, Problem> {
-    let definitions = house.definitions(app).await?;
-    let computed = house.crowds.list(app).await?;
+async fn bodies(engine: &Engine, app: &taghouse_model::AppId) -> Result<Vec<CrowdBody>, Problem> {
+    let definitions = engine.definitions(app).await?;
+    let computed = engine.crowds.list(app).await?;
     let body = |definition: &taghouse_rules::CrowdDefinition| {
         let answering = computed.iter().find(|crowd| crowd.name == definition.name).map(|crowd| &crowd.current);
         let expression = definition.expression.to_string();
@@ -136,24 +61,24 @@ async fn bodies(house: &House, app: &taghouse_model::AppId) -> Result<Vec<CrowdB
 #[utoipa::path(get, path = "/apps/{app}/crowds", operation_id = "list_crowds", tag = "crowds", params(App),
     responses((status = 200, description = "The crowds.", body = CrowdList), Problem))]
 pub(crate) async fn list(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
 ) -> Result<Json<CrowdList>, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    Ok(Json(CrowdList { crowds: bodies(&house, &app).await? }))
+    Ok(Json(CrowdList { crowds: bodies(&engine, &app).await? }))
 }
 
 /// One crowd.
 #[utoipa::path(get, path = "/apps/{app}/crowds/{crowd}", operation_id = "get_crowd", tag = "crowds", params(CrowdPath),
     responses((status = 200, description = "The crowd.", body = CrowdBody), Problem))]
 pub(crate) async fn get(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(path): Path<CrowdPath>,
 ) -> Result<Json<CrowdBody>, Problem> {
     let app = app_checked(&path.app, &caller, Action::Read)?;
-    let crowd = bodies(&house, &app).await?.into_iter().find(|crowd| crowd.name == path.crowd);
+    let crowd = bodies(&engine, &app).await?.into_iter().find(|crowd| crowd.name == path.crowd);
     crowd.map(Json).ok_or_else(|| {
         Problem::new(ErrorKind::NotFound, format!("there is no crowd \"{}\" in \"{app}\"; `taghouse crowds` lists them", path.crowd))
     })
@@ -163,13 +88,13 @@ pub(crate) async fn get(
 #[utoipa::path(get, path = "/apps/{app}/crowds/{crowd}/versions", operation_id = "list_crowd_versions", tag = "crowds", params(CrowdPath),
     responses((status = 200, description = "The versions, newest first.", body = VersionList), Problem))]
 pub(crate) async fn versions(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(path): Path<CrowdPath>,
 ) -> Result<Json<VersionList>, Problem> {
     let app = app_checked(&path.app, &caller, Action::Read)?;
-    let definitions = house.with_crowds(&app, std::slice::from_ref(&path.crowd)).await?;
-    let versions = house.crowds.versions(&app, &path.crowd).await?;
+    let definitions = engine.with_crowds(&app, std::slice::from_ref(&path.crowd)).await?;
+    let versions = engine.crowds.versions(&app, &path.crowd).await?;
     let current = versions.current;
     let body = |version: CrowdVersion| VersionBody {
         newest_as_of: newest(&version).map(|ms| local(ms, &definitions.app.time_zone)),

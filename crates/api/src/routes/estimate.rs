@@ -1,10 +1,10 @@
 //! Bounds of a count at once, and the exact count after them.
 
 use super::App;
-use super::questions::{CountAnswer, CountQuery, CountRequest, count_answer, of_one_time, question};
+use super::questions::{CountQuery, count_answer, of_one_time, question};
+use crate::Problem;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path, Query};
-use crate::{House, Problem};
 use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -12,57 +12,22 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use futures::stream;
-use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 use taghouse_crowd::{Estimate, Question, SLOW_MS};
+use taghouse_engine::Engine;
 use taghouse_model::{AppId, ErrorKind};
+use taghouse_wire::{CountAnswer, CountLine, CountRequest, EstimateAnswer};
 
 /// Lines of JSON.
 const NDJSON: &str = "application/x-ndjson";
 
-/// What is known of a count before anything is counted.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct EstimateAnswer {
-    /// Users for whom the expression holds, at the least.
-    at_least: u64,
-    /// And at the most.
-    at_most: u64,
-    /// Users that exist.
-    users: u64,
-    /// The index's revision that answered.
-    revision: u64,
-    /// About how many bytes an exact count reads.
-    reads_bytes: u64,
-    /// Whether an exact count is expected to take longer than 100 ms.
-    slow: bool,
-}
+type Line = CountLine<Problem>;
 
-/// A line of a streamed count.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Line {
-    Bounds {
-        exact: bool,
-        #[serde(flatten)]
-        estimate: EstimateAnswer,
-    },
-    Exact {
-        exact: bool,
-        #[serde(flatten)]
-        count: CountAnswer,
-    },
-    Error {
-        error: Problem,
-    },
-}
-
-impl Line {
-    fn bytes(&self) -> std::io::Result<Bytes> {
-        let mut bytes = serde_json::to_vec(self)?;
-        bytes.push(b'\n');
-        Ok(bytes.into())
-    }
+fn bytes(line: &Line) -> std::io::Result<Bytes> {
+    let mut bytes = serde_json::to_vec(line)?;
+    bytes.push(b'\n');
+    Ok(bytes.into())
 }
 
 fn body(estimate: &Estimate) -> EstimateAnswer {
@@ -80,20 +45,20 @@ fn body(estimate: &Estimate) -> EstimateAnswer {
 #[utoipa::path(post, path = "/apps/{app}/count/estimate", operation_id = "estimate_count", tag = "questions", params(App), request_body = CountRequest,
     responses((status = 200, description = "The bounds.", body = EstimateAnswer), Problem))]
 pub(crate) async fn estimate(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
     Json(request): Json<CountRequest>,
 ) -> Result<Json<EstimateAnswer>, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    let definitions = house.definitions(&app).await?;
-    let estimate = house.crowds.estimate(&app, &definitions, &question(&request.expression)?).await?;
+    let definitions = engine.definitions(&app).await?;
+    let estimate = engine.crowds.estimate(&app, &definitions, &question(&request.expression)?).await?;
     Ok(Json(body(&estimate)))
 }
 
-async fn streamed(house: &House, app: &AppId, question: Question, strict: bool) -> Result<Response, Problem> {
-    let definitions = house.definitions(app).await?;
-    let (estimate, exact) = house.crowds.counting(app, &definitions, &question).await?;
+async fn streamed(engine: &Engine, app: &AppId, question: Question, strict: bool) -> Result<Response, Problem> {
+    let definitions = engine.definitions(app).await?;
+    let (estimate, exact) = engine.crowds.counting(app, &definitions, &question).await?;
     let exact = async move {
         let count = exact.await?;
         of_one_time(&count, strict, &definitions)?;
@@ -111,14 +76,14 @@ async fn lines(
     let headers = [(header::CONTENT_TYPE, NDJSON)];
     if let Ok(count) = tokio::time::timeout(Duration::from_millis(SLOW_MS), &mut exact).await {
         let line = Line::Exact { exact: true, count: count? };
-        let bytes = line.bytes().map_err(|error| Problem::new(ErrorKind::Internal, error.to_string()))?;
+        let bytes = bytes(&line).map_err(|error| Problem::new(ErrorKind::Internal, error.to_string()))?;
         return Ok((headers, bytes).into_response());
     }
     let last = stream::once(exact).map(|count| match count {
         Ok(count) => Line::Exact { exact: true, count },
         Err(error) => Line::Error { error },
     });
-    let lines = stream::iter([Line::Bounds { exact: false, estimate }]).chain(last).map(|line| line.bytes());
+    let lines = stream::iter([Line::Bounds { exact: false, estimate }]).chain(last).map(|line| bytes(&line));
     Ok((headers, Body::from_stream(lines)).into_response())
 }
 
@@ -127,26 +92,26 @@ async fn lines(
 #[utoipa::path(post, path = "/apps/{app}/count/stream", operation_id = "stream_count", tag = "questions", params(App), request_body = CountRequest,
     responses((status = 200, description = "One or two lines of JSON.", content((String = "application/x-ndjson"))), Problem))]
 pub(crate) async fn stream_post(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
     Json(request): Json<CountRequest>,
 ) -> Result<Response, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    streamed(&house, &app, question(&request.expression)?, request.strict_as_of).await
+    streamed(&engine, &app, question(&request.expression)?, request.strict_as_of).await
 }
 
 /// The same by GET.
 #[utoipa::path(get, path = "/apps/{app}/count/stream", operation_id = "stream_count_by_url", tag = "questions", params(App, CountQuery),
     responses((status = 200, description = "One or two lines of JSON.", content((String = "application/x-ndjson"))), Problem))]
 pub(crate) async fn stream_get(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
     Query(query): Query<CountQuery>,
 ) -> Result<Response, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    streamed(&house, &app, Question::parse(&query.expression)?, query.strict_as_of).await
+    streamed(&engine, &app, Question::parse(&query.expression)?, query.strict_as_of).await
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::crowds::CrowdPath;
 use crate::access::{Action, Caller};
 use crate::extract::{Path, Query};
 use crate::shape::{ExportFormat, RawBytes};
-use crate::{House, Problem};
+use crate::{Problem, Server};
 use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -41,16 +41,16 @@ pub(crate) struct ExportQuery {
     responses((status = 200, description = "The file, in the format asked for.", content((String = "text/csv"), (String = "application/x-ndjson"),
         (inline(RawBytes) = "application/vnd.apache.parquet"), (inline(RawBytes) = "application/octet-stream"))), Problem))]
 pub(crate) async fn export(
-    State(house): State<Arc<House>>,
+    State(server): State<Arc<Server>>,
     Extension(caller): Extension<Caller>,
     Path(path): Path<CrowdPath>,
     Query(query): Query<ExportQuery>,
 ) -> Result<Response, Problem> {
     let app = app_checked(&path.app, &caller, Action::Read)?;
     let format = FileFormat::from_str(query.format.as_deref().unwrap_or("csv"))?;
-    house.with_crowds(&app, std::slice::from_ref(&path.crowd)).await?;
-    let members = house.crowds.members(&app, &path.crowd, query.version).await?;
-    let (places, background) = (house.memory.exports.clone(), house.background.clone());
+    server.engine.with_crowds(&app, std::slice::from_ref(&path.crowd)).await?;
+    let members = server.engine.crowds.members(&app, &path.crowd, query.version).await?;
+    let (places, background) = (server.exports.clone(), server.engine.background.clone());
     let body = match MemberFile::new(format)? {
         Some(file) => pulled(Encoding::Rows { members, file: Box::new(file), from: 0 }, places, background),
         None => pulled(Encoding::Bitmap(members.portable_pieces(format == FileFormat::Roaring64)), places, background),

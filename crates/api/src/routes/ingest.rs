@@ -1,53 +1,31 @@
 //! Files into the lake, as a run.
 
 use super::App;
-use super::runs::RunBody;
+use super::runs::body;
 use crate::access::{Action, Caller};
-use crate::audit::named;
 use crate::extract::{Json, Path};
-use crate::tasks::ingestion;
-use crate::{House, Problem};
+use crate::{Problem, Server};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::Deserialize;
-use std::path::PathBuf;
 use std::sync::Arc;
+use taghouse_engine::{Ingestion, source_of_files};
 use taghouse_ingest::IngestOptions;
-use taghouse_model::{ErrorKind, Name};
-use taghouse_rules::{Definitions, SourceFormat};
-
-/// Files to ingest: an upload, or paths of the server's machine.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct IngestRequest {
-    /// The source that maps the files; may be left out where only one source reads files.
-    source: Option<String>,
-    /// Files and folders on the server's machine. Only the commands of that machine may name them.
-    #[schema(value_type = Option<Vec<String>>)]
-    paths: Option<Vec<PathBuf>>,
-    /// The id of an upload whose files were sent before.
-    upload: Option<String>,
-    /// Go on however large the share of rejected rows is.
-    #[serde(default)]
-    allow_rejects: bool,
-    /// Read files again that have landed before: the rows that they brought go, and those that they bring now come, in one commit.
-    #[serde(default)]
-    replace: bool,
-}
+use taghouse_model::ErrorKind;
+use taghouse_wire::{IngestRequest, RunBody};
 
 /// Starts to ingest files and answers with the run to follow.
 #[utoipa::path(post, path = "/apps/{app}/ingest", operation_id = "start_ingestion", tag = "ingest", params(App), request_body = IngestRequest,
     responses((status = 202, description = "The run has begun.", body = RunBody), Problem))]
 pub(crate) async fn start(
-    State(house): State<Arc<House>>,
+    State(server): State<Arc<Server>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
     Json(request): Json<IngestRequest>,
 ) -> Result<(StatusCode, Json<RunBody>), Problem> {
     let app = app.checked(&caller, Action::Edit)?;
-    let definitions = house.definitions(&app).await?;
-    let source = source(&definitions, request.source.as_deref())?;
+    let definitions = server.engine.definitions(&app).await?;
+    let source = source_of_files(&definitions, request.source.as_deref())?;
     let (paths, upload) = match (request.paths, request.upload) {
         (Some(paths), None) if caller.local && !paths.is_empty() => (paths, None),
         (Some(_), None) if !caller.local => {
@@ -57,39 +35,13 @@ pub(crate) async fn start(
             ));
         }
         (None, Some(upload)) => {
-            let claimed = super::uploads::claim(&house, &app, &upload)?;
+            let claimed = super::uploads::claim(&server, &app, &upload)?;
             (claimed.paths().map_err(super::uploads::disk)?, Some(claimed))
         }
         _ => return Err(Problem::new(ErrorKind::Invalid, "name either paths or an upload")),
     };
     let options = IngestOptions { allow_rejects: request.allow_rejects, replace: request.replace };
-    let files = paths.iter().map(|path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned());
-    let how = if request.replace { ", replacing" } else { "" };
-    let subject = format!("source {source}{how}: {}", named(files.collect::<Vec<_>>().into_iter()));
-    let run = house
-        .audited_run(&caller, &app, "ingest", &subject, async {
-            let tasks = ingestion(&house, &app, definitions, source, paths, upload, options);
-            Ok(house.scheduler.start(&app, "ingest", tasks).await?)
-        })
-        .await?;
-    Ok((StatusCode::ACCEPTED, Json(run.status().into())))
-}
-
-fn source(definitions: &Definitions, named: Option<&str>) -> Result<Name, Problem> {
-    let of_files: Vec<&Name> =
-        definitions.sources.values().filter(|source| source.format != SourceFormat::Segment).map(|source| &source.name).collect();
-    let list = || of_files.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    match (named, of_files.as_slice()) {
-        (Some(named), _) => of_files.iter().find(|name| name.as_str() == named).map(|name| (*name).clone()).ok_or_else(|| {
-            Problem::new(
-                ErrorKind::NotFound,
-                format!("there is no source of files \"{named}\" in \"{}\"; it has: {}", definitions.app.id, list()),
-            )
-        }),
-        (None, [one]) => Ok((*one).clone()),
-        (None, []) => {
-            Err(Problem::new(ErrorKind::Invalid, format!("the app \"{}\" defines no source that reads files", definitions.app.id)))
-        }
-        (None, _) => Err(Problem::new(ErrorKind::Invalid, format!("name one of the sources: {}", list()))),
-    }
+    let upload = upload.map(|claimed| -> Box<dyn Send + Sync> { Box::new(claimed) });
+    let run = server.engine.ingest(&caller.id, Ingestion { definitions, source, paths, upload, options }).await?;
+    Ok((StatusCode::ACCEPTED, Json(body(run.status()))))
 }

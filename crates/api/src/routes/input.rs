@@ -1,85 +1,48 @@
 //! What came in: sources, their files, and the rows that were rejected.
 
 use super::App;
+use crate::Problem;
 use crate::access::{Action, Caller};
-use crate::clock_text::instant;
 use crate::extract::{Json, Path, Query};
-use crate::{House, Problem};
 use axum::Extension;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use taghouse_catalog::IngestedFile;
+use taghouse_engine::Engine;
+use taghouse_engine::clock_text::instant;
 use taghouse_ingest::{RejectedQuery, RejectedRow, rejected as rejected_rows};
 use taghouse_model::{AppId, ErrorKind, Name, TimestampMs};
 use taghouse_rules::{Definitions, SourceFormat};
+use taghouse_wire::{FileLine, FilePage, RejectedLine, RejectedList, SourceBody, SourceList};
 
 const DEFAULT_LINES: usize = 100;
 const MAX_LINES: usize = 1000;
-
-/// A source and what came of its rows.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct SourceBody {
-    /// Its name.
-    name: String,
-    /// `csv`, `jsonl`, `parquet` or `segment`.
-    format: &'static str,
-    /// Files that landed; `null` for live calls.
-    #[schema(required)]
-    files: Option<u64>,
-    /// Rows of its files, or live messages.
-    rows: u64,
-    /// Rows that became events or attributes.
-    accepted: u64,
-    /// Rows in `rejected_events`; of live calls single fields, too.
-    rejected: u64,
-    /// Rows that a filter left out.
-    filtered: u64,
-    /// Rows dropped because their message id had come in before.
-    duplicates: u64,
-    /// `rejected` by `rows`; `null` where there are none.
-    #[schema(required)]
-    rejected_share: Option<f64>,
-    /// When rows landed last, ISO 8601, UTC; `null`: never.
-    #[schema(required)]
-    last_landed: Option<String>,
-    /// Rows of the last batch of files, or of the last landing.
-    last_rows: u64,
-    /// Those of them that were rejected.
-    last_rejected: u64,
-}
-
-/// The sources of an app.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct SourceList {
-    /// In order of name.
-    sources: Vec<SourceBody>,
-}
 
 /// How fresh each source is, how much it brought, and what share of that was rejected.
 #[utoipa::path(get, path = "/apps/{app}/sources", operation_id = "list_sources", tag = "ingest", params(App),
     responses((status = 200, description = "The sources.", body = SourceList), Problem))]
 pub(crate) async fn sources(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
 ) -> Result<Json<SourceList>, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    let definitions = house.definitions(&app).await?;
+    let definitions = engine.definitions(&app).await?;
     let mut sources = Vec::new();
     for source in definitions.sources.values() {
         sources.push(match source.format {
-            SourceFormat::Segment => live(&house, &app, &source.name).await?,
-            format => of_files(&source.name, format, &house.catalog.ingested_files(&app, &source.name).await?),
+            SourceFormat::Segment => live(&engine, &app, &source.name).await?,
+            format => of_files(&source.name, format, &engine.catalog.ingested_files(&app, &source.name).await?),
         });
     }
     let calls_defined = definitions.sources.values().any(|source| source.format == SourceFormat::Segment);
     if !calls_defined {
         // Calls are taken without a source, too.
         let undefined = Name::new("segment").map_err(|e| Problem::new(ErrorKind::Internal, e.to_string()))?;
-        let body = live(&house, &app, &undefined).await?;
+        let body = live(&engine, &app, &undefined).await?;
         if body.rows > 0 {
             sources.push(body);
         }
@@ -103,7 +66,8 @@ fn of_files(name: &Name, format: SourceFormat, files: &[IngestedFile]) -> Source
             SourceFormat::Jsonl => "jsonl",
             SourceFormat::Parquet => "parquet",
             SourceFormat::Segment => "segment",
-        },
+        }
+        .into(),
         files: Some(files.len() as u64),
         rows: sum(|file| file.rows),
         accepted: sum(|file| file.accepted),
@@ -117,11 +81,11 @@ fn of_files(name: &Name, format: SourceFormat, files: &[IngestedFile]) -> Source
     }
 }
 
-async fn live(house: &House, app: &AppId, name: &Name) -> Result<SourceBody, Problem> {
-    let totals = house.landing.totals(app).await?;
+async fn live(engine: &Engine, app: &AppId, name: &Name) -> Result<SourceBody, Problem> {
+    let totals = engine.landing.totals(app).await?;
     Ok(SourceBody {
         name: name.to_string(),
-        format: "segment",
+        format: "segment".into(),
         files: None,
         rows: totals.messages,
         accepted: totals.accepted,
@@ -149,41 +113,6 @@ pub(crate) struct FileFilter {
     limit: Option<usize>,
 }
 
-/// A file that landed.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct FileLine {
-    /// The source.
-    source: String,
-    /// Its name, below the folder that was given.
-    file: String,
-    /// When it landed, ISO 8601, UTC.
-    landed: String,
-    /// Its bytes on disk.
-    size_bytes: u64,
-    /// Its rows.
-    rows: u64,
-    /// Rows that became events or attributes.
-    accepted: u64,
-    /// Rows in `rejected_events`.
-    rejected: u64,
-    /// Rows that a filter left out.
-    filtered: u64,
-    /// Rows dropped because their message id had come in before.
-    duplicates: u64,
-    /// The number of the source's batch that landed it.
-    batch: u64,
-}
-
-/// A page of files.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct FilePage {
-    /// The last landed first.
-    files: Vec<FileLine>,
-    /// What to send as `after` for the next page; `null`: there is none.
-    #[schema(required)]
-    next: Option<String>,
-}
-
 /// Where a file stands among all.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Landed {
@@ -209,20 +138,20 @@ impl Landed {
 #[utoipa::path(get, path = "/apps/{app}/files", operation_id = "list_files", tag = "ingest", params(App, FileFilter),
     responses((status = 200, description = "A page of files.", body = FilePage), Problem))]
 pub(crate) async fn files(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
     Query(filter): Query<FileFilter>,
 ) -> Result<Json<FilePage>, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    let definitions = house.definitions(&app).await?;
+    let definitions = engine.definitions(&app).await?;
     check_source(&definitions, filter.source.as_deref())?;
     let limit = checked_limit(filter.limit)?;
     let wrong = || Problem::new(ErrorKind::Invalid, "`after` is not the `next` of a page of files: give it as it came");
     let after = filter.after.as_deref().map(|cursor| Landed::read(cursor).ok_or_else(wrong)).transpose()?;
     let mut found: BTreeMap<Landed, IngestedFile> = BTreeMap::new();
     for source in definitions.sources.keys().filter(|name| filter.source.as_deref().is_none_or(|wanted| name.as_str() == wanted)) {
-        for file in house.catalog.ingested_files(&app, source).await? {
+        for file in engine.catalog.ingested_files(&app, source).await? {
             let place = Landed { ingested_ms: Reverse(file.ingested_ms), source: source.to_string(), name: file.name.clone() };
             if after.as_ref().is_none_or(|after| place > *after) {
                 found.insert(place, file);
@@ -263,63 +192,27 @@ pub(crate) struct RejectedFilter {
     limit: Option<usize>,
 }
 
-/// A rejected row.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct RejectedLine {
-    /// When it came in, ISO 8601, UTC.
-    received: String,
-    /// The source.
-    source: String,
-    /// The file; `null`: a live call.
-    #[schema(required)]
-    file: Option<String>,
-    /// The row of the file, from 1, or the position in the log of live calls.
-    #[schema(required)]
-    row: Option<i64>,
-    /// The class of the refusal, such as `bad_type`.
-    reason: String,
-    /// What is wrong with this row.
-    detail: String,
-    /// The row as it stood, its first 4 KiB.
-    #[schema(required)]
-    raw: Option<String>,
-}
-
-/// A page of rejected rows.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct RejectedList {
-    /// Newest first, then by source, file and row.
-    rows: Vec<RejectedLine>,
-    /// How many there are on all pages, by reason.
-    reasons: BTreeMap<String, u64>,
-    /// What to send as `after` for the next page; `null`: there is none.
-    #[schema(required)]
-    next: Option<String>,
-}
-
 /// Rows and fields that were rejected, with what is wrong and the row itself.
 #[utoipa::path(get, path = "/apps/{app}/rejected", operation_id = "list_rejected", tag = "ingest", params(App, RejectedFilter),
     responses((status = 200, description = "A page of rejected rows.", body = RejectedList), Problem))]
 pub(crate) async fn rejected(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
     Query(filter): Query<RejectedFilter>,
 ) -> Result<Json<RejectedList>, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    house.definitions(&app).await?;
+    engine.definitions(&app).await?;
     let limit = checked_limit(filter.limit)?;
     let RejectedFilter { source, reason, file, after, .. } = filter;
-    let page = rejected_rows(&house.lake, &app, &RejectedQuery { source, reason, file, after, limit }).await?;
-    let rows = page.rows.into_iter().map(RejectedLine::from).collect();
+    let page = rejected_rows(&engine.lake, &app, &RejectedQuery { source, reason, file, after, limit }).await?;
+    let rows = page.rows.into_iter().map(rejected_line).collect();
     Ok(Json(RejectedList { rows, reasons: page.reasons, next: page.next }))
 }
 
-impl From<RejectedRow> for RejectedLine {
-    fn from(row: RejectedRow) -> Self {
-        let RejectedRow { received_ms, source, file, row, reason, detail, raw } = row;
-        Self { received: instant(received_ms.0), source, file, row, reason, detail, raw }
-    }
+fn rejected_line(row: RejectedRow) -> RejectedLine {
+    let RejectedRow { received_ms, source, file, row, reason, detail, raw } = row;
+    RejectedLine { received: instant(received_ms.0), source, file, row, reason, detail, raw }
 }
 
 fn checked_limit(limit: Option<usize>) -> Result<usize, Problem> {

@@ -2,15 +2,15 @@
 
 use super::App;
 use crate::access::{Action, Caller};
-use crate::clock_text::local;
 use crate::extract::{Json, Path, Query};
-use crate::shape::TagValue;
-use crate::{House, Problem, wire};
+use crate::{Problem, values};
 use axum::Extension;
 use axum::extract::State;
 use serde::{Deserialize, Serialize, Serializer};
-use std::collections::BTreeMap;
 use std::sync::Arc;
+use taghouse_engine::Engine;
+use taghouse_engine::clock_text::local;
+use taghouse_wire::{JudgmentBody, ProfileBody};
 
 /// Who and which.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -33,25 +33,6 @@ pub(crate) struct JudgeRequest {
     /// Crowd names, 100 at most.
     #[schema(max_items = 100)]
     crowds: Vec<String>,
-}
-
-/// A judgment.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct JudgmentBody {
-    /// The user id.
-    user: String,
-    /// The crowd's name.
-    crowd: String,
-    /// The answer.
-    in_crowd: bool,
-    /// The crowd's version that was asked.
-    version: u64,
-    /// `unknown_user` where the user has never been seen.
-    #[schema(required)]
-    reason: Option<&'static str>,
-    /// How many ms ago the catalog last confirmed that this is the crowd's current version. What this server publishes is judged by at once;
-    /// more than a few seconds say that the catalog does not answer.
-    age_ms: u64,
 }
 
 /// Judgments of many users.
@@ -113,36 +94,24 @@ pub(crate) struct ProfileQuery {
     user: String,
 }
 
-/// What the index knows of a user.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct ProfileBody {
-    /// The user id.
-    user: String,
-    /// Tag values by name; tags without a value are absent.
-    #[schema(value_type = BTreeMap<String, TagValue>)]
-    tags: serde_json::Map<String, serde_json::Value>,
-    /// The as-of time of each of these tags, ISO 8601 with the app's offset.
-    as_of: BTreeMap<String, String>,
-}
-
 /// Whether a user is in a crowd's current version. Only crowds that are defined answer.
 #[utoipa::path(get, path = "/apps/{app}/judge", operation_id = "judge_user", tag = "judgments", params(App, JudgeQuery),
     responses((status = 200, description = "The judgment.", body = JudgmentBody), Problem))]
 pub(crate) async fn one(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
     Query(query): Query<JudgeQuery>,
 ) -> Result<Json<JudgmentBody>, Problem> {
     let app = app.checked(&caller, Action::Judge)?;
-    house.with_crowds(&app, std::slice::from_ref(&query.crowd)).await?;
-    let judgment = house.crowds.judge(&app, &query.user, &query.crowd).await?;
+    engine.with_crowds(&app, std::slice::from_ref(&query.crowd)).await?;
+    let judgment = engine.crowds.judge(&app, &query.user, &query.crowd).await?;
     Ok(Json(JudgmentBody {
         user: query.user,
         crowd: query.crowd,
         in_crowd: judgment.in_crowd,
         version: judgment.version,
-        reason: judgment.reason(),
+        reason: judgment.reason().map(Into::into),
         age_ms: judgment.age_ms,
     }))
 }
@@ -151,14 +120,14 @@ pub(crate) async fn one(
 #[utoipa::path(post, path = "/apps/{app}/judge", operation_id = "judge_users", tag = "judgments", params(App), request_body = JudgeRequest,
     responses((status = 200, description = "The judgments.", body = Judgments), Problem))]
 pub(crate) async fn batch(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
     Json(request): Json<JudgeRequest>,
 ) -> Result<Json<Judgments>, Problem> {
     let app = app.checked(&caller, Action::Judge)?;
-    house.with_crowds(&app, &request.crowds).await?;
-    let batch = house.crowds.judge_batch(&app, &request.users, &request.crowds).await?;
+    engine.with_crowds(&app, &request.crowds).await?;
+    let batch = engine.crowds.judge_batch(&app, &request.users, &request.crowds).await?;
     let asked = Arc::new(Asked::of(request.crowds));
     let of_user = |(user, values)| UserJudgments { user, crowds: ByCrowd { asked: asked.clone(), values } };
     let judgments = request.users.into_iter().zip(batch.in_crowd).map(of_user).collect();
@@ -170,18 +139,18 @@ pub(crate) async fn batch(
 #[utoipa::path(get, path = "/apps/{app}/profile", operation_id = "get_profile", tag = "judgments", params(App, ProfileQuery),
     responses((status = 200, description = "What is known of the user; a user never seen has no values.", body = ProfileBody), Problem))]
 pub(crate) async fn profile(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
     Query(query): Query<ProfileQuery>,
 ) -> Result<Json<ProfileBody>, Problem> {
     let app = app.checked(&caller, Action::Judge)?;
-    let definitions = house.definitions(&app).await?;
-    let mut values = house.crowds.profile(&app, &query.user).await?;
+    let definitions = engine.definitions(&app).await?;
+    let mut values = engine.crowds.profile(&app, &query.user).await?;
     values.retain(|tag| definitions.tags.contains_key(&tag.name));
     let zone = &definitions.app.time_zone;
     let as_of = values.iter().map(|tag| (tag.name.to_string(), local(tag.as_of_ms, zone))).collect();
-    let tags = values.iter().map(|tag| (tag.name.to_string(), wire::value(&tag.value))).collect();
+    let tags = values.iter().map(|tag| (tag.name.to_string(), values::value(&tag.value))).collect();
     Ok(Json(ProfileBody { user: query.user, tags, as_of }))
 }
 

@@ -2,77 +2,23 @@
 
 use crate::access::{Action, Caller, hash, new_secret};
 use crate::extract::{Json, Path};
-use crate::shape::KeyRole;
-use crate::{House, Problem};
+use crate::{Problem, Server};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use taghouse_catalog::{AuditRecord, Change, KeyRecord, Role};
 use taghouse_model::{AppId, ErrorKind};
+use taghouse_wire::{CreatedKey, KeyBody, KeyList, NewKey};
 
-/// A key to make.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NewKey {
-    /// `admin`, `editor`, `viewer`, `write` or `judge`.
-    #[schema(value_type = KeyRole)]
-    role: String,
-    /// The app it is for; absent: every app.
-    #[schema(pattern = "^[a-z][a-z0-9_-]*$", min_length = 1, max_length = 63)]
-    app: Option<String>,
-    /// For people.
-    #[serde(default)]
-    note: String,
-}
-
-/// A key, without its secret.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct KeyBody {
-    /// The key's id.
-    id: String,
-    /// `admin`, `editor`, `viewer`, `write` or `judge`.
-    #[schema(value_type = KeyRole)]
-    role: &'static str,
-    /// `null`: every app.
-    #[schema(required)]
-    app: Option<String>,
-    /// For people.
-    note: String,
-    /// Milliseconds since 1970 UTC.
-    created_ms: i64,
-    /// Milliseconds since 1970 UTC; `null`: it works.
-    #[schema(required)]
-    revoked_ms: Option<i64>,
-}
-
-/// All keys.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct KeyList {
-    /// In the order in which they were made.
-    keys: Vec<KeyBody>,
-}
-
-/// A new key, with its secret: shown this once, stored nowhere.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct CreatedKey {
-    #[serde(flatten)]
-    key: KeyBody,
-    /// What callers send.
-    secret: String,
-}
-
-impl From<KeyRecord> for KeyBody {
-    fn from(key: KeyRecord) -> Self {
-        Self {
-            id: key.id,
-            role: key.role.as_str(),
-            app: key.app.map(|app| app.to_string()),
-            note: key.note,
-            created_ms: key.created_ms,
-            revoked_ms: key.revoked_ms,
-        }
+fn body(key: KeyRecord) -> KeyBody {
+    KeyBody {
+        id: key.id,
+        role: key.role.as_str().into(),
+        app: key.app.map(|app| app.to_string()),
+        note: key.note,
+        created_ms: key.created_ms,
+        revoked_ms: key.revoked_ms,
     }
 }
 
@@ -90,10 +36,10 @@ fn administers(caller: &Caller, app: Option<&AppId>) -> Result<(), Problem> {
 /// All keys, the revoked ones too, without secrets.
 #[utoipa::path(get, path = "/keys", operation_id = "list_keys", tag = "keys",
     responses((status = 200, description = "The keys.", body = KeyList), Problem))]
-pub(crate) async fn list(State(house): State<Arc<House>>, Extension(caller): Extension<Caller>) -> Result<Json<KeyList>, Problem> {
+pub(crate) async fn list(State(server): State<Arc<Server>>, Extension(caller): Extension<Caller>) -> Result<Json<KeyList>, Problem> {
     caller.may_anywhere(Action::Administer)?;
     let visible = |key: &KeyRecord| caller.app.is_none() || caller.app == key.app;
-    let keys = house.catalog.keys().await?.into_iter().filter(visible).map(KeyBody::from).collect();
+    let keys = server.engine.catalog.keys().await?.into_iter().filter(visible).map(body).collect();
     Ok(Json(KeyList { keys }))
 }
 
@@ -101,7 +47,7 @@ pub(crate) async fn list(State(house): State<Arc<House>>, Extension(caller): Ext
 #[utoipa::path(post, path = "/keys", operation_id = "create_key", tag = "keys", request_body = NewKey,
     responses((status = 201, description = "The key was made.", body = CreatedKey), Problem))]
 pub(crate) async fn create(
-    State(house): State<Arc<House>>,
+    State(server): State<Arc<Server>>,
     Extension(caller): Extension<Caller>,
     Json(request): Json<NewKey>,
 ) -> Result<(StatusCode, Json<CreatedKey>), Problem> {
@@ -109,26 +55,26 @@ pub(crate) async fn create(
     administers(&caller, app.as_ref())?;
     let role: Role = request.role.parse()?;
     if let Some(app) = &app {
-        house.exists(app).await?;
+        server.engine.exists(app).await?;
     }
-    let made = house.make_key(role, app.clone(), request.note, &caller.id).await.map_err(Problem::from);
-    let (record, secret) = house.note_failure(&caller, app.as_ref(), "key.create", role.as_str(), made).await?;
-    Ok((StatusCode::CREATED, Json(CreatedKey { key: record.into(), secret })))
+    let made = server.make_key(role, app.clone(), request.note, &caller.id).await.map_err(Problem::from);
+    let (record, secret) = server.engine.note_failure(&caller.id, app.as_ref(), "key.create", role.as_str(), made).await?;
+    Ok((StatusCode::CREATED, Json(CreatedKey { key: body(record), secret })))
 }
 
 /// Revokes a key: it stops working at once.
 #[utoipa::path(delete, path = "/keys/{id}", operation_id = "revoke_key", tag = "keys", params(("id" = String, Path, description = "The key's id, from the list")),
     responses((status = 204, description = "The key works no more."), Problem))]
 pub(crate) async fn revoke(
-    State(house): State<Arc<House>>,
+    State(server): State<Arc<Server>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     caller.may_anywhere(Action::Administer)?;
     let unknown = || Problem::new(ErrorKind::NotFound, format!("there is no key \"{id}\"; `taghouse keys` lists them"));
-    let key = house.catalog.keys().await?.into_iter().find(|key| key.id == id).ok_or_else(unknown)?;
+    let key = server.engine.catalog.keys().await?.into_iter().find(|key| key.id == id).ok_or_else(unknown)?;
     administers(&caller, key.app.as_ref())?;
-    let at_ms = house.clock.now_ms();
+    let at_ms = server.engine.clock.now_ms();
     let line = AuditRecord {
         app: key.app.clone(),
         at_ms,
@@ -137,17 +83,17 @@ pub(crate) async fn revoke(
         subject: id.clone(),
         outcome: "done".to_owned(),
     };
-    let revoked = house.catalog.commit(vec![Change::RevokeKey { id: id.clone(), at_ms }, Change::Audit(line)]).await;
+    let revoked = server.engine.catalog.commit(vec![Change::RevokeKey { id: id.clone(), at_ms }, Change::Audit(line)]).await;
     match &revoked {
-        Ok(()) => house.keys.drop_key(&id).await,
+        Ok(()) => server.keys.drop_key(&id).await,
         // It may have been committed all the same.
-        Err(_) => house.keys.reload(house.catalog.as_ref()).await.unwrap_or_default(),
+        Err(_) => server.keys.reload(server.engine.catalog.as_ref()).await.unwrap_or_default(),
     }
-    house.note_failure(&caller, key.app.as_ref(), "key.revoke", &id, revoked.map_err(Problem::from)).await?;
+    server.engine.note_failure(&caller.id, key.app.as_ref(), "key.revoke", &id, revoked.map_err(Problem::from)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-impl House {
+impl Server {
     /// Makes a key; the secret is returned here and kept nowhere.
     ///
     /// # Errors
@@ -159,10 +105,10 @@ impl House {
         note: String,
         actor: &str,
     ) -> taghouse_catalog::Result<(KeyRecord, String)> {
-        let secret = new_secret(self.entropy.as_ref());
-        let at_ms = self.clock.now_ms();
+        let secret = new_secret(self.engine.entropy.as_ref());
+        let at_ms = self.engine.clock.now_ms();
         let record = KeyRecord {
-            id: self.random_id(),
+            id: self.engine.random_id(),
             app: app.clone(),
             role,
             secret_sha256: hash(&secret),
@@ -178,7 +124,7 @@ impl House {
             subject: format!("{} {role}", record.id),
             outcome: "done".to_owned(),
         };
-        self.catalog.commit(vec![Change::PutKey(record.clone()), Change::Audit(audit)]).await?;
+        self.engine.catalog.commit(vec![Change::PutKey(record.clone()), Change::Audit(audit)]).await?;
         self.keys.add_key(record.clone()).await;
         Ok((record, secret))
     }

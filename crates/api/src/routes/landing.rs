@@ -1,13 +1,14 @@
 //! What becomes of live calls.
 
 use super::App;
+use crate::Problem;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
-use crate::{House, Problem};
 use axum::Extension;
 use axum::extract::State;
 use serde::Serialize;
 use std::sync::Arc;
+use taghouse_engine::Engine;
 
 /// What became of an app's live calls since the server started.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -35,13 +36,13 @@ pub(crate) struct LandingBody {
 #[utoipa::path(get, path = "/apps/{app}/landing", operation_id = "get_landing", tag = "tracking", params(App),
     responses((status = 200, description = "The totals.", body = LandingBody), Problem))]
 pub(crate) async fn get(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
 ) -> Result<Json<LandingBody>, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    house.definitions(&app).await?;
-    let totals = house.memory.landing(&app);
+    engine.definitions(&app).await?;
+    let totals = engine.memory.landing(&app);
     let landed = totals.landed;
     Ok(Json(LandingBody {
         events: landed.events,

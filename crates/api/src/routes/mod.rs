@@ -1,4 +1,4 @@
-//! One file a resource: its wire types and its handlers.
+//! One file a resource: its handlers, and what they take of a URL.
 
 pub(crate) mod apps;
 pub(crate) mod audit;
@@ -32,7 +32,7 @@ use crate::Problem;
 use crate::access::{Action, Caller};
 use serde::Deserialize;
 use taghouse_model::{AppId, ErrorKind, Name};
-use taghouse_rules::{CheckError, Definitions};
+use taghouse_rules::{Definitions, did_you_mean};
 
 /// The app in the path.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -62,9 +62,8 @@ pub(crate) fn defined_tag(definitions: &Definitions, tag: &str) -> Result<(), Pr
     if definitions.tags.contains_key(tag) {
         return Ok(());
     }
-    let error = CheckError { message: format!("the tag `{tag}` is not defined"), leaf: 0, unknown: Some(tag.to_owned()) };
-    let error = error.suggest(definitions.tags.keys().map(Name::as_str));
-    Err(Problem::new(ErrorKind::NotFound, format!("{}; `taghouse tags` lists all", error.message)))
+    let hint = did_you_mean(tag, definitions.tags.keys().map(Name::as_str));
+    Err(Problem::new(ErrorKind::NotFound, format!("the tag `{tag}` is not defined{hint}; `taghouse tags` lists all")))
 }
 
 /// Runs what takes a core for more than microseconds off the threads that answer requests.

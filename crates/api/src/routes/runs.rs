@@ -1,82 +1,24 @@
 //! Runs: their state, their progress, their end.
 
 use super::{App, app_checked};
+use crate::Problem;
 use crate::access::{Action, Caller};
-use crate::clock_text::instant;
 use crate::extract::{Json, Path, Query};
-use crate::reports::TaskResult;
-use crate::{House, Problem};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
+use taghouse_engine::Engine;
+use taghouse_engine::clock_text::instant;
 use taghouse_model::ErrorKind;
 use taghouse_schedule::{RunHandle, RunStatus};
+use taghouse_wire::{RunBody, RunLine, RunList, TaskBody};
 
 /// The longest that a request waits for a run to change, in milliseconds.
 const MAX_WAIT_MS: u64 = 30_000;
 const LISTED: u32 = 50;
-
-/// A run and its tasks.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct RunBody {
-    /// Its id.
-    id: String,
-    /// `ingest`, `produce` or `compact`.
-    kind: String,
-    /// `pending`, `running`, `succeeded`, `succeeded_with_warnings`, `failed`, `cancelled` or `interrupted`.
-    state: String,
-    /// In the order in which they were planned.
-    tasks: Vec<TaskBody>,
-}
-
-/// One task of a run.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct TaskBody {
-    /// Its name.
-    name: String,
-    /// `pending`, `running`, `succeeded`, `failed`, `skipped` or `cancelled`.
-    state: String,
-    /// Units done, such as rows.
-    done: u64,
-    /// Units in all; 0 while unknown.
-    total: u64,
-    /// What it does now.
-    message: String,
-    /// What came out; `null` before it succeeded.
-    #[schema(value_type = Option<TaskResult>, required)]
-    result: Option<serde_json::Value>,
-    /// Why it failed.
-    #[schema(required)]
-    error: Option<String>,
-    /// What was left out although it succeeded. A run of which a task says so ends as `succeeded_with_warnings`.
-    warnings: Vec<String>,
-}
-
-/// A run in the list.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct RunLine {
-    /// Its id.
-    id: String,
-    /// `ingest`, `produce` or `compact`.
-    kind: String,
-    /// `pending`, `running`, `succeeded`, `succeeded_with_warnings`, `failed`, `cancelled` or `interrupted`.
-    state: String,
-    /// When it began, ISO 8601, UTC.
-    started: String,
-    /// How long it took; `null`: it has not ended.
-    #[schema(required)]
-    elapsed_ms: Option<i64>,
-}
-
-/// The last runs.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct RunList {
-    /// Newest first.
-    runs: Vec<RunLine>,
-}
 
 /// A run in the path.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -100,32 +42,31 @@ pub(crate) struct Wait {
     wait_ms: u64,
 }
 
-impl From<RunStatus> for RunBody {
-    fn from(status: RunStatus) -> Self {
-        let tasks = status.tasks.into_iter().map(|task| TaskBody {
-            name: task.name,
-            state: task.state.to_string(),
-            done: task.done,
-            total: task.total,
-            message: task.message,
-            result: task.result,
-            error: task.error,
-            warnings: task.warnings,
-        });
-        Self { id: status.id, kind: status.kind, state: status.state.to_string(), tasks: tasks.collect() }
-    }
+/// A run on the wire.
+pub(crate) fn body(status: RunStatus) -> RunBody {
+    let tasks = status.tasks.into_iter().map(|task| TaskBody {
+        name: task.name,
+        state: task.state.to_string(),
+        done: task.done,
+        total: task.total,
+        message: task.message,
+        result: task.result,
+        error: task.error,
+        warnings: task.warnings,
+    });
+    RunBody { id: status.id, kind: status.kind, state: status.state.to_string(), tasks: tasks.collect() }
 }
 
 /// The last 50 runs, newest first.
 #[utoipa::path(get, path = "/apps/{app}/runs", operation_id = "list_runs", tag = "runs", params(App),
     responses((status = 200, description = "The runs.", body = RunList), Problem))]
 pub(crate) async fn list(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
 ) -> Result<Json<RunList>, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    let runs = house.catalog.runs(&app, LISTED).await?.into_iter().map(|run| RunLine {
+    let runs = engine.catalog.runs(&app, LISTED).await?.into_iter().map(|run| RunLine {
         id: run.id,
         kind: run.kind,
         state: run.state,
@@ -139,12 +80,12 @@ pub(crate) async fn list(
 #[utoipa::path(get, path = "/apps/{app}/runs/{id}", operation_id = "get_run", tag = "runs", params(RunPath, Wait),
     responses((status = 200, description = "The run as it is now.", body = RunBody), Problem))]
 pub(crate) async fn get(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(path): Path<RunPath>,
     Query(wait): Query<Wait>,
 ) -> Result<Json<RunBody>, Problem> {
-    let run = find(&house, &caller, &path, Action::Read)?;
+    let run = find(&engine, &caller, &path, Action::Read)?;
     if wait.wait_ms > MAX_WAIT_MS {
         return Err(Problem::new(
             ErrorKind::Invalid,
@@ -152,25 +93,25 @@ pub(crate) async fn get(
         ));
     }
     let status = run.wait(Duration::from_millis(wait.wait_ms)).await;
-    Ok(Json(status.into()))
+    Ok(Json(body(status)))
 }
 
 /// Asks a run to stop; what it has committed stays.
 #[utoipa::path(delete, path = "/apps/{app}/runs/{id}", operation_id = "cancel_run", tag = "runs", params(RunPath),
     responses((status = 202, description = "The run was asked to stop; it ends soon."), Problem))]
 pub(crate) async fn cancel(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(path): Path<RunPath>,
 ) -> Result<StatusCode, Problem> {
-    let run = find(&house, &caller, &path, Action::Edit)?;
+    let run = find(&engine, &caller, &path, Action::Edit)?;
     run.cancel();
-    house.note(&caller, Some(run.app()), "cancel", &format!("run {}", path.id), Ok(StatusCode::ACCEPTED)).await
+    engine.note(&caller.id, Some(run.app()), "cancel", &format!("run {}", path.id), Ok(StatusCode::ACCEPTED)).await
 }
 
-fn find(house: &House, caller: &Caller, path: &RunPath, action: Action) -> Result<RunHandle, Problem> {
+fn find(engine: &Engine, caller: &Caller, path: &RunPath, action: Action) -> Result<RunHandle, Problem> {
     let app = app_checked(&path.app, caller, action)?;
-    let run = house.scheduler.get(&path.id).filter(|run| *run.app() == app);
+    let run = engine.scheduler.get(&path.id).filter(|run| *run.app() == app);
     run.ok_or_else(|| {
         Problem::new(ErrorKind::NotFound, format!("no run \"{}\" since the server started; `taghouse runs` lists older ones", path.id))
     })

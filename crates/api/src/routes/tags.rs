@@ -2,83 +2,24 @@
 
 use super::{App, app_checked, blocking};
 use crate::access::{Action, Caller};
-use crate::clock_text::local;
 use crate::extract::{Json, Path, Query};
-use crate::shape::TagValue;
-use crate::{House, Problem, wire};
+use crate::{Problem, values};
 use axum::Extension;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use taghouse_catalog::RunRecord;
+use taghouse_engine::Engine;
+use taghouse_engine::clock_text::local;
 use taghouse_index::Snapshot;
 use taghouse_model::ErrorKind;
 use taghouse_rules::Definitions;
+use taghouse_wire::{TagBody, TagList, TagValues, ValueCount};
 
 const DEFAULT_VALUES: usize = 20;
 const MAX_VALUES: usize = 1000;
 const RUNS_LOOKED_AT: u32 = 50;
-
-/// A tag.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct TagBody {
-    /// Its name.
-    name: String,
-    /// `bool`, `enum`, `set`, `int`, `decimal(n)`, `date` or `date(millisecond)`.
-    #[serde(rename = "type")]
-    value_type: String,
-    /// `attribute`, `aggregate`, `cohort`, `expression` or `sql`.
-    kind: &'static str,
-    /// As defined.
-    #[schema(required)]
-    description: Option<String>,
-    /// How many users have a value; `null`: never produced.
-    #[schema(required)]
-    users: Option<u64>,
-    /// Of `int` and `decimal`: the exact sum over all users, as text.
-    #[schema(required)]
-    sum: Option<String>,
-    /// ISO 8601 with the app's offset; `null`: never produced.
-    #[schema(required)]
-    as_of: Option<String>,
-    /// Whether it is defined otherwise since these values were produced.
-    changed: bool,
-    /// What the last production of it left out, by reason; nothing where all was taken in, or its run is not among the last 50.
-    left_out: BTreeMap<String, u64>,
-}
-
-/// The tags of an app.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct TagList {
-    /// In order of name.
-    tags: Vec<TagBody>,
-    /// How many users exist.
-    users: u64,
-    /// The index's revision, which grows with every publication; 0: nothing produced yet.
-    revision: u64,
-}
-
-/// A value and who has it.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct ValueCount {
-    /// The value; of a set tag one of its members.
-    #[schema(value_type = TagValue)]
-    value: serde_json::Value,
-    /// How many users have it.
-    users: u64,
-}
-
-/// The most frequent values of a tag.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct TagValues {
-    /// The tag's name.
-    name: String,
-    /// Most users first.
-    values: Vec<ValueCount>,
-    /// How many different values there are.
-    distinct: usize,
-}
 
 /// A tag in the path.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -105,16 +46,16 @@ pub(crate) struct Limit {
 #[utoipa::path(get, path = "/apps/{app}/tags", operation_id = "list_tags", tag = "tags", params(App),
     responses((status = 200, description = "The tags.", body = TagList), Problem))]
 pub(crate) async fn list(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
 ) -> Result<Json<TagList>, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    let definitions = house.definitions(&app).await?;
-    let snapshot = house.index.snapshot(&app).await?;
-    let stored = house.catalog.definitions(&app).await?;
+    let definitions = engine.definitions(&app).await?;
+    let snapshot = engine.index.snapshot(&app).await?;
+    let stored = engine.catalog.definitions(&app).await?;
     let bodies = stored.into_iter().filter(|stored| stored.kind == "tag").map(|stored| (stored.name, stored.body)).collect();
-    let left_out = left_out(&house.catalog.runs(&app, RUNS_LOOKED_AT).await?);
+    let left_out = left_out(&engine.catalog.runs(&app, RUNS_LOOKED_AT).await?);
     let known = Known { bodies, left_out };
     // Sums read the slices of users whom live changes touch.
     Ok(Json(blocking(move || listing(&definitions, snapshot.as_deref(), known)).await??))
@@ -142,13 +83,13 @@ fn listing(definitions: &Definitions, snapshot: Option<&Snapshot>, mut known: Kn
     for (name, definition) in &definitions.tags {
         let info = snapshot.and_then(|snapshot| snapshot.info(name.as_str()));
         let sum = match snapshot.map(|snapshot| snapshot.tag(name.as_str())).transpose()?.flatten() {
-            Some(segment) => segment.sum(None)?.and_then(|sum| wire::sum(sum, segment.value_type())),
+            Some(segment) => segment.sum(None)?.and_then(|sum| values::sum(sum, segment.value_type())),
             None => None,
         };
         tags.push(TagBody {
             name: name.to_string(),
             value_type: info.map_or(definition.value_type, |info| info.value_type).to_string(),
-            kind: wire::tag_kind(&definition.kind),
+            kind: values::tag_kind(&definition.kind).into(),
             description: definition.description.clone(),
             users: info.map(|info| info.users),
             sum,
@@ -165,7 +106,7 @@ fn listing(definitions: &Definitions, snapshot: Option<&Snapshot>, mut known: Kn
 #[utoipa::path(get, path = "/apps/{app}/tags/{tag}", operation_id = "list_tag_values", tag = "tags", params(TagPath, Limit),
     responses((status = 200, description = "The values.", body = TagValues), Problem))]
 pub(crate) async fn values(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(path): Path<TagPath>,
     Query(limit): Query<Limit>,
@@ -177,10 +118,10 @@ pub(crate) async fn values(
     }
     let absent =
         |why: &str| Problem::new(ErrorKind::NotFound, format!("the tag \"{}\" {why} in \"{app}\"; `taghouse tags` lists all", path.tag));
-    if !house.definitions(&app).await?.tags.contains_key(path.tag.as_str()) {
+    if !engine.definitions(&app).await?.tags.contains_key(path.tag.as_str()) {
         return Err(absent("is not defined"));
     }
-    let snapshot = house.index.snapshot(&app).await?.filter(|snapshot| snapshot.info(&path.tag).is_some());
+    let snapshot = engine.index.snapshot(&app).await?.filter(|snapshot| snapshot.info(&path.tag).is_some());
     let snapshot = snapshot.ok_or_else(|| absent("has not been produced"))?;
     let name = path.tag;
     Ok(Json(blocking(move || most_frequent(&snapshot, name, limit)).await??))
@@ -190,6 +131,6 @@ fn most_frequent(snapshot: &Snapshot, name: String, limit: usize) -> Result<TagV
     let mut values = snapshot.tag(&name)?.map(|segment| segment.values()).transpose()?.unwrap_or_default();
     values.sort_by(|(a, more), (b, less)| less.cmp(more).then_with(|| a.cmp(b)));
     let distinct = values.len();
-    let values = values.into_iter().take(limit).map(|(value, users)| ValueCount { value: wire::value(&value), users });
+    let values = values.into_iter().take(limit).map(|(value, users)| ValueCount { value: values::value(&value), users });
     Ok(TagValues { name, values: values.collect(), distinct })
 }

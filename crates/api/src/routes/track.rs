@@ -1,16 +1,17 @@
 //! Live events: the Segment HTTP tracking API. 200 means durable.
 
+use crate::Problem;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
 use crate::problem::KeylessCallProblem;
 use crate::shape::TrackCall;
-use crate::{House, Problem};
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use taghouse_engine::Engine;
 use taghouse_ingest::{LiveCall, LogRecord, RecordBody};
 use taghouse_model::{AppId, ErrorKind};
 
@@ -91,7 +92,7 @@ pub(crate) fn refuse_large(headers: &HeaderMap) -> Result<(), Problem> {
     request_body(content = Object, description = "The call as Segment documents it; gzip is understood"),
     responses((status = 200, description = "The call is durable.", body = Tracked), Problem))]
 pub(crate) async fn track(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(TrackPath { kind }): Path<TrackPath>,
     request: Request,
@@ -103,13 +104,13 @@ pub(crate) async fn track(
     caller.may_anywhere(Action::Write)?;
     refuse_large(request.headers())?;
     let body = Bytes::from_request(request, &()).await?;
-    let app = app_of(&house, &caller).await?;
-    let records = LiveCall::parse(&kind, &body, house.clock.now_ms(), house.entropy.as_ref())?;
+    let app = app_of(&engine, &caller).await?;
+    let records = LiveCall::parse(&kind, &body, engine.clock.now_ms(), engine.entropy.as_ref())?;
     let answer = Tracked::of(&records);
     let unwritable = |error: serde_json::Error| Problem::new(ErrorKind::Internal, format!("writing a record of the log: {error}"));
     let encoded = records.iter().map(taghouse_ingest::LogRecord::encode).collect::<Result<Vec<_>, _>>().map_err(unwritable)?;
     if !encoded.is_empty() {
-        house.log.append(&app, encoded).await?;
+        engine.log.append(&app, encoded).await?;
     }
     Ok(Json(answer))
 }
@@ -126,13 +127,13 @@ pub(crate) async fn metrics(body: Bytes) -> Result<Json<Tracked>, Problem> {
 }
 
 /// The key's app; a key of every app writes where there is just one.
-async fn app_of(house: &House, caller: &Caller) -> Result<AppId, Problem> {
+async fn app_of(engine: &Engine, caller: &Caller) -> Result<AppId, Problem> {
     if let Some(app) = &caller.app {
         // What nobody defined would never land: it must not be acknowledged.
-        house.exists(app).await?;
+        engine.exists(app).await?;
         return Ok(app.clone());
     }
-    match house.catalog.apps().await?.as_slice() {
+    match engine.catalog.apps().await?.as_slice() {
         [one] => Ok(one.clone()),
         [] => Err(Problem::new(ErrorKind::NotFound, "there is no app yet: define one with `taghouse apply -f DIR`")),
         _ => Err(Problem::new(

@@ -2,7 +2,7 @@
 
 use crate::extract::Path;
 use crate::problem::KeylessCallProblem;
-use crate::{House, Problem};
+use crate::{Problem, Server};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri, header, uri::Authority};
@@ -31,12 +31,12 @@ const KEPT: &str = "private, max-age=300";
     params(WriteKey),
     responses((status = 200, description = "The settings.", body = Object), KeylessCallProblem))]
 pub(crate) async fn get(
-    State(house): State<Arc<House>>,
+    State(server): State<Arc<Server>>,
     Path(WriteKey { write_key }): Path<WriteKey>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
-    if !house.keys.is_write_key(&write_key) {
+    if !server.keys.is_write_key(&write_key) {
         let detail = "there is no such write key; an admin makes one with `taghouse keys create --role write`";
         return Err(Problem::new(ErrorKind::NotFound, detail));
     }

@@ -5,24 +5,18 @@ use crate::access::{Action, Caller};
 use crate::extract::{Json, Path, Query};
 use crate::quota::{Receiving, UploadQuota, unknown};
 use crate::shape::RawBytes;
-use crate::{House, Problem};
+use crate::{Problem, Server};
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use futures::StreamExt;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use taghouse_model::{AppId, ErrorKind};
+use taghouse_wire::Upload;
 use tokio::io::AsyncWriteExt;
-
-/// A new upload.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct Upload {
-    /// Its id.
-    id: String,
-}
 
 /// An upload in the path.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -65,11 +59,11 @@ const PICKED: &str = "picked";
 /// UPLOADS/app/id/named/      NAMED
 /// UPLOADS/app/id/picked/     PICKED
 /// ```
-fn folder(house: &House, app: &AppId, upload: &str) -> Result<PathBuf, Problem> {
+fn folder(server: &Server, app: &AppId, upload: &str) -> Result<PathBuf, Problem> {
     if upload.is_empty() || !upload.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(unknown(app, upload));
     }
-    let folder = house.uploads.join(app.as_str()).join(upload);
+    let folder = server.uploads.join(app.as_str()).join(upload);
     if folder.is_dir() { Ok(folder) } else { Err(unknown(app, upload)) }
 }
 
@@ -82,12 +76,12 @@ pub(crate) struct Claimed {
 }
 
 /// Takes an upload for one ingestion: nobody else finds it any more.
-pub(crate) fn claim(house: &House, app: &AppId, upload: &str) -> Result<Claimed, Problem> {
-    let found = folder(house, app, upload)?;
+pub(crate) fn claim(server: &Server, app: &AppId, upload: &str) -> Result<Claimed, Problem> {
+    let found = folder(server, app, upload)?;
     let claimed = found.with_extension("claimed");
-    house.memory.uploads.claim(app, upload)?;
+    server.quota.claim(app, upload)?;
     // From here on it goes with the ingestion, whatever comes of that.
-    let taken = Claimed { folder: claimed, quota: house.memory.uploads.clone(), app: app.clone(), upload: upload.to_owned() };
+    let taken = Claimed { folder: claimed, quota: server.quota.clone(), app: app.clone(), upload: upload.to_owned() };
     std::fs::rename(&found, &taken.folder).map_err(disk)?;
     Ok(taken)
 }
@@ -131,22 +125,22 @@ pub(crate) fn disk(error: std::io::Error) -> Problem {
 #[utoipa::path(post, path = "/apps/{app}/uploads", operation_id = "begin_upload", tag = "ingest", params(App),
     responses((status = 201, description = "The upload was begun.", body = Upload), Problem))]
 pub(crate) async fn begin(
-    State(house): State<Arc<House>>,
+    State(server): State<Arc<Server>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
 ) -> Result<(StatusCode, Json<Upload>), Problem> {
     let app = app.checked(&caller, Action::Edit)?;
-    let id = house.random_id();
-    house.exists(&app).await?;
-    house.memory.uploads.begin(&app, &id, house.clock.now_ms())?;
-    let folder = house.uploads.join(app.as_str()).join(&id);
+    let id = server.engine.random_id();
+    server.engine.exists(&app).await?;
+    server.quota.begin(&app, &id, server.engine.clock.now_ms())?;
+    let folder = server.uploads.join(app.as_str()).join(&id);
     for part in [NAMED, PICKED] {
         if let Err(error) = tokio::fs::create_dir_all(folder.join(part)).await {
-            house.memory.uploads.forget(&app, &id);
+            server.quota.forget(&app, &id);
             return Err(disk(error));
         }
     }
-    house.note(&caller, Some(&app), "upload", &format!("upload {id} begun"), Ok(())).await?;
+    server.engine.note(&caller.id, Some(&app), "upload", &format!("upload {id} begun"), Ok::<_, Problem>(())).await?;
     Ok((StatusCode::CREATED, Json(Upload { id })))
 }
 
@@ -155,7 +149,7 @@ pub(crate) async fn begin(
     request_body(content = inline(RawBytes), content_type = "application/octet-stream"),
     responses((status = 204, description = "The file was kept."), Problem))]
 pub(crate) async fn put(
-    State(house): State<Arc<House>>,
+    State(server): State<Arc<Server>>,
     Extension(caller): Extension<Caller>,
     Path(path): Path<UploadPath>,
     Query(file): Query<FileName>,
@@ -164,12 +158,12 @@ pub(crate) async fn put(
 ) -> Result<StatusCode, Problem> {
     let app = app_checked(&path.app, &caller, Action::Edit)?;
     let subject = format!("file {} of upload {}", file.name, path.upload);
-    let kept = keep(&house, &app, &path.upload, &file, &headers, body).await;
-    house.note(&caller, Some(&app), "upload", &subject, kept).await.map(|()| StatusCode::NO_CONTENT)
+    let kept = keep(&server, &app, &path.upload, &file, &headers, body).await;
+    server.engine.note(&caller.id, Some(&app), "upload", &subject, kept).await.map(|()| StatusCode::NO_CONTENT)
 }
 
-async fn keep(house: &House, app: &AppId, upload: &str, file: &FileName, headers: &HeaderMap, body: Body) -> Result<(), Problem> {
-    let folder = folder(house, app, upload)?;
+async fn keep(server: &Server, app: &AppId, upload: &str, file: &FileName, headers: &HeaderMap, body: Body) -> Result<(), Problem> {
+    let folder = folder(server, app, upload)?;
     let plain = |part: &str| !part.is_empty() && part.len() <= 255 && !part.starts_with('.') && !part.contains(['\\', '\0']);
     if file.name.len() > MAX_NAME_BYTES || !file.name.split('/').all(plain) {
         let detail = format!("\"{}\" is not a plain file name, nor a path of such", file.name);
@@ -195,9 +189,9 @@ async fn keep(house: &House, app: &AppId, upload: &str, file: &FileName, headers
     if length.is_some_and(|length| length > MAX_FILE_BYTES) {
         return Err(too_large());
     }
-    let mut receiving = house.memory.uploads.receive(app, upload, house.clock.now_ms())?;
+    let mut receiving = server.quota.receive(app, upload, server.engine.clock.now_ms())?;
     receiving.up_to(length.unwrap_or(0))?;
-    let unfinished = Unfinished(folder.join(format!(".part-{}", house.random_id())));
+    let unfinished = Unfinished(folder.join(format!(".part-{}", server.engine.random_id())));
     let kept = match receive(body, &unfinished.0, &mut receiving).await {
         // A link, unlike a renaming, fails where another request was faster with the name.
         Ok(bytes) => tokio::fs::hard_link(&unfinished.0, place).await.map(|()| bytes).map_err(|error| match error.kind() {
@@ -207,7 +201,7 @@ async fn keep(house: &House, app: &AppId, upload: &str, file: &FileName, headers
         Err(problem) => Err(problem),
     };
     drop(unfinished);
-    receiving.keep(kept?, house.clock.now_ms());
+    receiving.keep(kept?, server.engine.clock.now_ms());
     Ok(())
 }
 

@@ -1,22 +1,21 @@
 //! Users who go: deletion with a receipt, expiry and new numbers.
 
-use super::runs::RunBody;
+use super::runs::body;
 use super::{App, app_checked};
 use crate::access::{Action, Caller};
-use crate::audit::named;
-use crate::clock_text::local;
 use crate::extract::{Json, Path};
-use crate::shape::{Expression, TagValue, UserId};
-use crate::tasks::compaction;
-use crate::{House, Problem, wire};
+use crate::{Problem, values};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use taghouse_crowd::Question;
+use taghouse_engine::clock_text::local;
+use taghouse_engine::{Engine, named};
 use taghouse_model::{AppId, ErrorKind};
+use taghouse_wire::{CompactRequest, DeleteRequest, ReceiptBody, ReceiptTagBody, RunBody};
 
 /// A user in the path.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -30,65 +29,13 @@ pub(crate) struct UserPath {
     user: String,
 }
 
-/// Whom.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct DeleteRequest {
-    /// User ids, 10,000 at most.
-    #[schema(min_items = 1, max_items = 10_000, value_type = Vec<UserId>)]
-    users: Vec<String>,
-}
-
-/// What a deletion touched.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct ReceiptBody {
-    /// When, ISO 8601 with the app's offset.
-    deleted_at: String,
-    /// The ids that the dictionary held and holds no more.
-    users: Vec<String>,
-    /// Ids asked for that it did not hold. Their deletion is remembered: no production makes users of what came before it.
-    unknown: Vec<String>,
-    /// The values that were taken away.
-    tags: Vec<ReceiptTagBody>,
-    /// `hidden`: no version of a crowd answers with the users any more. The files of the versions, and the dictionary's, are free of them within
-    /// about a minute, while a server runs.
-    crowds: &'static str,
-    /// The position of the deletion in the app's log of changes. The index's files are free of the users when a fold has passed it, seconds later. `null`: the index had
-    /// nothing of them.
-    position: Option<u64>,
-    /// `kept`: events and attributes in the lake are not touched. No production makes a user of them again: only what is newer than the deletion
-    /// does.
-    lake: &'static str,
-}
-
-/// A value that was taken away.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct ReceiptTagBody {
-    /// Of which user.
-    user: String,
-    /// Of which tag.
-    tag: String,
-    /// What it was.
-    #[schema(value_type = TagValue)]
-    value: serde_json::Value,
-}
-
-/// Who expires.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CompactRequest {
-    /// Users for whom it holds expire, such as `last_seen < "2025-10-01"`; text or JSON. Default: nobody.
-    #[schema(value_type = Option<Expression>)]
-    expire: Option<serde_json::Value>,
-}
-
-async fn deleted(house: &Arc<House>, caller: &Caller, app: &AppId, users: Vec<String>) -> Result<Json<ReceiptBody>, Problem> {
+async fn deleted(engine: &Arc<Engine>, caller: &Caller, app: &AppId, users: Vec<String>) -> Result<Json<ReceiptBody>, Problem> {
     if users.is_empty() {
         return Err(Problem::new(ErrorKind::Invalid, "users is empty: name at least one"));
     }
     let subject = subject(&users);
-    let act = house.begin(caller, app, "delete", &subject).await?;
-    act.end(receipt(house, app, users).await).await
+    let act = engine.begin(&caller.id, app, "delete", &subject).await?;
+    act.end(receipt(engine, app, users).await).await
 }
 
 /// Who is deleted, for the audit trail, which outlives them: whoever knows an id finds its line, and nobody learns an id from it.
@@ -100,18 +47,18 @@ fn subject(users: &[String]) -> String {
     format!("{} users, sha256 {}", users.len(), named(digests))
 }
 
-async fn receipt(house: &House, app: &AppId, users: Vec<String>) -> Result<Json<ReceiptBody>, Problem> {
-    let definitions = house.definitions(app).await?;
-    let receipt = house.users.delete(app, &users).await?;
+async fn receipt(engine: &Engine, app: &AppId, users: Vec<String>) -> Result<Json<ReceiptBody>, Problem> {
+    let definitions = engine.definitions(app).await?;
+    let receipt = engine.users.delete(app, &users).await?;
     let tags = receipt.tags.into_iter();
     Ok(Json(ReceiptBody {
         deleted_at: local(receipt.deleted_ms, &definitions.app.time_zone),
         users: receipt.users,
         unknown: receipt.unknown,
-        tags: tags.map(|of| ReceiptTagBody { user: of.user, tag: of.tag.to_string(), value: wire::value(&of.value) }).collect(),
-        crowds: "hidden",
+        tags: tags.map(|of| ReceiptTagBody { user: of.user, tag: of.tag.to_string(), value: values::value(&of.value) }).collect(),
+        crowds: "hidden".into(),
         position: receipt.position,
-        lake: "kept",
+        lake: "kept".into(),
     }))
 }
 
@@ -119,25 +66,25 @@ async fn receipt(house: &House, app: &AppId, users: Vec<String>) -> Result<Json<
 #[utoipa::path(delete, path = "/apps/{app}/users/{user}", operation_id = "delete_user", tag = "users", params(UserPath),
     responses((status = 200, description = "The receipt.", body = ReceiptBody), Problem))]
 pub(crate) async fn delete(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(path): Path<UserPath>,
 ) -> Result<Json<ReceiptBody>, Problem> {
     let app = app_checked(&path.app, &caller, Action::Edit)?;
-    deleted(&house, &caller, &app, vec![path.user]).await
+    deleted(&engine, &caller, &app, vec![path.user]).await
 }
 
 /// The same for many.
 #[utoipa::path(post, path = "/apps/{app}/users/delete", operation_id = "delete_users", tag = "users", params(App), request_body = DeleteRequest,
     responses((status = 200, description = "The receipt.", body = ReceiptBody), Problem))]
 pub(crate) async fn delete_many(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
     Json(request): Json<DeleteRequest>,
 ) -> Result<Json<ReceiptBody>, Problem> {
     let app = app.checked(&caller, Action::Edit)?;
-    deleted(&house, &caller, &app, request.users).await
+    deleted(&engine, &caller, &app, request.users).await
 }
 
 /// Lets users expire, renumbers all others without gaps, and writes all files of the index under the new numbers. Questions are answered
@@ -145,26 +92,19 @@ pub(crate) async fn delete_many(
 #[utoipa::path(post, path = "/apps/{app}/compact", operation_id = "start_compaction", tag = "users", params(App), request_body = CompactRequest,
     responses((status = 202, description = "The run has begun.", body = RunBody), Problem))]
 pub(crate) async fn compact(
-    State(house): State<Arc<House>>,
+    State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
     Json(request): Json<CompactRequest>,
 ) -> Result<(StatusCode, Json<RunBody>), Problem> {
     let app = app.checked(&caller, Action::Edit)?;
-    let definitions = house.definitions(&app).await?;
+    let definitions = engine.definitions(&app).await?;
     let expire = match &request.expire {
         None | Some(serde_json::Value::Null) => None,
         Some(serde_json::Value::String(text)) => Some(Question::parse(text)?),
         Some(json) => Some(Question::from_json(json)?),
     };
     let subject = request.expire.map_or_else(|| "nobody expires".to_owned(), |expire| format!("expire {expire}"));
-    // A production and a compaction take turns.
-    let _one = house.memory.producing.lock().await;
-    let run = house
-        .audited_run(&caller, &app, "compact", &subject, async {
-            house.no_run_of(&app, &["compact"])?;
-            Ok(house.scheduler.start(&app, "compact", compaction(&house, &app, &definitions, expire)).await?)
-        })
-        .await?;
-    Ok((StatusCode::ACCEPTED, Json(run.status().into())))
+    let run = engine.compact(&caller.id, &definitions, expire, &subject).await?;
+    Ok((StatusCode::ACCEPTED, Json(body(run.status()))))
 }

@@ -138,17 +138,6 @@ impl Index {
         Ok(DeletedUsers { position, values })
     }
 
-    /// Gives all users new ordinals under another generation of the dictionary: folds everything, rewrites every segment, and lets writers
-    /// wait meanwhile. Who has no new ordinal is gone.
-    ///
-    /// # Errors
-    /// Those of [`Index::fold`].
-    pub async fn remap(&self, app: &AppId, generation: u64, renaming: Renaming) -> Result<u64> {
-        let Some(held) = self.hold(app).await? else { return Ok(0) };
-        let publication = held.renamed(generation, renaming, &CancellationToken::new()).await?;
-        self.publish_renamed(app, held, publication, vec![]).await
-    }
-
     /// Lets writers of live changes and publishers wait as long as the result lives, and folds what was written. `None` when nothing was
     /// published.
     ///

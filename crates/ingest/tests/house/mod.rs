@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use taghouse_catalog::{Catalog, SqliteCatalog};
 use taghouse_ingest::{Attendant, FileIngest, IngestOptions, IngestReport, Landing, MessageIds};
-use taghouse_lake::Lake;
+use taghouse_lake::{Lake, Table};
 use taghouse_log::{EmbeddedLog, EventLog};
 use taghouse_model::{AppId, Clock, Entropy, Name};
 use taghouse_rules::{DefinitionFile, Definitions, parse_definitions};
@@ -141,4 +141,9 @@ pub fn definitions(text: &str) -> Definitions {
 
 pub fn name(text: &str) -> Name {
     Name::new(text).unwrap()
+}
+
+/// A property of the newest snapshot's summary, or of the newest before it that has it.
+pub fn noted(table: &Table, key: &str) -> Option<String> {
+    table.snapshots().iter().rev().find_map(|snapshot| snapshot.summary.get(key).cloned())
 }

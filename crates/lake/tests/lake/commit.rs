@@ -1,4 +1,4 @@
-use crate::support::{DAY_MS, DEC_1, House, event_rows, name, numbers, quantities, tag_rows, write};
+use crate::support::{DAY_MS, DEC_1, House, event_rows, name, noted, numbers, quantities, tag_rows, write};
 use serde_json::json;
 use taghouse_catalog::Change;
 use taghouse_lake::{Error, Upkeep, layout};
@@ -105,7 +105,7 @@ async fn several_tables_and_pointers_change_in_one_transaction() {
     commit.summary("taghouse.log-position", "17");
     commit.also(pointer(None));
     let tables = commit.commit().await.unwrap();
-    let of: Vec<_> = tables.iter().map(|t| (t.name(), t.rows(), t.snapshot_summary("taghouse.log-position"))).collect();
+    let of: Vec<_> = tables.iter().map(|t| (t.name(), t.rows(), noted(t, "taghouse.log-position"))).collect();
     assert_eq!(of, [("attributes", 0, Some("17".to_owned())), ("events", 5, Some("17".to_owned()))]);
     assert!(house.catalog.pointer("batch", &house.app, "web").await.unwrap().is_some());
 
@@ -123,10 +123,10 @@ async fn several_tables_and_pointers_change_in_one_transaction() {
     commit.append(&events, write(&events, vec![event_rows(5, 5, DEC_1)]).await);
     commit.summary("batch", "2");
     let table = commit.commit().await.unwrap().remove(0);
-    assert_eq!(table.snapshot_summary("taghouse.log-position").as_deref(), Some("17"));
+    assert_eq!(noted(&table, "taghouse.log-position").as_deref(), Some("17"));
     let last = house.append(&table, event_rows(10, 1, DEC_1)).await;
     assert_eq!(last.snapshots().last().unwrap().summary.get("batch"), None);
-    assert_eq!(last.snapshot_summary("batch").as_deref(), Some("2"));
+    assert_eq!(noted(&last, "batch").as_deref(), Some("2"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

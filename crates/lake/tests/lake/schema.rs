@@ -58,7 +58,6 @@ async fn the_layouts_schema_is_the_tables() {
     let house = House::new().await;
     for layout in [
         layout::events(&properties()),
-        layout::late_events(&properties()),
         layout::attributes(),
         layout::rejected_events(),
         layout::tag(&name("countries"), ValueType::Set),
@@ -67,6 +66,6 @@ async fn the_layouts_schema_is_the_tables() {
         let table = house.lake.ensure(&house.app, &layout).await.unwrap();
         assert_eq!(table.arrow_schema(), &layout_schema(&layout).unwrap());
     }
-    let six = ["attributes", "events", "late_events", "rejected_events", "tag_countries", "users_wide"];
-    assert_eq!(house.lake.tables(&house.app).await.unwrap(), six);
+    let five = ["attributes", "events", "rejected_events", "tag_countries", "users_wide"];
+    assert_eq!(house.lake.tables(&house.app).await.unwrap(), five);
 }

@@ -228,3 +228,8 @@ pub(crate) fn instants(batches: &[RecordBatch], column: &str) -> Vec<i64> {
 pub(crate) async fn quantities(table: &Table) -> Vec<i64> {
     numbers(&collect(table.scan(&["quantity"]).plan(2).await.unwrap()).await, "quantity")
 }
+
+/// A property of the newest snapshot's summary, or of the newest before it that has it.
+pub(crate) fn noted(table: &Table, key: &str) -> Option<String> {
+    table.snapshots().iter().rev().find_map(|snapshot| snapshot.summary.get(key).cloned())
+}

@@ -5,9 +5,9 @@ use crate::args::Apply;
 use crate::client::apps;
 use crate::table;
 use anyhow::{Context as _, Result, bail};
-use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use taghouse_model::AppId;
+use taghouse_wire::{ApplyRequest, FileBody, Plan, PlannedChange};
 
 /// Where files go that name no app, in a house that has none.
 const UNKNOWN_APP: &str = "unknown";
@@ -43,7 +43,7 @@ pub(crate) struct How {
 }
 
 /// Sends definition texts; the app is the one named, or the one that the files define.
-pub(crate) async fn send(context: &Context, files: &[(String, String)], how: How) -> Result<Value> {
+pub(crate) async fn send(context: &Context, files: &[(String, String)], how: How) -> Result<Plan> {
     let app = match context.named_app().map(str::to_owned).or_else(|| files.iter().find_map(|(_, text)| defined_app(text))) {
         Some(app) => app,
         None => match apps(&context.client).await?.as_slice() {
@@ -52,8 +52,8 @@ pub(crate) async fn send(context: &Context, files: &[(String, String)], how: How
             _ => context.app().await?,
         },
     };
-    let files: Vec<Value> = files.iter().map(|(path, text)| json!({"path": path, "text": text})).collect();
-    let body = json!({"files": files, "dry_run": how.dry_run, "prune": how.prune, "all": how.all});
+    let files = files.iter().map(|(path, text)| FileBody { path: path.clone(), text: text.clone() }).collect();
+    let body = ApplyRequest { files, dry_run: how.dry_run, prune: how.prune, all: how.all };
     context.client.post(&format!("/api/v1/apps/{app}/definitions"), &body).await
 }
 
@@ -87,12 +87,11 @@ fn collect(path: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-fn describe(plan: &Value) -> String {
-    let changes: Vec<&Value> = plan["changes"].as_array().into_iter().flatten().collect();
-    let text = |change: &Value, key: &str| change[key].as_str().unwrap_or_default().to_owned();
-    let rows: Vec<_> = changes.iter().map(|change| vec![text(change, "action"), text(change, "kind"), text(change, "name")]).collect();
-    let count = |action: &str| changes.iter().filter(|change| change["action"] == action).count();
-    let done = if plan["applied"] == true { "applied" } else { "dry run, nothing changed" };
+fn describe(plan: &Plan) -> String {
+    let row = |change: &PlannedChange| vec![change.action.to_string(), change.kind.clone(), change.name.clone()];
+    let rows: Vec<_> = plan.changes.iter().map(row).collect();
+    let count = |action: &str| plan.changes.iter().filter(|change| change.action == action).count();
+    let done = if plan.applied { "applied" } else { "dry run, nothing changed" };
     let counts = format!(
         "{} to create, {} to change, {} unchanged, {} to delete",
         count("create"),
@@ -100,7 +99,7 @@ fn describe(plan: &Value) -> String {
         count("unchanged"),
         count("delete")
     );
-    let notes = plan["notes"].as_array().into_iter().flatten().filter_map(Value::as_str).map(|note| format!("note: {note}\n"));
+    let notes = plan.notes.iter().map(|note| format!("note: {note}\n"));
     format!("{}{counts}: {done}\n{}", table::render(&["action", "kind", "name"], &rows), notes.collect::<String>())
 }
 

@@ -6,37 +6,35 @@ use crate::table::{self, thousands};
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 use std::io::IsTerminal;
+use taghouse_wire::{CountLine, CountRequest, JudgmentBody, PageAnswer, PageRequest, ProfileBody, Refusal, SampleAnswer, SampleRequest};
 
 /// Prints how many users an expression holds for: the bare number, so that scripts can read it. Who looks at a slow one sees its bounds
 /// meanwhile.
 #[allow(clippy::print_stderr, reason = "what a command tells its user")]
 pub(crate) async fn count(context: &Context, expression: &str, strict_as_of: bool) -> Result<()> {
-    let body = json!({"expression": given(expression)?, "strict_as_of": strict_as_of});
+    let body = CountRequest { expression: given(expression)?, strict_as_of };
     let looking = std::io::stderr().is_terminal() && !context.json;
     let mut exact = None;
-    let mut take = |mut line: Value| match line["exact"].as_bool() {
-        Some(true) => {
-            line.as_object_mut().map(|line| line.remove("exact"));
-            exact = Some(line);
+    let mut take = |line: CountLine<Refusal>| match line {
+        CountLine::Exact { count, .. } => {
+            exact = Some(count);
             Ok(())
         }
-        Some(false) => {
+        CountLine::Bounds { estimate, .. } => {
             if looking {
-                bounds(&line);
+                eprintln!("between {} and {} …", thousands(estimate.at_least), thousands(estimate.at_most));
             }
             Ok(())
         }
-        None => bail!("{}", line["error"]["detail"].as_str().unwrap_or("the count broke off")),
+        CountLine::Error { error } => bail!("{}", error.detail),
     };
     context.client.post_lines(&context.path("count/stream").await?, &body, &mut take).await?;
     let answer = exact.context("the server ended the count without an answer: ask again")?;
-    if let (Some(newest), false) = (answer["newest_as_of"].as_str(), context.json) {
-        eprintln!(
-            "the tags asked for were produced as of two times, from {} to {newest}; --strict-as-of refuses that",
-            plain(&answer["as_of"])
-        );
+    if let (Some(newest), false) = (&answer.newest_as_of, context.json) {
+        let oldest = answer.as_of.as_deref().unwrap_or_default();
+        eprintln!("the tags asked for were produced as of two times, from {oldest} to {newest}; --strict-as-of refuses that");
     }
-    context.print(&answer, |answer| format!("{}\n", answer["count"]))
+    context.print(&answer, |answer| format!("{}\n", answer.count))
 }
 
 /// The longest file that an expression is read from, in bytes: as a JSON tree one is some times as long as text.
@@ -58,53 +56,45 @@ pub(crate) fn given(expression: &str) -> Result<Value> {
     serde_json::from_str(text).with_context(|| format!("the file {path} begins as a JSON tree and is none"))
 }
 
-#[allow(clippy::print_stderr, reason = "what a command tells its user")]
-fn bounds(line: &Value) {
-    let number = |name: &str| line[name].as_u64().map(thousands).unwrap_or_default();
-    eprintln!("between {} and {} …", number("at_least"), number("at_most"));
-}
-
 /// Prints a page of users, one a line; how to go on stands beside them, not among them.
 #[allow(clippy::print_stderr, reason = "what a command tells its user")]
 pub(crate) async fn list(context: &Context, expression: &str, limit: usize, after: Option<&str>) -> Result<()> {
-    let body = json!({"expression": given(expression)?, "limit": limit, "after": after});
-    let answer = context.client.ask(&context.path("list").await?, &body).await?;
-    context.print(&answer, one_a_line)?;
-    if let (Some(next), false) = (answer["next"].as_str(), context.json) {
-        eprintln!("of {} users; the next page: --after {next}", answer["count"].as_u64().map(thousands).unwrap_or_default());
+    let body = PageRequest { expression: given(expression)?, after: after.map(str::to_owned), limit: Some(limit) };
+    let answer: PageAnswer = context.client.ask(&context.path("list").await?, &body).await?;
+    context.print(&answer, |answer| one_a_line(&answer.users))?;
+    if let (Some(next), false) = (&answer.next, context.json) {
+        eprintln!("of {} users; the next page: --after {next}", thousands(answer.count));
     }
     Ok(())
 }
 
-fn one_a_line(answer: &Value) -> String {
-    let users = answer["users"].as_array().into_iter().flatten();
-    users.filter_map(Value::as_str).map(|user| format!("{user}\n")).collect()
+fn one_a_line(users: &[String]) -> String {
+    users.iter().map(|user| format!("{user}\n")).collect()
 }
 
 /// Prints some users, one a line.
 pub(crate) async fn sample(context: &Context, expression: &str, size: u32, seed: u64) -> Result<()> {
-    let body = json!({"expression": given(expression)?, "size": size, "seed": seed});
-    let answer = context.client.ask(&context.path("sample").await?, &body).await?;
-    context.print(&answer, one_a_line)
+    let body = SampleRequest { expression: given(expression)?, size: Some(size), seed: Some(seed) };
+    let answer: SampleAnswer = context.client.ask(&context.path("sample").await?, &body).await?;
+    context.print(&answer, |answer| one_a_line(&answer.users))
 }
 
 /// Prints `in` or `out`, with the version that says so.
 pub(crate) async fn judge(context: &Context, user: &str, crowd: &str) -> Result<()> {
     let path = context.path(&format!("judge?user={}&crowd={}", encode(user), encode(crowd))).await?;
-    let answer = context.client.get(&path).await?;
+    let answer: JudgmentBody = context.client.get(&path).await?;
     context.print(&answer, |answer| {
-        let verdict = if answer["in_crowd"] == true { "in" } else { "out" };
-        let reason = answer["reason"].as_str().map(|reason| format!(", {reason}")).unwrap_or_default();
-        format!("{verdict}: {user} and {crowd}, version {}{reason}\n", answer["version"])
+        let verdict = if answer.in_crowd { "in" } else { "out" };
+        let reason = answer.reason.as_ref().map(|reason| format!(", {reason}")).unwrap_or_default();
+        format!("{verdict}: {user} and {crowd}, version {}{reason}\n", answer.version)
     })
 }
 
 /// Prints all tag values of a user.
 pub(crate) async fn profile(context: &Context, user: &str) -> Result<()> {
-    let answer = context.client.get(&context.path(&format!("profile?user={}", encode(user))).await?).await?;
+    let answer: ProfileBody = context.client.get(&context.path(&format!("profile?user={}", encode(user))).await?).await?;
     context.print(&answer, |answer| {
-        let tags = answer["tags"].as_object().into_iter().flatten();
-        let rows: Vec<_> = tags.map(|(name, value)| vec![name.clone(), plain(value)]).collect();
+        let rows: Vec<_> = answer.tags.iter().map(|(name, value)| vec![name.clone(), plain(value)]).collect();
         table::render(&["tag", "value"], &rows)
     })
 }

@@ -1,12 +1,11 @@
 //! `taghouse audit`
 
 use super::Context;
-use super::ask::plain;
 use crate::args::Audit;
 use crate::client::encode;
 use crate::table;
 use anyhow::Result;
-use serde_json::Value;
+use taghouse_wire::{AuditLine, AuditPage};
 
 /// Lists lines of the audit trail, newest first.
 pub(crate) async fn audit(context: &Context, arguments: &Audit) -> Result<()> {
@@ -21,14 +20,13 @@ pub(crate) async fn audit(context: &Context, arguments: &Audit) -> Result<()> {
         query.push_str(&format!("&before={before}"));
     }
     let path = if arguments.all_apps { "/api/v1/audit".to_owned() } else { context.path("audit").await? };
-    let answer = context.client.get(&format!("{path}?{query}")).await?;
+    let answer: AuditPage = context.client.get(&format!("{path}?{query}")).await?;
     context.print(&answer, |answer| {
-        let lines = answer["lines"].as_array().into_iter().flatten();
-        let row = |line: &Value| ["at", "actor", "action", "outcome", "subject"].iter().map(|name| plain(&line[*name])).collect();
-        table::render(&["at", "key", "action", "outcome", "subject"], &lines.map(row).collect::<Vec<Vec<String>>>())
+        let cells = |line: &AuditLine| [&line.at, &line.actor, &line.action, &line.outcome, &line.subject].map(String::clone).to_vec();
+        table::render(&["at", "key", "action", "outcome", "subject"], &answer.lines.iter().map(cells).collect::<Vec<_>>())
     })?;
-    if !context.json && !answer["next"].is_null() {
-        tell(&format!("there are more: taghouse audit --before {}", answer["next"]));
+    if let (Some(next), false) = (answer.next, context.json) {
+        tell(&format!("there are more: taghouse audit --before {next}"));
     }
     Ok(())
 }

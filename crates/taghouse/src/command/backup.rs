@@ -1,12 +1,12 @@
 //! `taghouse backup` and `taghouse restore`
 
 use super::Context;
-use super::ask::plain;
 use crate::serve::print;
 use crate::table::thousands;
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use std::path::Path;
+use taghouse_wire::{BackupBody, NewBackup};
 
 /// Writes a backup through the server that holds the data, or by ourselves.
 pub(crate) async fn backup(context: &Context, folder: &Path) -> Result<()> {
@@ -17,16 +17,15 @@ pub(crate) async fn backup(context: &Context, folder: &Path) -> Result<()> {
     } else {
         shown.to_owned()
     };
-    let answer = context.client.post("/api/v1/backups", &json!({ "folder": folder })).await?;
+    let answer: BackupBody = context.client.post("/api/v1/backups", &NewBackup { folder }).await?;
     context.print(&answer, |answer| {
-        let number = |key: &str| answer[key].as_u64().map(thousands).unwrap_or_default();
         format!(
             "{} files, {} bytes in {}, as of {}; changes waited {} ms\n",
-            number("files"),
-            number("bytes"),
-            plain(&answer["folder"]),
-            plain(&answer["taken_at"]),
-            number("held_ms"),
+            thousands(answer.files),
+            thousands(answer.bytes),
+            answer.folder,
+            answer.taken_at,
+            thousands(answer.held_ms),
         )
     })
 }

@@ -10,9 +10,10 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use taghouse_api::House;
+use taghouse_api::Server;
 use taghouse_catalog::Role;
 use taghouse_model::AppId;
+use taghouse_wire::TagList;
 
 /// Days that the shop has been open.
 const DAYS: u32 = 180;
@@ -27,10 +28,10 @@ pub(crate) async fn demo(opened: Opened<'_>, context: &Context, arguments: &Demo
     let mut new_files = 0;
     for source in FILE_SOURCES {
         let report = ingest::run(context, Some(source), std::slice::from_ref(&files), ingest::How::default()).await?;
-        new_files += report["files_new"].as_u64().unwrap_or(0);
+        new_files += report.files_new;
         print(&format!("source {source}\n{}", ingest::describe(&report)));
     }
-    let tags = context.client.get(&context.path("tags").await?).await?;
+    let tags: TagList = context.client.get(&context.path("tags").await?).await?;
     if new_files == 0 && all_produced(&tags) {
         super::list::tags(context, None).await?;
         print("");
@@ -41,12 +42,12 @@ pub(crate) async fn demo(opened: Opened<'_>, context: &Context, arguments: &Demo
     }
     print(&format!("the demonstration took {:.1} s", began.elapsed().as_secs_f64()));
     if arguments.exit {
-        opened.house.scheduler.shut_down().await;
-        opened.house.settle_audit().await;
+        opened.server.engine.scheduler.shut_down().await;
+        opened.server.settle_audit().await;
         return Ok(());
     }
-    let Opened { house, lock, local_key } = opened;
-    serve(house, lock, &local_key, &arguments.serve, invite).await
+    let Opened { server, lock, local_key } = opened;
+    serve(server, lock, &local_key, &arguments.serve, invite).await
 }
 
 /// Generates the shop's files, unless they are there.
@@ -83,17 +84,16 @@ fn shop(data: &Path, options: &ShopOptions) -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn all_produced(tags: &Value) -> bool {
-    let mut tags = tags["tags"].as_array().into_iter().flatten().peekable();
-    tags.peek().is_some() && tags.all(|tag| tag["as_of"].is_string())
+fn all_produced(tags: &TagList) -> bool {
+    !tags.tags.is_empty() && tags.tags.iter().all(|tag| tag.as_of.is_some())
 }
 
 /// Makes a key for this demonstration and prints three calls that work as pasted.
-async fn invite(house: &House, address: std::net::SocketAddr) -> Result<()> {
+async fn invite(server: &Server, address: std::net::SocketAddr) -> Result<()> {
     const NOTE: &str = "demonstration";
     let app = AppId::new(APP)?;
-    let (_, secret) = house.make_key(Role::Admin, Some(app.clone()), NOTE.to_owned(), "demo").await?;
-    let user = house.dictionary.resolve(&app, &[0])?.into_iter().flatten().next().unwrap_or_else(|| "u1".to_owned());
+    let (_, secret) = server.make_key(Role::Admin, Some(app.clone()), NOTE.to_owned(), "demo").await?;
+    let user = server.engine.dictionary.resolve(&app, &[0])?.into_iter().flatten().next().unwrap_or_else(|| "u1".to_owned());
     let api = format!("http://{address}/api/v1/apps/{APP}");
     print(&format!(
         "serving on http://{address} until Ctrl-C; try:\n\n\

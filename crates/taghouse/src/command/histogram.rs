@@ -1,56 +1,60 @@
 //! `taghouse histogram`
 
 use super::Context;
-use super::ask::plain;
+use super::ask::{given, plain};
 use crate::args::Histogram;
 use crate::table::{self, percent, thousands};
 use anyhow::Result;
-use serde_json::{Value, json};
+use serde_json::Value;
+use taghouse_wire::{HistogramAnswer, HistogramRequest};
 
 /// The longest bar, in characters.
 const BAR: u64 = 40;
 
 /// Prints how a number is distributed.
 pub(crate) async fn histogram(context: &Context, arguments: &Histogram) -> Result<()> {
-    let given = |list: Value| if list.as_array().is_none_or(Vec::is_empty) { Value::Null } else { list };
-    let body = json!({
-        "tag": arguments.tag,
-        "expression": arguments.expression.as_deref().map(super::ask::given).transpose()?,
-        "bins": arguments.bins,
-        "edges": given(json!(arguments.edges)),
-        "quantiles": given(json!(arguments.quantiles)),
-    });
-    let answer = context.client.ask(&context.path("histogram").await?, &body).await?;
-    context.print(&answer, describe)
+    let edges: Vec<Value> = arguments.edges.iter().cloned().map(Value::String).collect();
+    let body = HistogramRequest {
+        tag: arguments.tag.clone(),
+        expression: arguments.expression.as_deref().map(given).transpose()?,
+        bins: arguments.bins,
+        edges: (!edges.is_empty()).then_some(edges),
+        quantiles: (!arguments.quantiles.is_empty()).then(|| arguments.quantiles.clone()),
+    };
+    let answer: HistogramAnswer = context.client.ask(&context.path("histogram").await?, &body).await?;
+    context.print(&answer, |answer| format!("{}\n{}", drawn(answer), facts(answer)))
 }
 
-fn describe(answer: &Value) -> String {
-    let count = answer["count"].as_u64().unwrap_or(0);
-    let bins: Vec<&Value> = answer["bins"].as_array().into_iter().flatten().collect();
-    let users = |bin: &Value| bin["users"].as_u64().unwrap_or(0);
-    let most = bins.iter().map(|bin| users(bin)).max().unwrap_or(0).max(1);
-    let share = |part: u64| percent((count > 0).then(|| part as f64 / count as f64));
+/// The bins, each with a bar.
+fn drawn(answer: &HistogramAnswer) -> String {
+    let most = answer.bins.iter().map(|bin| bin.users).max().unwrap_or(0).max(1);
+    let share = |part: u64| percent((answer.count > 0).then(|| part as f64 / answer.count as f64));
     let mut rows = Vec::new();
-    let mut beside = |from: &str, to: &str, part: u64| {
-        if part > 0 {
-            rows.push(vec![from.to_owned(), to.to_owned(), thousands(part), share(part), String::new()]);
-        }
-    };
-    beside("", "(below)", answer["below"].as_u64().unwrap_or(0));
-    for bin in &bins {
-        let bar = "#".repeat((users(bin) * BAR / most) as usize);
-        rows.push(vec![plain(&bin["from"]), plain(&bin["to"]), thousands(users(bin)), share(users(bin)), bar]);
+    if answer.below > 0 {
+        rows.push(vec![String::new(), "(below)".to_owned(), thousands(answer.below), share(answer.below), String::new()]);
     }
-    let above = answer["above"].as_u64().unwrap_or(0);
-    if above > 0 {
-        rows.push(vec!["(above)".to_owned(), String::new(), thousands(above), share(above), String::new()]);
+    for bin in &answer.bins {
+        let bar = "#".repeat((bin.users * BAR / most) as usize);
+        rows.push(vec![plain(&bin.from), plain(&bin.to), thousands(bin.users), share(bin.users), bar]);
     }
-    let facts = ["count", "sum", "average", "min", "max"].map(|name| (name.to_owned(), plain(&answer[name])));
-    let quantiles = answer["quantiles"].as_array().into_iter().flatten();
-    let quantiles =
-        quantiles.map(|found| (format!("p{}", (found["quantile"].as_f64().unwrap_or(0.0) * 1e6).round() / 1e4), plain(&found["value"])));
-    let facts: Vec<Vec<String>> =
-        facts.into_iter().chain(quantiles).filter(|(_, value)| !value.is_empty()).map(|(name, value)| vec![name, value]).collect();
-    let (table, facts) = (table::render(&["from", "to", "users", "share", ""], &rows), table::render(&["", "value"], &facts));
-    format!("{table}\n{facts}")
+    if answer.above > 0 {
+        rows.push(vec!["(above)".to_owned(), String::new(), thousands(answer.above), share(answer.above), String::new()]);
+    }
+    table::render(&["from", "to", "users", "share", ""], &rows)
+}
+
+/// What is known of all numbers together.
+fn facts(answer: &HistogramAnswer) -> String {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let facts = [
+        ("count", answer.count.to_string()),
+        ("sum", text(&answer.sum)),
+        ("average", text(&answer.average)),
+        ("min", plain(&answer.min)),
+        ("max", plain(&answer.max)),
+    ];
+    let quantiles = answer.quantiles.iter().map(|found| (format!("p{}", (found.quantile * 1e6).round() / 1e4), plain(&found.value)));
+    let facts = facts.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(quantiles);
+    let rows: Vec<Vec<String>> = facts.filter(|(_, value)| !value.is_empty()).map(|(name, value)| vec![name, value]).collect();
+    table::render(&["", "value"], &rows)
 }

@@ -5,20 +5,16 @@ use super::ask::plain;
 use crate::client::encode;
 use crate::table::{self, thousands};
 use anyhow::Result;
-use serde_json::Value;
+use taghouse_wire::{CrowdBody, CrowdList, RunLine, RunList, TagBody, TagList, TagValues, ValueCount, VersionBody, VersionList};
 
-fn number(value: &Value) -> String {
-    value.as_u64().map(thousands).unwrap_or_default()
-}
-
-fn rows(answer: &Value, list: &str, row: impl Fn(&Value) -> Vec<String>) -> Vec<Vec<String>> {
-    answer[list].as_array().into_iter().flatten().map(row).collect()
+fn rows<T>(items: &[T], row: impl Fn(&T) -> Vec<String>) -> Vec<Vec<String>> {
+    items.iter().map(row).collect()
 }
 
 /// What its values leave open.
-fn notes(tag: &Value) -> String {
-    let changed = (tag["changed"] == true).then(|| "changed, not produced".to_owned());
-    let left_out = tag["left_out"].as_object().into_iter().flatten().map(|(reason, count)| format!("{count} left out: {reason}"));
+fn notes(tag: &TagBody) -> String {
+    let changed = tag.changed.then(|| "changed, not produced".to_owned());
+    let left_out = tag.left_out.iter().map(|(reason, count)| format!("{count} left out: {reason}"));
     changed.into_iter().chain(left_out).collect::<Vec<_>>().join("; ")
 }
 
@@ -33,78 +29,74 @@ fn short(expression: &str) -> String {
 }
 
 /// One time, or from the oldest to the newest.
-fn as_of(item: &Value) -> String {
-    match item["newest_as_of"].as_str() {
-        Some(newest) => format!("{} to {newest}", plain(&item["as_of"])),
-        None => plain(&item["as_of"]),
-    }
+fn as_of(oldest: Option<&str>, newest: Option<&str>) -> String {
+    let oldest = oldest.unwrap_or_default();
+    newest.map_or_else(|| oldest.to_owned(), |newest| format!("{oldest} to {newest}"))
 }
 
 /// Lists tags, or the most frequent values of one.
 pub(crate) async fn tags(context: &Context, tag: Option<&str>) -> Result<()> {
     if let Some(tag) = tag {
-        let answer = context.client.get(&context.path(&format!("tags/{}", encode(tag))).await?).await?;
+        let answer: TagValues = context.client.get(&context.path(&format!("tags/{}", encode(tag))).await?).await?;
         return context.print(&answer, |answer| {
-            table::render(&["value", "users"], &rows(answer, "values", |value| vec![plain(&value["value"]), number(&value["users"])]))
+            let row = |found: &ValueCount| vec![plain(&found.value), thousands(found.users)];
+            table::render(&["value", "users"], &rows(&answer.values, row))
         });
     }
-    let answer = context.client.get(&context.path("tags").await?).await?;
+    let answer: TagList = context.client.get(&context.path("tags").await?).await?;
     context.print(&answer, |answer| {
-        let row = |tag: &Value| {
+        let row = |tag: &TagBody| {
             vec![
-                plain(&tag["name"]),
-                plain(&tag["type"]),
-                plain(&tag["kind"]),
-                if tag["users"].is_null() { "not produced yet".to_owned() } else { number(&tag["users"]) },
-                plain(&tag["sum"]),
-                plain(&tag["as_of"]),
+                tag.name.clone(),
+                tag.value_type.clone(),
+                tag.kind.to_string(),
+                tag.users.map_or_else(|| "not produced yet".to_owned(), thousands),
+                tag.sum.clone().unwrap_or_default(),
+                tag.as_of.clone().unwrap_or_default(),
                 notes(tag),
             ]
         };
-        table::render(&["tag", "type", "kind", "users", "sum", "as of", ""], &rows(answer, "tags", row))
+        table::render(&["tag", "type", "kind", "users", "sum", "as of", ""], &rows(&answer.tags, row))
     })
 }
 
 /// Lists crowds, or the versions of one.
 pub(crate) async fn crowds(context: &Context, crowd: Option<&str>) -> Result<()> {
     if let Some(crowd) = crowd {
-        let answer = context.client.get(&context.path(&format!("crowds/{}/versions", encode(crowd))).await?).await?;
+        let answer: VersionList = context.client.get(&context.path(&format!("crowds/{}/versions", encode(crowd))).await?).await?;
         return context.print(&answer, |answer| {
-            let row = |version: &Value| {
-                let current = if version["current"] == true { "current" } else { "" };
-                let expression = short(&plain(&version["expression"]));
-                vec![plain(&version["version"]), number(&version["size"]), as_of(version), current.to_owned(), expression]
+            let row = |version: &VersionBody| {
+                let current = if version.current { "current" } else { "" };
+                let as_of = as_of(version.as_of.as_deref(), version.newest_as_of.as_deref());
+                vec![version.version.to_string(), thousands(version.size), as_of, current.to_owned(), short(&version.expression)]
             };
-            table::render(&["version", "size", "as of", "", "expression"], &rows(answer, "versions", row))
+            table::render(&["version", "size", "as of", "", "expression"], &rows(&answer.versions, row))
         });
     }
-    let answer = context.client.get(&context.path("crowds").await?).await?;
+    let answer: CrowdList = context.client.get(&context.path("crowds").await?).await?;
     context.print(&answer, |answer| {
-        let row = |crowd: &Value| {
-            let size = match (crowd["size"].is_null(), crowd["answering"].is_null()) {
-                (true, false) => "changed, not computed".to_owned(),
-                (true, true) => "not computed".to_owned(),
-                _ => number(&crowd["size"]),
+        let row = |crowd: &CrowdBody| {
+            let size = match (crowd.size, &crowd.answering) {
+                (Some(size), _) => thousands(size),
+                (None, Some(_)) => "changed, not computed".to_owned(),
+                (None, None) => "not computed".to_owned(),
             };
-            vec![plain(&crowd["name"]), size, plain(&crowd["version"]), as_of(crowd), short(&plain(&crowd["expression"]))]
+            let version = crowd.version.map(|version| version.to_string()).unwrap_or_default();
+            let as_of = as_of(crowd.as_of.as_deref(), crowd.newest_as_of.as_deref());
+            vec![crowd.name.clone(), size, version, as_of, short(&crowd.expression)]
         };
-        table::render(&["crowd", "size", "version", "as of", "expression"], &rows(answer, "crowds", row))
+        table::render(&["crowd", "size", "version", "as of", "expression"], &rows(&answer.crowds, row))
     })
 }
 
 /// Lists the last runs.
 pub(crate) async fn runs(context: &Context) -> Result<()> {
-    let answer = context.client.get(&context.path("runs").await?).await?;
+    let answer: RunList = context.client.get(&context.path("runs").await?).await?;
     context.print(&answer, |answer| {
-        let row = |run: &Value| {
-            vec![
-                plain(&run["id"]),
-                plain(&run["kind"]),
-                plain(&run["state"]).replace('_', " "),
-                plain(&run["started"]),
-                plain(&run["elapsed_ms"]),
-            ]
+        let row = |run: &RunLine| {
+            let ms = run.elapsed_ms.map(|ms| ms.to_string()).unwrap_or_default();
+            vec![run.id.clone(), run.kind.clone(), run.state.replace('_', " "), run.started.clone(), ms]
         };
-        table::render(&["run", "kind", "state", "started", "ms"], &rows(answer, "runs", row))
+        table::render(&["run", "kind", "state", "started", "ms"], &rows(&answer.runs, row))
     })
 }

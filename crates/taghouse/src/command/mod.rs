@@ -20,7 +20,7 @@ pub(crate) mod users;
 
 use crate::client::{Client, only_app};
 use anyhow::Result;
-use serde_json::Value;
+use serde::Serialize;
 use std::io::Write;
 
 /// What every command works with.
@@ -56,7 +56,7 @@ impl Context {
     }
 
     /// Prints the JSON, or what `text` makes of it.
-    pub(crate) fn print(&self, answer: &Value, text: impl FnOnce(&Value) -> String) -> Result<()> {
+    pub(crate) fn print<T: Serialize>(&self, answer: &T, text: impl FnOnce(&T) -> String) -> Result<()> {
         let mut out = std::io::stdout().lock();
         if self.json {
             serde_json::to_writer_pretty(&mut out, answer)?;

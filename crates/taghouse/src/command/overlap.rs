@@ -1,12 +1,12 @@
 //! `taghouse overlap`
 
 use super::Context;
-use super::ask::plain;
 use crate::args::Overlap;
 use crate::table::{self, percent, thousands};
 use anyhow::{Context as _, Result, bail};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::path::Path;
+use taghouse_wire::{OverlapAnswer, OverlapItem, OverlapRequest};
 
 /// Prints how many users crowds, values and other expressions share.
 pub(crate) async fn overlap(context: &Context, arguments: &Overlap) -> Result<()> {
@@ -17,9 +17,10 @@ pub(crate) async fn overlap(context: &Context, arguments: &Overlap) -> Result<()
     if items.is_empty() {
         bail!("nothing to lay over one another: name crowds or other expressions, or a --file of them");
     }
-    let body = json!({"rows": items, "jaccard": arguments.jaccard});
-    let answer = context.client.ask(&context.path("overlap").await?, &body).await?;
-    context.print(&answer, |answer| describe(answer, arguments.jaccard))
+    let rows = items.into_iter().map(Value::String).collect();
+    let body = OverlapRequest { rows, columns: None, jaccard: arguments.jaccard };
+    let answer: OverlapAnswer = context.client.ask(&context.path("overlap").await?, &body).await?;
+    context.print(&answer, describe)
 }
 
 fn read(file: &Path) -> Result<String> {
@@ -30,24 +31,16 @@ fn read(file: &Path) -> Result<String> {
 }
 
 /// A square of numbers; the columns are the rows, by their numbers.
-fn describe(answer: &Value, jaccard: bool) -> String {
-    let items: Vec<&Value> = answer["rows"].as_array().into_iter().flatten().collect();
-    let numbers: Vec<String> = (1..=items.len()).map(|number| number.to_string()).collect();
+fn describe(answer: &OverlapAnswer) -> String {
+    let numbers: Vec<String> = (1..=answer.rows.len()).map(|number| number.to_string()).collect();
     let headers: Vec<&str> = ["", "expression", "users"].into_iter().chain(numbers.iter().map(String::as_str)).collect();
-    let cell = |row: usize, column: usize| {
-        if jaccard { percent(answer["jaccard"][row][column].as_f64()) } else { number(&answer["counts"][row][column]) }
+    let cells: Vec<Vec<String>> = match &answer.jaccard {
+        Some(shares) => shares.iter().map(|row| row.iter().map(|share| percent(*share)).collect()).collect(),
+        None => answer.counts.iter().map(|row| row.iter().map(|count| thousands(*count)).collect()).collect(),
     };
-    let rows: Vec<Vec<String>> = items
-        .iter()
-        .enumerate()
-        .map(|(row, item)| {
-            let cells = (0..items.len()).map(|column| cell(row, column));
-            [numbers[row].clone(), plain(&item["expression"]), number(&item["users"])].into_iter().chain(cells).collect()
-        })
-        .collect();
-    table::render(&headers, &rows)
-}
-
-fn number(value: &Value) -> String {
-    value.as_u64().map(thousands).unwrap_or_default()
+    let rows = numbers.iter().zip(&answer.rows).zip(cells);
+    let row = |((number, item), cells): ((&String, &OverlapItem), Vec<String>)| {
+        [number.clone(), item.expression.clone(), thousands(item.users)].into_iter().chain(cells).collect()
+    };
+    table::render(&headers, &rows.map(row).collect::<Vec<Vec<String>>>())
 }

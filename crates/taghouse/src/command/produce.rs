@@ -1,57 +1,63 @@
 //! `taghouse produce`
 
 use super::Context;
-use super::ask::plain;
 use crate::args::Produce;
 use crate::progress;
 use crate::table::{self, thousands};
-use anyhow::Result;
-use serde_json::{Value, json};
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+use taghouse_wire::{CrowdReport, ProduceReport, ProduceRequest, RunBody, TaskResult};
+
+/// What a production made.
+#[derive(Serialize)]
+pub(crate) struct Produced {
+    #[serde(flatten)]
+    tags: ProduceReport,
+    /// In order of name.
+    crowds: Vec<CrowdReport>,
+    warnings: Vec<String>,
+}
 
 /// Produces tags and crowds and prints them with sizes.
 pub(crate) async fn produce(context: &Context, arguments: &Produce) -> Result<()> {
-    let report = run(context, arguments.as_of.as_deref(), &arguments.tags).await?;
-    context.print(&report, describe)
+    let produced = run(context, arguments.as_of.as_deref(), &arguments.tags).await?;
+    context.print(&produced, describe)
 }
 
 /// Produces, and gives the report of tags and crowds.
-pub(crate) async fn run(context: &Context, as_of: Option<&str>, tags: &[String]) -> Result<Value> {
+pub(crate) async fn run(context: &Context, as_of: Option<&str>, tags: &[String]) -> Result<Produced> {
     let app = context.app().await?;
-    let mut body = json!({"as_of": as_of});
-    if !tags.is_empty() {
-        body["tags"] = json!(tags);
+    let body = ProduceRequest { as_of: as_of.map(str::to_owned), tags: (!tags.is_empty()).then(|| tags.to_vec()) };
+    let started: RunBody = context.client.post(&format!("/api/v1/apps/{app}/produce"), &body).await?;
+    let ended = progress::follow(&context.client, &app, &started.id).await?;
+    let (mut tags, mut crowds) = (None, Vec::new());
+    for report in ended.reports {
+        match report {
+            TaskResult::Produce(report) => tags = Some(report),
+            TaskResult::Crowd(report) => crowds.push(report),
+            _ => {}
+        }
     }
-    let started = context.client.post(&format!("/api/v1/apps/{app}/produce"), &body).await?;
-    let ended = progress::follow(&context.client, &app, &started).await?;
-    let (mut results, warnings) = (ended.results, ended.warnings);
-    let mut report = results.remove("produce").unwrap_or_default();
-    let mut crowds: Vec<Value> = results.into_iter().filter(|(name, _)| name.starts_with("crowd ")).map(|(_, crowd)| crowd).collect();
-    crowds.sort_by_key(|crowd| plain(&crowd["name"]));
-    report["crowds"] = json!(crowds);
-    report["warnings"] = json!(warnings);
-    Ok(report)
+    crowds.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(Produced { tags: tags.context(progress::NO_REPORT)?, crowds, warnings: ended.warnings })
 }
 
 /// The report for people.
-pub(crate) fn describe(report: &Value) -> String {
-    let cells = |list: &str, size: &str| -> Vec<Vec<String>> {
-        let items = report[list].as_array().into_iter().flatten();
-        items
-            .map(|item| vec![plain(&item["name"]), item[size].as_u64().map(thousands).unwrap_or_default(), plain(&item["elapsed_ms"])])
-            .collect()
-    };
-    let warnings: Vec<String> = report["warnings"].as_array().into_iter().flatten().map(plain).collect();
-    let warned = match warnings.len() {
+pub(crate) fn describe(produced: &Produced) -> String {
+    let line = |name: &String, size: u64, elapsed_ms: u64| vec![name.clone(), thousands(size), elapsed_ms.to_string()];
+    let tags: Vec<_> = produced.tags.tags.iter().map(|tag| line(&tag.name, tag.users, tag.elapsed_ms)).collect();
+    let crowds: Vec<_> = produced.crowds.iter().map(|crowd| line(&crowd.name, crowd.size, crowd.elapsed_ms)).collect();
+    let warned = match produced.warnings.len() {
         0 => String::new(),
-        _ => format!("succeeded with warnings:\n{}", warnings.iter().map(|warning| format!("  {warning}\n")).collect::<String>()),
+        _ => format!("succeeded with warnings:\n{}", produced.warnings.iter().map(|warning| format!("  {warning}\n")).collect::<String>()),
     };
     format!(
         "{}\n{}\n{} users, {} events read, as of {}, {} ms\n{warned}",
-        table::render(&["tag", "users", "ms"], &cells("tags", "users")),
-        table::render(&["crowd", "size", "ms"], &cells("crowds", "size")),
-        report["users"].as_u64().map(thousands).unwrap_or_default(),
-        report["events_read"].as_u64().map(thousands).unwrap_or_default(),
-        plain(&report["as_of"]),
-        report["elapsed_ms"],
+        table::render(&["tag", "users", "ms"], &tags),
+        table::render(&["crowd", "size", "ms"], &crowds),
+        thousands(produced.tags.users),
+        thousands(produced.tags.events_read),
+        produced.tags.as_of,
+        produced.tags.elapsed_ms,
     )
 }

@@ -4,19 +4,16 @@ use super::Context;
 use super::ask::{given, plain};
 use crate::table::{self, percent, thousands};
 use anyhow::Result;
-use serde_json::{Value, json};
+use taghouse_wire::{TopAnswer, TopRequest, TopValue};
 
 /// Prints the values of a tag that most users have.
 pub(crate) async fn top(context: &Context, tag: &str, expression: Option<&str>, limit: usize) -> Result<()> {
-    let body = json!({"tag": tag, "expression": expression.map(given).transpose()?, "limit": limit});
-    let answer = context.client.ask(&context.path("top").await?, &body).await?;
+    let body = TopRequest { tag: tag.to_owned(), expression: expression.map(given).transpose()?, limit: Some(limit) };
+    let answer: TopAnswer = context.client.ask(&context.path("top").await?, &body).await?;
     context.print(&answer, |answer| {
-        let number = |value: &Value| value.as_u64().map(thousands).unwrap_or_default();
-        let values = answer["values"].as_array().into_iter().flatten();
-        let rows: Vec<_> =
-            values.map(|found| vec![plain(&found["value"]), number(&found["users"]), percent(found["share"].as_f64())]).collect();
-        let [distinct, with_value, users] = ["distinct", "with_value", "users"].map(|name| number(&answer[name]));
-        let table = table::render(&[tag, "users", "share"], &rows);
+        let row = |found: &TopValue| vec![plain(&found.value), thousands(found.users), percent(Some(found.share))];
+        let table = table::render(&[tag, "users", "share"], &answer.values.iter().map(row).collect::<Vec<_>>());
+        let [distinct, with_value, users] = [answer.distinct as u64, answer.with_value, answer.users].map(thousands);
         format!("{table}\n{distinct} different values; {with_value} of {users} users have one\n")
     })
 }

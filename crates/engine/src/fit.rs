@@ -1,7 +1,7 @@
 //! Whether definitions fit what the lake holds already. What does not would be accepted now and break later: at the next ingestion, or in
 //! the middle of a production.
 
-use crate::{House, Problem};
+use crate::{Engine, Result};
 use std::collections::BTreeMap;
 use taghouse_lake::{TableLayout, layout, layout_schema, with_as_of};
 use taghouse_model::{AppId, ErrorKind, Name};
@@ -12,17 +12,17 @@ use taghouse_rules::{DefinitionError, Definitions, Document, Kind, TagKind};
 /// # Errors
 /// The lake cannot be read.
 pub(crate) async fn check(
-    house: &House,
+    engine: &Engine,
     app: &AppId,
     definitions: &Definitions,
     documents: &[Document],
     changed: &(dyn Fn(&Document) -> bool + Sync),
-) -> Result<Vec<DefinitionError>, Problem> {
+) -> Result<Vec<DefinitionError>> {
     let changed: Vec<&Document> = documents.iter().filter(|document| changed(document)).collect();
-    let mut errors = properties(house, app, definitions, documents).await?;
+    let mut errors = properties(engine, app, definitions, documents).await?;
     for document in changed.into_iter().filter(|document| document.kind == Kind::Tag) {
         let Some(TagKind::Sql { query }) = definitions.tags.get(document.name.as_str()).map(|tag| &tag.kind) else { continue };
-        if let Some(message) = refused(house, app, definitions, query).await? {
+        if let Some(message) = refused(engine, app, definitions, query).await? {
             errors.push(at(document, format!("sql tag {}: {message}", document.name)));
         }
     }
@@ -34,13 +34,8 @@ fn at(document: &Document, message: String) -> DefinitionError {
 }
 
 /// Properties whose column in the table of events has another type, for a column keeps its type.
-async fn properties(
-    house: &House,
-    app: &AppId,
-    definitions: &Definitions,
-    documents: &[Document],
-) -> Result<Vec<DefinitionError>, Problem> {
-    let Some(table) = house.lake.table(app, layout::EVENTS).await? else { return Ok(Vec::new()) };
+async fn properties(engine: &Engine, app: &AppId, definitions: &Definitions, documents: &[Document]) -> Result<Vec<DefinitionError>> {
+    let Some(table) = engine.lake.table(app, layout::EVENTS).await? else { return Ok(Vec::new()) };
     let properties = definitions.properties();
     let wanted = layout_schema(&layout::events(&properties))?;
     let mut errors = Vec::new();
@@ -73,15 +68,15 @@ fn names(document: &Document, property: &Name) -> bool {
 }
 
 /// Why the query of an sql tag cannot be answered, if so. It is planned, and no row of it is asked for.
-async fn refused(house: &House, app: &AppId, definitions: &Definitions, query: &str) -> Result<Option<String>, Problem> {
+async fn refused(engine: &Engine, app: &AppId, definitions: &Definitions, query: &str) -> Result<Option<String>> {
     let query = with_as_of(query, 0);
-    let schema = match house.lake.sql_schema(app, &query).await {
+    let schema = match engine.lake.sql_schema(app, &query).await {
         Ok(schema) => schema,
         Err(error) if error.kind() != ErrorKind::Invalid => return Err(error.into()),
         // It may speak of what comes with these definitions or with the first events.
         Err(error) => {
-            let Some(query) = in_front(&query, &empty_tables(house, app, definitions).await?) else { return Ok(Some(error.to_string())) };
-            match house.lake.sql_schema(app, &query).await {
+            let Some(query) = in_front(&query, &empty_tables(engine, app, definitions).await?) else { return Ok(Some(error.to_string())) };
+            match engine.lake.sql_schema(app, &query).await {
                 Ok(schema) => schema,
                 Err(second) if second.kind() != ErrorKind::Invalid => return Err(second.into()),
                 // A place in the text is right only in the words on the text as it was given.
@@ -119,10 +114,10 @@ fn without_leading_comments(query: &str) -> &str {
 /// The tables that every app has once something was ingested, as they would then be, without rows. They stand before the lake's own: a query
 /// may be defined before anything was ingested, and may use properties that are defined with it. The lake itself is not touched, for a
 /// refused definition must leave no column behind.
-async fn empty_tables(house: &House, app: &AppId, definitions: &Definitions) -> Result<String, Problem> {
+async fn empty_tables(engine: &Engine, app: &AppId, definitions: &Definitions) -> Result<String> {
     let mut tables = Vec::new();
     for layout in [layout::events(&definitions.properties()), layout::attributes(), layout::rejected_events()] {
-        tables.push(empty_table(house, app, &layout).await?);
+        tables.push(empty_table(engine, app, &layout).await?);
     }
     // As the lake names them with all of their rows.
     let all = [layout::EVENTS, layout::ATTRIBUTES].map(|name| format!("\"all_{name}\" AS (SELECT * FROM \"{name}\")"));
@@ -130,9 +125,9 @@ async fn empty_tables(house: &House, app: &AppId, definitions: &Definitions) -> 
     Ok(tables.join(", "))
 }
 
-async fn empty_table(house: &House, app: &AppId, layout: &TableLayout) -> Result<String, Problem> {
+async fn empty_table(engine: &Engine, app: &AppId, layout: &TableLayout) -> Result<String> {
     let mut columns: BTreeMap<String, String> = BTreeMap::new();
-    if let Some(table) = house.lake.table(app, &layout.name).await? {
+    if let Some(table) = engine.lake.table(app, &layout.name).await? {
         columns.extend(table.arrow_schema().fields().iter().map(|field| (field.name().clone(), field.data_type().to_string())));
     }
     let wanted = layout_schema(layout)?;

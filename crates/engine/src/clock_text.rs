@@ -1,33 +1,30 @@
-//! Times as the API reads and writes them.
+//! Times as people read and write them.
 
+use crate::{Error, Result};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use taghouse_model::{ErrorKind, TimestampMs};
-
-use crate::Problem;
+use taghouse_model::TimestampMs;
 
 /// `2026-07-01T00:00:00+02:00`: an instant of the app, such as an as-of time, as its people say it.
-pub(crate) fn local(ms: TimestampMs, zone: &TimeZone) -> String {
+pub fn local(ms: TimestampMs, zone: &TimeZone) -> String {
     jiff::Timestamp::from_millisecond(ms)
         .map_or_else(|_| format!("{ms} ms"), |instant| instant.display_with_offset(zone.to_offset(instant)).to_string())
 }
 
 /// `2026-07-01T00:00:00Z`: an instant of the server, such as a run's start.
-pub(crate) fn instant(ms: TimestampMs) -> String {
+pub fn instant(ms: TimestampMs) -> String {
     jiff::Timestamp::from_millisecond(ms).map_or_else(|_| format!("{ms} ms"), |instant| instant.to_string())
 }
 
 /// A time with an offset, or one of the app's time zone without.
-pub(crate) fn parse(text: &str, zone: &TimeZone) -> Result<TimestampMs, Problem> {
+///
+/// # Errors
+/// [`Error::NotATime`].
+pub fn parse(text: &str, zone: &TimeZone) -> Result<TimestampMs> {
     if let Ok(instant) = text.parse::<jiff::Timestamp>() {
         return Ok(instant.as_millisecond());
     }
-    let wrong = || {
-        Problem::new(
-            ErrorKind::Invalid,
-            format!("\"{text}\" is not a time: write 2026-07-01T00:00 (the app's time zone) or 2026-07-01T00:00:00Z"),
-        )
-    };
+    let wrong = || Error::NotATime(text.to_owned());
     let local: DateTime = text.parse().map_err(|_| wrong())?;
     Ok(local.to_zoned(zone.clone()).map_err(|_| wrong())?.timestamp().as_millisecond())
 }

@@ -8,30 +8,22 @@
 //! - Changes by hand come by the thousand a second and are durable in their own log: they are summed up for each key and minute. A
 //!   process that is killed loses the sums of its last minute, never a change.
 //!
-//! Calls that a key may not make are summed up too: see [`crate::refusals`]. Lines are written in groups, one commit for all that wait.
+//! Lines are written in groups, one commit for all that wait.
 
-use crate::access::{Action, Caller};
-use crate::routes::app_checked;
-use crate::{House, Problem};
-use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::rejection::RawPathParamsRejection;
-use axum::extract::{MatchedPath, RawPathParams, Request, State};
-use axum::middleware::Next;
-use axum::response::Response;
-use http_body::Frame;
+use crate::{Engine, Error};
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::Pin;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use taghouse_catalog::{AuditRecord, Catalog, Change};
-use taghouse_model::{AppId, ErrorKind, TimestampMs};
+use taghouse_model::{AppId, TimestampMs};
 use taghouse_schedule::{RunHandle, RunState, RunStatus};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 /// The outcome of what was begun and may have been done in part.
 const BEGUN: &str = AuditRecord::BEGUN;
-const DONE: &str = "done";
+/// The outcome of what was done.
+pub const DONE: &str = "done";
 /// Characters of a subject or an outcome.
 const MAX_TEXT: usize = 2000;
 /// Names that a line names one by one.
@@ -88,7 +80,7 @@ fn cut(text: &str) -> String {
 }
 
 /// `a, b, c and 5 more`
-pub(crate) fn named<T: AsRef<str>>(names: impl ExactSizeIterator<Item = T>) -> String {
+pub fn named<T: AsRef<str>>(names: impl ExactSizeIterator<Item = T>) -> String {
     let more = names.len().saturating_sub(NAMED);
     let shown: Vec<String> = names.take(NAMED).map(|name| name.as_ref().to_owned()).collect();
     let shown = shown.join(", ");
@@ -101,11 +93,9 @@ impl Trail {
     }
 
     /// Writes a line, in one commit with all others that wait.
-    async fn write(self: &Arc<Self>, catalog: &Arc<dyn Catalog>, line: AuditRecord) -> Result<(), Problem> {
+    async fn write(self: &Arc<Self>, catalog: &Arc<dyn Catalog>, line: AuditRecord) -> Result<(), Error> {
         let (written, mut answer) = oneshot::channel();
         held(&self.waiting).push((line, written));
-        let failed =
-            |why: String| Problem::new(ErrorKind::Unavailable, format!("the audit trail cannot be written, so nothing was done: {why}"));
         let (trail, catalog) = (self.clone(), catalog.clone());
         // Not dropped with a request whose caller leaves: others wait for the same commit.
         let committed = tokio::spawn(async move {
@@ -119,12 +109,12 @@ impl Trail {
                 of.send(outcome.clone()).ok();
             }
         });
-        committed.await.map_err(|error| failed(error.to_string()))?;
+        committed.await.map_err(|error| Error::Trail(error.to_string()))?;
         // Whoever committed it, it is done: ours came after it was put in.
-        answer.try_recv().map_err(|_| failed("it was given up".to_owned()))?.map_err(failed)
+        answer.try_recv().map_err(|_| Error::Trail("it was given up".to_owned()))?.map_err(Error::Trail)
     }
 
-    /// Does something beside the request; [`House::settle_audit`] waits for it.
+    /// Does something beside the request; [`Engine::settle_audit`] waits for it.
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let mut beside = held(&self.beside);
@@ -134,40 +124,43 @@ impl Trail {
 }
 
 /// Something that was begun and whose outcome will be written, whatever it is.
-pub(crate) struct Act {
-    house: Arc<House>,
+pub struct Act {
+    engine: Arc<Engine>,
     line: Option<AuditRecord>,
 }
 
 impl Act {
     /// Writes the outcome and gives it back.
-    pub(crate) async fn end<T>(mut self, outcome: Result<T, Problem>) -> Result<T, Problem> {
-        let text = outcome.as_ref().map_or_else(|problem| format!("failed: {}", problem.detail), |_| DONE.to_owned());
+    ///
+    /// # Errors
+    /// The outcome's.
+    pub async fn end<T, E: fmt::Display>(mut self, outcome: Result<T, E>) -> Result<T, E> {
+        let text = outcome.as_ref().map_or_else(|error| format!("failed: {error}"), |_| DONE.to_owned());
         if let Some(line) = self.line.take() {
-            self.house.add_line(AuditRecord { at_ms: self.house.clock.now_ms(), outcome: cut(&text), ..line }).await;
+            self.engine.add_line(AuditRecord { at_ms: self.engine.clock.now_ms(), outcome: cut(&text), ..line }).await;
         }
         outcome
     }
 
     /// Writes the outcome beside the request.
-    pub(crate) fn ended(mut self, outcome: &str) {
+    pub fn ended(mut self, outcome: &str) {
         self.write_beside(outcome);
     }
 
     /// Writes the run's outcome when it has ended.
     pub(crate) fn follow(mut self, run: &RunHandle) {
-        let (Some(line), house, run) = (self.line.take(), self.house.clone(), run.clone()) else { return };
-        self.house.memory.trail.spawn(async move {
+        let (Some(line), engine, run) = (self.line.take(), self.engine.clone(), run.clone()) else { return };
+        self.engine.memory.trail.spawn(async move {
             let outcome = of_run(&run.finished().await);
-            house.add_line(AuditRecord { at_ms: house.clock.now_ms(), outcome, ..line }).await;
+            engine.add_line(AuditRecord { at_ms: engine.clock.now_ms(), outcome, ..line }).await;
         });
     }
 
     fn write_beside(&mut self, outcome: &str) {
         let Some(line) = self.line.take() else { return };
-        let (house, outcome) = (self.house.clone(), cut(outcome));
-        self.house.memory.trail.spawn(async move {
-            house.add_line(AuditRecord { at_ms: house.clock.now_ms(), outcome, ..line }).await;
+        let (engine, outcome) = (self.engine.clone(), cut(outcome));
+        self.engine.memory.trail.spawn(async move {
+            engine.add_line(AuditRecord { at_ms: engine.clock.now_ms(), outcome, ..line }).await;
         });
     }
 }
@@ -190,18 +183,21 @@ fn of_run(run: &RunStatus) -> String {
     cut(&format!("{}: run {}{error}", run.state, run.id))
 }
 
-impl House {
-    /// Says that something begins; on disk when this returns.
-    pub(crate) async fn begin<'a>(
+impl Engine {
+    /// Says that something begins; on disk when this returns. `actor` is a key's id.
+    ///
+    /// # Errors
+    /// [`Error::Trail`]: then it may not begin.
+    pub async fn begin<'a>(
         self: &Arc<Self>,
-        caller: &Caller,
+        actor: &str,
         app: impl Into<Option<&'a AppId>>,
         action: &'static str,
         subject: &str,
-    ) -> Result<Act, Problem> {
-        let line = self.line(caller, app.into(), action, subject, BEGUN);
+    ) -> Result<Act, Error> {
+        let line = self.line(actor, app.into(), action, subject, BEGUN);
         // Before the first line is on disk: a caller may leave meanwhile, and that line needs its second all the same.
-        let mut act = Act { house: self.clone(), line: Some(line.clone()) };
+        let mut act = Act { engine: self.clone(), line: Some(line.clone()) };
         let begun = self.memory.trail.write(&self.catalog, line).await;
         if begun.is_err() {
             act.line = None;
@@ -212,53 +208,59 @@ impl House {
     /// Starts a run between two lines: what it is to do, and what became of it.
     pub(crate) async fn audited_run(
         self: &Arc<Self>,
-        caller: &Caller,
+        actor: &str,
         app: &AppId,
         action: &'static str,
         subject: &str,
-        start: impl Future<Output = Result<RunHandle, Problem>>,
-    ) -> Result<RunHandle, Problem> {
-        let act = self.begin(caller, app, action, subject).await?;
+        start: impl Future<Output = Result<RunHandle, Error>>,
+    ) -> Result<RunHandle, Error> {
+        let act = self.begin(actor, app, action, subject).await?;
         match start.await {
             Ok(run) => {
                 act.follow(&run);
                 Ok(run)
             }
-            Err(problem) => act.end(Err(problem)).await,
+            Err(error) => act.end(Err(error)).await,
         }
     }
 
     /// Writes one line, after the fact. That it cannot be written changes nothing of the fact.
-    pub(crate) async fn note<T>(
+    ///
+    /// # Errors
+    /// The outcome's.
+    pub async fn note<T, E: fmt::Display>(
         self: &Arc<Self>,
-        caller: &Caller,
+        actor: &str,
         app: Option<&AppId>,
         action: &'static str,
         subject: &str,
-        outcome: Result<T, Problem>,
-    ) -> Result<T, Problem> {
-        let text = outcome.as_ref().map_or_else(|problem| cut(&format!("failed: {}", problem.detail)), |_| DONE.to_owned());
-        self.add_line(self.line(caller, app, action, subject, &text)).await;
+        outcome: Result<T, E>,
+    ) -> Result<T, E> {
+        let text = outcome.as_ref().map_or_else(|error| cut(&format!("failed: {error}")), |_| DONE.to_owned());
+        self.add_line(self.line(actor, app, action, subject, &text)).await;
         outcome
     }
 
     /// The same for what failed only: the line of what was done is in its commit.
-    pub(crate) async fn note_failure<T>(
+    ///
+    /// # Errors
+    /// The outcome's.
+    pub async fn note_failure<T, E: fmt::Display>(
         self: &Arc<Self>,
-        caller: &Caller,
+        actor: &str,
         app: Option<&AppId>,
         action: &'static str,
         subject: &str,
-        outcome: Result<T, Problem>,
-    ) -> Result<T, Problem> {
-        if outcome.is_err() { self.note(caller, app, action, subject, outcome).await } else { outcome }
+        outcome: Result<T, E>,
+    ) -> Result<T, E> {
+        if outcome.is_err() { self.note(actor, app, action, subject, outcome).await } else { outcome }
     }
 
-    fn line(&self, caller: &Caller, app: Option<&AppId>, action: &str, subject: &str, outcome: &str) -> AuditRecord {
+    fn line(&self, actor: &str, app: Option<&AppId>, action: &str, subject: &str, outcome: &str) -> AuditRecord {
         AuditRecord {
             app: app.cloned(),
             at_ms: self.clock.now_ms(),
-            actor: caller.id.clone(),
+            actor: actor.to_owned(),
             action: action.to_owned(),
             subject: cut(subject),
             outcome: outcome.to_owned(),
@@ -267,28 +269,22 @@ impl House {
 
     async fn add_line(&self, line: AuditRecord) {
         let told = format!("{} {} {}: {}", line.actor, line.action, line.subject, line.outcome);
-        if let Err(problem) = self.memory.trail.write(&self.catalog, line).await {
-            tracing::error!(line = told, detail = problem.detail, "a line of the audit trail is lost");
+        if let Err(error) = self.memory.trail.write(&self.catalog, line).await {
+            tracing::error!(line = told, detail = error.to_string(), "a line of the audit trail is lost");
         }
     }
 
-    /// Adds a call with changes to its key's sum.
-    pub(crate) fn sum_changes<'a>(
-        &self,
-        caller: &Caller,
-        app: &AppId,
-        tags: impl Iterator<Item = &'a str>,
-        outcome: Result<usize, &Problem>,
-    ) {
+    /// Adds a call with changes to its key's sum: how many they were, or why it failed.
+    pub fn sum_changes<'a>(&self, actor: &str, app: &AppId, tags: impl Iterator<Item = &'a str>, outcome: Result<usize, &str>) {
         let mut sums = held(&self.memory.trail.sums);
-        let sum = sums.entry((app.clone(), caller.id.clone())).or_default();
+        let sum = sums.entry((app.clone(), actor.to_owned())).or_default();
         sum.calls += 1;
         sum.last_ms = self.clock.now_ms();
         match outcome {
             Ok(changes) => sum.changes += changes as u64,
-            Err(problem) => {
+            Err(error) => {
                 sum.failed += 1;
-                sum.last_error = cut(&problem.detail);
+                sum.last_error = cut(error);
             }
         }
         for tag in tags {
@@ -306,8 +302,7 @@ impl House {
     ///
     /// # Errors
     /// The catalog cannot be written; the sums are kept and written next time.
-    pub async fn write_sums(&self) -> Result<(), Problem> {
-        self.write_refusals(false).await?;
+    pub(crate) async fn write_sums(&self) -> Result<(), Error> {
         let sums = std::mem::take(&mut *held(&self.memory.trail.sums));
         if sums.is_empty() {
             return Ok(());
@@ -323,11 +318,8 @@ impl House {
 
     /// Waits until every line of what has ended is written. At the end of a process; runs have ended before.
     pub async fn settle_audit(&self) {
-        if let Err(problem) = self.write_sums().await {
-            tracing::error!(detail = problem.detail, "the audit trail's sums of changes are lost");
-        }
-        if let Err(problem) = self.write_refusals(true).await {
-            tracing::error!(detail = problem.detail, "the audit trail's lines of refused calls are lost");
+        if let Err(error) = self.write_sums().await {
+            tracing::error!(detail = error.to_string(), "the audit trail's sums of changes are lost");
         }
         let mut beside = std::mem::take(&mut *held(&self.memory.trail.beside));
         while beside.join_next().await.is_some() {}
@@ -351,7 +343,7 @@ impl House {
     ///
     /// # Errors
     /// The catalog cannot be written; it is done next time.
-    pub async fn prune_audit(&self) -> Result<(), Problem> {
+    pub(crate) async fn prune_audit(&self) -> Result<(), Error> {
         let limits = &self.memory.trail.limits;
         let before_ms = self.clock.now_ms() - i64::from(limits.days) * 86_400_000;
         let prune = Change::PruneAudit { before_ms, keep: limits.lines, at_once: PRUNED_AT_ONCE };
@@ -385,76 +377,5 @@ impl Sum {
             subject: format!("{} changes in {} calls, of {}", self.changes, self.calls, named(self.tags.iter())),
             outcome,
         }
-    }
-}
-
-/// Puts an export between its two lines: what was asked for, and how much of it went out.
-pub(crate) async fn audit_exports(
-    State(house): State<Arc<House>>,
-    parameters: Result<RawPathParams, RawPathParamsRejection>,
-    request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
-    let is_export = request.extensions().get::<MatchedPath>().is_some_and(|path| path.as_str().ends_with("/export"));
-    let caller = request.extensions().get::<Caller>().cloned();
-    let (true, Some(caller), Ok(parameters)) = (is_export, caller, parameters) else { return Ok(next.run(request).await) };
-    let part = |wanted: &str| parameters.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.to_owned()).unwrap_or_default();
-    let app = app_checked(&part("app"), &caller, Action::Read)?;
-    let asked = request.uri().query().map(|query| format!(" ({query})")).unwrap_or_default();
-    let act = house.begin(&caller, &app, "export", &format!("crowd {}{asked}", part("crowd"))).await?;
-    let response = next.run(request).await;
-    if !response.status().is_success() {
-        act.ended(&format!("failed: {}", response.status()));
-        return Ok(response);
-    }
-    Ok(response.map(|body| Body::new(Exported { body, bytes: 0, ended: false, act: Some(act) })))
-}
-
-/// The body of an export, which tells how it ended.
-struct Exported {
-    body: Body,
-    bytes: u64,
-    ended: bool,
-    act: Option<Act>,
-}
-
-impl HttpBody for Exported {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
-        match &frame {
-            Some(Ok(frame)) => self.bytes += frame.data_ref().map_or(0, |data| data.len() as u64),
-            Some(Err(error)) => {
-                let outcome = format!("failed after {} bytes: {error}", self.bytes);
-                if let Some(act) = self.act.take() {
-                    act.ended(&outcome);
-                }
-            }
-            None => self.ended = true,
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for Exported {
-    fn drop(&mut self) {
-        let Some(act) = self.act.take() else { return };
-        // A body that is dropped before its end had a reader who left.
-        let whole = self.ended || self.body.is_end_stream();
-        act.ended(&if whole {
-            format!("{DONE}: {} bytes", self.bytes)
-        } else {
-            format!("broke off: the caller left after {} bytes", self.bytes)
-        });
     }
 }

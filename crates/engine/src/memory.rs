@@ -1,10 +1,7 @@
 //! What this process remembers between requests. All of it can be read again, or begins again with the process.
 
-use crate::Limits;
-use crate::audit::Trail;
-use crate::gates::Gates;
-use crate::quota::UploadQuota;
-use crate::refusals::Refusals;
+use crate::AuditLimits;
+use crate::trail::Trail;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,10 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use taghouse_ingest::Landed;
 use taghouse_model::AppId;
 use taghouse_rules::Definitions;
-use tokio::sync::Semaphore;
-
-/// Exports of which a piece is encoded at one time; further pieces wait. A reader who takes nothing keeps none of these places.
-const EXPORTS_AT_ONCE: usize = 16;
 
 /// The memory of one process over one data folder.
 pub struct Memory {
@@ -24,11 +17,7 @@ pub struct Memory {
     landings: Mutex<BTreeMap<AppId, LandingTotals>>,
     /// Held while it is looked whether a production runs and the next one is started.
     pub(crate) producing: tokio::sync::Mutex<()>,
-    pub(crate) exports: Arc<Semaphore>,
-    pub(crate) gates: Gates,
-    pub(crate) uploads: Arc<UploadQuota>,
     pub(crate) trail: Arc<Trail>,
-    pub(crate) refusals: Refusals,
 }
 
 /// An app's definitions as last read.
@@ -84,31 +73,27 @@ impl KnownDefinitions {
 
 /// What became of an app's live calls since the process started.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct LandingTotals {
+pub struct LandingTotals {
     /// The sums over all landings; the position is the last one's.
-    pub(crate) landed: Landed,
+    pub landed: Landed,
     /// Why the last landing failed; `None`: it did not.
-    pub(crate) error: Option<String>,
+    pub error: Option<String>,
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Self::new(Limits::default())
+        Self::new(AuditLimits::default())
     }
 }
 
 impl Memory {
     /// The memory of a process that has just begun.
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(audit: AuditLimits) -> Self {
         Self {
             definitions: ArcSwap::default(),
             landings: Mutex::default(),
             producing: tokio::sync::Mutex::default(),
-            exports: Arc::new(Semaphore::new(EXPORTS_AT_ONCE)),
-            gates: Gates::new(limits),
-            uploads: Arc::new(UploadQuota::new(limits.uploads)),
-            trail: Arc::new(Trail::new(limits.audit)),
-            refusals: Refusals::default(),
+            trail: Arc::new(Trail::new(audit)),
         }
     }
 
@@ -161,12 +146,12 @@ impl Memory {
     }
 
     /// An app's totals.
-    pub(crate) fn landing(&self, app: &AppId) -> LandingTotals {
+    pub fn landing(&self, app: &AppId) -> LandingTotals {
         held(&self.landings).get(app).cloned().unwrap_or_default()
     }
 
     /// The apps whose last landing failed, and why.
-    pub(crate) fn failing(&self) -> Vec<(AppId, String)> {
+    pub fn failing(&self) -> Vec<(AppId, String)> {
         held(&self.landings).iter().filter_map(|(app, totals)| Some((app.clone(), totals.error.clone()?))).collect()
     }
 }

@@ -1,0 +1,80 @@
+use crate::gates::Gates;
+use crate::quota::UploadQuota;
+use crate::refusals::Refusals;
+use crate::{KeyRing, Limits};
+use axum::extract::FromRef;
+use std::path::PathBuf;
+use std::sync::Arc;
+use taghouse_engine::Engine;
+use tokio::sync::Semaphore;
+
+/// Exports of which a piece is encoded at one time; further pieces wait. A reader who takes nothing keeps none of these places.
+const EXPORTS_AT_ONCE: usize = 16;
+
+/// One data folder's engine, and what stands between it and its callers.
+pub struct Server {
+    /// What answers.
+    pub engine: Arc<Engine>,
+    /// Who may call.
+    pub keys: KeyRing,
+    /// The folder of files sent over HTTP, until they are ingested.
+    pub(crate) uploads: PathBuf,
+    /// Where callers on other machines may have backups written; `None`: nowhere.
+    pub(crate) backups: Option<PathBuf>,
+    pub(crate) exports: Arc<Semaphore>,
+    pub(crate) gates: Gates,
+    pub(crate) quota: Arc<UploadQuota>,
+    pub(crate) refusals: Refusals,
+}
+
+impl Server {
+    /// A server that has just begun. Files that are sent are kept in `uploads`; callers on other machines may have backups written into
+    /// `backups`.
+    pub fn new(engine: Arc<Engine>, keys: KeyRing, limits: Limits, uploads: PathBuf, backups: Option<PathBuf>) -> Self {
+        Self {
+            engine,
+            keys,
+            uploads,
+            backups,
+            exports: Arc::new(Semaphore::new(EXPORTS_AT_ONCE)),
+            gates: Gates::new(limits),
+            quota: Arc::new(UploadQuota::new(limits.uploads)),
+            refusals: Refusals::default(),
+        }
+    }
+
+    /// Writes the lines of refused calls that are due, and removes what callers left behind; call it every minute. What fails is tried again
+    /// at the next turn.
+    pub async fn tidy(&self) {
+        if let Err(error) = self.write_refusals(false).await {
+            tracing::error!(%error, "refused calls could not be written into the audit trail; it is tried again");
+        }
+        if let Err(error) = self.sweep_uploads().await {
+            tracing::error!(%error, "an abandoned upload could not be removed");
+        }
+    }
+
+    /// Waits until every line of the audit trail is written. At the end of a process; runs have ended before.
+    pub async fn settle_audit(&self) {
+        if let Err(error) = self.write_refusals(true).await {
+            tracing::error!(%error, "the audit trail's lines of refused calls are lost");
+        }
+        self.engine.settle_audit().await;
+    }
+}
+
+/// What routes take their parts of: those that need the engine alone take that.
+#[derive(Clone)]
+pub(crate) struct Shared(pub(crate) Arc<Server>);
+
+impl FromRef<Shared> for Arc<Server> {
+    fn from_ref(shared: &Shared) -> Self {
+        shared.0.clone()
+    }
+}
+
+impl FromRef<Shared> for Arc<Engine> {
+    fn from_ref(shared: &Shared) -> Self {
+        shared.0.engine.clone()
+    }
+}

@@ -1,0 +1,78 @@
+use crate::{Error, Memory, Result};
+use std::path::PathBuf;
+use std::sync::Arc;
+use taghouse_backup::{Backup, Written};
+use taghouse_catalog::Catalog;
+use taghouse_crowd::Crowds;
+use taghouse_dictionary::Dictionary;
+use taghouse_index::Index;
+use taghouse_ingest::{FileIngest, Landing};
+use taghouse_lake::Lake;
+use taghouse_log::EventLog;
+use taghouse_model::{AppId, Clock, Entropy};
+use taghouse_produce::Producer;
+use taghouse_schedule::Scheduler;
+use taghouse_users::Users;
+use tokio::runtime::Handle;
+
+/// The rooms of one data folder, put together by the binary.
+pub struct Engine {
+    /// Definitions, pointers, keys, runs.
+    pub catalog: Arc<dyn Catalog>,
+    /// The tables.
+    pub lake: Arc<Lake>,
+    /// Live calls, until they are landed.
+    pub log: Arc<dyn EventLog>,
+    /// Tag values as bitmaps.
+    pub index: Arc<Index>,
+    /// User ids and ordinals.
+    pub dictionary: Arc<Dictionary>,
+    /// Crowds and judgments.
+    pub crowds: Arc<Crowds>,
+    /// Users who change and go.
+    pub users: Arc<Users>,
+    /// Runs.
+    pub scheduler: Arc<Scheduler>,
+    /// Tags from the lake.
+    pub producer: Arc<Producer>,
+    /// Files into the lake.
+    pub files: Arc<FileIngest>,
+    /// The log into the lake.
+    pub landing: Arc<Landing>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness for secrets and message ids.
+    pub entropy: Arc<dyn Entropy>,
+    /// What this process remembers.
+    pub memory: Memory,
+    /// Writes backups.
+    pub backup: Backup,
+    /// Where work that can wait is done: its threads give way to those that answer.
+    pub background: Handle,
+}
+
+impl Engine {
+    /// That no run of this kind goes on. The caller holds `memory.producing`, under which such runs begin.
+    pub(crate) fn no_run_of(&self, app: &AppId, kind: &str) -> Result<()> {
+        let running = self.scheduler.list(app).into_iter().find(|run| run.kind == kind && !run.state.is_final());
+        running.map_or(Ok(()), |run| Err(Error::Running { id: run.id, kind: run.kind, app: app.clone() }))
+    }
+
+    /// Writes a backup of the whole data folder into a folder that is not there yet.
+    ///
+    /// # Errors
+    /// Those of the backup; what was written is removed again.
+    pub async fn back_up(self: &Arc<Self>, folder: PathBuf) -> Result<Written> {
+        let engine = self.clone();
+        // Not one of the threads that answer: it reads and writes all there is.
+        let written = self.background.spawn(async move { engine.backup.write(&folder).await }).await;
+        Ok(written.map_err(|error| Error::BackupBrokeOff(error.to_string()))??)
+    }
+
+    /// Random bytes as lower-case hex, for ids.
+    pub fn random_id(&self) -> String {
+        let mut bytes = [0; 8];
+        self.entropy.fill(&mut bytes);
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}

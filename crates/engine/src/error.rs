@@ -1,0 +1,196 @@
+use std::fmt::Write;
+use taghouse_model::{AppId, ErrorKind, Name};
+use taghouse_rules::DefinitionError;
+
+/// What the engine answers instead.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing is defined for the app.
+    #[error("there is no app \"{app}\"; define it with `taghouse apply -f DIR`")]
+    NoApp {
+        /// Which.
+        app: AppId,
+    },
+    /// An older version of the program took definitions that this one refuses.
+    #[error("the stored definitions of \"{app}\" are no longer valid: {detail}; fix them and run `taghouse apply`")]
+    StoredDefinitions {
+        /// Whose.
+        app: AppId,
+        /// What is wrong with them.
+        detail: String,
+    },
+    /// The definitions were not read since the process started, and the catalog fails.
+    #[error("the definitions of \"{app}\" cannot be read now ({detail}): try again")]
+    UnreadDefinitions {
+        /// Whose.
+        app: AppId,
+        /// Why.
+        detail: String,
+    },
+    /// The catalog has taken too long.
+    #[error("the catalog does not answer")]
+    CatalogLate,
+    /// Definitions that are not right, each with its place.
+    #[error("the definitions are refused, nothing was changed:\n{}", lines(.0))]
+    Refused(Vec<DefinitionError>),
+    /// The files are of another app.
+    #[error("the files define the app \"{defined}\", but the request is for \"{app}\"")]
+    OtherApp {
+        /// Which app the files define.
+        defined: AppId,
+        /// For which they were to be applied.
+        app: AppId,
+    },
+    /// Nothing would be left, and nobody said that this is meant.
+    #[error(
+        "the files name no source, tag or crowd, so pruning would delete all {deleted} of \"{app}\", and nothing was changed: \
+         look at which files are sent, or confirm it with `--prune --all` (in the API `\"all\": true`)"
+    )]
+    NothingLeft {
+        /// Whose.
+        app: AppId,
+        /// How many would go.
+        deleted: usize,
+    },
+    /// Two applied definitions at the same time, and the other was faster.
+    #[error("somebody else changed the definitions of \"{app}\" at the same time, nothing of yours was changed: apply again")]
+    ChangedMeanwhile {
+        /// Whose.
+        app: AppId,
+    },
+    /// A crowd that is not defined.
+    #[error("there is no crowd `{crowd}` in app {app}{hint}; `taghouse crowds` lists them")]
+    UnknownCrowd {
+        /// As asked for.
+        crowd: String,
+        /// Where.
+        app: AppId,
+        /// Which one may be meant, in words.
+        hint: String,
+    },
+    /// A tag that is to be produced and is not defined.
+    #[error("there is no tag \"{tag}\" in \"{app}\"; `taghouse tags` lists them")]
+    UnknownTag {
+        /// As asked for.
+        tag: Name,
+        /// Where.
+        app: AppId,
+    },
+    /// No source that reads files has this name.
+    #[error("there is no source of files \"{source_name}\" in \"{app}\"; it has: {known}")]
+    UnknownSource {
+        /// As asked for.
+        source_name: String,
+        /// Where.
+        app: AppId,
+        /// The sources that there are.
+        known: String,
+    },
+    /// No source reads files.
+    #[error("the app \"{app}\" defines no source that reads files")]
+    NoSource {
+        /// Which.
+        app: AppId,
+    },
+    /// Several sources read files, and none was named.
+    #[error("name one of the sources: {known}")]
+    WhichSource {
+        /// The sources that there are.
+        known: String,
+    },
+    /// A run that cannot go on beside the one asked for.
+    #[error("run {id} ({kind}) of \"{app}\" goes on: wait until it has ended, or cancel it")]
+    Running {
+        /// Its id.
+        id: String,
+        /// What it does.
+        kind: String,
+        /// Whose it is.
+        app: AppId,
+    },
+    /// What is no time.
+    #[error("\"{0}\" is not a time: write 2026-07-01T00:00 (the app's time zone) or 2026-07-01T00:00:00Z")]
+    NotATime(String),
+    /// The first line of what was to be done could not be written.
+    #[error("the audit trail cannot be written, so nothing was done: {0}")]
+    Trail(String),
+    /// A defect of ours: a landing ended without a result.
+    #[error("the landing broke off: {0}")]
+    LandingBrokeOff(String),
+    /// A defect of ours: a backup ended without a result.
+    #[error("the backup failed: {0}")]
+    BackupBrokeOff(String),
+    /// Of the catalog.
+    #[error(transparent)]
+    Catalog(#[from] taghouse_catalog::Error),
+    /// Of the lake.
+    #[error(transparent)]
+    Lake(#[from] taghouse_lake::Error),
+    /// Of the index.
+    #[error(transparent)]
+    Index(#[from] taghouse_index::Error),
+    /// Of the crowds.
+    #[error(transparent)]
+    Crowd(#[from] taghouse_crowd::Error),
+    /// Of ingestions and landings.
+    #[error(transparent)]
+    Ingest(#[from] taghouse_ingest::Error),
+    /// Of productions.
+    #[error(transparent)]
+    Produce(#[from] taghouse_produce::Error),
+    /// Of runs.
+    #[error(transparent)]
+    Schedule(#[from] taghouse_schedule::Error),
+    /// Of the users.
+    #[error(transparent)]
+    Users(#[from] taghouse_users::Error),
+    /// Of a backup.
+    #[error(transparent)]
+    Backup(#[from] taghouse_backup::Error),
+}
+
+/// A result of this room.
+pub type Result<T> = std::result::Result<T, Error>;
+
+fn lines(errors: &[DefinitionError]) -> String {
+    let mut text = String::new();
+    for (at, error) in errors.iter().enumerate() {
+        let between = if at == 0 { "" } else { "\n" };
+        write!(text, "{between}{error}").ok();
+    }
+    text
+}
+
+impl Error {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoApp { .. } | Self::UnknownCrowd { .. } | Self::UnknownTag { .. } | Self::UnknownSource { .. } => ErrorKind::NotFound,
+            Self::StoredDefinitions { .. } | Self::Refused(_) | Self::OtherApp { .. } | Self::NothingLeft { .. } => ErrorKind::Invalid,
+            Self::NoSource { .. } | Self::WhichSource { .. } | Self::NotATime(_) => ErrorKind::Invalid,
+            Self::ChangedMeanwhile { .. } | Self::Running { .. } => ErrorKind::Conflict,
+            Self::UnreadDefinitions { .. } | Self::CatalogLate | Self::Trail(_) => ErrorKind::Unavailable,
+            Self::LandingBrokeOff(_) | Self::BackupBrokeOff(_) => ErrorKind::Internal,
+            Self::Catalog(e) => e.kind(),
+            Self::Lake(e) => e.kind(),
+            Self::Index(e) => e.kind(),
+            Self::Crowd(e) => e.kind(),
+            Self::Ingest(e) => e.kind(),
+            Self::Produce(e) => e.kind(),
+            Self::Schedule(e) => e.kind(),
+            Self::Users(e) => e.kind(),
+            Self::Backup(e) => e.kind(),
+        }
+    }
+
+    /// Whether nobody who asked is to blame: something of ours did not answer, or is damaged.
+    pub(crate) fn is_ours(&self) -> bool {
+        matches!(self.kind(), ErrorKind::Unavailable | ErrorKind::Corrupt | ErrorKind::Internal)
+    }
+}
+
+impl From<Error> for taghouse_schedule::TaskError {
+    fn from(error: Error) -> Self {
+        Self::new(error.kind(), error)
+    }
+}

@@ -1,0 +1,88 @@
+//! What the tasks of runs leave behind, as it is kept and shown.
+
+use crate::clock_text::local;
+use serde_json::Value;
+use std::time::Instant;
+use taghouse_crowd::CrowdVersion;
+use taghouse_ingest::Landed;
+use taghouse_model::ErrorKind;
+use taghouse_produce::{Produced, ProducedTag};
+use taghouse_rules::Definitions;
+use taghouse_schedule::TaskError;
+use taghouse_users::Compacted;
+use taghouse_wire::{CompactReport, CrowdReport, IngestReport, LandReport, ProduceReport, ProducedTagBody, RefusedFile, TaskResult};
+
+/// A report as the scheduler keeps it.
+pub(crate) fn result(report: &TaskResult) -> Result<Value, TaskError> {
+    serde_json::to_value(report).map_err(|error| TaskError::new(ErrorKind::Internal, error))
+}
+
+fn elapsed_ms(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+pub(crate) fn ingested(report: &taghouse_ingest::IngestReport) -> TaskResult {
+    let failed = report.failed.iter().map(|failed| RefusedFile { file: failed.file.clone(), message: failed.message.clone() });
+    TaskResult::Ingest(IngestReport {
+        files_new: report.files_new,
+        files_replaced: report.files_replaced,
+        files_unchanged: report.files_unchanged,
+        empty: report.empty.clone(),
+        failed: failed.collect(),
+        rows: report.rows,
+        accepted: report.accepted.clone(),
+        accepted_total: report.events(),
+        attributes: report.attributes,
+        rejected: report.rejected.clone(),
+        rejected_total: report.rejected_rows(),
+        replaced: report.replaced,
+        filtered: report.filtered,
+        duplicates: report.duplicates,
+        batches: report.batches,
+        elapsed_ms: report.elapsed_ms,
+    })
+}
+
+pub(crate) fn landed(landed: &Landed) -> TaskResult {
+    TaskResult::Land(LandReport {
+        events: landed.events,
+        attributes: landed.attributes,
+        rejected: landed.rejected,
+        replaced: landed.replaced,
+        duplicates: landed.duplicates,
+    })
+}
+
+pub(crate) fn produced(produced: &Produced, as_of_ms: i64, definitions: &Definitions) -> TaskResult {
+    let tag = |tag: &ProducedTag| ProducedTagBody {
+        name: tag.name.to_string(),
+        users: tag.users,
+        elapsed_ms: tag.elapsed_ms,
+        skipped: tag.skipped.iter().map(|(reason, count)| (reason.to_string(), *count)).collect(),
+    };
+    TaskResult::Produce(ProduceReport {
+        as_of: local(as_of_ms, &definitions.app.time_zone),
+        tags: produced.tags.iter().map(tag).collect(),
+        users: produced.users,
+        events_read: produced.events_read,
+        revision: produced.revision,
+        elapsed_ms: produced.elapsed_ms,
+        steps_ms: produced.steps_ms.iter().map(|(step, ms)| ((*step).to_owned(), *ms)).collect(),
+    })
+}
+
+pub(crate) fn computed(name: &str, version: &CrowdVersion, began: Instant) -> TaskResult {
+    TaskResult::Crowd(CrowdReport { name: name.to_owned(), size: version.size, version: version.version, elapsed_ms: elapsed_ms(began) })
+}
+
+pub(crate) fn compacted(compacted: &Compacted, began: Instant) -> TaskResult {
+    TaskResult::Compact(CompactReport {
+        generation: compacted.generation,
+        users_before: compacted.before,
+        expired: compacted.expired,
+        users: compacted.users,
+        dictionary_bytes_before: compacted.dictionary_bytes.0,
+        dictionary_bytes: compacted.dictionary_bytes.1,
+        elapsed_ms: elapsed_ms(began),
+    })
+}

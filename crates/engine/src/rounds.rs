@@ -1,0 +1,129 @@
+//! Work that is done again and again beside requests.
+
+use crate::Engine;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use taghouse_ingest::LandingTrigger;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// How often, at least, deleted users are erased from the files of the dictionary and of the crowds' versions.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
+
+/// How often small files of the lake are looked for. A day of landings every ten seconds then has some dozens of files, not thousands.
+const UPKEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// How often it is looked whether live calls are to land.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Makes the work of one round.
+pub type Round = Box<dyn FnMut() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
+/// How often things are done.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Live calls land when the oldest has waited for so long.
+    pub land_every: Duration,
+    /// What was left behind goes after so long; once a minute at least.
+    pub tidy_every: Duration,
+}
+
+/// What a data folder's server does beside requests, until it is told to stop.
+pub struct Rounds {
+    working: JoinSet<()>,
+    background: Handle,
+    pace: Pace,
+    stop: CancellationToken,
+}
+
+impl Rounds {
+    /// Begins with what every server does: live calls are landed, small files joined, deleted users erased.
+    pub fn begin(engine: &Arc<Engine>, pace: Pace, stop: &CancellationToken) -> Self {
+        let pace = Pace { tidy_every: pace.tidy_every.min(TIDY_EVERY), ..pace };
+        let mut rounds = Self { working: JoinSet::new(), background: engine.background.clone(), pace, stop: stop.clone() };
+        let trigger = LandingTrigger::after(i64::try_from(pace.land_every.as_millis()).unwrap_or(i64::MAX));
+        let (of, ending) = (engine.clone(), stop.clone());
+        let land: Round = Box::new(move || Box::pin(land(of.clone(), trigger, ending.clone())));
+        rounds.spawn("landing", LOOK_EVERY.min(pace.land_every / 4), land);
+        let of = engine.clone();
+        rounds.tidy("tidying", Box::new(move || Box::pin(tidy(of.clone()))));
+        // One that is broken off has changed nothing, so nobody waits for it.
+        let of = engine.clone();
+        let keep: Round = Box::new(move || Box::pin(keep_small(of.clone())));
+        engine.background.spawn(again("upkeep", UPKEEP_EVERY, stop.clone(), keep));
+        rounds
+    }
+
+    /// More that is to be cleaned up, as often as all that is left behind.
+    pub fn tidy(&mut self, name: &'static str, round: Round) {
+        self.spawn(name, self.pace.tidy_every, round);
+    }
+
+    fn spawn(&mut self, name: &'static str, every: Duration, round: Round) {
+        self.working.spawn_on(again(name, every, self.stop.clone(), round), &self.background);
+    }
+
+    /// Waits for the last rounds; they end once it was told to stop.
+    pub async fn ended(&mut self) {
+        while self.working.join_next().await.is_some() {}
+    }
+}
+
+/// Lands live calls of every app that have waited long enough, or are enough. What fails is tried again; the log keeps it.
+async fn land(engine: Arc<Engine>, trigger: LandingTrigger, stop: CancellationToken) {
+    if let Err(error) = engine.land_due(&trigger, &stop).await {
+        tracing::error!(detail = error.to_string(), "the apps whose calls are to land are not known; it is tried again");
+    }
+}
+
+async fn tidy(engine: Arc<Engine>) {
+    engine.tidy().await;
+}
+
+/// Keeps the lake small: small files joined, files that nothing names removed.
+async fn keep_small(engine: Arc<Engine>) {
+    if let Err(error) = engine.keep_small().await {
+        tracing::error!(detail = error.to_string(), "the apps whose tables are to be kept small are not known; it is tried again");
+    }
+}
+
+/// Does the work after every pause until it is told to stop, the last round to its end. A panic ends its round alone: nobody would notice that
+/// calls land no more.
+async fn again(name: &'static str, every: Duration, stop: CancellationToken, mut round: Round) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            () = stop.cancelled() => return,
+        }
+        if let Err(error) = tokio::spawn(round()).await {
+            tracing::error!(%error, "{name} broke off; it is tried again");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_its_round_alone() {
+        let stop = CancellationToken::new();
+        let (done, mut rounds) = tokio::sync::mpsc::unbounded_channel();
+        let mut number = 0;
+        let round: Round = Box::new(move || {
+            number += 1;
+            let (number, done) = (number, done.clone());
+            Box::pin(async move {
+                assert!(number != 1, "the first round is to break off");
+                done.send(number).unwrap();
+            })
+        });
+        let working = tokio::spawn(again("work", Duration::from_millis(1), stop.clone(), round));
+        let patience = Duration::from_secs(20);
+        assert_eq!(tokio::time::timeout(patience, rounds.recv()).await.unwrap(), Some(2));
+        stop.cancel();
+        tokio::time::timeout(patience, working).await.unwrap().unwrap();
+    }
+}

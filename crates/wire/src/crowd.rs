@@ -1,0 +1,80 @@
+//! Crowds and their versions.
+
+use serde::{Deserialize, Serialize};
+
+/// A crowd.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CrowdBody {
+    /// Its name.
+    pub name: String,
+    /// As defined.
+    #[schema(required)]
+    pub description: Option<String>,
+    /// Who is in it, as defined now.
+    pub expression: String,
+    /// Members of the version that was computed from this expression; `null`: it was not computed yet.
+    #[schema(required)]
+    pub size: Option<u64>,
+    /// That version's number.
+    #[schema(required)]
+    pub version: Option<u64>,
+    /// The oldest as-of time of the tags that it used, ISO 8601 with the app's offset.
+    #[schema(required)]
+    pub as_of: Option<String>,
+    /// The newest, where it is another: it mixes what was known at two times.
+    #[schema(required)]
+    pub newest_as_of: Option<String>,
+    /// Where the expression was changed and not computed since: the version that answers still, of the expression before.
+    #[schema(required)]
+    pub answering: Option<Answering>,
+}
+
+/// A version that answers although its crowd was changed since.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Answering {
+    /// The expression it was computed from.
+    pub expression: String,
+    /// Members.
+    pub size: u64,
+    /// Its number.
+    pub version: u64,
+}
+
+/// The crowds of an app.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CrowdList {
+    /// In order of name.
+    pub crowds: Vec<CrowdBody>,
+}
+
+/// A version of a crowd: it never changes.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct VersionBody {
+    /// Its number; later ones are higher.
+    pub version: u64,
+    /// How many members it has.
+    pub size: u64,
+    /// Whether it answers now.
+    pub current: bool,
+    /// The expression it was computed from.
+    pub expression: String,
+    /// The index's revision it was computed from.
+    pub revision: u64,
+    /// The oldest as-of time of the tags that it used, ISO 8601 with the app's offset.
+    #[schema(required)]
+    pub as_of: Option<String>,
+    /// The newest, where it is another.
+    #[schema(required)]
+    pub newest_as_of: Option<String>,
+    /// ISO 8601, UTC.
+    pub created: String,
+}
+
+/// The versions of a crowd that are kept.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct VersionList {
+    /// The crowd's name.
+    pub name: String,
+    /// Newest first.
+    pub versions: Vec<VersionBody>,
+}

@@ -1,0 +1,78 @@
+//! Definitions: read, planned, applied.
+
+use crate::reading::objects;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+/// Definition files to apply.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApplyRequest {
+    /// The YAML files.
+    #[serde(deserialize_with = "objects")]
+    pub files: Vec<FileBody>,
+    /// Only say what would change.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Delete sources, tags and crowds that the files do not name.
+    #[serde(default)]
+    pub prune: bool,
+    /// With `prune`: also where the files name no source, tag or crowd, so that every one of the app is deleted.
+    #[serde(default)]
+    pub all: bool,
+}
+
+/// One YAML file.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileBody {
+    /// Its name, for messages.
+    pub path: String,
+    /// Its text; several documents are divided by `---`.
+    pub text: String,
+}
+
+/// What applying changed, or would change.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Plan {
+    /// Each definition named, in order of kind and name.
+    pub changes: Vec<PlannedChange>,
+    /// What to know of definitions that are created or changed, though they are right.
+    pub notes: Vec<String>,
+    /// Whether it was carried out.
+    pub applied: bool,
+}
+
+/// What becomes of one definition.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PlannedChange {
+    /// `app`, `source`, `tag` or `crowd`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// `create`, `change`, `unchanged` or `delete`.
+    pub action: Cow<'static, str>,
+}
+
+/// A stored definition.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct DefinitionBody {
+    /// `app`, `source`, `tag` or `crowd`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// The definition as JSON, with the keys of the YAML form.
+    #[schema(value_type = Object)]
+    pub body: serde_json::Value,
+    /// Grows by one with each change.
+    pub revision: u64,
+    /// Milliseconds since 1970 UTC.
+    pub updated_ms: i64,
+}
+
+/// The definitions of an app.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct DefinitionList {
+    /// In order of kind and name.
+    pub definitions: Vec<DefinitionBody>,
+}

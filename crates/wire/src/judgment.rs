@@ -1,0 +1,37 @@
+//! Judgments, and what is known of a user.
+
+use crate::shape::TagValue;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// A judgment.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct JudgmentBody {
+    /// The user id.
+    pub user: String,
+    /// The crowd's name.
+    pub crowd: String,
+    /// The answer.
+    pub in_crowd: bool,
+    /// The crowd's version that was asked.
+    pub version: u64,
+    /// `unknown_user` where the user has never been seen.
+    #[schema(required)]
+    pub reason: Option<Cow<'static, str>>,
+    /// How many ms ago the catalog last confirmed that this is the crowd's current version. What this server publishes is judged by at once;
+    /// more than a few seconds say that the catalog does not answer.
+    pub age_ms: u64,
+}
+
+/// What the index knows of a user.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ProfileBody {
+    /// The user id.
+    pub user: String,
+    /// Tag values by name; tags without a value are absent.
+    #[schema(value_type = BTreeMap<String, TagValue>)]
+    pub tags: serde_json::Map<String, serde_json::Value>,
+    /// The as-of time of each of these tags, ISO 8601 with the app's offset.
+    pub as_of: BTreeMap<String, String>,
+}

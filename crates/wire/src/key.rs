@@ -1,0 +1,57 @@
+//! Keys.
+
+use crate::shape::KeyRole;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+/// A key to make.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewKey {
+    /// `admin`, `editor`, `viewer`, `write` or `judge`.
+    #[schema(value_type = KeyRole)]
+    pub role: String,
+    /// The app it is for; absent: every app.
+    #[schema(pattern = "^[a-z][a-z0-9_-]*$", min_length = 1, max_length = 63)]
+    pub app: Option<String>,
+    /// For people.
+    #[serde(default)]
+    pub note: String,
+}
+
+/// A key, without its secret.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct KeyBody {
+    /// The key's id.
+    pub id: String,
+    /// `admin`, `editor`, `viewer`, `write` or `judge`.
+    #[schema(value_type = KeyRole)]
+    pub role: Cow<'static, str>,
+    /// `null`: every app.
+    #[schema(required)]
+    pub app: Option<String>,
+    /// For people.
+    pub note: String,
+    /// Milliseconds since 1970 UTC.
+    pub created_ms: i64,
+    /// Milliseconds since 1970 UTC; `null`: it works.
+    #[schema(required)]
+    pub revoked_ms: Option<i64>,
+}
+
+/// All keys.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct KeyList {
+    /// In the order in which they were made.
+    pub keys: Vec<KeyBody>,
+}
+
+/// A new key, with its secret: shown this once, stored nowhere.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CreatedKey {
+    #[serde(flatten)]
+    #[allow(missing_docs, reason = "its fields stand beside the secret, and the description has no place for it")]
+    pub key: KeyBody,
+    /// What callers send.
+    pub secret: String,
+}

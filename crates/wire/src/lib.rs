@@ -1,0 +1,50 @@
+//! What the HTTP API says and the command line reads: the shapes of requests and answers, and nothing of how they come about.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
+
+mod app;
+mod audit;
+mod backup;
+mod change;
+mod comparison;
+mod count;
+mod crowd;
+mod definition;
+mod group;
+mod histogram;
+mod ingestion;
+mod input;
+mod judgment;
+mod key;
+mod overlap;
+mod page;
+mod production;
+pub mod reading;
+mod report;
+mod run;
+pub mod shape;
+mod tag;
+mod top;
+mod user;
+
+pub use app::{AppBody, AppList};
+pub use audit::{AuditLine, AuditPage};
+pub use backup::{BackupBody, NewBackup};
+pub use change::{ChangeBody, ChangesAnswer, ChangesRequest};
+pub use comparison::{ComparisonAnswer, ComparisonRequest, ContrastBody, OrderRequest};
+pub use count::{CountAnswer, CountLine, CountRequest, EstimateAnswer, Refusal, SampleAnswer, SampleRequest};
+pub use crowd::{Answering, CrowdBody, CrowdList, VersionBody, VersionList};
+pub use definition::{ApplyRequest, DefinitionBody, DefinitionList, FileBody, Plan, PlannedChange};
+pub use group::{AxisRequest, BucketsRequest, GroupAnswer, GroupBody, GroupRequest, HeadingBody};
+pub use histogram::{BinBody, HistogramAnswer, HistogramRequest, QuantileBody};
+pub use ingestion::{IngestRequest, Upload};
+pub use input::{FileLine, FilePage, RejectedLine, RejectedList, SourceBody, SourceList};
+pub use judgment::{JudgmentBody, ProfileBody};
+pub use key::{CreatedKey, KeyBody, KeyList, NewKey};
+pub use overlap::{OverlapAnswer, OverlapItem, OverlapRequest};
+pub use page::{PageAnswer, PageRequest};
+pub use production::ProduceRequest;
+pub use report::{CompactReport, CrowdReport, IngestReport, LandReport, ProduceReport, ProducedTagBody, RefusedFile, TaskResult};
+pub use run::{RunBody, RunLine, RunList, TaskBody};
+pub use tag::{TagBody, TagList, TagValues, ValueCount};
+pub use top::{TopAnswer, TopRequest, TopValue};
+pub use user::{CompactRequest, DeleteRequest, ReceiptBody, ReceiptTagBody};

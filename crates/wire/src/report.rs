@@ -1,0 +1,145 @@
+//! What the tasks of runs leave behind: the `result` of each.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What a task left behind, by what it did.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub enum TaskResult {
+    /// Of `ingest`.
+    Ingest(IngestReport),
+    /// Of `land`, with which a production begins.
+    Land(LandReport),
+    /// Of `produce`.
+    Produce(ProduceReport),
+    /// Of `crowd` and its name.
+    Crowd(CrowdReport),
+    /// Of `compact`.
+    Compact(CompactReport),
+}
+
+/// What came of files.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct IngestReport {
+    /// Files that landed.
+    pub files_new: u64,
+    /// Files that landed in the place of their earlier rows.
+    pub files_replaced: u64,
+    /// Files that had landed before, as they are.
+    pub files_unchanged: u64,
+    /// Files without a row, in order of name. They are not known as ingested: under the same name they may come again with rows.
+    pub empty: Vec<String>,
+    /// Files that were refused, in order of name: nothing of them landed.
+    pub failed: Vec<RefusedFile>,
+    /// Rows of the files that landed.
+    pub rows: u64,
+    /// Events by name.
+    pub accepted: BTreeMap<String, u64>,
+    /// All events.
+    pub accepted_total: u64,
+    /// Rows of the table `attributes`.
+    pub attributes: u64,
+    /// Rejected rows by reason.
+    pub rejected: BTreeMap<String, u64>,
+    /// All rejected rows.
+    pub rejected_total: u64,
+    /// Halves of surrogate pairs, which name no character, that were replaced by U+FFFD.
+    pub replaced: u64,
+    /// Rows that a filter left out.
+    pub filtered: u64,
+    /// Rows dropped because an earlier row, of this run or landed before, has their message id.
+    pub duplicates: u64,
+    /// Lake commits: 1, or 0 if no file was new.
+    pub batches: u64,
+    /// How long it took.
+    pub elapsed_ms: u64,
+}
+
+/// A file that was refused.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RefusedFile {
+    /// Its name.
+    pub file: String,
+    /// What is wrong, and how to fix it.
+    pub message: String,
+}
+
+/// Live calls that landed before a production.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct LandReport {
+    /// Rows of `events`.
+    pub events: u64,
+    /// Rows of `attributes`.
+    pub attributes: u64,
+    /// Rows of `rejected_events`.
+    pub rejected: u64,
+    /// Halves of surrogate pairs, which name no character, that were replaced by U+FFFD.
+    pub replaced: u64,
+    /// Calls dropped because their message id came in before.
+    pub duplicates: u64,
+}
+
+/// Tags that were produced.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ProduceReport {
+    /// The as-of time, ISO 8601 with the app's offset.
+    pub as_of: String,
+    /// In order of dependency.
+    pub tags: Vec<ProducedTagBody>,
+    /// How many users exist.
+    pub users: u64,
+    /// How many events were read.
+    pub events_read: u64,
+    /// The index's revision that shows the tags.
+    pub revision: u64,
+    /// How long it took.
+    pub elapsed_ms: u64,
+    /// What took how long: reading and folding, writing the tables, publishing the index.
+    pub steps_ms: BTreeMap<String, u64>,
+}
+
+/// A tag that was produced.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ProducedTagBody {
+    /// Its name.
+    pub name: String,
+    /// How many users have a value.
+    pub users: u64,
+    /// The time that was spent on this tag alone; the pass over events is shared.
+    pub elapsed_ms: u64,
+    /// What counted for nothing, by reason.
+    pub skipped: BTreeMap<String, u64>,
+}
+
+/// A crowd that was computed.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CrowdReport {
+    /// Its name.
+    pub name: String,
+    /// How many members it has.
+    pub size: u64,
+    /// The version that holds them.
+    pub version: u64,
+    /// How long it took.
+    pub elapsed_ms: u64,
+}
+
+/// Users that were renumbered.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CompactReport {
+    /// The dictionary's generation under which the numbers stand.
+    pub generation: u64,
+    /// How many users there were.
+    pub users_before: u64,
+    /// How many of them expired.
+    pub expired: u64,
+    /// How many are left.
+    pub users: u64,
+    /// What the dictionary took on disk.
+    pub dictionary_bytes_before: u64,
+    /// What it takes now.
+    pub dictionary_bytes: u64,
+    /// How long it took.
+    pub elapsed_ms: u64,
+}

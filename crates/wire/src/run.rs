@@ -1,0 +1,82 @@
+//! Runs and their tasks.
+
+use crate::TaskResult;
+use serde::{Deserialize, Serialize};
+
+/// A run and its tasks.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RunBody {
+    /// Its id.
+    pub id: String,
+    /// `ingest`, `produce` or `compact`.
+    pub kind: String,
+    /// `pending`, `running`, `succeeded`, `succeeded_with_warnings`, `failed`, `cancelled` or `interrupted`.
+    pub state: String,
+    /// In the order in which they were planned.
+    pub tasks: Vec<TaskBody>,
+}
+
+/// One task of a run.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TaskBody {
+    /// Its name.
+    pub name: String,
+    /// `pending`, `running`, `succeeded`, `failed`, `skipped` or `cancelled`.
+    pub state: String,
+    /// Units done, such as rows.
+    pub done: u64,
+    /// Units in all; 0 while unknown.
+    pub total: u64,
+    /// What it does now.
+    pub message: String,
+    /// What came out; `null` before it succeeded.
+    #[schema(value_type = Option<TaskResult>, required)]
+    pub result: Option<serde_json::Value>,
+    /// Why it failed.
+    #[schema(required)]
+    pub error: Option<String>,
+    /// What was left out although it succeeded. A run of which a task says so ends as `succeeded_with_warnings`.
+    pub warnings: Vec<String>,
+}
+
+/// A run in the list.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RunLine {
+    /// Its id.
+    pub id: String,
+    /// `ingest`, `produce` or `compact`.
+    pub kind: String,
+    /// `pending`, `running`, `succeeded`, `succeeded_with_warnings`, `failed`, `cancelled` or `interrupted`.
+    pub state: String,
+    /// When it began, ISO 8601, UTC.
+    pub started: String,
+    /// How long it took; `null`: it has not ended.
+    #[schema(required)]
+    pub elapsed_ms: Option<i64>,
+}
+
+/// The last runs.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RunList {
+    /// Newest first.
+    pub runs: Vec<RunLine>,
+}
+
+impl RunBody {
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        !["pending", "running"].contains(&self.state.as_str())
+    }
+
+    /// Whether it has ended as it should, be it with warnings.
+    pub fn has_succeeded(&self) -> bool {
+        self.state.starts_with("succeeded")
+    }
+}
+
+impl TaskBody {
+    /// What came out of it, if it left something behind.
+    pub fn report(&self) -> Option<TaskResult> {
+        TaskResult::deserialize(self.result.as_ref()?).ok()
+    }
+}

@@ -1,0 +1,66 @@
+//! Tags as they were produced.
+
+use crate::shape::TagValue;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// A tag.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TagBody {
+    /// Its name.
+    pub name: String,
+    /// `bool`, `enum`, `set`, `int`, `decimal(n)`, `date` or `date(millisecond)`.
+    #[serde(rename = "type")]
+    pub value_type: String,
+    /// `attribute`, `aggregate`, `cohort`, `expression` or `sql`.
+    pub kind: Cow<'static, str>,
+    /// As defined.
+    #[schema(required)]
+    pub description: Option<String>,
+    /// How many users have a value; `null`: never produced.
+    #[schema(required)]
+    pub users: Option<u64>,
+    /// Of `int` and `decimal`: the exact sum over all users, as text.
+    #[schema(required)]
+    pub sum: Option<String>,
+    /// ISO 8601 with the app's offset; `null`: never produced.
+    #[schema(required)]
+    pub as_of: Option<String>,
+    /// Whether it is defined otherwise since these values were produced.
+    pub changed: bool,
+    /// What the last production of it left out, by reason; nothing where all was taken in, or its run is not among the last 50.
+    pub left_out: BTreeMap<String, u64>,
+}
+
+/// The tags of an app.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TagList {
+    /// In order of name.
+    pub tags: Vec<TagBody>,
+    /// How many users exist.
+    pub users: u64,
+    /// The index's revision, which grows with every publication; 0: nothing produced yet.
+    pub revision: u64,
+}
+
+/// A value and who has it.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ValueCount {
+    /// The value; of a set tag one of its members.
+    #[schema(value_type = TagValue)]
+    pub value: serde_json::Value,
+    /// How many users have it.
+    pub users: u64,
+}
+
+/// The most frequent values of a tag.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TagValues {
+    /// The tag's name.
+    pub name: String,
+    /// Most users first.
+    pub values: Vec<ValueCount>,
+    /// How many different values there are.
+    pub distinct: usize,
+}
