@@ -1,8 +1,9 @@
 use crate::{Error, Result};
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use taghouse_bitmap::{Bitmap, Stored};
 use taghouse_index::{Members, overlap};
 use taghouse_model::Ordinal;
@@ -123,7 +124,7 @@ impl LoadedSets {
     }
 
     pub(crate) fn insert(&self, slot: &Arc<Slot>, set: Arc<LoadedSet>, bytes: u64) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock();
         let now = self.loads.fetch_add(1, Ordering::Relaxed) + 1;
         slot.asked.store(2 * now, Ordering::Relaxed);
         slot.set.store(Some(set));

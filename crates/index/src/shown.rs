@@ -1,7 +1,8 @@
 use crate::live::Overlay;
 use crate::snapshot::{Cut, Snapshot};
 use arc_swap::ArcSwapOption;
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 
 /// What readers of one app see. Whoever changes one half, the segments or the live changes, puts the next snapshot together; a reader takes
 /// the last one, without a lock.
@@ -77,7 +78,7 @@ impl Shown {
         }
     }
 
-    fn halves(&self) -> std::sync::MutexGuard<'_, Halves> {
-        self.halves.lock().unwrap_or_else(PoisonError::into_inner)
+    fn halves(&self) -> parking_lot::MutexGuard<'_, Halves> {
+        self.halves.lock()
     }
 }

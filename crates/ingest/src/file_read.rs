@@ -10,8 +10,9 @@ use crate::mapping::Mapping;
 use crate::row::{Chunk, RowReader, check_time};
 use crate::{Error, Result, csv, jsonl, parquet};
 use encoding_rs::Encoding;
+use parking_lot::Mutex;
 use std::num::NonZero;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use taghouse_model::TimestampMs;
 use taghouse_rules::SourceFormat;
 use tokio::sync::mpsc;
@@ -80,7 +81,7 @@ fn read_files(job: &Job, next: &Mutex<usize>, handed: &mpsc::Sender<Parts>) {
     };
     loop {
         // Taking a file and handing on its parts is one step: so they come in order.
-        let mut at = next.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut at = next.lock();
         let Some(file) = job.files.get(*at) else { return };
         let (sender, parts) = mpsc::channel(WAITING_CHUNKS);
         if handed.blocking_send(parts).is_err() {

@@ -3,10 +3,11 @@
 use crate::folder::{FoundFile, files_at};
 use crate::row::RowReader;
 use flate2::bufread::MultiGzDecoder;
+use parking_lot::Mutex;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use taghouse_rules::{FileGlob, SourceFormat};
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -70,7 +71,7 @@ pub(crate) struct Digest(Arc<Mutex<(Xxh3Default, u64)>>);
 
 impl Digest {
     pub(crate) fn fingerprint(&self) -> Fingerprint {
-        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.0.lock();
         Fingerprint { size_bytes: state.1, checksum: format!("{:032x}", state.0.digest128()) }
     }
 }
@@ -88,7 +89,7 @@ impl Read for HashedFile {
             return Err(io::Error::other("the run has stopped"));
         }
         let read = self.file.read(buffer)?;
-        let mut state = self.digest.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.digest.0.lock();
         state.0.update(&buffer[..read]);
         state.1 += read as u64;
         Ok(read)

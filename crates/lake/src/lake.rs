@@ -8,9 +8,10 @@ use crate::table::Table;
 use crate::upkeep::Upkeep;
 use crate::write::DataFile;
 use crate::{Error, Result, metadata};
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use taghouse_catalog::Catalog;
 use taghouse_model::{AppId, Clock, TimestampMs};
 
@@ -47,7 +48,7 @@ pub(crate) struct Shared {
 impl Shared {
     /// The turn of whoever replaces files of the table at `location`.
     pub(crate) fn turn_of(&self, location: &str) -> Arc<tokio::sync::Mutex<()>> {
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner).entry(location.to_owned()).or_default().clone()
+        self.turns.lock().entry(location.to_owned()).or_default().clone()
     }
 
     pub(crate) fn now_ms(&self) -> TimestampMs {
@@ -75,16 +76,16 @@ impl Shared {
     /// Whether the table's small files were looked at and left as they are.
     pub(crate) fn is_compact(&self, table: &Table) -> bool {
         let Some(snapshot_id) = table.snapshot_id() else { return true };
-        self.compact.lock().unwrap_or_else(PoisonError::into_inner).get(table.location()) == Some(&snapshot_id)
+        self.compact.lock().get(table.location()) == Some(&snapshot_id)
     }
 
     pub(crate) fn set_compact(&self, table: &Table) {
         let Some(snapshot_id) = table.snapshot_id() else { return };
-        self.compact.lock().unwrap_or_else(PoisonError::into_inner).insert(table.location().to_owned(), snapshot_id);
+        self.compact.lock().insert(table.location().to_owned(), snapshot_id);
     }
 
-    fn tables(&self) -> std::sync::MutexGuard<'_, HashMap<(AppId, String), Table>> {
-        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    fn tables(&self) -> parking_lot::MutexGuard<'_, HashMap<(AppId, String), Table>> {
+        self.tables.lock()
     }
 }
 

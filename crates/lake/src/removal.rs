@@ -7,8 +7,9 @@ use crate::lake::Shared;
 use crate::manifest::lives;
 use crate::retention::Superseded;
 use iceberg::spec::{FormatVersion, ManifestContentType, ManifestStatus, SnapshotRef};
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use taghouse_model::TimestampMs;
 
 /// Snapshots whose files one call removes at most: a commit of a table with a long past must not take long.
@@ -98,7 +99,7 @@ impl Removal {
     }
 
     fn waiting(&self) -> MutexGuard<'_, HashMap<String, Waiting>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 }
 

@@ -27,10 +27,10 @@ impl Index {
         let (sender, parts) = mpsc::sync_channel::<Changes>(0);
         let (reading, lacking) = (log.clone(), behind.clone());
         let reader = tokio::task::spawn_blocking(move || read(&reading, &lacking, &sender));
-        let parts = Arc::new(std::sync::Mutex::new(parts));
+        let parts = Arc::new(parking_lot::Mutex::new(parts));
         loop {
             let next = parts.clone();
-            let part = blocking(move || Ok(super::locked(&next).recv().ok())).await?;
+            let part = blocking(move || Ok(next.lock().recv().ok())).await?;
             let Some(part) = part else { break };
             for (name, (tag, entries)) in part {
                 self.bring_onto(app, log, prepared, &name, tag, entries).await?;

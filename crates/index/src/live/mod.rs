@@ -41,8 +41,9 @@ pub use view::TagView;
 use crate::error::{Error, Result};
 use crate::shown::Shown;
 use hashbrown::HashMap;
+use parking_lot::Mutex;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use taghouse_model::AppId;
 
@@ -100,7 +101,7 @@ impl Live {
     /// The log of an app, which keeps `shown` up to date. One that is new begins under `generation`, behind what the index's segments have
     /// `subsumed`. Reads files: not for I/O threads.
     pub(crate) fn open(&self, app: &AppId, generation: u64, subsumed: u64, shown: Arc<Shown>) -> Result<Arc<AppLog>> {
-        let mut apps = locked(&self.apps);
+        let mut apps = self.apps.lock();
         if let Some(open) = apps.get(app) {
             return Ok(open.clone());
         }
@@ -121,19 +122,15 @@ impl Live {
 
     /// The log of an app if it is open.
     pub(crate) fn opened(&self, app: &AppId) -> Option<Arc<AppLog>> {
-        locked(&self.apps).get(app).cloned()
+        self.apps.lock().get(app).cloned()
     }
 
     pub(crate) fn open_apps(&self) -> Vec<AppId> {
-        locked(&self.apps).keys().cloned().collect()
+        self.apps.lock().keys().cloned().collect()
     }
 }
 
 /// Takes work that needs a core, or the disk, off the threads that others wait for.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(|e| Error::Internal(e.to_string()))?
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,12 +1,12 @@
 //! The live changes that readers see on top of the segments: immutable, a few sorted runs a tag, each at least twice the next newer.
 
 use super::entry::{Entry, Op};
-use super::locked;
 use super::run::{Fitting, Run};
 use super::tag_log::TagLog;
 use hashbrown::HashMap;
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use taghouse_bitmap::{Bitmap, Edits};
 use taghouse_model::{Name, Ordinal, ValueType};
 
@@ -150,7 +150,7 @@ impl TagOverlay {
     /// whose set was cleared.
     pub(crate) fn edits(&self, code: Option<i64>) -> Arc<Edits> {
         let code = code.unwrap_or(Entry::NONE);
-        if let Some(known) = locked(&self.edits).get(&code) {
+        if let Some(known) = self.edits.lock().get(&code) {
             return known.clone();
         }
         let mut edits = Vec::new();
@@ -163,7 +163,7 @@ impl TagOverlay {
             }
         }
         let edits = Arc::new(Edits::new(edits));
-        locked(&self.edits).insert(code, edits.clone());
+        self.edits.lock().insert(code, edits.clone());
         edits
     }
 

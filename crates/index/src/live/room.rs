@@ -2,12 +2,12 @@
 
 use super::app_log::Shared;
 use super::tag_log::TagLog;
-use super::{AppLog, blocking, locked};
+use super::{AppLog, blocking};
 use crate::error::Result;
 use crate::index::Index;
 use crate::snapshot::Snapshot;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use taghouse_model::AppId;
 
@@ -39,7 +39,7 @@ pub(crate) struct Admitted {
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        locked(&self.shared.admitted).less(self.weight);
+        self.shared.admitted.lock().less(self.weight);
     }
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct Waits(Arc<Shared>);
 
 impl Drop for Waits {
     fn drop(&mut self) {
-        *locked(&self.0.waiting) -= 1;
+        *self.0.waiting.lock() -= 1;
     }
 }
 
@@ -56,7 +56,7 @@ impl AppLog {
     /// As [`AppLog::admit`], if nobody waits for room; else the caller waits with the others.
     pub(crate) fn admit_or_wait(&self, weight: Weight) -> std::result::Result<Admitted, Waits> {
         // Under this lock, so that whoever waits sees all who went in before.
-        let mut waiting = locked(&self.shared.waiting);
+        let mut waiting = self.shared.waiting.lock();
         if *waiting == 0
             && let Some(admitted) = self.admit(weight)
         {
@@ -68,18 +68,18 @@ impl AppLog {
 
     /// From now on writers wait for who has the folding, until the result is dropped.
     fn let_wait(&self) -> Waits {
-        *locked(&self.shared.waiting) += 1;
+        *self.shared.waiting.lock() += 1;
         Waits(self.shared.clone())
     }
 
     /// Changes on their way to the log.
     pub(crate) fn on_their_way(&self) -> u64 {
-        locked(&self.shared.admitted).changes
+        self.shared.admitted.lock().changes
     }
 
     /// Whether so much more fits under the limits, with what is on its way, which it then is.
     pub(crate) fn admit(&self, weight: Weight) -> Option<Admitted> {
-        let mut on_their_way = locked(&self.shared.admitted);
+        let mut on_their_way = self.shared.admitted.lock();
         let held = Weight { changes: self.held(), text_bytes: self.text_bytes() }.and(*on_their_way);
         let options = &self.shared.options;
         let all = held.and(weight);
@@ -94,7 +94,7 @@ impl AppLog {
 
     /// As [`AppLog::admit`], whatever the limit.
     pub(crate) fn admit_over_limit(&self, weight: Weight) -> Admitted {
-        let mut on_their_way = locked(&self.shared.admitted);
+        let mut on_their_way = self.shared.admitted.lock();
         *on_their_way = on_their_way.and(weight);
         Admitted { shared: self.shared.clone(), weight }
     }
@@ -107,9 +107,9 @@ impl AppLog {
     /// Lets go of the texts of tags that have no live change any more. The caller sees to it that no change is on its way: it would be refused,
     /// for the codes of its texts would mean nothing.
     fn renew_texts(&self) {
-        let _gathering = locked(&self.shared.gathering);
-        let (overlay, pending) = (self.overlay(), locked(&self.shared.pending));
-        let mut tags = self.shared.tags.write().unwrap_or_else(PoisonError::into_inner);
+        let _gathering = self.shared.gathering.lock();
+        let (overlay, pending) = (self.overlay(), self.shared.pending.lock());
+        let mut tags = self.shared.tags.write();
         for (name, tag) in tags.iter_mut() {
             if tag.counts() && !overlay.tags.contains_key(name) && !pending.tags.contains_key(name) {
                 tag.retire();
