@@ -3,11 +3,12 @@
 use super::RepositoryFile;
 
 /// The map: every room and its level.
-pub(crate) const LEVELS: [(&str, u32); 19] = [
+pub(crate) const LEVELS: [(&str, u32); 20] = [
     ("disk", 0),
     ("model", 0),
     ("bitmap", 1),
     ("catalog", 1),
+    ("journal", 1),
     ("log", 1),
     ("rules", 1),
     ("dictionary", 2),
