@@ -1,4 +1,4 @@
-use crate::live::Overlay;
+use crate::live::{Overlay, ShowsOverlay};
 use crate::snapshot::{Cut, Snapshot};
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
@@ -50,13 +50,6 @@ impl Shown {
         self.show(&halves, live);
     }
 
-    /// Other live changes.
-    pub(crate) fn set_overlay(&self, overlay: Arc<Overlay>) {
-        let mut halves = self.halves();
-        halves.overlay = Some(overlay);
-        self.show(&halves, true);
-    }
-
     /// Makes the next reader load what is current.
     pub(crate) fn forget(&self) {
         let mut halves = self.halves();
@@ -80,5 +73,13 @@ impl Shown {
 
     fn halves(&self) -> parking_lot::MutexGuard<'_, Halves> {
         self.halves.lock()
+    }
+}
+
+impl ShowsOverlay for Shown {
+    fn set_overlay(&self, overlay: Arc<Overlay>) {
+        let mut halves = self.halves();
+        halves.overlay = Some(overlay);
+        self.show(&halves, true);
     }
 }

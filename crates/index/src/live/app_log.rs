@@ -7,12 +7,11 @@ use super::change_log::read_back;
 use super::checkpoint;
 use super::codec::{self, Item, put_came, put_deleted, put_tag};
 use super::gather::{Pending, Published, Replay};
-use super::overlay::Overlay;
+use super::overlay::{Overlay, ShowsOverlay};
 use super::pins::{Pin, Pins};
 use super::room::Weight;
 use super::tag_log::TagLog;
 use crate::error::{Error, Result};
-use crate::shown::Shown;
 use arc_swap::ArcSwap;
 use hashbrown::HashMap;
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -59,7 +58,7 @@ pub(super) struct Shared {
     pub(super) pending: Mutex<Pending>,
     overlay: ArcSwap<Overlay>,
     /// Told of every overlay.
-    shown: Arc<Shown>,
+    shown: Arc<dyn ShowsOverlay>,
     pins: Pins,
     /// Changes on their way to the log.
     pub(super) admitted: Mutex<Weight>,
@@ -102,7 +101,7 @@ impl AppLog {
     ///
     /// # Errors
     /// `Log` names a damaged file; `Disk` when the folder cannot be read or written.
-    pub(crate) fn open(folder: &Path, generation: u64, options: LiveOptions, shown: Arc<Shown>) -> Result<Self> {
+    pub(crate) fn open(folder: &Path, generation: u64, options: LiveOptions, shown: Arc<dyn ShowsOverlay>) -> Result<Self> {
         taghouse_disk::make_folder(folder).map_err(|e| Error::disk(folder, &e))?;
         let shared = Arc::new(Shared::open(folder, generation, options, shown)?);
         let (sender, receiver) = sync_channel(WAITING);
@@ -263,7 +262,7 @@ impl Drop for AppLog {
 }
 
 impl Shared {
-    fn open(folder: &Path, generation: u64, options: LiveOptions, shown: Arc<Shown>) -> Result<Self> {
+    fn open(folder: &Path, generation: u64, options: LiveOptions, shown: Arc<dyn ShowsOverlay>) -> Result<Self> {
         taghouse_disk::remove_unfinished(folder).map_err(|e| Error::disk(folder, &e))?;
         let checkpoint = checkpoint::read(folder)?;
         let (generation, after) = checkpoint.as_ref().map_or((generation, 0), |read| (read.generation, read.position));

@@ -9,15 +9,12 @@
 //! **Truth**: the log and its checkpoint hold every change that no published segment has subsumed. Overlays are made again from them.
 
 mod app_log;
-mod catch_up;
 mod change;
 mod change_log;
 mod checkpoint;
 mod codec;
 mod deletions;
-mod door;
 mod entry;
-mod fold;
 mod gather;
 mod leaf;
 mod overlay;
@@ -27,19 +24,21 @@ mod run;
 mod tag_log;
 mod view;
 
-pub(crate) use app_log::AppLog;
+pub(crate) use app_log::{AppLog, Hold};
 pub use change::{Changes, Column, Op, TagChange, TagChanges};
+pub(crate) use checkpoint::write as write_checkpoint;
+pub(crate) use codec::Item;
 pub use deletions::{Deleted, Deletions};
-pub(crate) use door::BEFORE_COMPLAINT;
-pub use fold::{DeletedUsers, HeldIndex, Renaming};
+pub(crate) use entry::Entry;
 pub(crate) use gather::Published;
 pub(crate) use leaf::{Changed, live_leaf};
-pub(crate) use overlay::Overlay;
+pub(crate) use overlay::{Overlay, ShowsOverlay, TagOverlay};
 pub use pins::Pin;
+pub(crate) use room::{Admitted, Weight};
+pub(crate) use tag_log::TagLog;
 pub use view::TagView;
 
 use crate::error::{Error, Result};
-use crate::shown::Shown;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use std::path::PathBuf;
@@ -100,7 +99,7 @@ impl Live {
 
     /// The log of an app, which keeps `shown` up to date. One that is new begins under `generation`, behind what the index's segments have
     /// `subsumed`. Reads files: not for I/O threads.
-    pub(crate) fn open(&self, app: &AppId, generation: u64, subsumed: u64, shown: Arc<Shown>) -> Result<Arc<AppLog>> {
+    pub(crate) fn open(&self, app: &AppId, generation: u64, subsumed: u64, shown: Arc<dyn ShowsOverlay>) -> Result<Arc<AppLog>> {
         let mut apps = self.apps.lock();
         if let Some(open) = apps.get(app) {
             return Ok(open.clone());
@@ -128,9 +127,4 @@ impl Live {
     pub(crate) fn open_apps(&self) -> Vec<AppId> {
         self.apps.lock().keys().cloned().collect()
     }
-}
-
-/// Takes work that needs a core, or the disk, off the threads that others wait for.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|e| Error::Internal(e.to_string()))?
 }

@@ -14,6 +14,12 @@ use taghouse_model::{Name, Ordinal, ValueType};
 /// ticks with as many changes each there are 3.5 runs on average, and a change was merged 6.5 times; with 8 these are 1.9 and 11.3.
 const TIER: usize = 2;
 
+/// Who shows readers the live changes.
+pub(crate) trait ShowsOverlay: Send + Sync {
+    /// Other live changes.
+    fn set_overlay(&self, overlay: Arc<Overlay>);
+}
+
 /// All live changes of an app up to one position of its log.
 #[derive(Clone, Default)]
 pub(crate) struct Overlay {

@@ -1,9 +1,9 @@
 //! Objects written, which nothing points to yet.
 
 use super::{LoadedTag, Publication, TagPublication};
+use crate::blocking::blocking;
 use crate::error::{Error, Result};
 use crate::index::{Index, load_users};
-use crate::live::blocking;
 use crate::manifest::TagEntry;
 use crate::segment::Segment;
 use crate::snapshot::Cut;

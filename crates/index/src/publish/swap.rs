@@ -3,9 +3,9 @@
 use super::merge::{Merged, Ready, merge};
 use super::prepared::{Content, Prepared, Scope};
 use crate::apps::{App, Known};
+use crate::blocking::blocking;
 use crate::error::{Error, Result};
 use crate::index::{Index, load_users};
-use crate::live::blocking;
 use crate::manifest::UsersEntry;
 use crate::pointer::WrittenManifest;
 use crate::store::path_of;

@@ -1,14 +1,10 @@
 //! Live changes that were folded since a batch began, brought onto the batch's segments: read back from the log, a bounded part at a time.
 
-use super::codec::Item;
-use super::entry::Entry;
-use super::fold::built;
-use super::overlay::TagOverlay;
-use super::tag_log::TagLog;
-use super::view::TagView;
-use super::{AppLog, blocking};
+use crate::blocking::blocking;
 use crate::error::{Error, Result};
+use crate::flush::built;
 use crate::index::Index;
+use crate::live::{AppLog, Entry, Item, TagLog, TagOverlay, TagView};
 use crate::publish::{Behind, Prepared, TagPublication};
 use crate::segment::Segment;
 use hashbrown::HashMap;

@@ -1,14 +1,14 @@
 //! Live changes into new segments, in the background: readers and writers go on.
 
-use super::app_log::Hold;
-use super::room::{Weight, least_to_fold};
-use super::view::TagView;
-use super::{blocking, checkpoint};
+use crate::blocking::blocking;
 use crate::builder::SegmentBuilder;
 use crate::error::{Error, Result};
 use crate::index::Index;
+use crate::live::{Changes, Hold, TagView, Weight, write_checkpoint};
 use crate::publish::{Onto, Prepared, Publication, Scope, TagPublication, TagToWrite, Turn};
-use crate::snapshot::{Snapshot, TagInfo};
+use crate::room::least_to_fold;
+use crate::snapshot::Snapshot;
+use crate::tag::TagInfo;
 use std::path::Path;
 use std::sync::Arc;
 use taghouse_bitmap::{Bitmap, Members, overlap};
@@ -66,7 +66,7 @@ impl Index {
 
     /// Folds the tags that have the most changes, so that a quarter of the limit is left at most, and room for so much more; all tags where texts
     /// take half of what they may. The caller sees to it that nobody else folds.
-    pub(super) async fn fold_the_most(&self, app: &AppId, room: Weight) -> Result<usize> {
+    pub(crate) async fn fold_the_most(&self, app: &AppId, room: Weight) -> Result<usize> {
         let options = &self.live.as_ref().ok_or(Error::NoLog)?.options;
         let (limit, limit_text_bytes) = (options.limit_changes, options.limit_text_bytes);
         if let Some(log) = self.log(app).await?
@@ -80,7 +80,7 @@ impl Index {
     }
 
     /// Folds all tags. The caller sees to it that nobody else folds.
-    pub(super) async fn fold_all(&self, app: &AppId) -> Result<usize> {
+    pub(crate) async fn fold_all(&self, app: &AppId) -> Result<usize> {
         self.fold_held(app, Arc::new(|_, _| true), Turn::Folding).await
     }
 
@@ -130,7 +130,7 @@ impl Index {
             }
             None => Vec::new(),
         };
-        let (changes, deleted) = (super::Changes { generation, ..super::Changes::default() }, users.to_vec());
+        let (changes, deleted) = (Changes { generation, ..Changes::default() }, users.to_vec());
         let changing = log.clone();
         let answer = blocking(move || changing.change(&changes, &deleted)).await?;
         let position = answer.await.map_err(|_| Error::Internal("the thread that logs changes has ended".to_owned()))??;
@@ -203,7 +203,7 @@ impl HeldIndex {
         let (overlay, folder) = (self.hold.overlay(), folder.to_owned());
         blocking(move || {
             taghouse_disk::make_folder(&folder).map_err(|e| Error::disk(&folder, &e))?;
-            checkpoint::write(&folder, &overlay)
+            write_checkpoint(&folder, &overlay)
         })
         .await
     }
@@ -297,7 +297,7 @@ fn published(info: &TagInfo, segment: Vec<u8>, subsumes: u64) -> TagPublication 
 }
 
 /// How users are renamed, as long as nobody stops it.
-pub(super) struct Renamer<'a> {
+pub(crate) struct Renamer<'a> {
     renaming: &'a dyn Fn(Ordinal) -> Option<Ordinal>,
     stop: &'a CancellationToken,
 }
@@ -314,7 +314,7 @@ impl Renamer<'_> {
 }
 
 /// A segment of what a tag holds with its live changes, and of each user's new ordinal if they are renamed.
-pub(super) fn built(view: &TagView, renamer: Option<&Renamer<'_>>) -> Result<Vec<u8>> {
+pub(crate) fn built(view: &TagView, renamer: Option<&Renamer<'_>>) -> Result<Vec<u8>> {
     let value_type = view.value_type();
     if value_type.is_number() {
         let mut builder = SegmentBuilder::new(value_type);

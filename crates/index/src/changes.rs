@@ -1,20 +1,17 @@
-//! The index's doors to live changes.
+//! Live changes by way of the index: made, declared, marked and shown.
 
-use super::{AppLog, Changes, Pin, Published, blocking};
 use crate::apps::{App, Known};
+use crate::blocking::blocking;
 use crate::builder::SegmentBuilder;
 use crate::error::{Error, Result};
-use crate::index::Index;
+use crate::index::{BEFORE_COMPLAINT, Index};
+use crate::live::{AppLog, Changes, Deletions, Pin, Published};
 use crate::publish::{Onto, Prepared, Scope, TagPublication, Turn};
 use crate::snapshot::Cut;
 use serde_json::Value as Json;
 use std::sync::Arc;
-use std::time::Duration;
 use taghouse_bitmap::Bitmap;
 use taghouse_model::{AppId, Name, TimestampMs, ValueType};
-
-/// How long background work that failed waits before it says so.
-pub(crate) const BEFORE_COMPLAINT: Duration = Duration::from_millis(100);
 
 impl Index {
     /// Makes live changes: durable when this returns, and in every snapshot taken after the next tick. All of them or none. Returns the
@@ -138,6 +135,14 @@ impl Index {
                 }
             }
         });
+    }
+
+    /// The deletions of an app, for those who keep sets of its users elsewhere; `None` for an index without live changes.
+    ///
+    /// # Errors
+    /// When the log has to be opened first: `Log` and `Disk`; `Catalog`.
+    pub async fn deletions(&self, app: &AppId) -> Result<Option<Deletions>> {
+        Ok(self.log(app).await?.map(Deletions))
     }
 
     /// The log of an app, opened at the first call; `None` for an index without live changes.
