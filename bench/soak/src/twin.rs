@@ -56,8 +56,8 @@ impl TagTwin {
         column
     }
 
-    /// Live changes up to `floor` were folded.
-    pub(crate) fn fold(&mut self, floor: u64) {
+    /// Live changes up to `floor` were flushed.
+    pub(crate) fn flush(&mut self, floor: u64) {
         self.base = self.up_to(floor);
         self.floor = floor;
     }
@@ -105,12 +105,12 @@ impl Twin {
         self.users.iter().copied().filter(|user| predicate.holds(&|name| value(*user, name))).collect()
     }
 
-    /// New values of a tag; `subsumes`: with the live changes up to there, later ones stay on top.
-    pub(crate) fn publish(&mut self, tag: &Name, column: Column, subsumes: Option<u64>) {
+    /// New values of a tag; `flushed_through`: with the live changes up to there, later ones stay on top.
+    pub(crate) fn publish(&mut self, tag: &Name, column: Column, flushed_through: Option<u64>) {
         self.users.extend(column.keys().filter(|user| !self.deleted.contains(user)));
         if let Some(tag) = self.tags.get_mut(tag) {
             tag.base = column;
-            tag.floor = subsumes.unwrap_or(tag.floor);
+            tag.floor = flushed_through.unwrap_or(tag.floor);
         }
     }
 

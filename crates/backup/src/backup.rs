@@ -27,7 +27,7 @@ pub struct Parts {
     pub lake: Arc<Lake>,
     /// Calls that have not landed are copied.
     pub log: Arc<dyn EventLog>,
-    /// Folded first, then held.
+    /// Flushed first, then held.
     pub index: Arc<Index>,
     /// Copied.
     pub dictionary: Arc<Dictionary>,

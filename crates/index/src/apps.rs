@@ -15,7 +15,7 @@ use taghouse_model::AppId;
 #[derive(Default)]
 pub(crate) struct Apps(ArcSwap<HashMap<AppId, Arc<App>>>);
 
-/// One app. The locks are taken in this order: `numbering`, `folding`, `swapping`.
+/// One app. The locks are taken in this order: `numbering`, `flushing`, `swapping`.
 #[derive(Default)]
 pub(crate) struct App {
     pub(crate) shown: Arc<Shown>,
@@ -25,12 +25,12 @@ pub(crate) struct App {
     pub(crate) loading: tokio::sync::Mutex<()>,
     /// See [`crate::Index::numbering`].
     pub(crate) numbering: Arc<tokio::sync::Mutex<()>>,
-    /// Held by a fold, and by a publication of a position before the last fold's: neither overtakes the other.
-    pub(crate) folding: Arc<tokio::sync::Mutex<()>>,
+    /// Held by a flush, and by a publication of a position before the last flush's: neither overtakes the other.
+    pub(crate) flushing: Arc<tokio::sync::Mutex<()>>,
     /// Held while the pointer is moved, for moments: of many publishers in this process each gets in.
     pub(crate) swapping: Arc<tokio::sync::Mutex<()>>,
     /// Cuts that may still be read, so that their objects stay.
-    given: Mutex<Vec<Weak<Cut>>>,
+    readable: Mutex<Vec<Weak<Cut>>>,
     publications: AtomicU64,
 }
 
@@ -98,14 +98,14 @@ impl App {
 
     /// Notes a cut that may be read from now on.
     pub(crate) fn give(&self, cut: &Arc<Cut>) {
-        let mut given = self.given.lock();
-        given.retain(|cut| cut.strong_count() > 0);
-        given.push(Arc::downgrade(cut));
+        let mut readable = self.readable.lock();
+        readable.retain(|cut| cut.strong_count() > 0);
+        readable.push(Arc::downgrade(cut));
     }
 
     /// The objects of snapshots that somebody may still read.
     pub(crate) fn in_use(&self) -> BTreeSet<String> {
-        let alive: Vec<Arc<Cut>> = self.given.lock().iter().filter_map(Weak::upgrade).collect();
+        let alive: Vec<Arc<Cut>> = self.readable.lock().iter().filter_map(Weak::upgrade).collect();
         alive.iter().flat_map(|cut| cut.objects().cloned()).collect()
     }
 

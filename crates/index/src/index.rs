@@ -287,13 +287,13 @@ async fn load_tag(objects: Objects, info: TagInfo) -> Result<std::result::Result
 }
 
 fn info_of(name: &Name, entry: &TagEntry) -> TagInfo {
-    let TagEntry { object, value_type, as_of_ms, users, definition, subsumes } = entry.clone();
-    TagInfo { name: name.clone(), value_type, as_of_ms, users, definition, object, subsumes }
+    let TagEntry { object, value_type, as_of_ms, users, definition, flushed_through } = entry.clone();
+    TagInfo { name: name.clone(), value_type, as_of_ms, users, definition, object, flushed_through }
 }
 
 fn is_of(info: &TagInfo, entry: &TagEntry) -> bool {
     info.object == entry.object
-        && info.subsumes == entry.subsumes
+        && info.flushed_through == entry.flushed_through
         && (info.value_type, info.as_of_ms, info.users) == (entry.value_type, entry.as_of_ms, entry.users)
         && info.definition == entry.definition
 }

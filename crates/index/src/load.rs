@@ -16,7 +16,6 @@
 mod blocks;
 mod codes;
 mod feeder;
-mod given;
 mod join;
 mod key;
 mod latest;
@@ -24,6 +23,7 @@ mod numbers;
 mod pack;
 mod pieces;
 mod plan;
+mod points;
 mod run;
 mod spill;
 mod workers;

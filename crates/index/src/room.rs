@@ -13,16 +13,16 @@ use taghouse_model::AppId;
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 impl Index {
-    /// Room for so many changes more. Where there is none it is made by folding, by one writer for all that wait, who go in in their order.
+    /// Room for so many changes more. Where there is none it is made by flushing, by one writer for all that wait, who go in in their order.
     pub(crate) async fn room(&self, app: &AppId, log: &Arc<AppLog>, weight: Weight) -> Result<Admitted> {
         let _waits = match log.admit_or_wait(weight) {
             Ok(room) => return Ok(room),
             Err(waits) => waits,
         };
         let state = self.apps.get(app);
-        let _folding = state.folding.lock().await;
+        let _flushing = state.flushing.lock().await;
         loop {
-            // Somebody else may have folded while this one waited.
+            // Somebody else may have flushed while this one waited.
             if let Some(room) = log.admit(weight) {
                 return Ok(room);
             }
@@ -30,10 +30,10 @@ impl Index {
             let on_their_way = log.on_their_way();
             let ticking = log.clone();
             blocking(move || Ok(ticking.tick())).await?;
-            let folded = self.fold_the_most(app, weight).await?;
+            let flushed = self.flush_the_most(app, weight).await?;
             let ticking = log.clone();
             blocking(move || Ok(ticking.tick())).await?;
-            if folded > 0 {
+            if flushed > 0 {
                 continue;
             }
             if on_their_way > 0 {
@@ -41,24 +41,24 @@ impl Index {
             } else if let Some(room) = log.admit(weight) {
                 return Ok(room);
             } else {
-                // What no fold takes away is not made less by waiting.
-                tracing::warn!(%app, changes = log.held(), "the live changes of the app are over their limit, and folding makes them no fewer");
+                // What no flush takes away is not made less by waiting.
+                tracing::warn!(%app, changes = log.held(), "the live changes of the app are over their limit, and flushing makes them no fewer");
                 return Ok(log.admit_over_limit(weight));
             }
         }
     }
 
-    /// Folds all tags and lets go of their texts. Writers go on while most of it is folded, then wait for the rest. The caller sees to it that
-    /// nobody else folds. How many tags got a new segment.
-    pub(crate) async fn fold_texts(&self, app: &AppId, log: &Arc<AppLog>) -> Result<usize> {
-        let mut folded = self.fold_all(app).await?;
+    /// Flushes all tags and lets go of their texts. Writers go on while most of it is flushed, then wait for the rest. The caller sees to it that
+    /// nobody else flushes. How many tags got a new segment.
+    pub(crate) async fn flush_texts(&self, app: &AppId, log: &Arc<AppLog>) -> Result<usize> {
+        let mut flushed = self.flush_all(app).await?;
         let _waits = log.let_wait();
         while log.on_their_way() > 0 {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         let ticking = log.clone();
         blocking(move || Ok(ticking.tick())).await?;
-        folded += self.fold_all(app).await?;
+        flushed += self.flush_all(app).await?;
         let ticking = log.clone();
         blocking(move || {
             ticking.tick();
@@ -66,12 +66,12 @@ impl Index {
             Ok(())
         })
         .await?;
-        Ok(folded)
+        Ok(flushed)
     }
 }
 
-/// How many live changes a tag must have to be folded, so that at most `left` changes stay unfolded; `None` when there are no more than that.
-pub(crate) fn least_to_fold(snapshot: &Snapshot, left: u64) -> Option<usize> {
+/// How many live changes a tag must have to be flushed, so that at most `left` changes stay unflushed; `None` when there are no more than that.
+pub(crate) fn least_to_flush(snapshot: &Snapshot, left: u64) -> Option<usize> {
     let live = snapshot.live()?;
     let mut changes: Vec<usize> = live.overlay.tags.values().map(|tag| tag.len()).collect();
     let mut total = changes.iter().sum::<usize>() as u64;

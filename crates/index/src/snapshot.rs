@@ -26,7 +26,7 @@ pub(crate) struct Cut {
 pub(crate) struct LiveCut {
     pub(crate) overlay: Arc<Overlay>,
     /// The users of the cut, those that came, and all who were deleted: leaves must lie within them, for segments hold the deleted yet, and so
-    /// do runs of changes those who came and were deleted before any fold.
+    /// do runs of changes those who came and were deleted before any flush.
     pub(crate) all: Arc<Bitmap>,
     /// The users that exist.
     pub(crate) users: Arc<Bitmap>,
@@ -119,7 +119,7 @@ impl Snapshot {
         let Some(live) = &self.live else { return Ok(TagView::new(segment, None, Arc::default())) };
         let overlay = live.overlay.tags.get(&tag.info.name).map(|overlay| {
             // Just published: the next overlay will leave out what the segment holds.
-            if overlay.first() <= tag.info.subsumes { Arc::new(overlay.after(tag.info.subsumes)) } else { overlay.clone() }
+            if overlay.first() <= tag.info.flushed_through { Arc::new(overlay.after(tag.info.flushed_through)) } else { overlay.clone() }
         });
         Ok(TagView::new(segment, overlay, live.gone.clone()))
     }

@@ -20,7 +20,7 @@ pub struct TagInfo {
     /// The segment's path in the object store.
     pub object: String,
     /// Live changes up to this position of their log are in the segment.
-    pub subsumes: u64,
+    pub flushed_through: u64,
 }
 
 /// Gives segments by their object's path.

@@ -1,4 +1,4 @@
-//! Random histories of live changes, publications, folds, deletions and reopening, against a twin that keeps every user's value.
+//! Random histories of live changes, publications, flushes, deletions and reopening, against a twin that keeps every user's value.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod history;
@@ -21,7 +21,7 @@ use taghouse_model::{AppId, Name, Value, ValueType};
 /// Nothing happens by itself: what was logged becomes visible when a test asks for the log's position.
 fn by_hand() -> LiveOptions {
     let long = Duration::from_secs(3600);
-    LiveOptions { tick: long, file_bytes: 4096, checkpoint_changes: u64::MAX, fold_every: None, ..LiveOptions::default() }
+    LiveOptions { tick: long, file_bytes: 4096, checkpoint_changes: u64::MAX, flush_every: None, ..LiveOptions::default() }
 }
 
 struct House {
@@ -88,12 +88,12 @@ impl House {
         self.twin.delete(receipt.position, users);
     }
 
-    async fn publish(&mut self, tag: &str, column: Values, subsumes: Option<u64>) -> Result<u64, Error> {
+    async fn publish(&mut self, tag: &str, column: Values, flushed_through: Option<u64>) -> Result<u64, Error> {
         let value_type = self.twin.tags[tag].value_type;
-        let publication = publication(self.generation, tag, value_type, &column, subsumes);
+        let publication = publication(self.generation, tag, value_type, &column, flushed_through);
         let published = self.index().publish(&self.app, publication, vec![]).await?;
-        self.twin.publish(tag, column, subsumes);
-        let held = self.index().snapshot(&self.app).await?.unwrap().info(tag).unwrap().subsumes;
+        self.twin.publish(tag, column, flushed_through);
+        let held = self.index().snapshot(&self.app).await?.unwrap().info(tag).unwrap().flushed_through;
         self.twin.caught_up(tag, held);
         Ok(published)
     }
@@ -201,11 +201,11 @@ fn column_of(point: &TagChange) -> Option<TagChanges> {
     Some(TagChanges { tag: point.tag.clone(), ordinals: vec![point.ordinal], column })
 }
 
-fn publication(generation: u64, tag: &str, value_type: ValueType, column: &Values, subsumes: Option<u64>) -> Publication {
+fn publication(generation: u64, tag: &str, value_type: ValueType, column: &Values, flushed_through: Option<u64>) -> Publication {
     let mut builder = SegmentBuilder::new(value_type);
     column.iter().for_each(|(user, value)| builder.add(*user, value).unwrap());
     let (name, definition) = (Name::new(tag).unwrap(), serde_json::json!({}));
-    let tag = TagPublication { name, value_type, as_of_ms: 7, definition, segment: builder.finish().unwrap(), subsumes };
+    let tag = TagPublication { name, value_type, as_of_ms: 7, definition, segment: builder.finish().unwrap(), flushed_through };
     Publication { generation, users: column.keys().copied().collect(), tags: vec![tag], drop: vec![] }
 }
 
@@ -228,22 +228,22 @@ async fn live_through(seed: u64, step: u32, steps: usize) -> Result<(), TestCase
                 house.index().position(&house.app).await.unwrap();
             }
             8 => {
-                house.index().fold(&house.app).await.unwrap();
+                house.index().flush(&house.app).await.unwrap();
                 let snapshot = house.snapshot().await;
-                house.twin.fold(&|name| snapshot.info(name).unwrap().subsumes);
+                house.twin.flush(&|name| snapshot.info(name).unwrap().flushed_through);
             }
             9 | 10 => {
                 let (name, value_type, values) = &names[dice.below(names.len() as u64) as usize];
                 let column = (0..dice.below(50)).map(|_| (user(&mut dice), value(*value_type, *values, &mut dice))).collect();
                 let pinned = house.pin.as_ref().map(Pin::position);
-                let subsumes = match dice.below(4) {
+                let flushed_through = match dice.below(4) {
                     0 => Some(house.twin.cut(name, &mut dice)),
-                    // What was folded since the pin comes back on top.
+                    // What was flushed since the pin comes back on top.
                     1 if pinned.is_some() => pinned,
                     2 => Some(house.twin.cut(name, &mut dice)),
                     _ => None,
                 };
-                house.publish(name, column, subsumes).await.unwrap();
+                house.publish(name, column, flushed_through).await.unwrap();
             }
             11 => {
                 let users: Vec<u32> =

@@ -123,7 +123,7 @@ fn publish(users: &[u32], tags: &BTreeMap<String, (ValueType, BTreeMap<u32, Valu
             as_of_ms: 0,
             definition: serde_json::json!({}),
             segment,
-            subsumes: None,
+            flushed_through: None,
         }
     });
     let publication = Publication { generation: 1, users: Bitmap::from_sorted(users), tags: tags.collect(), drop: vec![] };

@@ -1,4 +1,4 @@
-//! Live changes, their folding, and the deletion of users.
+//! Live changes, their flushing, and the deletion of users.
 
 use crate::dice::Dice;
 use crate::values::{self, value};
@@ -85,23 +85,28 @@ pub(super) fn checkpoint(world: &mut World<'_>, _: &mut Dice) -> anyhow::Result<
     Ok(world.wait(world.index()?.checkpoint(&world.app))?)
 }
 
-pub(super) fn fold(world: &mut World<'_>, _: &mut Dice) -> anyhow::Result<()> {
-    world.wait(world.index()?.fold(&world.app))?;
-    note_folds(world)
+pub(super) fn flush(world: &mut World<'_>, _: &mut Dice) -> anyhow::Result<()> {
+    world.wait(world.index()?.flush(&world.app))?;
+    note_flushes(world)
 }
 
-pub(super) fn fold_due(world: &mut World<'_>, _: &mut Dice) -> anyhow::Result<()> {
-    world.wait(world.index()?.fold_due(&world.app))?;
-    note_folds(world)
+pub(super) fn flush_due(world: &mut World<'_>, _: &mut Dice) -> anyhow::Result<()> {
+    world.wait(world.index()?.flush_due(&world.app))?;
+    note_flushes(world)
 }
 
 /// Which live changes are in the segments now, the index says; the answers must be the same as before.
-fn note_folds(world: &mut World<'_>) -> anyhow::Result<()> {
+fn note_flushes(world: &mut World<'_>) -> anyhow::Result<()> {
     let snapshot = world.snapshot()?;
     for info in snapshot.tags() {
         let tag = world.twin.tags.get_mut(&info.name).context("a known tag")?;
-        ensure!((tag.floor..=world.twin.end).contains(&info.subsumes), "tag {} has folded up to {}", info.name, info.subsumes);
-        tag.fold(info.subsumes);
+        ensure!(
+            (tag.floor..=world.twin.end).contains(&info.flushed_through),
+            "tag {} has flushed up to {}",
+            info.name,
+            info.flushed_through
+        );
+        tag.flush(info.flushed_through);
     }
     Ok(())
 }

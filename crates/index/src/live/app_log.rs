@@ -6,7 +6,7 @@ use super::change_log::ChangeLog;
 use super::change_log::read_back;
 use super::checkpoint;
 use super::codec::{self, Item, put_came, put_deleted, put_tag};
-use super::gather::{Pending, Published, Replay};
+use super::gather::{Pending, Published, RestoredChanges};
 use super::overlay::{Overlay, ShowsOverlay};
 use super::pins::{Pin, Pins};
 use super::room::Weight;
@@ -62,7 +62,7 @@ pub(super) struct Shared {
     pins: Pins,
     /// Changes on their way to the log.
     pub(super) admitted: Mutex<Weight>,
-    /// What the texts of changes take. They stay in memory until their tag is folded and nobody writes to it.
+    /// What the texts of changes take. They stay in memory until their tag is flushed and nobody writes to it.
     pub(super) text_bytes: Arc<AtomicU64>,
     /// Writers for whom there was no room; as long as there are any, no other goes in before them.
     pub(super) waiting: Mutex<u64>,
@@ -268,17 +268,17 @@ impl Shared {
         let (generation, after) = checkpoint.as_ref().map_or((generation, 0), |read| (read.generation, read.position));
         let gathered = Overlay { generation, position: after, ..Overlay::default() };
         let text_bytes = Arc::<AtomicU64>::default();
-        let mut replay = Replay { tags: HashMap::new(), pending: Pending::at(after), gathered, text_bytes: text_bytes.clone() };
+        let mut restored = RestoredChanges { tags: HashMap::new(), pending: Pending::at(after), gathered, text_bytes: text_bytes.clone() };
         if let Some(read) = &checkpoint {
             let items = codec::read(&read.items).ok_or_else(|| Error::log(&read.path, "its items cannot be read"))?;
-            replay.take_checkpoint(items);
+            restored.take_checkpoint(items);
         }
         let log = ChangeLog::open(folder, generation, after, options.file_bytes, &mut |path, first, payload| {
             let items = codec::read(payload).ok_or_else(|| Error::log(path, format!("the changes from {first} on cannot be read")))?;
-            replay.take(first, items);
+            restored.take(first, items);
             Ok(())
         })?;
-        let Replay { tags, mut pending, gathered, .. } = replay;
+        let RestoredChanges { tags, mut pending, gathered, .. } = restored;
         pending.position = log.end();
         let shared = Self {
             folder: folder.to_owned(),

@@ -71,7 +71,7 @@ impl ChangeLog {
         {
             return Err(Error::log(path, format!("changes {} to {} before it are missing", after + 1, first - 1)));
         }
-        let Replayed { end, size } = replay(&files, generation, after, each)?;
+        let LogContent { end, size } = read_files(&files, generation, after, each)?;
         let acknowledged = acknowledged(folder, &files, end)?;
         let last = match (size, files.last()) {
             (Some(size), Some((_, path))) => open_file(path, size)?,
@@ -254,20 +254,20 @@ pub(crate) fn read_back(
 }
 
 /// What the files hold.
-struct Replayed {
+struct LogContent {
     /// The position of the last change.
     end: u64,
     /// Bytes of the last file that are frames, if it can be gone on with.
     size: Option<u64>,
 }
 
-fn replay(
+fn read_files(
     files: &[(u64, PathBuf)],
     generation: u64,
     after: u64,
     each: &mut impl FnMut(&Path, u64, &[u8]) -> Result<()>,
-) -> Result<Replayed> {
-    let mut replayed = Replayed { end: after, size: None };
+) -> Result<LogContent> {
+    let mut content = LogContent { end: after, size: None };
     for (number, (first, path)) in files.iter().enumerate() {
         let last = number + 1 == files.len();
         let bytes = fs::read(path).map_err(|e| Error::disk(path, &e))?;
@@ -286,10 +286,10 @@ fn replay(
         {
             return Err(Error::log(path, format!("it ends at change {through}, the next file begins at {next}")));
         }
-        replayed.end = replayed.end.max(through);
-        replayed.size = (last && of_generation == generation && through >= after).then_some(size);
+        content.end = content.end.max(through);
+        content.size = (last && of_generation == generation && through >= after).then_some(size);
     }
-    Ok(replayed)
+    Ok(content)
 }
 
 /// The mark of what was acknowledged; an error if the log ends before it.

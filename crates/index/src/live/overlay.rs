@@ -27,7 +27,7 @@ pub(crate) struct Overlay {
     pub(crate) generation: u64,
     /// Every change up to here is in it, or in the segments of index revision `revision`.
     pub(crate) position: u64,
-    /// Read on top of an older revision of the index it would lack what was folded since.
+    /// Read on top of an older revision of the index it would lack what was flushed since.
     pub(crate) revision: u64,
     pub(crate) tags: BTreeMap<Name, Arc<TagOverlay>>,
     /// The index's users, as far as they were told.

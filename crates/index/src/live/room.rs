@@ -1,4 +1,4 @@
-//! Room for live changes in memory: where folding falls behind, writers wait for it.
+//! Room for live changes in memory: where flushing falls behind, writers wait for it.
 
 use super::AppLog;
 use super::app_log::Shared;
@@ -58,7 +58,7 @@ impl AppLog {
         Err(Waits(self.shared.clone()))
     }
 
-    /// From now on writers wait for who has the folding, until the result is dropped.
+    /// From now on writers wait for who has the flushing, until the result is dropped.
     pub(crate) fn let_wait(&self) -> Waits {
         *self.shared.waiting.lock() += 1;
         Waits(self.shared.clone())

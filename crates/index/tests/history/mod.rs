@@ -106,15 +106,15 @@ impl Twin {
         cuts[dice.below(cuts.len() as u64) as usize]
     }
 
-    pub(crate) fn publish(&mut self, tag: &str, column: Column, subsumes: Option<u64>) {
+    pub(crate) fn publish(&mut self, tag: &str, column: Column, flushed_through: Option<u64>) {
         self.users.extend(column.keys().filter(|user| !self.deleted.contains(user)));
         if let Some(tag) = self.tags.get_mut(tag) {
             tag.base = column;
-            tag.floor = subsumes.unwrap_or(tag.floor);
+            tag.floor = flushed_through.unwrap_or(tag.floor);
         }
     }
 
-    /// What was folded of a tag since the position that its publication subsumes is part of its segment again.
+    /// What was flushed of a tag since the position that its publication holds is part of its segment again.
     pub(crate) fn caught_up(&mut self, tag: &str, through: u64) {
         if let Some(tag) = self.tags.get_mut(tag) {
             for (_, user, op) in tag.log.iter().filter(|(position, ..)| (tag.floor + 1..=through).contains(position)) {
@@ -124,11 +124,11 @@ impl Twin {
         }
     }
 
-    /// `subsumes` tells up to where the index says that the live changes of a tag are part of it.
-    pub(crate) fn fold(&mut self, subsumes: &dyn Fn(&str) -> u64) {
+    /// `flushed_through` tells up to where the index says that the live changes of a tag are part of it.
+    pub(crate) fn flush(&mut self, flushed_through: &dyn Fn(&str) -> u64) {
         for (name, tag) in &mut self.tags {
             tag.base = tag.column(&self.deleted);
-            tag.floor = subsumes(name);
+            tag.floor = flushed_through(name);
         }
     }
 
