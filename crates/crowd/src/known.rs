@@ -1,6 +1,6 @@
 //! What this process knows of an app's crowds. Readers take no lock and ask no catalog; writers put a new map in the place of the old.
 
-use crate::loaded::Slot;
+use crate::loaded_sets::Slot;
 use crate::{CrowdVersion, CrowdVersions, Error, Result};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
