@@ -23,11 +23,11 @@ impl AppendFile {
     /// # Errors
     /// The system's.
     pub fn create(path: PathBuf, head: &[u8]) -> Result<Self> {
-        let mut file = File::create(&path)?;
-        file.write_all(head)?;
-        taghouse_disk::sync(&file, &path)?;
-        let length = head.len() as u64;
-        Ok(Self { file, standing: Standing::of(path)?, durable: length, length })
+        let mut new = File::create(&path)?;
+        new.write_all(head)?;
+        taghouse_disk::sync(&new, &path)?;
+        // Opened again to append: what is written after a cut stands behind what is left, not behind what was there.
+        Self::open(path, head.len() as u64).map(|(file, _)| file)
     }
 
     /// A file of which the first `whole` bytes are frames. Others are cut off, and how many these were is given.
