@@ -1,13 +1,15 @@
 //! Files read in parallel and handed on in their order, so that what becomes of a run never depends on which thread was faster.
 
-use crate::builder::Schemas;
 use crate::decode::as_utf8;
 use crate::file_time::FileTimes;
 use crate::folder::{FoundFile, columns_of};
-use crate::input::{Fingerprint, Halt, Stopped, fingerprint, open_text};
+use crate::halt::Halt;
+use crate::input_bytes::{Fingerprint, Stopped, fingerprint, open_text};
 use crate::ledger::{Ledger, Standing};
 use crate::mapping::Mapping;
-use crate::row::{Chunk, RowReader, check_time};
+use crate::row_checks::check_time;
+use crate::row_reader::{Chunk, RowReader};
+use crate::table_columns::Schemas;
 use crate::{Error, Result, csv, jsonl, parquet};
 use encoding_rs::Encoding;
 use parking_lot::Mutex;

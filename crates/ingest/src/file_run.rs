@@ -7,16 +7,18 @@
 
 use crate::dedup::RunIds;
 use crate::file_commit::Batch;
+use crate::file_list;
 use crate::file_read::{self, Job, Part, Parts};
 use crate::file_time::FileTimes;
 use crate::folder::FoundFile;
-use crate::input::{self, Fingerprint};
+use crate::input_bytes::Fingerprint;
 use crate::ledger::Ledger;
 use crate::mapping::Mapping;
 use crate::report::is_over;
-use crate::row::{Chunk, Tally};
+use crate::row_reader::Chunk;
+use crate::row_tally::RowTally;
+use crate::table_writers::{Files, Tables, Writers};
 use crate::turns::Turns;
-use crate::writers::{Files, Tables, Writers};
 use crate::{Error, FailedFile, IngestOptions, IngestProgress, IngestReport, Landing, Reason, Result};
 use encoding_rs::Encoding;
 use futures::FutureExt;
@@ -150,7 +152,7 @@ struct Listed {
 async fn list(source: &SourceDefinition, paths: &[PathBuf]) -> Result<Listed> {
     let (paths, glob, format) = (paths.to_vec(), source.files.clone(), source.format);
     let list = move || {
-        let files = input::list(&paths, glob.as_deref(), format)?;
+        let files = file_list::list(&paths, glob.as_deref(), format)?;
         let sizes = files.iter().map(|file| std::fs::metadata(&file.path).map_or(0, |data| data.len())).collect();
         Ok(Listed { files, sizes })
     };
@@ -160,13 +162,13 @@ async fn list(source: &SourceDefinition, paths: &[PathBuf]) -> Result<Listed> {
 /// Counts over the files that are in, and those of the file being read.
 #[derive(Default)]
 struct Totals {
-    done: Tally,
+    done: RowTally,
     file: FileTotals,
 }
 
 #[derive(Default)]
 struct FileTotals {
-    tally: Tally,
+    tally: RowTally,
     events: BTreeMap<String, u64>,
     attributes: u64,
     duplicates: u64,
