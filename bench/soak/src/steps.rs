@@ -3,11 +3,11 @@
 mod live;
 mod renumber;
 
-use crate::dice::Dice;
 use crate::questions::{self, Moment};
 use crate::world::{Held, World};
 use anyhow::{Context, ensure};
 use taghouse_model::Name;
+use taghouse_testkit::Dice;
 
 /// Questions of one moment.
 const QUESTIONS_AT_ONCE: usize = 20;

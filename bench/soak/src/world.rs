@@ -2,9 +2,6 @@
 //! apart.
 
 use crate::counts::Counts;
-use crate::dice::Dice;
-use crate::twin::{CROWDS, Column, Columns, TagTwin, Twin};
-use crate::values::{TYPES, value};
 use anyhow::{Context, ensure};
 use object_store::memory::InMemory;
 use serde_json::json;
@@ -16,6 +13,9 @@ use taghouse_catalog::SqliteCatalog;
 use taghouse_dictionary::Dictionary;
 use taghouse_index::{Index, LiveOptions, Publication, SegmentBuilder, Snapshot, TagPublication};
 use taghouse_model::{AppId, Name, Ordinal, ValueType};
+use taghouse_testkit::Dice;
+use taghouse_testkit::{CROWDS, Column, Columns, TagTwin, Twin};
+use taghouse_testkit::{TYPES, value_or_end as value};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
