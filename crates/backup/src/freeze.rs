@@ -6,7 +6,7 @@
 //!    is there, and what came since is named by nothing.
 //! 4. All go on.
 
-use crate::backup::Parts;
+use crate::backup::{Parts, off_thread};
 use crate::copy::link_all;
 use crate::{Error, Result};
 use std::path::Path;
@@ -54,11 +54,11 @@ pub(crate) async fn freeze(parts: &Parts, stage: &Path) -> Result<Frozen> {
     let taken_ms = parts.clock.now_ms();
     parts.catalog.copy_to(&stage.join("catalog.db")).await?;
     let (dictionary, objects, stage) = (parts.dictionary.clone(), parts.objects.clone(), stage.to_owned());
-    let linked = tokio::task::spawn_blocking(move || {
+    off_thread(move || {
         dictionary.copy_to(&stage.join("dictionary"))?;
         link_all(&objects, &stage.join("objects"))
-    });
-    linked.await.map_err(|e| Error::Internal(e.to_string()))??;
+    })
+    .await?;
 
     Ok(Frozen { log, taken_ms, held: held.since.elapsed() })
 }

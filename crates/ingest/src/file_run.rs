@@ -5,6 +5,7 @@
 //! files have one message id or the share of rejects is known only at the end. Memory stays bounded all the same: the lake's writers write
 //! data files as the rows come, and only message ids (16 bytes each, where the source gives any) are kept for the whole run.
 
+use crate::blocking::blocking;
 use crate::dedup::RunIds;
 use crate::file_commit::Batch;
 use crate::file_list;
@@ -156,7 +157,7 @@ async fn list(source: &SourceDefinition, paths: &[PathBuf]) -> Result<Listed> {
         let sizes = files.iter().map(|file| std::fs::metadata(&file.path).map_or(0, |data| data.len())).collect();
         Ok(Listed { files, sizes })
     };
-    tokio::task::spawn_blocking(list).await.map_err(|e| Error::Internal(format!("listing the files failed: {e}")))?
+    blocking(list).await
 }
 
 /// Counts over the files that are in, and those of the file being read.
