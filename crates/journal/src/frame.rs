@@ -10,8 +10,7 @@ pub trait FrameFormat {
     /// What the head of a frame says beside the length and the checksum of its payload.
     type Fields;
 
-    /// The checksum of the head is of these, and it may seed that of the payload: what [`FrameFormat::head`] and
-    /// [`FrameFormat::read_head`] are given and give.
+    /// The head of a frame, with the length and the checksum of its payload and a checksum of its own.
     fn head(fields: &Self::Fields, payload: &[u8]) -> [u8; HEAD_BYTES];
 
     /// What a head says; `None` for bytes that are no head of this format.
