@@ -45,7 +45,7 @@ pub fn read(data: &[u8]) {
                 ask(&snapshot);
             }
             let _ = index.change(&app, changes_of(3)).await;
-            let _ = (index.checkpoint(&app).await, index.fold(&app).await);
+            let _ = (index.checkpoint(&app).await, index.flush(&app).await);
         });
     });
 }
@@ -67,7 +67,7 @@ fn ask(snapshot: &Snapshot) {
 
 fn index(folder: &Folder) -> Index {
     let long = Duration::from_secs(3_600);
-    let options = LiveOptions { tick: long, file_bytes: 1 << 20, checkpoint_changes: u64::MAX, fold_every: None, ..LiveOptions::default() };
+    let options = LiveOptions { tick: long, file_bytes: 1 << 20, checkpoint_changes: u64::MAX, flush_every: None, ..LiveOptions::default() };
     manifest::index(manifest::sound()).with_live(folder.path().to_owned(), options)
 }
 

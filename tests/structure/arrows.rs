@@ -3,11 +3,12 @@
 use super::RepositoryFile;
 
 /// The map: every room and its level.
-pub(crate) const LEVELS: [(&str, u32); 21] = [
+pub(crate) const LEVELS: [(&str, u32); 22] = [
     ("disk", 0),
     ("model", 0),
     ("bitmap", 1),
     ("catalog", 1),
+    ("journal", 1),
     ("log", 1),
     ("rules", 1),
     ("wire", 1),
@@ -30,20 +31,27 @@ pub(crate) const LEVELS: [(&str, u32); 21] = [
 /// Above all rooms: they measure them and try them out.
 const BENCHES: [(&str, u32); 2] = [("bench", 10), ("soak", 10)];
 
+/// For development: rooms of any level may name it under `[dev-dependencies]`, and nowhere else. It stands above what its twins are of.
+const TESTKIT: (&str, u32) = ("testkit", 4);
+
 fn level(room: &str) -> Option<u32> {
-    LEVELS.iter().chain(&BENCHES).find(|(name, _)| *name == room).map(|(_, level)| *level)
+    LEVELS.iter().chain(&BENCHES).chain([&TESTKIT]).find(|(name, _)| *name == room).map(|(_, level)| *level)
 }
 
-/// The rooms that a manifest's dependencies name, for tests and builds too, each with its line.
+/// The rooms that a manifest's dependencies name, for tests and builds too, each with its line; the test kit only where it must not stand.
 fn rooms_named(manifest: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
-    let mut in_dependencies = false;
+    let (mut in_dependencies, mut in_development) = (false, false);
     for (line, text) in manifest.lines().map(|text| text.split('#').next().unwrap_or(text)).enumerate() {
         if text.trim_start().starts_with('[') {
             in_dependencies = text.contains("dependencies");
+            in_development = text.contains("dev-dependencies");
         }
         for (at, prefix) in text.match_indices("taghouse-").filter(|_| in_dependencies) {
             let name = text[at + prefix.len()..].split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+            if in_development && name == TESTKIT.0 {
+                continue;
+            }
             if found.last() != Some(&(line + 1, name.to_owned())) {
                 found.push((line + 1, name.to_owned()));
             }
@@ -96,6 +104,8 @@ fn wrong_arrows_are_found() {
         ("[dependencies]\ntaghouse-api = { workspace = true }", 1),
         ("[dependencies]\ntaghouse-index = { path = \"../index\" }", 1),
         ("[dev-dependencies]\ntaghouse-crowd = { workspace = true }", 1),
+        ("[dev-dependencies]\ntaghouse-testkit = { workspace = true }", 0),
+        ("[dependencies]\ntaghouse-testkit = { workspace = true }", 1),
         ("[build-dependencies.taghouse-crowd]\nworkspace = true", 1),
         ("[target.'cfg(unix)'.dependencies]\nx = { package = \"taghouse-produce\", path = \"../produce\" }", 1),
         ("[dependencies]\ntaghouse-attic = { workspace = true }", 1),

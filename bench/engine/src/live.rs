@@ -38,7 +38,7 @@ pub(crate) async fn run(spec: &Spec, folder: &Path, copy: &Path) -> anyhow::Resu
     let index = Arc::new(index(copy).await?.with_live(copy.join("live"), LiveOptions::default()));
     let texts = Arc::new(texts(spec)?);
     let before = ask(&index, &texts, &AtomicBool::new(false), Some(ASKED)).await?;
-    index.fold_in_background();
+    index.flush_in_background();
 
     let done = Arc::new(AtomicBool::new(false));
     let asked = tokio::spawn({

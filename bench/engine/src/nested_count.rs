@@ -68,7 +68,7 @@ async fn publish(folder: &Path, users: u32) -> anyhow::Result<Arc<Snapshot>> {
             as_of_ms: 0,
             definition: serde_json::Value::Null,
             segment: builder.finish()?,
-            subsumes: None,
+            flushed_through: None,
         });
     }
     let users: Bitmap = (0..users).collect();

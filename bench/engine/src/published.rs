@@ -36,7 +36,7 @@ pub(crate) async fn publish_all(index: &Index, users: u32, value_type: ValueType
     let users = if users == 0 { Bitmap::new() } else { Bitmap::from_range(0..=users - 1) };
     let tags = segments.into_iter().map(|loaded| {
         let (name, definition) = (Name::new(&loaded.name)?, serde_json::Value::Null);
-        Ok(LoadedTag { name, value_type, as_of_ms: 0, definition, file: loaded.path, subsumes: None })
+        Ok(LoadedTag { name, value_type, as_of_ms: 0, definition, file: loaded.path, flushed_through: None })
     });
     let tags = tags.collect::<anyhow::Result<_>>()?;
     index.publish_loaded(&app()?, Publication { generation: 1, users, tags: Vec::new(), drop: Vec::new() }, tags, Vec::new()).await?;

@@ -65,7 +65,7 @@ async fn publish(index: &Index, app: &AppId, tags: usize) -> anyhow::Result<()> 
     let tag = |number: usize| {
         let name = Name::new(&format!("tag_{number}"))?;
         let (definition, segment) = (definition.clone(), segment.clone());
-        Ok(TagPublication { name, value_type: ValueType::Int, as_of_ms: 0, definition, segment, subsumes: None })
+        Ok(TagPublication { name, value_type: ValueType::Int, as_of_ms: 0, definition, segment, flushed_through: None })
     };
     let tags = (0..tags).map(tag).collect::<anyhow::Result<_>>()?;
     index.publish(app, Publication { generation: 1, users: Bitmap::from_range(0..=9), tags, drop: Vec::new() }, Vec::new()).await?;

@@ -2,24 +2,21 @@
 //! computed user by user. A history follows from its seed alone.
 //!
 //! * `steps`: what happens. `questions`: what is asked. Another step or question is a line in the table there.
-//! * `twin`: what must come out. `world`: the real thing beside it.
+//! * `taghouse_testkit::Twin`: what must come out. `world`: the real thing beside it.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod counts;
-mod dice;
 mod predicates;
 mod questions;
 mod steps;
-mod twin;
-mod values;
 mod world;
 
 pub use counts::Counts;
 
 use anyhow::{Context, anyhow};
-use dice::Dice;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use taghouse_testkit::Dice;
 use tokio::runtime::{Builder, Runtime};
 use world::World;
 
@@ -62,7 +59,7 @@ impl Soak {
     }
 
     fn live(&mut self, seed: u64) -> anyhow::Result<()> {
-        let mut dice = Dice::new(seed);
+        let mut dice = Dice::of_counted(seed);
         let mut world = World::new(&mut dice, &self.folder, &self.runtime)?;
         let steps = 8 + dice.below(24);
         let outcome = (0..steps).try_for_each(|number| {

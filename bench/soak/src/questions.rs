@@ -4,13 +4,14 @@ mod crowds;
 mod tags;
 
 use crate::counts::Counts;
-use crate::dice::Dice;
-use crate::twin::{Columns, Twin};
+use crate::predicates::RandomPredicate;
 use anyhow::Context;
 use std::collections::BTreeSet;
 use taghouse_index::{Bitmap, Query, Snapshot};
 use taghouse_model::{Ordinal, Value};
 use taghouse_rules::Predicate;
+use taghouse_testkit::Dice;
+use taghouse_testkit::{Columns, Twin};
 
 /// A kind of question: fails where the index and the twin differ.
 pub(crate) struct Kind {

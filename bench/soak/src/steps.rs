@@ -3,11 +3,11 @@
 mod live;
 mod renumber;
 
-use crate::dice::Dice;
 use crate::questions::{self, Moment};
 use crate::world::{Held, World};
 use anyhow::{Context, ensure};
 use taghouse_model::Name;
+use taghouse_testkit::Dice;
 
 /// Questions of one moment.
 const QUESTIONS_AT_ONCE: usize = 20;
@@ -30,8 +30,8 @@ pub(crate) const STEPS: [Step; 16] = [
     Step { name: "live changes in columns", weight: 4, take: live::change_columns },
     Step { name: "tick", weight: 2, take: live::tick },
     Step { name: "checkpoint", weight: 2, take: live::checkpoint },
-    Step { name: "fold", weight: 2, take: live::fold },
-    Step { name: "fold what is due", weight: 2, take: live::fold_due },
+    Step { name: "flush", weight: 2, take: live::flush },
+    Step { name: "flush what is due", weight: 2, take: live::flush_due },
     Step { name: "delete users", weight: 2, take: live::delete },
     Step { name: "compact", weight: 1, take: renumber::compact },
     Step { name: "reopen", weight: 3, take: reopen },

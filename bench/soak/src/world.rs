@@ -2,9 +2,6 @@
 //! apart.
 
 use crate::counts::Counts;
-use crate::dice::Dice;
-use crate::twin::{CROWDS, Column, Columns, TagTwin, Twin};
-use crate::values::{TYPES, value};
 use anyhow::{Context, ensure};
 use object_store::memory::InMemory;
 use serde_json::json;
@@ -16,6 +13,9 @@ use taghouse_catalog::SqliteCatalog;
 use taghouse_dictionary::Dictionary;
 use taghouse_index::{Index, LiveOptions, Publication, SegmentBuilder, Snapshot, TagPublication};
 use taghouse_model::{AppId, Name, Ordinal, ValueType};
+use taghouse_testkit::Dice;
+use taghouse_testkit::{CROWDS, Column, Columns, TagTwin, Twin};
+use taghouse_testkit::{TYPES, value_or_end as value};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -93,11 +93,11 @@ impl<'a> World<'a> {
             tick,
             file_bytes,
             checkpoint_changes,
-            fold_changes: 20,
-            fold_share: 4,
+            flush_changes: 20,
+            flush_share: 4,
             limit_changes: u64::MAX,
             limit_text_bytes: u64::MAX,
-            fold_every: None,
+            flush_every: None,
         };
         let index = Index::new(self.store.clone(), self.catalog.clone());
         self.index = Some(index.with_live(self.folder.path().join("live"), options));
@@ -145,9 +145,9 @@ impl<'a> World<'a> {
         for name in names {
             let column = self.column(name, dice)?;
             let value_type = self.twin.tags.get(name).context("a known tag")?.value_type;
-            let subsumes = if subsume { dice.pick(&self.twin.cuts(name)).copied() } else { None };
-            tags.push(TagPublication { subsumes, ..publication(name, value_type, &column)? });
-            columns.push((name, column, subsumes));
+            let flushed_through = if subsume { dice.pick(&self.twin.cuts(name)).copied() } else { None };
+            tags.push(TagPublication { flushed_through, ..publication(name, value_type, &column)? });
+            columns.push((name, column, flushed_through));
         }
         // Users without any value.
         let mut users: BTreeSet<Ordinal> = columns.iter().flat_map(|(_, column, _)| column.keys().copied()).collect();
@@ -157,7 +157,7 @@ impl<'a> World<'a> {
         let publication = Publication { generation: self.generation, users: users.iter().copied().collect(), tags, drop: Vec::new() };
         self.wait(self.index()?.publish(&self.app, publication, Vec::new()))?;
         self.twin.users.extend(users.difference(&self.twin.deleted));
-        columns.into_iter().for_each(|(name, column, subsumes)| self.twin.publish(name, column, subsumes));
+        columns.into_iter().for_each(|(name, column, flushed_through)| self.twin.publish(name, column, flushed_through));
         Ok(())
     }
 
@@ -214,7 +214,7 @@ fn publication(name: &Name, value_type: ValueType, column: &Column) -> anyhow::R
     let mut builder = SegmentBuilder::new(value_type);
     column.iter().try_for_each(|(user, value)| builder.add(*user, value))?;
     let segment = builder.finish()?;
-    Ok(TagPublication { name: name.clone(), value_type, as_of_ms: 0, definition: json!({}), segment, subsumes: None })
+    Ok(TagPublication { name: name.clone(), value_type, as_of_ms: 0, definition: json!({}), segment, flushed_through: None })
 }
 
 /// Ids of the forms that outsiders have: numbers, UUIDs, e-mail addresses, any text.

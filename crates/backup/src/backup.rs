@@ -27,7 +27,7 @@ pub struct Parts {
     pub lake: Arc<Lake>,
     /// Calls that have not landed are copied.
     pub log: Arc<dyn EventLog>,
-    /// Folded first, then held.
+    /// Flushed first, then held.
     pub index: Arc<Index>,
     /// Copied.
     pub dictionary: Arc<Dictionary>,
@@ -201,7 +201,7 @@ fn copy_stage(stage: &Path, target: &Path) -> Result<Vec<ListedFile>> {
 }
 
 /// Does work on files where it may block, at a lower priority than answers.
-async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(crate) async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let runtime = Handle::current();
     runtime.spawn_blocking(work).await.map_err(|e| Error::Internal(e.to_string()))?
 }

@@ -1,12 +1,12 @@
 //! The moment that a backup shows.
 //!
-//! 1. What is live is folded, so that little is left to be folded while writers wait.
+//! 1. What is live is flushed, so that little is left to be flushed while writers wait.
 //! 2. Landings, users and indexes of all apps are held: no call lands, no value changes, nobody is deleted or renumbered, no tag is published.
 //! 3. The log's content is fixed; the catalog is copied; the dictionary and the index's objects are linked, in this order: what the catalog names
 //!    is there, and what came since is named by nothing.
 //! 4. All go on.
 
-use crate::backup::Parts;
+use crate::backup::{Parts, off_thread};
 use crate::copy::link_all;
 use crate::{Error, Result};
 use std::path::Path;
@@ -42,7 +42,7 @@ struct Held {
 pub(crate) async fn freeze(parts: &Parts, stage: &Path) -> Result<Frozen> {
     for app in parts.catalog.apps().await? {
         if parts.index.published(&app).await?.is_some() {
-            parts.index.fold(&app).await?;
+            parts.index.flush(&app).await?;
         }
     }
     let held = hold(parts).await?;
@@ -54,11 +54,11 @@ pub(crate) async fn freeze(parts: &Parts, stage: &Path) -> Result<Frozen> {
     let taken_ms = parts.clock.now_ms();
     parts.catalog.copy_to(&stage.join("catalog.db")).await?;
     let (dictionary, objects, stage) = (parts.dictionary.clone(), parts.objects.clone(), stage.to_owned());
-    let linked = tokio::task::spawn_blocking(move || {
+    off_thread(move || {
         dictionary.copy_to(&stage.join("dictionary"))?;
         link_all(&objects, &stage.join("objects"))
-    });
-    linked.await.map_err(|e| Error::Internal(e.to_string()))??;
+    })
+    .await?;
 
     Ok(Frozen { log, taken_ms, held: held.since.elapsed() })
 }

@@ -8,7 +8,7 @@ mod search;
 
 use crate::file::{u16_at, u32_at, u64_at};
 use crate::prefetch::{LINE, prefetch};
-use crate::vector::{Kernel, LANES, Simd, WORD_BITS, fastest};
+use crate::vector::{LANES, Simd, VectorLoop, WORD_BITS, fastest};
 use crate::{SHARD_BITS, popcount};
 use search::{find, near};
 
@@ -296,7 +296,7 @@ struct Values<'a> {
     into: &'a mut [[u8; 2]],
 }
 
-impl Kernel for Values<'_> {
+impl VectorLoop for Values<'_> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {

@@ -14,8 +14,8 @@ mod holders;
 
 use crate::blob::Blob;
 use crate::encode::ShardEncoder;
-use crate::file::{ALIGN, u32_at, u64_at};
-use crate::layout::{BundleLayout, too_many_shards};
+use crate::file::{u32_at, u64_at};
+use crate::layout::{BundleLayout, ENTRY, HEAD, PLACE, data_start_of};
 use crate::region::Region;
 use crate::view::view;
 use crate::{Bitmap, Error, Result, SHARD_BITS, SHARD_SIZE};
@@ -24,23 +24,6 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use taghouse_model::Ordinal;
-
-const HEAD: usize = 16;
-const ENTRY: usize = 16;
-/// A bitmap's place in the table of bitmaps.
-const PLACE: usize = 8;
-/// Blobs from this size on hold bitset containers worth a cache line's alignment.
-const LARGE: usize = 4096;
-
-/// Where one shard of one bitmap lies.
-#[derive(Clone, Copy)]
-pub(crate) struct Entry {
-    pub(crate) bitmap: u32,
-    pub(crate) shard: u32,
-    pub(crate) cardinality: u32,
-    pub(crate) len: u32,
-    pub(crate) offset: u64,
-}
 
 /// Writes a [`Bundle`]. Bitmaps are numbered from 0; their shards may come in any order, each once.
 #[derive(Default)]
@@ -110,48 +93,6 @@ impl BundleBuilder {
         bytes.append(&mut self.data);
         Ok(bytes)
     }
-}
-
-fn data_start_of(bitmaps: u32, entries: u32) -> usize {
-    (HEAD + PLACE * bitmaps as usize + ENTRY * entries as usize).next_multiple_of(ALIGN)
-}
-
-/// Where a blob of `len` bytes is put in the data that has `end` bytes.
-pub(crate) fn place_of(end: u64, len: u32) -> u64 {
-    end.next_multiple_of(if len as usize >= LARGE { ALIGN as u64 } else { 2 })
-}
-
-/// Everything of a bundle that comes before its data.
-pub(crate) fn encode_tables(mut entries: Vec<Entry>, aliases: &[(u32, u32)], bitmaps: u32) -> Result<Vec<u8>> {
-    let count = u32::try_from(entries.len()).map_err(|_| too_many_shards())?;
-    entries.sort_unstable_by_key(|entry| (entry.bitmap, entry.shard));
-    let data_start = data_start_of(bitmaps, count);
-    let mut bytes = Vec::with_capacity(data_start);
-    bytes.extend_from_slice(&bitmaps.to_le_bytes());
-    bytes.extend_from_slice(&count.to_le_bytes());
-    bytes.extend_from_slice(&(data_start as u64).to_le_bytes());
-    let mut places = vec![(0_u32, 0_u32); bitmaps as usize];
-    for (number, entry) in entries.iter().enumerate() {
-        if let Some(place) = places.get_mut(entry.bitmap as usize) {
-            *place = if place.1 == 0 { (number as u32, 1) } else { (place.0, place.1 + 1) };
-        }
-    }
-    for (index, of) in aliases {
-        if let (true, Some(same)) = ((*index as usize) < places.len(), places.get(*of as usize).copied()) {
-            places[*index as usize] = same;
-        }
-    }
-    for (first, count) in places {
-        bytes.extend_from_slice(&first.to_le_bytes());
-        bytes.extend_from_slice(&count.to_le_bytes());
-    }
-    for entry in &entries {
-        bytes.extend_from_slice(&(entry.shard << SHARD_BITS | (entry.cardinality - 1)).to_le_bytes());
-        bytes.extend_from_slice(&entry.len.to_le_bytes());
-        bytes.extend_from_slice(&entry.offset.to_le_bytes());
-    }
-    bytes.resize(data_start, 0);
-    Ok(bytes)
 }
 
 /// Many bitmaps, read out of one byte buffer without copying. Cloning it is cheap.
@@ -364,6 +305,15 @@ impl Stored {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.bundle.entries(self.index).is_empty()
+    }
+
+    /// Number, cardinality and portable form of each shard, ascending: what [`BundleLayout::push`] takes, to copy shards as they are.
+    ///
+    /// # Errors
+    /// As [`Bundle::load`].
+    pub fn portable_shards(&self) -> Result<impl Iterator<Item = (u32, u32, &[u8])>> {
+        self.load()?;
+        Ok(self.blobs().map(|(shard, cardinality, blob)| (shard, cardinality, blob.bytes())))
     }
 
     /// See [`Bundle::load`].

@@ -130,6 +130,17 @@ impl Formula {
     }
 }
 
+impl BitSlices {
+    /// Those whose number is `low` to `high`, both included. Bounds that no number reaches are fine.
+    pub fn between(&self, low: i128, high: i128) -> Formula {
+        let Some((low, high)) = self.offsets(low, high) else { return Formula::empty() };
+        if low == 0 && high == self.span() {
+            return Formula::stored(self.existence());
+        }
+        Formula::of_node(Node::Range { slices: self.clone(), low, high })
+    }
+}
+
 fn or_of(nodes: Vec<Node>) -> Node {
     let mut any = Vec::with_capacity(nodes.len());
     let single = nodes.len() == 1;

@@ -42,7 +42,7 @@ mod view;
 pub use bitmap::{Bitmap, PortablePieces};
 pub use bundle::{Bundle, BundleBuilder, Stored};
 pub use edits::Edits;
-pub use encode::{ShardEncoder, SliceEncoder, encode_ascending, for_each_low};
+pub use encode::{ShardEncoder, encode_ascending, for_each_low};
 pub use error::{Error, Result};
 pub use file::{seal, unseal};
 pub use formula::Formula;
@@ -52,7 +52,7 @@ pub use overlap::{Members, overlap};
 pub use query::Query;
 pub use region::{Fetch, Region};
 pub use sealer::Sealer;
-pub use slices::{BitSlices, Sum};
+pub use slices::{BitSlices, SliceEncoder, Sum};
 
 /// The ordinals of one shard are `number << SHARD_BITS ..= number << SHARD_BITS | SHARD_MASK`.
 pub const SHARD_BITS: u32 = 20;

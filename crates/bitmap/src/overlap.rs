@@ -6,8 +6,9 @@
 use crate::bundle::Stored;
 use crate::{Bitmap, Result, SHARD_BITS, pool};
 use counter::Counter;
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use taghouse_model::Ordinal;
 
 mod counter;
@@ -99,7 +100,7 @@ pub fn overlap(rows: &[Members], columns: &[Members], within: Option<&Bitmap>) -
     let total = Mutex::new(&mut sums);
     let work = || {
         let mut counter = Counter::new(rows.len(), columns.len(), symmetric);
-        let add_up = |counter: &mut Counter| counter.add_to(&mut total.lock().unwrap_or_else(PoisonError::into_inner));
+        let add_up = |counter: &mut Counter| counter.add_to(&mut total.lock());
         let mut counted = 0;
         while let Some(shard) = shards.get(next.fetch_add(1, Ordering::Relaxed)) {
             counter.count(rows, columns, within, *shard);

@@ -1,10 +1,11 @@
 //! Parts over threads: whoever is free takes the next.
 
 use crate::pool;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// One computation. It owns all that it needs: a thread of the pool that wakes after its end finds nothing to do, and nobody waits for it.
 struct Run<W, K, T> {
@@ -40,7 +41,7 @@ where
     let own = run.take_parts();
     let mut done = run.lock();
     while done.active > 0 {
-        done = run.idle.wait(done).unwrap_or_else(PoisonError::into_inner);
+        run.idle.wait(&mut done);
     }
     if let Some(panic) = done.panic.take() {
         drop(done);
@@ -85,6 +86,6 @@ impl<W, K: Default, T> Run<W, K, T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Done<T>> {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+        self.done.lock()
     }
 }

@@ -7,6 +7,9 @@ use crate::{BitSlices, Bitmap, Result};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// What a result of one shard takes at most, beside its container heads: a bit an ordinal.
+pub(crate) const RESULT_BYTES: usize = (crate::SHARD_SIZE / 8) as usize;
+
 /// An index into [`Plan::ops`].
 pub(crate) type OpId = usize;
 
@@ -82,6 +85,24 @@ impl Plan {
             });
         }
         self.root.map_or(0, |root| held[root]) + self.ops.iter().filter(|op| op.is_shared()).count()
+    }
+
+    /// Whether a count reads more than `left` bytes; counts down while it looks.
+    pub(crate) fn reads_more_than(&self, left: &mut u64) -> bool {
+        let mut read = |cardinality: u32, times: u64| {
+            let bytes = u64::from(cardinality).saturating_mul(2).min(RESULT_BYTES as u64) * times;
+            *left = left.saturating_sub(bytes);
+            *left == 0
+        };
+        self.ops.iter().any(|op| match &op.kind {
+            Kind::Owned(bitmap) => bitmap.shards().iter().any(|shard| read(shard.len, 1)),
+            Kind::Stored(stored) | Kind::Edited { stored: Some(stored), .. } => stored.shard_lens().any(|(_, len)| read(len, 1)),
+            Kind::Range { slices, .. } => {
+                let slices_read = u64::from(u128::BITS - slices.span().leading_zeros());
+                slices.existence().shard_lens().any(|(_, len)| read(len, slices_read))
+            }
+            Kind::Edited { stored: None, .. } | Kind::And { .. } | Kind::Or { .. } => false,
+        })
     }
 }
 

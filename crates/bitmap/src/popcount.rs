@@ -1,6 +1,6 @@
 //! Counting the bits of long runs of words, or of little-endian bytes at any address.
 
-use crate::vector::{Kernel, Simd, fastest};
+use crate::vector::{Simd, VectorLoop, fastest};
 
 /// How many bits are set.
 pub(crate) fn count(words: &[u64]) -> u64 {
@@ -33,7 +33,7 @@ impl Word for [u8; 8] {
 
 struct One<'a, W>(&'a [W]);
 
-impl<W: Word> Kernel for One<'_, W> {
+impl<W: Word> VectorLoop for One<'_, W> {
     type Out = u64;
     #[inline(always)]
     fn run<S: Simd>(self, _: S) -> u64 {

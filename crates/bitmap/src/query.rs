@@ -1,42 +1,21 @@
-use crate::evaluate::bounds::{self, Size};
-use crate::evaluate::{Shard, Worker};
+mod compiled;
+
+use crate::evaluate::Worker;
+use crate::evaluate::bounds::Size;
 use crate::formula::Formula;
 use crate::parallel;
-use crate::part::Scope;
-use crate::plan::{Kind, Plan};
+use crate::plan::RESULT_BYTES;
 use crate::{Bitmap, Result};
-use croaring::Bitmap as Roaring;
+use compiled::{Asked, Compiled, Live};
 use std::sync::Arc;
 use std::thread;
 use taghouse_model::Ordinal;
 
 /// Bytes read below which one thread is quicker: waking another takes some 10 µs, in which one reads half a megabyte.
 const PARALLEL_FROM_BYTES: u64 = 1 << 20;
-/// What a result of one shard takes at most, beside its container heads: a bit an ordinal.
-const RESULT_BYTES: usize = (crate::SHARD_SIZE / 8) as usize;
-
 /// A formula over the users that exist. It owns what it reads, so it may outlive the snapshot it came from. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Query(Arc<Compiled>);
-
-struct Compiled {
-    base: Asked,
-    live: Option<Live>,
-    /// Numbers of all shards that somebody can be in.
-    shards: Vec<u32>,
-}
-
-struct Asked {
-    users: Arc<Bitmap>,
-    formula: Formula,
-    plan: Plan,
-}
-
-/// What answers for users whose values were changed since.
-struct Live {
-    changed: Arc<Bitmap>,
-    asked: Asked,
-}
 
 impl Query {
     /// Asks `formula`, all leaves of which must lie within `users`.
@@ -141,95 +120,5 @@ impl Query {
             return 1;
         }
         thread::available_parallelism().map_or(1, usize::from).min(self.0.shards.len())
-    }
-}
-
-impl Asked {
-    fn new(users: Arc<Bitmap>, formula: Formula) -> Self {
-        Self { plan: Plan::of(&formula), users, formula }
-    }
-
-    fn size(&self, number: u32, sizes: &mut Vec<Size>) -> Size {
-        match self.users.shard(number) {
-            Some(users) => bounds::of_plan(&self.plan, number, users.len, sizes),
-            None => Size::exact(0),
-        }
-    }
-
-    /// One shard; `None` where nobody exists.
-    fn shard<'a>(&'a self, number: u32, worker: &'a Worker) -> Option<Shard<'a>> {
-        let users = self.users.shard(number)?;
-        let scope = Scope { number, users: &users.set, users_len: users.len, pool: &worker.pool };
-        Some(Shard::new(&self.plan, scope, worker))
-    }
-}
-
-impl Compiled {
-    fn load(&self) -> Result<()> {
-        self.base.plan.load()?;
-        self.live.as_ref().map_or(Ok(()), |live| live.asked.plan.load())
-    }
-
-    fn changed(&self, number: u32) -> Option<(&Live, &Roaring)> {
-        let live = self.live.as_ref()?;
-        Some((live, &live.changed.shard(number)?.set))
-    }
-
-    fn count(&self, place: usize, worker: &Worker) -> u64 {
-        let number = self.shards[place];
-        let base = self.base.shard(number, worker);
-        let Some((live, changed)) = self.changed(number) else {
-            return base.map_or(0, |base| base.count());
-        };
-        let before = base.map_or(0, |base| base.count_outside(&changed.and(base.scope.users)));
-        before + live.now(&self.base, number, worker, |now, changed| now.count_within(changed)).unwrap_or(0)
-    }
-
-    fn set(&self, place: usize, worker: &Worker) -> Option<Roaring> {
-        let number = self.shards[place];
-        let base = self.base.shard(number, worker);
-        let Some((live, changed)) = self.changed(number) else {
-            return base.and_then(|base| base.set());
-        };
-        let mut set = base.and_then(|base| base.set()).unwrap_or_default();
-        set.andnot_inplace(changed);
-        if let Some(now) = live.now(&self.base, number, worker, |now, changed| now.set_within(changed)) {
-            set.or_inplace(&now);
-        }
-        Some(set)
-    }
-}
-
-impl Live {
-    /// Asks `each` of one shard, and of those in it that changed and exist.
-    fn now<T>(&self, base: &Asked, number: u32, worker: &Worker, each: impl FnOnce(&Shard<'_>, &Roaring) -> T) -> Option<T> {
-        let users = self.asked.users.shard(number)?;
-        let changed = self.changed.shard(number)?.set.and(&users.set);
-        // Stored leaves may hold users who are gone.
-        let before = if Arc::ptr_eq(&base.users, &self.asked.users) { None } else { base.users.shard(number) };
-        let all = before.map(|before| before.set.or(&users.set));
-        let users = all.as_ref().unwrap_or(&users.set);
-        let scope = Scope { number, users, users_len: users.cardinality() as u32, pool: &worker.pool };
-        Some(each(&Shard::new(&self.asked.plan, scope, worker), &changed))
-    }
-}
-
-impl Plan {
-    /// Whether a count reads more than `left` bytes; counts down while it looks.
-    fn reads_more_than(&self, left: &mut u64) -> bool {
-        let mut read = |cardinality: u32, times: u64| {
-            let bytes = u64::from(cardinality).saturating_mul(2).min(RESULT_BYTES as u64) * times;
-            *left = left.saturating_sub(bytes);
-            *left == 0
-        };
-        self.ops.iter().any(|op| match &op.kind {
-            Kind::Owned(bitmap) => bitmap.shards().iter().any(|shard| read(shard.len, 1)),
-            Kind::Stored(stored) | Kind::Edited { stored: Some(stored), .. } => stored.shard_lens().any(|(_, len)| read(len, 1)),
-            Kind::Range { slices, .. } => {
-                let slices_read = u64::from(u128::BITS - slices.span().leading_zeros());
-                slices.existence().shard_lens().any(|(_, len)| read(len, slices_read))
-            }
-            Kind::Edited { stored: None, .. } | Kind::And { .. } | Kind::Or { .. } => false,
-        })
     }
 }

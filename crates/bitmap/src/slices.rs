@@ -4,17 +4,17 @@ mod aggregate;
 mod build;
 mod candidates;
 mod distribution;
+mod encoder;
 mod range;
 mod reader;
 mod values;
 
 pub use aggregate::Sum;
-pub(crate) use build::transpose;
+pub use encoder::SliceEncoder;
 
 use crate::blob::{CONTAINER_BITS, Words};
 use crate::bundle::{Bundle, Stored};
 use crate::file::{ALIGN, u32_at, u64_at};
-use crate::formula::{Formula, Node};
 use crate::region::Region;
 use crate::{Result, SHARD_BITS};
 use std::sync::{Arc, OnceLock};
@@ -109,20 +109,6 @@ impl BitSlices {
         Ok(self.offset_of(ordinal)?.map(|offset| self.number(offset)))
     }
 
-    /// Those whose number is `low` to `high`, both included. Bounds that no number reaches are fine.
-    pub fn between(&self, low: i128, high: i128) -> Formula {
-        let (low, high) = (low.max(self.min), high.min(self.max));
-        if low > high {
-            return Formula::empty();
-        }
-        let offset = |number: i128| (number - self.min) as u128;
-        let (low, high) = (offset(low), offset(high));
-        if low == 0 && high == self.span() {
-            return Formula::stored(self.existence());
-        }
-        Formula::of_node(Node::Range { slices: self.clone(), low, high })
-    }
-
     /// All pairs, by ordinal.
     ///
     /// # Errors
@@ -144,6 +130,12 @@ impl BitSlices {
     pub fn pairs(&self, shard: u32) -> Result<Vec<(Ordinal, i128)>> {
         self.bundle.load_shard(shard)?;
         Ok(self.pairs_of(shard))
+    }
+
+    /// What `number - min` is at the ends of `low` to `high`, as far as there are numbers; `None` where no number can be.
+    pub(crate) fn offsets(&self, low: i128, high: i128) -> Option<(u128, u128)> {
+        let (low, high) = (low.max(self.min), high.min(self.max));
+        (low <= high).then(|| ((low - self.min) as u128, (high - self.min) as u128))
     }
 
     /// The greatest `number - min`.
@@ -197,7 +189,7 @@ impl BitSlices {
 }
 
 /// What comes before the bundle.
-pub(crate) fn head(min: i128, max: i128) -> Vec<u8> {
+fn head(min: i128, max: i128) -> Vec<u8> {
     let mut bytes = vec![0; HEAD];
     match (i64::try_from(min), i64::try_from(max)) {
         (Ok(min), Ok(max)) => {
@@ -215,7 +207,7 @@ pub(crate) fn head(min: i128, max: i128) -> Vec<u8> {
 }
 
 /// How many slices numbers from `min` to `max` need.
-pub(crate) fn slices_of(min: i128, max: i128) -> u32 {
+fn slices_of(min: i128, max: i128) -> u32 {
     u128::BITS - (max.wrapping_sub(min) as u128).leading_zeros()
 }
 

@@ -9,7 +9,7 @@ pub(crate) const WORD_BITS: usize = 64;
 
 /// A loop worth compiling once for each width of vectors. `run` and all that it calls must be `#[inline(always)]`: only what becomes part
 /// of one of the functions that [`fastest`] chooses from is compiled for its vectors.
-pub(crate) trait Kernel {
+pub(crate) trait VectorLoop {
     type Out;
     fn run<S: Simd>(self, simd: S) -> Self::Out;
 }
@@ -37,7 +37,7 @@ pub(crate) trait Simd: Copy {
 
 /// Runs `kernel` as compiled for the widest vectors that this machine has. Choosing costs two or three loads.
 #[inline]
-pub(crate) fn fastest<K: Kernel>(kernel: K) -> K::Out {
+pub(crate) fn fastest<K: VectorLoop>(kernel: K) -> K::Out {
     #[cfg(target_arch = "x86_64")]
     {
         if has_avx512() {
@@ -150,16 +150,16 @@ static PLACES: [u8; WORD_BITS] = {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Kernel, LANES, PLACES, Plain, Simd, WORD_BITS};
+    use super::{LANES, PLACES, Plain, Simd, VectorLoop, WORD_BITS};
     use std::arch::x86_64 as arch;
 
     #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512vbmi2,avx512vpopcntdq,avx2,popcnt,bmi1,bmi2,lzcnt")]
-    pub(super) fn avx512<K: Kernel>(kernel: K) -> K::Out {
+    pub(super) fn avx512<K: VectorLoop>(kernel: K) -> K::Out {
         kernel.run(Avx512(()))
     }
 
     #[target_feature(enable = "avx2,popcnt,bmi1,bmi2,lzcnt")]
-    pub(super) fn avx2<K: Kernel>(kernel: K) -> K::Out {
+    pub(super) fn avx2<K: VectorLoop>(kernel: K) -> K::Out {
         kernel.run(Plain)
     }
 
@@ -244,7 +244,7 @@ mod tests {
     /// All operations on one pair of vectors.
     struct All([u64; LANES], [u64; LANES], u64);
 
-    impl Kernel for All {
+    impl VectorLoop for All {
         type Out = (Vec<[u64; LANES]>, [bool; 2], Vec<u16>);
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) -> Self::Out {

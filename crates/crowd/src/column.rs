@@ -1,5 +1,5 @@
 use crate::numbers::Numbers;
-use crate::tally::Tally;
+use crate::value_counts::ValueCounts;
 use crate::{Error, Result};
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
@@ -50,7 +50,7 @@ impl Column {
         if let Some(counts) = self.numbers(within)?.counts(FEW_NUMBERS)? {
             return Ok(counts);
         }
-        let mut tally = Tally::default();
+        let mut tally = ValueCounts::default();
         for (slices, hidden) in self.values.numbers()? {
             let left = hidden.map(|hidden| within.and_not(&hidden));
             add_numbers(&mut tally, &slices, left.as_ref().unwrap_or(within))?;
@@ -101,7 +101,7 @@ impl Column {
     }
 }
 
-fn add_numbers(tally: &mut Tally, slices: &BitSlices, within: &Bitmap) -> Result<()> {
+fn add_numbers(tally: &mut ValueCounts, slices: &BitSlices, within: &Bitmap) -> Result<()> {
     if within.len() * 100 < slices.existence().len() * FEW_IN_100 {
         for ordinal in within.iter() {
             if let Some(units) = slices.value_of(ordinal)? {

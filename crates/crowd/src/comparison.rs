@@ -1,9 +1,9 @@
 use crate::column::Column;
 use crate::crowds::off_thread;
 use crate::groups::{Groups, MAX_GROUPS, ranges};
+use crate::population::produced;
 use crate::ratio::{Interval, Part, Parts};
 use crate::top::share;
-use crate::within::produced;
 use crate::{Axis, Buckets, Crowds, Error, Group, Question, Result};
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
@@ -94,9 +94,9 @@ impl Crowds {
         Error::limit("tags to compare", request.tags.len(), MAX_COMPARED_TAGS)?;
         Error::limit("values", request.limit, MAX_CONTRASTS)?;
         let snapshot = self.snapshot(app).await?;
-        let crowd = self.within_on(Arc::clone(&snapshot), app, definitions, Some(crowd)).await?;
+        let crowd = self.population_on(Arc::clone(&snapshot), app, definitions, Some(crowd)).await?;
         produced(&snapshot, definitions, request.tags.iter().map(String::as_str))?;
-        let base = self.within_on(snapshot, app, definitions, base).await?;
+        let base = self.population_on(snapshot, app, definitions, base).await?;
         let request = request.clone();
         off_thread(move || {
             let snapshot = &crowd.snapshot;

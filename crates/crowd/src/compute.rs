@@ -1,5 +1,5 @@
 use crate::crowds::{POINTER_KIND, off_thread};
-use crate::loaded::LoadedSet;
+use crate::loaded_set::LoadedSet;
 use crate::version::{folder, object, version_of};
 use crate::{CrowdVersion, CrowdVersions, Crowds, Error, Result, anonymous};
 use bytes::Bytes;

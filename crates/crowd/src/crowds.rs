@@ -1,5 +1,6 @@
 use crate::known::{AppCrowds, KnownCrowd, KnownVersion, versions_of};
-use crate::loaded::{LoadedSet, LoadedSets};
+use crate::loaded_set::LoadedSet;
+use crate::loaded_sets::LoadedSets;
 use crate::{CrowdSummary, CrowdVersion, CrowdVersions, Error, Result};
 use arc_swap::ArcSwap;
 use object_store::path::Path as ObjectPath;

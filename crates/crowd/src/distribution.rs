@@ -1,7 +1,7 @@
 use crate::column::Column;
 use crate::crowds::off_thread;
 use crate::numbers::{Numbers, equal_widths, nearest_rank};
-use crate::within::produced;
+use crate::population::produced;
 use crate::{Crowds, Error, Question, Result};
 use rust_decimal::Decimal;
 use std::sync::Arc;
@@ -95,7 +95,7 @@ impl Crowds {
             return Err(Error::Argument("a histogram has at least one bin: ask for one, or give two edges".to_owned()));
         }
         let quantiles: Vec<(f64, Decimal)> = quantiles.iter().map(|part| Ok((*part, quantile(*part)?))).collect::<Result<_>>()?;
-        let within = self.within(app, definitions, within).await?;
+        let within = self.population(app, definitions, within).await?;
         produced(&within.snapshot, definitions, [tag])?;
         let column = within.column(tag)?;
         column.numbers_for("a distribution")?;

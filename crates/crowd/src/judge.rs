@@ -52,7 +52,7 @@ impl Crowds {
     pub async fn judge(&self, app: &AppId, user: &str, crowd: &str) -> Result<Judgment> {
         let asked = self.current(app, crowd).await?;
         // Here and not on another thread: memory answers in well under a microsecond, a block from disk is rare, and the hop costs more.
-        let ordinal = asked.dictionary.lookup(&[user])?.first().copied().flatten();
+        let ordinal = asked.dictionary.ordinal(user)?;
         let in_crowd = ordinal.map_or(Ok(false), |ordinal| asked.contains(ordinal))?;
         let age_ms = self.age_ms(&self.state(app));
         Ok(Judgment { in_crowd, version: asked.known.version.version, unknown_user: ordinal.is_none(), age_ms })

@@ -1,11 +1,12 @@
 //! What this process knows of an app's crowds. Readers take no lock and ask no catalog; writers put a new map in the place of the old.
 
-use crate::loaded::Slot;
+use crate::loaded_sets::Slot;
 use crate::{CrowdVersion, CrowdVersions, Error, Result};
 use arc_swap::{ArcSwap, ArcSwapOption};
+use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use taghouse_bitmap::Bitmap;
 use taghouse_catalog::Pointer;
 use taghouse_index::{Deleted, Deletions};
@@ -107,7 +108,7 @@ impl AppCrowds {
 
     /// The same of several at once: readers see all of them or none.
     pub(crate) fn put_all(&self, records: Vec<Record>) {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _changing = self.changing.lock();
         let mut next = HashMap::clone(&self.crowds.load());
         for Record { crowd, versions, revision } in records {
             let before = next.get(&crowd);
@@ -125,7 +126,7 @@ impl AppCrowds {
         if gone.is_empty() {
             return;
         }
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _changing = self.changing.lock();
         let mut next = HashMap::clone(&self.crowds.load());
         for crowd in gone {
             if next.get(crowd).is_some_and(|known| asked.get(crowd).is_some_and(|before| Arc::ptr_eq(before, known))) {

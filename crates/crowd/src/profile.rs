@@ -38,7 +38,7 @@ impl Crowds {
         let dictionary = self.dictionary_of(app, &snapshot)?;
         let (app, user) = (app.clone(), user.to_owned());
         off_thread(move || {
-            let Some(ordinal) = dictionary.lookup(&[&user])?.first().copied().flatten() else {
+            let Some(ordinal) = dictionary.ordinal(&user)? else {
                 return Err(Error::UnknownUser { user, app });
             };
             let mut values = Vec::new();
@@ -60,7 +60,7 @@ impl Crowds {
         let Ready { snapshot, dictionary, expression, others, .. } = self.ready(app, definitions, question).await?;
         let user = user.to_owned();
         off_thread(move || {
-            let ordinal = dictionary.lookup(&[&user])?.first().copied().flatten();
+            let ordinal = dictionary.ordinal(&user)?;
             let holds = match ordinal {
                 Some(ordinal) => {
                     let user = Arc::new(Bitmap::from_sorted(&[ordinal]));

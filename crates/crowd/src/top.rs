@@ -1,6 +1,6 @@
 use crate::crowds::off_thread;
 use crate::groups::most_users;
-use crate::within::produced;
+use crate::population::produced;
 use crate::{Crowds, Error, Question, Result};
 use std::sync::Arc;
 use taghouse_index::{Members, overlap};
@@ -45,7 +45,7 @@ impl Crowds {
     /// [`Error::Limit`] over [`MAX_TOP`]; [`Error::UnknownTag`]; as [`Crowds::count`].
     pub async fn top(&self, app: &AppId, definitions: &Definitions, within: Option<&Question>, tag: &str, limit: usize) -> Result<Top> {
         Error::limit("values", limit, MAX_TOP)?;
-        let within = self.within(app, definitions, within).await?;
+        let within = self.population(app, definitions, within).await?;
         produced(&within.snapshot, definitions, [tag])?;
         let tag = tag.to_owned();
         off_thread(move || {

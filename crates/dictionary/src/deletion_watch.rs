@@ -1,5 +1,6 @@
+use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use taghouse_model::AppId;
 
 /// Ids, whose order does not matter.
@@ -11,12 +12,12 @@ pub struct DeletionWatch(Arc<Ids>);
 impl DeletionWatch {
     /// Whether one of the ids was deleted since the watch began.
     pub fn deleted(&self, id: &str) -> bool {
-        locked(&self.0).contains(id)
+        self.0.lock().contains(id)
     }
 
     /// Whether nobody was deleted since.
     pub fn is_empty(&self) -> bool {
-        locked(&self.0).is_empty()
+        self.0.lock().is_empty()
     }
 }
 
@@ -27,7 +28,7 @@ pub(crate) struct Watches(Mutex<HashMap<AppId, Vec<Weak<Ids>>>>);
 impl Watches {
     pub(crate) fn watch(&self, app: &AppId) -> DeletionWatch {
         let ids = Arc::new(Ids::default());
-        let mut watches = locked(&self.0);
+        let mut watches = self.0.lock();
         let of_app = watches.entry(app.clone()).or_default();
         of_app.retain(|watch| watch.strong_count() > 0);
         of_app.push(Arc::downgrade(&ids));
@@ -35,16 +36,12 @@ impl Watches {
     }
 
     pub(crate) fn is_watched(&self, app: &AppId) -> bool {
-        locked(&self.0).get(app).is_some_and(|watches| watches.iter().any(|watch| watch.strong_count() > 0))
+        self.0.lock().get(app).is_some_and(|watches| watches.iter().any(|watch| watch.strong_count() > 0))
     }
 
     pub(crate) fn note(&self, app: &AppId, deleted: &[String]) {
-        for watch in locked(&self.0).get(app).into_iter().flatten().filter_map(Weak::upgrade) {
-            locked(&watch).extend(deleted.iter().cloned());
+        for watch in self.0.lock().get(app).into_iter().flatten().filter_map(Weak::upgrade) {
+            watch.lock().extend(deleted.iter().cloned());
         }
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,11 +5,12 @@ use crate::repack::Repack;
 use crate::space::{FIRST_GENERATION, Space};
 use crate::{Error, Options, Resolved, Result, View};
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use taghouse_model::{AppId, Ordinal};
 
 /// Locked while the folder is open.
@@ -248,7 +249,7 @@ impl Dictionary {
         if let Some(space) = self.space(app) {
             return Ok(space);
         }
-        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let _making = self.making.lock();
         if let Some(space) = self.space(app) {
             return Ok(space);
         }
@@ -310,7 +311,7 @@ mod tests {
         let ordinals = dictionary.assign(&app, &["ann", "bob"]).unwrap();
         let space = dictionary.space(&app).unwrap();
         // Another app's folder is being made, and somebody writes to this one.
-        let (_making, _writing) = (dictionary.making.lock().unwrap(), space.write().unwrap());
+        let (_making, _writing) = (dictionary.making.lock(), space.write().unwrap());
         let view = dictionary.view(&app, dictionary.generation(&app)).unwrap();
         assert_eq!(view.lookup(&["bob", "ann", "nobody"]).unwrap(), [Some(ordinals[1]), Some(ordinals[0]), None]);
         assert_eq!(dictionary.lookup(&app, &["ann"]).unwrap(), [Some(ordinals[0])]);

@@ -16,10 +16,11 @@
 //! acknowledged, which the file with the ending `mark` beside it says.
 
 use crate::{Error, Result};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-use taghouse_disk::{Mark, Standing};
+use taghouse_disk::Mark;
+use taghouse_journal::{AppendFile, FrameFormat, FrameHead, FrameReader, HEAD_BYTES, TornEnd, frame_bytes};
 use taghouse_model::Ordinal;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -27,28 +28,17 @@ const FILE_MAGIC: &[u8; 8] = b"THTAIL01";
 /// Magic, first ordinal, checksum of these.
 const FILE_HEADER: usize = 16;
 const MAGIC: [u8; 4] = *b"THF1";
-const HEADER: usize = 32;
 const IDS: u32 = 1;
 const DELETED: u32 = 2;
-/// What a file system writes or loses at once.
-const PAGE: usize = 4096;
-/// A stretch of zeros below this size says nothing.
-const LOST_BYTES: usize = 16;
 /// The ending of the file beside a log that says how much of it was acknowledged.
 pub(crate) const MARK: &str = "mark";
 
 /// The log of one tail, open for appending.
 pub(crate) struct LogFile {
-    file: File,
+    file: AppendFile,
     pub(crate) path: PathBuf,
-    /// As it was opened: what is written to a deleted file is lost.
-    standing: Standing,
     /// The bytes that somebody was told are on disk.
     acknowledged: Mark,
-    /// The same.
-    durable: u64,
-    /// The bytes written, durable or not.
-    length: u64,
 }
 
 /// What a frame says.
@@ -65,18 +55,15 @@ impl LogFile {
 
     /// A new log on disk; the caller syncs the folder.
     pub(crate) fn create(path: PathBuf, first: Ordinal) -> Result<Self> {
-        let header = file_header(first);
         let made = || {
-            let mut file = File::create(&path)?;
-            file.write_all(&header)?;
-            taghouse_disk::sync(&file, &path)?;
+            let file = AppendFile::create(path.clone(), &file_header(first))?;
             // Of a file of that name which was never current.
             let (mut acknowledged, _) = Mark::open(mark_of(&path))?;
             acknowledged.reset(Self::EMPTY_BYTES)?;
-            Ok((file, Standing::of(path.clone())?, acknowledged))
+            Ok((file, acknowledged))
         };
-        let (file, standing, acknowledged) = made().map_err(Error::io(&path))?;
-        Ok(Self { file, path, standing, acknowledged, durable: Self::EMPTY_BYTES, length: Self::EMPTY_BYTES })
+        let (file, acknowledged) = made().map_err(Error::io(&path))?;
+        Ok(Self { file, path, acknowledged })
     }
 
     /// Reads the log, cutting off a torn last frame.
@@ -91,62 +78,38 @@ impl LogFile {
         }
         let end = read(&path, &bytes, visit)?;
         let (mut acknowledged, noted) = Mark::open(mark_of(&path)).map_err(Error::io(&path))?;
-        if let Some(noted) = noted.filter(|noted| *noted > end as u64) {
+        if let Some(noted) = noted.filter(|noted| *noted > end) {
             return Err(Error::corrupt(&path, format!("it is whole up to byte {end} only, {noted} were acknowledged")));
         }
-        let opened = || {
-            let file = OpenOptions::new().append(true).open(&path)?;
-            if end < bytes.len() {
-                file.set_len(end as u64)?;
-                taghouse_disk::sync(&file, &path)?;
-            }
-            Ok((file, Standing::of(path.clone())?))
-        };
-        let (file, standing) = opened().map_err(Error::io(&path))?;
-        acknowledged.set(end as u64);
-        Ok(Self { file, path, standing, acknowledged, durable: end as u64, length: end as u64 })
+        let (file, _) = AppendFile::open(path.clone(), end).map_err(Error::io(&path))?;
+        acknowledged.set(end);
+        Ok(Self { file, path, acknowledged })
     }
 
     /// Cuts off what was written and never acknowledged.
     pub(crate) fn cut_back(&mut self) -> Result<()> {
-        let cut = self.standing.check().and_then(|()| self.file.set_len(self.durable));
-        cut.and_then(|()| taghouse_disk::sync(&self.file, &self.path)).map_err(Error::io(&self.path))?;
-        self.length = self.durable;
-        Ok(())
+        self.file.check().and_then(|()| self.file.cut_back()).map_err(Error::io(&self.path))
     }
 
     /// Writes a frame; `sync` makes it durable.
     pub(crate) fn append_ids(&mut self, first: Ordinal, count: u32, packed: &[u8]) -> Result<()> {
-        self.append(IDS, first, count, packed)
+        self.append(&Fields { kind: IDS, first, count }, packed)
     }
 
     /// Writes a frame; `sync` makes it durable.
     pub(crate) fn append_deleted(&mut self, ordinals: &[Ordinal]) -> Result<()> {
         let payload: Vec<u8> = ordinals.iter().flat_map(|ordinal| ordinal.to_le_bytes()).collect();
-        self.append(DELETED, 0, ordinals.len() as u32, &payload)
+        self.append(&Fields { kind: DELETED, first: 0, count: ordinals.len() as u32 }, &payload)
     }
 
     pub(crate) fn sync(&mut self) -> Result<()> {
-        let synced = taghouse_disk::sync_data(&self.file, &self.path).and_then(|()| self.standing.check());
-        synced.map_err(Error::io(&self.path))?;
-        self.durable = self.length;
-        self.acknowledged.set(self.durable);
+        self.file.sync().map_err(Error::io(&self.path))?;
+        self.acknowledged.set(self.file.durable());
         Ok(())
     }
 
-    fn append(&mut self, kind: u32, first: Ordinal, count: u32, payload: &[u8]) -> Result<()> {
-        let mut frame = Vec::with_capacity(HEADER + payload.len());
-        frame.extend_from_slice(&MAGIC);
-        for number in [kind, first, count, payload.len() as u32] {
-            frame.extend_from_slice(&number.to_le_bytes());
-        }
-        let header = xxh3_64(&frame);
-        frame.extend_from_slice(&(header as u32).to_le_bytes());
-        frame.extend_from_slice(&xxh3_64_with_seed(payload, header).to_le_bytes());
-        frame.extend_from_slice(payload);
-        self.file.write_all(&frame).map_err(Error::io(&self.path))?;
-        self.length += frame.len() as u64;
-        Ok(())
+    fn append(&mut self, fields: &Fields, payload: &[u8]) -> Result<()> {
+        self.file.write(&frame_bytes::<TailFrames>(fields, payload)).map_err(Error::io(&self.path))
     }
 }
 
@@ -165,80 +128,68 @@ fn file_header(first: Ordinal) -> [u8; FILE_HEADER] {
 }
 
 /// Visits all frames and gives where the last whole one ends.
-fn read(path: &Path, bytes: &[u8], mut visit: impl FnMut(Frame<'_>) -> Result<()>) -> Result<usize> {
-    let mut at = FILE_HEADER;
-    while at < bytes.len() {
-        let rest = &bytes[at..];
-        let Some(frame) = frame_at(rest) else {
-            // A header that is cut short or not there: nothing was written after it.
-            let torn = rest.len() < HEADER || lost_page(at, &rest[..HEADER]);
-            return if torn && !frame_in(rest) { Ok(at) } else { Err(damaged(path, at)) };
-        };
-        let Some(payload) = frame.payload else { return Ok(at) };
-        let end = at + HEADER + payload.len();
-        if xxh3_64_with_seed(payload, frame.seed) != frame.checksum {
-            let torn = lost_page(at, &bytes[at..end]) && !frame_in(&bytes[end..]);
-            return if torn { Ok(at) } else { Err(damaged(path, at)) };
+fn read(path: &Path, bytes: &[u8], mut visit: impl FnMut(Frame<'_>) -> Result<()>) -> Result<u64> {
+    let damaged = |at: u64| Error::corrupt(path, format!("the frame at byte {at}"));
+    let mut frames = FrameReader::new(path, bytes, FILE_HEADER, TornEnd::Missing, TailFrames);
+    loop {
+        let at = frames.end();
+        let Some(frame) = frames.next().map_err(|flaw| damaged(flaw.offset))? else { return Ok(at) };
+        match (frame.fields, frame.payload) {
+            (Fields { kind: IDS, first, count }, packed) => visit(Frame::Ids { first, count, packed })?,
+            (Fields { kind: DELETED, .. }, payload) => {
+                visit(Frame::Deleted(payload.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()))?;
+            }
+            _ => return Err(damaged(at)),
         }
-        match frame.kind {
-            IDS => visit(Frame::Ids { first: frame.first, count: frame.count, packed: payload })?,
-            DELETED => visit(Frame::Deleted(payload.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()))?,
-            _ => return Err(damaged(path, at)),
-        }
-        at = end;
     }
-    Ok(at)
 }
 
-fn damaged(path: &Path, at: usize) -> Error {
-    Error::corrupt(path, format!("the frame at byte {at}"))
-}
+/// The form of the frames. Any may follow any other.
+struct TailFrames;
 
-/// What a frame's header says, and where the frame's bytes are.
-struct FrameAt<'a> {
+/// What a frame's head says of its payload.
+struct Fields {
     kind: u32,
     first: Ordinal,
     count: u32,
-    /// Of the payload.
-    checksum: u64,
-    /// Of the header, with which the payload's is seeded.
-    seed: u64,
-    /// `None` if its end is missing.
-    payload: Option<&'a [u8]>,
 }
 
-/// The frame at the head of `bytes`; `None` if that is no header.
-fn frame_at(bytes: &[u8]) -> Option<FrameAt<'_>> {
-    let header: &[u8; HEADER] = bytes.first_chunk()?;
-    let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    let seed = xxh3_64(&header[..20]);
-    if header[..4] != MAGIC || seed as u32 != number(20) {
-        return None;
+impl FrameFormat for TailFrames {
+    type Fields = Fields;
+
+    fn head(fields: &Fields, payload: &[u8]) -> [u8; HEAD_BYTES] {
+        let mut head = [0; HEAD_BYTES];
+        head[..4].copy_from_slice(&MAGIC);
+        for (place, number) in [fields.kind, fields.first, fields.count, payload.len() as u32].into_iter().enumerate() {
+            head[4 + 4 * place..8 + 4 * place].copy_from_slice(&number.to_le_bytes());
+        }
+        let seed = xxh3_64(&head[..20]);
+        head[20..24].copy_from_slice(&(seed as u32).to_le_bytes());
+        head[24..].copy_from_slice(&xxh3_64_with_seed(payload, seed).to_le_bytes());
+        head
     }
-    let checksum = u64::from(number(28)) << 32 | u64::from(number(24));
-    let payload = bytes[HEADER..].get(..number(16) as usize);
-    Some(FrameAt { kind: number(4), first: number(8), count: number(12), checksum, seed, payload })
-}
 
-/// Whether some page's part of `bytes`, which stand at `at` in the file, is all zeros: it was never written.
-fn lost_page(at: usize, bytes: &[u8]) -> bool {
-    let (mut start, mut lost) = (0, false);
-    while start < bytes.len() {
-        let end = bytes.len().min(start + PAGE - (at + start) % PAGE);
-        lost |= end - start >= LOST_BYTES && bytes[start..end].iter().all(|byte| *byte == 0);
-        start = end;
+    fn read_head(bytes: &[u8; HEAD_BYTES]) -> Option<FrameHead<Fields>> {
+        if bytes[..4] != MAGIC {
+            return None;
+        }
+        let number = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let seed = xxh3_64(&bytes[..20]);
+        (seed as u32 == number(20)).then(|| FrameHead {
+            fields: Fields { kind: number(4), first: number(8), count: number(12) },
+            payload_bytes: number(16) as usize,
+            payload_checksum: u64::from(number(28)) << 32 | u64::from(number(24)),
+            payload_seed: seed,
+        })
     }
-    lost
-}
-
-/// Whether a frame begins anywhere in `bytes`.
-fn frame_in(bytes: &[u8]) -> bool {
-    bytes.windows(MAGIC.len()).enumerate().any(|(at, window)| window == MAGIC && frame_at(&bytes[at..]).is_some())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a file system writes or loses at once.
+    const PAGE: usize = 4096;
 
     fn written(folder: &Path) -> (PathBuf, Vec<u8>) {
         let path = folder.join("tail");
@@ -264,8 +215,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (path, whole) = written(folder.path());
         assert_eq!(frames(&path).unwrap(), 3);
-        let second_ends = whole.len() - HEADER - 3 * PAGE;
-        for length in [second_ends + 1, second_ends + HEADER, whole.len() - 1] {
+        let second_ends = whole.len() - HEAD_BYTES - 3 * PAGE;
+        for length in [second_ends + 1, second_ends + HEAD_BYTES, whole.len() - 1] {
             fs::write(&path, &whole[..length]).unwrap();
             Mark::open(mark_of(&path)).unwrap().0.reset(whole.len() as u64).unwrap();
             assert!(matches!(frames(&path), Err(Error::Corrupt { .. })), "{length}: acknowledged");

@@ -6,9 +6,10 @@ use crate::run::{Run, Source, merge_unless};
 use crate::space::Space;
 use crate::state::State;
 use crate::{Error, Result};
+use parking_lot::Mutex;
 use std::fs;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use taghouse_model::Ordinal;
 
@@ -31,7 +32,7 @@ impl Merging {
     /// Ends the thread and waits for it.
     pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::Release);
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.thread.lock().take();
         // A panic there has been told by its hook; what it was merging is as before.
         let _ = thread.map(JoinHandle::join);
     }
@@ -51,7 +52,7 @@ impl Space {
         if due(runs).is_none() {
             return;
         }
-        let mut thread = self.merging.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut thread = self.merging.thread.lock();
         if thread.as_ref().is_none_or(JoinHandle::is_finished) {
             let space = Arc::clone(self);
             // What fails here or there is tried again with the next seal; damage is told by look-ups.

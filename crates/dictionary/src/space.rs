@@ -10,12 +10,13 @@ use crate::state::State;
 use crate::tail::Tail;
 use crate::{Error, Options, Result};
 use arc_swap::ArcSwap;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use taghouse_model::AppId;
 
 /// The generation of an app whose first ordinals were given without another being asked for.
@@ -150,7 +151,7 @@ impl Space {
 
     /// The right to write, also where a generation waits to be settled.
     pub(crate) fn write_unsettled(&self) -> Result<MutexGuard<'_, Writer>> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer.lock();
         if writer.broken {
             self.reopen(&mut writer)?;
         }

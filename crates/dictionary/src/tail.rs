@@ -2,9 +2,9 @@
 
 use crate::packed::{self, Keys};
 use hashbrown::HashTable;
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use taghouse_model::Ordinal;
 
 /// An id that has no ordinal. `Ordinal::MAX` is never given.
@@ -155,11 +155,11 @@ impl Tail {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Ids> {
-        self.ids.read().unwrap_or_else(PoisonError::into_inner)
+        self.ids.read()
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Ids> {
-        self.ids.write().unwrap_or_else(PoisonError::into_inner)
+        self.ids.write()
     }
 }
 

@@ -33,6 +33,14 @@ impl View {
         self.generation.state().lookup(ids).map(options)
     }
 
+    /// The ordinal of one user; `None` if the dictionary does not know the id.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`](crate::Error::Corrupt).
+    pub fn ordinal(&self, id: &str) -> Result<Option<Ordinal>> {
+        Ok(self.lookup(&[id])?.first().copied().flatten())
+    }
+
     /// As [`Dictionary::resolve`](crate::Dictionary::resolve).
     ///
     /// # Errors

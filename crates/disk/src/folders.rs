@@ -1,11 +1,11 @@
 //! Names on disk: a file that was synced is only found again with the folders that name it.
 
 use crate::rehearsal;
+use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File};
 use std::io::Result;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 /// Waits until the names in a folder are on disk.
 ///
@@ -86,7 +86,7 @@ impl Folders {
         let mut folders = BTreeSet::new();
         let mut new = Vec::new();
         {
-            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = self.known.lock();
             for file in files {
                 folders.extend(file.parent().map(Path::to_owned));
                 let within = file.ancestors().skip(1).take_while(|folder| folder.starts_with(&self.root) && *folder != self.root);
@@ -97,7 +97,7 @@ impl Folders {
         for folder in &folders {
             sync_folder(folder).map_err(|error| std::io::Error::new(error.kind(), format!("{}: {error}", folder.display())))?;
         }
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).extend(new);
+        self.known.lock().extend(new);
         Ok(())
     }
 
@@ -111,7 +111,7 @@ impl Folders {
                     break;
                 }
                 // Before it goes: whoever makes it again after that must not find it known to be on disk.
-                self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(folder);
+                self.known.lock().remove(folder);
                 if fs::remove_dir(folder).is_err() {
                     break;
                 }

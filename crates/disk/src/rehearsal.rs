@@ -4,13 +4,14 @@
 //! a file holds what it held at its last sync, a folder names what it named at its own. What nobody synced is lost, as the strictest file
 //! system may do.
 
+use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::{Error, Result};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 static RUNNING: RwLock<Vec<Arc<Inner>>> = RwLock::new(Vec::new());
 /// The number of those, so that a process without any pays one read.
@@ -51,19 +52,19 @@ impl Rehearsal {
         let mut disk = Disk::default();
         disk.take_all(&root)?;
         let inner = Arc::new(Inner { root, disk: Mutex::new(disk), fails: Mutex::default() });
-        RUNNING.write().unwrap_or_else(PoisonError::into_inner).push(inner.clone());
+        RUNNING.write().push(inner.clone());
         COUNT.fetch_add(1, Ordering::SeqCst);
         Ok(Self(inner))
     }
 
     /// Lets syncs of the paths that `fails` says fail from now on.
     pub fn fail_when(&self, fails: impl Fn(&Path) -> bool + Send + Sync + 'static) {
-        *locked(&self.0.fails) = Some(Box::new(fails));
+        *self.0.fails.lock() = Some(Box::new(fails));
     }
 
     /// Lets all syncs succeed again.
     pub fn fail_no_more(&self) {
-        *locked(&self.0.fails) = None;
+        *self.0.fails.lock() = None;
     }
 
     /// Makes the folder what was synced. Whoever has it open must have ended.
@@ -77,13 +78,13 @@ impl Rehearsal {
             let path = entry?.path();
             if path.is_dir() { fs::remove_dir_all(&path)? } else { fs::remove_file(&path)? }
         }
-        locked(&self.0.disk).restore(inode, root)
+        self.0.disk.lock().restore(inode, root)
     }
 }
 
 impl Drop for Rehearsal {
     fn drop(&mut self) {
-        RUNNING.write().unwrap_or_else(PoisonError::into_inner).retain(|other| !Arc::ptr_eq(other, &self.0));
+        RUNNING.write().retain(|other| !Arc::ptr_eq(other, &self.0));
         COUNT.fetch_sub(1, Ordering::SeqCst);
     }
 }
@@ -135,18 +136,14 @@ pub(crate) fn sync(path: &Path, sync: impl FnOnce() -> Result<()>) -> Result<()>
     if COUNT.load(Ordering::Relaxed) == 0 {
         return sync();
     }
-    let running = RUNNING.read().unwrap_or_else(PoisonError::into_inner).clone();
+    let running = RUNNING.read().clone();
     let watching = path.canonicalize().ok().and_then(|path| running.iter().find(|inner| path.starts_with(&inner.root)).cloned());
     let Some(inner) = watching else { return sync() };
-    if locked(&inner.fails).as_ref().is_some_and(|fails| fails(path)) {
+    if inner.fails.lock().as_ref().is_some_and(|fails| fails(path)) {
         return Err(Error::other(format!("{}: a failed sync is rehearsed", path.display())));
     }
     sync()?;
-    locked(&inner.disk).take(path)
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    inner.disk.lock().take(path)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Makes an index of TAGS tags in which two of three users have a value, asks it counts over three tags one after the other, each on
 //! THREADS threads (0: as it sees fit), for SECONDS without writing and for SECONDS with RATE changes a second (0: as many as it takes) in
-//! calls of BATCH, one in five of them taking a value away. Then opens it again and folds all. A tag is folded once one in SHARE of its users
+//! calls of BATCH, one in five of them taking a value away. Then opens it again and flushes all. A tag is flushed once one in SHARE of its users
 //! has changed. On Linux it tells the processor time of each kind of thread.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -38,12 +38,12 @@ fn text(value: u64) -> Arc<str> {
     Arc::from(format!("value {value}"))
 }
 
-async fn open(folder: &Path, fold_share: u64) -> Arc<Index> {
+async fn open(folder: &Path, flush_share: u64) -> Arc<Index> {
     let catalog = Arc::new(SqliteCatalog::open(&folder.join("catalog.db")).await.unwrap());
     let store = Arc::new(LocalFileSystem::new_with_prefix(folder).unwrap());
     let index = Index::new(store, catalog).local(folder.to_owned());
-    let index = Arc::new(index.with_live(folder.join("live"), LiveOptions { fold_share, ..LiveOptions::default() }));
-    index.fold_in_background();
+    let index = Arc::new(index.with_live(folder.join("live"), LiveOptions { flush_share, ..LiveOptions::default() }));
+    index.flush_in_background();
     index
 }
 
@@ -191,14 +191,14 @@ async fn main() {
     let (users, tags, seconds) = (number(0, 2_000_000) as u32, number(1, 30), number(2, 10));
     let (rate, points) = (number(3, 1_000_000), number(4, 20_000) as usize);
     let folder = given.get(5).map_or_else(|| std::env::temp_dir().join("taghouse-live"), PathBuf::from);
-    let (threads, share) = (number(6, 0) as usize, number(7, LiveOptions::default().fold_share));
+    let (threads, share) = (number(6, 0) as usize, number(7, LiveOptions::default().flush_share));
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
     let (index, app) = (open(&folder, share).await, AppId::new("shop").unwrap());
     let start = Instant::now();
     let published = (0..tags).map(|number| {
         let (value_type, definition) = (type_of(number), serde_json::json!({}));
-        TagPublication { name: tag(number), value_type, as_of_ms: 0, definition, segment: segment(number, users), subsumes: None }
+        TagPublication { name: tag(number), value_type, as_of_ms: 0, definition, segment: segment(number, users), flushed_through: None }
     });
     let publication = Publication { generation: 1, users: Bitmap::from_range(0..=users - 1), tags: published.collect(), drop: vec![] };
     index.publish(&app, publication, vec![]).await.unwrap();
@@ -232,6 +232,6 @@ async fn main() {
     index.snapshot(&app).await.unwrap();
     println!("opened again in {:.2} s, position {position}", start.elapsed().as_secs_f64());
     let start = Instant::now();
-    let folded = index.fold(&app).await.unwrap();
-    println!("{folded} tags folded in {:.2} s", start.elapsed().as_secs_f64());
+    let flushed = index.flush(&app).await.unwrap();
+    println!("{flushed} tags flushed in {:.2} s", start.elapsed().as_secs_f64());
 }

@@ -5,16 +5,17 @@ use crate::shown::Shown;
 use crate::snapshot::{Cut, Snapshot};
 use arc_swap::ArcSwap;
 use hashbrown::HashMap;
+use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use taghouse_model::AppId;
 
 /// All apps that were asked for. Asking takes no lock.
 #[derive(Default)]
 pub(crate) struct Apps(ArcSwap<HashMap<AppId, Arc<App>>>);
 
-/// One app. The locks are taken in this order: `numbering`, `folding`, `swapping`.
+/// One app. The locks are taken in this order: `numbering`, `flushing`, `swapping`.
 #[derive(Default)]
 pub(crate) struct App {
     pub(crate) shown: Arc<Shown>,
@@ -24,12 +25,12 @@ pub(crate) struct App {
     pub(crate) loading: tokio::sync::Mutex<()>,
     /// See [`crate::Index::numbering`].
     pub(crate) numbering: Arc<tokio::sync::Mutex<()>>,
-    /// Held by a fold, and by a publication of a position before the last fold's: neither overtakes the other.
-    pub(crate) folding: Arc<tokio::sync::Mutex<()>>,
+    /// Held by a flush, and by a publication of a position before the last flush's: neither overtakes the other.
+    pub(crate) flushing: Arc<tokio::sync::Mutex<()>>,
     /// Held while the pointer is moved, for moments: of many publishers in this process each gets in.
     pub(crate) swapping: Arc<tokio::sync::Mutex<()>>,
     /// Cuts that may still be read, so that their objects stay.
-    given: Mutex<Vec<Weak<Cut>>>,
+    readable: Mutex<Vec<Weak<Cut>>>,
     publications: AtomicU64,
 }
 
@@ -71,12 +72,12 @@ impl Apps {
 
 impl App {
     pub(crate) fn known(&self) -> Option<Known> {
-        locked(&self.known).clone()
+        self.known.lock().clone()
     }
 
     /// Takes note of what is published; `false` for less than is known already.
     pub(crate) fn know(&self, next: Known) -> bool {
-        let mut known = locked(&self.known);
+        let mut known = self.known.lock();
         let older = known.as_ref().is_some_and(|known| known.revision > next.revision);
         if !older {
             *known = Some(next);
@@ -86,25 +87,25 @@ impl App {
 
     /// Makes whoever publishes next ask the catalog; readers go on with what they see.
     pub(crate) fn forget_known(&self) {
-        *locked(&self.known) = None;
+        *self.known.lock() = None;
     }
 
     /// Makes whoever comes next ask the catalog.
     pub(crate) fn forget(&self) {
-        *locked(&self.known) = None;
+        *self.known.lock() = None;
         self.shown.forget();
     }
 
     /// Notes a cut that may be read from now on.
     pub(crate) fn give(&self, cut: &Arc<Cut>) {
-        let mut given = locked(&self.given);
-        given.retain(|cut| cut.strong_count() > 0);
-        given.push(Arc::downgrade(cut));
+        let mut readable = self.readable.lock();
+        readable.retain(|cut| cut.strong_count() > 0);
+        readable.push(Arc::downgrade(cut));
     }
 
     /// The objects of snapshots that somebody may still read.
     pub(crate) fn in_use(&self) -> BTreeSet<String> {
-        let alive: Vec<Arc<Cut>> = locked(&self.given).iter().filter_map(Weak::upgrade).collect();
+        let alive: Vec<Arc<Cut>> = self.readable.lock().iter().filter_map(Weak::upgrade).collect();
         alive.iter().flat_map(|cut| cut.objects().cloned()).collect()
     }
 
@@ -112,8 +113,4 @@ impl App {
     pub(crate) fn publication(&self) -> u64 {
         self.publications.fetch_add(1, Ordering::Relaxed)
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

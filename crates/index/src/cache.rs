@@ -6,6 +6,7 @@ use crate::store::{Objects, path};
 use crate::tag::Open;
 use object_store::ObjectStoreExt;
 use object_store::path::Path as ObjectPath;
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::future::Future;
@@ -13,7 +14,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 use taghouse_bitmap::Fetch;
 use tokio::runtime::Handle;
 
@@ -87,7 +88,7 @@ impl Cache {
 
 impl Open for Cache {
     fn open(&self, object: &str) -> Result<Segment> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open.lock();
         open.clock += 1;
         let now = open.clock;
         let segment = if let Some(used) = open.segments.get_mut(object) {
@@ -98,7 +99,7 @@ impl Open for Cache {
             let copy = self.copy(object)?;
             let bytes = taghouse_bitmap::map(&copy.file).map_err(|e| Error::Store { object: object.to_owned(), detail: e.to_string() })?;
             let segment = Segment::open_lazily(object, bytes, Some(copy.clone()))?;
-            open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            open = self.open.lock();
             open.segments.insert(object.to_owned(), Used { segment: segment.clone(), copy, last: now });
             segment
         };

@@ -2,31 +2,78 @@
 
 use crate::error::{Error, Result};
 use crate::live::{Changed, live_leaf};
-use crate::number::Units;
+use crate::number::{Units, joined};
 use crate::segment::{Segment, Values};
 use crate::snapshot::Snapshot;
 use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
-use taghouse_bitmap::{Bitmap, Bundle, Formula};
-use taghouse_model::Value;
+use taghouse_bitmap::{Bitmap, Bundle, Formula, Query, SHARD_SIZE};
+use taghouse_model::{Ordinal, Value};
 use taghouse_rules::{CompareOp, Predicate, like, like_prefix};
 
 /// So many ranges of numbers are asked one by one.
 const MOST_RANGES: usize = 64;
 
+/// Up to so many changed users of a shard are asked one by one, on top of what the segments say…
+const FEW_OF_SHARD: u64 = 256;
+/// …and no more than one in so many of all. Of more the whole formula reads the live changes.
+const FEW_SHARE: u64 = 16;
+
 /// One condition with what it is asked of.
-pub(crate) struct Compiler<'a> {
-    pub(crate) snapshot: &'a Snapshot,
-    pub(crate) crowds: &'a dyn Fn(&str) -> Option<Arc<Bitmap>>,
+struct Compiler<'a> {
+    snapshot: &'a Snapshot,
+    crowds: &'a dyn Fn(&str) -> Option<Arc<Bitmap>>,
     /// With the live changes, instead of what the segments say alone.
-    pub(crate) live: bool,
+    live: bool,
     /// Gets the live changes that matter, if they are asked.
-    pub(crate) changed: RefCell<Vec<Changed>>,
+    changed: RefCell<Vec<Changed>>,
+}
+
+impl Snapshot {
+    /// A condition, ready to be counted, listed or asked of one user. `crowds` gives the members of another crowd.
+    ///
+    /// # Errors
+    /// `UnknownTag` and `UnknownCrowd` for what was never published, `Mismatch` for a literal that the tag's values in the index cannot be
+    /// compared with; `Corrupt` and `Store` name an object that cannot be opened.
+    pub fn evaluate(&self, predicate: &Predicate<Value>, crowds: &dyn Fn(&str) -> Option<Arc<Bitmap>>) -> Result<Query> {
+        let stored = self.cut.users.bitmap.clone();
+        let compiler = |live| Compiler { snapshot: self, crowds, live, changed: RefCell::default() };
+        let formula = compiler(false).formula(predicate)?;
+        let Some(live) = self.live() else { return Ok(Query::new(stored, formula)) };
+        let compiler = compiler(true);
+        let patch = compiler.formula(predicate)?;
+        let changed = compiler.changed.into_inner();
+        let most = changed.iter().map(Changed::most).sum::<u64>() + live.came.len() + live.gone.len();
+        if most == 0 {
+            return Ok(Query::new(stored, formula));
+        }
+        // Of somebody who does not exist a value can be taken away; leaves must lie within those who are asked all the same.
+        let mut strangers = live.overlay.deleted.clone();
+        let mut everybody = live.all.clone();
+        let tags = || changed.iter().filter_map(|changed| if let Changed::Tag(tag) = changed { Some(tag.touched()) } else { None });
+        for touched in tags().filter(|touched| !touched.is_subset(&live.all)) {
+            strangers = Arc::new(strangers.or(&touched.and_not(&live.all)));
+            everybody = Arc::new(everybody.or(touched));
+        }
+        let patch = Formula::and(vec![patch, Formula::owned(strangers).not()]);
+        let (all, shards) = (live.all.len(), live.all.len().div_ceil(u64::from(SHARD_SIZE)));
+        if most > (shards * FEW_OF_SHARD).min(all / FEW_SHARE) {
+            return Ok(Query::new(everybody, patch));
+        }
+        let members = changed.iter().filter_map(|changed| if let Changed::Member(edits) = changed { Some(edits.users()) } else { None });
+        let mut members: Vec<Ordinal> = members.flatten().copied().collect();
+        // Stable, for it takes a few ascending runs as they are.
+        members.sort();
+        members.dedup();
+        let members = Bitmap::from_sorted(&members);
+        let changed = Bitmap::union(tags().chain([&live.came, &live.gone]).map(AsRef::as_ref).chain([&members]));
+        Ok(Query::patched(stored, formula, Arc::new(changed), everybody, patch))
+    }
 }
 
 impl Compiler<'_> {
-    pub(crate) fn formula(&self, predicate: &Predicate<Value>) -> Result<Formula> {
+    fn formula(&self, predicate: &Predicate<Value>) -> Result<Formula> {
         match predicate {
             Predicate::And(operands) => Ok(Formula::and(self.all(operands)?)),
             Predicate::Or(operands) => Ok(Formula::or(self.all(operands)?)),
@@ -220,20 +267,6 @@ impl Leaf<'_> {
     fn mismatch(&self, problem: String) -> Error {
         Error::Mismatch { tag: self.tag.to_owned(), value_type: self.segment.value_type(), problem }
     }
-}
-
-/// Ranges in order, those that touch as one, without empty ones.
-pub(crate) fn joined(mut ranges: Vec<(i128, i128)>) -> Vec<(i128, i128)> {
-    ranges.retain(|(low, high)| low <= high);
-    ranges.sort_unstable();
-    ranges.dedup_by(|next, kept| {
-        let touch = next.0 <= kept.1.saturating_add(1);
-        if touch {
-            kept.1 = kept.1.max(next.1);
-        }
-        touch
-    });
-    ranges
 }
 
 fn bitmaps_of(values: &Values) -> Result<&Bundle> {

@@ -79,15 +79,15 @@ pub enum Error {
     },
     /// A publication older than what it would replace.
     #[error(
-        "tag {tag} was folded with live changes up to position {folded}, this publication holds those up to {subsumes} only: compute it as of a later position"
+        "tag {tag} was flushed with live changes up to position {flushed_through}, this publication holds those up to {holds} only: compute it as of a later position"
     )]
     Outdated {
         /// The tag.
         tag: String,
         /// What the publication says that it holds.
-        subsumes: u64,
+        holds: u64,
         /// What the tag in the index holds.
-        folded: u64,
+        flushed_through: u64,
     },
     /// The index was opened without a folder for live changes.
     #[error("this index takes no live changes: open it with a folder for them")]

@@ -1,14 +1,14 @@
 use crate::apps::{Apps, Known};
 use crate::cache::Cache;
 use crate::error::{Error, Result};
-use crate::live::{BEFORE_COMPLAINT, Live, LiveOptions};
+use crate::live::{Live, LiveOptions};
 use crate::local::Local;
 use crate::manifest::{Manifest, TagEntry, UsersEntry};
 use crate::pointer::ATTEMPTS;
 use crate::segment::Segment;
-use crate::snapshot::{Cut, Snapshot, TagInfo, Users};
+use crate::snapshot::{Cut, Snapshot, Users};
 use crate::store::Objects;
-use crate::tag::{Open, Tag};
+use crate::tag::{Open, Tag, TagInfo};
 use object_store::ObjectStore;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -23,6 +23,9 @@ use tokio::task::JoinSet;
 
 /// Objects being read and checked at a time.
 const LOADS_AT_ONCE: usize = 8;
+
+/// How long background work that failed waits before it says so.
+pub(crate) const BEFORE_COMPLAINT: Duration = Duration::from_millis(100);
 
 /// All apps' indexes: publishes them and gives snapshots of them.
 pub struct Index {
@@ -284,13 +287,13 @@ async fn load_tag(objects: Objects, info: TagInfo) -> Result<std::result::Result
 }
 
 fn info_of(name: &Name, entry: &TagEntry) -> TagInfo {
-    let TagEntry { object, value_type, as_of_ms, users, definition, subsumes } = entry.clone();
-    TagInfo { name: name.clone(), value_type, as_of_ms, users, definition, object, subsumes }
+    let TagEntry { object, value_type, as_of_ms, users, definition, flushed_through } = entry.clone();
+    TagInfo { name: name.clone(), value_type, as_of_ms, users, definition, object, flushed_through }
 }
 
 fn is_of(info: &TagInfo, entry: &TagEntry) -> bool {
     info.object == entry.object
-        && info.subsumes == entry.subsumes
+        && info.flushed_through == entry.flushed_through
         && (info.value_type, info.as_of_ms, info.users) == (entry.value_type, entry.as_of_ms, entry.users)
         && info.definition == entry.definition
 }

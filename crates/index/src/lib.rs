@@ -6,10 +6,14 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod apps;
+mod blocking;
 mod builder;
 mod cache;
+mod catch_up;
+mod changes;
 mod compile;
 mod error;
+mod flush;
 mod index;
 mod live;
 mod load;
@@ -18,6 +22,7 @@ mod manifest;
 mod number;
 mod pointer;
 mod publish;
+mod room;
 mod segment;
 mod shown;
 mod snapshot;
@@ -27,15 +32,15 @@ mod tag;
 
 pub use builder::SegmentBuilder;
 pub use error::{Error, Result};
+pub use flush::{DeletedUsers, HeldIndex, Renaming};
 pub use index::{Index, Numbering, Published};
-pub use live::{
-    Changes, Column, Deleted, DeletedUsers, Deletions, HeldIndex, LiveOptions, Op, Pin, Renaming, TagChange, TagChanges, TagView,
-};
+pub use live::{Changes, Column, Deleted, Deletions, LiveOptions, Op, Pin, TagChange, TagChanges, TagView};
 pub use load::{Feeder, LoadOptions, LoadedSegment, Loader, TagId, join};
 pub use number::value_of_units;
 pub use publish::{LoadedTag, Publication, TagPublication};
 pub use segment::Segment;
-pub use snapshot::{Snapshot, TagInfo};
+pub use snapshot::Snapshot;
+pub use tag::TagInfo;
 pub use taghouse_bitmap::{BitSlices, Bitmap, Members, Query, overlap};
 
 /// The most different values of one enum or set tag.

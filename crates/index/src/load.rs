@@ -16,15 +16,14 @@
 mod blocks;
 mod codes;
 mod feeder;
-mod given;
 mod join;
 mod key;
 mod latest;
 mod numbers;
 mod pack;
-mod parking;
 mod pieces;
 mod plan;
+mod points;
 mod run;
 mod spill;
 mod workers;
@@ -37,7 +36,7 @@ use crate::MAX_VALUES;
 use crate::builder::check_text;
 use crate::error::{Error, Result};
 use hashbrown::HashMap;
-use parking::Locked;
+use parking_lot::Mutex;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -87,7 +86,7 @@ pub struct Loader {
 
 pub(crate) struct Shared {
     options: LoadOptions,
-    tags: Locked<Vec<Arc<Tag>>>,
+    tags: Mutex<Vec<Arc<Tag>>>,
     blocks: blocks::Blocks,
     feeders: AtomicU32,
     open_feeders: AtomicUsize,
@@ -96,8 +95,8 @@ pub(crate) struct Shared {
 struct Tag {
     name: String,
     value_type: ValueType,
-    texts: Locked<Texts>,
-    seen: Locked<Seen>,
+    texts: Mutex<Texts>,
+    seen: Mutex<Seen>,
 }
 
 /// Texts and their codes, in order of appearance.
@@ -139,7 +138,7 @@ impl Loader {
             return Err(Error::Internal(format!("a loader of the shards {:?}, of which there are 4096", options.shards)));
         }
         let blocks = blocks::Blocks::new(&options)?;
-        let shared = Shared { options, tags: Locked::default(), blocks, feeders: AtomicU32::new(0), open_feeders: AtomicUsize::new(0) };
+        let shared = Shared { options, tags: Mutex::default(), blocks, feeders: AtomicU32::new(0), open_feeders: AtomicUsize::new(0) };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -152,7 +151,7 @@ impl Loader {
         if tags.len() >= MAX_TAGS {
             return Err(Error::Internal(format!("more than {MAX_TAGS} tags in one loader: load them in turn")));
         }
-        tags.push(Arc::new(Tag { name: name.into(), value_type, texts: Locked::default(), seen: Locked::default() }));
+        tags.push(Arc::new(Tag { name: name.into(), value_type, texts: Mutex::default(), seen: Mutex::default() }));
         Ok(TagId(tags.len() as u32 - 1))
     }
 

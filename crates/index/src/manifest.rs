@@ -35,8 +35,8 @@ pub(crate) struct TagEntry {
     pub(crate) users: u64,
     pub(crate) definition: Json,
     /// Live changes up to this position of their log are in the segment.
-    #[serde(default)]
-    pub(crate) subsumes: u64,
+    #[serde(default, rename = "subsumes")]
+    pub(crate) flushed_through: u64,
 }
 
 impl Manifest {

@@ -43,9 +43,9 @@ pub struct TagPublication {
     pub definition: Json,
     /// What [`crate::SegmentBuilder`] made.
     pub segment: Vec<u8>,
-    /// Live changes up to this position of their log are in the segment, or void; later ones stay on top, those that were folded since among
-    /// them (see [`Index::pin`]). `None`: whatever live changes have not been folded stay on top.
-    pub subsumes: Option<u64>,
+    /// Live changes up to this position of their log are in the segment, or void; later ones stay on top, those that were flushed since among
+    /// them (see [`Index::pin`]). `None`: whatever live changes have not been flushed stay on top.
+    pub flushed_through: Option<u64>,
 }
 
 /// A new version of one tag whose segment is in a file that a [`crate::Loader`] has written. The rest is as in [`TagPublication`].
@@ -62,7 +62,7 @@ pub struct LoadedTag {
     /// [`crate::LoadedSegment::path`]. Nobody writes to the file any more.
     pub file: PathBuf,
     /// As in [`TagPublication`].
-    pub subsumes: Option<u64>,
+    pub flushed_through: Option<u64>,
 }
 
 impl Index {
@@ -71,7 +71,7 @@ impl Index {
     ///
     /// # Errors
     /// `Catalog` of kind `Conflict` when a condition of `also` does not hold; `Generation` for ordinals of an earlier generation than what is
-    /// published; `Outdated` when live changes were folded since `subsumes` that the log holds no more; `Publication` for a segment of another
+    /// published; `Outdated` when live changes were flushed since `flushed_through` that the log holds no more; `Publication` for a segment of another
     /// type, or with users that are not among `users`. Nothing is visible then.
     pub async fn publish(&self, app: &AppId, publication: Publication, also: Vec<Change>) -> Result<u64> {
         self.publish_loaded(app, publication, Vec::new(), also).await

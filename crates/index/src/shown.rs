@@ -1,7 +1,8 @@
-use crate::live::Overlay;
+use crate::live::{Overlay, ShowsOverlay};
 use crate::snapshot::{Cut, Snapshot};
 use arc_swap::ArcSwapOption;
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 
 /// What readers of one app see. Whoever changes one half, the segments or the live changes, puts the next snapshot together; a reader takes
 /// the last one, without a lock.
@@ -49,13 +50,6 @@ impl Shown {
         self.show(&halves, live);
     }
 
-    /// Other live changes.
-    pub(crate) fn set_overlay(&self, overlay: Arc<Overlay>) {
-        let mut halves = self.halves();
-        halves.overlay = Some(overlay);
-        self.show(&halves, true);
-    }
-
     /// Makes the next reader load what is current.
     pub(crate) fn forget(&self) {
         let mut halves = self.halves();
@@ -77,7 +71,15 @@ impl Shown {
         }
     }
 
-    fn halves(&self) -> std::sync::MutexGuard<'_, Halves> {
-        self.halves.lock().unwrap_or_else(PoisonError::into_inner)
+    fn halves(&self) -> parking_lot::MutexGuard<'_, Halves> {
+        self.halves.lock()
+    }
+}
+
+impl ShowsOverlay for Shown {
+    fn set_overlay(&self, overlay: Arc<Overlay>) {
+        let mut halves = self.halves();
+        halves.overlay = Some(overlay);
+        self.show(&halves, true);
     }
 }

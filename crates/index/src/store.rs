@@ -1,8 +1,8 @@
 //! Objects: written once, never changed. The store makes each durable when its writing returns, for the log of live changes will soon no
 //! longer hold what they do.
 
+use crate::blocking::blocking;
 use crate::error::{Error, Result};
-use crate::live::blocking;
 use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};

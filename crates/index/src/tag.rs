@@ -1,7 +1,27 @@
 use crate::error::{Error, Result};
 use crate::segment::Segment;
-use crate::snapshot::TagInfo;
+use serde_json::Value as Json;
 use std::sync::{Arc, OnceLock};
+use taghouse_model::{Name, TimestampMs, ValueType};
+
+/// What is known of a tag in a snapshot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TagInfo {
+    /// The tag.
+    pub name: Name,
+    /// The type of its values.
+    pub value_type: ValueType,
+    /// The instant its values speak of.
+    pub as_of_ms: TimestampMs,
+    /// How many users have a value.
+    pub users: u64,
+    /// The definition it was produced by, as given to `publish`.
+    pub definition: Json,
+    /// The segment's path in the object store.
+    pub object: String,
+    /// Live changes up to this position of their log are in the segment.
+    pub flushed_through: u64,
+}
 
 /// Gives segments by their object's path.
 pub(crate) trait Open: Send + Sync {

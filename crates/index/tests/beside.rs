@@ -1,4 +1,4 @@
-//! Batches, folds, deletions and writers beside one another: each gets in, and nothing of another is lost.
+//! Batches, flushes, deletions and writers beside one another: each gets in, and nothing of another is lost.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use object_store::memory::InMemory;
@@ -32,8 +32,14 @@ impl House {
     /// An index in which nothing happens by itself.
     async fn by_hand(&self) -> Arc<Index> {
         let long = Duration::from_secs(3600);
-        self.declared(LiveOptions { tick: long, file_bytes: 300, checkpoint_changes: u64::MAX, fold_every: None, ..LiveOptions::default() })
-            .await
+        self.declared(LiveOptions {
+            tick: long,
+            file_bytes: 300,
+            checkpoint_changes: u64::MAX,
+            flush_every: None,
+            ..LiveOptions::default()
+        })
+        .await
     }
 
     async fn declared(&self, options: LiveOptions) -> Arc<Index> {
@@ -80,12 +86,12 @@ fn values(snapshot: &Snapshot, tag: &str) -> BTreeMap<u32, Value> {
 }
 
 /// What a batch has made of users 1 to 5.
-fn batch(subsumes: u64) -> Publication {
+fn batch(flushed_through: u64) -> Publication {
     let tag = |tag: &str, value_type, value: &dyn Fn(u32) -> Value| {
         let mut builder = SegmentBuilder::new(value_type);
         (1..=5).for_each(|user| builder.add(user, &value(user)).unwrap());
-        let (segment, subsumes) = (builder.finish().unwrap(), Some(subsumes));
-        TagPublication { name: name(tag), value_type, as_of_ms: 9, definition: serde_json::json!({}), segment, subsumes }
+        let (segment, flushed_through) = (builder.finish().unwrap(), Some(flushed_through));
+        TagPublication { name: name(tag), value_type, as_of_ms: 9, definition: serde_json::json!({}), segment, flushed_through }
     };
     let tags = vec![
         tag("n", ValueType::Int, &|user| Value::Int(i64::from(user) * 100)),
@@ -96,31 +102,31 @@ fn batch(subsumes: u64) -> Publication {
 }
 
 #[tokio::test]
-async fn what_was_folded_since_a_batch_began_comes_back_on_top() {
+async fn what_was_flushed_since_a_batch_began_comes_back_on_top() {
     let house = House::new().await;
     let index = house.by_hand().await;
     house.change(&index, &[("n", 1, int(1)), ("t", 1, Op::Set(Value::text("before"))), ("n", 50, int(50))]).await;
     let pin = index.pin(&house.app).await.unwrap();
-    // Folded in two parts, and checkpointed; the last part is in no segment yet.
+    // Flushed in two parts, and checkpointed; the last part is in no segment yet.
     house.change(&index, &[("n", 1, int(11)), ("n", 2, Op::Unset), ("t", 2, Op::Set(Value::text("live"))), ("n", 9, int(9))]).await;
     house
         .change(&index, &[("s", 1, Op::Add("live".into())), ("s", 2, Op::Set(set(&["only"]))), ("s", 3, Op::Remove("batch".into()))])
         .await;
-    assert_eq!(index.fold(&house.app).await.unwrap(), 3);
+    assert_eq!(index.flush(&house.app).await.unwrap(), 3);
     house.change(&index, &[("n", 1, int(12)), ("n", 4, int(4)), ("n", 8, int(8)), ("t", 60, Op::Set(Value::text("new")))]).await;
     index.delete_users(&house.app, 1, &[4, 8, 5]).await.unwrap();
-    index.fold(&house.app).await.unwrap();
+    index.flush(&house.app).await.unwrap();
     index.checkpoint(&house.app).await.unwrap();
     house.change(&index, &[("n", 3, int(33)), ("s", 1, Op::Add("later".into()))]).await;
     let files = house.log_files();
     assert!(files > 1, "the pin keeps them");
 
-    let before = house.seen(&index).await.info("n").unwrap().subsumes;
+    let before = house.seen(&index).await.info("n").unwrap().flushed_through;
     assert!(before > pin.position());
     index.publish(&house.app, batch(pin.position()), vec![]).await.unwrap();
     let check = async |index: &Index| {
         let snapshot = house.seen(index).await;
-        assert_eq!(snapshot.info("n").unwrap().subsumes, before);
+        assert_eq!(snapshot.info("n").unwrap().flushed_through, before);
         // 50 was there before the batch, which says nothing of it.
         let numbers = BTreeMap::from([(1, Value::Int(12)), (3, Value::Int(33)), (9, Value::Int(9))]);
         assert_eq!(values(&snapshot, "n"), numbers);
@@ -134,7 +140,7 @@ async fn what_was_folded_since_a_batch_began_comes_back_on_top() {
     drop(index);
     let index = house.by_hand().await;
     check(&index).await;
-    index.fold(&house.app).await.unwrap();
+    index.flush(&house.app).await.unwrap();
     let snapshot = house.seen(&index).await;
     assert_eq!(values(&snapshot, "n").len(), 3);
     assert!(snapshot.tag("t").unwrap().unwrap().segment().value_of(5).unwrap().is_none(), "the deleted are gone from the files");
@@ -148,7 +154,7 @@ async fn the_log_goes_when_nobody_pins_it() {
     for user in 0..60 {
         house.change(&index, &[("n", user, int(1))]).await;
     }
-    index.fold(&house.app).await.unwrap();
+    index.flush(&house.app).await.unwrap();
     index.checkpoint(&house.app).await.unwrap();
     let pinned = house.log_files();
     drop(pin);
@@ -157,37 +163,37 @@ async fn the_log_goes_when_nobody_pins_it() {
 }
 
 #[tokio::test]
-async fn a_fold_of_deletions_alone_keeps_the_position_and_the_changes() {
+async fn a_flush_of_deletions_alone_keeps_the_position_and_the_changes() {
     let house = House::new().await;
     let index = house.by_hand().await;
     house.change(&index, &[("n", 1, int(1)), ("n", 2, int(2))]).await;
-    index.fold(&house.app).await.unwrap();
-    let folded = house.seen(&index).await.info("n").unwrap().subsumes;
+    index.flush(&house.app).await.unwrap();
+    let flushed = house.seen(&index).await.info("n").unwrap().flushed_through;
     house.change(&index, &[("n", 1, int(11)), ("n", 3, int(3))]).await;
     index.delete_users(&house.app, 1, &[2]).await.unwrap();
-    assert_eq!(index.fold_due(&house.app).await.unwrap(), 1);
+    assert_eq!(index.flush_due(&house.app).await.unwrap(), 1);
     let snapshot = house.seen(&index).await;
-    assert_eq!(snapshot.info("n").unwrap().subsumes, folded, "only the deleted were taken out");
+    assert_eq!(snapshot.info("n").unwrap().flushed_through, flushed, "only the deleted were taken out");
     assert_eq!(values(&snapshot, "n"), BTreeMap::from([(1, Value::Int(11)), (3, Value::Int(3))]));
     let segment = snapshot.tag("n").unwrap().unwrap().segment().clone();
     assert_eq!((segment.value_of(1).unwrap(), segment.value_of(2).unwrap()), (Some(Value::Int(1)), None));
     assert_eq!(snapshot.users().iter().collect::<Vec<_>>(), [1, 3]);
     // A batch that knows all changes up to there is not behind.
-    index.publish(&house.app, batch(folded), vec![]).await.unwrap();
+    index.publish(&house.app, batch(flushed), vec![]).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn texts_have_a_limit_of_bytes_and_go_when_they_are_folded() {
+async fn texts_have_a_limit_of_bytes_and_go_when_they_are_flushed() {
     const LIMIT: u64 = 200_000;
     let house = Arc::new(House::new().await);
-    let options = LiveOptions { tick: Duration::from_millis(1), limit_text_bytes: LIMIT, fold_every: None, ..LiveOptions::default() };
+    let options = LiveOptions { tick: Duration::from_millis(1), limit_text_bytes: LIMIT, flush_every: None, ..LiveOptions::default() };
     let index = house.declared(options).await;
     let (done, most) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let watcher = {
         let (index, app, done, most) = (index.clone(), house.app.clone(), done.clone(), most.clone());
         tokio::spawn(async move {
             while !done.load(Ordering::Relaxed) {
-                most.fetch_max(index.unfolded_text_bytes(&app).await.unwrap(), Ordering::Relaxed);
+                most.fetch_max(index.unflushed_text_bytes(&app).await.unwrap(), Ordering::Relaxed);
                 tokio::time::sleep(Duration::from_micros(200)).await;
             }
         })
@@ -226,11 +232,11 @@ async fn texts_have_a_limit_of_bytes_and_go_when_they_are_folded() {
     }
     // What is read back from the log counts too.
     drop((snapshot, one, members));
-    let before = index.unfolded_text_bytes(&house.app).await.unwrap();
+    let before = index.unflushed_text_bytes(&house.app).await.unwrap();
     drop(index);
-    let again = house.open(LiveOptions { limit_text_bytes: LIMIT, fold_every: None, ..LiveOptions::default() });
+    let again = house.open(LiveOptions { limit_text_bytes: LIMIT, flush_every: None, ..LiveOptions::default() });
     house.seen(&again).await;
-    assert!(before == 0 || again.unfolded_text_bytes(&house.app).await.unwrap() > 0);
+    assert!(before == 0 || again.unflushed_text_bytes(&house.app).await.unwrap() > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -239,14 +245,14 @@ async fn writers_wait_for_room_and_nothing_is_lost() {
     const WRITERS: u32 = 6;
     const CALLS: u32 = 60;
     let house = Arc::new(House::new().await);
-    let options = LiveOptions { tick: Duration::from_millis(1), limit_changes: LIMIT, fold_every: None, ..LiveOptions::default() };
+    let options = LiveOptions { tick: Duration::from_millis(1), limit_changes: LIMIT, flush_every: None, ..LiveOptions::default() };
     let index = house.declared(options).await;
     let (done, most) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let watcher = {
         let (index, app, done, most) = (index.clone(), house.app.clone(), done.clone(), most.clone());
         tokio::spawn(async move {
             while !done.load(Ordering::Relaxed) {
-                most.fetch_max(index.unfolded(&app).await.unwrap(), Ordering::Relaxed);
+                most.fetch_max(index.unflushed(&app).await.unwrap(), Ordering::Relaxed);
                 tokio::time::sleep(Duration::from_micros(200)).await;
             }
         })
@@ -272,19 +278,19 @@ async fn writers_wait_for_room_and_nothing_is_lost() {
     assert!((LIMIT / 8..=LIMIT).contains(&most), "{most} changes were in memory at a time");
     let snapshot = house.seen(&index).await;
     let view = snapshot.tag("n").unwrap().unwrap();
-    assert!(snapshot.info("n").unwrap().subsumes > u64::from(WRITERS * CALLS * 10) - 2 * LIMIT);
+    assert!(snapshot.info("n").unwrap().flushed_through > u64::from(WRITERS * CALLS * 10) - 2 * LIMIT);
     assert_eq!(view.users().unwrap(), u64::from(WRITERS * CALLS * 10));
     for user in (0..WRITERS).flat_map(|writer| (0..CALLS * 10).map(move |n| writer * 10_000 + n)) {
         assert_eq!(view.value_of(user).unwrap(), Some(Value::Int(i64::from(user))));
     }
     // One that fits beside nothing else has room made for it, though little is there.
     house.seen(&index).await;
-    index.fold(&house.app).await.unwrap();
+    index.flush(&house.app).await.unwrap();
     for (first, count) in [(50_000, 90), (60_000, LIMIT as u32 - 50)] {
         let points: Vec<(&str, u32, Op)> = (0..count).map(|user| ("n", first + user, int(1))).collect();
         house.change(&index, &points).await;
     }
-    let held = index.unfolded(&house.app).await.unwrap();
+    let held = index.unflushed(&house.app).await.unwrap();
     assert!(held <= LIMIT, "{held} changes are in memory");
     // One call over the limit goes in alone.
     let points: Vec<(&str, u32, Op)> = (0..LIMIT as u32 + 50).map(|user| ("n", 70_000 + user, int(1))).collect();

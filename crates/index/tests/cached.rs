@@ -89,7 +89,7 @@ impl House {
                 as_of_ms: 0,
                 definition,
                 segment: builder.finish().unwrap(),
-                subsumes: None,
+                flushed_through: None,
             }
         });
         let publication = Publication { generation: 1, users: Bitmap::from_range(0..=USERS - 1), tags: tags.collect(), drop: vec![] };

@@ -1,13 +1,12 @@
-//! Random histories of live changes, publications, folds, deletions and reopening, against a twin that keeps every user's value.
+//! Random histories of live changes, publications, flushes, deletions and reopening, against a twin that keeps every user's value.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod history;
-mod population;
 mod renaming;
 
-use history::{Column as Values, TagTwin, Twin};
+use history::{point, predicate};
 use object_store::memory::InMemory;
-use population::{Dice, TYPES, value};
+
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,11 +17,12 @@ use taghouse_index::{
     TagPublication,
 };
 use taghouse_model::{AppId, Name, Value, ValueType};
+use taghouse_testkit::{Column as Values, Dice, TYPES, TagTwin, Twin, value};
 
 /// Nothing happens by itself: what was logged becomes visible when a test asks for the log's position.
 fn by_hand() -> LiveOptions {
     let long = Duration::from_secs(3600);
-    LiveOptions { tick: long, file_bytes: 4096, checkpoint_changes: u64::MAX, fold_every: None, ..LiveOptions::default() }
+    LiveOptions { tick: long, file_bytes: 4096, checkpoint_changes: u64::MAX, flush_every: None, ..LiveOptions::default() }
 }
 
 struct House {
@@ -48,7 +48,7 @@ impl House {
         house.open();
         for (name, value_type, values) in tags {
             house.index().declare(&house.app, 1, Name::new(name).unwrap(), *value_type, 5, serde_json::json!({})).await.unwrap();
-            house.twin.tags.insert((*name).to_owned(), TagTwin::new(*value_type, *values));
+            house.twin.tags.insert(Name::new(name).unwrap(), TagTwin::new(*value_type, *values));
         }
         house
     }
@@ -76,26 +76,29 @@ impl House {
         let alone = if columns.is_empty() { points.clone() } else { Vec::new() };
         let changes = Changes { generation: self.generation, users: users.clone(), columns, points: alone };
         let position = self.index().change(&self.app, changes).await.unwrap();
-        self.twin.change(position, &users, &points);
+        self.twin.change(position, &users, points);
     }
 
     async fn delete(&mut self, users: &[u32]) {
         let before = self.twin.columns();
         let receipt = self.index().delete_users(&self.app, self.generation, users).await.unwrap();
-        let held = before.iter().flat_map(|(name, column)| {
-            users.iter().filter_map(move |user| Some((Name::new(name).unwrap(), *user, column.get(user)?.clone())))
-        });
+        let held = before
+            .iter()
+            .flat_map(|(name, column)| users.iter().filter_map(move |user| Some((name.clone(), *user, column.get(user)?.clone()))));
         assert_eq!(receipt.values, held.collect::<Vec<_>>());
         self.twin.delete(receipt.position, users);
     }
 
-    async fn publish(&mut self, tag: &str, column: Values, subsumes: Option<u64>) -> Result<u64, Error> {
+    async fn publish(&mut self, tag: &str, column: Values, flushed_through: Option<u64>) -> Result<u64, Error> {
         let value_type = self.twin.tags[tag].value_type;
-        let publication = publication(self.generation, tag, value_type, &column, subsumes);
+        let publication = publication(self.generation, tag, value_type, &column, flushed_through);
         let published = self.index().publish(&self.app, publication, vec![]).await?;
-        self.twin.publish(tag, column, subsumes);
-        let held = self.index().snapshot(&self.app).await?.unwrap().info(tag).unwrap().subsumes;
-        self.twin.caught_up(tag, held);
+        let name = Name::new(tag).unwrap();
+        self.twin.publish(&name, column, flushed_through);
+        let held = self.index().snapshot(&self.app).await?.unwrap().info(tag).unwrap().flushed_through;
+        // What was flushed since the position that the publication holds is part of its segment again.
+        let tag = self.twin.tags.get_mut(&name).unwrap();
+        tag.flush(held.max(tag.floor));
         Ok(published)
     }
 
@@ -106,10 +109,10 @@ impl House {
         prop_assert_eq!(snapshot.position(), self.twin.end);
         let columns = self.twin.columns();
         for (name, column) in &columns {
-            check_tag(&snapshot, name, column, dice)?;
+            check_tag(&snapshot, name.as_str(), column, dice)?;
         }
         for depth in (0..6).map(|n| n % 3) {
-            let predicate = self.twin.predicate(depth, dice);
+            let predicate = predicate(&self.twin, depth, dice);
             let holds = |user: &u32| {
                 predicate.holds(&|name| match name.strip_prefix("crowd:") {
                     Some(_) => Some(Value::Bool(self.crowd.contains(*user))),
@@ -202,16 +205,16 @@ fn column_of(point: &TagChange) -> Option<TagChanges> {
     Some(TagChanges { tag: point.tag.clone(), ordinals: vec![point.ordinal], column })
 }
 
-fn publication(generation: u64, tag: &str, value_type: ValueType, column: &Values, subsumes: Option<u64>) -> Publication {
+fn publication(generation: u64, tag: &str, value_type: ValueType, column: &Values, flushed_through: Option<u64>) -> Publication {
     let mut builder = SegmentBuilder::new(value_type);
     column.iter().for_each(|(user, value)| builder.add(*user, value).unwrap());
     let (name, definition) = (Name::new(tag).unwrap(), serde_json::json!({}));
-    let tag = TagPublication { name, value_type, as_of_ms: 7, definition, segment: builder.finish().unwrap(), subsumes };
+    let tag = TagPublication { name, value_type, as_of_ms: 7, definition, segment: builder.finish().unwrap(), flushed_through };
     Publication { generation, users: column.keys().copied().collect(), tags: vec![tag], drop: vec![] }
 }
 
 async fn live_through(seed: u64, step: u32, steps: usize) -> Result<(), TestCaseError> {
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let names: Vec<(String, ValueType, u64)> = (0..TYPES.len()).map(|at| (format!("t{at}"), TYPES[at], [3, 40][at % 2])).collect();
     let tags: Vec<(&str, ValueType, u64)> = names.iter().map(|(name, ty, values)| (name.as_str(), *ty, *values)).collect();
     let mut house = House::new(&tags).await;
@@ -220,7 +223,7 @@ async fn live_through(seed: u64, step: u32, steps: usize) -> Result<(), TestCase
         match dice.below(16) {
             0..7 => {
                 let users = (0..dice.below(2)).map(|_| user(&mut dice)).collect();
-                let points = (0..1 + dice.below(40)).map(|_| house.twin.point(user(&mut dice), &mut dice)).collect();
+                let points = (0..1 + dice.below(40)).map(|_| point(&house.twin, user(&mut dice), &mut dice)).collect();
                 let in_columns = dice.below(3) == 0;
                 house.change(users, points, in_columns).await;
             }
@@ -229,22 +232,24 @@ async fn live_through(seed: u64, step: u32, steps: usize) -> Result<(), TestCase
                 house.index().position(&house.app).await.unwrap();
             }
             8 => {
-                house.index().fold(&house.app).await.unwrap();
+                house.index().flush(&house.app).await.unwrap();
                 let snapshot = house.snapshot().await;
-                house.twin.fold(&|name| snapshot.info(name).unwrap().subsumes);
+                for (name, tag) in &mut house.twin.tags {
+                    tag.flush(snapshot.info(name.as_str()).unwrap().flushed_through);
+                }
             }
             9 | 10 => {
                 let (name, value_type, values) = &names[dice.below(names.len() as u64) as usize];
                 let column = (0..dice.below(50)).map(|_| (user(&mut dice), value(*value_type, *values, &mut dice))).collect();
                 let pinned = house.pin.as_ref().map(Pin::position);
-                let subsumes = match dice.below(4) {
-                    0 => Some(house.twin.cut(name, &mut dice)),
-                    // What was folded since the pin comes back on top.
+                let flushed_through = match dice.below(4) {
+                    0 => dice.pick(&house.twin.cuts(&Name::new(name).unwrap())).copied(),
+                    // What was flushed since the pin comes back on top.
                     1 if pinned.is_some() => pinned,
-                    2 => Some(house.twin.cut(name, &mut dice)),
+                    2 => dice.pick(&house.twin.cuts(&Name::new(name).unwrap())).copied(),
                     _ => None,
                 };
-                house.publish(name, column, subsumes).await.unwrap();
+                house.publish(name, column, flushed_through).await.unwrap();
             }
             11 => {
                 let users: Vec<u32> =
@@ -260,7 +265,8 @@ async fn live_through(seed: u64, step: u32, steps: usize) -> Result<(), TestCase
                 (house.generation, house.pin) = (house.generation + 1, None);
                 house.twin.rename(&staying);
                 renaming::remap(house.index(), &house.app, house.generation, Arc::new(staying)).await.unwrap();
-                house.twin.end = house.index().position(&house.app).await.unwrap();
+                let end = house.index().position(&house.app).await.unwrap();
+                house.twin.restart(end);
             }
             _ => house.check(&mut dice).await?,
         }

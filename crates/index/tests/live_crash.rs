@@ -1,4 +1,4 @@
-//! SIGKILL at any moment of writing, folding and checkpointing: what was acknowledged is there, and nothing older took its place.
+//! SIGKILL at any moment of writing, flushing and checkpointing: what was acknowledged is there, and nothing older took its place.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 use object_store::local::LocalFileSystem;
@@ -30,9 +30,9 @@ async fn open(folder: &Path) -> Arc<Index> {
         tick: Duration::from_millis(3),
         file_bytes: 8 << 10,
         checkpoint_changes: 700,
-        fold_changes: 1,
-        fold_share: u64::MAX,
-        fold_every: Some(Duration::from_millis(10)),
+        flush_changes: 1,
+        flush_share: u64::MAX,
+        flush_every: Some(Duration::from_millis(10)),
         ..LiveOptions::default()
     };
     let index = Arc::new(Index::new(store, catalog).local(folder.to_owned()).with_live(folder.join("live"), options));
@@ -64,7 +64,7 @@ fn child_that_changes_until_killed() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let index = open(Path::new(&folder)).await;
-        index.fold_in_background();
+        index.flush_in_background();
         let writers: Vec<_> = (0..WRITERS)
             .map(|writer| {
                 let (index, from) = (index.clone(), from[writer as usize]);
@@ -115,7 +115,7 @@ fn acknowledged_changes_survive_sigkill() {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (mut next, mut positions) = ([0_u64; WRITERS as usize], BTreeMap::new());
-    let mut folds = 0;
+    let mut flushes = 0;
     for round in 0..ROUNDS {
         run_and_kill(folder.path(), 150 + 173 * round as usize, &mut next, &mut positions);
         runtime.block_on(async {
@@ -123,7 +123,7 @@ fn acknowledged_changes_survive_sigkill() {
             let end = index.position(&shop()).await.unwrap();
             assert!(Some(&end) >= positions.keys().last(), "the log ends at {end}");
             let snapshot = index.snapshot(&shop()).await.unwrap().unwrap();
-            folds = snapshot.info("n").unwrap().subsumes;
+            flushes = snapshot.info("n").unwrap().flushed_through;
             let view = |tag: &str| snapshot.tag(tag).unwrap().unwrap();
             let (numbers, texts, sets) = (view("n"), view("text"), view("set"));
             for writer in 0..WRITERS {
@@ -147,5 +147,5 @@ fn acknowledged_changes_survive_sigkill() {
         });
     }
     let calls: u64 = next.iter().sum();
-    assert!(calls > 2_000 && folds > 0, "{calls} calls, folded up to {folds}: the test saw too little");
+    assert!(calls > 2_000 && flushes > 0, "{calls} calls, flushed up to {flushes}: the test saw too little");
 }

@@ -38,7 +38,7 @@ impl House {
     }
 
     fn open_with(&self, file_bytes: u64) -> Index {
-        let options = LiveOptions { tick: Duration::from_secs(3600), file_bytes, fold_every: None, ..LiveOptions::default() };
+        let options = LiveOptions { tick: Duration::from_secs(3600), file_bytes, flush_every: None, ..LiveOptions::default() };
         Index::new(self.store.clone(), self.catalog.clone()).with_live(self.folder.path().join("live"), options)
     }
 
@@ -166,9 +166,9 @@ async fn damage_before_the_end_names_the_file() {
 }
 
 #[tokio::test]
-async fn a_log_taken_away_begins_behind_what_was_folded() {
+async fn a_log_taken_away_begins_behind_what_was_flushed() {
     let house = House::new(1 << 20, false).await;
-    house.open_with(1 << 20).fold(&house.app).await.unwrap();
+    house.open_with(1 << 20).flush(&house.app).await.unwrap();
     fs::remove_dir_all(house.folder.path().join("live")).unwrap();
     let index = house.open_with(1 << 20);
     assert_eq!(index.change(&house.app, set(2, 99)).await.unwrap(), CALLS + 1);
@@ -213,11 +213,12 @@ async fn what_does_not_fit_is_refused_whole() {
 async fn a_publication_older_than_what_the_log_holds_is_refused() {
     let house = House::new(1 << 20, false).await;
     let index = house.open_with(1 << 20);
-    index.fold(&house.app).await.unwrap();
-    let publication = |subsumes| {
+    index.flush(&house.app).await.unwrap();
+    let publication = |flushed_through| {
         let (name, definition) = (Name::new("n").unwrap(), serde_json::json!({}));
         let segment = SegmentBuilder::new(ValueType::Int).finish().unwrap();
-        let tag = TagPublication { name, value_type: ValueType::Int, as_of_ms: 0, definition, segment, subsumes: Some(subsumes) };
+        let tag =
+            TagPublication { name, value_type: ValueType::Int, as_of_ms: 0, definition, segment, flushed_through: Some(flushed_through) };
         Publication { generation: 1, users: Bitmap::new(), tags: vec![tag], drop: vec![] }
     };
     // The log holds all changes yet: those later than the position come back on top.
@@ -225,12 +226,12 @@ async fn a_publication_older_than_what_the_log_holds_is_refused() {
     let numbers = |snapshot: &Snapshot| snapshot.tag("n").unwrap().unwrap().values().unwrap();
     let snapshot = index.snapshot(&house.app).await.unwrap().unwrap();
     let last: Vec<(Value, u64)> = (CALLS - 2..CALLS).map(|n| (Value::Int(n as i64), 1)).collect();
-    assert_eq!((numbers(&snapshot), snapshot.info("n").unwrap().subsumes), (last.clone(), CALLS));
+    assert_eq!((numbers(&snapshot), snapshot.info("n").unwrap().flushed_through), (last.clone(), CALLS));
     assert_eq!(index.publish(&house.app, publication(CALLS + 1), vec![]).await.unwrap_err().kind(), ErrorKind::Invalid);
     // With a checkpoint they go, unless somebody has pinned them.
     let pin = index.pin(&house.app).await.unwrap();
     index.change(&house.app, set(1, 100)).await.unwrap();
-    index.fold(&house.app).await.unwrap();
+    index.flush(&house.app).await.unwrap();
     index.checkpoint(&house.app).await.unwrap();
     assert_eq!(pin.position(), CALLS);
     index.publish(&house.app, publication(CALLS), vec![]).await.unwrap();
@@ -238,7 +239,7 @@ async fn a_publication_older_than_what_the_log_holds_is_refused() {
     drop(pin);
     index.checkpoint(&house.app).await.unwrap();
     let error = index.publish(&house.app, publication(CALLS), vec![]).await.unwrap_err();
-    assert!(matches!(error, Error::Outdated { subsumes: 12, folded: 13, .. }) && error.kind() == ErrorKind::Conflict, "{error}");
+    assert!(matches!(error, Error::Outdated { holds: 12, flushed_through: 13, .. }) && error.kind() == ErrorKind::Conflict, "{error}");
     index.publish(&house.app, publication(CALLS + 1), vec![]).await.unwrap();
 }
 
@@ -248,20 +249,20 @@ async fn a_change_is_seen_without_being_asked_for() {
     let index = Index::new(house.store.clone(), house.catalog.clone());
     let index = Arc::new(index.with_live(
         house.folder.path().join("live"),
-        LiveOptions { fold_changes: 1, fold_share: 100, fold_every: Some(Duration::from_millis(20)), ..LiveOptions::default() },
+        LiveOptions { flush_changes: 1, flush_share: 100, flush_every: Some(Duration::from_millis(20)), ..LiveOptions::default() },
     ));
-    index.fold_in_background();
+    index.flush_in_background();
     index.change(&house.app, set(3, 300)).await.unwrap();
     let seen = async {
         loop {
             let snapshot = index.snapshot(&house.app).await.unwrap().unwrap();
             let seen = snapshot.tag("n").unwrap().unwrap().value_of(3).unwrap() == Some(Value::Int(300));
-            // Folded too, by itself.
-            if seen && snapshot.info("n").unwrap().subsumes == CALLS + 1 {
+            // Flushed too, by itself.
+            if seen && snapshot.info("n").unwrap().flushed_through == CALLS + 1 {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), seen).await.expect("a tick and a fold take milliseconds");
+    tokio::time::timeout(Duration::from_secs(30), seen).await.expect("a tick and a flush take milliseconds");
 }

@@ -1,15 +1,13 @@
 //! The loader against the segment builder: the same bytes, whatever the order, the threads and the memory.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod population;
-
-use population::{Dice, TYPES, value};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use taghouse_index::{LoadOptions, LoadedSegment, Loader, Segment, SegmentBuilder, join};
 use taghouse_model::{ErrorKind, Value, ValueType};
+use taghouse_testkit::{Dice, TYPES, value};
 
 /// Points of one tag, in the order in which they count.
 type Points = Vec<(u32, Value)>;
@@ -79,7 +77,7 @@ proptest! {
         (feeders, threads) in (1..4_usize, 1..4_usize),
         memory_bytes in prop::sample::select(vec![0, 1 << 14, 1 << 18, 1 << 26]),
     ) {
-        let mut dice = Dice(seed);
+        let mut dice = Dice::new(seed);
         let tags: Vec<(ValueType, Points)> = TYPES.iter().chain(&TYPES).map(|ty| {
             let mut points: Points = (0..users as u32).map(|user| (user * step, value(*ty, values, &mut dice))).collect();
             if shuffled {
@@ -141,7 +139,7 @@ proptest! {
         (feeders, threads) in (1..4_usize, 1..4_usize),
         memory_bytes in prop::sample::select(vec![0, 1 << 14, 1 << 18, 1 << 26]),
     ) {
-        let mut dice = Dice(seed);
+        let mut dice = Dice::new(seed);
         let tags = [ValueType::Bool, ValueType::Text, ValueType::Set];
         let given: Vec<Vec<Column>> = (0..feeders).map(|_| (0..columns).map(|_| column(&tags, &mut dice)).collect()).collect();
         let folder = tempfile::tempdir().unwrap();
@@ -179,7 +177,7 @@ proptest! {
 /// A million points in columns, of three tags side by side: the same bytes in much memory and in little, and those of the builder.
 #[test]
 fn a_million_points_in_columns() {
-    let mut dice = Dice(7);
+    let mut dice = Dice::new(7);
     let users = 3_000_000;
     let mut pairs: Vec<(u32, u32)> = (0..600_000).map(|_| (dice.below(users) as u32, dice.below(300) as u32)).collect();
     // One value that nearly everybody of a stretch has: bitset and run containers.

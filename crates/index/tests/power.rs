@@ -35,7 +35,7 @@ impl House {
 
     fn open(&self) -> Index {
         let objects = self.data().join("objects");
-        let options = LiveOptions { tick: Duration::from_secs(3600), file_bytes: 300, fold_every: None, ..LiveOptions::default() };
+        let options = LiveOptions { tick: Duration::from_secs(3600), file_bytes: 300, flush_every: None, ..LiveOptions::default() };
         let store = Arc::new(DurableStore::below(objects.clone()).unwrap());
         Index::new(store, self.catalog.clone()).local(objects).with_live(self.data().join("live"), options)
     }
@@ -53,7 +53,7 @@ fn publication(tag: &str, number: i64) -> Publication {
     (0..100).for_each(|user| builder.add(user, &Value::Int(number)).unwrap());
     let (name, definition) = (Name::new(tag).unwrap(), serde_json::json!({}));
     let segment = builder.finish().unwrap();
-    let tag = TagPublication { name, value_type: ValueType::Int, as_of_ms: 1, definition, segment, subsumes: None };
+    let tag = TagPublication { name, value_type: ValueType::Int, as_of_ms: 1, definition, segment, flushed_through: None };
     Publication { generation: 1, users: Bitmap::from_range(0..=99), tags: vec![tag], drop: Vec::new() }
 }
 
@@ -67,7 +67,7 @@ fn loaded(folder: &Path) -> LoadedTag {
     feeder.finish().unwrap();
     let file = loader.finish(&folder.join("out")).unwrap().remove(0).path;
     let name = Name::new("loaded").unwrap();
-    LoadedTag { name, value_type: ValueType::Bool, as_of_ms: 3, definition: serde_json::json!({}), file, subsumes: None }
+    LoadedTag { name, value_type: ValueType::Bool, as_of_ms: 3, definition: serde_json::json!({}), file, flushed_through: None }
 }
 
 fn set(user: u32, number: i64) -> Changes {
@@ -147,7 +147,7 @@ async fn acknowledged_changes_outlast_failed_syncs_and_a_loss_of_power() {
             index.checkpoint(&house.app).await.unwrap();
         }
         if number == 30 {
-            index.fold(&house.app).await.unwrap();
+            index.flush(&house.app).await.unwrap();
         }
     }
     assert!(failures >= 5, "{failures} only");

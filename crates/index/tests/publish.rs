@@ -66,7 +66,14 @@ fn publication(tags: &[(&str, i64)]) -> Publication {
         (0..10).for_each(|user| builder.add(user, &Value::Int(*number)).unwrap());
         let definition = serde_json::json!({ "number": number });
         let name = Name::new(name).unwrap();
-        TagPublication { name, value_type: ValueType::Int, as_of_ms: 17, definition, segment: builder.finish().unwrap(), subsumes: None }
+        TagPublication {
+            name,
+            value_type: ValueType::Int,
+            as_of_ms: 17,
+            definition,
+            segment: builder.finish().unwrap(),
+            flushed_through: None,
+        }
     });
     Publication { generation: 1, users: Bitmap::from_range(0..=9), tags: tags.collect(), drop: vec![] }
 }
@@ -339,7 +346,7 @@ fn loaded(folder: &std::path::Path) -> LoadedTag {
     feeder.finish().unwrap();
     let file = loader.finish(&folder.join("loaded")).unwrap().remove(0).path;
     let name = Name::new("b").unwrap();
-    LoadedTag { name, value_type: ValueType::Bool, as_of_ms: 3, definition: serde_json::json!({}), file, subsumes: None }
+    LoadedTag { name, value_type: ValueType::Bool, as_of_ms: 3, definition: serde_json::json!({}), file, flushed_through: None }
 }
 
 #[tokio::test]

@@ -1,14 +1,12 @@
 //! Segments against ordered maps, and against damage.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod population;
-
-use population::{Dice, TYPES, value};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 use taghouse_index::{Bitmap, Error, Segment, SegmentBuilder};
 use taghouse_model::{ErrorKind, Value, ValueType};
+use taghouse_testkit::{Dice, TYPES, value};
 
 fn build(ty: ValueType, values: impl IntoIterator<Item = (u32, Value)>) -> Vec<u8> {
     let mut builder = SegmentBuilder::new(ty);
@@ -37,7 +35,7 @@ proptest! {
     #[test]
     fn values_come_back(seed in any::<u64>(), users in 0..600_usize, step in 1..9_000_u32, values in prop::sample::select(vec![3, 100, 500]), again in 0..20_usize) {
         for ty in TYPES {
-            let mut dice = Dice(seed);
+            let mut dice = Dice::new(seed);
             let given: Vec<(u32, Value)> = (0..users as u32).map(|user| (user * step, value(ty, values, &mut dice))).collect();
             let sorted = build(ty, given.clone());
             let mut naive: BTreeMap<u32, Value> = given.iter().cloned().collect();
@@ -59,7 +57,7 @@ proptest! {
     #[test]
     fn the_bulk_path_gives_the_same_segment(seed in any::<u64>(), users in 1..600_u32, values in prop::sample::select(vec![3, 100, 500])) {
         for ty in TYPES {
-            let mut dice = Dice(seed);
+            let mut dice = Dice::new(seed);
             let naive: BTreeMap<u32, Value> = (0..users).map(|user| (user * 4001, value(ty, values, &mut dice))).collect();
             let mut by_value = BTreeMap::<Value, Vec<u32>>::new();
             for (user, value) in &naive {
@@ -77,7 +75,7 @@ proptest! {
     #[test]
     fn damage_is_seen(seed in any::<u64>(), users in 0..300_u32, at in any::<prop::sample::Index>(), bit in 0..8_u8) {
         for ty in TYPES {
-            let mut dice = Dice(seed);
+            let mut dice = Dice::new(seed);
             let bytes = build(ty, (0..users).map(|user| (user * 5003, value(ty, 200, &mut dice))));
             let mut flipped = bytes.clone();
             flipped[at.index(bytes.len())] ^= 1 << bit;
@@ -102,7 +100,7 @@ proptest! {
     #[test]
     fn wrong_tables_never_panic(seed in any::<u64>(), users in 1..300_u32, flips in prop::collection::vec((0..600_usize, 0..8_u8), 1..3)) {
         for ty in TYPES {
-            let mut dice = Dice(seed);
+            let mut dice = Dice::new(seed);
             let file = build(ty, (0..users).map(|user| (user * 5003, value(ty, 200, &mut dice))));
             let mut body = taghouse_bitmap::unseal(b"TAGHSEGM", &file.into()).unwrap().to_vec();
             for (at, bit) in &flips {

@@ -26,7 +26,7 @@ async fn slices_of_users_that_did_not_change_are_not_read() {
     std::fs::create_dir(&objects).unwrap();
     let catalog = Arc::new(SqliteCatalog::open(&folder.path().join("catalog.db")).await.unwrap());
     let store = Arc::new(LocalFileSystem::new_with_prefix(&objects).unwrap());
-    let options = LiveOptions { tick: Duration::from_millis(5), fold_every: None, ..LiveOptions::default() };
+    let options = LiveOptions { tick: Duration::from_millis(5), flush_every: None, ..LiveOptions::default() };
     let index = Index::new(store, catalog).local(objects.clone()).with_live(folder.path().join("live"), options);
     let (app, name) = (AppId::new("shop").unwrap(), Name::new("points").unwrap());
     let mut segment = SegmentBuilder::new(ValueType::Int);
@@ -37,7 +37,7 @@ async fn slices_of_users_that_did_not_change_are_not_read() {
         as_of_ms: 0,
         definition: serde_json::json!({}),
         segment: segment.finish().unwrap(),
-        subsumes: None,
+        flushed_through: None,
     };
     let publication = Publication { generation: 1, users: users().collect::<Bitmap>(), tags: vec![tag], drop: vec![] };
     index.publish(&app, publication, vec![]).await.unwrap();

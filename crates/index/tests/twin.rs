@@ -1,10 +1,7 @@
 //! Queries against `Predicate::holds`, user by user, on segments reopened from bytes.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod population;
-
 use object_store::memory::InMemory;
-use population::{Dice, TYPES, value};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
@@ -13,6 +10,7 @@ use taghouse_catalog::SqliteCatalog;
 use taghouse_index::{Bitmap, Error, Index, Publication, SegmentBuilder, Snapshot, TagPublication};
 use taghouse_model::{AppId, ErrorKind, Name, Value, ValueType};
 use taghouse_rules::{CompareOp, Predicate};
+use taghouse_testkit::{Dice, TYPES, value};
 
 const OPS: [CompareOp; 6] =
     [CompareOp::Equal, CompareOp::NotEqual, CompareOp::Less, CompareOp::LessOrEqual, CompareOp::Greater, CompareOp::GreaterOrEqual];
@@ -28,7 +26,7 @@ struct World {
 
 impl World {
     fn new(seed: u64, count: usize, step: u32) -> Self {
-        let mut dice = Dice(seed);
+        let mut dice = Dice::new(seed);
         let users: Vec<u32> = (0..count as u32).map(|user| user * step + (1 << 16) - 9).collect();
         let mut tags = BTreeMap::new();
         for (number, ty) in TYPES.into_iter().enumerate() {
@@ -123,7 +121,7 @@ fn publish(users: &[u32], tags: &BTreeMap<String, (ValueType, BTreeMap<u32, Valu
             as_of_ms: 0,
             definition: serde_json::json!({}),
             segment,
-            subsumes: None,
+            flushed_through: None,
         }
     });
     let publication = Publication { generation: 1, users: Bitmap::from_sorted(users), tags: tags.collect(), drop: vec![] };
@@ -144,7 +142,7 @@ proptest! {
     #[test]
     fn queries_hold_for_whom_the_predicate_holds(seed in any::<u64>(), count in 1..400_usize, step in prop::sample::select(vec![1, 11, 3_001, 40_009])) {
         let world = World::new(seed, count, step);
-        let mut dice = Dice(!seed);
+        let mut dice = Dice::new(!seed);
         for depth in (0..40).map(|n| n % 4) {
             world.check(&world.predicate(depth, &mut dice))?;
         }

@@ -1,7 +1,7 @@
 //! Rows of the table of changes by hand.
 
 use crate::Result;
-use crate::record::{LogRecord, RecordBody};
+use crate::log_record::{LogRecord, RecordBody};
 use arrow::array::{ArrayRef, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder};
 use std::sync::Arc;
 use taghouse_lake::{layout, layout_schema};

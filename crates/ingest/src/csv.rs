@@ -3,12 +3,12 @@
 //! Stricter than most readers where leniency would lose rows: a quote that is not closed, or closed in the middle of a field, breaks only
 //! the line it stands on, and reading goes on at the next line.
 
+use crate::halt::{AfterRow, Halt};
 use crate::header::{HeaderMatch, named, seeming_delimiter};
-use crate::input::{AfterRow, Halt};
 use crate::input_row::Row;
 use crate::overlay::Overlay;
 use crate::reject::{Fault, Reason};
-use crate::row::RowReader;
+use crate::row_reader::RowReader;
 use memchr::{memchr2, memchr3};
 use std::borrow::Cow;
 use std::io::{self, Read};

@@ -1,6 +1,6 @@
 //! Texts of any encoding as UTF-8, and what a text without a mark of its encoding looks like.
 
-use crate::input::Halt;
+use crate::halt::Halt;
 use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8};
 use std::io::{self, Cursor, Read};
 

@@ -5,7 +5,7 @@
 
 use crate::Result;
 use crate::ids::message_hash;
-use crate::writers::{Files, Tables};
+use crate::table_writers::{Files, Tables};
 use arrow::array::{Array, AsArray, BooleanArray};
 use arrow::compute::filter_record_batch;
 use futures::StreamExt;

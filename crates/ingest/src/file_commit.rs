@@ -3,8 +3,8 @@
 use crate::dedup::RunIds;
 use crate::duplicates::{Dropped, drop_known};
 use crate::landed_ids::{self, Replaced};
+use crate::table_writers::{Files, Tables};
 use crate::turns::Turns;
-use crate::writers::{Files, Tables};
 use crate::{IngestReport, Result};
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use std::collections::{BTreeMap, BTreeSet, HashSet};

@@ -1,17 +1,20 @@
 //! Files read in parallel and handed on in their order, so that what becomes of a run never depends on which thread was faster.
 
-use crate::builder::Schemas;
 use crate::decode::as_utf8;
 use crate::file_time::FileTimes;
 use crate::folder::{FoundFile, columns_of};
-use crate::input::{Fingerprint, Halt, Stopped, fingerprint, open_text};
+use crate::halt::Halt;
+use crate::input_bytes::{Fingerprint, Stopped, fingerprint, open_text};
 use crate::ledger::{Ledger, Standing};
 use crate::mapping::Mapping;
-use crate::row::{Chunk, RowReader, check_time};
+use crate::row_checks::check_time;
+use crate::row_reader::{Chunk, RowReader};
+use crate::table_columns::Schemas;
 use crate::{Error, Result, csv, jsonl, parquet};
 use encoding_rs::Encoding;
+use parking_lot::Mutex;
 use std::num::NonZero;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use taghouse_model::TimestampMs;
 use taghouse_rules::SourceFormat;
 use tokio::sync::mpsc;
@@ -80,7 +83,7 @@ fn read_files(job: &Job, next: &Mutex<usize>, handed: &mpsc::Sender<Parts>) {
     };
     loop {
         // Taking a file and handing on its parts is one step: so they come in order.
-        let mut at = next.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut at = next.lock();
         let Some(file) = job.files.get(*at) else { return };
         let (sender, parts) = mpsc::channel(WAITING_CHUNKS);
         if handed.blocking_send(parts).is_err() {

@@ -5,18 +5,21 @@
 //! files have one message id or the share of rejects is known only at the end. Memory stays bounded all the same: the lake's writers write
 //! data files as the rows come, and only message ids (16 bytes each, where the source gives any) are kept for the whole run.
 
+use crate::blocking::blocking;
 use crate::dedup::RunIds;
 use crate::file_commit::Batch;
+use crate::file_list;
 use crate::file_read::{self, Job, Part, Parts};
 use crate::file_time::FileTimes;
 use crate::folder::FoundFile;
-use crate::input::{self, Fingerprint};
+use crate::input_bytes::Fingerprint;
 use crate::ledger::Ledger;
 use crate::mapping::Mapping;
 use crate::report::is_over;
-use crate::row::{Chunk, Tally};
+use crate::row_reader::Chunk;
+use crate::row_tally::RowTally;
+use crate::table_writers::{Files, Tables, Writers};
 use crate::turns::Turns;
-use crate::writers::{Files, Tables, Writers};
 use crate::{Error, FailedFile, IngestOptions, IngestProgress, IngestReport, Landing, Reason, Result};
 use encoding_rs::Encoding;
 use futures::FutureExt;
@@ -150,23 +153,23 @@ struct Listed {
 async fn list(source: &SourceDefinition, paths: &[PathBuf]) -> Result<Listed> {
     let (paths, glob, format) = (paths.to_vec(), source.files.clone(), source.format);
     let list = move || {
-        let files = input::list(&paths, glob.as_deref(), format)?;
+        let files = file_list::list(&paths, glob.as_deref(), format)?;
         let sizes = files.iter().map(|file| std::fs::metadata(&file.path).map_or(0, |data| data.len())).collect();
         Ok(Listed { files, sizes })
     };
-    tokio::task::spawn_blocking(list).await.map_err(|e| Error::Internal(format!("listing the files failed: {e}")))?
+    blocking(list).await
 }
 
 /// Counts over the files that are in, and those of the file being read.
 #[derive(Default)]
 struct Totals {
-    done: Tally,
+    done: RowTally,
     file: FileTotals,
 }
 
 #[derive(Default)]
 struct FileTotals {
-    tally: Tally,
+    tally: RowTally,
     events: BTreeMap<String, u64>,
     attributes: u64,
     duplicates: u64,

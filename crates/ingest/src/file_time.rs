@@ -1,7 +1,7 @@
 //! When a file's rows hold, where no column says so: the date in the file's name, or when it was last written to.
 
 use crate::folder::FoundFile;
-use crate::input::Halt;
+use crate::halt::Halt;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use std::time::UNIX_EPOCH;

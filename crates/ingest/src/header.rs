@@ -1,8 +1,8 @@
 //! The columns of a file, by name, as the mapping wants them.
 
-use crate::input::Halt;
+use crate::halt::Halt;
 use crate::reject::{Fault, Reason, quoted};
-use crate::row::RowReader;
+use crate::row_reader::RowReader;
 use taghouse_rules::UnknownColumns;
 
 /// So many columns of a header are named where one is missing.

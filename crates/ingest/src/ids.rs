@@ -12,10 +12,11 @@ mod store;
 mod tests;
 
 use crate::{Error, Result};
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use store::Store;
 use taghouse_model::{AppId, Clock};
 use xxhash_rust::xxh3::xxh3_128;
@@ -127,7 +128,7 @@ impl MessageIds {
     }
 
     fn lock(&self) -> MutexGuard<'_, Opened> {
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+        self.opened.lock()
     }
 
     fn with<T>(&self, work: impl FnOnce(&Store) -> fjall::Result<T>) -> Result<T> {

@@ -6,7 +6,8 @@ mod text;
 
 use crate::Result;
 use crate::csv::{CsvReader, Dialect};
-use crate::input::{Halt, Stopped, open_text};
+use crate::halt::Halt;
+use crate::input_bytes::{Stopped, open_text};
 use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Float64Type};
 use columns::{Column, Kind};

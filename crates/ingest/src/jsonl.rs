@@ -1,11 +1,11 @@
 //! JSON lines: one object a line, its members found by dotted paths. LF, CRLF and a bare CR end a line.
 
+use crate::halt::{AfterRow, Halt};
 use crate::header::unknown_column;
-use crate::input::{AfterRow, Halt};
 use crate::input_row::Row;
 use crate::mapping::Mapping;
 use crate::reject::{Fault, Reason};
-use crate::row::RowReader;
+use crate::row_reader::RowReader;
 use hashbrown::HashMap;
 use indexmap::IndexMap;
 use memchr::memchr2;

@@ -7,16 +7,17 @@ use crate::blocking::blocking;
 use crate::ids::{MessageIds, NotedId, message_hash};
 use crate::landed_ids::{DatedId, LandedIds};
 use crate::live_rows::{Built, Landed, LiveRows};
-use crate::record::{LogRecord, RecordBody};
+use crate::log_record::{LogRecord, RecordBody};
 use crate::seen::remember_landed;
+use crate::table_writers::{Files, Tables, Writers};
 use crate::turns::Turns;
 use crate::waiting::{LandingTrigger, Waiting};
-use crate::writers::{Files, Tables, Writers};
 use crate::{Error, Result};
 use arrow::array::RecordBatch;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use taghouse_catalog::{Catalog, Change, Pointer};
 use taghouse_lake::{DataFile, Lake, Table, layout};
 use taghouse_log::EventLog;
@@ -124,7 +125,7 @@ impl Landing {
     }
 
     fn memory(&self, app: &AppId) -> Arc<tokio::sync::Mutex<Memory>> {
-        Arc::clone(self.apps.lock().unwrap_or_else(PoisonError::into_inner).entry(app.clone()).or_default())
+        Arc::clone(self.apps.lock().entry(app.clone()).or_default())
     }
 
     /// Whether the app's calls have waited long enough, or are enough, to be landed.

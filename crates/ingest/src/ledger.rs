@@ -1,7 +1,7 @@
 //! What is known of a source's files: which have landed, which are not what they were.
 
 use crate::folder::FoundFile;
-use crate::input::{Fingerprint, Stopped, fingerprint};
+use crate::input_bytes::{Fingerprint, Stopped, fingerprint};
 use std::collections::HashMap;
 use std::io;
 use taghouse_catalog::IngestedFile;

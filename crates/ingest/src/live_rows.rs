@@ -1,13 +1,13 @@
 //! Records of the log into rows of the tables, by the app's `segment` source.
 
-use crate::builder::{Accepted, AttributeBuilder, EventBuilder, Head, Schemas};
 use crate::change_rows::ChangeRows;
 use crate::input_row::without_nulls;
 use crate::jsonl::JsonSlots;
+use crate::log_record::{LogRecord, RecordBody};
 use crate::mapping::{MappedColumn, Mapping, clears};
-use crate::record::{LogRecord, RecordBody};
 use crate::reject::{Fault, Place, Reason, RejectBuilder, quoted};
-use crate::row::admit;
+use crate::row_checks::admit;
+use crate::table_columns::{Accepted, AttributeBuilder, EventBuilder, Head, Schemas};
 use crate::{Error, Result};
 use arrow::array::RecordBatch;
 use rust_decimal::Decimal;

@@ -1,11 +1,11 @@
 //! Parquet files: columns by name, batch by batch. A column of texts, numbers, dates or times is read as such; lists and structures as
 //! their JSON.
 
+use crate::halt::{AfterRow, Halt};
 use crate::header::HeaderMatch;
-use crate::input::{AfterRow, Halt};
 use crate::input_row::Row;
 use crate::reject::{Fault, Reason};
-use crate::row::RowReader;
+use crate::row_reader::RowReader;
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int64Array, ListArray,
     RecordBatch, StringArray,

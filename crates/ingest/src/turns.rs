@@ -1,7 +1,8 @@
 //! Whose turn it is to land rows of an app: between looking up which message ids have landed and landing new ones nobody else lands any.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use taghouse_model::AppId;
 use tokio::sync::OwnedMutexGuard;
 
@@ -12,7 +13,7 @@ pub(crate) struct Turns(Mutex<HashMap<AppId, Arc<tokio::sync::Mutex<()>>>>);
 impl Turns {
     /// Waits for the app's turn, which lasts until the guard is dropped.
     pub(crate) async fn take(&self, app: &AppId) -> OwnedMutexGuard<()> {
-        let turn = self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(app.clone()).or_default().clone();
+        let turn = self.0.lock().entry(app.clone()).or_default().clone();
         turn.lock_owned().await
     }
 }

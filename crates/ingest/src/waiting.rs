@@ -1,7 +1,7 @@
 //! When live calls land: by size or by age, so that few large files come of them, not many small ones.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use taghouse_model::{AppId, TimestampMs};
 
 /// What makes an app's live calls land.
@@ -75,7 +75,7 @@ impl Waiting {
     }
 
     fn apps(&self) -> MutexGuard<'_, HashMap<AppId, Wait>> {
-        self.apps.lock().unwrap_or_else(PoisonError::into_inner)
+        self.apps.lock()
     }
 }
 

@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use taghouse_ingest::{LiveCall, MessageIds};
 use taghouse_lake::{Lake, Upkeep};
 use taghouse_model::Clock;
+use taghouse_testkit::Dice;
 use tokio_util::sync::CancellationToken;
 
 const FOLDER: &str = "TAGHOUSE_LANDING_CRASH_FOLDER";
@@ -160,24 +161,16 @@ fn files_below(folder: &Path) -> usize {
     entries.map(|path| if path.is_dir() { files_below(&path) } else { 1 }).sum()
 }
 
-/// SplitMix64.
-fn chance(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    mixed ^ (mixed >> 31)
-}
-
 #[test]
 fn acknowledged_messages_land_once_whatever_is_killed() {
     let kills = std::env::var("TAGHOUSE_KILLS").ok().map_or(6, |text| text.parse::<u64>().unwrap());
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().canonicalize().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let (mut dice, mut most_files) = (3, 0);
+    let (mut dice, mut most_files) = (Dice::new(3), 0);
     let (mut acknowledged, mut sent) = (BTreeSet::new(), BTreeMap::new());
     for round in 0..kills {
-        let wait = Duration::from_millis(50 + chance(&mut dice) % 2_500);
+        let wait = Duration::from_millis(50 + dice.below(2_500));
         for id in run_and_kill(&folder, round, wait) {
             let (of, n) = id.rsplit_once('/').unwrap();
             sent.insert(of.to_owned(), n.parse::<u64>().unwrap() + 1);

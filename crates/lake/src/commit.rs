@@ -1,5 +1,5 @@
 use crate::datum::datum;
-use crate::lake::{MAX_RETRIES, Shared};
+use crate::lake::{Lake, MAX_RETRIES};
 use crate::layout::Partition;
 use crate::objects::aside;
 use crate::pin::Writing;
@@ -10,7 +10,6 @@ use crate::{Error, Result};
 use futures::future::join_all;
 use iceberg::spec::Literal;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use taghouse_catalog::Change;
 use taghouse_model::{AppId, ErrorKind, Value};
 
@@ -18,7 +17,7 @@ use taghouse_model::{AppId, ErrorKind, Value};
 ///
 /// A commit that is dropped without [`Commit::commit`] changes nothing; give its files to [`crate::Lake::discard`].
 pub struct Commit {
-    lake: Arc<Shared>,
+    lake: Lake,
     app: AppId,
     tables: BTreeMap<String, TableChange>,
     properties: BTreeMap<String, String>,
@@ -29,9 +28,21 @@ pub struct Commit {
     turns: Vec<tokio::sync::OwnedMutexGuard<()>>,
 }
 
+impl Lake {
+    /// Begins a commit: changes of several tables of one app, seen all at once or not at all.
+    pub fn begin(&self, app: &AppId) -> Commit {
+        Commit::new(self.clone(), app.clone())
+    }
+
+    /// Removes files that were written and will not be committed.
+    pub async fn discard(&self, files: Vec<DataFile>) {
+        self.warehouse().objects.remove(files.into_iter().map(|f| f.path().to_owned())).await;
+    }
+}
+
 impl Commit {
-    pub(crate) fn new(lake: Arc<Shared>, app: AppId) -> Self {
-        let writing = vec![lake.pins.writing(lake.now_ms())];
+    fn new(lake: Lake, app: AppId) -> Self {
+        let writing = vec![lake.warehouse().pins.writing(lake.warehouse().now_ms())];
         Self { lake, app, tables: BTreeMap::new(), properties: BTreeMap::new(), also: Vec::new(), writing, turns: Vec::new() }
     }
 
@@ -56,7 +67,7 @@ impl Commit {
         self.turns.push(turn);
     }
 
-    pub(crate) fn place(&self) -> (Arc<Shared>, AppId) {
+    pub(crate) fn place(&self) -> (Lake, AppId) {
         (self.lake.clone(), self.app.clone())
     }
 
@@ -121,7 +132,7 @@ impl Commit {
 
     pub(crate) async fn remove_added(&self) {
         let files = self.tables.values().flat_map(|c| &c.added).map(|f| f.file_path().to_owned());
-        self.lake.objects.remove(files.collect::<Vec<_>>()).await;
+        self.lake.warehouse().objects.remove(files.collect::<Vec<_>>()).await;
     }
 
     async fn attempts(&self) -> std::result::Result<Vec<Table>, Failure> {
@@ -133,7 +144,7 @@ impl Commit {
                 self.forget(prepared).await;
                 return Err(Failure::Certain(e));
             }
-            let Err(e) = self.lake.catalog.commit(changes).await else { return Ok(self.finish(prepared).await?) };
+            let Err(e) = self.lake.warehouse().catalog.commit(changes).await else { return Ok(self.finish(prepared).await?) };
             match self.standing(&prepared).await {
                 // An error after the transaction was written: it holds all the same.
                 Ok(Standing::Ours) => return Ok(self.finish(prepared).await?),
@@ -187,7 +198,7 @@ impl Commit {
     async fn settle(&self, prepared: &[Next]) -> Result<()> {
         let data = self.tables.values().flat_map(|change| &change.added).map(|file| file.file_path().to_owned());
         let written: Vec<String> = prepared.iter().flat_map(|next| &next.written).cloned().chain(data).collect();
-        let objects = self.lake.objects.clone();
+        let objects = self.lake.warehouse().objects.clone();
         aside(async move { objects.settle(written.iter().map(String::as_str)) }).await
     }
 
@@ -195,7 +206,7 @@ impl Commit {
     async fn standing(&self, prepared: &[Next]) -> Result<Standing> {
         let mut standing = if prepared.is_empty() { Standing::Base } else { Standing::Ours };
         for next in prepared {
-            let now = self.lake.catalog.table_location(&self.app, next.base.name()).await?;
+            let now = self.lake.warehouse().catalog.table_location(&self.app, next.base.name()).await?;
             match now.as_deref() {
                 Some(l) if l == next.location => {}
                 Some(l) if l == next.base.metadata_location() => standing = Standing::Base,
@@ -207,21 +218,21 @@ impl Commit {
 
     async fn finish(&self, prepared: Vec<Next>) -> Result<Vec<Table>> {
         let mut tables = Vec::with_capacity(prepared.len());
-        let now = self.lake.now_ms();
+        let now = self.lake.warehouse().now_ms();
         for next in prepared {
-            self.lake.removal.expect(next.metadata.location(), next.expired, next.old_metadata, now);
-            let table = Table::new(self.lake.clone(), &self.app, next.base.name(), next.location, next.metadata)?;
-            self.lake.keep(&table);
+            self.lake.warehouse().removal.expect(next.metadata.location(), next.expired, next.old_metadata, now);
+            let table = Table::new(self.lake.warehouse().clone(), &self.app, next.base.name(), next.location, next.metadata)?;
+            self.lake.known().keep(&table);
             tables.push(table);
         }
-        let due = tables.iter().map(|table| self.lake.removal.remove_due(&self.lake, table.location()));
+        let due = tables.iter().map(|table| self.lake.warehouse().remove_due(table.location()));
         join_all(due).await;
         Ok(tables)
     }
 
     async fn forget(&self, prepared: Vec<Next>) {
         for next in prepared {
-            self.lake.objects.remove(next.written).await;
+            self.lake.warehouse().objects.remove(next.written).await;
         }
     }
 }

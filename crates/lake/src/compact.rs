@@ -35,14 +35,14 @@ struct Small {
 impl Lake {
     /// Joins the small files of the partition that has most of them. `None`: no partition has enough.
     pub(crate) async fn compact(&self, table: &Table) -> Result<Option<Joined>> {
-        let lake = self.shared();
-        if lake.is_compact(table) {
+        let known = self.known();
+        if known.is_compact(table) {
             return Ok(None);
         }
         // Whoever takes rows out writes the table's files again as well: joining them waits for another time.
-        let Ok(_turn) = lake.turn_of(table.location()).try_lock_owned() else { return Ok(None) };
-        let Some(files) = smallest(table, &lake.upkeep).await? else {
-            lake.set_compact(table);
+        let Ok(_turn) = known.turn_of(table.location()).try_lock_owned() else { return Ok(None) };
+        let Some(files) = smallest(table, &self.warehouse().upkeep).await? else {
+            known.set_compact(table);
             return Ok(None);
         };
         let names = table.arrow_schema().fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>();
@@ -75,7 +75,7 @@ impl Lake {
 async fn smallest(table: &Table, upkeep: &Upkeep) -> Result<Option<Vec<DataFile>>> {
     let metadata = table.metadata();
     let Some(snapshot) = metadata.current_snapshot() else { return Ok(None) };
-    let lake = table.lake();
+    let lake = table.warehouse();
     let mut manifests = lake.manifests.list(&lake.objects, snapshot, metadata.format_version()).await?;
     refuse_deletes(table.name(), &manifests)?;
     manifests.retain(|m| lives(m) && m.partition_spec_id == metadata.default_partition_spec_id());

@@ -43,7 +43,7 @@ impl EncodeContext {
     pub(crate) fn new(table: &Table) -> Result<Self> {
         Ok(Self {
             table: table.clone(),
-            objects: table.lake().objects.clone(),
+            objects: table.warehouse().objects.clone(),
             schema: table.file_schema().clone(),
             small: properties(Compression::SNAPPY),
             large: properties(Compression::ZSTD(ZstdLevel::try_new(1).map_err(encoding)?)),

@@ -59,17 +59,17 @@ impl Lake {
                 return Ok(tables);
             }
             let written: Vec<String> = swaps.iter().filter_map(location).collect();
-            let (objects, settled) = (self.shared().objects.clone(), written.clone());
+            let (objects, settled) = (self.warehouse().objects.clone(), written.clone());
             if let Err(error) = aside(async move { objects.settle(settled.iter().map(String::as_str)) }).await {
-                self.shared().objects.remove(written).await;
+                self.warehouse().objects.remove(written).await;
                 return Err(error);
             }
-            match self.shared().catalog.commit(swaps).await {
+            match self.warehouse().catalog.commit(swaps).await {
                 Ok(()) => {
-                    tables.iter().for_each(|table| self.shared().keep(table));
+                    tables.iter().for_each(|table| self.known().keep(table));
                     return Ok(tables);
                 }
-                Err(e) if e.kind() == ErrorKind::Conflict => self.shared().objects.remove(written).await,
+                Err(e) if e.kind() == ErrorKind::Conflict => self.warehouse().objects.remove(written).await,
                 Err(e) => return Err(e.into()),
             }
         }
@@ -79,7 +79,7 @@ impl Lake {
 
     /// Writes the metadata of those that change; gives all tables as they will be, and the changes that make them so.
     async fn write_shapes(&self, app: &AppId, shapes: Vec<(&TableLayout, Shape)>) -> Result<(Vec<Table>, Vec<Change>)> {
-        let objects = &self.shared().objects;
+        let objects = &self.warehouse().objects;
         let writes = shapes.into_iter().map(|(layout, shape)| async move {
             match shape {
                 Shape::Kept(table) => Ok((table, None)),
@@ -90,7 +90,7 @@ impl Lake {
                         Ok::<_, Error>((location, metadata))
                     });
                     let (location, metadata) = written.await?;
-                    let table = Table::new(self.shared().clone(), app, &layout.name, location.clone(), *metadata)?;
+                    let table = Table::new(self.warehouse().clone(), app, &layout.name, location.clone(), *metadata)?;
                     let swap = Change::SwapTable { app: app.clone(), table: layout.name.clone(), expected: previous, location };
                     Ok((table, Some(swap)))
                 }
@@ -106,8 +106,8 @@ impl Lake {
     }
 
     fn shape(&self, app: &AppId, layout: &TableLayout, current: Option<Table>, misfit: Misfit) -> Result<Shape> {
-        let now = self.shared().now_ms();
-        let home = format!("{}/{app}/{}", self.shared().warehouse, layout.name);
+        let now = self.warehouse().now_ms();
+        let home = format!("{}/{app}/{}", self.warehouse().root, layout.name);
         let Some(table) = current else {
             return Ok(Shape::Next { metadata: Box::new(metadata::create(layout, home, now)?), previous: None });
         };

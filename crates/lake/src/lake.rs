@@ -1,18 +1,17 @@
-use crate::commit::Commit;
+use crate::known_tables::KnownTables;
 use crate::manifest::ManifestCache;
 use crate::objects::Objects;
-use crate::pin::Pins;
 use crate::removal::{KeptFiles, Removal};
-use crate::sql::{SqlLimits, SqlRuntime};
+use crate::sql::limits::SqlLimits;
+use crate::sql::runtime::SqlRuntime;
 use crate::table::Table;
 use crate::upkeep::Upkeep;
-use crate::write::DataFile;
+use crate::warehouse::Warehouse;
 use crate::{Error, Result, metadata};
-use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use taghouse_catalog::Catalog;
-use taghouse_model::{AppId, Clock, TimestampMs};
+use taghouse_model::{AppId, Clock};
 
 /// How often a change is tried again when other writers are faster.
 pub(crate) const MAX_RETRIES: usize = 10;
@@ -20,84 +19,8 @@ pub(crate) const MAX_RETRIES: usize = 10;
 /// All tables of all apps. Cheap to clone.
 #[derive(Clone)]
 pub struct Lake {
-    shared: Arc<Shared>,
-}
-
-/// What handles, writers, commits and scans of one lake share.
-pub(crate) struct Shared {
-    pub(crate) catalog: Arc<dyn Catalog>,
-    pub(crate) objects: Objects,
-    pub(crate) manifests: ManifestCache,
-    /// Absolute, without a slash at the end.
-    pub(crate) warehouse: String,
-    clock: Arc<dyn Clock>,
-    tables: Mutex<HashMap<(AppId, String), Table>>,
-    pub(crate) sql: SqlRuntime,
-    pub(crate) upkeep: Upkeep,
-    pub(crate) pins: Arc<Pins>,
-    pub(crate) removal: Removal,
-    /// When this process began with the lake.
-    pub(crate) opened_ms: TimestampMs,
-    /// By table location the snapshot in which nothing was left to be joined.
-    compact: Mutex<HashMap<String, i64>>,
-    /// By table location: who takes rows out of the table or joins its files.
-    turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
-}
-
-impl Shared {
-    /// The turn of whoever replaces files of the table at `location`.
-    pub(crate) fn turn_of(&self, location: &str) -> Arc<tokio::sync::Mutex<()>> {
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner).entry(location.to_owned()).or_default().clone()
-    }
-
-    pub(crate) fn now_ms(&self) -> TimestampMs {
-        self.clock.now_ms()
-    }
-
-    /// The table as it is now; metadata is read only when the pointer has moved.
-    pub(crate) async fn table(self: &Arc<Self>, app: &AppId, name: &str) -> Result<Option<Table>> {
-        let mut pointer = self.catalog.table_location(app, name).await?;
-        while let Some(location) = pointer {
-            let kept = self.tables().get(&(app.clone(), name.to_owned())).cloned();
-            if let Some(table) = kept.filter(|t| t.metadata_location() == location) {
-                return Ok(Some(table));
-            }
-            let read = self.read_table(app, name, &location).await;
-            // What it names is held from here on. A commit may have taken its place before, and after a long pause its files may be gone.
-            pointer = self.catalog.table_location(app, name).await?;
-            if pointer.as_ref() == Some(&location) {
-                let table = read?;
-                self.keep(&table);
-                return Ok(Some(table));
-            }
-        }
-        Ok(None)
-    }
-
-    async fn read_table(self: &Arc<Self>, app: &AppId, name: &str, location: &str) -> Result<Table> {
-        let metadata = metadata::read(&self.objects, location).await?;
-        Table::new(self.clone(), app, name, location.to_owned(), metadata)
-    }
-
-    /// Remembers the newest handle of a table.
-    pub(crate) fn keep(&self, table: &Table) {
-        self.tables().insert((table.app().clone(), table.name().to_owned()), table.clone());
-    }
-
-    /// Whether the table's small files were looked at and left as they are.
-    pub(crate) fn is_compact(&self, table: &Table) -> bool {
-        let Some(snapshot_id) = table.snapshot_id() else { return true };
-        self.compact.lock().unwrap_or_else(PoisonError::into_inner).get(table.location()) == Some(&snapshot_id)
-    }
-
-    pub(crate) fn set_compact(&self, table: &Table) {
-        let Some(snapshot_id) = table.snapshot_id() else { return };
-        self.compact.lock().unwrap_or_else(PoisonError::into_inner).insert(table.location().to_owned(), snapshot_id);
-    }
-
-    fn tables(&self) -> std::sync::MutexGuard<'_, HashMap<(AppId, String), Table>> {
-        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    warehouse: Arc<Warehouse>,
+    known: Arc<KnownTables>,
 }
 
 impl Lake {
@@ -122,31 +45,32 @@ impl Lake {
         let path = absolute
             .to_str()
             .ok_or_else(|| Error::Unavailable(format!("the lake's folder {shown} is not named in UTF-8: choose another")))?;
-        let shared = Shared {
+        let warehouse = Warehouse {
             catalog,
             objects: Objects::local(absolute.clone()),
             manifests: ManifestCache::default(),
-            warehouse: path.trim_end_matches('/').to_owned(),
+            root: path.trim_end_matches('/').to_owned(),
             opened_ms: clock.now_ms(),
             clock,
-            tables: Mutex::default(),
             sql: SqlRuntime::default(),
             upkeep,
             pins: Arc::default(),
             removal: Removal::default(),
-            compact: Mutex::default(),
-            turns: Mutex::default(),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self { warehouse: Arc::new(warehouse), known: Arc::default() })
     }
 
     /// Sets what queries may use; to be called before the first one.
     pub fn limit_queries(&self, limits: SqlLimits) {
-        self.shared.sql.limit(limits);
+        self.warehouse.sql.limit(limits);
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    pub(crate) fn warehouse(&self) -> &Arc<Warehouse> {
+        &self.warehouse
+    }
+
+    pub(crate) fn known(&self) -> &KnownTables {
+        &self.known
     }
 
     /// The table as it is now; `None` if the app has none of that name.
@@ -154,7 +78,26 @@ impl Lake {
     /// # Errors
     /// The catalog's, and [`Error::Corrupt`] if the metadata cannot be read.
     pub async fn table(&self, app: &AppId, name: &str) -> Result<Option<Table>> {
-        self.shared.table(app, name).await
+        let mut pointer = self.warehouse.catalog.table_location(app, name).await?;
+        while let Some(location) = pointer {
+            if let Some(table) = self.known.newest(app, name).filter(|t| t.metadata_location() == location) {
+                return Ok(Some(table));
+            }
+            let read = self.read_table(app, name, &location).await;
+            // What it names is held from here on. A commit may have taken its place before, and after a long pause its files may be gone.
+            pointer = self.warehouse.catalog.table_location(app, name).await?;
+            if pointer.as_ref() == Some(&location) {
+                let table = read?;
+                self.known.keep(&table);
+                return Ok(Some(table));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn read_table(&self, app: &AppId, name: &str, location: &str) -> Result<Table> {
+        let metadata = metadata::read(&self.warehouse.objects, location).await?;
+        Table::new(self.warehouse.clone(), app, name, location.to_owned(), metadata)
     }
 
     /// The names of the app's tables, in order.
@@ -162,29 +105,19 @@ impl Lake {
     /// # Errors
     /// The catalog's.
     pub async fn tables(&self, app: &AppId) -> Result<Vec<String>> {
-        let mut names = self.shared.catalog.tables(app).await?;
+        let mut names = self.warehouse.catalog.tables(app).await?;
         names.sort();
         Ok(names)
     }
 
-    /// Begins a commit: changes of several tables of one app, seen all at once or not at all.
-    pub fn begin(&self, app: &AppId) -> Commit {
-        Commit::new(self.shared.clone(), app.clone())
-    }
-
     /// Keeps what tables name now, and will name, until the result is dropped: for a copy of the files.
     pub fn keep_files(&self) -> KeptFiles {
-        self.shared.removal.keep()
-    }
-
-    /// Removes files that were written and will not be committed.
-    pub async fn discard(&self, files: Vec<DataFile>) {
-        self.shared.objects.remove(files.into_iter().map(|f| f.path().to_owned())).await;
+        self.warehouse.removal.keep()
     }
 }
 
 impl std::fmt::Debug for Lake {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Lake({})", self.shared.warehouse)
+        write!(f, "Lake({})", self.warehouse.root)
     }
 }

@@ -4,10 +4,11 @@ use crate::content::{self, Content};
 use crate::{Error, Result};
 use bytes::Bytes;
 use iceberg::io::{FileIO, FileRead};
+use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use taghouse_disk::Folders;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -61,7 +62,7 @@ impl Objects {
     /// Looks whether an object holds what its name says, the first time that this process reads it.
     pub(crate) async fn verify(&self, path: &str) -> Result<()> {
         let Some(content) = Content::of(path) else { return Ok(()) };
-        if self.verified.lock().unwrap_or_else(PoisonError::into_inner).contains(path) {
+        if self.verified.lock().contains(path) {
             return Ok(());
         }
         let object = path.to_owned();
@@ -69,7 +70,7 @@ impl Objects {
         if !content.is_hashed(&hashed.map_err(|e| Error::corrupt(path, e))?) {
             return Err(Error::corrupt(path, CHANGED));
         }
-        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut verified = self.verified.lock();
         if verified.len() >= VERIFIED {
             verified.clear();
         }

@@ -1,9 +1,10 @@
 //! Which snapshots readers of this process hold: their files are not removed. And since when data files are written that no table names yet.
 
 use iceberg::spec::SnapshotRef;
+use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use taghouse_model::TimestampMs;
 
 /// The pins of one lake.
@@ -38,36 +39,36 @@ impl Pins {
     /// Holds a snapshot of the table at `location`.
     pub(crate) fn pin(self: &Arc<Self>, location: &str, snapshot: &SnapshotRef) -> Arc<Pin> {
         let key = (location.to_owned(), snapshot.snapshot_id());
-        let mut held = locked(&self.snapshots);
+        let mut held = self.snapshots.lock();
         held.entry(key.clone()).or_insert_with(|| Held { snapshot: snapshot.clone(), holders: 0 }).holders += 1;
         Arc::new(Pin { pins: self.clone(), key })
     }
 
     pub(crate) fn holds(&self, location: &str, snapshot_id: i64) -> bool {
-        locked(&self.snapshots).contains_key(&(location.to_owned(), snapshot_id))
+        self.snapshots.lock().contains_key(&(location.to_owned(), snapshot_id))
     }
 
     /// All snapshots held.
     pub(crate) fn held(&self) -> Vec<SnapshotRef> {
-        locked(&self.snapshots).values().map(|held| held.snapshot.clone()).collect()
+        self.snapshots.lock().values().map(|held| held.snapshot.clone()).collect()
     }
 
     /// Says that files are written from now on.
     pub(crate) fn writing(self: &Arc<Self>, now: TimestampMs) -> Writing {
         let number = self.next_writing.fetch_add(1, Ordering::Relaxed);
-        locked(&self.writing).insert(number, now);
+        self.writing.lock().insert(number, now);
         Writing(Arc::new(WritingSince { pins: self.clone(), number }))
     }
 
     /// Since when there may be files that are not committed yet.
     pub(crate) fn writing_since(&self) -> Option<TimestampMs> {
-        locked(&self.writing).values().min().copied()
+        self.writing.lock().values().min().copied()
     }
 }
 
 impl Drop for Pin {
     fn drop(&mut self) {
-        let mut held = locked(&self.pins.snapshots);
+        let mut held = self.pins.snapshots.lock();
         if let Some(of) = held.get_mut(&self.key) {
             of.holders -= 1;
             if of.holders == 0 {
@@ -79,7 +80,7 @@ impl Drop for Pin {
 
 impl Drop for WritingSince {
     fn drop(&mut self) {
-        locked(&self.pins.writing).remove(&self.number);
+        self.pins.writing.lock().remove(&self.number);
     }
 }
 
@@ -87,8 +88,4 @@ impl std::fmt::Debug for Writing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Writing")
     }
-}
-
-fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
 }

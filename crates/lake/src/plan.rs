@@ -4,7 +4,7 @@ use crate::manifest::refuse_deletes;
 use crate::objects::Objects;
 use crate::pin::Pin;
 use crate::prune::Condition;
-use crate::read::{BatchStream, Target, stream};
+use crate::read::{BatchStream, Piece, Target, stream};
 use crate::table::Table;
 use crate::{Error, Result, manifest};
 use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
@@ -29,15 +29,6 @@ pub struct Scan {
     whole: bool,
     /// The files stay while the scan or one of its streams is there.
     pin: Option<Arc<Pin>>,
-}
-
-/// A file, or a part of it.
-#[derive(Debug, Clone)]
-pub(crate) struct Piece {
-    pub(crate) path: Arc<str>,
-    pub(crate) file_bytes: u64,
-    /// Row groups whose middle lies in this range of the file.
-    pub(crate) range: std::ops::Range<u64>,
 }
 
 impl Piece {
@@ -104,7 +95,7 @@ impl Scan {
             // A column that is required now may have been added to older files; Iceberg forbids it, and readers need not trust that.
             fields.push(field.clone());
         }
-        let lake = table.lake();
+        let lake = table.warehouse();
         let pieces = files.iter().flat_map(|f| cut(f, partitions)).collect();
         Ok(Self {
             objects: lake.objects.clone(),
@@ -153,7 +144,7 @@ pub(crate) async fn plan(table: &Table, conditions: &[Condition], snapshot_id: O
     };
     let Some(snapshot) = snapshot else { return Ok(Planned { files: Vec::new(), whole: true, pin: None }) };
     // Before the first of its files is read.
-    let pin = table.lake().pins.pin(table.location(), snapshot);
+    let pin = table.warehouse().pins.pin(table.location(), snapshot);
     let (files, whole) = live_files(table, conditions, snapshot).await?;
     Ok(Planned { files, whole, pin: Some(pin) })
 }
@@ -161,7 +152,7 @@ pub(crate) async fn plan(table: &Table, conditions: &[Condition], snapshot_id: O
 /// The snapshot's files that may hold rows of interest, and whether those are all.
 async fn live_files(table: &Table, conditions: &[Condition], snapshot: &SnapshotRef) -> Result<(Vec<DataFile>, bool)> {
     let metadata = table.metadata();
-    let lake = table.lake();
+    let lake = table.warehouse();
     let schema = metadata.current_schema();
     let mut manifests = lake.manifests.list(&lake.objects, snapshot, metadata.format_version()).await?;
     refuse_deletes(table.name(), &manifests)?;

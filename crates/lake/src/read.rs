@@ -1,7 +1,6 @@
 //! Data files as batches: columns by field id, absent ones null.
 
 use crate::objects::Objects;
-use crate::plan::Piece;
 use crate::{Error, Result};
 use arrow::array::{Array, ArrayRef, AsArray, new_null_array};
 use arrow::compute::cast;
@@ -27,6 +26,15 @@ const BATCH_ROWS: usize = 8192;
 const SMALL_FILE_BYTES: u64 = 1 << 20;
 /// How much of a large file's end is read at first: mostly the whole footer.
 const TAIL_BYTES: u64 = 64 << 10;
+
+/// A file, or a part of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Piece {
+    pub(crate) path: Arc<str>,
+    pub(crate) file_bytes: u64,
+    /// Row groups whose middle lies in this range of the file.
+    pub(crate) range: Range<u64>,
+}
 
 /// A column that a scan gives.
 #[derive(Debug, Clone)]

@@ -6,8 +6,9 @@
 //! After a crash in between the same call begins again; what the first one wrote is left to the sweep. The cost is that of the metadata: some
 //! files of kilobytes for each table, each of them synced.
 
-use crate::lake::{Lake, Shared};
+use crate::lake::Lake;
 use crate::objects::aside;
+use crate::warehouse::Warehouse;
 use crate::{Error, Result, metadata};
 use iceberg::spec::{
     DataFile, DataFileBuilder, FormatVersion, Manifest, ManifestContentType, ManifestFile, ManifestList, ManifestListWriter,
@@ -31,7 +32,7 @@ impl Lake {
     /// [`Error::Corrupt`] names a metadata file that cannot be read, [`Error::Invalid`] a table with delete files of another engine, in which
     /// paths stand too. No table is changed then.
     pub async fn relocate(&self, app: &AppId, former: &Path) -> Result<usize> {
-        let lake = self.shared().clone();
+        let lake = self.warehouse().clone();
         let former = former.to_str().ok_or_else(|| Error::Invalid(format!("{} is not UTF-8", former.display())))?;
         let (app, former) = (app.clone(), former.trim_end_matches('/').to_owned());
         aside(async move {
@@ -54,7 +55,7 @@ impl Lake {
 }
 
 struct Relocation<'a> {
-    lake: &'a Arc<Shared>,
+    lake: &'a Arc<Warehouse>,
     /// The warehouse as the metadata names it, without a slash at the end.
     former: String,
     written: Vec<String>,
@@ -65,7 +66,7 @@ impl Relocation<'_> {
     fn now(&self, path: &str) -> String {
         let plain = path.strip_prefix("file://").unwrap_or(path);
         match plain.strip_prefix(&self.former) {
-            Some(rest) if rest.starts_with('/') => format!("{}{rest}", self.lake.warehouse),
+            Some(rest) if rest.starts_with('/') => format!("{}{rest}", self.lake.root),
             _ => path.to_owned(),
         }
     }

@@ -25,8 +25,15 @@ enum Want {
     OnDays(Arc<BTreeSet<i32>>),
 }
 
+impl Table {
+    /// Reads `columns` (in this order; none: only the number of rows).
+    pub fn scan(&self, columns: &[&str]) -> ScanBuilder {
+        ScanBuilder::new(self.clone(), columns.iter().map(|c| (*c).to_owned()).collect())
+    }
+}
+
 impl ScanBuilder {
-    pub(crate) fn new(table: Table, columns: Vec<String>) -> Self {
+    fn new(table: Table, columns: Vec<String>) -> Self {
         Self { table, columns, conditions: Vec::new(), snapshot_id: None }
     }
 

@@ -58,7 +58,7 @@ pub(crate) async fn prepare(base: &Table, change: &TableChange, properties: &BTr
         return Err(Error::Invalid(format!("table {} is not of Iceberg format 2, the only one written here", base.name())));
     }
     let mut place = ManifestPlace {
-        objects: &base.lake().objects,
+        objects: &base.warehouse().objects,
         folder: format!("{}/metadata", metadata.location()),
         commit: uuid::Uuid::new_v4(),
         snapshot_id: new_snapshot_id(metadata),
@@ -105,7 +105,7 @@ async fn write_next(
         (false, _) => Operation::Overwrite,
     };
     let summary = Summary { operation, additional_properties: tally.summary(metadata, &manifests, properties) };
-    let now = base.lake().now_ms().max(metadata.last_updated_ms());
+    let now = base.warehouse().now_ms().max(metadata.last_updated_ms());
     let snapshot = Snapshot::builder()
         .with_snapshot_id(place.snapshot_id)
         .with_parent_snapshot_id(metadata.current_snapshot_id())
@@ -115,7 +115,7 @@ async fn write_next(
         .with_summary(summary)
         .with_schema_id(metadata.current_schema_id())
         .build();
-    let expired = expired(metadata, &Arc::new(snapshot.clone()), &base.lake().upkeep, now);
+    let expired = expired(metadata, &Arc::new(snapshot.clone()), &base.warehouse().upkeep, now);
     let mut builder = metadata.clone().into_builder(Some(base.metadata_location().to_owned()));
     builder = builder.set_branch_snapshot(snapshot, MAIN_BRANCH)?.remove_snapshots(&expired.ids);
     for id in expired.ids {
@@ -136,7 +136,7 @@ async fn carried(base: &Table, change: &TableChange, place: &mut ManifestPlace<'
         if change.replaced.is_empty() { Ok(()) } else { Err(Error::Conflict(message)) }
     };
     let Some(snapshot) = metadata.current_snapshot() else { return gone().map(|()| Vec::new()) };
-    let lake = base.lake();
+    let lake = base.warehouse();
     let mut manifests = lake.manifests.list(&lake.objects, snapshot, metadata.format_version()).await?;
     manifests.retain(lives);
     if !change.overwritten.is_empty() || !change.replaced.is_empty() {
@@ -159,7 +159,7 @@ async fn without(
     place: &mut ManifestPlace<'_>,
     tally: &mut Tally,
 ) -> Result<(Vec<ManifestFile>, usize)> {
-    let lake = base.lake();
+    let lake = base.warehouse();
     let mut next = Vec::with_capacity(manifests.len());
     let mut replaced = 0;
     for (file, manifest) in lake.manifests.load(&lake.objects, manifests).await? {
@@ -192,7 +192,7 @@ async fn merged(base: &Table, manifests: Vec<ManifestFile>, place: &mut Manifest
         next.extend(mergeable);
         return Ok(next);
     }
-    let lake = base.lake();
+    let lake = base.warehouse();
     let loaded = lake.manifests.load(&lake.objects, mergeable).await?;
     let kept: Vec<_> = loaded.iter().flat_map(|(_, m)| m.entries()).filter(|e| e.is_alive()).cloned().collect();
     next.extend(place.rewritten(base.metadata().default_partition_spec(), &[], &kept).await?);

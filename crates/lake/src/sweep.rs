@@ -24,7 +24,7 @@ const POINTER_NAME: &str = "swept";
 impl Lake {
     /// Sweeps the app's folder if it is time to: gives how many files were removed.
     pub(crate) async fn sweep_in_turn(&self, app: &AppId) -> Result<u64> {
-        let lake = self.shared();
+        let lake = self.warehouse();
         let now = lake.now_ms();
         let pointer = lake.catalog.pointer(POINTER_KIND, app, POINTER_NAME).await?;
         let last = pointer.as_ref().and_then(|p| p.value.get("at_ms")?.as_i64());
@@ -45,7 +45,7 @@ impl Lake {
 
     /// `None`: not now, for other engines may still read what was expired before this process began.
     async fn sweep(&self, app: &AppId) -> Result<Option<u64>> {
-        let lake = self.shared();
+        let lake = self.warehouse();
         if lake.removal.is_kept() {
             return Ok(None);
         }
@@ -66,7 +66,7 @@ impl Lake {
         }
         let named = self.named(&tables).await?;
         drop(kept);
-        let folder = PathBuf::from(format!("{}/{app}", lake.warehouse));
+        let folder = PathBuf::from(format!("{}/{app}", lake.root));
         let walked = tokio::task::spawn_blocking(move || unnamed(&folder, &named, before)).await;
         let unnamed = walked.map_err(|e| Error::Internal(format!("looking for files that no table names broke off: {e}")))??;
         let count = unnamed.files.len() as u64;
@@ -94,7 +94,7 @@ impl Lake {
 
     /// The paths of everything that the tables, the list of removals and readers name.
     async fn named(&self, tables: &[Table]) -> Result<HashSet<String>> {
-        let lake = self.shared();
+        let lake = self.warehouse();
         let (waiting, metadata) = lake.removal.listed();
         let mut named: HashSet<String> = metadata.into_iter().collect();
         let mut snapshots: Vec<SnapshotRef> = waiting;

@@ -1,8 +1,6 @@
-use crate::lake::Shared;
 use crate::layout::Partition;
 use crate::pin::Pin;
-use crate::scan::ScanBuilder;
-use crate::write::TableWriter;
+use crate::warehouse::Warehouse;
 use crate::{Error, Result, manifest, schema};
 use arrow::datatypes::SchemaRef;
 use iceberg::spec::{Literal, PrimitiveLiteral, SnapshotRef, TableMetadata, Transform};
@@ -17,7 +15,7 @@ pub struct Table {
 }
 
 struct State {
-    lake: Arc<Shared>,
+    warehouse: Arc<Warehouse>,
     app: AppId,
     name: String,
     metadata_location: String,
@@ -42,11 +40,17 @@ pub struct SnapshotInfo {
 }
 
 impl Table {
-    pub(crate) fn new(lake: Arc<Shared>, app: &AppId, name: &str, metadata_location: String, metadata: TableMetadata) -> Result<Self> {
+    pub(crate) fn new(
+        warehouse: Arc<Warehouse>,
+        app: &AppId,
+        name: &str,
+        metadata_location: String,
+        metadata: TableMetadata,
+    ) -> Result<Self> {
         let file_arrow = schema::file_schema(metadata.current_schema())?;
         let arrow = schema::arrow_schema(&file_arrow);
-        let pin = metadata.current_snapshot().map(|snapshot| lake.pins.pin(metadata.location(), snapshot));
-        let state = State { lake, app: app.clone(), name: name.to_owned(), metadata_location, metadata, arrow, file_arrow, _pin: pin };
+        let pin = metadata.current_snapshot().map(|snapshot| warehouse.pins.pin(metadata.location(), snapshot));
+        let state = State { warehouse, app: app.clone(), name: name.to_owned(), metadata_location, metadata, arrow, file_arrow, _pin: pin };
         Ok(Self { state: Arc::new(state) })
     }
 
@@ -84,8 +88,8 @@ impl Table {
         &self.state.metadata
     }
 
-    pub(crate) fn lake(&self) -> &Arc<Shared> {
-        &self.state.lake
+    pub(crate) fn warehouse(&self) -> &Arc<Warehouse> {
+        &self.state.warehouse
     }
 
     /// The id of the current snapshot; `None` while the table is empty.
@@ -113,16 +117,6 @@ impl Table {
         total.and_then(|t| t.parse().ok()).unwrap_or(0)
     }
 
-    /// A writer of new data files, which become part of the table by a [`crate::Commit`].
-    pub fn writer(&self) -> TableWriter {
-        TableWriter::new(self.clone())
-    }
-
-    /// Reads `columns` (in this order; none: only the number of rows).
-    pub fn scan(&self, columns: &[&str]) -> ScanBuilder {
-        ScanBuilder::new(self.clone(), columns.iter().map(|c| (*c).to_owned()).collect())
-    }
-
     /// The values that an identity-partitioned table is cut by, in order, and how many rows each has: the as-of times of a tag's table.
     ///
     /// # Errors
@@ -132,7 +126,7 @@ impl Table {
             return Err(Error::Invalid(format!("table {} is not cut by the values of a column", self.name())));
         };
         let Some(snapshot) = self.state.metadata.current_snapshot() else { return Ok(Vec::new()) };
-        let lake = &self.state.lake;
+        let lake = &self.state.warehouse;
         let mut listed = lake.manifests.list(&lake.objects, snapshot, self.state.metadata.format_version()).await?;
         manifest::refuse_deletes(self.name(), &listed)?;
         listed.retain(manifest::lives);

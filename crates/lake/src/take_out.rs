@@ -32,7 +32,7 @@ impl Commit {
     pub async fn take_out(&mut self, table: &str, going: &Going<'_>) -> Result<u64> {
         let (lake, app) = self.place();
         let Some(found) = lake.table(&app, table).await? else { return Ok(0) };
-        self.hold(lake.turn_of(found.location()).lock_owned().await);
+        self.hold(lake.known().turn_of(found.location()).lock_owned().await);
         // What was committed while this waited is seen, too.
         let table = lake.table(&app, table).await?.ok_or_else(|| Error::NotFound(format!("app {app} has no table {table} any more")))?;
         let mut gone = 0;

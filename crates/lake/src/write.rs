@@ -76,11 +76,18 @@ struct Done {
     files: Vec<iceberg::spec::DataFile>,
 }
 
+impl Table {
+    /// A writer of new data files, which become part of the table by a [`crate::Commit`].
+    pub fn writer(&self) -> TableWriter {
+        TableWriter::new(self.clone())
+    }
+}
+
 impl TableWriter {
-    pub(crate) fn new(table: Table) -> Self {
+    fn new(table: Table) -> Self {
         Self {
             partition: table.partition(),
-            writing: table.lake().pins.writing(table.lake().now_ms()),
+            writing: table.warehouse().pins.writing(table.warehouse().now_ms()),
             table,
             context: None,
             parts: HashMap::new(),
@@ -194,7 +201,7 @@ impl Drop for TableWriter {
             return;
         }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let objects = self.table.lake().objects.clone();
+        let objects = self.table.warehouse().objects.clone();
         runtime.spawn(async move {
             objects.remove(written).await;
             while let Some(done) = jobs.join_next().await {

@@ -88,8 +88,7 @@ impl EmbeddedLog {
     /// Runs a read where it may block.
     async fn reading<T: Send + 'static>(&self, read: impl FnOnce(&Database, &Keyspace) -> Result<T> + Send + 'static) -> Result<T> {
         let store = self.store.clone();
-        let done = tokio::task::spawn_blocking(move || store.with(|Opened { database, keyspace }| read(database, keyspace))).await;
-        done.map_err(|e| Error::Internal(e.to_string()))?
+        blocking(move || store.with(|Opened { database, keyspace }| read(database, keyspace))).await
     }
 }
 
@@ -102,6 +101,11 @@ impl Drop for EmbeddedLog {
             tracing::error!("the event log's writer ended in a panic");
         }
     }
+}
+
+/// Runs work where it may block.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| Error::Internal(e.to_string()))?
 }
 
 /// Checks the limits; gives the bytes that count against those waiting.
@@ -174,7 +178,6 @@ impl EventLog for EmbeddedLog {
 
     async fn freeze(&self) -> Result<Box<dyn FrozenLog>> {
         let store = self.store.clone();
-        let frozen = tokio::task::spawn_blocking(move || Frozen::of(&store)).await.map_err(|e| Error::Internal(e.to_string()))?;
-        Ok(Box::new(frozen?))
+        Ok(Box::new(blocking(move || Frozen::of(&store)).await?))
     }
 }

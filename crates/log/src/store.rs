@@ -5,9 +5,9 @@
 
 use crate::{Error, Result, key};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 use taghouse_disk::{Mark, Standing};
 
 const CACHE_BYTES: u64 = 16 << 20;
@@ -57,21 +57,21 @@ impl Store {
 
     /// Does something with the store, which cannot be closed meanwhile.
     pub(crate) fn with<T>(&self, act: impl FnOnce(&Opened) -> Result<T>) -> Result<T> {
-        let opened: RwLockReadGuard<'_, Option<Opened>> = self.opened.read().unwrap_or_else(PoisonError::into_inner);
+        let opened: RwLockReadGuard<'_, Option<Opened>> = self.opened.read();
         match opened.as_ref() {
             Some(opened) => act(opened).map_err(|error| error.within(&self.path)),
-            None => Err(Error::Unavailable(self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone())),
+            None => Err(Error::Unavailable(self.problem.lock().clone())),
         }
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        self.opened.read().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.opened.read().is_some()
     }
 
     /// Closes the store, once those who read have ended, and opens it again; the number of its last group. `acknowledged` groups must be
     /// there.
     pub(crate) fn reopen(&self, acknowledged: u64, mark: &Path) -> Result<u64> {
-        let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
+        let mut opened = self.opened.write();
         *opened = None;
         let again = || {
             // Not one that fjall would make where the folder is gone.
@@ -87,7 +87,7 @@ impl Store {
                 Ok(groups)
             }
             Err(error) => {
-                *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem_of(&error);
+                *self.problem.lock() = problem_of(&error);
                 Err(error)
             }
         }

@@ -43,7 +43,7 @@ pub struct Produced {
     /// The index's revision that shows the tags.
     pub revision: u64,
     /// The position of the last live change that the tags take the place of; later ones stay on top. `None` without live changes.
-    pub subsumes: Option<u64>,
+    pub flushed_through: Option<u64>,
     /// The whole time.
     pub elapsed_ms: u64,
     /// What took how long, in milliseconds: reading and folding, writing the tables, publishing the index.
@@ -187,11 +187,11 @@ impl Producer {
         steps_ms.insert("encode", elapsed_ms(began));
         tables::write(&self.lake, app, tables, &calendar, as_of_ms).await?;
         steps_ms.insert("write", elapsed_ms(began));
-        let subsumes = pin.as_ref().map(Pin::position);
-        let revision = self.publish(app, gone, segments, &roster, as_of_ms, subsumes).await?;
+        let flushed_through = pin.as_ref().map(Pin::position);
+        let revision = self.publish(app, gone, segments, &roster, as_of_ms, flushed_through).await?;
         drop(pin);
         steps_ms.insert("publish", elapsed_ms(began));
-        Ok(Produced { tags, users: roster.len() as u64, events_read, revision, subsumes, elapsed_ms: elapsed_ms(began), steps_ms })
+        Ok(Produced { tags, users: roster.len() as u64, events_read, revision, flushed_through, elapsed_ms: elapsed_ms(began), steps_ms })
     }
 
     /// Gives the dictionary another generation if what is published is not of its ordinals: it was lost, or is older than the index. Gives
@@ -256,7 +256,7 @@ impl Producer {
         segments: Vec<(TagDefinition, Vec<u8>)>,
         roster: &Roster,
         as_of_ms: TimestampMs,
-        subsumes: Option<u64>,
+        flushed_through: Option<u64>,
     ) -> Result<u64> {
         let stored = self.catalog.definitions(app).await.map_err(taghouse_index::Error::from)?;
         let body =
@@ -267,7 +267,7 @@ impl Producer {
             value_type: tag.value_type,
             as_of_ms,
             segment,
-            subsumes,
+            flushed_through,
         });
         let users: Bitmap = roster.ordinals.iter().copied().collect();
         let publication = Publication { generation: self.dictionary.generation(app), users, tags: tags.collect(), drop: gone };

@@ -2,10 +2,11 @@ use crate::graph::Graph;
 use crate::run::{Patience, Run};
 use crate::status::{RunState, RunStatus, TaskState, TaskStatus};
 use crate::{Error, Result, Retry, RunHandle, Task};
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use taghouse_catalog::{Catalog, Change, RunRecord};
 use taghouse_model::{AppId, Clock, ErrorKind};
@@ -136,7 +137,7 @@ impl Scheduler {
         let patience = Patience { retry: self.retry, grace: self.grace };
         let run = Run::new(tasks, graph, sender.clone(), cancel, self.clock.clone(), patience, runtime);
         let (catalog, clock, retry) = (self.catalog.clone(), self.clock.clone(), self.retry);
-        let mut driving = self.driving.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut driving = self.driving.lock();
         while driving.try_join_next().is_some() {}
         driving.spawn(async move {
             let state = run.drive().await;
@@ -177,7 +178,7 @@ impl Scheduler {
         for run in runs {
             run.finished().await;
         }
-        let mut driving = std::mem::take(&mut *self.driving.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut driving = std::mem::take(&mut *self.driving.lock());
         let recorded = async { while driving.join_next().await.is_some() {} };
         if tokio::time::timeout(LAST_RECORDS, recorded).await.is_err() {
             tracing::warn!("the catalog did not take the end of every run: the next start calls those interrupted");
@@ -221,14 +222,14 @@ impl Scheduler {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         // Nothing under this lock can leave it half done.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 }
 
 impl Drop for Scheduler {
     /// Runs go on without it.
     fn drop(&mut self) {
-        self.driving.lock().unwrap_or_else(PoisonError::into_inner).detach_all();
+        self.driving.lock().detach_all();
     }
 }
 

@@ -1,6 +1,7 @@
 use crate::{Error, Result};
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use taghouse_catalog::Catalog;
 use taghouse_crowd::Crowds;
 use taghouse_dictionary::Dictionary;
@@ -55,7 +56,7 @@ impl Users {
     }
 
     pub(crate) fn lock(&self, app: &AppId) -> Arc<RwLock<()>> {
-        self.locks.lock().unwrap_or_else(PoisonError::into_inner).entry(app.clone()).or_default().clone()
+        self.locks.lock().entry(app.clone()).or_default().clone()
     }
 
     /// Lets those wait who change, delete or renumber an app's users, as long as the result lives.

@@ -83,7 +83,7 @@ impl House {
             as_of_ms: 0,
             definition: serde_json::json!({}),
             segment: age.finish().unwrap(),
-            subsumes: None,
+            flushed_through: None,
         };
         let users: Bitmap = ordinals.into_iter().collect();
         let publication = Publication { generation: self.dictionary.generation(app), users, tags: vec![tag], drop: vec![] };

@@ -103,7 +103,7 @@ impl House {
         }
         let tag = |name: &str, value_type, builder: SegmentBuilder| {
             let (name, definition) = (Name::new(name).unwrap(), serde_json::json!({}));
-            TagPublication { name, value_type, as_of_ms: 0, definition, segment: builder.finish().unwrap(), subsumes: None }
+            TagPublication { name, value_type, as_of_ms: 0, definition, segment: builder.finish().unwrap(), flushed_through: None }
         };
         let tags = vec![tag("age", ValueType::Int, age), tag("country", ValueType::Text, country)];
         let users: Bitmap = ordinals.into_iter().collect();
@@ -169,7 +169,7 @@ async fn changes_are_seen_and_survive() {
     drop(house);
     let house = House::open(folder.path()).await;
     check(&house).await;
-    house.index.fold(&house.app).await.unwrap();
+    house.index.flush(&house.app).await.unwrap();
     check(&house).await;
     house.users.compact(&house.app, &house.definitions, None, &CancellationToken::new()).await.unwrap();
     check(&house).await;
@@ -217,7 +217,7 @@ async fn a_deleted_user_is_gone_from_everything() {
     drop(house);
     let house = House::open(folder.path()).await;
     check(&house).await;
-    house.index.fold(&house.app).await.unwrap();
+    house.index.flush(&house.app).await.unwrap();
     house.users.tidy().await.unwrap();
     check(&house).await;
     // The id comes back: another user, of whom nothing is known.

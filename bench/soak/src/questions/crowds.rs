@@ -1,9 +1,9 @@
 use super::{Asked, Crowd, bitmap_of};
-use crate::dice::Dice;
 use anyhow::{Context, ensure};
 use std::sync::Arc;
 use taghouse_index::{Bitmap, Members, overlap as overlap_of};
 use taghouse_model::Ordinal;
+use taghouse_testkit::Dice;
 
 pub(super) fn count(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<()> {
     let Crowd { predicate, query, expected } = asked.crowd(dice)?;

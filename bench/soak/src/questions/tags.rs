@@ -1,12 +1,12 @@
 use super::{Asked, bitmap_of};
-use crate::dice::Dice;
-use crate::twin::{Column, members};
-use crate::values::{units, value};
 use anyhow::{Context, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use taghouse_index::{BitSlices, Bitmap, Members, TagView, overlap as overlap_of};
 use taghouse_model::{Name, Ordinal, Value, ValueType};
+use taghouse_testkit::Dice;
+use taghouse_testkit::{Column, members};
+use taghouse_testkit::{units, value_or_end as value};
 
 /// A tag of the index with what its twin says.
 struct Tag<'a> {

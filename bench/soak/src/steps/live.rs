@@ -1,13 +1,13 @@
-//! Live changes, their folding, and the deletion of users.
+//! Live changes, their flushing, and the deletion of users.
 
-use crate::dice::Dice;
-use crate::values::{self, value};
 use crate::world::{Ids, World};
 use anyhow::{Context, ensure};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use taghouse_index::{Changes, Column, Op, TagChange, TagChanges};
 use taghouse_model::{Name, Ordinal, Value, ValueType};
+use taghouse_testkit::Dice;
+use taghouse_testkit::{of_units, value_or_end as value};
 
 /// Single changes of random tags, made together.
 pub(super) fn change(world: &mut World<'_>, dice: &mut Dice) -> anyhow::Result<()> {
@@ -65,7 +65,7 @@ fn send(world: &mut World<'_>, columns: Vec<TagChanges>, points: Vec<TagChange>,
 fn points_of(changes: &TagChanges, ty: ValueType) -> Vec<TagChange> {
     let op = |at: usize| match &changes.column {
         Column::Unset => Op::Unset,
-        Column::Numbers(numbers) => Op::Set(values::of_units(numbers[at], ty)),
+        Column::Numbers(numbers) => Op::Set(of_units(numbers[at], ty)),
         Column::Texts { texts, codes } => Op::Set(Value::Text(texts[codes[at] as usize].clone())),
         Column::Add { texts, codes } => Op::Add(texts[codes[at] as usize].clone()),
         Column::Remove { texts, codes } => Op::Remove(texts[codes[at] as usize].clone()),
@@ -85,23 +85,28 @@ pub(super) fn checkpoint(world: &mut World<'_>, _: &mut Dice) -> anyhow::Result<
     Ok(world.wait(world.index()?.checkpoint(&world.app))?)
 }
 
-pub(super) fn fold(world: &mut World<'_>, _: &mut Dice) -> anyhow::Result<()> {
-    world.wait(world.index()?.fold(&world.app))?;
-    note_folds(world)
+pub(super) fn flush(world: &mut World<'_>, _: &mut Dice) -> anyhow::Result<()> {
+    world.wait(world.index()?.flush(&world.app))?;
+    note_flushes(world)
 }
 
-pub(super) fn fold_due(world: &mut World<'_>, _: &mut Dice) -> anyhow::Result<()> {
-    world.wait(world.index()?.fold_due(&world.app))?;
-    note_folds(world)
+pub(super) fn flush_due(world: &mut World<'_>, _: &mut Dice) -> anyhow::Result<()> {
+    world.wait(world.index()?.flush_due(&world.app))?;
+    note_flushes(world)
 }
 
 /// Which live changes are in the segments now, the index says; the answers must be the same as before.
-fn note_folds(world: &mut World<'_>) -> anyhow::Result<()> {
+fn note_flushes(world: &mut World<'_>) -> anyhow::Result<()> {
     let snapshot = world.snapshot()?;
     for info in snapshot.tags() {
         let tag = world.twin.tags.get_mut(&info.name).context("a known tag")?;
-        ensure!((tag.floor..=world.twin.end).contains(&info.subsumes), "tag {} has folded up to {}", info.name, info.subsumes);
-        tag.fold(info.subsumes);
+        ensure!(
+            (tag.floor..=world.twin.end).contains(&info.flushed_through),
+            "tag {} has flushed up to {}",
+            info.name,
+            info.flushed_through
+        );
+        tag.flush(info.flushed_through);
     }
     Ok(())
 }
@@ -160,6 +165,6 @@ fn op(ty: ValueType, values: u64, dice: &mut Dice) -> Op {
 fn units(ty: ValueType, values: u64, dice: &mut Dice) -> i64 {
     match value(ty, values, dice) {
         Value::Bool(value) => i64::from(value),
-        value => values::units(&value, ty) as i64,
+        value => taghouse_testkit::units(&value, ty) as i64,
     }
 }

@@ -1,11 +1,11 @@
 //! New ordinals for the users who stay.
 
-use crate::dice::Dice;
 use crate::world::{Ids, World};
 use anyhow::Context;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use taghouse_model::Ordinal;
+use taghouse_testkit::Dice;
 use tokio_util::sync::CancellationToken;
 
 /// Half of the users stay, or all; with a dictionary it is re-packed, and people come and go meanwhile.

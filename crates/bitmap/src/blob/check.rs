@@ -3,7 +3,7 @@
 use super::{Blob, CONTAINER_BITS, CONTAINERS, Container};
 use crate::file::{u16_at, u32_at};
 use crate::popcount;
-use crate::vector::{Kernel, Simd, fastest};
+use crate::vector::{Simd, VectorLoop, fastest};
 use crate::{Error, Result, SHARD_BITS, SHARD_SIZE};
 
 impl<'a> Blob<'a> {
@@ -69,7 +69,7 @@ impl Container<'_> {
 /// Whether values ascend, each once.
 struct Ascending<'a>(&'a [[u8; 2]]);
 
-impl Kernel for Ascending<'_> {
+impl VectorLoop for Ascending<'_> {
     type Out = bool;
     #[inline(always)]
     fn run<S: Simd>(self, _: S) -> bool {

@@ -1,4 +1,4 @@
-use super::{ShardEncoder, TOUCHED_PER_CONTAINER};
+use super::shard_encoder::{ShardEncoder, TOUCHED_PER_CONTAINER};
 use crate::blob::{Blob, CONTAINER_BITS, CONTAINERS, Container, WORDS};
 use crate::file::{u16_at, u64_at};
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::{SHARD_BITS, SHARD_SIZE};
 use croaring::{Bitmap as Roaring, Portable};
 use proptest::prelude::*;
 use std::collections::BTreeSet;

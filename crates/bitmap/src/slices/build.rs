@@ -108,7 +108,7 @@ fn push_word<N: Copy + Into<i128>>(bitmaps: &mut [Words], min: i128, ordinals: &
 
 /// Bit `b` of row `r` becomes bit `r` of row `b`, for the first `slices` rows; the rows have no higher bits. Squares change places,
 /// halved from step to step (Hacker's Delight, 7-3), but for those in rows that are not asked for.
-pub(crate) fn transpose(rows: &mut [u64; 64], slices: usize) {
+pub(super) fn transpose(rows: &mut [u64; 64], slices: usize) {
     let (mut live, mut side, mut mask) = (64, 32, u64::MAX >> 32);
     while side > 0 {
         for base in (0..live).step_by(2 * side) {

@@ -4,7 +4,7 @@
 use crate::blob::{Container, WORDS, Words};
 use crate::popcount::count;
 use crate::prefetch::prefetch_beyond;
-use crate::vector::{Kernel, LANES, Simd, fastest};
+use crate::vector::{LANES, Simd, VectorLoop, fastest};
 
 /// Words of a line.
 const LINE: usize = LANES;
@@ -160,7 +160,7 @@ struct Keep<'a> {
     flip: bool,
 }
 
-impl Kernel for Keep<'_> {
+impl VectorLoop for Keep<'_> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
@@ -184,7 +184,7 @@ struct Take<'a, T> {
     sink: &'a mut T,
 }
 
-impl<T: Sink> Kernel for Take<'_, T> {
+impl<T: Sink> VectorLoop for Take<'_, T> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
@@ -209,7 +209,7 @@ struct Choose<'a> {
     into: &'a mut Candidates,
 }
 
-impl Kernel for Choose<'_> {
+impl VectorLoop for Choose<'_> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
@@ -230,7 +230,7 @@ struct Split<'a> {
     ones: &'a mut Candidates,
 }
 
-impl Kernel for Split<'_> {
+impl VectorLoop for Split<'_> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
@@ -251,7 +251,7 @@ struct Count<'a> {
     bits: &'a Bits,
 }
 
-impl Kernel for Count<'_> {
+impl VectorLoop for Count<'_> {
     type Out = u64;
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> u64 {
@@ -269,7 +269,7 @@ impl Kernel for Count<'_> {
 /// Becomes all of a container's words.
 struct Fill<'a>(&'a mut Candidates, &'a Bits);
 
-impl Kernel for Fill<'_> {
+impl VectorLoop for Fill<'_> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {

@@ -3,9 +3,9 @@
 //! SQLite drops what stands behind a damaged frame of its write-ahead log without a word, and goes on writing to a file that was deleted.
 
 use crate::{Error, Result};
+use parking_lot::Mutex;
 use sqlx::sqlite::SqliteConnection;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use taghouse_disk::{Mark, Standing};
 
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl Acknowledged {
         if let Err(error) = std::fs::metadata(&self.log) {
             return Err(gone(format!("{}: {error}", self.log.display())));
         }
-        self.mark.lock().unwrap_or_else(PoisonError::into_inner).set(commit);
+        self.mark.lock().set(commit);
         Ok(())
     }
 }

@@ -91,7 +91,7 @@ impl Shop {
                 as_of_ms: 100 * (n as i64 + 1),
                 definition: serde_json::json!({}),
                 segment: segment.finish().unwrap(),
-                subsumes: None,
+                flushed_through: None,
             }
         });
         let generation = self.dictionary.generation(&self.app);

@@ -1,25 +1,25 @@
 //! One app's live changes: logged by one thread, gathered into overlays by another, kept short on disk by a third.
 
+use super::LiveOptions;
 use super::change::{Block, Changes};
 use super::change_log::ChangeLog;
 use super::change_log::read_back;
 use super::checkpoint;
 use super::codec::{self, Item, put_came, put_deleted, put_tag};
-use super::gather::{Pending, Published, Replay};
-use super::overlay::Overlay;
+use super::gather::{Pending, Published, RestoredChanges};
+use super::overlay::{Overlay, ShowsOverlay};
 use super::pins::{Pin, Pins};
 use super::room::Weight;
 use super::tag_log::TagLog;
-use super::{LiveOptions, locked};
 use crate::error::{Error, Result};
-use crate::shown::Shown;
 use arc_swap::ArcSwap;
 use hashbrown::HashMap;
+use parking_lot::{Condvar, Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use taghouse_model::{Name, Ordinal, ValueType, give_way};
@@ -58,11 +58,11 @@ pub(super) struct Shared {
     pub(super) pending: Mutex<Pending>,
     overlay: ArcSwap<Overlay>,
     /// Told of every overlay.
-    shown: Arc<Shown>,
+    shown: Arc<dyn ShowsOverlay>,
     pins: Pins,
     /// Changes on their way to the log.
     pub(super) admitted: Mutex<Weight>,
-    /// What the texts of changes take. They stay in memory until their tag is folded and nobody writes to it.
+    /// What the texts of changes take. They stay in memory until their tag is flushed and nobody writes to it.
     pub(super) text_bytes: Arc<AtomicU64>,
     /// Writers for whom there was no room; as long as there are any, no other goes in before them.
     pub(super) waiting: Mutex<u64>,
@@ -91,7 +91,7 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        *locked(&self.0.held) = false;
+        *self.0.held.lock() = false;
         self.0.released.notify_all();
     }
 }
@@ -101,7 +101,7 @@ impl AppLog {
     ///
     /// # Errors
     /// `Log` names a damaged file; `Disk` when the folder cannot be read or written.
-    pub(crate) fn open(folder: &Path, generation: u64, options: LiveOptions, shown: Arc<Shown>) -> Result<Self> {
+    pub(crate) fn open(folder: &Path, generation: u64, options: LiveOptions, shown: Arc<dyn ShowsOverlay>) -> Result<Self> {
         taghouse_disk::make_folder(folder).map_err(|e| Error::disk(folder, &e))?;
         let shared = Arc::new(Shared::open(folder, generation, options, shown)?);
         let (sender, receiver) = sync_channel(WAITING);
@@ -158,7 +158,7 @@ impl AppLog {
 
     /// Tells the tags that may be changed. One whose type is another now begins again.
     pub(crate) fn know(&self, tags: &BTreeMap<Name, ValueType>) {
-        let mut known = self.shared.tags.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.shared.tags.write();
         known.retain(|name, tag| tags.get(name) == Some(&tag.value_type));
         for (name, value_type) in tags {
             if !known.contains_key(name) {
@@ -184,7 +184,7 @@ impl AppLog {
 
     /// Takes note of a publication and of its tags' types; what it holds leaves the overlay at the next tick.
     pub(crate) fn published(&self, published: Published, types: &BTreeMap<Name, ValueType>) {
-        let mut pending = locked(&self.shared.pending);
+        let mut pending = self.shared.pending.lock();
         // Under the lock: a change of a tag that is new must not meet a publication that does not name it.
         self.know(types);
         if pending.published.as_ref().is_none_or(|before| before.revision <= published.revision) {
@@ -202,14 +202,14 @@ impl AppLog {
     /// Reads changes back, later than `after` and up to `through`, which must be in the overlay. `each` is given the position of the first of
     /// some items. `false` when the log does not reach back so far. Reads files: not for I/O threads.
     pub(crate) fn read_back(&self, after: u64, through: u64, each: &mut dyn FnMut(u64, Vec<Item>) -> Result<()>) -> Result<bool> {
-        let (generation, files) = locked(&self.shared.log).files();
+        let (generation, files) = self.shared.log.lock().files();
         read_back(&files, generation, after, through, each)
     }
 
     /// Changes in memory that are in no segment yet.
     pub(crate) fn held(&self) -> u64 {
         // A tick moves changes from one to the other under this lock.
-        let pending = locked(&self.shared.pending);
+        let pending = self.shared.pending.lock();
         (self.overlay().len() + pending.moving + pending.len()) as u64
     }
 
@@ -220,18 +220,18 @@ impl AppLog {
 
     /// Keeps writers waiting until the hold is dropped; what was logged before is visible when this returns.
     pub(crate) fn hold(&self) -> Hold {
-        *locked(&self.shared.held) = true;
+        *self.shared.held.lock() = true;
         // A commit on its way holds this lock.
-        drop(locked(&self.shared.log));
+        drop(self.shared.log.lock());
         self.shared.tick();
         Hold(self.shared.clone())
     }
 
     /// Begins again under the generation of an index's revision, with no changes, behind `position` if the log has not come so far.
     pub(crate) fn restart(&self, generation: u64, revision: u64, position: u64) -> Result<()> {
-        let _checkpointing = locked(&self.shared.checkpointing);
-        let _gathering = locked(&self.shared.gathering);
-        let mut log = locked(&self.shared.log);
+        let _checkpointing = self.shared.checkpointing.lock();
+        let _gathering = self.shared.gathering.lock();
+        let mut log = self.shared.log.lock();
         let before = self.overlay();
         if before.generation == generation && before.position >= position {
             return Ok(());
@@ -243,7 +243,7 @@ impl AppLog {
         log.restart(generation, position)?;
         log.remove_through(position);
         self.shared.checkpointed.store(position, Ordering::Relaxed);
-        *locked(&self.shared.pending) = Pending::at(position);
+        *self.shared.pending.lock() = Pending::at(position);
         self.shared.replace(Arc::new(empty));
         Ok(())
     }
@@ -253,7 +253,7 @@ impl Drop for AppLog {
     fn drop(&mut self) {
         // Without a sender the committer ends once it has logged what waits.
         self.requests = None;
-        *locked(&self.shared.stop) = true;
+        *self.shared.stop.lock() = true;
         self.shared.stopped.notify_all();
         for thread in self.threads.drain(..) {
             let _ = thread.join();
@@ -262,23 +262,23 @@ impl Drop for AppLog {
 }
 
 impl Shared {
-    fn open(folder: &Path, generation: u64, options: LiveOptions, shown: Arc<Shown>) -> Result<Self> {
+    fn open(folder: &Path, generation: u64, options: LiveOptions, shown: Arc<dyn ShowsOverlay>) -> Result<Self> {
         taghouse_disk::remove_unfinished(folder).map_err(|e| Error::disk(folder, &e))?;
         let checkpoint = checkpoint::read(folder)?;
         let (generation, after) = checkpoint.as_ref().map_or((generation, 0), |read| (read.generation, read.position));
         let gathered = Overlay { generation, position: after, ..Overlay::default() };
         let text_bytes = Arc::<AtomicU64>::default();
-        let mut replay = Replay { tags: HashMap::new(), pending: Pending::at(after), gathered, text_bytes: text_bytes.clone() };
+        let mut restored = RestoredChanges { tags: HashMap::new(), pending: Pending::at(after), gathered, text_bytes: text_bytes.clone() };
         if let Some(read) = &checkpoint {
             let items = codec::read(&read.items).ok_or_else(|| Error::log(&read.path, "its items cannot be read"))?;
-            replay.take_checkpoint(items);
+            restored.take_checkpoint(items);
         }
         let log = ChangeLog::open(folder, generation, after, options.file_bytes, &mut |path, first, payload| {
             let items = codec::read(payload).ok_or_else(|| Error::log(path, format!("the changes from {first} on cannot be read")))?;
-            replay.take(first, items);
+            restored.take(first, items);
             Ok(())
         })?;
-        let Replay { tags, mut pending, gathered, .. } = replay;
+        let RestoredChanges { tags, mut pending, gathered, .. } = restored;
         pending.position = log.end();
         let shared = Self {
             folder: folder.to_owned(),
@@ -306,7 +306,7 @@ impl Shared {
     }
 
     fn tag(&self, name: &str) -> Option<Arc<TagLog>> {
-        self.tags.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.tags.read().get(name).cloned()
     }
 
     fn overlay(&self) -> Arc<Overlay> {
@@ -321,13 +321,13 @@ impl Shared {
 
     /// Does `work` every so often until the end.
     fn every(&self, period: Duration, work: &dyn Fn(&Self)) {
-        let mut stop = locked(&self.stop);
+        let mut stop = self.stop.lock();
         while !*stop {
-            (stop, _) = self.stopped.wait_timeout(stop, period).unwrap_or_else(PoisonError::into_inner);
+            self.stopped.wait_for(&mut stop, period);
             if !*stop {
                 drop(stop);
                 work(self);
-                stop = locked(&self.stop);
+                stop = self.stop.lock();
             }
         }
     }
@@ -344,9 +344,9 @@ impl Shared {
                 bytes += next.payload.len();
                 group.push(next);
             }
-            let held = locked(&self.held);
-            let held = self.released.wait_while(held, |held| *held).unwrap_or_else(PoisonError::into_inner);
-            let mut log = locked(&self.log);
+            let mut held = self.held.lock();
+            self.released.wait_while(&mut held, |held| *held);
+            let mut log = self.log.lock();
             drop(held);
             self.commit(&mut log, std::mem::take(&mut group));
         }
@@ -383,7 +383,7 @@ impl Shared {
             }
             return;
         }
-        let mut pending = locked(&self.pending);
+        let mut pending = self.pending.lock();
         let mut replies = Vec::with_capacity(group.len());
         for Request { blocks, came, deleted, reply, changes, .. } in group {
             let mut next = position + 1;
@@ -402,8 +402,8 @@ impl Shared {
 
     /// Gathers what is pending into the next overlay, if anything is.
     fn tick(&self) -> Arc<Overlay> {
-        let _gathering = locked(&self.gathering);
-        let pending = locked(&self.pending).take();
+        let _gathering = self.gathering.lock();
+        let pending = self.pending.lock().take();
         let before = self.overlay();
         if pending.position == before.position && pending.published.is_none() {
             return before;
@@ -411,7 +411,7 @@ impl Shared {
         let next = Arc::new(before.gather(pending));
         next.prepare();
         {
-            let mut pending = locked(&self.pending);
+            let mut pending = self.pending.lock();
             self.overlay.store(next.clone());
             pending.moving = 0;
         }
@@ -431,13 +431,13 @@ impl Shared {
     }
 
     fn checkpoint(&self) -> Result<()> {
-        let _checkpointing = locked(&self.checkpointing);
+        let _checkpointing = self.checkpointing.lock();
         // What is logged from here on goes to a file of its own, so that all files before can go.
-        locked(&self.log).rotate()?;
+        self.log.lock().rotate()?;
         let overlay = self.tick();
         checkpoint::write(&self.folder, &overlay)?;
         self.checkpointed.store(overlay.position, Ordering::Relaxed);
-        locked(&self.log).remove_through(self.pins.kept_behind(overlay.position));
+        self.log.lock().remove_through(self.pins.kept_behind(overlay.position));
         Ok(())
     }
 }

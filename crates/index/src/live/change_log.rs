@@ -12,16 +12,16 @@
 
 use super::codec::{self, Item};
 use crate::error::{Error, Result};
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use taghouse_disk::{Mark, Standing};
+use taghouse_disk::Mark;
+use taghouse_journal::{AppendFile, FrameFormat, FrameHead, FrameReader, HEAD_BYTES, TornEnd, frame_bytes};
 use xxhash_rust::xxh3::xxh3_64;
 
 const MAGIC: &[u8; 8] = b"TAGHCHNG";
 const VERSION: u32 = 1;
 const FILE_HEAD: usize = 40;
-const FRAME_HEAD: usize = 32;
 const PREFIX: &str = "changes-";
 const ENDING: &str = ".log";
 const MARK: &str = "acknowledged.mark";
@@ -30,7 +30,8 @@ const MARK: &str = "acknowledged.mark";
 pub(crate) struct ChangeLog {
     folder: PathBuf,
     generation: u64,
-    last: LastFile,
+    /// The file that is written to.
+    last: AppendFile,
     /// A file grows to about so many bytes.
     file_bytes: u64,
     /// The position of the last change.
@@ -70,14 +71,14 @@ impl ChangeLog {
         {
             return Err(Error::log(path, format!("changes {} to {} before it are missing", after + 1, first - 1)));
         }
-        let Replayed { end, size } = replay(&files, generation, after, each)?;
+        let LogContent { end, size } = read_files(&files, generation, after, each)?;
         let acknowledged = acknowledged(folder, &files, end)?;
         let last = match (size, files.last()) {
-            (Some(size), Some((_, path))) => LastFile::open(path, size)?,
+            (Some(size), Some((_, path))) => open_file(path, size)?,
             _ => {
-                let last = LastFile::make(folder, generation, end)?;
-                files.retain(|(_, other)| other != last.standing.path());
-                files.push((end + 1, last.standing.path().to_owned()));
+                let last = make_file(folder, generation, end)?;
+                files.retain(|(_, other)| other != last.path());
+                files.push((end + 1, last.path().to_owned()));
                 last
             }
         };
@@ -99,18 +100,18 @@ impl ChangeLog {
     fn begin(&mut self, generation: u64, end: u64) -> Result<()> {
         self.remove_stray()?;
         let path = path_of(&self.folder, end);
-        let last = match LastFile::make(&self.folder, generation, end) {
+        let last = match make_file(&self.folder, generation, end) {
             Ok(last) => last,
             Err(error) => {
                 // One that took the place of the last file is noticed by that one's standing.
-                self.stray = Some(path).filter(|path| path != self.last.standing.path());
+                self.stray = Some(path).filter(|path| path != self.last.path());
                 // What cannot be done now is done before the next write.
                 let _ = self.remove_stray();
                 return Err(error);
             }
         };
-        self.files.retain(|(_, other)| other != last.standing.path());
-        self.files.push((end + 1, last.standing.path().to_owned()));
+        self.files.retain(|(_, other)| other != last.path());
+        self.files.push((end + 1, last.path().to_owned()));
         (self.last, self.generation, self.end, self.broken, self.superseded) = (last, generation, end, false, false);
         Ok(())
     }
@@ -130,28 +131,21 @@ impl ChangeLog {
     /// # Errors
     /// `Disk`; then nothing of it is in the log.
     pub(crate) fn append(&mut self, payload: &[u8], changes: u32) -> Result<()> {
-        self.last.standing.check().map_err(|e| self.last.failed(&e))?;
+        self.last.check().map_err(|e| Error::disk(self.last.path(), &e))?;
         self.remove_stray()?;
         if self.broken {
-            self.last.cut_back().map_err(|e| self.last.failed(&e))?;
+            self.last.cut_back().map_err(|e| Error::disk(self.last.path(), &e))?;
             self.broken = false;
         }
-        if self.last.size >= self.file_bytes {
+        if self.last.durable() >= self.file_bytes {
             self.rotate()?;
         }
-        let mut frame = Vec::with_capacity(FRAME_HEAD + payload.len());
-        frame.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-        frame.extend_from_slice(&changes.to_le_bytes());
-        frame.extend_from_slice(&(self.end + 1).to_le_bytes());
-        frame.extend_from_slice(&xxh3_64(payload).to_le_bytes());
-        frame.extend_from_slice(&xxh3_64(&frame).to_le_bytes());
-        frame.extend_from_slice(payload);
-        if let Err(error) = self.last.append(&frame) {
+        let frame = frame_bytes::<ChangeFrames>(&Fields { first: self.end + 1, changes }, payload);
+        if let Err(error) = self.last.write(&frame).and_then(|()| self.last.sync()) {
             // So that the frame that failed is not there after the next open; what cannot be done now is done before the next write.
             self.broken = self.last.cut_back().is_err();
-            return Err(self.last.failed(&error));
+            return Err(Error::disk(self.last.path(), &error));
         }
-        self.last.size += frame.len() as u64;
         self.end += u64::from(changes);
         self.acknowledged.set(self.end);
         Ok(())
@@ -159,7 +153,7 @@ impl ChangeLog {
 
     /// Goes on in a new file.
     pub(crate) fn rotate(&mut self) -> Result<()> {
-        if self.last.size > FILE_HEAD as u64 && !self.broken {
+        if self.last.durable() > FILE_HEAD as u64 && !self.broken {
             self.begin(self.generation, self.end)?;
         }
         Ok(())
@@ -200,57 +194,27 @@ impl ChangeLog {
     }
 }
 
-/// The file that is written to.
-struct LastFile {
-    file: File,
-    /// As it was opened: what is written to one that was deleted is lost.
-    standing: Standing,
-    /// Bytes that are frames.
-    size: u64,
+/// A new file behind `end`, on disk.
+fn make_file(folder: &Path, generation: u64, end: u64) -> Result<AppendFile> {
+    let path = path_of(folder, end);
+    let mut head = Vec::with_capacity(FILE_HEAD);
+    head.extend_from_slice(MAGIC);
+    head.extend_from_slice(&VERSION.to_le_bytes());
+    head.extend_from_slice(&[0; 4]);
+    head.extend_from_slice(&generation.to_le_bytes());
+    head.extend_from_slice(&(end + 1).to_le_bytes());
+    head.extend_from_slice(&xxh3_64(&head).to_le_bytes());
+    taghouse_disk::replace(&path, &head).map_err(|e| Error::disk(&path, &e))?;
+    open_file(&path, FILE_HEAD as u64)
 }
 
-impl LastFile {
-    /// A new file behind `end`, on disk.
-    fn make(folder: &Path, generation: u64, end: u64) -> Result<Self> {
-        let path = path_of(folder, end);
-        let mut head = Vec::with_capacity(FILE_HEAD);
-        head.extend_from_slice(MAGIC);
-        head.extend_from_slice(&VERSION.to_le_bytes());
-        head.extend_from_slice(&[0; 4]);
-        head.extend_from_slice(&generation.to_le_bytes());
-        head.extend_from_slice(&(end + 1).to_le_bytes());
-        head.extend_from_slice(&xxh3_64(&head).to_le_bytes());
-        taghouse_disk::replace(&path, &head).map_err(|e| Error::disk(&path, &e))?;
-        Self::open(&path, FILE_HEAD as u64)
+/// A file of which the first `size` bytes are frames; others are cut off.
+fn open_file(path: &Path, size: u64) -> Result<AppendFile> {
+    let (file, torn) = AppendFile::open(path.to_owned(), size).map_err(|e| Error::disk(path, &e))?;
+    if torn > 0 {
+        tracing::warn!(file = %path.display(), bytes = torn, "the log ends in a frame that was never acknowledged; it is cut off");
     }
-
-    /// A file of which the first `size` bytes are frames; others are cut off.
-    fn open(path: &Path, size: u64) -> Result<Self> {
-        let failed = |e: std::io::Error| Error::disk(path, &e);
-        let file = OpenOptions::new().append(true).open(path).map_err(failed)?;
-        let found = file.metadata().map_err(failed)?.len();
-        if found > size {
-            tracing::warn!(file = %path.display(), bytes = found - size, "the log ends in a frame that was never acknowledged; it is cut off");
-            file.set_len(size).and_then(|()| taghouse_disk::sync(&file, path)).map_err(failed)?;
-        }
-        Ok(Self { file, standing: Standing::of(path.to_owned()).map_err(failed)?, size })
-    }
-
-    fn append(&self, frame: &[u8]) -> std::io::Result<()> {
-        (&self.file).write_all(frame)?;
-        taghouse_disk::sync_data(&self.file, self.standing.path())?;
-        self.standing.check()
-    }
-
-    /// Cuts off what a failed write left behind the last frame acknowledged.
-    fn cut_back(&self) -> std::io::Result<()> {
-        self.file.set_len(self.size)?;
-        taghouse_disk::sync(&self.file, self.standing.path())
-    }
-
-    fn failed(&self, error: &std::io::Error) -> Error {
-        Error::disk(self.standing.path(), error)
-    }
+    Ok(file)
 }
 
 /// Hands the items of the frames that hold changes later than `after` and up to `through` to `each`, with the position of their first. Those
@@ -290,20 +254,20 @@ pub(crate) fn read_back(
 }
 
 /// What the files hold.
-struct Replayed {
+struct LogContent {
     /// The position of the last change.
     end: u64,
     /// Bytes of the last file that are frames, if it can be gone on with.
     size: Option<u64>,
 }
 
-fn replay(
+fn read_files(
     files: &[(u64, PathBuf)],
     generation: u64,
     after: u64,
     each: &mut impl FnMut(&Path, u64, &[u8]) -> Result<()>,
-) -> Result<Replayed> {
-    let mut replayed = Replayed { end: after, size: None };
+) -> Result<LogContent> {
+    let mut content = LogContent { end: after, size: None };
     for (number, (first, path)) in files.iter().enumerate() {
         let last = number + 1 == files.len();
         let bytes = fs::read(path).map_err(|e| Error::disk(path, &e))?;
@@ -322,10 +286,10 @@ fn replay(
         {
             return Err(Error::log(path, format!("it ends at change {through}, the next file begins at {next}")));
         }
-        replayed.end = replayed.end.max(through);
-        replayed.size = (last && of_generation == generation && through >= after).then_some(size);
+        content.end = content.end.max(through);
+        content.size = (last && of_generation == generation && through >= after).then_some(size);
     }
-    Ok(replayed)
+    Ok(content)
 }
 
 /// The mark of what was acknowledged; an error if the log ends before it.
@@ -379,33 +343,65 @@ fn frames(
     last_file: bool,
     each: &mut impl FnMut(u64, u64, &[u8]) -> Result<()>,
 ) -> Result<(u64, u64)> {
-    let (mut at, mut next) = (FILE_HEAD, first);
-    while at < bytes.len() {
-        let Some((changes, payload)) = frame(&bytes[at..], next) else {
-            let torn = last_file && !(at + 1..bytes.len()).any(|later| frame_head(&bytes[later..]).is_some_and(|(first, ..)| first > next));
-            if torn {
-                break;
-            }
-            return Err(Error::log(path, format!("the frame at byte {at}, of change {next}, does not match its checksum")));
-        };
-        each(next, changes, payload)?;
-        at += FRAME_HEAD + payload.len();
-        next += changes;
+    let torn = if last_file { TornEnd::Anything } else { TornEnd::Never };
+    let mut frames = FrameReader::new(path, bytes, FILE_HEAD, torn, ChangeFrames { next: first });
+    loop {
+        let next = frames.format().next;
+        let frame = frames.next().map_err(|flaw| {
+            Error::log(path, format!("the frame at byte {}, of change {next}, does not match its checksum", flaw.offset))
+        })?;
+        let Some(frame) = frame else { return Ok((next - 1, frames.end())) };
+        each(frame.fields.first, u64::from(frame.fields.changes), frame.payload)?;
     }
-    Ok((next - 1, at as u64))
 }
 
-/// The number of changes and the payload of a good frame.
-fn frame(bytes: &[u8], expected: u64) -> Option<(u64, &[u8])> {
-    let (first, changes, len) = frame_head(bytes)?;
-    let payload = bytes.get(FRAME_HEAD..)?.get(..len)?;
-    (first == expected && xxh3_64(payload) == u64_at(bytes, 16)).then_some((changes, payload))
+/// The form of the frames, at the change that the next one begins with.
+struct ChangeFrames {
+    next: u64,
 }
 
-/// First position, changes and payload length of a good head.
-fn frame_head(bytes: &[u8]) -> Option<(u64, u64, usize)> {
-    let head = bytes.get(..FRAME_HEAD)?;
-    (u64_at(head, 24) == xxh3_64(&head[..24])).then(|| (u64_at(head, 8), u64_at(head, 0) >> 32, u64_at(head, 0) as u32 as usize))
+/// What a frame's head says of its changes.
+struct Fields {
+    /// The position of the first.
+    first: u64,
+    /// How many they are.
+    changes: u32,
+}
+
+impl FrameFormat for ChangeFrames {
+    type Fields = Fields;
+
+    fn head(fields: &Fields, payload: &[u8]) -> [u8; HEAD_BYTES] {
+        let mut head = [0; HEAD_BYTES];
+        head[..4].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+        head[4..8].copy_from_slice(&fields.changes.to_le_bytes());
+        head[8..16].copy_from_slice(&fields.first.to_le_bytes());
+        head[16..24].copy_from_slice(&xxh3_64(payload).to_le_bytes());
+        let checksum = xxh3_64(&head[..24]);
+        head[24..].copy_from_slice(&checksum.to_le_bytes());
+        head
+    }
+
+    fn read_head(bytes: &[u8; HEAD_BYTES]) -> Option<FrameHead<Fields>> {
+        (u64_at(bytes, 24) == xxh3_64(&bytes[..24])).then(|| FrameHead {
+            fields: Fields { first: u64_at(bytes, 8), changes: (u64_at(bytes, 0) >> 32) as u32 },
+            payload_bytes: u64_at(bytes, 0) as u32 as usize,
+            payload_checksum: u64_at(bytes, 16),
+            payload_seed: 0,
+        })
+    }
+
+    fn is_next(&self, fields: &Fields) -> bool {
+        fields.first == self.next
+    }
+
+    fn is_later(&self, fields: &Fields) -> bool {
+        fields.first > self.next
+    }
+
+    fn pass(&mut self, fields: &Fields) {
+        self.next += u64::from(fields.changes);
+    }
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> u64 {

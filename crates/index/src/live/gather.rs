@@ -34,7 +34,7 @@ pub(crate) struct Published {
     /// The users that exist.
     pub(crate) users: Arc<Bitmap>,
     /// Its tags, and up to which position the changes of each are in the segment.
-    pub(crate) subsumed: BTreeMap<Name, u64>,
+    pub(crate) flushed_through: BTreeMap<Name, u64>,
 }
 
 impl Pending {
@@ -98,9 +98,9 @@ impl Overlay {
             };
             next.tags.insert(name, Arc::new(after));
         }
-        if let Some(Published { subsumed, .. }) = published {
+        if let Some(Published { flushed_through, .. }) = published {
             next.tags.retain(|name, tag| {
-                let Some(through) = subsumed.get(name) else { return false };
+                let Some(through) = flushed_through.get(name) else { return false };
                 if tag.first() <= *through {
                     *tag = Arc::new(tag.after(*through));
                 }
@@ -118,7 +118,7 @@ impl Overlay {
 }
 
 /// The log as it is read back at open.
-pub(crate) struct Replay {
+pub(crate) struct RestoredChanges {
     pub(crate) tags: HashMap<Name, Arc<TagLog>>,
     pub(crate) pending: Pending,
     pub(crate) gathered: Overlay,
@@ -126,7 +126,7 @@ pub(crate) struct Replay {
     pub(crate) text_bytes: Arc<AtomicU64>,
 }
 
-impl Replay {
+impl RestoredChanges {
     pub(crate) fn take_checkpoint(&mut self, items: Vec<Item>) {
         for item in items {
             match item {

@@ -3,9 +3,8 @@
 use super::overlay::{Layer, TagOverlay};
 use super::run::Fitting;
 use super::view::TagView;
-use crate::compile::joined;
 use crate::error::Result;
-use crate::number::Units;
+use crate::number::{Units, joined};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use taghouse_bitmap::{Edits, Formula, Stored};

@@ -1,23 +1,20 @@
 //! Live changes: durable in a log before they are acknowledged, gathered into an overlay that readers see on top of the segments, and
-//! folded into new segments in the background.
+//! flushed into new segments in the background.
 //!
 //! ```text
 //! change ─► log (fsync, then the position is told) ─► pending ─► every tick: a sorted run a tag ─► overlay, in tiers
-//! snapshot = one revision of the index + one overlay       fold: segment + overlay up to P ─► published with `subsumes: P`
+//! snapshot = one revision of the index + one overlay       flush: segment + overlay up to P ─► published with `flushed_through: P`
 //! ```
 //!
-//! **Truth**: the log and its checkpoint hold every change that no published segment has subsumed. Overlays are made again from them.
+//! **Truth**: the log and its checkpoint hold every change that no published segment holds. Overlays are made again from them.
 
 mod app_log;
-mod catch_up;
 mod change;
 mod change_log;
 mod checkpoint;
 mod codec;
 mod deletions;
-mod door;
 mod entry;
-mod fold;
 mod gather;
 mod leaf;
 mod overlay;
@@ -27,26 +24,29 @@ mod run;
 mod tag_log;
 mod view;
 
-pub(crate) use app_log::AppLog;
+pub(crate) use app_log::{AppLog, Hold};
 pub use change::{Changes, Column, Op, TagChange, TagChanges};
+pub(crate) use checkpoint::write as write_checkpoint;
+pub(crate) use codec::Item;
 pub use deletions::{Deleted, Deletions};
-pub(crate) use door::BEFORE_COMPLAINT;
-pub use fold::{DeletedUsers, HeldIndex, Renaming};
+pub(crate) use entry::Entry;
 pub(crate) use gather::Published;
 pub(crate) use leaf::{Changed, live_leaf};
-pub(crate) use overlay::Overlay;
+pub(crate) use overlay::{Overlay, ShowsOverlay, TagOverlay};
 pub use pins::Pin;
+pub(crate) use room::{Admitted, Weight};
+pub(crate) use tag_log::TagLog;
 pub use view::TagView;
 
 use crate::error::{Error, Result};
-use crate::shown::Shown;
 use hashbrown::HashMap;
+use parking_lot::Mutex;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use taghouse_model::AppId;
 
-/// How live changes are gathered, kept and folded.
+/// How live changes are gathered, kept and flushed.
 #[derive(Debug, Clone)]
 pub struct LiveOptions {
     /// How often what was logged becomes visible.
@@ -55,18 +55,18 @@ pub struct LiveOptions {
     pub file_bytes: u64,
     /// A checkpoint is written after so many changes, or as many as the overlay holds if those are more.
     pub checkpoint_changes: u64,
-    /// A tag is folded in the background once it has so many live changes…
-    pub fold_changes: usize,
+    /// A tag is flushed in the background once it has so many live changes…
+    pub flush_changes: usize,
     /// …and more than one for so many users of its segment.
-    pub fold_share: u64,
-    /// So many live changes of an app at most are in memory, in no segment yet. From half of them on the tags with the most are folded whatever
+    pub flush_share: u64,
+    /// So many live changes of an app at most are in memory, in no segment yet. From half of them on the tags with the most are flushed whatever
     /// their share; a change beyond waits until there is room.
     pub limit_changes: u64,
-    /// The different texts of live changes of an app take at most so many bytes of memory. From half of them on all tags are folded, and a change
+    /// The different texts of live changes of an app take at most so many bytes of memory. From half of them on all tags are flushed, and a change
     /// beyond waits until texts could go.
     pub limit_text_bytes: u64,
-    /// How often it is looked whether something is to be folded; `None`: only [`crate::Index::fold`] folds.
-    pub fold_every: Option<Duration>,
+    /// How often it is looked whether something is to be flushed; `None`: only [`crate::Index::flush`] flushes.
+    pub flush_every: Option<Duration>,
 }
 
 impl Default for LiveOptions {
@@ -75,11 +75,11 @@ impl Default for LiveOptions {
             tick: Duration::from_millis(100),
             file_bytes: 64 << 20,
             checkpoint_changes: 4 << 20,
-            fold_changes: 64 << 10,
-            fold_share: 8,
+            flush_changes: 64 << 10,
+            flush_share: 8,
             limit_changes: 16 << 20,
             limit_text_bytes: 512 << 20,
-            fold_every: Some(Duration::from_secs(1)),
+            flush_every: Some(Duration::from_secs(1)),
         }
     }
 }
@@ -97,23 +97,23 @@ impl Live {
         Self { folder, options, apps: Arc::default() }
     }
 
-    /// The log of an app, which keeps `shown` up to date. One that is new begins under `generation`, behind what the index's segments have
-    /// `subsumed`. Reads files: not for I/O threads.
-    pub(crate) fn open(&self, app: &AppId, generation: u64, subsumed: u64, shown: Arc<Shown>) -> Result<Arc<AppLog>> {
-        let mut apps = locked(&self.apps);
+    /// The log of an app, which keeps `shown` up to date. One that is new begins under `generation`, behind what the index's segments hold,
+    /// `flushed_through`. Reads files: not for I/O threads.
+    pub(crate) fn open(&self, app: &AppId, generation: u64, flushed_through: u64, shown: Arc<dyn ShowsOverlay>) -> Result<Arc<AppLog>> {
+        let mut apps = self.apps.lock();
         if let Some(open) = apps.get(app) {
             return Ok(open.clone());
         }
         let folder = self.folder.join(app.as_str());
         let open = Arc::new(AppLog::open(&folder, generation, self.options.clone(), shown)?);
         let end = open.overlay().position;
-        if end < subsumed {
+        if end < flushed_through {
             if end > 0 {
-                return Err(Error::log(&folder, format!("it ends at change {end}, the index holds changes up to {subsumed}")));
+                return Err(Error::log(&folder, format!("it ends at change {end}, the index holds changes up to {flushed_through}")));
             }
-            // A log lost after all of it was folded, or taken away with its app's last changes: positions go on behind the old ones.
-            tracing::warn!(%app, subsumed, "the index holds live changes of a log that is gone; a new one begins behind them");
-            open.restart(generation, 0, subsumed)?;
+            // A log lost after all of it was flushed, or taken away with its app's last changes: positions go on behind the old ones.
+            tracing::warn!(%app, flushed_through, "the index holds live changes of a log that is gone; a new one begins behind them");
+            open.restart(generation, 0, flushed_through)?;
         }
         apps.insert(app.clone(), open.clone());
         Ok(open)
@@ -121,19 +121,10 @@ impl Live {
 
     /// The log of an app if it is open.
     pub(crate) fn opened(&self, app: &AppId) -> Option<Arc<AppLog>> {
-        locked(&self.apps).get(app).cloned()
+        self.apps.lock().get(app).cloned()
     }
 
     pub(crate) fn open_apps(&self) -> Vec<AppId> {
-        locked(&self.apps).keys().cloned().collect()
+        self.apps.lock().keys().cloned().collect()
     }
-}
-
-/// Takes work that needs a core, or the disk, off the threads that others wait for.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|e| Error::Internal(e.to_string()))?
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,18 +1,24 @@
 //! The live changes that readers see on top of the segments: immutable, a few sorted runs a tag, each at least twice the next newer.
 
 use super::entry::{Entry, Op};
-use super::locked;
 use super::run::{Fitting, Run};
 use super::tag_log::TagLog;
 use hashbrown::HashMap;
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use taghouse_bitmap::{Bitmap, Edits};
 use taghouse_model::{Name, Ordinal, ValueType};
 
 /// A run not so many times the size of the next newer one is merged with it. A question pays for each run, a change for each merge: after 150
 /// ticks with as many changes each there are 3.5 runs on average, and a change was merged 6.5 times; with 8 these are 1.9 and 11.3.
 const TIER: usize = 2;
+
+/// Who shows readers the live changes.
+pub(crate) trait ShowsOverlay: Send + Sync {
+    /// Other live changes.
+    fn set_overlay(&self, overlay: Arc<Overlay>);
+}
 
 /// All live changes of an app up to one position of its log.
 #[derive(Clone, Default)]
@@ -21,7 +27,7 @@ pub(crate) struct Overlay {
     pub(crate) generation: u64,
     /// Every change up to here is in it, or in the segments of index revision `revision`.
     pub(crate) position: u64,
-    /// Read on top of an older revision of the index it would lack what was folded since.
+    /// Read on top of an older revision of the index it would lack what was flushed since.
     pub(crate) revision: u64,
     pub(crate) tags: BTreeMap<Name, Arc<TagOverlay>>,
     /// The index's users, as far as they were told.
@@ -150,7 +156,7 @@ impl TagOverlay {
     /// whose set was cleared.
     pub(crate) fn edits(&self, code: Option<i64>) -> Arc<Edits> {
         let code = code.unwrap_or(Entry::NONE);
-        if let Some(known) = locked(&self.edits).get(&code) {
+        if let Some(known) = self.edits.lock().get(&code) {
             return known.clone();
         }
         let mut edits = Vec::new();
@@ -163,7 +169,7 @@ impl TagOverlay {
             }
         }
         let edits = Arc::new(Edits::new(edits));
-        locked(&self.edits).insert(code, edits.clone());
+        self.edits.lock().insert(code, edits.clone());
         edits
     }
 

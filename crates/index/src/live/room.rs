@@ -1,18 +1,10 @@
-//! Room for live changes in memory: where folding falls behind, writers wait for it.
+//! Room for live changes in memory: where flushing falls behind, writers wait for it.
 
+use super::AppLog;
 use super::app_log::Shared;
 use super::tag_log::TagLog;
-use super::{AppLog, blocking, locked};
-use crate::error::Result;
-use crate::index::Index;
-use crate::snapshot::Snapshot;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
-use std::time::Duration;
-use taghouse_model::AppId;
-
-/// How long those who are on their way are waited for before it is looked again.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// How many changes, and what their texts take in memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,7 +31,7 @@ pub(crate) struct Admitted {
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        locked(&self.shared.admitted).less(self.weight);
+        self.shared.admitted.lock().less(self.weight);
     }
 }
 
@@ -48,7 +40,7 @@ pub(crate) struct Waits(Arc<Shared>);
 
 impl Drop for Waits {
     fn drop(&mut self) {
-        *locked(&self.0.waiting) -= 1;
+        *self.0.waiting.lock() -= 1;
     }
 }
 
@@ -56,7 +48,7 @@ impl AppLog {
     /// As [`AppLog::admit`], if nobody waits for room; else the caller waits with the others.
     pub(crate) fn admit_or_wait(&self, weight: Weight) -> std::result::Result<Admitted, Waits> {
         // Under this lock, so that whoever waits sees all who went in before.
-        let mut waiting = locked(&self.shared.waiting);
+        let mut waiting = self.shared.waiting.lock();
         if *waiting == 0
             && let Some(admitted) = self.admit(weight)
         {
@@ -66,20 +58,20 @@ impl AppLog {
         Err(Waits(self.shared.clone()))
     }
 
-    /// From now on writers wait for who has the folding, until the result is dropped.
-    fn let_wait(&self) -> Waits {
-        *locked(&self.shared.waiting) += 1;
+    /// From now on writers wait for who has the flushing, until the result is dropped.
+    pub(crate) fn let_wait(&self) -> Waits {
+        *self.shared.waiting.lock() += 1;
         Waits(self.shared.clone())
     }
 
     /// Changes on their way to the log.
     pub(crate) fn on_their_way(&self) -> u64 {
-        locked(&self.shared.admitted).changes
+        self.shared.admitted.lock().changes
     }
 
     /// Whether so much more fits under the limits, with what is on its way, which it then is.
     pub(crate) fn admit(&self, weight: Weight) -> Option<Admitted> {
-        let mut on_their_way = locked(&self.shared.admitted);
+        let mut on_their_way = self.shared.admitted.lock();
         let held = Weight { changes: self.held(), text_bytes: self.text_bytes() }.and(*on_their_way);
         let options = &self.shared.options;
         let all = held.and(weight);
@@ -94,7 +86,7 @@ impl AppLog {
 
     /// As [`AppLog::admit`], whatever the limit.
     pub(crate) fn admit_over_limit(&self, weight: Weight) -> Admitted {
-        let mut on_their_way = locked(&self.shared.admitted);
+        let mut on_their_way = self.shared.admitted.lock();
         *on_their_way = on_their_way.and(weight);
         Admitted { shared: self.shared.clone(), weight }
     }
@@ -106,10 +98,10 @@ impl AppLog {
 
     /// Lets go of the texts of tags that have no live change any more. The caller sees to it that no change is on its way: it would be refused,
     /// for the codes of its texts would mean nothing.
-    fn renew_texts(&self) {
-        let _gathering = locked(&self.shared.gathering);
-        let (overlay, pending) = (self.overlay(), locked(&self.shared.pending));
-        let mut tags = self.shared.tags.write().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn renew_texts(&self) {
+        let _gathering = self.shared.gathering.lock();
+        let (overlay, pending) = (self.overlay(), self.shared.pending.lock());
+        let mut tags = self.shared.tags.write();
         for (name, tag) in tags.iter_mut() {
             if tag.counts() && !overlay.tags.contains_key(name) && !pending.tags.contains_key(name) {
                 tag.retire();
@@ -117,81 +109,4 @@ impl AppLog {
             }
         }
     }
-}
-
-impl Index {
-    /// Room for so many changes more. Where there is none it is made by folding, by one writer for all that wait, who go in in their order.
-    pub(super) async fn room(&self, app: &AppId, log: &Arc<AppLog>, weight: Weight) -> Result<Admitted> {
-        let _waits = match log.admit_or_wait(weight) {
-            Ok(room) => return Ok(room),
-            Err(waits) => waits,
-        };
-        let state = self.apps.get(app);
-        let _folding = state.folding.lock().await;
-        loop {
-            // Somebody else may have folded while this one waited.
-            if let Some(room) = log.admit(weight) {
-                return Ok(room);
-            }
-            // From here on nobody else goes in: what is on its way gets less.
-            let on_their_way = log.on_their_way();
-            let ticking = log.clone();
-            blocking(move || Ok(ticking.tick())).await?;
-            let folded = self.fold_the_most(app, weight).await?;
-            let ticking = log.clone();
-            blocking(move || Ok(ticking.tick())).await?;
-            if folded > 0 {
-                continue;
-            }
-            if on_their_way > 0 {
-                tokio::time::sleep(LOOK_EVERY).await;
-            } else if let Some(room) = log.admit(weight) {
-                return Ok(room);
-            } else {
-                // What no fold takes away is not made less by waiting.
-                tracing::warn!(%app, changes = log.held(), "the live changes of the app are over their limit, and folding makes them no fewer");
-                return Ok(log.admit_over_limit(weight));
-            }
-        }
-    }
-}
-
-impl Index {
-    /// Folds all tags and lets go of their texts. Writers go on while most of it is folded, then wait for the rest. The caller sees to it that
-    /// nobody else folds. How many tags got a new segment.
-    pub(super) async fn fold_texts(&self, app: &AppId, log: &Arc<AppLog>) -> Result<usize> {
-        let mut folded = self.fold_all(app).await?;
-        let _waits = log.let_wait();
-        while log.on_their_way() > 0 {
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-        let ticking = log.clone();
-        blocking(move || Ok(ticking.tick())).await?;
-        folded += self.fold_all(app).await?;
-        let ticking = log.clone();
-        blocking(move || {
-            ticking.tick();
-            ticking.renew_texts();
-            Ok(())
-        })
-        .await?;
-        Ok(folded)
-    }
-}
-
-/// How many live changes a tag must have to be folded, so that at most `left` changes stay unfolded; `None` when there are no more than that.
-pub(super) fn least_to_fold(snapshot: &Snapshot, left: u64) -> Option<usize> {
-    let live = snapshot.live()?;
-    let mut changes: Vec<usize> = live.overlay.tags.values().map(|tag| tag.len()).collect();
-    let mut total = changes.iter().sum::<usize>() as u64;
-    changes.sort_unstable_by(|a, b| b.cmp(a));
-    let mut least = None;
-    for of_tag in changes {
-        if total <= left {
-            break;
-        }
-        total -= of_tag as u64;
-        least = Some(of_tag.max(1));
-    }
-    least
 }

@@ -2,10 +2,10 @@
 //! once, however many overlays and questions share it.
 
 use super::entry::{Entry, Op, merge, normalise};
-use super::locked;
 use hashbrown::{HashMap, HashSet};
+use parking_lot::Mutex;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use taghouse_bitmap::Bitmap;
 use taghouse_model::Ordinal;
 
@@ -133,11 +133,11 @@ impl Run {
         {
             return values.iter().filter_map(|value| grouped.get(&(Op::Set as u8, *value))).cloned().collect();
         }
-        if let Some(known) = locked(&self.asked).get(fitting) {
+        if let Some(known) = self.asked.lock().get(fitting) {
             return vec![known.clone()];
         }
         let found = Arc::new(self.find(fitting));
-        let mut asked = locked(&self.asked);
+        let mut asked = self.asked.lock();
         if asked.len() >= REMEMBERED {
             asked.clear();
         }

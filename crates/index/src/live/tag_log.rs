@@ -2,8 +2,9 @@ use crate::MAX_VALUES;
 use crate::error::{Error, Result};
 use crate::number;
 use hashbrown::HashMap;
+use parking_lot::RwLock;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use taghouse_model::{MAX_TEXT_BYTES, Name, Value, ValueType};
 
 /// What a text takes in memory beside its bytes: two places in tables, and the counts of its owners.
@@ -45,12 +46,12 @@ impl TagLog {
 
     /// Whether it has texts that count.
     pub(crate) fn counts(&self) -> bool {
-        self.texts.read().unwrap_or_else(PoisonError::into_inner).bytes > 0
+        self.texts.read().bytes > 0
     }
 
     /// Its texts count no more: another takes its place, and those who still read it are on their way out.
     pub(crate) fn retire(&self) {
-        let mut texts = self.texts.write().unwrap_or_else(PoisonError::into_inner);
+        let mut texts = self.texts.write();
         self.text_bytes.fetch_sub(std::mem::take(&mut texts.bytes), Ordering::Relaxed);
     }
 
@@ -59,13 +60,13 @@ impl TagLog {
     /// # Errors
     /// `Value` for a text too long, or one text too many.
     pub(crate) fn code(&self, text: &Arc<str>) -> Result<i64> {
-        if let Some(code) = self.texts.read().unwrap_or_else(PoisonError::into_inner).codes.get(text.as_ref()) {
+        if let Some(code) = self.texts.read().codes.get(text.as_ref()) {
             return Ok(i64::from(*code));
         }
         if text.len() > MAX_TEXT_BYTES {
             return Err(self.refuse(format!("a text has {} bytes, more than {MAX_TEXT_BYTES}", text.len())));
         }
-        let mut texts = self.texts.write().unwrap_or_else(PoisonError::into_inner);
+        let mut texts = self.texts.write();
         if let Some(code) = texts.codes.get(text.as_ref()) {
             return Ok(i64::from(*code));
         }
@@ -82,12 +83,12 @@ impl TagLog {
 
     /// The code of a text, if it was met before.
     pub(crate) fn known_code(&self, text: &str) -> Option<i64> {
-        self.texts.read().unwrap_or_else(PoisonError::into_inner).codes.get(text).map(|code| i64::from(*code))
+        self.texts.read().codes.get(text).map(|code| i64::from(*code))
     }
 
     /// The text of a code.
     pub(crate) fn text(&self, code: i64) -> Option<Arc<str>> {
-        self.texts.read().unwrap_or_else(PoisonError::into_inner).texts.get(usize::try_from(code).ok()?).cloned()
+        self.texts.read().texts.get(usize::try_from(code).ok()?).cloned()
     }
 
     /// The value that an entry of a tag of one value stands for; of a set, the member.

@@ -1,9 +1,9 @@
 use super::LoadOptions;
 use super::pack::{Packing, pack, unpack};
-use super::parking::Locked;
 use super::pieces::{PieceBlock, Pieces};
 use super::spill::{Place, Spill, SpillFile};
 use crate::error::Result;
+use parking_lot::Mutex;
 use std::sync::Arc;
 
 /// A block's points at most: the piece in which points move to memory or disk.
@@ -30,7 +30,7 @@ pub(super) struct Blocks {
     pub(super) spill: Spill,
     /// Points that a feeder collects for a shard.
     pub(super) block_points: usize,
-    shards: Vec<Locked<OfShard>>,
+    shards: Vec<Mutex<OfShard>>,
 }
 
 #[derive(Default)]
@@ -44,7 +44,7 @@ impl Blocks {
         let shards = options.shards.len();
         let block_points = (options.memory_bytes / 8 / options.threads.max(1) / shards / 8).clamp(16, BLOCK_POINTS);
         let spill = Spill::new(&options.spill, options.memory_bytes / 2)?;
-        Ok(Self { spill, block_points, shards: (0..shards).map(|_| Locked::default()).collect() })
+        Ok(Self { spill, block_points, shards: (0..shards).map(|_| Mutex::default()).collect() })
     }
 
     /// Packs points and keeps them; `scratch` and `file` are the feeder's own.

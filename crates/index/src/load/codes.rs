@@ -3,11 +3,11 @@
 
 use super::Shared;
 use super::blocks::{Block, Kind, Reader};
-use super::given::for_each_given;
 use super::key::{code_key, of_code_key};
 use super::latest::Latest;
 use super::pieces::{PieceBlock, PieceHead};
 use super::plan::Plan;
+use super::points::for_each_point;
 use super::run::{Run, RunWriter};
 use super::spill::SpillFile;
 use super::workers::each;
@@ -49,7 +49,7 @@ struct Worker<'a> {
 }
 
 /// What was given of one shard.
-struct Given {
+struct ShardPoints {
     blocks: Vec<Block>,
     pieces: Vec<PieceBlock>,
 }
@@ -93,40 +93,41 @@ impl<'a> Worker<'a> {
     }
 
     fn shard(&mut self, place: usize) -> Result<Run> {
-        let given = Given { blocks: self.shared.blocks.take(place, Kind::Codes), pieces: self.shared.blocks.take_pieces(place) };
+        let shard_points =
+            ShardPoints { blocks: self.shared.blocks.take(place, Kind::Codes), pieces: self.shared.blocks.take_pieces(place) };
         let points = self.shared.points_at_once();
         let mut run = RunWriter::new(&self.shared.blocks.spill, points * 4);
-        if !given.blocks.is_empty() || !given.pieces.is_empty() {
+        if !shard_points.blocks.is_empty() || !shard_points.pieces.is_empty() {
             self.shard = self.shared.options.shards.start + place as u32;
-            self.count(&given)?;
+            self.count(&shard_points)?;
             let mut conflicts = Vec::new();
             let mut current = None;
             let mut done = 0;
             while done < self.plan.numbers.len() {
                 let round = self.round(done, points);
                 if round.len() > 1 {
-                    self.scatter(&given, round.clone())?;
+                    self.scatter(&shard_points, round.clone())?;
                 }
-                self.encode(&given, round.clone(), &mut current, &mut run, &mut conflicts)?;
+                self.encode(&shard_points, round.clone(), &mut current, &mut run, &mut conflicts)?;
                 done = round.end;
             }
             self.end_tag(current, &mut run, &mut conflicts)?;
-            self.resolve(&given, &conflicts, points, &mut run)?;
+            self.resolve(&shard_points, &conflicts, points, &mut run)?;
         }
-        run.finish(given.pieces, &mut self.file)
+        run.finish(shard_points.pieces, &mut self.file)
     }
 
-    fn count(&mut self, given: &Given) -> Result<()> {
+    fn count(&mut self, shard_points: &ShardPoints) -> Result<()> {
         for counts in [&mut self.counts, &mut self.piece_counts] {
             counts.clear();
             counts.resize(self.plan.numbers.len(), 0);
         }
-        for block in &given.pieces {
+        for block in &shard_points.pieces {
             for piece in block.heads(&mut self.buffer)? {
                 self.piece_counts[self.plan.number_of(piece.value()) as usize] += 1;
             }
         }
-        for block in &given.blocks {
+        for block in &shard_points.blocks {
             for key in self.reader.read(block)?.0 {
                 let (tag, code, _) = of_code_key(*key);
                 let count = &mut self.counts[(self.plan.firsts[tag] + code) as usize];
@@ -163,7 +164,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Puts the ordinals of each place of the round next to one another, in the order in which they were given; and its pieces.
-    fn scatter(&mut self, given: &Given, round: Range<usize>) -> Result<()> {
+    fn scatter(&mut self, shard_points: &ShardPoints, round: Range<usize>) -> Result<()> {
         for next in [&mut self.next, &mut self.next_piece] {
             next.clear();
             next.resize(self.counts.len(), ELSEWHERE);
@@ -175,14 +176,14 @@ impl<'a> Worker<'a> {
             end += self.counts[number];
             pieces_end += self.piece_counts[number];
         }
-        self.scatter_pieces(&given.pieces, pieces_end as usize)?;
+        self.scatter_pieces(&shard_points.pieces, pieces_end as usize)?;
         if self.lows.len() < end as usize {
             self.lows.resize(end as usize, 0);
         }
         if end == 0 {
             return Ok(());
         }
-        for block in &given.blocks {
+        for block in &shard_points.blocks {
             for key in self.reader.read(block)?.0 {
                 let (tag, code, low) = of_code_key(*key);
                 let next = &mut self.next[(self.plan.firsts[tag] + code) as usize];
@@ -212,7 +213,7 @@ impl<'a> Worker<'a> {
 
     fn encode(
         &mut self,
-        given: &Given,
+        shard_points: &ShardPoints,
         round: Range<usize>,
         current: &mut Option<Current>,
         run: &mut RunWriter<'_>,
@@ -234,11 +235,11 @@ impl<'a> Worker<'a> {
             }
             let Some(current) = current else { continue };
             let cardinality = if alone {
-                self.encode_alone(given, place, current, run)?
+                self.encode_alone(shard_points, place, current, run)?
             } else {
                 let turn = Turn { lows: done..done + self.count_at(place), pieces: pieces_done..pieces_done + self.pieces_at(place) };
                 (done, pieces_done) = (turn.lows.end, turn.pieces.end);
-                self.encode_value(given, place, turn, current, run)?
+                self.encode_value(shard_points, place, turn, current, run)?
             };
             current.cardinality += u64::from(cardinality);
             if self.plan.tags[tag].value_type == ValueType::Set {
@@ -249,7 +250,14 @@ impl<'a> Worker<'a> {
     }
 
     /// Writes one value, or notes the piece that it is.
-    fn encode_value(&mut self, given: &Given, place: usize, turn: Turn, current: &Current, run: &mut RunWriter<'_>) -> Result<u32> {
+    fn encode_value(
+        &mut self,
+        shard_points: &ShardPoints,
+        place: usize,
+        turn: Turn,
+        current: &Current,
+        run: &mut RunWriter<'_>,
+    ) -> Result<u32> {
         let bitmap = self.bitmap_of(place, current.tag);
         let start = run.end();
         let existence = current.several.then_some(&mut self.existence);
@@ -257,7 +265,7 @@ impl<'a> Worker<'a> {
         let cardinality = match (lows, pieces) {
             (lows, []) => self.value.encode(self.shard, lows, existence, &mut run.bytes),
             ([], [(number, piece)]) => {
-                let block = &given.pieces[*number as usize];
+                let block = &shard_points.pieces[*number as usize];
                 let blob = block.blob(piece, &mut self.buffer)?;
                 if let Some(existence) = existence {
                     existence.absorb(blob);
@@ -271,7 +279,7 @@ impl<'a> Worker<'a> {
             }
             (lows, pieces) => {
                 for (number, piece) in pieces {
-                    self.value.absorb(given.pieces[*number as usize].blob(piece, &mut self.buffer)?);
+                    self.value.absorb(shard_points.pieces[*number as usize].blob(piece, &mut self.buffer)?);
                 }
                 lows.iter().for_each(|low| self.value.insert(*low));
                 if let Some(existence) = existence {
@@ -285,14 +293,14 @@ impl<'a> Worker<'a> {
     }
 
     /// Writes a value of which there are more points than may be held at a time, perhaps: they need not be.
-    fn encode_alone(&mut self, given: &Given, place: usize, current: &Current, run: &mut RunWriter<'_>) -> Result<u32> {
+    fn encode_alone(&mut self, shard_points: &ShardPoints, place: usize, current: &Current, run: &mut RunWriter<'_>) -> Result<u32> {
         let (number, start) = (self.plan.numbers[place], run.end());
-        for block in &given.blocks {
+        for block in &shard_points.blocks {
             let points = self.reader.read(block)?.0.iter().map(|key| of_code_key(*key));
             points.filter(|(tag, code, _)| self.plan.number_of((*tag, *code)) == number).for_each(|(_, _, low)| self.value.insert(low));
         }
         let mut blob = Vec::new();
-        for block in &given.pieces {
+        for block in &shard_points.pieces {
             for piece in block.heads(&mut self.buffer)?.filter(|piece| self.plan.number_of(piece.value()) == number) {
                 self.value.absorb(block.blob(&piece, &mut blob)?);
             }
@@ -338,7 +346,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Writes the tags in which users have several values, and only the last counts.
-    fn resolve(&mut self, given: &Given, conflicts: &[usize], points: usize, run: &mut RunWriter<'_>) -> Result<()> {
+    fn resolve(&mut self, shard_points: &ShardPoints, conflicts: &[usize], points: usize, run: &mut RunWriter<'_>) -> Result<()> {
         let mut rest = conflicts;
         let mut latest = Latest::new(points / 2);
         while !rest.is_empty() {
@@ -347,15 +355,15 @@ impl<'a> Worker<'a> {
                 let places = &self.plan.tags[*tag].places;
                 // A piece may have everybody.
                 let most = |place| self.count_at(place) + self.pieces_at(place) * SHARD_SIZE as usize;
-                let given: usize = (places.start as usize..places.end as usize).map(most).sum();
-                sum += given.min(SHARD_SIZE as usize);
+                let most: usize = (places.start as usize..places.end as usize).map(most).sum();
+                sum += most.min(SHARD_SIZE as usize);
                 sum > points / 2
             });
             let (now, later) = rest.split_at(fit.unwrap_or(rest.len()).max(1));
             rest = later;
             latest.clear();
             let wanted = |tag| now.binary_search(&tag).is_ok();
-            for_each_given(&given.blocks, &given.pieces, &mut self.reader, wanted, |tag, code, low| {
+            for_each_point(&shard_points.blocks, &shard_points.pieces, &mut self.reader, wanted, |tag, code, low| {
                 latest.push(code_key(tag as u32, 0) | u64::from(low), u64::from(code));
             })?;
             for of_tag in latest.sorted().chunk_by(|a, b| of_code_key(a.0).0 == of_code_key(b.0).0) {

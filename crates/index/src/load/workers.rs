@@ -1,5 +1,5 @@
-use super::parking::Locked;
 use crate::error::{Error, Result};
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Does `work` for each number below `count` on `threads` threads, each with its own state, and gives the results in order.
@@ -10,7 +10,7 @@ pub(super) fn each<T: Send, W>(
     work: impl Fn(&mut W, usize) -> Result<T> + Sync,
 ) -> Result<Vec<T>> {
     let next = AtomicUsize::new(0);
-    let results: Locked<Vec<(usize, T)>> = Locked::default();
+    let results: Mutex<Vec<(usize, T)>> = Mutex::default();
     std::thread::scope(|scope| {
         let run = || -> Result<()> {
             let mut state = begin();

@@ -12,7 +12,7 @@ use taghouse_model::{Name, ValueType};
 pub(super) enum Merged {
     /// Ready to be pointed to, but for its users.
     Ready(Ready),
-    /// Live changes were folded into these tags that the prepared segments do not hold.
+    /// Live changes were flushed into these tags that the prepared segments do not hold.
     Behind(Vec<Behind>),
 }
 
@@ -24,7 +24,7 @@ pub(super) struct Ready {
     pub(super) remove: Bitmap,
 }
 
-/// A prepared tag whose segment lacks changes that were folded.
+/// A prepared tag whose segment lacks changes that were flushed.
 #[derive(Debug, Clone)]
 pub(crate) struct Behind {
     pub(crate) name: Name,
@@ -51,8 +51,8 @@ pub(super) fn merge(before: &Known, prepared: &Prepared, log_end: u64) -> Result
             spare.insert(tag.entry.object.clone());
             continue;
         }
-        match subsumes(tags.get(&tag.name), log_end, tag)? {
-            Ok(subsumes) => drop(tags.insert(tag.name.clone(), TagEntry { subsumes, ..tag.entry.clone() })),
+        match flushed_through(tags.get(&tag.name), log_end, tag)? {
+            Ok(flushed_through) => drop(tags.insert(tag.name.clone(), TagEntry { flushed_through, ..tag.entry.clone() })),
             Err(lacks) => behind.push(lacks),
         }
     }
@@ -60,11 +60,11 @@ pub(super) fn merge(before: &Known, prepared: &Prepared, log_end: u64) -> Result
         return Ok(Merged::Behind(behind));
     }
     let remove = match &prepared.scope {
-        Scope::Fold { basis, remove } if spare.is_empty() => {
-            let folded = |name: &Name| prepared.tags.iter().any(|tag| tag.name == *name);
+        Scope::Flush { basis, remove } if spare.is_empty() => {
+            let flushed = |name: &Name| prepared.tags.iter().any(|tag| tag.name == *name);
             let same = |name: &Name, entry: &TagEntry| basis.tags.get(name).is_some_and(|tag| tag.info.object == entry.object);
             // Another publication may have brought the users back into a segment, where they must stay hidden.
-            let held = tags.iter().any(|(name, entry)| entry.users > 0 && !folded(name) && !same(name, entry));
+            let held = tags.iter().any(|(name, entry)| entry.users > 0 && !flushed(name) && !same(name, entry));
             if held { Bitmap::new() } else { remove.clone() }
         }
         _ => Bitmap::new(),
@@ -85,19 +85,19 @@ fn may_replace(known: Option<&TagEntry>, tag: &PreparedTag) -> Result<bool> {
 }
 
 /// Up to which position of the log a tag's new segment holds the live changes, or makes them void; or which ones it lacks.
-fn subsumes(known: Option<&TagEntry>, log_end: u64, tag: &PreparedTag) -> Result<std::result::Result<u64, Behind>> {
+fn flushed_through(known: Option<&TagEntry>, log_end: u64, tag: &PreparedTag) -> Result<std::result::Result<u64, Behind>> {
     let Some(known) = known.filter(|known| known.value_type == tag.entry.value_type) else {
         // What was logged for a tag of another type, or for one that was dropped since, is not for this one.
         return Ok(Ok(log_end));
     };
-    match tag.subsumes {
-        None => Ok(Ok(known.subsumes)),
+    match tag.flushed_through {
+        None => Ok(Ok(known.flushed_through)),
         Some(position) if position > log_end => {
             let problem = format!("it holds live changes up to {position}, the log ends at {log_end}");
             Err(Error::Publication { tag: tag.name.to_string(), problem })
         }
-        Some(after) if after < known.subsumes => {
-            Ok(Err(Behind { name: tag.name.clone(), value_type: known.value_type, after, through: known.subsumes }))
+        Some(after) if after < known.flushed_through => {
+            Ok(Err(Behind { name: tag.name.clone(), value_type: known.value_type, after, through: known.flushed_through }))
         }
         Some(position) => Ok(Ok(position)),
     }

@@ -1,9 +1,9 @@
 //! Objects written, which nothing points to yet.
 
 use super::{LoadedTag, Publication, TagPublication};
+use crate::blocking::blocking;
 use crate::error::{Error, Result};
 use crate::index::{Index, load_users};
-use crate::live::blocking;
 use crate::manifest::TagEntry;
 use crate::segment::Segment;
 use crate::snapshot::Cut;
@@ -48,9 +48,9 @@ pub(crate) struct Prepared {
 /// A tag's new version.
 pub(crate) struct PreparedTag {
     pub(crate) name: Name,
-    /// Its `subsumes` is settled when it is merged.
+    /// Its `flushed_through` is settled when it is merged.
     pub(crate) entry: TagEntry,
-    pub(crate) subsumes: Option<u64>,
+    pub(crate) flushed_through: Option<u64>,
     pub(crate) onto: Onto,
 }
 
@@ -73,7 +73,7 @@ pub(crate) enum Scope {
     /// Of all that exist, as a batch that went through them knows them.
     Batch,
     /// It adds to what is there, and takes some users away whom nothing holds once its tags are those of `basis`.
-    Fold { basis: Arc<Cut>, remove: Bitmap },
+    Flush { basis: Arc<Cut>, remove: Bitmap },
     /// Nothing.
     Declaration,
 }
@@ -89,8 +89,8 @@ impl Index {
     pub(crate) async fn prepare(&self, app: &AppId, publication: Publication, loaded: Vec<LoadedTag>) -> Result<Prepared> {
         let Publication { generation, users, tags, drop } = publication;
         let mut prepared = Prepared::new(self.apps.get(app).publication(), generation, users, drop, Scope::Batch);
-        let loaded = loaded.into_iter().map(|LoadedTag { name, value_type, as_of_ms, definition, file, subsumes }| {
-            (TagPublication { name, value_type, as_of_ms, definition, segment: Vec::new(), subsumes }, Some(file))
+        let loaded = loaded.into_iter().map(|LoadedTag { name, value_type, as_of_ms, definition, file, flushed_through }| {
+            (TagPublication { name, value_type, as_of_ms, definition, segment: Vec::new(), flushed_through }, Some(file))
         });
         let tags = tags.into_iter().map(|tag| (tag, None)).chain(loaded).map(|(tag, file)| (tag, file, Onto::Anything));
         if let Err(error) = self.write_tags(app, &mut prepared, tags.collect()).await {
@@ -175,7 +175,7 @@ struct Check {
 impl Check {
     /// A tag's new version and what its object is made of.
     fn tag(&mut self, (tag, file, onto): TagToWrite) -> Result<(PreparedTag, Content)> {
-        let TagPublication { name, value_type, as_of_ms, definition, segment, subsumes } = tag;
+        let TagPublication { name, value_type, as_of_ms, definition, segment, flushed_through } = tag;
         let content = match &file {
             None => Bytes::from(segment),
             Some(file) => map_file(file)?,
@@ -195,10 +195,10 @@ impl Check {
             // Whoever of them is deleted before this is published stays hidden as long as the segment holds them.
             self.users = Arc::new(self.users.or(&others));
         }
-        let entry = TagEntry { object, value_type, as_of_ms, users: opened.users(), definition, subsumes: 0 };
+        let entry = TagEntry { object, value_type, as_of_ms, users: opened.users(), definition, flushed_through: 0 };
         std::mem::drop(opened);
         // No copy: nobody else holds the bytes any more.
         let content = file.map_or_else(|| Content::Bytes(content.into()), Content::File);
-        Ok((PreparedTag { name, entry, subsumes, onto }, content))
+        Ok((PreparedTag { name, entry, flushed_through, onto }, content))
     }
 }

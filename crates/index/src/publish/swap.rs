@@ -3,9 +3,9 @@
 use super::merge::{Merged, Ready, merge};
 use super::prepared::{Content, Prepared, Scope};
 use crate::apps::{App, Known};
+use crate::blocking::blocking;
 use crate::error::{Error, Result};
 use crate::index::{Index, load_users};
-use crate::live::blocking;
 use crate::manifest::UsersEntry;
 use crate::pointer::WrittenManifest;
 use crate::store::path_of;
@@ -24,8 +24,8 @@ const USERS_FOLDER: &str = "users-bitmap";
 pub(crate) enum Turn {
     /// None.
     Waits,
-    /// Nothing is folded meanwhile.
-    Folding,
+    /// Nothing is flushed meanwhile.
+    Flushing,
     /// Nothing is published meanwhile.
     Alone,
 }
@@ -49,9 +49,9 @@ impl Index {
     }
 
     async fn take_turns(&self, app: &AppId, state: &App, prepared: &mut Prepared, also: &[Change], turn: Turn) -> Result<u64> {
-        // Who says up to where the live changes are in must not be overtaken by a fold time and again.
-        let waits = turn == Turn::Waits && prepared.tags.iter().any(|tag| tag.subsumes.is_some());
-        let _folding = if waits { Some(state.folding.lock().await) } else { None };
+        // Who says up to where the live changes are in must not be overtaken by a flush time and again.
+        let waits = turn == Turn::Waits && prepared.tags.iter().any(|tag| tag.flushed_through.is_some());
+        let _flushing = if waits { Some(state.flushing.lock().await) } else { None };
         loop {
             let swapping = if turn == Turn::Alone { None } else { Some(state.swapping.clone().lock_owned().await) };
             let before = self.known_for(app, prepared.generation).await?;

@@ -11,9 +11,9 @@ use fjall::config::{
     BlockSizePolicy, BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry, PartitioningPolicy, PinningPolicy,
 };
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use taghouse_model::AppId;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -58,7 +58,7 @@ impl Store {
     }
 
     pub(super) fn now(&self, steady_ms: i64) -> i64 {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).advance(steady_ms)
+        self.kept.lock().advance(steady_ms)
     }
 
     pub(super) fn hours(&self) -> usize {
@@ -66,7 +66,7 @@ impl Store {
     }
 
     fn by_hour(&self) -> MutexGuard<'_, BTreeMap<u32, Keyspace>> {
-        self.hours.lock().unwrap_or_else(PoisonError::into_inner)
+        self.hours.lock()
     }
 
     /// Looks the ids up hour by hour, the newest first: what is sent twice is mostly sent twice at once.

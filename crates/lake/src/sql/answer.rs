@@ -12,89 +12,18 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::error::DataFusionError;
-use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::FairSpillPool;
-use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use futures::{FutureExt, Stream, StreamExt};
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use taghouse_model::{AppId, TimestampMs, give_way};
-use tokio::runtime::{Handle, Runtime};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use taghouse_model::{AppId, TimestampMs};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Sleep, sleep, timeout};
 
-/// Queries that are planned at one time; that takes milliseconds.
-const PLANNED_AT_ONCE: usize = 4;
 /// Batches that wait for the reader.
 const WAITING: usize = 2;
-
-/// What the queries of one lake share.
-#[derive(Default)]
-pub(crate) struct SqlRuntime {
-    limits: OnceLock<SqlLimits>,
-    shared: OnceLock<Shared>,
-}
-
-struct Shared {
-    /// A query that never comes to an await holds its threads, and no other work's.
-    threads: Option<Runtime>,
-    environment: Arc<RuntimeEnv>,
-    running: Arc<Semaphore>,
-    planning: Semaphore,
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        if let Some(threads) = self.threads.take() {
-            threads.shutdown_background();
-        }
-    }
-}
-
-impl SqlRuntime {
-    pub(crate) fn limit(&self, limits: SqlLimits) {
-        if self.limits.set(limits).is_err() {
-            tracing::error!("limits of queries were set after the first query: the earlier ones stay");
-        }
-    }
-
-    fn limits(&self) -> SqlLimits {
-        *self.limits.get_or_init(SqlLimits::default)
-    }
-
-    fn shared(&self) -> Result<&Shared> {
-        if let Some(shared) = self.shared.get() {
-            return Ok(shared);
-        }
-        let limits = self.limits();
-        let threads = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("sql").on_thread_start(give_way).build();
-        let threads = threads.map_err(|e| Error::Unavailable(format!("no threads for queries: {e}")))?;
-        let disk =
-            DiskManagerBuilder::default().with_mode(DiskManagerMode::OsTmpDirectory).with_max_temp_directory_size(limits.spill_bytes);
-        let environment = RuntimeEnvBuilder::new().with_disk_manager_builder(disk).build_arc().map_err(|e| failure(&e));
-        let made = Shared {
-            threads: Some(threads),
-            environment: environment?,
-            running: Arc::new(Semaphore::new(limits.at_once)),
-            planning: Semaphore::new(PLANNED_AT_ONCE),
-        };
-        Ok(self.shared.get_or_init(|| made))
-    }
-
-    pub(super) fn threads(&self) -> Result<Handle> {
-        let threads = self.shared()?.threads.as_ref().map(Runtime::handle);
-        threads.cloned().ok_or_else(|| Error::Unavailable("queries have ended with the process".to_owned()))
-    }
-
-    /// Memory of one query's own, the disk of all.
-    pub(super) fn environment(&self) -> Result<Arc<RuntimeEnv>> {
-        let mut environment = self.shared()?.environment.as_ref().clone();
-        environment.memory_pool = Arc::new(FairSpillPool::new(self.limits().memory_bytes));
-        Ok(Arc::new(environment))
-    }
-}
 
 impl Lake {
     /// Answers one read-only SELECT over the app's tables, by name (`events`, `tag_country`, or `shop.events` with the app's id). Gives the
@@ -108,7 +37,7 @@ impl Lake {
     /// [`SqlLimits`] allow even with spilling; the stream may give it too, and [`Error::Corrupt`]. [`Error::Unavailable`] when other
     /// queries took all turns for as long as a query may take.
     pub async fn sql(&self, app: &AppId, query: &str, at: &[(&str, TimestampMs)]) -> Result<(SchemaRef, BatchStream)> {
-        let sql = &self.shared().sql;
+        let sql = &self.warehouse().sql;
         let limits = sql.limits();
         let turn = timeout(limits.deadline, sql.shared()?.running.clone().acquire_owned()).await;
         let Ok(Ok(turn)) = turn else {
@@ -131,7 +60,7 @@ impl Lake {
     }
 
     async fn plan(&self, app: &AppId, query: &str, at: &[(&str, TimestampMs)]) -> Result<Planned> {
-        let shared = self.shared().sql.shared()?;
+        let shared = self.warehouse().sql.shared()?;
         let ended = |_| Error::Unavailable("queries have ended with the process".to_owned());
         let _turn = shared.planning.acquire().await.map_err(ended)?;
         self.planned(app, query, at).await

@@ -8,13 +8,13 @@ mod failure;
 mod filter;
 mod functions;
 mod guard;
-mod limits;
+pub(crate) mod limits;
 mod provider;
+pub(crate) mod runtime;
 mod session;
 mod watch;
 mod width;
 mod words;
 
-pub(crate) use answer::SqlRuntime;
 pub use as_of::with_as_of;
 pub use limits::SqlLimits;

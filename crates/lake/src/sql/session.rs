@@ -44,7 +44,7 @@ impl Lake {
     pub(super) async fn planned(&self, app: &AppId, query: &str, at: &[(&str, TimestampMs)]) -> Result<Planned> {
         let (lake, app, query) = (self.clone(), app.clone(), query.to_owned());
         let at: Vec<(String, TimestampMs)> = at.iter().map(|(table, at)| ((*table).to_owned(), *at)).collect();
-        on_deep_stack(self.shared().sql.threads()?, move || async move { lake.prepare(&app, &query, &at).await }).await
+        on_deep_stack(self.warehouse().sql.threads()?, move || async move { lake.prepare(&app, &query, &at).await }).await
     }
 
     async fn prepare(&self, app: &AppId, query: &str, at: &[(String, TimestampMs)]) -> Result<Planned> {
@@ -92,7 +92,7 @@ impl Lake {
         config.options_mut().optimizer.enable_join_dynamic_filter_pushdown = false;
         let state = SessionStateBuilder::new()
             .with_config(config)
-            .with_runtime_env(self.shared().sql.environment()?)
+            .with_runtime_env(self.warehouse().sql.environment()?)
             .with_default_features()
             .with_scalar_functions(functions.scalar.clone())
             .with_aggregate_functions(functions.aggregate.clone())

@@ -69,19 +69,19 @@ impl House {
         let clock: Arc<dyn Clock> = Arc::new(Still);
         let lake = Arc::new(Lake::open(catalog.clone(), &folder.join("lake"), clock.clone()).unwrap());
         let store = Arc::new(LocalFileSystem::new_with_prefix(folder.join("objects")).unwrap());
-        // Small, so that files change and tags are folded again and again.
+        // Small, so that files change and tags are flushed again and again.
         let options = LiveOptions {
             tick: Duration::from_millis(20),
             file_bytes: 64 << 10,
             checkpoint_changes: 3_000,
-            fold_changes: 300,
-            fold_share: u64::MAX,
-            fold_every: Some(Duration::from_millis(30)),
+            flush_changes: 300,
+            flush_share: u64::MAX,
+            flush_every: Some(Duration::from_millis(30)),
             ..LiveOptions::default()
         };
         let index = Index::new(store.clone(), catalog.clone()).local(folder.join("objects")).with_live(folder.join("live"), options);
         let index = Arc::new(index);
-        index.fold_in_background();
+        index.flush_in_background();
         let dictionary = Arc::new(Dictionary::open(&folder.join("dictionary")).unwrap());
         let crowds = Arc::new(Crowds::new(store, catalog.clone(), index.clone(), dictionary.clone(), clock.clone()));
         let users = Arc::new(Users::new(catalog.clone(), index.clone(), dictionary.clone(), crowds.clone(), clock));
@@ -125,6 +125,6 @@ impl House {
     /// Produces all tags; the position that they subsume.
     pub(crate) async fn produce(&self) -> u64 {
         let produced = self.producer.produce(&self.app, &self.definitions, NOW_MS, None, &|_, _| ()).await;
-        produced.unwrap_or_else(|error| panic!("a production beside traffic: {error}")).subsumes.unwrap()
+        produced.unwrap_or_else(|error| panic!("a production beside traffic: {error}")).flushed_through.unwrap()
     }
 }

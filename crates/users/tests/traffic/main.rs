@@ -185,9 +185,9 @@ async fn each_production_gets_in_beside_changes_deletions_and_compactions() {
         let model = model.lock().unwrap();
         assert!(model.productions > 2 * PRODUCTIONS && model.changed >= 2 * CHANGES && model.deleted > 10, "{}", model.deleted);
     }
-    // After a restart, and folded, all is as it was.
+    // After a restart, and flushed, all is as it was.
     drop(traffic);
-    house.index.fold(&house.app).await.unwrap();
+    house.index.flush(&house.app).await.unwrap();
     check(&house, &model.lock().unwrap()).await;
     let index = Arc::downgrade(&house.index);
     drop(Arc::into_inner(house).expect("nobody else has it"));

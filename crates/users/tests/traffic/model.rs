@@ -43,7 +43,7 @@ pub(crate) struct Model {
     /// The last change that named a user.
     named: HashMap<u32, u64>,
     deletions: HashMap<u32, Deletion>,
-    /// The last production: when it was asked for, and the position that it subsumes.
+    /// The last production: when it was asked for, and the position that it holds.
     production: Option<(Instant, u64)>,
     pub(crate) changed: u64,
     pub(crate) deleted: u64,

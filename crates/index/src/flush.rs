@@ -1,14 +1,14 @@
 //! Live changes into new segments, in the background: readers and writers go on.
 
-use super::app_log::Hold;
-use super::room::{Weight, least_to_fold};
-use super::view::TagView;
-use super::{blocking, checkpoint};
+use crate::blocking::blocking;
 use crate::builder::SegmentBuilder;
 use crate::error::{Error, Result};
 use crate::index::Index;
+use crate::live::{Changes, Hold, TagView, Weight, write_checkpoint};
 use crate::publish::{Onto, Prepared, Publication, Scope, TagPublication, TagToWrite, Turn};
-use crate::snapshot::{Snapshot, TagInfo};
+use crate::room::least_to_flush;
+use crate::snapshot::Snapshot;
+use crate::tag::TagInfo;
 use std::path::Path;
 use std::sync::Arc;
 use taghouse_bitmap::{Bitmap, Members, overlap};
@@ -36,71 +36,71 @@ pub struct DeletedUsers {
 }
 
 impl Index {
-    /// Folds all live changes of an app that are visible now, deletions too. How many tags got a new segment.
+    /// Flushes all live changes of an app that are visible now, deletions too. How many tags got a new segment.
     ///
     /// # Errors
     /// Those of [`Index::snapshot`] and [`Index::publish`]; `NoLog` for an index without live changes.
-    pub async fn fold(&self, app: &AppId) -> Result<usize> {
+    pub async fn flush(&self, app: &AppId) -> Result<usize> {
         let log = self.log(app).await?.ok_or(Error::NoLog)?;
         blocking(move || Ok(log.tick())).await?;
-        self.fold_where(app, Arc::new(|_, _| true)).await
+        self.flush_where(app, Arc::new(|_, _| true)).await
     }
 
-    /// Folds the tags that have grown over the threshold, and deletions; near the limit of changes in memory the tags that have the most. How
+    /// Flushes the tags that have grown over the threshold, and deletions; near the limit of changes in memory the tags that have the most. How
     /// many tags got a new segment.
     ///
     /// # Errors
-    /// As [`Index::fold`].
-    pub async fn fold_due(&self, app: &AppId) -> Result<usize> {
+    /// As [`Index::flush`].
+    pub async fn flush_due(&self, app: &AppId) -> Result<usize> {
         let options = self.live.as_ref().ok_or(Error::NoLog)?.options.clone();
         let state = self.apps.get(app);
-        let _folding = state.folding.lock().await;
+        let _flushing = state.flushing.lock().await;
         if let Some(log) = self.log(app).await?
             && (log.held() >= options.limit_changes / 2 || log.text_bytes() >= options.limit_text_bytes / 2)
         {
-            return self.fold_the_most(app, Weight::default()).await;
+            return self.flush_the_most(app, Weight::default()).await;
         }
-        let due = move |changes: usize, users: u64| changes >= options.fold_changes && changes as u64 >= users / options.fold_share;
-        self.fold_held(app, Arc::new(due), Turn::Folding).await
+        let due = move |changes: usize, users: u64| changes >= options.flush_changes && changes as u64 >= users / options.flush_share;
+        self.flush_held(app, Arc::new(due), Turn::Flushing).await
     }
 
-    /// Folds the tags that have the most changes, so that a quarter of the limit is left at most, and room for so much more; all tags where texts
-    /// take half of what they may. The caller sees to it that nobody else folds.
-    pub(super) async fn fold_the_most(&self, app: &AppId, room: Weight) -> Result<usize> {
+    /// Flushes the tags that have the most changes, so that a quarter of the limit is left at most, and room for so much more; all tags where texts
+    /// take half of what they may. The caller sees to it that nobody else flushes.
+    pub(crate) async fn flush_the_most(&self, app: &AppId, room: Weight) -> Result<usize> {
         let options = &self.live.as_ref().ok_or(Error::NoLog)?.options;
         let (limit, limit_text_bytes) = (options.limit_changes, options.limit_text_bytes);
         if let Some(log) = self.log(app).await?
             && (log.text_bytes() >= limit_text_bytes / 2 || log.text_bytes() + room.text_bytes > limit_text_bytes)
         {
-            return self.fold_texts(app, &log).await;
+            return self.flush_texts(app, &log).await;
         }
         let Some(snapshot) = self.snapshot(app).await? else { return Ok(0) };
-        let Some(least) = least_to_fold(&snapshot, (limit / 4).min(limit.saturating_sub(room.changes))) else { return Ok(0) };
-        self.fold_held(app, Arc::new(move |changes, _| changes >= least), Turn::Folding).await
+        let Some(least) = least_to_flush(&snapshot, (limit / 4).min(limit.saturating_sub(room.changes))) else { return Ok(0) };
+        self.flush_held(app, Arc::new(move |changes, _| changes >= least), Turn::Flushing).await
     }
 
-    /// Folds all tags. The caller sees to it that nobody else folds.
-    pub(super) async fn fold_all(&self, app: &AppId) -> Result<usize> {
-        self.fold_held(app, Arc::new(|_, _| true), Turn::Folding).await
+    /// Flushes all tags. The caller sees to it that nobody else flushes.
+    pub(crate) async fn flush_all(&self, app: &AppId) -> Result<usize> {
+        self.flush_held(app, Arc::new(|_, _| true), Turn::Flushing).await
     }
 
-    /// Folds the tags of which `due` says so, of (live changes, users of the segment).
-    async fn fold_where(&self, app: &AppId, due: Due) -> Result<usize> {
+    /// Flushes the tags of which `due` says so, of (live changes, users of the segment).
+    async fn flush_where(&self, app: &AppId, due: Due) -> Result<usize> {
         let state = self.apps.get(app);
-        let _folding = state.folding.lock().await;
-        self.fold_held(app, due, Turn::Folding).await
+        let _flushing = state.flushing.lock().await;
+        self.flush_held(app, due, Turn::Flushing).await
     }
 
-    /// As [`Index::fold_where`]; the caller holds what `turn` says. A tag that somebody publishes meanwhile is left for another fold.
-    async fn fold_held(&self, app: &AppId, due: Due, turn: Turn) -> Result<usize> {
-        let mut folded = 0;
+    /// As [`Index::flush_where`]; the caller holds what `turn` says. A tag that somebody publishes meanwhile is left for another flush.
+    async fn flush_held(&self, app: &AppId, due: Due, turn: Turn) -> Result<usize> {
+        let mut flushed = 0;
         loop {
-            let Some(snapshot) = self.snapshot(app).await? else { return Ok(folded) };
+            let Some(snapshot) = self.snapshot(app).await? else { return Ok(flushed) };
             let (base, due) = (snapshot.clone(), due.clone());
-            let Some(fold) = blocking(move || Fold::of(&base, &*due)).await? else { return Ok(folded) };
-            let Fold { users, tags, remove, complete } = fold;
-            folded += tags.len();
-            let scope = Scope::Fold { basis: snapshot.cut.clone(), remove };
+            let Some(flush) = blocking(move || Flush::of(&base, &*due)).await? else { return Ok(flushed) };
+            let Flush { users, tags, remove, complete } = flush;
+            flushed += tags.len();
+            let scope = Scope::Flush { basis: snapshot.cut.clone(), remove };
             let number = self.apps.get(app).publication();
             let mut prepared = Prepared::new(number, snapshot.generation(), users, Vec::new(), scope);
             if let Err(error) = self.write_tags(app, &mut prepared, tags).await {
@@ -109,12 +109,12 @@ impl Index {
             }
             self.publish_prepared(app, prepared, Vec::new(), turn).await?;
             if complete {
-                return Ok(folded);
+                return Ok(flushed);
             }
         }
     }
 
-    /// Deletes users: gone from every tag and from the users that exist when this returns, from all files at the next fold. Their ordinals
+    /// Deletes users: gone from every tag and from the users that exist when this returns, from all files at the next flush. Their ordinals
     /// never come back within the generation, whatever is written or published later. What they had is told for a receipt.
     ///
     /// # Errors
@@ -130,7 +130,7 @@ impl Index {
             }
             None => Vec::new(),
         };
-        let (changes, deleted) = (super::Changes { generation, ..super::Changes::default() }, users.to_vec());
+        let (changes, deleted) = (Changes { generation, ..Changes::default() }, users.to_vec());
         let changing = log.clone();
         let answer = blocking(move || changing.change(&changes, &deleted)).await?;
         let position = answer.await.map_err(|_| Error::Internal("the thread that logs changes has ended".to_owned()))??;
@@ -138,20 +138,20 @@ impl Index {
         Ok(DeletedUsers { position, values })
     }
 
-    /// Lets writers of live changes and publishers wait as long as the result lives, and folds what was written. `None` when nothing was
+    /// Lets writers of live changes and publishers wait as long as the result lives, and flushes what was written. `None` when nothing was
     /// published.
     ///
     /// # Errors
-    /// Those of [`Index::fold`].
+    /// Those of [`Index::flush`].
     pub async fn hold(&self, app: &AppId) -> Result<Option<HeldIndex>> {
         let log = self.log(app).await?.ok_or(Error::NoLog)?;
         let state = self.apps.get(app);
-        let folding = state.folding.clone().lock_owned().await;
+        let flushing = state.flushing.clone().lock_owned().await;
         let swapping = state.swapping.clone().lock_owned().await;
         let hold = blocking(move || Ok(log.hold())).await?;
-        self.fold_held(app, Arc::new(|_, _| true), Turn::Alone).await?;
+        self.flush_held(app, Arc::new(|_, _| true), Turn::Alone).await?;
         let snapshot = self.snapshot(app).await?;
-        Ok(snapshot.map(|snapshot| HeldIndex { snapshot, hold, _locks: [swapping, folding] }))
+        Ok(snapshot.map(|snapshot| HeldIndex { snapshot, hold, _locks: [swapping, flushing] }))
     }
 
     /// Publishes what [`HeldIndex::renamed`] made, together with `also`, and lets writers and publishers go on.
@@ -174,17 +174,17 @@ pub struct HeldIndex {
     _locks: [OwnedMutexGuard<()>; 2],
 }
 
-/// Says of (live changes, users of the segment) whether a tag is to be folded.
+/// Says of (live changes, users of the segment) whether a tag is to be flushed.
 type Due = Arc<dyn Fn(usize, u64) -> bool + Send + Sync>;
 
 impl HeldIndex {
-    /// Its cut, in which all live changes are folded.
+    /// Its cut, in which all live changes are flushed.
     pub fn snapshot(&self) -> &Arc<Snapshot> {
         &self.snapshot
     }
 
     /// Writes what is live into `folder`, from which a log of live changes can begin where this one is. Nothing is left to apply, for all is
-    /// folded: it is the position that must not be lost.
+    /// flushed: it is the position that must not be lost.
     ///
     /// # Errors
     /// `Disk` when the folder cannot be written.
@@ -192,7 +192,7 @@ impl HeldIndex {
         let (overlay, folder) = (self.hold.overlay(), folder.to_owned());
         blocking(move || {
             taghouse_disk::make_folder(&folder).map_err(|e| Error::disk(&folder, &e))?;
-            checkpoint::write(&folder, &overlay)
+            write_checkpoint(&folder, &overlay)
         })
         .await
     }
@@ -218,18 +218,18 @@ fn values_of(snapshot: &Snapshot, users: &[Ordinal]) -> Result<Vec<(Name, Ordina
     Ok(values)
 }
 
-/// One publication of a fold.
-struct Fold {
+/// One publication of a flush.
+struct Flush {
     users: Bitmap,
     tags: Vec<TagToWrite>,
     /// Users who exist no more: no tag holds them any longer.
     remove: Bitmap,
-    /// Nothing is left to fold.
+    /// Nothing is left to flush.
     complete: bool,
 }
 
-impl Fold {
-    /// `None` when there is nothing to fold.
+impl Flush {
+    /// `None` when there is nothing to flush.
     fn of(snapshot: &Snapshot, due: &dyn Fn(usize, u64) -> bool) -> Result<Option<Self>> {
         let Some(live) = snapshot.live() else { return Ok(None) };
         let (mut tags, mut users, mut complete) = (Vec::new(), 0, true);
@@ -244,7 +244,7 @@ impl Fold {
             // Where only the deleted are to go, the changes stay on top, and a batch that began before them is not behind.
             let (view, position) = match view.overlay() {
                 Some(_) if due => (view, live.overlay.position),
-                _ if holds(&view, &live.gone)? => (view.without_changes(), info.subsumes),
+                _ if holds(&view, &live.gone)? => (view.without_changes(), info.flushed_through),
                 _ => continue,
             };
             if users >= USERS_AT_ONCE {
@@ -274,19 +274,19 @@ fn holds(view: &TagView, users: &Arc<Bitmap>) -> Result<bool> {
     Ok(overlap(&[Members::Owned(users.clone())], &[existence], None)?.iter().any(|shared| *shared > 0))
 }
 
-fn published(info: &TagInfo, segment: Vec<u8>, subsumes: u64) -> TagPublication {
+fn published(info: &TagInfo, segment: Vec<u8>, flushed_through: u64) -> TagPublication {
     TagPublication {
         name: info.name.clone(),
         value_type: info.value_type,
         as_of_ms: info.as_of_ms,
         definition: info.definition.clone(),
         segment,
-        subsumes: Some(subsumes),
+        flushed_through: Some(flushed_through),
     }
 }
 
 /// How users are renamed, as long as nobody stops it.
-pub(super) struct Renamer<'a> {
+pub(crate) struct Renamer<'a> {
     renaming: &'a dyn Fn(Ordinal) -> Option<Ordinal>,
     stop: &'a CancellationToken,
 }
@@ -303,7 +303,7 @@ impl Renamer<'_> {
 }
 
 /// A segment of what a tag holds with its live changes, and of each user's new ordinal if they are renamed.
-pub(super) fn built(view: &TagView, renamer: Option<&Renamer<'_>>) -> Result<Vec<u8>> {
+pub(crate) fn built(view: &TagView, renamer: Option<&Renamer<'_>>) -> Result<Vec<u8>> {
     let value_type = view.value_type();
     if value_type.is_number() {
         let mut builder = SegmentBuilder::new(value_type);
@@ -329,7 +329,7 @@ fn renamed(snapshot: &Snapshot, generation: u64, renamer: &Renamer<'_>) -> Resul
     let mut tags = Vec::new();
     for (info, view) in snapshot.segments() {
         renamer.goes_on()?;
-        tags.push(TagPublication { subsumes: None, ..published(info, built(&view?, Some(renamer))?, 0) });
+        tags.push(TagPublication { flushed_through: None, ..published(info, built(&view?, Some(renamer))?, 0) });
     }
     let users = renamer.set(snapshot.users())?;
     Ok(Publication { generation, users, tags, drop: Vec::new() })

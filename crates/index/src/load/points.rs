@@ -6,7 +6,7 @@ use taghouse_bitmap::for_each_low;
 
 /// Gives `each` the points of one shard (tag, code and the ordinal within the shard) whose tag is `wanted`, in the order in which each
 /// feeder was given them, feeder after feeder. Both kinds of blocks are in the feeders' order.
-pub(super) fn for_each_given(
+pub(super) fn for_each_point(
     blocks: &[Block],
     pieces: &[PieceBlock],
     reader: &mut Reader,

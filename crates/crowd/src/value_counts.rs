@@ -3,13 +3,13 @@ const BATCH: usize = 1 << 20;
 
 /// How many users have which number, in the tag's units, from numbers in any order.
 #[derive(Default)]
-pub(crate) struct Tally {
+pub(crate) struct ValueCounts {
     batch: Vec<i128>,
     /// Each number and its users, ascending.
     counts: Vec<(i128, u64)>,
 }
 
-impl Tally {
+impl ValueCounts {
     pub(crate) fn add(&mut self, units: i128) {
         self.batch.push(units);
         if self.batch.len() == BATCH {
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn counts_in_batches() {
-        let mut tally = Tally::default();
+        let mut tally = ValueCounts::default();
         for (place, number) in [5, -2, 5, 7, i128::MIN, 5, 7, i128::MAX].into_iter().enumerate() {
             tally.add(number);
             if place % 3 == 2 {
@@ -55,6 +55,6 @@ mod tests {
             }
         }
         assert_eq!(tally.counts(), [(i128::MIN, 1), (-2, 1), (5, 3), (7, 2), (i128::MAX, 1)]);
-        assert_eq!(Tally::default().counts(), []);
+        assert_eq!(ValueCounts::default().counts(), []);
     }
 }

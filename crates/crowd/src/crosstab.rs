@@ -1,6 +1,6 @@
 use crate::crowds::off_thread;
 use crate::groups::Groups;
-use crate::within::produced;
+use crate::population::produced;
 use crate::{Axis, Crowds, Group, Question, Result};
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
@@ -40,7 +40,7 @@ impl Crowds {
     /// [`crate::Error::Limit`] over [`crate::MAX_GROUPS`] for either; [`crate::Error::UnknownTag`]; as [`Crowds::count`].
     pub async fn cross(&self, app: &AppId, definitions: &Definitions, within: Option<&Question>, axes: [Axis; 2]) -> Result<Cross> {
         axes.iter().try_for_each(Axis::check)?;
-        let within = self.within(app, definitions, within).await?;
+        let within = self.population(app, definitions, within).await?;
         produced(&within.snapshot, definitions, axes.iter().map(|axis| axis.tag.as_str()))?;
         off_thread(move || {
             let set = within.set()?;

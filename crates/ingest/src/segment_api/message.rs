@@ -1,9 +1,9 @@
 //! One message of the tracking API.
 
 use super::MAX_CALL_BYTES;
-use crate::record::{LogRecord, RecordBody};
+use crate::log_record::{LogRecord, RecordBody};
 use crate::reject::{Fault, Reason, quoted};
-use crate::row::{MAX_MESSAGE_ID_BYTES, check_time};
+use crate::row_checks::{MAX_MESSAGE_ID_BYTES, check_time};
 use jiff::tz::TimeZone;
 use serde_json::Value as Json;
 use std::collections::HashMap;

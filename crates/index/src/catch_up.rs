@@ -1,14 +1,10 @@
-//! Live changes that were folded since a batch began, brought onto the batch's segments: read back from the log, a bounded part at a time.
+//! Live changes that were flushed since a batch began, brought onto the batch's segments: read back from the log, a bounded part at a time.
 
-use super::codec::Item;
-use super::entry::Entry;
-use super::fold::built;
-use super::overlay::TagOverlay;
-use super::tag_log::TagLog;
-use super::view::TagView;
-use super::{AppLog, blocking};
+use crate::blocking::blocking;
 use crate::error::{Error, Result};
+use crate::flush::built;
 use crate::index::Index;
+use crate::live::{AppLog, Entry, Item, TagLog, TagOverlay, TagView};
 use crate::publish::{Behind, Prepared, TagPublication};
 use crate::segment::Segment;
 use hashbrown::HashMap;
@@ -22,15 +18,15 @@ const CHANGES_AT_ONCE: usize = 4 << 20;
 type Changes = HashMap<Name, (Arc<TagLog>, Vec<Entry>)>;
 
 impl Index {
-    /// Gives prepared tags the changes that they lack. Folds wait meanwhile, which the caller sees to.
+    /// Gives prepared tags the changes that they lack. Flushes wait meanwhile, which the caller sees to.
     pub(crate) async fn catch_up(&self, app: &AppId, log: &Arc<AppLog>, prepared: &mut Prepared, behind: Vec<Behind>) -> Result<()> {
         let (sender, parts) = mpsc::sync_channel::<Changes>(0);
         let (reading, lacking) = (log.clone(), behind.clone());
         let reader = tokio::task::spawn_blocking(move || read(&reading, &lacking, &sender));
-        let parts = Arc::new(std::sync::Mutex::new(parts));
+        let parts = Arc::new(parking_lot::Mutex::new(parts));
         loop {
             let next = parts.clone();
-            let part = blocking(move || Ok(super::locked(&next).recv().ok())).await?;
+            let part = blocking(move || Ok(next.lock().recv().ok())).await?;
             let Some(part) = part else { break };
             for (name, (tag, entries)) in part {
                 self.bring_onto(app, log, prepared, &name, tag, entries).await?;
@@ -40,7 +36,7 @@ impl Index {
         reader.await.map_err(|e| Error::Internal(e.to_string()))??;
         for tag in &mut prepared.tags {
             if let Some(caught_up) = behind.iter().find(|behind| behind.name == tag.name) {
-                tag.subsumes = Some(caught_up.through);
+                tag.flushed_through = Some(caught_up.through);
             }
         }
         Ok(())
@@ -70,7 +66,7 @@ impl Index {
             Ok((built(&view, None)?, users))
         };
         let (segment, users) = blocking(work).await?;
-        // The folds that held these changes have made their users exist; those deleted meanwhile stay hidden as long as a segment holds them.
+        // The flushes that held these changes have made their users exist; those deleted meanwhile stay hidden as long as a segment holds them.
         prepared.users = Arc::new(prepared.users.or(&users));
         let before = prepared.tags.remove(at);
         let tag = TagPublication {
@@ -79,7 +75,7 @@ impl Index {
             as_of_ms: before.entry.as_of_ms,
             definition: before.entry.definition,
             segment,
-            subsumes: before.subsumes,
+            flushed_through: before.flushed_through,
         };
         self.write_tags(app, prepared, vec![(tag, None, before.onto)]).await?;
         prepared.written.remove(&object);
@@ -121,8 +117,9 @@ fn read(log: &AppLog, behind: &[Behind], parts: &mpsc::SyncSender<Changes>) -> R
         Ok(())
     })?;
     if !reached {
-        let (tag, subsumes, folded) = behind.first().map_or_else(Default::default, |tag| (tag.name.to_string(), tag.after, tag.through));
-        return Err(Error::Outdated { tag, subsumes, folded });
+        let (tag, holds, flushed_through) =
+            behind.first().map_or_else(Default::default, |tag| (tag.name.to_string(), tag.after, tag.through));
+        return Err(Error::Outdated { tag, holds, flushed_through });
     }
     let _ = parts.send(part);
     Ok(())

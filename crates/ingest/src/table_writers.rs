@@ -1,8 +1,8 @@
 //! The three tables that ingestion fills, their writers, and the data files to be committed.
 
 use crate::Result;
-use crate::builder::Schemas;
-use crate::row::Chunk;
+use crate::row_reader::Chunk;
+use crate::table_columns::Schemas;
 use arrow::array::RecordBatch;
 use std::sync::Arc;
 use taghouse_lake::{Commit, DataFile, Lake, Table, TableWriter, layout};

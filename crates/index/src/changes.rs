@@ -1,25 +1,22 @@
-//! The index's doors to live changes.
+//! Live changes by way of the index: made, declared, marked and shown.
 
-use super::{AppLog, Changes, Pin, Published, blocking};
 use crate::apps::{App, Known};
+use crate::blocking::blocking;
 use crate::builder::SegmentBuilder;
 use crate::error::{Error, Result};
-use crate::index::Index;
+use crate::index::{BEFORE_COMPLAINT, Index};
+use crate::live::{AppLog, Changes, Deletions, Pin, Published};
 use crate::publish::{Onto, Prepared, Scope, TagPublication, Turn};
 use crate::snapshot::Cut;
 use serde_json::Value as Json;
 use std::sync::Arc;
-use std::time::Duration;
 use taghouse_bitmap::Bitmap;
 use taghouse_model::{AppId, Name, TimestampMs, ValueType};
-
-/// How long background work that failed waits before it says so.
-pub(crate) const BEFORE_COMPLAINT: Duration = Duration::from_millis(100);
 
 impl Index {
     /// Makes live changes: durable when this returns, and in every snapshot taken after the next tick. All of them or none. Returns the
     /// position of the last in the log. Where too many changes are in no segment yet (see [`crate::LiveOptions::limit_changes`]) it waits until
-    /// enough are folded.
+    /// enough are flushed.
     ///
     /// # Errors
     /// `UnknownTag`, `Change` for a value that its tag cannot hold, `Generation` when the ordinals are of another one than the index (then
@@ -69,15 +66,15 @@ impl Index {
             return if there.value_type == value_type { Ok(()) } else { Err(Error::Publication { tag: tag.to_string(), problem }) };
         }
         let segment = SegmentBuilder::new(value_type).finish()?;
-        let tag = TagPublication { name: tag, value_type, as_of_ms, definition, segment, subsumes: None };
+        let tag = TagPublication { name: tag, value_type, as_of_ms, definition, segment, flushed_through: None };
         let mut prepared = Prepared::new(self.apps.get(app).publication(), generation, Bitmap::new(), Vec::new(), Scope::Declaration);
         self.write_tags(app, &mut prepared, vec![(tag, None, Onto::Nothing)]).await?;
         self.publish_prepared(app, prepared, Vec::new(), Turn::Waits).await?;
         Ok(())
     }
 
-    /// Marks the last live change logged: what a batch that reads everything from now on may say that it subsumes. As long as the result lives
-    /// the log keeps the later changes, so that a publication can bring those back that were folded meanwhile.
+    /// Marks the last live change logged: what a batch that reads everything from now on may say that it holds. As long as the result lives
+    /// the log keeps the later changes, so that a publication can bring those back that were flushed meanwhile.
     ///
     /// # Errors
     /// As [`Index::change`].
@@ -99,7 +96,7 @@ impl Index {
     ///
     /// # Errors
     /// As [`Index::change`].
-    pub async fn unfolded(&self, app: &AppId) -> Result<u64> {
+    pub async fn unflushed(&self, app: &AppId) -> Result<u64> {
         Ok(self.log(app).await?.ok_or(Error::NoLog)?.held())
     }
 
@@ -107,7 +104,7 @@ impl Index {
     ///
     /// # Errors
     /// As [`Index::change`].
-    pub async fn unfolded_text_bytes(&self, app: &AppId) -> Result<u64> {
+    pub async fn unflushed_text_bytes(&self, app: &AppId) -> Result<u64> {
         Ok(self.log(app).await?.ok_or(Error::NoLog)?.text_bytes())
     }
 
@@ -120,9 +117,9 @@ impl Index {
         blocking(move || log.checkpoint()).await
     }
 
-    /// Folds in the background what is due, as [`crate::LiveOptions::fold_every`] says, as long as the index lives.
-    pub fn fold_in_background(self: &Arc<Self>) {
-        let Some(every) = self.live.as_ref().and_then(|live| live.options.fold_every) else { return };
+    /// Flushes in the background what is due, as [`crate::LiveOptions::flush_every`] says, as long as the index lives.
+    pub fn flush_in_background(self: &Arc<Self>) {
+        let Some(every) = self.live.as_ref().and_then(|live| live.options.flush_every) else { return };
         let index = Arc::downgrade(self);
         tokio::spawn(async move {
             loop {
@@ -130,14 +127,27 @@ impl Index {
                 let Some(index) = index.upgrade() else { return };
                 let apps = index.live.as_ref().map(|live| live.open_apps()).unwrap_or_default();
                 for app in apps {
-                    if let Err(error) = index.fold_due(&app).await {
+                    if let Err(error) = index.flush_due(&app).await {
                         // A process that ends cancels what blocks, and that is no trouble: then this task goes no further than here.
                         tokio::time::sleep(BEFORE_COMPLAINT).await;
-                        tracing::warn!(%error, %app, "live changes could not be folded; they stay on top of the segments");
+                        tracing::warn!(%error, %app, "live changes could not be flushed; they stay on top of the segments");
                     }
                 }
             }
         });
+    }
+
+    /// As [`Index::flush_in_background`], by its former name.
+    pub fn fold_in_background(self: &Arc<Self>) {
+        self.flush_in_background();
+    }
+
+    /// The deletions of an app, for those who keep sets of its users elsewhere; `None` for an index without live changes.
+    ///
+    /// # Errors
+    /// When the log has to be opened first: `Log` and `Disk`; `Catalog`.
+    pub async fn deletions(&self, app: &AppId) -> Result<Option<Deletions>> {
+        Ok(self.log(app).await?.map(Deletions))
     }
 
     /// The log of an app, opened at the first call; `None` for an index without live changes.
@@ -156,9 +166,9 @@ impl Index {
             return Ok(Some(open));
         }
         let manifest = known.manifest.clone();
-        let subsumed = manifest.tags.values().map(|tag| tag.subsumes).max().unwrap_or(0);
+        let flushed_through = manifest.tags.values().map(|tag| tag.flushed_through).max().unwrap_or(0);
         let (live, app, shown) = (live.clone(), app.clone(), self.apps.get(app).shown.clone());
-        let open = blocking(move || live.open(&app, manifest.generation, subsumed, shown)).await?;
+        let open = blocking(move || live.open(&app, manifest.generation, flushed_through, shown)).await?;
         // Of tags that were published with another type since, the log still has the old one.
         open.know(&known.manifest.tags.iter().map(|(name, tag)| (name.clone(), tag.value_type)).collect());
         Ok(Some(open))
@@ -182,12 +192,12 @@ impl Index {
         .await?;
         if overlay.generation != cut.generation {
             let (restarting, cut) = (log.clone(), cut.clone());
-            let subsumed = cut.tags.values().map(|tag| tag.info.subsumes).max().unwrap_or(0);
-            blocking(move || restarting.restart(cut.generation, cut.revision, subsumed)).await?;
+            let flushed_through = cut.tags.values().map(|tag| tag.info.flushed_through).max().unwrap_or(0);
+            blocking(move || restarting.restart(cut.generation, cut.revision, flushed_through)).await?;
         }
         let types = cut.tags.iter().map(|(name, tag)| (name.clone(), tag.info.value_type)).collect();
-        let subsumed = cut.tags.values().map(|tag| (tag.info.name.clone(), tag.info.subsumes)).collect();
-        log.published(Published { revision: cut.revision, users: cut.users.bitmap.clone(), subsumed }, &types);
+        let flushed_through = cut.tags.values().map(|tag| (tag.info.name.clone(), tag.info.flushed_through)).collect();
+        log.published(Published { revision: cut.revision, users: cut.users.bitmap.clone(), flushed_through }, &types);
         Ok(())
     }
 }

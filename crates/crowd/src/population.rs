@@ -8,12 +8,12 @@ use taghouse_model::AppId;
 use taghouse_rules::Definitions;
 
 /// The users that something is asked about, on one snapshot: those for whom an expression holds, or all that exist.
-pub(crate) struct Within {
+pub(crate) struct Population {
     pub(crate) snapshot: Arc<Snapshot>,
     ready: Option<Ready>,
 }
 
-impl Within {
+impl Population {
     /// Who they are. Evaluates: not for a thread that answers requests.
     pub(crate) fn set(&self) -> Result<Arc<Bitmap>> {
         match &self.ready {
@@ -39,23 +39,23 @@ pub(crate) fn produced<'a>(snapshot: &Snapshot, definitions: &Definitions, tags:
 
 impl Crowds {
     /// Those for whom the question holds, `None`: all, on the newest snapshot.
-    pub(crate) async fn within(&self, app: &AppId, definitions: &Definitions, question: Option<&Question>) -> Result<Within> {
+    pub(crate) async fn population(&self, app: &AppId, definitions: &Definitions, question: Option<&Question>) -> Result<Population> {
         let snapshot = self.snapshot(app).await?;
-        self.within_on(snapshot, app, definitions, question).await
+        self.population_on(snapshot, app, definitions, question).await
     }
 
     /// The same on a snapshot.
-    pub(crate) async fn within_on(
+    pub(crate) async fn population_on(
         &self,
         snapshot: Arc<Snapshot>,
         app: &AppId,
         definitions: &Definitions,
         question: Option<&Question>,
-    ) -> Result<Within> {
+    ) -> Result<Population> {
         let ready = match question {
             None => None,
             Some(question) => Some(self.ready_on(Arc::clone(&snapshot), app, definitions, question).await?),
         };
-        Ok(Within { snapshot, ready })
+        Ok(Population { snapshot, ready })
     }
 }

@@ -2,7 +2,7 @@
 
 mod message;
 
-use crate::record::{LogRecord, RecordBody};
+use crate::log_record::{LogRecord, RecordBody};
 use crate::reject::{Fault, MAX_RAW_BYTES};
 use message::{Defaults, Kind};
 use taghouse_model::{Entropy, ErrorKind, TimestampMs};

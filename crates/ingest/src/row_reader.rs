@@ -1,59 +1,20 @@
-//! One row of the input: read, checked, and put among the events, the attributes or the rejected rows.
+//! Rows of the input: read, checked, and put among the events, the attributes or the rejected rows.
 
-use crate::builder::{Accepted, AttributeBuilder, EventBuilder, Head, Schemas};
 use crate::folder::FolderColumn;
 use crate::input_row::{Row, WithNulls};
-use crate::mapping::{EventNaming, Mapping};
+use crate::mapping::Mapping;
 use crate::placed::{FolderCells, Placed};
 use crate::reject::{Fault, Place, Reason, RejectBuilder, quoted};
+use crate::row_checks::{MAX_MESSAGE_ID_BYTES, admit, check_time, id_of, name_event, read_user_id};
+use crate::row_tally::RowTally;
+use crate::table_columns::{Accepted, AttributeBuilder, EventBuilder, Head, Schemas};
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt::Write;
-use taghouse_model::{MAX_TEXT_BYTES, MAX_USER_ID_BYTES, TimestampMs};
-use taghouse_rules::reader::{IdFault, Parsed, read_id, read_instant};
+use taghouse_model::TimestampMs;
+use taghouse_rules::reader::{Parsed, read_instant};
 use xxhash_rust::xxh3::xxh3_128;
-
-/// How far ahead of the clock an event's time may lie.
-pub(crate) const MAX_AHEAD_MS: i64 = 24 * 3_600_000;
-
-/// The longest message id, in bytes.
-pub(crate) const MAX_MESSAGE_ID_BYTES: usize = 1024;
-
-/// What became of the rows of a stretch of the input.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Tally {
-    pub(crate) rows: u64,
-    pub(crate) filtered: u64,
-    pub(crate) rejected: u64,
-    /// Halves of surrogate pairs that were replaced, in rows that were taken.
-    pub(crate) replaced: u64,
-    /// By reason, with the words of the first such row.
-    pub(crate) reasons: BTreeMap<Reason, (u64, String)>,
-}
-
-impl Tally {
-    pub(crate) fn refuse(&mut self, fault: &Fault) {
-        self.rejected += 1;
-        match self.reasons.get_mut(&fault.reason) {
-            Some((count, _)) => *count += 1,
-            None => {
-                self.reasons.insert(fault.reason.clone(), (1, fault.detail.clone()));
-            }
-        }
-    }
-
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.rows += other.rows;
-        self.filtered += other.filtered;
-        self.rejected += other.rejected;
-        self.replaced += other.replaced;
-        for (reason, (count, detail)) in &other.reasons {
-            self.reasons.entry(reason.clone()).or_insert_with(|| (0, detail.clone())).0 += count;
-        }
-    }
-}
 
 /// Batches of the three tables, built from a stretch of one file.
 pub(crate) struct Chunk {
@@ -61,7 +22,7 @@ pub(crate) struct Chunk {
     pub(crate) rejected: RecordBatch,
     /// Hashes of the accepted rows' message ids; empty where ids are unique by construction.
     pub(crate) hashes: Vec<u128>,
-    pub(crate) tally: Tally,
+    pub(crate) tally: RowTally,
 }
 
 /// Reads the rows of one source, on one thread.
@@ -72,7 +33,7 @@ pub(crate) struct RowReader {
     attributes: AttributeBuilder,
     rejected: RejectBuilder,
     hashes: Vec<u128>,
-    tally: Tally,
+    tally: RowTally,
     accepted_rows: u32,
     bytes: usize,
     file: String,
@@ -92,7 +53,7 @@ impl RowReader {
             attributes: AttributeBuilder::new(&schemas.attributes),
             rejected: RejectBuilder::default(),
             hashes: Vec::new(),
-            tally: Tally::default(),
+            tally: RowTally::default(),
             accepted_rows: 0,
             bytes: 0,
             file: String::new(),
@@ -270,81 +231,5 @@ impl RowReader {
     /// Forgets all rows since the last chunk: their file turned out to be damaged.
     pub(crate) fn discard(&mut self) -> Result<(), ArrowError> {
         self.finish().map(drop)
-    }
-}
-
-/// The time itself, if it is one that events may have; else what is wrong with it.
-pub(crate) fn check_time(time: TimestampMs, now_ms: TimestampMs) -> Result<TimestampMs, &'static str> {
-    if time < 0 {
-        return Err("is before 1970");
-    }
-    if time > now_ms.saturating_add(MAX_AHEAD_MS) {
-        return Err("is more than 24 h ahead of the clock");
-    }
-    Ok(time)
-}
-
-/// What is wrong with a user id from `column`, if anything is.
-pub(crate) fn check_user_id(column: &str, id: &str) -> Result<(), Fault> {
-    if id.len() <= MAX_USER_ID_BYTES {
-        return Ok(());
-    }
-    let detail = format!("column \"{column}\" has {} bytes, more than {MAX_USER_ID_BYTES}: {}", id.len(), quoted(id));
-    Err(Fault::new(Reason::IdTooLong, detail))
-}
-
-fn read_user_id<'r>(mapping: &Mapping, row: &'r impl Row) -> Result<Cow<'r, str>, Fault> {
-    let Some(user) = mapping.user else {
-        return Err(Fault::new(Reason::NoUserId, "the source maps no user id".to_owned()));
-    };
-    let column = &mapping.slots[user.slot].column;
-    if let Some(text) = row.cell(user.slot).text() {
-        check_user_id(column, &text)?;
-    }
-    id_of(row, user.slot, column, user.int, Reason::NoUserId)
-}
-
-/// The id in a slot; `missing`: what is wrong where there is none.
-fn id_of<'r>(row: &'r impl Row, slot: usize, column: &str, int: bool, missing: Reason) -> Result<Cow<'r, str>, Fault> {
-    let cell = row.cell(slot);
-    let place = || format!("column \"{column}\"");
-    let id = read_id(&cell, int).map_err(|fault| match fault {
-        IdFault::Missing => Fault::new(missing, format!("{} is empty", place())),
-        fault => Fault::of_id(&place(), &cell.text().unwrap_or_default(), fault),
-    })?;
-    if row.replaced() > 0 && id.contains(char::REPLACEMENT_CHARACTER) {
-        return Err(Fault::of_broken_id(&place()));
-    }
-    Ok(id)
-}
-
-fn name_event<'r>(mapping: &'r Mapping, row: &'r impl Row, values: &[Parsed<'_>]) -> Result<Option<Cow<'r, str>>, Fault> {
-    match &mapping.event {
-        EventNaming::None => Ok(None),
-        EventNaming::Column(slot) => {
-            let column = &mapping.slots[*slot].column;
-            let name = row.cell(*slot).text().ok_or_else(|| Fault::new(Reason::NoEvent, format!("column \"{column}\" is empty")))?;
-            if name.len() > MAX_TEXT_BYTES {
-                let detail = format!("column \"{column}\" has {} bytes, more than {MAX_TEXT_BYTES}: {}", name.len(), quoted(&name));
-                return Err(Fault::new(Reason::ValueTooLong, detail));
-            }
-            Ok(Some(name))
-        }
-        EventNaming::Rules(rules) => {
-            let rule = rules.iter().find(|(when, _)| when.as_ref().is_none_or(|check| check.holds(values)));
-            let (_, name) = rule.ok_or_else(|| Fault::new(Reason::NoEvent, "no rule of `event` holds".to_owned()))?;
-            Ok(Some(Cow::Borrowed(name)))
-        }
-    }
-}
-
-/// Applies the filters (`Ok(false)`: passed over), then the reject rules. `values`: see [`crate::mapping::EXTRA_VALUES`].
-pub(crate) fn admit(mapping: &Mapping, values: &[Parsed<'_>]) -> Result<bool, Fault> {
-    if !mapping.filters.iter().all(|check| check.holds(values)) {
-        return Ok(false);
-    }
-    match mapping.rejects.iter().find(|(check, _)| check.holds(values)) {
-        Some((_, reason)) => Err(Fault::new(Reason::Rule(reason.clone()), format!("the rule \"{reason}\" of the source holds"))),
-        None => Ok(true),
     }
 }

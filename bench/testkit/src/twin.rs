@@ -8,43 +8,48 @@ use taghouse_model::{Name, Ordinal, Value, ValueType};
 use taghouse_rules::Predicate;
 
 /// The crowds that conditions can name.
-pub(crate) const CROWDS: [&str; 2] = ["some", "most"];
+pub const CROWDS: [&str; 2] = ["some", "most"];
 
 /// Every user's value of one tag.
-pub(crate) type Column = BTreeMap<Ordinal, Value>;
+pub type Column = BTreeMap<Ordinal, Value>;
 
 /// What all users have at one moment.
-pub(crate) type Columns = BTreeMap<Name, Column>;
+pub type Columns = BTreeMap<Name, Column>;
 
 /// A tag: what was published of it last, and the live changes that are not part of that.
-#[derive(Clone)]
-pub(crate) struct TagTwin {
-    pub(crate) value_type: ValueType,
+#[derive(Debug, Clone)]
+pub struct TagTwin {
+    /// The type of its values.
+    pub value_type: ValueType,
     /// About how many different values its users have.
-    pub(crate) values: u64,
+    pub values: u64,
     base: Column,
     /// Live changes up to this position are part of `base`, or void.
-    pub(crate) floor: u64,
+    pub floor: u64,
     /// By the position of their call's last change.
     log: Vec<(u64, Ordinal, Op)>,
 }
 
 /// The stupid twin of an index.
-#[derive(Clone, Default)]
-pub(crate) struct Twin {
-    pub(crate) users: BTreeSet<Ordinal>,
+#[derive(Debug, Clone, Default)]
+pub struct Twin {
+    /// Who exists.
+    pub users: BTreeSet<Ordinal>,
     /// Never to come back in this generation.
-    pub(crate) deleted: BTreeSet<Ordinal>,
-    pub(crate) tags: BTreeMap<Name, TagTwin>,
-    pub(crate) crowds: BTreeMap<&'static str, Arc<Bitmap>>,
+    pub deleted: BTreeSet<Ordinal>,
+    /// The tags, by name.
+    pub tags: BTreeMap<Name, TagTwin>,
+    /// The members of the crowds that conditions can name.
+    pub crowds: BTreeMap<&'static str, Arc<Bitmap>>,
     /// The position of the last live change.
-    pub(crate) end: u64,
+    pub end: u64,
     /// The positions after each call.
     ends: Vec<u64>,
 }
 
 impl TagTwin {
-    pub(crate) fn new(value_type: ValueType, values: u64) -> Self {
+    /// A tag without a value.
+    pub fn new(value_type: ValueType, values: u64) -> Self {
         Self { value_type, values, base: Column::new(), floor: 0, log: Vec::new() }
     }
 
@@ -56,8 +61,8 @@ impl TagTwin {
         column
     }
 
-    /// Live changes up to `floor` were folded.
-    pub(crate) fn fold(&mut self, floor: u64) {
+    /// Live changes up to `floor` were flushed.
+    pub fn flush(&mut self, floor: u64) {
         self.base = self.up_to(floor);
         self.floor = floor;
     }
@@ -87,7 +92,8 @@ fn apply(column: &mut Column, user: Ordinal, op: &Op) {
 }
 
 impl Twin {
-    pub(crate) fn columns(&self) -> Columns {
+    /// Every user's value of every tag now.
+    pub fn columns(&self) -> Columns {
         let column = |tag: &TagTwin| {
             let mut column = tag.up_to(self.end);
             column.retain(|user, _| !self.deleted.contains(user));
@@ -97,7 +103,7 @@ impl Twin {
     }
 
     /// For whom a condition holds, one by one.
-    pub(crate) fn holds(&self, columns: &Columns, predicate: &Predicate<Value>) -> BTreeSet<Ordinal> {
+    pub fn holds(&self, columns: &Columns, predicate: &Predicate<Value>) -> BTreeSet<Ordinal> {
         let value = |user: Ordinal, name: &str| match name.strip_prefix("crowd:") {
             Some(crowd) => self.crowds.get(crowd).map(|members| Value::Bool(members.contains(user))),
             None => columns.get(name)?.get(&user).cloned(),
@@ -105,17 +111,17 @@ impl Twin {
         self.users.iter().copied().filter(|user| predicate.holds(&|name| value(*user, name))).collect()
     }
 
-    /// New values of a tag; `subsumes`: with the live changes up to there, later ones stay on top.
-    pub(crate) fn publish(&mut self, tag: &Name, column: Column, subsumes: Option<u64>) {
+    /// New values of a tag; `flushed_through`: with the live changes up to there, later ones stay on top.
+    pub fn publish(&mut self, tag: &Name, column: Column, flushed_through: Option<u64>) {
         self.users.extend(column.keys().filter(|user| !self.deleted.contains(user)));
         if let Some(tag) = self.tags.get_mut(tag) {
             tag.base = column;
-            tag.floor = subsumes.unwrap_or(tag.floor);
+            tag.floor = flushed_through.unwrap_or(tag.floor);
         }
     }
 
     /// New values of a tag of another type: no live change speaks of them.
-    pub(crate) fn retype(&mut self, tag: &Name, value_type: ValueType, column: Column) {
+    pub fn retype(&mut self, tag: &Name, value_type: ValueType, column: Column) {
         self.publish(tag, column, Some(self.end));
         if let Some(tag) = self.tags.get_mut(tag) {
             (tag.value_type, tag.log) = (value_type, Vec::new());
@@ -123,13 +129,13 @@ impl Twin {
     }
 
     /// The positions between two calls, from the tag's floor on.
-    pub(crate) fn cuts(&self, tag: &Name) -> Vec<u64> {
+    pub fn cuts(&self, tag: &Name) -> Vec<u64> {
         let floor = self.tags.get(tag).map_or(0, |tag| tag.floor);
         self.ends.iter().copied().filter(|end| *end >= floor).chain([floor]).collect()
     }
 
     /// A call's changes, acknowledged with `position`.
-    pub(crate) fn change(&mut self, position: u64, users: &[Ordinal], points: Vec<TagChange>) {
+    pub fn change(&mut self, position: u64, users: &[Ordinal], points: Vec<TagChange>) {
         self.end = position;
         self.ends.push(position);
         self.users.extend(users.iter().filter(|user| !self.deleted.contains(user)));
@@ -151,7 +157,8 @@ impl Twin {
         }
     }
 
-    pub(crate) fn delete(&mut self, position: u64, users: &[Ordinal]) {
+    /// A deletion, acknowledged with `position`.
+    pub fn delete(&mut self, position: u64, users: &[Ordinal]) {
         self.end = position;
         self.ends.push(position);
         self.deleted.extend(users);
@@ -159,7 +166,7 @@ impl Twin {
     }
 
     /// Everybody gets a new ordinal, or is gone. The log begins again at `end`.
-    pub(crate) fn rename(&mut self, renaming: &dyn Fn(Ordinal) -> Option<Ordinal>) {
+    pub fn rename(&mut self, renaming: &dyn Fn(Ordinal) -> Option<Ordinal>) {
         let columns = self.columns();
         for (name, tag) in &mut self.tags {
             let column = columns.get(name).cloned().unwrap_or_default();
@@ -171,14 +178,14 @@ impl Twin {
     }
 
     /// Where the log stands after a renaming.
-    pub(crate) fn restart(&mut self, end: u64) {
+    pub fn restart(&mut self, end: u64) {
         (self.end, self.ends) = (end, vec![end]);
         self.tags.values_mut().for_each(|tag| tag.floor = end);
     }
 }
 
 /// The users of each value, for a set of each of its members.
-pub(crate) fn members(column: &Column) -> BTreeMap<Value, BTreeSet<Ordinal>> {
+pub fn members(column: &Column) -> BTreeMap<Value, BTreeSet<Ordinal>> {
     let mut members: BTreeMap<Value, BTreeSet<Ordinal>> = BTreeMap::new();
     for (user, value) in column {
         let each = match value {
