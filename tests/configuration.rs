@@ -173,8 +173,8 @@ fn a_server_starts_with_a_file_alone_and_a_file_leads_to_it() {
     assert!(refused(taghouse(keyless, &["tags"])).contains("--key"));
     assert!(!said(taghouse(keyless, &["tags", "--key", &key])).is_empty());
     // Who names a folder does not mean the server of a file.
-    let local = &["keys", "--data", house.data().to_str().unwrap()];
-    assert!(said(taghouse(keyless, local)).contains("admin"));
+    let data = house.data();
+    assert!(said(taghouse(keyless, &["keys", "--data", data.to_str().unwrap()])).contains("admin"));
     let shown = said(taghouse(keyless, &["config", "show", "--data", "elsewhere"]));
     assert!(line(&shown, "server").contains("# file; not used"), "{shown}");
 }

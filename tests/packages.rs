@@ -66,7 +66,7 @@ fn the_archive_holds_all_that_is_installed_and_is_the_same_each_time() {
         ("share/zsh/site-functions/_taghouse", "#compdef taghouse"),
         ("share/fish/vendor_completions.d/taghouse.fish", "complete -c taghouse"),
         ("share/man/man1/taghouse.1", "taghouse"),
-        ("share/man/man1/taghouse-serve.1", "limits"),
+        ("share/man/man1/taghouse-serve.1", "TAGHOUSE_QUESTIONS_PER_KEY"),
         ("share/man/man1/taghouse-keys-create.1", "role"),
         ("etc/taghouse/taghouse.toml", "# query_seconds = 300"),
         ("lib/systemd/system/taghouse.service", "ExecStart="),
