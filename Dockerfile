@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
 # Taghouse as an image, built from this checkout:
-#   docker build -t taghouse .                          # --build-arg PROFILE=demo compiles in a third of the time
+#   docker build -t taghouse .                          # --build-arg PROFILE=demo compiles in a quarter of the time
 #   docker run -p 7700:7700 -v taghouse:/var/lib/taghouse taghouse
 # The first start prints the admin key. Commands: docker exec CONTAINER taghouse tags
 
