@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint docs fuzz soak
+.PHONY: help demo dist test bench lint docs fuzz soak
 
 # One target folder for all checkouts of this user: the dependencies are compiled once.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/taghouse/target
@@ -13,6 +13,7 @@ DATA ?= demo-data
 ARGS ?=
 ONLY ?=
 SECONDS ?= 60
+PROFILE ?= release
 CASES ?= 1000000
 SEED ?= 1
 
@@ -21,9 +22,11 @@ help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 demo: ## build, then generate, tag and serve a shop. ARGS="--exit --users 1000 --events 50000 --seed 2", DATA=folder
+	@scripts/demo.sh "$(DATA)" $(ARGS)
+
+dist: ## make dist/taghouse-VERSION-TARGET.tar.gz. PROFILE=demo for a quick try
 	@scripts/setup.sh build
-	cargo build --release --workspace
-	"$$CARGO_TARGET_DIR/release/taghouse" demo --data "$(DATA)" $(ARGS)
+	@PROFILE="$(PROFILE)" scripts/dist.sh
 
 test: ## set up and run all tests. ARGS="a_test_by_name"; SEED=2 for other random cases (SEED=random: new ones)
 	@scripts/setup.sh test
@@ -35,10 +38,10 @@ lint: ## check the format and all of clippy's warnings
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-docs: ## write the generated pages of the book in docs/, and what its examples print; look at the difference before you commit it
+docs: ## write the generated pages of the book in docs/, examples/taghouse.toml, and what its examples print; look at the difference before you commit it
 	@scripts/setup.sh build
 	UPDATE_DOCS=1 cargo test --workspace --test book $(ARGS)
-	UPDATE_DOCS=1 cargo test --workspace --bin taghouse manual
+	UPDATE_DOCS=1 cargo test --workspace --bin taghouse -- manual example_of_the_repository
 
 bench: ## compare with other engines, write bench/REPORT.md. ONLY=crowd for one group, ARGS="--row nested" for one of its rows
 	@scripts/setup.sh bench

@@ -99,5 +99,5 @@ test)
 esac
 
 if [ ! -d "$target" ]; then
-  say "the first build takes about 15 minutes on 2 cores (over 500 packages, DataFusion among them); later ones take seconds"
+  say "the first build takes a while (about 450 packages, DataFusion among them); later ones take seconds"
 fi

@@ -85,7 +85,7 @@ impl Place {
         std::fs::write(&file, script).map_err(|error| error.to_string())?;
         let path = format!("{}:{}", self.folder.join("home/bin").display(), std::env::var("PATH").unwrap_or_default());
         let mut shell = Command::new("bash");
-        for inherited in ["TAGHOUSE_DATA", "TAGHOUSE_APP", "TAGHOUSE_SERVER", "TAGHOUSE_KEY"] {
+        for inherited in ["TAGHOUSE_CONFIG", "TAGHOUSE_DATA", "TAGHOUSE_APP", "TAGHOUSE_SERVER", "TAGHOUSE_KEY"] {
             shell.env_remove(inherited);
         }
         shell.arg(&file).current_dir(self.folder.join("work")).env("PATH", path).env("HOME", self.folder.join("home"));

@@ -46,7 +46,7 @@ impl House {
 
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(TAGHOUSE);
-        for inherited in ["TAGHOUSE_DATA", "TAGHOUSE_APP", "TAGHOUSE_SERVER", "TAGHOUSE_KEY"] {
+        for inherited in ["TAGHOUSE_CONFIG", "TAGHOUSE_DATA", "TAGHOUSE_APP", "TAGHOUSE_SERVER", "TAGHOUSE_KEY"] {
             command.env_remove(inherited);
         }
         command.arg("--data").arg(self.data()).args(arguments).stdin(Stdio::null());
@@ -153,6 +153,11 @@ impl Server {
                 return Ok(Server { process, base: address.to_owned(), admin_key });
             }
         }
+    }
+
+    /// A server of a command that says everything itself, or what it says instead of serving.
+    pub fn of(command: Command, said: &Path) -> Result<Self, String> {
+        Self::start(command, said)
     }
 
     pub fn address(&self) -> &str {

@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::configuration::ConfigAction;
 use crate::limits::ServeLimits;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -25,7 +26,7 @@ pub(crate) struct Place {
     #[arg(long, global = true, env = "TAGHOUSE_APP", value_name = "ID")]
     pub(crate) app: Option<String>,
     /// A server on another machine, such as https://tags.example.com, instead of a data folder
-    #[arg(long, global = true, env = "TAGHOUSE_SERVER", value_name = "URL", requires = "key")]
+    #[arg(long, global = true, env = "TAGHOUSE_SERVER", value_name = "URL")]
     pub(crate) server: Option<String>,
     /// The API key for --server
     #[arg(long, global = true, env = "TAGHOUSE_KEY", hide_env_values = true, value_name = "KEY")]
@@ -33,6 +34,12 @@ pub(crate) struct Place {
     /// Seconds that the query of an sql tag may take; the command, or the server, that does the work counts them
     #[arg(long, global = true, env = "TAGHOUSE_QUERY_SECONDS", default_value_t = 300.0, value_parser = positive_seconds)]
     pub(crate) query_seconds: f64,
+    /// What is told on standard error: error, warn, info, debug or trace; by part too, such as warn,taghouse_ingest=debug
+    #[arg(long, global = true, env = "TAGHOUSE_LOG", default_value = "warn", value_name = "FILTER", value_parser = log_filter)]
+    pub(crate) log: String,
+    /// The configuration file. Default: taghouse.toml in the working folder, else in the data folder
+    #[arg(long, global = true, env = "TAGHOUSE_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// Print JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -48,6 +55,22 @@ pub(crate) enum Command {
     Apply(Apply),
     /// Print the JSON Schema of definition files, for editors
     Schema,
+    /// Show the configuration in effect, or write a configuration file
+    Config {
+        #[command(subcommand)]
+        action: ConfigAction,
+    },
+    /// Print what completes commands and flags in a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write those of all commands
+    Man {
+        /// A folder to write taghouse.1, taghouse-serve.1 and so on to
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
     /// Propose the definition of a source from a file: save what it prints, read it through, apply it
     Inspect {
         /// A CSV, JSONL or Parquet file
@@ -181,7 +204,7 @@ pub(crate) struct Serve {
     #[arg(long, env = "TAGHOUSE_LISTEN", default_value = "127.0.0.1:7700")]
     pub(crate) listen: std::net::SocketAddr,
     /// Seconds that a live call waits at most to land in the lake; sooner when many wait
-    #[arg(long, default_value_t = 10.0, value_parser = positive_seconds)]
+    #[arg(long, env = "TAGHOUSE_LAND_EVERY", value_name = "SECONDS", default_value_t = 10.0, value_parser = positive_seconds)]
     pub(crate) land_every: f64,
     /// Origins of web pages that may send live calls, by comma, such as https://shop.example.com,https://*.example.com; * is every one, none is
     /// none
@@ -464,4 +487,8 @@ pub(crate) fn positive_seconds(text: &str) -> Result<f64, String> {
         Ok(seconds) if seconds > 0.0 && seconds <= 3600.0 => Ok(seconds),
         _ => Err("a number of seconds over 0, at most 3600".to_owned()),
     }
+}
+
+fn log_filter(text: &str) -> Result<String, String> {
+    tracing_subscriber::EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }

@@ -1,9 +1,11 @@
 //! The `taghouse` binary: command line, wiring, serving.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+mod about;
 mod args;
 mod client;
 mod command;
+mod configuration;
 mod demo;
 mod limits;
 mod listen;
@@ -22,7 +24,6 @@ mod wiring;
 
 use anyhow::{Result, anyhow, bail};
 use args::{Cli, Command, KeyAction};
-use clap::Parser;
 use client::Client;
 use command::Context;
 use lock::{Acquired, FolderLock, Holder, Unwritable};
@@ -41,18 +42,7 @@ use tokio::runtime::Handle;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_env("TAGHOUSE_LOG").unwrap_or_else(|_| "warn".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
-    let ended = Runtimes::new().and_then(|runtimes| {
-        // The folder is ours as long as a thread of ours may write to it.
-        let mut lock = None;
-        let ended = runtimes.block_on(run(&cli, runtimes.background(), &mut lock));
-        runtimes.shut_down();
-        drop(lock);
-        ended
-    });
-    match ended {
+    match begin() {
         Ok(()) => ExitCode::SUCCESS,
         // The reader of our output left, as `head` does: nothing is wrong.
         Err(error) if broken_pipe(&error) => ExitCode::SUCCESS,
@@ -61,6 +51,23 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn begin() -> Result<()> {
+    let configuration = configuration::read()?;
+    if about::answered(&configuration)? {
+        return Ok(());
+    }
+    let cli = configuration.cli;
+    let filter = tracing_subscriber::EnvFilter::try_new(&cli.place.log)?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
+    let runtimes = Runtimes::new()?;
+    // The folder is ours as long as a thread of ours may write to it.
+    let mut lock = None;
+    let ended = runtimes.block_on(run(&cli, runtimes.background(), &mut lock));
+    runtimes.shut_down();
+    drop(lock);
+    ended
 }
 
 #[allow(clippy::print_stderr, reason = "what a command tells its user")]
@@ -167,7 +174,7 @@ async fn ask(cli: &Cli, background: &Handle, slot: &mut Option<FolderLock>) -> R
     let place = &cli.place;
     let context = |client, same_machine| Context::new(client, place.app.clone(), place.json, same_machine);
     if let Some(server) = &place.server {
-        let key = place.key.clone().unwrap_or_default();
+        let key = place.key.clone().ok_or_else(|| anyhow!("a server needs a key: give it with --key, or TAGHOUSE_KEY"))?;
         return dispatch(&context(Client::http(server, key), false), &cli.command).await;
     }
     if !place.data.is_dir() && !may_create(&cli.command) {
@@ -233,7 +240,10 @@ fn reads(command: &Command) -> bool {
         | Command::Files(_)
         | Command::Rejected(_)
         | Command::Inspect { .. }
-        | Command::Schema => true,
+        | Command::Schema
+        | Command::Config { .. }
+        | Command::Completions { .. }
+        | Command::Man { .. } => true,
         Command::Serve(_)
         | Command::Demo(_)
         | Command::Ingest(_)
@@ -262,6 +272,9 @@ fn command_name(command: &Command) -> &'static str {
         Command::Demo(_) => "demo",
         Command::Apply(_) => "apply",
         Command::Schema => "schema",
+        Command::Config { .. } => "config",
+        Command::Completions { .. } => "completions",
+        Command::Man { .. } => "man",
         Command::Inspect { .. } => "inspect",
         Command::Ingest(_) => "ingest",
         Command::Sources => "sources",
@@ -321,5 +334,6 @@ async fn dispatch(context: &Context, command: &Command) -> Result<()> {
         Command::Audit(arguments) => command::audit::audit(context, arguments).await,
         Command::Backup { folder } => command::backup::backup(context, folder).await,
         Command::Serve(_) | Command::Demo(_) | Command::Schema | Command::Inspect { .. } | Command::Restore { .. } => Ok(()),
+        Command::Config { .. } | Command::Completions { .. } | Command::Man { .. } => Ok(()),
     }
 }

@@ -23,6 +23,12 @@ pub(crate) struct Ended {
     pub(crate) warnings: Vec<String>,
 }
 
+/// Tells the user what goes on, where the output of the command does not go.
+#[allow(clippy::print_stderr, reason = "what a command tells its user")]
+pub(crate) fn tell(line: &str) {
+    eprintln!("{line}");
+}
+
 /// Waits for the run's end and gives what its tasks left behind, and its warnings.
 ///
 /// # Errors

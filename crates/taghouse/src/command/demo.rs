@@ -18,11 +18,27 @@ use taghouse_wire::TagList;
 /// Days that the shop has been open.
 const DAYS: u32 = 180;
 
+/// Events a second on two cores, roughly: what a step says of its time.
+const GENERATED_EACH_SECOND: u64 = 1_000_000;
+const INGESTED_EACH_SECOND: u64 = 500_000;
+const PRODUCED_EACH_SECOND: u64 = 500_000;
+
+fn about(seconds: u64) -> String {
+    format!("about {} s on two free cores", seconds.max(1))
+}
+
+/// Says what begins. Steps 1 and 2, set-up and build, are those of `scripts/demo.sh`.
+fn step(number: u8, what: &str, takes: &str) {
+    progress::tell(&format!("demo: {number} of 6: {what}: {takes}"));
+}
+
 /// Runs the demonstration. What an earlier run has done already is not done again.
 pub(crate) async fn demo(opened: Opened<'_>, context: &Context, arguments: &Demo, data: &Path) -> Result<()> {
     let began = Instant::now();
     let options = ShopOptions { users: arguments.users, events: arguments.events, days: DAYS, seed: arguments.seed };
+    step(3, "generate the shop's files", &about(arguments.events / GENERATED_EACH_SECOND));
     let files = shop(data, &options)?;
+    step(4, "ingest them into the lake", &about(arguments.events / INGESTED_EACH_SECOND));
     let definitions: Vec<(String, String)> = DEFINITIONS.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
     apply::send(context, &definitions, apply::How::default()).await?;
     let mut new_files = 0;
@@ -37,6 +53,7 @@ pub(crate) async fn demo(opened: Opened<'_>, context: &Context, arguments: &Demo
         print("");
         super::list::crowds(context, None).await?;
     } else {
+        step(5, "produce all tags and crowds", &about(arguments.events / PRODUCED_EACH_SECOND));
         let report = produce::run(context, Some(AS_OF), &[]).await?;
         print(&produce::describe(&report));
     }
@@ -46,6 +63,7 @@ pub(crate) async fn demo(opened: Opened<'_>, context: &Context, arguments: &Demo
         opened.server.settle_audit().await;
         return Ok(());
     }
+    step(6, "serve", "until Ctrl-C");
     let Opened { server, lock, local_key } = opened;
     serve(server, lock, &local_key, &arguments.serve, invite).await
 }
