@@ -1,12 +1,14 @@
 //! The embedded log through its public face.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod conformance;
 #[path = "../../../tests/needs/small_disk.rs"]
 mod small_disk;
 
 use small_disk::SmallDisk;
 use std::path::Path;
-use taghouse_log::{EmbeddedLog, Error, EventLog, MAX_APPEND_BYTES, MAX_READ_BYTES, MAX_RECORD_BYTES};
+use std::sync::Arc;
+use taghouse_log::{EmbeddedLog, Error, EventLog};
 use taghouse_model::{AppId, ErrorKind};
 
 fn app(id: &str) -> AppId {
@@ -21,61 +23,10 @@ fn texts(records: &[&str]) -> Vec<Vec<u8>> {
     records.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
 
-async fn shown(log: &EmbeddedLog, app: &AppId, from: u64, limit: usize) -> Vec<String> {
-    let records = log.read(app, from, limit).await.unwrap();
-    records.into_iter().map(|(position, bytes)| format!("{position}:{}", String::from_utf8(bytes).unwrap())).collect()
-}
-
 #[tokio::test]
-async fn positions_are_dense_from_one_and_apart_by_app() {
+async fn it_does_what_every_log_must() {
     let folder = tempfile::tempdir().unwrap();
-    let log = open(folder.path());
-    // One id is the beginning of the others, and '-' sorts before every other byte of an id.
-    let apps = [app("a"), app("a-"), app("aa")];
-    for (n, id) in apps.iter().enumerate() {
-        assert_eq!(log.end(id).await.unwrap(), 0);
-        assert_eq!(log.append(id, Vec::new()).await.unwrap(), 0, "nothing appended, nothing given");
-        assert_eq!(log.append(id, texts(&[&format!("{n}x"), &format!("{n}y")])).await.unwrap(), 2);
-    }
-    assert_eq!(log.append(&apps[0], texts(&["", "0z"])).await.unwrap(), 4);
-    assert_eq!(shown(&log, &apps[0], 0, 10).await, ["1:0x", "2:0y", "3:", "4:0z"]);
-    assert_eq!(shown(&log, &apps[1], 0, 10).await, ["1:1x", "2:1y"]);
-    assert_eq!(shown(&log, &apps[2], 0, 10).await, ["1:2x", "2:2y"]);
-}
-
-#[tokio::test]
-async fn read_starts_behind_from_and_stops_at_its_limit() {
-    let folder = tempfile::tempdir().unwrap();
-    let log = open(folder.path());
-    let shop = app("shop");
-    log.append(&shop, texts(&["a", "b", "c", "d"])).await.unwrap();
-    let cases: [(u64, usize, &[&str]); 6] =
-        [(0, 2, &["1:a", "2:b"]), (2, 2, &["3:c", "4:d"]), (3, 100, &["4:d"]), (4, 100, &[]), (u64::MAX, 100, &[]), (0, 0, &[])];
-    for (from, limit, expected) in cases {
-        assert_eq!(shown(&log, &shop, from, limit).await, expected, "from {from}, limit {limit}");
-    }
-}
-
-#[tokio::test]
-async fn no_position_is_given_twice_across_trim_and_reopening() {
-    let folder = tempfile::tempdir().unwrap();
-    let shop = app("shop");
-    {
-        let log = open(folder.path());
-        log.append(&shop, texts(&["a", "b", "c"])).await.unwrap();
-        log.trim(&shop, 2).await.unwrap();
-        log.trim(&shop, 1).await.unwrap();
-        assert_eq!(shown(&log, &shop, 0, 10).await, ["3:c"]);
-        let past = log.trim(&shop, 4).await.unwrap_err();
-        assert!(matches!(past, Error::PastEnd { end: 3, .. }), "{past}");
-        assert_eq!(past.kind(), ErrorKind::Invalid);
-        log.trim(&shop, 3).await.unwrap();
-        assert_eq!(shown(&log, &shop, 0, 10).await, [""; 0]);
-    }
-    let log = open(folder.path());
-    assert_eq!(log.end(&shop).await.unwrap(), 3);
-    assert_eq!(log.append(&shop, texts(&["d"])).await.unwrap(), 4);
-    assert_eq!(shown(&log, &shop, 0, 10).await, ["4:d"]);
+    conformance::conforms(&|| Arc::new(open(folder.path()))).await;
 }
 
 #[tokio::test]
@@ -136,71 +87,13 @@ async fn appends_go_on_during_a_long_trim() {
 }
 
 #[tokio::test]
-async fn limits_refuse_the_whole_append() {
+async fn concurrent_appends_share_syncs() {
     let folder = tempfile::tempdir().unwrap();
     let log = open(folder.path());
     let shop = app("shop");
-    let long = log.append(&shop, vec![vec![1], vec![0; MAX_RECORD_BYTES + 1]]).await.unwrap_err();
-    assert!(matches!(long, Error::RecordTooLong { index: 1, .. }), "{long}");
-    let mut full = vec![vec![7; MAX_RECORD_BYTES]; MAX_APPEND_BYTES / MAX_RECORD_BYTES];
-    full.push(vec![7]);
-    let large = log.append(&shop, full.clone()).await.unwrap_err();
-    assert!(matches!(large, Error::AppendTooLarge { records: 33, .. }), "{large}");
-    assert_eq!((long.kind(), large.kind()), (ErrorKind::Invalid, ErrorKind::Invalid));
-    assert_eq!(log.end(&shop).await.unwrap(), 0, "nothing of a refused append is kept");
-
-    full.pop();
-    for end in [32, 64, 96] {
-        assert_eq!(log.append(&shop, full.clone()).await.unwrap(), end, "just at the limit");
-    }
-    let first = log.read(&shop, 0, usize::MAX).await.unwrap();
-    assert_eq!(first.len(), MAX_READ_BYTES / MAX_RECORD_BYTES, "a read is bounded in bytes");
-    assert_eq!(log.read(&shop, first.len() as u64, usize::MAX).await.unwrap().len(), 32, "and goes on from there");
-}
-
-#[tokio::test]
-async fn concurrent_appends_share_syncs_and_keep_each_callers_order() {
-    let folder = tempfile::tempdir().unwrap();
-    let log = open(folder.path());
-    let shop = app("shop");
-    let appends = (0..400u32).map(|n| {
-        let records = (0..3u32).map(|part| [n.to_be_bytes(), part.to_be_bytes()].concat()).collect();
-        let (log, shop) = (&log, &shop);
-        async move { (n, log.append(shop, records).await.unwrap()) }
-    });
-    let acknowledged = futures::future::join_all(appends).await;
+    let appends = (0..400u32).map(|n| log.append(&shop, vec![n.to_be_bytes().to_vec()]));
+    futures::future::try_join_all(appends).await.unwrap();
     assert!(log.syncs() < 400, "{} syncs for 400 appends", log.syncs());
-
-    let records = log.read(&shop, 0, usize::MAX).await.unwrap();
-    assert_eq!(records.len(), 1200);
-    for (n, last) in acknowledged {
-        for part in 0..3u32 {
-            let (position, bytes) = &records[(last - 3 + u64::from(part)) as usize];
-            assert_eq!((*position, bytes), (last - 2 + u64::from(part), &[n.to_be_bytes(), part.to_be_bytes()].concat()));
-        }
-    }
-}
-
-#[tokio::test]
-async fn reading_while_trimming_never_looks_like_a_hole() {
-    let folder = tempfile::tempdir().unwrap();
-    let log = open(folder.path());
-    let shop = app("shop");
-    log.append(&shop, (0..5_000u32).map(|n| n.to_be_bytes().to_vec()).collect()).await.unwrap();
-    let trims = async {
-        for through in (50..=5_000).step_by(50) {
-            log.trim(&shop, through).await.unwrap();
-        }
-    };
-    let reads = async {
-        let mut seen = 0;
-        while !log.read(&shop, 0, 10).await.unwrap().is_empty() {
-            seen += 1;
-        }
-        seen
-    };
-    let ((), seen) = tokio::join!(trims, reads);
-    assert!(seen > 0);
 }
 
 #[tokio::test]
