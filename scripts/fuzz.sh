@@ -37,11 +37,11 @@ done
 export RUSTC_BOOTSTRAP=1
 export CC="$root/fuzz/cc.sh"
 triple=$(rustc -vV | sed -n 's/^host: //p')
-# One build at a time of all targets, in one folder; the workspace's is no part of it.
+# One build at a time of all targets, in one folder; the workspace's is not part of it.
 unset CARGO_TARGET_DIR
 cargo fuzz build --target-dir "$target" --target "$triple"
 
-# SQLite names two tables of its own alike, which the sanitizer takes for one defined twice; what the compiler keeps to the end is no leak.
+# SQLite names two tables of its own alike, which the sanitizer takes for one defined twice; what the compiler keeps to the end is not a leak.
 export ASAN_OPTIONS=detect_leaks=0:detect_odr_violation=0
 crashed=()
 for name in "${names[@]}"; do

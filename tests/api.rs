@@ -493,7 +493,7 @@ fn questions_beyond_count_are_answered() {
     assert_eq!((exact["exact"].clone(), exact["count"].clone(), exact["users"].clone()), (json!(true), json!(1), json!(5)));
     assert!(lines.len() == 1 || lines[0]["exact"] == false, "{lines:?}");
     let count = ask("count", json!({"expression": "purchases >= 2"}));
-    assert!(count.as_object().unwrap().iter().all(|(name, value)| exact[name] == *value), "{exact} is no {count}");
+    assert!(count.as_object().unwrap().iter().all(|(name, value)| exact[name] == *value), "{exact} does not have {count}");
 }
 
 #[test]
@@ -513,7 +513,7 @@ fn questions_that_ask_too_much_or_for_nothing_name_what_is_wrong() {
         ("histogram", json!({"tag": "favourite"}), 400, "is of type enum"),
         ("histogram", json!({"tag": "purchases", "bins": 1001}), 400, "1000 are allowed"),
         ("histogram", json!({"tag": "purchases", "bins": 2, "edges": [1, 2]}), 400, "exclude"),
-        ("histogram", json!({"tag": "purchases", "edges": [1, null]}), 400, "null is no edge"),
+        ("histogram", json!({"tag": "purchases", "edges": [1, null]}), 400, "null is not a valid bin edge"),
         ("overlap", json!({"rows": vec!["purchases is set"; 1001]}), 400, "1001 rows of an overlap in one call: 1000"),
         ("overlap", json!({"rows": ["crowd(\"low_spenders\")"]}), 400, "there is no crowd `low_spenders`"),
         ("compare", json!({"expression": "purchases >= 1", "tags": vec!["band"; 101]}), 400, "100 are allowed"),

@@ -180,7 +180,7 @@ fn what_is_damaged_or_incomplete_is_not_put_back() {
     std::fs::write(&listing, whole.replace("catalog.db", "../atalog.d")).unwrap();
     refused(&["damaged"]);
     std::fs::remove_file(&listing).unwrap();
-    refused(&["is no backup", "backup.listing"]);
+    refused(&["is not a backup", "backup.listing"]);
     std::fs::write(&listing, whole).unwrap();
 
     std::fs::create_dir(back.data()).unwrap();

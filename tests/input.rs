@@ -348,7 +348,7 @@ fn what_came_in_and_what_did_not_is_listed() {
     let all = house.json(&["rejected"]);
     assert_eq!((all["rows"].as_array().unwrap().len(), all["reasons"].clone()), (6, json!({"bad_time": 5, "no_user_id": 1})));
     let text = house.ok(&["rejected", "--reason", "bad_time"]);
-    assert!(text.contains("bad.csv row 1") && text.contains("\"never\" is no time") && !text.contains("no_user_id"), "{text}");
+    assert!(text.contains("bad.csv row 1") && text.contains("\"never\" is not a valid time") && !text.contains("no_user_id"), "{text}");
     // Page by page, each row once.
     let mut rows = Vec::new();
     let mut next: Option<String> = None;
@@ -417,7 +417,7 @@ fn spreadsheets_of_other_countries() {
     // Read with a point it is told, row by row.
     let house = house(GERMAN);
     assert!(refused(&house, "orders.csv", rows).contains("rejects 3 of 3 rows"));
-    // And the other way round: what has a point is no number with a comma.
+    // And the other way round: what has a point is not a valid number with a comma.
     let house = self::house(&comma);
     let said = refused(&house, "orders.csv", GERMAN_ROWS);
     assert!(said.contains("\"1234.56\" is not a number with a decimal comma"), "{said}");
@@ -460,7 +460,7 @@ fn texts_in_other_encodings() {
     let house = self::house(&lines);
     assert_eq!(ingest(&house, "people.jsonl", utf16("{\"id\":\"u1\",\"Größe\":\"Köln\"}\n", u16::to_le_bytes))["attributes"], 1);
     let wrong = house.refused(&["apply", "-f", house.file("w.yaml", people.replace("windows-1252", "klingon")).to_str().unwrap()]);
-    assert!(wrong.contains("\"klingon\", which is no encoding"), "{wrong}");
+    assert!(wrong.contains("\"klingon\", which is not a known encoding"), "{wrong}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Holds the workspace to its map and its style: arrows between rooms go down only, files and functions stay short, banned names stay
-//! away, and what belongs to one room stays in it. Each rule stands in a file of `structure/` with cases that show it can fail.
+//! Holds the workspace to its map and its style: arrows between crates go down only, files and functions stay short, banned names stay
+//! away, and what belongs to one crate stays in it. Each rule stands in a file of `structure/` with cases that show it can fail.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "structure/arrows.rs"]
@@ -58,8 +58,8 @@ fn none(findings: &[String], what_to_do: &str) {
 #[test]
 fn arrows_go_down_only() {
     let manifests = files(&["crates", "bench"], "Cargo.toml");
-    assert!(manifests.len() >= arrows::LEVELS.len(), "a room of the map is missing");
-    none(&arrows::findings(&manifests), "Move what both need to a lower room, or pass it in as a trait. The map is in ARCHITECTURE.md.");
+    assert!(manifests.len() >= arrows::LEVELS.len(), "a crate of the map is missing");
+    none(&arrows::findings(&manifests), "Move what both need to a lower crate, or pass it in as a trait. The map is in ARCHITECTURE.md.");
 }
 
 #[test]
@@ -96,5 +96,5 @@ fn things_stay_in_their_rooms() {
     let sources = files(&["crates", "bench", "tests"], ".rs");
     let manifests = files(&["crates", "bench"], "Cargo.toml");
     let findings = [places::words(&sources), places::dependencies(&manifests)].concat();
-    none(&findings, "Ask the room that owns it for what you need.");
+    none(&findings, "Ask the crate that owns it for what you need.");
 }

@@ -227,7 +227,7 @@ fn browsers_let_pages_of_the_origins_configured_send_calls() {
         let refused = send(other);
         assert!(refused.status == 403 && refused.json()["detail"].as_str().unwrap().contains("--web-origins"), "{}", refused.json());
     }
-    assert_eq!(some.basic("/v1/t", &json!({"userId": "u", "event": "e"})), 200, "what is no page names no origin");
+    assert_eq!(some.basic("/v1/t", &json!({"userId": "u", "event": "e"})), 200, "what is not a page names no origin");
     some.produced();
     assert_eq!(some.house.json(&["profile", "u"])["tags"]["events_all"], 2);
 

@@ -24,7 +24,7 @@ impl SmallDisk {
         Some(Self(folder.to_owned()))
     }
 
-    /// Gives it room.
+    /// Gives it crate.
     pub fn grow(&self, size: &str) {
         assert!(Command::new("mount").args(["-o", &format!("remount,size={size}")]).arg(&self.0).status().unwrap().success());
     }

@@ -50,7 +50,7 @@ def faults(document):
     for place, operation in operations(document):
         name = operation.get("operationId", "")
         if not NAME.fullmatch(name):
-            yield f"{place}: \"{name}\" is no readable operationId"
+            yield f"{place}: \"{name}\" is not a readable operationId"
         if name in names:
             yield f"{place}: the operationId {name} is also that of {names[name]}"
         names[name] = place

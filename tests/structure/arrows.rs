@@ -1,8 +1,8 @@
-//! Rule: a room depends on rooms of lower levels only.
+//! Rule: a crate depends on crates of lower levels only.
 
 use super::RepositoryFile;
 
-/// The map: every room and its level.
+/// The map: every crate and its level.
 pub(crate) const LEVELS: [(&str, u32); 22] = [
     ("disk", 0),
     ("model", 0),
@@ -31,14 +31,14 @@ pub(crate) const LEVELS: [(&str, u32); 22] = [
 /// Above all rooms: they measure them and try them out.
 const BENCHES: [(&str, u32); 2] = [("bench", 10), ("soak", 10)];
 
-/// For development: rooms of any level may name it under `[dev-dependencies]`, and nowhere else. It stands above what its twins are of.
+/// For development: crates of any level may name it under `[dev-dependencies]`, and nowhere else. It stands above what its twins are of.
 const TESTKIT: (&str, u32) = ("testkit", 4);
 
 fn level(room: &str) -> Option<u32> {
     LEVELS.iter().chain(&BENCHES).chain([&TESTKIT]).find(|(name, _)| *name == room).map(|(_, level)| *level)
 }
 
-/// The rooms that a manifest's dependencies name, for tests and builds too, each with its line; the test kit only where it must not stand.
+/// The crates that a manifest's dependencies name, for tests and builds too, each with its line; the test kit only where it must not stand.
 fn rooms_named(manifest: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     let (mut in_dependencies, mut in_development) = (false, false);
@@ -60,7 +60,7 @@ fn rooms_named(manifest: &str) -> Vec<(usize, String)> {
     found
 }
 
-/// The room of a manifest, by its package name.
+/// The crate of a manifest, by its package name.
 fn room(manifest: &str) -> Option<String> {
     let name = manifest.lines().find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'))?;
     Some(name.strip_prefix("taghouse-").unwrap_or(name).to_owned())
@@ -71,7 +71,7 @@ pub(crate) fn findings(manifests: &[RepositoryFile]) -> Vec<String> {
     for RepositoryFile { path, text } in manifests {
         let room = room(text).unwrap_or_default();
         let Some(own) = level(&room) else {
-            findings.push(format!("{path}: room \"{room}\" is not on the map of levels in tests/structure/arrows.rs"));
+            findings.push(format!("{path}: crate \"{room}\" is not on the map of levels in tests/structure/arrows.rs"));
             continue;
         };
         if path.starts_with("crates/") && *path != format!("crates/{room}/Cargo.toml") {
@@ -113,7 +113,7 @@ fn wrong_arrows_are_found() {
     for (dependencies, expected) in cases {
         assert_eq!(check("crates/index/Cargo.toml", "taghouse-index", dependencies), expected, "{dependencies}");
     }
-    assert_eq!(check("crates/attic/Cargo.toml", "taghouse-attic", ""), 1, "a room that is not on the map");
+    assert_eq!(check("crates/attic/Cargo.toml", "taghouse-attic", ""), 1, "a crate that is not on the map");
     assert_eq!(check("crates/cellar/Cargo.toml", "taghouse-index", ""), 1, "a folder of another name");
     assert_eq!(check("crates/crowd/Cargo.toml", "taghouse-crowd", "[dependencies]\ntaghouse-ingest = {}"), 1, "a neighbour");
 }

@@ -3,10 +3,10 @@
 use super::RepositoryFile;
 use super::rust_text::{blanked, line_of, word_places};
 
-/// A word of the code, and the room in which it may stand.
+/// A word of the code, and the crate in which it may stand.
 const WORDS: [(&str, &str); 3] = [("unsafe", "bitmap"), ("croaring", "bitmap"), ("datafusion", "lake")];
 
-/// The beginning of a dependency's name, and the room that may have it.
+/// The beginning of a dependency's name, and the crate that may have it.
 const DEPENDENCIES: [(&str, &str); 3] = [("croaring", "bitmap"), ("roaring", "bitmap"), ("datafusion", "lake")];
 
 fn is_in(path: &str, room: &str) -> bool {

@@ -108,7 +108,7 @@ impl Tree {
 impl Spec {
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let spec: Self = serde_json::from_str(&text).with_context(|| format!("{} is no spec", path.display()))?;
+        let spec: Self = serde_json::from_str(&text).with_context(|| format!("{} is not a spec", path.display()))?;
         ensure!(spec.users > 0, "no users in {}", path.display());
         Ok(spec)
     }

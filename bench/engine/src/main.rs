@@ -1,4 +1,4 @@
-//! Measurements that need our rooms in process, one a sub-command; `bench/run.py` calls them and sets each beside its peer.
+//! Measurements that need our crates in process, one a sub-command; `bench/run.py` calls them and sets each beside its peer.
 #![allow(clippy::print_stdout, reason = "the answer is one JSON object on standard output")]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -12,7 +12,7 @@ use taghouse_bitmap::Bitmap;
 
 /// Users asked of each expression.
 const USERS: u64 = 5_000;
-/// Profiles read.
+/// How many profiles are read.
 const PROFILES: u64 = 2_000;
 
 /// Asks the index of `folder`, warm: `{member_p50_us, member_p99_us, evaluate_p50_us, evaluate_p99_us, profile_p50_ms, profile_p99_ms, values}`.

@@ -13,7 +13,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// All questions.
+    /// How many questions were asked.
     pub fn questions(&self) -> u64 {
         self.questions.values().sum()
     }

@@ -1,6 +1,6 @@
 //! What tests, the soak and examples share: chance from a seed, random values of every type, and the stupid twin of an index.
 //!
-//! Only development depends on it: rooms name it under `[dev-dependencies]`, whatever their level.
+//! Only development depends on it: crates name it under `[dev-dependencies]`, whatever their level.
 
 mod dice;
 mod twin;

@@ -26,5 +26,5 @@ impl Error {
     }
 }
 
-/// Results of this room.
+/// Results of this crate.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -80,7 +80,7 @@ impl Drop for Exported {
         act.ended(&if whole {
             format!("{DONE}: {} bytes", self.bytes)
         } else {
-            format!("broke off: the caller left after {} bytes", self.bytes)
+            format!("interrupted: the caller left after {} bytes", self.bytes)
         });
     }
 }

@@ -45,7 +45,7 @@ impl Pattern {
     fn read(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "\"{text}\" is no origin: write it like https://shop.example.com or https://*.example.com, without a path; * is every one, none is none"
+                "\"{text}\" is not a valid origin: write it like https://shop.example.com or https://*.example.com, without a path; * is every one, none is none"
             )
         };
         let lower = text.to_ascii_lowercase();
@@ -149,7 +149,7 @@ mod tests {
             "https://*.",
         ] {
             let error = text.parse::<WebOrigins>().unwrap_err();
-            assert!(error.contains("is no origin"), "{text}: {error}");
+            assert!(error.contains("is not a valid origin"), "{text}: {error}");
         }
     }
 }

@@ -269,7 +269,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// A room's error becomes a problem by its kind; the room's message is already written for people.
+/// A crate's error becomes a problem by its kind; the crate's message is already written for people.
 macro_rules! from_room {
     ($($error:ty),+ $(,)?) => {
         $(impl From<$error> for Problem {

@@ -149,7 +149,7 @@ pub fn router(server: Arc<Server>, origins: &WebOrigins) -> Router {
         .merge(keyless_calls)
         .layer(RequestDecompressionLayer::new())
         .layer(DefaultBodyLimit::max(track::MAX_BYTES))
-        // Before the next layer: a preflight is no method that a route takes, and is answered there all the same.
+        // Before the next layer: a preflight is not a method that a route takes, and is answered there all the same.
         .method_not_allowed_fallback(async || Problem::method_not_allowed().into_response())
         .layer(origins.layer())
         .layer(middleware::from_fn_with_state(origins.clone(), refuse_other_origins));

@@ -10,7 +10,7 @@ use taghouse_model::ErrorKind;
 /// that would leave a revoked key working, old definitions in force, or a run in the catalog that nobody runs.
 pub(crate) async fn to_the_end(request: Request, next: Next) -> Result<Response, Problem> {
     let answered = tokio::spawn(next.run(request)).await;
-    answered.map_err(|error| Problem::new(ErrorKind::Internal, format!("the call broke off: {error}")))
+    answered.map_err(|error| Problem::new(ErrorKind::Internal, format!("internal error: the call failed: {error}")))
 }
 
 #[cfg(test)]

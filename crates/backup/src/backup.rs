@@ -29,11 +29,11 @@ pub struct Parts {
     pub log: Arc<dyn EventLog>,
     /// Flushed first, then held.
     pub index: Arc<Index>,
-    /// Copied.
+    /// Copied into the backup.
     pub dictionary: Arc<Dictionary>,
-    /// Held.
+    /// Held still while the copy begins.
     pub users: Arc<Users>,
-    /// Held.
+    /// Held still while the copy begins.
     pub landing: Arc<Landing>,
     /// Says when it was.
     pub clock: Arc<dyn Clock>,
@@ -58,7 +58,7 @@ pub struct Written {
     pub taken_ms: i64,
     /// How many files it has.
     pub files: u64,
-    /// Their bytes.
+    /// Their size in bytes.
     pub bytes: u64,
     /// How long writers waited.
     pub held: Duration,

@@ -7,7 +7,7 @@ pub enum Error {
     /// The place cannot be used.
     #[error("{} {problem}", path.display())]
     Place {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
         /// What is wrong with it, and what to do.
         problem: String,
@@ -16,12 +16,12 @@ pub enum Error {
     #[error("another backup is being written: wait until it has ended")]
     Busy,
     /// Writers of an app could not be stopped for a moment.
-    #[error("app {0} is being compacted, which lets nobody else in: take the backup when that has ended")]
+    #[error("app {0} is being compacted, which blocks backups: retry when it has ended")]
     Held(taghouse_model::AppId),
-    /// What is in the folder is no backup, or not all of one.
-    #[error("{} is no backup: {problem}", path.display())]
+    /// What is in the folder is not a backup, or not all of one.
+    #[error("{} is not a backup: {problem}", path.display())]
     NoBackup {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
         /// What is missing.
         problem: String,
@@ -29,13 +29,13 @@ pub enum Error {
     /// A file of a backup is not the one that was written.
     #[error("the backup is damaged: {} {problem}; restore another one", path.display())]
     Damaged {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// How it differs.
         problem: String,
     },
     /// The disk failed.
-    #[error("{}: {problem}; see that the disk has room and can be written, then try again", path.display())]
+    #[error("{}: {problem}; check that the disk has room and is writable, then retry", path.display())]
     Disk {
         /// The file or folder.
         path: PathBuf,

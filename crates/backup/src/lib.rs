@@ -4,7 +4,7 @@
 //! ([`Backup::write`] says how long): the small files that change in place are copied, those that are never written to again are linked. The
 //! copying itself goes on beside them. So a backup is opened like any data folder, and what holds after a crash holds for it.
 //!
-//! `backup.listing` is written last, and says the length and hash of every file: what lacks it is no backup, and [`restore`] puts back only
+//! `backup.listing` is written last, and says the length and hash of every file: what lacks it is not a backup, and [`restore`] puts back only
 //! what it says.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 

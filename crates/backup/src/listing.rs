@@ -19,7 +19,7 @@ pub(crate) struct Listing {
     form: u32,
     /// When the moment was that the backup shows: milliseconds since 1970 UTC.
     pub(crate) taken_ms: i64,
-    /// In order.
+    /// All of them, in their order.
     pub(crate) files: Vec<ListedFile>,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct Listing {
 pub(crate) struct ListedFile {
     /// Below the backup's folder, with `/`.
     pub(crate) path: String,
-    /// Its length.
+    /// The length in bytes.
     pub(crate) bytes: u64,
     /// XXH3 of its bytes, 64 bits, in hexadecimal.
     pub(crate) xxh3: String,

@@ -11,7 +11,7 @@ pub struct Restored {
     pub taken_ms: i64,
     /// How many files it has.
     pub files: u64,
-    /// Their bytes.
+    /// Their size in bytes.
     pub bytes: u64,
 }
 

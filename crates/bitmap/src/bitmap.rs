@@ -92,17 +92,17 @@ impl Bitmap {
         self.shards.is_empty()
     }
 
-    /// The least.
+    /// The smallest value.
     pub fn min(&self) -> Option<Ordinal> {
         self.shards.first()?.set.minimum()
     }
 
-    /// The greatest.
+    /// The largest value.
     pub fn max(&self) -> Option<Ordinal> {
         self.shards.last()?.set.maximum()
     }
 
-    /// Ascending.
+    /// All of them, in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = Ordinal> + '_ {
         self.shards.iter().flat_map(|shard| shard.set.iter())
     }
@@ -133,7 +133,7 @@ impl Bitmap {
         None
     }
 
-    /// The checksummed form of this room.
+    /// The checksummed form of this crate.
     ///
     /// # Errors
     /// None that a bitmap can cause; `TooLarge` is passed on from the form.

@@ -208,7 +208,7 @@ impl Container<'_> {
         }
     }
 
-    /// The words.
+    /// The words of the dense form.
     pub(crate) fn words(&self) -> Words {
         let mut words = [0; WORDS];
         self.or_into(&mut words);
@@ -274,7 +274,7 @@ impl<'b> BlobWriter<'b> {
         self.into.truncate(start + 2 * count as usize);
     }
 
-    /// How many values were written; with none the bytes are no blob.
+    /// How many values were written; with none the bytes are not a blob.
     pub(crate) fn finish(self) -> u32 {
         let head = self.into;
         head[..4].copy_from_slice(&COOKIE_NO_RUNS.to_le_bytes());

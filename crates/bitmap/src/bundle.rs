@@ -35,7 +35,7 @@ pub struct BundleBuilder {
 }
 
 impl BundleBuilder {
-    /// Nothing yet.
+    /// Starts empty.
     pub fn new() -> Self {
         Self::default()
     }
@@ -64,7 +64,7 @@ impl BundleBuilder {
         (self.encoder, self.lows) = (Some(encoder), lows);
     }
 
-    /// Says that bitmap number `index`, which gets nothing else, is the same as number `of`, which is no alias.
+    /// Says that bitmap number `index`, which gets nothing else, is the same as number `of`, which is not an alias.
     pub fn alias(&mut self, index: u32, of: u32) {
         self.layout.alias(index, of);
     }
@@ -165,7 +165,7 @@ impl Bundle {
     /// Makes sure that these bitmaps are here and are what was written. Costs next to nothing for what was loaded before.
     ///
     /// # Errors
-    /// Those of [`Region::load`]; `Corrupt` for a shard that is no Roaring bitmap.
+    /// Those of [`Region::load`]; `Corrupt` for a shard that is not a Roaring bitmap.
     pub fn load(&self, bitmaps: Range<u32>) -> Result<()> {
         bitmaps.into_iter().flat_map(|bitmap| self.entries(bitmap)).try_for_each(|entry| self.load_entry(entry))
     }
@@ -319,7 +319,7 @@ impl Stored {
     /// See [`Bundle::load`].
     ///
     /// # Errors
-    /// As there.
+    /// Fails as the original does.
     pub fn load(&self) -> Result<()> {
         self.bundle.load(self.index..self.index.saturating_add(1))
     }

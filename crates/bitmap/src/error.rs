@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use taghouse_model::ErrorKind;
 
-/// What can go wrong with stored bitmaps. The rooms that store them say which object it was.
+/// What can go wrong with stored bitmaps. The crates that store them say which object it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The bytes are not what was written.
@@ -13,24 +13,24 @@ pub enum Error {
         detail: String,
     },
     /// A part of an object cannot be fetched.
-    #[error("{object} cannot be fetched ({detail}): look at the object store and at the cache's disk, then retry")]
+    #[error("{object} cannot be fetched ({detail}): check the object store and the cache's disk, then retry")]
     Unavailable {
-        /// Which.
+        /// Path of the object.
         object: Arc<str>,
-        /// What failed.
+        /// The cause, as a phrase.
         detail: String,
     },
     /// More than the form can hold.
     #[error("{what} is over the limit of {limit}")]
     TooLarge {
-        /// What.
+        /// What is named, such as an event.
         what: String,
         /// The most there may be.
         limit: u64,
     },
 }
 
-/// A result of this room.
+/// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {

@@ -352,7 +352,7 @@ impl<'a> Shard<'a> {
         self.part(first.id, within)
     }
 
-    /// These steps as words, if all is dense. Fewer than two operands are no work.
+    /// Fuses dense operands into one word-wise pass; `None` for fewer than two.
     fn fuse(&self, cheap: &[Step]) -> Option<Job> {
         let smallest = cheap.iter().filter(|step| !step.negative).map(|step| self.size(step.id).likely).min()?;
         let users = self.scope.users_len;

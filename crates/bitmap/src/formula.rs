@@ -46,7 +46,7 @@ pub(crate) enum Node {
 }
 
 impl Formula {
-    /// Nobody.
+    /// The empty set.
     pub fn empty() -> Self {
         Self::of_node(Node::Empty)
     }
@@ -86,7 +86,7 @@ impl Formula {
     }
 
     /// Those of none of these.
-    #[expect(clippy::should_implement_trait, reason = "stands beside `and` and `or`, which are no operators either")]
+    #[expect(clippy::should_implement_trait, reason = "stands beside `and` and `or`, which are not operators either")]
     pub fn not(self) -> Self {
         Self { negated: !self.negated, node: self.node }
     }

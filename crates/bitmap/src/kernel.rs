@@ -31,7 +31,7 @@ enum Width {
 }
 
 impl Level {
-    /// The widest.
+    /// The widest kernel of this machine.
     pub(crate) fn best() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
@@ -202,7 +202,7 @@ enum Into<'k> {
     Nothing,
     Words {
         acc: &'k mut Words,
-        /// What they hold is no operand.
+        /// What they hold is not an operand.
         fresh: bool,
     },
 }

@@ -33,7 +33,7 @@ pub struct BundleLayout {
 }
 
 impl BundleLayout {
-    /// Nothing yet.
+    /// Starts empty.
     pub fn new() -> Self {
         Self::default()
     }
@@ -49,7 +49,7 @@ impl BundleLayout {
         zeros as usize
     }
 
-    /// Says that bitmap number `index`, which gets nothing else, is the same as number `of`, which is no alias.
+    /// Says that bitmap number `index`, which gets nothing else, is the same as number `of`, which is not an alias.
     pub fn alias(&mut self, index: u32, of: u32) {
         self.aliases.push((index, of));
     }

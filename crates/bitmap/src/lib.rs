@@ -1,4 +1,4 @@
-//! The only Roaring room: sets of [`taghouse_model::Ordinal`]s cut in shards of 2^20, numbers as bit slices, set algebra evaluated
+//! The only Roaring crate: sets of [`taghouse_model::Ordinal`]s cut in shards of 2^20, numbers as bit slices, set algebra evaluated
 //! shard by shard on views that copy nothing, and the checksummed form in which all of it is stored.
 //!
 //! * [`Bitmap`]: an owned set. [`Bundle`] and [`Stored`]: many sets in one byte buffer, read where they lie.

@@ -24,14 +24,14 @@ const SHARDS_AT_A_TIME: usize = 2048;
 /// A set of users, in memory or where it is stored.
 #[derive(Clone)]
 pub enum Members {
-    /// In memory.
+    /// A bitmap in memory.
     Owned(Arc<Bitmap>),
     /// Where it lies.
     Stored(Stored),
 }
 
 impl Members {
-    /// How many.
+    /// The number of elements.
     pub fn len(&self) -> u64 {
         match self {
             Self::Owned(bitmap) => bitmap.len(),

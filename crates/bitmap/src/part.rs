@@ -13,7 +13,7 @@ pub(crate) struct Scope<'a> {
 
 /// What a node comes to in one shard.
 pub(crate) enum Part<'a> {
-    /// Nobody.
+    /// The empty set.
     Empty,
     /// All users that exist.
     Full,

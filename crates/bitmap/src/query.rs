@@ -49,7 +49,7 @@ impl Query {
     /// As [`Query::count`], on at most `threads` threads, the caller's among them.
     ///
     /// # Errors
-    /// As there.
+    /// Fails as the original does.
     pub fn count_on(&self, threads: usize) -> Result<u64> {
         self.0.load()?;
         Ok(self.shards(threads, Compiled::count).sum())

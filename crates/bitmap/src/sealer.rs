@@ -22,7 +22,7 @@ impl<W: Write + Seek> Sealer<W> {
         Ok(Self { file, magic: *magic, body_len, block: Vec::with_capacity(BLOCK_BYTES), sums: Vec::new() })
     }
 
-    /// Writes the head; what was written before is no file without it.
+    /// Writes the head; what was written before is not a file without it.
     ///
     /// # Errors
     /// Those of `file`; `InvalidInput` when the body has another length than was said.

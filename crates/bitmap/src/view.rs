@@ -10,7 +10,7 @@ use std::ops::Deref;
 /// A view on one shard where it lies; making it costs about 50 ns, whatever its size.
 pub(crate) fn view(blob: Blob<'_>) -> BitmapView<'_> {
     // SAFETY: croaring wants bytes that its own serialisation could have written. A `Blob` is either made by `BlobWriter`, or was
-    // part of a file whose checksums matched what this room wrote, and `Blob::check` has seen that all its containers lie within
+    // part of a file whose checksums matched what this crate wrote, and `Blob::check` has seen that all its containers lie within
     // the slice. The view borrows the slice, so it cannot outlive it, and nothing changes bytes behind a shared borrow.
     unsafe { BitmapView::deserialize::<Portable>(blob.bytes()) }
 }

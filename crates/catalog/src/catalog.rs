@@ -46,7 +46,7 @@ pub trait Catalog: Send + Sync {
     /// An app's runs, newest first, at most `limit`.
     async fn runs(&self, app: &AppId, limit: u32) -> Result<Vec<RunRecord>>;
 
-    /// One run.
+    /// The record of one run.
     async fn run(&self, app: &AppId, id: &str) -> Result<Option<RunRecord>>;
 
     /// Runs of all apps that have no end recorded, oldest first.

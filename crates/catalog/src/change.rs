@@ -10,7 +10,7 @@ pub enum Change {
     PutPointer {
         /// The kind of pointer: `index`, `crowd`, …
         kind: String,
-        /// Whose.
+        /// App that it belongs to.
         app: AppId,
         /// Its name, one of its kind and app.
         name: String,
@@ -23,9 +23,9 @@ pub enum Change {
     DeletePointer {
         /// The kind of pointer.
         kind: String,
-        /// Whose.
+        /// App that it belongs to.
         app: AppId,
-        /// Its name.
+        /// The name, unique within the app.
         name: String,
         /// The revision it must have.
         expected: u64,
@@ -43,11 +43,11 @@ pub enum Change {
     },
     /// Makes or replaces a definition; revisions as for pointers.
     PutDefinition {
-        /// Whose.
+        /// App that it belongs to.
         app: AppId,
         /// `app`, `source`, `tag` or `crowd`.
         kind: String,
-        /// Its name.
+        /// The name, unique within the app.
         name: String,
         /// The revision it must have; `None`: it must not exist.
         expected: Option<u64>,
@@ -58,18 +58,18 @@ pub enum Change {
     },
     /// Removes a definition.
     DeleteDefinition {
-        /// Whose.
+        /// App that it belongs to.
         app: AppId,
-        /// Its kind.
+        /// The kind, such as a tag or a crowd.
         kind: String,
-        /// Its name.
+        /// The name, unique within the app.
         name: String,
         /// The revision it must have.
         expected: u64,
     },
     /// Records a landed file; it must not be recorded yet.
     RecordFile {
-        /// Whose.
+        /// App that it belongs to.
         app: AppId,
         /// The source it came by.
         source: Name,
@@ -78,7 +78,7 @@ pub enum Change {
     },
     /// Records that a file which landed was replaced.
     ReplaceFile {
-        /// Whose.
+        /// App that it belongs to.
         app: AppId,
         /// The source it came by.
         source: Name,
@@ -91,7 +91,7 @@ pub enum Change {
     PutKey(KeyRecord),
     /// Ends a key; one revoked already keeps its first date. An unknown id is `NotFound`.
     RevokeKey {
-        /// The key.
+        /// Id of the key.
         id: String,
         /// Since when it opens nothing.
         at_ms: TimestampMs,

@@ -31,7 +31,9 @@ pub enum Error {
         known: i64,
     },
     /// Busy, full, unreadable or unreachable now.
-    #[error("the catalog is not available: {0}; see that the disk has room, is writable, and no other program holds the file, then retry")]
+    #[error(
+        "the catalog is not available: {0}; check that the disk has room, is writable, and that no other program holds the file, then retry"
+    )]
     Unavailable(String),
     /// The file is not a catalog, or is damaged.
     #[error("the catalog is corrupt: {0}; restore it from a backup")]
@@ -61,7 +63,7 @@ pub enum Error {
     Internal(String),
 }
 
-/// A result of this room.
+/// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {

@@ -92,15 +92,15 @@ pub struct RunRecord {
 /// One line of the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditRecord {
-    /// Whose data; `None` for what concerns the whole house (keys of all apps).
+    /// Whose data; `None` for what concerns the whole data folder (keys of all apps).
     pub app: Option<AppId>,
-    /// When.
+    /// The time, in milliseconds since 1970.
     pub at_ms: TimestampMs,
     /// The key id, or `local` for the command line.
     pub actor: String,
     /// What was done: `definition.put`, `key.revoke`, …
     pub action: String,
-    /// To what.
+    /// The thing that was acted on.
     pub subject: String,
     /// What became of it: `done`, `begun`, `failed: …`.
     pub outcome: String,
@@ -116,14 +116,14 @@ impl AuditRecord {
 pub struct AuditEntry {
     /// Rises from line to line.
     pub id: u64,
-    /// The line.
+    /// The line of the audit trail.
     pub line: AuditRecord,
 }
 
 /// Which lines of the trail.
 #[derive(Debug, Clone, Default)]
 pub struct AuditQuery {
-    /// Of this app; `None`: of the whole house, not of its apps.
+    /// Of this app; `None`: of the whole data folder, not of its apps.
     pub app: Option<AppId>,
     /// Of this action, or of those below it: `key` is `key.create` too.
     pub action: Option<String>,

@@ -11,7 +11,7 @@ pub enum Role {
     Admin,
     /// Definitions and runs.
     Editor,
-    /// Reading.
+    /// May read everything, and change nothing.
     Viewer,
     /// Sending events and attributes.
     Write,

@@ -13,7 +13,7 @@ const FEW_NUMBERS: usize = 1024;
 /// Where each of so few in a hundred users are asked one by one, instead of going through all numbers.
 const FEW_IN_100: u64 = 2;
 
-/// One tag's values in a snapshot: all that the questions of this room read of the index, in one place.
+/// One tag's values in a snapshot: all that the questions of this crate read of the index, in one place.
 pub(crate) struct Column {
     pub(crate) tag: String,
     pub(crate) value_type: ValueType,

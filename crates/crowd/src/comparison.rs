@@ -31,7 +31,7 @@ pub enum CompareOrder {
 /// How a value is spread over the crowd and its base.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Contrast {
-    /// The tag.
+    /// Name of the tag.
     pub tag: String,
     /// A value of it, or a bucket of a number.
     pub group: Group,

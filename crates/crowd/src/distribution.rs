@@ -34,7 +34,7 @@ pub enum Bins {
 pub struct Bin {
     /// The least number that belongs to it.
     pub from: Value,
-    /// The greatest.
+    /// The largest value.
     pub to: Value,
     /// How many users have such a number.
     pub users: u64,
@@ -54,13 +54,13 @@ pub struct Distribution {
     /// The exact sum by the exact count, rounded once, halves away from zero, to four digits more than the numbers have. `None` for dates
     /// and instants, and of nobody.
     pub average: Option<Decimal>,
-    /// The least.
+    /// The smallest value.
     pub min: Option<Value>,
-    /// The greatest.
+    /// The largest value.
     pub max: Option<Value>,
     /// As asked, by nearest rank: always a number that somebody has. Empty of nobody.
     pub quantiles: Vec<(f64, Value)>,
-    /// Ascending.
+    /// All of them, in ascending order.
     pub bins: Vec<Bin>,
     /// Users with a number below the first bin.
     pub below: u64,
@@ -165,7 +165,7 @@ fn histogram(numbers: &Numbers, ranges: &[(i128, i128)]) -> Result<(Vec<u64>, u6
 
 /// 0.07 as the decimal that was written, not as the binary fraction nearest to it.
 fn quantile(part: f64) -> Result<Decimal> {
-    let wrong = || Error::Argument(format!("{part} is no quantile: they go from 0 to 1, such as 0.95"));
+    let wrong = || Error::Argument(format!("{part} is not a valid quantile: they go from 0 to 1, such as 0.95"));
     if !(0.0..=1.0).contains(&part) {
         return Err(wrong());
     }
@@ -195,7 +195,9 @@ fn edge(column: &Column, text: &str, definitions: &Definitions) -> Result<i128> 
         Some(Predicate::Compare { literal, .. }) => column.units(literal),
         _ => None,
     };
-    units.ok_or_else(|| Error::Argument(format!("\"{text}\" is no edge for tag {tag}: write it as a value of type {value_type}")))
+    units.ok_or_else(|| {
+        Error::Argument(format!("\"{text}\" is not a valid bin edge for tag {tag}: write it as a value of type {value_type}"))
+    })
 }
 
 /// `sum` units of `10^-scale` by `users`, with four digits more than the numbers have, or as many of them as a decimal still holds.

@@ -6,13 +6,13 @@ pub enum Error {
     /// No index is published.
     #[error("no tags produced yet for app {app}: run `taghouse produce`")]
     NoTags {
-        /// Whose.
+        /// App that it belongs to.
         app: AppId,
     },
     /// The index speaks of ordinals from before the users were renumbered.
     #[error("the tags of app {app} were produced before its users were renumbered: run `taghouse produce` to rebuild them")]
     OldIndex {
-        /// Whose.
+        /// App that it belongs to.
         app: AppId,
     },
     /// There is no such crowd. The message suggests one of a like name.
@@ -21,7 +21,7 @@ pub enum Error {
     /// Nothing is known of the app's crowds yet, and the catalog cannot be asked.
     #[error("the crowds of app {app} were not read since the server started, and the catalog cannot be asked now ({detail}): try again")]
     Unread {
-        /// Whose.
+        /// App that it belongs to.
         app: AppId,
         /// What the catalog said.
         detail: String,
@@ -29,13 +29,13 @@ pub enum Error {
     /// The crowd is defined and has no version.
     #[error("crowd {crowd} has no version yet: run `taghouse produce`")]
     NotComputed {
-        /// Which.
+        /// Name of the crowd.
         crowd: String,
     },
     /// The version asked for is not kept.
     #[error("crowd {crowd} has no version {version}: versions {kept} are kept")]
     UnknownVersion {
-        /// Which crowd.
+        /// Name of the crowd.
         crowd: String,
         /// What was asked for.
         version: u64,
@@ -45,9 +45,9 @@ pub enum Error {
     /// Nobody of this id was ever seen.
     #[error("there is no user \"{user}\" in app {app}")]
     UnknownUser {
-        /// The id.
+        /// The id, as it was given.
         user: String,
-        /// Where.
+        /// App in which the user was looked for.
         app: AppId,
     },
     /// There is no such tag in the index. The message suggests one of a like name.
@@ -56,7 +56,7 @@ pub enum Error {
     /// Only numbers have what was asked for.
     #[error("tag {tag} is of type {value_type}: {asked} is for int, decimal and date tags")]
     NotANumber {
-        /// Which.
+        /// Name of the tag.
         tag: String,
         /// Of which type it is.
         value_type: ValueType,
@@ -66,7 +66,7 @@ pub enum Error {
     /// A cursor that does not go on here.
     #[error("the cursor \"{cursor}\" {why}: begin again without a cursor")]
     Cursor {
-        /// As given.
+        /// The cursor, as it was given.
         cursor: String,
         /// What is wrong with it.
         why: &'static str,
@@ -75,9 +75,9 @@ pub enum Error {
     #[error("{0}")]
     Argument(String),
     /// A call asks for too much at once.
-    #[error("{given} {what} in one call: {limit} are allowed")]
+    #[error("{given} {what} in one call: the limit is {limit}")]
     Limit {
-        /// Of what.
+        /// What there was too much of, as a noun.
         what: &'static str,
         /// How many were asked for.
         given: usize,
@@ -87,15 +87,15 @@ pub enum Error {
     /// The version speaks of ordinals from before the users were renumbered.
     #[error("version {version} of crowd {crowd} was computed before the users were renumbered: run `taghouse produce`")]
     OldGeneration {
-        /// Which crowd.
+        /// Name of the crowd.
         crowd: String,
-        /// Which version.
+        /// Number of the version.
         version: u64,
     },
     /// Others published versions of the crowd, again and again, while this one was computed.
     #[error("crowd {crowd} is computed by others at the same time: look at its versions, then try again")]
     Contended {
-        /// Which.
+        /// Name of the crowd.
         crowd: String,
     },
     /// What is stored is not what was written.
@@ -109,7 +109,7 @@ pub enum Error {
         fix: &'static str,
     },
     /// A defect of ours: the work of a call ended without a result.
-    #[error("the work of the call broke off: {0}")]
+    #[error("internal error: background task failed: {0}")]
     BrokeOff(String),
     /// The expression is not one, or does not fit the tags.
     #[error(transparent)]
@@ -127,11 +127,11 @@ pub enum Error {
     #[error(transparent)]
     Catalog(#[from] taghouse_catalog::Error),
     /// Of the object store.
-    #[error("crowd objects cannot be read or written ({0}): look at the store, then try again")]
+    #[error("crowd objects cannot be read or written ({0}): check the object store, then retry")]
     Store(#[from] object_store::Error),
 }
 
-/// A result of this room.
+/// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl From<taghouse_bitmap::Error> for Error {

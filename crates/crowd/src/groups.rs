@@ -23,7 +23,7 @@ pub enum Buckets {
 /// A tag to group by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Axis {
-    /// The tag.
+    /// Name of the tag.
     pub tag: String,
     /// So many values, those that most users have; or so many buckets of a number. 1 to [`MAX_GROUPS`].
     pub limit: usize,
@@ -40,7 +40,7 @@ pub enum Group {
     Range(Value, Value),
     /// A value that has no group of its own; of a set tag: it is among theirs, and others may be too.
     Others,
-    /// No value.
+    /// There is no value.
     None,
 }
 
@@ -55,7 +55,7 @@ impl Axis {
     pub(crate) fn check(&self) -> Result<()> {
         Error::limit("values or buckets of a tag", self.limit, MAX_GROUPS)?;
         if self.limit == 0 {
-            return Err(Error::Argument(format!("0 values of tag {} are no groups: ask for at least 1", self.tag)));
+            return Err(Error::Argument(format!("0 values of tag {} are not groups: ask for at least 1", self.tag)));
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ const JUDGED_HERE: usize = 1000;
 /// Whether a user is in a crowd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Judgment {
-    /// The answer.
+    /// Whether the answer is yes.
     pub in_crowd: bool,
     /// The crowd's version that gave it.
     pub version: u64,

@@ -54,7 +54,7 @@ impl Crowds {
     /// stays the same whatever is published meanwhile, so no user comes twice, and who is in it all the while is not left out.
     ///
     /// # Errors
-    /// [`Error::Limit`] over [`MAX_PAGE`] and [`Error::Argument`] for 0; [`Error::Cursor`] for a text that is no cursor, or one from before
+    /// [`Error::Limit`] over [`MAX_PAGE`] and [`Error::Argument`] for 0; [`Error::Cursor`] for a text that is not a cursor, or one from before
     /// the users were renumbered; as [`Crowds::count`]; of the dictionary.
     pub async fn page(
         &self,

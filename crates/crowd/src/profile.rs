@@ -9,9 +9,9 @@ use taghouse_rules::Definitions;
 /// What one tag says of a user.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TagValue {
-    /// The tag.
+    /// Name of the tag.
     pub name: Name,
-    /// Its value.
+    /// The value, of the tag's type.
     pub value: Value,
     /// The instant that it speaks of.
     pub as_of_ms: TimestampMs,
@@ -20,7 +20,7 @@ pub struct TagValue {
 /// Whether an expression holds for a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Evaluation {
-    /// The answer.
+    /// Whether the answer is yes.
     pub holds: bool,
     /// The index's revision that gave it.
     pub revision: u64,

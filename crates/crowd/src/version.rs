@@ -18,7 +18,7 @@ pub struct CrowdVersion {
     pub generation: u64,
     /// The oldest as-of time of the tags it used, also through other crowds; `None`: it used none.
     pub oldest_as_of_ms: Option<TimestampMs>,
-    /// The newest.
+    /// The newest as-of time of its tags.
     pub newest_as_of_ms: Option<TimestampMs>,
     /// The expression, in canonical text.
     pub expression: String,
@@ -43,7 +43,7 @@ pub struct CrowdVersions {
 /// A crowd that was computed at least once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CrowdSummary {
-    /// Its name.
+    /// The name, unique within the app.
     pub name: Name,
     /// The version that answers.
     pub current: CrowdVersion,

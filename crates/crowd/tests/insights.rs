@@ -206,7 +206,7 @@ async fn check_cross(shop: &Shop, text: Option<&str>, users: &[&Row], tags: [&st
                 prop_assert_eq!(listed, expected);
             }
             if tag != "badges" {
-                prop_assert_eq!(headings.iter().map(|heading| heading.users).sum::<u64>(), cross.users, "{} is no partition", tag);
+                prop_assert_eq!(headings.iter().map(|heading| heading.users).sum::<u64>(), cross.users, "{} is not a partition", tag);
             }
         }
         let groups = [rows, columns].map(|headings| headings.iter().map(|heading| heading.group.clone()).collect::<Vec<_>>());
@@ -423,11 +423,11 @@ async fn limits_and_wrong_arguments_are_named() {
         (histogram("orders", Bins::Count(0), &[]).await, "at least one bin"),
         (histogram("orders", edges(&["1"]), &[]).await, "at least one bin"),
         (histogram("orders", edges(&["1", "1"]), &[]).await, "must ascend"),
-        (histogram("orders", edges(&["1", "2.5"]), &[]).await, "\"2.5\" is no edge for tag orders"),
-        (histogram("spend", edges(&["1", "2.501"]), &[]).await, "\"2.501\" is no edge for tag spend"),
-        (histogram("orders", edges(&["1", "2 || vip == true"]), &[]).await, "is no edge"),
-        (histogram("since", edges(&["2024-10-05", "soon"]), &[]).await, "\"soon\" is no edge"),
-        (histogram("orders", Bins::Count(3), &[0.5, 1.5]).await, "1.5 is no quantile"),
+        (histogram("orders", edges(&["1", "2.5"]), &[]).await, "\"2.5\" is not a valid bin edge for tag orders"),
+        (histogram("spend", edges(&["1", "2.501"]), &[]).await, "\"2.501\" is not a valid bin edge for tag spend"),
+        (histogram("orders", edges(&["1", "2 || vip == true"]), &[]).await, "is not a valid bin edge"),
+        (histogram("since", edges(&["2024-10-05", "soon"]), &[]).await, "\"soon\" is not a valid bin edge"),
+        (histogram("orders", Bins::Count(3), &[0.5, 1.5]).await, "1.5 is not a valid quantile"),
         (histogram("orders", Bins::Count(3), &vec![0.5; MAX_QUANTILES + 1]).await, "101 quantiles"),
         (histogram("country", Bins::Count(3), &[]).await, "tag country is of type enum"),
         (crowds.overlaps(app, definitions, &many, None).await.unwrap_err(), "1001 rows of an overlap in one call: 1000"),

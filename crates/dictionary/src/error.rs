@@ -5,7 +5,7 @@ use taghouse_model::{AppId, ErrorKind, Ordinal};
 /// What can go wrong in the dictionary.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// One of the ids given is no user id. Nothing of the call was written.
+    /// One of the ids given is not a user id. Nothing of the call was written.
     #[error("id number {position} of the call: {reason}")]
     UserId {
         /// Which of the ids given, from 0.
@@ -16,7 +16,7 @@ pub enum Error {
     /// The app has given all ordinals of 32 bits.
     #[error("app {app} has no ordinals left for {new} more users: it may have {most}")]
     Full {
-        /// Whose.
+        /// App that it belongs to.
         app: AppId,
         /// How many ids asked for one.
         new: usize,
@@ -30,21 +30,21 @@ pub enum Error {
         ordinal: Ordinal,
     },
     /// Another process has it open.
-    #[error("the dictionary at {path} is open in another process: stop that one, or go through it")]
+    #[error("the dictionary at {path} is open in another process: stop that process, or use its API")]
     Locked {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
     },
     /// The app is being re-packed already.
-    #[error("the users of app {app} are being re-packed: wait for that to end")]
+    #[error("the users of app {app} are being re-packed: wait until it has ended")]
     Repacking {
-        /// Whose.
+        /// App that it belongs to.
         app: AppId,
     },
     /// The generation that was re-packed is not the current one any more.
     #[error("app {app} went over to generation {current} while another was re-packed: begin again")]
     Superseded {
-        /// Whose.
+        /// App that it belongs to.
         app: AppId,
         /// The generation now.
         current: u64,
@@ -52,7 +52,7 @@ pub enum Error {
     /// The process ended while a re-packed generation was being published, and no one has said whether it was.
     #[error("app {app} has generations {current} and {prepared}: say which of them the index is of (`settle`) before writing")]
     Unsettled {
-        /// Whose.
+        /// App that it belongs to.
         app: AppId,
         /// The one before.
         current: u64,
@@ -62,7 +62,7 @@ pub enum Error {
     /// `settle` named a generation that is not there.
     #[error("app {app} has no generation {generation} to settle on: it has {present:?}; produce all tags again")]
     NoGeneration {
-        /// Whose.
+        /// App that it belongs to.
         app: AppId,
         /// What was asked for.
         generation: u64,
@@ -74,13 +74,13 @@ pub enum Error {
         "{path} is not a dictionary of this version's form (its file FORM says which it is): it is derived, so remove the folder and produce all tags again"
     )]
     OldForm {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
     },
     /// Stored bytes are not what was written.
     #[error("{path} is damaged ({detail}): {fix}")]
     Corrupt {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// Where it showed.
         detail: String,
@@ -88,7 +88,7 @@ pub enum Error {
         fix: &'static str,
     },
     /// A file operation failed. What it left is cleared away before the next one.
-    #[error("{path} of the dictionary cannot be read or written ({detail}): see that the disk has room and is writable, then retry")]
+    #[error("{path} of the dictionary cannot be read or written ({detail}): check that the disk has room and is writable, then retry")]
     Unavailable {
         /// The file or folder.
         path: PathBuf,
@@ -97,7 +97,7 @@ pub enum Error {
     },
 }
 
-/// A result of this room.
+/// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// For files that nothing else in the dictionary can give again.

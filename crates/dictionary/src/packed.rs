@@ -149,7 +149,7 @@ pub(crate) fn size(bytes: &[u8]) -> Option<usize> {
     (size <= bytes.len()).then_some(size)
 }
 
-/// The id; `None` for an erased one and for bytes that are no packed id.
+/// The id; `None` for an erased one and for bytes that are not packed id.
 pub(crate) fn unpack(packed: &[u8]) -> Option<String> {
     let (tag, rest) = packed.split_first()?;
     match *tag {

@@ -22,7 +22,7 @@ use taghouse_model::AppId;
 /// The generation of an app whose first ordinals were given without another being asked for.
 pub(crate) const FIRST_GENERATION: u64 = 1;
 
-/// One app.
+/// The files and state of one app.
 pub(crate) struct Space {
     pub(crate) app: AppId,
     pub(crate) folder: PathBuf,
@@ -40,7 +40,7 @@ pub(crate) struct Space {
 pub(crate) struct Generations {
     pub(crate) number: u64,
     pub(crate) current: Arc<Generation>,
-    /// Being published.
+    /// The generation that is being published.
     pub(crate) prepared: Option<(u64, Arc<Generation>)>,
     /// While someone reads them.
     pub(crate) retired: Vec<(u64, Weak<Generation>)>,
@@ -89,7 +89,7 @@ impl Space {
         Ok(Self::new(app, folder, options, generations, writer))
     }
 
-    /// The app in `folder`; `None` if its creation was cut off. Removes files that are no part of it.
+    /// The app in `folder`; `None` if its creation was cut off. Removes files that are not part of it.
     pub(crate) fn open(app: AppId, folder: PathBuf, options: Options) -> Result<Option<Self>> {
         let Some(manifest) = Manifest::read(&folder)? else {
             if holds_ids(&folder)? {

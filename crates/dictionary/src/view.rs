@@ -14,7 +14,7 @@ pub struct View {
 }
 
 impl View {
-    /// Which generation.
+    /// Number of the generation.
     pub fn generation(&self) -> u64 {
         self.number
     }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// Waits until the names in a folder are on disk.
 ///
 /// # Errors
-/// The system's.
+/// Errors of the operating system.
 pub fn sync_folder(folder: &Path) -> Result<()> {
     rehearsal::sync(folder, || File::open(folder)?.sync_all())
 }
@@ -18,7 +18,7 @@ pub fn sync_folder(folder: &Path) -> Result<()> {
 /// Makes a folder and those above it that are not there, on disk when this returns.
 ///
 /// # Errors
-/// The system's.
+/// Errors of the operating system.
 pub fn make_folder(folder: &Path) -> Result<()> {
     let made: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).collect();
     fs::create_dir_all(folder)?;
@@ -176,7 +176,7 @@ mod tests {
         });
         folders.remove_empty([part.clone()]);
         assert!(!root.join("table").exists() && root.exists());
-        // What is made again is no name that is known to be on disk.
+        // What is made again is not a name that is known to be on disk.
         let last = part.join("last");
         crate::write_new(&last, b"last").unwrap();
         folders.settle([last.as_path()]).unwrap();

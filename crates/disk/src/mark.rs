@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 const SLOT: usize = 16;
 const SLOTS: u64 = 2;
-/// So that another file's bytes are no slot.
+/// So that another file's bytes are not slot.
 const SEED: u64 = 0x5441_4748_4d41_524b;
 
 /// The mark of one log, for its one writer.
@@ -27,7 +27,7 @@ impl Mark {
     /// Opens the mark, making it where there is none. Gives what it says; nothing where it is new or damaged.
     ///
     /// # Errors
-    /// The system's.
+    /// Errors of the operating system.
     pub fn open(path: PathBuf) -> Result<(Self, Option<u64>)> {
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
         let mut bytes = Vec::new();
@@ -61,7 +61,7 @@ impl Mark {
     /// Says that the log really ends at `value`, which may be less than before: its owner accepted a loss, or made it new.
     ///
     /// # Errors
-    /// The system's.
+    /// Errors of the operating system.
     pub fn reset(&mut self, value: u64) -> Result<()> {
         self.file.set_len(0)?;
         self.writes = 0;

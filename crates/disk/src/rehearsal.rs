@@ -1,6 +1,6 @@
 //! A loss of power, or a sync that fails, played in a test.
 //!
-//! Every sync of this room is told to the rehearsal of the folder that it lies in. At a loss of power the folder becomes what was synced:
+//! Every sync of this crate is told to the rehearsal of the folder that it lies in. At a loss of power the folder becomes what was synced:
 //! a file holds what it held at its last sync, a folder names what it named at its own. What nobody synced is lost, as the strictest file
 //! system may do.
 
@@ -46,7 +46,7 @@ impl Rehearsal {
     /// Watches a folder from now on; what is in it already counts as synced.
     ///
     /// # Errors
-    /// The system's.
+    /// Errors of the operating system.
     pub fn of(root: &Path) -> Result<Self> {
         let root = root.canonicalize()?;
         let mut disk = Disk::default();
@@ -70,7 +70,7 @@ impl Rehearsal {
     /// Makes the folder what was synced. Whoever has it open must have ended.
     ///
     /// # Errors
-    /// The system's.
+    /// Errors of the operating system.
     pub fn lose_power(self) -> Result<()> {
         let root = &self.0.root;
         let inode = fs::metadata(root)?.ino();

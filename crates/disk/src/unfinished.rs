@@ -12,7 +12,7 @@ pub(crate) const UNFINISHED: &str = "unfinished";
 /// writing. How many files these were. Nobody else may be writing there.
 ///
 /// # Errors
-/// The system's.
+/// Errors of the operating system.
 pub fn remove_unfinished(folder: &Path) -> Result<usize> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),

@@ -58,7 +58,7 @@ fn create(path: &Path) -> Result<File> {
 /// Replaces a file: it is the old one or the new one, whole, whatever happens. Its name is on disk when this returns.
 ///
 /// # Errors
-/// The system's.
+/// Errors of the operating system.
 pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
     let unfinished = path.with_extension(UNFINISHED);
     write_new(&unfinished, content)?;

@@ -35,7 +35,7 @@ pub struct Plan {
 pub struct PlannedChange {
     /// `app`, `source`, `tag` or `crowd`.
     pub kind: String,
-    /// Its name.
+    /// The name, unique within the app.
     pub name: String,
     /// What becomes of it.
     pub action: PlannedAction,

@@ -15,11 +15,11 @@ use taghouse_schedule::Scheduler;
 use taghouse_users::Users;
 use tokio::runtime::Handle;
 
-/// The rooms of one data folder, put together by the binary.
+/// The crates of one data folder, put together by the binary.
 pub struct Engine {
     /// Definitions, pointers, keys, runs.
     pub catalog: Arc<dyn Catalog>,
-    /// The tables.
+    /// The Iceberg tables.
     pub lake: Arc<Lake>,
     /// Live calls, until they are landed.
     pub log: Arc<dyn EventLog>,
@@ -31,7 +31,7 @@ pub struct Engine {
     pub crowds: Arc<Crowds>,
     /// Users who change and go.
     pub users: Arc<Users>,
-    /// Runs.
+    /// Starts and follows runs.
     pub scheduler: Arc<Scheduler>,
     /// Tags from the lake.
     pub producer: Arc<Producer>,
@@ -39,13 +39,13 @@ pub struct Engine {
     pub files: Arc<FileIngest>,
     /// The log into the lake.
     pub landing: Arc<Landing>,
-    /// The time.
+    /// The clock that all times come from.
     pub clock: Arc<dyn Clock>,
     /// Randomness for secrets and message ids.
     pub entropy: Arc<dyn Entropy>,
     /// What this process remembers.
     pub memory: Memory,
-    /// Writes backups.
+    /// Writes backups of the data folder.
     pub backup: Backup,
     /// Where work that can wait is done: its threads give way to those that answer.
     pub background: Handle,

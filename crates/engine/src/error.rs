@@ -8,13 +8,13 @@ pub enum Error {
     /// Nothing is defined for the app.
     #[error("there is no app \"{app}\"; define it with `taghouse apply -f DIR`")]
     NoApp {
-        /// Which.
+        /// The one that is meant.
         app: AppId,
     },
     /// An older version of the program took definitions that this one refuses.
     #[error("the stored definitions of \"{app}\" are no longer valid: {detail}; fix them and run `taghouse apply`")]
     StoredDefinitions {
-        /// Whose.
+        /// App that it belongs to.
         app: AppId,
         /// What is wrong with them.
         detail: String,
@@ -22,9 +22,9 @@ pub enum Error {
     /// The definitions were not read since the process started, and the catalog fails.
     #[error("the definitions of \"{app}\" cannot be read now ({detail}): try again")]
     UnreadDefinitions {
-        /// Whose.
+        /// App that it belongs to.
         app: AppId,
-        /// Why.
+        /// What is wrong, as a phrase.
         detail: String,
     },
     /// The catalog has taken too long.
@@ -47,7 +47,7 @@ pub enum Error {
          look at which files are sent, or confirm it with `--prune --all` (in the API `\"all\": true`)"
     )]
     NothingLeft {
-        /// Whose.
+        /// App that it belongs to.
         app: AppId,
         /// How many would go.
         deleted: usize,
@@ -55,7 +55,7 @@ pub enum Error {
     /// Two applied definitions at the same time, and the other was faster.
     #[error("somebody else changed the definitions of \"{app}\" at the same time, nothing of yours was changed: apply again")]
     ChangedMeanwhile {
-        /// Whose.
+        /// App that it belongs to.
         app: AppId,
     },
     /// A crowd that is not defined.
@@ -63,7 +63,7 @@ pub enum Error {
     UnknownCrowd {
         /// As asked for.
         crowd: String,
-        /// Where.
+        /// App in which the user was looked for.
         app: AppId,
         /// Which one may be meant, in words.
         hint: String,
@@ -73,7 +73,7 @@ pub enum Error {
     UnknownTag {
         /// As asked for.
         tag: Name,
-        /// Where.
+        /// App in which the user was looked for.
         app: AppId,
     },
     /// No source that reads files has this name.
@@ -81,7 +81,7 @@ pub enum Error {
     UnknownSource {
         /// As asked for.
         source_name: String,
-        /// Where.
+        /// App in which the user was looked for.
         app: AppId,
         /// The sources that there are.
         known: String,
@@ -89,7 +89,7 @@ pub enum Error {
     /// No source reads files.
     #[error("the app \"{app}\" defines no source that reads files")]
     NoSource {
-        /// Which.
+        /// The one that is meant.
         app: AppId,
     },
     /// Several sources read files, and none was named.
@@ -101,21 +101,21 @@ pub enum Error {
     /// A run that cannot go on beside the one asked for.
     #[error("run {id} ({kind}) of \"{app}\" goes on: wait until it has ended, or cancel it")]
     Running {
-        /// Its id.
+        /// The id, as other calls take it.
         id: String,
         /// What it does.
         kind: String,
         /// Whose it is.
         app: AppId,
     },
-    /// What is no time.
+    /// What is not a valid time.
     #[error("\"{0}\" is not a time: write 2026-07-01T00:00 (the app's time zone) or 2026-07-01T00:00:00Z")]
     NotATime(String),
     /// The first line of what was to be done could not be written.
     #[error("the audit trail cannot be written, so nothing was done: {0}")]
     Trail(String),
     /// A defect of ours: a landing ended without a result.
-    #[error("the landing broke off: {0}")]
+    #[error("internal error: the landing failed: {0}")]
     LandingBrokeOff(String),
     /// A defect of ours: a backup ended without a result.
     #[error("the backup failed: {0}")]
@@ -149,7 +149,7 @@ pub enum Error {
     Backup(#[from] taghouse_backup::Error),
 }
 
-/// A result of this room.
+/// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 fn lines(errors: &[DefinitionError]) -> String {

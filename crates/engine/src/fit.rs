@@ -90,7 +90,7 @@ async fn refused(engine: &Engine, app: &AppId, definitions: &Definitions, query:
     Ok((!fits).then(|| format!("the query gives the columns {}: select exactly user_id and value", columns.join(", "))))
 }
 
-/// The query with tables of its own in front of the lake's; `None` for what is no query.
+/// The query with tables of its own in front of the lake's; `None` for what is not a query.
 fn in_front(query: &str, tables: &str) -> Option<String> {
     let query = without_leading_comments(query);
     let (word, rest) = query.split_at(query.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(query.len()));

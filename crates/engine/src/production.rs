@@ -59,7 +59,7 @@ impl Engine {
     }
 }
 
-/// Of which app, over which rooms.
+/// Of which app, over which crates.
 #[derive(Clone)]
 struct Place {
     engine: Arc<Engine>,

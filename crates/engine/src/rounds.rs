@@ -98,7 +98,7 @@ async fn again(name: &'static str, every: Duration, stop: CancellationToken, mut
             () = stop.cancelled() => return,
         }
         if let Err(error) = tokio::spawn(round()).await {
-            tracing::error!(%error, "{name} broke off; it is tried again");
+            tracing::error!(%error, "{name} failed; retrying");
         }
     }
 }

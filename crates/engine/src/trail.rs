@@ -34,7 +34,7 @@ const PRUNED_AT_ONCE: u32 = 50_000;
 /// For how long lines are kept, and how many.
 #[derive(Debug, Clone, Copy)]
 pub struct AuditLimits {
-    /// In days.
+    /// Retention in days.
     pub days: u32,
     /// The newest so many.
     pub lines: u64,
@@ -167,7 +167,7 @@ impl Act {
 
 impl Drop for Act {
     fn drop(&mut self) {
-        self.write_beside("broke off: the caller left before the end, and it may have been done in part");
+        self.write_beside("interrupted: the caller left before the end; it may be partly done");
     }
 }
 
@@ -328,7 +328,7 @@ impl Engine {
     /// Writes the end of what an earlier process left open. Call it once, before anything begins.
     ///
     /// # Errors
-    /// The catalog's.
+    /// Errors of the catalog.
     pub async fn end_interrupted(&self) -> taghouse_catalog::Result<()> {
         let open = self.catalog.open_acts().await?;
         if open.is_empty() {

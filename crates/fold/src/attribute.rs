@@ -10,7 +10,7 @@ use taghouse_rules::reader::{Cell, ColumnReader, FaultKind, TextLists};
 /// One row of the table of attributes.
 #[derive(Debug, Clone, Copy)]
 pub struct AttributeRow<'a> {
-    /// Since when.
+    /// The time since which it holds, in milliseconds since 1970.
     pub time_ms: TimestampMs,
     /// Unique; orders rows of one time.
     pub message_id: &'a str,

@@ -11,7 +11,7 @@ pub enum Error {
         "column {column} is {found}, where {expected} is defined: apply the definitions under which the events were ingested, or rename the property"
     )]
     Column {
-        /// Its name.
+        /// Name of the column.
         column: String,
         /// The Arrow type found.
         found: String,
@@ -33,5 +33,5 @@ impl Error {
     }
 }
 
-/// A result of this room.
+/// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -3,7 +3,7 @@ use taghouse_model::{TimestampMs, Value};
 /// One event as a fold sees it.
 #[derive(Clone, Copy)]
 pub struct EventRow<'a> {
-    /// Its name.
+    /// Name of the event.
     pub event: &'a str,
     /// When it happened.
     pub time_ms: TimestampMs,

@@ -6,7 +6,7 @@ use taghouse_rules::{MAX_SET_VALUES, Misfit, fit};
 /// What a fold gives for one user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// No value.
+    /// There is no value.
     Nothing,
     /// A value of the tag's type.
     Value(Value),

@@ -102,7 +102,7 @@ impl Calendar {
         self.days.tile(instant)
     }
 
-    /// The zone.
+    /// The time zone of its days.
     pub fn zone(&self) -> &TimeZone {
         &self.zone
     }

@@ -103,7 +103,7 @@ fn batch(rows: &[Row]) -> RecordBatch {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.into_iter().map(|(_, array)| array).collect()).unwrap()
 }
 
-/// Sorted by (time, message id, text), the last one; a text that is no number is no value.
+/// Sorted by (time, message id, text), the last one; a text that is not a valid number is no value.
 fn naive(rows: &[Row], user: usize) -> Option<Value> {
     let mut own: Vec<&Row> = rows.iter().filter(|r| r.user == user && r.name == "age" && r.time_ms < AS_OF_MS).collect();
     own.sort_by_key(|r| (r.time_ms, r.message_id.clone(), r.text));

@@ -147,7 +147,7 @@ impl SegmentBuilder {
             }
             let members = given.map(|value| match value {
                 Value::Text(text) => Ok(text.clone()),
-                other => Err(refuse(value_type, format!("{other} is no text"))),
+                other => Err(refuse(value_type, format!("{other} is not text"))),
             });
             builder.add(of_user[0].0, &Value::Set(members.collect::<Result<_>>()?))?;
         }

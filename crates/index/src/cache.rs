@@ -135,7 +135,7 @@ impl Fetch for Copy {
     }
 }
 
-/// Runs a request on the runtime's threads and waits for it on this one, which is no thread that others wait for.
+/// Runs a request on the runtime's threads and waits for it on this one, which is not a thread that others wait for.
 fn wait<T: Send + 'static>(runtime: &Handle, request: impl Future<Output = T> + Send + 'static) -> std::result::Result<T, String> {
     let (answer, answered) = mpsc::channel();
     runtime.spawn(async move { answer.send(request.await) });

@@ -12,7 +12,7 @@ pub enum Error {
         detail: String,
     },
     /// The object store does not answer.
-    #[error("the index object {object} cannot be read or written ({detail}): look at the store's disk and rights, then retry")]
+    #[error("the index object {object} cannot be read or written ({detail}): check the store's disk and permissions, then retry")]
     Store {
         /// Its path in the object store.
         object: String,
@@ -31,7 +31,7 @@ pub enum Error {
     /// A condition that does not fit what the index holds, such as after a change of the tag's type.
     #[error("tag {tag} holds {value_type} values in the index, and {problem}: run produce if its type was changed")]
     Mismatch {
-        /// The tag.
+        /// Name of the tag.
         tag: String,
         /// Its type in the index.
         value_type: ValueType,
@@ -49,19 +49,19 @@ pub enum Error {
     /// A publication that contradicts itself.
     #[error("tag {tag} cannot be published: {problem}")]
     Publication {
-        /// The tag.
+        /// Name of the tag.
         tag: String,
-        /// Why.
+        /// What is wrong, as a phrase.
         problem: String,
     },
     /// A live change that its tag cannot hold.
     #[error("tag {tag} holds {value_type} values, and cannot be changed so: {problem}")]
     Change {
-        /// The tag.
+        /// Name of the tag.
         tag: String,
         /// Its type in the index.
         value_type: ValueType,
-        /// Why.
+        /// What is wrong, as a phrase.
         problem: String,
     },
     /// More changes in one call than a frame of the log holds.
@@ -82,7 +82,7 @@ pub enum Error {
         "tag {tag} was flushed with live changes up to position {flushed_through}, this publication holds those up to {holds} only: compute it as of a later position"
     )]
     Outdated {
-        /// The tag.
+        /// Name of the tag.
         tag: String,
         /// What the publication says that it holds.
         holds: u64,
@@ -90,27 +90,27 @@ pub enum Error {
         flushed_through: u64,
     },
     /// The index was opened without a folder for live changes.
-    #[error("this index takes no live changes: open it with a folder for them")]
+    #[error("live changes are disabled: open the index with `with_live`")]
     NoLog,
     /// A file of the change log is missing or not what was written.
     #[error(
         "the change log's file {file} is damaged ({detail}): restore it from a backup, or move the app's folder of live changes away and run produce again"
     )]
     Log {
-        /// The file.
+        /// Path of the file.
         file: String,
         /// What was found.
         detail: String,
     },
     /// The folder of the change log cannot be read or written.
-    #[error("the change log's file {file} cannot be read or written ({detail}): see that the disk has room and is writable, then retry")]
+    #[error("the change log's file {file} cannot be read or written ({detail}): check that the disk has room and is writable, then retry")]
     Disk {
-        /// The file.
+        /// Path of the file.
         file: String,
         /// What the system said.
         detail: String,
     },
-    /// Whoever asked for it gave it up.
+    /// The caller cancelled it.
     #[error("it was stopped before its end: nothing was changed")]
     Stopped,
     /// A defect of ours.
@@ -118,7 +118,7 @@ pub enum Error {
     Internal(String),
 }
 
-/// A result of this room.
+/// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {

@@ -71,9 +71,9 @@ pub struct TagId(u32);
 pub struct LoadedSegment {
     /// The tag's name.
     pub name: String,
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
-    /// Its length.
+    /// The length in bytes.
     pub size_bytes: u64,
     /// How many users have a value.
     pub users: u64,

@@ -33,7 +33,7 @@ pub struct Publication {
 /// A new version of one tag.
 #[derive(Debug, Clone)]
 pub struct TagPublication {
-    /// The tag.
+    /// Name of the tag.
     pub name: Name,
     /// The segment's type.
     pub value_type: ValueType,
@@ -51,7 +51,7 @@ pub struct TagPublication {
 /// A new version of one tag whose segment is in a file that a [`crate::Loader`] has written. The rest is as in [`TagPublication`].
 #[derive(Debug, Clone)]
 pub struct LoadedTag {
-    /// The tag.
+    /// Name of the tag.
     pub name: Name,
     /// The segment's type.
     pub value_type: ValueType,

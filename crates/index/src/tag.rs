@@ -7,7 +7,7 @@ use taghouse_model::{Name, TimestampMs, ValueType};
 /// What is known of a tag in a snapshot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TagInfo {
-    /// The tag.
+    /// Name of the tag.
     pub name: Name,
     /// The type of its values.
     pub value_type: ValueType,
@@ -36,7 +36,7 @@ pub(crate) struct Tag {
 }
 
 enum Source {
-    /// Stays open.
+    /// A segment that stays open.
     Kept { opener: Arc<dyn Open>, segment: Box<OnceLock<Segment>> },
     /// Asked for each time: the opener closes what was not used for long.
     Shared(Arc<dyn Open>),

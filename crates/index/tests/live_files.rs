@@ -204,7 +204,7 @@ async fn what_does_not_fit_is_refused_whole() {
     assert!(matches!(error, Error::Generation { of: 2, current: 1 }) && error.kind() == ErrorKind::Conflict, "{error}");
     assert_eq!(index.position(&house.app).await.unwrap(), CALLS);
     let error = Index::new(house.store.clone(), house.catalog.clone()).change(&house.app, set(1, 1)).await.unwrap_err();
-    assert_eq!(error.to_string(), "this index takes no live changes: open it with a folder for them");
+    assert_eq!(error.to_string(), "live changes are disabled: open the index with `with_live`");
     drop(index);
     assert_eq!(house.read().await.unwrap(), all());
 }

@@ -18,7 +18,7 @@ pub(crate) struct ChangeRows {
 }
 
 impl ChangeRows {
-    /// Adds the record at `position` of the log; false: it is no change by hand.
+    /// Adds the record at `position` of the log; false: it is not a change by hand.
     pub(crate) fn push(&mut self, position: u64, record: &LogRecord) -> bool {
         match &record.body {
             RecordBody::Changed { user_id, tag, op, value } => {

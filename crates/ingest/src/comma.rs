@@ -4,7 +4,7 @@
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct NoCommaNumber;
 
-/// The number with a point. `None`: the text is no number of any form, or has one already; others say what to make of it.
+/// The number with a point. `None`: the text is not a valid number of any form, or has one already; others say what to make of it.
 ///
 /// # Errors
 /// The text is a number, but not one with a decimal comma whose thousands, if they are parted, are parted by one sign everywhere.

@@ -46,9 +46,9 @@ fn separator_line(head: &[u8]) -> Option<(u8, usize)> {
 pub(crate) enum Next {
     /// A record: see [`CsvReader::field`].
     Record,
-    /// A line that is no record, with what is wrong with it.
+    /// A line that is not a record, with what is wrong with it.
     Broken(&'static str),
-    /// Nothing.
+    /// Nothing follows.
     End,
 }
 
@@ -114,7 +114,7 @@ impl<R: Read> CsvReader<R> {
         Ok(reader)
     }
 
-    /// The next record that is no blank line.
+    /// The next record that is not a blank line.
     pub(crate) fn next(&mut self) -> io::Result<Next> {
         loop {
             while self.at < self.filled && matches!(self.buffer[self.at], b'\n' | b'\r') {

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use taghouse_model::ErrorKind;
 
-/// A result of this room.
+/// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// What goes wrong with a run of ingestion as a whole. What is wrong with a row is no error: the row goes to `rejected_events`;
@@ -22,9 +22,9 @@ pub enum Error {
     /// A path given cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Path {
-        /// The path.
+        /// Path of the file or folder.
         path: PathBuf,
-        /// Why.
+        /// What is wrong, as a phrase.
         source: std::io::Error,
     },
     /// Too large a share of the rows was rejected; nothing was committed.
@@ -33,7 +33,7 @@ pub enum Error {
          ingested; fix the files or the source, or allow rejects for this run"
     )]
     TooManyRejects {
-        /// The source.
+        /// Name of the source.
         name: String,
         /// Rows rejected so far.
         rejected: u64,
@@ -50,7 +50,7 @@ pub enum Error {
          from the same time as the catalog"
     )]
     LogBehind {
-        /// The app.
+        /// Id of the app.
         app: String,
         /// The log's last position.
         end: u64,
@@ -60,7 +60,7 @@ pub enum Error {
     /// A record of the log is not one of ours.
     #[error("record {position} of the log of app \"{app}\" cannot be read ({detail}): restore the log's folder from a backup")]
     Record {
-        /// The app.
+        /// Id of the app.
         app: String,
         /// The record's position.
         position: u64,
@@ -74,9 +74,9 @@ pub enum Error {
         folder.display()
     )]
     Ids {
-        /// Its folder.
+        /// Folder of the store.
         folder: PathBuf,
-        /// Why.
+        /// What is wrong, as a phrase.
         source: Box<fjall::Error>,
     },
     /// The memory of message ids holds bytes that it never wrote.
@@ -85,7 +85,7 @@ pub enum Error {
         folder.display()
     )]
     IdsDamaged {
-        /// Its folder.
+        /// Folder of the store.
         folder: PathBuf,
         /// What was found.
         detail: String,

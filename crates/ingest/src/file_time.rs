@@ -12,7 +12,7 @@ use taghouse_rules::FileTime;
 #[derive(Debug, Clone)]
 pub(crate) struct FileTimes {
     pub(crate) by: FileTime,
-    /// The app's.
+    /// The time zone of the app.
     pub(crate) zone: TimeZone,
 }
 

@@ -3,7 +3,7 @@
 //! An id is remembered with the log position that brought it, before the lake's commit of that position. What stands behind the position
 //! landed is void: [`MessageIds::settle`] removes it, so that after a crash a record is never its own duplicate.
 //!
-//! Hours are counted by the time that this room was at work (see [`Kept`](kept::Kept)), not by the wall clock: however that is set, an id
+//! Hours are counted by the time that this crate was at work (see [`Kept`](kept::Kept)), not by the wall clock: however that is set, an id
 //! is kept for a day. Ids of an hour that is over go all at once.
 
 mod kept;

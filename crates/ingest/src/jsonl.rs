@@ -24,7 +24,7 @@ const MAX_MEMBERS: usize = 10_000;
 /// How much text is read at once.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// Reads a whole file into `rows`; see [`crate::csv::read`]. Blank lines are no rows.
+/// Reads a whole file into `rows`; see [`crate::csv::read`]. Blank lines are not rows.
 ///
 /// # Errors
 /// The text cannot be read.
@@ -215,7 +215,7 @@ impl JsonSlots {
     /// Scans one object. Of a member that is there twice the last counts.
     ///
     /// # Errors
-    /// The text is no JSON object or one of too many members, or it has a member that nothing names and such are refused.
+    /// The text is not a JSON object or one of too many members, or it has a member that nothing names and such are refused.
     pub(crate) fn scan(&mut self, text: &str) -> Result<(), Fault> {
         self.found.fill(Found::Nothing);
         self.unescaped.clear();

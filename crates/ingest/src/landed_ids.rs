@@ -112,7 +112,7 @@ impl<'b> Rows<'b> {
 
 /// The ids of one data file, but for those that live calls brought of late.
 struct OfFile {
-    /// Sorted.
+    /// All of them, sorted.
     ids: Vec<u128>,
     /// When the first of the live messages came in that were left out.
     oldest_left_out_ms: Option<TimestampMs>,

@@ -38,7 +38,7 @@ pub const LOG_POSITION: &str = "taghouse.log-position";
 /// What became of an app's live messages, ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LiveTotals {
-    /// All messages.
+    /// How many messages there were in all.
     pub messages: u64,
     /// Those that gave rows of `events` or `attributes`, or only a user.
     pub accepted: u64,
@@ -131,7 +131,7 @@ impl Landing {
     /// Whether the app's calls have waited long enough, or are enough, to be landed.
     ///
     /// # Errors
-    /// The log's.
+    /// Errors of the log.
     pub async fn is_due(&self, app: &AppId, trigger: &LandingTrigger) -> Result<bool> {
         let end = self.log.end(app).await?;
         Ok(self.waiting.is_due(app, end, self.clock.now_ms(), trigger))
@@ -140,7 +140,7 @@ impl Landing {
     /// What became of the app's messages, ever.
     ///
     /// # Errors
-    /// The catalog's.
+    /// Errors of the catalog.
     pub async fn totals(&self, app: &AppId) -> Result<LiveTotals> {
         Ok(LiveTotals::of(self.catalog.pointer(POINTER_KIND, app, POINTER_NAME).await?.as_ref()))
     }
@@ -368,7 +368,7 @@ impl Stretch {
 /// The position through which an app's log has landed.
 ///
 /// # Errors
-/// The catalog's.
+/// Errors of the catalog.
 pub async fn landed(catalog: &dyn Catalog, app: &AppId) -> taghouse_catalog::Result<u64> {
     Ok(position(catalog.pointer(POINTER_KIND, app, POINTER_NAME).await?.as_ref()))
 }

@@ -23,18 +23,18 @@ pub struct LogRecord {
 pub enum RecordBody {
     /// Something a user did.
     Event {
-        /// Who.
+        /// Id of the user.
         user_id: String,
         /// When, by our clock where the call says when it was sent; else by the caller's.
         time_ms: TimestampMs,
-        /// What.
+        /// What is named, such as an event.
         name: String,
         /// A JSON object as text, so that its numbers keep their digits.
         properties: String,
     },
     /// What a user is.
     Traits {
-        /// Who.
+        /// Id of the user.
         user_id: String,
         /// When it was said, by the same clock.
         time_ms: TimestampMs,
@@ -43,18 +43,18 @@ pub enum RecordBody {
     },
     /// A user's value of a tag, changed by hand when it was received.
     Changed {
-        /// Whose.
+        /// Id of the user whose value is changed.
         user_id: String,
         /// Of which tag.
         tag: String,
-        /// How.
+        /// The operator, or what is done to the value.
         op: HandOp,
         /// The value, as an attribute's text is read; none where it is taken away.
         value: Option<String>,
     },
     /// A user who is deleted, or expired, at the time at which it was received.
     Gone {
-        /// Who.
+        /// Id of the user.
         user_id: String,
         /// Whether a rule let them go, not a call that named them.
         expired: bool,
@@ -97,7 +97,7 @@ impl HandOp {
 }
 
 impl LogRecord {
-    /// What is no message of a call has no id, and is never there twice.
+    /// What is not a message of a call has no id, and is never there twice.
     pub(crate) fn is_message(&self) -> bool {
         !matches!(self.body, RecordBody::Changed { .. } | RecordBody::Gone { .. })
     }
@@ -123,7 +123,7 @@ impl LogRecord {
     /// Reads what [`LogRecord::encode`] wrote.
     ///
     /// # Errors
-    /// The bytes are no record.
+    /// The bytes are not a record.
     pub fn decode(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(bytes)
     }

@@ -64,7 +64,7 @@ pub(crate) struct UserColumn {
 /// How a row's event is named.
 #[derive(Debug, Clone)]
 pub(crate) enum EventNaming {
-    /// The rows are no events.
+    /// The rows are not events.
     None,
     /// By a column.
     Column(usize),

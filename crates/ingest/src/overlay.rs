@@ -11,7 +11,7 @@ pub(crate) struct Overlay {
     commas: Vec<usize>,
     /// Slots that are filled down, and the value that stood there last.
     fills: Vec<(usize, String)>,
-    /// By slot.
+    /// The text of each slot.
     texts: Vec<Option<String>>,
 }
 

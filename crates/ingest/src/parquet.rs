@@ -29,7 +29,7 @@ const BATCH_ROWS: usize = 8192;
 /// Reads a whole file into `rows`; see [`crate::csv::read`].
 ///
 /// # Errors
-/// The file is no Parquet file, or is damaged.
+/// The file is not a Parquet file, or is damaged.
 pub(crate) fn read(path: &Path, rows: &mut RowReader, after_row: &mut AfterRow<'_>) -> Result<(), Halt> {
     let damaged = |e: parquet::errors::ParquetError| Halt::Damaged(format!("the Parquet data is damaged: {e}"));
     let file = File::open(path)?;

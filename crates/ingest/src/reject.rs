@@ -15,7 +15,7 @@ pub(crate) const MAX_RAW_BYTES: usize = 4096;
 /// The class of a refusal. Its text is stable: it stands in `rejected_events.reason` and in reports.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
-    /// A CSV line of another number of fields or with a quote left open, a JSON line that is no JSON object.
+    /// A CSV line of another number of fields or with a quote left open, a JSON line that is not a JSON object.
     BrokenLine,
     /// A JSON object of more than 10,000 members.
     TooManyMembers,
@@ -95,7 +95,7 @@ impl Fault {
         let text = quoted(text);
         let problem = match fault {
             IdFault::DigitsLost => "has lost digits, so it may be another's id: write ids in full, as text",
-            IdFault::NotAnInt | IdFault::Missing => "is no whole number of 64 bits",
+            IdFault::NotAnInt | IdFault::Missing => "is not a whole number of 64 bits",
         };
         Self::new(Reason::BadType, format!("{place}: {text} {problem}"))
     }

@@ -34,7 +34,7 @@ pub struct RejectedQuery {
 pub struct RejectedRow {
     /// When it came in.
     pub received_ms: Reverse<TimestampMs>,
-    /// The source.
+    /// Name of the source.
     pub source: String,
     /// The file; `None`: a live call.
     pub file: Option<String>,
@@ -51,7 +51,7 @@ pub struct RejectedRow {
 /// A page of rejected rows.
 #[derive(Debug, Clone, Default)]
 pub struct RejectedPage {
-    /// In order.
+    /// All of them, in their order.
     pub rows: Vec<RejectedRow>,
     /// How many there are on all pages, by reason.
     pub reasons: BTreeMap<String, u64>,

@@ -18,9 +18,9 @@ pub struct IngestOptions {
 pub struct IngestProgress {
     /// Files read, or passed over as unchanged.
     pub files_done: u64,
-    /// All files.
+    /// How many files there were in all.
     pub files_total: u64,
-    /// Rows read.
+    /// How many rows were read.
     pub rows: u64,
     /// Bytes of the files done, as they are on disk.
     pub bytes_done: u64,
@@ -64,7 +64,7 @@ pub struct IngestReport {
 /// A file that was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FailedFile {
-    /// Its name.
+    /// Name of the file, as the ledger has it.
     pub file: String,
     /// What is wrong, and the fix.
     pub message: String,
@@ -76,7 +76,7 @@ impl IngestReport {
         self.rejected.values().sum()
     }
 
-    /// All events.
+    /// How many events there were in all.
     pub fn events(&self) -> u64 {
         self.accepted.values().sum()
     }

@@ -194,7 +194,7 @@ impl RowReader {
         }
         let time = read_instant(times, &cell).ok_or_else(|| {
             let hint = times.unit_of(&cell.text().unwrap_or_default()).map(|unit| format!(", but {}", unit.hint()));
-            Fault::new(Reason::BadTime, format!("column \"{column}\": {} is no time{}", shown(), hint.unwrap_or_default()))
+            Fault::new(Reason::BadTime, format!("column \"{column}\": {} is not a valid time{}", shown(), hint.unwrap_or_default()))
         })?;
         check_time(time, self.now_ms).map_err(|problem| Fault::new(Reason::BadTime, format!("column \"{column}\": {} {problem}", shown())))
     }

@@ -65,7 +65,7 @@ impl LiveCall {
     /// is made from `entropy`.
     ///
     /// # Errors
-    /// A body over the limit, that is no JSON object, or lacks or misuses a field; a batch in which every message is wrong.
+    /// A body over the limit, that is not a JSON object, or lacks or misuses a field; a batch in which every message is wrong.
     pub fn parse(kind: &str, body: &[u8], received_at_ms: TimestampMs, entropy: &dyn Entropy) -> Result<Vec<LogRecord>, CallError> {
         let kind = full_kind(kind);
         let is_batch = kind == "batch";
@@ -87,7 +87,7 @@ impl LiveCall {
     }
 
     /// The write key in a call's body, as browsers send it: that of the call, else that of a batch's first message. `None`: there is none, or
-    /// the body is no call.
+    /// the body is not a call.
     pub fn write_key(body: &[u8]) -> Option<String> {
         let text = std::str::from_utf8(body).ok()?;
         let call = json_scan::whole(text)?;

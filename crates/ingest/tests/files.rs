@@ -196,7 +196,7 @@ async fn changed_cut_and_damaged_files_say_so_and_the_others_land() {
     fs::write(input.path().join("c.csv"), &text).unwrap();
     let packed = gzip(text.repeat(2000).as_bytes());
     fs::write(input.path().join("d.csv.gz"), &packed[..packed.len() / 2]).unwrap();
-    fs::write(input.path().join("e.csv.gz"), b"this is no gzip").unwrap();
+    fs::write(input.path().join("e.csv.gz"), b"this is not gzip").unwrap();
     let files_before = house.data_files();
     let report = house.ingest(&source, input.path()).await.unwrap();
     let failed: Vec<_> = report.failed.iter().map(|f| format!("{}: {}", f.file, f.message)).collect();

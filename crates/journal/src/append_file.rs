@@ -21,7 +21,7 @@ impl AppendFile {
     /// A new file that begins with `head`, in place of any other of that name, on disk. Its name is once the caller syncs the folder.
     ///
     /// # Errors
-    /// The system's.
+    /// Errors of the operating system.
     pub fn create(path: PathBuf, head: &[u8]) -> Result<Self> {
         let mut new = File::create(&path)?;
         new.write_all(head)?;
@@ -33,7 +33,7 @@ impl AppendFile {
     /// A file of which the first `whole` bytes are frames. Others are cut off, and how many these were is given.
     ///
     /// # Errors
-    /// The system's.
+    /// Errors of the operating system.
     pub fn open(path: PathBuf, whole: u64) -> Result<(Self, u64)> {
         let file = OpenOptions::new().append(true).open(&path)?;
         let torn = file.metadata()?.len().saturating_sub(whole);
@@ -86,7 +86,7 @@ impl AppendFile {
     /// Cuts off what is not known to be on disk.
     ///
     /// # Errors
-    /// The system's.
+    /// Errors of the operating system.
     pub fn cut_back(&mut self) -> Result<()> {
         self.file.set_len(self.durable)?;
         taghouse_disk::sync(&self.file, self.standing.path())?;

@@ -13,7 +13,7 @@ pub trait FrameFormat {
     /// The head of a frame, with the length and the checksum of its payload and a checksum of its own.
     fn head(fields: &Self::Fields, payload: &[u8]) -> [u8; HEAD_BYTES];
 
-    /// What a head says; `None` for bytes that are no head of this format.
+    /// What a head says; `None` for bytes that are not head of this format.
     fn read_head(bytes: &[u8; HEAD_BYTES]) -> Option<FrameHead<Self::Fields>>;
 
     /// Whether a frame with this head may stand where the reader is. Any may, where frames do not count on.

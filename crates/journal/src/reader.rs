@@ -8,7 +8,7 @@ const PAGE: usize = 4096;
 /// A stretch of zeros below this size says nothing.
 const LOST_BYTES: usize = 16;
 
-/// What at the end of a log counts as torn by a crash. Whatever else is no whole frame is [`Damaged`], and so is everything that a later frame
+/// What at the end of a log counts as torn by a crash. Whatever else is not a whole frame is [`Damaged`], and so is everything that a later frame
 /// stands behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TornEnd {
@@ -16,7 +16,7 @@ pub enum TornEnd {
     Never,
     /// Only what a crash leaves of a frame: its end is missing, or a page of it was never written and is all zeros.
     Missing,
-    /// Whatever is no whole frame.
+    /// Whatever is not a whole frame.
     Anything,
 }
 
@@ -24,7 +24,7 @@ pub enum TornEnd {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: the frame at byte {offset} is damaged", path.display())]
 pub struct Damaged {
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
     /// Where in the file the frame begins.
     pub offset: u64,

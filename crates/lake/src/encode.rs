@@ -77,7 +77,7 @@ impl OpenFile {
         Ok(Self(writer.map_err(encoding)?))
     }
 
-    /// Bytes held.
+    /// The size of what is held, in bytes.
     pub(crate) fn size_bytes(&self) -> usize {
         self.0.bytes_written() + self.0.in_progress_size()
     }

@@ -15,7 +15,7 @@ pub enum Error {
     /// An object that a table names is gone or is not what was written.
     #[error("object {object} is gone or damaged ({detail}): restore it from a backup, or drop the table and ingest or produce again")]
     Corrupt {
-        /// Its path.
+        /// Path of the object in the store.
         object: String,
         /// What was seen.
         detail: String,
@@ -31,7 +31,7 @@ pub enum Error {
     Catalog(#[from] taghouse_catalog::Error),
 }
 
-/// A result of this room.
+/// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {

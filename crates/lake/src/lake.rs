@@ -103,7 +103,7 @@ impl Lake {
     /// The names of the app's tables, in order.
     ///
     /// # Errors
-    /// The catalog's.
+    /// Errors of the catalog.
     pub async fn tables(&self, app: &AppId) -> Result<Vec<String>> {
         let mut names = self.warehouse.catalog.tables(app).await?;
         names.sort();

@@ -7,14 +7,14 @@ use taghouse_model::{Name, ValueType};
 /// `Set` is a list of strings.
 pub type ColumnType = ValueType;
 
-/// One column.
+/// One column of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
     /// Its name, unique in the table whatever the case.
     pub name: String,
     /// What it holds.
     pub value: ColumnType,
-    /// Never null.
+    /// Whether it is never null.
     pub required: bool,
 }
 
@@ -34,7 +34,7 @@ pub enum Partition {
 pub struct TableLayout {
     /// Unique in the app.
     pub name: String,
-    /// In order.
+    /// All of them, in their order.
     pub columns: Vec<Column>,
     /// How its files are cut. The partition's column is required.
     pub partition: Partition,

@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::Xxh3;
 pub(crate) async fn aside<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
     let runtime = tokio::runtime::Handle::try_current().map_err(|e| Error::Internal(format!("the lake outside a runtime: {e}")))?;
     let joined = tokio::task::spawn_blocking(move || runtime.block_on(work)).await;
-    joined.map_err(|e| Error::Internal(format!("writing to the lake broke off: {e}")))?
+    joined.map_err(|e| Error::Internal(format!("internal error: writing to the lake failed: {e}")))?
 }
 
 /// Reads and writes objects by path. The seam to object storage: another `FileIO` and nothing else changes.
@@ -80,7 +80,7 @@ impl Objects {
 
     /// Writes a new object; its content is on disk when this returns, its name once it is [settled](Self::settle).
     pub(crate) async fn write(&self, path: &str, bytes: Bytes) -> Result<()> {
-        let failed = |e| Error::Unavailable(format!("cannot write {path} ({e}): see that the disk has room and is writable, then retry"));
+        let failed = |e| Error::Unavailable(format!("cannot write {path} ({e}): check that the disk has room and is writable, then retry"));
         taghouse_disk::write_new(file(path), &bytes).map_err(failed)
     }
 
@@ -101,7 +101,7 @@ impl Objects {
     /// Makes the names of objects durable, which were written before: then a pointer may lead to them.
     pub(crate) fn settle<'a>(&self, paths: impl IntoIterator<Item = &'a str>) -> Result<()> {
         let failed =
-            |e| Error::Unavailable(format!("cannot sync the lake's folder {e}: see that the disk has room and is writable, then retry"));
+            |e| Error::Unavailable(format!("cannot sync the lake's folder {e}: check that the disk has room and is writable, then retry"));
         self.folders.settle(paths.into_iter().map(file)).map_err(failed)
     }
 

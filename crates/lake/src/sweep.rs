@@ -68,7 +68,7 @@ impl Lake {
         drop(kept);
         let folder = PathBuf::from(format!("{}/{app}", lake.root));
         let walked = tokio::task::spawn_blocking(move || unnamed(&folder, &named, before)).await;
-        let unnamed = walked.map_err(|e| Error::Internal(format!("looking for files that no table names broke off: {e}")))??;
+        let unnamed = walked.map_err(|e| Error::Internal(format!("internal error: looking for unreferenced files failed: {e}")))??;
         let count = unnamed.files.len() as u64;
         if count > 0 {
             tracing::info!(%app, files = count, "files of the lake that no table names are removed");

@@ -29,7 +29,7 @@ struct State {
 /// One snapshot of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotInfo {
-    /// Its id.
+    /// The id, as other calls take it.
     pub id: i64,
     /// When it was committed.
     pub at_ms: TimestampMs,

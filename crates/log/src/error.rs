@@ -10,7 +10,7 @@ pub enum Error {
     RecordTooLong {
         /// Which of the records given, from 0.
         index: usize,
-        /// Its length.
+        /// The length in bytes.
         bytes: usize,
     },
     /// Too much at once; nothing was appended.
@@ -24,7 +24,7 @@ pub enum Error {
     /// A trim of what was never written.
     #[error("cannot trim the log of app {app} through {through}: it ends at {end}")]
     PastEnd {
-        /// Whose log.
+        /// App whose log it is.
         app: AppId,
         /// The position asked for.
         through: u64,
@@ -32,10 +32,10 @@ pub enum Error {
         end: u64,
     },
     /// Another process has it open.
-    #[error("the log at {} is open in another process: stop that one, or go through it", .0.display())]
+    #[error("the log at {} is open in another process: stop that process, or use its API", .0.display())]
     Locked(PathBuf),
     /// The disk or the store failed; it is tried again by itself until it works.
-    #[error("the log is not available ({0}): see that the disk has room and is writable, then retry")]
+    #[error("the log is not available ({0}): check that the disk has room and is writable, then retry")]
     Unavailable(String),
     /// The folder was deleted or replaced under us.
     #[error("the log is gone ({0}), and what is acknowledged could not be found again: put the folder back and start again")]
@@ -65,7 +65,7 @@ pub enum Error {
     Internal(String),
 }
 
-/// A result of this room.
+/// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {

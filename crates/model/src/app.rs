@@ -29,7 +29,7 @@ impl AppId {
         }
     }
 
-    /// The text.
+    /// The text, as it was given.
     pub fn as_str(&self) -> &str {
         &self.0
     }

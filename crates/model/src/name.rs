@@ -27,7 +27,7 @@ impl Name {
         }
     }
 
-    /// The text.
+    /// The text, as it was given.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -19,7 +19,7 @@ pub enum Value {
     Int(i64),
     /// A fixed-point number.
     Decimal(Decimal),
-    /// A text.
+    /// A text of Unicode characters.
     Text(Arc<str>),
     /// Several texts, in order, each once. Never empty: an empty set is no value.
     Set(BTreeSet<Arc<str>>),

@@ -143,7 +143,7 @@ impl Hands {
                     }
                     continue;
                 }
-                other => return Err(Error::Worker(format!("table user_changes: \"{other}\" is no change that this version knows"))),
+                other => return Err(Error::Worker(format!("table user_changes: \"{other}\" is not a change that this version knows"))),
             };
             let Some(tag) = outline.tags.get(tags.value(row)) else { continue };
             let value = values.is_valid(row).then(|| self.interned(values.value(row)));

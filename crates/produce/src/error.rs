@@ -9,7 +9,7 @@ pub enum Error {
     /// The query of an `sql` tag failed.
     #[error("sql tag {tag}: {source}")]
     Sql {
-        /// Which.
+        /// Name of the tag.
         tag: Name,
         /// What the lake said.
         source: taghouse_lake::Error,
@@ -17,12 +17,12 @@ pub enum Error {
     /// The query of an `sql` tag gave something else than asked for.
     #[error("sql tag {tag}: {detail}")]
     SqlResult {
-        /// Which.
+        /// Name of the tag.
         tag: Name,
         /// What is wrong and how to fix it.
         detail: String,
     },
-    /// The fold room refused a definition or a column.
+    /// The fold crate refused a definition or a column.
     #[error(transparent)]
     Fold(#[from] taghouse_fold::Error),
     /// The lake failed.
@@ -40,21 +40,21 @@ pub enum Error {
     /// More text than one column holds.
     #[error("{what} come to {bytes} bytes of text, over 2,147,483,647: shorten the values, or split the app")]
     TooMuchText {
-        /// Of what.
+        /// What there was too much of, as a noun.
         what: String,
-        /// How much.
+        /// The size in bytes.
         bytes: usize,
     },
     /// Columns of one tag table did not fit together.
     #[error("building the rows of {table}: {detail}")]
     Rows {
-        /// The table.
+        /// Name of the table.
         table: String,
         /// What Arrow said.
         detail: String,
     },
     /// Whoever asked for it gave it up; nobody is told.
-    #[error("the production was given up")]
+    #[error("the production was cancelled")]
     Stopped,
     /// What waits in the log could not be brought into the lake.
     #[error("what was changed by hand could not be landed: {0}")]
@@ -80,5 +80,5 @@ impl Error {
     }
 }
 
-/// Results of this room.
+/// Results of this crate.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -23,7 +23,7 @@ use taghouse_rules::{Definitions, TagDefinition, TagKind};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Produces tags.
+/// Computes tags from the lake and publishes them.
 pub struct Producer {
     catalog: Arc<dyn Catalog>,
     lake: Arc<Lake>,
@@ -53,7 +53,7 @@ pub struct Produced {
 /// One tag of a production.
 #[derive(Debug, Clone)]
 pub struct ProducedTag {
-    /// Its name.
+    /// The name, unique within the app.
     pub name: Name,
     /// How many users have a value.
     pub users: u64,
@@ -96,7 +96,7 @@ impl Column {
 }
 
 impl Producer {
-    /// A producer over these rooms.
+    /// A producer over these crates.
     pub fn new(catalog: Arc<dyn Catalog>, lake: Arc<Lake>, index: Arc<Index>, dictionary: Arc<Dictionary>) -> Self {
         Self { catalog, lake, index, dictionary }
     }

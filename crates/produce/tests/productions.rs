@@ -245,7 +245,7 @@ async fn numbers_that_overflow_are_counted() {
         let four = if n == 2 { -4 } else { 4 };
         assert_eq!((house.value(&tag, "a").await, house.value(&tag, "b").await), (Some(Value::Int(four)), None));
     }
-    // A sum over 64 bits of one user; twice as much of another; nothing by zero is no overflow.
+    // A sum over 64 bits of one user; twice as much of another; nothing by zero is not an overflow.
     assert_eq!(skipped("pieces"), BTreeMap::from([(SkipReason::OutOfRange, 1)]));
     assert_eq!(skipped("twice"), BTreeMap::from([(SkipReason::OutOfRange, 1)]));
     assert_eq!((skipped("shares"), house.value("shares", "c").await), (BTreeMap::new(), None));

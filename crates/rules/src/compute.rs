@@ -15,7 +15,7 @@ pub enum Computed {
     Beyond(Misfit),
     /// An exact number, not rounded yet.
     Number(Rational),
-    /// Anything else.
+    /// A value of any other type.
     Value(Value),
 }
 

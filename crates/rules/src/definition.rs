@@ -11,22 +11,22 @@ use taghouse_model::{AppId, Name, Value, ValueType};
 pub struct Definitions {
     /// The app itself.
     pub app: AppDefinition,
-    /// By name.
+    /// All of them, by name.
     pub sources: BTreeMap<Name, SourceDefinition>,
-    /// By name.
+    /// All of them, by name.
     pub tags: BTreeMap<Name, TagDefinition>,
-    /// By name.
+    /// All of them, by name.
     pub crowds: BTreeMap<Name, CrowdDefinition>,
 }
 
 /// `kind: app`
 #[derive(Debug, Clone, PartialEq)]
 pub struct AppDefinition {
-    /// The id.
+    /// The id, as it was given.
     pub id: AppId,
     /// An IANA time zone, in which days begin and dates are read.
     pub time_zone: jiff::tz::TimeZone,
-    /// For people.
+    /// Free text for people; nothing depends on it.
     pub description: Option<String>,
 }
 
@@ -35,7 +35,7 @@ pub struct AppDefinition {
 pub struct TagDefinition {
     /// The name, unique in the app.
     pub name: Name,
-    /// For people.
+    /// Free text for people; nothing depends on it.
     pub description: Option<String>,
     /// The type of its values.
     pub value_type: ValueType,
@@ -48,14 +48,14 @@ pub struct TagDefinition {
 pub enum TagKind {
     /// The latest value of a user attribute.
     Attribute {
-        /// Its name.
+        /// Name of the attribute.
         attribute: Name,
     },
     /// A function over a user's events.
     Aggregate(Aggregate),
     /// Ordered rules over other tags: the first that holds gives the value.
     Cohort {
-        /// In order.
+        /// All of them, in their order.
         rules: Vec<CohortRule>,
         /// The value when none holds; `None`: no value.
         otherwise: Option<Value>,
@@ -82,7 +82,7 @@ pub enum Expression {
 /// One rule of a cohort.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CohortRule {
-    /// Over tags.
+    /// The condition, over other tags.
     pub when: Predicate<Value>,
     /// The value given.
     pub value: Value,
@@ -91,7 +91,7 @@ pub struct CohortRule {
 /// A function over a user's events.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Aggregate {
-    /// Which.
+    /// The function that is applied.
     pub function: AggregateFunction,
     /// Events of these names only; empty: of every name.
     pub events: Vec<String>,
@@ -112,9 +112,9 @@ pub enum AggregateFunction {
     Sum,
     /// The mean, rounded half away from zero to the tag's scale.
     Avg,
-    /// The least.
+    /// The smallest value.
     Min,
-    /// The greatest.
+    /// The largest value.
     Max,
     /// How many different values.
     CountDistinct,
@@ -147,7 +147,7 @@ pub enum Window {
 pub struct CrowdDefinition {
     /// The name, unique in the app.
     pub name: Name,
-    /// For people.
+    /// Free text for people; nothing depends on it.
     pub description: Option<String>,
     /// Who is in it, as written.
     pub expression: Predicate,
@@ -160,7 +160,7 @@ pub struct CrowdDefinition {
 pub struct SourceDefinition {
     /// The name, unique in the app.
     pub name: Name,
-    /// For people.
+    /// Free text for people; nothing depends on it.
     pub description: Option<String>,
     /// What comes in.
     pub format: SourceFormat,
@@ -257,7 +257,7 @@ impl ColumnMapping {
 /// Where an event's name comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EventMapping {
-    /// A column.
+    /// The name of a column.
     Column(String),
     /// The first rule that holds over the properties; the last has no condition.
     Rules(Vec<EventRule>),
@@ -275,7 +275,7 @@ pub struct EventRule {
 /// Where the event time stands and how it is read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TimeMapping {
-    /// The column.
+    /// Name of the column.
     pub column: String,
     /// How it is written.
     pub format: TimeFormat,
@@ -353,6 +353,6 @@ pub enum UnknownColumns {
     Reject,
     /// Kept as JSON in the events' column `properties`. The default for `segment`.
     Keep,
-    /// Dropped.
+    /// They are dropped.
     Ignore,
 }

@@ -186,7 +186,7 @@ fn app(documents: &[Document], errors: &mut Errors) -> Option<AppDefinition> {
 fn zone_of(name: &str) -> std::result::Result<TimeZone, String> {
     TimeZone::get(name).map_err(|_| {
         let all: Vec<String> = jiff::tz::db().available().map(|n| n.as_str().to_owned()).collect();
-        format!("`{name}` is no IANA time zone{}", suggest::did_you_mean(name, all.iter().map(String::as_str)))
+        format!("`{name}` is not an IANA time zone{}", suggest::did_you_mean(name, all.iter().map(String::as_str)))
     })
 }
 

@@ -91,7 +91,7 @@ impl std::str::FromStr for Kind {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
             let near = suggest::did_you_mean(text, Self::ALL.map(Self::as_str));
-            Invalid(format!("`{text}` is no kind of definition{near} (one of app, source, tag, crowd)"))
+            Invalid(format!("`{text}` is not a kind of definition{near} (one of app, source, tag, crowd)"))
         })
     }
 }
@@ -164,7 +164,7 @@ struct Position {
 ///
 /// # Errors
 /// Everything that is wrong with the files' shape: YAML that cannot be read, unknown keys (with a suggestion), missing keys,
-/// values of the wrong kind. All at once, though of a file that is no YAML only the first.
+/// values of the wrong kind. All at once, though of a file that is not YAML only the first.
 pub fn parse_definitions(files: &[DefinitionFile]) -> Result<Vec<Document>, Vec<DefinitionError>> {
     let mut documents = Vec::new();
     let mut errors = Vec::new();

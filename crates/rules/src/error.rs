@@ -27,5 +27,5 @@ impl Error {
     }
 }
 
-/// The result of this room's fallible functions that do not name another error.
+/// The result of this crate's fallible functions that do not name another error.
 pub type Result<T> = std::result::Result<T, Error>;

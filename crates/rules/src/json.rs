@@ -78,7 +78,7 @@ fn single<'a>(json: &'a Json, at: &Path, what: &str, known: &[&str]) -> Result<(
         Some((1, Some((key, inner)))) if known.contains(&key.as_str()) => Ok((key, inner)),
         Some((1, Some((key, _)))) => {
             let near = suggest::did_you_mean(key, known.iter().copied());
-            wrong(at, format!("`{key}` is no {what}{near} (one of {})", known.join(", ")))
+            wrong(at, format!("`{key}` is not a known {what}{near} (one of {})", known.join(", ")))
         }
         _ => wrong(at, format!("expected a {what}: an object with one key of {}", known.join(", "))),
     }

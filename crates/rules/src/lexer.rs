@@ -63,7 +63,7 @@ impl<'a> ParserError<Input<'a>> for LexError {
 /// All tokens of `text`, `End` last.
 ///
 /// # Errors
-/// What is no token, and any `did(`.
+/// What is not a token, and any `did(`.
 pub(crate) fn tokens(text: &str) -> Result<Vec<Token>, SyntaxError> {
     let mut input = LocatingSlice::new(text);
     let mut tokens = Vec::new();
@@ -150,9 +150,9 @@ fn symbol(input: &mut Input<'_>) -> Lexed<TokenKind> {
         }
     }
     Err(match input.peek_token() {
-        Some('=') => cut(start, "a single `=` is no comparison", &["`==`"]),
-        Some('&') => cut(start, "a single `&` is no operator", &["`&&`"]),
-        Some('|') => cut(start, "a single `|` is no operator", &["`||`"]),
+        Some('=') => cut(start, "a single `=` is not a comparison", &["`==`"]),
+        Some('&') => cut(start, "a single `&` is not an operator", &["`&&`"]),
+        Some('|') => cut(start, "a single `|` is not an operator", &["`||`"]),
         Some(c) => cut(start, format!("unexpected {c:?}"), &[]),
         None => cut(start, "unexpected end of the expression", &[]),
     })
@@ -189,7 +189,7 @@ fn escape(input: &mut Input<'_>, at: usize, text: &mut String) -> Lexed<()> {
                 ('{', take_while(1..=6, |c: char| c.is_ascii_hexdigit()), '}').map(|(_, digits, _)| digits).parse_next(input);
             let digits = digits.map_err(|_| cut(at, "an escape that is not `\\u{hex digits}`", &["`\\u{…}`"]))?;
             let code = u32::from_str_radix(digits, 16).ok().and_then(char::from_u32);
-            text.push(code.ok_or_else(|| cut(at, format!("`\\u{{{digits}}}` is no character"), &[]))?);
+            text.push(code.ok_or_else(|| cut(at, format!("`\\u{{{digits}}}` is not a character"), &[]))?);
         }
         Some(c) => return Err(cut(at, format!("unknown escape `\\{}`", c.escape_debug()), EXPECTED)),
         None => return Err(cut(at, "the text ends within an escape", EXPECTED)),

@@ -1,6 +1,6 @@
 /// One step of a pattern.
 enum Step {
-    /// This character.
+    /// Exactly this character.
     Char(char),
     /// `_`
     One,

@@ -16,44 +16,44 @@ pub enum Predicate<L = Literal> {
     Not(Box<Predicate<L>>),
     /// `name op literal`. On a set, `==` asks whether the literal is in it.
     Compare {
-        /// Whose value.
+        /// Tag whose value is tested.
         name: String,
-        /// How.
+        /// The operator, or what is done to the value.
         op: CompareOp,
-        /// With what.
+        /// The right-hand side.
         literal: L,
     },
     /// `name in (a, b)`. Of a set, any member.
     In {
-        /// Whose value.
+        /// Tag whose value is tested.
         name: String,
         /// Any of these; at least one. Checked ones are in order, each once.
         literals: Vec<L>,
     },
     /// `name between low and high`, both included.
     Between {
-        /// Whose value.
+        /// Tag whose value is tested.
         name: String,
-        /// From.
+        /// The lower bound, included.
         low: L,
-        /// To.
+        /// The upper bound, included.
         high: L,
     },
     /// `name like 'a%b_'`: `%` any text, `_` one character, `\` takes the next character as it is.
     Like {
-        /// Whose value.
+        /// Tag whose value is tested.
         name: String,
-        /// The pattern.
+        /// The pattern, with % and _ as wildcards.
         pattern: String,
     },
     /// `name is set`.
     IsSet {
-        /// Whose value.
+        /// Tag whose value is tested.
         name: String,
     },
     /// `name has any (a, b)`, `name has all (a, b)`, of a set.
     Has {
-        /// Whose value.
+        /// Tag whose value is tested.
         name: String,
         /// All of them, or at least one.
         all: bool,
@@ -65,7 +65,7 @@ pub enum Predicate<L = Literal> {
     Differs(Box<Predicate<L>>),
     /// A condition on a computed value, or one of several names: what no bitmap holds. Build it with [`Predicate::of`].
     Test {
-        /// Which.
+        /// The expression whose value is tested.
         value: Box<Scalar<L>>,
         /// What is asked of it.
         test: Test<L>,
@@ -86,16 +86,16 @@ pub enum Test<L = Literal> {
     IsSet,
     /// `value op with`
     Compare {
-        /// How.
+        /// The operator, or what is done to the value.
         op: CompareOp,
-        /// With what.
+        /// The right-hand side.
         with: Box<Scalar<L>>,
     },
     /// `value between low and high`
     Between {
-        /// From.
+        /// The lower bound, included.
         low: Box<Scalar<L>>,
-        /// To.
+        /// The upper bound, included.
         high: Box<Scalar<L>>,
     },
     /// `value in (a, b)`
@@ -105,19 +105,19 @@ pub enum Test<L = Literal> {
     },
     /// `value like 'a%'`
     Like {
-        /// The pattern.
+        /// The pattern, with % and _ as wildcards.
         pattern: String,
     },
     /// `value has any (a, b)`, `value has all (a, b)`
     Has {
         /// All of them, or at least one.
         all: bool,
-        /// Members.
+        /// The members, each once.
         literals: Vec<L>,
     },
 }
 
-/// A comparison.
+/// The operator of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CompareOp {
     /// `==`

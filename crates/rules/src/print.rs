@@ -84,7 +84,7 @@ fn joined(f: &mut Formatter<'_>, operands: &[Predicate], between: &str, bracket:
 }
 
 impl CompareOp {
-    /// As written.
+    /// The text by which the language knows it.
     pub fn symbol(self) -> &'static str {
         match self {
             Self::Equal => "==",
@@ -98,7 +98,7 @@ impl CompareOp {
 }
 
 impl ArithmeticOp {
-    /// As written.
+    /// The text by which the language knows it.
     pub fn symbol(self) -> &'static str {
         match self {
             Self::Add => "+",

@@ -4,7 +4,7 @@ use crate::{Literal, Predicate};
 /// `if`; division by zero gives no value. Numbers are exact quotients, and rounded once, at the end: half away from zero.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Scalar<L = Literal> {
-    /// A literal.
+    /// A literal of the expression.
     Literal(L),
     /// The value of a property or tag.
     Name(String),
@@ -12,18 +12,18 @@ pub enum Scalar<L = Literal> {
     Negate(Box<Scalar<L>>),
     /// `a + b` and the like, exact.
     Binary {
-        /// Which.
+        /// The arithmetic operator.
         op: ArithmeticOp,
-        /// Left operand.
+        /// The left operand.
         left: Box<Scalar<L>>,
-        /// Right operand.
+        /// The right operand.
         right: Box<Scalar<L>>,
     },
     /// `function(a, b)`
     Call {
-        /// Which.
+        /// The function that is applied.
         function: Function,
-        /// Its arguments.
+        /// The arguments, in order.
         arguments: Vec<Scalar<L>>,
     },
     /// `if(condition, then, otherwise)`

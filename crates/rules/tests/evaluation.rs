@@ -266,7 +266,7 @@ fn values() {
         let (checked, found) = parse_scalar(text).unwrap().check(&type_of, &london()).unwrap();
         assert_eq!(found.to_string(), ty, "{text}");
         let value = checked.value(found, &value_of);
-        assert!(value.as_ref().is_none_or(|value| value.is_of(found)), "{text}: a value that is no {found}");
+        assert!(value.as_ref().is_none_or(|value| value.is_of(found)), "{text}: a value that is not of {found}");
         let shown = value.map_or("-".to_owned(), |v| v.to_string());
         let alike = |a: &str, b: &str| a == b || matches!((a.parse::<Decimal>(), b.parse::<Decimal>()), (Ok(a), Ok(b)) if a == b);
         assert!(alike(&shown, expected), "{text} is {shown}, not {expected}");

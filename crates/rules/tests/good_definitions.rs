@@ -86,7 +86,7 @@ fn tags_are_read() {
     );
 
     let TagKind::Cohort { rules, otherwise } = &definitions.tags["band"].kind else { panic!("a cohort expected") };
-    assert_eq!(rules.iter().map(|r| r.value.to_string()).collect::<Vec<_>>(), ["gold", "NO"], "NO is no truth value");
+    assert_eq!(rules.iter().map(|r| r.value.to_string()).collect::<Vec<_>>(), ["gold", "NO"], "NO is not a truth value");
     assert_eq!(*otherwise, Some(Value::text("none")));
     let TagKind::Cohort { rules, otherwise } = &definitions.tags["discount"].kind else { panic!("a cohort expected") };
     assert_eq!(rules[0].value, Value::Decimal(Decimal::new(15, 1)));

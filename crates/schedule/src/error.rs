@@ -3,7 +3,7 @@ use taghouse_model::ErrorKind;
 /// What the scheduler answers instead.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The tasks are no DAG.
+    /// The tasks are not a DAG.
     #[error("{0}")]
     Invalid(String),
     /// The process is ending.
@@ -14,7 +14,7 @@ pub enum Error {
     Catalog(#[from] taghouse_catalog::Error),
 }
 
-/// A result of this room.
+/// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {

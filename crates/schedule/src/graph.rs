@@ -26,7 +26,7 @@ impl Graph {
         for (place, (name, after)) in tasks.iter().enumerate() {
             for needed in after {
                 let Some(needed) = places.get(needed.as_str()) else {
-                    return Err(Error::Invalid(format!("task \"{name}\" comes after \"{needed}\", which is no task of the run")));
+                    return Err(Error::Invalid(format!("task \"{name}\" comes after \"{needed}\", which is not a task of the run")));
                 };
                 graph.needs[place] += 1;
                 graph.dependants[*needed].push(place);

@@ -167,7 +167,7 @@ impl Run {
         let (id, outcome) = match done {
             Ok(done) => done,
             Err(error) if error.is_cancelled() => (error.id(), Err(TaskError::new(ErrorKind::Unavailable, "stopped by a cancel"))),
-            Err(error) => (error.id(), Err(TaskError::new(ErrorKind::Internal, format!("the task broke off: {error}")))),
+            Err(error) => (error.id(), Err(TaskError::new(ErrorKind::Internal, format!("internal error: the task failed: {error}")))),
         };
         let Some(place) = self.places.remove(&id) else { return };
         let (now_ms, cancelled) = (self.clock.now_ms(), self.cancel.is_cancelled());

@@ -88,7 +88,7 @@ impl Scheduler {
     /// another live process on the same catalog are not: the data folder has one owner.
     ///
     /// # Errors
-    /// The catalog's.
+    /// Errors of the catalog.
     pub async fn recover(&self) -> Result<usize> {
         let now_ms = self.clock.now_ms();
         let mut closed = Vec::new();
@@ -118,7 +118,7 @@ impl Scheduler {
     /// the others go on.
     ///
     /// # Errors
-    /// `Invalid` for tasks that are no DAG, `Unavailable` after [`Scheduler::shut_down`], else the catalog's: nothing runs then.
+    /// `Invalid` for tasks that are not a DAG, `Unavailable` after [`Scheduler::shut_down`], else the catalog's: nothing runs then.
     pub async fn start(&self, app: &AppId, kind: &str, tasks: Vec<Box<dyn Task>>) -> Result<RunHandle> {
         let names: Vec<_> = tasks.iter().map(|task| (task.name(), task.after())).collect();
         let graph = Graph::new(&names)?;

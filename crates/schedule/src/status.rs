@@ -29,9 +29,9 @@ pub enum TaskState {
     Pending,
     /// Runs, or pauses before a retry.
     Running,
-    /// Done.
+    /// It ended well.
     Succeeded,
-    /// Gave up.
+    /// It ended with an error.
     Failed,
     /// Never started, for one that it needs failed.
     Skipped,
@@ -44,7 +44,7 @@ pub enum TaskState {
 pub struct RunStatus {
     /// Unique over all apps.
     pub id: String,
-    /// Whose.
+    /// App that it belongs to.
     pub app: AppId,
     /// What it does, in its starter's words.
     pub kind: String,
@@ -67,7 +67,7 @@ pub struct TaskStatus {
     pub after: Vec<String>,
     /// Where it stands.
     pub state: TaskState,
-    /// Attempts begun.
+    /// How many attempts have begun.
     pub attempts: u32,
     /// Units done in this attempt, such as rows.
     pub done: u64,

@@ -30,12 +30,12 @@ pub trait Task: Send {
 pub struct TaskError {
     /// `Conflict` and `Unavailable` are tried again.
     pub kind: ErrorKind,
-    /// For people.
+    /// Free text for people; nothing depends on it.
     pub message: String,
 }
 
 impl TaskError {
-    /// From any room's error.
+    /// From any crate's error.
     pub fn new(kind: ErrorKind, error: impl fmt::Display) -> Self {
         Self { kind, message: error.to_string() }
     }

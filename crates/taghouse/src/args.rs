@@ -134,7 +134,7 @@ pub(crate) enum Command {
     Histogram(Histogram),
     /// Count the users that crowds, values and other expressions share
     Overlap(Overlap),
-    /// Tell what a crowd has more or less often than its base: an index (base = 100) with its 95% interval
+    /// Compare a crowd with a baseline: an index (100 = the same share) with its 95% interval
     Compare(Compare),
     /// Show some users for whom an expression holds
     Sample {

@@ -138,9 +138,9 @@ enum Again {
 /// A server on this machine or another.
 struct Remote {
     base: String,
-    /// Keeps connections.
+    /// Keeps connections open between calls.
     asking: ureq::Agent,
-    /// Keeps none.
+    /// Opens a connection for each call.
     changing: ureq::Agent,
 }
 

@@ -105,7 +105,7 @@ fn bytes(text: &str) -> Result<u64, String> {
     let cut = |(unit, shift): (&str, u32)| Some((text.strip_suffix(unit)?, shift));
     let (digits, shift) = units.into_iter().find_map(cut).unwrap_or((text, 0));
     let number = digits.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
-    number.ok_or_else(|| format!("\"{text}\" is no size: write it like 500MiB or 64GiB"))
+    number.ok_or_else(|| format!("\"{text}\" is not a valid size: write it like 500MiB or 64GiB"))
 }
 
 #[cfg(test)]

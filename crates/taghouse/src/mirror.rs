@@ -1,6 +1,6 @@
 //! A data folder that cannot be written, opened all the same: to be read.
 //!
-//! The rooms write when they are opened: locks, the end of a torn log, SQLite's shared memory. So they get a folder of their own in
+//! The crates write when they are opened: locks, the end of a torn log, SQLite's shared memory. So they get a folder of their own in
 //! memory or in the system's folder for temporary files. What is small and is written in place is copied there; what is never written
 //! again is linked or read where it is. What they write to the copies is gone with them.
 
@@ -22,7 +22,7 @@ pub(crate) struct Mirror {
 }
 
 impl Mirror {
-    /// Copies what the rooms would write to.
+    /// Copies what the crates would write to.
     ///
     /// # Errors
     /// There is no place for the copies, or the folder cannot be read.
@@ -42,7 +42,7 @@ impl Mirror {
         )
     }
 
-    /// Where the rooms find their parts.
+    /// Where the crates find their parts.
     pub(crate) fn places(&self) -> Places {
         let (there, copies) = (|name: &str| self.folder.join(name), self.copies.path());
         Places {

@@ -78,7 +78,7 @@ fn draw(bars: &MultiProgress, shown: &mut HashMap<String, ProgressBar>, task: &T
     }
 }
 
-/// A bar for work that is no run.
+/// A bar for work that is not a run.
 pub(crate) fn bar(name: &str) -> ProgressBar {
     let bar = ProgressBar::new(0).with_style(style()).with_prefix(name.to_owned());
     bar.enable_steady_tick(Duration::from_millis(100));

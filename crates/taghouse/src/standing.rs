@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use taghouse_disk::Standing;
 
-/// How often it is looked. The rooms look themselves before they acknowledge anything.
+/// How often it is looked. The crates look themselves before they acknowledge anything.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// What a data folder is made of while it is served.
 const PARTS: [&str; 8] = ["", "lock", "catalog.db", "lake", "log", "live", "dictionary", "objects"];

@@ -1,4 +1,4 @@
-//! A data folder opened: every room over its own part of the folder.
+//! A data folder opened: every crate over its own part of the folder.
 //!
 //! ```text
 //! DATA/catalog.db    definitions, pointers, keys, runs, Iceberg's catalog   ground truth
@@ -40,7 +40,7 @@ use tokio::runtime::Handle;
 /// How soon it is noticed that another process has published, where several share a catalog.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 
-/// Where the rooms find their parts of a data folder.
+/// Where the crates find their parts of a data folder.
 pub(crate) struct Places {
     pub(crate) folder: PathBuf,
     pub(crate) catalog: PathBuf,
@@ -86,7 +86,7 @@ pub(crate) struct Options<'a> {
     pub(crate) background: &'a Handle,
 }
 
-/// Opens every room. The caller holds the folder's lock.
+/// Opens every crate. The caller holds the folder's lock.
 pub(crate) async fn open(folder: &Path, options: Options<'_>) -> Result<Arc<Server>> {
     let place = Place::of(folder)?;
     let places = Places::of(folder)?;
@@ -119,7 +119,7 @@ async fn sweep_index(engine: &Engine) -> Result<()> {
     Ok(())
 }
 
-/// Opens every room to be read, where the folder cannot be written.
+/// Opens every crate to be read, where the folder cannot be written.
 pub(crate) async fn open_mirror(folder: &Path, places: Places, local_key: &str, background: &Handle) -> Result<Arc<Server>> {
     let place = Place::of(folder)?;
     if let Some(former) = &place.former {

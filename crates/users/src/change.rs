@@ -13,9 +13,9 @@ use taghouse_rules::{Definitions, TagDefinition, did_you_mean};
 pub struct UserChange {
     /// The user's id.
     pub user: String,
-    /// The tag.
+    /// Name of the tag.
     pub tag: Name,
-    /// How.
+    /// The operator, or what is done to the value.
     pub op: Op,
 }
 

@@ -18,11 +18,11 @@ const TAKEN_AT_ONCE: usize = 1 << 14;
 pub struct Compacted {
     /// The generation of the dictionary that holds now.
     pub generation: u64,
-    /// Users before.
+    /// How many users there were before.
     pub before: u64,
     /// Users that expired.
     pub expired: u64,
-    /// Users now.
+    /// How many users there are now.
     pub users: u64,
     /// The dictionary's bytes on disk before, and now.
     pub dictionary_bytes: (u64, u64),

@@ -12,7 +12,7 @@ const FINISHED_AT_ONCE: usize = 100_000;
 /// What a deletion touched.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Receipt {
-    /// When.
+    /// The time, in milliseconds since 1970.
     pub deleted_ms: TimestampMs,
     /// The ids that the dictionary held and holds no more, in the order given.
     pub users: Vec<String>,
@@ -28,9 +28,9 @@ pub struct Receipt {
 /// A value that was taken away.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReceiptTag {
-    /// Whose.
+    /// Id of the user whose value it was.
     pub user: String,
-    /// The tag.
+    /// Name of the tag.
     pub tag: Name,
     /// What it said.
     pub value: Value,
@@ -47,7 +47,7 @@ impl Users {
     /// newer than the deletion, and came after it. That holds for ids too that no production has seen yet.
     ///
     /// # Errors
-    /// [`Error::UnknownUser`] when none of them is known, and without a log that remembers; [`Error::UserId`] for what is no user id;
+    /// [`Error::UnknownUser`] when none of them is known, and without a log that remembers; [`Error::UserId`] for what is not a user id;
     /// [`Error::Limit`] over [`MAX_DELETED`]; of the index and the dictionary. After
     /// an error call it again: what was done stays done, and what is left is still known.
     pub async fn delete(self: &Arc<Self>, app: &AppId, ids: &[String]) -> Result<Receipt> {

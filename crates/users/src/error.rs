@@ -4,9 +4,9 @@ use taghouse_model::{AppId, ErrorKind};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A call asks for too much at once.
-    #[error("{given} {what} in one call: {limit} are allowed")]
+    #[error("{given} {what} in one call: the limit is {limit}")]
     Limit {
-        /// Of what.
+        /// What there was too much of, as a noun.
         what: &'static str,
         /// How many were given.
         given: usize,
@@ -16,7 +16,7 @@ pub enum Error {
     /// A change of a tag that is not defined. The message suggests one of a like name.
     #[error("{0}")]
     UnknownTag(String),
-    /// What is no user id.
+    /// What is not a user id.
     #[error("{0}")]
     UserId(String),
     /// A change of a user who is not known.
@@ -24,7 +24,7 @@ pub enum Error {
     NoSuchUser {
         /// The first of them.
         user: String,
-        /// Where.
+        /// App in which the user was looked for.
         app: AppId,
         /// Who may be meant, in words.
         hint: String,
@@ -34,20 +34,20 @@ pub enum Error {
     UnknownUser {
         /// The first of them.
         user: String,
-        /// Where.
+        /// App in which the user was looked for.
         app: AppId,
     },
     /// Nothing was published for the app.
     #[error("no tags produced yet for app {app}: there are no users to renumber")]
     NoTags {
-        /// Whose.
+        /// App that it belongs to.
         app: AppId,
     },
-    /// Whoever asked for it gave it up.
+    /// The caller cancelled it.
     #[error("the compaction was stopped before its end: nothing was changed")]
     Stopped,
     /// A defect of ours: the work of a call ended without a result.
-    #[error("the work of the call broke off: {0}")]
+    #[error("internal error: background task failed: {0}")]
     BrokeOff(String),
     /// Of the crowds, or the expression of an expiry.
     #[error(transparent)]
@@ -66,7 +66,7 @@ pub enum Error {
     Catalog(#[from] taghouse_catalog::Error),
 }
 
-/// A result of this room.
+/// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {

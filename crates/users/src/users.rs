@@ -37,7 +37,7 @@ pub struct Users {
 }
 
 impl Users {
-    /// Over these rooms; the index must keep live changes.
+    /// Over these crates; the index must keep live changes.
     pub fn new(
         catalog: Arc<dyn Catalog>,
         index: Arc<Index>,
@@ -83,10 +83,10 @@ impl Users {
                 }
                 // Whoever asks for the app is told what is wrong with its log.
                 if let Err(error) = self.finish_deletions(&app).await {
-                    tracing::warn!(%app, %error, "deletions that broke off are not finished yet");
+                    tracing::warn!(%app, %error, "interrupted deletions are not finished yet");
                 }
                 if let Err(error) = self.make_noted(&app).await {
-                    tracing::warn!(%app, %error, "changes that broke off are not made yet; the next production makes them");
+                    tracing::warn!(%app, %error, "interrupted changes are not applied yet; the next production applies them");
                 }
             }
         }

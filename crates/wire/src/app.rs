@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-/// An app.
+/// An app, as the list shows it.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AppBody {
-    /// Its id.
+    /// The id, as other calls take it.
     pub id: String,
 }
 

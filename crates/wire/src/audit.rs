@@ -13,7 +13,7 @@ pub struct AuditLine {
     pub actor: String,
     /// `definitions.apply`, `key.create`, `key.revoke`, `ingest`, `upload`, `produce`, `change`, `delete`, `compact`, `export`, `cancel` or `refused`.
     pub action: String,
-    /// To what.
+    /// The thing that was acted on.
     pub subject: String,
     /// `begun`, `done`, or what went wrong. What was begun has a second line with its end: `interrupted` if its process ended before.
     pub outcome: String,
@@ -22,7 +22,7 @@ pub struct AuditLine {
 /// A page of the trail.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AuditPage {
-    /// Newest first.
+    /// All of them, from newest to oldest.
     pub lines: Vec<AuditLine>,
     /// What to send as `before` for the next page; `null`: there is none.
     #[schema(required)]

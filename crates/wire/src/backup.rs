@@ -21,7 +21,7 @@ pub struct BackupBody {
     pub taken_at: String,
     /// How many files it has.
     pub files: u64,
-    /// Their bytes.
+    /// Their size in bytes.
     pub bytes: u64,
     /// How long calls that change something waited, in milliseconds.
     pub held_ms: u64,

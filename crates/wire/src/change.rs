@@ -24,7 +24,7 @@ pub struct ChangeBody {
     /// The user id. One that was never seen becomes a user with `create` only.
     #[schema(min_length = 1, max_length = 512)]
     pub user: String,
-    /// The tag.
+    /// Name of the tag.
     #[schema(pattern = "^[A-Za-z_][A-Za-z0-9_]*$", max_length = 64)]
     pub tag: String,
     /// The value from now on: `true`, a number, a text, a day such as "2026-07-01", an instant such as "2026-07-01T10:00"; for a set all its

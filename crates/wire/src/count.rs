@@ -4,7 +4,7 @@ use crate::reading::whole;
 use crate::shape::Expression;
 use serde::{Deserialize, Serialize};
 
-/// A question.
+/// A question over an expression.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CountRequest {
@@ -32,7 +32,7 @@ pub struct SampleRequest {
     pub seed: Option<u64>,
 }
 
-/// How many.
+/// The number of elements.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CountAnswer {
     /// Users for whom the expression holds.
@@ -54,10 +54,10 @@ pub struct CountAnswer {
     pub newest_as_of: Option<String>,
 }
 
-/// Who.
+/// The users who were found.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SampleAnswer {
-    /// User ids.
+    /// The ids of the users.
     pub users: Vec<String>,
     /// Of so many for whom it holds.
     pub count: u64,
@@ -88,7 +88,7 @@ pub enum CountLine<E> {
     Exact {
         /// `true`
         exact: bool,
-        /// The answer.
+        /// Whether the answer is yes.
         #[serde(flatten)]
         count: CountAnswer,
     },
@@ -100,9 +100,9 @@ pub enum CountLine<E> {
         #[serde(flatten)]
         estimate: EstimateAnswer,
     },
-    /// The last line, where the count broke off.
+    /// The last line, where the count ended early.
     Error {
-        /// Why.
+        /// What is wrong, as a phrase.
         error: E,
     },
 }

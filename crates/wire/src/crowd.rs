@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A crowd.
+/// A crowd, as the list shows it.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CrowdBody {
-    /// Its name.
+    /// The name, unique within the app.
     pub name: String,
-    /// As defined.
+    /// The definition, as it was applied.
     #[schema(required)]
     pub description: Option<String>,
     /// Who is in it, as defined now.
@@ -34,9 +34,9 @@ pub struct CrowdBody {
 pub struct Answering {
     /// The expression it was computed from.
     pub expression: String,
-    /// Members.
+    /// How many members it has.
     pub size: u64,
-    /// Its number.
+    /// The number, from 1.
     pub version: u64,
 }
 
@@ -75,6 +75,6 @@ pub struct VersionBody {
 pub struct VersionList {
     /// The crowd's name.
     pub name: String,
-    /// Newest first.
+    /// All of them, from newest to oldest.
     pub versions: Vec<VersionBody>,
 }

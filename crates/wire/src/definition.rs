@@ -48,7 +48,7 @@ pub struct Plan {
 pub struct PlannedChange {
     /// `app`, `source`, `tag` or `crowd`.
     pub kind: String,
-    /// Its name.
+    /// The name, unique within the app.
     pub name: String,
     /// `create`, `change`, `unchanged` or `delete`.
     pub action: Cow<'static, str>,
@@ -59,7 +59,7 @@ pub struct PlannedChange {
 pub struct DefinitionBody {
     /// `app`, `source`, `tag` or `crowd`.
     pub kind: String,
-    /// Its name.
+    /// The name, unique within the app.
     pub name: String,
     /// The definition as JSON, with the keys of the YAML form.
     #[schema(value_type = Object)]

@@ -26,20 +26,20 @@ pub struct HistogramRequest {
     pub quantiles: Option<Vec<f64>>,
 }
 
-/// A bin.
+/// A bin of a histogram.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BinBody {
     /// The least number that belongs to it.
     #[schema(value_type = TagValue)]
     pub from: serde_json::Value,
-    /// The greatest.
+    /// The largest value.
     #[schema(value_type = TagValue)]
     pub to: serde_json::Value,
     /// How many users have such a number.
     pub users: u64,
 }
 
-/// A quantile.
+/// A quantile that was asked for.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct QuantileBody {
     /// 0 to 1, as asked.
@@ -76,7 +76,7 @@ pub struct HistogramAnswer {
     pub max: serde_json::Value,
     /// In the order asked; empty of nobody.
     pub quantiles: Vec<QuantileBody>,
-    /// Ascending.
+    /// All of them, in ascending order.
     pub bins: Vec<BinBody>,
     /// Users with a number below the first bin.
     pub below: u64,

@@ -25,6 +25,6 @@ pub struct IngestRequest {
 /// A new upload.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Upload {
-    /// Its id.
+    /// The id, as other calls take it.
     pub id: String,
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 /// A source and what came of its rows.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SourceBody {
-    /// Its name.
+    /// The name, unique within the app.
     pub name: String,
     /// `csv`, `jsonl`, `parquet` or `segment`.
     pub format: Cow<'static, str>,
@@ -46,7 +46,7 @@ pub struct SourceList {
 /// A file that landed.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FileLine {
-    /// The source.
+    /// Name of the source.
     pub source: String,
     /// Its name, below the folder that was given.
     pub file: String,
@@ -54,7 +54,7 @@ pub struct FileLine {
     pub landed: String,
     /// Its bytes on disk.
     pub size_bytes: u64,
-    /// Its rows.
+    /// How many rows it had.
     pub rows: u64,
     /// Rows that became events or attributes.
     pub accepted: u64,
@@ -83,7 +83,7 @@ pub struct FilePage {
 pub struct RejectedLine {
     /// When it came in, ISO 8601, UTC.
     pub received: String,
-    /// The source.
+    /// Name of the source.
     pub source: String,
     /// The file; `null`: a live call.
     #[schema(required)]

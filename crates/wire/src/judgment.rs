@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// A judgment.
+/// The answer to one judgment.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct JudgmentBody {
     /// The user id.
     pub user: String,
     /// The crowd's name.
     pub crowd: String,
-    /// The answer.
+    /// Whether the answer is yes.
     pub in_crowd: bool,
     /// The crowd's version that was asked.
     pub version: u64,

@@ -14,7 +14,7 @@ pub struct NewKey {
     /// The app it is for; absent: every app.
     #[schema(pattern = "^[a-z][a-z0-9_-]*$", min_length = 1, max_length = 63)]
     pub app: Option<String>,
-    /// For people.
+    /// Free text for people; nothing depends on it.
     #[serde(default)]
     pub note: String,
 }
@@ -30,7 +30,7 @@ pub struct KeyBody {
     /// `null`: every app.
     #[schema(required)]
     pub app: Option<String>,
-    /// For people.
+    /// Free text for people; nothing depends on it.
     pub note: String,
     /// Milliseconds since 1970 UTC.
     pub created_ms: i64,
@@ -39,7 +39,7 @@ pub struct KeyBody {
     pub revoked_ms: Option<i64>,
 }
 
-/// All keys.
+/// All keys of the data folder.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct KeyList {
     /// In the order in which they were made.

@@ -27,7 +27,7 @@ pub struct OverlapItem {
     pub users: u64,
 }
 
-/// A matrix.
+/// A matrix of overlaps.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct OverlapAnswer {
     /// In the order asked.

@@ -39,7 +39,7 @@ pub fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) 
     Vec::<Object<T>>::deserialize(deserializer).map(|objects| objects.into_iter().map(|Object(value)| value).collect())
 }
 
-/// A whole number in an optional field, also one that is written `1000.0`, as some languages do. `null` is no number.
+/// A whole number in an optional field, also one that is written `1000.0`, as some languages do. `null` is not a valid number.
 pub fn whole<'de, T: TryFrom<u64>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     deserializer.deserialize_any(Whole(PhantomData))
 }

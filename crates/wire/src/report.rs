@@ -36,7 +36,7 @@ pub struct IngestReport {
     pub rows: u64,
     /// Events by name.
     pub accepted: BTreeMap<String, u64>,
-    /// All events.
+    /// How many events there were in all.
     pub accepted_total: u64,
     /// Rows of the table `attributes`.
     pub attributes: u64,
@@ -59,7 +59,7 @@ pub struct IngestReport {
 /// A file that was refused.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RefusedFile {
-    /// Its name.
+    /// Name of the file, as the ledger has it.
     pub file: String,
     /// What is wrong, and how to fix it.
     pub message: String,
@@ -102,7 +102,7 @@ pub struct ProduceReport {
 /// A tag that was produced.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ProducedTagBody {
-    /// Its name.
+    /// The name, unique within the app.
     pub name: String,
     /// How many users have a value.
     pub users: u64,
@@ -115,7 +115,7 @@ pub struct ProducedTagBody {
 /// A crowd that was computed.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CrowdReport {
-    /// Its name.
+    /// The name, unique within the app.
     pub name: String,
     /// How many members it has.
     pub size: u64,

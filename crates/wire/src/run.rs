@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// A run and its tasks.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunBody {
-    /// Its id.
+    /// The id, as other calls take it.
     pub id: String,
     /// `ingest`, `produce` or `compact`.
     pub kind: String,
@@ -19,7 +19,7 @@ pub struct RunBody {
 /// One task of a run.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TaskBody {
-    /// Its name.
+    /// The name, unique within the app.
     pub name: String,
     /// `pending`, `running`, `succeeded`, `failed`, `skipped` or `cancelled`.
     pub state: String,
@@ -42,7 +42,7 @@ pub struct TaskBody {
 /// A run in the list.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunLine {
-    /// Its id.
+    /// The id, as other calls take it.
     pub id: String,
     /// `ingest`, `produce` or `compact`.
     pub kind: String,
@@ -58,7 +58,7 @@ pub struct RunLine {
 /// The last runs.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunList {
-    /// Newest first.
+    /// All of them, from newest to oldest.
     pub runs: Vec<RunLine>,
 }
 

@@ -22,7 +22,7 @@ pub struct NewValue;
 /// A number in a request.
 pub struct Edge;
 
-/// A role.
+/// The role of a key.
 pub struct KeyRole;
 
 macro_rules! named {

@@ -5,17 +5,17 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// A tag.
+/// A tag, as the list shows it.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TagBody {
-    /// Its name.
+    /// The name, unique within the app.
     pub name: String,
     /// `bool`, `enum`, `set`, `int`, `decimal(n)`, `date` or `date(millisecond)`.
     #[serde(rename = "type")]
     pub value_type: String,
     /// `attribute`, `aggregate`, `cohort`, `expression` or `sql`.
     pub kind: Cow<'static, str>,
-    /// As defined.
+    /// The definition, as it was applied.
     #[schema(required)]
     pub description: Option<String>,
     /// How many users have a value; `null`: never produced.

@@ -4,7 +4,7 @@ use crate::shape::{Expression, TagValue, UserId};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
-/// Whom.
+/// Names the users to delete.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeleteRequest {
@@ -47,7 +47,7 @@ pub struct ReceiptTagBody {
     pub value: serde_json::Value,
 }
 
-/// Who expires.
+/// Says which users expire.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CompactRequest {

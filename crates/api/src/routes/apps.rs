@@ -22,7 +22,7 @@ const CATALOG_WAIT: Duration = Duration::from_secs(2);
 pub(crate) struct Health {
     /// `ok`
     status: &'static str,
-    /// Taghouse's version.
+    /// The version of the server.
     version: &'static str,
     /// How many ms ago the catalog last confirmed the crowds that judgments are made by; `null`: none was read yet. It is read once a second:
     /// more than some seconds say that judgments are given without the catalog.

@@ -18,7 +18,7 @@ use taghouse_wire::{AuditLine, AuditPage};
 const DEFAULT_LINES: u32 = 100;
 const MAX_LINES: u32 = 1000;
 
-/// Which lines.
+/// Selects lines of the audit trail.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -27,7 +27,7 @@ pub(crate) struct AuditFilter {
     action: Option<String>,
     /// Only of this key: its id, or `local` for commands of the server's machine.
     actor: Option<String>,
-    /// Not before this time, such as `2026-07-01T00:00` in the app's zone (of the whole house: UTC), or with an offset.
+    /// Not before this time, such as `2026-07-01T00:00` in the app's zone (of the whole data folder: UTC), or with an offset.
     from: Option<String>,
     /// Before this time.
     to: Option<String>,

@@ -56,7 +56,7 @@ async fn changed(
 fn checked(change: ChangeBody, definitions: &Definitions) -> Result<UserChange, Problem> {
     let invalid = |detail: String| Problem::new(ErrorKind::Invalid, detail);
     let tag = Name::new(&change.tag)?;
-    // The room says which tag is meant if this one is not defined.
+    // The crate says which tag is meant if this one is not defined.
     let value_type = definitions.tags.get(&tag).map(|tag| tag.value_type);
     let op = match (change.set, change.unset, change.add, change.remove) {
         (Some(value), None, None, None) => match value_type {

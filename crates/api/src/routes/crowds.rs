@@ -69,7 +69,7 @@ pub(crate) async fn list(
     Ok(Json(CrowdList { crowds: bodies(&engine, &app).await? }))
 }
 
-/// One crowd.
+/// One crowd with its newest version.
 #[utoipa::path(get, path = "/apps/{app}/crowds/{crowd}", operation_id = "get_crowd", tag = "crowds", params(CrowdPath),
     responses((status = 200, description = "The crowd.", body = CrowdBody), Problem))]
 pub(crate) async fn get(

@@ -110,7 +110,7 @@ fn pulled(encoding: Encoding, places: Arc<Semaphore>, background: Handle) -> Bod
             let _place = places.acquire_owned().await.map_err(std::io::Error::other)?;
             let encoded = background.spawn_blocking(move || encoding.next()).await.map_err(std::io::Error::other)?;
             let Encoded { bytes, rest } = encoded.map_err(|problem| {
-                tracing::error!(detail = problem.detail, "an export broke off");
+                tracing::error!(detail = problem.detail, "an export failed");
                 std::io::Error::other(problem.detail)
             })?;
             Ok(Some((bytes, rest)))

@@ -24,7 +24,7 @@ fn bins(request: &HistogramRequest) -> Result<Bins, Problem> {
     let text = |edge: &serde_json::Value| match edge {
         serde_json::Value::String(text) => Ok(text.clone()),
         serde_json::Value::Number(number) => Ok(number.to_string()),
-        other => Err(invalid(format!("{other} is no edge: write a number or text"))),
+        other => Err(invalid(format!("{other} is not a valid bin edge: write a number or text"))),
     };
     Ok(Bins::Edges(edges.iter().map(text).collect::<Result<_, _>>()?))
 }

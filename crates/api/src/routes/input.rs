@@ -99,7 +99,7 @@ async fn live(engine: &Engine, app: &AppId, name: &Name) -> Result<SourceBody, P
     })
 }
 
-/// Which files.
+/// Selects files.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]

@@ -52,7 +52,7 @@ pub(crate) struct Judgments {
 pub(crate) struct UserJudgments {
     /// The user id.
     user: String,
-    /// By crowd.
+    /// The answers, by the name of the crowd.
     #[schema(value_type = BTreeMap<String, bool>)]
     crowds: ByCrowd<bool>,
 }
@@ -85,7 +85,7 @@ impl<T: Serialize> Serialize for ByCrowd<T> {
     }
 }
 
-/// Whose profile.
+/// The user whose profile is asked for.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]

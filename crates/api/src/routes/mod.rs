@@ -68,6 +68,6 @@ pub(crate) fn defined_tag(definitions: &Definitions, tag: &str) -> Result<(), Pr
 
 /// Runs what takes a core for more than microseconds off the threads that answer requests.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-    let broke_off = |error| Problem::new(ErrorKind::Internal, format!("the work of the call broke off: {error}"));
+    let broke_off = |error| Problem::new(ErrorKind::Internal, format!("internal error: background task failed: {error}"));
     tokio::task::spawn_blocking(work).await.map_err(broke_off)
 }

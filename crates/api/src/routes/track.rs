@@ -67,7 +67,7 @@ impl Tracked {
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct TrackPath {
-    /// Which call.
+    /// The kind of the call.
     #[param(inline, value_type = TrackCall)]
     kind: String,
 }

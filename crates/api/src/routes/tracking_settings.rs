@@ -54,7 +54,7 @@ impl Reached {
         let text = |name: &str| headers.get(name)?.to_str().ok();
         // Of several proxies the one that the caller speaks with is named first.
         let first = |name: &str| text(name).and_then(|list| list.split(',').next()).map(str::trim);
-        // What is no name of a server is not passed on.
+        // What is not a name of a server is not passed on.
         let named = first("x-forwarded-host").or_else(|| text("host")).filter(|host| host.parse::<Authority>().is_ok());
         let host = named.or_else(|| uri.authority().map(Authority::as_str)).unwrap_or("localhost").to_owned();
         let is_https = match first("x-forwarded-proto") {

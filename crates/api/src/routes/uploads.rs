@@ -228,7 +228,7 @@ async fn receive(body: Body, path: &std::path::Path, receiving: &mut Receiving) 
     let mut chunks = body.into_data_stream();
     let mut received = 0;
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|error| Problem::of_body(StatusCode::BAD_REQUEST, &error, format!("the body broke off: {error}")))?;
+        let chunk = chunk.map_err(|error| Problem::of_body(StatusCode::BAD_REQUEST, &error, format!("the body ended early: {error}")))?;
         received += chunk.len() as u64;
         if received > MAX_FILE_BYTES {
             return Err(too_large());

@@ -149,7 +149,7 @@ impl<'s, 'a> Fused<'s, 'a> {
         self.shard.plan.ops[id].is_leaf()
     }
 
-    /// Gathers the operands of an "and" that say something, leaves first. What there is to keep is no full container, unless nothing
+    /// Gathers the operands of an "and" that say something, leaves first. What there is to keep is not a full container, unless nothing
     /// else is. `false` when nobody can be left.
     fn gather(&mut self, all: &[OpId], none: &[OpId], at: usize, keep: &mut Vec<Value<'s>>, drop: &mut Vec<Value<'s>>) -> bool {
         let plan = self.shard.plan;

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 pub struct Sum {
     /// How many, at least one.
     pub count: u64,
-    /// Exact.
+    /// The exact sum, in units of the scale.
     pub sum: i128,
 }
 

@@ -87,7 +87,7 @@ impl Candidates {
         fastest(Choose { from: self, bits, flip, into: better });
     }
 
-    /// How many.
+    /// The number of elements.
     pub(super) fn len(&self) -> u64 {
         count(self.lines[..self.live].as_flattened())
     }
@@ -116,7 +116,7 @@ pub(super) trait Sink {
     fn all(&mut self, candidates: &Candidates);
 }
 
-/// Keeps them.
+/// Keeps the words that pass.
 impl Sink for Words {
     #[inline(always)]
     fn found<S: Simd>(&mut self, simd: S, at: u8, line: S::Vector) {

@@ -184,7 +184,7 @@ pub(super) async fn unfinished_runs(pool: &SqlitePool) -> Result<Vec<RunRecord>>
 }
 
 pub(super) async fn audit(pool: &SqlitePool, query: &AuditQuery) -> Result<Vec<AuditEntry>> {
-    // IS compares NULL too: without an app these are the lines of the whole house.
+    // IS compares NULL too: without an app these are the lines of the whole data folder.
     let rows = sqlx::query(
         "SELECT * FROM audit WHERE app IS ?1 AND (?2 IS NULL OR action = ?2 OR substr(action, 1, length(?2) + 1) = ?2 || '.')
          AND (?3 IS NULL OR actor = ?3) AND (?4 IS NULL OR at_ms >= ?4) AND (?5 IS NULL OR at_ms < ?5) AND id < ?6

@@ -21,7 +21,7 @@ impl Place<'_> {
         format!("{json}\n{}", self.checksum(json))
     }
 
-    /// The JSON.
+    /// The JSON without its seal.
     pub(super) fn unseal<'j>(&self, sealed: &'j str) -> Result<&'j str> {
         let Some((json, checksum)) = sealed.split_once('\n') else { return Ok(sealed) };
         if checksum == self.checksum(json) {

@@ -66,7 +66,7 @@ impl ColumnBuilder {
         }
     }
 
-    /// The column.
+    /// Name of the column.
     pub fn finish(mut self) -> ArrayRef {
         match &mut self.0 {
             Inner::Bool(b) => Arc::new(b.finish()),

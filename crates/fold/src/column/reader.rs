@@ -75,7 +75,7 @@ impl<'a> ColumnReader<'a> {
         match self.0 {
             View::Bool(a) if a.is_valid(row) => Some(i128::from(a.value(row))),
             View::Int(a) if a.is_valid(row) => Some(i128::from(a.value(row))),
-            // Over 96 bits a decimal is no value anywhere in the house.
+            // Over 96 bits a decimal is no value anywhere in the system.
             View::Decimal(a, _) if a.is_valid(row) => Some(a.value(row)).filter(|v| v.abs() <= units::MAX_DECIMAL_UNITS),
             View::Date(a) if a.is_valid(row) => Some(i128::from(a.value(row))),
             View::Time(a) if a.is_valid(row) => Some(i128::from(a.value(row).div_euclid(1000))),

@@ -1,11 +1,11 @@
 use super::{Finished, Order, Partial, Stamp};
 
-/// How many.
+/// The number of elements.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Count(u64);
 
 impl Count {
-    /// One more.
+    /// Counts one more.
     pub(crate) fn add(&mut self) {
         self.0 += 1;
     }

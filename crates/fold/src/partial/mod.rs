@@ -41,7 +41,7 @@ pub(crate) trait Order<K> {
 /// What a partial aggregate comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Finished<K> {
-    /// No event.
+    /// There was no event.
     Nothing,
     /// So many events or values.
     Count(u64),
@@ -49,7 +49,7 @@ pub(crate) enum Finished<K> {
     Sum(Option<i128>, u64),
     /// So many fractions, those of one bottom added up; `None`: over 128 bits.
     Quotients(Option<Vec<Quotient>>, u64),
-    /// One value.
+    /// A single value.
     Key(K),
     /// Different values, in the order of keys.
     Keys(Vec<K>),

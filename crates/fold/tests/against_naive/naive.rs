@@ -123,7 +123,7 @@ fn compute(case: &Case, values: &[Value]) -> Option<Value> {
     let first = values.first()?;
     match case.aggregate.function {
         F::Count => Some(Value::Int(values.len() as i64)),
-        F::Sum | F::Avg => panic!("a sum of what are no numbers"),
+        F::Sum | F::Avg => panic!("a sum of what are not valid numbers"),
         F::Min => fit(case, values.iter().min().unwrap().clone()),
         F::Max => fit(case, values.iter().max().unwrap().clone()),
         F::CountDistinct => Some(Value::Int(members().collect::<BTreeSet<_>>().len() as i64)),

@@ -11,11 +11,11 @@ use taghouse_model::{Name, Ordinal, Value, ValueType};
 /// One user's value of one tag, changed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TagChange {
-    /// The tag.
+    /// Name of the tag.
     pub tag: Name,
-    /// Whose value.
+    /// Ordinal of the user whose value is changed.
     pub ordinal: Ordinal,
-    /// How.
+    /// The operator, or what is done to the value.
     pub op: Op,
 }
 
@@ -35,11 +35,11 @@ pub enum Op {
 /// Many changes of one tag in columns, so that a point costs no allocation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TagChanges {
-    /// The tag.
+    /// Name of the tag.
     pub tag: Name,
     /// Whose values; of one user twice the later counts.
     pub ordinals: Vec<Ordinal>,
-    /// How.
+    /// The new values, one for each ordinal.
     pub column: Column,
 }
 

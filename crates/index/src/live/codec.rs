@@ -89,7 +89,7 @@ fn put_users(into: &mut Vec<u8>, kind: u8, users: &[Ordinal]) {
     users.iter().for_each(|ordinal| into.extend_from_slice(&ordinal.to_le_bytes()));
 }
 
-/// Reads all items; `None` when the bytes are no items.
+/// Reads all items; `None` when the bytes are not items.
 pub(crate) fn read(bytes: &[u8]) -> Option<Vec<Item>> {
     let mut cursor = Cursor(bytes);
     let mut items = Vec::new();

@@ -23,7 +23,7 @@ impl Deleted {
         self.0.generation
     }
 
-    /// Who.
+    /// The users who are deleted.
     pub fn users(&self) -> &Arc<Bitmap> {
         &self.0.deleted
     }

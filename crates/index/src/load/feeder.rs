@@ -19,7 +19,7 @@ pub struct Feeder {
     shared: Arc<Shared>,
     number: u32,
     first_shard: u32,
-    /// By shard.
+    /// The codes of each shard.
     codes: Vec<Vec<u64>>,
     pieces: Vec<OfShard>,
     scattered: Scattered,

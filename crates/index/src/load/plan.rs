@@ -16,7 +16,7 @@ pub(super) struct Plan {
 pub(super) struct PlannedTag {
     pub(super) name: String,
     pub(super) value_type: ValueType,
-    /// Sorted.
+    /// All of them, sorted.
     pub(super) texts: Vec<Arc<str>>,
     /// None of a tag of numbers.
     pub(super) places: Range<u32>,

@@ -30,7 +30,7 @@ pub(super) struct Parts<'a> {
     pub(super) value_type: ValueType,
     /// Of an enum or a set: each occurs, sorted.
     pub(super) texts: Vec<&'a str>,
-    /// Of numbers.
+    /// The least and greatest, for numbers.
     pub(super) bounds: Option<(i64, i64)>,
     pub(super) pieces: Vec<Piece>,
 }

@@ -74,7 +74,7 @@ pub(crate) enum Scope {
     Batch,
     /// It adds to what is there, and takes some users away whom nothing holds once its tags are those of `basis`.
     Flush { basis: Arc<Cut>, remove: Bitmap },
-    /// Nothing.
+    /// Nothing follows.
     Declaration,
 }
 

@@ -22,7 +22,7 @@ const USERS_FOLDER: &str = "users-bitmap";
 /// Which of an app's locks the publisher holds already.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// None.
+    /// No pause between attempts.
     Waits,
     /// Nothing is flushed meanwhile.
     Flushing,

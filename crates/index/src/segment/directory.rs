@@ -25,7 +25,7 @@ pub(crate) fn encode_directory<'a>(texts: impl ExactSizeIterator<Item = &'a str>
 }
 
 impl Directory {
-    /// `None` when the bytes are no directory.
+    /// `None` when the bytes are not a directory.
     pub(crate) fn open(bytes: Bytes) -> Option<Self> {
         let count = read(&bytes, 0)?;
         let directory = Self { bytes, count };

@@ -3,7 +3,7 @@ use crate::frame::frame_bytes;
 use proptest::prelude::*;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-/// A format whose frames are numbered and whose payloads are seeded, so that a payload behind another head is no frame.
+/// A format whose frames are numbered and whose payloads are seeded, so that a payload behind another head is not a frame.
 #[derive(Debug, Clone, Default)]
 struct Numbered {
     next: u64,

@@ -118,7 +118,7 @@ impl Stream for Answer {
             // Its end says whether it broke off.
             Poll::Ready(None) => running.poll_unpin(context).map(|ended| {
                 *query = None;
-                ended.err().map(|error| Err(Error::Internal(format!("the query broke off: {error}"))))
+                ended.err().map(|error| Err(Error::Internal(format!("internal error: the query failed: {error}"))))
             }),
             Poll::Pending if deadline.poll_unpin(context).is_ready() => {
                 let allowed = limits.deadline;

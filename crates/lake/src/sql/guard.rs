@@ -29,14 +29,15 @@ pub(super) fn read_only(query: &str) -> Result<Statement> {
         return Err(Error::Invalid(format!("the query has {} bytes, more than {MAX_BYTES}: put long lists into a table", query.len())));
     }
     let tokens = Tokenizer::new(&GenericDialect {}, query).tokenize();
-    let tokens = tokens.map_err(|e| Error::Invalid(format!("the query is no SQL: {e}")))?;
+    let tokens = tokens.map_err(|e| Error::Invalid(format!("the query is not valid SQL: {e}")))?;
     let operators = tokens.iter().filter(|t| may_nest(t)).count();
     if operators > MAX_OPERATORS {
         return Err(Error::Invalid(format!(
             "the query has {operators} operators and keywords, more than {MAX_OPERATORS}: write IN (…) for long chains of OR"
         )));
     }
-    let wrong = |e: datafusion::error::DataFusionError| Error::Invalid(format!("the query is no SQL: {}", super::failure::plain(&e)));
+    let wrong =
+        |e: datafusion::error::DataFusionError| Error::Invalid(format!("the query is not valid SQL: {}", super::failure::plain(&e)));
     let mut parser: DFParser<'_> =
         DFParserBuilder::new(query).with_dialect(&GenericDialect {}).with_recursion_limit(MAX_DEPTH).build().map_err(wrong)?;
     let mut statements = parser.parse_statements().map_err(wrong)?;

@@ -159,7 +159,7 @@ where
         drop(give.send(runtime.block_on(work())));
     };
     thread.spawn(run).map_err(|e| Error::Unavailable(format!("no thread for the query: {e}")))?;
-    take.await.map_err(|_| Error::Internal("planning of the query broke off".to_owned()))?
+    take.await.map_err(|_| Error::Internal("internal error: planning of the query failed".to_owned()))?
 }
 
 /// The table, or a view of what was known of it. Of the users who went, as `changes` has them, it has what is newer only.
@@ -191,7 +191,7 @@ fn without_gone(rows: LogicalPlanBuilder, name: &str, changes: Table) -> datafus
 
 /// The condition on rows that were known at an instant.
 fn before(table: &Table, as_of: TimestampMs) -> Result<Expr> {
-    let micros = as_of.checked_mul(1000).ok_or_else(|| Error::Invalid(format!("{as_of} ms is no as-of time")))?;
+    let micros = as_of.checked_mul(1000).ok_or_else(|| Error::Invalid(format!("{as_of} ms is not a valid as-of time")))?;
     let instant = lit(ScalarValue::TimestampMicrosecond(Some(micros), Some("+00:00".into())));
     match table.partition() {
         Partition::Identity(column) => Ok(col(column).eq(instant)),

@@ -40,7 +40,7 @@ fn invalid(message: String) -> DataFusionError {
 pub(super) struct Watch(AtomicBool);
 
 impl Watch {
-    /// Ends it.
+    /// Ends the query.
     pub(super) fn end(&self) {
         self.0.store(true, Ordering::Relaxed);
     }

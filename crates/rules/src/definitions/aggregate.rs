@@ -183,7 +183,7 @@ fn window(text: &str) -> Result<Window, String> {
     if text == "lifetime" {
         return Ok(Window::Lifetime);
     }
-    let wrong = || format!("`{text}` is no window: write 1d to {MAX_DAYS}d, 1h to {MAX_HOURS}h, or lifetime");
+    let wrong = || format!("`{text}` is not a valid window: write 1d to {MAX_DAYS}d, 1h to {MAX_HOURS}h, or lifetime");
     let (digits, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
     let all_digits = digits.bytes().all(|b| b.is_ascii_digit());
     match (digits.parse::<u32>(), unit) {

@@ -39,7 +39,7 @@ impl FileGlob {
         if glob.len() > MAX_GLOB_BYTES {
             return Err(format!("the glob in `files` has {} bytes, more than {MAX_GLOB_BYTES}", glob.len()));
         }
-        let wrong = |e: String| format!("`{glob}` is no glob: {e}");
+        let wrong = |e: String| format!("`{glob}` is not a valid glob: {e}");
         let parts = |glob: &String| glob.split('/').map(part).collect::<Result<Vec<_>, _>>();
         let globs = expanded(glob).map_err(wrong)?.iter().map(parts).collect::<Result<_, _>>().map_err(wrong)?;
         Ok(Self { globs })

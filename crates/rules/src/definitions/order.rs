@@ -11,7 +11,7 @@ enum State {
 
 /// All names, each after those it needs, otherwise by name; and the circles met, each as the names on it, from its first one on.
 ///
-/// Needs that are no key are passed over. Walks without recursion: a chain may be as long as there are names.
+/// Needs that are not key are passed over. Walks without recursion: a chain may be as long as there are names.
 pub(super) fn dependencies_first(needs: &BTreeMap<Name, BTreeSet<Name>>) -> (Vec<Name>, Vec<Vec<Name>>) {
     let mut states: BTreeMap<&Name, State> = BTreeMap::new();
     let (mut order, mut circles) = (Vec::new(), Vec::new());

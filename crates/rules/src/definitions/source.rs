@@ -207,8 +207,9 @@ impl Reader<'_> {
         // The encoding called replacement stands for those that nobody should read.
         let known = encoding_rs::Encoding::for_label(label.as_bytes()).filter(|encoding| *encoding != encoding_rs::REPLACEMENT);
         if known.is_none() {
-            let message =
-                format!("`encoding` is \"{label}\", which is no encoding: write utf-8, utf-16, windows-1252, shift_jis or the like");
+            let message = format!(
+                "`encoding` is \"{label}\", which is not a known encoding: write utf-8, utf-16, windows-1252, shift_jis or the like"
+            );
             self.error("/encoding", message);
         }
         known.map(|encoding| encoding.name().to_owned())

@@ -17,12 +17,12 @@ const SAMPLE: DateTime = DateTime::constant(2011, 12, 19, 12, 50, 30, 123_000_00
 /// Writes a time with the pattern and reads it back: some directives can only be written (`%c`, `%Z`), and some patterns name no day.
 pub(super) fn check(pattern: &str, reads: Reads) -> Result<(), String> {
     if !pattern.contains('%') {
-        return Err(format!("`{pattern}` is no strptime pattern such as %Y-%m-%d"));
+        return Err(format!("`{pattern}` is not a valid strptime pattern such as %Y-%m-%d"));
     }
     let wrong = |e: jiff::Error| {
         let cause = e.to_string();
         let plain = cause.strip_prefix("strftime formatting failed: ").or_else(|| cause.strip_prefix("strptime parsing failed: "));
-        format!("`{pattern}` is no strptime pattern: {}", plain.unwrap_or(&cause))
+        format!("`{pattern}` is not a valid strptime pattern: {}", plain.unwrap_or(&cause))
     };
     let sample = SAMPLE.to_zoned(TimeZone::UTC).map_err(wrong)?;
     let text = strtime::format(pattern, &sample).map_err(wrong)?;

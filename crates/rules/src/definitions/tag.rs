@@ -241,7 +241,7 @@ fn fitting(raw: &RawValue, ty: ValueType, zone: &jiff::tz::TimeZone) -> Result<V
         RawValue::Texts(all) if ty == ValueType::Set && !all.is_empty() => {
             let members = all.iter().map(|text| match coerce(&Literal::Text(text.clone()), ty, zone)? {
                 Value::Text(member) => Ok(member),
-                other => Err(format!("{other} is no member of a set")),
+                other => Err(format!("{other} is not a member of a set")),
             });
             return members.collect::<Result<_, String>>().map(Value::Set);
         }

@@ -99,7 +99,7 @@ pub(super) fn predicate(json: &Json, at: &mut Path, depth_left: usize) -> Result
         "holds" => {
             let value = scalar(inner, at, depth_left - 1)?;
             if !may_hold(&value, is_true_or_false) {
-                return wrong(at, "a number or a text is no condition: compare it");
+                return wrong(at, "a number or a text is not a condition: compare it");
             }
             Ok(Predicate::of(value, Test::Holds))
         }

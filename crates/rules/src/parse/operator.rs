@@ -102,7 +102,7 @@ impl Parser<'_> {
         Ok(text)
     }
 
-    /// `LESS(x, 1)`, `crowd("x")` and the like; the current token is the function's name, a bracket follows. `None` if it is no condition.
+    /// `LESS(x, 1)`, `crowd("x")` and the like; the current token is the function's name, a bracket follows. `None` if it is not a condition.
     pub(super) fn condition_function(&mut self, word: &str) -> Result<Option<Deep<Part>>, SyntaxError> {
         let start = self.token().start;
         let condition = match word.to_ascii_lowercase().as_str() {

@@ -136,7 +136,7 @@ impl Function {
     /// Every function of the language.
     pub const ALL: [Self; 8] = [Self::Coalesce, Self::Abs, Self::Round, Self::Least, Self::Greatest, Self::Lower, Self::Upper, Self::Trim];
 
-    /// As written.
+    /// The text by which the language knows it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Coalesce => "coalesce",

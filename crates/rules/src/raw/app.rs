@@ -14,12 +14,12 @@ pub(crate) struct RawApp {
     /// The IANA time zone in which days begin and dates are read, such as Europe/London. Default: UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) time_zone: Option<String>,
-    /// For people.
+    /// Free text for people; nothing depends on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) description: Option<String>,
 }
 
-/// An app.
+/// An app, as the list shows it.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum AppKind {

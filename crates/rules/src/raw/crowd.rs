@@ -11,7 +11,7 @@ pub(crate) struct RawCrowd {
     /// The crowd's name, unique among crowds: a letter or _, then letters, digits or _; 64 bytes at most.
     #[schemars(regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"))]
     pub(crate) name: String,
-    /// For people.
+    /// Free text for people; nothing depends on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) description: Option<String>,
     /// Who is in it, such as `spend_365d >= 5000 && !(refunds_90d >= 1)`. Operators: && || ! == != < <= > >=, in (…),
@@ -19,7 +19,7 @@ pub(crate) struct RawCrowd {
     pub(crate) expression: String,
 }
 
-/// A crowd.
+/// A crowd, as the list shows it.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum CrowdKind {

@@ -13,7 +13,7 @@ pub(crate) struct RawSource {
     /// The source's name, unique among sources: a letter or _, then letters, digits or _; 64 bytes at most.
     #[schemars(regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"))]
     pub(crate) name: String,
-    /// For people.
+    /// Free text for people; nothing depends on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) description: Option<String>,
     /// What comes in.
@@ -83,7 +83,7 @@ pub(crate) struct RawSource {
     pub(crate) max_reject_share: Option<f64>,
 }
 
-/// A source.
+/// The kind of a source's document.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum SourceKind {
@@ -140,7 +140,7 @@ pub(crate) enum RawUserId {
 #[serde(deny_unknown_fields)]
 #[schemars(title = "a user id")]
 pub(crate) struct RawUserIdMapping {
-    /// The column.
+    /// Name of the column.
     pub(crate) column: String,
     /// How it is read. Default: text.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
@@ -174,7 +174,7 @@ pub(crate) enum RawEvent {
 #[serde(deny_unknown_fields)]
 #[schemars(title = "an event")]
 pub(crate) struct RawEventColumn {
-    /// The column.
+    /// Name of the column.
     pub(crate) column: String,
 }
 
@@ -194,7 +194,7 @@ pub(crate) struct RawEventRule {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum RawTime {
-    /// The column, in ISO 8601. `file` is no column: the date in the file's name, such as 2026-03-02 or 20260302, at the beginning of that day in
+    /// The column, in ISO 8601. `file` is not a column: the date in the file's name, such as 2026-03-02 or 20260302, at the beginning of that day in
     /// the app's time zone; without one, when the file was last written to. A column of that name is `{ column: file }`.
     Column(String),
     /// The column and how it is read.
@@ -227,7 +227,7 @@ pub(crate) enum RawFileTimeOf {
 #[serde(deny_unknown_fields)]
 #[schemars(title = "a time")]
 pub(crate) struct RawTimeMapping {
-    /// The column.
+    /// Name of the column.
     pub(crate) column: String,
     /// iso8601 (the default), a number since 1970 as epoch_s, epoch_ms, epoch_us or epoch_ns, or a strptime pattern such as %Y-%m-%d %H:%M:%S.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -284,7 +284,7 @@ pub(crate) struct RawColumnMapping {
 pub(crate) enum RawColumnType {
     /// True or false.
     Bool,
-    /// Text.
+    /// Text of any length.
     Text,
     /// Several texts at once.
     Set,
@@ -315,6 +315,6 @@ pub(crate) enum RawUnknownColumns {
     Reject,
     /// Kept as JSON in the events' column `properties`.
     Keep,
-    /// Dropped.
+    /// They are dropped.
     Ignore,
 }

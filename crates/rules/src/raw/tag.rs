@@ -17,7 +17,7 @@ pub(crate) struct RawTag {
     /// The tag's name, unique among tags: a letter or _, then letters, digits or _; 64 bytes at most.
     #[schemars(regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"))]
     pub(crate) name: String,
-    /// For people.
+    /// Free text for people; nothing depends on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) description: Option<String>,
     /// The type of its values.
@@ -48,7 +48,7 @@ pub(crate) struct RawTag {
     pub(crate) sql: Option<String>,
 }
 
-/// A tag.
+/// A tag, as the list shows it.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum TagKindWord {
@@ -137,7 +137,7 @@ pub(crate) enum RawFunction {
 #[serde(deny_unknown_fields)]
 #[schemars(title = "a cohort")]
 pub(crate) struct RawCohort {
-    /// In order.
+    /// All of them, in their order.
     pub(crate) rules: Vec<RawCohortRule>,
     /// The value when no rule holds. Default: no value.
     #[serde(default, skip_serializing_if = "Option::is_none")]

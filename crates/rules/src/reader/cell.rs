@@ -37,7 +37,7 @@ pub enum Cell<'a> {
     Text(&'a str),
     /// A JSON number as written.
     Number(&'a str),
-    /// A boolean.
+    /// A boolean value.
     Bool(bool),
     /// A JSON array or object as written.
     Nested(&'a str),
@@ -120,7 +120,7 @@ fn plain(value: f64) -> f64 {
 /// A value of its column's type, borrowed from the row where it can be.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Parsed<'a> {
-    /// No value.
+    /// There is no value.
     None,
     /// Of a bool.
     Bool(bool),
@@ -186,7 +186,7 @@ pub enum FaultKind {
 /// A cell that is no value of its column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ValueFault {
-    /// The class.
+    /// The class of the fault.
     pub kind: FaultKind,
     /// What is wrong, to be read after the name of the column.
     pub problem: String,
@@ -447,7 +447,7 @@ fn boolean_word(word: &str) -> Option<bool> {
     }
 }
 
-/// Whether a text is how programs write what is no finite number.
+/// Whether a text is how programs write what is not a finite number.
 fn is_not_finite(text: &str) -> bool {
     let text = text.trim_ascii();
     let word = text.strip_prefix(['-', '+']).unwrap_or(text);

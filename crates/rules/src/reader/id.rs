@@ -7,7 +7,7 @@ use std::borrow::Cow;
 /// Up to here each whole number is a float of its own.
 const EXACT_FLOAT: f64 = 9_007_199_254_740_992.0;
 
-/// Why a cell is no id.
+/// Why a cell is not an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdFault {
     /// There is none.

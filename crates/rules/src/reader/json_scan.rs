@@ -13,7 +13,7 @@ pub enum JsonKind {
     Null,
     /// `true` or `false`
     Bool,
-    /// A number.
+    /// A JSON number.
     Number,
     /// A string without escapes: its inner text is the span without the quotes.
     PlainString,
@@ -42,7 +42,7 @@ impl JsonSpan {
         text.get(self.start..self.end).unwrap_or_default()
     }
 
-    /// The text of a string, unescaped; `None` if it is no string or an escape is wrong (half a surrogate pair).
+    /// The text of a string, unescaped; `None` if it is not a string or an escape is wrong (half a surrogate pair).
     pub fn string<'t>(&self, text: &'t str) -> Option<Cow<'t, str>> {
         match self.kind {
             JsonKind::PlainString => text.get(self.start + 1..self.end - 1).map(Cow::Borrowed),

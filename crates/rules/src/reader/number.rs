@@ -1,9 +1,9 @@
 //! Numbers from text, exactly: nothing wraps, and nothing is rounded where nobody asked for it.
 
-/// Why a text is no number of the type asked for.
+/// Why a text is not a valid number of the type asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NumberFault {
-    /// It is no number, or a fraction where a whole number is asked for.
+    /// It is not a valid number, or a fraction where a whole number is asked for.
     NotANumber,
     /// It does not fit in the type.
     OutOfRange,

@@ -25,7 +25,7 @@ fn every_flag_that_configures_is_a_key_and_a_variable() {
     for command in every_command(&command) {
         for argument in command.get_arguments().filter(|argument| argument.get_env().is_some()) {
             let name = argument.get_id().as_str();
-            assert!(has_key(name) || OF_ONE_CALL.contains(&name), "{}: --{name} has a variable and is no key", command.get_name());
+            assert!(has_key(name) || OF_ONE_CALL.contains(&name), "{}: --{name} has a variable and is not a key", command.get_name());
         }
     }
     assert!(keys.len() > 20, "{} keys", keys.len());
@@ -102,7 +102,7 @@ fn what_is_wrong_is_said_with_its_line() {
     check("[serve]\nquestions_per_key = 0", ":2: `serve.questions_per_key` is 0: a whole number from 1 to 1000000");
     check("[serve]\nquestions_per_key = \"3\"", "`serve.questions_per_key` takes a whole number, not a text");
     check("[serve]\naudit_days = -1", "`serve.audit_days` is -1: ");
-    check("[serve]\nupload_bytes = \"3 lorries\"", "is no size");
+    check("[serve]\nupload_bytes = \"3 lorries\"", "is not a valid size");
     check("[serve]\nweb_origins = [3]", "takes a list of texts, not a list");
     check("query_seconds = nan", "a number of seconds");
     check("data = \"\"", "a value is required");

@@ -40,7 +40,7 @@ impl Default for ShopOptions {
 /// What was written. An ingestion of all files accepts `events`, drops `duplicates` and rejects [`Damaged::total`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct ShopSummary {
-    /// Users.
+    /// How many users are generated.
     pub(crate) users: u32,
     /// Rows of `users.csv`: some users stand there twice, the row with the later `updated_at` counts.
     pub(crate) user_rows: u64,
@@ -73,7 +73,7 @@ pub(crate) struct Damaged {
     pub(crate) cut_short: u64,
     /// No user id.
     pub(crate) no_user: u64,
-    /// A price that is no number.
+    /// A price that is not a valid number.
     pub(crate) bad_number: u64,
     /// A time in the thirteenth month.
     pub(crate) bad_time: u64,

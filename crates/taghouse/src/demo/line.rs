@@ -16,7 +16,7 @@ pub(super) enum Damage {
     CutShort,
     /// No user id.
     NoUser,
-    /// A price or quantity that is no number.
+    /// A price or quantity that is not a valid number.
     BadNumber,
     /// A time that no calendar has.
     BadTime,

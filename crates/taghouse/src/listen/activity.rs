@@ -38,7 +38,7 @@ pub(super) struct Activity {
     quiet_since: AtomicU64,
     /// Since when a head is on its way; 0: none is.
     head_since: AtomicU64,
-    /// HTTP/2: bytes without a request are no head there, but frames.
+    /// HTTP/2: bytes without a request are not head there, but frames.
     multiplexed: AtomicBool,
     /// The socket takes no more bytes.
     blocked: AtomicBool,

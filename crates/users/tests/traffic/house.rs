@@ -1,4 +1,4 @@
-//! One data folder with all the rooms that change users; opening it again is a restart.
+//! One data folder with all the crates that change users; opening it again is a restart.
 
 use crate::model::{LAKE_USERS, id, purchases};
 use arrow::array::RecordBatch;
