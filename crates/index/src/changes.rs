@@ -137,11 +137,6 @@ impl Index {
         });
     }
 
-    /// As [`Index::flush_in_background`], by its former name.
-    pub fn fold_in_background(self: &Arc<Self>) {
-        self.flush_in_background();
-    }
-
     /// The deletions of an app, for those who keep sets of its users elsewhere; `None` for an index without live changes.
     ///
     /// # Errors

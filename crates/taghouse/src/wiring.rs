@@ -100,7 +100,7 @@ pub(crate) async fn open(folder: &Path, options: Options<'_>) -> Result<Arc<Serv
     engine.end_interrupted().await?;
     {
         let _there = background.enter();
-        engine.index.fold_in_background();
+        engine.index.flush_in_background();
         engine.index.follow_in_background(FOLLOW_EVERY);
     }
     Ok(server)

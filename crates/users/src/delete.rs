@@ -20,7 +20,7 @@ pub struct Receipt {
     pub unknown: Vec<String>,
     /// The values that were taken away, by tag and user.
     pub tags: Vec<ReceiptTag>,
-    /// The position of the deletion in the app's log of changes. The index's files hold nothing of the users once a fold has passed it.
+    /// The position of the deletion in the app's log of changes. The index's files hold nothing of the users once a flush has passed it.
     /// `None`: it had nothing of them.
     pub position: Option<u64>,
 }
@@ -38,7 +38,7 @@ pub struct ReceiptTag {
 
 impl Users {
     /// Deletes users. When this returns no question, profile, judgment, export, size or look-up shows them, whatever happens to the process;
-    /// their values leave the index's files at the next fold, and they leave the files of the crowds and the dictionary with the next
+    /// their values leave the index's files at the next flush, and they leave the files of the crowds and the dictionary with the next
     /// [`Users::tidy`]: it costs the same however many crowds there are. An id that comes back later is another user.
     ///
     /// Once begun it goes on to its end, also when the caller no longer waits.

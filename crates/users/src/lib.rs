@@ -2,7 +2,7 @@
 //!
 //! - [`Users::change`]: live changes of tag values, durable when it returns, in every answer a moment later.
 //! - [`Users::delete`]: gone from every tag value, every crowd version and the dictionary when it returns, with a [`Receipt`]. The files follow:
-//!   the index's at the next fold, the crowds' and the dictionary's with [`Users::tidy`].
+//!   the index's at the next flush, the crowds' and the dictionary's with [`Users::tidy`].
 //! - [`Users::compact`]: users of an expression expire, and all others are renumbered without gaps, while questions are answered.
 //!
 //! What is changed by hand is noted in the log of live calls too, and lands in the lake, so that productions keep it ([`Users::noting_in`]).

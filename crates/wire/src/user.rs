@@ -27,7 +27,7 @@ pub struct ReceiptBody {
     /// `hidden`: no version of a crowd answers with the users any more. The files of the versions, and the dictionary's, are free of them within
     /// about a minute, while a server runs.
     pub crowds: Cow<'static, str>,
-    /// The position of the deletion in the app's log of changes. The index's files are free of the users when a fold has passed it, seconds later. `null`: the index had
+    /// The position of the deletion in the app's log of changes. The index's files are free of the users when a flush has passed it, seconds later. `null`: the index had
     /// nothing of them.
     pub position: Option<u64>,
     /// `kept`: events and attributes in the lake are not touched. No production makes a user of them again: only what is newer than the deletion
