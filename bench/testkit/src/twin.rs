@@ -33,7 +33,7 @@ pub struct TagTwin {
 /// The stupid twin of an index.
 #[derive(Debug, Clone, Default)]
 pub struct Twin {
-    /// Who exists.
+    /// The users that exist.
     pub users: BTreeSet<Ordinal>,
     /// Never to come back in this generation.
     pub deleted: BTreeSet<Ordinal>,

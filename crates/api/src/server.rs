@@ -13,7 +13,7 @@ const EXPORTS_AT_ONCE: usize = 16;
 
 /// One data folder's engine, and what stands between it and its callers.
 pub struct Server {
-    /// What answers.
+    /// The engine of the data folder.
     pub engine: Arc<Engine>,
     /// Who may call.
     pub keys: KeyRing,

@@ -249,7 +249,7 @@ async fn samples_are_the_seeds() {
         assert!(number % 10 >= 5, "{user} is none of those asked for");
     }
     let error = sample(MAX_SAMPLE + 1, 1).await.unwrap_err();
-    assert_eq!(error.to_string(), "10001 users in one call: 10000 are allowed");
+    assert_eq!(error.to_string(), "10001 users in one call: the limit is 10000");
 }
 
 #[tokio::test]

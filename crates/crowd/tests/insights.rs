@@ -414,9 +414,9 @@ async fn limits_and_wrong_arguments_are_named() {
     };
     let many = vec![all.clone(); MAX_OVERLAP_ITEMS + 1];
     let errors = [
-        (crowds.page(app, definitions, &all, None, MAX_PAGE + 1).await.unwrap_err(), "10001 users in one call: 10000 are allowed"),
+        (crowds.page(app, definitions, &all, None, MAX_PAGE + 1).await.unwrap_err(), "10001 users in one call: the limit is 10000"),
         (crowds.page(app, definitions, &all, None, 0).await.unwrap_err(), "at least 1"),
-        (crowds.top(app, definitions, None, "country", MAX_TOP + 1).await.unwrap_err(), "10001 values in one call: 10000"),
+        (crowds.top(app, definitions, None, "country", MAX_TOP + 1).await.unwrap_err(), "10001 values in one call: the limit is 10000"),
         (crowds.cross(app, definitions, None, [axis("vip", MAX_GROUPS + 1), axis("vip", 1)]).await.unwrap_err(), "1001 values or buckets"),
         (crowds.cross(app, definitions, None, [axis("vip", 1), axis("vip", 0)]).await.unwrap_err(), "at least 1"),
         (histogram("orders", Bins::Count(MAX_BINS + 1), &[]).await, "1001 bins"),
@@ -430,7 +430,7 @@ async fn limits_and_wrong_arguments_are_named() {
         (histogram("orders", Bins::Count(3), &[0.5, 1.5]).await, "1.5 is not a valid quantile"),
         (histogram("orders", Bins::Count(3), &vec![0.5; MAX_QUANTILES + 1]).await, "101 quantiles"),
         (histogram("country", Bins::Count(3), &[]).await, "tag country is of type enum"),
-        (crowds.overlaps(app, definitions, &many, None).await.unwrap_err(), "1001 rows of an overlap in one call: 1000"),
+        (crowds.overlaps(app, definitions, &many, None).await.unwrap_err(), "1001 rows of an overlap in one call: the limit is 1000"),
         (crowds.overlaps(app, definitions, &many[..1], Some(&many)).await.unwrap_err(), "1001 columns of an overlap"),
         (
             crowds.compare(app, definitions, &all, None, &compare(vec![String::new(); MAX_COMPARED_TAGS + 1], 1)).await.unwrap_err(),

@@ -50,12 +50,12 @@ pub enum PlannedAction {
     Change,
     /// It is the stored one.
     Unchanged,
-    /// It goes.
+    /// The definition is deleted.
     Delete,
 }
 
 impl PlannedAction {
-    /// Its word.
+    /// The word for it in a plan.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Create => "create",

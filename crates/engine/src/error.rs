@@ -135,10 +135,10 @@ pub enum Error {
     /// Of ingestions and landings.
     #[error(transparent)]
     Ingest(#[from] taghouse_ingest::Error),
-    /// Of productions.
+    /// Errors of productions.
     #[error(transparent)]
     Produce(#[from] taghouse_produce::Error),
-    /// Of runs.
+    /// Errors of runs.
     #[error(transparent)]
     Schedule(#[from] taghouse_schedule::Error),
     /// Of the users.

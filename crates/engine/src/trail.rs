@@ -133,7 +133,7 @@ impl Act {
     /// Writes the outcome and gives it back.
     ///
     /// # Errors
-    /// The outcome's.
+    /// Errors of the work itself.
     pub async fn end<T, E: fmt::Display>(mut self, outcome: Result<T, E>) -> Result<T, E> {
         let text = outcome.as_ref().map_or_else(|error| format!("failed: {error}"), |_| DONE.to_owned());
         if let Some(line) = self.line.take() {
@@ -227,7 +227,7 @@ impl Engine {
     /// Writes one line, after the fact. That it cannot be written changes nothing of the fact.
     ///
     /// # Errors
-    /// The outcome's.
+    /// Errors of the work itself.
     pub async fn note<T, E: fmt::Display>(
         self: &Arc<Self>,
         actor: &str,
@@ -244,7 +244,7 @@ impl Engine {
     /// The same for what failed only: the line of what was done is in its commit.
     ///
     /// # Errors
-    /// The outcome's.
+    /// Errors of the work itself.
     pub async fn note_failure<T, E: fmt::Display>(
         self: &Arc<Self>,
         actor: &str,

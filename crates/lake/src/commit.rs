@@ -252,7 +252,7 @@ enum Standing {
     Ours,
     /// What we began with: something else is wrong.
     Base,
-    /// Another writer's.
+    /// A change of another writer.
     Others,
 }
 

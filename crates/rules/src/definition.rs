@@ -55,7 +55,7 @@ pub enum TagKind {
     Aggregate(Aggregate),
     /// Ordered rules over other tags: the first that holds gives the value.
     Cohort {
-        /// All of them, in their order.
+        /// The rules, tried in order.
         rules: Vec<CohortRule>,
         /// The value when none holds; `None`: no value.
         otherwise: Option<Value>,

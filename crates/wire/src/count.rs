@@ -96,7 +96,7 @@ pub enum CountLine<E> {
     Bounds {
         /// `false`
         exact: bool,
-        /// The bounds.
+        /// The bounds of the count.
         #[serde(flatten)]
         estimate: EstimateAnswer,
     },

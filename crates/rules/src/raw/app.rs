@@ -19,7 +19,7 @@ pub(crate) struct RawApp {
     pub(crate) description: Option<String>,
 }
 
-/// An app, as the list shows it.
+/// The kind of an app's document.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum AppKind {

@@ -19,7 +19,7 @@ pub(crate) struct RawCrowd {
     pub(crate) expression: String,
 }
 
-/// A crowd, as the list shows it.
+/// The kind of a crowd's document.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum CrowdKind {

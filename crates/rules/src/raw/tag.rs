@@ -48,7 +48,7 @@ pub(crate) struct RawTag {
     pub(crate) sql: Option<String>,
 }
 
-/// A tag, as the list shows it.
+/// The kind of a tag's document.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum TagKindWord {
@@ -137,7 +137,7 @@ pub(crate) enum RawFunction {
 #[serde(deny_unknown_fields)]
 #[schemars(title = "a cohort")]
 pub(crate) struct RawCohort {
-    /// All of them, in their order.
+    /// The rules, tried in order.
     pub(crate) rules: Vec<RawCohortRule>,
     /// The value when no rule holds. Default: no value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
