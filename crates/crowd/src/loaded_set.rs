@@ -85,10 +85,10 @@ impl LoadedSet {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn set(members: &[u32]) -> Arc<LoadedSet> {
+    pub(crate) fn set(members: &[u32]) -> Arc<LoadedSet> {
         let bytes = members.iter().copied().collect::<Bitmap>().to_bytes().unwrap();
         Arc::new(LoadedSet::read("a", bytes.into(), members.len() as u64).unwrap())
     }

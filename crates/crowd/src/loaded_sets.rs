@@ -70,12 +70,7 @@ impl LoadedSets {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use taghouse_bitmap::Bitmap;
-
-    fn set(members: &[u32]) -> Arc<LoadedSet> {
-        let bytes = members.iter().copied().collect::<Bitmap>().to_bytes().unwrap();
-        Arc::new(LoadedSet::read("a", bytes.into(), members.len() as u64).unwrap())
-    }
+    use crate::loaded_set::tests::set;
 
     #[test]
     fn forgets_what_was_not_asked_for() {

@@ -1,6 +1,10 @@
 //! Single calls: what is refused, threads, streams over many steps.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "../../../tests/needs/copy_folder.rs"]
+mod copy_folder;
+
+use copy_folder::copy_folder;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -154,7 +158,7 @@ fn two_generations_are_settled() {
     let dictionary = Dictionary::open(&copy_of("live")).unwrap();
     dictionary.assign(&shop(), &["a", "b", "c"]).unwrap();
     let published = dictionary.repack(&shop(), 1..3).unwrap().finish(|_| {
-        ["first", "second", "third"].iter().for_each(|name| copy(&copy_of("live"), &copy_of(name)));
+        ["first", "second", "third"].iter().for_each(|name| copy_folder(&copy_of("live"), &copy_of(name)));
         Ok::<_, Error>(())
     });
     published.unwrap();
@@ -180,18 +184,6 @@ fn two_generations_are_settled() {
     }
     let error = Dictionary::open(&copy_of("third")).unwrap().settle(&shop(), 3).unwrap_err();
     assert!(matches!(error, Error::NoGeneration { generation: 3, .. }), "{error}");
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &to.join(entry.file_name()));
-        } else {
-            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-        }
-    }
 }
 
 #[test]

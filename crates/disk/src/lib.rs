@@ -5,9 +5,11 @@
 //! - A folder that a library fills is made beside its place and moved there: [`make_filled`].
 //! - [`Mark`] notes beside a log how far it was acknowledged. A log that ends before its mark has lost what somebody was promised.
 //! - [`Standing`] tells whether a path still leads to what was opened: what is written to a deleted file is lost.
+//! - [`caught`] turns a panic on damaged bytes into an error.
 //! - [`rehearsal`] plays a loss of power, or a sync that fails, in tests.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+mod caught;
 mod folders;
 mod mark;
 pub mod rehearsal;
@@ -16,6 +18,7 @@ mod store;
 mod unfinished;
 mod whole;
 
+pub use caught::caught;
 pub use folders::{Folders, make_filled, make_folder, sync_folder};
 pub use mark::Mark;
 pub use standing::Standing;

@@ -52,7 +52,7 @@ impl World {
         let (name, (ty, _)) = self.tags.iter().nth(at).unwrap();
         let name = name.clone();
         let values = if name.ends_with("_5") { 5 } else { 400 };
-        let literal = |dice: &mut Dice| literal(*ty, values, dice);
+        let literal = |dice: &mut Dice| taghouse_testkit::literal(*ty, values, dice);
         let texts = matches!(ty, ValueType::Text | ValueType::Set);
         match dice.below(10) {
             0..4 => Predicate::Compare { name, op: OPS[dice.below(6) as usize], literal: literal(dice) },
@@ -90,23 +90,6 @@ impl World {
             prop_assert_eq!(query.contains(user).unwrap(), expected.contains(user), "user {} of {:?}", user, predicate);
         }
         Ok(())
-    }
-}
-
-/// A value as `rules::coerce` would make it: on, between and beyond the tag's values.
-fn literal(ty: ValueType, values: u64, dice: &mut Dice) -> Value {
-    let extreme = [i64::MIN, i64::MIN + 1, -1, 0, i64::MAX][dice.below(5) as usize];
-    match (ty, dice.below(8)) {
-        (ValueType::Set, _) => value(ValueType::Text, values, dice),
-        (ValueType::Int, 0) => Value::Int(extreme),
-        (ValueType::Int, 1 | 2) => Value::Decimal(Decimal::new(dice.below(90) as i64 - 45, dice.below(3) as u32)),
-        (ValueType::Decimal { .. }, 0) => Value::Decimal(Decimal::from(extreme)),
-        (ValueType::Decimal { .. }, 1) => Value::Decimal(if extreme < 0 { Decimal::MIN } else { Decimal::MAX }),
-        (ValueType::Decimal { .. }, 2..5) => Value::Decimal(Decimal::new(dice.below(9_000) as i64 - 4_500, dice.below(5) as u32)),
-        (ValueType::Decimal { .. }, 5) => Value::Int(dice.below(9) as i64 - 4),
-        (ValueType::Time, 0) => Value::Time(extreme),
-        (ValueType::Date, 0) => Value::Date(extreme.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32),
-        _ => value(ty, values, dice),
     }
 }
 

@@ -14,10 +14,10 @@ mod tests;
 use crate::{Error, Result};
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::Store;
+use taghouse_disk::caught;
 use taghouse_model::{AppId, Clock};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -156,12 +156,7 @@ impl MessageIds {
 
     /// The store panics on some bytes that it never wrote.
     fn guarded<T>(&self, work: impl FnOnce() -> fjall::Result<T>) -> Result<T> {
-        match catch_unwind(AssertUnwindSafe(work)) {
-            Ok(outcome) => outcome.map_err(|source| Error::Ids { folder: self.folder.clone(), source: Box::new(source) }),
-            Err(panic) => {
-                let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-                Err(Error::IdsDamaged { folder: self.folder.clone(), detail: text.unwrap_or("a panic").replace('\n', " ") })
-            }
-        }
+        let outcome = caught(work).map_err(|detail| Error::IdsDamaged { folder: self.folder.clone(), detail })?;
+        outcome.map_err(|source| Error::Ids { folder: self.folder.clone(), source: Box::new(source) })
     }
 }

@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, unreachable_pub)]
 
+#[path = "../../../tests/needs/copy_folder.rs"]
+mod copy_folder;
 mod house;
 
 use async_trait::async_trait;
+use copy_folder::copy_folder;
 use house::{Counting, House, NOW_MS, definitions};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -291,12 +294,12 @@ async fn ids_that_are_missing_are_read_from_the_lake() {
         land(&house, &log, &typed).await
     };
     assert_eq!(sent(&["m1"]).await.events, 1);
-    copy(&ids, &older);
+    copy_folder(&ids, &older);
     assert_eq!(sent(&["m1", "m2"]).await, Landed { events: 1, duplicates: 1, position: 3, ..Landed::default() });
     std::fs::remove_dir_all(&ids).unwrap();
     assert_eq!(sent(&["m1", "m2"]).await, Landed { duplicates: 2, position: 5, ..Landed::default() });
     std::fs::remove_dir_all(&ids).unwrap();
-    copy(&older, &ids);
+    copy_folder(&older, &ids);
     assert_eq!(sent(&["m1", "m2", "m3"]).await, Landed { events: 1, duplicates: 2, position: 8, ..Landed::default() });
     // What was noted and never committed does not count.
     {
@@ -308,19 +311,6 @@ async fn ids_that_are_missing_are_read_from_the_lake() {
     assert_eq!(sent(&["m4", "m3"]).await, Landed { events: 1, duplicates: 1, position: 10, ..Landed::default() });
     let house = House::open(home.path()).await;
     assert_eq!(house.rows("events", &["message_id"]).await, ["m1", "m2", "m3", "m4"]);
-}
-
-fn copy(from: &std::path::Path, to: &std::path::Path) {
-    std::fs::create_dir(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let (from, to) = (entry.path(), to.join(entry.file_name()));
-        if from.is_dir() {
-            copy(&from, &to);
-        } else {
-            std::fs::copy(&from, &to).unwrap();
-        }
-    }
 }
 
 /// One row of one attribute a message: what the mapping finds, else the trait of its name, read as the mapping says.

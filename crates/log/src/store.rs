@@ -6,9 +6,8 @@
 use crate::{Error, Result, key};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use taghouse_disk::{Mark, Standing};
+use taghouse_disk::{Mark, Standing, caught};
 
 const CACHE_BYTES: u64 = 16 << 20;
 const JOURNAL_ENDING: &str = "jnl";
@@ -119,10 +118,7 @@ fn open(path: &Path) -> Result<Opened> {
         Ok(Opened { database, keyspace })
     };
     // fjall panics on some bytes that it never wrote.
-    let opened = catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-        Err(Error::Corrupt(text.unwrap_or("its store panicked").replace('\n', " ")))
-    });
+    let opened = caught(open).unwrap_or_else(|panic| Err(Error::Corrupt(panic)));
     opened.map_err(|error: Error| error.within(path))
 }
 

@@ -2,9 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod conformance;
+#[path = "../../../tests/needs/copy_folder.rs"]
+mod copy_folder;
 #[path = "../../../tests/needs/small_disk.rs"]
 mod small_disk;
 
+use copy_folder::copy_folder;
 use small_disk::SmallDisk;
 use std::path::Path;
 use std::sync::Arc;
@@ -155,15 +158,6 @@ async fn a_changed_byte_of_a_record_is_said() {
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
 }
 
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let copied = to.join(path.file_name().unwrap());
-        if path.is_dir() { copy(&path, &copied) } else { std::fs::copy(&path, copied).map(|_| ()).unwrap() }
-    }
-}
-
 /// Whatever byte of the journal is flipped: no panic, and either everything is there, or the log is refused with an error that names its folder.
 #[tokio::test]
 async fn a_changed_byte_anywhere_loses_nothing_in_silence() {
@@ -182,7 +176,7 @@ async fn a_changed_byte_anywhere_loses_nothing_in_silence() {
     let mut refused = 0;
     for at in (0..written).step_by(17) {
         let folder = home.path().join(format!("at-{at}"));
-        copy(&whole, &folder);
+        copy_folder(&whole, &folder);
         let path = journal(&folder).with_file_name(&name);
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[at] ^= 0x41;

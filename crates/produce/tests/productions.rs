@@ -1,10 +1,14 @@
 //! Productions one after the other, at once, after a change of definitions, and after the dictionary was lost.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "../../../tests/needs/copy_folder.rs"]
+mod copy_folder;
+
 use arrow::array::AsArray;
 use arrow::datatypes::{Field, Schema};
 use arrow::record_batch::RecordBatch;
-use futures::{StreamExt, TryStreamExt};
+use copy_folder::copy_folder;
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -138,6 +142,24 @@ fn sum(name: &str, ty: &str, value: &str) -> String {
     format!("---\n{{ kind: tag, name: {name}, type: {ty}, aggregate: {{ function: sum, value: \"{value}\" }} }}\n")
 }
 
+/// The lake has them, no production has made a user of them, and the deletion comes after the lake is read: it must not be too late.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_deleted_before_a_first_production_ends_is_not_published() {
+    let folder = tempfile::tempdir().unwrap();
+    let house = House::open(folder.path()).await;
+    house.buy(&[("ann", 1, 100), ("ben", 2, 100)]).await;
+    let tags = Arc::new(definitions(&sum("worth", "int", "quantity")));
+    let land = || {
+        house.dictionary.note_deleted(&house.app, &["ben".to_owned()]);
+        async { Ok(()) }.boxed()
+    };
+    house.producer.produce_landing(&house.app, &tags, MIDNIGHT, None, &|_, _| (), &land).await.unwrap();
+    assert_eq!((house.users().await, house.value("worth", "ann").await), (1, Some(Value::Int(1))));
+    // What is deleted for good is in the lake; this was told to one production only.
+    house.produce(&sum("worth", "int", "quantity"), MIDNIGHT).await;
+    assert_eq!((house.users().await, house.value("worth", "ben").await), (2, Some(Value::Int(2))));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn productions_at_once_follow_one_another_and_lose_no_user() {
     let folder = tempfile::tempdir().unwrap();
@@ -262,7 +284,7 @@ async fn a_lost_or_older_dictionary_renumbers_the_users() {
         house.buy(&[("m", 3, 250)]).await;
         house.produce(&tags, MIDNIGHT).await;
     }
-    copy(&here, &aside);
+    copy_folder(&here, &aside);
     {
         let house = House::open(folder.path()).await;
         house.buy(&[("z", 1, 101)]).await;
@@ -291,19 +313,6 @@ async fn a_lost_or_older_dictionary_renumbers_the_users() {
     assert_eq!((house.dictionary.generation(&house.app), house.users().await), (3, 3));
     assert_eq!((house.value("pieces", "b").await, house.value("pieces", "m").await), (Some(Value::Int(7)), Some(Value::Int(3))));
     assert_eq!(house.value("spend", "z").await, Some(Value::Decimal(Decimal::new(101, 2))));
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,8 @@
+#[path = "../../../../tests/needs/copy_folder.rs"]
+mod copy_folder;
+
 use super::{MessageIds, NotedId};
+use copy_folder::copy_folder;
 use std::path::Path;
 use std::sync::Arc;
 use taghouse_model::{AppId, Clock};
@@ -14,15 +18,6 @@ impl Clock for Still {
 
 fn ids(folder: &Path) -> MessageIds {
     MessageIds::at(folder, Arc::new(Still))
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let copied = to.join(path.file_name().unwrap());
-        if path.is_dir() { copy(&path, &copied) } else { std::fs::copy(&path, copied).map(|_| ()).unwrap() }
-    }
 }
 
 /// Whatever byte of the journal is flipped: no panic, and either the ids are there, or it is said that some are missing, or the folder is named.
@@ -44,7 +39,7 @@ fn a_damaged_journal_is_said_or_made_up_for() {
     let (mut refused, mut missing) = (0, 0);
     for at in (0..written).step_by(37) {
         let folder = home.path().join(format!("at-{at}"));
-        copy(&whole, &folder);
+        copy_folder(&whole, &folder);
         let mut damaged = bytes.clone();
         damaged[at] ^= 0x41;
         std::fs::write(folder.join(&name), damaged).unwrap();
