@@ -6,8 +6,7 @@ mod driver;
 use driver::{House, Server, eventually, shop_definitions};
 use serde_json::{Value, json};
 
-const ORDERS: &str =
-    "id,user,event,time,sku,amount\n1,ann,purchase,2026-06-20T10:00:00,s1,60.10\n2,bob,purchase,2026-06-21T10:00:00,s2,12.50\n";
+const ORDERS: &str = "id,user,event,time,sku,amount\n1,ann,purchase,2026-06-20T10:00:00,s1,60.10\n2,bob,purchase,2026-06-21T10:00:00,s2,12.50\n";
 
 fn shop() -> House {
     let house = House::new();
@@ -21,19 +20,26 @@ fn lines(house: &House, more: &[&str]) -> Vec<[String; 4]> {
     let trail = house.json(&arguments);
     let text = |line: &Value, name: &str| line[name].as_str().unwrap().to_owned();
     let lines = trail["lines"].as_array().unwrap().iter().rev();
-    lines.map(|line| ["actor", "action", "subject", "outcome"].map(|name| text(line, name))).collect()
+    lines
+        .map(|line| ["actor", "action", "subject", "outcome"].map(|name| text(line, name)))
+        .collect()
 }
 
 /// The outcomes of an action's lines whose subject has `word`, oldest first.
 fn outcomes(house: &House, action: &str, word: &str) -> Vec<String> {
     let of = lines(house, &["--action", action]);
-    of.into_iter().filter(|[_, _, subject, _]| subject.contains(word)).map(|[.., outcome]| outcome).collect()
+    of.into_iter()
+        .filter(|[_, _, subject, _]| subject.contains(word))
+        .map(|[.., outcome]| outcome)
+        .collect()
 }
 
 /// Waits for lines that are written beside the answer.
 fn check(house: &House, action: &str, word: &str, expected: &[&str]) {
-    let matches =
-        |found: &[String]| found.len() == expected.len() && found.iter().zip(expected).all(|(found, expected)| found.starts_with(expected));
+    let matches = |found: &[String]| {
+        found.len() == expected.len()
+            && found.iter().zip(expected).all(|(found, expected)| found.starts_with(expected))
+    };
     let mut last = Vec::new();
     for _ in 0..200 {
         last = outcomes(house, action, word);
@@ -73,7 +79,8 @@ fn every_command_leaves_its_lines_and_so_does_what_fails() {
     check(&house, "change", "0 changes in 1 calls", &["failed: "]);
 
     house.ok(&["delete", "bob"]);
-    // sha256("bob"), of which the first half names him to whoever knows him, and the id is not in the trail.
+    // sha256("bob"), of which the first half names him to whoever knows him, and the id is not in
+    // the trail.
     check(&house, "delete", "1 users, sha256 81b637d8fcd2c6da", &["begun", "done"]);
     assert!(lines(&house, &[]).iter().flatten().all(|text| !text.contains("bob")));
     house.ok(&["compact", "--expire", "purchases >= 100"]);
@@ -96,24 +103,38 @@ fn the_trail_is_read_page_by_page_by_admins_only() {
     let server = house.serve();
     let admin = server.admin_key.clone().unwrap();
     let of = |role: &str, app: Option<&str>| {
-        server.post("/api/v1/keys", &admin, &json!({"role": role, "app": app})).json()["secret"].as_str().unwrap().to_owned()
+        server.post("/api/v1/keys", &admin, &json!({"role": role, "app": app})).json()["secret"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     };
     let (own, viewer) = (of("admin", Some("corner")), of("viewer", Some("corner")));
     let path = "/api/v1/apps/corner/audit";
     for (key, of_app, of_house) in [(&admin, 200, 200), (&own, 200, 403), (&viewer, 403, 403)] {
-        assert_eq!((server.get(path, key).status, server.get("/api/v1/audit", key).status), (of_app, of_house));
+        assert_eq!(
+            (server.get(path, key).status, server.get("/api/v1/audit", key).status),
+            (of_app, of_house)
+        );
     }
     assert_eq!(server.get("/api/v1/apps/nowhere/audit", &admin).status, 404);
-    for (query, word) in [("limit=0", "1 to 1000"), ("from=yesterday", "is not a time"), ("colour=red", "colour")] {
+    for (query, word) in
+        [("limit=0", "1 to 1000"), ("from=yesterday", "is not a time"), ("colour=red", "colour")]
+    {
         let answer = server.get(&format!("{path}?{query}"), &own);
         assert_eq!(answer.status, 400, "{query}");
         assert!(answer.json()["detail"].as_str().unwrap().contains(word), "{}", answer.json());
     }
 
-    let upload = server.post("/api/v1/apps/corner/uploads", &own, &json!({})).json()["id"].as_str().unwrap().to_owned();
+    let upload = server.post("/api/v1/apps/corner/uploads", &own, &json!({})).json()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let files = format!("/api/v1/apps/corner/uploads/{upload}/files?name=orders-1.csv");
     for status in [204, 409] {
-        assert_eq!(server.call("PUT", &files, Some(&format!("Bearer {own}")), ORDERS.as_bytes()).status, status);
+        assert_eq!(
+            server.call("PUT", &files, Some(&format!("Bearer {own}")), ORDERS.as_bytes()).status,
+            status
+        );
     }
     let page = |query: &str| server.get(&format!("{path}?{query}"), &own).json();
     let uploads = page("action=upload");
@@ -121,20 +142,38 @@ fn the_trail_is_read_page_by_page_by_admins_only() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|line| (line["subject"].as_str().unwrap().to_owned(), line["outcome"].as_str().unwrap()[..4].to_owned()))
+        .map(|line| {
+            (
+                line["subject"].as_str().unwrap().to_owned(),
+                line["outcome"].as_str().unwrap()[..4].to_owned(),
+            )
+        })
         .collect();
     let file = format!("file orders-1.csv of upload {upload}");
     assert_eq!(
         texts,
-        [(file.clone(), "fail".to_owned()), (file, "done".to_owned()), (format!("upload {upload} begun"), "done".to_owned())]
+        [
+            (file.clone(), "fail".to_owned()),
+            (file, "done".to_owned()),
+            (format!("upload {upload} begun"), "done".to_owned())
+        ]
     );
     let first = page("action=upload&limit=2");
     let second = page(&format!("action=upload&limit=2&before={}", first["next"]));
-    assert_eq!((first["lines"].as_array().unwrap().len(), second["lines"].as_array().unwrap().len()), (2, 1));
-    assert_eq!((second["next"].clone(), second["lines"][0].clone()), (Value::Null, uploads["lines"][2].clone()));
+    assert_eq!(
+        (first["lines"].as_array().unwrap().len(), second["lines"].as_array().unwrap().len()),
+        (2, 1)
+    );
+    assert_eq!(
+        (second["next"].clone(), second["lines"][0].clone()),
+        (Value::Null, uploads["lines"][2].clone())
+    );
     assert_eq!(page("actor=nobody")["lines"], json!([]));
     assert_eq!(page("to=2000-01-01T00:00")["lines"], json!([]));
-    assert_eq!(page("from=2000-01-01T00:00")["lines"].as_array().unwrap().len(), page("")["lines"].as_array().unwrap().len());
+    assert_eq!(
+        page("from=2000-01-01T00:00")["lines"].as_array().unwrap().len(),
+        page("")["lines"].as_array().unwrap().len()
+    );
 }
 
 fn change(server: &Server, key: &str, user: usize) {
@@ -159,16 +198,38 @@ fn refused_calls_leave_a_line_for_each_key_and_strangers_none() {
     let mut server = house.serve();
     let admin = server.admin_key.clone().unwrap();
     let make = |role: &str| {
-        let made = server.post("/api/v1/keys", &admin, &json!({"role": role, "app": "corner"})).json();
+        let made =
+            server.post("/api/v1/keys", &admin, &json!({"role": role, "app": "corner"})).json();
         (made["id"].as_str().unwrap().to_owned(), made["secret"].as_str().unwrap().to_owned())
     };
     let ((viewer, viewing), (gone, revoked)) = (make("viewer"), make("judge"));
-    assert_eq!(server.call("DELETE", &format!("/api/v1/keys/{gone}"), Some(&format!("Bearer {admin}")), b"").status, 204);
+    assert_eq!(
+        server
+            .call("DELETE", &format!("/api/v1/keys/{gone}"), Some(&format!("Bearer {admin}")), b"")
+            .status,
+        204
+    );
     for _ in 0..30 {
         assert_eq!(server.post("/api/v1/apps/corner/produce", &viewing, &json!({})).status, 403);
-        assert_eq!(server.call("DELETE", "/api/v1/apps/corner/users/ann", Some(&format!("Bearer {viewing}")), b"").status, 403);
-        assert_eq!(server.get("/api/v1/apps/corner/judge?user=ann&crowd=others", &revoked).status, 401);
-        assert_eq!(server.get("/api/v1/apps/corner/judge?user=ann&crowd=others", "tgh_nobody").status, 401);
+        assert_eq!(
+            server
+                .call(
+                    "DELETE",
+                    "/api/v1/apps/corner/users/ann",
+                    Some(&format!("Bearer {viewing}")),
+                    b""
+                )
+                .status,
+            403
+        );
+        assert_eq!(
+            server.get("/api/v1/apps/corner/judge?user=ann&crowd=others", &revoked).status,
+            401
+        );
+        assert_eq!(
+            server.get("/api/v1/apps/corner/judge?user=ann&crowd=others", "tgh_nobody").status,
+            401
+        );
     }
     assert_eq!(server.get("/api/v1/apps/corner/definitions", &viewing).status, 200);
     server.terminate();
@@ -194,13 +255,19 @@ fn what_a_killed_server_left_open_gets_its_end_at_the_next_start() {
     let orders = house.file("orders-1.csv", ORDERS);
     house.ok(&["ingest", "--source", "orders", orders.to_str().unwrap()]);
     let crossed: String = (1..30).map(|n| format!(" CROSS JOIN events e{n}")).collect();
-    let query =
-        format!("SELECT e0.user_id, count(*) AS value FROM events e0{crossed} WHERE e1.amount + e9.amount > e0.amount GROUP BY e0.user_id");
-    let endless = house.file("endless.yaml", format!("kind: tag\nname: endless\ntype: int\nsql: \"{query}\"\n"));
+    let query = format!(
+        "SELECT e0.user_id, count(*) AS value FROM events e0{crossed} WHERE e1.amount + e9.amount > e0.amount GROUP BY e0.user_id"
+    );
+    let endless = house
+        .file("endless.yaml", format!("kind: tag\nname: endless\ntype: int\nsql: \"{query}\"\n"));
     house.ok(&["apply", "-f", endless.to_str().unwrap()]);
     let server = house.serve();
     let key = server.admin_key.clone().unwrap();
-    let run = server.post("/api/v1/apps/corner/produce", &key, &json!({"as_of": "2026-07-01T00:00", "tags": ["endless"]}));
+    let run = server.post(
+        "/api/v1/apps/corner/produce",
+        &key,
+        &json!({"as_of": "2026-07-01T00:00", "tags": ["endless"]}),
+    );
     assert_eq!(run.status, 202, "{}", run.json());
     // Dropped, a server is killed.
     drop(server);

@@ -1,4 +1,5 @@
-//! Backups taken while the server works, and put back: equal answers, nothing lost, nothing from later; damage and wrong places are refused.
+//! Backups taken while the server works, and put back: equal answers, nothing lost, nothing from
+//! later; damage and wrong places are refused.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod driver;
@@ -45,8 +46,10 @@ fn restored(house: &House, backup: &Path, name: &str) -> House {
 
 /// What a folder says of everything that a user can ask.
 fn answers(house: &House) -> BTreeMap<String, Value> {
-    let mut answers: BTreeMap<String, Value> =
-        QUESTIONS.iter().map(|question| ((*question).to_owned(), house.count(question).into())).collect();
+    let mut answers: BTreeMap<String, Value> = QUESTIONS
+        .iter()
+        .map(|question| ((*question).to_owned(), house.count(question).into()))
+        .collect();
     for user in ["ann", "bob", "cid"] {
         answers.insert(format!("profile {user}"), house.json(&["profile", user])["tags"].clone());
     }
@@ -57,8 +60,11 @@ fn answers(house: &House) -> BTreeMap<String, Value> {
 }
 
 fn change(server: &Server, key: &str, user: &str, tag: &str, value: Value) {
-    let answer =
-        server.post("/api/v1/apps/corner/changes", key, &json!({"create": true, "changes": [{"user": user, "tag": tag, "set": value}]}));
+    let answer = server.post(
+        "/api/v1/apps/corner/changes",
+        key,
+        &json!({"create": true, "changes": [{"user": user, "tag": tag, "set": value}]}),
+    );
     assert_eq!(answer.status, 200, "{}", answer.json());
 }
 
@@ -87,7 +93,8 @@ fn a_folder_put_back_answers_as_it_did_and_goes_on() {
     let back = restored(&house, &backup, "back");
     assert_eq!(answers(&back), expected);
     assert_eq!(back.count("city == \"Paris\""), 0);
-    // The call that had not landed lands from there, once; a change goes behind those that the backup holds.
+    // The call that had not landed lands from there, once; a change goes behind those that the
+    // backup holds.
     let server = back.serve();
     eventually("the call lands", || {
         let landing = server.get("/api/v1/apps/corner/landing", &key).json();
@@ -98,7 +105,11 @@ fn a_folder_put_back_answers_as_it_did_and_goes_on() {
     change(&server, &key, "bob", "city", json!("Rome"));
     drop(server);
     back.ok(&["produce", "--as-of", AS_OF]);
-    assert_eq!((back.count("spend_30d == 125.25"), back.count("purchases == 77")), (1, 1), "the call once, and what was changed by hand");
+    assert_eq!(
+        (back.count("spend_30d == 125.25"), back.count("purchases == 77")),
+        (1, 1),
+        "the call once, and what was changed by hand"
+    );
     assert_eq!(back.json(&["profile", "bob"])["tags"]["visits"], Value::Null);
 }
 
@@ -112,15 +123,26 @@ fn backups_beside_writers_show_one_moment_each() {
     let mut bounds = Vec::new();
 
     thread::scope(|scope| {
-        // One call sets two users to the same number: no backup may tell them apart, and numbers only grow.
+        // One call sets two users to the same number: no backup may tell them apart, and numbers
+        // only grow.
         scope.spawn(|| {
             for number in 1.. {
                 if stop.load(Ordering::SeqCst) {
                     break;
                 }
                 sent.store(number, Ordering::SeqCst);
-                let both = ["ann", "bob"].map(|user| json!({"user": user, "tag": "visits", "set": number}));
-                assert_eq!(server.post("/api/v1/apps/corner/changes", &key, &json!({ "changes": both, "create": true })).status, 200);
+                let both = ["ann", "bob"]
+                    .map(|user| json!({"user": user, "tag": "visits", "set": number}));
+                assert_eq!(
+                    server
+                        .post(
+                            "/api/v1/apps/corner/changes",
+                            &key,
+                            &json!({ "changes": both, "create": true })
+                        )
+                        .status,
+                    200
+                );
                 told.store(number, Ordering::SeqCst);
             }
         });
@@ -140,8 +162,13 @@ fn backups_beside_writers_show_one_moment_each() {
     drop(server);
 
     for (backup, (least, most)) in backups.iter().zip(bounds) {
-        let back = restored(&house, backup, &format!("back-of-{}", backup.file_name().unwrap().to_str().unwrap()));
-        let value = |user: &str| back.json(&["profile", user])["tags"]["visits"].as_u64().unwrap_or(0);
+        let back = restored(
+            &house,
+            backup,
+            &format!("back-of-{}", backup.file_name().unwrap().to_str().unwrap()),
+        );
+        let value =
+            |user: &str| back.json(&["profile", user])["tags"]["visits"].as_u64().unwrap_or(0);
         let (ann, bob) = (value("ann"), value("bob"));
         assert_eq!(ann, bob, "one call is in the backup in part");
         assert!((least..=most).contains(&ann), "{ann} of {least} to {most}");
@@ -201,14 +228,26 @@ fn backups_go_only_where_they_may() {
     let said = house.refused(&["backup", taken.parent().unwrap().to_str().unwrap()]);
     assert!(said.contains("holds something already"), "{said}");
 
-    let ask = |server: &Server, key: &str, folder: &str| server.post("/api/v1/backups", key, &json!({ "folder": folder }));
+    let ask = |server: &Server, key: &str, folder: &str| {
+        server.post("/api/v1/backups", key, &json!({ "folder": folder }))
+    };
     let server = house.serve();
     let key = server.admin_key.clone().unwrap();
     let answer = ask(&server, &key, "today");
     assert_eq!(answer.status, 400);
-    assert!(answer.json()["detail"].as_str().unwrap().contains("--backup-dir"), "{}", answer.json());
-    let of_app = house.json(&["keys", "create", "--role", "admin", "--app", "corner"])["secret"].as_str().unwrap().to_owned();
-    let editor = house.json(&["keys", "create", "--role", "editor", "--all-apps"])["secret"].as_str().unwrap().to_owned();
+    assert!(
+        answer.json()["detail"].as_str().unwrap().contains("--backup-dir"),
+        "{}",
+        answer.json()
+    );
+    let of_app = house.json(&["keys", "create", "--role", "admin", "--app", "corner"])["secret"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let editor = house.json(&["keys", "create", "--role", "editor", "--all-apps"])["secret"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     drop(server);
 
     let folder = house.path("backups");
@@ -221,9 +260,17 @@ fn backups_go_only_where_they_may() {
     }
     let answer = ask(&server, &key, "today");
     assert_eq!(answer.status, 201, "{}", answer.json());
-    assert_eq!(answer.json()["folder"], folder.canonicalize().unwrap().join("today").to_str().unwrap());
+    assert_eq!(
+        answer.json()["folder"],
+        folder.canonicalize().unwrap().join("today").to_str().unwrap()
+    );
     let trail = house.json(&["audit", "--all-apps"]);
-    let lines: Vec<&Value> = trail["lines"].as_array().unwrap().iter().filter(|line| line["action"] == "backup").collect();
+    let lines: Vec<&Value> = trail["lines"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|line| line["action"] == "backup")
+        .collect();
     assert!(lines.iter().any(|line| line["outcome"] == "done"), "{lines:?}");
     drop(server);
     assert_eq!(restored(&house, &folder.join("today"), "back").count("purchases >= 1"), 3);
@@ -233,7 +280,9 @@ fn backups_go_only_where_they_may() {
 fn a_backup_whose_server_is_killed_is_none_and_leaves_nothing() {
     let house = produced();
     let stage = |house: &House| {
-        let names = std::fs::read_dir(house.data()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let names = std::fs::read_dir(house.data())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names.filter(|name| name.starts_with(".backup-")).count()
     };
     let mut killed = 0;
@@ -241,8 +290,14 @@ fn a_backup_whose_server_is_killed_is_none_and_leaves_nothing() {
         let mut server = house.serve();
         let backup = house.path(&format!("backup-{attempt}"));
         let mut command = house.command(&["backup", backup.to_str().unwrap()]);
-        let mut asking = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
-        eventually("the backup begins or ends", || (stage(&house) > 0 || asking.try_wait().unwrap().is_some()).then_some(()));
+        let mut asking = command
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        eventually("the backup begins or ends", || {
+            (stage(&house) > 0 || asking.try_wait().unwrap().is_some()).then_some(())
+        });
         thread::sleep(std::time::Duration::from_millis(attempt));
         server.kill();
         asking.wait().unwrap();

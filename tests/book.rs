@@ -1,5 +1,6 @@
-//! Holds the book in `docs/` to what the program does: every example is run, page by page, as a reader would, and what is shown must come
-//! out. `UPDATE_DOCS=1` writes what came out into the pages; read the difference before you commit it.
+//! Holds the book in `docs/` to what the program does: every example is run, page by page, as a
+//! reader would, and what is shown must come out. `UPDATE_DOCS=1` writes what came out into the
+//! pages; read the difference before you commit it.
 #![allow(clippy::unwrap_used, clippy::panic)]
 #![allow(unreachable_pub, reason = "modules of one test binary")]
 
@@ -46,7 +47,8 @@ fn pages() -> Vec<Page> {
                 waiting.push(path);
             } else if path.extension().is_some_and(|ending| ending == "md") {
                 let name = path.strip_prefix(&source).unwrap().to_string_lossy().into_owned();
-                let lines = std::fs::read_to_string(&path).unwrap().lines().map(str::to_owned).collect();
+                let lines =
+                    std::fs::read_to_string(&path).unwrap().lines().map(str::to_owned).collect();
                 pages.push(Page { name, path, lines });
             }
         }
@@ -56,12 +58,16 @@ fn pages() -> Vec<Page> {
     pages
 }
 
-/// Writes what came out into the page, from the bottom to the top, so that lines keep their numbers.
+/// Writes what came out into the page, from the bottom to the top, so that lines keep their
+/// numbers.
 fn update(page: &Page, differences: &[Difference]) {
     let mut lines = page.lines.clone();
     for difference in differences.iter().rev() {
         if let Some(span) = difference.span {
-            lines.splice(span.start..span.end, difference.right.trim_end().lines().map(str::to_owned));
+            lines.splice(
+                span.start..span.end,
+                difference.right.trim_end().lines().map(str::to_owned),
+            );
         }
     }
     std::fs::write(&page.path, lines.join("\n") + "\n").unwrap();
@@ -70,17 +76,24 @@ fn update(page: &Page, differences: &[Difference]) {
 #[test]
 fn every_example_comes_out_as_shown() {
     let only = std::env::var("BOOK_PAGE").ok();
-    let waiting: Vec<Page> = pages().into_iter().filter(|page| only.as_ref().is_none_or(|only| page.name.contains(only))).collect();
+    let waiting: Vec<Page> = pages()
+        .into_iter()
+        .filter(|page| only.as_ref().is_none_or(|only| page.name.contains(only)))
+        .collect();
     let (waiting, wrong) = (Mutex::new(waiting), Mutex::new(Vec::<String>::new()));
     std::thread::scope(|scope| {
         for _ in 0..READERS {
             scope.spawn(|| {
                 loop {
                     let Some(page) = waiting.lock().unwrap().pop() else { return };
-                    match reading::follow(&page, &docs(), Path::new(env!("CARGO_BIN_EXE_taghouse"))) {
+                    match reading::follow(&page, &docs(), Path::new(env!("CARGO_BIN_EXE_taghouse")))
+                    {
                         Ok(differences) if differences.is_empty() => {}
                         Ok(differences) if updates() => update(&page, &differences),
-                        Ok(differences) => wrong.lock().unwrap().extend(differences.into_iter().map(|difference| difference.message)),
+                        Ok(differences) => wrong
+                            .lock()
+                            .unwrap()
+                            .extend(differences.into_iter().map(|difference| difference.message)),
                         Err(error) => wrong.lock().unwrap().push(error),
                     }
                 }
@@ -88,7 +101,11 @@ fn every_example_comes_out_as_shown() {
         }
     });
     let wrong = wrong.into_inner().unwrap();
-    assert!(wrong.is_empty(), "{}\n\nIf the pages are what is wrong, `make docs` writes them.", wrong.join("\n\n"));
+    assert!(
+        wrong.is_empty(),
+        "{}\n\nIf the pages are what is wrong, `make docs` writes them.",
+        wrong.join("\n\n")
+    );
 }
 
 /// A book that runs little of what it shows would pass the test above.
@@ -96,7 +113,11 @@ fn every_example_comes_out_as_shown() {
 fn few_blocks_are_not_run() {
     let examples: Vec<Example> = pages().iter().flat_map(|page| page.examples().unwrap()).collect();
     let not_run = examples.iter().filter(|example| **example == Example::NotRun).count();
-    assert!(examples.len() > 100 && not_run * 20 < examples.len(), "{not_run} of {} are not run", examples.len());
+    assert!(
+        examples.len() > 100 && not_run * 20 < examples.len(),
+        "{not_run} of {} are not run",
+        examples.len()
+    );
 }
 
 #[test]
@@ -127,7 +148,10 @@ fn generated(name: &str, right: &str) {
         std::fs::write(&path, right).unwrap();
     }
     let there = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(there == right, "docs/src/reference/{name} is not what the program says now: run `make docs`, and commit what it writes");
+    assert!(
+        there == right,
+        "docs/src/reference/{name} is not what the program says now: run `make docs`, and commit what it writes"
+    );
 }
 
 #[test]
@@ -147,10 +171,14 @@ fn generated_file_of_the_api_is_what_a_server_says() {
 #[test]
 fn the_page_of_errors_has_every_type_of_problem() {
     let description: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(docs().join("src/reference/openapi.json")).unwrap()).unwrap();
-    let words = description["components"]["schemas"]["Problem"]["properties"]["type"]["enum"].as_array().unwrap();
+        serde_json::from_slice(&std::fs::read(docs().join("src/reference/openapi.json")).unwrap())
+            .unwrap();
+    let words = description["components"]["schemas"]["Problem"]["properties"]["type"]["enum"]
+        .as_array()
+        .unwrap();
     let page = std::fs::read_to_string(docs().join("src/reference/errors.md")).unwrap();
     let table = page.split("| type |").nth(1).unwrap().split("\n\n").next().unwrap();
-    let in_table: BTreeSet<&str> = table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let in_table: BTreeSet<&str> =
+        table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
     assert_eq!(in_table, words.iter().map(|word| word.as_str().unwrap()).collect());
 }

@@ -19,7 +19,14 @@ fn orders(house: &House, more: u32) -> PathBuf {
         for row in 0..500 {
             let (user, day) = ((row * 7 + file * 13) % 900, 1 + (row + file) % 30);
             let id = file * 500 + row;
-            writeln!(text, "{id},u{user},purchase,2026-06-{day:02}T10:00:00,s{},{}.{:02}", row % 50, row % 90 + more, row % 100).unwrap();
+            writeln!(
+                text,
+                "{id},u{user},purchase,2026-06-{day:02}T10:00:00,s{},{}.{:02}",
+                row % 50,
+                row % 90 + more,
+                row % 100
+            )
+            .unwrap();
         }
         folder = house.file(&format!("in/orders-{file:02}.csv"), text).parent().unwrap().to_owned();
     }
@@ -28,17 +35,24 @@ fn orders(house: &House, more: u32) -> PathBuf {
 
 fn answers(house: &House) -> Vec<String> {
     let tags = house.json(&["tags"]);
-    let sums = tags["tags"].as_array().unwrap().iter().map(|tag| format!("{} {} {}", tag["name"], tag["users"], tag["sum"]));
+    let sums = tags["tags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tag| format!("{} {} {}", tag["name"], tag["users"], tag["sum"]));
     let crowds = ["high_spenders", "others"].map(|crowd| house.ok(&["export", crowd]));
-    let counts = ["spend_30d >= 50", "favourite like 's1%'", "!(purchases >= 20)"].map(|expression| house.count(expression).to_string());
+    let counts = ["spend_30d >= 50", "favourite like 's1%'", "!(purchases >= 20)"]
+        .map(|expression| house.count(expression).to_string());
     sums.chain(crowds).chain(counts).collect()
 }
 
-/// Runs a command, kills it after a while, and so on with longer whiles until it gets through by itself.
+/// Runs a command, kills it after a while, and so on with longer whiles until it gets through by
+/// itself.
 fn kill_until_done(house: &House, arguments: &[&str], whole: Duration) -> u32 {
     let mut kills = 0;
     for step in 1.. {
-        let mut child = house.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child =
+            house.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let deadline = Instant::now() + whole * step / 12;
         while Instant::now() < deadline {
             if let Some(status) = child.try_wait().unwrap() {
@@ -73,7 +87,10 @@ fn killed_at_any_moment_and_run_again_gives_the_same_answers() {
     killed.ok(&["apply", "-f", shop_definitions().to_str().unwrap()]);
     let ingest_kills = kill_until_done(&killed, &ingest, ingest_took);
     let produce_kills = kill_until_done(&killed, &produce, produce_took);
-    assert!(ingest_kills >= 3 && produce_kills >= 3, "only {ingest_kills} and {produce_kills} kills hit");
+    assert!(
+        ingest_kills >= 3 && produce_kills >= 3,
+        "only {ingest_kills} and {produce_kills} kills hit"
+    );
     assert_eq!(answers(&killed), expected);
     let again = killed.json(&ingest);
     assert_eq!(again["files_new"], 0, "what the killed runs landed is known");

@@ -1,4 +1,5 @@
-//! What happens to a server and its data folder when the disk is full, the folder goes, or a file is damaged.
+//! What happens to a server and its data folder when the disk is full, the folder goes, or a file
+//! is damaged.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "faults/damage.rs"]
@@ -32,8 +33,13 @@ fn fill_up(file: &Path) {
 
 /// Text that does not compress.
 fn noise(seed: u64, length: usize) -> String {
-    let next = |state: &u64| Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407));
-    std::iter::successors(Some(seed), next).map(|state| char::from(b'a' + (state >> 59) as u8 % 26)).take(length).collect()
+    let next = |state: &u64| {
+        Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407))
+    };
+    std::iter::successors(Some(seed), next)
+        .map(|state| char::from(b'a' + (state >> 59) as u8 % 26))
+        .take(length)
+        .collect()
 }
 
 /// Calls until it is refused; the numbers of the calls that were acknowledged.
@@ -47,14 +53,18 @@ fn until_refused(what: &str, folder: &str, mut call: impl FnMut(u64) -> Answer) 
         }
         let said = text(&answer);
         assert!(answer.status == 503 || answer.status == 507, "{what}: {said}");
-        assert!(said.contains(folder) && said.contains("room"), "{what} names the folder and the fix: {said}");
+        assert!(
+            said.contains(folder) && said.contains("room"),
+            "{what} names the folder and the fix: {said}"
+        );
         return acknowledged;
     }
     panic!("{what} is taken for ever on a full disk");
 }
 
-/// Takes SQLite's locks of its readers, each a byte of the `-shm` file, and holds them until its input ends: so everybody else is kept out, and
-/// no byte of the catalog is touched. Rust's libraries lock whole files only.
+/// Takes SQLite's locks of its readers, each a byte of the `-shm` file, and holds them until its
+/// input ends: so everybody else is kept out, and no byte of the catalog is touched. Rust's
+/// libraries lock whole files only.
 const KEEP_READERS_OUT: &str = "import fcntl, sys
 index = open(sys.argv[1], 'r+b')
 fcntl.lockf(index, fcntl.LOCK_EX, 5, 123)
@@ -64,7 +74,8 @@ sys.stdin.read()";
 fn keep_readers_out(index: &Path) -> Child {
     let mut python = Command::new("python3");
     python.arg("-c").arg(KEEP_READERS_OUT).arg(index).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut holder = python.spawn().expect("python3 runs; it is what the tests of the API need too");
+    let mut holder =
+        python.spawn().expect("python3 runs; it is what the tests of the API need too");
     let mut said = String::new();
     BufReader::new(holder.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
     assert_eq!(said.trim(), "held");
@@ -89,7 +100,10 @@ fn judgments_go_on_while_the_catalog_does_not_answer_and_say_how_old_they_are() 
         slowest = slowest.max(asked.elapsed());
         assert_eq!(judgment.status, 200, "{}", text(&judgment));
         let judgment = judgment.json();
-        assert_eq!((&judgment["in_crowd"], &judgment["version"]), (&before["in_crowd"], &before["version"]));
+        assert_eq!(
+            (&judgment["in_crowd"], &judgment["version"]),
+            (&before["in_crowd"], &before["version"])
+        );
         let answer = server.post("/api/v1/apps/corner/judge", &key, &batch);
         assert_eq!(answer.status, 200, "{}", text(&answer));
         assert_eq!(answer.json()["judgments"], both);
@@ -100,7 +114,10 @@ fn judgments_go_on_while_the_catalog_does_not_answer_and_say_how_old_they_are() 
     assert!(slowest < Duration::from_secs(2), "a judgment waited for the catalog: {slowest:?}");
     let health = server.get("/api/v1/health", &key);
     let said = text(&health);
-    assert!(health.status == 503 && said.contains("does not answer") && said.contains("ms ago"), "{said}");
+    assert!(
+        health.status == 503 && said.contains("does not answer") && said.contains("ms ago"),
+        "{said}"
+    );
     drop(holder.stdin.take());
     holder.wait().unwrap();
     eventually("a catalog that answers again", || {
@@ -108,17 +125,26 @@ fn judgments_go_on_while_the_catalog_does_not_answer_and_say_how_old_they_are() 
         let fresh = health.status == 200 && health.json()["crowds_age_ms"].as_u64()? < 3_000;
         (fresh && judge().json()["age_ms"].as_u64()? < 3_000).then_some(())
     });
-    let run = server.post("/api/v1/apps/corner/produce", &key, &json!({"as_of": "2026-07-01T00:00"})).json();
+    let run = server
+        .post("/api/v1/apps/corner/produce", &key, &json!({"as_of": "2026-07-01T00:00"}))
+        .json();
     let run = server.run_ended(run["id"].as_str().unwrap(), &key);
     assert_eq!(run["state"], "succeeded", "{run}");
-    assert!(judge().json()["version"].as_u64() > before["version"].as_u64(), "what is published afterwards is judged by");
+    assert!(
+        judge().json()["version"].as_u64() > before["version"].as_u64(),
+        "what is published afterwards is judged by"
+    );
 }
 
 #[test]
 fn a_full_disk_is_told_and_overcome_once_it_has_room() {
     let house = House::new();
     std::fs::create_dir(house.data()).unwrap();
-    let Some(_disk) = SmallDisk::over(&house.data(), "a_full_disk_is_told_and_overcome_once_it_has_room", "64m") else { return };
+    let Some(_disk) =
+        SmallDisk::over(&house.data(), "a_full_disk_is_told_and_overcome_once_it_has_room", "64m")
+    else {
+        return;
+    };
     fill(&house);
     let mut shop = Shop::open(&house);
     assert_eq!(shop.event("e-before", "").status, 200);
@@ -130,7 +156,9 @@ fn a_full_disk_is_told_and_overcome_once_it_has_room() {
         let mut city = format!("before{round}");
         assert_eq!(shop.change(&city).status, 200);
         fill_up(&filler);
-        let events = until_refused("an event", &folder, |n| shop.event(&format!("e{round}-{n}"), &noise(n, 20_000)));
+        let events = until_refused("an event", &folder, |n| {
+            shop.event(&format!("e{round}-{n}"), &noise(n, 20_000))
+        });
         bought.extend(events.iter().map(|n| format!("e{round}-{n}")));
         fill_up(&filler);
         let changes = until_refused("a change", &folder, |n| shop.change(&format!("c{round}-{n}")));
@@ -148,7 +176,11 @@ fn a_full_disk_is_told_and_overcome_once_it_has_room() {
         let began = Instant::now();
         let recovers = |what: &str, works: &dyn Fn() -> bool| {
             while !works() {
-                assert!(began.elapsed() < RECOVERY, "{what} is not taken again: {}", house.complaint());
+                assert!(
+                    began.elapsed() < RECOVERY,
+                    "{what} is not taken again: {}",
+                    house.complaint()
+                );
                 std::thread::sleep(Duration::from_millis(20));
             }
         };
@@ -160,7 +192,8 @@ fn a_full_disk_is_told_and_overcome_once_it_has_room() {
         recovers("a production", &|| shop.produce().is_ok_and(|run| run["state"] == "succeeded"));
         check(&shop, &bought);
     }
-    // A production puts what the lake says in the place of earlier changes: this one is behind the last.
+    // A production puts what the lake says in the place of earlier changes: this one is behind the
+    // last.
     assert_eq!(shop.change("last").status, 200);
     shop.server.kill();
     shop = shop.with(house.serve());
@@ -181,18 +214,26 @@ fn check(shop: &Shop, bought: &BTreeSet<String>) {
 /// The last change that was acknowledged holds for everybody, and none that was refused.
 fn lives_in(shop: &Shop, city: &str) {
     let all = shop::USERS as usize;
-    eventually("the last acknowledged change", || (shop.users(&format!("city == \"{city}\"")).len() == all).then_some(()));
+    eventually("the last acknowledged change", || {
+        (shop.users(&format!("city == \"{city}\"")).len() == all).then_some(())
+    });
 }
 
 #[test]
 fn a_data_folder_that_goes_ends_the_server_and_nothing_more_is_acknowledged() {
-    let remove = |path: &Path| eventually("a removed folder", || (std::fs::remove_dir_all(path).is_ok() || !path.exists()).then_some(()));
+    let remove = |path: &Path| {
+        eventually("a removed folder", || {
+            (std::fs::remove_dir_all(path).is_ok() || !path.exists()).then_some(())
+        })
+    };
     type Way<'a> = (&'a str, &'a dyn Fn(&Path));
     let ways: [Way; 4] = [
         ("removed", &|data| remove(data)),
         ("moved away", &|data| std::fs::rename(data, data.with_extension("away")).unwrap()),
         ("without its log", &|data| remove(&data.join("log"))),
-        ("with another catalog", &|data| std::fs::rename(data.join("catalog.db"), data.join("catalog.away")).unwrap()),
+        ("with another catalog", &|data| {
+            std::fs::rename(data.join("catalog.db"), data.join("catalog.away")).unwrap()
+        }),
     ];
     for (way, take) in ways {
         let house = House::new();
@@ -221,6 +262,9 @@ fn a_data_folder_that_goes_ends_the_server_and_nothing_more_is_acknowledged() {
         let well = eventually("the end of a server without its folder", || shop.server.ended());
         let said = house.complaint();
         assert!(!well, "{way}: it fails");
-        assert!(said.contains("error: ") && said.contains(&folder) && said.contains("start again"), "{way}: {said}");
+        assert!(
+            said.contains("error: ") && said.contains(&folder) && said.contains("start again"),
+            "{way}: {said}"
+        );
     }
 }

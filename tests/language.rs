@@ -1,4 +1,5 @@
-//! The language as its users meet it: files in, definitions applied, tags produced, questions asked over the command line and HTTP.
+//! The language as its users meet it: files in, definitions applied, tags produced, questions asked
+//! over the command line and HTTP.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod driver;
@@ -6,7 +7,8 @@ mod driver;
 use driver::{House, Server};
 use serde_json::{Value, json};
 
-/// A house with these definitions applied, this file ingested into its only source, and everything produced.
+/// A house with these definitions applied, this file ingested into its only source, and everything
+/// produced.
 fn house(definitions: &str, file: &str, rows: &str) -> House {
     let house = House::new();
     let source = definitions.lines().find_map(|line| line.strip_prefix("name: ")).unwrap();
@@ -66,12 +68,18 @@ w6,2026-03-01T00:00:00Z,0.5
 #[test]
 fn numbers_over_64_bits_are_held_and_those_that_are_not_are_said() {
     let house = house(MOVES, "moves.csv", MOVES_ROWS);
-    assert_eq!(house.ok(&["export", "whales", "--format", "csv"]).lines().skip(1).collect::<Vec<_>>(), ["w1", "w2", "w3"]);
+    assert_eq!(
+        house.ok(&["export", "whales", "--format", "csv"]).lines().skip(1).collect::<Vec<_>>(),
+        ["w1", "w2", "w3"]
+    );
     assert_eq!(value(&house, "w1", "held"), json!("120000000001.00000000"));
     assert_eq!(value(&house, "w3", "held"), json!("92233720368.54775808"));
     assert_eq!(value(&house, "w5", "biggest"), json!("-92233720368.54775809"));
     // Rounded once, half away from zero, to the tag's own scale.
-    assert_eq!((value(&house, "w6", "held_whole"), value(&house, "w4", "held_whole")), (json!("1"), json!("1000")));
+    assert_eq!(
+        (value(&house, "w6", "held_whole"), value(&house, "w4", "held_whole")),
+        (json!("1"), json!("1000"))
+    );
     assert_eq!(house.count("held > 92233720368.54775807"), 2);
     assert_eq!(house.count("held == 120000000001"), 1);
     assert_eq!(house.count("held < 0"), 1);
@@ -82,14 +90,19 @@ fn numbers_over_64_bits_are_held_and_those_that_are_not_are_said() {
     house.ok(&["apply", "-f", house.file("defs.yaml", text).to_str().unwrap()]);
     let said = house.ok(&["produce"]);
     assert!(
-        said.contains("succeeded with warnings") && said.contains("tag millionths: 4 values were left out, number out of range"),
+        said.contains("succeeded with warnings")
+            && said.contains("tag millionths: 4 values were left out, number out of range"),
         "{said}"
     );
     let run = house.json(&["runs"])["runs"][0].clone();
     assert_eq!(run["state"], "succeeded_with_warnings");
     assert!(house.ok(&["runs"]).contains("succeeded with warnings"));
     let tags = house.json(&["tags"]);
-    assert_eq!(tag(&tags, "millionths")["left_out"].as_object().unwrap().values().next(), Some(&json!(4)), "{tags}");
+    assert_eq!(
+        tag(&tags, "millionths")["left_out"].as_object().unwrap().values().next(),
+        Some(&json!(4)),
+        "{tags}"
+    );
     assert_eq!(tag(&tags, "held")["left_out"], json!({}));
     assert_eq!(value(&house, "w1", "millionths"), Value::Null);
 }
@@ -111,7 +124,11 @@ attributes:
 
 #[test]
 fn attributes_over_64_bits_are_held() {
-    let house = house(BALANCE, "balance.csv", "user,balance\nu1,9223372.036854775807\nu2,9223372.036854775808\n");
+    let house = house(
+        BALANCE,
+        "balance.csv",
+        "user,balance\nu1,9223372.036854775807\nu2,9223372.036854775808\n",
+    );
     assert_eq!(value(&house, "u2", "balance"), json!("9223372.036854775808"));
     assert_eq!(value(&house, "u2", "about"), json!("9223372.04"));
     assert_eq!(house.count("balance > 9223372.036854775807"), 1);
@@ -140,13 +157,24 @@ attributes:
 fn a_condition_that_does_not_hold_is_false() {
     let house = house(SPEND, "p.csv", "u,spend\nu1,150\nu2,50\nu3,70\n");
     for tag in ["big", "big_if", "big_cohort"] {
-        for (text, expected) in [("{} == false", 2), ("{} == true", 1), ("{}", 1), ("not {}", 2), ("{} is set", 3), ("{} != true", 2)] {
+        for (text, expected) in [
+            ("{} == false", 2),
+            ("{} == true", 1),
+            ("{}", 1),
+            ("not {}", 2),
+            ("{} is set", 3),
+            ("{} != true", 2),
+        ] {
             let text = text.replace("{}", tag);
             assert_eq!(house.count(&text), expected, "{text}");
         }
     }
     let server = house.serve();
-    let answer = post(&server, "/api/v1/apps/t/count", &json!({"expression": {"compare": {"name": "big", "op": "==", "literal": false}}}));
+    let answer = post(
+        &server,
+        "/api/v1/apps/t/count",
+        &json!({"expression": {"compare": {"name": "big", "op": "==", "literal": false}}}),
+    );
     assert_eq!(answer["count"], 2);
 }
 
@@ -169,23 +197,38 @@ attributes:
 fn a_size_stands_beside_the_expression_that_gave_it() {
     let house = house(GROUPS, "p.csv", "id,grp\nu1,x\nu2,y\nu3,y\nu4,\n");
     let crowd = |house: &House| house.json(&["crowds"])["crowds"][0].clone();
-    assert_eq!((crowd(&house)["size"].clone(), crowd(&house)["answering"].clone()), (json!(1), Value::Null));
-    let changed = GROUPS
-        .replace("grp == \"x\"", "grp == \"y\"")
-        .replace("---\n{kind: crowd", "---\n{kind: tag, name: late, type: bool, expression: 'grp is set'}\n---\n{kind: crowd");
+    assert_eq!(
+        (crowd(&house)["size"].clone(), crowd(&house)["answering"].clone()),
+        (json!(1), Value::Null)
+    );
+    let changed = GROUPS.replace("grp == \"x\"", "grp == \"y\"").replace(
+        "---\n{kind: crowd",
+        "---\n{kind: tag, name: late, type: bool, expression: 'grp is set'}\n---\n{kind: crowd",
+    );
     house.ok(&["apply", "-f", house.file("defs.yaml", changed).to_str().unwrap()]);
     let now = crowd(&house);
-    assert_eq!((now["expression"].as_str(), &now["size"], &now["version"]), (Some("grp == \"y\""), &Value::Null, &Value::Null), "{now}");
+    assert_eq!(
+        (now["expression"].as_str(), &now["size"], &now["version"]),
+        (Some("grp == \"y\""), &Value::Null, &Value::Null),
+        "{now}"
+    );
     assert_eq!(now["answering"], json!({"expression": "grp == \"x\"", "size": 1, "version": 1}));
     let shown = house.ok(&["crowds"]);
     assert!(shown.contains("changed, not computed") && shown.contains("grp == \"y\""), "{shown}");
     // A tag that was applied and not produced is neither unknown nor empty.
     let said = house.refused(&["count", "late"]);
-    assert!(said.contains("`late` is defined and not produced yet") && said.contains("taghouse produce"), "{said}");
+    assert!(
+        said.contains("`late` is defined and not produced yet")
+            && said.contains("taghouse produce"),
+        "{said}"
+    );
     assert!(house.refused(&["top", "late"]).contains("not produced yet"));
     assert!(house.ok(&["tags"]).contains("not produced yet"));
     house.ok(&["produce"]);
-    assert_eq!((crowd(&house)["size"].clone(), crowd(&house)["answering"].clone()), (json!(2), Value::Null));
+    assert_eq!(
+        (crowd(&house)["size"].clone(), crowd(&house)["answering"].clone()),
+        (json!(2), Value::Null)
+    );
     assert_eq!(house.count("late"), 3);
 }
 
@@ -211,11 +254,15 @@ fn lists_of_ten_thousand_and_expressions_of_a_megabyte() {
     let codes = || (0..10_000).map(|n| 10_000_000 + 2 * n);
     let texts: Vec<String> = codes().map(|code| format!("\"{code}\"")).collect();
     let numbers: Vec<String> = codes().map(|code| code.to_string()).collect();
-    let (by_text, by_number) = (format!("code in ({})", texts.join(",")), format!("code_n in ({})", numbers.join(",")));
+    let (by_text, by_number) =
+        (format!("code in ({})", texts.join(",")), format!("code_n in ({})", numbers.join(",")));
     let definitions = format!("{CODES}---\n{{kind: crowd, name: even, expression: '{by_text}'}}\n");
     let house = house(&definitions, "people.csv", &format!("id,code\n{rows}"));
     assert_eq!(house.json(&["crowds"])["crowds"][0]["size"], 10_000);
-    assert!(house.ok(&["crowds"]).lines().all(|line| line.len() < 400), "a list of crowds stays readable");
+    assert!(
+        house.ok(&["crowds"]).lines().all(|line| line.len() < 400),
+        "a list of crowds stays readable"
+    );
     assert_eq!((house.count(&by_text), house.count(&by_number)), (10_000, 10_000));
     let file = |name: &str, text: &str| format!("@{}", house.file(name, text).to_str().unwrap());
     assert_eq!(house.count(&file("not.txt", &by_text.replacen(" in ", " not in ", 1))), 10_000);
@@ -223,12 +270,16 @@ fn lists_of_ten_thousand_and_expressions_of_a_megabyte() {
     assert_eq!(house.count(&file("tree.json", &tree.to_string())), 10_000);
     let ors: Vec<String> = codes().take(1_000).map(|code| format!("code_n == {code}")).collect();
     assert_eq!(house.count(&ors.join(" || ")), 1_000);
-    let long: Vec<String> = codes().map(|code| format!("code == \"{code}\" and code_n is set and code is set")).collect();
+    let long: Vec<String> = codes()
+        .map(|code| format!("code == \"{code}\" and code_n is set and code is set"))
+        .collect();
     let long = long.iter().cloned().cycle().take(20_000).collect::<Vec<_>>().join(" or ");
     assert!(long.len() > 1_000_000 && long.len() < 2_000_000, "{}", long.len());
 
     let server = house.serve();
-    let count = |expression: Value| post(&server, "/api/v1/apps/t/count", &json!({"expression": expression}));
+    let count = |expression: Value| {
+        post(&server, "/api/v1/apps/t/count", &json!({"expression": expression}))
+    };
     assert_eq!(count(json!(by_text))["count"], 10_000);
     assert_eq!(count(tree.clone())["count"], 10_000);
     assert_eq!(count(json!({"not_in": tree["in"]}))["count"], 10_000);
@@ -239,12 +290,33 @@ fn lists_of_ten_thousand_and_expressions_of_a_megabyte() {
     let key = server.admin_key.as_ref().unwrap();
     let deep = format!("{}code_n > 1{}", "(".repeat(100_000), ")".repeat(100_000));
     let refused = server.post("/api/v1/apps/t/count", key, &json!({"expression": deep}));
-    assert_eq!((refused.status, refused.json()["detail"].as_str().unwrap().contains("nested more than 128 deep")), (400, true));
-    let body = format!("{{\"expression\":{}{{\"is_set\":{{\"name\":\"code\"}}}}{}}}", "{\"not\":".repeat(100_000), "}".repeat(100_000));
-    let refused = server.call("POST", "/api/v1/apps/t/count", Some(&format!("Bearer {key}")), body.as_bytes());
-    assert_eq!((refused.status, refused.json()["detail"].as_str().unwrap().contains("nested too deep")), (400, true));
-    let refused = server.post("/api/v1/apps/t/count", key, &json!({"expression": "x".repeat(3_000_000)}));
-    assert!(refused.json()["detail"].as_str().unwrap().contains("3000000 bytes, more than 2097152"));
+    assert_eq!(
+        (
+            refused.status,
+            refused.json()["detail"].as_str().unwrap().contains("nested more than 128 deep")
+        ),
+        (400, true)
+    );
+    let body = format!(
+        "{{\"expression\":{}{{\"is_set\":{{\"name\":\"code\"}}}}{}}}",
+        "{\"not\":".repeat(100_000),
+        "}".repeat(100_000)
+    );
+    let refused = server.call(
+        "POST",
+        "/api/v1/apps/t/count",
+        Some(&format!("Bearer {key}")),
+        body.as_bytes(),
+    );
+    assert_eq!(
+        (refused.status, refused.json()["detail"].as_str().unwrap().contains("nested too deep")),
+        (400, true)
+    );
+    let refused =
+        server.post("/api/v1/apps/t/count", key, &json!({"expression": "x".repeat(3_000_000)}));
+    assert!(
+        refused.json()["detail"].as_str().unwrap().contains("3000000 bytes, more than 2097152")
+    );
 }
 
 const SALES: &str = "kind: app
@@ -301,7 +373,10 @@ fn divisions_are_exact_until_they_are_rounded_once() {
     assert_eq!(value(&house, "a", "dearest"), json!("3.333333"));
     assert_eq!(value(&house, "b", "thrice"), json!(45));
     assert_eq!(value(&house, "c", "all_each"), json!("0.10"));
-    assert_eq!((value(&house, "d", "dearest"), value(&house, "d", "fair")), (Value::Null, json!(false)));
+    assert_eq!(
+        (value(&house, "d", "dearest"), value(&house, "d", "fair")),
+        (Value::Null, json!(false))
+    );
     assert_eq!(
         (value(&house, "b", "band"), value(&house, "c", "band"), value(&house, "a", "band")),
         (json!("dear"), json!("cheap"), json!("middle"))
@@ -321,8 +396,16 @@ fn divisions_are_exact_until_they_are_rounded_once() {
         assert_eq!(house.count(text), expected, "{text}");
         let answer = house.json(&["count", text]);
         let file = house.file("tree.json", answer["json"].to_string());
-        assert_eq!(house.count(&format!("@{}", file.to_str().unwrap())), expected, "{text} as a tree");
-        assert_eq!(house.count(answer["expression"].as_str().unwrap()), expected, "{text} as printed");
+        assert_eq!(
+            house.count(&format!("@{}", file.to_str().unwrap())),
+            expected,
+            "{text} as a tree"
+        );
+        assert_eq!(
+            house.count(answer["expression"].as_str().unwrap()),
+            expected,
+            "{text} as printed"
+        );
     }
 }
 
@@ -337,15 +420,25 @@ fn as_of_times_that_differ_are_said_or_refused_and_queries_see_what_was_before()
     );
     assert_eq!(value(&house, "a", "now"), json!("2026-03-01T18:30:00Z"));
     assert_eq!(value(&house, "a", "same_zone"), json!(true));
-    assert_eq!(value(&house, "a", "hours"), json!(0), "midnight in the app's zone, not moved by its offset");
+    assert_eq!(
+        value(&house, "a", "hours"),
+        json!(0),
+        "midnight in the app's zone, not moved by its offset"
+    );
     assert_eq!(house.json(&["count", "spend > cds"])["newest_as_of"], Value::Null);
     assert_eq!(house.count("spend > cds"), 3);
     house.ok(&["produce", "--tag", "cds", "--as-of", "2026-03-03T00:00"]);
     let answer = house.json(&["count", "spend > cds"]);
-    assert_eq!((&answer["as_of"], &answer["newest_as_of"]), (&json!("2026-03-02T00:00:00+05:30"), &json!("2026-03-03T00:00:00+05:30")));
+    assert_eq!(
+        (&answer["as_of"], &answer["newest_as_of"]),
+        (&json!("2026-03-02T00:00:00+05:30"), &json!("2026-03-03T00:00:00+05:30"))
+    );
     let output = house.run(&["count", "spend > cds"]);
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("2026-03-02T00:00:00+05:30") && said.contains("2026-03-03T00:00:00+05:30"), "{said}");
+    assert!(
+        said.contains("2026-03-02T00:00:00+05:30") && said.contains("2026-03-03T00:00:00+05:30"),
+        "{said}"
+    );
     let refused = house.refused(&["count", "spend > cds", "--strict-as-of"]);
     assert!(refused.contains("as of two times"), "{refused}");
     assert_eq!(house.ok(&["count", "cds > 1", "--strict-as-of"]).trim(), "3");
@@ -391,9 +484,15 @@ fn sets_are_aggregated_and_compared() {
     let house = house(LABELS, "visits.jsonl", &text);
     assert_eq!(value(&house, "a", "labels"), json!(["blue", "green", "red"]));
     assert_eq!((value(&house, "a", "kinds"), value(&house, "b", "kinds")), (json!(3), json!(2)));
-    assert_eq!((value(&house, "a", "favourite"), value(&house, "b", "favourite")), (json!("red"), json!("blue")));
+    assert_eq!(
+        (value(&house, "a", "favourite"), value(&house, "b", "favourite")),
+        (json!("red"), json!("blue"))
+    );
     assert_eq!(value(&house, "a", "latest"), json!(["green", "red"]));
-    assert_eq!((value(&house, "a", "red_visits"), value(&house, "b", "red_visits")), (json!(3), json!(1)));
+    assert_eq!(
+        (value(&house, "a", "red_visits"), value(&house, "b", "red_visits")),
+        (json!(3), json!(1))
+    );
     assert_eq!(house.json(&["crowds"])["crowds"][0]["size"], 1);
     for (text, expected) in [
         ("labels has any (\"pink\", \"green\")", 2),

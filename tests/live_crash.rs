@@ -1,7 +1,8 @@
-//! kill −9 at random moments of live changes, deletions and compactions: nothing acknowledged is lost, nothing is there twice, and the server
-//! answers again within five seconds.
+//! kill −9 at random moments of live changes, deletions and compactions: nothing acknowledged is
+//! lost, nothing is there twice, and the server answers again within five seconds.
 //!
-//! `TAGHOUSE_KILLS=200` kills more often than a test run wants to; `TAGHOUSE_KILL_SEED` repeats a run's chance, though not its timing.
+//! `TAGHOUSE_KILLS=200` kills more often than a test run wants to; `TAGHOUSE_KILL_SEED` repeats a
+//! run's chance, though not its timing.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 
 mod driver;
@@ -74,9 +75,11 @@ aggregate: { function: set, value: label }
 fn produced() -> (House, People) {
     let house = House::new();
     let mut people = People::default();
-    let (mut rows, mut labels) = (String::from("user,time,city,score\n"), String::from("id,user,event,time,label\n"));
+    let (mut rows, mut labels) =
+        (String::from("user,time,city,score\n"), String::from("id,user,event,time,label\n"));
     for n in 0..PRODUCED {
-        let (user, city, label) = (format!("p{n}"), CITIES[n as usize % CITIES.len()], LABELS[n as usize % LABELS.len()]);
+        let (user, city, label) =
+            (format!("p{n}"), CITIES[n as usize % CITIES.len()], LABELS[n as usize % LABELS.len()]);
         writeln!(rows, "{user},2026-06-20T10:00:00,{city},{}", n % 50).unwrap();
         writeln!(labels, "{n},{user},tick,2026-06-20T10:00:00,{label}").unwrap();
         people.produced(user, city, i64::from(n % 50), label);
@@ -91,8 +94,9 @@ fn produced() -> (House, People) {
     (house, people)
 }
 
-/// Writes from several threads until the server is killed. Each writer has people of its own, so that the order of its calls is that of
-/// their values; the call that the kill cut short is with its writer.
+/// Writes from several threads until the server is killed. Each writer has people of its own, so
+/// that the order of its calls is that of their values; the call that the kill cut short is with
+/// its writer.
 fn write_until_killed(server: &mut Server, door: &Door, writers: &mut [Writer], wait: Duration) {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -115,10 +119,18 @@ fn write_until_killed(server: &mut Server, door: &Door, writers: &mut [Writer], 
 /// Everything that the server tells of everybody, against what was acknowledged.
 fn check(door: &Door, people: &People) {
     for city in CITIES {
-        assert_eq!(door.users(&format!("city == \"{city}\"")), people.with(|values| values.city.as_deref() == Some(city)), "{city}");
+        assert_eq!(
+            door.users(&format!("city == \"{city}\"")),
+            people.with(|values| values.city.as_deref() == Some(city)),
+            "{city}"
+        );
     }
     for label in LABELS {
-        assert_eq!(door.users(&format!("labels == \"{label}\"")), people.with(|values| values.labels.contains(label)), "{label}");
+        assert_eq!(
+            door.users(&format!("labels == \"{label}\"")),
+            people.with(|values| values.labels.contains(label)),
+            "{label}"
+        );
     }
     for score in [0, 10, 25, 40] {
         let right = people.with(|values| values.score.is_some_and(|own| own >= score));
@@ -137,7 +149,8 @@ fn killed_at_any_moment_no_live_change_is_lost_or_there_twice() {
     let (kills, seed) = (number("TAGHOUSE_KILLS", 8), number("TAGHOUSE_KILL_SEED", 1));
     let mut dice = Dice(seed);
     let (house, mut people) = produced();
-    let mut writers: Vec<Writer> = (0..WRITERS).map(|thread| Writer::new(thread, WRITERS, &people, dice.next())).collect();
+    let mut writers: Vec<Writer> =
+        (0..WRITERS).map(|thread| Writer::new(thread, WRITERS, &people, dice.next())).collect();
     let mut server = house.serve();
     let key = server.admin_key.clone().unwrap();
     let (mut acknowledged, mut slowest) = (0, Duration::ZERO);
@@ -150,7 +163,11 @@ fn killed_at_any_moment_no_live_change_is_lost_or_there_twice() {
         let door = Door::new(&server.base, &key);
         door.users("city is set");
         slowest = slowest.max(began.elapsed());
-        assert!(began.elapsed() <= ANSWERS_WITHIN, "round {round}: it answered again only after {:?}", began.elapsed());
+        assert!(
+            began.elapsed() <= ANSWERS_WITHIN,
+            "round {round}: it answered again only after {:?}",
+            began.elapsed()
+        );
         for writer in &mut writers {
             writer.settle(&door);
             acknowledged += writer.take_acknowledged();
@@ -158,12 +175,22 @@ fn killed_at_any_moment_no_live_change_is_lost_or_there_twice() {
         }
         check(&door, &people);
     }
-    assert!(acknowledged >= kills, "only {acknowledged} calls were acknowledged: the kills came before the work");
-    eprintln!("{kills} kills, {acknowledged} calls acknowledged, answers again after at most {slowest:?}");
+    assert!(
+        acknowledged >= kills,
+        "only {acknowledged} calls were acknowledged: the kills came before the work"
+    );
+    eprintln!(
+        "{kills} kills, {acknowledged} calls acknowledged, answers again after at most {slowest:?}"
+    );
 }
 
 /// The same, beside productions of all tags.
-fn produce_beside_changes(server: &mut Server, door: &Door, writers: &mut [Writer], wait: Duration) -> Produced {
+fn produce_beside_changes(
+    server: &mut Server,
+    door: &Door,
+    writers: &mut [Writer],
+    wait: Duration,
+) -> Produced {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         let (stop_it, producing) = (&stop, door.clone());
@@ -176,14 +203,18 @@ fn produce_beside_changes(server: &mut Server, door: &Door, writers: &mut [Write
 
 fn files_below(folder: &Path) -> usize {
     let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
-    entries.map(|entry| entry.unwrap().path()).map(|path| if path.is_dir() { files_below(&path) } else { 1 }).sum()
+    entries
+        .map(|entry| entry.unwrap().path())
+        .map(|path| if path.is_dir() { files_below(&path) } else { 1 })
+        .sum()
 }
 
 #[test]
 fn killed_while_all_tags_are_produced_each_change_holds() {
     let (kills, mut dice) = (number("TAGHOUSE_KILLS", 6), Dice(number("TAGHOUSE_KILL_SEED", 2)));
     let (house, mut people) = produced();
-    let mut writers: Vec<Writer> = (0..WRITERS).map(|thread| Writer::new(thread, WRITERS, &people, dice.next())).collect();
+    let mut writers: Vec<Writer> =
+        (0..WRITERS).map(|thread| Writer::new(thread, WRITERS, &people, dice.next())).collect();
     let mut server = house.serve();
     let key = server.admin_key.clone().unwrap();
     let (mut answered, mut done, mut met, mut most_files) = (0, 0, 0, 0);

@@ -1,4 +1,5 @@
-//! The OpenAPI document and what the server answers, held against each other: by other people's libraries, and route by route for each role.
+//! The OpenAPI document and what the server answers, held against each other: by other people's
+//! libraries, and route by route for each role.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod driver;
@@ -47,7 +48,11 @@ fn script(name: &str) -> PathBuf {
 /// Runs a program that says on its output what is wrong, and gives all that it says.
 fn agrees(command: &mut Command) -> String {
     let output = command.output().unwrap();
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(output.status.success(), "{command:?}\n{said}");
     said
 }
@@ -56,14 +61,19 @@ impl Shop {
     fn open() -> Self {
         let house = House::new();
         house.ok(&["apply", "-f", shop_definitions().to_str().unwrap()]);
-        house.ok(&["apply", "-f", house.file("other.yaml", "kind: app\nid: other\ntime_zone: UTC\n").to_str().unwrap()]);
+        house.ok(&[
+            "apply",
+            "-f",
+            house.file("other.yaml", "kind: app\nid: other\ntime_zone: UTC\n").to_str().unwrap(),
+        ]);
         let rows = [
             "1,ann,purchase,2026-06-20T10:00:00,s1,60.10",
             "2,ann,purchase,2026-06-21T10:00:00,s1,50.00",
             "3,bob,purchase,2026-06-20T10:00:00,s2,20.00",
             "4,eve,visit,2026-06-20T10:00:00,,",
         ];
-        let orders = house.file("orders-1.csv", format!("id,user,event,time,sku,amount\n{}\n", rows.join("\n")));
+        let orders = house
+            .file("orders-1.csv", format!("id,user,event,time,sku,amount\n{}\n", rows.join("\n")));
         house.ok(&["--app", "corner", "ingest", "--source", "orders", orders.to_str().unwrap()]);
         house.ok(&["--app", "corner", "produce", "--as-of", "2026-07-01T00:00"]);
         Self::over(house)
@@ -75,11 +85,21 @@ impl Shop {
         let document = server.call("GET", "/api/v1/openapi.json", None, b"").json();
         let description = house.file("openapi.json", document.to_string());
         let (answers, made, run) = (RefCell::default(), Cell::new(0), OnceCell::new());
-        Self { house, server, admin, operations: operations(&document), description, answers, made, run }
+        Self {
+            house,
+            server,
+            admin,
+            operations: operations(&document),
+            description,
+            answers,
+            made,
+            run,
+        }
     }
 
     fn key(&self, role: &str, app: &str) -> String {
-        let made = self.server.post("/api/v1/keys", &self.admin, &json!({"role": role, "app": app}));
+        let made =
+            self.server.post("/api/v1/keys", &self.admin, &json!({"role": role, "app": app}));
         made.json()["secret"].as_str().unwrap().to_owned()
     }
 
@@ -90,19 +110,34 @@ impl Shop {
 
     /// An upload with one file that was never ingested.
     fn upload(&self) -> String {
-        let id = self.server.post("/api/v1/apps/corner/uploads", &self.admin, &json!({})).json()["id"].as_str().unwrap().to_owned();
+        let id =
+            self.server.post("/api/v1/apps/corner/uploads", &self.admin, &json!({})).json()["id"]
+                .as_str()
+                .unwrap()
+                .to_owned();
         let number = self.number();
-        let row = format!("id,user,event,time,sku,amount\nmade-{number},ann,purchase,2026-06-20T10:00:00,s1,1\n");
+        let row = format!(
+            "id,user,event,time,sku,amount\nmade-{number},ann,purchase,2026-06-20T10:00:00,s1,1\n"
+        );
         let place = format!("/api/v1/apps/corner/uploads/{id}/files?name=made-{number}.csv");
-        let sent = self.server.call("PUT", &place, Some(&format!("Bearer {}", self.admin)), row.as_bytes());
+        let sent = self.server.call(
+            "PUT",
+            &place,
+            Some(&format!("Bearer {}", self.admin)),
+            row.as_bytes(),
+        );
         assert_eq!(sent.status, 204);
         id
     }
 
-    /// A text of a row with what it names put in: things that are there, made for this call where it takes them away.
+    /// A text of a row with what it names put in: things that are there, made for this call where
+    /// it takes them away.
     fn filled(&self, text: &str) -> String {
-        let mut text =
-            text.replace("{app}", "corner").replace("{crowd}", "others").replace("{tag}", "purchases").replace("{kind}", "track");
+        let mut text = text
+            .replace("{app}", "corner")
+            .replace("{crowd}", "others")
+            .replace("{tag}", "purchases")
+            .replace("{kind}", "track");
         if text.contains("{number}") {
             text = text.replace("{number}", &self.number().to_string());
         }
@@ -114,15 +149,22 @@ impl Shop {
         }
         if text.contains("{user}") {
             let user = format!("user-{}", self.number());
-            let change = json!({"create": true, "changes": [{"user": user, "tag": "city", "set": "Bonn"}]});
-            assert_eq!(self.server.post("/api/v1/apps/corner/changes", &self.admin, &change).status, 200);
+            let change =
+                json!({"create": true, "changes": [{"user": user, "tag": "city", "set": "Bonn"}]});
+            assert_eq!(
+                self.server.post("/api/v1/apps/corner/changes", &self.admin, &change).status,
+                200
+            );
             text = text.replace("{user}", &user);
         }
         if text.contains("/runs/{id}") {
             text = text.replace("{id}", self.run.get_or_init(|| self.begun()));
         }
         if text.contains("/keys/{id}") {
-            let key = self.server.post("/api/v1/keys", &self.admin, &json!({"role": "judge", "app": "corner"})).json();
+            let key = self
+                .server
+                .post("/api/v1/keys", &self.admin, &json!({"role": "judge", "app": "corner"}))
+                .json();
             text = text.replace("{id}", key["id"].as_str().unwrap());
         }
         assert!(!text.contains("{id}"), "{text}: which id?");
@@ -131,7 +173,11 @@ impl Shop {
 
     /// A run that has ended, for calls that ask about one.
     fn begun(&self) -> String {
-        let answer = self.server.post("/api/v1/apps/corner/produce", &self.admin, &json!({"tags": ["purchases"]}));
+        let answer = self.server.post(
+            "/api/v1/apps/corner/produce",
+            &self.admin,
+            &json!({"tags": ["purchases"]}),
+        );
         self.finished(&answer).unwrap()
     }
 
@@ -146,7 +192,11 @@ impl Shop {
     /// Makes a row's call, and keeps the answer for the check against the document.
     fn call(&self, operation: &Operation, row: &Row, key: Option<&str>) -> Answer {
         let path = self.filled(&operation.path);
-        let query = if row.query.is_empty() { String::new() } else { format!("?{}", self.filled(row.query)) };
+        let query = if row.query.is_empty() {
+            String::new()
+        } else {
+            format!("?{}", self.filled(row.query))
+        };
         let (content_type, body) = match row.sent {
             Sent::Nothing => ("application/json", String::new()),
             Sent::Json(text) => ("application/json", self.filled(text)),
@@ -155,16 +205,33 @@ impl Shop {
         self.send(operation, &format!("{path}{query}"), key, content_type, body.as_bytes())
     }
 
-    fn send(&self, operation: &Operation, place: &str, key: Option<&str>, content_type: &str, body: &[u8]) -> Answer {
+    fn send(
+        &self,
+        operation: &Operation,
+        place: &str,
+        key: Option<&str>,
+        content_type: &str,
+        body: &[u8],
+    ) -> Answer {
         let bearer = key.map(|key| format!("Bearer {key}"));
-        let answer = self.server.call_with(&operation.method, place, bearer.as_deref(), &[("content-type", content_type)], body);
+        let answer = self.server.call_with(
+            &operation.method,
+            place,
+            bearer.as_deref(),
+            &[("content-type", content_type)],
+            body,
+        );
         let text = String::from_utf8(answer.body.clone()).unwrap_or_default();
         let (status, content_type) = (answer.status, &answer.content_type);
         let line = json!({"operation": operation.id, "status": status, "content_type": content_type, "text": text});
         self.answers.borrow_mut().push(line);
         if status >= 400 {
             let problem = answer.json();
-            assert_eq!((content_type.as_str(), problem["status"].as_u64()), ("application/problem+json", Some(status.into())), "{problem}");
+            assert_eq!(
+                (content_type.as_str(), problem["status"].as_u64()),
+                ("application/problem+json", Some(status.into())),
+                "{problem}"
+            );
         }
         answer
     }
@@ -196,7 +263,9 @@ fn operations(document: &Value) -> Vec<Operation> {
 
 #[test]
 fn the_document_is_valid_and_says_what_everything_is() {
-    let Some(python) = needs::peers("the_document_is_valid_and_says_what_everything_is") else { return };
+    let Some(python) = needs::peers("the_document_is_valid_and_says_what_everything_is") else {
+        return;
+    };
     let shop = Shop::over(House::new());
     agrees(Command::new(python).arg(script("description.py")).arg(&shop.description));
 }
@@ -210,7 +279,8 @@ fn a_generated_client_calls_every_route() {
     agrees(client.arg(shop_definitions()).arg(shop.house.path("client")));
 }
 
-/// schemathesis, with all checks; tests/openapi/schemathesis.toml says which it leaves out where, and why.
+/// schemathesis, with all checks; tests/openapi/schemathesis.toml says which it leaves out where,
+/// and why.
 #[test]
 fn generated_calls_find_no_disagreement() {
     let Some(python) = needs::peers("generated_calls_find_no_disagreement") else { return };
@@ -221,28 +291,58 @@ fn generated_calls_find_no_disagreement() {
     let keys = shop.server.get("/api/v1/keys", &shop.admin).json();
     let mut checked = Command::new(Path::new(&python).with_file_name("st"));
     // Read from its own route, that route would be left out.
-    checked.args(["run", "openapi.json", "--url", &shop.server.base]).current_dir(shop.house.path(""));
-    let said = agrees(checked.env("TAGHOUSE_KEY", &shop.admin).env("OWN_KEY_ID", keys["keys"][0]["id"].as_str().unwrap()));
-    assert!(said.contains(&format!("Tested: {}\n", shop.operations.len())), "each operation was called:\n{said}");
+    checked
+        .args(["run", "openapi.json", "--url", &shop.server.base])
+        .current_dir(shop.house.path(""));
+    let said = agrees(
+        checked
+            .env("TAGHOUSE_KEY", &shop.admin)
+            .env("OWN_KEY_ID", keys["keys"][0]["id"].as_str().unwrap()),
+    );
+    assert!(
+        said.contains(&format!("Tested: {}\n", shop.operations.len())),
+        "each operation was called:\n{said}"
+    );
     let tags = shop.server.get("/api/v1/apps/corner/tags", &shop.admin);
-    assert_eq!((tags.status, tags.json()["tags"].as_array().unwrap().len()), (200, 7), "the app and the key are still there");
+    assert_eq!(
+        (tags.status, tags.json()["tags"].as_array().unwrap().len()),
+        (200, 7),
+        "the app and the key are still there"
+    );
 }
 
 #[test]
 fn every_route_answers_each_role_as_it_should() {
     let Some(python) = needs::peers("every_route_answers_each_role_as_it_should") else { return };
     let shop = Shop::open();
-    let rows_of = |operation: &Operation| ROWS.iter().filter(|row| row.operation == operation.id).collect::<Vec<_>>();
-    let missing: Vec<&str> = shop.operations.iter().filter(|operation| rows_of(operation).is_empty()).map(|op| op.id.as_str()).collect();
+    let rows_of = |operation: &Operation| {
+        ROWS.iter().filter(|row| row.operation == operation.id).collect::<Vec<_>>()
+    };
+    let missing: Vec<&str> = shop
+        .operations
+        .iter()
+        .filter(|operation| rows_of(operation).is_empty())
+        .map(|op| op.id.as_str())
+        .collect();
     assert!(missing.is_empty(), "tests/openapi/rows.rs has no row of {missing:?}");
-    let unknown: Vec<&str> = ROWS.iter().map(|row| row.operation).filter(|id| !shop.operations.iter().any(|op| op.id == *id)).collect();
+    let unknown: Vec<&str> = ROWS
+        .iter()
+        .map(|row| row.operation)
+        .filter(|id| !shop.operations.iter().any(|op| op.id == *id))
+        .collect();
     assert!(unknown.is_empty(), "tests/openapi/rows.rs has rows of no operation: {unknown:?}");
 
     let keys = ROLES.map(|role| (shop.key(role, "corner"), shop.key(role, "other")));
     for operation in &shop.operations {
         for row in rows_of(operation) {
-            let named =
-                |who: &str, answer: &Answer| format!("{who} {} {}: {}", operation.id, row.query, String::from_utf8_lossy(&answer.body));
+            let named = |who: &str, answer: &Answer| {
+                format!(
+                    "{who} {} {}: {}",
+                    operation.id,
+                    row.query,
+                    String::from_utf8_lossy(&answer.body)
+                )
+            };
             for (place, role) in ROLES.into_iter().enumerate() {
                 let (own, stranger) = &keys[place];
                 let answer = shop.call(operation, row, Some(own));
@@ -251,8 +351,14 @@ fn every_route_answers_each_role_as_it_should() {
                     shop.finished(&answer);
                 }
                 let answer = shop.call(operation, row, Some(stranger));
-                let expected = if operation.path.contains("{app}") { 403 } else { row.of_another_app[place] };
-                assert_eq!(answer.status, expected, "{}", named(&format!("{role} of another app"), &answer));
+                let expected =
+                    if operation.path.contains("{app}") { 403 } else { row.of_another_app[place] };
+                assert_eq!(
+                    answer.status,
+                    expected,
+                    "{}",
+                    named(&format!("{role} of another app"), &answer)
+                );
             }
             for key in [None, Some("tgh_wrong")] {
                 let answer = shop.call(operation, row, key);
@@ -297,7 +403,8 @@ fn commands_print_what_the_operations_answer() {
         ("create_backup", &["backup", backup.to_str().unwrap()]),
     ];
     for (operation, command) in commands {
-        let arguments: Vec<&str> = ["--app", "corner"].into_iter().chain(command.iter().copied()).collect();
+        let arguments: Vec<&str> =
+            ["--app", "corner"].into_iter().chain(command.iter().copied()).collect();
         let text = shop.house.json(&arguments).to_string();
         let status = if operation.starts_with("create_") { 201 } else { 200 };
         let line = json!({"operation": operation, "status": status, "content_type": "application/json", "text": text});
@@ -308,30 +415,49 @@ fn commands_print_what_the_operations_answer() {
 
 #[test]
 fn what_is_no_object_or_holds_an_unknown_field_is_refused() {
-    let Some(python) = needs::peers("what_is_no_object_or_holds_an_unknown_field_is_refused") else { return };
+    let Some(python) = needs::peers("what_is_no_object_or_holds_an_unknown_field_is_refused")
+    else {
+        return;
+    };
     let shop = Shop::open();
-    let runs = || shop.server.get("/api/v1/apps/corner/runs", &shop.admin).json()["runs"].as_array().unwrap().len();
+    let runs = || {
+        shop.server.get("/api/v1/apps/corner/runs", &shop.admin).json()["runs"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
     let before = runs();
-    let taking: Vec<&Operation> = shop.operations.iter().filter(|operation| operation.takes_json).collect();
+    let taking: Vec<&Operation> =
+        shop.operations.iter().filter(|operation| operation.takes_json).collect();
     assert!(taking.len() > 15, "{}", taking.len());
     for operation in taking {
         let place = shop.filled(&operation.path);
         let send = |content_type: &str, body: &str| {
-            let answer = shop.send(operation, &place, Some(&shop.admin), content_type, body.as_bytes());
+            let answer =
+                shop.send(operation, &place, Some(&shop.admin), content_type, body.as_bytes());
             (answer.status, answer.json()["detail"].as_str().unwrap().to_owned())
         };
         for body in ["[]", "[null,null]", "[null]", "null", "\"x\"", "3", "", "{", "{} x"] {
             let (status, said) = send("application/json", body);
             assert!(status == 400 && !said.is_empty(), "{} {body}: {status} {said}", operation.id);
         }
-        // The tracking API is Segment's: it takes what its libraries send, with any header and more fields than are looked at.
+        // The tracking API is Segment's: it takes what its libraries send, with any header and more
+        // fields than are looked at.
         if ["track", "send_metrics"].contains(&operation.id.as_str()) {
             continue;
         }
         let (status, said) = send("application/json", "{\"nothing_like_this\": 1}");
-        assert!(status == 400 && said.contains("unknown field `nothing_like_this`"), "{}: {status} {said}", operation.id);
+        assert!(
+            status == 400 && said.contains("unknown field `nothing_like_this`"),
+            "{}: {status} {said}",
+            operation.id
+        );
         let (status, said) = send("text/plain", "{}");
-        assert!(status == 415 && said.contains("application/json"), "{}: {status} {said}", operation.id);
+        assert!(
+            status == 415 && said.contains("application/json"),
+            "{}: {status} {said}",
+            operation.id
+        );
     }
     let place = "/api/v1/apps/corner/top";
     for (body, words) in [
@@ -342,7 +468,14 @@ fn what_is_no_object_or_holds_an_unknown_field_is_refused() {
         let said = shop.server.post(place, &shop.admin, &body).json();
         assert!(said["detail"].as_str().unwrap().contains(words), "{said}");
     }
-    let said = shop.server.post("/api/v1/apps/corner/group", &shop.admin, &json!({"rows": ["band", 5], "columns": {"tag": "band"}})).json();
+    let said = shop
+        .server
+        .post(
+            "/api/v1/apps/corner/group",
+            &shop.admin,
+            &json!({"rows": ["band", 5], "columns": {"tag": "band"}}),
+        )
+        .json();
     assert!(said["detail"].as_str().unwrap().contains("at rows: invalid type: sequence"), "{said}");
     let said = shop.server.get("/api/v1/apps/corner/tags/band?limt=5", &shop.admin).json();
     assert!(said["detail"].as_str().unwrap().contains("did you mean `limit`?"), "{said}");
@@ -359,8 +492,14 @@ fn errors_of_layers_under_the_routes_are_problems_too() {
     let call = |method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]| {
         let answer = shop.server.call_with(method, path, Some(&bearer), headers, body);
         let problem = answer.json();
-        assert_eq!((answer.content_type.as_str(), problem["status"].as_u64()), ("application/problem+json", Some(answer.status.into())));
-        assert!(problem["detail"].as_str().unwrap().len() > 10 && problem["title"].is_string(), "{problem}");
+        assert_eq!(
+            (answer.content_type.as_str(), problem["status"].as_u64()),
+            ("application/problem+json", Some(answer.status.into()))
+        );
+        assert!(
+            problem["detail"].as_str().unwrap().len() > 10 && problem["title"].is_string(),
+            "{problem}"
+        );
         (answer.status, problem["type"].as_str().unwrap().to_owned())
     };
     let json = ("content-type", "application/json");

@@ -1,4 +1,5 @@
-//! What productions keep: values changed by hand, and that users were deleted or expired. A later event or value wins, and nothing else does.
+//! What productions keep: values changed by hand, and that users were deleted or expired. A later
+//! event or value wins, and nothing else does.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod driver;
@@ -53,7 +54,10 @@ impl Shop {
         let house = House::new();
         house.ok(&["apply", "-f", house.file("shop.yaml", SHOP).to_str().unwrap()]);
         let shop = Self { house };
-        shop.events("e1.csv", &["old,2024-01-01T00:00:00Z", "new1,2026-11-01T00:00:00Z", "new2,2026-11-02T00:00:00Z"]);
+        shop.events(
+            "e1.csv",
+            &["old,2024-01-01T00:00:00Z", "new1,2026-11-01T00:00:00Z", "new2,2026-11-02T00:00:00Z"],
+        );
         let people = "u,at,plan,likes\nnew1,2026-11-01T00:00:00Z,free,\"[\"\"tea\"\",\"\"milk\"\"]\"\nnew2,2026-11-01T00:00:00Z,free,\n";
         shop.ingest("p", "p1.csv", people);
         shop.produce();
@@ -89,7 +93,10 @@ impl Shop {
     }
 
     fn call_at(&self, server: &Server, path: &str, body: &Value) {
-        let key = self.house.json(&["keys", "create", "--role", "write"])["secret"].as_str().unwrap().to_owned();
+        let key = self.house.json(&["keys", "create", "--role", "write"])["secret"]
+            .as_str()
+            .unwrap()
+            .to_owned();
         assert_eq!(server.post(path, &key, body).status, 200);
     }
 }
@@ -104,8 +111,13 @@ fn who_was_deleted_or_expired_stays_away() {
     shop.events("e2.csv", &[&format!("new1,{tomorrow}")]);
     shop.house.ok(&["compact", "--expire", "last_seen < \"2025-01-01\""]);
     shop.house.ok(&["delete", "new1"]);
-    for arguments in [&["produce"][..], &["produce"], &["produce", "--as-of", "2026-11-20T00:00"], &["produce", "--tag", "n"], &["produce"]]
-    {
+    for arguments in [
+        &["produce"][..],
+        &["produce"],
+        &["produce", "--as-of", "2026-11-20T00:00"],
+        &["produce", "--tag", "n"],
+        &["produce"],
+    ] {
         shop.house.ok(arguments);
         assert_eq!(shop.house.ok(&["list", "n is set or !(n is set)"]), "new2\n", "{arguments:?}");
         assert_eq!(shop.house.json(&["crowds"])["crowds"][0]["size"], 1, "{arguments:?}");
@@ -123,7 +135,11 @@ fn who_was_deleted_or_expired_stays_away() {
     shop.call("/v1/identify", &json!({"userId": "old", "traits": {"plan": "pro"}}));
     shop.produce();
     let back = shop.profile("new1");
-    assert_eq!((&back["n"], &back["plan"], &back["rows"]), (&json!(1), &json!(null), &json!(1)), "{back}");
+    assert_eq!(
+        (&back["n"], &back["plan"], &back["rows"]),
+        (&json!(1), &json!(null), &json!(1)),
+        "{back}"
+    );
     let back = shop.profile("old");
     assert_eq!((&back["n"], &back["plan"]), (&json!(null), &json!("pro")), "{back}");
     // Once more.
@@ -141,7 +157,11 @@ fn an_id_that_no_production_has_seen_is_deleted_all_the_same() {
     let shop = Shop::open();
     shop.events("e2.csv", &["unseen,2026-11-05T00:00:00Z"]);
     let said = shop.house.ok(&["delete", "unseen"]);
-    assert!(said.contains("deleted nobody at ") && said.contains("not known, and remembered as deleted: unseen"), "{said}");
+    assert!(
+        said.contains("deleted nobody at ")
+            && said.contains("not known, and remembered as deleted: unseen"),
+        "{said}"
+    );
     // Neither what is there already nor what comes late makes a user of it.
     shop.events("e3.csv", &["unseen,2026-11-06T00:00:00Z"]);
     for _ in 0..2 {
@@ -153,10 +173,14 @@ fn an_id_that_no_production_has_seen_is_deleted_all_the_same() {
     shop.produce();
     assert_eq!(shop.profile("unseen")["n"], 1);
     // A call of no id, or of what cannot be one, deletes none of those that it names.
-    let key = shop.house.json(&["keys", "create", "--role", "admin"])["secret"].as_str().unwrap().to_owned();
+    let key = shop.house.json(&["keys", "create", "--role", "admin"])["secret"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let server = shop.house.serve();
     for wrong in ["".to_owned(), "x".repeat(600)] {
-        let refused = server.post("/api/v1/apps/t/users/delete", &key, &json!({"users": ["new1", wrong]}));
+        let refused =
+            server.post("/api/v1/apps/t/users/delete", &key, &json!({"users": ["new1", wrong]}));
         assert_eq!(refused.status, 400, "{}", refused.json());
     }
     assert_eq!(shop.profile("new1")["n"], 1);
@@ -197,13 +221,22 @@ fn a_change_by_hand_holds_until_a_later_value_of_its_tag() {
         "u,at,plan,likes\nnew1,2026-11-05T00:00:00Z,late,\"[\"\"tea\"\",\"\"milk\"\"]\"\nnew2,2026-11-05T00:00:00Z,late,\n",
     );
     shop.produce();
-    assert_eq!((shop.profile("new1")["plan"].clone(), shop.profile("new2")["plan"].clone()), (json!("pro"), json!(null)));
+    assert_eq!(
+        (shop.profile("new1")["plan"].clone(), shop.profile("new2")["plan"].clone()),
+        (json!("pro"), json!(null))
+    );
     // A later value wins, of this tag and this user.
     shop.call("/v1/identify", &json!({"userId": "new1", "traits": {"plan": "team"}}));
     shop.call("/v1/identify", &json!({"userId": "new2", "traits": {"likes": ["water"]}}));
     shop.produce();
-    assert_eq!((shop.profile("new1")["plan"].clone(), shop.profile("new1")["likes"].clone()), (json!("team"), json!(["cake", "tea"])));
-    assert_eq!((shop.profile("new2")["plan"].clone(), shop.profile("new2")["likes"].clone()), (json!(null), json!(["water"])));
+    assert_eq!(
+        (shop.profile("new1")["plan"].clone(), shop.profile("new1")["likes"].clone()),
+        (json!("team"), json!(["cake", "tea"]))
+    );
+    assert_eq!(
+        (shop.profile("new2")["plan"].clone(), shop.profile("new2")["likes"].clone()),
+        (json!(null), json!(["water"]))
+    );
     // And a later change over that.
     change(&["new1", "plan", "last"]);
     shop.produce();
@@ -252,17 +285,28 @@ fn changes_and_deletions_outlive_kills() {
     let key = server.admin_key.clone().unwrap();
     let body = json!({"changes": [{"user": "new2", "tag": "plan", "set": "pro"}, {"user": "made", "tag": "n", "set": 3}], "create": true});
     assert_eq!(server.post("/api/v1/apps/t/changes", &key, &body).status, 200);
-    assert_eq!(server.call("DELETE", "/api/v1/apps/t/users/new1", Some(&format!("Bearer {key}")), b"").status, 200);
+    assert_eq!(
+        server
+            .call("DELETE", "/api/v1/apps/t/users/new1", Some(&format!("Bearer {key}")), b"")
+            .status,
+        200
+    );
     server.kill();
     for _ in 0..2 {
         shop.produce();
-        assert_eq!((shop.profile("new2")["plan"].clone(), shop.profile("made")["n"].clone()), (json!("pro"), json!(3)));
+        assert_eq!(
+            (shop.profile("new2")["plan"].clone(), shop.profile("made")["n"].clone()),
+            (json!("pro"), json!(3))
+        );
         shop.is_gone("new1");
     }
     // The dictionary and the index are made again from the lake.
     std::fs::remove_dir_all(shop.house.data().join("dictionary")).unwrap();
     shop.produce();
-    assert_eq!((shop.profile("new2")["plan"].clone(), shop.profile("made")["n"].clone()), (json!("pro"), json!(3)));
+    assert_eq!(
+        (shop.profile("new2")["plan"].clone(), shop.profile("made")["n"].clone()),
+        (json!("pro"), json!(3))
+    );
     shop.is_gone("new1");
 }
 
@@ -270,7 +314,11 @@ fn changes_and_deletions_outlive_kills() {
 fn an_id_that_was_never_seen_is_refused_unless_a_user_is_to_be_made() {
     let shop = Shop::open();
     let said = shop.house.refused(&["change", "nwe1", "plan", "pro"]);
-    assert!(said.contains("there is no user \"nwe1\" in app t; did you mean \"new1\"?") && said.contains("--create"), "{said}");
+    assert!(
+        said.contains("there is no user \"nwe1\" in app t; did you mean \"new1\"?")
+            && said.contains("--create"),
+        "{said}"
+    );
     let said = shop.house.refused(&["change", "typo", "plan", "--unset"]);
     assert!(said.contains("there is no user \"typo\" in app t: to make"), "{said}");
     let server = shop.house.serve();
@@ -285,7 +333,8 @@ fn an_id_that_was_never_seen_is_refused_unless_a_user_is_to_be_made() {
     for create in [None, Some(false)] {
         let refused = change(create);
         assert!(
-            refused.status == 404 && refused.json()["detail"].as_str().unwrap().contains("did you mean \"new1\"?"),
+            refused.status == 404
+                && refused.json()["detail"].as_str().unwrap().contains("did you mean \"new1\"?"),
             "{}",
             refused.json()
         );
@@ -297,9 +346,17 @@ fn an_id_that_was_never_seen_is_refused_unless_a_user_is_to_be_made() {
     assert_eq!(shop.house.count("plan == \"pro\""), 2);
     // Who was deleted is not known either.
     shop.house.ok(&["delete", "NEW1"]);
-    assert!(shop.house.refused(&["change", "NEW1", "plan", "pro"]).contains("there is no user \"NEW1\""));
+    assert!(
+        shop.house
+            .refused(&["change", "NEW1", "plan", "pro"])
+            .contains("there is no user \"NEW1\"")
+    );
     // What does not fit is refused, and not kept for the next production.
-    assert!(shop.house.refused(&["change", "fresh", "plan", "--add", "x", "--create"]).contains("only sets have members"));
+    assert!(
+        shop.house
+            .refused(&["change", "fresh", "plan", "--add", "x", "--create"])
+            .contains("only sets have members")
+    );
     shop.produce();
     shop.is_gone("fresh");
     shop.is_gone("NEW1");

@@ -1,4 +1,5 @@
-//! What the port of a server endures: requests that never end, callers that hold connections or take no answers, more connections than files.
+//! What the port of a server endures: requests that never end, callers that hold connections or
+//! take no answers, more connections than files.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod driver;
@@ -16,7 +17,10 @@ const LONG: Duration = Duration::from_secs(30);
 fn shop() -> House {
     let house = House::new();
     house.ok(&["apply", "-f", shop_definitions().to_str().unwrap()]);
-    let orders = house.file("orders-1.csv", "id,user,event,time,sku,amount\n1,ann,purchase,2026-06-20T10:00:00,s1,60.10\n");
+    let orders = house.file(
+        "orders-1.csv",
+        "id,user,event,time,sku,amount\n1,ann,purchase,2026-06-20T10:00:00,s1,60.10\n",
+    );
     house.ok(&["ingest", "--source", "orders", orders.to_str().unwrap()]);
     house.ok(&["produce", "--as-of", "2026-07-01T00:00"]);
     house
@@ -67,8 +71,7 @@ fn landed(server: &Server, key: &str) -> u64 {
 }
 
 fn track(server: &Server, key: &str) {
-    let call =
-        json!({"userId": "ann", "event": "purchase", "timestamp": "2026-06-20T10:00:00.000Z", "properties": {"sku": "s1", "amount": 1}});
+    let call = json!({"userId": "ann", "event": "purchase", "timestamp": "2026-06-20T10:00:00.000Z", "properties": {"sku": "s1", "amount": 1}});
     let before = landed(server, key);
     assert_eq!(server.post("/v1/track", key, &call).status, 200);
     eventually("landing", || (landed(server, key) > before).then_some(()));
@@ -92,7 +95,11 @@ fn requests_that_do_not_end_are_cut_and_idle_connections_closed() {
     assert_eq!(until_closed(&mut head), "");
     assert!(began.elapsed() >= Duration::from_millis(450), "not before its time");
 
-    for (method, path) in [("POST", "/api/v1/apps/corner/count"), ("POST", "/v1/track"), ("POST", "/api/v1/apps/corner/judge")] {
+    for (method, path) in [
+        ("POST", "/api/v1/apps/corner/count"),
+        ("POST", "/v1/track"),
+        ("POST", "/api/v1/apps/corner/judge"),
+    ] {
         let mut body = connect(&server);
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
@@ -100,12 +107,20 @@ fn requests_that_do_not_end_are_cut_and_idle_connections_closed() {
         body.write_all(head.as_bytes()).unwrap();
         body.write_all(b"{\"expr").unwrap();
         let answer = until_closed(&mut body);
-        assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("timeout"), "{path}: {answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 408 ") && answer.contains("timeout"),
+            "{path}: {answer}"
+        );
     }
-    let upload = server.post("/api/v1/apps/corner/uploads", &key, &json!({})).json()["id"].as_str().unwrap().to_owned();
+    let upload = server.post("/api/v1/apps/corner/uploads", &key, &json!({})).json()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let mut body = connect(&server);
     let path = format!("/api/v1/apps/corner/uploads/{upload}/files?name=orders-2.csv");
-    let head = format!("PUT {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Length: 100\r\n\r\nid,user");
+    let head = format!(
+        "PUT {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Length: 100\r\n\r\nid,user"
+    );
     body.write_all(head.as_bytes()).unwrap();
     let answer = until_closed(&mut body);
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
@@ -159,7 +174,11 @@ fn the_limit_of_open_files_is_raised_at_the_start() {
     let server = house.serve_with_limit("ulimit -Sn 300 && ulimit -Hn 2000", &[]);
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.pid())).unwrap();
     let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
-    assert_eq!(files.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), ["2000", "2000"], "{files}");
+    assert_eq!(
+        files.split_whitespace().skip(3).take(2).collect::<Vec<_>>(),
+        ["2000", "2000"],
+        "{files}"
+    );
     let held: Vec<TcpStream> = (0..700).map(|_| connect(&server)).collect();
     let key = server.admin_key.clone().unwrap();
     track(&server, &key);
@@ -172,7 +191,9 @@ fn hold_on(files: u32, connections: usize) {
     let server = house.serve_with_files(files, &[]);
     let key = server.admin_key.clone().unwrap();
     let mut kept = connect(&server);
-    let ask = format!("GET /api/v1/apps/corner/judge?user=ann&crowd=others HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n");
+    let ask = format!(
+        "GET /api/v1/apps/corner/judge?user=ann&crowd=others HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n"
+    );
     let mut held = Vec::new();
     for number in 0..connections {
         let mut socket = connect(&server);
@@ -211,15 +232,23 @@ fn a_server_all_of_whose_connections_work_says_so_to_the_next() {
     let house = shop();
     let server = house.serve_with(&["--max-connections", "2"]);
     let key = server.admin_key.clone().unwrap();
-    let held = ["count", "list"].map(|path| hold(&server, &key, &format!("/api/v1/apps/corner/{path}")));
+    let held =
+        ["count", "list"].map(|path| hold(&server, &key, &format!("/api/v1/apps/corner/{path}")));
     let mut next = connect(&server);
     next.write_all(b"GET /api/v1/health HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     let answer = until_closed(&mut next);
-    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after: 1") && answer.contains("--max-connections"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 503 ")
+            && answer.contains("retry-after: 1")
+            && answer.contains("--max-connections"),
+        "{answer}"
+    );
     drop(held);
     eventually("a place", || {
         let mut socket = connect(&server);
-        socket.write_all(b"GET /api/v1/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok();
+        socket
+            .write_all(b"GET /api/v1/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .ok();
         until_closed(&mut socket).starts_with("HTTP/1.1 200 ").then_some(())
     });
 }
@@ -237,7 +266,10 @@ fn a_server_that_is_told_to_end_answers_what_runs_and_ends_in_time() {
     let body =
         json!({"userId": "bob", "event": "purchase", "timestamp": "2026-06-20T10:00:00.000Z", "properties": {"sku": "s1", "amount": 1}})
             .to_string();
-    let head = format!("POST /v1/track HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "POST /v1/track HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
     call.write_all(head.as_bytes()).unwrap();
     call.write_all(&body.as_bytes()[..10]).unwrap();
     std::thread::sleep(Duration::from_millis(300));
@@ -245,7 +277,10 @@ fn a_server_that_is_told_to_end_answers_what_runs_and_ends_in_time() {
         let ending = scope.spawn(|| server.terminate());
         std::thread::sleep(Duration::from_millis(300));
         call.write_all(&body.as_bytes()[10..]).unwrap();
-        assert!(until_closed(&mut call).starts_with("HTTP/1.1 200 OK"), "what had begun is answered");
+        assert!(
+            until_closed(&mut call).starts_with("HTTP/1.1 200 OK"),
+            "what had begun is answered"
+        );
         ending.join().unwrap()
     });
     assert!(took < Duration::from_secs(10), "{took:?}");
@@ -265,24 +300,53 @@ fn a_key_has_so_many_questions_under_way_and_others_are_answered() {
     // A question whose body is on its way holds its place.
     let hold = |key: &str, path: &str| hold(&server, key, path);
     let count = json!({"expression": "purchases >= 1"});
-    let held = [hold(&viewer, "/api/v1/apps/corner/count"), hold(&viewer, "/api/v1/apps/corner/list")];
+    let held =
+        [hold(&viewer, "/api/v1/apps/corner/count"), hold(&viewer, "/api/v1/apps/corner/list")];
     let refused = server.post("/api/v1/apps/corner/top", &viewer, &json!({"tag": "favourite"}));
     let detail = refused.json()["detail"].as_str().unwrap().to_owned();
-    assert!(detail.contains("2 questions under way") && detail.contains("--questions-per-key"), "{detail}");
-    assert_eq!((refused.json()["type"].clone(), refused.retry_after.as_deref()), (json!("too_many_requests"), Some("1")));
-    assert_eq!(server.get("/api/v1/apps/corner/judge?user=ann&crowd=others", &viewer).status, 200, "judgments have a place of their own");
-    assert_eq!(server.post("/api/v1/apps/corner/count", &other, &count).status, 200, "another key has its own");
+    assert!(
+        detail.contains("2 questions under way") && detail.contains("--questions-per-key"),
+        "{detail}"
+    );
+    assert_eq!(
+        (refused.json()["type"].clone(), refused.retry_after.as_deref()),
+        (json!("too_many_requests"), Some("1"))
+    );
+    assert_eq!(
+        server.get("/api/v1/apps/corner/judge?user=ann&crowd=others", &viewer).status,
+        200,
+        "judgments have a place of their own"
+    );
+    assert_eq!(
+        server.post("/api/v1/apps/corner/count", &other, &count).status,
+        200,
+        "another key has its own"
+    );
     drop(held);
-    eventually("places that are given back", || (server.post("/api/v1/apps/corner/count", &viewer, &count).status == 200).then_some(()));
+    eventually("places that are given back", || {
+        (server.post("/api/v1/apps/corner/count", &viewer, &count).status == 200).then_some(())
+    });
 
     let _held = [hold(&writer, "/v1/track"), hold(&writer, "/api/v1/apps/corner/changes")];
-    assert_eq!(server.post("/v1/track", &writer, &json!({"userId": "a", "event": "x"})).status, 429);
+    assert_eq!(
+        server.post("/v1/track", &writer, &json!({"userId": "a", "event": "x"})).status,
+        429
+    );
 }
 
 #[test]
 fn uploads_have_a_quota_that_is_named_and_go_when_nobody_ingests_them() {
     let house = shop();
-    let flags = ["--upload-bytes-per-app", "2MiB", "--uploads-per-app", "2", "--upload-files", "2", "--upload-hours", "0.003"];
+    let flags = [
+        "--upload-bytes-per-app",
+        "2MiB",
+        "--uploads-per-app",
+        "2",
+        "--upload-files",
+        "2",
+        "--upload-hours",
+        "0.003",
+    ];
     let server = house.serve_with(&flags);
     let key = server.admin_key.clone().unwrap();
     let begin = || server.post("/api/v1/apps/corner/uploads", &key, &json!({}));
@@ -321,16 +385,20 @@ fn health_tells_strangers_no_names() {
     let metadata = house.data().join("lake/corner/events/metadata");
     std::fs::rename(&metadata, metadata.with_extension("away")).unwrap();
     std::fs::write(&metadata, "").unwrap();
-    let call =
-        json!({"userId": "ann", "event": "purchase", "timestamp": "2026-06-20T10:00:00.000Z", "properties": {"sku": "s1", "amount": 1}});
+    let call = json!({"userId": "ann", "event": "purchase", "timestamp": "2026-06-20T10:00:00.000Z", "properties": {"sku": "s1", "amount": 1}});
     assert_eq!(server.post("/v1/track", &admin, &call).status, 200);
-    let health = |key: Option<&str>| server.call("GET", "/api/v1/health", key.map(|key| format!("Bearer {key}")).as_deref(), b"");
+    let health = |key: Option<&str>| {
+        server.call("GET", "/api/v1/health", key.map(|key| format!("Bearer {key}")).as_deref(), b"")
+    };
     eventually("a failed landing", || (health(None).status == 503).then_some(()));
     for stranger in [None, Some("tgh_wrong"), Some(writer.as_str())] {
         let answer = health(stranger);
         let said = String::from_utf8(answer.body.clone()).unwrap();
         assert_eq!(answer.status, 503, "{stranger:?}");
-        assert!(said.contains("do not land") && !said.contains("corner") && !said.contains("metadata"), "{stranger:?}: {said}");
+        assert!(
+            said.contains("do not land") && !said.contains("corner") && !said.contains("metadata"),
+            "{stranger:?}: {said}"
+        );
     }
     for reader in [&admin, &viewer] {
         assert!(health(Some(reader)).json()["detail"].as_str().unwrap().contains("\"corner\""));
@@ -342,10 +410,15 @@ fn a_file_whose_caller_left_takes_no_room() {
     let house = shop();
     let server = house.serve();
     let key = server.admin_key.clone().unwrap();
-    let upload = server.post("/api/v1/apps/corner/uploads", &key, &json!({})).json()["id"].as_str().unwrap().to_owned();
+    let upload = server.post("/api/v1/apps/corner/uploads", &key, &json!({})).json()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let folder = house.data().join("uploads/corner").join(&upload);
     let parts = || {
-        let names = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let names = std::fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names.filter(|name| name.starts_with(".part-")).count()
     };
     for number in 0..5 {
@@ -368,23 +441,33 @@ fn a_revocation_is_carried_out_though_its_caller_left() {
     let admin = server.admin_key.clone().unwrap();
     let keys: Vec<(String, String)> = (0..40)
         .map(|_| {
-            let made = server.post("/api/v1/keys", &admin, &json!({"role": "viewer", "note": "n"})).json();
+            let made =
+                server.post("/api/v1/keys", &admin, &json!({"role": "viewer", "note": "n"})).json();
             (made["id"].as_str().unwrap().to_owned(), made["secret"].as_str().unwrap().to_owned())
         })
         .collect();
     for (number, (id, _)) in keys.iter().enumerate() {
-        let head = format!("DELETE /api/v1/keys/{id} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {admin}\r\n\r\n");
+        let head = format!(
+            "DELETE /api/v1/keys/{id} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {admin}\r\n\r\n"
+        );
         let mut socket = connect(&server);
         socket.write_all(head.as_bytes()).unwrap();
         // At each moment between its arrival and its commit.
         std::thread::sleep(Duration::from_micros(250 * number as u64));
     }
-    // A call that was gone before the server saw it did nothing. None may be revoked in the list and work all the same.
+    // A call that was gone before the server saw it did nothing. None may be revoked in the list
+    // and work all the same.
     let mut revoked = 0;
     eventually("each key that is revoked is refused", || {
         std::thread::sleep(Duration::from_secs(1));
         let listed = server.get("/api/v1/keys", &admin).json();
-        let works = |id: &str| listed["keys"].as_array().unwrap().iter().any(|key| key["id"] == id && key["revoked_ms"].is_null());
+        let works = |id: &str| {
+            listed["keys"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|key| key["id"] == id && key["revoked_ms"].is_null())
+        };
         let refused = |secret: &str| server.get("/api/v1/apps", secret).status == 401;
         revoked = keys.iter().filter(|(id, _)| !works(id)).count();
         keys.iter().all(|(id, secret)| works(id) != refused(secret)).then_some(())

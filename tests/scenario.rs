@@ -1,4 +1,5 @@
-//! A day with the binary: define, ingest, produce, ask, export, judge; wrong input of every sort; with and without a server.
+//! A day with the binary: define, ingest, produce, ask, export, judge; wrong input of every sort;
+//! with and without a server.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod driver;
@@ -43,17 +44,35 @@ fn apply_plans_applies_and_then_finds_nothing_to_do() {
     let definitions = shop_definitions();
     let definitions = definitions.to_str().unwrap();
     let actions = |plan: &Value| {
-        plan["changes"].as_array().unwrap().iter().map(|change| change["action"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>()
+        plan["changes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|change| change["action"].as_str().unwrap().to_owned())
+            .collect::<BTreeSet<_>>()
     };
     let said = house.refused(&["apply", "-f", definitions, "--dry-run"]);
-    assert!(said.contains("no data folder") && !house.data().exists(), "a dry run makes nothing: {said}");
+    assert!(
+        said.contains("no data folder") && !house.data().exists(),
+        "a dry run makes nothing: {said}"
+    );
     house.ok(&["keys", "create", "--role", "admin", "--all-apps"]);
     let plan = house.json(&["apply", "-f", definitions, "--dry-run"]);
-    assert_eq!((plan["applied"].clone(), actions(&plan)), (json!(false), BTreeSet::from(["create".to_owned()])));
-    assert_eq!(actions(&house.json(&["apply", "-f", definitions])), BTreeSet::from(["create".to_owned()]));
-    assert_eq!(actions(&house.json(&["apply", "-f", definitions])), BTreeSet::from(["unchanged".to_owned()]));
+    assert_eq!(
+        (plan["applied"].clone(), actions(&plan)),
+        (json!(false), BTreeSet::from(["create".to_owned()]))
+    );
+    assert_eq!(
+        actions(&house.json(&["apply", "-f", definitions])),
+        BTreeSet::from(["create".to_owned()])
+    );
+    assert_eq!(
+        actions(&house.json(&["apply", "-f", definitions])),
+        BTreeSet::from(["unchanged".to_owned()])
+    );
 
-    let changed = house.file("more.yaml", "kind: crowd\nname: others\nexpression: 'purchases >= 1'\n");
+    let changed =
+        house.file("more.yaml", "kind: crowd\nname: others\nexpression: 'purchases >= 1'\n");
     let plan = house.json(&["apply", "-f", changed.to_str().unwrap()]);
     assert_eq!(plan["changes"], json!([{"kind": "crowd", "name": "others", "action": "change"}]));
 }
@@ -67,7 +86,10 @@ fn definitions_that_do_not_check_are_refused_whole_with_place_and_suggestion() {
         ("kind: crowd\nname: c\nexpression: 'purchase >= 1'\n", "purchases"),
         ("kind: crowd\nname: c\nexpression: 'purchases >= \"x\"'\n", "purchases"),
         ("kind: crowd\nname: c\nexpression: 'purchases >='\n", "expected"),
-        ("kind: tag\nname: a\ntype: int\nexpression: b + 1\n---\nkind: tag\nname: b\ntype: int\nexpression: a + 1\n", "a"),
+        (
+            "kind: tag\nname: a\ntype: int\nexpression: b + 1\n---\nkind: tag\nname: b\ntype: int\nexpression: a + 1\n",
+            "a",
+        ),
     ];
     for (text, word) in cases {
         let good = "kind: tag\nname: fine\ntype: int\naggregate: { function: count }\n---\n";
@@ -75,7 +97,10 @@ fn definitions_that_do_not_check_are_refused_whole_with_place_and_suggestion() {
         let said = house.refused(&["apply", "-f", file.to_str().unwrap()]);
         assert!(said.contains("bad.yaml") && said.contains(word), "{said}");
         let tags = house.json(&["tags"]);
-        assert!(tags["tags"].as_array().unwrap().iter().all(|tag| tag["name"] != "fine"), "nothing of a refused file is applied");
+        assert!(
+            tags["tags"].as_array().unwrap().iter().all(|tag| tag["name"] != "fine"),
+            "nothing of a refused file is applied"
+        );
     }
 }
 
@@ -100,14 +125,31 @@ fn tags_and_crowds_are_as_reckoned_by_hand() {
         assert_eq!(house.count(expression), count, "{expression}");
     }
     let tags = house.json(&["tags"]);
-    let spend = tags["tags"].as_array().unwrap().iter().find(|tag| tag["name"] == "spend_30d").unwrap().clone();
-    assert_eq!((spend["users"].clone(), spend["sum"].clone(), tags["users"].clone()), (json!(2), json!("132.75"), json!(4)));
+    let spend = tags["tags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|tag| tag["name"] == "spend_30d")
+        .unwrap()
+        .clone();
+    assert_eq!(
+        (spend["users"].clone(), spend["sum"].clone(), tags["users"].clone()),
+        (json!(2), json!("132.75"), json!(4))
+    );
     let crowds = house.json(&["crowds"]);
-    let sizes: Vec<_> = crowds["crowds"].as_array().unwrap().iter().map(|crowd| (crowd["name"].clone(), crowd["size"].clone())).collect();
+    let sizes: Vec<_> = crowds["crowds"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|crowd| (crowd["name"].clone(), crowd["size"].clone()))
+        .collect();
     assert_eq!(sizes, [(json!("high_spenders"), json!(1)), (json!("others"), json!(3))]);
     let profile = house.json(&["profile", "ann"]);
     assert_eq!(profile["tags"]["spend_30d"], "120.25");
-    assert_eq!((profile["tags"]["band"].clone(), profile["tags"]["visits"].clone()), (json!("high"), json!(1)));
+    assert_eq!(
+        (profile["tags"]["band"].clone(), profile["tags"]["visits"].clone()),
+        (json!("high"), json!(1))
+    );
 }
 
 #[test]
@@ -117,18 +159,26 @@ fn the_size_shown_the_rows_exported_and_the_members_admitted_are_one_set() {
     let members: BTreeSet<&str> = csv.lines().skip(1).collect();
     assert_eq!(members, BTreeSet::from(["bob", "cid", "dot"]));
     let jsonl = house.ok(&["export", "others", "--format", "jsonl"]);
-    let same: BTreeSet<String> =
-        jsonl.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["user_id"].as_str().unwrap().to_owned()).collect();
+    let same: BTreeSet<String> = jsonl
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<Value>(line).unwrap()["user_id"].as_str().unwrap().to_owned()
+        })
+        .collect();
     assert_eq!(same, members.iter().map(|id| (*id).to_owned()).collect());
     let file = house.path("members.parquet");
     house.ok(&["export", "others", "--format", "parquet", "-o", file.to_str().unwrap()]);
     let ids = parquet_ids(&std::fs::read(&file).unwrap());
     assert_eq!((ids.len(), ids.into_iter().collect::<BTreeSet<_>>()), (members.len(), same));
-    let python = needs::peers("the_size_shown_the_rows_exported_and_the_members_admitted_are_one_set, of Roaring files");
+    let python = needs::peers(
+        "the_size_shown_the_rows_exported_and_the_members_admitted_are_one_set, of Roaring files",
+    );
     for (format, reader) in [("roaring", "BitMap"), ("roaring64", "BitMap64")] {
         let file = house.path("members.roaring");
         house.ok(&["export", "others", "--format", format, "-o", file.to_str().unwrap()]);
-        let script = format!("import sys, pyroaring; print(len(pyroaring.{reader}.deserialize(open(sys.argv[1], 'rb').read())))");
+        let script = format!(
+            "import sys, pyroaring; print(len(pyroaring.{reader}.deserialize(open(sys.argv[1], 'rb').read())))"
+        );
         let Some(python) = &python else { continue };
         let counted = Command::new(python).args(["-c", &script]).arg(&file).output().unwrap();
         assert!(counted.status.success(), "{}", String::from_utf8_lossy(&counted.stderr));
@@ -138,18 +188,28 @@ fn the_size_shown_the_rows_exported_and_the_members_admitted_are_one_set() {
         let judged = house.json(&["judge", user, "others"]);
         assert_eq!(judged["in_crowd"], json!(members.contains(user)), "{user}");
     }
-    assert!(house.refused(&["judge", "ann", "other"]).contains("others"), "a wrong name gets a suggestion");
+    assert!(
+        house.refused(&["judge", "ann", "other"]).contains("others"),
+        "a wrong name gets a suggestion"
+    );
 }
 
 fn parquet_ids(bytes: &[u8]) -> Vec<String> {
-    let reader = ParquetRecordBatchReader::try_new(bytes::Bytes::copy_from_slice(bytes), 1024).unwrap();
-    let column = |batch: RecordBatch| batch.column_by_name("user_id").unwrap().as_string::<i32>().clone();
-    reader.flat_map(|batch| column(batch.unwrap()).iter().map(|id| id.unwrap().to_owned()).collect::<Vec<_>>()).collect()
+    let reader =
+        ParquetRecordBatchReader::try_new(bytes::Bytes::copy_from_slice(bytes), 1024).unwrap();
+    let column =
+        |batch: RecordBatch| batch.column_by_name("user_id").unwrap().as_string::<i32>().clone();
+    reader
+        .flat_map(|batch| {
+            column(batch.unwrap()).iter().map(|id| id.unwrap().to_owned()).collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 #[test]
 fn definitions_that_do_not_fit_the_lake_are_refused_with_their_place() {
-    let tag = |name: &str, query: &str| format!("kind: tag\nname: {name}\ntype: int\nsql: \"{query}\"\n");
+    let tag =
+        |name: &str, query: &str| format!("kind: tag\nname: {name}\ntype: int\nsql: \"{query}\"\n");
     let wrong_queries = [
         ("DELETE FROM events", "SELECT"),
         ("SELECT user_id, count(*) AS value FROM purchases GROUP BY user_id", "purchases"),
@@ -164,7 +224,10 @@ fn definitions_that_do_not_fit_the_lake_are_refused_with_their_place() {
         for (query, word) in wrong_queries {
             let file = house.file("bad.yaml", tag("t", query));
             let said = house.refused(&["apply", "-f", file.to_str().unwrap()]);
-            assert!(said.contains("bad.yaml:1:1") && said.contains("sql tag t") && said.contains(word), "{query}: {said}");
+            assert!(
+                said.contains("bad.yaml:1:1") && said.contains("sql tag t") && said.contains(word),
+                "{query}: {said}"
+            );
         }
         for query in [
             "SELECT user_id, count(*) AS value FROM events WHERE time < {as_of} AND amount > 1.5 GROUP BY user_id; -- all",
@@ -173,15 +236,26 @@ fn definitions_that_do_not_fit_the_lake_are_refused_with_their_place() {
             house.ok(&["apply", "-f", house.file("good.yaml", tag("t", query)).to_str().unwrap()]);
         }
     }
-    fresh.ok(&["ingest", "--source", "orders", fresh.file("orders-1.csv", ORDERS).to_str().unwrap()]);
+    fresh.ok(&[
+        "ingest",
+        "--source",
+        "orders",
+        fresh.file("orders-1.csv", ORDERS).to_str().unwrap(),
+    ]);
     for house in [&fresh, &house] {
         house.ok(&["produce", "--as-of", AS_OF]);
     }
 
     let text = std::fs::read_to_string(shop_definitions().join("shop.yaml")).unwrap();
-    let file = house.file("shop.yaml", text.replace("type: decimal, scale: 2 }", "type: decimal, scale: 1 }"));
+    let file = house
+        .file("shop.yaml", text.replace("type: decimal, scale: 2 }", "type: decimal, scale: 1 }"));
     let said = house.refused(&["apply", "-f", file.to_str().unwrap()]);
-    assert!(said.contains("shop.yaml:5:1") && said.contains("`amount`") && said.contains("another name"), "{said}");
+    assert!(
+        said.contains("shop.yaml:5:1")
+            && said.contains("`amount`")
+            && said.contains("another name"),
+        "{said}"
+    );
     let file = house.file("shop.yaml", text.replace("  sku: sku\n", "  sku: sku\n  note: note\n"));
     house.ok(&["apply", "-f", file.to_str().unwrap()]);
 }
@@ -194,10 +268,19 @@ fn some_tags_are_produced_with_the_crowds_that_use_them() {
     house.ok(&["ingest", "--source", "orders", orders.to_str().unwrap()]);
     let crowds = |tag: &str| {
         let report = house.json(&["produce", "--as-of", AS_OF, "--tag", tag]);
-        report["crowds"].as_array().unwrap().iter().map(|crowd| crowd["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        report["crowds"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|crowd| crowd["name"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
     };
     assert_eq!(crowds("visits"), Vec::<String>::new());
-    assert_eq!(crowds("spend_30d"), ["high_spenders", "others"], "by way of band and of each other");
+    assert_eq!(
+        crowds("spend_30d"),
+        ["high_spenders", "others"],
+        "by way of band and of each other"
+    );
     assert_eq!(house.count("crowd(\"high_spenders\")"), 1);
 }
 
@@ -206,29 +289,52 @@ fn as_of_times_are_shown_in_the_apps_zone() {
     let house = produced();
     let shown = json!("2026-07-01T00:00:00+02:00");
     let tags = house.json(&["tags"]);
-    assert!(tags["tags"].as_array().unwrap().iter().filter(|tag| tag["name"] != "city").all(|tag| tag["as_of"] == shown), "{tags}");
+    assert!(
+        tags["tags"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|tag| tag["name"] != "city")
+            .all(|tag| tag["as_of"] == shown),
+        "{tags}"
+    );
     assert_eq!(house.json(&["crowds"])["crowds"][0]["as_of"], shown);
     assert_eq!(house.json(&["crowds", "others"])["versions"][0]["as_of"], shown);
     assert_eq!(house.json(&["count", "purchases >= 1"])["as_of"], shown);
     assert_eq!(house.json(&["profile", "ann"])["as_of"]["purchases"], shown);
-    assert_eq!(house.json(&["produce", "--as-of", "2026-01-01"])["as_of"], "2026-01-01T00:00:00+01:00");
+    assert_eq!(
+        house.json(&["produce", "--as-of", "2026-01-01"])["as_of"],
+        "2026-01-01T00:00:00+01:00"
+    );
 }
 
 #[test]
 fn a_reader_that_leaves_is_no_error_and_nothing_is_made_by_reading() {
     let house = produced();
     for arguments in [&["tags", "--json"][..], &["export", "others"], &["schema"]] {
-        let mut child = house.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            house.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();
-        assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success() && output.stderr.is_empty(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     let nowhere = House::new();
     for arguments in [&["tags"][..], &["runs"], &["keys"], &["ingest", "."], &["produce"]] {
         let said = nowhere.refused(arguments);
-        assert!(said.contains("no data folder at") && !nowhere.data().exists(), "{arguments:?}: {said}");
+        assert!(
+            said.contains("no data folder at") && !nowhere.data().exists(),
+            "{arguments:?}: {said}"
+        );
     }
-    assert!(house.refused(&["tags", "--app", "my shop"]).contains("--app: \"my shop\" is not an app id"));
+    assert!(
+        house
+            .refused(&["tags", "--app", "my shop"])
+            .contains("--app: \"my shop\" is not an app id")
+    );
 }
 
 #[test]
@@ -243,25 +349,38 @@ fn what_does_not_fit_is_rejected_with_its_reason_and_the_rest_goes_on() {
     assert_eq!(report["rejected"]["no_user_id"], 1);
 
     let again = house.json(&["ingest", "--source", "orders", orders.to_str().unwrap()]);
-    assert_eq!((again["files_new"].clone(), again["files_unchanged"].clone()), (json!(0), json!(1)));
+    assert_eq!(
+        (again["files_new"].clone(), again["files_unchanged"].clone()),
+        (json!(0), json!(1))
+    );
 
     house.file("in/orders-1.csv", &ORDERS[..200]);
     let said = house.refused(&["ingest", "--source", "orders", orders.to_str().unwrap()]);
     assert!(said.contains("orders-1.csv"), "{said}");
     let runs = house.json(&["runs"]);
-    assert_eq!((runs["runs"][0]["kind"].clone(), runs["runs"][0]["state"].clone()), (json!("ingest"), json!("failed")));
+    assert_eq!(
+        (runs["runs"][0]["kind"].clone(), runs["runs"][0]["state"].clone()),
+        (json!("ingest"), json!("failed"))
+    );
 
     let elsewhere = house.file("empty/notes.txt", "").parent().unwrap().to_owned();
     let said = house.refused(&["ingest", "--source", "orders", elsewhere.to_str().unwrap()]);
-    assert!(said.contains("empty") && said.contains("orders*.csv"), "the folder and the pattern are named: {said}");
+    assert!(
+        said.contains("empty") && said.contains("orders*.csv"),
+        "the folder and the pattern are named: {said}"
+    );
 
     let dirty = house.file(
         "in/orders-2.csv",
         "id,user,event,time,sku,amount\n1,,x,2026-06-01T00:00:00,,\n2,a,x,2026-06-01T00:00:00,,\n3,,x,2026-06-01T00:00:00,,\n",
     );
     let said = house.refused(&["ingest", "--source", "orders", dirty.to_str().unwrap()]);
-    assert!(said.contains("allow-rejects") || said.contains("max_reject_share"), "the fix is named: {said}");
-    let report = house.json(&["ingest", "--source", "orders", dirty.to_str().unwrap(), "--allow-rejects"]);
+    assert!(
+        said.contains("allow-rejects") || said.contains("max_reject_share"),
+        "the fix is named: {said}"
+    );
+    let report =
+        house.json(&["ingest", "--source", "orders", dirty.to_str().unwrap(), "--allow-rejects"]);
     assert_eq!(report["accepted_total"], 1);
 }
 
@@ -280,7 +399,10 @@ fn errors_say_what_to_do() {
     }
     let file = house.file("kind.yaml", "kind: tga\nname: x\n");
     let said = house.refused(&["apply", "-f", file.to_str().unwrap()]);
-    assert!(said.contains("kind.yaml:1:7") && said.contains("tag"), "wrong files are told before a missing app: {said}");
+    assert!(
+        said.contains("kind.yaml:1:7") && said.contains("tag"),
+        "wrong files are told before a missing app: {said}"
+    );
     house.ok(&["apply", "-f", shop_definitions().to_str().unwrap()]);
     assert!(house.refused(&["count", "purchases >= 1"]).contains("produce"));
     assert!(house.refused(&["produce", "--as-of", "yesterday"]).contains("2026-07-01T00:00"));
@@ -312,7 +434,9 @@ fn every_command_means_the_same_with_a_server_running() {
         &["export", "others"],
         &["sample", "purchases >= 1", "--size", "2", "--seed", "7", "--json"],
     ];
-    let answers = || -> Vec<String> { commands.iter().map(|arguments| without_age(house.ok(arguments))).collect() };
+    let answers = || -> Vec<String> {
+        commands.iter().map(|arguments| without_age(house.ok(arguments))).collect()
+    };
     let alone = answers();
     let server = house.serve();
     assert_eq!(alone, answers());
@@ -320,21 +444,36 @@ fn every_command_means_the_same_with_a_server_running() {
     assert!(said.contains(&server.base), "a second server is told the first one's address: {said}");
     let before = house.json(&["crowds", "others"]);
     house.ok(&["produce", "--as-of", AS_OF]);
-    assert_eq!(house.json(&["crowds", "others"])["versions"].as_array().unwrap().len(), before["versions"].as_array().unwrap().len() + 1);
+    assert_eq!(
+        house.json(&["crowds", "others"])["versions"].as_array().unwrap().len(),
+        before["versions"].as_array().unwrap().len() + 1
+    );
 
     // Another machine has only the URL and a key, and sends its files.
     let key = server.admin_key.clone().unwrap();
     let far = House::new();
-    let more = far.file("orders-9.csv", "id,user,event,time,sku,amount\n90,zoe,purchase,2026-06-20T10:00:00,s1,5.00\n");
+    let more = far.file(
+        "orders-9.csv",
+        "id,user,event,time,sku,amount\n90,zoe,purchase,2026-06-20T10:00:00,s1,5.00\n",
+    );
     let remote = |arguments: &[&str]| {
         let mut all = vec!["--server", server.base.as_str(), "--key", key.as_str()];
         all.extend(arguments);
         far.json(&all)
     };
-    assert_eq!(remote(&["ingest", "--source", "orders", more.to_str().unwrap()])["accepted_total"], 1);
-    far.file("more/orders-10.csv", "id,user,event,time,sku,amount\n91,zoe,visit,2026-06-20T10:00:00,,\n");
+    assert_eq!(
+        remote(&["ingest", "--source", "orders", more.to_str().unwrap()])["accepted_total"],
+        1
+    );
+    far.file(
+        "more/orders-10.csv",
+        "id,user,event,time,sku,amount\n91,zoe,visit,2026-06-20T10:00:00,,\n",
+    );
     let folder = far.file("more/notes.txt", "not an order");
-    assert_eq!(remote(&["ingest", "--source", "orders", folder.parent().unwrap().to_str().unwrap()])["files_new"], 1);
+    assert_eq!(
+        remote(&["ingest", "--source", "orders", folder.parent().unwrap().to_str().unwrap()])["files_new"],
+        1
+    );
     remote(&["produce", "--as-of", AS_OF]);
     assert_eq!(remote(&["count", "purchases >= 1"])["count"], 4);
 }
@@ -343,8 +482,13 @@ fn every_command_means_the_same_with_a_server_running() {
 fn a_copied_data_folder_is_one_of_its_own_and_a_moved_one_goes_on() {
     let house = produced();
     let copy = house.beside("copy");
-    assert!(Command::new("cp").arg("-r").arg(house.data()).arg(copy.data()).status().unwrap().success());
-    let more = house.file("more/orders-2.csv", "id,user,event,time,sku,amount\n90,zoe,purchase,2026-06-20T10:00:00,s1,1.00\n");
+    assert!(
+        Command::new("cp").arg("-r").arg(house.data()).arg(copy.data()).status().unwrap().success()
+    );
+    let more = house.file(
+        "more/orders-2.csv",
+        "id,user,event,time,sku,amount\n90,zoe,purchase,2026-06-20T10:00:00,s1,1.00\n",
+    );
     copy.ok(&["ingest", "--source", "orders", more.to_str().unwrap()]);
     copy.ok(&["produce", "--as-of", AS_OF]);
     assert_eq!((copy.count("purchases >= 1"), house.count("purchases >= 1")), (4, 3));

@@ -1,4 +1,5 @@
-//! Segment's own libraries, unmodified, send calls to the real server: from Node, from Python, and from pages in a browser.
+//! Segment's own libraries, unmodified, send calls to the real server: from Node, from Python, and
+//! from pages in a browser.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod driver;
@@ -51,7 +52,10 @@ impl Site {
         let house = House::new();
         house.ok(&["apply", "-f", house.file("app.yaml", DEFINITIONS).to_str().unwrap()]);
         let server = house.serve_with(flags);
-        let write_key = house.json(&["keys", "create", "--role", "write"])["secret"].as_str().unwrap().to_owned();
+        let write_key = house.json(&["keys", "create", "--role", "write"])["secret"]
+            .as_str()
+            .unwrap()
+            .to_owned();
         Self { house, server, write_key }
     }
 
@@ -64,7 +68,10 @@ impl Site {
         let mut last = json!(null);
         let found = (0..40).any(|_| {
             self.house.ok(&["produce"]);
-            let answer = self.server.get(&format!("/api/v1/apps/t/profile?user={user}"), self.server.admin_key.as_ref().unwrap());
+            let answer = self.server.get(
+                &format!("/api/v1/apps/t/profile?user={user}"),
+                self.server.admin_key.as_ref().unwrap(),
+            );
             last = answer.json()["tags"].clone();
             let same = last == *tags;
             if !same {
@@ -76,13 +83,24 @@ impl Site {
     }
 
     fn rejected_nothing(&self) {
-        let landing = self.server.get("/api/v1/apps/t/landing", self.server.admin_key.as_ref().unwrap()).json();
-        assert_eq!((&landing["rejected"], &landing["last_error"]), (&json!(0), &json!(null)), "{landing}");
+        let landing = self
+            .server
+            .get("/api/v1/apps/t/landing", self.server.admin_key.as_ref().unwrap())
+            .json();
+        assert_eq!(
+            (&landing["rejected"], &landing["last_error"]),
+            (&json!(0), &json!(null)),
+            "{landing}"
+        );
     }
 }
 
 fn script(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/sdks").join(name).canonicalize().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tests/sdks")
+        .join(name)
+        .canonicalize()
+        .unwrap()
 }
 
 /// A script laid beside the packages that it draws in, where node finds them.
@@ -94,7 +112,11 @@ fn beside_packages(packages: &Path, name: &str) -> PathBuf {
 
 fn runs(command: &mut Command) {
     let output = command.stdin(Stdio::null()).output().unwrap();
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(output.status.success(), "{command:?}\n{said}");
 }
 
@@ -139,7 +161,9 @@ fn the_library_for_browsers_in_a_browser() {
     let stderr = std::fs::File::create(&said).unwrap();
     let mut browser = site.told(&mut command).stdin(Stdio::piped()).stderr(stderr).spawn().unwrap();
     let heard = || std::fs::read_to_string(&said).unwrap();
-    let landed = || site.server.get("/api/v1/apps/t/landing", site.server.admin_key.as_ref().unwrap()).json();
+    let landed = || {
+        site.server.get("/api/v1/apps/t/landing", site.server.admin_key.as_ref().unwrap()).json()
+    };
     // 6 events of the first page, 4 of the second, 2 of the snippet, 1 beacon.
     eventually("all calls of the pages", || {
         assert!(browser.try_wait().unwrap().is_none(), "the browser has ended: {}", heard());

@@ -1,5 +1,6 @@
-//! Holds the workspace to its map and its style: arrows between crates go down only, files and functions stay short, banned names stay
-//! away, and what belongs to one crate stays in it. Each rule stands in a file of `structure/` with cases that show it can fail.
+//! Holds the workspace to its map and its style: arrows between crates go down only, files and
+//! functions stay short, banned names stay away, and what belongs to one crate stays in it. Each
+//! rule stands in a file of `structure/` with cases that show it can fail.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "structure/arrows.rs"]
@@ -31,7 +32,8 @@ fn root() -> PathBuf {
 fn files(folders: &[&str], ending: &str) -> Vec<RepositoryFile> {
     let root = root();
     let mut found = Vec::new();
-    let mut waiting: Vec<PathBuf> = folders.iter().map(|folder| root.join(folder)).filter(|folder| folder.is_dir()).collect();
+    let mut waiting: Vec<PathBuf> =
+        folders.iter().map(|folder| root.join(folder)).filter(|folder| folder.is_dir()).collect();
     while let Some(folder) = waiting.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -42,24 +44,38 @@ fn files(folders: &[&str], ending: &str) -> Vec<RepositoryFile> {
                 }
             } else if name.ends_with(ending) {
                 let text = std::fs::read_to_string(&path).unwrap();
-                found.push(RepositoryFile { path: path.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/"), text });
+                found.push(RepositoryFile {
+                    path: path.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/"),
+                    text,
+                });
             }
         }
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
-    assert!(!found.is_empty(), "no file *{ending} below {folders:?}: the test looks in the wrong place");
+    assert!(
+        !found.is_empty(),
+        "no file *{ending} below {folders:?}: the test looks in the wrong place"
+    );
     found
 }
 
 fn none(findings: &[String], what_to_do: &str) {
-    assert!(findings.is_empty(), "{} findings:\n  {}\n{what_to_do}", findings.len(), findings.join("\n  "));
+    assert!(
+        findings.is_empty(),
+        "{} findings:\n  {}\n{what_to_do}",
+        findings.len(),
+        findings.join("\n  ")
+    );
 }
 
 #[test]
 fn arrows_go_down_only() {
     let manifests = files(&["crates", "bench"], "Cargo.toml");
     assert!(manifests.len() >= arrows::LEVELS.len(), "a crate of the map is missing");
-    none(&arrows::findings(&manifests), "Move what both need to a lower crate, or pass it in as a trait. The map is in ARCHITECTURE.md.");
+    none(
+        &arrows::findings(&manifests),
+        "Move what both need to a lower crate, or pass it in as a trait. The map is in ARCHITECTURE.md.",
+    );
 }
 
 #[test]
@@ -84,11 +100,16 @@ fn words_are_plain() {
     texts.extend(files(&["docs", "crates", "examples"], ".md"));
     texts.extend(files(&["bench", "tests"], ".py"));
     texts.extend(files(&["scripts"], ".sh"));
-    texts.extend(
-        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "PLAN.md"]
-            .map(|name| RepositoryFile { path: name.to_owned(), text: std::fs::read_to_string(root().join(name)).unwrap() }),
+    texts.extend(["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "PLAN.md"].map(|name| {
+        RepositoryFile {
+            path: name.to_owned(),
+            text: std::fs::read_to_string(root().join(name)).unwrap(),
+        }
+    }));
+    none(
+        &words::findings(&texts),
+        "Say it in the words that a native engineer of this field would use.",
     );
-    none(&words::findings(&texts), "Say it in the words that a native engineer of this field would use.");
 }
 
 #[test]

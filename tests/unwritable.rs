@@ -1,5 +1,6 @@
-//! A data folder that cannot be written, for its file system is read-only or full: it is read all the same, and whoever writes is told what
-//! to do. Needs the right to mount; `TAGHOUSE_SKIP=mounts` says that these tests may be left out.
+//! A data folder that cannot be written, for its file system is read-only or full: it is read all
+//! the same, and whoever writes is told what to do. Needs the right to mount;
+//! `TAGHOUSE_SKIP=mounts` says that these tests may be left out.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod driver;
@@ -18,7 +19,10 @@ struct Disk {
 fn mount(arguments: &[&str], place: &Path) {
     let done = Command::new("mount").args(arguments).arg(place).output().unwrap();
     let said = String::from_utf8_lossy(&done.stderr);
-    assert!(done.status.success(), "mount {arguments:?}: {said}; run the tests as root, or set TAGHOUSE_SKIP=mounts to leave them out");
+    assert!(
+        done.status.success(),
+        "mount {arguments:?}: {said}; run the tests as root, or set TAGHOUSE_SKIP=mounts to leave them out"
+    );
 }
 
 impl Disk {
@@ -101,7 +105,10 @@ fn check(house: &House, before: &[String], words: &str) {
     ];
     for arguments in writes {
         let said = house.refused(arguments);
-        assert!(said.contains(words) && said.contains(house.data().to_str().unwrap()), "{arguments:?}: {said}");
+        assert!(
+            said.contains(words) && said.contains(house.data().to_str().unwrap()),
+            "{arguments:?}: {said}"
+        );
     }
 }
 
@@ -121,7 +128,10 @@ fn a_read_only_folder_is_read() {
     let changes = serde_json::json!({"create": true, "changes": [{"user": "dot", "tag": "city", "set": "Bonn"}]});
     assert_eq!(server.post("/api/v1/apps/corner/changes", &key, &changes).status, 200);
     server.kill();
-    assert!(std::fs::metadata(house.data().join("catalog.db-wal")).unwrap().len() > 0, "the case is there");
+    assert!(
+        std::fs::metadata(house.data().join("catalog.db-wal")).unwrap().len() > 0,
+        "the case is there"
+    );
     disk.read_only();
     assert_eq!(house.count("city == \"Bonn\""), 2);
     assert!(house.ok(&["keys"]).contains("admin"), "what stands in the write-ahead log only");

@@ -74,7 +74,12 @@ fn send(server: &Server, call: &str, body: &str) -> Value {
     let key = server.admin_key.as_ref().unwrap();
     let made = server.post("/api/v1/keys", key, &json!({"role": "write", "app": "t"}));
     let write = made.json()["secret"].as_str().unwrap().to_owned();
-    let answer = server.call("POST", &format!("/v1/{call}"), Some(&format!("Bearer {write}")), body.as_bytes());
+    let answer = server.call(
+        "POST",
+        &format!("/v1/{call}"),
+        Some(&format!("Bearer {write}")),
+        body.as_bytes(),
+    );
     assert_eq!(answer.status, 200, "{call} {body}: {}", String::from_utf8_lossy(&answer.body));
     answer.json()
 }
@@ -88,7 +93,11 @@ fn ago(minutes: i64) -> jiff::Timestamp {
 /// An identify of a user, so many minutes ago.
 fn identify(server: &Server, user: &str, minutes_ago: i64, traits: &str) {
     let at = ago(minutes_ago);
-    send(server, "identify", &format!(r#"{{"userId":"{user}","timestamp":"{at}","traits":{traits}}}"#));
+    send(
+        server,
+        "identify",
+        &format!(r#"{{"userId":"{user}","timestamp":"{at}","traits":{traits}}}"#),
+    );
 }
 
 fn value(house: &House, user: &str, tag: &str) -> Value {
@@ -99,8 +108,18 @@ fn value(house: &House, user: &str, tag: &str) -> Value {
 fn a_null_trait_takes_the_value_away() {
     let house = house(NAMES);
     let mut server = house.serve();
-    identify(&server, "n1", 10, r#"{"plan":"pro","ids":["a"],"address":{"city":"Oslo"},"k_plan":"gold","k_ids":["x"]}"#);
-    identify(&server, "n1", 5, r#"{"plan":null,"ids":null,"address":null,"k_plan":null,"k_ids":null}"#);
+    identify(
+        &server,
+        "n1",
+        10,
+        r#"{"plan":"pro","ids":["a"],"address":{"city":"Oslo"},"k_plan":"gold","k_ids":["x"]}"#,
+    );
+    identify(
+        &server,
+        "n1",
+        5,
+        r#"{"plan":null,"ids":null,"address":null,"k_plan":null,"k_ids":null}"#,
+    );
     identify(&server, "n2", 10, r#"{"plan":"pro","k_plan":"gold"}"#);
     identify(&server, "n2", 5, r#"{"colours":["red"]}"#);
     // An empty text and an empty list say the same; what comes late does not hold.
@@ -114,11 +133,16 @@ fn a_null_trait_takes_the_value_away() {
     server.terminate();
     house.ok(&["produce"]);
     assert_eq!(house.count("plan == 'pro'"), 2);
-    for (tag, users) in [("plan", 3), ("ids", 0), ("city", 0), ("colours", 1), ("k_plan", 1), ("k_ids", 0)] {
+    for (tag, users) in
+        [("plan", 3), ("ids", 0), ("city", 0), ("colours", 1), ("k_plan", 1), ("k_ids", 0)]
+    {
         assert_eq!(house.count(&format!("{tag} is set")), users, "{tag}");
     }
     assert_eq!(house.count("!(plan is set)"), 2);
-    assert_eq!((value(&house, "n4", "plan"), value(&house, "n5", "plan")), (json!("pro"), json!("free")));
+    assert_eq!(
+        (value(&house, "n4", "plan"), value(&house, "n5", "plan")),
+        (json!("pro"), json!("free"))
+    );
     // Before the second calls came, the first ones held.
     let earlier = ago(7);
     house.ok(&["produce", "--as-of", &earlier.to_string()]);
@@ -157,7 +181,8 @@ sql: |
 #[test]
 fn a_blank_cell_takes_the_value_away_unless_the_source_keeps() {
     let first = "id,at,plan,tags,age\nu1,2026-01-01,pro,wine,30\nu2,2026-01-01,free,wine,40\nu3,2026-01-01,pro,,\n";
-    let second = "id,at,plan,tags,age\nu1,2026-02-01,,,\nu2,2026-02-01, ,beer,\nu3,2025-12-01,,,20\n";
+    let second =
+        "id,at,plan,tags,age\nu1,2026-02-01,,,\nu2,2026-02-01, ,beer,\nu3,2025-12-01,,,20\n";
     let house = house(PEOPLE);
     ingest(&house, "people", "a.csv", first);
     ingest(&house, "people", "b.csv", second);
@@ -166,9 +191,15 @@ fn a_blank_cell_takes_the_value_away_unless_the_source_keeps() {
         (value(&house, "u1", "plan"), value(&house, "u1", "tags"), value(&house, "u1", "age")),
         (json!(null), json!(null), json!(null))
     );
-    assert_eq!((value(&house, "u2", "plan"), value(&house, "u2", "tags")), (json!(null), json!(["beer"])));
+    assert_eq!(
+        (value(&house, "u2", "plan"), value(&house, "u2", "tags")),
+        (json!(null), json!(["beer"]))
+    );
     // What the second file says of u3 is older.
-    assert_eq!((value(&house, "u3", "plan"), value(&house, "u3", "age")), (json!("pro"), json!(null)));
+    assert_eq!(
+        (value(&house, "u3", "plan"), value(&house, "u3", "age")),
+        (json!("pro"), json!(null))
+    );
     assert_eq!(house.count("plan_by_sql == 'pro'"), 1);
     assert_eq!(house.count("plan_by_sql is set"), 1);
     house.ok(&["produce", "--as-of", "2026-01-15T00:00"]);
@@ -178,8 +209,14 @@ fn a_blank_cell_takes_the_value_away_unless_the_source_keeps() {
     ingest(&house, "people", "a.csv", first);
     ingest(&house, "people", "b.csv", second);
     house.ok(&["produce"]);
-    assert_eq!((value(&house, "u1", "plan"), value(&house, "u1", "age")), (json!("pro"), json!(30)));
-    assert_eq!((value(&house, "u2", "plan"), value(&house, "u2", "tags")), (json!("free"), json!(["beer"])));
+    assert_eq!(
+        (value(&house, "u1", "plan"), value(&house, "u1", "age")),
+        (json!("pro"), json!(30))
+    );
+    assert_eq!(
+        (value(&house, "u2", "plan"), value(&house, "u2", "tags")),
+        (json!("free"), json!(["beer"]))
+    );
     assert_eq!(value(&house, "u3", "age"), json!(20));
 }
 
@@ -195,13 +232,23 @@ fn null_takes_away_in_json_lines_and_a_missing_key_does_not() {
 {"id":"u2","at":"2026-01-02","plan":"","tags":[],"age":null}
 {"id":"u3","at":"2026-01-02"}
 "#;
-    for (source, plan_of_u2) in [("format: jsonl", json!(null)), ("format: jsonl\nblank: keep", json!("pro"))] {
+    for (source, plan_of_u2) in
+        [("format: jsonl", json!(null)), ("format: jsonl\nblank: keep", json!("pro"))]
+    {
         let house = house(&PEOPLE.replace("format: csv", source));
         ingest(&house, "people", "a.jsonl", lines);
         house.ok(&["produce"]);
-        assert_eq!((value(&house, "u1", "plan"), value(&house, "u1", "age")), (json!(null), json!(1)), "{source}");
+        assert_eq!(
+            (value(&house, "u1", "plan"), value(&house, "u1", "age")),
+            (json!(null), json!(1)),
+            "{source}"
+        );
         assert_eq!(value(&house, "u2", "plan"), plan_of_u2, "{source}");
-        assert_eq!((value(&house, "u2", "tags"), value(&house, "u2", "age")), (json!(null), json!(null)), "{source}");
+        assert_eq!(
+            (value(&house, "u2", "tags"), value(&house, "u2", "age")),
+            (json!(null), json!(null)),
+            "{source}"
+        );
         assert_eq!(house.count("!(age is set)"), 2, "{source}");
     }
 }
@@ -227,8 +274,16 @@ fn a_row_without_a_value_makes_its_user_exist() {
         let house = house(&WITHOUT.replace("format: csv", &format!("format: csv{keep}")));
         ingest(&house, "people", "people.csv", "id,plan\nu1,pro\nu2,\nu3,\nu4,free\n");
         house.ok(&["produce"]);
-        assert_eq!((house.count("!(plan is set)"), house.count("!(plan == 'pro')")), (2, 3), "{keep}");
-        assert_eq!(house.ok(&["export", "without_plan"]).lines().skip(1).collect::<Vec<_>>(), ["u2", "u3"], "{keep}");
+        assert_eq!(
+            (house.count("!(plan is set)"), house.count("!(plan == 'pro')")),
+            (2, 3),
+            "{keep}"
+        );
+        assert_eq!(
+            house.ok(&["export", "without_plan"]).lines().skip(1).collect::<Vec<_>>(),
+            ["u2", "u3"],
+            "{keep}"
+        );
     }
     // The file lacks the column.
     let house = house(WITHOUT);
@@ -260,24 +315,39 @@ fn a_call_without_a_value_makes_its_user_exist() {
 #[test]
 fn null_by_hand_takes_the_value_away() {
     let house = house(PEOPLE);
-    ingest(&house, "people", "a.csv", "id,at,plan,tags,age\nu1,2026-01-01,pro,wine,30\nu2,2026-01-01,free,beer,40\n");
+    ingest(
+        &house,
+        "people",
+        "a.csv",
+        "id,at,plan,tags,age\nu1,2026-01-01,pro,wine,30\nu2,2026-01-01,free,beer,40\n",
+    );
     house.ok(&["produce"]);
     let server = house.serve();
     let key = server.admin_key.as_ref().unwrap();
     let changes = json!([
         {"user": "u1", "tag": "plan", "set": null}, {"user": "u1", "tag": "tags", "set": []}, {"user": "u1", "tag": "age", "set": null},
         {"user": "u2", "tag": "plan", "set": ""}]);
-    let answer = server.post("/api/v1/apps/t/changes", key, &json!({"changes": changes, "create": true}));
+    let answer =
+        server.post("/api/v1/apps/t/changes", key, &json!({"changes": changes, "create": true}));
     assert_eq!(answer.status, 200, "{}", answer.json());
     let set = |expression: &str| {
         let answer = server.post("/api/v1/apps/t/count", key, &json!({"expression": expression}));
         answer.json()["count"].as_u64().unwrap()
     };
-    eventually("the values are gone", || (set("plan is set || tags is set && age == 30") == 0).then_some(()));
+    eventually("the values are gone", || {
+        (set("plan is set || tags is set && age == 30") == 0).then_some(())
+    });
     assert_eq!((set("tags is set"), set("age is set"), set("!(plan is set)")), (1, 1, 2));
     // Nothing, and two things, are said at once of no change.
-    for wrong in [json!({"user": "u1", "tag": "plan"}), json!({"user": "u1", "tag": "plan", "set": null, "unset": true})] {
-        let answer = server.post("/api/v1/apps/t/changes", key, &json!({"changes": [wrong], "create": true}));
+    for wrong in [
+        json!({"user": "u1", "tag": "plan"}),
+        json!({"user": "u1", "tag": "plan", "set": null, "unset": true}),
+    ] {
+        let answer = server.post(
+            "/api/v1/apps/t/changes",
+            key,
+            &json!({"changes": [wrong], "create": true}),
+        );
         assert_eq!(answer.status, 400, "{}", answer.json());
     }
     drop(server);
@@ -288,7 +358,13 @@ fn null_by_hand_takes_the_value_away() {
 
 /// The report of the ingestion of one file.
 fn report(house: &House, source: &str, name: &str, content: impl AsRef<[u8]>) -> Value {
-    house.json(&["ingest", "--source", source, house.file(name, content).to_str().unwrap(), "--allow-rejects"])
+    house.json(&[
+        "ingest",
+        "--source",
+        source,
+        house.file(name, content).to_str().unwrap(),
+        "--allow-rejects",
+    ])
 }
 
 #[test]
@@ -334,7 +410,8 @@ fn arrays_and_texts_are_read_alike_mapped_or_not() {
     let key = made.trim();
     let server = house.serve();
     let change = |tag: &str, set: Value| {
-        let changes = json!({"create": true, "changes": [{"user": "h1", "tag": tag, "set": set, }]});
+        let changes =
+            json!({"create": true, "changes": [{"user": "h1", "tag": tag, "set": set, }]});
         server.post("/api/v1/apps/t/changes", key, &changes).status
     };
     for (tag, set, status) in [
@@ -350,7 +427,11 @@ fn arrays_and_texts_are_read_alike_mapped_or_not() {
         assert_eq!(change(tag, set.clone()), status, "{tag} {set}");
     }
     drop(server);
-    for (tag, expected) in [("ids", json!(["1", "2", "true"])), ("k_ids", json!(["[VIP] customer"])), ("k_age", json!(10))] {
+    for (tag, expected) in [
+        ("ids", json!(["1", "2", "true"])),
+        ("k_ids", json!(["[VIP] customer"])),
+        ("k_age", json!(10)),
+    ] {
         assert_eq!(value(&house, "h1", tag), expected, "{tag}");
     }
 }
@@ -361,14 +442,22 @@ fn half_a_surrogate_spoils_one_field_only() {
     apply(&half, NAMES);
     let mut server = half.serve();
     send(&server, "identify", r#"{"userId":"s1","traits":{"plan":"pro","bio":"hi \ud83d"}}"#);
-    send(&server, "identify", r#"{"userId":"s2","traits":{"plan":"pro \ud83d\ude00","k_plan":"\ude00 gold","\ud83d":1}}"#);
+    send(
+        &server,
+        "identify",
+        r#"{"userId":"s2","traits":{"plan":"pro \ud83d\ude00","k_plan":"\ude00 gold","\ud83d":1}}"#,
+    );
     send(&server, "track", r#"{"userId":"s6","event":"say \ud83d","messageId":"su6"}"#);
     send(
         &server,
         "batch",
         r#"{"batch":[{"type":"track","userId":"s7","event":"say \ud83d"},{"type":"identify","userId":"s8","traits":{"plan":"free"}}],"context":"\ud83d"}"#,
     );
-    let made = server.post("/api/v1/keys", server.admin_key.as_ref().unwrap(), &json!({"role": "write", "app": "t"}));
+    let made = server.post(
+        "/api/v1/keys",
+        server.admin_key.as_ref().unwrap(),
+        &json!({"role": "write", "app": "t"}),
+    );
     let key = format!("Bearer {}", made.json()["secret"].as_str().unwrap());
     for (call, body, field) in [
         ("identify", r#"{"userId":"s\ud83d","traits":{"plan":"pro"}}"#, "`userId`"),
@@ -380,9 +469,18 @@ fn half_a_surrogate_spoils_one_field_only() {
     }
     server.terminate();
     half.ok(&["produce"]);
-    assert_eq!((value(&half, "s1", "plan"), value(&half, "s1", "bio")), (json!("pro"), json!("hi \u{fffd}")));
-    assert_eq!((value(&half, "s2", "plan"), value(&half, "s2", "k_plan")), (json!("pro \u{1f600}"), json!("\u{fffd} gold")));
-    assert_eq!((value(&half, "s6", "events_all"), value(&half, "s7", "events_all")), (json!(1), json!(1)));
+    assert_eq!(
+        (value(&half, "s1", "plan"), value(&half, "s1", "bio")),
+        (json!("pro"), json!("hi \u{fffd}"))
+    );
+    assert_eq!(
+        (value(&half, "s2", "plan"), value(&half, "s2", "k_plan")),
+        (json!("pro \u{1f600}"), json!("\u{fffd} gold"))
+    );
+    assert_eq!(
+        (value(&half, "s6", "events_all"), value(&half, "s7", "events_all")),
+        (json!(1), json!(1))
+    );
     assert_eq!(value(&half, "s8", "plan"), json!("free"));
 
     let yaml = "kind: app\nid: t\n---\nkind: source\nname: s\nformat: jsonl\nuser_id: u\nevent: say\ntime: at\nproperties:\n  text: text\nunknown_columns: keep\n---\n{kind: tag, name: n, type: int, aggregate: {function: count}}\n---\n{kind: tag, name: said, type: set, aggregate: {function: set, value: text}}\n";
@@ -393,9 +491,15 @@ fn half_a_surrogate_spoils_one_field_only() {
 "#;
     let house = house(yaml);
     let report = report(&house, "s", "cut.jsonl", lines);
-    assert_eq!((&report["accepted_total"], &report["replaced"], &report["rejected"]), (&json!(3), &json!(2), &json!({"bad_type": 1})));
+    assert_eq!(
+        (&report["accepted_total"], &report["replaced"], &report["rejected"]),
+        (&json!(3), &json!(2), &json!({"bad_type": 1}))
+    );
     house.ok(&["produce"]);
-    assert_eq!((value(&house, "u1", "n"), value(&house, "u1", "said")), (json!(3), json!(["cut \u{fffd}", "ok"])));
+    assert_eq!(
+        (value(&house, "u1", "n"), value(&house, "u1", "said")),
+        (json!(3), json!(["cut \u{fffd}", "ok"]))
+    );
 }
 
 #[test]
@@ -405,20 +509,41 @@ fn ids_that_lost_digits_are_refused() {
     let lines = "{\"id\":9.91214E+15,\"plan\":\"pro\"}\n{\"id\":\"9.91214E+15\",\"plan\":\"pro\"}\n{\"id\":17850.0,\"plan\":\"pro\"}\n";
     for (format, name, content) in [("csv", "people.csv", csv), ("jsonl", "people.jsonl", lines)] {
         let house = house(&yaml.replace("FORMAT", format));
-        let refused = house.refused(&["ingest", "--source", "people", house.file(name, content).to_str().unwrap()]);
+        let refused = house.refused(&[
+            "ingest",
+            "--source",
+            "people",
+            house.file(name, content).to_str().unwrap(),
+        ]);
         assert!(refused.contains("has lost digits"), "{refused}");
-        assert_eq!(report(&house, "people", name, content)["rejected"], json!({"bad_type": 2}), "{format}");
+        assert_eq!(
+            report(&house, "people", name, content)["rejected"],
+            json!({"bad_type": 2}),
+            "{format}"
+        );
         house.ok(&["produce"]);
-        assert_eq!((house.count("plan is set"), value(&house, "17850", "plan")), (1, json!("pro")), "{format}");
+        assert_eq!(
+            (house.count("plan is set"), value(&house, "17850", "plan")),
+            (1, json!("pro")),
+            "{format}"
+        );
     }
     // A call's id may be a number, of digits too.
     let house = house(NAMES);
     let server = house.serve();
-    let made = server.post("/api/v1/keys", server.admin_key.as_ref().unwrap(), &json!({"role": "write", "app": "t"}));
+    let made = server.post(
+        "/api/v1/keys",
+        server.admin_key.as_ref().unwrap(),
+        &json!({"role": "write", "app": "t"}),
+    );
     let key = format!("Bearer {}", made.json()["secret"].as_str().unwrap());
     for (id, status) in [("9.91214E+15", 400), ("9912140000000001", 200), ("17850.0", 200)] {
         let body = format!(r#"{{"userId":{id},"traits":{{"plan":"pro"}}}}"#);
-        assert_eq!(server.call("POST", "/v1/identify", Some(&key), body.as_bytes()).status, status, "{id}");
+        assert_eq!(
+            server.call("POST", "/v1/identify", Some(&key), body.as_bytes()).status,
+            status,
+            "{id}"
+        );
     }
 }
 
@@ -432,14 +557,32 @@ fn numbers_are_rounded_where_the_source_says_so() {
     let rounding = house(yaml);
     ingest(&rounding, "orders", "orders.jsonl", lines);
     rounding.ok(&["produce"]);
-    assert_eq!((value(&rounding, "u1", "orders"), value(&rounding, "u1", "revenue")), (json!(2), json!("119.94")));
-    assert_eq!((value(&rounding, "u2", "orders"), value(&rounding, "u2", "revenue")), (json!(1), json!("0.30")));
-    assert_eq!((value(&rounding, "u1", "rate"), value(&rounding, "u2", "rate")), (json!("0.3"), json!("-0.3")));
+    assert_eq!(
+        (value(&rounding, "u1", "orders"), value(&rounding, "u1", "revenue")),
+        (json!(2), json!("119.94"))
+    );
+    assert_eq!(
+        (value(&rounding, "u2", "orders"), value(&rounding, "u2", "revenue")),
+        (json!(1), json!("0.30"))
+    );
+    assert_eq!(
+        (value(&rounding, "u1", "rate"), value(&rounding, "u2", "rate")),
+        (json!("0.3"), json!("-0.3"))
+    );
     // Without it, digits are not lost in silence.
     let exact = house(&yaml.replace(", round: true", ""));
-    assert_eq!(report(&exact, "orders", "orders.jsonl", lines)["rejected"], json!({"number_out_of_range": 3}));
-    let wrong =
-        exact.refused(&["apply", "-f", exact.file("w.yaml", yaml.replace("type: int }", "type: int, round: true }")).to_str().unwrap()]);
+    assert_eq!(
+        report(&exact, "orders", "orders.jsonl", lines)["rejected"],
+        json!({"number_out_of_range": 3})
+    );
+    let wrong = exact.refused(&[
+        "apply",
+        "-f",
+        exact
+            .file("w.yaml", yaml.replace("type: int }", "type: int, round: true }"))
+            .to_str()
+            .unwrap(),
+    ]);
     assert!(wrong.contains("`round` is for `type: decimal` only"), "{wrong}");
 }
 
@@ -459,20 +602,46 @@ fn numbers_of_time_are_read_in_their_unit_and_another_is_named() {
                 })
                 .collect(),
         };
-        let head = if format == "csv" { "user_pseudo_id,event_name,event_timestamp,first\n" } else { "" };
+        let head =
+            if format == "csv" { "user_pseudo_id,event_name,event_timestamp,first\n" } else { "" };
         let report = report(&house, "ga", &format!("ga.{format}"), format!("{head}{rows}"));
-        assert_eq!((&report["accepted_total"], &report["rejected"]), (&json!(1), &json!({"bad_time": 3})), "{unit}");
+        assert_eq!(
+            (&report["accepted_total"], &report["rejected"]),
+            (&json!(1), &json!({"bad_time": 3})),
+            "{unit}"
+        );
         house.ok(&["produce"]);
-        assert_eq!((house.count("views == 1"), value(&house, "g1", "seen")), (1, json!("2026-03-01")), "{unit}");
+        assert_eq!(
+            (house.count("views == 1"), value(&house, "g1", "seen")),
+            (1, json!("2026-03-01")),
+            "{unit}"
+        );
     }
-    let house = house(&yaml.replace("UNIT", "epoch_ms").replace("FORMAT", "jsonl").replace("share: 1", "share: 0"));
-    let line = r#"{"user_pseudo_id":"g1","event_name":"page_view","event_timestamp":1772359200123456}"#;
-    let refused = house.refused(&["ingest", "--source", "ga", house.file("ga.jsonl", line).to_str().unwrap()]);
-    assert!(refused.contains("seems to be microseconds since 1970: write `format: epoch_us`"), "{refused}");
+    let house = house(
+        &yaml
+            .replace("UNIT", "epoch_ms")
+            .replace("FORMAT", "jsonl")
+            .replace("share: 1", "share: 0"),
+    );
+    let line =
+        r#"{"user_pseudo_id":"g1","event_name":"page_view","event_timestamp":1772359200123456}"#;
+    let refused = house.refused(&[
+        "ingest",
+        "--source",
+        "ga",
+        house.file("ga.jsonl", line).to_str().unwrap(),
+    ]);
+    assert!(
+        refused.contains("seems to be microseconds since 1970: write `format: epoch_us`"),
+        "{refused}"
+    );
 }
 
 fn fixture(name: &str) -> Vec<u8> {
-    std::fs::read(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/values").join(name)).unwrap()
+    std::fs::read(
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/values").join(name),
+    )
+    .unwrap()
 }
 
 const USERS: &str = "kind: app
@@ -506,18 +675,33 @@ attributes:
 
 #[test]
 fn parquet_as_pandas_writes_it() {
-    for (nan, rejected, ltv) in
-        [("", json!({"bad_type": 1}), 4), ("\nnan: no_value", json!({}), 4), ("\nnan: reject", json!({"bad_type": 2}), 4)]
-    {
+    for (nan, rejected, ltv) in [
+        ("", json!({"bad_type": 1}), 4),
+        ("\nnan: no_value", json!({}), 4),
+        ("\nnan: reject", json!({"bad_type": 2}), 4),
+    ] {
         let house = house(&USERS.replace("format: parquet", &format!("format: parquet{nan}")));
         let report = report(&house, "people", "users.parquet", fixture("users.parquet"));
         assert_eq!(report["rejected"], rejected, "{nan}");
         house.ok(&["produce"]);
-        assert_eq!((value(&house, "1", "born"), value(&house, "1", "born_d")), (json!("1990-05-17"), json!("1990-05-17")));
-        assert_eq!((value(&house, "1", "tags"), value(&house, "5", "tags")), (json!(["1", "2"]), json!(["4"])));
-        assert_eq!((value(&house, "1", "city"), value(&house, "6", "city")), (json!("Köln"), json!(null)));
-        assert_eq!((value(&house, "1", "vip"), value(&house, "5", "vip")), (json!(true), json!(false)));
-        let ltvs: Vec<Value> = ["1", "4", "5", "6"].iter().map(|user| value(&house, user, "ltv")).collect();
+        assert_eq!(
+            (value(&house, "1", "born"), value(&house, "1", "born_d")),
+            (json!("1990-05-17"), json!("1990-05-17"))
+        );
+        assert_eq!(
+            (value(&house, "1", "tags"), value(&house, "5", "tags")),
+            (json!(["1", "2"]), json!(["4"]))
+        );
+        assert_eq!(
+            (value(&house, "1", "city"), value(&house, "6", "city")),
+            (json!("Köln"), json!(null))
+        );
+        assert_eq!(
+            (value(&house, "1", "vip"), value(&house, "5", "vip")),
+            (json!(true), json!(false))
+        );
+        let ltvs: Vec<Value> =
+            ["1", "4", "5", "6"].iter().map(|user| value(&house, user, "ltv")).collect();
         assert_eq!(ltvs, [json!("10.50"), json!("0.00"), json!("0.30"), json!("0.00")]);
         assert_eq!(house.count("ltv is set"), ltv, "{nan}");
     }
@@ -554,7 +738,10 @@ fn parquet_of_every_kind_of_time_list_and_dictionary() {
     }
     let house = house(&(yaml + &tags));
     // The second id is a float beyond 2^53.
-    assert_eq!(report(&house, "people", "stamps.parquet", fixture("stamps.parquet"))["rejected"], json!({"bad_type": 1}));
+    assert_eq!(
+        report(&house, "people", "stamps.parquet", fixture("stamps.parquet"))["rejected"],
+        json!({"bad_type": 1})
+    );
     house.ok(&["produce"]);
     for (name, _, expected) in columns {
         assert_eq!(value(&house, "1", name), expected, "{name}");
@@ -565,14 +752,23 @@ fn parquet_of_every_kind_of_time_list_and_dictionary() {
 fn parquet_of_the_old_times_of_96_bits() {
     let yaml = "kind: app\nid: t\ntime_zone: Asia/Tokyo\n---\nkind: source\nname: people\nformat: parquet\nuser_id: id\nattributes:\n  day: { column: at, type: date }\n  at: { column: at, type: date, precision: millisecond }\n---\n{kind: tag, name: day, type: date, attribute: day}\n---\n{kind: tag, name: at, type: date, precision: millisecond, attribute: at}\n";
     // Without a zone it is local time; Spark means an instant.
-    for (name, day, at) in
-        [("int96.parquet", "1990-05-17", "1990-05-17T12:30:00Z"), ("int96-spark.parquet", "1990-05-18", "1990-05-17T21:30:00Z")]
-    {
+    for (name, day, at) in [
+        ("int96.parquet", "1990-05-17", "1990-05-17T12:30:00Z"),
+        ("int96-spark.parquet", "1990-05-18", "1990-05-17T21:30:00Z"),
+    ] {
         let house = house(yaml);
         ingest(&house, "people", name, fixture(name));
         house.ok(&["produce"]);
-        assert_eq!((value(&house, "1", "day"), value(&house, "1", "at")), (json!(day), json!(at)), "{name}");
-        assert_eq!((value(&house, "2", "day"), value(&house, "3", "day")), (json!("1600-01-01"), json!(null)), "{name}");
+        assert_eq!(
+            (value(&house, "1", "day"), value(&house, "1", "at")),
+            (json!(day), json!(at)),
+            "{name}"
+        );
+        assert_eq!(
+            (value(&house, "2", "day"), value(&house, "3", "day")),
+            (json!("1600-01-01"), json!(null)),
+            "{name}"
+        );
         assert_eq!(house.count("!(day is set)"), 1, "{name}");
     }
 }
@@ -653,13 +849,20 @@ fn dumps_of_databases() {
 fn words_for_no_value_in_every_format() {
     let yaml = "kind: app\nid: t\n---\nkind: source\nname: s\nformat: FORMAT\nnull_values: [NA, \"-999\"]\nuser_id: id\nattributes:\n  plan: plan\n  age: { column: age, type: int }\n---\n{kind: tag, name: plan, type: enum, attribute: plan}\n---\n{kind: tag, name: age, type: int, attribute: age}\n";
     let csv = "id,plan,age\nu1,NA,-999\nu2,pro, NA \nNA,pro,1\n";
-    let lines =
-        "{\"id\":\"u1\",\"plan\":\"NA\",\"age\":-999}\n{\"id\":\"u2\",\"plan\":\"pro\",\"age\":\"NA\"}\n{\"id\":\"NA\",\"plan\":\"pro\"}\n";
+    let lines = "{\"id\":\"u1\",\"plan\":\"NA\",\"age\":-999}\n{\"id\":\"u2\",\"plan\":\"pro\",\"age\":\"NA\"}\n{\"id\":\"NA\",\"plan\":\"pro\"}\n";
     for (format, name, content) in [("csv", "a.csv", csv), ("jsonl", "a.jsonl", lines)] {
         let house = house(&yaml.replace("FORMAT", format));
-        assert_eq!(report(&house, "s", name, content)["rejected"], json!({"no_user_id": 1}), "{format}");
+        assert_eq!(
+            report(&house, "s", name, content)["rejected"],
+            json!({"no_user_id": 1}),
+            "{format}"
+        );
         house.ok(&["produce"]);
-        assert_eq!((house.count("plan is set"), house.count("age is set"), house.count("!(age is set)")), (1, 0, 2), "{format}");
+        assert_eq!(
+            (house.count("plan is set"), house.count("age is set"), house.count("!(age is set)")),
+            (1, 0, 2),
+            "{format}"
+        );
     }
     let house = house(&NAMES.replace("format: segment", "format: segment\nnull_values: [NA]"));
     let mut server = house.serve();
@@ -667,5 +870,8 @@ fn words_for_no_value_in_every_format() {
     identify(&server, "u1", 1, r#"{"plan":"NA","k_plan":"NA"}"#);
     server.terminate();
     house.ok(&["produce"]);
-    assert_eq!((value(&house, "u1", "plan"), value(&house, "u1", "k_plan")), (json!(null), json!(null)));
+    assert_eq!(
+        (value(&house, "u1", "plan"), value(&house, "u1", "k_plan")),
+        (json!(null), json!(null))
+    );
 }

@@ -20,7 +20,8 @@ const KINDS: [&str; 4] = ["App", "Source", "Tag", "Crowd"];
 
 /// The whole page.
 pub fn page(schema: &Value) -> String {
-    let mut writer = Writer { definitions: &schema["$defs"], seen: BTreeSet::new(), page: HEAD.to_owned() };
+    let mut writer =
+        Writer { definitions: &schema["$defs"], seen: BTreeSet::new(), page: HEAD.to_owned() };
     for kind in KINDS {
         writer.seen.insert(kind.to_owned());
         writer.section(kind, 2);
@@ -55,17 +56,27 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()
 }
 
-/// A text as a cell of a table: on one line, and nothing in it means anything to Markdown but code in backquotes.
+/// A text as a cell of a table: on one line, and nothing in it means anything to Markdown but code
+/// in backquotes.
 pub fn cell(text: &str) -> String {
     let plain = |part: &str| part.replace('*', "\\*").replace('<', "\\<");
-    let parts = text.split('`').enumerate().map(|(at, part)| if at % 2 == 0 { plain(part) } else { part.to_owned() });
+    let parts = text
+        .split('`')
+        .enumerate()
+        .map(|(at, part)| if at % 2 == 0 { plain(part) } else { part.to_owned() });
     parts.collect::<Vec<_>>().join("`").replace('\n', " ").replace('|', "\\|")
 }
 
 impl Writer<'_> {
     fn section(&mut self, name: &str, level: usize) {
         let definition = &self.definitions[name];
-        _ = writeln!(self.page, "\n{} {}\n\n{}", "#".repeat(level), self.title(name), text(definition, "description"));
+        _ = writeln!(
+            self.page,
+            "\n{} {}\n\n{}",
+            "#".repeat(level),
+            self.title(name),
+            text(definition, "description")
+        );
         if definition["properties"].is_object() {
             self.keys(definition);
         } else {
@@ -77,7 +88,10 @@ impl Writer<'_> {
         let titled = text(&self.definitions[name], "title").to_owned();
         let words = if titled.is_empty() { spaced(name) } else { titled };
         let mut letters = words.chars();
-        letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+        letters
+            .next()
+            .map(|first| first.to_uppercase().chain(letters).collect())
+            .unwrap_or_default()
     }
 
     /// An object: a row a key.
@@ -85,8 +99,17 @@ impl Writer<'_> {
         self.page.push_str("\n| key | what it holds | meaning |\n|---|---|---|\n");
         let required: Vec<&str> = list(&definition["required"]).filter_map(Value::as_str).collect();
         for (key, property) in definition["properties"].as_object().into_iter().flatten() {
-            let shown = if required.contains(&key.as_str()) { format!("**`{key}`**") } else { format!("`{key}`") };
-            _ = writeln!(self.page, "| {shown} | {} | {} |", self.shape(property), cell(text(property, "description")));
+            let shown = if required.contains(&key.as_str()) {
+                format!("**`{key}`**")
+            } else {
+                format!("`{key}`")
+            };
+            _ = writeln!(
+                self.page,
+                "| {shown} | {} | {} |",
+                self.shape(property),
+                cell(text(property, "description"))
+            );
         }
     }
 
@@ -94,7 +117,9 @@ impl Writer<'_> {
     fn choices(&mut self, definition: &Value) {
         self.page.push_str("\n| one of | meaning |\n|---|---|\n");
         for choice in list(&definition["oneOf"]).chain(list(&definition["anyOf"])) {
-            let shown = choice["const"].as_str().map_or_else(|| self.shape(choice), |word| format!("`{word}`"));
+            let shown = choice["const"]
+                .as_str()
+                .map_or_else(|| self.shape(choice), |word| format!("`{word}`"));
             _ = writeln!(self.page, "| {shown} | {} |", cell(text(choice, "description")));
         }
     }
@@ -102,7 +127,9 @@ impl Writer<'_> {
     /// What a key holds, in words.
     fn shape(&self, value: &Value) -> String {
         if let Some(name) = referred(value) {
-            let words: Vec<&str> = list(&self.definitions[name]["oneOf"]).filter_map(|choice| choice["const"].as_str()).collect();
+            let words: Vec<&str> = list(&self.definitions[name]["oneOf"])
+                .filter_map(|choice| choice["const"].as_str())
+                .collect();
             return match words.as_slice() {
                 [word] => format!("`{word}`"),
                 _ => format!(
@@ -120,14 +147,20 @@ impl Writer<'_> {
         if !choices.is_empty() {
             return choices.join(" or ");
         }
-        let types: Vec<&str> = value["type"].as_str().into_iter().chain(list(&value["type"]).filter_map(Value::as_str)).collect();
+        let types: Vec<&str> = value["type"]
+            .as_str()
+            .into_iter()
+            .chain(list(&value["type"]).filter_map(Value::as_str))
+            .collect();
         match types.iter().find(|word| **word != "null") {
             Some(&"string") => "text".to_owned(),
             Some(&"integer") => "a whole number".to_owned(),
             Some(&"number") => "a number".to_owned(),
             Some(&"boolean") => "`true` or `false`".to_owned(),
             Some(&"array") => format!("a list of {}", self.shape(&value["items"])),
-            Some(&"object") => format!("names, each with {}", self.shape(&value["additionalProperties"])),
+            Some(&"object") => {
+                format!("names, each with {}", self.shape(&value["additionalProperties"]))
+            }
             _ => "anything".to_owned(),
         }
     }

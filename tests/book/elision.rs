@@ -1,8 +1,10 @@
-//! Shown output and real output: alike but for `…`, which stands for anything on its line, and alone on a line for any number of lines.
+//! Shown output and real output: alike but for `…`, which stands for anything on its line, and
+//! alone on a line for any number of lines.
 
 const ANYTHING: char = '…';
 
-/// Whether what was said is what is shown. Blanks at the ends of lines do not count, nor how wide a column is: a longer duration widens it.
+/// Whether what was said is what is shown. Blanks at the ends of lines do not count, nor how wide a
+/// column is: a longer duration widens it.
 pub fn fits(shown: &str, said: &str) -> bool {
     let lines = |text: &str| text.trim_end().lines().map(narrow).collect::<Vec<_>>();
     lines_fit(&lines(shown), &lines(said))

@@ -1,4 +1,5 @@
-//! Links between pages: each leads to a file that is there, and to a heading of it; each page is in the contents.
+//! Links between pages: each leads to a file that is there, and to a heading of it; each page is in
+//! the contents.
 
 use super::page::Page;
 
@@ -16,7 +17,9 @@ fn links(page: &Page) -> Vec<Link> {
             continue;
         }
         for rest in text.split("](").skip(1) {
-            links.extend(rest.split_once(')').map(|(target, _)| Link { target: target.to_owned(), line }));
+            links.extend(
+                rest.split_once(')').map(|(target, _)| Link { target: target.to_owned(), line }),
+            );
         }
     }
     links
@@ -29,7 +32,9 @@ fn anchor(heading: &str) -> String {
 }
 
 fn has_anchor(text: &str, wanted: &str) -> bool {
-    text.lines().filter(|line| line.starts_with('#')).any(|line| anchor(line.trim_start_matches('#')) == wanted)
+    text.lines()
+        .filter(|line| line.starts_with('#'))
+        .any(|line| anchor(line.trim_start_matches('#')) == wanted)
 }
 
 /// What is wrong with the links of these pages.
@@ -40,11 +45,16 @@ pub fn findings(pages: &[Page]) -> Vec<String> {
             if target.contains("://") {
                 continue;
             }
-            let (file, heading) = target.split_once('#').map_or((target.as_str(), None), |(file, heading)| (file, Some(heading)));
-            let path = if file.is_empty() { page.path.clone() } else { page.path.with_file_name(file) };
+            let (file, heading) = target
+                .split_once('#')
+                .map_or((target.as_str(), None), |(file, heading)| (file, Some(heading)));
+            let path =
+                if file.is_empty() { page.path.clone() } else { page.path.with_file_name(file) };
             let found = match (path.exists(), heading) {
                 (exists, None) => exists,
-                (true, Some(heading)) => std::fs::read_to_string(&path).is_ok_and(|text| has_anchor(&text, heading)),
+                (true, Some(heading)) => {
+                    std::fs::read_to_string(&path).is_ok_and(|text| has_anchor(&text, heading))
+                }
                 (false, Some(_)) => false,
             };
             if !found {
@@ -52,7 +62,8 @@ pub fn findings(pages: &[Page]) -> Vec<String> {
             }
         }
     }
-    let contents = pages.iter().find(|page| page.name == "SUMMARY.md").map(links).unwrap_or_default();
+    let contents =
+        pages.iter().find(|page| page.name == "SUMMARY.md").map(links).unwrap_or_default();
     for page in pages.iter().filter(|page| page.name != "SUMMARY.md") {
         if !contents.iter().any(|link| link.target == page.name) {
             wrong.push(format!("docs/src/SUMMARY.md does not name {}", page.name));
@@ -63,7 +74,11 @@ pub fn findings(pages: &[Page]) -> Vec<String> {
 
 #[test]
 fn anchors_are_those_of_forges() {
-    let cases = [("`30d`: this day", "30d-this-day"), ("A source", "a-source"), ("not in, is not set", "not-in-is-not-set")];
+    let cases = [
+        ("`30d`: this day", "30d-this-day"),
+        ("A source", "a-source"),
+        ("not in, is not set", "not-in-is-not-set"),
+    ];
     for (heading, expected) in cases {
         assert_eq!(anchor(heading), expected);
     }
@@ -79,7 +94,10 @@ fn dead_links_and_lonely_pages_are_found() {
     };
     let pages = [
         page("SUMMARY.md", "- [A](a.md)\n"),
-        page("a.md", "# One\n[b](b.md#two-words) [c](c.md) [d](#one) [e](b.md#three)\n```sh\n[x](y.md)\n```\n"),
+        page(
+            "a.md",
+            "# One\n[b](b.md#two-words) [c](c.md) [d](#one) [e](b.md#three)\n```sh\n[x](y.md)\n```\n",
+        ),
         page("b.md", "## Two words\n"),
     ];
     let expected = [

@@ -15,7 +15,12 @@ How calls are made: [API](api.md).
 pub fn page(description: &Value) -> String {
     let mut sections: Vec<(String, String)> = Vec::new();
     for (path, methods) in description["paths"].as_object().into_iter().flatten() {
-        for (method, operation) in methods.as_object().into_iter().flatten().filter(|(_, operation)| operation["operationId"].is_string()) {
+        for (method, operation) in methods
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(_, operation)| operation["operationId"].is_string())
+        {
             let section = operation["tags"][0].as_str().unwrap_or("other");
             let line = row(path, method, operation);
             match sections.iter_mut().find(|(name, _)| name == section) {
@@ -26,14 +31,22 @@ pub fn page(description: &Value) -> String {
     }
     let mut page = HEAD.to_owned();
     for (section, rows) in sections {
-        _ = write!(page, "\n## {}\n\n| call | what it does |\n|---|---|\n{rows}", capital(&section));
+        _ = write!(
+            page,
+            "\n## {}\n\n| call | what it does |\n|---|---|\n{rows}",
+            capital(&section)
+        );
     }
     page
 }
 
 fn row(path: &str, method: &str, operation: &Value) -> String {
     let text = |key: &str| operation[key].as_str().unwrap_or_default();
-    let both = [text("summary"), text("description")].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ");
+    let both = [text("summary"), text("description")]
+        .into_iter()
+        .filter(|text| !text.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ");
     format!("| `{} {path}` | {} |\n", method.to_uppercase(), cell(&both))
 }
 

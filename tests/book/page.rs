@@ -69,11 +69,15 @@ impl Page {
                     Example::Run { script: text, said }
                 }
                 "expression" => Example::Users { lines: text },
-                _ if saved_as(lead).is_some() => Example::Save { path: saved_as(lead).unwrap_or_default(), text },
+                _ if saved_as(lead).is_some() => {
+                    Example::Save { path: saved_as(lead).unwrap_or_default(), text }
+                }
                 "yaml" => Example::Definitions { text },
                 other => {
                     let place = self.place(text.start - 1);
-                    return Err(format!("{place}: a block of `{other}` that is neither run nor saved: say why before it, as *Not run: …*"));
+                    return Err(format!(
+                        "{place}: a block of `{other}` that is neither run nor saved: say why before it, as *Not run: …*"
+                    ));
                 }
             };
             examples.push(example);
@@ -84,7 +88,10 @@ impl Page {
     /// The lines of the block whose fence stands at `fence`.
     fn block(&self, fence: usize) -> Result<Span, String> {
         let start = fence + 1;
-        let end = self.lines[start..].iter().position(|line| line == "```").ok_or_else(|| format!("{}: not closed", self.place(fence)))?;
+        let end = self.lines[start..]
+            .iter()
+            .position(|line| line == "```")
+            .ok_or_else(|| format!("{}: not closed", self.place(fence)))?;
         Ok(Span { start, end: start + end })
     }
 
@@ -104,14 +111,19 @@ impl Page {
 fn saved_as(lead: &str) -> Option<String> {
     let named = lead.strip_suffix("`:")?;
     let (before, path) = named.rsplit_once('`')?;
-    let asked = before.starts_with("Save ") || before.contains(" save ") || before.contains(" Save ");
+    let asked =
+        before.starts_with("Save ") || before.contains(" save ") || before.contains(" Save ");
     (asked && before.ends_with(" as ")).then(|| path.to_owned())
 }
 
 #[test]
 fn blocks_are_told_apart() {
     let text = "Save this as `a/b.yaml`:\n\n```yaml\nkind: app\n```\n\n```sh\nls\n```\n\n```text\nb\n```\n\nSo:\n```expression\na  # ann\n```\n*Not run: it takes hours.*\n\n```sh\nrm x\n```\n```sh\ntrue\n```";
-    let page = |text: &str| Page { name: "x.md".to_owned(), path: PathBuf::new(), lines: text.lines().map(str::to_owned).collect() };
+    let page = |text: &str| Page {
+        name: "x.md".to_owned(),
+        path: PathBuf::new(),
+        lines: text.lines().map(str::to_owned).collect(),
+    };
     let span = |start, end| Span { start, end };
     let expected = vec![
         Example::Save { path: "a/b.yaml".to_owned(), text: span(3, 4) },
@@ -121,7 +133,10 @@ fn blocks_are_told_apart() {
         Example::Run { script: span(24, 25), said: None },
     ];
     assert_eq!(page(text).examples(), Ok(expected));
-    assert_eq!(page("```yaml\nkind: tag\n```").examples(), Ok(vec![Example::Definitions { text: span(1, 2) }]));
+    assert_eq!(
+        page("```yaml\nkind: tag\n```").examples(),
+        Ok(vec![Example::Definitions { text: span(1, 2) }])
+    );
     for wrong in ["```json\n{}\n```", "```text\na\n```", "```sh\nls\n", "As `x`:\n```csv\n```"] {
         assert!(page(wrong).examples().is_err(), "{wrong}");
     }

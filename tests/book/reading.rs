@@ -46,7 +46,9 @@ pub fn follow(page: &Page, docs: &Path, binary: &Path) -> Result<Vec<Difference>
     let examples = page.examples()?;
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let place = Place::new(folder.path(), docs, binary)?;
-    place.run(&script(page, &examples, &place)).map_err(|error| format!("docs/src/{}: {error}", page.name))?;
+    place
+        .run(&script(page, &examples, &place))
+        .map_err(|error| format!("docs/src/{}: {error}", page.name))?;
     let mut differences = Vec::new();
     for (number, example) in examples.iter().enumerate() {
         differences.extend(place.judge(page, number, example));
@@ -66,11 +68,14 @@ impl Place {
         for made in ["home/bin", "said", "temporary", "work"] {
             std::fs::create_dir_all(folder.join(made)).map_err(|error| error.to_string())?;
         }
-        let link = |to: &Path, name: &str| std::os::unix::fs::symlink(to, folder.join(name)).map_err(|error| error.to_string());
+        let link = |to: &Path, name: &str| {
+            std::os::unix::fs::symlink(to, folder.join(name)).map_err(|error| error.to_string())
+        };
         link(binary, "home/bin/taghouse")?;
         link(docs, "work/docs")?;
         // Free a moment ago; a server that does not get it says so on its page.
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
+        let listener =
+            std::net::TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
         let address = listener.local_addr().map_err(|error| error.to_string())?.to_string();
         Ok(Self { folder, address })
     }
@@ -83,25 +88,45 @@ impl Place {
     fn run(&self, script: &str) -> Result<(), String> {
         let file = self.folder.join("page.sh");
         std::fs::write(&file, script).map_err(|error| error.to_string())?;
-        let path = format!("{}:{}", self.folder.join("home/bin").display(), std::env::var("PATH").unwrap_or_default());
+        let path = format!(
+            "{}:{}",
+            self.folder.join("home/bin").display(),
+            std::env::var("PATH").unwrap_or_default()
+        );
         let mut shell = Command::new("bash");
-        for inherited in ["TAGHOUSE_CONFIG", "TAGHOUSE_DATA", "TAGHOUSE_APP", "TAGHOUSE_SERVER", "TAGHOUSE_KEY"] {
+        for inherited in
+            ["TAGHOUSE_CONFIG", "TAGHOUSE_DATA", "TAGHOUSE_APP", "TAGHOUSE_SERVER", "TAGHOUSE_KEY"]
+        {
             shell.env_remove(inherited);
         }
-        shell.arg(&file).current_dir(self.folder.join("work")).env("PATH", path).env("HOME", self.folder.join("home"));
-        shell.env("TMPDIR", self.folder.join("temporary")).env("TAGHOUSE_LISTEN", &self.address).env("TZ", "UTC").env("LC_ALL", "C.UTF-8");
+        shell
+            .arg(&file)
+            .current_dir(self.folder.join("work"))
+            .env("PATH", path)
+            .env("HOME", self.folder.join("home"));
+        shell
+            .env("TMPDIR", self.folder.join("temporary"))
+            .env("TAGHOUSE_LISTEN", &self.address)
+            .env("TZ", "UTC")
+            .env("LC_ALL", "C.UTF-8");
         shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         let mut process = shell.spawn().map_err(|error| format!("bash: {error}"))?;
         let began = Instant::now();
         let ended = loop {
             match process.try_wait().map_err(|error| error.to_string())? {
                 Some(_) => break Ok(()),
-                None if began.elapsed() > LONGEST => break Err(format!("did not end in {} s", LONGEST.as_secs())),
+                None if began.elapsed() > LONGEST => {
+                    break Err(format!("did not end in {} s", LONGEST.as_secs()));
+                }
                 None => std::thread::sleep(Duration::from_millis(20)),
             }
         };
         let group = format!("-{}", process.id());
-        Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status().map_err(|error| error.to_string())?;
+        Command::new("kill")
+            .args(["-KILL", "--", &group])
+            .stderr(Stdio::null())
+            .status()
+            .map_err(|error| error.to_string())?;
         process.wait().map_err(|error| error.to_string())?;
         ended
     }
@@ -119,7 +144,10 @@ impl Place {
             Example::Run { script, said } => self.judge_run(page, number, *script, *said),
             Example::Users { lines } => self.judge_users(page, number, *lines),
             Example::Definitions { text } => {
-                let file = taghouse_rules::DefinitionFile { path: page.name.clone(), text: page.text(*text) };
+                let file = taghouse_rules::DefinitionFile {
+                    path: page.name.clone(),
+                    text: page.text(*text),
+                };
                 let errors = taghouse_rules::parse_definitions(&[file]).err()?;
                 let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
                 let message = format!("{}: {}", page.place(text.start), errors.join("\n"));
@@ -129,7 +157,13 @@ impl Place {
         }
     }
 
-    fn judge_run(&self, page: &Page, number: usize, script: Span, said: Option<Span>) -> Option<Difference> {
+    fn judge_run(
+        &self,
+        page: &Page,
+        number: usize,
+        script: Span,
+        said: Option<Span>,
+    ) -> Option<Difference> {
         let heard = self.heard(number);
         let shown = said.map(|said| page.text(said));
         // An example of an error shows the error.
@@ -138,13 +172,22 @@ impl Place {
         let failed = self.said(number).with_extension("failed").exists();
         let commands = page.text(script);
         if failed != should_fail {
-            let happened = if failed { "a command failed" } else { "no command failed, though an error is shown" };
-            let message = format!("{}: {happened}:\n{commands}it said:\n{heard}", page.place(script.start));
-            // Where the error itself is what the page should show, it is the right text all the same.
+            let happened = if failed {
+                "a command failed"
+            } else {
+                "no command failed, though an error is shown"
+            };
+            let message =
+                format!("{}: {happened}:\n{commands}it said:\n{heard}", page.place(script.start));
+            // Where the error itself is what the page should show, it is the right text all the
+            // same.
             return Some(Difference { span: said.filter(|_| failed), right: heard, message });
         }
         let shown = shown.filter(|shown| !fits(shown, &heard))?;
-        let message = format!("{}:\n{commands}is shown to say:\n{shown}and said:\n{heard}", page.place(script.start));
+        let message = format!(
+            "{}:\n{commands}is shown to say:\n{shown}and said:\n{heard}",
+            page.place(script.start)
+        );
         Some(Difference { span: said, right: heard, message })
     }
 
@@ -152,11 +195,14 @@ impl Place {
         let shown = page.text(lines);
         let heard = self.heard(number);
         let mut right = String::new();
-        for (line, users) in shown.lines().zip(heard.lines().chain(std::iter::repeat("nothing was said"))) {
+        for (line, users) in
+            shown.lines().zip(heard.lines().chain(std::iter::repeat("nothing was said")))
+        {
             let (expression, _) = line.rsplit_once(BEHIND).unwrap_or((line, ""));
             _ = writeln!(right, "{expression}{BEHIND}{users}");
         }
-        let message = format!("{}: is shown to hold:\n{shown}and holds:\n{right}", page.place(lines.start));
+        let message =
+            format!("{}: is shown to hold:\n{shown}and holds:\n{right}", page.place(lines.start));
         (right != shown).then_some(Difference { span: Some(lines), right, message })
     }
 }
@@ -167,14 +213,25 @@ fn script(page: &Page, examples: &[Example], place: &Place) -> String {
     for (number, example) in examples.iter().enumerate() {
         let said = place.said(number);
         let commands = match example {
-            Example::Run { script, .. } => page.text(*script).replace(SHOWN_ADDRESS, &place.address),
+            Example::Run { script, .. } => {
+                page.text(*script).replace(SHOWN_ADDRESS, &place.address)
+            }
             Example::Users { lines } => {
-                let condition = |line: &str| line.rsplit_once(BEHIND).map_or(line, |(shown, _)| shown.trim_end()).replace('\'', r"'\''");
-                page.text(*lines).lines().map(|line| format!("users '{}'\n", condition(line))).collect()
+                let condition = |line: &str| {
+                    line.rsplit_once(BEHIND)
+                        .map_or(line, |(shown, _)| shown.trim_end())
+                        .replace('\'', r"'\''")
+                };
+                page.text(*lines)
+                    .lines()
+                    .map(|line| format!("users '{}'\n", condition(line)))
+                    .collect()
             }
             Example::Save { path, text } => {
                 let lines = page.text(*text);
-                format!("mkdir -p \"$(dirname '{path}')\"\ncat > '{path}' <<'END OF THE FILE'\n{lines}END OF THE FILE\n")
+                format!(
+                    "mkdir -p \"$(dirname '{path}')\"\ncat > '{path}' <<'END OF THE FILE'\n{lines}END OF THE FILE\n"
+                )
             }
             Example::Definitions { .. } | Example::NotRun => continue,
         };

@@ -1,4 +1,5 @@
-//! Drives the real binary as a user would: commands in a folder of the test's own, and a server over HTTP.
+//! Drives the real binary as a user would: commands in a folder of the test's own, and a server
+//! over HTTP.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(unreachable_pub, reason = "a module of several test binaries")]
 #![allow(clippy::zombie_processes, reason = "a server that did not start ends the test")]
@@ -46,7 +47,9 @@ impl House {
 
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(TAGHOUSE);
-        for inherited in ["TAGHOUSE_CONFIG", "TAGHOUSE_DATA", "TAGHOUSE_APP", "TAGHOUSE_SERVER", "TAGHOUSE_KEY"] {
+        for inherited in
+            ["TAGHOUSE_CONFIG", "TAGHOUSE_DATA", "TAGHOUSE_APP", "TAGHOUSE_SERVER", "TAGHOUSE_KEY"]
+        {
             command.env_remove(inherited);
         }
         command.arg("--data").arg(self.data()).args(arguments).stdin(Stdio::null());
@@ -60,7 +63,11 @@ impl House {
     /// Standard output of a command that must succeed.
     pub fn ok(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
-        assert!(output.status.success(), "taghouse {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "taghouse {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap()
     }
 
@@ -88,14 +95,24 @@ impl House {
 
     /// The same, with more flags.
     pub fn serve_with(&self, more: &[&str]) -> Server {
-        let land_every: &[&str] = if more.contains(&"--land-every") { &[] } else { &["--land-every", "0.1"] };
-        let arguments: Vec<&str> = ["serve", "--listen", "127.0.0.1:0"].iter().chain(land_every).chain(more).copied().collect();
-        Server::start(self.command(&arguments), &self.path(SAID)).unwrap_or_else(|said| panic!("the server did not start: {said}"))
+        let land_every: &[&str] =
+            if more.contains(&"--land-every") { &[] } else { &["--land-every", "0.1"] };
+        let arguments: Vec<&str> = ["serve", "--listen", "127.0.0.1:0"]
+            .iter()
+            .chain(land_every)
+            .chain(more)
+            .copied()
+            .collect();
+        Server::start(self.command(&arguments), &self.path(SAID))
+            .unwrap_or_else(|said| panic!("the server did not start: {said}"))
     }
 
     /// A server, or what it says instead of serving.
     pub fn try_serve(&self) -> Result<Server, String> {
-        Server::start(self.command(&["serve", "--listen", "127.0.0.1:0", "--land-every", "0.1"]), &self.path(SAID))
+        Server::start(
+            self.command(&["serve", "--listen", "127.0.0.1:0", "--land-every", "0.1"]),
+            &self.path(SAID),
+        )
     }
 
     /// What the last server of this folder said on standard error.
@@ -113,7 +130,11 @@ impl House {
         let mut limited = Command::new("sh");
         let script = format!("{limit}; exec \"$@\"");
         let command = self.command(&["serve", "--listen", "127.0.0.1:0", "--land-every", "0.1"]);
-        limited.args(["-c", &script, "sh"]).arg(command.get_program()).args(command.get_args()).args(more);
+        limited
+            .args(["-c", &script, "sh"])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .args(more);
         for (name, value) in command.get_envs() {
             match value {
                 Some(value) => limited.env(name, value),
@@ -121,7 +142,8 @@ impl House {
             };
         }
         limited.stdin(Stdio::null());
-        Server::start(limited, &self.path(SAID)).unwrap_or_else(|said| panic!("the server did not start: {said}"))
+        Server::start(limited, &self.path(SAID))
+            .unwrap_or_else(|said| panic!("the server did not start: {said}"))
     }
 }
 
@@ -134,7 +156,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// What it says on standard error goes to a file: nobody reads a pipe that a server with much to say would fill.
+    /// What it says on standard error goes to a file: nobody reads a pipe that a server with much
+    /// to say would fill.
     fn start(mut command: Command, said: &Path) -> Result<Self, String> {
         let stderr = std::fs::File::create(said).unwrap();
         let mut process = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
@@ -171,7 +194,13 @@ impl Server {
     /// SIGTERM, and the time until the process has ended.
     pub fn terminate(&mut self) -> std::time::Duration {
         let began = std::time::Instant::now();
-        assert!(Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &self.pid().to_string()])
+                .status()
+                .unwrap()
+                .success()
+        );
         self.process.wait().unwrap();
         began.elapsed()
     }
@@ -190,18 +219,33 @@ const MAX_BODY_BYTES: u64 = 256 << 20;
 
 impl Answer {
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {}", String::from_utf8_lossy(&self.body)))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|_| panic!("not JSON: {}", String::from_utf8_lossy(&self.body)))
     }
 }
 
 impl Server {
-    pub fn call(&self, method: &str, path: &str, authorization: Option<&str>, body: &[u8]) -> Answer {
+    pub fn call(
+        &self,
+        method: &str,
+        path: &str,
+        authorization: Option<&str>,
+        body: &[u8],
+    ) -> Answer {
         self.call_with(method, path, authorization, &[("content-type", "application/json")], body)
     }
 
-    pub fn call_with(&self, method: &str, path: &str, authorization: Option<&str>, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub fn call_with(
+        &self,
+        method: &str,
+        path: &str,
+        authorization: Option<&str>,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
         let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
-        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let mut request =
+            ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
         if let Some(value) = authorization {
             request = request.header("authorization", value);
         }
@@ -209,8 +253,13 @@ impl Server {
             request = request.header(*name, *value);
         }
         let mut response = agent.run(request.body(body.to_vec()).unwrap()).unwrap();
-        let content_type = response.headers().get("content-type").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
-        let retry_after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+        let content_type = response
+            .headers()
+            .get("content-type")
+            .map(|value| value.to_str().unwrap().to_owned())
+            .unwrap_or_default();
+        let retry_after =
+            response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
         let body = response.body_mut().with_config().limit(MAX_BODY_BYTES).read_to_vec().unwrap();
         Answer { status: response.status().as_u16(), content_type, retry_after, body }
     }
@@ -231,14 +280,29 @@ impl Server {
         })
     }
 
-    /// The status of a request of which the server sees only the head: it refuses a body too large before that has come.
-    pub fn status_of_head(&self, method: &str, path: &str, authorization: &str, length: u64) -> u16 {
-        let mut socket = std::net::TcpStream::connect(self.base.trim_start_matches("http://")).unwrap();
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {authorization}\r\nContent-Length: {length}\r\n\r\n");
+    /// The status of a request of which the server sees only the head: it refuses a body too large
+    /// before that has come.
+    pub fn status_of_head(
+        &self,
+        method: &str,
+        path: &str,
+        authorization: &str,
+        length: u64,
+    ) -> u16 {
+        let mut socket =
+            std::net::TcpStream::connect(self.base.trim_start_matches("http://")).unwrap();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {authorization}\r\nContent-Length: {length}\r\n\r\n"
+        );
         socket.write_all(head.as_bytes()).unwrap();
         let mut answer = [0; 12];
         socket.read_exact(&mut answer).unwrap();
-        String::from_utf8(answer.to_vec()).unwrap().strip_prefix("HTTP/1.1 ").unwrap().parse().unwrap()
+        String::from_utf8(answer.to_vec())
+            .unwrap()
+            .strip_prefix("HTTP/1.1 ")
+            .unwrap()
+            .parse()
+            .unwrap()
     }
 
     /// Whether it ended well, once it has ended.
@@ -265,7 +329,8 @@ pub fn shop_definitions() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/shop")
 }
 
-/// Waits until a condition holds: for at most two minutes, for the machine may be busy with other things.
+/// Waits until a condition holds: for at most two minutes, for the machine may be busy with other
+/// things.
 pub fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
     let began = std::time::Instant::now();
     while began.elapsed() < std::time::Duration::from_secs(120) {

@@ -1,4 +1,5 @@
-//! Every kind of file of a data folder, cut short or flipped while the server is stopped: the same answers, or an error that names it.
+//! Every kind of file of a data folder, cut short or flipped while the server is stopped: the same
+//! answers, or an error that names it.
 
 use crate::driver::{House, eventually};
 use crate::shop::{Shop, fill, text};
@@ -22,7 +23,8 @@ impl Damage {
             Self::CutByOneByte => bytes[..bytes.len() - 1].to_vec(),
             Self::FlippedInTheMiddle => {
                 // Of a file that was made larger than it is yet, what is written.
-                let written = bytes.iter().rposition(|byte| *byte != 0).map_or(bytes.len(), |last| last + 1);
+                let written =
+                    bytes.iter().rposition(|byte| *byte != 0).map_or(bytes.len(), |last| last + 1);
                 let mut flipped = bytes.to_vec();
                 flipped[written / 2] ^= 0x10;
                 flipped
@@ -44,7 +46,10 @@ impl Backup {
                 if path.is_dir() {
                     open.push(path);
                 } else {
-                    files.insert(path.strip_prefix(data).unwrap().to_owned(), std::fs::read(&path).unwrap());
+                    files.insert(
+                        path.strip_prefix(data).unwrap().to_owned(),
+                        std::fs::read(&path).unwrap(),
+                    );
                 }
             }
         }
@@ -68,7 +73,11 @@ impl Backup {
         if std::env::var("TAGHOUSE_DAMAGE").is_ok_and(|what| what == "all") {
             return damageable.collect();
         }
-        damageable.map(|path| (kind(path), path)).collect::<BTreeMap<_, _>>().into_values().collect()
+        damageable
+            .map(|path| (kind(path), path))
+            .collect::<BTreeMap<_, _>>()
+            .into_values()
+            .collect()
     }
 }
 
@@ -77,21 +86,26 @@ fn kind(path: &Path) -> String {
     let parts: Vec<&str> = path.iter().map(|part| part.to_str().unwrap()).collect();
     let name = parts.last().unwrap();
     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
-    let of_table = |part: &str| if part.starts_with("tag_") { "tag".to_owned() } else { part.to_owned() };
+    let of_table =
+        |part: &str| if part.starts_with("tag_") { "tag".to_owned() } else { part.to_owned() };
     let letters = |name: &str| name.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
     match parts.as_slice() {
-        ["lake", _, table, place, ..] if name.starts_with("snap-") => format!("{}/{place}/snap", of_table(table)),
+        ["lake", _, table, place, ..] if name.starts_with("snap-") => {
+            format!("{}/{place}/snap", of_table(table))
+        }
         ["lake", _, table, place, ..] => format!("{}/{place}/{ending}", of_table(table)),
         ["objects", what, ..] => format!("{what}/{ending}"),
         _ => letters(path.to_str().unwrap()),
     }
 }
 
-/// Whether an error says which file it is about. SQLite's files are one, and so are those of the log's store and of the message ids'.
+/// Whether an error says which file it is about. SQLite's files are one, and so are those of the
+/// log's store and of the message ids'.
 fn names(said: &str, file: &Path) -> bool {
     let path = file.to_str().unwrap();
     let store = ["catalog.db", "log/", "ids/"].into_iter().find(|store| path.starts_with(store));
-    said.contains(file.file_name().unwrap().to_str().unwrap()) || store.is_some_and(|store| said.contains(store.trim_end_matches('/')))
+    said.contains(file.file_name().unwrap().to_str().unwrap())
+        || store.is_some_and(|store| said.contains(store.trim_end_matches('/')))
 }
 
 /// Asks, lets an event in, produces, and asks again. What is refused must name the file.
@@ -136,7 +150,10 @@ impl Trial<'_> {
 
     fn refused(&mut self, what: &str, said: &str) {
         if !names(said, self.file) {
-            self.problems.push(format!("{}: the refusal of {what} does not name the file: {said}", self.what));
+            self.problems.push(format!(
+                "{}: the refusal of {what} does not name the file: {said}",
+                self.what
+            ));
         }
     }
 
@@ -145,7 +162,10 @@ impl Trial<'_> {
             let same = right.iter().any(|right| right[number] == *answer);
             let refused = !answer.starts_with("200 ") && names(answer, self.file);
             if !same && !refused {
-                self.problems.push(format!("{} {when}: {answer}\n instead of {}", self.what, right[0][number]));
+                self.problems.push(format!(
+                    "{} {when}: {answer}\n instead of {}",
+                    self.what, right[0][number]
+                ));
             }
         }
     }
@@ -199,7 +219,8 @@ fn a_damaged_file_never_gives_another_answer_without_a_word() {
             backup.put_back(&house.data());
             std::fs::write(house.data().join(file), damage.of(&backup.0[file])).unwrap();
             let what = format!("{} {damage:?}", file.display());
-            let mut trial = Trial { what, file, before: &before, after: &after, problems: Vec::new() };
+            let mut trial =
+                Trial { what, file, before: &before, after: &after, problems: Vec::new() };
             trial.run(&house, &shop);
             problems.extend(trial.problems);
         }

@@ -17,9 +17,19 @@ pub(crate) fn fill(house: &House) {
         let mut text = String::from("id,user,event,time,sku,amount\n");
         for row in 0..100 {
             let (user, id) = ((row * 7 + file * 3) % USERS, file * 100 + row);
-            writeln!(text, "{id},u{user},purchase,2026-06-{:02}T10:00:00,s{},{}.50", 1 + row % 28, row % 5, 5 + row % 40).unwrap();
+            writeln!(
+                text,
+                "{id},u{user},purchase,2026-06-{:02}T10:00:00,s{},{}.50",
+                1 + row % 28,
+                row % 5,
+                5 + row % 40
+            )
+            .unwrap();
         }
-        folder = house.file(&format!("in/orders-{file}.csv"), text).parent().map(std::path::Path::to_owned);
+        folder = house
+            .file(&format!("in/orders-{file}.csv"), text)
+            .parent()
+            .map(std::path::Path::to_owned);
     }
     house.ok(&["ingest", "--source", "orders", folder.unwrap().to_str().unwrap()]);
     house.ok(&["produce", "--as-of", "2026-07-01T00:00"]);
@@ -37,8 +47,12 @@ impl Shop {
     pub(crate) fn open(house: &House) -> Self {
         let server = house.serve();
         let admin = server.admin_key.clone().unwrap();
-        let write =
-            server.post("/api/v1/keys", &admin, &json!({"role": "write", "app": "corner"})).json()["secret"].as_str().unwrap().to_owned();
+        let write = server
+            .post("/api/v1/keys", &admin, &json!({"role": "write", "app": "corner"}))
+            .json()["secret"]
+            .as_str()
+            .unwrap()
+            .to_owned();
         Self { server, admin, write }
     }
 
@@ -55,8 +69,14 @@ impl Shop {
 
     /// Sets the city of all users of the files.
     pub(crate) fn change(&self, city: &str) -> Answer {
-        let changes: Vec<Json> = (0..USERS).map(|user| json!({"user": format!("u{user}"), "tag": "city", "set": city})).collect();
-        self.server.post(&format!("{APP}/changes"), &self.admin, &json!({ "changes": changes, "create": true }))
+        let changes: Vec<Json> = (0..USERS)
+            .map(|user| json!({"user": format!("u{user}"), "tag": "city", "set": city}))
+            .collect();
+        self.server.post(
+            &format!("{APP}/changes"),
+            &self.admin,
+            &json!({ "changes": changes, "create": true }),
+        )
     }
 
     /// The status of a call that the server may not live to answer.
@@ -79,26 +99,42 @@ impl Shop {
     }
 
     pub(crate) fn try_change(&self) -> Option<u16> {
-        let body = json!({"create": true, "changes": [{"user": "u1", "tag": "city", "set": "late"}]});
+        let body =
+            json!({"create": true, "changes": [{"user": "u1", "tag": "city", "set": "late"}]});
         self.tried(&format!("{APP}/changes"), &format!("Bearer {}", self.admin), &body)
     }
 
     pub(crate) fn try_key(&self) -> Option<u16> {
-        self.tried("/api/v1/keys", &format!("Bearer {}", self.admin), &json!({"role": "viewer", "app": "corner"}))
+        self.tried(
+            "/api/v1/keys",
+            &format!("Bearer {}", self.admin),
+            &json!({"role": "viewer", "app": "corner"}),
+        )
     }
 
     fn basic(&self) -> String {
         use base64::Engine;
-        format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{}:", self.write)))
+        format!(
+            "Basic {}",
+            base64::engine::general_purpose::STANDARD.encode(format!("{}:", self.write))
+        )
     }
 
     pub(crate) fn key(&self, note: &str) -> Answer {
-        self.server.post("/api/v1/keys", &self.admin, &json!({"role": "viewer", "app": "corner", "note": note}))
+        self.server.post(
+            "/api/v1/keys",
+            &self.admin,
+            &json!({"role": "viewer", "app": "corner", "note": note}),
+        )
     }
 
     /// The run at its end; the refusal to begin one.
     pub(crate) fn produce(&self) -> Result<Json, Answer> {
-        let begun = self.server.post(&format!("{APP}/produce"), &self.admin, &json!({"as_of": "2030-01-01T00:00"}));
+        let begun = self.server.post(
+            &format!("{APP}/produce"),
+            &self.admin,
+            &json!({"as_of": "2030-01-01T00:00"}),
+        );
         if begun.status >= 300 {
             return Err(begun);
         }
@@ -111,22 +147,40 @@ impl Shop {
 
     /// For whom an expression holds.
     pub(crate) fn users(&self, expression: &str) -> BTreeSet<String> {
-        let answer = self.server.post(&format!("{APP}/sample"), &self.admin, &json!({"expression": expression, "size": 10_000}));
+        let answer = self.server.post(
+            &format!("{APP}/sample"),
+            &self.admin,
+            &json!({"expression": expression, "size": 10_000}),
+        );
         assert_eq!(answer.status, 200, "{}", text(&answer));
-        answer.json()["users"].as_array().unwrap().iter().map(|user| user.as_str().unwrap().to_owned()).collect()
+        answer.json()["users"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|user| user.as_str().unwrap().to_owned())
+            .collect()
     }
 
     /// Everything that is asked of a shop, as text; where it is refused, the refusal.
     pub(crate) fn answers(&self) -> Vec<String> {
-        let post = |path: &str, body: Json| self.server.post(&format!("{APP}/{path}"), &self.admin, &body);
-        let samples = ["purchases >= 5", "spend_30d >= 50", "favourite == \"s1\"", "city is set", "band == \"high\"", "!(purchases >= 4)"];
+        let post =
+            |path: &str, body: Json| self.server.post(&format!("{APP}/{path}"), &self.admin, &body);
+        let samples = [
+            "purchases >= 5",
+            "spend_30d >= 50",
+            "favourite == \"s1\"",
+            "city is set",
+            "band == \"high\"",
+            "!(purchases >= 4)",
+        ];
         let mut answers: Vec<String> = samples
             .iter()
             .map(|expression| {
                 let answer = post("sample", json!({"expression": expression, "size": 10_000}));
                 match answer.status {
                     200 => {
-                        let mut users: Vec<String> = serde_json::from_value(answer.json()["users"].clone()).unwrap();
+                        let mut users: Vec<String> =
+                            serde_json::from_value(answer.json()["users"].clone()).unwrap();
                         users.sort();
                         format!("{expression}: {}", users.join(" "))
                     }
@@ -134,7 +188,12 @@ impl Shop {
                 }
             })
             .collect();
-        for path in ["crowds/high_spenders/export", "crowds/others/export", "definitions", "profile?user=u7"] {
+        for path in [
+            "crowds/high_spenders/export",
+            "crowds/others/export",
+            "definitions",
+            "profile?user=u7",
+        ] {
             answers.push(text(&self.server.get(&format!("{APP}/{path}"), &self.admin)));
         }
         let tags = self.server.get(&format!("{APP}/tags"), &self.admin);

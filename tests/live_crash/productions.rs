@@ -1,5 +1,5 @@
-//! Productions of all tags beside changes and deletions. They change nothing of what was changed by hand, and bring nobody back who was deleted: all
-//! that the lake holds is older.
+//! Productions of all tags beside changes and deletions. They change nothing of what was changed by
+//! hand, and bring nobody back who was deleted: all that the lake holds is older.
 
 use crate::wire::Door;
 use serde_json::json;
@@ -13,7 +13,8 @@ pub(crate) struct Produced {
     pub(crate) met: u64,
 }
 
-/// Productions one after the other until the server goes away. Each that is told to be over must have succeeded.
+/// Productions one after the other until the server goes away. Each that is told to be over must
+/// have succeeded.
 pub(crate) fn produce_until_killed(door: &Door, stop: &AtomicBool) -> Produced {
     let mut all = Produced::default();
     while !stop.load(Ordering::Relaxed) {
@@ -23,7 +24,11 @@ pub(crate) fn produce_until_killed(door: &Door, stop: &AtomicBool) -> Produced {
         assert_eq!(status, 202, "{run}");
         let id = run["id"].as_str().unwrap().to_owned();
         let state = loop {
-            let Some((status, run)) = door.call("GET", &format!("/runs/{id}?wait_ms=1000"), &json!({})) else { return all };
+            let Some((status, run)) =
+                door.call("GET", &format!("/runs/{id}?wait_ms=1000"), &json!({}))
+            else {
+                return all;
+            };
             assert_eq!(status, 200, "{run}");
             if !matches!(run["state"].as_str().unwrap(), "pending" | "running") {
                 break run;

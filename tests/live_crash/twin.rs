@@ -51,7 +51,14 @@ pub(crate) struct People(BTreeMap<String, Values>);
 
 impl People {
     pub(crate) fn produced(&mut self, user: String, city: &str, score: i64, label: &'static str) {
-        self.0.insert(user, Values { city: Some(city.to_owned()), score: Some(score), labels: BTreeSet::from([label]) });
+        self.0.insert(
+            user,
+            Values {
+                city: Some(city.to_owned()),
+                score: Some(score),
+                labels: BTreeSet::from([label]),
+            },
+        );
     }
 
     pub(crate) fn with(&self, holds: impl Fn(&Values) -> bool) -> BTreeSet<String> {
@@ -66,7 +73,9 @@ impl People {
     fn apply(&mut self, call: &Call) {
         match call {
             Call::Delete(user) => *self.0.entry(user.clone()).or_default() = Values::default(),
-            Call::Change(changes) => changes.iter().for_each(|(user, change)| self.0.entry(user.clone()).or_default().apply(change)),
+            Call::Change(changes) => changes
+                .iter()
+                .for_each(|(user, change)| self.0.entry(user.clone()).or_default().apply(change)),
         }
     }
 }
@@ -91,7 +100,8 @@ impl Writer {
     /// Every `of`th of the people, and some who do not exist yet.
     pub(crate) fn new(thread: u64, of: u64, all: &People, seed: u64) -> Self {
         let mine = all.0.iter().enumerate().filter(|(at, _)| *at as u64 % of == thread);
-        let people = People(mine.map(|(_, (user, values))| (user.clone(), values.clone())).collect());
+        let people =
+            People(mine.map(|(_, (user, values))| (user.clone(), values.clone())).collect());
         let new = (0..200).map(|n| format!("w{thread}-{n}"));
         let own = people.0.keys().cloned().chain(new).collect();
         Self { own, people, unanswered: None, acknowledged: 0, dice: Dice(seed) }
@@ -119,7 +129,9 @@ impl Writer {
             }
             Outcome::Refused => {}
             Outcome::Absent => {
-                let Call::Delete(user) = &call else { panic!("the server does not know what it was told to change: {call:?}") };
+                let Call::Delete(user) = &call else {
+                    panic!("the server does not know what it was told to change: {call:?}")
+                };
                 let values = self.people.0.get(user).cloned().unwrap_or_default();
                 assert_eq!(values, Values::default(), "{user} was acknowledged and is not known");
             }
@@ -138,7 +150,9 @@ impl Writer {
         let (without, mut with) = (self.people.clone(), self.people.clone());
         with.apply(&call);
         let told: Vec<Values> = told_of(door, &touched).into_values().collect();
-        let of = |people: &People| -> Vec<Values> { touched.iter().map(|user| people.0.get(user).cloned().unwrap_or_default()).collect() };
+        let of = |people: &People| -> Vec<Values> {
+            touched.iter().map(|user| people.0.get(user).cloned().unwrap_or_default()).collect()
+        };
         if told == of(&with) {
             self.people = with;
         } else {
@@ -168,7 +182,8 @@ fn draw(dice: &mut Dice, own: &[String]) -> Call {
 
 /// What the server says that these people have.
 pub(crate) fn told_of(door: &Door, users: &BTreeSet<String>) -> BTreeMap<String, Values> {
-    let mut told: BTreeMap<String, Values> = users.iter().map(|user| (user.clone(), Values::default())).collect();
+    let mut told: BTreeMap<String, Values> =
+        users.iter().map(|user| (user.clone(), Values::default())).collect();
     let mut each = |expression: String, give: &dyn Fn(&mut Values)| {
         for user in door.users(&expression) {
             if let Some(values) = told.get_mut(&user) {

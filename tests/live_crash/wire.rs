@@ -42,7 +42,8 @@ impl Door {
 
     /// Changes that are made together, all or none.
     pub(crate) fn change(&self, changes: &[(String, Change)]) -> Outcome {
-        let changes: Vec<Json> = changes.iter().map(|(user, change)| form_of(user, change)).collect();
+        let changes: Vec<Json> =
+            changes.iter().map(|(user, change)| form_of(user, change)).collect();
         self.outcome("POST", "/changes", &json!({ "changes": changes, "create": true }))
     }
 
@@ -58,9 +59,16 @@ impl Door {
 
     /// For whom an expression holds. None is told twice.
     pub(crate) fn users(&self, expression: &str) -> BTreeSet<String> {
-        let (status, answer) = self.call("POST", "/sample", &json!({ "expression": expression, "size": 10_000 })).unwrap();
+        let (status, answer) = self
+            .call("POST", "/sample", &json!({ "expression": expression, "size": 10_000 }))
+            .unwrap();
         assert_eq!(status, 200, "{answer}");
-        let users: Vec<String> = answer["users"].as_array().unwrap().iter().map(|user| user.as_str().unwrap().to_owned()).collect();
+        let users: Vec<String> = answer["users"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|user| user.as_str().unwrap().to_owned())
+            .collect();
         let different: BTreeSet<String> = users.iter().cloned().collect();
         assert_eq!(users.len(), different.len(), "somebody is there twice: {expression}");
         assert_eq!(answer["count"], users.len(), "{expression}");
@@ -88,7 +96,10 @@ impl Door {
             .unwrap();
         let mut response = self.agent.run(request).ok()?;
         let status = response.status().as_u16();
-        Some((status, serde_json::from_slice(&response.body_mut().read_to_vec().ok()?).unwrap_or(Json::Null)))
+        Some((
+            status,
+            serde_json::from_slice(&response.body_mut().read_to_vec().ok()?).unwrap_or(Json::Null),
+        ))
     }
 }
 
@@ -98,7 +109,11 @@ pub(crate) fn form_of(user: &str, change: &Change) -> Json {
         Change::City(None) => json!({ "user": user, "tag": "city", "unset": true }),
         Change::Score(Some(score)) => json!({ "user": user, "tag": "score", "set": score }),
         Change::Score(None) => json!({ "user": user, "tag": "score", "unset": true }),
-        Change::Label { label, add: true } => json!({ "user": user, "tag": "labels", "add": label }),
-        Change::Label { label, add: false } => json!({ "user": user, "tag": "labels", "remove": label }),
+        Change::Label { label, add: true } => {
+            json!({ "user": user, "tag": "labels", "add": label })
+        }
+        Change::Label { label, add: false } => {
+            json!({ "user": user, "tag": "labels", "remove": label })
+        }
     }
 }

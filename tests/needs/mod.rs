@@ -1,13 +1,18 @@
-//! What tests need from outside, and `make test` provides. Where it is missing a test fails: only what `TAGHOUSE_SKIP` names, such as
-//! `TAGHOUSE_SKIP=peers`, is passed over. Several test binaries take this file by its path.
+//! What tests need from outside, and `make test` provides. Where it is missing a test fails: only
+//! what `TAGHOUSE_SKIP` names, such as `TAGHOUSE_SKIP=peers`, is passed over. Several test binaries
+//! take this file by its path.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(unreachable_pub, reason = "a module of several test binaries")]
-#![allow(clippy::explicit_write, reason = "the harness swallows what macros print where a test passes")]
+#![allow(
+    clippy::explicit_write,
+    reason = "the harness swallows what macros print where a test passes"
+)]
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// The interpreter with other people's libraries, against which ours are held. `None`: whoever runs the tests said to skip them.
+/// The interpreter with other people's libraries, against which ours are held. `None`: whoever runs
+/// the tests said to skip them.
 pub fn peers(test: &str) -> Option<String> {
     match std::env::var("TAGHOUSE_PEERS_PYTHON") {
         Ok(python) => Some(python),
@@ -21,7 +26,8 @@ pub fn peers(test: &str) -> Option<String> {
     }
 }
 
-/// The folder with Segment's libraries for Node and browsers, and what drives a browser. `None`: whoever runs the tests said to skip them.
+/// The folder with Segment's libraries for Node and browsers, and what drives a browser. `None`:
+/// whoever runs the tests said to skip them.
 pub fn sdks(test: &str) -> Option<PathBuf> {
     if skips("sdks") {
         writeln!(std::io::stderr(), "SKIPPED {test}: TAGHOUSE_SKIP names sdks").unwrap();
@@ -41,7 +47,8 @@ pub fn chromium() -> PathBuf {
     std::env::var_os("TAGHOUSE_CHROMIUM").unwrap_or_else(|| "/usr/bin/chromium".into()).into()
 }
 
-/// Whether this test may mount a file system: it must, unless whoever runs the tests said to skip those.
+/// Whether this test may mount a file system: it must, unless whoever runs the tests said to skip
+/// those.
 pub fn mounts(test: &str) -> bool {
     if skips("mounts") {
         writeln!(std::io::stderr(), "SKIPPED {test}: TAGHOUSE_SKIP names mounts").unwrap();
@@ -51,7 +58,8 @@ pub fn mounts(test: &str) -> bool {
 }
 
 fn skips(what: &str) -> bool {
-    std::env::var("TAGHOUSE_SKIP").is_ok_and(|named| named.split(',').any(|name| name.trim() == what))
+    std::env::var("TAGHOUSE_SKIP")
+        .is_ok_and(|named| named.split(',').any(|name| name.trim() == what))
 }
 
 /// Real invoice lines, and what is known of them.
@@ -61,7 +69,8 @@ pub struct Retail {
     pub known: &'static Known,
 }
 
-/// What was counted by other means: of the whole by its publishers and by SQL, of the slice by a script that shares no code with this.
+/// What was counted by other means: of the whole by its publishers and by SQL, of the slice by a
+/// script that shares no code with this.
 pub struct Known {
     pub files: u64,
     pub lines: u64,
@@ -69,12 +78,15 @@ pub struct Known {
     pub refunds: u64,
     pub without_user: u64,
     pub users: u64,
-    /// What examples/online-retail/verify.sh prints as of 2011-12-10T00:00, after the numbers above.
+    /// What examples/online-retail/verify.sh prints as of 2011-12-10T00:00, after the numbers
+    /// above.
     pub answers: [(&'static str, &'static str); 8],
 }
 
-const UNITED_KINGDOM: &str = r#"country == "United Kingdom" && orders_30d >= 2 && !(refunds_90d >= 1)"#;
-const WORTH_A_CALL: &str = r#"(country in ("Germany","France") || spend_365d >= 5000) && !(orders_30d >= 1)"#;
+const UNITED_KINGDOM: &str =
+    r#"country == "United Kingdom" && orders_30d >= 2 && !(refunds_90d >= 1)"#;
+const WORTH_A_CALL: &str =
+    r#"(country in ("Germany","France") || spend_365d >= 5000) && !(orders_30d >= 1)"#;
 
 const WHOLE: Known = Known {
     files: 305,
@@ -114,7 +126,8 @@ const SLICE: Known = Known {
     ],
 };
 
-/// All the files where `TAGHOUSE_RETAIL` names their folder; else the slice of them that is in the repository.
+/// All the files where `TAGHOUSE_RETAIL` names their folder; else the slice of them that is in the
+/// repository.
 pub fn retail() -> Retail {
     match std::env::var_os("TAGHOUSE_RETAIL").map(PathBuf::from) {
         Some(folder) => {
@@ -122,7 +135,10 @@ pub fn retail() -> Retail {
             Retail { folder, known: &WHOLE }
         }
         None => {
-            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/retail/slice").canonicalize().unwrap();
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("../../tests/retail/slice")
+                .canonicalize()
+                .unwrap();
             Retail { folder, known: &SLICE }
         }
     }

@@ -1,5 +1,6 @@
-//! A valid call of every operation of the document, and who may make it. An operation without a row fails the test: give each new route one.
-//! `{user}`, `{upload}`, `{id}`, `{write_key}` and `{number}` are made for each call; the app is `corner`, the crowd `others`, the tag `purchases`.
+//! A valid call of every operation of the document, and who may make it. An operation without a row
+//! fails the test: give each new route one. `{user}`, `{upload}`, `{id}`, `{write_key}` and
+//! `{number}` are made for each call; the app is `corner`, the crowd `others`, the tag `purchases`.
 
 /// What a call carries.
 pub(crate) enum Sent {
@@ -54,7 +55,11 @@ pub(crate) const ROWS: &[Row] = &[
     get("get_openapi", ALL, ""),
     get("list_apps", JUDGE, ""),
     get("list_keys", administer(200), ""),
-    own(json("create_key", administer(201), r#"{"role": "judge", "app": "corner", "note": "made by a test"}"#)),
+    own(json(
+        "create_key",
+        administer(201),
+        r#"{"role": "judge", "app": "corner", "note": "made by a test"}"#,
+    )),
     own(get("revoke_key", administer(204), "")),
     get("list_definitions", READ, ""),
     json(
@@ -63,10 +68,23 @@ pub(crate) const ROWS: &[Row] = &[
         r#"{"files": [{"path": "a.yaml", "text": "kind: crowd\nname: made\nexpression: purchases >= 1"}], "dry_run": true}"#,
     ),
     get("begin_upload", edit(201), ""),
-    row("send_file", edit(204), "name=orders-{number}.csv", Sent::File("id,user,event,time,sku,amount\n")),
+    row(
+        "send_file",
+        edit(204),
+        "name=orders-{number}.csv",
+        Sent::File("id,user,event,time,sku,amount\n"),
+    ),
     json("start_ingestion", edit(202), r#"{"source": "orders", "upload": "{upload}"}"#),
-    json("track", WRITE, r#"{"userId": "ann", "event": "visit", "timestamp": "2026-06-20T10:00:00Z"}"#),
-    json("send_metrics", ALL, r#"{"series": [{"type": "Counter", "metric": "analytics_js.invoke", "value": 1}]}"#),
+    json(
+        "track",
+        WRITE,
+        r#"{"userId": "ann", "event": "visit", "timestamp": "2026-06-20T10:00:00Z"}"#,
+    ),
+    json(
+        "send_metrics",
+        ALL,
+        r#"{"series": [{"type": "Counter", "metric": "analytics_js.invoke", "value": 1}]}"#,
+    ),
     get("get_tracking_settings", ALL, ""),
     get("get_landing", READ, ""),
     get("list_sources", READ, ""),
@@ -88,7 +106,11 @@ pub(crate) const ROWS: &[Row] = &[
     get("export_crowd", READ, "format=roaring64"),
     get("judge_user", JUDGE, "user=ann&crowd=others"),
     get("judge_user", JUDGE, "user=nobody&crowd=others"),
-    json("judge_users", JUDGE, r#"{"users": ["ann", "nobody"], "crowds": ["others", "high_spenders"]}"#),
+    json(
+        "judge_users",
+        JUDGE,
+        r#"{"users": ["ann", "nobody"], "crowds": ["others", "high_spenders"]}"#,
+    ),
     get("get_profile", JUDGE, "user=ann"),
     json("count_users", READ, r#"{"expression": "purchases >= 1"}"#),
     json("count_users", READ, r#"{"expression": {"is_set": {"name": "band"}}}"#),
@@ -99,13 +121,29 @@ pub(crate) const ROWS: &[Row] = &[
     json("list_users", READ, r#"{"expression": "purchases >= 1", "limit": 1}"#),
     json("sample_users", READ, r#"{"expression": "purchases >= 1", "size": 1, "seed": 7}"#),
     json("list_top_values", READ, r#"{"tag": "favourite"}"#),
-    json("list_top_values", READ, r#"{"tag": "spend_30d", "expression": "purchases >= 1", "limit": 1}"#),
-    json("group_users", READ, r#"{"rows": {"tag": "band"}, "columns": {"tag": "spend_30d", "limit": 2}}"#),
+    json(
+        "list_top_values",
+        READ,
+        r#"{"tag": "spend_30d", "expression": "purchases >= 1", "limit": 1}"#,
+    ),
+    json(
+        "group_users",
+        READ,
+        r#"{"rows": {"tag": "band"}, "columns": {"tag": "spend_30d", "limit": 2}}"#,
+    ),
     json("get_histogram", READ, r#"{"tag": "spend_30d", "edges": [0, "50.00", 200]}"#),
     json("get_histogram", READ, r#"{"tag": "purchases", "expression": "purchases > 100"}"#),
-    json("get_overlap", READ, r#"{"rows": ["purchases >= 1", {"is_set": {"name": "band"}}], "jaccard": true}"#),
+    json(
+        "get_overlap",
+        READ,
+        r#"{"rows": ["purchases >= 1", {"is_set": {"name": "band"}}], "jaccard": true}"#,
+    ),
     json("get_overlap", READ, r#"{"rows": ["purchases >= 1"], "columns": ["band == \"low\""]}"#),
-    json("compare_crowd", READ, r#"{"expression": "crowd(\"high_spenders\")", "tags": ["band", "spend_30d"]}"#),
+    json(
+        "compare_crowd",
+        READ,
+        r#"{"expression": "crowd(\"high_spenders\")", "tags": ["band", "spend_30d"]}"#,
+    ),
     json(
         "change_tags",
         WRITE,

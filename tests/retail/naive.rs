@@ -1,5 +1,5 @@
-//! The tags of examples/online-retail computed the plainest way: all lines in memory, each user's lines walked once per tag. It shares no code
-//! with the product.
+//! The tags of examples/online-retail computed the plainest way: all lines in memory, each user's
+//! lines walked once per tag. It shares no code with the product.
 
 use flate2::read::GzDecoder;
 use jiff::civil::{Date, DateTime};
@@ -74,9 +74,13 @@ impl Lines {
                 continue;
             }
             let file = path.file_name().unwrap().to_string_lossy().into_owned();
-            let mut reader = csv::Reader::from_reader(GzDecoder::new(std::fs::File::open(&path).unwrap()));
+            let mut reader =
+                csv::Reader::from_reader(GzDecoder::new(std::fs::File::open(&path).unwrap()));
             let header = reader.headers().unwrap().iter().collect::<Vec<_>>().join(",");
-            assert_eq!(header, "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country");
+            assert_eq!(
+                header,
+                "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
+            );
             for (row, record) in reader.byte_records().enumerate() {
                 lines.add(&record.unwrap(), (file.clone(), row));
             }
@@ -116,16 +120,35 @@ impl Lines {
     pub(crate) fn users_as_of(&self, as_of: &str) -> Vec<User> {
         let end_ms = london(as_of);
         // The day that holds the last instant before the as-of time.
-        let last_day = jiff::Timestamp::from_millisecond(end_ms - 1).unwrap().to_zoned(zone()).date();
-        self.by_user.values().map(|lines| user(&lines.iter().filter(|line| line.time_ms < end_ms).collect::<Vec<_>>(), last_day)).collect()
+        let last_day =
+            jiff::Timestamp::from_millisecond(end_ms - 1).unwrap().to_zoned(zone()).date();
+        self.by_user
+            .values()
+            .map(|lines| {
+                user(
+                    &lines.iter().filter(|line| line.time_ms < end_ms).collect::<Vec<_>>(),
+                    last_day,
+                )
+            })
+            .collect()
     }
 }
 
 fn user(lines: &[&Line], last_day: Date) -> User {
-    let within = |line: &&&Line, days: i32| line.day > last_day.checked_sub(jiff::Span::new().days(days)).unwrap();
+    let within = |line: &&&Line, days: i32| {
+        line.day > last_day.checked_sub(jiff::Span::new().days(days)).unwrap()
+    };
     let purchases: Vec<&Line> = lines.iter().copied().filter(|line| !line.refund).collect();
-    let invoices = |days: i32| purchases.iter().filter(|line| within(line, days)).map(|line| &line.invoice).collect::<HashSet<_>>().len();
-    let recent: Vec<i128> = purchases.iter().filter(|line| within(line, 365)).map(|line| line.amount).collect();
+    let invoices = |days: i32| {
+        purchases
+            .iter()
+            .filter(|line| within(line, days))
+            .map(|line| &line.invoice)
+            .collect::<HashSet<_>>()
+            .len()
+    };
+    let recent: Vec<i128> =
+        purchases.iter().filter(|line| within(line, 365)).map(|line| line.amount).collect();
     let refunds = |days: i32| lines.iter().filter(|line| line.refund && within(line, days)).count();
     let spend_365d = (!recent.is_empty()).then(|| recent.iter().sum());
     let lifetime = 3000;
@@ -136,14 +159,20 @@ fn user(lines: &[&Line], last_day: Date) -> User {
     let most = by_sku.values().max().copied();
     let (orders, refunds_ever) = (some(invoices(lifetime)), some(refunds(lifetime)));
     User {
-        country: lines.iter().max_by_key(|line| (line.time_ms, &line.place)).map(|line| line.country.clone()),
+        country: lines
+            .iter()
+            .max_by_key(|line| (line.time_ms, &line.place))
+            .map(|line| line.country.clone()),
         countries: lines.iter().map(|line| line.country.clone()).collect(),
         orders_30d: some(invoices(30)),
         spend_365d,
         refunds_90d: some(refunds(90)),
         skus: some(by_sku.len()),
         last_purchase_ms: purchases.iter().map(|line| line.time_ms).max(),
-        top_sku: by_sku.iter().find(|(_, count)| Some(**count) == most).map(|(sku, _)| (*sku).to_owned()),
+        top_sku: by_sku
+            .iter()
+            .find(|(_, count)| Some(**count) == most)
+            .map(|(sku, _)| (*sku).to_owned()),
         orders,
         refunds: refunds_ever,
         value_band: match spend_365d {
@@ -153,7 +182,8 @@ fn user(lines: &[&Line], last_day: Date) -> User {
             _ => None,
         },
         // Rounded half away from zero.
-        refund_rate: orders.map(|orders| (2 * refunds_ever.unwrap_or(0) * 10_000 + orders) / (2 * orders)),
+        refund_rate: orders
+            .map(|orders| (2 * refunds_ever.unwrap_or(0) * 10_000 + orders) / (2 * orders)),
     }
 }
 
@@ -167,9 +197,14 @@ pub(crate) fn totals(users: &[User]) -> Vec<(&'static str, usize, Option<String>
         let values: Vec<i128> = users.iter().filter_map(value).collect();
         let sum: i128 = values.iter().sum();
         let sign = if sum < 0 { "-" } else { "" };
-        (name, values.len(), Some(format!("{sign}{}.{:04}", sum.abs() / 10_000, sum.abs() % 10_000)))
+        (
+            name,
+            values.len(),
+            Some(format!("{sign}{}.{:04}", sum.abs() / 10_000, sum.abs() % 10_000)),
+        )
     };
-    let plain = |name, has: fn(&User) -> bool| (name, users.iter().filter(|user| has(user)).count(), None);
+    let plain =
+        |name, has: fn(&User) -> bool| (name, users.iter().filter(|user| has(user)).count(), None);
     vec![
         whole("orders_30d", |u| u.orders_30d),
         whole("refunds_90d", |u| u.refunds_90d),

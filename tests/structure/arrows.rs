@@ -31,24 +31,36 @@ pub(crate) const LEVELS: [(&str, u32); 22] = [
 /// Above all rooms: they measure them and try them out.
 const BENCHES: [(&str, u32); 2] = [("bench", 10), ("soak", 10)];
 
-/// For development: crates of any level may name it under `[dev-dependencies]`, and nowhere else. It stands above what its twins are of.
+/// For development: crates of any level may name it under `[dev-dependencies]`, and nowhere else.
+/// It stands above what its twins are of.
 const TESTKIT: (&str, u32) = ("testkit", 4);
 
 fn level(room: &str) -> Option<u32> {
-    LEVELS.iter().chain(&BENCHES).chain([&TESTKIT]).find(|(name, _)| *name == room).map(|(_, level)| *level)
+    LEVELS
+        .iter()
+        .chain(&BENCHES)
+        .chain([&TESTKIT])
+        .find(|(name, _)| *name == room)
+        .map(|(_, level)| *level)
 }
 
-/// The crates that a manifest's dependencies name, for tests and builds too, each with its line; the test kit only where it must not stand.
+/// The crates that a manifest's dependencies name, for tests and builds too, each with its line;
+/// the test kit only where it must not stand.
 fn rooms_named(manifest: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     let (mut in_dependencies, mut in_development) = (false, false);
-    for (line, text) in manifest.lines().map(|text| text.split('#').next().unwrap_or(text)).enumerate() {
+    for (line, text) in
+        manifest.lines().map(|text| text.split('#').next().unwrap_or(text)).enumerate()
+    {
         if text.trim_start().starts_with('[') {
             in_dependencies = text.contains("dependencies");
             in_development = text.contains("dev-dependencies");
         }
         for (at, prefix) in text.match_indices("taghouse-").filter(|_| in_dependencies) {
-            let name = text[at + prefix.len()..].split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+            let name = text[at + prefix.len()..]
+                .split(|c: char| !c.is_ascii_alphanumeric())
+                .next()
+                .unwrap_or_default();
             if in_development && name == TESTKIT.0 {
                 continue;
             }
@@ -62,7 +74,8 @@ fn rooms_named(manifest: &str) -> Vec<(usize, String)> {
 
 /// The crate of a manifest, by its package name.
 fn room(manifest: &str) -> Option<String> {
-    let name = manifest.lines().find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'))?;
+    let name =
+        manifest.lines().find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'))?;
     Some(name.strip_prefix("taghouse-").unwrap_or(name).to_owned())
 }
 
@@ -71,7 +84,9 @@ pub(crate) fn findings(manifests: &[RepositoryFile]) -> Vec<String> {
     for RepositoryFile { path, text } in manifests {
         let room = room(text).unwrap_or_default();
         let Some(own) = level(&room) else {
-            findings.push(format!("{path}: crate \"{room}\" is not on the map of levels in tests/structure/arrows.rs"));
+            findings.push(format!(
+                "{path}: crate \"{room}\" is not on the map of levels in tests/structure/arrows.rs"
+            ));
             continue;
         };
         if path.starts_with("crates/") && *path != format!("crates/{room}/Cargo.toml") {
@@ -107,13 +122,32 @@ fn wrong_arrows_are_found() {
         ("[dev-dependencies]\ntaghouse-testkit = { workspace = true }", 0),
         ("[dependencies]\ntaghouse-testkit = { workspace = true }", 1),
         ("[build-dependencies.taghouse-crowd]\nworkspace = true", 1),
-        ("[target.'cfg(unix)'.dependencies]\nx = { package = \"taghouse-produce\", path = \"../produce\" }", 1),
+        (
+            "[target.'cfg(unix)'.dependencies]\nx = { package = \"taghouse-produce\", path = \"../produce\" }",
+            1,
+        ),
         ("[dependencies]\ntaghouse-attic = { workspace = true }", 1),
     ];
     for (dependencies, expected) in cases {
-        assert_eq!(check("crates/index/Cargo.toml", "taghouse-index", dependencies), expected, "{dependencies}");
+        assert_eq!(
+            check("crates/index/Cargo.toml", "taghouse-index", dependencies),
+            expected,
+            "{dependencies}"
+        );
     }
-    assert_eq!(check("crates/attic/Cargo.toml", "taghouse-attic", ""), 1, "a crate that is not on the map");
-    assert_eq!(check("crates/cellar/Cargo.toml", "taghouse-index", ""), 1, "a folder of another name");
-    assert_eq!(check("crates/crowd/Cargo.toml", "taghouse-crowd", "[dependencies]\ntaghouse-ingest = {}"), 1, "a neighbour");
+    assert_eq!(
+        check("crates/attic/Cargo.toml", "taghouse-attic", ""),
+        1,
+        "a crate that is not on the map"
+    );
+    assert_eq!(
+        check("crates/cellar/Cargo.toml", "taghouse-index", ""),
+        1,
+        "a folder of another name"
+    );
+    assert_eq!(
+        check("crates/crowd/Cargo.toml", "taghouse-crowd", "[dependencies]\ntaghouse-ingest = {}"),
+        1,
+        "a neighbour"
+    );
 }

@@ -4,13 +4,17 @@ use super::RepositoryFile;
 use super::rust_text::{blanked, line_of, word_places};
 
 /// A word of the code, and the crate in which it may stand.
-const WORDS: [(&str, &str); 3] = [("unsafe", "bitmap"), ("croaring", "bitmap"), ("datafusion", "lake")];
+const WORDS: [(&str, &str); 3] =
+    [("unsafe", "bitmap"), ("croaring", "bitmap"), ("datafusion", "lake")];
 
 /// The beginning of a dependency's name, and the crate that may have it.
-const DEPENDENCIES: [(&str, &str); 3] = [("croaring", "bitmap"), ("roaring", "bitmap"), ("datafusion", "lake")];
+const DEPENDENCIES: [(&str, &str); 3] =
+    [("croaring", "bitmap"), ("roaring", "bitmap"), ("datafusion", "lake")];
 
 fn is_in(path: &str, room: &str) -> bool {
-    path.strip_prefix("crates/").and_then(|rest| rest.strip_prefix(room)).is_some_and(|rest| rest.starts_with('/'))
+    path.strip_prefix("crates/")
+        .and_then(|rest| rest.strip_prefix(room))
+        .is_some_and(|rest| rest.starts_with('/'))
 }
 
 pub(crate) fn words(sources: &[RepositoryFile]) -> Vec<String> {
@@ -18,7 +22,11 @@ pub(crate) fn words(sources: &[RepositoryFile]) -> Vec<String> {
     for RepositoryFile { path, text } in sources {
         let text = blanked(text);
         for (word, room) in WORDS.iter().filter(|(_, room)| !is_in(path, room)) {
-            findings.extend(word_places(&text, word).iter().map(|&at| format!("{path}:{}: {word} outside {room}", line_of(&text, at))));
+            findings.extend(
+                word_places(&text, word)
+                    .iter()
+                    .map(|&at| format!("{path}:{}: {word} outside {room}", line_of(&text, at))),
+            );
         }
     }
     findings

@@ -1,6 +1,8 @@
-//! Just enough of Rust's syntax to count braces and find words: text whose comments and literals are blanked.
+//! Just enough of Rust's syntax to count braces and find words: text whose comments and literals
+//! are blanked.
 
-/// The text with every comment, string and character literal overwritten with blanks; lines and columns (in bytes) stay as they were.
+/// The text with every comment, string and character literal overwritten with blanks; lines and
+/// columns (in bytes) stay as they were.
 pub(crate) fn blanked(text: &str) -> String {
     let mut out: Vec<u8> = text.bytes().collect();
     let bytes = text.as_bytes();
@@ -24,11 +26,17 @@ fn literal_end(bytes: &[u8], at: usize) -> Option<usize> {
     let rest = &bytes[at..];
     let word_before = at > 0 && is_word(bytes[at - 1]);
     match rest {
-        [b'/', b'/', ..] => Some(at + rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len())),
+        [b'/', b'/', ..] => {
+            Some(at + rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len()))
+        }
         [b'/', b'*', ..] => Some(at + comment_bytes(rest)),
         [b'"', ..] => Some(at + string_bytes(rest)),
-        [b'r', next, ..] if !word_before && (*next == b'"' || *next == b'#') => raw_string_bytes(&rest[1..]).map(|bytes| at + 1 + bytes),
-        [b'b' | b'c', b'r', ..] if !word_before => raw_string_bytes(&rest[2..]).map(|bytes| at + 2 + bytes),
+        [b'r', next, ..] if !word_before && (*next == b'"' || *next == b'#') => {
+            raw_string_bytes(&rest[1..]).map(|bytes| at + 1 + bytes)
+        }
+        [b'b' | b'c', b'r', ..] if !word_before => {
+            raw_string_bytes(&rest[2..]).map(|bytes| at + 2 + bytes)
+        }
         [b'\'', ..] => character_bytes(rest).map(|bytes| at + bytes),
         _ => None,
     }
@@ -67,7 +75,10 @@ fn raw_string_bytes(rest: &[u8]) -> Option<usize> {
     }
     let close = [&b"\""[..], &b"#".repeat(hashes)].concat();
     let body = &rest[hashes + 1..];
-    let end = body.windows(close.len()).position(|window| window == close).map_or(body.len(), |at| at + close.len());
+    let end = body
+        .windows(close.len())
+        .position(|window| window == close)
+        .map_or(body.len(), |at| at + close.len());
     Some(hashes + 1 + end)
 }
 
@@ -76,7 +87,9 @@ fn character_bytes(rest: &[u8]) -> Option<usize> {
     if rest.get(1) == Some(&b'\\') {
         return rest.iter().skip(3).position(|&byte| byte == b'\'').map(|at| at + 4);
     }
-    let text = std::str::from_utf8(&rest[1..]).ok().or_else(|| rest.get(1..6).and_then(|head| std::str::from_utf8(head).ok()))?;
+    let text = std::str::from_utf8(&rest[1..])
+        .ok()
+        .or_else(|| rest.get(1..6).and_then(|head| std::str::from_utf8(head).ok()))?;
     let width = text.chars().next()?.len_utf8();
     (rest.get(1 + width) == Some(&b'\'')).then_some(width + 2)
 }
@@ -88,11 +101,15 @@ fn is_word(byte: u8) -> bool {
 /// Where `word` stands as a whole word, in bytes. The text is blanked.
 pub(crate) fn word_places(text: &str, word: &str) -> Vec<usize> {
     let bytes = text.as_bytes();
-    let whole = |at: usize| (at == 0 || !is_word(bytes[at - 1])) && bytes.get(at + word.len()).is_none_or(|&byte| !is_word(byte));
+    let whole = |at: usize| {
+        (at == 0 || !is_word(bytes[at - 1]))
+            && bytes.get(at + word.len()).is_none_or(|&byte| !is_word(byte))
+    };
     text.match_indices(word).map(|(at, _)| at).filter(|&at| whole(at)).collect()
 }
 
-/// Where the block that begins at or after `from` ends: just behind its closing brace. `None` if a `;` comes first.
+/// Where the block that begins at or after `from` ends: just behind its closing brace. `None` if a
+/// `;` comes first.
 pub(crate) fn block_end(text: &str, from: usize) -> Option<usize> {
     let (mut braces, mut brackets) = (0, 0);
     for (at, byte) in text.bytes().enumerate().skip(from) {
@@ -119,7 +136,9 @@ pub(crate) fn test_lines(text: &str) -> Vec<(usize, usize)> {
     let attribute = "#[cfg(test)]";
     let span = |at: usize| {
         let after = at + attribute.len();
-        let end = block_end(text, after).unwrap_or_else(|| text[after..].find(';').map_or(text.len(), |semicolon| after + semicolon));
+        let end = block_end(text, after).unwrap_or_else(|| {
+            text[after..].find(';').map_or(text.len(), |semicolon| after + semicolon)
+        });
         (line_of(text, at), line_of(text, end))
     };
     text.match_indices(attribute).map(|(at, _)| span(at)).collect()
@@ -140,8 +159,11 @@ fn literals_are_blanked() {
     ];
     for parts in cases {
         let text = parts.concat();
-        let expected: String =
-            parts.iter().enumerate().map(|(at, part)| if at % 2 == 0 { (*part).into() } else { " ".repeat(part.len()) }).collect();
+        let expected: String = parts
+            .iter()
+            .enumerate()
+            .map(|(at, part)| if at % 2 == 0 { (*part).into() } else { " ".repeat(part.len()) })
+            .collect();
         assert_eq!(blanked(&text), expected, "{text}");
     }
 }
@@ -151,5 +173,8 @@ fn words_and_blocks_are_found() {
     assert_eq!(word_places("unsafe_code unsafe{ not_unsafe unsafe", "unsafe"), [12, 31]);
     assert_eq!(block_end("fn a(x: [u8; 2]) { { } } x", 0), Some(24));
     assert_eq!(block_end("fn a(x: [u8; 2]);", 0), None);
-    assert_eq!(test_lines("a\n#[cfg(test)]\nmod tests {\n}\nb\n#[cfg(test)]\nmod x;\n"), [(2, 4), (6, 7)]);
+    assert_eq!(
+        test_lines("a\n#[cfg(test)]\nmod tests {\n}\nb\n#[cfg(test)]\nmod x;\n"),
+        [(2, 4), (6, 7)]
+    );
 }

@@ -1,4 +1,5 @@
-//! What the group `crowd` measures on, as `bench/crowd_data.py` writes it: sets of users drawn by one formula, and expressions over them.
+//! What the group `crowd` measures on, as `bench/crowd_data.py` writes it: sets of users drawn by
+//! one formula, and expressions over them.
 
 use anyhow::{Context, ensure};
 use serde::Deserialize;
@@ -36,8 +37,8 @@ pub(crate) struct Scenario {
     pub(crate) trees: Vec<Tree>,
 }
 
-/// `runs` runs of `run` consecutive users within the users `first .. first + span`: run i at a random place of the i-th of `runs` equal parts.
-/// `bench/crowd_data.py` says the formula.
+/// `runs` runs of `run` consecutive users within the users `first .. first + span`: run i at a
+/// random place of the i-th of `runs` equal parts. `bench/crowd_data.py` says the formula.
 #[derive(Deserialize, Clone, Copy)]
 #[serde(from = "(u64, u64, u64, u64, u64)")]
 pub(crate) struct Set {
@@ -95,8 +96,13 @@ impl Tree {
     /// A node without an operator.
     pub(crate) fn text(&self, leaf: &dyn Fn(&Self) -> String) -> anyhow::Result<String> {
         let Self::Node(node) = self else { return Ok(leaf(self)) };
-        let [Self::Name(operator), operands @ ..] = &node[..] else { anyhow::bail!("an expression without an operator") };
-        let parts = operands.iter().map(|operand| operand.text(leaf)).collect::<anyhow::Result<Vec<_>>>()?;
+        let [Self::Name(operator), operands @ ..] = &node[..] else {
+            anyhow::bail!("an expression without an operator")
+        };
+        let parts = operands
+            .iter()
+            .map(|operand| operand.text(leaf))
+            .collect::<anyhow::Result<Vec<_>>>()?;
         Ok(match operator.as_str() {
             "and" => format!("({})", parts.join(" && ")),
             "or" => format!("({})", parts.join(" || ")),
@@ -107,8 +113,10 @@ impl Tree {
 
 impl Spec {
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let spec: Self = serde_json::from_str(&text).with_context(|| format!("{} is not a spec", path.display()))?;
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        let spec: Self = serde_json::from_str(&text)
+            .with_context(|| format!("{} is not a spec", path.display()))?;
         ensure!(spec.users > 0, "no users in {}", path.display());
         Ok(spec)
     }
@@ -131,13 +139,17 @@ mod tests {
 
     #[test]
     fn sets_are_ascending_and_of_their_size() {
-        for set in [(1, 0, 1000, 500, 1), (2, 100, 900, 7, 100), (3, 5, 3, 3, 1), (4, 0, 64, 1, 64)] {
+        for set in [(1, 0, 1000, 500, 1), (2, 100, 900, 7, 100), (3, 5, 3, 3, 1), (4, 0, 64, 1, 64)]
+        {
             let (_, first, span, ..) = set;
             let set = Set::from(set);
             let users: Vec<u32> = set.users().collect();
             assert_eq!(users.len() as u64, set.len());
             assert!(users.windows(2).all(|pair| pair[0] < pair[1]), "{users:?}");
-            assert!(users.iter().all(|user| (first..first + span).contains(&u64::from(*user))), "{users:?}");
+            assert!(
+                users.iter().all(|user| (first..first + span).contains(&u64::from(*user))),
+                "{users:?}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The group `dictionary`: ids that are the text of UUIDs, made from a counter, in first-seen order.
+//! The group `dictionary`: ids that are the text of UUIDs, made from a counter, in first-seen
+//! order.
 
 use crate::published::app;
 use crate::timing::held_bytes;
@@ -16,8 +17,8 @@ const BATCH: u64 = 1 << 16;
 const WARM: u64 = 64;
 const COUNTED: u64 = 256;
 
-/// Makes the dictionary of `ids` ids in `folder` unless it is there, and asks it: `{ids, bytes, memory_bytes, lookups_per_s, reverse_per_s, note}`. The
-/// making of the ids' text is in no time.
+/// Makes the dictionary of `ids` ids in `folder` unless it is there, and asks it: `{ids, bytes,
+/// memory_bytes, lookups_per_s, reverse_per_s, note}`. The making of the ids' text is in no time.
 pub(crate) fn run(folder: &Path, ids: u32) -> anyhow::Result<Json> {
     let assigned = make(folder, ids)?;
     let dictionary = Dictionary::open(folder)?;
@@ -35,7 +36,10 @@ pub(crate) fn run(folder: &Path, ids: u32) -> anyhow::Result<Json> {
     let note = format!(
         "random known ids in batches of {BATCH}, one thread; in order back to ids {:.3} M/s{}",
         rate(u64::from(ids), reverse) / 1e6,
-        assigned.map_or(String::new(), |time| format!("; new ids assigned {:.3} M/s", rate(u64::from(ids), time) / 1e6))
+        assigned.map_or(String::new(), |time| format!(
+            "; new ids assigned {:.3} M/s",
+            rate(u64::from(ids), time) / 1e6
+        ))
     );
     Ok(json!({
         "ids": ids, "bytes": dictionary.bytes_on_disk(&app)?, "memory_bytes": held_bytes(),
@@ -50,7 +54,11 @@ pub(crate) fn make(folder: &Path, ids: u32) -> anyhow::Result<Option<Duration>> 
     if dictionary.len(&app) == ids {
         return Ok(None);
     }
-    ensure!(dictionary.len(&app) == 0, "{} holds another number of ids: remove it", folder.display());
+    ensure!(
+        dictionary.len(&app) == 0,
+        "{} holds another number of ids: remove it",
+        folder.display()
+    );
     let mut time = Duration::ZERO;
     for first in (0..u64::from(ids)).step_by(usize::try_from(ASSIGNED)?) {
         let texts = Texts::of(first..(first + ASSIGNED).min(u64::from(ids)));
@@ -58,23 +66,39 @@ pub(crate) fn make(folder: &Path, ids: u32) -> anyhow::Result<Option<Duration>> 
         let start = Instant::now();
         let given = dictionary.assign(&app, &texts)?;
         time += start.elapsed();
-        ensure!(given.first().is_some_and(|ordinal| u64::from(*ordinal) == first), "not in first-seen order");
+        ensure!(
+            given.first().is_some_and(|ordinal| u64::from(*ordinal) == first),
+            "not in first-seen order"
+        );
     }
     Ok(Some(time))
 }
 
 /// Looks up batches of random ids; the time without the making of text.
-fn look_up(dictionary: &Dictionary, ids: u32, first: u64, batches: u64) -> anyhow::Result<Duration> {
+fn look_up(
+    dictionary: &Dictionary,
+    ids: u32,
+    first: u64,
+    batches: u64,
+) -> anyhow::Result<Duration> {
     let app = app()?;
     let mut time = Duration::ZERO;
     for batch in first..first + batches {
-        let numbers: Vec<u64> = (batch * BATCH..(batch + 1) * BATCH).map(|number| scrambled(number) % u64::from(ids)).collect();
+        let numbers: Vec<u64> = (batch * BATCH..(batch + 1) * BATCH)
+            .map(|number| scrambled(number) % u64::from(ids))
+            .collect();
         let texts = Texts::of(numbers.iter().copied());
         let texts = texts.all();
         let start = Instant::now();
         let found = dictionary.lookup(&app, &texts)?;
         time += start.elapsed();
-        ensure!(found.iter().zip(numbers).all(|(ordinal, number)| ordinal.map(u64::from) == Some(number)), "a wrong ordinal");
+        ensure!(
+            found
+                .iter()
+                .zip(numbers)
+                .all(|(ordinal, number)| ordinal.map(u64::from) == Some(number)),
+            "a wrong ordinal"
+        );
     }
     Ok(time)
 }

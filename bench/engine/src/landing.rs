@@ -1,4 +1,5 @@
-//! The group `lake`: days of landings, one every ten seconds of a clock that is set, with the upkeep of a server beside them.
+//! The group `lake`: days of landings, one every ten seconds of a clock that is set, with the
+//! upkeep of a server beside them.
 
 use crate::published::app;
 use crate::timing::{ms, peak_bytes, percentile};
@@ -42,8 +43,10 @@ struct Landings {
     upkeep: Duration,
 }
 
-/// Lands so often in the empty folder: `{landings, first_ms, last_ms, first_p50_ms, last_p50_ms, first_bytes, last_bytes, upkeep_ms, files, snapshots,
-/// memory_bytes}`. Times are means of a landing over the first and the last hour; bytes are all under the tables' folders `metadata` at their ends.
+/// Lands so often in the empty folder: `{landings, first_ms, last_ms, first_p50_ms, last_p50_ms,
+/// first_bytes, last_bytes, upkeep_ms, files, snapshots, memory_bytes}`. Times are means of a
+/// landing over the first and the last hour; bytes are all under the tables' folders `metadata` at
+/// their ends.
 pub(crate) async fn run(folder: &Path, landings: usize) -> anyhow::Result<Json> {
     ensure!(landings >= 2 * HOUR, "at least {} landings are two hours", 2 * HOUR);
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -51,11 +54,19 @@ pub(crate) async fn run(folder: &Path, landings: usize) -> anyhow::Result<Json> 
     let catalog = Arc::new(SqliteCatalog::open(&folder.join("catalog.db")).await?);
     let lake = Lake::open(catalog, &folder.join("lake"), clock.clone())?;
     let app = app()?;
-    let properties: BTreeMap<Name, ValueType> =
-        (0..PROPERTIES).map(|i| Ok((Name::new(&format!("property_{i}"))?, ValueType::Text))).collect::<anyhow::Result<_>>()?;
+    let properties: BTreeMap<Name, ValueType> = (0..PROPERTIES)
+        .map(|i| Ok((Name::new(&format!("property_{i}"))?, ValueType::Text)))
+        .collect::<anyhow::Result<_>>()?;
     let events = lake.ensure(&app, &layout::events(&properties)).await?;
     let attributes = lake.ensure(&app, &layout::attributes()).await?;
-    let mut all = Landings { lake, app, events, attributes, commits: Vec::with_capacity(landings), upkeep: Duration::ZERO };
+    let mut all = Landings {
+        lake,
+        app,
+        events,
+        attributes,
+        commits: Vec::with_capacity(landings),
+        upkeep: Duration::ZERO,
+    };
     let mut first_bytes = 0;
     for number in 0..landings {
         let now = BEGIN_MS + number as i64 * LANDING_EVERY_MS;
@@ -76,7 +87,10 @@ pub(crate) async fn run(folder: &Path, landings: usize) -> anyhow::Result<Json> 
 impl Landings {
     async fn land(&mut self, number: usize, now: TimestampMs) -> anyhow::Result<()> {
         let mut commit = self.lake.begin(&self.app);
-        for (table, rows) in [(&self.events, event_rows(number, now)?), (&self.attributes, attribute_rows(number, now)?)] {
+        for (table, rows) in [
+            (&self.events, event_rows(number, now)?),
+            (&self.attributes, attribute_rows(number, now)?),
+        ] {
             let mut writer = table.writer();
             writer.write(rows).await?;
             commit.append(table, writer.close().await?);
@@ -97,8 +111,14 @@ impl Landings {
 
     async fn report(mut self, folder: &Path, first_bytes: u64) -> anyhow::Result<Json> {
         let landings = self.commits.len();
-        let table = self.lake.table(&self.app, layout::EVENTS).await?.context("the table is gone")?;
-        ensure!(table.rows() == (landings * EVENTS) as u64, "{} events landed, not {}", table.rows(), landings * EVENTS);
+        let table =
+            self.lake.table(&self.app, layout::EVENTS).await?.context("the table is gone")?;
+        ensure!(
+            table.rows() == (landings * EVENTS) as u64,
+            "{} events landed, not {}",
+            table.rows(),
+            landings * EVENTS
+        );
         let files = table.scan(&[]).plan(1).await?.files();
         let mut last = self.commits.split_off(landings - HOUR);
         self.commits.truncate(HOUR);
@@ -130,14 +150,24 @@ fn metadata_bytes(folder: &Path) -> anyhow::Result<u64> {
 
 fn event_rows(number: usize, now: TimestampMs) -> anyhow::Result<RecordBatch> {
     let mut columns = vec![
-        ("user_id".to_owned(), texts(EVENTS, |i| format!("user-{}", (number * 7919 + i * 104_729) % 1_000_000))),
+        (
+            "user_id".to_owned(),
+            texts(EVENTS, |i| format!("user-{}", (number * 7919 + i * 104_729) % 1_000_000)),
+        ),
         ("event".to_owned(), texts(EVENTS, |i| ["view", "add", "buy"][i % 3].to_owned())),
         ("time".to_owned(), times(EVENTS, now)),
-        ("message_id".to_owned(), texts(EVENTS, |i| format!("{number:08x}-{i:04x}-4000-8000-000000000000"))),
+        (
+            "message_id".to_owned(),
+            texts(EVENTS, |i| format!("{number:08x}-{i:04x}-4000-8000-000000000000")),
+        ),
         ("source".to_owned(), texts(EVENTS, |_| "web".to_owned())),
         ("received_at".to_owned(), times(EVENTS, now)),
     ];
-    columns.extend((0..PROPERTIES).map(|p| (format!("property_{p}"), texts(EVENTS, |i| format!("value {}", (i * p) % 17)))));
+    columns.extend(
+        (0..PROPERTIES).map(|p| {
+            (format!("property_{p}"), texts(EVENTS, |i| format!("value {}", (i * p) % 17)))
+        }),
+    );
     Ok(RecordBatch::try_from_iter(columns)?)
 }
 
@@ -147,7 +177,10 @@ fn attribute_rows(number: usize, now: TimestampMs) -> anyhow::Result<RecordBatch
         ("name", texts(ATTRIBUTES, |_| "city".to_owned())),
         ("value", texts(ATTRIBUTES, |i| format!("city {i}"))),
         ("time", times(ATTRIBUTES, now)),
-        ("message_id", texts(ATTRIBUTES, |i| format!("{number:08x}-{i:04x}-4000-9000-000000000000"))),
+        (
+            "message_id",
+            texts(ATTRIBUTES, |i| format!("{number:08x}-{i:04x}-4000-9000-000000000000")),
+        ),
         ("source", texts(ATTRIBUTES, |_| "web".to_owned())),
         ("received_at", times(ATTRIBUTES, now)),
     ])?)
@@ -158,5 +191,8 @@ fn texts(rows: usize, of: impl Fn(usize) -> String) -> ArrayRef {
 }
 
 fn times(rows: usize, now: TimestampMs) -> ArrayRef {
-    Arc::new(TimestampMicrosecondArray::from_iter_values((0..rows).map(|_| now * 1000)).with_timezone("+00:00"))
+    Arc::new(
+        TimestampMicrosecondArray::from_iter_values((0..rows).map(|_| now * 1000))
+            .with_timezone("+00:00"),
+    )
 }

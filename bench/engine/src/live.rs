@@ -1,4 +1,5 @@
-//! `crowd.live`: adds and removes of set members, durable before they are acknowledged, while the scenario's expressions are asked one after the other.
+//! `crowd.live`: adds and removes of set members, durable before they are acknowledged, while the
+//! scenario's expressions are asked one after the other.
 
 use crate::crowd_spec::{Spec, mix};
 use crate::published::{Published, app, index};
@@ -22,17 +23,20 @@ const WRITERS: u64 = 2;
 /// A change that is not seen then is lost.
 const GIVEN_UP: Duration = Duration::from_secs(60);
 
-/// The pace of all writers together: a little more than the bound, so that what is asked meanwhile is asked under the load that the bound speaks of.
+/// The pace of all writers together: a little more than the bound, so that what is asked meanwhile
+/// is asked under the load that the bound speaks of.
 const POINTS_PER_S: u64 = 1_100_000;
 
 /// Points of one call: half of them added, half removed, in so many tags.
 const CALL: u64 = 40_000;
 const TAGS_OF_CALL: u64 = 10;
 
-/// Works on a copy of the index of `folder`, in `copy`: `{points, points_per_s, seen_after_ms, before, during, peak_bytes}`.
+/// Works on a copy of the index of `folder`, in `copy`: `{points, points_per_s, seen_after_ms,
+/// before, during, peak_bytes}`.
 pub(crate) async fn run(spec: &Spec, folder: &Path, copy: &Path) -> anyhow::Result<Json> {
     if copy.exists() {
-        std::fs::remove_dir_all(copy).with_context(|| format!("cannot clear {}", copy.display()))?;
+        std::fs::remove_dir_all(copy)
+            .with_context(|| format!("cannot clear {}", copy.display()))?;
     }
     link_below(folder, copy)?;
     let index = Arc::new(index(copy).await?.with_live(copy.join("live"), LiveOptions::default()));
@@ -47,7 +51,9 @@ pub(crate) async fn run(spec: &Spec, folder: &Path, copy: &Path) -> anyhow::Resu
     });
     let start = Instant::now();
     let (users, values) = (u64::from(spec.users), (spec.scenario.tags.len() / TAGS) as u64);
-    let writers: Vec<_> = (0..WRITERS).map(|writer| tokio::spawn(write(index.clone(), (users, values), writer, start))).collect();
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| tokio::spawn(write(index.clone(), (users, values), writer, start)))
+        .collect();
     let (mut points, mut seen) = (0, Duration::ZERO);
     for writer in writers {
         let (acknowledged, until_seen) = writer.await??;
@@ -73,13 +79,23 @@ struct Answers {
 impl Answers {
     fn into_json(mut self) -> Json {
         let asked = self.all.len();
-        let mut of = |share| json!([ms(percentile(&mut self.all, share)), ms(percentile(&mut self.snapshots, share))]);
+        let mut of = |share| {
+            json!([
+                ms(percentile(&mut self.all, share)),
+                ms(percentile(&mut self.snapshots, share))
+            ])
+        };
         json!({ "asked": asked, "p50_ms_and_of_snapshots": of(0.5), "p99_ms_and_of_snapshots": of(0.99) })
     }
 }
 
 /// Asks until `done`, or for a time.
-async fn ask(index: &Index, texts: &[String], done: &AtomicBool, limit: Option<Duration>) -> anyhow::Result<Answers> {
+async fn ask(
+    index: &Index,
+    texts: &[String],
+    done: &AtomicBool,
+    limit: Option<Duration>,
+) -> anyhow::Result<Answers> {
     let app = app()?;
     // The first round reads from disk.
     let warm = Published::of(index.snapshot(&app).await?.context("nothing was published")?);
@@ -90,7 +106,8 @@ async fn ask(index: &Index, texts: &[String], done: &AtomicBool, limit: Option<D
             break;
         }
         let start = Instant::now();
-        let published = Published::of(index.snapshot(&app).await?.context("nothing was published")?);
+        let published =
+            Published::of(index.snapshot(&app).await?.context("nothing was published")?);
         answers.snapshots.push(start.elapsed());
         tokio::task::block_in_place(|| published.count(text))?;
         answers.all.push(start.elapsed());
@@ -99,8 +116,14 @@ async fn ask(index: &Index, texts: &[String], done: &AtomicBool, limit: Option<D
     Ok(answers)
 }
 
-/// Changes for as long as is asked: how many points were acknowledged, and how long until the last of them was seen.
-async fn write(index: Arc<Index>, (users, values): (u64, u64), writer: u64, start: Instant) -> anyhow::Result<(u64, Duration)> {
+/// Changes for as long as is asked: how many points were acknowledged, and how long until the last
+/// of them was seen.
+async fn write(
+    index: Arc<Index>,
+    (users, values): (u64, u64),
+    writer: u64,
+    start: Instant,
+) -> anyhow::Result<(u64, Duration)> {
     let app = app()?;
     let each = CALL / TAGS_OF_CALL / 2;
     let mut points = 0;
@@ -114,15 +137,35 @@ async fn write(index: Arc<Index>, (users, values): (u64, u64), writer: u64, star
         for place in 0..TAGS_OF_CALL {
             let tag = (random(place) % TAGS as u64) as usize;
             let value = (random(place + 64) % values) as usize;
-            let ordinals =
-                |from: u64| (from..from + each).map(|number| (random(number + 128 + place * CALL) % users) as u32).collect::<Vec<_>>();
-            let (texts, codes) = (vec![Arc::from(value_name(value))], vec![0; usize::try_from(each)?]);
+            let ordinals = |from: u64| {
+                (from..from + each)
+                    .map(|number| (random(number + 128 + place * CALL) % users) as u32)
+                    .collect::<Vec<_>>()
+            };
+            let (texts, codes) =
+                (vec![Arc::from(value_name(value))], vec![0; usize::try_from(each)?]);
             let (added, removed) = (ordinals(0), ordinals(each));
-            last = (tag, value, added.iter().copied().find(|user| !removed.contains(user)).context("all were removed again")?);
+            last = (
+                tag,
+                value,
+                added
+                    .iter()
+                    .copied()
+                    .find(|user| !removed.contains(user))
+                    .context("all were removed again")?,
+            );
             let tag = Name::new(&tag_name(tag))?;
             let remove = Column::Remove { texts: texts.clone(), codes: codes.clone() };
-            changes.columns.push(TagChanges { tag: tag.clone(), ordinals: removed, column: remove });
-            changes.columns.push(TagChanges { tag, ordinals: added, column: Column::Add { texts, codes } });
+            changes.columns.push(TagChanges {
+                tag: tag.clone(),
+                ordinals: removed,
+                column: remove,
+            });
+            changes.columns.push(TagChanges {
+                tag,
+                ordinals: added,
+                column: Column::Add { texts, codes },
+            });
         }
         index.change(&app, changes).await?;
         points += 2 * each * TAGS_OF_CALL;
@@ -132,14 +175,21 @@ async fn write(index: Arc<Index>, (users, values): (u64, u64), writer: u64, star
     }
     let acknowledged = Instant::now();
     while !is_member(&index, &app, last).await? {
-        ensure!(acknowledged.elapsed() < GIVEN_UP, "an acknowledged change is not seen after {GIVEN_UP:?}: {last:?}");
+        ensure!(
+            acknowledged.elapsed() < GIVEN_UP,
+            "an acknowledged change is not seen after {GIVEN_UP:?}: {last:?}"
+        );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     Ok((points, acknowledged.elapsed()))
 }
 
 /// Whether a user is seen to have a value: (tag, value, user).
-async fn is_member(index: &Index, app: &AppId, (tag, value, user): (usize, usize, u32)) -> anyhow::Result<bool> {
+async fn is_member(
+    index: &Index,
+    app: &AppId,
+    (tag, value, user): (usize, usize, u32),
+) -> anyhow::Result<bool> {
     let snapshot = index.snapshot(app).await?.context("nothing was published")?;
     let found = snapshot.tag(&tag_name(tag))?.context("the tag is gone")?.value_of(user)?;
     let member: Arc<str> = value_name(value).into();

@@ -1,5 +1,6 @@
-//! `crowd.load`: the loader on one thread, from (ordinal, value), and from (user id, value) through the dictionary. From the first point given to the
-//! segments on disk; the making of points and of ids is in no time.
+//! `crowd.load`: the loader on one thread, from (ordinal, value), and from (user id, value) through
+//! the dictionary. From the first point given to the segments on disk; the making of points and of
+//! ids is in no time.
 
 use crate::crowd_spec::{Spec, mix};
 use crate::dictionary::Texts;
@@ -17,7 +18,8 @@ const BATCH: u64 = 1 << 16;
 /// Values of the tag.
 const VALUES: u64 = 1000;
 
-/// `{points_per_s, rows_per_s, points_note, rows_note, peak_bytes}`. Works below `folder`, which it clears.
+/// `{points_per_s, rows_per_s, points_note, rows_note, peak_bytes}`. Works below `folder`, which it
+/// clears.
 pub(crate) fn run(spec: &Spec, folder: &Path) -> anyhow::Result<Json> {
     if folder.exists() {
         std::fs::remove_dir_all(folder)?;
@@ -39,18 +41,32 @@ pub(crate) fn run(spec: &Spec, folder: &Path) -> anyhow::Result<Json> {
 
 fn loader(folder: &Path, users: u64) -> anyhow::Result<Loader> {
     let shards = 0..users.div_ceil(1 << 20) as u32;
-    Ok(Loader::new(LoadOptions { spill: folder.join("spill"), memory_bytes: LOADER_BYTES, shards, threads: 1 })?)
+    Ok(Loader::new(LoadOptions {
+        spill: folder.join("spill"),
+        memory_bytes: LOADER_BYTES,
+        shards,
+        threads: 1,
+    })?)
 }
 
-fn points(folder: &Path, users: u64, count: u64, user_of: impl Fn(u64) -> u32) -> anyhow::Result<Duration> {
+fn points(
+    folder: &Path,
+    users: u64,
+    count: u64,
+    user_of: impl Fn(u64) -> u32,
+) -> anyhow::Result<Duration> {
     let loader = loader(folder, users)?;
     let tag = loader.tag("tag", ValueType::Set)?;
-    let codes = (0..VALUES).map(|value| loader.code(tag, &format!("value {value:03}"))).collect::<Result<Vec<_>, _>>()?;
+    let codes = (0..VALUES)
+        .map(|value| loader.code(tag, &format!("value {value:03}")))
+        .collect::<Result<Vec<_>, _>>()?;
     let mut feeder = loader.feeder();
     let mut time = Duration::ZERO;
     for first in (0..count).step_by(usize::try_from(BATCH)?) {
         let numbers = first..(first + BATCH).min(count);
-        let pairs: Vec<(u32, u32)> = numbers.map(|number| (user_of(number), codes[(mix(!number) % VALUES) as usize])).collect();
+        let pairs: Vec<(u32, u32)> = numbers
+            .map(|number| (user_of(number), codes[(mix(!number) % VALUES) as usize]))
+            .collect();
         let start = Instant::now();
         feeder.push_pairs(tag, &pairs)?;
         time += start.elapsed();
@@ -69,7 +85,8 @@ fn rows_of_ids(folder: &Path, rows: u64, ids: u64) -> anyhow::Result<(Duration, 
     let dictionary = Dictionary::open(&folder.join("dictionary"))?;
     let (app, tag) = (app()?, loader.tag("tag", ValueType::Set)?);
     let values: Vec<String> = (0..VALUES).map(|value| format!("value {value:03}")).collect();
-    let codes = values.iter().map(|value| loader.code(tag, value)).collect::<Result<Vec<_>, _>>()?;
+    let codes =
+        values.iter().map(|value| loader.code(tag, value)).collect::<Result<Vec<_>, _>>()?;
     let mut feeder = loader.feeder();
     let (mut time, mut assigned) = (Duration::ZERO, Duration::ZERO);
     for first in (0..rows).step_by(usize::try_from(BATCH)?) {
@@ -79,8 +96,11 @@ fn rows_of_ids(folder: &Path, rows: u64, ids: u64) -> anyhow::Result<(Duration, 
         let start = Instant::now();
         let ordinals = dictionary.assign(&app, &texts)?;
         assigned += start.elapsed();
-        let pairs: Vec<(u32, u32)> =
-            ordinals.into_iter().zip(&numbers).map(|(ordinal, number)| (ordinal, codes[(mix(!number) % VALUES) as usize])).collect();
+        let pairs: Vec<(u32, u32)> = ordinals
+            .into_iter()
+            .zip(&numbers)
+            .map(|(ordinal, number)| (ordinal, codes[(mix(!number) % VALUES) as usize]))
+            .collect();
         feeder.push_pairs(tag, &pairs)?;
         time += start.elapsed();
     }

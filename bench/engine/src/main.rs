@@ -1,4 +1,5 @@
-//! Measurements that need our crates in process, one a sub-command; `bench/run.py` calls them and sets each beside its peer.
+//! Measurements that need our crates in process, one a sub-command; `bench/run.py` calls them and
+//! sets each beside its peer.
 #![allow(clippy::print_stdout, reason = "the answer is one JSON object on standard output")]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -30,13 +31,26 @@ async fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let answer = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["nested-count", folder, users] => {
-            nested_count::run(Path::new(folder), users.parse().context("the number of users is not a number")?).await?
+            nested_count::run(
+                Path::new(folder),
+                users.parse().context("the number of users is not a number")?,
+            )
+            .await?
         }
-        ["crowd", name, spec, ref rest @ ..] => crowd(name, &Spec::read(Path::new(spec))?, rest).await?,
+        ["crowd", name, spec, ref rest @ ..] => {
+            crowd(name, &Spec::read(Path::new(spec))?, rest).await?
+        }
         ["snapshot", folder] => snapshot::run(Path::new(folder)).await?,
-        ["dictionary", folder, ids] => dictionary::run(Path::new(folder), ids.parse().context("the number of ids is not a number")?)?,
+        ["dictionary", folder, ids] => dictionary::run(
+            Path::new(folder),
+            ids.parse().context("the number of ids is not a number")?,
+        )?,
         ["lake-landing", folder, landings] => {
-            landing::run(Path::new(folder), landings.parse().context("the number of landings is not a number")?).await?
+            landing::run(
+                Path::new(folder),
+                landings.parse().context("the number of landings is not a number")?,
+            )
+            .await?
         }
         _ => bail!(
             "usage: taghouse-bench nested-count FOLDER USERS | crowd NAME SPEC FOLDER… | snapshot FOLDER | dictionary FOLDER IDS | lake-landing FOLDER LANDINGS"

@@ -1,4 +1,5 @@
-//! `crowd.member`: is this user in that crowd; and `crowd.profile`: all values of one user, of 10,000.
+//! `crowd.member`: is this user in that crowd; and `crowd.profile`: all values of one user, of
+//! 10,000.
 
 use crate::crowd_spec::{Spec, mix};
 use crate::published::Published;
@@ -15,13 +16,19 @@ const USERS: u64 = 5_000;
 /// How many profiles are read.
 const PROFILES: u64 = 2_000;
 
-/// Asks the index of `folder`, warm: `{member_p50_us, member_p99_us, evaluate_p50_us, evaluate_p99_us, profile_p50_ms, profile_p99_ms, values}`.
+/// Asks the index of `folder`, warm: `{member_p50_us, member_p99_us, evaluate_p50_us,
+/// evaluate_p99_us, profile_p50_ms, profile_p99_ms, values}`.
 ///
-/// `member` asks the set of a computed crowd, as a judgment does; `evaluate` asks the expression of the stored tags, as `holds it for this user?` does.
+/// `member` asks the set of a computed crowd, as a judgment does; `evaluate` asks the expression of
+/// the stored tags, as `holds it for this user?` does.
 pub(crate) async fn run(spec: &Spec, folder: &Path) -> anyhow::Result<Json> {
     let published = Published::open(folder).await?;
     let user = |number: u64| (mix(number) % u64::from(spec.users)) as u32;
-    let expressions = texts(spec)?.iter().step_by(10).map(|text| published.query(text)).collect::<anyhow::Result<Vec<_>>>()?;
+    let expressions = texts(spec)?
+        .iter()
+        .step_by(10)
+        .map(|text| published.query(text))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     let (mut members, mut evaluations) = (Vec::new(), Vec::new());
     for (number, expression) in expressions.iter().enumerate() {
         // All the blocks that a question can touch are then here and verified.

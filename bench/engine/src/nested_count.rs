@@ -1,4 +1,5 @@
-//! A nested crowd expression over generated bool tags, from its text to the number of users, through a published index on disk.
+//! A nested crowd expression over generated bool tags, from its text to the number of users,
+//! through a published index on disk.
 
 use anyhow::{Context, ensure};
 use object_store::local::LocalFileSystem;
@@ -12,13 +13,16 @@ use taghouse_model::{AppId, Name, Value, ValueType};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Tags and their shares in a thousand users; `bench/chdb_nested.py` draws the same.
-const TAGS: [(&str, u64); 5] = [("half", 500), ("tenth_a", 100), ("tenth_b", 100), ("hundredth", 10), ("third", 300)];
+const TAGS: [(&str, u64); 5] =
+    [("half", 500), ("tenth_a", 100), ("tenth_b", 100), ("hundredth", 10), ("third", 300)];
 
-const EXPRESSION: &str = "half == true && (tenth_a == true || tenth_b == true) && !(hundredth == true) && third == true";
+const EXPRESSION: &str =
+    "half == true && (tenth_a == true || tenth_b == true) && !(hundredth == true) && third == true";
 
 const RUNS: usize = 15;
 
-/// Publishes the tags for `users` users below `folder`, and times the count: the median of 15 in `median_ms`.
+/// Publishes the tags for `users` users below `folder`, and times the count: the median of 15 in
+/// `median_ms`.
 ///
 /// # Errors
 /// A folder that cannot be written; a count that differs from a plain one.
@@ -34,7 +38,9 @@ pub(crate) async fn run(folder: &Path, users: u32) -> anyhow::Result<serde_json:
     times.sort();
     let expected = plain_count(users);
     ensure!(count == expected, "the index counts {count} users, a plain count {expected}");
-    Ok(serde_json::json!({ "count": count, "median_ms": ms(times[RUNS / 2]), "least_ms": ms(times[0]) }))
+    Ok(
+        serde_json::json!({ "count": count, "median_ms": ms(times[RUNS / 2]), "least_ms": ms(times[0]) }),
+    )
 }
 
 fn ms(time: Duration) -> f64 {
@@ -47,14 +53,20 @@ fn has(user: u32, tag: usize) -> bool {
 }
 
 fn plain_count(users: u32) -> u64 {
-    (0..users).filter(|&user| has(user, 0) && (has(user, 1) || has(user, 2)) && !has(user, 3) && has(user, 4)).count() as u64
+    (0..users)
+        .filter(|&user| {
+            has(user, 0) && (has(user, 1) || has(user, 2)) && !has(user, 3) && has(user, 4)
+        })
+        .count() as u64
 }
 
 async fn publish(folder: &Path, users: u32) -> anyhow::Result<Arc<Snapshot>> {
     let objects = folder.join("objects");
-    std::fs::create_dir_all(&objects).with_context(|| format!("cannot make {}", objects.display()))?;
+    std::fs::create_dir_all(&objects)
+        .with_context(|| format!("cannot make {}", objects.display()))?;
     let catalog = Arc::new(SqliteCatalog::open(&folder.join("catalog.db")).await?);
-    let index = Index::new(Arc::new(LocalFileSystem::new_with_prefix(&objects)?), catalog).local(objects);
+    let index =
+        Index::new(Arc::new(LocalFileSystem::new_with_prefix(&objects)?), catalog).local(objects);
     let app = AppId::new("bench")?;
     let mut tags = Vec::new();
     for (tag, (name, _)) in TAGS.iter().enumerate() {
@@ -72,12 +84,18 @@ async fn publish(folder: &Path, users: u32) -> anyhow::Result<Arc<Snapshot>> {
         });
     }
     let users: Bitmap = (0..users).collect();
-    index.publish(&app, Publication { generation: 1, users, tags, drop: Vec::new() }, Vec::new()).await?;
+    index
+        .publish(&app, Publication { generation: 1, users, tags, drop: Vec::new() }, Vec::new())
+        .await?;
     index.snapshot(&app).await?.context("nothing was published")
 }
 
 fn count_users(snapshot: &Snapshot) -> anyhow::Result<u64> {
     let types = |name: &str| TAGS.iter().any(|(tag, _)| *tag == name).then_some(ValueType::Bool);
-    let predicate = taghouse_rules::parse_predicate(EXPRESSION)?.check(&types, &|_| false, &jiff::tz::TimeZone::UTC)?;
+    let predicate = taghouse_rules::parse_predicate(EXPRESSION)?.check(
+        &types,
+        &|_| false,
+        &jiff::tz::TimeZone::UTC,
+    )?;
     Ok(snapshot.evaluate(&predicate, &|_| None)?.count()?)
 }

@@ -1,4 +1,5 @@
-//! `crowd.nested`: expressions of 2 to 20 leaves over dense, sparse and clustered sets, from the text to the number of users.
+//! `crowd.nested`: expressions of 2 to 20 leaves over dense, sparse and clustered sets, from the
+//! text to the number of users.
 
 use crate::crowd_spec::{Spec, Tree};
 use crate::published::Published;
@@ -8,7 +9,8 @@ use std::path::Path;
 
 const RUNS: usize = 15;
 
-/// Publishes the sets below `folder` and counts each expression: `queries`, each `{count, ms, scratch_bytes, reads_bytes}`.
+/// Publishes the sets below `folder` and counts each expression: `queries`, each `{count, ms,
+/// scratch_bytes, reads_bytes}`.
 pub(crate) async fn run(spec: &Spec, folder: &Path) -> anyhow::Result<Json> {
     let published = Published::bools(folder, spec.users, &spec.nested.sets).await?;
     let queries = spec.nested.trees.iter().map(|tree| {

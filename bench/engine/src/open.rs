@@ -1,4 +1,5 @@
-//! `crowd.open`: from nothing to the first answer, of an index of 1 B points and a dictionary of 100 M ids.
+//! `crowd.open`: from nothing to the first answer, of an index of 1 B points and a dictionary of
+//! 100 M ids.
 
 use crate::crowd_spec::Spec;
 use crate::dictionary::Texts;
@@ -10,7 +11,8 @@ use std::path::Path;
 use std::time::Instant;
 use taghouse_dictionary::Dictionary;
 
-/// Opens both and asks the first expression, whether one user by id is in it, and who that is: `{seconds, index_s, dictionary_s, count}`.
+/// Opens both and asks the first expression, whether one user by id is in it, and who that is:
+/// `{seconds, index_s, dictionary_s, count}`.
 pub(crate) async fn run(spec: &Spec, folder: &Path, dictionary: &Path) -> anyhow::Result<Json> {
     let text = texts(spec)?.into_iter().next().context("no expression")?;
     let ids = Texts::of(std::iter::once(u64::from(spec.users / 3)));
@@ -25,5 +27,7 @@ pub(crate) async fn run(spec: &Spec, folder: &Path, dictionary: &Path) -> anyhow
     let member = query.contains(ordinal)?;
     let seconds = start.elapsed().as_secs_f64();
     ensure!(ordinal == spec.users / 3, "a wrong ordinal: {ordinal}");
-    Ok(json!({ "seconds": seconds, "index_s": index_s, "dictionary_s": seconds - index_s, "count": count, "member": member }))
+    Ok(
+        json!({ "seconds": seconds, "index_s": index_s, "dictionary_s": seconds - index_s, "count": count, "member": member }),
+    )
 }

@@ -11,10 +11,12 @@ use std::time::Instant;
 use taghouse_index::{Members, overlap};
 use taghouse_model::Value;
 
-/// The whole matrix out of the index of `folder`, twice; the second, warm one counts: `{pairs, seconds, pair_ms, sum}`.
+/// The whole matrix out of the index of `folder`, twice; the second, warm one counts: `{pairs,
+/// seconds, pair_ms, sum}`.
 pub(crate) async fn run(spec: &Spec, folder: &Path) -> anyhow::Result<Json> {
     let published = Published::open(folder).await?;
-    let (rows, columns) = (members(&published, &spec.overlap_rows)?, members(&published, &spec.overlap_columns)?);
+    let (rows, columns) =
+        (members(&published, &spec.overlap_rows)?, members(&published, &spec.overlap_columns)?);
     let first = overlap(&rows, &columns, None)?;
     let start = Instant::now();
     let counts = overlap(&rows, &columns, None)?;
@@ -22,7 +24,9 @@ pub(crate) async fn run(spec: &Spec, folder: &Path) -> anyhow::Result<Json> {
     anyhow::ensure!(counts == first, "the same matrix has two answers");
     let pairs = counts.len();
     let sum = counts.iter().sum::<u64>();
-    Ok(json!({ "pairs": pairs, "seconds": seconds, "pair_ms": seconds * 1000.0 / pairs as f64, "sum": sum, "peak_bytes": peak_bytes() }))
+    Ok(
+        json!({ "pairs": pairs, "seconds": seconds, "pair_ms": seconds * 1000.0 / pairs as f64, "sum": sum, "peak_bytes": peak_bytes() }),
+    )
 }
 
 fn members(published: &Published, ranks: &[usize]) -> anyhow::Result<Vec<Members>> {

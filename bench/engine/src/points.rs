@@ -1,5 +1,6 @@
-//! The scenario's points in a file form that both sides of `crowd.build` read at once: ClickHouse's Native, `(tag UInt16, user UInt32)`, in sixteen
-//! files so that it can read on all cores. Tag after tag, users ascending, as a table of tags lies on disk.
+//! The scenario's points in a file form that both sides of `crowd.build` read at once: ClickHouse's
+//! Native, `(tag UInt16, user UInt32)`, in sixteen files so that it can read on all cores. Tag
+//! after tag, users ascending, as a table of tags lies on disk.
 
 use crate::crowd_spec::{Set, Spec};
 use anyhow::{Context, ensure};
@@ -19,10 +20,18 @@ pub(crate) fn write(spec: &Spec, folder: &Path) -> anyhow::Result<serde_json::Va
     ensure!(spec.scenario.tags.len() <= usize::from(u16::MAX), "a tag is not a UInt16");
     let mut tags = Vec::with_capacity(BLOCK);
     let mut users = Vec::with_capacity(BLOCK);
-    let mut points = spec.scenario.tags.iter().enumerate().flat_map(|(tag, set)| set.users().map(move |user| (tag as u16, user)));
+    let mut points = spec
+        .scenario
+        .tags
+        .iter()
+        .enumerate()
+        .flat_map(|(tag, set)| set.users().map(move |user| (tag as u16, user)));
     for number in 0..FILES {
         let path = folder.join(format!("{number:02}.native"));
-        let mut file = BufWriter::with_capacity(1 << 20, File::create(&path).with_context(|| format!("cannot write {}", path.display()))?);
+        let mut file = BufWriter::with_capacity(
+            1 << 20,
+            File::create(&path).with_context(|| format!("cannot write {}", path.display()))?,
+        );
         let mut left = total * (number + 1) / FILES - total * number / FILES;
         while left > 0 {
             tags.clear();
@@ -66,7 +75,9 @@ fn write_varint(file: &mut impl Write, mut number: usize) -> std::io::Result<()>
 
 /// The files below a folder, in order.
 pub(crate) fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let mut files = std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>()?;
+    let mut files = std::fs::read_dir(folder)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<std::io::Result<Vec<_>>>()?;
     files.retain(|path| path.extension().is_some_and(|extension| extension == "native"));
     files.sort();
     ensure!(!files.is_empty(), "no points in {}", folder.display());
@@ -87,7 +98,11 @@ impl Blocks {
     }
 
     /// The next block, in place of what `tags` and `users` held. False at the end.
-    pub(crate) fn next_into(&mut self, tags: &mut Vec<u16>, users: &mut Vec<u32>) -> anyhow::Result<bool> {
+    pub(crate) fn next_into(
+        &mut self,
+        tags: &mut Vec<u16>,
+        users: &mut Vec<u32>,
+    ) -> anyhow::Result<bool> {
         tags.clear();
         users.clear();
         let mut first = [0];
@@ -96,8 +111,12 @@ impl Blocks {
         }
         ensure!(first[0] == 2, "a block of {} columns", first[0]);
         let rows = read_varint(&mut self.file)?;
-        tags.extend(self.column(rows * 2)?.as_chunks().0.iter().map(|bytes| u16::from_le_bytes(*bytes)));
-        users.extend(self.column(rows * 4)?.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes)));
+        tags.extend(
+            self.column(rows * 2)?.as_chunks().0.iter().map(|bytes| u16::from_le_bytes(*bytes)),
+        );
+        users.extend(
+            self.column(rows * 4)?.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes)),
+        );
         Ok(true)
     }
 

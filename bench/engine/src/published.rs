@@ -9,7 +9,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use taghouse_catalog::SqliteCatalog;
-use taghouse_index::{Bitmap, Feeder, Index, LoadOptions, LoadedSegment, LoadedTag, Loader, Publication, Query, Snapshot, TagId};
+use taghouse_index::{
+    Bitmap, Feeder, Index, LoadOptions, LoadedSegment, LoadedTag, Loader, Publication, Query,
+    Snapshot, TagId,
+};
 use taghouse_model::{AppId, Name, ValueType};
 
 /// What a loader may hold in memory; the rest spills.
@@ -26,27 +29,52 @@ pub(crate) fn app() -> anyhow::Result<AppId> {
 /// The index of a folder; makes the folder.
 pub(crate) async fn index(folder: &Path) -> anyhow::Result<Index> {
     let objects = folder.join("objects");
-    std::fs::create_dir_all(&objects).with_context(|| format!("cannot make {}", objects.display()))?;
+    std::fs::create_dir_all(&objects)
+        .with_context(|| format!("cannot make {}", objects.display()))?;
     let catalog = Arc::new(SqliteCatalog::open(&folder.join("catalog.db")).await?);
     Ok(Index::new(Arc::new(LocalFileSystem::new_with_prefix(&objects)?), catalog).local(objects))
 }
 
 /// Publish what the loader wrote, of all `users` users.
-pub(crate) async fn publish_all(index: &Index, users: u32, value_type: ValueType, segments: Vec<LoadedSegment>) -> anyhow::Result<()> {
+pub(crate) async fn publish_all(
+    index: &Index,
+    users: u32,
+    value_type: ValueType,
+    segments: Vec<LoadedSegment>,
+) -> anyhow::Result<()> {
     let users = if users == 0 { Bitmap::new() } else { Bitmap::from_range(0..=users - 1) };
     let tags = segments.into_iter().map(|loaded| {
         let (name, definition) = (Name::new(&loaded.name)?, serde_json::Value::Null);
-        Ok(LoadedTag { name, value_type, as_of_ms: 0, definition, file: loaded.path, flushed_through: None })
+        Ok(LoadedTag {
+            name,
+            value_type,
+            as_of_ms: 0,
+            definition,
+            file: loaded.path,
+            flushed_through: None,
+        })
     });
     let tags = tags.collect::<anyhow::Result<_>>()?;
-    index.publish_loaded(&app()?, Publication { generation: 1, users, tags: Vec::new(), drop: Vec::new() }, tags, Vec::new()).await?;
+    index
+        .publish_loaded(
+            &app()?,
+            Publication { generation: 1, users, tags: Vec::new(), drop: Vec::new() },
+            tags,
+            Vec::new(),
+        )
+        .await?;
     Ok(())
 }
 
 /// A loader for tags of `users` users, which spills below a folder.
 pub(crate) fn loader(folder: &Path, users: u32) -> anyhow::Result<Loader> {
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    Ok(Loader::new(LoadOptions { spill: folder.join("spill"), memory_bytes: LOADER_BYTES, shards: 0..users.div_ceil(1 << 20), threads })?)
+    Ok(Loader::new(LoadOptions {
+        spill: folder.join("spill"),
+        memory_bytes: LOADER_BYTES,
+        shards: 0..users.div_ceil(1 << 20),
+        threads,
+    })?)
 }
 
 /// Gives the users of a set the value true.
@@ -70,7 +98,9 @@ pub(crate) struct Published {
 impl Published {
     /// What lies in a folder.
     pub(crate) async fn open(folder: &Path) -> anyhow::Result<Self> {
-        Ok(Self::of(index(folder).await?.snapshot(&app()?).await?.context("nothing was published")?))
+        Ok(Self::of(
+            index(folder).await?.snapshot(&app()?).await?.context("nothing was published")?,
+        ))
     }
 
     pub(crate) fn of(snapshot: Arc<Snapshot>) -> Self {
@@ -79,9 +109,14 @@ impl Published {
     }
 
     /// Sets as bool tags of their names, published again below a folder.
-    pub(crate) async fn bools(folder: &Path, users: u32, sets: &BTreeMap<String, Set>) -> anyhow::Result<Self> {
+    pub(crate) async fn bools(
+        folder: &Path,
+        users: u32,
+        sets: &BTreeMap<String, Set>,
+    ) -> anyhow::Result<Self> {
         if folder.exists() {
-            std::fs::remove_dir_all(folder).with_context(|| format!("cannot clear {}", folder.display()))?;
+            std::fs::remove_dir_all(folder)
+                .with_context(|| format!("cannot clear {}", folder.display()))?;
         }
         let loader = loader(folder, users)?;
         let mut feeder = loader.feeder();
@@ -97,7 +132,11 @@ impl Published {
     /// An expression, ready to be counted.
     pub(crate) fn query(&self, text: &str) -> anyhow::Result<Query> {
         let types = |name: &str| self.types.get(name).copied();
-        let predicate = taghouse_rules::parse_predicate(text)?.check(&types, &|_| false, &jiff::tz::TimeZone::UTC)?;
+        let predicate = taghouse_rules::parse_predicate(text)?.check(
+            &types,
+            &|_| false,
+            &jiff::tz::TimeZone::UTC,
+        )?;
         Ok(self.snapshot.evaluate(&predicate, &|_| None)?)
     }
 

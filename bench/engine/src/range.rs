@@ -1,4 +1,5 @@
-//! `crowd.range`: the users of a 1% crowd whose number lies in a range, and the sum of those numbers. 20-bit numbers of all users.
+//! `crowd.range`: the users of a 1% crowd whose number lies in a range, and the sum of those
+//! numbers. 20-bit numbers of all users.
 
 use crate::crowd_spec::Spec;
 use crate::published::{Published, feed_bool, index, loader, publish_all};
@@ -40,5 +41,7 @@ pub(crate) async fn run(spec: &Spec, folder: &Path) -> anyhow::Result<Json> {
         Ok(numbers.sum(Some(&within))?)
     })?;
     let sum = i64::try_from(sum.unwrap_or(0))?;
-    Ok(json!({ "count": { "found": count, "ms": count_ms }, "sum": { "found": sum, "ms": sum_ms }, "peak_bytes": peak_bytes() }))
+    Ok(
+        json!({ "count": { "found": count, "ms": count_ms }, "sum": { "found": sum, "ms": sum_ms }, "peak_bytes": peak_bytes() }),
+    )
 }

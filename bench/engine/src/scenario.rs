@@ -1,5 +1,6 @@
-//! `crowd.scenario_1b`: and, or, not over 2 to 10 of 10,000 tag values, 1 B points of 100 M users, from the text to the number of users. The 10,000
-//! are the values of ten set tags, dealt out by rank so that each tag has large and small ones.
+//! `crowd.scenario_1b`: and, or, not over 2 to 10 of 10,000 tag values, 1 B points of 100 M users,
+//! from the text to the number of users. The 10,000 are the values of ten set tags, dealt out by
+//! rank so that each tag has large and small ones.
 
 use crate::crowd_spec::{Spec, Tree};
 use crate::published::Published;

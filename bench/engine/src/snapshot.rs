@@ -1,5 +1,5 @@
-//! `index.snapshot`: what each question pays before it is asked: the newest snapshot of an index, of few tags and of many, taken by many readers
-//! at once.
+//! `index.snapshot`: what each question pays before it is asked: the newest snapshot of an index,
+//! of few tags and of many, taken by many readers at once.
 
 use crate::published::{app, index};
 use crate::timing::ms;
@@ -20,13 +20,15 @@ const READERS: usize = 8;
 /// Snapshots that each reader takes.
 const TAKEN: usize = 200_000;
 
-/// Publishes below a folder, and takes snapshots: `readings`, each `{tags, us}` of the cores' time a snapshot.
+/// Publishes below a folder, and takes snapshots: `readings`, each `{tags, us}` of the cores' time
+/// a snapshot.
 pub(crate) async fn run(folder: &Path) -> anyhow::Result<Json> {
     let mut readings = Vec::new();
     for tags in TAGS {
         let folder = folder.join(tags.to_string());
         if folder.exists() {
-            std::fs::remove_dir_all(&folder).with_context(|| format!("cannot clear {}", folder.display()))?;
+            std::fs::remove_dir_all(&folder)
+                .with_context(|| format!("cannot clear {}", folder.display()))?;
         }
         let (index, app) = (index(&folder).await?, app()?);
         publish(&index, &app, tags).await?;
@@ -34,8 +36,11 @@ pub(crate) async fn run(folder: &Path) -> anyhow::Result<Json> {
         ensure!(seen.tags().count() == tags, "{} tags instead of {tags}", seen.tags().count());
         let start = Instant::now();
         thread::scope(|scope| {
-            let readers: Vec<_> = (0..READERS).map(|_| scope.spawn(|| read(&index, &app))).collect();
-            readers.into_iter().try_for_each(|reader| reader.join().map_err(|_| anyhow::anyhow!("a reader failed"))?)
+            let readers: Vec<_> =
+                (0..READERS).map(|_| scope.spawn(|| read(&index, &app))).collect();
+            readers.into_iter().try_for_each(|reader| {
+                reader.join().map_err(|_| anyhow::anyhow!("a reader failed"))?
+            })
         })?;
         let cores = thread::available_parallelism().map_or(1, NonZero::get).min(READERS);
         let us = ms(start.elapsed()) * 1_000.0 * cores as f64 / (READERS * TAKEN) as f64;
@@ -65,9 +70,22 @@ async fn publish(index: &Index, app: &AppId, tags: usize) -> anyhow::Result<()> 
     let tag = |number: usize| {
         let name = Name::new(&format!("tag_{number}"))?;
         let (definition, segment) = (definition.clone(), segment.clone());
-        Ok(TagPublication { name, value_type: ValueType::Int, as_of_ms: 0, definition, segment, flushed_through: None })
+        Ok(TagPublication {
+            name,
+            value_type: ValueType::Int,
+            as_of_ms: 0,
+            definition,
+            segment,
+            flushed_through: None,
+        })
     };
     let tags = (0..tags).map(tag).collect::<anyhow::Result<_>>()?;
-    index.publish(app, Publication { generation: 1, users: Bitmap::from_range(0..=9), tags, drop: Vec::new() }, Vec::new()).await?;
+    index
+        .publish(
+            app,
+            Publication { generation: 1, users: Bitmap::from_range(0..=9), tags, drop: Vec::new() },
+            Vec::new(),
+        )
+        .await?;
     Ok(())
 }

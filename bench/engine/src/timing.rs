@@ -2,11 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-/// The answer of `ask`, which must be the same each time, and the median of `runs` times in ms. One run before them warms up.
+/// The answer of `ask`, which must be the same each time, and the median of `runs` times in ms. One
+/// run before them warms up.
 ///
 /// # Errors
 /// The first one of `ask`; answers that differ.
-pub(crate) fn median_ms<T: PartialEq>(runs: usize, mut ask: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<(T, f64)> {
+pub(crate) fn median_ms<T: PartialEq>(
+    runs: usize,
+    mut ask: impl FnMut() -> anyhow::Result<T>,
+) -> anyhow::Result<(T, f64)> {
     let answer = ask()?;
     let mut times = Vec::with_capacity(runs);
     for _ in 0..runs {
@@ -32,18 +36,22 @@ pub(crate) fn us(time: Duration) -> f64 {
     time.as_secs_f64() * 1_000_000.0
 }
 
-/// The most memory of this process that was resident at a time, in bytes; 0 where the system does not say.
+/// The most memory of this process that was resident at a time, in bytes; 0 where the system does
+/// not say.
 pub(crate) fn peak_bytes() -> u64 {
     memory_bytes("VmHWM:")
 }
 
-/// What this process allocated and holds resident now, without mapped files, in bytes; 0 where the system does not say.
+/// What this process allocated and holds resident now, without mapped files, in bytes; 0 where the
+/// system does not say.
 pub(crate) fn held_bytes() -> u64 {
     memory_bytes("RssAnon:")
 }
 
 fn memory_bytes(field: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kib = status.lines().find_map(|line| line.strip_prefix(field)?.split_whitespace().next()?.parse::<u64>().ok());
+    let kib = status
+        .lines()
+        .find_map(|line| line.strip_prefix(field)?.split_whitespace().next()?.parse::<u64>().ok());
     kib.unwrap_or(0) << 10
 }

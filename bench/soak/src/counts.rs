@@ -20,9 +20,18 @@ impl Counts {
 
     /// Kinds of steps, questions and operators that never came.
     pub fn missing(&self) -> Vec<&'static str> {
-        let steps = crate::steps::STEPS.iter().map(|step| step.name).filter(|name| !self.steps.contains_key(name));
-        let questions = crate::questions::QUESTIONS.iter().map(|question| question.name).filter(|name| !self.questions.contains_key(name));
-        let operators = crate::predicates::OPERATORS.iter().copied().filter(|name| !self.operators.contains_key(name));
+        let steps = crate::steps::STEPS
+            .iter()
+            .map(|step| step.name)
+            .filter(|name| !self.steps.contains_key(name));
+        let questions = crate::questions::QUESTIONS
+            .iter()
+            .map(|question| question.name)
+            .filter(|name| !self.questions.contains_key(name));
+        let operators = crate::predicates::OPERATORS
+            .iter()
+            .copied()
+            .filter(|name| !self.operators.contains_key(name));
         steps.chain(questions).chain(operators).collect()
     }
 
@@ -39,7 +48,11 @@ impl Counts {
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
-        let parts = [(&mut self.steps, &other.steps), (&mut self.questions, &other.questions), (&mut self.operators, &other.operators)];
+        let parts = [
+            (&mut self.steps, &other.steps),
+            (&mut self.questions, &other.questions),
+            (&mut self.operators, &other.operators),
+        ];
         for (mine, others) in parts {
             others.iter().for_each(|(name, count)| *mine.entry(name).or_default() += count);
         }
@@ -50,7 +63,9 @@ impl Counts {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (title, counts) in [("steps", &self.steps), ("questions", &self.questions), ("operators", &self.operators)] {
+        for (title, counts) in
+            [("steps", &self.steps), ("questions", &self.questions), ("operators", &self.operators)]
+        {
             writeln!(f, "{title}: {}", counts.values().sum::<u64>())?;
             counts.iter().try_for_each(|(name, count)| writeln!(f, "  {count:>9}  {name}"))?;
         }

@@ -1,7 +1,9 @@
-//! Random histories: an app is published, asked, changed and opened again in random order, and every answer is held to sorted sets that are
-//! computed user by user. A history follows from its seed alone.
+//! Random histories: an app is published, asked, changed and opened again in random order, and
+//! every answer is held to sorted sets that are computed user by user. A history follows from its
+//! seed alone.
 //!
-//! * `steps`: what happens. `questions`: what is asked. Another step or question is a line in the table there.
+//! * `steps`: what happens. `questions`: what is asked. Another step or question is a line in the
+//!   table there.
 //! * `taghouse_testkit::Twin`: what must come out. `world`: the real thing beside it.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
@@ -29,13 +31,19 @@ pub struct Soak {
 }
 
 impl Soak {
-    /// Begins with the history of `seed`. Files go below `folder`, by default the system's for temporary ones.
+    /// Begins with the history of `seed`. Files go below `folder`, by default the system's for
+    /// temporary ones.
     ///
     /// # Errors
     /// Of the system.
     pub fn new(seed: u64, folder: Option<PathBuf>) -> anyhow::Result<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        Ok(Self { seed, folder: folder.unwrap_or_else(std::env::temp_dir), runtime, counts: Counts::default() })
+        Ok(Self {
+            seed,
+            folder: folder.unwrap_or_else(std::env::temp_dir),
+            runtime,
+            counts: Counts::default(),
+        })
     }
 
     /// What was done and asked so far.
@@ -52,10 +60,17 @@ impl Soak {
         self.seed = self.seed.wrapping_add(1);
         let lived = catch_unwind(AssertUnwindSafe(|| self.live(seed)));
         let lived = lived.unwrap_or_else(|panic| {
-            let said = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|&said| said.to_owned()));
+            let said = panic
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| panic.downcast_ref::<&str>().map(|&said| said.to_owned()));
             Err(anyhow!("it panicked: {}", said.unwrap_or_default()))
         });
-        lived.with_context(|| format!("the history of seed {seed} fails; repeat it: taghouse-soak --seed {seed} --cases 1"))
+        lived.with_context(|| {
+            format!(
+                "the history of seed {seed} fails; repeat it: taghouse-soak --seed {seed} --cases 1"
+            )
+        })
     }
 
     fn live(&mut self, seed: u64) -> anyhow::Result<()> {
@@ -64,11 +79,14 @@ impl Soak {
         let steps = 8 + dice.below(24);
         let outcome = (0..steps).try_for_each(|number| {
             let step = steps::draw(&mut dice);
-            (step.take)(&mut world, &mut dice).with_context(|| format!("step {number} of {steps}, {}", step.name))?;
+            (step.take)(&mut world, &mut dice)
+                .with_context(|| format!("step {number} of {steps}, {}", step.name))?;
             world.counts.step(step.name);
             Ok(())
         });
-        let outcome = outcome.and_then(|()| steps::reopen(&mut world, &mut dice)).and_then(|()| steps::ask(&mut world, &mut dice));
+        let outcome = outcome
+            .and_then(|()| steps::reopen(&mut world, &mut dice))
+            .and_then(|()| steps::ask(&mut world, &mut dice));
         self.counts.add(&world.counts);
         outcome
     }

@@ -1,4 +1,5 @@
-//! `taghouse-soak --cases 1000000 --seed 1`: random histories of the index, every answer held to a naive twin.
+//! `taghouse-soak --cases 1000000 --seed 1`: random histories of the index, every answer held to a
+//! naive twin.
 #![allow(clippy::print_stdout, reason = "the counts go to standard output")]
 
 use clap::Parser;
@@ -6,15 +7,19 @@ use std::path::PathBuf;
 use taghouse_soak::Soak;
 
 #[derive(Parser)]
-#[command(about = "Random histories of publications, live changes and questions, every answer held to a naive twin.")]
+#[command(
+    about = "Random histories of publications, live changes and questions, every answer held to a naive twin."
+)]
 struct Arguments {
-    /// Questions to ask; the history that is being lived when they are reached is lived to its end.
+    /// Questions to ask; the history that is being lived when they are reached is lived to its
+    /// end.
     #[arg(long, default_value_t = 10_000)]
     cases: u64,
     /// Of the first history; the next has the next number. The same seed is the same history.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Where the histories' files go; by default the system's folder for temporary files. One in memory is quicker.
+    /// Where the histories' files go; by default the system's folder for temporary files. One in
+    /// memory is quicker.
     #[arg(long)]
     folder: Option<PathBuf>,
     /// Say how far it is after so many histories.

@@ -8,11 +8,32 @@ use taghouse_testkit::literal;
 use taghouse_testkit::{CROWDS, Twin};
 
 /// What a condition can be made of, by the names that are counted.
-pub(crate) const OPERATORS: [&str; 15] =
-    ["and", "or", "not", "==", "!=", "<", "<=", ">", ">=", "in", "between", "like", "is set", "crowd", "== of a set"];
+pub(crate) const OPERATORS: [&str; 15] = [
+    "and",
+    "or",
+    "not",
+    "==",
+    "!=",
+    "<",
+    "<=",
+    ">",
+    ">=",
+    "in",
+    "between",
+    "like",
+    "is set",
+    "crowd",
+    "== of a set",
+];
 
-const COMPARISONS: [CompareOp; 6] =
-    [CompareOp::Equal, CompareOp::NotEqual, CompareOp::Less, CompareOp::LessOrEqual, CompareOp::Greater, CompareOp::GreaterOrEqual];
+const COMPARISONS: [CompareOp; 6] = [
+    CompareOp::Equal,
+    CompareOp::NotEqual,
+    CompareOp::Less,
+    CompareOp::LessOrEqual,
+    CompareOp::Greater,
+    CompareOp::GreaterOrEqual,
+];
 const PATTERNS: [&str; 9] = ["a%", "%1", "ab_", "a\\%%", "%", "", "_", "ä%", "%b%2%"];
 
 /// Random conditions.
@@ -54,12 +75,21 @@ fn leaf(twin: &Twin, dice: &mut Dice, counts: &mut Counts) -> Predicate<Value> {
     let (operator, leaf) = match dice.below(10) {
         0..4 => {
             let op = COMPARISONS[dice.below(6) as usize];
-            let operator = if ty == ValueType::Set && op == CompareOp::Equal { "== of a set" } else { op.symbol() };
+            let operator = if ty == ValueType::Set && op == CompareOp::Equal {
+                "== of a set"
+            } else {
+                op.symbol()
+            };
             (operator, Predicate::Compare { name, op, literal: literal(dice) })
         }
-        4 | 5 => ("in", Predicate::In { name, literals: (0..=dice.below(4)).map(|_| literal(dice)).collect() }),
+        4 | 5 => (
+            "in",
+            Predicate::In { name, literals: (0..=dice.below(4)).map(|_| literal(dice)).collect() },
+        ),
         6 => ("between", Predicate::Between { name, low: literal(dice), high: literal(dice) }),
-        7 if texts => ("like", Predicate::Like { name, pattern: PATTERNS[dice.below(9) as usize].to_owned() }),
+        7 if texts => {
+            ("like", Predicate::Like { name, pattern: PATTERNS[dice.below(9) as usize].to_owned() })
+        }
         8 => ("crowd", Predicate::Crowd { name: CROWDS[dice.below(2) as usize].to_owned() }),
         _ => ("is set", Predicate::IsSet { name }),
     };

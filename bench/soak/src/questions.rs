@@ -63,7 +63,11 @@ struct Crowd {
 }
 
 /// Asks one question of a random kind.
-pub(crate) fn ask_one(moment: &Moment<'_>, counts: &mut Counts, dice: &mut Dice) -> anyhow::Result<()> {
+pub(crate) fn ask_one(
+    moment: &Moment<'_>,
+    counts: &mut Counts,
+    dice: &mut Dice,
+) -> anyhow::Result<()> {
     let mut at = dice.below(QUESTIONS.iter().map(|kind| kind.weight).sum());
     let mut kinds = QUESTIONS.iter();
     let kind = kinds.find(|kind| {
@@ -83,7 +87,8 @@ impl Asked<'_> {
     fn crowd(&mut self, dice: &mut Dice) -> anyhow::Result<Crowd> {
         let depth = dice.below(4) as u32;
         let predicate = self.twin.predicate(depth, dice, self.counts);
-        let query = self.snapshot.evaluate(&predicate, &|name| self.twin.crowds.get(name).cloned())?;
+        let query =
+            self.snapshot.evaluate(&predicate, &|name| self.twin.crowds.get(name).cloned())?;
         let expected = self.twin.holds(self.columns, &predicate);
         self.counts.none += u64::from(expected.is_empty());
         self.counts.all += u64::from(expected.len() == self.twin.users.len());

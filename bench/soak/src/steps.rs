@@ -84,12 +84,21 @@ pub(crate) fn reopen(world: &mut World<'_>, _: &mut Dice) -> anyhow::Result<()> 
     world.check_ids()
 }
 
-/// What the index and its twin say at this moment. The snapshot must hold exactly the users and types that it should.
+/// What the index and its twin say at this moment. The snapshot must hold exactly the users and
+/// types that it should.
 fn moment(world: &World<'_>) -> anyhow::Result<Held> {
     let end = world.tick()?;
-    ensure!(end == world.twin.end, "the log ends at {end}, what was acknowledged at {}", world.twin.end);
+    ensure!(
+        end == world.twin.end,
+        "the log ends at {end}, what was acknowledged at {}",
+        world.twin.end
+    );
     let snapshot = world.snapshot()?;
-    ensure!(snapshot.position() == end, "a snapshot after a tick holds changes up to {} of {end}", snapshot.position());
+    ensure!(
+        snapshot.position() == end,
+        "a snapshot after a tick holds changes up to {} of {end}",
+        snapshot.position()
+    );
     ensure!(snapshot.generation() == world.generation, "the snapshot is of another generation");
     ensure!(snapshot.users().iter().eq(world.twin.users.iter().copied()), "other users exist");
     let types = world.twin.tags.iter().map(|(name, tag)| (name.clone(), tag.value_type)).collect();
@@ -98,7 +107,8 @@ fn moment(world: &World<'_>) -> anyhow::Result<Held> {
 }
 
 fn ask_of(moment: &Held, world: &mut World<'_>, dice: &mut Dice) -> anyhow::Result<()> {
-    let moment = Moment { twin: &moment.twin, columns: &moment.columns, snapshot: &moment.snapshot };
+    let moment =
+        Moment { twin: &moment.twin, columns: &moment.columns, snapshot: &moment.snapshot };
     (0..QUESTIONS_AT_ONCE).try_for_each(|_| questions::ask_one(&moment, &mut world.counts, dice))
 }
 

@@ -1,5 +1,5 @@
-//! The real thing: an index over a catalog, an object store and a log of live changes, with a dictionary or with ordinals that lie far
-//! apart.
+//! The real thing: an index over a catalog, an object store and a log of live changes, with a
+//! dictionary or with ordinals that lie far apart.
 
 use crate::counts::Counts;
 use anyhow::{Context, ensure};
@@ -19,7 +19,8 @@ use taghouse_testkit::{TYPES, value_or_end as value};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-/// How far ordinals without a dictionary are apart: in one container, in several, in several shards.
+/// How far ordinals without a dictionary are apart: in one container, in several, in several
+/// shards.
 const STEPS: [u32; 4] = [1, 11, 3_001, 40_009];
 
 pub(crate) struct World<'a> {
@@ -53,9 +54,14 @@ pub(crate) enum Ids {
 }
 
 impl<'a> World<'a> {
-    pub(crate) fn new(dice: &mut Dice, folder: &Path, runtime: &'a Runtime) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        dice: &mut Dice,
+        folder: &Path,
+        runtime: &'a Runtime,
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir_in(folder)?;
-        let catalog = Arc::new(runtime.block_on(SqliteCatalog::open(&folder.path().join("catalog.db")))?);
+        let catalog =
+            Arc::new(runtime.block_on(SqliteCatalog::open(&folder.path().join("catalog.db")))?);
         let app = AppId::new("shop")?;
         let ids = match dice.below(STEPS.len() as u64 + 2) as usize {
             at if at < STEPS.len() => Ids::Apart { step: STEPS[at] },
@@ -64,7 +70,20 @@ impl<'a> World<'a> {
         let people = [3, 30, 120, 400][dice.below(4) as usize];
         let twin = Twin::default();
         let (counts, store) = (Counts::default(), Arc::new(InMemory::new()));
-        let mut world = Self { twin, counts, app, generation: 1, held: None, people, ids, store, catalog, index: None, folder, runtime };
+        let mut world = Self {
+            twin,
+            counts,
+            app,
+            generation: 1,
+            held: None,
+            people,
+            ids,
+            store,
+            catalog,
+            index: None,
+            folder,
+            runtime,
+        };
         world.open()?;
         let mut tags = Vec::new();
         for (number, ty) in TYPES.into_iter().enumerate() {
@@ -86,7 +105,8 @@ impl<'a> World<'a> {
             *open = None;
             *open = Some(Dictionary::open(&self.folder.path().join("dictionary"))?);
         }
-        // Nothing happens by itself, so that a history follows from its seed; files are small, so that there are several.
+        // Nothing happens by itself, so that a history follows from its seed; files are small, so
+        // that there are several.
         let long = Duration::from_secs(24 * 3600);
         let (tick, file_bytes, checkpoint_changes) = (long, 4_096, u64::MAX);
         let options = LiveOptions {
@@ -130,7 +150,8 @@ impl<'a> World<'a> {
             Ids::Dictionary { open, given } => {
                 let id = id_of(number);
                 let dictionary = open.as_ref().context("the dictionary is open")?;
-                let ordinal = *dictionary.assign(&self.app, &[&id])?.first().context("an ordinal an id")?;
+                let ordinal =
+                    *dictionary.assign(&self.app, &[&id])?.first().context("an ordinal an id")?;
                 let known = given.entry(id).or_insert(ordinal);
                 ensure!(*known == ordinal, "an id had ordinal {known} and has {ordinal}");
                 Ok(ordinal)
@@ -138,32 +159,55 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Publishes new values of these tags; with `subsume`, with the live changes up to some point among them.
-    pub(crate) fn publish_random(&mut self, names: &[Name], subsume: bool, dice: &mut Dice) -> anyhow::Result<()> {
+    /// Publishes new values of these tags; with `subsume`, with the live changes up to some point
+    /// among them.
+    pub(crate) fn publish_random(
+        &mut self,
+        names: &[Name],
+        subsume: bool,
+        dice: &mut Dice,
+    ) -> anyhow::Result<()> {
         let mut tags = Vec::new();
         let mut columns = Vec::new();
         for name in names {
             let column = self.column(name, dice)?;
             let value_type = self.twin.tags.get(name).context("a known tag")?.value_type;
-            let flushed_through = if subsume { dice.pick(&self.twin.cuts(name)).copied() } else { None };
-            tags.push(TagPublication { flushed_through, ..publication(name, value_type, &column)? });
+            let flushed_through =
+                if subsume { dice.pick(&self.twin.cuts(name)).copied() } else { None };
+            tags.push(TagPublication {
+                flushed_through,
+                ..publication(name, value_type, &column)?
+            });
             columns.push((name, column, flushed_through));
         }
         // Users without any value.
-        let mut users: BTreeSet<Ordinal> = columns.iter().flat_map(|(_, column, _)| column.keys().copied()).collect();
+        let mut users: BTreeSet<Ordinal> =
+            columns.iter().flat_map(|(_, column, _)| column.keys().copied()).collect();
         for _ in 0..dice.below(4) {
             users.insert(self.person(dice)?);
         }
-        let publication = Publication { generation: self.generation, users: users.iter().copied().collect(), tags, drop: Vec::new() };
+        let publication = Publication {
+            generation: self.generation,
+            users: users.iter().copied().collect(),
+            tags,
+            drop: Vec::new(),
+        };
         self.wait(self.index()?.publish(&self.app, publication, Vec::new()))?;
         self.twin.users.extend(users.difference(&self.twin.deleted));
-        columns.into_iter().for_each(|(name, column, flushed_through)| self.twin.publish(name, column, flushed_through));
+        columns.into_iter().for_each(|(name, column, flushed_through)| {
+            self.twin.publish(name, column, flushed_through)
+        });
         Ok(())
     }
 
     /// Random values of one tag: everybody has one, many, few, nobody.
     fn column(&mut self, name: &Name, dice: &mut Dice) -> anyhow::Result<Column> {
-        let (ty, values) = self.twin.tags.get(name).map(|tag| (tag.value_type, tag.values)).context("a known tag")?;
+        let (ty, values) = self
+            .twin
+            .tags
+            .get(name)
+            .map(|tag| (tag.value_type, tag.values))
+            .context("a known tag")?;
         let share = [4, 3, 1, 0][dice.below(4) as usize];
         let mut column = Column::new();
         for _ in 0..self.people * share / 4 {
@@ -188,7 +232,12 @@ impl<'a> World<'a> {
         tag.value_type = *dice.pick(&others).context("other types")?;
         let (value_type, column) = (tag.value_type, self.column(name, dice)?);
         let tags = vec![publication(name, value_type, &column)?];
-        let publication = Publication { generation: self.generation, users: column.keys().copied().collect(), tags, drop: Vec::new() };
+        let publication = Publication {
+            generation: self.generation,
+            users: column.keys().copied().collect(),
+            tags,
+            drop: Vec::new(),
+        };
         self.wait(self.index()?.publish(&self.app, publication, Vec::new()))?;
         self.twin.retype(name, value_type, column);
         Ok(())
@@ -200,21 +249,39 @@ impl<'a> World<'a> {
         let dictionary = open.as_ref().context("the dictionary is open")?;
         let ids: Vec<&str> = given.keys().map(String::as_str).chain(["nobody"]).collect();
         let found = dictionary.lookup(&self.app, &ids)?;
-        let expected: Vec<Option<Ordinal>> = given.values().copied().map(Some).chain([None]).collect();
-        ensure!(found == expected, "the dictionary gives other ordinals: {found:?} instead of {expected:?}");
+        let expected: Vec<Option<Ordinal>> =
+            given.values().copied().map(Some).chain([None]).collect();
+        ensure!(
+            found == expected,
+            "the dictionary gives other ordinals: {found:?} instead of {expected:?}"
+        );
         let ordinals: Vec<Ordinal> = given.values().copied().chain([u32::MAX]).collect();
         let found = dictionary.resolve(&self.app, &ordinals)?;
         let expected: Vec<Option<String>> = given.keys().cloned().map(Some).chain([None]).collect();
-        ensure!(found == expected, "the dictionary gives other ids: {found:?} instead of {expected:?}");
+        ensure!(
+            found == expected,
+            "the dictionary gives other ids: {found:?} instead of {expected:?}"
+        );
         Ok(())
     }
 }
 
-fn publication(name: &Name, value_type: ValueType, column: &Column) -> anyhow::Result<TagPublication> {
+fn publication(
+    name: &Name,
+    value_type: ValueType,
+    column: &Column,
+) -> anyhow::Result<TagPublication> {
     let mut builder = SegmentBuilder::new(value_type);
     column.iter().try_for_each(|(user, value)| builder.add(*user, value))?;
     let segment = builder.finish()?;
-    Ok(TagPublication { name: name.clone(), value_type, as_of_ms: 0, definition: json!({}), segment, flushed_through: None })
+    Ok(TagPublication {
+        name: name.clone(),
+        value_type,
+        as_of_ms: 0,
+        definition: json!({}),
+        segment,
+        flushed_through: None,
+    })
 }
 
 /// Ids of the forms that outsiders have: numbers, UUIDs, e-mail addresses, any text.

@@ -1,5 +1,5 @@
-/// Chance from a seed: SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014), so that a seed is the
-/// same history over versions of any library.
+/// Chance from a seed: SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number
+/// generators", OOPSLA 2014), so that a seed is the same history over versions of any library.
 #[derive(Debug, Clone)]
 pub struct Dice(u64);
 
@@ -9,7 +9,8 @@ impl Dice {
         Self(seed)
     }
 
-    /// The same for seeds that are counted up: neighbouring ones would otherwise give one sequence, shifted.
+    /// The same for seeds that are counted up: neighbouring ones would otherwise give one sequence,
+    /// shifted.
     pub fn of_counted(seed: u64) -> Self {
         let mut dice = Self(seed);
         dice.0 = dice.next();

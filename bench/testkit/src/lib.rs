@@ -1,4 +1,5 @@
-//! What tests, the soak and examples share: chance from a seed, random values of every type, and the stupid twin of an index.
+//! What tests, the soak and examples share: chance from a seed, random values of every type, and
+//! the stupid twin of an index.
 //!
 //! Only development depends on it: crates name it under `[dev-dependencies]`, whatever their level.
 

@@ -1,4 +1,5 @@
-//! What must come out: every user's value of every tag, from what was published and the live changes since.
+//! What must come out: every user's value of every tag, from what was published and the live
+//! changes since.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -55,7 +56,9 @@ impl TagTwin {
 
     fn up_to(&self, position: u64) -> Column {
         let mut column = self.base.clone();
-        for (_, user, op) in self.log.iter().filter(|(at, ..)| (self.floor + 1..=position).contains(at)) {
+        for (_, user, op) in
+            self.log.iter().filter(|(at, ..)| (self.floor + 1..=position).contains(at))
+        {
             apply(&mut column, *user, op);
         }
         column
@@ -105,13 +108,20 @@ impl Twin {
     /// For whom a condition holds, one by one.
     pub fn holds(&self, columns: &Columns, predicate: &Predicate<Value>) -> BTreeSet<Ordinal> {
         let value = |user: Ordinal, name: &str| match name.strip_prefix("crowd:") {
-            Some(crowd) => self.crowds.get(crowd).map(|members| Value::Bool(members.contains(user))),
+            Some(crowd) => {
+                self.crowds.get(crowd).map(|members| Value::Bool(members.contains(user)))
+            }
             None => columns.get(name)?.get(&user).cloned(),
         };
-        self.users.iter().copied().filter(|user| predicate.holds(&|name| value(*user, name))).collect()
+        self.users
+            .iter()
+            .copied()
+            .filter(|user| predicate.holds(&|name| value(*user, name)))
+            .collect()
     }
 
-    /// New values of a tag; `flushed_through`: with the live changes up to there, later ones stay on top.
+    /// New values of a tag; `flushed_through`: with the live changes up to there, later ones stay
+    /// on top.
     pub fn publish(&mut self, tag: &Name, column: Column, flushed_through: Option<u64>) {
         self.users.extend(column.keys().filter(|user| !self.deleted.contains(user)));
         if let Some(tag) = self.tags.get_mut(tag) {
@@ -170,7 +180,10 @@ impl Twin {
         let columns = self.columns();
         for (name, tag) in &mut self.tags {
             let column = columns.get(name).cloned().unwrap_or_default();
-            tag.base = column.into_iter().filter_map(|(user, value)| Some((renaming(user)?, value))).collect();
+            tag.base = column
+                .into_iter()
+                .filter_map(|(user, value)| Some((renaming(user)?, value)))
+                .collect();
             tag.log.clear();
         }
         self.users = self.users.iter().filter_map(|user| renaming(*user)).collect();

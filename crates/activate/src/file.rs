@@ -1,4 +1,5 @@
-//! Members of a crowd as a file with the one column `user_id`, encoded chunk by chunk so that memory does not grow with the crowd.
+//! Members of a crowd as a file with the one column `user_id`, encoded chunk by chunk so that
+//! memory does not grow with the crowd.
 
 use crate::{Error, Result};
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
@@ -21,7 +22,8 @@ pub enum FileFormat {
     Jsonl,
     /// Parquet, one string column, zstd.
     Parquet,
-    /// The portable Roaring form of the ordinals. The crowd gives these bytes itself; see [`MemberFile::new`].
+    /// The portable Roaring form of the ordinals. The crowd gives these bytes itself; see
+    /// [`MemberFile::new`].
     Roaring,
     /// The same in 64 bits, for those who keep bitmaps of 64-bit numbers.
     Roaring64,
@@ -53,14 +55,16 @@ impl FileFormat {
     }
 }
 
-/// A file of members in the making: feed chunks, send the bytes that come back, then [`finish`](Self::finish).
+/// A file of members in the making: feed chunks, send the bytes that come back, then
+/// [`finish`](Self::finish).
 pub struct MemberFile {
     schema: Arc<Schema>,
     encoder: Encoder,
 }
 
 enum Encoder {
-    /// The header, until it is sent: arrow's CSV writer keeps all it wrote, so each chunk has a writer of its own.
+    /// The header, until it is sent: arrow's CSV writer keeps all it wrote, so each chunk has a
+    /// writer of its own.
     Csv {
         header: Option<Vec<u8>>,
     },
@@ -69,7 +73,8 @@ enum Encoder {
 }
 
 impl MemberFile {
-    /// Begins a file. `None` for [`FileFormat::Roaring`] and [`FileFormat::Roaring64`], which are not made of ids.
+    /// Begins a file. `None` for [`FileFormat::Roaring`] and [`FileFormat::Roaring64`], which are
+    /// not made of ids.
     ///
     /// # Errors
     /// The Parquet writer refuses to begin.
@@ -81,9 +86,12 @@ impl MemberFile {
             FileFormat::Parquet => {
                 let level = ZstdLevel::try_new(1).map_err(encode("parquet"))?;
                 // A dictionary of ids of which each occurs once is only another copy.
-                let properties =
-                    WriterProperties::builder().set_compression(Compression::ZSTD(level)).set_dictionary_enabled(false).build();
-                let writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties)).map_err(encode("parquet"))?;
+                let properties = WriterProperties::builder()
+                    .set_compression(Compression::ZSTD(level))
+                    .set_dictionary_enabled(false)
+                    .build();
+                let writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties))
+                    .map_err(encode("parquet"))?;
                 Encoder::Parquet(Box::new(writer))
             }
             FileFormat::Roaring | FileFormat::Roaring64 => return Ok(None),
@@ -91,16 +99,20 @@ impl MemberFile {
         Ok(Some(Self { schema, encoder }))
     }
 
-    /// Encodes some members and gives the bytes that are ready (for Parquet often none until a row group is full).
+    /// Encodes some members and gives the bytes that are ready (for Parquet often none until a row
+    /// group is full).
     ///
     /// # Errors
     /// The encoder refuses the rows.
     pub fn write(&mut self, user_ids: &[String]) -> Result<Vec<u8>> {
         let column: ArrayRef = Arc::new(StringArray::from_iter_values(user_ids));
-        let batch = RecordBatch::try_new(self.schema.clone(), vec![column]).map_err(encode("a batch"))?;
+        let batch =
+            RecordBatch::try_new(self.schema.clone(), vec![column]).map_err(encode("a batch"))?;
         match &mut self.encoder {
             Encoder::Csv { header } => {
-                let mut writer = arrow::csv::WriterBuilder::new().with_header(false).build(header.take().unwrap_or_default());
+                let mut writer = arrow::csv::WriterBuilder::new()
+                    .with_header(false)
+                    .build(header.take().unwrap_or_default());
                 writer.write(&batch).map_err(encode("csv"))?;
                 Ok(writer.into_inner())
             }
@@ -135,7 +147,9 @@ impl MemberFile {
     }
 }
 
-fn encode<E: std::error::Error + Send + Sync + 'static>(format: &'static str) -> impl FnOnce(E) -> Error {
+fn encode<E: std::error::Error + Send + Sync + 'static>(
+    format: &'static str,
+) -> impl FnOnce(E) -> Error {
     move |source| Error::Encode { format, source: Box::new(source) }
 }
 
@@ -158,7 +172,10 @@ mod tests {
     #[test]
     fn text_forms_quote_what_needs_it_and_write_the_header_once() {
         let chunks: &[&[&str]] = &[&["a", "b,c"], &["say \"x\""]];
-        assert_eq!(String::from_utf8(written(FileFormat::Csv, chunks)).unwrap(), "user_id\na\n\"b,c\"\n\"say \"\"x\"\"\"\n");
+        assert_eq!(
+            String::from_utf8(written(FileFormat::Csv, chunks)).unwrap(),
+            "user_id\na\n\"b,c\"\n\"say \"\"x\"\"\"\n"
+        );
         assert_eq!(
             String::from_utf8(written(FileFormat::Jsonl, chunks)).unwrap(),
             "{\"user_id\":\"a\"}\n{\"user_id\":\"b,c\"}\n{\"user_id\":\"say \\\"x\\\"\"}\n"

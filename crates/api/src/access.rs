@@ -59,7 +59,10 @@ impl Caller {
     /// Checks the action on an app.
     pub(crate) fn may(&self, action: Action, app: &AppId) -> Result<(), Problem> {
         if self.app.as_ref().is_some_and(|own| own != app) {
-            return Err(Problem::new(ErrorKind::Denied, format!("this key belongs to another app, not to \"{app}\"")));
+            return Err(Problem::new(
+                ErrorKind::Denied,
+                format!("this key belongs to another app, not to \"{app}\""),
+            ));
         }
         self.may_anywhere(action)
     }
@@ -70,7 +73,10 @@ impl Caller {
             Ok(())
         } else {
             let role = self.role.as_str();
-            Err(Problem::new(ErrorKind::Denied, format!("a key of role {role} may not do this; ask an admin for one that may")))
+            Err(Problem::new(
+                ErrorKind::Denied,
+                format!("a key of role {role} may not do this; ask an admin for one that may"),
+            ))
         }
     }
 }
@@ -81,7 +87,8 @@ pub struct KeyRing {
     known: ArcSwap<HashMap<[u8; 32], KeyRecord>>,
     /// Those that were revoked, so that whoever goes on with one is known by it.
     revoked: ArcSwap<HashMap<[u8; 32], KeyRecord>>,
-    /// Held while keys are read and put in place, so that an older reading never comes after a newer one and brings a revoked key back.
+    /// Held while keys are read and put in place, so that an older reading never comes after a
+    /// newer one and brings a revoked key back.
     reading: tokio::sync::Mutex<()>,
     local: [u8; 32],
 }
@@ -107,7 +114,8 @@ impl KeyRing {
         let _reading = self.reading.lock().await;
         let keys = catalog.keys().await?;
         let by_secret = keys.into_iter().map(|key| (key.secret_sha256, key));
-        let (working, revoked): (HashMap<_, _>, HashMap<_, _>) = by_secret.partition(|(_, key)| key.revoked_ms.is_none());
+        let (working, revoked): (HashMap<_, _>, HashMap<_, _>) =
+            by_secret.partition(|(_, key)| key.revoked_ms.is_none());
         self.known.store(Arc::new(working));
         self.revoked.store(Arc::new(revoked));
         Ok(())
@@ -121,7 +129,8 @@ impl KeyRing {
         self.known.store(Arc::new(working));
     }
 
-    /// Takes a revoked key off the ring. Needs no catalog, so it cannot fail; a reading from before its revocation comes before this.
+    /// Takes a revoked key off the ring. Needs no catalog, so it cannot fail; a reading from before
+    /// its revocation comes before this.
     pub(crate) async fn drop_key(&self, id: &str) {
         let _reading = self.reading.lock().await;
         let mut revoked = HashMap::clone(&self.revoked.load());
@@ -141,7 +150,8 @@ impl KeyRing {
         self.revoked.load().get(&hash(secret)).cloned()
     }
 
-    /// Whether the secret is of a key that sends calls and does nothing else, as one that a page shows to everybody should be.
+    /// Whether the secret is of a key that sends calls and does nothing else, as one that a page
+    /// shows to everybody should be.
     pub(crate) fn is_write_key(&self, secret: &str) -> bool {
         self.known.load().get(&hash(secret)).is_some_and(|key| key.role == Role::Write)
     }
@@ -149,9 +159,19 @@ impl KeyRing {
     fn caller(&self, secret: &str) -> Option<Caller> {
         let hash = hash(secret);
         if hash == self.local {
-            return Some(Caller { role: Role::Admin, app: None, id: "local".to_owned(), local: true });
+            return Some(Caller {
+                role: Role::Admin,
+                app: None,
+                id: "local".to_owned(),
+                local: true,
+            });
         }
-        self.known.load().get(&hash).map(|key| Caller { role: key.role, app: key.app.clone(), id: key.id.clone(), local: false })
+        self.known.load().get(&hash).map(|key| Caller {
+            role: key.role,
+            app: key.app.clone(),
+            id: key.id.clone(),
+            local: false,
+        })
     }
 }
 
@@ -167,14 +187,24 @@ pub fn hash(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
 }
 
-/// Lets no request pass without a known key: `Authorization: Bearer KEY`, or `Basic` with the key as user name.
-pub(crate) async fn authenticate(State(server): State<Arc<Server>>, request: Request, next: Next) -> Result<Response, Problem> {
+/// Lets no request pass without a known key: `Authorization: Bearer KEY`, or `Basic` with the key
+/// as user name.
+pub(crate) async fn authenticate(
+    State(server): State<Arc<Server>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
     let secret = secret_of(request.headers())?;
     let_in(&server, &secret, request, next).await
 }
 
-/// The same for tracking calls, whose key may stand in their body: a page that is left sends no headers of its own.
-pub(crate) async fn authenticate_call(State(server): State<Arc<Server>>, request: Request, next: Next) -> Result<Response, Problem> {
+/// The same for tracking calls, whose key may stand in their body: a page that is left sends no
+/// headers of its own.
+pub(crate) async fn authenticate_call(
+    State(server): State<Arc<Server>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
     if request.headers().contains_key(header::AUTHORIZATION) {
         return authenticate(State(server), request, next).await;
     }
@@ -189,13 +219,20 @@ pub(crate) async fn authenticate_call(State(server): State<Arc<Server>>, request
     let_in(&server, &secret, Request::from_parts(parts, Body::from(body)), next).await
 }
 
-async fn let_in(server: &Arc<Server>, secret: &str, mut request: Request, next: Next) -> Result<Response, Problem> {
+async fn let_in(
+    server: &Arc<Server>,
+    secret: &str,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
     let asked = Asked::of(&request);
     let Some(caller) = server.keys.caller(secret) else {
         if let Some(key) = server.keys.revoked(secret) {
             server.refused_revoked(&key, &asked);
         }
-        return Err(Problem::unauthenticated("this key is not known or was revoked; an admin makes keys with `taghouse keys create`"));
+        return Err(Problem::unauthenticated(
+            "this key is not known or was revoked; an admin makes keys with `taghouse keys create`",
+        ));
     };
     request.extensions_mut().insert(caller.clone());
     let response = next.run(request).await;
@@ -211,9 +248,13 @@ pub(crate) fn caller_of(server: &Server, headers: &HeaderMap) -> Option<Caller> 
 }
 
 fn secret_of(headers: &HeaderMap) -> Result<String, Problem> {
-    let missing =
-        || Problem::unauthenticated("no key: send `Authorization: Bearer KEY`, or Basic with the key as user name and no password");
-    let value = headers.get(header::AUTHORIZATION).ok_or_else(missing)?.to_str().map_err(|_| missing())?;
+    let missing = || {
+        Problem::unauthenticated(
+            "no key: send `Authorization: Bearer KEY`, or Basic with the key as user name and no password",
+        )
+    };
+    let value =
+        headers.get(header::AUTHORIZATION).ok_or_else(missing)?.to_str().map_err(|_| missing())?;
     let (scheme, rest) = value.split_once(' ').ok_or_else(missing)?;
     if scheme.eq_ignore_ascii_case("bearer") {
         return Ok(rest.trim().to_owned());
@@ -242,7 +283,12 @@ mod tests {
         ];
         for (role, may) in table {
             for action in [Read, Judge, Write, Edit, Administer] {
-                assert_eq!(allows(role, action), may.contains(&action), "{} {action:?}", role.as_str());
+                assert_eq!(
+                    allows(role, action),
+                    may.contains(&action),
+                    "{} {action:?}",
+                    role.as_str()
+                );
             }
         }
     }
@@ -250,7 +296,8 @@ mod tests {
     #[tokio::test]
     async fn keys_come_and_go_without_the_catalog() {
         let folder = tempfile::tempdir().unwrap();
-        let catalog = taghouse_catalog::SqliteCatalog::open(&folder.path().join("catalog.db")).await.unwrap();
+        let catalog =
+            taghouse_catalog::SqliteCatalog::open(&folder.path().join("catalog.db")).await.unwrap();
         let key = |id: &str, secret: &str| KeyRecord {
             id: id.to_owned(),
             app: None,
@@ -275,9 +322,13 @@ mod tests {
     #[test]
     fn a_key_is_read_from_bearer_and_from_basic() {
         let mut headers = HeaderMap::new();
-        for (value, secret) in
-            [("Bearer k1", Some("k1")), ("Basic a2V5LTE6", Some("key-1")), ("Digest x", None), ("Basic ***", None), ("k1", None)]
-        {
+        for (value, secret) in [
+            ("Bearer k1", Some("k1")),
+            ("Basic a2V5LTE6", Some("key-1")),
+            ("Digest x", None),
+            ("Basic ***", None),
+            ("k1", None),
+        ] {
             headers.insert(header::AUTHORIZATION, value.parse().unwrap());
             assert_eq!(secret_of(&headers).ok().as_deref(), secret, "{value}");
         }

@@ -21,13 +21,26 @@ pub(crate) async fn audit_exports(
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let is_export = request.extensions().get::<MatchedPath>().is_some_and(|path| path.as_str().ends_with("/export"));
+    let is_export = request
+        .extensions()
+        .get::<MatchedPath>()
+        .is_some_and(|path| path.as_str().ends_with("/export"));
     let caller = request.extensions().get::<Caller>().cloned();
-    let (true, Some(caller), Ok(parameters)) = (is_export, caller, parameters) else { return Ok(next.run(request).await) };
-    let part = |wanted: &str| parameters.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.to_owned()).unwrap_or_default();
+    let (true, Some(caller), Ok(parameters)) = (is_export, caller, parameters) else {
+        return Ok(next.run(request).await);
+    };
+    let part = |wanted: &str| {
+        parameters
+            .iter()
+            .find(|(name, _)| *name == wanted)
+            .map(|(_, value)| value.to_owned())
+            .unwrap_or_default()
+    };
     let app = app_checked(&part("app"), &caller, Action::Read)?;
     let asked = request.uri().query().map(|query| format!(" ({query})")).unwrap_or_default();
-    let act = engine.begin(&caller.id, &app, "export", &format!("crowd {}{asked}", part("crowd"))).await?;
+    let act = engine
+        .begin(&caller.id, &app, "export", &format!("crowd {}{asked}", part("crowd")))
+        .await?;
     let response = next.run(request).await;
     if !response.status().is_success() {
         act.ended(&format!("failed: {}", response.status()));
@@ -48,7 +61,10 @@ impl HttpBody for Exported {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
         match &frame {
             Some(Ok(frame)) => self.bytes += frame.data_ref().map_or(0, |data| data.len() as u64),

@@ -1,5 +1,6 @@
-//! What handlers take from a request. axum's own extractors answer wrong input with plain text, and read a list as an object; these answer
-//! with problem details that name the field, and take objects only.
+//! What handlers take from a request. axum's own extractors answer wrong input with plain text, and
+//! read a list as an object; these answer with problem details that name the field, and take
+//! objects only.
 
 use crate::Problem;
 use axum::body::Bytes;
@@ -37,9 +38,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 
 /// Whether the header says JSON, `application/json` or a kind of it such as `application/ld+json`.
 pub(crate) fn is_json(headers: &HeaderMap) -> bool {
-    let Some(Ok(given)) = headers.get(header::CONTENT_TYPE).map(|value| value.to_str()) else { return false };
+    let Some(Ok(given)) = headers.get(header::CONTENT_TYPE).map(|value| value.to_str()) else {
+        return false;
+    };
     let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    essence == "application/json" || essence.strip_prefix("application/").is_some_and(|kind| kind.ends_with("+json"))
+    essence == "application/json"
+        || essence.strip_prefix("application/").is_some_and(|kind| kind.ends_with("+json"))
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
@@ -51,18 +55,28 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         } else {
             with_suggestion(&said)
         };
-        let detail = if place == "." { format!("the body: {message}") } else { format!("the body, at {place}: {message}") };
+        let detail = if place == "." {
+            format!("the body: {message}")
+        } else {
+            format!("the body, at {place}: {message}")
+        };
         Problem::new(ErrorKind::Invalid, detail)
     };
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| wrong(&error.path().to_string(), error.inner()))?;
+    let value = serde_path_to_error::deserialize(&mut json)
+        .map_err(|error| wrong(&error.path().to_string(), error.inner()))?;
     json.end().map_err(|error| wrong(".", &error))?;
     Ok(value)
 }
 
-/// Adds what was meant to serde's "unknown field" and "unknown variant", which name the word and those that there are.
+/// Adds what was meant to serde's "unknown field" and "unknown variant", which name the word and
+/// those that there are.
 fn with_suggestion(message: &str) -> String {
-    let unknown = ["unknown field `", "unknown variant `"].iter().find_map(|start| message.split_once(start).map(|(_, rest)| rest));
-    let Some((word, rest)) = unknown.and_then(|rest| rest.split_once('`')) else { return message.to_owned() };
+    let unknown = ["unknown field `", "unknown variant `"]
+        .iter()
+        .find_map(|start| message.split_once(start).map(|(_, rest)| rest));
+    let Some((word, rest)) = unknown.and_then(|rest| rest.split_once('`')) else {
+        return message.to_owned();
+    };
     let known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
     format!("{message}{}", taghouse_rules::did_you_mean(word, known))
 }
@@ -145,18 +159,33 @@ mod tests {
                 r#"{"rows": {"tag": "a"}, "more": [{"tag": "b"}, ["c", null]]}"#,
                 Some("at more[1]: invalid type: sequence, expected an object"),
             ),
-            (r#"{"rows": {"tag": "a", "limt": 1}}"#, Some("at rows.limt: unknown field `limt`, expected `tag` or `limit`")),
+            (
+                r#"{"rows": {"tag": "a", "limt": 1}}"#,
+                Some("at rows.limt: unknown field `limt`, expected `tag` or `limit`"),
+            ),
             (r#"{"rows": {"tag": "a", "limt": 1}}"#, Some("; did you mean `limit`?")),
             (r#"{"rows": {"tag": "a", "limit": 1000.0}}"#, None),
             (
                 r#"{"rows": {"tag": "a", "limit": 1.5}}"#,
                 Some("at rows.limit: invalid value: floating point `1.5`, expected a whole number"),
             ),
-            (r#"{"rows": {"tag": "a", "limit": -1}}"#, Some("at rows.limit: invalid type: integer `-1`, expected a whole number")),
-            (r#"{"rows": {"tag": "a", "limit": 4294967296}}"#, Some("at rows.limit: 4294967296 is too large")),
+            (
+                r#"{"rows": {"tag": "a", "limit": -1}}"#,
+                Some("at rows.limit: invalid type: integer `-1`, expected a whole number"),
+            ),
+            (
+                r#"{"rows": {"tag": "a", "limit": 4294967296}}"#,
+                Some("at rows.limit: 4294967296 is too large"),
+            ),
             (r#"{"rows": {"tag": "a"}, "seed": 9223372036854775807}"#, None),
-            (r#"{"rows": {"tag": "a"}, "seed": 9223372036854775808}"#, Some("at seed: 9223372036854775808 is too large")),
-            (r#"{"rows": {"tag": "a", "limit": "1"}}"#, Some("at rows.limit: invalid type: string \"1\", expected a whole number")),
+            (
+                r#"{"rows": {"tag": "a"}, "seed": 9223372036854775808}"#,
+                Some("at seed: 9223372036854775808 is too large"),
+            ),
+            (
+                r#"{"rows": {"tag": "a", "limit": "1"}}"#,
+                Some("at rows.limit: invalid type: string \"1\", expected a whole number"),
+            ),
             (r#"{"rows": {"tag": "a", "tag": "b"}}"#, Some("duplicate field `tag`")),
             (r#"{"rows": {"tag": "a"}} x"#, Some("the body: trailing characters")),
             (r#"{"rows": "#, Some("EOF")),
@@ -166,7 +195,10 @@ mod tests {
             let said = parse::<Object<Body>>(json.as_bytes()).err().map(|problem| problem.detail);
             match wrong {
                 None => assert_eq!(said, None, "{json}"),
-                Some(words) => assert!(said.as_deref().is_some_and(|said| said.contains(words)), "{json}: {said:?}"),
+                Some(words) => assert!(
+                    said.as_deref().is_some_and(|said| said.contains(words)),
+                    "{json}: {said:?}"
+                ),
             }
         }
     }

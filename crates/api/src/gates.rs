@@ -1,4 +1,5 @@
-//! How much one key may have under way. What is over it is refused at once: a key that asks without measure does not make the others wait.
+//! How much one key may have under way. What is over it is refused at once: a key that asks without
+//! measure does not make the others wait.
 
 use crate::access::Caller;
 use crate::{Limits, Problem, Server};
@@ -27,7 +28,8 @@ enum Lane {
 impl Lane {
     const ALL: [Self; 3] = [Self::Question, Self::Judgment, Self::Call];
 
-    /// The lane of a route; `None`: the route has limits of its own (exports, uploads, runs), or costs nothing to speak of.
+    /// The lane of a route; `None`: the route has limits of its own (exports, uploads, runs), or
+    /// costs nothing to speak of.
     fn of(path: &str) -> Option<Self> {
         let Some(of_app) = path.strip_prefix("/api/v1/apps/{app}/") else {
             return (path == "/v1/{kind}").then_some(Self::Call);
@@ -114,8 +116,13 @@ impl Gates {
     }
 }
 
-/// Lets a call in if its key may have one more of its kind. A streamed answer keeps its place to its end.
-pub(crate) async fn admit(State(server): State<Arc<Server>>, request: Request, next: Next) -> Result<Response, Problem> {
+/// Lets a call in if its key may have one more of its kind. A streamed answer keeps its place to
+/// its end.
+pub(crate) async fn admit(
+    State(server): State<Arc<Server>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
     let lane = request.extensions().get::<MatchedPath>().and_then(|path| Lane::of(path.as_str()));
     let caller = request.extensions().get::<Caller>();
     let (Some(lane), Some(caller)) = (lane, caller) else { return Ok(next.run(request).await) };
@@ -138,11 +145,18 @@ mod tests {
 
     #[test]
     fn a_key_has_so_many_of_a_kind_and_others_are_not_touched() {
-        let gates = Gates::new(Limits { questions_per_key: 2, judgments_per_key: 1, ..Limits::default() });
-        let held = [gates.enter("a", Lane::Question).unwrap(), gates.enter("a", Lane::Question).unwrap()];
+        let gates =
+            Gates::new(Limits { questions_per_key: 2, judgments_per_key: 1, ..Limits::default() });
+        let held =
+            [gates.enter("a", Lane::Question).unwrap(), gates.enter("a", Lane::Question).unwrap()];
         let refused = gates.enter("a", Lane::Question).unwrap_err();
         assert_eq!(refused.status, 429);
-        assert!(refused.detail.contains("2 questions") && refused.detail.contains("--questions-per-key"), "{}", refused.detail);
+        assert!(
+            refused.detail.contains("2 questions")
+                && refused.detail.contains("--questions-per-key"),
+            "{}",
+            refused.detail
+        );
         let _judgment = gates.enter("a", Lane::Judgment).unwrap();
         let _other = gates.enter("b", Lane::Question).unwrap();
         drop(held);
@@ -175,7 +189,13 @@ mod tests {
             "/v1/projects/{write_key}/settings",
         ];
         let described = crate::openapi();
-        let mut free: Vec<&str> = described.paths.paths.keys().map(String::as_str).filter(|path| Lane::of(path).is_none()).collect();
+        let mut free: Vec<&str> = described
+            .paths
+            .paths
+            .keys()
+            .map(String::as_str)
+            .filter(|path| Lane::of(path).is_none())
+            .collect();
         let mut expected = no_lane.to_vec();
         free.sort_unstable();
         expected.sort_unstable();

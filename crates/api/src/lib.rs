@@ -1,4 +1,5 @@
-//! The HTTP API over the engine: routes, the only status codes, keys and roles, and what one caller may take.
+//! The HTTP API over the engine: routes, the only status codes, keys and roles, and what one caller
+//! may take.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod access;

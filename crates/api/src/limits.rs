@@ -6,7 +6,8 @@ use taghouse_engine::AuditLimits;
 /// The limits of a server; [`Default`] is what one has that nobody told otherwise.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Questions that one key may have under way: counts, lists, samples, overlaps and all else that reads bitmaps.
+    /// Questions that one key may have under way: counts, lists, samples, overlaps and all else
+    /// that reads bitmaps.
     pub questions_per_key: usize,
     /// Judgments and profiles that one key may have under way.
     pub judgments_per_key: usize,
@@ -47,6 +48,12 @@ impl Default for Limits {
 
 impl Default for UploadLimits {
     fn default() -> Self {
-        Self { bytes: 256 << 30, bytes_per_app: 64 << 30, uploads_per_app: 100, files: 10_000, age: Duration::from_secs(24 * 60 * 60) }
+        Self {
+            bytes: 256 << 30,
+            bytes_per_app: 64 << 30,
+            uploads_per_app: 100,
+            files: 10_000,
+            age: Duration::from_secs(24 * 60 * 60),
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! Which web pages may send live calls. A page holds a write key that anybody can read there; what keeps other pages from using it in their
-//! visitors' names is the origin that browsers send along.
+//! Which web pages may send live calls. A page holds a write key that anybody can read there; what
+//! keeps other pages from using it in their visitors' names is the origin that browsers send along.
 
 use crate::Problem;
 use axum::extract::{Request, State};
@@ -36,7 +36,11 @@ impl FromStr for WebOrigins {
         match text.trim() {
             "*" => Ok(Self(None)),
             "none" => Ok(Self(Some(Arc::default()))),
-            list => Ok(Self(Some(list.split(',').map(|origin| Pattern::read(origin.trim())).collect::<Result<_, _>>()?))),
+            list => Ok(Self(Some(
+                list.split(',')
+                    .map(|origin| Pattern::read(origin.trim()))
+                    .collect::<Result<_, _>>()?,
+            ))),
         }
     }
 }
@@ -50,7 +54,8 @@ impl Pattern {
         };
         let lower = text.to_ascii_lowercase();
         let (scheme, host) = lower.split_once("://").ok_or_else(wrong)?;
-        let is_host = |host: &str| !host.is_empty() && !host.contains(['/', '*', '?', '#', '@', ' ']);
+        let is_host =
+            |host: &str| !host.is_empty() && !host.contains(['/', '*', '?', '#', '@', ' ']);
         let pattern = match host.strip_prefix('*') {
             Some(below) if below.len() > 1 && below.starts_with('.') && is_host(below) => {
                 Self { start: format!("{scheme}://"), end: Some(below.to_owned()) }
@@ -58,15 +63,18 @@ impl Pattern {
             None if is_host(host) => Self { start: lower.clone(), end: None },
             _ => return Err(wrong()),
         };
-        let is_scheme =
-            scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+        let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
         if is_scheme { Ok(pattern) } else { Err(wrong()) }
     }
 
     fn holds(&self, origin: &str) -> bool {
         match &self.end {
             None => origin == self.start,
-            Some(end) => origin.strip_prefix(&self.start).and_then(|host| host.strip_suffix(end)).is_some_and(|name| !name.is_empty()),
+            Some(end) => origin
+                .strip_prefix(&self.start)
+                .and_then(|host| host.strip_suffix(end))
+                .is_some_and(|name| !name.is_empty()),
         }
     }
 }
@@ -81,7 +89,11 @@ impl WebOrigins {
     /// Answers preflights, and lets pages of these origins read the answers.
     pub(crate) fn layer(&self) -> CorsLayer {
         let of = self.clone();
-        let origins = if of.0.is_none() { AllowOrigin::any() } else { AllowOrigin::predicate(move |origin, _| of.allow(origin)) };
+        let origins = if of.0.is_none() {
+            AllowOrigin::any()
+        } else {
+            AllowOrigin::predicate(move |origin, _| of.allow(origin))
+        };
         CorsLayer::new()
             .allow_origin(origins)
             .allow_methods([Method::GET, Method::POST])
@@ -91,12 +103,19 @@ impl WebOrigins {
     }
 }
 
-/// Refuses calls of pages of other origins. Without this a browser would send them all the same, and only keep the answer from the page.
-pub(crate) async fn refuse_other_origins(State(origins): State<WebOrigins>, request: Request, next: Next) -> Result<Response, Problem> {
+/// Refuses calls of pages of other origins. Without this a browser would send them all the same,
+/// and only keep the answer from the page.
+pub(crate) async fn refuse_other_origins(
+    State(origins): State<WebOrigins>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
     match request.headers().get(header::ORIGIN) {
         Some(origin) if !origins.allow(origin) => {
             let origin = String::from_utf8_lossy(origin.as_bytes()).into_owned();
-            let detail = format!("pages of {origin} may not send calls here: add it to the server's --web-origins");
+            let detail = format!(
+                "pages of {origin} may not send calls here: add it to the server's --web-origins"
+            );
             Err(Problem::new(ErrorKind::Denied, detail))
         }
         _ => Ok(next.run(request).await),

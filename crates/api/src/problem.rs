@@ -47,27 +47,78 @@ const fn sort(word: &'static str, status: u16, title: &'static str, when: &'stat
     Sort { word, status, title, when }
 }
 
-/// All sorts of errors. The first of a status stands for answers of that status that others made, such as a layer under the routes.
+/// All sorts of errors. The first of a status stands for answers of that status that others made,
+/// such as a layer under the routes.
 const SORTS: [Sort; 14] = [
-    sort("invalid", 400, "Bad Request", "The request is not as described, or does not fit the app's definitions."),
-    sort("unauthenticated", 401, "Unauthorized", "No key, or one that is not known or was revoked."),
+    sort(
+        "invalid",
+        400,
+        "Bad Request",
+        "The request is not as described, or does not fit the app's definitions.",
+    ),
+    sort(
+        "unauthenticated",
+        401,
+        "Unauthorized",
+        "No key, or one that is not known or was revoked.",
+    ),
     sort(
         "denied",
         403,
         "Forbidden",
         "The key's role may not do this, the key is of another app, or the call comes from a page of an origin that may not send calls.",
     ),
-    sort("not_found", 404, "Not Found", "There is no such app, tag, crowd, run, key, upload or path."),
+    sort(
+        "not_found",
+        404,
+        "Not Found",
+        "There is no such app, tag, crowd, run, key, upload or path.",
+    ),
     sort("method_not_allowed", 405, "Method Not Allowed", "The path does not take the method."),
     sort("timeout", 408, "Request Timeout", "The request did not come in time."),
-    sort("conflict", 409, "Conflict", "Somebody else changed the same thing, or what it needs is busy: try again."),
+    sort(
+        "conflict",
+        409,
+        "Conflict",
+        "Somebody else changed the same thing, or what it needs is busy: try again.",
+    ),
     sort("too_large", 413, "Content Too Large", "The body is larger than the call takes."),
-    sort("unsupported_media_type", 415, "Unsupported Media Type", "The body is of another content type or encoding than the call takes."),
-    sort("too_many_requests", 429, "Too Many Requests", "More calls at once, or more kept, than the key may have."),
-    sort("internal", 500, "Internal Server Error", "A fault of the server; the detail and the server's log say more."),
-    sort("corrupt", 500, "Internal Server Error", "Stored data is damaged; the detail names the file."),
-    sort("out_of_space", 507, "Insufficient Storage", "Files that wait to be ingested hold as much as they may, or the disk is full."),
-    sort("unavailable", 503, "Service Unavailable", "What the call needs does not answer now: try again later."),
+    sort(
+        "unsupported_media_type",
+        415,
+        "Unsupported Media Type",
+        "The body is of another content type or encoding than the call takes.",
+    ),
+    sort(
+        "too_many_requests",
+        429,
+        "Too Many Requests",
+        "More calls at once, or more kept, than the key may have.",
+    ),
+    sort(
+        "internal",
+        500,
+        "Internal Server Error",
+        "A fault of the server; the detail and the server's log say more.",
+    ),
+    sort(
+        "corrupt",
+        500,
+        "Internal Server Error",
+        "Stored data is damaged; the detail names the file.",
+    ),
+    sort(
+        "out_of_space",
+        507,
+        "Insufficient Storage",
+        "Files that wait to be ingested hold as much as they may, or the disk is full.",
+    ),
+    sort(
+        "unavailable",
+        503,
+        "Service Unavailable",
+        "What the call needs does not answer now: try again later.",
+    ),
 ];
 
 /// Keyless routes answer with fewer statuses.
@@ -86,14 +137,19 @@ fn component(sort: &Sort) -> String {
     sort.title.replace(' ', "")
 }
 
-/// The errors that any route with a key may answer with, each by reference to its description in [`descriptions`].
+/// The errors that any route with a key may answer with, each by reference to its description in
+/// [`descriptions`].
 impl utoipa::IntoResponses for Problem {
     fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
-        SORTS.iter().map(|sort| (sort.status.to_string(), Ref::from_response_name(component(sort)).into())).collect()
+        SORTS
+            .iter()
+            .map(|sort| (sort.status.to_string(), Ref::from_response_name(component(sort)).into()))
+            .collect()
     }
 }
 
-/// Those of the tracking API refuse a body that is none, a page of another origin and a key that is not there.
+/// Those of the tracking API refuse a body that is none, a page of another origin and a key that is
+/// not there.
 const KEYLESS_CALL: [u16; 10] = [400, 403, 404, 405, 408, 413, 415, 429, 500, 503];
 
 /// The errors of routes that need no key.
@@ -131,9 +187,14 @@ pub(crate) fn schemas() -> Vec<(String, RefOr<openapi::Schema>)> {
 pub(crate) fn descriptions() -> BTreeMap<String, RefOr<openapi::Response>> {
     let mut described = BTreeMap::new();
     for sort in &SORTS {
-        let whens: Vec<&str> = SORTS.iter().filter(|other| other.status == sort.status).map(|other| other.when).collect();
+        let whens: Vec<&str> = SORTS
+            .iter()
+            .filter(|other| other.status == sort.status)
+            .map(|other| other.when)
+            .collect();
         let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-        let mut response = ResponseBuilder::new().description(whens.join(" ")).content(PROBLEM_JSON, content);
+        let mut response =
+            ResponseBuilder::new().description(whens.join(" ")).content(PROBLEM_JSON, content);
         let header = |about: &str| {
             HeaderBuilder::new()
                 .schema(Some(openapi::schema::Object::with_type(openapi::schema::Type::String)))
@@ -142,7 +203,10 @@ pub(crate) fn descriptions() -> BTreeMap<String, RefOr<openapi::Response>> {
         };
         match sort.status {
             401 => response = response.header("WWW-Authenticate", header("How to send a key.")),
-            429 => response = response.header("Retry-After", header("Seconds until it is worth another try.")),
+            429 => {
+                response =
+                    response.header("Retry-After", header("Seconds until it is worth another try."))
+            }
             405 => response = response.header("Allow", header("The methods that the path takes.")),
             _ => {}
         }
@@ -188,7 +252,13 @@ impl Problem {
     fn of_sort(wanted: impl Fn(&Sort) -> bool, detail: impl Into<String>) -> Self {
         let internal = sort("internal", 500, "Internal Server Error", "");
         let sort = SORTS.iter().find(|sort| wanted(sort)).unwrap_or(&internal);
-        Self { kind: sort.word, status: sort.status, title: sort.title, detail: detail.into(), errors: Vec::new() }
+        Self {
+            kind: sort.word,
+            status: sort.status,
+            title: sort.title,
+            detail: detail.into(),
+            errors: Vec::new(),
+        }
     }
 
     /// The problem of a status that something under the routes answered with.
@@ -205,14 +275,24 @@ impl Problem {
 
     /// A path that exists, called otherwise.
     pub fn method_not_allowed() -> Self {
-        Self::of_status(StatusCode::METHOD_NOT_ALLOWED, "this path does not take that method; /api/v1/openapi.json lists what it takes")
+        Self::of_status(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "this path does not take that method; /api/v1/openapi.json lists what it takes",
+        )
     }
 
     /// What reading a body failed with: a body that did not go on in time has a status of its own.
-    pub(crate) fn of_body(status: StatusCode, error: &(dyn std::error::Error + 'static), detail: impl Into<String>) -> Self {
+    pub(crate) fn of_body(
+        status: StatusCode,
+        error: &(dyn std::error::Error + 'static),
+        detail: impl Into<String>,
+    ) -> Self {
         let mut cause = Some(error);
         while let Some(error) = cause {
-            if let Some(error) = error.downcast_ref::<std::io::Error>().filter(|error| error.kind() == std::io::ErrorKind::TimedOut) {
+            if let Some(error) = error
+                .downcast_ref::<std::io::Error>()
+                .filter(|error| error.kind() == std::io::ErrorKind::TimedOut)
+            {
                 return Self::of_status(StatusCode::REQUEST_TIMEOUT, error.to_string());
             }
             cause = error.source();
@@ -226,19 +306,25 @@ impl Problem {
     }
 }
 
-/// Makes a problem of an error answer that is none, such as that of a layer under the routes. Its other headers stay.
+/// Makes a problem of an error answer that is none, such as that of a layer under the routes. Its
+/// other headers stay.
 pub(crate) async fn only_problems(response: Response) -> Response {
     let status = response.status();
     let is_error = status.is_client_error() || status.is_server_error();
-    let said = response.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == PROBLEM_JSON);
+    let said =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == PROBLEM_JSON);
     if !is_error || said {
         return response;
     }
     let detail = match status {
         StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-            "the body's encoding is not known here: send it plain, or a tracking call with gzip".to_owned()
+            "the body's encoding is not known here: send it plain, or a tracking call with gzip"
+                .to_owned()
         }
-        _ => SORTS.iter().find(|sort| sort.status == status.as_u16()).map_or_else(|| status.to_string(), |sort| sort.when.to_owned()),
+        _ => SORTS
+            .iter()
+            .find(|sort| sort.status == status.as_u16())
+            .map_or_else(|| status.to_string(), |sort| sort.when.to_owned()),
     };
     let (mut parts, _) = response.into_parts();
     let (problem, body) = Problem::of_status(status, detail).into_response().into_parts();
@@ -269,7 +355,8 @@ impl IntoResponse for Problem {
     }
 }
 
-/// A crate's error becomes a problem by its kind; the crate's message is already written for people.
+/// A crate's error becomes a problem by its kind; the crate's message is already written for
+/// people.
 macro_rules! from_room {
     ($($error:ty),+ $(,)?) => {
         $(impl From<$error> for Problem {
@@ -296,7 +383,12 @@ impl From<taghouse_engine::Error> for Problem {
     fn from(error: taghouse_engine::Error) -> Self {
         let mut problem = Self::new(error.kind(), error.to_string());
         if let taghouse_engine::Error::Refused(places) = error {
-            let place = |at: DefinitionError| Place { path: at.path, line: at.line, column: at.column, message: at.message };
+            let place = |at: DefinitionError| Place {
+                path: at.path,
+                line: at.line,
+                column: at.column,
+                message: at.message,
+            };
             problem.errors = places.into_iter().map(place).collect();
         }
         problem
@@ -305,7 +397,11 @@ impl From<taghouse_engine::Error> for Problem {
 
 impl From<taghouse_ingest::CallError> for Problem {
     fn from(error: taghouse_ingest::CallError) -> Self {
-        if error.too_large { Self::too_large(error.message) } else { Self::new(ErrorKind::Invalid, error.message) }
+        if error.too_large {
+            Self::too_large(error.message)
+        } else {
+            Self::new(ErrorKind::Invalid, error.message)
+        }
     }
 }
 

@@ -39,7 +39,10 @@ fn size(bytes: u64) -> String {
     [(30, "GiB"), (20, "MiB"), (10, "KiB")]
         .into_iter()
         .find(|(shift, _)| bytes >= 1 << shift && bytes.is_multiple_of(1 << shift))
-        .map_or_else(|| format!("{bytes} bytes"), |(shift, unit)| format!("{} {unit}", bytes >> shift))
+        .map_or_else(
+            || format!("{bytes} bytes"),
+            |(shift, unit)| format!("{} {unit}", bytes >> shift),
+        )
 }
 
 impl UploadQuota {
@@ -52,7 +55,12 @@ impl UploadQuota {
     }
 
     /// A new upload.
-    pub(crate) fn begin(&self, app: &AppId, upload: &str, now_ms: TimestampMs) -> Result<(), Problem> {
+    pub(crate) fn begin(
+        &self,
+        app: &AppId,
+        upload: &str,
+        now_ms: TimestampMs,
+    ) -> Result<(), Problem> {
         let mut uploads = self.held();
         let limit = self.limits.uploads_per_app;
         if uploads.keys().filter(|(of, _)| of == app).count() >= limit {
@@ -61,15 +69,26 @@ impl UploadQuota {
                 self.limits.age.as_secs() / 3600
             )));
         }
-        uploads.insert((app.clone(), upload.to_owned()), Held { touched_ms: now_ms, ..Held::default() });
+        uploads.insert(
+            (app.clone(), upload.to_owned()),
+            Held { touched_ms: now_ms, ..Held::default() },
+        );
         Ok(())
     }
 
     /// One more file of an upload.
-    pub(crate) fn receive(self: &Arc<Self>, app: &AppId, upload: &str, now_ms: TimestampMs) -> Result<Receiving, Problem> {
+    pub(crate) fn receive(
+        self: &Arc<Self>,
+        app: &AppId,
+        upload: &str,
+        now_ms: TimestampMs,
+    ) -> Result<Receiving, Problem> {
         let key = (app.clone(), upload.to_owned());
         let mut uploads = self.held();
-        let held = uploads.get_mut(&key).filter(|held| !held.claimed).ok_or_else(|| unknown(app, upload))?;
+        let held = uploads
+            .get_mut(&key)
+            .filter(|held| !held.claimed)
+            .ok_or_else(|| unknown(app, upload))?;
         if held.files + held.receiving >= self.limits.files {
             return Err(too_many(format!(
                 "an upload may have {} files (--upload-files): ingest this one, and send the rest with another",
@@ -85,10 +104,15 @@ impl UploadQuota {
     /// Takes the upload out of everybody's hands but the ingestion's.
     pub(crate) fn claim(&self, app: &AppId, upload: &str) -> Result<(), Problem> {
         let mut uploads = self.held();
-        let held = uploads.get_mut(&(app.clone(), upload.to_owned())).filter(|held| !held.claimed).ok_or_else(|| unknown(app, upload))?;
+        let held = uploads
+            .get_mut(&(app.clone(), upload.to_owned()))
+            .filter(|held| !held.claimed)
+            .ok_or_else(|| unknown(app, upload))?;
         if held.receiving > 0 {
-            let detail =
-                format!("{} files of the upload \"{upload}\" are still on their way: ingest it when they have come", held.receiving);
+            let detail = format!(
+                "{} files of the upload \"{upload}\" are still on their way: ingest it when they have come",
+                held.receiving
+            );
             return Err(Problem::new(ErrorKind::Conflict, detail));
         }
         held.claimed = true;
@@ -100,12 +124,16 @@ impl UploadQuota {
         self.held().remove(&(app.clone(), upload.to_owned()));
     }
 
-    /// Those that nobody sends to or ingests any more. They are forgotten with this: nobody finds them again.
+    /// Those that nobody sends to or ingests any more. They are forgotten with this: nobody finds
+    /// them again.
     fn abandoned(&self, now_ms: TimestampMs) -> Vec<(AppId, String)> {
         let mut uploads = self.held();
         let age = i64::try_from(self.limits.age.as_millis()).unwrap_or(i64::MAX);
-        let old = |held: &Held| held.receiving == 0 && !held.claimed && now_ms.saturating_sub(held.touched_ms) >= age;
-        let found: Vec<_> = uploads.iter().filter(|(_, held)| old(held)).map(|(key, _)| key.clone()).collect();
+        let old = |held: &Held| {
+            held.receiving == 0 && !held.claimed && now_ms.saturating_sub(held.touched_ms) >= age
+        };
+        let found: Vec<_> =
+            uploads.iter().filter(|(_, held)| old(held)).map(|(key, _)| key.clone()).collect();
         for key in &found {
             uploads.remove(key);
         }
@@ -114,7 +142,9 @@ impl UploadQuota {
 }
 
 pub(crate) fn unknown(app: &AppId, upload: &str) -> Problem {
-    let detail = format!("there is no upload \"{upload}\" in \"{app}\"; it may have been ingested already, or abandoned for too long");
+    let detail = format!(
+        "there is no upload \"{upload}\" in \"{app}\"; it may have been ingested already, or abandoned for too long"
+    );
     Problem::new(ErrorKind::NotFound, detail)
 }
 
@@ -139,11 +169,18 @@ impl Receiving {
             of_app += if *app == self.key.0 { held.bytes } else { 0 };
         }
         let limits = &self.quota.limits;
-        let room = limits.bytes.saturating_sub(all).min(limits.bytes_per_app.saturating_sub(of_app));
+        let room =
+            limits.bytes.saturating_sub(all).min(limits.bytes_per_app.saturating_sub(of_app));
         let needed = bytes - self.asked;
         if needed > room {
-            let (whose, limit, flag) = if limits.bytes_per_app.saturating_sub(of_app) <= limits.bytes.saturating_sub(all) {
-                (format!("of the app \"{}\"", self.key.0), limits.bytes_per_app, "--upload-bytes-per-app")
+            let (whose, limit, flag) = if limits.bytes_per_app.saturating_sub(of_app)
+                <= limits.bytes.saturating_sub(all)
+            {
+                (
+                    format!("of the app \"{}\"", self.key.0),
+                    limits.bytes_per_app,
+                    "--upload-bytes-per-app",
+                )
             } else {
                 ("of all apps".to_owned(), limits.bytes, "--upload-bytes")
             };
@@ -211,13 +248,21 @@ mod tests {
 
     #[test]
     fn what_a_file_took_is_given_back_unless_it_came() {
-        let (quota, app) = quota(UploadLimits { bytes: 5_000_000, bytes_per_app: 3_000_000, ..UploadLimits::default() });
+        let (quota, app) = quota(UploadLimits {
+            bytes: 5_000_000,
+            bytes_per_app: 3_000_000,
+            ..UploadLimits::default()
+        });
         quota.begin(&app, "u", 0).unwrap();
         let mut file = quota.receive(&app, "u", 0).unwrap();
         file.up_to(2_900_000).unwrap();
         let refused = file.up_to(3_000_001).unwrap_err();
         assert_eq!(refused.status, 507);
-        assert!(refused.detail.contains("3000000 bytes (--upload-bytes-per-app)"), "{}", refused.detail);
+        assert!(
+            refused.detail.contains("3000000 bytes (--upload-bytes-per-app)"),
+            "{}",
+            refused.detail
+        );
         drop(file);
         let mut file = quota.receive(&app, "u", 0).unwrap();
         file.up_to(1_900_000).unwrap();
@@ -243,7 +288,8 @@ mod tests {
     #[test]
     fn only_what_nobody_uses_is_abandoned() {
         let age = Duration::from_secs(10);
-        let (quota, app) = quota(UploadLimits { uploads_per_app: 3, files: 1, age, ..UploadLimits::default() });
+        let (quota, app) =
+            quota(UploadLimits { uploads_per_app: 3, files: 1, age, ..UploadLimits::default() });
         for upload in ["idle", "sent", "claimed"] {
             quota.begin(&app, upload, 0).unwrap();
         }
@@ -253,7 +299,10 @@ mod tests {
         assert!(quota.receive(&app, "sent", 9_000).is_err(), "one file is allowed");
         assert_eq!(quota.abandoned(9_999), []);
         assert_eq!(quota.abandoned(10_000), [(app.clone(), "idle".to_owned())]);
-        assert_eq!(quota.receive(&app, "idle", 10_000).err().map(|problem| problem.status), Some(404));
+        assert_eq!(
+            quota.receive(&app, "idle", 10_000).err().map(|problem| problem.status),
+            Some(404)
+        );
         assert_eq!(quota.abandoned(19_000), [(app, "sent".to_owned())]);
     }
 }

@@ -1,8 +1,10 @@
 //! Calls that were refused, summed up for the audit trail.
 //!
-//! Who tries what a key may not do, or goes on with a key that was revoked, is written down: a line for each key, at once within a minute and
-//! then once an hour at most, however often it tries. So the trail grows with the number of keys, which admins alone make. A call with no key,
-//! or with one that nobody knows, leaves no line: anybody can make millions of those, and they would push out the lines that matter.
+//! Who tries what a key may not do, or goes on with a key that was revoked, is written down: a line
+//! for each key, at once within a minute and then once an hour at most, however often it tries. So
+//! the trail grows with the number of keys, which admins alone make. A call with no key,
+//! or with one that nobody knows, leaves no line: anybody can make millions of those, and they
+//! would push out the lines that matter.
 
 use crate::access::Caller;
 use crate::{Problem, Server};
@@ -32,11 +34,17 @@ impl Asked {
         Self { method: request.method().clone(), route, uri: request.uri().clone() }
     }
 
-    /// The route with its app. What else stands in the path may be a user's id, which the trail does not keep.
+    /// The route with its app. What else stands in the path may be a user's id, which the trail
+    /// does not keep.
     fn named(&self) -> String {
         let route = self.route.as_ref().map_or("another path", MatchedPath::as_str);
-        let app = self.uri.path().strip_prefix("/api/v1/apps/").and_then(|rest| AppId::new(rest.split('/').next()?).ok());
-        let route = app.map_or_else(|| route.to_owned(), |app| route.replace("{app}", app.as_str()));
+        let app = self
+            .uri
+            .path()
+            .strip_prefix("/api/v1/apps/")
+            .and_then(|rest| AppId::new(rest.split('/').next()?).ok());
+        let route =
+            app.map_or_else(|| route.to_owned(), |app| route.replace("{app}", app.as_str()));
         format!("{} {route}", self.method)
     }
 }
@@ -59,7 +67,11 @@ struct Refused {
 
 impl Refused {
     fn line(&self, key: &str) -> AuditRecord {
-        let why = if self.revoked { "refused: the key was revoked" } else { "refused: the key may not do this" };
+        let why = if self.revoked {
+            "refused: the key was revoked"
+        } else {
+            "refused: the key may not do this"
+        };
         AuditRecord {
             app: self.app.clone(),
             at_ms: self.last_ms,
@@ -76,7 +88,14 @@ impl Refusals {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, key: &str, app: Option<&AppId>, revoked: bool, asked: &Asked, now_ms: TimestampMs) {
+    fn add(
+        &self,
+        key: &str,
+        app: Option<&AppId>,
+        revoked: bool,
+        asked: &Asked,
+        now_ms: TimestampMs,
+    ) {
         let mut all = self.held();
         let of_key = all.entry(key.to_owned()).or_default();
         of_key.calls += 1;
@@ -109,7 +128,13 @@ impl Refusals {
 impl Server {
     /// A key that works asked for what it may not.
     pub(crate) fn refused(&self, caller: &Caller, asked: &Asked) {
-        self.refusals.add(&caller.id, caller.app.as_ref(), false, asked, self.engine.clock.now_ms());
+        self.refusals.add(
+            &caller.id,
+            caller.app.as_ref(),
+            false,
+            asked,
+            self.engine.clock.now_ms(),
+        );
     }
 
     /// A key that was revoked asked.
@@ -127,7 +152,10 @@ impl Server {
         if lines.is_empty() {
             return Ok(());
         }
-        self.engine.catalog.commit(lines.iter().map(|(_, _, line)| Change::Audit(line.clone())).collect()).await?;
+        self.engine
+            .catalog
+            .commit(lines.iter().map(|(_, _, line)| Change::Audit(line.clone())).collect())
+            .await?;
         self.refusals.written(&lines, now_ms);
         Ok(())
     }
@@ -145,7 +173,9 @@ mod tests {
     fn a_key_has_a_line_an_hour_however_often_it_is_refused() {
         let refusals = Refusals::default();
         let call = asked(Method::POST, "/api/v1/apps/shop/produce");
-        let refuse = |times: u64, at_ms| (0..times).for_each(|_| refusals.add("k1", None, false, &call, at_ms));
+        let refuse = |times: u64, at_ms| {
+            (0..times).for_each(|_| refusals.add("k1", None, false, &call, at_ms))
+        };
         refuse(1000, 5);
         let first = refusals.due(10, false);
         assert_eq!((first.len(), first[0].1), (1, 1000));
@@ -155,7 +185,9 @@ mod tests {
         refusals.written(&first, 10);
         refuse(2, 12);
         assert!(refusals.due(LINE_EVERY_MS, false).is_empty(), "not before its hour");
-        let calls = |lines: Vec<(String, u64, AuditRecord)>| lines.into_iter().map(|(_, calls, _)| calls).collect::<Vec<_>>();
+        let calls = |lines: Vec<(String, u64, AuditRecord)>| {
+            lines.into_iter().map(|(_, calls, _)| calls).collect::<Vec<_>>()
+        };
         assert_eq!(calls(refusals.due(11, true)), [3], "all of them at the end");
         assert_eq!(calls(refusals.due(LINE_EVERY_MS + 10, false)), [3]);
         // Different calls do not make it longer without end.

@@ -6,8 +6,8 @@ use crate::gates::admit;
 use crate::origins::{WebOrigins, refuse_other_origins};
 use crate::problem::{KeylessProblem, descriptions, only_problems, schemas};
 use crate::routes::{
-    apps, audit, backups, changes, crowds, definitions, export, ingest, input, judge, keys, landing, produce, runs, tags, track,
-    tracking_settings, uploads, users,
+    apps, audit, backups, changes, crowds, definitions, export, ingest, input, judge, keys,
+    landing, produce, runs, tags, track, tracking_settings, uploads, users,
 };
 use crate::routes::{compare, estimate, group, histogram, overlap, page, questions, top};
 use crate::server::Shared;
@@ -56,8 +56,10 @@ fn introduction() -> OpenApi {
         ("bearer".to_owned(), SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)).into()),
         ("basic".to_owned(), SecurityScheme::Http(Http::new(HttpAuthScheme::Basic)).into()),
     ]);
-    api.security =
-        Some(vec![SecurityRequirement::new::<_, [&str; 0], _>("bearer", []), SecurityRequirement::new::<_, [&str; 0], _>("basic", [])]);
+    api.security = Some(vec![
+        SecurityRequirement::new::<_, [&str; 0], _>("bearer", []),
+        SecurityRequirement::new::<_, [&str; 0], _>("basic", []),
+    ]);
     api
 }
 
@@ -109,10 +111,16 @@ fn parts() -> Parts {
         .merge(whole)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .merge(uploads);
-    let calls = OpenApiRouter::new().nest("/v1", OpenApiRouter::new().routes(routes!(track::track)));
-    let keyless_calls = OpenApiRouter::new().routes(routes!(track::metrics)).routes(routes!(tracking_settings::get));
+    let calls =
+        OpenApiRouter::new().nest("/v1", OpenApiRouter::new().routes(routes!(track::track)));
+    let keyless_calls = OpenApiRouter::new()
+        .routes(routes!(track::metrics))
+        .routes(routes!(tracking_settings::get));
     let keyless_calls = OpenApiRouter::new().nest("/v1", keyless_calls);
-    let open = OpenApiRouter::new().routes(routes!(apps::health)).routes(routes!(apps::schema)).routes(routes!(description));
+    let open = OpenApiRouter::new()
+        .routes(routes!(apps::health))
+        .routes(routes!(apps::schema))
+        .routes(routes!(description));
     let (keyed, keyed_api) = OpenApiRouter::new().nest("/api/v1", keyed).split_for_parts();
     let (calls, calls_api) = calls.split_for_parts();
     let (keyless_calls, keyless_api) = keyless_calls.split_for_parts();
@@ -136,7 +144,8 @@ async fn description() -> Json<OpenApi> {
     Json(DESCRIBED.clone())
 }
 
-/// The whole API over one data folder. `/api/v1/openapi.json` describes it. Pages of `origins` may send live calls.
+/// The whole API over one data folder. `/api/v1/openapi.json` describes it. Pages of `origins` may
+/// send live calls.
 pub fn router(server: Arc<Server>, origins: &WebOrigins) -> Router {
     let Parts { keyed, calls, keyless_calls, open, .. } = parts();
     let keyed = keyed
@@ -149,7 +158,8 @@ pub fn router(server: Arc<Server>, origins: &WebOrigins) -> Router {
         .merge(keyless_calls)
         .layer(RequestDecompressionLayer::new())
         .layer(DefaultBodyLimit::max(track::MAX_BYTES))
-        // Before the next layer: a preflight is not a method that a route takes, and is answered there all the same.
+        // Before the next layer: a preflight is not a method that a route takes, and is answered
+        // there all the same.
         .method_not_allowed_fallback(async || Problem::method_not_allowed().into_response())
         .layer(origins.layer())
         .layer(middleware::from_fn_with_state(origins.clone(), refuse_other_origins));
@@ -157,7 +167,13 @@ pub fn router(server: Arc<Server>, origins: &WebOrigins) -> Router {
         .merge(keyed)
         .merge(calls)
         .merge(open)
-        .fallback(async || Problem::new(ErrorKind::NotFound, "there is no such path; /api/v1/openapi.json lists all").into_response())
+        .fallback(async || {
+            Problem::new(
+                ErrorKind::NotFound,
+                "there is no such path; /api/v1/openapi.json lists all",
+            )
+            .into_response()
+        })
         .method_not_allowed_fallback(async || Problem::method_not_allowed().into_response())
         .layer(middleware::map_response(only_problems))
         .layer(TraceLayer::new_for_http())

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use taghouse_engine::Engine;
 use tokio::sync::Semaphore;
 
-/// Exports of which a piece is encoded at one time; further pieces wait. A reader who takes nothing keeps none of these places.
+/// Exports of which a piece is encoded at one time; further pieces wait. A reader who takes nothing
+/// keeps none of these places.
 const EXPORTS_AT_ONCE: usize = 16;
 
 /// One data folder's engine, and what stands between it and its callers.
@@ -28,9 +29,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server that has just begun. Files that are sent are kept in `uploads`; callers on other machines may have backups written into
-    /// `backups`.
-    pub fn new(engine: Arc<Engine>, keys: KeyRing, limits: Limits, uploads: PathBuf, backups: Option<PathBuf>) -> Self {
+    /// A server that has just begun. Files that are sent are kept in `uploads`; callers on other
+    /// machines may have backups written into `backups`.
+    pub fn new(
+        engine: Arc<Engine>,
+        keys: KeyRing,
+        limits: Limits,
+        uploads: PathBuf,
+        backups: Option<PathBuf>,
+    ) -> Self {
         Self {
             engine,
             keys,
@@ -43,8 +50,8 @@ impl Server {
         }
     }
 
-    /// Writes the lines of refused calls that are due, and removes what callers left behind; call it every minute. What fails is tried again
-    /// at the next turn.
+    /// Writes the lines of refused calls that are due, and removes what callers left behind; call
+    /// it every minute. What fails is tried again at the next turn.
     pub async fn tidy(&self) {
         if let Err(error) = self.write_refusals(false).await {
             tracing::error!(%error, "refused calls could not be written into the audit trail; it is tried again");
@@ -54,7 +61,8 @@ impl Server {
         }
     }
 
-    /// Waits until every line of the audit trail is written. At the end of a process; runs have ended before.
+    /// Waits until every line of the audit trail is written. At the end of a process; runs have
+    /// ended before.
     pub async fn settle_audit(&self) {
         if let Err(error) = self.write_refusals(true).await {
             tracing::error!(%error, "the audit trail's lines of refused calls are lost");

@@ -29,7 +29,9 @@ named!(RawBytes, ExportFormat, TrackCall);
 
 impl PartialSchema for RawBytes {
     fn schema() -> RefOr<Schema> {
-        let bytes = ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)));
+        let bytes = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)));
         RefOr::T(bytes.description(Some("Bytes as they are.")).build().into())
     }
 }

@@ -6,7 +6,8 @@ use taghouse_model::{Value, ValueType};
 use taghouse_rules::TagKind;
 use taghouse_rules::reader::{Cell, ColumnReader, FaultKind, TextLists};
 
-/// Whole numbers and booleans as JSON's own; decimals, dates and instants as text, so that no digit is lost; sets as arrays.
+/// Whole numbers and booleans as JSON's own; decimals, dates and instants as text, so that no digit
+/// is lost; sets as arrays.
 pub(crate) fn value(value: &Value) -> Json {
     match value {
         Value::Bool(flag) => json!(flag),
@@ -20,19 +21,29 @@ pub(crate) fn value(value: &Value) -> Json {
 /// The digits that every float keeps.
 const FLOAT_DIGITS: usize = 15;
 
-/// The other way: a value of a tag's type, as [`value`] writes it, or as files and calls bring it; `None` for null, a text of white space only
-/// and a set without members. An instant without an offset is read in `zone`.
+/// The other way: a value of a tag's type, as [`value`] writes it, or as files and calls bring it;
+/// `None` for null, a text of white space only and a set without members. An instant without an
+/// offset is read in `zone`.
 ///
 /// # Errors
 /// What does not fit, in words.
-pub(crate) fn value_of(json: &Json, value_type: ValueType, zone: &TimeZone) -> Result<Option<Value>, String> {
+pub(crate) fn value_of(
+    json: &Json,
+    value_type: ValueType,
+    zone: &TimeZone,
+) -> Result<Option<Value>, String> {
     let text = json.to_string();
     let cell = match json {
         Json::Null => Cell::Null,
         Json::Bool(flag) => Cell::Bool(*flag),
         Json::String(text) => Cell::Text(text),
-        Json::Number(number) if number.is_f64() && text.bytes().filter(u8::is_ascii_digit).count() > FLOAT_DIGITS => {
-            return Err(format!("{text} may have lost digits: write numbers of more than {FLOAT_DIGITS} digits in quotes"));
+        Json::Number(number)
+            if number.is_f64()
+                && text.bytes().filter(u8::is_ascii_digit).count() > FLOAT_DIGITS =>
+        {
+            return Err(format!(
+                "{text} may have lost digits: write numbers of more than {FLOAT_DIGITS} digits in quotes"
+            ));
         }
         Json::Number(_) => Cell::Number(&text),
         Json::Array(_) | Json::Object(_) => Cell::Nested(&text),
@@ -66,8 +77,9 @@ pub(crate) fn tag_kind(kind: &TagKind) -> &'static str {
     }
 }
 
-/// An exact sum in units of the type's last digit, as text; none for types that do not add up, such as dates. A sum may have more digits
-/// than any decimal type holds, so it is written from the integer.
+/// An exact sum in units of the type's last digit, as text; none for types that do not add up, such
+/// as dates. A sum may have more digits than any decimal type holds, so it is written from the
+/// integer.
 pub(crate) fn sum(units: i128, value_type: ValueType) -> Option<String> {
     match value_type {
         ValueType::Int | ValueType::Decimal { scale: 0 } => Some(units.to_string()),

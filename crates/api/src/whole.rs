@@ -6,11 +6,14 @@ use axum::middleware::Next;
 use axum::response::Response;
 use taghouse_model::ErrorKind;
 
-/// Answers a call in a task of its own. A request is dropped when its caller leaves; between a commit and what this process remembers of it,
-/// that would leave a revoked key working, old definitions in force, or a run in the catalog that nobody runs.
+/// Answers a call in a task of its own. A request is dropped when its caller leaves; between a
+/// commit and what this process remembers of it, that would leave a revoked key working, old
+/// definitions in force, or a run in the catalog that nobody runs.
 pub(crate) async fn to_the_end(request: Request, next: Next) -> Result<Response, Problem> {
     let answered = tokio::spawn(next.run(request)).await;
-    answered.map_err(|error| Problem::new(ErrorKind::Internal, format!("internal error: the call failed: {error}")))
+    answered.map_err(|error| {
+        Problem::new(ErrorKind::Internal, format!("internal error: the call failed: {error}"))
+    })
 }
 
 #[cfg(test)]
@@ -41,6 +44,9 @@ mod tests {
         calling.abort();
         assert!(calling.await.unwrap_err().is_cancelled());
         leave.notify_one();
-        assert_eq!((steps.recv().await, steps.recv().await), (Some("committed"), Some("remembered")));
+        assert_eq!(
+            (steps.recv().await, steps.recv().await),
+            (Some("committed"), Some("remembered"))
+        );
     }
 }

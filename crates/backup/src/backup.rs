@@ -70,7 +70,8 @@ impl Backup {
         Self { parts, one: tokio::sync::Mutex::default() }
     }
 
-    /// Removes what a process that was killed left of a backup in the data folder. Call it before anybody writes one.
+    /// Removes what a process that was killed left of a backup in the data folder. Call it before
+    /// anybody writes one.
     ///
     /// # Errors
     /// `Disk`.
@@ -84,11 +85,13 @@ impl Backup {
         Ok(())
     }
 
-    /// Writes a backup into a folder that is not there yet, or empty. Answers and writers go on, but for a moment.
+    /// Writes a backup into a folder that is not there yet, or empty. Answers and writers go on,
+    /// but for a moment.
     ///
     /// # Errors
-    /// `Place` for a folder that cannot take it, `Busy` where another backup is written, `Held` where an app is being compacted for long, those of
-    /// the parts; what was written is removed again.
+    /// `Place` for a folder that cannot take it, `Busy` where another backup is written, `Held`
+    /// where an app is being compacted for long, those of the parts; what was written is
+    /// removed again.
     pub async fn write(&self, target: &Path) -> Result<Written> {
         let _one = self.one.try_lock().map_err(|_| Error::Busy)?;
         let target = self.taken(target)?;
@@ -103,16 +106,24 @@ impl Backup {
 
     /// Makes the folder for a backup.
     fn taken(&self, target: &Path) -> Result<PathBuf> {
-        let is_empty = |folder: &Path| std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
+        let is_empty = |folder: &Path| {
+            std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
+        };
         if target.exists() && !is_empty(target) {
-            return Err(Error::place(target, "holds something already: name a folder that is empty or not there yet"));
+            return Err(Error::place(
+                target,
+                "holds something already: name a folder that is empty or not there yet",
+            ));
         }
         std::fs::create_dir_all(target).map_err(Error::disk(target))?;
         let target = target.canonicalize().map_err(Error::disk(target))?;
         let data = self.parts.folder.canonicalize().map_err(Error::disk(&self.parts.folder))?;
         if target.starts_with(&data) {
             std::fs::remove_dir(&target).map_err(Error::disk(&target))?;
-            return Err(Error::place(&target, "is in the data folder itself: name one elsewhere, best on another disk"));
+            return Err(Error::place(
+                &target,
+                "is in the data folder itself: name one elsewhere, best on another disk",
+            ));
         }
         Ok(target)
     }
@@ -120,7 +131,10 @@ impl Backup {
     async fn write_into(&self, target: &Path) -> Result<Written> {
         let parts = &self.parts;
         let folder = &parts.folder;
-        let stage = tempfile::Builder::new().prefix(STAGE).tempdir_in(folder).map_err(Error::disk(folder))?;
+        let stage = tempfile::Builder::new()
+            .prefix(STAGE)
+            .tempdir_in(folder)
+            .map_err(Error::disk(folder))?;
         let _files = parts.lake.keep_files();
         let Frozen { log, taken_ms, held } = freeze(parts, stage.path()).await?;
 
@@ -142,12 +156,19 @@ impl Backup {
             Ok(listing)
         })
         .await?;
-        Ok(Written { folder: target.to_owned(), taken_ms, files: listing.files.len() as u64, bytes: listing.bytes(), held })
+        Ok(Written {
+            folder: target.to_owned(),
+            taken_ms,
+            files: listing.files.len() as u64,
+            bytes: listing.bytes(),
+            held,
+        })
     }
 
     /// Copies the files of all tables that the catalog in `target` names.
     async fn copy_lake(&self, target: &Path) -> Result<Vec<ListedFile>> {
-        let warehouse = self.parts.folder.canonicalize().map_err(Error::disk(&self.parts.folder))?.join("lake");
+        let warehouse =
+            self.parts.folder.canonicalize().map_err(Error::disk(&self.parts.folder))?.join("lake");
         let path = target.join("catalog.db");
         let catalog = Arc::new(SqliteCatalog::open(&path).await?);
         let lake = Lake::open(catalog.clone(), &warehouse, self.parts.clock.clone())?;
@@ -201,7 +222,9 @@ fn copy_stage(stage: &Path, target: &Path) -> Result<Vec<ListedFile>> {
 }
 
 /// Does work on files where it may block, at a lower priority than answers.
-pub(crate) async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(crate) async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     let runtime = Handle::current();
     runtime.spawn_blocking(work).await.map_err(|e| Error::Internal(e.to_string()))?
 }

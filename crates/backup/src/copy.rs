@@ -9,7 +9,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 const PIECE_BYTES: usize = 1 << 20;
 
-/// Copies a file into a folder that is there; says what was copied. `path` is its place below the backup's folder.
+/// Copies a file into a folder that is there; says what was copied. `path` is its place below the
+/// backup's folder.
 pub(crate) fn copy(from: &Path, to: &Path, path: String) -> Result<ListedFile> {
     let mut source = File::open(from).map_err(Error::disk(from))?;
     let mut target = File::create_new(to).map_err(Error::disk(to))?;
@@ -43,7 +44,8 @@ pub(crate) fn listed(file: &Path, path: String) -> Result<ListedFile> {
     Ok(ListedFile { path, bytes, xxh3: format!("{:016x}", hash.digest()) })
 }
 
-/// The files below a folder, by their paths from it, in order. Files of which others may write parts are not meant.
+/// The files below a folder, by their paths from it, in order. Files of which others may write
+/// parts are not meant.
 pub(crate) fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
     let (mut found, mut waiting) = (Vec::new(), vec![PathBuf::new()]);
     while let Some(inner) = waiting.pop() {
@@ -62,8 +64,8 @@ pub(crate) fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Links the files of one folder into another, or copies them where the file system has no links. Files that vanish meanwhile are passed over:
-/// nothing led to them.
+/// Links the files of one folder into another, or copies them where the file system has no links.
+/// Files that vanish meanwhile are passed over: nothing led to them.
 pub(crate) fn link_all(from: &Path, to: &Path) -> Result<()> {
     let mut made = None;
     for path in files_below(from)? {

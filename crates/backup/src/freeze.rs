@@ -1,9 +1,11 @@
 //! The moment that a backup shows.
 //!
 //! 1. What is live is flushed, so that little is left to be flushed while writers wait.
-//! 2. Landings, users and indexes of all apps are held: no call lands, no value changes, nobody is deleted or renumbered, no tag is published.
-//! 3. The log's content is fixed; the catalog is copied; the dictionary and the index's objects are linked, in this order: what the catalog names
-//!    is there, and what came since is named by nothing.
+//! 2. Landings, users and indexes of all apps are held: no call lands, no value changes, nobody is
+//!    deleted or renumbered, no tag is published.
+//! 3. The log's content is fixed; the catalog is copied; the dictionary and the index's objects are
+//!    linked, in this order: what the catalog names is there, and what came since is named by
+//!    nothing.
 //! 4. All go on.
 
 use crate::backup::{Parts, off_thread};
@@ -53,7 +55,8 @@ pub(crate) async fn freeze(parts: &Parts, stage: &Path) -> Result<Frozen> {
     let log = parts.log.freeze().await?;
     let taken_ms = parts.clock.now_ms();
     parts.catalog.copy_to(&stage.join("catalog.db")).await?;
-    let (dictionary, objects, stage) = (parts.dictionary.clone(), parts.objects.clone(), stage.to_owned());
+    let (dictionary, objects, stage) =
+        (parts.dictionary.clone(), parts.objects.clone(), stage.to_owned());
     off_thread(move || {
         dictionary.copy_to(&stage.join("dictionary"))?;
         link_all(&objects, &stage.join("objects"))
@@ -83,14 +86,18 @@ async fn hold(parts: &Parts) -> Result<Held> {
             Err(_) => tokio::time::sleep(PAUSE).await,
         }
     }
-    users(parts, &apps).await.map_or_else(|app| Err(Error::Held(app)), |_| Err(Error::Internal("not held".to_owned())))
+    users(parts, &apps)
+        .await
+        .map_or_else(|app| Err(Error::Held(app)), |_| Err(Error::Internal("not held".to_owned())))
 }
 
 /// Holds the users of all apps; or names one that has somebody who does not let go.
 async fn users(parts: &Parts, apps: &[AppId]) -> std::result::Result<Vec<HeldUsers>, AppId> {
     let mut held = Vec::new();
     for app in apps {
-        held.push(tokio::time::timeout(PATIENCE, parts.users.hold(app)).await.map_err(|_| app.clone())?);
+        held.push(
+            tokio::time::timeout(PATIENCE, parts.users.hold(app)).await.map_err(|_| app.clone())?,
+        );
     }
     Ok(held)
 }

@@ -49,7 +49,11 @@ impl Listing {
     pub(crate) fn write(&self, folder: &Path) -> Result<()> {
         let json = serde_json::to_string(self).map_err(|e| Error::Internal(e.to_string()))?;
         let path = folder.join(LISTING);
-        taghouse_disk::replace(&path, format!("{HEAD} {:016x}\n{json}\n", xxh3_64(json.as_bytes())).as_bytes()).map_err(Error::disk(&path))
+        taghouse_disk::replace(
+            &path,
+            format!("{HEAD} {:016x}\n{json}\n", xxh3_64(json.as_bytes())).as_bytes(),
+        )
+        .map_err(Error::disk(&path))
     }
 
     /// # Errors
@@ -59,18 +63,30 @@ impl Listing {
         let path = folder.join(LISTING);
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(error) if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) => {
-                return Err(no_backup(format!("it has no file {LISTING}, which is written when all else is there")));
+            Err(error)
+                if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) =>
+            {
+                return Err(no_backup(format!(
+                    "it has no file {LISTING}, which is written when all else is there"
+                )));
             }
-            Err(error) if error.kind() == ErrorKind::InvalidData => return Err(no_backup(format!("{LISTING} is damaged"))),
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                return Err(no_backup(format!("{LISTING} is damaged")));
+            }
             Err(error) => return Err(Error::disk(&path)(error)),
         };
-        let parts = text.split_once('\n').and_then(|(head, json)| Some((head, json.strip_suffix('\n')?)));
-        let whole = parts.filter(|(head, json)| *head == format!("{HEAD} {:016x}", xxh3_64(json.as_bytes())));
+        let parts =
+            text.split_once('\n').and_then(|(head, json)| Some((head, json.strip_suffix('\n')?)));
+        let whole = parts
+            .filter(|(head, json)| *head == format!("{HEAD} {:016x}", xxh3_64(json.as_bytes())));
         let (_, json) = whole.ok_or_else(|| no_backup(format!("{LISTING} is damaged")))?;
-        let listing: Self = serde_json::from_str(json).map_err(|e| no_backup(format!("{LISTING} cannot be read: {e}")))?;
+        let listing: Self = serde_json::from_str(json)
+            .map_err(|e| no_backup(format!("{LISTING} cannot be read: {e}")))?;
         if listing.form != FORM {
-            return Err(no_backup(format!("it is of form {}, this program knows form {FORM}: run the one that wrote it", listing.form)));
+            return Err(no_backup(format!(
+                "it is of form {}, this program knows form {FORM}: run the one that wrote it",
+                listing.form
+            )));
         }
         Ok(listing)
     }

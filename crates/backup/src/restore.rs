@@ -15,22 +15,27 @@ pub struct Restored {
     pub bytes: u64,
 }
 
-/// Makes a data folder of a backup: whole, or not at all. The folder must not be there, or be empty. Every file is held against what was written.
-/// Blocks.
+/// Makes a data folder of a backup: whole, or not at all. The folder must not be there, or be
+/// empty. Every file is held against what was written. Blocks.
 ///
 /// # Errors
 /// `NoBackup`, `Damaged`, `Place`, `Disk`.
 pub fn restore(backup: &Path, folder: &Path) -> Result<Restored> {
     let listing = Listing::read(backup)?;
-    let is_empty = |folder: &Path| fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
+    let is_empty =
+        |folder: &Path| fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
     if folder.exists() && !is_empty(folder) {
-        return Err(Error::place(folder, "holds something already: name a folder that is empty or not there yet"));
+        return Err(Error::place(
+            folder,
+            "holds something already: name a folder that is empty or not there yet",
+        ));
     }
 
     let unfinished = beside(folder)?;
     make_parent(&unfinished)?;
     fs::create_dir(&unfinished).map_err(Error::disk(&unfinished))?;
-    let restored = copy_all(backup, &listing, &unfinished).and_then(|()| fs::rename(&unfinished, folder).map_err(Error::disk(folder)));
+    let restored = copy_all(backup, &listing, &unfinished)
+        .and_then(|()| fs::rename(&unfinished, folder).map_err(Error::disk(folder)));
     if let Err(error) = restored {
         // What is left there is in nobody's way.
         let _ = fs::remove_dir_all(&unfinished);
@@ -39,12 +44,18 @@ pub fn restore(backup: &Path, folder: &Path) -> Result<Restored> {
     if let Some(parent) = folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         taghouse_disk::sync_folder(parent).map_err(Error::disk(parent))?;
     }
-    Ok(Restored { taken_ms: listing.taken_ms, files: listing.files.len() as u64, bytes: listing.bytes() })
+    Ok(Restored {
+        taken_ms: listing.taken_ms,
+        files: listing.files.len() as u64,
+        bytes: listing.bytes(),
+    })
 }
 
 /// A name beside the folder's that is not taken.
 fn beside(folder: &Path) -> Result<PathBuf> {
-    let name = folder.file_name().ok_or_else(|| Error::place(folder, "has no name: name a folder to restore into"))?;
+    let name = folder
+        .file_name()
+        .ok_or_else(|| Error::place(folder, "has no name: name a folder to restore into"))?;
     let mut unfinished = name.to_owned();
     unfinished.push(format!(".unfinished-{}", std::process::id()));
     Ok(folder.with_file_name(unfinished))
@@ -53,8 +64,13 @@ fn beside(folder: &Path) -> Result<PathBuf> {
 fn copy_all(backup: &Path, listing: &Listing, to: &Path) -> Result<()> {
     for file in &listing.files {
         let inner = Path::new(&file.path);
-        if file.path == LISTING || !inner.components().all(|part| matches!(part, Component::Normal(_))) {
-            return Err(Error::NoBackup { path: backup.to_owned(), problem: format!("it names the file {}", file.path) });
+        if file.path == LISTING
+            || !inner.components().all(|part| matches!(part, Component::Normal(_)))
+        {
+            return Err(Error::NoBackup {
+                path: backup.to_owned(),
+                problem: format!("it names the file {}", file.path),
+            });
         }
         let (from, copied) = (backup.join(inner), to.join(inner));
         make_parent(&copied)?;

@@ -1,6 +1,8 @@
-//! How fast sets are counted: `cargo run --release -p taghouse-bitmap --example queries -- [USERS [SETS [dense5 | mixes | overlap]]]`
+//! How fast sets are counted: `cargo run --release -p taghouse-bitmap --example queries -- [USERS
+//! [SETS [dense5 | mixes | overlap]]]`
 //!
-//! Prints medians and, in brackets, the least of the runs and the mean of the thread's own time, and ratios of what runs in this process: a busy machine disturbs both sides alike.
+//! Prints medians and, in brackets, the least of the runs and the mean of the thread's own time,
+//! and ratios of what runs in this process: a busy machine disturbs both sides alike.
 #![allow(clippy::print_stdout, reason = "it prints what it measures")]
 
 use std::hint::black_box;
@@ -51,7 +53,8 @@ fn stored(sets: &[Vec<u32>]) -> Result<Bundle> {
     Bundle::open(bundle.finish(sets.len() as u32)?)
 }
 
-/// Of some runs: the median, the least, and the mean of what the calling thread spent on a processor, which others do not disturb.
+/// Of some runs: the median, the least, and the mean of what the calling thread spent on a
+/// processor, which others do not disturb.
 #[derive(Clone, Copy)]
 struct Times {
     median_ms: f64,
@@ -69,7 +72,11 @@ fn times(mut run: impl FnMut()) -> Times {
         })
         .collect();
     times.sort_by(f64::total_cmp);
-    Times { median_ms: times[RUNS / 2], least_ms: times[0], thread_ms: (thread_ms() - busy) / RUNS as f64 }
+    Times {
+        median_ms: times[RUNS / 2],
+        least_ms: times[0],
+        thread_ms: (thread_ms() - busy) / RUNS as f64,
+    }
 }
 
 /// Linux tells it; elsewhere 0.
@@ -145,7 +152,8 @@ fn dense5(users: u32, draws: &mut Draws) -> Result<()> {
     let words: [Vec<u64>; 5] = std::array::from_fn(|index| words_of(&sets[index], users));
     let bundle = stored(&sets)?;
     let leaf = |index| Formula::stored(bundle.get(index));
-    let formula = Formula::and(vec![leaf(0), Formula::or(vec![leaf(1), leaf(2)]), leaf(3).not(), leaf(4)]);
+    let formula =
+        Formula::and(vec![leaf(0), Formula::or(vec![leaf(1), leaf(2)]), leaf(3).not(), leaf(4)]);
     let dense5 = Query::new(everybody.clone(), formula);
     assert_eq!(dense5.count()?, floor(&words));
     for _ in 0..3 {
@@ -191,7 +199,10 @@ fn mixes(users: u32, draws: &mut Draws) -> Result<()> {
         ("c30% & c10%", and(vec![leaf(12), leaf(13)])),
         ("c30% & 50% - c10%", and(vec![leaf(12), leaf(0), leaf(13).not()])),
         ("c2% & 50%", and(vec![leaf(14), leaf(0)])),
-        ("(c30% | c2%) & (50% | 1%) - (c10% | 5%)", and(vec![or(&[12, 14]), or(&[0, 6]), or(&[13, 4]).not()])),
+        (
+            "(c30% | c2%) & (50% | 1%) - (c10% | 5%)",
+            and(vec![or(&[12, 14]), or(&[0, 6]), or(&[13, 4]).not()]),
+        ),
         ("c0.2% | 50% | c30%", or(&[15, 0, 12])),
         ("not (20% | 10%) & not c30%", and(vec![or(&[2, 3]).not(), leaf(12).not()])),
         ("20 leaves", {
@@ -213,7 +224,10 @@ fn patched(users: u32, everybody: &Arc<Bitmap>, bundle: &Bundle, draws: &mut Dra
         let changed = Arc::new(Bitmap::from_sorted(&draws.sparse(users, share)));
         let adds = Arc::new(changed.iter().step_by(2).collect::<Bitmap>());
         let live = |index: u32| {
-            Formula::or(vec![Formula::and(vec![leaf(index), Formula::owned(changed.clone()).not()]), Formula::owned(adds.clone())])
+            Formula::or(vec![
+                Formula::and(vec![leaf(index), Formula::owned(changed.clone()).not()]),
+                Formula::owned(adds.clone()),
+            ])
         };
         let base = Formula::and(vec![leaf(0), Formula::or(vec![leaf(1), leaf(3)]), leaf(6).not()]);
         let now = Formula::and(vec![live(0), Formula::or(vec![live(1), live(3)]), leaf(6).not()]);
@@ -227,25 +241,39 @@ fn patched(users: u32, everybody: &Arc<Bitmap>, bundle: &Bundle, draws: &mut Dra
 type Share<'a> = &'a dyn Fn(usize) -> f64;
 
 fn overlaps(users: u32, sets: usize, draws: &mut Draws) -> Result<()> {
-    let members = |bundle: &Bundle| (0..bundle.len()).map(|index| Members::Stored(bundle.get(index))).collect::<Vec<_>>();
+    let members = |bundle: &Bundle| {
+        (0..bundle.len()).map(|index| Members::Stored(bundle.get(index))).collect::<Vec<_>>()
+    };
     let zipf = |rank: usize| (0.3 / (rank + 1) as f64).max(0.000_1);
     let cases: [(&str, Share<'_>, usize); 4] = [
         ("0.1% each", &|_| 0.001, sets),
         ("Zipf from 30%", &zipf, sets),
         ("10% each", &|_| 0.1, sets.min(60)),
-        ("one in ten 20%, the rest 0.1%", &|rank| if rank % 10 == 0 { 0.2 } else { 0.001 }, sets.min(300)),
+        (
+            "one in ten 20%, the rest 0.1%",
+            &|rank| if rank % 10 == 0 { 0.2 } else { 0.001 },
+            sets.min(300),
+        ),
     ];
     for (name, share, sets) in cases {
-        let bundle = stored(&(0..sets).map(|rank| draws.sparse(users, share(rank))).collect::<Vec<_>>())?;
+        let bundle =
+            stored(&(0..sets).map(|rank| draws.sparse(users, share(rank))).collect::<Vec<_>>())?;
         let sets = members(&bundle);
         let sample: Vec<usize> = (0..8).map(|index| index * sets.len() / 8).collect();
-        let owned = sample.iter().map(|index| sets[*index].to_bitmap()).collect::<Result<Vec<_>>>()?;
-        let (pairwise, pairwise_ms, pairwise_cpu) =
-            once(|| owned.iter().flat_map(|a| owned.iter().map(|b| a.and_len(b))).collect::<Vec<u64>>());
+        let owned =
+            sample.iter().map(|index| sets[*index].to_bitmap()).collect::<Result<Vec<_>>>()?;
+        let (pairwise, pairwise_ms, pairwise_cpu) = once(|| {
+            owned.iter().flat_map(|a| owned.iter().map(|b| a.and_len(b))).collect::<Vec<u64>>()
+        });
         let (counts, same_ms, same_cpu) = once(|| overlap(&sets, &sets, None));
         let counts = counts?;
         let at = |row: usize, column: usize| counts[row * sets.len() + column];
-        assert!(sample.iter().flat_map(|row| sample.iter().map(|column| at(*row, *column))).eq(pairwise.iter().copied()));
+        assert!(
+            sample
+                .iter()
+                .flat_map(|row| sample.iter().map(|column| at(*row, *column)))
+                .eq(pairwise.iter().copied())
+        );
         let others: Vec<Members> = sets.iter().rev().cloned().collect();
         let (other, other_ms, other_cpu) = once(|| overlap(&sets, &others, None));
         assert!(other?[sets.len() - 1] == counts[0]);
@@ -259,7 +287,11 @@ fn overlaps(users: u32, sets: usize, draws: &mut Draws) -> Result<()> {
             other_cpu / pairs
         );
         let pairs = pairwise.len() as f64;
-        println!("    pair by pair with croaring, in memory {:.4} ({:.4})", pairwise_ms / pairs, pairwise_cpu / pairs);
+        println!(
+            "    pair by pair with croaring, in memory {:.4} ({:.4})",
+            pairwise_ms / pairs,
+            pairwise_cpu / pairs
+        );
         let crowd = Arc::new(Bitmap::from_sorted(&draws.sparse(users, 0.05)));
         let (row, ms, cpu) = once(|| overlap(&[Members::Owned(crowd)], &sets, None));
         println!("    a crowd of 5% against {}: {ms:.1} ({cpu:.1}) ms", row?.len());
@@ -269,7 +301,9 @@ fn overlaps(users: u32, sets: usize, draws: &mut Draws) -> Result<()> {
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let mut number = |default: u32| arguments.next().and_then(|argument| argument.parse().ok()).unwrap_or(default);
+    let mut number = |default: u32| {
+        arguments.next().and_then(|argument| argument.parse().ok()).unwrap_or(default)
+    };
     let (users, sets) = (number(100_000_000), number(1_000) as usize);
     let part = arguments.next();
     let wanted = |name: &str| part.as_ref().is_none_or(|part| part == name);

@@ -107,7 +107,8 @@ impl Bitmap {
         self.shards.iter().flat_map(|shard| shard.set.iter())
     }
 
-    /// The next `limit` ordinals that are `from` or more, ascending: a page of an export that holds no borrow.
+    /// The next `limit` ordinals that are `from` or more, ascending: a page of an export that holds
+    /// no borrow.
     pub fn page(&self, from: Ordinal, limit: usize) -> Vec<Ordinal> {
         let mut page = Vec::with_capacity(limit.min(usize::try_from(self.len()).unwrap_or(limit)));
         let start = self.shards.partition_point(|shard| shard.number < from >> SHARD_BITS);
@@ -155,8 +156,8 @@ impl Bitmap {
         Self::open(bytes)?.to_bitmap()
     }
 
-    /// What [`Bitmap::to_bytes`] wrote, verified, to be read where it lies: nothing is unpacked, and one user is found sooner than in a
-    /// bitmap that can be changed.
+    /// What [`Bitmap::to_bytes`] wrote, verified, to be read where it lies: nothing is unpacked,
+    /// and one user is found sooner than in a bitmap that can be changed.
     ///
     /// # Errors
     /// `Corrupt` when the bytes are anything else.
@@ -187,7 +188,9 @@ impl Bitmap {
         // Most sets have all shards, and a search would touch a cache line at each step.
         match self.shards.get(number as usize) {
             Some(shard) if shard.number == number => Some(shard),
-            _ => self.shards.get(self.shards.binary_search_by_key(&number, |shard| shard.number).ok()?),
+            _ => self
+                .shards
+                .get(self.shards.binary_search_by_key(&number, |shard| shard.number).ok()?),
         }
     }
 }
@@ -207,6 +210,9 @@ impl FromIterator<Ordinal> for Bitmap {
 impl std::fmt::Debug for Bitmap {
     /// The first few ordinals and how many there are.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bitmap").field("len", &self.len()).field("first", &self.page(0, 16)).finish()
+        f.debug_struct("Bitmap")
+            .field("len", &self.len())
+            .field("first", &self.page(0, 16))
+            .finish()
     }
 }

@@ -1,7 +1,7 @@
 //! The portable form of one shard, read in place: <https://github.com/RoaringBitmap/RoaringFormatSpec>.
 //!
-//! Croaring does the algebra. What is read here without it: bounds before a view is made, single bits (a view costs 50 ns, a bit
-//! 10), and the words of bit slices.
+//! Croaring does the algebra. What is read here without it: bounds before a view is made, single
+//! bits (a view costs 50 ns, a bit 10), and the words of bit slices.
 
 mod check;
 mod search;
@@ -28,7 +28,8 @@ const BITSET_BYTES: usize = WORDS * 8;
 /// The bits of one container.
 pub(crate) type Words = [u64; WORDS];
 
-/// One shard's portable bytes, of which [`Blob::check`] was once asked (when its bundle was opened), or which were made here.
+/// One shard's portable bytes, of which [`Blob::check`] was once asked (when its bundle was
+/// opened), or which were made here.
 #[derive(Clone, Copy)]
 pub(crate) struct Blob<'a>(&'a [u8]);
 
@@ -69,7 +70,13 @@ impl<'a> Blob<'a> {
             if containers > CONTAINERS {
                 return None;
             }
-            return Some(Head { containers, run_flags: &[], descriptors: 8, offsets: Some(8 + 4 * containers), data: 8 + 8 * containers });
+            return Some(Head {
+                containers,
+                run_flags: &[],
+                descriptors: 8,
+                offsets: Some(8 + 4 * containers),
+                data: 8 + 8 * containers,
+            });
         }
         if cookie as u16 != COOKIE_RUNS {
             return None;
@@ -79,7 +86,13 @@ impl<'a> Blob<'a> {
         let run_flags = self.0.get(4..descriptors)?;
         let end = descriptors + 4 * containers;
         Some(if containers >= OFFSETS_FROM {
-            Head { containers, run_flags, descriptors, offsets: Some(end), data: end + 4 * containers }
+            Head {
+                containers,
+                run_flags,
+                descriptors,
+                offsets: Some(end),
+                data: end + 4 * containers,
+            }
         } else {
             Head { containers, run_flags, descriptors, offsets: None, data: end }
         })
@@ -108,7 +121,9 @@ impl<'a> Blob<'a> {
     fn container_at(self, head: &Head<'_>, index: usize) -> Option<Container<'a>> {
         let at = match head.offsets {
             Some(offsets) => u32_at(self.0, offsets + 4 * index) as usize,
-            None => (0..index).fold(head.data, |at, before| at + self.len_at(head, before, self.descriptor(head, before).1, at)),
+            None => (0..index).fold(head.data, |at, before| {
+                at + self.len_at(head, before, self.descriptor(head, before).1, at)
+            }),
         };
         let count = self.descriptor(head, index).1;
         let bytes = self.0.get(at..at + self.len_at(head, index, count, at))?;
@@ -148,7 +163,8 @@ impl<'a> Blob<'a> {
     }
 
     pub(crate) fn contains(self, ordinal: u32) -> bool {
-        self.container((ordinal >> CONTAINER_BITS) as u16).is_some_and(|container| container.contains(ordinal as u16))
+        self.container((ordinal >> CONTAINER_BITS) as u16)
+            .is_some_and(|container| container.contains(ordinal as u16))
     }
 }
 
@@ -167,7 +183,9 @@ impl Container<'_> {
                 prefetch(bytes, 2 * near.start);
                 prefetch(bytes, (2 * near.end).saturating_sub(2));
             }
-            Self::Runs(bytes) => prefetch(bytes, (bytes.len() * usize::from(low)) >> CONTAINER_BITS),
+            Self::Runs(bytes) => {
+                prefetch(bytes, (bytes.len() * usize::from(low)) >> CONTAINER_BITS)
+            }
         }
     }
 
@@ -192,7 +210,10 @@ impl Container<'_> {
     /// `into |= self`
     pub(crate) fn or_into(&self, into: &mut Words) {
         match self {
-            Self::Bits(bits) => into.iter_mut().zip(bits.as_chunks::<8>().0).for_each(|(a, b)| *a |= u64::from_le_bytes(*b)),
+            Self::Bits(bits) => into
+                .iter_mut()
+                .zip(bits.as_chunks::<8>().0)
+                .for_each(|(a, b)| *a |= u64::from_le_bytes(*b)),
             Self::Array(values) => {
                 for value in values.as_chunks::<2>().0 {
                     let low = u16::from_le_bytes(*value);
@@ -224,15 +245,16 @@ fn set_run(words: &mut Words, start: usize, last: usize) {
         return;
     }
     words[first_word] |= head;
-    // Most runs that are short end in the next word, and filling nothing takes longer than both ends.
+    // Most runs that are short end in the next word, and filling nothing takes longer than both
+    // ends.
     if last_word > first_word + 1 {
         words[first_word + 1..last_word].fill(!0);
     }
     words[last_word] |= tail;
 }
 
-/// Writes a shard's portable form out of containers' words: into `into`, from its beginning. Containers lie at fixed places
-/// from `8 + 8 × CONTAINERS` on, which the form's offsets allow.
+/// Writes a shard's portable form out of containers' words: into `into`, from its beginning.
+/// Containers lie at fixed places from `8 + 8 × CONTAINERS` on, which the form's offsets allow.
 pub(crate) struct BlobWriter<'b> {
     into: &'b mut Vec<u8>,
     descriptors: [(u16, u32, u32); CONTAINERS],
@@ -279,7 +301,8 @@ impl<'b> BlobWriter<'b> {
         let head = self.into;
         head[..4].copy_from_slice(&COOKIE_NO_RUNS.to_le_bytes());
         head[4..8].copy_from_slice(&(self.containers as u32).to_le_bytes());
-        for (index, (key, count, offset)) in self.descriptors[..self.containers].iter().enumerate() {
+        for (index, (key, count, offset)) in self.descriptors[..self.containers].iter().enumerate()
+        {
             let at = 8 + 4 * index;
             head[at..at + 2].copy_from_slice(&key.to_le_bytes());
             head[at + 2..at + 4].copy_from_slice(&((count - 1) as u16).to_le_bytes());
@@ -290,7 +313,8 @@ impl<'b> BlobWriter<'b> {
     }
 }
 
-/// Writes the values of words, as many as there is room for. A word's are written as if it had all: there must be room for `WORD_BITS` more.
+/// Writes the values of words, as many as there is room for. A word's are written as if it had all:
+/// there must be room for `WORD_BITS` more.
 struct Values<'a> {
     words: &'a Words,
     into: &'a mut [[u8; 2]],
@@ -306,7 +330,10 @@ impl VectorLoop for Values<'_> {
                 continue;
             }
             for (index, word) in words.iter().enumerate().filter(|(_, word)| **word != 0) {
-                let Some(into) = self.into.get_mut(at..).and_then(|into| into.first_chunk_mut()) else { return };
+                let Some(into) = self.into.get_mut(at..).and_then(|into| into.first_chunk_mut())
+                else {
+                    return;
+                };
                 simd.positions(*word, ((line * LANES + index) * WORD_BITS) as u16, into);
                 at += word.count_ones() as usize;
             }

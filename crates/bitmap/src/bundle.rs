@@ -8,7 +8,8 @@
 //!
 //! Bitmaps that are the same share their entries.
 //!
-//! Opening reads the tables. Each blob is checked when it is first loaded, so that opening takes no longer for much data.
+//! Opening reads the tables. Each blob is checked when it is first loaded, so that opening takes no
+//! longer for much data.
 
 mod holders;
 
@@ -64,7 +65,8 @@ impl BundleBuilder {
         (self.encoder, self.lows) = (Some(encoder), lows);
     }
 
-    /// Says that bitmap number `index`, which gets nothing else, is the same as number `of`, which is not an alias.
+    /// Says that bitmap number `index`, which gets nothing else, is the same as number `of`, which
+    /// is not an alias.
     pub fn alias(&mut self, index: u32, of: u32) {
         self.layout.alias(index, of);
     }
@@ -162,12 +164,16 @@ impl Bundle {
         Stored { bundle: self.clone(), index }
     }
 
-    /// Makes sure that these bitmaps are here and are what was written. Costs next to nothing for what was loaded before.
+    /// Makes sure that these bitmaps are here and are what was written. Costs next to nothing for
+    /// what was loaded before.
     ///
     /// # Errors
     /// Those of [`Region::load`]; `Corrupt` for a shard that is not a Roaring bitmap.
     pub fn load(&self, bitmaps: Range<u32>) -> Result<()> {
-        bitmaps.into_iter().flat_map(|bitmap| self.entries(bitmap)).try_for_each(|entry| self.load_entry(entry))
+        bitmaps
+            .into_iter()
+            .flat_map(|bitmap| self.entries(bitmap))
+            .try_for_each(|entry| self.load_entry(entry))
     }
 
     /// The same of one shard of all bitmaps.
@@ -175,7 +181,9 @@ impl Bundle {
     /// # Errors
     /// As [`Bundle::load`].
     pub(crate) fn load_shard(&self, shard: u32) -> Result<()> {
-        (0..self.bitmaps).filter_map(|bitmap| self.find(bitmap, shard)).try_for_each(|entry| self.load_entry(entry))
+        (0..self.bitmaps)
+            .filter_map(|bitmap| self.find(bitmap, shard))
+            .try_for_each(|entry| self.load_entry(entry))
     }
 
     /// Whether bitmap `index` holds `ordinal`: one look at the table, then one bit.
@@ -215,7 +223,9 @@ impl Bundle {
     fn blob_range(&self, index: usize) -> Option<Range<usize>> {
         let at = self.entry_at(index);
         let len = u32_at(self.region.bytes(), at + 4) as usize;
-        let start = usize::try_from(u64_at(self.region.bytes(), at + 8)).ok()?.checked_add(self.data_start)?;
+        let start = usize::try_from(u64_at(self.region.bytes(), at + 8))
+            .ok()?
+            .checked_add(self.data_start)?;
         Some(start..start.checked_add(len)?)
     }
 
@@ -227,13 +237,17 @@ impl Bundle {
         if self.is_checked(index) {
             return Ok(());
         }
-        let range = self.blob_range(index).ok_or_else(|| self.region.corrupt("bundle: a shard lies outside"))?;
+        let range = self
+            .blob_range(index)
+            .ok_or_else(|| self.region.corrupt("bundle: a shard lies outside"))?;
         self.region.load(range)?;
         let (shard, cardinality) = self.shard_of(index);
-        Blob::check(self.blob_bytes(index).unwrap_or_default(), shard, cardinality).map_err(|error| match error {
-            Error::Corrupt { detail, .. } => self.region.corrupt(detail),
-            other => other,
-        })?;
+        Blob::check(self.blob_bytes(index).unwrap_or_default(), shard, cardinality).map_err(
+            |error| match error {
+                Error::Corrupt { detail, .. } => self.region.corrupt(detail),
+                other => other,
+            },
+        )?;
         if let Some(word) = self.checked.get(index / 64) {
             word.fetch_or(1 << (index % 64), Ordering::Release);
         }
@@ -241,10 +255,13 @@ impl Bundle {
     }
 
     fn is_checked(&self, index: usize) -> bool {
-        self.checked.get(index / 64).is_some_and(|word| word.load(Ordering::Acquire) >> (index % 64) & 1 == 1)
+        self.checked
+            .get(index / 64)
+            .is_some_and(|word| word.load(Ordering::Acquire) >> (index % 64) & 1 == 1)
     }
 
-    /// The index of the entry of `shard` in bitmap `index`; at once for a bitmap that has all shards, or all from its first to this one.
+    /// The index of the entry of `shard` in bitmap `index`; at once for a bitmap that has all
+    /// shards, or all from its first to this one.
     fn find(&self, index: u32, shard: u32) -> Option<usize> {
         let entries = self.entries(index);
         let is_of_shard = |entry: usize| entry < entries.end && self.shard_of(entry).0 == shard;
@@ -271,7 +288,8 @@ impl Bundle {
         None
     }
 
-    /// Cardinality and bytes of one shard of bitmap `index`, which was loaded; `None` where it is empty.
+    /// Cardinality and bytes of one shard of bitmap `index`, which was loaded; `None` where it is
+    /// empty.
     pub(crate) fn blob(&self, index: u32, shard: u32) -> Option<(u32, Blob<'_>)> {
         self.blob_of(self.find(index, shard)?)
     }
@@ -280,7 +298,11 @@ impl Bundle {
         // Views are only made of bytes that were checked, even if a caller forgot to load them.
         let checked = self.is_checked(entry);
         debug_assert!(checked, "a shard is read that was not loaded");
-        if checked { Some((self.shard_of(entry).1, Blob::checked(self.blob_bytes(entry)?))) } else { None }
+        if checked {
+            Some((self.shard_of(entry).1, Blob::checked(self.blob_bytes(entry)?)))
+        } else {
+            None
+        }
     }
 
     /// The cardinality of one shard of bitmap `index`, from the table; 0 where it is empty.
@@ -307,7 +329,8 @@ impl Stored {
         self.bundle.entries(self.index).is_empty()
     }
 
-    /// Number, cardinality and portable form of each shard, ascending: what [`BundleLayout::push`] takes, to copy shards as they are.
+    /// Number, cardinality and portable form of each shard, ascending: what [`BundleLayout::push`]
+    /// takes, to copy shards as they are.
     ///
     /// # Errors
     /// As [`Bundle::load`].
@@ -343,7 +366,9 @@ impl Stored {
             if shard == ordinal >> SHARD_BITS {
                 self.bundle.load_entry(entry)?;
                 let blob = self.bundle.blob_of(entry);
-                return Ok(blob.and_then(|(_, blob)| view(blob).position(ordinal)).map(|position| before + u64::from(position)));
+                return Ok(blob
+                    .and_then(|(_, blob)| view(blob).position(ordinal))
+                    .map(|position| before + u64::from(position)));
             }
             before += u64::from(cardinality);
         }
@@ -356,7 +381,9 @@ impl Stored {
     /// As [`Bundle::load`].
     pub fn to_bitmap(&self) -> Result<Bitmap> {
         self.load()?;
-        Ok(Bitmap::from_shards(self.blobs().map(|(shard, _, blob)| (shard, view(blob).to_bitmap()))))
+        Ok(Bitmap::from_shards(
+            self.blobs().map(|(shard, _, blob)| (shard, view(blob).to_bitmap())),
+        ))
     }
 
     /// Whether all of it is in `other`.
@@ -366,8 +393,12 @@ impl Stored {
     pub fn is_subset(&self, other: &Bitmap) -> Result<bool> {
         self.load()?;
         Ok(self.blobs().all(|(shard, cardinality, blob)| {
-            // All of a shard is the common case of the users that exist, and of croaring's comparisons the slowest.
-            other.shard(shard).is_some_and(|other| other.len == SHARD_SIZE || cardinality <= other.len && view(blob).is_subset(&other.set))
+            // All of a shard is the common case of the users that exist, and of croaring's
+            // comparisons the slowest.
+            other.shard(shard).is_some_and(|other| {
+                other.len == SHARD_SIZE
+                    || cardinality <= other.len && view(blob).is_subset(&other.set)
+            })
         }))
     }
 
@@ -397,8 +428,12 @@ impl Stored {
 }
 
 impl Stored {
-    /// The same for two only if they are the same bitmap of the same bundle. Valid while one of them lives.
+    /// The same for two only if they are the same bitmap of the same bundle. Valid while one of
+    /// them lives.
     pub(crate) fn identity(&self) -> (usize, usize) {
-        (Arc::as_ptr(&self.bundle.checked).cast::<AtomicU64>().addr(), self.bundle.entries(self.index).start)
+        (
+            Arc::as_ptr(&self.bundle.checked).cast::<AtomicU64>().addr(),
+            self.bundle.entries(self.index).start,
+        )
     }
 }

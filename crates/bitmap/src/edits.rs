@@ -3,7 +3,8 @@ use croaring::Bitmap as Roaring;
 use std::ops::Range;
 use taghouse_model::Ordinal;
 
-/// Of some users, whether they are in a set, whatever is stored of it: changes on top of a bitmap that need not be copied for them.
+/// Of some users, whether they are in a set, whatever is stored of it: changes on top of a bitmap
+/// that need not be copied for them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Edits {
     /// Ascending, no user twice.
@@ -20,10 +21,12 @@ pub(crate) struct ShardEdits<'a> {
 }
 
 impl Edits {
-    /// From users, and whether they are in the set, in any order; of two of one user the later counts.
+    /// From users, and whether they are in the set, in any order; of two of one user the later
+    /// counts.
     pub fn new(mut edits: Vec<(Ordinal, bool)>) -> Self {
         edits.sort_by_key(|(user, _)| *user);
-        let (mut users, mut present): (Vec<Ordinal>, Vec<bool>) = (Vec::with_capacity(edits.len()), Vec::with_capacity(edits.len()));
+        let (mut users, mut present): (Vec<Ordinal>, Vec<bool>) =
+            (Vec::with_capacity(edits.len()), Vec::with_capacity(edits.len()));
         for (user, is_present) in edits {
             match (users.last(), present.last_mut()) {
                 (Some(last), Some(before)) if *last == user => *before = is_present,
@@ -52,7 +55,9 @@ impl Edits {
     }
 
     pub(crate) fn shard(&self, number: u32) -> ShardEdits<'_> {
-        let before = |number: u64| self.users.partition_point(|user| u64::from(*user) < number << SHARD_BITS);
+        let before = |number: u64| {
+            self.users.partition_point(|user| u64::from(*user) < number << SHARD_BITS)
+        };
         self.of(before(u64::from(number))..before(u64::from(number) + 1))
     }
 
@@ -72,7 +77,13 @@ impl ShardEdits<'_> {
 
     /// Makes `set`, of the same shard, what the edits say that it is.
     pub(crate) fn apply(self, set: &mut Roaring) {
-        let of = |wanted: bool| self.users.iter().zip(self.present).filter(move |(_, present)| **present == wanted).map(|(user, _)| *user);
+        let of = |wanted: bool| {
+            self.users
+                .iter()
+                .zip(self.present)
+                .filter(move |(_, present)| **present == wanted)
+                .map(|(user, _)| *user)
+        };
         set.add_many(&of(true).collect::<Vec<Ordinal>>());
         set.remove_many(&of(false).collect::<Vec<Ordinal>>());
     }

@@ -1,5 +1,6 @@
-//! Writes the portable form of one shard straight from ordinals or words, without a Roaring container in between: what bulk loading
-//! needs for millions of small sets. The bytes are those that croaring writes of a set after its run optimisation.
+//! Writes the portable form of one shard straight from ordinals or words, without a Roaring
+//! container in between: what bulk loading needs for millions of small sets. The bytes are those
+//! that croaring writes of a set after its run optimisation.
 
 mod absorb;
 mod ascending;

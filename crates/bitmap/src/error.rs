@@ -13,7 +13,9 @@ pub enum Error {
         detail: String,
     },
     /// A part of an object cannot be fetched.
-    #[error("{object} cannot be fetched ({detail}): check the object store and the cache's disk, then retry")]
+    #[error(
+        "{object} cannot be fetched ({detail}): check the object store and the cache's disk, then retry"
+    )]
     Unavailable {
         /// Path of the object.
         object: Arc<str>,
@@ -50,7 +52,9 @@ impl Error {
     /// The same, said of an object.
     pub(crate) fn of(self, name: &Arc<str>) -> Self {
         match self {
-            Self::Corrupt { object: None, detail } => Self::Corrupt { object: Some(name.clone()), detail },
+            Self::Corrupt { object: None, detail } => {
+                Self::Corrupt { object: Some(name.clone()), detail }
+            }
             other => other,
         }
     }

@@ -1,7 +1,9 @@
-//! One shard of a plan. Intermediate results are at most 128 KiB and stay in the second-level cache.
+//! One shard of a plan. Intermediate results are at most 128 KiB and stay in the second-level
+//! cache.
 //!
-//! Where all that an operation reads is dense, [`fused`] runs it container by container over words in the first-level cache.
-//! Where something is sparse, croaring starts there and everything else is cut down to what is left.
+//! Where all that an operation reads is dense, [`fused`] runs it container by container over words
+//! in the first-level cache. Where something is sparse, croaring starts there and everything else
+//! is cut down to what is left.
 
 use crate::blob::Blob;
 use crate::edits::ShardEdits;
@@ -20,13 +22,16 @@ mod fused;
 
 use bounds::Size;
 
-/// An "or" within candidates this many times fewer than its operands hold is cut down to the candidates first.
+/// An "or" within candidates this many times fewer than its operands hold is cut down to the
+/// candidates first.
 const SPARSE: u64 = 16;
 /// Containers of more than 1 / `DENSE` of their span are bitsets.
 const DENSE: u32 = 16;
-/// With fewer than 1 / `HALF_DENSE` of the users to look up, reading all words of the other operands does not pay.
+/// With fewer than 1 / `HALF_DENSE` of the users to look up, reading all words of the other
+/// operands does not pay.
 const HALF_DENSE: u32 = 256;
-/// The operands of an "or" that hold together more than 1 / `OR_DENSE` of the users are united as words.
+/// The operands of an "or" that hold together more than 1 / `OR_DENSE` of the users are united as
+/// words.
 const OR_DENSE: u64 = 128;
 
 /// Up to so many users of a shard are asked for one by one.
@@ -98,7 +103,10 @@ impl<'a> Shard<'a> {
                     None => (Leaf::Empty, Size::exact(0)),
                 },
                 Kind::Edited { stored, edits } => {
-                    let blob = stored.as_ref().and_then(|stored| stored.blob(number)).map(|(_, blob)| blob);
+                    let blob = stored
+                        .as_ref()
+                        .and_then(|stored| stored.blob(number))
+                        .map(|(_, blob)| blob);
                     let edits = edits.shard(number);
                     let leaf = match blob {
                         Some(blob) if edits.len() == 0 => Leaf::Stored(blob),
@@ -107,7 +115,9 @@ impl<'a> Shard<'a> {
                     };
                     (leaf, bounds::size(&op.kind, number, shard.scope.users_len, &shard.sizes))
                 }
-                kind => (Leaf::Empty, bounds::size(kind, number, shard.scope.users_len, &shard.sizes)),
+                kind => {
+                    (Leaf::Empty, bounds::size(kind, number, shard.scope.users_len, &shard.sizes))
+                }
             };
             shard.leaves.push(leaf);
             shard.sizes.push(size);
@@ -176,13 +186,20 @@ impl<'a> Shard<'a> {
                 Leaf::Empty => false,
                 Leaf::Owned(set) => set.contains(ordinal),
                 Leaf::Stored(blob) => blob.contains(ordinal),
-                Leaf::Edited(blob, edits) => edits.get(ordinal).unwrap_or_else(|| blob.is_some_and(|blob| blob.contains(ordinal))),
+                Leaf::Edited(blob, edits) => edits
+                    .get(ordinal)
+                    .unwrap_or_else(|| blob.is_some_and(|blob| blob.contains(ordinal))),
             },
             Kind::Range { slices, low, high } => {
                 // All slices were loaded before, so that nothing can fail.
-                slices.offset_of(ordinal).is_ok_and(|offset| offset.is_some_and(|offset| (*low..=*high).contains(&offset)))
+                slices.offset_of(ordinal).is_ok_and(|offset| {
+                    offset.is_some_and(|offset| (*low..=*high).contains(&offset))
+                })
             }
-            Kind::And { all, none } => all.iter().all(|id| self.holds(*id, ordinal)) && !none.iter().any(|id| self.holds(*id, ordinal)),
+            Kind::And { all, none } => {
+                all.iter().all(|id| self.holds(*id, ordinal))
+                    && !none.iter().any(|id| self.holds(*id, ordinal))
+            }
             Kind::Or { any, .. } => any.iter().any(|id| self.holds(*id, ordinal)),
         }
     }
@@ -200,8 +217,12 @@ impl<'a> Shard<'a> {
         match self.leaves[id] {
             Leaf::Empty => None,
             Leaf::Stored(blob) => Some(blob),
-            Leaf::Owned(set) => Some(Blob::checked(self.portable[id].get_or_init(|| self.portable_of(set)))),
-            Leaf::Edited(blob, edits) => Some(Blob::checked(self.portable[id].get_or_init(|| self.portable_of(&edited(blob, edits))))),
+            Leaf::Owned(set) => {
+                Some(Blob::checked(self.portable[id].get_or_init(|| self.portable_of(set))))
+            }
+            Leaf::Edited(blob, edits) => Some(Blob::checked(
+                self.portable[id].get_or_init(|| self.portable_of(&edited(blob, edits))),
+            )),
         }
     }
 
@@ -220,14 +241,17 @@ impl<'a> Shard<'a> {
         match &self.plan.ops[id].kind {
             Kind::Owned(_) | Kind::Stored(_) => u64::from(size.high),
             Kind::Edited { .. } => self.part(id, None).len(&self.scope),
-            Kind::Range { slices, low, high } => slices.range_len(self.scope.number, *low, *high, None),
+            Kind::Range { slices, low, high } => {
+                slices.range_len(self.scope.number, *low, *high, None)
+            }
             Kind::And { all, none } => self.and_count(all, none),
             Kind::Or { any, disjoint: true } => any.iter().map(|id| self.count_op(*id)).sum(),
             Kind::Or { any, .. } => self.or_count(any),
         }
     }
 
-    /// This shard. With `within`, the result has to be right only for those in it, and may leave out or hold any others.
+    /// This shard. With `within`, the result has to be right only for those in it, and may leave
+    /// out or hold any others.
     fn part(&self, id: OpId, within: Option<&Roaring>) -> Part<'a> {
         if self.size(id).high == 0 {
             return Part::Empty;
@@ -242,7 +266,9 @@ impl<'a> Shard<'a> {
         if let Some(known) = known {
             return shared(known);
         }
-        if within.is_some_and(|within| within.cardinality() * SPARSE < u64::from(self.size(id).high)) {
+        if within
+            .is_some_and(|within| within.cardinality() * SPARSE < u64::from(self.size(id).high))
+        {
             return self.fresh_part(id, within);
         }
         let part = Rc::new(self.fresh_part(id, None));
@@ -260,7 +286,12 @@ impl<'a> Shard<'a> {
             },
             Kind::Range { slices, low, high } => slices.range(&self.scope, *low, *high, within),
             Kind::And { all, none } => match within {
-                Some(few) if self.is_few(few) && all.iter().all(|id| few.cardinality() < u64::from(self.size(*id).high)) => {
+                Some(few)
+                    if self.is_few(few)
+                        && all
+                            .iter()
+                            .all(|id| few.cardinality() < u64::from(self.size(*id).high)) =>
+                {
                     self.cut(id, few)
                 }
                 _ => self.and_part(all, none, within),
@@ -278,15 +309,25 @@ impl<'a> Shard<'a> {
             match &self.plan.ops[id].kind {
                 Kind::And { all, none } if self.is_few(within) => {
                     let steps = self.steps(all, none);
-                    let Some((first, rest)) = steps.split_first() else { return self.scope.owned(within.clone()) };
+                    let Some((first, rest)) = steps.split_first() else {
+                        return self.scope.owned(within.clone());
+                    };
                     let first = match first {
                         Step { id, negative: false } => self.cut(*id, within),
-                        step => subtract_from(&self.scope, within, &self.part(step.id, Some(within))),
+                        step => {
+                            subtract_from(&self.scope, within, &self.part(step.id, Some(within)))
+                        }
                     };
-                    return rest.iter().try_fold(first, |so_far, step| self.take(step, so_far, None)).unwrap_or(Part::Empty);
+                    return rest
+                        .iter()
+                        .try_fold(first, |so_far, step| self.take(step, so_far, None))
+                        .unwrap_or(Part::Empty);
                 }
                 Kind::Or { any, .. } if self.is_sparse(within, any) => {
-                    return unite(&self.scope, any.iter().map(|id| self.cut(*id, within)).collect());
+                    return unite(
+                        &self.scope,
+                        any.iter().map(|id| self.cut(*id, within)).collect(),
+                    );
                 }
                 _ => {}
             }
@@ -305,7 +346,9 @@ impl<'a> Shard<'a> {
     fn cut_count(&self, id: OpId, within: &Roaring) -> u64 {
         match &self.plan.ops[id].kind {
             Kind::And { .. } | Kind::Or { .. } => self.cut(id, within).len(&self.scope),
-            Kind::Range { slices, low, high } => slices.range_len(self.scope.number, *low, *high, Some(within)),
+            Kind::Range { slices, low, high } => {
+                slices.range_len(self.scope.number, *low, *high, Some(within))
+            }
             _ => match self.part(id, Some(within)) {
                 Part::Full => within.cardinality(),
                 part => part.set().map_or(0, |set| set.and_cardinality(within)),
@@ -326,11 +369,16 @@ impl<'a> Shard<'a> {
         any.iter().map(|id| u64::from(self.size(*id).high)).sum()
     }
 
-    /// The operands of an "and" that are neither nobody (to take away) nor everybody (to keep), in the order in which to take them: the
-    /// smallest first, what is taken away after it, comparisons last.
+    /// The operands of an "and" that are neither nobody (to take away) nor everybody (to keep), in
+    /// the order in which to take them: the smallest first, what is taken away after it,
+    /// comparisons last.
     fn steps(&self, all: &[OpId], none: &[OpId]) -> Vec<Step> {
-        let keep = all.iter().filter(|id| !self.is_full(**id)).map(|id| Step { id: *id, negative: false });
-        let drop = none.iter().filter(|id| self.size(**id).high > 0).map(|id| Step { id: *id, negative: true });
+        let keep =
+            all.iter().filter(|id| !self.is_full(**id)).map(|id| Step { id: *id, negative: false });
+        let drop = none
+            .iter()
+            .filter(|id| self.size(**id).high > 0)
+            .map(|id| Step { id: *id, negative: true });
         let mut steps: Vec<Step> = keep.chain(drop).collect();
         steps.sort_by_key(|step| {
             let likely = self.size(step.id).likely;
@@ -354,27 +402,38 @@ impl<'a> Shard<'a> {
 
     /// Fuses dense operands into one word-wise pass; `None` for fewer than two.
     fn fuse(&self, cheap: &[Step]) -> Option<Job> {
-        let smallest = cheap.iter().filter(|step| !step.negative).map(|step| self.size(step.id).likely).min()?;
+        let smallest = cheap
+            .iter()
+            .filter(|step| !step.negative)
+            .map(|step| self.size(step.id).likely)
+            .min()?;
         let users = self.scope.users_len;
         let leaves = cheap.iter().all(|step| self.plan.ops[step.id].is_leaf());
         let enough = match cheap.len() {
             0 | 1 => return None,
             // Two arrays meet quicker in croaring.
             2 if leaves => users / DENSE,
-            _ if !leaves || cheap.iter().any(|step| self.size(step.id).high > users / DENSE) => users / HALF_DENSE,
+            _ if !leaves || cheap.iter().any(|step| self.size(step.id).high > users / DENSE) => {
+                users / HALF_DENSE
+            }
             _ => users / DENSE,
         };
         if smallest <= enough {
             return None;
         }
-        let of = |negative: bool| cheap.iter().filter(|step| step.negative == negative).map(|step| step.id).collect();
+        let of = |negative: bool| {
+            cheap.iter().filter(|step| step.negative == negative).map(|step| step.id).collect()
+        };
         Some(Job::And { all: of(false), none: of(true) })
     }
 
     fn and_part(&self, all: &[OpId], none: &[OpId], within: Option<&Roaring>) -> Part<'a> {
         let mut steps = self.steps(all, none);
         let first = self.seed(&mut steps, within);
-        steps.iter().try_fold(first, |so_far, step| self.take(step, so_far, within)).unwrap_or(Part::Empty)
+        steps
+            .iter()
+            .try_fold(first, |so_far, step| self.take(step, so_far, within))
+            .unwrap_or(Part::Empty)
     }
 
     fn and_count(&self, all: &[OpId], none: &[OpId]) -> u64 {
@@ -400,14 +459,20 @@ impl<'a> Shard<'a> {
             return None;
         }
         let part = self.part(step.id, so_far.set().or(within));
-        let left = if step.negative { subtract(&self.scope, so_far, &part) } else { intersect(&self.scope, so_far, part) };
+        let left = if step.negative {
+            subtract(&self.scope, so_far, &part)
+        } else {
+            intersect(&self.scope, so_far, part)
+        };
         (!matches!(left, Part::Empty)).then_some(left)
     }
 
     /// How many are left of `so_far` after a step.
     fn count_step(&self, step: &Step, so_far: &Part<'a>) -> u64 {
         let before = so_far.len(&self.scope);
-        if let (Kind::Range { slices, low, high }, false) = (&self.plan.ops[step.id].kind, matches!(so_far, Part::Empty)) {
+        if let (Kind::Range { slices, low, high }, false) =
+            (&self.plan.ops[step.id].kind, matches!(so_far, Part::Empty))
+        {
             let both = slices.range_len(self.scope.number, *low, *high, so_far.set());
             return if step.negative { before - both } else { both };
         }
@@ -425,8 +490,10 @@ impl<'a> Shard<'a> {
         if let Some(few) = within.filter(|within| self.is_sparse(within, any)) {
             return unite(&self.scope, any.iter().map(|id| self.cut(*id, few)).collect());
         }
-        let (cheap, dear): (Vec<OpId>, Vec<OpId>) =
-            any.iter().filter(|id| self.size(**id).high > 0).partition(|id| !self.plan.ops[**id].dear);
+        let (cheap, dear): (Vec<OpId>, Vec<OpId>) = any
+            .iter()
+            .filter(|id| self.size(**id).high > 0)
+            .partition(|id| !self.plan.ops[**id].dear);
         let mut parts = Vec::with_capacity(dear.len() + cheap.len());
         if self.is_fused_or(&cheap) {
             parts.push(Fused::new(self, Job::Or { any: cheap }).part());
@@ -452,7 +519,9 @@ impl<'a> Shard<'a> {
         let part = self.part(*last, None);
         match (so_far.set(), part.set()) {
             (Some(a), Some(b)) => a.or_cardinality(b),
-            _ if matches!(so_far, Part::Full) || matches!(part, Part::Full) => u64::from(self.scope.users_len),
+            _ if matches!(so_far, Part::Full) || matches!(part, Part::Full) => {
+                u64::from(self.scope.users_len)
+            }
             _ => so_far.len(&self.scope) + part.len(&self.scope),
         }
     }

@@ -1,4 +1,5 @@
-//! The file form: a head with the checksum of every block of the body, so that a damaged place can be named.
+//! The file form: a head with the checksum of every block of the body, so that a damaged place can
+//! be named.
 //!
 //! ```text
 //! magic 8 | xxh3 of the head from here on 8 | version 4 | block size 4 | body length 8 | xxh3 per block 8 each | zeros to 64 | body
@@ -50,23 +51,39 @@ impl Head {
 /// Reads and checks the head of a file of which `need` makes the bytes present that are read.
 ///
 /// # Errors
-/// `Corrupt` when it is not one that [`seal`] made under this magic and for this length; those of `need`.
-pub(crate) fn head_of(magic: &[u8; 8], file: &[u8], need: &dyn Fn(std::ops::Range<usize>) -> Result<()>) -> Result<Head> {
+/// `Corrupt` when it is not one that [`seal`] made under this magic and for this length; those of
+/// `need`.
+pub(crate) fn head_of(
+    magic: &[u8; 8],
+    file: &[u8],
+    need: &dyn Fn(std::ops::Range<usize>) -> Result<()>,
+) -> Result<Head> {
     if file.len() < FIXED_HEAD {
         return Err(Error::corrupt(format!("{} bytes are too short for a head", file.len())));
     }
     need(0..FIXED_HEAD)?;
     if &file[..8] != magic {
-        return Err(Error::corrupt(format!("it does not begin with {}", String::from_utf8_lossy(magic))));
+        return Err(Error::corrupt(format!(
+            "it does not begin with {}",
+            String::from_utf8_lossy(magic)
+        )));
     }
-    let body_len = usize::try_from(u64_at(file, 24)).map_err(|_| Error::corrupt("the head's length is impossible"))?;
+    let body_len = usize::try_from(u64_at(file, 24))
+        .map_err(|_| Error::corrupt("the head's length is impossible"))?;
     // Checked against the file's length first, for the sums below must not overflow.
     if body_len > file.len() {
-        return Err(Error::corrupt(format!("{} bytes hold less than the {body_len} that the head says", file.len())));
+        return Err(Error::corrupt(format!(
+            "{} bytes hold less than the {body_len} that the head says",
+            file.len()
+        )));
     }
     let body_start = body_start_of(body_len);
     if file.len() != body_start + body_len {
-        return Err(Error::corrupt(format!("{} bytes instead of {}", file.len(), body_start + body_len)));
+        return Err(Error::corrupt(format!(
+            "{} bytes instead of {}",
+            file.len(),
+            body_start + body_len
+        )));
     }
     need(0..body_start)?;
     if xxh3_64(&file[16..body_start]) != u64_at(file, 8) {
@@ -79,17 +96,22 @@ pub(crate) fn head_of(magic: &[u8; 8], file: &[u8], need: &dyn Fn(std::ops::Rang
     Ok(Head { body_start, body_len })
 }
 
-/// Checks the file form and every checksum, and gives the body without copying it. [`crate::Region::open`] does so piece by piece.
+/// Checks the file form and every checksum, and gives the body without copying it.
+/// [`crate::Region::open`] does so piece by piece.
 ///
 /// # Errors
-/// `Corrupt` when the bytes are not what [`seal`] made under this magic: another magic, cut short, longer, or changed anywhere.
+/// `Corrupt` when the bytes are not what [`seal`] made under this magic: another magic, cut short,
+/// longer, or changed anywhere.
 pub fn unseal(magic: &[u8; 8], file: &Bytes) -> Result<Bytes> {
     let head = head_of(magic, file, &|_| Ok(()))?;
     let body = file.slice(head.body_start..);
     for (number, block) in body.chunks(BLOCK_BYTES).enumerate() {
         if xxh3_64(block) != head.checksum(file, number) {
             let from = head.body_start + number * BLOCK_BYTES;
-            return Err(Error::corrupt(format!("the checksum of bytes {from} to {} does not match", from + block.len())));
+            return Err(Error::corrupt(format!(
+                "the checksum of bytes {from} to {} does not match",
+                from + block.len()
+            )));
         }
     }
     Ok(body)

@@ -7,9 +7,11 @@ use taghouse_model::Ordinal;
 /// An "or" of more operands is united in one pass before it is taken away.
 const FEW: usize = 4;
 
-/// A set of users computed from others. Every leaf must lie within the users over whom it will be asked (see [`crate::Query`]).
+/// A set of users computed from others. Every leaf must lie within the users over whom it will be
+/// asked (see [`crate::Query`]).
 ///
-/// Built so that "not" is left in two places only: as operands that an "and" takes away, and once on top of all.
+/// Built so that "not" is left in two places only: as operands that an "and" takes away, and once
+/// on top of all.
 #[derive(Clone)]
 pub struct Formula {
     pub(crate) negated: bool,
@@ -66,7 +68,8 @@ impl Formula {
         Self::of_node(if stored.is_empty() { Node::Empty } else { Node::Stored(stored) })
     }
 
-    /// Those of a stored bitmap, or nobody, but for the users whom `edits` name: of them, those who are in by the edits.
+    /// Those of a stored bitmap, or nobody, but for the users whom `edits` name: of them, those who
+    /// are in by the edits.
     pub fn edited(stored: Option<Stored>, edits: Arc<Edits>) -> Self {
         let stored = stored.filter(|stored| !stored.is_empty());
         match stored {
@@ -76,9 +79,11 @@ impl Formula {
         }
     }
 
-    /// Those of any of several stored bitmaps of which no two hold the same user, such as the values of an enum.
+    /// Those of any of several stored bitmaps of which no two hold the same user, such as the
+    /// values of an enum.
     pub fn disjoint(stored: impl IntoIterator<Item = Stored>) -> Self {
-        let mut any: Vec<Node> = stored.into_iter().filter(|stored| !stored.is_empty()).map(Node::Stored).collect();
+        let mut any: Vec<Node> =
+            stored.into_iter().filter(|stored| !stored.is_empty()).map(Node::Stored).collect();
         Self::of_node(match any.len() {
             0 | 1 => any.pop().unwrap_or(Node::Empty),
             _ => Node::Or { any, disjoint: true },
@@ -86,7 +91,10 @@ impl Formula {
     }
 
     /// Those of none of these.
-    #[expect(clippy::should_implement_trait, reason = "stands beside `and` and `or`, which are not operators either")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "stands beside `and` and `or`, which are not operators either"
+    )]
     pub fn not(self) -> Self {
         Self { negated: !self.negated, node: self.node }
     }
@@ -131,7 +139,8 @@ impl Formula {
 }
 
 impl BitSlices {
-    /// Those whose number is `low` to `high`, both included. Bounds that no number reaches are fine.
+    /// Those whose number is `low` to `high`, both included. Bounds that no number reaches are
+    /// fine.
     pub fn between(&self, low: i128, high: i128) -> Formula {
         let Some((low, high)) = self.offsets(low, high) else { return Formula::empty() };
         if low == 0 && high == self.span() {
@@ -179,7 +188,9 @@ impl Node {
                 (None, Some(stored)) => stored.contains(ordinal)?,
                 (None, None) => false,
             },
-            Self::Range { slices, low, high } => slices.offset_of(ordinal)?.is_some_and(|offset| (*low..=*high).contains(&offset)),
+            Self::Range { slices, low, high } => {
+                slices.offset_of(ordinal)?.is_some_and(|offset| (*low..=*high).contains(&offset))
+            }
             Self::And { all, none } => !any(all, false)? && !any(none, true)?,
             Self::Or { any: nodes, .. } => any(nodes, true)?,
         })

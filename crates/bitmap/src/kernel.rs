@@ -1,4 +1,5 @@
-//! Loops over the words of whole containers, compiled once for each width of vectors that a machine may have.
+//! Loops over the words of whole containers, compiled once for each width of vectors that a machine
+//! may have.
 #![allow(unsafe_code)]
 
 use crate::blob::{WORDS, Words};
@@ -17,7 +18,8 @@ pub(crate) const DROP: usize = 2;
 /// Words of the widest vector.
 const LANES: usize = 8;
 
-/// How wide vectors are. Made by [`Level::best`] and [`Level::all`] alone, of what this machine has.
+/// How wide vectors are. Made by [`Level::best`] and [`Level::all`] alone, of what this machine
+/// has.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Level(Width);
 
@@ -57,8 +59,15 @@ impl Level {
         all
     }
 
-    /// `acc &= all of keep & !drop`; of a `fresh` one, what it held does not count. How many bits are left. Takes as many passes as it needs.
-    pub(crate) fn and(self, acc: &mut Words, mut fresh: bool, mut keep: &[&Bytes], mut drop: &[&Bytes]) -> u32 {
+    /// `acc &= all of keep & !drop`; of a `fresh` one, what it held does not count. How many bits
+    /// are left. Takes as many passes as it needs.
+    pub(crate) fn and(
+        self,
+        acc: &mut Words,
+        mut fresh: bool,
+        mut keep: &[&Bytes],
+        mut drop: &[&Bytes],
+    ) -> u32 {
         loop {
             let (keep_now, drop_now);
             (keep_now, keep) = keep.split_at(keep.len().min(KEEP));
@@ -71,13 +80,18 @@ impl Level {
         }
     }
 
-    /// How many bits all of `keep` have, of `KEEP` at most, and none of `drop`, of `DROP` at most. Writes nothing.
+    /// How many bits all of `keep` have, of `KEEP` at most, and none of `drop`, of `DROP` at most.
+    /// Writes nothing.
     pub(crate) fn and_count(self, keep: &[&Bytes], drop: &[&Bytes]) -> u32 {
-        debug_assert!(keep.len() <= KEEP && drop.len() <= DROP, "more operands than one pass takes");
+        debug_assert!(
+            keep.len() <= KEEP && drop.len() <= DROP,
+            "more operands than one pass takes"
+        );
         self.and_pass(Into::Nothing, keep, drop)
     }
 
-    /// `acc |= each of any`; of a `fresh` one, what it held does not count. How many bits there are. Takes as many passes as it needs.
+    /// `acc |= each of any`; of a `fresh` one, what it held does not count. How many bits there
+    /// are. Takes as many passes as it needs.
     pub(crate) fn or(self, acc: &mut Words, mut fresh: bool, mut any: &[&Bytes]) -> u32 {
         loop {
             let now;
@@ -142,7 +156,8 @@ impl Level {
     }
 }
 
-/// How many of `values`, two bytes each, are set in `words`. One by one: gathering them into vectors takes several times longer.
+/// How many of `values`, two bytes each, are set in `words`. One by one: gathering them into
+/// vectors takes several times longer.
 pub(crate) fn hits(words: &Bytes, values: &[[u8; 2]]) -> u32 {
     let mut count = 0;
     for value in values {
@@ -152,7 +167,8 @@ pub(crate) fn hits(words: &Bytes, values: &[[u8; 2]]) -> u32 {
     count
 }
 
-/// How many of the values of `runs`, start and length - 1 of each, are set in `words`: only the words where they are get read.
+/// How many of the values of `runs`, start and length - 1 of each, are set in `words`: only the
+/// words where they are get read.
 pub(crate) fn hits_of_runs(words: &Bytes, runs: &[[u8; 4]]) -> u32 {
     let mut count = 0;
     for [a, b, c, d] in runs {
@@ -164,8 +180,13 @@ pub(crate) fn hits_of_runs(words: &Bytes, runs: &[[u8; 4]]) -> u32 {
             [] => 0,
             [only] => (u64::from_le_bytes(*only) & head & tail).count_ones(),
             [first, between @ .., last] => {
-                let ends = (u64::from_le_bytes(*first) & head).count_ones() + (u64::from_le_bytes(*last) & tail).count_ones();
-                if between.is_empty() { ends } else { ends + count_bytes(between.as_flattened()) as u32 }
+                let ends = (u64::from_le_bytes(*first) & head).count_ones()
+                    + (u64::from_le_bytes(*last) & tail).count_ones();
+                if between.is_empty() {
+                    ends
+                } else {
+                    ends + count_bytes(between.as_flattened()) as u32
+                }
             }
         };
     }
@@ -174,12 +195,15 @@ pub(crate) fn hits_of_runs(words: &Bytes, runs: &[[u8; 4]]) -> u32 {
 
 /// Words as the bytes that they are in memory.
 pub(crate) fn bytes_of(words: &Words) -> &Bytes {
-    // SAFETY: both are 8192 bytes without padding, any bits are valid in both, and bytes need no alignment.
+    // SAFETY: both are 8192 bytes without padding, any bits are valid in both, and bytes need no
+    // alignment.
     unsafe { &*std::ptr::from_ref(words).cast::<Bytes>() }
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx2,popcnt,bmi1,bmi2")]
+#[target_feature(
+    enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx2,popcnt,bmi1,bmi2"
+)]
 fn avx512<K: Kernel>(kernel: K) -> K::Out {
     kernel.run()
 }
@@ -190,7 +214,8 @@ fn avx2<K: Kernel>(kernel: K) -> K::Out {
     kernel.run()
 }
 
-/// A loop. `run` and all that it calls must be `#[inline(always)]`, to be compiled as part of the functions above.
+/// A loop. `run` and all that it calls must be `#[inline(always)]`, to be compiled as part of the
+/// functions above.
 trait Kernel {
     type Out;
     fn run(self) -> Self::Out;
@@ -209,8 +234,8 @@ enum Into<'k> {
 
 type Lanes = [u64; LANES];
 
-/// Containers of a dense set follow one another, so that what is read after this one is 8 KiB further: it is asked for ahead, for the
-/// processor itself sees no further than its page.
+/// Containers of a dense set follow one another, so that what is read after this one is 8 KiB
+/// further: it is asked for ahead, for the processor itself sees no further than its page.
 #[inline(always)]
 fn lanes_of(bytes: &Bytes, at: usize) -> Lanes {
     let lanes = &bytes.as_chunks::<LANES>().0[at];
@@ -223,7 +248,8 @@ fn add_ones(sums: Lanes, lanes: Lanes) -> Lanes {
     std::array::from_fn(|lane| sums[lane] + u64::from(lanes[lane].count_ones()))
 }
 
-/// Runs over a container with all operands at once; `start` is what a result begins with where nothing is there yet.
+/// Runs over a container with all operands at once; `start` is what a result begins with where
+/// nothing is there yet.
 #[inline(always)]
 fn pass(into: Into<'_>, start: u64, apply: impl Fn(Lanes, usize) -> Lanes) -> u32 {
     let mut sums = [0; LANES];
@@ -319,14 +345,16 @@ impl Kernel for Shared<'_> {
         let (mut ak, mut al, mut am, mut an) = ([0; LANES], [0; LANES], [0; LANES], [0; LANES]);
         let (mut bk, mut bl, mut bm, mut bn) = ([0; LANES], [0; LANES], [0; LANES], [0; LANES]);
         for at in 0..WORDS / LANES {
-            // Asking ahead keeps the compiler from gathering words of eight turns into one vector, too.
+            // Asking ahead keeps the compiler from gathering words of eight turns into one vector,
+            // too.
             let (a, b) = (lanes_of(first, at), b[at].map(u64::from_le_bytes));
             (ak, bk) = (add_shared(ak, &a, &k[at]), add_shared(bk, &b, &k[at]));
             (al, bl) = (add_shared(al, &a, &l[at]), add_shared(bl, &b, &l[at]));
             (am, bm) = (add_shared(am, &a, &m[at]), add_shared(bm, &b, &m[at]));
             (an, bn) = (add_shared(an, &a, &n[at]), add_shared(bn, &b, &n[at]));
         }
-        [[ak, al, am, an], [bk, bl, bm, bn]].map(|row| row.map(|lanes| lanes.iter().sum::<u64>() as u32))
+        [[ak, al, am, an], [bk, bl, bm, bn]]
+            .map(|row| row.map(|lanes| lanes.iter().sum::<u64>() as u32))
     }
 }
 

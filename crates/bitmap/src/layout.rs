@@ -1,4 +1,5 @@
-//! A bundle's tables without its data, for those who write the data themselves: more than memory holds.
+//! A bundle's tables without its data, for those who write the data themselves: more than memory
+//! holds.
 
 use crate::file::ALIGN;
 use crate::{Error, Result, SHARD_BITS, SHARD_SIZE};
@@ -20,10 +21,11 @@ struct Entry {
     offset: u64,
 }
 
-/// Plans a [`crate::Bundle`]: the tables come first in it, so all lengths must be known before the data is written.
+/// Plans a [`crate::Bundle`]: the tables come first in it, so all lengths must be known before the
+/// data is written.
 ///
-/// [`BundleLayout::push`] every blob in the order in which the data will hold them, write [`BundleLayout::tables`], and then each blob
-/// after as many zeros as `push` said.
+/// [`BundleLayout::push`] every blob in the order in which the data will hold them, write
+/// [`BundleLayout::tables`], and then each blob after as many zeros as `push` said.
 #[derive(Default)]
 pub struct BundleLayout {
     entries: Vec<Entry>,
@@ -38,8 +40,8 @@ impl BundleLayout {
         Self::default()
     }
 
-    /// Plans one shard of bitmap number `bitmap`, which has `cardinality` ordinals (not none) in a portable form of `len` bytes. Gives
-    /// how many zeros are to be written before.
+    /// Plans one shard of bitmap number `bitmap`, which has `cardinality` ordinals (not none) in a
+    /// portable form of `len` bytes. Gives how many zeros are to be written before.
     pub fn push(&mut self, bitmap: u32, shard: u32, cardinality: u32, len: u32) -> usize {
         debug_assert!((1..=SHARD_SIZE).contains(&cardinality));
         let offset = place_of(self.data_len, len);
@@ -49,7 +51,8 @@ impl BundleLayout {
         zeros as usize
     }
 
-    /// Says that bitmap number `index`, which gets nothing else, is the same as number `of`, which is not an alias.
+    /// Says that bitmap number `index`, which gets nothing else, is the same as number `of`, which
+    /// is not an alias.
     pub fn alias(&mut self, index: u32, of: u32) {
         self.aliases.push((index, of));
     }
@@ -59,7 +62,8 @@ impl BundleLayout {
         self.data_len
     }
 
-    /// The bytes that come before the data, of a bundle of `bitmaps` bitmaps; those that got nothing are empty.
+    /// The bytes that come before the data, of a bundle of `bitmaps` bitmaps; those that got
+    /// nothing are empty.
     ///
     /// # Errors
     /// `TooLarge` for 2^32 shards or more.
@@ -93,7 +97,9 @@ fn encode_tables(mut entries: Vec<Entry>, aliases: &[(u32, u32)], bitmaps: u32) 
         }
     }
     for (index, of) in aliases {
-        if let (true, Some(same)) = ((*index as usize) < places.len(), places.get(*of as usize).copied()) {
+        if let (true, Some(same)) =
+            ((*index as usize) < places.len(), places.get(*of as usize).copied())
+        {
             places[*index as usize] = same;
         }
     }
@@ -102,7 +108,9 @@ fn encode_tables(mut entries: Vec<Entry>, aliases: &[(u32, u32)], bitmaps: u32) 
         bytes.extend_from_slice(&count.to_le_bytes());
     }
     for entry in &entries {
-        bytes.extend_from_slice(&(entry.shard << SHARD_BITS | (entry.cardinality - 1)).to_le_bytes());
+        bytes.extend_from_slice(
+            &(entry.shard << SHARD_BITS | (entry.cardinality - 1)).to_le_bytes(),
+        );
         bytes.extend_from_slice(&entry.len.to_le_bytes());
         bytes.extend_from_slice(&entry.offset.to_le_bytes());
     }
@@ -111,5 +119,8 @@ fn encode_tables(mut entries: Vec<Entry>, aliases: &[(u32, u32)], bitmaps: u32) 
 }
 
 fn too_many_shards() -> Error {
-    Error::TooLarge { what: "the number of shards of all values".to_owned(), limit: u64::from(u32::MAX) }
+    Error::TooLarge {
+        what: "the number of shards of all values".to_owned(),
+        limit: u64::from(u32::MAX),
+    }
 }

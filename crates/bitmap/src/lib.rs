@@ -1,13 +1,17 @@
-//! The only Roaring crate: sets of [`taghouse_model::Ordinal`]s cut in shards of 2^20, numbers as bit slices, set algebra evaluated
-//! shard by shard on views that copy nothing, and the checksummed form in which all of it is stored.
+//! The only Roaring crate: sets of [`taghouse_model::Ordinal`]s cut in shards of 2^20, numbers as
+//! bit slices, set algebra evaluated shard by shard on views that copy nothing, and the checksummed
+//! form in which all of it is stored.
 //!
-//! * [`Bitmap`]: an owned set. [`Bundle`] and [`Stored`]: many sets in one byte buffer, read where they lie.
+//! * [`Bitmap`]: an owned set. [`Bundle`] and [`Stored`]: many sets in one byte buffer, read where
+//!   they lie.
 //! * [`BitSlices`]: one number per ordinal, compared and summed without unpacking.
-//! * [`Formula`]: and, or, not over those; [`Query`]: a formula over the users that exist, counted on all cores.
-//! * [`seal`], [`unseal`]: the file form. [`Region`]: a file whose blocks are checked, and fetched, as they are first read; [`map()`].
+//! * [`Formula`]: and, or, not over those; [`Query`]: a formula over the users that exist, counted
+//!   on all cores.
+//! * [`seal`], [`unseal`]: the file form. [`Region`]: a file whose blocks are checked, and fetched,
+//!   as they are first read; [`map()`].
 //!
-//! Shards hold global ordinals (the high bits are not cut off), so the shards of a set are its parts, and one portable 32-bit
-//! Roaring bitmap is just their union.
+//! Shards hold global ordinals (the high bits are not cut off), so the shards of a set are its
+//! parts, and one portable 32-bit Roaring bitmap is just their union.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 #[cfg(target_endian = "big")]

@@ -1,7 +1,8 @@
 //! How many users two sets share, for many pairs of sets.
 //!
-//! Container by container of 2^16 users: small containers are turned round, into the sets of each user, so that only pairs that share a
-//! user cost anything; large ones are combined as words, in tiles that stay in the caches. Which are small is told by what each way costs.
+//! Container by container of 2^16 users: small containers are turned round, into the sets of each
+//! user, so that only pairs that share a user cost anything; large ones are combined as words, in
+//! tiles that stay in the caches. Which are small is told by what each way costs.
 
 use crate::bundle::Stored;
 use crate::{Bitmap, Result, SHARD_BITS, pool};
@@ -18,7 +19,8 @@ mod split;
 
 /// Shares of users below which one thread is quicker than waking another.
 const PARALLEL_FROM_USERS: u64 = 1 << 18;
-/// Shards that one thread counts before it adds up: a pair shares at most 2^20 users in each, so that 32 bits suffice.
+/// Shards that one thread counts before it adds up: a pair shares at most 2^20 users in each, so
+/// that 32 bits suffice.
 const SHARDS_AT_A_TIME: usize = 2048;
 
 /// A set of users, in memory or where it is stored.
@@ -75,14 +77,17 @@ impl Members {
     fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Owned(a), Self::Owned(b)) => Arc::ptr_eq(a, b),
-            (Self::Stored(a), Self::Stored(b)) => !a.is_empty() && !b.is_empty() && a.identity() == b.identity(),
+            (Self::Stored(a), Self::Stored(b)) => {
+                !a.is_empty() && !b.is_empty() && a.identity() == b.identity()
+            }
             _ => false,
         }
     }
 }
 
-/// How many users each of `rows` shares with each of `columns`, or how many of those in `within`: row by row, exact. On all cores where
-/// that pays; each needs 6 bytes a pair, 8 KiB a set (at most; for sets that hold more than one user in 64 there) and a few megabytes.
+/// How many users each of `rows` shares with each of `columns`, or how many of those in `within`:
+/// row by row, exact. On all cores where that pays; each needs 6 bytes a pair, 8 KiB a set (at
+/// most; for sets that hold more than one user in 64 there) and a few megabytes.
 ///
 /// # Errors
 /// As [`crate::Bundle::load`].
@@ -93,9 +98,14 @@ pub fn overlap(rows: &[Members], columns: &[Members], within: Option<&Bitmap>) -
     if sums.is_empty() || shards.is_empty() {
         return Ok(sums);
     }
-    let symmetric = rows.len() == columns.len() && rows.iter().zip(columns).all(|(row, column)| row.is_same(column));
+    let symmetric = rows.len() == columns.len()
+        && rows.iter().zip(columns).all(|(row, column)| row.is_same(column));
     let users: u64 = rows.iter().chain(columns).map(Members::len).sum();
-    let threads = if users < PARALLEL_FROM_USERS { 1 } else { rayon::current_num_threads().min(shards.len()) };
+    let threads = if users < PARALLEL_FROM_USERS {
+        1
+    } else {
+        rayon::current_num_threads().min(shards.len())
+    };
     let next = AtomicUsize::new(0);
     let total = Mutex::new(&mut sums);
     let work = || {
@@ -138,7 +148,8 @@ fn shared_shards(rows: &[Members], columns: &[Members], within: Option<&Bitmap>)
         shards
     };
     let (rows, columns) = (of(rows), of(columns));
-    let shared = (0..rows.len()).filter(|shard| rows[*shard] && columns[*shard]).map(|shard| shard as u32);
+    let shared =
+        (0..rows.len()).filter(|shard| rows[*shard] && columns[*shard]).map(|shard| shard as u32);
     shared.filter(|shard| within.is_none_or(|within| within.shard(*shard).is_some())).collect()
 }
 

@@ -7,7 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// One computation. It owns all that it needs: a thread of the pool that wakes after its end finds nothing to do, and nobody waits for it.
+/// One computation. It owns all that it needs: a thread of the pool that wakes after its end finds
+/// nothing to do, and nobody waits for it.
 struct Run<W, K, T> {
     work: Arc<W>,
     parts: usize,
@@ -24,16 +25,28 @@ struct Done<T> {
     panic: Option<Box<dyn Any + Send>>,
 }
 
-/// Calls `each` for every part, on up to `threads` threads, the caller's among them, and gives the results in the order of the parts. A thread
-/// keeps a `K` from part to part.
-pub(crate) fn parts<W, K, T>(work: &Arc<W>, parts: usize, threads: usize, each: fn(&W, usize, &K) -> T) -> impl Iterator<Item = T>
+/// Calls `each` for every part, on up to `threads` threads, the caller's among them, and gives the
+/// results in the order of the parts. A thread keeps a `K` from part to part.
+pub(crate) fn parts<W, K, T>(
+    work: &Arc<W>,
+    parts: usize,
+    threads: usize,
+    each: fn(&W, usize, &K) -> T,
+) -> impl Iterator<Item = T>
 where
     W: Send + Sync + 'static,
     K: Default + 'static,
     T: Send + 'static,
 {
     let done = Mutex::new(Done { results: Vec::with_capacity(parts), active: 0, panic: None });
-    let run = Arc::new(Run { work: work.clone(), parts, each, next: AtomicUsize::new(0), done, idle: Condvar::new() });
+    let run = Arc::new(Run {
+        work: work.clone(),
+        parts,
+        each,
+        next: AtomicUsize::new(0),
+        done,
+        idle: Condvar::new(),
+    });
     for _ in 1..threads.min(parts) {
         let run = run.clone();
         pool::spawn(move || run.help());

@@ -30,7 +30,8 @@ pub(crate) enum Part<'a> {
 }
 
 impl<'a> Scope<'a> {
-    /// A result, with the short cuts seen. Cardinalities are stored a container, so that this costs at most 16 additions.
+    /// A result, with the short cuts seen. Cardinalities are stored a container, so that this costs
+    /// at most 16 additions.
     pub(crate) fn owned(&self, set: Roaring) -> Part<'a> {
         match set.cardinality() {
             0 => Part::Empty,

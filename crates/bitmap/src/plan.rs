@@ -24,9 +24,11 @@ pub(crate) struct Plan {
 
 pub(crate) struct Op {
     pub(crate) kind: Kind,
-    /// Of how many operations it is an operand; from 2 on its result is kept while a shard is evaluated.
+    /// Of how many operations it is an operand; from 2 on its result is kept while a shard is
+    /// evaluated.
     pub(crate) uses: u32,
-    /// A comparison of numbers is in it, which reads several bitmaps: it comes last, when others have narrowed down for whom it is asked.
+    /// A comparison of numbers is in it, which reads several bitmaps: it comes last, when others
+    /// have narrowed down for whom it is asked.
     pub(crate) dear: bool,
 }
 
@@ -68,20 +70,27 @@ impl Plan {
         self.ops.iter().try_for_each(|op| match &op.kind {
             Kind::Stored(stored) | Kind::Edited { stored: Some(stored), .. } => stored.load(),
             Kind::Range { slices, .. } => slices.load(),
-            Kind::Owned(_) | Kind::Edited { stored: None, .. } | Kind::And { .. } | Kind::Or { .. } => Ok(()),
+            Kind::Owned(_)
+            | Kind::Edited { stored: None, .. }
+            | Kind::And { .. }
+            | Kind::Or { .. } => Ok(()),
         })
     }
 
-    /// At most how many results one thread holds at a time: those of an operation's operands, along the deepest path, and those kept
-    /// because they are asked for again.
+    /// At most how many results one thread holds at a time: those of an operation's operands, along
+    /// the deepest path, and those kept because they are asked for again.
     pub(crate) fn results_held(&self) -> usize {
         let mut held: Vec<usize> = Vec::with_capacity(self.ops.len());
         for op in &self.ops {
             held.push(match &op.kind {
                 Kind::Owned(_) | Kind::Stored(_) => 1,
                 Kind::Range { .. } | Kind::Edited { .. } => 2,
-                Kind::And { all, none } => 1 + all.iter().chain(none).map(|id| held[*id]).max().unwrap_or(0),
-                Kind::Or { any, .. } => 1 + any.len() + any.iter().map(|id| held[*id]).max().unwrap_or(0),
+                Kind::And { all, none } => {
+                    1 + all.iter().chain(none).map(|id| held[*id]).max().unwrap_or(0)
+                }
+                Kind::Or { any, .. } => {
+                    1 + any.len() + any.iter().map(|id| held[*id]).max().unwrap_or(0)
+                }
             });
         }
         self.root.map_or(0, |root| held[root]) + self.ops.iter().filter(|op| op.is_shared()).count()
@@ -96,7 +105,9 @@ impl Plan {
         };
         self.ops.iter().any(|op| match &op.kind {
             Kind::Owned(bitmap) => bitmap.shards().iter().any(|shard| read(shard.len, 1)),
-            Kind::Stored(stored) | Kind::Edited { stored: Some(stored), .. } => stored.shard_lens().any(|(_, len)| read(len, 1)),
+            Kind::Stored(stored) | Kind::Edited { stored: Some(stored), .. } => {
+                stored.shard_lens().any(|(_, len)| read(len, 1))
+            }
             Kind::Range { slices, .. } => {
                 let slices_read = u64::from(u128::BITS - slices.span().leading_zeros());
                 slices.existence().shard_lens().any(|(_, len)| read(len, slices_read))
@@ -108,7 +119,10 @@ impl Plan {
 
 impl Op {
     pub(crate) fn is_leaf(&self) -> bool {
-        matches!(self.kind, Kind::Owned(_) | Kind::Stored(_) | Kind::Edited { .. } | Kind::Range { .. })
+        matches!(
+            self.kind,
+            Kind::Owned(_) | Kind::Stored(_) | Kind::Edited { .. } | Kind::Range { .. }
+        )
     }
 
     pub(crate) fn is_shared(&self) -> bool {
@@ -121,16 +135,31 @@ impl Compiler {
         match node {
             Node::Empty => None,
             Node::Owned(bitmap) if bitmap.is_empty() => None,
-            Node::Owned(bitmap) => Some(self.put(Key::Owned(Arc::as_ptr(bitmap).addr()), Kind::Owned(bitmap.clone()), false)),
+            Node::Owned(bitmap) => Some(self.put(
+                Key::Owned(Arc::as_ptr(bitmap).addr()),
+                Kind::Owned(bitmap.clone()),
+                false,
+            )),
             Node::Stored(stored) if stored.is_empty() => None,
-            Node::Stored(stored) => Some(self.put(Key::Stored(stored.identity()), Kind::Stored(stored.clone()), false)),
+            Node::Stored(stored) => {
+                Some(self.put(Key::Stored(stored.identity()), Kind::Stored(stored.clone()), false))
+            }
             Node::Edited { stored, edits } => {
-                let key = Key::Edited(stored.as_ref().map(Stored::identity), Arc::as_ptr(edits).addr());
-                Some(self.put(key, Kind::Edited { stored: stored.clone(), edits: edits.clone() }, false))
+                let key =
+                    Key::Edited(stored.as_ref().map(Stored::identity), Arc::as_ptr(edits).addr());
+                Some(self.put(
+                    key,
+                    Kind::Edited { stored: stored.clone(), edits: edits.clone() },
+                    false,
+                ))
             }
             Node::Range { slices, low, high } => {
                 let key = Key::Range(slices.existence().identity(), *low, *high);
-                Some(self.put(key, Kind::Range { slices: slices.clone(), low: *low, high: *high }, true))
+                Some(self.put(
+                    key,
+                    Kind::Range { slices: slices.clone(), low: *low, high: *high },
+                    true,
+                ))
             }
             Node::And { all, none } => {
                 let all: Option<Vec<OpId>> = all.iter().map(|node| self.op(node)).collect();
@@ -176,7 +205,9 @@ impl Compiler {
 
     fn count_uses(&mut self, kind: &Kind) {
         match kind {
-            Kind::And { all, none } => all.iter().chain(none).for_each(|id| self.ops[*id].uses += 1),
+            Kind::And { all, none } => {
+                all.iter().chain(none).for_each(|id| self.ops[*id].uses += 1)
+            }
             Kind::Or { any, .. } => any.iter().for_each(|id| self.ops[*id].uses += 1),
             Kind::Owned(_) | Kind::Stored(_) | Kind::Edited { .. } | Kind::Range { .. } => {}
         }

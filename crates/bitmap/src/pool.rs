@@ -1,4 +1,5 @@
-//! The threads that share one computation: one pool for those who wait for an answer, another for work that can wait.
+//! The threads that share one computation: one pool for those who wait for an answer, another for
+//! work that can wait.
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::sync::LazyLock;
@@ -10,8 +11,8 @@ static BACKGROUND: LazyLock<Option<ThreadPool>> = LazyLock::new(|| {
     builder.start_handler(|_| give_way()).build().ok()
 });
 
-/// The pool that the calling thread's work belongs to; `None`: rayon's global one. A question never waits behind a production's parts, and
-/// a production's parts never run at a question's priority.
+/// The pool that the calling thread's work belongs to; `None`: rayon's global one. A question never
+/// waits behind a production's parts, and a production's parts never run at a question's priority.
 fn background() -> Option<&'static ThreadPool> {
     if gives_way() { BACKGROUND.as_ref() } else { None }
 }

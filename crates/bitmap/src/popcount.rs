@@ -57,10 +57,13 @@ mod tests {
             state ^ state >> 29
         };
         let bytes: Vec<u8> = (0..1_050).map(|_| next() as u8).collect();
-        for (from, words) in (0..16).flat_map(|from| [0, 1, 7, 8, 9, 31, 64, 127].map(|words| (from, words))) {
+        for (from, words) in
+            (0..16).flat_map(|from| [0, 1, 7, 8, 9, 31, 64, 127].map(|words| (from, words)))
+        {
             let bytes = &bytes[from..from + 8 * words];
             let naive: u64 = bytes.iter().map(|byte| u64::from(byte.count_ones())).sum();
-            let words: Vec<u64> = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
+            let words: Vec<u64> =
+                bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
             assert_eq!((count(&words), count_bytes(bytes)), (naive, naive));
         }
     }

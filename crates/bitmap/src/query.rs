@@ -11,9 +11,11 @@ use std::sync::Arc;
 use std::thread;
 use taghouse_model::Ordinal;
 
-/// Bytes read below which one thread is quicker: waking another takes some 10 µs, in which one reads half a megabyte.
+/// Bytes read below which one thread is quicker: waking another takes some 10 µs, in which one
+/// reads half a megabyte.
 const PARALLEL_FROM_BYTES: u64 = 1 << 20;
-/// A formula over the users that exist. It owns what it reads, so it may outlive the snapshot it came from. Cloning it is cheap.
+/// A formula over the users that exist. It owns what it reads, so it may outlive the snapshot it
+/// came from. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Query(Arc<Compiled>);
 
@@ -24,14 +26,22 @@ impl Query {
         Self(Arc::new(Compiled { base: Asked::new(users, formula), live: None, shards }))
     }
 
-    /// Asks `formula` over `users` of everybody but those in `changed`, and of those `live` over `live_users`: a few live changes on top of
-    /// large stored bitmaps that need not be copied for them. The leaves of `formula` must lie within `users`, those of `live` within both
+    /// Asks `formula` over `users` of everybody but those in `changed`, and of those `live` over
+    /// `live_users`: a few live changes on top of large stored bitmaps that need not be copied
+    /// for them. The leaves of `formula` must lie within `users`, those of `live` within both
     /// users together, and outside of `changed` both must say the same.
-    pub fn patched(users: Arc<Bitmap>, formula: Formula, changed: Arc<Bitmap>, live_users: Arc<Bitmap>, live: Formula) -> Self {
+    pub fn patched(
+        users: Arc<Bitmap>,
+        formula: Formula,
+        changed: Arc<Bitmap>,
+        live_users: Arc<Bitmap>,
+        live: Formula,
+    ) -> Self {
         if changed.is_empty() {
             return Self::new(users, formula);
         }
-        let mut shards: Vec<u32> = users.shards().iter().chain(changed.shards()).map(|shard| shard.number).collect();
+        let mut shards: Vec<u32> =
+            users.shards().iter().chain(changed.shards()).map(|shard| shard.number).collect();
         shards.sort_unstable();
         shards.dedup();
         let live = Some(Live { changed, asked: Asked::new(live_users, live) });
@@ -41,7 +51,8 @@ impl Query {
     /// How many users. On all cores where that pays; never materialises the last operation.
     ///
     /// # Errors
-    /// `Corrupt` for a stored bitmap that is not what was written, `Unavailable` for one that cannot be fetched.
+    /// `Corrupt` for a stored bitmap that is not what was written, `Unavailable` for one that
+    /// cannot be fetched.
     pub fn count(&self) -> Result<u64> {
         self.count_on(self.threads())
     }
@@ -75,7 +86,8 @@ impl Query {
             Some(live) if live.changed.contains(ordinal) => &live.asked,
             _ => &self.0.base,
         };
-        Ok(asked.users.contains(ordinal) && asked.formula.node.contains(ordinal)? != asked.formula.negated)
+        Ok(asked.users.contains(ordinal)
+            && asked.formula.node.contains(ordinal)? != asked.formula.negated)
     }
 
     /// At least and at most so many users, told from cardinalities alone: no bitmap is read.
@@ -84,7 +96,12 @@ impl Query {
         let (mut least, mut most) = (0, 0);
         for number in &self.0.shards {
             let Size { low, high, .. } = self.0.base.size(*number, &mut sizes);
-            let changed = self.0.live.as_ref().and_then(|live| live.changed.shard(*number)).map_or(0, |shard| shard.len);
+            let changed = self
+                .0
+                .live
+                .as_ref()
+                .and_then(|live| live.changed.shard(*number))
+                .map_or(0, |shard| shard.len);
             least += u64::from(low.saturating_sub(changed));
             most += u64::from(high) + u64::from(changed);
         }
@@ -110,7 +127,11 @@ impl Query {
     }
 
     /// What `each` makes of every shard, in the order of [`Compiled::shards`].
-    fn shards<T: Send + 'static>(&self, threads: usize, each: fn(&Compiled, usize, &Worker) -> T) -> impl Iterator<Item = T> {
+    fn shards<T: Send + 'static>(
+        &self,
+        threads: usize,
+        each: fn(&Compiled, usize, &Worker) -> T,
+    ) -> impl Iterator<Item = T> {
         parallel::parts(&self.0, self.0.shards.len(), threads, each)
     }
 

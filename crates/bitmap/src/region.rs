@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Brings a part of a file into the bytes that stand for it, such as a memory-mapped file of a local cache.
+/// Brings a part of a file into the bytes that stand for it, such as a memory-mapped file of a
+/// local cache.
 pub trait Fetch: Send + Sync {
     /// Makes bytes `range` of the file present. Called again for a range that a failure left out.
     ///
@@ -17,7 +18,8 @@ pub trait Fetch: Send + Sync {
     fn fetch(&self, range: Range<u64>) -> std::result::Result<(), String>;
 }
 
-/// A part of a file in the form of [`crate::seal`], or bytes that were checked before. Cloning it is cheap.
+/// A part of a file in the form of [`crate::seal`], or bytes that were checked before. Cloning it
+/// is cheap.
 #[derive(Clone)]
 pub struct Region {
     bytes: Bytes,
@@ -36,17 +38,26 @@ struct Blocks {
 }
 
 impl Region {
-    /// The body of a file, of which only the head is checked now. `object` names it in errors. With `fetch`, `file` has the length of the
-    /// whole file, and its bytes are there once they were fetched.
+    /// The body of a file, of which only the head is checked now. `object` names it in errors. With
+    /// `fetch`, `file` has the length of the whole file, and its bytes are there once they were
+    /// fetched.
     ///
     /// # Errors
-    /// `Corrupt` for another magic, another length, or a head that was changed; `Unavailable` when the head cannot be fetched.
-    pub fn open(object: impl Into<Arc<str>>, magic: &[u8; 8], file: Bytes, fetch: Option<Arc<dyn Fetch>>) -> Result<Self> {
+    /// `Corrupt` for another magic, another length, or a head that was changed; `Unavailable` when
+    /// the head cannot be fetched.
+    pub fn open(
+        object: impl Into<Arc<str>>,
+        magic: &[u8; 8],
+        file: Bytes,
+        fetch: Option<Arc<dyn Fetch>>,
+    ) -> Result<Self> {
         let object = object.into();
         let need = |range: Range<usize>| match &fetch {
             Some(fetch) if range.end <= file.len() => {
                 let range = range.start as u64..range.end as u64;
-                fetch.fetch(range).map_err(|detail| Error::Unavailable { object: object.clone(), detail })
+                fetch
+                    .fetch(range)
+                    .map_err(|detail| Error::Unavailable { object: object.clone(), detail })
             }
             _ => Ok(()),
         };
@@ -54,7 +65,10 @@ impl Region {
         let blocks = head.body_len.div_ceil(BLOCK_BYTES);
         let checked = (0..blocks.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
         let bytes = file.slice(head.body_start..);
-        Ok(Self { bytes, blocks: Some((Arc::new(Blocks { object, file, head, checked, fetch }), 0)) })
+        Ok(Self {
+            bytes,
+            blocks: Some((Arc::new(Blocks { object, file, head, checked, fetch }), 0)),
+        })
     }
 
     /// How many bytes.
@@ -73,20 +87,29 @@ impl Region {
     /// `Corrupt` when it does not lie within.
     pub fn part(&self, range: Range<usize>) -> Result<Self> {
         if range.start > range.end || range.end > self.bytes.len() {
-            return Err(self.corrupt(format!("bytes {} to {} of {} are asked for", range.start, range.end, self.bytes.len())));
+            return Err(self.corrupt(format!(
+                "bytes {} to {} of {} are asked for",
+                range.start,
+                range.end,
+                self.bytes.len()
+            )));
         }
-        let blocks = self.blocks.as_ref().map(|(blocks, start)| (blocks.clone(), start + range.start));
+        let blocks =
+            self.blocks.as_ref().map(|(blocks, start)| (blocks.clone(), start + range.start));
         Ok(Self { bytes: self.bytes.slice(range), blocks })
     }
 
-    /// Makes sure that bytes `range` are here and are what was written. What was seen once costs an atomic load for each block.
+    /// Makes sure that bytes `range` are here and are what was written. What was seen once costs an
+    /// atomic load for each block.
     ///
     /// # Errors
     /// `Corrupt` names the file and the bytes, `Unavailable` the file that cannot be fetched.
     pub fn load(&self, range: Range<usize>) -> Result<()> {
         let range = range.start..range.end.min(self.bytes.len());
         match &self.blocks {
-            Some((blocks, start)) if !range.is_empty() => blocks.load(start + range.start..start + range.end),
+            Some((blocks, start)) if !range.is_empty() => {
+                blocks.load(start + range.start..start + range.end)
+            }
             _ => Ok(()),
         }
     }
@@ -140,7 +163,9 @@ impl Blocks {
             }
             if let Some(fetch) = &self.fetch {
                 let (from, to) = (self.range_of(from).start as u64, self.range_of(to).end as u64);
-                fetch.fetch(from..to).map_err(|detail| Error::Unavailable { object: self.object.clone(), detail })?;
+                fetch
+                    .fetch(from..to)
+                    .map_err(|detail| Error::Unavailable { object: self.object.clone(), detail })?;
             }
             (from..=to).try_for_each(|block| self.check(block))?;
         }
@@ -148,13 +173,17 @@ impl Blocks {
     }
 
     fn is_checked(&self, block: usize) -> bool {
-        self.checked.get(block / 64).is_some_and(|word| word.load(Ordering::Acquire) >> (block % 64) & 1 == 1)
+        self.checked
+            .get(block / 64)
+            .is_some_and(|word| word.load(Ordering::Acquire) >> (block % 64) & 1 == 1)
     }
 
     fn check(&self, block: usize) -> Result<()> {
         let range = self.range_of(block);
-        if self.file.get(range.clone()).map(xxh3_64) != Some(self.head.checksum(&self.file, block)) {
-            let detail = format!("the checksum of bytes {} to {} does not match", range.start, range.end);
+        if self.file.get(range.clone()).map(xxh3_64) != Some(self.head.checksum(&self.file, block))
+        {
+            let detail =
+                format!("the checksum of bytes {} to {} does not match", range.start, range.end);
             return Err(Error::corrupt(detail).of(&self.object));
         }
         if let Some(word) = self.checked.get(block / 64) {

@@ -2,7 +2,8 @@ use crate::file::{BLOCK_BYTES, VERSION, body_start_of};
 use std::io::{Error, ErrorKind, Result, Seek, SeekFrom, Write};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Writes the file form (see [`crate::seal`]) of a body that need not be in memory as a whole. Writes whole blocks.
+/// Writes the file form (see [`crate::seal`]) of a body that need not be in memory as a whole.
+/// Writes whole blocks.
 pub struct Sealer<W: Write + Seek> {
     file: W,
     magic: [u8; 8],
@@ -12,14 +13,21 @@ pub struct Sealer<W: Write + Seek> {
 }
 
 impl<W: Write + Seek> Sealer<W> {
-    /// A file under `magic` whose body will have `body_len` bytes; `file` is empty and at its beginning.
+    /// A file under `magic` whose body will have `body_len` bytes; `file` is empty and at its
+    /// beginning.
     ///
     /// # Errors
     /// Those of `file`.
     pub fn new(magic: &[u8; 8], body_len: u64, mut file: W) -> Result<Self> {
         // The head holds the checksums, so it is written last.
         file.write_all(&vec![0; body_start_of(usize::try_from(body_len).map_err(Error::other)?)])?;
-        Ok(Self { file, magic: *magic, body_len, block: Vec::with_capacity(BLOCK_BYTES), sums: Vec::new() })
+        Ok(Self {
+            file,
+            magic: *magic,
+            body_len,
+            block: Vec::with_capacity(BLOCK_BYTES),
+            sums: Vec::new(),
+        })
     }
 
     /// Writes the head; what was written before is not a file without it.
@@ -87,7 +95,12 @@ mod tests {
             let mut sealer = Sealer::new(b"TAGHTEST", len as u64, Cursor::new(Vec::new())).unwrap();
             body.chunks(100_003).for_each(|piece| sealer.write_all(piece).unwrap());
             assert_eq!(sealer.finish().unwrap().into_inner(), seal(b"TAGHTEST", &body), "{len}");
-            assert!(Sealer::new(b"TAGHTEST", len as u64 + 1, Cursor::new(Vec::new())).unwrap().finish().is_err());
+            assert!(
+                Sealer::new(b"TAGHTEST", len as u64 + 1, Cursor::new(Vec::new()))
+                    .unwrap()
+                    .finish()
+                    .is_err()
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! One number per ordinal as bit slices: bitmap 0 says who has a number, bitmap `i + 1` holds those whose `number - min` has bit `i`.
+//! One number per ordinal as bit slices: bitmap 0 says who has a number, bitmap `i + 1` holds those
+//! whose `number - min` has bit `i`.
 
 mod aggregate;
 mod build;
@@ -20,18 +21,19 @@ use crate::{Result, SHARD_BITS};
 use std::sync::{Arc, OnceLock};
 use taghouse_model::Ordinal;
 
-/// `min 8 | max 8 | slices 4 | wide 4 | zeros`, then the bundle. Where 64 bits do not hold both ends, `wide` is 1 and they stand behind it:
-/// `min 16 | max 16`.
+/// `min 8 | max 8 | slices 4 | wide 4 | zeros`, then the bundle. Where 64 bits do not hold both
+/// ends, `wide` is 1 and they stand behind it: `min 16 | max 16`.
 const HEAD: usize = ALIGN;
 const WIDE_AT: usize = 20;
 const WIDE_MIN_AT: usize = 24;
 const WIDE_MAX_AT: usize = 40;
 
-/// The most slices: numbers of 28 digits, above and below zero. 2^32 of them add up to less than 2^127.
+/// The most slices: numbers of 28 digits, above and below zero. 2^32 of them add up to less than
+/// 2^127.
 const MAX_SLICES: u32 = 95;
 
-/// Numbers of up to 28 digits, at most one an ordinal, over one byte buffer. Numbers of 64 bits take no more room than they need. Cloning
-/// it is cheap.
+/// Numbers of up to 28 digits, at most one an ordinal, over one byte buffer. Numbers of 64 bits
+/// take no more room than they need. Cloning it is cheap.
 #[derive(Clone)]
 pub struct BitSlices {
     bundle: Bundle,
@@ -55,15 +57,27 @@ impl BitSlices {
         region.load(0..HEAD)?;
         let bytes = region.bytes();
         let slices = u32_at(bytes, 16);
-        let wide = |at: usize| i128::from(u64_at(bytes, at + 8) as i64) << 64 | i128::from(u64_at(bytes, at));
+        let wide = |at: usize| {
+            i128::from(u64_at(bytes, at + 8) as i64) << 64 | i128::from(u64_at(bytes, at))
+        };
         let (min, max) = match u32_at(bytes, WIDE_AT) {
             0 => (i128::from(u64_at(bytes, 0) as i64), i128::from(u64_at(bytes, 8) as i64)),
             1 => (wide(WIDE_MIN_AT), wide(WIDE_MAX_AT)),
-            other => return Err(region.corrupt(format!("bit slices: their ends are written in an unknown way, {other}"))),
+            other => {
+                return Err(region.corrupt(format!(
+                    "bit slices: their ends are written in an unknown way, {other}"
+                )));
+            }
         };
         let bundle = Bundle::open(region.part(HEAD..region.len())?)?;
-        if min > max || slices > MAX_SLICES || slices != slices_of(min, max) || bundle.len() != slices + 1 {
-            return Err(region.corrupt(format!("bit slices: {slices} slices do not fit {min} to {max}")));
+        if min > max
+            || slices > MAX_SLICES
+            || slices != slices_of(min, max)
+            || bundle.len() != slices + 1
+        {
+            return Err(
+                region.corrupt(format!("bit slices: {slices} slices do not fit {min} to {max}"))
+            );
         }
         Ok(Self { bundle, min, max, slices, total: Arc::default() })
     }
@@ -72,7 +86,9 @@ impl BitSlices {
     ///
     /// # Errors
     /// None that numbers can cause; `TooLarge` is passed on from the form.
-    pub fn from_pairs<N: Copy + Into<i128>>(pairs: impl IntoIterator<Item = (Ordinal, N)>) -> Result<Self> {
+    pub fn from_pairs<N: Copy + Into<i128>>(
+        pairs: impl IntoIterator<Item = (Ordinal, N)>,
+    ) -> Result<Self> {
         let sorted: std::collections::BTreeMap<Ordinal, N> = pairs.into_iter().collect();
         let (ordinals, numbers): (Vec<_>, Vec<_>) = sorted.into_iter().unzip();
         Self::open(Self::encode(&ordinals, &numbers)?)
@@ -91,7 +107,8 @@ impl BitSlices {
         self.bundle.get(0)
     }
 
-    /// The bitmap of this number: who has a number, then the slices, of which there are as many as [`crate::SliceEncoder::bitmaps`] says.
+    /// The bitmap of this number: who has a number, then the slices, of which there are as many as
+    /// [`crate::SliceEncoder::bitmaps`] says.
     pub fn bitmap(&self, number: u32) -> Stored {
         self.bundle.get(number)
     }
@@ -132,7 +149,8 @@ impl BitSlices {
         Ok(self.pairs_of(shard))
     }
 
-    /// What `number - min` is at the ends of `low` to `high`, as far as there are numbers; `None` where no number can be.
+    /// What `number - min` is at the ends of `low` to `high`, as far as there are numbers; `None`
+    /// where no number can be.
     pub(crate) fn offsets(&self, low: i128, high: i128) -> Option<(u128, u128)> {
         let (low, high) = (low.max(self.min), high.min(self.max));
         (low <= high).then(|| ((low - self.min) as u128, (high - self.min) as u128))
@@ -181,7 +199,9 @@ impl BitSlices {
                 [lower, upper, ..] => u128::from(upper[low]) << 64 | u128::from(lower[low]),
                 [] => 0,
             };
-            for_each_bit(&existence.words(), |low| pairs.push((base | low as u32, self.number(offset(low)))));
+            for_each_bit(&existence.words(), |low| {
+                pairs.push((base | low as u32, self.number(offset(low))))
+            });
         }
         debug_assert!(pairs.iter().all(|(ordinal, _)| ordinal >> SHARD_BITS == shard));
         pairs

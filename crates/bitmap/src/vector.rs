@@ -7,14 +7,16 @@ pub(crate) const LANES: usize = 8;
 /// Bits of a word.
 pub(crate) const WORD_BITS: usize = 64;
 
-/// A loop worth compiling once for each width of vectors. `run` and all that it calls must be `#[inline(always)]`: only what becomes part
-/// of one of the functions that [`fastest`] chooses from is compiled for its vectors.
+/// A loop worth compiling once for each width of vectors. `run` and all that it calls must be
+/// `#[inline(always)]`: only what becomes part of one of the functions that [`fastest`] chooses
+/// from is compiled for its vectors.
 pub(crate) trait VectorLoop {
     type Out;
     fn run<S: Simd>(self, simd: S) -> Self::Out;
 }
 
-/// The operations on vectors of [`LANES`] words. Who has a value of such a type is on a machine that can do them.
+/// The operations on vectors of [`LANES`] words. Who has a value of such a type is on a machine
+/// that can do them.
 pub(crate) trait Simd: Copy {
     type Vector: Copy;
     fn splat(self, word: u64) -> Self::Vector;
@@ -31,17 +33,20 @@ pub(crate) trait Simd: Copy {
     fn any(self, a: Self::Vector) -> bool;
     /// `sums` and how many bits are set in `a`, each word by itself.
     fn add_ones(self, sums: Self::Vector, a: Self::Vector) -> Self::Vector;
-    /// Writes `base` and the place of each bit of `word`, ascending, as little-endian numbers. What is written behind them means nothing.
+    /// Writes `base` and the place of each bit of `word`, ascending, as little-endian numbers. What
+    /// is written behind them means nothing.
     fn positions(self, word: u64, base: u16, into: &mut [[u8; 2]; WORD_BITS]);
 }
 
-/// Runs `kernel` as compiled for the widest vectors that this machine has. Choosing costs two or three loads.
+/// Runs `kernel` as compiled for the widest vectors that this machine has. Choosing costs two or
+/// three loads.
 #[inline]
 pub(crate) fn fastest<K: VectorLoop>(kernel: K) -> K::Out {
     #[cfg(target_arch = "x86_64")]
     {
         if has_avx512() {
-            // SAFETY: the function needs nothing but the features just detected; `lzcnt` comes with `bmi1`.
+            // SAFETY: the function needs nothing but the features just detected; `lzcnt` comes with
+            // `bmi1`.
             return unsafe { x86::avx512(kernel) };
         }
         if has_avx2() {
@@ -52,7 +57,8 @@ pub(crate) fn fastest<K: VectorLoop>(kernel: K) -> K::Out {
     kernel.run(Plain)
 }
 
-/// Whether this machine has the wide vectors of the servers of today, with which bits are counted and moved together.
+/// Whether this machine has the wide vectors of the servers of today, with which bits are counted
+/// and moved together.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn has_avx512() -> bool {
     has_avx2()
@@ -153,7 +159,9 @@ mod x86 {
     use super::{LANES, PLACES, Plain, Simd, VectorLoop, WORD_BITS};
     use std::arch::x86_64 as arch;
 
-    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512vbmi2,avx512vpopcntdq,avx2,popcnt,bmi1,bmi2,lzcnt")]
+    #[target_feature(
+        enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512vbmi2,avx512vpopcntdq,avx2,popcnt,bmi1,bmi2,lzcnt"
+    )]
     pub(super) fn avx512<K: VectorLoop>(kernel: K) -> K::Out {
         kernel.run(Avx512(()))
     }
@@ -167,7 +175,8 @@ mod x86 {
     #[derive(Clone, Copy)]
     pub(super) struct Avx512(());
 
-    // Left to the compiler, arrays of eight words become sixteen scalar registers as soon as a loop uses them twice.
+    // Left to the compiler, arrays of eight words become sixteen scalar registers as soon as a loop
+    // uses them twice.
     impl Simd for Avx512 {
         type Vector = arch::__m512i;
         #[inline(always)]
@@ -222,15 +231,26 @@ mod x86 {
         }
         #[inline(always)]
         fn positions(self, word: u64, base: u16, into: &mut [[u8; 2]; WORD_BITS]) {
-            // SAFETY: the machine has AVX-512F, BW and VBMI2, see the type; 64 bytes are read, and 128 written, which the arrays have.
+            // SAFETY: the machine has AVX-512F, BW and VBMI2, see the type; 64 bytes are read, and
+            // 128 written, which the arrays have.
             unsafe {
-                let places = arch::_mm512_maskz_compress_epi8(word, arch::_mm512_loadu_si512(PLACES.as_ptr().cast()));
+                let places = arch::_mm512_maskz_compress_epi8(
+                    word,
+                    arch::_mm512_loadu_si512(PLACES.as_ptr().cast()),
+                );
                 let base = arch::_mm512_set1_epi16(base as i16);
                 let low = arch::_mm512_cvtepu8_epi16(arch::_mm512_castsi512_si256(places));
-                arch::_mm512_storeu_si512(into.as_mut_ptr().cast(), arch::_mm512_add_epi16(low, base));
+                arch::_mm512_storeu_si512(
+                    into.as_mut_ptr().cast(),
+                    arch::_mm512_add_epi16(low, base),
+                );
                 if word.count_ones() as usize > WORD_BITS / 2 {
-                    let high = arch::_mm512_cvtepu8_epi16(arch::_mm512_extracti64x4_epi64::<1>(places));
-                    arch::_mm512_storeu_si512(into.as_mut_ptr().add(WORD_BITS / 2).cast(), arch::_mm512_add_epi16(high, base));
+                    let high =
+                        arch::_mm512_cvtepu8_epi16(arch::_mm512_extracti64x4_epi64::<1>(places));
+                    arch::_mm512_storeu_si512(
+                        into.as_mut_ptr().add(WORD_BITS / 2).cast(),
+                        arch::_mm512_add_epi16(high, base),
+                    );
                 }
             }
         }
@@ -250,16 +270,32 @@ mod tests {
         fn run<S: Simd>(self, simd: S) -> Self::Out {
             let Self(a, b, word) = self;
             let mut bytes = [0; 8 * LANES];
-            bytes.as_chunks_mut::<8>().0.iter_mut().zip(b).for_each(|(to, word)| *to = word.to_le_bytes());
+            bytes
+                .as_chunks_mut::<8>()
+                .0
+                .iter_mut()
+                .zip(b)
+                .for_each(|(to, word)| *to = word.to_le_bytes());
             let (x, y) = (simd.load(&a), simd.load_bytes(&bytes));
             let mut into = [[0; 2]; WORD_BITS];
             let sparse = a[0] & b[0];
             let mut places = Vec::new();
             for word in [a[0], sparse, a[0] | b[0], 0, u64::MAX] {
                 simd.positions(word, 640, &mut into);
-                places.extend(into.iter().take(word.count_ones() as usize).map(|place| u16::from_le_bytes(*place)));
+                places.extend(
+                    into.iter()
+                        .take(word.count_ones() as usize)
+                        .map(|place| u16::from_le_bytes(*place)),
+                );
             }
-            let made = [simd.splat(word), simd.and(x, y), simd.and_not(x, y), simd.or(x, y), simd.xor(x, y), simd.add_ones(x, y)];
+            let made = [
+                simd.splat(word),
+                simd.and(x, y),
+                simd.and_not(x, y),
+                simd.or(x, y),
+                simd.xor(x, y),
+                simd.add_ones(x, y),
+            ];
             let stored = made.map(|vector| {
                 let mut words = [0; LANES];
                 simd.store(vector, &mut words);
@@ -271,17 +307,24 @@ mod tests {
 
     #[test]
     fn the_machines_vectors_do_what_plain_words_do() {
-        let words = |salt: u64| std::array::from_fn(|lane| (lane as u64 + salt).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> lane);
+        let words = |salt: u64| {
+            std::array::from_fn(|lane| {
+                (lane as u64 + salt).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> lane
+            })
+        };
         for salt in 0..50 {
             let all = || All(words(salt), words(salt + 77), salt);
             assert_eq!(fastest(all()), all().run(Plain));
         }
         let (a, b) = (words(1), words(2));
         let (made, _, places) = All(a, b, 5).run(Plain);
-        let ones =
-            [a[0], a[0] & b[0], a[0] | b[0], 0, u64::MAX].map(|word| (0..64).filter(move |bit| word >> bit & 1 == 1).map(|bit| 640 + bit));
+        let ones = [a[0], a[0] & b[0], a[0] | b[0], 0, u64::MAX]
+            .map(|word| (0..64).filter(move |bit| word >> bit & 1 == 1).map(|bit| 640 + bit));
         assert!(places.into_iter().eq(ones.into_iter().flatten()));
         assert_eq!((made[0][3], made[1][3], made[2][3]), (5, a[3] & b[3], a[3] & !b[3]));
-        assert_eq!((made[3][3], made[4][3], made[5][3]), (a[3] | b[3], a[3] ^ b[3], a[3] + u64::from(b[3].count_ones())));
+        assert_eq!(
+            (made[3][3], made[4][3], made[5][3]),
+            (a[3] | b[3], a[3] ^ b[3], a[3] + u64::from(b[3].count_ones()))
+        );
     }
 }

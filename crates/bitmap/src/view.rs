@@ -9,9 +9,11 @@ use std::ops::Deref;
 
 /// A view on one shard where it lies; making it costs about 50 ns, whatever its size.
 pub(crate) fn view(blob: Blob<'_>) -> BitmapView<'_> {
-    // SAFETY: croaring wants bytes that its own serialisation could have written. A `Blob` is either made by `BlobWriter`, or was
-    // part of a file whose checksums matched what this crate wrote, and `Blob::check` has seen that all its containers lie within
-    // the slice. The view borrows the slice, so it cannot outlive it, and nothing changes bytes behind a shared borrow.
+    // SAFETY: croaring wants bytes that its own serialisation could have written. A `Blob` is
+    // either made by `BlobWriter`, or was part of a file whose checksums matched what this
+    // crate wrote, and `Blob::check` has seen that all its containers lie within the slice. The
+    // view borrows the slice, so it cannot outlive it, and nothing changes bytes behind a shared
+    // borrow.
     unsafe { BitmapView::deserialize::<Portable>(blob.bytes()) }
 }
 
@@ -39,10 +41,12 @@ pub(crate) struct Held<'p> {
 impl<'p> Held<'p> {
     /// `buffer` holds what a `BlobWriter` with at least one value has written.
     pub(crate) fn new(buffer: Vec<u8>, pool: &'p Pool) -> Self {
-        // SAFETY: the slice is valid as long as `buffer` is neither changed nor freed. It is a private field that nothing touches
-        // until `drop`, which ends the view first; moving the Vec does not move its heap bytes. The lifetime 'static never
+        // SAFETY: the slice is valid as long as `buffer` is neither changed nor freed. It is a
+        // private field that nothing touches until `drop`, which ends the view first;
+        // moving the Vec does not move its heap bytes. The lifetime 'static never
         // leaves this type: `deref` hands the view out under the lifetime of `self`.
-        let bytes: &'static [u8] = unsafe { std::slice::from_raw_parts(buffer.as_ptr(), buffer.len()) };
+        let bytes: &'static [u8] =
+            unsafe { std::slice::from_raw_parts(buffer.as_ptr(), buffer.len()) };
         Self { view: ManuallyDrop::new(view(Blob::checked(bytes))), buffer, pool }
     }
 }
@@ -56,7 +60,8 @@ impl Deref for Held<'_> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        // SAFETY: dropped exactly once, here, and not used afterwards; before the buffer that it looks at is handed on.
+        // SAFETY: dropped exactly once, here, and not used afterwards; before the buffer that it
+        // looks at is handed on.
         unsafe { ManuallyDrop::drop(&mut self.view) };
         self.pool.give(take(&mut self.buffer));
     }

@@ -115,8 +115,15 @@ fn ranges_cross_shards() {
     let range = (1 << 20) - 3..=(3 << 20) + 5;
     let bitmap = Bitmap::from_range(range.clone());
     assert_eq!(bitmap.len(), u64::from(range.end() - range.start() + 1));
-    assert!(bitmap.contains(*range.start()) && bitmap.contains(*range.end()) && !bitmap.contains(range.end() + 1));
-    assert_eq!(Bitmap::from_range(u32::MAX - 1..=u32::MAX).iter().collect::<Vec<_>>(), [u32::MAX - 1, u32::MAX]);
+    assert!(
+        bitmap.contains(*range.start())
+            && bitmap.contains(*range.end())
+            && !bitmap.contains(range.end() + 1)
+    );
+    assert_eq!(
+        Bitmap::from_range(u32::MAX - 1..=u32::MAX).iter().collect::<Vec<_>>(),
+        [u32::MAX - 1, u32::MAX]
+    );
     #[expect(clippy::reversed_empty_ranges)]
     let empty = Bitmap::from_range(5..=4);
     assert!(empty.is_empty());
@@ -124,13 +131,18 @@ fn ranges_cross_shards() {
 
 #[test]
 fn errors_say_what_to_do() {
-    let error = Bitmap::from_bytes(b"something else that is long enough for a head".to_vec()).unwrap_err();
+    let error =
+        Bitmap::from_bytes(b"something else that is long enough for a head".to_vec()).unwrap_err();
     assert_eq!(error.kind(), taghouse_model::ErrorKind::Corrupt);
-    assert_eq!(error.to_string(), "the stored bitmaps are damaged (it does not begin with TAGHBMAP): rebuild them from their source");
+    assert_eq!(
+        error.to_string(),
+        "the stored bitmaps are damaged (it does not begin with TAGHBMAP): rebuild them from their source"
+    );
     assert!(Bitmap::from_portable(b"nonsense").is_err());
 }
 
-/// More than one thread takes at a time; every kind of container, shards that are missing, and none at all.
+/// More than one thread takes at a time; every kind of container, shards that are missing, and none
+/// at all.
 #[test]
 fn holders_among_many() {
     let set = |number: u32| -> BTreeSet<u32> {
@@ -149,9 +161,11 @@ fn holders_among_many() {
     }
     let bytes = builder.finish(sets.len() as u32).unwrap();
     let bundle = Bundle::open(bytes.clone()).unwrap();
-    let asked = sets.iter().step_by(97).flat_map(|set| set.iter().step_by(1 + set.len() / 3).copied());
+    let asked =
+        sets.iter().step_by(97).flat_map(|set| set.iter().step_by(1 + set.len() / 3).copied());
     for ordinal in asked.chain([0, 65_535, 66_000, 1 << 21, u32::MAX]) {
-        let expected: Vec<u32> = (3..1_400).filter(|index| sets[*index as usize].contains(&ordinal)).collect();
+        let expected: Vec<u32> =
+            (3..1_400).filter(|index| sets[*index as usize].contains(&ordinal)).collect();
         assert_eq!(bundle.holders(3..2_000, ordinal, usize::MAX).unwrap(), expected);
         assert_eq!(bundle.holders(3..2_000, ordinal, 1).unwrap().first(), expected.first());
     }

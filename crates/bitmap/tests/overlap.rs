@@ -18,7 +18,9 @@ fn set() -> impl Strategy<Value = BTreeSet<u32>> {
         1 => (0..9_000_u32, 10..15_000_u32, Just(1)),
     ];
     prop::collection::vec((prop::sample::select(BASES.to_vec()), piece), 0..3).prop_map(|pieces| {
-        let users = |(base, (start, users, step)): (u32, (u32, u32, u32))| (0..users).map(move |nth| base + start + nth * step);
+        let users = |(base, (start, users, step)): (u32, (u32, u32, u32))| {
+            (0..users).map(move |nth| base + start + nth * step)
+        };
         pieces.into_iter().flat_map(users).collect()
     })
 }
@@ -37,17 +39,34 @@ fn members(sets: &[BTreeSet<u32>]) -> Vec<Members> {
     sets.iter().enumerate().map(of).collect()
 }
 
-fn check(rows: &[BTreeSet<u32>], columns: &[BTreeSet<u32>], within: Option<&BTreeSet<u32>>) -> Result<(), TestCaseError> {
+fn check(
+    rows: &[BTreeSet<u32>],
+    columns: &[BTreeSet<u32>],
+    within: Option<&BTreeSet<u32>>,
+) -> Result<(), TestCaseError> {
     let mask = within.map(|within| within.iter().copied().collect::<Bitmap>());
     let naive = |row: &BTreeSet<u32>, column: &BTreeSet<u32>| {
-        row.iter().filter(|user| column.contains(user) && within.is_none_or(|within| within.contains(user))).count() as u64
+        row.iter()
+            .filter(|user| {
+                column.contains(user) && within.is_none_or(|within| within.contains(user))
+            })
+            .count() as u64
     };
     let expected = |columns: &[BTreeSet<u32>]| -> Vec<u64> {
-        rows.iter().flat_map(|row| columns.iter().map(|column| naive(row, column)).collect::<Vec<_>>()).collect()
+        rows.iter()
+            .flat_map(|row| columns.iter().map(|column| naive(row, column)).collect::<Vec<_>>())
+            .collect()
     };
     let (row_members, column_members) = (members(rows), members(columns));
-    prop_assert_eq!(overlap(&row_members, &column_members, mask.as_ref()).unwrap(), expected(columns));
-    prop_assert_eq!(overlap(&row_members, &row_members, mask.as_ref()).unwrap(), expected(rows), "with itself");
+    prop_assert_eq!(
+        overlap(&row_members, &column_members, mask.as_ref()).unwrap(),
+        expected(columns)
+    );
+    prop_assert_eq!(
+        overlap(&row_members, &row_members, mask.as_ref()).unwrap(),
+        expected(rows),
+        "with itself"
+    );
     Ok(())
 }
 
@@ -68,8 +87,11 @@ proptest! {
 /// So many small sets that they are turned round, with large ones among them.
 #[test]
 fn many_small_sets() {
-    let set = |number: u32, step: u32| (number * 37 % 500..50_000).step_by(step as usize).collect::<BTreeSet<u32>>();
-    let sets: Vec<BTreeSet<u32>> = (0..36).map(|number| set(number, if number % 11 == 0 { 3 } else { 60 + number })).collect();
+    let set = |number: u32, step: u32| {
+        (number * 37 % 500..50_000).step_by(step as usize).collect::<BTreeSet<u32>>()
+    };
+    let sets: Vec<BTreeSet<u32>> =
+        (0..36).map(|number| set(number, if number % 11 == 0 { 3 } else { 60 + number })).collect();
     check(&sets, &sets[..30], None).unwrap();
     check(&sets[..31], &sets, Some(&set(3, 2))).unwrap();
     check(&sets[..1], &sets, None).unwrap();
@@ -81,7 +103,9 @@ fn many_small_sets() {
 fn sets_that_share_their_users() {
     let set = |number: u32| -> BTreeSet<u32> {
         let shared = (0..400).map(|user| user * 97 + user * number % 7);
-        shared.chain((0..700).map(|user| 65_536 * (number % 3) + (user * (61 + number)) % 65_536)).collect()
+        shared
+            .chain((0..700).map(|user| 65_536 * (number % 3) + (user * (61 + number)) % 65_536))
+            .collect()
     };
     let sets: Vec<BTreeSet<u32>> = (0..90).map(set).collect();
     check(&sets[..25], &sets, None).unwrap();

@@ -14,12 +14,25 @@ fn check(leaves: &Leaves, tree: &Tree) -> Result<(), TestCaseError> {
     let query = Query::new(Arc::new(leaves.users.iter().copied().collect()), leaves.formula(tree));
     prop_assert_eq!(query.count().unwrap(), expected.len() as u64, "count of {:?}", tree);
     let (least, most) = query.bounds();
-    prop_assert!((least..=most).contains(&(expected.len() as u64)), "{} to {} is not {} of {:?}", least, most, expected.len(), tree);
+    prop_assert!(
+        (least..=most).contains(&(expected.len() as u64)),
+        "{} to {} is not {} of {:?}",
+        least,
+        most,
+        expected.len(),
+        tree
+    );
     prop_assert!(most <= leaves.users.len() as u64);
     let found = query.bitmap().unwrap();
     prop_assert!(found.iter().eq(expected.iter().copied()), "bitmap of {:?}", tree);
     for user in leaves.users.iter().step_by(1 + leaves.users.len() / 50) {
-        prop_assert_eq!(query.contains(*user).unwrap(), expected.contains(user), "user {} of {:?}", user, tree);
+        prop_assert_eq!(
+            query.contains(*user).unwrap(),
+            expected.contains(user),
+            "user {} of {:?}",
+            user,
+            tree
+        );
     }
     prop_assert!(!query.contains(2_000_000_000).unwrap());
     Ok(())
@@ -45,21 +58,45 @@ proptest! {
 }
 
 /// `now` is what counts for those in `changed`, `base` for all others.
-fn check_patched(base: &Leaves, now: &Leaves, changed: &BTreeSet<u32>, tree: &Tree) -> Result<(), TestCaseError> {
-    let split = |set: BTreeSet<u32>, inside: bool| set.into_iter().filter(move |user| changed.contains(user) == inside);
-    let expected: BTreeSet<u32> = split(base.naive(tree), false).chain(split(now.naive(tree), true)).collect();
-    let live_users: Bitmap = split(base.users.clone(), false).chain(split(now.users.clone(), true)).collect();
+fn check_patched(
+    base: &Leaves,
+    now: &Leaves,
+    changed: &BTreeSet<u32>,
+    tree: &Tree,
+) -> Result<(), TestCaseError> {
+    let split = |set: BTreeSet<u32>, inside: bool| {
+        set.into_iter().filter(move |user| changed.contains(user) == inside)
+    };
+    let expected: BTreeSet<u32> =
+        split(base.naive(tree), false).chain(split(now.naive(tree), true)).collect();
+    let live_users: Bitmap =
+        split(base.users.clone(), false).chain(split(now.users.clone(), true)).collect();
     let patched: Arc<Bitmap> = Arc::new(changed.iter().copied().collect());
     let live = base.live_formula(tree, now, &patched);
     let users = Arc::new(base.users.iter().copied().collect());
     let query = Query::patched(users, base.formula(tree), patched, Arc::new(live_users), live);
     prop_assert_eq!(query.count().unwrap(), expected.len() as u64, "count of {:?}", tree);
     let (least, most) = query.bounds();
-    prop_assert!((least..=most).contains(&(expected.len() as u64)), "{} to {} is not {} of {:?}", least, most, expected.len(), tree);
+    prop_assert!(
+        (least..=most).contains(&(expected.len() as u64)),
+        "{} to {} is not {} of {:?}",
+        least,
+        most,
+        expected.len(),
+        tree
+    );
     let found = query.bitmap().unwrap();
     prop_assert!(found.iter().eq(expected.iter().copied()), "bitmap of {:?}", tree);
-    for user in changed.iter().chain(&base.users).step_by(1 + (changed.len() + base.users.len()) / 50) {
-        prop_assert_eq!(query.contains(*user).unwrap(), expected.contains(user), "user {} of {:?}", user, tree);
+    for user in
+        changed.iter().chain(&base.users).step_by(1 + (changed.len() + base.users.len()) / 50)
+    {
+        prop_assert_eq!(
+            query.contains(*user).unwrap(),
+            expected.contains(user),
+            "user {} of {:?}",
+            user,
+            tree
+        );
     }
     Ok(())
 }
@@ -92,8 +129,10 @@ proptest! {
 #[test]
 fn large_formulas_run_in_parallel() {
     let users = Arc::new(Bitmap::from_range(0..=(12 << 20) - 7));
-    let half: Bitmap = Bitmap::from_sorted_iter((0..12 << 20).step_by(2).filter(|o| *o <= (12 << 20) - 7));
-    let third: Bitmap = Bitmap::from_sorted_iter((0..12 << 20).step_by(3).filter(|o| *o <= (12 << 20) - 7));
+    let half: Bitmap =
+        Bitmap::from_sorted_iter((0..12 << 20).step_by(2).filter(|o| *o <= (12 << 20) - 7));
+    let third: Bitmap =
+        Bitmap::from_sorted_iter((0..12 << 20).step_by(3).filter(|o| *o <= (12 << 20) - 7));
     let (sixth, third_len, half_len) = (half.and_len(&third), third.len(), half.len());
     let mut bundle = BundleBuilder::new();
     bundle.push(0, &half);
@@ -103,7 +142,8 @@ fn large_formulas_run_in_parallel() {
     let both = Query::new(users.clone(), Formula::and((0..8).map(|n| leaf(n % 2)).collect()));
     assert_eq!(both.count().unwrap(), sixth);
     assert_eq!(both.bitmap().unwrap(), half.and(&third));
-    let neither = Query::new(users.clone(), Formula::and((0..8).map(|n| leaf(n % 2).not()).collect()));
+    let neither =
+        Query::new(users.clone(), Formula::and((0..8).map(|n| leaf(n % 2).not()).collect()));
     assert_eq!(neither.count().unwrap(), users.len() - half_len - third_len + sixth);
     assert_eq!(Query::new(users.clone(), Formula::full()).count().unwrap(), users.len());
     assert_eq!(Query::new(users.clone(), Formula::full()).bitmap().unwrap(), *users);
@@ -113,25 +153,35 @@ fn large_formulas_run_in_parallel() {
 #[test]
 fn a_comparison_is_taken_away_from_everybody() {
     let everybody = Arc::new(Bitmap::from_range(0..=99_999));
-    let slices = BitSlices::from_pairs((0..100_000).step_by(2).map(|user| (user, i128::from(user)))).unwrap();
+    let slices =
+        BitSlices::from_pairs((0..100_000).step_by(2).map(|user| (user, i128::from(user))))
+            .unwrap();
     let low = slices.between(0, 999);
-    let query = Query::new(everybody.clone(), Formula::and(vec![Formula::owned(everybody.clone()), low.clone().not()]));
+    let query = Query::new(
+        everybody.clone(),
+        Formula::and(vec![Formula::owned(everybody.clone()), low.clone().not()]),
+    );
     assert_eq!((query.count().unwrap(), query.bitmap().unwrap().len()), (99_500, 99_500));
     let query = Query::new(everybody.clone(), Formula::and(vec![Formula::owned(everybody), low]));
     assert_eq!((query.count().unwrap(), query.bitmap().unwrap().len()), (500, 500));
 }
 
-/// Dense formulas with more operands than one pass takes, over containers of every kind: full, words, arrays of many and of few, runs.
+/// Dense formulas with more operands than one pass takes, over containers of every kind: full,
+/// words, arrays of many and of few, runs.
 #[test]
 fn dense_containers_of_every_kind() {
     const END: u32 = 5 << 16;
-    let pick = |wanted: &dyn Fn(u32) -> bool| (0..END).filter(|user| wanted(*user)).collect::<BTreeSet<u32>>();
+    let pick = |wanted: &dyn Fn(u32) -> bool| {
+        (0..END).filter(|user| wanted(*user)).collect::<BTreeSet<u32>>()
+    };
     let sets = vec![
         pick(&|user| user % 2 == 0),
         pick(&|user| user % 3 == 0 || user >> 16 == 3),
         pick(&|user| user % 5 != 0 && user >> 16 != 1),
         // A full container, words, an array of many, one of few, nothing.
-        pick(&|user| user.is_multiple_of([1, 7, 20, 9_000, END][(user >> 16) as usize]) && user > 0),
+        pick(&|user| {
+            user.is_multiple_of([1, 7, 20, 9_000, END][(user >> 16) as usize]) && user > 0
+        }),
         // Runs, of which one is full.
         pick(&|user| user >> 16 == 2 || user / 3_000 % 2 == 0),
         pick(&|user| user % 7 == 1 || user >> 16 == 4),
@@ -147,10 +197,23 @@ fn dense_containers_of_every_kind() {
         for drop in [&[7, 8][..], &[3, 4, 5, 6, 7, 8]] {
             let some = Tree::Or(all(&[3, 4, 8]));
             check(&leaves, &Tree::And([all(keep), none(drop)].concat())).unwrap();
-            check(&leaves, &Tree::And([all(keep), vec![not(Tree::And([all(drop), vec![some]].concat()))]].concat())).unwrap();
+            check(
+                &leaves,
+                &Tree::And(
+                    [all(keep), vec![not(Tree::And([all(drop), vec![some]].concat()))]].concat(),
+                ),
+            )
+            .unwrap();
         }
         check(&leaves, &Tree::Or([all(keep), all(&[7, 8])].concat())).unwrap();
-        check(&leaves, &Tree::Or(vec![Tree::And(all(keep)), Tree::And(vec![set(2), not(Tree::And(all(keep)))])])).unwrap();
+        check(
+            &leaves,
+            &Tree::Or(vec![
+                Tree::And(all(keep)),
+                Tree::And(vec![set(2), not(Tree::And(all(keep)))]),
+            ]),
+        )
+        .unwrap();
     }
 }
 
@@ -158,7 +221,8 @@ fn dense_containers_of_every_kind() {
 #[test]
 fn layers_of_sparse_sets_on_dense_ones() {
     let users = 200_000_u32;
-    let each = |step: u32, from: u32| (from..users).step_by(step as usize).collect::<BTreeSet<u32>>();
+    let each =
+        |step: u32, from: u32| (from..users).step_by(step as usize).collect::<BTreeSet<u32>>();
     let (one, other) = (each(3, 0), each(3, 1));
     let (dropped, added, later, back) = (each(53, 0), each(167, 5), each(1009, 7), each(4001, 7));
     let kept = |set: &BTreeSet<u32>| {
@@ -170,7 +234,8 @@ fn layers_of_sparse_sets_on_dense_ones() {
     let owned = |set: &BTreeSet<u32>| Formula::owned(Arc::new(set.iter().copied().collect()));
     let (drop, later_drop) = (owned(&dropped), owned(&later));
     let layered = |stored: Formula| {
-        let first = Formula::or(vec![Formula::and(vec![stored, drop.clone().not()]), owned(&added)]);
+        let first =
+            Formula::or(vec![Formula::and(vec![stored, drop.clone().not()]), owned(&added)]);
         Formula::or(vec![Formula::and(vec![first, later_drop.clone().not()]), owned(&back)])
     };
     let (a, b) = (layered(Formula::or(vec![owned(&one), owned(&other)])), layered(owned(&one)));
@@ -179,7 +244,11 @@ fn layers_of_sparse_sets_on_dense_ones() {
     let len = |set: &BTreeSet<u32>| set.len() as u64;
     assert_eq!(ask(a.clone()).count().unwrap(), len(&expected_both));
     let difference: Vec<u32> = expected_both.difference(&expected_one).copied().collect();
-    let query = ask(Formula::and(vec![a.clone(), b.clone().not(), Formula::or(vec![owned(&one), owned(&other), owned(&added)])]));
+    let query = ask(Formula::and(vec![
+        a.clone(),
+        b.clone().not(),
+        Formula::or(vec![owned(&one), owned(&other), owned(&added)]),
+    ]));
     let all = |user: &&u32| one.contains(user) || other.contains(user) || added.contains(user);
     assert_eq!(query.count().unwrap(), difference.iter().filter(all).count() as u64);
     assert!(query.bitmap().unwrap().iter().eq(difference.iter().filter(all).copied()));
@@ -188,7 +257,9 @@ fn layers_of_sparse_sets_on_dense_ones() {
         Formula::and(vec![a.clone(), owned(&one)]),
         Formula::and(vec![Formula::and(vec![a, owned(&later).not()]), owned(&other)]),
     ]);
-    let expected = expected_both.iter().filter(|user| one.contains(user) || (other.contains(user) && !later.contains(user)));
+    let expected = expected_both
+        .iter()
+        .filter(|user| one.contains(user) || (other.contains(user) && !later.contains(user)));
     assert_eq!(ask(twice).count().unwrap(), expected.count() as u64);
 }
 
@@ -196,7 +267,15 @@ fn layers_of_sparse_sets_on_dense_ones() {
 #[test]
 fn rewritten_shapes() {
     let every = |step: usize, from: u32| (from..70_000).step_by(step).collect::<BTreeSet<u32>>();
-    let sets = vec![every(2, 0), every(3, 1), every(5, 0), every(7, 3), every(11, 0), every(13, 2), BTreeSet::new()];
+    let sets = vec![
+        every(2, 0),
+        every(3, 1),
+        every(5, 0),
+        every(7, 3),
+        every(11, 0),
+        every(13, 2),
+        BTreeSet::new(),
+    ];
     let numbers = (0..70_000).step_by(3).map(|user| (user, i128::from(user % 41))).collect();
     let leaves = Leaves::new(every(1, 0), sets, vec![numbers]);
     let set = Tree::Stored;

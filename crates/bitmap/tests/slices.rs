@@ -149,7 +149,11 @@ proptest! {
 
 /// The numbers of those in `within`, ascending.
 fn chosen(numbers: &BTreeMap<u32, i128>, within: &BTreeSet<u32>) -> (Vec<i128>, Bitmap) {
-    let mut chosen: Vec<i128> = numbers.iter().filter(|(user, _)| within.contains(user)).map(|(_, number)| *number).collect();
+    let mut chosen: Vec<i128> = numbers
+        .iter()
+        .filter(|(user, _)| within.contains(user))
+        .map(|(_, number)| *number)
+        .collect();
     chosen.sort_unstable();
     (chosen, within.iter().copied().collect())
 }
@@ -170,11 +174,17 @@ fn the_whole_range_of_28_digits() {
     let everybody = Bitmap::from_range(0..=3 << 20);
     assert_eq!(slices.sum(Some(&everybody)).unwrap(), slices.sum(None).unwrap());
     assert_eq!(slices.bounds_within(&everybody).unwrap(), Some((LEAST, MOST)));
-    assert_eq!(slices.quantiles(None, &[0.0, 0.25, 0.26, 0.75, 1.0, 7.0]).unwrap(), [LEAST, LEAST, -1, 0, MOST, MOST]);
-    let (beneath, above) =
-        (BitSlices::from_pairs([(9, LEAST)]).unwrap(), BitSlices::from_pairs((10..15).map(|user| (user, MOST))).unwrap());
+    assert_eq!(
+        slices.quantiles(None, &[0.0, 0.25, 0.26, 0.75, 1.0, 7.0]).unwrap(),
+        [LEAST, LEAST, -1, 0, MOST, MOST]
+    );
+    let (beneath, above) = (
+        BitSlices::from_pairs([(9, LEAST)]).unwrap(),
+        BitSlices::from_pairs((10..15).map(|user| (user, MOST))).unwrap(),
+    );
     let ranks: Vec<u64> = (0..11).collect();
-    let found = BitSlices::select(&[(&beneath, None), (&slices, None), (&above, None)], &ranks).unwrap();
+    let found =
+        BitSlices::select(&[(&beneath, None), (&slices, None), (&above, None)], &ranks).unwrap();
     assert_eq!(found, [[LEAST; 2].as_slice(), &[-1, 0], &[MOST; 7]].concat());
     assert_eq!(slices.values(None, 4).unwrap().unwrap(), [(LEAST, 1), (-1, 1), (0, 1), (MOST, 1)]);
     assert_eq!(ask(&slices, slices.between(0, i128::MAX)), BTreeSet::from([2, 1 << 21]));
@@ -185,13 +195,25 @@ fn the_whole_range_of_28_digits() {
 #[test]
 fn nobody_has_a_number() {
     let slices = BitSlices::from_pairs::<i64>([]).unwrap();
-    assert_eq!((slices.bounds(), slices.sum(None).unwrap(), slices.value_of(0).unwrap()), (None, None, None));
+    assert_eq!(
+        (slices.bounds(), slices.sum(None).unwrap(), slices.value_of(0).unwrap()),
+        (None, None, None)
+    );
     assert_eq!(ask(&slices, slices.between(i128::MIN, i128::MAX)), BTreeSet::new());
     let (nobody, somebody) = (Bitmap::new(), Bitmap::from_range(0..=70_000));
     for within in [None, Some(&nobody), Some(&somebody)] {
-        assert_eq!((slices.sum(within).unwrap(), slices.quantiles(within, &[0.5]).unwrap()), (None, vec![]));
+        assert_eq!(
+            (slices.sum(within).unwrap(), slices.quantiles(within, &[0.5]).unwrap()),
+            (None, vec![])
+        );
         assert_eq!(slices.histogram(within, &[-1, 0, 1]).unwrap(), [0, 0]);
-        assert_eq!((slices.values(within, 0).unwrap(), BitSlices::select(&[(&slices, within)], &[0]).unwrap()), (Some(vec![]), vec![]));
+        assert_eq!(
+            (
+                slices.values(within, 0).unwrap(),
+                BitSlices::select(&[(&slices, within)], &[0]).unwrap()
+            ),
+            (Some(vec![]), vec![])
+        );
     }
     assert_eq!(slices.bounds_within(&somebody).unwrap(), None);
 }

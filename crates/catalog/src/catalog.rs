@@ -1,11 +1,15 @@
-use crate::{AuditEntry, AuditQuery, AuditRecord, Change, Error, IngestedFile, KeyRecord, Pointer, Result, RunRecord, StoredDefinition};
+use crate::{
+    AuditEntry, AuditQuery, AuditRecord, Change, Error, IngestedFile, KeyRecord, Pointer, Result,
+    RunRecord, StoredDefinition,
+};
 use async_trait::async_trait;
 use std::path::Path;
 use taghouse_model::{AppId, Name};
 
 /// The seam: SQLite here, PostgreSQL when one machine is outgrown.
 ///
-/// Every method fails with `Unavailable` when the store is busy or unreachable and with `Corrupt` when it holds what was never written.
+/// Every method fails with `Unavailable` when the store is busy or unreachable and with `Corrupt`
+/// when it holds what was never written.
 #[async_trait]
 pub trait Catalog: Send + Sync {
     /// Applies all changes in one durable transaction, or none.
@@ -20,9 +24,15 @@ pub trait Catalog: Send + Sync {
     /// All pointers of one kind, by name.
     async fn pointers(&self, kind: &str, app: &AppId) -> Result<Vec<(String, Pointer)>>;
 
-    /// The revisions of all pointers of one kind, by name: what tells whether any of them moved, without reading what they point to.
+    /// The revisions of all pointers of one kind, by name: what tells whether any of them moved,
+    /// without reading what they point to.
     async fn pointer_revisions(&self, kind: &str, app: &AppId) -> Result<Vec<(String, u64)>> {
-        Ok(self.pointers(kind, app).await?.into_iter().map(|(name, pointer)| (name, pointer.revision)).collect())
+        Ok(self
+            .pointers(kind, app)
+            .await?
+            .into_iter()
+            .map(|(name, pointer)| (name, pointer.revision))
+            .collect())
     }
 
     /// All definitions of an app, by kind and name.
@@ -52,17 +62,23 @@ pub trait Catalog: Send + Sync {
     /// Runs of all apps that have no end recorded, oldest first.
     async fn unfinished_runs(&self) -> Result<Vec<RunRecord>>;
 
-    /// Writes a copy of the whole catalog, as it is at one moment, to a file that is not there yet. Readers and writers go on.
+    /// Writes a copy of the whole catalog, as it is at one moment, to a file that is not there yet.
+    /// Readers and writers go on.
     ///
     /// # Errors
-    /// `Invalid` where the store has ways of its own for this; `Unavailable` if the file cannot be written.
+    /// `Invalid` where the store has ways of its own for this; `Unavailable` if the file cannot be
+    /// written.
     async fn copy_to(&self, file: &Path) -> Result<()> {
-        Err(Error::Invalid(format!("this catalog cannot be copied to {}: back it up with the tools of its store", file.display())))
+        Err(Error::Invalid(format!(
+            "this catalog cannot be copied to {}: back it up with the tools of its store",
+            file.display()
+        )))
     }
 
     /// Lines of the audit trail, newest first.
     async fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>>;
 
-    /// The first lines of acts that have no end in the trail, oldest first: they go on, or their process died.
+    /// The first lines of acts that have no end in the trail, oldest first: they go on, or their
+    /// process died.
     async fn open_acts(&self) -> Result<Vec<AuditRecord>>;
 }

@@ -2,11 +2,12 @@ use crate::{AuditRecord, IngestedFile, KeyRecord, RunRecord};
 use serde_json::Value as Json;
 use taghouse_model::{AppId, Name, TimestampMs};
 
-/// One change of a commit, with the condition it holds under. Changes of one commit apply in order, each sees those before it.
+/// One change of a commit, with the condition it holds under. Changes of one commit apply in order,
+/// each sees those before it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
-    /// Makes or moves a pointer; its revision becomes `expected + 1`. A new one starts at 1, or goes on where a deleted one of the same
-    /// name ended.
+    /// Makes or moves a pointer; its revision becomes `expected + 1`. A new one starts at 1, or
+    /// goes on where a deleted one of the same name ended.
     PutPointer {
         /// The kind of pointer: `index`, `crowd`, …
         kind: String,
@@ -30,7 +31,8 @@ pub enum Change {
         /// The revision it must have.
         expected: u64,
     },
-    /// Makes or moves an Iceberg table's pointer, in the tables that pyiceberg's `SqlCatalog` reads.
+    /// Makes or moves an Iceberg table's pointer, in the tables that pyiceberg's `SqlCatalog`
+    /// reads.
     SwapTable {
         /// Whose; the Iceberg namespace.
         app: AppId,

@@ -56,7 +56,9 @@ pub enum Error {
         mark: PathBuf,
     },
     /// The file was deleted or replaced under us.
-    #[error("the catalog is gone ({0}), and what is acknowledged could not be found again: put the data folder back and start again")]
+    #[error(
+        "the catalog is gone ({0}), and what is acknowledged could not be found again: put the data folder back and start again"
+    )]
     Gone(String),
     /// A defect of ours.
     #[error("the catalog failed: {0}")]
@@ -82,7 +84,8 @@ impl Error {
     /// Names the file of which the store complains.
     pub(crate) fn of_file(self, path: &Path) -> Self {
         let path = path.display().to_string();
-        let named = |text: String| if text.contains(&path) { text } else { format!("{path}: {text}") };
+        let named =
+            |text: String| if text.contains(&path) { text } else { format!("{path}: {text}") };
         match self {
             Self::Unavailable(text) => Self::Unavailable(named(text)),
             Self::Corrupt(text) => Self::Corrupt(named(text)),
@@ -104,15 +107,24 @@ const NOTADB: u32 = 26;
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         match &error {
-            sqlx::Error::Database(database) => match database.code().and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff) {
-                Some(BUSY | LOCKED | READONLY | IOERR | FULL | CANTOPEN) => Self::Unavailable(database.message().to_owned()),
+            sqlx::Error::Database(database) => match database
+                .code()
+                .and_then(|code| code.parse::<u32>().ok())
+                .map(|code| code & 0xff)
+            {
+                Some(BUSY | LOCKED | READONLY | IOERR | FULL | CANTOPEN) => {
+                    Self::Unavailable(database.message().to_owned())
+                }
                 Some(CORRUPT | NOTADB) => Self::Corrupt(database.message().to_owned()),
                 _ => Self::Internal(error.to_string()),
             },
-            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
-                Self::Unavailable(error.to_string())
+            sqlx::Error::Io(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => Self::Unavailable(error.to_string()),
+            sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => {
+                Self::Corrupt(error.to_string())
             }
-            sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => Self::Corrupt(error.to_string()),
             _ => Self::Internal(error.to_string()),
         }
     }

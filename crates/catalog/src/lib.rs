@@ -1,8 +1,9 @@
-//! Ground truth of everything that is small: definitions, version pointers, the lake's table pointers, ingested files, keys, runs
-//! and the audit trail, in one SQLite file.
+//! Ground truth of everything that is small: definitions, version pointers, the lake's table
+//! pointers, ingested files, keys, runs and the audit trail, in one SQLite file.
 //!
-//! What a reader of Taghouse sees changes only here: [`Catalog::commit`] is a compare-and-swap over any number of [`Change`]s, all or
-//! nothing. Every condition is checked inside the transaction, so of two writers that expect the same state exactly one wins.
+//! What a reader of Taghouse sees changes only here: [`Catalog::commit`] is a compare-and-swap over
+//! any number of [`Change`]s, all or nothing. Every condition is checked inside the transaction, so
+//! of two writers that expect the same state exactly one wins.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod catalog;
@@ -15,6 +16,9 @@ mod sqlite;
 pub use catalog::Catalog;
 pub use change::Change;
 pub use error::{Error, Result};
-pub use record::{AuditEntry, AuditQuery, AuditRecord, IngestedFile, KeyRecord, Pointer, RunRecord, StoredDefinition};
+pub use record::{
+    AuditEntry, AuditQuery, AuditRecord, IngestedFile, KeyRecord, Pointer, RunRecord,
+    StoredDefinition,
+};
 pub use role::Role;
 pub use sqlite::SqliteCatalog;

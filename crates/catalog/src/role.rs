@@ -45,9 +45,8 @@ impl FromStr for Role {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        Self::ALL
-            .into_iter()
-            .find(|role| role.as_str() == text)
-            .ok_or_else(|| Invalid(format!("\"{text}\" is not a role: use admin, editor, viewer, write or judge")))
+        Self::ALL.into_iter().find(|role| role.as_str() == text).ok_or_else(|| {
+            Invalid(format!("\"{text}\" is not a role: use admin, editor, viewer, write or judge"))
+        })
     }
 }

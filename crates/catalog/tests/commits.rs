@@ -3,7 +3,10 @@
 
 use serde_json::json;
 use std::path::Path;
-use taghouse_catalog::{AuditQuery, AuditRecord, Catalog, Change, Error, IngestedFile, KeyRecord, Role, RunRecord, SqliteCatalog};
+use taghouse_catalog::{
+    AuditQuery, AuditRecord, Catalog, Change, Error, IngestedFile, KeyRecord, Role, RunRecord,
+    SqliteCatalog,
+};
 use taghouse_model::{AppId, ErrorKind, Name};
 
 fn app(id: &str) -> AppId {
@@ -19,7 +22,13 @@ async fn open(folder: &Path) -> SqliteCatalog {
 }
 
 fn put(name: &str, expected: Option<u64>, value: i64) -> Change {
-    Change::PutPointer { kind: "index".into(), app: shop(), name: name.into(), expected, value: json!({ "at": value }) }
+    Change::PutPointer {
+        kind: "index".into(),
+        app: shop(),
+        name: name.into(),
+        expected,
+        value: json!({ "at": value }),
+    }
 }
 
 fn delete(name: &str, expected: u64) -> Change {
@@ -27,11 +36,23 @@ fn delete(name: &str, expected: u64) -> Change {
 }
 
 fn swap(table: &str, expected: Option<&str>, location: &str) -> Change {
-    Change::SwapTable { app: shop(), table: table.into(), expected: expected.map(str::to_owned), location: location.into() }
+    Change::SwapTable {
+        app: shop(),
+        table: table.into(),
+        expected: expected.map(str::to_owned),
+        location: location.into(),
+    }
 }
 
 fn define(name: &str, expected: Option<u64>, at_ms: i64) -> Change {
-    Change::PutDefinition { app: shop(), kind: "tag".into(), name: name.into(), expected, body: json!({ "n": at_ms }), at_ms }
+    Change::PutDefinition {
+        app: shop(),
+        kind: "tag".into(),
+        name: name.into(),
+        expected,
+        body: json!({ "n": at_ms }),
+        at_ms,
+    }
 }
 
 fn undefine(name: &str, expected: u64) -> Change {
@@ -55,11 +76,23 @@ fn landed(name: &str, size_bytes: u64) -> IngestedFile {
 }
 
 fn file(name: &str, size_bytes: u64) -> Change {
-    Change::RecordFile { app: shop(), source: Name::new("web").unwrap(), file: landed(name, size_bytes) }
+    Change::RecordFile {
+        app: shop(),
+        source: Name::new("web").unwrap(),
+        file: landed(name, size_bytes),
+    }
 }
 
 fn key(id: &str, app: Option<AppId>, role: Role) -> KeyRecord {
-    KeyRecord { id: id.into(), app, role, secret_sha256: [0xfe; 32], note: "n".into(), created_ms: 1, revoked_ms: None }
+    KeyRecord {
+        id: id.into(),
+        app,
+        role,
+        secret_sha256: [0xfe; 32],
+        note: "n".into(),
+        created_ms: 1,
+        revoked_ms: None,
+    }
 }
 
 fn run(id: &str, app: &str, state: &str, started_ms: i64, finished_ms: Option<i64>) -> RunRecord {
@@ -75,10 +108,18 @@ fn run(id: &str, app: &str, state: &str, started_ms: i64, finished_ms: Option<i6
 }
 
 fn line(app: Option<AppId>, action: &str) -> Change {
-    Change::Audit(AuditRecord { app, at_ms: 3, actor: "local".into(), action: action.into(), subject: "s".into(), outcome: "done".into() })
+    Change::Audit(AuditRecord {
+        app,
+        at_ms: 3,
+        actor: "local".into(),
+        action: action.into(),
+        subject: "s".into(),
+        outcome: "done".into(),
+    })
 }
 
-/// The state every case starts from: p at 1, q deleted at 2, table t at loc1, definition d at 1, file f, key k, run r.
+/// The state every case starts from: p at 1, q deleted at 2, table t at loc1, definition d at 1,
+/// file f, key k, run r.
 async fn prepare(catalog: &SqliteCatalog) {
     let changes = vec![
         put("p", None, 1),
@@ -98,36 +139,100 @@ async fn conditions_as_cases() {
     let folder = tempfile::tempdir().unwrap();
     let catalog = open(folder.path()).await;
     prepare(&catalog).await;
-    let conflict =
-        |what: &str, expected: &str, found: &str| format!("{what} moved: expected {expected}, found {found}; read it again and retry");
+    let conflict = |what: &str, expected: &str, found: &str| {
+        format!("{what} moved: expected {expected}, found {found}; read it again and retry")
+    };
     let big = u64::MAX;
     let cases: Vec<(Change, ErrorKind, String)> = vec![
-        (put("p", None, 2), ErrorKind::Conflict, conflict("pointer index/shop/p", "none", "revision 1")),
-        (put("p", Some(2), 2), ErrorKind::Conflict, conflict("pointer index/shop/p", "revision 2", "revision 1")),
-        (put("new", Some(1), 2), ErrorKind::Conflict, conflict("pointer index/shop/new", "revision 1", "none")),
-        (put("q", Some(2), 2), ErrorKind::Conflict, conflict("pointer index/shop/q", "revision 2", "none")),
-        (delete("p", 2), ErrorKind::Conflict, conflict("pointer index/shop/p", "revision 2", "revision 1")),
-        (delete("q", 2), ErrorKind::Conflict, conflict("pointer index/shop/q", "revision 2", "none")),
+        (
+            put("p", None, 2),
+            ErrorKind::Conflict,
+            conflict("pointer index/shop/p", "none", "revision 1"),
+        ),
+        (
+            put("p", Some(2), 2),
+            ErrorKind::Conflict,
+            conflict("pointer index/shop/p", "revision 2", "revision 1"),
+        ),
+        (
+            put("new", Some(1), 2),
+            ErrorKind::Conflict,
+            conflict("pointer index/shop/new", "revision 1", "none"),
+        ),
+        (
+            put("q", Some(2), 2),
+            ErrorKind::Conflict,
+            conflict("pointer index/shop/q", "revision 2", "none"),
+        ),
+        (
+            delete("p", 2),
+            ErrorKind::Conflict,
+            conflict("pointer index/shop/p", "revision 2", "revision 1"),
+        ),
+        (
+            delete("q", 2),
+            ErrorKind::Conflict,
+            conflict("pointer index/shop/q", "revision 2", "none"),
+        ),
         (swap("t", None, "loc2"), ErrorKind::Conflict, conflict("table shop.t", "none", "loc1")),
-        (swap("t", Some("loc0"), "loc2"), ErrorKind::Conflict, conflict("table shop.t", "loc0", "loc1")),
-        (swap("u", Some("loc0"), "loc2"), ErrorKind::Conflict, conflict("table shop.u", "loc0", "none")),
-        (define("d", None, 2), ErrorKind::Conflict, conflict("definition shop/tag/d", "none", "revision 1")),
-        (define("d", Some(3), 2), ErrorKind::Conflict, conflict("definition shop/tag/d", "revision 3", "revision 1")),
-        (undefine("e", 1), ErrorKind::Conflict, conflict("definition shop/tag/e", "revision 1", "none")),
+        (
+            swap("t", Some("loc0"), "loc2"),
+            ErrorKind::Conflict,
+            conflict("table shop.t", "loc0", "loc1"),
+        ),
+        (
+            swap("u", Some("loc0"), "loc2"),
+            ErrorKind::Conflict,
+            conflict("table shop.u", "loc0", "none"),
+        ),
+        (
+            define("d", None, 2),
+            ErrorKind::Conflict,
+            conflict("definition shop/tag/d", "none", "revision 1"),
+        ),
+        (
+            define("d", Some(3), 2),
+            ErrorKind::Conflict,
+            conflict("definition shop/tag/d", "revision 3", "revision 1"),
+        ),
+        (
+            undefine("e", 1),
+            ErrorKind::Conflict,
+            conflict("definition shop/tag/e", "revision 1", "none"),
+        ),
         (file("f", 11), ErrorKind::Conflict, conflict("file shop/web/f", "none", "checksum abc")),
-        (Change::PutKey(key("k", None, Role::Judge)), ErrorKind::Conflict, conflict("key k", "none", "a key of that id")),
-        (Change::RevokeKey { id: "x".into(), at_ms: 1 }, ErrorKind::NotFound, "there is no key x".into()),
+        (
+            Change::PutKey(key("k", None, Role::Judge)),
+            ErrorKind::Conflict,
+            conflict("key k", "none", "a key of that id"),
+        ),
+        (
+            Change::RevokeKey { id: "x".into(), at_ms: 1 },
+            ErrorKind::NotFound,
+            "there is no key x".into(),
+        ),
         (
             Change::PutRun(run("r", "other", "running", 1, None)),
             ErrorKind::Conflict,
             conflict("run r", "a run of app other", "a run of another app"),
         ),
-        (file("g", big), ErrorKind::Invalid, format!("the file's size is {big}, more than the catalog holds (2^63 - 1)")),
-        (put("p", Some(big), 1), ErrorKind::Invalid, format!("the expected revision is {big}, more than the catalog holds (2^63 - 1)")),
+        (
+            file("g", big),
+            ErrorKind::Invalid,
+            format!("the file's size is {big}, more than the catalog holds (2^63 - 1)"),
+        ),
+        (
+            put("p", Some(big), 1),
+            ErrorKind::Invalid,
+            format!("the expected revision is {big}, more than the catalog holds (2^63 - 1)"),
+        ),
     ];
     for (change, kind, message) in cases {
         // Around it changes that would apply: nothing of the commit may stay.
-        let error = catalog.commit(vec![put("side", None, 1), change.clone(), line(Some(shop()), "never")]).await.unwrap_err();
+        let error = catalog
+            .commit(vec![put("side", None, 1), change.clone(), line(Some(shop()), "never")])
+            .await
+            .unwrap_err();
         assert_eq!((error.kind(), error.to_string()), (kind, message), "{change:?}");
     }
     assert_eq!(catalog.pointer("index", &shop(), "side").await.unwrap(), None);
@@ -141,11 +246,20 @@ async fn revisions_rise_by_one_and_go_on_behind_a_deletion() {
     let catalog = open(folder.path()).await;
     prepare(&catalog).await;
     // Changes of one commit see those before them.
-    catalog.commit(vec![put("p", Some(1), 2), put("p", Some(2), 3), put("q", None, 7)]).await.unwrap();
+    catalog
+        .commit(vec![put("p", Some(1), 2), put("p", Some(2), 3), put("q", None, 7)])
+        .await
+        .unwrap();
     let pointers = catalog.pointers("index", &shop()).await.unwrap();
-    let shown: Vec<_> = pointers.iter().map(|(name, pointer)| format!("{name} {} {}", pointer.revision, pointer.value)).collect();
+    let shown: Vec<_> = pointers
+        .iter()
+        .map(|(name, pointer)| format!("{name} {} {}", pointer.revision, pointer.value))
+        .collect();
     assert_eq!(shown, [r#"p 3 {"at":3}"#, r#"q 3 {"at":7}"#]);
-    assert_eq!(catalog.pointer("index", &shop(), "p").await.unwrap().as_ref(), Some(&pointers[0].1));
+    assert_eq!(
+        catalog.pointer("index", &shop(), "p").await.unwrap().as_ref(),
+        Some(&pointers[0].1)
+    );
     assert_eq!(catalog.pointer("crowd", &shop(), "p").await.unwrap(), None);
     assert_eq!(catalog.pointer("index", &app("other"), "p").await.unwrap(), None);
 
@@ -154,9 +268,14 @@ async fn revisions_rise_by_one_and_go_on_behind_a_deletion() {
     assert_eq!(catalog.apps().await.unwrap(), []);
     catalog.commit(vec![define("d", None, 30), define("c", None, 31)]).await.unwrap();
     let definitions = catalog.definitions(&shop()).await.unwrap();
-    let shown: Vec<_> =
-        definitions.iter().map(|d| (d.kind.as_str(), d.name.as_str(), d.revision, d.updated_ms, d.body.to_string())).collect();
-    assert_eq!(shown, [("tag", "c", 1, 31, r#"{"n":31}"#.into()), ("tag", "d", 4, 30, r#"{"n":30}"#.into())]);
+    let shown: Vec<_> = definitions
+        .iter()
+        .map(|d| (d.kind.as_str(), d.name.as_str(), d.revision, d.updated_ms, d.body.to_string()))
+        .collect();
+    assert_eq!(
+        shown,
+        [("tag", "c", 1, 31, r#"{"n":31}"#.into()), ("tag", "d", 4, 30, r#"{"n":30}"#.into())]
+    );
     assert_eq!(catalog.apps().await.unwrap(), [shop()]);
 }
 
@@ -168,25 +287,44 @@ async fn records_come_back_as_they_went_in() {
     let mut keys = vec![key("k", None, Role::Admin)];
     keys.extend(Role::ALL.into_iter().map(|role| key(&format!("k-{role}"), Some(shop()), role)));
     catalog.commit(keys[1..].iter().cloned().map(Change::PutKey).collect()).await.unwrap();
-    catalog.commit(vec![Change::RevokeKey { id: "k".into(), at_ms: 9 }, Change::RevokeKey { id: "k".into(), at_ms: 10 }]).await.unwrap();
+    catalog
+        .commit(vec![
+            Change::RevokeKey { id: "k".into(), at_ms: 9 },
+            Change::RevokeKey { id: "k".into(), at_ms: 10 },
+        ])
+        .await
+        .unwrap();
     keys[0].revoked_ms = Some(9);
     keys.sort_by(|a, b| a.id.cmp(&b.id));
     assert_eq!(catalog.keys().await.unwrap(), keys);
 
     catalog.commit(vec![file("e", 0), file("g", i64::MAX as u64)]).await.unwrap();
     let web = Name::new("web").unwrap();
-    assert_eq!(catalog.ingested_files(&shop(), &web).await.unwrap(), [landed("e", 0), landed("f", 10), landed("g", i64::MAX as u64)]);
+    assert_eq!(
+        catalog.ingested_files(&shop(), &web).await.unwrap(),
+        [landed("e", 0), landed("f", 10), landed("g", i64::MAX as u64)]
+    );
     assert_eq!(catalog.ingested_files(&shop(), &Name::new("app").unwrap()).await.unwrap(), []);
 
-    let runs = [run("r", "shop", "failed", 1, Some(2)), run("s", "shop", "running", 5, None), run("t", "shop", "running", 5, None)];
+    let runs = [
+        run("r", "shop", "failed", 1, Some(2)),
+        run("s", "shop", "running", 5, None),
+        run("t", "shop", "running", 5, None),
+    ];
     let other = run("u", "other", "running", 0, None);
-    catalog.commit(runs.iter().chain([&other]).cloned().map(Change::PutRun).collect()).await.unwrap();
+    catalog
+        .commit(runs.iter().chain([&other]).cloned().map(Change::PutRun).collect())
+        .await
+        .unwrap();
     assert_eq!(catalog.runs(&shop(), 2).await.unwrap(), [runs[2].clone(), runs[1].clone()]);
     assert_eq!(catalog.run(&shop(), "r").await.unwrap().as_ref(), Some(&runs[0]));
     assert_eq!(catalog.run(&shop(), "u").await.unwrap(), None, "no call crosses apps");
     assert_eq!(catalog.unfinished_runs().await.unwrap(), [other, runs[1].clone(), runs[2].clone()]);
 
-    catalog.commit(vec![line(None, "house"), line(Some(shop()), "one"), line(Some(shop()), "two")]).await.unwrap();
+    catalog
+        .commit(vec![line(None, "house"), line(Some(shop()), "one"), line(Some(shop()), "two")])
+        .await
+        .unwrap();
     assert_eq!(actions(&catalog, trail(Some(shop()), 10)).await, ["two", "one"]);
     assert_eq!(actions(&catalog, trail(Some(shop()), 1)).await, ["two"]);
     assert_eq!(actions(&catalog, trail(None, 10)).await, ["house"]);
@@ -215,7 +353,13 @@ async fn the_trail_is_read_by_what_is_asked_and_pruned_by_age_and_number() {
         };
         Change::Audit(record)
     };
-    let lines = vec![at(1, "a", "key.create"), at(2, "b", "key.revoke"), at(3, "a", "keys"), at(4, "b", "delete"), at(5, "a", "delete")];
+    let lines = vec![
+        at(1, "a", "key.create"),
+        at(2, "b", "key.revoke"),
+        at(3, "a", "keys"),
+        at(4, "b", "delete"),
+        at(5, "a", "delete"),
+    ];
     catalog.commit(lines).await.unwrap();
     let all = || trail(Some(shop()), 10);
     let cases = [
@@ -231,12 +375,23 @@ async fn the_trail_is_read_by_what_is_asked_and_pruned_by_age_and_number() {
     }
     let first = catalog.audit(&AuditQuery { limit: 2, ..all() }).await.unwrap();
     let rest = AuditQuery { before: Some(first[1].id), ..all() };
-    assert_eq!(actions(&catalog, rest).await, ["keys", "key.revoke", "key.create"], "the next page");
+    assert_eq!(
+        actions(&catalog, rest).await,
+        ["keys", "key.revoke", "key.create"],
+        "the next page"
+    );
     assert_eq!(first[0].line.outcome, "begun");
 
     catalog.commit(vec![Change::PruneAudit { before_ms: 3, keep: 100, at_once: 1 }]).await.unwrap();
-    assert_eq!(actions(&catalog, all()).await, ["delete", "delete", "keys", "key.revoke"], "one at once");
-    catalog.commit(vec![Change::PruneAudit { before_ms: 3, keep: 100, at_once: 10 }]).await.unwrap();
+    assert_eq!(
+        actions(&catalog, all()).await,
+        ["delete", "delete", "keys", "key.revoke"],
+        "one at once"
+    );
+    catalog
+        .commit(vec![Change::PruneAudit { before_ms: 3, keep: 100, at_once: 10 }])
+        .await
+        .unwrap();
     assert_eq!(actions(&catalog, all()).await, ["delete", "delete", "keys"]);
     catalog.commit(vec![Change::PruneAudit { before_ms: 0, keep: 2, at_once: 10 }]).await.unwrap();
     assert_eq!(actions(&catalog, all()).await, ["delete", "delete"]);
@@ -248,16 +403,39 @@ async fn acts_without_an_end_are_known() {
     let catalog = open(folder.path()).await;
     let line = |app: Option<AppId>, subject: &str, outcome: &str| {
         let (actor, action) = ("a".to_owned(), "export".to_owned());
-        Change::Audit(AuditRecord { app, at_ms: 1, actor, action, subject: subject.to_owned(), outcome: outcome.to_owned() })
+        Change::Audit(AuditRecord {
+            app,
+            at_ms: 1,
+            actor,
+            action,
+            subject: subject.to_owned(),
+            outcome: outcome.to_owned(),
+        })
     };
     let of = |subject: &str, outcome: &str| line(Some(shop()), subject, outcome);
-    let open_acts = async || -> Vec<String> { catalog.open_acts().await.unwrap().into_iter().map(|line| line.subject).collect() };
-    catalog.commit(vec![of("one", "begun"), of("two", "begun"), of("two", "begun"), line(None, "one", "begun")]).await.unwrap();
+    let open_acts = async || -> Vec<String> {
+        catalog.open_acts().await.unwrap().into_iter().map(|line| line.subject).collect()
+    };
+    catalog
+        .commit(vec![
+            of("one", "begun"),
+            of("two", "begun"),
+            of("two", "begun"),
+            line(None, "one", "begun"),
+        ])
+        .await
+        .unwrap();
     assert_eq!(open_acts().await, ["one", "two", "two", "one"]);
     // An end is of its own app, and ends one of two that read the same.
-    catalog.commit(vec![of("one", "done"), of("two", "failed: x"), of("three", "done")]).await.unwrap();
+    catalog
+        .commit(vec![of("one", "done"), of("two", "failed: x"), of("three", "done")])
+        .await
+        .unwrap();
     assert_eq!(open_acts().await, ["two", "one"]);
-    catalog.commit(vec![Change::PruneAudit { before_ms: 2, keep: 100, at_once: 100 }]).await.unwrap();
+    catalog
+        .commit(vec![Change::PruneAudit { before_ms: 2, keep: 100, at_once: 100 }])
+        .await
+        .unwrap();
     assert_eq!(open_acts().await, [] as [&str; 0], "lines that are gone are nobody's");
 }
 
@@ -276,7 +454,13 @@ async fn of_concurrent_writers_exactly_one_wins_each_round() {
                 let location = (round > 0).then(|| format!("loc{round}"));
                 let next = format!("loc{}", round + 1);
                 let counted = put(&format!("won-{round}-{writer}"), None, 0);
-                catalog.commit(vec![counted, put("p", expected, writer as i64), swap("t", location.as_deref(), &next)]).await
+                catalog
+                    .commit(vec![
+                        counted,
+                        put("p", expected, writer as i64),
+                        swap("t", location.as_deref(), &next),
+                    ])
+                    .await
             })
         });
         let mut won = 0;
@@ -291,7 +475,14 @@ async fn of_concurrent_writers_exactly_one_wins_each_round() {
     }
     for catalog in &catalogs {
         assert_eq!(catalog.pointer("index", &shop(), "p").await.unwrap().unwrap().revision, ROUNDS);
-        assert_eq!(catalog.table_location(&shop(), "t").await.unwrap(), Some(format!("loc{ROUNDS}")));
-        assert_eq!(catalog.pointers("index", &shop()).await.unwrap().len() as u64, ROUNDS + 1, "losers left nothing");
+        assert_eq!(
+            catalog.table_location(&shop(), "t").await.unwrap(),
+            Some(format!("loc{ROUNDS}"))
+        );
+        assert_eq!(
+            catalog.pointers("index", &shop()).await.unwrap().len() as u64,
+            ROUNDS + 1,
+            "losers left nothing"
+        );
     }
 }

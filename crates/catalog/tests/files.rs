@@ -14,7 +14,10 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use taghouse_catalog::{AuditQuery, AuditRecord, Catalog, Change, Error, IngestedFile, KeyRecord, Role, RunRecord, SqliteCatalog};
+use taghouse_catalog::{
+    AuditQuery, AuditRecord, Catalog, Change, Error, IngestedFile, KeyRecord, Role, RunRecord,
+    SqliteCatalog,
+};
 use taghouse_model::{AppId, ErrorKind, Name};
 
 fn shop() -> AppId {
@@ -22,15 +25,30 @@ fn shop() -> AppId {
 }
 
 fn put(expected: Option<u64>, value: u64) -> Change {
-    Change::PutPointer { kind: "k".into(), app: shop(), name: "p".into(), expected, value: json!(value) }
+    Change::PutPointer {
+        kind: "k".into(),
+        app: shop(),
+        name: "p".into(),
+        expected,
+        value: json!(value),
+    }
 }
 
 fn swap(expected: Option<&str>, location: &str) -> Change {
-    Change::SwapTable { app: shop(), table: "events".into(), expected: expected.map(str::to_owned), location: location.into() }
+    Change::SwapTable {
+        app: shop(),
+        table: "events".into(),
+        expected: expected.map(str::to_owned),
+        location: location.into(),
+    }
 }
 
 async fn sqlite(path: &Path) -> SqliteConnection {
-    SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(path).create_if_missing(true)).await.unwrap()
+    SqliteConnection::connect_with(
+        &SqliteConnectOptions::new().filename(path).create_if_missing(true),
+    )
+    .await
+    .unwrap()
 }
 
 async fn refused(path: &Path) -> Error {
@@ -52,7 +70,13 @@ async fn what_is_committed_is_there_after_reopening() {
             assert_eq!(closed.kind(), ErrorKind::Unavailable, "{closed}");
         }
     }
-    let pointer = SqliteCatalog::open(&path).await.unwrap().pointer("k", &shop(), "p").await.unwrap().unwrap();
+    let pointer = SqliteCatalog::open(&path)
+        .await
+        .unwrap()
+        .pointer("k", &shop(), "p")
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((pointer.revision, pointer.value), (3, json!(2)));
 }
 
@@ -61,14 +85,19 @@ async fn the_file_is_in_wal_mode() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("catalog.db");
     let _catalog = SqliteCatalog::open(&path).await.unwrap();
-    let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut sqlite(&path).await).await.unwrap();
+    let mode: String = sqlx::query_scalar("PRAGMA journal_mode")
+        .fetch_one(&mut sqlite(&path).await)
+        .await
+        .unwrap();
     assert_eq!(mode, "wal");
 }
 
 #[tokio::test]
 async fn foreign_files_are_refused_unchanged() {
     let folder = tempfile::tempdir().unwrap();
-    for (name, bytes) in [("text", b"id,name\n1,x\n".to_vec()), ("long", vec![b'x'; 8192]), ("zeros", vec![0; 4096])] {
+    for (name, bytes) in
+        [("text", b"id,name\n1,x\n".to_vec()), ("long", vec![b'x'; 8192]), ("zeros", vec![0; 4096])]
+    {
         let path = folder.path().join(name);
         std::fs::write(&path, &bytes).unwrap();
         let error = refused(&path).await;
@@ -77,7 +106,10 @@ async fn foreign_files_are_refused_unchanged() {
         assert_eq!(std::fs::read(&path).unwrap(), bytes);
     }
     let other = folder.path().join("other.db");
-    sqlx::raw_sql("CREATE TABLE songs (id INTEGER)").execute(&mut sqlite(&other).await).await.unwrap();
+    sqlx::raw_sql("CREATE TABLE songs (id INTEGER)")
+        .execute(&mut sqlite(&other).await)
+        .await
+        .unwrap();
     let error = refused(&other).await;
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(error.to_string().contains("of another program"), "{error}");
@@ -133,25 +165,53 @@ async fn iceberg_tables_have_pyicebergs_form() {
     }
     for path in [&path, &theirs] {
         let catalog = SqliteCatalog::open(path).await.unwrap();
-        catalog.commit(vec![swap(None, "file:///a"), swap(Some("file:///a"), "file:///b")]).await.unwrap();
-        assert_eq!(catalog.table_location(&shop(), "events").await.unwrap().as_deref(), Some("file:///b"));
+        catalog
+            .commit(vec![swap(None, "file:///a"), swap(Some("file:///a"), "file:///b")])
+            .await
+            .unwrap();
+        assert_eq!(
+            catalog.table_location(&shop(), "events").await.unwrap().as_deref(),
+            Some("file:///b")
+        );
         assert_eq!(catalog.table_location(&shop(), "tags").await.unwrap(), None);
         assert_eq!(catalog.tables(&shop()).await.unwrap(), ["events"]);
         catalog.close().await;
 
         let mut db = sqlite(path).await;
         for (table, statement) in PYICEBERG {
-            let ours: String =
-                sqlx::query_scalar("SELECT sql FROM sqlite_schema WHERE name = ?").bind(table).fetch_one(&mut db).await.unwrap();
-            let words = |sql: &str| sql.split_whitespace().collect::<Vec<_>>().join(" ").replace("( ", "(").replace(" )", ")");
+            let ours: String = sqlx::query_scalar("SELECT sql FROM sqlite_schema WHERE name = ?")
+                .bind(table)
+                .fetch_one(&mut db)
+                .await
+                .unwrap();
+            let words = |sql: &str| {
+                sql.split_whitespace()
+                    .collect::<Vec<_>>()
+                    .join(" ")
+                    .replace("( ", "(")
+                    .replace(" )", ")")
+            };
             assert_eq!(words(&ours), words(statement));
         }
         let row: (String, String, String, String, String, String) =
             sqlx::query_as("SELECT * FROM iceberg_tables").fetch_one(&mut db).await.unwrap();
         let text = |text: &str| text.to_owned();
-        assert_eq!(row, (text("taghouse"), text("shop"), text("events"), text("file:///b"), text("file:///a"), text("TABLE")));
+        assert_eq!(
+            row,
+            (
+                text("taghouse"),
+                text("shop"),
+                text("events"),
+                text("file:///b"),
+                text("file:///a"),
+                text("TABLE")
+            )
+        );
         let row: (String, String, String, String) =
-            sqlx::query_as("SELECT * FROM iceberg_namespace_properties").fetch_one(&mut db).await.unwrap();
+            sqlx::query_as("SELECT * FROM iceberg_namespace_properties")
+                .fetch_one(&mut db)
+                .await
+                .unwrap();
         assert_eq!(row, (text("taghouse"), text("shop"), text("exists"), text("true")));
     }
 }
@@ -166,7 +226,8 @@ fn child_that_commits_until_killed() {
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let catalog = SqliteCatalog::open(&path).await.unwrap();
         loop {
-            let revision = catalog.pointer("k", &shop(), "p").await.unwrap().map(|pointer| pointer.revision);
+            let revision =
+                catalog.pointer("k", &shop(), "p").await.unwrap().map(|pointer| pointer.revision);
             let location = |revision: u64| format!("file:///{revision}");
             let next = revision.unwrap_or(0) + 1;
             let swap = swap(revision.map(location).as_deref(), &location(next));
@@ -192,7 +253,10 @@ async fn acknowledged_commits_survive_sigkill() {
             let line = line.unwrap();
             let Some((_, said)) = line.split_once("ack ") else { continue };
             let revision: u64 = said.parse().unwrap();
-            assert!(revision == last + 1 || seen == 0 && revision == last + 2, "{revision} behind {last}: one commit may lack its answer");
+            assert!(
+                revision == last + 1 || seen == 0 && revision == last + 2,
+                "{revision} behind {last}: one commit may lack its answer"
+            );
             last = revision;
             seen += 1;
             if seen == 20 * round {
@@ -203,10 +267,18 @@ async fn acknowledged_commits_survive_sigkill() {
         assert!(seen >= 20 * round, "the child ended by itself");
         let catalog = SqliteCatalog::open(&folder.path().join("catalog.db")).await.unwrap();
         let pointer = catalog.pointer("k", &shop(), "p").await.unwrap().unwrap();
-        assert!(pointer.revision == last || pointer.revision == last + 1, "{} after {last} was acknowledged", pointer.revision);
+        assert!(
+            pointer.revision == last || pointer.revision == last + 1,
+            "{} after {last} was acknowledged",
+            pointer.revision
+        );
         assert_eq!(pointer.value, json!(pointer.revision));
         let location = catalog.table_location(&shop(), "events").await.unwrap();
-        assert_eq!(location, Some(format!("file:///{}", pointer.revision)), "one commit is whole or not at all");
+        assert_eq!(
+            location,
+            Some(format!("file:///{}", pointer.revision)),
+            "one commit is whole or not at all"
+        );
         catalog.close().await;
     }
 }
@@ -234,7 +306,12 @@ else:
     print(catalog.list_namespaces(), catalog.list_tables("shop"), catalog.load_table("shop.events").schema().column_names)
 "#;
     let python = |step: &str| {
-        let done = Command::new(&python).args(["-c", script]).arg(folder.path()).arg(step).output().unwrap();
+        let done = Command::new(&python)
+            .args(["-c", script])
+            .arg(folder.path())
+            .arg(step)
+            .output()
+            .unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         String::from_utf8(done.stdout).unwrap().trim().to_owned()
     };
@@ -244,13 +321,17 @@ else:
     assert_eq!(python("list"), "[('shop',)] [('shop', 'events')] ['user_id']");
 }
 
-/// Commits, each a frame or more of the write-ahead log, and ends without closing, as a killed process does.
+/// Commits, each a frame or more of the write-ahead log, and ends without closing, as a killed
+/// process does.
 fn commit_and_die(path: &Path, commits: u64) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let catalog = runtime.block_on(async {
         let catalog = SqliteCatalog::open(path).await.unwrap();
         for revision in 0..commits {
-            catalog.commit(vec![put((revision > 0).then_some(revision), revision + 1)]).await.unwrap();
+            catalog
+                .commit(vec![put((revision > 0).then_some(revision), revision + 1)])
+                .await
+                .unwrap();
         }
         catalog
     });
@@ -308,7 +389,10 @@ fn a_catalog_that_lost_acknowledged_commits_is_refused() {
     put_back();
     std::fs::remove_file(&path).unwrap();
     std::fs::remove_file(wal(&path)).unwrap();
-    assert!(matches!(runtime.block_on(refused(&path)), Error::Lost { missing: 9, .. }), "a catalog that is gone is not made new");
+    assert!(
+        matches!(runtime.block_on(refused(&path)), Error::Lost { missing: 9, .. }),
+        "a catalog that is gone is not made new"
+    );
     // What is whole is read, and whoever accepts the loss removes the mark.
     put_back();
     let revision = || {
@@ -340,13 +424,20 @@ async fn nothing_is_acknowledged_into_a_file_that_is_gone() {
     std::fs::write(wal(&path), log).unwrap();
     std::fs::remove_file(&path).unwrap();
     let error = catalog.commit(vec![put(Some(2), 3)]).await.unwrap_err();
-    assert!(matches!(&error, Error::Gone(what) if what.contains("catalog.db was deleted")), "{error}");
+    assert!(
+        matches!(&error, Error::Gone(what) if what.contains("catalog.db was deleted")),
+        "{error}"
+    );
 }
 
 #[tokio::test]
 async fn a_full_disk_is_told_and_overcome_once_it_has_room() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(disk) = SmallDisk::over(folder.path(), "a_full_disk_is_told_and_overcome_once_it_has_room", "1m") else { return };
+    let Some(disk) =
+        SmallDisk::over(folder.path(), "a_full_disk_is_told_and_overcome_once_it_has_room", "1m")
+    else {
+        return;
+    };
     let path = folder.path().join("catalog.db");
     let catalog = SqliteCatalog::open(&path).await.unwrap();
     catalog.commit(vec![put(None, 1)]).await.unwrap();
@@ -371,13 +462,20 @@ async fn a_full_disk_is_told_and_overcome_once_it_has_room() {
         let error = catalog.commit(vec![large(kept)]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     }
-    assert_eq!(catalog.pointers("large", &shop()).await.unwrap().len(), kept, "what is there can be read");
+    assert_eq!(
+        catalog.pointers("large", &shop()).await.unwrap().len(),
+        kept,
+        "what is there can be read"
+    );
     disk.grow("64m");
     catalog.commit(vec![large(kept)]).await.unwrap();
     catalog.commit(vec![put(Some(1), 2)]).await.unwrap();
     assert_eq!(catalog.pointers("large", &shop()).await.unwrap().len(), kept + 1);
     catalog.close().await;
-    assert_eq!(SqliteCatalog::open(&path).await.unwrap().pointers("large", &shop()).await.unwrap().len(), kept + 1);
+    assert_eq!(
+        SqliteCatalog::open(&path).await.unwrap().pointers("large", &shop()).await.unwrap().len(),
+        kept + 1
+    );
 }
 
 #[tokio::test]
@@ -397,7 +495,8 @@ async fn a_flipped_bit_of_a_row_is_found() {
     catalog.close().await;
     let whole = std::fs::read(&path).unwrap();
     for needle in ["needle_name", "needle_body", "77777777"] {
-        let at = whole.windows(needle.len()).rposition(|window| window == needle.as_bytes()).unwrap();
+        let at =
+            whole.windows(needle.len()).rposition(|window| window == needle.as_bytes()).unwrap();
         for place in [at, at + needle.len() - 1] {
             let mut flipped = whole.clone();
             flipped[place] ^= 1;
@@ -411,7 +510,17 @@ async fn a_flipped_bit_of_a_row_is_found() {
     // A row that a version before this one wrote.
     let old = "UPDATE pointers SET value = '5' WHERE name = 'p'";
     sqlx::raw_sql(old).execute(&mut sqlite(&path).await).await.unwrap();
-    assert_eq!(SqliteCatalog::open(&path).await.unwrap().pointer("k", &shop(), "p").await.unwrap().unwrap().value, json!(5));
+    assert_eq!(
+        SqliteCatalog::open(&path)
+            .await
+            .unwrap()
+            .pointer("k", &shop(), "p")
+            .await
+            .unwrap()
+            .unwrap()
+            .value,
+        json!(5)
+    );
 }
 
 #[tokio::test]
@@ -500,10 +609,16 @@ async fn a_changed_column_of_a_key_a_file_a_run_or_a_line_is_found() {
             }
         };
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{change}: {error}");
-        assert!(error.to_string().contains(table) && error.to_string().contains("catalog.db"), "{change}: {error}");
+        assert!(
+            error.to_string().contains(table) && error.to_string().contains("catalog.db"),
+            "{change}: {error}"
+        );
     }
     // Rows that a version before this one wrote.
     std::fs::write(&path, &whole).unwrap();
-    sqlx::raw_sql("UPDATE api_keys SET seal = NULL, note = 'old'").execute(&mut sqlite(&path).await).await.unwrap();
+    sqlx::raw_sql("UPDATE api_keys SET seal = NULL, note = 'old'")
+        .execute(&mut sqlite(&path).await)
+        .await
+        .unwrap();
     assert_eq!(SqliteCatalog::open(&path).await.unwrap().keys().await.unwrap()[0].note, "old");
 }

@@ -1,5 +1,5 @@
-//! What no bitmap holds: conditions on computed values are answered as tags without a name would be, user by user, and only for those
-//! users whom the rest of the expression leaves.
+//! What no bitmap holds: conditions on computed values are answered as tags without a name would
+//! be, user by user, and only for those users whom the rest of the expression leaves.
 
 use crate::gathered::Gathered;
 use crate::leaves::OtherCrowds;
@@ -34,9 +34,14 @@ pub(crate) fn query(
     anonymous.evaluate(&plain)
 }
 
-/// The same, were every condition on a computed value true (or false), wherever that makes the result greater (or less): bounds that cost
-/// no more than those of bitmaps.
-pub(crate) fn bounding_query(snapshot: &Snapshot, expression: &Predicate<Value>, others: &OtherCrowds, greatest: bool) -> Result<Query> {
+/// The same, were every condition on a computed value true (or false), wherever that makes the
+/// result greater (or less): bounds that cost no more than those of bitmaps.
+pub(crate) fn bounding_query(
+    snapshot: &Snapshot,
+    expression: &Predicate<Value>,
+    others: &OtherCrowds,
+    greatest: bool,
+) -> Result<Query> {
     let found = vec![Arc::new(Bitmap::new()), Arc::clone(snapshot.users())];
     let anonymous = Anonymous { snapshot, others, found };
     anonymous.evaluate(&assumed(expression, greatest))
@@ -52,7 +57,9 @@ struct Anonymous<'a> {
 impl Anonymous<'_> {
     fn evaluate(&self, plain: &Predicate<Value>) -> Result<Query> {
         let set = |name: &str| match name.strip_prefix(ANONYMOUS) {
-            Some(number) => number.parse::<usize>().ok().and_then(|number| self.found.get(number).cloned()),
+            Some(number) => {
+                number.parse::<usize>().ok().and_then(|number| self.found.get(number).cloned())
+            }
             None => self.others.set(name),
         };
         Ok(self.snapshot.evaluate(plain, &set)?)
@@ -62,9 +69,13 @@ impl Anonymous<'_> {
         Ok(self.evaluate(plain)?.bitmap()?)
     }
 
-    /// The same expression, its conditions on computed values answered. For users outside of `within` these answers are not to be relied
-    /// on, and the expression around them does not.
-    fn plain(&mut self, expression: &Predicate<Value>, within: &Arc<Bitmap>) -> Result<Predicate<Value>> {
+    /// The same expression, its conditions on computed values answered. For users outside of
+    /// `within` these answers are not to be relied on, and the expression around them does not.
+    fn plain(
+        &mut self,
+        expression: &Predicate<Value>,
+        within: &Arc<Bitmap>,
+    ) -> Result<Predicate<Value>> {
         match expression {
             Predicate::And(operands) => Ok(Predicate::And(self.operands(operands, within, true)?)),
             Predicate::Or(operands) => Ok(Predicate::Or(self.operands(operands, within, false)?)),
@@ -77,12 +88,23 @@ impl Anonymous<'_> {
         }
     }
 
-    /// Plain operands first. Who is not in all of them (or, of alternatives, is in one) is settled, and nobody asks more of them.
-    fn operands(&mut self, operands: &[Predicate<Value>], within: &Arc<Bitmap>, all: bool) -> Result<Vec<Predicate<Value>>> {
-        let (computed, mut done): (Vec<_>, Vec<_>) = operands.iter().cloned().partition(Predicate::is_computed);
+    /// Plain operands first. Who is not in all of them (or, of alternatives, is in one) is settled,
+    /// and nobody asks more of them.
+    fn operands(
+        &mut self,
+        operands: &[Predicate<Value>],
+        within: &Arc<Bitmap>,
+        all: bool,
+    ) -> Result<Vec<Predicate<Value>>> {
+        let (computed, mut done): (Vec<_>, Vec<_>) =
+            operands.iter().cloned().partition(Predicate::is_computed);
         let mut left = Arc::clone(within);
         if !done.is_empty() {
-            let settled = self.members(&if all { Predicate::And(done.clone()) } else { Predicate::Or(done.clone()) })?;
+            let settled = self.members(&if all {
+                Predicate::And(done.clone())
+            } else {
+                Predicate::Or(done.clone())
+            })?;
             left = Arc::new(if all { left.and(&settled) } else { left.and_not(&settled) });
         }
         for operand in computed {
@@ -108,7 +130,9 @@ impl Anonymous<'_> {
         for ordinal in asked.iter() {
             gathered.go_to(ordinal)?;
             let values = |name: &str| match name.strip_prefix("crowd:") {
-                Some(crowd) => Some(Value::Bool(self.others.set(crowd).is_some_and(|members| members.contains(ordinal)))),
+                Some(crowd) => Some(Value::Bool(
+                    self.others.set(crowd).is_some_and(|members| members.contains(ordinal)),
+                )),
                 None => gathered.value(name),
             };
             if condition.holds(&values) {
@@ -124,7 +148,9 @@ fn anonymous(number: usize) -> Predicate<Value> {
 }
 
 fn assumed(expression: &Predicate<Value>, greatest: bool) -> Predicate<Value> {
-    let all = |operands: &[Predicate<Value>]| operands.iter().map(|operand| assumed(operand, greatest)).collect();
+    let all = |operands: &[Predicate<Value>]| {
+        operands.iter().map(|operand| assumed(operand, greatest)).collect()
+    };
     match expression {
         Predicate::And(operands) => Predicate::And(all(operands)),
         Predicate::Or(operands) => Predicate::Or(all(operands)),
@@ -142,8 +168,14 @@ fn required(condition: &Predicate<Value>) -> Vec<&str> {
             let mut names = value.required();
             match test {
                 Test::Compare { with, .. } => names.extend(with.required()),
-                Test::Between { low, high } => names.extend(low.required().into_iter().chain(high.required())),
-                Test::Holds | Test::IsSet | Test::In { .. } | Test::Like { .. } | Test::Has { .. } => {}
+                Test::Between { low, high } => {
+                    names.extend(low.required().into_iter().chain(high.required()))
+                }
+                Test::Holds
+                | Test::IsSet
+                | Test::In { .. }
+                | Test::Like { .. }
+                | Test::Has { .. } => {}
             }
             names.into_iter().collect()
         }

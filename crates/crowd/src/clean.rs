@@ -16,17 +16,24 @@ use taghouse_catalog::Pointer;
 use taghouse_model::AppId;
 
 impl Crowds {
-    /// Writes the kept versions that still hold users who were deleted without them, and deletes the objects that did, also those that a
-    /// stopped process left. How many versions it wrote. Readers see no difference: they subtract the deleted.
+    /// Writes the kept versions that still hold users who were deleted without them, and deletes
+    /// the objects that did, also those that a stopped process left. How many versions it
+    /// wrote. Readers see no difference: they subtract the deleted.
     ///
     /// # Errors
-    /// Of the catalog and the store; [`Error::Corrupt`](crate::Error::Corrupt). Crowds done before the error stay done: call it again.
+    /// Of the catalog and the store; [`Error::Corrupt`](crate::Error::Corrupt). Crowds done before
+    /// the error stay done: call it again.
     pub async fn clean(&self, app: &AppId) -> Result<usize> {
         let state = self.asked(app).await?;
-        // While the users are renumbered there is nothing to clean, and nobody waits for it: the new versions hold no deleted user.
+        // While the users are renumbered there is nothing to clean, and nobody waits for it: the
+        // new versions hold no deleted user.
         let Ok(_computing) = state.computing.try_read() else { return Ok(0) };
         let _cleaning = state.cleaning.lock().await;
-        let Some(deleted) = state.deletions.get().and_then(Option::as_ref).map(|deletions| deletions.now()) else { return Ok(0) };
+        let Some(deleted) =
+            state.deletions.get().and_then(Option::as_ref).map(|deletions| deletions.now())
+        else {
+            return Ok(0);
+        };
         // What stopped processes left is looked for once, whoever is deleted.
         if deleted.users().is_empty() && state.is_swept() {
             return Ok(0);
@@ -34,7 +41,10 @@ impl Crowds {
         let (mut written, mut failed) = (0, None);
         for (crowd, pointer) in self.catalog.pointers(POINTER_KIND, app).await? {
             // What is wrong with one crowd keeps the others from nothing.
-            match self.clean_crowd(app, &state, &crowd, pointer, deleted.generation(), deleted.users()).await {
+            match self
+                .clean_crowd(app, &state, &crowd, pointer, deleted.generation(), deleted.users())
+                .await
+            {
                 Ok(of_crowd) => written += of_crowd,
                 Err(error) => failed = failed.or(Some(error)),
             }
@@ -57,7 +67,11 @@ impl Crowds {
     ) -> Result<usize> {
         let (revision, mut versions) = (pointer.revision, versions_of(crowd, pointer.value)?);
         let count = deleted.len();
-        if versions.versions.iter().all(|version| version.generation != generation || version.without_deleted == count) {
+        if versions
+            .versions
+            .iter()
+            .all(|version| version.generation != generation || version.without_deleted == count)
+        {
             if !state.is_swept() {
                 self.sweep_unnamed(app, crowd, &versions).await;
             }
@@ -67,7 +81,9 @@ impl Crowds {
         let edit: Edit = Arc::new(move |set| (set.and_len(&gone) > 0).then(|| set.and_not(&gone)));
         let edited;
         (versions, edited) = self.rewrite(app, crowd, versions, generation, &edit).await?;
-        for version in versions.versions.iter_mut().filter(|version| version.generation == generation) {
+        for version in
+            versions.versions.iter_mut().filter(|version| version.generation == generation)
+        {
             version.without_deleted = count;
         }
         match self.catalog.commit(vec![put(app, crowd, Some(revision), &versions)?]).await {
@@ -87,14 +103,16 @@ impl Crowds {
         }
     }
 
-    /// Deletes the objects of versions up to the current one that the crowd's record does not name. Whoever computes writes a later one, and
-    /// nobody else writes while this is called.
+    /// Deletes the objects of versions up to the current one that the crowd's record does not name.
+    /// Whoever computes writes a later one, and nobody else writes while this is called.
     async fn sweep_unnamed(&self, app: &AppId, crowd: &str, versions: &CrowdVersions) {
-        let named: HashSet<&str> = versions.versions.iter().map(|version| version.object.as_str()).collect();
+        let named: HashSet<&str> =
+            versions.versions.iter().map(|version| version.object.as_str()).collect();
         let folder = ObjectPath::from(folder(app, crowd));
         let unnamed = self.store.list(Some(&folder)).try_filter_map(|found| {
             let version = found.location.filename().and_then(version_of);
-            let old = version.is_some_and(|version| version <= versions.current) && !named.contains(found.location.as_ref());
+            let old = version.is_some_and(|version| version <= versions.current)
+                && !named.contains(found.location.as_ref());
             std::future::ready(Ok(old.then_some(found.location)))
         });
         match unnamed.try_collect::<Vec<_>>().await {
@@ -103,7 +121,9 @@ impl Crowds {
                     self.delete(object.as_ref()).await;
                 }
             }
-            Err(error) => tracing::warn!(%app, crowd, %error, "old objects of a crowd stay in the store until it is computed again"),
+            Err(error) => {
+                tracing::warn!(%app, crowd, %error, "old objects of a crowd stay in the store until it is computed again")
+            }
         }
     }
 }

@@ -7,13 +7,16 @@ use taghouse_index::{BitSlices, Members, Snapshot, TagView};
 use taghouse_model::{MAX_DECIMAL_UNITS, Value, ValueType};
 use taghouse_rules::{Predicate, did_you_mean};
 
-/// Up to so many different numbers are found by parting users slice by slice; of more that takes longer than reading each user's number
-/// (`cargo run --release -p taghouse-bitmap --example numbers` shows both).
+/// Up to so many different numbers are found by parting users slice by slice; of more that takes
+/// longer than reading each user's number (`cargo run --release -p taghouse-bitmap --example
+/// numbers` shows both).
 const FEW_NUMBERS: usize = 1024;
-/// Where each of so few in a hundred users are asked one by one, instead of going through all numbers.
+/// Where each of so few in a hundred users are asked one by one, instead of going through all
+/// numbers.
 const FEW_IN_100: u64 = 2;
 
-/// One tag's values in a snapshot: all that the questions of this crate read of the index, in one place.
+/// One tag's values in a snapshot: all that the questions of this crate read of the index, in one
+/// place.
 pub(crate) struct Column {
     pub(crate) tag: String,
     pub(crate) value_type: ValueType,
@@ -34,18 +37,21 @@ impl Column {
         Ok(self.values.existence()?.to_bitmap()?)
     }
 
-    /// All values and their users, in order of the values; for a set its members one by one. None for numbers.
+    /// All values and their users, in order of the values; for a set its members one by one. None
+    /// for numbers.
     pub(crate) fn sets(&self) -> Result<Vec<(Value, Members)>> {
         Ok(self.values.sets()?)
     }
 
-    /// The numbers of those in `within`, to be asked by slices; of a tag that has other values: nobody's.
+    /// The numbers of those in `within`, to be asked by slices; of a tag that has other values:
+    /// nobody's.
     pub(crate) fn numbers(&self, within: &Arc<Bitmap>) -> Result<Numbers> {
         Numbers::of(&self.values, within)
     }
 
-    /// Each different number of those in `within`, ascending, and how many have it. Takes passes over slices if the numbers are
-    /// [`FEW_NUMBERS`], else time for each user who has one and memory for each different one.
+    /// Each different number of those in `within`, ascending, and how many have it. Takes passes
+    /// over slices if the numbers are [`FEW_NUMBERS`], else time for each user who has one and
+    /// memory for each different one.
     pub(crate) fn number_counts(&self, within: &Arc<Bitmap>) -> Result<Vec<(i128, u64)>> {
         if let Some(counts) = self.numbers(within)?.counts(FEW_NUMBERS)? {
             return Ok(counts);
@@ -60,7 +66,11 @@ impl Column {
 
     /// The condition that the number is `low` to `high` units, both included.
     pub(crate) fn between(&self, low: i128, high: i128) -> Option<Predicate<Value>> {
-        Some(Predicate::Between { name: self.tag.clone(), low: self.value(low)?, high: self.value(high)? })
+        Some(Predicate::Between {
+            name: self.tag.clone(),
+            low: self.value(low)?,
+            high: self.value(high)?,
+        })
     }
 
     /// Only numbers will do for what was `asked`.
@@ -80,21 +90,29 @@ impl Column {
         }
     }
 
-    /// A number of the tag from its units: an int is its own unit, a decimal 10^-scale, a date a day, a time a millisecond.
+    /// A number of the tag from its units: an int is its own unit, a decimal 10^-scale, a date a
+    /// day, a time a millisecond.
     pub(crate) fn value(&self, units: i128) -> Option<Value> {
         taghouse_index::value_of_units(units, self.value_type)
     }
 
-    /// The units of a number; `None` for one with more digits than the tag's, or more than a tag holds.
+    /// The units of a number; `None` for one with more digits than the tag's, or more than a tag
+    /// holds.
     pub(crate) fn units(&self, value: &Value) -> Option<i128> {
         match (value, self.value_type) {
-            (Value::Int(v), ValueType::Int) | (Value::Time(v), ValueType::Time) => Some(i128::from(*v)),
+            (Value::Int(v), ValueType::Int) | (Value::Time(v), ValueType::Time) => {
+                Some(i128::from(*v))
+            }
             (Value::Date(v), ValueType::Date) => Some(i128::from(*v)),
-            (Value::Int(v), ValueType::Decimal { scale }) => i128::from(*v).checked_mul(10_i128.checked_pow(u32::from(scale))?),
+            (Value::Int(v), ValueType::Decimal { scale }) => {
+                i128::from(*v).checked_mul(10_i128.checked_pow(u32::from(scale))?)
+            }
             (Value::Decimal(v), ValueType::Int | ValueType::Decimal { .. }) => {
                 let v = v.normalize();
                 let missing = u32::from(self.scale()?).checked_sub(v.scale())?;
-                v.mantissa().checked_mul(10_i128.checked_pow(missing)?).filter(|units| units.abs() <= MAX_DECIMAL_UNITS)
+                v.mantissa()
+                    .checked_mul(10_i128.checked_pow(missing)?)
+                    .filter(|units| units.abs() <= MAX_DECIMAL_UNITS)
             }
             _ => None,
         }

@@ -21,7 +21,8 @@ const NUMBER_BUCKETS: usize = 10;
 /// What is listed first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CompareOrder {
-    /// What differs most surely from the base, above or below: by the distance of the ratio's logarithm from 0 in standard errors.
+    /// What differs most surely from the base, above or below: by the distance of the ratio's
+    /// logarithm from 0 in standard errors.
     #[default]
     Significance,
     /// The highest index; what the base does not have at all comes before.
@@ -43,7 +44,8 @@ pub struct Contrast {
     pub crowd_share: f64,
     /// Their share of the base, 0 to 1.
     pub base_share: f64,
-    /// The share of the crowd by that of the base, with a 95% interval. Times 100 it is the target group index (TGI).
+    /// The share of the crowd by that of the base, with a 95% interval. Times 100 it is the target
+    /// group index (TGI).
     pub interval: Interval,
 }
 
@@ -78,11 +80,12 @@ pub struct CompareRequest {
 }
 
 impl Crowds {
-    /// What the users of a crowd have more or less often than those of its base, by default all that exist. The base may hold the crowd,
-    /// share users with it, or not.
+    /// What the users of a crowd have more or less often than those of its base, by default all
+    /// that exist. The base may hold the crowd, share users with it, or not.
     ///
     /// # Errors
-    /// [`Error::Limit`] over [`MAX_COMPARED_TAGS`] and [`MAX_CONTRASTS`]; [`Error::UnknownTag`]; as [`Crowds::count`], for each.
+    /// [`Error::Limit`] over [`MAX_COMPARED_TAGS`] and [`MAX_CONTRASTS`]; [`Error::UnknownTag`]; as
+    /// [`Crowds::count`], for each.
     pub async fn compare(
         &self,
         app: &AppId,
@@ -94,7 +97,8 @@ impl Crowds {
         Error::limit("tags to compare", request.tags.len(), MAX_COMPARED_TAGS)?;
         Error::limit("values", request.limit, MAX_CONTRASTS)?;
         let snapshot = self.snapshot(app).await?;
-        let crowd = self.population_on(Arc::clone(&snapshot), app, definitions, Some(crowd)).await?;
+        let crowd =
+            self.population_on(Arc::clone(&snapshot), app, definitions, Some(crowd)).await?;
         produced(&snapshot, definitions, request.tags.iter().map(String::as_str))?;
         let base = self.population_on(snapshot, app, definitions, base).await?;
         let request = request.clone();
@@ -103,10 +107,16 @@ impl Crowds {
             let sides = Sides::of(crowd.set()?, base.set()?);
             let mut contrasts = Vec::new();
             for tag in &request.tags {
-                contrasts.extend(sides.contrasts(snapshot, tag)?.into_iter().filter(|found| found.base_users >= request.min_users));
+                contrasts.extend(
+                    sides
+                        .contrasts(snapshot, tag)?
+                        .into_iter()
+                        .filter(|found| found.base_users >= request.min_users),
+                );
             }
             match request.order {
-                CompareOrder::Significance => contrasts.sort_by(|a, b| b.interval.score.abs().total_cmp(&a.interval.score.abs())),
+                CompareOrder::Significance => contrasts
+                    .sort_by(|a, b| b.interval.score.abs().total_cmp(&a.interval.score.abs())),
                 CompareOrder::Index => contrasts.sort_by(|a, b| index(b).total_cmp(&index(a))),
             }
             let found = contrasts.len();
@@ -131,7 +141,8 @@ struct Sides {
 
 impl Sides {
     fn of(crowd: Arc<Bitmap>, base: Arc<Bitmap>) -> Self {
-        let both = if crowd.is_subset(&base) { Arc::clone(&crowd) } else { Arc::new(crowd.and(&base)) };
+        let both =
+            if crowd.is_subset(&base) { Arc::clone(&crowd) } else { Arc::new(crowd.and(&base)) };
         Self { crowd, base, both }
     }
 
@@ -141,12 +152,19 @@ impl Sides {
         let rows = [&self.crowd, &self.base, &self.both].map(|set| Members::Owned(Arc::clone(set)));
         let distinct = if Arc::ptr_eq(&self.crowd, &self.both) { 2 } else { 3 };
         let counts = overlap(&rows[..distinct], &members, None)?;
-        let row = |number: usize| counts.iter().skip(number * groups.len()).take(groups.len()).copied();
+        let row =
+            |number: usize| counts.iter().skip(number * groups.len()).take(groups.len()).copied();
         let both = row(if distinct == 3 { 2 } else { 0 });
-        let found =
-            groups.iter().zip(row(0)).zip(row(1)).zip(both).map(|(((group, crowd), base), both)| (group.clone(), crowd, base, both));
+        let found = groups
+            .iter()
+            .zip(row(0))
+            .zip(row(1))
+            .zip(both)
+            .map(|(((group, crowd), base), both)| (group.clone(), crowd, base, both));
         let found = found.filter(|(_, crowd, base, _)| crowd + base > 0);
-        Ok(found.map(|(group, crowd, base, both)| self.contrast(tag, group, [crowd, base, both])).collect())
+        Ok(found
+            .map(|(group, crowd, base, both)| self.contrast(tag, group, [crowd, base, both]))
+            .collect())
     }
 
     fn groups(&self, snapshot: &Snapshot, tag: &str) -> Result<Groups> {
@@ -155,10 +173,16 @@ impl Sides {
             let (values, members): (Vec<Value>, Vec<Members>) = column.sets()?.into_iter().unzip();
             return Ok(Groups { groups: values.into_iter().map(Group::Value).collect(), members });
         }
-        let deciles = Axis { tag: tag.to_owned(), limit: NUMBER_BUCKETS.min(MAX_GROUPS), buckets: Buckets::Quantiles };
+        let deciles = Axis {
+            tag: tag.to_owned(),
+            limit: NUMBER_BUCKETS.min(MAX_GROUPS),
+            buckets: Buckets::Quantiles,
+        };
         let mut ranges = ranges(&column.numbers(&self.base)?, &deciles)?;
         // Whom the base does not reach, but the crowd, belongs to the outer buckets.
-        if let (Some((low, high)), Some(first)) = (column.numbers(&self.crowd)?.bounds()?, ranges.first_mut()) {
+        if let (Some((low, high)), Some(first)) =
+            (column.numbers(&self.crowd)?.bounds()?, ranges.first_mut())
+        {
             first.0 = first.0.min(low);
             if let Some(last) = ranges.last_mut() {
                 last.1 = last.1.max(high);

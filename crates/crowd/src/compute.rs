@@ -23,35 +23,46 @@ struct Computed {
 }
 
 impl Crowds {
-    /// Evaluates a crowd on the newest snapshot and publishes the result as its new current version. On return it is what every
-    /// judgment, export and listing of this process speaks of.
+    /// Evaluates a crowd on the newest snapshot and publishes the result as its new current
+    /// version. On return it is what every judgment, export and listing of this process speaks
+    /// of.
     ///
     /// # Errors
-    /// [`Error::NoTags`]; [`Error::Index`] for a tag that the index does not hold, or holds with another type; [`Error::NotComputed`] or [`Error::UnknownCrowd`] for a crowd that it names;
+    /// [`Error::NoTags`]; [`Error::Index`] for a tag that the index does not hold, or holds with
+    /// another type; [`Error::NotComputed`] or [`Error::UnknownCrowd`] for a crowd that it names;
     /// [`Error::Contended`]; of the index, the catalog and the store. Nothing is changed then.
     pub async fn compute(&self, app: &AppId, crowd: &CrowdDefinition) -> Result<CrowdVersion> {
         let name = crowd.name.as_str();
-        // From the snapshot to the publication the users are not renumbered. Deletions may happen: readers subtract them.
+        // From the snapshot to the publication the users are not renumbered. Deletions may happen:
+        // readers subtract them.
         let state = self.state(app);
         let _computing = state.computing.read().await;
         for _ in 0..ATTEMPTS {
             let before = self.catalog.pointer(POINTER_KIND, app, name).await?;
             let revision = before.as_ref().map(|pointer| pointer.revision);
-            // A record that cannot be read must not keep the crowd from being fixed: its numbers start again above the revision.
-            let versions = before.and_then(|pointer| serde_json::from_value::<CrowdVersions>(pointer.value).ok());
+            // A record that cannot be read must not keep the crowd from being fixed: its numbers
+            // start again above the revision.
+            let versions = before
+                .and_then(|pointer| serde_json::from_value::<CrowdVersions>(pointer.value).ok());
             let last = versions.as_ref().map_or(revision.unwrap_or(0), |v| v.current);
             let mut computed = self.computed(app, crowd, last + 1).await?;
-            computed.version.object = self.write(app, name, last + 1, computed.bytes.clone()).await?;
+            computed.version.object =
+                self.write(app, name, last + 1, computed.bytes.clone()).await?;
             let next = match versions {
                 Some(versions) => versions.with(computed.version.clone()),
-                None => CrowdVersions { current: last + 1, versions: vec![computed.version.clone()] },
+                None => {
+                    CrowdVersions { current: last + 1, versions: vec![computed.version.clone()] }
+                }
             };
             match self.publish(app, name, revision, &next).await {
                 Ok(()) => {
                     let Computed { bytes, version } = computed;
-                    let (object, size, size_bytes) = (version.object.clone(), version.size, bytes.len() as u64);
+                    let (object, size, size_bytes) =
+                        (version.object.clone(), version.size, bytes.len() as u64);
                     let set = off_thread(move || LoadedSet::read(&object, bytes, size)).await?;
-                    let known = state.get(name).and_then(|known| known.kept.iter().find(|kept| kept.version == version).cloned());
+                    let known = state.get(name).and_then(|known| {
+                        known.kept.iter().find(|kept| kept.version == version).cloned()
+                    });
                     if let Some(known) = known {
                         self.loaded.insert(&known.slot, Arc::new(set), size_bytes);
                     }
@@ -59,8 +70,10 @@ impl Crowds {
                     return Ok(version);
                 }
                 Err(error) => {
-                    // Not published, or not known to be: only in the first case is the object surely nobody's.
-                    let lost = matches!(error, Error::Catalog(taghouse_catalog::Error::Conflict { .. }));
+                    // Not published, or not known to be: only in the first case is the object
+                    // surely nobody's.
+                    let lost =
+                        matches!(error, Error::Catalog(taghouse_catalog::Error::Conflict { .. }));
                     if !lost {
                         return Err(error);
                     }
@@ -71,11 +84,17 @@ impl Crowds {
         Err(Error::Contended { crowd: name.to_owned() })
     }
 
-    async fn computed(&self, app: &AppId, crowd: &CrowdDefinition, version: u64) -> Result<Computed> {
+    async fn computed(
+        &self,
+        app: &AppId,
+        crowd: &CrowdDefinition,
+        version: u64,
+    ) -> Result<Computed> {
         let snapshot = self.snapshot(app).await?;
         let others = self.others(app, &crowd.checked, snapshot.generation()).await?;
         let as_of = others.as_of(&crowd.checked, &snapshot);
-        let (expression, revision, generation) = (crowd.checked.clone(), snapshot.revision(), snapshot.generation());
+        let (expression, revision, generation) =
+            (crowd.checked.clone(), snapshot.revision(), snapshot.generation());
         let without_deleted = snapshot.deleted();
         let (size, bytes) = off_thread(move || {
             let set = anonymous::query(&snapshot, &expression, &others, None)?.bitmap()?;
@@ -99,7 +118,13 @@ impl Crowds {
     }
 
     /// Writes a version's object under a name that nobody has, and gives the name.
-    pub(crate) async fn write(&self, app: &AppId, crowd: &str, version: u64, bytes: Bytes) -> Result<String> {
+    pub(crate) async fn write(
+        &self,
+        app: &AppId,
+        crowd: &str,
+        version: u64,
+        bytes: Bytes,
+    ) -> Result<String> {
         let payload = object_store::PutPayload::from(bytes);
         for attempt in 0..MAX_LEFTOVERS {
             let name = object(app, crowd, version, attempt);
@@ -113,26 +138,47 @@ impl Crowds {
         Err(Error::Contended { crowd: crowd.to_owned() })
     }
 
-    async fn publish(&self, app: &AppId, crowd: &str, expected: Option<u64>, next: &CrowdVersions) -> Result<()> {
+    async fn publish(
+        &self,
+        app: &AppId,
+        crowd: &str,
+        expected: Option<u64>,
+        next: &CrowdVersions,
+    ) -> Result<()> {
         self.catalog.commit(vec![put(app, crowd, expected, next)?]).await?;
         self.published(app, crowd, expected, next.clone());
         Ok(())
     }
 
-    /// Makes what this process committed on top of revision `expected` what its readers see, without asking anybody.
-    pub(crate) fn published(&self, app: &AppId, crowd: &str, expected: Option<u64>, next: CrowdVersions) {
-        // Where there was a pointer once and no more, revisions go on from its last one: the next refresh learns it.
+    /// Makes what this process committed on top of revision `expected` what its readers see,
+    /// without asking anybody.
+    pub(crate) fn published(
+        &self,
+        app: &AppId,
+        crowd: &str,
+        expected: Option<u64>,
+        next: CrowdVersions,
+    ) {
+        // Where there was a pointer once and no more, revisions go on from its last one: the next
+        // refresh learns it.
         self.state(app).put(crowd, next, expected.unwrap_or(0) + 1);
     }
 
-    /// Deletes objects of versions before those kept, also what stopped processes left. One that stays is deleted the next time.
+    /// Deletes objects of versions before those kept, also what stopped processes left. One that
+    /// stays is deleted the next time.
     async fn sweep(&self, app: &AppId, crowd: &str, kept: &CrowdVersions) {
         let Some(oldest) = kept.versions.first().map(|v| v.version) else { return };
         let folder = ObjectPath::from(folder(app, crowd));
         let mut objects = self.store.list(Some(&folder));
         loop {
             match objects.try_next().await {
-                Ok(Some(found)) if found.location.filename().and_then(version_of).is_some_and(|v| v < oldest) => {
+                Ok(Some(found))
+                    if found
+                        .location
+                        .filename()
+                        .and_then(version_of)
+                        .is_some_and(|v| v < oldest) =>
+                {
                     self.delete(found.location.as_ref()).await;
                 }
                 Ok(Some(_)) => {}
@@ -155,7 +201,18 @@ impl Crowds {
 }
 
 /// The change that puts a crowd's versions in the place of those at revision `expected`.
-pub(crate) fn put(app: &AppId, crowd: &str, expected: Option<u64>, versions: &CrowdVersions) -> Result<Change> {
+pub(crate) fn put(
+    app: &AppId,
+    crowd: &str,
+    expected: Option<u64>,
+    versions: &CrowdVersions,
+) -> Result<Change> {
     let value = serde_json::to_value(versions).map_err(|e| Error::BrokeOff(e.to_string()))?;
-    Ok(Change::PutPointer { kind: POINTER_KIND.to_owned(), app: app.clone(), name: crowd.to_owned(), expected, value })
+    Ok(Change::PutPointer {
+        kind: POINTER_KIND.to_owned(),
+        app: app.clone(),
+        name: crowd.to_owned(),
+        expected,
+        value,
+    })
 }

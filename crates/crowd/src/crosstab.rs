@@ -33,12 +33,20 @@ pub struct Cross {
 }
 
 impl Crowds {
-    /// Counts the users for whom the question holds, or all, by the groups of two tags. Each count is exact. Where neither tag is a set, every
-    /// user is in one row and one column; the groups of a set tag overlap, so their counts add up to more.
+    /// Counts the users for whom the question holds, or all, by the groups of two tags. Each count
+    /// is exact. Where neither tag is a set, every user is in one row and one column; the
+    /// groups of a set tag overlap, so their counts add up to more.
     ///
     /// # Errors
-    /// [`crate::Error::Limit`] over [`crate::MAX_GROUPS`] for either; [`crate::Error::UnknownTag`]; as [`Crowds::count`].
-    pub async fn cross(&self, app: &AppId, definitions: &Definitions, within: Option<&Question>, axes: [Axis; 2]) -> Result<Cross> {
+    /// [`crate::Error::Limit`] over [`crate::MAX_GROUPS`] for either; [`crate::Error::UnknownTag`];
+    /// as [`Crowds::count`].
+    pub async fn cross(
+        &self,
+        app: &AppId,
+        definitions: &Definitions,
+        within: Option<&Question>,
+        axes: [Axis; 2],
+    ) -> Result<Cross> {
         axes.iter().try_for_each(Axis::check)?;
         let within = self.population(app, definitions, within).await?;
         produced(&within.snapshot, definitions, axes.iter().map(|axis| axis.tag.as_str()))?;
@@ -61,5 +69,10 @@ impl Crowds {
 
 fn headings(groups: Groups, within: &Arc<Bitmap>) -> Result<Vec<Heading>> {
     let users = overlap(&[Members::Owned(Arc::clone(within))], &groups.members, None)?;
-    Ok(groups.groups.into_iter().zip(users).map(|(group, users)| Heading { group, users }).collect())
+    Ok(groups
+        .groups
+        .into_iter()
+        .zip(users)
+        .map(|(group, users)| Heading { group, users })
+        .collect())
 }

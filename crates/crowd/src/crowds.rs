@@ -21,7 +21,8 @@ pub(crate) const POINTER_KIND: &str = "crowd";
 /// Sets of versions are kept in memory up to this many bytes.
 const LOADED_BYTES: u64 = 256 << 20;
 
-/// A catalog that has not answered for so long does not answer. Who asks of a crowd that is known does not wait for it.
+/// A catalog that has not answered for so long does not answer. Who asks of a crowd that is known
+/// does not wait for it.
 pub(crate) const CATALOG_WAIT: Duration = Duration::from_secs(5);
 
 /// How often a reader looks again when versions move under it.
@@ -50,7 +51,8 @@ pub(crate) struct Answering {
 impl Answering {
     /// Whether a user is in it.
     pub(crate) fn contains(&self, ordinal: Ordinal) -> Result<bool> {
-        Ok(self.set.contains(ordinal)? && !self.deleted.as_ref().is_some_and(|deleted| deleted.contains(ordinal)))
+        Ok(self.set.contains(ordinal)?
+            && !self.deleted.as_ref().is_some_and(|deleted| deleted.contains(ordinal)))
     }
 
     /// Its members: not on a thread that answers requests.
@@ -68,7 +70,15 @@ impl Crowds {
         dictionary: Arc<Dictionary>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { store, catalog, index, dictionary, clock, loaded: LoadedSets::new(LOADED_BYTES), apps: ArcSwap::default() }
+        Self {
+            store,
+            catalog,
+            index,
+            dictionary,
+            clock,
+            loaded: LoadedSets::new(LOADED_BYTES),
+            apps: ArcSwap::default(),
+        }
     }
 
     /// The crowds that were computed at least once, by name, with the sizes that they have now.
@@ -80,7 +90,8 @@ impl Crowds {
         let mut crowds = Vec::new();
         for (name, known) in state.all().iter() {
             let current = self.counted(app, &state, known.current()?).await?;
-            let name = Name::new(name).map_err(|e| Error::corrupt(format!("the record of crowd {name}"), e))?;
+            let name = Name::new(name)
+                .map_err(|e| Error::corrupt(format!("the record of crowd {name}"), e))?;
             crowds.push(CrowdSummary { name, current });
         }
         crowds.sort_by(|a, b| a.name.cmp(&b.name));
@@ -90,7 +101,8 @@ impl Crowds {
     /// The kept versions of a crowd, with the sizes that they have now.
     ///
     /// # Errors
-    /// [`Error::UnknownCrowd`], [`Error::NotComputed`]; of the catalog and the store; [`Error::Corrupt`].
+    /// [`Error::UnknownCrowd`], [`Error::NotComputed`]; of the catalog and the store;
+    /// [`Error::Corrupt`].
     pub async fn versions(&self, app: &AppId, crowd: &str) -> Result<CrowdVersions> {
         let (state, known) = self.known(app, crowd).await?;
         let mut versions = known.versions.as_ref().clone();
@@ -100,8 +112,14 @@ impl Crowds {
         Ok(versions)
     }
 
-    /// A version with the number of members that it has now. Only where it may hold a deleted user is its set read.
-    async fn counted(&self, app: &AppId, state: &AppCrowds, known: &KnownVersion) -> Result<CrowdVersion> {
+    /// A version with the number of members that it has now. Only where it may hold a deleted user
+    /// is its set read.
+    async fn counted(
+        &self,
+        app: &AppId,
+        state: &AppCrowds,
+        known: &KnownVersion,
+    ) -> Result<CrowdVersion> {
         let mut version = known.version.clone();
         let deleted = state.deleted(version.generation);
         if let Some(deleted) = known.held(deleted.as_ref()).cloned() {
@@ -154,7 +172,9 @@ impl Crowds {
             let unread = |detail: String| Error::Unread { app: app.clone(), detail };
             match tokio::time::timeout(CATALOG_WAIT, opened).await {
                 Ok(Ok(_)) => {}
-                Ok(Err(taghouse_index::Error::Catalog(error))) => return Err(unread(error.to_string())),
+                Ok(Err(taghouse_index::Error::Catalog(error))) => {
+                    return Err(unread(error.to_string()));
+                }
                 Ok(Err(error)) => return Err(error.into()),
                 Err(_) => return Err(unread("the deletions are still being read".to_owned())),
             }
@@ -162,17 +182,25 @@ impl Crowds {
         Ok(())
     }
 
-    /// Asks the catalog for all crowds of an app. Of those who call it at the same time one asks, and the others wait for its answer.
+    /// Asks the catalog for all crowds of an app. Of those who call it at the same time one asks,
+    /// and the others wait for its answer.
     pub(crate) async fn ask(&self, app: &AppId, state: &AppCrowds) -> Result<()> {
         let before = state.answers();
         let mut refusal = state.asking.lock().await;
         if state.answers() != before {
-            return refusal.as_ref().map_or(Ok(()), |detail| Err(Error::Unread { app: app.clone(), detail: detail.clone() }));
+            return refusal.as_ref().map_or(Ok(()), |detail| {
+                Err(Error::Unread { app: app.clone(), detail: detail.clone() })
+            });
         }
         let (known, now_ms) = (state.all(), self.clock.now_ms());
         let answer = self.catalog_answers(app, self.catalog.pointers(POINTER_KIND, app)).await;
-        *refusal =
-            answer.as_ref().err().map(|error| if let Error::Unread { detail, .. } = error { detail.clone() } else { error.to_string() });
+        *refusal = answer.as_ref().err().map(|error| {
+            if let Error::Unread { detail, .. } = error {
+                detail.clone()
+            } else {
+                error.to_string()
+            }
+        });
         if let Ok(pointers) = &answer {
             state.replace(&known, pointers);
             state.confirm(now_ms);
@@ -181,8 +209,13 @@ impl Crowds {
         answer.map(drop)
     }
 
-    /// Waits for the catalog, but not for ever. What it refuses is told as what it means to whoever waits for a judgment.
-    pub(crate) async fn catalog_answers<T>(&self, app: &AppId, answer: impl Future<Output = taghouse_catalog::Result<T>>) -> Result<T> {
+    /// Waits for the catalog, but not for ever. What it refuses is told as what it means to whoever
+    /// waits for a judgment.
+    pub(crate) async fn catalog_answers<T>(
+        &self,
+        app: &AppId,
+        answer: impl Future<Output = taghouse_catalog::Result<T>>,
+    ) -> Result<T> {
         let unread = |detail: String| Error::Unread { app: app.clone(), detail };
         match tokio::time::timeout(CATALOG_WAIT, answer).await {
             Ok(Ok(answer)) => Ok(answer),
@@ -193,7 +226,11 @@ impl Crowds {
     }
 
     /// A crowd's versions as known here. Only for a crowd that is not known the catalog is asked.
-    pub(crate) async fn known(&self, app: &AppId, crowd: &str) -> Result<(Arc<AppCrowds>, Arc<KnownCrowd>)> {
+    pub(crate) async fn known(
+        &self,
+        app: &AppId,
+        crowd: &str,
+    ) -> Result<(Arc<AppCrowds>, Arc<KnownCrowd>)> {
         let state = self.state(app);
         if let Some(known) = state.get(crowd) {
             self.open_deletions(app, &state).await?;
@@ -211,19 +248,26 @@ impl Crowds {
     async fn absent(&self, app: &AppId, crowd: &str) -> Result<Error> {
         if let Some(pointer) = self.catalog.pointer(POINTER_KIND, app, crowd).await? {
             // It is there and could not be read, or was published just now.
-            return Ok(versions_of(crowd, pointer.value).err().unwrap_or_else(|| Error::Contended { crowd: crowd.to_owned() }));
+            return Ok(versions_of(crowd, pointer.value)
+                .err()
+                .unwrap_or_else(|| Error::Contended { crowd: crowd.to_owned() }));
         }
         let defined = self.catalog.definitions(app).await?;
-        let names: Vec<&str> = defined.iter().filter(|d| d.kind == "crowd").map(|d| d.name.as_str()).collect();
+        let names: Vec<&str> =
+            defined.iter().filter(|d| d.kind == "crowd").map(|d| d.name.as_str()).collect();
         if names.contains(&crowd) {
             return Ok(Error::NotComputed { crowd: crowd.to_owned() });
         }
         let computed = self.state(app).all();
         let names = names.into_iter().chain(computed.keys().map(String::as_str));
-        Ok(Error::UnknownCrowd(format!("there is no crowd `{crowd}` in app {app}{}", did_you_mean(crowd, names))))
+        Ok(Error::UnknownCrowd(format!(
+            "there is no crowd `{crowd}` in app {app}{}",
+            did_you_mean(crowd, names)
+        )))
     }
 
-    /// The set of a version, from memory or the store. Of those who want it at the same time one reads it.
+    /// The set of a version, from memory or the store. Of those who want it at the same time one
+    /// reads it.
     pub(crate) async fn set(&self, known: &KnownVersion) -> Result<Arc<LoadedSet>> {
         if let Some(set) = self.loaded.get(&known.slot) {
             return Ok(set);
@@ -235,7 +279,9 @@ impl Crowds {
         let version = &known.version;
         let bytes = match self.store.get(&ObjectPath::from(version.object.as_str())).await {
             Ok(found) => found.bytes().await?,
-            Err(object_store::Error::NotFound { .. }) => return Err(Error::corrupt(&version.object, "it is missing")),
+            Err(object_store::Error::NotFound { .. }) => {
+                return Err(Error::corrupt(&version.object, "it is missing"));
+            }
             Err(e) => return Err(e.into()),
         };
         let size_bytes = bytes.len() as u64;
@@ -245,7 +291,8 @@ impl Crowds {
         Ok(set)
     }
 
-    /// The version of a crowd that answers now. Where it is in memory this takes no lock, asks nobody and copies nothing.
+    /// The version of a crowd that answers now. Where it is in memory this takes no lock, asks
+    /// nobody and copies nothing.
     pub(crate) async fn current(&self, app: &AppId, crowd: &str) -> Result<Answering> {
         self.chosen(app, crowd, &|known| known.current().cloned()).await
     }
@@ -261,7 +308,8 @@ impl Crowds {
         for _ in 0..ATTEMPTS {
             let (state, known) = self.known(app, crowd).await?;
             let error = match self.answering(app, crowd, &state, &choose(&known)?).await {
-                // Its object was rewritten since, or the users were renumbered; or another process did it, which is not known here yet.
+                // Its object was rewritten since, or the users were renumbered; or another process
+                // did it, which is not known here yet.
                 Err(error @ (Error::Corrupt { .. } | Error::OldGeneration { .. })) => error,
                 outcome => return outcome,
             };
@@ -277,10 +325,21 @@ impl Crowds {
         Err(Error::Contended { crowd: crowd.to_owned() })
     }
 
-    async fn answering(&self, app: &AppId, crowd: &str, state: &AppCrowds, known: &Arc<KnownVersion>) -> Result<Answering> {
+    async fn answering(
+        &self,
+        app: &AppId,
+        crowd: &str,
+        state: &AppCrowds,
+        known: &Arc<KnownVersion>,
+    ) -> Result<Answering> {
         let dictionary = self.view_of(app, crowd, &known.version)?;
         let set = self.set(known).await?;
-        Ok(Answering { known: known.clone(), set, dictionary, deleted: state.deleted(known.version.generation) })
+        Ok(Answering {
+            known: known.clone(),
+            set,
+            dictionary,
+            deleted: state.deleted(known.version.generation),
+        })
     }
 
     /// The dictionary as of the generation that a version's ordinals are of.
@@ -297,18 +356,24 @@ impl Crowds {
 
     /// The newest snapshot of the index.
     pub(crate) async fn snapshot(&self, app: &AppId) -> Result<Arc<Snapshot>> {
-        let snapshot = self.index.snapshot(app).await?.ok_or_else(|| Error::NoTags { app: app.clone() })?;
+        let snapshot =
+            self.index.snapshot(app).await?.ok_or_else(|| Error::NoTags { app: app.clone() })?;
         self.dictionary_of(app, &snapshot)?;
         Ok(snapshot)
     }
 
     /// The dictionary as of the generation that a snapshot's ordinals are of.
     pub(crate) fn dictionary_of(&self, app: &AppId, snapshot: &Snapshot) -> Result<View> {
-        self.dictionary.view(app, snapshot.generation()).ok_or_else(|| Error::OldIndex { app: app.clone() })
+        self.dictionary
+            .view(app, snapshot.generation())
+            .ok_or_else(|| Error::OldIndex { app: app.clone() })
     }
 }
 
-/// Runs work that computes or reads files for more than microseconds off the threads that answer requests.
-pub(crate) async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+/// Runs work that computes or reads files for more than microseconds off the threads that answer
+/// requests.
+pub(crate) async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(|e| Error::BrokeOff(e.to_string()))?
 }

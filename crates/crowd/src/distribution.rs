@@ -21,11 +21,11 @@ const AVERAGE_DIGITS: u8 = 4;
 /// How a histogram is cut.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bins {
-    /// So many from the least number to the greatest, as wide as one another or a unit of the last digit wider; fewer if there are not so
-    /// many units between.
+    /// So many from the least number to the greatest, as wide as one another or a unit of the last
+    /// digit wider; fewer if there are not so many units between.
     Count(usize),
-    /// At these numbers, ascending, as the crowd language writes them (a day or instant without quotes). A bin holds its lower edge; the
-    /// last one also its upper edge.
+    /// At these numbers, ascending, as the crowd language writes them (a day or instant without
+    /// quotes). A bin holds its lower edge; the last one also its upper edge.
     Edges(Vec<String>),
 }
 
@@ -51,8 +51,8 @@ pub struct Distribution {
     pub count: u64,
     /// The exact sum, in units of 10^-scale; `None` for dates and instants.
     pub sum: Option<i128>,
-    /// The exact sum by the exact count, rounded once, halves away from zero, to four digits more than the numbers have. `None` for dates
-    /// and instants, and of nobody.
+    /// The exact sum by the exact count, rounded once, halves away from zero, to four digits more
+    /// than the numbers have. `None` for dates and instants, and of nobody.
     pub average: Option<Decimal>,
     /// The smallest value.
     pub min: Option<Value>,
@@ -71,11 +71,13 @@ pub struct Distribution {
 }
 
 impl Crowds {
-    /// How a number is distributed among those for whom the question holds, or all. Days and instants are numbers too.
+    /// How a number is distributed among those for whom the question holds, or all. Days and
+    /// instants are numbers too.
     ///
     /// # Errors
-    /// [`Error::Limit`] over [`MAX_BINS`] and [`MAX_QUANTILES`]; [`Error::Argument`] for edges that do not ascend or fit the tag and for
-    /// quantiles beyond 0 to 1; [`Error::NotANumber`], [`Error::UnknownTag`]; as [`Crowds::count`].
+    /// [`Error::Limit`] over [`MAX_BINS`] and [`MAX_QUANTILES`]; [`Error::Argument`] for edges that
+    /// do not ascend or fit the tag and for quantiles beyond 0 to 1; [`Error::NotANumber`],
+    /// [`Error::UnknownTag`]; as [`Crowds::count`].
     pub async fn distribution(
         &self,
         app: &AppId,
@@ -92,9 +94,12 @@ impl Crowds {
         Error::limit("bins", wanted, MAX_BINS)?;
         Error::limit("quantiles", quantiles.len(), MAX_QUANTILES)?;
         if wanted == 0 {
-            return Err(Error::Argument("a histogram has at least one bin: ask for one, or give two edges".to_owned()));
+            return Err(Error::Argument(
+                "a histogram has at least one bin: ask for one, or give two edges".to_owned(),
+            ));
         }
-        let quantiles: Vec<(f64, Decimal)> = quantiles.iter().map(|part| Ok((*part, quantile(*part)?))).collect::<Result<_>>()?;
+        let quantiles: Vec<(f64, Decimal)> =
+            quantiles.iter().map(|part| Ok((*part, quantile(*part)?))).collect::<Result<_>>()?;
         let within = self.population(app, definitions, within).await?;
         produced(&within.snapshot, definitions, [tag])?;
         let column = within.column(tag)?;
@@ -132,8 +137,11 @@ impl Asked {
             (None, None) => Vec::new(),
         };
         let (counts, below, above) = histogram(&numbers, &ranges)?;
-        let bin = |((low, high), users): (&(i128, i128), u64)| Some(Bin { from: column.value(*low)?, to: column.value(*high)?, users });
-        let ranks: Vec<u64> = self.quantiles.iter().map(|(_, exact)| nearest_rank(*exact, count)).collect();
+        let bin = |((low, high), users): (&(i128, i128), u64)| {
+            Some(Bin { from: column.value(*low)?, to: column.value(*high)?, users })
+        };
+        let ranks: Vec<u64> =
+            self.quantiles.iter().map(|(_, exact)| nearest_rank(*exact, count)).collect();
         let found = self.quantiles.iter().zip(numbers.at_ranks(&ranks)?);
         let sum = column.scale().map(|_| sum);
         Ok(Distribution {
@@ -144,7 +152,9 @@ impl Asked {
             average: sum.zip(column.scale()).and_then(|(sum, scale)| average(sum, count, scale)),
             min: bounds.and_then(|(low, _)| column.value(low)),
             max: bounds.and_then(|(_, high)| column.value(high)),
-            quantiles: found.filter_map(|((part, _), units)| Some((*part, column.value(units)?))).collect(),
+            quantiles: found
+                .filter_map(|((part, _), units)| Some((*part, column.value(units)?)))
+                .collect(),
             bins: ranges.iter().zip(counts).filter_map(bin).collect(),
             below,
             above,
@@ -153,7 +163,8 @@ impl Asked {
     }
 }
 
-/// How many have a number of each of `ranges`, which follow one another without a gap; one below the first; and one above the last.
+/// How many have a number of each of `ranges`, which follow one another without a gap; one below
+/// the first; and one above the last.
 fn histogram(numbers: &Numbers, ranges: &[(i128, i128)]) -> Result<(Vec<u64>, u64, u64)> {
     let Some((_, last)) = ranges.last() else { return Ok((Vec::new(), 0, 0)) };
     let bounds: Vec<i128> = ranges.iter().map(|(low, _)| *low).chain([*last + 1]).collect();
@@ -165,21 +176,35 @@ fn histogram(numbers: &Numbers, ranges: &[(i128, i128)]) -> Result<(Vec<u64>, u6
 
 /// 0.07 as the decimal that was written, not as the binary fraction nearest to it.
 fn quantile(part: f64) -> Result<Decimal> {
-    let wrong = || Error::Argument(format!("{part} is not a valid quantile: they go from 0 to 1, such as 0.95"));
+    let wrong = || {
+        Error::Argument(format!(
+            "{part} is not a valid quantile: they go from 0 to 1, such as 0.95"
+        ))
+    };
     if !(0.0..=1.0).contains(&part) {
         return Err(wrong());
     }
     part.to_string().parse().map_err(|_| wrong())
 }
 
-/// Bins between edges: each from its lower edge to the unit below its upper one, the last to its upper edge.
-fn edges(column: &Column, texts: &[String], definitions: &Definitions) -> Result<Vec<(i128, i128)>> {
-    let units: Vec<i128> = texts.iter().map(|text| edge(column, text, definitions)).collect::<Result<_>>()?;
+/// Bins between edges: each from its lower edge to the unit below its upper one, the last to its
+/// upper edge.
+fn edges(
+    column: &Column,
+    texts: &[String],
+    definitions: &Definitions,
+) -> Result<Vec<(i128, i128)>> {
+    let units: Vec<i128> =
+        texts.iter().map(|text| edge(column, text, definitions)).collect::<Result<_>>()?;
     let Some(last) = units.len().checked_sub(2) else { return Ok(Vec::new()) };
-    let bins = units.windows(2).enumerate().map(|(place, pair)| (pair[0], if place == last { pair[1] } else { pair[1].saturating_sub(1) }));
+    let bins = units.windows(2).enumerate().map(|(place, pair)| {
+        (pair[0], if place == last { pair[1] } else { pair[1].saturating_sub(1) })
+    });
     if let Some(place) = units.windows(2).position(|pair| pair[0] >= pair[1]) {
         let (edge, next) = (&texts[place], &texts[place + 1]);
-        return Err(Error::Argument(format!("edges of bins must ascend: {next} comes after {edge}")));
+        return Err(Error::Argument(format!(
+            "edges of bins must ascend: {next} comes after {edge}"
+        )));
     }
     Ok(bins.collect())
 }
@@ -187,10 +212,16 @@ fn edges(column: &Column, texts: &[String], definitions: &Definitions) -> Result
 /// An edge as the crowd language reads it beside the tag, so that days are the app's.
 fn edge(column: &Column, text: &str, definitions: &Definitions) -> Result<i128> {
     let (tag, value_type) = (&column.tag, column.value_type);
-    let literal = if column.scale().is_some() { text.to_owned() } else { serde_json::Value::from(text).to_string() };
+    let literal = if column.scale().is_some() {
+        text.to_owned()
+    } else {
+        serde_json::Value::from(text).to_string()
+    };
     let types = |name: &str| (name == tag).then_some(value_type);
     let zone = &definitions.app.time_zone;
-    let read = taghouse_rules::parse_predicate(&format!("{tag} >= {literal}")).ok().and_then(|p| p.check(&types, &|_| false, zone).ok());
+    let read = taghouse_rules::parse_predicate(&format!("{tag} >= {literal}"))
+        .ok()
+        .and_then(|p| p.check(&types, &|_| false, zone).ok());
     let units = match &read {
         Some(Predicate::Compare { literal, .. }) => column.units(literal),
         _ => None,
@@ -200,7 +231,8 @@ fn edge(column: &Column, text: &str, definitions: &Definitions) -> Result<i128> 
     })
 }
 
-/// `sum` units of `10^-scale` by `users`, with four digits more than the numbers have, or as many of them as a decimal still holds.
+/// `sum` units of `10^-scale` by `users`, with four digits more than the numbers have, or as many
+/// of them as a decimal still holds.
 fn average(sum: i128, users: u64, scale: u8) -> Option<Decimal> {
     let divisor = i128::from(users);
     if divisor == 0 {
@@ -211,7 +243,11 @@ fn average(sum: i128, users: u64, scale: u8) -> Option<Decimal> {
         let (whole, rest) = (sum / divisor, (sum % divisor) * power);
         let (part, rest) = (rest / divisor, rest % divisor);
         let part = part + if rest.abs() * 2 >= divisor { rest.signum() } else { 0 };
-        Decimal::try_from_i128_with_scale(whole.checked_mul(power)?.checked_add(part)?, u32::from(scale + digits)).ok()
+        Decimal::try_from_i128_with_scale(
+            whole.checked_mul(power)?.checked_add(part)?,
+            u32::from(scale + digits),
+        )
+        .ok()
     };
     (0..=AVERAGE_DIGITS).rev().find_map(with)
 }
@@ -233,7 +269,11 @@ mod tests {
             (i128::from(i64::MAX) << 32, 1 << 32, 12, "9223372.0368547758070000"),
         ];
         for (sum, users, scale, expected) in cases {
-            assert_eq!(average(sum, users, scale).unwrap().to_string(), expected, "{sum} by {users}");
+            assert_eq!(
+                average(sum, users, scale).unwrap().to_string(),
+                expected,
+                "{sum} by {users}"
+            );
         }
         assert_eq!(average(0, 0, 2), None);
         let wide = average(10_i128.pow(37) + 1, 1 << 30, 2).unwrap();

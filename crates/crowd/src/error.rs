@@ -10,7 +10,9 @@ pub enum Error {
         app: AppId,
     },
     /// The index speaks of ordinals from before the users were renumbered.
-    #[error("the tags of app {app} were produced before its users were renumbered: run `taghouse produce` to rebuild them")]
+    #[error(
+        "the tags of app {app} were produced before its users were renumbered: run `taghouse produce` to rebuild them"
+    )]
     OldIndex {
         /// App that it belongs to.
         app: AppId,
@@ -19,7 +21,9 @@ pub enum Error {
     #[error("{0}")]
     UnknownCrowd(String),
     /// Nothing is known of the app's crowds yet, and the catalog cannot be asked.
-    #[error("the crowds of app {app} were not read since the server started, and the catalog cannot be asked now ({detail}): try again")]
+    #[error(
+        "the crowds of app {app} were not read since the server started, and the catalog cannot be asked now ({detail}): try again"
+    )]
     Unread {
         /// App that it belongs to.
         app: AppId,
@@ -85,7 +89,9 @@ pub enum Error {
         limit: usize,
     },
     /// The version speaks of ordinals from before the users were renumbered.
-    #[error("version {version} of crowd {crowd} was computed before the users were renumbered: run `taghouse produce`")]
+    #[error(
+        "version {version} of crowd {crowd} was computed before the users were renumbered: run `taghouse produce`"
+    )]
     OldGeneration {
         /// Name of the crowd.
         crowd: String,
@@ -93,7 +99,9 @@ pub enum Error {
         version: u64,
     },
     /// Others published versions of the crowd, again and again, while this one was computed.
-    #[error("crowd {crowd} is computed by others at the same time: look at its versions, then try again")]
+    #[error(
+        "crowd {crowd} is computed by others at the same time: look at its versions, then try again"
+    )]
     Contended {
         /// Name of the crowd.
         crowd: String,
@@ -137,9 +145,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl From<taghouse_bitmap::Error> for Error {
     fn from(error: taghouse_bitmap::Error) -> Self {
         match error {
-            error @ (taghouse_bitmap::Error::Corrupt { object: Some(_), .. } | taghouse_bitmap::Error::Unavailable { .. }) => {
-                Self::Index(error.into())
-            }
+            error @ (taghouse_bitmap::Error::Corrupt { object: Some(_), .. }
+            | taghouse_bitmap::Error::Unavailable { .. }) => Self::Index(error.into()),
             other => Self::Bitmap(other),
         }
     }
@@ -149,8 +156,13 @@ impl Error {
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoTags { .. } | Self::OldIndex { .. } | Self::UnknownCrowd(_) | Self::NotComputed { .. } => ErrorKind::NotFound,
-            Self::UnknownVersion { .. } | Self::UnknownUser { .. } | Self::UnknownTag(_) => ErrorKind::NotFound,
+            Self::NoTags { .. }
+            | Self::OldIndex { .. }
+            | Self::UnknownCrowd(_)
+            | Self::NotComputed { .. } => ErrorKind::NotFound,
+            Self::UnknownVersion { .. } | Self::UnknownUser { .. } | Self::UnknownTag(_) => {
+                ErrorKind::NotFound
+            }
             Self::Limit { .. } | Self::OldGeneration { .. } => ErrorKind::Invalid,
             Self::NotANumber { .. } | Self::Cursor { .. } | Self::Argument(_) => ErrorKind::Invalid,
             Self::Contended { .. } => ErrorKind::Conflict,
@@ -172,6 +184,10 @@ impl Error {
 
     /// A damaged object or record of a crowd: computing it again replaces it.
     pub(crate) fn corrupt(what: impl Into<String>, detail: impl ToString) -> Self {
-        Self::Corrupt { what: what.into(), detail: detail.to_string(), fix: "compute the crowd again with `taghouse produce`" }
+        Self::Corrupt {
+            what: what.into(),
+            detail: detail.to_string(),
+            fix: "compute the crowd again with `taghouse produce`",
+        }
     }
 }

@@ -10,8 +10,8 @@ use taghouse_rules::Definitions;
 /// An exact count that takes longer is slow: its bounds are shown first.
 pub const SLOW_MS: u64 = 100;
 
-/// What a count is taken to read, low on purpose: to announce a slow one that comes quickly does less harm than the reverse. Cold data may be
-/// slower still.
+/// What a count is taken to read, low on purpose: to announce a slow one that comes quickly does
+/// less harm than the reverse. Cold data may be slower still.
 const READ_BYTES_PER_MS: u64 = 2 << 20;
 
 /// What is known of a count before anything is counted.
@@ -34,20 +34,28 @@ pub struct Estimate {
 /// About how many users a millisecond a condition on computed values is worked out for.
 const COMPUTED_PER_MS: u64 = 1000;
 
-/// What is known of a question, and the query that tells its count, where nothing had to be worked out for it.
+/// What is known of a question, and the query that tells its count, where nothing had to be worked
+/// out for it.
 fn estimate_of(ready: &Ready) -> Result<(Estimate, Option<Query>)> {
     if !ready.expression.is_computed() {
         let query = ready.query()?;
         return Ok((estimate(ready, query.bounds(), query.reads_bytes(), 0), Some(query)));
     }
-    let [lower, upper] = [false, true].map(|greatest| bounding_query(&ready.snapshot, &ready.expression, &ready.others, greatest));
+    let [lower, upper] = [false, true].map(|greatest| {
+        bounding_query(&ready.snapshot, &ready.expression, &ready.others, greatest)
+    });
     let (lower, upper) = (lower?, upper?);
     let (at_least, at_most) = (lower.bounds().0, upper.bounds().1);
     Ok((estimate(ready, (at_least, at_most), upper.reads_bytes(), at_most), None))
 }
 
 /// `computed`: for so many users, at the most, something is worked out.
-fn estimate(ready: &Ready, (at_least, at_most): (u64, u64), reads_bytes: u64, computed: u64) -> Estimate {
+fn estimate(
+    ready: &Ready,
+    (at_least, at_most): (u64, u64),
+    reads_bytes: u64,
+    computed: u64,
+) -> Estimate {
     Estimate {
         at_least,
         at_most,
@@ -59,16 +67,23 @@ fn estimate(ready: &Ready, (at_least, at_most): (u64, u64), reads_bytes: u64, co
 }
 
 impl Crowds {
-    /// Bounds of [`Crowds::count`], from cardinalities alone: no bitmap of a tag is read. Other crowds that it names are loaded.
+    /// Bounds of [`Crowds::count`], from cardinalities alone: no bitmap of a tag is read. Other
+    /// crowds that it names are loaded.
     ///
     /// # Errors
     /// As [`Crowds::count`].
-    pub async fn estimate(&self, app: &AppId, definitions: &Definitions, question: &Question) -> Result<Estimate> {
+    pub async fn estimate(
+        &self,
+        app: &AppId,
+        definitions: &Definitions,
+        question: &Question,
+    ) -> Result<Estimate> {
         let ready = self.ready(app, definitions, question).await?;
         off_thread(move || Ok(estimate_of(&ready)?.0)).await
     }
 
-    /// The same, and the exact count of the same snapshot, which is under way when this returns and goes on by itself.
+    /// The same, and the exact count of the same snapshot, which is under way when this returns and
+    /// goes on by itself.
     ///
     /// # Errors
     /// As [`Crowds::count`], now and later.
@@ -88,6 +103,9 @@ impl Crowds {
             Some(query) => ready.count(&query),
             None => ready.count(&ready.query()?),
         });
-        Ok((estimate, async move { started.await.map_err(|e| crate::Error::BrokeOff(e.to_string()))? }))
+        Ok((
+            estimate,
+            async move { started.await.map_err(|e| crate::Error::BrokeOff(e.to_string()))? },
+        ))
     }
 }

@@ -41,7 +41,11 @@ struct Part {
 
 impl<'a> Gathered<'a> {
     /// The values of tags of these names for users in `within`.
-    pub(crate) fn of(snapshot: &Snapshot, names: &BTreeSet<&'a str>, within: &Bitmap) -> Result<Self> {
+    pub(crate) fn of(
+        snapshot: &Snapshot,
+        names: &BTreeSet<&'a str>,
+        within: &Bitmap,
+    ) -> Result<Self> {
         let mut tags = Vec::with_capacity(names.len());
         for name in names {
             let source = match snapshot.tag(name)? {
@@ -77,9 +81,17 @@ impl Source {
         if ty.is_number() {
             let part = |(slices, hidden): (BitSlices, Option<Arc<Bitmap>>)| {
                 let shards = slices.shard_numbers();
-                Part { slices, hidden, shards: shards.into_iter(), pairs: Vec::new().into_iter().peekable() }
+                Part {
+                    slices,
+                    hidden,
+                    shards: shards.into_iter(),
+                    pairs: Vec::new().into_iter().peekable(),
+                }
             };
-            return Ok(Self::Numbers { ty, parts: view.numbers()?.into_iter().map(part).collect() });
+            return Ok(Self::Numbers {
+                ty,
+                parts: view.numbers()?.into_iter().map(part).collect(),
+            });
         }
         let mut values = Vec::new();
         let mut held: HashMap<Ordinal, Vec<u32>> = HashMap::new();
@@ -110,7 +122,9 @@ impl Source {
                 if *ty != ValueType::Set {
                     return Ok(own.next().cloned());
                 }
-                let members = own.filter_map(|value| if let Value::Text(text) = value { Some(text.clone()) } else { None });
+                let members = own.filter_map(|value| {
+                    if let Value::Text(text) = value { Some(text.clone()) } else { None }
+                });
                 Ok(Some(Value::Set(members.collect())))
             }
             Self::Nothing => Ok(None),
@@ -124,7 +138,8 @@ impl Part {
             while self.pairs.next_if(|(next, _)| *next < ordinal).is_some() {}
             match self.pairs.peek() {
                 Some((next, units)) => {
-                    let hidden = self.hidden.as_ref().is_some_and(|hidden| hidden.contains(ordinal));
+                    let hidden =
+                        self.hidden.as_ref().is_some_and(|hidden| hidden.contains(ordinal));
                     return Ok((*next == ordinal && !hidden).then_some(*units));
                 }
                 None => match self.shards.find(|shard| *shard >= ordinal / SHARD_SIZE) {

@@ -13,7 +13,8 @@ pub const MAX_GROUPS: usize = 1000;
 /// How numbers are put in buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Buckets {
-    /// About as many users in each: cut at quantiles of the users asked about. Equal numbers stay together, so there may be fewer.
+    /// About as many users in each: cut at quantiles of the users asked about. Equal numbers stay
+    /// together, so there may be fewer.
     #[default]
     Quantiles,
     /// As wide as one another, or a unit of the last digit wider.
@@ -25,7 +26,8 @@ pub enum Buckets {
 pub struct Axis {
     /// Name of the tag.
     pub tag: String,
-    /// So many values, those that most users have; or so many buckets of a number. 1 to [`MAX_GROUPS`].
+    /// So many values, those that most users have; or so many buckets of a number. 1 to
+    /// [`MAX_GROUPS`].
     pub limit: usize,
     /// How a number's buckets are made.
     pub buckets: Buckets,
@@ -38,13 +40,15 @@ pub enum Group {
     Value(Value),
     /// A number, day or instant from and to, both included.
     Range(Value, Value),
-    /// A value that has no group of its own; of a set tag: it is among theirs, and others may be too.
+    /// A value that has no group of its own; of a set tag: it is among theirs, and others may be
+    /// too.
     Others,
     /// There is no value.
     None,
 }
 
-/// A tag's groups and who is in them. Groups of a set tag may share users, those of other tags do not.
+/// A tag's groups and who is in them. Groups of a set tag may share users, those of other tags do
+/// not.
 pub(crate) struct Groups {
     pub(crate) groups: Vec<Group>,
     /// One each. Those of stored values hold users beyond the ones asked about.
@@ -55,14 +59,18 @@ impl Axis {
     pub(crate) fn check(&self) -> Result<()> {
         Error::limit("values or buckets of a tag", self.limit, MAX_GROUPS)?;
         if self.limit == 0 {
-            return Err(Error::Argument(format!("0 values of tag {} are not groups: ask for at least 1", self.tag)));
+            return Err(Error::Argument(format!(
+                "0 values of tag {} are not groups: ask for at least 1",
+                self.tag
+            )));
         }
         Ok(())
     }
 }
 
 impl Groups {
-    /// The groups of an axis among the users in `within`: its values or ranges, then [`Group::Others`], then [`Group::None`].
+    /// The groups of an axis among the users in `within`: its values or ranges, then
+    /// [`Group::Others`], then [`Group::None`].
     pub(crate) fn of(snapshot: &Snapshot, axis: &Axis, within: &Arc<Bitmap>) -> Result<Self> {
         let column = Column::of(snapshot, &axis.tag)?;
         let (mut groups, others) = if column.value_type.is_number() {
@@ -77,18 +85,28 @@ impl Groups {
     }
 
     /// A group for each range of a number, and nothing else.
-    pub(crate) fn of_ranges(snapshot: &Snapshot, column: &Column, ranges: &[(i128, i128)]) -> Result<Self> {
+    pub(crate) fn of_ranges(
+        snapshot: &Snapshot,
+        column: &Column,
+        ranges: &[(i128, i128)],
+    ) -> Result<Self> {
         let mut groups = Self { groups: Vec::new(), members: Vec::new() };
         for (low, high) in ranges {
             // Both ends are numbers that users have, or lie between them.
-            if let (Some(condition), Some(from), Some(to)) = (column.between(*low, *high), column.value(*low), column.value(*high)) {
-                groups.push(Group::Range(from, to), snapshot.evaluate(&condition, &|_| None)?.bitmap()?);
+            if let (Some(condition), Some(from), Some(to)) =
+                (column.between(*low, *high), column.value(*low), column.value(*high))
+            {
+                groups.push(
+                    Group::Range(from, to),
+                    snapshot.evaluate(&condition, &|_| None)?.bitmap()?,
+                );
             }
         }
         Ok(groups)
     }
 
-    /// A group for each of the `limit` values that most users in `within` have; and the users of the other values.
+    /// A group for each of the `limit` values that most users in `within` have; and the users of
+    /// the other values.
     fn of_values(column: &Column, limit: usize, within: &Arc<Bitmap>) -> Result<(Self, Bitmap)> {
         let (values, members): (Vec<Value>, Vec<Members>) = column.sets()?.into_iter().unzip();
         let counts = overlap(&[Members::Owned(Arc::clone(within))], &members, None)?;
@@ -106,7 +124,9 @@ impl Groups {
         } else if column.value_type == ValueType::Set {
             union_within(rest, within)?
         } else {
-            within.and(column.existence()?.as_ref()).and_not(&union_within(&groups.members, within)?)
+            within
+                .and(column.existence()?.as_ref())
+                .and_not(&union_within(&groups.members, within)?)
         };
         Ok((groups, others))
     }

@@ -2,7 +2,8 @@ use crate::{Error, Result};
 use taghouse_dictionary::View;
 use taghouse_model::{AppId, Ordinal};
 
-/// The ids of a set's ordinals, in their order. Users who were deleted since the set was made are left out.
+/// The ids of a set's ordinals, in their order. Users who were deleted since the set was made are
+/// left out.
 pub(crate) fn ids(app: &AppId, dictionary: &View, ordinals: &[Ordinal]) -> Result<Vec<String>> {
     if ordinals.iter().any(|ordinal| *ordinal >= dictionary.len()) {
         return Err(Error::Corrupt {

@@ -7,7 +7,8 @@ use taghouse_model::{AppId, Ordinal};
 pub const MAX_JUDGED_USERS: usize = 1000;
 /// The most crowds of one batch of judgments.
 pub const MAX_JUDGED_CROWDS: usize = 100;
-/// Up to so many judgments at once are made where they are asked for: they take less than going to another thread may have to wait.
+/// Up to so many judgments at once are made where they are asked for: they take less than going to
+/// another thread may have to wait.
 const JUDGED_HERE: usize = 1000;
 
 /// Whether a user is in a crowd.
@@ -47,22 +48,34 @@ impl Crowds {
     /// Whether a user is in a crowd's current version.
     ///
     /// # Errors
-    /// [`Error::UnknownCrowd`] with a suggestion, [`Error::NotComputed`], [`Error::OldGeneration`]; [`Error::Unread`] when the catalog fails
-    /// before the app's crowds were ever read; of the store and the dictionary. An unknown user is an answer.
+    /// [`Error::UnknownCrowd`] with a suggestion, [`Error::NotComputed`], [`Error::OldGeneration`];
+    /// [`Error::Unread`] when the catalog fails before the app's crowds were ever read; of the
+    /// store and the dictionary. An unknown user is an answer.
     pub async fn judge(&self, app: &AppId, user: &str, crowd: &str) -> Result<Judgment> {
         let asked = self.current(app, crowd).await?;
-        // Here and not on another thread: memory answers in well under a microsecond, a block from disk is rare, and the hop costs more.
+        // Here and not on another thread: memory answers in well under a microsecond, a block from
+        // disk is rare, and the hop costs more.
         let ordinal = asked.dictionary.ordinal(user)?;
         let in_crowd = ordinal.map_or(Ok(false), |ordinal| asked.contains(ordinal))?;
         let age_ms = self.age_ms(&self.state(app));
-        Ok(Judgment { in_crowd, version: asked.known.version.version, unknown_user: ordinal.is_none(), age_ms })
+        Ok(Judgment {
+            in_crowd,
+            version: asked.known.version.version,
+            unknown_user: ordinal.is_none(),
+            age_ms,
+        })
     }
 
     /// Every user against every crowd's current version.
     ///
     /// # Errors
     /// [`Error::Limit`] over [`MAX_JUDGED_USERS`] or [`MAX_JUDGED_CROWDS`]; as [`Crowds::judge`].
-    pub async fn judge_batch(&self, app: &AppId, users: &[String], crowds: &[String]) -> Result<Judgments> {
+    pub async fn judge_batch(
+        &self,
+        app: &AppId,
+        users: &[String],
+        crowds: &[String],
+    ) -> Result<Judgments> {
         Error::limit("users", users.len(), MAX_JUDGED_USERS)?;
         Error::limit("crowds", crowds.len(), MAX_JUDGED_CROWDS)?;
         let mut asked = Vec::with_capacity(crowds.len());
@@ -70,7 +83,11 @@ impl Crowds {
             asked.push(self.current(app, crowd).await?);
         }
         let view = || self.dictionary.view(app, self.dictionary.generation(app));
-        let batch = Batch { alone: if asked.is_empty() { view() } else { None }, asked, age_ms: self.age_ms(&self.state(app)) };
+        let batch = Batch {
+            alone: if asked.is_empty() { view() } else { None },
+            asked,
+            age_ms: self.age_ms(&self.state(app)),
+        };
         if users.len() * crowds.len().max(1) <= JUDGED_HERE {
             return batch.judge(users);
         }
@@ -101,16 +118,22 @@ impl Batch {
             let of = known.iter().find(|(of, _)| *of == generation);
             of.and_then(|(_, ordinals)| ordinals.get(user).copied().flatten())
         };
-        let holds = |user, asked: &Answering| ordinal(asked.dictionary.generation(), user).map_or(Ok(false), |o| asked.contains(o));
+        let holds = |user, asked: &Answering| {
+            ordinal(asked.dictionary.generation(), user).map_or(Ok(false), |o| asked.contains(o))
+        };
         let row = |user| -> Result<Vec<bool>> {
             let mut row = Vec::with_capacity(self.asked.len());
-            self.asked.iter().try_for_each(|asked| holds(user, asked).map(|holds| row.push(holds)))?;
+            self.asked
+                .iter()
+                .try_for_each(|asked| holds(user, asked).map(|holds| row.push(holds)))?;
             Ok(row)
         };
         Ok(Judgments {
             in_crowd: (0..users.len()).map(row).collect::<Result<_>>()?,
             versions: self.asked.iter().map(|asked| asked.known.version.version).collect(),
-            unknown_user: (0..users.len()).map(|user| known.iter().all(|(of, _)| ordinal(*of, user).is_none())).collect(),
+            unknown_user: (0..users.len())
+                .map(|user| known.iter().all(|(of, _)| ordinal(*of, user).is_none()))
+                .collect(),
             age_ms: self.age_ms,
         })
     }

@@ -1,4 +1,5 @@
-//! What this process knows of an app's crowds. Readers take no lock and ask no catalog; writers put a new map in the place of the old.
+//! What this process knows of an app's crowds. Readers take no lock and ask no catalog; writers put
+//! a new map in the place of the old.
 
 use crate::loaded_sets::Slot;
 use crate::{CrowdVersion, CrowdVersions, Error, Result};
@@ -19,7 +20,8 @@ pub(crate) struct AppCrowds {
     crowds: ArcSwap<HashMap<String, Arc<KnownCrowd>>>,
     /// Held while the map is replaced.
     changing: Mutex<()>,
-    /// Held while the catalog is asked, so that all who wait for an answer wait for one question. Why it gave none the last time.
+    /// Held while the catalog is asked, so that all who wait for an answer wait for one question.
+    /// Why it gave none the last time.
     pub(crate) asking: tokio::sync::Mutex<Option<String>>,
     /// How often the catalog answered or refused.
     answers: AtomicU64,
@@ -32,7 +34,8 @@ pub(crate) struct AppCrowds {
     /// What earlier processes left in the store was looked for.
     swept: AtomicBool,
     pub(crate) deletions: OnceCell<Option<Deletions>>,
-    /// The deleted of the generation before the users were renumbered, for those who still read its versions.
+    /// The deleted of the generation before the users were renumbered, for those who still read
+    /// its versions.
     before: ArcSwapOption<Deleted>,
 }
 
@@ -63,23 +66,28 @@ impl KnownCrowd {
     /// Versions that are known already keep their sets.
     fn of(versions: CrowdVersions, revision: u64, before: Option<&Self>) -> Self {
         let kept = versions.versions.iter().map(|version| {
-            let same = before.and_then(|before| before.kept.iter().find(|known| known.version == *version));
+            let same = before
+                .and_then(|before| before.kept.iter().find(|known| known.version == *version));
             same.cloned().unwrap_or_else(|| {
                 // The same object under other words: such as after a deletion that it did not hold.
-                let object = before.and_then(|before| before.kept.iter().find(|known| known.is_of(version)));
+                let object =
+                    before.and_then(|before| before.kept.iter().find(|known| known.is_of(version)));
                 let slot = object.map_or_else(Arc::default, |known| known.slot.clone());
                 Arc::new(KnownVersion { version: version.clone(), slot })
             })
         });
         let kept: Vec<_> = kept.collect();
-        let current = versions.versions.iter().position(|version| version.version == versions.current);
+        let current =
+            versions.versions.iter().position(|version| version.version == versions.current);
         Self { revision, versions: Arc::new(versions), kept, current }
     }
 
     /// The version that answers.
     pub(crate) fn current(&self) -> Result<&Arc<KnownVersion>> {
         // The error is the one of the record.
-        self.current.and_then(|at| self.kept.get(at)).map_or_else(|| Err(self.versions.current().err().unwrap_or_else(damaged)), Ok)
+        self.current
+            .and_then(|at| self.kept.get(at))
+            .map_or_else(|| Err(self.versions.current().err().unwrap_or_else(damaged)), Ok)
     }
 }
 
@@ -89,7 +97,8 @@ fn damaged() -> Error {
 
 /// A crowd's versions out of what its pointer points to.
 pub(crate) fn versions_of(crowd: &str, value: serde_json::Value) -> Result<CrowdVersions> {
-    serde_json::from_value(value).map_err(|e| Error::corrupt(format!("the record of crowd {crowd}"), e))
+    serde_json::from_value(value)
+        .map_err(|e| Error::corrupt(format!("the record of crowd {crowd}"), e))
 }
 
 impl AppCrowds {
@@ -101,7 +110,8 @@ impl AppCrowds {
         self.crowds.load_full()
     }
 
-    /// Notes versions that were read or published. Those that are older than what is known are passed over: readers never go back.
+    /// Notes versions that were read or published. Those that are older than what is known are
+    /// passed over: readers never go back.
     pub(crate) fn put(&self, crowd: &str, versions: CrowdVersions, revision: u64) {
         self.put_all(vec![Record { crowd: crowd.to_owned(), versions, revision }]);
     }
@@ -120,8 +130,13 @@ impl AppCrowds {
         self.crowds.store(Arc::new(next));
     }
 
-    /// Forgets crowds that the catalog no longer has, unless they were published since `asked`, when it was asked.
-    pub(crate) fn retain(&self, asked: &HashMap<String, Arc<KnownCrowd>>, there: &dyn Fn(&str) -> bool) {
+    /// Forgets crowds that the catalog no longer has, unless they were published since `asked`,
+    /// when it was asked.
+    pub(crate) fn retain(
+        &self,
+        asked: &HashMap<String, Arc<KnownCrowd>>,
+        there: &dyn Fn(&str) -> bool,
+    ) {
         let gone: Vec<&String> = asked.keys().filter(|crowd| !there(crowd)).collect();
         if gone.is_empty() {
             return;
@@ -129,21 +144,33 @@ impl AppCrowds {
         let _changing = self.changing.lock();
         let mut next = HashMap::clone(&self.crowds.load());
         for crowd in gone {
-            if next.get(crowd).is_some_and(|known| asked.get(crowd).is_some_and(|before| Arc::ptr_eq(before, known))) {
+            if next.get(crowd).is_some_and(|known| {
+                asked.get(crowd).is_some_and(|before| Arc::ptr_eq(before, known))
+            }) {
                 next.remove(crowd);
             }
         }
         self.crowds.store(Arc::new(next));
     }
 
-    /// All that the catalog has, in the place of all that is known. A record that cannot be read is an error of its crowd alone.
-    pub(crate) fn replace(&self, asked: &HashMap<String, Arc<KnownCrowd>>, pointers: &[(String, Pointer)]) {
+    /// All that the catalog has, in the place of all that is known. A record that cannot be read is
+    /// an error of its crowd alone.
+    pub(crate) fn replace(
+        &self,
+        asked: &HashMap<String, Arc<KnownCrowd>>,
+        pointers: &[(String, Pointer)],
+    ) {
         let there: HashSet<&str> = pointers.iter().map(|(name, _)| name.as_str()).collect();
         self.retain(asked, &|crowd| there.contains(crowd));
         // What did not move need not be read.
-        let known = |crowd: &str, revision: u64| asked.get(crowd).is_some_and(|known| known.revision >= revision);
+        let known = |crowd: &str, revision: u64| {
+            asked.get(crowd).is_some_and(|known| known.revision >= revision)
+        };
         let moved = pointers.iter().filter(|(crowd, pointer)| !known(crowd, pointer.revision));
-        let record = |(crowd, Pointer { revision, value }): &(String, Pointer)| match versions_of(crowd, value.clone()) {
+        let record = |(crowd, Pointer { revision, value }): &(String, Pointer)| match versions_of(
+            crowd,
+            value.clone(),
+        ) {
             Ok(versions) => Some(Record { crowd: crowd.clone(), versions, revision: *revision }),
             Err(error) => {
                 tracing::error!(%error, crowd, "a crowd has no versions to answer from");
@@ -181,21 +208,27 @@ impl AppCrowds {
 
     /// A version as the catalog has it, with its set if that is in memory.
     pub(crate) fn known_version(&self, crowd: &str, version: &CrowdVersion) -> Arc<KnownVersion> {
-        let known = self.get(crowd).and_then(|known| known.kept.iter().find(|kept| kept.is_of(version)).cloned());
-        known.unwrap_or_else(|| Arc::new(KnownVersion { version: version.clone(), slot: Arc::default() }))
+        let known = self
+            .get(crowd)
+            .and_then(|known| known.kept.iter().find(|kept| kept.is_of(version)).cloned());
+        known.unwrap_or_else(|| {
+            Arc::new(KnownVersion { version: version.clone(), slot: Arc::default() })
+        })
     }
 
     /// Who is deleted of a generation; `None`: nobody, as far as is known here.
     pub(crate) fn deleted(&self, generation: u64) -> Option<Arc<Bitmap>> {
         let now = self.deletions.get()?.as_ref()?.now();
-        let of = |deleted: &Deleted| deleted.generation() == generation && !deleted.users().is_empty();
+        let of =
+            |deleted: &Deleted| deleted.generation() == generation && !deleted.users().is_empty();
         if now.generation() == generation {
             return of(&now).then(|| now.users().clone());
         }
         self.before.load().as_ref().filter(|before| of(before)).map(|before| before.users().clone())
     }
 
-    /// Remembers who is deleted now, for readers of this generation after another has taken its place.
+    /// Remembers who is deleted now, for readers of this generation after another has taken its
+    /// place.
     pub(crate) fn keep_deleted(&self) {
         if let Some(deletions) = self.deletions.get().and_then(Option::as_ref) {
             self.before.store(Some(Arc::new(deletions.now())));
@@ -204,8 +237,8 @@ impl AppCrowds {
 }
 
 impl KnownVersion {
-    /// Whether its set is the one of this version. A name may be given again once its object was deleted: for fewer members, or for as many
-    /// with other ordinals.
+    /// Whether its set is the one of this version. A name may be given again once its object was
+    /// deleted: for fewer members, or for as many with other ordinals.
     fn is_of(&self, version: &CrowdVersion) -> bool {
         let CrowdVersion { object, size, generation, .. } = &self.version;
         (object, *size, *generation) == (&version.object, version.size, version.generation)
@@ -248,7 +281,10 @@ mod tests {
         let same = put(2, CrowdVersion { without_deleted: 3, ..version(1, 9) });
         assert!(Arc::ptr_eq(&first, &same), "the same object under other words");
         let renumbered = put(3, version(2, 9));
-        assert!(!Arc::ptr_eq(&same, &renumbered), "the name was given again, to as many users with other ordinals");
+        assert!(
+            !Arc::ptr_eq(&same, &renumbered),
+            "the name was given again, to as many users with other ordinals"
+        );
         assert!(!Arc::ptr_eq(&renumbered, &put(4, version(2, 8))));
     }
 }

@@ -36,14 +36,24 @@ impl OtherCrowds {
     /// The range over these crowds and the tags that `expression` names.
     pub(crate) fn as_of(&self, expression: &Predicate<Value>, snapshot: &Snapshot) -> AsOf {
         let mut as_of = self.as_of;
-        expression.names().into_iter().filter_map(|name| snapshot.info(name)).for_each(|tag| as_of.add(tag.as_of_ms));
+        expression
+            .names()
+            .into_iter()
+            .filter_map(|name| snapshot.info(name))
+            .for_each(|tag| as_of.add(tag.as_of_ms));
         as_of
     }
 }
 
 impl Crowds {
-    /// The current versions of the crowds that `expression` names, whose ordinals must be of `generation`.
-    pub(crate) async fn others(&self, app: &AppId, expression: &Predicate<Value>, generation: u64) -> Result<OtherCrowds> {
+    /// The current versions of the crowds that `expression` names, whose ordinals must be of
+    /// `generation`.
+    pub(crate) async fn others(
+        &self,
+        app: &AppId,
+        expression: &Predicate<Value>,
+        generation: u64,
+    ) -> Result<OtherCrowds> {
         let mut others = OtherCrowds::default();
         for name in expression.crowds() {
             let (_, known) = self.known(app, name).await?;
@@ -54,10 +64,16 @@ impl Crowds {
             let asked = self.current(app, name).await?;
             let current = asked.known.clone();
             if current.version.generation != generation {
-                return Err(Error::OldGeneration { crowd: name.to_owned(), version: current.version.version });
+                return Err(Error::OldGeneration {
+                    crowd: name.to_owned(),
+                    version: current.version.version,
+                });
             }
             others.sets.insert(name.to_owned(), off_thread(move || asked.bitmap()).await?);
-            [current.version.oldest_as_of_ms, current.version.newest_as_of_ms].into_iter().flatten().for_each(|t| others.as_of.add(t));
+            [current.version.oldest_as_of_ms, current.version.newest_as_of_ms]
+                .into_iter()
+                .flatten()
+                .for_each(|t| others.as_of.add(t));
         }
         Ok(others)
     }

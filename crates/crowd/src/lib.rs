@@ -1,23 +1,32 @@
-//! Crowds: from a checked expression to a set of users, its versions, and the answers that applications wait for.
+//! Crowds: from a checked expression to a set of users, its versions, and the answers that
+//! applications wait for.
 //!
-//! - [`Crowds::compute`] evaluates a definition on one snapshot of the index and publishes the result as a new **version**: an
-//!   immutable object, reached by a pointer that moves by compare-and-swap. The last [`KEPT_VERSIONS`] are kept.
-//! - [`Crowds::count`], [`Crowds::sample`] and [`Crowds::evaluate`] answer a [`Question`] on the newest snapshot, and keep nothing.
-//! - [`Crowds::estimate`] and [`Crowds::counting`] bound a count before it is had; [`Crowds::page`] goes through users in a stable order.
-//! - [`Crowds::top`], [`Crowds::cross`], [`Crowds::distribution`], [`Crowds::overlaps`] and [`Crowds::compare`] say what a crowd is
-//!   like: exact counts of one snapshot, each call of one cut.
-//! - [`Crowds::members`] is a version's set: to export and to count. [`Crowds::judge`] asks the same set. So the size shown, the rows
-//!   exported and the members admitted are always the same users.
+//! - [`Crowds::compute`] evaluates a definition on one snapshot of the index and publishes the
+//!   result as a new **version**: an immutable object, reached by a pointer that moves by
+//!   compare-and-swap. The last [`KEPT_VERSIONS`] are kept.
+//! - [`Crowds::count`], [`Crowds::sample`] and [`Crowds::evaluate`] answer a [`Question`] on the
+//!   newest snapshot, and keep nothing.
+//! - [`Crowds::estimate`] and [`Crowds::counting`] bound a count before it is had; [`Crowds::page`]
+//!   goes through users in a stable order.
+//! - [`Crowds::top`], [`Crowds::cross`], [`Crowds::distribution`], [`Crowds::overlaps`] and
+//!   [`Crowds::compare`] say what a crowd is like: exact counts of one snapshot, each call of one
+//!   cut.
+//! - [`Crowds::members`] is a version's set: to export and to count. [`Crowds::judge`] asks the
+//!   same set. So the size shown, the rows exported and the members admitted are always the same
+//!   users.
 //!
-//! What no bitmap holds, such as `a / b > 1`, is worked out user by user when it is asked, for those whom the rest of the expression leaves.
+//! What no bitmap holds, such as `a / b > 1`, is worked out user by user when it is asked, for
+//! those whom the rest of the expression leaves.
 //!
 //! `crowd("other")` in an expression is the other crowd's current version at the time of asking.
 //!
-//! A judgment costs a dictionary look-up and a membership test: pointers and sets stay in memory, and it takes no lock. What this process
-//! publishes is judged by at once; what another one does, after the next [`Crowds::refresh`]. While the catalog does not answer, crowds
-//! that are known are judged by all the same, and each answer tells its age.
+//! A judgment costs a dictionary look-up and a membership test: pointers and sets stay in memory,
+//! and it takes no lock. What this process publishes is judged by at once; what another one does,
+//! after the next [`Crowds::refresh`]. While the catalog does not answer, crowds that are known are
+//! judged by all the same, and each answer tells its age.
 //!
-//! Who is deleted is subtracted from every version when it is asked; [`Crowds::clean`] writes the objects without them later.
+//! Who is deleted is subtracted from every version when it is asked; [`Crowds::clean`] writes the
+//! objects without them later.
 //!
 //! The object of a version is derived: its loss is fixed by computing the crowd again.
 
@@ -56,7 +65,9 @@ mod top;
 mod value_counts;
 mod version;
 
-pub use comparison::{CompareOrder, CompareRequest, Comparison, Contrast, MAX_COMPARED_TAGS, MAX_CONTRASTS};
+pub use comparison::{
+    CompareOrder, CompareRequest, Comparison, Contrast, MAX_COMPARED_TAGS, MAX_CONTRASTS,
+};
 pub use crosstab::{Cross, Heading};
 pub use crowds::Crowds;
 pub use distribution::{Bin, Bins, DEFAULT_QUANTILES, Distribution, MAX_BINS, MAX_QUANTILES};

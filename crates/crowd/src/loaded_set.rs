@@ -8,7 +8,8 @@ use taghouse_bitmap::{Bitmap, Stored};
 use taghouse_index::{Members, overlap};
 use taghouse_model::Ordinal;
 
-/// The members of a version as they are stored, and unpacked once somebody needs more than to ask for users one by one.
+/// The members of a version as they are stored, and unpacked once somebody needs more than to ask
+/// for users one by one.
 pub(crate) struct LoadedSet {
     stored: Stored,
     bitmap: OnceLock<Arc<Bitmap>>,
@@ -25,14 +26,18 @@ struct Without {
 }
 
 impl LoadedSet {
-    /// Verifies all of an object that must have `size` members: not for a thread that answers requests.
+    /// Verifies all of an object that must have `size` members: not for a thread that answers
+    /// requests.
     pub(crate) fn read(object: &str, bytes: Bytes, size: u64) -> Result<Self> {
         let stored = Bitmap::open(bytes).map_err(|e| match e {
             taghouse_bitmap::Error::Corrupt { detail, .. } => Error::corrupt(object, detail),
             other => other.into(),
         })?;
         if stored.len() != size {
-            return Err(Error::corrupt(object, format!("it has {} members, its version says {size}", stored.len())));
+            return Err(Error::corrupt(
+                object,
+                format!("it has {} members, its version says {size}", stored.len()),
+            ));
         }
         Ok(Self { stored, bitmap: OnceLock::new(), without: ArcSwapOption::empty() })
     }
@@ -42,19 +47,22 @@ impl LoadedSet {
         Ok(self.stored.contains(ordinal)?)
     }
 
-    /// How many members are not among `deleted`: not on a thread that answers requests, the first time.
+    /// How many members are not among `deleted`: not on a thread that answers requests, the first
+    /// time.
     pub(crate) fn len_without(&self, deleted: Option<&Arc<Bitmap>>) -> Result<u64> {
         deleted.map_or(Ok(self.stored.len()), |deleted| Ok(self.without(deleted)?.members))
     }
 
-    /// The members that are not among `deleted`, unpacked at the first call: not on a thread that answers requests.
+    /// The members that are not among `deleted`, unpacked at the first call: not on a thread that
+    /// answers requests.
     pub(crate) fn bitmap_without(&self, deleted: Option<&Arc<Bitmap>>) -> Result<Arc<Bitmap>> {
         let Some(deleted) = deleted else { return self.bitmap() };
         let without = self.without(deleted)?;
         if without.members == self.stored.len() {
             return self.bitmap();
         }
-        let left = || -> Result<Arc<Bitmap>> { Ok(Arc::new(self.stored.to_bitmap()?.and_not(deleted))) };
+        let left =
+            || -> Result<Arc<Bitmap>> { Ok(Arc::new(self.stored.to_bitmap()?.and_not(deleted))) };
         match without.bitmap.get() {
             Some(bitmap) => Ok(bitmap.clone()),
             None => {
@@ -65,12 +73,19 @@ impl LoadedSet {
     }
 
     fn without(&self, deleted: &Arc<Bitmap>) -> Result<Arc<Without>> {
-        if let Some(known) = self.without.load_full().filter(|known| Arc::ptr_eq(&known.deleted, deleted)) {
+        if let Some(known) =
+            self.without.load_full().filter(|known| Arc::ptr_eq(&known.deleted, deleted))
+        {
             return Ok(known);
         }
-        let shared = overlap(&[Members::Owned(deleted.clone())], &[Members::Stored(self.stored.clone())], None)?;
+        let shared = overlap(
+            &[Members::Owned(deleted.clone())],
+            &[Members::Stored(self.stored.clone())],
+            None,
+        )?;
         let members = self.stored.len() - shared.iter().sum::<u64>();
-        let without = Arc::new(Without { deleted: deleted.clone(), members, bitmap: OnceLock::new() });
+        let without =
+            Arc::new(Without { deleted: deleted.clone(), members, bitmap: OnceLock::new() });
         self.without.store(Some(without.clone()));
         Ok(without)
     }
@@ -97,7 +112,11 @@ pub(crate) mod tests {
     fn members_without_the_deleted() {
         let set = set(&[1, 5, 2_000_000]);
         let deleted = |of: &[u32]| Arc::new(of.iter().copied().collect::<Bitmap>());
-        for (gone, left) in [(vec![], vec![1, 5, 2_000_000]), (vec![3], vec![1, 5, 2_000_000]), (vec![5, 3], vec![1, 2_000_000])] {
+        for (gone, left) in [
+            (vec![], vec![1, 5, 2_000_000]),
+            (vec![3], vec![1, 5, 2_000_000]),
+            (vec![5, 3], vec![1, 2_000_000]),
+        ] {
             let gone = deleted(&gone);
             assert_eq!(set.len_without(Some(&gone)).unwrap(), left.len() as u64);
             assert_eq!(set.bitmap_without(Some(&gone)).unwrap().iter().collect::<Vec<_>>(), left);

@@ -16,8 +16,8 @@ pub(crate) struct Slot {
     pub(crate) loading: tokio::sync::Mutex<()>,
 }
 
-/// Which sets are in memory. When their bytes (as stored; unpacked they take about as much again) exceed the budget, those not asked for the
-/// longest go; one alone may exceed it.
+/// Which sets are in memory. When their bytes (as stored; unpacked they take about as much again)
+/// exceed the budget, those not asked for the longest go; one alone may exceed it.
 pub(crate) struct LoadedSets {
     budget_bytes: u64,
     /// Counts loads: the clock of "the longest".
@@ -56,8 +56,12 @@ impl LoadedSets {
         let mut total: u64 = held.iter().map(|held| held.bytes).sum();
         // There are thousands at most, and this runs once a load: a scan will do.
         while total > self.budget_bytes && held.len() > 1 {
-            let asked = |held: &Held| held.slot.upgrade().map_or(0, |slot| slot.asked.load(Ordering::Relaxed));
-            let Some(oldest) = (0..held.len() - 1).min_by_key(|at| asked(&held[*at])) else { break };
+            let asked = |held: &Held| {
+                held.slot.upgrade().map_or(0, |slot| slot.asked.load(Ordering::Relaxed))
+            };
+            let Some(oldest) = (0..held.len() - 1).min_by_key(|at| asked(&held[*at])) else {
+                break;
+            };
             let gone = held.remove(oldest);
             total -= gone.bytes;
             if let Some(slot) = gone.slot.upgrade() {

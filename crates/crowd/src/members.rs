@@ -21,7 +21,8 @@ pub struct Piece {
     pub next: Option<Ordinal>,
 }
 
-/// The members of one version of a crowd, without users who were deleted: never changing, whatever is published meanwhile.
+/// The members of one version of a crowd, without users who were deleted: never changing, whatever
+/// is published meanwhile.
 #[derive(Clone)]
 pub struct Members {
     app: AppId,
@@ -34,15 +35,25 @@ impl Crowds {
     /// The members of a version, by default the current one.
     ///
     /// # Errors
-    /// [`Error::UnknownCrowd`], [`Error::NotComputed`], [`Error::UnknownVersion`], [`Error::OldGeneration`]; of the catalog and the
-    /// store; [`Error::Corrupt`].
+    /// [`Error::UnknownCrowd`], [`Error::NotComputed`], [`Error::UnknownVersion`],
+    /// [`Error::OldGeneration`]; of the catalog and the store; [`Error::Corrupt`].
     pub async fn members(&self, app: &AppId, crowd: &str, version: Option<u64>) -> Result<Members> {
         let choose = |known: &KnownCrowd| match version {
             None => known.current().cloned(),
-            Some(number) => known.kept.iter().find(|kept| kept.version.version == number).cloned().ok_or_else(|| {
-                let kept: Vec<String> = known.kept.iter().map(|kept| kept.version.version.to_string()).collect();
-                Error::UnknownVersion { crowd: crowd.to_owned(), version: number, kept: kept.join(", ") }
-            }),
+            Some(number) => known
+                .kept
+                .iter()
+                .find(|kept| kept.version.version == number)
+                .cloned()
+                .ok_or_else(|| {
+                    let kept: Vec<String> =
+                        known.kept.iter().map(|kept| kept.version.version.to_string()).collect();
+                    Error::UnknownVersion {
+                        crowd: crowd.to_owned(),
+                        version: number,
+                        kept: kept.join(", "),
+                    }
+                }),
         };
         let asked = self.chosen(app, crowd, &choose).await?;
         let app = app.clone();
@@ -61,7 +72,8 @@ impl Members {
         &self.version
     }
 
-    /// The user ids in the order of their ordinals, a few thousand at a time. Reads files: not for a thread that answers requests.
+    /// The user ids in the order of their ordinals, a few thousand at a time. Reads files: not for
+    /// a thread that answers requests.
     ///
     /// # Errors
     /// Of the dictionary; [`Error::Corrupt`] for a member without an id. Nothing follows an error.
@@ -79,8 +91,9 @@ impl Members {
         })
     }
 
-    /// The ids of the next members whose ordinals are `from` or more, and where those after them begin; `None` after the last. What is asked
-    /// for piece by piece holds nothing in between but the members themselves. Reads files: not for a thread that answers requests.
+    /// The ids of the next members whose ordinals are `from` or more, and where those after them
+    /// begin; `None` after the last. What is asked for piece by piece holds nothing in between
+    /// but the members themselves. Reads files: not for a thread that answers requests.
     ///
     /// # Errors
     /// As [`Members::ids`].
@@ -90,12 +103,14 @@ impl Members {
         Ok(Some(Piece { ids: self.resolve(&ordinals)?, next: last.checked_add(1) }))
     }
 
-    /// The bytes of [`Members::roaring`], or of [`Members::roaring64`] if they are `wide`, piece by piece.
+    /// The bytes of [`Members::roaring`], or of [`Members::roaring64`] if they are `wide`, piece by
+    /// piece.
     pub fn portable_pieces(&self, wide: bool) -> PortablePieces {
         self.set.portable_pieces(wide)
     }
 
-    /// The ordinals as one portable 32-bit Roaring bitmap, as CRoaring, pyroaring and others read it.
+    /// The ordinals as one portable 32-bit Roaring bitmap, as CRoaring, pyroaring and others read
+    /// it.
     pub fn roaring(&self) -> Vec<u8> {
         self.set.serialize_portable()
     }

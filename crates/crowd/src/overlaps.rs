@@ -44,7 +44,8 @@ impl Overlaps {
 }
 
 impl Crowds {
-    /// The exact overlap of every row with every column; without `columns`, of the rows with one another. All of one snapshot.
+    /// The exact overlap of every row with every column; without `columns`, of the rows with one
+    /// another. All of one snapshot.
     ///
     /// # Errors
     /// [`Error::Limit`] over [`MAX_OVERLAP_ITEMS`] of either; as [`Crowds::count`], for each.
@@ -56,7 +57,11 @@ impl Crowds {
         columns: Option<&[Question]>,
     ) -> Result<Overlaps> {
         Error::limit("rows of an overlap", rows.len(), MAX_OVERLAP_ITEMS)?;
-        Error::limit("columns of an overlap", columns.map_or(0, <[Question]>::len), MAX_OVERLAP_ITEMS)?;
+        Error::limit(
+            "columns of an overlap",
+            columns.map_or(0, <[Question]>::len),
+            MAX_OVERLAP_ITEMS,
+        )?;
         let snapshot = self.snapshot(app).await?;
         let mut asked = Vec::with_capacity(rows.len() + columns.map_or(0, <[Question]>::len));
         for question in rows.iter().chain(columns.into_iter().flatten()) {
@@ -65,7 +70,8 @@ impl Crowds {
         let (rows, square) = (rows.len(), columns.is_none());
         off_thread(move || {
             let mut stored = StoredValues::default();
-            let sets: Vec<Members> = asked.iter().map(|ready| stored.members(ready)).collect::<Result<_>>()?;
+            let sets: Vec<Members> =
+                asked.iter().map(|ready| stored.members(ready)).collect::<Result<_>>()?;
             let (rows, columns) = sets.split_at(rows.min(sets.len()));
             let columns = if square { rows } else { columns };
             Ok(Overlaps {
@@ -85,7 +91,8 @@ impl Crowds {
 struct StoredValues(HashMap<String, HashMap<Value, Members>>);
 
 impl StoredValues {
-    /// Who an expression holds for. A crowd and a plain value of a tag are taken as they are, without a copy.
+    /// Who an expression holds for. A crowd and a plain value of a tag are taken as they are,
+    /// without a copy.
     fn members(&mut self, ready: &Ready) -> Result<Members> {
         let users = ready.snapshot.users();
         match &ready.expression {
@@ -95,13 +102,19 @@ impl StoredValues {
                     return Ok(Members::Owned(crowd));
                 }
             }
-            Predicate::Compare { name, op: CompareOp::Equal, literal: literal @ (Value::Text(_) | Value::Bool(_)) } => {
+            Predicate::Compare {
+                name,
+                op: CompareOp::Equal,
+                literal: literal @ (Value::Text(_) | Value::Bool(_)),
+            } => {
                 if !self.0.contains_key(name) {
                     let column = Column::of(&ready.snapshot, name)?;
                     self.0.insert(name.clone(), column.sets()?.into_iter().collect());
                 }
                 let found = self.0.get(name).and_then(|values| values.get(literal));
-                return Ok(found.cloned().unwrap_or_else(|| Members::Owned(Arc::new(Bitmap::new()))));
+                return Ok(found
+                    .cloned()
+                    .unwrap_or_else(|| Members::Owned(Arc::new(Bitmap::new()))));
             }
             _ => {}
         }

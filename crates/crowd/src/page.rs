@@ -42,7 +42,8 @@ impl Cursor {
     fn parse(text: &str) -> Option<Self> {
         let mut parts = text.strip_prefix("c1-")?.split('-');
         let mut number = || u64::from_str_radix(parts.next()?, 16).ok();
-        let (generation, revision, last) = (number()?, number()?, Ordinal::try_from(number()?).ok()?);
+        let (generation, revision, last) =
+            (number()?, number()?, Ordinal::try_from(number()?).ok()?);
         let cursor = Self { last, generation, revision };
         // One text only for each cursor.
         (cursor.to_string() == text).then_some(cursor)
@@ -50,12 +51,14 @@ impl Cursor {
 }
 
 impl Crowds {
-    /// The next `limit` users for whom the expression holds after those of the page that gave the cursor `after`, or the first. The order
-    /// stays the same whatever is published meanwhile, so no user comes twice, and who is in it all the while is not left out.
+    /// The next `limit` users for whom the expression holds after those of the page that gave the
+    /// cursor `after`, or the first. The order stays the same whatever is published meanwhile,
+    /// so no user comes twice, and who is in it all the while is not left out.
     ///
     /// # Errors
-    /// [`Error::Limit`] over [`MAX_PAGE`] and [`Error::Argument`] for 0; [`Error::Cursor`] for a text that is not a cursor, or one from before
-    /// the users were renumbered; as [`Crowds::count`]; of the dictionary.
+    /// [`Error::Limit`] over [`MAX_PAGE`] and [`Error::Argument`] for 0; [`Error::Cursor`] for a
+    /// text that is not a cursor, or one from before the users were renumbered; as
+    /// [`Crowds::count`]; of the dictionary.
     pub async fn page(
         &self,
         app: &AppId,
@@ -66,7 +69,9 @@ impl Crowds {
     ) -> Result<Page> {
         Error::limit("users", limit, MAX_PAGE)?;
         if limit == 0 {
-            return Err(Error::Argument("a page of 0 users leads nowhere: ask for at least 1".to_owned()));
+            return Err(Error::Argument(
+                "a page of 0 users leads nowhere: ask for at least 1".to_owned(),
+            ));
         }
         let wrong = |why| Error::Cursor { cursor: after.unwrap_or_default().to_owned(), why };
         let after = match after {
@@ -85,7 +90,8 @@ impl Crowds {
             let set = ready.query()?.bitmap()?;
             let ordinals = from.map(|from| set.page(from, limit)).unwrap_or_default();
             let users = ids(&app, &ready.dictionary, &ordinals)?;
-            let last = ordinals.last().copied().filter(|last| set.max().is_some_and(|max| max > *last));
+            let last =
+                ordinals.last().copied().filter(|last| set.max().is_some_and(|max| max > *last));
             let next = last.map(|last| Cursor { last, generation, revision }.to_string());
             Ok(Page { users, next, count: set.len(), revision })
         })
@@ -99,10 +105,24 @@ mod tests {
 
     #[test]
     fn cursors_are_read_back_and_nothing_else_is() {
-        for cursor in [Cursor { last: 0, generation: 0, revision: 0 }, Cursor { last: u32::MAX, generation: u64::MAX, revision: 77 }] {
+        for cursor in [
+            Cursor { last: 0, generation: 0, revision: 0 },
+            Cursor { last: u32::MAX, generation: u64::MAX, revision: 77 },
+        ] {
             assert_eq!(Cursor::parse(&cursor.to_string()), Some(cursor));
         }
-        for text in ["", "c1-", "c1-0-0", "c1-0-0-0-0", "c1-0-0-100000000", "c1-00-0-0", "c1-+0-0-0", "c1-A-0-0", "c2-0-0-0", "7"] {
+        for text in [
+            "",
+            "c1-",
+            "c1-0-0",
+            "c1-0-0-0-0",
+            "c1-0-0-100000000",
+            "c1-00-0-0",
+            "c1-+0-0-0",
+            "c1-A-0-0",
+            "c2-0-0-0",
+            "7",
+        ] {
             assert_eq!(Cursor::parse(text), None, "{text}");
         }
     }

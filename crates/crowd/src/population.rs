@@ -7,7 +7,8 @@ use taghouse_index::Snapshot;
 use taghouse_model::AppId;
 use taghouse_rules::Definitions;
 
-/// The users that something is asked about, on one snapshot: those for whom an expression holds, or all that exist.
+/// The users that something is asked about, on one snapshot: those for whom an expression holds, or
+/// all that exist.
 pub(crate) struct Population {
     pub(crate) snapshot: Arc<Snapshot>,
     ready: Option<Ready>,
@@ -29,17 +30,30 @@ impl Population {
 }
 
 /// That a tag that is asked about has values in the snapshot, if it is one that is defined.
-pub(crate) fn produced<'a>(snapshot: &Snapshot, definitions: &Definitions, tags: impl IntoIterator<Item = &'a str>) -> Result<()> {
-    let mut waiting = tags.into_iter().filter(|tag| snapshot.info(tag).is_none() && definitions.tags.contains_key(*tag));
+pub(crate) fn produced<'a>(
+    snapshot: &Snapshot,
+    definitions: &Definitions,
+    tags: impl IntoIterator<Item = &'a str>,
+) -> Result<()> {
+    let mut waiting = tags
+        .into_iter()
+        .filter(|tag| snapshot.info(tag).is_none() && definitions.tags.contains_key(*tag));
     match waiting.next() {
-        Some(tag) => Err(Error::UnknownTag(format!("tag `{tag}` is defined and not produced yet: run `taghouse produce`"))),
+        Some(tag) => Err(Error::UnknownTag(format!(
+            "tag `{tag}` is defined and not produced yet: run `taghouse produce`"
+        ))),
         None => Ok(()),
     }
 }
 
 impl Crowds {
     /// Those for whom the question holds, `None`: all, on the newest snapshot.
-    pub(crate) async fn population(&self, app: &AppId, definitions: &Definitions, question: Option<&Question>) -> Result<Population> {
+    pub(crate) async fn population(
+        &self,
+        app: &AppId,
+        definitions: &Definitions,
+        question: Option<&Question>,
+    ) -> Result<Population> {
         let snapshot = self.snapshot(app).await?;
         self.population_on(snapshot, app, definitions, question).await
     }
@@ -54,7 +68,9 @@ impl Crowds {
     ) -> Result<Population> {
         let ready = match question {
             None => None,
-            Some(question) => Some(self.ready_on(Arc::clone(&snapshot), app, definitions, question).await?),
+            Some(question) => {
+                Some(self.ready_on(Arc::clone(&snapshot), app, definitions, question).await?)
+            }
         };
         Ok(Population { snapshot, ready })
     }

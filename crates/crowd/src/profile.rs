@@ -56,15 +56,23 @@ impl Crowds {
     ///
     /// # Errors
     /// As [`Crowds::count`]; of the dictionary. An unknown user is an answer.
-    pub async fn evaluate(&self, app: &AppId, definitions: &Definitions, question: &Question, user: &str) -> Result<Evaluation> {
-        let Ready { snapshot, dictionary, expression, others, .. } = self.ready(app, definitions, question).await?;
+    pub async fn evaluate(
+        &self,
+        app: &AppId,
+        definitions: &Definitions,
+        question: &Question,
+        user: &str,
+    ) -> Result<Evaluation> {
+        let Ready { snapshot, dictionary, expression, others, .. } =
+            self.ready(app, definitions, question).await?;
         let user = user.to_owned();
         off_thread(move || {
             let ordinal = dictionary.ordinal(&user)?;
             let holds = match ordinal {
                 Some(ordinal) => {
                     let user = Arc::new(Bitmap::from_sorted(&[ordinal]));
-                    anonymous::query(&snapshot, &expression, &others, Some(&user))?.contains(ordinal)?
+                    anonymous::query(&snapshot, &expression, &others, Some(&user))?
+                        .contains(ordinal)?
                 }
                 None => false,
             };

@@ -9,7 +9,8 @@ use taghouse_index::{Query, Snapshot};
 use taghouse_model::{AppId, TimestampMs, Value};
 use taghouse_rules::{Definitions, Names, Predicate, parse_predicate};
 
-/// An expression in the crowd language that was not defined beforehand. `Display` gives its canonical text.
+/// An expression in the crowd language that was not defined beforehand. `Display` gives its
+/// canonical text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Question {
     expression: Predicate,
@@ -80,7 +81,8 @@ impl Count {
 }
 
 impl Ready {
-    /// As the index answers it. Not for a thread that answers requests: what no bitmap holds is answered here.
+    /// As the index answers it. Not for a thread that answers requests: what no bitmap holds is
+    /// answered here.
     pub(crate) fn query(&self) -> Result<Query> {
         anonymous::query(&self.snapshot, &self.expression, &self.others, None)
     }
@@ -101,9 +103,15 @@ impl Crowds {
     /// How many users the expression holds for, on the newest snapshot.
     ///
     /// # Errors
-    /// [`Error::NoTags`](crate::Error::NoTags); [`Error::Rules`](crate::Error::Rules) for names and literals that do not fit the tags
-    /// in the index; [`Error::NotComputed`](crate::Error::NotComputed) for a crowd named; of the index.
-    pub async fn count(&self, app: &AppId, definitions: &Definitions, question: &Question) -> Result<Count> {
+    /// [`Error::NoTags`](crate::Error::NoTags); [`Error::Rules`](crate::Error::Rules) for names and
+    /// literals that do not fit the tags in the index;
+    /// [`Error::NotComputed`](crate::Error::NotComputed) for a crowd named; of the index.
+    pub async fn count(
+        &self,
+        app: &AppId,
+        definitions: &Definitions,
+        question: &Question,
+    ) -> Result<Count> {
         let ready = self.ready(app, definitions, question).await?;
         off_thread(move || ready.count(&ready.query()?)).await
     }
@@ -112,13 +120,24 @@ impl Crowds {
     ///
     /// # Errors
     /// As [`Crowds::count`].
-    pub async fn bitmap(&self, app: &AppId, definitions: &Definitions, question: &Question) -> Result<Bitmap> {
+    pub async fn bitmap(
+        &self,
+        app: &AppId,
+        definitions: &Definitions,
+        question: &Question,
+    ) -> Result<Bitmap> {
         let ready = self.ready(app, definitions, question).await?;
         off_thread(move || Ok(ready.query()?.bitmap()?)).await
     }
 
-    /// Checks a question against the types in the newest snapshot (not those defined: the index may be older) and loads what it needs.
-    pub(crate) async fn ready(&self, app: &AppId, definitions: &Definitions, question: &Question) -> Result<Ready> {
+    /// Checks a question against the types in the newest snapshot (not those defined: the index may
+    /// be older) and loads what it needs.
+    pub(crate) async fn ready(
+        &self,
+        app: &AppId,
+        definitions: &Definitions,
+        question: &Question,
+    ) -> Result<Ready> {
         let snapshot = self.snapshot(app).await?;
         self.ready_on(snapshot, app, definitions, question).await
     }
@@ -134,11 +153,21 @@ impl Crowds {
         let dictionary = self.dictionary_of(app, &snapshot)?;
         let expression = {
             let tags: Vec<&str> = snapshot.tags().map(|tag| tag.name.as_str()).collect();
-            let known: Vec<&str> = tags.iter().copied().chain(definitions.crowds.keys().map(|name| name.as_str())).collect();
+            let known: Vec<&str> = tags
+                .iter()
+                .copied()
+                .chain(definitions.crowds.keys().map(|name| name.as_str()))
+                .collect();
             let types = |name: &str| snapshot.info(name).map(|tag| tag.value_type);
             let crowds = |name: &str| definitions.crowds.contains_key(name);
             let pending = |name: &str| definitions.tags.contains_key(name);
-            let names = Names { types: &types, crowds: &crowds, pending: &pending, zone: &definitions.app.time_zone, known: &known };
+            let names = Names {
+                types: &types,
+                crowds: &crowds,
+                pending: &pending,
+                zone: &definitions.app.time_zone,
+                known: &known,
+            };
             names.check(&question.expression, question.text.as_deref())?
         };
         let others = self.others(app, &expression, snapshot.generation()).await?;

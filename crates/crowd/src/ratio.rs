@@ -1,10 +1,12 @@
 //! The ratio of two shares, with an interval.
 //!
-//! For two independent samples, `a` of `m` and `b` of `n`, the logarithm of the ratio `(a / m) / (b / n)` is about normal, with variance
-//! `1/a - 1/m + 1/b - 1/n`: Katz, Baptista, Azen, Pike, "Obtaining confidence intervals for the risk ratio in cohort studies", Biometrics 34
-//! (1978), 469-474, method C. A crowd and its base are rarely independent: most often one lies within the other. So the users are cut into
-//! three parts that are: those of the crowd only, `x` of `i`; of both, `y` of `j`; of the base only, `z` of `k`. With `a = x + y` and
-//! `b = y + z`, the delta method (the first-order variance of `ln(x + y) - ln(y + z)`, each part binomial) gives
+//! For two independent samples, `a` of `m` and `b` of `n`, the logarithm of the ratio `(a / m) / (b
+//! / n)` is about normal, with variance `1/a - 1/m + 1/b - 1/n`: Katz, Baptista, Azen, Pike,
+//! "Obtaining confidence intervals for the risk ratio in cohort studies", Biometrics 34
+//! (1978), 469-474, method C. A crowd and its base are rarely independent: most often one lies
+//! within the other. So the users are cut into three parts that are: those of the crowd only, `x`
+//! of `i`; of both, `y` of `j`; of the base only, `z` of `k`. With `a = x + y` and `b = y + z`, the
+//! delta method (the first-order variance of `ln(x + y) - ln(y + z)`, each part binomial) gives
 //!
 //! ```text
 //! x (1 - x/i) / a²  +  y (1 - y/j) (1/a - 1/b)²  +  z (1 - z/k) / b²
@@ -12,8 +14,9 @@
 //!
 //! which is Katz's variance where nobody is in both, and 0 where crowd and base are the same users.
 //!
-//! The logarithm of 0 is none: where a part has nobody with the value, or the variance would come to 0 because everybody has it, every part
-//! gets half a user with the value and half a user without (Haldane, Annals of Human Genetics 20 (1956), 309-311; Anscombe, Biometrika 43
+//! The logarithm of 0 is none: where a part has nobody with the value, or the variance would come
+//! to 0 because everybody has it, every part gets half a user with the value and half a user
+//! without (Haldane, Annals of Human Genetics 20 (1956), 309-311; Anscombe, Biometrika 43
 //! (1956), 461-464). Only the interval is corrected; the ratio stays that of the counts.
 
 /// The quantile of the normal distribution that leaves 2.5% above it.
@@ -37,14 +40,16 @@ pub(crate) struct Parts {
 /// A ratio of shares and where it may lie, given how many users it rests on.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Interval {
-    /// The share in the crowd by the share in the base; `None`: nobody in the base has the value, or one of them is empty.
+    /// The share in the crowd by the share in the base; `None`: nobody in the base has the value,
+    /// or one of them is empty.
     pub ratio: Option<f64>,
     /// The lower end of the 95% interval; `None`: one of them is empty.
     pub low: Option<f64>,
-    /// The upper end; `None`: there is none, for nobody in the base has the value, or one of them is empty.
+    /// The upper end; `None`: there is none, for nobody in the base has the value, or one of them
+    /// is empty.
     pub high: Option<f64>,
-    /// The logarithm of the ratio in units of its standard error: beyond ±1.96, the interval does not hold 1. 0 where both are the same
-    /// users.
+    /// The logarithm of the ratio in units of its standard error: beyond ±1.96, the interval does
+    /// not hold 1. 0 where both are the same users.
     pub score: f64,
 }
 
@@ -56,7 +61,11 @@ impl Part {
 
     /// An empty part stays empty.
     fn corrected(self, correction: f64) -> (f64, f64) {
-        if self.of == 0 { (0.0, 0.0) } else { (self.with as f64 + correction, self.of as f64 + 2.0 * correction) }
+        if self.of == 0 {
+            (0.0, 0.0)
+        } else {
+            (self.with as f64 + correction, self.of as f64 + 2.0 * correction)
+        }
     }
 }
 
@@ -71,14 +80,17 @@ impl Parts {
         if self.crowd_only.of == 0 && self.base_only.of == 0 {
             return Interval { ratio, low: ratio, high: ratio, score: 0.0 };
         }
-        let none = [self.crowd_only, self.both, self.base_only].iter().any(|part| part.of > 0 && part.with == 0);
+        let none = [self.crowd_only, self.both, self.base_only]
+            .iter()
+            .any(|part| part.of > 0 && part.with == 0);
         let correction = if none || self.variance(0.0) <= 0.0 { 0.5 } else { 0.0 };
         let ((a, m), (b, n)) = (self.crowd(correction), self.base(correction));
         let (log_ratio, error) = ((a / m / (b / n)).ln(), self.variance(correction).sqrt());
         let (low, high) = ((log_ratio - Z_95 * error).exp(), (log_ratio + Z_95 * error).exp());
         Interval {
             ratio,
-            // The correction may move the interval off the ratio itself where that is 0 or has no end.
+            // The correction may move the interval off the ratio itself where that is 0 or has no
+            // end.
             low: Some(ratio.map_or(low, |ratio| low.min(ratio))),
             high: ratio.map(|ratio| high.max(ratio)),
             score: if error > 0.0 { log_ratio / error } else { 0.0 },
@@ -114,7 +126,8 @@ mod tests {
     }
 
     fn parts(crowd_only: (u64, u64), both: (u64, u64), base_only: (u64, u64)) -> Parts {
-        let [crowd_only, both, base_only] = [crowd_only, both, base_only].map(|(with, of)| part(with, of));
+        let [crowd_only, both, base_only] =
+            [crowd_only, both, base_only].map(|(with, of)| part(with, of));
         Parts { crowd_only, both, base_only }
     }
 
@@ -126,39 +139,67 @@ mod tests {
     #[test]
     fn intervals_are_those_of_the_books() {
         let cases = [
-            // Agresti, An Introduction to Categorical Data Analysis, 2.2.2: heart attacks, 189 of 11,034 with placebo and 104 of 11,037
-            // with aspirin: 1.82, from 1.43 to 2.30. More digits: ln = 0.597626, error = sqrt(1/189 - 1/11034 + 1/104 - 1/11037) = 0.121347.
+            // Agresti, An Introduction to Categorical Data Analysis, 2.2.2: heart attacks, 189 of
+            // 11,034 with placebo and 104 of 11,037 with aspirin: 1.82, from 1.43 to
+            // 2.30. More digits: ln = 0.597626, error = sqrt(1/189 - 1/11034 + 1/104 - 1/11037) =
+            // 0.121347.
             (parts((189, 11_034), (0, 0), (104, 11_037)), 1.81780, 1.43303, 2.30588),
-            // ln 1.5 = 0.405465, error = sqrt(1/30 - 1/100 + 1/20 - 1/100) = 0.251661: 0.405465 ± 0.493247.
+            // ln 1.5 = 0.405465, error = sqrt(1/30 - 1/100 + 1/20 - 1/100) = 0.251661: 0.405465 ±
+            // 0.493247.
             (parts((30, 100), (0, 0), (20, 100)), 1.5, 0.915963, 2.456432),
-            // Population its base: variance 30 · 0.7 · (1/30 - 1/100)² + 70 · (1 - 70/900) / 100² = 0.0114333 + 0.0064556, error 0.133749.
+            // Population its base: variance 30 · 0.7 · (1/30 - 1/100)² + 70 · (1 - 70/900) / 100²
+            // = 0.0114333 + 0.0064556, error 0.133749.
             (parts((0, 0), (30, 100), (70, 900)), 3.0, 2.308220, 3.899111),
-            // Nobody has it: 0.5 of 11 by 5.5 of 11, variance 0.5 (1 - 0.5/11) / 0.5² + 5.5 · 0.5 / 5.5² = 1.909091 + 0.090909 = 2.
+            // Nobody has it: 0.5 of 11 by 5.5 of 11, variance 0.5 (1 - 0.5/11) / 0.5² + 5.5 · 0.5
+            // / 5.5² = 1.909091 + 0.090909 = 2.
             (parts((0, 10), (0, 0), (5, 10)), 0.0, 0.0, 1.453410),
         ];
         for (parts, ratio, low, high) in cases {
             let interval = parts.interval();
-            assert!(close(interval.ratio, ratio) && close(interval.low, low) && close(interval.high, high), "{parts:?}: {interval:?}");
+            assert!(
+                close(interval.ratio, ratio)
+                    && close(interval.low, low)
+                    && close(interval.high, high),
+                "{parts:?}: {interval:?}"
+            );
         }
     }
 
     #[test]
     fn the_ends_of_the_world() {
         let same = parts((0, 0), (3, 10), (0, 0)).interval();
-        assert_eq!(same, Interval { ratio: Some(1.0), low: Some(1.0), high: Some(1.0), score: 0.0 });
+        assert_eq!(
+            same,
+            Interval { ratio: Some(1.0), low: Some(1.0), high: Some(1.0), score: 0.0 }
+        );
         let nobody = parts((0, 0), (0, 0), (3, 10)).interval();
         assert_eq!(nobody, Interval { ratio: None, low: None, high: None, score: 0.0 });
         let not_in_base = parts((4, 10), (0, 0), (0, 10)).interval();
-        assert!(not_in_base.ratio.is_none() && not_in_base.high.is_none() && not_in_base.low.unwrap() > 0.0, "{not_in_base:?}");
-        // The value defines the crowd: nobody else of the base has it. The interval is not a point all the same.
+        assert!(
+            not_in_base.ratio.is_none()
+                && not_in_base.high.is_none()
+                && not_in_base.low.unwrap() > 0.0,
+            "{not_in_base:?}"
+        );
+        // The value defines the crowd: nobody else of the base has it. The interval is not a point
+        // all the same.
         let defining = parts((0, 0), (10, 10), (0, 90)).interval();
-        assert!(close(defining.ratio, 10.0) && defining.low.unwrap() < 10.0 && defining.score > 1.96, "{defining:?}");
+        assert!(
+            close(defining.ratio, 10.0) && defining.low.unwrap() < 10.0 && defining.score > 1.96,
+            "{defining:?}"
+        );
         let everybody = parts((10, 10), (0, 0), (10, 10)).interval();
-        assert!(close(everybody.ratio, 1.0) && everybody.low.unwrap() < 1.0 && everybody.high.unwrap() > 1.0, "{everybody:?}");
+        assert!(
+            close(everybody.ratio, 1.0)
+                && everybody.low.unwrap() < 1.0
+                && everybody.high.unwrap() > 1.0,
+            "{everybody:?}"
+        );
         assert!(everybody.score.abs() < 1e-9);
     }
 
-    /// Shares are drawn again and again from a known world; the true ratio lies in about 95 of 100 intervals.
+    /// Shares are drawn again and again from a known world; the true ratio lies in about 95 of 100
+    /// intervals.
     #[test]
     fn nineteen_of_twenty_intervals_hold_the_truth() {
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
@@ -169,11 +210,18 @@ mod tests {
             (state >> 11) as f64 / (1_u64 << 53) as f64 <= share
         };
         // Sizes and shares of the three parts.
-        for worlds in [[(0, 0.0), (200, 0.3), (800, 0.1)], [(150, 0.2), (0, 0.0), (400, 0.25)], [(100, 0.4), (100, 0.3), (300, 0.2)]] {
-            let expected = |a: (u64, f64), b: (u64, f64)| (a.0 as f64 * a.1 + b.0 as f64 * b.1) / (a.0 + b.0) as f64;
+        for worlds in [
+            [(0, 0.0), (200, 0.3), (800, 0.1)],
+            [(150, 0.2), (0, 0.0), (400, 0.25)],
+            [(100, 0.4), (100, 0.3), (300, 0.2)],
+        ] {
+            let expected = |a: (u64, f64), b: (u64, f64)| {
+                (a.0 as f64 * a.1 + b.0 as f64 * b.1) / (a.0 + b.0) as f64
+            };
             let truth = expected(worlds[0], worlds[1]) / expected(worlds[1], worlds[2]);
             let held = (0..4000).filter(|_| {
-                let [crowd_only, both, base_only] = worlds.map(|(of, share)| part((0..of).filter(|_| chance(share)).count() as u64, of));
+                let [crowd_only, both, base_only] = worlds
+                    .map(|(of, share)| part((0..of).filter(|_| chance(share)).count() as u64, of));
                 let interval = Parts { crowd_only, both, base_only }.interval();
                 interval.low.unwrap() <= truth && truth <= interval.high.unwrap()
             });

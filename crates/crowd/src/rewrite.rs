@@ -39,26 +39,46 @@ pub(crate) struct Edited {
 }
 
 impl Crowds {
-    /// Waits for computations of the app that run, and keeps others from beginning. Whoever renumbers its users holds this.
+    /// Waits for computations of the app that run, and keeps others from beginning. Whoever
+    /// renumbers its users holds this.
     pub async fn hold(&self, app: &AppId) -> Held {
         Held { _guard: self.state(app).computing.clone().write_owned().await }
     }
 
-    /// Writes every kept version whose ordinals are of generation `from` with those of `to`. Versions of other generations, which nobody can
-    /// read, are left out.
+    /// Writes every kept version whose ordinals are of generation `from` with those of `to`.
+    /// Versions of other generations, which nobody can read, are left out.
     ///
     /// # Errors
-    /// Of the catalog and the store; [`Error::Corrupt`](crate::Error::Corrupt). Nothing is changed then.
-    pub async fn renumbered(&self, _: &Held, app: &AppId, from: u64, to: u64, renumber: Edit) -> Result<Renumbered> {
+    /// Of the catalog and the store; [`Error::Corrupt`](crate::Error::Corrupt). Nothing is changed
+    /// then.
+    pub async fn renumbered(
+        &self,
+        _: &Held,
+        app: &AppId,
+        from: u64,
+        to: u64,
+        renumber: Edit,
+    ) -> Result<Renumbered> {
         let state = self.asked(app).await?;
         state.keep_deleted();
         let _cleaning = state.cleaning.lock().await;
-        let mut all = Renumbered { changes: Vec::new(), records: Vec::new(), replaced: Vec::new(), written: Vec::new() };
+        let mut all = Renumbered {
+            changes: Vec::new(),
+            records: Vec::new(),
+            replaced: Vec::new(),
+            written: Vec::new(),
+        };
         for (crowd, pointer) in self.catalog.pointers(POINTER_KIND, app).await? {
             let versions = versions_of(&crowd, pointer.value)?;
             let current = versions.current()?.version;
-            let kept = versions.versions.into_iter().filter(|v| v.generation == from || v.version == current).collect();
-            let outcome = self.rewrite(app, &crowd, CrowdVersions { current, versions: kept }, from, &renumber).await;
+            let kept = versions
+                .versions
+                .into_iter()
+                .filter(|v| v.generation == from || v.version == current)
+                .collect();
+            let outcome = self
+                .rewrite(app, &crowd, CrowdVersions { current, versions: kept }, from, &renumber)
+                .await;
             let (mut next, edited) = match outcome {
                 Ok(done) => done,
                 Err(error) => {
@@ -69,7 +89,9 @@ impl Crowds {
             for Edited { version: number, before, now } in edited {
                 all.replaced.push(before);
                 all.written.push(now);
-                let Some(version) = next.versions.iter_mut().find(|v| v.version == number) else { continue };
+                let Some(version) = next.versions.iter_mut().find(|v| v.version == number) else {
+                    continue;
+                };
                 (version.generation, version.without_deleted) = (to, 0);
             }
             all.changes.push(put(app, &crowd, Some(pointer.revision), &next)?);
@@ -78,7 +100,8 @@ impl Crowds {
         Ok(all)
     }
 
-    /// Right after the commit of [`Renumbered::changes`], while both generations can be read: readers see the new versions.
+    /// Right after the commit of [`Renumbered::changes`], while both generations can be read:
+    /// readers see the new versions.
     pub fn renumbering_published(&self, app: &AppId, done: &mut Renumbered) {
         self.state(app).put_all(std::mem::take(&mut done.records));
     }
@@ -97,7 +120,8 @@ impl Crowds {
         }
     }
 
-    /// Writes edited sets of the versions of a generation as new objects. Gives the versions as they then are, and those edited.
+    /// Writes edited sets of the versions of a generation as new objects. Gives the versions as
+    /// they then are, and those edited.
     pub(crate) async fn rewrite(
         &self,
         app: &AppId,

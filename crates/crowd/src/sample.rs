@@ -19,12 +19,20 @@ pub struct Sample {
 }
 
 impl Crowds {
-    /// `size` of the users for whom the expression holds, or all if there are no more. Every set of `size` users is equally likely over
-    /// the seeds; the same seed on the same snapshot gives the same one.
+    /// `size` of the users for whom the expression holds, or all if there are no more. Every set of
+    /// `size` users is equally likely over the seeds; the same seed on the same snapshot gives
+    /// the same one.
     ///
     /// # Errors
     /// [`Error::Limit`] over [`MAX_SAMPLE`]; as [`Crowds::count`]; of the dictionary.
-    pub async fn sample(&self, app: &AppId, definitions: &Definitions, question: &Question, size: usize, seed: u64) -> Result<Sample> {
+    pub async fn sample(
+        &self,
+        app: &AppId,
+        definitions: &Definitions,
+        question: &Question,
+        size: usize,
+        seed: u64,
+    ) -> Result<Sample> {
         if size > MAX_SAMPLE {
             return Err(Error::Limit { what: "users", given: size, limit: MAX_SAMPLE });
         }
@@ -43,7 +51,8 @@ fn drawn(set: &Bitmap, size: usize, seed: u64) -> Vec<Ordinal> {
     ranks(set.len(), size as u64, seed).into_iter().filter_map(|rank| set.select(rank)).collect()
 }
 
-/// `size` different numbers below `count`, or all: Robert Floyd's algorithm (Communications of the ACM 30(9), 1987).
+/// `size` different numbers below `count`, or all: Robert Floyd's algorithm (Communications of the
+/// ACM 30(9), 1987).
 fn ranks(count: u64, size: u64, seed: u64) -> BTreeSet<u64> {
     let mut chance = SplitMix(seed);
     let mut ranks = BTreeSet::new();
@@ -56,8 +65,8 @@ fn ranks(count: u64, size: u64, seed: u64) -> BTreeSet<u64> {
     ranks
 }
 
-/// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014): a sample must stay the same over
-/// versions of any library.
+/// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014):
+/// a sample must stay the same over versions of any library.
 struct SplitMix(u64);
 
 impl SplitMix {
@@ -89,7 +98,10 @@ mod tests {
     fn the_generator_is_splitmix64() {
         // The first outputs for seed 1234567, from the reference implementation (https://prng.di.unimi.it/splitmix64.c).
         let mut chance = SplitMix(1_234_567);
-        assert_eq!([chance.next(), chance.next()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
+        assert_eq!(
+            [chance.next(), chance.next()],
+            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]
+        );
     }
 
     #[test]

@@ -37,13 +37,21 @@ pub struct Top {
 }
 
 impl Crowds {
-    /// The `limit` values of a tag that most users have among those for whom the question holds, or among all. Exact, also of numbers:
-    /// while they have few different ones it takes passes over slices, else it goes through all these users and keeps each different number
+    /// The `limit` values of a tag that most users have among those for whom the question holds, or
+    /// among all. Exact, also of numbers: while they have few different ones it takes passes
+    /// over slices, else it goes through all these users and keeps each different number
     /// in memory, which are seconds for 100 million.
     ///
     /// # Errors
     /// [`Error::Limit`] over [`MAX_TOP`]; [`Error::UnknownTag`]; as [`Crowds::count`].
-    pub async fn top(&self, app: &AppId, definitions: &Definitions, within: Option<&Question>, tag: &str, limit: usize) -> Result<Top> {
+    pub async fn top(
+        &self,
+        app: &AppId,
+        definitions: &Definitions,
+        within: Option<&Question>,
+        tag: &str,
+        limit: usize,
+    ) -> Result<Top> {
         Error::limit("values", limit, MAX_TOP)?;
         let within = self.population(app, definitions, within).await?;
         produced(&within.snapshot, definitions, [tag])?;
@@ -51,19 +59,28 @@ impl Crowds {
         off_thread(move || {
             let column = within.column(&tag)?;
             let set = within.set()?;
-            let (values, counts, with_value): (Vec<Value>, Vec<u64>, u64) = if column.value_type.is_number() {
-                let counts = column.number_counts(&set)?;
-                let with_value = counts.iter().map(|(_, users)| users).sum();
-                let (values, counts) = counts.into_iter().filter_map(|(units, users)| Some((column.value(units)?, users))).unzip();
-                (values, counts, with_value)
-            } else {
-                let (values, members): (Vec<Value>, Vec<Members>) = column.sets()?.into_iter().unzip();
-                let counts = overlap(&[Members::Owned(Arc::clone(&set))], &members, None)?;
-                (values, counts, set.and_len(column.existence()?.as_ref()))
-            };
+            let (values, counts, with_value): (Vec<Value>, Vec<u64>, u64) =
+                if column.value_type.is_number() {
+                    let counts = column.number_counts(&set)?;
+                    let with_value = counts.iter().map(|(_, users)| users).sum();
+                    let (values, counts) = counts
+                        .into_iter()
+                        .filter_map(|(units, users)| Some((column.value(units)?, users)))
+                        .unzip();
+                    (values, counts, with_value)
+                } else {
+                    let (values, members): (Vec<Value>, Vec<Members>) =
+                        column.sets()?.into_iter().unzip();
+                    let counts = overlap(&[Members::Owned(Arc::clone(&set))], &members, None)?;
+                    (values, counts, set.and_len(column.existence()?.as_ref()))
+                };
             let top = most_users(&counts, limit).into_iter().filter_map(|place| {
                 let users = *counts.get(place)?;
-                Some(ValueUsers { value: values.get(place)?.clone(), users, share: share(users, set.len()) })
+                Some(ValueUsers {
+                    value: values.get(place)?.clone(),
+                    users,
+                    share: share(users, set.len()),
+                })
             });
             Ok(Top {
                 values: top.collect(),

@@ -22,7 +22,8 @@ pub struct CrowdVersion {
     pub newest_as_of_ms: Option<TimestampMs>,
     /// The expression, in canonical text.
     pub expression: String,
-    /// Its object was made when so many users of the generation had been deleted, and holds none of them.
+    /// Its object was made when so many users of the generation had been deleted, and holds none
+    /// of them.
     #[serde(default)]
     pub without_deleted: u64,
     /// When it was published.
@@ -56,7 +57,12 @@ impl CrowdVersions {
     /// [`Error::Corrupt`] if it is not among those kept.
     pub fn current(&self) -> Result<&CrowdVersion> {
         let found = self.versions.iter().find(|v| v.version == self.current);
-        found.ok_or_else(|| Error::corrupt("a crowd's record", format!("its current version {} is not among those kept", self.current)))
+        found.ok_or_else(|| {
+            Error::corrupt(
+                "a crowd's record",
+                format!("its current version {} is not among those kept", self.current),
+            )
+        })
     }
 
     /// The versions after `next` was added, and where its number comes from.
@@ -74,11 +80,16 @@ pub(crate) fn folder(app: &AppId, crowd: &str) -> String {
     format!("crowds/{app}/{crowd}")
 }
 
-/// The object of a version. An `attempt` after the first is needed when a process was stopped between writing an object and
-/// publishing it, or another one is between them: neither's object may be overwritten.
+/// The object of a version. An `attempt` after the first is needed when a process was stopped
+/// between writing an object and publishing it, or another one is between them: neither's object
+/// may be overwritten.
 pub(crate) fn object(app: &AppId, crowd: &str, version: u64, attempt: u32) -> String {
     let folder = folder(app, crowd);
-    if attempt == 0 { format!("{folder}/{version}.crowd") } else { format!("{folder}/{version}-{attempt}.crowd") }
+    if attempt == 0 {
+        format!("{folder}/{version}.crowd")
+    } else {
+        format!("{folder}/{version}-{attempt}.crowd")
+    }
 }
 
 /// The version whose object has this file name.

@@ -18,14 +18,20 @@ fn nothing_is_allocated_for_each_crowd() {
         }
         // Somebody is deleted, and is subtracted from each.
         let gone = shop.dictionary.lookup(&shop.app, &["u8"]).unwrap()[0].unwrap();
-        shop.index.delete_users(&shop.app, shop.dictionary.generation(&shop.app), &[gone]).await.unwrap();
+        shop.index
+            .delete_users(&shop.app, shop.dictionary.generation(&shop.app), &[gone])
+            .await
+            .unwrap();
         let crowds: Vec<String> = (0..90).map(|n| format!("over_{n}")).collect();
         (shop, crowds)
     });
     let users = ["u9", "u8", "nobody"].map(str::to_owned);
     let judge = |crowds: &[String]| {
         let judged = runtime.block_on(shop.crowds.judge_batch(&shop.app, &users, crowds)).unwrap();
-        assert!(judged.in_crowd[0].iter().all(|in_crowd| *in_crowd) && judged.in_crowd[1].iter().all(|in_crowd| !in_crowd));
+        assert!(
+            judged.in_crowd[0].iter().all(|in_crowd| *in_crowd)
+                && judged.in_crowd[1].iter().all(|in_crowd| !in_crowd)
+        );
     };
     judge(&crowds);
     let allocations = |of: usize| measure(|| judge(&crowds[..of])).count_total;

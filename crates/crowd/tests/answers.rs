@@ -16,7 +16,10 @@ async fn without_an_index_it_says_to_produce() {
     let crowd = shop.define("busy", "orders > 5");
     let errors = [
         shop.crowds.compute(&shop.app, &crowd).await.unwrap_err(),
-        shop.crowds.count(&shop.app, &shop.definitions, &Question::parse("orders > 5").unwrap()).await.unwrap_err(),
+        shop.crowds
+            .count(&shop.app, &shop.definitions, &Question::parse("orders > 5").unwrap())
+            .await
+            .unwrap_err(),
         shop.crowds.profile(&shop.app, "u1").await.unwrap_err(),
     ];
     for error in errors {
@@ -32,15 +35,25 @@ async fn an_unknown_user_is_an_answer_and_an_unknown_crowd_an_error() {
     let crowd = shop.define("big_spenders", "orders > 5");
     shop.crowds.compute(&shop.app, &crowd).await.unwrap();
     let stranger = shop.crowds.judge(&shop.app, "nobody", "big_spenders").await.unwrap();
-    assert_eq!((stranger.in_crowd, stranger.version, stranger.reason()), (false, 1, Some("unknown_user")));
+    assert_eq!(
+        (stranger.in_crowd, stranger.version, stranger.reason()),
+        (false, 1, Some("unknown_user"))
+    );
     let known = shop.crowds.judge(&shop.app, "u1", "big_spenders").await.unwrap();
     assert_eq!((known.in_crowd, known.reason()), (false, None));
     let error = shop.crowds.judge(&shop.app, "u1", "big_spender").await.unwrap_err();
-    assert_eq!(error.to_string(), "there is no crowd `big_spender` in app shop; did you mean `big_spenders`?");
+    assert_eq!(
+        error.to_string(),
+        "there is no crowd `big_spender` in app shop; did you mean `big_spenders`?"
+    );
     assert_eq!(error.kind(), ErrorKind::NotFound);
     let other = AppId::new("other").unwrap();
     let error = shop.crowds.judge(&other, "u1", "big_spenders").await.unwrap_err();
-    assert_eq!(error.to_string(), "there is no crowd `big_spenders` in app other", "another app's crowd is not even suggested");
+    assert_eq!(
+        error.to_string(),
+        "there is no crowd `big_spenders` in app other",
+        "another app's crowd is not even suggested"
+    );
 }
 
 #[tokio::test]
@@ -48,7 +61,8 @@ async fn a_crowd_that_is_defined_only_says_to_produce() {
     let mut shop = Shop::with(&ten()).await;
     let body = serde_json::json!({});
     let (kind, name) = ("crowd".to_owned(), "planned".to_owned());
-    let put = Change::PutDefinition { app: shop.app.clone(), kind, name, expected: None, body, at_ms: 0 };
+    let put =
+        Change::PutDefinition { app: shop.app.clone(), kind, name, expected: None, body, at_ms: 0 };
     shop.catalog.commit(vec![put]).await.unwrap();
     shop.define("planned", "orders > 1");
     let above = shop.define("above", "!crowd(\"planned\")");
@@ -86,26 +100,39 @@ async fn questions_that_do_not_fit_are_shown_their_place() {
         ("crowd('frensh')", "there is no crowd `frensh`", 1),
     ];
     for (text, expected, column) in cases {
-        let error = shop.crowds.count(&shop.app, &shop.definitions, &Question::parse(text).unwrap()).await.unwrap_err();
+        let error = shop
+            .crowds
+            .count(&shop.app, &shop.definitions, &Question::parse(text).unwrap())
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
         assert_eq!(error.kind(), ErrorKind::Invalid);
-        let Error::Rules(taghouse_rules::Error::Syntax(place)) = error else { panic!("{text}: no place") };
+        let Error::Rules(taghouse_rules::Error::Syntax(place)) = error else {
+            panic!("{text}: no place")
+        };
         assert_eq!(place.column, column, "{text}: {place}");
     }
     let error = Question::parse("orders >").unwrap_err();
     assert!(error.to_string().contains('^'), "{error}");
 }
 
-/// In every way of asking, also where so many are asked that all values of a tag are gone through, and with live changes on top.
+/// In every way of asking, also where so many are asked that all values of a tag are gone through,
+/// and with live changes on top.
 #[tokio::test]
 async fn computed_conditions_are_exact_for_few_and_for_many() {
     let row = |n: i64| {
-        let mut row = Row::from([("orders", Value::Int(n % 7)), ("country", Value::text(if n % 3 == 0 { "France" } else { "Spain" }))]);
+        let mut row = Row::from([
+            ("orders", Value::Int(n % 7)),
+            ("country", Value::text(if n % 3 == 0 { "France" } else { "Spain" })),
+        ]);
         if n % 5 > 0 {
             row.insert("spend", Value::Decimal(Decimal::new(n % 11 * 50, 2)));
         }
         if n % 4 == 0 {
-            row.insert("badges", Value::Set(["a".into(), format!("b{}", n % 6).as_str().into()].into()));
+            row.insert(
+                "badges",
+                Value::Set(["a".into(), format!("b{}", n % 6).as_str().into()].into()),
+            );
         }
         row
     };
@@ -137,15 +164,26 @@ async fn computed_conditions_are_exact_for_few_and_for_many() {
         }
         for text in texts {
             let checked = shop.define("asked", text).checked;
-            let expected = rows.iter().filter(|row| checked.holds(&|name| row.get(name).cloned())).count() as u64;
+            let expected =
+                rows.iter().filter(|row| checked.holds(&|name| row.get(name).cloned())).count()
+                    as u64;
             assert!(!live || (1..4_900).contains(&expected), "{text} says something: {expected}");
             assert_eq!(shop.count(text).await, expected, "{text}, live: {live}");
             let question = Question::parse(text).unwrap();
             let tree = Question::from_json(&question.to_json()).unwrap();
-            assert_eq!(shop.crowds.count(&shop.app, &shop.definitions, &tree).await.unwrap().count, expected, "{text} as a tree");
-            let estimate = shop.crowds.estimate(&shop.app, &shop.definitions, &question).await.unwrap();
-            assert!(estimate.at_least <= expected && expected <= estimate.at_most, "{text}: {estimate:?}");
-            let (_, counting) = shop.crowds.counting(&shop.app, &shop.definitions, &question).await.unwrap();
+            assert_eq!(
+                shop.crowds.count(&shop.app, &shop.definitions, &tree).await.unwrap().count,
+                expected,
+                "{text} as a tree"
+            );
+            let estimate =
+                shop.crowds.estimate(&shop.app, &shop.definitions, &question).await.unwrap();
+            assert!(
+                estimate.at_least <= expected && expected <= estimate.at_most,
+                "{text}: {estimate:?}"
+            );
+            let (_, counting) =
+                shop.crowds.counting(&shop.app, &shop.definitions, &question).await.unwrap();
             assert_eq!(counting.await.unwrap().count, expected, "{text} behind its bounds");
         }
     }
@@ -154,9 +192,15 @@ async fn computed_conditions_are_exact_for_few_and_for_many() {
 #[tokio::test]
 async fn numbers_of_28_digits_are_compared_and_counted() {
     let decimal = |text: &str| Value::Decimal(text.parse().unwrap());
-    let spends =
-        ["99999999999999999999999999.99", "-99999999999999999999999999.99", "92233720368547758.07", "92233720368547758.08", "0.01"];
-    let rows: Vec<Row> = spends.iter().map(|spend| Row::from([("spend", decimal(spend))])).collect();
+    let spends = [
+        "99999999999999999999999999.99",
+        "-99999999999999999999999999.99",
+        "92233720368547758.07",
+        "92233720368547758.08",
+        "0.01",
+    ];
+    let rows: Vec<Row> =
+        spends.iter().map(|spend| Row::from([("spend", decimal(spend))])).collect();
     let shop = Shop::with(&rows).await;
     for (text, expected) in [
         ("spend >= 92233720368547758.08", 2),
@@ -173,7 +217,11 @@ async fn numbers_of_28_digits_are_compared_and_counted() {
     let profile = shop.crowds.profile(&shop.app, "u1").await.unwrap();
     assert_eq!(profile[0].value, decimal(spends[1]));
     let bins = taghouse_crowd::Bins::Count(4);
-    let found = shop.crowds.distribution(&shop.app, &shop.definitions, None, "spend", &bins, &[0.0, 0.5, 1.0]).await.unwrap();
+    let found = shop
+        .crowds
+        .distribution(&shop.app, &shop.definitions, None, "spend", &bins, &[0.0, 0.5, 1.0])
+        .await
+        .unwrap();
     assert_eq!((found.min, found.max), (Some(decimal(spends[1])), Some(decimal(spends[0]))));
     assert_eq!(found.sum.map(|units| units.to_string()).as_deref(), Some("18446744073709551616"));
     assert_eq!(found.bins.iter().map(|bin| bin.users).sum::<u64>(), 5);
@@ -185,7 +233,12 @@ async fn a_tag_that_is_not_produced_yet_is_said_to_be_that() {
     let mut shop = Shop::with(&ten()).await;
     let name = taghouse_model::Name::new("visits").unwrap();
     let kind = taghouse_rules::TagKind::Sql { query: "SELECT 1".to_owned() };
-    let tag = taghouse_rules::TagDefinition { name: name.clone(), description: None, value_type: taghouse_model::ValueType::Int, kind };
+    let tag = taghouse_rules::TagDefinition {
+        name: name.clone(),
+        description: None,
+        value_type: taghouse_model::ValueType::Int,
+        kind,
+    };
     shop.definitions.tags.insert(name, tag);
     let said = "tag `visits` is defined and not produced yet: run `taghouse produce`";
     for question in [
@@ -214,7 +267,8 @@ async fn as_of_times_that_differ_are_told() {
 
 #[tokio::test]
 async fn lists_of_ten_thousand_numbers_are_counted() {
-    let rows: Vec<Row> = (0..20_000).map(|n| Row::from([("orders", Value::Int(10_000_000 + n))])).collect();
+    let rows: Vec<Row> =
+        (0..20_000).map(|n| Row::from([("orders", Value::Int(10_000_000 + n))])).collect();
     let mut shop = Shop::with(&rows).await;
     let list: Vec<String> = (0..10_000).map(|n| (10_000_000 + 2 * n).to_string()).collect();
     let text = format!("orders in ({})", list.join(","));
@@ -239,7 +293,9 @@ async fn samples_are_the_seeds() {
     let rows: Vec<_> = (0..30).flat_map(|_| ten()).collect();
     let shop = Shop::with(&rows).await;
     let question = Question::parse("orders >= 5").unwrap();
-    let sample = async |size, seed| shop.crowds.sample(&shop.app, &shop.definitions, &question, size, seed).await;
+    let sample = async |size, seed| {
+        shop.crowds.sample(&shop.app, &shop.definitions, &question, size, seed).await
+    };
     let first = sample(20, 1).await.unwrap();
     assert_eq!((first.users.len(), first.count), (20, 150));
     assert_eq!(sample(20, 1).await.unwrap(), first);
@@ -261,7 +317,8 @@ async fn batches_have_their_limits() {
     let full = shop.crowds.judge_batch(&shop.app, &users, &crowds).await.unwrap();
     assert!(full.in_crowd.len() == 1000 && full.in_crowd.iter().all(|row| row == &[true; 100]));
     assert_eq!(full.versions, [1; 100]);
-    for (users, crowds) in [(vec![String::new(); 1001], vec![]), (vec![], vec![String::new(); 101])] {
+    for (users, crowds) in [(vec![String::new(); 1001], vec![]), (vec![], vec![String::new(); 101])]
+    {
         let error = shop.crowds.judge_batch(&shop.app, &users, &crowds).await.unwrap_err();
         assert!(matches!(error, Error::Limit { .. }), "{error}");
         assert_eq!(error.kind(), ErrorKind::Invalid);
@@ -275,8 +332,13 @@ async fn batches_have_their_limits() {
 async fn a_profile_has_all_values_and_only_those() {
     let shop = Shop::with(&ten()).await;
     let profile = shop.crowds.profile(&shop.app, "u9").await.unwrap();
-    let values: Vec<_> = profile.iter().map(|tag| (tag.name.as_str(), tag.value.clone(), tag.as_of_ms)).collect();
-    let expected = [("country", Value::text("France"), 200), ("orders", Value::Int(9), 100), ("vip", Value::Bool(true), 300)];
+    let values: Vec<_> =
+        profile.iter().map(|tag| (tag.name.as_str(), tag.value.clone(), tag.as_of_ms)).collect();
+    let expected = [
+        ("country", Value::text("France"), 200),
+        ("orders", Value::Int(9), 100),
+        ("vip", Value::Bool(true), 300),
+    ];
     assert_eq!(values, expected);
     assert!(shop.crowds.profile(&shop.app, "u0").await.unwrap().is_empty());
     let error = shop.crowds.profile(&shop.app, "u10").await.unwrap_err();
@@ -290,9 +352,13 @@ async fn a_definition_older_or_newer_than_the_index_is_refused() {
     let mut crowd = shop.define("busy", "orders > 5");
     crowd.checked = taghouse_rules::Predicate::IsSet { name: "visits".to_owned() };
     let error = shop.crowds.compute(&shop.app, &crowd).await.unwrap_err();
-    assert!(error.to_string().contains("visits") && error.to_string().contains("produce"), "{error}");
+    assert!(
+        error.to_string().contains("visits") && error.to_string().contains("produce"),
+        "{error}"
+    );
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    crowd.checked = taghouse_rules::Predicate::Like { name: "orders".to_owned(), pattern: "many%".to_owned() };
+    crowd.checked =
+        taghouse_rules::Predicate::Like { name: "orders".to_owned(), pattern: "many%".to_owned() };
     let error = shop.crowds.compute(&shop.app, &crowd).await.unwrap_err();
     assert!(error.to_string().contains("orders"), "{error}");
     assert_eq!(error.kind(), ErrorKind::Invalid);

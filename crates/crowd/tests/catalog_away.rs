@@ -26,21 +26,36 @@ async fn crowds_that_are_known_are_judged_by_while_the_catalog_is_away() {
     assert_eq!(shop.crowds.judge(&shop.app, "u7", "busy").await.unwrap().age_ms, 0);
     for mood in [Mood::Fails, Mood::Hangs] {
         shop.away.become_one_that(mood);
-        let (asked, now) = (shop.away.asked(), shop.clock.0.fetch_add(3_600_000, Ordering::SeqCst) + 3_600_000);
+        let (asked, now) =
+            (shop.away.asked(), shop.clock.0.fetch_add(3_600_000, Ordering::SeqCst) + 3_600_000);
         let answers = async {
             for _ in 0..100 {
                 let judgment = shop.crowds.judge(&shop.app, "u7", "busy").await.unwrap();
-                assert!(judgment.in_crowd && judgment.age_ms == now.abs_diff(1_000_000), "{judgment:?}");
+                assert!(
+                    judgment.in_crowd && judgment.age_ms == now.abs_diff(1_000_000),
+                    "{judgment:?}"
+                );
             }
             let users = ["u7".to_owned(), "u2".to_owned()];
-            let batch = shop.crowds.judge_batch(&shop.app, &users, &["busy".to_owned(), "french".to_owned()]).await.unwrap();
-            assert_eq!((batch.in_crowd, batch.age_ms), (vec![vec![true, true], vec![false, false]], now.abs_diff(1_000_000)));
+            let batch = shop
+                .crowds
+                .judge_batch(&shop.app, &users, &["busy".to_owned(), "french".to_owned()])
+                .await
+                .unwrap();
+            assert_eq!(
+                (batch.in_crowd, batch.age_ms),
+                (vec![vec![true, true], vec![false, false]], now.abs_diff(1_000_000))
+            );
             assert_eq!(shop.exported("french").await.len(), 5);
             assert_eq!(shop.crowds.list(&shop.app).await.unwrap().len(), 2);
             assert_eq!(shop.crowds.versions(&shop.app, "busy").await.unwrap().current, 1);
         };
         tokio::time::timeout(AT_ONCE, answers).await.unwrap();
-        assert_eq!(shop.away.asked(), asked, "{mood:?}: the catalog is asked of nothing that is known");
+        assert_eq!(
+            shop.away.asked(),
+            asked,
+            "{mood:?}: the catalog is asked of nothing that is known"
+        );
         assert_eq!(shop.crowds.stalest_ms(), Some(now.abs_diff(1_000_000)));
     }
     shop.away.become_one_that(Mood::Fails);
@@ -66,12 +81,20 @@ async fn crowds_that_were_never_read_are_unavailable_and_say_why() {
             })
             .collect();
         for judgment in judgments {
-            let error = tokio::time::timeout(AT_ONCE, judgment).await.unwrap().unwrap().unwrap_err();
-            assert!(matches!(error, Error::Unread { .. }) && error.kind() == ErrorKind::Unavailable, "{error}");
+            let error =
+                tokio::time::timeout(AT_ONCE, judgment).await.unwrap().unwrap().unwrap_err();
+            assert!(
+                matches!(error, Error::Unread { .. }) && error.kind() == ErrorKind::Unavailable,
+                "{error}"
+            );
             assert!(error.to_string().contains("the catalog cannot be asked now"), "{error}");
         }
         // What fails at once is asked one by one; for what does not answer all wait together.
-        assert!(shop.away.asked() - asked <= if mood == Mood::Hangs { 1 } else { 20 }, "{mood:?}: {} questions", shop.away.asked() - asked);
+        assert!(
+            shop.away.asked() - asked <= if mood == Mood::Hangs { 1 } else { 20 },
+            "{mood:?}: {} questions",
+            shop.away.asked() - asked
+        );
         shop.away.become_one_that(Mood::Answers);
         assert!(fresh.judge(&shop.app, "u7", "busy").await.unwrap().in_crowd);
     }
@@ -89,7 +112,8 @@ async fn many_who_come_first_ask_once() {
     let asked = shop.away.asked();
     let judgments: Vec<_> = (0..64)
         .map(|n| {
-            let (crowds, app, crowd) = (Arc::clone(&fresh), shop.app.clone(), format!("over_{}", n % 8));
+            let (crowds, app, crowd) =
+                (Arc::clone(&fresh), shop.app.clone(), format!("over_{}", n % 8));
             tokio::spawn(async move { crowds.judge(&app, "u9", &crowd).await.unwrap().in_crowd })
         })
         .collect();
@@ -114,7 +138,10 @@ async fn what_this_process_publishes_is_judged_by_at_once_and_others_after_a_ref
     shop.crowds.compute(&shop.app, &second).await.unwrap();
     // Nothing is asked between the publication and the judgment.
     shop.away.become_one_that(Mood::Hangs);
-    let judgment = tokio::time::timeout(AT_ONCE, shop.crowds.judge(&shop.app, "u7", "busy")).await.unwrap().unwrap();
+    let judgment = tokio::time::timeout(AT_ONCE, shop.crowds.judge(&shop.app, "u7", "busy"))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((judgment.version, judgment.in_crowd), (2, false));
     assert_eq!(other.judge(&shop.app, "u7", "busy").await.unwrap().version, 1);
     shop.away.become_one_that(Mood::Answers);

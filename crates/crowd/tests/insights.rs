@@ -1,4 +1,5 @@
-//! What a crowd is like, beside what counting row by row gives: missing values, sets, nobody and everybody among them.
+//! What a crowd is like, beside what counting row by row gives: missing values, sets, nobody and
+//! everybody among them.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 #[allow(dead_code, reason = "each test file uses a part")]
@@ -9,8 +10,9 @@ use rust_decimal::Decimal;
 use shop::{Row, Shop, ten};
 use std::collections::{BTreeMap, BTreeSet};
 use taghouse_crowd::{
-    Axis, Bins, Buckets, CompareOrder, CompareRequest, Cross, DEFAULT_QUANTILES, Error, Group, MAX_BINS, MAX_COMPARED_TAGS, MAX_CONTRASTS,
-    MAX_GROUPS, MAX_OVERLAP_ITEMS, MAX_PAGE, MAX_QUANTILES, MAX_TOP, Question,
+    Axis, Bins, Buckets, CompareOrder, CompareRequest, Cross, DEFAULT_QUANTILES, Error, Group,
+    MAX_BINS, MAX_COMPARED_TAGS, MAX_CONTRASTS, MAX_GROUPS, MAX_OVERLAP_ITEMS, MAX_PAGE,
+    MAX_QUANTILES, MAX_TOP, Question,
 };
 use taghouse_model::{ErrorKind, Value};
 
@@ -28,10 +30,18 @@ const ASKED: [Option<&str>; 6] = [
 fn rows() -> impl Strategy<Value = Vec<Row>> {
     let values = (
         proptest::option::of(-3i64..6),
-        proptest::option::of(prop_oneof![Just("France"), Just("Spain"), Just("Italy"), Just("United Kingdom")]),
+        proptest::option::of(prop_oneof![
+            Just("France"),
+            Just("Spain"),
+            Just("Italy"),
+            Just("United Kingdom")
+        ]),
         proptest::option::of(any::<bool>()),
         proptest::option::of(-300i64..600),
-        proptest::collection::btree_set(prop_oneof![Just("a"), Just("b"), Just("c"), Just("d")], 0..4),
+        proptest::collection::btree_set(
+            prop_oneof![Just("a"), Just("b"), Just("c"), Just("d")],
+            0..4,
+        ),
         proptest::option::of(20_000i32..20_010),
     );
     let row = values.prop_map(|(orders, country, vip, cents, badges, since)| {
@@ -57,7 +67,9 @@ fn asked<'r>(shop: &mut Shop, rows: &'r [Row], text: Option<&str>) -> Vec<&'r Ro
     shop.definitions.crowds.remove("asked");
     let holds = |row: &Row| {
         let value = |name: &str| match name {
-            "crowd:first" => Some(Value::Bool(first.checked.holds(&|name: &str| row.get(name).cloned()))),
+            "crowd:first" => {
+                Some(Value::Bool(first.checked.holds(&|name: &str| row.get(name).cloned())))
+            }
             name => row.get(name).cloned(),
         };
         checked.holds(&value)
@@ -76,12 +88,16 @@ fn values(row: &Row, tag: &str) -> Vec<Value> {
 
 fn counted(users: &[&Row], tag: &str) -> BTreeMap<Value, u64> {
     let mut counts = BTreeMap::new();
-    users.iter().flat_map(|row| values(row, tag)).for_each(|value| *counts.entry(value).or_default() += 1);
+    users
+        .iter()
+        .flat_map(|row| values(row, tag))
+        .for_each(|value| *counts.entry(value).or_default() += 1);
     counts
 }
 
 fn most_first(counts: &BTreeMap<Value, u64>) -> Vec<(Value, u64)> {
-    let mut most: Vec<(Value, u64)> = counts.iter().map(|(value, users)| (value.clone(), *users)).collect();
+    let mut most: Vec<(Value, u64)> =
+        counts.iter().map(|(value, users)| (value.clone(), *users)).collect();
     most.sort_by(|(a, more), (b, less)| less.cmp(more).then_with(|| a.cmp(b)));
     most
 }
@@ -125,7 +141,12 @@ proptest! {
 /// So many that every user's number is read.
 #[tokio::test]
 async fn the_top_of_many_different_numbers() {
-    let row = |cents: i64| Row::from([("spend", Value::Decimal(Decimal::new(cents, 2))), ("orders", Value::Int(cents % 40))]);
+    let row = |cents: i64| {
+        Row::from([
+            ("spend", Value::Decimal(Decimal::new(cents, 2))),
+            ("orders", Value::Int(cents % 40)),
+        ])
+    };
     let before: Vec<Row> = (0..2000).map(|n| row(n * 7 % 1500)).collect();
     let mut now = before.clone();
     now.iter_mut().step_by(9).for_each(|changed| *changed = row(123));
@@ -147,7 +168,9 @@ async fn check_all(shop: &mut Shop, rows: &[Row], limit: usize) -> Result<(), Te
         for tag in ALL_TAGS {
             check_top(shop, text, &users, tag, limit).await?;
         }
-        for pair in [["country", "badges"], ["badges", "vip"], ["orders", "spend"], ["since", "country"]] {
+        for pair in
+            [["country", "badges"], ["badges", "vip"], ["orders", "spend"], ["since", "country"]]
+        {
             check_cross(shop, text, &users, pair, limit).await?;
         }
         for tag in ["orders", "spend", "since"] {
@@ -159,15 +182,33 @@ async fn check_all(shop: &mut Shop, rows: &[Row], limit: usize) -> Result<(), Te
     check_comparison(shop, rows).await
 }
 
-async fn check_top(shop: &Shop, text: Option<&str>, users: &[&Row], tag: &str, limit: usize) -> Result<(), TestCaseError> {
-    let top = shop.crowds.top(&shop.app, &shop.definitions, question(text).as_ref(), tag, limit).await.unwrap();
+async fn check_top(
+    shop: &Shop,
+    text: Option<&str>,
+    users: &[&Row],
+    tag: &str,
+    limit: usize,
+) -> Result<(), TestCaseError> {
+    let top = shop
+        .crowds
+        .top(&shop.app, &shop.definitions, question(text).as_ref(), tag, limit)
+        .await
+        .unwrap();
     let counts = counted(users, tag);
-    let found: Vec<(Value, u64)> = top.values.iter().map(|found| (found.value.clone(), found.users)).collect();
+    let found: Vec<(Value, u64)> =
+        top.values.iter().map(|found| (found.value.clone(), found.users)).collect();
     let expected: Vec<(Value, u64)> = most_first(&counts).into_iter().take(limit).collect();
     prop_assert_eq!(found, expected, "{} of {:?}", tag, text);
     let with_value = users.iter().filter(|row| row.contains_key(tag)).count() as u64;
-    prop_assert_eq!((top.users, top.distinct, top.with_value), (users.len() as u64, counts.len(), with_value));
-    prop_assert!(top.values.iter().all(|found| (found.share * users.len() as f64 - found.users as f64).abs() < 1e-9));
+    prop_assert_eq!(
+        (top.users, top.distinct, top.with_value),
+        (users.len() as u64, counts.len(), with_value)
+    );
+    prop_assert!(
+        top.values
+            .iter()
+            .all(|found| (found.share * users.len() as f64 - found.users as f64).abs() < 1e-9)
+    );
     Ok(())
 }
 
@@ -178,49 +219,102 @@ fn is_in(row: &Row, tag: &str, group: &Group, groups: &[Group]) -> bool {
         Group::Value(value) => of.contains(value),
         Group::Range(from, to) => of.iter().any(|value| (from..=to).contains(&value)),
         Group::Others => of.iter().any(|value| {
-            !groups.iter().any(|group| matches!(group, Group::Value(listed) if listed == value) || matches!(group, Group::Range(..)))
+            !groups.iter().any(|group| {
+                matches!(group, Group::Value(listed) if listed == value)
+                    || matches!(group, Group::Range(..))
+            })
         }),
         Group::None => of.is_empty(),
     }
 }
 
-async fn check_cross(shop: &Shop, text: Option<&str>, users: &[&Row], tags: [&str; 2], limit: usize) -> Result<(), TestCaseError> {
+async fn check_cross(
+    shop: &Shop,
+    text: Option<&str>,
+    users: &[&Row],
+    tags: [&str; 2],
+    limit: usize,
+) -> Result<(), TestCaseError> {
     for buckets in [Buckets::Quantiles, Buckets::EqualWidths] {
         let axes = tags.map(|tag| Axis { tag: tag.to_owned(), limit, buckets });
-        let cross = shop.crowds.cross(&shop.app, &shop.definitions, question(text).as_ref(), axes).await.unwrap();
+        let cross = shop
+            .crowds
+            .cross(&shop.app, &shop.definitions, question(text).as_ref(), axes)
+            .await
+            .unwrap();
         let Cross { rows, columns, counts, .. } = &cross;
         prop_assert_eq!(cross.users, users.len() as u64);
         for (tag, headings) in tags.into_iter().zip([rows, columns]) {
             let groups: Vec<Group> = headings.iter().map(|heading| heading.group.clone()).collect();
             prop_assert_eq!(&groups[groups.len() - 2..], &[Group::Others, Group::None]);
             for heading in headings {
-                let expected = users.iter().filter(|row| is_in(row, tag, &heading.group, &groups)).count() as u64;
-                prop_assert_eq!(heading.users, expected, "{:?} of {} in {:?}", heading.group, tag, text);
+                let expected =
+                    users.iter().filter(|row| is_in(row, tag, &heading.group, &groups)).count()
+                        as u64;
+                prop_assert_eq!(
+                    heading.users,
+                    expected,
+                    "{:?} of {} in {:?}",
+                    heading.group,
+                    tag,
+                    text
+                );
             }
             let ranges = groups.iter().filter(|group| matches!(group, Group::Range(..))).count();
             prop_assert!(ranges <= limit);
             if !matches!(tag, "orders" | "spend" | "since") {
-                let listed: Vec<Value> =
-                    groups.iter().filter_map(|g| if let Group::Value(value) = g { Some(value.clone()) } else { None }).collect();
-                let expected: Vec<Value> = most_first(&counted(users, tag)).into_iter().take(limit).map(|(value, _)| value).collect();
+                let listed: Vec<Value> = groups
+                    .iter()
+                    .filter_map(|g| {
+                        if let Group::Value(value) = g { Some(value.clone()) } else { None }
+                    })
+                    .collect();
+                let expected: Vec<Value> = most_first(&counted(users, tag))
+                    .into_iter()
+                    .take(limit)
+                    .map(|(value, _)| value)
+                    .collect();
                 prop_assert_eq!(listed, expected);
             }
             if tag != "badges" {
-                prop_assert_eq!(headings.iter().map(|heading| heading.users).sum::<u64>(), cross.users, "{} is not a partition", tag);
+                prop_assert_eq!(
+                    headings.iter().map(|heading| heading.users).sum::<u64>(),
+                    cross.users,
+                    "{} is not a partition",
+                    tag
+                );
             }
         }
-        let groups = [rows, columns].map(|headings| headings.iter().map(|heading| heading.group.clone()).collect::<Vec<_>>());
+        let groups = [rows, columns].map(|headings| {
+            headings.iter().map(|heading| heading.group.clone()).collect::<Vec<_>>()
+        });
         for (place, count) in counts.iter().enumerate() {
-            let (row, column) = (&groups[0][place / columns.len()], &groups[1][place % columns.len()]);
-            let both = |user: &Row| is_in(user, tags[0], row, &groups[0]) && is_in(user, tags[1], column, &groups[1]);
-            prop_assert_eq!(*count, users.iter().filter(|user| both(user)).count() as u64, "{:?} and {:?} in {:?}", row, column, text);
+            let (row, column) =
+                (&groups[0][place / columns.len()], &groups[1][place % columns.len()]);
+            let both = |user: &Row| {
+                is_in(user, tags[0], row, &groups[0]) && is_in(user, tags[1], column, &groups[1])
+            };
+            prop_assert_eq!(
+                *count,
+                users.iter().filter(|user| both(user)).count() as u64,
+                "{:?} and {:?} in {:?}",
+                row,
+                column,
+                text
+            );
         }
         prop_assert_eq!(counts.len(), rows.len() * columns.len());
     }
     Ok(())
 }
 
-async fn check_distribution(shop: &Shop, text: Option<&str>, users: &[&Row], tag: &str, limit: usize) -> Result<(), TestCaseError> {
+async fn check_distribution(
+    shop: &Shop,
+    text: Option<&str>,
+    users: &[&Row],
+    tag: &str,
+    limit: usize,
+) -> Result<(), TestCaseError> {
     let mut numbers: Vec<Value> = users.iter().filter_map(|row| row.get(tag).cloned()).collect();
     numbers.sort();
     let within = question(text);
@@ -231,22 +325,42 @@ async fn check_distribution(shop: &Shop, text: Option<&str>, users: &[&Row], tag
     };
     let edges: Vec<String> = edges.map(str::to_owned).to_vec();
     for bins in [Bins::Count(limit), Bins::Edges(edges)] {
-        let found = shop.crowds.distribution(&shop.app, &shop.definitions, within.as_ref(), tag, &bins, &DEFAULT_QUANTILES).await.unwrap();
+        let found = shop
+            .crowds
+            .distribution(
+                &shop.app,
+                &shop.definitions,
+                within.as_ref(),
+                tag,
+                &bins,
+                &DEFAULT_QUANTILES,
+            )
+            .await
+            .unwrap();
         prop_assert_eq!((found.users, found.count), (users.len() as u64, numbers.len() as u64));
-        prop_assert_eq!((found.min.as_ref(), found.max.as_ref()), (numbers.first(), numbers.last()));
+        prop_assert_eq!(
+            (found.min.as_ref(), found.max.as_ref()),
+            (numbers.first(), numbers.last())
+        );
         for bin in &found.bins {
-            let expected = numbers.iter().filter(|number| (&bin.from..=&bin.to).contains(number)).count() as u64;
+            let expected =
+                numbers.iter().filter(|number| (&bin.from..=&bin.to).contains(number)).count()
+                    as u64;
             prop_assert_eq!(bin.users, expected, "{:?} of {} in {:?}", bin, tag, text);
         }
         let all = found.bins.iter().map(|bin| bin.users).sum::<u64>() + found.below + found.above;
         prop_assert_eq!(all, found.count, "the bins and what is beside them are all: {:?}", found);
         match &bins {
-            Bins::Count(_) => prop_assert_eq!((found.below, found.above, found.bins.len() <= limit), (0, 0, true)),
+            Bins::Count(_) => {
+                prop_assert_eq!((found.below, found.above, found.bins.len() <= limit), (0, 0, true))
+            }
             Bins::Edges(_) => prop_assert_eq!(found.bins.len(), 2),
         }
         let nearest = |part: f64| ((part * numbers.len() as f64 - 1e-9).ceil() as usize).max(1) - 1;
-        let expected: Vec<(f64, Value)> =
-            DEFAULT_QUANTILES.iter().filter_map(|part| Some((*part, numbers.get(nearest(*part))?.clone()))).collect();
+        let expected: Vec<(f64, Value)> = DEFAULT_QUANTILES
+            .iter()
+            .filter_map(|part| Some((*part, numbers.get(nearest(*part))?.clone())))
+            .collect();
         prop_assert_eq!(&found.quantiles, &expected);
         let sum: Option<Decimal> = numbers
             .iter()
@@ -261,20 +375,35 @@ async fn check_distribution(shop: &Shop, text: Option<&str>, users: &[&Row], tag
         } else {
             let scale = if tag == "spend" { 2 } else { 0 };
             prop_assert_eq!(Decimal::from_i128_with_scale(found.sum.unwrap(), scale), sum.unwrap());
-            let average = (!numbers.is_empty()).then(|| sum.unwrap() / Decimal::from(numbers.len()));
-            let rounded =
-                average.map(|average| average.round_dp_with_strategy(scale + 4, rust_decimal::RoundingStrategy::MidpointAwayFromZero));
+            let average =
+                (!numbers.is_empty()).then(|| sum.unwrap() / Decimal::from(numbers.len()));
+            let rounded = average.map(|average| {
+                average.round_dp_with_strategy(
+                    scale + 4,
+                    rust_decimal::RoundingStrategy::MidpointAwayFromZero,
+                )
+            });
             prop_assert_eq!(found.average, rounded);
         }
     }
     Ok(())
 }
 
-async fn check_pages(shop: &Shop, text: Option<&str>, rows: &[Row], users: &[&Row], limit: usize) -> Result<(), TestCaseError> {
+async fn check_pages(
+    shop: &Shop,
+    text: Option<&str>,
+    rows: &[Row],
+    users: &[&Row],
+    limit: usize,
+) -> Result<(), TestCaseError> {
     let Some(question) = question(text) else { return Ok(()) };
     let (mut found, mut after, mut pages) = (Vec::new(), None::<String>, 0);
     loop {
-        let page = shop.crowds.page(&shop.app, &shop.definitions, &question, after.as_deref(), limit).await.unwrap();
+        let page = shop
+            .crowds
+            .page(&shop.app, &shop.definitions, &question, after.as_deref(), limit)
+            .await
+            .unwrap();
         prop_assert_eq!(page.count, users.len() as u64);
         found.extend(page.users);
         pages += 1;
@@ -283,9 +412,15 @@ async fn check_pages(shop: &Shop, text: Option<&str>, rows: &[Row], users: &[&Ro
             break;
         }
     }
-    let expected: Vec<String> =
-        (0..rows.len()).filter(|n| users.iter().any(|user| std::ptr::eq(*user, &rows[*n]))).map(|n| format!("u{n}")).collect();
-    prop_assert_eq!(pages, expected.len().div_ceil(limit).max(1), "no page is empty but an only one");
+    let expected: Vec<String> = (0..rows.len())
+        .filter(|n| users.iter().any(|user| std::ptr::eq(*user, &rows[*n])))
+        .map(|n| format!("u{n}"))
+        .collect();
+    prop_assert_eq!(
+        pages,
+        expected.len().div_ceil(limit).max(1),
+        "no page is empty but an only one"
+    );
     prop_assert_eq!(found, expected);
     Ok(())
 }
@@ -300,18 +435,31 @@ async fn check_overlaps(shop: &mut Shop, rows: &[Row]) -> Result<(), TestCaseErr
         "orders > 100",
         "!(orders >= 1)",
     ];
-    let sets: Vec<BTreeSet<*const Row>> =
-        texts.iter().map(|text| asked(shop, rows, Some(text)).into_iter().map(std::ptr::from_ref).collect()).collect();
-    let questions: Vec<Question> = texts.iter().map(|text| Question::parse(text).unwrap()).collect();
+    let sets: Vec<BTreeSet<*const Row>> = texts
+        .iter()
+        .map(|text| asked(shop, rows, Some(text)).into_iter().map(std::ptr::from_ref).collect())
+        .collect();
+    let questions: Vec<Question> =
+        texts.iter().map(|text| Question::parse(text).unwrap()).collect();
     for (row_texts, columns) in [(&questions[..], None), (&questions[..2], Some(&questions[2..]))] {
-        let overlaps = shop.crowds.overlaps(&shop.app, &shop.definitions, row_texts, columns).await.unwrap();
+        let overlaps =
+            shop.crowds.overlaps(&shop.app, &shop.definitions, row_texts, columns).await.unwrap();
         let column_sets = if columns.is_some() { &sets[2..] } else { &sets[..] };
         for (row, a) in sets[..row_texts.len()].iter().enumerate() {
             prop_assert_eq!(overlaps.rows[row], a.len() as u64);
             for (column, b) in column_sets.iter().enumerate() {
                 let (both, either) = (a.intersection(b).count(), a.union(b).count());
-                prop_assert_eq!(overlaps.count(row, column), Some(both as u64), "{} and {}", row, column);
-                prop_assert_eq!(overlaps.jaccard(row, column), (either > 0).then(|| both as f64 / either as f64));
+                prop_assert_eq!(
+                    overlaps.count(row, column),
+                    Some(both as u64),
+                    "{} and {}",
+                    row,
+                    column
+                );
+                prop_assert_eq!(
+                    overlaps.jaccard(row, column),
+                    (either > 0).then(|| both as f64 / either as f64)
+                );
                 prop_assert_eq!(overlaps.columns[column], b.len() as u64);
             }
         }
@@ -321,30 +469,56 @@ async fn check_overlaps(shop: &mut Shop, rows: &[Row]) -> Result<(), TestCaseErr
 }
 
 async fn check_comparison(shop: &mut Shop, rows: &[Row]) -> Result<(), TestCaseError> {
-    for (crowd, base) in [(ASKED[1], None), (ASKED[1], ASKED[2]), (ASKED[3], None), (ASKED[2], ASKED[3]), (ASKED[2], ASKED[2])] {
+    for (crowd, base) in [
+        (ASKED[1], None),
+        (ASKED[1], ASKED[2]),
+        (ASKED[3], None),
+        (ASKED[2], ASKED[3]),
+        (ASKED[2], ASKED[2]),
+    ] {
         let [in_crowd, in_base] = [crowd, base].map(|text| asked(shop, rows, text));
-        let request =
-            CompareRequest { tags: ALL_TAGS.map(str::to_owned).to_vec(), min_users: 0, order: CompareOrder::Index, limit: MAX_CONTRASTS };
+        let request = CompareRequest {
+            tags: ALL_TAGS.map(str::to_owned).to_vec(),
+            min_users: 0,
+            order: CompareOrder::Index,
+            limit: MAX_CONTRASTS,
+        };
         let (crowd, base) = (question(crowd).unwrap(), question(base));
-        let compared = shop.crowds.compare(&shop.app, &shop.definitions, &crowd, base.as_ref(), &request).await.unwrap();
-        prop_assert_eq!((compared.crowd, compared.base), (in_crowd.len() as u64, in_base.len() as u64));
-        let index = |found: &taghouse_crowd::Contrast| found.interval.ratio.unwrap_or(f64::INFINITY);
+        let compared = shop
+            .crowds
+            .compare(&shop.app, &shop.definitions, &crowd, base.as_ref(), &request)
+            .await
+            .unwrap();
+        prop_assert_eq!(
+            (compared.crowd, compared.base),
+            (in_crowd.len() as u64, in_base.len() as u64)
+        );
+        let index =
+            |found: &taghouse_crowd::Contrast| found.interval.ratio.unwrap_or(f64::INFINITY);
         prop_assert!(compared.contrasts.is_sorted_by(|a, b| index(a) >= index(b)));
         for found in &compared.contrasts {
-            let among = |users: &[&Row]| users.iter().filter(|row| is_in(row, &found.tag, &found.group, &[])).count() as u64;
+            let among = |users: &[&Row]| {
+                users.iter().filter(|row| is_in(row, &found.tag, &found.group, &[])).count() as u64
+            };
             let (a, b) = (among(&in_crowd), among(&in_base));
             prop_assert_eq!((found.crowd_users, found.base_users), (a, b), "{:?}", found);
-            let ratio = (b > 0 && !in_crowd.is_empty()).then(|| a as f64 / in_crowd.len() as f64 / (b as f64 / in_base.len() as f64));
+            let ratio = (b > 0 && !in_crowd.is_empty())
+                .then(|| a as f64 / in_crowd.len() as f64 / (b as f64 / in_base.len() as f64));
             match (found.interval.ratio, ratio) {
                 (Some(found), Some(expected)) => prop_assert!((found - expected).abs() < 1e-9),
                 (found, expected) => prop_assert_eq!(found, expected),
             }
-            if let (Some(low), Some(ratio), Some(high)) = (found.interval.low, found.interval.ratio, found.interval.high) {
+            if let (Some(low), Some(ratio), Some(high)) =
+                (found.interval.low, found.interval.ratio, found.interval.high)
+            {
                 prop_assert!(low <= ratio && ratio <= high, "{:?}", found);
             }
         }
         for tag in ALL_TAGS {
-            let expected: BTreeSet<Value> = counted(&in_crowd, tag).into_keys().chain(counted(&in_base, tag).into_keys()).collect();
+            let expected: BTreeSet<Value> = counted(&in_crowd, tag)
+                .into_keys()
+                .chain(counted(&in_base, tag).into_keys())
+                .collect();
             let groups = compared.contrasts.iter().filter(|found| found.tag == tag);
             // Every value of either is in a group, unless a number has no base to be cut by.
             let number = matches!(tag, "orders" | "spend" | "since");
@@ -352,16 +526,30 @@ async fn check_comparison(shop: &mut Shop, rows: &[Row]) -> Result<(), TestCaseE
                 let groups: Vec<&Group> = groups.map(|found| &found.group).collect();
                 for value in expected {
                     let row = Row::from([("x", value)]);
-                    prop_assert_eq!(groups.iter().filter(|group| is_in(&row, "x", group, &[])).count(), 1, "{}: {:?}", tag, row);
+                    prop_assert_eq!(
+                        groups.iter().filter(|group| is_in(&row, "x", group, &[])).count(),
+                        1,
+                        "{}: {:?}",
+                        tag,
+                        row
+                    );
                 }
             }
         }
-        let few = CompareRequest { min_users: 3, limit: 2, order: CompareOrder::Significance, ..request };
-        let listed = shop.crowds.compare(&shop.app, &shop.definitions, &crowd, base.as_ref(), &few).await.unwrap();
+        let few =
+            CompareRequest { min_users: 3, limit: 2, order: CompareOrder::Significance, ..request };
+        let listed = shop
+            .crowds
+            .compare(&shop.app, &shop.definitions, &crowd, base.as_ref(), &few)
+            .await
+            .unwrap();
         let enough = compared.contrasts.iter().filter(|found| found.base_users >= 3);
         prop_assert_eq!(listed.found, enough.clone().count());
         let most = enough.map(|found| found.interval.score.abs()).fold(0.0, f64::max);
-        prop_assert!(listed.contrasts.len() <= 2 && listed.contrasts.first().is_none_or(|first| first.interval.score.abs() == most));
+        prop_assert!(
+            listed.contrasts.len() <= 2
+                && listed.contrasts.first().is_none_or(|first| first.interval.score.abs() == most)
+        );
     }
     Ok(())
 }
@@ -370,18 +558,29 @@ async fn check_comparison(shop: &mut Shop, rows: &[Row]) -> Result<(), TestCaseE
 async fn pages_go_on_where_they_ended_whatever_is_published() {
     let shop = Shop::with(&ten()).await;
     let question = Question::parse("orders >= 2").unwrap();
-    let page = async |after: Option<&str>, limit| shop.crowds.page(&shop.app, &shop.definitions, &question, after, limit).await;
+    let page = async |after: Option<&str>, limit| {
+        shop.crowds.page(&shop.app, &shop.definitions, &question, after, limit).await
+    };
     let first = page(None, 3).await.unwrap();
-    assert_eq!((first.users, first.count, first.revision), (vec!["u2".to_owned(), "u3".to_owned(), "u4".to_owned()], 8, 1));
+    assert_eq!(
+        (first.users, first.count, first.revision),
+        (vec!["u2".to_owned(), "u3".to_owned(), "u4".to_owned()], 8, 1)
+    );
     let mut changed = ten();
     changed[5].clear();
     changed.extend(ten());
     shop.produce(&changed).await;
     let second = page(first.next.as_deref(), 3).await.unwrap();
-    assert_eq!((second.users, second.revision), (vec!["u6".to_owned(), "u7".to_owned(), "u8".to_owned()], 2));
+    assert_eq!(
+        (second.users, second.revision),
+        (vec!["u6".to_owned(), "u7".to_owned(), "u8".to_owned()], 2)
+    );
     for (cursor, why) in [("c1-ffff-1-3", "renumbered"), ("u4", "none of ours")] {
         let error = page(Some(cursor), 3).await.unwrap_err();
-        assert!(error.to_string().contains(why) && error.to_string().contains("begin again"), "{error}");
+        assert!(
+            error.to_string().contains(why) && error.to_string().contains("begin again"),
+            "{error}"
+        );
         assert_eq!(error.kind(), ErrorKind::Invalid);
     }
 }
@@ -389,13 +588,22 @@ async fn pages_go_on_where_they_ended_whatever_is_published() {
 #[tokio::test]
 async fn bounds_hold_the_count_of_the_same_snapshot() {
     let mut shop = shop_with(&ten()).await;
-    for text in ["orders >= 3", "!(orders >= 1)", "crowd(\"first\") && vip == true", "country == \"Nowhere\""] {
+    for text in [
+        "orders >= 3",
+        "!(orders >= 1)",
+        "crowd(\"first\") && vip == true",
+        "country == \"Nowhere\"",
+    ] {
         let question = Question::parse(text).unwrap();
         let estimate = shop.crowds.estimate(&shop.app, &shop.definitions, &question).await.unwrap();
-        let (bounds, exact) = shop.crowds.counting(&shop.app, &shop.definitions, &question).await.unwrap();
+        let (bounds, exact) =
+            shop.crowds.counting(&shop.app, &shop.definitions, &question).await.unwrap();
         let exact = exact.await.unwrap();
         assert_eq!(bounds, estimate);
-        assert!(estimate.at_least <= exact.count && exact.count <= estimate.at_most, "{text}: {estimate:?}, {exact:?}");
+        assert!(
+            estimate.at_least <= exact.count && exact.count <= estimate.at_most,
+            "{text}: {estimate:?}, {exact:?}"
+        );
         assert_eq!((exact.users, exact.revision, estimate.slow), (10, 1, false));
         assert_eq!(exact.count, asked(&mut shop, &ten(), Some(text)).len() as u64, "{text}");
     }
@@ -407,42 +615,102 @@ async fn limits_and_wrong_arguments_are_named() {
     let (app, definitions, crowds) = (&shop.app, &shop.definitions, &shop.crowds);
     let all = Question::parse("orders >= 0").unwrap();
     let axis = |tag: &str, limit| Axis { tag: tag.to_owned(), limit, buckets: Buckets::Quantiles };
-    let compare = |tags: Vec<String>, limit| CompareRequest { tags, min_users: 1, order: CompareOrder::Index, limit };
+    let compare = |tags: Vec<String>, limit| CompareRequest {
+        tags,
+        min_users: 1,
+        order: CompareOrder::Index,
+        limit,
+    };
     let edges = |edges: &[&str]| Bins::Edges(edges.iter().map(|edge| (*edge).to_owned()).collect());
     let histogram = async |tag: &str, bins: Bins, quantiles: &[f64]| {
         crowds.distribution(app, definitions, None, tag, &bins, quantiles).await.unwrap_err()
     };
     let many = vec![all.clone(); MAX_OVERLAP_ITEMS + 1];
     let errors = [
-        (crowds.page(app, definitions, &all, None, MAX_PAGE + 1).await.unwrap_err(), "10001 users in one call: the limit is 10000"),
+        (
+            crowds.page(app, definitions, &all, None, MAX_PAGE + 1).await.unwrap_err(),
+            "10001 users in one call: the limit is 10000",
+        ),
         (crowds.page(app, definitions, &all, None, 0).await.unwrap_err(), "at least 1"),
-        (crowds.top(app, definitions, None, "country", MAX_TOP + 1).await.unwrap_err(), "10001 values in one call: the limit is 10000"),
-        (crowds.cross(app, definitions, None, [axis("vip", MAX_GROUPS + 1), axis("vip", 1)]).await.unwrap_err(), "1001 values or buckets"),
-        (crowds.cross(app, definitions, None, [axis("vip", 1), axis("vip", 0)]).await.unwrap_err(), "at least 1"),
+        (
+            crowds.top(app, definitions, None, "country", MAX_TOP + 1).await.unwrap_err(),
+            "10001 values in one call: the limit is 10000",
+        ),
+        (
+            crowds
+                .cross(app, definitions, None, [axis("vip", MAX_GROUPS + 1), axis("vip", 1)])
+                .await
+                .unwrap_err(),
+            "1001 values or buckets",
+        ),
+        (
+            crowds
+                .cross(app, definitions, None, [axis("vip", 1), axis("vip", 0)])
+                .await
+                .unwrap_err(),
+            "at least 1",
+        ),
         (histogram("orders", Bins::Count(MAX_BINS + 1), &[]).await, "1001 bins"),
         (histogram("orders", Bins::Count(0), &[]).await, "at least one bin"),
         (histogram("orders", edges(&["1"]), &[]).await, "at least one bin"),
         (histogram("orders", edges(&["1", "1"]), &[]).await, "must ascend"),
-        (histogram("orders", edges(&["1", "2.5"]), &[]).await, "\"2.5\" is not a valid bin edge for tag orders"),
-        (histogram("spend", edges(&["1", "2.501"]), &[]).await, "\"2.501\" is not a valid bin edge for tag spend"),
-        (histogram("orders", edges(&["1", "2 || vip == true"]), &[]).await, "is not a valid bin edge"),
-        (histogram("since", edges(&["2024-10-05", "soon"]), &[]).await, "\"soon\" is not a valid bin edge"),
+        (
+            histogram("orders", edges(&["1", "2.5"]), &[]).await,
+            "\"2.5\" is not a valid bin edge for tag orders",
+        ),
+        (
+            histogram("spend", edges(&["1", "2.501"]), &[]).await,
+            "\"2.501\" is not a valid bin edge for tag spend",
+        ),
+        (
+            histogram("orders", edges(&["1", "2 || vip == true"]), &[]).await,
+            "is not a valid bin edge",
+        ),
+        (
+            histogram("since", edges(&["2024-10-05", "soon"]), &[]).await,
+            "\"soon\" is not a valid bin edge",
+        ),
         (histogram("orders", Bins::Count(3), &[0.5, 1.5]).await, "1.5 is not a valid quantile"),
         (histogram("orders", Bins::Count(3), &vec![0.5; MAX_QUANTILES + 1]).await, "101 quantiles"),
         (histogram("country", Bins::Count(3), &[]).await, "tag country is of type enum"),
-        (crowds.overlaps(app, definitions, &many, None).await.unwrap_err(), "1001 rows of an overlap in one call: the limit is 1000"),
-        (crowds.overlaps(app, definitions, &many[..1], Some(&many)).await.unwrap_err(), "1001 columns of an overlap"),
         (
-            crowds.compare(app, definitions, &all, None, &compare(vec![String::new(); MAX_COMPARED_TAGS + 1], 1)).await.unwrap_err(),
+            crowds.overlaps(app, definitions, &many, None).await.unwrap_err(),
+            "1001 rows of an overlap in one call: the limit is 1000",
+        ),
+        (
+            crowds.overlaps(app, definitions, &many[..1], Some(&many)).await.unwrap_err(),
+            "1001 columns of an overlap",
+        ),
+        (
+            crowds
+                .compare(
+                    app,
+                    definitions,
+                    &all,
+                    None,
+                    &compare(vec![String::new(); MAX_COMPARED_TAGS + 1], 1),
+                )
+                .await
+                .unwrap_err(),
             "101 tags",
         ),
-        (crowds.compare(app, definitions, &all, None, &compare(Vec::new(), MAX_CONTRASTS + 1)).await.unwrap_err(), "10001 values"),
+        (
+            crowds
+                .compare(app, definitions, &all, None, &compare(Vec::new(), MAX_CONTRASTS + 1))
+                .await
+                .unwrap_err(),
+            "10001 values",
+        ),
     ];
     for (error, expected) in errors {
         assert!(error.to_string().contains(expected), "{error}");
         assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     }
     let error = crowds.top(app, definitions, None, "contry", 3).await.unwrap_err();
-    assert!(matches!(error, Error::UnknownTag(_)) && error.to_string().contains("did you mean `country`"), "{error}");
+    assert!(
+        matches!(error, Error::UnknownTag(_))
+            && error.to_string().contains("did you mean `country`"),
+        "{error}"
+    );
     assert_eq!(error.kind(), ErrorKind::NotFound);
 }

@@ -1,4 +1,5 @@
-//! The size shown, the rows exported and the members admitted are the same set, and the one that the expression says row by row.
+//! The size shown, the rows exported and the members admitted are the same set, and the one that
+//! the expression says row by row.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 #[allow(dead_code, reason = "each test file uses a part")]
@@ -64,7 +65,8 @@ fn expression() -> impl Strategy<Value = String> {
     leaf.prop_recursive(3, 12, 3, |inner| {
         prop_oneof![
             inner.clone().prop_map(|e| format!("!({e})")),
-            proptest::collection::vec(inner.clone(), 2..4).prop_map(|e| format!("({})", e.join(") && ("))),
+            proptest::collection::vec(inner.clone(), 2..4)
+                .prop_map(|e| format!("({})", e.join(") && ("))),
             proptest::collection::vec(inner, 2..4).prop_map(|e| format!("({})", e.join(") || ("))),
         ]
     })
@@ -87,17 +89,31 @@ proptest! {
     }
 }
 
-async fn check(shop: &mut Shop, rows: &[Row], first: &CrowdDefinition, text: &str) -> Result<(), TestCaseError> {
+async fn check(
+    shop: &mut Shop,
+    rows: &[Row],
+    first: &CrowdDefinition,
+    text: &str,
+) -> Result<(), TestCaseError> {
     let crowd = shop.define("second", text);
     let version = shop.crowds.compute(&shop.app, &crowd).await.unwrap();
 
-    let holds = |row: &Row, within: &dyn Fn(&Row) -> bool, checked: &taghouse_rules::Predicate<Value>| {
-        let value = |name: &str| if name == "crowd:first" { Some(Value::Bool(within(row))) } else { row.get(name).cloned() };
-        checked.holds(&value)
-    };
+    let holds =
+        |row: &Row, within: &dyn Fn(&Row) -> bool, checked: &taghouse_rules::Predicate<Value>| {
+            let value = |name: &str| {
+                if name == "crowd:first" {
+                    Some(Value::Bool(within(row)))
+                } else {
+                    row.get(name).cloned()
+                }
+            };
+            checked.holds(&value)
+        };
     let in_first = |row: &Row| holds(row, &|_| false, &first.checked);
-    let expected: Vec<bool> = rows.iter().map(|row| holds(row, &in_first, &crowd.checked)).collect();
-    let ids: Vec<String> = (0..rows.len()).filter(|n| expected[*n]).map(|n| format!("u{n}")).collect();
+    let expected: Vec<bool> =
+        rows.iter().map(|row| holds(row, &in_first, &crowd.checked)).collect();
+    let ids: Vec<String> =
+        (0..rows.len()).filter(|n| expected[*n]).map(|n| format!("u{n}")).collect();
 
     let exported = shop.exported("second").await;
     prop_assert_eq!(&exported, &ids, "exported of {}", text);
@@ -116,10 +132,12 @@ async fn check(shop: &mut Shop, rows: &[Row], first: &CrowdDefinition, text: &st
         prop_assert_eq!(judgment.unknown_user, n >= rows.len());
         prop_assert_eq!(batch.in_crowd[n][1], member);
         prop_assert_eq!(batch.in_crowd[n][0], rows.get(n).is_some_and(in_first));
-        let evaluation = shop.crowds.evaluate(&shop.app, &shop.definitions, &question, user).await.unwrap();
+        let evaluation =
+            shop.crowds.evaluate(&shop.app, &shop.definitions, &question, user).await.unwrap();
         prop_assert_eq!(evaluation.holds, member, "{} for {}", text, user);
     }
-    let sample = shop.crowds.sample(&shop.app, &shop.definitions, &question, 10_000, 3).await.unwrap();
+    let sample =
+        shop.crowds.sample(&shop.app, &shop.definitions, &question, 10_000, 3).await.unwrap();
     prop_assert_eq!((sample.users, sample.count), (ids, version.size));
     Ok(())
 }

@@ -21,7 +21,11 @@ async fn tells_what_it_was_made_of() {
     assert_eq!(version.object, "crowds/shop/french/1.crowd");
     let through = shop.define("through", "crowd(\"french\") && orders > 3");
     let version = shop.crowds.compute(&shop.app, &through).await.unwrap();
-    assert_eq!((version.oldest_as_of_ms, version.newest_as_of_ms), (Some(100), Some(300)), "also of the tags below");
+    assert_eq!(
+        (version.oldest_as_of_ms, version.newest_as_of_ms),
+        (Some(100), Some(300)),
+        "also of the tags below"
+    );
 }
 
 #[tokio::test]
@@ -33,10 +37,16 @@ async fn keeps_five() {
     }
     let versions = shop.crowds.versions(&shop.app, "busy").await.unwrap();
     assert_eq!(versions.current, 8);
-    assert_eq!(versions.versions.iter().map(|v| (v.version, v.size)).collect::<Vec<_>>(), [(4, 6), (5, 5), (6, 4), (7, 3), (8, 2)]);
+    assert_eq!(
+        versions.versions.iter().map(|v| (v.version, v.size)).collect::<Vec<_>>(),
+        [(4, 6), (5, 5), (6, 4), (7, 3), (8, 2)]
+    );
     assert_eq!(shop.objects("busy"), ["4.crowd", "5.crowd", "6.crowd", "7.crowd", "8.crowd"]);
     let old = shop.crowds.members(&shop.app, "busy", Some(4)).await.unwrap();
-    assert_eq!((old.ids().map(|c| c.unwrap().len()).sum::<usize>() as u64, old.version().size), (6, 6));
+    assert_eq!(
+        (old.ids().map(|c| c.unwrap().len()).sum::<usize>() as u64, old.version().size),
+        (6, 6)
+    );
     let gone = shop.crowds.members(&shop.app, "busy", Some(3)).await.err().unwrap();
     assert_eq!(gone.to_string(), "crowd busy has no version 3: versions 4, 5, 6, 7, 8 are kept");
     assert_eq!(gone.kind(), ErrorKind::NotFound);
@@ -52,7 +62,10 @@ async fn members_stay_while_others_publish() {
     for _ in 0..7 {
         shop.crowds.compute(&shop.app, &crowd).await.unwrap();
     }
-    assert_eq!(members.ids().flat_map(Result::unwrap).collect::<Vec<_>>(), ["u6", "u7", "u8", "u9"]);
+    assert_eq!(
+        members.ids().flat_map(Result::unwrap).collect::<Vec<_>>(),
+        ["u6", "u7", "u8", "u9"]
+    );
     assert_eq!(shop.exported("busy").await, ["u9"]);
 }
 
@@ -75,7 +88,12 @@ async fn computations_at_once_lose_nothing() {
     assert_eq!(published, [1, 2, 3], "each its own number");
     let versions = shop.crowds.versions(&shop.app, "busy").await.unwrap();
     assert_eq!(versions.versions.iter().map(|v| v.version).collect::<Vec<_>>(), [1, 2, 3]);
-    assert_eq!(shop.objects("busy").len(), 3, "those that lost left nothing: {:?}", shop.objects("busy"));
+    assert_eq!(
+        shop.objects("busy").len(),
+        3,
+        "those that lost left nothing: {:?}",
+        shop.objects("busy")
+    );
 }
 
 #[tokio::test]
@@ -87,7 +105,18 @@ async fn what_a_stopped_process_left_is_neither_used_nor_kept() {
     let crowd = shop.define("busy", "orders > 5");
     let version = shop.crowds.compute(&shop.app, &crowd).await.unwrap();
     assert_eq!((version.version, version.object.as_str()), (1, "crowds/shop/busy/1-1.crowd"));
-    assert_eq!(shop.other_process().members(&shop.app, "busy", None).await.unwrap().ids().next().unwrap().unwrap().len(), 4);
+    assert_eq!(
+        shop.other_process()
+            .members(&shop.app, "busy", None)
+            .await
+            .unwrap()
+            .ids()
+            .next()
+            .unwrap()
+            .unwrap()
+            .len(),
+        4
+    );
     for _ in 0..5 {
         shop.crowds.compute(&shop.app, &crowd).await.unwrap();
     }
@@ -139,7 +168,11 @@ async fn damage_is_told_and_fixed_by_computing_again() {
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     std::fs::remove_file(&path).unwrap();
     let error = shop.other_process().judge(&shop.app, "u7", "busy").await.unwrap_err();
-    assert!(error.to_string().contains("is missing") && error.to_string().contains("compute the crowd again"), "{error}");
+    assert!(
+        error.to_string().contains("is missing")
+            && error.to_string().contains("compute the crowd again"),
+        "{error}"
+    );
     shop.crowds.compute(&shop.app, &crowd).await.unwrap();
     assert!(shop.other_process().judge(&shop.app, "u7", "busy").await.unwrap().in_crowd);
 }
@@ -152,10 +185,20 @@ async fn renumbered_users_make_old_answers_refused_until_all_is_produced() {
     shop.dictionary.renew(&shop.app, 2).unwrap();
     let old = "version 1 of crowd busy was computed before the users were renumbered: run `taghouse produce`";
     assert_eq!(shop.crowds.judge(&shop.app, "u7", "busy").await.unwrap_err().to_string(), old);
-    assert_eq!(shop.other_process().members(&shop.app, "busy", None).await.err().unwrap().to_string(), old);
+    assert_eq!(
+        shop.other_process().members(&shop.app, "busy", None).await.err().unwrap().to_string(),
+        old
+    );
     let error = shop.crowds.compute(&shop.app, &crowd).await.unwrap_err();
-    assert!(matches!(error, Error::OldIndex { .. }) && error.to_string().contains("run `taghouse produce` to rebuild"), "{error}");
-    assert!(matches!(shop.crowds.profile(&shop.app, "u7").await.unwrap_err(), Error::OldIndex { .. }));
+    assert!(
+        matches!(error, Error::OldIndex { .. })
+            && error.to_string().contains("run `taghouse produce` to rebuild"),
+        "{error}"
+    );
+    assert!(matches!(
+        shop.crowds.profile(&shop.app, "u7").await.unwrap_err(),
+        Error::OldIndex { .. }
+    ));
     shop.produce(&ten()).await;
     let version = shop.crowds.compute(&shop.app, &crowd).await.unwrap();
     assert_eq!((version.generation, version.size, shop.exported("busy").await.len()), (2, 4, 4));
@@ -170,14 +213,20 @@ async fn a_version_outlasts_a_loss_of_power_and_none_is_published_after_a_failed
     let busy = shop.define("busy", "orders > 3");
     shop.crowds.compute(&shop.app, &busy).await.unwrap();
     for failing in ["crowd", "busy"] {
-        rehearsal.fail_when(move |path| path.extension().is_some_and(|ending| ending == failing) || path.ends_with(failing));
+        rehearsal.fail_when(move |path| {
+            path.extension().is_some_and(|ending| ending == failing) || path.ends_with(failing)
+        });
         let error = shop.crowds.compute(&shop.app, &busy).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{failing}: {error}");
         assert_eq!(shop.crowds.versions(&shop.app, "busy").await.unwrap().current, 1, "{failing}");
     }
     rehearsal.fail_no_more();
     let exported = shop.exported("busy").await;
-    assert_eq!(shop.crowds.compute(&shop.app, &busy).await.unwrap().version, 2, "what the failures left is stepped over");
+    assert_eq!(
+        shop.crowds.compute(&shop.app, &busy).await.unwrap().version,
+        2,
+        "what the failures left is stepped over"
+    );
     rehearsal.lose_power().unwrap();
     let other = shop.other_process();
     for version in [1, 2] {

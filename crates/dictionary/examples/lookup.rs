@@ -1,8 +1,10 @@
-//! Times the dictionary: `cargo run --release -p taghouse-dictionary --example lookup [ids] [folder]`, 10 million ids by default.
+//! Times the dictionary: `cargo run --release -p taghouse-dictionary --example lookup [ids]
+//! [folder]`, 10 million ids by default.
 //!
-//! Ids are 36-character UUID text, made from a counter. The making of text is not in the times. Nor is the first touch of stored blocks,
-//! when their checksums are verified, in the one of look-ups. Rates are by the clock and, in brackets, by the time on
-//! cores, of all threads, which says the same on a machine that is busy with other work too.
+//! Ids are 36-character UUID text, made from a counter. The making of text is not in the times. Nor
+//! is the first touch of stored blocks, when their checksums are verified, in the one of look-ups.
+//! Rates are by the clock and, in brackets, by the time on cores, of all threads, which says the
+//! same on a machine that is busy with other work too.
 
 #![allow(clippy::print_stdout)]
 
@@ -60,18 +62,29 @@ fn main() -> Outcome<()> {
     report("assign, known ids", texts.len() as u64, begun.spent());
 
     let begun = Begun::now();
-    let bytes: usize = dictionary.resolve_sorted(&app, 0..u32::try_from(ids)?).map(|pair| pair.map_or(0, |(_, id)| id.len())).sum();
+    let bytes: usize = dictionary
+        .resolve_sorted(&app, 0..u32::try_from(ids)?)
+        .map(|pair| pair.map_or(0, |(_, id)| id.len()))
+        .sum();
     if bytes as u64 != 36 * ids {
         return Err("not all ids came back".into());
     }
     report("resolve in order", ids, begun.spent());
 
     let begun = Begun::now();
-    dictionary.repack(&app, (0..u32::try_from(ids)?).step_by(2))?.finish(|_| Ok::<(), taghouse_dictionary::Error>(()))?;
+    dictionary
+        .repack(&app, (0..u32::try_from(ids)?).step_by(2))?
+        .finish(|_| Ok::<(), taghouse_dictionary::Error>(()))?;
     report("repack, half of the ids", ids / 2, begun.spent());
-    println!("bytes an id: {:.2}", dictionary.bytes_on_disk(&app)? as f64 / (ids.div_ceil(2)) as f64);
+    println!(
+        "bytes an id: {:.2}",
+        dictionary.bytes_on_disk(&app)? as f64 / (ids.div_ceil(2)) as f64
+    );
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    for line in status.lines().filter(|line| ["VmHWM", "RssAnon", "RssFile"].iter().any(|name| line.starts_with(name))) {
+    for line in status
+        .lines()
+        .filter(|line| ["VmHWM", "RssAnon", "RssFile"].iter().any(|name| line.starts_with(name)))
+    {
         println!("{line}");
     }
     Ok(())
@@ -81,7 +94,11 @@ fn main() -> Outcome<()> {
 fn look_ups(dictionary: &Dictionary, app: &AppId, ids: u64) -> Outcome<()> {
     let mut random = 1;
     look_up(dictionary, app, ids, 64, &mut random)?;
-    report("lookup, random known ids", 256 * BATCH as u64, look_up(dictionary, app, ids, 256, &mut random)?);
+    report(
+        "lookup, random known ids",
+        256 * BATCH as u64,
+        look_up(dictionary, app, ids, 256, &mut random)?,
+    );
     let one = Texts::of((0..BATCH as u64).map(|number| mix(number) % ids));
     let one = one.get();
     let begun = Begun::now();
@@ -102,7 +119,13 @@ fn look_ups(dictionary: &Dictionary, app: &AppId, ids: u64) -> Outcome<()> {
 }
 
 /// Looks up batches of random ids and gives the time without the making of text.
-fn look_up(dictionary: &Dictionary, app: &AppId, ids: u64, batches: usize, random: &mut u64) -> Outcome<Spent> {
+fn look_up(
+    dictionary: &Dictionary,
+    app: &AppId,
+    ids: u64,
+    batches: usize,
+    random: &mut u64,
+) -> Outcome<Spent> {
     let mut spent = Spent::default();
     for _ in 0..batches {
         let numbers = (0..BATCH).map(|_| {
@@ -115,7 +138,11 @@ fn look_up(dictionary: &Dictionary, app: &AppId, ids: u64, batches: usize, rando
         let begun = Begun::now();
         let found = dictionary.lookup(app, &texts)?;
         spent += begun.spent();
-        if !found.iter().zip(numbers).all(|(ordinal, number)| ordinal.map(u64::from) == Some(number)) {
+        if !found
+            .iter()
+            .zip(numbers)
+            .all(|(ordinal, number)| ordinal.map(u64::from) == Some(number))
+        {
             return Err("a wrong ordinal".into());
         }
     }
@@ -164,9 +191,12 @@ impl Begun {
 /// Of all threads, in steps of 10 ms; zero where the system does not say.
 fn time_on_cores() -> Duration {
     let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The numbers follow the name in brackets; the 12th and 13th are the ticks in the program and in the system.
+    // The numbers follow the name in brackets; the 12th and 13th are the ticks in the program and
+    // in the system.
     let numbers = text.rsplit(')').next().unwrap_or_default().split_whitespace();
-    Duration::from_millis(10 * numbers.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>())
+    Duration::from_millis(
+        10 * numbers.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>(),
+    )
 }
 
 /// UUID texts in one buffer.

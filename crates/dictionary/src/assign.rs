@@ -13,7 +13,8 @@ use taghouse_model::{Ordinal, check_user_id};
 const PART: usize = 1 << 20;
 /// Ids packed at a time.
 const PACK: usize = 4096;
-/// A frame of the log holds about this much. A call that fits into one is on disk whole or not at all.
+/// A frame of the log holds about this much. A call that fits into one is on disk whole or not at
+/// all.
 const FRAME_BYTES: usize = 4 << 20;
 /// Ordinals of one frame of deletions.
 const FRAME_DELETIONS: usize = 1 << 20;
@@ -51,7 +52,9 @@ impl Space {
         ids: &[&str],
         found: &mut [Ordinal],
     ) -> Result<()> {
-        let missing = |found: &[Ordinal]| -> Vec<usize> { (0..found.len()).filter(|at| found[*at] == NONE).collect() };
+        let missing = |found: &[Ordinal]| -> Vec<usize> {
+            (0..found.len()).filter(|at| found[*at] == NONE).collect()
+        };
         let mut places = missing(found);
         if places.is_empty() {
             return Ok(());
@@ -71,13 +74,16 @@ impl Space {
             state.tail.push(&keys, places, found);
         }
         writer.log_tail(&state.tail)?;
-        if state.tail.count() >= self.options.seal_ids || state.tail.text_bytes() >= self.options.seal_bytes {
+        if state.tail.count() >= self.options.seal_ids
+            || state.tail.text_bytes() >= self.options.seal_bytes
+        {
             self.seal(writer, generation)?;
         }
         Ok(())
     }
 
-    /// An error if there are not ordinals for all that have none; counts them one by one only when it is close.
+    /// An error if there are not ordinals for all that have none; counts them one by one only when
+    /// it is close.
     fn check_room(&self, generation: &Generation, ids: &[&str], found: &[Ordinal]) -> Result<()> {
         let room = self.options.most_ids.saturating_sub(generation.state().len()) as usize;
         let missing = || ids.iter().zip(found).filter(|(_, ordinal)| **ordinal == NONE);
@@ -87,8 +93,13 @@ impl Space {
         let texts: HashSet<&str> = missing().map(|(id, _)| *id).collect();
         let texts: Vec<&str> = texts.into_iter().collect();
         // Others may have given some of them meanwhile.
-        let new = generation.state().lookup(&texts)?.iter().filter(|ordinal| **ordinal == NONE).count();
-        if new > room { Err(Error::Full { app: self.app.clone(), new, most: self.options.most_ids }) } else { Ok(()) }
+        let new =
+            generation.state().lookup(&texts)?.iter().filter(|ordinal| **ordinal == NONE).count();
+        if new > room {
+            Err(Error::Full { app: self.app.clone(), new, most: self.options.most_ids })
+        } else {
+            Ok(())
+        }
     }
 
     pub(crate) fn delete(&self, ordinals: &[Ordinal]) -> Result<Vec<Option<String>>> {
@@ -108,7 +119,8 @@ impl Space {
         let gone: Vec<Ordinal> = gone.into_iter().collect();
         writer.guarded(|writer| {
             writer.deletions = true;
-            gone.chunks(FRAME_DELETIONS).try_for_each(|ordinals| writer.log.append_deleted(ordinals))?;
+            gone.chunks(FRAME_DELETIONS)
+                .try_for_each(|ordinals| writer.log.append_deleted(ordinals))?;
             writer.log.sync()
         })?;
         gone.iter().for_each(|ordinal| state.tail.forget(*ordinal));
@@ -118,7 +130,8 @@ impl Space {
 }
 
 impl Writer {
-    /// Writes the tail's ids that are not in the log yet, waits for the disk, and shows them to readers.
+    /// Writes the tail's ids that are not in the log yet, waits for the disk, and shows them to
+    /// readers.
     fn log_tail(&mut self, tail: &Tail) -> Result<()> {
         let mut packed = Vec::new();
         loop {

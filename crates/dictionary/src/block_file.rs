@@ -1,7 +1,8 @@
-//! The form of immutable files: a body in blocks of 64 KiB with a checksum each, the checksums, a footer.
+//! The form of immutable files: a body in blocks of 64 KiB with a checksum each, the checksums, a
+//! footer.
 //!
-//! Opening reads the footer and the checksums; a block is verified when it is first touched. So opening costs the same at any size, and
-//! every byte is checked before it is believed.
+//! Opening reads the footer and the checksums; a block is verified when it is first touched. So
+//! opening costs the same at any size, and every byte is checked before it is believed.
 
 use crate::error::{PRODUCE_AGAIN, REMOVE_FILE};
 use crate::map::map;
@@ -18,7 +19,8 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 pub(crate) const BLOCK_BYTES: usize = 64 << 10;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"THDICT01");
-/// Magic, kind, length of the body, three numbers of the kind's own, checksum of the checksums and of the footer so far.
+/// Magic, kind, length of the body, three numbers of the kind's own, checksum of the checksums and
+/// of the footer so far.
 const FOOTER_BYTES: usize = 7 * 8;
 
 /// What a file is for; stands in its footer.
@@ -46,7 +48,14 @@ impl BlockWriter {
     pub(crate) fn create(path: PathBuf) -> Result<Self> {
         let unfinished = path.with_extension("unfinished");
         let file = File::create(&unfinished).map_err(Error::io(&unfinished))?;
-        Ok(Self { path, unfinished, file, block: Vec::with_capacity(BLOCK_BYTES), checksums: Vec::new(), body: 0 })
+        Ok(Self {
+            path,
+            unfinished,
+            file,
+            block: Vec::with_capacity(BLOCK_BYTES),
+            checksums: Vec::new(),
+            body: 0,
+        })
     }
 
     pub(crate) fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
@@ -71,9 +80,13 @@ impl BlockWriter {
             self.end_block()?;
         }
         let footer = [MAGIC, kind as u64, self.body as u64, numbers[0], numbers[1], numbers[2]];
-        let mut end: Vec<u8> = self.checksums.iter().chain(&footer).flat_map(|number| number.to_le_bytes()).collect();
+        let mut end: Vec<u8> =
+            self.checksums.iter().chain(&footer).flat_map(|number| number.to_le_bytes()).collect();
         end.extend_from_slice(&xxh3_64(&end).to_le_bytes());
-        let written = self.file.write_all(&end).and_then(|()| taghouse_disk::sync(&self.file, &self.unfinished));
+        let written = self
+            .file
+            .write_all(&end)
+            .and_then(|()| taghouse_disk::sync(&self.file, &self.unfinished));
         written.map_err(Error::io(&self.unfinished))?;
         fs::rename(&self.unfinished, &self.path).map_err(Error::io(&self.path))
     }
@@ -101,9 +114,14 @@ pub(crate) struct BlockFile {
 
 impl BlockFile {
     /// # Errors
-    /// [`Error::Corrupt`] for a file that is missing, short, of another kind or damaged in what opening reads; [`Error::Unavailable`].
+    /// [`Error::Corrupt`] for a file that is missing, short, of another kind or damaged in what
+    /// opening reads; [`Error::Unavailable`].
     pub(crate) fn open(path: PathBuf, kind: Kind) -> Result<Self> {
-        let damaged = |detail: &str| Error::Corrupt { path: path.clone(), detail: detail.to_owned(), fix: kind.fix() };
+        let damaged = |detail: &str| Error::Corrupt {
+            path: path.clone(),
+            detail: detail.to_owned(),
+            fix: kind.fix(),
+        };
         let length = match fs::metadata(&path) {
             Ok(metadata) => metadata.len(),
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(damaged("it is missing")),
@@ -140,7 +158,11 @@ impl BlockFile {
     #[inline]
     pub(crate) fn verify(&self, range: Range<usize>) -> Result<()> {
         let (first, last) = (range.start / BLOCK_BYTES, range.end.saturating_sub(1) / BLOCK_BYTES);
-        if first == last && range.end <= self.body && self.is_verified(first) { Ok(()) } else { self.verify_blocks(range) }
+        if first == last && range.end <= self.body && self.is_verified(first) {
+            Ok(())
+        } else {
+            self.verify_blocks(range)
+        }
     }
 
     /// The bytes of the body.
@@ -156,7 +178,10 @@ impl BlockFile {
 
     #[inline]
     pub(crate) fn u32_at(&self, at: usize) -> u32 {
-        self.bytes.get(at..at + 4).and_then(|b| b.first_chunk()).map_or(0, |b| u32::from_le_bytes(*b))
+        self.bytes
+            .get(at..at + 4)
+            .and_then(|b| b.first_chunk())
+            .map_or(0, |b| u32::from_le_bytes(*b))
     }
 
     pub(crate) fn damaged(&self, detail: impl Into<String>) -> Error {
@@ -165,7 +190,9 @@ impl BlockFile {
 
     #[inline]
     fn is_verified(&self, block: usize) -> bool {
-        self.verified.get(block / 64).is_some_and(|bits| bits.load(Ordering::Relaxed) >> (block % 64) & 1 == 1)
+        self.verified
+            .get(block / 64)
+            .is_some_and(|bits| bits.load(Ordering::Relaxed) >> (block % 64) & 1 == 1)
     }
 
     #[cold]
@@ -178,7 +205,9 @@ impl BlockFile {
                 continue;
             }
             let start = block * BLOCK_BYTES;
-            if xxh3_64(&self.bytes[start..self.body.min(start + BLOCK_BYTES)]) != self.u64_at(self.body + 8 * block) {
+            if xxh3_64(&self.bytes[start..self.body.min(start + BLOCK_BYTES)])
+                != self.u64_at(self.body + 8 * block)
+            {
                 return Err(self.damaged(format!("the checksum of its block {block}")));
             }
             self.verified[block / 64].fetch_or(1 << (block % 64), Ordering::Relaxed);

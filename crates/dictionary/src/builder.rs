@@ -48,7 +48,16 @@ impl Builder {
             deleted: None,
             tail: TailEntry { file: String::new(), first: 0 },
         };
-        Ok(Self { folder, options, files, writing: None, entries: Vec::new(), next: 0, ids: Vec::new(), runs: Vec::new() })
+        Ok(Self {
+            folder,
+            options,
+            files,
+            writing: None,
+            entries: Vec::new(),
+            next: 0,
+            ids: Vec::new(),
+            runs: Vec::new(),
+        })
     }
 
     /// Gives the next ordinal.
@@ -71,7 +80,9 @@ impl Builder {
 
     /// Ends the ids file being written and makes its run.
     fn end_file(&mut self) -> Result<()> {
-        let (Some(ids), Some(entry)) = (self.writing.take(), self.files.ids.last_mut()) else { return Ok(()) };
+        let (Some(ids), Some(entry)) = (self.writing.take(), self.files.ids.last_mut()) else {
+            return Ok(());
+        };
         entry.count = ids.count();
         ids.finish()?;
         let (first, count) = (entry.first, entry.count);
@@ -90,7 +101,9 @@ impl Builder {
         let (runs, old) = (std::mem::take(&mut self.runs), std::mem::take(&mut self.files.runs));
         let sources: Vec<Source<'_>> = runs.iter().map(|run| Source::Run(run)).collect();
         self.add_run(&sources, 0, self.next)?;
-        old.iter().map(|entry| self.folder.join(&entry.file)).try_for_each(|path| fs::remove_file(&path).map_err(Error::io(&path)))
+        old.iter()
+            .map(|entry| self.folder.join(&entry.file))
+            .try_for_each(|path| fs::remove_file(&path).map_err(Error::io(&path)))
     }
 
     fn add_run(&mut self, sources: &[Source<'_>], first: Ordinal, end: Ordinal) -> Result<()> {
@@ -112,7 +125,12 @@ impl Builder {
         self.files.tail = TailEntry { file: self.files.name("tail"), first: self.next };
         let log = LogFile::create(self.folder.join(&self.files.tail.file), self.next)?;
         sync_folder(&self.folder)?;
-        let state = State::new(self.ids.clone(), self.runs.clone(), deleted, Arc::new(Tail::new(self.next)));
+        let state = State::new(
+            self.ids.clone(),
+            self.runs.clone(),
+            deleted,
+            Arc::new(Tail::new(self.next)),
+        );
         Ok((self.files.clone(), state, log))
     }
 }

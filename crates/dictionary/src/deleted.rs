@@ -9,7 +9,8 @@ use taghouse_model::Ordinal;
 const CHUNK: u32 = 1 << 16;
 type Chunk = [u64; CHUNK as usize / 64];
 
-/// Bits in chunks that copies share, so that a deletion makes a new set without copying the old one.
+/// Bits in chunks that copies share, so that a deletion makes a new set without copying the old
+/// one.
 #[derive(Clone, Default)]
 pub(crate) struct Deleted {
     chunks: Vec<Option<Arc<Chunk>>>,
@@ -50,10 +51,18 @@ impl Deleted {
 
     /// In rising order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Ordinal> + '_ {
-        let chunks = self.chunks.iter().enumerate().filter_map(|(at, chunk)| Some((at as u32 * CHUNK, chunk.as_ref()?)));
+        let chunks = self
+            .chunks
+            .iter()
+            .enumerate()
+            .filter_map(|(at, chunk)| Some((at as u32 * CHUNK, chunk.as_ref()?)));
         chunks.flat_map(|(base, chunk)| {
             let words = chunk.iter().enumerate().filter(|(_, word)| **word != 0);
-            words.flat_map(move |(at, word)| (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| base + at as u32 * 64 + bit))
+            words.flat_map(move |(at, word)| {
+                (0..64)
+                    .filter(move |bit| word >> bit & 1 == 1)
+                    .map(move |bit| base + at as u32 * 64 + bit)
+            })
         })
     }
 
@@ -68,9 +77,14 @@ impl Deleted {
     pub(crate) fn read(path: PathBuf) -> Result<Self> {
         let file = BlockFile::open(path, Kind::Deleted)?;
         file.verify(0..file.bytes().len())?;
-        let deleted = Self::default().with(file.bytes().chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])));
+        let deleted = Self::default().with(
+            file.bytes().chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])),
+        );
         if u64::from(deleted.count) != file.numbers[0] {
-            return Err(Error::corrupt(&file.path, "it has not the number of ordinals noted in it"));
+            return Err(Error::corrupt(
+                &file.path,
+                "it has not the number of ordinals noted in it",
+            ));
         }
         Ok(deleted)
     }

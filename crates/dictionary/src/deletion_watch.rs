@@ -6,7 +6,8 @@ use taghouse_model::AppId;
 /// Ids, whose order does not matter.
 type Ids = Mutex<HashSet<String>>;
 
-/// The ids of an app that are deleted while it lives: whoever works with ids read before must not give them back to the dictionary.
+/// The ids of an app that are deleted while it lives: whoever works with ids read before must not
+/// give them back to the dictionary.
 pub struct DeletionWatch(Arc<Ids>);
 
 impl DeletionWatch {
@@ -36,7 +37,10 @@ impl Watches {
     }
 
     pub(crate) fn is_watched(&self, app: &AppId) -> bool {
-        self.0.lock().get(app).is_some_and(|watches| watches.iter().any(|watch| watch.strong_count() > 0))
+        self.0
+            .lock()
+            .get(app)
+            .is_some_and(|watches| watches.iter().any(|watch| watch.strong_count() > 0))
     }
 
     pub(crate) fn note(&self, app: &AppId, deleted: &[String]) {

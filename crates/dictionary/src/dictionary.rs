@@ -19,7 +19,8 @@ const LOCK: &str = "LOCK";
 const FORM: &str = "FORM";
 const FORM_TEXT: &str = "taghouse dictionary 1\n";
 
-/// All apps' user ids and ordinals, in one folder. Share it in an `Arc`; see the crate's documentation for what holds.
+/// All apps' user ids and ordinals, in one folder. Share it in an `Arc`; see the crate's
+/// documentation for what holds.
 pub struct Dictionary {
     path: PathBuf,
     options: Options,
@@ -33,7 +34,8 @@ pub struct Dictionary {
 }
 
 impl Dictionary {
-    /// Opens the dictionary in the folder `path`, making it where there is none. One process at a time can have it open.
+    /// Opens the dictionary in the folder `path`, making it where there is none. One process at a
+    /// time can have it open.
     ///
     /// # Errors
     /// [`Error::Locked`], [`Error::OldForm`], [`Error::Corrupt`], [`Error::Unavailable`].
@@ -68,12 +70,13 @@ impl Dictionary {
         })
     }
 
-    /// The ordinals of `ids`, in their order; an id that has none gets the next one, in the order given. An id may come more than
-    /// once. On return all of it is on disk.
+    /// The ordinals of `ids`, in their order; an id that has none gets the next one, in the order
+    /// given. An id may come more than once. On return all of it is on disk.
     ///
     /// # Errors
     /// [`Error::UserId`], [`Error::Full`] and [`Error::Unsettled`]: nothing written. [`Error::Unavailable`]: perhaps some were written;
-    /// those not shown yet are shown when the dictionary is opened again, and the same call then gives the rest.
+    /// those not shown yet are shown when the dictionary is opened again, and the same call then
+    /// gives the rest.
     pub fn assign(&self, app: &AppId, ids: &[&str]) -> Result<Vec<Ordinal>> {
         if ids.is_empty() {
             return Ok(Vec::new());
@@ -82,13 +85,14 @@ impl Dictionary {
             return space.assign(ids);
         }
         for (position, id) in ids.iter().enumerate() {
-            taghouse_model::check_user_id(id).map_err(|reason| Error::UserId { position, reason })?;
+            taghouse_model::check_user_id(id)
+                .map_err(|reason| Error::UserId { position, reason })?;
         }
         self.space_or_new(app, FIRST_GENERATION)?.assign(ids)
     }
 
-    /// The ordinals of `ids`, in their order; `None` for an id that has none (also for text that cannot be a user id). Large batches are
-    /// several times faster than single ids.
+    /// The ordinals of `ids`, in their order; `None` for an id that has none (also for text that
+    /// cannot be a user id). Large batches are several times faster than single ids.
     ///
     /// # Errors
     /// [`Error::Corrupt`].
@@ -97,7 +101,8 @@ impl Dictionary {
         space.current().state().lookup(ids).map(options)
     }
 
-    /// The ids of `ordinals`, in their order; `None` for an ordinal that is not given or of a deleted user.
+    /// The ids of `ordinals`, in their order; `None` for an ordinal that is not given or of a
+    /// deleted user.
     ///
     /// # Errors
     /// [`Error::Corrupt`].
@@ -106,24 +111,32 @@ impl Dictionary {
         space.current().state().resolve(ordinals)
     }
 
-    /// Streams the ids of ascending ordinals, such as a bitmap's, in the same order, each with its ordinal. Ordinals that are not
-    /// given and those of deleted users are passed over. Holds a thousand ids at a time, whatever the number.
-    pub fn resolve_sorted<I: Iterator<Item = Ordinal>>(&self, app: &AppId, ordinals: impl IntoIterator<IntoIter = I>) -> Resolved<I> {
+    /// Streams the ids of ascending ordinals, such as a bitmap's, in the same order, each with its
+    /// ordinal. Ordinals that are not given and those of deleted users are passed over. Holds a
+    /// thousand ids at a time, whatever the number.
+    pub fn resolve_sorted<I: Iterator<Item = Ordinal>>(
+        &self,
+        app: &AppId,
+        ordinals: impl IntoIterator<IntoIter = I>,
+    ) -> Resolved<I> {
         Resolved::new(self.space(app).map(|space| space.current()), ordinals.into_iter())
     }
 
-    /// How many ordinals the app has given: all below this number have an id or had one that is deleted.
+    /// How many ordinals the app has given: all below this number have an id or had one that is
+    /// deleted.
     pub fn len(&self, app: &AppId) -> u32 {
         self.space(app).map_or(0, |space| space.current().state().len())
     }
 
-    /// The generation of the app's ordinals, 1 or more, or 0 where it has none yet; see the crate's documentation.
+    /// The generation of the app's ordinals, 1 or more, or 0 where it has none yet; see the crate's
+    /// documentation.
     pub fn generation(&self, app: &AppId) -> u64 {
         self.space(app).map_or(0, |space| space.generations().number)
     }
 
-    /// Says that the app's ordinals, those given already too, are of this generation from now on: what was derived from an earlier one is
-    /// not to be read with them. Durable on return. One that is not later than the present one changes nothing.
+    /// Says that the app's ordinals, those given already too, are of this generation from now on:
+    /// what was derived from an earlier one is not to be read with them. Durable on return. One
+    /// that is not later than the present one changes nothing.
     ///
     /// # Errors
     /// [`Error::Unsettled`], [`Error::Unavailable`].
@@ -131,22 +144,26 @@ impl Dictionary {
         self.space_or_new(app, generation.max(FIRST_GENERATION))?.renew(generation)
     }
 
-    /// A generation of the app to read from: the current one, one that is being published, or an earlier one that someone still holds.
+    /// A generation of the app to read from: the current one, one that is being published, or an
+    /// earlier one that someone still holds.
     pub fn view(&self, app: &AppId, generation: u64) -> Option<View> {
         let generations = self.space(app)?.generations();
         let view = |found| Some(View { number: generation, generation: found });
         if generations.number == generation {
             return view(Arc::clone(&generations.current));
         }
-        if let Some((_, prepared)) = generations.prepared.as_ref().filter(|(number, _)| *number == generation) {
+        if let Some((_, prepared)) =
+            generations.prepared.as_ref().filter(|(number, _)| *number == generation)
+        {
             return view(Arc::clone(prepared));
         }
         let retired = generations.retired.iter().find(|(number, _)| *number == generation);
         retired.and_then(|(_, held)| held.upgrade()).and_then(view)
     }
 
-    /// Deletes users: at once and durably, no look-up and no resolution gives them any more. Gives the ids that the ordinals had, `None`
-    /// for one that had none. The ordinals are never given again in this generation; an id that comes back gets a new one. The text stays
+    /// Deletes users: at once and durably, no look-up and no resolution gives them any more. Gives
+    /// the ids that the ordinals had, `None` for one that had none. The ordinals are never
+    /// given again in this generation; an id that comes back gets a new one. The text stays
     /// in the files until [`purge`](Self::purge) or a re-packing.
     ///
     /// # Errors
@@ -162,8 +179,9 @@ impl Dictionary {
         space.delete(ordinals)
     }
 
-    /// Tells those who watch that ids are deleted, also ids that have no ordinal yet: a production may have read them already. Call it before
-    /// the ids are looked up, so that whoever gives one an ordinal meanwhile is either found or told.
+    /// Tells those who watch that ids are deleted, also ids that have no ordinal yet: a production
+    /// may have read them already. Call it before the ids are looked up, so that whoever gives
+    /// one an ordinal meanwhile is either found or told.
     pub fn note_deleted(&self, app: &AppId, ids: &[String]) {
         self.watches.note(app, ids);
     }
@@ -173,8 +191,9 @@ impl Dictionary {
         self.watches.watch(app)
     }
 
-    /// Erases the text of deleted users from the current generation's files, writing those again that hold some; gives the number of texts
-    /// erased. Readers go on meanwhile, writers wait. Their bytes are gone from the folder on return.
+    /// Erases the text of deleted users from the current generation's files, writing those again
+    /// that hold some; gives the number of texts erased. Readers go on meanwhile, writers wait.
+    /// Their bytes are gone from the folder on return.
     ///
     /// # Errors
     /// [`Error::Unsettled`], [`Error::Corrupt`], [`Error::Unavailable`].
@@ -182,12 +201,14 @@ impl Dictionary {
         self.space(app).map_or(Ok(0), |space| space.purge())
     }
 
-    /// Makes the next generation of the users `kept`, given in rising order, beside the current one; those deleted and those never given
-    /// are passed over. Readers and writers of the current generation go on meanwhile; users who come after the beginning are carried
+    /// Makes the next generation of the users `kept`, given in rising order, beside the current
+    /// one; those deleted and those never given are passed over. Readers and writers of the
+    /// current generation go on meanwhile; users who come after the beginning are carried
     /// over by [`Repack::finish`], which also makes it current.
     ///
     /// # Errors
-    /// [`Error::Repacking`], [`Error::Unsettled`], [`Error::KeptOrder`], [`Error::Corrupt`], [`Error::Unavailable`].
+    /// [`Error::Repacking`], [`Error::Unsettled`], [`Error::KeptOrder`], [`Error::Corrupt`],
+    /// [`Error::Unavailable`].
     pub fn repack(&self, app: &AppId, kept: impl Iterator<Item = Ordinal>) -> Result<Repack<'_>> {
         let space = self.space_or_new(app, FIRST_GENERATION)?;
         // Not where another generation waits to be settled: the new one would have its name.
@@ -195,8 +216,9 @@ impl Dictionary {
         Repack::begin(space, kept)
     }
 
-    /// Says which generation is the published one: after a crash in [`Repack::finish`] there may be two. Makes that one current and
-    /// removes the other. Where there is only one, nothing is changed, whatever its number.
+    /// Says which generation is the published one: after a crash in [`Repack::finish`] there may be
+    /// two. Makes that one current and removes the other. Where there is only one, nothing is
+    /// changed, whatever its number.
     ///
     /// # Errors
     /// [`Error::NoGeneration`] if it is neither of two; [`Error::Unavailable`].
@@ -210,7 +232,8 @@ impl Dictionary {
     /// [`Error::Unavailable`].
     pub fn bytes_on_disk(&self, app: &AppId) -> Result<u64> {
         let mut bytes = 0;
-        let mut folders: Vec<PathBuf> = self.space(app).map(|space| space.folder.clone()).into_iter().collect();
+        let mut folders: Vec<PathBuf> =
+            self.space(app).map(|space| space.folder.clone()).into_iter().collect();
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(&folder).map_err(Error::io(&folder))? {
                 let entry = entry.map_err(Error::io(&folder))?;
@@ -226,8 +249,9 @@ impl Dictionary {
         Ok(bytes)
     }
 
-    /// Puts all apps' files as they are now into `folder`, which holds nothing yet: files that are never written to again as links where the
-    /// file system has them, others as copies. Readers go on, an app's writers wait for its turn. Nothing is synced.
+    /// Puts all apps' files as they are now into `folder`, which holds nothing yet: files that are
+    /// never written to again as links where the file system has them, others as copies.
+    /// Readers go on, an app's writers wait for its turn. Nothing is synced.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Unavailable`].
@@ -253,7 +277,12 @@ impl Dictionary {
         if let Some(space) = self.space(app) {
             return Ok(space);
         }
-        let space = Arc::new(Space::create(app.clone(), self.path.join(app.as_str()), self.options, generation)?);
+        let space = Arc::new(Space::create(
+            app.clone(),
+            self.path.join(app.as_str()),
+            self.options,
+            generation,
+        )?);
         sync_folder(&self.path)?;
         let mut spaces = HashMap::clone(&self.spaces.load());
         spaces.insert(app.clone(), Arc::clone(&space));
@@ -285,7 +314,11 @@ fn lock(path: &Path) -> Result<File> {
         }
     }
     let lock_path = path.join(LOCK);
-    let lock = OpenOptions::new().create(true).append(true).open(&lock_path).map_err(Error::io(&lock_path))?;
+    let lock = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&lock_path)
+        .map_err(Error::io(&lock_path))?;
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(Error::Locked { path: path.to_owned() }),
@@ -313,9 +346,15 @@ mod tests {
         // Another app's folder is being made, and somebody writes to this one.
         let (_making, _writing) = (dictionary.making.lock(), space.write().unwrap());
         let view = dictionary.view(&app, dictionary.generation(&app)).unwrap();
-        assert_eq!(view.lookup(&["bob", "ann", "nobody"]).unwrap(), [Some(ordinals[1]), Some(ordinals[0]), None]);
+        assert_eq!(
+            view.lookup(&["bob", "ann", "nobody"]).unwrap(),
+            [Some(ordinals[1]), Some(ordinals[0]), None]
+        );
         assert_eq!(dictionary.lookup(&app, &["ann"]).unwrap(), [Some(ordinals[0])]);
-        assert_eq!(dictionary.resolve(&app, &ordinals).unwrap(), [Some("ann".to_owned()), Some("bob".to_owned())]);
+        assert_eq!(
+            dictionary.resolve(&app, &ordinals).unwrap(),
+            [Some("ann".to_owned()), Some("bob".to_owned())]
+        );
     }
 
     #[test]
@@ -325,11 +364,17 @@ mod tests {
         let app = AppId::new("shop").unwrap();
         let ids: Vec<String> = (0..20_000).map(|n| format!("user-{n}")).collect();
         for (n, part) in ids.chunks(333).enumerate() {
-            let ordinals = dictionary.assign(&app, &part.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+            let ordinals = dictionary
+                .assign(&app, &part.iter().map(String::as_str).collect::<Vec<_>>())
+                .unwrap();
             dictionary.delete(&app, &ordinals[..3]).unwrap();
-            assert_eq!(dictionary.lookup(&app, &[part[2].as_str(), part[3].as_str()]).unwrap(), [None, Some(n as u32 * 333 + 3)]);
+            assert_eq!(
+                dictionary.lookup(&app, &[part[2].as_str(), part[3].as_str()]).unwrap(),
+                [None, Some(n as u32 * 333 + 3)]
+            );
         }
-        let found = dictionary.lookup(&app, &ids.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+        let found =
+            dictionary.lookup(&app, &ids.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
         let expected = (0..20_000).map(|n| (n % 333 >= 3).then_some(n as u32));
         assert!(found.into_iter().eq(expected));
     }

@@ -24,13 +24,17 @@ pub enum Error {
         most: u32,
     },
     /// The ordinals to be kept do not rise.
-    #[error("ordinal {ordinal} is kept after a higher one or twice: give the ordinals to keep in rising order")]
+    #[error(
+        "ordinal {ordinal} is kept after a higher one or twice: give the ordinals to keep in rising order"
+    )]
     KeptOrder {
         /// The one out of order.
         ordinal: Ordinal,
     },
     /// Another process has it open.
-    #[error("the dictionary at {path} is open in another process: stop that process, or use its API")]
+    #[error(
+        "the dictionary at {path} is open in another process: stop that process, or use its API"
+    )]
     Locked {
         /// Path of the folder.
         path: PathBuf,
@@ -49,8 +53,11 @@ pub enum Error {
         /// The generation now.
         current: u64,
     },
-    /// The process ended while a re-packed generation was being published, and no one has said whether it was.
-    #[error("app {app} has generations {current} and {prepared}: say which of them the index is of (`settle`) before writing")]
+    /// The process ended while a re-packed generation was being published, and no one has said
+    /// whether it was.
+    #[error(
+        "app {app} has generations {current} and {prepared}: say which of them the index is of (`settle`) before writing"
+    )]
     Unsettled {
         /// App that it belongs to.
         app: AppId,
@@ -60,7 +67,9 @@ pub enum Error {
         prepared: u64,
     },
     /// `settle` named a generation that is not there.
-    #[error("app {app} has no generation {generation} to settle on: it has {present:?}; produce all tags again")]
+    #[error(
+        "app {app} has no generation {generation} to settle on: it has {present:?}; produce all tags again"
+    )]
     NoGeneration {
         /// App that it belongs to.
         app: AppId,
@@ -88,7 +97,9 @@ pub enum Error {
         fix: &'static str,
     },
     /// A file operation failed. What it left is cleared away before the next one.
-    #[error("{path} of the dictionary cannot be read or written ({detail}): check that the disk has room and is writable, then retry")]
+    #[error(
+        "{path} of the dictionary cannot be read or written ({detail}): check that the disk has room and is writable, then retry"
+    )]
     Unavailable {
         /// The file or folder.
         path: PathBuf,
@@ -101,18 +112,23 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// For files that nothing else in the dictionary can give again.
-pub(crate) const PRODUCE_AGAIN: &str =
-    "the dictionary is derived: stop the process, remove the dictionary's folder and produce all tags again, or restore it from a backup";
+pub(crate) const PRODUCE_AGAIN: &str = "the dictionary is derived: stop the process, remove the dictionary's folder and produce all tags again, or restore it from a backup";
 /// For files that are made from the ids.
-pub(crate) const REMOVE_FILE: &str = "stop the process, remove this file and start again: it is made again from the ids";
+pub(crate) const REMOVE_FILE: &str =
+    "stop the process, remove this file and start again: it is made again from the ids";
 
 impl Error {
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::UserId { .. } | Self::Full { .. } | Self::KeptOrder { .. } => ErrorKind::Invalid,
-            Self::Locked { .. } | Self::Repacking { .. } | Self::Superseded { .. } | Self::Unsettled { .. } => ErrorKind::Conflict,
-            Self::Corrupt { .. } | Self::OldForm { .. } | Self::NoGeneration { .. } => ErrorKind::Corrupt,
+            Self::Locked { .. }
+            | Self::Repacking { .. }
+            | Self::Superseded { .. }
+            | Self::Unsettled { .. } => ErrorKind::Conflict,
+            Self::Corrupt { .. } | Self::OldForm { .. } | Self::NoGeneration { .. } => {
+                ErrorKind::Corrupt
+            }
             Self::Unavailable { .. } => ErrorKind::Unavailable,
         }
     }

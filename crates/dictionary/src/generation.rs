@@ -28,11 +28,19 @@ impl Generation {
         Self { folder, state: ArcSwap::from_pointee(state), retired: AtomicBool::new(false) }
     }
 
-    /// Opens the files, makes runs that are missing, reads the log. Also gives the log and whether users were deleted in it.
+    /// Opens the files, makes runs that are missing, reads the log. Also gives the log and whether
+    /// users were deleted in it.
     pub(crate) fn open(folder: PathBuf, files: &GenerationFiles) -> Result<(Self, LogFile, bool)> {
-        let ids = files.ids.iter().map(|entry| IdsFile::open(folder.join(&entry.file), entry.first, entry.count).map(Arc::new));
+        let ids = files.ids.iter().map(|entry| {
+            IdsFile::open(folder.join(&entry.file), entry.first, entry.count).map(Arc::new)
+        });
         let ids = ids.collect::<Result<Vec<_>>>()?;
-        let sealed_deleted = files.deleted.as_ref().map(|file| Deleted::read(folder.join(file))).transpose()?.unwrap_or_default();
+        let sealed_deleted = files
+            .deleted
+            .as_ref()
+            .map(|file| Deleted::read(folder.join(file)))
+            .transpose()?
+            .unwrap_or_default();
         let mut runs = Vec::with_capacity(files.runs.len());
         for entry in &files.runs {
             if !folder.join(&entry.file).exists() {
@@ -45,7 +53,9 @@ impl Generation {
         let log = LogFile::open(path.clone(), files.tail.first, |frame| match frame {
             Frame::Ids { first, count, packed } => {
                 let loaded = (first == tail.end()).then(|| tail.load(count, packed)).flatten();
-                loaded.ok_or_else(|| Error::corrupt(&path, format!("the ids of ordinals from {first} on")))
+                loaded.ok_or_else(|| {
+                    Error::corrupt(&path, format!("the ids of ordinals from {first} on"))
+                })
             }
             Frame::Deleted(ordinals) => {
                 if ordinals.iter().any(|ordinal| *ordinal >= tail.end()) {
@@ -96,8 +106,15 @@ fn make_run(folder: &Path, run: &RunEntry, ids: &[Arc<IdsFile>]) -> Result<()> {
             }
         }
         entries.sort_unstable();
-        let (path, end) = (folder.join(format!("{}.part-{}", run.file, file.first)), file.first + file.count);
-        run::merge(path.clone(), &[Source::Sorted(&entries)], &Deleted::default(), file.first, end)?;
+        let (path, end) =
+            (folder.join(format!("{}.part-{}", run.file, file.first)), file.first + file.count);
+        run::merge(
+            path.clone(),
+            &[Source::Sorted(&entries)],
+            &Deleted::default(),
+            file.first,
+            end,
+        )?;
         parts.push((Run::open(path.clone(), file.first, end)?, path));
     }
     let sources: Vec<Source<'_>> = parts.iter().map(|(part, _)| Source::Run(part)).collect();

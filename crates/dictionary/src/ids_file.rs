@@ -1,7 +1,9 @@
-//! Ids of consecutive ordinals: the packed ids one after the other, then, if they differ in size, a word for every 16 of them.
+//! Ids of consecutive ordinals: the packed ids one after the other, then, if they differ in size, a
+//! word for every 16 of them.
 //!
-//! The word holds where the first of the 16 begins (32 bits) and, if all have one size, that size (16 bits), so that one UUID among UUIDs
-//! is found with one multiplication; else 0, and a look-up walks from the first. If all ids of the file have one size, there are no words.
+//! The word holds where the first of the 16 begins (32 bits) and, if all have one size, that size
+//! (16 bits), so that one UUID among UUIDs is found with one multiplication; else 0, and a look-up
+//! walks from the first. If all ids of the file have one size, there are no words.
 
 use crate::block_file::{BlockFile, BlockWriter, Kind};
 use crate::packed::{self, BLANK};
@@ -27,7 +29,14 @@ pub(crate) struct IdsWriter {
 
 impl IdsWriter {
     pub(crate) fn create(path: PathBuf, first: Ordinal) -> Result<Self> {
-        Ok(Self { file: BlockWriter::create(path)?, first, count: 0, words: Vec::new(), size: 0, size_of_all: 0 })
+        Ok(Self {
+            file: BlockWriter::create(path)?,
+            first,
+            count: 0,
+            words: Vec::new(),
+            size: 0,
+            size_of_all: 0,
+        })
     }
 
     /// The caller ends a file before it has 4 GiB.
@@ -65,7 +74,10 @@ impl IdsWriter {
                 self.file.write(&word.to_le_bytes())?;
             }
         }
-        self.file.finish(Kind::Ids, [u64::from(self.first), u64::from(self.count), text | self.size_of_all << 32])
+        self.file.finish(
+            Kind::Ids,
+            [u64::from(self.first), u64::from(self.count), text | self.size_of_all << 32],
+        )
     }
 
     fn end_stride(&mut self) {
@@ -93,7 +105,13 @@ impl IdsFile {
         if (first_noted, count_noted) != (u64::from(first), u64::from(count)) {
             return Err(file.damaged("it holds other ordinals than its manifest says"));
         }
-        Ok(Self { first, count, text: (text & 0xFFFF_FFFF) as usize, size: (text >> 32) as usize, file })
+        Ok(Self {
+            first,
+            count,
+            text: (text & 0xFFFF_FFFF) as usize,
+            size: (text >> 32) as usize,
+            file,
+        })
     }
 
     /// What `place` reads, verified; nothing if it needs nothing.
@@ -148,7 +166,10 @@ impl IdsFile {
     }
 
     fn unreadable(&self, index: u32) -> Error {
-        self.file.damaged(format!("the id of ordinal {} cannot be read", self.first.saturating_add(index)))
+        self.file.damaged(format!(
+            "the id of ordinal {} cannot be read",
+            self.first.saturating_add(index)
+        ))
     }
 
     #[inline]
@@ -168,7 +189,11 @@ impl IdsFile {
         let mut size = 0;
         for _ in 0..=index % STRIDE {
             start += size;
-            size = self.bytes().get(start..end).and_then(packed::size).ok_or_else(|| self.unreadable(index))?;
+            size = self
+                .bytes()
+                .get(start..end)
+                .and_then(packed::size)
+                .ok_or_else(|| self.unreadable(index))?;
         }
         Ok(start..start + size)
     }

@@ -1,12 +1,15 @@
-//! User id ⇄ ordinal: each app's outside string ids and the dense numbers that bitmaps hold in their place.
+//! User id ⇄ ordinal: each app's outside string ids and the dense numbers that bitmaps hold in
+//! their place.
 //!
-//! - Ordinals of an app are dense from 0 and are given in the order in which ids come. Within a generation an id keeps its ordinal until
-//!   it is deleted.
-//! - `assign` and `delete` return only when what they did is on disk (one fsync a call, or one for each 2^20 ids). A call whose new ids
-//!   take less than 4 MiB is there whole or not at all after a crash.
+//! - Ordinals of an app are dense from 0 and are given in the order in which ids come. Within a
+//!   generation an id keeps its ordinal until it is deleted.
+//! - `assign` and `delete` return only when what they did is on disk (one fsync a call, or one for
+//!   each 2^20 ids). A call whose new ids take less than 4 MiB is there whole or not at all after a
+//!   crash.
 //! - Many readers, one writer an app. A reader sees a pair whole and durable, or not at all.
 //! - Apps are apart: each has a folder of its own.
-//! - The synchronous calls read and write files: asynchronous callers wrap them in `spawn_blocking`.
+//! - The synchronous calls read and write files: asynchronous callers wrap them in
+//!   `spawn_blocking`.
 //!
 //! # Files
 //!
@@ -19,21 +22,27 @@
 //! <app>/generation-<n>/tail-<k>.mark  how much of it was acknowledged
 //! ```
 //!
-//! The ids are the ground truth, runs are made from them. All but the log and the manifest are immutable and memory-mapped, with a
-//! checksum a block, checked when it is first touched. So opening reads the log (a million ids at most) and little else, and memory that
-//! is not the system's cache is bounded by the tail. A damaged file is an error that names it. A log that is shorter
-//! than what was acknowledged is one too; what is torn behind that was never acknowledged, and is cut off.
+//! The ids are the ground truth, runs are made from them. All but the log and the manifest are
+//! immutable and memory-mapped, with a checksum a block, checked when it is first touched. So
+//! opening reads the log (a million ids at most) and little else, and memory that is not the
+//! system's cache is bounded by the tail. A damaged file is an error that names it. A log that is
+//! shorter than what was acknowledged is one too; what is torn behind that was never acknowledged,
+//! and is cut off.
 //!
-//! After a failed write the files are opened again before the next one, so a full disk is overcome once it has room.
+//! After a failed write the files are opened again before the next one, so a full disk is overcome
+//! once it has room.
 //!
 //! # Generations
 //!
-//! Every app has a generation number, 1 from its first id on. What holds ordinals (the index, crowd versions) notes the generation that
-//! they are of and is not read with another; [`Dictionary::view`] reads a certain one. `produce` raises the number with
-//! [`Dictionary::renew`] when what is published is not of these ordinals: the folder was lost, or is an older one than the index was made
-//! with. [`Dictionary::repack`] makes the next generation of the users that stay, beside the current one.
+//! Every app has a generation number, 1 from its first id on. What holds ordinals (the index, crowd
+//! versions) notes the generation that they are of and is not read with another;
+//! [`Dictionary::view`] reads a certain one. `produce` raises the number with [`Dictionary::renew`]
+//! when what is published is not of these ordinals: the folder was lost, or is an older one than
+//! the index was made with. [`Dictionary::repack`] makes the next generation of the users that
+//! stay, beside the current one.
 //!
-//! So the dictionary is derived: a lost one costs a production of all tags, and never gives a number another meaning.
+//! So the dictionary is derived: a lost one costs a production of all tags, and never gives a
+//! number another meaning.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 

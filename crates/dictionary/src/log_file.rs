@@ -1,4 +1,5 @@
-//! The log under the tail: what was given and deleted since the last seal, in frames that are appended and synced.
+//! The log under the tail: what was given and deleted since the last seal, in frames that are
+//! appended and synced.
 //!
 //! | bytes of a frame | |
 //! |---|---|
@@ -11,16 +12,19 @@
 //! | 8 | checksum of the payload, seeded with the header's |
 //! | | ids: packed ids; deletions: ordinals of four bytes |
 //!
-//! Each frame is synced before the next is written, so only the last can be torn. One whose end is missing, or of which a page was
-//! never written, is cut off when the log is opened. Any other damage is [`Error::Corrupt`], and so is a log that is shorter than what was
-//! acknowledged, which the file with the ending `mark` beside it says.
+//! Each frame is synced before the next is written, so only the last can be torn. One whose end is
+//! missing, or of which a page was never written, is cut off when the log is opened. Any other
+//! damage is [`Error::Corrupt`], and so is a log that is shorter than what was acknowledged, which
+//! the file with the ending `mark` beside it says.
 
 use crate::{Error, Result};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use taghouse_disk::Mark;
-use taghouse_journal::{AppendFile, FrameFormat, FrameHead, FrameReader, HEAD_BYTES, TornEnd, frame_bytes};
+use taghouse_journal::{
+    AppendFile, FrameFormat, FrameHead, FrameReader, HEAD_BYTES, TornEnd, frame_bytes,
+};
 use taghouse_model::Ordinal;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -67,10 +71,16 @@ impl LogFile {
     }
 
     /// Reads the log, cutting off a torn last frame.
-    pub(crate) fn open(path: PathBuf, first: Ordinal, visit: impl FnMut(Frame<'_>) -> Result<()>) -> Result<Self> {
+    pub(crate) fn open(
+        path: PathBuf,
+        first: Ordinal,
+        visit: impl FnMut(Frame<'_>) -> Result<()>,
+    ) -> Result<Self> {
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(Error::corrupt(&path, "it is missing")),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Err(Error::corrupt(&path, "it is missing"));
+            }
             Err(e) => return Err(Error::io(&path)(e)),
         };
         if bytes.get(..FILE_HEADER) != Some(&file_header(first)) {
@@ -79,7 +89,10 @@ impl LogFile {
         let end = read(&path, &bytes, visit)?;
         let (mut acknowledged, noted) = Mark::open(mark_of(&path)).map_err(Error::io(&path))?;
         if let Some(noted) = noted.filter(|noted| *noted > end) {
-            return Err(Error::corrupt(&path, format!("it is whole up to byte {end} only, {noted} were acknowledged")));
+            return Err(Error::corrupt(
+                &path,
+                format!("it is whole up to byte {end} only, {noted} were acknowledged"),
+            ));
         }
         let (file, _) = AppendFile::open(path.clone(), end).map_err(Error::io(&path))?;
         acknowledged.set(end);
@@ -133,11 +146,20 @@ fn read(path: &Path, bytes: &[u8], mut visit: impl FnMut(Frame<'_>) -> Result<()
     let mut frames = FrameReader::new(path, bytes, FILE_HEADER, TornEnd::Missing, TailFrames);
     loop {
         let at = frames.end();
-        let Some(frame) = frames.next().map_err(|flaw| damaged(flaw.offset))? else { return Ok(at) };
+        let Some(frame) = frames.next().map_err(|flaw| damaged(flaw.offset))? else {
+            return Ok(at);
+        };
         match (frame.fields, frame.payload) {
-            (Fields { kind: IDS, first, count }, packed) => visit(Frame::Ids { first, count, packed })?,
+            (Fields { kind: IDS, first, count }, packed) => {
+                visit(Frame::Ids { first, count, packed })?
+            }
             (Fields { kind: DELETED, .. }, payload) => {
-                visit(Frame::Deleted(payload.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()))?;
+                visit(Frame::Deleted(
+                    payload
+                        .chunks_exact(4)
+                        .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                        .collect(),
+                ))?;
             }
             _ => return Err(damaged(at)),
         }
@@ -160,7 +182,9 @@ impl FrameFormat for TailFrames {
     fn head(fields: &Fields, payload: &[u8]) -> [u8; HEAD_BYTES] {
         let mut head = [0; HEAD_BYTES];
         head[..4].copy_from_slice(&MAGIC);
-        for (place, number) in [fields.kind, fields.first, fields.count, payload.len() as u32].into_iter().enumerate() {
+        for (place, number) in
+            [fields.kind, fields.first, fields.count, payload.len() as u32].into_iter().enumerate()
+        {
             head[4 + 4 * place..8 + 4 * place].copy_from_slice(&number.to_le_bytes());
         }
         let seed = xxh3_64(&head[..20]);
@@ -173,7 +197,9 @@ impl FrameFormat for TailFrames {
         if bytes[..4] != MAGIC {
             return None;
         }
-        let number = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let number = |at: usize| {
+            u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        };
         let seed = xxh3_64(&bytes[..20]);
         (seed as u32 == number(20)).then(|| FrameHead {
             fields: Fields { kind: number(4), first: number(8), count: number(12) },

@@ -1,7 +1,8 @@
 //! From ids to ordinals, many at a time.
 //!
-//! A look-up waits for memory four times: the directory, the bucket, the word of the id's place, the id. So a group of them goes step by
-//! step together: each step first touches what all of the group need, without a decision in between, and the waiting overlaps.
+//! A look-up waits for memory four times: the directory, the bucket, the word of the id's place,
+//! the id. So a group of them goes step by step together: each step first touches what all of the
+//! group need, without a decision in between, and the waiting overlaps.
 
 use crate::Result;
 use crate::packed::{Keys, equal};
@@ -43,7 +44,8 @@ struct Group<'a> {
     touch: Touch<'a>,
 }
 
-/// Memory that will be read soon. All of it is read in one loop that does nothing else, so that the processor waits for many at a time.
+/// Memory that will be read soon. All of it is read in one loop that does nothing else, so that the
+/// processor waits for many at a time.
 struct Touch<'a> {
     places: [&'a [u8]; TOUCHES],
     count: usize,
@@ -78,7 +80,13 @@ impl State {
     }
 
     /// Takes from the group the keys that are in this run.
-    fn lookup_in<'a>(&'a self, run: &'a Run, keys: &Keys, group: &mut Group<'a>, found: &mut [Ordinal]) -> Result<()> {
+    fn lookup_in<'a>(
+        &'a self,
+        run: &'a Run,
+        keys: &Keys,
+        group: &mut Group<'a>,
+        found: &mut [Ordinal],
+    ) -> Result<()> {
         let Group { pending, probes, touch } = group;
         for key in pending.iter() {
             touch.add(run.bucket_bytes(keys.hash(*key as usize))?);
@@ -90,7 +98,15 @@ impl State {
             run.verify((at, end))?;
             touch.add(run.entry_bytes(at));
             touch.add(run.entry_bytes(end.saturating_sub(1)));
-            probes.push(Probe { key: *key, at, end, ordinal: NONE, file: 0, index: 0, place: 0..0 });
+            probes.push(Probe {
+                key: *key,
+                at,
+                end,
+                ordinal: NONE,
+                file: 0,
+                index: 0,
+                place: 0..0,
+            });
         }
         touch.all();
         probes.retain_mut(|probe| self.next_candidate(run, keys.hash(probe.key as usize), probe));
@@ -161,7 +177,12 @@ impl State {
         let mut texts = Vec::with_capacity(ordinals.len());
         let mut touch = Touch::default();
         for group in ordinals.chunks(GROUP) {
-            let sealed = || group.iter().filter(|ordinal| **ordinal < self.tail.first).map(|ordinal| self.sealed(*ordinal));
+            let sealed = || {
+                group
+                    .iter()
+                    .filter(|ordinal| **ordinal < self.tail.first)
+                    .map(|ordinal| self.sealed(*ordinal))
+            };
             for (file, index) in sealed() {
                 touch.add(file.word_bytes(index)?);
             }

@@ -1,4 +1,5 @@
-//! What files an app's generations are made of: the one small file that is replaced, and by that everything changes at once.
+//! What files an app's generations are made of: the one small file that is replaced, and by that
+//! everything changes at once.
 
 use crate::block_file::replace;
 use crate::{Error, Result};
@@ -78,10 +79,16 @@ impl GenerationFiles {
     /// Ids files follow one another from 0 to the tail, and so do runs.
     fn is_whole(&self) -> bool {
         let follow = |mut parts: Box<dyn Iterator<Item = (Ordinal, u64)> + '_>| {
-            parts.try_fold(0, |at, (first, end)| (u64::from(first) == at && end > at).then_some(end)) == Some(u64::from(self.tail.first))
+            parts
+                .try_fold(0, |at, (first, end)| (u64::from(first) == at && end > at).then_some(end))
+                == Some(u64::from(self.tail.first))
         };
-        let ids = self.ids.iter().map(|entry| (entry.first, u64::from(entry.first) + u64::from(entry.count)));
-        follow(Box::new(ids)) && follow(Box::new(self.runs.iter().map(|entry| (entry.first, u64::from(entry.end)))))
+        let ids = self
+            .ids
+            .iter()
+            .map(|entry| (entry.first, u64::from(entry.first) + u64::from(entry.count)));
+        follow(Box::new(ids))
+            && follow(Box::new(self.runs.iter().map(|entry| (entry.first, u64::from(entry.end)))))
     }
 }
 
@@ -97,18 +104,28 @@ impl Manifest {
     pub(crate) fn read(app_folder: &Path) -> Result<Option<Self>> {
         let path = app_folder.join(MANIFEST);
         let text = match fs::read(&path) {
-            Ok(bytes) => String::from_utf8(bytes).map_err(|_| Error::corrupt(&path, "it is not UTF-8"))?,
+            Ok(bytes) => {
+                String::from_utf8(bytes).map_err(|_| Error::corrupt(&path, "it is not UTF-8"))?
+            }
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::io(&path)(e)),
         };
-        let Some((head, json)) = text.split_once('\n').and_then(|(head, json)| Some((head, json.strip_suffix('\n')?))) else {
+        let Some((head, json)) =
+            text.split_once('\n').and_then(|(head, json)| Some((head, json.strip_suffix('\n')?)))
+        else {
             return Err(Error::corrupt(&path, "it is short"));
         };
         if head != format!("{FORM} {:016x}", xxh3_64(json.as_bytes())) {
             return Err(Error::corrupt(&path, "its checksum"));
         }
-        let manifest: Self = serde_json::from_str(json).map_err(|e| Error::corrupt(&path, e.to_string()))?;
-        let whole = manifest.current.is_whole() && manifest.prepared.as_ref().is_none_or(GenerationFiles::is_whole);
-        if whole { Ok(Some(manifest)) } else { Err(Error::corrupt(&path, "its files do not follow one another")) }
+        let manifest: Self =
+            serde_json::from_str(json).map_err(|e| Error::corrupt(&path, e.to_string()))?;
+        let whole = manifest.current.is_whole()
+            && manifest.prepared.as_ref().is_none_or(GenerationFiles::is_whole);
+        if whole {
+            Ok(Some(manifest))
+        } else {
+            Err(Error::corrupt(&path, "its files do not follow one another"))
+        }
     }
 }

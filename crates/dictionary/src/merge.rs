@@ -1,4 +1,5 @@
-//! Keeping runs few: small ones are merged with a seal, large ones by a thread beside the writer, so that no call waits for them.
+//! Keeping runs few: small ones are merged with a seal, large ones by a thread beside the writer,
+//! so that no call waits for them.
 
 use crate::generation::Generation;
 use crate::manifest::RunEntry;
@@ -13,8 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{Builder, JoinHandle};
 use taghouse_model::Ordinal;
 
-/// A run is merged with the newer ones once it has less than this many times their entries: so there are few, and an entry is
-/// written few times.
+/// A run is merged with the newer ones once it has less than this many times their entries: so
+/// there are few, and an entry is written few times.
 const MERGE_FACTOR: usize = 4;
 /// A seal merges up to so many tails' entries itself.
 const SEAL_MERGES: usize = 8;
@@ -39,7 +40,8 @@ impl Merging {
 }
 
 impl Space {
-    /// How many of the oldest runs stay when a seal brings a run of `new` entries. With the writer's lock.
+    /// How many of the oldest runs stay when a seal brings a run of `new` entries. With the
+    /// writer's lock.
     pub(crate) fn runs_kept_by_seal(&self, runs: &[Arc<Run>], new: usize) -> usize {
         let below = self.merging.below.load(Ordering::Acquire);
         let most = SEAL_MERGES * self.options.seal_ids as usize;
@@ -55,7 +57,8 @@ impl Space {
         let mut thread = self.merging.thread.lock();
         if thread.as_ref().is_none_or(JoinHandle::is_finished) {
             let space = Arc::clone(self);
-            // What fails here or there is tried again with the next seal; damage is told by look-ups.
+            // What fails here or there is tried again with the next seal; damage is told by
+            // look-ups.
             let run = move || while matches!(space.merge_once(), Ok(true)) {};
             *thread = Builder::new().name("dictionary-merge".to_owned()).spawn(run).ok();
         }
@@ -79,25 +82,40 @@ impl Space {
         merged
     }
 
-    fn merge_beside(&self, generation: &Arc<Generation>, state: &State, kept: usize, name: &str, ends: (Ordinal, Ordinal)) -> Result<bool> {
+    fn merge_beside(
+        &self,
+        generation: &Arc<Generation>,
+        state: &State,
+        kept: usize,
+        name: &str,
+        ends: (Ordinal, Ordinal),
+    ) -> Result<bool> {
         let (path, sources) = (generation.folder.join(name), &state.runs[kept..]);
         let streams: Vec<Source<'_>> = sources.iter().map(|run| Source::Run(run)).collect();
-        if !merge_unless(path.clone(), &streams, &state.deleted, ends.0, ends.1, || self.merging.stop.load(Ordering::Acquire))? {
+        if !merge_unless(path.clone(), &streams, &state.deleted, ends.0, ends.1, || {
+            self.merging.stop.load(Ordering::Acquire)
+        })? {
             return Ok(false);
         }
         let run = Arc::new(Run::open(path.clone(), ends.0, ends.1)?);
         let mut writer = self.write()?;
         let now = generation.state();
         let there = now.runs.get(kept..kept + sources.len());
-        let same = there.is_some_and(|there| there.iter().zip(sources).all(|(there, source)| Arc::ptr_eq(there, source)));
+        let same = there.is_some_and(|there| {
+            there.iter().zip(sources).all(|(there, source)| Arc::ptr_eq(there, source))
+        });
         if !same || !Arc::ptr_eq(generation, &self.current()) {
             fs::remove_file(&path).map_err(Error::io(&path))?;
             return Ok(true);
         }
         let (mut runs, mut files) = (now.runs.clone(), writer.manifest.current.clone());
         runs.splice(kept..kept + sources.len(), [run]);
-        files.runs.splice(kept..kept + sources.len(), [RunEntry { file: name.to_owned(), first: ends.0, end: ends.1 }]);
-        let merged = State::new(now.ids().to_vec(), runs, now.deleted.clone(), Arc::clone(&now.tail));
+        files.runs.splice(
+            kept..kept + sources.len(),
+            [RunEntry { file: name.to_owned(), first: ends.0, end: ends.1 }],
+        );
+        let merged =
+            State::new(now.ids().to_vec(), runs, now.deleted.clone(), Arc::clone(&now.tail));
         writer.guarded(|writer| self.replace_files(writer, generation, files, merged))?;
         Ok(true)
     }
@@ -110,10 +128,14 @@ fn due(runs: &[Arc<Run>]) -> Option<usize> {
     (kept < older.len()).then_some(kept)
 }
 
-/// How many of the oldest runs stay when one of `new` entries comes and no more than `most` entries are to be merged.
+/// How many of the oldest runs stay when one of `new` entries comes and no more than `most` entries
+/// are to be merged.
 fn kept_runs(runs: &[Arc<Run>], new: usize, most: usize) -> usize {
     let (mut kept, mut newer) = (runs.len(), new);
-    while kept > 0 && runs[kept - 1].entries() < MERGE_FACTOR.saturating_mul(newer) && newer + runs[kept - 1].entries() <= most {
+    while kept > 0
+        && runs[kept - 1].entries() < MERGE_FACTOR.saturating_mul(newer)
+        && newer + runs[kept - 1].entries() <= most
+    {
         kept -= 1;
         newer += runs[kept].entries();
     }

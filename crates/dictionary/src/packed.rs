@@ -10,8 +10,8 @@
 //! | 31 + n | lower-case hexadecimal of 2n digits | n bytes (1 to 32) |
 //! | 63 + n | any text of n bytes | n bytes (1 to 192) |
 //!
-//! An id has one packed form, the first of these that fits: UUID, decimal, hexadecimal, text. So equal forms mean equal ids, and look-ups
-//! compare and hash packed bytes.
+//! An id has one packed form, the first of these that fits: UUID, decimal, hexadecimal, text. So
+//! equal forms mean equal ids, and look-ups compare and hash packed bytes.
 
 use taghouse_model::{MAX_USER_ID_BYTES, Ordinal};
 use xxhash_rust::xxh3::xxh3_64;
@@ -42,7 +42,8 @@ const NIBBLES: [u8; 256] = {
     nibbles
 };
 
-/// Many ids packed, with their hashes: what a look-up compares. Used again and again, for its memory.
+/// Many ids packed, with their hashes: what a look-up compares. Used again and again, for its
+/// memory.
 #[derive(Default)]
 pub(crate) struct Keys {
     bytes: Vec<u8>,
@@ -51,7 +52,8 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// Packs these instead of what was held. Text that can be no user id gets an empty form, which nothing stored equals.
+    /// Packs these instead of what was held. Text that can be no user id gets an empty form, which
+    /// nothing stored equals.
     pub(crate) fn pack<'a>(&mut self, ids: impl Iterator<Item = &'a str>) {
         self.bytes.clear();
         self.ends.clear();
@@ -120,7 +122,10 @@ pub(crate) fn pack(id: &[u8], out: &mut Vec<u8>) {
         } else {
             out.extend_from_slice(&[LONG_HEX, (size - 1) as u8]);
         }
-        out.extend(id.chunks_exact(2).map(|pair| NIBBLES[pair[0] as usize] << 4 | NIBBLES[pair[1] as usize]));
+        out.extend(
+            id.chunks_exact(2)
+                .map(|pair| NIBBLES[pair[0] as usize] << 4 | NIBBLES[pair[1] as usize]),
+        );
     } else {
         if id.len() <= MAX_SHORT_TEXT {
             out.push(TEXT + id.len() as u8);
@@ -202,7 +207,10 @@ fn is_hex(id: &[u8]) -> bool {
 }
 
 fn hex_text(bytes: &[u8]) -> Option<String> {
-    let digits = bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]).collect();
+    let digits = bytes
+        .iter()
+        .flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]])
+        .collect();
     String::from_utf8(digits).ok()
 }
 

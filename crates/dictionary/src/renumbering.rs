@@ -2,7 +2,8 @@ use taghouse_model::Ordinal;
 
 const WORDS: usize = 8;
 
-/// Which ordinals a re-packing kept, and the new ordinal of each: its rank among them. Takes a bit and a sixteenth an old ordinal.
+/// Which ordinals a re-packing kept, and the new ordinal of each: its rank among them. Takes a bit
+/// and a sixteenth an old ordinal.
 #[derive(Default)]
 pub struct Renumbering {
     words: Vec<u64>,
@@ -19,7 +20,8 @@ impl Renumbering {
         if bits >> bit & 1 == 0 {
             return None;
         }
-        let before = self.words[word - word % WORDS..word].iter().map(|bits| bits.count_ones()).sum::<u32>();
+        let before =
+            self.words[word - word % WORDS..word].iter().map(|bits| bits.count_ones()).sum::<u32>();
         Some(self.ranks[word / WORDS] + before + (bits & ((1 << bit) - 1)).count_ones())
     }
 

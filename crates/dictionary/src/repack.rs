@@ -1,4 +1,5 @@
-//! A new generation without the users that are gone, made beside the old one while that is read and written.
+//! A new generation without the users that are gone, made beside the old one while that is read and
+//! written.
 
 use crate::builder::Builder;
 use crate::deleted::Deleted;
@@ -13,10 +14,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use taghouse_model::Ordinal;
 
-/// A generation made of some of the current one's users, on disk, not yet current. Dropping it removes it.
+/// A generation made of some of the current one's users, on disk, not yet current. Dropping it
+/// removes it.
 ///
-/// Its ordinals are the ranks of the kept users in the old order. The caller makes the index of it by
-/// [`renumbering`](Self::renumbering), then calls [`finish`](Self::finish).
+/// Its ordinals are the ranks of the kept users in the old order. The caller makes the index of it
+/// by [`renumbering`](Self::renumbering), then calls [`finish`](Self::finish).
 pub struct Repack<'a> {
     space: Arc<Space>,
     /// The generation that it was made from.
@@ -59,7 +61,16 @@ impl<'a> Repack<'a> {
         };
         let (number, end) = (generations.number, begun.len());
         let renumbering = Arc::default();
-        let mut repack = Self { space, number, begun, end, builder, renumbering, handed_over: false, dictionary: PhantomData };
+        let mut repack = Self {
+            space,
+            number,
+            begun,
+            end,
+            builder,
+            renumbering,
+            handed_over: false,
+            dictionary: PhantomData,
+        };
         repack.keep(kept)?;
         repack.builder.merge_runs()?;
         Ok(repack)
@@ -96,15 +107,22 @@ impl<'a> Repack<'a> {
         &self.renumbering
     }
 
-    /// Carries over what came meanwhile, calls `publish`, and makes the new generation the current one.
+    /// Carries over what came meanwhile, calls `publish`, and makes the new generation the current
+    /// one.
     ///
-    /// `publish` is the moment at which the index of the new generation becomes the one that is read (the catalog's commit). Before and
-    /// after it both generations can be read by [`Dictionary::view`]; writers wait. If it fails, the old generation stays and the new one
-    /// is removed. If the process ends before the switch is on disk, the next one finds both and [`Dictionary::settle`] decides.
+    /// `publish` is the moment at which the index of the new generation becomes the one that is
+    /// read (the catalog's commit). Before and after it both generations can be read by
+    /// [`Dictionary::view`]; writers wait. If it fails, the old generation stays and the new one
+    /// is removed. If the process ends before the switch is on disk, the next one finds both and
+    /// [`Dictionary::settle`] decides.
     ///
     /// # Errors
-    /// Of `publish`; [`Error::Superseded`], [`Error::Unsettled`], [`Error::Corrupt`], [`Error::Unavailable`].
-    pub fn finish<T, E: From<Error>>(mut self, publish: impl FnOnce(&Carried) -> std::result::Result<T, E>) -> std::result::Result<T, E> {
+    /// Of `publish`; [`Error::Superseded`], [`Error::Unsettled`], [`Error::Corrupt`],
+    /// [`Error::Unavailable`].
+    pub fn finish<T, E: From<Error>>(
+        mut self,
+        publish: impl FnOnce(&Carried) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
         let space = Arc::clone(&self.space);
         let mut writer = space.write()?;
         let carried = self.prepare(&mut writer)?;
@@ -115,7 +133,8 @@ impl<'a> Repack<'a> {
                 Ok(value)
             }
             Err(error) => {
-                // If that fails too, the next write or opening does it; the caller's error is the one to tell.
+                // If that fails too, the next write or opening does it; the caller's error is the
+                // one to tell.
                 let _ = writer.guarded(|writer| space.discard(writer));
                 Err(error)
             }
@@ -125,10 +144,14 @@ impl<'a> Repack<'a> {
     fn prepare(&mut self, writer: &mut Writer) -> Result<Carried> {
         let generations = self.space.generations();
         if generations.number != self.number {
-            return Err(Error::Superseded { app: self.space.app.clone(), current: generations.number });
+            return Err(Error::Superseded {
+                app: self.space.app.clone(),
+                current: generations.number,
+            });
         }
         let carried = self.carry(&generations.current.state())?;
-        let (files, state, log) = self.builder.finish(Deleted::default().with(carried.deleted.iter().copied()))?;
+        let (files, state, log) =
+            self.builder.finish(Deleted::default().with(carried.deleted.iter().copied()))?;
         self.handed_over = true;
         writer.decided = Some(self.number);
         let prepared = Arc::new(Generation::new(self.builder.folder.clone(), state));
@@ -145,7 +168,9 @@ impl<'a> Repack<'a> {
     fn carry(&mut self, now: &State) -> Result<Carried> {
         let mut late = Vec::new();
         for old in (self.end..now.len()).filter(|old| !now.deleted.contains(*old)) {
-            if let Some(new) = now.with_packed(old, |packed| self.builder.push(packed))?.transpose()? {
+            if let Some(new) =
+                now.with_packed(old, |packed| self.builder.push(packed))?.transpose()?
+            {
                 late.push((old, new));
             }
         }

@@ -7,8 +7,9 @@ use taghouse_model::Ordinal;
 /// Ordinals of one step of [`Resolved`]: bounds its memory (512 bytes an id at most).
 const STEP: usize = 1024;
 
-/// The stream of [`Dictionary::resolve_sorted`](crate::Dictionary::resolve_sorted). It stays with the generation that was current when it
-/// began. After an error it goes on with the next step of ordinals; stop at the first.
+/// The stream of [`Dictionary::resolve_sorted`](crate::Dictionary::resolve_sorted). It stays with
+/// the generation that was current when it began. After an error it goes on with the next step of
+/// ordinals; stop at the first.
 pub struct Resolved<I> {
     generation: Option<Arc<Generation>>,
     ordinals: I,
@@ -18,7 +19,12 @@ pub struct Resolved<I> {
 
 impl<I: Iterator<Item = Ordinal>> Resolved<I> {
     pub(crate) fn new(generation: Option<Arc<Generation>>, ordinals: I) -> Self {
-        Self { generation, ordinals, step: Vec::new(), ready: Vec::new().into_iter().zip(Vec::new()) }
+        Self {
+            generation,
+            ordinals,
+            step: Vec::new(),
+            ready: Vec::new().into_iter().zip(Vec::new()),
+        }
     }
 }
 

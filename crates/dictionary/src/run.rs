@@ -1,9 +1,11 @@
 //! Hashes of ids with their ordinals, sorted: how an id is found.
 //!
-//! Eight bytes an entry, the hash in the high half, so that entries sort as numbers. Then the directory: hashes are spread evenly, so the
-//! highest bits of one name a bucket of some eight entries, and four bytes a bucket say where it begins.
+//! Eight bytes an entry, the hash in the high half, so that entries sort as numbers. Then the
+//! directory: hashes are spread evenly, so the highest bits of one name a bucket of some eight
+//! entries, and four bytes a bucket say where it begins.
 //!
-//! A run covers the ordinals of neighbouring ids files. It is derived from them: a missing one is made again.
+//! A run covers the ordinals of neighbouring ids files. It is derived from them: a missing one is
+//! made again.
 
 use crate::block_file::{BLOCK_BYTES, BlockFile, BlockWriter, Kind};
 use crate::deleted::Deleted;
@@ -33,11 +35,18 @@ impl Run {
         if covers != u64::from(first) << 32 | u64::from(end) {
             return Err(file.damaged("it covers other ordinals than its manifest says"));
         }
-        let sizes = (usize::try_from(entries), u32::try_from(bits).ok().filter(|bits| (1..=32).contains(bits)));
-        let (Ok(entries), Some(bits)) = sizes else { return Err(file.damaged("its directory's size")) };
+        let sizes = (
+            usize::try_from(entries),
+            u32::try_from(bits).ok().filter(|bits| (1..=32).contains(bits)),
+        );
+        let (Ok(entries), Some(bits)) = sizes else {
+            return Err(file.damaged("its directory's size"));
+        };
         let covered = usize::try_from(end.saturating_sub(first)).unwrap_or(usize::MAX);
         // Before the product, which must not overflow.
-        if entries > covered || entries * ENTRY_BYTES + 4 * ((1_usize << bits) + 1) > file.bytes().len() {
+        if entries > covered
+            || entries * ENTRY_BYTES + 4 * ((1_usize << bits) + 1) > file.bytes().len()
+        {
             return Err(file.damaged("its entries do not fit into it"));
         }
         Ok(Self { file, first, end, entries, bits })
@@ -103,8 +112,14 @@ impl Source<'_> {
         }
     }
 
-    /// Appends the entries from `at` on that are of this part of the hashes, and gives where the next ones begin.
-    fn take_part(&self, mut at: usize, is_in: impl Fn(u64) -> bool, out: &mut Vec<u64>) -> Result<usize> {
+    /// Appends the entries from `at` on that are of this part of the hashes, and gives where the
+    /// next ones begin.
+    fn take_part(
+        &self,
+        mut at: usize,
+        is_in: impl Fn(u64) -> bool,
+        out: &mut Vec<u64>,
+    ) -> Result<usize> {
         match self {
             Self::Sorted(entries) => {
                 let part = entries[at..].partition_point(|entry| is_in(*entry));
@@ -115,7 +130,8 @@ impl Source<'_> {
                 while at < run.entries {
                     let start = at * ENTRY_BYTES;
                     if start.is_multiple_of(BLOCK_BYTES) {
-                        run.file.verify(start..(start + BLOCK_BYTES).min(run.entries * ENTRY_BYTES))?;
+                        run.file
+                            .verify(start..(start + BLOCK_BYTES).min(run.entries * ENTRY_BYTES))?;
                     }
                     let entry = run.file.u64_at(start);
                     if !is_in(entry) {
@@ -130,9 +146,15 @@ impl Source<'_> {
     }
 }
 
-/// Writes one run of all the entries but those of deleted users. Streams: the hashes are taken part by part, each part sorted in memory,
-/// where the sort finds that it is made of sorted stretches.
-pub(crate) fn merge(path: PathBuf, sources: &[Source<'_>], deleted: &Deleted, first: Ordinal, end: Ordinal) -> Result<()> {
+/// Writes one run of all the entries but those of deleted users. Streams: the hashes are taken part
+/// by part, each part sorted in memory, where the sort finds that it is made of sorted stretches.
+pub(crate) fn merge(
+    path: PathBuf,
+    sources: &[Source<'_>],
+    deleted: &Deleted,
+    first: Ordinal,
+    end: Ordinal,
+) -> Result<()> {
     merge_unless(path, sources, deleted, first, end, || false).map(drop)
 }
 
@@ -156,7 +178,11 @@ pub(crate) fn merge_unless(
         }
         buffer.clear();
         for (source, cursor) in sources.iter().zip(&mut cursors) {
-            *cursor = source.take_part(*cursor, |entry| (entry >> 32) >> (32 - part_bits) == part, &mut buffer)?;
+            *cursor = source.take_part(
+                *cursor,
+                |entry| (entry >> 32) >> (32 - part_bits) == part,
+                &mut buffer,
+            )?;
         }
         if !deleted.is_empty() {
             buffer.retain(|entry| !deleted.contains(*entry as Ordinal));
@@ -180,7 +206,13 @@ impl RunWriter {
     fn create(path: PathBuf, expected: u64) -> Result<Self> {
         let bits = expected.div_ceil(BUCKET_ENTRIES).max(2).next_power_of_two().ilog2();
         let directory = Vec::with_capacity((1 << bits) + 1);
-        Ok(Self { file: BlockWriter::create(path)?, entries: 0, bits, directory, bytes: Vec::new() })
+        Ok(Self {
+            file: BlockWriter::create(path)?,
+            entries: 0,
+            bits,
+            directory,
+            bytes: Vec::new(),
+        })
     }
 
     /// Later calls have later entries.
@@ -204,7 +236,14 @@ impl RunWriter {
             self.bytes.extend(chunk.iter().flat_map(|start| start.to_le_bytes()));
             self.file.write(&self.bytes)?;
         }
-        self.file.finish(Kind::Run, [u64::from(first) << 32 | u64::from(end), u64::from(self.entries), u64::from(self.bits)])
+        self.file.finish(
+            Kind::Run,
+            [
+                u64::from(first) << 32 | u64::from(end),
+                u64::from(self.entries),
+                u64::from(self.bits),
+            ],
+        )
     }
 }
 

@@ -17,7 +17,11 @@ use std::sync::Arc;
 
 impl Space {
     /// Makes the tail an ids file and, with small runs, a run; then a new tail begins.
-    pub(crate) fn seal(self: &Arc<Self>, writer: &mut Writer, generation: &Generation) -> Result<()> {
+    pub(crate) fn seal(
+        self: &Arc<Self>,
+        writer: &mut Writer,
+        generation: &Generation,
+    ) -> Result<()> {
         let (state, folder) = (generation.state(), &generation.folder);
         let tail = &state.tail;
         let (first, count) = (tail.first, tail.count());
@@ -29,7 +33,8 @@ impl Space {
         let (ids, mut entries) = write_ids(folder, &mut files, &state)?;
         entries.sort_unstable();
         let kept = self.runs_kept_by_seal(&state.runs, entries.len());
-        let mut sources: Vec<Source<'_>> = state.runs[kept..].iter().map(|run| Source::Run(run)).collect();
+        let mut sources: Vec<Source<'_>> =
+            state.runs[kept..].iter().map(|run| Source::Run(run)).collect();
         sources.push(Source::Sorted(&entries));
         let run_first = state.runs.get(kept).map_or(first, |run| run.first);
         let name = files.name("run");
@@ -62,7 +67,8 @@ impl Space {
     /// Erases the text of deleted users from the files; the number of texts.
     fn erase(self: &Arc<Self>, writer: &mut Writer, generation: &Generation) -> Result<u64> {
         let before = generation.state();
-        let in_tail = before.deleted.iter().filter(|ordinal| *ordinal >= before.tail.first).count() as u64;
+        let in_tail =
+            before.deleted.iter().filter(|ordinal| *ordinal >= before.tail.first).count() as u64;
         if in_tail > 0 {
             self.seal(writer, generation)?;
         }
@@ -94,13 +100,22 @@ impl Space {
         Ok(in_tail + erased)
     }
 
-    /// Makes `files` the current generation's, on disk and then for readers, and removes what is no longer among them.
-    pub(crate) fn replace_files(&self, writer: &mut Writer, generation: &Generation, files: GenerationFiles, state: State) -> Result<()> {
+    /// Makes `files` the current generation's, on disk and then for readers, and removes what is no
+    /// longer among them.
+    pub(crate) fn replace_files(
+        &self,
+        writer: &mut Writer,
+        generation: &Generation,
+        files: GenerationFiles,
+        state: State,
+    ) -> Result<()> {
         sync_folder(&generation.folder)?;
         let old = std::mem::replace(&mut writer.manifest.current, files);
         writer.manifest.write(&self.folder)?;
         generation.publish(state);
-        for file in old.files().filter(|file| !writer.manifest.current.files().any(|kept| kept == *file)) {
+        for file in
+            old.files().filter(|file| !writer.manifest.current.files().any(|kept| kept == *file))
+        {
             let path = generation.folder.join(file);
             fs::remove_file(&path).map_err(Error::io(&path))?;
         }
@@ -113,7 +128,11 @@ impl Space {
 }
 
 /// Writes the tail's ids, without the text of deleted users, and gives their entries.
-fn write_ids(folder: &Path, files: &mut GenerationFiles, state: &State) -> Result<(IdsFile, Vec<u64>)> {
+fn write_ids(
+    folder: &Path,
+    files: &mut GenerationFiles,
+    state: &State,
+) -> Result<(IdsFile, Vec<u64>)> {
     let (tail, name) = (&state.tail, files.name("ids"));
     let mut ids = IdsWriter::create(folder.join(&name), tail.first)?;
     let mut entries = Vec::with_capacity(tail.count() as usize);

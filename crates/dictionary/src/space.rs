@@ -56,7 +56,8 @@ pub(crate) struct Writer {
     pub(crate) logged: u32,
     /// Users were deleted since the last seal: the deleted are to be written with the next.
     pub(crate) deletions: bool,
-    /// A write failed: what is on disk is not known, and the files are opened again before the next one.
+    /// A write failed: what is on disk is not known, and the files are opened again before the
+    /// next one.
     pub(crate) broken: bool,
     /// Which of two generations is the published one, where this process knows it.
     pub(crate) decided: Option<u64>,
@@ -64,7 +65,12 @@ pub(crate) struct Writer {
 
 impl Space {
     /// A new app in `folder`, which is not there yet. The caller syncs the folder around it.
-    pub(crate) fn create(app: AppId, folder: PathBuf, options: Options, generation: u64) -> Result<Self> {
+    pub(crate) fn create(
+        app: AppId,
+        folder: PathBuf,
+        options: Options,
+        generation: u64,
+    ) -> Result<Self> {
         let name = generation_folder(generation);
         let within = folder.join(&name);
         fs::create_dir_all(&within).map_err(Error::io(&within))?;
@@ -83,13 +89,26 @@ impl Space {
         let manifest = Manifest { current: files, prepared: None };
         manifest.write(&folder)?;
         let state = State::new(Vec::new(), Vec::new(), Deleted::default(), Arc::new(Tail::new(0)));
-        let generations =
-            Generations { number: generation, current: Arc::new(Generation::new(within, state)), prepared: None, retired: Vec::new() };
-        let writer = Writer { manifest, log, prepared_log: None, logged: 0, deletions: false, broken: false, decided: None };
+        let generations = Generations {
+            number: generation,
+            current: Arc::new(Generation::new(within, state)),
+            prepared: None,
+            retired: Vec::new(),
+        };
+        let writer = Writer {
+            manifest,
+            log,
+            prepared_log: None,
+            logged: 0,
+            deletions: false,
+            broken: false,
+            decided: None,
+        };
         Ok(Self::new(app, folder, options, generations, writer))
     }
 
-    /// The app in `folder`; `None` if its creation was cut off. Removes files that are not part of it.
+    /// The app in `folder`; `None` if its creation was cut off. Removes files that are not part of
+    /// it.
     pub(crate) fn open(app: AppId, folder: PathBuf, options: Options) -> Result<Option<Self>> {
         let Some(manifest) = Manifest::read(&folder)? else {
             if holds_ids(&folder)? {
@@ -99,7 +118,8 @@ impl Space {
             return Ok(None);
         };
         remove_strangers(&folder, &manifest)?;
-        let (current, log, deletions) = Generation::open(folder.join(&manifest.current.folder), &manifest.current)?;
+        let (current, log, deletions) =
+            Generation::open(folder.join(&manifest.current.folder), &manifest.current)?;
         let (mut prepared, mut prepared_log) = (None, None);
         if let Some(files) = &manifest.prepared {
             let (generation, log, deletions) = Generation::open(folder.join(&files.folder), files)?;
@@ -107,12 +127,24 @@ impl Space {
             prepared_log = Some((log, deletions));
         }
         let logged = current.state().tail.count();
-        let generations = Generations { number: manifest.current.generation, current: Arc::new(current), prepared, retired: Vec::new() };
-        let writer = Writer { manifest, log, prepared_log, logged, deletions, broken: false, decided: None };
+        let generations = Generations {
+            number: manifest.current.generation,
+            current: Arc::new(current),
+            prepared,
+            retired: Vec::new(),
+        };
+        let writer =
+            Writer { manifest, log, prepared_log, logged, deletions, broken: false, decided: None };
         Ok(Some(Self::new(app, folder, options, generations, writer)))
     }
 
-    fn new(app: AppId, folder: PathBuf, options: Options, generations: Generations, writer: Writer) -> Self {
+    fn new(
+        app: AppId,
+        folder: PathBuf,
+        options: Options,
+        generations: Generations,
+        writer: Writer,
+    ) -> Self {
         let generations = ArcSwap::from_pointee(generations);
         Self {
             app,
@@ -143,9 +175,11 @@ impl Space {
         let writer = self.write_unsettled()?;
         match &writer.manifest.prepared {
             None => Ok(writer),
-            Some(prepared) => {
-                Err(Error::Unsettled { app: self.app.clone(), current: writer.manifest.current.generation, prepared: prepared.generation })
-            }
+            Some(prepared) => Err(Error::Unsettled {
+                app: self.app.clone(),
+                current: writer.manifest.current.generation,
+                prepared: prepared.generation,
+            }),
         }
     }
 
@@ -158,20 +192,25 @@ impl Space {
         Ok(writer)
     }
 
-    /// Takes up again what is on disk after a failed write. Files that this leaves over are removed by the next opening.
+    /// Takes up again what is on disk after a failed write. Files that this leaves over are removed
+    /// by the next opening.
     fn reopen(&self, writer: &mut Writer) -> Result<()> {
         writer.log.cut_back()?;
-        let mut manifest = Manifest::read(&self.folder)?.ok_or_else(|| Error::corrupt(&self.folder.join(MANIFEST), "it is missing"))?;
+        let mut manifest = Manifest::read(&self.folder)?
+            .ok_or_else(|| Error::corrupt(&self.folder.join(MANIFEST), "it is missing"))?;
         let within = self.folder.join(&manifest.current.folder);
-        // A manifest that was put in place and not synced would vanish with the power, and what is written from now on with it.
+        // A manifest that was put in place and not synced would vanish with the power, and what is
+        // written from now on with it.
         sync_folder(&within)?;
         sync_folder(&self.folder)?;
         let (current, log, deletions) = Generation::open(within, &manifest.current)?;
         let before = self.generations();
-        let mut generations = Generations { number: manifest.current.generation, ..Generations::clone(&before) };
+        let mut generations =
+            Generations { number: manifest.current.generation, ..Generations::clone(&before) };
         (generations.prepared, writer.prepared_log) = (None, None);
         if let Some(files) = &manifest.prepared {
-            let (generation, log, deletions) = Generation::open(self.folder.join(&files.folder), files)?;
+            let (generation, log, deletions) =
+                Generation::open(self.folder.join(&files.folder), files)?;
             generations.prepared = Some((files.generation, Arc::new(generation)));
             writer.prepared_log = Some((log, deletions));
         }
@@ -182,12 +221,17 @@ impl Space {
         writer.logged = current.state().tail.count();
         // A merge beside us may be writing a file whose number no manifest knows yet.
         manifest.current.next = manifest.current.next.max(writer.manifest.current.next);
-        (writer.manifest, writer.log, writer.deletions, writer.broken) = (manifest, log, deletions, false);
+        (writer.manifest, writer.log, writer.deletions, writer.broken) =
+            (manifest, log, deletions, false);
         generations.current = Arc::new(current);
         self.publish(generations);
-        let Some(prepared) = writer.manifest.prepared.as_ref().map(|files| files.generation) else { return Ok(()) };
+        let Some(prepared) = writer.manifest.prepared.as_ref().map(|files| files.generation) else {
+            return Ok(());
+        };
         match writer.decided {
-            Some(generation) if generation == prepared => writer.guarded(|writer| self.switch(writer)),
+            Some(generation) if generation == prepared => {
+                writer.guarded(|writer| self.switch(writer))
+            }
             Some(_) => writer.guarded(|writer| self.discard(writer)),
             None => Ok(()),
         }
@@ -228,13 +272,19 @@ impl Space {
     /// Makes `generation` the only one.
     pub(crate) fn settle(&self, generation: u64) -> Result<()> {
         let mut writer = self.write_unsettled()?;
-        let Some(prepared) = writer.manifest.prepared.as_ref().map(|files| files.generation) else { return Ok(()) };
+        let Some(prepared) = writer.manifest.prepared.as_ref().map(|files| files.generation) else {
+            return Ok(());
+        };
         if generation == prepared {
             return writer.guarded(|writer| self.switch(writer));
         }
         let current = writer.manifest.current.generation;
         if generation != current {
-            return Err(Error::NoGeneration { app: self.app.clone(), generation, present: vec![current, prepared] });
+            return Err(Error::NoGeneration {
+                app: self.app.clone(),
+                generation,
+                present: vec![current, prepared],
+            });
         }
         writer.guarded(|writer| self.discard(writer))
     }
@@ -242,7 +292,11 @@ impl Space {
     /// Makes the prepared generation the current one, on disk and for readers.
     pub(crate) fn switch(&self, writer: &mut Writer) -> Result<()> {
         let before = self.generations();
-        let (Some((number, prepared)), Some(files)) = (before.prepared.clone(), writer.manifest.prepared.take()) else { return Ok(()) };
+        let (Some((number, prepared)), Some(files)) =
+            (before.prepared.clone(), writer.manifest.prepared.take())
+        else {
+            return Ok(());
+        };
         writer.manifest.current = files;
         writer.manifest.write(&self.folder)?;
         if let Some((log, deletions)) = writer.prepared_log.take() {
@@ -265,12 +319,15 @@ impl Space {
         writer.manifest.write(&self.folder)?;
         self.publish(Generations { prepared: None, ..Generations::clone(&before) });
         // Now, not with its last reader: the next re-packing makes a folder of the same name.
-        before.prepared.as_ref().map_or(Ok(()), |(_, prepared)| fs::remove_dir_all(&prepared.folder).map_err(Error::io(&prepared.folder)))
+        before.prepared.as_ref().map_or(Ok(()), |(_, prepared)| {
+            fs::remove_dir_all(&prepared.folder).map_err(Error::io(&prepared.folder))
+        })
     }
 }
 
 impl Writer {
-    /// Does something after which, if it fails, the files are opened again before anything else is written.
+    /// Does something after which, if it fails, the files are opened again before anything else is
+    /// written.
     pub(crate) fn guarded<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let done = act(self);
         self.broken |= done.is_err();
@@ -296,7 +353,9 @@ fn holds_ids(folder: &Path) -> Result<bool> {
             if file.path().extension().is_some_and(|ending| ending == MARK) {
                 continue;
             }
-            if !file.file_name().to_string_lossy().starts_with("tail") || length > LogFile::EMPTY_BYTES {
+            if !file.file_name().to_string_lossy().starts_with("tail")
+                || length > LogFile::EMPTY_BYTES
+            {
                 return Ok(true);
             }
         }
@@ -306,7 +365,8 @@ fn holds_ids(folder: &Path) -> Result<bool> {
 
 /// Removes what a crash left: files and folders that the manifest does not name.
 fn remove_strangers(folder: &Path, manifest: &Manifest) -> Result<()> {
-    let generations: Vec<&GenerationFiles> = std::iter::once(&manifest.current).chain(&manifest.prepared).collect();
+    let generations: Vec<&GenerationFiles> =
+        std::iter::once(&manifest.current).chain(&manifest.prepared).collect();
     let folders = generations.iter().map(|files| files.folder.as_str()).chain([MANIFEST]).collect();
     keep_only(folder, &folders)?;
     for files in generations {
@@ -322,10 +382,12 @@ fn remove_strangers(folder: &Path, manifest: &Manifest) -> Result<()> {
 fn keep_only(folder: &Path, names: &BTreeSet<&str>) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
         let path = entry.map_err(Error::io(folder))?.path();
-        if path.file_name().and_then(|name| name.to_str()).is_some_and(|name| names.contains(name)) {
+        if path.file_name().and_then(|name| name.to_str()).is_some_and(|name| names.contains(name))
+        {
             continue;
         }
-        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        let removed =
+            if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         removed.map_err(Error::io(&path))?;
     }
     Ok(())

@@ -8,7 +8,8 @@ use crate::tail::Tail;
 use std::sync::Arc;
 use taghouse_model::Ordinal;
 
-/// Ids files from ordinal 0 on, the tail behind them, and how ids are found. Immutable but for the tail, which only grows.
+/// Ids files from ordinal 0 on, the tail behind them, and how ids are found. Immutable but for the
+/// tail, which only grows.
 pub(crate) struct State {
     ids: Vec<Arc<IdsFile>>,
     /// Of the ids files, side by side.
@@ -20,7 +21,12 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(ids: Vec<Arc<IdsFile>>, runs: Vec<Arc<Run>>, deleted: Deleted, tail: Arc<Tail>) -> Self {
+    pub(crate) fn new(
+        ids: Vec<Arc<IdsFile>>,
+        runs: Vec<Arc<Run>>,
+        deleted: Deleted,
+        tail: Arc<Tail>,
+    ) -> Self {
         let firsts = ids.iter().map(|file| file.first).collect();
         Self { ids, firsts, runs, deleted, tail }
     }
@@ -49,7 +55,11 @@ impl State {
     }
 
     /// Calls with the packed id of an ordinal that is given.
-    pub(crate) fn with_packed<T>(&self, ordinal: Ordinal, visit: impl FnOnce(&[u8]) -> T) -> Result<Option<T>> {
+    pub(crate) fn with_packed<T>(
+        &self,
+        ordinal: Ordinal,
+        visit: impl FnOnce(&[u8]) -> T,
+    ) -> Result<Option<T>> {
         if ordinal >= self.tail.first {
             return Ok(self.tail.with_packed(ordinal, visit));
         }

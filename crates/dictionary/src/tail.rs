@@ -10,11 +10,12 @@ use taghouse_model::Ordinal;
 /// An id that has no ordinal. `Ordinal::MAX` is never given.
 pub(crate) const NONE: Ordinal = Ordinal::MAX;
 
-/// Ids given under one hold of the lock: some tens of microseconds, for which a judgment may have to wait.
+/// Ids given under one hold of the lock: some tens of microseconds, for which a judgment may have
+/// to wait.
 const PUSH: usize = 256;
 
-/// Ids of consecutive ordinals. One writer appends, shows readers what is durable, and at last seals the whole; readers see only what
-/// is shown.
+/// Ids of consecutive ordinals. One writer appends, shows readers what is durable, and at last
+/// seals the whole; readers see only what is shown.
 pub(crate) struct Tail {
     pub(crate) first: Ordinal,
     /// How many readers may see.
@@ -45,7 +46,11 @@ impl Tail {
             hashes: Vec::with_capacity(full.ends.len()),
             table: HashTable::with_capacity(full.ends.len()),
         };
-        Self { first: before.first + full.ends.len() as u32, shown: AtomicU32::new(0), ids: RwLock::new(ids) }
+        Self {
+            first: before.first + full.ends.len() as u32,
+            shown: AtomicU32::new(0),
+            ids: RwLock::new(ids),
+        }
     }
 
     /// The ordinal after the last that readers may see.
@@ -68,7 +73,8 @@ impl Tail {
         self.shown.store(count, Ordering::Release);
     }
 
-    /// Puts the ordinals of the keys named in `pending` to their places in `found`, those below `end`.
+    /// Puts the ordinals of the keys named in `pending` to their places in `found`, those below
+    /// `end`.
     pub(crate) fn lookup(&self, keys: &Keys, pending: &[u32], end: Ordinal, found: &mut [Ordinal]) {
         let ids = self.read();
         for key in pending {
@@ -80,19 +86,22 @@ impl Tail {
         }
     }
 
-    /// Gives the keys ordinals, the one they have here or the next; the n-th key's goes to `found[places[n]]`.
+    /// Gives the keys ordinals, the one they have here or the next; the n-th key's goes to
+    /// `found[places[n]]`.
     pub(crate) fn push(&self, keys: &Keys, places: &[usize], found: &mut [Ordinal]) {
         for start in (0..keys.len()).step_by(PUSH) {
             let lot = start..keys.len().min(start + PUSH);
             self.make_room(lot.len(), lot.clone().map(|index| keys.get(index).len()).sum());
             let mut ids = self.write();
             for index in lot {
-                found[places[index]] = self.first + ids.find_or_push(keys.hash(index), keys.get(index));
+                found[places[index]] =
+                    self.first + ids.find_or_push(keys.hash(index), keys.get(index));
             }
         }
     }
 
-    /// Appends ids read from the log, shown at once. `None` if the bytes are not that many packed ids.
+    /// Appends ids read from the log, shown at once. `None` if the bytes are not that many packed
+    /// ids.
     pub(crate) fn load(&self, count: u32, mut bytes: &[u8]) -> Option<()> {
         let mut ids = self.write();
         for _ in 0..count {
@@ -123,19 +132,27 @@ impl Tail {
     }
 
     /// Calls with the packed id and the hash of each, in order.
-    pub(crate) fn each<E>(&self, mut visit: impl FnMut(&[u8], u32) -> Result<(), E>) -> Result<(), E> {
+    pub(crate) fn each<E>(
+        &self,
+        mut visit: impl FnMut(&[u8], u32) -> Result<(), E>,
+    ) -> Result<(), E> {
         let ids = self.read();
         (0..ids.ends.len()).try_for_each(|at| visit(ids.get(at as u32), ids.hashes[at]))
     }
 
     /// Calls with the packed id of an ordinal of these.
-    pub(crate) fn with_packed<T>(&self, ordinal: Ordinal, visit: impl FnOnce(&[u8]) -> T) -> Option<T> {
+    pub(crate) fn with_packed<T>(
+        &self,
+        ordinal: Ordinal,
+        visit: impl FnOnce(&[u8]) -> T,
+    ) -> Option<T> {
         let ids = self.read();
         let at = ordinal.checked_sub(self.first)?;
         ((at as usize) < ids.ends.len()).then(|| visit(ids.get(at)))
     }
 
-    /// Appends to `out` the packed ids from `from` (relative) on, up to about `most` bytes, and gives how many they are.
+    /// Appends to `out` the packed ids from `from` (relative) on, up to about `most` bytes, and
+    /// gives how many they are.
     pub(crate) fn copy(&self, from: u32, most: usize, out: &mut Vec<u8>) -> u32 {
         let ids = self.read();
         let start = ids.range(from).start;
@@ -147,7 +164,8 @@ impl Tail {
         count
     }
 
-    /// Makes room for more ids while readers go on: what is copied to a larger place takes the lock only to be put there. For the one writer.
+    /// Makes room for more ids while readers go on: what is copied to a larger place takes the lock
+    /// only to be put there. For the one writer.
     fn make_room(&self, more: usize, more_bytes: usize) {
         let Some(larger) = self.read().enlarged(more, more_bytes) else { return };
         let before = std::mem::replace(&mut *self.write(), larger);
@@ -185,7 +203,9 @@ impl Ids {
         larger.hashes.extend_from_slice(&self.hashes);
         // As they stand: the deleted are not among them.
         for at in &self.table {
-            larger.table.insert_unique(spread(self.hashes[*at as usize]), *at, |held| spread(self.hashes[*held as usize]));
+            larger.table.insert_unique(spread(self.hashes[*at as usize]), *at, |held| {
+                spread(self.hashes[*held as usize])
+            });
         }
         Some(larger)
     }

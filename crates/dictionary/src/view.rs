@@ -4,9 +4,11 @@ use crate::{Resolved, Result};
 use std::sync::Arc;
 use taghouse_model::Ordinal;
 
-/// One generation of one app, to be read as long as it is held, whichever is current meanwhile. For readers of an index snapshot.
+/// One generation of one app, to be read as long as it is held, whichever is current meanwhile. For
+/// readers of an index snapshot.
 ///
-/// Users given and deleted show as they do in the dictionary, until another generation takes its place: from then on it stays as it was.
+/// Users given and deleted show as they do in the dictionary, until another generation takes its
+/// place: from then on it stays as it was.
 #[derive(Clone)]
 pub struct View {
     pub(crate) number: u64,
@@ -50,7 +52,10 @@ impl View {
     }
 
     /// As [`Dictionary::resolve_sorted`](crate::Dictionary::resolve_sorted).
-    pub fn resolve_sorted<I: Iterator<Item = Ordinal>>(&self, ordinals: impl IntoIterator<IntoIter = I>) -> Resolved<I> {
+    pub fn resolve_sorted<I: Iterator<Item = Ordinal>>(
+        &self,
+        ordinals: impl IntoIterator<IntoIter = I>,
+    ) -> Resolved<I> {
         Resolved::new(Some(Arc::clone(&self.generation)), ordinals.into_iter())
     }
 }

@@ -1,4 +1,5 @@
-//! The dictionary against a map, over any sequence of calls, with seals after a few ids, and with the files opened again in between.
+//! The dictionary against a map, over any sequence of calls, with seals after a few ids, and with
+//! the files opened again in between.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use proptest::prelude::*;
@@ -51,7 +52,8 @@ fn ordinals() -> impl Strategy<Value = Vec<u32>> {
 
 fn step() -> impl Strategy<Value = Step> {
     let app = 0..APPS.len();
-    let end = prop_oneof![3 => Just(End::Published), 1 => Just(End::Refused), 1 => Just(End::Dropped)];
+    let end =
+        prop_oneof![3 => Just(End::Published), 1 => Just(End::Refused), 1 => Just(End::Dropped)];
     let repacking = (2u32..6, ids(), proptest::collection::vec(0u32..60, 0..4), end);
     let repacking = repacking.prop_map(|(nth, come, gone, end)| Repacking { nth, come, gone, end });
     prop_oneof![
@@ -112,11 +114,17 @@ impl Twin {
             ids.push(self.ids[*old as usize].clone());
         }
         let mut late = Vec::new();
-        for (old, id) in self.ids.iter().enumerate().skip(begun.ids.len()).filter(|(_, id)| id.is_some()) {
+        for (old, id) in
+            self.ids.iter().enumerate().skip(begun.ids.len()).filter(|(_, id)| id.is_some())
+        {
             late.push((old as u32, ids.len() as u32));
             ids.push(id.clone());
         }
-        let forward = ids.iter().zip(0u32..).filter_map(|(id, ordinal)| Some((id.clone()?, ordinal))).collect();
+        let forward = ids
+            .iter()
+            .zip(0u32..)
+            .filter_map(|(id, ordinal)| Some((id.clone()?, ordinal)))
+            .collect();
         let generation = begun.generation.max(1) + 1;
         (Twin { generation, ids, forward }, Carried { generation, late, deleted })
     }
@@ -136,11 +144,20 @@ fn app(index: usize) -> AppId {
 
 /// All of one app, both directions.
 fn check(dictionary: &Dictionary, app: &AppId, twin: &Twin) {
-    assert_eq!((dictionary.len(app) as usize, dictionary.generation(app)), (twin.ids.len(), twin.generation));
+    assert_eq!(
+        (dictionary.len(app) as usize, dictionary.generation(app)),
+        (twin.ids.len(), twin.generation)
+    );
     let all: Vec<u32> = (0..twin.ids.len() as u32 + 2).collect();
     assert_eq!(dictionary.resolve(app, &all).unwrap(), twin.resolve(&all));
     let ids: Vec<&str> = twin.forward.keys().map(String::as_str).collect();
-    assert!(dictionary.lookup(app, &ids).unwrap().into_iter().eq(twin.forward.values().copied().map(Some)));
+    assert!(
+        dictionary.lookup(app, &ids).unwrap().into_iter().eq(twin
+            .forward
+            .values()
+            .copied()
+            .map(Some))
+    );
 }
 
 fn repack(dictionary: &Dictionary, app: &AppId, twin: &mut Twin, repacking: &Repacking) {
@@ -155,7 +172,12 @@ fn repack(dictionary: &Dictionary, app: &AppId, twin: &mut Twin, repacking: &Rep
     let old = dictionary.view(app, begun.generation).unwrap();
     let (after, carried) = twin.repacked(&begun, &kept);
     let ranked = kept.iter().filter(|old| begun.ids[**old as usize].is_some());
-    assert!(ranked.clone().zip(0..).all(|(old, new)| repack.renumbering().new_ordinal(*old) == Some(new)));
+    assert!(
+        ranked
+            .clone()
+            .zip(0..)
+            .all(|(old, new)| repack.renumbering().new_ordinal(*old) == Some(new))
+    );
     assert_eq!(repack.renumbering().len() as usize, ranked.count());
     let stays = twin.clone();
     match end {
@@ -176,7 +198,12 @@ fn repack(dictionary: &Dictionary, app: &AppId, twin: &mut Twin, repacking: &Rep
     }
     let all: Vec<u32> = (0..stays.ids.len() as u32).collect();
     assert_eq!(old.resolve(&all).unwrap(), stays.ids, "the old one is read on");
-    assert!(old.lookup(&stays.forward.keys().map(String::as_str).collect::<Vec<_>>()).unwrap().iter().all(Option::is_some));
+    assert!(
+        old.lookup(&stays.forward.keys().map(String::as_str).collect::<Vec<_>>())
+            .unwrap()
+            .iter()
+            .all(Option::is_some)
+    );
     assert_eq!(dictionary.view(app, begun.generation).map(|view| view.len()), Some(old.len()));
     drop(old);
     assert_eq!(dictionary.view(app, begun.generation).is_some(), *end != End::Published);

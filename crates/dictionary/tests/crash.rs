@@ -1,5 +1,5 @@
-//! Killed in the middle of writing, sealing, merging, deleting, erasing or re-packing, the dictionary has all that was acknowledged and
-//! of the call that was cut off all or nothing.
+//! Killed in the middle of writing, sealing, merging, deleting, erasing or re-packing, the
+//! dictionary has all that was acknowledged and of the call that was cut off all or nothing.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::HashMap;
@@ -36,10 +36,19 @@ impl Twin {
         match number % 12 {
             5 | 9 => Call::Delete(vec![(number * 31 % len) as u32, (number * 17 % len) as u32]),
             7 => Call::Purge,
-            11 => Call::Repack((0..len as u32).filter(|ordinal| u64::from(ordinal % 3) != number % 3).collect()),
-            // Half of the calls' ids were given before. Calls differ in size, some are larger than a page.
+            11 => Call::Repack(
+                (0..len as u32).filter(|ordinal| u64::from(ordinal % 3) != number % 3).collect(),
+            ),
+            // Half of the calls' ids were given before. Calls differ in size, some are larger than
+            // a page.
             _ => {
-                let id = |n: u64| format!("user {n} of call {} {}", number - number % 2, "x".repeat((n % 50) as usize));
+                let id = |n: u64| {
+                    format!(
+                        "user {n} of call {} {}",
+                        number - number % 2,
+                        "x".repeat((n % 50) as usize)
+                    )
+                };
                 Call::Assign((0..1 + number * 7919 % 300).map(id).collect())
             }
         }
@@ -66,7 +75,11 @@ impl Twin {
             Call::Purge => {}
             Call::Repack(kept) => {
                 self.generation += 1;
-                self.ids = kept.iter().map(|old| self.ids[*old as usize].clone()).filter(Option::is_some).collect();
+                self.ids = kept
+                    .iter()
+                    .map(|old| self.ids[*old as usize].clone())
+                    .filter(Option::is_some)
+                    .collect();
                 self.forward = self.ids.iter().flatten().cloned().zip(0..).collect();
             }
         }
@@ -78,7 +91,11 @@ impl Twin {
         dictionary.generation(&shop()) == self.generation
             && dictionary.len(&shop()) as usize == self.ids.len()
             && dictionary.resolve(&shop(), &all).unwrap() == self.ids
-            && dictionary.lookup(&shop(), &ids).unwrap().into_iter().eq(self.forward.values().copied().map(Some))
+            && dictionary.lookup(&shop(), &ids).unwrap().into_iter().eq(self
+                .forward
+                .values()
+                .copied()
+                .map(Some))
     }
 }
 
@@ -88,7 +105,11 @@ fn shop() -> AppId {
 
 /// Opens it as a server does: what was published says which generation it is.
 fn open(folder: &Path) -> Dictionary {
-    let dictionary = Dictionary::open_with(&folder.join("dictionary"), Options { seal_ids: 250, ..Options::default() }).unwrap();
+    let dictionary = Dictionary::open_with(
+        &folder.join("dictionary"),
+        Options { seal_ids: 250, ..Options::default() },
+    )
+    .unwrap();
     if let Ok(published) = fs::read_to_string(folder.join("published")) {
         dictionary.settle(&shop(), published.parse().unwrap()).unwrap();
     }
@@ -100,13 +121,16 @@ fn acknowledged(folder: &Path) -> u64 {
 }
 
 fn acknowledge(folder: &Path) {
-    let mut file = fs::OpenOptions::new().create(true).append(true).open(folder.join("acknowledged")).unwrap();
+    let mut file =
+        fs::OpenOptions::new().create(true).append(true).open(folder.join("acknowledged")).unwrap();
     file.write_all(b".").unwrap();
 }
 
 fn run(dictionary: &Dictionary, folder: &Path, call: &Call) -> Result<(), Error> {
     match call {
-        Call::Assign(ids) => dictionary.assign(&shop(), &ids.iter().map(String::as_str).collect::<Vec<_>>()).map(drop),
+        Call::Assign(ids) => dictionary
+            .assign(&shop(), &ids.iter().map(String::as_str).collect::<Vec<_>>())
+            .map(drop),
         Call::Delete(ordinals) => dictionary.delete(&shop(), ordinals).map(drop),
         Call::Purge => dictionary.purge(&shop()).map(drop),
         Call::Repack(kept) => dictionary.repack(&shop(), kept.iter().copied())?.finish(|carried| {
@@ -169,7 +193,10 @@ fn check(folder: &Path) {
     if !twin.equals(&dictionary) {
         let call = twin.call(acknowledged);
         twin.apply(&call);
-        assert!(twin.equals(&dictionary), "neither before nor after call {acknowledged}, the one cut off");
+        assert!(
+            twin.equals(&dictionary),
+            "neither before nor after call {acknowledged}, the one cut off"
+        );
         // It is not done twice: a re-packing would give yet another generation.
         acknowledge(folder);
     }

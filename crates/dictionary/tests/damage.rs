@@ -50,7 +50,10 @@ fn ask(folder: &Path) -> Result<Answers, Error> {
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let all = entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] });
-    all.filter(|path| !path.ends_with("LOCK") && path.extension().is_none_or(|ending| ending != "mark")).collect()
+    all.filter(|path| {
+        !path.ends_with("LOCK") && path.extension().is_none_or(|ending| ending != "mark")
+    })
+    .collect()
 }
 
 fn is(file: &Path, kind: &str) -> bool {
@@ -99,7 +102,10 @@ fn flipped_bits() {
 #[test]
 fn short_files() {
     check_all(|folder, file, bytes, _| {
-        for length in [0, 1, 15, bytes.len() / 2, bytes.len() - 17, bytes.len() - 1].into_iter().filter(|length| *length < bytes.len()) {
+        for length in [0, 1, 15, bytes.len() / 2, bytes.len() - 17, bytes.len() - 1]
+            .into_iter()
+            .filter(|length| *length < bytes.len())
+        {
             fs::write(file, &bytes[..length]).unwrap();
             names(ask(folder), file, &format!("shortening to {length} bytes"));
         }
@@ -140,7 +146,9 @@ fn the_end_of_a_log_is_cut_off_only_if_nobody_was_told_of_it() {
         fs::write(file, &bytes[..bytes.len() - 1]).unwrap();
         let (found, ids) = ask(folder).unwrap();
         let end = found.iter().rposition(Option::is_some).unwrap() + 1;
-        assert!(ids[..end].iter().zip(&whole.1).all(|(id, before)| before.is_none() || id == before));
+        assert!(
+            ids[..end].iter().zip(&whole.1).all(|(id, before)| before.is_none() || id == before)
+        );
         assert_ne!((&found, &ids), (&whole.0, &whole.1), "something is lost");
     });
 }
@@ -155,7 +163,10 @@ fn nothing_is_acknowledged_into_a_folder_that_is_gone() {
     for id in ["b", "c"] {
         let error = dictionary.assign(&shop(), &[id]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-        assert!(error.to_string().contains("tail-1") && error.to_string().contains("deleted"), "{error}");
+        assert!(
+            error.to_string().contains("tail-1") && error.to_string().contains("deleted"),
+            "{error}"
+        );
     }
     assert_eq!(dictionary.lookup(&shop(), &["a", "b"]).unwrap(), [Some(0), None]);
 }
@@ -168,12 +179,14 @@ fn a_failed_sync_is_overcome_and_a_loss_of_power_takes_nothing_acknowledged() {
     let dictionary = open(&root.join("dictionary")).unwrap();
     let ids = ids();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-    // Every kind of sync fails once with every file that it meets, the ordinals are asked for again, and so on until all are given.
+    // Every kind of sync fails once with every file that it meets, the ordinals are asked for
+    // again, and so on until all are given.
     let failing = ["tail", "ids", "run", "deleted", "manifest", "generation-1", "shop"];
     let (mut failures, mut deleted) = (0, Vec::new());
     for (number, part) in ids.chunks(10).enumerate() {
         let kind = failing[number % failing.len()];
-        rehearsal.fail_when(move |path| path.file_name().unwrap().to_str().unwrap().starts_with(kind));
+        rehearsal
+            .fail_when(move |path| path.file_name().unwrap().to_str().unwrap().starts_with(kind));
         let first = dictionary.assign(&shop(), part);
         if number % 3 == 0 && dictionary.delete(&shop(), &[number as u32]).is_err() {
             failures += 1;

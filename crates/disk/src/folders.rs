@@ -20,7 +20,10 @@ pub fn sync_folder(folder: &Path) -> Result<()> {
 /// # Errors
 /// Errors of the operating system.
 pub fn make_folder(folder: &Path) -> Result<()> {
-    let made: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).collect();
+    let made: Vec<&Path> = folder
+        .ancestors()
+        .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+        .collect();
     fs::create_dir_all(folder)?;
     for folder in made {
         let above = folder.parent().filter(|above| !above.as_os_str().is_empty());
@@ -29,8 +32,9 @@ pub fn make_folder(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes a folder with what `fill` puts into it, whole or not at all, on disk when this returns: it is filled beside its place, as
-/// `<folder>.new`, and moved there. Nothing is done where the folder has something in it. `fill` must leave nothing open.
+/// Makes a folder with what `fill` puts into it, whole or not at all, on disk when this returns: it
+/// is filled beside its place, as `<folder>.new`, and moved there. Nothing is done where the folder
+/// has something in it. `fill` must leave nothing open.
 ///
 /// # Errors
 /// The system's, and `fill`'s. The next call begins again.
@@ -55,7 +59,9 @@ pub fn make_filled<E: From<std::io::Error>>(
 
     // An empty folder in its place is replaced.
     fs::rename(&new, folder)?;
-    sync_folder(folder.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
+    sync_folder(
+        folder.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new(".")),
+    )?;
     Ok(())
 }
 
@@ -78,7 +84,8 @@ impl Folders {
         &self.root
     }
 
-    /// Makes the names of files on disk, which were synced themselves. Each folder is synced once, those above it only the first time.
+    /// Makes the names of files on disk, which were synced themselves. Each folder is synced once,
+    /// those above it only the first time.
     ///
     /// # Errors
     /// The system's, with the folder's path.
@@ -89,28 +96,38 @@ impl Folders {
             let known = self.known.lock();
             for file in files {
                 folders.extend(file.parent().map(Path::to_owned));
-                let within = file.ancestors().skip(1).take_while(|folder| folder.starts_with(&self.root) && *folder != self.root);
+                let within = file
+                    .ancestors()
+                    .skip(1)
+                    .take_while(|folder| folder.starts_with(&self.root) && *folder != self.root);
                 new.extend(within.filter(|folder| !known.contains(*folder)).map(Path::to_owned));
             }
         }
         folders.extend(new.iter().filter_map(|folder| folder.parent()).map(Path::to_owned));
         for folder in &folders {
-            sync_folder(folder).map_err(|error| std::io::Error::new(error.kind(), format!("{}: {error}", folder.display())))?;
+            sync_folder(folder).map_err(|error| {
+                std::io::Error::new(error.kind(), format!("{}: {error}", folder.display()))
+            })?;
         }
         self.known.lock().extend(new);
         Ok(())
     }
 
-    /// Removes those of the folders that are empty, and those above them that are empty then, up to the root. Writers may go on:
-    /// [`write_new`](crate::write_new) makes a folder again that was removed before its file was there, and one with a file stays.
+    /// Removes those of the folders that are empty, and those above them that are empty then, up to
+    /// the root. Writers may go on: [`write_new`](crate::write_new) makes a folder again that
+    /// was removed before its file was there, and one with a file stays.
     pub fn remove_empty(&self, folders: impl IntoIterator<Item = PathBuf>) {
         // A folder after those in it.
         for folder in folders.into_iter().collect::<BTreeSet<_>>().iter().rev() {
-            for folder in folder.ancestors().take_while(|folder| folder.starts_with(&self.root) && *folder != self.root) {
+            for folder in folder
+                .ancestors()
+                .take_while(|folder| folder.starts_with(&self.root) && *folder != self.root)
+            {
                 if !fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none()) {
                     break;
                 }
-                // Before it goes: whoever makes it again after that must not find it known to be on disk.
+                // Before it goes: whoever makes it again after that must not find it known to be on
+                // disk.
                 self.known.lock().remove(folder);
                 if fs::remove_dir(folder).is_err() {
                     break;
@@ -134,7 +151,10 @@ mod tests {
             Err(Error::from(std::io::ErrorKind::StorageFull))
         };
         for _ in 0..2 {
-            assert_eq!(make_filled(&folder, full).unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+            assert_eq!(
+                make_filled(&folder, full).unwrap_err().kind(),
+                std::io::ErrorKind::StorageFull
+            );
             assert!(!folder.exists(), "half a folder is not there");
         }
 
@@ -145,7 +165,8 @@ mod tests {
         assert_eq!(fs::read(folder.join("version")).unwrap(), b"3");
 
         make_filled(&folder, |_| Err(Error::other("filled twice"))).unwrap();
-        let names: Vec<_> = fs::read_dir(above.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let names: Vec<_> =
+            fs::read_dir(above.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["store"]);
     }
 
@@ -166,7 +187,8 @@ mod tests {
             });
             for number in 0..500 {
                 let file = part.join(format!("{number}"));
-                let outcome = crate::write_new(&file, b"x").and_then(|()| folders.settle([file.as_path()]));
+                let outcome =
+                    crate::write_new(&file, b"x").and_then(|()| folders.settle([file.as_path()]));
                 let outcome = outcome.and_then(|()| fs::remove_file(&file));
                 if number == 499 || outcome.is_err() {
                     written.store(true, std::sync::atomic::Ordering::Relaxed);

@@ -1,8 +1,9 @@
 //! How far a log was acknowledged, noted beside it.
 //!
-//! The file holds two slots of 16 bytes, a number and its checksum; the larger number counts, and the slots are written in turn. It is
-//! written after each sync of the log and not synced itself. So it never runs ahead of the log: after a loss of power it may lag behind,
-//! which only makes it notice less; after the end of the process, however it ended, it says all that was acknowledged.
+//! The file holds two slots of 16 bytes, a number and its checksum; the larger number counts, and
+//! the slots are written in turn. It is written after each sync of the log and not synced itself.
+//! So it never runs ahead of the log: after a loss of power it may lag behind, which only makes it
+//! notice less; after the end of the process, however it ended, it says all that was acknowledged.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Result};
@@ -24,12 +25,14 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// Opens the mark, making it where there is none. Gives what it says; nothing where it is new or damaged.
+    /// Opens the mark, making it where there is none. Gives what it says; nothing where it is new
+    /// or damaged.
     ///
     /// # Errors
     /// Errors of the operating system.
     pub fn open(path: PathBuf) -> Result<(Self, Option<u64>)> {
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         let value = bytes.chunks_exact(SLOT).filter_map(read_slot).max();
@@ -49,7 +52,8 @@ impl Mark {
         &self.path
     }
 
-    /// Notes that everything up to `value`, which never falls, is acknowledged. Best effort: a mark that lags behind notices less.
+    /// Notes that everything up to `value`, which never falls, is acknowledged. Best effort: a mark
+    /// that lags behind notices less.
     pub fn set(&mut self, value: u64) {
         let at = self.writes % SLOTS * SLOT as u64;
         if let Err(error) = self.file.write_all_at(&slot(value), at) {
@@ -58,7 +62,8 @@ impl Mark {
         self.writes += 1;
     }
 
-    /// Says that the log really ends at `value`, which may be less than before: its owner accepted a loss, or made it new.
+    /// Says that the log really ends at `value`, which may be less than before: its owner accepted
+    /// a loss, or made it new.
     ///
     /// # Errors
     /// Errors of the operating system.

@@ -1,8 +1,8 @@
 //! A loss of power, or a sync that fails, played in a test.
 //!
-//! Every sync of this crate is told to the rehearsal of the folder that it lies in. At a loss of power the folder becomes what was synced:
-//! a file holds what it held at its last sync, a folder names what it named at its own. What nobody synced is lost, as the strictest file
-//! system may do.
+//! Every sync of this crate is told to the rehearsal of the folder that it lies in. At a loss of
+//! power the folder becomes what was synced: a file holds what it held at its last sync, a folder
+//! names what it named at its own. What nobody synced is lost, as the strictest file system may do.
 
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
@@ -101,7 +101,10 @@ impl Disk {
             let entry = entry?;
             // One that is being removed meanwhile is not there.
             let Ok(found) = entry.metadata() else { continue };
-            entries.insert(PathBuf::from(entry.file_name()), Entry { inode: found.ino(), is_folder: found.is_dir() });
+            entries.insert(
+                PathBuf::from(entry.file_name()),
+                Entry { inode: found.ino(), is_folder: found.is_dir() },
+            );
         }
         self.folders.insert(found.ino(), entries);
         Ok(())
@@ -137,7 +140,10 @@ pub(crate) fn sync(path: &Path, sync: impl FnOnce() -> Result<()>) -> Result<()>
         return sync();
     }
     let running = RUNNING.read().clone();
-    let watching = path.canonicalize().ok().and_then(|path| running.iter().find(|inner| path.starts_with(&inner.root)).cloned());
+    let watching = path
+        .canonicalize()
+        .ok()
+        .and_then(|path| running.iter().find(|inner| path.starts_with(&inner.root)).cloned());
     let Some(inner) = watching else { return sync() };
     if inner.fails.lock().as_ref().is_some_and(|fails| fails(path)) {
         return Err(Error::other(format!("{}: a failed sync is rehearsed", path.display())));

@@ -5,7 +5,8 @@ use std::io::{Error, ErrorKind, Result};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// A file or folder as it was found. What is written to one that was deleted meanwhile is lost, though every write succeeds.
+/// A file or folder as it was found. What is written to one that was deleted meanwhile is lost,
+/// though every write succeeds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
     path: PathBuf,
@@ -33,12 +34,19 @@ impl Standing {
     /// # Errors
     /// `NotFound`, naming the path, where nothing is there or something else.
     pub fn check(&self) -> Result<()> {
-        let gone = |what: &str| Error::new(ErrorKind::NotFound, format!("{} {what} while it was in use", self.path.display()));
+        let gone = |what: &str| {
+            Error::new(
+                ErrorKind::NotFound,
+                format!("{} {what} while it was in use", self.path.display()),
+            )
+        };
         match fs::metadata(&self.path) {
             Ok(found) if (found.dev(), found.ino()) == (self.device, self.inode) => Ok(()),
             Ok(_) => Err(gone("was replaced")),
             Err(error) if error.kind() == ErrorKind::NotFound => Err(gone("was deleted")),
-            Err(error) => Err(Error::new(error.kind(), format!("{}: {error}", self.path.display()))),
+            Err(error) => {
+                Err(Error::new(error.kind(), format!("{}: {error}", self.path.display())))
+            }
         }
     }
 }

@@ -7,8 +7,8 @@ use futures::stream::BoxStream;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload,
-    PutResult, RenameOptions, Result, UploadPart,
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
 };
 use std::fmt;
 use std::fs::File;
@@ -17,7 +17,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// As [`LocalFileSystem`], but an object is on disk, with the folders that name it, when its writing returns.
+/// As [`LocalFileSystem`], but an object is on disk, with the folders that name it, when its
+/// writing returns.
 #[derive(Debug, Clone)]
 pub struct DurableStore {
     inner: Arc<LocalFileSystem>,
@@ -30,7 +31,10 @@ impl DurableStore {
     /// # Errors
     /// The store's, for a root that cannot be found.
     pub fn below(root: PathBuf) -> Result<Self> {
-        Ok(Self { inner: Arc::new(LocalFileSystem::new_with_prefix(&root)?), folders: Arc::new(Folders::below(root)) })
+        Ok(Self {
+            inner: Arc::new(LocalFileSystem::new_with_prefix(&root)?),
+            folders: Arc::new(Folders::below(root)),
+        })
     }
 
     async fn settle(&self, location: &Path) -> Result<()> {
@@ -44,7 +48,10 @@ async fn settle(folders: Arc<Folders>, location: &Path) -> Result<()> {
         crate::sync(&File::open(&file)?, &file)?;
         folders.settle([file.as_path()])
     });
-    let failed = |source: Box<dyn std::error::Error + Send + Sync>| object_store::Error::Generic { store: "durable", source };
+    let failed = |source: Box<dyn std::error::Error + Send + Sync>| object_store::Error::Generic {
+        store: "durable",
+        source,
+    };
     let outcome: io::Result<()> = synced.await.map_err(|error| failed(Box::new(error)))?;
     outcome.map_err(|error| failed(format!("{location} could not be synced: {error}").into()))
 }
@@ -57,15 +64,28 @@ impl fmt::Display for DurableStore {
 
 #[async_trait]
 impl ObjectStore for DurableStore {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
         let put = self.inner.put_opts(location, payload, options).await?;
         self.settle(location).await?;
         Ok(put)
     }
 
-    async fn put_multipart_opts(&self, location: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
         let inner = self.inner.put_multipart_opts(location, options).await?;
-        Ok(Box::new(DurableUpload { inner, folders: self.folders.clone(), location: location.clone() }))
+        Ok(Box::new(DurableUpload {
+            inner,
+            folders: self.folders.clone(),
+            location: location.clone(),
+        }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -76,7 +96,10 @@ impl ObjectStore for DurableStore {
         self.inner.get_ranges(location, ranges).await
     }
 
-    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
         self.inner.delete_stream(locations)
     }
 
@@ -84,7 +107,11 @@ impl ObjectStore for DurableStore {
         self.inner.list(prefix)
     }
 
-    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
         self.inner.list_with_offset(prefix, offset)
     }
 

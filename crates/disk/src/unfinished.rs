@@ -1,4 +1,5 @@
-//! Files that a process was writing when it ended: nobody reads them, and none has a name that is written to again.
+//! Files that a process was writing when it ended: nobody reads them, and none has a name that is
+//! written to again.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -8,8 +9,9 @@ use std::path::Path;
 /// How [`crate::replace`] calls a file until it is whole.
 pub(crate) const UNFINISHED: &str = "unfinished";
 
-/// Removes what earlier processes left unfinished in a folder and those below it: what [`crate::replace`] and [`crate::DurableStore`] were
-/// writing. How many files these were. Nobody else may be writing there.
+/// Removes what earlier processes left unfinished in a folder and those below it: what
+/// [`crate::replace`] and [`crate::DurableStore`] were writing. How many files these were. Nobody
+/// else may be writing there.
 ///
 /// # Errors
 /// Errors of the operating system.
@@ -33,8 +35,12 @@ pub fn remove_unfinished(folder: &Path) -> Result<usize> {
 
 /// Of a store's object the name ends in `#` and a number until it is whole.
 fn is_unfinished(name: &OsStr) -> bool {
-    let number = |name: &str| name.rsplit_once('#').is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()));
-    Path::new(name).extension().is_some_and(|ending| ending == UNFINISHED) || name.to_str().is_some_and(number)
+    let number = |name: &str| {
+        name.rsplit_once('#')
+            .is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    Path::new(name).extension().is_some_and(|ending| ending == UNFINISHED)
+        || name.to_str().is_some_and(number)
 }
 
 #[cfg(test)]
@@ -51,7 +57,10 @@ mod tests {
         let root = home.path().canonicalize().unwrap();
         assert_eq!(remove_unfinished(&root.join("absent")).unwrap(), 0);
         let store = DurableStore::below(root.clone()).unwrap();
-        let mut upload = store.put_multipart_opts(&ObjectPath::from("index/shop/n/1.seg"), Default::default()).await.unwrap();
+        let mut upload = store
+            .put_multipart_opts(&ObjectPath::from("index/shop/n/1.seg"), Default::default())
+            .await
+            .unwrap();
         upload.put_part("part".into()).await.unwrap();
         std::mem::forget(upload);
         fs::write(root.join("overlay-7.unfinished"), "half").unwrap();

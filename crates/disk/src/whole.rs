@@ -7,7 +7,8 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Result, Write};
 use std::path::Path;
 
-/// How often one folder could be removed between its making and that of its file, which take microseconds.
+/// How often one folder could be removed between its making and that of its file, which take
+/// microseconds.
 const CREATED_AGAIN: usize = 100;
 
 /// Waits until a file's content and length are on disk. `path` is where it is found.
@@ -18,7 +19,8 @@ pub fn sync(file: &File, path: &Path) -> Result<()> {
     rehearsal::sync(path, || file.sync_all())
 }
 
-/// As [`sync`], without what does not matter for reading the content again, such as the time of the change.
+/// As [`sync`], without what does not matter for reading the content again, such as the time of the
+/// change.
 ///
 /// # Errors
 /// As [`sync`].
@@ -26,8 +28,8 @@ pub fn sync_data(file: &File, path: &Path) -> Result<()> {
     rehearsal::sync(path, || file.sync_data())
 }
 
-/// Writes a file and syncs it, and makes the folders that it lies in. Its name is on disk once its folder is synced: see
-/// [`Folders::settle`].
+/// Writes a file and syncs it, and makes the folders that it lies in. Its name is on disk once its
+/// folder is synced: see [`Folders::settle`].
 ///
 /// # Errors
 /// The system's; what was written is removed again then, as far as that goes.
@@ -40,7 +42,8 @@ pub fn write_new(path: &Path, content: &[u8]) -> Result<()> {
     written
 }
 
-/// Makes a file with the folders that it lies in, again where [`Folders::remove_empty`](crate::Folders::remove_empty) removed one in between.
+/// Makes a file with the folders that it lies in, again where
+/// [`Folders::remove_empty`](crate::Folders::remove_empty) removed one in between.
 fn create(path: &Path) -> Result<File> {
     let once = || {
         path.parent().map_or(Ok(()), fs::create_dir_all)?;
@@ -55,7 +58,8 @@ fn create(path: &Path) -> Result<File> {
     once()
 }
 
-/// Replaces a file: it is the old one or the new one, whole, whatever happens. Its name is on disk when this returns.
+/// Replaces a file: it is the old one or the new one, whole, whatever happens. Its name is on disk
+/// when this returns.
 ///
 /// # Errors
 /// Errors of the operating system.

@@ -15,7 +15,8 @@ pub struct Applying {
     pub dry_run: bool,
     /// Delete sources, tags and crowds that the files do not name.
     pub prune: bool,
-    /// With `prune`: also where the files name no source, tag or crowd, so that every one of the app is deleted.
+    /// With `prune`: also where the files name no source, tag or crowd, so that every one of the
+    /// app is deleted.
     pub all: bool,
 }
 
@@ -72,25 +73,39 @@ impl fmt::Display for PlannedAction {
     }
 }
 
-/// The pointer that every change of an app's definitions moves: kind and name. Each set was checked against the others' stored state, so
-/// of two applied at the same time one must lose, though they name different definitions.
+/// The pointer that every change of an app's definitions moves: kind and name. Each set was checked
+/// against the others' stored state, so of two applied at the same time one must lose, though they
+/// name different definitions.
 const REVISION: (&str, &str) = ("definitions", "revision");
 
 impl Engine {
-    /// Applies definition files; `actor`, a key's id, stands in the audit trail for what was changed.
+    /// Applies definition files; `actor`, a key's id, stands in the audit trail for what was
+    /// changed.
     ///
     /// # Errors
-    /// [`Error::Refused`] with the places of what is wrong, [`Error::OtherApp`], [`Error::NothingLeft`], [`Error::ChangedMeanwhile`]; those of
-    /// the catalog and the lake. Nothing was changed.
-    pub async fn apply(&self, actor: &str, app: &AppId, files: &[DefinitionFile], how: Applying) -> Result<Plan> {
+    /// [`Error::Refused`] with the places of what is wrong, [`Error::OtherApp`],
+    /// [`Error::NothingLeft`], [`Error::ChangedMeanwhile`]; those of the catalog and the lake.
+    /// Nothing was changed.
+    pub async fn apply(
+        &self,
+        actor: &str,
+        app: &AppId,
+        files: &[DefinitionFile],
+        how: Applying,
+    ) -> Result<Plan> {
         let documents = taghouse_rules::parse_definitions(files).map_err(Error::Refused)?;
         // Read first: whoever applies after this moves it, and our commit fails.
-        let revision = self.catalog.pointer(REVISION.0, app, REVISION.1).await?.map(|pointer| pointer.revision);
+        let revision = self
+            .catalog
+            .pointer(REVISION.0, app, REVISION.1)
+            .await?
+            .map(|pointer| pointer.revision);
         let stored = self.catalog.definitions(app).await?;
         if how.prune && !how.all {
             leaves_some(app, &stored, &documents)?;
         }
-        let definitions = self.checked(app, &stored, &merge(&stored, &documents, how.prune)).await?;
+        let definitions =
+            self.checked(app, &stored, &merge(&stored, &documents, how.prune)).await?;
         let at_ms = self.clock.now_ms();
         let (changes, mut commit) = plan(app, &stored, &documents, how.prune, at_ms);
         let notes = undated(&definitions, &changes);
@@ -107,7 +122,13 @@ impl Engine {
                 outcome: DONE.to_owned(),
             }));
             let (kind, name) = (REVISION.0.to_owned(), REVISION.1.to_owned());
-            commit.push(Change::PutPointer { kind, app: app.clone(), name, expected: revision, value: json!({"at_ms": at_ms}) });
+            commit.push(Change::PutPointer {
+                kind,
+                app: app.clone(),
+                name,
+                expected: revision,
+                value: json!({"at_ms": at_ms}),
+            });
             let committed = self.catalog.commit(commit).await;
             // Also after an error: it may have been committed all the same.
             self.memory.forget(app);
@@ -122,25 +143,39 @@ impl Engine {
     }
 
     /// The definitions that would be in force, if they are right and fit what the lake holds.
-    async fn checked(&self, app: &AppId, stored: &[StoredDefinition], merged: &[Document]) -> Result<Definitions> {
+    async fn checked(
+        &self,
+        app: &AppId,
+        stored: &[StoredDefinition],
+        merged: &[Document],
+    ) -> Result<Definitions> {
         let definitions = Definitions::check(merged).map_err(Error::Refused)?;
         if definitions.app.id != *app {
             return Err(Error::OtherApp { defined: definitions.app.id.clone(), app: app.clone() });
         }
-        let before: BTreeMap<_, _> = stored.iter().map(|old| (key(&old.kind, &old.name), &old.body)).collect();
-        let changed = |document: &Document| before.get(&key(document.kind.as_str(), &document.name)) != Some(&&document.body);
+        let before: BTreeMap<_, _> =
+            stored.iter().map(|old| (key(&old.kind, &old.name), &old.body)).collect();
+        let changed = |document: &Document| {
+            before.get(&key(document.kind.as_str(), &document.name)) != Some(&&document.body)
+        };
         let misfits = fit::check(self, app, &definitions, merged, &changed).await?;
         if misfits.is_empty() { Ok(definitions) } else { Err(Error::Refused(misfits)) }
     }
 }
 
-/// Of sources whose files do not say since when an attribute holds, what that means for productions of the past.
+/// Of sources whose files do not say since when an attribute holds, what that means for productions
+/// of the past.
 fn undated(definitions: &Definitions, changes: &[PlannedChange]) -> Vec<String> {
     let touched = |name: &str| {
         let new = [PlannedAction::Create, PlannedAction::Change];
-        changes.iter().any(|change| change.kind == "source" && change.name == name && new.contains(&change.action))
+        changes.iter().any(|change| {
+            change.kind == "source" && change.name == name && new.contains(&change.action)
+        })
     };
-    let sources = definitions.sources.values().filter(|source| source.is_undated() && touched(source.name.as_str()));
+    let sources = definitions
+        .sources
+        .values()
+        .filter(|source| source.is_undated() && touched(source.name.as_str()));
     let note = |source: &SourceDefinition| {
         format!(
             "source {}: its attributes have no time column, so they are dated when a file is ingested; a production as of an earlier time sees none \
@@ -166,8 +201,11 @@ fn leaves_some(app: &AppId, stored: &[StoredDefinition], documents: &[Document])
 
 /// The set that would be in force: the stored definitions, those of the files in their place.
 fn merge(stored: &[StoredDefinition], documents: &[Document], prune: bool) -> Vec<Document> {
-    let named: BTreeSet<_> = documents.iter().map(|document| key(document.kind.as_str(), &document.name)).collect();
-    let kept = stored.iter().filter(|old| !named.contains(&key(&old.kind, &old.name)) && (!prune || old.kind == "app"));
+    let named: BTreeSet<_> =
+        documents.iter().map(|document| key(document.kind.as_str(), &document.name)).collect();
+    let kept = stored
+        .iter()
+        .filter(|old| !named.contains(&key(&old.kind, &old.name)) && (!prune || old.kind == "app"));
     let kept = kept.filter_map(|old| Document::stored(&old.kind, &old.name, &old.body));
     documents.iter().cloned().chain(kept).collect()
 }
@@ -179,7 +217,8 @@ fn plan(
     prune: bool,
     at_ms: TimestampMs,
 ) -> (Vec<PlannedChange>, Vec<Change>) {
-    let mut old: BTreeMap<_, _> = stored.iter().map(|old| (key(&old.kind, &old.name), old)).collect();
+    let mut old: BTreeMap<_, _> =
+        stored.iter().map(|old| (key(&old.kind, &old.name), old)).collect();
     let mut changes = Vec::new();
     let mut commit = Vec::new();
     for document in documents {
@@ -205,7 +244,12 @@ fn plan(
     }
     for ((kind, name), before) in old {
         if prune && kind != "app" {
-            commit.push(Change::DeleteDefinition { app: app.clone(), kind: kind.clone(), name: name.clone(), expected: before.revision });
+            commit.push(Change::DeleteDefinition {
+                app: app.clone(),
+                kind: kind.clone(),
+                name: name.clone(),
+                expected: before.revision,
+            });
             changes.push(PlannedChange { kind, name, action: PlannedAction::Delete });
         }
     }
@@ -214,5 +258,8 @@ fn plan(
 
 fn summary(changes: &[PlannedChange]) -> String {
     let changed = changes.iter().filter(|change| change.action != PlannedAction::Unchanged);
-    changed.map(|change| format!("{} {} {}", change.action, change.kind, change.name)).collect::<Vec<_>>().join(", ")
+    changed
+        .map(|change| format!("{} {} {}", change.action, change.kind, change.name))
+        .collect::<Vec<_>>()
+        .join(", ")
 }

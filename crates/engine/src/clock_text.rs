@@ -7,13 +7,16 @@ use taghouse_model::TimestampMs;
 
 /// `2026-07-01T00:00:00+02:00`: an instant of the app, such as an as-of time, as its people say it.
 pub fn local(ms: TimestampMs, zone: &TimeZone) -> String {
-    jiff::Timestamp::from_millisecond(ms)
-        .map_or_else(|_| format!("{ms} ms"), |instant| instant.display_with_offset(zone.to_offset(instant)).to_string())
+    jiff::Timestamp::from_millisecond(ms).map_or_else(
+        |_| format!("{ms} ms"),
+        |instant| instant.display_with_offset(zone.to_offset(instant)).to_string(),
+    )
 }
 
 /// `2026-07-01T00:00:00Z`: an instant of the server, such as a run's start.
 pub fn instant(ms: TimestampMs) -> String {
-    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| format!("{ms} ms"), |instant| instant.to_string())
+    jiff::Timestamp::from_millisecond(ms)
+        .map_or_else(|_| format!("{ms} ms"), |instant| instant.to_string())
 }
 
 /// A time with an offset, or one of the app's time zone without.

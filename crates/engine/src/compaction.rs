@@ -12,10 +12,12 @@ use taghouse_schedule::{Progress, RunHandle, Task, TaskError};
 const COMPACT: &str = "compact";
 
 impl Engine {
-    /// Starts to renumber an app's users; those for whom `expire` holds go. `actor`, a key's id, and `subject` stand in the audit trail.
+    /// Starts to renumber an app's users; those for whom `expire` holds go. `actor`, a key's id,
+    /// and `subject` stand in the audit trail.
     ///
     /// # Errors
-    /// [`Error::Running`] while another one goes on; those of the trail and the scheduler. Nothing was begun.
+    /// [`Error::Running`] while another one goes on; those of the trail and the scheduler. Nothing
+    /// was begun.
     pub async fn compact(
         self: &Arc<Self>,
         actor: &str,
@@ -28,7 +30,8 @@ impl Engine {
         let _one = self.memory.producing.lock().await;
         let start = async {
             self.no_run_of(app, COMPACT)?;
-            let task = CompactTask { engine: self.clone(), definitions: definitions.clone(), expire };
+            let task =
+                CompactTask { engine: self.clone(), definitions: definitions.clone(), expire };
             Ok(self.scheduler.start(app, COMPACT, vec![Box::new(task)]).await?)
         };
         self.audited_run(actor, app, COMPACT, subject, start).await
@@ -50,7 +53,10 @@ impl Task for CompactTask {
     async fn run(&mut self, progress: &Progress) -> std::result::Result<Value, TaskError> {
         let began = Instant::now();
         let Self { engine, definitions, expire } = self;
-        let compacted = engine.users.compact(&definitions.app.id, definitions, expire.as_ref(), &progress.cancel()).await;
+        let compacted = engine
+            .users
+            .compact(&definitions.app.id, definitions, expire.as_ref(), &progress.cancel())
+            .await;
         reports::result(&reports::compacted(&compacted.map_err(Error::from)?, began))
     }
 }

@@ -14,7 +14,8 @@ impl Engine {
     /// The app's definitions, checked. From memory where nobody changed them: judgments ask too.
     ///
     /// # Errors
-    /// [`Error::NoApp`], [`Error::StoredDefinitions`]; [`Error::UnreadDefinitions`] when the catalog fails and they were never read.
+    /// [`Error::NoApp`], [`Error::StoredDefinitions`]; [`Error::UnreadDefinitions`] when the
+    /// catalog fails and they were never read.
     pub async fn definitions(&self, app: &AppId) -> Result<Arc<Definitions>> {
         let known = self.memory.definitions(app);
         if let Some(current) = known.current() {
@@ -27,11 +28,13 @@ impl Engine {
         }
         let unread = |detail: String| Error::UnreadDefinitions { app: app.clone(), detail };
         if known.failures() != failures {
-            // Whoever asked meanwhile asked in vain: a catalog that fails is not asked once for each who waits.
+            // Whoever asked meanwhile asked in vain: a catalog that fails is not asked once for
+            // each who waits.
             return known.last().ok_or_else(|| unread("the catalog did not answer".to_owned()));
         }
         match self.read_definitions(app, &known).await {
-            // Better the definitions of before a change than no answer: the change is in the catalog, and the next call asks again.
+            // Better the definitions of before a change than no answer: the change is in the
+            // catalog, and the next call asks again.
             Err(error) if error.is_ours() => {
                 known.failed();
                 known.last().ok_or_else(|| unread(error.to_string()))
@@ -45,13 +48,22 @@ impl Engine {
     }
 
     /// Reads and checks an app's definitions, and keeps them.
-    async fn read_definitions(&self, app: &AppId, known: &KnownDefinitions) -> Result<Arc<Definitions>> {
+    async fn read_definitions(
+        &self,
+        app: &AppId,
+        known: &KnownDefinitions,
+    ) -> Result<Arc<Definitions>> {
         let changes = known.changes();
-        let stored = tokio::time::timeout(CATALOG_WAIT, self.catalog.definitions(app)).await.map_err(|_| Error::CatalogLate)??;
+        let stored = tokio::time::timeout(CATALOG_WAIT, self.catalog.definitions(app))
+            .await
+            .map_err(|_| Error::CatalogLate)??;
         if stored.is_empty() {
             return Err(Error::NoApp { app: app.clone() });
         }
-        let documents: Vec<Document> = stored.iter().filter_map(|old| Document::stored(&old.kind, &old.name, &old.body)).collect();
+        let documents: Vec<Document> = stored
+            .iter()
+            .filter_map(|old| Document::stored(&old.kind, &old.name, &old.body))
+            .collect();
         let definitions = Definitions::check(&documents).map_err(|errors| {
             let detail = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
             Error::StoredDefinitions { app: app.clone(), detail }
@@ -72,7 +84,8 @@ impl Engine {
         }
     }
 
-    /// The app's definitions, if they define these crowds: an object that was computed for a definition of the past answers no more.
+    /// The app's definitions, if they define these crowds: an object that was computed for a
+    /// definition of the past answers no more.
     ///
     /// # Errors
     /// [`Error::UnknownCrowd`], with the name of a like one; those of [`Engine::definitions`].

@@ -52,10 +52,17 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// That no run of this kind goes on. The caller holds `memory.producing`, under which such runs begin.
+    /// That no run of this kind goes on. The caller holds `memory.producing`, under which such runs
+    /// begin.
     pub(crate) fn no_run_of(&self, app: &AppId, kind: &str) -> Result<()> {
-        let running = self.scheduler.list(app).into_iter().find(|run| run.kind == kind && !run.state.is_final());
-        running.map_or(Ok(()), |run| Err(Error::Running { id: run.id, kind: run.kind, app: app.clone() }))
+        let running = self
+            .scheduler
+            .list(app)
+            .into_iter()
+            .find(|run| run.kind == kind && !run.state.is_final());
+        running.map_or(Ok(()), |run| {
+            Err(Error::Running { id: run.id, kind: run.kind, app: app.clone() })
+        })
     }
 
     /// Writes a backup of the whole data folder into a folder that is not there yet.
@@ -65,7 +72,8 @@ impl Engine {
     pub async fn back_up(self: &Arc<Self>, folder: PathBuf) -> Result<Written> {
         let engine = self.clone();
         // Not one of the threads that answer: it reads and writes all there is.
-        let written = self.background.spawn(async move { engine.backup.write(&folder).await }).await;
+        let written =
+            self.background.spawn(async move { engine.backup.write(&folder).await }).await;
         Ok(written.map_err(|error| Error::BackupBrokeOff(error.to_string()))??)
     }
 

@@ -12,7 +12,9 @@ pub enum Error {
         app: AppId,
     },
     /// An older version of the program took definitions that this one refuses.
-    #[error("the stored definitions of \"{app}\" are no longer valid: {detail}; fix them and run `taghouse apply`")]
+    #[error(
+        "the stored definitions of \"{app}\" are no longer valid: {detail}; fix them and run `taghouse apply`"
+    )]
     StoredDefinitions {
         /// App that it belongs to.
         app: AppId,
@@ -53,7 +55,9 @@ pub enum Error {
         deleted: usize,
     },
     /// Two applied definitions at the same time, and the other was faster.
-    #[error("somebody else changed the definitions of \"{app}\" at the same time, nothing of yours was changed: apply again")]
+    #[error(
+        "somebody else changed the definitions of \"{app}\" at the same time, nothing of yours was changed: apply again"
+    )]
     ChangedMeanwhile {
         /// App that it belongs to.
         app: AppId,
@@ -109,7 +113,9 @@ pub enum Error {
         app: AppId,
     },
     /// What is not a valid time.
-    #[error("\"{0}\" is not a time: write 2026-07-01T00:00 (the app's time zone) or 2026-07-01T00:00:00Z")]
+    #[error(
+        "\"{0}\" is not a time: write 2026-07-01T00:00 (the app's time zone) or 2026-07-01T00:00:00Z"
+    )]
     NotATime(String),
     /// The first line of what was to be done could not be written.
     #[error("the audit trail cannot be written, so nothing was done: {0}")]
@@ -165,11 +171,21 @@ impl Error {
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoApp { .. } | Self::UnknownCrowd { .. } | Self::UnknownTag { .. } | Self::UnknownSource { .. } => ErrorKind::NotFound,
-            Self::StoredDefinitions { .. } | Self::Refused(_) | Self::OtherApp { .. } | Self::NothingLeft { .. } => ErrorKind::Invalid,
-            Self::NoSource { .. } | Self::WhichSource { .. } | Self::NotATime(_) => ErrorKind::Invalid,
+            Self::NoApp { .. }
+            | Self::UnknownCrowd { .. }
+            | Self::UnknownTag { .. }
+            | Self::UnknownSource { .. } => ErrorKind::NotFound,
+            Self::StoredDefinitions { .. }
+            | Self::Refused(_)
+            | Self::OtherApp { .. }
+            | Self::NothingLeft { .. } => ErrorKind::Invalid,
+            Self::NoSource { .. } | Self::WhichSource { .. } | Self::NotATime(_) => {
+                ErrorKind::Invalid
+            }
             Self::ChangedMeanwhile { .. } | Self::Running { .. } => ErrorKind::Conflict,
-            Self::UnreadDefinitions { .. } | Self::CatalogLate | Self::Trail(_) => ErrorKind::Unavailable,
+            Self::UnreadDefinitions { .. } | Self::CatalogLate | Self::Trail(_) => {
+                ErrorKind::Unavailable
+            }
             Self::LandingBrokeOff(_) | Self::BackupBrokeOff(_) => ErrorKind::Internal,
             Self::Catalog(e) => e.kind(),
             Self::Lake(e) => e.kind(),

@@ -1,5 +1,5 @@
-//! Whether definitions fit what the lake holds already. What does not would be accepted now and break later: at the next ingestion, or in
-//! the middle of a production.
+//! Whether definitions fit what the lake holds already. What does not would be accepted now and
+//! break later: at the next ingestion, or in the middle of a production.
 
 use crate::{Engine, Result};
 use std::collections::BTreeMap;
@@ -7,7 +7,8 @@ use taghouse_lake::{TableLayout, layout, layout_schema, with_as_of};
 use taghouse_model::{AppId, ErrorKind, Name};
 use taghouse_rules::{DefinitionError, Definitions, Document, Kind, TagKind};
 
-/// What does not fit, each with its place. `changed` says whether a definition is new or other than the stored one.
+/// What does not fit, each with its place. `changed` says whether a definition is new or other than
+/// the stored one.
 ///
 /// # Errors
 /// The lake cannot be read.
@@ -21,7 +22,11 @@ pub(crate) async fn check(
     let changed: Vec<&Document> = documents.iter().filter(|document| changed(document)).collect();
     let mut errors = properties(engine, app, definitions, documents).await?;
     for document in changed.into_iter().filter(|document| document.kind == Kind::Tag) {
-        let Some(TagKind::Sql { query }) = definitions.tags.get(document.name.as_str()).map(|tag| &tag.kind) else { continue };
+        let Some(TagKind::Sql { query }) =
+            definitions.tags.get(document.name.as_str()).map(|tag| &tag.kind)
+        else {
+            continue;
+        };
         if let Some(message) = refused(engine, app, definitions, query).await? {
             errors.push(at(document, format!("sql tag {}: {message}", document.name)));
         }
@@ -30,11 +35,21 @@ pub(crate) async fn check(
 }
 
 fn at(document: &Document, message: String) -> DefinitionError {
-    DefinitionError { path: document.path.clone(), line: document.line, column: usize::from(document.line > 0), message }
+    DefinitionError {
+        path: document.path.clone(),
+        line: document.line,
+        column: usize::from(document.line > 0),
+        message,
+    }
 }
 
 /// Properties whose column in the table of events has another type, for a column keeps its type.
-async fn properties(engine: &Engine, app: &AppId, definitions: &Definitions, documents: &[Document]) -> Result<Vec<DefinitionError>> {
+async fn properties(
+    engine: &Engine,
+    app: &AppId,
+    definitions: &Definitions,
+    documents: &[Document],
+) -> Result<Vec<DefinitionError>> {
     let Some(table) = engine.lake.table(app, layout::EVENTS).await? else { return Ok(Vec::new()) };
     let properties = definitions.properties();
     let wanted = layout_schema(&layout::events(&properties))?;
@@ -42,12 +57,19 @@ async fn properties(engine: &Engine, app: &AppId, definitions: &Definitions, doc
     for (name, value_type) in &properties {
         let (Ok(wanted), Some(held)) = (
             wanted.field_with_name(name.as_str()),
-            table.arrow_schema().fields().iter().find(|held| held.name().eq_ignore_ascii_case(name.as_str())),
+            table
+                .arrow_schema()
+                .fields()
+                .iter()
+                .find(|held| held.name().eq_ignore_ascii_case(name.as_str())),
         ) else {
             continue;
         };
         let message = if held.name() != name.as_str() {
-            format!("property `{name}` differs only in case from the column `{}` of the lake's events: write it so", held.name())
+            format!(
+                "property `{name}` differs only in case from the column `{}` of the lake's events: write it so",
+                held.name()
+            )
         } else if held.data_type() != wanted.data_type() {
             format!(
                 "property `{name}` is of type {value_type} here, but the lake's events hold it as {}: keep that type, or give the property \
@@ -57,43 +79,66 @@ async fn properties(engine: &Engine, app: &AppId, definitions: &Definitions, doc
         } else {
             continue;
         };
-        errors.extend(documents.iter().filter(|document| names(document, name)).map(|document| at(document, message.clone())));
+        errors.extend(
+            documents
+                .iter()
+                .filter(|document| names(document, name))
+                .map(|document| at(document, message.clone())),
+        );
     }
     Ok(errors)
 }
 
 /// Whether a source's document has the property.
 fn names(document: &Document, property: &Name) -> bool {
-    document.kind == Kind::Source && document.body.get("properties").is_some_and(|all| all.get(property.as_str()).is_some())
+    document.kind == Kind::Source
+        && document.body.get("properties").is_some_and(|all| all.get(property.as_str()).is_some())
 }
 
-/// Why the query of an sql tag cannot be answered, if so. It is planned, and no row of it is asked for.
-async fn refused(engine: &Engine, app: &AppId, definitions: &Definitions, query: &str) -> Result<Option<String>> {
+/// Why the query of an sql tag cannot be answered, if so. It is planned, and no row of it is asked
+/// for.
+async fn refused(
+    engine: &Engine,
+    app: &AppId,
+    definitions: &Definitions,
+    query: &str,
+) -> Result<Option<String>> {
     let query = with_as_of(query, 0);
     let schema = match engine.lake.sql_schema(app, &query).await {
         Ok(schema) => schema,
         Err(error) if error.kind() != ErrorKind::Invalid => return Err(error.into()),
         // It may speak of what comes with these definitions or with the first events.
         Err(error) => {
-            let Some(query) = in_front(&query, &empty_tables(engine, app, definitions).await?) else { return Ok(Some(error.to_string())) };
+            let Some(query) = in_front(&query, &empty_tables(engine, app, definitions).await?)
+            else {
+                return Ok(Some(error.to_string()));
+            };
             match engine.lake.sql_schema(app, &query).await {
                 Ok(schema) => schema,
                 Err(second) if second.kind() != ErrorKind::Invalid => return Err(second.into()),
                 // A place in the text is right only in the words on the text as it was given.
-                Err(second) if second.to_string().contains("Line:") => return Ok(Some(error.to_string())),
+                Err(second) if second.to_string().contains("Line:") => {
+                    return Ok(Some(error.to_string()));
+                }
                 Err(second) => return Ok(Some(second.to_string())),
             }
         }
     };
     let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     let fits = columns == ["user_id", "value"];
-    Ok((!fits).then(|| format!("the query gives the columns {}: select exactly user_id and value", columns.join(", "))))
+    Ok((!fits).then(|| {
+        format!(
+            "the query gives the columns {}: select exactly user_id and value",
+            columns.join(", ")
+        )
+    }))
 }
 
 /// The query with tables of its own in front of the lake's; `None` for what is not a query.
 fn in_front(query: &str, tables: &str) -> Option<String> {
     let query = without_leading_comments(query);
-    let (word, rest) = query.split_at(query.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(query.len()));
+    let (word, rest) =
+        query.split_at(query.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(query.len()));
     match word.to_ascii_lowercase().as_str() {
         "with" => Some(format!("WITH {tables}, {rest}")),
         "select" | "" => Some(format!("WITH {tables} {query}")),
@@ -111,16 +156,20 @@ fn without_leading_comments(query: &str) -> &str {
     rest.map_or(query, |(_, rest)| without_leading_comments(rest))
 }
 
-/// The tables that every app has once something was ingested, as they would then be, without rows. They stand before the lake's own: a query
-/// may be defined before anything was ingested, and may use properties that are defined with it. The lake itself is not touched, for a
+/// The tables that every app has once something was ingested, as they would then be, without rows.
+/// They stand before the lake's own: a query may be defined before anything was ingested, and may
+/// use properties that are defined with it. The lake itself is not touched, for a
 /// refused definition must leave no column behind.
 async fn empty_tables(engine: &Engine, app: &AppId, definitions: &Definitions) -> Result<String> {
     let mut tables = Vec::new();
-    for layout in [layout::events(&definitions.properties()), layout::attributes(), layout::rejected_events()] {
+    for layout in
+        [layout::events(&definitions.properties()), layout::attributes(), layout::rejected_events()]
+    {
         tables.push(empty_table(engine, app, &layout).await?);
     }
     // As the lake names them with all of their rows.
-    let all = [layout::EVENTS, layout::ATTRIBUTES].map(|name| format!("\"all_{name}\" AS (SELECT * FROM \"{name}\")"));
+    let all = [layout::EVENTS, layout::ATTRIBUTES]
+        .map(|name| format!("\"all_{name}\" AS (SELECT * FROM \"{name}\")"));
     tables.extend(all);
     Ok(tables.join(", "))
 }
@@ -128,12 +177,24 @@ async fn empty_tables(engine: &Engine, app: &AppId, definitions: &Definitions) -
 async fn empty_table(engine: &Engine, app: &AppId, layout: &TableLayout) -> Result<String> {
     let mut columns: BTreeMap<String, String> = BTreeMap::new();
     if let Some(table) = engine.lake.table(app, &layout.name).await? {
-        columns.extend(table.arrow_schema().fields().iter().map(|field| (field.name().clone(), field.data_type().to_string())));
+        columns.extend(
+            table
+                .arrow_schema()
+                .fields()
+                .iter()
+                .map(|field| (field.name().clone(), field.data_type().to_string())),
+        );
     }
     let wanted = layout_schema(layout)?;
-    columns.extend(wanted.fields().iter().map(|field| (field.name().clone(), field.data_type().to_string())));
+    columns.extend(
+        wanted.fields().iter().map(|field| (field.name().clone(), field.data_type().to_string())),
+    );
     let cast = |(name, data_type): (&String, &String)| {
-        format!("arrow_cast(NULL, '{}') AS \"{}\"", data_type.replace('\'', "''"), name.replace('"', "\"\""))
+        format!(
+            "arrow_cast(NULL, '{}') AS \"{}\"",
+            data_type.replace('\'', "''"),
+            name.replace('"', "\"\"")
+        )
     };
     let columns: Vec<String> = columns.iter().map(cast).collect();
     Ok(format!("\"{}\" AS (SELECT {} WHERE false)", layout.name, columns.join(", ")))
@@ -148,7 +209,10 @@ mod tests {
         let cases = [
             ("SELECT 1", Some("WITH t SELECT 1")),
             ("(select 1) union (select 2);", Some("WITH t (select 1) union (select 2);")),
-            ("-- why\n/* and how */ with a AS (SELECT 1) SELECT 2 -- end", Some("WITH t,  a AS (SELECT 1) SELECT 2 -- end")),
+            (
+                "-- why\n/* and how */ with a AS (SELECT 1) SELECT 2 -- end",
+                Some("WITH t,  a AS (SELECT 1) SELECT 2 -- end"),
+            ),
             ("DELETE FROM events", None),
         ];
         for (query, expected) in cases {

@@ -21,7 +21,8 @@ pub struct Ingestion {
     pub source: Name,
     /// Files and folders.
     pub paths: Vec<PathBuf>,
-    /// Of files that were sent here, what keeps them: dropped when the run needs them no more, however it ends.
+    /// Of files that were sent here, what keeps them: dropped when the run needs them no more,
+    /// however it ends.
     pub upload: Option<Box<dyn Send + Sync>>,
     /// How they are ingested.
     pub options: IngestOptions,
@@ -34,10 +35,17 @@ impl Engine {
     /// Those of the trail and the scheduler: then nothing was begun.
     pub async fn ingest(self: &Arc<Self>, actor: &str, ingestion: Ingestion) -> Result<RunHandle> {
         let app = ingestion.definitions.app.id.clone();
-        let files = ingestion.paths.iter().map(|path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned());
+        let files = ingestion.paths.iter().map(|path| {
+            path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+        });
         let how = if ingestion.options.replace { ", replacing" } else { "" };
-        let subject = format!("source {}{how}: {}", ingestion.source, named(files.collect::<Vec<_>>().into_iter()));
-        let start = async { Ok(self.scheduler.start(&app, INGEST, tasks(self, &app, ingestion)).await?) };
+        let subject = format!(
+            "source {}{how}: {}",
+            ingestion.source,
+            named(files.collect::<Vec<_>>().into_iter())
+        );
+        let start =
+            async { Ok(self.scheduler.start(&app, INGEST, tasks(self, &app, ingestion)).await?) };
         self.audited_run(actor, &app, INGEST, &subject, start).await
     }
 }
@@ -47,16 +55,20 @@ impl Engine {
 /// # Errors
 /// [`Error::UnknownSource`], [`Error::NoSource`], [`Error::WhichSource`].
 pub fn source_of_files(definitions: &Definitions, named: Option<&str>) -> Result<Name> {
-    let of_files: Vec<&Name> =
-        definitions.sources.values().filter(|source| source.format != SourceFormat::Segment).map(|source| &source.name).collect();
+    let of_files: Vec<&Name> = definitions
+        .sources
+        .values()
+        .filter(|source| source.format != SourceFormat::Segment)
+        .map(|source| &source.name)
+        .collect();
     let app = || definitions.app.id.clone();
     let known = || of_files.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let found = match (named, of_files.as_slice()) {
-        (Some(named), _) => of_files.iter().copied().find(|name| name.as_str() == named).ok_or_else(|| Error::UnknownSource {
-            source_name: named.to_owned(),
-            app: app(),
-            known: known(),
-        })?,
+        (Some(named), _) => {
+            of_files.iter().copied().find(|name| name.as_str() == named).ok_or_else(|| {
+                Error::UnknownSource { source_name: named.to_owned(), app: app(), known: known() }
+            })?
+        }
         (None, [one]) => *one,
         (None, []) => return Err(Error::NoSource { app: app() }),
         (None, _) => return Err(Error::WhichSource { known: known() }),
@@ -67,7 +79,12 @@ pub fn source_of_files(definitions: &Definitions, named: Option<&str>) -> Result
 /// The tasks of an ingestion: the files, then the verdict on them.
 fn tasks(engine: &Arc<Engine>, app: &AppId, ingestion: Ingestion) -> Vec<Box<dyn Task>> {
     let refused = Arc::new(Mutex::new(Vec::new()));
-    let files = IngestTask { engine: engine.clone(), app: app.clone(), ingestion, refused: refused.clone() };
+    let files = IngestTask {
+        engine: engine.clone(),
+        app: app.clone(),
+        ingestion,
+        refused: refused.clone(),
+    };
     vec![Box::new(files), Box::new(RefusedFiles(refused))]
 }
 
@@ -89,9 +106,13 @@ impl Task for IngestTask {
     async fn run(&mut self, progress: &Progress) -> std::result::Result<Value, TaskError> {
         let told = |at: &taghouse_ingest::IngestProgress| {
             progress.set(at.bytes_done, at.bytes_total);
-            progress.message(format!("{} of {} files, {} rows", at.files_done, at.files_total, at.rows));
+            progress.message(format!(
+                "{} of {} files, {} rows",
+                at.files_done, at.files_total, at.rows
+            ));
         };
-        // What earlier runs left as small files. This one's are for the next: the same run would only write its rows twice.
+        // What earlier runs left as small files. This one's are for the next: the same run would
+        // only write its rows twice.
         let tables = [layout::EVENTS, layout::ATTRIBUTES, layout::REJECTED_EVENTS];
         tokio::select! {
             biased;
@@ -103,9 +124,17 @@ impl Task for IngestTask {
                 }
             }
         }
-        let attendant = taghouse_ingest::Attendant { progress: &told, cancelled: Box::pin(progress.cancelled()) };
+        let attendant = taghouse_ingest::Attendant {
+            progress: &told,
+            cancelled: Box::pin(progress.cancelled()),
+        };
         let Ingestion { definitions, source, paths, options, .. } = &self.ingestion;
-        let report = self.engine.files.ingest(&self.app, definitions, source, paths, options, attendant).await.map_err(Error::from)?;
+        let report = self
+            .engine
+            .files
+            .ingest(&self.app, definitions, source, paths, options, attendant)
+            .await
+            .map_err(Error::from)?;
         if report.files_new + report.files_replaced == 0
             && report.files_unchanged == 0
             && report.failed.is_empty()
@@ -113,7 +142,8 @@ impl Task for IngestTask {
         {
             return Err(TaskError::new(ErrorKind::Invalid, self.ingestion.nothing_found()));
         }
-        let failed = report.failed.iter().map(|file| format!("{}: {}", file.file, file.message)).collect();
+        let failed =
+            report.failed.iter().map(|file| format!("{}: {}", file.file, file.message)).collect();
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = failed;
         reports::result(&reports::ingested(&report))
     }
@@ -125,7 +155,9 @@ impl Ingestion {
         let wanted = match source.map(|source| (&source.files, source.format)) {
             Some((Some(pattern), _)) => format!("matches its pattern \"{pattern}\""),
             Some((None, SourceFormat::Csv { .. })) => "ends in .csv or .csv.gz".to_owned(),
-            Some((None, SourceFormat::Jsonl)) => "ends in .jsonl or .ndjson, with or without .gz".to_owned(),
+            Some((None, SourceFormat::Jsonl)) => {
+                "ends in .jsonl or .ndjson, with or without .gz".to_owned()
+            }
             Some((None, SourceFormat::Parquet)) => "ends in .parquet".to_owned(),
             Some((None, SourceFormat::Segment)) | None => "is of it".to_owned(),
         };
@@ -136,7 +168,8 @@ impl Ingestion {
     }
 }
 
-/// Makes the run fail where files were refused. A task of its own, so that the report of those that landed is kept beside the failure.
+/// Makes the run fail where files were refused. A task of its own, so that the report of those that
+/// landed is kept beside the failure.
 struct RefusedFiles(Arc<Mutex<Vec<String>>>);
 
 #[async_trait]
@@ -151,6 +184,10 @@ impl Task for RefusedFiles {
 
     async fn run(&mut self, _: &Progress) -> std::result::Result<Value, TaskError> {
         let refused = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if refused.is_empty() { Ok(Value::Null) } else { Err(TaskError::new(ErrorKind::Invalid, refused.join("; "))) }
+        if refused.is_empty() {
+            Ok(Value::Null)
+        } else {
+            Err(TaskError::new(ErrorKind::Invalid, refused.join("; ")))
+        }
     }
 }

@@ -8,8 +8,9 @@ use taghouse_model::AppId;
 use tokio_util::sync::CancellationToken;
 
 impl Engine {
-    /// Lands an app's live calls and keeps count. A landing is of use to everybody, and is never broken off: whoever drops this stops waiting
-    /// for it, and `stop` ends it after what it has begun with.
+    /// Lands an app's live calls and keeps count. A landing is of use to everybody, and is never
+    /// broken off: whoever drops this stops waiting for it, and `stop` ends it after what it
+    /// has begun with.
     ///
     /// # Errors
     /// Those of the definitions and of the landing; what did not land stays in the log.
@@ -29,12 +30,17 @@ impl Engine {
         Ok(self.landing.land_through(app, &definitions, end, stop).await?)
     }
 
-    /// Lands the live calls of every app whose calls have waited long enough, or are enough; after `stop`, what it has begun with. What fails
-    /// of an app is logged, and keeps no other from landing.
+    /// Lands the live calls of every app whose calls have waited long enough, or are enough; after
+    /// `stop`, what it has begun with. What fails of an app is logged, and keeps no other from
+    /// landing.
     ///
     /// # Errors
     /// It cannot be read which apps there are.
-    pub(crate) async fn land_due(self: &Arc<Self>, trigger: &LandingTrigger, stop: &CancellationToken) -> Result<()> {
+    pub(crate) async fn land_due(
+        self: &Arc<Self>,
+        trigger: &LandingTrigger,
+        stop: &CancellationToken,
+    ) -> Result<()> {
         // A full disk fails all apps with the same words.
         let mut failed: BTreeMap<String, Vec<AppId>> = BTreeMap::new();
         for app in self.catalog.apps().await? {

@@ -1,5 +1,6 @@
-//! What a data folder does: definitions applied, files ingested, calls landed, tags and crowds produced, users renumbered, and who did it
-//! written down. The crates below each know one part of it; how it is asked for and answered is the business of `api`.
+//! What a data folder does: definitions applied, files ingested, calls landed, tags and crowds
+//! produced, users renumbered, and who did it written down. The crates below each know one part of
+//! it; how it is asked for and answered is the business of `api`.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod apply;

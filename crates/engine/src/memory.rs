@@ -1,4 +1,5 @@
-//! What this process remembers between requests. All of it can be read again, or begins again with the process.
+//! What this process remembers between requests. All of it can be read again, or begins again with
+//! the process.
 
 use crate::AuditLimits;
 use crate::trail::Trail;
@@ -24,7 +25,8 @@ pub struct Memory {
 #[derive(Default)]
 pub(crate) struct KnownDefinitions {
     checked: ArcSwapOption<Checked>,
-    /// Grows with each change, so that what was read before a change is not taken for what holds after it.
+    /// Grows with each change, so that what was read before a change is not taken for what holds
+    /// after it.
     changes: AtomicU64,
     /// Held while they are read, so that of many who want them one reads.
     pub(crate) reading: tokio::sync::Mutex<()>,
@@ -42,7 +44,11 @@ impl KnownDefinitions {
     /// The definitions, if nobody changed them since they were read.
     pub(crate) fn current(&self) -> Option<Arc<Definitions>> {
         let changes = self.changes();
-        self.checked.load().as_ref().filter(|checked| checked.changes == changes).map(|checked| checked.definitions.clone())
+        self.checked
+            .load()
+            .as_ref()
+            .filter(|checked| checked.changes == changes)
+            .map(|checked| checked.definitions.clone())
     }
 
     /// The definitions as they were before a change, for when the new ones cannot be had.
@@ -152,7 +158,10 @@ impl Memory {
 
     /// The apps whose last landing failed, and why.
     pub fn failing(&self) -> Vec<(AppId, String)> {
-        held(&self.landings).iter().filter_map(|(app, totals)| Some((app.clone(), totals.error.clone()?))).collect()
+        held(&self.landings)
+            .iter()
+            .filter_map(|(app, totals)| Some((app.clone(), totals.error.clone()?)))
+            .collect()
     }
 }
 
@@ -168,8 +177,10 @@ mod tests {
 
     #[test]
     fn definitions_read_before_a_change_are_not_kept_after_it() {
-        let file = DefinitionFile { path: "a.yaml".to_owned(), text: "kind: app\nid: shop\n".to_owned() };
-        let definitions = Arc::new(Definitions::check(&parse_definitions(&[file]).unwrap()).unwrap());
+        let file =
+            DefinitionFile { path: "a.yaml".to_owned(), text: "kind: app\nid: shop\n".to_owned() };
+        let definitions =
+            Arc::new(Definitions::check(&parse_definitions(&[file]).unwrap()).unwrap());
         let (memory, app) = (Memory::default(), AppId::new("shop").unwrap());
         let known = memory.definitions(&app);
         assert!(known.current().is_none());
@@ -190,6 +201,9 @@ mod tests {
             memory.landed(&app, Ok(&Landed { events: 2, position, ..Landed::default() }));
         }
         assert_eq!(memory.failing(), []);
-        assert_eq!((memory.landing(&app).landed.events, memory.landing(&app).landed.position), (4, 5));
+        assert_eq!(
+            (memory.landing(&app).landed.events, memory.landing(&app).landed.position),
+            (4, 5)
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Tags and crowds as of a time, as a run. `produce` and `crowd` do not know each other: the order between them is made here.
+//! Tags and crowds as of a time, as a run. `produce` and `crowd` do not know each other: the order
+//! between them is made here.
 
 use crate::clock_text::local;
 use crate::{Engine, Error, Result, named, reports};
@@ -21,7 +22,8 @@ const LAND: &str = "land";
 pub struct Production {
     /// Events before it count.
     pub as_of_ms: TimestampMs,
-    /// Only these tags, what is computed from them, and the crowds that change with those. `None`: all.
+    /// Only these tags, what is computed from them, and the crowds that change with those. `None`:
+    /// all.
     pub only: Option<Vec<Name>>,
 }
 
@@ -29,17 +31,29 @@ impl Engine {
     /// Starts to produce tags, then crowds; `actor`, a key's id, stands in the audit trail.
     ///
     /// # Errors
-    /// [`Error::UnknownTag`]; [`Error::Running`] while another production goes on; those of the trail and the scheduler. Nothing was begun.
-    pub async fn produce(self: &Arc<Self>, actor: &str, definitions: &Arc<Definitions>, production: Production) -> Result<RunHandle> {
+    /// [`Error::UnknownTag`]; [`Error::Running`] while another production goes on; those of the
+    /// trail and the scheduler. Nothing was begun.
+    pub async fn produce(
+        self: &Arc<Self>,
+        actor: &str,
+        definitions: &Arc<Definitions>,
+        production: Production,
+    ) -> Result<RunHandle> {
         let (app, Production { as_of_ms, only }) = (&definitions.app.id, production);
-        if let Some(unknown) = only.iter().flatten().find(|tag| !definitions.tags.contains_key(*tag)) {
+        if let Some(unknown) =
+            only.iter().flatten().find(|tag| !definitions.tags.contains_key(*tag))
+        {
             return Err(Error::UnknownTag { tag: unknown.clone(), app: app.clone() });
         }
         let crowds = self.crowds_to_compute(definitions, only.as_deref()).await?;
-        // A second one would only wait for the first, and then do the same again. A compaction and a production take turns.
+        // A second one would only wait for the first, and then do the same again. A compaction and
+        // a production take turns.
         let _one = self.memory.producing.lock().await;
         let as_of = local(as_of_ms, &definitions.app.time_zone);
-        let what = only.as_ref().map_or_else(|| "all tags".to_owned(), |only| format!("tags {}", named(only.iter().map(Name::as_str))));
+        let what = only.as_ref().map_or_else(
+            || "all tags".to_owned(),
+            |only| format!("tags {}", named(only.iter().map(Name::as_str))),
+        );
         let start = async {
             self.no_run_of(app, PRODUCE)?;
             let place = Place { engine: self.clone(), definitions: definitions.clone() };
@@ -49,11 +63,19 @@ impl Engine {
     }
 
     /// The crowds that a production computes: all, or those that the tags named change.
-    async fn crowds_to_compute(&self, definitions: &Definitions, only: Option<&[Name]>) -> Result<Vec<CrowdDefinition>> {
+    async fn crowds_to_compute(
+        &self,
+        definitions: &Definitions,
+        only: Option<&[Name]>,
+    ) -> Result<Vec<CrowdDefinition>> {
         let Some(only) = only else { return Ok(definitions.crowds.values().cloned().collect()) };
         let app = &definitions.app.id;
         let snapshot = self.index.snapshot(app).await?;
-        let indexed = snapshot.iter().flat_map(|snapshot| snapshot.tags()).map(|tag| tag.name.clone()).collect();
+        let indexed = snapshot
+            .iter()
+            .flat_map(|snapshot| snapshot.tags())
+            .map(|tag| tag.name.clone())
+            .collect();
         let computed = self.crowds.list(app).await?.into_iter().map(|crowd| crowd.name).collect();
         Ok(changed_crowds(definitions, only, &indexed, &computed))
     }
@@ -66,22 +88,39 @@ struct Place {
     definitions: Arc<Definitions>,
 }
 
-/// The tasks of a production: live calls landed, then tags, then the crowds, each after those it is made of.
-fn tasks(place: &Place, as_of_ms: TimestampMs, only: Option<Vec<Name>>, crowds: Vec<CrowdDefinition>) -> Vec<Box<dyn Task>> {
+/// The tasks of a production: live calls landed, then tags, then the crowds, each after those it is
+/// made of.
+fn tasks(
+    place: &Place,
+    as_of_ms: TimestampMs,
+    only: Option<Vec<Name>>,
+    crowds: Vec<CrowdDefinition>,
+) -> Vec<Box<dyn Task>> {
     let produce = ProduceTask { place: place.clone(), as_of_ms, only };
     let mut tasks: Vec<Box<dyn Task>> = vec![Box::new(LandTask(place.clone())), Box::new(produce)];
     let running: BTreeSet<Name> = crowds.iter().map(|crowd| crowd.name.clone()).collect();
     for crowd in crowds {
-        let others = crowd.checked.crowds().into_iter().filter(|other| running.contains(*other)).map(crowd_task);
+        let others = crowd
+            .checked
+            .crowds()
+            .into_iter()
+            .filter(|other| running.contains(*other))
+            .map(crowd_task);
         let after = std::iter::once(PRODUCE.to_owned()).chain(others).collect();
         tasks.push(Box::new(CrowdTask { place: place.clone(), crowd, after }));
     }
     tasks
 }
 
-/// The crowds that change with these tags and what is computed from them: those that use one, also through other crowds, and that can be
-/// computed, for all their tags are in the index (`indexed`) or come now, and all their crowds were computed (`computed`) or come now.
-fn changed_crowds(definitions: &Definitions, only: &[Name], indexed: &BTreeSet<Name>, computed: &BTreeSet<Name>) -> Vec<CrowdDefinition> {
+/// The crowds that change with these tags and what is computed from them: those that use one, also
+/// through other crowds, and that can be computed, for all their tags are in the index (`indexed`)
+/// or come now, and all their crowds were computed (`computed`) or come now.
+fn changed_crowds(
+    definitions: &Definitions,
+    only: &[Name],
+    indexed: &BTreeSet<Name>,
+    computed: &BTreeSet<Name>,
+) -> Vec<CrowdDefinition> {
     let mut published: BTreeSet<Name> = only.iter().cloned().collect();
     for name in definitions.tag_order() {
         if definitions.tags.get(&name).is_some_and(|tag| !tag.kind.tags().is_disjoint(&published)) {
@@ -92,7 +131,8 @@ fn changed_crowds(definitions: &Definitions, only: &[Name], indexed: &BTreeSet<N
     let mut crowds = Vec::new();
     for crowd in definitions.crowd_order().iter().filter_map(|name| definitions.crowds.get(name)) {
         let (tags, others) = (crowd.checked.names(), crowd.checked.crowds());
-        let touched = tags.iter().any(|tag| published.contains(*tag)) || others.iter().any(|other| changed.contains(*other));
+        let touched = tags.iter().any(|tag| published.contains(*tag))
+            || others.iter().any(|other| changed.contains(*other));
         let whole = tags.iter().all(|tag| published.contains(*tag) || indexed.contains(*tag))
             && others.iter().all(|other| changed.contains(*other) || computed.contains(*other));
         if touched && whole {
@@ -140,9 +180,13 @@ impl Task for ProduceTask {
         let app = &definitions.app.id;
         let report = |done, total| progress.set(done, total);
         let stop = progress.cancel();
-        let land = || async { engine.land(app, &stop).await.map(drop).map_err(|error| error.to_string()) };
+        let land =
+            || async { engine.land(app, &stop).await.map(drop).map_err(|error| error.to_string()) };
         let land = || land().boxed();
-        let produced = engine.producer.produce_landing(app, definitions, self.as_of_ms, self.only.as_deref(), &report, &land).await;
+        let produced = engine
+            .producer
+            .produce_landing(app, definitions, self.as_of_ms, self.only.as_deref(), &report, &land)
+            .await;
         let produced = produced.map_err(Error::from)?;
         produced.tags.iter().flat_map(left_out).for_each(|warning| progress.warn(warning));
         for warning in unseen_sources(engine, definitions, self.as_of_ms).await? {
@@ -152,13 +196,20 @@ impl Task for ProduceTask {
     }
 }
 
-/// Sources none of whose attributes count, for they are dated at their ingestion, and that was later.
-async fn unseen_sources(engine: &Engine, definitions: &Definitions, as_of_ms: TimestampMs) -> Result<Vec<String>> {
+/// Sources none of whose attributes count, for they are dated at their ingestion, and that was
+/// later.
+async fn unseen_sources(
+    engine: &Engine,
+    definitions: &Definitions,
+    as_of_ms: TimestampMs,
+) -> Result<Vec<String>> {
     let zone = &definitions.app.time_zone;
     let mut unseen = Vec::new();
     for source in definitions.sources.values().filter(|source| source.is_undated()) {
         let files = engine.catalog.ingested_files(&definitions.app.id, &source.name).await?;
-        if let Some(first_ms) = files.iter().map(|file| file.ingested_ms).min().filter(|first_ms| *first_ms >= as_of_ms) {
+        if let Some(first_ms) =
+            files.iter().map(|file| file.ingested_ms).min().filter(|first_ms| *first_ms >= as_of_ms)
+        {
             let (as_of, first) = (local(as_of_ms, zone), local(first_ms, zone));
             unseen.push(format!(
                 "source {}: none of its attributes counts as of {as_of}: they have no time column, so they hold from their ingestion on, first at {first}",
@@ -172,7 +223,8 @@ async fn unseen_sources(engine: &Engine, definitions: &Definitions, as_of_ms: Ti
 /// What a tag could not take in, in words.
 fn left_out(tag: &ProducedTag) -> impl Iterator<Item = String> {
     let line = |(reason, count): (&SkipReason, &u64)| {
-        let values = if *count == 1 { "1 value was".to_owned() } else { format!("{count} values were") };
+        let values =
+            if *count == 1 { "1 value was".to_owned() } else { format!("{count} values were") };
         format!("tag {}: {values} left out, {reason}", tag.name)
     };
     tag.skipped.iter().map(line)
@@ -201,7 +253,8 @@ impl Task for CrowdTask {
     async fn run(&mut self, _: &Progress) -> std::result::Result<Value, TaskError> {
         let began = Instant::now();
         let Place { engine, definitions } = &self.place;
-        let version = engine.crowds.compute(&definitions.app.id, &self.crowd).await.map_err(Error::from)?;
+        let version =
+            engine.crowds.compute(&definitions.app.id, &self.crowd).await.map_err(Error::from)?;
         reports::result(&reports::computed(self.crowd.name.as_str(), &version, began))
     }
 }
@@ -245,7 +298,9 @@ properties: { sku: sku }
     fn check(only: &[&str], indexed: &[&str], computed: &[&str], expected: &[&str]) {
         let file = DefinitionFile { path: "shop.yaml".to_owned(), text: SHOP.to_owned() };
         let definitions = Definitions::check(&parse_definitions(&[file]).unwrap()).unwrap();
-        let names = |texts: &[&str]| texts.iter().map(|text| Name::new(text).unwrap()).collect::<BTreeSet<_>>();
+        let names = |texts: &[&str]| {
+            texts.iter().map(|text| Name::new(text).unwrap()).collect::<BTreeSet<_>>()
+        };
         let only: Vec<Name> = names(only).into_iter().collect();
         let crowds = changed_crowds(&definitions, &only, &names(indexed), &names(computed));
         let found: Vec<&str> = crowds.iter().map(|crowd| crowd.name.as_str()).collect();
@@ -255,7 +310,12 @@ properties: { sku: sku }
     #[test]
     fn crowds_change_with_their_tags_and_wait_for_tags_that_were_never_produced() {
         check(&["orders"], &[], &[], &["a_buyers", "b_twice", "d_not_buyers"]);
-        check(&["orders"], &["skus"], &["e_skus"], &["a_buyers", "b_twice", "c_both", "d_not_buyers", "f_mixed"]);
+        check(
+            &["orders"],
+            &["skus"],
+            &["e_skus"],
+            &["a_buyers", "b_twice", "c_both", "d_not_buyers", "f_mixed"],
+        );
         check(&["twice"], &["orders", "skus"], &["a_buyers"], &["b_twice"]);
         check(&["skus"], &["orders"], &["a_buyers"], &["c_both", "e_skus", "f_mixed"]);
         check(&["skus"], &[], &[], &["e_skus"]);

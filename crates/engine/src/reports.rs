@@ -10,7 +10,10 @@ use taghouse_produce::{Produced, ProducedTag};
 use taghouse_rules::Definitions;
 use taghouse_schedule::TaskError;
 use taghouse_users::Compacted;
-use taghouse_wire::{CompactReport, CrowdReport, IngestReport, LandReport, ProduceReport, ProducedTagBody, RefusedFile, TaskResult};
+use taghouse_wire::{
+    CompactReport, CrowdReport, IngestReport, LandReport, ProduceReport, ProducedTagBody,
+    RefusedFile, TaskResult,
+};
 
 /// A report as the scheduler keeps it.
 pub(crate) fn result(report: &TaskResult) -> Result<Value, TaskError> {
@@ -22,7 +25,10 @@ fn elapsed_ms(since: Instant) -> u64 {
 }
 
 pub(crate) fn ingested(report: &taghouse_ingest::IngestReport) -> TaskResult {
-    let failed = report.failed.iter().map(|failed| RefusedFile { file: failed.file.clone(), message: failed.message.clone() });
+    let failed = report
+        .failed
+        .iter()
+        .map(|failed| RefusedFile { file: failed.file.clone(), message: failed.message.clone() });
     TaskResult::Ingest(IngestReport {
         files_new: report.files_new,
         files_replaced: report.files_replaced,
@@ -53,7 +59,11 @@ pub(crate) fn landed(landed: &Landed) -> TaskResult {
     })
 }
 
-pub(crate) fn produced(produced: &Produced, as_of_ms: i64, definitions: &Definitions) -> TaskResult {
+pub(crate) fn produced(
+    produced: &Produced,
+    as_of_ms: i64,
+    definitions: &Definitions,
+) -> TaskResult {
     let tag = |tag: &ProducedTag| ProducedTagBody {
         name: tag.name.to_string(),
         users: tag.users,
@@ -72,7 +82,12 @@ pub(crate) fn produced(produced: &Produced, as_of_ms: i64, definitions: &Definit
 }
 
 pub(crate) fn computed(name: &str, version: &CrowdVersion, began: Instant) -> TaskResult {
-    TaskResult::Crowd(CrowdReport { name: name.to_owned(), size: version.size, version: version.version, elapsed_ms: elapsed_ms(began) })
+    TaskResult::Crowd(CrowdReport {
+        name: name.to_owned(),
+        size: version.size,
+        version: version.version,
+        elapsed_ms: elapsed_ms(began),
+    })
 }
 
 pub(crate) fn compacted(compacted: &Compacted, began: Instant) -> TaskResult {

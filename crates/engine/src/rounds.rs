@@ -9,10 +9,12 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// How often, at least, deleted users are erased from the files of the dictionary and of the crowds' versions.
+/// How often, at least, deleted users are erased from the files of the dictionary and of the
+/// crowds' versions.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 
-/// How often small files of the lake are looked for. A day of landings every ten seconds then has some dozens of files, not thousands.
+/// How often small files of the lake are looked for. A day of landings every ten seconds then has
+/// some dozens of files, not thousands.
 const UPKEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// How often it is looked whether live calls are to land.
@@ -39,11 +41,18 @@ pub struct Rounds {
 }
 
 impl Rounds {
-    /// Begins with what every server does: live calls are landed, small files joined, deleted users erased.
+    /// Begins with what every server does: live calls are landed, small files joined, deleted users
+    /// erased.
     pub fn begin(engine: &Arc<Engine>, pace: Pace, stop: &CancellationToken) -> Self {
         let pace = Pace { tidy_every: pace.tidy_every.min(TIDY_EVERY), ..pace };
-        let mut rounds = Self { working: JoinSet::new(), background: engine.background.clone(), pace, stop: stop.clone() };
-        let trigger = LandingTrigger::after(i64::try_from(pace.land_every.as_millis()).unwrap_or(i64::MAX));
+        let mut rounds = Self {
+            working: JoinSet::new(),
+            background: engine.background.clone(),
+            pace,
+            stop: stop.clone(),
+        };
+        let trigger =
+            LandingTrigger::after(i64::try_from(pace.land_every.as_millis()).unwrap_or(i64::MAX));
         let (of, ending) = (engine.clone(), stop.clone());
         let land: Round = Box::new(move || Box::pin(land(of.clone(), trigger, ending.clone())));
         rounds.spawn("landing", LOOK_EVERY.min(pace.land_every / 4), land);
@@ -71,10 +80,14 @@ impl Rounds {
     }
 }
 
-/// Lands live calls of every app that have waited long enough, or are enough. What fails is tried again; the log keeps it.
+/// Lands live calls of every app that have waited long enough, or are enough. What fails is tried
+/// again; the log keeps it.
 async fn land(engine: Arc<Engine>, trigger: LandingTrigger, stop: CancellationToken) {
     if let Err(error) = engine.land_due(&trigger, &stop).await {
-        tracing::error!(detail = error.to_string(), "the apps whose calls are to land are not known; it is tried again");
+        tracing::error!(
+            detail = error.to_string(),
+            "the apps whose calls are to land are not known; it is tried again"
+        );
     }
 }
 
@@ -85,12 +98,15 @@ async fn tidy(engine: Arc<Engine>) {
 /// Keeps the lake small: small files joined, files that nothing names removed.
 async fn keep_small(engine: Arc<Engine>) {
     if let Err(error) = engine.keep_small().await {
-        tracing::error!(detail = error.to_string(), "the apps whose tables are to be kept small are not known; it is tried again");
+        tracing::error!(
+            detail = error.to_string(),
+            "the apps whose tables are to be kept small are not known; it is tried again"
+        );
     }
 }
 
-/// Does the work after every pause until it is told to stop, the last round to its end. A panic ends its round alone: nobody would notice that
-/// calls land no more.
+/// Does the work after every pause until it is told to stop, the last round to its end. A panic
+/// ends its round alone: nobody would notice that calls land no more.
 async fn again(name: &'static str, every: Duration, stop: CancellationToken, mut round: Round) {
     loop {
         tokio::select! {

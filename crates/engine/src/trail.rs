@@ -1,12 +1,14 @@
 //! The audit trail: who did what, to what, when, and what became of it.
 //!
 //! - What is one commit of the catalog (definitions, keys) has its line in that commit.
-//! - What reaches beyond the catalog (deletions, compactions, productions, ingestions, exports) has two: `begun`, on disk before
-//!   anything is done, and the outcome after it. One that was cut off by the end of the process gets its second at the next
-//!   start, `interrupted`. Where the first cannot be written, nothing is done.
+//! - What reaches beyond the catalog (deletions, compactions, productions, ingestions, exports) has
+//!   two: `begun`, on disk before anything is done, and the outcome after it. One that was cut off
+//!   by the end of the process gets its second at the next start, `interrupted`. Where the first
+//!   cannot be written, nothing is done.
 //! - A file of an upload has one, after it came or failed to.
-//! - Changes by hand come by the thousand a second and are durable in their own log: they are summed up for each key and minute. A
-//!   process that is killed loses the sums of its last minute, never a change.
+//! - Changes by hand come by the thousand a second and are durable in their own log: they are
+//!   summed up for each key and minute. A process that is killed loses the sums of its last minute,
+//!   never a change.
 //!
 //! Lines are written in groups, one commit for all that wait.
 
@@ -76,7 +78,11 @@ fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn cut(text: &str) -> String {
-    if text.len() <= MAX_TEXT { text.to_owned() } else { text.chars().take(MAX_TEXT / 4).chain("…".chars()).collect() }
+    if text.len() <= MAX_TEXT {
+        text.to_owned()
+    } else {
+        text.chars().take(MAX_TEXT / 4).chain("…".chars()).collect()
+    }
 }
 
 /// `a, b, c and 5 more`
@@ -93,25 +99,36 @@ impl Trail {
     }
 
     /// Writes a line, in one commit with all others that wait.
-    async fn write(self: &Arc<Self>, catalog: &Arc<dyn Catalog>, line: AuditRecord) -> Result<(), Error> {
+    async fn write(
+        self: &Arc<Self>,
+        catalog: &Arc<dyn Catalog>,
+        line: AuditRecord,
+    ) -> Result<(), Error> {
         let (written, mut answer) = oneshot::channel();
         held(&self.waiting).push((line, written));
         let (trail, catalog) = (self.clone(), catalog.clone());
         // Not dropped with a request whose caller leaves: others wait for the same commit.
         let committed = tokio::spawn(async move {
             let _turn = trail.committing.lock().await;
-            let (lines, written): (Vec<_>, Vec<_>) = std::mem::take(&mut *held(&trail.waiting)).into_iter().unzip();
+            let (lines, written): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut *held(&trail.waiting)).into_iter().unzip();
             if lines.is_empty() {
                 return;
             }
-            let outcome = catalog.commit(lines.into_iter().map(Change::Audit).collect()).await.map_err(|error| error.to_string());
+            let outcome = catalog
+                .commit(lines.into_iter().map(Change::Audit).collect())
+                .await
+                .map_err(|error| error.to_string());
             for of in written {
                 of.send(outcome.clone()).ok();
             }
         });
         committed.await.map_err(|error| Error::Trail(error.to_string()))?;
         // Whoever committed it, it is done: ours came after it was put in.
-        answer.try_recv().map_err(|_| Error::Trail("it was given up".to_owned()))?.map_err(Error::Trail)
+        answer
+            .try_recv()
+            .map_err(|_| Error::Trail("it was given up".to_owned()))?
+            .map_err(Error::Trail)
     }
 
     /// Does something beside the request; [`Engine::settle_audit`] waits for it.
@@ -135,9 +152,16 @@ impl Act {
     /// # Errors
     /// Errors of the work itself.
     pub async fn end<T, E: fmt::Display>(mut self, outcome: Result<T, E>) -> Result<T, E> {
-        let text = outcome.as_ref().map_or_else(|error| format!("failed: {error}"), |_| DONE.to_owned());
+        let text =
+            outcome.as_ref().map_or_else(|error| format!("failed: {error}"), |_| DONE.to_owned());
         if let Some(line) = self.line.take() {
-            self.engine.add_line(AuditRecord { at_ms: self.engine.clock.now_ms(), outcome: cut(&text), ..line }).await;
+            self.engine
+                .add_line(AuditRecord {
+                    at_ms: self.engine.clock.now_ms(),
+                    outcome: cut(&text),
+                    ..line
+                })
+                .await;
         }
         outcome
     }
@@ -149,7 +173,9 @@ impl Act {
 
     /// Writes the run's outcome when it has ended.
     pub(crate) fn follow(mut self, run: &RunHandle) {
-        let (Some(line), engine, run) = (self.line.take(), self.engine.clone(), run.clone()) else { return };
+        let (Some(line), engine, run) = (self.line.take(), self.engine.clone(), run.clone()) else {
+            return;
+        };
         self.engine.memory.trail.spawn(async move {
             let outcome = of_run(&run.finished().await);
             engine.add_line(AuditRecord { at_ms: engine.clock.now_ms(), outcome, ..line }).await;
@@ -179,7 +205,12 @@ fn of_run(run: &RunStatus) -> String {
         let warnings = run.tasks.iter().map(|task| task.warnings.len()).sum::<usize>();
         return format!("{DONE}: run {}, with {warnings} warnings", run.id);
     }
-    let error = run.tasks.iter().find_map(|task| task.error.as_deref()).map(|error| format!(": {error}")).unwrap_or_default();
+    let error = run
+        .tasks
+        .iter()
+        .find_map(|task| task.error.as_deref())
+        .map(|error| format!(": {error}"))
+        .unwrap_or_default();
     cut(&format!("{}: run {}{error}", run.state, run.id))
 }
 
@@ -196,7 +227,8 @@ impl Engine {
         subject: &str,
     ) -> Result<Act, Error> {
         let line = self.line(actor, app.into(), action, subject, BEGUN);
-        // Before the first line is on disk: a caller may leave meanwhile, and that line needs its second all the same.
+        // Before the first line is on disk: a caller may leave meanwhile, and that line needs its
+        // second all the same.
         let mut act = Act { engine: self.clone(), line: Some(line.clone()) };
         let begun = self.memory.trail.write(&self.catalog, line).await;
         if begun.is_err() {
@@ -236,7 +268,9 @@ impl Engine {
         subject: &str,
         outcome: Result<T, E>,
     ) -> Result<T, E> {
-        let text = outcome.as_ref().map_or_else(|error| cut(&format!("failed: {error}")), |_| DONE.to_owned());
+        let text = outcome
+            .as_ref()
+            .map_or_else(|error| cut(&format!("failed: {error}")), |_| DONE.to_owned());
         self.add_line(self.line(actor, app, action, subject, &text)).await;
         outcome
     }
@@ -253,10 +287,21 @@ impl Engine {
         subject: &str,
         outcome: Result<T, E>,
     ) -> Result<T, E> {
-        if outcome.is_err() { self.note(actor, app, action, subject, outcome).await } else { outcome }
+        if outcome.is_err() {
+            self.note(actor, app, action, subject, outcome).await
+        } else {
+            outcome
+        }
     }
 
-    fn line(&self, actor: &str, app: Option<&AppId>, action: &str, subject: &str, outcome: &str) -> AuditRecord {
+    fn line(
+        &self,
+        actor: &str,
+        app: Option<&AppId>,
+        action: &str,
+        subject: &str,
+        outcome: &str,
+    ) -> AuditRecord {
         AuditRecord {
             app: app.cloned(),
             at_ms: self.clock.now_ms(),
@@ -270,12 +315,22 @@ impl Engine {
     async fn add_line(&self, line: AuditRecord) {
         let told = format!("{} {} {}: {}", line.actor, line.action, line.subject, line.outcome);
         if let Err(error) = self.memory.trail.write(&self.catalog, line).await {
-            tracing::error!(line = told, detail = error.to_string(), "a line of the audit trail is lost");
+            tracing::error!(
+                line = told,
+                detail = error.to_string(),
+                "a line of the audit trail is lost"
+            );
         }
     }
 
     /// Adds a call with changes to its key's sum: how many they were, or why it failed.
-    pub fn sum_changes<'a>(&self, actor: &str, app: &AppId, tags: impl Iterator<Item = &'a str>, outcome: Result<usize, &str>) {
+    pub fn sum_changes<'a>(
+        &self,
+        actor: &str,
+        app: &AppId,
+        tags: impl Iterator<Item = &'a str>,
+        outcome: Result<usize, &str>,
+    ) {
         let mut sums = held(&self.memory.trail.sums);
         let sum = sums.entry((app.clone(), actor.to_owned())).or_default();
         sum.calls += 1;
@@ -307,7 +362,8 @@ impl Engine {
         if sums.is_empty() {
             return Ok(());
         }
-        let lines = sums.iter().map(|((app, actor), sum)| Change::Audit(sum.line(app, actor))).collect();
+        let lines =
+            sums.iter().map(|((app, actor), sum)| Change::Audit(sum.line(app, actor))).collect();
         let Err(error) = self.catalog.commit(lines).await else { return Ok(()) };
         let mut now = held(&self.memory.trail.sums);
         for (key, sum) in sums {
@@ -316,10 +372,14 @@ impl Engine {
         Err(error.into())
     }
 
-    /// Waits until every line of what has ended is written. At the end of a process; runs have ended before.
+    /// Waits until every line of what has ended is written. At the end of a process; runs have
+    /// ended before.
     pub async fn settle_audit(&self) {
         if let Err(error) = self.write_sums().await {
-            tracing::error!(detail = error.to_string(), "the audit trail's sums of changes are lost");
+            tracing::error!(
+                detail = error.to_string(),
+                "the audit trail's sums of changes are lost"
+            );
         }
         let mut beside = std::mem::take(&mut *held(&self.memory.trail.beside));
         while beside.join_next().await.is_some() {}
@@ -334,7 +394,10 @@ impl Engine {
         if open.is_empty() {
             return Ok(());
         }
-        let (at_ms, outcome) = (self.clock.now_ms(), "interrupted: the process ended before it did, and it may have been done in part");
+        let (at_ms, outcome) = (
+            self.clock.now_ms(),
+            "interrupted: the process ended before it did, and it may have been done in part",
+        );
         let end = |line| Change::Audit(AuditRecord { at_ms, outcome: outcome.to_owned(), ..line });
         self.catalog.commit(open.into_iter().map(end).collect()).await
     }
@@ -367,14 +430,21 @@ impl Sum {
         let outcome = match (self.failed, self.calls) {
             (0, _) => DONE.to_owned(),
             (failed, calls) if failed == calls => format!("failed: {}", self.last_error),
-            (failed, calls) => format!("{DONE}, but {failed} of {calls} calls failed: {}", self.last_error),
+            (failed, calls) => {
+                format!("{DONE}, but {failed} of {calls} calls failed: {}", self.last_error)
+            }
         };
         AuditRecord {
             app: Some(app.clone()),
             at_ms: self.last_ms,
             actor: actor.to_owned(),
             action: "change".to_owned(),
-            subject: format!("{} changes in {} calls, of {}", self.changes, self.calls, named(self.tags.iter())),
+            subject: format!(
+                "{} changes in {} calls, of {}",
+                self.changes,
+                self.calls,
+                named(self.tags.iter())
+            ),
             outcome,
         }
     }

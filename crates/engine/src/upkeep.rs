@@ -4,7 +4,8 @@ use crate::{Engine, Result};
 use taghouse_users::Tidied;
 
 impl Engine {
-    /// Keeps every app's tables small: see [`taghouse_lake::Lake::maintain`]. What fails of an app is logged, and keeps no other waiting.
+    /// Keeps every app's tables small: see [`taghouse_lake::Lake::maintain`]. What fails of an app
+    /// is logged, and keeps no other waiting.
     ///
     /// # Errors
     /// It cannot be read which apps there are.
@@ -15,24 +16,35 @@ impl Engine {
                     tracing::info!(%app, joined = done.joined_files, into = done.into_files, "small files of the lake are joined");
                 }
                 Ok(_) => {}
-                Err(error) => tracing::error!(%app, %error, "the app's tables could not be kept small; it is tried again"),
+                Err(error) => {
+                    tracing::error!(%app, %error, "the app's tables could not be kept small; it is tried again")
+                }
             }
         }
         Ok(())
     }
 
-    /// Writes what the audit trail sums up, and erases what deletions left in files. What fails is tried again at the next turn: nobody is
-    /// shown it meanwhile.
+    /// Writes what the audit trail sums up, and erases what deletions left in files. What fails is
+    /// tried again at the next turn: nobody is shown it meanwhile.
     pub(crate) async fn tidy(&self) {
         if let Err(error) = self.write_sums().await.and(self.prune_audit().await) {
-            tracing::error!(detail = error.to_string(), "the audit trail could not be written; it is tried again");
+            tracing::error!(
+                detail = error.to_string(),
+                "the audit trail could not be written; it is tried again"
+            );
         }
         match self.users.tidy().await {
             Ok(Tidied { ids: 0, versions: 0 }) => {}
             Ok(Tidied { ids, versions }) => {
-                tracing::info!(ids, versions, "deleted users are erased from the dictionary's and the crowds' files")
+                tracing::info!(
+                    ids,
+                    versions,
+                    "deleted users are erased from the dictionary's and the crowds' files"
+                )
             }
-            Err(error) => tracing::error!(%error, "deleted users could not be erased from the files; it is tried again"),
+            Err(error) => {
+                tracing::error!(%error, "deleted users could not be erased from the files; it is tried again")
+            }
         }
     }
 }

@@ -49,14 +49,17 @@ impl AttributeFold {
     /// The value, after all rows before the as-of time.
     pub fn value(&self, state: &AttributeState) -> Option<Value> {
         match state.0.clone().finish(&Natural) {
-            Finished::Key(Some(text)) => parse_attribute(&text, self.tag_type, &self.calendar).value(),
+            Finished::Key(Some(text)) => {
+                parse_attribute(&text, self.tag_type, &self.calendar).value()
+            }
             _ => None,
         }
     }
 }
 
-/// Reads an attribute's text, as files and calls are read: decimals are rounded half away from zero to the type's scale, instants of no offset
-/// are the app's zone's, an instant for a day is its local day, a set is a JSON array of texts or one text.
+/// Reads an attribute's text, as files and calls are read: decimals are rounded half away from zero
+/// to the type's scale, instants of no offset are the app's zone's, an instant for a day is its
+/// local day, a set is a JSON array of texts or one text.
 pub fn parse_attribute(text: &str, ty: ValueType, calendar: &Calendar) -> Outcome {
     AttributeReader::new(ty, calendar).read(text)
 }

@@ -4,7 +4,8 @@ use crate::texts::Texts;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-/// What an aggregate keeps of an event's value in the stream: a number in units, or a text. Batches keep plain numbers and text ids.
+/// What an aggregate keeps of an event's value in the stream: a number in units, or a text. Batches
+/// keep plain numbers and text ids.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Cell {
     /// In units of 10^-scale; days, milliseconds, 0 and 1.

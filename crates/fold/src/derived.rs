@@ -26,18 +26,34 @@ enum Body {
 
 impl DerivedFold {
     /// The first rule that holds gives the value, else `otherwise`.
-    pub fn cohort(rules: &[CohortRule], otherwise: Option<&Value>, tag_type: ValueType, types: &dyn Fn(&str) -> Option<ValueType>) -> Self {
+    pub fn cohort(
+        rules: &[CohortRule],
+        otherwise: Option<&Value>,
+        tag_type: ValueType,
+        types: &dyn Fn(&str) -> Option<ValueType>,
+    ) -> Self {
         let mut columns = Columns::default();
-        let rules = rules.iter().map(|rule| (Condition::compile(&rule.when, &mut columns, types), rule.value.clone())).collect();
+        let rules = rules
+            .iter()
+            .map(|rule| (Condition::compile(&rule.when, &mut columns, types), rule.value.clone()))
+            .collect();
         Self { columns, body: Body::Cohort { rules, otherwise: otherwise.cloned() }, tag_type }
     }
 
     /// A computed value, or whether a condition holds: true or false, for every user.
-    pub fn expression(expression: &TagExpression, tag_type: ValueType, types: &dyn Fn(&str) -> Option<ValueType>) -> Self {
+    pub fn expression(
+        expression: &TagExpression,
+        tag_type: ValueType,
+        types: &dyn Fn(&str) -> Option<ValueType>,
+    ) -> Self {
         let mut columns = Columns::default();
         let body = match expression {
-            TagExpression::Scalar(scalar) => Body::Scalar(Expression::compile(scalar, &mut columns, types)),
-            TagExpression::Condition(condition) => Body::Condition(Condition::compile(condition, &mut columns, types)),
+            TagExpression::Scalar(scalar) => {
+                Body::Scalar(Expression::compile(scalar, &mut columns, types))
+            }
+            TagExpression::Condition(condition) => {
+                Body::Condition(Condition::compile(condition, &mut columns, types))
+            }
         };
         Self { columns, body, tag_type }
     }
@@ -51,7 +67,11 @@ impl DerivedFold {
     ///
     /// # Errors
     /// [`crate::Error::Column`] if a tag's values are of another type than said.
-    pub fn values<'a>(&'a self, range: Range<usize>, find: &dyn Fn(&str) -> Option<&'a ArrayRef>) -> Result<TagValues> {
+    pub fn values<'a>(
+        &'a self,
+        range: Range<usize>,
+        find: &dyn Fn(&str) -> Option<&'a ArrayRef>,
+    ) -> Result<TagValues> {
         let rows = Rows::bind(&self.columns, &|name| find(name).map(|array| array as &dyn Array))?;
         let mut values = ValuesBuilder::new(self.tag_type);
         range.for_each(|row| values.push(self.outcome(&rows, row)));
@@ -60,11 +80,18 @@ impl DerivedFold {
 
     fn outcome(&self, rows: &Rows<'_>, row: usize) -> Outcome {
         let value = match &self.body {
-            Body::Cohort { rules, otherwise } => {
-                rules.iter().find(|(when, _)| when.holds(rows, row)).map(|(_, value)| value.clone()).or_else(|| otherwise.clone())
-            }
+            Body::Cohort { rules, otherwise } => rules
+                .iter()
+                .find(|(when, _)| when.holds(rows, row))
+                .map(|(_, value)| value.clone())
+                .or_else(|| otherwise.clone()),
             Body::Condition(condition) => Some(Value::Bool(condition.holds(rows, row))),
-            Body::Scalar(expression) => return Outcome::fitted(expression.compute(rows, row).fit(self.tag_type), self.tag_type),
+            Body::Scalar(expression) => {
+                return Outcome::fitted(
+                    expression.compute(rows, row).fit(self.tag_type),
+                    self.tag_type,
+                );
+            }
         };
         value.map_or(Outcome::Nothing, |value| Outcome::of(value, self.tag_type))
     }

@@ -24,7 +24,8 @@ impl EventRow<'_> {
     }
 }
 
-/// A pure computation over the events of one user. Steps may come in any order and in any split: the value is the same.
+/// A pure computation over the events of one user. Steps may come in any order and in any split:
+/// the value is the same.
 pub trait Fold {
     /// What is kept of a user's events.
     type State: Clone + Default;

@@ -28,8 +28,9 @@ pub enum SkipReason {
 }
 
 impl Outcome {
-    /// A value from anywhere as a tag's: decimals are rounded half away from zero to the type's scale, a set keeps its smallest members, as
-    /// many as one holds; what the tag cannot hold is skipped.
+    /// A value from anywhere as a tag's: decimals are rounded half away from zero to the type's
+    /// scale, a set keeps its smallest members, as many as one holds; what the tag cannot hold
+    /// is skipped.
     pub fn of(value: Value, tag_type: ValueType) -> Self {
         Self::fitted(fit(value, tag_type).map(Some), tag_type)
     }

@@ -35,36 +35,62 @@ impl Spec {
         let function = aggregate.function;
         let value_type = match &aggregate.value {
             None if function == AggregateFunction::Count => ValueType::Bool,
-            None => return Err(Error::Definition(format!("{function:?} needs a value: name a property or an expression"))),
-            Some(value) => type_of(value, types)
-                .ok_or_else(|| Error::Definition(format!("{function:?} asks for a property that no source gives: {:?}", value.names())))?,
+            None => {
+                return Err(Error::Definition(format!(
+                    "{function:?} needs a value: name a property or an expression"
+                )));
+            }
+            Some(value) => type_of(value, types).ok_or_else(|| {
+                Error::Definition(format!(
+                    "{function:?} asks for a property that no source gives: {:?}",
+                    value.names()
+                ))
+            })?,
         };
         let fits = match function {
-            AggregateFunction::Sum | AggregateFunction::Avg => matches!(value_type, ValueType::Int | ValueType::Decimal { .. }),
+            AggregateFunction::Sum | AggregateFunction::Avg => {
+                matches!(value_type, ValueType::Int | ValueType::Decimal { .. })
+            }
             AggregateFunction::Min | AggregateFunction::Max => value_type != ValueType::Set,
             _ => true,
         };
         if !fits {
-            return Err(Error::Definition(format!("{function:?} cannot be computed over values of type {value_type}")));
+            return Err(Error::Definition(format!(
+                "{function:?} cannot be computed over values of type {value_type}"
+            )));
         }
         let number = matches!(value_type, ValueType::Int | ValueType::Decimal { .. });
-        let digits = aggregate.value.as_ref().filter(|_| number).map_or(Some(0), |value| digits_of(value, types));
-        let scale = digits.and_then(|digits| u8::try_from(digits).ok()).filter(|digits| *digits <= MAX_EVENT_SCALE);
+        let digits = aggregate
+            .value
+            .as_ref()
+            .filter(|_| number)
+            .map_or(Some(0), |value| digits_of(value, types));
+        let scale = digits
+            .and_then(|digits| u8::try_from(digits).ok())
+            .filter(|digits| *digits <= MAX_EVENT_SCALE);
         let (scale, quotients) = (scale.unwrap_or(0), scale.is_none());
         Ok(Self { function, value_type, scale, quotients, tag_type, calendar: calendar.clone() })
     }
 
     /// Whether each member of a set counts as a value of its own.
     pub(crate) fn opens_sets(&self) -> bool {
-        matches!(self.function, AggregateFunction::Set | AggregateFunction::CountDistinct | AggregateFunction::MostFrequent)
+        matches!(
+            self.function,
+            AggregateFunction::Set
+                | AggregateFunction::CountDistinct
+                | AggregateFunction::MostFrequent
+        )
     }
 
-    /// The cells of an event's value: one, or those of a set's members, or none if it is over the limits.
+    /// The cells of an event's value: one, or those of a set's members, or none if it is over the
+    /// limits.
     pub(crate) fn each_cell(&self, value: &Computed, mut see: impl FnMut(Cell)) {
         match value {
             Computed::Nothing | Computed::Beyond(_) => {}
             Computed::Value(Value::Text(text)) => see(Cell::Text(text.clone())),
-            Computed::Value(Value::Set(members)) if self.opens_sets() => members.iter().for_each(|m| see(Cell::Text(m.clone()))),
+            Computed::Value(Value::Set(members)) if self.opens_sets() => {
+                members.iter().for_each(|m| see(Cell::Text(m.clone())))
+            }
             Computed::Value(Value::Set(members)) => see(Cell::Text(set_text(members).into())),
             Computed::Number(number) if self.quotients => {
                 Quotient::of(number).into_iter().for_each(|quotient| see(Cell::Quotient(quotient)))
@@ -90,12 +116,16 @@ impl Spec {
             Finished::Nothing => Outcome::Nothing,
             Finished::Count(n) => self.number(i128::from(n), 0),
             Finished::Sum(None, _) => Outcome::Skipped(SkipReason::OutOfRange),
-            Finished::Sum(Some(units), count) if self.function == AggregateFunction::Avg => self.mean(units, count),
+            Finished::Sum(Some(units), count) if self.function == AggregateFunction::Avg => {
+                self.mean(units, count)
+            }
             Finished::Sum(Some(units), _) => self.number(units, self.scale),
             Finished::Quotients(None, _) => Outcome::Skipped(SkipReason::OutOfRange),
             Finished::Quotients(Some(sums), count) => self.of_quotients(&sums, count),
             Finished::Key(key) => self.one(&read(&key)),
-            Finished::Keys(keys) if self.function == AggregateFunction::CountDistinct => self.number(keys.len() as i128, 0),
+            Finished::Keys(keys) if self.function == AggregateFunction::CountDistinct => {
+                self.number(keys.len() as i128, 0)
+            }
             Finished::Keys(keys) => self.set(keys.iter().map(|key| self.text(&read(key)))),
         }
     }
@@ -108,7 +138,8 @@ impl Spec {
         // Once, from the exact quotient: rounding twice would be wrong.
         let scale = self.tag_scale();
         let up = units::power(scale.saturating_sub(self.scale)).and_then(|p| sum.checked_mul(p));
-        let down = units::power(self.scale.saturating_sub(scale)).and_then(|p| i128::from(count).checked_mul(p));
+        let down = units::power(self.scale.saturating_sub(scale))
+            .and_then(|p| i128::from(count).checked_mul(p));
         match (up, down) {
             (Some(up), Some(down)) => self.number(units::divide(up, down), scale),
             _ => Outcome::Skipped(SkipReason::OutOfRange),
@@ -118,13 +149,18 @@ impl Spec {
     /// A computed number as the tag's value.
     fn number(&self, number: i128, scale: u8) -> Outcome {
         let wanted = self.tag_scale();
-        units::rescale(number, scale, wanted).map_or(Outcome::Skipped(SkipReason::OutOfRange), |units| self.units_of_tag(units))
+        units::rescale(number, scale, wanted)
+            .map_or(Outcome::Skipped(SkipReason::OutOfRange), |units| self.units_of_tag(units))
     }
 
     /// The sum of fractions, or the mean of `count` of them, as the tag's value.
     fn of_quotients(&self, sums: &[Quotient], count: u64) -> Outcome {
         let divisor = if self.function == AggregateFunction::Avg { count } else { 1 };
-        let units = Rational::units_of_sum(sums.iter().map(|sum| (sum.top, sum.bottom)), divisor, self.tag_scale());
+        let units = Rational::units_of_sum(
+            sums.iter().map(|sum| (sum.top, sum.bottom)),
+            divisor,
+            self.tag_scale(),
+        );
         units.map_or(Outcome::Skipped(SkipReason::OutOfRange), |units| self.units_of_tag(units))
     }
 
@@ -132,7 +168,9 @@ impl Spec {
     fn units_of_tag(&self, units: i128) -> Outcome {
         let value = match self.tag_type {
             ValueType::Int => i64::try_from(units).ok().map(Value::Int),
-            ValueType::Decimal { scale } if units.abs() <= MAX_DECIMAL_UNITS => units::to_decimal(units, scale).map(Value::Decimal),
+            ValueType::Decimal { scale } if units.abs() <= MAX_DECIMAL_UNITS => {
+                units::to_decimal(units, scale).map(Value::Decimal)
+            }
             ValueType::Decimal { .. } => None,
             _ => return Outcome::Skipped(SkipReason::WrongType),
         };
@@ -142,19 +180,30 @@ impl Spec {
     /// An event's value as the tag's.
     fn one(&self, cell: &Cell) -> Outcome {
         let value = match (cell, self.value_type, self.tag_type) {
-            (Cell::Number(v), ValueType::Int | ValueType::Decimal { .. }, ValueType::Int | ValueType::Decimal { .. }) => {
+            (
+                Cell::Number(v),
+                ValueType::Int | ValueType::Decimal { .. },
+                ValueType::Int | ValueType::Decimal { .. },
+            ) => {
                 return self.number(*v, self.scale);
             }
             (Cell::Quotient(quotient), _, ValueType::Int | ValueType::Decimal { .. }) => {
                 let units = quotient.rational().units(self.tag_scale());
-                return units.map_or(Outcome::Skipped(SkipReason::OutOfRange), |units| self.units_of_tag(units));
+                return units.map_or(Outcome::Skipped(SkipReason::OutOfRange), |units| {
+                    self.units_of_tag(units)
+                });
             }
-            (Cell::Number(v), ValueType::Time, ValueType::Date) => {
-                i64::try_from(*v).ok().and_then(|ms| i32::try_from(self.calendar.day(ms)).ok()).map(Value::Date)
-            }
+            (Cell::Number(v), ValueType::Time, ValueType::Date) => i64::try_from(*v)
+                .ok()
+                .and_then(|ms| i32::try_from(self.calendar.day(ms)).ok())
+                .map(Value::Date),
             (Cell::Number(v), ValueType::Bool, ValueType::Bool) => Some(Value::Bool(*v != 0)),
-            (Cell::Number(v), ValueType::Date, ValueType::Date) => i32::try_from(*v).ok().map(Value::Date),
-            (Cell::Number(v), ValueType::Time, ValueType::Time) => i64::try_from(*v).ok().map(Value::Time),
+            (Cell::Number(v), ValueType::Date, ValueType::Date) => {
+                i32::try_from(*v).ok().map(Value::Date)
+            }
+            (Cell::Number(v), ValueType::Time, ValueType::Time) => {
+                i64::try_from(*v).ok().map(Value::Time)
+            }
             (Cell::Text(text), ValueType::Set, ValueType::Set) => {
                 if self.opens_sets() {
                     return self.set([text.clone()].into_iter());
@@ -167,7 +216,9 @@ impl Spec {
             _ => return Outcome::Skipped(SkipReason::WrongType),
         };
         match value {
-            Some(Value::Text(text)) if text.len() > MAX_TEXT_BYTES => Outcome::Skipped(SkipReason::TextTooLong),
+            Some(Value::Text(text)) if text.len() > MAX_TEXT_BYTES => {
+                Outcome::Skipped(SkipReason::TextTooLong)
+            }
             Some(value) => Outcome::Value(value),
             None => Outcome::Skipped(SkipReason::OutOfRange),
         }

@@ -20,11 +20,11 @@ pub enum TileUnit {
     Hour,
 }
 
-/// The tiles of a zone, numbered so that a tile's number is that of the local day (or hour) since 1970. All offsets are looked up once, so
-/// that finding a tile costs nanoseconds. Cheap to clone.
+/// The tiles of a zone, numbered so that a tile's number is that of the local day (or hour) since
+/// 1970. All offsets are looked up once, so that finding a tile costs nanoseconds. Cheap to clone.
 ///
-/// Tiles never go backwards: where the clock is put back over midnight, the instants that have the earlier day again stay in the later one,
-/// so a window is one range of instants.
+/// Tiles never go backwards: where the clock is put back over midnight, the instants that have the
+/// earlier day again stay in the later one, so a window is one range of instants.
 #[derive(Debug, Clone)]
 pub struct Tiles {
     unit_ms: i64,
@@ -57,9 +57,16 @@ impl Tiles {
             TileUnit::Day => i64::from(offset.seconds()) * 1000,
             TileUnit::Hour => (i64::from(offset.seconds()) * 1000).rem_euclid(HOUR_MS),
         };
-        let mut last = Spell { from_ms: i64::MIN, shift_ms: shift(zone.to_offset(Timestamp::MIN)), floor: i64::MIN };
+        let mut last = Spell {
+            from_ms: i64::MIN,
+            shift_ms: shift(zone.to_offset(Timestamp::MIN)),
+            floor: i64::MIN,
+        };
         let mut spells = vec![last];
-        for change in zone.following(Timestamp::MIN).take_while(|change| change.timestamp().as_second() < LAST_CHANGE_S) {
+        for change in zone
+            .following(Timestamp::MIN)
+            .take_while(|change| change.timestamp().as_second() < LAST_CHANGE_S)
+        {
             let (from_ms, shift_ms) = (change.timestamp().as_millisecond(), shift(change.offset()));
             if shift_ms != last.shift_ms {
                 last = Spell { from_ms, shift_ms, floor: last.tile(from_ms - 1, unit_ms) };
@@ -94,7 +101,11 @@ pub struct Calendar {
 impl Calendar {
     /// The calendar of the app's zone.
     pub fn new(zone: &TimeZone) -> Self {
-        Self { days: Tiles::new(zone, TileUnit::Day), hours: Tiles::new(zone, TileUnit::Hour), zone: zone.clone() }
+        Self {
+            days: Tiles::new(zone, TileUnit::Day),
+            hours: Tiles::new(zone, TileUnit::Hour),
+            zone: zone.clone(),
+        }
     }
 
     /// The local day that holds the instant, since 1970-01-01.
@@ -117,7 +128,8 @@ impl Calendar {
     }
 }
 
-/// A window: so many tiles, ending with the one that holds the last instant before the as-of time; or everything, as one tile.
+/// A window: so many tiles, ending with the one that holds the last instant before the as-of time;
+/// or everything, as one tile.
 #[derive(Debug, Clone)]
 pub struct Span(Option<(Tiles, i64)>);
 

@@ -2,7 +2,8 @@
 
 use rust_decimal::{Decimal, RoundingStrategy};
 
-/// Digits after the point up to which an event's number is kept in whole units; what may have more (a quotient) is kept as a fraction.
+/// Digits after the point up to which an event's number is kept in whole units; what may have more
+/// (a quotient) is kept as a fraction.
 pub const MAX_EVENT_SCALE: u8 = 12;
 
 /// Greater numbers are no values, so that sums of a hundred million of them fit in 128 bits.
@@ -25,18 +26,25 @@ pub(crate) fn divide(a: i128, b: i128) -> i128 {
     if rest >= b - rest { quotient + a.signum() } else { quotient }
 }
 
-/// Units of 10^-from as units of 10^-to, rounded half away from zero; `None` if 128 bits do not hold them.
+/// Units of 10^-from as units of 10^-to, rounded half away from zero; `None` if 128 bits do not
+/// hold them.
 pub(crate) fn rescale(units: i128, from: u8, to: u8) -> Option<i128> {
-    if from <= to { units.checked_mul(power(to - from)?) } else { Some(divide(units, power(from - to)?)) }
+    if from <= to {
+        units.checked_mul(power(to - from)?)
+    } else {
+        Some(divide(units, power(from - to)?))
+    }
 }
 
 /// A decimal in units of 10^-scale, rounded half away from zero.
 pub(crate) fn of_decimal(value: Decimal, scale: u8) -> Option<i128> {
-    let rounded = value.round_dp_with_strategy(u32::from(scale), RoundingStrategy::MidpointAwayFromZero);
+    let rounded =
+        value.round_dp_with_strategy(u32::from(scale), RoundingStrategy::MidpointAwayFromZero);
     rescale(rounded.mantissa(), u8::try_from(rounded.scale()).ok()?, scale)
 }
 
-/// The greatest whole number of units of 10^-scale that is not above the decimal, and whether it equals it.
+/// The greatest whole number of units of 10^-scale that is not above the decimal, and whether it
+/// equals it.
 pub(crate) fn floor_of(value: Decimal, scale: u8) -> Option<(i128, bool)> {
     let value = value.normalize();
     let own = u8::try_from(value.scale()).ok()?;

@@ -1,4 +1,5 @@
-//! The latest value by (time, message id), read as the tag's type: the same event by event and in batches.
+//! The latest value by (time, message id), read as the tag's type: the same event by event and in
+//! batches.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -9,8 +10,8 @@ use proptest::prelude::*;
 use rust_decimal::Decimal;
 use std::sync::Arc;
 use taghouse_fold::{
-    AttributeBatch, AttributeFold, AttributePlan, AttributeRow, AttributeState, BatchAttributes, Calendar, ColumnBuilder, ColumnReader,
-    Outcome, SkipReason, parse_attribute,
+    AttributeBatch, AttributeFold, AttributePlan, AttributeRow, AttributeState, BatchAttributes,
+    Calendar, ColumnBuilder, ColumnReader, Outcome, SkipReason, parse_attribute,
 };
 use taghouse_model::{Value, ValueType};
 
@@ -32,7 +33,8 @@ fn value(text: &str, ty: ValueType) -> Result<Option<Value>, SkipReason> {
 fn texts_are_read_as_the_tag_s_type() {
     let cents = ValueType::Decimal { scale: 2 };
     let decimal = |units| Ok(Some(Value::Decimal(Decimal::new(units, 2))));
-    let set = |members: &[&str]| Ok(Some(Value::Set(members.iter().map(|m| Arc::from(*m)).collect())));
+    let set =
+        |members: &[&str]| Ok(Some(Value::Set(members.iter().map(|m| Arc::from(*m)).collect())));
     let noon = 1_311_764_400_000; // 2011-07-27T12:00 in London
     let cases = [
         ("true", ValueType::Bool, Ok(Some(Value::Bool(true)))),
@@ -48,7 +50,11 @@ fn texts_are_read_as_the_tag_s_type() {
         ("1.0049", cents, decimal(100)),
         ("1e3", cents, decimal(100_000)),
         ("92233720368547758.07", cents, decimal(i64::MAX)),
-        ("99999999999999999999999999.99", cents, Ok(Some(Value::Decimal(Decimal::from_i128_with_scale(10_i128.pow(28) - 1, 2))))),
+        (
+            "99999999999999999999999999.99",
+            cents,
+            Ok(Some(Value::Decimal(Decimal::from_i128_with_scale(10_i128.pow(28) - 1, 2)))),
+        ),
         ("100000000000000000000000000.00", cents, Err(SkipReason::OutOfRange)),
         ("one", cents, Err(SkipReason::WrongType)),
         ("-", cents, Err(SkipReason::WrongType)),
@@ -82,8 +88,20 @@ struct Row {
 
 fn rows() -> impl Strategy<Value = Vec<Row>> {
     let texts = prop::sample::select(vec!["1", "2", "30", "x", ""]);
-    let row = (0..3_usize, prop::sample::select(vec!["age", "other"]), prop::option::weighted(0.8, texts), 95..103_i64, 0..6_u8);
-    let row = row.prop_map(|(user, name, text, time_ms, id)| Row { user, name, text, time_ms, message_id: format!("m{id}") });
+    let row = (
+        0..3_usize,
+        prop::sample::select(vec!["age", "other"]),
+        prop::option::weighted(0.8, texts),
+        95..103_i64,
+        0..6_u8,
+    );
+    let row = row.prop_map(|(user, name, text, time_ms, id)| Row {
+        user,
+        name,
+        text,
+        time_ms,
+        message_id: format!("m{id}"),
+    });
     prop::collection::vec(row, 0..30)
 }
 
@@ -99,13 +117,21 @@ fn batch(rows: &[Row]) -> RecordBatch {
         ("time", column(ValueType::Time, &|r| Some(Value::Time(r.time_ms)))),
         ("message_id", column(ValueType::Text, &|r| Some(Value::text(&r.message_id)))),
     ];
-    let fields: Vec<Field> = columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true)).collect();
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.into_iter().map(|(_, array)| array).collect()).unwrap()
+    let fields: Vec<Field> = columns
+        .iter()
+        .map(|(name, array)| Field::new(*name, array.data_type().clone(), true))
+        .collect();
+    RecordBatch::try_new(
+        Arc::new(Schema::new(fields)),
+        columns.into_iter().map(|(_, array)| array).collect(),
+    )
+    .unwrap()
 }
 
 /// Sorted by (time, message id, text), the last one; a text that is not a valid number is no value.
 fn naive(rows: &[Row], user: usize) -> Option<Value> {
-    let mut own: Vec<&Row> = rows.iter().filter(|r| r.user == user && r.name == "age" && r.time_ms < AS_OF_MS).collect();
+    let mut own: Vec<&Row> =
+        rows.iter().filter(|r| r.user == user && r.name == "age" && r.time_ms < AS_OF_MS).collect();
     own.sort_by_key(|r| (r.time_ms, r.message_id.clone(), r.text));
     own.last()?.text?.parse().ok().map(Value::Int)
 }

@@ -35,8 +35,16 @@ fn users() -> Vec<BTreeMap<&'static str, Value>> {
             ("country", Value::text("UK")),
             ("skus", set(&["a", "b"])),
         ]),
-        BTreeMap::from([("spend", decimal(499_999)), ("orders", Value::Int(0)), ("vip", Value::Bool(true))]),
-        BTreeMap::from([("spend", decimal(1)), ("country", Value::text("")), ("vip", Value::Bool(false))]),
+        BTreeMap::from([
+            ("spend", decimal(499_999)),
+            ("orders", Value::Int(0)),
+            ("vip", Value::Bool(true)),
+        ]),
+        BTreeMap::from([
+            ("spend", decimal(1)),
+            ("country", Value::text("")),
+            ("vip", Value::Bool(false)),
+        ]),
         BTreeMap::from([("orders", Value::Int(i64::MAX)), ("skus", set(&["c"]))]),
         BTreeMap::new(),
     ]
@@ -48,7 +56,10 @@ fn columns() -> BTreeMap<&'static str, ArrayRef> {
         users().iter().for_each(|user| builder.push(user.get(name)));
         builder.finish()
     };
-    ["spend", "orders", "country", "skus", "vip"].into_iter().map(|name| (name, column(name))).collect()
+    ["spend", "orders", "country", "skus", "vip"]
+        .into_iter()
+        .map(|name| (name, column(name)))
+        .collect()
 }
 
 fn condition(text: &str) -> Predicate<Value> {
@@ -65,7 +76,11 @@ fn values(fold: &DerivedFold, ty: ValueType) -> (Vec<Option<Value>>, BTreeMap<Sk
 #[test]
 fn the_first_rule_that_holds_gives_the_value() {
     let rule = |when, value| CohortRule { when: condition(when), value: Value::text(value) };
-    let rules = [rule("spend >= 5000", "gold"), rule("spend > 0", "bronze"), rule("!(orders >= 1)", "none")];
+    let rules = [
+        rule("spend >= 5000", "gold"),
+        rule("spend > 0", "bronze"),
+        rule("!(orders >= 1)", "none"),
+    ];
     let text = |text| Some(Value::text(text));
     let fold = DerivedFold::cohort(&rules, None, ValueType::Text, &types);
     let (found, skipped) = values(&fold, ValueType::Text);
@@ -114,8 +129,15 @@ fn conditions_hold_where_one_row_evaluation_says_so() {
         "!crowd(\"x\")",
     ] {
         let predicate = condition(text);
-        let fold = DerivedFold::expression(&Expression::Condition(predicate.clone()), ValueType::Bool, &types);
-        let expected: Vec<_> = users().iter().map(|user| Some(Value::Bool(predicate.holds(&|name| user.get(name).cloned())))).collect();
+        let fold = DerivedFold::expression(
+            &Expression::Condition(predicate.clone()),
+            ValueType::Bool,
+            &types,
+        );
+        let expected: Vec<_> = users()
+            .iter()
+            .map(|user| Some(Value::Bool(predicate.holds(&|name| user.get(name).cloned()))))
+            .collect();
         assert_eq!(values(&fold, ValueType::Bool).0, expected, "{text}");
     }
 }
@@ -132,7 +154,8 @@ fn scalars_are_rounded_to_the_tag_s_scale() {
     ] {
         let (scalar, _) = parse_scalar(text).unwrap().check(&types, &TimeZone::UTC).unwrap();
         let fold = DerivedFold::expression(&Expression::Scalar(scalar.clone()), ty, &types);
-        let expected: Vec<_> = users().iter().map(|user| scalar.value(ty, &|name| user.get(name).cloned())).collect();
+        let expected: Vec<_> =
+            users().iter().map(|user| scalar.value(ty, &|name| user.get(name).cloned())).collect();
         assert_eq!(values(&fold, ty).0, expected, "{text}");
     }
 }
@@ -149,11 +172,17 @@ fn quotients_are_rounded_once() {
             builder.finish()
         };
         let columns = BTreeMap::from([
-            ("spend", column(ValueType::Decimal { scale: 2 }, Value::Decimal(spend.parse().unwrap()))),
+            (
+                "spend",
+                column(ValueType::Decimal { scale: 2 }, Value::Decimal(spend.parse().unwrap())),
+            ),
             ("orders", column(ValueType::Int, Value::Int(orders))),
         ]);
         let found = fold.values(0..1, &|name| columns.get(name)).unwrap();
-        ColumnReader::new("derived", &found.array, ty).unwrap().value(0).map(|value| value.to_string())
+        ColumnReader::new("derived", &found.array, ty)
+            .unwrap()
+            .value(0)
+            .map(|value| value.to_string())
     };
     let decimal = |scale| ValueType::Decimal { scale };
     for (text, spend, orders, ty, expected) in [
@@ -161,19 +190,31 @@ fn quotients_are_rounded_once() {
         ("round(spend / orders * 3, 0)", "89.00", 6, ValueType::Int, "45"),
         ("round(spend / orders * 3, 0)", "-89.00", 6, ValueType::Int, "-45"),
         ("spend / orders * 3", "89.00", 6, decimal(0), "45"),
-        ("spend / orders + spend / orders + spend / orders", "0.01", 3, decimal(12), "0.010000000000"),
+        (
+            "spend / orders + spend / orders + spend / orders",
+            "0.01",
+            3,
+            decimal(12),
+            "0.010000000000",
+        ),
         ("spend / orders", "92233720368547758.07", 1, decimal(12), "-"),
         ("spend / orders", "92233720368547.58", 1, decimal(12), "92233720368547.580000000000"),
     ] {
-        assert_eq!(ratio(text, spend, orders, ty).as_deref().unwrap_or("-"), expected, "{text} of {spend} and {orders}");
+        assert_eq!(
+            ratio(text, spend, orders, ty).as_deref().unwrap_or("-"),
+            expected,
+            "{text} of {spend} and {orders}"
+        );
     }
 }
 
 #[test]
 fn what_a_tag_does_not_hold_is_skipped_and_counted() {
-    let (scalar, _) = parse_scalar("orders * 1000000000.0").unwrap().check(&types, &TimeZone::UTC).unwrap();
+    let (scalar, _) =
+        parse_scalar("orders * 1000000000.0").unwrap().check(&types, &TimeZone::UTC).unwrap();
     let ty = ValueType::Decimal { scale: 2 };
-    let (found, skipped) = values(&DerivedFold::expression(&Expression::Scalar(scalar), ty, &types), ty);
+    let (found, skipped) =
+        values(&DerivedFold::expression(&Expression::Scalar(scalar), ty, &types), ty);
     assert_eq!(found, [Some(decimal(300_000_000_000)), Some(decimal(0)), None, None, None]);
     assert_eq!(skipped, BTreeMap::from([(SkipReason::OutOfRange, 1)]));
 }

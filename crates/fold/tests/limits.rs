@@ -18,18 +18,37 @@ fn types(name: &str) -> Option<ValueType> {
     }
 }
 
-fn fold(function: AggregateFunction, value: &str, tag_type: ValueType) -> taghouse_fold::Result<AggregateFold> {
+fn fold(
+    function: AggregateFunction,
+    value: &str,
+    tag_type: ValueType,
+) -> taghouse_fold::Result<AggregateFold> {
     let (scalar, _) = parse_scalar(value).unwrap().check(&types, &TimeZone::UTC).unwrap();
-    let aggregate = Aggregate { function, events: Vec::new(), value: Some(scalar), filter: None, window: Window::Lifetime };
+    let aggregate = Aggregate {
+        function,
+        events: Vec::new(),
+        value: Some(scalar),
+        filter: None,
+        window: Window::Lifetime,
+    };
     AggregateFold::fixed(&aggregate, tag_type, &types, &Calendar::new(&TimeZone::UTC), 1_000_000)
 }
 
-fn outcome(function: AggregateFunction, value: &str, tag_type: ValueType, property: &str, values: &[Value]) -> Outcome {
+fn outcome(
+    function: AggregateFunction,
+    value: &str,
+    tag_type: ValueType,
+    property: &str,
+    values: &[Value],
+) -> Outcome {
     let fold = fold(function, value, tag_type).unwrap();
     let mut state = AggregateState::default();
     for (i, value) in (0..).zip(values) {
         let properties = |name: &str| (name == property).then(|| value.clone());
-        fold.step(&mut state, &EventRow { event: "e", time_ms: i, message_id: "m", properties: &properties });
+        fold.step(
+            &mut state,
+            &EventRow { event: "e", time_ms: i, message_id: "m", properties: &properties },
+        );
     }
     fold.outcome(&state, 1_000_000)
 }
@@ -70,30 +89,43 @@ fn means_are_rounded_once_half_away_from_zero() {
 #[test]
 fn sums_are_rounded_to_the_scale_of_the_tag() {
     let cents = ValueType::Decimal { scale: 2 };
-    let values = |all: &[&str]| all.iter().map(|v| Value::Decimal(v.parse().unwrap())).collect::<Vec<_>>();
-    let sum = |text: &str, ty, all: &[&str]| outcome(AggregateFunction::Sum, text, ty, "d", &values(all));
+    let values =
+        |all: &[&str]| all.iter().map(|v| Value::Decimal(v.parse().unwrap())).collect::<Vec<_>>();
+    let sum =
+        |text: &str, ty, all: &[&str]| outcome(AggregateFunction::Sum, text, ty, "d", &values(all));
     let value = |text: &str| Outcome::Value(Value::Decimal(text.parse().unwrap()));
     assert_eq!(sum("d", cents, &["0.004", "0.004"]), value("0.01"));
     assert_eq!(sum("d", cents, &["0.002", "0.002"]), value("0.00"));
     assert_eq!(sum("d", cents, &["-0.002500000000", "-0.0025"]), value("-0.01"));
     // 24 digits after the point, then one more for the tenth of it.
-    assert_eq!(sum("d * d", ValueType::Decimal { scale: 12 }, &["0.000001", "0.000002"]), value("0.000000000005"));
+    assert_eq!(
+        sum("d * d", ValueType::Decimal { scale: 12 }, &["0.000001", "0.000002"]),
+        value("0.000000000005")
+    );
     assert_eq!(sum("d / 3", cents, &["1", "1", "1"]), value("1.00"));
-    assert_eq!(sum("d / 7 / 11", ValueType::Decimal { scale: 12 }, &["77", "1", "-1"]), value("1.000000000000"));
+    assert_eq!(
+        sum("d / 7 / 11", ValueType::Decimal { scale: 12 }, &["77", "1", "-1"]),
+        value("1.000000000000")
+    );
     // Hundreds of bottoms that have nothing in common.
     let many: Vec<String> = (1..400).map(|i| format!("0.{i:06}1")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     assert_eq!(sum("1 / d * d", cents, &many), value("399.00"));
     let harmonic = sum("1 / (d * 10000000)", ValueType::Decimal { scale: 12 }, &many);
-    let expected: num_rational::BigRational = (1..400).map(|i| num_rational::BigRational::new(1.into(), (i * 10 + 1).into())).sum();
-    let units = (expected * num_rational::BigRational::from_integer(10_i64.pow(12).into())).round().to_integer();
+    let expected: num_rational::BigRational =
+        (1..400).map(|i| num_rational::BigRational::new(1.into(), (i * 10 + 1).into())).sum();
+    let units = (expected * num_rational::BigRational::from_integer(10_i64.pow(12).into()))
+        .round()
+        .to_integer();
     assert_eq!(harmonic, value(&format!("0.{units:0>12}")));
 }
 
 #[test]
 fn other_functions_keep_quotients_exact() {
     let values = |all: &[i64]| all.iter().map(|v| Value::Int(*v)).collect::<Vec<_>>();
-    let of = |function, text: &str, scale, all: &[i64]| outcome(function, text, ValueType::Decimal { scale }, "n", &values(all));
+    let of = |function, text: &str, scale, all: &[i64]| {
+        outcome(function, text, ValueType::Decimal { scale }, "n", &values(all))
+    };
     let value = |text: &str| Outcome::Value(Value::Decimal(text.parse().unwrap()));
     use AggregateFunction as F;
     assert_eq!(of(F::Max, "10.00 / n", 6, &[3, 4]), value("3.333333"));
@@ -103,27 +135,46 @@ fn other_functions_keep_quotients_exact() {
     assert_eq!(of(F::First, "2 / n", 1, &[3, 4]), value("0.7"));
     assert_eq!(of(F::Last, "2 / n", 1, &[3, 4]), value("0.5"));
     assert_eq!(of(F::MostFrequent, "2 / n", 2, &[3, 3, 4]), value("0.67"));
-    let distinct = outcome(F::CountDistinct, "n / 3", ValueType::Int, "n", &values(&[1, 2, 1, 3, 6]));
+    let distinct =
+        outcome(F::CountDistinct, "n / 3", ValueType::Int, "n", &values(&[1, 2, 1, 3, 6]));
     assert_eq!(distinct, Outcome::Value(Value::Int(4)));
 }
 
 #[test]
 fn numbers_over_the_units_of_an_event_are_no_values() {
-    let large = Value::Decimal(Decimal::from_i128_with_scale(79_000_000_000_000_000_000_000_000_000, 0));
+    let large =
+        Value::Decimal(Decimal::from_i128_with_scale(79_000_000_000_000_000_000_000_000_000, 0));
     let small = Value::Decimal(Decimal::new(1, 12));
     let ty = ValueType::Decimal { scale: 12 };
-    assert_eq!(outcome(AggregateFunction::Count, "d", ValueType::Int, "d", &[large.clone(), small.clone()]), Outcome::Value(Value::Int(1)));
-    assert_eq!(outcome(AggregateFunction::Max, "d", ty, "d", &[large, small.clone()]), Outcome::Value(small));
+    assert_eq!(
+        outcome(
+            AggregateFunction::Count,
+            "d",
+            ValueType::Int,
+            "d",
+            &[large.clone(), small.clone()]
+        ),
+        Outcome::Value(Value::Int(1))
+    );
+    assert_eq!(
+        outcome(AggregateFunction::Max, "d", ty, "d", &[large, small.clone()]),
+        Outcome::Value(small)
+    );
 }
 
 #[test]
 fn long_texts_are_left_out_and_sets_keep_the_smallest() {
     let long = Value::text(&"x".repeat(1025));
-    let last = |values: &[Value]| outcome(AggregateFunction::Last, "t", ValueType::Text, "t", values);
+    let last =
+        |values: &[Value]| outcome(AggregateFunction::Last, "t", ValueType::Text, "t", values);
     assert_eq!(last(&[Value::text("a"), long.clone()]), Outcome::Skipped(SkipReason::TextTooLong));
     assert_eq!(last(&[long, Value::text("a")]), Outcome::Value(Value::text("a")));
     let many: Vec<Value> = (0..1500).rev().map(|i| Value::text(&format!("{i:04}"))).collect();
-    let Outcome::Value(Value::Set(kept)) = outcome(AggregateFunction::Set, "t", ValueType::Set, "t", &many) else { panic!("a set") };
+    let Outcome::Value(Value::Set(kept)) =
+        outcome(AggregateFunction::Set, "t", ValueType::Set, "t", &many)
+    else {
+        panic!("a set")
+    };
     assert_eq!((kept.len(), kept.last().map(AsRef::as_ref)), (MAX_SET_VALUES, Some("0999")));
 }
 
@@ -134,7 +185,10 @@ fn one_message_twice_with_two_values_has_one_answer_in_any_order() {
         let mut state = AggregateState::default();
         for text in texts {
             let properties = |_: &str| Some(Value::text(text));
-            fold.step(&mut state, &EventRow { event: "e", time_ms: 1, message_id: "m", properties: &properties });
+            fold.step(
+                &mut state,
+                &EventRow { event: "e", time_ms: 1, message_id: "m", properties: &properties },
+            );
         }
         fold.value(&state, 1_000_000)
     };
@@ -159,11 +213,26 @@ fn values_from_anywhere_are_fitted_or_skipped() {
     assert_eq!(Outcome::of(Value::Int(7), cents), Outcome::Value(decimal(7, 0)));
     assert_eq!(Outcome::of(decimal(i64::MAX, 0), cents), Outcome::Value(decimal(i64::MAX, 0)));
     let digits = |text: &str| Value::Decimal(text.parse().unwrap());
-    assert_eq!(Outcome::of(digits("99999999999999999999999999.99"), cents), Outcome::Value(digits("99999999999999999999999999.99")));
-    assert_eq!(Outcome::of(digits("99999999999999999999999999.995"), cents), Outcome::Skipped(SkipReason::OutOfRange));
-    assert_eq!(Outcome::of(Value::text("x"), ValueType::Int), Outcome::Skipped(SkipReason::WrongType));
-    assert_eq!(Outcome::of(Value::text(&"x".repeat(1025)), ValueType::Text), Outcome::Skipped(SkipReason::TextTooLong));
-    assert_eq!(Outcome::of(set(vec!["x".repeat(1025)]), ValueType::Set), Outcome::Skipped(SkipReason::TextTooLong));
+    assert_eq!(
+        Outcome::of(digits("99999999999999999999999999.99"), cents),
+        Outcome::Value(digits("99999999999999999999999999.99"))
+    );
+    assert_eq!(
+        Outcome::of(digits("99999999999999999999999999.995"), cents),
+        Outcome::Skipped(SkipReason::OutOfRange)
+    );
+    assert_eq!(
+        Outcome::of(Value::text("x"), ValueType::Int),
+        Outcome::Skipped(SkipReason::WrongType)
+    );
+    assert_eq!(
+        Outcome::of(Value::text(&"x".repeat(1025)), ValueType::Text),
+        Outcome::Skipped(SkipReason::TextTooLong)
+    );
+    assert_eq!(
+        Outcome::of(set(vec!["x".repeat(1025)]), ValueType::Set),
+        Outcome::Skipped(SkipReason::TextTooLong)
+    );
     assert_eq!(Outcome::of(many(1500), ValueType::Set), Outcome::Value(many(1000)));
     assert_eq!(Outcome::of(set(Vec::new()), ValueType::Set), Outcome::Nothing);
 }

@@ -1,9 +1,12 @@
-//! Live changes under query load: `cargo run --release -p taghouse-index --example live -- USERS TAGS SECONDS RATE BATCH FOLDER THREADS SHARE`
+//! Live changes under query load: `cargo run --release -p taghouse-index --example live -- USERS
+//! TAGS SECONDS RATE BATCH FOLDER THREADS SHARE`
 //!
-//! Makes an index of TAGS tags in which two of three users have a value, asks it counts over three tags one after the other, each on
-//! THREADS threads (0: as it sees fit), for SECONDS without writing and for SECONDS with RATE changes a second (0: as many as it takes) in
-//! calls of BATCH, one in five of them taking a value away. Then opens it again and flushes all. A tag is flushed once one in SHARE of its users
-//! has changed. On Linux it tells the processor time of each kind of thread.
+//! Makes an index of TAGS tags in which two of three users have a value, asks it counts over three
+//! tags one after the other, each on THREADS threads (0: as it sees fit), for SECONDS without
+//! writing and for SECONDS with RATE changes a second (0: as many as it takes) in calls of BATCH,
+//! one in five of them taking a value away. Then opens it again and flushes all. A tag is flushed
+//! once one in SHARE of its users has changed. On Linux it tells the processor time of each kind of
+//! thread.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use object_store::local::LocalFileSystem;
@@ -13,7 +16,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use taghouse_catalog::SqliteCatalog;
-use taghouse_index::{Bitmap, Changes, Column, Index, LiveOptions, Publication, SegmentBuilder, TagChanges, TagPublication};
+use taghouse_index::{
+    Bitmap, Changes, Column, Index, LiveOptions, Publication, SegmentBuilder, TagChanges,
+    TagPublication,
+};
 use taghouse_model::{AppId, Name, Value, ValueType};
 use taghouse_rules::{CompareOp, Predicate};
 
@@ -42,7 +48,9 @@ async fn open(folder: &Path, flush_share: u64) -> Arc<Index> {
     let catalog = Arc::new(SqliteCatalog::open(&folder.join("catalog.db")).await.unwrap());
     let store = Arc::new(LocalFileSystem::new_with_prefix(folder).unwrap());
     let index = Index::new(store, catalog).local(folder.to_owned());
-    let index = Arc::new(index.with_live(folder.join("live"), LiveOptions { flush_share, ..LiveOptions::default() }));
+    let index = Arc::new(
+        index.with_live(folder.join("live"), LiveOptions { flush_share, ..LiveOptions::default() }),
+    );
     index.flush_in_background();
     index
 }
@@ -62,7 +70,9 @@ fn segment(number: u64, users: u32) -> Vec<u8> {
     match type_of(number) {
         ValueType::Int => numbers.finish().unwrap(),
         ty => {
-            let values = by_value.iter().enumerate().map(|(value, users)| (Value::Text(text(value as u64)), Bitmap::from_sorted(users)));
+            let values = by_value.iter().enumerate().map(|(value, users)| {
+                (Value::Text(text(value as u64)), Bitmap::from_sorted(users))
+            });
             SegmentBuilder::from_values(ty, values.collect()).unwrap()
         }
     }
@@ -74,16 +84,35 @@ fn question(seed: u64, tags: u64) -> Predicate<Value> {
         let number = drawn % tags;
         let (name, value) = (format!("t{number}"), drawn / tags % VALUES);
         match type_of(number) {
-            ValueType::Int => Predicate::Compare { name, op: CompareOp::GreaterOrEqual, literal: Value::Int(value as i64) },
-            _ => Predicate::In { name, literals: vec![Value::Text(text(value)), Value::Text(text((value + 1) % VALUES))] },
+            ValueType::Int => Predicate::Compare {
+                name,
+                op: CompareOp::GreaterOrEqual,
+                literal: Value::Int(value as i64),
+            },
+            _ => Predicate::In {
+                name,
+                literals: vec![Value::Text(text(value)), Value::Text(text((value + 1) % VALUES))],
+            },
         }
     };
-    Predicate::And(vec![leaf(0), Predicate::Or(vec![leaf(1), leaf(2)]), Predicate::Not(Box::new(leaf(3)))])
+    Predicate::And(vec![
+        leaf(0),
+        Predicate::Or(vec![leaf(1), leaf(2)]),
+        Predicate::Not(Box::new(leaf(3))),
+    ])
 }
 
-/// Asks until `stop`; milliseconds of each question, sorted. In a thread of its own, whose processor time can be told from the others'.
-async fn ask(index: &Arc<Index>, app: &AppId, tags: u64, threads: usize, stop: &Arc<AtomicBool>) -> Vec<f64> {
-    let (index, app, stop, runtime) = (index.clone(), app.clone(), stop.clone(), tokio::runtime::Handle::current());
+/// Asks until `stop`; milliseconds of each question, sorted. In a thread of its own, whose
+/// processor time can be told from the others'.
+async fn ask(
+    index: &Arc<Index>,
+    app: &AppId,
+    tags: u64,
+    threads: usize,
+    stop: &Arc<AtomicBool>,
+) -> Vec<f64> {
+    let (index, app, stop, runtime) =
+        (index.clone(), app.clone(), stop.clone(), tokio::runtime::Handle::current());
     let asking = move || {
         let mut times = Vec::new();
         let before = processor_seconds();
@@ -92,7 +121,11 @@ async fn ask(index: &Arc<Index>, app: &AppId, tags: u64, threads: usize, stop: &
             let start = Instant::now();
             let snapshot = runtime.block_on(index.snapshot(&app)).unwrap().unwrap();
             let query = snapshot.evaluate(&question(seed, tags), &|_| None).unwrap();
-            let _ = if threads == 0 { query.count().unwrap() } else { query.count_on(threads).unwrap() };
+            let _ = if threads == 0 {
+                query.count().unwrap()
+            } else {
+                query.count_on(threads).unwrap()
+            };
             times.push(start.elapsed().as_secs_f64() * 1e3);
             if stop.load(Ordering::Relaxed) {
                 break;
@@ -106,7 +139,10 @@ async fn ask(index: &Arc<Index>, app: &AppId, tags: u64, threads: usize, stop: &
                 print!("{name} {:.0}%, ", share * 100.0);
             }
             if name == "asking" {
-                print!("{:.3} ms of processor time a question, ", share * took * 1e3 / times.len() as f64);
+                print!(
+                    "{:.3} ms of processor time a question, ",
+                    share * took * 1e3 / times.len() as f64
+                );
             }
         }
         println!("of a core");
@@ -121,8 +157,10 @@ async fn ask(index: &Arc<Index>, app: &AppId, tags: u64, threads: usize, stop: &
 fn processor_seconds() -> BTreeMap<String, f64> {
     let mut seconds: BTreeMap<String, f64> = BTreeMap::new();
     for thread in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
-        let read = |file: &str| std::fs::read_to_string(thread.path().join(file)).unwrap_or_default();
-        let ran: f64 = read("schedstat").split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0.0);
+        let read =
+            |file: &str| std::fs::read_to_string(thread.path().join(file)).unwrap_or_default();
+        let ran: f64 =
+            read("schedstat").split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0.0);
         *seconds.entry(read("comm").trim().to_owned()).or_default() += ran / 1e9;
     }
     seconds
@@ -133,10 +171,13 @@ fn batch(seed: u64, tags: u64, users: u32, points: usize) -> Changes {
     let columns = (0..8).map(|part| {
         let number = mixed(seed * 8 + part) % tags;
         let drawn = |at: usize| mixed((seed * 8 + part) << 24 | at as u64);
-        let ordinals: Vec<u32> = (0..points / 8).map(|at| (drawn(at) % u64::from(users)) as u32).collect();
+        let ordinals: Vec<u32> =
+            (0..points / 8).map(|at| (drawn(at) % u64::from(users)) as u32).collect();
         let column = match (mixed(seed + part) % 5, type_of(number)) {
             (0, _) => Column::Unset,
-            (_, ValueType::Int) => Column::Numbers((0..points / 8).map(|at| (drawn(at) >> 40) as i64 % VALUES as i64).collect()),
+            (_, ValueType::Int) => Column::Numbers(
+                (0..points / 8).map(|at| (drawn(at) >> 40) as i64 % VALUES as i64).collect(),
+            ),
             _ => Column::Texts {
                 texts: (0..VALUES).map(text).collect(),
                 codes: (0..points / 8).map(|at| (drawn(at) >> 40) as u32 % VALUES as u32).collect(),
@@ -149,7 +190,13 @@ fn batch(seed: u64, tags: u64, users: u32, points: usize) -> Changes {
 
 fn report(name: &str, times: &[f64]) -> f64 {
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
-    println!("{name}: {} questions, p50 {:.2} ms, p90 {:.2} ms, p99 {:.2} ms", times.len(), at(0.5), at(0.9), at(0.99));
+    println!(
+        "{name}: {} questions, p50 {:.2} ms, p90 {:.2} ms, p99 {:.2} ms",
+        times.len(),
+        at(0.5),
+        at(0.9),
+        at(0.99)
+    );
     at(0.99)
 }
 
@@ -167,14 +214,22 @@ fn write(
             if stop.load(Ordering::Relaxed) {
                 break;
             }
-            let due = written.load(Ordering::Relaxed).saturating_mul(1_000_000).checked_div(rate).unwrap_or(0);
+            let due = written
+                .load(Ordering::Relaxed)
+                .saturating_mul(1_000_000)
+                .checked_div(rate)
+                .unwrap_or(0);
             if let Some(wait) = Duration::from_micros(due).checked_sub(start.elapsed()) {
                 tokio::time::sleep(wait).await;
             }
             let mut changes = batches[number % batches.len()].clone();
             // Other users each time round.
             let shift = (mixed(number as u64) % u64::from(users)) as u32;
-            changes.columns.iter_mut().flat_map(|column| &mut column.ordinals).for_each(|user| *user = (*user + shift) % users);
+            changes
+                .columns
+                .iter_mut()
+                .flat_map(|column| &mut column.ordinals)
+                .for_each(|user| *user = (*user + shift) % users);
             let call = Instant::now();
             index.change(&app, changes).await.unwrap();
             slowest = slowest.max(call.elapsed());
@@ -187,10 +242,12 @@ fn write(
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     let given: Vec<String> = std::env::args().skip(1).collect();
-    let number = |at: usize, default: u64| given.get(at).map_or(default, |text| text.parse().unwrap());
+    let number =
+        |at: usize, default: u64| given.get(at).map_or(default, |text| text.parse().unwrap());
     let (users, tags, seconds) = (number(0, 2_000_000) as u32, number(1, 30), number(2, 10));
     let (rate, points) = (number(3, 1_000_000), number(4, 20_000) as usize);
-    let folder = given.get(5).map_or_else(|| std::env::temp_dir().join("taghouse-live"), PathBuf::from);
+    let folder =
+        given.get(5).map_or_else(|| std::env::temp_dir().join("taghouse-live"), PathBuf::from);
     let (threads, share) = (number(6, 0) as usize, number(7, LiveOptions::default().flush_share));
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
@@ -198,9 +255,21 @@ async fn main() {
     let start = Instant::now();
     let published = (0..tags).map(|number| {
         let (value_type, definition) = (type_of(number), serde_json::json!({}));
-        TagPublication { name: tag(number), value_type, as_of_ms: 0, definition, segment: segment(number, users), flushed_through: None }
+        TagPublication {
+            name: tag(number),
+            value_type,
+            as_of_ms: 0,
+            definition,
+            segment: segment(number, users),
+            flushed_through: None,
+        }
     });
-    let publication = Publication { generation: 1, users: Bitmap::from_range(0..=users - 1), tags: published.collect(), drop: vec![] };
+    let publication = Publication {
+        generation: 1,
+        users: Bitmap::from_range(0..=users - 1),
+        tags: published.collect(),
+        drop: vec![],
+    };
     index.publish(&app, publication, vec![]).await.unwrap();
     println!("{users} users, {tags} tags, built in {:.1} s", start.elapsed().as_secs_f64());
 
@@ -217,11 +286,19 @@ async fn main() {
 
     let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     timer(&stop);
-    let writer = write((index.clone(), app.clone(), stop.clone(), written.clone()), (users, tags, rate, points));
+    let writer = write(
+        (index.clone(), app.clone(), stop.clone(), written.clone()),
+        (users, tags, rate, points),
+    );
     let during = report("while writing", &ask(&index, &app, tags, threads, &stop).await);
     let (took, slowest) = writer.await.unwrap();
     let rate = written.load(Ordering::Relaxed) as f64 / took.as_secs_f64();
-    println!("{:.0} changes/s, slowest call {:.0} ms; p99 {:+.0}%", rate, slowest.as_secs_f64() * 1e3, (during / before - 1.0) * 100.0);
+    println!(
+        "{:.0} changes/s, slowest call {:.0} ms; p99 {:+.0}%",
+        rate,
+        slowest.as_secs_f64() * 1e3,
+        (during / before - 1.0) * 100.0
+    );
 
     let position = index.position(&app).await.unwrap();
     drop(index);

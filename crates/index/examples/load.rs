@@ -1,7 +1,9 @@
-//! Measures the loader: `cargo run --release -p taghouse-index --example load -- [points] [form] [threads] [memory MiB] [users] [values]`.
+//! Measures the loader: `cargo run --release -p taghouse-index --example load -- [points] [form]
+//! [threads] [memory MiB] [users] [values]`.
 //!
-//! Forms: `unsorted` (users in any order), `sorted` (by ascending user), `numbers` (a number a point, unsorted). Points are made while
-//! they are pushed. Files go to the temporary folder and are removed.
+//! Forms: `unsorted` (users in any order), `sorted` (by ascending user), `numbers` (a number a
+//! point, unsorted). Points are made while they are pushed. Files go to the temporary folder and
+//! are removed.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::time::Instant;
@@ -22,7 +24,11 @@ fn main() {
     let number = |at: usize, default: u64| args.get(at).map_or(default, |arg| arg.parse().unwrap());
     let form = args.get(1).map_or("unsorted", String::as_str);
     let (threads, memory_mib) = (number(2, 2), number(3, 2560));
-    let shape = Shape { points: number(0, 10_000_000), users: number(4, 100_000_000), values: number(5, 10_000) };
+    let shape = Shape {
+        points: number(0, 10_000_000),
+        users: number(4, 100_000_000),
+        values: number(5, 10_000),
+    };
     let folder = std::env::temp_dir().join(format!("taghouse-load-{}", std::process::id()));
     let options = LoadOptions {
         spill: folder.join("spill"),
@@ -32,9 +38,12 @@ fn main() {
     };
     let (start, cpu) = (Instant::now(), cpu_seconds());
     let loader = Loader::new(options).unwrap();
-    let tag = loader.tag("tag", if form == "numbers" { ValueType::Int } else { ValueType::Set }).unwrap();
+    let tag =
+        loader.tag("tag", if form == "numbers" { ValueType::Int } else { ValueType::Set }).unwrap();
     if form != "numbers" {
-        (0..shape.values).for_each(|value| assert_eq!(u64::from(loader.code(tag, &format!("value {value:07}")).unwrap()), value));
+        (0..shape.values).for_each(|value| {
+            assert_eq!(u64::from(loader.code(tag, &format!("value {value:07}")).unwrap()), value)
+        });
     }
     std::thread::scope(|scope| {
         for thread in 0..threads {
@@ -48,10 +57,19 @@ fn main() {
     let (all, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu);
     std::fs::remove_dir_all(&folder).unwrap();
     let millions = shape.points as f64 / 1e6;
-    println!("{form}: {millions} M points, {} M users, {} values, {threads} threads", shape.users as f64 / 1e6, shape.values);
+    println!(
+        "{form}: {millions} M points, {} M users, {} values, {threads} threads",
+        shape.users as f64 / 1e6,
+        shape.values
+    );
     println!("fed in {fed:.2} s, all in {all:.2} s: {:.1} M points/s", millions / all);
     println!("cpu {fed_cpu:.2} s, all {cpu:.2} s: {:.1} M points/s a core", millions / cpu);
-    println!("peak memory {} MiB; segment {} MiB, {} users", peak_mib(), segments[0].size_bytes >> 20, segments[0].users);
+    println!(
+        "peak memory {} MiB; segment {} MiB, {} users",
+        peak_mib(),
+        segments[0].size_bytes >> 20,
+        segments[0].users
+    );
 }
 
 fn feed(mut feeder: Feeder, tag: TagId, form: &str, shape: Shape, thread: u64, threads: u64) {
@@ -71,12 +89,17 @@ fn feed(mut feeder: Feeder, tag: TagId, form: &str, shape: Shape, thread: u64, t
         }
         pairs.clear();
         match form {
-            "sorted" => {
+            "sorted" => pairs.extend(batch.map(|at| {
+                (
+                    (u128::from(at) * u128::from(shape.users) / u128::from(shape.points)) as u32,
+                    scale(mixed(at), shape.values),
+                )
+            })),
+            _ => {
                 pairs.extend(batch.map(|at| {
-                    ((u128::from(at) * u128::from(shape.users) / u128::from(shape.points)) as u32, scale(mixed(at), shape.values))
+                    (scale(mixed(at) >> 32, shape.users), scale(mixed(at), shape.values))
                 }))
             }
-            _ => pairs.extend(batch.map(|at| (scale(mixed(at) >> 32, shape.users), scale(mixed(at), shape.values)))),
         }
         feeder.push_pairs(tag, &pairs).unwrap();
     }
@@ -94,8 +117,10 @@ fn mixed(at: u64) -> u64 {
 /// The most memory that was resident at a time.
 fn peak_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak =
-        status.lines().find_map(|line| line.strip_prefix("VmHWM:")).and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
     peak.unwrap_or(0) >> 10
 }
 

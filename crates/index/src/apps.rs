@@ -1,4 +1,5 @@
-//! What this process knows of each app's index: what readers see, what is published, and who may publish next.
+//! What this process knows of each app's index: what readers see, what is published, and who may
+//! publish next.
 
 use crate::manifest::Manifest;
 use crate::shown::Shown;
@@ -25,9 +26,11 @@ pub(crate) struct App {
     pub(crate) loading: tokio::sync::Mutex<()>,
     /// See [`crate::Index::numbering`].
     pub(crate) numbering: Arc<tokio::sync::Mutex<()>>,
-    /// Held by a flush, and by a publication of a position before the last flush's: neither overtakes the other.
+    /// Held by a flush, and by a publication of a position before the last flush's: neither
+    /// overtakes the other.
     pub(crate) flushing: Arc<tokio::sync::Mutex<()>>,
-    /// Held while the pointer is moved, for moments: of many publishers in this process each gets in.
+    /// Held while the pointer is moved, for moments: of many publishers in this process each gets
+    /// in.
     pub(crate) swapping: Arc<tokio::sync::Mutex<()>>,
     /// Cuts that may still be read, so that their objects stay.
     readable: Mutex<Vec<Weak<Cut>>>,
@@ -66,7 +69,9 @@ impl Apps {
     /// The apps of which something is known, with the revision.
     pub(crate) fn known(&self) -> Vec<(AppId, Option<u64>)> {
         let apps = self.0.load();
-        apps.iter().filter_map(|(app, state)| Some((app.clone(), state.known()?.revision))).collect()
+        apps.iter()
+            .filter_map(|(app, state)| Some((app.clone(), state.known()?.revision)))
+            .collect()
     }
 }
 

@@ -7,7 +7,8 @@ use column::{Codes, Numbers};
 use taghouse_bitmap::{Bitmap, BundleBuilder};
 use taghouse_model::{MAX_TEXT_BYTES, Ordinal, Value, ValueType};
 
-/// Collects users' values of one tag and writes a [`crate::Segment`]. Quickest when users come by ascending ordinal.
+/// Collects users' values of one tag and writes a [`crate::Segment`]. Quickest when users come by
+/// ascending ordinal.
 pub struct SegmentBuilder {
     value_type: ValueType,
     column: Column,
@@ -22,30 +23,50 @@ enum Column {
 impl SegmentBuilder {
     /// Nobody has a value yet.
     pub fn new(value_type: ValueType) -> Self {
-        let column = if value_type.is_number() { Column::Numbers(Numbers::default()) } else { Column::Codes(Codes::default()) };
+        let column = if value_type.is_number() {
+            Column::Numbers(Numbers::default())
+        } else {
+            Column::Codes(Codes::default())
+        };
         Self { value_type, column }
     }
 
-    /// Gives one user a value. A user added again gets the later value instead; an empty set is no value.
+    /// Gives one user a value. A user added again gets the later value instead; an empty set is no
+    /// value.
     ///
     /// # Errors
-    /// `Value` for one of another type, a text over 1024 bytes, a decimal of more digits than the scale or than 28 in all, and
-    /// for more different texts than [`crate::MAX_VALUES`].
+    /// `Value` for one of another type, a text over 1024 bytes, a decimal of more digits than the
+    /// scale or than 28 in all, and for more different texts than [`crate::MAX_VALUES`].
     pub fn add(&mut self, ordinal: Ordinal, value: &Value) -> Result<()> {
         match &mut self.column {
             Column::Numbers(numbers) => match units_of(value, self.value_type) {
                 Some(units) => numbers.push(ordinal, units),
-                None => return Err(refuse(self.value_type, format!("{value} is of another type or beyond its range"))),
+                None => {
+                    return Err(refuse(
+                        self.value_type,
+                        format!("{value} is of another type or beyond its range"),
+                    ));
+                }
             },
             Column::Codes(codes) => {
                 let result = match (value, self.value_type) {
-                    (Value::Bool(value), ValueType::Bool) => codes.push(ordinal, [u32::from(*value)]),
-                    (Value::Text(text), ValueType::Text) => codes.code(text).and_then(|code| codes.push(ordinal, [code])),
+                    (Value::Bool(value), ValueType::Bool) => {
+                        codes.push(ordinal, [u32::from(*value)])
+                    }
+                    (Value::Text(text), ValueType::Text) => {
+                        codes.code(text).and_then(|code| codes.push(ordinal, [code]))
+                    }
                     (Value::Set(texts), ValueType::Set) => texts
                         .iter()
                         .map(|text| codes.code(text))
                         .collect::<std::result::Result<Vec<_>, _>>()
-                        .and_then(|members| if members.is_empty() { codes.remove(ordinal) } else { codes.push(ordinal, members) }),
+                        .and_then(|members| {
+                            if members.is_empty() {
+                                codes.remove(ordinal)
+                            } else {
+                                codes.push(ordinal, members)
+                            }
+                        }),
                     _ => Err(format!("{value} is of another type")),
                 };
                 result.map_err(|problem| refuse(self.value_type, problem))?;
@@ -54,14 +75,17 @@ impl SegmentBuilder {
         Ok(())
     }
 
-    /// Gives one user a number in units of the type: an int itself, a decimal in 10^-scale, a date in days, a time in milliseconds.
+    /// Gives one user a number in units of the type: an int itself, a decimal in 10^-scale, a date
+    /// in days, a time in milliseconds.
     ///
     /// # Errors
     /// `Value` for a type that has no units.
     pub(crate) fn add_units(&mut self, ordinal: Ordinal, units: i128) -> Result<()> {
         match &mut self.column {
             Column::Numbers(numbers) => numbers.push(ordinal, units),
-            Column::Codes(_) => return Err(refuse(self.value_type, format!("{units} is a number"))),
+            Column::Codes(_) => {
+                return Err(refuse(self.value_type, format!("{units} is a number")));
+            }
         }
         Ok(())
     }
@@ -74,12 +98,18 @@ impl SegmentBuilder {
         let ty = self.value_type;
         let over = |e: taghouse_bitmap::Error| refuse(ty, e.to_string());
         match self.column {
-            Column::Numbers(numbers) => Ok(assemble(ty, &[], &numbers.encode().map_err(over)?, &[])),
+            Column::Numbers(numbers) => {
+                Ok(assemble(ty, &[], &numbers.encode().map_err(over)?, &[]))
+            }
             Column::Codes(codes) => {
-                let table = codes.sorted(ty == ValueType::Bool).map_err(|problem| refuse(ty, problem))?;
+                let table =
+                    codes.sorted(ty == ValueType::Bool).map_err(|problem| refuse(ty, problem))?;
                 let mut bundle = BundleBuilder::new();
-                // A bool tag that is only ever true, for instance: who has a value and who has this one are the same.
-                match (0..table.values()).find(|code| table.users_of(*code).len() == table.ordinals.len()) {
+                // A bool tag that is only ever true, for instance: who has a value and who has this
+                // one are the same.
+                match (0..table.values())
+                    .find(|code| table.users_of(*code).len() == table.ordinals.len())
+                {
                     Some(everybody) => bundle.alias(0, everybody + 1),
                     None => bundle.push_sorted(0, &table.ordinals),
                 }
@@ -87,9 +117,17 @@ impl SegmentBuilder {
                     bundle.push_sorted(code + 1, table.users_of(code));
                 }
                 let bitmaps = bundle.finish(table.values() + 1).map_err(over)?;
-                let directory = if ty == ValueType::Bool { Vec::new() } else { directory_of(ty, &table.texts)? };
+                let directory = if ty == ValueType::Bool {
+                    Vec::new()
+                } else {
+                    directory_of(ty, &table.texts)?
+                };
                 let rows = if table.texts.len() >= ROWS_FROM {
-                    encode_rows((ty == ValueType::Set).then_some(&table.starts), &table.codes, table.texts.len())
+                    encode_rows(
+                        (ty == ValueType::Set).then_some(&table.starts),
+                        &table.codes,
+                        table.texts.len(),
+                    )
                 } else {
                     Vec::new()
                 };
@@ -98,8 +136,9 @@ impl SegmentBuilder {
         }
     }
 
-    /// The bytes of a segment out of each value's users: the bulk path, for those who have bitmaps already. For a set the values are
-    /// its members (texts); for the other types no user may have two values.
+    /// The bytes of a segment out of each value's users: the bulk path, for those who have bitmaps
+    /// already. For a set the values are its members (texts); for the other types no user may
+    /// have two values.
     ///
     /// # Errors
     /// As [`SegmentBuilder::add`], and for a value given twice or a user with two values.
@@ -110,10 +149,13 @@ impl SegmentBuilder {
             return Err(refuse(value_type, format!("{} is given twice", twice[0].0)));
         }
         let existence = Bitmap::union(values.iter().map(|(_, users)| users));
-        if value_type != ValueType::Set && existence.len() != values.iter().map(|(_, users)| users.len()).sum::<u64>() {
+        if value_type != ValueType::Set
+            && existence.len() != values.iter().map(|(_, users)| users.len()).sum::<u64>()
+        {
             return Err(refuse(value_type, "a user has two values".to_owned()));
         }
-        let direct = matches!(value_type, ValueType::Text | ValueType::Set) && values.len() < ROWS_FROM;
+        let direct =
+            matches!(value_type, ValueType::Text | ValueType::Set) && values.len() < ROWS_FROM;
         if !direct {
             return Self::from_pairs(value_type, &values);
         }
@@ -128,7 +170,8 @@ impl SegmentBuilder {
             texts.push(text.clone());
             bundle.push(code as u32 + 1, users);
         }
-        let bitmaps = bundle.finish(texts.len() as u32 + 1).map_err(|e| refuse(value_type, e.to_string()))?;
+        let bitmaps =
+            bundle.finish(texts.len() as u32 + 1).map_err(|e| refuse(value_type, e.to_string()))?;
         Ok(assemble(value_type, &directory_of(value_type, &texts)?, &bitmaps, &[]))
     }
 
@@ -167,5 +210,6 @@ pub(crate) fn check_text(text: &str) -> std::result::Result<(), String> {
 }
 
 fn directory_of(value_type: ValueType, texts: &[std::sync::Arc<str>]) -> Result<Vec<u8>> {
-    encode_directory(texts.iter().map(AsRef::as_ref)).ok_or_else(|| refuse(value_type, "its texts take 4 GiB or more".to_owned()))
+    encode_directory(texts.iter().map(AsRef::as_ref))
+        .ok_or_else(|| refuse(value_type, "its texts take 4 GiB or more".to_owned()))
 }

@@ -1,4 +1,5 @@
-//! Live changes that were flushed since a batch began, brought onto the batch's segments: read back from the log, a bounded part at a time.
+//! Live changes that were flushed since a batch began, brought onto the batch's segments: read back
+//! from the log, a bounded part at a time.
 
 use crate::blocking::blocking;
 use crate::error::{Error, Result};
@@ -18,8 +19,15 @@ const CHANGES_AT_ONCE: usize = 4 << 20;
 type Changes = HashMap<Name, (Arc<TagLog>, Vec<Entry>)>;
 
 impl Index {
-    /// Gives prepared tags the changes that they lack. Flushes wait meanwhile, which the caller sees to.
-    pub(crate) async fn catch_up(&self, app: &AppId, log: &Arc<AppLog>, prepared: &mut Prepared, behind: Vec<Behind>) -> Result<()> {
+    /// Gives prepared tags the changes that they lack. Flushes wait meanwhile, which the caller
+    /// sees to.
+    pub(crate) async fn catch_up(
+        &self,
+        app: &AppId,
+        log: &Arc<AppLog>,
+        prepared: &mut Prepared,
+        behind: Vec<Behind>,
+    ) -> Result<()> {
         let (sender, parts) = mpsc::sync_channel::<Changes>(0);
         let (reading, lacking) = (log.clone(), behind.clone());
         let reader = tokio::task::spawn_blocking(move || read(&reading, &lacking, &sender));
@@ -52,21 +60,29 @@ impl Index {
         tag: Arc<TagLog>,
         mut entries: Vec<Entry>,
     ) -> Result<()> {
-        let Some(at) = prepared.tags.iter().position(|tag| tag.name == *name) else { return Ok(()) };
+        let Some(at) = prepared.tags.iter().position(|tag| tag.name == *name) else {
+            return Ok(());
+        };
         let object = prepared.tags[at].entry.object.clone();
-        let bytes = self.objects.read(&object).await?.ok_or_else(|| Error::corrupt(&object, "it is missing"))?;
+        let bytes = self
+            .objects
+            .read(&object)
+            .await?
+            .ok_or_else(|| Error::corrupt(&object, "it is missing"))?;
         let overlay = log.overlay();
         let from = object.clone();
         let work = move || {
             // Who was deleted since is not to come back.
             entries.retain(|entry| !overlay.deleted.contains(entry.ordinal));
             let changes = TagOverlay::new(tag).with(entries);
-            let view = TagView::new(Segment::open(&from, bytes)?, Some(Arc::new(changes)), Arc::default());
+            let view =
+                TagView::new(Segment::open(&from, bytes)?, Some(Arc::new(changes)), Arc::default());
             let users = view.live_users()?;
             Ok((built(&view, None)?, users))
         };
         let (segment, users) = blocking(work).await?;
-        // The flushes that held these changes have made their users exist; those deleted meanwhile stay hidden as long as a segment holds them.
+        // The flushes that held these changes have made their users exist; those deleted meanwhile
+        // stay hidden as long as a segment holds them.
         prepared.users = Arc::new(prepared.users.or(&users));
         let before = prepared.tags.remove(at);
         let tag = TagPublication {
@@ -98,11 +114,20 @@ fn read(log: &AppLog, behind: &[Behind], parts: &mpsc::SyncSender<Changes>) -> R
                 Item::Tag { name, value_type, texts, entries } => {
                     let begins = next;
                     next += entries.len() as u64;
-                    let Some(of) = wanted.get(&name).filter(|of| of.value_type == value_type) else { continue };
-                    let fresh = || (Arc::new(TagLog::new(name.clone(), value_type, Arc::default())), Vec::new());
+                    let Some(of) = wanted.get(&name).filter(|of| of.value_type == value_type)
+                    else {
+                        continue;
+                    };
+                    let fresh = || {
+                        (
+                            Arc::new(TagLog::new(name.clone(), value_type, Arc::default())),
+                            Vec::new(),
+                        )
+                    };
                     let (tag, all) = part.entry(name.clone()).or_insert_with(fresh);
                     let entries = resolved(tag, &texts, entries)?.into_iter().zip(begins..);
-                    let lacking = entries.filter(|(_, position)| (of.after + 1..=of.through).contains(position));
+                    let lacking = entries
+                        .filter(|(_, position)| (of.after + 1..=of.through).contains(position));
                     let before = all.len();
                     all.extend(lacking.map(|(entry, position)| entry.at(position)));
                     held += all.len() - before;
@@ -117,8 +142,9 @@ fn read(log: &AppLog, behind: &[Behind], parts: &mpsc::SyncSender<Changes>) -> R
         Ok(())
     })?;
     if !reached {
-        let (tag, holds, flushed_through) =
-            behind.first().map_or_else(Default::default, |tag| (tag.name.to_string(), tag.after, tag.through));
+        let (tag, holds, flushed_through) = behind
+            .first()
+            .map_or_else(Default::default, |tag| (tag.name.to_string(), tag.after, tag.through));
         return Err(Error::Outdated { tag, holds, flushed_through });
     }
     let _ = parts.send(part);

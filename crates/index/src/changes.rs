@@ -14,21 +14,26 @@ use taghouse_bitmap::Bitmap;
 use taghouse_model::{AppId, Name, TimestampMs, ValueType};
 
 impl Index {
-    /// Makes live changes: durable when this returns, and in every snapshot taken after the next tick. All of them or none. Returns the
-    /// position of the last in the log. Where too many changes are in no segment yet (see [`crate::LiveOptions::limit_changes`]) it waits until
+    /// Makes live changes: durable when this returns, and in every snapshot taken after the next
+    /// tick. All of them or none. Returns the position of the last in the log. Where too many
+    /// changes are in no segment yet (see [`crate::LiveOptions::limit_changes`]) it waits until
     /// enough are flushed.
     ///
     /// # Errors
-    /// `UnknownTag`, `Change` for a value that its tag cannot hold, `Generation` when the ordinals are of another one than the index (then
-    /// nothing is written); `NoLog`, `Log` and `Disk`; those of [`Index::snapshot`].
+    /// `UnknownTag`, `Change` for a value that its tag cannot hold, `Generation` when the ordinals
+    /// are of another one than the index (then nothing is written); `NoLog`, `Log` and `Disk`;
+    /// those of [`Index::snapshot`].
     pub async fn change(&self, app: &AppId, changes: Changes) -> Result<u64> {
         let log = self.log_for(app, &changes).await?;
         let _room = self.room(app, &log, changes.weight()).await?;
         let answer = blocking(move || log.change(&changes, &[])).await?;
-        answer.await.map_err(|_| Error::Internal("the thread that logs changes has ended".to_owned()))?
+        answer
+            .await
+            .map_err(|_| Error::Internal("the thread that logs changes has ended".to_owned()))?
     }
 
-    /// Whether changes would be made: refuses what [`Index::change`] refuses for what they say, and writes nothing.
+    /// Whether changes would be made: refuses what [`Index::change`] refuses for what they say, and
+    /// writes nothing.
     ///
     /// # Errors
     /// `UnknownTag` and `Change`, as [`Index::change`]; `NoLog`; those of [`Index::snapshot`].
@@ -39,7 +44,11 @@ impl Index {
     /// The log, which knows the tags of these changes if anybody does.
     async fn log_for(&self, app: &AppId, changes: &Changes) -> Result<Arc<AppLog>> {
         let log = self.log(app).await?.ok_or(Error::NoLog)?;
-        let names = changes.columns.iter().map(|column| &column.tag).chain(changes.points.iter().map(|point| &point.tag));
+        let names = changes
+            .columns
+            .iter()
+            .map(|column| &column.tag)
+            .chain(changes.points.iter().map(|point| &point.tag));
         if names.into_iter().any(|tag| log.type_of(tag.as_str()).is_none()) {
             // Not read yet, or published since by somebody else.
             self.refresh(app).await?;
@@ -47,7 +56,8 @@ impl Index {
         Ok(log)
     }
 
-    /// Makes a tag known that has live changes only, without a value yet. What is published of it already stays.
+    /// Makes a tag known that has live changes only, without a value yet. What is published of it
+    /// already stays.
     ///
     /// # Errors
     /// `Publication` for a tag that is there with another type; those of [`Index::publish`].
@@ -61,20 +71,40 @@ impl Index {
         definition: Json,
     ) -> Result<()> {
         let known = self.known(app).await?;
-        if let Some(there) = known.manifest.tags.get(&tag).filter(|_| known.manifest.generation == generation) {
+        if let Some(there) =
+            known.manifest.tags.get(&tag).filter(|_| known.manifest.generation == generation)
+        {
             let problem = format!("it holds {} values already", there.value_type);
-            return if there.value_type == value_type { Ok(()) } else { Err(Error::Publication { tag: tag.to_string(), problem }) };
+            return if there.value_type == value_type {
+                Ok(())
+            } else {
+                Err(Error::Publication { tag: tag.to_string(), problem })
+            };
         }
         let segment = SegmentBuilder::new(value_type).finish()?;
-        let tag = TagPublication { name: tag, value_type, as_of_ms, definition, segment, flushed_through: None };
-        let mut prepared = Prepared::new(self.apps.get(app).publication(), generation, Bitmap::new(), Vec::new(), Scope::Declaration);
+        let tag = TagPublication {
+            name: tag,
+            value_type,
+            as_of_ms,
+            definition,
+            segment,
+            flushed_through: None,
+        };
+        let mut prepared = Prepared::new(
+            self.apps.get(app).publication(),
+            generation,
+            Bitmap::new(),
+            Vec::new(),
+            Scope::Declaration,
+        );
         self.write_tags(app, &mut prepared, vec![(tag, None, Onto::Nothing)]).await?;
         self.publish_prepared(app, prepared, Vec::new(), Turn::Waits).await?;
         Ok(())
     }
 
-    /// Marks the last live change logged: what a batch that reads everything from now on may say that it holds. As long as the result lives
-    /// the log keeps the later changes, so that a publication can bring those back that were flushed meanwhile.
+    /// Marks the last live change logged: what a batch that reads everything from now on may say
+    /// that it holds. As long as the result lives the log keeps the later changes, so that a
+    /// publication can bring those back that were flushed meanwhile.
     ///
     /// # Errors
     /// As [`Index::change`].
@@ -117,9 +147,12 @@ impl Index {
         blocking(move || log.checkpoint()).await
     }
 
-    /// Flushes in the background what is due, as [`crate::LiveOptions::flush_every`] says, as long as the index lives.
+    /// Flushes in the background what is due, as [`crate::LiveOptions::flush_every`] says, as long
+    /// as the index lives.
     pub fn flush_in_background(self: &Arc<Self>) {
-        let Some(every) = self.live.as_ref().and_then(|live| live.options.flush_every) else { return };
+        let Some(every) = self.live.as_ref().and_then(|live| live.options.flush_every) else {
+            return;
+        };
         let index = Arc::downgrade(self);
         tokio::spawn(async move {
             loop {
@@ -128,7 +161,8 @@ impl Index {
                 let apps = index.live.as_ref().map(|live| live.open_apps()).unwrap_or_default();
                 for app in apps {
                     if let Err(error) = index.flush_due(&app).await {
-                        // A process that ends cancels what blocks, and that is no trouble: then this task goes no further than here.
+                        // A process that ends cancels what blocks, and that is no trouble: then
+                        // this task goes no further than here.
                         tokio::time::sleep(BEFORE_COMPLAINT).await;
                         tracing::warn!(%error, %app, "live changes could not be flushed; they stay on top of the segments");
                     }
@@ -137,7 +171,8 @@ impl Index {
         });
     }
 
-    /// The deletions of an app, for those who keep sets of its users elsewhere; `None` for an index without live changes.
+    /// The deletions of an app, for those who keep sets of its users elsewhere; `None` for an index
+    /// without live changes.
     ///
     /// # Errors
     /// When the log has to be opened first: `Log` and `Disk`; `Catalog`.
@@ -161,11 +196,15 @@ impl Index {
             return Ok(Some(open));
         }
         let manifest = known.manifest.clone();
-        let flushed_through = manifest.tags.values().map(|tag| tag.flushed_through).max().unwrap_or(0);
+        let flushed_through =
+            manifest.tags.values().map(|tag| tag.flushed_through).max().unwrap_or(0);
         let (live, app, shown) = (live.clone(), app.clone(), self.apps.get(app).shown.clone());
-        let open = blocking(move || live.open(&app, manifest.generation, flushed_through, shown)).await?;
+        let open =
+            blocking(move || live.open(&app, manifest.generation, flushed_through, shown)).await?;
         // Of tags that were published with another type since, the log still has the old one.
-        open.know(&known.manifest.tags.iter().map(|(name, tag)| (name.clone(), tag.value_type)).collect());
+        open.know(
+            &known.manifest.tags.iter().map(|(name, tag)| (name.clone(), tag.value_type)).collect(),
+        );
         Ok(Some(open))
     }
 
@@ -187,12 +226,22 @@ impl Index {
         .await?;
         if overlay.generation != cut.generation {
             let (restarting, cut) = (log.clone(), cut.clone());
-            let flushed_through = cut.tags.values().map(|tag| tag.info.flushed_through).max().unwrap_or(0);
-            blocking(move || restarting.restart(cut.generation, cut.revision, flushed_through)).await?;
+            let flushed_through =
+                cut.tags.values().map(|tag| tag.info.flushed_through).max().unwrap_or(0);
+            blocking(move || restarting.restart(cut.generation, cut.revision, flushed_through))
+                .await?;
         }
-        let types = cut.tags.iter().map(|(name, tag)| (name.clone(), tag.info.value_type)).collect();
-        let flushed_through = cut.tags.values().map(|tag| (tag.info.name.clone(), tag.info.flushed_through)).collect();
-        log.published(Published { revision: cut.revision, users: cut.users.bitmap.clone(), flushed_through }, &types);
+        let types =
+            cut.tags.iter().map(|(name, tag)| (name.clone(), tag.info.value_type)).collect();
+        let flushed_through = cut
+            .tags
+            .values()
+            .map(|tag| (tag.info.name.clone(), tag.info.flushed_through))
+            .collect();
+        log.published(
+            Published { revision: cut.revision, users: cut.users.bitmap.clone(), flushed_through },
+            &types,
+        );
         Ok(())
     }
 }

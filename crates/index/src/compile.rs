@@ -1,4 +1,5 @@
-//! Conditions → formulas over bitmaps. What holds here is what `Predicate::holds` says of each user; a property test compares the two.
+//! Conditions → formulas over bitmaps. What holds here is what `Predicate::holds` says of each
+//! user; a property test compares the two.
 
 use crate::error::{Error, Result};
 use crate::live::{Changed, live_leaf};
@@ -31,27 +32,40 @@ struct Compiler<'a> {
 }
 
 impl Snapshot {
-    /// A condition, ready to be counted, listed or asked of one user. `crowds` gives the members of another crowd.
+    /// A condition, ready to be counted, listed or asked of one user. `crowds` gives the members of
+    /// another crowd.
     ///
     /// # Errors
-    /// `UnknownTag` and `UnknownCrowd` for what was never published, `Mismatch` for a literal that the tag's values in the index cannot be
-    /// compared with; `Corrupt` and `Store` name an object that cannot be opened.
-    pub fn evaluate(&self, predicate: &Predicate<Value>, crowds: &dyn Fn(&str) -> Option<Arc<Bitmap>>) -> Result<Query> {
+    /// `UnknownTag` and `UnknownCrowd` for what was never published, `Mismatch` for a literal that
+    /// the tag's values in the index cannot be compared with; `Corrupt` and `Store` name an
+    /// object that cannot be opened.
+    pub fn evaluate(
+        &self,
+        predicate: &Predicate<Value>,
+        crowds: &dyn Fn(&str) -> Option<Arc<Bitmap>>,
+    ) -> Result<Query> {
         let stored = self.cut.users.bitmap.clone();
-        let compiler = |live| Compiler { snapshot: self, crowds, live, changed: RefCell::default() };
+        let compiler =
+            |live| Compiler { snapshot: self, crowds, live, changed: RefCell::default() };
         let formula = compiler(false).formula(predicate)?;
         let Some(live) = self.live() else { return Ok(Query::new(stored, formula)) };
         let compiler = compiler(true);
         let patch = compiler.formula(predicate)?;
         let changed = compiler.changed.into_inner();
-        let most = changed.iter().map(Changed::most).sum::<u64>() + live.came.len() + live.gone.len();
+        let most =
+            changed.iter().map(Changed::most).sum::<u64>() + live.came.len() + live.gone.len();
         if most == 0 {
             return Ok(Query::new(stored, formula));
         }
-        // Of somebody who does not exist a value can be taken away; leaves must lie within those who are asked all the same.
+        // Of somebody who does not exist a value can be taken away; leaves must lie within those
+        // who are asked all the same.
         let mut strangers = live.overlay.deleted.clone();
         let mut everybody = live.all.clone();
-        let tags = || changed.iter().filter_map(|changed| if let Changed::Tag(tag) = changed { Some(tag.touched()) } else { None });
+        let tags = || {
+            changed.iter().filter_map(|changed| {
+                if let Changed::Tag(tag) = changed { Some(tag.touched()) } else { None }
+            })
+        };
         for touched in tags().filter(|touched| !touched.is_subset(&live.all)) {
             strangers = Arc::new(strangers.or(&touched.and_not(&live.all)));
             everybody = Arc::new(everybody.or(touched));
@@ -61,13 +75,17 @@ impl Snapshot {
         if most > (shards * FEW_OF_SHARD).min(all / FEW_SHARE) {
             return Ok(Query::new(everybody, patch));
         }
-        let members = changed.iter().filter_map(|changed| if let Changed::Member(edits) = changed { Some(edits.users()) } else { None });
+        let members = changed.iter().filter_map(|changed| {
+            if let Changed::Member(edits) = changed { Some(edits.users()) } else { None }
+        });
         let mut members: Vec<Ordinal> = members.flatten().copied().collect();
         // Stable, for it takes a few ascending runs as they are.
         members.sort();
         members.dedup();
         let members = Bitmap::from_sorted(&members);
-        let changed = Bitmap::union(tags().chain([&live.came, &live.gone]).map(AsRef::as_ref).chain([&members]));
+        let changed = Bitmap::union(
+            tags().chain([&live.came, &live.gone]).map(AsRef::as_ref).chain([&members]),
+        );
         Ok(Query::patched(stored, formula, Arc::new(changed), everybody, patch))
     }
 }
@@ -85,19 +103,31 @@ impl Compiler<'_> {
             | Predicate::Has { name, .. }
             | Predicate::IsSet { name } => self.condition(name, predicate),
             Predicate::Differs(condition) => self.others(condition),
-            Predicate::Test { .. } => Err(Error::Internal("a condition on a computed value was not answered beforehand".to_owned())),
+            Predicate::Test { .. } => Err(Error::Internal(
+                "a condition on a computed value was not answered beforehand".to_owned(),
+            )),
             Predicate::Crowd { name } => {
-                let members = (self.crowds)(name).ok_or_else(|| Error::UnknownCrowd(name.clone()))?;
-                let users = if self.live { self.snapshot.users() } else { &self.snapshot.cut.users.bitmap };
-                // A crowd may be older than the users, or imported: who does not exist is in no crowd.
-                Ok(Formula::owned(if members.is_subset(users) { members } else { Arc::new(members.and(users)) }))
+                let members =
+                    (self.crowds)(name).ok_or_else(|| Error::UnknownCrowd(name.clone()))?;
+                let users =
+                    if self.live { self.snapshot.users() } else { &self.snapshot.cut.users.bitmap };
+                // A crowd may be older than the users, or imported: who does not exist is in no
+                // crowd.
+                Ok(Formula::owned(if members.is_subset(users) {
+                    members
+                } else {
+                    Arc::new(members.and(users))
+                }))
             }
         }
     }
 
     /// Those who have a value for which the condition does not hold.
     fn others(&self, condition: &Predicate<Value>) -> Result<Formula> {
-        let is_set = condition.names().into_iter().map(|name| self.formula(&Predicate::IsSet { name: name.to_owned() }));
+        let is_set = condition
+            .names()
+            .into_iter()
+            .map(|name| self.formula(&Predicate::IsSet { name: name.to_owned() }));
         let mut operands = is_set.collect::<Result<Vec<_>>>()?;
         operands.push(self.formula(condition)?.not());
         Ok(Formula::and(operands))
@@ -133,9 +163,12 @@ impl Leaf<'_> {
             Predicate::Like { pattern, .. } => self.like(pattern),
             Predicate::IsSet { .. } => Ok(Formula::stored(self.segment.existence().clone())),
             Predicate::Has { all: false, literals, .. } => self.any_of(literals),
-            Predicate::Has { literals, .. } => {
-                Ok(Formula::and(literals.iter().map(|literal| self.compare(CompareOp::Equal, literal)).collect::<Result<_>>()?))
-            }
+            Predicate::Has { literals, .. } => Ok(Formula::and(
+                literals
+                    .iter()
+                    .map(|literal| self.compare(CompareOp::Equal, literal))
+                    .collect::<Result<_>>()?,
+            )),
             _ => Err(Error::Internal("a condition on no tag".to_owned())),
         }
     }
@@ -149,11 +182,15 @@ impl Leaf<'_> {
                 let (low, high) = self.units(literal)?.range(op);
                 Ok(slices.between(low, high))
             }
-            values if self.segment.value_type() == taghouse_model::ValueType::Set => match (op, self.code(values, literal)?) {
-                (CompareOp::Equal, Ok(code)) => Ok(Formula::stored(bitmaps_of(values)?.get(code + 1))),
-                // A set has no order: as a missing value, it compares with nothing.
-                _ => Ok(Formula::empty()),
-            },
+            values if self.segment.value_type() == taghouse_model::ValueType::Set => {
+                match (op, self.code(values, literal)?) {
+                    (CompareOp::Equal, Ok(code)) => {
+                        Ok(Formula::stored(bitmaps_of(values)?.get(code + 1)))
+                    }
+                    // A set has no order: as a missing value, it compares with nothing.
+                    _ => Ok(Formula::empty()),
+                }
+            }
             values => {
                 let place = self.code(values, literal)?;
                 let (before, through) = match place {
@@ -192,7 +229,9 @@ impl Leaf<'_> {
     }
 
     fn any_of(&self, literals: &[Value]) -> Result<Formula> {
-        if let (Values::Texts { bitmaps, .. } | Values::Bool(bitmaps), false) = (&self.segment.values, self.is_set()) {
+        if let (Values::Texts { bitmaps, .. } | Values::Bool(bitmaps), false) =
+            (&self.segment.values, self.is_set())
+        {
             let mut codes = Vec::with_capacity(literals.len());
             for literal in literals {
                 codes.extend(self.code(&self.segment.values, literal)?.ok());
@@ -202,29 +241,47 @@ impl Leaf<'_> {
             return Ok(Formula::disjoint(codes.into_iter().map(|code| bitmaps.get(code + 1))));
         }
         if let Values::Numbers(slices) = &self.segment.values {
-            let ranges = joined(literals.iter().map(|literal| Ok(self.units(literal)?.range(CompareOp::Equal))).collect::<Result<_>>()?);
+            let ranges = joined(
+                literals
+                    .iter()
+                    .map(|literal| Ok(self.units(literal)?.range(CompareOp::Equal)))
+                    .collect::<Result<_>>()?,
+            );
             if ranges.len() <= MOST_RANGES {
-                return Ok(Formula::or(ranges.into_iter().map(|(low, high)| slices.between(low, high)).collect()));
+                return Ok(Formula::or(
+                    ranges.into_iter().map(|(low, high)| slices.between(low, high)).collect(),
+                ));
             }
             // Each range is a pass over the slices; of many, one pass over all numbers costs less.
             let one_of = |units: i128| {
                 let after = ranges.partition_point(|(low, _)| *low <= units);
                 after.checked_sub(1).is_some_and(|at| units <= ranges[at].1)
             };
-            let ordinals = slices.iter()?.filter(|(_, units)| one_of(*units)).map(|(ordinal, _)| ordinal);
+            let ordinals =
+                slices.iter()?.filter(|(_, units)| one_of(*units)).map(|(ordinal, _)| ordinal);
             return Ok(Formula::owned(Arc::new(Bitmap::from_sorted_iter(ordinals))));
         }
-        Ok(Formula::or(literals.iter().map(|literal| self.compare(CompareOp::Equal, literal)).collect::<Result<_>>()?))
+        Ok(Formula::or(
+            literals
+                .iter()
+                .map(|literal| self.compare(CompareOp::Equal, literal))
+                .collect::<Result<_>>()?,
+        ))
     }
 
     fn like(&self, pattern: &str) -> Result<Formula> {
         let Values::Texts { directory, bitmaps, .. } = &self.segment.values else {
             return Err(self.mismatch(format!("\"like\" asks for text (pattern {pattern:?})")));
         };
-        let fitting =
-            directory.with_prefix(&like_prefix(pattern)).filter(|code| directory.get(*code).is_some_and(|text| like(pattern, text)));
+        let fitting = directory
+            .with_prefix(&like_prefix(pattern))
+            .filter(|code| directory.get(*code).is_some_and(|text| like(pattern, text)));
         let fitting = fitting.map(|code| bitmaps.get(code + 1));
-        Ok(if self.is_set() { Formula::or(fitting.map(Formula::stored).collect()) } else { Formula::disjoint(fitting) })
+        Ok(if self.is_set() {
+            Formula::or(fitting.map(Formula::stored).collect())
+        } else {
+            Formula::disjoint(fitting)
+        })
     }
 
     /// Those who have a value that is none of these.
@@ -232,7 +289,8 @@ impl Leaf<'_> {
         Formula::and(vec![Formula::stored(self.segment.existence().clone()), these.not()])
     }
 
-    /// The users of a range of values, which no user has two of. More than half of them are had by taking the rest away.
+    /// The users of a range of values, which no user has two of. More than half of them are had by
+    /// taking the rest away.
     fn codes(&self, range: Range<u32>) -> Result<Formula> {
         let bitmaps = bitmaps_of(&self.segment.values)?;
         let end = bitmaps.len() - 1;

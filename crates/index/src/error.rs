@@ -12,7 +12,9 @@ pub enum Error {
         detail: String,
     },
     /// The object store does not answer.
-    #[error("the index object {object} cannot be read or written ({detail}): check the store's disk and permissions, then retry")]
+    #[error(
+        "the index object {object} cannot be read or written ({detail}): check the store's disk and permissions, then retry"
+    )]
     Store {
         /// Its path in the object store.
         object: String,
@@ -28,8 +30,11 @@ pub enum Error {
     /// A condition on a crowd that was never computed.
     #[error("crowd {0} has no version yet: compute it first")]
     UnknownCrowd(String),
-    /// A condition that does not fit what the index holds, such as after a change of the tag's type.
-    #[error("tag {tag} holds {value_type} values in the index, and {problem}: run produce if its type was changed")]
+    /// A condition that does not fit what the index holds, such as after a change of the tag's
+    /// type.
+    #[error(
+        "tag {tag} holds {value_type} values in the index, and {problem}: run produce if its type was changed"
+    )]
     Mismatch {
         /// Name of the tag.
         tag: String,
@@ -103,7 +108,9 @@ pub enum Error {
         detail: String,
     },
     /// The folder of the change log cannot be read or written.
-    #[error("the change log's file {file} cannot be read or written ({detail}): check that the disk has room and is writable, then retry")]
+    #[error(
+        "the change log's file {file} cannot be read or written ({detail}): check that the disk has room and is writable, then retry"
+    )]
     Disk {
         /// Path of the file.
         file: String,
@@ -155,7 +162,9 @@ impl Error {
     /// Names the object of which `bitmap` complains.
     pub(crate) fn of_bitmap(object: &str, error: taghouse_bitmap::Error) -> Self {
         match error {
-            taghouse_bitmap::Error::Corrupt { object: None, detail } => Self::corrupt(object, detail),
+            taghouse_bitmap::Error::Corrupt { object: None, detail } => {
+                Self::corrupt(object, detail)
+            }
             other => other.into(),
         }
     }
@@ -164,8 +173,12 @@ impl Error {
 impl From<taghouse_bitmap::Error> for Error {
     fn from(error: taghouse_bitmap::Error) -> Self {
         match error {
-            taghouse_bitmap::Error::Corrupt { object: Some(object), detail } => Self::corrupt(&object, detail),
-            taghouse_bitmap::Error::Unavailable { object, detail } => Self::Store { object: object.to_string(), detail },
+            taghouse_bitmap::Error::Corrupt { object: Some(object), detail } => {
+                Self::corrupt(&object, detail)
+            }
+            taghouse_bitmap::Error::Unavailable { object, detail } => {
+                Self::Store { object: object.to_string(), detail }
+            }
             other => Self::Internal(other.to_string()),
         }
     }

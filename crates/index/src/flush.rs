@@ -36,18 +36,20 @@ pub struct DeletedUsers {
 }
 
 impl Index {
-    /// Flushes all live changes of an app that are visible now, deletions too. How many tags got a new segment.
+    /// Flushes all live changes of an app that are visible now, deletions too. How many tags got a
+    /// new segment.
     ///
     /// # Errors
-    /// Those of [`Index::snapshot`] and [`Index::publish`]; `NoLog` for an index without live changes.
+    /// Those of [`Index::snapshot`] and [`Index::publish`]; `NoLog` for an index without live
+    /// changes.
     pub async fn flush(&self, app: &AppId) -> Result<usize> {
         let log = self.log(app).await?.ok_or(Error::NoLog)?;
         blocking(move || Ok(log.tick())).await?;
         self.flush_where(app, Arc::new(|_, _| true)).await
     }
 
-    /// Flushes the tags that have grown over the threshold, and deletions; near the limit of changes in memory the tags that have the most. How
-    /// many tags got a new segment.
+    /// Flushes the tags that have grown over the threshold, and deletions; near the limit of
+    /// changes in memory the tags that have the most. How many tags got a new segment.
     ///
     /// # Errors
     /// As [`Index::flush`].
@@ -56,26 +58,35 @@ impl Index {
         let state = self.apps.get(app);
         let _flushing = state.flushing.lock().await;
         if let Some(log) = self.log(app).await?
-            && (log.held() >= options.limit_changes / 2 || log.text_bytes() >= options.limit_text_bytes / 2)
+            && (log.held() >= options.limit_changes / 2
+                || log.text_bytes() >= options.limit_text_bytes / 2)
         {
             return self.flush_the_most(app, Weight::default()).await;
         }
-        let due = move |changes: usize, users: u64| changes >= options.flush_changes && changes as u64 >= users / options.flush_share;
+        let due = move |changes: usize, users: u64| {
+            changes >= options.flush_changes && changes as u64 >= users / options.flush_share
+        };
         self.flush_held(app, Arc::new(due), Turn::Flushing).await
     }
 
-    /// Flushes the tags that have the most changes, so that a quarter of the limit is left at most, and room for so much more; all tags where texts
-    /// take half of what they may. The caller sees to it that nobody else flushes.
+    /// Flushes the tags that have the most changes, so that a quarter of the limit is left at most,
+    /// and room for so much more; all tags where texts take half of what they may. The caller
+    /// sees to it that nobody else flushes.
     pub(crate) async fn flush_the_most(&self, app: &AppId, room: Weight) -> Result<usize> {
         let options = &self.live.as_ref().ok_or(Error::NoLog)?.options;
         let (limit, limit_text_bytes) = (options.limit_changes, options.limit_text_bytes);
         if let Some(log) = self.log(app).await?
-            && (log.text_bytes() >= limit_text_bytes / 2 || log.text_bytes() + room.text_bytes > limit_text_bytes)
+            && (log.text_bytes() >= limit_text_bytes / 2
+                || log.text_bytes() + room.text_bytes > limit_text_bytes)
         {
             return self.flush_texts(app, &log).await;
         }
         let Some(snapshot) = self.snapshot(app).await? else { return Ok(0) };
-        let Some(least) = least_to_flush(&snapshot, (limit / 4).min(limit.saturating_sub(room.changes))) else { return Ok(0) };
+        let Some(least) =
+            least_to_flush(&snapshot, (limit / 4).min(limit.saturating_sub(room.changes)))
+        else {
+            return Ok(0);
+        };
         self.flush_held(app, Arc::new(move |changes, _| changes >= least), Turn::Flushing).await
     }
 
@@ -91,18 +102,22 @@ impl Index {
         self.flush_held(app, due, Turn::Flushing).await
     }
 
-    /// As [`Index::flush_where`]; the caller holds what `turn` says. A tag that somebody publishes meanwhile is left for another flush.
+    /// As [`Index::flush_where`]; the caller holds what `turn` says. A tag that somebody publishes
+    /// meanwhile is left for another flush.
     async fn flush_held(&self, app: &AppId, due: Due, turn: Turn) -> Result<usize> {
         let mut flushed = 0;
         loop {
             let Some(snapshot) = self.snapshot(app).await? else { return Ok(flushed) };
             let (base, due) = (snapshot.clone(), due.clone());
-            let Some(flush) = blocking(move || Flush::of(&base, &*due)).await? else { return Ok(flushed) };
+            let Some(flush) = blocking(move || Flush::of(&base, &*due)).await? else {
+                return Ok(flushed);
+            };
             let Flush { users, tags, remove, complete } = flush;
             flushed += tags.len();
             let scope = Scope::Flush { basis: snapshot.cut.clone(), remove };
             let number = self.apps.get(app).publication();
-            let mut prepared = Prepared::new(number, snapshot.generation(), users, Vec::new(), scope);
+            let mut prepared =
+                Prepared::new(number, snapshot.generation(), users, Vec::new(), scope);
             if let Err(error) = self.write_tags(app, &mut prepared, tags).await {
                 self.objects.delete(&prepared.written).await;
                 return Err(error);
@@ -114,12 +129,18 @@ impl Index {
         }
     }
 
-    /// Deletes users: gone from every tag and from the users that exist when this returns, from all files at the next flush. Their ordinals
-    /// never come back within the generation, whatever is written or published later. What they had is told for a receipt.
+    /// Deletes users: gone from every tag and from the users that exist when this returns, from all
+    /// files at the next flush. Their ordinals never come back within the generation, whatever
+    /// is written or published later. What they had is told for a receipt.
     ///
     /// # Errors
     /// Those of [`Index::change`].
-    pub async fn delete_users(&self, app: &AppId, generation: u64, users: &[Ordinal]) -> Result<DeletedUsers> {
+    pub async fn delete_users(
+        &self,
+        app: &AppId,
+        generation: u64,
+        users: &[Ordinal],
+    ) -> Result<DeletedUsers> {
         let log = self.log(app).await?.ok_or(Error::NoLog)?;
         let ticking = log.clone();
         blocking(move || Ok(ticking.tick())).await?;
@@ -133,13 +154,15 @@ impl Index {
         let (changes, deleted) = (Changes { generation, ..Changes::default() }, users.to_vec());
         let changing = log.clone();
         let answer = blocking(move || changing.change(&changes, &deleted)).await?;
-        let position = answer.await.map_err(|_| Error::Internal("the thread that logs changes has ended".to_owned()))??;
+        let position = answer
+            .await
+            .map_err(|_| Error::Internal("the thread that logs changes has ended".to_owned()))??;
         blocking(move || Ok(log.tick())).await?;
         Ok(DeletedUsers { position, values })
     }
 
-    /// Lets writers of live changes and publishers wait as long as the result lives, and flushes what was written. `None` when nothing was
-    /// published.
+    /// Lets writers of live changes and publishers wait as long as the result lives, and flushes
+    /// what was written. `None` when nothing was published.
     ///
     /// # Errors
     /// Those of [`Index::flush`].
@@ -154,13 +177,21 @@ impl Index {
         Ok(snapshot.map(|snapshot| HeldIndex { snapshot, hold, _locks: [swapping, flushing] }))
     }
 
-    /// Publishes what [`HeldIndex::renamed`] made, together with `also`, and lets writers and publishers go on.
+    /// Publishes what [`HeldIndex::renamed`] made, together with `also`, and lets writers and
+    /// publishers go on.
     ///
     /// # Errors
     /// Those of [`Index::publish`].
-    pub async fn publish_renamed(&self, app: &AppId, held: HeldIndex, publication: Publication, also: Vec<Change>) -> Result<u64> {
+    pub async fn publish_renamed(
+        &self,
+        app: &AppId,
+        held: HeldIndex,
+        publication: Publication,
+        also: Vec<Change>,
+    ) -> Result<u64> {
         let prepared = self.prepare(app, publication, Vec::new()).await?;
-        // The log begins again with the first snapshot of the new generation, which publishing shows, before writers go on.
+        // The log begins again with the first snapshot of the new generation, which publishing
+        // shows, before writers go on.
         let published = self.publish_prepared(app, prepared, also, Turn::Alone).await;
         drop(held);
         published
@@ -183,8 +214,9 @@ impl HeldIndex {
         &self.snapshot
     }
 
-    /// Writes what is live into `folder`, from which a log of live changes can begin where this one is. Nothing is left to apply, for all is
-    /// flushed: it is the position that must not be lost.
+    /// Writes what is live into `folder`, from which a log of live changes can begin where this one
+    /// is. Nothing is left to apply, for all is flushed: it is the position that must not be
+    /// lost.
     ///
     /// # Errors
     /// `Disk` when the folder cannot be written.
@@ -197,13 +229,20 @@ impl HeldIndex {
         .await
     }
 
-    /// The same users and values under another generation of the dictionary. Who has no new ordinal is left out.
+    /// The same users and values under another generation of the dictionary. Who has no new ordinal
+    /// is left out.
     ///
     /// # Errors
     /// `Corrupt` and `Store` name the object that cannot be read; `Stopped` soon after `stop`.
-    pub async fn renamed(&self, generation: u64, renaming: Renaming, stop: &CancellationToken) -> Result<Publication> {
+    pub async fn renamed(
+        &self,
+        generation: u64,
+        renaming: Renaming,
+        stop: &CancellationToken,
+    ) -> Result<Publication> {
         let (base, stop) = (self.snapshot.clone(), stop.clone());
-        blocking(move || renamed(&base, generation, &Renamer { renaming: &*renaming, stop: &stop })).await
+        blocking(move || renamed(&base, generation, &Renamer { renaming: &*renaming, stop: &stop }))
+            .await
     }
 }
 
@@ -212,7 +251,8 @@ fn values_of(snapshot: &Snapshot, users: &[Ordinal]) -> Result<Vec<(Name, Ordina
     for (tag, view) in snapshot.segments() {
         let view = view?;
         for ordinal in users {
-            values.extend(view.value_of(*ordinal)?.map(|value| (tag.name.clone(), *ordinal, value)));
+            values
+                .extend(view.value_of(*ordinal)?.map(|value| (tag.name.clone(), *ordinal, value)));
         }
     }
     Ok(values)
@@ -241,7 +281,8 @@ impl Flush {
                 continue;
             }
             let Some(view) = snapshot.tag(name)? else { continue };
-            // Where only the deleted are to go, the changes stay on top, and a batch that began before them is not behind.
+            // Where only the deleted are to go, the changes stay on top, and a batch that began
+            // before them is not behind.
             let (view, position) = match view.overlay() {
                 Some(_) if due => (view, live.overlay.position),
                 _ if holds(&view, &live.gone)? => (view.without_changes(), info.flushed_through),
@@ -257,7 +298,8 @@ impl Flush {
         }
         // As long as other tags hold them the deleted stay among the users, unseen.
         let remove = if complete { live.gone.as_ref().clone() } else { Bitmap::new() };
-        let came = !live.came.is_empty() && due(live.came.len() as usize, snapshot.cut.users.bitmap.len());
+        let came =
+            !live.came.is_empty() && due(live.came.len() as usize, snapshot.cut.users.bitmap.len());
         if tags.is_empty() && remove.is_empty() && !came {
             return Ok(None);
         }
@@ -271,7 +313,9 @@ fn holds(view: &TagView, users: &Arc<Bitmap>) -> Result<bool> {
         return Ok(false);
     }
     let existence = Members::Stored(view.segment().existence().clone());
-    Ok(overlap(&[Members::Owned(users.clone())], &[existence], None)?.iter().any(|shared| *shared > 0))
+    Ok(overlap(&[Members::Owned(users.clone())], &[existence], None)?
+        .iter()
+        .any(|shared| *shared > 0))
 }
 
 fn published(info: &TagInfo, segment: Vec<u8>, flushed_through: u64) -> TagPublication {
@@ -302,7 +346,8 @@ impl Renamer<'_> {
     }
 }
 
-/// A segment of what a tag holds with its live changes, and of each user's new ordinal if they are renamed.
+/// A segment of what a tag holds with its live changes, and of each user's new ordinal if they are
+/// renamed.
 pub(crate) fn built(view: &TagView, renamer: Option<&Renamer<'_>>) -> Result<Vec<u8>> {
     let value_type = view.value_type();
     if value_type.is_number() {
@@ -311,7 +356,9 @@ pub(crate) fn built(view: &TagView, renamer: Option<&Renamer<'_>>) -> Result<Vec
             if number % RENAMED_AT_ONCE == 0 {
                 renamer.map_or(Ok(()), Renamer::goes_on)?;
             }
-            if let Some(ordinal) = renamer.map_or(Some(ordinal), |renamer| (renamer.renaming)(ordinal)) {
+            if let Some(ordinal) =
+                renamer.map_or(Some(ordinal), |renamer| (renamer.renaming)(ordinal))
+            {
                 builder.add_units(ordinal, units)?;
             }
         }
@@ -320,7 +367,10 @@ pub(crate) fn built(view: &TagView, renamer: Option<&Renamer<'_>>) -> Result<Vec
     let mut values = Vec::new();
     for (value, members) in view.sets()? {
         let users = members.to_bitmap()?;
-        values.push((value, renamer.map_or_else(|| Ok(users.as_ref().clone()), |renamer| renamer.set(&users))?));
+        values.push((
+            value,
+            renamer.map_or_else(|| Ok(users.as_ref().clone()), |renamer| renamer.set(&users))?,
+        ));
     }
     SegmentBuilder::from_values(value_type, values)
 }
@@ -329,7 +379,10 @@ fn renamed(snapshot: &Snapshot, generation: u64, renamer: &Renamer<'_>) -> Resul
     let mut tags = Vec::new();
     for (info, view) in snapshot.segments() {
         renamer.goes_on()?;
-        tags.push(TagPublication { flushed_through: None, ..published(info, built(&view?, Some(renamer))?, 0) });
+        tags.push(TagPublication {
+            flushed_through: None,
+            ..published(info, built(&view?, Some(renamer))?, 0)
+        });
     }
     let users = renamer.set(snapshot.users())?;
     Ok(Publication { generation, users, tags, drop: Vec::new() })

@@ -36,8 +36,11 @@ pub struct Index {
     pub(crate) live: Option<Live>,
 }
 
-/// Held by whoever works for long with the ordinals of one generation, such as a production, and by whoever gives users other ordinals.
-pub struct Numbering(#[expect(dead_code, reason = "dropping it lets the next one go on")] OwnedMutexGuard<()>);
+/// Held by whoever works for long with the ordinals of one generation, such as a production, and by
+/// whoever gives users other ordinals.
+pub struct Numbering(
+    #[expect(dead_code, reason = "dropping it lets the next one go on")] OwnedMutexGuard<()>,
+);
 
 /// Where segments are read from.
 enum Segments {
@@ -50,20 +53,28 @@ enum Segments {
 }
 
 impl Index {
-    /// Objects go to and come from `store`, under `index/`; what is current stands in `catalog`. Segments are held in memory whole.
+    /// Objects go to and come from `store`, under `index/`; what is current stands in `catalog`.
+    /// Segments are held in memory whole.
     pub fn new(store: Arc<dyn ObjectStore>, catalog: Arc<dyn Catalog>) -> Self {
-        Self { objects: Objects(store), segments: Segments::Whole, catalog, apps: Apps::default(), live: None }
+        Self {
+            objects: Objects(store),
+            segments: Segments::Whole,
+            catalog,
+            apps: Apps::default(),
+            live: None,
+        }
     }
 
-    /// The store's objects are files below `root` on this machine: segments are mapped instead of being held in memory, so that the index
-    /// may be several times as large as that.
+    /// The store's objects are files below `root` on this machine: segments are mapped instead of
+    /// being held in memory, so that the index may be several times as large as that.
     #[must_use]
     pub fn local(self, root: PathBuf) -> Self {
         Self { segments: Segments::Local(Arc::new(Local { root })), ..self }
     }
 
-    /// The store is elsewhere: of segments the parts asked for are fetched into files in `folder`, which take about `limit_bytes` at most (what
-    /// is being read may go beyond). Call it within a tokio runtime of several threads, which then runs the requests.
+    /// The store is elsewhere: of segments the parts asked for are fetched into files in `folder`,
+    /// which take about `limit_bytes` at most (what is being read may go beyond). Call it
+    /// within a tokio runtime of several threads, which then runs the requests.
     #[must_use]
     pub fn cached(self, folder: PathBuf, limit_bytes: u64) -> Self {
         let cache = Cache::new(self.objects.clone(), Handle::current(), folder, limit_bytes);
@@ -75,19 +86,22 @@ impl Index {
         if let Segments::Local(local) = &self.segments { Some(local.root.clone()) } else { None }
     }
 
-    /// Takes live changes, which are kept in `folder` on this machine: no other process may have it open.
+    /// Takes live changes, which are kept in `folder` on this machine: no other process may have it
+    /// open.
     #[must_use]
     pub fn with_live(self, folder: PathBuf, options: LiveOptions) -> Self {
         Self { live: Some(Live::new(folder, options)), ..self }
     }
 
-    /// The current cut over all tags, or `None` when nothing was published for the app. From memory, without a lock: publications of this
-    /// process and live changes put the next snapshot there. Only the first one is loaded, which asks the catalog and reads objects.
+    /// The current cut over all tags, or `None` when nothing was published for the app. From
+    /// memory, without a lock: publications of this process and live changes put the next
+    /// snapshot there. Only the first one is loaded, which asks the catalog and reads objects.
     ///
     /// What another process publishes is seen after [`Index::refresh`].
     ///
     /// # Errors
-    /// `Corrupt` names an object that is missing or damaged; `Store` and `Catalog` when those do not answer.
+    /// `Corrupt` names an object that is missing or damaged; `Store` and `Catalog` when those do
+    /// not answer.
     pub async fn snapshot(&self, app: &AppId) -> Result<Option<Arc<Snapshot>>> {
         match self.apps.shown(app) {
             Some(shown) => Ok(shown),
@@ -103,12 +117,14 @@ impl Index {
             if let Some(shown) = state.shown.get() {
                 return Ok(shown);
             }
-            let known = if missing.is_none() { self.known(app).await? } else { self.ask(app).await? };
+            let known =
+                if missing.is_none() { self.known(app).await? } else { self.ask(app).await? };
             if known.revision.is_none() {
                 state.shown.set_nothing();
                 continue;
             }
-            // An object that is gone was deleted by a later publication, unless the pointer still leads to it.
+            // An object that is gone was deleted by a later publication, unless the pointer still
+            // leads to it.
             if let Some((before, object)) = missing.take()
                 && before == known.revision
             {
@@ -117,17 +133,21 @@ impl Index {
             }
             missing = self.show(app, &known).await?.map(|object| (known.revision, object));
         }
-        state
-            .shown
-            .get()
-            .ok_or_else(|| Error::Internal(format!("the index of app {app} was published {ATTEMPTS} times while it was being read")))
+        state.shown.get().ok_or_else(|| {
+            Error::Internal(format!(
+                "the index of app {app} was published {ATTEMPTS} times while it was being read"
+            ))
+        })
     }
 
     /// Makes what is published what readers see. The path of an object that is not there any more.
     pub(crate) async fn show(&self, app: &AppId, known: &Known) -> Result<Option<String>> {
         let state = self.apps.get(app);
         let before = state.shown.cut();
-        match self.load(known.revision.unwrap_or_default(), &known.manifest, before.as_deref()).await? {
+        match self
+            .load(known.revision.unwrap_or_default(), &known.manifest, before.as_deref())
+            .await?
+        {
             Loaded::Missing(object) => Ok(Some(object)),
             Loaded::Cut(cut) => {
                 let cut = Arc::new(cut);
@@ -138,14 +158,17 @@ impl Index {
         }
     }
 
-    /// Makes what another process has published what readers see from now on, if there is something; asks the catalog for one number.
+    /// Makes what another process has published what readers see from now on, if there is
+    /// something; asks the catalog for one number.
     ///
     /// # Errors
     /// As [`Index::snapshot`]; readers then see what they saw before.
     pub async fn refresh(&self, app: &AppId) -> Result<()> {
         let state = self.apps.get(app);
         let revision = self.revision(app).await?;
-        if state.known().is_some_and(|known| known.revision >= revision) && state.shown.get().is_some() {
+        if state.known().is_some_and(|known| known.revision >= revision)
+            && state.shown.get().is_some()
+        {
             return Ok(());
         }
         let _one = state.loading.lock().await;
@@ -160,10 +183,13 @@ impl Index {
                 return Err(Error::corrupt(&object, "it is missing"));
             }
         }
-        Err(Error::Internal(format!("the index of app {app} was published {ATTEMPTS} times while it was being read")))
+        Err(Error::Internal(format!(
+            "the index of app {app} was published {ATTEMPTS} times while it was being read"
+        )))
     }
 
-    /// Learns in the background what other processes publish for the apps that were asked for, as long as the index lives.
+    /// Learns in the background what other processes publish for the apps that were asked for, as
+    /// long as the index lives.
     pub fn follow_in_background(self: &Arc<Self>, every: Duration) {
         let index = Arc::downgrade(self);
         tokio::spawn(async move {
@@ -185,16 +211,18 @@ impl Index {
         });
     }
 
-    /// The right to rely on an app's ordinals for long, or to change them all: productions and compactions take turns, in the order in which
-    /// they ask.
+    /// The right to rely on an app's ordinals for long, or to change them all: productions and
+    /// compactions take turns, in the order in which they ask.
     pub async fn numbering(&self, app: &AppId) -> Numbering {
         Numbering(self.apps.get(app).numbering.clone().lock_owned().await)
     }
 
-    /// What is published, without opening any segment; from memory after the first call. `None` when nothing was published for the app.
+    /// What is published, without opening any segment; from memory after the first call. `None`
+    /// when nothing was published for the app.
     ///
     /// # Errors
-    /// `Catalog` when that does not answer, `Corrupt` when its record or the manifest that it leads to cannot be read.
+    /// `Catalog` when that does not answer, `Corrupt` when its record or the manifest that it leads
+    /// to cannot be read.
     pub async fn published(&self, app: &AppId) -> Result<Option<Published>> {
         let Known { revision, manifest, .. } = self.known(app).await?;
         Ok(revision.map(|revision| Published {
@@ -205,7 +233,12 @@ impl Index {
         }))
     }
 
-    async fn load(&self, revision: u64, manifest: &Manifest, before: Option<&Cut>) -> Result<Loaded> {
+    async fn load(
+        &self,
+        revision: u64,
+        manifest: &Manifest,
+        before: Option<&Cut>,
+    ) -> Result<Loaded> {
         let generation = manifest.generation;
         let users = match before.filter(|before| before.users.object == manifest.users.object) {
             Some(before) => before.users.clone(),
@@ -221,16 +254,23 @@ impl Index {
             while loads.len() < LOADS_AT_ONCE
                 && let Some((name, entry)) = entries.next()
             {
-                // An equal object may be known under another entry: what a publication says of a tag is part of it.
-                let known = before.and_then(|before| before.tags.get(name)).filter(|tag| is_of(&tag.info, entry));
+                // An equal object may be known under another entry: what a publication says of a
+                // tag is part of it.
+                let known = before
+                    .and_then(|before| before.tags.get(name))
+                    .filter(|tag| is_of(&tag.info, entry));
                 let tag = match (known, &self.segments) {
                     (Some(tag), _) => tag.clone(),
                     (None, Segments::Whole) => {
                         loads.spawn(load_tag(self.objects.clone(), info_of(name, entry)));
                         continue;
                     }
-                    (None, Segments::Local(opener)) => Arc::new(Tag::kept(info_of(name, entry), opener.clone())),
-                    (None, Segments::Cached(opener)) => Arc::new(Tag::shared(info_of(name, entry), opener.clone())),
+                    (None, Segments::Local(opener)) => {
+                        Arc::new(Tag::kept(info_of(name, entry), opener.clone()))
+                    }
+                    (None, Segments::Cached(opener)) => {
+                        Arc::new(Tag::shared(info_of(name, entry), opener.clone()))
+                    }
                 };
                 tags.insert(name.clone(), tag);
             }
@@ -272,7 +312,10 @@ pub(crate) async fn load_users(objects: &Objects, entry: &UsersEntry) -> Result<
     };
     let bitmap = Bitmap::from_bytes(bytes).map_err(|e| Error::of_bitmap(&object, e))?;
     if bitmap.len() != entry.count {
-        return Err(Error::corrupt(&object, format!("it holds {} users, the catalog says {}", bitmap.len(), entry.count)));
+        return Err(Error::corrupt(
+            &object,
+            format!("it holds {} users, the catalog says {}", bitmap.len(), entry.count),
+        ));
     }
     Ok(Some(Users { object, bitmap: Arc::new(bitmap) }))
 }
@@ -287,13 +330,15 @@ async fn load_tag(objects: Objects, info: TagInfo) -> Result<std::result::Result
 }
 
 fn info_of(name: &Name, entry: &TagEntry) -> TagInfo {
-    let TagEntry { object, value_type, as_of_ms, users, definition, flushed_through } = entry.clone();
+    let TagEntry { object, value_type, as_of_ms, users, definition, flushed_through } =
+        entry.clone();
     TagInfo { name: name.clone(), value_type, as_of_ms, users, definition, object, flushed_through }
 }
 
 fn is_of(info: &TagInfo, entry: &TagEntry) -> bool {
     info.object == entry.object
         && info.flushed_through == entry.flushed_through
-        && (info.value_type, info.as_of_ms, info.users) == (entry.value_type, entry.as_of_ms, entry.users)
+        && (info.value_type, info.as_of_ms, info.users)
+            == (entry.value_type, entry.as_of_ms, entry.users)
         && info.definition == entry.definition
 }

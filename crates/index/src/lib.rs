@@ -1,8 +1,9 @@
-//! Tag value → bitmaps. A [`Segment`] holds one version of one tag, immutable; [`Index::publish`] makes a new cut over all tags visible
-//! by one compare-and-swap in the catalog; a [`Snapshot`] is such a cut, and stays readable; [`Snapshot::evaluate`] turns a condition
-//! into a [`Query`].
+//! Tag value → bitmaps. A [`Segment`] holds one version of one tag, immutable; [`Index::publish`]
+//! makes a new cut over all tags visible by one compare-and-swap in the catalog; a [`Snapshot`] is
+//! such a cut, and stays readable; [`Snapshot::evaluate`] turns a condition into a [`Query`].
 //!
-//! Everything here is derived: the tag tables in the lake are the truth, and `produce` makes the index again from them.
+//! Everything here is derived: the tag tables in the lake are the truth, and `produce` makes the
+//! index again from them.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod apps;
@@ -34,7 +35,9 @@ pub use builder::SegmentBuilder;
 pub use error::{Error, Result};
 pub use flush::{DeletedUsers, HeldIndex, Renaming};
 pub use index::{Index, Numbering, Published};
-pub use live::{Changes, Column, Deleted, Deletions, LiveOptions, Op, Pin, TagChange, TagChanges, TagView};
+pub use live::{
+    Changes, Column, Deleted, Deletions, LiveOptions, Op, Pin, TagChange, TagChanges, TagView,
+};
 pub use load::{Feeder, LoadOptions, LoadedSegment, Loader, TagId, join};
 pub use number::value_of_units;
 pub use publish::{LoadedTag, Publication, TagPublication};

@@ -1,5 +1,6 @@
-//! Building segments in bulk, with bounded memory: points go to the shard of their user at once, what exceeds the memory spills to a
-//! folder, and in the end shard after shard is sorted and encoded on all threads.
+//! Building segments in bulk, with bounded memory: points go to the shard of their user at once,
+//! what exceeds the memory spills to a folder, and in the end shard after shard is sorted and
+//! encoded on all threads.
 //!
 //! ```text
 //! feeders (one a thread) ─► per shard: blocks of packed points, in memory or spilled
@@ -8,10 +9,12 @@
 //!                           per tag: the runs' parts in order (bitmap, shard) ─► a segment file
 //! ```
 //!
-//! A piece that is all of its value in the shard is that part of the bitmap already; it is not touched again but to note who has any value.
+//! A piece that is all of its value in the shard is that part of the bitmap already; it is not
+//! touched again but to note who has any value.
 //!
-//! The segments are those of [`crate::SegmentBuilder`], byte by byte, whatever the order of the points, the threads or the memory; but
-//! never with rows, the second copy that the builder adds to tags of very many values.
+//! The segments are those of [`crate::SegmentBuilder`], byte by byte, whatever the order of the
+//! points, the threads or the memory; but never with rows, the second copy that the builder adds to
+//! tags of very many values.
 
 mod blocks;
 mod codes;
@@ -51,12 +54,15 @@ const MAX_TAGS: usize = 1 << 20;
 /// How a [`Loader`] works.
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
-    /// The folder that takes what memory does not. It is this loader's alone: what a killed one has left there is removed.
+    /// The folder that takes what memory does not. It is this loader's alone: what a killed one
+    /// has left there is removed.
     pub spill: PathBuf,
-    /// About how much memory to use, beside the texts of the values and 32 bytes for each shard of each value.
+    /// About how much memory to use, beside the texts of the values and 32 bytes for each shard of
+    /// each value.
     pub memory_bytes: usize,
-    /// The shards (of 2^20 ordinals) to build; points of others are passed over, so that each of several machines may read all of
-    /// them and build its range. See [`join`]. The narrower, the larger the pieces in which points spill.
+    /// The shards (of 2^20 ordinals) to build; points of others are passed over, so that each of
+    /// several machines may read all of them and build its range. See [`join`]. The narrower,
+    /// the larger the pieces in which points spill.
     pub shards: Range<u32>,
     /// How many threads encode in the end; about as many feeders are expected.
     pub threads: usize,
@@ -79,7 +85,8 @@ pub struct LoadedSegment {
     pub users: u64,
 }
 
-/// Builds the segments of many tags side by side. See the module's words; [`Loader::feeder`] takes the points.
+/// Builds the segments of many tags side by side. See the module's words; [`Loader::feeder`] takes
+/// the points.
 pub struct Loader {
     shared: Arc<Shared>,
 }
@@ -134,11 +141,22 @@ impl Loader {
     /// # Errors
     /// `Store` naming the folder; `Internal` for no shards or more than 2^12.
     pub fn new(options: LoadOptions) -> Result<Self> {
-        if options.shards.is_empty() || options.shards.end > 1 << (u32::BITS - taghouse_bitmap::SHARD_BITS) {
-            return Err(Error::Internal(format!("a loader of the shards {:?}, of which there are 4096", options.shards)));
+        if options.shards.is_empty()
+            || options.shards.end > 1 << (u32::BITS - taghouse_bitmap::SHARD_BITS)
+        {
+            return Err(Error::Internal(format!(
+                "a loader of the shards {:?}, of which there are 4096",
+                options.shards
+            )));
         }
         let blocks = blocks::Blocks::new(&options)?;
-        let shared = Shared { options, tags: Mutex::default(), blocks, feeders: AtomicU32::new(0), open_feeders: AtomicUsize::new(0) };
+        let shared = Shared {
+            options,
+            tags: Mutex::default(),
+            blocks,
+            feeders: AtomicU32::new(0),
+            open_feeders: AtomicUsize::new(0),
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -149,33 +167,44 @@ impl Loader {
     pub fn tag(&self, name: impl Into<String>, value_type: ValueType) -> Result<TagId> {
         let mut tags = self.shared.tags.lock();
         if tags.len() >= MAX_TAGS {
-            return Err(Error::Internal(format!("more than {MAX_TAGS} tags in one loader: load them in turn")));
+            return Err(Error::Internal(format!(
+                "more than {MAX_TAGS} tags in one loader: load them in turn"
+            )));
         }
-        tags.push(Arc::new(Tag { name: name.into(), value_type, texts: Mutex::default(), seen: Mutex::default() }));
+        tags.push(Arc::new(Tag {
+            name: name.into(),
+            value_type,
+            texts: Mutex::default(),
+            seen: Mutex::default(),
+        }));
         Ok(TagId(tags.len() as u32 - 1))
     }
 
-    /// The code of one text (a member, of a set) of a tag; a new one the first time. A bool's codes are 0 and 1.
+    /// The code of one text (a member, of a set) of a tag; a new one the first time. A bool's codes
+    /// are 0 and 1.
     ///
     /// # Errors
-    /// `Value` for a text over 1024 bytes, more than [`MAX_VALUES`] of them, or a tag that has no texts.
+    /// `Value` for a text over 1024 bytes, more than [`MAX_VALUES`] of them, or a tag that has no
+    /// texts.
     pub fn code(&self, tag: TagId, text: &str) -> Result<u32> {
         self.shared.tag(tag)?.code(&Arc::from(text))
     }
 
-    /// Takes points; make one for each thread that has some. Of two values of one user, in a tag that holds one a user, the one of the
-    /// feeder that was made later counts.
+    /// Takes points; make one for each thread that has some. Of two values of one user, in a tag
+    /// that holds one a user, the one of the feeder that was made later counts.
     pub fn feeder(&self) -> Feeder {
         let number = self.shared.feeders.fetch_add(1, Ordering::Relaxed);
         self.shared.open_feeders.fetch_add(1, Ordering::AcqRel);
         Feeder::new(self.shared.clone(), number)
     }
 
-    /// Writes the segment of each tag, in their order, into `folder`, which is made if there is none: `000000.segment` and so on. The files
-    /// are not synced to the disk; they are derived, and on their way to the object store.
+    /// Writes the segment of each tag, in their order, into `folder`, which is made if there is
+    /// none: `000000.segment` and so on. The files are not synced to the disk; they are
+    /// derived, and on their way to the object store.
     ///
     /// # Errors
-    /// `Store` naming the file; `Value` for a code that stands for no text; `Internal` when a feeder was not finished.
+    /// `Store` naming the file; `Value` for a code that stands for no text; `Internal` when a
+    /// feeder was not finished.
     pub fn finish(self, folder: &Path) -> Result<Vec<LoadedSegment>> {
         let open = self.shared.open_feeders.load(Ordering::Acquire);
         if open > 0 {
@@ -193,7 +222,9 @@ impl Loader {
 impl Shared {
     fn tag(&self, tag: TagId) -> Result<Arc<Tag>> {
         let tags = self.tags.lock();
-        tags.get(tag.0 as usize).cloned().ok_or_else(|| Error::Internal(format!("a loader has no tag {}", tag.0)))
+        tags.get(tag.0 as usize)
+            .cloned()
+            .ok_or_else(|| Error::Internal(format!("a loader has no tag {}", tag.0)))
     }
 
     /// How many points one worker may hold at a time, of 16 bytes or fewer.

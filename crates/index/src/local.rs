@@ -13,10 +13,13 @@ pub(crate) struct Local {
 
 impl Open for Local {
     fn open(&self, object: &str) -> Result<Segment> {
-        let mapped = File::open(self.root.join(object)).and_then(|file| taghouse_bitmap::map(&file));
+        let mapped =
+            File::open(self.root.join(object)).and_then(|file| taghouse_bitmap::map(&file));
         match mapped {
             Ok(bytes) => Segment::open(object, bytes),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(Error::corrupt(object, "it is missing")),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                Err(Error::corrupt(object, "it is missing"))
+            }
             Err(e) => Err(Error::Store { object: object.to_owned(), detail: e.to_string() }),
         }
     }

@@ -3,7 +3,8 @@ use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
 use taghouse_model::{Name, TimestampMs, ValueType};
 
-/// One cut over all tags: an object of the store, to which the catalog's pointer ("index", app, "current") leads.
+/// One cut over all tags: an object of the store, to which the catalog's pointer ("index", app,
+/// "current") leads.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Manifest {
@@ -12,7 +13,8 @@ pub(crate) struct Manifest {
     pub(crate) generation: u64,
     pub(crate) users: UsersEntry,
     pub(crate) tags: BTreeMap<Name, TagEntry>,
-    /// Objects that the revision before this one still read, its manifest among them. The next publication deletes them.
+    /// Objects that the revision before this one still read, its manifest among them. The next
+    /// publication deletes them.
     pub(crate) retired: BTreeSet<String>,
 }
 
@@ -43,6 +45,8 @@ impl Manifest {
     /// All objects that a reader of this cut needs.
     pub(crate) fn objects(&self) -> BTreeSet<String> {
         let tags = self.tags.values().map(|tag| tag.object.clone());
-        tags.chain(std::iter::once(self.users.object.clone())).filter(|object| !object.is_empty()).collect()
+        tags.chain(std::iter::once(self.users.object.clone()))
+            .filter(|object| !object.is_empty())
+            .collect()
     }
 }

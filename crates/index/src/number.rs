@@ -1,11 +1,12 @@
-//! Numbers as bit slices hold them: whole units, of 64 bits or for decimals of 28 digits. An int is its own unit, a decimal 10^-scale, a
-//! date a day, a time a millisecond.
+//! Numbers as bit slices hold them: whole units, of 64 bits or for decimals of 28 digits. An int is
+//! its own unit, a decimal 10^-scale, a date a day, a time a millisecond.
 
 use rust_decimal::Decimal;
 use taghouse_model::{MAX_DECIMAL_UNITS, Value, ValueType};
 use taghouse_rules::CompareOp;
 
-/// A value in units of `ty`; `None` for a value of another type, of more digits, or beyond 28 digits.
+/// A value in units of `ty`; `None` for a value of another type, of more digits, or beyond 28
+/// digits.
 pub(crate) fn units_of(value: &Value, ty: ValueType) -> Option<i128> {
     match (value, ty) {
         (Value::Int(v), ValueType::Int) | (Value::Time(v), ValueType::Time) => Some(i128::from(*v)),
@@ -18,18 +19,22 @@ pub(crate) fn units_of(value: &Value, ty: ValueType) -> Option<i128> {
     }
 }
 
-/// The value of a number in units of `ty`: an int is its own unit, a decimal 10^-scale, a date a day, a time a millisecond.
+/// The value of a number in units of `ty`: an int is its own unit, a decimal 10^-scale, a date a
+/// day, a time a millisecond.
 pub fn value_of_units(units: i128, ty: ValueType) -> Option<Value> {
     match ty {
         ValueType::Int => i64::try_from(units).ok().map(Value::Int),
         ValueType::Time => i64::try_from(units).ok().map(Value::Time),
         ValueType::Date => i32::try_from(units).ok().map(Value::Date),
-        ValueType::Decimal { scale } => Decimal::try_from_i128_with_scale(units, u32::from(scale)).ok().map(Value::Decimal),
+        ValueType::Decimal { scale } => {
+            Decimal::try_from_i128_with_scale(units, u32::from(scale)).ok().map(Value::Decimal)
+        }
         ValueType::Bool | ValueType::Text | ValueType::Set => None,
     }
 }
 
-/// A literal in units of a tag's type, which may lie between two of them or beyond what a tag holds.
+/// A literal in units of a tag's type, which may lie between two of them or beyond what a tag
+/// holds.
 pub(crate) struct Units {
     floor: i128,
     exact: bool,
@@ -42,7 +47,9 @@ impl Units {
         match (literal, ty) {
             (Value::Int(v), ValueType::Int) | (Value::Time(v), ValueType::Time) => whole(*v),
             (Value::Date(v), ValueType::Date) => whole(i64::from(*v)),
-            (Value::Int(v), ValueType::Decimal { scale }) => Some(Self::of_decimal(Decimal::from(*v), scale)),
+            (Value::Int(v), ValueType::Decimal { scale }) => {
+                Some(Self::of_decimal(Decimal::from(*v), scale))
+            }
             (Value::Decimal(v), ValueType::Int) => Some(Self::of_decimal(*v, 0)),
             (Value::Decimal(v), ValueType::Decimal { scale }) => Some(Self::of_decimal(*v, scale)),
             _ => None,
@@ -60,7 +67,8 @@ impl Units {
         Self { floor: mantissa.div_euclid(unit), exact: mantissa.rem_euclid(unit) == 0 }
     }
 
-    /// The units that compare so, from and to, both included; none if from > to. `NotEqual` is the caller's: it has two ranges.
+    /// The units that compare so, from and to, both included; none if from > to. `NotEqual` is the
+    /// caller's: it has two ranges.
     pub(crate) fn range(&self, op: CompareOp) -> (i128, i128) {
         let ceiling = self.floor.saturating_add(i128::from(!self.exact));
         match op {

@@ -1,4 +1,5 @@
-//! The catalog's pointer to an app's index: a few bytes that lead to the manifest, an object of the store.
+//! The catalog's pointer to an app's index: a few bytes that lead to the manifest, an object of the
+//! store.
 
 use crate::apps::Known;
 use crate::error::{Error, Result};
@@ -29,7 +30,8 @@ pub(crate) struct Pointer {
     xxh3: String,
 }
 
-/// Data folders from before the manifest was an object have it in the pointer, until the next publication.
+/// Data folders from before the manifest was an object have it in the pointer, until the next
+/// publication.
 enum Form {
     Object(Pointer),
     Inline(Manifest),
@@ -43,16 +45,27 @@ pub(crate) struct WrittenManifest {
 
 impl WrittenManifest {
     /// `publication` as in [`crate::apps::App::publication`].
-    pub(crate) fn of(app: &AppId, manifest: &Manifest, revision: u64, publication: u64) -> Result<Self> {
+    pub(crate) fn of(
+        app: &AppId,
+        manifest: &Manifest,
+        revision: u64,
+        publication: u64,
+    ) -> Result<Self> {
         let content = serde_json::to_vec(manifest).map_err(|e| Error::Internal(e.to_string()))?;
         let path = crate::store::path_of(app, FOLDER, revision, publication, "json", &content);
-        let pointer = Pointer { manifest: path, generation: manifest.generation, xxh3: checksum(&content) };
+        let pointer =
+            Pointer { manifest: path, generation: manifest.generation, xxh3: checksum(&content) };
         Ok(Self { pointer, content })
     }
 
     /// The change that makes it current.
-    pub(crate) fn change(&self, app: &AppId, expected: Option<u64>) -> Result<taghouse_catalog::Change> {
-        let value = serde_json::to_value(&self.pointer).map_err(|e| Error::Internal(e.to_string()))?;
+    pub(crate) fn change(
+        &self,
+        app: &AppId,
+        expected: Option<u64>,
+    ) -> Result<taghouse_catalog::Change> {
+        let value =
+            serde_json::to_value(&self.pointer).map_err(|e| Error::Internal(e.to_string()))?;
         let (kind, name) = (KIND.to_owned(), NAME.to_owned());
         Ok(taghouse_catalog::Change::PutPointer { kind, app: app.clone(), name, expected, value })
     }
@@ -80,7 +93,11 @@ impl Index {
             let (revision, at) = match self.form(app).await? {
                 None => return Ok(Known::default()),
                 Some((revision, Form::Inline(manifest))) => {
-                    return Ok(Known { revision: Some(revision), manifest: Arc::new(manifest), object: None });
+                    return Ok(Known {
+                        revision: Some(revision),
+                        manifest: Arc::new(manifest),
+                        object: None,
+                    });
                 }
                 Some((revision, Form::Object(at))) => (revision, at),
             };
@@ -88,22 +105,31 @@ impl Index {
                 let manifest = Arc::new(parsed(&at, &bytes)?);
                 return Ok(Known { revision: Some(revision), manifest, object: Some(at.manifest) });
             }
-            // One that is gone was deleted by a later publication, unless the pointer still leads to it.
+            // One that is gone was deleted by a later publication, unless the pointer still leads
+            // to it.
             if missing.replace(revision) == Some(revision) {
                 return Err(Error::corrupt(&at.manifest, "it is missing"));
             }
         }
-        Err(Error::Internal(format!("the index of app {app} was published {ATTEMPTS} times while its manifest was being read")))
+        Err(Error::Internal(format!(
+            "the index of app {app} was published {ATTEMPTS} times while its manifest was being read"
+        )))
     }
 
-    /// What is known of an index whose manifest is lost, if a publication of `generation` needs nothing of it.
+    /// What is known of an index whose manifest is lost, if a publication of `generation` needs
+    /// nothing of it.
     pub(crate) async fn replaceable(&self, app: &AppId, generation: u64) -> Result<Option<Known>> {
         let Some((revision, Form::Object(at))) = self.form(app).await? else { return Ok(None) };
         let manifest = Arc::new(Manifest { generation: at.generation, ..Manifest::default() });
-        Ok((generation > at.generation).then_some(Known { revision: Some(revision), manifest, object: Some(at.manifest) }))
+        Ok((generation > at.generation).then_some(Known {
+            revision: Some(revision),
+            manifest,
+            object: Some(at.manifest),
+        }))
     }
 
-    /// The dictionary's generation that the index is of, also where its manifest is lost; `None` when nothing was published for the app.
+    /// The dictionary's generation that the index is of, also where its manifest is lost; `None`
+    /// when nothing was published for the app.
     ///
     /// # Errors
     /// `Catalog` when that does not answer, `Corrupt` when its record cannot be read.
@@ -129,7 +155,9 @@ impl Index {
             Some(Json::String(_)) => serde_json::from_value(pointer.value).map(Form::Object),
             _ => serde_json::from_value(pointer.value).map(Form::Inline),
         };
-        let form = form.map_err(|e| Error::corrupt(&format!("pointer {KIND}/{app}/{NAME} of the catalog"), e.to_string()))?;
+        let form = form.map_err(|e| {
+            Error::corrupt(&format!("pointer {KIND}/{app}/{NAME} of the catalog"), e.to_string())
+        })?;
         Ok(Some((pointer.revision, form)))
     }
 }
@@ -138,9 +166,13 @@ fn parsed(at: &Pointer, bytes: &[u8]) -> Result<Manifest> {
     if checksum(bytes) != at.xxh3 {
         return Err(Error::corrupt(&at.manifest, "its bytes are not those that were written"));
     }
-    let manifest: Manifest = serde_json::from_slice(bytes).map_err(|e| Error::corrupt(&at.manifest, e.to_string()))?;
+    let manifest: Manifest =
+        serde_json::from_slice(bytes).map_err(|e| Error::corrupt(&at.manifest, e.to_string()))?;
     if manifest.generation != at.generation {
-        let found = format!("it is of generation {}, the catalog says {}", manifest.generation, at.generation);
+        let found = format!(
+            "it is of generation {}, the catalog says {}",
+            manifest.generation, at.generation
+        );
         return Err(Error::corrupt(&at.manifest, found));
     }
     Ok(manifest)

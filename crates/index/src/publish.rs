@@ -1,5 +1,6 @@
-//! Publishing: objects are written first, once; then the pointer is moved to a manifest that names them, merged with whatever else was
-//! published meanwhile. Only that small last step is tried again when somebody else was faster.
+//! Publishing: objects are written first, once; then the pointer is moved to a manifest that names
+//! them, merged with whatever else was published meanwhile. Only that small last step is tried
+//! again when somebody else was faster.
 
 mod merge;
 mod prepared;
@@ -17,12 +18,15 @@ use taghouse_bitmap::Bitmap;
 use taghouse_catalog::Change;
 use taghouse_model::{AppId, Name, TimestampMs, ValueType};
 
-/// What becomes visible at once. Tags that it does not name stay as they are, if they are of the same generation.
+/// What becomes visible at once. Tags that it does not name stay as they are, if they are of the
+/// same generation.
 #[derive(Debug, Clone)]
 pub struct Publication {
-    /// The dictionary's generation that the ordinals are of. Another one than before leaves nothing of what was published.
+    /// The dictionary's generation that the ordinals are of. Another one than before leaves
+    /// nothing of what was published.
     pub generation: u64,
-    /// All users that exist; the segments' users are among them. Users that existed before (in this generation) go on to exist.
+    /// All users that exist; the segments' users are among them. Users that existed before (in
+    /// this generation) go on to exist.
     pub users: Bitmap,
     /// New versions of tags.
     pub tags: Vec<TagPublication>,
@@ -43,12 +47,14 @@ pub struct TagPublication {
     pub definition: Json,
     /// What [`crate::SegmentBuilder`] made.
     pub segment: Vec<u8>,
-    /// Live changes up to this position of their log are in the segment, or void; later ones stay on top, those that were flushed since among
-    /// them (see [`Index::pin`]). `None`: whatever live changes have not been flushed stay on top.
+    /// Live changes up to this position of their log are in the segment, or void; later ones stay
+    /// on top, those that were flushed since among them (see [`Index::pin`]). `None`: whatever
+    /// live changes have not been flushed stay on top.
     pub flushed_through: Option<u64>,
 }
 
-/// A new version of one tag whose segment is in a file that a [`crate::Loader`] has written. The rest is as in [`TagPublication`].
+/// A new version of one tag whose segment is in a file that a [`crate::Loader`] has written. The
+/// rest is as in [`TagPublication`].
 #[derive(Debug, Clone)]
 pub struct LoadedTag {
     /// Name of the tag.
@@ -66,24 +72,38 @@ pub struct LoadedTag {
 }
 
 impl Index {
-    /// Publishes: writes the objects, then moves the catalog's pointer, together with `also`. What others publish meanwhile stays: nothing is
-    /// written twice because of them. Objects that only the revision before the last one read are deleted afterwards, as far as that works.
+    /// Publishes: writes the objects, then moves the catalog's pointer, together with `also`. What
+    /// others publish meanwhile stays: nothing is written twice because of them. Objects that
+    /// only the revision before the last one read are deleted afterwards, as far as that works.
     ///
     /// # Errors
-    /// `Catalog` of kind `Conflict` when a condition of `also` does not hold; `Generation` for ordinals of an earlier generation than what is
-    /// published; `Outdated` when live changes were flushed since `flushed_through` that the log holds no more; `Publication` for a segment of another
-    /// type, or with users that are not among `users`. Nothing is visible then.
-    pub async fn publish(&self, app: &AppId, publication: Publication, also: Vec<Change>) -> Result<u64> {
+    /// `Catalog` of kind `Conflict` when a condition of `also` does not hold; `Generation` for
+    /// ordinals of an earlier generation than what is published; `Outdated` when live changes
+    /// were flushed since `flushed_through` that the log holds no more; `Publication` for a segment
+    /// of another type, or with users that are not among `users`. Nothing is visible then.
+    pub async fn publish(
+        &self,
+        app: &AppId,
+        publication: Publication,
+        also: Vec<Change>,
+    ) -> Result<u64> {
         self.publish_loaded(app, publication, Vec::new(), also).await
     }
 
-    /// As [`Index::publish`], with `loaded` beside the publication's tags. Their files become the store's: where its objects are files of
-    /// this machine (see [`Index::local`]) they are moved, which copies nothing within one file system, and else read and removed. After
+    /// As [`Index::publish`], with `loaded` beside the publication's tags. Their files become the
+    /// store's: where its objects are files of this machine (see [`Index::local`]) they are
+    /// moved, which copies nothing within one file system, and else read and removed. After
     /// a failure some may be gone.
     ///
     /// # Errors
     /// As [`Index::publish`], and `Store` naming a file that cannot be read.
-    pub async fn publish_loaded(&self, app: &AppId, publication: Publication, loaded: Vec<LoadedTag>, also: Vec<Change>) -> Result<u64> {
+    pub async fn publish_loaded(
+        &self,
+        app: &AppId,
+        publication: Publication,
+        loaded: Vec<LoadedTag>,
+        also: Vec<Change>,
+    ) -> Result<u64> {
         let prepared = self.prepare(app, publication, loaded).await?;
         self.publish_prepared(app, prepared, also, Turn::Waits).await
     }

@@ -13,8 +13,14 @@ use taghouse_model::AppId;
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 impl Index {
-    /// Room for so many changes more. Where there is none it is made by flushing, by one writer for all that wait, who go in in their order.
-    pub(crate) async fn room(&self, app: &AppId, log: &Arc<AppLog>, weight: Weight) -> Result<Admitted> {
+    /// Room for so many changes more. Where there is none it is made by flushing, by one writer for
+    /// all that wait, who go in in their order.
+    pub(crate) async fn room(
+        &self,
+        app: &AppId,
+        log: &Arc<AppLog>,
+        weight: Weight,
+    ) -> Result<Admitted> {
         let _waits = match log.admit_or_wait(weight) {
             Ok(room) => return Ok(room),
             Err(waits) => waits,
@@ -48,8 +54,9 @@ impl Index {
         }
     }
 
-    /// Flushes all tags and lets go of their texts. Writers go on while most of it is flushed, then wait for the rest. The caller sees to it that
-    /// nobody else flushes. How many tags got a new segment.
+    /// Flushes all tags and lets go of their texts. Writers go on while most of it is flushed, then
+    /// wait for the rest. The caller sees to it that nobody else flushes. How many tags got a
+    /// new segment.
     pub(crate) async fn flush_texts(&self, app: &AppId, log: &Arc<AppLog>) -> Result<usize> {
         let mut flushed = self.flush_all(app).await?;
         let _waits = log.let_wait();
@@ -70,7 +77,8 @@ impl Index {
     }
 }
 
-/// How many live changes a tag must have to be flushed, so that at most `left` changes stay unflushed; `None` when there are no more than that.
+/// How many live changes a tag must have to be flushed, so that at most `left` changes stay
+/// unflushed; `None` when there are no more than that.
 pub(crate) fn least_to_flush(snapshot: &Snapshot, left: u64) -> Option<usize> {
     let live = snapshot.live()?;
     let mut changes: Vec<usize> = live.overlay.tags.values().map(|tag| tag.len()).collect();

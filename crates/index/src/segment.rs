@@ -24,8 +24,8 @@ use taghouse_rules::{like, like_prefix};
 
 pub(crate) const MAGIC: &[u8; 8] = b"TAGHSEGM";
 pub(crate) const HEAD: usize = 64;
-/// From this many values on a user's values are looked up in rows instead of asking every value for the user. Asking one value takes some
-/// 100 ns; rows are a second copy of the data.
+/// From this many values on a user's values are looked up in rows instead of asking every value for
+/// the user. Asking one value takes some 100 ns; rows are a second copy of the data.
 pub(crate) const ROWS_FROM: usize = 16_384;
 
 /// A histogram has no more bins.
@@ -50,7 +50,8 @@ pub(crate) enum Values {
 }
 
 impl Segment {
-    /// Opens a segment: reads its head and tables. What is read later is checked then. `object` is its path in the store, for errors.
+    /// Opens a segment: reads its head and tables. What is read later is checked then. `object` is
+    /// its path in the store, for errors.
     ///
     /// # Errors
     /// `Corrupt` when the bytes are not what [`crate::SegmentBuilder`] made.
@@ -59,7 +60,11 @@ impl Segment {
     }
 
     /// The same of a file whose bytes `fetch` brings when they are asked for.
-    pub(crate) fn open_lazily(object: &str, file: Bytes, fetch: Option<Arc<dyn Fetch>>) -> Result<Self> {
+    pub(crate) fn open_lazily(
+        object: &str,
+        file: Bytes,
+        fetch: Option<Arc<dyn Fetch>>,
+    ) -> Result<Self> {
         let body = Region::open(object, MAGIC, file, fetch)?;
         let bad = |what: &str| Error::corrupt(object, what);
         if body.len() < HEAD {
@@ -69,13 +74,18 @@ impl Segment {
         let head = head.whole()?;
         let value_type = type_of(head[0], head[1]).ok_or_else(|| bad("unknown type"))?;
         let section = |number: usize| -> Result<Region> {
-            let range = section(head, number, body.len()).ok_or_else(|| bad("a section lies outside"))?;
+            let range =
+                section(head, number, body.len()).ok_or_else(|| bad("a section lies outside"))?;
             Ok(body.part(range)?)
         };
         let (directory, bitmaps, rows) = (section(0)?, section(1)?, section(2)?);
         if value_type.is_number() {
             let slices = BitSlices::open(bitmaps)?;
-            return Ok(Self { value_type, existence: slices.existence(), values: Values::Numbers(slices) });
+            return Ok(Self {
+                value_type,
+                existence: slices.existence(),
+                values: Values::Numbers(slices),
+            });
         }
         let bitmaps = Bundle::open(bitmaps)?;
         let existence = bitmaps.get(0);
@@ -85,14 +95,16 @@ impl Segment {
             }
             return Ok(Self { value_type, existence, values: Values::Bool(bitmaps) });
         }
-        let directory = Directory::open(directory.whole()?.clone()).ok_or_else(|| bad("the directory does not fit"))?;
+        let directory = Directory::open(directory.whole()?.clone())
+            .ok_or_else(|| bad("the directory does not fit"))?;
         if bitmaps.len() as usize != directory.len() + 1 {
             return Err(bad("the directory and the bitmaps differ"));
         }
         let rows = if rows.is_empty() {
             None
         } else {
-            let opened = Rows::open(rows, existence.len(), value_type == ValueType::Set, directory.len())?;
+            let opened =
+                Rows::open(rows, existence.len(), value_type == ValueType::Set, directory.len())?;
             Some(opened.ok_or_else(|| bad("the rows do not fit"))?)
         };
         Ok(Self { value_type, existence, values: Values::Texts { directory, bitmaps, rows } })
@@ -127,7 +139,9 @@ impl Segment {
                 }
                 Ok(None)
             }
-            Values::Numbers(slices) => Ok(slices.value_of(ordinal)?.and_then(|units| number::value_of_units(units, self.value_type))),
+            Values::Numbers(slices) => Ok(slices
+                .value_of(ordinal)?
+                .and_then(|units| number::value_of_units(units, self.value_type))),
             Values::Texts { directory, bitmaps, rows } => {
                 let mut codes = Vec::new();
                 if let Some(rows) = rows {
@@ -140,48 +154,66 @@ impl Segment {
                     let holders = bitmaps.holders(1..bitmaps.len(), ordinal, most)?;
                     codes.extend(holders.into_iter().map(|bitmap| bitmap - 1));
                 }
-                let mut texts = codes.into_iter().filter_map(|code| directory.get(code)).map(Into::into);
+                let mut texts =
+                    codes.into_iter().filter_map(|code| directory.get(code)).map(Into::into);
                 if self.value_type == ValueType::Text {
                     return Ok(texts.next().map(Value::Text));
                 }
-                Ok(Some(Value::Set(texts.collect())).filter(|value| !matches!(value, Value::Set(set) if set.is_empty())))
+                Ok(Some(Value::Set(texts.collect()))
+                    .filter(|value| !matches!(value, Value::Set(set) if set.is_empty())))
             }
         }
     }
 
-    /// All values and how many users have each, in order of the values; for a set its members one by one. Of numbers it reads all users.
+    /// All values and how many users have each, in order of the values; for a set its members one
+    /// by one. Of numbers it reads all users.
     ///
     /// # Errors
     /// `Corrupt` and `Store` name the object that cannot be read.
     pub fn values(&self) -> Result<Vec<(Value, u64)>> {
         Ok(match &self.values {
             Values::Bool(bitmaps) => {
-                let counts = [(Value::Bool(false), bitmaps.cardinality(1)), (Value::Bool(true), bitmaps.cardinality(2))];
+                let counts = [
+                    (Value::Bool(false), bitmaps.cardinality(1)),
+                    (Value::Bool(true), bitmaps.cardinality(2)),
+                ];
                 counts.into_iter().filter(|(_, count)| *count > 0).collect()
             }
-            Values::Texts { directory, bitmaps, .. } => {
-                directory.iter().enumerate().map(|(code, text)| (Value::text(text), bitmaps.cardinality(code as u32 + 1))).collect()
-            }
+            Values::Texts { directory, bitmaps, .. } => directory
+                .iter()
+                .enumerate()
+                .map(|(code, text)| (Value::text(text), bitmaps.cardinality(code as u32 + 1)))
+                .collect(),
             Values::Numbers(slices) => {
                 let mut units: Vec<i128> = slices.iter()?.map(|(_, units)| units).collect();
                 units.sort_unstable();
                 let counts = units.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as u64));
-                counts.filter_map(|(units, count)| Some((number::value_of_units(units, self.value_type)?, count))).collect()
+                counts
+                    .filter_map(|(units, count)| {
+                        Some((number::value_of_units(units, self.value_type)?, count))
+                    })
+                    .collect()
             }
         })
     }
 
-    /// All values and their users, in order of the values; for a set its members one by one. None for numbers.
+    /// All values and their users, in order of the values; for a set its members one by one. None
+    /// for numbers.
     pub fn sets(&self) -> Vec<(Value, Members)> {
         let stored = |bitmaps: &Bundle, number: u32| Members::Stored(bitmaps.get(number));
         match &self.values {
             Values::Bool(bitmaps) => {
-                let both = [(Value::Bool(false), stored(bitmaps, 1)), (Value::Bool(true), stored(bitmaps, 2))];
+                let both = [
+                    (Value::Bool(false), stored(bitmaps, 1)),
+                    (Value::Bool(true), stored(bitmaps, 2)),
+                ];
                 both.into_iter().filter(|(_, users)| !users.is_empty()).collect()
             }
-            Values::Texts { directory, bitmaps, .. } => {
-                directory.iter().enumerate().map(|(code, text)| (Value::text(text), stored(bitmaps, code as u32 + 1))).collect()
-            }
+            Values::Texts { directory, bitmaps, .. } => directory
+                .iter()
+                .enumerate()
+                .map(|(code, text)| (Value::text(text), stored(bitmaps, code as u32 + 1)))
+                .collect(),
             Values::Numbers(_) => Vec::new(),
         }
     }
@@ -201,7 +233,9 @@ impl Segment {
     pub fn users_of(&self, value: &Value) -> Result<Option<Bitmap>> {
         let number = match (&self.values, value) {
             (Values::Bool(bitmaps), Value::Bool(value)) => Some((bitmaps, 1 + u32::from(*value))),
-            (Values::Texts { directory, bitmaps, .. }, Value::Text(text)) => directory.find(text).ok().map(|code| (bitmaps, code + 1)),
+            (Values::Texts { directory, bitmaps, .. }, Value::Text(text)) => {
+                directory.find(text).ok().map(|code| (bitmaps, code + 1))
+            }
             _ => None,
         };
         Ok(number.map(|(bitmaps, number)| bitmaps.get(number).to_bitmap()).transpose()?)
@@ -210,7 +244,9 @@ impl Segment {
     /// The users of one text of an enum, or member of a set.
     pub(crate) fn stored_of(&self, text: &str) -> Option<Stored> {
         match &self.values {
-            Values::Texts { directory, bitmaps, .. } => directory.find(text).ok().map(|code| bitmaps.get(code + 1)),
+            Values::Texts { directory, bitmaps, .. } => {
+                directory.find(text).ok().map(|code| bitmaps.get(code + 1))
+            }
             _ => None,
         }
     }
@@ -221,19 +257,26 @@ impl Segment {
             return Vec::new();
         };
         let codes = directory.with_prefix(&like_prefix(pattern));
-        let fitting =
-            codes.filter_map(|code| directory.get(code).filter(|text| like(pattern, text)).map(|text| (text, bitmaps.get(code + 1))));
+        let fitting = codes.filter_map(|code| {
+            directory
+                .get(code)
+                .filter(|text| like(pattern, text))
+                .map(|text| (text, bitmaps.get(code + 1)))
+        });
         fitting.collect()
     }
 
-    /// The exact sum over all users, or those in `within`, in units of 10^-scale (scale 0 for an int). `None` where there is nothing to
-    /// sum: nobody has a value, or the type is neither int nor decimal.
+    /// The exact sum over all users, or those in `within`, in units of 10^-scale (scale 0 for an
+    /// int). `None` where there is nothing to sum: nobody has a value, or the type is neither
+    /// int nor decimal.
     ///
     /// # Errors
     /// `Corrupt` and `Store` name the object that cannot be read.
     pub fn sum(&self, within: Option<&Bitmap>) -> Result<Option<i128>> {
         match (&self.values, self.value_type) {
-            (Values::Numbers(slices), ValueType::Int | ValueType::Decimal { .. }) => Ok(slices.sum(within)?.map(|sum| sum.sum)),
+            (Values::Numbers(slices), ValueType::Int | ValueType::Decimal { .. }) => {
+                Ok(slices.sum(within)?.map(|sum| sum.sum))
+            }
             _ => Ok(None),
         }
     }
@@ -254,8 +297,8 @@ impl Segment {
         Ok(bounds.and_then(|(low, high)| value(low).zip(value(high))))
     }
 
-    /// The quantiles (0 to 1 each, by nearest rank) of the numbers, days or instants of all users, or of those in `within`; none where nobody
-    /// has one.
+    /// The quantiles (0 to 1 each, by nearest rank) of the numbers, days or instants of all users,
+    /// or of those in `within`; none where nobody has one.
     ///
     /// # Errors
     /// `Corrupt` and `Store` name the object that cannot be read.
@@ -264,16 +307,24 @@ impl Segment {
             return Ok(Vec::new());
         };
         let units = slices.quantiles(within, quantiles)?;
-        Ok(units.into_iter().filter_map(|units| number::value_of_units(units, self.value_type)).collect())
+        Ok(units
+            .into_iter()
+            .filter_map(|units| number::value_of_units(units, self.value_type))
+            .collect())
     }
 
-    /// The numbers, days or instants of all users, or of those in `within`, in `bins` parts of the way from the least to the greatest, of the
-    /// same width but for one unit, at most 65,536 of them: the least and the greatest value of a bin, both included, and how many lie there. Fewer bins where there are
-    /// fewer values than that; none where nobody has one.
+    /// The numbers, days or instants of all users, or of those in `within`, in `bins` parts of the
+    /// way from the least to the greatest, of the same width but for one unit, at most 65,536
+    /// of them: the least and the greatest value of a bin, both included, and how many lie there.
+    /// Fewer bins where there are fewer values than that; none where nobody has one.
     ///
     /// # Errors
     /// `Corrupt` and `Store` name the object that cannot be read.
-    pub fn histogram(&self, within: Option<&Bitmap>, bins: usize) -> Result<Vec<(Value, Value, u64)>> {
+    pub fn histogram(
+        &self,
+        within: Option<&Bitmap>,
+        bins: usize,
+    ) -> Result<Vec<(Value, Value, u64)>> {
         let Values::Numbers(slices) = &self.values else {
             return Ok(Vec::new());
         };
@@ -286,20 +337,27 @@ impl Segment {
         let edges: Vec<i128> = (0..=bins).map(|bin| low + width * bin / bins.max(1)).collect();
         let (_, below) = slices.counts_below(within, &edges)?;
         let value = |units: i128| number::value_of_units(units, self.value_type);
-        let bin = |(edges, below): (&[i128], &[u64])| Some((value(edges[0])?, value(edges[1] - 1)?, below[1] - below[0]));
+        let bin = |(edges, below): (&[i128], &[u64])| {
+            Some((value(edges[0])?, value(edges[1] - 1)?, below[1] - below[0]))
+        };
         Ok(edges.windows(2).zip(below.windows(2)).filter_map(bin).collect())
     }
 }
 
 impl std::fmt::Debug for Segment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Segment").field("value_type", &self.value_type).field("users", &self.users()).finish()
+        f.debug_struct("Segment")
+            .field("value_type", &self.value_type)
+            .field("users", &self.users())
+            .finish()
     }
 }
 
 fn section(head: &[u8], number: usize, body_len: usize) -> Option<Range<usize>> {
     let at = 8 + 16 * number;
-    let read = |at: usize| usize::try_from(u64::from_le_bytes(head.get(at..at + 8)?.try_into().ok()?)).ok();
+    let read = |at: usize| {
+        usize::try_from(u64::from_le_bytes(head.get(at..at + 8)?.try_into().ok()?)).ok()
+    };
     let (start, len) = (read(at)?, read(at + 8)?);
     let end = start.checked_add(len)?;
     (end <= body_len).then_some(start..end)

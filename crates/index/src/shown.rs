@@ -4,8 +4,8 @@ use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// What readers of one app see. Whoever changes one half, the segments or the live changes, puts the next snapshot together; a reader takes
-/// the last one, without a lock.
+/// What readers of one app see. Whoever changes one half, the segments or the live changes, puts
+/// the next snapshot together; a reader takes the last one, without a lock.
 #[derive(Default)]
 pub(crate) struct Shown {
     halves: Mutex<Halves>,
@@ -37,7 +37,8 @@ impl Shown {
         }
     }
 
-    /// Another revision; an older one than is shown is passed over. `live` when an overlay belongs on top.
+    /// Another revision; an older one than is shown is passed over. `live` when an overlay belongs
+    /// on top.
     pub(crate) fn set_cut(&self, cut: Arc<Cut>, live: bool) {
         let mut halves = self.halves();
         if halves.cut.as_ref().is_some_and(|shown| shown.revision > cut.revision) {
@@ -62,7 +63,9 @@ impl Shown {
         let Some(cut) = &halves.cut else { return };
         let overlay = halves.overlay.as_ref();
         let fit = match overlay {
-            Some(overlay) => overlay.generation == cut.generation && overlay.revision <= cut.revision,
+            Some(overlay) => {
+                overlay.generation == cut.generation && overlay.revision <= cut.revision
+            }
             None => !live,
         };
         if fit {

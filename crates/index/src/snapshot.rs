@@ -6,7 +6,8 @@ use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
 use taghouse_model::{Name, ValueType};
 
-/// One cut over all tags of an app: it stays readable whatever is published afterwards, and its objects stay as long as it lives.
+/// One cut over all tags of an app: it stays readable whatever is published afterwards, and its
+/// objects stay as long as it lives.
 #[derive(Debug)]
 pub struct Snapshot {
     pub(crate) cut: Arc<Cut>,
@@ -25,8 +26,9 @@ pub(crate) struct Cut {
 /// The live changes on top of a cut.
 pub(crate) struct LiveCut {
     pub(crate) overlay: Arc<Overlay>,
-    /// The users of the cut, those that came, and all who were deleted: leaves must lie within them, for segments hold the deleted yet, and so
-    /// do runs of changes those who came and were deleted before any flush.
+    /// The users of the cut, those that came, and all who were deleted: leaves must lie within
+    /// them, for segments hold the deleted yet, and so do runs of changes those who came and
+    /// were deleted before any flush.
     pub(crate) all: Arc<Bitmap>,
     /// The users that exist.
     pub(crate) users: Arc<Bitmap>,
@@ -54,11 +56,17 @@ impl Snapshot {
     pub(crate) fn new(cut: Arc<Cut>, overlay: Option<Arc<Overlay>>) -> Self {
         let live = overlay.map(|overlay| {
             let users = &cut.users.bitmap;
-            let share = |set: &Arc<Bitmap>, result: &dyn Fn() -> Bitmap| if set.is_empty() { set.clone() } else { Arc::new(result()) };
+            let share = |set: &Arc<Bitmap>, result: &dyn Fn() -> Bitmap| {
+                if set.is_empty() { set.clone() } else { Arc::new(result()) }
+            };
             let came = share(&overlay.came, &|| overlay.came.and_not(users));
             let gone = share(&overlay.deleted, &|| overlay.deleted.and(users));
             let alive = if came.is_empty() { users.clone() } else { Arc::new(users.or(&came)) };
-            let all = if overlay.deleted.is_empty() { alive.clone() } else { Arc::new(alive.or(&overlay.deleted)) };
+            let all = if overlay.deleted.is_empty() {
+                alive.clone()
+            } else {
+                Arc::new(alive.or(&overlay.deleted))
+            };
             let users = if gone.is_empty() { alive } else { Arc::new(alive.and_not(&gone)) };
             LiveCut { overlay, all, users, came, gone }
         });
@@ -100,8 +108,8 @@ impl Snapshot {
         self.cut.tags.get(tag).map(|tag| &tag.info)
     }
 
-    /// One tag's values, live changes among them; `None` for a tag that was never published. The segment is opened when it is first asked
-    /// for.
+    /// One tag's values, live changes among them; `None` for a tag that was never published. The
+    /// segment is opened when it is first asked for.
     ///
     /// # Errors
     /// `Corrupt` and `Store` name the object that cannot be opened.
@@ -119,7 +127,11 @@ impl Snapshot {
         let Some(live) = &self.live else { return Ok(TagView::new(segment, None, Arc::default())) };
         let overlay = live.overlay.tags.get(&tag.info.name).map(|overlay| {
             // Just published: the next overlay will leave out what the segment holds.
-            if overlay.first() <= tag.info.flushed_through { Arc::new(overlay.after(tag.info.flushed_through)) } else { overlay.clone() }
+            if overlay.first() <= tag.info.flushed_through {
+                Arc::new(overlay.after(tag.info.flushed_through))
+            } else {
+                overlay.clone()
+            }
         });
         Ok(TagView::new(segment, overlay, live.gone.clone()))
     }
@@ -136,6 +148,9 @@ impl Snapshot {
 
 impl std::fmt::Debug for LiveCut {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LiveCut").field("position", &self.overlay.position).field("users", &self.users).finish()
+        f.debug_struct("LiveCut")
+            .field("position", &self.overlay.position)
+            .field("users", &self.users)
+            .finish()
     }
 }

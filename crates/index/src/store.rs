@@ -1,5 +1,5 @@
-//! Objects: written once, never changed. The store makes each durable when its writing returns, for the log of live changes will soon no
-//! longer hold what they do.
+//! Objects: written once, never changed. The store makes each durable when its writing returns, for
+//! the log of live changes will soon no longer hold what they do.
 
 use crate::blocking::blocking;
 use crate::error::{Error, Result};
@@ -16,11 +16,22 @@ use xxhash_rust::xxh3::xxh3_128;
 #[derive(Clone)]
 pub(crate) struct Objects(pub(crate) Arc<dyn ObjectStore>);
 
-/// The path of a tag's segment (or, with a name that no tag can have, of something else). It names who wrote it, and when: an object that a
-/// publication gave up is never one that another has published. And it names the content, so that no path ever has two.
-pub(crate) fn path_of(app: &AppId, folder: &str, revision: u64, publication: u64, ending: &str, content: &[u8]) -> String {
+/// The path of a tag's segment (or, with a name that no tag can have, of something else). It names
+/// who wrote it, and when: an object that a publication gave up is never one that another has
+/// published. And it names the content, so that no path ever has two.
+pub(crate) fn path_of(
+    app: &AppId,
+    folder: &str,
+    revision: u64,
+    publication: u64,
+    ending: &str,
+    content: &[u8],
+) -> String {
     let process = std::process::id();
-    format!("index/{app}/{folder}/{revision:010}-{process:x}-{publication:x}-{:032x}.{ending}", xxh3_128(content))
+    format!(
+        "index/{app}/{folder}/{revision:010}-{process:x}-{publication:x}-{:032x}.{ending}",
+        xxh3_128(content)
+    )
 }
 
 impl Objects {
@@ -28,8 +39,14 @@ impl Objects {
         self.0.put(&path(object)?, content.into()).await.map(|_| ()).map_err(|e| failed(object, &e))
     }
 
-    /// Makes a file of this machine an object: moves it there, if objects are files below `root`, or else copies and removes it.
-    pub(crate) async fn take(&self, object: &str, file: PathBuf, root: Option<PathBuf>) -> Result<()> {
+    /// Makes a file of this machine an object: moves it there, if objects are files below `root`,
+    /// or else copies and removes it.
+    pub(crate) async fn take(
+        &self,
+        object: &str,
+        file: PathBuf,
+        root: Option<PathBuf>,
+    ) -> Result<()> {
         if let Some(root) = root {
             let (from, to) = (file.clone(), root.join(object));
             let moved = blocking(move || {
@@ -38,7 +55,9 @@ impl Objects {
                     return Ok(false);
                 }
                 let synced = File::open(&to).and_then(|file| taghouse_disk::sync(&file, &to));
-                synced.and_then(|()| Folders::below(root).settle([to.as_path()])).map_err(|e| file_failed(&to, &e))?;
+                synced
+                    .and_then(|()| Folders::below(root).settle([to.as_path()]))
+                    .map_err(|e| file_failed(&to, &e))?;
                 Ok(true)
             });
             if moved.await? {
@@ -68,7 +87,9 @@ impl Objects {
             let Ok(path) = path(object) else { continue };
             match self.0.delete(&path).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => tracing::warn!(%object, %error, "an old index object could not be deleted"),
+                Err(error) => {
+                    tracing::warn!(%object, %error, "an old index object could not be deleted")
+                }
             }
         }
     }
@@ -76,7 +97,9 @@ impl Objects {
 
 /// The bytes of a segment that a loader wrote.
 pub(crate) fn map_file(file: &FilePath) -> Result<Bytes> {
-    File::open(file).and_then(|opened| taghouse_bitmap::map(&opened)).map_err(|e| file_failed(file, &e))
+    File::open(file)
+        .and_then(|opened| taghouse_bitmap::map(&opened))
+        .map_err(|e| file_failed(file, &e))
 }
 
 fn file_failed(file: &FilePath, error: &std::io::Error) -> Error {

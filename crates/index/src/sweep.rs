@@ -1,4 +1,5 @@
-//! Objects that nothing leads to: of processes that ended between writing them and publishing, or between publishing and deleting.
+//! Objects that nothing leads to: of processes that ended between writing them and publishing, or
+//! between publishing and deleting.
 
 use crate::error::Result;
 use crate::index::Index;
@@ -9,8 +10,9 @@ use std::collections::BTreeSet;
 use taghouse_model::AppId;
 
 impl Index {
-    /// Deletes the objects of an app's index that what is published does not name, nor may a reader of the revision before. How many these
-    /// were. To be called before anything is published, where no other process writes to the store.
+    /// Deletes the objects of an app's index that what is published does not name, nor may a reader
+    /// of the revision before. How many these were. To be called before anything is published,
+    /// where no other process writes to the store.
     ///
     /// # Errors
     /// As [`Index::published`], and `Store`; nothing is deleted then.
@@ -20,12 +22,20 @@ impl Index {
         if known.revision.is_none() {
             return Ok(0);
         }
-        let named: BTreeSet<String> =
-            known.manifest.objects().into_iter().chain(known.manifest.retired.iter().cloned()).chain(known.object).collect();
+        let named: BTreeSet<String> = known
+            .manifest
+            .objects()
+            .into_iter()
+            .chain(known.manifest.retired.iter().cloned())
+            .chain(known.object)
+            .collect();
         let folder = format!("index/{app}");
-        let found = self.objects.0.list(Some(&path(&folder)?)).map_ok(|object| object.location.to_string());
-        let found: Vec<String> = found.try_collect().await.map_err(|error| failed(&folder, &error))?;
-        let unnamed: Vec<&String> = found.iter().filter(|object| !named.contains(*object)).collect();
+        let found =
+            self.objects.0.list(Some(&path(&folder)?)).map_ok(|object| object.location.to_string());
+        let found: Vec<String> =
+            found.try_collect().await.map_err(|error| failed(&folder, &error))?;
+        let unnamed: Vec<&String> =
+            found.iter().filter(|object| !named.contains(*object)).collect();
         let count = unnamed.len();
         self.objects.delete(unnamed).await;
         Ok(count)

@@ -29,7 +29,8 @@ pub(crate) trait Open: Send + Sync {
     fn open(&self, object: &str) -> Result<Segment>;
 }
 
-/// A tag in a snapshot. Its segment is opened when it is first asked for: of ten thousand tags a question names a few.
+/// A tag in a snapshot. Its segment is opened when it is first asked for: of ten thousand tags a
+/// question names a few.
 pub(crate) struct Tag {
     pub(crate) info: TagInfo,
     source: Source,
@@ -52,7 +53,13 @@ impl Tag {
             }
         }
         check(&info, &segment)?;
-        Ok(Self { info, source: Source::Kept { opener: Arc::new(Never), segment: Box::new(OnceLock::from(segment)) } })
+        Ok(Self {
+            info,
+            source: Source::Kept {
+                opener: Arc::new(Never),
+                segment: Box::new(OnceLock::from(segment)),
+            },
+        })
     }
 
     /// A tag whose segment is opened once.

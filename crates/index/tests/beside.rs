@@ -1,4 +1,5 @@
-//! Batches, flushes, deletions and writers beside one another: each gets in, and nothing of another is lost.
+//! Batches, flushes, deletions and writers beside one another: each gets in, and nothing of another
+//! is lost.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use object_store::memory::InMemory;
@@ -7,7 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use taghouse_catalog::SqliteCatalog;
-use taghouse_index::{Bitmap, Changes, Index, LiveOptions, Op, Publication, SegmentBuilder, Snapshot, TagChange, TagPublication};
+use taghouse_index::{
+    Bitmap, Changes, Index, LiveOptions, Op, Publication, SegmentBuilder, Snapshot, TagChange,
+    TagPublication,
+};
 use taghouse_model::{AppId, Name, Value, ValueType};
 
 struct House {
@@ -20,7 +24,8 @@ struct House {
 impl House {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let catalog = Arc::new(SqliteCatalog::open(&folder.path().join("catalog.db")).await.unwrap());
+        let catalog =
+            Arc::new(SqliteCatalog::open(&folder.path().join("catalog.db")).await.unwrap());
         Self { store: Arc::new(InMemory::new()), catalog, folder, app: AppId::new("shop").unwrap() }
     }
 
@@ -44,15 +49,30 @@ impl House {
 
     async fn declared(&self, options: LiveOptions) -> Arc<Index> {
         let index = self.open(options);
-        for (tag, value_type) in [("n", ValueType::Int), ("t", ValueType::Text), ("s", ValueType::Set)] {
-            index.declare(&self.app, 1, name(tag), value_type, 0, serde_json::json!({})).await.unwrap();
+        for (tag, value_type) in
+            [("n", ValueType::Int), ("t", ValueType::Text), ("s", ValueType::Set)]
+        {
+            index
+                .declare(&self.app, 1, name(tag), value_type, 0, serde_json::json!({}))
+                .await
+                .unwrap();
         }
         index
     }
 
     async fn change(&self, index: &Index, points: &[(&str, u32, Op)]) {
-        let points = points.iter().map(|(tag, ordinal, op)| TagChange { tag: name(tag), ordinal: *ordinal, op: op.clone() }).collect();
-        index.change(&self.app, Changes { generation: 1, points, ..Changes::default() }).await.unwrap();
+        let points = points
+            .iter()
+            .map(|(tag, ordinal, op)| TagChange {
+                tag: name(tag),
+                ordinal: *ordinal,
+                op: op.clone(),
+            })
+            .collect();
+        index
+            .change(&self.app, Changes { generation: 1, points, ..Changes::default() })
+            .await
+            .unwrap();
     }
 
     async fn seen(&self, index: &Index) -> Arc<Snapshot> {
@@ -62,7 +82,11 @@ impl House {
 
     fn log_files(&self) -> usize {
         let files = std::fs::read_dir(self.folder.path().join("live/shop")).unwrap();
-        files.filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|ending| ending == "log")).count()
+        files
+            .filter(|file| {
+                file.as_ref().unwrap().path().extension().is_some_and(|ending| ending == "log")
+            })
+            .count()
     }
 }
 
@@ -80,7 +104,8 @@ fn set(members: &[&str]) -> Value {
 
 fn values(snapshot: &Snapshot, tag: &str) -> BTreeMap<u32, Value> {
     let view = snapshot.tag(tag).unwrap().unwrap();
-    let values: BTreeMap<u32, Value> = (0..100).filter_map(|user| Some((user, view.value_of(user).unwrap()?))).collect();
+    let values: BTreeMap<u32, Value> =
+        (0..100).filter_map(|user| Some((user, view.value_of(user).unwrap()?))).collect();
     assert_eq!(view.users().unwrap(), values.len() as u64, "{tag}");
     values
 }
@@ -91,7 +116,14 @@ fn batch(flushed_through: u64) -> Publication {
         let mut builder = SegmentBuilder::new(value_type);
         (1..=5).for_each(|user| builder.add(user, &value(user)).unwrap());
         let (segment, flushed_through) = (builder.finish().unwrap(), Some(flushed_through));
-        TagPublication { name: name(tag), value_type, as_of_ms: 9, definition: serde_json::json!({}), segment, flushed_through }
+        TagPublication {
+            name: name(tag),
+            value_type,
+            as_of_ms: 9,
+            definition: serde_json::json!({}),
+            segment,
+            flushed_through,
+        }
     };
     let tags = vec![
         tag("n", ValueType::Int, &|user| Value::Int(i64::from(user) * 100)),
@@ -105,15 +137,47 @@ fn batch(flushed_through: u64) -> Publication {
 async fn what_was_flushed_since_a_batch_began_comes_back_on_top() {
     let house = House::new().await;
     let index = house.by_hand().await;
-    house.change(&index, &[("n", 1, int(1)), ("t", 1, Op::Set(Value::text("before"))), ("n", 50, int(50))]).await;
+    house
+        .change(
+            &index,
+            &[("n", 1, int(1)), ("t", 1, Op::Set(Value::text("before"))), ("n", 50, int(50))],
+        )
+        .await;
     let pin = index.pin(&house.app).await.unwrap();
     // Flushed in two parts, and checkpointed; the last part is in no segment yet.
-    house.change(&index, &[("n", 1, int(11)), ("n", 2, Op::Unset), ("t", 2, Op::Set(Value::text("live"))), ("n", 9, int(9))]).await;
     house
-        .change(&index, &[("s", 1, Op::Add("live".into())), ("s", 2, Op::Set(set(&["only"]))), ("s", 3, Op::Remove("batch".into()))])
+        .change(
+            &index,
+            &[
+                ("n", 1, int(11)),
+                ("n", 2, Op::Unset),
+                ("t", 2, Op::Set(Value::text("live"))),
+                ("n", 9, int(9)),
+            ],
+        )
+        .await;
+    house
+        .change(
+            &index,
+            &[
+                ("s", 1, Op::Add("live".into())),
+                ("s", 2, Op::Set(set(&["only"]))),
+                ("s", 3, Op::Remove("batch".into())),
+            ],
+        )
         .await;
     assert_eq!(index.flush(&house.app).await.unwrap(), 3);
-    house.change(&index, &[("n", 1, int(12)), ("n", 4, int(4)), ("n", 8, int(8)), ("t", 60, Op::Set(Value::text("new")))]).await;
+    house
+        .change(
+            &index,
+            &[
+                ("n", 1, int(12)),
+                ("n", 4, int(4)),
+                ("n", 8, int(8)),
+                ("t", 60, Op::Set(Value::text("new"))),
+            ],
+        )
+        .await;
     index.delete_users(&house.app, 1, &[4, 8, 5]).await.unwrap();
     index.flush(&house.app).await.unwrap();
     index.checkpoint(&house.app).await.unwrap();
@@ -128,9 +192,11 @@ async fn what_was_flushed_since_a_batch_began_comes_back_on_top() {
         let snapshot = house.seen(index).await;
         assert_eq!(snapshot.info("n").unwrap().flushed_through, before);
         // 50 was there before the batch, which says nothing of it.
-        let numbers = BTreeMap::from([(1, Value::Int(12)), (3, Value::Int(33)), (9, Value::Int(9))]);
+        let numbers =
+            BTreeMap::from([(1, Value::Int(12)), (3, Value::Int(33)), (9, Value::Int(9))]);
         assert_eq!(values(&snapshot, "n"), numbers);
-        let texts = [(1, "batch"), (2, "live"), (3, "batch"), (60, "new")].map(|(user, text)| (user, Value::text(text)));
+        let texts = [(1, "batch"), (2, "live"), (3, "batch"), (60, "new")]
+            .map(|(user, text)| (user, Value::text(text)));
         assert_eq!(values(&snapshot, "t"), BTreeMap::from(texts));
         let sets = BTreeMap::from([(1, set(&["batch", "live", "later"])), (2, set(&["only"]))]);
         assert_eq!(values(&snapshot, "s"), sets);
@@ -143,7 +209,10 @@ async fn what_was_flushed_since_a_batch_began_comes_back_on_top() {
     index.flush(&house.app).await.unwrap();
     let snapshot = house.seen(&index).await;
     assert_eq!(values(&snapshot, "n").len(), 3);
-    assert!(snapshot.tag("t").unwrap().unwrap().segment().value_of(5).unwrap().is_none(), "the deleted are gone from the files");
+    assert!(
+        snapshot.tag("t").unwrap().unwrap().segment().value_of(5).unwrap().is_none(),
+        "the deleted are gone from the files"
+    );
 }
 
 #[tokio::test]
@@ -173,10 +242,17 @@ async fn a_flush_of_deletions_alone_keeps_the_position_and_the_changes() {
     index.delete_users(&house.app, 1, &[2]).await.unwrap();
     assert_eq!(index.flush_due(&house.app).await.unwrap(), 1);
     let snapshot = house.seen(&index).await;
-    assert_eq!(snapshot.info("n").unwrap().flushed_through, flushed, "only the deleted were taken out");
+    assert_eq!(
+        snapshot.info("n").unwrap().flushed_through,
+        flushed,
+        "only the deleted were taken out"
+    );
     assert_eq!(values(&snapshot, "n"), BTreeMap::from([(1, Value::Int(11)), (3, Value::Int(3))]));
     let segment = snapshot.tag("n").unwrap().unwrap().segment().clone();
-    assert_eq!((segment.value_of(1).unwrap(), segment.value_of(2).unwrap()), (Some(Value::Int(1)), None));
+    assert_eq!(
+        (segment.value_of(1).unwrap(), segment.value_of(2).unwrap()),
+        (Some(Value::Int(1)), None)
+    );
     assert_eq!(snapshot.users().iter().collect::<Vec<_>>(), [1, 3]);
     // A batch that knows all changes up to there is not behind.
     index.publish(&house.app, batch(flushed), vec![]).await.unwrap();
@@ -186,11 +262,17 @@ async fn a_flush_of_deletions_alone_keeps_the_position_and_the_changes() {
 async fn texts_have_a_limit_of_bytes_and_go_when_they_are_flushed() {
     const LIMIT: u64 = 200_000;
     let house = Arc::new(House::new().await);
-    let options = LiveOptions { tick: Duration::from_millis(1), limit_text_bytes: LIMIT, flush_every: None, ..LiveOptions::default() };
+    let options = LiveOptions {
+        tick: Duration::from_millis(1),
+        limit_text_bytes: LIMIT,
+        flush_every: None,
+        ..LiveOptions::default()
+    };
     let index = house.declared(options).await;
     let (done, most) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let watcher = {
-        let (index, app, done, most) = (index.clone(), house.app.clone(), done.clone(), most.clone());
+        let (index, app, done, most) =
+            (index.clone(), house.app.clone(), done.clone(), most.clone());
         tokio::spawn(async move {
             while !done.load(Ordering::Relaxed) {
                 most.fetch_max(index.unflushed_text_bytes(&app).await.unwrap(), Ordering::Relaxed);
@@ -207,10 +289,15 @@ async fn texts_have_a_limit_of_bytes_and_go_when_they_are_flushed() {
                 for call in 0..30 {
                     let users = (0..20).map(|n| writer * 10_000 + call * 20 + n);
                     let texts: Vec<(u32, String)> = users.map(|user| (user, text(user))).collect();
-                    let points: Vec<(&str, u32, Op)> = texts.iter().map(|(user, text)| ("t", *user, Op::Set(Value::text(text)))).collect();
+                    let points: Vec<(&str, u32, Op)> = texts
+                        .iter()
+                        .map(|(user, text)| ("t", *user, Op::Set(Value::text(text))))
+                        .collect();
                     house.change(&index, &points).await;
-                    let members: Vec<(&str, u32, Op)> =
-                        texts.iter().map(|(user, text)| ("s", *user, Op::Add(text.as_str().into()))).collect();
+                    let members: Vec<(&str, u32, Op)> = texts
+                        .iter()
+                        .map(|(user, text)| ("s", *user, Op::Add(text.as_str().into())))
+                        .collect();
                     house.change(&index, &members).await;
                 }
             })
@@ -234,7 +321,11 @@ async fn texts_have_a_limit_of_bytes_and_go_when_they_are_flushed() {
     drop((snapshot, one, members));
     let before = index.unflushed_text_bytes(&house.app).await.unwrap();
     drop(index);
-    let again = house.open(LiveOptions { limit_text_bytes: LIMIT, flush_every: None, ..LiveOptions::default() });
+    let again = house.open(LiveOptions {
+        limit_text_bytes: LIMIT,
+        flush_every: None,
+        ..LiveOptions::default()
+    });
     house.seen(&again).await;
     assert!(before == 0 || again.unflushed_text_bytes(&house.app).await.unwrap() > 0);
 }
@@ -245,11 +336,17 @@ async fn writers_wait_for_room_and_nothing_is_lost() {
     const WRITERS: u32 = 6;
     const CALLS: u32 = 60;
     let house = Arc::new(House::new().await);
-    let options = LiveOptions { tick: Duration::from_millis(1), limit_changes: LIMIT, flush_every: None, ..LiveOptions::default() };
+    let options = LiveOptions {
+        tick: Duration::from_millis(1),
+        limit_changes: LIMIT,
+        flush_every: None,
+        ..LiveOptions::default()
+    };
     let index = house.declared(options).await;
     let (done, most) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let watcher = {
-        let (index, app, done, most) = (index.clone(), house.app.clone(), done.clone(), most.clone());
+        let (index, app, done, most) =
+            (index.clone(), house.app.clone(), done.clone(), most.clone());
         tokio::spawn(async move {
             while !done.load(Ordering::Relaxed) {
                 most.fetch_max(index.unflushed(&app).await.unwrap(), Ordering::Relaxed);
@@ -263,7 +360,8 @@ async fn writers_wait_for_room_and_nothing_is_lost() {
             tokio::spawn(async move {
                 for call in 0..CALLS {
                     let user = |n: u32| writer * 10_000 + call * 10 + n;
-                    let points: Vec<(&str, u32, Op)> = (0..10).map(|n| ("n", user(n), int(i64::from(user(n))))).collect();
+                    let points: Vec<(&str, u32, Op)> =
+                        (0..10).map(|n| ("n", user(n), int(i64::from(user(n))))).collect();
                     house.change(&index, &points).await;
                 }
             })
@@ -278,7 +376,9 @@ async fn writers_wait_for_room_and_nothing_is_lost() {
     assert!((LIMIT / 8..=LIMIT).contains(&most), "{most} changes were in memory at a time");
     let snapshot = house.seen(&index).await;
     let view = snapshot.tag("n").unwrap().unwrap();
-    assert!(snapshot.info("n").unwrap().flushed_through > u64::from(WRITERS * CALLS * 10) - 2 * LIMIT);
+    assert!(
+        snapshot.info("n").unwrap().flushed_through > u64::from(WRITERS * CALLS * 10) - 2 * LIMIT
+    );
     assert_eq!(view.users().unwrap(), u64::from(WRITERS * CALLS * 10));
     for user in (0..WRITERS).flat_map(|writer| (0..CALLS * 10).map(move |n| writer * 10_000 + n)) {
         assert_eq!(view.value_of(user).unwrap(), Some(Value::Int(i64::from(user))));
@@ -287,13 +387,18 @@ async fn writers_wait_for_room_and_nothing_is_lost() {
     house.seen(&index).await;
     index.flush(&house.app).await.unwrap();
     for (first, count) in [(50_000, 90), (60_000, LIMIT as u32 - 50)] {
-        let points: Vec<(&str, u32, Op)> = (0..count).map(|user| ("n", first + user, int(1))).collect();
+        let points: Vec<(&str, u32, Op)> =
+            (0..count).map(|user| ("n", first + user, int(1))).collect();
         house.change(&index, &points).await;
     }
     let held = index.unflushed(&house.app).await.unwrap();
     assert!(held <= LIMIT, "{held} changes are in memory");
     // One call over the limit goes in alone.
-    let points: Vec<(&str, u32, Op)> = (0..LIMIT as u32 + 50).map(|user| ("n", 70_000 + user, int(1))).collect();
+    let points: Vec<(&str, u32, Op)> =
+        (0..LIMIT as u32 + 50).map(|user| ("n", 70_000 + user, int(1))).collect();
     house.change(&index, &points).await;
-    assert_eq!(house.seen(&index).await.tag("n").unwrap().unwrap().value_of(70_001).unwrap(), Some(Value::Int(1)));
+    assert_eq!(
+        house.seen(&index).await.tag("n").unwrap().unwrap().value_of(70_001).unwrap(),
+        Some(Value::Int(1))
+    );
 }

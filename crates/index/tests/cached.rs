@@ -1,4 +1,5 @@
-//! Segments in a store that is elsewhere, read through a bounded cache; and segments mapped from files.
+//! Segments in a store that is elsewhere, read through a bounded cache; and segments mapped from
+//! files.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use async_trait::async_trait;
@@ -6,8 +7,9 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use object_store::path::Path as ObjectPath;
 use object_store::{
-    CopyOptions, GetOptions, GetRange, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, local::LocalFileSystem,
+    CopyOptions, GetOptions, GetRange, GetResult, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+    local::LocalFileSystem,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -32,13 +34,26 @@ impl std::fmt::Display for Counting {
 
 #[async_trait]
 impl ObjectStore for Counting {
-    async fn put_opts(&self, location: &ObjectPath, payload: PutPayload, opts: PutOptions) -> object_store::Result<PutResult> {
+    async fn put_opts(
+        &self,
+        location: &ObjectPath,
+        payload: PutPayload,
+        opts: PutOptions,
+    ) -> object_store::Result<PutResult> {
         self.0.put_opts(location, payload, opts).await
     }
-    async fn put_multipart_opts(&self, location: &ObjectPath, opts: PutMultipartOptions) -> object_store::Result<Box<dyn MultipartUpload>> {
+    async fn put_multipart_opts(
+        &self,
+        location: &ObjectPath,
+        opts: PutMultipartOptions,
+    ) -> object_store::Result<Box<dyn MultipartUpload>> {
         self.0.put_multipart_opts(location, opts).await
     }
-    async fn get_opts(&self, location: &ObjectPath, options: GetOptions) -> object_store::Result<GetResult> {
+    async fn get_opts(
+        &self,
+        location: &ObjectPath,
+        options: GetOptions,
+    ) -> object_store::Result<GetResult> {
         if let Some(GetRange::Bounded(range)) = &options.range {
             self.1.fetch_add(range.end - range.start, Ordering::Relaxed);
         }
@@ -50,13 +65,24 @@ impl ObjectStore for Counting {
     ) -> BoxStream<'static, object_store::Result<ObjectPath>> {
         self.0.delete_stream(locations)
     }
-    fn list(&self, prefix: Option<&ObjectPath>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+    fn list(
+        &self,
+        prefix: Option<&ObjectPath>,
+    ) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
         self.0.list(prefix)
     }
-    async fn list_with_delimiter(&self, prefix: Option<&ObjectPath>) -> object_store::Result<ListResult> {
+    async fn list_with_delimiter(
+        &self,
+        prefix: Option<&ObjectPath>,
+    ) -> object_store::Result<ListResult> {
         self.0.list_with_delimiter(prefix).await
     }
-    async fn copy_opts(&self, from: &ObjectPath, to: &ObjectPath, options: CopyOptions) -> object_store::Result<()> {
+    async fn copy_opts(
+        &self,
+        from: &ObjectPath,
+        to: &ObjectPath,
+        options: CopyOptions,
+    ) -> object_store::Result<()> {
         self.0.copy_opts(from, to, options).await
     }
 }
@@ -76,13 +102,20 @@ impl House {
     async fn published() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("objects")).unwrap();
-        let store = Arc::new(Counting(LocalFileSystem::new_with_prefix(folder.path().join("objects")).unwrap(), AtomicU64::new(0)));
-        let catalog = Arc::new(SqliteCatalog::open(&folder.path().join("catalog.db")).await.unwrap());
+        let store = Arc::new(Counting(
+            LocalFileSystem::new_with_prefix(folder.path().join("objects")).unwrap(),
+            AtomicU64::new(0),
+        ));
+        let catalog =
+            Arc::new(SqliteCatalog::open(&folder.path().join("catalog.db")).await.unwrap());
         let app = AppId::new("shop").unwrap();
         let tags = (1..=TAGS).map(|tag| {
             let mut builder = SegmentBuilder::new(ValueType::Bool);
-            (0..USERS).filter(|user| has(*user, tag)).for_each(|user| builder.add(user, &Value::Bool(true)).unwrap());
-            let (name, definition) = (Name::new(&format!("t{tag}")).unwrap(), serde_json::json!({}));
+            (0..USERS)
+                .filter(|user| has(*user, tag))
+                .for_each(|user| builder.add(user, &Value::Bool(true)).unwrap());
+            let (name, definition) =
+                (Name::new(&format!("t{tag}")).unwrap(), serde_json::json!({}));
             TagPublication {
                 name,
                 value_type: ValueType::Bool,
@@ -92,13 +125,22 @@ impl House {
                 flushed_through: None,
             }
         });
-        let publication = Publication { generation: 1, users: Bitmap::from_range(0..=USERS - 1), tags: tags.collect(), drop: vec![] };
-        Index::new(store.clone(), catalog.clone()).publish(&app, publication, vec![]).await.unwrap();
+        let publication = Publication {
+            generation: 1,
+            users: Bitmap::from_range(0..=USERS - 1),
+            tags: tags.collect(),
+            drop: vec![],
+        };
+        Index::new(store.clone(), catalog.clone())
+            .publish(&app, publication, vec![])
+            .await
+            .unwrap();
         Self { folder, store, catalog, app }
     }
 
     fn cached(&self, limit_bytes: u64) -> Index {
-        Index::new(self.store.clone(), self.catalog.clone()).cached(self.folder.path().join("cache"), limit_bytes)
+        Index::new(self.store.clone(), self.catalog.clone())
+            .cached(self.folder.path().join("cache"), limit_bytes)
     }
 
     fn objects(&self) -> std::path::PathBuf {
@@ -107,17 +149,24 @@ impl House {
 }
 
 fn both(a: u32, b: u32) -> Predicate<Value> {
-    let is = |tag| Predicate::Compare { name: format!("t{tag}"), op: CompareOp::Equal, literal: Value::Bool(true) };
+    let is = |tag| Predicate::Compare {
+        name: format!("t{tag}"),
+        op: CompareOp::Equal,
+        literal: Value::Bool(true),
+    };
     Predicate::And(vec![is(a), is(b)])
 }
 
 async fn count(index: &Index, app: &AppId, a: u32, b: u32) -> Result<u64, taghouse_index::Error> {
     let snapshot = index.snapshot(app).await?.unwrap();
-    tokio::task::spawn_blocking(move || Ok(snapshot.evaluate(&both(a, b), &|_| None)?.count()?)).await.unwrap()
+    tokio::task::spawn_blocking(move || Ok(snapshot.evaluate(&both(a, b), &|_| None)?.count()?))
+        .await
+        .unwrap()
 }
 
 fn disk_bytes(folder: &Path) -> u64 {
-    std::fs::read_dir(folder).map_or(0, |entries| entries.map(|entry| entry.unwrap().metadata().unwrap().len()).sum())
+    std::fs::read_dir(folder)
+        .map_or(0, |entries| entries.map(|entry| entry.unwrap().metadata().unwrap().len()).sum())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,13 +187,21 @@ async fn only_what_is_asked_is_fetched_and_the_cache_is_bounded() {
         assert_eq!(count(&index, &house.app, a, b).await.unwrap(), expected(a, b));
     }
     assert!(house.store.1.load(Ordering::Relaxed) > 3 * two, "evicted segments are fetched again");
-    assert_eq!(disk_bytes(&house.folder.path().join("cache")), 0, "its files have no names, so none can be left behind");
+    assert_eq!(
+        disk_bytes(&house.folder.path().join("cache")),
+        0,
+        "its files have no names, so none can be left behind"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_is_told_when_it_is_read() {
     let house = House::published().await;
-    let snapshot = Index::new(house.store.clone(), house.catalog.clone()).snapshot(&house.app).await.unwrap().unwrap();
+    let snapshot = Index::new(house.store.clone(), house.catalog.clone())
+        .snapshot(&house.app)
+        .await
+        .unwrap()
+        .unwrap();
     let object = snapshot.info("t3").unwrap().object.clone();
     let path = house.objects().join(&object);
     let good = std::fs::read(&path).unwrap();
@@ -160,16 +217,28 @@ async fn damage_is_told_when_it_is_read() {
         replace(damaged);
         let local = Index::new(house.store.clone(), house.catalog.clone()).local(house.objects());
         for index in [house.cached(1 << 30), local] {
-            assert_eq!(count(&index, &house.app, 1, 2).await.unwrap(), count(&index, &house.app, 2, 1).await.unwrap(), "others answer");
+            assert_eq!(
+                count(&index, &house.app, 1, 2).await.unwrap(),
+                count(&index, &house.app, 2, 1).await.unwrap(),
+                "others answer"
+            );
             let error = count(&index, &house.app, 1, 3).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Corrupt);
-            assert!(error.to_string().starts_with(&format!("the index object {object} is damaged (")), "{error}");
+            assert!(
+                error.to_string().starts_with(&format!("the index object {object} is damaged (")),
+                "{error}"
+            );
             assert!(error.to_string().ends_with(": run produce again to rebuild it"), "{error}");
         }
     }
     std::fs::remove_file(&path).unwrap();
     let error = count(&house.cached(1 << 30), &house.app, 1, 3).await.unwrap_err();
-    assert_eq!(error.to_string(), format!("the index object {object} is damaged (it is missing): run produce again to rebuild it"));
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "the index object {object} is damaged (it is missing): run produce again to rebuild it"
+        )
+    );
     house.store.put(&ObjectPath::from(object.as_str()), Bytes::from(good).into()).await.unwrap();
     count(&house.cached(1 << 30), &house.app, 1, 3).await.unwrap();
 }

@@ -1,4 +1,5 @@
-//! SIGKILL at any moment of writing, flushing and checkpointing: what was acknowledged is there, and nothing older took its place.
+//! SIGKILL at any moment of writing, flushing and checkpointing: what was acknowledged is there,
+//! and nothing older took its place.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 use object_store::local::LocalFileSystem;
@@ -35,19 +36,30 @@ async fn open(folder: &Path) -> Arc<Index> {
         flush_every: Some(Duration::from_millis(10)),
         ..LiveOptions::default()
     };
-    let index = Arc::new(Index::new(store, catalog).local(folder.to_owned()).with_live(folder.join("live"), options));
-    for (tag, value_type) in [("n", ValueType::Int), ("text", ValueType::Text), ("set", ValueType::Set)] {
-        index.declare(&shop(), 1, Name::new(tag).unwrap(), value_type, 0, serde_json::json!({})).await.unwrap();
+    let index = Arc::new(
+        Index::new(store, catalog).local(folder.to_owned()).with_live(folder.join("live"), options),
+    );
+    for (tag, value_type) in
+        [("n", ValueType::Int), ("text", ValueType::Text), ("set", ValueType::Set)]
+    {
+        index
+            .declare(&shop(), 1, Name::new(tag).unwrap(), value_type, 0, serde_json::json!({}))
+            .await
+            .unwrap();
     }
     index
 }
 
-/// The nth call of a writer changes one of its users: number, text and set say n, all or none of them.
+/// The nth call of a writer changes one of its users: number, text and set say n, all or none of
+/// them.
 fn call(writer: u32, n: u64) -> (u32, Changes) {
     let ordinal = writer * 1_000_000 + (n % USERS) as u32;
     let text: Arc<str> = format!("v{n}").into();
     let of = |tag: &str, op| TagChange { tag: Name::new(tag).unwrap(), ordinal, op };
-    let mut points = vec![of("n", Op::Set(Value::Int(n as i64))), of("text", Op::Set(Value::Text(text.clone())))];
+    let mut points = vec![
+        of("n", Op::Set(Value::Int(n as i64))),
+        of("text", Op::Set(Value::Text(text.clone()))),
+    ];
     if let Some(before) = n.checked_sub(USERS) {
         points.push(of("set", Op::Remove(format!("v{before}").into())));
     }
@@ -60,8 +72,13 @@ fn call(writer: u32, n: u64) -> (u32, Changes) {
 #[ignore = "run as a subprocess by acknowledged_changes_survive_sigkill"]
 fn child_that_changes_until_killed() {
     let folder = std::env::var(FOLDER).expect("run by the test below");
-    let from: Vec<u64> = std::env::var(FROM).expect("run by the test below").split(',').map(|n| n.parse().unwrap()).collect();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let from: Vec<u64> = std::env::var(FROM)
+        .expect("run by the test below")
+        .split(',')
+        .map(|n| n.parse().unwrap())
+        .collect();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let index = open(Path::new(&folder)).await;
         index.flush_in_background();
@@ -72,7 +89,10 @@ fn child_that_changes_until_killed() {
                     for n in from.. {
                         let (_, changes) = call(writer, n);
                         let position = index.change(&shop(), changes).await.unwrap();
-                        std::io::stdout().lock().write_all(format!("ack {writer} {n} {position}\n").as_bytes()).unwrap();
+                        std::io::stdout()
+                            .lock()
+                            .write_all(format!("ack {writer} {n} {position}\n").as_bytes())
+                            .unwrap();
                     }
                 })
             })
@@ -84,7 +104,12 @@ fn child_that_changes_until_killed() {
 }
 
 /// Runs the child until it has acknowledged `enough` calls, kills it, and notes each writer's last.
-fn run_and_kill(folder: &Path, enough: usize, next: &mut [u64], positions: &mut BTreeMap<u64, (usize, u64)>) {
+fn run_and_kill(
+    folder: &Path,
+    enough: usize,
+    next: &mut [u64],
+    positions: &mut BTreeMap<u64, (usize, u64)>,
+) {
     let from: Vec<String> = next.iter().map(u64::to_string).collect();
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child_that_changes_until_killed", "--ignored", "--nocapture"])
@@ -99,10 +124,16 @@ fn run_and_kill(folder: &Path, enough: usize, next: &mut [u64], positions: &mut 
         let Some((_, said)) = line.split_once("ack ") else { continue };
         let numbers: Vec<u64> = said.split(' ').map(|number| number.parse().unwrap()).collect();
         next[numbers[0] as usize] = numbers[1] + 1;
-        assert_eq!(positions.insert(numbers[2], (numbers[0] as usize, numbers[1])), None, "position {} was given twice", numbers[2]);
+        assert_eq!(
+            positions.insert(numbers[2], (numbers[0] as usize, numbers[1])),
+            None,
+            "position {} was given twice",
+            numbers[2]
+        );
         seen += 1;
         if seen == enough {
-            // SIGKILL on Unix. What the pipe still holds was acknowledged too, so read on to its end.
+            // SIGKILL on Unix. What the pipe still holds was acknowledged too, so read on to its
+            // end.
             child.kill().unwrap();
         }
     }
@@ -113,7 +144,8 @@ fn run_and_kill(folder: &Path, enough: usize, next: &mut [u64], positions: &mut 
 #[test]
 fn acknowledged_changes_survive_sigkill() {
     let folder = tempfile::tempdir().unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (mut next, mut positions) = ([0_u64; WRITERS as usize], BTreeMap::new());
     let mut flushes = 0;
     for round in 0..ROUNDS {
@@ -130,22 +162,41 @@ fn acknowledged_changes_survive_sigkill() {
                 // One call may be in the log that nobody was told of.
                 let acknowledged = next[writer as usize];
                 let (after, _) = call(writer, acknowledged);
-                let one_more = numbers.value_of(after).unwrap() == Some(Value::Int(acknowledged as i64));
+                let one_more =
+                    numbers.value_of(after).unwrap() == Some(Value::Int(acknowledged as i64));
                 next[writer as usize] += u64::from(one_more);
                 let written = next[writer as usize];
                 for n in written.saturating_sub(USERS)..written {
                     let (user, _) = call(writer, n);
                     let text: Arc<str> = format!("v{n}").into();
-                    assert_eq!(numbers.value_of(user).unwrap(), Some(Value::Int(n as i64)), "round {round}, user {user}");
-                    assert_eq!(texts.value_of(user).unwrap(), Some(Value::Text(text.clone())), "round {round}, user {user}");
-                    assert_eq!(sets.value_of(user).unwrap(), Some(Value::Set([text].into())), "round {round}, user {user}");
+                    assert_eq!(
+                        numbers.value_of(user).unwrap(),
+                        Some(Value::Int(n as i64)),
+                        "round {round}, user {user}"
+                    );
+                    assert_eq!(
+                        texts.value_of(user).unwrap(),
+                        Some(Value::Text(text.clone())),
+                        "round {round}, user {user}"
+                    );
+                    assert_eq!(
+                        sets.value_of(user).unwrap(),
+                        Some(Value::Set([text].into())),
+                        "round {round}, user {user}"
+                    );
                     assert!(snapshot.users().contains(user));
                 }
             }
             let users: u64 = next.iter().map(|next| (*next).min(USERS)).sum();
-            assert_eq!((numbers.users().unwrap(), sets.users().unwrap(), snapshot.users().len()), (users, users, users));
+            assert_eq!(
+                (numbers.users().unwrap(), sets.users().unwrap(), snapshot.users().len()),
+                (users, users, users)
+            );
         });
     }
     let calls: u64 = next.iter().sum();
-    assert!(calls > 2_000 && flushes > 0, "{calls} calls, flushed up to {flushes}: the test saw too little");
+    assert!(
+        calls > 2_000 && flushes > 0,
+        "{calls} calls, flushed up to {flushes}: the test saw too little"
+    );
 }

@@ -1,4 +1,5 @@
-//! The loader against the segment builder: the same bytes, whatever the order, the threads and the memory.
+//! The loader against the segment builder: the same bytes, whatever the order, the threads and the
+//! memory.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use proptest::prelude::*;
@@ -31,7 +32,12 @@ fn options(folder: &Path, memory_bytes: usize, shards: Range<u32>, threads: usiz
 }
 
 /// Loads all tags side by side, each feeder with its part, the last feeder first.
-fn load(options: LoadOptions, out: &Path, tags: &[(ValueType, Points)], feeders: usize) -> Vec<LoadedSegment> {
+fn load(
+    options: LoadOptions,
+    out: &Path,
+    tags: &[(ValueType, Points)],
+    feeders: usize,
+) -> Vec<LoadedSegment> {
     let loader = Loader::new(options).unwrap();
     let ids: Vec<_> = tags.iter().map(|(ty, _)| loader.tag(ty.to_string(), *ty).unwrap()).collect();
     let mut all: Vec<_> = (0..feeders).map(|_| loader.feeder()).collect();
@@ -54,7 +60,13 @@ fn same(loaded: &LoadedSegment, expected: &[u8]) {
     let bytes = std::fs::read(&loaded.path).unwrap();
     assert_eq!(bytes.len() as u64, loaded.size_bytes);
     assert_eq!(Segment::open("x", bytes.clone()).unwrap().users(), loaded.users, "{}", loaded.name);
-    assert!(bytes == expected, "tag {}: {} bytes instead of {}", loaded.name, bytes.len(), expected.len());
+    assert!(
+        bytes == expected,
+        "tag {}: {} bytes instead of {}",
+        loaded.name,
+        bytes.len(),
+        expected.len()
+    );
 }
 
 fn shuffle<T>(all: &mut [T], dice: &mut Dice) {
@@ -119,7 +131,8 @@ fn column(tags: &[ValueType], dice: &mut Dice) -> Column {
     let step = [1, 1, 2, 17, 300][dice.below(5) as usize];
     let count = [5, 130, 3000][dice.below(3) as usize];
     let start = (dice.below(4) << 19) as u32 + dice.below(1000) as u32;
-    let mut ordinals: Vec<u32> = (0..dice.below(count) as u32).map(|at| start + at * step).collect();
+    let mut ordinals: Vec<u32> =
+        (0..dice.below(count) as u32).map(|at| start + at * step).collect();
     match dice.below(6) {
         0 => ordinals.reverse(),
         1 => ordinals.extend(ordinals.clone()),
@@ -174,12 +187,14 @@ proptest! {
     }
 }
 
-/// A million points in columns, of three tags side by side: the same bytes in much memory and in little, and those of the builder.
+/// A million points in columns, of three tags side by side: the same bytes in much memory and in
+/// little, and those of the builder.
 #[test]
 fn a_million_points_in_columns() {
     let mut dice = Dice::new(7);
     let users = 3_000_000;
-    let mut pairs: Vec<(u32, u32)> = (0..600_000).map(|_| (dice.below(users) as u32, dice.below(300) as u32)).collect();
+    let mut pairs: Vec<(u32, u32)> =
+        (0..600_000).map(|_| (dice.below(users) as u32, dice.below(300) as u32)).collect();
     // One value that nearly everybody of a stretch has: bitset and run containers.
     pairs.extend((1_000_000..1_200_000).map(|ordinal| (ordinal, 7)));
     let ordinals: Vec<u32> = (0..100_000).map(|_| dice.below(users) as u32).collect();
@@ -202,7 +217,9 @@ fn a_million_points_in_columns() {
         feeder.finish().unwrap();
         let out = folder.path().join(format!("{threads}"));
         let loaded = loader.finish(&out).unwrap();
-        written.push(loaded.iter().map(|loaded| std::fs::read(&loaded.path).unwrap()).collect::<Vec<_>>());
+        written.push(
+            loaded.iter().map(|loaded| std::fs::read(&loaded.path).unwrap()).collect::<Vec<_>>(),
+        );
     }
     assert!(written[0] == written[1], "the memory changes the bytes");
     let mut expected = BTreeMap::<u32, std::collections::BTreeSet<std::sync::Arc<str>>>::new();
@@ -211,10 +228,16 @@ fn a_million_points_in_columns() {
     }
     let sets = expected.into_iter().map(|(ordinal, set)| (ordinal, Value::Set(set))).collect();
     assert!(written[0][0] == naive(ValueType::Set, &sets, &(0..3)));
-    let ints = ordinals.iter().zip(&numbers).map(|(ordinal, number)| (*ordinal, Value::Int(*number))).collect();
+    let ints = ordinals
+        .iter()
+        .zip(&numbers)
+        .map(|(ordinal, number)| (*ordinal, Value::Int(*number)))
+        .collect();
     assert!(written[0][1] == naive(ValueType::Int, &ints, &(0..3)));
     let given = ordinals.iter().map(|ordinal| (*ordinal, Value::Bool(false)));
-    let flags = given.chain(ordinals[..40_000].iter().map(|ordinal| (*ordinal, Value::Bool(true)))).collect();
+    let flags = given
+        .chain(ordinals[..40_000].iter().map(|ordinal| (*ordinal, Value::Bool(true))))
+        .collect();
     assert!(written[0][2] == naive(ValueType::Bool, &flags, &(0..3)));
 }
 
@@ -241,24 +264,42 @@ fn what_cannot_be_loaded_is_refused() {
     }
     feeder.push_codes(text, &[5 << 20], 3).unwrap();
     feeder.finish().unwrap();
-    assert_eq!(loader.finish(folder.path()).unwrap_err().kind(), ErrorKind::Invalid, "code 3 stands for no text");
+    assert_eq!(
+        loader.finish(folder.path()).unwrap_err().kind(),
+        ErrorKind::Invalid,
+        "code 3 stands for no text"
+    );
     let loader = Loader::new(options(folder.path(), 1 << 20, 0..1, 1)).unwrap();
     let _ = loader.feeder();
-    assert_eq!(loader.finish(folder.path()).unwrap_err().kind(), ErrorKind::Internal, "a feeder is not finished");
+    assert_eq!(
+        loader.finish(folder.path()).unwrap_err().kind(),
+        ErrorKind::Internal,
+        "a feeder is not finished"
+    );
     assert!(Loader::new(options(folder.path(), 1 << 20, 0..4097, 1)).is_err());
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
     let error = Loader::new(options(&file, 1 << 20, 0..1, 1)).err().unwrap();
-    assert!(error.kind() == ErrorKind::Unavailable && error.to_string().contains("file/spill"), "{error}");
+    assert!(
+        error.kind() == ErrorKind::Unavailable && error.to_string().contains("file/spill"),
+        "{error}"
+    );
 }
 
 #[test]
 fn parts_that_do_not_fit_are_not_joined() {
     let folder = tempfile::tempdir().unwrap();
-    let part = |ty, ordinal: u32, value: Value| Segment::open("x", naive(ty, &vec![(ordinal, value)], &(0..9))).unwrap();
+    let part = |ty, ordinal: u32, value: Value| {
+        Segment::open("x", naive(ty, &vec![(ordinal, value)], &(0..9))).unwrap()
+    };
     let one = part(ValueType::Int, 1, Value::Int(1));
-    let refused = |parts: &[Segment]| join("a", parts, &folder.path().join("out")).unwrap_err().kind() == ErrorKind::Invalid;
+    let refused = |parts: &[Segment]| {
+        join("a", parts, &folder.path().join("out")).unwrap_err().kind() == ErrorKind::Invalid
+    };
     assert!(refused(&[]));
-    assert!(refused(&[one.clone(), part(ValueType::Date, 2 << 20, Value::Date(1))]), "of two types");
+    assert!(
+        refused(&[one.clone(), part(ValueType::Date, 2 << 20, Value::Date(1))]),
+        "of two types"
+    );
     assert!(refused(&[one, part(ValueType::Int, 2, Value::Int(1))]), "of one shard");
 }

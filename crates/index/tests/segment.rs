@@ -17,12 +17,18 @@ fn build(ty: ValueType, values: impl IntoIterator<Item = (u32, Value)>) -> Vec<u
 fn check(segment: &Segment, ty: ValueType, naive: &BTreeMap<u32, Value>) {
     assert_eq!((segment.value_type(), segment.users()), (ty, naive.len() as u64));
     for ordinal in naive.keys().flat_map(|o| [*o, o + 1, o + (1 << 20)]) {
-        assert_eq!(segment.value_of(ordinal).unwrap(), naive.get(&ordinal).cloned(), "{ty} of {ordinal}");
+        assert_eq!(
+            segment.value_of(ordinal).unwrap(),
+            naive.get(&ordinal).cloned(),
+            "{ty} of {ordinal}"
+        );
     }
     let mut counts = BTreeMap::<Value, u64>::new();
     for value in naive.values() {
         match value {
-            Value::Set(members) => members.iter().for_each(|m| *counts.entry(Value::Text(m.clone())).or_default() += 1),
+            Value::Set(members) => {
+                members.iter().for_each(|m| *counts.entry(Value::Text(m.clone())).or_default() += 1)
+            }
             value => *counts.entry(value.clone()).or_default() += 1,
         }
     }
@@ -119,38 +125,73 @@ proptest! {
 fn sums_are_exact() {
     let cents = |units: i64| Value::Decimal(Decimal::new(units, 2));
     let ty = ValueType::Decimal { scale: 2 };
-    let segment = Segment::open("x", build(ty, [(1, cents(-150)), (2, cents(i64::MAX)), (1 << 20, cents(i64::MAX))])).unwrap();
+    let segment = Segment::open(
+        "x",
+        build(ty, [(1, cents(-150)), (2, cents(i64::MAX)), (1 << 20, cents(i64::MAX))]),
+    )
+    .unwrap();
     assert_eq!(segment.sum(None).unwrap(), Some(2 * i128::from(i64::MAX) - 150));
     assert_eq!(segment.sum(Some(&Bitmap::from_sorted(&[1, 3]))).unwrap(), Some(-150));
     assert_eq!(segment.sum(Some(&Bitmap::from_sorted(&[3]))).unwrap(), None);
     assert_eq!(segment.bounds(None).unwrap(), Some((cents(-150), cents(i64::MAX))));
-    assert_eq!(segment.bounds(Some(&Bitmap::from_sorted(&[1, 3]))).unwrap(), Some((cents(-150), cents(-150))));
+    assert_eq!(
+        segment.bounds(Some(&Bitmap::from_sorted(&[1, 3]))).unwrap(),
+        Some((cents(-150), cents(-150)))
+    );
     // A decimal of fewer digits is one of more.
-    let segment = Segment::open("x", build(ty, [(7, Value::Decimal(Decimal::new(15, 1)))])).unwrap();
+    let segment =
+        Segment::open("x", build(ty, [(7, Value::Decimal(Decimal::new(15, 1)))])).unwrap();
     assert_eq!(segment.value_of(7).unwrap(), Some(cents(150)));
     let days = Segment::open("x", build(ValueType::Date, [(7, Value::Date(-3))])).unwrap();
-    assert_eq!((days.sum(None).unwrap(), days.bounds(None).unwrap()), (None, Some((Value::Date(-3), Value::Date(-3)))));
+    assert_eq!(
+        (days.sum(None).unwrap(), days.bounds(None).unwrap()),
+        (None, Some((Value::Date(-3), Value::Date(-3))))
+    );
 }
 
 #[test]
 fn distributions_are_in_values() {
     let cents = |units: i64| Value::Decimal(Decimal::new(units, 2));
-    let segment =
-        Segment::open("x", build(ValueType::Decimal { scale: 2 }, (0..10).map(|user| (user * 70_000, cents(i64::from(user) - 3)))))
-            .unwrap();
+    let segment = Segment::open(
+        "x",
+        build(
+            ValueType::Decimal { scale: 2 },
+            (0..10).map(|user| (user * 70_000, cents(i64::from(user) - 3))),
+        ),
+    )
+    .unwrap();
     assert_eq!(segment.quantiles(None, &[0.0, 0.5, 1.0]).unwrap(), [cents(-3), cents(1), cents(6)]);
-    assert_eq!(segment.histogram(None, 3).unwrap(), [(cents(-3), cents(-1), 3), (cents(0), cents(2), 3), (cents(3), cents(6), 4)]);
+    assert_eq!(
+        segment.histogram(None, 3).unwrap(),
+        [(cents(-3), cents(-1), 3), (cents(0), cents(2), 3), (cents(3), cents(6), 4)]
+    );
     let two = Bitmap::from_sorted(&[70_000, 140_000, 150_000]);
     assert_eq!(segment.quantiles(Some(&two), &[0.5]).unwrap(), [cents(-2)]);
-    assert_eq!(segment.histogram(Some(&two), 100).unwrap(), [(cents(-2), cents(-2), 1), (cents(-1), cents(-1), 1)]);
+    assert_eq!(
+        segment.histogram(Some(&two), 100).unwrap(),
+        [(cents(-2), cents(-2), 1), (cents(-1), cents(-1), 1)]
+    );
     assert_eq!(segment.histogram(Some(&two), 0).unwrap(), []);
     let nobody = Bitmap::new();
-    assert_eq!((segment.quantiles(Some(&nobody), &[0.5]).unwrap(), segment.histogram(Some(&nobody), 5).unwrap()), (vec![], vec![]));
+    assert_eq!(
+        (
+            segment.quantiles(Some(&nobody), &[0.5]).unwrap(),
+            segment.histogram(Some(&nobody), 5).unwrap()
+        ),
+        (vec![], vec![])
+    );
     let times = [(1, Value::Time(i64::MIN)), (2, Value::Time(i64::MAX))];
-    let halves = Segment::open("x", build(ValueType::Time, times)).unwrap().histogram(None, 2).unwrap();
-    assert_eq!(halves, [(Value::Time(i64::MIN), Value::Time(-1), 1), (Value::Time(0), Value::Time(i64::MAX), 1)]);
+    let halves =
+        Segment::open("x", build(ValueType::Time, times)).unwrap().histogram(None, 2).unwrap();
+    assert_eq!(
+        halves,
+        [(Value::Time(i64::MIN), Value::Time(-1), 1), (Value::Time(0), Value::Time(i64::MAX), 1)]
+    );
     let texts = Segment::open("x", build(ValueType::Text, [(1, Value::text("a"))])).unwrap();
-    assert_eq!((texts.quantiles(None, &[0.5]).unwrap(), texts.histogram(None, 5).unwrap()), (vec![], vec![]));
+    assert_eq!(
+        (texts.quantiles(None, &[0.5]).unwrap(), texts.histogram(None, 5).unwrap()),
+        (vec![], vec![])
+    );
 }
 
 #[test]
@@ -177,15 +218,27 @@ fn what_does_not_fit_is_refused() {
     let two_values = vec![(Value::text("a"), one(&[1])), (Value::text("b"), one(&[1, 2]))];
     assert!(SegmentBuilder::from_values(ValueType::Text, two_values.clone()).is_err());
     assert!(SegmentBuilder::from_values(ValueType::Set, two_values).is_ok());
-    assert!(SegmentBuilder::from_values(ValueType::Text, vec![(Value::Int(1), one(&[1]))]).is_err());
+    assert!(
+        SegmentBuilder::from_values(ValueType::Text, vec![(Value::Int(1), one(&[1]))]).is_err()
+    );
 }
 
 #[test]
 fn an_empty_set_is_no_value() {
-    let set = |members: &[&str]| Value::Set(members.iter().map(|m| std::sync::Arc::from(*m)).collect());
-    let segment =
-        Segment::open("x", build(ValueType::Set, [(1, set(&["a"])), (2, set(&[])), (3, set(&["b", "a"])), (1, set(&[]))])).unwrap();
-    assert_eq!((segment.users(), segment.value_of(1).unwrap(), segment.value_of(3).unwrap()), (1, None, Some(set(&["a", "b"]))));
+    let set =
+        |members: &[&str]| Value::Set(members.iter().map(|m| std::sync::Arc::from(*m)).collect());
+    let segment = Segment::open(
+        "x",
+        build(
+            ValueType::Set,
+            [(1, set(&["a"])), (2, set(&[])), (3, set(&["b", "a"])), (1, set(&[]))],
+        ),
+    )
+    .unwrap();
+    assert_eq!(
+        (segment.users(), segment.value_of(1).unwrap(), segment.value_of(3).unwrap()),
+        (1, None, Some(set(&["a", "b"])))
+    );
     assert_eq!(segment.values().unwrap(), [(Value::text("a"), 1), (Value::text("b"), 1)]);
     assert_eq!(segment.users_of(&Value::text("a")).unwrap(), Some(Bitmap::from_sorted(&[3])));
     assert_eq!(segment.users_of(&Value::text("c")).unwrap(), None);

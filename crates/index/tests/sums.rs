@@ -1,11 +1,14 @@
-//! The sum of a tag is kept with its segment: to show it with live changes on top reads the values of the changed users and no others.
+//! The sum of a tag is kept with its segment: to show it with live changes on top reads the values
+//! of the changed users and no others.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use object_store::local::LocalFileSystem;
 use std::sync::Arc;
 use std::time::Duration;
 use taghouse_catalog::SqliteCatalog;
-use taghouse_index::{Bitmap, Changes, Index, LiveOptions, Op, Publication, SegmentBuilder, TagChange, TagPublication};
+use taghouse_index::{
+    Bitmap, Changes, Index, LiveOptions, Op, Publication, SegmentBuilder, TagChange, TagPublication,
+};
 use taghouse_model::{AppId, Name, Ordinal, Value, ValueType};
 
 const SHARDS: u32 = 10;
@@ -26,8 +29,11 @@ async fn slices_of_users_that_did_not_change_are_not_read() {
     std::fs::create_dir(&objects).unwrap();
     let catalog = Arc::new(SqliteCatalog::open(&folder.path().join("catalog.db")).await.unwrap());
     let store = Arc::new(LocalFileSystem::new_with_prefix(&objects).unwrap());
-    let options = LiveOptions { tick: Duration::from_millis(5), flush_every: None, ..LiveOptions::default() };
-    let index = Index::new(store, catalog).local(objects.clone()).with_live(folder.path().join("live"), options);
+    let options =
+        LiveOptions { tick: Duration::from_millis(5), flush_every: None, ..LiveOptions::default() };
+    let index = Index::new(store, catalog)
+        .local(objects.clone())
+        .with_live(folder.path().join("live"), options);
     let (app, name) = (AppId::new("shop").unwrap(), Name::new("points").unwrap());
     let mut segment = SegmentBuilder::new(ValueType::Int);
     users().for_each(|user| segment.add(user, &Value::Int(value(user))).unwrap());
@@ -39,7 +45,12 @@ async fn slices_of_users_that_did_not_change_are_not_read() {
         segment: segment.finish().unwrap(),
         flushed_through: None,
     };
-    let publication = Publication { generation: 1, users: users().collect::<Bitmap>(), tags: vec![tag], drop: vec![] };
+    let publication = Publication {
+        generation: 1,
+        users: users().collect::<Bitmap>(),
+        tags: vec![tag],
+        drop: vec![],
+    };
     index.publish(&app, publication, vec![]).await.unwrap();
     let snapshot = index.snapshot(&app).await.unwrap().unwrap();
     // The end of the last slice, in which nobody changes, is damaged: whoever reads it is told.
@@ -50,7 +61,9 @@ async fn slices_of_users_that_did_not_change_are_not_read() {
     bytes[end] ^= 1;
     std::fs::write(&file, bytes).unwrap();
 
-    let shown = async || index.snapshot(&app).await.unwrap().unwrap().tag("points").unwrap().unwrap().sum(None);
+    let shown = async || {
+        index.snapshot(&app).await.unwrap().unwrap().tag("points").unwrap().unwrap().sum(None)
+    };
     let mut expected: i128 = users().map(|user| i128::from(value(user))).sum();
     assert_eq!(shown().await.unwrap(), Some(expected));
     let change = async |ordinal, op| {

@@ -12,8 +12,14 @@ use taghouse_model::{AppId, ErrorKind, Name, Value, ValueType};
 use taghouse_rules::{CompareOp, Predicate};
 use taghouse_testkit::{Dice, TYPES, value};
 
-const OPS: [CompareOp; 6] =
-    [CompareOp::Equal, CompareOp::NotEqual, CompareOp::Less, CompareOp::LessOrEqual, CompareOp::Greater, CompareOp::GreaterOrEqual];
+const OPS: [CompareOp; 6] = [
+    CompareOp::Equal,
+    CompareOp::NotEqual,
+    CompareOp::Less,
+    CompareOp::LessOrEqual,
+    CompareOp::Greater,
+    CompareOp::GreaterOrEqual,
+];
 const PATTERNS: [&str; 9] = ["a%", "%1", "ab_", "a\\%%", "%", "", "_", "ä%", "%b%2%"];
 
 /// Two tags of every type, one of them with many values, and two crowds.
@@ -33,14 +39,18 @@ impl World {
             for values in [5, 400] {
                 // Tags that everybody has, that many have, that few have.
                 let share = [4, 3, 1, 0][dice.below(4) as usize];
-                let have = users.iter().copied().filter(|_| dice.below(4) < share).collect::<Vec<_>>();
-                let column = have.into_iter().map(|user| (user, value(ty, values, &mut dice))).collect();
+                let have =
+                    users.iter().copied().filter(|_| dice.below(4) < share).collect::<Vec<_>>();
+                let column =
+                    have.into_iter().map(|user| (user, value(ty, values, &mut dice))).collect();
                 tags.insert(format!("t{number}_{values}"), (ty, column));
             }
         }
         let mut crowd = |share: u64| -> Arc<Bitmap> {
             let strangers = [3, 5_000_000];
-            Arc::new(users.iter().copied().filter(|_| dice.below(10) < share).chain(strangers).collect())
+            Arc::new(
+                users.iter().copied().filter(|_| dice.below(10) < share).chain(strangers).collect(),
+            )
         };
         let crowds = BTreeMap::from([("some".to_owned(), crowd(3)), ("most".to_owned(), crowd(9))]);
         let snapshot = publish(&users, &tags);
@@ -55,10 +65,17 @@ impl World {
         let literal = |dice: &mut Dice| taghouse_testkit::literal(*ty, values, dice);
         let texts = matches!(ty, ValueType::Text | ValueType::Set);
         match dice.below(10) {
-            0..4 => Predicate::Compare { name, op: OPS[dice.below(6) as usize], literal: literal(dice) },
-            4 | 5 => Predicate::In { name, literals: (0..=dice.below(4)).map(|_| literal(dice)).collect() },
+            0..4 => {
+                Predicate::Compare { name, op: OPS[dice.below(6) as usize], literal: literal(dice) }
+            }
+            4 | 5 => Predicate::In {
+                name,
+                literals: (0..=dice.below(4)).map(|_| literal(dice)).collect(),
+            },
             6 => Predicate::Between { name, low: literal(dice), high: literal(dice) },
-            7 if texts => Predicate::Like { name, pattern: PATTERNS[dice.below(9) as usize].to_owned() },
+            7 if texts => {
+                Predicate::Like { name, pattern: PATTERNS[dice.below(9) as usize].to_owned() }
+            }
             8 => Predicate::Crowd { name: ["some", "most"][dice.below(2) as usize].to_owned() },
             _ => Predicate::IsSet { name },
         }
@@ -67,8 +84,12 @@ impl World {
     fn predicate(&self, depth: u32, dice: &mut Dice) -> Predicate<Value> {
         let inner = match (depth, dice.below(4)) {
             (0, _) | (_, 0) => self.leaf(dice),
-            (_, 1) => Predicate::Or((0..2 + dice.below(3)).map(|_| self.predicate(depth - 1, dice)).collect()),
-            _ => Predicate::And((0..2 + dice.below(3)).map(|_| self.predicate(depth - 1, dice)).collect()),
+            (_, 1) => Predicate::Or(
+                (0..2 + dice.below(3)).map(|_| self.predicate(depth - 1, dice)).collect(),
+            ),
+            _ => Predicate::And(
+                (0..2 + dice.below(3)).map(|_| self.predicate(depth - 1, dice)).collect(),
+            ),
         };
         if dice.below(3) == 0 { Predicate::Not(Box::new(inner)) } else { inner }
     }
@@ -81,19 +102,35 @@ impl World {
     }
 
     fn check(&self, predicate: &Predicate<Value>) -> Result<(), TestCaseError> {
-        let query = self.snapshot.evaluate(predicate, &|name| self.crowds.get(name).cloned()).unwrap();
-        let expected: Vec<u32> = self.users.iter().copied().filter(|user| self.holds(*user, predicate)).collect();
+        let query =
+            self.snapshot.evaluate(predicate, &|name| self.crowds.get(name).cloned()).unwrap();
+        let expected: Vec<u32> =
+            self.users.iter().copied().filter(|user| self.holds(*user, predicate)).collect();
         prop_assert_eq!(query.count().unwrap(), expected.len() as u64, "{:?}", predicate);
-        prop_assert_eq!(query.bitmap().unwrap().iter().collect::<Vec<_>>(), expected.clone(), "{:?}", predicate);
+        prop_assert_eq!(
+            query.bitmap().unwrap().iter().collect::<Vec<_>>(),
+            expected.clone(),
+            "{:?}",
+            predicate
+        );
         let expected: Bitmap = expected.into_iter().collect();
         for user in self.users.iter().copied().chain([3, 5_000_000]) {
-            prop_assert_eq!(query.contains(user).unwrap(), expected.contains(user), "user {} of {:?}", user, predicate);
+            prop_assert_eq!(
+                query.contains(user).unwrap(),
+                expected.contains(user),
+                "user {} of {:?}",
+                user,
+                predicate
+            );
         }
         Ok(())
     }
 }
 
-fn publish(users: &[u32], tags: &BTreeMap<String, (ValueType, BTreeMap<u32, Value>)>) -> Arc<Snapshot> {
+fn publish(
+    users: &[u32],
+    tags: &BTreeMap<String, (ValueType, BTreeMap<u32, Value>)>,
+) -> Arc<Snapshot> {
     let tags = tags.iter().map(|(name, (ty, column))| {
         let mut builder = SegmentBuilder::new(*ty);
         column.iter().for_each(|(user, value)| builder.add(*user, value).unwrap());
@@ -107,11 +144,18 @@ fn publish(users: &[u32], tags: &BTreeMap<String, (ValueType, BTreeMap<u32, Valu
             flushed_through: None,
         }
     });
-    let publication = Publication { generation: 1, users: Bitmap::from_sorted(users), tags: tags.collect(), drop: vec![] };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let publication = Publication {
+        generation: 1,
+        users: Bitmap::from_sorted(users),
+        tags: tags.collect(),
+        drop: vec![],
+    };
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
         let folder = tempfile::tempdir().unwrap();
-        let catalog = Arc::new(SqliteCatalog::open(&folder.path().join("catalog.db")).await.unwrap());
+        let catalog =
+            Arc::new(SqliteCatalog::open(&folder.path().join("catalog.db")).await.unwrap());
         let index = Index::new(Arc::new(InMemory::new()), catalog);
         let app = AppId::new("shop").unwrap();
         index.publish(&app, publication, vec![]).await.unwrap();
@@ -148,8 +192,13 @@ fn bounds_between_two_units() {
 #[test]
 fn what_cannot_be_asked_is_an_error() {
     let world = World::new(1, 20, 1);
-    let fails = |predicate: Predicate<Value>| world.snapshot.evaluate(&predicate, &|_| None).err().unwrap();
-    let compare = |name: &str, literal| Predicate::Compare { name: name.to_owned(), op: CompareOp::Less, literal };
+    let fails =
+        |predicate: Predicate<Value>| world.snapshot.evaluate(&predicate, &|_| None).err().unwrap();
+    let compare = |name: &str, literal| Predicate::Compare {
+        name: name.to_owned(),
+        op: CompareOp::Less,
+        literal,
+    };
     let error = fails(compare("nothing", Value::Int(1)));
     assert_eq!(
         (error.kind(), error.to_string().as_str()),
@@ -161,6 +210,9 @@ fn what_cannot_be_asked_is_an_error() {
         error.to_string(),
         "tag t3_5 holds int values in the index, and x cannot be compared with them: run produce if its type was changed"
     );
-    assert!(matches!(fails(Predicate::Like { name: "t3_5".to_owned(), pattern: "%".to_owned() }), Error::Mismatch { .. }));
+    assert!(matches!(
+        fails(Predicate::Like { name: "t3_5".to_owned(), pattern: "%".to_owned() }),
+        Error::Mismatch { .. }
+    ));
     assert_eq!(fails(Predicate::Crowd { name: "gone".to_owned() }).kind(), ErrorKind::NotFound);
 }

@@ -1,5 +1,6 @@
-//! How long the Online Retail files take, from nothing to durable: `cargo run --release --example ingest_speed -- FOLDER [TIMES]`.
-//! The source definition is that of `examples/online-retail`, without its tags.
+//! How long the Online Retail files take, from nothing to durable: `cargo run --release --example
+//! ingest_speed -- FOLDER [TIMES]`. The source definition is that of `examples/online-retail`,
+//! without its tags.
 
 #![allow(clippy::print_stdout, clippy::disallowed_methods)]
 
@@ -54,8 +55,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for _ in 0..times {
         let folder = tempfile::tempdir()?;
         let clock = Arc::new(WallClock);
-        let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(&folder.path().join("catalog.db")).await?);
-        let lake = Arc::new(Lake::open(catalog.clone(), &folder.path().join("lake"), clock.clone())?);
+        let catalog: Arc<dyn Catalog> =
+            Arc::new(SqliteCatalog::open(&folder.path().join("catalog.db")).await?);
+        let lake =
+            Arc::new(Lake::open(catalog.clone(), &folder.path().join("lake"), clock.clone())?);
         let ingest = FileIngest::new(catalog, lake, clock);
         for what in ["new", "again"] {
             let started = Instant::now();
@@ -66,11 +69,24 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                     *last = Instant::now();
                 }
             };
-            let attendant = Attendant { progress: &on_progress, cancelled: Box::pin(std::future::pending()) };
-            let report =
-                ingest.ingest(&definitions.app.id, &definitions, &Name::new("online_retail")?, &files, &options, attendant).await?;
+            let attendant =
+                Attendant { progress: &on_progress, cancelled: Box::pin(std::future::pending()) };
+            let report = ingest
+                .ingest(
+                    &definitions.app.id,
+                    &definitions,
+                    &Name::new("online_retail")?,
+                    &files,
+                    &options,
+                    attendant,
+                )
+                .await?;
             let read_ms = last.lock().map_or(0, |last| (*last - started).as_millis());
-            println!("{what}: {} ms, of which reading {read_ms} ms; {}", started.elapsed().as_millis(), serde_json::to_string(&report)?);
+            println!(
+                "{what}: {} ms, of which reading {read_ms} ms; {}",
+                started.elapsed().as_millis(),
+                serde_json::to_string(&report)?
+            );
         }
     }
     Ok(())

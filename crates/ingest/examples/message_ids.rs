@@ -2,7 +2,8 @@
 //!
 //! `cargo run --release --example message_ids -- [IDS, by default 10,000,000] [FOLDER]`
 //!
-//! The ids are spread over 24 hours, in landings of 50,000, as those of a day with so many messages are.
+//! The ids are spread over 24 hours, in landings of 50,000, as those of a day with so many messages
+//! are.
 
 #![allow(clippy::print_stdout, missing_docs)]
 
@@ -31,8 +32,12 @@ impl Clock for HandClock {
 /// `VmRSS`, or `VmHWM` for the most so far.
 fn resident_mb(which: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix(which)?.strip_prefix(':')).unwrap_or_default();
-    line.split_whitespace().next().and_then(|kb| kb.parse::<f64>().ok()).unwrap_or(f64::NAN) / 1024.0
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(which)?.strip_prefix(':'))
+        .unwrap_or_default();
+    line.split_whitespace().next().and_then(|kb| kb.parse::<f64>().ok()).unwrap_or(f64::NAN)
+        / 1024.0
 }
 
 fn hashes(from: u64, count: u64) -> Vec<u128> {
@@ -51,7 +56,8 @@ fn report(what: &str, count: u64, started: Instant) {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
-    let ids: u64 = arguments.next().map_or(Ok(10_000_000), |text| text.replace(['_', ','], "").parse())?;
+    let ids: u64 =
+        arguments.next().map_or(Ok(10_000_000), |text| text.replace(['_', ','], "").parse())?;
     let temporary = tempfile::tempdir()?;
     let folder = arguments.next().map_or_else(|| temporary.path().to_owned(), Into::into);
     let clock = Arc::new(HandClock(AtomicI64::new(0)));
@@ -61,9 +67,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let landings = ids / AT_ONCE;
     let started = Instant::now();
     for landing in 0..landings {
-        clock.0.store(DAY_MS * i64::try_from(landing)? / i64::try_from(landings)?, Ordering::Relaxed);
+        clock
+            .0
+            .store(DAY_MS * i64::try_from(landing)? / i64::try_from(landings)?, Ordering::Relaxed);
         let first = landing * AT_ONCE;
-        let noted: Vec<NotedId> = (first + 1..).zip(hashes(first, AT_ONCE)).map(|(position, id)| NotedId { id, position }).collect();
+        let noted: Vec<NotedId> = (first + 1..)
+            .zip(hashes(first, AT_ONCE))
+            .map(|(position, id)| NotedId { id, position })
+            .collect();
         memory.note(&app, &noted, first + AT_ONCE)?;
     }
     report("noted", landings * AT_ONCE, started);

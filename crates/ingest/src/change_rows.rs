@@ -2,7 +2,9 @@
 
 use crate::Result;
 use crate::log_record::{LogRecord, RecordBody};
-use arrow::array::{ArrayRef, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder};
+use arrow::array::{
+    ArrayRef, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
+};
 use std::sync::Arc;
 use taghouse_lake::{layout, layout_schema};
 

@@ -1,4 +1,5 @@
-//! Conditions of a source, compiled: cheap comparisons on parsed values, the rules' own evaluation for the rest.
+//! Conditions of a source, compiled: cheap comparisons on parsed values, the rules' own evaluation
+//! for the rest.
 
 use rust_decimal::Decimal;
 use taghouse_model::{Value, ValueType};
@@ -46,34 +47,48 @@ pub(crate) type Places<'p> = &'p dyn Fn(&str) -> Option<(usize, ValueType)>;
 
 impl Check {
     pub(crate) fn compile(predicate: &Predicate<Value>, places: Places<'_>) -> Self {
-        let all = |operands: &[Predicate<Value>]| operands.iter().map(|p| Self::compile(p, places)).collect();
+        let all = |operands: &[Predicate<Value>]| {
+            operands.iter().map(|p| Self::compile(p, places)).collect()
+        };
         match predicate {
             Predicate::And(operands) => Self::And(all(operands)),
             Predicate::Or(operands) => Self::Or(all(operands)),
             Predicate::Not(operand) => Self::Not(Box::new(Self::compile(operand, places))),
-            Predicate::IsSet { name } => places(name).map_or(Self::Never, |(at, _)| Self::IsSet(at)),
-            Predicate::Compare { name, op, literal } => {
-                Self::compare(name, *op, literal, places).unwrap_or_else(|| Self::slow(predicate, places))
+            Predicate::IsSet { name } => {
+                places(name).map_or(Self::Never, |(at, _)| Self::IsSet(at))
             }
+            Predicate::Compare { name, op, literal } => Self::compare(name, *op, literal, places)
+                .unwrap_or_else(|| Self::slow(predicate, places)),
             Predicate::In { name, literals } => {
                 let equal = |literal| Self::compare(name, CompareOp::Equal, literal, places);
-                literals.iter().map(equal).collect::<Option<_>>().map_or_else(|| Self::slow(predicate, places), Self::Or)
+                literals
+                    .iter()
+                    .map(equal)
+                    .collect::<Option<_>>()
+                    .map_or_else(|| Self::slow(predicate, places), Self::Or)
             }
             Predicate::Between { name, low, high } => {
                 let low = Self::compare(name, CompareOp::GreaterOrEqual, low, places);
                 let high = Self::compare(name, CompareOp::LessOrEqual, high, places);
-                low.zip(high).map_or_else(|| Self::slow(predicate, places), |(low, high)| Self::And(vec![low, high]))
+                low.zip(high).map_or_else(
+                    || Self::slow(predicate, places),
+                    |(low, high)| Self::And(vec![low, high]),
+                )
             }
             Predicate::Like { name, pattern } => match places(name) {
                 None => Self::Never,
                 Some((at, ValueType::Text)) => match pattern.strip_suffix('%') {
-                    Some(prefix) if !prefix.contains(['%', '_', '\\']) => Self::Prefix { at, prefix: prefix.to_owned() },
+                    Some(prefix) if !prefix.contains(['%', '_', '\\']) => {
+                        Self::Prefix { at, prefix: prefix.to_owned() }
+                    }
                     _ => Self::Like { at, pattern: pattern.clone() },
                 },
                 Some(_) => Self::slow(predicate, places),
             },
             Predicate::Crowd { .. } => Self::Never,
-            Predicate::Differs(_) | Predicate::Test { .. } | Predicate::Has { .. } => Self::slow(predicate, places),
+            Predicate::Differs(_) | Predicate::Test { .. } | Predicate::Has { .. } => {
+                Self::slow(predicate, places)
+            }
         }
     }
 
@@ -97,13 +112,18 @@ impl Check {
         };
         // Both sides in units of the finer of the two scales.
         let (own, other) = (u32::from(scale), literal.scale());
-        let (factor, operand) = (10_i128.checked_pow(other.saturating_sub(own))?, literal.mantissa());
+        let (factor, operand) =
+            (10_i128.checked_pow(other.saturating_sub(own))?, literal.mantissa());
         let operand = operand.checked_mul(10_i128.checked_pow(own.saturating_sub(other))?)?;
         Some(Self::Number { at, op, factor, operand })
     }
 
     fn slow(predicate: &Predicate<Value>, places: Places<'_>) -> Self {
-        let places = predicate.names().into_iter().filter_map(|name| Some((name.to_owned(), places(name)?.0))).collect();
+        let places = predicate
+            .names()
+            .into_iter()
+            .filter_map(|name| Some((name.to_owned(), places(name)?.0)))
+            .collect();
         Self::Slow { predicate: predicate.clone(), places }
     }
 
@@ -122,17 +142,26 @@ impl Check {
                     _ => return false,
                 };
                 // Beyond i128 only the sign matters: the operand is far inside.
-                let units = units.checked_mul(*factor).unwrap_or(if units < 0 { i128::MIN } else { i128::MAX });
+                let units = units.checked_mul(*factor).unwrap_or(if units < 0 {
+                    i128::MIN
+                } else {
+                    i128::MAX
+                });
                 compares(*op, units.cmp(operand))
             }
             Self::Text { at, op, operand } => match values.get(*at) {
                 Some(Parsed::Text(text)) => compares(*op, text.as_ref().cmp(operand.as_str())),
                 _ => false,
             },
-            Self::Prefix { at, prefix } => matches!(values.get(*at), Some(Parsed::Text(text)) if text.starts_with(prefix.as_str())),
-            Self::Like { at, pattern } => matches!(values.get(*at), Some(Parsed::Text(text)) if taghouse_rules::like(pattern, text)),
+            Self::Prefix { at, prefix } => {
+                matches!(values.get(*at), Some(Parsed::Text(text)) if text.starts_with(prefix.as_str()))
+            }
+            Self::Like { at, pattern } => {
+                matches!(values.get(*at), Some(Parsed::Text(text)) if taghouse_rules::like(pattern, text))
+            }
             Self::Slow { predicate, places } => {
-                let place = |name: &str| places.iter().find(|(known, _)| known == name).map(|(_, at)| *at);
+                let place =
+                    |name: &str| places.iter().find(|(known, _)| known == name).map(|(_, at)| *at);
                 predicate.holds(&|name| values.get(place(name)?)?.value())
             }
             Self::Never => false,

@@ -4,10 +4,12 @@
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct NoCommaNumber;
 
-/// The number with a point. `None`: the text is not a valid number of any form, or has one already; others say what to make of it.
+/// The number with a point. `None`: the text is not a valid number of any form, or has one already;
+/// others say what to make of it.
 ///
 /// # Errors
-/// The text is a number, but not one with a decimal comma whose thousands, if they are parted, are parted by one sign everywhere.
+/// The text is a number, but not one with a decimal comma whose thousands, if they are parted, are
+/// parted by one sign everywhere.
 pub(crate) fn with_point(text: &str) -> Result<Option<String>, NoCommaNumber> {
     let text = text.trim();
     let (sign, unsigned) = match text.strip_prefix(['-', '+']) {
@@ -15,7 +17,8 @@ pub(crate) fn with_point(text: &str) -> Result<Option<String>, NoCommaNumber> {
         None => ("", text),
     };
     let parts = |c: char| matches!(c, '.' | ' ' | '\u{a0}' | '\u{202f}' | '\'' | '\u{2019}');
-    let looks = unsigned.chars().all(|c| c.is_ascii_digit() || c == ',' || parts(c)) && unsigned.chars().any(|c| c.is_ascii_digit());
+    let looks = unsigned.chars().all(|c| c.is_ascii_digit() || c == ',' || parts(c))
+        && unsigned.chars().any(|c| c.is_ascii_digit());
     if !looks || unsigned.chars().all(|c| c.is_ascii_digit()) {
         return Ok(None);
     }
@@ -30,8 +33,8 @@ pub(crate) fn with_point(text: &str) -> Result<Option<String>, NoCommaNumber> {
         None => digits.push_str(whole),
         Some(separator) => {
             for (at, group) in whole.split(separator).enumerate() {
-                let fits =
-                    group.chars().all(|c| c.is_ascii_digit()) && if at == 0 { (1..=3).contains(&group.len()) } else { group.len() == 3 };
+                let fits = group.chars().all(|c| c.is_ascii_digit())
+                    && if at == 0 { (1..=3).contains(&group.len()) } else { group.len() == 3 };
                 if !fits {
                     return Err(NoCommaNumber);
                 }
@@ -76,7 +79,11 @@ mod tests {
             ("1.234 567,8", Err(NoCommaNumber)),
             ("1234.567,8", Err(NoCommaNumber)),
         ] {
-            assert_eq!(with_point(text), expected.map(|number: Option<&str>| number.map(str::to_owned)), "{text:?}");
+            assert_eq!(
+                with_point(text),
+                expected.map(|number: Option<&str>| number.map(str::to_owned)),
+                "{text:?}"
+            );
         }
     }
 }

@@ -1,7 +1,9 @@
-//! CSV after RFC 4180, read record by record without a copy of the fields. LF, CRLF and a bare CR end a line.
+//! CSV after RFC 4180, read record by record without a copy of the fields. LF, CRLF and a bare CR
+//! end a line.
 //!
-//! Stricter than most readers where leniency would lose rows: a quote that is not closed, or closed in the middle of a field, breaks only
-//! the line it stands on, and reading goes on at the next line.
+//! Stricter than most readers where leniency would lose rows: a quote that is not closed, or closed
+//! in the middle of a field, breaks only the line it stands on, and reading goes on at the next
+//! line.
 
 use crate::halt::{AfterRow, Halt};
 use crate::header::{HeaderMatch, named, seeming_delimiter};
@@ -15,13 +17,15 @@ use std::io::{self, Read};
 use taghouse_rules::UnknownColumns;
 use taghouse_rules::reader::Cell;
 
-/// A record over this many bytes is broken: it bounds memory, and how far a quote that is never closed is searched.
+/// A record over this many bytes is broken: it bounds memory, and how far a quote that is never
+/// closed is searched.
 const MAX_RECORD_BYTES: usize = 1 << 20;
 
 /// How much text is read at once.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// So much of a text is at hand when it begins: a byte order mark and a line that names the separator.
+/// So much of a text is at hand when it begins: a byte order mark and a line that names the
+/// separator.
 const HEAD_BYTES: usize = 32;
 
 /// One field: where it stands in the buffer, or unescaped beside it.
@@ -35,10 +39,12 @@ struct Field {
 /// The delimiter that a first line `sep=;` names, as spreadsheets write it, and the line's bytes.
 fn separator_line(head: &[u8]) -> Option<(u8, usize)> {
     let (quote, line) = head.strip_prefix(b"\"").map_or((0, head), |line| (1, line));
-    let named = line.get(..4)?.eq_ignore_ascii_case(b"sep=").then(|| line.get(4).copied()).flatten()?;
+    let named =
+        line.get(..4)?.eq_ignore_ascii_case(b"sep=").then(|| line.get(4).copied()).flatten()?;
     let after = line.get(5..)?.strip_prefix(&b"\""[..quote])?;
     let ends = after.first().is_none_or(|byte| matches!(byte, b'\n' | b'\r'));
-    (ends && named.is_ascii() && !matches!(named, b'"' | b'\n' | b'\r')).then_some((named, head.len() - after.len()))
+    (ends && named.is_ascii() && !matches!(named, b'"' | b'\n' | b'\r'))
+        .then_some((named, head.len() - after.len()))
 }
 
 /// What stands next in the text.
@@ -70,7 +76,8 @@ pub(crate) struct Dialect {
     pub(crate) escape: Option<u8>,
 }
 
-/// How databases write that there is no value; with an escape it stays as it is, to be one of `null_values`.
+/// How databases write that there is no value; with an escape it stays as it is, to be one of
+/// `null_values`.
 const ESCAPED_NULL: u8 = b'N';
 
 /// Reads records from a text.
@@ -127,7 +134,9 @@ impl<R: Read> CsvReader<R> {
                 }
                 Scan::Broken(problem) => return self.skip_line(problem),
                 Scan::Open if self.ended && self.at == self.filled => return Ok(Next::End),
-                Scan::Open if self.filled - self.at > MAX_RECORD_BYTES => return self.skip_line("the record is longer than 1 MiB"),
+                Scan::Open if self.filled - self.at > MAX_RECORD_BYTES => {
+                    return self.skip_line("the record is longer than 1 MiB");
+                }
                 Scan::Open => self.fill()?,
             }
         }
@@ -170,8 +179,11 @@ impl<R: Read> CsvReader<R> {
                 self.at = (self.at + length + 1).min(self.filled);
             }
             None => {
-                // The line is longer than the buffer: its head is kept before the part where reading goes on.
-                let head = self.buffer[self.at..self.filled.min(self.at + crate::reject::MAX_RAW_BYTES)].to_vec();
+                // The line is longer than the buffer: its head is kept before the part where
+                // reading goes on.
+                let head = self.buffer
+                    [self.at..self.filled.min(self.at + crate::reject::MAX_RAW_BYTES)]
+                    .to_vec();
                 self.at = self.filled;
                 while !self.ended {
                     self.fill()?;
@@ -227,11 +239,24 @@ impl<R: Read> CsvReader<R> {
         loop {
             let open = behind_blanks(bytes, at, self.dialect.delimiter);
             let found = match (bytes.get(open), self.dialect.escape) {
-                (Some(b'"'), _) => quoted_field(bytes, open, self.dialect, self.ended, &mut self.unescaped),
-                (_, Some(escape)) => escaped_field(bytes, at, self.dialect.delimiter, escape, self.ended, &mut self.unescaped),
+                (Some(b'"'), _) => {
+                    quoted_field(bytes, open, self.dialect, self.ended, &mut self.unescaped)
+                }
+                (_, Some(escape)) => escaped_field(
+                    bytes,
+                    at,
+                    self.dialect.delimiter,
+                    escape,
+                    self.ended,
+                    &mut self.unescaped,
+                ),
                 (_, None) => match memchr3(self.dialect.delimiter, b'\n', b'\r', &bytes[at..]) {
-                    Some(length) => Ok((Field { start: at, end: at + length, unescaped: false }, at + length)),
-                    None if self.ended => Ok((Field { start: at, end: self.filled, unescaped: false }, self.filled)),
+                    Some(length) => {
+                        Ok((Field { start: at, end: at + length, unescaped: false }, at + length))
+                    }
+                    None if self.ended => {
+                        Ok((Field { start: at, end: self.filled, unescaped: false }, self.filled))
+                    }
                     None => Err(Scan::Open),
                 },
             };
@@ -273,7 +298,8 @@ fn unescape(byte: u8) -> u8 {
     }
 }
 
-/// A field without quotes that may hold escapes, and where the delimiter or line end behind it stands.
+/// A field without quotes that may hold escapes, and where the delimiter or line end behind it
+/// stands.
 fn escaped_field(
     bytes: &[u8],
     start: usize,
@@ -284,7 +310,8 @@ fn escaped_field(
 ) -> Result<(Field, usize), Scan> {
     let (mut at, mut piece, copied_from) = (start, start, unescaped.len());
     loop {
-        let ends = |byte: &u8| *byte == delimiter || *byte == escape || matches!(byte, b'\n' | b'\r');
+        let ends =
+            |byte: &u8| *byte == delimiter || *byte == escape || matches!(byte, b'\n' | b'\r');
         let Some(length) = bytes[at..].iter().position(ends) else {
             if !ended {
                 return Err(Scan::Open);
@@ -297,7 +324,11 @@ fn escaped_field(
             break;
         }
         let Some(next) = bytes.get(at + 1) else {
-            return Err(if ended { Scan::Broken("an escape stands at the end of the file") } else { Scan::Open });
+            return Err(if ended {
+                Scan::Broken("an escape stands at the end of the file")
+            } else {
+                Scan::Open
+            });
         };
         if *next != ESCAPED_NULL {
             unescaped.extend_from_slice(&bytes[piece..at]);
@@ -313,8 +344,15 @@ fn escaped_field(
     Ok((Field { start: copied_from, end: unescaped.len(), unescaped: true }, at))
 }
 
-/// The field whose opening quote stands at `open`, and where the delimiter or line end behind it stands.
-fn quoted_field(bytes: &[u8], open: usize, dialect: Dialect, ended: bool, unescaped: &mut Vec<u8>) -> Result<(Field, usize), Scan> {
+/// The field whose opening quote stands at `open`, and where the delimiter or line end behind it
+/// stands.
+fn quoted_field(
+    bytes: &[u8],
+    open: usize,
+    dialect: Dialect,
+    ended: bool,
+    unescaped: &mut Vec<u8>,
+) -> Result<(Field, usize), Scan> {
     let (mut at, copied_from, mut copied) = (open + 1, unescaped.len(), false);
     let mut piece = at;
     loop {
@@ -354,7 +392,10 @@ fn quoted_field(bytes: &[u8], open: usize, dialect: Dialect, ended: bool, unesca
                     return Ok((Field { start: piece, end: close, unescaped: false }, after));
                 }
                 unescaped.extend_from_slice(&bytes[piece..close]);
-                return Ok((Field { start: copied_from, end: unescaped.len(), unescaped: true }, after));
+                return Ok((
+                    Field { start: copied_from, end: unescaped.len(), unescaped: true },
+                    after,
+                ));
             }
         }
     }
@@ -409,25 +450,46 @@ impl<R: Read> Row for CsvRow<'_, R> {
 ///
 /// # Errors
 /// The text cannot be read, or has no header that can be.
-pub(crate) fn read(text: impl Read, dialect: Dialect, rows: &mut RowReader, after_row: &mut AfterRow<'_>) -> Result<(), Halt> {
+pub(crate) fn read(
+    text: impl Read,
+    dialect: Dialect,
+    rows: &mut RowReader,
+    after_row: &mut AfterRow<'_>,
+) -> Result<(), Halt> {
     let mut reader = CsvReader::new(text, dialect)?;
     let Some(header) = read_header(&mut reader)? else { return Ok(()) };
-    let matched = HeaderMatch::new(&header, rows).map_err(|halt| with_delimiter(halt, &reader, rows))?;
+    let matched =
+        HeaderMatch::new(&header, rows).map_err(|halt| with_delimiter(halt, &reader, rows))?;
     let mut overlay = Overlay::new(rows.mapping());
-    let nameless = if rows.mapping().unknown == UnknownColumns::Ignore { header.len() } else { named(&header) };
+    let nameless = if rows.mapping().unknown == UnknownColumns::Ignore {
+        header.len()
+    } else {
+        named(&header)
+    };
     for number in 1.. {
         let fault = match reader.next()? {
             Next::End => break,
             Next::Broken(problem) => Some(Fault::new(Reason::BrokenLine, problem.to_owned())),
             Next::Record => record_fault(&reader, &header, nameless).or_else(|| {
-                let text =
-                    |slot: usize| matched.columns[slot].map_or("", |field| std::str::from_utf8(reader.field(field)).unwrap_or_default());
+                let text = |slot: usize| {
+                    matched.columns[slot].map_or("", |field| {
+                        std::str::from_utf8(reader.field(field)).unwrap_or_default()
+                    })
+                };
                 overlay.see(rows.mapping(), text).err()
             }),
         };
         match fault {
             Some(fault) => rows.push_broken(number, &fault, reader.raw()),
-            None => rows.push(number, &CsvRow { reader: &reader, columns: &matched.columns, kept: &matched.kept, overlay: &overlay }),
+            None => rows.push(
+                number,
+                &CsvRow {
+                    reader: &reader,
+                    columns: &matched.columns,
+                    kept: &matched.kept,
+                    overlay: &overlay,
+                },
+            ),
         }
         after_row(rows)?;
     }
@@ -438,42 +500,74 @@ pub(crate) fn read(text: impl Read, dialect: Dialect, rows: &mut RowReader, afte
 fn with_delimiter<R: Read>(halt: Halt, reader: &CsvReader<R>, rows: &RowReader) -> Halt {
     let Halt::Refused(problem) = halt else { return halt };
     let line = String::from_utf8_lossy(reader.raw());
-    let seeming = rows.mapping().slots.iter().find_map(|slot| seeming_delimiter(&line, reader.dialect.delimiter, &slot.column));
+    let seeming = rows
+        .mapping()
+        .slots
+        .iter()
+        .find_map(|slot| seeming_delimiter(&line, reader.dialect.delimiter, &slot.column));
     // One that is read rightly has the columns with the delimiter that it was read with, too.
     match seeming.filter(|_| reader.field_count() == 1) {
-        Some('\t') => Halt::Refused(format!("{problem}; the delimiter seems to be a tab: say `delimiter: \"\\t\"`")),
-        Some(other) => Halt::Refused(format!("{problem}; the delimiter seems to be {other}: say `delimiter: \"{other}\"`")),
+        Some('\t') => Halt::Refused(format!(
+            "{problem}; the delimiter seems to be a tab: say `delimiter: \"\\t\"`"
+        )),
+        Some(other) => Halt::Refused(format!(
+            "{problem}; the delimiter seems to be {other}: say `delimiter: \"{other}\"`"
+        )),
         None => Halt::Refused(problem),
     }
 }
 
 /// The names in the header line; `None`: the file is empty.
 fn read_header<R: Read>(reader: &mut CsvReader<R>) -> io::Result<Option<Vec<String>>> {
-    let broken = |problem: &str| Err(io::Error::new(io::ErrorKind::InvalidData, format!("the header line is broken: {problem}")));
+    let broken = |problem: &str| {
+        Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("the header line is broken: {problem}"),
+        ))
+    };
     match reader.next()? {
         Next::End => Ok(None),
         Next::Broken(problem) => broken(problem),
-        Next::Record => match (0..reader.field_count()).map(|at| String::from_utf8(reader.field(at).to_vec())).collect() {
+        Next::Record => match (0..reader.field_count())
+            .map(|at| String::from_utf8(reader.field(at).to_vec()))
+            .collect()
+        {
             Ok(names) => Ok(Some(names)),
-            Err(_) => broken("it is not UTF-8; if it is windows-1252 or the like, say so with `encoding` in the source"),
+            Err(_) => broken(
+                "it is not UTF-8; if it is windows-1252 or the like, say so with `encoding` in the source",
+            ),
         },
     }
 }
 
 /// What is wrong with the record as such; from the column `nameless` on there must be nothing.
-fn record_fault<R: Read>(reader: &CsvReader<R>, header: &[String], nameless: usize) -> Option<Fault> {
+fn record_fault<R: Read>(
+    reader: &CsvReader<R>,
+    header: &[String],
+    nameless: usize,
+) -> Option<Fault> {
     if std::str::from_utf8(reader.raw()).is_err() {
-        let field = (0..reader.field_count()).find(|at| std::str::from_utf8(reader.field(*at)).is_err());
+        let field =
+            (0..reader.field_count()).find(|at| std::str::from_utf8(reader.field(*at)).is_err());
         let column = field.and_then(|at| header.get(at));
-        let detail = column.map_or_else(|| "the line is not UTF-8".to_owned(), |name| format!("column \"{name}\" is not UTF-8"));
+        let detail = column.map_or_else(
+            || "the line is not UTF-8".to_owned(),
+            |name| format!("column \"{name}\" is not UTF-8"),
+        );
         return Some(Fault::new(Reason::NotUtf8, detail));
     }
     let (found, wanted) = (reader.field_count(), header.len());
     if found != wanted {
-        return Some(Fault::new(Reason::BrokenLine, format!("the line has {found} fields, the header {wanted}")));
+        return Some(Fault::new(
+            Reason::BrokenLine,
+            format!("the line has {found} fields, the header {wanted}"),
+        ));
     }
     let stray = (nameless..wanted).find(|at| !reader.field(*at).is_empty())?;
-    Some(Fault::new(Reason::BrokenLine, format!("a value stands in column {}, which has no name", stray + 1)))
+    Some(Fault::new(
+        Reason::BrokenLine,
+        format!("a value stands in column {}, which has no name", stray + 1),
+    ))
 }
 
 #[cfg(test)]

@@ -7,20 +7,27 @@ use std::io::{self, Cursor, Read};
 /// How much of a text is looked at before it is read.
 const HEAD_BYTES: usize = 4096;
 const INPUT_BYTES: usize = 64 << 10;
-/// A byte that is never part of UTF-8 stands for what cannot be decoded, so that its row is rejected.
+/// A byte that is never part of UTF-8 stands for what cannot be decoded, so that its row is
+/// rejected.
 const UNDECODED: u8 = 0xff;
 
-/// The text as UTF-8. A byte order mark tells its encoding before `declared` does; without either it is UTF-8.
+/// The text as UTF-8. A byte order mark tells its encoding before `declared` does; without either
+/// it is UTF-8.
 ///
 /// # Errors
 /// [`Halt::Refused`] where it looks like UTF-16 and nothing says so; it cannot be read.
-pub(crate) fn as_utf8(mut text: Box<dyn Read + Send>, declared: Option<&'static Encoding>) -> Result<Box<dyn Read + Send>, Halt> {
+pub(crate) fn as_utf8(
+    mut text: Box<dyn Read + Send>,
+    declared: Option<&'static Encoding>,
+) -> Result<Box<dyn Read + Send>, Halt> {
     let mut head = Vec::with_capacity(HEAD_BYTES);
     text.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head)?;
     let marked = Encoding::for_bom(&head);
     let encoding = marked.map(|(encoding, _)| encoding).or(declared).unwrap_or(UTF_8);
     if let (None, None, Some(label)) = (marked, declared, looks_like_utf16(&head)) {
-        return Err(Halt::Refused(format!("it looks like UTF-16 without a byte order mark: say `encoding: {label}` in the source")));
+        return Err(Halt::Refused(format!(
+            "it looks like UTF-16 without a byte order mark: say `encoding: {label}` in the source"
+        )));
     }
     let skipped = marked.map_or(0, |(_, bytes)| bytes);
     let all = Cursor::new(head.split_off(skipped)).chain(text);
@@ -30,9 +37,11 @@ pub(crate) fn as_utf8(mut text: Box<dyn Read + Send>, declared: Option<&'static 
     Ok(Box::new(Decoded::new(all, encoding)))
 }
 
-/// The label of the UTF-16 that the text seems to be: of text in any language most characters have a zero byte, or the separators at least.
+/// The label of the UTF-16 that the text seems to be: of text in any language most characters have
+/// a zero byte, or the separators at least.
 pub(crate) fn looks_like_utf16(head: &[u8]) -> Option<&'static str> {
-    let zeros = |first: usize| head.iter().skip(first).step_by(2).filter(|byte| **byte == 0).count();
+    let zeros =
+        |first: usize| head.iter().skip(first).step_by(2).filter(|byte| **byte == 0).count();
     let (even, odd, pairs) = (zeros(0), zeros(1), head.len() / 2);
     match (even * 5 > pairs, odd * 5 > pairs) {
         (false, true) => Some("utf-16le"),
@@ -70,7 +79,8 @@ impl<R: Read> Decoded<R> {
         self.output.resize(INPUT_BYTES, 0);
         self.given = 0;
         let input = &self.input[self.at..self.filled];
-        let (result, read, written) = self.decoder.decode_to_utf8_without_replacement(input, &mut self.output, self.ended);
+        let (result, read, written) =
+            self.decoder.decode_to_utf8_without_replacement(input, &mut self.output, self.ended);
         self.at += read;
         self.output.truncate(written);
         match result {
@@ -141,13 +151,23 @@ mod tests {
     fn what_cannot_be_decoded_is_no_utf8_there_alone() {
         let half = [b'a', 0, 0x00, 0xd8, b'b', 0];
         assert_eq!(read(&half, Some("utf-16le")).unwrap(), b"a\xffb");
-        assert_eq!(read(b"a\x81\xff,b", Some("shift_jis")).unwrap().iter().filter(|byte| **byte == UNDECODED).count(), 1);
+        assert_eq!(
+            read(b"a\x81\xff,b", Some("shift_jis"))
+                .unwrap()
+                .iter()
+                .filter(|byte| **byte == UNDECODED)
+                .count(),
+            1
+        );
         assert_eq!(read(&[b'a', 0, b'b'], Some("utf-16le")).unwrap(), b"a\xff");
     }
 
     #[test]
     fn longer_than_the_buffers() {
         let text = "äöü€😀,".repeat(60_000);
-        assert_eq!(read(&utf16(&text, u16::to_be_bytes), Some("utf-16be")).unwrap(), text.as_bytes());
+        assert_eq!(
+            read(&utf16(&text, u16::to_be_bytes), Some("utf-16be")).unwrap(),
+            text.as_bytes()
+        );
     }
 }

@@ -23,7 +23,8 @@ impl Hasher for PassThrough {
     }
 }
 
-/// The message ids of one run over files. Those of a file that turns out to be damaged are taken back.
+/// The message ids of one run over files. Those of a file that turns out to be damaged are taken
+/// back.
 #[derive(Default)]
 pub(crate) struct RunIds {
     seen: HashSet<u128, BuildHasherDefault<PassThrough>>,
@@ -35,7 +36,8 @@ impl RunIds {
     pub(crate) fn claim(&mut self, hashes: &[u128]) -> Option<Vec<bool>> {
         let before = self.of_file.len();
         let fresh: Vec<bool> = hashes.iter().map(|hash| self.seen.insert(*hash)).collect();
-        self.of_file.extend(hashes.iter().zip(&fresh).filter(|(_, fresh)| **fresh).map(|(hash, _)| *hash));
+        self.of_file
+            .extend(hashes.iter().zip(&fresh).filter(|(_, fresh)| **fresh).map(|(hash, _)| *hash));
         (self.of_file.len() - before < hashes.len()).then_some(fresh)
     }
 

@@ -1,7 +1,8 @@
-//! Rows of a run whose message ids have landed before, taken out of the files that the run has written.
+//! Rows of a run whose message ids have landed before, taken out of the files that the run has
+//! written.
 //!
-//! What has landed is known only once all rows are read, and mostly nothing of it comes again. So the files are written first, and those that
-//! hold such a row are written again.
+//! What has landed is known only once all rows are read, and mostly nothing of it comes again. So
+//! the files are written first, and those that hold such a row are written again.
 
 use crate::Result;
 use crate::ids::message_hash;
@@ -24,7 +25,12 @@ pub(crate) struct Dropped {
 }
 
 /// Takes the rows with these ids out of the run's files.
-pub(crate) async fn drop_known(lake: &Lake, tables: &Tables, files: &mut Files, known: &HashSet<u128>) -> Result<Dropped> {
+pub(crate) async fn drop_known(
+    lake: &Lake,
+    tables: &Tables,
+    files: &mut Files,
+    known: &HashSet<u128>,
+) -> Result<Dropped> {
     let mut dropped = Dropped::default();
     if known.is_empty() {
         return Ok(dropped);
@@ -89,13 +95,16 @@ async fn without(
 }
 
 async fn kept(table: &Table, file: &DataFile, known: &HashSet<u128>) -> Result<Vec<DataFile>> {
-    let all: Vec<&str> = table.arrow_schema().fields().iter().map(|field| field.name().as_str()).collect();
+    let all: Vec<&str> =
+        table.arrow_schema().fields().iter().map(|field| field.name().as_str()).collect();
     let mut writer = table.writer();
     let mut batches = table.read_written(&all, file)?;
     while let Some(batch) = batches.next().await {
         let batch = batch?;
         let ids = batch.column(batch.schema_ref().index_of("message_id")?).as_string::<i32>();
-        let stays: BooleanArray = (0..ids.len()).map(|row| Some(!known.contains(&message_hash(ids.value(row))))).collect();
+        let stays: BooleanArray = (0..ids.len())
+            .map(|row| Some(!known.contains(&message_hash(ids.value(row)))))
+            .collect();
         writer.write(filter_record_batch(&batch, &stays)?).await?;
     }
     Ok(writer.close().await?)

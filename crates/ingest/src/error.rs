@@ -4,8 +4,8 @@ use taghouse_model::ErrorKind;
 /// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What goes wrong with a run of ingestion as a whole. What is wrong with a row is no error: the row goes to `rejected_events`;
-/// what is wrong with one file stands in the report.
+/// What goes wrong with a run of ingestion as a whole. What is wrong with a row is no error: the
+/// row goes to `rejected_events`; what is wrong with one file stands in the report.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The definitions have no such source.
@@ -58,7 +58,9 @@ pub enum Error {
         landed: u64,
     },
     /// A record of the log is not one of ours.
-    #[error("record {position} of the log of app \"{app}\" cannot be read ({detail}): restore the log's folder from a backup")]
+    #[error(
+        "record {position} of the log of app \"{app}\" cannot be read ({detail}): restore the log's folder from a backup"
+    )]
     Record {
         /// Id of the app.
         app: String,
@@ -112,13 +114,20 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NoSource { .. } => ErrorKind::NotFound,
-            Self::Path { source, .. } if source.kind() == std::io::ErrorKind::NotFound => ErrorKind::NotFound,
-            Self::Invalid(_) | Self::Path { .. } | Self::TooManyRejects { .. } => ErrorKind::Invalid,
-            Self::LogBehind { .. } | Self::Record { .. } | Self::IdsDamaged { .. } => ErrorKind::Corrupt,
+            Self::Path { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                ErrorKind::NotFound
+            }
+            Self::Invalid(_) | Self::Path { .. } | Self::TooManyRejects { .. } => {
+                ErrorKind::Invalid
+            }
+            Self::LogBehind { .. } | Self::Record { .. } | Self::IdsDamaged { .. } => {
+                ErrorKind::Corrupt
+            }
             Self::Ids { source, .. } => match source.as_ref() {
-                fjall::Error::Io(_) | fjall::Error::Storage(fjall::LsmError::Io(_)) | fjall::Error::Poisoned | fjall::Error::Locked => {
-                    ErrorKind::Unavailable
-                }
+                fjall::Error::Io(_)
+                | fjall::Error::Storage(fjall::LsmError::Io(_))
+                | fjall::Error::Poisoned
+                | fjall::Error::Locked => ErrorKind::Unavailable,
                 _ => ErrorKind::Corrupt,
             },
             Self::Cancelled => ErrorKind::Unavailable,

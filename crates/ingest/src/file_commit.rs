@@ -1,4 +1,5 @@
-//! The end of a run over files: what has landed before is left out, what is replaced goes, and all becomes visible by one commit.
+//! The end of a run over files: what has landed before is left out, what is replaced goes, and all
+//! becomes visible by one commit.
 
 use crate::dedup::RunIds;
 use crate::duplicates::{Dropped, drop_known};
@@ -36,11 +37,21 @@ pub(crate) struct Batch<'r> {
 }
 
 impl Batch<'_> {
-    /// Lands it; the report is told what was left out. After an error nothing has landed, and the files are gone.
-    pub(crate) async fn land(mut self, catalog: &dyn Catalog, lake: &Lake, turns: &Turns, report: &mut IngestReport) -> Result<()> {
+    /// Lands it; the report is told what was left out. After an error nothing has landed, and the
+    /// files are gone.
+    pub(crate) async fn land(
+        mut self,
+        catalog: &dyn Catalog,
+        lake: &Lake,
+        turns: &Turns,
+        report: &mut IngestReport,
+    ) -> Result<()> {
         // From the look-up to the commit, so that of two rows of one id only one lands.
         let _turn = turns.take(self.app).await;
-        let replaced = Arc::new(Replaced { source: self.source.clone(), files: self.earlier.keys().cloned().collect() });
+        let replaced = Arc::new(Replaced {
+            source: self.source.clone(),
+            files: self.earlier.keys().cloned().collect(),
+        });
         match self.leave_out(lake, &replaced).await {
             Ok(dropped) => self.count(&dropped, report),
             Err(e) => {
@@ -72,9 +83,12 @@ impl Batch<'_> {
             value: serde_json::json!({ "batch": batch }),
         });
         for file in self.landed {
-            let (app, source, file) = (self.app.clone(), self.source.clone(), IngestedFile { batch, ..file });
+            let (app, source, file) =
+                (self.app.clone(), self.source.clone(), IngestedFile { batch, ..file });
             commit.also(match self.earlier.get(&file.name) {
-                Some(earlier) => Change::ReplaceFile { app, source, expected_batch: earlier.batch, file },
+                Some(earlier) => {
+                    Change::ReplaceFile { app, source, expected_batch: earlier.batch, file }
+                }
                 None => Change::RecordFile { app, source, file },
             });
         }
@@ -88,7 +102,8 @@ impl Batch<'_> {
             return Ok(Dropped::default());
         }
         let ids = Arc::new(std::mem::take(&mut self.ids));
-        let known: HashSet<u128> = landed_ids::of_run(lake, self.app, &ids, &self.days, replaced).await?;
+        let known: HashSet<u128> =
+            landed_ids::of_run(lake, self.app, &ids, &self.days, replaced).await?;
         drop_known(lake, self.tables, &mut self.files, &known).await
     }
 
@@ -110,24 +125,38 @@ impl Batch<'_> {
 }
 
 /// Takes the rows that the replaced files brought out of the tables.
-async fn take_out(commit: &mut Commit, replaced: &Replaced, earlier: &BTreeMap<String, IngestedFile>) -> Result<()> {
+async fn take_out(
+    commit: &mut Commit,
+    replaced: &Replaced,
+    earlier: &BTreeMap<String, IngestedFile>,
+) -> Result<()> {
     if earlier.is_empty() {
         return Ok(());
     }
     // All rows of a file came in at one moment.
-    let received: Vec<Value> =
-        earlier.values().map(|file| file.ingested_ms).collect::<BTreeSet<_>>().into_iter().map(Value::Time).collect();
+    let received: Vec<Value> = earlier
+        .values()
+        .map(|file| file.ingested_ms)
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .map(Value::Time)
+        .collect();
     let narrow = |scan: ScanBuilder| {
-        scan.compare("source", Comparison::Equal, Value::text(replaced.source.as_str()))?.any_of("received_at", received.clone())
+        scan.compare("source", Comparison::Equal, Value::text(replaced.source.as_str()))?
+            .any_of("received_at", received.clone())
     };
     let goes = |batch: &RecordBatch| {
         let [sources, files] = [0, 1].map(|column| batch.column(column).as_string::<i32>());
-        let holds = |row: usize| replaced.holds(sources.value(row), files.is_valid(row).then(|| files.value(row)));
+        let holds = |row: usize| {
+            replaced.holds(sources.value(row), files.is_valid(row).then(|| files.value(row)))
+        };
         (0..batch.num_rows()).map(|row| Some(holds(row))).collect::<BooleanArray>()
     };
-    for (table, columns) in
-        [(layout::EVENTS, &REPLACED_COLUMNS), (layout::ATTRIBUTES, &REPLACED_COLUMNS), (layout::REJECTED_EVENTS, &REPLACED_REJECTS)]
-    {
+    for (table, columns) in [
+        (layout::EVENTS, &REPLACED_COLUMNS),
+        (layout::ATTRIBUTES, &REPLACED_COLUMNS),
+        (layout::REJECTED_EVENTS, &REPLACED_REJECTS),
+    ] {
         commit.take_out(table, &Going { columns, narrow: &narrow, goes: &goes }).await?;
     }
     Ok(())

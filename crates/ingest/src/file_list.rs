@@ -4,18 +4,27 @@ use crate::folder::{FoundFile, files_at};
 use std::path::PathBuf;
 use taghouse_rules::{FileGlob, SourceFormat};
 
-/// The files meant by `paths`, in name order: of a folder those that match `glob`, or by default the format's endings (see
-/// [`files_at`] for its subfolders); a file that is named itself always.
+/// The files meant by `paths`, in name order: of a folder those that match `glob`, or by default
+/// the format's endings (see [`files_at`] for its subfolders); a file that is named itself always.
 ///
 /// # Errors
 /// A path that cannot be read, two files of one name, a name that is not UTF-8.
-pub(crate) fn list(paths: &[PathBuf], glob: Option<&str>, format: SourceFormat) -> crate::Result<Vec<FoundFile>> {
+pub(crate) fn list(
+    paths: &[PathBuf],
+    glob: Option<&str>,
+    format: SourceFormat,
+) -> crate::Result<Vec<FoundFile>> {
     let glob = glob.map(FileGlob::parse).transpose().map_err(crate::Error::Invalid)?;
     let mut found = Vec::new();
     for path in paths {
-        let files = files_at(path, glob.as_ref()).map_err(|source| crate::Error::Path { path: path.clone(), source })?;
+        let files = files_at(path, glob.as_ref())
+            .map_err(|source| crate::Error::Path { path: path.clone(), source })?;
         let named_itself = |file: &FoundFile| file.path == *path;
-        found.extend(files.into_iter().filter(|file| named_itself(file) || glob.is_some() || ends_as(&file.name, format)));
+        found.extend(
+            files
+                .into_iter()
+                .filter(|file| named_itself(file) || glob.is_some() || ends_as(&file.name, format)),
+        );
     }
     found.sort_by(|a, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
     found.dedup();
@@ -51,11 +60,16 @@ mod tests {
         }
         std::fs::create_dir(folder.path().join("sub.csv")).unwrap();
         let csv = SourceFormat::Csv { delimiter: b',', escape: None };
-        let names = |paths: &[PathBuf], glob| list(paths, glob, csv).unwrap().into_iter().map(|f| f.name).collect::<Vec<_>>();
+        let names = |paths: &[PathBuf], glob| {
+            list(paths, glob, csv).unwrap().into_iter().map(|f| f.name).collect::<Vec<_>>()
+        };
         let here = [folder.path().to_owned()];
         assert_eq!(names(&here, None), ["D.CSV", "a.csv.gz", "b.csv"]);
         assert_eq!(names(&here, Some("*.txt")), ["c.txt"]);
-        assert_eq!(names(&[folder.path().join("c.txt"), folder.path().join("c.txt")], None), ["c.txt"]);
+        assert_eq!(
+            names(&[folder.path().join("c.txt"), folder.path().join("c.txt")], None),
+            ["c.txt"]
+        );
         let other = tempfile::tempdir().unwrap();
         std::fs::write(other.path().join("b.csv"), "y").unwrap();
         let twice = list(&[here[0].clone(), other.path().to_owned()], None, csv).unwrap_err();

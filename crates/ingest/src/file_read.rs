@@ -1,4 +1,5 @@
-//! Files read in parallel and handed on in their order, so that what becomes of a run never depends on which thread was faster.
+//! Files read in parallel and handed on in their order, so that what becomes of a run never depends
+//! on which thread was faster.
 
 use crate::decode::as_utf8;
 use crate::file_time::FileTimes;
@@ -25,7 +26,8 @@ const CHUNK_ROWS: u64 = 16_384;
 const CHUNK_BYTES: usize = 16 << 20;
 /// Chunks of one file that may wait: what a thread reads ahead of its turn.
 const WAITING_CHUNKS: usize = 6;
-/// Files that may be begun or read before their turn. With the two above it bounds memory: about a million rows.
+/// Files that may be begun or read before their turn. With the two above it bounds memory: about a
+/// million rows.
 const WAITING_FILES: usize = 12;
 
 /// What is read of a file, in order. The last part is none of `Chunk`.
@@ -60,7 +62,8 @@ pub(crate) struct Job {
 /// The parts of one file.
 pub(crate) type Parts = mpsc::Receiver<Part>;
 
-/// Begins to read the job's files on as many threads as there are cores. Gives, in order, each file's parts. Dropping the receiver stops it.
+/// Begins to read the job's files on as many threads as there are cores. Gives, in order, each
+/// file's parts. Dropping the receiver stops it.
 pub(crate) fn start(job: Job) -> mpsc::Receiver<Parts> {
     let (handed, order) = mpsc::channel(WAITING_FILES);
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(job.files.len());
@@ -93,7 +96,9 @@ fn read_files(job: &Job, next: &Mutex<usize>, handed: &mpsc::Sender<Parts>) {
         drop(at);
         let last = match rows.as_mut() {
             Some(rows) => read_file(job, file, rows, &sender),
-            None => Part::Failed(Error::Internal("the table's schema is not the mapping's: see the log".to_owned())),
+            None => Part::Failed(Error::Internal(
+                "the table's schema is not the mapping's: see the log".to_owned(),
+            )),
         };
         if sender.blocking_send(last).is_err() {
             return;
@@ -102,7 +107,12 @@ fn read_files(job: &Job, next: &Mutex<usize>, handed: &mpsc::Sender<Parts>) {
 }
 
 /// Reads one file, hands on its chunks and gives its last part.
-fn read_file(job: &Job, file: &FoundFile, rows: &mut RowReader, sender: &mpsc::Sender<Part>) -> Part {
+fn read_file(
+    job: &Job,
+    file: &FoundFile,
+    rows: &mut RowReader,
+    sender: &mpsc::Sender<Part>,
+) -> Part {
     let stopped: Stopped = {
         let sender = sender.clone();
         Arc::new(move || sender.is_closed())
@@ -116,7 +126,9 @@ fn read_file(job: &Job, file: &FoundFile, rows: &mut RowReader, sender: &mpsc::S
     match read_new_file(job, file, rows, sender, &stopped) {
         Ok(fingerprint) => Part::End(fingerprint),
         Err(Halt::Run(e)) => Part::Failed(e),
-        Err(Halt::Damaged(problem)) => refused(rows, format!("{problem}; restore the file, or move it out of the folder")),
+        Err(Halt::Damaged(problem)) => {
+            refused(rows, format!("{problem}; restore the file, or move it out of the folder"))
+        }
         Err(Halt::Refused(problem)) => refused(rows, problem),
     }
 }
@@ -129,7 +141,9 @@ fn refused(rows: &mut RowReader, message: String) -> Part {
 fn file_ms(job: &Job, file: &FoundFile) -> std::result::Result<Option<TimestampMs>, Halt> {
     let Some(times) = &job.file_times else { return Ok(None) };
     let time = times.of(file)?;
-    check_time(time, job.now_ms).map(Some).map_err(|problem| Halt::Refused(format!("its own time {problem}")))
+    check_time(time, job.now_ms)
+        .map(Some)
+        .map_err(|problem| Halt::Refused(format!("its own time {problem}")))
 }
 
 fn read_new_file(
@@ -157,7 +171,12 @@ fn read_new_file(
     let fingerprint = match job.format {
         SourceFormat::Csv { delimiter, escape } => {
             let (text, digest) = open_text(&file.path, stopped)?;
-            csv::read(as_utf8(text, job.encoding)?, csv::Dialect { delimiter, escape }, rows, &mut after_row)?;
+            csv::read(
+                as_utf8(text, job.encoding)?,
+                csv::Dialect { delimiter, escape },
+                rows,
+                &mut after_row,
+            )?;
             digest.fingerprint()
         }
         SourceFormat::Jsonl => {
@@ -169,7 +188,11 @@ fn read_new_file(
             parquet::read(&file.path, rows, &mut after_row)?;
             fingerprint(&file.path, stopped)?
         }
-        SourceFormat::Segment => return Err(Halt::Run(Error::Internal("live calls are not read from files".to_owned()))),
+        SourceFormat::Segment => {
+            return Err(Halt::Run(Error::Internal(
+                "live calls are not read from files".to_owned(),
+            )));
+        }
     };
     if rows.pending_rows() > 0 {
         hand_on(rows)?;

@@ -1,9 +1,11 @@
 //! A run over files: read, checked, written as data files, and landed by one commit.
 //!
-//! One run is one batch: its number, events, attributes, rejected rows and ledger rows become visible in one catalog transaction, whatever
-//! the number of files. So a run that is killed has done nothing, and the same command again gives the same answers, also where rows of two
-//! files have one message id or the share of rejects is known only at the end. Memory stays bounded all the same: the lake's writers write
-//! data files as the rows come, and only message ids (16 bytes each, where the source gives any) are kept for the whole run.
+//! One run is one batch: its number, events, attributes, rejected rows and ledger rows become
+//! visible in one catalog transaction, whatever the number of files. So a run that is killed has
+//! done nothing, and the same command again gives the same answers, also where rows of two
+//! files have one message id or the share of rejects is known only at the end. Memory stays bounded
+//! all the same: the lake's writers write data files as the rows come, and only message ids (16
+//! bytes each, where the source gives any) are kept for the whole run.
 
 use crate::blocking::blocking;
 use crate::dedup::RunIds;
@@ -20,7 +22,9 @@ use crate::row_reader::Chunk;
 use crate::row_tally::RowTally;
 use crate::table_writers::{Files, Tables, Writers};
 use crate::turns::Turns;
-use crate::{Error, FailedFile, IngestOptions, IngestProgress, IngestReport, Landing, Reason, Result};
+use crate::{
+    Error, FailedFile, IngestOptions, IngestProgress, IngestReport, Landing, Reason, Result,
+};
 use encoding_rs::Encoding;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -35,7 +39,8 @@ use taghouse_rules::{Definitions, SourceDefinition};
 /// From so many rows on the share of rejects is watched while the run goes on.
 const WATCHED_ROWS: u64 = 10_000;
 
-/// A file of more rows gets data files of its own, so that they can be thrown away if its end turns out to be damaged.
+/// A file of more rows gets data files of its own, so that they can be thrown away if its end turns
+/// out to be damaged.
 const STAGED_ROWS: u64 = 131_072;
 
 /// Who attends to a run.
@@ -68,19 +73,24 @@ impl FileIngest {
         Self { catalog, lake, clock, turns: Arc::default() }
     }
 
-    /// Beside landings of live calls into the same tables, so that a message id that comes in both ways lands once.
+    /// Beside landings of live calls into the same tables, so that a message id that comes in both
+    /// ways lands once.
     pub fn beside(self, landing: &Landing) -> Self {
         Self { turns: landing.turns.clone(), ..self }
     }
 
-    /// Takes in the files of `source` that have not landed yet: `files` are files and folders (of a folder those that match the source's
-    /// `files`, or its format's endings), read in the order of their names. Rows that are wrong go to `rejected_events`; files that are
-    /// wrong (changed since they landed, damaged) stand in the report's `failed`, and the others land.
+    /// Takes in the files of `source` that have not landed yet: `files` are files and folders (of a
+    /// folder those that match the source's `files`, or its format's endings), read in the
+    /// order of their names. Rows that are wrong go to `rejected_events`; files that are
+    /// wrong (changed since they landed, damaged) stand in the report's `failed`, and the others
+    /// land.
     ///
     /// # Errors
-    /// [`Error::NoSource`], [`Error::Invalid`] (a source of live calls, two files of one name), [`Error::Path`], [`Error::TooManyRejects`],
-    /// [`Error::Cancelled`] once `attendant.cancelled` ends, unless all rows are read by then;
-    /// the lake's and the catalog's, `Conflict` among them if another run of the source landed meanwhile. Nothing has landed then.
+    /// [`Error::NoSource`], [`Error::Invalid`] (a source of live calls, two files of one name),
+    /// [`Error::Path`], [`Error::TooManyRejects`], [`Error::Cancelled`] once
+    /// `attendant.cancelled` ends, unless all rows are read by then; the lake's and the
+    /// catalog's, `Conflict` among them if another run of the source landed meanwhile. Nothing has
+    /// landed then.
     pub async fn ingest(
         &self,
         app: &AppId,
@@ -99,11 +109,16 @@ impl FileIngest {
             files: Arc::new(listed.files),
             ledger: if options.replace { Ledger::default() } else { ledger.clone() },
             format: source.format,
-            encoding: source.encoding.as_deref().and_then(|name| Encoding::for_label(name.as_bytes())),
+            encoding: source
+                .encoding
+                .as_deref()
+                .and_then(|name| Encoding::for_label(name.as_bytes())),
             mapping,
             schemas: tables.schemas(),
             now_ms,
-            file_times: source.file_time.map(|by| FileTimes { by, zone: definitions.app.time_zone.clone() }),
+            file_times: source
+                .file_time
+                .map(|by| FileTimes { by, zone: definitions.app.time_zone.clone() }),
         };
         let names = Arc::clone(&job.files);
         let mut run = Run {
@@ -136,7 +151,16 @@ impl FileIngest {
             return Err(e);
         }
         if !landed.is_empty() {
-            let batch = Batch { app, source: &source.name, tables: &tables, files: written, landed, earlier, ids, days };
+            let batch = Batch {
+                app,
+                source: &source.name,
+                tables: &tables,
+                files: written,
+                landed,
+                earlier,
+                ids,
+                days,
+            };
             batch.land(self.catalog.as_ref(), &self.lake, &self.turns, &mut report).await?;
             report.batches = 1;
         }
@@ -154,7 +178,10 @@ async fn list(source: &SourceDefinition, paths: &[PathBuf]) -> Result<Listed> {
     let (paths, glob, format) = (paths.to_vec(), source.files.clone(), source.format);
     let list = move || {
         let files = file_list::list(&paths, glob.as_deref(), format)?;
-        let sizes = files.iter().map(|file| std::fs::metadata(&file.path).map_or(0, |data| data.len())).collect();
+        let sizes = files
+            .iter()
+            .map(|file| std::fs::metadata(&file.path).map_or(0, |data| data.len()))
+            .collect();
         Ok(Listed { files, sizes })
     };
     blocking(list).await
@@ -201,9 +228,16 @@ impl Run<'_> {
         mut order: tokio::sync::mpsc::Receiver<Parts>,
         progress: &(dyn Fn(&IngestProgress) + Send + Sync),
     ) -> Result<()> {
-        let mut told = IngestProgress { files_total: names.len() as u64, bytes_total: sizes.iter().sum(), ..IngestProgress::default() };
+        let mut told = IngestProgress {
+            files_total: names.len() as u64,
+            bytes_total: sizes.iter().sum(),
+            ..IngestProgress::default()
+        };
         for (file, size) in names.iter().zip(sizes) {
-            let parts = order.recv().await.ok_or_else(|| Error::Internal("the reading threads have stopped".to_owned()))?;
+            let parts = order
+                .recv()
+                .await
+                .ok_or_else(|| Error::Internal("the reading threads have stopped".to_owned()))?;
             let rows_before = told.rows;
             self.take_file(file, parts, &mut |rows| {
                 told.rows = rows_before + rows;
@@ -217,12 +251,19 @@ impl Run<'_> {
         self.check_share(0)
     }
 
-    async fn take_file(&mut self, file: &FoundFile, mut parts: Parts, on_rows: &mut (dyn FnMut(u64) + Send)) -> Result<()> {
+    async fn take_file(
+        &mut self,
+        file: &FoundFile,
+        mut parts: Parts,
+        on_rows: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<()> {
         self.total.file = FileTotals::default();
         let mut staged: Vec<Chunk> = Vec::new();
         let mut own: Option<Writers> = None;
         loop {
-            let part = parts.recv().await.ok_or_else(|| Error::Internal(format!("the thread that read {} has stopped", file.name)))?;
+            let part = parts.recv().await.ok_or_else(|| {
+                Error::Internal(format!("the thread that read {} has stopped", file.name))
+            })?;
             match part {
                 Part::Chunk(mut chunk) => {
                     self.count(&mut chunk)?;
@@ -283,7 +324,8 @@ impl Run<'_> {
 
     fn land(&mut self, file: &FoundFile, fingerprint: Fingerprint) {
         self.ids.keep_file();
-        let FileTotals { tally, events, attributes, duplicates } = std::mem::take(&mut self.total.file);
+        let FileTotals { tally, events, attributes, duplicates } =
+            std::mem::take(&mut self.total.file);
         self.landed.push(IngestedFile {
             name: file.name.clone(),
             size_bytes: fingerprint.size_bytes,
@@ -329,7 +371,15 @@ impl Run<'_> {
         let mut all = done.clone();
         all.add(file);
         let commonest = all.reasons.iter().max_by_key(|(_, (count, _))| *count);
-        let reason = commonest.map(|(reason, (_, detail)): (&Reason, _)| format!("{reason}: {detail}")).unwrap_or_default();
-        Err(Error::TooManyRejects { name: self.source.name.to_string(), rejected, rows, limit, reason })
+        let reason = commonest
+            .map(|(reason, (_, detail)): (&Reason, _)| format!("{reason}: {detail}"))
+            .unwrap_or_default();
+        Err(Error::TooManyRejects {
+            name: self.source.name.to_string(),
+            rejected,
+            rows,
+            limit,
+            reason,
+        })
     }
 }

@@ -1,4 +1,5 @@
-//! When a file's rows hold, where no column says so: the date in the file's name, or when it was last written to.
+//! When a file's rows hold, where no column says so: the date in the file's name, or when it was
+//! last written to.
 
 use crate::folder::FoundFile;
 use crate::halt::Halt;
@@ -34,19 +35,26 @@ impl FileTimes {
 
     fn midnight(&self, date: Date) -> Result<TimestampMs, Halt> {
         let day = date.to_zoned(self.zone.clone());
-        day.map(|day| day.timestamp().as_millisecond()).map_err(|e| Halt::Refused(format!("the date in its name: {e}")))
+        day.map(|day| day.timestamp().as_millisecond())
+            .map_err(|e| Halt::Refused(format!("the date in its name: {e}")))
     }
 }
 
 fn modified(file: &FoundFile) -> Result<TimestampMs, Halt> {
-    let unknown = |e: std::io::Error| Halt::Refused(format!("when it was last written to cannot be told: {e}"));
-    let modified = std::fs::metadata(&file.path).and_then(|metadata| metadata.modified()).map_err(unknown)?;
-    let since =
-        modified.duration_since(UNIX_EPOCH).map_err(|_| Halt::Refused("it was last written to before 1970: touch it".to_owned()))?;
-    i64::try_from(since.as_millis()).map_err(|_| Halt::Refused("it was last written to in a far future: touch it".to_owned()))
+    let unknown = |e: std::io::Error| {
+        Halt::Refused(format!("when it was last written to cannot be told: {e}"))
+    };
+    let modified =
+        std::fs::metadata(&file.path).and_then(|metadata| metadata.modified()).map_err(unknown)?;
+    let since = modified
+        .duration_since(UNIX_EPOCH)
+        .map_err(|_| Halt::Refused("it was last written to before 1970: touch it".to_owned()))?;
+    i64::try_from(since.as_millis())
+        .map_err(|_| Halt::Refused("it was last written to in a far future: touch it".to_owned()))
 }
 
-/// The last date in a name: eight digits, or four, two and two parted by one sign of `-`, `_` and `.`, with no digit beside them.
+/// The last date in a name: eight digits, or four, two and two parted by one sign of `-`, `_` and
+/// `.`, with no digit beside them.
 fn date_in(name: &str) -> Option<Date> {
     let bytes = name.as_bytes();
     (0..bytes.len()).rev().find_map(|start| {
@@ -59,7 +67,8 @@ fn date_in(name: &str) -> Option<Date> {
 
 fn compact(text: &[u8]) -> Option<Date> {
     let ended = |at: usize| text.get(at).is_none_or(|next| !next.is_ascii_digit());
-    let digits = text.get(..8).filter(|digits| digits.iter().all(u8::is_ascii_digit) && ended(8))?;
+    let digits =
+        text.get(..8).filter(|digits| digits.iter().all(u8::is_ascii_digit) && ended(8))?;
     date(&digits[..4], &digits[4..6], &digits[6..])
 }
 
@@ -72,7 +81,11 @@ fn parted(text: &[u8]) -> Option<Date> {
 
 fn date(year: &[u8], month: &[u8], day: &[u8]) -> Option<Date> {
     let number = |digits: &[u8]| -> Option<i16> {
-        if digits.iter().all(u8::is_ascii_digit) { std::str::from_utf8(digits).ok()?.parse().ok() } else { None }
+        if digits.iter().all(u8::is_ascii_digit) {
+            std::str::from_utf8(digits).ok()?.parse().ok()
+        } else {
+            None
+        }
     };
     let small = |digits: &[u8]| i8::try_from(number(digits)?).ok();
     // Numbers of eight digits are mostly no dates.

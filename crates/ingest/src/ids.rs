@@ -1,10 +1,12 @@
 //! The message ids of the last day, kept on disk by the hour in which they landed.
 //!
-//! An id is remembered with the log position that brought it, before the lake's commit of that position. What stands behind the position
-//! landed is void: [`MessageIds::settle`] removes it, so that after a crash a record is never its own duplicate.
+//! An id is remembered with the log position that brought it, before the lake's commit of that
+//! position. What stands behind the position landed is void: [`MessageIds::settle`] removes it, so
+//! that after a crash a record is never its own duplicate.
 //!
-//! Hours are counted by the time that this crate was at work (see [`Kept`](kept::Kept)), not by the wall clock: however that is set, an id
-//! is kept for a day. Ids of an hour that is over go all at once.
+//! Hours are counted by the time that this crate was at work (see [`Kept`](kept::Kept)), not by the
+//! wall clock: however that is set, an id is kept for a day. Ids of an hour that is over go all at
+//! once.
 
 mod kept;
 mod store;
@@ -43,7 +45,8 @@ pub struct NotedId {
     pub position: u64,
 }
 
-/// The message ids of all apps, in one folder. It is opened when it is first needed, and again after a failure. Its calls block.
+/// The message ids of all apps, in one folder. It is opened when it is first needed, and again
+/// after a failure. Its calls block.
 ///
 /// Memory: about 8 bits an id for filters and a few megabytes; the ids are on disk.
 pub struct MessageIds {
@@ -73,7 +76,8 @@ impl MessageIds {
         self.with(|store| store.known(app, ids))
     }
 
-    /// Remembers ids of records up to `through`, synced to disk. They count once the caller has committed that position.
+    /// Remembers ids of records up to `through`, synced to disk. They count once the caller has
+    /// committed that position.
     ///
     /// # Errors
     /// [`Error::Ids`].
@@ -90,7 +94,8 @@ impl MessageIds {
         self.with(|store| Ok(store.hours()))
     }
 
-    /// Makes the ids of `app` those of its records up to `landed`. `false`: some are missing, to be remembered again from the lake.
+    /// Makes the ids of `app` those of its records up to `landed`. `false`: some are missing, to be
+    /// remembered again from the lake.
     pub(crate) fn settle(&self, app: &AppId, landed: u64) -> Result<bool> {
         self.with(|store| store.settle(app, landed))
     }
@@ -115,7 +120,8 @@ impl MessageIds {
         Ok(())
     }
 
-    /// All calls of `app` have landed: forgets the hours that nobody's calls can repeat within a day.
+    /// All calls of `app` have landed: forgets the hours that nobody's calls can repeat within a
+    /// day.
     pub(crate) fn caught_up(&self, app: &AppId) -> Result<()> {
         let steady_ms = self.clock.steady_ms();
         let mut opened = self.lock();
@@ -137,7 +143,9 @@ impl MessageIds {
             match &opened.store {
                 Some(store) => store.clone(),
                 None => {
-                    let store = Arc::new(self.guarded(|| Store::open(&self.folder, self.clock.steady_ms()))?);
+                    let store = Arc::new(
+                        self.guarded(|| Store::open(&self.folder, self.clock.steady_ms()))?,
+                    );
                     opened.store = Some(store.clone());
                     // Kept time goes on from what was written last.
                     opened.behind.clear();
@@ -146,7 +154,8 @@ impl MessageIds {
             }
         };
         self.guarded(|| work(&store)).inspect_err(|_| {
-            // A store that failed once writes no more: the next call opens it again. Somebody else may have done so already.
+            // A store that failed once writes no more: the next call opens it again. Somebody else
+            // may have done so already.
             let mut opened = self.lock();
             if opened.store.as_ref().is_some_and(|of_others| Arc::ptr_eq(of_others, &store)) {
                 opened.store = None;
@@ -156,7 +165,9 @@ impl MessageIds {
 
     /// The store panics on some bytes that it never wrote.
     fn guarded<T>(&self, work: impl FnOnce() -> fjall::Result<T>) -> Result<T> {
-        let outcome = caught(work).map_err(|detail| Error::IdsDamaged { folder: self.folder.clone(), detail })?;
-        outcome.map_err(|source| Error::Ids { folder: self.folder.clone(), source: Box::new(source) })
+        let outcome = caught(work)
+            .map_err(|detail| Error::IdsDamaged { folder: self.folder.clone(), detail })?;
+        outcome
+            .map_err(|source| Error::Ids { folder: self.folder.clone(), source: Box::new(source) })
     }
 }

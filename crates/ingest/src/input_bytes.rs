@@ -19,7 +19,8 @@ pub(crate) struct Fingerprint {
     pub(crate) checksum: String,
 }
 
-/// Whether the run that reads has been stopped. Asked for each piece of a file, so that nothing is read long in vain.
+/// Whether the run that reads has been stopped. Asked for each piece of a file, so that nothing is
+/// read long in vain.
 pub(crate) type Stopped = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// Reads the whole file for its fingerprint only.
@@ -50,7 +51,10 @@ impl Digest {
 impl HashedFile {
     fn open(path: &Path, stopped: &Stopped) -> io::Result<(Self, Digest)> {
         let digest = Digest(Arc::new(Mutex::new((Xxh3Default::new(), 0))));
-        Ok((Self { file: File::open(path)?, digest: digest.clone(), stopped: Arc::clone(stopped) }, digest))
+        Ok((
+            Self { file: File::open(path)?, digest: digest.clone(), stopped: Arc::clone(stopped) },
+            digest,
+        ))
     }
 }
 
@@ -67,12 +71,18 @@ impl Read for HashedFile {
     }
 }
 
-/// The file's text, unpacked if its name ends in `.gz`, and its digest, which is complete once the text was read to its end.
-pub(crate) fn open_text(path: &Path, stopped: &Stopped) -> io::Result<(Box<dyn Read + Send>, Digest)> {
+/// The file's text, unpacked if its name ends in `.gz`, and its digest, which is complete once the
+/// text was read to its end.
+pub(crate) fn open_text(
+    path: &Path,
+    stopped: &Stopped,
+) -> io::Result<(Box<dyn Read + Send>, Digest)> {
     let (file, digest) = HashedFile::open(path, stopped)?;
     let zipped = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz"));
     let text: Box<dyn Read + Send> = if zipped {
-        Box::new(Unpacked { decoder: MultiGzDecoder::new(BufReader::with_capacity(READ_BYTES, file)) })
+        Box::new(Unpacked {
+            decoder: MultiGzDecoder::new(BufReader::with_capacity(READ_BYTES, file)),
+        })
     } else {
         Box::new(file)
     };
@@ -105,7 +115,8 @@ mod tests {
         let path = folder.path().join("x.csv.gz");
         let mut bytes = Vec::new();
         for part in ["ab", "cd"] {
-            let mut encoder = flate2::write::GzEncoder::new(&mut bytes, flate2::Compression::fast());
+            let mut encoder =
+                flate2::write::GzEncoder::new(&mut bytes, flate2::Compression::fast());
             encoder.write_all(part.as_bytes()).unwrap();
             encoder.finish().unwrap();
         }
@@ -122,6 +133,14 @@ mod tests {
         assert!(cut.to_string().contains("cut off"), "{cut}");
         let off: Stopped = Arc::new(|| true);
         assert!(fingerprint(&path, &off).unwrap_err().to_string().contains("stopped"));
-        assert!(open_text(&path, &off).unwrap().0.read_to_string(&mut all).unwrap_err().to_string().contains("stopped"));
+        assert!(
+            open_text(&path, &off)
+                .unwrap()
+                .0
+                .read_to_string(&mut all)
+                .unwrap_err()
+                .to_string()
+                .contains("stopped")
+        );
     }
 }

@@ -45,7 +45,8 @@ impl<R: Row> Row for WithNulls<'_, R> {
         let text = self.row.extra()?;
         let mut kept = Vec::new();
         json_scan::members(&text, &mut 0, &mut |key, value| {
-            let is_null = |text: &str| self.nulls.contains(text) || self.nulls.contains(text.trim_ascii());
+            let is_null =
+                |text: &str| self.nulls.contains(text) || self.nulls.contains(text.trim_ascii());
             let drop = match value.kind {
                 JsonKind::PlainString | JsonKind::EscapedString => is_null(&value.string(&text)?),
                 JsonKind::Number => is_null(value.text(&text)),

@@ -35,37 +35,54 @@ struct Found {
     infinite: bool,
 }
 
-/// The definition of a source, in YAML, that reads files like this one: format, delimiter, encoding, the columns' types, and the columns that
-/// seem to be the user id, the time and the message id. `name`: the source's, by default the file's.
+/// The definition of a source, in YAML, that reads files like this one: format, delimiter,
+/// encoding, the columns' types, and the columns that seem to be the user id, the time and the
+/// message id. `name`: the source's, by default the file's.
 ///
 /// # Errors
 /// A file that cannot be read, has no header, or no row.
 pub fn inspect(path: &Path, name: Option<&str>) -> Result<String> {
     let unreadable = |source| crate::Error::Path { path: path.to_owned(), source };
     if std::fs::metadata(path).map_err(unreadable)?.is_dir() {
-        return Err(crate::Error::Invalid(format!("{} is a folder: name one of its files", path.display())));
+        return Err(crate::Error::Invalid(format!(
+            "{} is a folder: name one of its files",
+            path.display()
+        )));
     }
     let mut magic = [0; 4];
     let read = File::open(path).and_then(|mut file| file.read(&mut magic)).map_err(unreadable)?;
     let found = if magic[..read] == *b"PAR1" { of_parquet(path) } else { of_text(path) };
     let found = found.map_err(|halt| match halt {
-        Halt::Damaged(problem) | Halt::Refused(problem) => crate::Error::Invalid(format!("{}: {problem}", path.display())),
+        Halt::Damaged(problem) | Halt::Refused(problem) => {
+            crate::Error::Invalid(format!("{}: {problem}", path.display()))
+        }
         Halt::Run(e) => e,
     })?;
     if found.rows == 0 {
-        return Err(crate::Error::Invalid(format!("{} has no rows: nothing can be said about its columns", path.display())));
+        return Err(crate::Error::Invalid(format!(
+            "{} has no rows: nothing can be said about its columns",
+            path.display()
+        )));
     }
     Ok(proposal::write(&found, path, name))
 }
 
 fn of_parquet(path: &Path) -> std::result::Result<Found, Halt> {
-    let damaged = |e: parquet::errors::ParquetError| Halt::Damaged(format!("the Parquet data is damaged: {e}"));
+    let damaged = |e: parquet::errors::ParquetError| {
+        Halt::Damaged(format!("the Parquet data is damaged: {e}"))
+    };
     let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?).map_err(damaged)?;
-    let mut columns: Vec<Column> = builder.schema().fields().iter().map(|field| Column::typed(field.name(), field.data_type())).collect();
+    let mut columns: Vec<Column> = builder
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| Column::typed(field.name(), field.data_type()))
+        .collect();
     let batches = builder.with_batch_size(ROWS).with_limit(ROWS).build().map_err(damaged)?;
     let (mut rows, mut infinite) = (0, false);
     for batch in batches {
-        let batch = batch.map_err(|e| Halt::Damaged(format!("the Parquet data is damaged: {e}")))?;
+        let batch =
+            batch.map_err(|e| Halt::Damaged(format!("the Parquet data is damaged: {e}")))?;
         rows += batch.num_rows();
         for (column, array) in columns.iter_mut().zip(batch.columns()) {
             if array.data_type().is_floating() {
@@ -74,7 +91,11 @@ fn of_parquet(path: &Path) -> std::result::Result<Found, Halt> {
                 finite.iter().for_each(|text| column.see(text));
                 continue;
             }
-            let Ok(texts) = arrow::util::display::ArrayFormatter::try_new(array, &Default::default()) else { continue };
+            let Ok(texts) =
+                arrow::util::display::ArrayFormatter::try_new(array, &Default::default())
+            else {
+                continue;
+            };
             (0..batch.num_rows())
                 .filter(|row| arrow::array::Array::is_valid(array, *row))
                 .for_each(|row| column.see(&texts.value(row).to_string()));
@@ -83,10 +104,13 @@ fn of_parquet(path: &Path) -> std::result::Result<Found, Halt> {
     Ok(Found { format: "parquet", delimiter: None, encoding: None, columns, rows, infinite })
 }
 
-/// The finite numbers of a column of floats, each by its shortest text, and whether some are infinite.
+/// The finite numbers of a column of floats, each by its shortest text, and whether some are
+/// infinite.
 fn floats(array: &ArrayRef) -> (Vec<String>, bool) {
     let short = *array.data_type() != DataType::Float64;
-    let Ok(doubles) = arrow::compute::cast(array, &DataType::Float64) else { return (Vec::new(), false) };
+    let Ok(doubles) = arrow::compute::cast(array, &DataType::Float64) else {
+        return (Vec::new(), false);
+    };
     let numbers: Vec<f64> = doubles.as_primitive::<Float64Type>().iter().flatten().collect();
     #[allow(clippy::cast_possible_truncation, reason = "it was one of 32 bits")]
     let text = |number: &f64| if short { (*number as f32).to_string() } else { number.to_string() };
@@ -119,7 +143,9 @@ fn of_lines(text: &str, encoding: Option<String>) -> Found {
 
 fn see_member(columns: &mut Vec<Column>, path: &str, value: &serde_json::Value) {
     if let serde_json::Value::Object(members) = value {
-        return members.iter().for_each(|(name, value)| see_member(columns, &format!("{path}.{name}"), value));
+        return members
+            .iter()
+            .for_each(|(name, value)| see_member(columns, &format!("{path}.{name}"), value));
     }
     let at = columns.iter().position(|column| column.name == path).unwrap_or_else(|| {
         columns.push(Column::new(path));
@@ -135,15 +161,25 @@ fn see_member(columns: &mut Vec<Column>, path: &str, value: &serde_json::Value) 
 
 fn of_csv(text: &str, encoding: Option<String>) -> std::result::Result<Found, Halt> {
     let delimiter = text::delimiter(text)?;
-    let mut reader = CsvReader::new(Cursor::new(text.as_bytes()), Dialect { delimiter, escape: None })?;
+    let mut reader =
+        CsvReader::new(Cursor::new(text.as_bytes()), Dialect { delimiter, escape: None })?;
     let records = text::records(&mut reader, ROWS + 1)?;
-    let Some((header, rows)) = records.split_first() else { return Err(Halt::Refused("it is empty".to_owned())) };
+    let Some((header, rows)) = records.split_first() else {
+        return Err(Halt::Refused("it is empty".to_owned()));
+    };
     let mut columns: Vec<Column> = header.iter().map(|name| Column::new(name)).collect();
     for row in rows.iter().filter(|row| row.len() == header.len()) {
         columns.iter_mut().zip(row).for_each(|(column, cell)| column.see(cell));
     }
     let delimiter = char::from(reader.delimiter());
-    Ok(Found { format: "csv", delimiter: (delimiter != ',').then_some(delimiter), encoding, columns, rows: rows.len(), infinite: false })
+    Ok(Found {
+        format: "csv",
+        delimiter: (delimiter != ',').then_some(delimiter),
+        encoding,
+        columns,
+        rows: rows.len(),
+        infinite: false,
+    })
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! JSON lines: one object a line, its members found by dotted paths. LF, CRLF and a bare CR end a line.
+//! JSON lines: one object a line, its members found by dotted paths. LF, CRLF and a bare CR end a
+//! line.
 
 use crate::halt::{AfterRow, Halt};
 use crate::header::unknown_column;
@@ -18,7 +19,8 @@ use taghouse_rules::reader::json_scan::{self, JsonKind, JsonSpan, Repaired};
 /// A longer line is broken: it bounds memory.
 const MAX_LINE_BYTES: usize = 1 << 20;
 
-/// An object of more members is refused: what it brings must stay in proportion, a name of its own for each included.
+/// An object of more members is refused: what it brings must stay in proportion, a name of its own
+/// for each included.
 const MAX_MEMBERS: usize = 10_000;
 
 /// How much text is read at once.
@@ -28,12 +30,20 @@ const BUFFER_BYTES: usize = 256 << 10;
 ///
 /// # Errors
 /// The text cannot be read.
-pub(crate) fn read(text: impl Read, rows: &mut RowReader, after_row: &mut AfterRow<'_>) -> Result<(), Halt> {
+pub(crate) fn read(
+    text: impl Read,
+    rows: &mut RowReader,
+    after_row: &mut AfterRow<'_>,
+) -> Result<(), Halt> {
     let mut slots = JsonSlots::new(rows.mapping());
     let mut lines = Lines::new(text);
     let mut number = 0;
     while let Some(line) = lines.next()? {
-        let line = if number == 0 { line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line) } else { line };
+        let line = if number == 0 {
+            line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line)
+        } else {
+            line
+        };
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
@@ -58,7 +68,8 @@ pub(crate) fn read(text: impl Read, rows: &mut RowReader, after_row: &mut AfterR
     Ok(())
 }
 
-/// Lines without their ends. Of a line longer than [`MAX_LINE_BYTES`] only its head is kept, a little longer than that.
+/// Lines without their ends. Of a line longer than [`MAX_LINE_BYTES`] only its head is kept, a
+/// little longer than that.
 struct Lines<R> {
     text: R,
     buffer: Vec<u8>,
@@ -76,7 +87,8 @@ impl<R: Read> Lines<R> {
         let mut searched = 0;
         let mut overlong = false;
         loop {
-            let found = memchr2(b'\n', b'\r', &self.buffer[self.at + searched..self.filled]).map(|length| searched + length);
+            let found = memchr2(b'\n', b'\r', &self.buffer[self.at + searched..self.filled])
+                .map(|length| searched + length);
             if let Some(length) = found {
                 let start = self.at;
                 self.at += length + 1;
@@ -192,7 +204,8 @@ impl JsonSlots {
     pub(crate) fn new(mapping: &Mapping) -> Self {
         let mut root = Node::default();
         let mut dotted = HashMap::new();
-        let slots = mapping.slots.iter().enumerate().map(|(slot, s)| (s.column.as_str(), Some(slot)));
+        let slots =
+            mapping.slots.iter().enumerate().map(|(slot, s)| (s.column.as_str(), Some(slot)));
         let columns = slots.chain(mapping.ignore.iter().map(|column| (column.as_str(), None)));
         for (column, slot) in columns {
             root.insert(column, slot);
@@ -215,7 +228,8 @@ impl JsonSlots {
     /// Scans one object. Of a member that is there twice the last counts.
     ///
     /// # Errors
-    /// The text is not a JSON object or one of too many members, or it has a member that nothing names and such are refused.
+    /// The text is not a JSON object or one of too many members, or it has a member that nothing
+    /// names and such are refused.
     pub(crate) fn scan(&mut self, text: &str) -> Result<(), Fault> {
         self.found.fill(Found::Nothing);
         self.unescaped.clear();
@@ -264,7 +278,9 @@ impl JsonSlots {
                 if member.known {
                     return Some(());
                 }
-            } else if let Some(slot) = path.is_empty().then(|| self.dotted.get(key.as_ref()).copied()).flatten() {
+            } else if let Some(slot) =
+                path.is_empty().then(|| self.dotted.get(key.as_ref()).copied()).flatten()
+            {
                 return match slot {
                     Some(slot) => self.put(slot, text, value),
                     None => Some(()),
@@ -291,11 +307,17 @@ impl JsonSlots {
 
     fn put_unknown(&mut self, path: String, text: &str, value: JsonSpan) {
         match self.unknown {
-            UnknownColumns::Reject => self.unknown_member = self.unknown_member.take().or(Some(path)),
+            UnknownColumns::Reject => {
+                self.unknown_member = self.unknown_member.take().or(Some(path))
+            }
             UnknownColumns::Keep => {
                 let json = value.text(text).to_owned();
                 let span = JsonSpan { start: 0, end: json.len(), ..value };
-                let unescaped = if value.kind == JsonKind::EscapedString { value.string(text).map(Cow::into_owned) } else { None };
+                let unescaped = if value.kind == JsonKind::EscapedString {
+                    value.string(text).map(Cow::into_owned)
+                } else {
+                    None
+                };
                 self.kept.insert(path, Kept { json, span, unescaped });
             }
             UnknownColumns::Ignore => {}
@@ -327,8 +349,11 @@ impl JsonSlots {
         if self.kept.is_empty() {
             return None;
         }
-        let members: Vec<_> =
-            self.kept.iter().map(|(name, kept)| format!("{}:{}", serde_json::Value::from(name.as_str()), kept.json)).collect();
+        let members: Vec<_> = self
+            .kept
+            .iter()
+            .map(|(name, kept)| format!("{}:{}", serde_json::Value::from(name.as_str()), kept.json))
+            .collect();
         Some(format!("{{{}}}", members.join(",")))
     }
 }
@@ -411,6 +436,9 @@ mod tests {
         }
         let long = "x".repeat(3 * MAX_LINE_BYTES);
         assert_eq!(lines(&format!("a\n{long}\nbcd\n"), 1 << 16), [1, MAX_LINE_BYTES + 1, 3]);
-        assert_eq!(lines(&format!("{}\nb", "x".repeat(MAX_LINE_BYTES)), 1 << 16), [MAX_LINE_BYTES, 1]);
+        assert_eq!(
+            lines(&format!("{}\nb", "x".repeat(MAX_LINE_BYTES)), 1 << 16),
+            [MAX_LINE_BYTES, 1]
+        );
     }
 }

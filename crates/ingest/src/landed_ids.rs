@@ -1,7 +1,8 @@
 //! Which message ids have landed before: asked of the lake, by the UTC days of the new rows.
 //!
-//! A row is known where a row of the same id has a time on any day that the new ones touch. So the cost is bounded by the rows of those days.
-//! Live calls are looked up with each landing: what their days' files hold is remembered by file, for those never change.
+//! A row is known where a row of the same id has a time on any day that the new ones touch. So the
+//! cost is bounded by the rows of those days. Live calls are looked up with each landing: what
+//! their days' files hold is remembered by file, for those never change.
 
 use crate::Result;
 use crate::blocking::blocking;
@@ -22,7 +23,8 @@ use taghouse_model::{AppId, Name, TimestampMs};
 const TABLES: [&str; 2] = [layout::EVENTS, layout::ATTRIBUTES];
 const COLUMNS: [&str; 4] = ["message_id", "source", "source_file", "received_at"];
 
-/// The memory for ids of files, in bytes. What does not fit is read again with each landing that touches its days.
+/// The memory for ids of files, in bytes. What does not fit is read again with each landing that
+/// touches its days.
 const REMEMBERED_BYTES: u64 = 128 << 20;
 /// Live messages that came in within this time are left out: [`crate::MessageIds`] knows them, …
 const RECENT_MS: i64 = 24 * 3_600_000;
@@ -66,12 +68,18 @@ pub(crate) async fn of_run(
     }
     let mut found = HashSet::new();
     while let Some(part) = reading.join_next().await {
-        found.extend(part.map_err(|e| crate::Error::Internal(format!("looking up message ids failed: {e}")))??);
+        found.extend(part.map_err(|e| {
+            crate::Error::Internal(format!("looking up message ids failed: {e}"))
+        })??);
     }
     Ok(found)
 }
 
-async fn found_in(mut batches: BatchStream, ids: Arc<RunIds>, replaced: Arc<Replaced>) -> Result<Vec<u128>> {
+async fn found_in(
+    mut batches: BatchStream,
+    ids: Arc<RunIds>,
+    replaced: Arc<Replaced>,
+) -> Result<Vec<u128>> {
     let mut found = Vec::new();
     while let Some(batch) = batches.next().await {
         let batch = batch?;
@@ -105,8 +113,12 @@ impl<'b> Rows<'b> {
 
     /// Whether the id is but the file's name and the row, which is nobody's own.
     fn is_made_up(&self, row: usize) -> bool {
-        let place = self.file(row).and_then(|file| self.ids.value(row).strip_prefix(file)?.strip_prefix(':'));
-        place.is_some_and(|number| number.len() >= 9 && number.bytes().all(|byte| byte.is_ascii_digit()))
+        let place = self
+            .file(row)
+            .and_then(|file| self.ids.value(row).strip_prefix(file)?.strip_prefix(':'));
+        place.is_some_and(|number| {
+            number.len() >= 9 && number.bytes().all(|byte| byte.is_ascii_digit())
+        })
     }
 }
 
@@ -146,7 +158,8 @@ impl Default for LandedIds {
 }
 
 impl LandedIds {
-    /// Those of the ids that the lake holds on one of their days, but for live ones of the last day. `live`: the source of live calls.
+    /// Those of the ids that the lake holds on one of their days, but for live ones of the last
+    /// day. `live`: the source of live calls.
     pub(crate) async fn find(
         &self,
         lake: &Lake,
@@ -164,14 +177,26 @@ impl LandedIds {
             let Some(table) = lake.table(app, name).await? else { continue };
             for file in table.scan(&COLUMNS).on_days(days.clone())?.by_file().await? {
                 let of_file = self.of_file(&file, live, now_ms).await?;
-                found.extend(asked.iter().map(|dated| dated.id).filter(|id| of_file.ids.binary_search(id).is_ok()));
+                found.extend(
+                    asked
+                        .iter()
+                        .map(|dated| dated.id)
+                        .filter(|id| of_file.ids.binary_search(id).is_ok()),
+                );
             }
         }
         Ok(found)
     }
 
-    async fn of_file(&self, file: &TableFile, live: &Name, now_ms: TimestampMs) -> Result<Arc<OfFile>> {
-        let holds = |of_file: &Arc<OfFile>| of_file.oldest_left_out_ms.is_none_or(|oldest| oldest > now_ms - KNOWN_MS);
+    async fn of_file(
+        &self,
+        file: &TableFile,
+        live: &Name,
+        now_ms: TimestampMs,
+    ) -> Result<Arc<OfFile>> {
+        let holds = |of_file: &Arc<OfFile>| {
+            of_file.oldest_left_out_ms.is_none_or(|oldest| oldest > now_ms - KNOWN_MS)
+        };
         if let Some(known) = self.files.get(file.path()).filter(holds) {
             return Ok(known);
         }
@@ -185,7 +210,9 @@ impl LandedIds {
             for row in 0..batch.num_rows() {
                 let received_ms = received.value(row).div_euclid(1000);
                 if rows.sources.value(row) == live.as_str() && received_ms > now_ms - RECENT_MS {
-                    oldest_left_out_ms = Some(oldest_left_out_ms.map_or(received_ms, |oldest| oldest.min(received_ms)));
+                    oldest_left_out_ms = Some(
+                        oldest_left_out_ms.map_or(received_ms, |oldest| oldest.min(received_ms)),
+                    );
                 } else if !rows.is_made_up(row) {
                     ids.push(message_hash(rows.ids.value(row)));
                 }

@@ -1,7 +1,8 @@
 //! Live calls from the log into the lake.
 //!
-//! The position through which the log has landed is moved in the catalog transaction that publishes the rows, and stands in the snapshot's
-//! summary too. So after a crash a record has landed or will land, and never is its own duplicate.
+//! The position through which the log has landed is moved in the catalog transaction that publishes
+//! the rows, and stands in the snapshot's summary too. So after a crash a record has landed or will
+//! land, and never is its own duplicate.
 
 use crate::blocking::blocking;
 use crate::ids::{MessageIds, NotedId, message_hash};
@@ -28,7 +29,8 @@ use tokio_util::sync::CancellationToken;
 /// Records that land by one commit.
 const LANDED_AT_ONCE: usize = 50_000;
 
-/// The catalog's pointer at the position through which the log has landed: value `{"position": n, "totals": …}`, see [`LiveTotals`].
+/// The catalog's pointer at the position through which the log has landed: value `{"position": n,
+/// "totals": …}`, see [`LiveTotals`].
 const POINTER_KIND: &str = "log";
 const POINTER_NAME: &str = "landed";
 
@@ -42,7 +44,8 @@ pub struct LiveTotals {
     pub messages: u64,
     /// Those that gave rows of `events` or `attributes`, or only a user.
     pub accepted: u64,
-    /// Rows of `rejected_events`: messages, and single fields of messages that landed without them.
+    /// Rows of `rejected_events`: messages, and single fields of messages that landed without
+    /// them.
     pub rejected: u64,
     /// Messages that a filter left out.
     pub filtered: u64,
@@ -58,14 +61,17 @@ pub struct LiveTotals {
 
 impl LiveTotals {
     fn of(pointer: Option<&Pointer>) -> Self {
-        pointer.and_then(|p| serde_json::from_value(p.value.get("totals")?.clone()).ok()).unwrap_or_default()
+        pointer
+            .and_then(|p| serde_json::from_value(p.value.get("totals")?.clone()).ok())
+            .unwrap_or_default()
     }
 
     /// With a landing of so many messages, of which `refused` gave nothing.
     fn and(self, landed: &Landed, messages: u64, refused: u64, now_ms: TimestampMs) -> Self {
         Self {
             messages: self.messages + messages,
-            accepted: self.accepted + messages.saturating_sub(landed.filtered + landed.duplicates + refused),
+            accepted: self.accepted
+                + messages.saturating_sub(landed.filtered + landed.duplicates + refused),
             rejected: self.rejected + landed.rejected,
             filtered: self.filtered + landed.filtered,
             duplicates: self.duplicates + landed.duplicates,
@@ -104,8 +110,15 @@ pub struct HeldLanding {
 }
 
 impl Landing {
-    /// `ids`: which messages came in before. `clock` says from when they are read from the lake where that memory is missing.
-    pub fn new(catalog: Arc<dyn Catalog>, lake: Arc<Lake>, log: Arc<dyn EventLog>, ids: Arc<MessageIds>, clock: Arc<dyn Clock>) -> Self {
+    /// `ids`: which messages came in before. `clock` says from when they are read from the lake
+    /// where that memory is missing.
+    pub fn new(
+        catalog: Arc<dyn Catalog>,
+        lake: Arc<Lake>,
+        log: Arc<dyn EventLog>,
+        ids: Arc<MessageIds>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             catalog,
             lake,
@@ -145,14 +158,21 @@ impl Landing {
         Ok(LiveTotals::of(self.catalog.pointer(POINTER_KIND, app, POINTER_NAME).await?.as_ref()))
     }
 
-    /// Lands what the log holds, and trims it. Cheap where there is nothing to land: then nothing changes. After `stop` it lands what it has
-    /// begun with, 50,000 calls at most, and leaves the rest in the log. See it to its end: dropped, it may leave work on other threads that
+    /// Lands what the log holds, and trims it. Cheap where there is nothing to land: then nothing
+    /// changes. After `stop` it lands what it has begun with, 50,000 calls at most, and leaves
+    /// the rest in the log. See it to its end: dropped, it may leave work on other threads that
     /// meets the next landing's.
     ///
     /// # Errors
-    /// [`Error::LogBehind`], [`Error::Record`], [`Error::Ids`]; the lake's, the catalog's and the log's, `Conflict` among them if another process landed
-    /// meanwhile. What was committed before the error stays, and the next call goes on from there.
-    pub async fn land(&self, app: &AppId, definitions: &Definitions, stop: &CancellationToken) -> Result<Landed> {
+    /// [`Error::LogBehind`], [`Error::Record`], [`Error::Ids`]; the lake's, the catalog's and the
+    /// log's, `Conflict` among them if another process landed meanwhile. What was committed
+    /// before the error stays, and the next call goes on from there.
+    pub async fn land(
+        &self,
+        app: &AppId,
+        definitions: &Definitions,
+        stop: &CancellationToken,
+    ) -> Result<Landed> {
         let end = self.log.end(app).await?;
         self.land_through(app, definitions, end, stop).await
     }
@@ -161,7 +181,13 @@ impl Landing {
     ///
     /// # Errors
     /// As [`Landing::land`].
-    pub async fn land_through(&self, app: &AppId, definitions: &Definitions, end: u64, stop: &CancellationToken) -> Result<Landed> {
+    pub async fn land_through(
+        &self,
+        app: &AppId,
+        definitions: &Definitions,
+        end: u64,
+        stop: &CancellationToken,
+    ) -> Result<Landed> {
         let memory = self.memory(app);
         let mut memory = memory.lock().await;
         let outcome = self.land_all(app, definitions, &mut memory, end, stop).await;
@@ -189,7 +215,11 @@ impl Landing {
         // Another landing may have gone further meanwhile.
         let there = if end < total.position { self.log.end(app).await? } else { end };
         if there < total.position {
-            return Err(Error::LogBehind { app: app.to_string(), end: there, landed: total.position });
+            return Err(Error::LogBehind {
+                app: app.to_string(),
+                end: there,
+                landed: total.position,
+            });
         }
         if total.position < end {
             let (ids, of) = (self.ids.clone(), app.clone());
@@ -201,7 +231,8 @@ impl Landing {
             let Some((last, _)) = records.last() else { break };
             let last = *last;
             self.waiting.sample(app, &records);
-            let landed = self.land_some(app, definitions, memory, records, pointer.as_ref()).await?;
+            let landed =
+                self.land_some(app, definitions, memory, records, pointer.as_ref()).await?;
             total.events += landed.events;
             total.attributes += landed.attributes;
             total.rejected += landed.rejected;
@@ -239,10 +270,15 @@ impl Landing {
         let rows = LiveRows::new(definitions, tables.schemas())?;
         // From the look-up to the commit, so that of a file and a call of one id only one lands.
         let _turn = self.turns.take(app).await;
-        let elsewhere = self.landed.find(&self.lake, app, &stretch.dated(), rows.source(), self.clock.now_ms()).await?;
+        let elsewhere = self
+            .landed
+            .find(&self.lake, app, &stretch.dated(), rows.source(), self.clock.now_ms())
+            .await?;
         let (ids, of) = (self.ids.clone(), app.clone());
-        let messages = stretch.records.iter().filter(|(_, record)| record.is_message()).count() as u64;
-        let Taken { built, refused, noted, last } = blocking(move || stretch.take(&of, &ids, &elsewhere, rows)).await?;
+        let messages =
+            stretch.records.iter().filter(|(_, record)| record.is_message()).count() as u64;
+        let Taken { built, refused, noted, last } =
+            blocking(move || stretch.take(&of, &ids, &elsewhere, rows)).await?;
         let Built { accepted, rejected, changes, landed } = built;
         let changes = self.changes(app, changes).await?;
         let mut writers = Writers::new(&tables);
@@ -278,8 +314,13 @@ impl Landing {
         Ok(landed)
     }
 
-    /// The table of changes by hand with the data files of these; it is made when there is the first.
-    async fn changes(&self, app: &AppId, rows: RecordBatch) -> Result<Option<(Table, Vec<DataFile>)>> {
+    /// The table of changes by hand with the data files of these; it is made when there is the
+    /// first.
+    async fn changes(
+        &self,
+        app: &AppId,
+        rows: RecordBatch,
+    ) -> Result<Option<(Table, Vec<DataFile>)>> {
         if rows.num_rows() == 0 {
             return Ok(None);
         }
@@ -291,7 +332,13 @@ impl Landing {
     }
 
     /// Makes the ids remembered those of the records up to `landed`, be it from the lake.
-    async fn settle(&self, app: &AppId, definitions: &Definitions, stretch: &Stretch, landed: u64) -> Result<()> {
+    async fn settle(
+        &self,
+        app: &AppId,
+        definitions: &Definitions,
+        stretch: &Stretch,
+        landed: u64,
+    ) -> Result<()> {
         let (ids, of) = (self.ids.clone(), app.clone());
         if blocking(move || ids.settle(&of, landed)).await? {
             return Ok(());
@@ -323,9 +370,14 @@ struct Taken {
 
 impl Stretch {
     fn decode(app: &AppId, records: &[(u64, Vec<u8>)]) -> Result<Self> {
-        let mut stretch = Self { records: Vec::with_capacity(records.len()), first_ms: TimestampMs::MAX };
+        let mut stretch =
+            Self { records: Vec::with_capacity(records.len()), first_ms: TimestampMs::MAX };
         for (position, bytes) in records {
-            let wrong = |e: serde_json::Error| Error::Record { app: app.to_string(), position: *position, detail: e.to_string() };
+            let wrong = |e: serde_json::Error| Error::Record {
+                app: app.to_string(),
+                position: *position,
+                detail: e.to_string(),
+            };
             let record = LogRecord::decode(bytes).map_err(wrong)?;
             stretch.first_ms = stretch.first_ms.min(record.received_at_ms);
             stretch.records.push((*position, record));
@@ -339,21 +391,31 @@ impl Stretch {
             RecordBody::Event { time_ms, .. } | RecordBody::Traits { time_ms, .. } => {
                 Some(DatedId { id: message_hash(&record.message_id), time_ms: *time_ms })
             }
-            RecordBody::Changed { .. } | RecordBody::Gone { .. } | RecordBody::Rejected { .. } => None,
+            RecordBody::Changed { .. } | RecordBody::Gone { .. } | RecordBody::Rejected { .. } => {
+                None
+            }
         };
         self.records.iter().filter_map(dated).collect()
     }
 
-    /// Every id counts once, whatever became of its message: landed, rejected, or left out by a filter. `elsewhere`: ids that the lake holds beside
-    /// those remembered.
-    fn take(self, app: &AppId, ids: &MessageIds, elsewhere: &HashSet<u128>, mut rows: LiveRows) -> Result<Taken> {
-        let hashes: Vec<u128> = self.records.iter().map(|(_, record)| message_hash(&record.message_id)).collect();
+    /// Every id counts once, whatever became of its message: landed, rejected, or left out by a
+    /// filter. `elsewhere`: ids that the lake holds beside those remembered.
+    fn take(
+        self,
+        app: &AppId,
+        ids: &MessageIds,
+        elsewhere: &HashSet<u128>,
+        mut rows: LiveRows,
+    ) -> Result<Taken> {
+        let hashes: Vec<u128> =
+            self.records.iter().map(|(_, record)| message_hash(&record.message_id)).collect();
         let known = ids.known(app, &hashes)?;
         let mut fresh = HashSet::with_capacity(hashes.len());
         let mut noted = Vec::with_capacity(hashes.len());
         let mut last = 0;
         for ((id, known), (position, record)) in hashes.into_iter().zip(known).zip(&self.records) {
-            let is_new = !record.is_message() || (!known && !elsewhere.contains(&id) && fresh.insert(id));
+            let is_new =
+                !record.is_message() || (!known && !elsewhere.contains(&id) && fresh.insert(id));
             if is_new && record.is_message() {
                 noted.push(NotedId { id, position: *position });
             }

@@ -31,7 +31,8 @@ impl Ledger {
         self.0.get(name)
     }
 
-    /// Compares a file with what landed under its name: by size, then by checksum. The checksum's reading is all that an unchanged file costs.
+    /// Compares a file with what landed under its name: by size, then by checksum. The checksum's
+    /// reading is all that an unchanged file costs.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -42,7 +43,11 @@ impl Ledger {
             return Ok(Standing::Changed(changed(known, size_bytes)));
         }
         let Fingerprint { checksum, size_bytes } = fingerprint(&file.path, stopped)?;
-        Ok(if checksum == known.checksum { Standing::Unchanged } else { Standing::Changed(changed(known, size_bytes)) })
+        Ok(if checksum == known.checksum {
+            Standing::Unchanged
+        } else {
+            Standing::Changed(changed(known, size_bytes))
+        })
     }
 }
 

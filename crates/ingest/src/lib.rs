@@ -1,7 +1,9 @@
-//! Rows and calls in, checked events and attributes out: files straight into the lake, live calls from the log.
+//! Rows and calls in, checked events and attributes out: files straight into the lake, live calls
+//! from the log.
 //!
-//! Ground truth here are the lake's tables `events`, `attributes` and `rejected_events` with the catalog's ledger of files. What a run or a
-//! landing has read becomes visible by one lake commit, which also moves the ledger or the log position: it happened wholly or not at all.
+//! Ground truth here are the lake's tables `events`, `attributes` and `rejected_events` with the
+//! catalog's ledger of files. What a run or a landing has read becomes visible by one lake commit,
+//! which also moves the ledger or the log position: it happened wholly or not at all.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 

@@ -15,7 +15,9 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use taghouse_model::{MAX_TEXT_BYTES, Name, TimestampMs};
 use taghouse_rules::reader::{Cell, Parsed};
-use taghouse_rules::{BlankCells, Definitions, NotFinite, SourceDefinition, SourceFormat, UnknownColumns};
+use taghouse_rules::{
+    BlankCells, Definitions, NotFinite, SourceDefinition, SourceFormat, UnknownColumns,
+};
 
 /// The source of live calls where none is defined.
 const DEFAULT_SOURCE: &str = "segment";
@@ -27,7 +29,8 @@ pub struct Landed {
     pub events: u64,
     /// Rows of `attributes`.
     pub attributes: u64,
-    /// Rows of `rejected_events`: messages, and single fields of messages that landed without them.
+    /// Rows of `rejected_events`: messages, and single fields of messages that landed without
+    /// them.
     pub rejected: u64,
     /// Messages that a filter left out.
     pub filtered: u64,
@@ -90,7 +93,12 @@ struct Said<'r> {
 
 impl<'r> Said<'r> {
     /// What a cell says that was read as `parsed`, or left out.
-    fn of(name: &'r str, parsed: Option<Parsed<'_>>, cell: &Cell<'_>, blank_clears: bool) -> Option<Self> {
+    fn of(
+        name: &'r str,
+        parsed: Option<Parsed<'_>>,
+        cell: &Cell<'_>,
+        blank_clears: bool,
+    ) -> Option<Self> {
         match parsed?.attribute_text() {
             Some(text) => Some(Self { name, value: Some(Cow::Owned(text.into_owned())) }),
             None => clears(cell, blank_clears).then_some(Self { name, value: None }),
@@ -98,11 +106,22 @@ impl<'r> Said<'r> {
     }
 
     /// A trait that no source reads.
-    fn as_written(name: &'r str, cell: Cell<'r>, blank_clears: bool, left_out: &mut Vec<Fault>) -> Option<Self> {
+    fn as_written(
+        name: &'r str,
+        cell: Cell<'r>,
+        blank_clears: bool,
+        left_out: &mut Vec<Fault>,
+    ) -> Option<Self> {
         let value = cell.text();
-        let lengths = [("name", name.len()), ("value", value.as_ref().map_or(0, |text| text.len()))];
-        if let Some((what, length)) = lengths.into_iter().find(|(_, length)| *length > MAX_TEXT_BYTES) {
-            let detail = format!("the {what} of trait {} has {length} bytes, more than {MAX_TEXT_BYTES}", quoted(name));
+        let lengths =
+            [("name", name.len()), ("value", value.as_ref().map_or(0, |text| text.len()))];
+        if let Some((what, length)) =
+            lengths.into_iter().find(|(_, length)| *length > MAX_TEXT_BYTES)
+        {
+            let detail = format!(
+                "the {what} of trait {} has {length} bytes, more than {MAX_TEXT_BYTES}",
+                quoted(name)
+            );
             left_out.push(Fault::new(Reason::ValueTooLong, detail));
             return None;
         }
@@ -124,7 +143,13 @@ impl<'r> Sender<'r> {
         'r: 'h,
     {
         let LogRecord { message_id, received_at_ms, .. } = self.record;
-        Head { user_id: self.user_id, time: self.time_ms, message_id, source, received_at: *received_at_ms }
+        Head {
+            user_id: self.user_id,
+            time: self.time_ms,
+            message_id,
+            source,
+            received_at: *received_at_ms,
+        }
     }
 }
 
@@ -133,15 +158,33 @@ impl LiveRows {
         let source = live_source(definitions)?;
         let blank_clears = source.blank == BlankCells::Clear;
         let zone = &definitions.app.time_zone;
-        let events = Mapping::compile(&SourceDefinition { attributes: BTreeMap::new(), ..source.clone() }, zone);
-        let traits = Mapping::compile(&SourceDefinition { properties: BTreeMap::new(), filters: vec![], rejects: vec![], ..source }, zone);
-        let elsewhere = definitions.attributes().into_iter().map(|(name, ty)| (name.to_string(), MappedColumn::named(name, ty, zone)));
+        let events = Mapping::compile(
+            &SourceDefinition { attributes: BTreeMap::new(), ..source.clone() },
+            zone,
+        );
+        let traits = Mapping::compile(
+            &SourceDefinition {
+                properties: BTreeMap::new(),
+                filters: vec![],
+                rejects: vec![],
+                ..source
+            },
+            zone,
+        );
+        let elsewhere = definitions
+            .attributes()
+            .into_iter()
+            .map(|(name, ty)| (name.to_string(), MappedColumn::named(name, ty, zone)));
         Ok(Self {
             elsewhere: elsewhere.collect(),
             blank_clears,
             event_slots: JsonSlots::new(&events),
             trait_slots: JsonSlots::new(&traits),
-            trait_names: traits.attributes.iter().map(|attribute| attribute.name.to_string()).collect(),
+            trait_names: traits
+                .attributes
+                .iter()
+                .map(|attribute| attribute.name.to_string())
+                .collect(),
             event_rows: EventBuilder::new(&schemas.events, &events)?,
             attribute_rows: AttributeBuilder::new(&schemas.attributes),
             rejected_rows: RejectBuilder::default(),
@@ -167,9 +210,10 @@ impl LiveRows {
         }
         self.counts.replaced += u64::from(record.replaced);
         let (taken, raw) = match &record.body {
-            RecordBody::Event { user_id, time_ms, name, properties } => {
-                (self.push_event(Sender { record, user_id, time_ms: *time_ms }, name, properties), properties)
-            }
+            RecordBody::Event { user_id, time_ms, name, properties } => (
+                self.push_event(Sender { record, user_id, time_ms: *time_ms }, name, properties),
+                properties,
+            ),
             RecordBody::Traits { user_id, time_ms, traits } => {
                 (self.push_traits(Sender { record, user_id, time_ms: *time_ms }, traits), traits)
             }
@@ -186,7 +230,13 @@ impl LiveRows {
         match taken {
             Ok(Taken { left_out, what_of_the_rest }) => {
                 for Fault { reason, detail } in left_out {
-                    self.refuse(position, record, &reason.to_string(), &format!("{detail}; {what_of_the_rest}"), raw);
+                    self.refuse(
+                        position,
+                        record,
+                        &reason.to_string(),
+                        &format!("{detail}; {what_of_the_rest}"),
+                        raw,
+                    );
                 }
             }
             Err(fault) => {
@@ -198,16 +248,29 @@ impl LiveRows {
 
     fn refuse(&mut self, position: u64, record: &LogRecord, reason: &str, detail: &str, raw: &str) {
         self.counts.rejected += 1;
-        let place = Place { source: self.events.source.as_str(), file: None, row: Some(position), received_at: record.received_at_ms };
+        let place = Place {
+            source: self.events.source.as_str(),
+            file: None,
+            row: Some(position),
+            received_at: record.received_at_ms,
+        };
         self.rejected_rows.push(place, reason, detail, raw.as_bytes());
     }
 
-    fn push_event(&mut self, sender: Sender<'_>, name: &str, properties: &str) -> std::result::Result<Taken, Fault> {
+    fn push_event(
+        &mut self,
+        sender: Sender<'_>,
+        name: &str,
+        properties: &str,
+    ) -> std::result::Result<Taken, Fault> {
         self.event_slots.scan(properties)?;
         let mut left_out = Vec::new();
         let mut values = Vec::with_capacity(self.events.properties.len() + 3);
         for property in &mut self.events.properties {
-            let cell = without_nulls(self.event_slots.cell(properties, property.slot), &self.events.null_values);
+            let cell = without_nulls(
+                self.event_slots.cell(properties, property.slot),
+                &self.events.null_values,
+            );
             let read = property.read_or_leave_out(&cell, &mut left_out)?;
             values.push(read.unwrap_or(Parsed::None));
         }
@@ -218,7 +281,10 @@ impl LiveRows {
         }
         if !admit(&self.events, &values)? {
             self.counts.filtered += 1;
-            return Ok(Taken { left_out, what_of_the_rest: "a filter of the source left the message out" });
+            return Ok(Taken {
+                left_out,
+                what_of_the_rest: "a filter of the source left the message out",
+            });
         }
         let head = sender.head(self.events.source.as_str());
         self.event_rows.push(&head, name, &values, self.event_slots.extra().as_deref());
@@ -226,9 +292,14 @@ impl LiveRows {
         Ok(Taken { left_out, what_of_the_rest: LANDED })
     }
 
-    /// A message says one thing of an attribute: by its mapping, or where that finds no value by the trait of its name. What no mapping names
-    /// is read as the type that the attribute has elsewhere, or kept as it is written.
-    fn push_traits(&mut self, sender: Sender<'_>, traits: &str) -> std::result::Result<Taken, Fault> {
+    /// A message says one thing of an attribute: by its mapping, or where that finds no value by
+    /// the trait of its name. What no mapping names is read as the type that the attribute has
+    /// elsewhere, or kept as it is written.
+    fn push_traits(
+        &mut self,
+        sender: Sender<'_>,
+        traits: &str,
+    ) -> std::result::Result<Taken, Fault> {
         self.trait_slots.scan(traits)?;
         let mut left_out = Vec::new();
         let mut said = Vec::new();
@@ -276,7 +347,9 @@ impl LiveRows {
 
 /// The app's source of live calls (the first by name), or one that keeps everything as it comes.
 fn live_source(definitions: &Definitions) -> Result<SourceDefinition> {
-    if let Some(source) = definitions.sources.values().find(|source| source.format == SourceFormat::Segment) {
+    if let Some(source) =
+        definitions.sources.values().find(|source| source.format == SourceFormat::Segment)
+    {
         return Ok(source.clone());
     }
     Ok(SourceDefinition {

@@ -103,13 +103,29 @@ impl LogRecord {
     }
 
     /// A change by hand, made at `now_ms`.
-    pub fn changed(now_ms: TimestampMs, user_id: String, tag: String, op: HandOp, value: Option<String>) -> Self {
-        Self { message_id: String::new(), received_at_ms: now_ms, replaced: 0, body: RecordBody::Changed { user_id, tag, op, value } }
+    pub fn changed(
+        now_ms: TimestampMs,
+        user_id: String,
+        tag: String,
+        op: HandOp,
+        value: Option<String>,
+    ) -> Self {
+        Self {
+            message_id: String::new(),
+            received_at_ms: now_ms,
+            replaced: 0,
+            body: RecordBody::Changed { user_id, tag, op, value },
+        }
     }
 
     /// A user who goes at `now_ms`.
     pub fn gone(now_ms: TimestampMs, user_id: String, expired: bool) -> Self {
-        Self { message_id: String::new(), received_at_ms: now_ms, replaced: 0, body: RecordBody::Gone { user_id, expired } }
+        Self {
+            message_id: String::new(),
+            received_at_ms: now_ms,
+            replaced: 0,
+            body: RecordBody::Gone { user_id, expired },
+        }
     }
 
     /// As the log holds it.

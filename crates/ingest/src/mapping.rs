@@ -10,7 +10,8 @@ use std::sync::Arc;
 use taghouse_model::{Name, ValueType};
 use taghouse_rules::reader::{self, ColumnReader, Parsed, TextLists, TimeReader};
 use taghouse_rules::{
-    BlankCells, ColumnMapping, Definitions, EventMapping, NotFinite, Predicate, SourceDefinition, SourceFormat, UnknownColumns,
+    BlankCells, ColumnMapping, Definitions, EventMapping, NotFinite, Predicate, SourceDefinition,
+    SourceFormat, UnknownColumns,
 };
 
 /// A compiled source. The readers inside are templates: each worker clones its own.
@@ -85,16 +86,24 @@ pub(crate) struct MappedColumn {
 impl MappedColumn {
     /// An attribute read as its type from what bears its name.
     pub(crate) fn named(name: Name, ty: ValueType, zone: &TimeZone) -> Self {
-        Self { slot: usize::MAX, reader: ColumnReader::plain(ty, zone, TextLists::None), place: format!("trait \"{name}\""), name }
+        Self {
+            slot: usize::MAX,
+            reader: ColumnReader::plain(ty, zone, TextLists::None),
+            place: format!("trait \"{name}\""),
+            name,
+        }
     }
 
     /// The value in its cell.
-    pub(crate) fn read<'a>(&mut self, cell: &reader::Cell<'a>) -> std::result::Result<Parsed<'a>, Fault> {
+    pub(crate) fn read<'a>(
+        &mut self,
+        cell: &reader::Cell<'a>,
+    ) -> std::result::Result<Parsed<'a>, Fault> {
         self.reader.read(cell).map_err(|fault| Fault::of_value(&self.place, fault))
     }
 
-    /// Reads a cell of a live call. What is wrong is left out alone (`None`), for the sender has gone on and will not send the message again;
-    /// only what is required refuses the message.
+    /// Reads a cell of a live call. What is wrong is left out alone (`None`), for the sender has
+    /// gone on and will not send the message again; only what is required refuses the message.
     pub(crate) fn read_or_leave_out<'a>(
         &mut self,
         cell: &reader::Cell<'a>,
@@ -110,26 +119,41 @@ impl MappedColumn {
     }
 }
 
-/// The values that conditions see behind those of the mapped properties. The event comes last: rules that name it see the others.
+/// The values that conditions see behind those of the mapped properties. The event comes last:
+/// rules that name it see the others.
 pub(crate) const EXTRA_VALUES: [(&str, ValueType); 3] =
     [("user_id", ValueType::Text), ("time", ValueType::Time), ("event", ValueType::Text)];
 
 impl Mapping {
     /// Compiles `source`; `zone` is the app's.
     pub(crate) fn compile(source: &SourceDefinition, zone: &TimeZone) -> Self {
-        let mut slots = Slots { slots: Vec::new(), comma: source.decimal_comma, fill_down: &source.fill_down };
-        let properties = source.properties.iter().map(|(name, column)| mapped_column(&mut slots, name, column, source, zone)).collect();
-        let attributes = source.attributes.iter().map(|(name, column)| mapped_column(&mut slots, name, column, source, zone)).collect();
-        let user = source
-            .user_id
-            .as_ref()
-            .map(|column| UserColumn { slot: slots.take(&column.column, true), int: column.value_type == ValueType::Int });
+        let mut slots =
+            Slots { slots: Vec::new(), comma: source.decimal_comma, fill_down: &source.fill_down };
+        let properties = source
+            .properties
+            .iter()
+            .map(|(name, column)| mapped_column(&mut slots, name, column, source, zone))
+            .collect();
+        let attributes = source
+            .attributes
+            .iter()
+            .map(|(name, column)| mapped_column(&mut slots, name, column, source, zone))
+            .collect();
+        let user = source.user_id.as_ref().map(|column| UserColumn {
+            slot: slots.take(&column.column, true),
+            int: column.value_type == ValueType::Int,
+        });
         let time = source.time.as_ref().map(|time| {
             let zone = time.zone.clone().unwrap_or_else(|| zone.clone());
             (slots.take(&time.column, true), TimeReader::new(&time.format, zone))
         });
         let message_id = source.message_id.as_ref().map(|column| slots.take(column, true));
-        let types: Vec<_> = source.properties.iter().map(|(name, column)| (name.as_str(), column.value_type)).chain(EXTRA_VALUES).collect();
+        let types: Vec<_> = source
+            .properties
+            .iter()
+            .map(|(name, column)| (name.as_str(), column.value_type))
+            .chain(EXTRA_VALUES)
+            .collect();
         let sees_extra = Cell::new(false);
         let places = |name: &str| {
             let at = types.iter().position(|(known, _)| *known == name)?;
@@ -140,12 +164,16 @@ impl Mapping {
         let event = match &source.event {
             None => EventNaming::None,
             Some(EventMapping::Column(column)) => EventNaming::Column(slots.take(column, true)),
-            Some(EventMapping::Rules(rules)) => {
-                EventNaming::Rules(rules.iter().map(|rule| (rule.when.as_ref().map(compile), Arc::from(rule.name.as_str()))).collect())
-            }
+            Some(EventMapping::Rules(rules)) => EventNaming::Rules(
+                rules
+                    .iter()
+                    .map(|rule| (rule.when.as_ref().map(compile), Arc::from(rule.name.as_str())))
+                    .collect(),
+            ),
         };
         let filters = source.filters.iter().map(compile).collect();
-        let rejects = source.rejects.iter().map(|rule| (compile(&rule.when), rule.reason.clone())).collect();
+        let rejects =
+            source.rejects.iter().map(|rule| (compile(&rule.when), rule.reason.clone())).collect();
         Self {
             source: source.name.clone(),
             slots: slots.slots,
@@ -183,26 +211,35 @@ impl Mapping {
     }
 
     /// Compiles the file source `name` of `definitions`.
-    pub(crate) fn of_files<'d>(definitions: &'d Definitions, name: &Name) -> Result<(&'d SourceDefinition, Self)> {
+    pub(crate) fn of_files<'d>(
+        definitions: &'d Definitions,
+        name: &Name,
+    ) -> Result<(&'d SourceDefinition, Self)> {
         let source = definitions.sources.get(name).ok_or_else(|| Error::NoSource {
             name: name.to_string(),
             known: definitions.sources.keys().map(Name::as_str).collect::<Vec<_>>().join(", "),
         })?;
         if source.format == SourceFormat::Segment {
-            return Err(Error::Invalid(format!("source \"{name}\" takes live calls, not files: send them to /v1/track and the like")));
+            return Err(Error::Invalid(format!(
+                "source \"{name}\" takes live calls, not files: send them to /v1/track and the like"
+            )));
         }
         if source.user_id.is_none() {
-            return Err(Error::Invalid(format!("source \"{name}\" maps no user id: give it `user_id`")));
+            return Err(Error::Invalid(format!(
+                "source \"{name}\" maps no user id: give it `user_id`"
+            )));
         }
         if source.event.is_some() && source.time.is_none() && source.file_time.is_none() {
-            return Err(Error::Invalid(format!("source \"{name}\" gives events but maps no time: give it `time`")));
+            return Err(Error::Invalid(format!(
+                "source \"{name}\" gives events but maps no time: give it `time`"
+            )));
         }
         Ok((source, Self::compile(source, &definitions.app.time_zone)))
     }
 }
 
-/// Whether a cell from which no value came takes the attribute's value away, where null is a word of its own. An empty list has no values,
-/// and is not blank.
+/// Whether a cell from which no value came takes the attribute's value away, where null is a word
+/// of its own. An empty list has no values, and is not blank.
 pub(crate) fn clears(cell: &reader::Cell<'_>, blank_clears: bool) -> bool {
     match cell {
         reader::Cell::Absent => false,
@@ -227,21 +264,44 @@ impl Slots<'_> {
     /// Of a column that is read as a number and as something else, too, each has a slot.
     fn take_as(&mut self, column: &str, needed: bool, number: bool) -> usize {
         let comma = self.comma && number;
-        let at = self.slots.iter().position(|slot| slot.column == column && slot.comma == comma).unwrap_or_else(|| {
-            let fill_down = self.fill_down.iter().any(|filled| filled == column);
-            self.slots.push(Slot { column: column.to_owned(), needed: false, comma, fill_down });
-            self.slots.len() - 1
-        });
+        let at = self
+            .slots
+            .iter()
+            .position(|slot| slot.column == column && slot.comma == comma)
+            .unwrap_or_else(|| {
+                let fill_down = self.fill_down.iter().any(|filled| filled == column);
+                self.slots.push(Slot {
+                    column: column.to_owned(),
+                    needed: false,
+                    comma,
+                    fill_down,
+                });
+                self.slots.len() - 1
+            });
         self.slots[at].needed |= needed;
         at
     }
 }
 
-fn mapped_column(slots: &mut Slots<'_>, name: &Name, column: &ColumnMapping, source: &SourceDefinition, zone: &TimeZone) -> MappedColumn {
-    let lists = if matches!(source.format, SourceFormat::Csv { .. }) { TextLists::Json } else { TextLists::None };
+fn mapped_column(
+    slots: &mut Slots<'_>,
+    name: &Name,
+    column: &ColumnMapping,
+    source: &SourceDefinition,
+    zone: &TimeZone,
+) -> MappedColumn {
+    let lists = if matches!(source.format, SourceFormat::Csv { .. }) {
+        TextLists::Json
+    } else {
+        TextLists::None
+    };
     MappedColumn {
         name: name.clone(),
-        slot: slots.take_as(&column.column, column.required, matches!(column.value_type, ValueType::Int | ValueType::Decimal { .. })),
+        slot: slots.take_as(
+            &column.column,
+            column.required,
+            matches!(column.value_type, ValueType::Int | ValueType::Decimal { .. }),
+        ),
         reader: ColumnReader::new(column, zone, lists, source.not_finite),
         place: format!("column \"{}\"", column.column),
     }

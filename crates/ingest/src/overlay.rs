@@ -1,4 +1,5 @@
-//! What stands in the place of a CSV row's cells: numbers with a point for those with a comma, and values filled down from the row above.
+//! What stands in the place of a CSV row's cells: numbers with a point for those with a comma, and
+//! values filled down from the row above.
 
 use crate::comma::with_point;
 use crate::mapping::Mapping;
@@ -20,16 +21,25 @@ impl Overlay {
     pub(crate) fn new(mapping: &Mapping) -> Self {
         let slots = || mapping.slots.iter().enumerate();
         let commas: Vec<usize> = slots().filter(|(_, slot)| slot.comma).map(|(at, _)| at).collect();
-        let fills: Vec<_> = slots().filter(|(_, slot)| slot.fill_down).map(|(at, _)| (at, String::new())).collect();
+        let fills: Vec<_> =
+            slots().filter(|(_, slot)| slot.fill_down).map(|(at, _)| (at, String::new())).collect();
         let any = !commas.is_empty() || !fills.is_empty();
-        Self { commas, fills, texts: if any { vec![None; mapping.slots.len()] } else { Vec::new() } }
+        Self {
+            commas,
+            fills,
+            texts: if any { vec![None; mapping.slots.len()] } else { Vec::new() },
+        }
     }
 
     /// Looks at the next row; `text` gives a slot's own text.
     ///
     /// # Errors
     /// A number that is not one with a decimal comma.
-    pub(crate) fn see<'r>(&mut self, mapping: &Mapping, text: impl Fn(usize) -> &'r str) -> Result<(), Fault> {
+    pub(crate) fn see<'r>(
+        &mut self,
+        mapping: &Mapping,
+        text: impl Fn(usize) -> &'r str,
+    ) -> Result<(), Fault> {
         self.texts.fill(None);
         for (slot, last) in &mut self.fills {
             let own = text(*slot);
@@ -47,7 +57,9 @@ impl Overlay {
                 Ok(None) => {}
                 Err(_) => {
                     let (column, own) = (quoted(&mapping.slots[*slot].column), quoted(own));
-                    let detail = format!("column {column}: {own} is not a number with a decimal comma, such as 1234,5 or 1.234,5");
+                    let detail = format!(
+                        "column {column}: {own} is not a number with a decimal comma, such as 1234,5 or 1.234,5"
+                    );
                     return Err(Fault::new(Reason::BadType, detail));
                 }
             }

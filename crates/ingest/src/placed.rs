@@ -22,11 +22,23 @@ impl FolderCells {
             return Self::default();
         }
         // Of two folders of one name the inner one counts.
-        let of = |name: &str| columns.iter().rev().find(|column| column.name == name).map(|column| column.value.clone());
-        let keeps = |column: &&FolderColumn| mapping.unknown == UnknownColumns::Keep && !mapping.knows(&column.name);
+        let of = |name: &str| {
+            columns
+                .iter()
+                .rev()
+                .find(|column| column.name == name)
+                .map(|column| column.value.clone())
+        };
+        let keeps = |column: &&FolderColumn| {
+            mapping.unknown == UnknownColumns::Keep && !mapping.knows(&column.name)
+        };
         Self {
             slots: mapping.slots.iter().map(|slot| of(&slot.column)).collect(),
-            kept: columns.iter().filter(keeps).filter_map(|column| Some((column.name.clone(), column.value.clone()?))).collect(),
+            kept: columns
+                .iter()
+                .filter(keeps)
+                .filter_map(|column| Some((column.name.clone(), column.value.clone()?)))
+                .collect(),
         }
     }
 
@@ -40,7 +52,8 @@ impl FolderCells {
     }
 }
 
-/// A row with the cells of its folders. Where the file has a column of that name itself, that one counts.
+/// A row with the cells of its folders. Where the file has a column of that name itself, that one
+/// counts.
 pub(crate) struct Placed<'p, R> {
     pub(crate) row: &'p R,
     pub(crate) folders: &'p FolderCells,
@@ -60,7 +73,8 @@ impl<R: Row> Row for Placed<'_, R> {
         if self.folders.kept.is_empty() {
             return own;
         }
-        let mut members: serde_json::Map<_, _> = own.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let mut members: serde_json::Map<_, _> =
+            own.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         for (name, value) in &self.folders.kept {
             members.entry(name.clone()).or_insert_with(|| value.as_str().into());
         }

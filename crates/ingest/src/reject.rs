@@ -12,10 +12,12 @@ use taghouse_rules::reader::{FaultKind, IdFault, ValueFault};
 /// The longest raw text kept of a rejected row, in bytes.
 pub(crate) const MAX_RAW_BYTES: usize = 4096;
 
-/// The class of a refusal. Its text is stable: it stands in `rejected_events.reason` and in reports.
+/// The class of a refusal. Its text is stable: it stands in `rejected_events.reason` and in
+/// reports.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
-    /// A CSV line of another number of fields or with a quote left open, a JSON line that is not a JSON object.
+    /// A CSV line of another number of fields or with a quote left open, a JSON line that is not a
+    /// JSON object.
     BrokenLine,
     /// A JSON object of more than 10,000 members.
     TooManyMembers,
@@ -90,11 +92,14 @@ impl Fault {
         Self::new(reason, format!("{place}{colon} {}", fault.problem))
     }
 
-    /// An id that was refused, but for a missing one: `place` names its column, `text` is what stands there.
+    /// An id that was refused, but for a missing one: `place` names its column, `text` is what
+    /// stands there.
     pub(crate) fn of_id(place: &str, text: &str, fault: IdFault) -> Self {
         let text = quoted(text);
         let problem = match fault {
-            IdFault::DigitsLost => "has lost digits, so it may be another's id: write ids in full, as text",
+            IdFault::DigitsLost => {
+                "has lost digits, so it may be another's id: write ids in full, as text"
+            }
             IdFault::NotAnInt | IdFault::Missing => "is not a whole number of 64 bits",
         };
         Self::new(Reason::BadType, format!("{place}: {text} {problem}"))
@@ -102,7 +107,12 @@ impl Fault {
 
     /// An id in which half a surrogate pair was replaced.
     pub(crate) fn of_broken_id(place: &str) -> Self {
-        Self::new(Reason::BadType, format!("{place} has half a surrogate pair, so it is not the id that was meant: correct the sender"))
+        Self::new(
+            Reason::BadType,
+            format!(
+                "{place} has half a surrogate pair, so it is not the id that was meant: correct the sender"
+            ),
+        )
     }
 }
 
@@ -128,7 +138,13 @@ pub(crate) struct RejectBuilder {
 }
 
 impl RejectBuilder {
-    pub(crate) fn push(&mut self, place: Place<'_>, reason: impl fmt::Display, detail: &str, raw: &[u8]) {
+    pub(crate) fn push(
+        &mut self,
+        place: Place<'_>,
+        reason: impl fmt::Display,
+        detail: &str,
+        raw: &[u8],
+    ) {
         use fmt::Write;
         self.source.append_value(place.source);
         self.file.append_option(place.file);

@@ -83,7 +83,8 @@ struct Mark {
     given: usize,
 }
 
-/// Reads a page of the app's rejected rows. Memory: a page; time: all rejected rows that the conditions leave.
+/// Reads a page of the app's rejected rows. Memory: a page; time: all rejected rows that the
+/// conditions leave.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a cursor that is none; the lake's.
@@ -135,15 +136,22 @@ pub async fn rejected(lake: &Lake, app: &AppId, query: &RejectedQuery) -> Result
 
 fn read_mark(text: &str) -> Result<Mark> {
     let bytes = URL_SAFE_NO_PAD.decode(text).unwrap_or_default();
-    let wrong = |_| Error::Invalid("`after` is not the `next` of a page of rejected rows: give it as it came".to_owned());
+    let wrong = |_| {
+        Error::Invalid(
+            "`after` is not the `next` of a page of rejected rows: give it as it came".to_owned(),
+        )
+    };
     serde_json::from_slice(&bytes).map_err(wrong)
 }
 
 fn write_mark(rows: &[RejectedRow], before: Option<&Mark>) -> Result<Option<String>> {
     let Some(last) = rows.last().map(RejectedRow::standing) else { return Ok(None) };
     let on_page = rows.iter().rev().take_while(|row| row.standing() == last).count();
-    let earlier = before.filter(|mark| mark.last == last && on_page == rows.len()).map_or(0, |mark| mark.given);
-    let json = serde_json::to_vec(&Mark { last, given: on_page + earlier }).map_err(|e| Error::Internal(e.to_string()))?;
+    let earlier = before
+        .filter(|mark| mark.last == last && on_page == rows.len())
+        .map_or(0, |mark| mark.given);
+    let json = serde_json::to_vec(&Mark { last, given: on_page + earlier })
+        .map_err(|e| Error::Internal(e.to_string()))?;
     Ok(Some(URL_SAFE_NO_PAD.encode(json)))
 }
 
@@ -161,7 +169,9 @@ impl Texts<'_> {
 
     fn matches(&self, query: &RejectedQuery) -> bool {
         let wanted = [(1, &query.source), (2, &query.file), (4, &query.reason)];
-        wanted.into_iter().all(|(column, wanted)| wanted.is_none() || self.text(column) == wanted.as_deref())
+        wanted
+            .into_iter()
+            .all(|(column, wanted)| wanted.is_none() || self.text(column) == wanted.as_deref())
     }
 
     fn read(&self) -> RejectedRow {

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 pub struct IngestOptions {
     /// Go on however large the share of rejected rows.
     pub allow_rejects: bool,
-    /// Files that have landed before are read again: the rows that they brought go, and those that they bring now come, in one commit.
+    /// Files that have landed before are read again: the rows that they brought go, and those that
+    /// they bring now come, in one commit.
     pub replace: bool,
 }
 
@@ -28,7 +29,8 @@ pub struct IngestProgress {
     pub bytes_total: u64,
 }
 
-/// What a run has done. `rows` = accepted + rejected + filtered + duplicates, where accepted rows gave an event, attributes or both.
+/// What a run has done. `rows` = accepted + rejected + filtered + duplicates, where accepted rows
+/// gave an event, attributes or both.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct IngestReport {
     /// Files that landed.
@@ -37,9 +39,11 @@ pub struct IngestReport {
     pub files_replaced: u64,
     /// Files that had landed before, as they are.
     pub files_unchanged: u64,
-    /// Files without a row, in name order. They are not known as ingested: under the same name they may come again with rows.
+    /// Files without a row, in name order. They are not known as ingested: under the same name
+    /// they may come again with rows.
     pub empty: Vec<String>,
-    /// Files that were refused, in name order: nothing of them landed. A caller should end with an error if there is one.
+    /// Files that were refused, in name order: nothing of them landed. A caller should end with an
+    /// error if there is one.
     pub failed: Vec<FailedFile>,
     /// Data rows of the files that landed.
     pub rows: u64,
@@ -53,7 +57,8 @@ pub struct IngestReport {
     pub replaced: u64,
     /// Rows that a filter left out.
     pub filtered: u64,
-    /// Rows dropped because an earlier row of the run, or one that landed before on a day of the run's rows, has their message id.
+    /// Rows dropped because an earlier row of the run, or one that landed before on a day of the
+    /// run's rows, has their message id.
     pub duplicates: u64,
     /// Lake commits: 1, or 0 if no file was new.
     pub batches: u64,

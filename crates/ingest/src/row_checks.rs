@@ -14,7 +14,10 @@ pub(crate) const MAX_AHEAD_MS: i64 = 24 * 3_600_000;
 pub(crate) const MAX_MESSAGE_ID_BYTES: usize = 1024;
 
 /// The time itself, if it is one that events may have; else what is wrong with it.
-pub(crate) fn check_time(time: TimestampMs, now_ms: TimestampMs) -> Result<TimestampMs, &'static str> {
+pub(crate) fn check_time(
+    time: TimestampMs,
+    now_ms: TimestampMs,
+) -> Result<TimestampMs, &'static str> {
     if time < 0 {
         return Err("is before 1970");
     }
@@ -29,11 +32,18 @@ pub(crate) fn check_user_id(column: &str, id: &str) -> Result<(), Fault> {
     if id.len() <= MAX_USER_ID_BYTES {
         return Ok(());
     }
-    let detail = format!("column \"{column}\" has {} bytes, more than {MAX_USER_ID_BYTES}: {}", id.len(), quoted(id));
+    let detail = format!(
+        "column \"{column}\" has {} bytes, more than {MAX_USER_ID_BYTES}: {}",
+        id.len(),
+        quoted(id)
+    );
     Err(Fault::new(Reason::IdTooLong, detail))
 }
 
-pub(crate) fn read_user_id<'r>(mapping: &Mapping, row: &'r impl Row) -> Result<Cow<'r, str>, Fault> {
+pub(crate) fn read_user_id<'r>(
+    mapping: &Mapping,
+    row: &'r impl Row,
+) -> Result<Cow<'r, str>, Fault> {
     let Some(user) = mapping.user else {
         return Err(Fault::new(Reason::NoUserId, "the source maps no user id".to_owned()));
     };
@@ -45,7 +55,13 @@ pub(crate) fn read_user_id<'r>(mapping: &Mapping, row: &'r impl Row) -> Result<C
 }
 
 /// The id in a slot; `missing`: what is wrong where there is none.
-pub(crate) fn id_of<'r>(row: &'r impl Row, slot: usize, column: &str, int: bool, missing: Reason) -> Result<Cow<'r, str>, Fault> {
+pub(crate) fn id_of<'r>(
+    row: &'r impl Row,
+    slot: usize,
+    column: &str,
+    int: bool,
+    missing: Reason,
+) -> Result<Cow<'r, str>, Fault> {
     let cell = row.cell(slot);
     let place = || format!("column \"{column}\"");
     let id = read_id(&cell, int).map_err(|fault| match fault {
@@ -58,33 +74,51 @@ pub(crate) fn id_of<'r>(row: &'r impl Row, slot: usize, column: &str, int: bool,
     Ok(id)
 }
 
-pub(crate) fn name_event<'r>(mapping: &'r Mapping, row: &'r impl Row, values: &[Parsed<'_>]) -> Result<Option<Cow<'r, str>>, Fault> {
+pub(crate) fn name_event<'r>(
+    mapping: &'r Mapping,
+    row: &'r impl Row,
+    values: &[Parsed<'_>],
+) -> Result<Option<Cow<'r, str>>, Fault> {
     match &mapping.event {
         EventNaming::None => Ok(None),
         EventNaming::Column(slot) => {
             let column = &mapping.slots[*slot].column;
-            let name = row.cell(*slot).text().ok_or_else(|| Fault::new(Reason::NoEvent, format!("column \"{column}\" is empty")))?;
+            let name = row.cell(*slot).text().ok_or_else(|| {
+                Fault::new(Reason::NoEvent, format!("column \"{column}\" is empty"))
+            })?;
             if name.len() > MAX_TEXT_BYTES {
-                let detail = format!("column \"{column}\" has {} bytes, more than {MAX_TEXT_BYTES}: {}", name.len(), quoted(&name));
+                let detail = format!(
+                    "column \"{column}\" has {} bytes, more than {MAX_TEXT_BYTES}: {}",
+                    name.len(),
+                    quoted(&name)
+                );
                 return Err(Fault::new(Reason::ValueTooLong, detail));
             }
             Ok(Some(name))
         }
         EventNaming::Rules(rules) => {
-            let rule = rules.iter().find(|(when, _)| when.as_ref().is_none_or(|check| check.holds(values)));
-            let (_, name) = rule.ok_or_else(|| Fault::new(Reason::NoEvent, "no rule of `event` holds".to_owned()))?;
+            let rule = rules
+                .iter()
+                .find(|(when, _)| when.as_ref().is_none_or(|check| check.holds(values)));
+            let (_, name) = rule.ok_or_else(|| {
+                Fault::new(Reason::NoEvent, "no rule of `event` holds".to_owned())
+            })?;
             Ok(Some(Cow::Borrowed(name)))
         }
     }
 }
 
-/// Applies the filters (`Ok(false)`: passed over), then the reject rules. `values`: see [`crate::mapping::EXTRA_VALUES`].
+/// Applies the filters (`Ok(false)`: passed over), then the reject rules. `values`: see
+/// [`crate::mapping::EXTRA_VALUES`].
 pub(crate) fn admit(mapping: &Mapping, values: &[Parsed<'_>]) -> Result<bool, Fault> {
     if !mapping.filters.iter().all(|check| check.holds(values)) {
         return Ok(false);
     }
     match mapping.rejects.iter().find(|(check, _)| check.holds(values)) {
-        Some((_, reason)) => Err(Fault::new(Reason::Rule(reason.clone()), format!("the rule \"{reason}\" of the source holds"))),
+        Some((_, reason)) => Err(Fault::new(
+            Reason::Rule(reason.clone()),
+            format!("the rule \"{reason}\" of the source holds"),
+        )),
         None => Ok(true),
     }
 }

@@ -45,7 +45,11 @@ pub(crate) struct RowReader {
 }
 
 impl RowReader {
-    pub(crate) fn new(mapping: &Mapping, schemas: &Schemas, now_ms: TimestampMs) -> Result<Self, ArrowError> {
+    pub(crate) fn new(
+        mapping: &Mapping,
+        schemas: &Schemas,
+        now_ms: TimestampMs,
+    ) -> Result<Self, ArrowError> {
         Ok(Self {
             mapping: mapping.clone(),
             schemas: schemas.clone(),
@@ -64,8 +68,14 @@ impl RowReader {
         })
     }
 
-    /// The rows that follow are those of this file, whose folders give these columns, and which holds since `file_ms` where no column says so.
-    pub(crate) fn begin_file(&mut self, name: &str, folders: &[FolderColumn], file_ms: Option<TimestampMs>) {
+    /// The rows that follow are those of this file, whose folders give these columns, and which
+    /// holds since `file_ms` where no column says so.
+    pub(crate) fn begin_file(
+        &mut self,
+        name: &str,
+        folders: &[FolderColumn],
+        file_ms: Option<TimestampMs>,
+    ) {
         self.file_ms = file_ms;
         self.file = name.to_owned();
         self.events.file = Some(name.to_owned());
@@ -97,8 +107,11 @@ impl RowReader {
         self.tally.rows += 1;
         self.bytes += row.size();
         let folders = std::mem::take(&mut self.folders);
-        let read =
-            if folders.is_empty() { self.read_known(number, row) } else { self.read_known(number, &Placed { row, folders: &folders }) };
+        let read = if folders.is_empty() {
+            self.read_known(number, row)
+        } else {
+            self.read_known(number, &Placed { row, folders: &folders })
+        };
         self.folders = folders;
         match read {
             Ok(true) => self.tally.replaced += u64::from(row.replaced()),
@@ -115,7 +128,12 @@ impl RowReader {
 
     fn reject(&mut self, number: u64, fault: &Fault, raw: &[u8]) {
         self.tally.refuse(fault);
-        let place = Place { source: self.mapping.source.as_str(), file: Some(&self.file), row: Some(number), received_at: self.now_ms };
+        let place = Place {
+            source: self.mapping.source.as_str(),
+            file: Some(&self.file),
+            row: Some(number),
+            received_at: self.now_ms,
+        };
         self.rejected.push(place, &fault.reason, &fault.detail, raw);
     }
 
@@ -161,7 +179,13 @@ impl RowReader {
             }
             None => self.default_id.as_str(),
         };
-        let head = Head { user_id: &user_id, time, message_id, source: self.mapping.source.as_str(), received_at: self.now_ms };
+        let head = Head {
+            user_id: &user_id,
+            time,
+            message_id,
+            source: self.mapping.source.as_str(),
+            received_at: self.now_ms,
+        };
         if let Some(event) = &event {
             self.events.push(&head, event, &values, row.extra().as_deref());
         }
@@ -171,7 +195,12 @@ impl RowReader {
                 continue;
             }
             says_something = true;
-            self.attributes.push(&head, attribute.name.as_str(), value.attribute_text().as_deref(), self.accepted_rows);
+            self.attributes.push(
+                &head,
+                attribute.name.as_str(),
+                value.attribute_text().as_deref(),
+                self.accepted_rows,
+            );
         }
         if !says_something {
             self.attributes.push_user(&head, self.accepted_rows);
@@ -181,7 +210,9 @@ impl RowReader {
     }
 
     fn read_time(&mut self, row: &impl Row) -> Result<TimestampMs, Fault> {
-        let Some((slot, times)) = &mut self.mapping.time else { return Ok(self.file_ms.unwrap_or(self.now_ms)) };
+        let Some((slot, times)) = &mut self.mapping.time else {
+            return Ok(self.file_ms.unwrap_or(self.now_ms));
+        };
         let cell = row.cell(*slot);
         let column = &self.mapping.slots[*slot].column;
         let shown = || quoted(&cell.text().unwrap_or_default());
@@ -190,17 +221,36 @@ impl RowReader {
         }
         let text = if times.counts() { cell.text() } else { None };
         if let Some(unit) = text.and_then(|text| times.other_unit(&text)) {
-            return Err(Fault::new(Reason::BadTime, format!("column \"{column}\": {} {}", shown(), unit.hint())));
+            return Err(Fault::new(
+                Reason::BadTime,
+                format!("column \"{column}\": {} {}", shown(), unit.hint()),
+            ));
         }
         let time = read_instant(times, &cell).ok_or_else(|| {
-            let hint = times.unit_of(&cell.text().unwrap_or_default()).map(|unit| format!(", but {}", unit.hint()));
-            Fault::new(Reason::BadTime, format!("column \"{column}\": {} is not a valid time{}", shown(), hint.unwrap_or_default()))
+            let hint = times
+                .unit_of(&cell.text().unwrap_or_default())
+                .map(|unit| format!(", but {}", unit.hint()));
+            Fault::new(
+                Reason::BadTime,
+                format!(
+                    "column \"{column}\": {} is not a valid time{}",
+                    shown(),
+                    hint.unwrap_or_default()
+                ),
+            )
         })?;
-        check_time(time, self.now_ms).map_err(|problem| Fault::new(Reason::BadTime, format!("column \"{column}\": {} {problem}", shown())))
+        check_time(time, self.now_ms).map_err(|problem| {
+            Fault::new(Reason::BadTime, format!("column \"{column}\": {} {problem}", shown()))
+        })
     }
 
-    /// The message id that the row gives; `None`: it is file name and row, and stands in `default_id`.
-    fn read_message_id<'r>(&mut self, number: u64, row: &'r impl Row) -> Result<Option<Cow<'r, str>>, Fault> {
+    /// The message id that the row gives; `None`: it is file name and row, and stands in
+    /// `default_id`.
+    fn read_message_id<'r>(
+        &mut self,
+        number: u64,
+        row: &'r impl Row,
+    ) -> Result<Option<Cow<'r, str>>, Fault> {
         let Some(slot) = self.mapping.message_id else {
             self.default_id.clear();
             // Writing to a string cannot fail.
@@ -210,7 +260,11 @@ impl RowReader {
         let column = &self.mapping.slots[slot].column;
         let id = id_of(row, slot, column, false, Reason::NoMessageId)?;
         if id.len() > MAX_MESSAGE_ID_BYTES {
-            let detail = format!("column \"{column}\" has {} bytes, more than {MAX_MESSAGE_ID_BYTES}: {}", id.len(), quoted(&id));
+            let detail = format!(
+                "column \"{column}\" has {} bytes, more than {MAX_MESSAGE_ID_BYTES}: {}",
+                id.len(),
+                quoted(&id)
+            );
             return Err(Fault::new(Reason::IdTooLong, detail));
         }
         Ok(Some(id))

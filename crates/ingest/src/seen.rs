@@ -12,11 +12,13 @@ use taghouse_lake::{Comparison, Lake, layout};
 use taghouse_model::{AppId, TimestampMs, Value};
 use taghouse_rules::{Definitions, SourceFormat};
 
-/// How far back is read, by the times at which calls came in: a day, and an hour for what waited in the log.
+/// How far back is read, by the times at which calls came in: a day, and an hour for what waited in
+/// the log.
 const READ_MS: i64 = 25 * 3_600_000;
 
-/// Remembers the ids of all live messages that landed and came in a day (and some) before `first_ms` or later. Those of rejected messages
-/// are not in the lake: they can be rejected once more.
+/// Remembers the ids of all live messages that landed and came in a day (and some) before
+/// `first_ms` or later. Those of rejected messages are not in the lake: they can be rejected once
+/// more.
 pub(crate) async fn remember_landed(
     ids: &Arc<MessageIds>,
     lake: &Lake,
@@ -25,8 +27,12 @@ pub(crate) async fn remember_landed(
     first_ms: TimestampMs,
 ) -> Result<()> {
     let of_files = |format| format != SourceFormat::Segment;
-    let file_sources: HashSet<&str> =
-        definitions.sources.values().filter(|source| of_files(source.format)).map(|source| source.name.as_str()).collect();
+    let file_sources: HashSet<&str> = definitions
+        .sources
+        .values()
+        .filter(|source| of_files(source.format))
+        .map(|source| source.name.as_str())
+        .collect();
     let from_ms = first_ms - READ_MS;
     for name in [layout::EVENTS, layout::ATTRIBUTES] {
         let Some(table) = lake.table(app, name).await? else { continue };
@@ -35,10 +41,17 @@ pub(crate) async fn remember_landed(
         for mut batches in scan.plan(1).await?.partitions() {
             while let Some(batch) = batches.next().await {
                 let batch = batch?;
-                let (texts, sources) = (batch.column(0).as_string::<i32>(), batch.column(2).as_string::<i32>());
+                let (texts, sources) =
+                    (batch.column(0).as_string::<i32>(), batch.column(2).as_string::<i32>());
                 let received = batch.column(1).as_primitive::<TimestampMicrosecondType>();
-                let wanted = |row: &usize| received.value(*row).div_euclid(1000) >= from_ms && !file_sources.contains(sources.value(*row));
-                let found: Vec<u128> = (0..batch.num_rows()).filter(wanted).map(|row| message_hash(texts.value(row))).collect();
+                let wanted = |row: &usize| {
+                    received.value(*row).div_euclid(1000) >= from_ms
+                        && !file_sources.contains(sources.value(*row))
+                };
+                let found: Vec<u128> = (0..batch.num_rows())
+                    .filter(wanted)
+                    .map(|row| message_hash(texts.value(row)))
+                    .collect();
                 let (ids, app) = (Arc::clone(ids), app.clone());
                 blocking(move || ids.restore(&app, found.into_iter())).await?;
             }

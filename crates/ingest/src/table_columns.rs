@@ -3,8 +3,9 @@
 use crate::landed_ids::day_of;
 use crate::mapping::Mapping;
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, BooleanBuilder, Date32Builder, Decimal128Builder, Int64Builder, ListBuilder, RecordBatch,
-    StringArray, StringBuilder, TimestampMicrosecondBuilder, new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, BooleanBuilder, Date32Builder, Decimal128Builder,
+    Int64Builder, ListBuilder, RecordBatch, StringArray, StringBuilder,
+    TimestampMicrosecondBuilder, new_null_array,
 };
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
@@ -15,7 +16,8 @@ use taghouse_lake::layout;
 use taghouse_model::TimestampMs;
 use taghouse_rules::reader::Parsed;
 
-/// The columns of `events` before the properties, which stand in the order in which they came to be.
+/// The columns of `events` before the properties, which stand in the order in which they came to
+/// be.
 const FIXED_COLUMNS: usize = 8;
 
 const TIME_OF_EVENTS: usize = 2;
@@ -86,16 +88,25 @@ impl PropertyBuilder {
         Ok(match ty {
             DataType::Boolean => Self::Bool(BooleanBuilder::new()),
             DataType::Int64 => Self::Int(Int64Builder::new()),
-            DataType::Decimal128(..) => Self::Decimal(Decimal128Builder::new().with_data_type(ty.clone())),
+            DataType::Decimal128(..) => {
+                Self::Decimal(Decimal128Builder::new().with_data_type(ty.clone()))
+            }
             DataType::Utf8 => Self::Text(StringBuilder::new()),
-            DataType::List(field) => Self::Set(ListBuilder::new(StringBuilder::new()).with_field(Arc::clone(field))),
+            DataType::List(field) => {
+                Self::Set(ListBuilder::new(StringBuilder::new()).with_field(Arc::clone(field)))
+            }
             DataType::Date32 => Self::Day(Date32Builder::new()),
-            DataType::Timestamp(..) => Self::Time(TimestampMicrosecondBuilder::new().with_data_type(ty.clone())),
-            other => return Err(ArrowError::SchemaError(format!("no property is of type {other}"))),
+            DataType::Timestamp(..) => {
+                Self::Time(TimestampMicrosecondBuilder::new().with_data_type(ty.clone()))
+            }
+            other => {
+                return Err(ArrowError::SchemaError(format!("no property is of type {other}")));
+            }
         })
     }
 
-    /// A value of another type than the column's cannot come: the mapping gave both. It would be null.
+    /// A value of another type than the column's cannot come: the mapping gave both. It would be
+    /// null.
     fn push(&mut self, value: &Parsed<'_>) {
         match (self, value) {
             (Self::Bool(column), Parsed::Bool(value)) => column.append_value(*value),
@@ -149,7 +160,9 @@ impl EventBuilder {
         let column = |name: &str| {
             let at = schema.index_of(name)?;
             if at < FIXED_COLUMNS {
-                return Err(ArrowError::SchemaError(format!("the property {name} has the name of a fixed column")));
+                return Err(ArrowError::SchemaError(format!(
+                    "the property {name} has the name of a fixed column"
+                )));
             }
             Ok((at, PropertyBuilder::new(schema.field(at).data_type())?))
         };
@@ -158,14 +171,25 @@ impl EventBuilder {
             head: HeadColumns::default(),
             event: StringBuilder::new(),
             extra: StringBuilder::new(),
-            properties: mapping.properties.iter().map(|p| column(p.name.as_str())).collect::<Result<_, ArrowError>>()?,
+            properties: mapping
+                .properties
+                .iter()
+                .map(|p| column(p.name.as_str()))
+                .collect::<Result<_, ArrowError>>()?,
             rows: 0,
             file: None,
         })
     }
 
-    /// Adds an event; `values` begin with the mapped properties' in the mapping's order, `extra` is the JSON of what is kept unmapped.
-    pub(crate) fn push(&mut self, head: &Head<'_>, event: &str, values: &[Parsed<'_>], extra: Option<&str>) {
+    /// Adds an event; `values` begin with the mapped properties' in the mapping's order, `extra` is
+    /// the JSON of what is kept unmapped.
+    pub(crate) fn push(
+        &mut self,
+        head: &Head<'_>,
+        event: &str,
+        values: &[Parsed<'_>],
+        extra: Option<&str>,
+    ) {
         self.head.push(head);
         self.event.append_value(event);
         self.extra.append_option(extra);
@@ -193,8 +217,9 @@ impl EventBuilder {
             columns[*at] = Some(column.finish());
         }
         let fields = self.schema.fields().iter();
-        let columns =
-            columns.into_iter().zip(fields).map(|(column, field)| column.unwrap_or_else(|| new_null_array(field.data_type(), rows)));
+        let columns = columns.into_iter().zip(fields).map(|(column, field)| {
+            column.unwrap_or_else(|| new_null_array(field.data_type(), rows))
+        });
         RecordBatch::try_new(Arc::clone(&self.schema), columns.collect())
     }
 }
@@ -240,8 +265,12 @@ impl AttributeBuilder {
         let [user_id, time, message_id, source, received_at] = self.head.finish();
         let (name, value) = (Arc::new(self.name.finish()), Arc::new(self.value.finish()));
         let file = of_file(self.file.as_deref(), self.origin.len());
-        let columns: Vec<ArrayRef> = vec![user_id, name, value, time, message_id, source, received_at, file];
-        Ok((RecordBatch::try_new(Arc::clone(&self.schema), columns)?, std::mem::take(&mut self.origin)))
+        let columns: Vec<ArrayRef> =
+            vec![user_id, name, value, time, message_id, source, received_at, file];
+        Ok((
+            RecordBatch::try_new(Arc::clone(&self.schema), columns)?,
+            std::mem::take(&mut self.origin),
+        ))
     }
 }
 
@@ -262,7 +291,10 @@ pub(crate) struct Accepted {
 }
 
 impl Accepted {
-    pub(crate) fn finish(events: &mut EventBuilder, attributes: &mut AttributeBuilder) -> Result<Self, ArrowError> {
+    pub(crate) fn finish(
+        events: &mut EventBuilder,
+        attributes: &mut AttributeBuilder,
+    ) -> Result<Self, ArrowError> {
         let (attributes, origin) = attributes.finish()?;
         Ok(Self { events: events.finish()?, attributes, origin })
     }
@@ -282,8 +314,13 @@ impl Accepted {
 
     /// Adds the UTC days of the rows.
     pub(crate) fn add_days(&self, days: &mut BTreeSet<i32>) {
-        for (batch, column) in [(&self.events, TIME_OF_EVENTS), (&self.attributes, TIME_OF_ATTRIBUTES)] {
-            let Some(times) = batch.column(column).as_primitive_opt::<TimestampMicrosecondType>() else { continue };
+        for (batch, column) in
+            [(&self.events, TIME_OF_EVENTS), (&self.attributes, TIME_OF_ATTRIBUTES)]
+        {
+            let Some(times) = batch.column(column).as_primitive_opt::<TimestampMicrosecondType>()
+            else {
+                continue;
+            };
             let mut last = None;
             for time in times.values() {
                 let day = day_of(time.div_euclid(1000));
@@ -296,7 +333,9 @@ impl Accepted {
 
     /// Adds the events to `counts`, by name.
     pub(crate) fn count_events(&self, counts: &mut BTreeMap<String, u64>) {
-        let Some(names) = self.events.column(1).as_any().downcast_ref::<StringArray>() else { return };
+        let Some(names) = self.events.column(1).as_any().downcast_ref::<StringArray>() else {
+            return;
+        };
         let mut start = 0;
         for row in 1..=names.len() {
             if row == names.len() || names.value(row) != names.value(start) {

@@ -18,7 +18,11 @@ pub(crate) struct Tables {
 
 impl Tables {
     /// Makes the tables, or adds the columns of new properties.
-    pub(crate) async fn ensure(lake: &Lake, app: &AppId, definitions: &Definitions) -> Result<Self> {
+    pub(crate) async fn ensure(
+        lake: &Lake,
+        app: &AppId,
+        definitions: &Definitions,
+    ) -> Result<Self> {
         Ok(Self {
             events: lake.ensure(app, &layout::events(&definitions.properties())).await?,
             attributes: lake.ensure(app, &layout::attributes()).await?,
@@ -44,7 +48,11 @@ pub(crate) struct Writers {
 
 impl Writers {
     pub(crate) fn new(tables: &Tables) -> Self {
-        Self { events: tables.events.writer(), attributes: tables.attributes.writer(), rejected: tables.rejected.writer() }
+        Self {
+            events: tables.events.writer(),
+            attributes: tables.attributes.writer(),
+            rejected: tables.rejected.writer(),
+        }
     }
 
     /// Writes the chunks and empties the list.
@@ -55,8 +63,17 @@ impl Writers {
         Ok(())
     }
 
-    pub(crate) async fn write(&mut self, events: RecordBatch, attributes: RecordBatch, rejected: RecordBatch) -> Result<()> {
-        for (writer, batch) in [(&mut self.events, events), (&mut self.attributes, attributes), (&mut self.rejected, rejected)] {
+    pub(crate) async fn write(
+        &mut self,
+        events: RecordBatch,
+        attributes: RecordBatch,
+        rejected: RecordBatch,
+    ) -> Result<()> {
+        for (writer, batch) in [
+            (&mut self.events, events),
+            (&mut self.attributes, attributes),
+            (&mut self.rejected, rejected),
+        ] {
             if batch.num_rows() > 0 {
                 writer.write(batch).await?;
             }
@@ -66,9 +83,14 @@ impl Writers {
 
     /// Closes the writers; their files are added to `files`.
     pub(crate) async fn close(self, files: &mut Files) -> Result<()> {
-        let (events, attributes, rejected) = tokio::join!(self.events.close(), self.attributes.close(), self.rejected.close());
+        let (events, attributes, rejected) =
+            tokio::join!(self.events.close(), self.attributes.close(), self.rejected.close());
         let mut failed = None;
-        for (list, closed) in [(&mut files.events, events), (&mut files.attributes, attributes), (&mut files.rejected, rejected)] {
+        for (list, closed) in [
+            (&mut files.events, events),
+            (&mut files.attributes, attributes),
+            (&mut files.rejected, rejected),
+        ] {
             match closed {
                 Ok(written) => list.extend(written),
                 Err(e) => failed = Some(e),
@@ -89,7 +111,11 @@ pub(crate) struct Files {
 impl Files {
     /// Makes them part of the commit. A table without new files is left as it is.
     pub(crate) fn append(self, commit: &mut Commit, tables: &Tables) {
-        for (table, files) in [(&tables.events, self.events), (&tables.attributes, self.attributes), (&tables.rejected, self.rejected)] {
+        for (table, files) in [
+            (&tables.events, self.events),
+            (&tables.attributes, self.attributes),
+            (&tables.rejected, self.rejected),
+        ] {
             if !files.is_empty() {
                 commit.append(table, files);
             }
@@ -97,7 +123,10 @@ impl Files {
     }
 
     /// The data files of the tables whose rows have message ids, with their tables.
-    pub(crate) fn with_ids<'f>(&'f mut self, tables: &'f Tables) -> [(&'f Table, &'f mut Vec<DataFile>); 2] {
+    pub(crate) fn with_ids<'f>(
+        &'f mut self,
+        tables: &'f Tables,
+    ) -> [(&'f Table, &'f mut Vec<DataFile>); 2] {
         [(&tables.events, &mut self.events), (&tables.attributes, &mut self.attributes)]
     }
 

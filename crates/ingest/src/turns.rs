@@ -1,4 +1,5 @@
-//! Whose turn it is to land rows of an app: between looking up which message ids have landed and landing new ones nobody else lands any.
+//! Whose turn it is to land rows of an app: between looking up which message ids have landed and
+//! landing new ones nobody else lands any.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -6,7 +7,8 @@ use std::sync::Arc;
 use taghouse_model::AppId;
 use tokio::sync::OwnedMutexGuard;
 
-/// The turns of all apps; what lands in one data folder shares one. (A data folder belongs to one process.)
+/// The turns of all apps; what lands in one data folder shares one. (A data folder belongs to one
+/// process.)
 #[derive(Default)]
 pub(crate) struct Turns(Mutex<HashMap<AppId, Arc<tokio::sync::Mutex<()>>>>);
 

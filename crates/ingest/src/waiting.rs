@@ -1,4 +1,5 @@
-//! When live calls land: by size or by age, so that few large files come of them, not many small ones.
+//! When live calls land: by size or by age, so that few large files come of them, not many small
+//! ones.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
@@ -39,7 +40,13 @@ struct Wait {
 
 impl Waiting {
     /// Whether the app's calls, which end at `end`, are to land now.
-    pub(crate) fn is_due(&self, app: &AppId, end: u64, now_ms: TimestampMs, trigger: &LandingTrigger) -> bool {
+    pub(crate) fn is_due(
+        &self,
+        app: &AppId,
+        end: u64,
+        now_ms: TimestampMs,
+        trigger: &LandingTrigger,
+    ) -> bool {
         let mut apps = self.apps();
         let Some(wait) = apps.get_mut(app) else { return true };
         let waiting = end.saturating_sub(wait.landed);
@@ -51,7 +58,9 @@ impl Waiting {
         // A clock that was set back must not make them wait longer.
         let since_ms = wait.since_ms.unwrap_or(now_ms).min(now_ms);
         wait.since_ms = Some(since_ms);
-        now_ms - since_ms >= trigger.age_ms || waiting >= trigger.records || waiting.saturating_mul(wait.record_bytes) >= trigger.bytes
+        now_ms - since_ms >= trigger.age_ms
+            || waiting >= trigger.records
+            || waiting.saturating_mul(wait.record_bytes) >= trigger.bytes
     }
 
     /// Calls up to `position` have landed.

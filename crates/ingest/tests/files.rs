@@ -1,4 +1,5 @@
-//! Files into the lake: what lands, what is rejected and why, and that the same files again change nothing.
+//! Files into the lake: what lands, what is rejected and why, and that the same files again change
+//! nothing.
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, unreachable_pub)]
 
@@ -60,7 +61,11 @@ fn dirty_csv() -> (Vec<u8>, Vec<(usize, &'static str)>) {
     let long_text = "x".repeat(1025);
     let lines: Vec<(Vec<u8>, Option<&'static str>)> = vec![
         (b"17850.0,A1,6,2.55,2010-12-01 08:26:00,2010-12-01,United Kingdom,fine".to_vec(), None),
-        (b"17850,CA1,-6,2.5500,2011-07-01 00:00:00,,France,\"a \"\"refund\"\"\nover two lines\"".to_vec(), None),
+        (
+            b"17850,CA1,-6,2.5500,2011-07-01 00:00:00,,France,\"a \"\"refund\"\"\nover two lines\""
+                .to_vec(),
+            None,
+        ),
         (b",A2,6,2.55,2010-12-01 08:26:00,,UK,".to_vec(), Some("no_user_id")),
         (b"abc,A3,6,2.55,2010-12-01 08:26:00,,UK,".to_vec(), Some("bad_type")),
         (format!("{long_id},A4,6,2.55,2010-12-01 08:26:00,,UK,").into_bytes(), Some("id_too_long")),
@@ -70,7 +75,10 @@ fn dirty_csv() -> (Vec<u8>, Vec<(usize, &'static str)>) {
         (b"17850,\"A8,6,2.55,2010-12-01 08:26:00,,UK,".to_vec(), Some("broken_line")),
         (b"17850,A9,six,2.55,2010-12-01 08:26:00,,UK,".to_vec(), Some("bad_type")),
         (b"17850,A10,6.5,2.55,2010-12-01 08:26:00,,UK,".to_vec(), Some("bad_type")),
-        (b"17850,A11,99999999999999999999,2.55,2010-12-01 08:26:00,,UK,".to_vec(), Some("number_out_of_range")),
+        (
+            b"17850,A11,99999999999999999999,2.55,2010-12-01 08:26:00,,UK,".to_vec(),
+            Some("number_out_of_range"),
+        ),
         (b"17850,A12,6,2.555,2010-12-01 08:26:00,,UK,".to_vec(), Some("number_out_of_range")),
         (b"17850,A13,6,1e40,2010-12-01 08:26:00,,UK,".to_vec(), Some("number_out_of_range")),
         (b"17850,A14,6,2.55,1969-12-31 23:00:00,,UK,".to_vec(), Some("bad_time")),
@@ -79,7 +87,10 @@ fn dirty_csv() -> (Vec<u8>, Vec<(usize, &'static str)>) {
         (b"17850,A17,6,2.55,,,UK,".to_vec(), Some("bad_time")),
         (b"17850,A18,6,2.55,2010-12-01 08:26:00,,\xff\xfe,".to_vec(), Some("not_utf8")),
         (b"17850,A19,6,2.55,2010-12-01 08:26:00,,UK,caf\xe9".to_vec(), Some("not_utf8")),
-        (format!("17850,A20,6,2.55,2010-12-01 08:26:00,,{long_text},").into_bytes(), Some("value_too_long")),
+        (
+            format!("17850,A20,6,2.55,2010-12-01 08:26:00,,{long_text},").into_bytes(),
+            Some("value_too_long"),
+        ),
         (b"17850,,6,2.55,2010-12-01 08:26:00,,UK,".to_vec(), Some("missing_value")),
         (b"17850,A22,6,-1,2010-12-01 08:26:00,,UK,".to_vec(), Some("rule: negative price")),
         (b"17850,A23,6,2.55,2010-12-01 08:26:00,2010-02-30,UK,".to_vec(), Some("bad_type")),
@@ -115,9 +126,15 @@ async fn every_reason_of_a_dirty_file() {
     assert_eq!(report.accepted, counts(&[("purchase", 2), ("refund", 1)]));
     assert_eq!((report.rows, report.filtered, report.duplicates, report.attributes), (27, 2, 0, 2));
 
-    let mut places: Vec<_> = fates.iter().map(|(row, fate)| format!("orders|dirty.csv|{row}|{fate}|2026-11-21T00:00:00")).collect();
+    let mut places: Vec<_> = fates
+        .iter()
+        .map(|(row, fate)| format!("orders|dirty.csv|{row}|{fate}|2026-11-21T00:00:00"))
+        .collect();
     places.sort();
-    assert_eq!(house.rows("rejected_events", &["source", "file", "row", "reason", "received_at"]).await, places);
+    assert_eq!(
+        house.rows("rejected_events", &["source", "file", "row", "reason", "received_at"]).await,
+        places
+    );
     let details = house.rows("rejected_events", &["row", "detail", "raw"]).await;
     for expected in [
         "3|column \"customer\" is empty|,A2,6,2.55,2010-12-01 08:26:00,,UK,",
@@ -128,10 +145,23 @@ async fn every_reason_of_a_dirty_file() {
         "19|column \"country\" is not UTF-8|17850,A18,6,2.55,2010-12-01 08:26:00,,\u{fffd}\u{fffd},",
         "20|column \"note\" is not UTF-8|",
     ] {
-        assert!(details.iter().any(|row| row.starts_with(expected)), "{expected} among {details:#?}");
+        assert!(
+            details.iter().any(|row| row.starts_with(expected)),
+            "{expected} among {details:#?}"
+        );
     }
 
-    let columns = ["user_id", "event", "time", "message_id", "invoice", "quantity", "price", "day", "properties"];
+    let columns = [
+        "user_id",
+        "event",
+        "time",
+        "message_id",
+        "invoice",
+        "quantity",
+        "price",
+        "day",
+        "properties",
+    ];
     assert_eq!(
         house.rows("events", &columns).await,
         [
@@ -141,7 +171,9 @@ async fn every_reason_of_a_dirty_file() {
         ]
     );
     assert_eq!(
-        house.rows("attributes", &["user_id", "name", "value", "time", "message_id", "source"]).await,
+        house
+            .rows("attributes", &["user_id", "name", "value", "time", "message_id", "source"])
+            .await,
         [
             "17850|country|France|2011-06-30T23:00:00|dirty.csv:000000002|orders",
             "17850|country|United Kingdom|2010-12-01T08:26:00|dirty.csv:000000001|orders",
@@ -161,7 +193,11 @@ async fn the_same_folder_twice_changes_nothing() {
     let house = House::open(home.path()).await;
     let source = definitions(DIRTY);
     let text = format!("{HEADER}{}{}", row(1, "A"), row(2, "B"));
-    let input = folder(&[("a.csv", text.as_bytes()), ("b.csv.gz", &gzip(text.as_bytes())), ("other.txt", b"not ours")]);
+    let input = folder(&[
+        ("a.csv", text.as_bytes()),
+        ("b.csv.gz", &gzip(text.as_bytes())),
+        ("other.txt", b"not ours"),
+    ]);
     let first = house.ingest(&source, input.path()).await.unwrap();
     assert_eq!((first.files_new, first.files_unchanged, first.rows, first.batches), (2, 0, 4, 1));
     let events = house.rows("events", &["user_id", "message_id"]).await;
@@ -178,7 +214,10 @@ async fn the_same_folder_twice_changes_nothing() {
     let table = house.lake.table(&house.app, "events").await.unwrap().unwrap();
     assert_eq!(house::noted(&table, "taghouse.batch").unwrap(), "orders/2");
     let ledger = house.catalog.ingested_files(&house.app, &house::name("orders")).await.unwrap();
-    let batches: Vec<_> = ledger.iter().map(|file| (file.name.as_str(), file.rows, file.accepted, file.batch)).collect();
+    let batches: Vec<_> = ledger
+        .iter()
+        .map(|file| (file.name.as_str(), file.rows, file.accepted, file.batch))
+        .collect();
     assert_eq!(batches, [("a.csv", 2, 2, 1), ("b.csv.gz", 2, 2, 1), ("c.csv", 1, 1, 2)]);
 }
 
@@ -199,7 +238,8 @@ async fn changed_cut_and_damaged_files_say_so_and_the_others_land() {
     fs::write(input.path().join("e.csv.gz"), b"this is not gzip").unwrap();
     let files_before = house.data_files();
     let report = house.ingest(&source, input.path()).await.unwrap();
-    let failed: Vec<_> = report.failed.iter().map(|f| format!("{}: {}", f.file, f.message)).collect();
+    let failed: Vec<_> =
+        report.failed.iter().map(|f| format!("{}: {}", f.file, f.message)).collect();
     let (old, cut) = (text.len(), text.len() - 5);
     assert_eq!(failed.len(), 4, "{failed:#?}");
     assert!(
@@ -222,7 +262,9 @@ async fn changed_cut_and_damaged_files_say_so_and_the_others_land() {
 async fn a_long_damaged_file_leaves_nothing() {
     let home = tempfile::tempdir().unwrap();
     let house = House::open(home.path()).await;
-    let source = definitions(&DIRTY.replace("max_reject_share: 0.9", "message_id: invoice\nmax_reject_share: 0.9"));
+    let source = definitions(
+        &DIRTY.replace("max_reject_share: 0.9", "message_id: invoice\nmax_reject_share: 0.9"),
+    );
     let mut text = HEADER.to_owned();
     for number in 0..150_000 {
         text.push_str(&row(number % 50 + 1, &format!("A{number}")));
@@ -232,13 +274,20 @@ async fn a_long_damaged_file_leaves_nothing() {
     let input = folder(&[("a.csv.gz", &packed[..packed.len() - 20]), ("b.csv", good.as_bytes())]);
     let report = house.ingest(&source, input.path()).await.unwrap();
     assert_eq!(report.failed.len(), 1, "{report:?}");
-    assert_eq!((report.files_new, report.rows, report.duplicates), (1, 2, 0), "ids of the damaged file are not taken");
+    assert_eq!(
+        (report.files_new, report.rows, report.duplicates),
+        (1, 2, 0),
+        "ids of the damaged file are not taken"
+    );
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     assert_eq!(house.data_files(), 2, "events and attributes of b.csv");
 
     fs::write(input.path().join("a.csv.gz"), &packed).unwrap();
     let report = house.ingest(&source, input.path()).await.unwrap();
-    assert_eq!((report.files_new, report.files_unchanged, report.rows, report.events()), (1, 1, 150_000, 149_998));
+    assert_eq!(
+        (report.files_new, report.files_unchanged, report.rows, report.events()),
+        (1, 1, 150_000, 149_998)
+    );
     assert_eq!(report.duplicates, 2, "ids that b.csv has brought");
     assert_eq!(house.rows("events", &["user_id"]).await.len(), 150_000);
 }
@@ -249,16 +298,33 @@ async fn message_ids_seen_in_the_run_are_dropped_in_file_order() {
     let house = House::open(home.path()).await;
     let source = definitions(&DIRTY.replace("max_reject_share: 0.9", "message_id: invoice"));
     let files: Vec<(String, String)> = (0..20)
-        .map(|n| (format!("{n:02}.csv"), format!("{HEADER}{}{}{}", row(n + 1, "SAME"), row(n + 1, &format!("OWN{n}")), row(n + 1, "SAME"))))
+        .map(|n| {
+            (
+                format!("{n:02}.csv"),
+                format!(
+                    "{HEADER}{}{}{}",
+                    row(n + 1, "SAME"),
+                    row(n + 1, &format!("OWN{n}")),
+                    row(n + 1, "SAME")
+                ),
+            )
+        })
         .collect();
-    let listed: Vec<(&str, &[u8])> = files.iter().map(|(name, text)| (name.as_str(), text.as_bytes())).collect();
+    let listed: Vec<(&str, &[u8])> =
+        files.iter().map(|(name, text)| (name.as_str(), text.as_bytes())).collect();
     let input = folder(&listed);
     let report = house.ingest(&source, input.path()).await.unwrap();
-    assert_eq!((report.rows, report.events(), report.duplicates, report.attributes), (60, 21, 39, 21));
+    assert_eq!(
+        (report.rows, report.events(), report.duplicates, report.attributes),
+        (60, 21, 39, 21)
+    );
     let rows = house.rows("events", &["message_id", "user_id"]).await;
     assert!(rows.contains(&"SAME|1".to_owned()), "the first file's row is kept: {rows:?}");
     let ledger = house.catalog.ingested_files(&house.app, &house::name("orders")).await.unwrap();
-    assert_eq!(ledger.iter().map(|file| file.duplicates).collect::<Vec<_>>(), [vec![1], vec![2; 19]].concat());
+    assert_eq!(
+        ledger.iter().map(|file| file.duplicates).collect::<Vec<_>>(),
+        [vec![1], vec![2; 19]].concat()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -267,7 +333,10 @@ async fn too_many_rejects_stop_the_run_unless_allowed() {
     let house = House::open(home.path()).await;
     let source = definitions(&DIRTY.replace("max_reject_share: 0.9", "max_reject_share: 0.5"));
     let bad = ",A,1,1,2011-01-01 10:00:00,,UK,\n";
-    let input = folder(&[("a.csv", format!("{HEADER}{}", row(1, "A")).as_bytes()), ("b.csv", format!("{HEADER}{bad}{bad}").as_bytes())]);
+    let input = folder(&[
+        ("a.csv", format!("{HEADER}{}", row(1, "A")).as_bytes()),
+        ("b.csv", format!("{HEADER}{bad}{bad}").as_bytes()),
+    ]);
     let error = house.ingest(&source, input.path()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     let text = error.to_string();
@@ -277,10 +346,18 @@ async fn too_many_rejects_stop_the_run_unless_allowed() {
     );
     assert_eq!(house.rows("events", &["user_id"]).await.len(), 0);
     assert_eq!(house.rows("rejected_events", &["row"]).await.len(), 0);
-    assert!(house.catalog.ingested_files(&house.app, &house::name("orders")).await.unwrap().is_empty());
+    assert!(
+        house.catalog.ingested_files(&house.app, &house::name("orders")).await.unwrap().is_empty()
+    );
 
-    let report =
-        house.ingest_with(&source, input.path(), &IngestOptions { allow_rejects: true, ..IngestOptions::default() }).await.unwrap();
+    let report = house
+        .ingest_with(
+            &source,
+            input.path(),
+            &IngestOptions { allow_rejects: true, ..IngestOptions::default() },
+        )
+        .await
+        .unwrap();
     assert_eq!((report.rows, report.rejected_rows()), (3, 2));
     assert_eq!(house.rows("rejected_events", &["row"]).await.len(), 2);
 
@@ -295,23 +372,30 @@ async fn too_many_rejects_stop_a_long_run_early() {
     let house = House::open(home.path()).await;
     let bad = ",A,1,1,2011-01-01 10:00:00,,UK,\n".repeat(40_000);
     let good = row(1, "A").repeat(120_000);
-    let input = folder(&[("a.csv", format!("{HEADER}{bad}").as_bytes()), ("b.csv", format!("{HEADER}{good}").as_bytes())]);
-    let Error::TooManyRejects { rows, rejected, .. } = house.ingest(&definitions(DIRTY), input.path()).await.unwrap_err() else { panic!() };
+    let input = folder(&[
+        ("a.csv", format!("{HEADER}{bad}").as_bytes()),
+        ("b.csv", format!("{HEADER}{good}").as_bytes()),
+    ]);
+    let Error::TooManyRejects { rows, rejected, .. } =
+        house.ingest(&definitions(DIRTY), input.path()).await.unwrap_err()
+    else {
+        panic!()
+    };
     assert!(rows <= 40_000 && rejected == rows, "{rejected} of {rows}");
     assert_eq!(house.data_files(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_header_that_does_not_fit_refuses_the_file() {
-    let text =
-        "customer,invoice,quantity,price,at,day,country,colour\n1,A,1,1,2011-01-01 10:00:00,,UK,red\n1,B,1,1,2011-01-01 10:00:00,,UK,\n";
+    let text = "customer,invoice,quantity,price,at,day,country,colour\n1,A,1,1,2011-01-01 10:00:00,,UK,red\n1,B,1,1,2011-01-01 10:00:00,,UK,\n";
     let ingest = async |yaml: &str, text: &str| {
         let home = tempfile::tempdir().unwrap();
         let house = House::open(home.path()).await;
         let input = folder(&[("a.csv", text.as_bytes())]);
         let report = house.ingest(&definitions(yaml), input.path()).await.unwrap();
         let rejected = house.rows("rejected_events", &["detail"]).await.len();
-        let ledger = house.catalog.ingested_files(&house.app, &house::name("orders")).await.unwrap().len();
+        let ledger =
+            house.catalog.ingested_files(&house.app, &house::name("orders")).await.unwrap().len();
         (report, house.rows("events", &["properties"]).await, rejected, ledger)
     };
     let lands = async |yaml: String, text: &str, properties: &[&str]| {
@@ -321,7 +405,11 @@ async fn a_header_that_does_not_fit_refuses_the_file() {
     };
     let refused = async |yaml: String, text: &str, message: &str| {
         let (report, found, rejected, ledger) = ingest(&yaml, text).await;
-        assert_eq!(report.failed.iter().map(|file| file.message.as_str()).collect::<Vec<_>>(), [message], "{yaml}");
+        assert_eq!(
+            report.failed.iter().map(|file| file.message.as_str()).collect::<Vec<_>>(),
+            [message],
+            "{yaml}"
+        );
         assert_eq!((report.rows, found.len(), rejected, ledger), (0, 0, 0, 0), "{yaml}");
     };
     let base = DIRTY.to_owned();
@@ -332,15 +420,25 @@ async fn a_header_that_does_not_fit_refuses_the_file() {
 
     // A missing optional column is no value; without a required one no row can be read.
     lands(base.clone(), "customer,invoice,quantity,at\n1,A,1,2011-01-01 10:00:00\n", &["-"]).await;
-    let found = |columns: &str| format!("the file does not have it, but {columns}; correct the source or the file");
-    let missing = |column: &str, columns: &str| format!("unknown column \"{column}\": {}", found(columns));
+    let found = |columns: &str| {
+        format!("the file does not have it, but {columns}; correct the source or the file")
+    };
+    let missing =
+        |column: &str, columns: &str| format!("unknown column \"{column}\": {}", found(columns));
     let without = "customer,quantity,at\n1,1,2011-01-01 10:00:00\n";
     refused(base.clone(), without, &missing("invoice", "\"customer\", \"quantity\", \"at\"")).await;
-    refused(base.clone(), "invoice,quantity,at\n", &missing("customer", "\"invoice\", \"quantity\", \"at\"")).await;
+    refused(
+        base.clone(),
+        "invoice,quantity,at\n",
+        &missing("customer", "\"invoice\", \"quantity\", \"at\""),
+    )
+    .await;
 
     // A name that stands twice is refused where it is read.
     let twice = |first: u32, second: u32, name: &str| {
-        format!("columns {first} and {second} are both called \"{name}\", so nobody knows which is meant: rename one in the file")
+        format!(
+            "columns {first} and {second} are both called \"{name}\", so nobody knows which is meant: rename one in the file"
+        )
     };
     let text = "customer,invoice,quantity,price,at,day,country,price\n1,A,1,1,2011-01-01 10:00:00,,UK,100\n";
     refused(base.clone(), text, &twice(4, 8, "price")).await;
@@ -356,7 +454,12 @@ async fn a_file_without_rows_does_not_take_its_name() {
     let home = tempfile::tempdir().unwrap();
     let house = House::open(home.path()).await;
     let source = definitions(DIRTY);
-    let input = folder(&[("a.csv", b""), ("b.csv", HEADER.as_bytes()), ("c.csv.gz", &gzip(b"\n\n")), ("d.csv", b"\xef\xbb\xbf\r\n")]);
+    let input = folder(&[
+        ("a.csv", b""),
+        ("b.csv", HEADER.as_bytes()),
+        ("c.csv.gz", &gzip(b"\n\n")),
+        ("d.csv", b"\xef\xbb\xbf\r\n"),
+    ]);
     for _ in 0..2 {
         let report = house.ingest(&source, input.path()).await.unwrap();
         assert_eq!(report.empty, ["a.csv", "b.csv", "c.csv.gz", "d.csv"]);
@@ -413,11 +516,28 @@ async fn json_lines() {
     let house = House::open(home.path()).await;
     let input = folder(&[("a.jsonl.gz", &gzip(&bytes))]);
     let report = house.ingest(&definitions(JSONL), input.path()).await.unwrap();
-    let rejected =
-        [("bad_time", 1), ("bad_type", 2), ("broken_line", 2), ("no_event", 1), ("no_message_id", 1), ("no_user_id", 1), ("not_utf8", 1)];
+    let rejected = [
+        ("bad_time", 1),
+        ("bad_type", 2),
+        ("broken_line", 2),
+        ("no_event", 1),
+        ("no_message_id", 1),
+        ("no_user_id", 1),
+        ("not_utf8", 1),
+    ];
     assert_eq!(report.rejected, counts(&rejected));
     assert_eq!((report.rows, report.duplicates, report.events()), (12, 1, 2));
-    let columns = ["user_id", "message_id", "time", "page", "amount", "labels", "fresh", "seen", "properties"];
+    let columns = [
+        "user_id",
+        "message_id",
+        "time",
+        "page",
+        "amount",
+        "labels",
+        "fresh",
+        "seen",
+        "properties",
+    ];
     assert_eq!(
         house.rows("events", &columns).await,
         [
@@ -425,7 +545,10 @@ async fn json_lines() {
             "8|m2|2011-03-13T07:06:40.123|-|-|-|-|-|-",
         ]
     );
-    assert_eq!(house.rows("attributes", &["user_id", "name", "value"]).await, ["7|plan|pro", "8|plan|-"]);
+    assert_eq!(
+        house.rows("attributes", &["user_id", "name", "value"]).await,
+        ["7|plan|pro", "8|plan|-"]
+    );
 }
 
 const PARQUET: &str = r#"
@@ -447,7 +570,8 @@ max_reject_share: 1
 
 fn write_parquet(path: &Path) {
     use arrow::array::{
-        ArrayRef, Date32Array, Float32Array, Float64Array, ListBuilder, StringArray, StringBuilder, TimestampNanosecondArray, UInt64Array,
+        ArrayRef, Date32Array, Float32Array, Float64Array, ListBuilder, StringArray, StringBuilder,
+        TimestampNanosecondArray, UInt64Array,
     };
     use std::sync::Arc;
     let mut labels = ListBuilder::new(StringBuilder::new());
@@ -473,7 +597,9 @@ fn write_parquet(path: &Path) {
 fn write_columns(path: &Path, columns: Vec<(&str, arrow::array::ArrayRef)>) {
     let columns = columns.into_iter().map(|(name, column)| (name, column, true));
     let batch = arrow::array::RecordBatch::try_from_iter_with_nullable(columns).unwrap();
-    let mut writer = parquet::arrow::ArrowWriter::try_new(fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
+    let mut writer =
+        parquet::arrow::ArrowWriter::try_new(fs::File::create(path).unwrap(), batch.schema(), None)
+            .unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
 }
@@ -486,17 +612,33 @@ async fn parquet_files_whose_columns_do_not_fit_or_without_rows() {
     let house = House::open(home.path()).await;
     let input = folder(&[]);
     let columns = |rows: usize, names: &[&'static str]| {
-        let array = || Arc::new(StringArray::from_iter_values((1..=rows).map(|row| row.to_string()))) as ArrayRef;
+        let array = || {
+            Arc::new(StringArray::from_iter_values((1..=rows).map(|row| row.to_string())))
+                as ArrayRef
+        };
         names.iter().map(|name| (*name, array())).collect::<Vec<_>>()
     };
-    write_columns(&input.path().join("a.parquet"), columns(1, &["customer", "at", "price", "price"]));
+    write_columns(
+        &input.path().join("a.parquet"),
+        columns(1, &["customer", "at", "price", "price"]),
+    );
     write_columns(&input.path().join("b.parquet"), columns(1, &["customer", "price"]));
     write_columns(&input.path().join("c.parquet"), columns(0, &["customer", "at"]));
     let report = house.ingest(&definitions(PARQUET), input.path()).await.unwrap();
-    let failed: Vec<_> = report.failed.iter().map(|file| format!("{}: {}", file.file, file.message)).collect();
-    assert!(failed[0].starts_with("a.parquet: columns 3 and 4 are both called \"price\""), "{failed:?}");
-    assert!(failed[1].starts_with("b.parquet: unknown column \"at\": the file does not have it"), "{failed:?}");
-    assert_eq!((failed.len(), report.empty, report.files_new), (2, vec!["c.parquet".to_owned()], 0));
+    let failed: Vec<_> =
+        report.failed.iter().map(|file| format!("{}: {}", file.file, file.message)).collect();
+    assert!(
+        failed[0].starts_with("a.parquet: columns 3 and 4 are both called \"price\""),
+        "{failed:?}"
+    );
+    assert!(
+        failed[1].starts_with("b.parquet: unknown column \"at\": the file does not have it"),
+        "{failed:?}"
+    );
+    assert_eq!(
+        (failed.len(), report.empty, report.files_new),
+        (2, vec!["c.parquet".to_owned()], 0)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -509,8 +651,10 @@ async fn parquet_files() {
     assert_eq!(report.rejected, counts(&[("bad_time", 1), ("no_user_id", 1)]));
     assert_eq!(report.failed.len(), 1);
     assert!(report.failed[0].message.contains("Parquet data is damaged"), "{:?}", report.failed);
-    let columns = ["user_id", "event", "time", "sku", "price", "quantity", "labels", "day", "properties"];
-    let expected = "17850|sale|2011-07-01T09:00:00|A|0.10|3|[x, y \"z\"]|1970-01-02|{\"extra\":\"e\"}";
+    let columns =
+        ["user_id", "event", "time", "sku", "price", "quantity", "labels", "day", "properties"];
+    let expected =
+        "17850|sale|2011-07-01T09:00:00|A|0.10|3|[x, y \"z\"]|1970-01-02|{\"extra\":\"e\"}";
     assert_eq!(house.rows("events", &columns).await, [expected]);
     let raw = house.rows("rejected_events", &["row", "raw"]).await;
     assert!(raw[0].starts_with("2|{\"customer\":2"), "{raw:?}");
@@ -522,7 +666,10 @@ async fn rows_of_attributes_only() {
     let yaml = "kind: source\nname: people\nformat: csv\nuser_id: id\nmessage_id: key\nattributes:\n  city: city\n  born: { column: born, type: date }\n  worth: { column: worth, type: decimal, scale: 3 }\n";
     let home = tempfile::tempdir().unwrap();
     let house = House::open(home.path()).await;
-    let input = folder(&[("a.csv", b"id,key,city,born,worth\nu1,k1,Oslo,1990-01-02,1.5\nu2,k2,,,\nu3,k1,Rome,,\n")]);
+    let input = folder(&[(
+        "a.csv",
+        b"id,key,city,born,worth\nu1,k1,Oslo,1990-01-02,1.5\nu2,k2,,,\nu3,k1,Rome,,\n",
+    )]);
     let report = house.ingest(&definitions(yaml), input.path()).await.unwrap();
     assert_eq!((report.rows, report.events(), report.attributes, report.duplicates), (3, 0, 6, 1));
     assert_eq!(
@@ -538,7 +685,8 @@ async fn rows_of_attributes_only() {
     );
 }
 
-/// Definitions change: the table gets a column behind the others, and rows of before have none there.
+/// Definitions change: the table gets a column behind the others, and rows of before have none
+/// there.
 #[tokio::test(flavor = "multi_thread")]
 async fn new_properties_come_behind() {
     let home = tempfile::tempdir().unwrap();
@@ -550,7 +698,10 @@ async fn new_properties_come_behind() {
     house.ingest(&definitions(&format!("{yaml}  early: a\n")), input.path()).await.unwrap();
     fs::write(input.path().join("c.csv"), "u,t,m\n3,2011-01-01,w\n").unwrap();
     house.ingest(&definitions(yaml), input.path()).await.unwrap();
-    assert_eq!(house.rows("events", &["user_id", "mid", "early"]).await, ["1|x|-", "2|y|z", "3|w|-"]);
+    assert_eq!(
+        house.rows("events", &["user_id", "mid", "early"]).await,
+        ["1|x|-", "2|y|z", "3|w|-"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -561,10 +712,21 @@ async fn wrong_calls_are_refused() {
     let ingest = async |definitions: &Definitions, name: &str, path: &Path| {
         let run = house.files();
         let (name, paths) = (house::name(name), [path.to_owned()]);
-        run.ingest(&house.app, definitions, &name, &paths, &IngestOptions::default(), Attendant::nobody()).await
+        run.ingest(
+            &house.app,
+            definitions,
+            &name,
+            &paths,
+            &IngestOptions::default(),
+            Attendant::nobody(),
+        )
+        .await
     };
     let error = ingest(&source, "order", home.path()).await.unwrap_err();
-    assert_eq!((error.kind(), error.to_string()), (ErrorKind::NotFound, "no source \"order\": the sources are orders".to_owned()));
+    assert_eq!(
+        (error.kind(), error.to_string()),
+        (ErrorKind::NotFound, "no source \"order\": the sources are orders".to_owned())
+    );
     let error = ingest(&source, "orders", &home.path().join("gone")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     let live = definitions("kind: source\nname: web\nformat: segment\n");
@@ -583,9 +745,18 @@ async fn a_run_that_is_stopped_has_done_nothing() {
         let house = House::open(home.path()).await;
         let files = [input.path().to_owned()];
         let (told, mut telling) = tokio::sync::mpsc::unbounded_channel();
-        let on_progress = |_: &taghouse_ingest::IngestProgress| assert!(told.send(()).is_ok() || told.is_closed());
+        let on_progress = |_: &taghouse_ingest::IngestProgress| {
+            assert!(told.send(()).is_ok() || told.is_closed())
+        };
         let (run, name, options) = (house.files(), house::name("orders"), IngestOptions::default());
-        let run = run.ingest(&house.app, &source, &name, &files, &options, Attendant { progress: &on_progress, ..Attendant::nobody() });
+        let run = run.ingest(
+            &house.app,
+            &source,
+            &name,
+            &files,
+            &options,
+            Attendant { progress: &on_progress, ..Attendant::nobody() },
+        );
         // Dropped in the middle, as a kill would.
         tokio::select! { _ = run => panic!("it should have been stopped"), _ = telling.recv() => {} }
     }

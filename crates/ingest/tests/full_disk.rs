@@ -24,7 +24,11 @@ fn a_memory_that_could_not_be_made_is_made_once_there_is_room() {
     let mut refused = 0;
     for free in 0..PAGES {
         let folder = tempfile::tempdir().unwrap();
-        let Some(disk) = SmallDisk::over(folder.path(), "a_memory_that_could_not_be_made_is_made_once_there_is_room", "128k") else {
+        let Some(disk) = SmallDisk::over(
+            folder.path(),
+            "a_memory_that_could_not_be_made_is_made_once_there_is_room",
+            "128k",
+        ) else {
             return;
         };
         std::fs::write(folder.path().join("filler"), vec![7; (PAGES - free) * PAGE_BYTES]).unwrap();
@@ -32,7 +36,10 @@ fn a_memory_that_could_not_be_made_is_made_once_there_is_room() {
         let note = || ids.note(&app, &[NotedId { id: 7, position: 1 }], 1);
         if note().is_err() {
             refused += 1;
-            assert!(!ids.known(&app, &[7]).is_ok_and(|known| known[0]), "what was refused is not known with {free} pages");
+            assert!(
+                !ids.known(&app, &[7]).is_ok_and(|known| known[0]),
+                "what was refused is not known with {free} pages"
+            );
             disk.grow("64m");
             note().unwrap();
         }
@@ -41,5 +48,8 @@ fn a_memory_that_could_not_be_made_is_made_once_there_is_room() {
         let again = MessageIds::at(&folder.path().join("ids"), clock());
         assert_eq!(again.known(&app, &[7]).unwrap(), [true], "{free} pages, by the next process");
     }
-    assert!((2..PAGES).contains(&refused), "some have too little room, some have enough: {refused}");
+    assert!(
+        (2..PAGES).contains(&refused),
+        "some have too little room, some have enough: {refused}"
+    );
 }

@@ -1,8 +1,16 @@
-//! SIGKILL while calls land and the lake is kept small beside it: each acknowledged message is there once, and what is left behind does not grow.
+//! SIGKILL while calls land and the lake is kept small beside it: each acknowledged message is
+//! there once, and what is left behind does not grow.
 //!
-//! Files are joined, snapshots expire and the sweep comes every few hundred milliseconds, so that kills meet all of them.
-//! `TAGHOUSE_KILLS=200` kills more often.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::print_stderr, missing_docs, unreachable_pub)]
+//! Files are joined, snapshots expire and the sweep comes every few hundred milliseconds, so that
+//! kills meet all of them. `TAGHOUSE_KILLS=200` kills more often.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs,
+    unreachable_pub
+)]
 
 mod house;
 
@@ -52,7 +60,10 @@ async fn open(folder: &Path) -> House {
         ..Upkeep::default()
     };
     let clock = Arc::new(RealClock(AtomicI64::new(0)));
-    house.lake = Arc::new(Lake::open_kept(house.catalog.clone(), &folder.join("lake"), clock.clone(), upkeep).unwrap());
+    house.lake = Arc::new(
+        Lake::open_kept(house.catalog.clone(), &folder.join("lake"), clock.clone(), upkeep)
+            .unwrap(),
+    );
     house.ids = Arc::new(MessageIds::at(&folder.join("ids"), clock));
     house
 }
@@ -60,9 +71,15 @@ async fn open(folder: &Path) -> House {
 /// Two rows: of the event and of the attribute.
 fn calls(id: &str, now_ms: i64) -> Vec<Vec<u8>> {
     let time = "2026-11-20T10:00:00Z";
-    let track = format!(r#"{{"userId":"u","event":"paid","messageId":"{id}","timestamp":"{time}","properties":{{"amount":1}}}}"#);
-    let identify = format!(r#"{{"userId":"u","messageId":"{id}-i","timestamp":"{time}","traits":{{"plan":"{id}"}}}}"#);
-    let parse = |kind, body: &str| LiveCall::parse(kind, body.as_bytes(), now_ms, &Counting::new()).unwrap();
+    let track = format!(
+        r#"{{"userId":"u","event":"paid","messageId":"{id}","timestamp":"{time}","properties":{{"amount":1}}}}"#
+    );
+    let identify = format!(
+        r#"{{"userId":"u","messageId":"{id}-i","timestamp":"{time}","traits":{{"plan":"{id}"}}}}"#
+    );
+    let parse = |kind, body: &str| {
+        LiveCall::parse(kind, body.as_bytes(), now_ms, &Counting::new()).unwrap()
+    };
     let records = parse("track", &track).into_iter().chain(parse("identify", &identify));
     records.map(|record| record.encode().unwrap()).collect()
 }
@@ -86,7 +103,9 @@ async fn child_that_lands_until_killed() {
                 std::io::stdout().lock().write_all(format!("ack {id}\n").as_bytes()).unwrap();
                 if n % 4 == 3 {
                     // The same message once more, as a client that heard nothing sends it.
-                    log.append(&house.app, calls(&format!("{round}/{writer}/{}", n / 2), now_ms)).await.unwrap();
+                    log.append(&house.app, calls(&format!("{round}/{writer}/{}", n / 2), now_ms))
+                        .await
+                        .unwrap();
                 }
                 tokio::time::sleep(Duration::from_millis(3)).await;
             }
@@ -110,7 +129,8 @@ async fn child_that_lands_until_killed() {
     }
 }
 
-/// Runs the child, kills it some time after it has opened its folder, and gives what it acknowledged.
+/// Runs the child, kills it some time after it has opened its folder, and gives what it
+/// acknowledged.
 fn run_and_kill(folder: &Path, round: u64, wait: Duration) -> Vec<String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child_that_lands_until_killed", "--ignored", "--nocapture"])
@@ -137,21 +157,31 @@ fn run_and_kill(folder: &Path, round: u64, wait: Duration) -> Vec<String> {
     acknowledged
 }
 
-/// Lands what is left, and holds what is in the lake against what was acknowledged. `sent` are the numbers acknowledged by round and writer.
+/// Lands what is left, and holds what is in the lake against what was acknowledged. `sent` are the
+/// numbers acknowledged by round and writer.
 async fn check(folder: &Path, sent: &BTreeMap<String, u64>, acknowledged: &BTreeSet<String>) {
     let house = open(folder).await;
     let log = house.log();
-    house.landing(log).land(&house.app, &definitions(SOURCE), &CancellationToken::new()).await.unwrap();
+    house
+        .landing(log)
+        .land(&house.app, &definitions(SOURCE), &CancellationToken::new())
+        .await
+        .unwrap();
     for (table, ending) in [("events", ""), ("attributes", "-i")] {
         let rows = house.rows(table, &["message_id"]).await;
-        let different: BTreeSet<&str> = rows.iter().map(|id| id.strip_suffix(ending).unwrap()).collect();
+        let different: BTreeSet<&str> =
+            rows.iter().map(|id| id.strip_suffix(ending).unwrap()).collect();
         assert_eq!(rows.len(), different.len(), "{table}: a message landed twice");
-        let lost: Vec<&String> = acknowledged.iter().filter(|id| !different.contains(id.as_str())).take(5).collect();
+        let lost: Vec<&String> =
+            acknowledged.iter().filter(|id| !different.contains(id.as_str())).take(5).collect();
         assert!(lost.is_empty(), "{table}: acknowledged and not there: {lost:?}");
         for id in different.iter().filter(|id| !acknowledged.contains(**id)) {
             // At most the one call of each writer that the kill cut short.
             let (of, n) = id.rsplit_once('/').unwrap();
-            assert!(n.parse::<u64>().unwrap() <= sent.get(of).copied().unwrap_or(0), "{table}: nobody sent {id}");
+            assert!(
+                n.parse::<u64>().unwrap() <= sent.get(of).copied().unwrap_or(0),
+                "{table}: nobody sent {id}"
+            );
         }
     }
 }
@@ -166,7 +196,8 @@ fn acknowledged_messages_land_once_whatever_is_killed() {
     let kills = std::env::var("TAGHOUSE_KILLS").ok().map_or(6, |text| text.parse::<u64>().unwrap());
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().canonicalize().unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (mut dice, mut most_files) = (Dice::new(3), 0);
     let (mut acknowledged, mut sent) = (BTreeSet::new(), BTreeMap::new());
     for round in 0..kills {
@@ -187,7 +218,8 @@ fn acknowledged_messages_land_once_whatever_is_killed() {
         "only {} messages were acknowledged: the kills came before the work",
         acknowledged.len()
     );
-    // What the killed left is swept once it is old enough; then a table has some data files, and metadata of a few versions.
+    // What the killed left is swept once it is old enough; then a table has some data files, and
+    // metadata of a few versions.
     let left = runtime.block_on(async {
         let house = open(&folder).await;
         let log = house.log();
@@ -195,7 +227,8 @@ fn acknowledged_messages_land_once_whatever_is_killed() {
         let defined = definitions(SOURCE);
         let mut left = usize::MAX;
         for round in 0..20_u64 {
-            // A landing lets go of the snapshots before the last ones, and with them of the files that were joined.
+            // A landing lets go of the snapshots before the last ones, and with them of the files
+            // that were joined.
             let id = format!("end/0/{round}");
             log.append(&house.app, calls(&id, house.clock.now_ms())).await.unwrap();
             landing.land(&house.app, &defined, &CancellationToken::new()).await.unwrap();
@@ -210,7 +243,10 @@ fn acknowledged_messages_land_once_whatever_is_killed() {
         }
         left
     });
-    eprintln!("{kills} kills, {} messages acknowledged, {most_files} files of the lake at most, {left} in the end", acknowledged.len());
+    eprintln!(
+        "{kills} kills, {} messages acknowledged, {most_files} files of the lake at most, {left} in the end",
+        acknowledged.len()
+    );
     assert!(left <= MOST_LEFT, "{left} files of the lake are left");
     runtime.block_on(check(&folder, &sent, &acknowledged));
 }

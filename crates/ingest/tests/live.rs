@@ -1,4 +1,5 @@
-//! Live calls from the log into the lake: what lands, and that no message lands twice or is lost, whatever stops between.
+//! Live calls from the log into the lake: what lands, and that no message lands twice or is lost,
+//! whatever stops between.
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, unreachable_pub)]
 
@@ -36,15 +37,23 @@ reject: [ { when: "amount < 0", reason: "negative" } ]
 
 async fn send(house: &House, log: &dyn EventLog, kind: &str, body: &str, received_ms: i64) -> u64 {
     let records = LiveCall::parse(kind, body.as_bytes(), received_ms, &Counting::new()).unwrap();
-    log.append(&house.app, records.iter().map(|record| record.encode().unwrap()).collect()).await.unwrap()
+    log.append(&house.app, records.iter().map(|record| record.encode().unwrap()).collect())
+        .await
+        .unwrap()
 }
 
 fn track(id: &str, properties: &str) -> String {
-    format!(r#"{{"userId":"u1","event":"paid","messageId":"{id}","timestamp":"2026-11-20T10:00:00Z","properties":{properties}}}"#)
+    format!(
+        r#"{{"userId":"u1","event":"paid","messageId":"{id}","timestamp":"2026-11-20T10:00:00Z","properties":{properties}}}"#
+    )
 }
 
 async fn land(house: &House, log: &Arc<dyn EventLog>, definitions: &Definitions) -> Landed {
-    house.landing(log.clone()).land(&house.app, definitions, &CancellationToken::new()).await.unwrap()
+    house
+        .landing(log.clone())
+        .land(&house.app, definitions, &CancellationToken::new())
+        .await
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,14 +67,31 @@ async fn typed_by_the_source() {
         &house,
         log_ref,
         "track",
-        &track("m1", r#"{"amount":12.50,"item":{"sku":"A\u00e9","size":3},"big":12345678901234567890.5}"#),
+        &track(
+            "m1",
+            r#"{"amount":12.50,"item":{"sku":"A\u00e9","size":3},"big":12345678901234567890.5}"#,
+        ),
         NOW_MS,
     )
     .await;
     send(&house, log_ref, "track", &track("m2", r#"{"amount":"much"}"#), NOW_MS).await;
     send(&house, log_ref, "track", &track("m3", r#"{"amount":-1}"#), NOW_MS).await;
-    send(&house, log_ref, "track", &track("m4", r#"{"amount":1}"#).replace("paid", "noise"), NOW_MS).await;
-    send(&house, log_ref, "track", &track("m5", r#"{"amount":9}"#).replace("paid", "noise"), NOW_MS).await;
+    send(
+        &house,
+        log_ref,
+        "track",
+        &track("m4", r#"{"amount":1}"#).replace("paid", "noise"),
+        NOW_MS,
+    )
+    .await;
+    send(
+        &house,
+        log_ref,
+        "track",
+        &track("m5", r#"{"amount":9}"#).replace("paid", "noise"),
+        NOW_MS,
+    )
+    .await;
     let traits = r#"{"userId":"u2","messageId":"m6","timestamp":"2026-11-20T11:00:00Z","traits":{"plan":"pro","stats":{"logins":7},"tall":true,"address":{"city":"Oslo"},"gone":null,"nick":"a\"b"}}"#;
     send(&house, log_ref, "identify", traits, NOW_MS).await;
     send(
@@ -85,9 +111,24 @@ async fn typed_by_the_source() {
     )
     .await;
     let landed = land(&house, &log, &typed).await;
-    assert_eq!(landed, Landed { events: 5, attributes: 6, rejected: 3, filtered: 1, position: 9, ..Landed::default() });
     assert_eq!(
-        house.rows("events", &["user_id", "event", "message_id", "source", "amount", "sku", "properties"]).await,
+        landed,
+        Landed {
+            events: 5,
+            attributes: 6,
+            rejected: 3,
+            filtered: 1,
+            position: 9,
+            ..Landed::default()
+        }
+    );
+    assert_eq!(
+        house
+            .rows(
+                "events",
+                &["user_id", "event", "message_id", "source", "amount", "sku", "properties"]
+            )
+            .await,
         [
             r#"u1|noise|m5|web|9.00|-|-"#,
             r#"u1|paid|m1|web|12.50|Aé|{"item.size":3,"big":12345678901234567890.5}"#,
@@ -121,9 +162,20 @@ async fn without_a_source_everything_is_kept() {
     let home = tempfile::tempdir().unwrap();
     let house = House::open(home.path()).await;
     let log = house.log();
-    let plain = definitions("kind: source\nname: f\nformat: csv\nuser_id: u\nattributes: { a: a }\n");
-    send(&house, log.as_ref(), "page", r#"{"anonymousId":"a1","messageId":"m1","name":"Home","properties":{"url":"/x"}}"#, NOW_MS).await;
-    assert_eq!(land(&house, &log, &plain).await, Landed { events: 1, position: 1, ..Landed::default() });
+    let plain =
+        definitions("kind: source\nname: f\nformat: csv\nuser_id: u\nattributes: { a: a }\n");
+    send(
+        &house,
+        log.as_ref(),
+        "page",
+        r#"{"anonymousId":"a1","messageId":"m1","name":"Home","properties":{"url":"/x"}}"#,
+        NOW_MS,
+    )
+    .await;
+    assert_eq!(
+        land(&house, &log, &plain).await,
+        Landed { events: 1, position: 1, ..Landed::default() }
+    );
     let columns = ["user_id", "event", "time", "source", "received_at", "properties"];
     assert_eq!(
         house.rows("events", &columns).await,
@@ -142,7 +194,10 @@ async fn nothing_to_land_changes_nothing() {
     send(&house, log.as_ref(), "track", &track("m1", "{}"), NOW_MS).await;
     let landing = house.landing(log.clone());
     for _ in 0..3 {
-        assert_eq!(landing.land(&house.app, &typed, &CancellationToken::new()).await.unwrap().position, 1);
+        assert_eq!(
+            landing.land(&house.app, &typed, &CancellationToken::new()).await.unwrap().position,
+            1
+        );
     }
     assert_eq!(house.snapshots("events").await, 1);
 }
@@ -154,7 +209,14 @@ async fn send_all(house: &House, log: &dyn EventLog, received_ms: i64) {
     for body in [track("m1", "{}"), noise, negative] {
         send(house, log, "track", &body, received_ms).await;
     }
-    send(house, log, "identify", r#"{"userId":"u2","messageId":"i1","traits":{"plan":"pro"}}"#, received_ms).await;
+    send(
+        house,
+        log,
+        "identify",
+        r#"{"userId":"u2","messageId":"i1","traits":{"plan":"pro"}}"#,
+        received_ms,
+    )
+    .await;
     let batch = r#"{"batch":[{"type":"track","event":"e","messageId":"m7"},{"type":"track","event":"e","userId":"u","messageId":"m8"}]}"#;
     send(house, log, "batch", batch, received_ms).await;
 }
@@ -184,7 +246,10 @@ async fn messages_of_a_day_are_known_again_also_after_a_restart() {
     assert_eq!(house.ids.hours().unwrap(), 1);
     house.clock.1.store(DAY_MS, Ordering::Relaxed);
     send_all(&house, log.as_ref(), NOW_MS + DAY_MS).await;
-    assert_eq!(land(&house, &log, &typed).await, Landed { duplicates: 6, position: 24, ..Landed::default() });
+    assert_eq!(
+        land(&house, &log, &typed).await,
+        Landed { duplicates: 6, position: 24, ..Landed::default() }
+    );
     // Two hours later they are forgotten; hours of which nothing is left go.
     house.clock.1.store(DAY_MS + 2 * HOUR_MS, Ordering::Relaxed);
     land(&house, &log, &typed).await;
@@ -192,16 +257,21 @@ async fn messages_of_a_day_are_known_again_also_after_a_restart() {
     assert_eq!(land(&house, &log, &typed).await, Landed { position: 30, ..once });
     assert_eq!(house.ids.hours().unwrap(), 1);
     let rejected = house.rows("rejected_events", &["row", "reason"]).await;
-    assert_eq!(rejected, ["27|rule: negative", "29|no_user_id", "3|rule: negative", "5|no_user_id"]);
+    assert_eq!(
+        rejected,
+        ["27|rule: negative", "29|no_user_id", "3|rule: negative", "5|no_user_id"]
+    );
 }
 
-/// The wall clock jumps three days ahead for one event, and back; the same ids come again and again.
+/// The wall clock jumps three days ahead for one event, and back; the same ids come again and
+/// again.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_id_counts_once_whatever_the_wall_clock_did() {
     let home = tempfile::tempdir().unwrap();
     let typed = definitions(TYPED);
     let mut position = 0;
-    for (restart, jumps) in [[0, 3, 0, 0], [-3, 0, 300, -30], [0, 3, -3, 0]].into_iter().enumerate() {
+    for (restart, jumps) in [[0, 3, 0, 0], [-3, 0, 300, -30], [0, 3, -3, 0]].into_iter().enumerate()
+    {
         let house = House::open(home.path()).await;
         let log = house.log();
         let landing = house.landing(log.clone());
@@ -212,13 +282,19 @@ async fn an_id_counts_once_whatever_the_wall_clock_did() {
             let records: Vec<_> = ["m1".to_owned(), format!("new-{restart}-{step}")]
                 .iter()
                 .map(|id| format!(r#"{{"userId":"u","event":"e","messageId":"{id}"}}"#))
-                .flat_map(|body| LiveCall::parse("track", body.as_bytes(), now_ms, &Counting::new()).unwrap())
+                .flat_map(|body| {
+                    LiveCall::parse("track", body.as_bytes(), now_ms, &Counting::new()).unwrap()
+                })
                 .map(|record| record.encode().unwrap())
                 .collect();
             position = log.append(&house.app, records).await.unwrap();
             let duplicates = u64::from((restart, step) != (0, 0));
             let landed = landing.land(&house.app, &typed, &CancellationToken::new()).await.unwrap();
-            assert_eq!(landed, Landed { events: 2 - duplicates, duplicates, position, ..Landed::default() }, "{restart} {step}");
+            assert_eq!(
+                landed,
+                Landed { events: 2 - duplicates, duplicates, position, ..Landed::default() },
+                "{restart} {step}"
+            );
         }
     }
     assert_eq!(position, 24);
@@ -236,7 +312,12 @@ impl EventLog for Unreadable {
     async fn append(&self, app: &AppId, records: Vec<Vec<u8>>) -> taghouse_log::Result<u64> {
         self.log.append(app, records).await
     }
-    async fn read(&self, app: &AppId, from: u64, limit: usize) -> taghouse_log::Result<Vec<(u64, Vec<u8>)>> {
+    async fn read(
+        &self,
+        app: &AppId,
+        from: u64,
+        limit: usize,
+    ) -> taghouse_log::Result<Vec<(u64, Vec<u8>)>> {
         if *app == self.app && self.is_broken.load(Ordering::Relaxed) {
             return Err(taghouse_log::Error::Unavailable("broken".to_owned()));
         }
@@ -255,7 +336,11 @@ impl EventLog for Unreadable {
 async fn calls_that_cannot_land_find_the_ids_before_them_later() {
     let home = tempfile::tempdir().unwrap();
     let house = House::open(home.path()).await;
-    let log = Arc::new(Unreadable { log: house.log(), app: house.app.clone(), is_broken: AtomicBool::new(false) });
+    let log = Arc::new(Unreadable {
+        log: house.log(),
+        app: house.app.clone(),
+        is_broken: AtomicBool::new(false),
+    });
     let (typed, other) = (definitions(TYPED), AppId::new("other").unwrap());
     let landing = house.landing(log.clone());
     send(&house, log.as_ref(), "track", &track("m1", "{}"), NOW_MS).await;
@@ -264,8 +349,14 @@ async fn calls_that_cannot_land_find_the_ids_before_them_later() {
     log.is_broken.store(true, Ordering::Relaxed);
     for _ in 0..40 {
         house.clock.1.fetch_add(HOUR_MS, Ordering::Relaxed);
-        assert_eq!(landing.land(&house.app, &typed, &CancellationToken::new()).await.unwrap_err().kind(), ErrorKind::Unavailable);
-        let record = LiveCall::parse("track", track("o", "{}").as_bytes(), NOW_MS, &Counting::new()).unwrap().remove(0);
+        assert_eq!(
+            landing.land(&house.app, &typed, &CancellationToken::new()).await.unwrap_err().kind(),
+            ErrorKind::Unavailable
+        );
+        let record =
+            LiveCall::parse("track", track("o", "{}").as_bytes(), NOW_MS, &Counting::new())
+                .unwrap()
+                .remove(0);
         log.append(&other, vec![record.encode().unwrap()]).await.unwrap();
         landing.land(&other, &typed, &CancellationToken::new()).await.unwrap();
     }
@@ -278,7 +369,8 @@ async fn calls_that_cannot_land_find_the_ids_before_them_later() {
     assert_eq!(house.ids.hours().unwrap(), 0, "all have landed, and 40 hours have gone");
 }
 
-/// A data folder of before there was a folder of ids, one whose ids are older than its tables, and one whose ids are ahead of them.
+/// A data folder of before there was a folder of ids, one whose ids are older than its tables, and
+/// one whose ids are ahead of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_that_are_missing_are_read_from_the_lake() {
     let home = tempfile::tempdir().unwrap();
@@ -295,25 +387,39 @@ async fn ids_that_are_missing_are_read_from_the_lake() {
     };
     assert_eq!(sent(&["m1"]).await.events, 1);
     copy_folder(&ids, &older);
-    assert_eq!(sent(&["m1", "m2"]).await, Landed { events: 1, duplicates: 1, position: 3, ..Landed::default() });
+    assert_eq!(
+        sent(&["m1", "m2"]).await,
+        Landed { events: 1, duplicates: 1, position: 3, ..Landed::default() }
+    );
     std::fs::remove_dir_all(&ids).unwrap();
-    assert_eq!(sent(&["m1", "m2"]).await, Landed { duplicates: 2, position: 5, ..Landed::default() });
+    assert_eq!(
+        sent(&["m1", "m2"]).await,
+        Landed { duplicates: 2, position: 5, ..Landed::default() }
+    );
     std::fs::remove_dir_all(&ids).unwrap();
     copy_folder(&older, &ids);
-    assert_eq!(sent(&["m1", "m2", "m3"]).await, Landed { events: 1, duplicates: 2, position: 8, ..Landed::default() });
+    assert_eq!(
+        sent(&["m1", "m2", "m3"]).await,
+        Landed { events: 1, duplicates: 2, position: 8, ..Landed::default() }
+    );
     // What was noted and never committed does not count.
     {
         let house = House::open(home.path()).await;
-        let noted = taghouse_ingest::NotedId { id: taghouse_ingest::message_hash("m4"), position: 9 };
+        let noted =
+            taghouse_ingest::NotedId { id: taghouse_ingest::message_hash("m4"), position: 9 };
         house.ids.note(&house.app, &[noted], 9).unwrap();
         assert_eq!(house.ids.known(&house.app, &[noted.id]).unwrap(), [true]);
     }
-    assert_eq!(sent(&["m4", "m3"]).await, Landed { events: 1, duplicates: 1, position: 10, ..Landed::default() });
+    assert_eq!(
+        sent(&["m4", "m3"]).await,
+        Landed { events: 1, duplicates: 1, position: 10, ..Landed::default() }
+    );
     let house = House::open(home.path()).await;
     assert_eq!(house.rows("events", &["message_id"]).await, ["m1", "m2", "m3", "m4"]);
 }
 
-/// One row of one attribute a message: what the mapping finds, else the trait of its name, read as the mapping says.
+/// One row of one attribute a message: what the mapping finds, else the trait of its name, read as
+/// the mapping says.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_attribute_by_mapping_and_by_a_trait_of_its_name() {
     let home = tempfile::tempdir().unwrap();
@@ -349,7 +455,8 @@ async fn an_attribute_by_mapping_and_by_a_trait_of_its_name() {
     );
 }
 
-/// A field that does not fit is left out alone and named; only what is required refuses the message.
+/// A field that does not fit is left out alone and named; only what is required refuses the
+/// message.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_field_is_left_out_alone() {
     let home = tempfile::tempdir().unwrap();
@@ -371,12 +478,27 @@ async fn a_wrong_field_is_left_out_alone() {
         send(&house, log.as_ref(), "track", &track(&format!("m{at}"), properties), NOW_MS).await;
     }
     let long = "x".repeat(1100);
-    let traits = format!(r#"{{"userId":"u","messageId":"t","traits":{{"logins":"7.5","nick":"{long}","plan":"pro"}}}}"#);
+    let traits = format!(
+        r#"{{"userId":"u","messageId":"t","traits":{{"logins":"7.5","nick":"{long}","plan":"pro"}}}}"#
+    );
     send(&house, log.as_ref(), "identify", &traits, NOW_MS).await;
     let landed = land(&house, &log, &source).await;
-    assert_eq!(landed, Landed { events: 3, attributes: 1, rejected: 7, filtered: 1, position: 6, ..Landed::default() });
+    assert_eq!(
+        landed,
+        Landed {
+            events: 3,
+            attributes: 1,
+            rejected: 7,
+            filtered: 1,
+            position: 6,
+            ..Landed::default()
+        }
+    );
     // 23:30 UTC is the next day in London's summer; midnight UTC is how JavaScript writes a date.
-    assert_eq!(house.rows("events", &["sku", "price", "day"]).await, ["a|-|2024-07-02", "b|0.30|2024-07-01", "c|-|-"]);
+    assert_eq!(
+        house.rows("events", &["sku", "price", "day"]).await,
+        ["a|-|2024-07-02", "b|0.30|2024-07-01", "c|-|-"]
+    );
     assert_eq!(house.rows("attributes", &["name", "value"]).await, ["plan|pro"]);
     let rejected = house.rows("rejected_events", &["row", "reason", "detail"]).await;
     let expected = [
@@ -391,7 +513,8 @@ async fn a_wrong_field_is_left_out_alone() {
     assert_eq!(rejected, expected);
 }
 
-/// An id that a source of files maps and one of a call are the same, whichever came first, where their times are of one day.
+/// An id that a source of files maps and one of a call are the same, whichever came first, where
+/// their times are of one day.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_id_counts_once_in_files_and_calls() {
     let home = tempfile::tempdir().unwrap();
@@ -404,7 +527,11 @@ async fn an_id_counts_once_in_files_and_calls() {
         let input = tempfile::tempdir().unwrap();
         std::fs::write(input.path().join(file), text).unwrap();
         let (paths, options) = ([input.path().to_owned()], IngestOptions::default());
-        house.files().ingest(&house.app, &both, &house::name(source), &paths, &options, Attendant::nobody()).await.unwrap()
+        house
+            .files()
+            .ingest(&house.app, &both, &house::name(source), &paths, &options, Attendant::nobody())
+            .await
+            .unwrap()
     };
     ingest("a_file", "a.csv", "u,t,m\n1,2026-11-20,m1\n1,2026-11-19,m2\n1,2026-11-20,m3\n").await;
     ingest("b_file", "b.csv", "u,t,m,city\n1,2026-11-20,a1,Oslo\n").await;
@@ -415,14 +542,17 @@ async fn an_id_counts_once_in_files_and_calls() {
     }
     let traits = r#"{"userId":"u2","messageId":"a1","timestamp":"2026-11-20T11:00:00Z","traits":{"plan":"pro"}}"#;
     send(&house, log.as_ref(), "identify", traits, NOW_MS).await;
-    // m2 is of another day in the file: that far nobody looks, unless a call of this landing is of that day.
+    // m2 is of another day in the file: that far nobody looks, unless a call of this landing is of
+    // that day.
     assert_eq!(land().await, Landed { events: 2, duplicates: 2, position: 4, ..Landed::default() });
     send(&house, log.as_ref(), "track", &track("m5", "{}").replace("11-20", "11-19"), NOW_MS).await;
     send(&house, log.as_ref(), "track", &track("m6", "{}"), NOW_MS).await;
     assert_eq!(land().await, Landed { events: 2, position: 6, ..Landed::default() });
 
     // Calls first.
-    let report = ingest("a_file", "c.csv", "u,t,m\n9,2026-11-20,m4\n9,2026-11-20,m7\n9,2026-11-20,m3\n").await;
+    let report =
+        ingest("a_file", "c.csv", "u,t,m\n9,2026-11-20,m4\n9,2026-11-20,m7\n9,2026-11-20,m3\n")
+            .await;
     assert_eq!((report.events(), report.duplicates, report.rows), (1, 2, 3));
     let ledger = house.catalog.ingested_files(&house.app, &house::name("a_file")).await.unwrap();
     assert_eq!((ledger[1].accepted, ledger[1].duplicates), (1, 2));
@@ -460,7 +590,12 @@ impl EventLog for Failing {
     async fn append(&self, app: &AppId, records: Vec<Vec<u8>>) -> taghouse_log::Result<u64> {
         self.log.append(app, records).await
     }
-    async fn read(&self, app: &AppId, from: u64, limit: usize) -> taghouse_log::Result<Vec<(u64, Vec<u8>)>> {
+    async fn read(
+        &self,
+        app: &AppId,
+        from: u64,
+        limit: usize,
+    ) -> taghouse_log::Result<Vec<(u64, Vec<u8>)>> {
         self.log.read(app, from, limit.min(2)).await
     }
     async fn trim(&self, app: &AppId, through: u64) -> taghouse_log::Result<()> {
@@ -484,7 +619,11 @@ async fn a_crash_after_the_commit_lands_nothing_twice() {
         send(&house, log.as_ref(), "track", &track(id, "{}"), NOW_MS).await;
     }
     let failing: Arc<dyn EventLog> = Arc::new(Failing { log: log.clone(), fail_trim: true });
-    let error = house.landing(failing).land(&house.app, &typed, &CancellationToken::new()).await.unwrap_err();
+    let error = house
+        .landing(failing)
+        .land(&house.app, &typed, &CancellationToken::new())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert_eq!(log.read(&house.app, 0, 10).await.unwrap().len(), 5, "nothing was trimmed");
     let again: Arc<dyn EventLog> = Arc::new(Failing { log: log.clone(), fail_trim: false });
@@ -493,7 +632,8 @@ async fn a_crash_after_the_commit_lands_nothing_twice() {
     assert!(log.read(&house.app, 0, 10).await.unwrap().is_empty());
 }
 
-/// Stopped before the commit: data files may be on disk, but the records land when asked again, and are not their own duplicates.
+/// Stopped before the commit: data files may be on disk, but the records land when asked again, and
+/// are not their own duplicates.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_before_the_commit_loses_nothing() {
     let home = tempfile::tempdir().unwrap();
@@ -512,13 +652,22 @@ async fn a_crash_before_the_commit_loses_nothing() {
         expected,
         value: serde_json::json!({ "position": position }),
     };
-    struct Moving(Arc<dyn EventLog>, Arc<dyn taghouse_catalog::Catalog>, std::sync::Mutex<Option<taghouse_catalog::Change>>);
+    struct Moving(
+        Arc<dyn EventLog>,
+        Arc<dyn taghouse_catalog::Catalog>,
+        std::sync::Mutex<Option<taghouse_catalog::Change>>,
+    );
     #[async_trait]
     impl EventLog for Moving {
         async fn append(&self, app: &AppId, records: Vec<Vec<u8>>) -> taghouse_log::Result<u64> {
             self.0.append(app, records).await
         }
-        async fn read(&self, app: &AppId, from: u64, limit: usize) -> taghouse_log::Result<Vec<(u64, Vec<u8>)>> {
+        async fn read(
+            &self,
+            app: &AppId,
+            from: u64,
+            limit: usize,
+        ) -> taghouse_log::Result<Vec<(u64, Vec<u8>)>> {
             let change = self.2.lock().unwrap().take();
             if let Some(change) = change {
                 self.1.commit(vec![change]).await.unwrap();
@@ -532,7 +681,11 @@ async fn a_crash_before_the_commit_loses_nothing() {
             self.0.end(app).await
         }
     }
-    let moving: Arc<dyn EventLog> = Arc::new(Moving(log.clone(), house.catalog.clone(), std::sync::Mutex::new(Some(put(None, 0)))));
+    let moving: Arc<dyn EventLog> = Arc::new(Moving(
+        log.clone(),
+        house.catalog.clone(),
+        std::sync::Mutex::new(Some(put(None, 0))),
+    ));
     let other = house.landing(moving);
     let error = other.land(&house.app, &typed, &CancellationToken::new()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
@@ -542,7 +695,10 @@ async fn a_crash_before_the_commit_loses_nothing() {
         other.land(&house.app, &typed, &CancellationToken::new()).await.unwrap(),
         Landed { events: 2, position: 2, ..Landed::default() }
     );
-    assert_eq!(landing.land(&house.app, &typed, &CancellationToken::new()).await.unwrap(), Landed { position: 2, ..Landed::default() });
+    assert_eq!(
+        landing.land(&house.app, &typed, &CancellationToken::new()).await.unwrap(),
+        Landed { position: 2, ..Landed::default() }
+    );
     assert_eq!(house.rows("events", &["message_id"]).await, ["m1", "m2"]);
 }
 
@@ -556,14 +712,22 @@ async fn another_log_is_refused() {
     land(&house, &log, &typed).await;
     drop(log);
     std::fs::remove_dir_all(home.path().join("log")).unwrap();
-    assert!(EmbeddedLog::open(&home.path().join("log")).is_err(), "a log that lost what it acknowledged");
+    assert!(
+        EmbeddedLog::open(&home.path().join("log")).is_err(),
+        "a log that lost what it acknowledged"
+    );
     // Whoever accepts the loss removes the mark.
     std::fs::remove_file(home.path().join("log.mark")).unwrap();
     let log = house.log();
-    let error = house.landing(log.clone()).land(&house.app, &typed, &CancellationToken::new()).await.unwrap_err();
+    let error = house
+        .landing(log.clone())
+        .land(&house.app, &typed, &CancellationToken::new())
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::LogBehind { end: 0, landed: 1, .. }), "{error}");
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     log.append(&house.app, vec![b"no record".to_vec(), b"nor this".to_vec()]).await.unwrap();
-    let error = house.landing(log).land(&house.app, &typed, &CancellationToken::new()).await.unwrap_err();
+    let error =
+        house.landing(log).land(&house.app, &typed, &CancellationToken::new()).await.unwrap_err();
     assert!(matches!(error, Error::Record { position: 2, .. }), "{error}");
 }

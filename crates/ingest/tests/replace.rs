@@ -1,4 +1,5 @@
-//! Files that land again in the place of their earlier rows, beside landings, joins of small files, and kills.
+//! Files that land again in the place of their earlier rows, beside landings, joins of small files,
+//! and kills.
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, unreachable_pub)]
 
@@ -29,8 +30,14 @@ max_reject_share: 1
 
 const HEADER: &str = "u,t,m,q,city\n";
 
-async fn replace(house: &House, source: &Definitions, input: &Path) -> taghouse_ingest::Result<IngestReport> {
-    house.ingest_with(source, input, &IngestOptions { replace: true, ..IngestOptions::default() }).await
+async fn replace(
+    house: &House,
+    source: &Definitions,
+    input: &Path,
+) -> taghouse_ingest::Result<IngestReport> {
+    house
+        .ingest_with(source, input, &IngestOptions { replace: true, ..IngestOptions::default() })
+        .await
 }
 
 async fn everything(house: &House) -> [Vec<String>; 3] {
@@ -47,28 +54,41 @@ async fn the_earlier_rows_go_and_new_ones_come_at_once() {
     let house = House::open(home.path()).await;
     let source = definitions(SOURCE);
     let input = tempfile::tempdir().unwrap();
-    let put = |name: &str, rows: &str| fs::write(input.path().join(name), format!("{HEADER}{rows}")).unwrap();
+    let put = |name: &str, rows: &str| {
+        fs::write(input.path().join(name), format!("{HEADER}{rows}")).unwrap()
+    };
     put("a.csv", "u1,2026-03-01,m1,1,Oslo\nu1,2026-03-02,m2,2,Kiel\nu2,2026-03-02,m3,x,Rome\n");
     put("b.csv", "u3,2026-03-02,m4,4,Bern\n");
     house.ingest(&source, input.path()).await.unwrap();
     let other = definitions(&SOURCE.replace("name: orders", "name: others"));
     fs::create_dir(input.path().join("other")).unwrap();
-    fs::write(input.path().join("other/a.csv"), format!("{HEADER}u9,2026-03-02,m9,9,Ulm\n")).unwrap();
+    fs::write(input.path().join("other/a.csv"), format!("{HEADER}u9,2026-03-02,m9,9,Ulm\n"))
+        .unwrap();
     house.ingest(&other, &input.path().join("other")).await.unwrap();
     let untouched = house.lake.table(&house.app, "events").await.unwrap().unwrap();
 
-    put("a.csv", "u1,2026-03-02,m2,20,Kiel\nu2,2026-03-02,m3,3,Rome\nu2,2026-03-05,m4,5,Wien\nu2,2026-03-02,m4,5,Wien\n");
+    put(
+        "a.csv",
+        "u1,2026-03-02,m2,20,Kiel\nu2,2026-03-02,m3,3,Rome\nu2,2026-03-05,m4,5,Wien\nu2,2026-03-02,m4,5,Wien\n",
+    );
     let changed = house.ingest(&source, input.path()).await.unwrap();
     assert!(changed.failed[0].message.contains("--replace"), "{changed:?}");
     let report = replace(&house, &source, input.path()).await.unwrap();
-    assert_eq!((report.files_new, report.files_replaced, report.files_unchanged, report.batches), (0, 2, 0, 1));
+    assert_eq!(
+        (report.files_new, report.files_replaced, report.files_unchanged, report.batches),
+        (0, 2, 0, 1)
+    );
     // The id m4 stands in both files; the run takes the first, which is a.csv's now.
     assert_eq!((report.events(), report.duplicates), (3, 2));
     assert_eq!(
         everything(&house).await,
         [
-            ["m2|u1|20|a.csv", "m3|u2|3|a.csv", "m4|u2|5|a.csv", "m9|u9|9|a.csv"].map(str::to_owned).to_vec(),
-            ["m2|Kiel|a.csv", "m3|Rome|a.csv", "m4|Wien|a.csv", "m9|Ulm|a.csv"].map(str::to_owned).to_vec(),
+            ["m2|u1|20|a.csv", "m3|u2|3|a.csv", "m4|u2|5|a.csv", "m9|u9|9|a.csv"]
+                .map(str::to_owned)
+                .to_vec(),
+            ["m2|Kiel|a.csv", "m3|Rome|a.csv", "m4|Wien|a.csv", "m9|Ulm|a.csv"]
+                .map(str::to_owned)
+                .to_vec(),
             vec![],
         ]
     );
@@ -82,7 +102,10 @@ async fn the_earlier_rows_go_and_new_ones_come_at_once() {
     assert_eq!(before, 4);
     let ledger = house.catalog.ingested_files(&house.app, &house::name("orders")).await.unwrap();
     assert_eq!(
-        ledger.iter().map(|file| (file.rows, file.accepted, file.duplicates, file.batch)).collect::<Vec<_>>(),
+        ledger
+            .iter()
+            .map(|file| (file.rows, file.accepted, file.duplicates, file.batch))
+            .collect::<Vec<_>>(),
         [(4, 3, 1, 2), (1, 0, 1, 2)]
     );
     let table = house.lake.table(&house.app, "events").await.unwrap().unwrap();
@@ -96,7 +119,10 @@ async fn the_earlier_rows_go_and_new_ones_come_at_once() {
     assert_eq!((report.empty.len(), report.failed.len(), report.files_replaced), (1, 1, 0));
     put("a.csv", ",,,,\n");
     let strict = definitions(&SOURCE.replace("max_reject_share: 1", "max_reject_share: 0"));
-    assert!(matches!(replace(&house, &strict, &input.path().join("a.csv")).await, Err(Error::TooManyRejects { .. })));
+    assert!(matches!(
+        replace(&house, &strict, &input.path().join("a.csv")).await,
+        Err(Error::TooManyRejects { .. })
+    ));
     assert_eq!(everything(&house).await, all);
 }
 
@@ -106,12 +132,22 @@ async fn beside_joins_and_other_runs() {
     let home = tempfile::tempdir().unwrap();
     let mut house = House::open(home.path()).await;
     let upkeep = Upkeep { min_files: 2, ..Upkeep::default() };
-    house.lake = Arc::new(Lake::open_kept(house.catalog.clone(), &home.path().join("lake"), house.clock.clone(), upkeep).unwrap());
+    house.lake = Arc::new(
+        Lake::open_kept(
+            house.catalog.clone(),
+            &home.path().join("lake"),
+            house.clock.clone(),
+            upkeep,
+        )
+        .unwrap(),
+    );
     let house = Arc::new(house);
     let source = Arc::new(definitions(SOURCE));
     let input = Arc::new(tempfile::tempdir().unwrap());
     let write = |file: usize, round: usize| {
-        let rows: String = (0..50).map(|row| format!("u{row},2026-03-0{},f{file}-{row},{round},r{round}\n", row % 5 + 1)).collect();
+        let rows: String = (0..50)
+            .map(|row| format!("u{row},2026-03-0{},f{file}-{row},{round},r{round}\n", row % 5 + 1))
+            .collect();
         fs::write(input.path().join(format!("{file}.csv")), format!("{HEADER}{rows}")).unwrap();
     };
     (0..4).for_each(|file| write(file, 0));
@@ -136,8 +172,14 @@ async fn beside_joins_and_other_runs() {
     for round in 1..8 {
         house.clock.0.store(NOW_MS + round as i64, Ordering::Relaxed);
         write(round % 4, round);
-        let report = replace(&house, &source, &input.path().join(format!("{}.csv", round % 4))).await.unwrap();
-        assert_eq!((report.files_replaced, report.events(), report.duplicates), (1, 50, 0), "{round}");
+        let report = replace(&house, &source, &input.path().join(format!("{}.csv", round % 4)))
+            .await
+            .unwrap();
+        assert_eq!(
+            (report.files_replaced, report.events(), report.duplicates),
+            (1, 50, 0),
+            "{round}"
+        );
     }
     over.store(true, Ordering::Relaxed);
     assert!(joins.await.unwrap() > 0);
@@ -148,7 +190,8 @@ async fn beside_joins_and_other_runs() {
     assert_eq!(house.rows("attributes", &["message_id"]).await.len(), 200);
 
     // Two runs at once: one of a source wins, the other changes nothing.
-    let (name, options) = (house::name("orders"), IngestOptions { replace: true, ..IngestOptions::default() });
+    let (name, options) =
+        (house::name("orders"), IngestOptions { replace: true, ..IngestOptions::default() });
     let (files, paths) = (house.files(), [input.path().to_owned()]);
     let run = || files.ingest(&house.app, &source, &name, &paths, &options, Attendant::nobody());
     let (a, b) = tokio::join!(run(), run());

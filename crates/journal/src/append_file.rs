@@ -5,7 +5,8 @@ use std::io::{Result, Write};
 use std::path::{Path, PathBuf};
 use taghouse_disk::Standing;
 
-/// A log's file, open for appending. It knows how much of it is on disk, so that what a failed write left can be cut off again.
+/// A log's file, open for appending. It knows how much of it is on disk, so that what a failed
+/// write left can be cut off again.
 #[derive(Debug)]
 pub struct AppendFile {
     file: File,
@@ -18,7 +19,8 @@ pub struct AppendFile {
 }
 
 impl AppendFile {
-    /// A new file that begins with `head`, in place of any other of that name, on disk. Its name is once the caller syncs the folder.
+    /// A new file that begins with `head`, in place of any other of that name, on disk. Its name is
+    /// once the caller syncs the folder.
     ///
     /// # Errors
     /// Errors of the operating system.
@@ -26,11 +28,13 @@ impl AppendFile {
         let mut new = File::create(&path)?;
         new.write_all(head)?;
         taghouse_disk::sync(&new, &path)?;
-        // Opened again to append: what is written after a cut stands behind what is left, not behind what was there.
+        // Opened again to append: what is written after a cut stands behind what is left, not
+        // behind what was there.
         Self::open(path, head.len() as u64).map(|(file, _)| file)
     }
 
-    /// A file of which the first `whole` bytes are frames. Others are cut off, and how many these were is given.
+    /// A file of which the first `whole` bytes are frames. Others are cut off, and how many these
+    /// were is given.
     ///
     /// # Errors
     /// Errors of the operating system.
@@ -75,7 +79,8 @@ impl AppendFile {
     /// Waits until all that was written is on disk.
     ///
     /// # Errors
-    /// The system's, and `NotFound` where the path leads to it no more; what is on disk is unknown then.
+    /// The system's, and `NotFound` where the path leads to it no more; what is on disk is unknown
+    /// then.
     pub fn sync(&mut self) -> Result<()> {
         taghouse_disk::sync_data(&self.file, self.standing.path())?;
         self.standing.check()?;

@@ -5,23 +5,27 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 /// Bytes of every frame's head, whatever the format.
 pub const HEAD_BYTES: usize = 32;
 
-/// How the frames of one kind of log are written. A value of it is what a reader knows of the frames before the one it is at.
+/// How the frames of one kind of log are written. A value of it is what a reader knows of the
+/// frames before the one it is at.
 pub trait FrameFormat {
     /// What the head of a frame says beside the length and the checksum of its payload.
     type Fields;
 
-    /// The head of a frame, with the length and the checksum of its payload and a checksum of its own.
+    /// The head of a frame, with the length and the checksum of its payload and a checksum of its
+    /// own.
     fn head(fields: &Self::Fields, payload: &[u8]) -> [u8; HEAD_BYTES];
 
     /// What a head says; `None` for bytes that are not head of this format.
     fn read_head(bytes: &[u8; HEAD_BYTES]) -> Option<FrameHead<Self::Fields>>;
 
-    /// Whether a frame with this head may stand where the reader is. Any may, where frames do not count on.
+    /// Whether a frame with this head may stand where the reader is. Any may, where frames do not
+    /// count on.
     fn is_next(&self, _fields: &Self::Fields) -> bool {
         true
     }
 
-    /// Whether a frame with this head was written after the one where the reader is: then that one is damaged, not torn.
+    /// Whether a frame with this head was written after the one where the reader is: then that one
+    /// is damaged, not torn.
     fn is_later(&self, _fields: &Self::Fields) -> bool {
         true
     }

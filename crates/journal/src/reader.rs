@@ -8,13 +8,14 @@ const PAGE: usize = 4096;
 /// A stretch of zeros below this size says nothing.
 const LOST_BYTES: usize = 16;
 
-/// What at the end of a log counts as torn by a crash. Whatever else is not a whole frame is [`Damaged`], and so is everything that a later frame
-/// stands behind.
+/// What at the end of a log counts as torn by a crash. Whatever else is not a whole frame is
+/// [`Damaged`], and so is everything that a later frame stands behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TornEnd {
     /// Nothing: another file of the log goes on behind this one.
     Never,
-    /// Only what a crash leaves of a frame: its end is missing, or a page of it was never written and is all zeros.
+    /// Only what a crash leaves of a frame: its end is missing, or a page of it was never written
+    /// and is all zeros.
     Missing,
     /// Whatever is not a whole frame.
     Anything,
@@ -85,7 +86,8 @@ impl<'a, F: FrameFormat> FrameReader<'a, F> {
         }
     }
 
-    /// Where the last frame read ends: the file is whole up to there once [`FrameReader::next`] has given `None`.
+    /// Where the last frame read ends: the file is whole up to there once [`FrameReader::next`] has
+    /// given `None`.
     pub fn end(&self) -> u64 {
         self.at as u64
     }
@@ -97,7 +99,9 @@ impl<'a, F: FrameFormat> FrameReader<'a, F> {
 
     fn frame(&self) -> Result<(FrameHead<F::Fields>, &'a [u8]), Flaw> {
         let rest = &self.bytes[self.at..];
-        let head = head_at::<F>(rest).filter(|head| self.format.is_next(&head.fields)).ok_or(Flaw::Head)?;
+        let head = head_at::<F>(rest)
+            .filter(|head| self.format.is_next(&head.fields))
+            .ok_or(Flaw::Head)?;
         let payload = rest[HEAD_BYTES..].get(..head.payload_bytes).ok_or(Flaw::Short)?;
         if !head.is_of(payload) {
             return Err(Flaw::Payload { end: self.at + HEAD_BYTES + payload.len() });
@@ -109,20 +113,26 @@ impl<'a, F: FrameFormat> FrameReader<'a, F> {
         match (self.torn, flaw) {
             (TornEnd::Never, _) => false,
             (TornEnd::Anything, _) => !self.later_from(self.at + 1),
-            // The payload that is cut short reaches beyond the file, so whatever looks like a frame is part of it.
+            // The payload that is cut short reaches beyond the file, so whatever looks like a frame
+            // is part of it.
             (TornEnd::Missing, Flaw::Short) => true,
             (TornEnd::Missing, Flaw::Head) => {
                 // A head that is cut short or not there: nothing was written after it.
                 let head = self.bytes.len().min(self.at + HEAD_BYTES);
-                (head < self.at + HEAD_BYTES || self.lost_page(head)) && !self.later_from(self.at + 1)
+                (head < self.at + HEAD_BYTES || self.lost_page(head))
+                    && !self.later_from(self.at + 1)
             }
-            (TornEnd::Missing, Flaw::Payload { end }) => self.lost_page(*end) && !self.later_from(*end),
+            (TornEnd::Missing, Flaw::Payload { end }) => {
+                self.lost_page(*end) && !self.later_from(*end)
+            }
         }
     }
 
     /// Whether a frame that was written later begins anywhere from this byte on.
     fn later_from(&self, from: usize) -> bool {
-        (from..self.bytes.len()).any(|at| head_at::<F>(&self.bytes[at..]).is_some_and(|head| self.format.is_later(&head.fields)))
+        (from..self.bytes.len()).any(|at| {
+            head_at::<F>(&self.bytes[at..]).is_some_and(|head| self.format.is_later(&head.fields))
+        })
     }
 
     /// Whether some page's part of the bytes from here to `end` is all zeros: it was never written.
@@ -130,7 +140,8 @@ impl<'a, F: FrameFormat> FrameReader<'a, F> {
         let (mut start, mut lost) = (self.at, false);
         while start < end {
             let page = end.min(start + PAGE - start % PAGE);
-            lost |= page - start >= LOST_BYTES && self.bytes[start..page].iter().all(|byte| *byte == 0);
+            lost |=
+                page - start >= LOST_BYTES && self.bytes[start..page].iter().all(|byte| *byte == 0);
             start = page;
         }
         lost

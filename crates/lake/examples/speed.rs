@@ -1,4 +1,5 @@
-//! How fast the lake writes and reads: `cargo run --release -p taghouse-lake --example speed [days] [rows a day]`.
+//! How fast the lake writes and reads: `cargo run --release -p taghouse-lake --example speed [days]
+//! [rows a day]`.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 use arrow::array::{ArrayRef, Decimal128Array, Int64Array, StringArray, TimestampMicrosecondArray};
@@ -25,10 +26,15 @@ const DAY: i64 = 86_400_000_000;
 /// Rows shaped like the Online Retail files'.
 fn batch(day: i64, rows: i64) -> RecordBatch {
     let n = || 0..rows;
-    let texts = |f: &dyn Fn(i64) -> String| -> ArrayRef { Arc::new(StringArray::from_iter_values(n().map(f))) };
-    let times =
-        |f: &dyn Fn(i64) -> i64| -> ArrayRef { Arc::new(TimestampMicrosecondArray::from_iter_values(n().map(f)).with_timezone("+00:00")) };
-    let price = Decimal128Array::from_iter_values(n().map(|i| i128::from(i % 97) * 1_250)).with_precision_and_scale(38, 4).unwrap();
+    let texts = |f: &dyn Fn(i64) -> String| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(n().map(f)))
+    };
+    let times = |f: &dyn Fn(i64) -> i64| -> ArrayRef {
+        Arc::new(TimestampMicrosecondArray::from_iter_values(n().map(f)).with_timezone("+00:00"))
+    };
+    let price = Decimal128Array::from_iter_values(n().map(|i| i128::from(i % 97) * 1_250))
+        .with_precision_and_scale(38, 4)
+        .unwrap();
     RecordBatch::try_from_iter([
         ("user_id", texts(&|i| format!("{}", 12_000 + (i / 20 * 7919 + day * 31) % 4000))),
         ("event", texts(&|i| if i % 50 == 0 { "refund".into() } else { "purchase".into() })),
@@ -38,7 +44,10 @@ fn batch(day: i64, rows: i64) -> RecordBatch {
         ("received_at", times(&|_| START + 400 * DAY)),
         ("invoice", texts(&|i| format!("{}", 536_365 + day * 60 + i / 20))),
         ("sku", texts(&|i| format!("{}", 20_000 + (i * 104_729) % 3600))),
-        ("country", texts(&|i| if i % 9 == 0 { "Germany".into() } else { "United Kingdom".into() })),
+        (
+            "country",
+            texts(&|i| if i % 9 == 0 { "Germany".into() } else { "United Kingdom".into() }),
+        ),
         ("quantity", Arc::new(Int64Array::from_iter_values(n().map(|i| i % 24 + 1)))),
         ("unit_price", Arc::new(price)),
     ])
@@ -78,7 +87,8 @@ async fn scan(table: &Table, columns: &[&str], note: &str) {
 
 #[tokio::main]
 async fn main() {
-    let argument = |i: usize, default: i64| std::env::args().nth(i).map_or(default, |a| a.parse().unwrap());
+    let argument =
+        |i: usize, default: i64| std::env::args().nth(i).map_or(default, |a| a.parse().unwrap());
     let (days, rows) = (argument(1, 305), argument(2, 1300));
     let folder = tempfile::tempdir().unwrap();
     let catalog = Arc::new(SqliteCatalog::open(&folder.path().join("catalog.db")).await.unwrap());
@@ -109,7 +119,17 @@ async fn main() {
         bytes as f64 / 1e6,
         start.elapsed()
     );
-    let many = ["user_id", "event", "time", "message_id", "invoice", "sku", "country", "quantity", "unit_price"];
+    let many = [
+        "user_id",
+        "event",
+        "time",
+        "message_id",
+        "invoice",
+        "sku",
+        "country",
+        "quantity",
+        "unit_price",
+    ];
     scan(&table, &many, "of 9 columns").await;
     scan(&table, &["user_id", "quantity", "unit_price"], "of 3 columns").await;
     for query in [

@@ -40,7 +40,8 @@ impl ScanBuilder {
         let (table, columns) = (self.table().clone(), self.columns().to_vec());
         let planned = self.files().await?;
         let one = |file: iceberg::spec::DataFile| {
-            let scan = Scan::of_files(&table, &columns, std::slice::from_ref(&file), 1, false)?.held(planned.pin.clone());
+            let scan = Scan::of_files(&table, &columns, std::slice::from_ref(&file), 1, false)?
+                .held(planned.pin.clone());
             Ok(TableFile { file, scan })
         };
         planned.files.into_iter().map(one).collect()
@@ -56,7 +57,11 @@ impl Table {
         self.read_files(columns, std::slice::from_ref(&file.file))
     }
 
-    pub(crate) fn read_files(&self, columns: &[&str], files: &[iceberg::spec::DataFile]) -> Result<BatchStream> {
+    pub(crate) fn read_files(
+        &self,
+        columns: &[&str],
+        files: &[iceberg::spec::DataFile],
+    ) -> Result<BatchStream> {
         let columns: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
         let streams = Scan::of_files(self, &columns, files, 1, false)?.partitions();
         Ok(futures::stream::iter(streams).flatten().boxed())

@@ -13,9 +13,11 @@ use std::collections::BTreeMap;
 use taghouse_catalog::Change;
 use taghouse_model::{AppId, ErrorKind, Value};
 
-/// Changes of several tables of one app, with other changes of the catalog, seen all at once or not at all.
+/// Changes of several tables of one app, with other changes of the catalog, seen all at once or not
+/// at all.
 ///
-/// A commit that is dropped without [`Commit::commit`] changes nothing; give its files to [`crate::Lake::discard`].
+/// A commit that is dropped without [`Commit::commit`] changes nothing; give its files to
+/// [`crate::Lake::discard`].
 pub struct Commit {
     lake: Lake,
     app: AppId,
@@ -43,21 +45,42 @@ impl Lake {
 impl Commit {
     fn new(lake: Lake, app: AppId) -> Self {
         let writing = vec![lake.warehouse().pins.writing(lake.warehouse().now_ms())];
-        Self { lake, app, tables: BTreeMap::new(), properties: BTreeMap::new(), also: Vec::new(), writing, turns: Vec::new() }
+        Self {
+            lake,
+            app,
+            tables: BTreeMap::new(),
+            properties: BTreeMap::new(),
+            also: Vec::new(),
+            writing,
+            turns: Vec::new(),
+        }
     }
 
-    /// Adds files to the table. Without any file the table only gets a snapshot if there are summary properties.
+    /// Adds files to the table. Without any file the table only gets a snapshot if there are
+    /// summary properties.
     pub fn append(&mut self, table: &Table, files: Vec<DataFile>) {
         self.add(table, files);
     }
 
     /// Puts the files in the place of these, which hold the same rows.
-    pub(crate) fn replace(&mut self, table: &Table, replaced: Vec<iceberg::spec::DataFile>, files: Vec<DataFile>) {
-        self.add(table, files).replaced.extend(replaced.into_iter().map(|f| f.file_path().to_owned()));
+    pub(crate) fn replace(
+        &mut self,
+        table: &Table,
+        replaced: Vec<iceberg::spec::DataFile>,
+        files: Vec<DataFile>,
+    ) {
+        self.add(table, files)
+            .replaced
+            .extend(replaced.into_iter().map(|f| f.file_path().to_owned()));
     }
 
     /// Puts the files in the place of this one, some of whose rows go.
-    pub(crate) fn exchange(&mut self, table: &Table, file: iceberg::spec::DataFile, kept: Vec<DataFile>) {
+    pub(crate) fn exchange(
+        &mut self,
+        table: &Table,
+        file: iceberg::spec::DataFile,
+        kept: Vec<DataFile>,
+    ) {
         let change = self.add(table, kept);
         change.replaced.insert(file.file_path().to_owned());
         change.rows_go = true;
@@ -80,11 +103,12 @@ impl Commit {
         change
     }
 
-    /// Makes the files the only ones of the partition `value` of an identity-partitioned table; none: empties it.
+    /// Makes the files the only ones of the partition `value` of an identity-partitioned table;
+    /// none: empties it.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the table is not cut so, the value is not of its type, or a file holds another partition. The commit is unchanged
-    /// then.
+    /// [`Error::Invalid`] if the table is not cut so, the value is not of its type, or a file holds
+    /// another partition. The commit is unchanged then.
     pub fn overwrite(&mut self, table: &Table, value: &Value, files: Vec<DataFile>) -> Result<()> {
         let Partition::Identity(column) = table.partition() else {
             return Err(Error::Invalid(format!(
@@ -94,30 +118,44 @@ impl Commit {
         };
         let field = table.metadata().current_schema().field_by_name(&column);
         let literal = field.and_then(|f| datum(value, &f.field_type)).map(Literal::from);
-        let literal = literal.ok_or_else(|| Error::Invalid(format!("{value} cannot be a value of {column} of table {}", table.name())))?;
-        if let Some(other) = files.iter().find(|f| f.file.partition().fields() != [Some(literal.clone())]) {
-            return Err(Error::Invalid(format!("file {} holds another partition than {column} {value}: write it by itself", other.path())));
+        let literal = literal.ok_or_else(|| {
+            Error::Invalid(format!(
+                "{value} cannot be a value of {column} of table {}",
+                table.name()
+            ))
+        })?;
+        if let Some(other) =
+            files.iter().find(|f| f.file.partition().fields() != [Some(literal.clone())])
+        {
+            return Err(Error::Invalid(format!(
+                "file {} holds another partition than {column} {value}: write it by itself",
+                other.path()
+            )));
         }
         self.add(table, files).overwritten.push(literal);
         Ok(())
     }
 
-    /// Sets a property of every new snapshot's summary. Those that begin with `taghouse.` hold for later snapshots too, until set again.
+    /// Sets a property of every new snapshot's summary. Those that begin with `taghouse.` hold for
+    /// later snapshots too, until set again.
     pub fn summary(&mut self, key: &str, value: &str) {
         self.properties.insert(key.to_owned(), value.to_owned());
     }
 
-    /// Another change of the catalog, of the same transaction. If its condition fails, the commit fails.
+    /// Another change of the catalog, of the same transaction. If its condition fails, the commit
+    /// fails.
     pub fn also(&mut self, change: Change) {
         self.also.push(change);
     }
 
-    /// Commits, on top of what others have committed meanwhile (up to ten times). Gives the changed tables, by name.
+    /// Commits, on top of what others have committed meanwhile (up to ten times). Gives the changed
+    /// tables, by name.
     ///
     /// # Errors
-    /// [`Error::Conflict`] if a condition of the changes that came along does not hold, or others are always faster; [`Error::NotFound`] if a
-    /// table is gone; [`Error::Corrupt`] if its metadata is damaged; the catalog's. Nothing is changed then and the data files are removed, unless
-    /// the catalog cannot say whether it committed: then they stay.
+    /// [`Error::Conflict`] if a condition of the changes that came along does not hold, or others
+    /// are always faster; [`Error::NotFound`] if a table is gone; [`Error::Corrupt`] if its
+    /// metadata is damaged; the catalog's. Nothing is changed then and the data files are removed,
+    /// unless the catalog cannot say whether it committed: then they stay.
     pub async fn commit(self) -> Result<Vec<Table>> {
         let outcome = self.attempts().await;
         if let Err(failure) = &outcome
@@ -138,13 +176,16 @@ impl Commit {
     async fn attempts(&self) -> std::result::Result<Vec<Table>, Failure> {
         for attempt in 0..=MAX_RETRIES {
             let prepared = self.prepare_all().await?;
-            let mut changes: Vec<Change> = prepared.iter().map(|next| swap(&self.app, next)).collect();
+            let mut changes: Vec<Change> =
+                prepared.iter().map(|next| swap(&self.app, next)).collect();
             changes.extend(self.also.iter().cloned());
             if let Err(e) = self.settle(&prepared).await {
                 self.forget(prepared).await;
                 return Err(Failure::Certain(e));
             }
-            let Err(e) = self.lake.warehouse().catalog.commit(changes).await else { return Ok(self.finish(prepared).await?) };
+            let Err(e) = self.lake.warehouse().catalog.commit(changes).await else {
+                return Ok(self.finish(prepared).await?);
+            };
             match self.standing(&prepared).await {
                 // An error after the transaction was written: it holds all the same.
                 Ok(Standing::Ours) => return Ok(self.finish(prepared).await?),
@@ -157,20 +198,32 @@ impl Commit {
                     self.forget(prepared).await;
                     tokio::task::yield_now().await;
                 }
-                Err(unknown) if e.kind() == ErrorKind::Conflict => return Err(Failure::Certain(unknown)),
+                Err(unknown) if e.kind() == ErrorKind::Conflict => {
+                    return Err(Failure::Certain(unknown));
+                }
                 // Others may have built upon ours already.
                 Ok(Standing::Others) | Err(_) => return Err(Failure::Unknown(e.into())),
             }
         }
         let names: Vec<&str> = self.tables.keys().map(String::as_str).collect();
-        Err(Failure::Certain(Error::Conflict(format!("other writers of {} were faster {MAX_RETRIES} times: try again", names.join(", ")))))
+        Err(Failure::Certain(Error::Conflict(format!(
+            "other writers of {} were faster {MAX_RETRIES} times: try again",
+            names.join(", ")
+        ))))
     }
 
     async fn prepare_all(&self) -> Result<Vec<Next>> {
         let changed = |change: &TableChange| {
-            !(change.added.is_empty() && change.overwritten.is_empty() && change.replaced.is_empty() && self.properties.is_empty())
+            !(change.added.is_empty()
+                && change.overwritten.is_empty()
+                && change.replaced.is_empty()
+                && self.properties.is_empty())
         };
-        let preparing = self.tables.iter().filter(|(_, change)| changed(change)).map(|(name, change)| self.prepare_one(name, change));
+        let preparing = self
+            .tables
+            .iter()
+            .filter(|(_, change)| changed(change))
+            .map(|(name, change)| self.prepare_one(name, change));
         let (mut prepared, mut failure) = (Vec::new(), None);
         for outcome in join_all(preparing).await {
             match outcome {
@@ -185,10 +238,16 @@ impl Commit {
 
     async fn prepare_one(&self, name: &str, change: &TableChange) -> Result<Next> {
         let base = self.lake.table(&self.app, name).await?;
-        let base = base.ok_or_else(|| Error::NotFound(format!("app {} has no table {name}: ensure it first", self.app)))?;
+        let base = base.ok_or_else(|| {
+            Error::NotFound(format!("app {} has no table {name}: ensure it first", self.app))
+        })?;
         let inside = format!("{}/", base.location());
         if let Some(file) = change.added.iter().find(|f| !f.file_path().starts_with(&inside)) {
-            return Err(Error::Invalid(format!("file {} was not written for table {name} of app {}", file.file_path(), self.app)));
+            return Err(Error::Invalid(format!(
+                "file {} was not written for table {name} of app {}",
+                file.file_path(),
+                self.app
+            )));
         }
         let (change, properties) = (change.clone(), self.properties.clone());
         aside(async move { prepare(&base, &change, &properties).await }).await
@@ -196,8 +255,13 @@ impl Commit {
 
     /// Makes the names of all that was written durable: the log is trimmed soon after.
     async fn settle(&self, prepared: &[Next]) -> Result<()> {
-        let data = self.tables.values().flat_map(|change| &change.added).map(|file| file.file_path().to_owned());
-        let written: Vec<String> = prepared.iter().flat_map(|next| &next.written).cloned().chain(data).collect();
+        let data = self
+            .tables
+            .values()
+            .flat_map(|change| &change.added)
+            .map(|file| file.file_path().to_owned());
+        let written: Vec<String> =
+            prepared.iter().flat_map(|next| &next.written).cloned().chain(data).collect();
         let objects = self.lake.warehouse().objects.clone();
         aside(async move { objects.settle(written.iter().map(String::as_str)) }).await
     }
@@ -206,7 +270,8 @@ impl Commit {
     async fn standing(&self, prepared: &[Next]) -> Result<Standing> {
         let mut standing = if prepared.is_empty() { Standing::Base } else { Standing::Ours };
         for next in prepared {
-            let now = self.lake.warehouse().catalog.table_location(&self.app, next.base.name()).await?;
+            let now =
+                self.lake.warehouse().catalog.table_location(&self.app, next.base.name()).await?;
             match now.as_deref() {
                 Some(l) if l == next.location => {}
                 Some(l) if l == next.base.metadata_location() => standing = Standing::Base,
@@ -220,8 +285,19 @@ impl Commit {
         let mut tables = Vec::with_capacity(prepared.len());
         let now = self.lake.warehouse().now_ms();
         for next in prepared {
-            self.lake.warehouse().removal.expect(next.metadata.location(), next.expired, next.old_metadata, now);
-            let table = Table::new(self.lake.warehouse().clone(), &self.app, next.base.name(), next.location, next.metadata)?;
+            self.lake.warehouse().removal.expect(
+                next.metadata.location(),
+                next.expired,
+                next.old_metadata,
+                now,
+            );
+            let table = Table::new(
+                self.lake.warehouse().clone(),
+                &self.app,
+                next.base.name(),
+                next.location,
+                next.metadata,
+            )?;
             self.lake.known().keep(&table);
             tables.push(table);
         }

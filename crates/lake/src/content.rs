@@ -1,7 +1,9 @@
-//! Names that say what an object holds: neither Parquet pages nor Avro blocks nor JSON carry a checksum that every reader looks at.
+//! Names that say what an object holds: neither Parquet pages nor Avro blocks nor JSON carry a
+//! checksum that every reader looks at.
 //!
-//! `….<16 hexadecimal digits>.parquet` and `.avro` end in a hash of their bytes. Of table metadata, whose names other engines take apart, the
-//! UUID, of version 8, has such a hash as its second half. Objects of other engines have other names and are taken as they are.
+//! `….<16 hexadecimal digits>.parquet` and `.avro` end in a hash of their bytes. Of table metadata,
+//! whose names other engines take apart, the UUID, of version 8, has such a hash as its second
+//! half. Objects of other engines have other names and are taken as they are.
 
 use uuid::{Builder, Uuid, Variant, Version};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
@@ -25,7 +27,8 @@ pub(crate) fn named(path: &str, bytes: &[u8]) -> String {
     format!("{stem}-{:016x}.{ending}", xxh3_64(bytes))
 }
 
-/// A UUID for a metadata file of these bytes. Half of it is chance: of two writers of the same bytes, one may remove its file again.
+/// A UUID for a metadata file of these bytes. Half of it is chance: of two writers of the same
+/// bytes, one may remove its file again.
 pub(crate) fn id(bytes: &[u8]) -> Uuid {
     let mut id = *Uuid::new_v4().as_bytes();
     id[8..].copy_from_slice(&xxh3_64(bytes).to_be_bytes());
@@ -39,7 +42,8 @@ impl Content {
         if let Some(stem) = name.strip_suffix(METADATA) {
             let id = Uuid::try_parse(stem.split_once('-')?.1).ok()?;
             let hash = u64::from_be_bytes(*id.as_bytes().last_chunk()?) & OF_ID;
-            return (id.get_version() == Some(Version::Custom)).then_some(Self { hash, mask: OF_ID });
+            return (id.get_version() == Some(Version::Custom))
+                .then_some(Self { hash, mask: OF_ID });
         }
         let (stem, _) = name.rsplit_once('.')?;
         let digits = stem.rsplit('-').next().filter(|digits| digits.len() == DIGITS)?;
@@ -66,7 +70,10 @@ mod tests {
         assert!(Content::of(&path).unwrap().is_of(b"bytes"));
         assert!(!Content::of(&path).unwrap().is_of(b"byte5"));
         let metadata = format!("/lake/shop/events/metadata/00012-{}.metadata.json", id(b"{}"));
-        assert!(Content::of(&metadata).unwrap().is_of(b"{}") && !Content::of(&metadata).unwrap().is_of(b"[]"));
+        assert!(
+            Content::of(&metadata).unwrap().is_of(b"{}")
+                && !Content::of(&metadata).unwrap().is_of(b"[]")
+        );
         assert_ne!(id(b"{}"), id(b"{}"));
         let mut hash = Xxh3::new();
         hash.update(b"{}");

@@ -4,7 +4,8 @@ use iceberg::spec::{Datum, PrimitiveType, Type};
 use rust_decimal::Decimal;
 use taghouse_model::Value;
 
-/// The value in the column's own type, so that it compares with bounds; `None` if no value of that type equals it.
+/// The value in the column's own type, so that it compares with bounds; `None` if no value of that
+/// type equals it.
 pub(crate) fn datum(value: &Value, ty: &Type) -> Option<Datum> {
     let ty = ty.as_primitive_type()?;
     match (value, ty) {
@@ -13,9 +14,15 @@ pub(crate) fn datum(value: &Value, ty: &Type) -> Option<Datum> {
         (Value::Int(v), PrimitiveType::Int) => i32::try_from(*v).ok().map(Datum::int),
         (Value::Text(v), PrimitiveType::String) => Some(Datum::string(v)),
         (Value::Date(v), PrimitiveType::Date) => Some(Datum::date(*v)),
-        (Value::Time(ms), PrimitiveType::Timestamptz) => ms.checked_mul(1000).map(Datum::timestamptz_micros),
-        (Value::Decimal(v), PrimitiveType::Decimal { scale, .. }) => decimal(units(*v, *scale)?, ty.clone()),
-        (Value::Int(v), PrimitiveType::Decimal { scale, .. }) => decimal(units(Decimal::from(*v), *scale)?, ty.clone()),
+        (Value::Time(ms), PrimitiveType::Timestamptz) => {
+            ms.checked_mul(1000).map(Datum::timestamptz_micros)
+        }
+        (Value::Decimal(v), PrimitiveType::Decimal { scale, .. }) => {
+            decimal(units(*v, *scale)?, ty.clone())
+        }
+        (Value::Int(v), PrimitiveType::Decimal { scale, .. }) => {
+            decimal(units(Decimal::from(*v), *scale)?, ty.clone())
+        }
         _ => None,
     }
 }

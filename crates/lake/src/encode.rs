@@ -23,8 +23,8 @@ const ROLL_BYTES: usize = 128 << 20;
 const ROW_GROUP_ROWS: usize = 128 << 10;
 /// Batches of fewer rows are joined before they are encoded, for each costs a fixed time a column.
 const SMALL_BATCH_ROWS: usize = 4096;
-/// Files of fewer rows are compressed with Snappy instead of Zstandard: making a Zstandard context for each of their columns would take
-/// longer than the rest of writing them, and of reading them.
+/// Files of fewer rows are compressed with Snappy instead of Zstandard: making a Zstandard context
+/// for each of their columns would take longer than the rest of writing them, and of reading them.
 const SMALL_FILE_ROWS: usize = 16 << 10;
 /// Columns in which hardly any text comes twice, but neighbours share prefixes.
 const UNIQUE_TEXTS: [&str; 1] = ["message_id"];
@@ -62,7 +62,9 @@ fn properties(compression: Compression) -> WriterProperties {
         .set_offset_index_disabled(true);
     for column in UNIQUE_TEXTS {
         let path = ColumnPath::from(column);
-        builder = builder.set_column_dictionary_enabled(path.clone(), false).set_column_encoding(path, Encoding::DELTA_BYTE_ARRAY);
+        builder = builder
+            .set_column_dictionary_enabled(path.clone(), false)
+            .set_column_encoding(path, Encoding::DELTA_BYTE_ARRAY);
     }
     builder.build()
 }
@@ -73,7 +75,8 @@ pub(crate) struct OpenFile(ArrowWriter<Vec<u8>>);
 impl OpenFile {
     fn new(context: &EncodeContext, small: bool) -> Result<Self> {
         let properties = if small { &context.small } else { &context.large };
-        let writer = ArrowWriter::try_new(Vec::new(), context.schema.clone(), Some(properties.clone()));
+        let writer =
+            ArrowWriter::try_new(Vec::new(), context.schema.clone(), Some(properties.clone()));
         Ok(Self(writer.map_err(encoding)?))
     }
 
@@ -83,7 +86,8 @@ impl OpenFile {
     }
 }
 
-/// Encodes the batches into `open` or a new file, and writes the files that are full, or all of them with `finish`. Blocking.
+/// Encodes the batches into `open` or a new file, and writes the files that are full, or all of
+/// them with `finish`. Blocking.
 pub(crate) fn encode(
     context: &Arc<EncodeContext>,
     key: &PartitionKey,
@@ -91,7 +95,8 @@ pub(crate) fn encode(
     batches: Vec<RecordBatch>,
     finish: bool,
 ) -> Result<(Option<OpenFile>, Vec<DataFile>)> {
-    let small = finish && batches.iter().map(RecordBatch::num_rows).sum::<usize>() < SMALL_FILE_ROWS;
+    let small =
+        finish && batches.iter().map(RecordBatch::num_rows).sum::<usize>() < SMALL_FILE_ROWS;
     let mut open = open;
     let mut files = Vec::new();
     for batch in joined(context, batches)? {
@@ -125,7 +130,10 @@ fn close(context: &EncodeContext, key: &PartitionKey, mut file: OpenFile) -> Res
     let bytes = Bytes::from(std::mem::take(file.0.inner_mut()));
     let table = &context.table;
     let folder = key.folder(&table.partition());
-    let path = content::named(&format!("{}/data/{folder}{}.parquet", table.location(), uuid::Uuid::new_v4()), &bytes);
+    let path = content::named(
+        &format!("{}/data/{folder}{}.parquet", table.location(), uuid::Uuid::new_v4()),
+        &bytes,
+    );
     let mut builder = DataFileBuilder::default();
     builder
         .content(DataContentType::Data)
@@ -136,7 +144,8 @@ fn close(context: &EncodeContext, key: &PartitionKey, mut file: OpenFile) -> Res
         .record_count(u64::try_from(parquet.file_metadata().num_rows()).unwrap_or(0))
         .file_size_in_bytes(bytes.len() as u64);
     describe(&mut builder, table.metadata().current_schema(), &parquet);
-    let described = builder.build().map_err(|e| Error::Internal(format!("data file {path}: {e}")))?;
+    let described =
+        builder.build().map_err(|e| Error::Internal(format!("data file {path}: {e}")))?;
     context.runtime.block_on(context.objects.write(&path, bytes))?;
     Ok(described)
 }

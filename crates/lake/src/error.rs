@@ -3,17 +3,21 @@ use taghouse_model::ErrorKind;
 /// What goes wrong in the lake.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The caller's table, column, value or query is wrong; the message says which and how to fix it.
+    /// The caller's table, column, value or query is wrong; the message says which and how to fix
+    /// it.
     #[error("{0}")]
     Invalid(String),
     /// No such table, snapshot or partition.
     #[error("{0}")]
     NotFound(String),
-    /// Another writer won ten times in a row, or a condition of the changes that came along no longer holds.
+    /// Another writer won ten times in a row, or a condition of the changes that came along no
+    /// longer holds.
     #[error("{0}")]
     Conflict(String),
     /// An object that a table names is gone or is not what was written.
-    #[error("object {object} is gone or damaged ({detail}): restore it from a backup, or drop the table and ingest or produce again")]
+    #[error(
+        "object {object} is gone or damaged ({detail}): restore it from a backup, or drop the table and ingest or produce again"
+    )]
     Corrupt {
         /// Path of the object in the store.
         object: String,

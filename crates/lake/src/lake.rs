@@ -24,12 +24,16 @@ pub struct Lake {
 }
 
 impl Lake {
-    /// Opens the lake whose objects lie under the folder `warehouse` (made if it is not there) and whose pointers are in `catalog`.
-    /// Snapshots are stamped by `clock`.
+    /// Opens the lake whose objects lie under the folder `warehouse` (made if it is not there) and
+    /// whose pointers are in `catalog`. Snapshots are stamped by `clock`.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the folder cannot be made or its path is not UTF-8.
-    pub fn open(catalog: Arc<dyn Catalog>, warehouse: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
+    pub fn open(
+        catalog: Arc<dyn Catalog>,
+        warehouse: &Path,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
         Self::open_kept(catalog, warehouse, clock, Upkeep::default())
     }
 
@@ -37,14 +41,23 @@ impl Lake {
     ///
     /// # Errors
     /// As [`Lake::open`].
-    pub fn open_kept(catalog: Arc<dyn Catalog>, warehouse: &Path, clock: Arc<dyn Clock>, upkeep: Upkeep) -> Result<Self> {
+    pub fn open_kept(
+        catalog: Arc<dyn Catalog>,
+        warehouse: &Path,
+        clock: Arc<dyn Clock>,
+        upkeep: Upkeep,
+    ) -> Result<Self> {
         let shown = warehouse.display();
-        let failed = |e: std::io::Error| Error::Unavailable(format!("cannot use {shown} as the lake's folder: {e}"));
+        let failed = |e: std::io::Error| {
+            Error::Unavailable(format!("cannot use {shown} as the lake's folder: {e}"))
+        };
         std::fs::create_dir_all(warehouse).map_err(failed)?;
         let absolute = warehouse.canonicalize().map_err(failed)?;
-        let path = absolute
-            .to_str()
-            .ok_or_else(|| Error::Unavailable(format!("the lake's folder {shown} is not named in UTF-8: choose another")))?;
+        let path = absolute.to_str().ok_or_else(|| {
+            Error::Unavailable(format!(
+                "the lake's folder {shown} is not named in UTF-8: choose another"
+            ))
+        })?;
         let warehouse = Warehouse {
             catalog,
             objects: Objects::local(absolute.clone()),
@@ -80,11 +93,14 @@ impl Lake {
     pub async fn table(&self, app: &AppId, name: &str) -> Result<Option<Table>> {
         let mut pointer = self.warehouse.catalog.table_location(app, name).await?;
         while let Some(location) = pointer {
-            if let Some(table) = self.known.newest(app, name).filter(|t| t.metadata_location() == location) {
+            if let Some(table) =
+                self.known.newest(app, name).filter(|t| t.metadata_location() == location)
+            {
                 return Ok(Some(table));
             }
             let read = self.read_table(app, name, &location).await;
-            // What it names is held from here on. A commit may have taken its place before, and after a long pause its files may be gone.
+            // What it names is held from here on. A commit may have taken its place before, and
+            // after a long pause its files may be gone.
             pointer = self.warehouse.catalog.table_location(app, name).await?;
             if pointer.as_ref() == Some(&location) {
                 let table = read?;
@@ -110,7 +126,8 @@ impl Lake {
         Ok(names)
     }
 
-    /// Keeps what tables name now, and will name, until the result is dropped: for a copy of the files.
+    /// Keeps what tables name now, and will name, until the result is dropped: for a copy of the
+    /// files.
     pub fn keep_files(&self) -> KeptFiles {
         self.warehouse.removal.keep()
     }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use taghouse_model::{Name, ValueType};
 
-/// The type of a column: as [`ValueType`]; `Int` is a 64-bit long, `Decimal` has 38 digits, `Time` is `timestamptz` in microseconds,
-/// `Set` is a list of strings.
+/// The type of a column: as [`ValueType`]; `Int` is a 64-bit long, `Decimal` has 38 digits, `Time`
+/// is `timestamptz` in microseconds, `Set` is a list of strings.
 pub type ColumnType = ValueType;
 
 /// One column of a table.
@@ -44,7 +44,8 @@ pub struct TableLayout {
 pub const EVENTS: &str = "events";
 /// The table of attributes.
 pub const ATTRIBUTES: &str = "attributes";
-/// The name in rows of `attributes` that say nothing but that their user exists; their value is null.
+/// The name in rows of `attributes` that say nothing but that their user exists; their value is
+/// null.
 pub const NO_ATTRIBUTE: &str = "";
 /// The table of rejected rows.
 pub const REJECTED_EVENTS: &str = "rejected_events";
@@ -57,8 +58,9 @@ pub const EXPIRED: &str = "expire";
 /// The table of one row a user and one column a tag.
 pub const USERS_WIDE: &str = "users_wide";
 
-/// `events`: the fixed columns `user_id, event, time, message_id, source, received_at, properties` (JSON of what no property names),
-/// `source_file` (the file that brought the row, if one did), then one nullable column for each property, by name. Cut by day of `time`.
+/// `events`: the fixed columns `user_id, event, time, message_id, source, received_at, properties`
+/// (JSON of what no property names), `source_file` (the file that brought the row, if one did),
+/// then one nullable column for each property, by name. Cut by day of `time`.
 pub fn events(properties: &BTreeMap<Name, ValueType>) -> TableLayout {
     let mut columns = vec![
         required("user_id", ValueType::Text),
@@ -74,8 +76,9 @@ pub fn events(properties: &BTreeMap<Name, ValueType>) -> TableLayout {
     TableLayout { name: EVENTS.to_owned(), columns, partition: Partition::Day("time".to_owned()) }
 }
 
-/// `attributes`: every attribute row as it came, `source_file` as in [`events`]; `value` is text, read as the attribute's type by whoever needs it.
-/// Where it is null the user has no value from that time on. A row of no name ([`NO_ATTRIBUTE`]) says that the user exists, and nothing else.
+/// `attributes`: every attribute row as it came, `source_file` as in [`events`]; `value` is text,
+/// read as the attribute's type by whoever needs it. Where it is null the user has no value from
+/// that time on. A row of no name ([`NO_ATTRIBUTE`]) says that the user exists, and nothing else.
 pub fn attributes() -> TableLayout {
     TableLayout {
         name: ATTRIBUTES.to_owned(),
@@ -93,8 +96,9 @@ pub fn attributes() -> TableLayout {
     }
 }
 
-/// `user_changes`: every change by hand as it came. `op` is `set`, `unset`, `add` or `remove` of a tag, `delete` or `expire` of a user, whose
-/// `tag` is null then. `value` is text, read as an attribute's of the tag's type. `position` orders them.
+/// `user_changes`: every change by hand as it came. `op` is `set`, `unset`, `add` or `remove` of a
+/// tag, `delete` or `expire` of a user, whose `tag` is null then. `value` is text, read as an
+/// attribute's of the tag's type. `position` orders them.
 pub fn user_changes() -> TableLayout {
     TableLayout {
         name: USER_CHANGES.to_owned(),
@@ -110,7 +114,8 @@ pub fn user_changes() -> TableLayout {
     }
 }
 
-/// `rejected_events`: rows that were refused, with the reason (a short class) and the detail (this row's words).
+/// `rejected_events`: rows that were refused, with the reason (a short class) and the detail (this
+/// row's words).
 pub fn rejected_events() -> TableLayout {
     TableLayout {
         name: REJECTED_EVENTS.to_owned(),
@@ -136,16 +141,25 @@ pub fn tag_table(tag: &Name) -> String {
 pub fn tag(tag: &Name, value_type: ValueType) -> TableLayout {
     TableLayout {
         name: tag_table(tag),
-        columns: vec![required("as_of", ValueType::Time), required("user_id", ValueType::Text), required("value", value_type)],
+        columns: vec![
+            required("as_of", ValueType::Time),
+            required("user_id", ValueType::Text),
+            required("value", value_type),
+        ],
         partition: Partition::Identity("as_of".to_owned()),
     }
 }
 
 /// `users_wide`: one row a user, one nullable column a tag, for each as-of time. Cut by `as_of`.
 pub fn users_wide(tags: &BTreeMap<Name, ValueType>) -> TableLayout {
-    let mut columns = vec![required("as_of", ValueType::Time), required("user_id", ValueType::Text)];
+    let mut columns =
+        vec![required("as_of", ValueType::Time), required("user_id", ValueType::Text)];
     columns.extend(tags.iter().map(|(name, ty)| optional(name.as_str(), *ty)));
-    TableLayout { name: USERS_WIDE.to_owned(), columns, partition: Partition::Identity("as_of".to_owned()) }
+    TableLayout {
+        name: USERS_WIDE.to_owned(),
+        columns,
+        partition: Partition::Identity("as_of".to_owned()),
+    }
 }
 
 fn required(name: &str, value: ValueType) -> Column {

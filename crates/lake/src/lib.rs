@@ -1,7 +1,8 @@
 //! The lake: Iceberg v2 tables of an app, readable by any engine, and SQL over them.
 //!
-//! Ground truth: the data files, manifests and metadata files under the warehouse, and the pointers to the newest metadata in the catalog.
-//! A table changes only by a compare-and-swap of that pointer ([`Commit`]); objects are immutable and on disk before a pointer names them.
+//! Ground truth: the data files, manifests and metadata files under the warehouse, and the pointers
+//! to the newest metadata in the catalog. A table changes only by a compare-and-swap of that
+//! pointer ([`Commit`]); objects are immutable and on disk before a pointer names them.
 //! Derived: manifests and handles kept in memory.
 //!
 //! What no reader needs any more is removed as the tables grow: see [`Upkeep`].

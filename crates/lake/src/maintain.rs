@@ -1,11 +1,14 @@
-//! What keeps the lake small while it grows: small files joined, snapshots expired, files that nothing names removed.
+//! What keeps the lake small while it grows: small files joined, snapshots expired, files that
+//! nothing names removed.
 //!
-//! 1. A commit drops old snapshots from the metadata it writes ([`crate::retention`]), and hands them to [`crate::removal`].
+//! 1. A commit drops old snapshots from the metadata it writes ([`crate::retention`]), and hands
+//!    them to [`crate::removal`].
 //! 2. Their files are removed once the grace has passed and no reader of this process holds them.
 //! 3. [`Lake::maintain`], called now and then, joins small files ([`crate::compact`]).
 //! 4. It also sweeps, once a day, for what a killed process left behind ([`crate::sweep`]).
 //!
-//! Each step moves a pointer first and removes files after it, so a crash leaves files too many, never too few.
+//! Each step moves a pointer first and removes files after it, so a crash leaves files too many,
+//! never too few.
 
 use crate::Result;
 use crate::lake::Lake;
@@ -23,8 +26,9 @@ pub struct Maintained {
 }
 
 impl Lake {
-    /// Joins small files of the app's tables, removes files whose time has come, and once a day sweeps files that nothing names. Cheap where
-    /// there is nothing to do. Readers and writers go on meanwhile; one that is dropped half-way leaves what it has committed.
+    /// Joins small files of the app's tables, removes files whose time has come, and once a day
+    /// sweeps files that nothing names. Cheap where there is nothing to do. Readers and writers
+    /// go on meanwhile; one that is dropped half-way leaves what it has committed.
     ///
     /// # Errors
     /// The first table's; the others were still looked at.

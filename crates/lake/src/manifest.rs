@@ -4,8 +4,9 @@ use crate::objects::Objects;
 use crate::{Error, Result};
 use futures::{StreamExt, TryStreamExt};
 use iceberg::spec::{
-    DataFile, Datum, FormatVersion, Manifest, ManifestContentType, ManifestEntry, ManifestEntryRef, ManifestFile, ManifestList,
-    ManifestWriter, ManifestWriterBuilder, PartitionSpec, SchemaRef, SnapshotRef,
+    DataFile, Datum, FormatVersion, Manifest, ManifestContentType, ManifestEntry, ManifestEntryRef,
+    ManifestFile, ManifestList, ManifestWriter, ManifestWriterBuilder, PartitionSpec, SchemaRef,
+    SnapshotRef,
 };
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
@@ -46,24 +47,43 @@ impl Default for ManifestCache {
 impl ManifestCache {
     fn bounded(bytes: u64) -> Self {
         // One shard: a large manifest may take all of the memory, not only a shard's part.
-        let options = OptionsBuilder::new().estimated_items_capacity(KEPT_MANIFESTS).weight_capacity(bytes).shards(1).build();
+        let options = OptionsBuilder::new()
+            .estimated_items_capacity(KEPT_MANIFESTS)
+            .weight_capacity(bytes)
+            .shards(1)
+            .build();
         let kept = match options {
-            Ok(options) => Cache::with_options(options, ByBytes, DefaultHashBuilder::default(), DefaultLifecycle::default()),
+            Ok(options) => Cache::with_options(
+                options,
+                ByBytes,
+                DefaultHashBuilder::default(),
+                DefaultLifecycle::default(),
+            ),
             Err(_) => Cache::with_weighter(KEPT_MANIFESTS, bytes, ByBytes),
         };
         Self { kept }
     }
 
     /// The manifests a snapshot lists.
-    pub(crate) async fn list(&self, objects: &Objects, snapshot: &SnapshotRef, version: FormatVersion) -> Result<Vec<ManifestFile>> {
+    pub(crate) async fn list(
+        &self,
+        objects: &Objects,
+        snapshot: &SnapshotRef,
+        version: FormatVersion,
+    ) -> Result<Vec<ManifestFile>> {
         let path = snapshot.manifest_list();
         let bytes = objects.read(path).await?;
-        let list = ManifestList::parse_with_version(&bytes, version).map_err(|e| Error::corrupt(path, e.message()))?;
+        let list = ManifestList::parse_with_version(&bytes, version)
+            .map_err(|e| Error::corrupt(path, e.message()))?;
         Ok(list.consume_entries().into_iter().collect())
     }
 
     /// What the manifests say, in their order.
-    pub(crate) async fn load(&self, objects: &Objects, files: Vec<ManifestFile>) -> Result<Vec<(ManifestFile, Arc<Manifest>)>> {
+    pub(crate) async fn load(
+        &self,
+        objects: &Objects,
+        files: Vec<ManifestFile>,
+    ) -> Result<Vec<(ManifestFile, Arc<Manifest>)>> {
         let each = files.into_iter().map(|file| async move {
             let manifest = self.one(objects, &file).await?;
             Ok((file, manifest))
@@ -76,7 +96,10 @@ impl ManifestCache {
             return Ok(kept.manifest);
         }
         objects.verify(&file.manifest_path).await?;
-        let manifest = file.load_manifest(objects.io()).await.map_err(|e| Error::corrupt(&file.manifest_path, e.message()))?;
+        let manifest = file
+            .load_manifest(objects.io())
+            .await
+            .map_err(|e| Error::corrupt(&file.manifest_path, e.message()))?;
         let manifest = Arc::new(manifest);
         let kept = Kept { bytes: held_bytes(&manifest), manifest: manifest.clone() };
         self.kept.insert(file.manifest_path.clone(), kept);
@@ -98,10 +121,17 @@ fn held_bytes(manifest: &Manifest) -> u64 {
     const BOUND_BYTES: usize = SLOT_BYTES + size_of::<Datum>() + 16;
     let entry = |entry: &ManifestEntryRef| {
         let file = entry.data_file();
-        let counts = file.column_sizes().len() + file.value_counts().len() + file.null_value_counts().len() + file.nan_value_counts().len();
+        let counts = file.column_sizes().len()
+            + file.value_counts().len()
+            + file.null_value_counts().len()
+            + file.nan_value_counts().len();
         let bounds = file.lower_bounds().len() + file.upper_bounds().len();
         let splits = file.split_offsets().map_or(0, <[i64]>::len);
-        size_of::<ManifestEntry>() + file.file_path().len() + counts * SLOT_BYTES + bounds * BOUND_BYTES + splits * 8
+        size_of::<ManifestEntry>()
+            + file.file_path().len()
+            + counts * SLOT_BYTES
+            + bounds * BOUND_BYTES
+            + splits * 8
     };
     let bytes: usize = manifest.entries().iter().map(entry).sum();
     (size_of::<Manifest>() + 4096 + bytes) as u64
@@ -136,7 +166,11 @@ pub(crate) struct ManifestPlace<'a> {
 
 impl ManifestPlace<'_> {
     /// A manifest of files that this snapshot adds.
-    pub(crate) async fn added(&mut self, spec: &PartitionSpec, files: Vec<DataFile>) -> Result<ManifestFile> {
+    pub(crate) async fn added(
+        &mut self,
+        spec: &PartitionSpec,
+        files: Vec<DataFile>,
+    ) -> Result<ManifestFile> {
         let mut writer = self.writer(spec)?;
         for file in files {
             // No sequence number: readers inherit the one of the snapshot.
@@ -145,7 +179,8 @@ impl ManifestPlace<'_> {
         self.end(writer).await
     }
 
-    /// A manifest in which `deleted` are marked so by this snapshot and `kept` live on. `None` if there is nothing to say.
+    /// A manifest in which `deleted` are marked so by this snapshot and `kept` live on. `None` if
+    /// there is nothing to say.
     pub(crate) async fn rewritten(
         &mut self,
         spec: &PartitionSpec,
@@ -157,14 +192,25 @@ impl ManifestPlace<'_> {
         }
         let mut writer = self.writer(spec)?;
         let sequence = |entry: &ManifestEntryRef| {
-            entry.sequence_number().ok_or_else(|| Error::corrupt(entry.file_path(), "its manifest entry has no sequence number"))
+            entry.sequence_number().ok_or_else(|| {
+                Error::corrupt(entry.file_path(), "its manifest entry has no sequence number")
+            })
         };
         for entry in deleted {
-            writer.add_delete_file(entry.data_file().clone(), sequence(entry)?, entry.file_sequence_number)?;
+            writer.add_delete_file(
+                entry.data_file().clone(),
+                sequence(entry)?,
+                entry.file_sequence_number,
+            )?;
         }
         for entry in kept {
             let added_by = entry.snapshot_id().unwrap_or(self.snapshot_id);
-            writer.add_existing_file(entry.data_file().clone(), added_by, sequence(entry)?, entry.file_sequence_number)?;
+            writer.add_existing_file(
+                entry.data_file().clone(),
+                added_by,
+                sequence(entry)?,
+                entry.file_sequence_number,
+            )?;
         }
         self.end(writer).await.map(Some)
     }
@@ -172,7 +218,13 @@ impl ManifestPlace<'_> {
     fn writer(&mut self, spec: &PartitionSpec) -> Result<ManifestWriter> {
         let path = format!("{}/{}-m{}.avro", self.folder, self.commit, self.written.len());
         let output = self.objects.drafts().new_output(path)?;
-        Ok(ManifestWriterBuilder::new(output, Some(self.snapshot_id), self.schema.clone(), spec.clone()).build_v2_data())
+        Ok(ManifestWriterBuilder::new(
+            output,
+            Some(self.snapshot_id),
+            self.schema.clone(),
+            spec.clone(),
+        )
+        .build_v2_data())
     }
 
     async fn end(&mut self, writer: ManifestWriter) -> Result<ManifestFile> {
@@ -186,15 +238,25 @@ impl ManifestPlace<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use iceberg::spec::{DataContentType, DataFileBuilder, DataFileFormat, NestedField, PrimitiveType, Schema, Struct, Type};
+    use iceberg::spec::{
+        DataContentType, DataFileBuilder, DataFileFormat, NestedField, PrimitiveType, Schema,
+        Struct, Type,
+    };
 
     #[tokio::test]
     async fn the_cache_takes_no_more_bytes_than_it_may() {
         const BOUND_BYTES: u64 = 1 << 20;
         let folder = tempfile::tempdir().unwrap();
         let objects = Objects::local(folder.path().to_owned());
-        let field = |id| std::sync::Arc::new(NestedField::required(id, format!("c{id}"), Type::Primitive(PrimitiveType::String)));
-        let schema: SchemaRef = Arc::new(Schema::builder().with_fields((1..=50).map(field)).build().unwrap());
+        let field = |id| {
+            std::sync::Arc::new(NestedField::required(
+                id,
+                format!("c{id}"),
+                Type::Primitive(PrimitiveType::String),
+            ))
+        };
+        let schema: SchemaRef =
+            Arc::new(Schema::builder().with_fields((1..=50).map(field)).build().unwrap());
         let mut place = ManifestPlace {
             objects: &objects,
             folder: folder.path().to_str().unwrap().to_owned(),
@@ -204,22 +266,37 @@ mod tests {
             written: Vec::new(),
         };
         let cache = ManifestCache::bounded(BOUND_BYTES);
-        let text = || (1..=50).map(|id| (id, Datum::string("a bound as wide as they are allowed to be")));
+        let text =
+            || (1..=50).map(|id| (id, Datum::string("a bound as wide as they are allowed to be")));
         let mut all = 0;
         for number in 0..40 {
             let files = (0..20).map(|file| {
                 let mut data = DataFileBuilder::default();
-                data.content(DataContentType::Data).file_path(format!("{number}-{file}")).file_format(DataFileFormat::Parquet);
-                data.partition(Struct::empty()).partition_spec_id(0).record_count(1).file_size_in_bytes(1);
+                data.content(DataContentType::Data)
+                    .file_path(format!("{number}-{file}"))
+                    .file_format(DataFileFormat::Parquet);
+                data.partition(Struct::empty())
+                    .partition_spec_id(0)
+                    .record_count(1)
+                    .file_size_in_bytes(1);
                 data.lower_bounds(text().collect()).upper_bounds(text().collect()).build().unwrap()
             });
-            let written = place.added(&PartitionSpec::unpartition_spec(), files.collect()).await.unwrap();
+            let written =
+                place.added(&PartitionSpec::unpartition_spec(), files.collect()).await.unwrap();
             let (_, manifest) = cache.load(&objects, vec![written]).await.unwrap().remove(0);
             all += held_bytes(&manifest);
-            assert!(cache.kept.weight() <= BOUND_BYTES, "{} bytes after {number} manifests", cache.kept.weight());
+            assert!(
+                cache.kept.weight() <= BOUND_BYTES,
+                "{} bytes after {number} manifests",
+                cache.kept.weight()
+            );
         }
         assert!(all > 4 * BOUND_BYTES, "all together are {all} bytes, the test needs more");
-        assert!(cache.kept.weight() > BOUND_BYTES / 2, "and it is made use of: {}", cache.kept.weight());
+        assert!(
+            cache.kept.weight() > BOUND_BYTES / 2,
+            "and it is made use of: {}",
+            cache.kept.weight()
+        );
     }
 
     #[test]

@@ -13,13 +13,18 @@ use taghouse_disk::Folders;
 use xxhash_rust::xxh3::Xxh3;
 
 /// Runs work that blocks on the disk where it may, so that many files are synced at once.
-pub(crate) async fn aside<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-    let runtime = tokio::runtime::Handle::try_current().map_err(|e| Error::Internal(format!("the lake outside a runtime: {e}")))?;
+pub(crate) async fn aside<T: Send + 'static>(
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    let runtime = tokio::runtime::Handle::try_current()
+        .map_err(|e| Error::Internal(format!("the lake outside a runtime: {e}")))?;
     let joined = tokio::task::spawn_blocking(move || runtime.block_on(work)).await;
-    joined.map_err(|e| Error::Internal(format!("internal error: writing to the lake failed: {e}")))?
+    joined
+        .map_err(|e| Error::Internal(format!("internal error: writing to the lake failed: {e}")))?
 }
 
-/// Reads and writes objects by path. The seam to object storage: another `FileIO` and nothing else changes.
+/// Reads and writes objects by path. The seam to object storage: another `FileIO` and nothing else
+/// changes.
 #[derive(Debug, Clone)]
 pub(crate) struct Objects {
     io: FileIO,
@@ -37,7 +42,12 @@ impl Objects {
     /// Objects below the folder `root` of this machine.
     pub(crate) fn local(root: PathBuf) -> Self {
         let folders = Arc::new(Folders::below(root));
-        Self { io: FileIO::new_with_fs(), drafts: FileIO::new_with_memory(), folders, verified: Arc::default() }
+        Self {
+            io: FileIO::new_with_fs(),
+            drafts: FileIO::new_with_memory(),
+            folders,
+            verified: Arc::default(),
+        }
     }
 
     pub(crate) fn io(&self) -> &FileIO {
@@ -46,7 +56,8 @@ impl Objects {
 
     /// The whole object.
     pub(crate) async fn read(&self, path: &str) -> Result<Bytes> {
-        let bytes = self.io.new_input(path)?.read().await.map_err(|e| Error::corrupt(path, e.message()))?;
+        let bytes =
+            self.io.new_input(path)?.read().await.map_err(|e| Error::corrupt(path, e.message()))?;
         if Content::of(path).is_some_and(|content| !content.is_of(&bytes)) {
             return Err(Error::corrupt(path, CHANGED));
         }
@@ -66,7 +77,9 @@ impl Objects {
             return Ok(());
         }
         let object = path.to_owned();
-        let hashed = tokio::task::spawn_blocking(move || hashed(file(&object))).await.map_err(|e| Error::Internal(e.to_string()))?;
+        let hashed = tokio::task::spawn_blocking(move || hashed(file(&object)))
+            .await
+            .map_err(|e| Error::Internal(e.to_string()))?;
         if !content.is_hashed(&hashed.map_err(|e| Error::corrupt(path, e))?) {
             return Err(Error::corrupt(path, CHANGED));
         }
@@ -78,13 +91,19 @@ impl Objects {
         Ok(())
     }
 
-    /// Writes a new object; its content is on disk when this returns, its name once it is [settled](Self::settle).
+    /// Writes a new object; its content is on disk when this returns, its name once it is
+    /// [settled](Self::settle).
     pub(crate) async fn write(&self, path: &str, bytes: Bytes) -> Result<()> {
-        let failed = |e| Error::Unavailable(format!("cannot write {path} ({e}): check that the disk has room and is writable, then retry"));
+        let failed = |e| {
+            Error::Unavailable(format!(
+                "cannot write {path} ({e}): check that the disk has room and is writable, then retry"
+            ))
+        };
         taghouse_disk::write_new(file(path), &bytes).map_err(failed)
     }
 
-    /// Where upstream may write an object piece by piece; [`write_draft`](Self::write_draft) then makes it one.
+    /// Where upstream may write an object piece by piece; [`write_draft`](Self::write_draft) then
+    /// makes it one.
     pub(crate) fn drafts(&self) -> &FileIO {
         &self.drafts
     }
@@ -98,15 +117,19 @@ impl Objects {
         Ok(named)
     }
 
-    /// Makes the names of objects durable, which were written before: then a pointer may lead to them.
+    /// Makes the names of objects durable, which were written before: then a pointer may lead to
+    /// them.
     pub(crate) fn settle<'a>(&self, paths: impl IntoIterator<Item = &'a str>) -> Result<()> {
-        let failed =
-            |e| Error::Unavailable(format!("cannot sync the lake's folder {e}: check that the disk has room and is writable, then retry"));
+        let failed = |e| {
+            Error::Unavailable(format!(
+                "cannot sync the lake's folder {e}: check that the disk has room and is writable, then retry"
+            ))
+        };
         self.folders.settle(paths.into_iter().map(file)).map_err(failed)
     }
 
-    /// Removes objects that nothing names, and the folders that are empty then, as far as it goes: what stays behind is unreachable and
-    /// harmless.
+    /// Removes objects that nothing names, and the folders that are empty then, as far as it goes:
+    /// what stays behind is unreachable and harmless.
     pub(crate) async fn remove(&self, paths: impl IntoIterator<Item = String>) {
         let mut folders = HashSet::new();
         for path in paths {
@@ -138,7 +161,8 @@ fn file(path: &str) -> &Path {
 const CHANGED: &str = "its bytes are not those that were written";
 
 fn hashed(file: &Path) -> std::io::Result<Xxh3> {
-    let (mut file, mut hash, mut piece) = (std::fs::File::open(file)?, Xxh3::new(), vec![0; 1 << 20]);
+    let (mut file, mut hash, mut piece) =
+        (std::fs::File::open(file)?, Xxh3::new(), vec![0; 1 << 20]);
     loop {
         let length = file.read(&mut piece)?;
         if length == 0 {

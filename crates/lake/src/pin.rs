@@ -1,4 +1,5 @@
-//! Which snapshots readers of this process hold: their files are not removed. And since when data files are written that no table names yet.
+//! Which snapshots readers of this process hold: their files are not removed. And since when data
+//! files are written that no table names yet.
 
 use iceberg::spec::SnapshotRef;
 use parking_lot::Mutex;
@@ -40,7 +41,9 @@ impl Pins {
     pub(crate) fn pin(self: &Arc<Self>, location: &str, snapshot: &SnapshotRef) -> Arc<Pin> {
         let key = (location.to_owned(), snapshot.snapshot_id());
         let mut held = self.snapshots.lock();
-        held.entry(key.clone()).or_insert_with(|| Held { snapshot: snapshot.clone(), holders: 0 }).holders += 1;
+        held.entry(key.clone())
+            .or_insert_with(|| Held { snapshot: snapshot.clone(), holders: 0 })
+            .holders += 1;
         Arc::new(Pin { pins: self.clone(), key })
     }
 

@@ -73,7 +73,8 @@ impl Scan {
     pub(crate) fn stream(&self, partition: usize) -> BatchStream {
         let pieces = self.partitions.get(partition).cloned().unwrap_or_default();
         let pin = self.pin.clone();
-        let batches = stream(self.objects.clone(), self.schema.clone(), self.targets.clone(), pieces);
+        let batches =
+            stream(self.objects.clone(), self.schema.clone(), self.targets.clone(), pieces);
         let hold = move |_: &Result<RecordBatch>| {
             let _ = &pin;
         };
@@ -86,13 +87,23 @@ impl Scan {
     }
 
     /// A scan of these files of the table.
-    pub(crate) fn of_files(table: &Table, columns: &[String], files: &[DataFile], partitions: usize, whole: bool) -> Result<Self> {
+    pub(crate) fn of_files(
+        table: &Table,
+        columns: &[String],
+        files: &[DataFile],
+        partitions: usize,
+        whole: bool,
+    ) -> Result<Self> {
         let mut targets = Vec::with_capacity(columns.len());
         let mut fields = Vec::with_capacity(columns.len());
         for column in columns {
             let field = table.arrow_schema().field_with_name(&self::field(table, column)?.name)?;
-            targets.push(Target { field_id: self::field(table, column)?.id, data_type: field.data_type().clone() });
-            // A column that is required now may have been added to older files; Iceberg forbids it, and readers need not trust that.
+            targets.push(Target {
+                field_id: self::field(table, column)?.id,
+                data_type: field.data_type().clone(),
+            });
+            // A column that is required now may have been added to older files; Iceberg forbids it,
+            // and readers need not trust that.
             fields.push(field.clone());
         }
         let lake = table.warehouse();
@@ -105,7 +116,10 @@ impl Scan {
             rows: files.iter().map(DataFile::record_count).sum(),
             files: files.len(),
             whole,
-            pin: table.metadata().current_snapshot().map(|snapshot| lake.pins.pin(table.location(), snapshot)),
+            pin: table
+                .metadata()
+                .current_snapshot()
+                .map(|snapshot| lake.pins.pin(table.location(), snapshot)),
         })
     }
 }
@@ -113,10 +127,17 @@ impl Scan {
 /// The column, by its name as written.
 pub(crate) fn field<'a>(table: &'a Table, column: &str) -> Result<&'a NestedFieldRef> {
     let known = table.metadata().current_schema();
-    known.field_id_by_name(column).and_then(|id| known.as_struct().field_by_id(id)).ok_or_else(|| {
-        let names: Vec<&str> = known.as_struct().fields().iter().map(|f| f.name.as_str()).collect();
-        Error::Invalid(format!("table {} has no column {column}: it has {}", table.name(), names.join(", ")))
-    })
+    known.field_id_by_name(column).and_then(|id| known.as_struct().field_by_id(id)).ok_or_else(
+        || {
+            let names: Vec<&str> =
+                known.as_struct().fields().iter().map(|f| f.name.as_str()).collect();
+            Error::Invalid(format!(
+                "table {} has no column {column}: it has {}",
+                table.name(),
+                names.join(", ")
+            ))
+        },
+    )
 }
 
 /// Files to be read, held.
@@ -133,16 +154,27 @@ impl Planned {
     }
 }
 
-pub(crate) async fn plan(table: &Table, conditions: &[Condition], snapshot_id: Option<i64>) -> Result<Planned> {
+pub(crate) async fn plan(
+    table: &Table,
+    conditions: &[Condition],
+    snapshot_id: Option<i64>,
+) -> Result<Planned> {
     let metadata = table.metadata();
     let snapshot = match snapshot_id {
         None => metadata.current_snapshot(),
         Some(id) => {
-            let missing = || Error::NotFound(format!("table {} has no snapshot {id}: it may have expired", table.name()));
+            let missing = || {
+                Error::NotFound(format!(
+                    "table {} has no snapshot {id}: it may have expired",
+                    table.name()
+                ))
+            };
             Some(metadata.snapshot_by_id(id).ok_or_else(missing)?)
         }
     };
-    let Some(snapshot) = snapshot else { return Ok(Planned { files: Vec::new(), whole: true, pin: None }) };
+    let Some(snapshot) = snapshot else {
+        return Ok(Planned { files: Vec::new(), whole: true, pin: None });
+    };
     // Before the first of its files is read.
     let pin = table.warehouse().pins.pin(table.location(), snapshot);
     let (files, whole) = live_files(table, conditions, snapshot).await?;
@@ -150,17 +182,24 @@ pub(crate) async fn plan(table: &Table, conditions: &[Condition], snapshot_id: O
 }
 
 /// The snapshot's files that may hold rows of interest, and whether those are all.
-async fn live_files(table: &Table, conditions: &[Condition], snapshot: &SnapshotRef) -> Result<(Vec<DataFile>, bool)> {
+async fn live_files(
+    table: &Table,
+    conditions: &[Condition],
+    snapshot: &SnapshotRef,
+) -> Result<(Vec<DataFile>, bool)> {
     let metadata = table.metadata();
     let lake = table.warehouse();
     let schema = metadata.current_schema();
-    let mut manifests = lake.manifests.list(&lake.objects, snapshot, metadata.format_version()).await?;
+    let mut manifests =
+        lake.manifests.list(&lake.objects, snapshot, metadata.format_version()).await?;
     refuse_deletes(table.name(), &manifests)?;
     manifests.retain(manifest::lives);
     let listed = manifests.len();
     let unpartitioned = iceberg::spec::PartitionSpec::unpartition_spec();
-    let spec_of = |id: i32| metadata.partition_spec_by_id(id).map_or(&unpartitioned, |s| s.as_ref());
-    manifests.retain(|m| conditions.iter().all(|c| c.may_list(m, spec_of(m.partition_spec_id), schema)));
+    let spec_of =
+        |id: i32| metadata.partition_spec_by_id(id).map_or(&unpartitioned, |s| s.as_ref());
+    manifests
+        .retain(|m| conditions.iter().all(|c| c.may_list(m, spec_of(m.partition_spec_id), schema)));
     let mut whole = manifests.len() == listed;
     let mut files = Vec::new();
     for (file, manifest) in lake.manifests.load(&lake.objects, manifests).await? {
@@ -178,14 +217,20 @@ async fn live_files(table: &Table, conditions: &[Condition], snapshot: &Snapshot
 
 fn cut(file: &DataFile, partitions: usize) -> Vec<Piece> {
     let size = file.file_size_in_bytes();
-    let parts = if partitions > 1 && size > CUT_BYTES { size.div_ceil(CUT_BYTES).min(partitions as u64) } else { 1 };
+    let parts = if partitions > 1 && size > CUT_BYTES {
+        size.div_ceil(CUT_BYTES).min(partitions as u64)
+    } else {
+        1
+    };
     let path: Arc<str> = file.file_path().into();
     let bound = |i: u64| size * i / parts;
-    let piece = |i: u64| Piece { path: path.clone(), file_bytes: size, range: bound(i)..bound(i + 1) };
+    let piece =
+        |i: u64| Piece { path: path.clone(), file_bytes: size, range: bound(i)..bound(i + 1) };
     (0..parts).map(piece).collect()
 }
 
-/// Largest first, each to the partition with the least so far; within a partition in the table's order.
+/// Largest first, each to the partition with the least so far; within a partition in the table's
+/// order.
 fn spread(pieces: Vec<Piece>, partitions: usize) -> Vec<Vec<Piece>> {
     let count = partitions.min(pieces.len()).max(1);
     let mut order: Vec<usize> = (0..pieces.len()).collect();

@@ -1,6 +1,9 @@
 //! Which files can hold rows of interest, by partition values and column bounds.
 
-use iceberg::spec::{DataFile, Datum, FieldSummary, ManifestFile, PartitionSpec, PrimitiveLiteral, PrimitiveType, Schema, Transform};
+use iceberg::spec::{
+    DataFile, Datum, FieldSummary, ManifestFile, PartitionSpec, PrimitiveLiteral, PrimitiveType,
+    Schema, Transform,
+};
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -70,57 +73,100 @@ impl Condition {
             return false;
         }
         // Bounds of an older type (a widened column) do not compare, and then nothing is pruned.
-        let (lower, upper) = (file.lower_bounds().get(&field_id), file.upper_bounds().get(&field_id));
+        let (lower, upper) =
+            (file.lower_bounds().get(&field_id), file.upper_bounds().get(&field_id));
         if !values.iter().any(|v| comparison.possible(lower, upper, v)) {
             return false;
         }
-        let partition = spec.fields().iter().zip(file.partition().iter()).find(|(f, _)| f.source_id == field_id);
+        let partition = spec
+            .fields()
+            .iter()
+            .zip(file.partition().iter())
+            .find(|(f, _)| f.source_id == field_id);
         let Some((field, Some(literal))) = partition else { return true };
-        let Some(ty) = schema.field_by_id(field_id).and_then(|f| f.field_type.as_primitive_type()) else { return true };
+        let Some(ty) = schema.field_by_id(field_id).and_then(|f| f.field_type.as_primitive_type())
+        else {
+            return true;
+        };
         let Some(literal) = literal.as_primitive_literal() else { return true };
         let Some(actual) = partition_datum(&literal, field.transform, ty) else { return true };
-        values.iter().any(|v| holds_in_partition(comparison, field.transform, (Some(&actual), Some(&actual)), v))
+        values.iter().any(|v| {
+            holds_in_partition(comparison, field.transform, (Some(&actual), Some(&actual)), v)
+        })
     }
 
     /// Whether a manifest can list such a file.
-    pub(crate) fn may_list(&self, manifest: &ManifestFile, spec: &PartitionSpec, schema: &Schema) -> bool {
+    pub(crate) fn may_list(
+        &self,
+        manifest: &ManifestFile,
+        spec: &PartitionSpec,
+        schema: &Schema,
+    ) -> bool {
         let (field_id, comparison, values) = match self {
             Self::Never => return false,
             Self::IsSet { .. } => return true,
-            Self::OnDays { field_id, days } => return may_list_days(days, manifest, *field_id, spec),
+            Self::OnDays { field_id, days } => {
+                return may_list_days(days, manifest, *field_id, spec);
+            }
             Self::AnyOf { field_id, comparison, values } => (*field_id, *comparison, values),
         };
         let Some(summaries) = &manifest.partitions else { return true };
         let found = spec.fields().iter().zip(summaries).find(|(f, _)| f.source_id == field_id);
         let Some((field, summary)) = found else { return true };
-        let Some(ty) = schema.field_by_id(field_id).and_then(|f| f.field_type.as_primitive_type()) else { return true };
-        let Some((lower, upper)) = summary_bounds(summary, field.transform, ty) else { return true };
-        values.iter().any(|v| holds_in_partition(comparison, field.transform, (Some(&lower), Some(&upper)), v))
+        let Some(ty) = schema.field_by_id(field_id).and_then(|f| f.field_type.as_primitive_type())
+        else {
+            return true;
+        };
+        let Some((lower, upper)) = summary_bounds(summary, field.transform, ty) else {
+            return true;
+        };
+        values.iter().any(|v| {
+            holds_in_partition(comparison, field.transform, (Some(&lower), Some(&upper)), v)
+        })
     }
 }
 
 /// Whether a file can hold an instant of one of the days.
 fn may_be_on(days: &BTreeSet<i32>, file: &DataFile, field_id: i32, spec: &PartitionSpec) -> bool {
-    let partition = spec.fields().iter().zip(file.partition().iter()).find(|(f, _)| f.source_id == field_id);
+    let partition =
+        spec.fields().iter().zip(file.partition().iter()).find(|(f, _)| f.source_id == field_id);
     if let Some((field, Some(literal))) = partition
-        && let (Transform::Day, Some(PrimitiveLiteral::Int(day))) = (field.transform, literal.as_primitive_literal())
+        && let (Transform::Day, Some(PrimitiveLiteral::Int(day))) =
+            (field.transform, literal.as_primitive_literal())
     {
         return days.contains(&day);
     }
-    let bound = |bounds: &std::collections::HashMap<i32, Datum>| bounds.get(&field_id).and_then(day_number);
-    let (first, last) = (bound(file.lower_bounds()).unwrap_or(i32::MIN), bound(file.upper_bounds()).unwrap_or(i32::MAX));
+    let bound =
+        |bounds: &std::collections::HashMap<i32, Datum>| bounds.get(&field_id).and_then(day_number);
+    let (first, last) = (
+        bound(file.lower_bounds()).unwrap_or(i32::MIN),
+        bound(file.upper_bounds()).unwrap_or(i32::MAX),
+    );
     first > last || days.range(first..=last).next().is_some()
 }
 
 /// Whether a manifest can list such a file.
-fn may_list_days(days: &BTreeSet<i32>, manifest: &ManifestFile, field_id: i32, spec: &PartitionSpec) -> bool {
+fn may_list_days(
+    days: &BTreeSet<i32>,
+    manifest: &ManifestFile,
+    field_id: i32,
+    spec: &PartitionSpec,
+) -> bool {
     let Some(summaries) = &manifest.partitions else { return true };
-    let found = spec.fields().iter().zip(summaries).find(|(f, _)| f.source_id == field_id && f.transform == Transform::Day);
-    let Some((lower, upper)) = found.and_then(|(_, summary)| summary_bounds(summary, Transform::Day, &PrimitiveType::Date)) else {
+    let found = spec
+        .fields()
+        .iter()
+        .zip(summaries)
+        .find(|(f, _)| f.source_id == field_id && f.transform == Transform::Day);
+    let Some((lower, upper)) = found
+        .and_then(|(_, summary)| summary_bounds(summary, Transform::Day, &PrimitiveType::Date))
+    else {
         return true;
     };
     match (lower.literal(), upper.literal()) {
-        (PrimitiveLiteral::Int(first), PrimitiveLiteral::Int(last)) if first <= last => days.range(first..=last).next().is_some(),
+        (PrimitiveLiteral::Int(first), PrimitiveLiteral::Int(last)) if first <= last => {
+            days.range(first..=last).next().is_some()
+        }
         _ => true,
     }
 }
@@ -156,23 +202,41 @@ fn day(value: &Datum) -> Option<Datum> {
 
 fn day_number(value: &Datum) -> Option<i32> {
     match (value.data_type(), value.literal()) {
-        (PrimitiveType::Timestamptz, PrimitiveLiteral::Long(micros)) => i32::try_from(micros.div_euclid(86_400_000_000)).ok(),
+        (PrimitiveType::Timestamptz, PrimitiveLiteral::Long(micros)) => {
+            i32::try_from(micros.div_euclid(86_400_000_000)).ok()
+        }
         _ => None,
     }
 }
 
-fn partition_datum(literal: &PrimitiveLiteral, transform: Transform, ty: &PrimitiveType) -> Option<Datum> {
+fn partition_datum(
+    literal: &PrimitiveLiteral,
+    transform: Transform,
+    ty: &PrimitiveType,
+) -> Option<Datum> {
     match (transform, ty, literal) {
         (Transform::Day, _, PrimitiveLiteral::Int(days)) => Some(Datum::date(*days)),
-        (Transform::Identity, PrimitiveType::Timestamptz, PrimitiveLiteral::Long(v)) => Some(Datum::timestamptz_micros(*v)),
-        (Transform::Identity, PrimitiveType::Long, PrimitiveLiteral::Long(v)) => Some(Datum::long(*v)),
-        (Transform::Identity, PrimitiveType::Date, PrimitiveLiteral::Int(v)) => Some(Datum::date(*v)),
-        (Transform::Identity, PrimitiveType::String, PrimitiveLiteral::String(v)) => Some(Datum::string(v)),
+        (Transform::Identity, PrimitiveType::Timestamptz, PrimitiveLiteral::Long(v)) => {
+            Some(Datum::timestamptz_micros(*v))
+        }
+        (Transform::Identity, PrimitiveType::Long, PrimitiveLiteral::Long(v)) => {
+            Some(Datum::long(*v))
+        }
+        (Transform::Identity, PrimitiveType::Date, PrimitiveLiteral::Int(v)) => {
+            Some(Datum::date(*v))
+        }
+        (Transform::Identity, PrimitiveType::String, PrimitiveLiteral::String(v)) => {
+            Some(Datum::string(v))
+        }
         _ => None,
     }
 }
 
-fn summary_bounds(summary: &FieldSummary, transform: Transform, ty: &PrimitiveType) -> Option<(Datum, Datum)> {
+fn summary_bounds(
+    summary: &FieldSummary,
+    transform: Transform,
+    ty: &PrimitiveType,
+) -> Option<(Datum, Datum)> {
     let ty = match transform {
         Transform::Day => PrimitiveType::Date,
         Transform::Identity => ty.clone(),

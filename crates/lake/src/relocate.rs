@@ -1,18 +1,22 @@
-//! A warehouse that stands at another place than its tables name: Iceberg's metadata names files by absolute paths.
+//! A warehouse that stands at another place than its tables name: Iceberg's metadata names files by
+//! absolute paths.
 //!
-//! 1. Manifests, manifest lists and metadata files of all snapshots are written again, with paths of the present place. Data files stay.
+//! 1. Manifests, manifest lists and metadata files of all snapshots are written again, with paths
+//!    of the present place. Data files stay.
 //! 2. One commit of the catalog moves the pointers of all tables of an app.
 //!
-//! After a crash in between the same call begins again; what the first one wrote is left to the sweep. The cost is that of the metadata: some
-//! files of kilobytes for each table, each of them synced.
+//! After a crash in between the same call begins again; what the first one wrote is left to the
+//! sweep. The cost is that of the metadata: some files of kilobytes for each table, each of them
+//! synced.
 
 use crate::lake::Lake;
 use crate::objects::aside;
 use crate::warehouse::Warehouse;
 use crate::{Error, Result, metadata};
 use iceberg::spec::{
-    DataFile, DataFileBuilder, FormatVersion, Manifest, ManifestContentType, ManifestFile, ManifestList, ManifestListWriter,
-    ManifestStatus, ManifestWriterBuilder, SnapshotRef, TableMetadata,
+    DataFile, DataFileBuilder, FormatVersion, Manifest, ManifestContentType, ManifestFile,
+    ManifestList, ManifestListWriter, ManifestStatus, ManifestWriterBuilder, SnapshotRef,
+    TableMetadata,
 };
 use serde_json::Value as Json;
 use std::collections::HashMap;
@@ -25,15 +29,17 @@ use taghouse_model::AppId;
 const FOLDERS: [&str; 2] = ["write.data.path", "write.metadata.path"];
 
 impl Lake {
-    /// Makes the tables of an app, whose warehouse was at `former` when they were written, name this one. Gives how many tables were changed.
-    /// Nobody may write to the tables meanwhile.
+    /// Makes the tables of an app, whose warehouse was at `former` when they were written, name
+    /// this one. Gives how many tables were changed. Nobody may write to the tables meanwhile.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] names a metadata file that cannot be read, [`Error::Invalid`] a table with delete files of another engine, in which
-    /// paths stand too. No table is changed then.
+    /// [`Error::Corrupt`] names a metadata file that cannot be read, [`Error::Invalid`] a table
+    /// with delete files of another engine, in which paths stand too. No table is changed then.
     pub async fn relocate(&self, app: &AppId, former: &Path) -> Result<usize> {
         let lake = self.warehouse().clone();
-        let former = former.to_str().ok_or_else(|| Error::Invalid(format!("{} is not UTF-8", former.display())))?;
+        let former = former
+            .to_str()
+            .ok_or_else(|| Error::Invalid(format!("{} is not UTF-8", former.display())))?;
         let (app, former) = (app.clone(), former.trim_end_matches('/').to_owned());
         aside(async move {
             let mut changes = Vec::new();
@@ -79,7 +85,9 @@ impl Relocation<'_> {
 
     /// Moves a table's pointer; `None` where it is at its place.
     async fn table(&mut self, app: &AppId, table: &str) -> Result<Option<Change>> {
-        let Some(location) = self.lake.catalog.table_location(app, table).await? else { return Ok(None) };
+        let Some(location) = self.lake.catalog.table_location(app, table).await? else {
+            return Ok(None);
+        };
         let here = self.now(&location);
         if here == location {
             return Ok(None);
@@ -88,11 +96,17 @@ impl Relocation<'_> {
         let next = self.metadata(table, &former).await?;
         let next = metadata::write(&self.lake.objects, &next, Some(&here)).await?;
         self.written.push(next.clone());
-        Ok(Some(Change::SwapTable { app: app.clone(), table: table.to_owned(), expected: Some(location), location: next }))
+        Ok(Some(Change::SwapTable {
+            app: app.clone(),
+            table: table.to_owned(),
+            expected: Some(location),
+            location: next,
+        }))
     }
 
     async fn metadata(&mut self, table: &str, former: &TableMetadata) -> Result<TableMetadata> {
-        let unreadable = |e: serde_json::Error| Error::Internal(format!("metadata of {table}: {e}"));
+        let unreadable =
+            |e: serde_json::Error| Error::Internal(format!("metadata of {table}: {e}"));
         let mut json = serde_json::to_value(former).map_err(unreadable)?;
         json["location"] = self.now(former.location()).into();
         // Former metadata files name former places: there is no way back to them.
@@ -103,7 +117,8 @@ impl Relocation<'_> {
             }
         }
         for kind in ["statistics", "partition-statistics"] {
-            for statistics in json.get_mut(kind).and_then(Json::as_array_mut).into_iter().flatten() {
+            for statistics in json.get_mut(kind).and_then(Json::as_array_mut).into_iter().flatten()
+            {
                 if let Some(path) = statistics.get_mut("statistics-path") {
                     self.change(path);
                 }
@@ -117,7 +132,8 @@ impl Relocation<'_> {
             let list = self.list(table, former, snapshot, &mut manifests).await?;
             lists.insert(snapshot.snapshot_id(), list);
         }
-        for snapshot in json.get_mut("snapshots").and_then(Json::as_array_mut).into_iter().flatten() {
+        for snapshot in json.get_mut("snapshots").and_then(Json::as_array_mut).into_iter().flatten()
+        {
             if let Some(list) = snapshot["snapshot-id"].as_i64().and_then(|id| lists.remove(&id)) {
                 snapshot["manifest-list"] = list.into();
             }
@@ -125,7 +141,8 @@ impl Relocation<'_> {
         serde_json::from_value(json).map_err(unreadable)
     }
 
-    /// Writes a snapshot's list of manifests again, and those of them that no other snapshot had. Gives the list's path.
+    /// Writes a snapshot's list of manifests again, and those of them that no other snapshot had.
+    /// Gives the list's path.
     async fn list(
         &mut self,
         table: &str,
@@ -136,7 +153,8 @@ impl Relocation<'_> {
         let objects = &self.lake.objects;
         let path = self.now(snapshot.manifest_list());
         let bytes = objects.read(&path).await?;
-        let list = ManifestList::parse_with_version(&bytes, metadata.format_version()).map_err(|e| Error::corrupt(&path, e.message()))?;
+        let list = ManifestList::parse_with_version(&bytes, metadata.format_version())
+            .map_err(|e| Error::corrupt(&path, e.message()))?;
 
         let mut manifests = Vec::new();
         let files: Vec<ManifestFile> = list.consume_entries().into_iter().collect();
@@ -150,7 +168,12 @@ impl Relocation<'_> {
             manifests.push(manifest);
         }
 
-        let draft = format!("{}/metadata/snap-{}-1-{}.avro", self.now(metadata.location()), snapshot.snapshot_id(), uuid::Uuid::new_v4());
+        let draft = format!(
+            "{}/metadata/snap-{}-1-{}.avro",
+            self.now(metadata.location()),
+            snapshot.snapshot_id(),
+            uuid::Uuid::new_v4()
+        );
         let writer = objects.drafts().new_output(&draft)?.writer().await?;
         let (id, parent) = (snapshot.snapshot_id(), snapshot.parent_snapshot_id());
         let mut writer = ManifestListWriter::v2(writer, id, parent, snapshot.sequence_number());
@@ -162,21 +185,33 @@ impl Relocation<'_> {
     }
 
     /// Writes a manifest again; gives its entry for the lists.
-    async fn manifest(&mut self, table: &str, metadata: &TableMetadata, file: &ManifestFile) -> Result<ManifestFile> {
+    async fn manifest(
+        &mut self,
+        table: &str,
+        metadata: &TableMetadata,
+        file: &ManifestFile,
+    ) -> Result<ManifestFile> {
         let path = self.now(&file.manifest_path);
         let bytes = self.lake.objects.read(&path).await?;
-        let manifest = Manifest::parse_avro(&bytes).map_err(|e| Error::corrupt(&path, e.message()))?;
-        if file.content == ManifestContentType::Deletes || metadata.format_version() != FormatVersion::V2 {
+        let manifest =
+            Manifest::parse_avro(&bytes).map_err(|e| Error::corrupt(&path, e.message()))?;
+        if file.content == ManifestContentType::Deletes
+            || metadata.format_version() != FormatVersion::V2
+        {
             return Err(Error::Invalid(format!(
                 "table {table} was written to by another engine, in a form whose files name each other: move the data folder back to where it \
                  was, rewrite the table's data files with that engine, then move it again"
             )));
         }
 
-        let draft = format!("{}/metadata/{}-m0.avro", self.now(metadata.location()), uuid::Uuid::new_v4());
+        let draft =
+            format!("{}/metadata/{}-m0.avro", self.now(metadata.location()), uuid::Uuid::new_v4());
         let output = self.lake.objects.drafts().new_output(&draft)?;
-        let (schema, spec) = (manifest.metadata().schema().clone(), manifest.metadata().partition_spec().clone());
-        let mut writer = ManifestWriterBuilder::new(output, Some(file.added_snapshot_id), schema, spec).build_v2_data();
+        let (schema, spec) =
+            (manifest.metadata().schema().clone(), manifest.metadata().partition_spec().clone());
+        let mut writer =
+            ManifestWriterBuilder::new(output, Some(file.added_snapshot_id), schema, spec)
+                .build_v2_data();
         for entry in manifest.entries() {
             let data = self.data_file(entry.data_file(), file.partition_spec_id)?;
             let sequence = entry.sequence_number();
@@ -184,11 +219,20 @@ impl Relocation<'_> {
                 // Without a number of its own it has that of the manifest.
                 ManifestStatus::Added => writer.add_file(data, sequence.unwrap_or(-1))?,
                 ManifestStatus::Deleted => {
-                    writer.add_delete_file(data, sequence.unwrap_or(file.sequence_number), entry.file_sequence_number)?;
+                    writer.add_delete_file(
+                        data,
+                        sequence.unwrap_or(file.sequence_number),
+                        entry.file_sequence_number,
+                    )?;
                 }
                 ManifestStatus::Existing => {
                     let added_by = entry.snapshot_id().unwrap_or(file.added_snapshot_id);
-                    writer.add_existing_file(data, added_by, sequence.unwrap_or(file.sequence_number), entry.file_sequence_number)?;
+                    writer.add_existing_file(
+                        data,
+                        added_by,
+                        sequence.unwrap_or(file.sequence_number),
+                        entry.file_sequence_number,
+                    )?;
                 }
             }
         }

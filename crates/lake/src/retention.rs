@@ -17,14 +17,23 @@ pub(crate) struct Superseded {
 pub(crate) struct Expired {
     /// All snapshots dropped.
     pub(crate) ids: Vec<i64>,
-    /// Those whose files can be told from their successor's: of the main branch, while there is no other. Oldest first. The files of the
-    /// others are found by the sweep.
+    /// Those whose files can be told from their successor's: of the main branch, while there is no
+    /// other. Oldest first. The files of the others are found by the sweep.
     pub(crate) chain: Vec<Superseded>,
 }
 
-/// What goes from `metadata` when `next` becomes its current snapshot at `now`. What other branches and tags name stays.
-pub(crate) fn expired(metadata: &TableMetadata, next: &SnapshotRef, upkeep: &Upkeep, now: TimestampMs) -> Expired {
-    let line = metadata.current_snapshot().map(|current| line(metadata, current.clone())).unwrap_or_default();
+/// What goes from `metadata` when `next` becomes its current snapshot at `now`. What other branches
+/// and tags name stays.
+pub(crate) fn expired(
+    metadata: &TableMetadata,
+    next: &SnapshotRef,
+    upkeep: &Upkeep,
+    now: TimestampMs,
+) -> Expired {
+    let line = metadata
+        .current_snapshot()
+        .map(|current| line(metadata, current.clone()))
+        .unwrap_or_default();
     let line: Vec<SnapshotRef> = std::iter::once(next.clone()).chain(line).collect();
     let mut chain = Vec::new();
     for (kept, pair) in line.windows(2).enumerate() {
@@ -36,8 +45,14 @@ pub(crate) fn expired(metadata: &TableMetadata, next: &SnapshotRef, upkeep: &Upk
     chain.reverse();
     let in_line: HashSet<i64> = line.iter().map(|s| s.snapshot_id()).collect();
     // Rolled back, or staged by another engine.
-    let aside = metadata.snapshots().filter(|s| !in_line.contains(&s.snapshot_id()) && now - s.timestamp_ms() >= upkeep.kept_ms);
-    let mut ids: Vec<i64> = chain.iter().map(|s| s.snapshot.snapshot_id()).chain(aside.map(|s| s.snapshot_id())).collect();
+    let aside = metadata.snapshots().filter(|s| {
+        !in_line.contains(&s.snapshot_id()) && now - s.timestamp_ms() >= upkeep.kept_ms
+    });
+    let mut ids: Vec<i64> = chain
+        .iter()
+        .map(|s| s.snapshot.snapshot_id())
+        .chain(aside.map(|s| s.snapshot_id()))
+        .collect();
     if ids.is_empty() {
         return Expired::default();
     }
@@ -55,11 +70,16 @@ fn line(metadata: &TableMetadata, from: SnapshotRef) -> Vec<SnapshotRef> {
     std::iter::successors(Some(from), parent).take(metadata.snapshots().len()).collect()
 }
 
-/// Snapshots that branches and tags other than `main` lead to: other engines made those, and mean to keep them. `None`: it cannot be told.
+/// Snapshots that branches and tags other than `main` lead to: other engines made those, and mean
+/// to keep them. `None`: it cannot be told.
 fn named_elsewhere(metadata: &TableMetadata) -> Option<HashSet<i64>> {
     // Upstream shows the names in the JSON only.
     let json = serde_json::to_value(metadata).ok()?;
-    let names = json["refs"].as_object().into_iter().flat_map(|refs| refs.keys()).filter(|name| *name != MAIN_BRANCH);
+    let names = json["refs"]
+        .as_object()
+        .into_iter()
+        .flat_map(|refs| refs.keys())
+        .filter(|name| *name != MAIN_BRANCH);
     let heads = names.filter_map(|name| metadata.snapshot_for_ref(name));
     Some(heads.flat_map(|head| line(metadata, head.clone())).map(|s| s.snapshot_id()).collect())
 }

@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use taghouse_model::{TimestampMs, Value};
 
-/// A scan that is being described. Conditions only prune: files without any row that meets them are not read, and the rows of the files that
-/// are read come all; filtering rows exactly is the caller's. (Conditions on the column by whose values a table is cut are exact.)
+/// A scan that is being described. Conditions only prune: files without any row that meets them are
+/// not read, and the rows of the files that are read come all; filtering rows exactly is the
+/// caller's. (Conditions on the column by whose values a table is cut are exact.)
 #[derive(Clone)]
 pub struct ScanBuilder {
     table: Table,
@@ -37,7 +38,8 @@ impl ScanBuilder {
         Self { table, columns, conditions: Vec::new(), snapshot_id: None }
     }
 
-    /// Of interest are rows with time < `instant`. The time is the day partition's column, else the column `time`.
+    /// Of interest are rows with time < `instant`. The time is the day partition's column, else the
+    /// column `time`.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the table has no such column.
@@ -98,14 +100,18 @@ impl ScanBuilder {
         self.want(column, Want::IsSet)
     }
 
-    /// The rows of one partition of an identity-partitioned table, exactly: a tag's table as of one time.
+    /// The rows of one partition of an identity-partitioned table, exactly: a tag's table as of one
+    /// time.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the table is cut otherwise.
     pub fn partition(self, value: &Value) -> Result<Self> {
         match self.table.partition() {
             Partition::Identity(column) => self.compare(&column, Comparison::Equal, value.clone()),
-            _ => Err(Error::Invalid(format!("table {} is not cut by the values of a column", self.table.name()))),
+            _ => Err(Error::Invalid(format!(
+                "table {} is not cut by the values of a column",
+                self.table.name()
+            ))),
         }
     }
 
@@ -124,7 +130,8 @@ impl ScanBuilder {
     /// Plans the scan in at most `partitions` parts of about equal bytes.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for an unknown column, [`Error::NotFound`] for an unknown snapshot, [`Error::Corrupt`] if a manifest cannot be read.
+    /// [`Error::Invalid`] for an unknown column, [`Error::NotFound`] for an unknown snapshot,
+    /// [`Error::Corrupt`] if a manifest cannot be read.
     pub async fn plan(self, partitions: usize) -> Result<Scan> {
         self.files().await?.scan(&self.table, &self.columns, partitions.max(1))
     }
@@ -146,11 +153,17 @@ impl ScanBuilder {
                 Want::IsSet => Condition::IsSet { field_id: field.id },
                 Want::OnDays(days) => Condition::OnDays { field_id: field.id, days: days.clone() },
                 Want::AnyOf(comparison, values) => {
-                    let datums: Vec<_> = values.iter().filter_map(|v| datum(v, &field.field_type)).collect();
+                    let datums: Vec<_> =
+                        values.iter().filter_map(|v| datum(v, &field.field_type)).collect();
                     match (datums.is_empty(), comparison) {
-                        (false, _) => Condition::AnyOf { field_id: field.id, comparison: *comparison, values: datums },
+                        (false, _) => Condition::AnyOf {
+                            field_id: field.id,
+                            comparison: *comparison,
+                            values: datums,
+                        },
                         (true, Comparison::Equal) => Condition::Never,
-                        // A value between two of the column's (2.5 of a whole number): nothing is pruned.
+                        // A value between two of the column's (2.5 of a whole number): nothing is
+                        // pruned.
                         (true, _) => continue,
                     }
                 }

@@ -4,7 +4,10 @@ use crate::layout::{Column, Partition, TableLayout};
 use crate::{Error, Result};
 use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef as ArrowSchemaRef};
 use iceberg::arrow::schema_to_arrow_schema;
-use iceberg::spec::{ListType, NestedField, NestedFieldRef, PrimitiveType, Schema, Transform, Type, UnboundPartitionSpec};
+use iceberg::spec::{
+    ListType, NestedField, NestedFieldRef, PrimitiveType, Schema, Transform, Type,
+    UnboundPartitionSpec,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use taghouse_model::ValueType;
@@ -12,17 +15,25 @@ use taghouse_model::ValueType;
 /// The digits of every decimal column.
 pub(crate) const DECIMAL_PRECISION: u32 = 38;
 
-/// Refuses layouts that no engine could read back: no columns, names twice, a partition by something that is not there.
+/// Refuses layouts that no engine could read back: no columns, names twice, a partition by
+/// something that is not there.
 pub(crate) fn check(layout: &TableLayout) -> Result<()> {
     let table = &layout.name;
-    let plain = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let plain = |name: &str| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
     if !plain(table) {
-        return Err(Error::Invalid(format!("\"{table}\" cannot name a table: use letters, digits and _")));
+        return Err(Error::Invalid(format!(
+            "\"{table}\" cannot name a table: use letters, digits and _"
+        )));
     }
     let mut seen = BTreeSet::new();
     for column in &layout.columns {
         if !seen.insert(column.name.to_ascii_lowercase()) {
-            return Err(Error::Invalid(format!("table {table} would have column {} twice: rename one", column.name)));
+            return Err(Error::Invalid(format!(
+                "table {table} would have column {} twice: rename one",
+                column.name
+            )));
         }
     }
     let source = match &layout.partition {
@@ -30,19 +41,33 @@ pub(crate) fn check(layout: &TableLayout) -> Result<()> {
         Partition::Day(source) | Partition::Identity(source) => source,
     };
     let column = layout.columns.iter().find(|c| &c.name == source);
-    let column = column.ok_or_else(|| Error::Invalid(format!("table {table} is cut by {source}, which is none of its columns")))?;
+    let column = column.ok_or_else(|| {
+        Error::Invalid(format!("table {table} is cut by {source}, which is none of its columns"))
+    })?;
     if !column.required {
-        return Err(Error::Invalid(format!("table {table} is cut by {source}, which must be required")));
+        return Err(Error::Invalid(format!(
+            "table {table} is cut by {source}, which must be required"
+        )));
     }
     match (&layout.partition, column.value) {
         (Partition::Day(_), ValueType::Time) => {}
-        (Partition::Identity(_), ValueType::Time | ValueType::Date | ValueType::Int | ValueType::Text) => {}
-        (_, ty) => return Err(Error::Invalid(format!("table {table} cannot be cut by {source} of type {ty}"))),
+        (
+            Partition::Identity(_),
+            ValueType::Time | ValueType::Date | ValueType::Int | ValueType::Text,
+        ) => {}
+        (_, ty) => {
+            return Err(Error::Invalid(format!(
+                "table {table} cannot be cut by {source} of type {ty}"
+            )));
+        }
     }
     if let Partition::Day(source) = &layout.partition
         && seen.contains(&day_field(source).to_ascii_lowercase())
     {
-        return Err(Error::Invalid(format!("table {table} cannot have a column {}: it names the partition; rename it", day_field(source))));
+        return Err(Error::Invalid(format!(
+            "table {table} cannot have a column {}: it names the partition; rename it",
+            day_field(source)
+        )));
     }
     Ok(())
 }
@@ -55,13 +80,18 @@ pub(crate) fn schema(layout: &TableLayout) -> Result<Schema> {
 }
 
 /// The partition spec of a new table.
-pub(crate) fn partition_spec(layout: &TableLayout, schema: &Schema) -> Result<Option<UnboundPartitionSpec>> {
+pub(crate) fn partition_spec(
+    layout: &TableLayout,
+    schema: &Schema,
+) -> Result<Option<UnboundPartitionSpec>> {
     let (source, name, transform) = match &layout.partition {
         Partition::None => return Ok(None),
         Partition::Day(source) => (source, day_field(source), Transform::Day),
         Partition::Identity(source) => (source, source.clone(), Transform::Identity),
     };
-    let id = schema.field_id_by_name(source).ok_or_else(|| Error::Internal(format!("no column {source}")))?;
+    let id = schema
+        .field_id_by_name(source)
+        .ok_or_else(|| Error::Internal(format!("no column {source}")))?;
     Ok(Some(UnboundPartitionSpec::builder().add_partition_field(id, name, transform)?.build()))
 }
 
@@ -69,12 +99,17 @@ fn day_field(source: &str) -> String {
     format!("{source}_day")
 }
 
-/// The schema with the layout's missing columns added as nullable ones; `None` if nothing is missing. Columns that the layout does not
-/// name stay.
+/// The schema with the layout's missing columns added as nullable ones; `None` if nothing is
+/// missing. Columns that the layout does not name stay.
 ///
 /// # Errors
 /// A column of another type than the layout's.
-pub(crate) fn evolve(table: &str, current: &Schema, last_column_id: i32, layout: &TableLayout) -> Result<Option<Schema>> {
+pub(crate) fn evolve(
+    table: &str,
+    current: &Schema,
+    last_column_id: i32,
+    layout: &TableLayout,
+) -> Result<Option<Schema>> {
     let mut fields: Vec<NestedFieldRef> = current.as_struct().fields().to_vec();
     let mut next = last_column_id;
     let mut changed = false;
@@ -96,7 +131,8 @@ pub(crate) fn evolve(table: &str, current: &Schema, last_column_id: i32, layout:
             )));
         }
         if old.required && !column.required {
-            fields[at] = Arc::new(NestedField::optional(old.id, &old.name, (*old.field_type).clone()));
+            fields[at] =
+                Arc::new(NestedField::optional(old.id, &old.name, (*old.field_type).clone()));
             changed = true;
         }
     }
@@ -108,7 +144,9 @@ pub(crate) fn evolve(table: &str, current: &Schema, last_column_id: i32, layout:
 
 fn same_type(a: &Type, b: &Type) -> bool {
     match (a, b) {
-        (Type::List(a), Type::List(b)) => same_type(&a.element_field.field_type, &b.element_field.field_type),
+        (Type::List(a), Type::List(b)) => {
+            same_type(&a.element_field.field_type, &b.element_field.field_type)
+        }
         (a, b) => a == b,
     }
 }
@@ -122,12 +160,15 @@ fn column_type(ty: ValueType, next: &mut i32) -> Type {
         ValueType::Bool => PrimitiveType::Boolean,
         ValueType::Text => PrimitiveType::String,
         ValueType::Int => PrimitiveType::Long,
-        ValueType::Decimal { scale } => PrimitiveType::Decimal { precision: DECIMAL_PRECISION, scale: u32::from(scale) },
+        ValueType::Decimal { scale } => {
+            PrimitiveType::Decimal { precision: DECIMAL_PRECISION, scale: u32::from(scale) }
+        }
         ValueType::Date => PrimitiveType::Date,
         ValueType::Time => PrimitiveType::Timestamptz,
         ValueType::Set => {
             *next += 1;
-            let element = NestedField::list_element(*next, Type::Primitive(PrimitiveType::String), false);
+            let element =
+                NestedField::list_element(*next, Type::Primitive(PrimitiveType::String), false);
             return Type::List(ListType::new(Arc::new(element)));
         }
     })
@@ -151,8 +192,8 @@ fn plain(field: &Field) -> Field {
     Field::new(field.name(), ty, field.is_nullable())
 }
 
-/// The Arrow schema that batches of a layout's table have: `Time` is Timestamp(µs, "+00:00"), `Decimal` Decimal128(38, scale), `Set` a list
-/// of Utf8, `Date` Date32.
+/// The Arrow schema that batches of a layout's table have: `Time` is Timestamp(µs, "+00:00"),
+/// `Decimal` Decimal128(38, scale), `Set` a list of Utf8, `Date` Date32.
 ///
 /// # Errors
 /// A layout that cannot be a table.

@@ -1,17 +1,19 @@
-//! One table's next snapshot: manifests, their list, the summary, the metadata file. Written, and not yet pointed to.
+//! One table's next snapshot: manifests, their list, the summary, the metadata file. Written, and
+//! not yet pointed to.
 
 use crate::manifest::{ManifestPlace, lives, refuse_deletes};
 use crate::retention::{Superseded, expired};
 use crate::table::Table;
 use crate::{Error, Result, metadata};
 use iceberg::spec::{
-    DataFile, FormatVersion, Literal, MAIN_BRANCH, ManifestEntryRef, ManifestFile, ManifestListWriter, Operation, PartitionSpec, Snapshot,
-    Summary, TableMetadata,
+    DataFile, FormatVersion, Literal, MAIN_BRANCH, ManifestEntryRef, ManifestFile,
+    ManifestListWriter, Operation, PartitionSpec, Snapshot, Summary, TableMetadata,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// Carried manifests beyond this many are merged: a table that is appended to every few seconds stays quick to plan and to commit.
+/// Carried manifests beyond this many are merged: a table that is appended to every few seconds
+/// stays quick to plan and to commit.
 const MAX_SMALL_MANIFESTS: usize = 100;
 /// A manifest of this size is not merged any more.
 const FULL_MANIFEST_BYTES: i64 = 8 << 20;
@@ -39,7 +41,8 @@ pub(crate) struct Next {
     pub(crate) written: Vec<String>,
     /// Metadata files that the successor's log does not list any more.
     pub(crate) old_metadata: Vec<String>,
-    /// Snapshots that the successor does not name any more, whose files go when their time has come.
+    /// Snapshots that the successor does not name any more, whose files go when their time has
+    /// come.
     pub(crate) expired: Vec<Superseded>,
 }
 
@@ -52,10 +55,17 @@ struct Written {
 }
 
 /// Writes the successor of `base`. What it wrote is removed again if it fails.
-pub(crate) async fn prepare(base: &Table, change: &TableChange, properties: &BTreeMap<String, String>) -> Result<Next> {
+pub(crate) async fn prepare(
+    base: &Table,
+    change: &TableChange,
+    properties: &BTreeMap<String, String>,
+) -> Result<Next> {
     let metadata = base.metadata();
     if metadata.format_version() != FormatVersion::V2 {
-        return Err(Error::Invalid(format!("table {} is not of Iceberg format 2, the only one written here", base.name())));
+        return Err(Error::Invalid(format!(
+            "table {} is not of Iceberg format 2, the only one written here",
+            base.name()
+        )));
     }
     let mut place = ManifestPlace {
         objects: &base.warehouse().objects,
@@ -66,9 +76,14 @@ pub(crate) async fn prepare(base: &Table, change: &TableChange, properties: &BTr
         written: Vec::new(),
     };
     match write_next(base, change, properties, &mut place).await {
-        Ok(Written { location, metadata, old_metadata, expired }) => {
-            Ok(Next { base: base.clone(), location, metadata, written: place.written, old_metadata, expired })
-        }
+        Ok(Written { location, metadata, old_metadata, expired }) => Ok(Next {
+            base: base.clone(),
+            location,
+            metadata,
+            written: place.written,
+            old_metadata,
+            expired,
+        }),
         Err(e) => {
             place.objects.remove(place.written).await;
             Err(e)
@@ -93,18 +108,23 @@ async fn write_next(
     let list = format!("{}/snap-{}-0-{}.avro", place.folder, place.snapshot_id, place.commit);
     let writer = place.objects.drafts().new_output(&list)?.writer().await?;
     let sequence = metadata.next_sequence_number();
-    let mut writer = ManifestListWriter::v2(writer, place.snapshot_id, metadata.current_snapshot_id(), sequence);
+    let mut writer =
+        ManifestListWriter::v2(writer, place.snapshot_id, metadata.current_snapshot_id(), sequence);
     writer.add_manifests(manifests.iter().cloned())?;
     writer.close().await?;
     let list = place.objects.write_draft(&list).await?;
     place.written.push(list.clone());
 
-    let operation = match (change.overwritten.is_empty() && !change.rows_go, change.replaced.is_empty()) {
-        (true, true) => Operation::Append,
-        (true, false) => Operation::Replace,
-        (false, _) => Operation::Overwrite,
+    let operation =
+        match (change.overwritten.is_empty() && !change.rows_go, change.replaced.is_empty()) {
+            (true, true) => Operation::Append,
+            (true, false) => Operation::Replace,
+            (false, _) => Operation::Overwrite,
+        };
+    let summary = Summary {
+        operation,
+        additional_properties: tally.summary(metadata, &manifests, properties),
     };
-    let summary = Summary { operation, additional_properties: tally.summary(metadata, &manifests, properties) };
     let now = base.warehouse().now_ms().max(metadata.last_updated_ms());
     let snapshot = Snapshot::builder()
         .with_snapshot_id(place.snapshot_id)
@@ -122,22 +142,33 @@ async fn write_next(
         builder = builder.remove_statistics(id).remove_partition_statistics(id);
     }
     let built = builder.build()?;
-    let location = metadata::write(place.objects, &built.metadata, Some(base.metadata_location())).await?;
+    let location =
+        metadata::write(place.objects, &built.metadata, Some(base.metadata_location())).await?;
     place.written.push(location.clone());
     let old_metadata = built.expired_metadata_logs.into_iter().map(|l| l.metadata_file).collect();
     Ok(Written { location, metadata: built.metadata, old_metadata, expired: expired.chain })
 }
 
-/// The base's manifests as they go on: those with overwritten files written again, many small ones merged.
-async fn carried(base: &Table, change: &TableChange, place: &mut ManifestPlace<'_>, tally: &mut Tally) -> Result<Vec<ManifestFile>> {
+/// The base's manifests as they go on: those with overwritten files written again, many small ones
+/// merged.
+async fn carried(
+    base: &Table,
+    change: &TableChange,
+    place: &mut ManifestPlace<'_>,
+    tally: &mut Tally,
+) -> Result<Vec<ManifestFile>> {
     let metadata = base.metadata();
     let gone = || {
-        let message = format!("files of table {} that were to be replaced are gone: they were overwritten meanwhile", base.name());
+        let message = format!(
+            "files of table {} that were to be replaced are gone: they were overwritten meanwhile",
+            base.name()
+        );
         if change.replaced.is_empty() { Ok(()) } else { Err(Error::Conflict(message)) }
     };
     let Some(snapshot) = metadata.current_snapshot() else { return gone().map(|()| Vec::new()) };
     let lake = base.warehouse();
-    let mut manifests = lake.manifests.list(&lake.objects, snapshot, metadata.format_version()).await?;
+    let mut manifests =
+        lake.manifests.list(&lake.objects, snapshot, metadata.format_version()).await?;
     manifests.retain(lives);
     if !change.overwritten.is_empty() || !change.replaced.is_empty() {
         refuse_deletes(base.name(), &manifests)?;
@@ -165,9 +196,11 @@ async fn without(
     for (file, manifest) in lake.manifests.load(&lake.objects, manifests).await? {
         let goes = |e: &ManifestEntryRef| {
             let value = e.data_file().partition().iter().next().flatten();
-            change.replaced.contains(e.file_path()) || value.is_some_and(|v| change.overwritten.contains(v))
+            change.replaced.contains(e.file_path())
+                || value.is_some_and(|v| change.overwritten.contains(v))
         };
-        let (deleted, kept): (Vec<_>, Vec<_>) = manifest.entries().iter().filter(|e| e.is_alive()).cloned().partition(goes);
+        let (deleted, kept): (Vec<_>, Vec<_>) =
+            manifest.entries().iter().filter(|e| e.is_alive()).cloned().partition(goes);
         if deleted.is_empty() {
             next.push(file);
             continue;
@@ -179,7 +212,11 @@ async fn without(
     Ok((next, replaced))
 }
 
-async fn merged(base: &Table, manifests: Vec<ManifestFile>, place: &mut ManifestPlace<'_>) -> Result<Vec<ManifestFile>> {
+async fn merged(
+    base: &Table,
+    manifests: Vec<ManifestFile>,
+    place: &mut ManifestPlace<'_>,
+) -> Result<Vec<ManifestFile>> {
     let spec_id = base.metadata().default_partition_spec_id();
     let small = |m: &ManifestFile| {
         m.manifest_length < FULL_MANIFEST_BYTES
@@ -194,14 +231,20 @@ async fn merged(base: &Table, manifests: Vec<ManifestFile>, place: &mut Manifest
     }
     let lake = base.warehouse();
     let loaded = lake.manifests.load(&lake.objects, mergeable).await?;
-    let kept: Vec<_> = loaded.iter().flat_map(|(_, m)| m.entries()).filter(|e| e.is_alive()).cloned().collect();
+    let kept: Vec<_> =
+        loaded.iter().flat_map(|(_, m)| m.entries()).filter(|e| e.is_alive()).cloned().collect();
     next.extend(place.rewritten(base.metadata().default_partition_spec(), &[], &kept).await?);
     Ok(next)
 }
 
 fn spec_of<'a>(base: &'a Table, file: &ManifestFile) -> Result<&'a PartitionSpec> {
     let spec = base.metadata().partition_spec_by_id(file.partition_spec_id);
-    let spec = spec.ok_or_else(|| Error::corrupt(&file.manifest_path, format!("it names partition spec {}", file.partition_spec_id)))?;
+    let spec = spec.ok_or_else(|| {
+        Error::corrupt(
+            &file.manifest_path,
+            format!("it names partition spec {}", file.partition_spec_id),
+        )
+    })?;
     Ok(spec)
 }
 
@@ -242,18 +285,41 @@ impl Tally {
         self.partitions.insert(format!("{:?}", file.partition()));
     }
 
-    /// The summary: the caller's properties, then ours that hold on, then what was counted, which nobody can shadow. The totals of files
-    /// and rows are counted from the manifests and so are right whatever other engines wrote.
-    fn summary(&self, base: &TableMetadata, manifests: &[ManifestFile], properties: &BTreeMap<String, String>) -> HashMap<String, String> {
+    /// The summary: the caller's properties, then ours that hold on, then what was counted, which
+    /// nobody can shadow. The totals of files and rows are counted from the manifests and so
+    /// are right whatever other engines wrote.
+    fn summary(
+        &self,
+        base: &TableMetadata,
+        manifests: &[ManifestFile],
+        properties: &BTreeMap<String, String>,
+    ) -> HashMap<String, String> {
         let before = base.current_snapshot().map(|s| &s.summary().additional_properties);
         let mut all: HashMap<String, String> = HashMap::new();
-        all.extend(before.into_iter().flatten().filter(|(k, _)| k.starts_with(OURS)).map(|(k, v)| (k.clone(), v.clone())));
+        all.extend(
+            before
+                .into_iter()
+                .flatten()
+                .filter(|(k, _)| k.starts_with(OURS))
+                .map(|(k, v)| (k.clone(), v.clone())),
+        );
         all.extend(properties.iter().map(|(k, v)| (k.clone(), v.clone())));
-        let count = |key: &str| before.and_then(|b| b.get(key)).and_then(|v| v.parse::<u64>().ok()).unwrap_or(0);
-        let data = || manifests.iter().filter(|m| m.content == iceberg::spec::ManifestContentType::Data);
-        let files: u64 = data().map(|m| u64::from(m.added_files_count.unwrap_or(0)) + u64::from(m.existing_files_count.unwrap_or(0))).sum();
-        let rows: u64 = data().map(|m| m.added_rows_count.unwrap_or(0) + m.existing_rows_count.unwrap_or(0)).sum();
-        let bytes = (count("total-files-size") + self.added_bytes).saturating_sub(self.removed_bytes);
+        let count = |key: &str| {
+            before.and_then(|b| b.get(key)).and_then(|v| v.parse::<u64>().ok()).unwrap_or(0)
+        };
+        let data =
+            || manifests.iter().filter(|m| m.content == iceberg::spec::ManifestContentType::Data);
+        let files: u64 = data()
+            .map(|m| {
+                u64::from(m.added_files_count.unwrap_or(0))
+                    + u64::from(m.existing_files_count.unwrap_or(0))
+            })
+            .sum();
+        let rows: u64 = data()
+            .map(|m| m.added_rows_count.unwrap_or(0) + m.existing_rows_count.unwrap_or(0))
+            .sum();
+        let bytes =
+            (count("total-files-size") + self.added_bytes).saturating_sub(self.removed_bytes);
         let changes = [
             ("added-data-files", self.added_files),
             ("added-records", self.added_rows),

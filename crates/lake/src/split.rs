@@ -48,9 +48,19 @@ impl PartitionKey {
                 let rest = micros.rem_euclid(MICROS_A_DAY);
                 let day = day(i32::try_from(micros.div_euclid(MICROS_A_DAY)).unwrap_or(0));
                 let seconds = rest / 1_000_000;
-                format!("{day}T{:02}-{:02}-{:02}.{:03}", seconds / 3600, seconds / 60 % 60, seconds % 60, rest / 1000 % 1000)
+                format!(
+                    "{day}T{:02}-{:02}-{:02}.{:03}",
+                    seconds / 3600,
+                    seconds / 60 % 60,
+                    seconds % 60,
+                    rest / 1000 % 1000
+                )
             }
-            Self::Text(text) => text.chars().take(40).map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect(),
+            Self::Text(text) => text
+                .chars()
+                .take(40)
+                .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+                .collect(),
         };
         match partition {
             Partition::None => String::new(),
@@ -62,17 +72,24 @@ impl PartitionKey {
 
 fn day(days: i32) -> String {
     let span = jiff::Span::new().try_days(days).ok();
-    span.and_then(|s| jiff::civil::date(1970, 1, 1).checked_add(s).ok()).map_or_else(|| days.to_string(), |d| d.to_string())
+    span.and_then(|s| jiff::civil::date(1970, 1, 1).checked_add(s).ok())
+        .map_or_else(|| days.to_string(), |d| d.to_string())
 }
 
 /// Cuts the batch. Its partition column has no nulls.
-pub(crate) fn split(batch: RecordBatch, partition: &Partition) -> Result<Vec<(PartitionKey, RecordBatch)>> {
+pub(crate) fn split(
+    batch: RecordBatch,
+    partition: &Partition,
+) -> Result<Vec<(PartitionKey, RecordBatch)>> {
     let (column, by_day) = match partition {
         Partition::None => return Ok(vec![(PartitionKey::Whole, batch)]),
         Partition::Day(column) => (column, true),
         Partition::Identity(column) => (column, false),
     };
-    let array = batch.column_by_name(column).ok_or_else(|| Error::Internal(format!("no partition column {column}")))?.clone();
+    let array = batch
+        .column_by_name(column)
+        .ok_or_else(|| Error::Internal(format!("no partition column {column}")))?
+        .clone();
     match array.data_type() {
         DataType::Timestamp(..) => {
             let micros = array.as_primitive::<TimestampMicrosecondType>().values();
@@ -83,11 +100,21 @@ pub(crate) fn split(batch: RecordBatch, partition: &Partition) -> Result<Vec<(Pa
                 cut(batch, micros.iter().copied(), PartitionKey::Time)
             }
         }
-        DataType::Date32 => cut(batch, array.as_primitive::<Date32Type>().values().iter().copied(), PartitionKey::Day),
-        DataType::Int64 => cut(batch, array.as_primitive::<Int64Type>().values().iter().copied(), PartitionKey::Int),
+        DataType::Date32 => cut(
+            batch,
+            array.as_primitive::<Date32Type>().values().iter().copied(),
+            PartitionKey::Day,
+        ),
+        DataType::Int64 => cut(
+            batch,
+            array.as_primitive::<Int64Type>().values().iter().copied(),
+            PartitionKey::Int,
+        ),
         DataType::Utf8 => {
             let texts = array.as_string::<i32>();
-            cut(batch, (0..texts.len()).map(|i| texts.value(i)), |t: &str| PartitionKey::Text(t.to_owned()))
+            cut(batch, (0..texts.len()).map(|i| texts.value(i)), |t: &str| {
+                PartitionKey::Text(t.to_owned())
+            })
         }
         other => Err(Error::Internal(format!("a table cut by a column of Arrow type {other}"))),
     }
@@ -113,5 +140,9 @@ fn cut<K: Ord + Copy>(
         run.1.push(row);
     }
     rows.entry(run.0).or_default().append(&mut run.1);
-    rows.into_iter().map(|(key, indices)| Ok((named(key), take_record_batch(&batch, &UInt32Array::from(indices))?))).collect()
+    rows.into_iter()
+        .map(|(key, indices)| {
+            Ok((named(key), take_record_batch(&batch, &UInt32Array::from(indices))?))
+        })
+        .collect()
 }

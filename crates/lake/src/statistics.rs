@@ -1,10 +1,14 @@
-//! Column statistics of a Parquet file as Iceberg's manifests have them, by which every reader prunes.
+//! Column statistics of a Parquet file as Iceberg's manifests have them, by which every reader
+//! prunes.
 //!
-//! Only the columns that every row has get any: time, user, event, source and the like. A property of a few events prunes hardly a file, and
-//! with hundreds of properties its statistics would be most of what each commit writes and each plan reads.
+//! Only the columns that every row has get any: time, user, event, source and the like. A property
+//! of a few events prunes hardly a file, and with hundreds of properties its statistics would be
+//! most of what each commit writes and each plan reads.
 
 use crate::datum::decimal;
-use iceberg::spec::{DataFileBuilder, Datum, NestedField, NestedFieldRef, PrimitiveType, Schema, Type};
+use iceberg::spec::{
+    DataFileBuilder, Datum, NestedField, NestedFieldRef, PrimitiveType, Schema, Type,
+};
 use parquet::basic::Type as PhysicalType;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::statistics::Statistics;
@@ -36,7 +40,8 @@ pub(crate) fn metrics_modes(schema: &Schema) -> impl Iterator<Item = (String, St
         };
         (format!("write.metadata.metrics.column.{}", field.name), mode)
     };
-    let columns: Vec<_> = schema.as_struct().fields().iter().filter(|f| prunes(f)).map(of_column).collect();
+    let columns: Vec<_> =
+        schema.as_struct().fields().iter().filter(|f| prunes(f)).map(of_column).collect();
     std::iter::once(("write.metadata.metrics.default".to_owned(), "none".to_owned())).chain(columns)
 }
 
@@ -64,7 +69,13 @@ pub(crate) fn describe(builder: &mut DataFileBuilder, schema: &Schema, parquet: 
         .split_offsets(Some(parquet.row_groups().iter().filter_map(|g| g.file_offset()).collect()));
 }
 
-fn add(columns: &mut Columns, unbounded: &mut Vec<i32>, schema: &Schema, id: i32, chunk: &ColumnChunkMetaData) {
+fn add(
+    columns: &mut Columns,
+    unbounded: &mut Vec<i32>,
+    schema: &Schema,
+    id: i32,
+    chunk: &ColumnChunkMetaData,
+) {
     *columns.sizes.entry(id).or_default() += u64::try_from(chunk.compressed_size()).unwrap_or(0);
     let values = u64::try_from(chunk.num_values()).unwrap_or(0);
     *columns.values.entry(id).or_default() += values;
@@ -85,11 +96,13 @@ fn add(columns: &mut Columns, unbounded: &mut Vec<i32>, schema: &Schema, id: i32
         unbounded.push(id);
         return;
     };
-    let smaller = columns.lower.get(&id).is_none_or(|old| lower.partial_cmp(old).is_some_and(|o| o.is_lt()));
+    let smaller =
+        columns.lower.get(&id).is_none_or(|old| lower.partial_cmp(old).is_some_and(|o| o.is_lt()));
     if smaller {
         columns.lower.insert(id, lower);
     }
-    let greater = columns.upper.get(&id).is_none_or(|old| upper.partial_cmp(old).is_some_and(|o| o.is_gt()));
+    let greater =
+        columns.upper.get(&id).is_none_or(|old| upper.partial_cmp(old).is_some_and(|o| o.is_gt()));
     if greater {
         columns.upper.insert(id, upper);
     }
@@ -100,11 +113,17 @@ fn primitive(ty: &Type) -> Option<&PrimitiveType> {
 }
 
 fn bounds(statistics: &Statistics, ty: &PrimitiveType) -> Option<(Datum, Datum)> {
-    let pair = |of: &dyn Fn(&[u8]) -> Option<Datum>| Some((of(statistics.min_bytes_opt()?)?, of(statistics.max_bytes_opt()?)?));
+    let pair = |of: &dyn Fn(&[u8]) -> Option<Datum>| {
+        Some((of(statistics.min_bytes_opt()?)?, of(statistics.max_bytes_opt()?)?))
+    };
     match (ty, statistics.physical_type()) {
         (PrimitiveType::Boolean, PhysicalType::BOOLEAN) => pair(&|b| Some(Datum::bool(b != [0]))),
-        (PrimitiveType::Date, PhysicalType::INT32) => pair(&|b| Some(Datum::date(i32::from_le_bytes(b.try_into().ok()?)))),
-        (PrimitiveType::Long, PhysicalType::INT64) => pair(&|b| Some(Datum::long(i64::from_le_bytes(b.try_into().ok()?)))),
+        (PrimitiveType::Date, PhysicalType::INT32) => {
+            pair(&|b| Some(Datum::date(i32::from_le_bytes(b.try_into().ok()?))))
+        }
+        (PrimitiveType::Long, PhysicalType::INT64) => {
+            pair(&|b| Some(Datum::long(i64::from_le_bytes(b.try_into().ok()?))))
+        }
         (PrimitiveType::Timestamptz, PhysicalType::INT64) => {
             pair(&|b| Some(Datum::timestamptz_micros(i64::from_le_bytes(b.try_into().ok()?))))
         }
@@ -125,7 +144,8 @@ fn lower_text(text: &str) -> &str {
     text.char_indices().nth(BOUND_CHARS).map_or(text, |(end, _)| &text[..end])
 }
 
-/// A short text that is not below `text`: its beginning with the last character raised that can be. `None` if there is none.
+/// A short text that is not below `text`: its beginning with the last character raised that can be.
+/// `None` if there is none.
 fn upper_text(text: &str) -> Option<String> {
     let beginning = lower_text(text);
     if beginning.len() == text.len() {
@@ -161,6 +181,10 @@ mod tests {
         check(&format!("a{}", highest.repeat(16)), &format!("a{}", highest.repeat(15)), Some("b"));
         check(&highest.repeat(17), &highest.repeat(16), None);
         let before_surrogates = format!("aaaaaaaaaaaaaaa{}b", '\u{D7FF}');
-        check(&before_surrogates, &before_surrogates[..before_surrogates.len() - 1], Some(&format!("aaaaaaaaaaaaaaa{}", '\u{E000}')));
+        check(
+            &before_surrogates,
+            &before_surrogates[..before_surrogates.len() - 1],
+            Some(&format!("aaaaaaaaaaaaaaa{}", '\u{E000}')),
+        );
     }
 }

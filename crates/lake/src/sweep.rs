@@ -1,8 +1,12 @@
-//! Files that no table names: of runs that were killed, of derived tables that were replaced, of snapshots that expired before a restart.
+//! Files that no table names: of runs that were killed, of derived tables that were replaced, of
+//! snapshots that expired before a restart.
 //!
-//! 1. What may be gone is fixed first: files last written to before a time at which nothing was being written that is not committed.
-//! 2. Then it is read what all tables name, their old snapshots and what readers of this process hold included.
-//! 3. What is in the app's folder, old enough and not named is removed, and so are folders with nothing in them.
+//! 1. What may be gone is fixed first: files last written to before a time at which nothing was
+//!    being written that is not committed.
+//! 2. Then it is read what all tables name, their old snapshots and what readers of this process
+//!    hold included.
+//! 3. What is in the app's folder, old enough and not named is removed, and so are folders with
+//!    nothing in them.
 //!
 //! If anything of step 2 cannot be read, nothing is removed.
 
@@ -35,15 +39,21 @@ impl Lake {
         let Some(swept) = self.sweep(app).await? else { return Ok(0) };
         let value = serde_json::json!({ "at_ms": now });
         let name = POINTER_NAME.to_owned();
-        let swept_at =
-            Change::PutPointer { kind: POINTER_KIND.to_owned(), app: app.clone(), name, expected: pointer.map(|p| p.revision), value };
+        let swept_at = Change::PutPointer {
+            kind: POINTER_KIND.to_owned(),
+            app: app.clone(),
+            name,
+            expected: pointer.map(|p| p.revision),
+            value,
+        };
         match lake.catalog.commit(vec![swept_at]).await {
             Err(e) if e.kind() != ErrorKind::Conflict => Err(e.into()),
             _ => Ok(swept),
         }
     }
 
-    /// `None`: not now, for other engines may still read what was expired before this process began.
+    /// `None`: not now, for other engines may still read what was expired before this process
+    /// began.
     async fn sweep(&self, app: &AppId) -> Result<Option<u64>> {
         let lake = self.warehouse();
         if lake.removal.is_kept() {
@@ -58,9 +68,11 @@ impl Lake {
         for name in self.tables(app).await? {
             tables.extend(self.table(app, &name).await?);
         }
-        // What this process expires is on its list. A former one's is safe to remove when nothing can have been expired of late.
+        // What this process expires is on its list. A former one's is safe to remove when nothing
+        // can have been expired of late.
         let long_here = now - lake.opened_ms >= lake.upkeep.grace_ms;
-        let quiet = |table: &Table| now - table.metadata().last_updated_ms() >= lake.upkeep.grace_ms;
+        let quiet =
+            |table: &Table| now - table.metadata().last_updated_ms() >= lake.upkeep.grace_ms;
         if !long_here && !tables.iter().all(quiet) {
             return Ok(None);
         }
@@ -68,7 +80,9 @@ impl Lake {
         drop(kept);
         let folder = PathBuf::from(format!("{}/{app}", lake.root));
         let walked = tokio::task::spawn_blocking(move || unnamed(&folder, &named, before)).await;
-        let unnamed = walked.map_err(|e| Error::Internal(format!("internal error: looking for unreferenced files failed: {e}")))??;
+        let unnamed = walked.map_err(|e| {
+            Error::Internal(format!("internal error: looking for unreferenced files failed: {e}"))
+        })??;
         let count = unnamed.files.len() as u64;
         if count > 0 {
             tracing::info!(%app, files = count, "files of the lake that no table names are removed");
@@ -87,7 +101,8 @@ impl Lake {
         for name in self.tables(app).await? {
             tables.extend(self.table(app, &name).await?);
         }
-        let mut files: Vec<PathBuf> = self.named(&tables).await?.into_iter().map(PathBuf::from).collect();
+        let mut files: Vec<PathBuf> =
+            self.named(&tables).await?.into_iter().map(PathBuf::from).collect();
         files.sort();
         Ok(files)
     }
@@ -112,16 +127,26 @@ impl Lake {
             if !named.insert(snapshot.manifest_list().to_owned()) {
                 continue;
             }
-            let mut manifests = lake.manifests.list(&lake.objects, &snapshot, FormatVersion::V2).await?;
+            let mut manifests =
+                lake.manifests.list(&lake.objects, &snapshot, FormatVersion::V2).await?;
             manifests.retain(|m| read.insert(m.manifest_path.clone()));
             named.extend(manifests.iter().map(|m| m.manifest_path.clone()));
             manifests.retain(lives);
             for (_, manifest) in lake.manifests.load(&lake.objects, manifests).await? {
-                named.extend(manifest.entries().iter().filter(|e| e.is_alive()).map(|e| e.file_path().to_owned()));
+                named.extend(
+                    manifest
+                        .entries()
+                        .iter()
+                        .filter(|e| e.is_alive())
+                        .map(|e| e.file_path().to_owned()),
+                );
             }
         }
         // Other engines write paths as URLs.
-        Ok(named.into_iter().map(|path| path.strip_prefix("file://").map(str::to_owned).unwrap_or(path)).collect())
+        Ok(named
+            .into_iter()
+            .map(|path| path.strip_prefix("file://").map(str::to_owned).unwrap_or(path))
+            .collect())
     }
 }
 
@@ -133,14 +158,17 @@ struct Unnamed {
     empty: HashSet<PathBuf>,
 }
 
-/// Files below the folder that were last written to before `before` and are not named, and folders that are empty.
+/// Files below the folder that were last written to before `before` and are not named, and folders
+/// that are empty.
 fn unnamed(folder: &Path, named: &HashSet<String>, before: TimestampMs) -> Result<Unnamed> {
     let mut found = Unnamed::default();
     let mut folders = vec![folder.to_owned()];
     let Ok(before) = u64::try_from(before) else { return Ok(found) };
     let before = UNIX_EPOCH + Duration::from_millis(before);
     while let Some(folder) = folders.pop() {
-        let failed = |e: std::io::Error| Error::Unavailable(format!("cannot look into {}: {e}", folder.display()));
+        let failed = |e: std::io::Error| {
+            Error::Unavailable(format!("cannot look into {}: {e}", folder.display()))
+        };
         let entries = match std::fs::read_dir(&folder) {
             Ok(entries) => entries,
             // The app has no table yet.

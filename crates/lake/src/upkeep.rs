@@ -7,13 +7,16 @@ pub struct Upkeep {
     pub kept_ms: i64,
     /// … but no more than so many beside the current one.
     pub kept_snapshots: usize,
-    /// Files that the current snapshot does not name stay for so long after the snapshot that did was superseded: other engines may be reading.
+    /// Files that the current snapshot does not name stay for so long after the snapshot that did
+    /// was superseded: other engines may be reading.
     pub grace_ms: i64,
-    /// A file that no table names is swept when it has not been written to for so long; other engines must have committed theirs by then.
+    /// A file that no table names is swept when it has not been written to for so long; other
+    /// engines must have committed theirs by then.
     pub orphan_ms: i64,
     /// How often it is swept.
     pub sweep_every_ms: i64,
-    /// Files of three quarters of this or more are large enough; what is joined of smaller ones is of this size at most.
+    /// Files of three quarters of this or more are large enough; what is joined of smaller ones is
+    /// of this size at most.
     pub target_bytes: u64,
     /// So many small files of one partition are joined.
     pub min_files: usize,

@@ -18,7 +18,8 @@ const ENCODE_BYTES: usize = 16 << 20;
 const WAITING_BYTES: usize = 256 << 20;
 /// The encoded files that are open in memory, over all partitions.
 const OPEN_BYTES: usize = 256 << 20;
-/// Files that are encoded and written at once; more than cores, for syncing a file waits for the disk.
+/// Files that are encoded and written at once; more than cores, for syncing a file waits for the
+/// disk.
 const JOBS: usize = 8;
 
 /// A data file on disk, not yet part of its table.
@@ -46,9 +47,11 @@ impl DataFile {
     }
 }
 
-/// Writes batches as data files, cut by the table's partition, encoded on all cores. Many small partitions are cheap.
+/// Writes batches as data files, cut by the table's partition, encoded on all cores. Many small
+/// partitions are cheap.
 ///
-/// Files are on disk when [`TableWriter::close`] returns. A writer that is dropped before removes what it has written.
+/// Files are on disk when [`TableWriter::close`] returns. A writer that is dropped before removes
+/// what it has written.
 pub struct TableWriter {
     table: Table,
     partition: Partition,
@@ -98,11 +101,12 @@ impl TableWriter {
         }
     }
 
-    /// Takes a batch. Columns are found by name; nullable ones may be missing; the types are those of [`Table::arrow_schema`], or such that
-    /// cast to them without loss.
+    /// Takes a batch. Columns are found by name; nullable ones may be missing; the types are those
+    /// of [`Table::arrow_schema`], or such that cast to them without loss.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a column that the table lacks, of another type, or null where it is required; [`Error::Unavailable`] if the disk is full.
+    /// [`Error::Invalid`] for a column that the table lacks, of another type, or null where it is
+    /// required; [`Error::Unavailable`] if the disk is full.
     pub async fn write(&mut self, batch: RecordBatch) -> Result<()> {
         let batch = conform(&self.table, batch)?;
         for (key, rows) in split(batch, &self.partition)? {
@@ -142,12 +146,24 @@ impl TableWriter {
         Ok(files.map(|file| DataFile { file, writing: self.writing.clone() }).collect())
     }
 
-    /// Keeps memory within its bounds: encodes the largest of what waits, closes the largest open files.
+    /// Keeps memory within its bounds: encodes the largest of what waits, closes the largest open
+    /// files.
     async fn relieve(&mut self) -> Result<()> {
         while self.waiting_bytes > WAITING_BYTES || self.open_bytes > OPEN_BYTES {
             let finish = self.open_bytes > OPEN_BYTES;
-            let size = |p: &Part| if finish { p.open.as_ref().map_or(0, OpenFile::size_bytes) } else { p.waiting_bytes };
-            let largest = self.parts.iter().filter(|(_, p)| !p.busy && size(p) > 0).max_by_key(|(_, p)| size(p)).map(|(k, _)| k.clone());
+            let size = |p: &Part| {
+                if finish {
+                    p.open.as_ref().map_or(0, OpenFile::size_bytes)
+                } else {
+                    p.waiting_bytes
+                }
+            };
+            let largest = self
+                .parts
+                .iter()
+                .filter(|(_, p)| !p.busy && size(p) > 0)
+                .max_by_key(|(_, p)| size(p))
+                .map(|(k, _)| k.clone());
             match largest {
                 Some(key) if self.jobs.len() < JOBS => self.start(key, finish)?,
                 _ if self.jobs.is_empty() => break,
@@ -166,7 +182,8 @@ impl TableWriter {
         let batches = std::mem::take(&mut part.waiting);
         let open = part.open.take();
         self.waiting_bytes -= std::mem::take(&mut part.waiting_bytes);
-        self.open_bytes = self.open_bytes.saturating_sub(open.as_ref().map_or(0, OpenFile::size_bytes));
+        self.open_bytes =
+            self.open_bytes.saturating_sub(open.as_ref().map_or(0, OpenFile::size_bytes));
         part.busy = true;
         self.jobs.spawn_blocking(move || {
             let (open, files) = encode(&context, &key, open, batches, finish)?;
@@ -182,8 +199,13 @@ impl TableWriter {
         }
     }
 
-    fn take(&mut self, done: std::result::Result<Result<Done>, tokio::task::JoinError>) -> Result<()> {
-        let done = done.map_err(|e| Error::Internal(format!("encoding of table {} failed: {e}", self.table.name())))??;
+    fn take(
+        &mut self,
+        done: std::result::Result<Result<Done>, tokio::task::JoinError>,
+    ) -> Result<()> {
+        let done = done.map_err(|e| {
+            Error::Internal(format!("encoding of table {} failed: {e}", self.table.name()))
+        })??;
         self.open_bytes += done.open.as_ref().map_or(0, OpenFile::size_bytes);
         self.files.entry(done.key.clone()).or_default().extend(done.files);
         let part = self.parts.entry(done.key).or_default();
@@ -196,7 +218,8 @@ impl TableWriter {
 impl Drop for TableWriter {
     fn drop(&mut self) {
         let mut jobs = std::mem::take(&mut self.jobs);
-        let written: Vec<String> = self.files.values().flatten().map(|f| f.file_path().to_owned()).collect();
+        let written: Vec<String> =
+            self.files.values().flatten().map(|f| f.file_path().to_owned()).collect();
         if written.is_empty() && jobs.is_empty() {
             return;
         }
@@ -218,10 +241,18 @@ fn conform(table: &Table, batch: RecordBatch) -> Result<RecordBatch> {
     let schema = table.file_schema();
     for field in batch.schema().fields() {
         if schema.field_with_name(field.name()).is_err() {
-            return Err(Error::Invalid(format!("table {} has no column {}: ensure the layout first", table.name(), field.name())));
+            return Err(Error::Invalid(format!(
+                "table {} has no column {}: ensure the layout first",
+                table.name(),
+                field.name()
+            )));
         }
     }
-    let columns = schema.fields().iter().map(|field| column(table, &batch, field)).collect::<Result<Vec<ArrayRef>>>()?;
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| column(table, &batch, field))
+        .collect::<Result<Vec<ArrayRef>>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
 }
@@ -244,26 +275,39 @@ fn column(table: &Table, batch: &RecordBatch, field: &Field) -> Result<ArrayRef>
     }
     let wrong = || {
         let wanted = field.data_type();
-        Error::Invalid(format!("column {name} of table {} is of Arrow type {wanted}, the batch has {}", table.name(), array.data_type()))
+        Error::Invalid(format!(
+            "column {name} of table {} is of Arrow type {wanted}, the batch has {}",
+            table.name(),
+            array.data_type()
+        ))
     };
     if !lossless(array.data_type(), field.data_type()) {
         return Err(wrong());
     }
     // Not safe: what does not fit is an error, never a null.
-    cast_with_options(&array, field.data_type(), &CastOptions { safe: false, ..CastOptions::default() }).map_err(|_| wrong())
+    cast_with_options(
+        &array,
+        field.data_type(),
+        &CastOptions { safe: false, ..CastOptions::default() },
+    )
+    .map_err(|_| wrong())
 }
 
 fn lossless(from: &DataType, to: &DataType) -> bool {
     use DataType::{
-        Date32, Decimal128, Dictionary, Int8, Int16, Int32, Int64, LargeList, LargeUtf8, List, Timestamp, UInt8, UInt16, UInt32, Utf8,
-        Utf8View,
+        Date32, Decimal128, Dictionary, Int8, Int16, Int32, Int64, LargeList, LargeUtf8, List,
+        Timestamp, UInt8, UInt16, UInt32, Utf8, Utf8View,
     };
     match (from, to) {
         (Dictionary(_, values), to) => values.as_ref() == to || lossless(values, to),
-        (Utf8View | LargeUtf8, Utf8) | (Int8 | Int16 | Int32 | UInt8 | UInt16 | UInt32, Int64) | (Date32, Date32) => true,
+        (Utf8View | LargeUtf8, Utf8)
+        | (Int8 | Int16 | Int32 | UInt8 | UInt16 | UInt32, Int64)
+        | (Date32, Date32) => true,
         (Timestamp(from, Some(_)), Timestamp(to, Some(_))) => from <= to,
         (Decimal128(_, from), Decimal128(_, to)) => from <= to,
-        (List(from) | LargeList(from), List(to)) => from.data_type() == to.data_type() || lossless(from.data_type(), to.data_type()),
+        (List(from) | LargeList(from), List(to)) => {
+            from.data_type() == to.data_type() || lossless(from.data_type(), to.data_type())
+        }
         _ => false,
     }
 }

@@ -70,8 +70,9 @@ struct Plan {
 }
 
 impl Committer {
-    /// Serves until every sender is gone. While one group syncs, the next one gathers: that is the whole group commit. What was trimmed is
-    /// removed slice by slice, one after each group, so that nobody waits for a long trim.
+    /// Serves until every sender is gone. While one group syncs, the next one gathers: that is the
+    /// whole group commit. What was trimmed is removed slice by slice, one after each group, so
+    /// that nobody waits for a long trim.
     pub(crate) fn serve(mut self, mut requests: mpsc::Receiver<Request>) {
         let mut group = Vec::new();
         loop {
@@ -93,7 +94,8 @@ impl Committer {
                 self.bury(SLICE_RECORDS.max(2 * appended));
                 continue;
             }
-            // Nobody has to ask for it to come back. Meanwhile each caller is told why it is closed.
+            // Nobody has to ask for it to come back. Meanwhile each caller is told why it is
+            // closed.
             match requests.try_recv() {
                 Ok(Request { reply, .. }) => drop(reply.send(self.store.with(|_| Ok(0)))),
                 Err(mpsc::error::TryRecvError::Disconnected) => return,
@@ -105,7 +107,8 @@ impl Committer {
         }
     }
 
-    /// Writes a group in one batch with one sync, and answers each caller. Gives the number of records appended.
+    /// Writes a group in one batch with one sync, and answers each caller. Gives the number of
+    /// records appended.
     fn commit(&mut self, group: Vec<Request>) -> u64 {
         let mut plan = self.plan(group);
         if plan.waiting.is_empty() {
@@ -115,8 +118,8 @@ impl Committer {
         let mut outcome = self.write(&plan, number);
         if let Err(error) = &outcome {
             tracing::error!(%error, folder = %self.store.path().display(), "the event log cannot write; it is opened again");
-            // Nothing of it may be there, after an earlier failure that nobody was told: then it is written now. If it is there, its sync
-            // failed, and it is not acknowledged.
+            // Nothing of it may be there, after an earlier failure that nobody was told: then it is
+            // written now. If it is there, its sync failed, and it is not acknowledged.
             if self.reopen() && self.groups < number {
                 outcome = self.write(&plan, number);
             }
@@ -132,7 +135,9 @@ impl Committer {
             }
             Err(error) => {
                 self.marks.clear();
-                plan.waiting.into_iter().for_each(|(reply, _, _)| drop(reply.send(Err(error.again()))));
+                plan.waiting
+                    .into_iter()
+                    .for_each(|(reply, _, _)| drop(reply.send(Err(error.again()))));
                 0
             }
         }
@@ -162,7 +167,11 @@ impl Committer {
                 }
                 Work::Trim(through) => {
                     if through > mark.trimmed {
-                        plan.dead.push(Dead { app: app.clone(), first: mark.trimmed + 1, last: through });
+                        plan.dead.push(Dead {
+                            app: app.clone(),
+                            first: mark.trimmed + 1,
+                            last: through,
+                        });
                         mark.trimmed = through;
                     }
                 }
@@ -177,8 +186,12 @@ impl Committer {
         self.syncs.fetch_add(1, Ordering::Relaxed);
         self.store.with(|Opened { database, keyspace }| {
             let mut batch = database.batch().durability(Some(PersistMode::SyncAll));
-            plan.records.iter().for_each(|(key, record)| batch.insert(keyspace, key.as_slice(), record.clone()));
-            plan.moved.iter().for_each(|(app, mark)| batch.insert(keyspace, key::mark(app), mark.to_bytes()));
+            plan.records
+                .iter()
+                .for_each(|(key, record)| batch.insert(keyspace, key.as_slice(), record.clone()));
+            plan.moved
+                .iter()
+                .for_each(|(app, mark)| batch.insert(keyspace, key::mark(app), mark.to_bytes()));
             batch.insert(keyspace, key::GROUPS, number.to_be_bytes());
             Ok(batch.commit()?)
         })
@@ -190,7 +203,8 @@ impl Committer {
         match self.store.reopen(self.acknowledged, self.mark.path()) {
             Ok(groups) => {
                 self.groups = groups;
-                self.dead = self.store.with(|opened| left_behind(&opened.keyspace)).unwrap_or_default();
+                self.dead =
+                    self.store.with(|opened| left_behind(&opened.keyspace)).unwrap_or_default();
                 tracing::info!(folder = %self.store.path().display(), "the event log is open again");
                 true
             }
@@ -205,13 +219,16 @@ impl Committer {
         if let Some(mark) = self.marks.get(app) {
             return Ok(*mark);
         }
-        let mark = self.store.with(|opened| Mark::from_bytes(opened.keyspace.get(key::mark(app))?.as_deref()))?;
+        let mark = self
+            .store
+            .with(|opened| Mark::from_bytes(opened.keyspace.get(key::mark(app))?.as_deref()))?;
         self.marks.insert(app.clone(), mark);
         Ok(mark)
     }
 
-    /// Removes up to `records` of the records that are dead. Readers do not see them any more, so neither sync nor success matters: what a
-    /// crash leaves is unreachable, and `left_behind` finds it at the next opening.
+    /// Removes up to `records` of the records that are dead. Readers do not see them any more, so
+    /// neither sync nor success matters: what a crash leaves is unreachable, and `left_behind`
+    /// finds it at the next opening.
     fn bury(&mut self, records: u64) {
         let Some(Dead { app, first, last }) = self.dead.pop_front() else { return };
         let stop = last.min(first.saturating_add(records - 1));
@@ -235,12 +252,17 @@ pub(crate) fn left_behind(keyspace: &Keyspace) -> Result<VecDeque<Dead>> {
     let mut dead = VecDeque::new();
     for guard in keyspace.prefix(key::MARKS) {
         let (key, value) = guard.into_inner()?;
-        let app = key::app_of_mark(&key).ok_or_else(|| Error::Corrupt("a mark's key names no app".to_owned()))?;
+        let app = key::app_of_mark(&key)
+            .ok_or_else(|| Error::Corrupt("a mark's key names no app".to_owned()))?;
         let trimmed = Mark::from_bytes(Some(&value))?.trimmed;
         if trimmed == 0 {
             continue;
         }
-        let left = keyspace.range(key::records(&app, 1..=trimmed)).next().map(fjall::Guard::key).transpose()?;
+        let left = keyspace
+            .range(key::records(&app, 1..=trimmed))
+            .next()
+            .map(fjall::Guard::key)
+            .transpose()?;
         if let Some(first) = left.as_deref().and_then(key::position) {
             dead.push_back(Dead { app, first, last: trimmed });
         }
@@ -271,7 +293,12 @@ mod tests {
         };
         let (reply, mut answer) = oneshot::channel();
         let app = AppId::new("shop").unwrap();
-        committer.commit(vec![Request { app, work: Work::Append(vec![b"x".to_vec()]), reply, permit: None }]);
+        committer.commit(vec![Request {
+            app,
+            work: Work::Append(vec![b"x".to_vec()]),
+            reply,
+            permit: None,
+        }]);
         assert_eq!(answer.try_recv().unwrap().unwrap(), 1);
         // As after a sync that failed, of a group that the system's memory still had.
         committer.groups += 1;

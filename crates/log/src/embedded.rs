@@ -2,7 +2,10 @@ use crate::committer::{Committer, Request, Work, left_behind};
 use crate::frozen::Frozen;
 use crate::mark::Mark;
 use crate::store::{Found, Opened, Place, Store};
-use crate::{Error, EventLog, FrozenLog, MAX_APPEND_BYTES, MAX_APPEND_RECORDS, MAX_READ_BYTES, MAX_RECORD_BYTES, Result, key};
+use crate::{
+    Error, EventLog, FrozenLog, MAX_APPEND_BYTES, MAX_APPEND_RECORDS, MAX_READ_BYTES,
+    MAX_RECORD_BYTES, Result, key,
+};
 use async_trait::async_trait;
 use fjall::{Database, Keyspace, Readable};
 use std::collections::HashMap;
@@ -19,10 +22,12 @@ const WAITING_BYTES: usize = 2 * MAX_APPEND_BYTES;
 const RECORD_OVERHEAD: usize = 32;
 const WAITING_REQUESTS: usize = 16 * 1024;
 
-/// The log in this process, in one folder of fjall's form; one process at a time. Beside the folder a file with the ending `mark` notes
-/// how much was acknowledged: a log that has lost some of it is refused.
+/// The log in this process, in one folder of fjall's form; one process at a time. Beside the folder
+/// a file with the ending `mark` notes how much was acknowledged: a log that has lost some of it is
+/// refused.
 ///
-/// After a failed write it is opened again until that works, so it recovers once the disk does. Dropping it waits for the writes handed in.
+/// After a failed write it is opened again until that works, so it recovers once the disk does.
+/// Dropping it waits for the writes handed in.
 pub struct EmbeddedLog {
     store: Arc<Store>,
     requests: Option<mpsc::Sender<Request>>,
@@ -36,8 +41,8 @@ impl EmbeddedLog {
     /// Opens the folder, making it where there is none.
     ///
     /// # Errors
-    /// `Locked` where another process has it, `Corrupt` or `Lost` where it does not hold what was written, `Unavailable` where the disk
-    /// fails.
+    /// `Locked` where another process has it, `Corrupt` or `Lost` where it does not hold what was
+    /// written, `Unavailable` where the disk fails.
     pub fn open(path: &Path) -> Result<Self> {
         let Found { store, mark, groups } = Store::open(path)?;
         let (store, place) = (Arc::new(store), Place::of(path)?);
@@ -55,7 +60,9 @@ impl EmbeddedLog {
             slices: slices.clone(),
         };
         let (requests, received) = mpsc::channel(WAITING_REQUESTS);
-        let thread = std::thread::Builder::new().name("event-log".to_owned()).spawn(move || committer.serve(received));
+        let thread = std::thread::Builder::new()
+            .name("event-log".to_owned())
+            .spawn(move || committer.serve(received));
         let thread = thread.map_err(|e| Error::Unavailable(format!("no thread: {e}")))?;
         Ok(Self {
             store,
@@ -72,21 +79,33 @@ impl EmbeddedLog {
         self.syncs.load(Ordering::Relaxed)
     }
 
-    /// How many slices of trimmed records it has removed since it was opened: one at most between two groups of appends.
+    /// How many slices of trimmed records it has removed since it was opened: one at most between
+    /// two groups of appends.
     pub fn slices(&self) -> u64 {
         self.slices.load(Ordering::Relaxed)
     }
 
-    async fn submit(&self, app: &AppId, work: Work, permit: Option<tokio::sync::OwnedSemaphorePermit>) -> Result<u64> {
+    async fn submit(
+        &self,
+        app: &AppId,
+        work: Work,
+        permit: Option<tokio::sync::OwnedSemaphorePermit>,
+    ) -> Result<u64> {
         let gone = || Error::Unavailable("its writer has stopped".to_owned());
         let (reply, answer) = oneshot::channel();
         let requests = self.requests.as_ref().ok_or_else(gone)?;
-        requests.send(Request { app: app.clone(), work, reply, permit }).await.map_err(|_| gone())?;
+        requests
+            .send(Request { app: app.clone(), work, reply, permit })
+            .await
+            .map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 
     /// Runs a read where it may block.
-    async fn reading<T: Send + 'static>(&self, read: impl FnOnce(&Database, &Keyspace) -> Result<T> + Send + 'static) -> Result<T> {
+    async fn reading<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Database, &Keyspace) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let store = self.store.clone();
         blocking(move || store.with(|Opened { database, keyspace }| read(database, keyspace))).await
     }
@@ -104,13 +123,17 @@ impl Drop for EmbeddedLog {
 }
 
 /// Runs work where it may block.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(|e| Error::Internal(e.to_string()))?
 }
 
 /// Checks the limits; gives the bytes that count against those waiting.
 fn weigh(records: &[Vec<u8>]) -> Result<usize> {
-    if let Some((index, record)) = records.iter().enumerate().find(|(_, record)| record.len() > MAX_RECORD_BYTES) {
+    if let Some((index, record)) =
+        records.iter().enumerate().find(|(_, record)| record.len() > MAX_RECORD_BYTES)
+    {
         return Err(Error::RecordTooLong { index, bytes: record.len() });
     }
     let bytes: usize = records.iter().map(Vec::len).sum();
@@ -121,7 +144,13 @@ fn weigh(records: &[Vec<u8>]) -> Result<usize> {
 }
 
 /// Records behind `from`, out of one snapshot: a trim in between cannot look like a hole.
-fn read_records(database: &Database, keyspace: &Keyspace, app: &AppId, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>> {
+fn read_records(
+    database: &Database,
+    keyspace: &Keyspace,
+    app: &AppId,
+    from: u64,
+    limit: usize,
+) -> Result<Vec<(u64, Vec<u8>)>> {
     let snapshot = database.snapshot();
     let mark = Mark::from_bytes(snapshot.get(keyspace, key::mark(app))?.as_deref())?;
     let start = from.max(mark.trimmed);
@@ -146,7 +175,10 @@ fn read_records(database: &Database, keyspace: &Keyspace, app: &AppId, from: u64
     if expected > mark.end {
         Ok(found)
     } else {
-        Err(Error::Corrupt(format!("app {app} has no record at position {expected} of {}", mark.end)))
+        Err(Error::Corrupt(format!(
+            "app {app} has no record at position {expected} of {}",
+            mark.end
+        )))
     }
 }
 
@@ -158,13 +190,19 @@ impl EventLog for EmbeddedLog {
             return self.end(app).await;
         }
         let weight = u32::try_from(weight).map_err(|e| Error::Internal(e.to_string()))?;
-        let permit = self.waiting.clone().acquire_many_owned(weight).await.map_err(|e| Error::Internal(e.to_string()))?;
+        let permit = self
+            .waiting
+            .clone()
+            .acquire_many_owned(weight)
+            .await
+            .map_err(|e| Error::Internal(e.to_string()))?;
         self.submit(app, Work::Append(records), Some(permit)).await
     }
 
     async fn read(&self, app: &AppId, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>> {
         let app = app.clone();
-        self.reading(move |database, keyspace| read_records(database, keyspace, &app, from, limit)).await
+        self.reading(move |database, keyspace| read_records(database, keyspace, &app, from, limit))
+            .await
     }
 
     async fn trim(&self, app: &AppId, through: u64) -> Result<()> {
@@ -173,7 +211,10 @@ impl EventLog for EmbeddedLog {
 
     async fn end(&self, app: &AppId) -> Result<u64> {
         let app = app.clone();
-        self.reading(move |_, keyspace| Ok(Mark::from_bytes(keyspace.get(key::mark(&app))?.as_deref())?.end)).await
+        self.reading(move |_, keyspace| {
+            Ok(Mark::from_bytes(keyspace.get(key::mark(&app))?.as_deref())?.end)
+        })
+        .await
     }
 
     async fn freeze(&self) -> Result<Box<dyn FrozenLog>> {

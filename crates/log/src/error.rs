@@ -6,7 +6,9 @@ use taghouse_model::{AppId, ErrorKind};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A record over the limit; nothing was appended.
-    #[error("record number {index} of the append has {bytes} bytes, more than {MAX_RECORD_BYTES}: make it smaller")]
+    #[error(
+        "record number {index} of the append has {bytes} bytes, more than {MAX_RECORD_BYTES}: make it smaller"
+    )]
     RecordTooLong {
         /// Which of the records given, from 0.
         index: usize,
@@ -14,7 +16,9 @@ pub enum Error {
         bytes: usize,
     },
     /// Too much at once; nothing was appended.
-    #[error("the append has {records} records of {bytes} bytes, more than {MAX_APPEND_RECORDS} or {MAX_APPEND_BYTES} bytes: split it")]
+    #[error(
+        "the append has {records} records of {bytes} bytes, more than {MAX_APPEND_RECORDS} or {MAX_APPEND_BYTES} bytes: split it"
+    )]
     AppendTooLarge {
         /// How many records were given.
         records: usize,
@@ -35,10 +39,14 @@ pub enum Error {
     #[error("the log at {} is open in another process: stop that process, or use its API", .0.display())]
     Locked(PathBuf),
     /// The disk or the store failed; it is tried again by itself until it works.
-    #[error("the log is not available ({0}): check that the disk has room and is writable, then retry")]
+    #[error(
+        "the log is not available ({0}): check that the disk has room and is writable, then retry"
+    )]
     Unavailable(String),
     /// The folder was deleted or replaced under us.
-    #[error("the log is gone ({0}), and what is acknowledged could not be found again: put the folder back and start again")]
+    #[error(
+        "the log is gone ({0}), and what is acknowledged could not be found again: put the folder back and start again"
+    )]
     Gone(String),
     /// It ends before what was acknowledged.
     #[error(
@@ -55,7 +63,9 @@ pub enum Error {
         mark: PathBuf,
     },
     /// Stored bytes are not what was written.
-    #[error("the log is corrupt ({0}): restore its folder from a backup, or move it away and send again what the lake lacks")]
+    #[error(
+        "the log is corrupt ({0}): restore its folder from a backup, or move it away and send again what the lake lacks"
+    )]
     Corrupt(String),
     /// Asked for what this kind of log does in ways of its own.
     #[error("this log cannot be copied: back it up with its own tools")]
@@ -72,7 +82,10 @@ impl Error {
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::RecordTooLong { .. } | Self::AppendTooLarge { .. } | Self::PastEnd { .. } | Self::NoCopies => ErrorKind::Invalid,
+            Self::RecordTooLong { .. }
+            | Self::AppendTooLarge { .. }
+            | Self::PastEnd { .. }
+            | Self::NoCopies => ErrorKind::Invalid,
             Self::Locked(_) | Self::Unavailable(_) | Self::Gone(_) => ErrorKind::Unavailable,
             Self::Corrupt(_) | Self::Lost { .. } => ErrorKind::Corrupt,
             Self::Internal(_) => ErrorKind::Internal,
@@ -103,8 +116,12 @@ impl Error {
 impl From<fjall::Error> for Error {
     fn from(error: fjall::Error) -> Self {
         match &error {
-            fjall::Error::Io(e) | fjall::Error::Storage(fjall::LsmError::Io(e)) => Self::Unavailable(e.to_string()),
-            fjall::Error::Poisoned => Self::Unavailable("an earlier write or sync failed".to_owned()),
+            fjall::Error::Io(e) | fjall::Error::Storage(fjall::LsmError::Io(e)) => {
+                Self::Unavailable(e.to_string())
+            }
+            fjall::Error::Poisoned => {
+                Self::Unavailable("an earlier write or sync failed".to_owned())
+            }
             fjall::Error::Locked => Self::Unavailable("another process holds it".to_owned()),
             fjall::Error::KeyspaceDeleted => Self::Internal(error.to_string()),
             _ => Self::Corrupt(error.to_string()),

@@ -15,16 +15,18 @@ pub const MAX_READ_BYTES: usize = 64 << 20;
 /// The seam: fjall in this process here, Kafka when one machine is outgrown.
 #[async_trait]
 pub trait EventLog: Send + Sync {
-    /// Appends the records in order at consecutive positions, all or none, and gives the position of the last; without records, the
-    /// log's end. Returns when they are on disk. Concurrent appends share one sync. A caller that stops waiting may still have its
-    /// records appended.
+    /// Appends the records in order at consecutive positions, all or none, and gives the position
+    /// of the last; without records, the log's end. Returns when they are on disk. Concurrent
+    /// appends share one sync. A caller that stops waiting may still have its records appended.
     ///
     /// # Errors
-    /// `Invalid` over the limits of this file; `Unavailable` when the disk fails: whether the records are kept is then unknown.
+    /// `Invalid` over the limits of this file; `Unavailable` when the disk fails: whether the
+    /// records are kept is then unknown.
     async fn append(&self, app: &AppId, records: Vec<Vec<u8>>) -> Result<u64>;
 
-    /// Records with a position greater than `from`, in order, at most `limit`, and no more after [`MAX_READ_BYTES`]. Empty only at the
-    /// end (or for a limit of 0). Trimmed records are skipped, so the first position may be greater than `from + 1`.
+    /// Records with a position greater than `from`, in order, at most `limit`, and no more after
+    /// [`MAX_READ_BYTES`]. Empty only at the end (or for a limit of 0). Trimmed records are
+    /// skipped, so the first position may be greater than `from + 1`.
     async fn read(&self, app: &AppId, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>>;
 
     /// Drops all records up to and with position `through`. Trimming again is nothing.

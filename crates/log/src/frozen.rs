@@ -26,10 +26,13 @@ impl Frozen {
         let mut writer = Writer { to, batch: to.database.batch(), bytes: 0 };
         for guard in self.snapshot.prefix(&from.keyspace, key::MARKS) {
             let (mark_key, value) = guard.into_inner()?;
-            let app = key::app_of_mark(&mark_key).ok_or_else(|| Error::Corrupt("the key of a mark names no app".to_owned()))?;
+            let app = key::app_of_mark(&mark_key)
+                .ok_or_else(|| Error::Corrupt("the key of a mark names no app".to_owned()))?;
             let mark = Mark::from_bytes(Some(&value))?;
             // What is trimmed may still be there: it is removed later, slice by slice.
-            for guard in self.snapshot.range(&from.keyspace, key::records(&app, mark.trimmed + 1..=mark.end)) {
+            for guard in
+                self.snapshot.range(&from.keyspace, key::records(&app, mark.trimmed + 1..=mark.end))
+            {
                 let (record_key, record) = guard.into_inner()?;
                 writer.insert(&record_key, &record)?;
             }

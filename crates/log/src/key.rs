@@ -5,7 +5,8 @@ use taghouse_model::AppId;
 //   0x00 app            → the app's mark
 //   0x01 app 0x00 u64BE → a record at that position
 //   0x02                → the number of groups committed
-// An app id holds no byte below '-', so the 0x00 behind it keeps one app's records apart from those of an app with a longer id.
+// An app id holds no byte below '-', so the 0x00 behind it keeps one app's records apart from those
+// of an app with a longer id.
 const MARK: u8 = 0;
 const RECORD: u8 = 1;
 /// The key of the number of groups committed.
@@ -29,8 +30,14 @@ pub(crate) fn record(app: &AppId, position: u64) -> Vec<u8> {
 }
 
 /// The keys of the records at these positions.
-pub(crate) fn records(app: &AppId, positions: RangeInclusive<u64>) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
-    (Bound::Included(record(app, *positions.start())), Bound::Included(record(app, *positions.end())))
+pub(crate) fn records(
+    app: &AppId,
+    positions: RangeInclusive<u64>,
+) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+    (
+        Bound::Included(record(app, *positions.start())),
+        Bound::Included(record(app, *positions.end())),
+    )
 }
 
 /// The position in a record's key.

@@ -1,7 +1,9 @@
-//! The durable event log: live events enter Taghouse only here, and are acknowledged only when they are on disk.
+//! The durable event log: live events enter Taghouse only here, and are acknowledged only when they
+//! are on disk.
 //!
-//! Ground truth until `ingest` has landed a record in the lake; then [`EventLog::trim`] may drop it. Positions are dense per app, start
-//! at 1 and are never given twice, so a lake snapshot that carries a position says exactly which records it holds.
+//! Ground truth until `ingest` has landed a record in the lake; then [`EventLog::trim`] may drop
+//! it. Positions are dense per app, start at 1 and are never given twice, so a lake snapshot that
+//! carries a position says exactly which records it holds.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod committer;
@@ -15,4 +17,6 @@ mod store;
 
 pub use embedded::EmbeddedLog;
 pub use error::{Error, Result};
-pub use event_log::{EventLog, FrozenLog, MAX_APPEND_BYTES, MAX_APPEND_RECORDS, MAX_READ_BYTES, MAX_RECORD_BYTES};
+pub use event_log::{
+    EventLog, FrozenLog, MAX_APPEND_BYTES, MAX_APPEND_RECORDS, MAX_READ_BYTES, MAX_RECORD_BYTES,
+};

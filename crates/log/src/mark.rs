@@ -22,13 +22,18 @@ impl Mark {
     pub(crate) fn from_bytes(bytes: Option<&[u8]>) -> Result<Self> {
         let Some(bytes) = bytes else { return Ok(Self::default()) };
         let mark = match (bytes.len(), bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-            (16, Some(end), Some(trimmed)) => Self { end: u64::from_be_bytes(*end), trimmed: u64::from_be_bytes(*trimmed) },
+            (16, Some(end), Some(trimmed)) => {
+                Self { end: u64::from_be_bytes(*end), trimmed: u64::from_be_bytes(*trimmed) }
+            }
             _ => return Err(Error::Corrupt(format!("a mark has {} bytes", bytes.len()))),
         };
         if mark.trimmed <= mark.end {
             Ok(mark)
         } else {
-            Err(Error::Corrupt(format!("a log ends at {} but is trimmed to {}", mark.end, mark.trimmed)))
+            Err(Error::Corrupt(format!(
+                "a log ends at {} but is trimmed to {}",
+                mark.end, mark.trimmed
+            )))
         }
     }
 }

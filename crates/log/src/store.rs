@@ -1,7 +1,8 @@
 //! The store in its folder: opened, and opened again after a failure.
 //!
-//! fjall takes nothing more once a write has failed, for then it does not know what is on disk. It is closed and opened again, as a new
-//! process would do it, until that works: a disk that was full has room again.
+//! fjall takes nothing more once a write has failed, for then it does not know what is on disk. It
+//! is closed and opened again, as a new process would do it, until that works: a disk that was full
+//! has room again.
 
 use crate::{Error, Result, key};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions};
@@ -38,19 +39,26 @@ impl Store {
     /// Opens the folder, making it where there is none. What was acknowledged must be there.
     pub(crate) fn open(path: &Path) -> Result<Found> {
         // fjall does not open again what it was stopped in making.
-        taghouse_disk::make_filled(path, |new| database(new).map(drop)).map_err(|error: fjall::Error| Error::from(error).within(path))?;
+        taghouse_disk::make_filled(path, |new| database(new).map(drop))
+            .map_err(|error: fjall::Error| Error::from(error).within(path))?;
         let opened = open(path)?;
-        let (mut mark, acknowledged) = Mark::open(path.with_extension("mark")).map_err(|error| unavailable(path, &error))?;
+        let (mut mark, acknowledged) =
+            Mark::open(path.with_extension("mark")).map_err(|error| unavailable(path, &error))?;
         let groups = groups(&opened)?;
         lost(path, acknowledged.unwrap_or(0), groups, mark.path())?;
         mark.set(groups);
-        let store = Self { path: path.to_owned(), opened: RwLock::new(Some(opened)), problem: Mutex::default() };
+        let store = Self {
+            path: path.to_owned(),
+            opened: RwLock::new(Some(opened)),
+            problem: Mutex::default(),
+        };
         Ok(Found { store, mark, groups })
     }
 
     /// Makes a store in a folder that is not there yet.
     pub(crate) fn make(path: &Path) -> Result<Opened> {
-        taghouse_disk::make_filled(path, |new| database(new).map(drop)).map_err(|error: fjall::Error| Error::from(error).within(path))?;
+        taghouse_disk::make_filled(path, |new| database(new).map(drop))
+            .map_err(|error: fjall::Error| Error::from(error).within(path))?;
         open(path)
     }
 
@@ -67,8 +75,8 @@ impl Store {
         self.opened.read().is_some()
     }
 
-    /// Closes the store, once those who read have ended, and opens it again; the number of its last group. `acknowledged` groups must be
-    /// there.
+    /// Closes the store, once those who read have ended, and opens it again; the number of its last
+    /// group. `acknowledged` groups must be there.
     pub(crate) fn reopen(&self, acknowledged: u64, mark: &Path) -> Result<u64> {
         let mut opened = self.opened.write();
         *opened = None;
@@ -135,14 +143,19 @@ fn lost(path: &Path, acknowledged: u64, found: u64, mark: &Path) -> Result<()> {
     if found >= acknowledged {
         return Ok(());
     }
-    Err(Error::Lost { folder: path.to_owned(), missing: acknowledged - found, mark: mark.to_owned() })
+    Err(Error::Lost {
+        folder: path.to_owned(),
+        missing: acknowledged - found,
+        mark: mark.to_owned(),
+    })
 }
 
 fn unavailable(path: &Path, error: &std::io::Error) -> Error {
     Error::Unavailable(format!("{}: {error}", path.display()))
 }
 
-/// The folder and its newest journal as they were opened: what is written to files that were deleted would be lost.
+/// The folder and its newest journal as they were opened: what is written to files that were
+/// deleted would be lost.
 pub(crate) struct Place {
     folder: Standing,
     journal: Option<Standing>,
@@ -150,7 +163,10 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn of(folder: &Path) -> Result<Self> {
-        Ok(Self { folder: Standing::of(folder.to_owned()).map_err(|error| unavailable(folder, &error))?, journal: newest_journal(folder) })
+        Ok(Self {
+            folder: Standing::of(folder.to_owned()).map_err(|error| unavailable(folder, &error))?,
+            journal: newest_journal(folder),
+        })
     }
 
     /// An error that names what is gone.
@@ -172,7 +188,9 @@ impl Place {
 
 fn newest_journal(folder: &Path) -> Option<Standing> {
     let journals = std::fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
-    let newest = journals.filter(|path| path.extension().is_some_and(|ending| ending == JOURNAL_ENDING)).max_by_key(|path| number(path))?;
+    let newest = journals
+        .filter(|path| path.extension().is_some_and(|ending| ending == JOURNAL_ENDING))
+        .max_by_key(|path| number(path))?;
     Standing::of(newest).ok()
 }
 

@@ -30,13 +30,21 @@ fn child_that_appends_until_killed() {
         let (log, round) = (log.clone(), round.clone());
         runtime.spawn(async move {
             for n in 0u64.. {
-                let records: Vec<String> = (0..=n % 3).map(|part| format!("{round}/{writer}/{n}/{part}")).collect();
-                let last = log.append(&shop(), records.iter().map(|text| text.clone().into_bytes()).collect()).await.unwrap();
+                let records: Vec<String> =
+                    (0..=n % 3).map(|part| format!("{round}/{writer}/{n}/{part}")).collect();
+                let last = log
+                    .append(&shop(), records.iter().map(|text| text.clone().into_bytes()).collect())
+                    .await
+                    .unwrap();
                 let first = last + 1 - records.len() as u64;
-                let lines: String = (first..).zip(&records).map(|(position, text)| format!("ack {position} {text}\n")).collect();
+                let lines: String = (first..)
+                    .zip(&records)
+                    .map(|(position, text)| format!("ack {position} {text}\n"))
+                    .collect();
                 std::io::stdout().lock().write_all(lines.as_bytes()).unwrap();
                 if writer == 0 && n % 5 == 4 {
-                    // Trim far behind, so that kills meet trims too; the parent keeps what it has seen trimmed out of its books.
+                    // Trim far behind, so that kills meet trims too; the parent keeps what it has
+                    // seen trimmed out of its books.
                     let through = last.saturating_sub(200);
                     println!("trim {through}");
                     log.trim(&shop(), through).await.unwrap();
@@ -53,7 +61,13 @@ fn child_that_appends_until_killed() {
 }
 
 /// Runs the child until it has acknowledged `enough` records, kills it, and notes all it said.
-fn run_and_kill(folder: &Path, round: u32, enough: usize, acknowledged: &mut BTreeMap<u64, String>, trimmed: &mut u64) {
+fn run_and_kill(
+    folder: &Path,
+    round: u32,
+    enough: usize,
+    acknowledged: &mut BTreeMap<u64, String>,
+    trimmed: &mut u64,
+) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child_that_appends_until_killed", "--ignored", "--nocapture"])
         .env(FOLDER, folder)
@@ -75,7 +89,8 @@ fn run_and_kill(folder: &Path, round: u32, enough: usize, acknowledged: &mut BTr
             assert_eq!(before, None, "position {position} was given twice");
             seen += 1;
             if seen == enough {
-                // SIGKILL on Unix. What the pipe still holds was acknowledged too, so read on to its end.
+                // SIGKILL on Unix. What the pipe still holds was acknowledged too, so read on to
+                // its end.
                 child.kill().unwrap();
             }
         }
@@ -90,10 +105,18 @@ fn acknowledged_records_survive_sigkill() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (mut acknowledged, mut asked) = (BTreeMap::new(), 0);
     for round in 0..ROUNDS {
-        run_and_kill(&folder.path().join("log"), round, 100 + 137 * round as usize, &mut acknowledged, &mut asked);
+        run_and_kill(
+            &folder.path().join("log"),
+            round,
+            100 + 137 * round as usize,
+            &mut acknowledged,
+            &mut asked,
+        );
 
         let log = EmbeddedLog::open(&folder.path().join("log")).unwrap();
-        let (end, records) = runtime.block_on(async { (log.end(&shop()).await.unwrap(), log.read(&shop(), 0, usize::MAX).await.unwrap()) });
+        let (end, records) = runtime.block_on(async {
+            (log.end(&shop()).await.unwrap(), log.read(&shop(), 0, usize::MAX).await.unwrap())
+        });
         let first = records.first().map_or(end + 1, |(position, _)| *position);
         assert!(first <= asked + 1, "records {asked}..{first} went without having been trimmed");
         assert_eq!(records.last().map(|(position, _)| *position), Some(end));
@@ -107,5 +130,9 @@ fn acknowledged_records_survive_sigkill() {
             }
         }
     }
-    assert!(acknowledged.len() > 2_000 && asked > 0, "{} records, trimmed to {asked}: the test saw too little", acknowledged.len());
+    assert!(
+        acknowledged.len() > 2_000 && asked > 0,
+        "{} records, trimmed to {asked}: the test saw too little",
+        acknowledged.len()
+    );
 }

@@ -44,10 +44,14 @@ async fn a_trim_longer_than_one_step_leaves_the_rest() {
     }
     let log = open(folder.path());
     let left = log.read(&shop, 0, 100).await.unwrap();
-    assert_eq!(left, [(24_999, 24_998u32.to_be_bytes().to_vec()), (25_000, 24_999u32.to_be_bytes().to_vec())]);
+    assert_eq!(
+        left,
+        [(24_999, 24_998u32.to_be_bytes().to_vec()), (25_000, 24_999u32.to_be_bytes().to_vec())]
+    );
 }
 
-/// A long trim is removed in slices: an append that comes meanwhile waits for the one under way and the one behind its own group.
+/// A long trim is removed in slices: an append that comes meanwhile waits for the one under way and
+/// the one behind its own group.
 #[tokio::test]
 async fn appends_go_on_during_a_long_trim() {
     const DEAD: u64 = 60_000;
@@ -128,14 +132,20 @@ async fn a_torn_tail_loses_only_what_was_torn() {
         }
     }
     let whole = std::fs::read(journal(folder.path())).unwrap();
-    // What a power cut leaves of an append that was never acknowledged: any part of it, with the zeros behind that the file was made
-    // with. (A step of 11 never cuts between an item's two lengths: there fjall's debug assertion panics, where a release build goes on.)
+    // What a power cut leaves of an append that was never acknowledged: any part of it, with the
+    // zeros behind that the file was made with. (A step of 11 never cuts between an item's two
+    // lengths: there fjall's debug assertion panics, where a release build goes on.)
     for kept in (lengths[9]..lengths[10]).step_by(11) {
         for zeros in [0, 4096] {
-            std::fs::write(journal(folder.path()), [&whole[..kept], &vec![0; zeros]].concat()).unwrap();
+            std::fs::write(journal(folder.path()), [&whole[..kept], &vec![0; zeros]].concat())
+                .unwrap();
             std::fs::remove_file(folder.path().join("log.mark")).unwrap();
             let log = open(folder.path());
-            assert_eq!(log.end(&shop).await.unwrap(), 10, "{kept} bytes kept, {zeros} zeros behind");
+            assert_eq!(
+                log.end(&shop).await.unwrap(),
+                10,
+                "{kept} bytes kept, {zeros} zeros behind"
+            );
             assert_eq!(log.read(&shop, 0, 100).await.unwrap().len(), 10);
         }
     }
@@ -158,7 +168,8 @@ async fn a_changed_byte_of_a_record_is_said() {
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
 }
 
-/// Whatever byte of the journal is flipped: no panic, and either everything is there, or the log is refused with an error that names its folder.
+/// Whatever byte of the journal is flipped: no panic, and either everything is there, or the log is
+/// refused with an error that names its folder.
 #[tokio::test]
 async fn a_changed_byte_anywhere_loses_nothing_in_silence() {
     let home = tempfile::tempdir().unwrap();
@@ -228,7 +239,10 @@ async fn a_log_that_lost_acknowledged_records_is_refused() {
     assert_eq!(log.append(&shop, texts(&["on"])).await.unwrap(), 3);
     drop(log);
     std::fs::remove_dir_all(folder.path().join("log")).unwrap();
-    assert!(matches!(EmbeddedLog::open(&folder.path().join("log")), Err(Error::Lost { missing: 3, .. })));
+    assert!(matches!(
+        EmbeddedLog::open(&folder.path().join("log")),
+        Err(Error::Lost { missing: 3, .. })
+    ));
 }
 
 #[tokio::test]
@@ -245,19 +259,28 @@ async fn nothing_is_acknowledged_into_a_folder_that_is_gone() {
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(matches!(&error, Error::Gone(what) if what.contains("log was deleted")), "{error}");
     std::fs::create_dir(folder.path().join("log")).unwrap();
-    assert!(matches!(log.append(&shop, texts(&["d"])).await, Err(Error::Gone(_))), "another folder of that name is not ours");
+    assert!(
+        matches!(log.append(&shop, texts(&["d"])).await, Err(Error::Gone(_))),
+        "another folder of that name is not ours"
+    );
 }
 
 /// 50,000 bytes that do not compress.
 fn noise(seed: u64) -> Vec<u8> {
-    let next = |state: &u64| Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407));
+    let next = |state: &u64| {
+        Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407))
+    };
     std::iter::successors(Some(seed), next).map(|state| (state >> 56) as u8).take(50_000).collect()
 }
 
 #[tokio::test]
 async fn a_full_disk_is_told_and_overcome_once_it_has_room() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(disk) = SmallDisk::over(folder.path(), "a_full_disk_is_told_and_overcome_once_it_has_room", "2m") else { return };
+    let Some(disk) =
+        SmallDisk::over(folder.path(), "a_full_disk_is_told_and_overcome_once_it_has_room", "2m")
+    else {
+        return;
+    };
     let shop = app("shop");
     let log = open(folder.path());
     let mut acknowledged = 0;
@@ -272,7 +295,10 @@ async fn a_full_disk_is_told_and_overcome_once_it_has_room() {
     assert!(error.to_string().contains(folder.path().join("log").to_str().unwrap()), "{error}");
     // Callers go on to be told, and it goes on to be tried.
     for _ in 0..5 {
-        assert_eq!(log.append(&shop, vec![noise(0)]).await.unwrap_err().kind(), ErrorKind::Unavailable);
+        assert_eq!(
+            log.append(&shop, vec![noise(0)]).await.unwrap_err().kind(),
+            ErrorKind::Unavailable
+        );
     }
     assert!(acknowledged > 10);
     disk.grow("64m");
@@ -280,7 +306,9 @@ async fn a_full_disk_is_told_and_overcome_once_it_has_room() {
     let next = loop {
         match log.append(&shop, texts(&["again"])).await {
             Ok(end) => break end,
-            Err(error) => assert!(began.elapsed().as_secs() < 5, "5 s after there is room: {error}"),
+            Err(error) => {
+                assert!(began.elapsed().as_secs() < 5, "5 s after there is room: {error}")
+            }
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     };

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 const MAX_BYTES: usize = 63;
 
-/// The id of an app (a tenant): a lower-case letter, then lower-case letters, digits, `-` or `_`; at most 63 bytes, for it names
-/// folders, catalog namespaces and URL segments.
+/// The id of an app (a tenant): a lower-case letter, then lower-case letters, digits, `-` or `_`;
+/// at most 63 bytes, for it names folders, catalog namespaces and URL segments.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct AppId(Arc<str>);
@@ -19,7 +19,8 @@ impl AppId {
     pub fn new(text: &str) -> Result<Self, Invalid> {
         let mut chars = text.chars();
         let head = chars.next().is_some_and(|c| c.is_ascii_lowercase());
-        let tail = chars.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_');
+        let tail =
+            chars.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_');
         if head && tail && text.len() <= MAX_BYTES {
             Ok(Self(text.into()))
         } else {

@@ -6,8 +6,8 @@ pub trait Clock: Send + Sync {
     /// The instant now.
     fn now_ms(&self) -> TimestampMs;
 
-    /// Milliseconds since some moment, by a clock that is never set: it never goes back, and differences are durations. One that tests
-    /// move by hand may give its time.
+    /// Milliseconds since some moment, by a clock that is never set: it never goes back, and
+    /// differences are durations. One that tests move by hand may give its time.
     fn steady_ms(&self) -> i64 {
         self.now_ms()
     }

@@ -1,7 +1,7 @@
 use std::fmt;
 
-/// What a caller can do about an error. Every crate's error maps to one of these; `api` maps them to statuses,
-/// `schedule` to retry or fail.
+/// What a caller can do about an error. Every crate's error maps to one of these; `api` maps them
+/// to statuses, `schedule` to retry or fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     /// The input is wrong: fix it and call again.

@@ -1,4 +1,5 @@
-//! The nouns of Taghouse: ids, values and their types, time, errors' kinds, the priority of threads. No I/O, no async.
+//! The nouns of Taghouse: ids, values and their types, time, errors' kinds, the priority of
+//! threads. No I/O, no async.
 //!
 //! Every other crate may use this one; it uses none.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]

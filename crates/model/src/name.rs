@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 const MAX_BYTES: usize = 64;
 
-/// The name of a tag, crowd, source, property or attribute: a letter or `_`, then letters, digits or `_`; at most 64 bytes.
+/// The name of a tag, crowd, source, property or attribute: a letter or `_`, then letters, digits
+/// or `_`; at most 64 bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Name(Arc<str>);
@@ -23,7 +24,9 @@ impl Name {
         if head && tail && text.len() <= MAX_BYTES {
             Ok(Self(text.into()))
         } else {
-            Err(Invalid(format!("\"{text}\" is not a name: use a letter or _, then letters, digits or _, {MAX_BYTES} bytes at most")))
+            Err(Invalid(format!(
+                "\"{text}\" is not a name: use a letter or _, then letters, digits or _, {MAX_BYTES} bytes at most"
+            )))
         }
     }
 

@@ -7,10 +7,12 @@ use std::sync::Arc;
 /// The longest text of one value, in bytes.
 pub const MAX_TEXT_BYTES: usize = 1024;
 
-/// The most units of the last digit that a decimal tag holds, above or below zero: 28 digits in all.
+/// The most units of the last digit that a decimal tag holds, above or below zero: 28 digits in
+/// all.
 pub const MAX_DECIMAL_UNITS: i128 = 10_i128.pow(28) - 1;
 
-/// A value of a tag, an attribute or a property. "No value" is `Option::None`, never a value of its own.
+/// A value of a tag, an attribute or a property. "No value" is `Option::None`, never a value of its
+/// own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Value {
     /// True or false.
@@ -51,7 +53,8 @@ impl Value {
 }
 
 impl fmt::Display for Value {
-    /// Dates as `2011-12-09`, instants as `2011-12-09T12:50:00Z` (milliseconds only where there are any), sets as a JSON array.
+    /// Dates as `2011-12-09`, instants as `2011-12-09T12:50:00Z` (milliseconds only where there are
+    /// any), sets as a JSON array.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bool(v) => v.fmt(f),
@@ -72,5 +75,7 @@ impl fmt::Display for Value {
 }
 
 fn date_of(days: i32) -> Option<jiff::civil::Date> {
-    jiff::civil::date(1970, 1, 1).checked_add(jiff::Span::new().try_days(i64::from(days)).ok()?).ok()
+    jiff::civil::date(1970, 1, 1)
+        .checked_add(jiff::Span::new().try_days(i64::from(days)).ok()?)
+        .ok()
 }

@@ -20,7 +20,8 @@ pub enum ValueType {
     },
     /// A calendar day: days since 1970-01-01.
     Date,
-    /// An instant: milliseconds since 1970-01-01T00:00 UTC. The tag type `date` with `precision: millisecond`.
+    /// An instant: milliseconds since 1970-01-01T00:00 UTC. The tag type `date` with `precision:
+    /// millisecond`.
     Time,
 }
 

@@ -1,6 +1,7 @@
 //! Changes by hand and users who went, as one worker has them of the users it owns.
 //!
-//! They are read before everything else, so that these users have a worker's first numbers and a row of theirs is known by its number.
+//! They are read before everything else, so that these users have a worker's first numbers and a
+//! row of theirs is known by its number.
 
 use crate::{Error, Result};
 use arrow::array::{Array, AsArray, PrimitiveArray, RecordBatch, StringArray};
@@ -120,12 +121,19 @@ impl Hands {
     }
 
     /// Takes in rows of the table of changes.
-    pub(crate) fn take(&mut self, batch: &RecordBatch, rows: &[u32], numbers: &[u32]) -> Result<()> {
+    pub(crate) fn take(
+        &mut self,
+        batch: &RecordBatch,
+        rows: &[u32],
+        numbers: &[u32],
+    ) -> Result<()> {
         let Some(outline) = self.outline.clone() else { return Ok(()) };
         let (tags, acts, values) = (text(batch, "tag")?, text(batch, "op")?, text(batch, "value")?);
         let times = times(batch, "time")?;
-        let positions: &PrimitiveArray<Int64Type> =
-            batch.column_by_name("position").and_then(|column| column.as_primitive_opt()).ok_or_else(|| lacking("position"))?;
+        let positions: &PrimitiveArray<Int64Type> = batch
+            .column_by_name("position")
+            .and_then(|column| column.as_primitive_opt())
+            .ok_or_else(|| lacking("position"))?;
         for (row, user) in rows.iter().map(|row| *row as usize).zip(numbers) {
             let (time_ms, position) = (times.value(row).div_euclid(1000), positions.value(row));
             if self.gone.len() <= *user as usize {
@@ -143,11 +151,21 @@ impl Hands {
                     }
                     continue;
                 }
-                other => return Err(Error::Worker(format!("table user_changes: \"{other}\" is not a change that this version knows"))),
+                other => {
+                    return Err(Error::Worker(format!(
+                        "table user_changes: \"{other}\" is not a change that this version knows"
+                    )));
+                }
             };
             let Some(tag) = outline.tags.get(tags.value(row)) else { continue };
             let value = values.is_valid(row).then(|| self.interned(values.value(row)));
-            self.changes[usize::from(*tag)].push(Change { user: *user, act, value, time_ms, position });
+            self.changes[usize::from(*tag)].push(Change {
+                user: *user,
+                act,
+                value,
+                time_ms,
+                position,
+            });
             self.held += 1;
         }
         if self.held > 2 * self.kept + LET_GO_BEYOND {
@@ -165,12 +183,15 @@ impl Hands {
         text
     }
 
-    /// Lets those go that do nothing any more, so that memory grows with the values changed, not with how often they were: those of who went
-    /// later, those before a whole value, and of a member all but the last; before the as-of time and from it on each by itself.
+    /// Lets those go that do nothing any more, so that memory grows with the values changed, not
+    /// with how often they were: those of who went later, those before a whole value, and of a
+    /// member all but the last; before the as-of time and from it on each by itself.
     fn let_go(&mut self) {
         let (gone, as_of_ms) = (&self.gone, self.as_of_ms);
         for changes in &mut self.changes {
-            changes.retain(|change| gone[change.user as usize].is_none_or(|gone| gone.position < change.position));
+            changes.retain(|change| {
+                gone[change.user as usize].is_none_or(|gone| gone.position < change.position)
+            });
             changes.sort_unstable_by_key(|change| (change.user, change.position));
             let mut kept: Vec<Change> = Vec::with_capacity(changes.len());
             // From the last to the first, so that what comes later is known.
@@ -191,7 +212,9 @@ impl Hands {
                         whole[usize::from(after)] = true;
                         true
                     }
-                    Act::Add | Act::Remove => later.insert((after, change.value.clone()), ()).is_none(),
+                    Act::Add | Act::Remove => {
+                        later.insert((after, change.value.clone()), ()).is_none()
+                    }
                 };
                 if stays {
                     kept.push(change);
@@ -204,7 +227,8 @@ impl Hands {
         self.held = self.kept;
     }
 
-    /// All changes have come: from here on it is known of each row whether it is older than a deletion.
+    /// All changes have come: from here on it is known of each row whether it is older than a
+    /// deletion.
     pub(crate) fn settle(&mut self) {
         self.let_go();
         self.exist = vec![false; self.gone.len()];
@@ -219,9 +243,15 @@ impl Hands {
         self.gone.len()
     }
 
-    /// The rows that no deletion hides. A row counts when it is from after the deletion and came after it, so that neither what comes late nor
-    /// what was ahead of its time brings somebody back.
-    pub(crate) fn visible(&mut self, batch: &RecordBatch, rows: &[u32], numbers: &[u32]) -> Result<Option<&Visible>> {
+    /// The rows that no deletion hides. A row counts when it is from after the deletion and came
+    /// after it, so that neither what comes late nor what was ahead of its time brings somebody
+    /// back.
+    pub(crate) fn visible(
+        &mut self,
+        batch: &RecordBatch,
+        rows: &[u32],
+        numbers: &[u32],
+    ) -> Result<Option<&Visible>> {
         if self.gone.is_empty() {
             return Ok(None);
         }
@@ -249,9 +279,15 @@ impl Hands {
 
     /// What the worker found, with the times that it noted by tag.
     pub(crate) fn found(self, latest_ms: BTreeMap<Name, Vec<TimestampMs>>) -> FoundHands {
-        let changes = self.outline.iter().flat_map(|outline| &outline.tags).map(|(tag, number)| (tag.clone(), *number));
+        let changes = self
+            .outline
+            .iter()
+            .flat_map(|outline| &outline.tags)
+            .map(|(tag, number)| (tag.clone(), *number));
         let mut by_number = self.changes;
-        let changes = changes.map(|(tag, number)| (tag, std::mem::take(&mut by_number[usize::from(number)]))).collect();
+        let changes = changes
+            .map(|(tag, number)| (tag, std::mem::take(&mut by_number[usize::from(number)])))
+            .collect();
         FoundHands { changes, exist: self.exist, latest_ms, last_row_ms: self.last_row_ms }
     }
 }
@@ -284,9 +320,18 @@ fn lacking(column: &str) -> Error {
 }
 
 fn text<'b>(batch: &'b RecordBatch, column: &str) -> Result<&'b StringArray> {
-    batch.column_by_name(column).and_then(|column| column.as_string_opt()).ok_or_else(|| lacking(column))
+    batch
+        .column_by_name(column)
+        .and_then(|column| column.as_string_opt())
+        .ok_or_else(|| lacking(column))
 }
 
-fn times<'b>(batch: &'b RecordBatch, column: &str) -> Result<&'b PrimitiveArray<TimestampMicrosecondType>> {
-    batch.column_by_name(column).and_then(|column| column.as_primitive_opt()).ok_or_else(|| lacking(column))
+fn times<'b>(
+    batch: &'b RecordBatch,
+    column: &str,
+) -> Result<&'b PrimitiveArray<TimestampMicrosecondType>> {
+    batch
+        .column_by_name(column)
+        .and_then(|column| column.as_primitive_opt())
+        .ok_or_else(|| lacking(column))
 }

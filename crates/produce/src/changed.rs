@@ -1,4 +1,5 @@
-//! Tags' values with the changes by hand on top: a change holds until a later event or value of its tag comes, and nothing else takes its place.
+//! Tags' values with the changes by hand on top: a change holds until a later event or value of its
+//! tag comes, and nothing else takes its place.
 
 use crate::by_hand::{Act, Change};
 use crate::pass::Owned;
@@ -38,7 +39,8 @@ struct Worker {
 pub(crate) struct Changed {
     /// As of the production's time.
     pub(crate) values: ArrayRef,
-    /// With changes that were made at or after that time, where there are some: what the index shows.
+    /// With changes that were made at or after that time, where there are some: what the index
+    /// shows.
     pub(crate) shown: Option<ArrayRef>,
     /// Changes that the tag cannot hold any more, for its type is another than it was.
     pub(crate) skipped: BTreeMap<SkipReason, u64>,
@@ -52,8 +54,14 @@ struct Rewritten {
 
 impl ByHand {
     /// Takes the workers' changes. Those of users who are not in the roster go.
-    pub(crate) fn gather(found: &mut [Owned], roster: &Roster, calendar: Calendar, as_of_ms: TimestampMs) -> Self {
-        let mut rows: Vec<Vec<Option<u32>>> = found.iter().map(|owned| vec![None; owned.hands.users()]).collect();
+    pub(crate) fn gather(
+        found: &mut [Owned],
+        roster: &Roster,
+        calendar: Calendar,
+        as_of_ms: TimestampMs,
+    ) -> Self {
+        let mut rows: Vec<Vec<Option<u32>>> =
+            found.iter().map(|owned| vec![None; owned.hands.users()]).collect();
         let starts: Vec<u32> = found
             .iter()
             .scan(0u32, |next, owned| {
@@ -70,7 +78,8 @@ impl ByHand {
                 }
             }
         }
-        let (mut changes, mut workers): (BTreeMap<String, Vec<Placed>>, _) = (BTreeMap::new(), Vec::with_capacity(found.len()));
+        let (mut changes, mut workers): (BTreeMap<String, Vec<Placed>>, _) =
+            (BTreeMap::new(), Vec::with_capacity(found.len()));
         for (worker, (owned, rows)) in found.iter_mut().zip(&rows).enumerate() {
             for (tag, of_tag) in std::mem::take(&mut owned.hands.changes) {
                 let placed = of_tag.into_iter().filter_map(|change| {
@@ -80,29 +89,47 @@ impl ByHand {
                 changes.entry(tag).or_default().extend(placed);
             }
             let latest_ms = std::mem::take(&mut owned.hands.latest_ms);
-            workers.push(Worker { latest_ms, last_row_ms: std::mem::take(&mut owned.hands.last_row_ms) });
+            workers.push(Worker {
+                latest_ms,
+                last_row_ms: std::mem::take(&mut owned.hands.last_row_ms),
+            });
         }
         changes.retain(|_, changes| !changes.is_empty());
-        changes.values_mut().for_each(|changes| changes.sort_unstable_by_key(|placed| (placed.row, placed.change.position)));
+        changes.values_mut().for_each(|changes| {
+            changes.sort_unstable_by_key(|placed| (placed.row, placed.change.position))
+        });
         Self { changes, workers, calendar, as_of_ms }
     }
 
-    /// When the last event or value came of what the tag is computed from, or a change of that by hand; before the as-of time all.
-    fn latest_ms(&self, definitions: &Definitions, tag: &TagDefinition, of: &Placed) -> TimestampMs {
+    /// When the last event or value came of what the tag is computed from, or a change of that by
+    /// hand; before the as-of time all.
+    fn latest_ms(
+        &self,
+        definitions: &Definitions,
+        tag: &TagDefinition,
+        of: &Placed,
+    ) -> TimestampMs {
         let Some(worker) = self.workers.get(of.worker as usize) else { return TimestampMs::MIN };
         let user = of.change.user as usize;
         match &tag.kind {
-            TagKind::Attribute { .. } | TagKind::Aggregate(_) => {
-                worker.latest_ms.get(&tag.name).and_then(|latest| latest.get(user)).copied().unwrap_or(TimestampMs::MIN)
-            }
+            TagKind::Attribute { .. } | TagKind::Aggregate(_) => worker
+                .latest_ms
+                .get(&tag.name)
+                .and_then(|latest| latest.get(user))
+                .copied()
+                .unwrap_or(TimestampMs::MIN),
             // What a query looks at only the query knows: it may be any row.
-            TagKind::Sql { .. } => worker.last_row_ms.get(user).copied().unwrap_or(TimestampMs::MIN),
+            TagKind::Sql { .. } => {
+                worker.last_row_ms.get(user).copied().unwrap_or(TimestampMs::MIN)
+            }
             TagKind::Cohort { .. } | TagKind::Expression(_) => {
                 let tags = inputs(tag);
                 let tags = tags.iter().filter_map(|name| definitions.tags.get(name.as_str()));
-                tags.map(|input| self.latest_ms(definitions, input, of).max(self.changed_ms(input, of.row)))
-                    .max()
-                    .unwrap_or(TimestampMs::MIN)
+                tags.map(|input| {
+                    self.latest_ms(definitions, input, of).max(self.changed_ms(input, of.row))
+                })
+                .max()
+                .unwrap_or(TimestampMs::MIN)
             }
         }
     }
@@ -110,12 +137,23 @@ impl ByHand {
     /// When the tag was last changed by hand before the as-of time.
     fn changed_ms(&self, tag: &TagDefinition, row: u32) -> TimestampMs {
         let all = self.changes.get(tag.name.as_str()).map_or(&[][..], Vec::as_slice);
-        let of_user = all[all.partition_point(|placed| placed.row < row)..].iter().take_while(|placed| placed.row == row);
-        of_user.map(|placed| placed.change.time_ms).filter(|time| *time < self.as_of_ms).max().unwrap_or(TimestampMs::MIN)
+        let of_user = all[all.partition_point(|placed| placed.row < row)..]
+            .iter()
+            .take_while(|placed| placed.row == row);
+        of_user
+            .map(|placed| placed.change.time_ms)
+            .filter(|time| *time < self.as_of_ms)
+            .max()
+            .unwrap_or(TimestampMs::MIN)
     }
 
     /// The tag's values, in the roster's order, with the changes on top; `None`: nobody changed it.
-    pub(crate) fn apply(&self, definitions: &Definitions, tag: &TagDefinition, values: &ArrayRef) -> Result<Option<Changed>> {
+    pub(crate) fn apply(
+        &self,
+        definitions: &Definitions,
+        tag: &TagDefinition,
+        values: &ArrayRef,
+    ) -> Result<Option<Changed>> {
         let Some(changes) = self.changes.get(tag.name.as_str()) else { return Ok(None) };
         let reader = ColumnReader::new(tag.name.as_str(), values, tag.value_type)?;
         let (mut of_table, mut of_index, mut skipped) = (Vec::new(), Vec::new(), BTreeMap::new());
@@ -123,9 +161,14 @@ impl ByHand {
         for of_user in changes.chunk_by(|a, b| a.row == b.row) {
             let Some(first) = of_user.first() else { continue };
             let since = self.latest_ms(definitions, tag, first);
-            let mut value = values.is_valid(first.row as usize).then(|| reader.value(first.row as usize)).flatten();
+            let mut value = values
+                .is_valid(first.row as usize)
+                .then(|| reader.value(first.row as usize))
+                .flatten();
             let mut shown = value.clone();
-            for change in of_user.iter().map(|placed| &placed.change).filter(|change| change.time_ms >= since) {
+            for change in
+                of_user.iter().map(|placed| &placed.change).filter(|change| change.time_ms >= since)
+            {
                 let make = |value: &mut Option<Value>| self.make(change, tag.value_type, value);
                 let outcome = make(&mut shown);
                 if change.time_ms < self.as_of_ms {
@@ -140,11 +183,17 @@ impl ByHand {
             of_table.push(Rewritten { row: first.row, value });
             of_index.push(Rewritten { row: first.row, value: shown });
         }
-        let shown = if is_shown_otherwise { Some(rewritten(tag, values, &of_index)?) } else { None };
+        let shown =
+            if is_shown_otherwise { Some(rewritten(tag, values, &of_index)?) } else { None };
         Ok(Some(Changed { values: rewritten(tag, values, &of_table)?, shown, skipped }))
     }
 
-    fn make(&self, change: &Change, ty: ValueType, value: &mut Option<Value>) -> std::result::Result<(), SkipReason> {
+    fn make(
+        &self,
+        change: &Change,
+        ty: ValueType,
+        value: &mut Option<Value>,
+    ) -> std::result::Result<(), SkipReason> {
         let text = change.value.as_deref().unwrap_or_default();
         match (change.act, ty) {
             (Act::Unset, _) => *value = None,
@@ -180,7 +229,10 @@ fn rewritten(tag: &TagDefinition, values: &ArrayRef, with: &[Rewritten]) -> Resu
     for (number, rewritten) in with.iter().enumerate() {
         places[rewritten.row as usize] = (values.len() + number) as u32;
     }
-    let failed = |error: arrow::error::ArrowError| Error::Rows { table: layout::tag_table(&tag.name), detail: error.to_string() };
+    let failed = |error: arrow::error::ArrowError| Error::Rows {
+        table: layout::tag_table(&tag.name),
+        detail: error.to_string(),
+    };
     let whole = arrow::compute::concat(&[values.as_ref(), new.as_ref()]).map_err(failed)?;
     arrow::compute::take(&whole, &UInt32Array::from(places), None).map_err(failed)
 }

@@ -4,7 +4,9 @@ use taghouse_model::{ErrorKind, Name};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Tags are defined, but nothing has been ingested.
-    #[error("the app \"{0}\" has no events and no attributes yet: ingest files or send events first")]
+    #[error(
+        "the app \"{0}\" has no events and no attributes yet: ingest files or send events first"
+    )]
     NothingIngested(taghouse_model::AppId),
     /// The query of an `sql` tag failed.
     #[error("sql tag {tag}: {source}")]
@@ -35,10 +37,14 @@ pub enum Error {
     #[error(transparent)]
     Index(#[from] taghouse_index::Error),
     /// Some tags were asked for, and none of those published are of the dictionary's numbering.
-    #[error("the users of app {0} are renumbered, for the dictionary is not the one its index was made with: produce all tags once")]
+    #[error(
+        "the users of app {0} are renumbered, for the dictionary is not the one its index was made with: produce all tags once"
+    )]
     Renumbered(taghouse_model::AppId),
     /// More text than one column holds.
-    #[error("{what} come to {bytes} bytes of text, over 2,147,483,647: shorten the values, or split the app")]
+    #[error(
+        "{what} come to {bytes} bytes of text, over 2,147,483,647: shorten the values, or split the app"
+    )]
     TooMuchText {
         /// What there was too much of, as a noun.
         what: String,
@@ -68,7 +74,10 @@ impl Error {
     /// What the caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NothingIngested(_) | Self::SqlResult { .. } | Self::Renumbered(_) | Self::TooMuchText { .. } => ErrorKind::Invalid,
+            Self::NothingIngested(_)
+            | Self::SqlResult { .. }
+            | Self::Renumbered(_)
+            | Self::TooMuchText { .. } => ErrorKind::Invalid,
             Self::Sql { source, .. } => source.kind(),
             Self::Fold(error) => error.kind(),
             Self::Lake(error) => error.kind(),

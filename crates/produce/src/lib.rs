@@ -1,8 +1,9 @@
 //! Tags from the lake: definitions and an as-of time in, tag tables and the index out.
 //!
-//! The lake is read once for all tags (`pass`), the users get their ordinals (`roster`), `sql`, cohort and expression tags follow, then the
-//! tables of all tags are written in one commit and the index is published (`producer`). Everything made here is derived: the same lake,
-//! definitions and as-of time make it again.
+//! The lake is read once for all tags (`pass`), the users get their ordinals (`roster`), `sql`,
+//! cohort and expression tags follow, then the tables of all tags are written in one commit and the
+//! index is published (`producer`). Everything made here is derived: the same lake, definitions and
+//! as-of time make it again.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod by_hand;

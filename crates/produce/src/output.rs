@@ -17,7 +17,13 @@ pub(crate) struct Output {
 }
 
 /// The rows and the segment of a tag, from its values in the roster's order.
-pub(crate) fn build(tag: &Name, value_type: ValueType, values: &ArrayRef, roster: &Roster, as_of_ms: TimestampMs) -> Result<Output> {
+pub(crate) fn build(
+    tag: &Name,
+    value_type: ValueType,
+    values: &ArrayRef,
+    roster: &Roster,
+    as_of_ms: TimestampMs,
+) -> Result<Output> {
     let reader = ColumnReader::new(tag.as_str(), values, value_type)?;
     let mut segment = SegmentBuilder::new(value_type);
     let mut present = Vec::with_capacity(values.len() - values.null_count());
@@ -30,7 +36,10 @@ pub(crate) fn build(tag: &Name, value_type: ValueType, values: &ArrayRef, roster
         }
     }
     let table = layout::tag(tag, value_type);
-    let failed = |error: arrow::error::ArrowError| Error::Rows { table: table.name.clone(), detail: error.to_string() };
+    let failed = |error: arrow::error::ArrowError| Error::Rows {
+        table: table.name.clone(),
+        detail: error.to_string(),
+    };
     let present = UInt32Array::from(present);
     let ids = arrow::compute::take(roster.ids.as_ref(), &present, None).map_err(failed)?;
     let values = arrow::compute::take(values, &present, None).map_err(failed)?;
@@ -39,17 +48,26 @@ pub(crate) fn build(tag: &Name, value_type: ValueType, values: &ArrayRef, roster
 }
 
 /// The rows of the wide table: one a user, one column a tag.
-pub(crate) fn wide(table: &TableLayout, tags: Vec<ArrayRef>, roster: &Roster, as_of_ms: TimestampMs) -> Result<RecordBatch> {
+pub(crate) fn wide(
+    table: &TableLayout,
+    tags: Vec<ArrayRef>,
+    roster: &Roster,
+    as_of_ms: TimestampMs,
+) -> Result<RecordBatch> {
     let ids: ArrayRef = roster.ids.clone();
     let columns = [as_of(roster.len(), as_of_ms), ids].into_iter().chain(tags).collect();
     batch(table, columns)
 }
 
 fn as_of(rows: usize, as_of_ms: TimestampMs) -> ArrayRef {
-    Arc::new(TimestampMicrosecondArray::from_value(as_of_ms.saturating_mul(1000), rows).with_timezone("+00:00"))
+    Arc::new(
+        TimestampMicrosecondArray::from_value(as_of_ms.saturating_mul(1000), rows)
+            .with_timezone("+00:00"),
+    )
 }
 
 fn batch(table: &TableLayout, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
     let schema = layout_schema(table)?;
-    RecordBatch::try_new(schema, columns).map_err(|error| Error::Rows { table: table.name.clone(), detail: error.to_string() })
+    RecordBatch::try_new(schema, columns)
+        .map_err(|error| Error::Rows { table: table.name.clone(), detail: error.to_string() })
 }

@@ -8,7 +8,10 @@ use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use taghouse_fold::{AttributeBatch, AttributePlan, BatchAttributes, BatchFold, BatchPlan, Calendar, EventBatch, TagValues};
+use taghouse_fold::{
+    AttributeBatch, AttributePlan, BatchAttributes, BatchFold, BatchPlan, Calendar, EventBatch,
+    TagValues,
+};
 use taghouse_lake::{Lake, Scan, layout};
 use taghouse_model::{AppId, Name, TimestampMs};
 use taghouse_rules::{Definitions, TagKind};
@@ -21,7 +24,8 @@ pub(crate) struct Plan {
     attributes: Arc<AttributePlan>,
     /// The tags of `events`, then those of `attributes`, in the order of their values.
     tags: Vec<Name>,
-    /// Of these tags it is noted when their last event came: of those changed by hand, and of what such are computed from.
+    /// Of these tags it is noted when their last event came: of those changed by hand, and of what
+    /// such are computed from.
     watched: BTreeSet<Name>,
     /// What was ever changed by hand, if anything.
     outline: Option<Arc<Outline>>,
@@ -53,17 +57,37 @@ impl Plan {
             }
         }
         tags.extend(attribute_tags);
-        let events = BatchPlan::new(&aggregates, &|name| properties.get(name).copied(), &calendar, as_of_ms)?;
+        let events = BatchPlan::new(
+            &aggregates,
+            &|name| properties.get(name).copied(),
+            &calendar,
+            as_of_ms,
+        )?;
         let attributes = AttributePlan::new(&attributes, &calendar, as_of_ms);
-        let changed = |name: &Name| outline.as_ref().is_some_and(|outline| outline.tags.contains_key(name.as_str()));
+        let changed = |name: &Name| {
+            outline.as_ref().is_some_and(|outline| outline.tags.contains_key(name.as_str()))
+        };
         let watched = selection.with_inputs(definitions, &changed);
-        Ok(Self { events: Arc::new(events), attributes: Arc::new(attributes), tags, watched, outline, as_of_ms })
+        Ok(Self {
+            events: Arc::new(events),
+            attributes: Arc::new(attributes),
+            tags,
+            watched,
+            outline,
+            as_of_ms,
+        })
     }
 
-    /// From when on events are read with all that is asked of them: a change by hand is held against every event after it.
+    /// From when on events are read with all that is asked of them: a change by hand is held
+    /// against every event after it.
     fn earliest_ms(&self) -> TimestampMs {
-        let aggregates = self.tags.iter().take(self.events.tags()).any(|tag| self.watched.contains(tag));
-        let oldest = self.outline.as_ref().filter(|_| aggregates).map_or(TimestampMs::MAX, |outline| outline.oldest_ms);
+        let aggregates =
+            self.tags.iter().take(self.events.tags()).any(|tag| self.watched.contains(tag));
+        let oldest = self
+            .outline
+            .as_ref()
+            .filter(|_| aggregates)
+            .map_or(TimestampMs::MAX, |outline| outline.oldest_ms);
         self.events.earliest_ms().min(oldest)
     }
 }
@@ -84,7 +108,8 @@ pub(crate) struct Owned {
 
 /// Reads the lake once. Gives the workers' findings and how many events were read.
 ///
-/// Every row of the lake makes its user exist, whatever its time, unless the user went later; values come from rows before the as-of time only.
+/// Every row of the lake makes its user exist, whatever its time, unless the user went later;
+/// values come from rows before the as-of time only.
 pub(crate) async fn run(
     lake: &Lake,
     app: &AppId,
@@ -94,8 +119,16 @@ pub(crate) async fn run(
 ) -> Result<(Vec<Owned>, u64)> {
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     let scans = scans(lake, app, &plan, workers).await?;
-    let events_read = scans.iter().filter(|(purpose, _)| *purpose == Purpose::Events).map(|(_, scan)| scan.rows()).sum();
-    let rows = RowsRead { read: AtomicU64::new(0), total: scans.iter().map(|(_, scan)| scan.rows()).sum(), report };
+    let events_read = scans
+        .iter()
+        .filter(|(purpose, _)| *purpose == Purpose::Events)
+        .map(|(_, scan)| scan.rows())
+        .sum();
+    let rows = RowsRead {
+        read: AtomicU64::new(0),
+        total: scans.iter().map(|(_, scan)| scan.rows()).sum(),
+        report,
+    };
     let (mut senders, mut owners) = (Vec::new(), Vec::new());
     for _ in 0..workers {
         let (sender, receiver) = channel(QUEUE);
@@ -125,7 +158,12 @@ pub(crate) fn goes_on(stop: &CancellationToken) -> Result<()> {
     if stop.is_cancelled() { Err(Error::Stopped) } else { Ok(()) }
 }
 
-async fn scans(lake: &Lake, app: &AppId, plan: &Plan, parts: usize) -> Result<Vec<(Purpose, Scan)>> {
+async fn scans(
+    lake: &Lake,
+    app: &AppId,
+    plan: &Plan,
+    parts: usize,
+) -> Result<Vec<(Purpose, Scan)>> {
     let mut scans = Vec::new();
     let mut times: &[&str] = &[];
     if plan.outline.is_some()
@@ -137,14 +175,23 @@ async fn scans(lake: &Lake, app: &AppId, plan: &Plan, parts: usize) -> Result<Ve
     let users: Vec<&str> = std::iter::once("user_id").chain(times.iter().copied()).collect();
     if let Some(events) = lake.table(app, layout::EVENTS).await? {
         let known = |column: &&str| events.arrow_schema().column_with_name(column).is_some();
-        let columns = distinct(std::iter::once("user_id").chain(plan.events.columns()).filter(known).chain(times.iter().copied()));
+        let columns = distinct(
+            std::iter::once("user_id")
+                .chain(plan.events.columns())
+                .filter(known)
+                .chain(times.iter().copied()),
+        );
         let (earliest, as_of) = (plan.earliest_ms(), plan.as_of_ms);
         if earliest < as_of {
             let folded = events.scan(&columns).after(earliest)?.before(as_of)?.plan(parts).await?;
             scans.push((Purpose::Events, folded));
-            // Files wholly outside the windows still know users. Those that lie across an edge are read twice, which is harmless.
+            // Files wholly outside the windows still know users. Those that lie across an edge are
+            // read twice, which is harmless.
             if earliest > TimestampMs::MIN / 2 {
-                scans.push((Purpose::Users, events.scan(&users).before(earliest)?.plan(parts).await?));
+                scans.push((
+                    Purpose::Users,
+                    events.scan(&users).before(earliest)?.plan(parts).await?,
+                ));
             }
             scans.push((Purpose::Users, events.scan(&users).after(as_of)?.plan(parts).await?));
         } else {
@@ -152,7 +199,9 @@ async fn scans(lake: &Lake, app: &AppId, plan: &Plan, parts: usize) -> Result<Ve
         }
     }
     if let Some(attributes) = lake.table(app, layout::ATTRIBUTES).await? {
-        let columns = distinct(std::iter::once("user_id").chain(AttributePlan::columns()).chain(times.iter().copied()));
+        let columns = distinct(
+            std::iter::once("user_id").chain(AttributePlan::columns()).chain(times.iter().copied()),
+        );
         scans.push((Purpose::Attributes, attributes.scan(&columns).plan(parts).await?));
     }
     if scans.iter().all(|(_, scan)| scan.rows() == 0) {
@@ -182,7 +231,13 @@ fn own(plan: &Plan, mut portions: Receiver<Portion>, stop: &CancellationToken) -
         goes_on(stop)?;
         let ids = user_ids(&portion.batch)?;
         numbers.clear();
-        numbers.extend(portion.rows.iter().zip(&portion.hashes).map(|(row, hash)| users.number(ids.value(*row as usize), *hash)));
+        numbers.extend(
+            portion
+                .rows
+                .iter()
+                .zip(&portion.hashes)
+                .map(|(row, hash)| users.number(ids.value(*row as usize), *hash)),
+        );
         if portion.purpose == Purpose::Changes {
             hands.take(&portion.batch, &portion.rows, &numbers)?;
             continue;
@@ -197,8 +252,12 @@ fn own(plan: &Plan, mut portions: Receiver<Portion>, stop: &CancellationToken) -
             None => (&portion.rows, &numbers),
         };
         match portion.purpose {
-            Purpose::Events => events.step_batch(&EventBatch::new(&plan.events, &portion.batch)?, rows, numbers),
-            Purpose::Attributes => attributes.step_batch(&AttributeBatch::new(&portion.batch)?, rows, numbers),
+            Purpose::Events => {
+                events.step_batch(&EventBatch::new(&plan.events, &portion.batch)?, rows, numbers)
+            }
+            Purpose::Attributes => {
+                attributes.step_batch(&AttributeBatch::new(&portion.batch)?, rows, numbers)
+            }
             Purpose::Users | Purpose::Changes => {}
         }
     }
@@ -209,13 +268,28 @@ fn own(plan: &Plan, mut portions: Receiver<Portion>, stop: &CancellationToken) -
     }
     let latest_ms = latest(plan, &mut events, &attributes, hands.users());
     let values = events.finish(users.len()).into_iter().chain(attributes.finish(users.len()));
-    Ok(Owned { values: plan.tags.iter().cloned().zip(values).collect(), users, hands: hands.found(latest_ms) })
+    Ok(Owned {
+        values: plan.tags.iter().cloned().zip(values).collect(),
+        users,
+        hands: hands.found(latest_ms),
+    })
 }
 
 /// When the last event or value of each watched tag came, of users 0 to `users`.
-fn latest(plan: &Plan, events: &mut BatchFold, attributes: &BatchAttributes, users: usize) -> BTreeMap<Name, Vec<TimestampMs>> {
+fn latest(
+    plan: &Plan,
+    events: &mut BatchFold,
+    attributes: &BatchAttributes,
+    users: usize,
+) -> BTreeMap<Name, Vec<TimestampMs>> {
     let (of_events, of_attributes) = plan.tags.split_at(plan.events.tags());
     let of_events = of_events.iter().cloned().zip(events.latest_ms());
-    let of_attributes = of_attributes.iter().enumerate().map(|(tag, name)| (name.clone(), attributes.latest_ms(tag, users)));
-    of_events.chain(of_attributes.filter(|_| users > 0)).filter(|(name, _)| plan.watched.contains(name)).collect()
+    let of_attributes = of_attributes
+        .iter()
+        .enumerate()
+        .map(|(tag, name)| (name.clone(), attributes.latest_ms(tag, users)));
+    of_events
+        .chain(of_attributes.filter(|_| users > 0))
+        .filter(|(name, _)| plan.watched.contains(name))
+        .collect()
 }

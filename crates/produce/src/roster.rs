@@ -20,8 +20,8 @@ pub(crate) struct Roster {
 }
 
 impl Roster {
-    /// Gives new users their ordinals, in the order of their ids, so that the same lake gives the same numbers. Who was `deleted` since the
-    /// lake was read is left out.
+    /// Gives new users their ordinals, in the order of their ids, so that the same lake gives the
+    /// same numbers. Who was `deleted` since the lake was read is left out.
     pub(crate) fn enlist(
         dictionary: &Dictionary,
         app: &AppId,
@@ -29,7 +29,8 @@ impl Roster {
         deleted: &DeletionWatch,
         stop: &CancellationToken,
     ) -> Result<Self> {
-        let mut all: Vec<(&str, u32)> = Vec::with_capacity(found.iter().map(|owned| owned.users.len()).sum());
+        let mut all: Vec<(&str, u32)> =
+            Vec::with_capacity(found.iter().map(|owned| owned.users.len()).sum());
         let mut at = 0u32;
         for owned in found {
             for (number, id) in owned.users.ids().enumerate() {
@@ -49,7 +50,8 @@ impl Roster {
         // A production that is given up makes nobody known.
         goes_on(stop)?;
         let ordinals = dictionary.assign(app, &ids)?;
-        let mut order: Vec<(Ordinal, &str, u32)> = ordinals.into_iter().zip(&all).map(|(ordinal, (id, at))| (ordinal, *id, *at)).collect();
+        let mut order: Vec<(Ordinal, &str, u32)> =
+            ordinals.into_iter().zip(&all).map(|(ordinal, (id, at))| (ordinal, *id, *at)).collect();
         // Who was deleted just now may have got another ordinal by that.
         if !deleted.is_empty() {
             order.retain(|(_, id, _)| !deleted.deleted(id));
@@ -73,8 +75,14 @@ impl Roster {
 
     /// One tag's values from all workers, in the roster's order.
     pub(crate) fn align(&self, tag: &Name, parts: Vec<ArrayRef>) -> Result<ArrayRef> {
-        check_text(|| format!("the values of tag {tag}"), parts.iter().map(|part| text_bytes(part.as_ref())).sum())?;
-        let failed = |error: arrow::error::ArrowError| Error::Rows { table: layout::tag_table(tag), detail: error.to_string() };
+        check_text(
+            || format!("the values of tag {tag}"),
+            parts.iter().map(|part| text_bytes(part.as_ref())).sum(),
+        )?;
+        let failed = |error: arrow::error::ArrowError| Error::Rows {
+            table: layout::tag_table(tag),
+            detail: error.to_string(),
+        };
         let borrowed: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
         let whole = arrow::compute::concat(&borrowed).map_err(failed)?;
         drop(parts);
@@ -82,9 +90,14 @@ impl Roster {
     }
 }
 
-/// Columns have offsets of 32 bits, and Arrow's builders end the process's work where those do not reach.
+/// Columns have offsets of 32 bits, and Arrow's builders end the process's work where those do not
+/// reach.
 pub(crate) fn check_text(what: impl FnOnce() -> String, bytes: usize) -> Result<()> {
-    if i32::try_from(bytes).is_ok() { Ok(()) } else { Err(Error::TooMuchText { what: what(), bytes }) }
+    if i32::try_from(bytes).is_ok() {
+        Ok(())
+    } else {
+        Err(Error::TooMuchText { what: what(), bytes })
+    }
 }
 
 /// The bytes of a column's texts.
@@ -106,10 +119,21 @@ mod tests {
         let mut lists = ListBuilder::new(StringBuilder::new());
         lists.values().append_value("four");
         lists.append(true);
-        assert_eq!((text_bytes(&texts), text_bytes(&lists.finish()), text_bytes(&UInt32Array::from(vec![1]))), (5, 4, 0));
+        assert_eq!(
+            (
+                text_bytes(&texts),
+                text_bytes(&lists.finish()),
+                text_bytes(&UInt32Array::from(vec![1]))
+            ),
+            (5, 4, 0)
+        );
         assert!(check_text(|| "x".to_owned(), i32::MAX as usize).is_ok());
-        let error = check_text(|| "the values of tag country".to_owned(), i32::MAX as usize + 1).unwrap_err();
-        assert!(error.to_string().starts_with("the values of tag country come to 2147483648 bytes"), "{error}");
+        let error = check_text(|| "the values of tag country".to_owned(), i32::MAX as usize + 1)
+            .unwrap_err();
+        assert!(
+            error.to_string().starts_with("the values of tag country come to 2147483648 bytes"),
+            "{error}"
+        );
         assert_eq!(error.kind(), taghouse_model::ErrorKind::Invalid);
     }
 }

@@ -55,8 +55,14 @@ pub(crate) fn user_ids(batch: &RecordBatch) -> Result<&StringArray> {
     column.ok_or_else(|| Error::Worker("a batch has no column user_id of text".to_owned()))
 }
 
-/// Reads all of a scan. Partitions are decoded on tasks of their own, so that decoding and folding overlap.
-pub(crate) async fn read(scan: Scan, purpose: Purpose, workers: &[Sender<Portion>], rows: &RowsRead<'_>) -> Result<()> {
+/// Reads all of a scan. Partitions are decoded on tasks of their own, so that decoding and folding
+/// overlap.
+pub(crate) async fn read(
+    scan: Scan,
+    purpose: Purpose,
+    workers: &[Sender<Portion>],
+    rows: &RowsRead<'_>,
+) -> Result<()> {
     let (count, mut counted) = tokio::sync::mpsc::unbounded_channel();
     let mut tasks = JoinSet::new();
     for mut batches in scan.partitions() {
@@ -71,7 +77,10 @@ pub(crate) async fn read(scan: Scan, purpose: Purpose, workers: &[Sender<Portion
                         continue;
                     }
                     let portion = Portion { purpose, batch: batch.clone(), rows, hashes };
-                    worker.send(portion).await.map_err(|_| Error::Worker("it takes no more rows".to_owned()))?;
+                    worker
+                        .send(portion)
+                        .await
+                        .map_err(|_| Error::Worker("it takes no more rows".to_owned()))?;
                 }
             }
             Ok::<(), Error>(())
@@ -92,7 +101,8 @@ type Share = (Vec<u32>, Vec<u64>);
 fn split(batch: &RecordBatch, workers: usize) -> Result<Vec<Share>> {
     let ids = user_ids(batch)?;
     let room = batch.num_rows() / workers + batch.num_rows() / 8;
-    let mut shares: Vec<Share> = (0..workers).map(|_| (Vec::with_capacity(room), Vec::with_capacity(room))).collect();
+    let mut shares: Vec<Share> =
+        (0..workers).map(|_| (Vec::with_capacity(room), Vec::with_capacity(room))).collect();
     for row in 0..ids.len() {
         let hash = hash(ids.value(row));
         let (rows, hashes) = &mut shares[owner(hash, workers)];

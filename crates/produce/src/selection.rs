@@ -24,7 +24,9 @@ impl<'a> Selection<'a> {
         };
         let mut published: BTreeSet<Name> = only.iter().cloned().collect();
         for name in &order {
-            if definitions.tags.get(name).is_some_and(|tag| inputs(tag).iter().any(|input| published.contains(input.as_str()))) {
+            if definitions.tags.get(name).is_some_and(|tag| {
+                inputs(tag).iter().any(|input| published.contains(input.as_str()))
+            }) {
                 published.insert(name.clone());
             }
         }
@@ -32,15 +34,24 @@ impl<'a> Selection<'a> {
         for name in order.iter().rev().filter(|name| published.contains(*name)) {
             add_inputs(definitions, name, &mut needed);
         }
-        let computed = order.iter().filter(|name| needed.contains(*name)).filter_map(|name| definitions.tags.get(name)).collect();
+        let computed = order
+            .iter()
+            .filter(|name| needed.contains(*name))
+            .filter_map(|name| definitions.tags.get(name))
+            .collect();
         Self { computed, published, complete: false }
     }
 }
 
 impl Selection<'_> {
     /// The computed tags that are wanted, with all that they are computed from.
-    pub(crate) fn with_inputs(&self, definitions: &Definitions, wanted: &dyn Fn(&Name) -> bool) -> BTreeSet<Name> {
-        let mut all: BTreeSet<Name> = self.computed.iter().map(|tag| tag.name.clone()).filter(wanted).collect();
+    pub(crate) fn with_inputs(
+        &self,
+        definitions: &Definitions,
+        wanted: &dyn Fn(&Name) -> bool,
+    ) -> BTreeSet<Name> {
+        let mut all: BTreeSet<Name> =
+            self.computed.iter().map(|tag| tag.name.clone()).filter(wanted).collect();
         for name in all.clone() {
             add_inputs(definitions, &name, &mut all);
         }

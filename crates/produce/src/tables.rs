@@ -1,4 +1,5 @@
-//! The tables of a production: all tags' rows of one as-of time, written at once and committed together.
+//! The tables of a production: all tags' rows of one as-of time, written at once and committed
+//! together.
 
 use crate::Result;
 use arrow::array::RecordBatch;
@@ -13,7 +14,8 @@ struct Written {
     replaced: Vec<Value>,
 }
 
-/// Overwrites each table's as-of day: its rows of any as-of time within the local day of `as_of_ms` give way to these.
+/// Overwrites each table's as-of day: its rows of any as-of time within the local day of `as_of_ms`
+/// give way to these.
 ///
 /// # Errors
 /// The lake's; the rows are unchanged then.
@@ -35,7 +37,8 @@ pub(crate) async fn write(
     let outcomes: Vec<Result<Written>> = join_all(writes).await;
     if outcomes.iter().any(Result::is_err) {
         let (written, failed): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
-        lake.discard(written.into_iter().flatten().flat_map(|written| written.files).collect()).await;
+        lake.discard(written.into_iter().flatten().flat_map(|written| written.files).collect())
+            .await;
         return failed.into_iter().find_map(Result::err).map_or(Ok(()), Err);
     }
     let mut commit = lake.begin(app);
@@ -53,5 +56,9 @@ pub(crate) async fn write(
 async fn same_day(table: &Table, calendar: &Calendar, as_of_ms: TimestampMs) -> Result<Vec<Value>> {
     let day = calendar.day(as_of_ms);
     let values = table.partition_values().await?.into_iter().map(|(value, _)| value);
-    Ok(values.filter(|value| matches!(value, Value::Time(ms) if *ms != as_of_ms && calendar.day(*ms) == day)).collect())
+    Ok(values
+        .filter(
+            |value| matches!(value, Value::Time(ms) if *ms != as_of_ms && calendar.day(*ms) == day),
+        )
+        .collect())
 }

@@ -2,7 +2,8 @@
 
 use hashbrown::HashTable;
 
-/// User ids and their local numbers. Ids lie one behind the other in one text, so a million users are a few allocations.
+/// User ids and their local numbers. Ids lie one behind the other in one text, so a million users
+/// are a few allocations.
 #[derive(Default)]
 pub(crate) struct Users {
     numbers: HashTable<u32>,
@@ -46,7 +47,8 @@ fn slice<'a>(text: &'a str, ends: &[usize], number: usize) -> &'a str {
     &text[start..ends[number]]
 }
 
-/// Of a user id; its upper half chooses the worker, the whole of it the place in the worker's table.
+/// Of a user id; its upper half chooses the worker, the whole of it the place in the worker's
+/// table.
 pub(crate) fn hash(id: &str) -> u64 {
     xxhash_rust::xxh3::xxh3_64(id.as_bytes())
 }
@@ -63,7 +65,8 @@ mod tests {
     #[test]
     fn numbers_are_dense_in_the_order_of_first_sight() {
         let mut users = Users::default();
-        let numbers: Vec<u32> = ["b", "a", "", "b", "ab", "a"].iter().map(|id| users.number(id, hash(id))).collect();
+        let numbers: Vec<u32> =
+            ["b", "a", "", "b", "ab", "a"].iter().map(|id| users.number(id, hash(id))).collect();
         assert_eq!(numbers, [0, 1, 2, 0, 3, 1]);
         assert_eq!(users.ids().collect::<Vec<_>>(), ["b", "a", "", "ab"]);
     }

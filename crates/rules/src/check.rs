@@ -34,7 +34,12 @@ impl CheckError {
     }
 
     fn point_at(self, text: &str, leaves: &[std::ops::Range<usize>]) -> SyntaxError {
-        SyntaxError::new(text, leaves.get(self.leaf).map_or(0, |leaf| leaf.start), self.message, &[])
+        SyntaxError::new(
+            text,
+            leaves.get(self.leaf).map_or(0, |leaf| leaf.start),
+            self.message,
+            &[],
+        )
     }
 }
 
@@ -42,23 +47,47 @@ impl Predicate {
     /// The same condition, its literals of the names' types.
     ///
     /// # Errors
-    /// The first unknown name or crowd, an operator that the type does not have, a literal of another kind.
+    /// The first unknown name or crowd, an operator that the type does not have, a literal of
+    /// another kind.
     pub fn check(
         &self,
         types: &dyn Fn(&str) -> Option<ValueType>,
         crowds: &dyn Fn(&str) -> bool,
         zone: &TimeZone,
     ) -> std::result::Result<Predicate<Value>, CheckError> {
-        self.check_in(Scope { naming: Naming::Tags, types, crowds, crowds_fit: true, zone, known: None, pending: None }, &mut 0)
+        self.check_in(
+            Scope {
+                naming: Naming::Tags,
+                types,
+                crowds,
+                crowds_fit: true,
+                zone,
+                known: None,
+                pending: None,
+            },
+            &mut 0,
+        )
     }
 
-    fn check_in(&self, scope: Scope<'_>, leaf: &mut usize) -> std::result::Result<Predicate<Value>, CheckError> {
-        let mut all = |operands: &[Self]| operands.iter().map(|p| p.check_in(scope, leaf)).collect::<std::result::Result<Vec<_>, _>>();
+    fn check_in(
+        &self,
+        scope: Scope<'_>,
+        leaf: &mut usize,
+    ) -> std::result::Result<Predicate<Value>, CheckError> {
+        let mut all = |operands: &[Self]| {
+            operands
+                .iter()
+                .map(|p| p.check_in(scope, leaf))
+                .collect::<std::result::Result<Vec<_>, _>>()
+        };
         match self {
             Self::And(operands) => Ok(Predicate::And(all(operands)?)),
             // A part may turn out to be an `Or` itself.
             Self::Or(operands) => Ok(Predicate::Or(
-                all(operands)?.into_iter().flat_map(|p| if let Predicate::Or(inner) = p { inner } else { vec![p] }).collect(),
+                all(operands)?
+                    .into_iter()
+                    .flat_map(|p| if let Predicate::Or(inner) = p { inner } else { vec![p] })
+                    .collect(),
             )),
             Self::Not(inner) => Ok(Predicate::Not(Box::new(inner.check_in(scope, leaf)?))),
             Self::Differs(inner) => Ok(Predicate::Differs(Box::new(inner.check_in(scope, leaf)?))),
@@ -71,37 +100,61 @@ impl Predicate {
         }
     }
 
-    fn check_condition(&self, scope: Scope<'_>, leaf: usize) -> std::result::Result<Predicate<Value>, CheckError> {
+    fn check_condition(
+        &self,
+        scope: Scope<'_>,
+        leaf: usize,
+    ) -> std::result::Result<Predicate<Value>, CheckError> {
         if let Self::Crowd { name } = self {
             scope.require_crowd(name, leaf)?;
             return Ok(Predicate::Crowd { name: name.clone() });
         }
-        let Some(name) = self.own_name() else { return Err(CheckError::new(leaf, "a condition without a name")) };
+        let Some(name) = self.own_name() else {
+            return Err(CheckError::new(leaf, "a condition without a name"));
+        };
         let ty = scope.type_of(name, leaf)?;
         let value = |literal: &Literal| {
-            coerce(literal, ty, scope.zone)
-                .map_err(|e| CheckError::new(leaf, format!("`{name}` is of type {}: {e}", described(ty, scope.naming))))
+            coerce(literal, ty, scope.zone).map_err(|e| {
+                CheckError::new(
+                    leaf,
+                    format!("`{name}` is of type {}: {e}", described(ty, scope.naming)),
+                )
+            })
         };
         let needs = |fits: bool, what: &str, wants: &str| {
             if fits {
                 Ok(())
             } else {
-                Err(CheckError::new(leaf, format!("`{name}` is of type {}, and {what} needs {wants}", described(ty, scope.naming))))
+                Err(CheckError::new(
+                    leaf,
+                    format!(
+                        "`{name}` is of type {}, and {what} needs {wants}",
+                        described(ty, scope.naming)
+                    ),
+                ))
             }
         };
         let name = name.to_owned();
         Ok(match self {
             Self::Compare { op, literal, .. } => {
                 let ordered = !matches!(op, CompareOp::Equal | CompareOp::NotEqual);
-                needs(!ordered || ty.is_number(), &format!("`{}`", op.symbol()), "a number or a date")?;
+                needs(
+                    !ordered || ty.is_number(),
+                    &format!("`{}`", op.symbol()),
+                    "a number or a date",
+                )?;
                 Predicate::Compare { op: *op, literal: value(literal)?, name }
             }
-            Self::In { literals, .. } => {
-                Predicate::In { literals: in_order(literals.iter().map(value).collect::<std::result::Result<_, _>>()?), name }
-            }
+            Self::In { literals, .. } => Predicate::In {
+                literals: in_order(
+                    literals.iter().map(value).collect::<std::result::Result<_, _>>()?,
+                ),
+                name,
+            },
             Self::Has { all, literals, .. } => {
                 needs(ty == ValueType::Set, "`has`", "a set")?;
-                let literals = in_order(literals.iter().map(value).collect::<std::result::Result<_, _>>()?);
+                let literals =
+                    in_order(literals.iter().map(value).collect::<std::result::Result<_, _>>()?);
                 Predicate::Has { all: *all, literals, name }
             }
             Self::Between { low, high, .. } => {
@@ -126,7 +179,12 @@ impl<L> Predicate<L> {
             | Self::Like { name, .. }
             | Self::Has { name, .. }
             | Self::IsSet { name } => Some(name),
-            Self::And(_) | Self::Or(_) | Self::Not(_) | Self::Differs(_) | Self::Test { .. } | Self::Crowd { .. } => None,
+            Self::And(_)
+            | Self::Or(_)
+            | Self::Not(_)
+            | Self::Differs(_)
+            | Self::Test { .. }
+            | Self::Crowd { .. } => None,
         }
     }
 
@@ -154,7 +212,9 @@ impl<L> Predicate<L> {
 
     fn each_leaf<'a>(&'a self, see: &mut dyn FnMut(&'a Self)) {
         match self {
-            Self::And(operands) | Self::Or(operands) => operands.iter().for_each(|p| p.each_leaf(see)),
+            Self::And(operands) | Self::Or(operands) => {
+                operands.iter().for_each(|p| p.each_leaf(see))
+            }
             Self::Not(inner) | Self::Differs(inner) => inner.each_leaf(see),
             leaf => see(leaf),
         }
@@ -193,14 +253,23 @@ impl<L> Scalar<L> {
             Self::Literal(_) => BTreeSet::new(),
             Self::Name(name) => BTreeSet::from([name.as_str()]),
             Self::Negate(inner) => inner.required(),
-            Self::Binary { left, right, .. } => left.required().into_iter().chain(right.required()).collect(),
-            Self::Call { function: Function::Coalesce | Function::Least | Function::Greatest, arguments } => required_by_all(arguments),
+            Self::Binary { left, right, .. } => {
+                left.required().into_iter().chain(right.required()).collect()
+            }
+            Self::Call {
+                function: Function::Coalesce | Function::Least | Function::Greatest,
+                arguments,
+            } => required_by_all(arguments),
             Self::Call { arguments, .. } => arguments.iter().flat_map(Self::required).collect(),
             Self::If { then, otherwise, .. } => required_by_all([&**then, &**otherwise]),
         }
     }
 
-    fn each_part<'a>(&'a self, name: &mut dyn FnMut(&'a str), condition: &mut dyn FnMut(&'a Predicate<L>)) {
+    fn each_part<'a>(
+        &'a self,
+        name: &mut dyn FnMut(&'a str),
+        condition: &mut dyn FnMut(&'a Predicate<L>),
+    ) {
         match self {
             Self::Literal(_) => {}
             Self::Name(n) => name(n),
@@ -209,7 +278,9 @@ impl<L> Scalar<L> {
                 left.each_part(name, condition);
                 right.each_part(name, condition);
             }
-            Self::Call { arguments, .. } => arguments.iter().for_each(|a| a.each_part(name, condition)),
+            Self::Call { arguments, .. } => {
+                arguments.iter().for_each(|a| a.each_part(name, condition))
+            }
             Self::If { condition: c, then, otherwise } => {
                 c.names().into_iter().for_each(&mut *name);
                 condition(c);
@@ -220,7 +291,9 @@ impl<L> Scalar<L> {
     }
 }
 
-fn required_by_all<'a, L: 'a>(scalars: impl IntoIterator<Item = &'a Scalar<L>>) -> BTreeSet<&'a str> {
+fn required_by_all<'a, L: 'a>(
+    scalars: impl IntoIterator<Item = &'a Scalar<L>>,
+) -> BTreeSet<&'a str> {
     let mut all = scalars.into_iter().map(Scalar::required);
     let first = all.next().unwrap_or_default();
     all.fold(first, |common, next| common.intersection(&next).copied().collect())
@@ -243,10 +316,14 @@ pub struct Names<'a> {
 
 impl<'a> Names<'a> {
     fn scope(self) -> Scope<'a> {
-        Scope { pending: Some(self.pending), ..Scope::of_tags(self.types, self.crowds, self.zone, self.known) }
+        Scope {
+            pending: Some(self.pending),
+            ..Scope::of_tags(self.types, self.crowds, self.zone, self.known)
+        }
     }
 
-    /// Checks a condition. `text` is what it was read from, if it was text: then what does not fit is shown with a caret.
+    /// Checks a condition. `text` is what it was read from, if it was text: then what does not fit
+    /// is shown with a caret.
     ///
     /// # Errors
     /// [`crate::Error::Syntax`] with the place in `text`, else [`crate::Error::Check`].
@@ -254,13 +331,15 @@ impl<'a> Names<'a> {
         match (condition.check_in(self.scope(), &mut 0), text) {
             (Ok(checked), _) => Ok(checked),
             (Err(error), None) => Err(error.into()),
-            (Err(error), Some(text)) => Err(error.point_at(text, &predicate_with_leaves(text)?.1).into()),
+            (Err(error), Some(text)) => {
+                Err(error.point_at(text, &predicate_with_leaves(text)?.1).into())
+            }
         }
     }
 }
 
-/// Reads and checks a condition at once, so that what does not fit is shown with a caret too. `known` are the tags and crowds
-/// to suggest.
+/// Reads and checks a condition at once, so that what does not fit is shown with a caret too.
+/// `known` are the tags and crowds to suggest.
 ///
 /// # Errors
 /// [`crate::Error::Syntax`], whether the text or a type is wrong.
@@ -275,7 +354,10 @@ pub fn parse_and_check_predicate(
 }
 
 /// The same in any scope.
-pub(crate) fn check_predicate(text: &str, scope: Scope<'_>) -> Result<(Predicate, Predicate<Value>)> {
+pub(crate) fn check_predicate(
+    text: &str,
+    scope: Scope<'_>,
+) -> Result<(Predicate, Predicate<Value>)> {
     let (tree, leaves) = predicate_with_leaves(text)?;
     let checked = tree.check_in(scope, &mut 0).map_err(|e| e.point_at(text, &leaves))?;
     Ok((tree, checked))

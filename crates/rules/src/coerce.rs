@@ -6,8 +6,9 @@ use taghouse_model::{MAX_TEXT_BYTES, TimestampMs, Value, ValueType};
 
 /// A literal as a value that a value of type `ty` can be compared with.
 ///
-/// Numbers keep their kind: a decimal literal for an int stays a decimal (so that `x >= 2.5` is right), an int for a decimal
-/// becomes one. For a set it is one member, a text. For `Time` a text without an offset is read in `zone`; a day is its midnight.
+/// Numbers keep their kind: a decimal literal for an int stays a decimal (so that `x >= 2.5` is
+/// right), an int for a decimal becomes one. For a set it is one member, a text. For `Time` a text
+/// without an offset is read in `zone`; a day is its midnight.
 ///
 /// # Errors
 /// A literal of another kind, with how to write it.
@@ -24,7 +25,11 @@ pub fn coerce(literal: &Literal, ty: ValueType, zone: &TimeZone) -> Result<Value
         (ValueType::Int | ValueType::Decimal { .. }, Literal::Decimal(v)) => Ok(Value::Decimal(*v)),
         (ValueType::Date, Literal::Text(v)) => day(v).map(Value::Date),
         (ValueType::Time, Literal::Text(v)) => instant(v, zone).map(Value::Time),
-        _ => Err(format!("{literal} is {}, where {} is expected", kind_of(literal), how_to_write(ty))),
+        _ => Err(format!(
+            "{literal} is {}, where {} is expected",
+            kind_of(literal),
+            how_to_write(ty)
+        )),
     }
 }
 
@@ -48,7 +53,11 @@ fn how_to_write(ty: ValueType) -> &'static str {
 }
 
 fn is_day(text: &str) -> bool {
-    text.len() == 10 && text.bytes().enumerate().all(|(i, b)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() })
+    text.len() == 10
+        && text
+            .bytes()
+            .enumerate()
+            .all(|(i, b)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() })
 }
 
 /// Days since 1970-01-01.
@@ -62,20 +71,37 @@ fn day(text: &str) -> Result<i32, String> {
 }
 
 fn instant(text: &str, zone: &TimeZone) -> Result<TimestampMs, String> {
-    let wrong =
-        || format!("{text:?} is not a time; write it like \"2011-12-01T10:00\", with an offset or Z if it is not in the app's zone");
+    let wrong = || {
+        format!(
+            "{text:?} is not a time; write it like \"2011-12-01T10:00\", with an offset or Z if it is not in the app's zone"
+        )
+    };
     if is_day(text) {
-        let date: Date = text.parse().map_err(|_| format!("{text:?} is not a day of the calendar"))?;
-        return Ok(date.to_zoned(zone.clone()).map_err(|e| e.to_string())?.timestamp().as_millisecond());
+        let date: Date =
+            text.parse().map_err(|_| format!("{text:?} is not a day of the calendar"))?;
+        return Ok(date
+            .to_zoned(zone.clone())
+            .map_err(|e| e.to_string())?
+            .timestamp()
+            .as_millisecond());
     }
     // `2011-12-01T10:00` at least: jiff would also take an hour alone, or no separators.
-    if !text.is_ascii() || !text.get(..10).is_some_and(is_day) || text.as_bytes().get(13) != Some(&b':') || text.contains('[') {
+    if !text.is_ascii()
+        || !text.get(..10).is_some_and(is_day)
+        || text.as_bytes().get(13) != Some(&b':')
+        || text.contains('[')
+    {
         return Err(wrong());
     }
     let timestamp = match text.parse::<jiff::Timestamp>() {
         Ok(timestamp) => timestamp,
         Err(_) if text[11..].contains(['Z', 'z', '+', '-']) => return Err(wrong()),
-        Err(_) => text.parse::<DateTime>().map_err(|_| wrong())?.to_zoned(zone.clone()).map_err(|e| e.to_string())?.timestamp(),
+        Err(_) => text
+            .parse::<DateTime>()
+            .map_err(|_| wrong())?
+            .to_zoned(zone.clone())
+            .map_err(|e| e.to_string())?
+            .timestamp(),
     };
     if timestamp.subsec_nanosecond() % 1_000_000 != 0 {
         return Err(format!("{text:?} has more digits than milliseconds"));

@@ -31,7 +31,8 @@ pub enum Misfit {
 }
 
 impl Computed {
-    /// As a value of type `ty`: a number is rounded here, once, half away from zero. `None` where there is no value.
+    /// As a value of type `ty`: a number is rounded here, once, half away from zero. `None` where
+    /// there is no value.
     ///
     /// # Errors
     /// What is there and does not fit.
@@ -55,7 +56,11 @@ impl Computed {
             Self::Value(Value::Text(text)) => {
                 let changed = change(&text);
                 // Upper case can be longer than what it was made of.
-                if changed.len() > MAX_TEXT_BYTES { Self::Beyond(Misfit::Text) } else { Self::Value(Value::text(&changed)) }
+                if changed.len() > MAX_TEXT_BYTES {
+                    Self::Beyond(Misfit::Text)
+                } else {
+                    Self::Value(Value::text(&changed))
+                }
             }
             other => other,
         }
@@ -70,18 +75,23 @@ impl From<Value> for Computed {
 
 fn number_as(number: &Rational, ty: ValueType) -> Result<Value, Misfit> {
     match ty {
-        ValueType::Int => number.units(0).and_then(|units| i64::try_from(units).ok()).map(Value::Int).ok_or(Misfit::Number),
+        ValueType::Int => number
+            .units(0)
+            .and_then(|units| i64::try_from(units).ok())
+            .map(Value::Int)
+            .ok_or(Misfit::Number),
         ValueType::Decimal { scale } => {
             let units = number.units(scale).filter(|units| units.abs() <= MAX_DECIMAL_UNITS);
-            let decimal = units.and_then(|units| Decimal::try_from_i128_with_scale(units, u32::from(scale)).ok());
+            let decimal = units
+                .and_then(|units| Decimal::try_from_i128_with_scale(units, u32::from(scale)).ok());
             decimal.map(Value::Decimal).ok_or(Misfit::Number)
         }
         _ => Err(Misfit::Type),
     }
 }
 
-/// A value from anywhere as one of type `ty`: a decimal is rounded half away from zero to its scale, an int becomes a decimal where `ty`
-/// is one.
+/// A value from anywhere as one of type `ty`: a decimal is rounded half away from zero to its
+/// scale, an int becomes a decimal where `ty` is one.
 ///
 /// # Errors
 /// What does not fit.
@@ -90,7 +100,8 @@ pub fn fit(value: Value, ty: ValueType) -> Result<Value, Misfit> {
 }
 
 impl Scalar<Value> {
-    /// The value for a row, as one of type `ty`; see [`Computed::fit`]. `None` too where there is one that does not fit.
+    /// The value for a row, as one of type `ty`; see [`Computed::fit`]. `None` too where there is
+    /// one that does not fit.
     pub fn value(&self, ty: ValueType, values: &dyn Fn(&str) -> Option<Value>) -> Option<Value> {
         self.compute(values).fit(ty).ok().flatten()
     }
@@ -104,9 +115,13 @@ impl Scalar<Value> {
                 Computed::Number(number) => Computed::number(number.negated()),
                 other => other,
             },
-            Self::Binary { op, left, right } => arithmetic(*op, left.compute(values), right.compute(values)),
+            Self::Binary { op, left, right } => {
+                arithmetic(*op, left.compute(values), right.compute(values))
+            }
             Self::Call { function, arguments } => call(*function, arguments, values),
-            Self::If { condition, then, otherwise } => if condition.holds(values) { then } else { otherwise }.compute(values),
+            Self::If { condition, then, otherwise } => {
+                if condition.holds(values) { then } else { otherwise }.compute(values)
+            }
         }
     }
 }
@@ -114,7 +129,11 @@ impl Scalar<Value> {
 fn arithmetic(op: ArithmeticOp, left: Computed, right: Computed) -> Computed {
     match (left, right) {
         (Computed::Beyond(misfit), _) | (_, Computed::Beyond(misfit)) => Computed::Beyond(misfit),
-        (Computed::Number(_), Computed::Number(zero)) if op == ArithmeticOp::Divide && zero.is_zero() => Computed::Nothing,
+        (Computed::Number(_), Computed::Number(zero))
+            if op == ArithmeticOp::Divide && zero.is_zero() =>
+        {
+            Computed::Nothing
+        }
         (Computed::Number(a), Computed::Number(b)) => Computed::number(match op {
             ArithmeticOp::Add => a.plus(&b),
             ArithmeticOp::Subtract => a.minus(&b),
@@ -125,7 +144,11 @@ fn arithmetic(op: ArithmeticOp, left: Computed, right: Computed) -> Computed {
     }
 }
 
-fn call(function: Function, arguments: &[Scalar<Value>], values: &dyn Fn(&str) -> Option<Value>) -> Computed {
+fn call(
+    function: Function,
+    arguments: &[Scalar<Value>],
+    values: &dyn Fn(&str) -> Option<Value>,
+) -> Computed {
     let mut all = arguments.iter().map(|a| a.compute(values));
     let extreme = |wanted: Ordering, all: &mut dyn Iterator<Item = Computed>| {
         let mut best = Computed::Nothing;
@@ -141,7 +164,9 @@ fn call(function: Function, arguments: &[Scalar<Value>], values: &dyn Fn(&str) -
         best
     };
     match function {
-        Function::Coalesce => all.find(|value| *value != Computed::Nothing).unwrap_or(Computed::Nothing),
+        Function::Coalesce => {
+            all.find(|value| *value != Computed::Nothing).unwrap_or(Computed::Nothing)
+        }
         Function::Least => extreme(Ordering::Less, &mut all),
         Function::Greatest => extreme(Ordering::Greater, &mut all),
         Function::Abs => match all.next() {
@@ -150,7 +175,9 @@ fn call(function: Function, arguments: &[Scalar<Value>], values: &dyn Fn(&str) -
         },
         Function::Round => match (all.next(), arguments.get(1)) {
             (Some(Computed::Number(number)), Some(Scalar::Literal(Value::Int(digits)))) => {
-                Computed::number(u8::try_from(*digits).ok().and_then(|digits| number.rounded(digits)))
+                Computed::number(
+                    u8::try_from(*digits).ok().and_then(|digits| number.rounded(digits)),
+                )
             }
             (other, _) => other.unwrap_or(Computed::Nothing),
         },

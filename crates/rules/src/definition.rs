@@ -64,8 +64,9 @@ pub enum TagKind {
     Expression(Expression),
     /// A read-only SELECT over the app's tables, giving `user_id, value`.
     Sql {
-        /// The query; `{as_of}` stands for the as-of instant, with a zone as `time` has it. It sees `events` and `attributes` before that instant,
-        /// `all_events` and `all_attributes` whole.
+        /// The query; `{as_of}` stands for the as-of instant, with a zone as `time` has it. It
+        /// sees `events` and `attributes` before that instant, `all_events` and
+        /// `all_attributes` whole.
         query: String,
     },
 }
@@ -136,7 +137,8 @@ pub const MAX_SET_VALUES: usize = 1000;
 pub enum Window {
     /// Everything before the as-of time.
     Lifetime,
-    /// `Nd`: n days of the app's time zone, ending with the one that holds the last instant before the as-of time. 1 to 3660.
+    /// `Nd`: n days of the app's time zone, ending with the one that holds the last instant before
+    /// the as-of time. 1 to 3660.
     Days(u32),
     /// `Nh`: the same with hours. 1 to 8784.
     Hours(u32),
@@ -164,20 +166,23 @@ pub struct SourceDefinition {
     pub description: Option<String>,
     /// What comes in.
     pub format: SourceFormat,
-    /// What its texts are written in, by its name in the WHATWG Encoding Standard; `None`: UTF-8, or what a byte order mark says. For files.
+    /// What its texts are written in, by its name in the WHATWG Encoding Standard; `None`: UTF-8,
+    /// or what a byte order mark says. For files.
     pub encoding: Option<String>,
     /// Numbers are written with a decimal comma. For `csv`.
     pub decimal_comma: bool,
     /// Columns in which an empty cell means what the row above says. For `csv`.
     pub fill_down: Vec<String>,
-    /// Which files of a folder belong to the source, as a glob on the file name, such as `*.csv.gz`, or on its path below
-    /// that folder; `None`: by the format's endings.
+    /// Which files of a folder belong to the source, as a glob on the file name, such as
+    /// `*.csv.gz`, or on its path below that folder; `None`: by the format's endings.
     pub files: Option<String>,
     /// Where the user id stands. For `segment` fixed: `userId`, else `anonymousId`.
     pub user_id: Option<ColumnMapping>,
-    /// Where the event's name comes from; `None`: the rows only carry attributes. For `segment` fixed.
+    /// Where the event's name comes from; `None`: the rows only carry attributes. For `segment`
+    /// fixed.
     pub event: Option<EventMapping>,
-    /// Where the event time stands. `None` only for attribute rows (then: the time of ingestion), `segment`, and where `file_time` says it.
+    /// Where the event time stands. `None` only for attribute rows (then: the time of ingestion),
+    /// `segment`, and where `file_time` says it.
     pub time: Option<TimeMapping>,
     /// What of a file dates all its rows, instead of a column.
     pub file_time: Option<FileTime>,
@@ -187,7 +192,8 @@ pub struct SourceDefinition {
     pub properties: BTreeMap<Name, ColumnMapping>,
     /// The users' attributes.
     pub attributes: BTreeMap<Name, ColumnMapping>,
-    /// Rows for which any of these does not hold are passed over and counted. Over properties, `event`, `time` and `user_id`.
+    /// Rows for which any of these does not hold are passed over and counted. Over properties,
+    /// `event`, `time` and `user_id`.
     pub filters: Vec<Predicate<Value>>,
     /// Rows for which one of these holds are rejected with its reason. Over the same names.
     pub rejects: Vec<RejectRule>,
@@ -206,9 +212,13 @@ pub struct SourceDefinition {
 }
 
 impl SourceDefinition {
-    /// Whether its attributes are dated when they are ingested, for its files do not say since when they hold.
+    /// Whether its attributes are dated when they are ingested, for its files do not say since when
+    /// they hold.
     pub fn is_undated(&self) -> bool {
-        self.time.is_none() && self.file_time.is_none() && self.format != SourceFormat::Segment && !self.attributes.is_empty()
+        self.time.is_none()
+            && self.file_time.is_none()
+            && self.format != SourceFormat::Segment
+            && !self.attributes.is_empty()
     }
 }
 
@@ -226,7 +236,8 @@ pub enum SourceFormat {
     Jsonl,
     /// Parquet, columns by name.
     Parquet,
-    /// Live calls of the Segment tracking API. `properties` and `attributes` are taken from the call's properties and traits.
+    /// Live calls of the Segment tracking API. `properties` and `attributes` are taken from the
+    /// call's properties and traits.
     Segment,
 }
 
@@ -235,13 +246,15 @@ pub enum SourceFormat {
 pub struct ColumnMapping {
     /// The column's name, or a dotted path in JSON.
     pub column: String,
-    /// The type to read it as. User ids: `Text`, or `Int` for ids that were written as numbers (`17850.0` becomes `17850`).
+    /// The type to read it as. User ids: `Text`, or `Int` for ids that were written as numbers
+    /// (`17850.0` becomes `17850`).
     pub value_type: ValueType,
     /// For dates and times that are not ISO 8601: as [`TimeFormat::of`] reads it.
     pub format: Option<String>,
     /// A row without it is rejected.
     pub required: bool,
-    /// Of a decimal: more digits than the scale has are rounded, half away from zero, instead of rejected.
+    /// Of a decimal: more digits than the scale has are rounded, half away from zero, instead of
+    /// rejected.
     pub round: bool,
     /// Of a set: what stands between the members of one text.
     pub separator: Option<String>,
@@ -250,7 +263,14 @@ pub struct ColumnMapping {
 impl ColumnMapping {
     /// A column that is read as it stands.
     pub fn plain(column: &str, value_type: ValueType) -> Self {
-        Self { column: column.to_owned(), value_type, format: None, required: false, round: false, separator: None }
+        Self {
+            column: column.to_owned(),
+            value_type,
+            format: None,
+            required: false,
+            round: false,
+            separator: None,
+        }
     }
 }
 
@@ -286,7 +306,8 @@ pub struct TimeMapping {
 /// What of a file dates its rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileTime {
-    /// The date in its name, at the beginning of that day in the app's time zone; without one, when it was last written to.
+    /// The date in its name, at the beginning of that day in the app's time zone; without one, when
+    /// it was last written to.
     NameOrModified,
     /// The date in its name, which it must have.
     Name,
@@ -325,10 +346,12 @@ pub struct RejectRule {
     pub reason: String,
 }
 
-/// What a blank cell (no text, a text of white space, a null or NaN of Parquet) says of an attribute. A null of JSON always clears it.
+/// What a blank cell (no text, a text of white space, a null or NaN of Parquet) says of an
+/// attribute. A null of JSON always clears it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BlankCells {
-    /// From this row's time on the user has no value. The default where the rows only carry attributes, and for `segment`.
+    /// From this row's time on the user has no value. The default where the rows only carry
+    /// attributes, and for `segment`.
     Clear,
     /// Nothing. The default where the rows are events.
     Keep,
@@ -337,7 +360,8 @@ pub enum BlankCells {
 /// What a floating number that is none (NaN) or has no end (inf) is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NotFinite {
-    /// NaN is no value, for so many programs write a missing number; an infinity is none of any type, and rejected.
+    /// NaN is no value, for so many programs write a missing number; an infinity is none of any
+    /// type, and rejected.
     #[default]
     NanIsNoValue,
     /// Both are no value, also written as texts where a number is wanted.

@@ -13,8 +13,9 @@ pub use source::RESERVED_PROPERTIES;
 use crate::check::{Naming, Scope, check_predicate};
 use crate::raw::{app::RawApp, crowd::RawCrowd};
 use crate::{
-    AppDefinition, CrowdDefinition, DefinitionError, Definitions, Document, EventMapping, Expression, Kind, Predicate, Result,
-    SourceDefinition, SourceFormat, TagDefinition, TagKind, parse_and_check_predicate, suggest,
+    AppDefinition, CrowdDefinition, DefinitionError, Definitions, Document, EventMapping,
+    Expression, Kind, Predicate, Result, SourceDefinition, SourceFormat, TagDefinition, TagKind,
+    parse_and_check_predicate, suggest,
 };
 use jiff::tz::TimeZone;
 use serde::de::DeserializeOwned;
@@ -31,21 +32,31 @@ impl Definitions {
     /// Checks all definitions of one app against one another.
     ///
     /// # Errors
-    /// Everything that is wrong: not exactly one app, names given twice, expressions that do not parse or fit, tags that do not have
-    /// their aggregate's type, unknown names (with a suggestion), circles. Sorted by place.
+    /// Everything that is wrong: not exactly one app, names given twice, expressions that do not
+    /// parse or fit, tags that do not have their aggregate's type, unknown names (with a
+    /// suggestion), circles. Sorted by place.
     pub fn check(documents: &[Document]) -> std::result::Result<Self, Vec<DefinitionError>> {
         let mut errors = Errors::new();
         let app = app(documents, &mut errors);
         refuse_repetitions(documents, &mut errors);
-        // Days and times in expressions are read in the app's zone; where that is wrong, everything else is still checked.
+        // Days and times in expressions are read in the app's zone; where that is wrong, everything
+        // else is still checked.
         let zone = app.as_ref().map_or(TimeZone::UTC, |app| app.time_zone.clone());
         let (properties, attributes) = source::columns(documents, &mut errors);
         let sources = source::check(documents, &zone, &mut errors);
         let events = closed_events(documents, &sources);
-        let inputs = Inputs { properties: &properties, attributes: &attributes, events, crowds: crowd_names(documents), zone: &zone };
+        let inputs = Inputs {
+            properties: &properties,
+            attributes: &attributes,
+            events,
+            crowds: crowd_names(documents),
+            zone: &zone,
+        };
         let tags = tag::check(documents, &inputs, &mut errors);
         let crowds = crowds(documents, &tag::types(documents), &zone, &mut errors);
-        errors.sort_by(|a, b| (&a.path, a.line, a.column, &a.message).cmp(&(&b.path, b.line, b.column, &b.message)));
+        errors.sort_by(|a, b| {
+            (&a.path, a.line, a.column, &a.message).cmp(&(&b.path, b.line, b.column, &b.message))
+        });
         match app {
             Some(app) if errors.is_empty() => Ok(Self { app, sources, tags, crowds }),
             _ => Err(errors),
@@ -77,17 +88,29 @@ impl Definitions {
 
     /// All crowds, each after those that it is computed from; otherwise by name.
     pub fn crowd_order(&self) -> Vec<Name> {
-        let needs = self.crowds.iter().map(|(name, crowd)| (name.clone(), owned(&crowd.checked.crowds()))).collect();
+        let needs = self
+            .crowds
+            .iter()
+            .map(|(name, crowd)| (name.clone(), owned(&crowd.checked.crowds())))
+            .collect();
         order::dependencies_first(&needs).0
     }
 
-    /// Reads and checks a condition over this app's tags and crowds: as written, and with literals of the tags' types.
+    /// Reads and checks a condition over this app's tags and crowds: as written, and with literals
+    /// of the tags' types.
     ///
     /// # Errors
     /// [`crate::Error::Syntax`] with the place and, for an unknown name, a suggestion.
     pub fn check_expression(&self, text: &str) -> Result<(Predicate, Predicate<Value>)> {
-        let known: Vec<&str> = self.tags.keys().chain(self.crowds.keys()).map(Name::as_str).collect();
-        parse_and_check_predicate(text, &|name| self.tag_type(name), &|name| self.crowds.contains_key(name), &self.app.time_zone, &known)
+        let known: Vec<&str> =
+            self.tags.keys().chain(self.crowds.keys()).map(Name::as_str).collect();
+        parse_and_check_predicate(
+            text,
+            &|name| self.tag_type(name),
+            &|name| self.crowds.contains_key(name),
+            &self.app.time_zone,
+            &known,
+        )
     }
 }
 
@@ -95,7 +118,9 @@ impl TagKind {
     /// The tags that it is computed from.
     pub fn tags(&self) -> BTreeSet<Name> {
         match self {
-            Self::Cohort { rules, .. } => rules.iter().flat_map(|rule| owned(&rule.when.names())).collect(),
+            Self::Cohort { rules, .. } => {
+                rules.iter().flat_map(|rule| owned(&rule.when.names())).collect()
+            }
             Self::Expression(Expression::Scalar(scalar)) => owned(&scalar.names()),
             Self::Expression(Expression::Condition(condition)) => owned(&condition.names()),
             Self::Attribute { .. } | Self::Aggregate(_) | Self::Sql { .. } => BTreeSet::new(),
@@ -119,8 +144,12 @@ struct Inputs<'a> {
     zone: &'a TimeZone,
 }
 
-/// The names of all events there can be; `None` where some source takes them from what comes in or is wrong, or there is none.
-fn closed_events(documents: &[Document], sources: &BTreeMap<Name, SourceDefinition>) -> Option<BTreeSet<String>> {
+/// The names of all events there can be; `None` where some source takes them from what comes in or
+/// is wrong, or there is none.
+fn closed_events(
+    documents: &[Document],
+    sources: &BTreeMap<Name, SourceDefinition>,
+) -> Option<BTreeSet<String>> {
     if documents.iter().filter(|d| d.kind == Kind::Source).count() != sources.len() {
         return None;
     }
@@ -129,7 +158,9 @@ fn closed_events(documents: &[Document], sources: &BTreeMap<Name, SourceDefiniti
         match &source.event {
             _ if source.format == SourceFormat::Segment => return None,
             Some(EventMapping::Column(_)) => return None,
-            Some(EventMapping::Rules(rules)) => names.extend(rules.iter().map(|rule| rule.name.clone())),
+            Some(EventMapping::Rules(rules)) => {
+                names.extend(rules.iter().map(|rule| rule.name.clone()))
+            }
             None => {}
         }
     }
@@ -142,12 +173,18 @@ const MAX_EVENT_NAME_BYTES: usize = 128;
 fn check_event_name(name: &str) -> std::result::Result<(), String> {
     match name.len() {
         1..=MAX_EVENT_NAME_BYTES => Ok(()),
-        bytes => Err(format!("an event's name has 1 to {MAX_EVENT_NAME_BYTES} bytes, and this has {bytes}")),
+        bytes => Err(format!(
+            "an event's name has 1 to {MAX_EVENT_NAME_BYTES} bytes, and this has {bytes}"
+        )),
     }
 }
 
 /// The documents of a kind, read; what cannot be read is an error.
-fn read<'a, T: DeserializeOwned>(documents: &'a [Document], kind: Kind, errors: &mut Errors) -> Vec<From<'a, T>> {
+fn read<'a, T: DeserializeOwned>(
+    documents: &'a [Document],
+    kind: Kind,
+    errors: &mut Errors,
+) -> Vec<From<'a, T>> {
     let mut read = Vec::new();
     for document in documents.iter().filter(|d| d.kind == kind) {
         match T::deserialize(&document.body) {
@@ -162,18 +199,26 @@ fn app(documents: &[Document], errors: &mut Errors) -> Option<AppDefinition> {
     let mut apps = documents.iter().filter(|d| d.kind == Kind::App);
     let Some(document) = apps.next() else {
         let path = documents.first().map_or_else(|| "definitions".to_owned(), |d| d.path.clone());
-        let message = "there is no app: one document with `kind: app` and `id` is needed".to_owned();
-        errors.push(DefinitionError { path, line: usize::from(documents.first().is_some_and(|d| d.line > 0)), column: 1, message });
+        let message =
+            "there is no app: one document with `kind: app` and `id` is needed".to_owned();
+        errors.push(DefinitionError {
+            path,
+            line: usize::from(documents.first().is_some_and(|d| d.line > 0)),
+            column: 1,
+            message,
+        });
         return None;
     };
     for other in apps {
         errors.push(other.error("", format!("a second app: the first is at {}", place(document))));
     }
     let mut wrong = Errors::new();
-    let (_, raw) = read::<RawApp>(std::slice::from_ref(document), Kind::App, &mut wrong).pop().or_else(|| {
-        errors.append(&mut wrong);
-        None
-    })?;
+    let (_, raw) = read::<RawApp>(std::slice::from_ref(document), Kind::App, &mut wrong)
+        .pop()
+        .or_else(|| {
+            errors.append(&mut wrong);
+            None
+        })?;
     let id = AppId::new(&raw.id).map_err(|e| errors.push(document.error("/id", e.to_string())));
     let time_zone = match raw.time_zone.as_deref() {
         None => Ok(TimeZone::UTC),
@@ -186,12 +231,19 @@ fn app(documents: &[Document], errors: &mut Errors) -> Option<AppDefinition> {
 fn zone_of(name: &str) -> std::result::Result<TimeZone, String> {
     TimeZone::get(name).map_err(|_| {
         let all: Vec<String> = jiff::tz::db().available().map(|n| n.as_str().to_owned()).collect();
-        format!("`{name}` is not an IANA time zone{}", suggest::did_you_mean(name, all.iter().map(String::as_str)))
+        format!(
+            "`{name}` is not an IANA time zone{}",
+            suggest::did_you_mean(name, all.iter().map(String::as_str))
+        )
     })
 }
 
 fn place(document: &Document) -> String {
-    if document.line == 0 { document.path.clone() } else { format!("{}:{}", document.path, document.line) }
+    if document.line == 0 {
+        document.path.clone()
+    } else {
+        format!("{}:{}", document.path, document.line)
+    }
 }
 
 /// Names are unique within a kind, in any case: readers of the lake do not all tell `A` from `a`.
@@ -205,7 +257,11 @@ fn refuse_repetitions(documents: &[Document], errors: &mut Errors) {
                 let message = if first.name == *name {
                     format!("a second {kind} `{name}`: the first is at {}", place(first))
                 } else {
-                    format!("{kind} `{name}` differs only in case from `{}` at {}", first.name, place(first))
+                    format!(
+                        "{kind} `{name}` differs only in case from `{}` at {}",
+                        first.name,
+                        place(first)
+                    )
                 };
                 errors.push(document.error("/name", message));
             }
@@ -226,7 +282,9 @@ fn condition(
     scope: Scope<'_>,
     errors: &mut Errors,
 ) -> Option<(Predicate, Predicate<Value>)> {
-    check_predicate(text, scope).map_err(|e| errors.push(document.expression_error(pointer, &e))).ok()
+    check_predicate(text, scope)
+        .map_err(|e| errors.push(document.expression_error(pointer, &e)))
+        .ok()
 }
 
 /// As [`condition`], where crowds have no place.
@@ -238,7 +296,10 @@ fn condition_without_crowds(
     errors: &mut Errors,
 ) -> Option<Predicate<Value>> {
     if crate::parse_predicate(text).is_ok_and(|tree| !tree.crowds().is_empty()) {
-        errors.push(document.error(pointer, "`crowd(…)` has its place in crowds only: write the condition itself, or a tag for it"));
+        errors.push(document.error(
+            pointer,
+            "`crowd(…)` has its place in crowds only: write the condition itself, or a tag for it",
+        ));
         return None;
     }
     condition(document, pointer, text, scope, errors).map(|(_, checked)| checked)
@@ -270,22 +331,38 @@ fn crowds(
         let name = name_of(document, errors);
         let found = condition(document, "/expression", &raw.expression, scope, errors);
         if let (Some(name), Some((expression, checked))) = (name, found) {
-            crowds.insert(name.clone(), CrowdDefinition { name, description: raw.description, expression, checked });
+            crowds.insert(
+                name.clone(),
+                CrowdDefinition { name, description: raw.description, expression, checked },
+            );
         }
     }
-    let needs = crowds.iter().map(|(name, crowd)| (name.clone(), owned(&crowd.checked.crowds()))).collect();
+    let needs =
+        crowds.iter().map(|(name, crowd)| (name.clone(), owned(&crowd.checked.crowds()))).collect();
     refuse_circles(documents, Kind::Crowd, &needs, "/expression", errors);
     crowds
 }
 
-fn refuse_circles(documents: &[Document], kind: Kind, needs: &BTreeMap<Name, BTreeSet<Name>>, pointer: &str, errors: &mut Errors) {
+fn refuse_circles(
+    documents: &[Document],
+    kind: Kind,
+    needs: &BTreeMap<Name, BTreeSet<Name>>,
+    pointer: &str,
+    errors: &mut Errors,
+) {
     for circle in order::dependencies_first(needs).1 {
-        let Some(document) = documents.iter().find(|d| d.kind == kind && circle.first().is_some_and(|c| c.as_str() == d.name)) else {
+        let Some(document) = documents
+            .iter()
+            .find(|d| d.kind == kind && circle.first().is_some_and(|c| c.as_str() == d.name))
+        else {
             continue;
         };
         let mut way: Vec<&str> = circle.iter().map(Name::as_str).collect();
         way.push(&document.name);
-        errors.push(document.error(pointer, format!("{kind}s are computed from one another in a circle: {}", way.join(" → "))));
+        errors.push(document.error(
+            pointer,
+            format!("{kind}s are computed from one another in a circle: {}", way.join(" → ")),
+        ));
     }
 }
 

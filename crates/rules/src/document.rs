@@ -1,4 +1,5 @@
-//! YAML files into documents: shape, keys and where everything stands. What the documents mean is for `Definitions::check`.
+//! YAML files into documents: shape, keys and where everything stands. What the documents mean is
+//! for `Definitions::check`.
 
 mod node;
 mod shape;
@@ -13,7 +14,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use taghouse_model::{ErrorKind, Invalid};
 
-/// A file of definitions: YAML (or JSON, which is YAML too), perhaps several documents with `---` between them.
+/// A file of definitions: YAML (or JSON, which is YAML too), perhaps several documents with `---`
+/// between them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DefinitionFile {
     /// What errors call it.
@@ -31,7 +33,8 @@ pub struct DefinitionError {
     pub line: usize,
     /// From 1; 0 where there is no file.
     pub column: usize,
-    /// What is wrong and how to fix it; of an expression with its text and a caret, on several lines.
+    /// What is wrong and how to fix it; of an expression with its text and a caret, on several
+    /// lines.
     pub message: String,
 }
 
@@ -91,7 +94,9 @@ impl std::str::FromStr for Kind {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
             let near = suggest::did_you_mean(text, Self::ALL.map(Self::as_str));
-            Invalid(format!("`{text}` is not a kind of definition{near} (one of app, source, tag, crowd)"))
+            Invalid(format!(
+                "`{text}` is not a kind of definition{near} (one of app, source, tag, crowd)"
+            ))
         })
     }
 }
@@ -103,7 +108,8 @@ pub struct Document {
     pub kind: Kind,
     /// The name; of an app its id.
     pub name: String,
-    /// All of it (kind and name too) as canonical JSON, keys in a fixed order, defaults left away: equal definitions are equal here.
+    /// All of it (kind and name too) as canonical JSON, keys in a fixed order, defaults left away:
+    /// equal definitions are equal here.
     pub body: Json,
     /// The file it comes from.
     pub path: String,
@@ -113,19 +119,35 @@ pub struct Document {
 }
 
 impl Document {
-    /// A document that comes from the catalog and so has no place in a file: errors name its kind and name instead. `None` if
-    /// `kind` is none.
+    /// A document that comes from the catalog and so has no place in a file: errors name its kind
+    /// and name instead. `None` if `kind` is none.
     pub fn stored(kind: &str, name: &str, body: &Json) -> Option<Self> {
         let kind: Kind = kind.parse().ok()?;
         let path = format!("{kind} {name}");
-        Some(Self { kind, name: name.to_owned(), body: body.clone(), path, line: 0, positions: Positions::new() })
+        Some(Self {
+            kind,
+            name: name.to_owned(),
+            body: body.clone(),
+            path,
+            line: 0,
+            positions: Positions::new(),
+        })
     }
 
-    /// An error at the part that the JSON pointer names, or at the nearest part around it that has a place.
+    /// An error at the part that the JSON pointer names, or at the nearest part around it that has
+    /// a place.
     pub(crate) fn error(&self, pointer: &str, message: impl Into<String>) -> DefinitionError {
-        let position =
-            self.position(pointer).unwrap_or(Position { line: self.line, column: usize::from(self.line > 0), text_column: None });
-        DefinitionError { path: self.path.clone(), line: position.line, column: position.column, message: message.into() }
+        let position = self.position(pointer).unwrap_or(Position {
+            line: self.line,
+            column: usize::from(self.line > 0),
+            text_column: None,
+        });
+        DefinitionError {
+            path: self.path.clone(),
+            line: position.line,
+            column: position.column,
+            message: message.into(),
+        }
     }
 
     /// An error within the expression that the JSON pointer names.
@@ -156,15 +178,17 @@ type Positions = BTreeMap<String, Position>;
 struct Position {
     line: usize,
     column: usize,
-    /// For a text that stands on one line as it is, without escapes: the column of its first character.
+    /// For a text that stands on one line as it is, without escapes: the column of its first
+    /// character.
     text_column: Option<usize>,
 }
 
 /// Reads definition files: all documents, in order.
 ///
 /// # Errors
-/// Everything that is wrong with the files' shape: YAML that cannot be read, unknown keys (with a suggestion), missing keys,
-/// values of the wrong kind. All at once, though of a file that is not YAML only the first.
+/// Everything that is wrong with the files' shape: YAML that cannot be read, unknown keys (with a
+/// suggestion), missing keys, values of the wrong kind. All at once, though of a file that is not
+/// YAML only the first.
 pub fn parse_definitions(files: &[DefinitionFile]) -> Result<Vec<Document>, Vec<DefinitionError>> {
     let mut documents = Vec::new();
     let mut errors = Vec::new();
@@ -200,7 +224,10 @@ fn document(file: &DefinitionFile, node: &Node) -> Result<Document, Vec<Definiti
 
 fn kind_of(file: &DefinitionFile, node: &Node) -> Result<Kind, DefinitionError> {
     let NodeValue::Map(entries) = &node.value else {
-        return Err(node.at.error(file, "a definition is a mapping that begins with `kind: app`, source, tag or crowd"));
+        return Err(node.at.error(
+            file,
+            "a definition is a mapping that begins with `kind: app`, source, tag or crowd",
+        ));
     };
     let Some((_, kind)) = entries.iter().find(|(key, _)| key.text == "kind") else {
         return Err(node.at.error(file, "`kind` is missing: one of app, source, tag, crowd"));

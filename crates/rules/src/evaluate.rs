@@ -9,7 +9,8 @@ use taghouse_model::Value;
 const MANY_LITERALS: usize = 32;
 
 impl Predicate<Value> {
-    /// Whether it holds for a row. `values` gives a name's value; a crowd is asked for as `crowd:name` and holds if that is true.
+    /// Whether it holds for a row. `values` gives a name's value; a crowd is asked for as
+    /// `crowd:name` and holds if that is true.
     pub fn holds(&self, values: &dyn Fn(&str) -> Option<Value>) -> bool {
         match self {
             Self::And(operands) => operands.iter().all(|p| p.holds(values)),
@@ -28,13 +29,18 @@ impl Predicate<Value> {
             Self::In { name, literals } => Some(is_one_of(&values(name)?, literals)),
             Self::Between { name, low, high } => {
                 let value = values(name)?;
-                Some(compares(&value, CompareOp::GreaterOrEqual, low) && compares(&value, CompareOp::LessOrEqual, high))
+                Some(
+                    compares(&value, CompareOp::GreaterOrEqual, low)
+                        && compares(&value, CompareOp::LessOrEqual, high),
+                )
             }
             Self::Like { name, pattern } => Some(is_like(&values(name)?, pattern)),
             Self::IsSet { name } => Some(values(name).is_some()),
             Self::Has { name, all, literals } => Some(has(&values(name)?, *all, literals)),
             Self::Test { value, test } => test.truth(value, values),
-            Self::And(_) | Self::Or(_) | Self::Not(_) | Self::Crowd { .. } | Self::Differs(_) => Some(self.holds(values)),
+            Self::And(_) | Self::Or(_) | Self::Not(_) | Self::Crowd { .. } | Self::Differs(_) => {
+                Some(self.holds(values))
+            }
         }
     }
 }
@@ -57,14 +63,22 @@ impl Test<Value> {
             Self::IsSet => Some(true),
             Self::Holds => Some(value == Computed::Value(Value::Bool(true))),
             Self::Compare { op, with } => compares(*op, with),
-            Self::Between { low, high } => Some(compares(CompareOp::GreaterOrEqual, low)? & compares(CompareOp::LessOrEqual, high)?),
+            Self::Between { low, high } => Some(
+                compares(CompareOp::GreaterOrEqual, low)? & compares(CompareOp::LessOrEqual, high)?,
+            ),
             Self::In { literals } => Some(match &value {
-                Computed::Number(number) => found(literals, |literal| Rational::of(literal).map(|literal| literal.cmp(number))),
+                Computed::Number(number) => found(literals, |literal| {
+                    Rational::of(literal).map(|literal| literal.cmp(number))
+                }),
                 Computed::Value(value) => is_one_of(value, literals),
                 Computed::Nothing | Computed::Beyond(_) => false,
             }),
-            Self::Like { pattern } => Some(matches!(&value, Computed::Value(value) if is_like(value, pattern))),
-            Self::Has { all, literals } => Some(matches!(&value, Computed::Value(value) if has(value, *all, literals))),
+            Self::Like { pattern } => {
+                Some(matches!(&value, Computed::Value(value) if is_like(value, pattern)))
+            }
+            Self::Has { all, literals } => {
+                Some(matches!(&value, Computed::Value(value) if has(value, *all, literals)))
+            }
         }
     }
 }
@@ -89,9 +103,9 @@ fn compares(value: &Value, op: CompareOp, literal: &Value) -> bool {
 
 fn is_one_of(value: &Value, literals: &[Value]) -> bool {
     match value {
-        Value::Set(members) if literals.len() >= MANY_LITERALS => {
-            members.iter().any(|member| found(literals, |literal| order(literal, &Value::Text(member.clone()))))
-        }
+        Value::Set(members) if literals.len() >= MANY_LITERALS => members
+            .iter()
+            .any(|member| found(literals, |literal| order(literal, &Value::Text(member.clone())))),
         Value::Set(_) => literals.iter().any(|literal| compares(value, CompareOp::Equal, literal)),
         value => found(literals, |literal| order(literal, value)),
     }
@@ -115,7 +129,9 @@ fn is_like(value: &Value, pattern: &str) -> bool {
 
 fn has(value: &Value, all: bool, literals: &[Value]) -> bool {
     let Value::Set(members) = value else { return false };
-    let mut held = literals.iter().map(|literal| matches!(literal, Value::Text(text) if members.contains(text)));
+    let mut held = literals
+        .iter()
+        .map(|literal| matches!(literal, Value::Text(text) if members.contains(text)));
     if all { held.all(|held| held) } else { held.any(|held| held) }
 }
 

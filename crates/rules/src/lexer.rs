@@ -31,7 +31,8 @@ pub(crate) enum TokenKind {
     End,
 }
 
-const DID_IS_TO_COME: &str = "`did(…)` comes with real time and is not there yet; use a tag that counts the event";
+const DID_IS_TO_COME: &str =
+    "`did(…)` comes with real time and is not there yet; use a tag that counts the event";
 
 type Input<'a> = LocatingSlice<&'a str>;
 
@@ -76,16 +77,24 @@ pub(crate) fn tokens(text: &str) -> Result<Vec<Token>, SyntaxError> {
         }
         match token(&mut input) {
             Ok(kind) => {
-                if let (TokenKind::Symbol("("), Some(Token { kind: TokenKind::Word(word), start, .. })) = (&kind, tokens.last())
+                if let (
+                    TokenKind::Symbol("("),
+                    Some(Token { kind: TokenKind::Word(word), start, .. }),
+                ) = (&kind, tokens.last())
                     && word.eq_ignore_ascii_case("did")
                 {
-                    // Refused here, for what stands between its brackets (`within 30d`) need not be of this language.
+                    // Refused here, for what stands between its brackets (`within 30d`) need not be
+                    // of this language.
                     return Err(SyntaxError::new(text, *start, DID_IS_TO_COME, &[]));
                 }
                 tokens.push(Token { kind, start, end: input.current_token_start() });
             }
-            Err(ErrMode::Backtrack(e) | ErrMode::Cut(e)) => return Err(SyntaxError::new(text, e.offset, e.message, e.expected)),
-            Err(ErrMode::Incomplete(_)) => return Err(SyntaxError::new(text, start, "the expression is cut short", &[])),
+            Err(ErrMode::Backtrack(e) | ErrMode::Cut(e)) => {
+                return Err(SyntaxError::new(text, e.offset, e.message, e.expected));
+            }
+            Err(ErrMode::Incomplete(_)) => {
+                return Err(SyntaxError::new(text, start, "the expression is cut short", &[]));
+            }
         }
     }
 }
@@ -112,7 +121,9 @@ fn is_word_char(c: char) -> bool {
 }
 
 fn word(input: &mut Input<'_>) -> Lexed<TokenKind> {
-    take_while(1.., is_word_char).map(|word: &str| TokenKind::Word(word.to_owned())).parse_next(input)
+    take_while(1.., is_word_char)
+        .map(|word: &str| TokenKind::Word(word.to_owned()))
+        .parse_next(input)
 }
 
 fn quoted_name(input: &mut Input<'_>) -> Lexed<TokenKind> {
@@ -120,31 +131,43 @@ fn quoted_name(input: &mut Input<'_>) -> Lexed<TokenKind> {
     ('`', take_while(1.., is_word_char), '`')
         .map(|(_, name, _): (_, &str, _)| TokenKind::QuotedName(name.to_owned()))
         .parse_next(input)
-        .map_err(|_: ErrMode<LexError>| cut(start, "a name in backquotes has letters, digits and _, and a closing backquote", &["`name`"]))
+        .map_err(|_: ErrMode<LexError>| {
+            cut(
+                start,
+                "a name in backquotes has letters, digits and _, and a closing backquote",
+                &["`name`"],
+            )
+        })
 }
 
 /// `12`, `1.50`, `.5`, and `5.` for a decimal without digits after the point.
 fn number(input: &mut Input<'_>) -> Lexed<TokenKind> {
     let start = input.current_token_start();
-    let lexeme: &str = (take_while(0.., '0'..='9'), opt(('.', take_while(0.., '0'..='9')))).take().parse_next(input)?;
+    let lexeme: &str = (take_while(0.., '0'..='9'), opt(('.', take_while(0.., '0'..='9'))))
+        .take()
+        .parse_next(input)?;
     if lexeme == "." {
         return Err(cut(start, "a point without digits", &["a number"]));
     }
     match input.peek_token() {
-        Some(c) if is_word_char(c) || c == '.' => {
-            Err(cut(start, format!("`{lexeme}{c}…` is neither a number nor a name: a name begins with a letter"), &[]))
-        }
+        Some(c) if is_word_char(c) || c == '.' => Err(cut(
+            start,
+            format!("`{lexeme}{c}…` is neither a number nor a name: a name begins with a letter"),
+            &[],
+        )),
         _ => Ok(TokenKind::Number(lexeme.to_owned())),
     }
 }
 
 /// Longer ones first.
-const SYMBOLS: [&str; 16] = ["&&", "||", "==", "!=", "<=", ">=", "<", ">", "!", "(", ")", ",", "+", "-", "*", "/"];
+const SYMBOLS: [&str; 16] =
+    ["&&", "||", "==", "!=", "<=", ">=", "<", ">", "!", "(", ")", ",", "+", "-", "*", "/"];
 
 fn symbol(input: &mut Input<'_>) -> Lexed<TokenKind> {
     let start = input.current_token_start();
     for symbol in SYMBOLS {
-        let found: Option<&str> = opt(literal::<_, _, ErrMode<LexError>>(symbol)).parse_next(input)?;
+        let found: Option<&str> =
+            opt(literal::<_, _, ErrMode<LexError>>(symbol)).parse_next(input)?;
         if found.is_some() {
             return Ok(TokenKind::Symbol(symbol));
         }
@@ -168,7 +191,9 @@ fn quoted(input: &mut Input<'_>) -> Lexed<String> {
             Some(c) if c == quote => return Ok(text),
             Some('\\') => escape(input, at, &mut text)?,
             Some(c) => text.push(c),
-            None if quote == '"' => return Err(cut(start, "the text has no closing quote", &["`\"`"])),
+            None if quote == '"' => {
+                return Err(cut(start, "the text has no closing quote", &["`\"`"]));
+            }
             None => return Err(cut(start, "the text has no closing quote", &["`'`"])),
         }
     }
@@ -176,7 +201,8 @@ fn quoted(input: &mut Input<'_>) -> Lexed<String> {
 
 /// After the backslash. `\%` and `\_` stay as they are, for they are escapes of `like`.
 fn escape(input: &mut Input<'_>, at: usize, text: &mut String) -> Lexed<()> {
-    const EXPECTED: &[&str] = &["`\\\\`", "`\\\"`", "`\\'`", "`\\n`", "`\\r`", "`\\t`", "`\\0`", "`\\u{…}`"];
+    const EXPECTED: &[&str] =
+        &["`\\\\`", "`\\\"`", "`\\'`", "`\\n`", "`\\r`", "`\\t`", "`\\0`", "`\\u{…}`"];
     match input.next_token() {
         Some(c @ ('\\' | '"' | '\'')) => text.push(c),
         Some('n') => text.push('\n'),
@@ -186,17 +212,28 @@ fn escape(input: &mut Input<'_>, at: usize, text: &mut String) -> Lexed<()> {
         Some(c @ ('%' | '_')) => text.extend(['\\', c]),
         Some('u') => {
             let digits: Lexed<&str> =
-                ('{', take_while(1..=6, |c: char| c.is_ascii_hexdigit()), '}').map(|(_, digits, _)| digits).parse_next(input);
-            let digits = digits.map_err(|_| cut(at, "an escape that is not `\\u{hex digits}`", &["`\\u{…}`"]))?;
+                ('{', take_while(1..=6, |c: char| c.is_ascii_hexdigit()), '}')
+                    .map(|(_, digits, _)| digits)
+                    .parse_next(input);
+            let digits = digits
+                .map_err(|_| cut(at, "an escape that is not `\\u{hex digits}`", &["`\\u{…}`"]))?;
             let code = u32::from_str_radix(digits, 16).ok().and_then(char::from_u32);
-            text.push(code.ok_or_else(|| cut(at, format!("`\\u{{{digits}}}` is not a character"), &[]))?);
+            text.push(
+                code.ok_or_else(|| cut(at, format!("`\\u{{{digits}}}` is not a character"), &[]))?,
+            );
         }
-        Some(c) => return Err(cut(at, format!("unknown escape `\\{}`", c.escape_debug()), EXPECTED)),
+        Some(c) => {
+            return Err(cut(at, format!("unknown escape `\\{}`", c.escape_debug()), EXPECTED));
+        }
         None => return Err(cut(at, "the text ends within an escape", EXPECTED)),
     }
     Ok(())
 }
 
-fn cut(offset: usize, message: impl Into<String>, expected: &'static [&'static str]) -> ErrMode<LexError> {
+fn cut(
+    offset: usize,
+    message: impl Into<String>,
+    expected: &'static [&'static str],
+) -> ErrMode<LexError> {
     ErrMode::Cut(LexError { offset, message: message.into(), expected })
 }

@@ -1,4 +1,5 @@
-//! The two languages: definitions (YAML) and expressions (text and JSON). Parse, check, print, evaluate one row.
+//! The two languages: definitions (YAML) and expressions (text and JSON). Parse, check, print,
+//! evaluate one row.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 

@@ -8,7 +8,8 @@ enum Step {
     Any,
 }
 
-/// `%` any text, `_` one character, `\` takes the next character as it is (a last lone `\` stands for itself).
+/// `%` any text, `_` one character, `\` takes the next character as it is (a last lone `\` stands
+/// for itself).
 fn steps(pattern: &str) -> impl Iterator<Item = Step> + '_ {
     let mut chars = pattern.chars();
     std::iter::from_fn(move || {
@@ -28,7 +29,8 @@ pub fn like(pattern: &str, text: &str) -> bool {
     let steps: Vec<Step> = steps(pattern).collect();
     let mut at = 0;
     let mut rest = text.chars();
-    // Where to go on if the current try fails: after the last `%`, with one more character eaten by it.
+    // Where to go on if the current try fails: after the last `%`, with one more character eaten by
+    // it.
     let mut retry: Option<(usize, std::str::Chars<'_>)> = None;
     loop {
         let before = rest.clone();
@@ -58,7 +60,8 @@ pub fn like(pattern: &str, text: &str) -> bool {
     }
 }
 
-/// The text that everything that fits the pattern begins with; all of it if the pattern has no `%` and no `_`.
+/// The text that everything that fits the pattern begins with; all of it if the pattern has no `%`
+/// and no `_`.
 pub fn like_prefix(pattern: &str) -> String {
     steps(pattern).map_while(|step| if let Step::Char(c) = step { Some(c) } else { None }).collect()
 }

@@ -1,7 +1,8 @@
 //! Tokens into trees, by recursive descent.
 //!
-//! Two invariants hold for what comes out: no tree is deeper than [`MAX_DEPTH`] (so that every later walk may recurse), and the
-//! leaves are recorded in the order in which a walk from left to right meets them (so that a check can point at the text).
+//! Two invariants hold for what comes out: no tree is deeper than [`MAX_DEPTH`] (so that every
+//! later walk may recurse), and the leaves are recorded in the order in which a walk from left to
+//! right meets them (so that a check can point at the text).
 
 mod condition;
 mod operator;
@@ -21,7 +22,8 @@ pub const MAX_EXPRESSION_BYTES: usize = 2 * 1024 * 1024;
 pub const MAX_DEPTH: usize = 128;
 
 /// Words that are not names unless written in backquotes, in any case.
-const RESERVED: [&str; 10] = ["and", "or", "not", "in", "between", "like", "is", "set", "true", "false"];
+const RESERVED: [&str; 10] =
+    ["and", "or", "not", "in", "between", "like", "is", "set", "true", "false"];
 
 /// Whether `word` has a meaning of its own, so that a name like it needs backquotes.
 pub(crate) fn is_reserved(word: &str) -> bool {
@@ -109,7 +111,8 @@ struct Parser<'a> {
     tokens: Vec<Token>,
     at: usize,
     leaves: Vec<Range<usize>>,
-    /// Open brackets, and prefix operators around the place: each bounds the parser's own recursion.
+    /// Open brackets, and prefix operators around the place: each bounds the parser's own
+    /// recursion.
     brackets: usize,
     prefixes: usize,
 }
@@ -117,10 +120,20 @@ struct Parser<'a> {
 impl<'a> Parser<'a> {
     fn new(text: &'a str) -> Result<Self, SyntaxError> {
         if text.len() > MAX_EXPRESSION_BYTES {
-            let message = format!("the expression has {} bytes, more than {MAX_EXPRESSION_BYTES}", text.len());
+            let message = format!(
+                "the expression has {} bytes, more than {MAX_EXPRESSION_BYTES}",
+                text.len()
+            );
             return Err(SyntaxError::new(text, MAX_EXPRESSION_BYTES, message, &[]));
         }
-        Ok(Self { text, tokens: tokens(text)?, at: 0, leaves: Vec::new(), brackets: 0, prefixes: 0 })
+        Ok(Self {
+            text,
+            tokens: tokens(text)?,
+            at: 0,
+            leaves: Vec::new(),
+            brackets: 0,
+            prefixes: 0,
+        })
     }
 
     fn token(&self) -> &Token {
@@ -169,7 +182,11 @@ impl<'a> Parser<'a> {
     }
 
     fn expect_symbol(&mut self, symbol: &str) -> Result<(), SyntaxError> {
-        if self.accept_symbol(symbol) { Ok(()) } else { Err(self.unexpected(&[&format!("`{symbol}`")])) }
+        if self.accept_symbol(symbol) {
+            Ok(())
+        } else {
+            Err(self.unexpected(&[&format!("`{symbol}`")]))
+        }
     }
 
     fn end(&self, expected: &[&str]) -> Result<(), SyntaxError> {
@@ -186,11 +203,18 @@ impl<'a> Parser<'a> {
             TokenKind::End if self.at == 0 => self.error("the expression is empty", expected),
             TokenKind::End => self.error("unexpected end of the expression", expected),
             _ => {
-                let mut shown: String = self.text[token.start..token.end].chars().take(40).collect();
+                let mut shown: String =
+                    self.text[token.start..token.end].chars().take(40).collect();
                 if shown.len() < token.end - token.start {
                     shown.push('…');
                 }
-                self.error(format!("unexpected `{}`", shown.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'")), expected)
+                self.error(
+                    format!(
+                        "unexpected `{}`",
+                        shown.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'")
+                    ),
+                    expected,
+                )
             }
         }
     }
@@ -203,7 +227,9 @@ impl<'a> Parser<'a> {
     fn condition(&self, part: Deep<Part>) -> Result<Deep<Predicate>, SyntaxError> {
         match part.tree {
             Part::Condition(tree) => Ok(Deep { tree, depth: part.depth }),
-            Part::Value(value) if may_hold(&value, is_true_or_false) => self.above(Predicate::of(value, Test::Holds), part.depth),
+            Part::Value(value) if may_hold(&value, is_true_or_false) => {
+                self.above(Predicate::of(value, Test::Holds), part.depth)
+            }
             Part::Value(_) => Err(self.unexpected(condition::OPERATORS)),
         }
     }
@@ -212,17 +238,27 @@ impl<'a> Parser<'a> {
     fn value(&self, part: Deep<Part>) -> Result<Deep<Scalar>, SyntaxError> {
         match part.tree {
             Part::Value(tree) => Ok(Deep { tree, depth: part.depth }),
-            Part::Condition(_) => Err(self.error("a value is expected, and what stands before this is a condition", &[])),
+            Part::Condition(_) => {
+                Err(self
+                    .error("a value is expected, and what stands before this is a condition", &[]))
+            }
         }
     }
 
     /// A tree one level above its deepest part.
     fn above<T>(&self, tree: T, deepest: usize) -> Result<Deep<T>, SyntaxError> {
-        if deepest < MAX_DEPTH { Ok(Deep { tree, depth: deepest + 1 }) } else { Err(self.too_deep()) }
+        if deepest < MAX_DEPTH {
+            Ok(Deep { tree, depth: deepest + 1 })
+        } else {
+            Err(self.too_deep())
+        }
     }
 
     /// Parses what stands between brackets; the opening one is the current token.
-    fn bracketed<T>(&mut self, inner: impl FnOnce(&mut Self) -> Result<T, SyntaxError>) -> Result<T, SyntaxError> {
+    fn bracketed<T>(
+        &mut self,
+        inner: impl FnOnce(&mut Self) -> Result<T, SyntaxError>,
+    ) -> Result<T, SyntaxError> {
         if self.brackets >= MAX_DEPTH {
             return Err(self.too_deep());
         }
@@ -238,7 +274,10 @@ impl<'a> Parser<'a> {
     }
 
     /// Parses what a prefix operator, already stepped over, stands before.
-    fn prefixed<T>(&mut self, inner: impl FnOnce(&mut Self) -> Result<T, SyntaxError>) -> Result<T, SyntaxError> {
+    fn prefixed<T>(
+        &mut self,
+        inner: impl FnOnce(&mut Self) -> Result<T, SyntaxError>,
+    ) -> Result<T, SyntaxError> {
         if self.prefixes >= MAX_DEPTH {
             return Err(self.too_deep());
         }
@@ -252,7 +291,9 @@ impl<'a> Parser<'a> {
     fn name(&mut self) -> Result<String, SyntaxError> {
         let name = match self.kind() {
             TokenKind::Word(word) if is_reserved(word) => {
-                let message = format!("`{word}` is a word of the language; a name like it is written in backquotes");
+                let message = format!(
+                    "`{word}` is a word of the language; a name like it is written in backquotes"
+                );
                 return Err(self.error(message, &[&format!("`` `{word}` ``")]));
             }
             TokenKind::Word(name) | TokenKind::QuotedName(name) => name.clone(),
@@ -272,7 +313,9 @@ impl<'a> Parser<'a> {
             TokenKind::Word(w) if w.eq_ignore_ascii_case("true") => Literal::Bool(true),
             TokenKind::Word(w) if w.eq_ignore_ascii_case("false") => Literal::Bool(false),
             TokenKind::Word(w) if !is_reserved(w) => {
-                return Err(self.error(format!("`{w}` is not a literal: text stands in quotes"), EXPECTED));
+                return Err(
+                    self.error(format!("`{w}` is not a literal: text stands in quotes"), EXPECTED)
+                );
             }
             TokenKind::Symbol("-") if matches!(self.next_kind(), TokenKind::Number(_)) => {
                 self.step();
@@ -286,15 +329,21 @@ impl<'a> Parser<'a> {
     }
 
     fn number(&mut self, sign: &str) -> Result<Literal, SyntaxError> {
-        let TokenKind::Number(lexeme) = self.kind() else { return Err(self.unexpected(&["a number"])) };
+        let TokenKind::Number(lexeme) = self.kind() else {
+            return Err(self.unexpected(&["a number"]));
+        };
         let signed = format!("{sign}{lexeme}");
         let literal = if lexeme.contains('.') {
             let whole = signed.trim_end_matches('.').replace("-.", "-0.");
             let whole = if whole.starts_with('.') { format!("0{whole}") } else { whole };
             let decimal = Decimal::from_str_exact(&whole);
-            Literal::Decimal(decimal.map_err(|_| self.error("the decimal has more than 28 digits", &["a shorter number"]))?)
+            Literal::Decimal(decimal.map_err(|_| {
+                self.error("the decimal has more than 28 digits", &["a shorter number"])
+            })?)
         } else {
-            Literal::Int(signed.parse().map_err(|_| self.error("the whole number does not fit 64 bits", &["a smaller number"]))?)
+            Literal::Int(signed.parse().map_err(|_| {
+                self.error("the whole number does not fit 64 bits", &["a smaller number"])
+            })?)
         };
         self.step();
         Ok(literal)

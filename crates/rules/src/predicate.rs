@@ -1,11 +1,11 @@
 use crate::Scalar;
 use rust_decimal::Decimal;
 
-/// A condition on named things (tags in a crowd expression, properties in `where`), in which `L` is what a literal is:
-/// [`Literal`] as written, `model::Value` once checked against the types.
+/// A condition on named things (tags in a crowd expression, properties in `where`), in which `L` is
+/// what a literal is: [`Literal`] as written, `model::Value` once checked against the types.
 ///
-/// Missing values: a condition on a name that has no value is false, whatever the operator (`!=` and `not in` too), and so `Not` of it is
-/// true.
+/// Missing values: a condition on a name that has no value is false, whatever the operator (`!=`
+/// and `not in` too), and so `Not` of it is true.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Predicate<L = Literal> {
     /// All hold. Two or more operands, none of them an `And`.
@@ -60,10 +60,11 @@ pub enum Predicate<L = Literal> {
         /// Members; at least one.
         literals: Vec<L>,
     },
-    /// `name not in (a, b)`, `not between`, `not like`: there is a value, and the condition does not hold. Of `In`, `Between`, `Like`, or
-    /// `Test` with one of these.
+    /// `name not in (a, b)`, `not between`, `not like`: there is a value, and the condition does
+    /// not hold. Of `In`, `Between`, `Like`, or `Test` with one of these.
     Differs(Box<Predicate<L>>),
-    /// A condition on a computed value, or one of several names: what no bitmap holds. Build it with [`Predicate::of`].
+    /// A condition on a computed value, or one of several names: what no bitmap holds. Build it
+    /// with [`Predicate::of`].
     Test {
         /// The expression whose value is tested.
         value: Box<Scalar<L>>,
@@ -148,7 +149,8 @@ pub enum Literal {
 }
 
 impl<L> Predicate<L> {
-    /// A condition on a value, in its plain form where it is one on a single name: that is the form that bitmaps answer.
+    /// A condition on a value, in its plain form where it is one on a single name: that is the form
+    /// that bitmaps answer.
     pub fn of(value: Scalar<L>, test: Test<L>) -> Self {
         let name = match value {
             Scalar::Name(name) => name,
@@ -165,7 +167,10 @@ impl<L> Predicate<L> {
             },
             Test::Between { low, high } => match (*low, *high) {
                 (Scalar::Literal(low), Scalar::Literal(high)) => Self::Between { name, low, high },
-                (low, high) => computed(Scalar::Name(name), Test::Between { low: Box::new(low), high: Box::new(high) }),
+                (low, high) => computed(
+                    Scalar::Name(name),
+                    Test::Between { low: Box::new(low), high: Box::new(high) },
+                ),
             },
             Test::Holds => computed(Scalar::Name(name), Test::Holds),
         }
@@ -184,7 +189,9 @@ impl<L> Predicate<L> {
     /// How many conditions on computed values it holds.
     pub fn computed_conditions(&self) -> usize {
         match self {
-            Self::And(operands) | Self::Or(operands) => operands.iter().map(Self::computed_conditions).sum(),
+            Self::And(operands) | Self::Or(operands) => {
+                operands.iter().map(Self::computed_conditions).sum()
+            }
             Self::Not(inner) | Self::Differs(inner) => inner.computed_conditions(),
             Self::Test { .. } => 1,
             _ => 0,

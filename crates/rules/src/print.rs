@@ -1,4 +1,5 @@
-//! Trees into canonical text: minimal brackets, double quotes, `&&` and `||`. `parse(print(x)) == x`.
+//! Trees into canonical text: minimal brackets, double quotes, `&&` and `||`. `parse(print(x)) ==
+//! x`.
 
 use crate::parse::is_reserved;
 use crate::{ArithmeticOp, CompareOp, Literal, Predicate, Scalar, Test};
@@ -7,22 +8,31 @@ use std::fmt::{Display, Formatter, Result, Write};
 impl Display for Predicate {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self {
-            Self::And(operands) => joined(f, operands, " && ", |p| matches!(p, Self::And(_) | Self::Or(_))),
+            Self::And(operands) => {
+                joined(f, operands, " && ", |p| matches!(p, Self::And(_) | Self::Or(_)))
+            }
             Self::Or(operands) => joined(f, operands, " || ", |p| matches!(p, Self::Or(_))),
             Self::Not(inner) => match &**inner {
                 Self::IsSet { name } => write!(f, "{} is not set", Named(name)),
                 Self::Test { value, test: Test::IsSet } => write!(f, "{value} is not set"),
-                // Brackets around a comparison are not needed to read it back, but `!x == 1` misleads people.
+                // Brackets around a comparison are not needed to read it back, but `!x == 1`
+                // misleads people.
                 Self::Crowd { .. } | Self::Test { test: Test::Holds, .. } => write!(f, "!{inner}"),
                 _ => write!(f, "!({inner})"),
             },
             Self::Differs(inner) => differs(f, inner),
-            Self::Compare { name, op, literal } => write!(f, "{} {} {literal}", Named(name), op.symbol()),
+            Self::Compare { name, op, literal } => {
+                write!(f, "{} {} {literal}", Named(name), op.symbol())
+            }
             Self::In { name, literals } => write!(f, "{} in ({})", Named(name), Listed(literals)),
-            Self::Between { name, low, high } => write!(f, "{} between {low} and {high}", Named(name)),
+            Self::Between { name, low, high } => {
+                write!(f, "{} between {low} and {high}", Named(name))
+            }
             Self::Like { name, pattern } => write!(f, "{} like {}", Named(name), Quoted(pattern)),
             Self::IsSet { name } => write!(f, "{} is set", Named(name)),
-            Self::Has { name, all, literals } => write!(f, "{} has {} ({})", Named(name), any_or_all(*all), Listed(literals)),
+            Self::Has { name, all, literals } => {
+                write!(f, "{} has {} ({})", Named(name), any_or_all(*all), Listed(literals))
+            }
             Self::Crowd { name } => write!(f, "crowd({})", Quoted(name)),
             Self::Test { value, test } => {
                 value.fmt(f)?;
@@ -42,16 +52,24 @@ impl Display for Test {
             Self::Between { low, high } => write!(f, " between {low} and {high}"),
             Self::In { literals } => write!(f, " in ({})", Listed(literals)),
             Self::Like { pattern } => write!(f, " like {}", Quoted(pattern)),
-            Self::Has { all, literals } => write!(f, " has {} ({})", any_or_all(*all), Listed(literals)),
+            Self::Has { all, literals } => {
+                write!(f, " has {} ({})", any_or_all(*all), Listed(literals))
+            }
         }
     }
 }
 
 fn differs(f: &mut Formatter<'_>, inner: &Predicate) -> Result {
     match inner {
-        Predicate::In { name, literals } => write!(f, "{} not in ({})", Named(name), Listed(literals)),
-        Predicate::Between { name, low, high } => write!(f, "{} not between {low} and {high}", Named(name)),
-        Predicate::Like { name, pattern } => write!(f, "{} not like {}", Named(name), Quoted(pattern)),
+        Predicate::In { name, literals } => {
+            write!(f, "{} not in ({})", Named(name), Listed(literals))
+        }
+        Predicate::Between { name, low, high } => {
+            write!(f, "{} not between {low} and {high}", Named(name))
+        }
+        Predicate::Like { name, pattern } => {
+            write!(f, "{} not like {}", Named(name), Quoted(pattern))
+        }
         Predicate::Test { value, test } => write!(f, "{value} not{test}"),
         other => write!(f, "!({other})"),
     }
@@ -73,7 +91,12 @@ impl Display for Listed<'_> {
     }
 }
 
-fn joined(f: &mut Formatter<'_>, operands: &[Predicate], between: &str, bracket: fn(&Predicate) -> bool) -> Result {
+fn joined(
+    f: &mut Formatter<'_>,
+    operands: &[Predicate],
+    between: &str,
+    bracket: fn(&Predicate) -> bool,
+) -> Result {
     for (i, operand) in operands.iter().enumerate() {
         if i > 0 {
             f.write_str(between)?;
@@ -153,7 +176,9 @@ impl Display for Scalar {
                 }
                 f.write_char(')')
             }
-            Self::If { condition, then, otherwise } => write!(f, "if({condition}, {then}, {otherwise})"),
+            Self::If { condition, then, otherwise } => {
+                write!(f, "if({condition}, {then}, {otherwise})")
+            }
         }
     }
 }

@@ -8,16 +8,19 @@ use rust_decimal::Decimal;
 use std::cmp::Ordering;
 use taghouse_model::Value;
 
-/// A number of more bits than this, above or below the line, is too large to compute with: what an expression makes stays bounded.
+/// A number of more bits than this, above or below the line, is too large to compute with: what an
+/// expression makes stays bounded.
 const MAX_BITS: u64 = 4096;
 
-/// An exact number. Arithmetic never rounds; where a result would be too large to compute with, there is none.
+/// An exact number. Arithmetic never rounds; where a result would be too large to compute with,
+/// there is none.
 #[derive(Debug, Clone)]
 pub struct Rational(Form);
 
 #[derive(Debug, Clone)]
 enum Form {
-    /// The bottom is positive. Not always in lowest terms: that is only sought where 128 bits do not hold the result otherwise.
+    /// The bottom is positive. Not always in lowest terms: that is only sought where 128 bits do
+    /// not hold the result otherwise.
     Small { top: i128, bottom: i128 },
     /// In lowest terms.
     Large(Box<BigRational>),
@@ -41,10 +44,16 @@ impl Rational {
         Self(Small { top, bottom: bottom.max(1) })
     }
 
-    /// The sum of fractions, given as top and positive bottom, over `divisor`: in whole units of 10^-scale, rounded half away from zero once
-    /// it is whole. `None` where 128 bits do not hold them. However large the common bottom gets, no more than its digits are computed with.
-    pub fn units_of_sum(fractions: impl Iterator<Item = (i128, i128)>, divisor: u64, scale: u8) -> Option<i128> {
-        let mut sums: Vec<(BigInt, BigInt)> = fractions.map(|(top, bottom)| (top.into(), bottom.into())).collect();
+    /// The sum of fractions, given as top and positive bottom, over `divisor`: in whole units of
+    /// 10^-scale, rounded half away from zero once it is whole. `None` where 128 bits do not
+    /// hold them. However large the common bottom gets, no more than its digits are computed with.
+    pub fn units_of_sum(
+        fractions: impl Iterator<Item = (i128, i128)>,
+        divisor: u64,
+        scale: u8,
+    ) -> Option<i128> {
+        let mut sums: Vec<(BigInt, BigInt)> =
+            fractions.map(|(top, bottom)| (top.into(), bottom.into())).collect();
         // By halves: numbers of like length are multiplied.
         while sums.len() > 1 {
             sums = sums
@@ -71,7 +80,8 @@ impl Rational {
         }
     }
 
-    /// In whole units of 10^-scale, rounded half away from zero; `None` where 128 bits do not hold them.
+    /// In whole units of 10^-scale, rounded half away from zero; `None` where 128 bits do not hold
+    /// them.
     pub fn units(&self, scale: u8) -> Option<i128> {
         let power = 10_i128.checked_pow(u32::from(scale))?;
         if let Small { top, bottom } = &self.0
@@ -84,7 +94,8 @@ impl Rational {
         large_units(large.numer(), large.denom(), scale)
     }
 
-    /// As a text, however large: rounded half away from zero to `digits` after the point, without trailing zeros.
+    /// As a text, however large: rounded half away from zero to `digits` after the point, without
+    /// trailing zeros.
     pub fn text(&self, digits: u8) -> String {
         let large = self.large();
         let units = large_rounded(large.numer(), large.denom(), digits);
@@ -100,7 +111,10 @@ impl Rational {
 
     /// Rounded half away from zero to `digits` after the point.
     pub(crate) fn rounded(&self, digits: u8) -> Option<Self> {
-        Some(Self(Small { top: self.units(digits)?, bottom: 10_i128.checked_pow(u32::from(digits))? }))
+        Some(Self(Small {
+            top: self.units(digits)?,
+            bottom: 10_i128.checked_pow(u32::from(digits))?,
+        }))
     }
 
     /// The same number as a decimal, if it is one of 28 digits at most.
@@ -108,7 +122,11 @@ impl Rational {
         let (top, bottom) = self.lowest_terms()?;
         let exact = |scale: u32| {
             let units = top.checked_mul(10_i128.checked_pow(scale)?)?;
-            if units % bottom == 0 { Decimal::try_from_i128_with_scale(units / bottom, scale).ok() } else { None }
+            if units % bottom == 0 {
+                Decimal::try_from_i128_with_scale(units / bottom, scale).ok()
+            } else {
+                None
+            }
         };
         (0..=Decimal::MAX_SCALE).find_map(exact)
     }
@@ -119,7 +137,9 @@ impl Rational {
 
     pub(crate) fn negated(&self) -> Option<Self> {
         match &self.0 {
-            Small { top, bottom } if *top != i128::MIN => Some(Self(Small { top: -top, bottom: *bottom })),
+            Small { top, bottom } if *top != i128::MIN => {
+                Some(Self(Small { top: -top, bottom: *bottom }))
+            }
             _ => Self::from_large(-self.large()),
         }
     }
@@ -137,7 +157,9 @@ impl Rational {
 
     pub(crate) fn plus(&self, other: &Self) -> Option<Self> {
         match self.over_one_bottom(other) {
-            Some((a, b, bottom)) if a.checked_add(b).is_some() => Some(Self(Small { top: a + b, bottom })),
+            Some((a, b, bottom)) if a.checked_add(b).is_some() => {
+                Some(Self(Small { top: a + b, bottom }))
+            }
             _ => Self::from_large(self.large() + other.large()),
         }
     }
@@ -169,7 +191,9 @@ impl Rational {
 
     /// Both tops over one bottom, where 128 bits hold that.
     fn over_one_bottom(&self, other: &Self) -> Option<(i128, i128, i128)> {
-        let (Small { top: a, bottom: b }, Small { top: c, bottom: d }) = (&self.0, &other.0) else { return None };
+        let (Small { top: a, bottom: b }, Small { top: c, bottom: d }) = (&self.0, &other.0) else {
+            return None;
+        };
         if b == d {
             return Some((*a, *c, *b));
         }
@@ -194,7 +218,8 @@ impl Rational {
         if let (Some(top), Some(bottom)) = (large.numer().to_i128(), large.denom().to_i128()) {
             return Some(Self(Small { top, bottom }));
         }
-        (large.numer().bits().max(large.denom().bits()) <= MAX_BITS).then(|| Self(Large(Box::new(large))))
+        (large.numer().bits().max(large.denom().bits()) <= MAX_BITS)
+            .then(|| Self(Large(Box::new(large))))
     }
 }
 
@@ -250,7 +275,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn part() -> impl Strategy<Value = i128> {
-        prop_oneof![-20_i128..20, any::<i64>().prop_map(i128::from), any::<i128>(), Just(i128::MIN), Just(i128::MAX)]
+        prop_oneof![
+            -20_i128..20,
+            any::<i64>().prop_map(i128::from),
+            any::<i128>(),
+            Just(i128::MIN),
+            Just(i128::MAX)
+        ]
     }
 
     fn number(top: i128, bottom: i128) -> Rational {
@@ -302,7 +333,10 @@ mod tests {
     fn texts_have_all_digits() {
         let square = Rational::from(i64::MAX).times(&Rational::from(i64::MAX)).unwrap();
         assert_eq!(square.text(12), "85070591730234615847396907784232501249");
-        assert_eq!(square.over(&Rational::from(-8)).unwrap().text(1), "-10633823966279326980924613473029062656.1");
+        assert_eq!(
+            square.over(&Rational::from(-8)).unwrap().text(1),
+            "-10633823966279326980924613473029062656.1"
+        );
         assert_eq!(Rational::from(-1).over(&Rational::from(3)).unwrap().text(4), "-0.3333");
         assert_eq!(Rational::from(-1).over(&Rational::from(300)).unwrap().text(1), "0");
         assert_eq!(Rational::from(100).text(0), "100");
@@ -310,7 +344,9 @@ mod tests {
 
     #[test]
     fn decimals_come_back() {
-        for text in ["0", "-1.50", "0.0000000000000000000000000001", "79228162514264337593543950335"] {
+        for text in
+            ["0", "-1.50", "0.0000000000000000000000000001", "79228162514264337593543950335"]
+        {
             let decimal: Decimal = text.parse().unwrap();
             assert_eq!(Rational::from(decimal).decimal(), Some(decimal), "{text}");
         }

@@ -1,5 +1,5 @@
-//! The YAML as it is written: what serde reads, and what the JSON Schema (and so every editor) says about it. The comments here are
-//! shown to the people who write definitions.
+//! The YAML as it is written: what serde reads, and what the JSON Schema (and so every editor) says
+//! about it. The comments here are shown to the people who write definitions.
 
 pub(crate) mod app;
 pub(crate) mod crowd;

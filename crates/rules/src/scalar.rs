@@ -1,7 +1,8 @@
 use crate::{Literal, Predicate};
 
-/// A computed value: arithmetic and functions over named values. No value in, no value out, except for `coalesce`, `least`, `greatest` and
-/// `if`; division by zero gives no value. Numbers are exact quotients, and rounded once, at the end: half away from zero.
+/// A computed value: arithmetic and functions over named values. No value in, no value out, except
+/// for `coalesce`, `least`, `greatest` and `if`; division by zero gives no value. Numbers are exact
+/// quotients, and rounded once, at the end: half away from zero.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Scalar<L = Literal> {
     /// A literal of the expression.

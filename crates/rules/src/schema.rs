@@ -5,7 +5,8 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value as Json, json};
 use std::sync::OnceLock;
 
-/// The JSON Schema (2020-12) of one YAML document, for editors; shipped as `schema/taghouse.schema.json`.
+/// The JSON Schema (2020-12) of one YAML document, for editors; shipped as
+/// `schema/taghouse.schema.json`.
 pub fn json_schema() -> Json {
     shared().clone()
 }
@@ -37,7 +38,10 @@ fn generate() -> Json {
     add::<RawTag>(Kind::Tag, &mut definitions);
     add::<RawCrowd>(Kind::Crowd, &mut definitions);
     definitions.sort_keys();
-    let any: Vec<Json> = Kind::ALL.into_iter().map(|kind| json!({"$ref": format!("#/$defs/{}", definition_name(kind))})).collect();
+    let any: Vec<Json> = Kind::ALL
+        .into_iter()
+        .map(|kind| json!({"$ref": format!("#/$defs/{}", definition_name(kind))}))
+        .collect();
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A Taghouse definition",
@@ -50,12 +54,14 @@ fn generate() -> Json {
 }
 
 fn add<T: JsonSchema>(kind: Kind, definitions: &mut Map<String, Json>) {
-    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value();
+    let mut schema =
+        SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value();
     rename_references(&mut schema);
     if let Some(object) = schema.as_object_mut() {
         object.remove("$schema");
         if let Some(Json::Object(parts)) = object.remove("$defs") {
-            definitions.extend(parts.into_iter().map(|(name, part)| (plain(&name).to_owned(), part)));
+            definitions
+                .extend(parts.into_iter().map(|(name, part)| (plain(&name).to_owned(), part)));
         }
     }
     definitions.insert(definition_name(kind).to_owned(), schema);
@@ -71,7 +77,9 @@ fn rename_references(schema: &mut Json) {
         Json::Object(object) => {
             for (key, value) in object {
                 match value.as_str().and_then(|text| text.strip_prefix("#/$defs/")) {
-                    Some(name) if key == "$ref" => *value = Json::from(format!("#/$defs/{}", plain(name))),
+                    Some(name) if key == "$ref" => {
+                        *value = Json::from(format!("#/$defs/{}", plain(name)))
+                    }
                     _ => rename_references(value),
                 }
             }

@@ -1,11 +1,13 @@
 use std::fmt;
 
-/// Characters of the source line shown on each side of the place, so that a line of 64 KiB stays readable.
+/// Characters of the source line shown on each side of the place, so that a line of 64 KiB stays
+/// readable.
 const SHOWN_CHARS: usize = 60;
 
 /// Text that is not an expression: what is wrong, where, and what was expected there.
 ///
-/// `Display` gives the message, the source line with a caret beneath the place, and the expectation.
+/// `Display` gives the message, the source line with a caret beneath the place, and the
+/// expectation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyntaxError {
     /// What is wrong, in one line.
@@ -46,11 +48,14 @@ impl fmt::Display for SyntaxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = self.column - 1;
         let first = at.saturating_sub(SHOWN_CHARS);
-        // Tabs and other controls take one cell here, so that the caret stands beneath its character.
+        // Tabs and other controls take one cell here, so that the caret stands beneath its
+        // character.
         let cell = |c: char| if c.is_control() { ' ' } else { c };
-        let shown: String = self.source_line.chars().skip(first).take(2 * SHOWN_CHARS).map(cell).collect();
+        let shown: String =
+            self.source_line.chars().skip(first).take(2 * SHOWN_CHARS).map(cell).collect();
         let cut_left = if first > 0 { "…" } else { "" };
-        let cut_right = if self.source_line.chars().count() > first + 2 * SHOWN_CHARS { "…" } else { "" };
+        let cut_right =
+            if self.source_line.chars().count() > first + 2 * SHOWN_CHARS { "…" } else { "" };
         let number = self.line.to_string();
         let indent = " ".repeat(at - first + cut_left.chars().count());
         writeln!(f, "{}", self.message)?;

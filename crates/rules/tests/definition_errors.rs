@@ -1,5 +1,5 @@
-//! What people see when definitions are wrong. The cases are in `definitions/wrong.txt`, the answers in `golden/`;
-//! `INSTA_UPDATE=always` rewrites them.
+//! What people see when definitions are wrong. The cases are in `definitions/wrong.txt`, the
+//! answers in `golden/`; `INSTA_UPDATE=always` rewrites them.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod definitions;
@@ -39,7 +39,10 @@ fn wrong_definitions() {
 fn stored_definitions_are_named() {
     let body = serde_json::json!({"kind": "crowd", "name": "a", "expression": "x == 1"});
     let broken = serde_json::json!({"kind": "crowd", "name": "b", "expression": 5, "more": 1});
-    let documents = [Document::stored("crowd", "a", &body).unwrap(), Document::stored("crowd", "b", &broken).unwrap()];
+    let documents = [
+        Document::stored("crowd", "a", &body).unwrap(),
+        Document::stored("crowd", "b", &broken).unwrap(),
+    ];
     let errors = Definitions::check(&documents).unwrap_err();
     let shown = shown(&errors);
     assert!(shown.contains("crowd a: unknown name `x`"), "{shown}");
@@ -48,7 +51,8 @@ fn stored_definitions_are_named() {
     assert!(errors.iter().all(|e| e.kind() == taghouse_model::ErrorKind::Invalid));
 }
 
-/// The column is that of the place within the expression, where the expression stands on one line as it is.
+/// The column is that of the place within the expression, where the expression stands on one line
+/// as it is.
 #[test]
 fn places_within_expressions() {
     let cases = [
@@ -62,7 +66,12 @@ fn places_within_expressions() {
     for (line, before) in cases {
         let errors = check(&format!("{BASE}kind: crowd\nname: a\n{line}\n")).unwrap_err();
         let base_lines = BASE.lines().count();
-        assert_eq!((errors[0].line, errors[0].column), (base_lines + 3, before + 1), "{line}: {}", shown(&errors));
+        assert_eq!(
+            (errors[0].line, errors[0].column),
+            (base_lines + 3, before + 1),
+            "{line}: {}",
+            shown(&errors)
+        );
     }
 }
 
@@ -70,13 +79,23 @@ fn places_within_expressions() {
 fn a_long_chain_of_tags_is_no_stack_overflow() {
     let mut text = BASE.to_owned();
     for i in 0..3_000 {
-        text.push_str(&format!("kind: tag\nname: t{i}\ntype: int\nexpression: t{} + 1\n---\n", i + 1));
+        text.push_str(&format!(
+            "kind: tag\nname: t{i}\ntype: int\nexpression: t{} + 1\n---\n",
+            i + 1
+        ));
     }
     let last = "kind: tag\nname: t3000\ntype: int\nexpression: ";
     let order = check(&format!("{text}{last}'1'\n")).unwrap().tag_order();
-    assert_eq!(order.iter().filter(|n| n.as_str().starts_with('t')).map(|n| n.as_str()).next(), Some("t3000"));
+    assert_eq!(
+        order.iter().filter(|n| n.as_str().starts_with('t')).map(|n| n.as_str()).next(),
+        Some("t3000")
+    );
     let errors = check(&format!("{text}{last}t0\n")).unwrap_err();
-    assert!(errors.len() == 1 && errors[0].message.contains("t2999 → t3000 → t0"), "{}", shown(&errors[..1]));
+    assert!(
+        errors.len() == 1 && errors[0].message.contains("t2999 → t3000 → t0"),
+        "{}",
+        shown(&errors[..1])
+    );
 }
 
 proptest! {

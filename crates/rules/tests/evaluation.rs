@@ -5,7 +5,9 @@ use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 use taghouse_model::{Value, ValueType};
-use taghouse_rules::{Literal, Predicate, Scalar, coerce, like, like_prefix, parse_predicate, parse_scalar};
+use taghouse_rules::{
+    Literal, Predicate, Scalar, coerce, like, like_prefix, parse_predicate, parse_scalar,
+};
 
 fn london() -> TimeZone {
     TimeZone::get("Europe/London").unwrap()
@@ -197,7 +199,10 @@ fn truth() {
         let tree = parse_predicate(text).unwrap();
         let checked = tree.check(&type_of, &|_| true, &london()).unwrap();
         assert_eq!(checked.holds(&value_of), expected, "{text}");
-        let printed = parse_predicate(&tree.to_string()).unwrap().check(&type_of, &|_| true, &london()).unwrap();
+        let printed = parse_predicate(&tree.to_string())
+            .unwrap()
+            .check(&type_of, &|_| true, &london())
+            .unwrap();
         assert_eq!(printed, checked, "{text} printed as {tree}");
     }
 }
@@ -266,9 +271,15 @@ fn values() {
         let (checked, found) = parse_scalar(text).unwrap().check(&type_of, &london()).unwrap();
         assert_eq!(found.to_string(), ty, "{text}");
         let value = checked.value(found, &value_of);
-        assert!(value.as_ref().is_none_or(|value| value.is_of(found)), "{text}: a value that is not of {found}");
+        assert!(
+            value.as_ref().is_none_or(|value| value.is_of(found)),
+            "{text}: a value that is not of {found}"
+        );
         let shown = value.map_or("-".to_owned(), |v| v.to_string());
-        let alike = |a: &str, b: &str| a == b || matches!((a.parse::<Decimal>(), b.parse::<Decimal>()), (Ok(a), Ok(b)) if a == b);
+        let alike = |a: &str, b: &str| {
+            a == b
+                || matches!((a.parse::<Decimal>(), b.parse::<Decimal>()), (Ok(a), Ok(b)) if a == b)
+        };
         assert!(alike(&shown, expected), "{text} is {shown}, not {expected}");
     }
 }
@@ -280,22 +291,41 @@ fn scalars_that_do_not_fit() {
         ("1 + country", "`+` needs a number, and this is of type `enum`"),
         ("-country", "`-` needs a number, and this is of type `enum`"),
         ("signup - signup", "`-` needs a number, and this is of type `date`"),
-        ("coalesce(country, 1)", "`coalesce` needs values of one type, and this is of type `int`, not `enum`"),
-        ("coalesce(orders, 'x')", "`coalesce` needs values of one type, and this is text in quotes, not `int`"),
+        (
+            "coalesce(country, 1)",
+            "`coalesce` needs values of one type, and this is of type `int`, not `enum`",
+        ),
+        (
+            "coalesce(orders, 'x')",
+            "`coalesce` needs values of one type, and this is text in quotes, not `int`",
+        ),
         ("coalesce(signup, 'x')", "\"x\" is not a day; write it like \"2011-12-01\""),
-        ("coalesce(signup, seen)", "`coalesce` needs values of one type, and this is of type `date, precision: millisecond`, not `date`"),
-        ("greatest(vip, true)", "`greatest` needs numbers, dates or texts, and this is of type `bool`"),
+        (
+            "coalesce(signup, seen)",
+            "`coalesce` needs values of one type, and this is of type `date, precision: millisecond`, not `date`",
+        ),
+        (
+            "greatest(vip, true)",
+            "`greatest` needs numbers, dates or texts, and this is of type `bool`",
+        ),
         ("round(spend, orders)", "`round` needs the number of digits as a literal from 0 to 12"),
         ("round(spend, 13)", "`round` needs the number of digits as a literal from 0 to 12"),
         ("lower(orders)", "`lower` needs text, and this is of type `int`"),
         ("abs(country)", "`abs` needs a number, and this is of type `enum`"),
         ("if(country > 1, 1, 2)", "`country` is of type `enum`, and `>` needs a number or a date"),
-        ("if(orders > 1, 1, 'a')", "`if` needs values of one type, and this is text in quotes, not `int`"),
+        (
+            "if(orders > 1, 1, 'a')",
+            "`if` needs values of one type, and this is text in quotes, not `int`",
+        ),
         ("if(crowd('x'), 1, 2)", "there is no crowd `x`"),
         ("nobody", "unknown name `nobody`"),
     ];
     for (text, expected) in cases {
-        assert_eq!(parse_scalar(text).unwrap().check(&type_of, &london()).unwrap_err().message, expected, "{text}");
+        assert_eq!(
+            parse_scalar(text).unwrap().check(&type_of, &london()).unwrap_err().message,
+            expected,
+            "{text}"
+        );
     }
 }
 
@@ -318,7 +348,7 @@ fn literals_become_values() {
         (text("1970-01-01"), ValueType::Time, Ok(Value::Time(-3_600_000))),
         (text("1970-01-01T00:00Z"), ValueType::Time, Ok(Value::Time(0))),
         (text("1970-01-01T00:00:01.5Z"), ValueType::Time, Ok(Value::Time(1_500))),
-        (text("2011-03-27T01:30"), ValueType::Time, Ok(Value::Time(1_301_189_400_000))), // in the gap: as far after it
+        (text("2011-03-27T01:30"), ValueType::Time, Ok(Value::Time(1_301_189_400_000))), /* in the gap: as far after it */
         (text("1970-01-01T00"), ValueType::Time, Err("not a time")),
         (text("1970-01-01T00:00[Europe/Paris]"), ValueType::Time, Err("not a time")),
         (text("19700101"), ValueType::Time, Err("not a time")),
@@ -359,7 +389,9 @@ fn patterns() {
     for (pattern, text, expected) in cases {
         assert_eq!(like(pattern, text), expected, "{text:?} like {pattern:?}");
     }
-    for (pattern, prefix) in [("abc", "abc"), ("a%c", "a"), ("a\\%b_c", "a%b"), ("%", ""), ("_a", ""), ("a\\", "a\\")] {
+    for (pattern, prefix) in
+        [("abc", "abc"), ("a%c", "a"), ("a\\%b_c", "a%b"), ("%", ""), ("_a", ""), ("a\\", "a\\")]
+    {
         assert_eq!(like_prefix(pattern), prefix, "{pattern}");
     }
 }
@@ -370,7 +402,9 @@ fn naive_like(pattern: &[char], text: &[char]) -> bool {
         [] => text.is_empty(),
         ['%', rest @ ..] => (0..=text.len()).any(|n| naive_like(rest, &text[n..])),
         ['_', rest @ ..] => !text.is_empty() && naive_like(rest, &text[1..]),
-        ['\\', c, rest @ ..] | [c, rest @ ..] => text.first() == Some(c) && naive_like(rest, &text[1..]),
+        ['\\', c, rest @ ..] | [c, rest @ ..] => {
+            text.first() == Some(c) && naive_like(rest, &text[1..])
+        }
     }
 }
 
@@ -437,7 +471,8 @@ fn names_and_crowds() {
     assert_eq!(scalar.crowds().into_iter().collect::<Vec<_>>(), ["c"]);
 }
 
-/// What bitmaps hold is said in their form, whichever way it is written; what they do not is left as it is.
+/// What bitmaps hold is said in their form, whichever way it is written; what they do not is left
+/// as it is.
 #[test]
 fn plain_conditions_are_found_in_others() {
     let cases = [
@@ -451,12 +486,15 @@ fn plain_conditions_are_found_in_others() {
         ("5 > coalesce(orders, 0)", "orders < 5 || !(orders is set)"),
         ("vip || coalesce(orders, 0) < 5", "vip == true || orders < 5 || !(orders is set)"),
     ];
-    let check = |text: &str| parse_predicate(text).unwrap().check(&type_of, &|_| true, &london()).unwrap();
+    let check =
+        |text: &str| parse_predicate(text).unwrap().check(&type_of, &|_| true, &london()).unwrap();
     for (text, plain) in cases {
         assert_eq!(check(text), check(plain), "{text}");
         assert!(!check(text).is_computed(), "{text}");
     }
-    for text in ["orders > spend", "orders / 2 > 1", "coalesce(orders, spend) > 1", "orders > 1 / 3"] {
+    for text in
+        ["orders > spend", "orders / 2 > 1", "coalesce(orders, spend) > 1", "orders > 1 / 3"]
+    {
         assert!(check(text).is_computed(), "{text}");
     }
 }
@@ -464,7 +502,10 @@ fn plain_conditions_are_found_in_others() {
 #[test]
 fn long_lists_are_searched_as_short_ones_are() {
     let texts: Vec<String> = (0..10_000).map(|i| format!("\"{i:05}\"")).rev().collect();
-    let numbers: Vec<String> = (0..10_000).map(|i| if i % 2 == 0 { (2 * i).to_string() } else { format!("{}.50", 2 * i) }).rev().collect();
+    let numbers: Vec<String> = (0..10_000)
+        .map(|i| if i % 2 == 0 { (2 * i).to_string() } else { format!("{}.50", 2 * i) })
+        .rev()
+        .collect();
     let check = |text: &str| -> Predicate<Value> {
         let ty = |name: &str| {
             Some(if name == "n" {

@@ -1,4 +1,5 @@
-//! What people see when an expression is wrong. The answers are in `golden/`; `INSTA_UPDATE=always` rewrites them.
+//! What people see when an expression is wrong. The answers are in `golden/`; `INSTA_UPDATE=always`
+//! rewrites them.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use jiff::tz::TimeZone;
@@ -172,12 +173,28 @@ fn scalar_syntax_errors() {
 
 #[test]
 fn type_errors() {
-    let known = ["country", "countries", "orders_30d", "spend", "vip", "signup", "last_seen", "big_spenders"];
-    let cases =
-        TYPES.iter().map(|text| match parse_and_check_predicate(text, &type_of, &|name| name == "big_spenders", &TimeZone::UTC, &known) {
+    let known = [
+        "country",
+        "countries",
+        "orders_30d",
+        "spend",
+        "vip",
+        "signup",
+        "last_seen",
+        "big_spenders",
+    ];
+    let cases = TYPES.iter().map(|text| {
+        match parse_and_check_predicate(
+            text,
+            &type_of,
+            &|name| name == "big_spenders",
+            &TimeZone::UTC,
+            &known,
+        ) {
             Ok((tree, _)) => format!("── {text}\nfits: {tree}\n"),
             Err(e) => format!("── {text}\n{e}\n"),
-        });
+        }
+    });
     golden("types", cases.collect());
 }
 
@@ -207,15 +224,24 @@ fn json_errors() {
         Ok(tree) => format!("── {json}\nreads as {tree}\n"),
         Err(e) => format!("── {json}\n{e}\n"),
     });
+    let scalars = [
+        json!({"add": [{"name": "a"}]}),
+        json!({"round": [{"name": "a"}]}),
+        json!({"nam": "a"}),
+        json!({"if": {"then": {"name": "a"}}}),
+    ];
     let scalars =
-        [json!({"add": [{"name": "a"}]}), json!({"round": [{"name": "a"}]}), json!({"nam": "a"}), json!({"if": {"then": {"name": "a"}}})];
-    let scalars = scalars.iter().map(|json| format!("── {json}\n{}\n", Scalar::from_json(json).unwrap_err()));
+        scalars.iter().map(|json| format!("── {json}\n{}\n", Scalar::from_json(json).unwrap_err()));
     golden("json", shown.chain(scalars).collect());
 }
 
 #[test]
 fn a_long_line_is_cut_around_the_place() {
-    let text = format!("{} && b = 1 && {}", vec!["a == 1"; 50].join(" && "), vec!["a == 1"; 50].join(" && "));
+    let text = format!(
+        "{} && b = 1 && {}",
+        vec!["a == 1"; 50].join(" && "),
+        vec!["a == 1"; 50].join(" && ")
+    );
     let error = parse_predicate(&text).unwrap_err();
     let shown = error.to_string();
     let lines: Vec<&str> = shown.lines().collect();

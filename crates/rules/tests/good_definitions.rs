@@ -9,8 +9,8 @@ use rust_decimal::Decimal;
 use std::path::Path;
 use taghouse_model::{Name, Value, ValueType};
 use taghouse_rules::{
-    AggregateFunction, Definitions, Document, EventMapping, Expression, Kind, Scalar, SourceFormat, TagKind, TimeFormat, UnknownColumns,
-    Window, parse_definitions,
+    AggregateFunction, Definitions, Document, EventMapping, Expression, Kind, Scalar, SourceFormat,
+    TagKind, TimeFormat, UnknownColumns, Window, parse_definitions,
 };
 
 const GOOD: &str = include_str!("definitions/good.yaml");
@@ -30,15 +30,24 @@ fn sources_are_read() {
     assert_eq!(definitions.app.time_zone, TimeZone::get("Europe/London").unwrap());
     let retail = &definitions.sources["online_retail"];
     assert_eq!(retail.format, SourceFormat::Csv { delimiter: b';', escape: None });
-    assert_eq!(retail.user_id.as_ref().map(|u| (u.column.as_str(), u.value_type, u.required)), Some(("CustomerID", ValueType::Int, true)));
+    assert_eq!(
+        retail.user_id.as_ref().map(|u| (u.column.as_str(), u.value_type, u.required)),
+        Some(("CustomerID", ValueType::Int, true))
+    );
     let Some(EventMapping::Rules(rules)) = &retail.event else { panic!("rules expected") };
-    assert_eq!(rules.iter().map(|r| (r.when.is_some(), r.name.as_str())).collect::<Vec<_>>(), [(true, "refund"), (false, "purchase")]);
+    assert_eq!(
+        rules.iter().map(|r| (r.when.is_some(), r.name.as_str())).collect::<Vec<_>>(),
+        [(true, "refund"), (false, "purchase")]
+    );
     let time = retail.time.as_ref().unwrap();
     assert_eq!(time.format, TimeFormat::Pattern("%Y-%m-%d %H:%M:%S".to_owned()));
     assert_eq!(time.zone, Some(TimeZone::get("Europe/Paris").unwrap()));
     assert_eq!(retail.unknown_columns, UnknownColumns::Ignore);
     assert_eq!(retail.max_reject_share, Decimal::new(25, 2));
-    assert_eq!((retail.filters.len(), retail.rejects.len(), retail.ignore.as_slice()), (2, 1, ["Description".to_owned()].as_slice()));
+    assert_eq!(
+        (retail.filters.len(), retail.rejects.len(), retail.ignore.as_slice()),
+        (2, 1, ["Description".to_owned()].as_slice())
+    );
     assert!(retail.properties["quantity"].required && !retail.properties["invoice"].required);
     assert_eq!(retail.properties["delivered"].format.as_deref(), Some("%d.%m.%Y"));
     assert_eq!(
@@ -47,13 +56,19 @@ fn sources_are_read() {
     );
     assert_eq!(definitions.sources["people"].attributes["country"].column, "address.country");
     let live = &definitions.sources["live"];
-    assert_eq!((live.unknown_columns, live.max_reject_share, live.user_id.is_none()), (UnknownColumns::Keep, Decimal::new(5, 1), true));
+    assert_eq!(
+        (live.unknown_columns, live.max_reject_share, live.user_id.is_none()),
+        (UnknownColumns::Keep, Decimal::new(5, 1), true)
+    );
     assert_eq!(definitions.sources["lines"].event, Some(EventMapping::Column("e".to_owned())));
     assert_eq!(definitions.sources["lines"].unknown_columns, UnknownColumns::Reject);
     let types = definitions.properties();
     assert_eq!(types["unit_price"], ValueType::Decimal { scale: 4 });
     assert_eq!((types["delivered"], types["packed_at"]), (ValueType::Date, ValueType::Time));
-    assert_eq!(definitions.attributes().keys().map(Name::as_str).collect::<Vec<_>>(), ["birthday", "country", "interests", "limit"]);
+    assert_eq!(
+        definitions.attributes().keys().map(Name::as_str).collect::<Vec<_>>(),
+        ["birthday", "country", "interests", "limit"]
+    );
 }
 
 #[test]
@@ -69,37 +84,71 @@ fn tags_are_read() {
         (AggregateFunction::CountDistinct, Window::Days(30), ["purchase".to_owned()].as_slice())
     );
     assert!(orders.filter.is_some() && orders.value == Some(Scalar::Name("invoice".to_owned())));
-    assert_eq!((aggregate("events_12h").window, aggregate("events_12h").value), (Window::Hours(12), None));
+    assert_eq!(
+        (aggregate("events_12h").window, aggregate("events_12h").value),
+        (Window::Hours(12), None)
+    );
     assert_eq!(aggregate("spend").window, Window::Lifetime);
-    let row = |name: &str| Some(if name == "quantity" { Value::Int(3) } else { Value::Decimal("1.2345".parse().unwrap()) });
-    let value = |name: &str| aggregate(name).value.unwrap().value(definitions.tag_type(name).unwrap(), &row).unwrap();
+    let row = |name: &str| {
+        Some(if name == "quantity" {
+            Value::Int(3)
+        } else {
+            Value::Decimal("1.2345".parse().unwrap())
+        })
+    };
+    let value = |name: &str| {
+        aggregate(name).value.unwrap().value(definitions.tag_type(name).unwrap(), &row).unwrap()
+    };
     assert_eq!(value("spend"), Value::Decimal("3.7035".parse().unwrap()));
-    // A whole number for a decimal tag comes as a decimal, a division is rounded once, to the tag's scale.
+    // A whole number for a decimal tag comes as a decimal, a division is rounded once, to the tag's
+    // scale.
     assert!(value("quantity_sum").is_of(ValueType::Decimal { scale: 2 }));
     assert_eq!(value("halves"), Value::Decimal("1.5".parse().unwrap()));
     let seven = |_: &str| Some(Value::Int(7));
     let third = check(&GOOD.replace("quantity / 2", "1 / quantity")).unwrap();
-    let TagKind::Aggregate(third) = &third.tags["halves"].kind else { panic!("an aggregate expected") };
+    let TagKind::Aggregate(third) = &third.tags["halves"].kind else {
+        panic!("an aggregate expected")
+    };
     assert_eq!(
         third.value.as_ref().unwrap().value(ValueType::Decimal { scale: 4 }, &seven),
         Some(Value::Decimal("0.1429".parse().unwrap()))
     );
 
-    let TagKind::Cohort { rules, otherwise } = &definitions.tags["band"].kind else { panic!("a cohort expected") };
-    assert_eq!(rules.iter().map(|r| r.value.to_string()).collect::<Vec<_>>(), ["gold", "NO"], "NO is not a truth value");
+    let TagKind::Cohort { rules, otherwise } = &definitions.tags["band"].kind else {
+        panic!("a cohort expected")
+    };
+    assert_eq!(
+        rules.iter().map(|r| r.value.to_string()).collect::<Vec<_>>(),
+        ["gold", "NO"],
+        "NO is not a truth value"
+    );
     assert_eq!(*otherwise, Some(Value::text("none")));
-    let TagKind::Cohort { rules, otherwise } = &definitions.tags["discount"].kind else { panic!("a cohort expected") };
+    let TagKind::Cohort { rules, otherwise } = &definitions.tags["discount"].kind else {
+        panic!("a cohort expected")
+    };
     assert_eq!(rules[0].value, Value::Decimal(Decimal::new(15, 1)));
-    assert_eq!((&rules[1].value, otherwise), (&Value::Decimal(Decimal::ONE), &Some(Value::Decimal(Decimal::new(25, 2)))));
-    let TagKind::Cohort { rules, .. } = &definitions.tags["since"].kind else { panic!("a cohort expected") };
+    assert_eq!(
+        (&rules[1].value, otherwise),
+        (&Value::Decimal(Decimal::ONE), &Some(Value::Decimal(Decimal::new(25, 2))))
+    );
+    let TagKind::Cohort { rules, .. } = &definitions.tags["since"].kind else {
+        panic!("a cohort expected")
+    };
     assert_eq!(rules[0].value.to_string(), "2011-06-30T23:00:00Z", "midnight in London");
-    let TagKind::Cohort { rules, .. } = &definitions.tags["kinds"].kind else { panic!("a cohort expected") };
+    let TagKind::Cohort { rules, .. } = &definitions.tags["kinds"].kind else {
+        panic!("a cohort expected")
+    };
     assert_eq!(rules[0].value, Value::Set(["a".into(), "b".into()].into()));
     assert_eq!(rules[1].value, Value::Set(["c".into()].into()));
 
     assert!(matches!(definitions.tags["vip"].kind, TagKind::Expression(Expression::Condition(_))));
-    assert!(matches!(definitions.tags["vip_or_not"].kind, TagKind::Expression(Expression::Scalar(_))));
-    assert!(matches!(&definitions.tags["rows"].kind, TagKind::Sql { query } if query.contains("{as_of}")));
+    assert!(matches!(
+        definitions.tags["vip_or_not"].kind,
+        TagKind::Expression(Expression::Scalar(_))
+    ));
+    assert!(
+        matches!(&definitions.tags["rows"].kind, TagKind::Sql { query } if query.contains("{as_of}"))
+    );
     assert_eq!(definitions.tag_type("last_seen"), Some(ValueType::Time));
     assert_eq!(definitions.tags["band"].description.as_deref(), Some("By the average order."));
 }
@@ -116,7 +165,10 @@ fn what_is_needed_comes_first() {
         }
     }
     assert_eq!(names(&definitions.crowd_order()), ["awake", "best"]);
-    assert_eq!(definitions.crowds["best"].expression.to_string(), "band == \"gold\" && crowd(\"awake\")");
+    assert_eq!(
+        definitions.crowds["best"].expression.to_string(),
+        "band == \"gold\" && crowd(\"awake\")"
+    );
 }
 
 #[test]
@@ -125,34 +177,55 @@ fn an_expression_is_checked_against_the_set() {
     let (tree, checked) = definitions.check_expression("spend >= 5000 && crowd('best')").unwrap();
     assert_eq!(tree.to_string(), "spend >= 5000 && crowd(\"best\")");
     assert_eq!(checked.names().into_iter().collect::<Vec<_>>(), ["spend"]);
-    let error = definitions.check_expression("vip == true && spnd >= 5000").unwrap_err().to_string();
-    assert_eq!(error, "unknown name `spnd`; did you mean `spend`?\n  1 | vip == true && spnd >= 5000\n    |                ^");
+    let error =
+        definitions.check_expression("vip == true && spnd >= 5000").unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "unknown name `spnd`; did you mean `spend`?\n  1 | vip == true && spnd >= 5000\n    |                ^"
+    );
 }
 
-/// The canonical JSON is a definition too, and equal definitions have equal ones, however they are written.
+/// The canonical JSON is a definition too, and equal definitions have equal ones, however they are
+/// written.
 #[test]
 fn the_canonical_form_says_all() {
     let documents = parse_definitions(&[file("good.yaml", GOOD)]).unwrap();
-    let stored: Vec<Document> = documents.iter().map(|d| Document::stored(d.kind.as_str(), &d.name, &d.body).unwrap()).collect();
+    let stored: Vec<Document> = documents
+        .iter()
+        .map(|d| Document::stored(d.kind.as_str(), &d.name, &d.body).unwrap())
+        .collect();
     assert_eq!(Definitions::check(&stored).unwrap(), good());
     let json: Vec<_> = documents.iter().map(|d| file("a.json", &d.body.to_string())).collect();
     let again = parse_definitions(&json).unwrap();
-    assert_eq!(again.iter().map(|d| &d.body).collect::<Vec<_>>(), documents.iter().map(|d| &d.body).collect::<Vec<_>>());
-    assert_eq!(documents[0].body.to_string(), r#"{"kind":"app","id":"shop","time_zone":"Europe/London","description":"A shop."}"#);
+    assert_eq!(
+        again.iter().map(|d| &d.body).collect::<Vec<_>>(),
+        documents.iter().map(|d| &d.body).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        documents[0].body.to_string(),
+        r#"{"kind":"app","id":"shop","time_zone":"Europe/London","description":"A shop."}"#
+    );
 
     let one = "kind: tag\nname: a\ntype: int\naggregate: { function: count, window: 1d }\n";
-    let other =
-        "# the same\n\"type\": 'int'\naggregate:\n  window: \"1d\"\n  events: []\n  where:\n  function: count\nname: a\nkind: tag\n";
-    let body = |text: &str| parse_definitions(&[file("x", text)]).unwrap().remove(0).body.to_string();
+    let other = "# the same\n\"type\": 'int'\naggregate:\n  window: \"1d\"\n  events: []\n  where:\n  function: count\nname: a\nkind: tag\n";
+    let body =
+        |text: &str| parse_definitions(&[file("x", text)]).unwrap().remove(0).body.to_string();
     assert_eq!(body(one), body(other));
     assert_eq!(Document::stored("tagg", "a", &documents[0].body), None);
 }
 
 #[test]
 fn documents_know_their_place() {
-    let files = [file("a.yaml", "# first\n\nkind: app\nid: shop\n---\n\nkind: crowd\nname: b\nexpression: x == 1\n"), file("b.yaml", "")];
+    let files = [
+        file(
+            "a.yaml",
+            "# first\n\nkind: app\nid: shop\n---\n\nkind: crowd\nname: b\nexpression: x == 1\n",
+        ),
+        file("b.yaml", ""),
+    ];
     let documents = parse_definitions(&files).unwrap();
-    let places: Vec<_> = documents.iter().map(|d| (d.kind, d.name.as_str(), d.path.as_str(), d.line)).collect();
+    let places: Vec<_> =
+        documents.iter().map(|d| (d.kind, d.name.as_str(), d.path.as_str(), d.line)).collect();
     assert_eq!(places, [(Kind::App, "shop", "a.yaml", 3), (Kind::Crowd, "b", "a.yaml", 7)]);
 }
 
@@ -163,9 +236,14 @@ fn shipped_definitions_check() {
     let mut found = 0;
     for folder in ["examples/online-retail", "crates/taghouse/src/demo/definitions"] {
         let Ok(entries) = std::fs::read_dir(root.join(folder)) else { continue };
-        let paths = entries.map(|e| e.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "yaml"));
-        let files: Vec<_> = paths.map(|p| file(&p.to_string_lossy(), &std::fs::read_to_string(&p).unwrap())).collect();
-        let checked = parse_definitions(&files).and_then(|documents| Definitions::check(&documents));
+        let paths = entries
+            .map(|e| e.unwrap().path())
+            .filter(|p| p.extension().is_some_and(|e| e == "yaml"));
+        let files: Vec<_> = paths
+            .map(|p| file(&p.to_string_lossy(), &std::fs::read_to_string(&p).unwrap()))
+            .collect();
+        let checked =
+            parse_definitions(&files).and_then(|documents| Definitions::check(&documents));
         assert!(checked.is_ok(), "{}", shown(&checked.unwrap_err()));
         found += 1;
     }

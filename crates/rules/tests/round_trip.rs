@@ -1,11 +1,13 @@
-//! Text ⇄ tree ⇄ JSON is lossless for every tree there can be, and no text and no JSON makes the reader panic.
+//! Text ⇄ tree ⇄ JSON is lossless for every tree there can be, and no text and no JSON makes the
+//! reader panic.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 use serde_json::{Value as Json, json};
 use taghouse_rules::{
-    ArithmeticOp, CompareOp, Function, Literal, MAX_DEPTH, MAX_EXPRESSION_BYTES, Predicate, Scalar, Test, parse_predicate, parse_scalar,
+    ArithmeticOp, CompareOp, Function, Literal, MAX_DEPTH, MAX_EXPRESSION_BYTES, Predicate, Scalar,
+    Test, parse_predicate, parse_scalar,
 };
 
 fn name() -> impl Strategy<Value = String> {
@@ -29,13 +31,20 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn literal() -> impl Strategy<Value = Literal> {
-    let decimal = (-79_228_162_514_264_337_593_543_950_335_i128..=79_228_162_514_264_337_593_543_950_335, 0_u32..=28);
+    let decimal = (
+        -79_228_162_514_264_337_593_543_950_335_i128..=79_228_162_514_264_337_593_543_950_335,
+        0_u32..=28,
+    );
     prop_oneof![
         any::<bool>().prop_map(Literal::Bool),
         any::<i64>().prop_map(Literal::Int),
         prop::sample::select(vec![i64::MIN, i64::MAX, 0, -1]).prop_map(Literal::Int),
-        decimal.prop_map(|(units, scale)| Literal::Decimal(Decimal::from_i128_with_scale(units, scale))),
-        (-999_i128..1000, 0_u32..5).prop_map(|(units, scale)| Literal::Decimal(Decimal::from_i128_with_scale(units, scale))),
+        decimal.prop_map(|(units, scale)| Literal::Decimal(Decimal::from_i128_with_scale(
+            units, scale
+        ))),
+        (-999_i128..1000, 0_u32..5).prop_map(|(units, scale)| Literal::Decimal(
+            Decimal::from_i128_with_scale(units, scale)
+        )),
         text().prop_map(Literal::Text),
     ]
 }
@@ -47,17 +56,23 @@ fn compare_op() -> impl Strategy<Value = CompareOp> {
 
 fn predicate() -> impl Strategy<Value = Predicate> {
     let leaf = prop_oneof![
-        (name(), compare_op(), literal()).prop_map(|(name, op, literal)| Predicate::Compare { name, op, literal }),
-        (name(), prop::collection::vec(literal(), 1..4)).prop_map(|(name, literals)| Predicate::In { name, literals }),
-        (name(), literal(), literal()).prop_map(|(name, low, high)| Predicate::Between { name, low, high }),
+        (name(), compare_op(), literal()).prop_map(|(name, op, literal)| Predicate::Compare {
+            name,
+            op,
+            literal
+        }),
+        (name(), prop::collection::vec(literal(), 1..4))
+            .prop_map(|(name, literals)| Predicate::In { name, literals }),
+        (name(), literal(), literal()).prop_map(|(name, low, high)| Predicate::Between {
+            name,
+            low,
+            high
+        }),
         (name(), text()).prop_map(|(name, pattern)| Predicate::Like { name, pattern }),
         name().prop_map(|name| Predicate::IsSet { name }),
         name().prop_map(|name| Predicate::Crowd { name }),
-        (name(), any::<bool>(), prop::collection::vec(literal(), 1..4)).prop_map(|(name, all, literals)| Predicate::Has {
-            name,
-            all,
-            literals
-        }),
+        (name(), any::<bool>(), prop::collection::vec(literal(), 1..4))
+            .prop_map(|(name, all, literals)| Predicate::Has { name, all, literals }),
         name().prop_map(|name| Predicate::of(Scalar::Name(name), Test::Holds)),
     ];
     leaf.prop_map(differing).prop_recursive(6, 40, 4, |inner| {
@@ -97,7 +112,13 @@ fn test() -> impl Strategy<Value = Predicate> {
         Just(Test::Holds),
     ];
     (scalar(), test).prop_map(|(value, test)| {
-        let holds = matches!(&value, Scalar::Name(_) | Scalar::Call { .. } | Scalar::If { .. } | Scalar::Literal(Literal::Bool(_)));
+        let holds = matches!(
+            &value,
+            Scalar::Name(_)
+                | Scalar::Call { .. }
+                | Scalar::If { .. }
+                | Scalar::Literal(Literal::Bool(_))
+        );
         let test = if matches!(test, Test::Holds) && !holds { Test::IsSet } else { test };
         differing(Predicate::of(value, test))
     })
@@ -123,29 +144,44 @@ fn scalar() -> impl Strategy<Value = Scalar> {
         let many = prop::collection::vec(inner.clone(), 1..4);
         prop_oneof![
             inner.clone().prop_map(|s| Scalar::Negate(Box::new(s))),
-            (prop::sample::select(vec![Add, Subtract, Multiply, Divide]), inner.clone(), inner.clone())
-                .prop_map(|(op, left, right)| Scalar::Binary { op, left: Box::new(left), right: Box::new(right) }),
-            (prop::sample::select(Function::ALL.to_vec()), many).prop_map(|(function, mut arguments)| {
-                match function {
-                    Function::Round => {
-                        arguments.truncate(1);
-                        arguments.push(Scalar::Literal(Literal::Int(2)));
+            (
+                prop::sample::select(vec![Add, Subtract, Multiply, Divide]),
+                inner.clone(),
+                inner.clone()
+            )
+                .prop_map(|(op, left, right)| Scalar::Binary {
+                    op,
+                    left: Box::new(left),
+                    right: Box::new(right)
+                }),
+            (prop::sample::select(Function::ALL.to_vec()), many).prop_map(
+                |(function, mut arguments)| {
+                    match function {
+                        Function::Round => {
+                            arguments.truncate(1);
+                            arguments.push(Scalar::Literal(Literal::Int(2)));
+                        }
+                        Function::Abs | Function::Lower | Function::Upper | Function::Trim => {
+                            arguments.truncate(1)
+                        }
+                        Function::Coalesce | Function::Least | Function::Greatest => {}
                     }
-                    Function::Abs | Function::Lower | Function::Upper | Function::Trim => arguments.truncate(1),
-                    Function::Coalesce | Function::Least | Function::Greatest => {}
+                    Scalar::Call { function, arguments }
                 }
-                Scalar::Call { function, arguments }
-            }),
-            (predicate(), inner.clone(), inner).prop_map(|(condition, then, otherwise)| Scalar::If {
-                condition: Box::new(condition),
-                then: Box::new(then),
-                otherwise: Box::new(otherwise)
+            ),
+            (predicate(), inner.clone(), inner).prop_map(|(condition, then, otherwise)| {
+                Scalar::If {
+                    condition: Box::new(condition),
+                    then: Box::new(then),
+                    otherwise: Box::new(otherwise),
+                }
             }),
         ]
     })
 }
 
-/// Trees that are equal and print alike: `Decimal`'s own equality does not see `1.5` and `1.50` apart.
+/// Trees that are equal and print alike: `Decimal`'s own equality does not see `1.5` and `1.50`
+/// apart.
 fn same_predicate(a: &Predicate, b: &Predicate) -> Result<(), TestCaseError> {
     prop_assert_eq!(a, b);
     prop_assert_eq!(a.to_string(), b.to_string());
@@ -218,9 +254,10 @@ proptest! {
 }
 
 const PIECES: &[&str] = &[
-    "a", "b2", "`in`", "and", "or", "not", "in", "between", "like", "is", "set", "true", "(", ")", "(", ")", ",", "&&", "||", "!", "==",
-    "!=", "<", ">=", "1", "-", "2.50", ".5", "7.", "\"x\"", "'%'", "crowd", "LESS", "round", "if", "abs", "+", "*", "/", "\\", "é", "`",
-    "\"", "did", "has", "any", "all", "coalesce", "/", ">",
+    "a", "b2", "`in`", "and", "or", "not", "in", "between", "like", "is", "set", "true", "(", ")",
+    "(", ")", ",", "&&", "||", "!", "==", "!=", "<", ">=", "1", "-", "2.50", ".5", "7.", "\"x\"",
+    "'%'", "crowd", "LESS", "round", "if", "abs", "+", "*", "/", "\\", "é", "`", "\"", "did",
+    "has", "any", "all", "coalesce", "/", ">",
 ];
 
 fn any_json() -> impl Strategy<Value = Json> {
@@ -271,9 +308,13 @@ fn any_json() -> impl Strategy<Value = Json> {
     leaf.prop_recursive(6, 60, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Json::from),
-            (prop::sample::select(KEYS.to_vec()), inner.clone()).prop_map(|(key, value)| json!({key: value})),
-            prop::collection::vec((prop::sample::select(KEYS.to_vec()), inner), 0..4)
-                .prop_map(|all| Json::Object(all.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())),
+            (prop::sample::select(KEYS.to_vec()), inner.clone())
+                .prop_map(|(key, value)| json!({key: value})),
+            prop::collection::vec((prop::sample::select(KEYS.to_vec()), inner), 0..4).prop_map(
+                |all| Json::Object(
+                    all.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+                )
+            ),
         ]
     })
 }
@@ -285,16 +326,28 @@ fn deep_trees_are_read_up_to_the_limit_and_refused_beyond() {
     let deepest = parse_predicate(&text(MAX_DEPTH - 1)).unwrap();
     assert_eq!(parse_predicate(&deepest.to_string()).unwrap(), deepest);
     assert_eq!(Predicate::from_json(&deepest.to_json()).unwrap(), deepest);
-    assert!(parse_predicate(&text(MAX_DEPTH)).unwrap_err().message.contains("nested more than 128 deep"));
+    assert!(
+        parse_predicate(&text(MAX_DEPTH))
+            .unwrap_err()
+            .message
+            .contains("nested more than 128 deep")
+    );
     let mut json = deepest.to_json();
     json = json!({"not": json});
-    assert!(Predicate::from_json(&json).unwrap_err().to_string().contains("nested more than 128 deep"));
+    assert!(
+        Predicate::from_json(&json).unwrap_err().to_string().contains("nested more than 128 deep")
+    );
     // The same through values.
     let text = |levels: usize| format!("{}a{} > 1", "abs(".repeat(levels), ")".repeat(levels));
     let deepest = parse_predicate(&text(MAX_DEPTH - 2)).unwrap();
     assert_eq!(parse_predicate(&deepest.to_string()).unwrap(), deepest);
     assert_eq!(Predicate::from_json(&deepest.to_json()).unwrap(), deepest);
-    assert!(parse_predicate(&text(MAX_DEPTH - 1)).unwrap_err().message.contains("nested more than 128 deep"));
+    assert!(
+        parse_predicate(&text(MAX_DEPTH - 1))
+            .unwrap_err()
+            .message
+            .contains("nested more than 128 deep")
+    );
 }
 
 #[test]
@@ -310,7 +363,13 @@ fn hostile_texts_are_errors() {
     for text in too_deep {
         assert!(parse_predicate(&text).is_err());
     }
-    for text in ["-".repeat(60_000), "abs(".repeat(15_000), "if(a == 1, ".repeat(5_000), "a+".repeat(30_000) + "a", "(".repeat(60_000)] {
+    for text in [
+        "-".repeat(60_000),
+        "abs(".repeat(15_000),
+        "if(a == 1, ".repeat(5_000),
+        "a+".repeat(30_000) + "a",
+        "(".repeat(60_000),
+    ] {
         assert!(parse_scalar(&text).is_err());
     }
     let long = parse_predicate(&" ".repeat(MAX_EXPRESSION_BYTES + 1)).unwrap_err();
@@ -318,7 +377,8 @@ fn hostile_texts_are_errors() {
     // Wide is fine: one condition after the other.
     let wide = vec!["a == 1"; 6_000].join(" && ");
     assert!(matches!(parse_predicate(&wide).unwrap(), Predicate::And(all) if all.len() == 6_000));
-    let list = format!("a in ({})", (0..170_000).map(|i| i.to_string()).collect::<Vec<_>>().join(","));
+    let list =
+        format!("a in ({})", (0..170_000).map(|i| i.to_string()).collect::<Vec<_>>().join(","));
     assert!(list.len() > 1_000_000);
     let read = parse_predicate(&list).unwrap();
     assert_eq!(Predicate::from_json(&read.to_json()).unwrap(), read);
@@ -331,11 +391,21 @@ fn hostile_texts_are_errors() {
 #[test]
 fn hostile_json_is_an_error_and_not_a_stack_overflow() {
     // By hand, for `json!` itself walks what it is given.
-    let wrapped = |key: &str, inner: Json| Json::Object([(key.to_owned(), inner)].into_iter().collect());
+    let wrapped =
+        |key: &str, inner: Json| Json::Object([(key.to_owned(), inner)].into_iter().collect());
     let json = (0..2_000).fold(json!({"is_set": {"name": "a"}}), |inner, _| wrapped("not", inner));
-    assert!(Predicate::from_json(&json).unwrap_err().to_string().contains("nested more than 128 deep"));
-    let json = wrapped("holds", (0..2_000).fold(json!({"name": "a"}), |inner, _| wrapped("abs", Json::Array(vec![inner]))));
-    assert!(Predicate::from_json(&json).unwrap_err().to_string().contains("nested more than 128 deep"));
+    assert!(
+        Predicate::from_json(&json).unwrap_err().to_string().contains("nested more than 128 deep")
+    );
+    let json = wrapped(
+        "holds",
+        (0..2_000).fold(json!({"name": "a"}), |inner, _| wrapped("abs", Json::Array(vec![inner]))),
+    );
+    assert!(
+        Predicate::from_json(&json).unwrap_err().to_string().contains("nested more than 128 deep")
+    );
     let json = (0..2_000).fold(json!({"name": "a"}), |inner, _| wrapped("negate", inner));
-    assert!(Scalar::from_json(&json).unwrap_err().to_string().contains("nested more than 128 deep"));
+    assert!(
+        Scalar::from_json(&json).unwrap_err().to_string().contains("nested more than 128 deep")
+    );
 }

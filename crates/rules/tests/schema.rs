@@ -27,10 +27,17 @@ fn every_key_is_described() {
     for (definition, part) in schema["$defs"].as_object().unwrap() {
         for (key, property) in part["properties"].as_object().into_iter().flatten() {
             keys += 1;
-            assert!(property["description"].as_str().is_some_and(|d| d.len() > 3), "{definition}.{key} has no description");
+            assert!(
+                property["description"].as_str().is_some_and(|d| d.len() > 3),
+                "{definition}.{key} has no description"
+            );
         }
         if part["type"] == "object" {
-            assert_eq!(part["additionalProperties"], Json::Bool(false), "{definition} takes unknown keys");
+            assert_eq!(
+                part["additionalProperties"],
+                Json::Bool(false),
+                "{definition} takes unknown keys"
+            );
         }
     }
     assert!(keys > 50, "only {keys} keys");

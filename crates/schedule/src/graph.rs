@@ -14,19 +14,25 @@ impl Graph {
     /// Checks names and arrows.
     ///
     /// # Errors
-    /// `Invalid`: a name given twice, an `after` that names no task of the run, a cycle (which is named).
+    /// `Invalid`: a name given twice, an `after` that names no task of the run, a cycle (which is
+    /// named).
     pub(crate) fn new(tasks: &[(String, Vec<String>)]) -> Result<Self> {
         let mut places = HashMap::new();
         for (place, (name, _)) in tasks.iter().enumerate() {
             if places.insert(name.as_str(), place).is_some() {
-                return Err(Error::Invalid(format!("two tasks of the run are called \"{name}\": give each its own name")));
+                return Err(Error::Invalid(format!(
+                    "two tasks of the run are called \"{name}\": give each its own name"
+                )));
             }
         }
-        let mut graph = Self { needs: vec![0; tasks.len()], dependants: vec![Vec::new(); tasks.len()] };
+        let mut graph =
+            Self { needs: vec![0; tasks.len()], dependants: vec![Vec::new(); tasks.len()] };
         for (place, (name, after)) in tasks.iter().enumerate() {
             for needed in after {
                 let Some(needed) = places.get(needed.as_str()) else {
-                    return Err(Error::Invalid(format!("task \"{name}\" comes after \"{needed}\", which is not a task of the run")));
+                    return Err(Error::Invalid(format!(
+                        "task \"{name}\" comes after \"{needed}\", which is not a task of the run"
+                    )));
                 };
                 graph.needs[place] += 1;
                 graph.dependants[*needed].push(place);
@@ -36,8 +42,12 @@ impl Graph {
         if stuck.is_empty() {
             return Ok(graph);
         }
-        let names: Vec<_> = stuck.into_iter().map(|place| format!("\"{}\"", tasks[place].0)).collect();
-        Err(Error::Invalid(format!("tasks wait for each other in a cycle, or behind one: {}", names.join(", "))))
+        let names: Vec<_> =
+            stuck.into_iter().map(|place| format!("\"{}\"", tasks[place].0)).collect();
+        Err(Error::Invalid(format!(
+            "tasks wait for each other in a cycle, or behind one: {}",
+            names.join(", ")
+        )))
     }
 
     /// Tasks that no order reaches (Kahn).
@@ -63,7 +73,8 @@ mod tests {
     /// `"a; b a; c a b"`: each task with those it comes after.
     fn check(text: &str, expected: std::result::Result<&[usize], &str>) {
         let words = |part: &str| part.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        let tasks: Vec<_> = text.split(';').map(words).map(|mut words| (words.remove(0), words)).collect();
+        let tasks: Vec<_> =
+            text.split(';').map(words).map(|mut words| (words.remove(0), words)).collect();
         match (Graph::new(&tasks), expected) {
             (Ok(graph), Ok(needs)) => assert_eq!(graph.needs, needs, "{text}"),
             (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{text}: {error}"),

@@ -1,6 +1,8 @@
-//! Runs: a DAG of tasks with retries, progress and cancel, recorded in the catalog. It knows what a [`Task`] is, never what one does.
+//! Runs: a DAG of tasks with retries, progress and cancel, recorded in the catalog. It knows what a
+//! [`Task`] is, never what one does.
 //!
-//! A run lives in this process; the catalog holds what is left of it. [`Scheduler::recover`] closes the runs of a process that died.
+//! A run lives in this process; the catalog holds what is left of it. [`Scheduler::recover`] closes
+//! the runs of a process that died.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod error;

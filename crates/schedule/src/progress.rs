@@ -23,7 +23,8 @@ impl Progress {
         self.update(|task| task.message = text.into());
     }
 
-    /// Says that something was left out, although the task goes on: the run then ends as one that succeeded with warnings.
+    /// Says that something was left out, although the task goes on: the run then ends as one that
+    /// succeeded with warnings.
     pub fn warn(&self, text: impl Into<String>) {
         self.update(|task| task.warnings.push(text.into()));
     }

@@ -65,7 +65,8 @@ impl RunHandle {
         self.status.clone()
     }
 
-    /// Asks it to stop: what waits never starts, what runs has half a second to end. What is committed stays. Twice is once.
+    /// Asks it to stop: what waits never starts, what runs has half a second to end. What is
+    /// committed stays. Twice is once.
     pub fn cancel(&self) {
         self.cancel.cancel();
     }
@@ -104,7 +105,17 @@ impl Run {
         runtime: Handle,
     ) -> Self {
         let tasks = tasks.into_iter().map(Some).collect();
-        Self { tasks, graph, running: JoinSet::new(), places: HashMap::new(), status, cancel, clock, patience, runtime }
+        Self {
+            tasks,
+            graph,
+            running: JoinSet::new(),
+            places: HashMap::new(),
+            status,
+            cancel,
+            clock,
+            patience,
+            runtime,
+        }
     }
 
     /// Runs all that can run; gives the state the run ends in.
@@ -142,7 +153,9 @@ impl Run {
         match () {
             () if any(TaskState::Cancelled) => RunState::Cancelled,
             () if any(TaskState::Failed) => RunState::Failed,
-            () if run.tasks.iter().any(|task| !task.warnings.is_empty()) => RunState::SucceededWithWarnings,
+            () if run.tasks.iter().any(|task| !task.warnings.is_empty()) => {
+                RunState::SucceededWithWarnings
+            }
             () => RunState::Succeeded,
         }
     }
@@ -158,7 +171,10 @@ impl Run {
         let Some(task) = self.tasks[place].take() else { return };
         let (progress, now_ms) = (self.progress(place), self.clock.now_ms());
         progress.update(|task| (task.state, task.started_ms) = (TaskState::Running, Some(now_ms)));
-        let id = self.running.spawn_on(attempts(task, progress, self.patience.retry), &self.runtime).id();
+        let id = self
+            .running
+            .spawn_on(attempts(task, progress, self.patience.retry), &self.runtime)
+            .id();
         self.places.insert(id, place);
     }
 
@@ -166,8 +182,16 @@ impl Run {
     fn end(&mut self, done: Result<(Id, Outcome), JoinError>) {
         let (id, outcome) = match done {
             Ok(done) => done,
-            Err(error) if error.is_cancelled() => (error.id(), Err(TaskError::new(ErrorKind::Unavailable, "stopped by a cancel"))),
-            Err(error) => (error.id(), Err(TaskError::new(ErrorKind::Internal, format!("internal error: the task failed: {error}")))),
+            Err(error) if error.is_cancelled() => {
+                (error.id(), Err(TaskError::new(ErrorKind::Unavailable, "stopped by a cancel")))
+            }
+            Err(error) => (
+                error.id(),
+                Err(TaskError::new(
+                    ErrorKind::Internal,
+                    format!("internal error: the task failed: {error}"),
+                )),
+            ),
         };
         let Some(place) = self.places.remove(&id) else { return };
         let (now_ms, cancelled) = (self.clock.now_ms(), self.cancel.is_cancelled());
@@ -176,7 +200,9 @@ impl Run {
             task.finished_ms = Some(now_ms);
             match outcome {
                 Ok(result) => (task.state, task.result) = (TaskState::Succeeded, Some(result)),
-                Err(error) if cancelled => (task.state, task.error) = (TaskState::Cancelled, Some(error.message)),
+                Err(error) if cancelled => {
+                    (task.state, task.error) = (TaskState::Cancelled, Some(error.message))
+                }
                 Err(error) => (task.state, task.error) = (TaskState::Failed, Some(error.message)),
             }
         });
@@ -204,7 +230,8 @@ impl Run {
         for (_, place) in std::mem::take(&mut self.places) {
             tracing::error!(task = self.status.borrow().tasks[place].name, why);
             self.progress(place).update(|task| {
-                (task.state, task.error, task.finished_ms) = (TaskState::Cancelled, Some(why.to_owned()), Some(now_ms));
+                (task.state, task.error, task.finished_ms) =
+                    (TaskState::Cancelled, Some(why.to_owned()), Some(now_ms));
             });
         }
     }
@@ -214,7 +241,8 @@ impl Run {
         let mut gone = vec![place];
         while let Some(place) = gone.pop() {
             if self.tasks[place].take().is_some() {
-                self.progress(place).update(|task| (task.state, task.error) = (state, Some(why.to_owned())));
+                self.progress(place)
+                    .update(|task| (task.state, task.error) = (state, Some(why.to_owned())));
                 gone.extend(&self.graph.dependants[place]);
             }
         }
@@ -227,13 +255,21 @@ async fn attempts(mut task: Box<dyn Task>, progress: Progress, retry: Retry) -> 
     loop {
         progress.update(|task| (task.attempts, task.done, task.total) = (retried + 1, 0, 0));
         let error = match task.run(&progress).await {
-            Err(error) if error.is_passing() && retried < retry.retries && !progress.is_cancelled() => error,
+            Err(error)
+                if error.is_passing() && retried < retry.retries && !progress.is_cancelled() =>
+            {
+                error
+            }
             outcome => return outcome,
         };
         let pause = retry.pause(retried);
         retried += 1;
         tracing::warn!(task = task.name(), %error, retry = retried, "a task is tried again");
-        progress.message(format!("retry {retried} of {} in {} ms: {error}", retry.retries, pause.as_millis()));
+        progress.message(format!(
+            "retry {retried} of {} in {} ms: {error}",
+            retry.retries,
+            pause.as_millis()
+        ));
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = progress.cancelled() => return Err(error),

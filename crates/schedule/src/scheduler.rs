@@ -49,7 +49,8 @@ struct Known {
 }
 
 impl Scheduler {
-    /// A scheduler without runs; call [`Scheduler::recover`] before the first one. Needs a tokio runtime with time from the first start on.
+    /// A scheduler without runs; call [`Scheduler::recover`] before the first one. Needs a tokio
+    /// runtime with time from the first start on.
     pub fn new(catalog: Arc<dyn Catalog>, clock: Arc<dyn Clock>) -> Self {
         Self {
             catalog,
@@ -70,22 +71,25 @@ impl Scheduler {
         self
     }
 
-    /// The same with tasks on another runtime than the one that starts them and listens for a cancel: their work does not stand in its way.
+    /// The same with tasks on another runtime than the one that starts them and listens for a
+    /// cancel: their work does not stand in its way.
     #[must_use]
     pub fn on(mut self, runtime: Handle) -> Self {
         self.runtime = Some(runtime);
         self
     }
 
-    /// The same with another time, instead of 300 ms, that running tasks have to end by themselves after a cancel before they are dropped.
+    /// The same with another time, instead of 300 ms, that running tasks have to end by themselves
+    /// after a cancel before they are dropped.
     #[must_use]
     pub fn with_grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// Marks the runs that a dead process left open as `interrupted`; gives how many. Runs of this scheduler are left alone, those of
-    /// another live process on the same catalog are not: the data folder has one owner.
+    /// Marks the runs that a dead process left open as `interrupted`; gives how many. Runs of this
+    /// scheduler are left alone, those of another live process on the same catalog are not: the
+    /// data folder has one owner.
     ///
     /// # Errors
     /// Errors of the catalog.
@@ -96,9 +100,12 @@ impl Scheduler {
             if self.get(&record.id).is_some() {
                 continue;
             }
-            if let Some(Ok(mut tasks)) = record.detail.get("tasks").cloned().map(serde_json::from_value::<Vec<TaskStatus>>) {
+            if let Some(Ok(mut tasks)) =
+                record.detail.get("tasks").cloned().map(serde_json::from_value::<Vec<TaskStatus>>)
+            {
                 for task in tasks.iter_mut().filter(|task| !task.state.is_final()) {
-                    (task.state, task.error) = (TaskState::Cancelled, Some("its process ended".to_owned()));
+                    (task.state, task.error) =
+                        (TaskState::Cancelled, Some("its process ended".to_owned()));
                 }
                 record.detail = detail(&tasks);
             }
@@ -114,18 +121,25 @@ impl Scheduler {
         Ok(count)
     }
 
-    /// Records a run and starts it. Tasks that need none start at once, side by side. A task that fails takes those that need it with it,
-    /// the others go on.
+    /// Records a run and starts it. Tasks that need none start at once, side by side. A task that
+    /// fails takes those that need it with it, the others go on.
     ///
     /// # Errors
-    /// `Invalid` for tasks that are not a DAG, `Unavailable` after [`Scheduler::shut_down`], else the catalog's: nothing runs then.
-    pub async fn start(&self, app: &AppId, kind: &str, tasks: Vec<Box<dyn Task>>) -> Result<RunHandle> {
+    /// `Invalid` for tasks that are not a DAG, `Unavailable` after [`Scheduler::shut_down`], else
+    /// the catalog's: nothing runs then.
+    pub async fn start(
+        &self,
+        app: &AppId,
+        kind: &str,
+        tasks: Vec<Box<dyn Task>>,
+    ) -> Result<RunHandle> {
         let names: Vec<_> = tasks.iter().map(|task| (task.name(), task.after())).collect();
         let graph = Graph::new(&names)?;
         if self.known().closed {
             return Err(Error::ShutDown);
         }
-        let tasks_status = names.into_iter().map(|(name, after)| TaskStatus::pending(name, after)).collect();
+        let tasks_status =
+            names.into_iter().map(|(name, after)| TaskStatus::pending(name, after)).collect();
         let (number, status) = self.record(app, kind, tasks_status).await?;
         let id: Arc<str> = status.id.as_str().into();
         let (sender, receiver) = watch::channel(status);
@@ -135,7 +149,8 @@ impl Scheduler {
         let sender = Arc::new(sender);
         let runtime = self.runtime.clone().unwrap_or_else(Handle::current);
         let patience = Patience { retry: self.retry, grace: self.grace };
-        let run = Run::new(tasks, graph, sender.clone(), cancel, self.clock.clone(), patience, runtime);
+        let run =
+            Run::new(tasks, graph, sender.clone(), cancel, self.clock.clone(), patience, runtime);
         let (catalog, clock, retry) = (self.catalog.clone(), self.clock.clone(), self.retry);
         let mut driving = self.driving.lock();
         while driving.try_join_next().is_some() {}
@@ -146,7 +161,9 @@ impl Scheduler {
             let saving = save(catalog.as_ref(), &end, retry);
             let saved = match state {
                 // Whoever cancels is told at once, also by a catalog that does not answer.
-                RunState::Cancelled => tokio::time::timeout(RECORDED_WITHIN, saving).await.unwrap_or(false),
+                RunState::Cancelled => {
+                    tokio::time::timeout(RECORDED_WITHIN, saving).await.unwrap_or(false)
+                }
                 _ => saving.await,
             };
             sender.send_replace(end.clone());
@@ -164,10 +181,17 @@ impl Scheduler {
 
     /// An app's runs of this process, newest first.
     pub fn list(&self, app: &AppId) -> Vec<RunStatus> {
-        self.known().runs.values().rev().filter(|run| run.app() == app).map(RunHandle::status).collect()
+        self.known()
+            .runs
+            .values()
+            .rev()
+            .filter(|run| run.app() == app)
+            .map(RunHandle::status)
+            .collect()
     }
 
-    /// Cancels all runs and waits for their end (two seconds at most, see [`Task::run`]). No run starts any more.
+    /// Cancels all runs and waits for their end (two seconds at most, see [`Task::run`]). No run
+    /// starts any more.
     pub async fn shut_down(&self) {
         let runs: Vec<_> = {
             let mut known = self.known();
@@ -181,16 +205,24 @@ impl Scheduler {
         let mut driving = std::mem::take(&mut *self.driving.lock());
         let recorded = async { while driving.join_next().await.is_some() {} };
         if tokio::time::timeout(LAST_RECORDS, recorded).await.is_err() {
-            tracing::warn!("the catalog did not take the end of every run: the next start calls those interrupted");
+            tracing::warn!(
+                "the catalog did not take the end of every run: the next start calls those interrupted"
+            );
             driving.detach_all();
         }
     }
 
     /// Puts the new run into the catalog under an id that no other run has.
-    async fn record(&self, app: &AppId, kind: &str, tasks: Vec<TaskStatus>) -> Result<(u64, RunStatus)> {
+    async fn record(
+        &self,
+        app: &AppId,
+        kind: &str,
+        tasks: Vec<TaskStatus>,
+    ) -> Result<(u64, RunStatus)> {
         let started_ms = self.clock.now_ms();
         let (app, kind, state) = (app.clone(), kind.to_owned(), RunState::Running);
-        let mut status = RunStatus { id: String::new(), app, kind, state, started_ms, finished_ms: None, tasks };
+        let mut status =
+            RunStatus { id: String::new(), app, kind, state, started_ms, finished_ms: None, tasks };
         loop {
             let number = self.started.fetch_add(1, Ordering::Relaxed);
             status.id = format!("run-{started_ms}-{number}");
@@ -213,8 +245,12 @@ impl Scheduler {
             handle.cancel();
         }
         known.runs.insert(number, handle);
-        let ended: Vec<u64> =
-            known.runs.iter().filter(|(_, run)| run.status.borrow().state.is_final()).map(|(number, _)| *number).collect();
+        let ended: Vec<u64> = known
+            .runs
+            .iter()
+            .filter(|(_, run)| run.status.borrow().state.is_final())
+            .map(|(number, _)| *number)
+            .collect();
         for number in ended.iter().take(ended.len().saturating_sub(ENDED_KEPT)) {
             known.runs.remove(number);
         }
@@ -265,8 +301,8 @@ async fn save(catalog: &dyn Catalog, status: &RunStatus, retry: Retry) -> bool {
     }
 }
 
-/// Records an end that everybody knows already, once the catalog takes it: a disk that was full has room again, say. If the process ends
-/// before, the run is `interrupted` after the next start.
+/// Records an end that everybody knows already, once the catalog takes it: a disk that was full has
+/// room again, say. If the process ends before, the run is `interrupted` after the next start.
 async fn save_late(catalog: &dyn Catalog, status: &RunStatus) {
     loop {
         tokio::time::sleep(SAVE_EVERY).await;

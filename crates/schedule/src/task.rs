@@ -15,10 +15,12 @@ pub trait Task: Send {
         Vec::new()
     }
 
-    /// Does the work; called again after a `Conflict` or `Unavailable`. When a cancel is asked, it should end soon by itself (see
-    /// [`Progress::is_cancelled`]); 300 ms later it is dropped at its next await, so what it publishes must be published whole. One that does not
-    /// come to an await for another 300 ms is left behind: the run ends without it. So what computes for long belongs on a blocking thread, and
-    /// holds nothing there that others wait for.
+    /// Does the work; called again after a `Conflict` or `Unavailable`. When a cancel is asked, it
+    /// should end soon by itself (see [`Progress::is_cancelled`]); 300 ms later it is dropped
+    /// at its next await, so what it publishes must be published whole. One that does not
+    /// come to an await for another 300 ms is left behind: the run ends without it. So what
+    /// computes for long belongs on a blocking thread, and holds nothing there that others wait
+    /// for.
     ///
     /// # Errors
     /// Whatever made it fail; the kind decides whether it is tried again.

@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use taghouse_catalog::{Catalog, SqliteCatalog};
 use taghouse_model::{AppId, Clock, ErrorKind, TimestampMs};
-use taghouse_schedule::{Progress, Retry, RunHandle, RunState, RunStatus, Scheduler, Task, TaskError, TaskState};
+use taghouse_schedule::{
+    Progress, Retry, RunHandle, RunState, RunStatus, Scheduler, Task, TaskError, TaskState,
+};
 use tokio::sync::{Barrier, Notify};
 
 const LONG: Duration = Duration::from_secs(30);
@@ -34,7 +36,9 @@ async fn catalog(folder: &Path) -> Arc<SqliteCatalog> {
 
 fn scheduler(catalog: Arc<SqliteCatalog>) -> Scheduler {
     let retry = Retry { retries: 3, backoff: Duration::from_millis(1) };
-    Scheduler::new(catalog, Arc::new(Ticks(AtomicI64::new(1000)))).with_retry(retry).with_grace(Duration::from_millis(100))
+    Scheduler::new(catalog, Arc::new(Ticks(AtomicI64::new(1000))))
+        .with_retry(retry)
+        .with_grace(Duration::from_millis(100))
 }
 
 /// What a task of these tests does.
@@ -85,7 +89,10 @@ impl Task for Step {
                 barrier.wait().await;
             }
             Does::Fail(times, kind) => {
-                if times.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok() {
+                if times
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
+                    .is_ok()
+                {
                     return Err(TaskError::new(*kind, "not yet"));
                 }
             }
@@ -103,7 +110,10 @@ impl Task for Step {
                 begun.notify_one();
                 drop(gate.lock().unwrap());
             }
-            Does::Thread(names) => names.lock().unwrap().push(std::thread::current().name().unwrap_or_default().to_owned()),
+            Does::Thread(names) => names
+                .lock()
+                .unwrap()
+                .push(std::thread::current().name().unwrap_or_default().to_owned()),
             Does::Panic => panic!("a defect"),
             Does::Report(leave) => {
                 progress.set(5, 10);
@@ -116,19 +126,25 @@ impl Task for Step {
 }
 
 fn states(run: &RunStatus) -> String {
-    let tasks: Vec<_> = run.tasks.iter().map(|task| format!("{} {}", task.name, task.state)).collect();
+    let tasks: Vec<_> =
+        run.tasks.iter().map(|task| format!("{} {}", task.name, task.state)).collect();
     format!("{}: {}", run.state, tasks.join(", "))
 }
 
 async fn run(tasks: Vec<Box<dyn Task>>) -> RunStatus {
     let folder = tempfile::tempdir().unwrap();
     let catalog = catalog(folder.path()).await;
-    let run = scheduler(catalog.clone()).start(&shop(), "test", tasks).await.unwrap().wait(LONG).await;
+    let run =
+        scheduler(catalog.clone()).start(&shop(), "test", tasks).await.unwrap().wait(LONG).await;
     let record = catalog.run(&shop(), &run.id).await.unwrap().unwrap();
     assert_eq!(record.state, run.state.to_string(), "what is said is recorded");
     assert_eq!(record.detail, json!({ "tasks": run.tasks }));
     assert_eq!((record.started_ms, record.finished_ms), (run.started_ms, run.finished_ms));
-    assert!(run.state.is_final() && run.finished_ms.is_some() && run.tasks.iter().all(|task| task.state.is_final()));
+    assert!(
+        run.state.is_final()
+            && run.finished_ms.is_some()
+            && run.tasks.iter().all(|task| task.state.is_final())
+    );
     run
 }
 
@@ -149,7 +165,13 @@ async fn tasks_run_behind_those_they_need() {
     let notes = notes.lock().unwrap().clone();
     let place = |name: &str| notes.iter().position(|note| note == name).unwrap();
     assert_eq!(notes.len(), 5);
-    for (before, behind) in [("first", "left"), ("first", "right"), ("other", "right"), ("left", "last"), ("right", "last")] {
+    for (before, behind) in [
+        ("first", "left"),
+        ("first", "right"),
+        ("other", "right"),
+        ("left", "last"),
+        ("right", "last"),
+    ] {
         assert!(place(before) < place(behind), "{before} before {behind} in {notes:?}");
     }
 }
@@ -158,7 +180,12 @@ async fn tasks_run_behind_those_they_need() {
 async fn tasks_that_need_nothing_run_side_by_side() {
     let barrier = Arc::new(Barrier::new(3));
     let meet = || Does::Meet(barrier.clone());
-    assert_eq!(run(vec![step("a", &[], meet()), step("b", &[], meet()), step("c", &[], meet())]).await.state, RunState::Succeeded);
+    assert_eq!(
+        run(vec![step("a", &[], meet()), step("b", &[], meet()), step("c", &[], meet())])
+            .await
+            .state,
+        RunState::Succeeded
+    );
 }
 
 #[tokio::test]
@@ -172,7 +199,8 @@ async fn passing_errors_are_tried_again_three_times() {
         (ErrorKind::Corrupt, 1, 1, TaskState::Failed),
     ];
     for (kind, failures, attempts, state) in cases {
-        let done = run(vec![step("a", &[], Does::Fail(Arc::new(AtomicU32::new(failures)), kind))]).await;
+        let done =
+            run(vec![step("a", &[], Does::Fail(Arc::new(AtomicU32::new(failures)), kind))]).await;
         let task = &done.tasks[0];
         assert_eq!((task.attempts, task.state), (attempts, state), "{kind:?} {failures} times");
         assert_eq!(task.error.as_deref(), (state == TaskState::Failed).then_some("not yet"));
@@ -233,7 +261,10 @@ async fn a_cancel_stops_what_runs_and_what_waits() {
             step("waits_more", &["waits", "done"], Does::Note(notes.clone())),
         ]
     };
-    for (blocks, error) in [(Does::UntilAsked(begun.clone()), "stopped when asked"), (Does::Never(begun.clone()), "stopped by a cancel")] {
+    for (blocks, error) in [
+        (Does::UntilAsked(begun.clone()), "stopped when asked"),
+        (Does::Never(begun.clone()), "stopped by a cancel"),
+    ] {
         let run = scheduler.start(&shop(), "test", tasks(blocks)).await.unwrap();
         begun.notified().await;
         assert_eq!(
@@ -243,7 +274,10 @@ async fn a_cancel_stops_what_runs_and_what_waits() {
         run.cancel();
         run.cancel();
         let end = run.wait(LONG).await;
-        assert_eq!(states(&end), "cancelled: done succeeded, runs cancelled, waits cancelled, waits_more cancelled");
+        assert_eq!(
+            states(&end),
+            "cancelled: done succeeded, runs cancelled, waits cancelled, waits_more cancelled"
+        );
         assert_eq!(end.tasks[1].error.as_deref(), Some(error));
     }
     assert_eq!(*notes.lock().unwrap(), ["done", "done"]);
@@ -252,23 +286,38 @@ async fn a_cancel_stops_what_runs_and_what_waits() {
 #[test]
 #[allow(clippy::await_holding_lock, reason = "it is what the deaf task waits for")]
 fn a_task_that_holds_its_thread_neither_holds_the_run_nor_who_started_it() {
-    let tasks_runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("of-tasks").enable_all().build().unwrap();
+    let tasks_runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("of-tasks")
+        .enable_all()
+        .build()
+        .unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let (begun, gate, names) = (Arc::new(Notify::new()), Arc::new(Mutex::new(())), Arc::new(Mutex::new(Vec::new())));
+    let (begun, gate, names) =
+        (Arc::new(Notify::new()), Arc::new(Mutex::new(())), Arc::new(Mutex::new(Vec::new())));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let catalog = catalog(folder.path()).await;
         let scheduler = scheduler(catalog.clone()).on(tasks_runtime.handle().clone());
-        let quick = scheduler.start(&shop(), "test", vec![step("a", &[], Does::Thread(names.clone()))]).await.unwrap();
+        let quick = scheduler
+            .start(&shop(), "test", vec![step("a", &[], Does::Thread(names.clone()))])
+            .await
+            .unwrap();
         assert_eq!(quick.wait(LONG).await.state, RunState::Succeeded);
         assert_eq!(*names.lock().unwrap(), ["of-tasks"]);
         let held = gate.lock().unwrap();
-        let deaf = vec![step("deaf", &[], Does::Deaf(begun.clone(), gate.clone())), step("behind", &["deaf"], Does::Panic)];
+        let deaf = vec![
+            step("deaf", &[], Does::Deaf(begun.clone(), gate.clone())),
+            step("behind", &["deaf"], Does::Panic),
+        ];
         let run = scheduler.start(&shop(), "test", deaf).await.unwrap();
         begun.notified().await;
         scheduler.shut_down().await;
         assert_eq!(states(&run.status()), "cancelled: deaf cancelled, behind cancelled");
-        assert_eq!(run.status().tasks[0].error.as_deref(), Some("it did not stop in time and was left behind"));
+        assert_eq!(
+            run.status().tasks[0].error.as_deref(),
+            Some("it did not stop in time and was left behind")
+        );
         assert_eq!(catalog.unfinished_runs().await.unwrap(), []);
         drop(held);
     });
@@ -278,7 +327,8 @@ fn a_task_that_holds_its_thread_neither_holds_the_run_nor_who_started_it() {
 #[test]
 #[allow(clippy::await_holding_lock, reason = "it is what the deaf task waits for")]
 fn a_cancel_is_over_within_a_second_whatever_the_task_does() {
-    let tasks_runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let tasks_runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -287,9 +337,17 @@ fn a_cancel_is_over_within_a_second_whatever_the_task_does() {
         for _ in 0..5 {
             let (begun, gate) = (Arc::new(Notify::new()), Arc::new(Mutex::new(())));
             let clock = Arc::new(Ticks(AtomicI64::new(1000)));
-            let scheduler = Scheduler::new(catalog.clone(), clock).on(tasks_runtime.handle().clone());
+            let scheduler =
+                Scheduler::new(catalog.clone(), clock).on(tasks_runtime.handle().clone());
             let held = gate.lock().unwrap();
-            let run = scheduler.start(&shop(), "test", vec![step("deaf", &[], Does::Deaf(begun.clone(), gate.clone()))]).await.unwrap();
+            let run = scheduler
+                .start(
+                    &shop(),
+                    "test",
+                    vec![step("deaf", &[], Does::Deaf(begun.clone(), gate.clone()))],
+                )
+                .await
+                .unwrap();
             begun.notified().await;
             let asked = Instant::now();
             run.cancel();
@@ -307,9 +365,13 @@ async fn a_cancel_is_told_while_the_catalog_takes_nothing_and_recorded_later() {
     let catalog = catalog(folder.path()).await;
     let scheduler = scheduler(catalog.clone());
     let begun = Arc::new(Notify::new());
-    let run = scheduler.start(&shop(), "test", vec![step("never", &[], Does::Never(begun.clone()))]).await.unwrap();
+    let run = scheduler
+        .start(&shop(), "test", vec![step("never", &[], Does::Never(begun.clone()))])
+        .await
+        .unwrap();
     begun.notified().await;
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("catalog.db"));
+    let options =
+        sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("catalog.db"));
     let mut other = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
     sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
     run.cancel();
@@ -333,7 +395,10 @@ async fn a_cancel_ends_the_pause_before_a_retry() {
     let scheduler = scheduler(catalog(folder.path()).await).with_retry(retry);
     let fails = Does::Fail(Arc::new(AtomicU32::new(9)), ErrorKind::Unavailable);
     let run = scheduler.start(&shop(), "test", vec![step("a", &[], fails)]).await.unwrap();
-    run.watch().wait_for(|run| run.tasks[0].message.starts_with("retry 1 of 3 in 3000000 ms: not yet")).await.unwrap();
+    run.watch()
+        .wait_for(|run| run.tasks[0].message.starts_with("retry 1 of 3 in 3000000 ms: not yet"))
+        .await
+        .unwrap();
     run.cancel();
     assert_eq!(states(&run.wait(LONG).await), "cancelled: a cancelled");
 }
@@ -343,12 +408,18 @@ async fn progress_is_seen_while_it_runs() {
     let folder = tempfile::tempdir().unwrap();
     let scheduler = scheduler(catalog(folder.path()).await);
     let leave = Arc::new(Notify::new());
-    let run = scheduler.start(&shop(), "test", vec![step("a", &[], Does::Report(leave.clone()))]).await.unwrap();
+    let run = scheduler
+        .start(&shop(), "test", vec![step("a", &[], Does::Report(leave.clone()))])
+        .await
+        .unwrap();
     run.watch().wait_for(|run| run.tasks[0].message == "half way").await.unwrap();
     let seen = scheduler.get(run.id()).unwrap().status();
     assert_eq!((seen.tasks[0].done, seen.tasks[0].total, seen.state), (5, 10, RunState::Running));
     let text = serde_json::to_value(&seen).unwrap();
-    assert_eq!((&text["state"], &text["tasks"][0]["state"]), (&json!("running"), &json!("running")));
+    assert_eq!(
+        (&text["state"], &text["tasks"][0]["state"]),
+        (&json!("running"), &json!("running"))
+    );
     assert_eq!(serde_json::from_value::<RunStatus>(text).unwrap(), seen);
     leave.notify_one();
     assert_eq!(run.finished().await.state, RunState::Succeeded);
@@ -368,7 +439,11 @@ async fn runs_are_found_by_id_and_app() {
     assert_eq!(list(&other), [ids[1].clone()]);
     assert_eq!(scheduler.get(&ids[1]).map(|run| run.app().clone()), Some(other));
     assert!(scheduler.get("run-1-1").is_none());
-    assert_eq!(scheduler.get(&ids[0]).unwrap().wait(LONG).await.state, RunState::Succeeded, "a run without tasks");
+    assert_eq!(
+        scheduler.get(&ids[0]).unwrap().wait(LONG).await.state,
+        RunState::Succeeded,
+        "a run without tasks"
+    );
 }
 
 /// Starts runs in a runtime that dies with them: as SIGKILL leaves the catalog.
@@ -377,9 +452,13 @@ fn leave_open(folder: &Path) -> String {
     let id = runtime.block_on(async {
         let scheduler = scheduler(catalog(folder).await);
         let begun = Arc::new(Notify::new());
-        let whole = scheduler.start(&shop(), "test", vec![step("a", &[], Does::Note(Arc::default()))]).await.unwrap();
+        let whole = scheduler
+            .start(&shop(), "test", vec![step("a", &[], Does::Note(Arc::default()))])
+            .await
+            .unwrap();
         assert_eq!(whole.wait(LONG).await.state, RunState::Succeeded);
-        let tasks = vec![step("a", &[], Does::Never(begun.clone())), step("b", &["a"], Does::Panic)];
+        let tasks =
+            vec![step("a", &[], Does::Never(begun.clone())), step("b", &["a"], Does::Panic)];
         let open: RunHandle = scheduler.start(&shop(), "test", tasks).await.unwrap();
         begun.notified().await;
         open.id().to_owned()
@@ -397,9 +476,16 @@ fn runs_of_a_dead_process_are_interrupted() {
         let scheduler = scheduler(catalog.clone());
         // The same clock begins again: ids must differ all the same.
         let begun = Arc::new(Notify::new());
-        let mine = scheduler.start(&shop(), "test", vec![step("a", &[], Does::UntilAsked(begun.clone()))]).await.unwrap();
+        let mine = scheduler
+            .start(&shop(), "test", vec![step("a", &[], Does::UntilAsked(begun.clone()))])
+            .await
+            .unwrap();
         begun.notified().await;
-        assert_eq!(scheduler.recover().await.unwrap(), 1, "the whole run and this process's run are left alone");
+        assert_eq!(
+            scheduler.recover().await.unwrap(),
+            1,
+            "the whole run and this process's run are left alone"
+        );
         assert_eq!(scheduler.recover().await.unwrap(), 0);
 
         let record = catalog.run(&shop(), &open).await.unwrap().unwrap();
@@ -423,11 +509,16 @@ async fn an_end_that_could_not_be_recorded_is_recorded_once_the_catalog_takes_it
     let catalog = catalog(folder.path()).await;
     let scheduler = scheduler(catalog.clone());
     let leave = Arc::new(Notify::new());
-    let run = scheduler.start(&shop(), "produce", vec![step("a", &[], Does::Report(leave.clone()))]).await.unwrap();
+    let run = scheduler
+        .start(&shop(), "produce", vec![step("a", &[], Does::Report(leave.clone()))])
+        .await
+        .unwrap();
     // A catalog that refuses.
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("catalog.db"));
+    let options =
+        sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("catalog.db"));
     let mut other = sqlx::ConnectOptions::connect(&options).await.unwrap();
-    let refuse = "CREATE TRIGGER refuse BEFORE UPDATE ON runs BEGIN SELECT RAISE(ABORT, 'refused'); END";
+    let refuse =
+        "CREATE TRIGGER refuse BEFORE UPDATE ON runs BEGIN SELECT RAISE(ABORT, 'refused'); END";
     sqlx::raw_sql(refuse).execute(&mut other).await.unwrap();
     leave.notify_one();
     assert_eq!(run.wait(LONG).await.state, RunState::Succeeded, "its end is known all the same");

@@ -1,4 +1,5 @@
-//! Commands about the program itself: its configuration, its completions, its manual pages. They need no data folder.
+//! Commands about the program itself: its configuration, its completions, its manual pages. They
+//! need no data folder.
 
 use crate::args::{Cli, Command};
 use crate::configuration::Configuration;
@@ -38,5 +39,6 @@ fn without_help(command: clap::Command) -> clap::Command {
 /// `taghouse.1`, and one for each command.
 fn write_pages(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-    clap_mangen::generate_to(without_help(Cli::command()), folder).with_context(|| format!("writing to {}", folder.display()))
+    clap_mangen::generate_to(without_help(Cli::command()), folder)
+        .with_context(|| format!("writing to {}", folder.display()))
 }

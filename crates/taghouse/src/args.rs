@@ -20,7 +20,13 @@ pub(crate) struct Cli {
 #[derive(Args, Clone)]
 pub(crate) struct Place {
     /// The data folder. Where a server holds it, the command goes through that server
-    #[arg(long, global = true, env = "TAGHOUSE_DATA", default_value = "taghouse-data", value_name = "DIR")]
+    #[arg(
+        long,
+        global = true,
+        env = "TAGHOUSE_DATA",
+        default_value = "taghouse-data",
+        value_name = "DIR"
+    )]
     pub(crate) data: PathBuf,
     /// The app. May be left out where the data folder holds just one
     #[arg(long, global = true, env = "TAGHOUSE_APP", value_name = "ID")]
@@ -31,13 +37,16 @@ pub(crate) struct Place {
     /// The API key for --server
     #[arg(long, global = true, env = "TAGHOUSE_KEY", hide_env_values = true, value_name = "KEY")]
     pub(crate) key: Option<String>,
-    /// Seconds that the query of an sql tag may take; the command, or the server, that does the work counts them
+    /// Seconds that the query of an sql tag may take; the command, or the server, that does the
+    /// work counts them
     #[arg(long, global = true, env = "TAGHOUSE_QUERY_SECONDS", default_value_t = 300.0, value_parser = positive_seconds)]
     pub(crate) query_seconds: f64,
-    /// What is told on standard error: error, warn, info, debug or trace; by part too, such as warn,taghouse_ingest=debug
+    /// What is told on standard error: error, warn, info, debug or trace; by part too, such as
+    /// warn,taghouse_ingest=debug
     #[arg(long, global = true, env = "TAGHOUSE_LOG", default_value = "warn", value_name = "FILTER", value_parser = log_filter)]
     pub(crate) log: String,
-    /// The configuration file. Default: taghouse.toml in the working folder, else in the data folder
+    /// The configuration file. Default: taghouse.toml in the working folder, else in the data
+    /// folder
     #[arg(long, global = true, env = "TAGHOUSE_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Print JSON
@@ -71,7 +80,8 @@ pub(crate) enum Command {
         #[arg(value_name = "DIR")]
         folder: Option<PathBuf>,
     },
-    /// Propose the definition of a source from a file: save what it prints, read it through, apply it
+    /// Propose the definition of a source from a file: save what it prints, read it through, apply
+    /// it
     Inspect {
         /// A CSV, JSONL or Parquet file
         file: PathBuf,
@@ -101,7 +111,8 @@ pub(crate) enum Command {
     },
     /// Count the users for whom an expression holds
     Count {
-        /// Such as 'country == "France" && orders_30d >= 2'; @FILE reads it from a file, as text or as a JSON tree
+        /// Such as 'country == "France" && orders_30d >= 2'; @FILE reads it from a file, as text
+        /// or as a JSON tree
         expression: String,
         /// Refuse to count over tags that were not produced as of one time
         #[arg(long)]
@@ -210,7 +221,8 @@ pub(crate) struct Serve {
     /// none
     #[arg(long, env = "TAGHOUSE_WEB_ORIGINS", value_name = "ORIGINS", default_value = "*")]
     pub(crate) web_origins: WebOrigins,
-    /// The folder in which callers on other machines may have backups written. Default: they may not
+    /// The folder in which callers on other machines may have backups written. Default: they may
+    /// not
     #[arg(long, env = "TAGHOUSE_BACKUP_DIR", value_name = "DIR")]
     pub(crate) backup_dir: Option<PathBuf>,
     #[command(flatten)]
@@ -253,7 +265,8 @@ pub(crate) struct Apply {
 
 #[derive(Args)]
 pub(crate) struct Ingest {
-    /// The source whose definition maps the files. May be left out where only one source reads files
+    /// The source whose definition maps the files. May be left out where only one source reads
+    /// files
     #[arg(long, value_name = "NAME")]
     pub(crate) source: Option<String>,
     /// Files, or folders whose files the source's pattern picks
@@ -262,7 +275,8 @@ pub(crate) struct Ingest {
     /// Go on however large the share of rejected rows is
     #[arg(long)]
     pub(crate) allow_rejects: bool,
-    /// Read files again that have landed, such as after a change of the source: the rows that they brought go, and new ones come, at once
+    /// Read files again that have landed, such as after a change of the source: the rows that they
+    /// brought go, and new ones come, at once
     #[arg(long)]
     pub(crate) replace: bool,
 }
@@ -347,7 +361,8 @@ pub(crate) struct Histogram {
 
 #[derive(Args)]
 pub(crate) struct Overlap {
-    /// Each a crowd, a value or another expression, such as 'crowd("big_spenders")' or 'country == "DE"'; up to 1,000
+    /// Each a crowd, a value or another expression, such as 'crowd("big_spenders")' or 'country ==
+    /// "DE"'; up to 1,000
     #[arg(required_unless_present = "file")]
     pub(crate) items: Vec<String>,
     /// A file with one more on each line; - reads standard input
@@ -427,7 +442,8 @@ pub(crate) struct Change {
 
 #[derive(Args)]
 pub(crate) struct Audit {
-    /// Only this action: definitions.apply, key, ingest, upload, produce, change, delete, compact, export or cancel
+    /// Only this action: definitions.apply, key, ingest, upload, produce, change, delete, compact,
+    /// export or cancel
     #[arg(long, value_name = "ACTION")]
     pub(crate) action: Option<String>,
     /// Only of this key; local is this machine's command line
@@ -490,5 +506,7 @@ pub(crate) fn positive_seconds(text: &str) -> Result<f64, String> {
 }
 
 fn log_filter(text: &str) -> Result<String, String> {
-    tracing_subscriber::EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+    tracing_subscriber::EnvFilter::try_new(text)
+        .map(|_| text.to_owned())
+        .map_err(|error| error.to_string())
 }

@@ -1,5 +1,5 @@
-//! Every command is a client of the HTTP API. With no server there, the same router answers in this process, so a command has one
-//! implementation and means the same in both cases.
+//! Every command is a client of the HTTP API. With no server there, the same router answers in this
+//! process, so a command has one implementation and means the same in both cases.
 
 use anyhow::{Result, anyhow, bail};
 use axum::Router;
@@ -21,7 +21,8 @@ const MAX_ANSWER_BYTES: u64 = 256 << 20;
 /// What is read of a file at once.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// How often a call is sent whose connection broke before an answer came, if sending it again does no harm.
+/// How often a call is sent whose connection broke before an answer came, if sending it again does
+/// no harm.
 const TRIES: u32 = 4;
 /// How long it waits before the second try, twice as long before the third, and so on.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
@@ -45,10 +46,18 @@ impl Client {
 
     /// A server at `base`, such as `http://127.0.0.1:7700`.
     pub(crate) fn http(base: &str, key: String) -> Self {
-        let config = || ureq::Agent::config_builder().http_status_as_error(false).user_agent("taghouse-cli");
+        let config =
+            || ureq::Agent::config_builder().http_status_as_error(false).user_agent("taghouse-cli");
         let asking = config().build().new_agent();
         let changing = config().max_idle_connections(0).build().new_agent();
-        Self { transport: Transport::Http(Box::new(Remote { base: base.trim_end_matches('/').to_owned(), asking, changing })), key }
+        Self {
+            transport: Transport::Http(Box::new(Remote {
+                base: base.trim_end_matches('/').to_owned(),
+                asking,
+                changing,
+            })),
+            key,
+        }
     }
 
     /// `GET`, JSON back.
@@ -57,28 +66,56 @@ impl Client {
     }
 
     /// `POST` of JSON that changes or starts something, JSON back.
-    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T> {
         self.json(Method::POST, path, serde_json::to_vec(body)?, Again::Never).await
     }
 
     /// `POST` of a question, JSON back.
-    pub(crate) async fn ask<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
+    pub(crate) async fn ask<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T> {
         self.json(Method::POST, path, serde_json::to_vec(body)?, Again::Harmless).await
     }
 
     /// `POST` of a question, lines of JSON back, each given to `take` as it comes.
-    pub(crate) async fn post_lines<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize, take: &mut Taker<'_, T>) -> Result<()> {
+    pub(crate) async fn post_lines<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        take: &mut Taker<'_, T>,
+    ) -> Result<()> {
         let mut lines = Lines { take, unfinished: Vec::new(), refused: None };
-        let streamed = self.stream(Method::POST, path, Sent::Json(serde_json::to_vec(body)?), Again::Harmless, &mut lines).await;
+        let streamed = self
+            .stream(
+                Method::POST,
+                path,
+                Sent::Json(serde_json::to_vec(body)?),
+                Again::Harmless,
+                &mut lines,
+            )
+            .await;
         lines.refused.map_or(streamed, Err)
     }
 
     /// `DELETE`.
     pub(crate) async fn delete(&self, path: &str) -> Result<()> {
-        self.stream(Method::DELETE, path, Sent::Json(Vec::new()), Again::Never, &mut Vec::new()).await
+        self.stream(Method::DELETE, path, Sent::Json(Vec::new()), Again::Never, &mut Vec::new())
+            .await
     }
 
-    async fn json<T: DeserializeOwned>(&self, method: Method, path: &str, body: Vec<u8>, again: Again) -> Result<T> {
+    async fn json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+        again: Again,
+    ) -> Result<T> {
         let mut answer = Vec::new();
         self.stream(method, path, Sent::Json(body), again, &mut answer).await?;
         let read = serde_json::from_slice(if answer.is_empty() { b"null" } else { &answer });
@@ -98,7 +135,14 @@ impl Client {
         self.stream(Method::GET, path, Sent::Json(Vec::new()), Again::Harmless, out).await
     }
 
-    async fn stream(&self, method: Method, path: &str, body: Sent, again: Again, out: &mut (dyn Write + Send)) -> Result<()> {
+    async fn stream(
+        &self,
+        method: Method,
+        path: &str,
+        body: Sent,
+        again: Again,
+        out: &mut (dyn Write + Send),
+    ) -> Result<()> {
         match &self.transport {
             Transport::InProcess(router) => {
                 let request = Request::builder()
@@ -113,25 +157,34 @@ impl Client {
                 let mut refusal = Vec::new();
                 while let Some(chunk) = chunks.next().await {
                     let chunk = chunk?;
-                    if status.is_success() { out.write_all(&chunk)? } else { refusal.extend_from_slice(&chunk) }
+                    if status.is_success() {
+                        out.write_all(&chunk)?
+                    } else {
+                        refusal.extend_from_slice(&chunk)
+                    }
                 }
                 if status.is_success() { Ok(()) } else { Err(refused(status.as_u16(), &refusal)) }
             }
-            // The calls of one command follow one another, so blocking this thread holds nothing up.
-            Transport::Http(remote) => tokio::task::block_in_place(|| remote.call(&method, path, &self.key, &body, again, out)),
+            // The calls of one command follow one another, so blocking this thread holds nothing
+            // up.
+            Transport::Http(remote) => tokio::task::block_in_place(|| {
+                remote.call(&method, path, &self.key, &body, again, out)
+            }),
         }
     }
 }
 
-/// Whether a call may be sent again whose connection broke before an answer came. A server closes connections that it has held for long
-/// without a request, at any moment and so also at that in which the next call is sent.
+/// Whether a call may be sent again whose connection broke before an answer came. A server closes
+/// connections that it has held for long without a request, at any moment and so also at that in
+/// which the next call is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Again {
     /// It changes nothing.
     Harmless,
     /// It changes something once: a file that is there already was sent whole by the try before.
     NameTaken,
-    /// The server may have done it. Such a call goes out on a connection of its own, which no server closes for its age.
+    /// The server may have done it. Such a call goes out on a connection of its own, which no
+    /// server closes for its age.
     Never,
 }
 
@@ -145,7 +198,15 @@ struct Remote {
 }
 
 impl Remote {
-    fn call(&self, method: &Method, path: &str, key: &str, body: &Sent, again: Again, out: &mut (dyn Write + Send)) -> Result<()> {
+    fn call(
+        &self,
+        method: &Method,
+        path: &str,
+        key: &str,
+        body: &Sent,
+        again: Again,
+        out: &mut (dyn Write + Send),
+    ) -> Result<()> {
         let base = &self.base;
         let mut tried = 1;
         let mut response = loop {
@@ -163,9 +224,9 @@ impl Remote {
                     return Err(anyhow::Error::new(error).context(why));
                 }
                 Err(error) => {
-                    return Err(
-                        anyhow::Error::new(error).context(format!("calling {base}{path}: is the server running and the address right?"))
-                    );
+                    return Err(anyhow::Error::new(error).context(format!(
+                        "calling {base}{path}: is the server running and the address right?"
+                    )));
                 }
             }
         };
@@ -183,7 +244,14 @@ impl Remote {
         Err(refused(status.as_u16(), &refusal))
     }
 
-    fn send(&self, method: &Method, path: &str, key: &str, body: &Sent, again: Again) -> Result<Response, ureq::Error> {
+    fn send(
+        &self,
+        method: &Method,
+        path: &str,
+        key: &str,
+        body: &Sent,
+        again: Again,
+    ) -> Result<Response, ureq::Error> {
         let request = ureq::http::Request::builder()
             .method(method.as_str())
             .uri(format!("{}{path}", self.base))
@@ -208,7 +276,9 @@ type Response = ureq::http::Response<ureq::Body>;
 fn broke(error: &ureq::Error) -> bool {
     use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     match error {
-        ureq::Error::Io(error) => matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof),
+        ureq::Error::Io(error) => {
+            matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+        }
         _ => false,
     }
 }
@@ -259,12 +329,14 @@ impl Sent {
     fn streamed(self) -> Body {
         match self {
             Self::Json(bytes) => Body::from(bytes),
-            Self::File(file) => Body::from_stream(futures::stream::try_unfold(file, |mut file| async move {
-                let mut chunk = vec![0; CHUNK_BYTES];
-                let read = tokio::task::block_in_place(|| file.read(&mut chunk))?;
-                chunk.truncate(read);
-                Ok::<_, std::io::Error>((read > 0).then_some((Bytes::from(chunk), file)))
-            })),
+            Self::File(file) => {
+                Body::from_stream(futures::stream::try_unfold(file, |mut file| async move {
+                    let mut chunk = vec![0; CHUNK_BYTES];
+                    let read = tokio::task::block_in_place(|| file.read(&mut chunk))?;
+                    chunk.truncate(read);
+                    Ok::<_, std::io::Error>((read > 0).then_some((Bytes::from(chunk), file)))
+                }))
+            }
         }
     }
 }
@@ -306,7 +378,8 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
     use std::sync::mpsc;
 
-    /// A server that answers or breaks as the script says, a step a request; gives what it read of each, with the number of its connection.
+    /// A server that answers or breaks as the script says, a step a request; gives what it read of
+    /// each, with the number of its connection.
     struct Scripted {
         base: String,
         requests: mpsc::Receiver<(usize, String)>,
@@ -334,7 +407,8 @@ mod tests {
                     let step = *steps.next().unwrap();
                     send.send((number, request)).unwrap();
                     if let Step::Answer(status) | Step::AnswerAndClose(status) = step {
-                        write!(socket, "HTTP/1.1 {status} X\r\ncontent-length: 2\r\n\r\n{{}}").unwrap();
+                        write!(socket, "HTTP/1.1 {status} X\r\ncontent-length: 2\r\n\r\n{{}}")
+                            .unwrap();
                     }
                     if !matches!(step, Step::Answer(_)) {
                         break;
@@ -352,7 +426,10 @@ mod tests {
             let text = String::from_utf8_lossy(&bytes).into_owned();
             if let Some((head, body)) = text.split_once("\r\n\r\n") {
                 let lower = head.to_ascii_lowercase();
-                let length = lower.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
+                let length = lower
+                    .lines()
+                    .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok())
+                    .unwrap_or(0);
                 let chunked = lower.contains("chunked");
                 if if chunked { body.ends_with("0\r\n\r\n") } else { body.len() >= length } {
                     return Some(text);
@@ -365,7 +442,8 @@ mod tests {
         }
     }
 
-    /// Runs a call against the script; gives whether it succeeded, and the connection of each request that came.
+    /// Runs a call against the script; gives whether it succeeded, and the connection of each
+    /// request that came.
     fn check<'a>(
         steps: &'static [Step],
         call: impl AsyncFn(&Client) -> Result<()>,
@@ -373,7 +451,8 @@ mod tests {
         connections: impl Into<Option<&'a [usize]>>,
     ) {
         let server = scripted(steps);
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
         let client = Client::http(&server.base, "key".to_owned());
         let ended = runtime.block_on(call(&client)).map_err(|error| format!("{error:#}"));
         match (&ended, ends) {
@@ -405,7 +484,8 @@ mod tests {
         check(&[Break], delete, Err("may have been done or not"), &[0][..]);
         check(&[Answer(503)], get, Err("503"), &[0][..]);
 
-        // The worst moment: the server closes the kept connection while the next call is on its way.
+        // The worst moment: the server closes the kept connection while the next call is on its
+        // way.
         let then = async |client: &Client| {
             client.get::<Value>("/x").await?;
             client.post::<Value>("/x", &Value::Null).await?;

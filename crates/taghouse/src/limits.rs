@@ -10,8 +10,8 @@ use taghouse_engine::AuditLimits;
 #[derive(Args)]
 #[command(next_help_heading = "Limits of the server")]
 pub(crate) struct ServeLimits {
-    /// Connections held at one time; the one longest without a request makes room for a new one. Default: half of the files that the
-    /// process may open, 10,000 at most
+    /// Connections held at one time; the one longest without a request makes room for a new one.
+    /// Default: half of the files that the process may open, 10,000 at most
     #[arg(long, env = "TAGHOUSE_MAX_CONNECTIONS", value_name = "N")]
     pub(crate) max_connections: Option<u64>,
     /// Seconds from a request's first byte to the end of its head
@@ -92,11 +92,17 @@ impl ServeLimits {
 
 fn at_least_one(text: &str) -> Result<usize, String> {
     // More than any machine has, and less than what a semaphore holds.
-    text.parse().ok().filter(|number| (1..=1_000_000).contains(number)).ok_or_else(|| "a whole number from 1 to 1000000".to_owned())
+    text.parse()
+        .ok()
+        .filter(|number| (1..=1_000_000).contains(number))
+        .ok_or_else(|| "a whole number from 1 to 1000000".to_owned())
 }
 
 fn hours(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|hours| *hours > 0.0 && *hours <= 87_600.0).ok_or_else(|| "a number of hours over 0, at most 87600".to_owned())
+    text.parse()
+        .ok()
+        .filter(|hours| *hours > 0.0 && *hours <= 87_600.0)
+        .ok_or_else(|| "a number of hours over 0, at most 87600".to_owned())
 }
 
 /// A size: `1000`, `64KiB`, `10MiB`, `2GiB`, `1TiB`.
@@ -104,7 +110,8 @@ fn bytes(text: &str) -> Result<u64, String> {
     let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
     let cut = |(unit, shift): (&str, u32)| Some((text.strip_suffix(unit)?, shift));
     let (digits, shift) = units.into_iter().find_map(cut).unwrap_or((text, 0));
-    let number = digits.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
+    let number =
+        digits.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
     number.ok_or_else(|| format!("\"{text}\" is not a valid size: write it like 500MiB or 64GiB"))
 }
 
@@ -121,8 +128,14 @@ mod tests {
 
     #[test]
     fn sizes_are_read_with_their_unit() {
-        let cases =
-            [("1000", Some(1000)), ("64KiB", Some(65_536)), ("2 GiB", Some(2 << 30)), ("1GB", None), ("-1", None), ("99999999TiB", None)];
+        let cases = [
+            ("1000", Some(1000)),
+            ("64KiB", Some(65_536)),
+            ("2 GiB", Some(2 << 30)),
+            ("1GB", None),
+            ("-1", None),
+            ("99999999TiB", None),
+        ];
         for (text, expected) in cases {
             assert_eq!(bytes(text).ok(), expected, "{text}");
         }

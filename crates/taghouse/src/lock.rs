@@ -1,4 +1,5 @@
-//! One process holds a data folder. The lock file says which, and where its server is, so that other commands can go through it.
+//! One process holds a data folder. The lock file says which, and where its server is, so that
+//! other commands can go through it.
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,8 @@ pub(crate) struct Holder {
     pub(crate) address: Option<std::net::SocketAddr>,
 }
 
-/// The folder is ours until this is dropped. The kernel lets go of the lock when the process ends, however it ends.
+/// The folder is ours until this is dropped. The kernel lets go of the lock when the process ends,
+/// however it ends.
 pub(crate) struct FolderLock {
     file: File,
     holder: Holder,
@@ -48,11 +50,17 @@ impl Unwritable {
     /// What to tell whoever wants to write, with the fix.
     pub(crate) fn message(&self) -> String {
         let fix = match self.cause.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room on its disk, then try again",
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                "make room on its disk, then try again"
+            }
             io::ErrorKind::ReadOnlyFilesystem => "mount its disk for writing, then try again",
             _ => "run this as the user whom it belongs to, or give yours the right to write there",
         };
-        format!("the data folder {} cannot be written: {}; {fix}. What only reads works meanwhile", self.folder.display(), self.cause)
+        format!(
+            "the data folder {} cannot be written: {}; {fix}. What only reads works meanwhile",
+            self.folder.display(),
+            self.cause
+        )
     }
 }
 
@@ -63,27 +71,34 @@ const ROOM_FILE: &str = ".room";
 
 /// Takes the folder, which is made if it does not exist, unless another process holds it.
 pub(crate) fn acquire(folder: &Path, command: &str) -> Result<Acquired> {
-    taghouse_disk::make_folder(folder).with_context(|| format!("making the data folder {}", folder.display()))?;
+    taghouse_disk::make_folder(folder)
+        .with_context(|| format!("making the data folder {}", folder.display()))?;
     let path = folder.join(LOCK_FILE);
-    let mut file = match OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path) {
-        Ok(file) => file,
-        Err(cause) if unwritable(&cause) => return beside_readers(folder, &path, cause),
-        Err(error) => return Err(error).with_context(|| format!("opening {}", path.display())),
-    };
+    let mut file =
+        match OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path) {
+            Ok(file) => file,
+            Err(cause) if unwritable(&cause) => return beside_readers(folder, &path, cause),
+            Err(error) => return Err(error).with_context(|| format!("opening {}", path.display())),
+        };
     match file.try_lock() {
         Ok(()) => {
-            let holder = Holder { pid: std::process::id(), command: command.to_owned(), address: None };
+            let holder =
+                Holder { pid: std::process::id(), command: command.to_owned(), address: None };
             let mut lock = FolderLock { file, holder, key_file: folder.join(KEY_FILE) };
             match lock.write().and_then(|()| room(folder)) {
                 Ok(()) => Ok(Acquired::Ours(lock)),
-                Err(cause) if unwritable(&cause) => {
-                    Ok(Acquired::Unwritable(Unwritable { folder: folder.to_owned(), cause, _lock: Some(lock.file.try_clone()?) }))
-                }
+                Err(cause) if unwritable(&cause) => Ok(Acquired::Unwritable(Unwritable {
+                    folder: folder.to_owned(),
+                    cause,
+                    _lock: Some(lock.file.try_clone()?),
+                })),
                 Err(error) => Err(error).with_context(|| format!("writing {}", path.display())),
             }
         }
         Err(TryLockError::WouldBlock) => Ok(Acquired::Theirs(read_holder(&mut file, &path)?)),
-        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("locking {}", path.display())),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("locking {}", path.display()))
+        }
     }
 }
 
@@ -98,8 +113,12 @@ fn beside_readers(folder: &Path, path: &Path, cause: io::Error) -> Result<Acquir
     let lock = match File::open(path) {
         Ok(mut file) => match file.try_lock_shared() {
             Ok(()) => Some(file),
-            Err(TryLockError::WouldBlock) => return Ok(Acquired::Theirs(read_holder(&mut file, path)?)),
-            Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("locking {}", path.display())),
+            Err(TryLockError::WouldBlock) => {
+                return Ok(Acquired::Theirs(read_holder(&mut file, path)?));
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("locking {}", path.display()));
+            }
         },
         // It was never held, so nobody holds it now.
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -123,8 +142,17 @@ impl FolderLock {
     }
 
     /// Says where we serve, and leaves the local key for commands of the same machine's user.
-    pub(crate) fn announce(&mut self, address: std::net::SocketAddr, local_key: &str) -> Result<()> {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&self.key_file)?;
+    pub(crate) fn announce(
+        &mut self,
+        address: std::net::SocketAddr,
+        local_key: &str,
+    ) -> Result<()> {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&self.key_file)?;
         file.write_all(local_key.as_bytes())?;
         self.holder.address = Some(address);
         Ok(self.write()?)
@@ -156,7 +184,8 @@ pub(crate) fn local_key(folder: &Path) -> Result<String> {
     })
 }
 
-/// The holder writes its line right after it has the lock, so an empty file is read again for a moment.
+/// The holder writes its line right after it has the lock, so an empty file is read again for a
+/// moment.
 fn read_holder(file: &mut File, path: &Path) -> Result<Holder> {
     for _ in 0..50 {
         let mut text = String::new();
@@ -167,7 +196,10 @@ fn read_holder(file: &mut File, path: &Path) -> Result<Holder> {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    bail!("{} is held by a process that does not say who it is; stop it and try again", path.display())
+    bail!(
+        "{} is held by a process that does not say who it is; stop it and try again",
+        path.display()
+    )
 }
 
 #[cfg(test)]
@@ -177,10 +209,17 @@ mod tests {
     #[test]
     fn a_second_holder_is_told_who_the_first_is_and_where() {
         let folder = tempfile::tempdir().unwrap();
-        let Acquired::Ours(mut first) = acquire(folder.path(), "serve").unwrap() else { panic!("the folder is free") };
+        let Acquired::Ours(mut first) = acquire(folder.path(), "serve").unwrap() else {
+            panic!("the folder is free")
+        };
         first.announce("127.0.0.1:7700".parse().unwrap(), "secret").unwrap();
-        let Acquired::Theirs(holder) = acquire(folder.path(), "produce").unwrap() else { panic!("the folder is held") };
-        assert_eq!((holder.command.as_str(), holder.address), ("serve", Some("127.0.0.1:7700".parse().unwrap())));
+        let Acquired::Theirs(holder) = acquire(folder.path(), "produce").unwrap() else {
+            panic!("the folder is held")
+        };
+        assert_eq!(
+            (holder.command.as_str(), holder.address),
+            ("serve", Some("127.0.0.1:7700".parse().unwrap()))
+        );
         assert_eq!(local_key(folder.path()).unwrap(), "secret");
         drop(first);
         assert!(matches!(acquire(folder.path(), "produce").unwrap(), Acquired::Ours(_)));

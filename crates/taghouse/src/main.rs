@@ -60,7 +60,11 @@ fn begin() -> Result<()> {
     }
     let cli = configuration.cli;
     let filter = tracing_subscriber::EnvFilter::try_new(&cli.place.log)?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
     let runtimes = Runtimes::new()?;
     // The folder is ours as long as a thread of ours may write to it.
     let mut lock = None;
@@ -82,7 +86,11 @@ fn broken_pipe(error: &anyhow::Error) -> bool {
     !of_network
         && error.chain().any(|cause| {
             broken(cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind))
-                || broken(cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind))
+                || broken(
+                    cause
+                        .downcast_ref::<serde_json::Error>()
+                        .and_then(serde_json::Error::io_error_kind),
+                )
         })
 }
 
@@ -95,7 +103,9 @@ async fn run(cli: &Cli, background: &Handle, slot: &mut Option<FolderLock>) -> R
             serve::print(&serde_json::to_string_pretty(&taghouse_rules::json_schema())?);
             Ok(())
         }
-        Command::Restore { backup } => command::backup::restore(backup, &cli.place.data, cli.place.json),
+        Command::Restore { backup } => {
+            command::backup::restore(backup, &cli.place.data, cli.place.json)
+        }
         Command::Inspect { file, name } => {
             serve::print(taghouse_ingest::inspect(file, name.as_deref())?.trim_end());
             Ok(())
@@ -126,11 +136,19 @@ pub(crate) struct Opened<'a> {
 }
 
 /// Opens the folder for a server, which cannot go through another one.
-async fn alone<'a>(cli: &Cli, command: &str, background: &Handle, slot: &'a mut Option<FolderLock>) -> Result<(Opened<'a>, Context)> {
+async fn alone<'a>(
+    cli: &Cli,
+    command: &str,
+    background: &Handle,
+    slot: &'a mut Option<FolderLock>,
+) -> Result<(Opened<'a>, Context)> {
     match lock::acquire(&cli.place.data, command)? {
         Acquired::Ours(lock) => {
             let opened = open(cli, slot.insert(lock), background).await?;
-            let client = Client::in_process(taghouse_api::router(opened.server.clone(), &WebOrigins::default()), opened.local_key.clone());
+            let client = Client::in_process(
+                taghouse_api::router(opened.server.clone(), &WebOrigins::default()),
+                opened.local_key.clone(),
+            );
             Ok((opened, Context::new(client, cli.place.app.clone(), cli.place.json, true)))
         }
         Acquired::Theirs(holder) => bail!("{}", held(cli, &holder)),
@@ -152,7 +170,10 @@ async fn open<'a>(cli: &Cli, lock: &'a mut FolderLock, background: &Handle) -> R
     };
     let options = wiring::Options { local_key: &local_key, limits, backups, background };
     let server = wiring::open(&cli.place.data, options).await?;
-    server.engine.lake.limit_queries(SqlLimits { deadline: Duration::from_secs_f64(cli.place.query_seconds), ..SqlLimits::default() });
+    server.engine.lake.limit_queries(SqlLimits {
+        deadline: Duration::from_secs_f64(cli.place.query_seconds),
+        ..SqlLimits::default()
+    });
     Ok(Opened { server, lock, local_key })
 }
 
@@ -164,7 +185,10 @@ fn held(cli: &Cli, holder: &Holder) -> String {
             holder.command, holder.pid
         ),
         None => {
-            format!("the data folder {folder} is held by `taghouse {}` (process {}); wait until it has ended", holder.command, holder.pid)
+            format!(
+                "the data folder {folder} is held by `taghouse {}` (process {}); wait until it has ended",
+                holder.command, holder.pid
+            )
         }
     }
 }
@@ -172,18 +196,28 @@ fn held(cli: &Cli, holder: &Holder) -> String {
 /// Runs a command through the server named, the server that holds the folder, or the folder itself.
 async fn ask(cli: &Cli, background: &Handle, slot: &mut Option<FolderLock>) -> Result<()> {
     let place = &cli.place;
-    let context = |client, same_machine| Context::new(client, place.app.clone(), place.json, same_machine);
+    let context =
+        |client, same_machine| Context::new(client, place.app.clone(), place.json, same_machine);
     if let Some(server) = &place.server {
-        let key = place.key.clone().ok_or_else(|| anyhow!("a server needs a key: give it with --key, or TAGHOUSE_KEY"))?;
+        let key = place
+            .key
+            .clone()
+            .ok_or_else(|| anyhow!("a server needs a key: give it with --key, or TAGHOUSE_KEY"))?;
         return dispatch(&context(Client::http(server, key), false), &cli.command).await;
     }
     if !place.data.is_dir() && !may_create(&cli.command) {
-        bail!("no data folder at {}: name another with --data, or make it with `taghouse apply -f DIR`", place.data.display());
+        bail!(
+            "no data folder at {}: name another with --data, or make it with `taghouse apply -f DIR`",
+            place.data.display()
+        );
     }
     match lock::acquire(&place.data, command_name(&cli.command))? {
         Acquired::Ours(lock) => {
             let opened = open(cli, slot.insert(lock), background).await?;
-            let client = Client::in_process(taghouse_api::router(opened.server.clone(), &WebOrigins::default()), opened.local_key.clone());
+            let client = Client::in_process(
+                taghouse_api::router(opened.server.clone(), &WebOrigins::default()),
+                opened.local_key.clone(),
+            );
             let done = dispatch(&context(client, true), &cli.command).await;
             if done.is_ok() && matches!(cli.command, Command::Delete { .. }) {
                 // A server does it in the background; here there is none that could.
@@ -196,10 +230,13 @@ async fn ask(cli: &Cli, background: &Handle, slot: &mut Option<FolderLock>) -> R
         }
         Acquired::Theirs(Holder { address: Some(address), .. }) => {
             let key = lock::local_key(&place.data)?;
-            dispatch(&context(Client::http(&format!("http://{address}"), key), true), &cli.command).await
+            dispatch(&context(Client::http(&format!("http://{address}"), key), true), &cli.command)
+                .await
         }
         Acquired::Theirs(holder) => bail!("{}", held(cli, &holder)),
-        Acquired::Unwritable(unwritable) if reads(&cli.command) => read(cli, unwritable, background).await,
+        Acquired::Unwritable(unwritable) if reads(&cli.command) => {
+            read(cli, unwritable, background).await
+        }
         Acquired::Unwritable(unwritable) => bail!("{}", unwritable.message()),
     }
 }
@@ -210,8 +247,10 @@ async fn read(cli: &Cli, unwritable: Unwritable, background: &Handle) -> Result<
     let mirror = Mirror::of(&place.data, unwritable)?;
     let local_key = taghouse_api::new_secret(&system::OsEntropy);
     let server = wiring::open_mirror(&place.data, mirror.places(), &local_key, background).await?;
-    let client = Client::in_process(taghouse_api::router(server.clone(), &WebOrigins::default()), local_key);
-    let done = dispatch(&Context::new(client, place.app.clone(), place.json, true), &cli.command).await;
+    let client =
+        Client::in_process(taghouse_api::router(server.clone(), &WebOrigins::default()), local_key);
+    let done =
+        dispatch(&Context::new(client, place.app.clone(), place.json, true), &cli.command).await;
     server.settle_audit().await;
     done
 }
@@ -256,7 +295,8 @@ fn reads(command: &Command) -> bool {
     }
 }
 
-/// Whether the command makes sense on a data folder that is not there yet. A mistyped --data should not leave a folder behind.
+/// Whether the command makes sense on a data folder that is not there yet. A mistyped --data should
+/// not leave a folder behind.
 fn may_create(command: &Command) -> bool {
     match command {
         Command::Apply(arguments) => !arguments.dry_run,
@@ -318,14 +358,22 @@ async fn dispatch(context: &Context, command: &Command) -> Result<()> {
         Command::Change(arguments) => command::users::change(context, arguments).await,
         Command::Delete { users } => command::users::delete(context, users).await,
         Command::Compact { expire } => command::users::compact(context, expire.as_deref()).await,
-        Command::Count { expression, strict_as_of } => command::ask::count(context, expression, *strict_as_of).await,
-        Command::List { expression, limit, after } => command::ask::list(context, expression, *limit, after.as_deref()).await,
-        Command::Top { tag, expression, limit } => command::top::top(context, tag, expression.as_deref(), *limit).await,
+        Command::Count { expression, strict_as_of } => {
+            command::ask::count(context, expression, *strict_as_of).await
+        }
+        Command::List { expression, limit, after } => {
+            command::ask::list(context, expression, *limit, after.as_deref()).await
+        }
+        Command::Top { tag, expression, limit } => {
+            command::top::top(context, tag, expression.as_deref(), *limit).await
+        }
         Command::Group(arguments) => command::group::group(context, arguments).await,
         Command::Histogram(arguments) => command::histogram::histogram(context, arguments).await,
         Command::Overlap(arguments) => command::overlap::overlap(context, arguments).await,
         Command::Compare(arguments) => command::compare::compare(context, arguments).await,
-        Command::Sample { expression, size, seed } => command::ask::sample(context, expression, *size, *seed).await,
+        Command::Sample { expression, size, seed } => {
+            command::ask::sample(context, expression, *size, *seed).await
+        }
         Command::Export(arguments) => command::export::export(context, arguments).await,
         Command::Judge { user, crowd } => command::ask::judge(context, user, crowd).await,
         Command::Profile { user } => command::ask::profile(context, user).await,
@@ -333,7 +381,11 @@ async fn dispatch(context: &Context, command: &Command) -> Result<()> {
         Command::Runs => command::list::runs(context).await,
         Command::Audit(arguments) => command::audit::audit(context, arguments).await,
         Command::Backup { folder } => command::backup::backup(context, folder).await,
-        Command::Serve(_) | Command::Demo(_) | Command::Schema | Command::Inspect { .. } | Command::Restore { .. } => Ok(()),
+        Command::Serve(_)
+        | Command::Demo(_)
+        | Command::Schema
+        | Command::Inspect { .. }
+        | Command::Restore { .. } => Ok(()),
         Command::Config { .. } | Command::Completions { .. } | Command::Man { .. } => Ok(()),
     }
 }

@@ -17,13 +17,20 @@ output, what it has to tell to standard error.
 
 fn page() -> String {
     let mut command = Cli::command();
-    // Without it, global flags are not known to the commands below, nor is the order of what is shown.
+    // Without it, global flags are not known to the commands below, nor is the order of what is
+    // shown.
     command.build();
     let mut page = HEAD.to_owned();
     page.push_str("| command | what it does |\n|---|---|\n");
     for below in shown(&command) {
         let heading = format!("taghouse {}", below.get_name());
-        _ = writeln!(page, "| [`{}`](#{}) | {} |", below.get_name(), heading.replace(' ', "-"), about(below));
+        _ = writeln!(
+            page,
+            "| [`{}`](#{}) | {} |",
+            below.get_name(),
+            heading.replace(' ', "-"),
+            about(below)
+        );
     }
     page.push_str("\n## Flags of every command\n");
     flags(&mut page, command.get_arguments().filter(|argument| is_common(argument)));
@@ -35,8 +42,16 @@ fn page() -> String {
 
 fn section(page: &mut String, command: &Command, above: &str, level: usize) {
     let name = format!("{above} {}", command.get_name());
-    _ = writeln!(page, "\n{} {name}\n\n{}.\n\n`{}`", "#".repeat(level), about(command), usage(command, &name));
-    let own = || command.get_arguments().filter(|argument| !argument.is_global_set() && !is_common(argument));
+    _ = writeln!(
+        page,
+        "\n{} {name}\n\n{}.\n\n`{}`",
+        "#".repeat(level),
+        about(command),
+        usage(command, &name)
+    );
+    let own = || {
+        command.get_arguments().filter(|argument| !argument.is_global_set() && !is_common(argument))
+    };
     flags(page, own().filter(|argument| argument.get_help_heading().is_none()));
     let mut headings: Vec<&str> = own().filter_map(Arg::get_help_heading).collect();
     headings.dedup();
@@ -55,7 +70,10 @@ fn shown(command: &Command) -> impl Iterator<Item = &Command> {
 
 fn is_common(argument: &Arg) -> bool {
     argument.is_global_set()
-        || matches!(argument.get_action(), ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version)
+        || matches!(
+            argument.get_action(),
+            ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version
+        )
 }
 
 fn about(command: &Command) -> String {
@@ -89,12 +107,21 @@ fn usage(command: &Command, name: &str) -> String {
 /// `--limit <LIMIT>`, `<EXPRESSION>`
 fn written(argument: &Arg) -> String {
     let names = argument.get_value_names().unwrap_or_default();
-    let value = if argument.get_action().takes_values() { names.first().map(|name| format!("<{name}>")) } else { None };
-    let more = if argument.is_positional() && matches!(argument.get_action(), ArgAction::Append) { "…" } else { "" };
+    let value = if argument.get_action().takes_values() {
+        names.first().map(|name| format!("<{name}>"))
+    } else {
+        None
+    };
+    let more = if argument.is_positional() && matches!(argument.get_action(), ArgAction::Append) {
+        "…"
+    } else {
+        ""
+    };
     let short = argument.get_short().map(|short| format!("-{short}"));
     let long = argument.get_long().map(|long| format!("--{long}"));
     let flag = short.into_iter().chain(long).collect::<Vec<_>>().join(", ");
-    let parts: Vec<String> = [flag].into_iter().filter(|flag| !flag.is_empty()).chain(value).collect();
+    let parts: Vec<String> =
+        [flag].into_iter().filter(|flag| !flag.is_empty()).chain(value).collect();
     parts.join(" ") + more
 }
 
@@ -105,18 +132,32 @@ fn flags<'a>(page: &mut String, arguments: impl Iterator<Item = &'a Arg>) {
     }
     page.push_str("\n| argument | meaning |\n|---|---|\n");
     for argument in arguments {
-        _ = writeln!(page, "| `{}` | {} |", written(argument), meaning(argument).replace('|', "\\|"));
+        _ = writeln!(
+            page,
+            "| `{}` | {} |",
+            written(argument),
+            meaning(argument).replace('|', "\\|")
+        );
     }
 }
 
 fn meaning(argument: &Arg) -> String {
-    let mut meaning = argument.get_help().map(ToString::to_string).unwrap_or_default().replace('\n', " ");
+    let mut meaning =
+        argument.get_help().map(ToString::to_string).unwrap_or_default().replace('\n', " ");
     let takes = argument.get_action().takes_values();
-    let choices: Vec<String> = argument.get_possible_values().iter().map(|choice| format!("`{}`", choice.get_name())).collect();
+    let choices: Vec<String> = argument
+        .get_possible_values()
+        .iter()
+        .map(|choice| format!("`{}`", choice.get_name()))
+        .collect();
     if takes && !choices.is_empty() {
         _ = write!(meaning, ". One of {}", choices.join(", "));
     }
-    let defaults: Vec<String> = argument.get_default_values().iter().map(|value| format!("`{}`", value.to_string_lossy())).collect();
+    let defaults: Vec<String> = argument
+        .get_default_values()
+        .iter()
+        .map(|value| format!("`{}`", value.to_string_lossy()))
+        .collect();
     if takes && !defaults.is_empty() {
         _ = write!(meaning, ". Default: {}", defaults.join(", "));
     }
@@ -133,5 +174,8 @@ fn the_page_of_commands_is_that_of_the_commands() {
         std::fs::write(PAGE, &right).unwrap();
     }
     let there = std::fs::read_to_string(PAGE).unwrap_or_default();
-    assert!(there == right, "docs/src/reference/commands.md is not what the program says now: run `make docs`, and commit what it writes");
+    assert!(
+        there == right,
+        "docs/src/reference/commands.md is not what the program says now: run `make docs`, and commit what it writes"
+    );
 }

@@ -1,8 +1,9 @@
 //! A data folder that cannot be written, opened all the same: to be read.
 //!
-//! The crates write when they are opened: locks, the end of a torn log, SQLite's shared memory. So they get a folder of their own in
-//! memory or in the system's folder for temporary files. What is small and is written in place is copied there; what is never written
-//! again is linked or read where it is. What they write to the copies is gone with them.
+//! The crates write when they are opened: locks, the end of a torn log, SQLite's shared memory. So
+//! they get a folder of their own in memory or in the system's folder for temporary files. What is
+//! small and is written in place is copied there; what is never written again is linked or read
+//! where it is. What they write to the copies is gone with them.
 
 use crate::lock::Unwritable;
 use crate::wiring::Places;
@@ -27,7 +28,8 @@ impl Mirror {
     /// # Errors
     /// There is no place for the copies, or the folder cannot be read.
     pub(crate) fn of(folder: &Path, unwritable: Unwritable) -> Result<Self> {
-        let folder = std::fs::canonicalize(folder).with_context(|| format!("reading {}", folder.display()))?;
+        let folder = std::fs::canonicalize(folder)
+            .with_context(|| format!("reading {}", folder.display()))?;
         let mut failed = Vec::new();
         for place in [PathBuf::from(MEMORY), std::env::temp_dir()] {
             match copied(&folder, &place) {
@@ -65,7 +67,8 @@ fn copied(folder: &Path, place: &Path) -> io::Result<TempDir> {
     for part in ["log", "live", "dictionary", "uploads"] {
         std::fs::create_dir(copies.path().join(part))?;
     }
-    // The catalog with what stands beside it; its shared memory is made again from the write-ahead log.
+    // The catalog with what stands beside it; its shared memory is made again from the write-ahead
+    // log.
     for entry in std::fs::read_dir(folder)? {
         let name = entry?.file_name();
         let text = name.to_string_lossy();

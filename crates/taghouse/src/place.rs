@@ -1,5 +1,6 @@
-//! Where a data folder was made: Iceberg's metadata names files by absolute paths, so one that was moved, copied or restored to another place is
-//! settled there before anything is read. The file `place` is written last: what a crash leaves is settled by the next opening.
+//! Where a data folder was made: Iceberg's metadata names files by absolute paths, so one that was
+//! moved, copied or restored to another place is settled there before anything is read. The file
+//! `place` is written last: what a crash leaves is settled by the next opening.
 
 use anyhow::{Context, Result};
 use std::io::ErrorKind;
@@ -26,7 +27,12 @@ impl Place {
             Err(error) => return Err(error).with_context(|| format!("reading {}", file.display())),
         };
         let is_new = former.is_none();
-        Ok(Self { file, former: former.filter(|former| *former != here).map(PathBuf::from), here, is_new })
+        Ok(Self {
+            file,
+            former: former.filter(|former| *former != here).map(PathBuf::from),
+            here,
+            is_new,
+        })
     }
 
     /// Makes all tables name the present place.

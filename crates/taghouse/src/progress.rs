@@ -46,15 +46,21 @@ pub(crate) async fn follow_to_the_end(client: &Client, app: &str, run: &str) -> 
     let bars = MultiProgress::new();
     let mut shown: HashMap<String, ProgressBar> = HashMap::new();
     loop {
-        let status: RunBody = client.get(&format!("/api/v1/apps/{app}/runs/{run}?wait_ms={WAIT_MS}")).await?;
+        let status: RunBody =
+            client.get(&format!("/api/v1/apps/{app}/runs/{run}?wait_ms={WAIT_MS}")).await?;
         for task in &status.tasks {
             draw(&bars, &mut shown, task);
         }
         if status.has_ended() {
             bars.clear().ok();
-            let failure = (!status.has_succeeded()).then(|| format!("run {run} {}: {}", status.state, failures(&status)));
+            let failure = (!status.has_succeeded())
+                .then(|| format!("run {run} {}: {}", status.state, failures(&status)));
             let reports = status.tasks.iter().filter_map(TaskBody::report).collect();
-            return Ok(Ended { reports, failure, warnings: status.tasks.into_iter().flat_map(|task| task.warnings).collect() });
+            return Ok(Ended {
+                reports,
+                failure,
+                warnings: status.tasks.into_iter().flat_map(|task| task.warnings).collect(),
+            });
         }
     }
 }
@@ -87,12 +93,17 @@ pub(crate) fn bar(name: &str) -> ProgressBar {
 
 fn style() -> ProgressStyle {
     // A template that does not parse falls back to the library's own bar.
-    ProgressStyle::with_template("{prefix:24} {wide_bar} {human_pos:>11}/{human_len:<11} {elapsed:>4} {msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
+    ProgressStyle::with_template(
+        "{prefix:24} {wide_bar} {human_pos:>11}/{human_len:<11} {elapsed:>4} {msg}",
+    )
+    .unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 fn failures(run: &RunBody) -> String {
-    let failed = run.tasks.iter().filter_map(|task| task.error.as_ref().map(|error| format!("{}: {error}", task.name)));
+    let failed = run
+        .tasks
+        .iter()
+        .filter_map(|task| task.error.as_ref().map(|error| format!("{}: {error}", task.name)));
     let text = failed.collect::<Vec<_>>().join("; ");
     if text.is_empty() { "it did not end well; see `taghouse runs`".to_owned() } else { text }
 }

@@ -24,7 +24,8 @@ const AT_MOST: Duration = Duration::from_millis(9500);
 /// How long the last lines of the audit trail may take.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// Serves until Ctrl-C or SIGTERM, or until the data folder is gone; `ready` is called once the port is open.
+/// Serves until Ctrl-C or SIGTERM, or until the data folder is gone; `ready` is called once the
+/// port is open.
 pub(crate) async fn serve(
     server: Arc<Server>,
     lock: &mut FolderLock,
@@ -33,15 +34,16 @@ pub(crate) async fn serve(
     ready: impl AsyncFnOnce(&Server, std::net::SocketAddr) -> Result<()>,
 ) -> Result<()> {
     let connections = listen::connections(arguments.limits.max_connections, listen::raise_limit())?;
-    let listener = TcpListener::bind(arguments.listen)
-        .await
-        .with_context(|| format!("listening on {}: choose another address with --listen", arguments.listen))?;
+    let listener = TcpListener::bind(arguments.listen).await.with_context(|| {
+        format!("listening on {}: choose another address with --listen", arguments.listen)
+    })?;
     let address = listener.local_addr()?;
     let folder = DataFolder::of(lock.folder())?;
     lock.announce(address, local_key)?;
     let engine = &server.engine;
     if server.keys.is_empty() {
-        let (_, secret) = server.make_key(Role::Admin, None, "made at first start".to_owned(), "serve").await?;
+        let (_, secret) =
+            server.make_key(Role::Admin, None, "made at first start".to_owned(), "serve").await?;
         print(&format!("admin key (shown this once, keep it safe): {secret}"));
     }
     let (stop, stopped) = watch::channel(false);
@@ -50,7 +52,13 @@ pub(crate) async fn serve(
     engine.crowds.refresh_in_background();
     ready(&server, address).await?;
     let router = taghouse_api::router(server.clone(), &arguments.web_origins);
-    let mut listening = tokio::spawn(listen::listen(listener, router, connections, arguments.limits.patience(), stopped.clone()));
+    let mut listening = tokio::spawn(listen::listen(
+        listener,
+        router,
+        connections,
+        arguments.limits.patience(),
+        stopped.clone(),
+    ));
     let lost = tokio::select! {
         interrupted = interrupted() => interrupted.map(|()| None)?,
         lost = folder.gone() => Some(lost),
@@ -63,7 +71,13 @@ pub(crate) async fn serve(
     // Runs end first: requests may be waiting for them.
     engine.scheduler.shut_down().await;
     // The last landing is not needed for safety: the log keeps what is not landed.
-    let requests = async { if listening.is_finished() { Ok(()) } else { tokio::time::timeout(GRACE, &mut listening).await.map(drop) } };
+    let requests = async {
+        if listening.is_finished() {
+            Ok(())
+        } else {
+            tokio::time::timeout(GRACE, &mut listening).await.map(drop)
+        }
+    };
     let (requests, rounds) = tokio::join!(requests, tokio::time::timeout(GRACE, rounds.ended()));
     if requests.is_err() {
         listening.abort();
@@ -76,14 +90,20 @@ pub(crate) async fn serve(
         tracing::warn!(%error, "the next start looks at the last changes by hand once more");
     }
     if rounds.is_err() {
-        tracing::warn!("a landing did not end in {} s and was cut; its calls stay in the log", GRACE.as_secs());
+        tracing::warn!(
+            "a landing did not end in {} s and was cut; its calls stay in the log",
+            GRACE.as_secs()
+        );
     }
     lost.map_or(Ok(()), Err)
 }
 
 /// What is done beside requests, until it is told to stop.
 fn rounds(server: &Arc<Server>, arguments: &Serve, stop: &CancellationToken) -> Rounds {
-    let pace = Pace { land_every: Duration::from_secs_f64(arguments.land_every), tidy_every: arguments.limits.sweep_every() };
+    let pace = Pace {
+        land_every: Duration::from_secs_f64(arguments.land_every),
+        tidy_every: arguments.limits.sweep_every(),
+    };
     let mut rounds = Rounds::begin(&server.engine, pace, stop);
     let of = server.clone();
     rounds.tidy(
@@ -96,8 +116,8 @@ fn rounds(server: &Arc<Server>, arguments: &Serve, stop: &CancellationToken) -> 
     rounds
 }
 
-/// Ends the process after this time, whatever still holds it: a disk that does not answer, a computation that hears nothing. All that was
-/// acknowledged is on disk, as at a crash.
+/// Ends the process after this time, whatever still holds it: a disk that does not answer, a
+/// computation that hears nothing. All that was acknowledged is on disk, as at a crash.
 fn end_within(time: Duration) {
     let ended = std::thread::Builder::new().name("end".to_owned()).spawn(move || {
         std::thread::sleep(time);

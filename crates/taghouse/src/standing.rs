@@ -1,4 +1,5 @@
-//! A data folder that vanishes under its server. What is written into files that nobody can find again is lost, though every write succeeds.
+//! A data folder that vanishes under its server. What is written into files that nobody can find
+//! again is lost, though every write succeeds.
 
 use anyhow::{Context, Result, anyhow};
 use std::path::{Path, PathBuf};
@@ -18,9 +19,15 @@ pub(crate) struct DataFolder {
 
 impl DataFolder {
     pub(crate) fn of(path: &Path) -> Result<Self> {
-        let path = std::fs::canonicalize(path).with_context(|| format!("finding the data folder {}", path.display()))?;
-        let parts = PARTS.iter().map(|part| Standing::of(path.join(part))).collect::<std::io::Result<_>>();
-        Ok(Self { parts: parts.with_context(|| format!("looking at the data folder {}", path.display()))?, path })
+        let path = std::fs::canonicalize(path)
+            .with_context(|| format!("finding the data folder {}", path.display()))?;
+        let parts =
+            PARTS.iter().map(|part| Standing::of(path.join(part))).collect::<std::io::Result<_>>();
+        Ok(Self {
+            parts: parts
+                .with_context(|| format!("looking at the data folder {}", path.display()))?,
+            path,
+        })
     }
 
     /// Waits until a part is gone; says which.

@@ -25,7 +25,10 @@ impl Clock for SystemClock {
 pub(crate) struct OsEntropy;
 
 impl Entropy for OsEntropy {
-    #[allow(clippy::expect_used, reason = "without randomness no secret can be made, and going on would make weak ones")]
+    #[allow(
+        clippy::expect_used,
+        reason = "without randomness no secret can be made, and going on would make weak ones"
+    )]
     fn fill(&self, bytes: &mut [u8]) {
         rand::rngs::SysRng.try_fill_bytes(bytes).expect("the system gives random bytes");
     }

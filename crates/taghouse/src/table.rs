@@ -7,8 +7,14 @@ pub(crate) fn render(headers: &[&str], rows: &[Vec<String>]) -> String {
         cells.chain([headers[column].chars().count()]).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..headers.len()).map(width).collect();
-    let numeric: Vec<bool> = (0..headers.len()).map(|column| !rows.is_empty() && rows.iter().all(|row| is_number(&row[column]))).collect();
-    let mut out = line(&headers.iter().map(|header| (*header).to_owned()).collect::<Vec<_>>(), &widths, &numeric);
+    let numeric: Vec<bool> = (0..headers.len())
+        .map(|column| !rows.is_empty() && rows.iter().all(|row| is_number(&row[column])))
+        .collect();
+    let mut out = line(
+        &headers.iter().map(|header| (*header).to_owned()).collect::<Vec<_>>(),
+        &widths,
+        &numeric,
+    );
     for row in rows {
         out.push_str(&line(row, &widths, &numeric));
     }
@@ -55,7 +61,8 @@ mod tests {
 
     #[test]
     fn columns_line_up_and_numbers_stand_right() {
-        let rows = vec![vec!["a".to_owned(), "1".to_owned()], vec!["long".to_owned(), "1,000".to_owned()]];
+        let rows =
+            vec![vec!["a".to_owned(), "1".to_owned()], vec!["long".to_owned(), "1,000".to_owned()]];
         assert_eq!(render(&["name", "users"], &rows), "name  users\na         1\nlong  1,000\n");
     }
 

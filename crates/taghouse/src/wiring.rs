@@ -58,7 +58,8 @@ impl Places {
     fn of(folder: &Path) -> Result<Self> {
         let part = |name: &str| -> Result<PathBuf> {
             let path = folder.join(name);
-            taghouse_disk::make_folder(&path).with_context(|| format!("making {}", path.display()))?;
+            taghouse_disk::make_folder(&path)
+                .with_context(|| format!("making {}", path.display()))?;
             Ok(std::fs::canonicalize(path)?)
         };
         Ok(Self {
@@ -106,21 +107,31 @@ pub(crate) async fn open(folder: &Path, options: Options<'_>) -> Result<Arc<Serv
     Ok(server)
 }
 
-/// Removes objects of the index that killed processes left: the folder is ours, and nothing is published yet.
+/// Removes objects of the index that killed processes left: the folder is ours, and nothing is
+/// published yet.
 async fn sweep_index(engine: &Engine) -> Result<()> {
     for app in engine.catalog.apps().await? {
         match engine.index.sweep(&app).await {
             Ok(0) => {}
-            Ok(objects) => tracing::info!(%app, objects, "objects of the index that nothing leads to were removed"),
+            Ok(objects) => {
+                tracing::info!(%app, objects, "objects of the index that nothing leads to were removed")
+            }
             // Of an index that cannot be read nothing is removed; who asks for it is told.
-            Err(error) => tracing::warn!(%app, %error, "objects of the index that nothing leads to stay"),
+            Err(error) => {
+                tracing::warn!(%app, %error, "objects of the index that nothing leads to stay")
+            }
         }
     }
     Ok(())
 }
 
 /// Opens every crate to be read, where the folder cannot be written.
-pub(crate) async fn open_mirror(folder: &Path, places: Places, local_key: &str, background: &Handle) -> Result<Arc<Server>> {
+pub(crate) async fn open_mirror(
+    folder: &Path,
+    places: Places,
+    local_key: &str,
+    background: &Handle,
+) -> Result<Arc<Server>> {
     let place = Place::of(folder)?;
     if let Some(former) = &place.former {
         bail!(
@@ -130,7 +141,8 @@ pub(crate) async fn open_mirror(folder: &Path, places: Places, local_key: &str, 
             former.display()
         );
     }
-    rooms(places, Options { local_key, limits: Limits::default(), backups: None, background }, None).await
+    rooms(places, Options { local_key, limits: Limits::default(), backups: None, background }, None)
+        .await
 }
 
 /// `place` is that of a folder which can be written.
@@ -146,16 +158,32 @@ async fn rooms(places: Places, options: Options<'_>, place: Option<&Place>) -> R
     let log: Arc<dyn EventLog> = Arc::new(EmbeddedLog::open(&places.log)?);
     let ids = Arc::new(MessageIds::at(&places.ids, clock.clone()));
     let store = Arc::new(DurableStore::below(places.objects.clone())?);
-    let index =
-        Arc::new(Index::new(store.clone(), catalog.clone()).local(places.objects.clone()).with_live(places.live, LiveOptions::default()));
+    let index = Arc::new(
+        Index::new(store.clone(), catalog.clone())
+            .local(places.objects.clone())
+            .with_live(places.live, LiveOptions::default()),
+    );
     let dictionary = Arc::new(Dictionary::open(&places.dictionary)?);
-    let crowds = Arc::new(Crowds::new(store, catalog.clone(), index.clone(), dictionary.clone(), clock.clone()));
-    let users = Users::new(catalog.clone(), index.clone(), dictionary.clone(), crowds.clone(), clock.clone());
+    let crowds = Arc::new(Crowds::new(
+        store,
+        catalog.clone(),
+        index.clone(),
+        dictionary.clone(),
+        clock.clone(),
+    ));
+    let users = Users::new(
+        catalog.clone(),
+        index.clone(),
+        dictionary.clone(),
+        crowds.clone(),
+        clock.clone(),
+    );
     let users = Arc::new(users.noting_in(log.clone()));
     users.settle().await?;
     let scheduler = Arc::new(Scheduler::new(catalog.clone(), clock.clone()).on(background.clone()));
     scheduler.recover().await?;
-    let landing = Arc::new(Landing::new(catalog.clone(), lake.clone(), log.clone(), ids, clock.clone()));
+    let landing =
+        Arc::new(Landing::new(catalog.clone(), lake.clone(), log.clone(), ids, clock.clone()));
     let backup = Backup::new(taghouse_backup::Parts {
         catalog: catalog.clone(),
         lake: lake.clone(),
@@ -172,8 +200,15 @@ async fn rooms(places: Places, options: Options<'_>, place: Option<&Place>) -> R
     let uploads = swept(&places.uploads)?;
     let engine = Engine {
         backup,
-        producer: Arc::new(Producer::new(catalog.clone(), lake.clone(), index.clone(), dictionary.clone())),
-        files: Arc::new(FileIngest::new(catalog.clone(), lake.clone(), clock.clone()).beside(&landing)),
+        producer: Arc::new(Producer::new(
+            catalog.clone(),
+            lake.clone(),
+            index.clone(),
+            dictionary.clone(),
+        )),
+        files: Arc::new(
+            FileIngest::new(catalog.clone(), lake.clone(), clock.clone()).beside(&landing),
+        ),
         landing,
         memory: Memory::new(limits.audit),
         background: background.clone(),
@@ -196,7 +231,8 @@ fn swept(uploads: &Path) -> Result<PathBuf> {
     for entry in std::fs::read_dir(uploads)? {
         let path = entry?.path();
         if path.is_dir() {
-            std::fs::remove_dir_all(&path).with_context(|| format!("removing old uploads in {}", path.display()))?;
+            std::fs::remove_dir_all(&path)
+                .with_context(|| format!("removing old uploads in {}", path.display()))?;
         }
     }
     Ok(uploads.to_owned())

@@ -44,18 +44,27 @@ pub struct Changed {
 }
 
 impl Users {
-    /// Makes live changes, all of them or none. When this returns they are on disk; answers show them a tenth of a second later, and a production
-    /// keeps them until a later event or value of their tag comes.
+    /// Makes live changes, all of them or none. When this returns they are on disk; answers show
+    /// them a tenth of a second later, and a production keeps them until a later event or value
+    /// of their tag comes.
     ///
     /// # Errors
-    /// [`Error::Limit`] over [`MAX_CHANGES`]; [`Error::UnknownTag`]; [`Error::NoSuchUser`] where `strangers` are refused; of the index for a value
-    /// that its tag cannot hold; of the dictionary and the log.
-    pub async fn change(&self, app: &AppId, definitions: &Definitions, changes: Vec<UserChange>, strangers: Strangers) -> Result<Changed> {
+    /// [`Error::Limit`] over [`MAX_CHANGES`]; [`Error::UnknownTag`]; [`Error::NoSuchUser`] where
+    /// `strangers` are refused; of the index for a value that its tag cannot hold; of the
+    /// dictionary and the log.
+    pub async fn change(
+        &self,
+        app: &AppId,
+        definitions: &Definitions,
+        changes: Vec<UserChange>,
+        strangers: Strangers,
+    ) -> Result<Changed> {
         if changes.len() > MAX_CHANGES {
             return Err(Error::Limit { what: "changes", given: changes.len(), limit: MAX_CHANGES });
         }
         let tags: BTreeSet<&Name> = changes.iter().map(|change| &change.tag).collect();
-        let tags: Vec<&TagDefinition> = tags.into_iter().map(|tag| defined(definitions, tag)).collect::<Result<_>>()?;
+        let tags: Vec<&TagDefinition> =
+            tags.into_iter().map(|tag| defined(definitions, tag)).collect::<Result<_>>()?;
         let lock = self.lock(app);
         let _changing = lock.read().await;
         let count = changes.len();
@@ -81,8 +90,12 @@ impl Users {
             check_user_id(&change.user).map_err(|error| Error::UserId(error.to_string()))?;
         }
         // Whose they are makes no difference.
-        let points = changes.iter().map(|change| TagChange { tag: change.tag.clone(), ordinal: 0, op: change.op.clone() }).collect();
-        let changes = Changes { generation: self.dictionary.generation(app), points, ..Changes::default() };
+        let points = changes
+            .iter()
+            .map(|change| TagChange { tag: change.tag.clone(), ordinal: 0, op: change.op.clone() })
+            .collect();
+        let changes =
+            Changes { generation: self.dictionary.generation(app), points, ..Changes::default() };
         Ok(self.index.check(app, &changes).await?)
     }
 
@@ -90,8 +103,15 @@ impl Users {
     pub(crate) async fn make(&self, app: &AppId, changes: &Arc<Vec<UserChange>>) -> Result<u64> {
         let Numbered { generation, points } = self.numbered(app, changes).await?;
         // Whoever is named exists from now on, also if all that is said is that they have no value.
-        let users = points.iter().filter(|point| matches!(point.op, Op::Unset | Op::Remove(_))).map(|point| point.ordinal).collect();
-        Ok(self.index.change(app, Changes { generation, users, points, ..Changes::default() }).await?)
+        let users = points
+            .iter()
+            .filter(|point| matches!(point.op, Op::Unset | Op::Remove(_)))
+            .map(|point| point.ordinal)
+            .collect();
+        Ok(self
+            .index
+            .change(app, Changes { generation, users, points, ..Changes::default() })
+            .await?)
     }
 
     /// The changes by ordinals; new users get theirs.
@@ -101,29 +121,45 @@ impl Users {
         off_thread(move || {
             let ids: Vec<&str> = changes.iter().map(|change| change.user.as_str()).collect();
             let mut ordinals = dictionary.assign(&owner, &ids)?;
-            // Of a deletion that broke off the dictionary knows the user yet, and a change of that ordinal would never be seen.
-            let gone = deletions.map_or_else(Vec::new, |deletions| deleted_of(&dictionary, &owner, &deletions, &ordinals));
+            // Of a deletion that broke off the dictionary knows the user yet, and a change of that
+            // ordinal would never be seen.
+            let gone = deletions.map_or_else(Vec::new, |deletions| {
+                deleted_of(&dictionary, &owner, &deletions, &ordinals)
+            });
             if !gone.is_empty() {
                 dictionary.delete(&owner, &gone)?;
                 ordinals = dictionary.assign(&owner, &ids)?;
             }
-            let of = |(ordinal, change): (Ordinal, &UserChange)| TagChange { tag: change.tag.clone(), ordinal, op: change.op.clone() };
-            Ok(Numbered { generation: dictionary.generation(&owner), points: ordinals.into_iter().zip(changes.iter()).map(of).collect() })
+            let of = |(ordinal, change): (Ordinal, &UserChange)| TagChange {
+                tag: change.tag.clone(),
+                ordinal,
+                op: change.op.clone(),
+            };
+            Ok(Numbered {
+                generation: dictionary.generation(&owner),
+                points: ordinals.into_iter().zip(changes.iter()).map(of).collect(),
+            })
         })
         .await
     }
 
     /// That each of the users is known, and not deleted.
     async fn refuse_strangers(&self, app: &AppId, changes: &[UserChange]) -> Result<()> {
-        let (dictionary, owner, deletions) = (self.dictionary.clone(), app.clone(), self.index.deletions(app).await?);
+        let (dictionary, owner, deletions) =
+            (self.dictionary.clone(), app.clone(), self.index.deletions(app).await?);
         let ids: Vec<String> = changes.iter().map(|change| change.user.clone()).collect();
         off_thread(move || {
             let texts: Vec<&str> = ids.iter().map(String::as_str).collect();
             let ordinals = dictionary.lookup(&owner, &texts)?;
             let known: Vec<Ordinal> = ordinals.iter().flatten().copied().collect();
-            let gone = deletions.map_or_else(Vec::new, |deletions| deleted_of(&dictionary, &owner, &deletions, &known));
+            let gone = deletions.map_or_else(Vec::new, |deletions| {
+                deleted_of(&dictionary, &owner, &deletions, &known)
+            });
             let gone: HashSet<Ordinal> = gone.into_iter().collect();
-            let stranger = ids.iter().zip(&ordinals).find(|(_, ordinal)| ordinal.is_none_or(|ordinal| gone.contains(&ordinal)));
+            let stranger = ids
+                .iter()
+                .zip(&ordinals)
+                .find(|(_, ordinal)| ordinal.is_none_or(|ordinal| gone.contains(&ordinal)));
             let Some((user, _)) = stranger else { return Ok(()) };
             let hint = nearest::hint(&dictionary, &owner, user)?;
             Err(Error::NoSuchUser { user: user.clone(), app: owner, hint })
@@ -134,15 +170,30 @@ impl Users {
     /// Makes tags known to the index that are defined and were never produced.
     async fn declare(&self, app: &AppId, generation: u64, tags: &[&TagDefinition]) -> Result<()> {
         let snapshot = self.index.snapshot(app).await?;
-        let unknown = |tag: &&&TagDefinition| snapshot.as_ref().is_none_or(|snapshot| snapshot.info(tag.name.as_str()).is_none());
+        let unknown = |tag: &&&TagDefinition| {
+            snapshot.as_ref().is_none_or(|snapshot| snapshot.info(tag.name.as_str()).is_none())
+        };
         let mut unknown = tags.iter().filter(unknown).peekable();
         if unknown.peek().is_none() {
             return Ok(());
         }
         let stored = self.catalog.definitions(app).await?;
         for tag in unknown {
-            let body = stored.iter().find(|d| d.kind == "tag" && d.name == tag.name.as_str()).map(|d| d.body.clone()).unwrap_or_default();
-            self.index.declare(app, generation, tag.name.clone(), tag.value_type, self.clock.now_ms(), body).await?;
+            let body = stored
+                .iter()
+                .find(|d| d.kind == "tag" && d.name == tag.name.as_str())
+                .map(|d| d.body.clone())
+                .unwrap_or_default();
+            self.index
+                .declare(
+                    app,
+                    generation,
+                    tag.name.clone(),
+                    tag.value_type,
+                    self.clock.now_ms(),
+                    body,
+                )
+                .await?;
         }
         Ok(())
     }

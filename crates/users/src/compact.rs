@@ -38,14 +38,18 @@ struct Alone {
 }
 
 impl Users {
-    /// Renumbers the users without gaps, without those for whom `expire` holds (such as `last_seen < "2025-10-01"`), and writes the dictionary,
-    /// every segment and every kept crowd version under the new generation. Questions are answered all the time, each from one generation; changes and
-    /// deletions wait. One commit of the catalog makes all of it current. It waits for a production that goes on, and the next one waits for it.
+    /// Renumbers the users without gaps, without those for whom `expire` holds (such as `last_seen
+    /// < "2025-10-01"`), and writes the dictionary, every segment and every kept crowd version
+    /// under the new generation. Questions are answered all the time, each from one generation;
+    /// changes and deletions wait. One commit of the catalog makes all of it current. It waits
+    /// for a production that goes on, and the next one waits for it.
     ///
-    /// Before the commit it hears `stop` between its steps and within the long ones, and changes nothing.
+    /// Before the commit it hears `stop` between its steps and within the long ones, and changes
+    /// nothing.
     ///
     /// # Errors
-    /// [`Error::NoTags`]; [`Error::Stopped`]; of the crowds for an expression that does not fit; of the index, the dictionary and the catalog. Nothing is changed then.
+    /// [`Error::NoTags`]; [`Error::Stopped`]; of the crowds for an expression that does not fit; of
+    /// the index, the dictionary and the catalog. Nothing is changed then.
     pub async fn compact(
         self: &Arc<Self>,
         app: &AppId,
@@ -64,15 +68,23 @@ impl Users {
             None => Bitmap::new(),
         };
         let alone = Alone { held, asked_ms, _writers: writers, _numbering: numbering };
-        let (users, app, runtime, stop) = (self.clone(), app.clone(), Handle::current(), stop.clone());
-        // The dictionary's part is synchronous from beginning to end, and the others' parts lie between its steps. The locks go with it: when
-        // the caller is dropped it works until it hears the stop.
+        let (users, app, runtime, stop) =
+            (self.clone(), app.clone(), Handle::current(), stop.clone());
+        // The dictionary's part is synchronous from beginning to end, and the others' parts lie
+        // between its steps. The locks go with it: when the caller is dropped it works
+        // until it hears the stop.
         let work = move || users.renumber(&app, alone, &expired, &runtime, &stop);
         tokio::task::spawn_blocking(work).await.map_err(|e| Error::BrokeOff(e.to_string()))?
     }
 
-    /// Notes who expires, before it is so: who is noted and does not expire, for the process ends in between, goes with the next production.
-    async fn note_expired(&self, app: &AppId, asked_ms: TimestampMs, expired: &Bitmap) -> Result<()> {
+    /// Notes who expires, before it is so: who is noted and does not expire, for the process ends
+    /// in between, goes with the next production.
+    async fn note_expired(
+        &self,
+        app: &AppId,
+        asked_ms: TimestampMs,
+        expired: &Bitmap,
+    ) -> Result<()> {
         let ordinals: Vec<Ordinal> = expired.iter().collect();
         for some in ordinals.chunks(TAKEN_AT_ONCE) {
             let ids = self.dictionary.resolve(app, some)?;
@@ -81,7 +93,14 @@ impl Users {
         Ok(())
     }
 
-    fn renumber(&self, app: &AppId, alone: Alone, expired: &Bitmap, runtime: &Handle, stop: &CancellationToken) -> Result<Compacted> {
+    fn renumber(
+        &self,
+        app: &AppId,
+        alone: Alone,
+        expired: &Bitmap,
+        runtime: &Handle,
+        stop: &CancellationToken,
+    ) -> Result<Compacted> {
         let Alone { held, asked_ms, _writers, _numbering } = alone;
         let goes_on = || if stop.is_cancelled() { Err(Error::Stopped) } else { Ok(()) };
         let snapshot = held.snapshot().clone();
@@ -89,34 +108,46 @@ impl Users {
         let bytes_before = self.dictionary.bytes_on_disk(app)?;
         let dictionary: &Dictionary = &self.dictionary;
         goes_on()?;
-        let taken = kept.iter().enumerate().take_while(|(number, _)| number % TAKEN_AT_ONCE > 0 || !stop.is_cancelled());
+        let taken = kept
+            .iter()
+            .enumerate()
+            .take_while(|(number, _)| number % TAKEN_AT_ONCE > 0 || !stop.is_cancelled());
         let repack = dictionary.repack(app, taken.map(|(_, ordinal)| ordinal))?;
         goes_on()?;
         let (from, to) = (snapshot.generation(), repack.generation());
         let renumbering = repack.renumbering().clone();
         let (of_index, of_crowds) = (renumbering.clone(), renumbering);
-        let publication = runtime.block_on(held.renamed(to, Arc::new(move |old| of_index.new_ordinal(old)), stop))?;
+        let publication = runtime.block_on(held.renamed(
+            to,
+            Arc::new(move |old| of_index.new_ordinal(old)),
+            stop,
+        ))?;
         goes_on()?;
         let crowds_hold = runtime.block_on(self.crowds.hold(app));
         let given_up = stop.clone();
         // What is made after a stop is thrown away below.
         let renumber = Arc::new(move |set: &Bitmap| {
-            (!given_up.is_cancelled()).then(|| set.iter().filter_map(|old| of_crowds.new_ordinal(old)).collect())
+            (!given_up.is_cancelled())
+                .then(|| set.iter().filter_map(|old| of_crowds.new_ordinal(old)).collect())
         });
-        let mut crowds = runtime.block_on(self.crowds.renumbered(&crowds_hold, app, from, to, renumber))?;
+        let mut crowds =
+            runtime.block_on(self.crowds.renumbered(&crowds_hold, app, from, to, renumber))?;
         let changes = crowds.changes.clone();
         let published = repack.finish(|_| -> Result<()> {
             // From here on it is done to its end.
             goes_on()?;
             runtime.block_on(self.note_expired(app, asked_ms, &snapshot.users().and_not(&kept)))?;
-            if let Err(error) = runtime.block_on(self.index.publish_renamed(app, held, publication, changes)) {
+            if let Err(error) =
+                runtime.block_on(self.index.publish_renamed(app, held, publication, changes))
+            {
                 // A commit whose answer was lost may have happened.
                 match runtime.block_on(self.index.published(app)) {
                     Ok(Some(now)) if now.generation == to => {}
                     _ => return Err(error.into()),
                 }
             }
-            // Now, while both generations can be read: afterwards nobody can read the versions of the old one.
+            // Now, while both generations can be read: afterwards nobody can read the versions of
+            // the old one.
             self.crowds.renumbering_published(app, &mut crowds);
             Ok(())
         });

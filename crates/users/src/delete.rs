@@ -16,12 +16,13 @@ pub struct Receipt {
     pub deleted_ms: TimestampMs,
     /// The ids that the dictionary held and holds no more, in the order given.
     pub users: Vec<String>,
-    /// Ids of the call that it did not hold. Their deletion is remembered all the same: what came before makes no users of them.
+    /// Ids of the call that it did not hold. Their deletion is remembered all the same: what came
+    /// before makes no users of them.
     pub unknown: Vec<String>,
     /// The values that were taken away, by tag and user.
     pub tags: Vec<ReceiptTag>,
-    /// The position of the deletion in the app's log of changes. The index's files hold nothing of the users once a flush has passed it.
-    /// `None`: it had nothing of them.
+    /// The position of the deletion in the app's log of changes. The index's files hold nothing of
+    /// the users once a flush has passed it. `None`: it had nothing of them.
     pub position: Option<u64>,
 }
 
@@ -37,25 +38,29 @@ pub struct ReceiptTag {
 }
 
 impl Users {
-    /// Deletes users. When this returns no question, profile, judgment, export, size or look-up shows them, whatever happens to the process;
-    /// their values leave the index's files at the next flush, and they leave the files of the crowds and the dictionary with the next
-    /// [`Users::tidy`]: it costs the same however many crowds there are. An id that comes back later is another user.
+    /// Deletes users. When this returns no question, profile, judgment, export, size or look-up
+    /// shows them, whatever happens to the process; their values leave the index's files at the
+    /// next flush, and they leave the files of the crowds and the dictionary with the next [`Users::tidy`]: it costs the same however many crowds there are. An id that comes back later is another user.
     ///
     /// Once begun it goes on to its end, also when the caller no longer waits.
     ///
-    /// Events and attributes in the lake are not touched. A production finds a user of that id again once there is an event or a value that is
-    /// newer than the deletion, and came after it. That holds for ids too that no production has seen yet.
+    /// Events and attributes in the lake are not touched. A production finds a user of that id
+    /// again once there is an event or a value that is newer than the deletion, and came after
+    /// it. That holds for ids too that no production has seen yet.
     ///
     /// # Errors
-    /// [`Error::UnknownUser`] when none of them is known, and without a log that remembers; [`Error::UserId`] for what is not a user id;
-    /// [`Error::Limit`] over [`MAX_DELETED`]; of the index and the dictionary. After
-    /// an error call it again: what was done stays done, and what is left is still known.
+    /// [`Error::UnknownUser`] when none of them is known, and without a log that remembers;
+    /// [`Error::UserId`] for what is not a user id; [`Error::Limit`] over [`MAX_DELETED`]; of
+    /// the index and the dictionary. After an error call it again: what was done stays done,
+    /// and what is left is still known.
     pub async fn delete(self: &Arc<Self>, app: &AppId, ids: &[String]) -> Result<Receipt> {
         if ids.len() > MAX_DELETED {
             return Err(Error::Limit { what: "users", given: ids.len(), limit: MAX_DELETED });
         }
         let (users, app, ids) = (self.clone(), app.clone(), ids.to_vec());
-        tokio::spawn(async move { users.deleted(&app, &ids).await }).await.map_err(|e| Error::BrokeOff(e.to_string()))?
+        tokio::spawn(async move { users.deleted(&app, &ids).await })
+            .await
+            .map_err(|e| Error::BrokeOff(e.to_string()))?
     }
 
     async fn deleted(&self, app: &AppId, ids: &[String]) -> Result<Receipt> {
@@ -81,24 +86,36 @@ impl Users {
         let found = self.found(app, ids).await?;
         let ordinals: Vec<Ordinal> = found.values().copied().collect();
         if ordinals.is_empty() && !remembers {
-            return Err(Error::UnknownUser { user: ids.first().cloned().unwrap_or_default(), app: app.clone() });
+            return Err(Error::UnknownUser {
+                user: ids.first().cloned().unwrap_or_default(),
+                app: app.clone(),
+            });
         }
         let generation = self.dictionary.generation(app);
         let deleted_ms = self.clock.now_ms();
-        // First, so that no production finds them again: who is noted is deleted, by this, or at the next start (`Users::make_noted`).
+        // First, so that no production finds them again: who is noted is deleted, by this, or at
+        // the next start (`Users::make_noted`).
         if remembers {
             let all: BTreeSet<String> = ids.iter().cloned().collect();
             self.note_gone(app, deleted_ms, all.into_iter(), false).await?;
         }
         if ordinals.is_empty() {
-            return Ok(Receipt { deleted_ms, users: Vec::new(), unknown: ids.to_vec(), tags: Vec::new(), position: None });
+            return Ok(Receipt {
+                deleted_ms,
+                users: Vec::new(),
+                unknown: ids.to_vec(),
+                tags: Vec::new(),
+                position: None,
+            });
         }
-        // From here on every version of every crowd answers without them: readers subtract whom the index's log has as deleted.
+        // From here on every version of every crowd answers without them: readers subtract whom the
+        // index's log has as deleted.
         let deleted = self.index.delete_users(app, generation, &ordinals).await?;
         // Last: as long as the dictionary knows the users, the call can be made again.
         let (dictionary, owner) = (self.dictionary.clone(), app.clone());
         off_thread(move || Ok(dictionary.delete(&owner, &ordinals)?)).await?;
-        let id_of: HashMap<Ordinal, &String> = found.iter().map(|(id, ordinal)| (*ordinal, id)).collect();
+        let id_of: HashMap<Ordinal, &String> =
+            found.iter().map(|(id, ordinal)| (*ordinal, id)).collect();
         let tag = |(tag, ordinal, value): (Name, Ordinal, Value)| {
             let user = id_of.get(&ordinal).map(|id| (*id).clone()).unwrap_or_default();
             ReceiptTag { user, tag, value }
@@ -108,7 +125,8 @@ impl Users {
         Ok(Receipt { deleted_ms, users, unknown, tags, position: Some(deleted.position) })
     }
 
-    /// Takes those from the dictionary whom the index's log has as deleted: of a deletion that broke off between the two it knows them yet.
+    /// Takes those from the dictionary whom the index's log has as deleted: of a deletion that
+    /// broke off between the two it knows them yet.
     pub(crate) async fn finish_deletions(&self, app: &AppId) -> Result<()> {
         let Some(deletions) = self.index.deletions(app).await? else { return Ok(()) };
         let (dictionary, owner) = (self.dictionary.clone(), app.clone());
@@ -128,14 +146,24 @@ impl Users {
         off_thread(move || {
             let texts: Vec<&str> = ids.iter().map(String::as_str).collect();
             let ordinals = dictionary.lookup(&app, &texts)?;
-            Ok(ids.iter().cloned().zip(ordinals).filter_map(|(id, ordinal)| Some((id, ordinal?))).collect())
+            Ok(ids
+                .iter()
+                .cloned()
+                .zip(ordinals)
+                .filter_map(|(id, ordinal)| Some((id, ordinal?)))
+                .collect())
         })
         .await
     }
 }
 
 /// Those of the ordinals whose users the index's log has as deleted.
-pub(crate) fn deleted_of(dictionary: &Dictionary, app: &AppId, deletions: &Deletions, ordinals: &[Ordinal]) -> Vec<Ordinal> {
+pub(crate) fn deleted_of(
+    dictionary: &Dictionary,
+    app: &AppId,
+    deletions: &Deletions,
+    ordinals: &[Ordinal],
+) -> Vec<Ordinal> {
     let deleted = deletions.now();
     if deleted.users().is_empty() || deleted.generation() != dictionary.generation(app) {
         return Vec::new();

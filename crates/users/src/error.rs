@@ -20,7 +20,9 @@ pub enum Error {
     #[error("{0}")]
     UserId(String),
     /// A change of a user who is not known.
-    #[error("there is no user \"{user}\" in app {app}{hint}: to make a new user, say so (--create, or `create: true` in a call)")]
+    #[error(
+        "there is no user \"{user}\" in app {app}{hint}: to make a new user, say so (--create, or `create: true` in a call)"
+    )]
     NoSuchUser {
         /// The first of them.
         user: String,
@@ -74,7 +76,10 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Limit { .. } | Self::UserId(_) => ErrorKind::Invalid,
-            Self::UnknownTag(_) | Self::NoSuchUser { .. } | Self::UnknownUser { .. } | Self::NoTags { .. } => ErrorKind::NotFound,
+            Self::UnknownTag(_)
+            | Self::NoSuchUser { .. }
+            | Self::UnknownUser { .. }
+            | Self::NoTags { .. } => ErrorKind::NotFound,
             Self::Stopped => ErrorKind::Unavailable,
             Self::BrokeOff(_) => ErrorKind::Internal,
             Self::Crowd(e) => e.kind(),

@@ -1,4 +1,5 @@
-//! What is changed by hand, on its way into the lake: it is in the log before it is anywhere else, and a production reads it there.
+//! What is changed by hand, on its way into the lake: it is in the log before it is anywhere else,
+//! and a production reads it there.
 
 use crate::change::UserChange;
 use crate::{Error, Op, Result, Users};
@@ -10,14 +11,16 @@ use taghouse_ingest::{HandOp, LogRecord, RecordBody, landed};
 use taghouse_log::{EventLog, MAX_APPEND_BYTES};
 use taghouse_model::{AppId, TimestampMs, Value, ValueType};
 
-/// Bytes and records of one append; what is more goes in several. A call of changes is one, but for the very largest.
+/// Bytes and records of one append; what is more goes in several. A call of changes is one, but for
+/// the very largest.
 const APPENDED_BYTES: usize = MAX_APPEND_BYTES / 2;
 const APPENDED_AT_ONCE: usize = 200_000;
 
 /// Records that are read at once when a process starts.
 const READ_AT_ONCE: usize = 10_000;
 
-/// The catalog's pointer at the position up to which all that is noted is made, as of the end of the last process that ended well.
+/// The catalog's pointer at the position up to which all that is noted is made, as of the end of
+/// the last process that ended well.
 const KIND: &str = "log";
 const MADE: &str = "made";
 
@@ -28,7 +31,8 @@ impl Users {
         self.note(app, changes.iter().map(|change| record(now_ms, change))).await
     }
 
-    /// Notes that users go at `now_ms`, on disk when this returns: nothing that is older or came before brings them back.
+    /// Notes that users go at `now_ms`, on disk when this returns: nothing that is older or came
+    /// before brings them back.
     pub(crate) async fn note_gone(
         &self,
         app: &AppId,
@@ -39,9 +43,15 @@ impl Users {
         self.note(app, users.map(|user| LogRecord::gone(now_ms, user, expired))).await
     }
 
-    async fn note(&self, app: &AppId, records: impl Iterator<Item = LogRecord> + Send) -> Result<()> {
+    async fn note(
+        &self,
+        app: &AppId,
+        records: impl Iterator<Item = LogRecord> + Send,
+    ) -> Result<()> {
         let Some(log) = &self.log else { return Ok(()) };
-        let unwritable = |error: serde_json::Error| Error::BrokeOff(format!("writing a record of the log: {error}"));
+        let unwritable = |error: serde_json::Error| {
+            Error::BrokeOff(format!("writing a record of the log: {error}"))
+        };
         let (mut waiting, mut bytes) = (Vec::new(), 0);
         for record in records {
             let encoded = record.encode().map_err(unwritable)?;
@@ -58,8 +68,8 @@ impl Users {
         Ok(())
     }
 
-    /// The end of the log, at a moment at which everything that is noted is made. Up to there it may land: at a start only what has not landed is
-    /// made again.
+    /// The end of the log, at a moment at which everything that is noted is made. Up to there it
+    /// may land: at a start only what has not landed is made again.
     ///
     /// # Errors
     /// Of the log.
@@ -69,26 +79,37 @@ impl Users {
         Ok(log.end(app).await?)
     }
 
-    /// Remembers that all that is noted is made, so that the next start need not look. Call it at the end of a process.
+    /// Remembers that all that is noted is made, so that the next start need not look. Call it at
+    /// the end of a process.
     ///
     /// # Errors
     /// Of the log and the catalog.
     pub async fn leave(&self) -> Result<()> {
         let Some(log) = &self.log else { return Ok(()) };
         for app in self.catalog.apps().await? {
-            let (end, made) = (self.settled(&app, log.as_ref()).await?, self.catalog.pointer(KIND, &app, MADE).await?);
+            let (end, made) = (
+                self.settled(&app, log.as_ref()).await?,
+                self.catalog.pointer(KIND, &app, MADE).await?,
+            );
             let known = landed(self.catalog.as_ref(), &app).await?.max(position(made.as_ref()));
             if end > known {
-                let (kind, name, expected) = (KIND.to_owned(), MADE.to_owned(), made.map(|made| made.revision));
-                let change = Change::PutPointer { kind, app, name, expected, value: serde_json::json!({ "position": end }) };
+                let (kind, name, expected) =
+                    (KIND.to_owned(), MADE.to_owned(), made.map(|made| made.revision));
+                let change = Change::PutPointer {
+                    kind,
+                    app,
+                    name,
+                    expected,
+                    value: serde_json::json!({ "position": end }),
+                };
                 self.catalog.commit(vec![change]).await?;
             }
         }
         Ok(())
     }
 
-    /// Makes what is noted and has not landed: of what a crash met it may not be in the index yet. All of it again, in its order, comes to the
-    /// same.
+    /// Makes what is noted and has not landed: of what a crash met it may not be in the index yet.
+    /// All of it again, in its order, comes to the same.
     pub(crate) async fn make_noted(&self, app: &AppId) -> Result<()> {
         let Some(log) = &self.log else { return Ok(()) };
         let made = self.catalog.pointer(KIND, app, MADE).await?;
@@ -101,7 +122,9 @@ impl Users {
             for record in records.iter().filter_map(|(_, bytes)| LogRecord::decode(bytes).ok()) {
                 match record.body {
                     RecordBody::Changed { user_id, tag, op, value } => {
-                        again.extend(self.change_of(app, user_id, &tag, op, value.as_deref()).await?);
+                        again.extend(
+                            self.change_of(app, user_id, &tag, op, value.as_deref()).await?,
+                        );
                     }
                     RecordBody::Gone { user_id, .. } => {
                         self.make_again(app, &mut again).await?;
@@ -131,9 +154,19 @@ impl Users {
     }
 
     /// A noted change; `None` where the index does not know the tag any more, or with another type.
-    async fn change_of(&self, app: &AppId, user: String, tag: &str, op: HandOp, value: Option<&str>) -> Result<Option<UserChange>> {
+    async fn change_of(
+        &self,
+        app: &AppId,
+        user: String,
+        tag: &str,
+        op: HandOp,
+        value: Option<&str>,
+    ) -> Result<Option<UserChange>> {
         let snapshot = self.index.snapshot(app).await?;
-        let Some((tag, ty)) = snapshot.as_ref().and_then(|snapshot| snapshot.info(tag)).map(|info| (info.name.clone(), info.value_type))
+        let Some((tag, ty)) = snapshot
+            .as_ref()
+            .and_then(|snapshot| snapshot.info(tag))
+            .map(|info| (info.name.clone(), info.value_type))
         else {
             return Ok(None);
         };
@@ -170,7 +203,10 @@ fn record(now_ms: TimestampMs, change: &UserChange) -> LogRecord {
 /// As an attribute's text of the tag's type is read.
 fn text(value: &Value) -> String {
     match value {
-        Value::Set(members) => serde_json::Value::from_iter(members.iter().map(AsRef::as_ref).map(str::to_owned)).to_string(),
+        Value::Set(members) => {
+            serde_json::Value::from_iter(members.iter().map(AsRef::as_ref).map(str::to_owned))
+                .to_string()
+        }
         other => other.to_string(),
     }
 }

@@ -1,4 +1,5 @@
-//! Which known user an unknown id may mean: one that is the same but for blanks, case, or one slip of the keyboard.
+//! Which known user an unknown id may mean: one that is the same but for blanks, case, or one slip
+//! of the keyboard.
 
 use crate::{Error, Result};
 use std::collections::BTreeSet;
@@ -12,7 +13,10 @@ const LETTERS: &str = "abcdefghijklmnopqrstuvwxyz0123456789-_.@";
 
 /// `; did you mean "u42"?`, or nothing. One look-up, however many users there are.
 pub(crate) fn hint(dictionary: &Dictionary, app: &AppId, id: &str) -> Result<String> {
-    let tried: Vec<String> = slips(id).into_iter().filter(|other| !other.is_empty() && other.len() <= MAX_USER_ID_BYTES).collect();
+    let tried: Vec<String> = slips(id)
+        .into_iter()
+        .filter(|other| !other.is_empty() && other.len() <= MAX_USER_ID_BYTES)
+        .collect();
     let texts: Vec<&str> = tried.iter().map(String::as_str).collect();
     let known = dictionary.lookup(app, &texts).map_err(Error::from)?;
     let found = tried.iter().zip(known).find(|(_, ordinal)| ordinal.is_some());
@@ -21,15 +25,21 @@ pub(crate) fn hint(dictionary: &Dictionary, app: &AppId, id: &str) -> Result<Str
 
 /// The likeliest first.
 fn slips(id: &str) -> Vec<String> {
-    let mut all = vec![id.trim().to_owned(), id.to_lowercase(), id.to_uppercase(), id.trim_start_matches('0').to_owned()];
+    let mut all = vec![
+        id.trim().to_owned(),
+        id.to_lowercase(),
+        id.to_uppercase(),
+        id.trim_start_matches('0').to_owned(),
+    ];
     all.retain(|other| other != id);
     let chars: Vec<char> = id.chars().collect();
     if chars.len() > TRIED_CHARS {
         return all;
     }
     let letters: BTreeSet<char> = LETTERS.chars().chain(chars.iter().copied()).collect();
-    let with =
-        |from: usize, until: usize, between: &[char]| -> String { chars[..from].iter().chain(between).chain(&chars[until..]).collect() };
+    let with = |from: usize, until: usize, between: &[char]| -> String {
+        chars[..from].iter().chain(between).chain(&chars[until..]).collect()
+    };
     for at in 0..chars.len().saturating_sub(1) {
         all.push(with(at, at + 2, &[chars[at + 1], chars[at]]));
     }

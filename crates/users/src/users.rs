@@ -48,8 +48,8 @@ impl Users {
         Self { catalog, index, dictionary, crowds, clock, log: None, locks: Mutex::default() }
     }
 
-    /// Keeps what is changed by hand: every change, deletion and expiry is appended to this log, from which it lands in the lake. Without it the
-    /// next production takes their place.
+    /// Keeps what is changed by hand: every change, deletion and expiry is appended to this log,
+    /// from which it lands in the lake. Without it the next production takes their place.
     #[must_use]
     pub fn noting_in(self, log: Arc<dyn EventLog>) -> Self {
         Self { log: Some(log), ..self }
@@ -64,8 +64,9 @@ impl Users {
         HeldUsers { _held: self.lock(app).write_owned().await }
     }
 
-    /// Makes the generation that is published the current one, for all apps: after a crash in the midst of [`Users::compact`] there may be two.
-    /// Then finishes deletions that a crash broke off. Call it once, before anything is asked.
+    /// Makes the generation that is published the current one, for all apps: after a crash in the
+    /// midst of [`Users::compact`] there may be two. Then finishes deletions that a crash broke
+    /// off. Call it once, before anything is asked.
     ///
     /// # Errors
     /// Of the catalog and the dictionary.
@@ -76,7 +77,9 @@ impl Users {
                 let owner = app.clone();
                 match off_thread(move || Ok(dictionary.settle(&owner, generation)?)).await {
                     // A lost or older dictionary is the next production's to fix.
-                    Err(Error::Dictionary(error @ taghouse_dictionary::Error::NoGeneration { .. })) => {
+                    Err(Error::Dictionary(
+                        error @ taghouse_dictionary::Error::NoGeneration { .. },
+                    )) => {
                         tracing::warn!(%app, %error, "settling")
                     }
                     outcome => outcome?,
@@ -93,8 +96,8 @@ impl Users {
         Ok(())
     }
 
-    /// Erases deleted users from the files of the dictionary and of the crowds' versions. Cheap where there is none. What goes wrong for one app
-    /// keeps the others from nothing.
+    /// Erases deleted users from the files of the dictionary and of the crowds' versions. Cheap
+    /// where there is none. What goes wrong for one app keeps the others from nothing.
     ///
     /// # Errors
     /// Of the catalog, the dictionary and the crowds.
@@ -102,7 +105,9 @@ impl Users {
         let (mut tidied, mut failed) = (Tidied::default(), None);
         for app in self.catalog.apps().await? {
             match self.tidy_app(&app).await {
-                Ok(Tidied { ids, versions }) => tidied = Tidied { ids: tidied.ids + ids, versions: tidied.versions + versions },
+                Ok(Tidied { ids, versions }) => {
+                    tidied = Tidied { ids: tidied.ids + ids, versions: tidied.versions + versions }
+                }
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
@@ -122,6 +127,8 @@ pub struct HeldUsers {
 }
 
 /// Runs work that computes or reads files off the threads that answer requests.
-pub(crate) async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(crate) async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(|e| Error::BrokeOff(e.to_string()))?
 }

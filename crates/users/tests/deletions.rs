@@ -1,4 +1,5 @@
-//! A deletion costs the same however many crowds there are, is right in every answer at once, and in the files later; and no app waits for another.
+//! A deletion costs the same however many crowds there are, is right in every answer at once, and
+//! in the files later; and no app waits for another.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod recording;
@@ -35,7 +36,9 @@ impl Clock for StoppedClock {
 
 /// Crowds `over_0`, `over_1`, … of those older than 0, 1, … of 30.
 fn definitions(app: &str, crowds: usize) -> Definitions {
-    let mut text = format!("kind: app\nid: {app}\ntime_zone: UTC\n---\nkind: source\nname: live\nformat: segment\n");
+    let mut text = format!(
+        "kind: app\nid: {app}\ntime_zone: UTC\n---\nkind: source\nname: live\nformat: segment\n"
+    );
     text += "attributes:\n  age: { column: age, type: int }\n---\nkind: tag\nname: age\ntype: int\nattribute: age\n";
     for n in 0..crowds {
         text += &format!("---\nkind: crowd\nname: over_{n}\nexpression: 'age > {}'\n", n % 30);
@@ -56,13 +59,28 @@ struct House {
 
 impl House {
     async fn open(folder: &Path, store: Arc<Recording>) -> Self {
-        let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(&folder.join("catalog.db")).await.unwrap());
+        let catalog: Arc<dyn Catalog> =
+            Arc::new(SqliteCatalog::open(&folder.join("catalog.db")).await.unwrap());
         let options = LiveOptions { tick: Duration::from_millis(5), ..LiveOptions::default() };
-        let index = Arc::new(Index::new(store.clone(), catalog.clone()).with_live(folder.join("live"), options));
+        let index = Arc::new(
+            Index::new(store.clone(), catalog.clone()).with_live(folder.join("live"), options),
+        );
         let dictionary = Arc::new(Dictionary::open(&folder.join("dictionary")).unwrap());
         let clock: Arc<dyn Clock> = Arc::new(StoppedClock);
-        let crowds = Arc::new(Crowds::new(store.clone(), catalog.clone(), index.clone(), dictionary.clone(), clock.clone()));
-        let users = Arc::new(Users::new(catalog.clone(), index.clone(), dictionary.clone(), crowds.clone(), clock));
+        let crowds = Arc::new(Crowds::new(
+            store.clone(),
+            catalog.clone(),
+            index.clone(),
+            dictionary.clone(),
+            clock.clone(),
+        ));
+        let users = Arc::new(Users::new(
+            catalog.clone(),
+            index.clone(),
+            dictionary.clone(),
+            crowds.clone(),
+            clock,
+        ));
         users.settle().await.unwrap();
         Self { catalog, store, index, dictionary, crowds, users }
     }
@@ -71,12 +89,25 @@ impl House {
     async fn publish(&self, definitions: &Definitions, versions: usize) {
         let app = &definitions.app.id;
         let (kind, body) = ("app".to_owned(), serde_json::json!({}));
-        let defined = Change::PutDefinition { app: app.clone(), kind, name: app.to_string(), expected: None, body, at_ms: 0 };
+        let defined = Change::PutDefinition {
+            app: app.clone(),
+            kind,
+            name: app.to_string(),
+            expected: None,
+            body,
+            at_ms: 0,
+        };
         self.catalog.commit(vec![defined]).await.unwrap();
         let ids: Vec<String> = (0..USERS).map(|n| format!("u{n}")).collect();
-        let ordinals = self.dictionary.assign(app, &ids.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+        let ordinals = self
+            .dictionary
+            .assign(app, &ids.iter().map(String::as_str).collect::<Vec<_>>())
+            .unwrap();
         let mut age = SegmentBuilder::new(ValueType::Int);
-        ordinals.iter().zip(0..).for_each(|(ordinal, n)| age.add(*ordinal, &Value::Int(n)).unwrap());
+        ordinals
+            .iter()
+            .zip(0..)
+            .for_each(|(ordinal, n)| age.add(*ordinal, &Value::Int(n)).unwrap());
         let tag = TagPublication {
             name: Name::new("age").unwrap(),
             value_type: ValueType::Int,
@@ -86,7 +117,12 @@ impl House {
             flushed_through: None,
         };
         let users: Bitmap = ordinals.into_iter().collect();
-        let publication = Publication { generation: self.dictionary.generation(app), users, tags: vec![tag], drop: vec![] };
+        let publication = Publication {
+            generation: self.dictionary.generation(app),
+            users,
+            tags: vec![tag],
+            drop: vec![],
+        };
         self.index.publish(app, publication, vec![]).await.unwrap();
         for crowd in definitions.crowds.values() {
             for _ in 0..versions {
@@ -95,13 +131,18 @@ impl House {
         }
     }
 
-    /// Size shown, rows exported and members admitted of every kept version are those older than the crowd says, but for `gone`.
+    /// Size shown, rows exported and members admitted of every kept version are those older than
+    /// the crowd says, but for `gone`.
     async fn check(&self, definitions: &Definitions, gone: &[u32]) {
         let app = &definitions.app.id;
         let shown = self.crowds.list(app).await.unwrap();
         let older = |crowd: &CrowdDefinition| {
-            let least = crowd.expression.to_string().rsplit(' ').next().unwrap().parse::<u32>().unwrap();
-            (least + 1..USERS).filter(|n| !gone.contains(n)).map(|n| format!("u{n}")).collect::<Vec<_>>()
+            let least =
+                crowd.expression.to_string().rsplit(' ').next().unwrap().parse::<u32>().unwrap();
+            (least + 1..USERS)
+                .filter(|n| !gone.contains(n))
+                .map(|n| format!("u{n}"))
+                .collect::<Vec<_>>()
         };
         let everybody: Vec<String> = (0..USERS).map(|n| format!("u{n}")).collect();
         for (crowd, shown) in definitions.crowds.values().zip(sorted(shown, definitions)) {
@@ -111,14 +152,32 @@ impl House {
             for version in &versions {
                 let members = self.crowds.members(app, name, Some(version.version)).await.unwrap();
                 let rows: Vec<String> = members.ids().flat_map(Result::unwrap).collect();
-                assert_eq!((version.size, members.version().size), (expected.len() as u64, expected.len() as u64), "{name}");
+                assert_eq!(
+                    (version.size, members.version().size),
+                    (expected.len() as u64, expected.len() as u64),
+                    "{name}"
+                );
                 assert_eq!(rows, expected, "version {} of {name}", version.version);
             }
-            let judged = self.crowds.judge_batch(app, &everybody, &[name.to_owned()]).await.unwrap().in_crowd;
-            let admitted: Vec<String> = everybody.iter().zip(judged).filter(|(_, row)| row[0]).map(|(user, _)| user.clone()).collect();
+            let judged = self
+                .crowds
+                .judge_batch(app, &everybody, &[name.to_owned()])
+                .await
+                .unwrap()
+                .in_crowd;
+            let admitted: Vec<String> = everybody
+                .iter()
+                .zip(judged)
+                .filter(|(_, row)| row[0])
+                .map(|(user, _)| user.clone())
+                .collect();
             assert_eq!(admitted, expected, "{name}");
             let question = Question::parse(&format!("crowd(\"{name}\")")).unwrap();
-            assert_eq!(self.crowds.count(app, definitions, &question).await.unwrap().count, expected.len() as u64, "{name}");
+            assert_eq!(
+                self.crowds.count(app, definitions, &question).await.unwrap().count,
+                expected.len() as u64,
+                "{name}"
+            );
         }
     }
 
@@ -137,16 +196,22 @@ impl House {
 
 /// The sizes listed, in the order of the definitions.
 fn sorted(shown: Vec<taghouse_crowd::CrowdSummary>, definitions: &Definitions) -> Vec<u64> {
-    definitions.crowds.keys().map(|name| shown.iter().find(|crowd| crowd.name == *name).unwrap().current.size).collect()
+    definitions
+        .crowds
+        .keys()
+        .map(|name| shown.iter().find(|crowd| crowd.name == *name).unwrap().current.size)
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_touches_no_version_of_a_crowd_and_is_right_at_once() {
-    let (folder, store, shop) = (tempfile::tempdir().unwrap(), Arc::new(Recording::new()), definitions("shop", CROWDS));
+    let (folder, store, shop) =
+        (tempfile::tempdir().unwrap(), Arc::new(Recording::new()), definitions("shop", CROWDS));
     let app = shop.app.id.clone();
     let house = House::open(folder.path(), store.clone()).await;
     house.publish(&shop, VERSIONS).await;
-    let ordinals: Vec<Ordinal> = house.dictionary.lookup(&app, &["u40", "u50"]).unwrap().into_iter().flatten().collect();
+    let ordinals: Vec<Ordinal> =
+        house.dictionary.lookup(&app, &["u40", "u50"]).unwrap().into_iter().flatten().collect();
     let before = store.operations();
     house.users.delete(&app, &["u40".to_owned(), "u50".to_owned()]).await.unwrap();
     assert_eq!(store.operations(), before, "a deletion reads and writes no object of a crowd");
@@ -165,7 +230,11 @@ async fn a_deletion_touches_no_version_of_a_crowd_and_is_right_at_once() {
     let house = House::open(folder.path(), store.clone()).await;
     house.check(&shop, &[40, 50]).await;
     assert!(house.users.tidy().await.unwrap().versions > 0);
-    assert_eq!(house.objects_with(&ordinals).await, (0, CROWDS * VERSIONS), "no object holds them, and none is left over");
+    assert_eq!(
+        house.objects_with(&ordinals).await,
+        (0, CROWDS * VERSIONS),
+        "no object holds them, and none is left over"
+    );
     house.check(&shop, &[40, 50]).await;
     assert_eq!(house.users.tidy().await.unwrap().versions, 0);
 
@@ -173,13 +242,18 @@ async fn a_deletion_touches_no_version_of_a_crowd_and_is_right_at_once() {
     let house = House::open(folder.path(), store.clone()).await;
     let before = store.operations();
     assert_eq!(house.crowds.list(&app).await.unwrap().len(), CROWDS);
-    assert_eq!(store.operations(), before, "sizes of versions that are clean are known without their sets");
+    assert_eq!(
+        store.operations(),
+        before,
+        "sizes of versions that are clean are known without their sets"
+    );
     house.check(&shop, &[40, 50]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn versions_computed_beside_deletions_hold_nobody_who_is_gone() {
-    let (folder, store, shop) = (tempfile::tempdir().unwrap(), Arc::new(Recording::new()), definitions("shop", 3));
+    let (folder, store, shop) =
+        (tempfile::tempdir().unwrap(), Arc::new(Recording::new()), definitions("shop", 3));
     let app = shop.app.id.clone();
     let house = Arc::new(House::open(folder.path(), store.clone()).await);
     house.publish(&shop, 2).await;
@@ -193,7 +267,10 @@ async fn versions_computed_beside_deletions_hold_nobody_who_is_gone() {
         store.reached().await;
         let user = [format!("u{}", 20 + n)];
         let deleting = house.users.delete(&app, &user);
-        tokio::time::timeout(AT_ONCE, deleting).await.expect("a deletion does not wait for a computation").unwrap();
+        tokio::time::timeout(AT_ONCE, deleting)
+            .await
+            .expect("a deletion does not wait for a computation")
+            .unwrap();
         store.shut(None);
         computing.await.unwrap();
         house.check(&shop, &(20..=20 + n).collect::<Vec<_>>()).await;
@@ -238,7 +315,10 @@ async fn a_compaction_hears_a_stop_between_its_steps_and_changes_nothing() {
         // Writers wait for it no longer, and all is as it was.
         let leaver = [format!("u{user}")];
         let deleting = house.users.delete(&app, &leaver);
-        tokio::time::timeout(AT_ONCE, deleting).await.expect("a compaction that is over holds nothing").unwrap();
+        tokio::time::timeout(AT_ONCE, deleting)
+            .await
+            .expect("a compaction that is over holds nothing")
+            .unwrap();
         gone.push(user);
         house.check(&shop, &gone).await;
         assert_eq!(house.dictionary.generation(&app), 1);
@@ -258,11 +338,14 @@ async fn no_app_waits_for_another_and_no_judgment_for_a_writer() {
     let house = Arc::new(House::open(folder.path(), store.clone()).await);
     house.publish(&one, 2).await;
     house.publish(&other, 2).await;
-    // The users of one app are being renumbered, with all the locks that this takes, and it does not come on.
+    // The users of one app are being renumbered, with all the locks that this takes, and it does
+    // not come on.
     store.shut(Some("crowds/one/"));
     let compacting = {
         let (house, one) = (house.clone(), one.clone());
-        tokio::spawn(async move { house.users.compact(&one.app.id, &one, None, &CancellationToken::new()).await.unwrap() })
+        tokio::spawn(async move {
+            house.users.compact(&one.app.id, &one, None, &CancellationToken::new()).await.unwrap()
+        })
     };
     store.reached().await;
     let meanwhile = async {
@@ -272,29 +355,45 @@ async fn no_app_waits_for_another_and_no_judgment_for_a_writer() {
         house.check(&other, &[7]).await;
         for app in [&one.app.id, &other.app.id] {
             assert!(house.crowds.judge(app, "u40", "over_1").await.unwrap().in_crowd);
-            let (users, crowds) = (["u40", "u0"].map(str::to_owned), ["over_0", "over_1"].map(str::to_owned));
-            assert_eq!(house.crowds.judge_batch(app, &users, &crowds).await.unwrap().in_crowd, [[true, true], [false, false]]);
+            let (users, crowds) =
+                (["u40", "u0"].map(str::to_owned), ["over_0", "over_1"].map(str::to_owned));
+            assert_eq!(
+                house.crowds.judge_batch(app, &users, &crowds).await.unwrap().in_crowd,
+                [[true, true], [false, false]]
+            );
         }
-        assert_eq!(house.crowds.members(&one.app.id, "over_0", None).await.unwrap().version().size, u64::from(USERS) - 1);
+        assert_eq!(
+            house.crowds.members(&one.app.id, "over_0", None).await.unwrap().version().size,
+            u64::from(USERS) - 1
+        );
     };
-    tokio::time::timeout(AT_ONCE, meanwhile).await.expect("neither the other app nor a judgment waits");
+    tokio::time::timeout(AT_ONCE, meanwhile)
+        .await
+        .expect("neither the other app nor a judgment waits");
     store.shut(None);
     compacting.await.unwrap();
     house.check(&one, &[]).await;
     house.check(&other, &[7]).await;
 }
 
-/// The log of changes has the deletion, and the process ends (or the disk is full) before the dictionary has it.
+/// The log of changes has the deletion, and the process ends (or the disk is full) before the
+/// dictionary has it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_that_broke_off_hides_nothing_that_comes_later() {
-    let (folder, store, shop) = (tempfile::tempdir().unwrap(), Arc::new(Recording::new()), definitions("shop", 1));
+    let (folder, store, shop) =
+        (tempfile::tempdir().unwrap(), Arc::new(Recording::new()), definitions("shop", 1));
     let app = shop.app.id.clone();
     let house = House::open(folder.path(), store.clone()).await;
     house.publish(&shop, 1).await;
-    let ordinals: Vec<Ordinal> = house.dictionary.lookup(&app, &["u40", "u50"]).unwrap().into_iter().flatten().collect();
+    let ordinals: Vec<Ordinal> =
+        house.dictionary.lookup(&app, &["u40", "u50"]).unwrap().into_iter().flatten().collect();
     let generation = house.dictionary.generation(&app);
     house.index.delete_users(&app, generation, &ordinals).await.unwrap();
-    let age = |user: &str, age| UserChange { user: user.to_owned(), tag: Name::new("age").unwrap(), op: Op::Set(Value::Int(age)) };
+    let age = |user: &str, age| UserChange {
+        user: user.to_owned(),
+        tag: Name::new("age").unwrap(),
+        op: Op::Set(Value::Int(age)),
+    };
     let older = async |house: &House| {
         house.index.position(&app).await.unwrap();
         let question = Question::parse("age > 100").unwrap();

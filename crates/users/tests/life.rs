@@ -74,17 +74,34 @@ struct House {
 impl House {
     async fn open(folder: &Path) -> Self {
         std::fs::create_dir_all(folder.join("objects")).unwrap();
-        let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(&folder.join("catalog.db")).await.unwrap());
+        let catalog: Arc<dyn Catalog> =
+            Arc::new(SqliteCatalog::open(&folder.join("catalog.db")).await.unwrap());
         let store = Arc::new(LocalFileSystem::new_with_prefix(folder.join("objects")).unwrap());
         let options = LiveOptions { tick: Duration::from_millis(5), ..LiveOptions::default() };
-        let index = Index::new(store.clone(), catalog.clone()).local(folder.join("objects")).with_live(folder.join("live"), options);
+        let index = Index::new(store.clone(), catalog.clone())
+            .local(folder.join("objects"))
+            .with_live(folder.join("live"), options);
         let index = Arc::new(index);
         let dictionary = Arc::new(Dictionary::open(&folder.join("dictionary")).unwrap());
         let clock: Arc<dyn Clock> = Arc::new(StoppedClock);
-        let crowds = Arc::new(Crowds::new(store, catalog.clone(), index.clone(), dictionary.clone(), clock.clone()));
-        let users = Arc::new(Users::new(catalog, index.clone(), dictionary.clone(), crowds.clone(), clock));
+        let crowds = Arc::new(Crowds::new(
+            store,
+            catalog.clone(),
+            index.clone(),
+            dictionary.clone(),
+            clock.clone(),
+        ));
+        let users =
+            Arc::new(Users::new(catalog, index.clone(), dictionary.clone(), crowds.clone(), clock));
         users.settle().await.unwrap();
-        Self { app: AppId::new("shop").unwrap(), definitions: definitions(), index, dictionary, crowds, users }
+        Self {
+            app: AppId::new("shop").unwrap(),
+            definitions: definitions(),
+            index,
+            dictionary,
+            crowds,
+            users,
+        }
     }
 
     /// Users `u0`, `u1`, … of age n and of one of three countries.
@@ -95,19 +112,35 @@ impl House {
     async fn publish_those(&self, numbers: impl Iterator<Item = u32>) {
         let numbers: Vec<u32> = numbers.collect();
         let ids: Vec<String> = numbers.iter().map(|n| format!("u{n}")).collect();
-        let ordinals = self.dictionary.assign(&self.app, &ids.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
-        let (mut age, mut country) = (SegmentBuilder::new(ValueType::Int), SegmentBuilder::new(ValueType::Text));
+        let ordinals = self
+            .dictionary
+            .assign(&self.app, &ids.iter().map(String::as_str).collect::<Vec<_>>())
+            .unwrap();
+        let (mut age, mut country) =
+            (SegmentBuilder::new(ValueType::Int), SegmentBuilder::new(ValueType::Text));
         for (n, ordinal) in numbers.iter().zip(&ordinals) {
             age.add(*ordinal, &Value::Int(i64::from(*n))).unwrap();
             country.add(*ordinal, &Value::text(["DE", "AT", "CH"][*n as usize % 3])).unwrap();
         }
         let tag = |name: &str, value_type, builder: SegmentBuilder| {
             let (name, definition) = (Name::new(name).unwrap(), serde_json::json!({}));
-            TagPublication { name, value_type, as_of_ms: 0, definition, segment: builder.finish().unwrap(), flushed_through: None }
+            TagPublication {
+                name,
+                value_type,
+                as_of_ms: 0,
+                definition,
+                segment: builder.finish().unwrap(),
+                flushed_through: None,
+            }
         };
         let tags = vec![tag("age", ValueType::Int, age), tag("country", ValueType::Text, country)];
         let users: Bitmap = ordinals.into_iter().collect();
-        let publication = Publication { generation: self.dictionary.generation(&self.app), users, tags, drop: vec![] };
+        let publication = Publication {
+            generation: self.dictionary.generation(&self.app),
+            users,
+            tags,
+            drop: vec![],
+        };
         self.index.publish(&self.app, publication, vec![]).await.unwrap();
         for crowd in ["grown", "grown_in_de"] {
             self.crowds.compute(&self.app, &self.definitions.crowds[crowd]).await.unwrap();
@@ -117,18 +150,28 @@ impl House {
     /// Bytes of the dictionary, and of the segments that are current.
     async fn bytes(&self, folder: &Path) -> u64 {
         let snapshot = self.index.snapshot(&self.app).await.unwrap().unwrap();
-        let size = |object: &String| std::fs::metadata(folder.join("objects").join(object)).unwrap().len();
-        self.dictionary.bytes_on_disk(&self.app).unwrap() + snapshot.tags().map(|tag| size(&tag.object)).sum::<u64>()
+        let size =
+            |object: &String| std::fs::metadata(folder.join("objects").join(object)).unwrap().len();
+        self.dictionary.bytes_on_disk(&self.app).unwrap()
+            + snapshot.tags().map(|tag| size(&tag.object)).sum::<u64>()
     }
 
     async fn count(&self, expression: &str) -> u64 {
-        self.crowds.count(&self.app, &self.definitions, &Question::parse(expression).unwrap()).await.unwrap().count
+        self.crowds
+            .count(&self.app, &self.definitions, &Question::parse(expression).unwrap())
+            .await
+            .unwrap()
+            .count
     }
 
     async fn members(&self, crowd: &str) -> Vec<String> {
         let members = self.crowds.members(&self.app, crowd, None).await.unwrap();
         let ids: Vec<String> = members.ids().flat_map(Result::unwrap).collect();
-        assert_eq!(members.version().size, ids.len() as u64, "the size shown is that of the members");
+        assert_eq!(
+            members.version().size,
+            ids.len() as u64,
+            "the size shown is that of the members"
+        );
         ids
     }
 
@@ -153,12 +196,18 @@ async fn changes_are_seen_and_survive() {
     house.change("u1", "age", Op::Set(Value::Int(30))).await.unwrap();
     house.change("u2", "age", Op::Set(Value::Int(40))).await.unwrap();
     house.change("u2", "country", Op::Set(Value::text("DE"))).await.unwrap();
-    assert_eq!((house.count("age >= 30").await, house.count("age > 30 && country == \"DE\"").await), (2, 1));
+    assert_eq!(
+        (house.count("age >= 30").await, house.count("age > 30 && country == \"DE\"").await),
+        (2, 1)
+    );
     house.change("u2", "country", Op::Set(Value::text("AT"))).await.unwrap();
     house.change("u1", "age", Op::Unset).await.unwrap();
     house.change("u3", "age", Op::Unset).await.unwrap();
     let check = async |house: &House| {
-        assert_eq!((house.count("country == \"DE\"").await, house.count("country == \"AT\"").await), (0, 1));
+        assert_eq!(
+            (house.count("country == \"DE\"").await, house.count("country == \"AT\"").await),
+            (0, 1)
+        );
         assert_eq!((house.count("age is set").await, house.count("!(age is set)").await), (1, 2));
         assert_eq!(
             house.profile("u2").await.unwrap(),
@@ -171,9 +220,17 @@ async fn changes_are_seen_and_survive() {
     check(&house).await;
     house.index.flush(&house.app).await.unwrap();
     check(&house).await;
-    house.users.compact(&house.app, &house.definitions, None, &CancellationToken::new()).await.unwrap();
+    house
+        .users
+        .compact(&house.app, &house.definitions, None, &CancellationToken::new())
+        .await
+        .unwrap();
     check(&house).await;
-    assert_eq!(house.profile("u3").await.unwrap(), BTreeMap::new(), "a user without values is one all the same");
+    assert_eq!(
+        house.profile("u3").await.unwrap(),
+        BTreeMap::new(),
+        "a user without values is one all the same"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,12 +238,24 @@ async fn what_does_not_fit_is_refused_whole() {
     let folder = tempfile::tempdir().unwrap();
     let house = House::open(folder.path()).await;
     house.publish(30).await;
-    let good = UserChange { user: "u1".into(), tag: Name::new("age").unwrap(), op: Op::Set(Value::Int(99)) };
+    let good = UserChange {
+        user: "u1".into(),
+        tag: Name::new("age").unwrap(),
+        op: Op::Set(Value::Int(99)),
+    };
     let bad = UserChange { op: Op::Set(Value::text("old")), ..good.clone() };
     let unknown = UserChange { tag: Name::new("agee").unwrap(), ..good.clone() };
-    let error = house.users.change(&house.app, &house.definitions, vec![good.clone(), bad], Strangers::Created).await.unwrap_err();
+    let error = house
+        .users
+        .change(&house.app, &house.definitions, vec![good.clone(), bad], Strangers::Created)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
-    let error = house.users.change(&house.app, &house.definitions, vec![good, unknown], Strangers::Created).await.unwrap_err();
+    let error = house
+        .users
+        .change(&house.app, &house.definitions, vec![good, unknown], Strangers::Created)
+        .await
+        .unwrap_err();
     assert!(error.kind() == ErrorKind::NotFound && error.to_string().contains("age"), "{error}");
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(house.count("age == 99").await, 0);
@@ -199,13 +268,28 @@ async fn a_deleted_user_is_gone_from_everything() {
     let folder = tempfile::tempdir().unwrap();
     let house = House::open(folder.path()).await;
     house.publish(60).await;
-    assert_eq!((house.members("grown").await.len(), house.members("grown_in_de").await.len()), (40, 13));
-    let receipt = house.users.delete(&house.app, &["u21".to_owned(), "stranger".to_owned()]).await.unwrap();
-    assert_eq!((receipt.users, receipt.unknown), (vec!["u21".to_owned()], vec!["stranger".to_owned()]));
-    let tags: Vec<String> = receipt.tags.iter().map(|tag| format!("{} {} {}", tag.user, tag.tag, tag.value)).collect();
+    assert_eq!(
+        (house.members("grown").await.len(), house.members("grown_in_de").await.len()),
+        (40, 13)
+    );
+    let receipt =
+        house.users.delete(&house.app, &["u21".to_owned(), "stranger".to_owned()]).await.unwrap();
+    assert_eq!(
+        (receipt.users, receipt.unknown),
+        (vec!["u21".to_owned()], vec!["stranger".to_owned()])
+    );
+    let tags: Vec<String> =
+        receipt.tags.iter().map(|tag| format!("{} {} {}", tag.user, tag.tag, tag.value)).collect();
     assert_eq!(tags, ["u21 age 21", "u21 country DE"]);
     let check = async |house: &House| {
-        assert_eq!((house.count("age >= 20").await, house.count("age == 21").await, house.count("!(age == 21)").await), (39, 0, 59));
+        assert_eq!(
+            (
+                house.count("age >= 20").await,
+                house.count("age == 21").await,
+                house.count("!(age == 21)").await
+            ),
+            (39, 0, 59)
+        );
         let members = house.members("grown").await;
         assert!(members.len() == 39 && !members.contains(&"u21".to_owned()));
         assert_eq!(house.members("grown_in_de").await.len(), 12);
@@ -222,7 +306,10 @@ async fn a_deleted_user_is_gone_from_everything() {
     check(&house).await;
     // The id comes back: another user, of whom nothing is known.
     house.change("u21", "age", Op::Set(Value::Int(5))).await.unwrap();
-    assert_eq!(house.profile("u21").await.unwrap(), BTreeMap::from([("age".into(), Value::Int(5))]));
+    assert_eq!(
+        house.profile("u21").await.unwrap(),
+        BTreeMap::from([("age".into(), Value::Int(5))])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -235,7 +322,8 @@ async fn half_the_users_expire_while_questions_are_asked() {
     assert_eq!(before, 1_501);
     let (stop, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let reader = {
-        let (crowds, app, stop, asked) = (house.crowds.clone(), house.app.clone(), stop.clone(), asked.clone());
+        let (crowds, app, stop, asked) =
+            (house.crowds.clone(), house.app.clone(), stop.clone(), asked.clone());
         let definitions = definitions();
         tokio::spawn(async move {
             while !stop.load(Ordering::Relaxed) {
@@ -244,26 +332,50 @@ async fn half_the_users_expire_while_questions_are_asked() {
                 let sample = crowds.sample(&app, &definitions, &question, 3, 7).await.unwrap();
                 for user in sample.users {
                     let values = crowds.profile(&app, &user).await.unwrap();
-                    assert!(values.iter().any(|v| v.name.as_str() == "age" && v.value >= Value::Int(1_500)), "{user}: {values:?}");
-                    assert!(crowds.judge(&app, &user, "grown").await.unwrap().in_crowd || user == "u5");
+                    assert!(
+                        values
+                            .iter()
+                            .any(|v| v.name.as_str() == "age" && v.value >= Value::Int(1_500)),
+                        "{user}: {values:?}"
+                    );
+                    assert!(
+                        crowds.judge(&app, &user, "grown").await.unwrap().in_crowd || user == "u5"
+                    );
                 }
                 asked.fetch_add(1, Ordering::Relaxed);
             }
         })
     };
     let expire = Question::parse("age < 1500").unwrap();
-    let first = house.users.compact(&house.app, &house.definitions, Some(&expire), &CancellationToken::new()).await.unwrap();
-    assert_eq!((first.before, first.expired, first.users, first.generation), (3_000, 1_499, after, 2));
+    let first = house
+        .users
+        .compact(&house.app, &house.definitions, Some(&expire), &CancellationToken::new())
+        .await
+        .unwrap();
+    assert_eq!(
+        (first.before, first.expired, first.users, first.generation),
+        (3_000, 1_499, after, 2)
+    );
     while asked.load(Ordering::Relaxed) < 20 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     stop.store(true, Ordering::Relaxed);
     reader.await.unwrap();
     let check = async |house: &House| {
-        assert_eq!((house.count("age >= 0").await, house.count("age < 1500").await, house.count("age == 10000").await), (after, 0, 1));
+        assert_eq!(
+            (
+                house.count("age >= 0").await,
+                house.count("age < 1500").await,
+                house.count("age == 10000").await
+            ),
+            (after, 0, 1)
+        );
         assert_eq!(house.dictionary.len(&house.app), after as u32, "no gaps");
         assert_eq!(house.members("grown").await.len(), 1_500);
-        assert_eq!(house.dictionary.lookup(&house.app, &["u20", "u2999"]).unwrap(), [None, Some(1_500)]);
+        assert_eq!(
+            house.dictionary.lookup(&house.app, &["u20", "u2999"]).unwrap(),
+            [None, Some(1_500)]
+        );
         assert_eq!(house.profile("u2999").await.unwrap()["age"], Value::Int(2_999));
     };
     check(&house).await;
@@ -274,7 +386,11 @@ async fn half_the_users_expire_while_questions_are_asked() {
     drop(house);
     let house = House::open(folder.path()).await;
     assert_eq!(house.count("age >= 0").await, after);
-    let again = house.users.compact(&house.app, &house.definitions, None, &CancellationToken::new()).await.unwrap();
+    let again = house
+        .users
+        .compact(&house.app, &house.definitions, None, &CancellationToken::new())
+        .await
+        .unwrap();
     assert_eq!((again.users, again.generation), (after, 3));
     check(&house).await;
 }
@@ -285,11 +401,19 @@ async fn after_an_expiry_the_files_are_as_small_as_fresh_ones() {
     let house = House::open(folder.path()).await;
     house.publish(40_000).await;
     let expire = Question::parse("age < 20000").unwrap();
-    house.users.compact(&house.app, &house.definitions, Some(&expire), &CancellationToken::new()).await.unwrap();
+    house
+        .users
+        .compact(&house.app, &house.definitions, Some(&expire), &CancellationToken::new())
+        .await
+        .unwrap();
     // A compaction of nobody, so that both dictionaries are of one form.
     let fresh = House::open(other.path()).await;
     fresh.publish_those(20_000..40_000).await;
-    fresh.users.compact(&fresh.app, &fresh.definitions, None, &CancellationToken::new()).await.unwrap();
+    fresh
+        .users
+        .compact(&fresh.app, &fresh.definitions, None, &CancellationToken::new())
+        .await
+        .unwrap();
     assert_eq!((house.count("age >= 0").await, fresh.count("age >= 0").await), (20_000, 20_000));
     let (packed, built) = (house.bytes(folder.path()).await, fresh.bytes(other.path()).await);
     assert!(packed * 100 <= built * 110, "{packed} bytes, fresh {built}");

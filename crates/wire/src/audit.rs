@@ -11,11 +11,13 @@ pub struct AuditLine {
     pub at: String,
     /// The key's id; `local`: a command of the server's machine; `serve`: the server itself.
     pub actor: String,
-    /// `definitions.apply`, `key.create`, `key.revoke`, `ingest`, `upload`, `produce`, `change`, `delete`, `compact`, `export`, `cancel` or `refused`.
+    /// `definitions.apply`, `key.create`, `key.revoke`, `ingest`, `upload`, `produce`, `change`,
+    /// `delete`, `compact`, `export`, `cancel` or `refused`.
     pub action: String,
     /// The thing that was acted on.
     pub subject: String,
-    /// `begun`, `done`, or what went wrong. What was begun has a second line with its end: `interrupted` if its process ended before.
+    /// `begun`, `done`, or what went wrong. What was begun has a second line with its end:
+    /// `interrupted` if its process ended before.
     pub outcome: String,
 }
 

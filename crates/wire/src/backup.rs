@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewBackup {
-    /// A name such as `2026-03-02`: the folder of that name is made below the server's `--backup-dir`. The command line, which runs on the
-    /// server's machine, gives a whole path.
+    /// A name such as `2026-03-02`: the folder of that name is made below the server's
+    /// `--backup-dir`. The command line, which runs on the server's machine, gives a whole
+    /// path.
     #[schema(min_length = 1, max_length = 4096)]
     pub folder: String,
 }

@@ -12,7 +12,8 @@ pub struct ChangesRequest {
     #[serde(deserialize_with = "objects")]
     #[schema(min_items = 1, max_items = 100_000)]
     pub changes: Vec<ChangeBody>,
-    /// `true`: an id that was never seen becomes a user. Otherwise such a call is refused, for the id is mostly a slip.
+    /// `true`: an id that was never seen becomes a user. Otherwise such a call is refused, for the
+    /// id is mostly a slip.
     #[serde(default)]
     pub create: bool,
 }
@@ -27,8 +28,9 @@ pub struct ChangeBody {
     /// Name of the tag.
     #[schema(pattern = "^[A-Za-z_][A-Za-z0-9_]*$", max_length = 64)]
     pub tag: String,
-    /// The value from now on: `true`, a number, a text, a day such as "2026-07-01", an instant such as "2026-07-01T10:00"; for a set all its
-    /// members. `null`, an empty text and a set without members: no value any more, as `unset`.
+    /// The value from now on: `true`, a number, a text, a day such as "2026-07-01", an instant
+    /// such as "2026-07-01T10:00"; for a set all its members. `null`, an empty text and a set
+    /// without members: no value any more, as `unset`.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<NewValue>)]
     pub set: Option<serde_json::Value>,
@@ -41,7 +43,9 @@ pub struct ChangeBody {
 }
 
 /// A member that is there, be it null.
-fn given<'de, D: serde::Deserializer<'de>>(member: D) -> Result<Option<serde_json::Value>, D::Error> {
+fn given<'de, D: serde::Deserializer<'de>>(
+    member: D,
+) -> Result<Option<serde_json::Value>, D::Error> {
     serde_json::Value::deserialize(member).map(Some)
 }
 

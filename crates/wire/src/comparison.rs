@@ -12,7 +12,8 @@ pub struct ComparisonRequest {
     /// The crowd: text such as `crowd("big_spenders")`, or JSON.
     #[schema(value_type = Expression)]
     pub expression: serde_json::Value,
-    /// The base: text or JSON. It may hold the crowd, share users with it, or not. Default: all users.
+    /// The base: text or JSON. It may hold the crowd, share users with it, or not. Default: all
+    /// users.
     #[schema(value_type = Option<Expression>)]
     pub base: Option<serde_json::Value>,
     /// Tags, 1 to 100. Numbers are cut at the deciles of the base.
@@ -56,7 +57,8 @@ pub struct ContrastBody {
     pub crowd_share: f64,
     /// Their share of the base, 0 to 1.
     pub base_share: f64,
-    /// The share of the crowd by that of the base, times 100 (TGI); `null`: nobody of the base has it, or the crowd is empty.
+    /// The share of the crowd by that of the base, times 100 (TGI); `null`: nobody of the base has
+    /// it, or the crowd is empty.
     #[schema(required)]
     pub index: Option<f64>,
     /// The lower end of the index's 95% interval; `null` where the crowd or the base is empty.
@@ -65,7 +67,8 @@ pub struct ContrastBody {
     /// The upper end; `null` where there is none.
     #[schema(required)]
     pub high: Option<f64>,
-    /// How many standard errors the index's logarithm lies off that of 100. Beyond ±1.96, the interval leaves 100 out.
+    /// How many standard errors the index's logarithm lies off that of 100. Beyond ±1.96, the
+    /// interval leaves 100 out.
     pub score: f64,
 }
 

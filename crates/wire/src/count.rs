@@ -49,7 +49,8 @@ pub struct CountAnswer {
     /// The oldest as-of time of the tags asked, ISO 8601 with the app's offset; `null`: none was.
     #[schema(required)]
     pub as_of: Option<String>,
-    /// The newest, where it is another: the count then mixes what was known at two times. `null`: there is none.
+    /// The newest, where it is another: the count then mixes what was known at two times. `null`:
+    /// there is none.
     #[schema(required)]
     pub newest_as_of: Option<String>,
 }

@@ -12,7 +12,8 @@ pub struct CrowdBody {
     pub description: Option<String>,
     /// Who is in it, as defined now.
     pub expression: String,
-    /// Members of the version that was computed from this expression; `null`: it was not computed yet.
+    /// Members of the version that was computed from this expression; `null`: it was not computed
+    /// yet.
     #[schema(required)]
     pub size: Option<u64>,
     /// That version's number.
@@ -24,7 +25,8 @@ pub struct CrowdBody {
     /// The newest, where it is another: it mixes what was known at two times.
     #[schema(required)]
     pub newest_as_of: Option<String>,
-    /// Where the expression was changed and not computed since: the version that answers still, of the expression before.
+    /// Where the expression was changed and not computed since: the version that answers still, of
+    /// the expression before.
     #[schema(required)]
     pub answering: Option<Answering>,
 }

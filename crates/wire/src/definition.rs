@@ -17,7 +17,8 @@ pub struct ApplyRequest {
     /// Delete sources, tags and crowds that the files do not name.
     #[serde(default)]
     pub prune: bool,
-    /// With `prune`: also where the files name no source, tag or crowd, so that every one of the app is deleted.
+    /// With `prune`: also where the files name no source, tag or crowd, so that every one of the
+    /// app is deleted.
     #[serde(default)]
     pub all: bool,
 }

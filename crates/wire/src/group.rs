@@ -11,7 +11,8 @@ use std::borrow::Cow;
 pub struct AxisRequest {
     /// The tag's name.
     pub tag: String,
-    /// So many values, those that most users have; or so many buckets of a number. 1 to 1,000; default 10.
+    /// So many values, those that most users have; or so many buckets of a number. 1 to 1,000;
+    /// default 10.
     #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 1000)]
     pub limit: Option<usize>,
@@ -49,7 +50,8 @@ pub struct GroupRequest {
 /// What the users of a group have in common.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct GroupBody {
-    /// `value`; `range` of a number, `from` and `to` both included; `others`: a value without a group of its own; `none`: no value.
+    /// `value`; `range` of a number, `from` and `to` both included; `others`: a value without a
+    /// group of its own; `none`: no value.
     pub kind: Cow<'static, str>,
     /// Of kind `value`. Of a set tag one of its members.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,11 +79,13 @@ pub struct HeadingBody {
 /// Users by two tags at once.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct GroupAnswer {
-    /// The groups of the first tag. The last two are `others` and `none`, be there users in them or not.
+    /// The groups of the first tag. The last two are `others` and `none`, be there users in them
+    /// or not.
     pub rows: Vec<HeadingBody>,
     /// The groups of the second tag, likewise.
     pub columns: Vec<HeadingBody>,
-    /// How many users are in both: a list for each row. Where neither tag is a set, each user is counted once.
+    /// How many users are in both: a list for each row. Where neither tag is a set, each user is
+    /// counted once.
     pub counts: Vec<Vec<u64>>,
     /// The users asked about.
     pub users: u64,

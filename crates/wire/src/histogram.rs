@@ -17,8 +17,9 @@ pub struct HistogramRequest {
     #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 1000)]
     pub bins: Option<usize>,
-    /// Instead of `bins`: their edges, ascending, as numbers or text, such as `0`, `"12.50"`, `"2026-07-01"`; 2 to 1,001. A bin holds its
-    /// lower edge, the last one also its upper edge.
+    /// Instead of `bins`: their edges, ascending, as numbers or text, such as `0`, `"12.50"`,
+    /// `"2026-07-01"`; 2 to 1,001. A bin holds its lower edge, the last one also its upper
+    /// edge.
     #[schema(value_type = Option<Vec<Edge>>, min_items = 2, max_items = 1001)]
     pub edges: Option<Vec<serde_json::Value>>,
     /// 0 to 1 each, 100 at most; default p1, p5, p25, p50, p75, p95, p99.
@@ -44,7 +45,8 @@ pub struct BinBody {
 pub struct QuantileBody {
     /// 0 to 1, as asked.
     pub quantile: f64,
-    /// The number of that user when all are put in order (nearest rank): a number that somebody has.
+    /// The number of that user when all are put in order (nearest rank): a number that somebody
+    /// has.
     #[schema(value_type = TagValue)]
     pub value: serde_json::Value,
 }
@@ -64,8 +66,8 @@ pub struct HistogramAnswer {
     /// The exact sum, as text; `null` for dates.
     #[schema(required)]
     pub sum: Option<String>,
-    /// The exact sum by `count`, as text, rounded once (halves away from zero) to four digits more than the tag has; `null` for dates and of
-    /// nobody.
+    /// The exact sum by `count`, as text, rounded once (halves away from zero) to four digits more
+    /// than the tag has; `null` for dates and of nobody.
     #[schema(required)]
     pub average: Option<String>,
     /// The least number; `null` of nobody.

@@ -17,7 +17,8 @@ pub struct IngestRequest {
     /// Go on however large the share of rejected rows is.
     #[serde(default)]
     pub allow_rejects: bool,
-    /// Read files again that have landed before: the rows that they brought go, and those that they bring now come, in one commit.
+    /// Read files again that have landed before: the rows that they brought go, and those that
+    /// they bring now come, in one commit.
     #[serde(default)]
     pub replace: bool,
 }

@@ -19,8 +19,9 @@ pub struct JudgmentBody {
     /// `unknown_user` where the user has never been seen.
     #[schema(required)]
     pub reason: Option<Cow<'static, str>>,
-    /// How many ms ago the catalog last confirmed that this is the crowd's current version. What this server publishes is judged by at once;
-    /// more than a few seconds say that the catalog does not answer.
+    /// How many ms ago the catalog last confirmed that this is the crowd's current version. What
+    /// this server publishes is judged by at once; more than a few seconds say that the
+    /// catalog does not answer.
     pub age_ms: u64,
 }
 

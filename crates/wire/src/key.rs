@@ -50,7 +50,10 @@ pub struct KeyList {
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CreatedKey {
     #[serde(flatten)]
-    #[allow(missing_docs, reason = "its fields stand beside the secret, and the description has no place for it")]
+    #[allow(
+        missing_docs,
+        reason = "its fields stand beside the secret, and the description has no place for it"
+    )]
     pub key: KeyBody,
     /// What callers send.
     pub secret: String,

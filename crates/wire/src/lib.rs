@@ -1,4 +1,5 @@
-//! What the HTTP API says and the command line reads: the shapes of requests and answers, and nothing of how they come about.
+//! What the HTTP API says and the command line reads: the shapes of requests and answers, and
+//! nothing of how they come about.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod app;
@@ -31,7 +32,9 @@ pub use audit::{AuditLine, AuditPage};
 pub use backup::{BackupBody, NewBackup};
 pub use change::{ChangeBody, ChangesAnswer, ChangesRequest};
 pub use comparison::{ComparisonAnswer, ComparisonRequest, ContrastBody, OrderRequest};
-pub use count::{CountAnswer, CountLine, CountRequest, EstimateAnswer, Refusal, SampleAnswer, SampleRequest};
+pub use count::{
+    CountAnswer, CountLine, CountRequest, EstimateAnswer, Refusal, SampleAnswer, SampleRequest,
+};
 pub use crowd::{Answering, CrowdBody, CrowdList, VersionBody, VersionList};
 pub use definition::{ApplyRequest, DefinitionBody, DefinitionList, FileBody, Plan, PlannedChange};
 pub use group::{AxisRequest, BucketsRequest, GroupAnswer, GroupBody, GroupRequest, HeadingBody};
@@ -43,7 +46,10 @@ pub use key::{CreatedKey, KeyBody, KeyList, NewKey};
 pub use overlap::{OverlapAnswer, OverlapItem, OverlapRequest};
 pub use page::{PageAnswer, PageRequest};
 pub use production::ProduceRequest;
-pub use report::{CompactReport, CrowdReport, IngestReport, LandReport, ProduceReport, ProducedTagBody, RefusedFile, TaskResult};
+pub use report::{
+    CompactReport, CrowdReport, IngestReport, LandReport, ProduceReport, ProducedTagBody,
+    RefusedFile, TaskResult,
+};
 pub use run::{RunBody, RunLine, RunList, TaskBody};
 pub use tag::{TagBody, TagList, TagValues, ValueCount};
 pub use top::{TopAnswer, TopRequest, TopValue};

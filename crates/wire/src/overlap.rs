@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OverlapRequest {
-    /// Up to 1,000 expressions, text or JSON: `crowd("big_spenders")`, `country == "DE"`, or any other.
+    /// Up to 1,000 expressions, text or JSON: `crowd("big_spenders")`, `country == "DE"`, or any
+    /// other.
     #[schema(value_type = Vec<Expression>, max_items = 1000)]
     pub rows: Vec<serde_json::Value>,
     /// As the rows, up to 1,000; default: the rows.
@@ -36,7 +37,8 @@ pub struct OverlapAnswer {
     pub columns: Vec<OverlapItem>,
     /// How many users are in both, exact: a list for each row.
     pub counts: Vec<Vec<u64>>,
-    /// Users in both by users in either, 0 to 1, likewise; `null` in it: nobody is in either. Absent unless asked for.
+    /// Users in both by users in either, 0 to 1, likewise; `null` in it: nobody is in either.
+    /// Absent unless asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jaccard: Option<Vec<Vec<Option<f64>>>>,
     /// Users that exist.

@@ -22,7 +22,8 @@ pub struct PageRequest {
 /// A page of users.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PageAnswer {
-    /// User ids, in the order in which the users were first seen. Publications between two pages do not change it.
+    /// User ids, in the order in which the users were first seen. Publications between two pages
+    /// do not change it.
     pub users: Vec<String>,
     /// What to send as `after` for the next page; `null`: there is none.
     #[schema(required)]

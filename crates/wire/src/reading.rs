@@ -6,7 +6,8 @@ use serde::{Deserialize, Deserializer};
 use std::fmt;
 use std::marker::PhantomData;
 
-/// A struct that is read of an object only. serde reads one of a list as well, each element a field.
+/// A struct that is read of an object only. serde reads one of a list as well, each element a
+/// field.
 pub struct Object<T>(pub T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -30,17 +31,25 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OfMap<T> {
 }
 
 /// The same for a field: `#[serde(deserialize_with = "object")]`.
-pub fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+pub fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
     Object::deserialize(deserializer).map(|Object(value)| value)
 }
 
 /// The same for a list of them.
-pub fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    Vec::<Object<T>>::deserialize(deserializer).map(|objects| objects.into_iter().map(|Object(value)| value).collect())
+pub fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    Vec::<Object<T>>::deserialize(deserializer)
+        .map(|objects| objects.into_iter().map(|Object(value)| value).collect())
 }
 
-/// A whole number in an optional field, also one that is written `1000.0`, as some languages do. `null` is not a valid number.
-pub fn whole<'de, T: TryFrom<u64>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+/// A whole number in an optional field, also one that is written `1000.0`, as some languages do.
+/// `null` is not a valid number.
+pub fn whole<'de, T: TryFrom<u64>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
     deserializer.deserialize_any(Whole(PhantomData))
 }
 

@@ -28,7 +28,8 @@ pub struct IngestReport {
     pub files_replaced: u64,
     /// Files that had landed before, as they are.
     pub files_unchanged: u64,
-    /// Files without a row, in order of name. They are not known as ingested: under the same name they may come again with rows.
+    /// Files without a row, in order of name. They are not known as ingested: under the same name
+    /// they may come again with rows.
     pub empty: Vec<String>,
     /// Files that were refused, in order of name: nothing of them landed.
     pub failed: Vec<RefusedFile>,

@@ -10,7 +10,8 @@ pub struct RunBody {
     pub id: String,
     /// `ingest`, `produce` or `compact`.
     pub kind: String,
-    /// `pending`, `running`, `succeeded`, `succeeded_with_warnings`, `failed`, `cancelled` or `interrupted`.
+    /// `pending`, `running`, `succeeded`, `succeeded_with_warnings`, `failed`, `cancelled` or
+    /// `interrupted`.
     pub state: String,
     /// In the order in which they were planned.
     pub tasks: Vec<TaskBody>,
@@ -35,7 +36,8 @@ pub struct TaskBody {
     /// Why it failed.
     #[schema(required)]
     pub error: Option<String>,
-    /// What was left out although it succeeded. A run of which a task says so ends as `succeeded_with_warnings`.
+    /// What was left out although it succeeded. A run of which a task says so ends as
+    /// `succeeded_with_warnings`.
     pub warnings: Vec<String>,
 }
 
@@ -46,7 +48,8 @@ pub struct RunLine {
     pub id: String,
     /// `ingest`, `produce` or `compact`.
     pub kind: String,
-    /// `pending`, `running`, `succeeded`, `succeeded_with_warnings`, `failed`, `cancelled` or `interrupted`.
+    /// `pending`, `running`, `succeeded`, `succeeded_with_warnings`, `failed`, `cancelled` or
+    /// `interrupted`.
     pub state: String,
     /// When it began, ISO 8601, UTC.
     pub started: String,

@@ -4,7 +4,9 @@ use serde_json::{Value as Json, json};
 use std::borrow::Cow;
 use taghouse_model::MAX_USER_ID_BYTES;
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Schema, Type};
+use utoipa::openapi::schema::{
+    AdditionalProperties, ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Schema, Type,
+};
 use utoipa::{PartialSchema, ToSchema};
 
 /// A condition on users in the crowd language: text, or the same as a tree.
@@ -46,17 +48,28 @@ fn text(about: &str) -> Object {
 }
 
 fn members(about: &str) -> Schema {
-    ArrayBuilder::new().items(Object::with_type(Type::String)).description(Some(about)).build().into()
+    ArrayBuilder::new()
+        .items(Object::with_type(Type::String))
+        .description(Some(about))
+        .build()
+        .into()
 }
 
-fn one_of(about: &str, shapes: impl IntoIterator<Item = Schema>, examples: impl IntoIterator<Item = Json>) -> RefOr<Schema> {
+fn one_of(
+    about: &str,
+    shapes: impl IntoIterator<Item = Schema>,
+    examples: impl IntoIterator<Item = Json>,
+) -> RefOr<Schema> {
     let shapes = shapes.into_iter().fold(OneOfBuilder::new(), |all, shape| all.item(shape));
     RefOr::T(shapes.description(Some(about)).examples(examples).build().into())
 }
 
 /// Text that is one of these words.
 pub fn one_word(about: &str, words: &[&str]) -> RefOr<Schema> {
-    let word = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words.iter().copied())).description(Some(about));
+    let word = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(words.iter().copied()))
+        .description(Some(about));
     RefOr::T(word.build().into())
 }
 
@@ -70,7 +83,12 @@ impl PartialSchema for Expression {
         one_of(
             "A condition on users in the crowd language: text, or the same as a tree. A count answers with both.",
             [
-                ObjectBuilder::new().schema_type(Type::String).description(Some("As text.")).min_length(Some(1)).build().into(),
+                ObjectBuilder::new()
+                    .schema_type(Type::String)
+                    .description(Some("As text."))
+                    .min_length(Some(1))
+                    .build()
+                    .into(),
                 tree.build().into(),
             ],
             [
@@ -86,7 +104,10 @@ impl PartialSchema for Expression {
 
 impl PartialSchema for UserId {
     fn schema() -> RefOr<Schema> {
-        let id = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(MAX_USER_ID_BYTES));
+        let id = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(1))
+            .max_length(Some(MAX_USER_ID_BYTES));
         RefOr::T(id.description(Some("A user id, 512 bytes of UTF-8 at most.")).build().into())
     }
 }
@@ -98,7 +119,8 @@ impl PartialSchema for TagValue {
             [
                 plain(Type::Boolean, "Of a bool tag.").into(),
                 plain(Type::Integer, "Of an int tag.").into(),
-                text("Of an enum tag; decimals, dates and instants too, so that no digit is lost.").into(),
+                text("Of an enum tag; decimals, dates and instants too, so that no digit is lost.")
+                    .into(),
                 members("Of a set tag: its members."),
             ],
             [json!(true), json!(12), json!("12.50"), json!(["a", "b"])],
@@ -125,7 +147,10 @@ impl PartialSchema for Edge {
     fn schema() -> RefOr<Schema> {
         one_of(
             "A number, a decimal as text, or a day or an instant.",
-            [plain(Type::Number, "A number.").into(), text("A decimal with all its digits, a day or an instant.").into()],
+            [
+                plain(Type::Number, "A number.").into(),
+                text("A decimal with all its digits, a day or an instant.").into(),
+            ],
             [json!(0), json!("12.50"), json!("2026-07-01")],
         )
     }

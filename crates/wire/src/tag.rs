@@ -29,7 +29,8 @@ pub struct TagBody {
     pub as_of: Option<String>,
     /// Whether it is defined otherwise since these values were produced.
     pub changed: bool,
-    /// What the last production of it left out, by reason; nothing where all was taken in, or its run is not among the last 50.
+    /// What the last production of it left out, by reason; nothing where all was taken in, or its
+    /// run is not among the last 50.
     pub left_out: BTreeMap<String, u64>,
 }
 

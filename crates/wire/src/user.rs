@@ -20,18 +20,19 @@ pub struct ReceiptBody {
     pub deleted_at: String,
     /// The ids that the dictionary held and holds no more.
     pub users: Vec<String>,
-    /// Ids asked for that it did not hold. Their deletion is remembered: no production makes users of what came before it.
+    /// Ids asked for that it did not hold. Their deletion is remembered: no production makes users
+    /// of what came before it.
     pub unknown: Vec<String>,
     /// The values that were taken away.
     pub tags: Vec<ReceiptTagBody>,
-    /// `hidden`: no version of a crowd answers with the users any more. The files of the versions, and the dictionary's, are free of them within
-    /// about a minute, while a server runs.
+    /// `hidden`: no version of a crowd answers with the users any more. The files of the versions,
+    /// and the dictionary's, are free of them within about a minute, while a server runs.
     pub crowds: Cow<'static, str>,
-    /// The position of the deletion in the app's log of changes. The index's files are free of the users when a flush has passed it, seconds later. `null`: the index had
-    /// nothing of them.
+    /// The position of the deletion in the app's log of changes. The index's files are free of the
+    /// users when a flush has passed it, seconds later. `null`: the index had nothing of them.
     pub position: Option<u64>,
-    /// `kept`: events and attributes in the lake are not touched. No production makes a user of them again: only what is newer than the deletion
-    /// does.
+    /// `kept`: events and attributes in the lake are not touched. No production makes a user of
+    /// them again: only what is newer than the deletion does.
     pub lake: Cow<'static, str>,
 }
 
@@ -51,7 +52,8 @@ pub struct ReceiptTagBody {
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CompactRequest {
-    /// Users for whom it holds expire, such as `last_seen < "2025-10-01"`; text or JSON. Default: nobody.
+    /// Users for whom it holds expire, such as `last_seen < "2025-10-01"`; text or JSON. Default:
+    /// nobody.
     #[schema(value_type = Option<Expression>)]
     pub expire: Option<serde_json::Value>,
 }

@@ -17,7 +17,10 @@ pub(super) fn count(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<()
 pub(super) fn bitmap(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<()> {
     let Crowd { predicate, query, expected } = asked.crowd(dice)?;
     let found = query.bitmap()?;
-    ensure!(found.len() == expected.len() as u64 && found.iter().eq(expected), "other users: {predicate:?}");
+    ensure!(
+        found.len() == expected.len() as u64 && found.iter().eq(expected),
+        "other users: {predicate:?}"
+    );
     Ok(())
 }
 
@@ -41,7 +44,10 @@ pub(super) fn sample(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<(
         let right = expected.iter().nth(rank as usize).copied();
         ensure!(found.select(rank) == right, "the user of rank {rank}: {predicate:?}");
     }
-    ensure!((found.min(), found.max()) == (expected.first().copied(), expected.last().copied()), "the ends: {predicate:?}");
+    ensure!(
+        (found.min(), found.max()) == (expected.first().copied(), expected.last().copied()),
+        "the ends: {predicate:?}"
+    );
     Ok(())
 }
 
@@ -63,24 +69,39 @@ pub(super) fn export(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<(
     let Crowd { predicate, query, expected } = asked.crowd(dice)?;
     let found = query.bitmap()?;
     let right = bitmap_of(&expected);
-    ensure!(Bitmap::from_portable(&found.serialize_portable())? == right, "the portable form: {predicate:?}");
+    ensure!(
+        Bitmap::from_portable(&found.serialize_portable())? == right,
+        "the portable form: {predicate:?}"
+    );
     ensure!(Bitmap::from_bytes(found.to_bytes()?)? == right, "the stored form: {predicate:?}");
     Ok(())
 }
 
 pub(super) fn overlap(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<()> {
-    let crowds = (0..1 + dice.below(4)).map(|_| asked.crowd(dice)).collect::<anyhow::Result<Vec<Crowd>>>()?;
+    let crowds = (0..1 + dice.below(4))
+        .map(|_| asked.crowd(dice))
+        .collect::<anyhow::Result<Vec<Crowd>>>()?;
     let within = dice.one_in(2).then(|| asked.crowd(dice)).transpose()?;
-    let members = crowds.iter().map(|crowd| Ok(Members::Owned(Arc::new(crowd.query.bitmap()?)))).collect::<anyhow::Result<Vec<_>>>()?;
+    let members = crowds
+        .iter()
+        .map(|crowd| Ok(Members::Owned(Arc::new(crowd.query.bitmap()?))))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     let bitmap = within.as_ref().map(|within| within.query.bitmap()).transpose()?;
     let found = overlap_of(&members, &members, bitmap.as_ref())?;
     let mut found = found.into_iter();
     for row in &crowds {
         for column in &crowds {
             let shared = row.expected.intersection(&column.expected);
-            let right = shared.filter(|user| within.as_ref().is_none_or(|within| within.expected.contains(user))).count() as u64;
+            let right = shared
+                .filter(|user| within.as_ref().is_none_or(|within| within.expected.contains(user)))
+                .count() as u64;
             let count = found.next().context("a count a pair")?;
-            ensure!(count == right, "{count} instead of {right} in {:?} and {:?}", row.predicate, column.predicate);
+            ensure!(
+                count == right,
+                "{count} instead of {right} in {:?} and {:?}",
+                row.predicate,
+                column.predicate
+            );
         }
     }
     ensure!(found.next().is_none(), "more counts than pairs");

@@ -25,7 +25,9 @@ pub(super) fn change_columns(world: &mut World<'_>, dice: &mut Dice) -> anyhow::
     let mut columns = Vec::new();
     for _ in 0..1 + dice.below(2) {
         let (name, ty, count) = tag(world, dice)?;
-        let ordinals = (0..1 + dice.below(60)).map(|_| world.person(dice)).collect::<anyhow::Result<Vec<Ordinal>>>()?;
+        let ordinals = (0..1 + dice.below(60))
+            .map(|_| world.person(dice))
+            .collect::<anyhow::Result<Vec<Ordinal>>>()?;
         let texts: Vec<Arc<str>> = (0..3).map(|_| text(count, dice)).collect();
         let codes = ordinals.iter().map(|_| dice.below(3) as u32).collect();
         let column = match (ty, dice.below(8)) {
@@ -46,8 +48,14 @@ pub(super) fn change_columns(world: &mut World<'_>, dice: &mut Dice) -> anyhow::
     send(world, columns, points, dice)
 }
 
-fn send(world: &mut World<'_>, columns: Vec<TagChanges>, points: Vec<TagChange>, dice: &mut Dice) -> anyhow::Result<()> {
-    let users = (0..dice.below(3)).map(|_| world.person(dice)).collect::<anyhow::Result<Vec<Ordinal>>>()?;
+fn send(
+    world: &mut World<'_>,
+    columns: Vec<TagChanges>,
+    points: Vec<TagChange>,
+    dice: &mut Dice,
+) -> anyhow::Result<()> {
+    let users =
+        (0..dice.below(3)).map(|_| world.person(dice)).collect::<anyhow::Result<Vec<Ordinal>>>()?;
     let mut all = Vec::new();
     for column in &columns {
         let ty = world.twin.tags.get(&column.tag).context("a known tag")?.value_type;
@@ -71,13 +79,18 @@ fn points_of(changes: &TagChanges, ty: ValueType) -> Vec<TagChange> {
         Column::Remove { texts, codes } => Op::Remove(texts[codes[at] as usize].clone()),
     };
     let each = changes.ordinals.iter().enumerate();
-    each.map(|(at, ordinal)| TagChange { tag: changes.tag.clone(), ordinal: *ordinal, op: op(at) }).collect()
+    each.map(|(at, ordinal)| TagChange { tag: changes.tag.clone(), ordinal: *ordinal, op: op(at) })
+        .collect()
 }
 
 /// Makes visible what was changed.
 pub(super) fn tick(world: &mut World<'_>, _: &mut Dice) -> anyhow::Result<()> {
     let end = world.tick()?;
-    ensure!(end == world.twin.end, "the log ends at {end}, what was acknowledged at {}", world.twin.end);
+    ensure!(
+        end == world.twin.end,
+        "the log ends at {end}, what was acknowledged at {}",
+        world.twin.end
+    );
     Ok(())
 }
 
@@ -95,7 +108,8 @@ pub(super) fn flush_due(world: &mut World<'_>, _: &mut Dice) -> anyhow::Result<(
     note_flushes(world)
 }
 
-/// Which live changes are in the segments now, the index says; the answers must be the same as before.
+/// Which live changes are in the segments now, the index says; the answers must be the same as
+/// before.
 fn note_flushes(world: &mut World<'_>) -> anyhow::Result<()> {
     let snapshot = world.snapshot()?;
     for info in snapshot.tags() {
@@ -113,13 +127,15 @@ fn note_flushes(world: &mut World<'_>) -> anyhow::Result<()> {
 
 /// Deletes one or two people, some of whom perhaps do not exist, and looks at the receipt.
 pub(super) fn delete(world: &mut World<'_>, dice: &mut Dice) -> anyhow::Result<()> {
-    let users = (0..1 + dice.below(2)).map(|_| world.person(dice)).collect::<anyhow::Result<BTreeSet<Ordinal>>>()?;
+    let users = (0..1 + dice.below(2))
+        .map(|_| world.person(dice))
+        .collect::<anyhow::Result<BTreeSet<Ordinal>>>()?;
     let users: Vec<Ordinal> = users.into_iter().collect();
     let receipt = world.wait(world.index()?.delete_users(&world.app, world.generation, &users))?;
     let columns = world.twin.columns();
-    let held = columns
-        .iter()
-        .flat_map(|(name, column)| users.iter().filter_map(move |user| Some((name.clone(), *user, column.get(user)?.clone()))));
+    let held = columns.iter().flat_map(|(name, column)| {
+        users.iter().filter_map(move |user| Some((name.clone(), *user, column.get(user)?.clone())))
+    });
     let held: Vec<(Name, Ordinal, Value)> = held.collect();
     ensure!(receipt.values == held, "the receipt lists {:?} instead of {held:?}", receipt.values);
     world.twin.delete(receipt.position, &users);

@@ -8,11 +8,17 @@ use taghouse_model::Ordinal;
 use taghouse_testkit::Dice;
 use tokio_util::sync::CancellationToken;
 
-/// Half of the users stay, or all; with a dictionary it is re-packed, and people come and go meanwhile.
+/// Half of the users stay, or all; with a dictionary it is re-packed, and people come and go
+/// meanwhile.
 pub(super) fn compact(world: &mut World<'_>, dice: &mut Dice) -> anyhow::Result<()> {
     let share = 1 + dice.below(4);
-    let stay: BTreeSet<Ordinal> = world.twin.users.iter().copied().filter(|_| dice.below(4) < share).collect();
-    let renaming = if matches!(world.ids, Ids::Dictionary { .. }) { repack(world, &stay, dice)? } else { spread(world, &stay)? };
+    let stay: BTreeSet<Ordinal> =
+        world.twin.users.iter().copied().filter(|_| dice.below(4) < share).collect();
+    let renaming = if matches!(world.ids, Ids::Dictionary { .. }) {
+        repack(world, &stay, dice)?
+    } else {
+        spread(world, &stay)?
+    };
     world.held = None;
     world.twin.rename(&|user| renaming.get(&user).copied());
     // Crowds are sets of ordinals of the generation in which they were computed.
@@ -23,8 +29,12 @@ pub(super) fn compact(world: &mut World<'_>, dice: &mut Dice) -> anyhow::Result<
 }
 
 /// Without a dictionary: three apart.
-fn spread(world: &mut World<'_>, stay: &BTreeSet<Ordinal>) -> anyhow::Result<BTreeMap<Ordinal, Ordinal>> {
-    let renaming: BTreeMap<Ordinal, Ordinal> = stay.iter().copied().zip((0..).map(|place| place * 3)).collect();
+fn spread(
+    world: &mut World<'_>,
+    stay: &BTreeSet<Ordinal>,
+) -> anyhow::Result<BTreeMap<Ordinal, Ordinal>> {
+    let renaming: BTreeMap<Ordinal, Ordinal> =
+        stay.iter().copied().zip((0..).map(|place| place * 3)).collect();
     world.generation += 1;
     remap(world, &renaming)?;
     Ok(renaming)
@@ -36,13 +46,18 @@ fn remap(world: &World<'_>, renaming: &BTreeMap<Ordinal, Ordinal>) -> anyhow::Re
     let index = world.index()?;
     world.wait(async {
         let Some(held) = index.hold(&world.app).await? else { return Ok(()) };
-        let publication = held.renamed(world.generation, renaming, &CancellationToken::new()).await?;
+        let publication =
+            held.renamed(world.generation, renaming, &CancellationToken::new()).await?;
         index.publish_renamed(&world.app, held, publication, vec![]).await?;
         anyhow::Ok(())
     })
 }
 
-fn repack(world: &mut World<'_>, stay: &BTreeSet<Ordinal>, dice: &mut Dice) -> anyhow::Result<BTreeMap<Ordinal, Ordinal>> {
+fn repack(
+    world: &mut World<'_>,
+    stay: &BTreeSet<Ordinal>,
+    dice: &mut Dice,
+) -> anyhow::Result<BTreeMap<Ordinal, Ordinal>> {
     let taken = match &mut world.ids {
         Ids::Dictionary { open, .. } => open.take(),
         Ids::Apart { .. } => None,
@@ -61,16 +76,23 @@ fn repack(world: &mut World<'_>, stay: &BTreeSet<Ordinal>, dice: &mut Dice) -> a
         world.generation = repack.generation();
         repack.finish(|carried| {
             let late = carried.late.iter().copied();
-            let all: BTreeMap<Ordinal, Ordinal> = kept.iter().map(|(old, new)| (*old, *new)).chain(late).collect();
+            let all: BTreeMap<Ordinal, Ordinal> =
+                kept.iter().map(|(old, new)| (*old, *new)).chain(late).collect();
             remap(world, &all)?;
-            anyhow::Ok((all, late_of(&dictionary, world, carried.late.first().map(|(old, _)| *old))?))
+            anyhow::Ok((
+                all,
+                late_of(&dictionary, world, carried.late.first().map(|(old, _)| *old))?,
+            ))
         })
     })();
     let (renaming, came): (BTreeMap<Ordinal, Ordinal>, Option<(String, Ordinal)>) = result?;
     if let Ids::Dictionary { open, given } = &mut world.ids {
         *open = Some(dictionary);
         given.extend(came);
-        *given = std::mem::take(given).into_iter().filter_map(|(id, old)| Some((id, *renaming.get(&old)?))).collect();
+        *given = std::mem::take(given)
+            .into_iter()
+            .filter_map(|(id, old)| Some((id, *renaming.get(&old)?)))
+            .collect();
     }
     world.check_ids()?;
     Ok(renaming)

@@ -14,7 +14,8 @@ use taghouse_engine::Engine;
 use taghouse_model::{AppId, ErrorKind};
 use taghouse_wire::{AppBody, AppList};
 
-/// A catalog that has not answered for so long does not answer; who asks for health waits no longer.
+/// A catalog that has not answered for so long does not answer; who asks for health waits no
+/// longer.
 const CATALOG_WAIT: Duration = Duration::from_secs(2);
 
 /// The server's state.
@@ -24,8 +25,9 @@ pub(crate) struct Health {
     status: &'static str,
     /// The version of the server.
     version: &'static str,
-    /// How many ms ago the catalog last confirmed the crowds that judgments are made by; `null`: none was read yet. It is read once a second:
-    /// more than some seconds say that judgments are given without the catalog.
+    /// How many ms ago the catalog last confirmed the crowds that judgments are made by; `null`:
+    /// none was read yet. It is read once a second: more than some seconds say that judgments
+    /// are given without the catalog.
     #[schema(required)]
     crowds_age_ms: Option<u64>,
 }
@@ -33,44 +35,81 @@ pub(crate) struct Health {
 /// The apps that the key may see.
 #[utoipa::path(get, path = "/apps", operation_id = "list_apps", tag = "apps",
     responses((status = 200, description = "The apps that the key may see.", body = AppList), Problem))]
-pub(crate) async fn list(State(engine): State<Arc<Engine>>, Extension(caller): Extension<Caller>) -> Result<Json<AppList>, Problem> {
+pub(crate) async fn list(
+    State(engine): State<Arc<Engine>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<AppList>, Problem> {
     caller.may_anywhere(Action::Judge)?;
-    let apps = engine.catalog.apps().await?.into_iter().filter(|app| caller.app.as_ref().is_none_or(|own| own == app));
+    let apps = engine
+        .catalog
+        .apps()
+        .await?
+        .into_iter()
+        .filter(|app| caller.app.as_ref().is_none_or(|own| own == app));
     Ok(Json(AppList { apps: apps.map(|app| AppBody { id: app.to_string() }).collect() }))
 }
 
-/// Whether the server lives, its catalog answers and live calls land. Needs no key; only one that may read an app is told what is wrong there.
+/// Whether the server lives, its catalog answers and live calls land. Needs no key; only one that
+/// may read an app is told what is wrong there.
 #[utoipa::path(get, path = "/health", operation_id = "get_health", tag = "apps", security(()),
     responses((status = 200, description = "The server lives.", body = Health), KeylessProblem))]
-pub(crate) async fn health(State(server): State<Arc<Server>>, headers: HeaderMap) -> Result<Json<Health>, Problem> {
+pub(crate) async fn health(
+    State(server): State<Arc<Server>>,
+    headers: HeaderMap,
+) -> Result<Json<Health>, Problem> {
     let (engine, caller) = (&server.engine, caller_of(&server, &headers));
-    let sees = |app: &AppId| caller.as_ref().is_some_and(|caller| caller.may(Action::Read, app).is_ok());
-    let late = |_| taghouse_catalog::Error::Unavailable(format!("it did not answer within {} s", CATALOG_WAIT.as_secs()));
-    if let Err(error) = tokio::time::timeout(CATALOG_WAIT, engine.catalog.apps()).await.unwrap_or_else(|elapsed| Err(late(elapsed))) {
+    let sees =
+        |app: &AppId| caller.as_ref().is_some_and(|caller| caller.may(Action::Read, app).is_ok());
+    let late = |_| {
+        taghouse_catalog::Error::Unavailable(format!(
+            "it did not answer within {} s",
+            CATALOG_WAIT.as_secs()
+        ))
+    };
+    if let Err(error) = tokio::time::timeout(CATALOG_WAIT, engine.catalog.apps())
+        .await
+        .unwrap_or_else(|elapsed| Err(late(elapsed)))
+    {
         tracing::error!(%error, "health: the catalog does not answer");
-        let age =
-            engine.crowds.stalest_ms().map(|age| format!("; judgments are given from what was known {age} ms ago")).unwrap_or_default();
-        let whole = caller.as_ref().is_some_and(|caller| caller.app.is_none() && caller.may_anywhere(Action::Read).is_ok());
+        let age = engine
+            .crowds
+            .stalest_ms()
+            .map(|age| format!("; judgments are given from what was known {age} ms ago"))
+            .unwrap_or_default();
+        let whole = caller.as_ref().is_some_and(|caller| {
+            caller.app.is_none() && caller.may_anywhere(Action::Read).is_ok()
+        });
         return Err(if whole {
-            Problem::new(ErrorKind::Unavailable, format!("the catalog does not answer ({error}){age}"))
+            Problem::new(
+                ErrorKind::Unavailable,
+                format!("the catalog does not answer ({error}){age}"),
+            )
         } else {
             unwell(&format!("the catalog does not answer{age}"))
         });
     }
     let failing = engine.memory.failing();
     if let Some((app, reason)) = failing.iter().find(|(app, _)| sees(app)) {
-        let detail = format!("live calls of \"{app}\" do not land: {reason}; they are kept and tried again");
+        let detail =
+            format!("live calls of \"{app}\" do not land: {reason}; they are kept and tried again");
         return Err(Problem::new(ErrorKind::Unavailable, detail));
     }
     if !failing.is_empty() {
         return Err(unwell("live calls do not land; they are kept and tried again"));
     }
-    Ok(Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION"), crowds_age_ms: engine.crowds.stalest_ms() }))
+    Ok(Json(Health {
+        status: "ok",
+        version: env!("CARGO_PKG_VERSION"),
+        crowds_age_ms: engine.crowds.stalest_ms(),
+    }))
 }
 
 /// What anybody may know.
 fn unwell(what: &str) -> Problem {
-    Problem::new(ErrorKind::Unavailable, format!("{what}: ask again with a key that may read to be told why"))
+    Problem::new(
+        ErrorKind::Unavailable,
+        format!("{what}: ask again with a key that may read to be told why"),
+    )
 }
 
 /// The JSON Schema of definition files. Needs no key.

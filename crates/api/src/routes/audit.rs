@@ -27,7 +27,8 @@ pub(crate) struct AuditFilter {
     action: Option<String>,
     /// Only of this key: its id, or `local` for commands of the server's machine.
     actor: Option<String>,
-    /// Not before this time, such as `2026-07-01T00:00` in the app's zone (of the whole data folder: UTC), or with an offset.
+    /// Not before this time, such as `2026-07-01T00:00` in the app's zone (of the whole data
+    /// folder: UTC), or with an offset.
     from: Option<String>,
     /// Before this time.
     to: Option<String>,
@@ -67,15 +68,26 @@ pub(crate) async fn of_all_apps(
 ) -> Result<Json<AuditPage>, Problem> {
     caller.may_anywhere(Action::Administer)?;
     if let Some(own) = &caller.app {
-        return Err(Problem::new(ErrorKind::Denied, format!("an admin of \"{own}\" reads the trail of \"{own}\" only")));
+        return Err(Problem::new(
+            ErrorKind::Denied,
+            format!("an admin of \"{own}\" reads the trail of \"{own}\" only"),
+        ));
     }
     page(&engine, None, filter, &TimeZone::UTC).await
 }
 
-async fn page(engine: &Engine, app: Option<AppId>, filter: AuditFilter, zone: &TimeZone) -> Result<Json<AuditPage>, Problem> {
+async fn page(
+    engine: &Engine,
+    app: Option<AppId>,
+    filter: AuditFilter,
+    zone: &TimeZone,
+) -> Result<Json<AuditPage>, Problem> {
     let limit = filter.limit.unwrap_or(DEFAULT_LINES);
     if !(1..=MAX_LINES).contains(&limit) {
-        return Err(Problem::new(ErrorKind::Invalid, format!("{limit} lines in one call: 1 to {MAX_LINES} are allowed")));
+        return Err(Problem::new(
+            ErrorKind::Invalid,
+            format!("{limit} lines in one call: 1 to {MAX_LINES} are allowed"),
+        ));
     }
     let time = |text: &Option<String>| text.as_deref().map(|text| parse(text, zone)).transpose();
     let query = AuditQuery {
@@ -94,5 +106,12 @@ async fn page(engine: &Engine, app: Option<AppId>, filter: AuditFilter, zone: &T
 }
 
 fn body(AuditEntry { id, line }: AuditEntry) -> AuditLine {
-    AuditLine { id, at: instant(line.at_ms), actor: line.actor, action: line.action, subject: line.subject, outcome: line.outcome }
+    AuditLine {
+        id,
+        at: instant(line.at_ms),
+        actor: line.actor,
+        action: line.action,
+        subject: line.subject,
+        outcome: line.outcome,
+    }
 }

@@ -15,8 +15,9 @@ use taghouse_wire::{BackupBody, NewBackup};
 /// The longest name of a folder below `--backup-dir`.
 const MAX_NAME: usize = 200;
 
-/// Writes a backup of the whole data folder, all apps and keys included, into a folder on the server's machine. Questions and calls are answered
-/// meanwhile; changes wait for a moment. The answer comes when the backup is complete. Only an admin of every app may ask.
+/// Writes a backup of the whole data folder, all apps and keys included, into a folder on the
+/// server's machine. Questions and calls are answered meanwhile; changes wait for a moment. The
+/// answer comes when the backup is complete. Only an admin of every app may ask.
 #[utoipa::path(post, path = "/backups", operation_id = "create_backup", tag = "backups", request_body = NewBackup,
     responses((status = 201, description = "The backup is complete.", body = BackupBody), Problem))]
 pub(crate) async fn create(
@@ -26,11 +27,14 @@ pub(crate) async fn create(
 ) -> Result<(StatusCode, Json<BackupBody>), Problem> {
     caller.may_anywhere(Action::Administer)?;
     if let Some(app) = &caller.app {
-        let detail = format!("a backup holds all apps, and this key is an admin of \"{app}\" only: use a key of every app");
+        let detail = format!(
+            "a backup holds all apps, and this key is an admin of \"{app}\" only: use a key of every app"
+        );
         return Err(Problem::new(ErrorKind::Denied, detail));
     }
     let folder = folder(&server, &caller, &request.folder)?;
-    let act = server.engine.begin(&caller.id, None, "backup", &folder.display().to_string()).await?;
+    let act =
+        server.engine.begin(&caller.id, None, "backup", &folder.display().to_string()).await?;
     let written = act.end(server.engine.back_up(folder).await).await?;
     let body = BackupBody {
         folder: written.folder.display().to_string(),
@@ -54,7 +58,10 @@ fn folder(server: &Server, caller: &Caller, asked: &str) -> Result<PathBuf, Prob
         ));
     };
     let fits = |c: char| c.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&c);
-    if asked.starts_with(|c: char| c.is_ascii_alphanumeric()) && asked.chars().all(fits) && asked.len() <= MAX_NAME {
+    if asked.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && asked.chars().all(fits)
+        && asked.len() <= MAX_NAME
+    {
         return Ok(folder.join(asked));
     }
     Err(Problem::new(

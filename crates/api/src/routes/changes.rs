@@ -14,7 +14,8 @@ use taghouse_rules::Definitions;
 use taghouse_users::{Changed, Op, Strangers, UserChange};
 use taghouse_wire::{ChangeBody, ChangesAnswer, ChangesRequest};
 
-/// Changes tag values of users. Durable when the answer comes, and kept by productions until a later event or value of the tag comes.
+/// Changes tag values of users. Durable when the answer comes, and kept by productions until a
+/// later event or value of the tag comes.
 #[utoipa::path(post, path = "/apps/{app}/changes", operation_id = "change_tags", tag = "users", params(App), request_body = ChangesRequest,
     responses((status = 200, description = "The changes are durable.", body = ChangesAnswer), Problem))]
 pub(crate) async fn change(
@@ -28,12 +29,17 @@ pub(crate) async fn change(
         return Err(Problem::new(ErrorKind::Invalid, "changes is empty: name at least one"));
     }
     let definitions = engine.definitions(&app).await?;
-    let tags: BTreeSet<Name> = request.changes.iter().filter_map(|change| Name::new(&change.tag).ok()).collect();
+    let tags: BTreeSet<Name> =
+        request.changes.iter().filter_map(|change| Name::new(&change.tag).ok()).collect();
     let strangers = if request.create { Strangers::Created } else { Strangers::Refused };
     let changed = changed(&engine, &app, &definitions, request.changes, strangers).await;
     match &changed {
-        Ok(changed) => engine.sum_changes(&caller.id, &app, tags.iter().map(Name::as_str), Ok(changed.changes)),
-        Err(problem) => engine.sum_changes(&caller.id, &app, std::iter::empty(), Err(&problem.detail)),
+        Ok(changed) => {
+            engine.sum_changes(&caller.id, &app, tags.iter().map(Name::as_str), Ok(changed.changes))
+        }
+        Err(problem) => {
+            engine.sum_changes(&caller.id, &app, std::iter::empty(), Err(&problem.detail))
+        }
     }
     let changed = changed?;
     Ok(Json(ChangesAnswer { changes: changed.changes, position: changed.position }))
@@ -47,7 +53,10 @@ async fn changed(
     strangers: Strangers,
 ) -> Result<Changed, Problem> {
     let changes = changes.into_iter().enumerate().map(|(at, change)| {
-        checked(change, definitions).map_err(|problem| Problem { detail: format!("changes[{at}]: {}", problem.detail), ..problem })
+        checked(change, definitions).map_err(|problem| Problem {
+            detail: format!("changes[{at}]: {}", problem.detail),
+            ..problem
+        })
     });
     let changes = changes.collect::<Result<Vec<_>, _>>()?;
     Ok(engine.users.change(app, definitions, changes, strangers).await?)

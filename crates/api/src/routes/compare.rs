@@ -31,7 +31,8 @@ fn body(found: &Contrast) -> ContrastBody {
     }
 }
 
-/// What a crowd has more or less often than its base: an index with base = 100, and its 95% interval.
+/// What a crowd has more or less often than its base: an index with base = 100, and its 95%
+/// interval.
 #[utoipa::path(post, path = "/apps/{app}/compare", operation_id = "compare_crowd", tag = "questions", params(App), request_body = ComparisonRequest,
     responses((status = 200, description = "The crowd beside its base.", body = ComparisonAnswer), Problem))]
 pub(crate) async fn compare(
@@ -48,7 +49,8 @@ pub(crate) async fn compare(
         OrderRequest::Significance => CompareOrder::Significance,
         OrderRequest::Index => CompareOrder::Index,
     };
-    let (min_users, limit) = (request.min_users.unwrap_or(1), request.limit.unwrap_or(DEFAULT_CONTRASTS));
+    let (min_users, limit) =
+        (request.min_users.unwrap_or(1), request.limit.unwrap_or(DEFAULT_CONTRASTS));
     let asked = CompareRequest { tags: request.tags, min_users, order, limit };
     let found = engine.crowds.compare(&app, &definitions, &crowd, base.as_ref(), &asked).await?;
     Ok(Json(ComparisonAnswer {

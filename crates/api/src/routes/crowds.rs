@@ -34,7 +34,8 @@ async fn bodies(engine: &Engine, app: &taghouse_model::AppId) -> Result<Vec<Crow
     let definitions = engine.definitions(app).await?;
     let computed = engine.crowds.list(app).await?;
     let body = |definition: &taghouse_rules::CrowdDefinition| {
-        let answering = computed.iter().find(|crowd| crowd.name == definition.name).map(|crowd| &crowd.current);
+        let answering =
+            computed.iter().find(|crowd| crowd.name == definition.name).map(|crowd| &crowd.current);
         let expression = definition.expression.to_string();
         let current = answering.filter(|version| version.expression == expression);
         let before = answering.filter(|version| version.expression != expression);
@@ -80,7 +81,13 @@ pub(crate) async fn get(
     let app = app_checked(&path.app, &caller, Action::Read)?;
     let crowd = bodies(&engine, &app).await?.into_iter().find(|crowd| crowd.name == path.crowd);
     crowd.map(Json).ok_or_else(|| {
-        Problem::new(ErrorKind::NotFound, format!("there is no crowd \"{}\" in \"{app}\"; `taghouse crowds` lists them", path.crowd))
+        Problem::new(
+            ErrorKind::NotFound,
+            format!(
+                "there is no crowd \"{}\" in \"{app}\"; `taghouse crowds` lists them",
+                path.crowd
+            ),
+        )
     })
 }
 
@@ -106,5 +113,8 @@ pub(crate) async fn versions(
         as_of: version.oldest_as_of_ms.map(|ms| local(ms, &definitions.app.time_zone)),
         created: instant(version.created_ms),
     };
-    Ok(Json(VersionList { name: path.crowd, versions: versions.versions.into_iter().rev().map(body).collect() }))
+    Ok(Json(VersionList {
+        name: path.crowd,
+        versions: versions.versions.into_iter().rev().map(body).collect(),
+    }))
 }

@@ -26,7 +26,13 @@ pub(crate) async fn list(
 }
 
 fn body(stored: StoredDefinition) -> DefinitionBody {
-    DefinitionBody { kind: stored.kind, name: stored.name, body: stored.body, revision: stored.revision, updated_ms: stored.updated_ms }
+    DefinitionBody {
+        kind: stored.kind,
+        name: stored.name,
+        body: stored.body,
+        revision: stored.revision,
+        updated_ms: stored.updated_ms,
+    }
 }
 
 fn planned(plan: taghouse_engine::Plan) -> Plan {
@@ -35,7 +41,11 @@ fn planned(plan: taghouse_engine::Plan) -> Plan {
         name: change.name,
         action: change.action.as_str().into(),
     };
-    Plan { changes: plan.changes.into_iter().map(change).collect(), notes: plan.notes, applied: plan.applied }
+    Plan {
+        changes: plan.changes.into_iter().map(change).collect(),
+        notes: plan.notes,
+        applied: plan.applied,
+    }
 }
 
 /// Applies definition files: all of them or, when any does not check, none.
@@ -50,9 +60,16 @@ pub(crate) async fn apply(
     let app = app.checked(&caller, Action::Edit)?;
     let subject = format!("of {}", named(request.files.iter().map(|file| &file.path)));
     let how = Applying { dry_run: request.dry_run, prune: request.prune, all: request.all };
-    let files: Vec<DefinitionFile> = request.files.into_iter().map(|file| DefinitionFile { path: file.path, text: file.text }).collect();
+    let files: Vec<DefinitionFile> = request
+        .files
+        .into_iter()
+        .map(|file| DefinitionFile { path: file.path, text: file.text })
+        .collect();
     let outcome = engine.apply(&caller.id, &app, &files, how).await;
-    let plan =
-        if how.dry_run { outcome? } else { engine.note_failure(&caller.id, Some(&app), "definitions.apply", &subject, outcome).await? };
+    let plan = if how.dry_run {
+        outcome?
+    } else {
+        engine.note_failure(&caller.id, Some(&app), "definitions.apply", &subject, outcome).await?
+    };
     Ok(Json(planned(plan)))
 }

@@ -41,7 +41,8 @@ fn body(estimate: &Estimate) -> EstimateAnswer {
     }
 }
 
-/// Bounds of a count, from cardinalities alone, and whether the exact count is expected to take longer than 100 ms.
+/// Bounds of a count, from cardinalities alone, and whether the exact count is expected to take
+/// longer than 100 ms.
 #[utoipa::path(post, path = "/apps/{app}/count/estimate", operation_id = "estimate_count", tag = "questions", params(App), request_body = CountRequest,
     responses((status = 200, description = "The bounds.", body = EstimateAnswer), Problem))]
 pub(crate) async fn estimate(
@@ -52,11 +53,17 @@ pub(crate) async fn estimate(
 ) -> Result<Json<EstimateAnswer>, Problem> {
     let app = app.checked(&caller, Action::Read)?;
     let definitions = engine.definitions(&app).await?;
-    let estimate = engine.crowds.estimate(&app, &definitions, &question(&request.expression)?).await?;
+    let estimate =
+        engine.crowds.estimate(&app, &definitions, &question(&request.expression)?).await?;
     Ok(Json(body(&estimate)))
 }
 
-async fn streamed(engine: &Engine, app: &AppId, question: Question, strict: bool) -> Result<Response, Problem> {
+async fn streamed(
+    engine: &Engine,
+    app: &AppId,
+    question: Question,
+    strict: bool,
+) -> Result<Response, Problem> {
     let definitions = engine.definitions(app).await?;
     let (estimate, exact) = engine.crowds.counting(app, &definitions, &question).await?;
     let exact = async move {
@@ -76,19 +83,23 @@ async fn lines(
     let headers = [(header::CONTENT_TYPE, NDJSON)];
     if let Ok(count) = tokio::time::timeout(Duration::from_millis(SLOW_MS), &mut exact).await {
         let line = Line::Exact { exact: true, count: count? };
-        let bytes = bytes(&line).map_err(|error| Problem::new(ErrorKind::Internal, error.to_string()))?;
+        let bytes =
+            bytes(&line).map_err(|error| Problem::new(ErrorKind::Internal, error.to_string()))?;
         return Ok((headers, bytes).into_response());
     }
     let last = stream::once(exact).map(|count| match count {
         Ok(count) => Line::Exact { exact: true, count },
         Err(error) => Line::Error { error },
     });
-    let lines = stream::iter([Line::Bounds { exact: false, estimate }]).chain(last).map(|line| bytes(&line));
+    let lines = stream::iter([Line::Bounds { exact: false, estimate }])
+        .chain(last)
+        .map(|line| bytes(&line));
     Ok((headers, Body::from_stream(lines)).into_response())
 }
 
-/// The exact count as lines of JSON. The last line is the answer of `/count` with `"exact": true`; where it takes longer than 100 ms, a line
-/// with `"exact": false` and the bounds of `/count/estimate` comes first. What goes wrong after that is a last line `{"error": problem}`.
+/// The exact count as lines of JSON. The last line is the answer of `/count` with `"exact": true`;
+/// where it takes longer than 100 ms, a line with `"exact": false` and the bounds of
+/// `/count/estimate` comes first. What goes wrong after that is a last line `{"error": problem}`.
 #[utoipa::path(post, path = "/apps/{app}/count/stream", operation_id = "stream_count", tag = "questions", params(App), request_body = CountRequest,
     responses((status = 200, description = "One or two lines of JSON.", content((String = "application/x-ndjson"))), Problem))]
 pub(crate) async fn stream_post(
@@ -131,27 +142,55 @@ mod tests {
         }
     }
 
-    async fn said(delay_ms: u64, exact: Result<CountAnswer, Problem>) -> Result<Vec<Value>, Problem> {
-        let estimate = EstimateAnswer { at_least: 2, at_most: 8, users: 9, revision: 1, reads_bytes: 0, slow: false };
+    async fn said(
+        delay_ms: u64,
+        exact: Result<CountAnswer, Problem>,
+    ) -> Result<Vec<Value>, Problem> {
+        let estimate = EstimateAnswer {
+            at_least: 2,
+            at_most: 8,
+            users: 9,
+            revision: 1,
+            reads_bytes: 0,
+            slow: false,
+        };
         let exact = async move {
             tokio::time::sleep(Duration::from_millis(delay_ms)).await;
             exact
         };
         let body = lines(estimate, exact).await?.into_body();
         let bytes = axum::body::to_bytes(body, 1 << 16).await.unwrap();
-        Ok(bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(|line| serde_json::from_slice(line).unwrap()).collect())
+        Ok(bytes
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .collect())
     }
 
     #[tokio::test]
     async fn bounds_come_before_a_slow_count_only() {
         let slow = SLOW_MS + 50;
-        let seen =
-            |lines: &[Value]| -> Vec<Value> { lines.iter().map(|line| json!([line["exact"], line["at_most"], line["count"]])).collect() };
+        let seen = |lines: &[Value]| -> Vec<Value> {
+            lines
+                .iter()
+                .map(|line| json!([line["exact"], line["at_most"], line["count"]]))
+                .collect()
+        };
         assert_eq!(seen(&said(0, Ok(count(5))).await.unwrap()), [json!([true, null, 5])]);
-        assert_eq!(seen(&said(slow, Ok(count(5))).await.unwrap()), [json!([false, 8, null]), json!([true, null, 5])]);
+        assert_eq!(
+            seen(&said(slow, Ok(count(5))).await.unwrap()),
+            [json!([false, 8, null]), json!([true, null, 5])]
+        );
         let broken = || Err(Problem::new(ErrorKind::Corrupt, "a block is damaged"));
-        assert_eq!(said(0, broken()).await.unwrap_err().status, 500, "an error in time is the answer's status");
+        assert_eq!(
+            said(0, broken()).await.unwrap_err().status,
+            500,
+            "an error in time is the answer's status"
+        );
         let lines = said(slow, broken()).await.unwrap();
-        assert_eq!((lines.len(), lines[1]["error"]["detail"].clone()), (2, json!("a block is damaged")));
+        assert_eq!(
+            (lines.len(), lines[1]["error"]["detail"].clone()),
+            (2, json!("a block is damaged"))
+        );
     }
 }

@@ -29,7 +29,8 @@ const PIECE_BYTES: usize = 256 << 10;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ExportQuery {
-    /// `csv` (default), `jsonl`, `parquet`, `roaring` (the ordinals as a portable 32-bit Roaring bitmap) or `roaring64` (in 64 bits).
+    /// `csv` (default), `jsonl`, `parquet`, `roaring` (the ordinals as a portable 32-bit Roaring
+    /// bitmap) or `roaring64` (in 64 bits).
     #[param(inline, value_type = Option<ExportFormat>)]
     format: Option<String>,
     /// An older version that is still kept. Default: the current one.
@@ -52,13 +53,20 @@ pub(crate) async fn export(
     let members = server.engine.crowds.members(&app, &path.crowd, query.version).await?;
     let (places, background) = (server.exports.clone(), server.engine.background.clone());
     let body = match MemberFile::new(format)? {
-        Some(file) => pulled(Encoding::Rows { members, file: Box::new(file), from: 0 }, places, background),
-        None => pulled(Encoding::Bitmap(members.portable_pieces(format == FileFormat::Roaring64)), places, background),
+        Some(file) => {
+            pulled(Encoding::Rows { members, file: Box::new(file), from: 0 }, places, background)
+        }
+        None => pulled(
+            Encoding::Bitmap(members.portable_pieces(format == FileFormat::Roaring64)),
+            places,
+            background,
+        ),
     };
     Ok(([(header::CONTENT_TYPE, format.media_type())], body).into_response())
 }
 
-/// An export between two pieces: what a reader who takes nothing keeps. The members are those that judgments hold in memory too.
+/// An export between two pieces: what a reader who takes nothing keeps. The members are those that
+/// judgments hold in memory too.
 enum Encoding {
     Rows {
         members: Members,
@@ -89,7 +97,10 @@ impl Encoding {
                     bytes.append(&mut file.write(&piece.ids)?);
                     let Some(next) = piece.next else { break };
                     if bytes.len() >= PIECE_BYTES {
-                        return Ok(Encoded { bytes: bytes.into(), rest: Some(Self::Rows { members, file, from: next }) });
+                        return Ok(Encoded {
+                            bytes: bytes.into(),
+                            rest: Some(Self::Rows { members, file, from: next }),
+                        });
                     }
                     from = next;
                 }
@@ -100,15 +111,19 @@ impl Encoding {
     }
 }
 
-/// A body whose pieces are encoded in the background when the reader takes them, one of the `places` held only meanwhile. An error breaks the body off, so that
-/// the reader sees a cut, not an end. When the connection is cut, all that the export holds goes with it.
+/// A body whose pieces are encoded in the background when the reader takes them, one of the
+/// `places` held only meanwhile. An error breaks the body off, so that the reader sees a cut, not
+/// an end. When the connection is cut, all that the export holds goes with it.
 fn pulled(encoding: Encoding, places: Arc<Semaphore>, background: Handle) -> Body {
     Body::from_stream(stream::try_unfold(Some(encoding), move |rest| {
         let (places, background) = (places.clone(), background.clone());
         async move {
             let Some(encoding) = rest else { return Ok::<_, std::io::Error>(None) };
             let _place = places.acquire_owned().await.map_err(std::io::Error::other)?;
-            let encoded = background.spawn_blocking(move || encoding.next()).await.map_err(std::io::Error::other)?;
+            let encoded = background
+                .spawn_blocking(move || encoding.next())
+                .await
+                .map_err(std::io::Error::other)?;
             let Encoded { bytes, rest } = encoded.map_err(|problem| {
                 tracing::error!(detail = problem.detail, "an export failed");
                 std::io::Error::other(problem.detail)
@@ -128,8 +143,15 @@ mod tests {
     async fn a_reader_who_takes_nothing_keeps_no_place_and_leaves_nothing() {
         let places = Arc::new(Semaphore::new(2));
         let set: Arc<Bitmap> = Arc::new((0..9_000_000).step_by(3).collect());
-        let exports: Vec<_> =
-            (0..64).map(|_| pulled(Encoding::Bitmap(set.portable_pieces(false)), places.clone(), Handle::current())).collect();
+        let exports: Vec<_> = (0..64)
+            .map(|_| {
+                pulled(
+                    Encoding::Bitmap(set.portable_pieces(false)),
+                    places.clone(),
+                    Handle::current(),
+                )
+            })
+            .collect();
         let mut stalled = Vec::new();
         for export in exports {
             let mut pieces = export.into_data_stream();
@@ -138,7 +160,9 @@ mod tests {
             stalled.push(pieces);
         }
         assert_eq!(places.available_permits(), 2);
-        let last = pulled(Encoding::Bitmap(set.portable_pieces(false)), places.clone(), Handle::current()).into_data_stream();
+        let last =
+            pulled(Encoding::Bitmap(set.portable_pieces(false)), places.clone(), Handle::current())
+                .into_data_stream();
         let bytes: Vec<Bytes> = last.map(Result::unwrap).collect().await;
         assert_eq!(bytes.concat(), set.serialize_portable());
         assert_eq!(Arc::strong_count(&set), 1 + stalled.len());

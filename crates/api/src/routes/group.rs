@@ -10,7 +10,9 @@ use axum::extract::State;
 use std::sync::Arc;
 use taghouse_crowd::{Axis, Buckets, Group, Heading};
 use taghouse_engine::Engine;
-use taghouse_wire::{AxisRequest, BucketsRequest, GroupAnswer, GroupBody, GroupRequest, HeadingBody};
+use taghouse_wire::{
+    AxisRequest, BucketsRequest, GroupAnswer, GroupBody, GroupRequest, HeadingBody,
+};
 
 const DEFAULT_GROUPS: usize = 10;
 
@@ -39,7 +41,10 @@ pub(crate) fn group_body(group: &Group) -> GroupBody {
 }
 
 fn headings(headings: &[Heading]) -> Vec<HeadingBody> {
-    headings.iter().map(|heading| HeadingBody { group: group_body(&heading.group), users: heading.users }).collect()
+    headings
+        .iter()
+        .map(|heading| HeadingBody { group: group_body(&heading.group), users: heading.users })
+        .collect()
 }
 
 /// Counts users by the values of two tags, exact.

@@ -17,7 +17,9 @@ const DEFAULT_BINS: usize = 20;
 
 fn bins(request: &HistogramRequest) -> Result<Bins, Problem> {
     let invalid = |detail: String| Problem::new(ErrorKind::Invalid, detail);
-    let Some(edges) = &request.edges else { return Ok(Bins::Count(request.bins.unwrap_or(DEFAULT_BINS))) };
+    let Some(edges) = &request.edges else {
+        return Ok(Bins::Count(request.bins.unwrap_or(DEFAULT_BINS)));
+    };
     if request.bins.is_some() {
         return Err(invalid("bins and edges exclude each other: give one of them".to_owned()));
     }
@@ -43,10 +45,22 @@ pub(crate) async fn histogram(
     defined_tag(&definitions, &request.tag)?;
     let (within, bins) = (within(request.expression.as_ref())?, bins(&request)?);
     let quantiles = request.quantiles.as_deref().unwrap_or(&DEFAULT_QUANTILES);
-    let found = engine.crowds.distribution(&app, &definitions, within.as_ref(), &request.tag, &bins, quantiles).await?;
-    let value = |value: &Option<taghouse_model::Value>| value.as_ref().map_or(serde_json::Value::Null, values::value);
-    let bin = |bin: &taghouse_crowd::Bin| BinBody { from: values::value(&bin.from), to: values::value(&bin.to), users: bin.users };
-    let quantile = |(quantile, value): &(f64, _)| QuantileBody { quantile: *quantile, value: values::value(value) };
+    let found = engine
+        .crowds
+        .distribution(&app, &definitions, within.as_ref(), &request.tag, &bins, quantiles)
+        .await?;
+    let value = |value: &Option<taghouse_model::Value>| {
+        value.as_ref().map_or(serde_json::Value::Null, values::value)
+    };
+    let bin = |bin: &taghouse_crowd::Bin| BinBody {
+        from: values::value(&bin.from),
+        to: values::value(&bin.to),
+        users: bin.users,
+    };
+    let quantile = |(quantile, value): &(f64, _)| QuantileBody {
+        quantile: *quantile,
+        value: values::value(value),
+    };
     Ok(Json(HistogramAnswer {
         value_type: found.value_type.to_string(),
         users: found.users,

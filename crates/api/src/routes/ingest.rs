@@ -42,6 +42,9 @@ pub(crate) async fn start(
     };
     let options = IngestOptions { allow_rejects: request.allow_rejects, replace: request.replace };
     let upload = upload.map(|claimed| -> Box<dyn Send + Sync> { Box::new(claimed) });
-    let run = server.engine.ingest(&caller.id, Ingestion { definitions, source, paths, upload, options }).await?;
+    let run = server
+        .engine
+        .ingest(&caller.id, Ingestion { definitions, source, paths, upload, options })
+        .await?;
     Ok((StatusCode::ACCEPTED, Json(body(run.status()))))
 }

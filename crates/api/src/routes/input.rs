@@ -35,13 +35,19 @@ pub(crate) async fn sources(
     for source in definitions.sources.values() {
         sources.push(match source.format {
             SourceFormat::Segment => live(&engine, &app, &source.name).await?,
-            format => of_files(&source.name, format, &engine.catalog.ingested_files(&app, &source.name).await?),
+            format => of_files(
+                &source.name,
+                format,
+                &engine.catalog.ingested_files(&app, &source.name).await?,
+            ),
         });
     }
-    let calls_defined = definitions.sources.values().any(|source| source.format == SourceFormat::Segment);
+    let calls_defined =
+        definitions.sources.values().any(|source| source.format == SourceFormat::Segment);
     if !calls_defined {
         // Calls are taken without a source, too.
-        let undefined = Name::new("segment").map_err(|e| Problem::new(ErrorKind::Internal, e.to_string()))?;
+        let undefined =
+            Name::new("segment").map_err(|e| Problem::new(ErrorKind::Internal, e.to_string()))?;
         let body = live(&engine, &app, &undefined).await?;
         if body.rows > 0 {
             sources.push(body);
@@ -57,8 +63,13 @@ fn share(rejected: u64, rows: u64) -> Option<f64> {
 fn of_files(name: &Name, format: SourceFormat, files: &[IngestedFile]) -> SourceBody {
     let sum = |of: fn(&IngestedFile) -> u64| files.iter().map(of).sum::<u64>();
     let last = files.iter().max_by_key(|file| file.batch);
-    let of_last =
-        |of: fn(&IngestedFile) -> u64| files.iter().filter(|file| last.is_some_and(|last| last.batch == file.batch)).map(of).sum::<u64>();
+    let of_last = |of: fn(&IngestedFile) -> u64| {
+        files
+            .iter()
+            .filter(|file| last.is_some_and(|last| last.batch == file.batch))
+            .map(of)
+            .sum::<u64>()
+    };
     SourceBody {
         name: name.to_string(),
         format: match format {
@@ -130,7 +141,11 @@ impl Landed {
     fn read(cursor: &str) -> Option<Self> {
         let (ingested, rest) = cursor.split_once(':')?;
         let (source, name) = rest.split_once(':')?;
-        Some(Self { ingested_ms: Reverse(ingested.parse().ok()?), source: source.to_owned(), name: name.to_owned() })
+        Some(Self {
+            ingested_ms: Reverse(ingested.parse().ok()?),
+            source: source.to_owned(),
+            name: name.to_owned(),
+        })
     }
 }
 
@@ -147,18 +162,33 @@ pub(crate) async fn files(
     let definitions = engine.definitions(&app).await?;
     check_source(&definitions, filter.source.as_deref())?;
     let limit = checked_limit(filter.limit)?;
-    let wrong = || Problem::new(ErrorKind::Invalid, "`after` is not the `next` of a page of files: give it as it came");
-    let after = filter.after.as_deref().map(|cursor| Landed::read(cursor).ok_or_else(wrong)).transpose()?;
+    let wrong = || {
+        Problem::new(
+            ErrorKind::Invalid,
+            "`after` is not the `next` of a page of files: give it as it came",
+        )
+    };
+    let after =
+        filter.after.as_deref().map(|cursor| Landed::read(cursor).ok_or_else(wrong)).transpose()?;
     let mut found: BTreeMap<Landed, IngestedFile> = BTreeMap::new();
-    for source in definitions.sources.keys().filter(|name| filter.source.as_deref().is_none_or(|wanted| name.as_str() == wanted)) {
+    for source in definitions
+        .sources
+        .keys()
+        .filter(|name| filter.source.as_deref().is_none_or(|wanted| name.as_str() == wanted))
+    {
         for file in engine.catalog.ingested_files(&app, source).await? {
-            let place = Landed { ingested_ms: Reverse(file.ingested_ms), source: source.to_string(), name: file.name.clone() };
+            let place = Landed {
+                ingested_ms: Reverse(file.ingested_ms),
+                source: source.to_string(),
+                name: file.name.clone(),
+            };
             if after.as_ref().is_none_or(|after| place > *after) {
                 found.insert(place, file);
             }
         }
     }
-    let next = if found.len() > limit { found.keys().nth(limit - 1).map(Landed::cursor) } else { None };
+    let next =
+        if found.len() > limit { found.keys().nth(limit - 1).map(Landed::cursor) } else { None };
     let files = found.into_iter().take(limit).map(|(place, file)| FileLine {
         source: place.source,
         file: file.name,
@@ -205,7 +235,9 @@ pub(crate) async fn rejected(
     engine.definitions(&app).await?;
     let limit = checked_limit(filter.limit)?;
     let RejectedFilter { source, reason, file, after, .. } = filter;
-    let page = rejected_rows(&engine.lake, &app, &RejectedQuery { source, reason, file, after, limit }).await?;
+    let page =
+        rejected_rows(&engine.lake, &app, &RejectedQuery { source, reason, file, after, limit })
+            .await?;
     let rows = page.rows.into_iter().map(rejected_line).collect();
     Ok(Json(RejectedList { rows, reasons: page.reasons, next: page.next }))
 }
@@ -220,11 +252,21 @@ fn checked_limit(limit: Option<usize>) -> Result<usize, Problem> {
     if (1..=MAX_LINES).contains(&limit) {
         return Ok(limit);
     }
-    Err(Problem::new(ErrorKind::Invalid, format!("{limit} lines in one call: 1 to {MAX_LINES} are allowed")))
+    Err(Problem::new(
+        ErrorKind::Invalid,
+        format!("{limit} lines in one call: 1 to {MAX_LINES} are allowed"),
+    ))
 }
 
 fn check_source(definitions: &Definitions, named: Option<&str>) -> Result<(), Problem> {
-    let Some(named) = named.filter(|named| !definitions.sources.keys().any(|name| name.as_str() == *named)) else { return Ok(()) };
+    let Some(named) =
+        named.filter(|named| !definitions.sources.keys().any(|name| name.as_str() == *named))
+    else {
+        return Ok(());
+    };
     let known = definitions.sources.keys().map(Name::as_str).collect::<Vec<_>>().join(", ");
-    Err(Problem::new(ErrorKind::NotFound, format!("no source \"{named}\": the sources are {known}")))
+    Err(Problem::new(
+        ErrorKind::NotFound,
+        format!("no source \"{named}\": the sources are {known}"),
+    ))
 }

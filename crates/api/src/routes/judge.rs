@@ -43,7 +43,8 @@ pub(crate) struct Judgments {
     /// The version of each crowd that was asked.
     #[schema(value_type = BTreeMap<String, u64>)]
     versions: ByCrowd<u64>,
-    /// How many ms ago the catalog last confirmed that these are the current versions, as for one judgment.
+    /// How many ms ago the catalog last confirmed that these are the current versions, as for one
+    /// judgment.
     age_ms: u64,
 }
 
@@ -80,7 +81,10 @@ impl Asked {
 
 impl<T: Serialize> Serialize for ByCrowd<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let named = self.asked.order.iter().filter_map(|crowd| Some((self.asked.crowds.get(*crowd)?, self.values.get(*crowd)?)));
+        let named =
+            self.asked.order.iter().filter_map(|crowd| {
+                Some((self.asked.crowds.get(*crowd)?, self.values.get(*crowd)?))
+            });
         serializer.collect_map(named)
     }
 }
@@ -129,7 +133,8 @@ pub(crate) async fn batch(
     engine.with_crowds(&app, &request.crowds).await?;
     let batch = engine.crowds.judge_batch(&app, &request.users, &request.crowds).await?;
     let asked = Arc::new(Asked::of(request.crowds));
-    let of_user = |(user, values)| UserJudgments { user, crowds: ByCrowd { asked: asked.clone(), values } };
+    let of_user =
+        |(user, values)| UserJudgments { user, crowds: ByCrowd { asked: asked.clone(), values } };
     let judgments = request.users.into_iter().zip(batch.in_crowd).map(of_user).collect();
     let versions = ByCrowd { asked: asked.clone(), values: batch.versions };
     Ok(Json(Judgments { judgments, versions, age_ms: batch.age_ms }))
@@ -149,7 +154,8 @@ pub(crate) async fn profile(
     let mut values = engine.crowds.profile(&app, &query.user).await?;
     values.retain(|tag| definitions.tags.contains_key(&tag.name));
     let zone = &definitions.app.time_zone;
-    let as_of = values.iter().map(|tag| (tag.name.to_string(), local(tag.as_of_ms, zone))).collect();
+    let as_of =
+        values.iter().map(|tag| (tag.name.to_string(), local(tag.as_of_ms, zone))).collect();
     let tags = values.iter().map(|tag| (tag.name.to_string(), values::value(&tag.value))).collect();
     Ok(Json(ProfileBody { user: query.user, tags, as_of }))
 }

@@ -27,16 +27,20 @@ fn administers(caller: &Caller, app: Option<&AppId>) -> Result<(), Problem> {
     match (app, &caller.app) {
         (Some(app), _) => caller.may(Action::Administer, app),
         (None, None) => caller.may_anywhere(Action::Administer),
-        (None, Some(own)) => {
-            Err(Problem::new(ErrorKind::Denied, format!("an admin of \"{own}\" makes keys of \"{own}\" only: name the app")))
-        }
+        (None, Some(own)) => Err(Problem::new(
+            ErrorKind::Denied,
+            format!("an admin of \"{own}\" makes keys of \"{own}\" only: name the app"),
+        )),
     }
 }
 
 /// All keys, the revoked ones too, without secrets.
 #[utoipa::path(get, path = "/keys", operation_id = "list_keys", tag = "keys",
     responses((status = 200, description = "The keys.", body = KeyList), Problem))]
-pub(crate) async fn list(State(server): State<Arc<Server>>, Extension(caller): Extension<Caller>) -> Result<Json<KeyList>, Problem> {
+pub(crate) async fn list(
+    State(server): State<Arc<Server>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<KeyList>, Problem> {
     caller.may_anywhere(Action::Administer)?;
     let visible = |key: &KeyRecord| caller.app.is_none() || caller.app == key.app;
     let keys = server.engine.catalog.keys().await?.into_iter().filter(visible).map(body).collect();
@@ -57,8 +61,12 @@ pub(crate) async fn create(
     if let Some(app) = &app {
         server.engine.exists(app).await?;
     }
-    let made = server.make_key(role, app.clone(), request.note, &caller.id).await.map_err(Problem::from);
-    let (record, secret) = server.engine.note_failure(&caller.id, app.as_ref(), "key.create", role.as_str(), made).await?;
+    let made =
+        server.make_key(role, app.clone(), request.note, &caller.id).await.map_err(Problem::from);
+    let (record, secret) = server
+        .engine
+        .note_failure(&caller.id, app.as_ref(), "key.create", role.as_str(), made)
+        .await?;
     Ok((StatusCode::CREATED, Json(CreatedKey { key: body(record), secret })))
 }
 
@@ -71,8 +79,20 @@ pub(crate) async fn revoke(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     caller.may_anywhere(Action::Administer)?;
-    let unknown = || Problem::new(ErrorKind::NotFound, format!("there is no key \"{id}\"; `taghouse keys` lists them"));
-    let key = server.engine.catalog.keys().await?.into_iter().find(|key| key.id == id).ok_or_else(unknown)?;
+    let unknown = || {
+        Problem::new(
+            ErrorKind::NotFound,
+            format!("there is no key \"{id}\"; `taghouse keys` lists them"),
+        )
+    };
+    let key = server
+        .engine
+        .catalog
+        .keys()
+        .await?
+        .into_iter()
+        .find(|key| key.id == id)
+        .ok_or_else(unknown)?;
     administers(&caller, key.app.as_ref())?;
     let at_ms = server.engine.clock.now_ms();
     let line = AuditRecord {
@@ -83,13 +103,26 @@ pub(crate) async fn revoke(
         subject: id.clone(),
         outcome: "done".to_owned(),
     };
-    let revoked = server.engine.catalog.commit(vec![Change::RevokeKey { id: id.clone(), at_ms }, Change::Audit(line)]).await;
+    let revoked = server
+        .engine
+        .catalog
+        .commit(vec![Change::RevokeKey { id: id.clone(), at_ms }, Change::Audit(line)])
+        .await;
     match &revoked {
         Ok(()) => server.keys.drop_key(&id).await,
         // It may have been committed all the same.
         Err(_) => server.keys.reload(server.engine.catalog.as_ref()).await.unwrap_or_default(),
     }
-    server.engine.note_failure(&caller.id, key.app.as_ref(), "key.revoke", &id, revoked.map_err(Problem::from)).await?;
+    server
+        .engine
+        .note_failure(
+            &caller.id,
+            key.app.as_ref(),
+            "key.revoke",
+            &id,
+            revoked.map_err(Problem::from),
+        )
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -124,7 +157,10 @@ impl Server {
             subject: format!("{} {role}", record.id),
             outcome: "done".to_owned(),
         };
-        self.engine.catalog.commit(vec![Change::PutKey(record.clone()), Change::Audit(audit)]).await?;
+        self.engine
+            .catalog
+            .commit(vec![Change::PutKey(record.clone()), Change::Audit(audit)])
+            .await?;
         self.keys.add_key(record.clone()).await;
         Ok((record, secret))
     }

@@ -18,7 +18,9 @@ fn questions(expressions: &[serde_json::Value]) -> Result<Vec<Question>, Problem
 
 fn items(questions: &[Question], users: &[u64]) -> Vec<OverlapItem> {
     let items = questions.iter().zip(users);
-    items.map(|(question, users)| OverlapItem { expression: question.to_string(), users: *users }).collect()
+    items
+        .map(|(question, users)| OverlapItem { expression: question.to_string(), users: *users })
+        .collect()
 }
 
 /// How many users each row shares with each column, exact.

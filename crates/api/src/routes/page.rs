@@ -25,6 +25,12 @@ pub(crate) async fn page(
     let app = app.checked(&caller, Action::Read)?;
     let definitions = engine.definitions(&app).await?;
     let (question, limit) = (question(&request.expression)?, request.limit.unwrap_or(DEFAULT_PAGE));
-    let page = engine.crowds.page(&app, &definitions, &question, request.after.as_deref(), limit).await?;
-    Ok(Json(PageAnswer { users: page.users, next: page.next, count: page.count, revision: page.revision }))
+    let page =
+        engine.crowds.page(&app, &definitions, &question, request.after.as_deref(), limit).await?;
+    Ok(Json(PageAnswer {
+        users: page.users,
+        next: page.next,
+        count: page.count,
+        revision: page.revision,
+    }))
 }

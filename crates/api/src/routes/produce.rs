@@ -28,7 +28,10 @@ pub(crate) async fn start(
         Some(text) => clock_text::parse(text, &definitions.app.time_zone)?,
         None => engine.clock.now_ms(),
     };
-    let only = request.tags.map(|tags| tags.iter().map(|tag| Name::new(tag)).collect::<Result<Vec<_>, _>>()).transpose()?;
+    let only = request
+        .tags
+        .map(|tags| tags.iter().map(|tag| Name::new(tag)).collect::<Result<Vec<_>, _>>())
+        .transpose()?;
     let run = engine.produce(&caller.id, &definitions, Production { as_of_ms, only }).await?;
     Ok((StatusCode::ACCEPTED, Json(body(run.status()))))
 }

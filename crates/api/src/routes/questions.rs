@@ -44,7 +44,11 @@ pub(crate) fn within(expression: Option<&serde_json::Value>) -> Result<Option<Qu
 }
 
 /// A count on the wire.
-pub(crate) fn count_answer(count: &Count, question: &Question, definitions: &Definitions) -> CountAnswer {
+pub(crate) fn count_answer(
+    count: &Count,
+    question: &Question,
+    definitions: &Definitions,
+) -> CountAnswer {
     CountAnswer {
         count: count.count,
         users: count.users,
@@ -52,12 +56,18 @@ pub(crate) fn count_answer(count: &Count, question: &Question, definitions: &Def
         json: question.to_json(),
         revision: count.revision,
         as_of: count.oldest_as_of_ms.map(|ms| local(ms, &definitions.app.time_zone)),
-        newest_as_of: count.mixed_as_of().map(|(_, newest)| local(newest, &definitions.app.time_zone)),
+        newest_as_of: count
+            .mixed_as_of()
+            .map(|(_, newest)| local(newest, &definitions.app.time_zone)),
     }
 }
 
 /// Refuses a count over tags of two as-of times, where that was asked.
-pub(crate) fn of_one_time(count: &Count, strict: bool, definitions: &Definitions) -> Result<(), Problem> {
+pub(crate) fn of_one_time(
+    count: &Count,
+    strict: bool,
+    definitions: &Definitions,
+) -> Result<(), Problem> {
     let Some((oldest, newest)) = count.mixed_as_of().filter(|_| strict) else { return Ok(()) };
     let zone = &definitions.app.time_zone;
     let detail = format!(
@@ -68,7 +78,12 @@ pub(crate) fn of_one_time(count: &Count, strict: bool, definitions: &Definitions
     Err(Problem::new(ErrorKind::Invalid, detail))
 }
 
-async fn answer(engine: &Engine, app: &AppId, question: &Question, strict: bool) -> Result<Json<CountAnswer>, Problem> {
+async fn answer(
+    engine: &Engine,
+    app: &AppId,
+    question: &Question,
+    strict: bool,
+) -> Result<Json<CountAnswer>, Problem> {
     let definitions = engine.definitions(app).await?;
     let count = engine.crowds.count(app, &definitions, question).await?;
     of_one_time(&count, strict, &definitions)?;
@@ -116,7 +131,15 @@ pub(crate) async fn sample(
         return Err(Problem::new(ErrorKind::Invalid, "size must be at least 1"));
     }
     let definitions = engine.definitions(&app).await?;
-    let sample =
-        engine.crowds.sample(&app, &definitions, &question(&request.expression)?, size as usize, request.seed.unwrap_or_default()).await?;
+    let sample = engine
+        .crowds
+        .sample(
+            &app,
+            &definitions,
+            &question(&request.expression)?,
+            size as usize,
+            request.seed.unwrap_or_default(),
+        )
+        .await?;
     Ok(Json(SampleAnswer { users: sample.users, count: sample.count }))
 }

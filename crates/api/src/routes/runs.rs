@@ -36,7 +36,8 @@ pub(crate) struct RunPath {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Wait {
-    /// Answer when the run has ended, or after so many milliseconds (30,000 at most). Default 0: at once.
+    /// Answer when the run has ended, or after so many milliseconds (30,000 at most). Default 0:
+    /// at once.
     #[serde(default)]
     #[param(value_type = Option<u64>, maximum = 30_000)]
     wait_ms: u64,
@@ -54,7 +55,12 @@ pub(crate) fn body(status: RunStatus) -> RunBody {
         error: task.error,
         warnings: task.warnings,
     });
-    RunBody { id: status.id, kind: status.kind, state: status.state.to_string(), tasks: tasks.collect() }
+    RunBody {
+        id: status.id,
+        kind: status.kind,
+        state: status.state.to_string(),
+        tasks: tasks.collect(),
+    }
 }
 
 /// The last 50 runs, newest first.
@@ -89,7 +95,10 @@ pub(crate) async fn get(
     if wait.wait_ms > MAX_WAIT_MS {
         return Err(Problem::new(
             ErrorKind::Invalid,
-            format!("wait_ms may be {MAX_WAIT_MS} at most, not {}: ask again where a run takes longer", wait.wait_ms),
+            format!(
+                "wait_ms may be {MAX_WAIT_MS} at most, not {}: ask again where a run takes longer",
+                wait.wait_ms
+            ),
         ));
     }
     let status = run.wait(Duration::from_millis(wait.wait_ms)).await;
@@ -106,13 +115,32 @@ pub(crate) async fn cancel(
 ) -> Result<StatusCode, Problem> {
     let run = find(&engine, &caller, &path, Action::Edit)?;
     run.cancel();
-    engine.note(&caller.id, Some(run.app()), "cancel", &format!("run {}", path.id), Ok(StatusCode::ACCEPTED)).await
+    engine
+        .note(
+            &caller.id,
+            Some(run.app()),
+            "cancel",
+            &format!("run {}", path.id),
+            Ok(StatusCode::ACCEPTED),
+        )
+        .await
 }
 
-fn find(engine: &Engine, caller: &Caller, path: &RunPath, action: Action) -> Result<RunHandle, Problem> {
+fn find(
+    engine: &Engine,
+    caller: &Caller,
+    path: &RunPath,
+    action: Action,
+) -> Result<RunHandle, Problem> {
     let app = app_checked(&path.app, caller, action)?;
     let run = engine.scheduler.get(&path.id).filter(|run| *run.app() == app);
     run.ok_or_else(|| {
-        Problem::new(ErrorKind::NotFound, format!("no run \"{}\" since the server started; `taghouse runs` lists older ones", path.id))
+        Problem::new(
+            ErrorKind::NotFound,
+            format!(
+                "no run \"{}\" since the server started; `taghouse runs` lists older ones",
+                path.id
+            ),
+        )
     })
 }

@@ -54,7 +54,11 @@ pub(crate) async fn list(
     let definitions = engine.definitions(&app).await?;
     let snapshot = engine.index.snapshot(&app).await?;
     let stored = engine.catalog.definitions(&app).await?;
-    let bodies = stored.into_iter().filter(|stored| stored.kind == "tag").map(|stored| (stored.name, stored.body)).collect();
+    let bodies = stored
+        .into_iter()
+        .filter(|stored| stored.kind == "tag")
+        .map(|stored| (stored.name, stored.body))
+        .collect();
     let left_out = left_out(&engine.catalog.runs(&app, RUNS_LOOKED_AT).await?);
     let known = Known { bodies, left_out };
     // Sums read the slices of users whom live changes touch.
@@ -70,20 +74,34 @@ struct Known {
 /// What the last production of each tag left out. `runs` are the newest first.
 fn left_out(runs: &[RunRecord]) -> HashMap<String, BTreeMap<String, u64>> {
     let mut all: HashMap<String, BTreeMap<String, u64>> = HashMap::new();
-    let tasks = runs.iter().filter(|run| run.kind == "produce").flat_map(|run| run.detail["tasks"].as_array().into_iter().flatten());
+    let tasks = runs
+        .iter()
+        .filter(|run| run.kind == "produce")
+        .flat_map(|run| run.detail["tasks"].as_array().into_iter().flatten());
     for tag in tasks.flat_map(|task| task["result"]["tags"].as_array().into_iter().flatten()) {
-        let (Some(name), Ok(skipped)) = (tag["name"].as_str(), BTreeMap::deserialize(&tag["skipped"])) else { continue };
+        let (Some(name), Ok(skipped)) =
+            (tag["name"].as_str(), BTreeMap::deserialize(&tag["skipped"]))
+        else {
+            continue;
+        };
         all.entry(name.to_owned()).or_insert(skipped);
     }
     all
 }
 
-fn listing(definitions: &Definitions, snapshot: Option<&Snapshot>, mut known: Known) -> Result<TagList, taghouse_index::Error> {
+fn listing(
+    definitions: &Definitions,
+    snapshot: Option<&Snapshot>,
+    mut known: Known,
+) -> Result<TagList, taghouse_index::Error> {
     let mut tags = Vec::new();
     for (name, definition) in &definitions.tags {
         let info = snapshot.and_then(|snapshot| snapshot.info(name.as_str()));
-        let sum = match snapshot.map(|snapshot| snapshot.tag(name.as_str())).transpose()?.flatten() {
-            Some(segment) => segment.sum(None)?.and_then(|sum| values::sum(sum, segment.value_type())),
+        let sum = match snapshot.map(|snapshot| snapshot.tag(name.as_str())).transpose()?.flatten()
+        {
+            Some(segment) => {
+                segment.sum(None)?.and_then(|sum| values::sum(sum, segment.value_type()))
+            }
             None => None,
         };
         tags.push(TagBody {
@@ -94,11 +112,14 @@ fn listing(definitions: &Definitions, snapshot: Option<&Snapshot>, mut known: Kn
             users: info.map(|info| info.users),
             sum,
             as_of: info.map(|info| local(info.as_of_ms, &definitions.app.time_zone)),
-            changed: info.is_some_and(|info| known.bodies.get(name.as_str()).is_some_and(|body| *body != info.definition)),
+            changed: info.is_some_and(|info| {
+                known.bodies.get(name.as_str()).is_some_and(|body| *body != info.definition)
+            }),
             left_out: known.left_out.remove(name.as_str()).unwrap_or_default(),
         });
     }
-    let (users, revision) = snapshot.map_or((0, 0), |snapshot| (snapshot.users().len(), snapshot.revision()));
+    let (users, revision) =
+        snapshot.map_or((0, 0), |snapshot| (snapshot.users().len(), snapshot.revision()));
     Ok(TagList { tags, users, revision })
 }
 
@@ -114,23 +135,39 @@ pub(crate) async fn values(
     let app = app_checked(&path.app, &caller, Action::Read)?;
     let limit = limit.limit.unwrap_or(DEFAULT_VALUES);
     if !(1..=MAX_VALUES).contains(&limit) {
-        return Err(Problem::new(ErrorKind::Invalid, format!("limit must be 1 to {MAX_VALUES}, not {limit}")));
+        return Err(Problem::new(
+            ErrorKind::Invalid,
+            format!("limit must be 1 to {MAX_VALUES}, not {limit}"),
+        ));
     }
-    let absent =
-        |why: &str| Problem::new(ErrorKind::NotFound, format!("the tag \"{}\" {why} in \"{app}\"; `taghouse tags` lists all", path.tag));
+    let absent = |why: &str| {
+        Problem::new(
+            ErrorKind::NotFound,
+            format!("the tag \"{}\" {why} in \"{app}\"; `taghouse tags` lists all", path.tag),
+        )
+    };
     if !engine.definitions(&app).await?.tags.contains_key(path.tag.as_str()) {
         return Err(absent("is not defined"));
     }
-    let snapshot = engine.index.snapshot(&app).await?.filter(|snapshot| snapshot.info(&path.tag).is_some());
+    let snapshot =
+        engine.index.snapshot(&app).await?.filter(|snapshot| snapshot.info(&path.tag).is_some());
     let snapshot = snapshot.ok_or_else(|| absent("has not been produced"))?;
     let name = path.tag;
     Ok(Json(blocking(move || most_frequent(&snapshot, name, limit)).await??))
 }
 
-fn most_frequent(snapshot: &Snapshot, name: String, limit: usize) -> Result<TagValues, taghouse_index::Error> {
-    let mut values = snapshot.tag(&name)?.map(|segment| segment.values()).transpose()?.unwrap_or_default();
+fn most_frequent(
+    snapshot: &Snapshot,
+    name: String,
+    limit: usize,
+) -> Result<TagValues, taghouse_index::Error> {
+    let mut values =
+        snapshot.tag(&name)?.map(|segment| segment.values()).transpose()?.unwrap_or_default();
     values.sort_by(|(a, more), (b, less)| less.cmp(more).then_with(|| a.cmp(b)));
     let distinct = values.len();
-    let values = values.into_iter().take(limit).map(|(value, users)| ValueCount { value: values::value(&value), users });
+    let values = values
+        .into_iter()
+        .take(limit)
+        .map(|(value, users)| ValueCount { value: values::value(&value), users });
     Ok(TagValues { name, values: values.collect(), distinct })
 }

@@ -25,9 +25,14 @@ pub(crate) async fn top(
     let app = app.checked(&caller, Action::Read)?;
     let definitions = engine.definitions(&app).await?;
     defined_tag(&definitions, &request.tag)?;
-    let (within, limit) = (within(request.expression.as_ref())?, request.limit.unwrap_or(DEFAULT_VALUES));
+    let (within, limit) =
+        (within(request.expression.as_ref())?, request.limit.unwrap_or(DEFAULT_VALUES));
     let top = engine.crowds.top(&app, &definitions, within.as_ref(), &request.tag, limit).await?;
-    let value = |found: taghouse_crowd::ValueUsers| TopValue { value: values::value(&found.value), users: found.users, share: found.share };
+    let value = |found: taghouse_crowd::ValueUsers| TopValue {
+        value: values::value(&found.value),
+        users: found.users,
+        share: found.share,
+    };
     Ok(Json(TopAnswer {
         tag: request.tag,
         values: top.values.into_iter().map(value).collect(),

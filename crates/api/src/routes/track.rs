@@ -20,8 +20,8 @@ use taghouse_model::{AppId, ErrorKind};
 pub(crate) struct Tracked {
     /// Always true: errors are problems.
     success: bool,
-    /// Messages of a batch that are wrong, the first 100: they land in `rejected_events`, all others as they should. Sending them again as
-    /// they are gives nothing.
+    /// Messages of a batch that are wrong, the first 100: they land in `rejected_events`, all
+    /// others as they should. Sending them again as they are gives nothing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     rejected: Vec<RejectedMessage>,
     /// How many messages of a batch are wrong.
@@ -53,13 +53,23 @@ fn is_zero(count: &usize) -> bool {
 impl Tracked {
     fn of(records: &[LogRecord]) -> Self {
         let wrong = |(index, record): (usize, &LogRecord)| match &record.body {
-            RecordBody::Rejected { reason, detail, .. } => {
-                Some(RejectedMessage { index, message_id: record.message_id.clone(), reason: reason.clone(), detail: detail.clone() })
-            }
+            RecordBody::Rejected { reason, detail, .. } => Some(RejectedMessage {
+                index,
+                message_id: record.message_id.clone(),
+                reason: reason.clone(),
+                detail: detail.clone(),
+            }),
             _ => None,
         };
-        let rejected_total = records.iter().filter(|record| matches!(record.body, RecordBody::Rejected { .. })).count();
-        Self { success: true, rejected: records.iter().enumerate().filter_map(wrong).take(NAMED).collect(), rejected_total }
+        let rejected_total = records
+            .iter()
+            .filter(|record| matches!(record.body, RecordBody::Rejected { .. }))
+            .count();
+        Self {
+            success: true,
+            rejected: records.iter().enumerate().filter_map(wrong).take(NAMED).collect(),
+            rejected_total,
+        }
     }
 }
 
@@ -72,21 +82,28 @@ pub(crate) struct TrackPath {
     kind: String,
 }
 
-/// The largest call before and after gzip, in bytes: Segment's limit of a batch, with room to spare.
+/// The largest call before and after gzip, in bytes: Segment's limit of a batch, with room to
+/// spare.
 pub(crate) const MAX_BYTES: usize = 1 << 20;
 
 /// Neither a key that may not nor a call too large is read to its end.
 pub(crate) fn refuse_large(headers: &HeaderMap) -> Result<(), Problem> {
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if length.is_some_and(|length| length > MAX_BYTES) {
-        return Err(Problem::too_large(format!("a call may have {MAX_BYTES} bytes at most: send several batches")));
+        return Err(Problem::too_large(format!(
+            "a call may have {MAX_BYTES} bytes at most: send several batches"
+        )));
     }
     Ok(())
 }
 
-/// Takes a call of the Segment tracking API: `track`, `identify`, `page`, `screen`, `group`, `alias`, or a `batch` of these, which is called
-/// `import` too. Segment's libraries for browsers and phones call them `t`, `i`, `p`, `s`, `g`, `a` and `b`. The key stands as user name in
-/// Basic authorization, or as `writeKey` in the body, and tells the app. The body is JSON, whatever its content type says.
+/// Takes a call of the Segment tracking API: `track`, `identify`, `page`, `screen`, `group`,
+/// `alias`, or a `batch` of these, which is called `import` too. Segment's libraries for browsers
+/// and phones call them `t`, `i`, `p`, `s`, `g`, `a` and `b`. The key stands as user name in
+/// Basic authorization, or as `writeKey` in the body, and tells the app. The body is JSON, whatever
+/// its content type says.
 #[utoipa::path(post, path = "/{kind}", operation_id = "track", tag = "tracking",
     params(TrackPath),
     request_body(content = Object, description = "The call as Segment documents it; gzip is understood"),
@@ -99,7 +116,10 @@ pub(crate) async fn track(
 ) -> Result<Json<Tracked>, Problem> {
     if !LiveCall::KINDS.contains(&kind.as_str()) {
         let kinds = LiveCall::KINDS.join(", ");
-        return Err(Problem::new(ErrorKind::NotFound, format!("there is no call \"{kind}\"; there are: {kinds}")));
+        return Err(Problem::new(
+            ErrorKind::NotFound,
+            format!("there is no call \"{kind}\"; there are: {kinds}"),
+        ));
     }
     caller.may_anywhere(Action::Write)?;
     refuse_large(request.headers())?;
@@ -107,15 +127,22 @@ pub(crate) async fn track(
     let app = app_of(&engine, &caller).await?;
     let records = LiveCall::parse(&kind, &body, engine.clock.now_ms(), engine.entropy.as_ref())?;
     let answer = Tracked::of(&records);
-    let unwritable = |error: serde_json::Error| Problem::new(ErrorKind::Internal, format!("writing a record of the log: {error}"));
-    let encoded = records.iter().map(taghouse_ingest::LogRecord::encode).collect::<Result<Vec<_>, _>>().map_err(unwritable)?;
+    let unwritable = |error: serde_json::Error| {
+        Problem::new(ErrorKind::Internal, format!("writing a record of the log: {error}"))
+    };
+    let encoded = records
+        .iter()
+        .map(taghouse_ingest::LogRecord::encode)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(unwritable)?;
     if !encoded.is_empty() {
         engine.log.append(&app, encoded).await?;
     }
     Ok(Json(answer))
 }
 
-/// Takes what Segment's library for browsers says about itself, and keeps nothing of it. Needs no key, for none comes with it.
+/// Takes what Segment's library for browsers says about itself, and keeps nothing of it. Needs no
+/// key, for none comes with it.
 #[utoipa::path(post, path = "/m", operation_id = "send_metrics", tag = "tracking", security(()),
     request_body(content = Object, description = "Whatever the library counted"),
     responses((status = 200, description = "It was read and ignored.", body = Tracked), KeylessCallProblem))]
@@ -135,7 +162,10 @@ async fn app_of(engine: &Engine, caller: &Caller) -> Result<AppId, Problem> {
     }
     match engine.catalog.apps().await?.as_slice() {
         [one] => Ok(one.clone()),
-        [] => Err(Problem::new(ErrorKind::NotFound, "there is no app yet: define one with `taghouse apply -f DIR`")),
+        [] => Err(Problem::new(
+            ErrorKind::NotFound,
+            "there is no app yet: define one with `taghouse apply -f DIR`",
+        )),
         _ => Err(Problem::new(
             ErrorKind::Invalid,
             "this key is for every app, so it does not tell where the event belongs: use a write key of one app",

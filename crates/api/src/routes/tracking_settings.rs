@@ -1,4 +1,5 @@
-//! What Segment's libraries for browsers and phones ask first: where their calls go, and to what else (to nothing).
+//! What Segment's libraries for browsers and phones ask first: where their calls go, and to what
+//! else (to nothing).
 
 use crate::extract::Path;
 use crate::problem::KeylessCallProblem;
@@ -21,11 +22,13 @@ pub(crate) struct WriteKey {
     write_key: String,
 }
 
-/// For how long a browser may keep the answer, and only for itself: the next one may have come by another name of this server.
+/// For how long a browser may keep the answer, and only for itself: the next one may have come by
+/// another name of this server.
 const KEPT: &str = "private, max-age=300";
 
-/// The settings of a source, as Segment's libraries for browsers and phones ask for them: calls go to this server, by the name and scheme by
-/// which it was reached, no other destination is loaded, and no metrics are sent. Behind a proxy the name and scheme are those of the
+/// The settings of a source, as Segment's libraries for browsers and phones ask for them: calls go
+/// to this server, by the name and scheme by which it was reached, no other destination is loaded,
+/// and no metrics are sent. Behind a proxy the name and scheme are those of the
 /// headers `X-Forwarded-Host` and `X-Forwarded-Proto`. Needs no other key.
 #[utoipa::path(get, path = "/projects/{write_key}/settings", operation_id = "get_tracking_settings", tag = "tracking", security(()),
     params(WriteKey),
@@ -55,12 +58,21 @@ impl Reached {
         // Of several proxies the one that the caller speaks with is named first.
         let first = |name: &str| text(name).and_then(|list| list.split(',').next()).map(str::trim);
         // What is not a name of a server is not passed on.
-        let named = first("x-forwarded-host").or_else(|| text("host")).filter(|host| host.parse::<Authority>().is_ok());
-        let host = named.or_else(|| uri.authority().map(Authority::as_str)).unwrap_or("localhost").to_owned();
+        let named = first("x-forwarded-host")
+            .or_else(|| text("host"))
+            .filter(|host| host.parse::<Authority>().is_ok());
+        let host = named
+            .or_else(|| uri.authority().map(Authority::as_str))
+            .unwrap_or("localhost")
+            .to_owned();
         let is_https = match first("x-forwarded-proto") {
             Some(protocol) => protocol.eq_ignore_ascii_case("https"),
-            // A page that came by https may only call what is reached by https too, or on its own machine.
-            None => text("origin").is_some_and(|origin| origin.starts_with("https://")) && !is_this_machine(&host),
+            // A page that came by https may only call what is reached by https too, or on its own
+            // machine.
+            None => {
+                text("origin").is_some_and(|origin| origin.starts_with("https://"))
+                    && !is_this_machine(&host)
+            }
         };
         Self { host, protocol: if is_https { "https" } else { "http" } }
     }
@@ -106,20 +118,47 @@ mod tests {
     fn calls_go_where_the_caller_came_from() {
         let cases: [(&[(&str, &str)], &str); 8] = [
             (&[("host", "127.0.0.1:7700")], "http://127.0.0.1:7700"),
-            (&[("host", "tags.example.com"), ("origin", "http://shop.example.com")], "http://tags.example.com"),
-            (&[("host", "tags.example.com"), ("origin", "https://shop.example.com")], "https://tags.example.com"),
-            (&[("host", "localhost:7700"), ("origin", "https://shop.example.com")], "http://localhost:7700"),
-            (&[("host", "[::1]:7700"), ("origin", "https://shop.example.com")], "http://[::1]:7700"),
             (
-                &[("host", "10.0.0.1"), ("x-forwarded-host", "t.example.com, inner"), ("x-forwarded-proto", "https")],
+                &[("host", "tags.example.com"), ("origin", "http://shop.example.com")],
+                "http://tags.example.com",
+            ),
+            (
+                &[("host", "tags.example.com"), ("origin", "https://shop.example.com")],
+                "https://tags.example.com",
+            ),
+            (
+                &[("host", "localhost:7700"), ("origin", "https://shop.example.com")],
+                "http://localhost:7700",
+            ),
+            (
+                &[("host", "[::1]:7700"), ("origin", "https://shop.example.com")],
+                "http://[::1]:7700",
+            ),
+            (
+                &[
+                    ("host", "10.0.0.1"),
+                    ("x-forwarded-host", "t.example.com, inner"),
+                    ("x-forwarded-proto", "https"),
+                ],
                 "https://t.example.com",
             ),
-            (&[("host", "10.0.0.1"), ("x-forwarded-proto", "http"), ("origin", "https://shop.example.com")], "http://10.0.0.1"),
+            (
+                &[
+                    ("host", "10.0.0.1"),
+                    ("x-forwarded-proto", "http"),
+                    ("origin", "https://shop.example.com"),
+                ],
+                "http://10.0.0.1",
+            ),
             (&[("host", "a b")], "http://localhost"),
         ];
         for (given, expected) in cases {
-            let headers = given.iter().map(|(name, value)| (HeaderName::try_from(*name).unwrap(), value.parse().unwrap())).collect();
-            let Reached { host, protocol } = Reached::by(&Uri::from_static("/v1/projects/k/settings"), &headers);
+            let headers = given
+                .iter()
+                .map(|(name, value)| (HeaderName::try_from(*name).unwrap(), value.parse().unwrap()))
+                .collect();
+            let Reached { host, protocol } =
+                Reached::by(&Uri::from_static("/v1/projects/k/settings"), &headers);
             assert_eq!(format!("{protocol}://{host}"), expected, "{given:?}");
         }
     }

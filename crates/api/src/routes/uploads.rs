@@ -34,11 +34,12 @@ pub(crate) struct UploadPath {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct FileName {
-    /// The file's name, by which it is known for good: the same name again must hold the same bytes. It may be a path, such as
-    /// `dt=2026-03-02/part-0.csv`.
+    /// The file's name, by which it is known for good: the same name again must hold the same
+    /// bytes. It may be a path, such as `dt=2026-03-02/part-0.csv`.
     #[param(min_length = 1, max_length = 1024)]
     name: String,
-    /// Whether the source's pattern decides on the file, as it does for files of a folder. Default: it is ingested whatever its name.
+    /// Whether the source's pattern decides on the file, as it does for files of a folder.
+    /// Default: it is ingested whatever its name.
     #[serde(default)]
     picked: bool,
 }
@@ -67,7 +68,8 @@ fn folder(server: &Server, app: &AppId, upload: &str) -> Result<PathBuf, Problem
     if folder.is_dir() { Ok(folder) } else { Err(unknown(app, upload)) }
 }
 
-/// An upload that one ingestion has taken. It goes when this is dropped, however the ingestion ends.
+/// An upload that one ingestion has taken. It goes when this is dropped, however the ingestion
+/// ends.
 pub(crate) struct Claimed {
     folder: PathBuf,
     quota: Arc<UploadQuota>,
@@ -81,7 +83,12 @@ pub(crate) fn claim(server: &Server, app: &AppId, upload: &str) -> Result<Claime
     let claimed = found.with_extension("claimed");
     server.quota.claim(app, upload)?;
     // From here on it goes with the ingestion, whatever comes of that.
-    let taken = Claimed { folder: claimed, quota: server.quota.clone(), app: app.clone(), upload: upload.to_owned() };
+    let taken = Claimed {
+        folder: claimed,
+        quota: server.quota.clone(),
+        app: app.clone(),
+        upload: upload.to_owned(),
+    };
     std::fs::rename(&found, &taken.folder).map_err(disk)?;
     Ok(taken)
 }
@@ -108,7 +115,11 @@ impl Drop for Claimed {
 fn files_below(folder: &std::path::Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        if entry.file_type()?.is_dir() { files_below(&entry.path(), files)? } else { files.push(entry.path()) }
+        if entry.file_type()?.is_dir() {
+            files_below(&entry.path(), files)?
+        } else {
+            files.push(entry.path())
+        }
     }
     Ok(())
 }
@@ -116,7 +127,9 @@ fn files_below(folder: &std::path::Path, files: &mut Vec<PathBuf>) -> std::io::R
 pub(crate) fn disk(error: std::io::Error) -> Problem {
     let detail = format!("keeping the file: {error}; see to the server's disk and send it again");
     match error.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Problem::of_status(StatusCode::INSUFFICIENT_STORAGE, detail),
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            Problem::of_status(StatusCode::INSUFFICIENT_STORAGE, detail)
+        }
         _ => Problem::new(ErrorKind::Unavailable, detail),
     }
 }
@@ -140,7 +153,10 @@ pub(crate) async fn begin(
             return Err(disk(error));
         }
     }
-    server.engine.note(&caller.id, Some(&app), "upload", &format!("upload {id} begun"), Ok::<_, Problem>(())).await?;
+    server
+        .engine
+        .note(&caller.id, Some(&app), "upload", &format!("upload {id} begun"), Ok::<_, Problem>(()))
+        .await?;
     Ok((StatusCode::CREATED, Json(Upload { id })))
 }
 
@@ -159,18 +175,37 @@ pub(crate) async fn put(
     let app = app_checked(&path.app, &caller, Action::Edit)?;
     let subject = format!("file {} of upload {}", file.name, path.upload);
     let kept = keep(&server, &app, &path.upload, &file, &headers, body).await;
-    server.engine.note(&caller.id, Some(&app), "upload", &subject, kept).await.map(|()| StatusCode::NO_CONTENT)
+    server
+        .engine
+        .note(&caller.id, Some(&app), "upload", &subject, kept)
+        .await
+        .map(|()| StatusCode::NO_CONTENT)
 }
 
-async fn keep(server: &Server, app: &AppId, upload: &str, file: &FileName, headers: &HeaderMap, body: Body) -> Result<(), Problem> {
+async fn keep(
+    server: &Server,
+    app: &AppId,
+    upload: &str,
+    file: &FileName,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(), Problem> {
     let folder = folder(server, app, upload)?;
-    let plain = |part: &str| !part.is_empty() && part.len() <= 255 && !part.starts_with('.') && !part.contains(['\\', '\0']);
+    let plain = |part: &str| {
+        !part.is_empty()
+            && part.len() <= 255
+            && !part.starts_with('.')
+            && !part.contains(['\\', '\0'])
+    };
     if file.name.len() > MAX_NAME_BYTES || !file.name.split('/').all(plain) {
         let detail = format!("\"{}\" is not a plain file name, nor a path of such", file.name);
         return Err(Problem::new(ErrorKind::Invalid, detail));
     }
     let taken = || {
-        let detail = format!("the upload has a file \"{}\" already: send each name once, or begin another upload", file.name);
+        let detail = format!(
+            "the upload has a file \"{}\" already: send each name once, or begin another upload",
+            file.name
+        );
         Problem::new(ErrorKind::Conflict, detail)
     };
     let places = [NAMED, PICKED].map(|part| folder.join(part).join(&file.name));
@@ -185,7 +220,9 @@ async fn keep(server: &Server, app: &AppId, upload: &str, file: &FileName, heade
             _ => disk(error),
         })?;
     }
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > MAX_FILE_BYTES) {
         return Err(too_large());
     }
@@ -194,10 +231,14 @@ async fn keep(server: &Server, app: &AppId, upload: &str, file: &FileName, heade
     let unfinished = Unfinished(folder.join(format!(".part-{}", server.engine.random_id())));
     let kept = match receive(body, &unfinished.0, &mut receiving).await {
         // A link, unlike a renaming, fails where another request was faster with the name.
-        Ok(bytes) => tokio::fs::hard_link(&unfinished.0, place).await.map(|()| bytes).map_err(|error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => taken(),
-            _ => disk(error),
-        }),
+        Ok(bytes) => {
+            tokio::fs::hard_link(&unfinished.0, place).await.map(|()| bytes).map_err(|error| {
+                match error.kind() {
+                    std::io::ErrorKind::AlreadyExists => taken(),
+                    _ => disk(error),
+                }
+            })
+        }
         Err(problem) => Err(problem),
     };
     drop(unfinished);
@@ -205,7 +246,8 @@ async fn keep(server: &Server, app: &AppId, upload: &str, file: &FileName, heade
     Ok(())
 }
 
-/// A file on its way, removed when this is dropped: a caller who leaves would fill the disk with what the quota does not count.
+/// A file on its way, removed when this is dropped: a caller who leaves would fill the disk with
+/// what the quota does not count.
 struct Unfinished(PathBuf);
 
 impl Drop for Unfinished {
@@ -219,16 +261,29 @@ impl Drop for Unfinished {
 }
 
 fn too_large() -> Problem {
-    Problem::too_large(format!("a file of an upload may have {} GiB at most: cut it into several", MAX_FILE_BYTES >> 30))
+    Problem::too_large(format!(
+        "a file of an upload may have {} GiB at most: cut it into several",
+        MAX_FILE_BYTES >> 30
+    ))
 }
 
 /// Writes a body to a new file as it comes, and gives its bytes.
-async fn receive(body: Body, path: &std::path::Path, receiving: &mut Receiving) -> Result<u64, Problem> {
+async fn receive(
+    body: Body,
+    path: &std::path::Path,
+    receiving: &mut Receiving,
+) -> Result<u64, Problem> {
     let mut out = tokio::fs::File::create(path).await.map_err(disk)?;
     let mut chunks = body.into_data_stream();
     let mut received = 0;
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|error| Problem::of_body(StatusCode::BAD_REQUEST, &error, format!("the body ended early: {error}")))?;
+        let chunk = chunk.map_err(|error| {
+            Problem::of_body(
+                StatusCode::BAD_REQUEST,
+                &error,
+                format!("the body ended early: {error}"),
+            )
+        })?;
         received += chunk.len() as u64;
         if received > MAX_FILE_BYTES {
             return Err(too_large());

@@ -29,7 +29,12 @@ pub(crate) struct UserPath {
     user: String,
 }
 
-async fn deleted(engine: &Arc<Engine>, caller: &Caller, app: &AppId, users: Vec<String>) -> Result<Json<ReceiptBody>, Problem> {
+async fn deleted(
+    engine: &Arc<Engine>,
+    caller: &Caller,
+    app: &AppId,
+    users: Vec<String>,
+) -> Result<Json<ReceiptBody>, Problem> {
     if users.is_empty() {
         return Err(Problem::new(ErrorKind::Invalid, "users is empty: name at least one"));
     }
@@ -38,7 +43,8 @@ async fn deleted(engine: &Arc<Engine>, caller: &Caller, app: &AppId, users: Vec<
     act.end(receipt(engine, app, users).await).await
 }
 
-/// Who is deleted, for the audit trail, which outlives them: whoever knows an id finds its line, and nobody learns an id from it.
+/// Who is deleted, for the audit trail, which outlives them: whoever knows an id finds its line,
+/// and nobody learns an id from it.
 fn subject(users: &[String]) -> String {
     let digests = users.iter().map(|user| {
         let digest = Sha256::digest(user.as_bytes());
@@ -47,7 +53,11 @@ fn subject(users: &[String]) -> String {
     format!("{} users, sha256 {}", users.len(), named(digests))
 }
 
-async fn receipt(engine: &Engine, app: &AppId, users: Vec<String>) -> Result<Json<ReceiptBody>, Problem> {
+async fn receipt(
+    engine: &Engine,
+    app: &AppId,
+    users: Vec<String>,
+) -> Result<Json<ReceiptBody>, Problem> {
     let definitions = engine.definitions(app).await?;
     let receipt = engine.users.delete(app, &users).await?;
     let tags = receipt.tags.into_iter();
@@ -55,14 +65,21 @@ async fn receipt(engine: &Engine, app: &AppId, users: Vec<String>) -> Result<Jso
         deleted_at: local(receipt.deleted_ms, &definitions.app.time_zone),
         users: receipt.users,
         unknown: receipt.unknown,
-        tags: tags.map(|of| ReceiptTagBody { user: of.user, tag: of.tag.to_string(), value: values::value(&of.value) }).collect(),
+        tags: tags
+            .map(|of| ReceiptTagBody {
+                user: of.user,
+                tag: of.tag.to_string(),
+                value: values::value(&of.value),
+            })
+            .collect(),
         crowds: "hidden".into(),
         position: receipt.position,
         lake: "kept".into(),
     }))
 }
 
-/// Deletes a user from every tag, every crowd version and the dictionary. Gone for every reader when the answer comes.
+/// Deletes a user from every tag, every crowd version and the dictionary. Gone for every reader
+/// when the answer comes.
 #[utoipa::path(delete, path = "/apps/{app}/users/{user}", operation_id = "delete_user", tag = "users", params(UserPath),
     responses((status = 200, description = "The receipt.", body = ReceiptBody), Problem))]
 pub(crate) async fn delete(
@@ -87,8 +104,9 @@ pub(crate) async fn delete_many(
     deleted(&engine, &caller, &app, request.users).await
 }
 
-/// Lets users expire, renumbers all others without gaps, and writes all files of the index under the new numbers. Questions are answered
-/// meanwhile; changes and deletions wait. Answers with the run to follow.
+/// Lets users expire, renumbers all others without gaps, and writes all files of the index under
+/// the new numbers. Questions are answered meanwhile; changes and deletions wait. Answers with the
+/// run to follow.
 #[utoipa::path(post, path = "/apps/{app}/compact", operation_id = "start_compaction", tag = "users", params(App), request_body = CompactRequest,
     responses((status = 202, description = "The run has begun.", body = RunBody), Problem))]
 pub(crate) async fn compact(
@@ -104,7 +122,9 @@ pub(crate) async fn compact(
         Some(serde_json::Value::String(text)) => Some(Question::parse(text)?),
         Some(json) => Some(Question::from_json(json)?),
     };
-    let subject = request.expire.map_or_else(|| "nobody expires".to_owned(), |expire| format!("expire {expire}"));
+    let subject = request
+        .expire
+        .map_or_else(|| "nobody expires".to_owned(), |expire| format!("expire {expire}"));
     let run = engine.compact(&caller.id, &definitions, expire, &subject).await?;
     Ok((StatusCode::ACCEPTED, Json(body(run.status()))))
 }

@@ -34,7 +34,9 @@ impl Bitmap {
 
     /// Whether all of it is in `other`.
     pub fn is_subset(&self, other: &Self) -> bool {
-        pairs(self, other).all(|(a, b)| a.is_none_or(|a| b.is_some_and(|b| a.len <= b.len && a.set.is_subset(&b.set))))
+        pairs(self, other).all(|(a, b)| {
+            a.is_none_or(|a| b.is_some_and(|b| a.len <= b.len && a.set.is_subset(&b.set)))
+        })
     }
 
     /// Those in any of `all`.
@@ -49,7 +51,10 @@ impl Bitmap {
 }
 
 /// The shards of both by number, ascending.
-fn pairs<'a>(a: &'a Bitmap, b: &'a Bitmap) -> impl Iterator<Item = (Option<&'a Shard>, Option<&'a Shard>)> {
+fn pairs<'a>(
+    a: &'a Bitmap,
+    b: &'a Bitmap,
+) -> impl Iterator<Item = (Option<&'a Shard>, Option<&'a Shard>)> {
     let (mut a, mut b) = (a.shards.iter().peekable(), b.shards.iter().peekable());
     std::iter::from_fn(move || {
         let (x, y) = (a.peek().map(|shard| shard.number), b.peek().map(|shard| shard.number));

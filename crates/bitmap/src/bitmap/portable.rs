@@ -6,7 +6,8 @@ use crate::{Error, Result, SHARD_BITS, SHARD_SIZE};
 use croaring::{Bitmap as Roaring, Portable};
 use std::sync::Arc;
 
-/// Of the 64-bit form: how many parts there are, and the high half that the values of the first part share.
+/// Of the 64-bit form: how many parts there are, and the high half that the values of the first
+/// part share.
 const HEAD_64: usize = 8 + 4;
 
 impl Bitmap {
@@ -15,8 +16,9 @@ impl Bitmap {
         self.whole().serialize::<Portable>()
     }
 
-    /// One portable 64-bit Roaring bitmap (Java's Roaring64NavigableMap, CRoaring's Roaring64Map, `groupBitmap` of 64 bits): the number of
-    /// parts, and of each part the high half and a 32-bit bitmap. Ordinals have 32 bits, so there is one part at most.
+    /// One portable 64-bit Roaring bitmap (Java's Roaring64NavigableMap, CRoaring's Roaring64Map,
+    /// `groupBitmap` of 64 bits): the number of parts, and of each part the high half and a
+    /// 32-bit bitmap. Ordinals have 32 bits, so there is one part at most.
     pub fn serialize_portable64(&self) -> Vec<u8> {
         let mut bytes = u64::from(!self.is_empty()).to_le_bytes().to_vec();
         if !self.is_empty() {
@@ -31,7 +33,8 @@ impl Bitmap {
     /// # Errors
     /// `Corrupt` when the bytes are none.
     pub fn from_portable(bytes: &[u8]) -> Result<Self> {
-        let whole = Roaring::try_deserialize::<Portable>(bytes).ok_or_else(|| Error::corrupt("no portable Roaring bitmap"))?;
+        let whole = Roaring::try_deserialize::<Portable>(bytes)
+            .ok_or_else(|| Error::corrupt("no portable Roaring bitmap"))?;
         whole.internal_validate().map_err(Error::corrupt)?;
         let (Some(low), Some(high)) = (whole.minimum(), whole.maximum()) else {
             return Ok(Self::new());
@@ -45,7 +48,8 @@ impl Bitmap {
     /// Reads one portable 64-bit Roaring bitmap.
     ///
     /// # Errors
-    /// `Corrupt` when the bytes are none; `TooLarge` when there is a value of more than 32 bits, which no ordinal has.
+    /// `Corrupt` when the bytes are none; `TooLarge` when there is a value of more than 32 bits,
+    /// which no ordinal has.
     pub fn from_portable64(bytes: &[u8]) -> Result<Self> {
         if bytes.len() < 8 {
             return Err(Error::corrupt("no portable 64-bit Roaring bitmap"));
@@ -54,15 +58,22 @@ impl Bitmap {
         if parts == 0 {
             return Ok(Self::new());
         }
-        let first = bytes.get(HEAD_64..).ok_or_else(|| Error::corrupt("a portable 64-bit Roaring bitmap is cut short"))?;
+        let first = bytes
+            .get(HEAD_64..)
+            .ok_or_else(|| Error::corrupt("a portable 64-bit Roaring bitmap is cut short"))?;
         if parts > 1 || u32_at(bytes, 8) != 0 {
-            return Err(Error::TooLarge { what: "a value of a 64-bit bitmap".to_owned(), limit: u64::from(u32::MAX) });
+            return Err(Error::TooLarge {
+                what: "a value of a 64-bit bitmap".to_owned(),
+                limit: u64::from(u32::MAX),
+            });
         }
         Self::from_portable(first)
     }
 
-    /// What [`Bitmap::serialize_portable`] gives (or, if it is `wide`, [`Bitmap::serialize_portable64`]), in pieces of 128 KiB and less but for the
-    /// first, which has up to 8 bytes for each 2^16 users: for a reader who takes them slowly, or never.
+    /// What [`Bitmap::serialize_portable`] gives (or, if it is `wide`,
+    /// [`Bitmap::serialize_portable64`]), in pieces of 128 KiB and less but for the
+    /// first, which has up to 8 bytes for each 2^16 users: for a reader who takes them slowly, or
+    /// never.
     pub fn portable_pieces(self: &Arc<Self>, wide: bool) -> PortablePieces {
         PortablePieces { set: self.clone(), wide, next: None }
     }
@@ -135,13 +146,17 @@ impl PortablePieces {
             }
             head.extend_from_slice(&0_u32.to_le_bytes());
         }
-        let all: Vec<Container> = self.set.shards.iter().flat_map(|shard| containers(&serialized(&shard.set))).collect();
+        let all: Vec<Container> =
+            self.set.shards.iter().flat_map(|shard| containers(&serialized(&shard.set))).collect();
         let has_runs = all.iter().any(|container| container.is_run);
         let begin = head.len();
         if has_runs {
             head.extend_from_slice(&(RUNS | (all.len() as u32 - 1) << 16).to_le_bytes());
             let mut flags = vec![0_u8; all.len().div_ceil(8)];
-            all.iter().enumerate().filter(|(_, container)| container.is_run).for_each(|(at, _)| flags[at / 8] |= 1 << (at % 8));
+            all.iter()
+                .enumerate()
+                .filter(|(_, container)| container.is_run)
+                .for_each(|(at, _)| flags[at / 8] |= 1 << (at % 8));
             head.extend_from_slice(&flags);
         } else {
             head.extend_from_slice(&NO_RUNS.to_le_bytes());
@@ -170,7 +185,8 @@ fn serialized(set: &Roaring) -> Vec<u8> {
 
 /// The containers of what `serialized` gave.
 fn containers(bytes: &[u8]) -> Vec<Container> {
-    let word = |at: usize| bytes.get(at..at + 2).map_or(0, |pair| u16::from_le_bytes([pair[0], pair[1]]));
+    let word =
+        |at: usize| bytes.get(at..at + 2).map_or(0, |pair| u16::from_le_bytes([pair[0], pair[1]]));
     let cookie = u32_at(bytes, 0);
     let has_runs = cookie & 0xffff == RUNS;
     let count = if has_runs { (cookie >> 16) as usize + 1 } else { u32_at(bytes, 4) as usize };
@@ -180,7 +196,8 @@ fn containers(bytes: &[u8]) -> Vec<Container> {
     let mut start = keys + 4 * count + offsets;
     let container = |at: usize| {
         let (key, cardinality) = (word(keys + 4 * at), usize::from(word(keys + 4 * at + 2)) + 1);
-        let is_run = has_runs && bytes.get(flags + at / 8).is_some_and(|byte| byte >> (at % 8) & 1 == 1);
+        let is_run =
+            has_runs && bytes.get(flags + at / 8).is_some_and(|byte| byte >> (at % 8) & 1 == 1);
         let len = match cardinality {
             _ if is_run => 2 + 4 * usize::from(word(start)),
             listed if listed <= MOST_LISTED => 2 * listed,
@@ -200,8 +217,14 @@ mod tests {
     fn check(set: Bitmap) {
         let set = Arc::new(set);
         assert!(set.portable_pieces(false).skip(1).all(|piece| piece.len() <= 128 << 10));
-        assert_eq!(set.portable_pieces(false).flatten().collect::<Vec<_>>(), set.serialize_portable());
-        assert_eq!(set.portable_pieces(true).flatten().collect::<Vec<_>>(), set.serialize_portable64());
+        assert_eq!(
+            set.portable_pieces(false).flatten().collect::<Vec<_>>(),
+            set.serialize_portable()
+        );
+        assert_eq!(
+            set.portable_pieces(true).flatten().collect::<Vec<_>>(),
+            set.serialize_portable64()
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What has to be true of a blob's bytes so that no reader leaves them, and none counts other users than another.
+//! What has to be true of a blob's bytes so that no reader leaves them, and none counts other users
+//! than another.
 
 use super::{Blob, CONTAINER_BITS, CONTAINERS, Container};
 use crate::file::{u16_at, u32_at};
@@ -7,9 +8,10 @@ use crate::vector::{Simd, VectorLoop, fastest};
 use crate::{Error, Result, SHARD_BITS, SHARD_SIZE};
 
 impl<'a> Blob<'a> {
-    /// Checks all that a reader relies on: containers in bounds, keys ascending and of the shard, values and runs ascending, cardinalities
-    /// those of the containers. Checksums say that the bytes are what was written; this, that what was written is a shard. It runs once a
-    /// blob, as fast as memory gives the bytes.
+    /// Checks all that a reader relies on: containers in bounds, keys ascending and of the shard,
+    /// values and runs ascending, cardinalities those of the containers. Checksums say that the
+    /// bytes are what was written; this, that what was written is a shard. It runs once a blob,
+    /// as fast as memory gives the bytes.
     pub(crate) fn check(bytes: &'a [u8], shard: u32, cardinality: u32) -> Result<Self> {
         let blob = Self(bytes);
         let bad = |what: &str| Error::corrupt(format!("shard {shard}: {what}"));
@@ -17,7 +19,8 @@ impl<'a> Blob<'a> {
         if head.containers == 0 || head.containers > CONTAINERS || head.data > bytes.len() {
             return Err(bad("impossible number of containers"));
         }
-        let (mut sequential, mut sum, mut next_key) = (head.data, 0, shard << (SHARD_BITS - CONTAINER_BITS));
+        let (mut sequential, mut sum, mut next_key) =
+            (head.data, 0, shard << (SHARD_BITS - CONTAINER_BITS));
         let last_key = next_key + CONTAINERS as u32 - 1;
         for index in 0..head.containers {
             let (key, count) = blob.descriptor(&head, index);
@@ -25,7 +28,9 @@ impl<'a> Blob<'a> {
                 return Err(bad("a container is out of order or of another shard"));
             }
             next_key = u32::from(key) + 1;
-            let at = head.offsets.map_or(sequential, |offsets| u32_at(bytes, offsets + 4 * index) as usize);
+            let at = head
+                .offsets
+                .map_or(sequential, |offsets| u32_at(bytes, offsets + 4 * index) as usize);
             let len = blob.len_at(&head, index, count, at);
             if at < head.data || at.checked_add(len).is_none_or(|end| end > bytes.len()) {
                 return Err(bad("a container lies outside the bytes"));
@@ -52,7 +57,10 @@ impl Container<'_> {
             Self::Runs(runs) => {
                 let (mut next, mut sum) = (0, 0);
                 for run in runs.as_chunks::<4>().0 {
-                    let (start, last) = (u32::from(u16_at(run, 0)), u32::from(u16_at(run, 0)) + u32::from(u16_at(run, 2)));
+                    let (start, last) = (
+                        u32::from(u16_at(run, 0)),
+                        u32::from(u16_at(run, 0)) + u32::from(u16_at(run, 2)),
+                    );
                     if start < next || last > u32::from(u16::MAX) {
                         return false;
                     }
@@ -103,7 +111,9 @@ mod tests {
         bytes.extend([1, 0, 0]);
         bytes.extend((count as u16 - 1).to_le_bytes());
         bytes.extend((runs.len() as u16).to_le_bytes());
-        runs.iter().for_each(|(start, more)| [start.to_le_bytes(), more.to_le_bytes()].iter().for_each(|half| bytes.extend(half)));
+        runs.iter().for_each(|(start, more)| {
+            [start.to_le_bytes(), more.to_le_bytes()].iter().for_each(|half| bytes.extend(half))
+        });
         bytes
     }
 
@@ -116,10 +126,18 @@ mod tests {
     #[test]
     fn what_checksums_cannot_see() {
         let fits = |bytes: &[u8], count: u32| Blob::check(bytes, 0, count).is_ok();
-        for (values, right) in
-            [(vec![0, 1, 2], true), (vec![0, 2, 2], false), (vec![5, 4, 9], false), (vec![7, 8, 65_535], true), (vec![9, 1, 0], false)]
-        {
-            assert_eq!(fits(&array(&values, values.len()), values.len() as u32), right, "{values:?}");
+        for (values, right) in [
+            (vec![0, 1, 2], true),
+            (vec![0, 2, 2], false),
+            (vec![5, 4, 9], false),
+            (vec![7, 8, 65_535], true),
+            (vec![9, 1, 0], false),
+        ] {
+            assert_eq!(
+                fits(&array(&values, values.len()), values.len() as u32),
+                right,
+                "{values:?}"
+            );
         }
         let long: Vec<u16> = (0..4000).map(|value| value * 3).collect();
         assert!(fits(&array(&long, 4000), 4000));

@@ -6,14 +6,15 @@ use std::ops::Range;
 /// Values before and behind the likely place of one.
 const NEAR: usize = 16;
 
-/// The part of an array of so many values in which `low` stands if they are spread evenly: a cache line or two.
+/// The part of an array of so many values in which `low` stands if they are spread evenly: a cache
+/// line or two.
 pub(super) fn near(values: usize, low: u16) -> Range<usize> {
     let likely = (values * usize::from(low)) >> CONTAINER_BITS;
     likely.saturating_sub(NEAR)..(likely + NEAR).min(values)
 }
 
-/// Whether `low` is among ascending values. Looked for where it is likely, then further and further away: halving all of them would wait
-/// for memory at each step.
+/// Whether `low` is among ascending values. Looked for where it is likely, then further and further
+/// away: halving all of them would wait for memory at each step.
 pub(super) fn find(values: &[[u8; 2]], low: u16) -> bool {
     let at = |index: usize| u16::from_le_bytes(values[index]);
     let Range { start: mut from, end: mut to } = near(values.len(), low);
@@ -41,10 +42,14 @@ mod tests {
 
     /// Evenly spread ones, all close together, and more and more of them.
     fn values() -> impl Strategy<Value = Vec<u16>> {
-        let even = (1..4_000_u16, 1..50_usize).prop_map(|(most, step)| (0..=u16::MAX).step_by(step).take(most.into()).collect());
-        let near = (any::<u16>(), 1..3_000_u16).prop_map(|(first, more)| (first..=first.saturating_add(more)).collect());
-        let any = prop::collection::btree_set(any::<u16>(), 0..400).prop_map(|values| values.into_iter().collect());
-        let skewed = (1..2_000_u32).prop_map(|values| (0..values).map(|nth| (nth * nth / 62) as u16).collect());
+        let even = (1..4_000_u16, 1..50_usize)
+            .prop_map(|(most, step)| (0..=u16::MAX).step_by(step).take(most.into()).collect());
+        let near = (any::<u16>(), 1..3_000_u16)
+            .prop_map(|(first, more)| (first..=first.saturating_add(more)).collect());
+        let any = prop::collection::btree_set(any::<u16>(), 0..400)
+            .prop_map(|values| values.into_iter().collect());
+        let skewed = (1..2_000_u32)
+            .prop_map(|values| (0..values).map(|nth| (nth * nth / 62) as u16).collect());
         prop_oneof![even, near, any, skewed].prop_map(|mut values: Vec<u16>| {
             values.sort_unstable();
             values.dedup();

@@ -31,13 +31,17 @@ struct Search {
 impl Search {
     fn part(&self, part: usize, (): &()) -> Result<Vec<u32>> {
         let from = self.bitmaps.start + (part * PART) as u32;
-        self.bundle.holders_here(from..from.saturating_add(PART as u32).min(self.bitmaps.end), self.ordinal, usize::MAX)
+        self.bundle.holders_here(
+            from..from.saturating_add(PART as u32).min(self.bitmaps.end),
+            self.ordinal,
+            usize::MAX,
+        )
     }
 }
 
 impl Bundle {
-    /// The numbers of those of `bitmaps` that hold `ordinal`, ascending, and no more than `most` and a few. On two cores where all of many
-    /// are wanted.
+    /// The numbers of those of `bitmaps` that hold `ordinal`, ascending, and no more than `most`
+    /// and a few. On two cores where all of many are wanted.
     ///
     /// # Errors
     /// As [`Bundle::load`], of the blobs that it reads.
@@ -48,14 +52,21 @@ impl Bundle {
         }
         let parts = bitmaps.len().div_ceil(PART);
         let search = Arc::new(Search { bundle: self.clone(), bitmaps, ordinal });
-        let found: Result<Vec<Vec<u32>>> = parallel::parts(&search, parts, THREADS, Search::part).collect();
+        let found: Result<Vec<Vec<u32>>> =
+            parallel::parts(&search, parts, THREADS, Search::part).collect();
         Ok(found?.concat())
     }
 
-    /// A bitmap after the other would wait for memory at every step: the table, the blob's first bytes, the rest of its head, the container.
-    /// So each step asks for the memory that the next one reads, which comes when some more bitmaps have had theirs.
+    /// A bitmap after the other would wait for memory at every step: the table, the blob's first
+    /// bytes, the rest of its head, the container. So each step asks for the memory that the
+    /// next one reads, which comes when some more bitmaps have had theirs.
     fn holders_here(&self, bitmaps: Range<u32>, ordinal: Ordinal, most: usize) -> Result<Vec<u32>> {
-        let (bytes, shard, key, low) = (self.region.bytes(), ordinal >> SHARD_BITS, (ordinal >> CONTAINER_BITS) as u16, ordinal as u16);
+        let (bytes, shard, key, low) = (
+            self.region.bytes(),
+            ordinal >> SHARD_BITS,
+            (ordinal >> CONTAINER_BITS) as u16,
+            ordinal as u16,
+        );
         let likely = usize::from(key) % CONTAINERS;
         let mut found = Vec::new();
         // What each step leaves for the next one, which comes first in a turn and takes it.
@@ -75,7 +86,8 @@ impl Bundle {
                     break;
                 }
             }
-            containers[place] = heads[place].take().and_then(|(entry, _)| self.blob_of(entry)?.1.container(key));
+            containers[place] =
+                heads[place].take().and_then(|(entry, _)| self.blob_of(entry)?.1.container(key));
             if let Some(container) = &containers[place] {
                 container.prefetch(low);
             }

@@ -1,7 +1,9 @@
 //! In which of three forms a container is written, and the head of a blob that says so of each.
 
 use crate::SHARD_BITS;
-use crate::blob::{ARRAY_MAX, CONTAINER_BITS, CONTAINERS, COOKIE_NO_RUNS, COOKIE_RUNS, OFFSETS_FROM, WORDS};
+use crate::blob::{
+    ARRAY_MAX, CONTAINER_BITS, CONTAINERS, COOKIE_NO_RUNS, COOKIE_RUNS, OFFSETS_FROM, WORDS,
+};
 
 const BITSET_BYTES: usize = WORDS * 8;
 
@@ -49,7 +51,10 @@ pub(super) struct Head {
 
 impl Head {
     pub(super) fn new() -> Self {
-        Self { descriptors: [Descriptor { container: 0, cardinality: 0, runs: 0 }; CONTAINERS], len: 0 }
+        Self {
+            descriptors: [Descriptor { container: 0, cardinality: 0, runs: 0 }; CONTAINERS],
+            len: 0,
+        }
     }
 
     pub(super) fn push(&mut self, descriptor: Descriptor) {
@@ -73,8 +78,13 @@ impl Head {
         let runs = all.iter().any(|descriptor| descriptor.form() == Form::Runs);
         let start = into.len();
         if runs {
-            into.extend_from_slice(&(u32::from(COOKIE_RUNS) | (all.len() as u32 - 1) << 16).to_le_bytes());
-            let flags = all.iter().enumerate().fold(0_u32, |flags, (at, d)| flags | u32::from(d.form() == Form::Runs) << at);
+            into.extend_from_slice(
+                &(u32::from(COOKIE_RUNS) | (all.len() as u32 - 1) << 16).to_le_bytes(),
+            );
+            let flags = all
+                .iter()
+                .enumerate()
+                .fold(0_u32, |flags, (at, d)| flags | u32::from(d.form() == Form::Runs) << at);
             into.extend_from_slice(&flags.to_le_bytes()[..all.len().div_ceil(8)]);
         } else {
             into.extend_from_slice(&COOKIE_NO_RUNS.to_le_bytes());
@@ -82,7 +92,9 @@ impl Head {
         }
         let first_key = shard << (SHARD_BITS - CONTAINER_BITS);
         for descriptor in all {
-            into.extend_from_slice(&((first_key + descriptor.container as u32) as u16).to_le_bytes());
+            into.extend_from_slice(
+                &((first_key + descriptor.container as u32) as u16).to_le_bytes(),
+            );
             into.extend_from_slice(&((descriptor.cardinality - 1) as u16).to_le_bytes());
         }
         if !runs || all.len() >= OFFSETS_FROM {

@@ -10,8 +10,8 @@ const SHARD_WORDS: usize = SHARD_SIZE as usize / 64;
 const TOUCHED: usize = SHARD_WORDS / 64;
 pub(super) const TOUCHED_PER_CONTAINER: usize = TOUCHED / CONTAINERS;
 
-/// A set within one shard that is filled, written and emptied again, in time that depends on what is in it. Ordinals count from the
-/// shard's first: below 2^20.
+/// A set within one shard that is filled, written and emptied again, in time that depends on what
+/// is in it. Ordinals count from the shard's first: below 2^20.
 pub struct ShardEncoder {
     pub(super) words: Box<[u64; SHARD_WORDS]>,
     pub(super) touched: Box<[u64; TOUCHED]>,
@@ -61,14 +61,19 @@ impl ShardEncoder {
         self.touched[word / 64] |= u64::from(bits != 0) << (word % 64);
     }
 
-    /// Appends the set as the portable form of shard number `shard`, and empties it. Gives its cardinality; an empty set appends
-    /// nothing.
+    /// Appends the set as the portable form of shard number `shard`, and empties it. Gives its
+    /// cardinality; an empty set appends nothing.
     pub fn take(&mut self, shard: u32, into: &mut Vec<u8>) -> u32 {
         self.take_with(shard, into, |_, _| ())
     }
 
     /// `each` gets the place and the bits of every word.
-    fn take_with(&mut self, shard: u32, into: &mut Vec<u8>, mut each: impl FnMut(usize, u64)) -> u32 {
+    fn take_with(
+        &mut self,
+        shard: u32,
+        into: &mut Vec<u8>,
+        mut each: impl FnMut(usize, u64),
+    ) -> u32 {
         let mut head = Head::new();
         for container in 0..CONTAINERS {
             let (mut cardinality, mut runs) = (0, 0);
@@ -77,7 +82,8 @@ impl ShardEncoder {
                 while rest != 0 {
                     let place = at * 64 + rest.trailing_zeros() as usize;
                     let word = self.words[place];
-                    let before = if place.is_multiple_of(WORDS) { 0 } else { self.words[place - 1] >> 63 };
+                    let before =
+                        if place.is_multiple_of(WORDS) { 0 } else { self.words[place - 1] >> 63 };
                     cardinality += word.count_ones();
                     runs += (word & !(word << 1 | before)).count_ones();
                     each(place, word);
@@ -85,7 +91,11 @@ impl ShardEncoder {
                 }
             }
             if cardinality > 0 {
-                head.push(Descriptor { container, cardinality: cardinality as usize, runs: runs as usize });
+                head.push(Descriptor {
+                    container,
+                    cardinality: cardinality as usize,
+                    runs: runs as usize,
+                });
             }
         }
         if head.is_empty() {
@@ -96,9 +106,16 @@ impl ShardEncoder {
         cardinality
     }
 
-    /// Appends the set of `lows`, in any order and any of them more than once, as the portable form of shard number `shard`; adds it to
-    /// `union`. Expects this set to be empty, and leaves it so. Gives the cardinality.
-    pub fn encode(&mut self, shard: u32, lows: &[u32], union: Option<&mut Self>, into: &mut Vec<u8>) -> u32 {
+    /// Appends the set of `lows`, in any order and any of them more than once, as the portable form
+    /// of shard number `shard`; adds it to `union`. Expects this set to be empty, and leaves it
+    /// so. Gives the cardinality.
+    pub fn encode(
+        &mut self,
+        shard: u32,
+        lows: &[u32],
+        union: Option<&mut Self>,
+        into: &mut Vec<u8>,
+    ) -> u32 {
         if lows.is_sorted_by(|a, b| a < b) {
             if let Some(union) = union {
                 lows.iter().for_each(|low| union.insert(*low));
@@ -115,10 +132,12 @@ impl ShardEncoder {
         }
     }
 
-    /// Gives `each` the words of one container that have bits, and their place within it, and clears them.
+    /// Gives `each` the words of one container that have bits, and their place within it, and
+    /// clears them.
     fn take_words(&mut self, container: usize, mut each: impl FnMut(usize, u64)) {
         for at in 0..TOUCHED_PER_CONTAINER {
-            let mut rest = std::mem::take(&mut self.touched[container * TOUCHED_PER_CONTAINER + at]);
+            let mut rest =
+                std::mem::take(&mut self.touched[container * TOUCHED_PER_CONTAINER + at]);
             while rest != 0 {
                 let place = at * 64 + rest.trailing_zeros() as usize;
                 each(place, std::mem::take(&mut self.words[container * WORDS + place]));
@@ -137,7 +156,8 @@ impl ShardEncoder {
                 self.take_words(container, |at, mut rest| {
                     while rest != 0 {
                         if let Some(place) = places.next() {
-                            *place = ((at * 64) as u16 + rest.trailing_zeros() as u16).to_le_bytes();
+                            *place =
+                                ((at * 64) as u16 + rest.trailing_zeros() as u16).to_le_bytes();
                         }
                         rest &= rest - 1;
                     }
@@ -156,7 +176,11 @@ impl ShardEncoder {
                         let start = rest.trailing_zeros();
                         let ones = (!(rest >> start)).trailing_zeros();
                         writer.push((at * 64) as u32 + start, ones);
-                        rest = if start + ones == 64 { 0 } else { rest & (u64::MAX << (start + ones)) };
+                        rest = if start + ones == 64 {
+                            0
+                        } else {
+                            rest & (u64::MAX << (start + ones))
+                        };
                     }
                 });
                 writer.finish();

@@ -9,7 +9,11 @@ fn naive(shard: u32, lows: &[u32]) -> (u32, Vec<u8>) {
     let all: Vec<u32> = lows.iter().map(|low| shard << SHARD_BITS | low).collect();
     let mut set = Roaring::of(&all);
     set.run_optimize();
-    if set.is_empty() { (0, Vec::new()) } else { (set.cardinality() as u32, set.serialize::<Portable>()) }
+    if set.is_empty() {
+        (0, Vec::new())
+    } else {
+        (set.cardinality() as u32, set.serialize::<Portable>())
+    }
 }
 
 fn check(shard: u32, lows: &[u32]) {
@@ -19,15 +23,24 @@ fn check(shard: u32, lows: &[u32]) {
     for given in [lows, &sorted, lows] {
         let mut bytes = vec![7; 3];
         let cardinality = encoder.encode(shard, given, Some(&mut union), &mut bytes);
-        assert_eq!((cardinality, &bytes[3..]), (expected.0, expected.1.as_slice()), "{} of shard {shard}", given.len());
+        assert_eq!(
+            (cardinality, &bytes[3..]),
+            (expected.0, expected.1.as_slice()),
+            "{} of shard {shard}",
+            given.len()
+        );
     }
     // The sorted path writes without filling the set: both paths must agree on it as well.
     sorted.iter().for_each(|low| encoder.insert(*low));
     let (mut bytes, mut of_union) = (Vec::new(), Vec::new());
-    assert_eq!((encoder.take(shard, &mut bytes), union.take(shard, &mut of_union)), (expected.0, expected.0));
+    assert_eq!(
+        (encoder.take(shard, &mut bytes), union.take(shard, &mut of_union)),
+        (expected.0, expected.0)
+    );
     assert_eq!((&bytes, &of_union), (&expected.1, &expected.1));
     assert_eq!(encoder.take(shard, &mut Vec::new()), 0, "taken, and not empty");
-    let (mut of_ordinals, ordinals) = (Vec::new(), sorted.iter().map(|low| shard << SHARD_BITS | low).collect::<Vec<_>>());
+    let (mut of_ordinals, ordinals) =
+        (Vec::new(), sorted.iter().map(|low| shard << SHARD_BITS | low).collect::<Vec<_>>());
     assert_eq!(encode_ascending(shard, &ordinals, &mut of_ordinals), expected.0);
     assert_eq!(of_ordinals, bytes);
     let mut back = Vec::new();
@@ -45,9 +58,13 @@ fn check(shard: u32, lows: &[u32]) {
 fn lows() -> impl Strategy<Value = Vec<u32>> {
     let piece = prop_oneof![
         prop::collection::vec(0..SHARD_SIZE, 0..200),
-        (0..SHARD_SIZE, 1..70_000_u32).prop_map(|(start, len)| (start..(start + len).min(SHARD_SIZE)).collect()),
-        (0..SHARD_SIZE, 1..9_000_u32, 2..7_u32).prop_map(|(start, n, step)| (0..n).map(|i| (start + i * step) % SHARD_SIZE).collect()),
-        (0..SHARD_SIZE, 2..9_u32).prop_map(|(start, skip)| (start..SHARD_SIZE.min(start + 80_000)).filter(|o| o % skip != 0).collect()),
+        (0..SHARD_SIZE, 1..70_000_u32)
+            .prop_map(|(start, len)| (start..(start + len).min(SHARD_SIZE)).collect()),
+        (0..SHARD_SIZE, 1..9_000_u32, 2..7_u32)
+            .prop_map(|(start, n, step)| (0..n).map(|i| (start + i * step) % SHARD_SIZE).collect()),
+        (0..SHARD_SIZE, 2..9_u32).prop_map(|(start, skip)| (start..SHARD_SIZE.min(start + 80_000))
+            .filter(|o| o % skip != 0)
+            .collect()),
     ];
     prop::collection::vec(piece, 0..4).prop_map(|pieces: Vec<Vec<u32>>| pieces.concat())
 }

@@ -7,7 +7,8 @@ use crate::plan::{Kind, OpId, Plan};
 pub(crate) struct Size {
     pub(crate) low: u32,
     pub(crate) high: u32,
-    /// So many, if who is in one operand is as likely in another as anybody is: for choosing how to work, not for answers.
+    /// So many, if who is in one operand is as likely in another as anybody is: for choosing how
+    /// to work, not for answers.
     pub(crate) likely: u32,
 }
 
@@ -23,8 +24,15 @@ pub(crate) fn size(kind: &Kind, shard: u32, users: u32, sizes: &[Size]) -> Size 
         Kind::Owned(bitmap) => Size::exact(bitmap.shard(shard).map_or(0, |shard| shard.len)),
         Kind::Stored(stored) => Size::exact(stored.shard_len(shard)),
         Kind::Edited { stored, edits } => {
-            let (stored, edits) = (stored.as_ref().map_or(0, |stored| stored.shard_len(shard)), edits.shard(shard).len() as u32);
-            Size { low: stored.saturating_sub(edits), high: stored.saturating_add(edits).min(users), likely: stored }
+            let (stored, edits) = (
+                stored.as_ref().map_or(0, |stored| stored.shard_len(shard)),
+                edits.shard(shard).len() as u32,
+            );
+            Size {
+                low: stored.saturating_sub(edits),
+                high: stored.saturating_add(edits).min(users),
+                likely: stored,
+            }
         }
         Kind::Range { slices, .. } => {
             let high = slices.existence().shard_len(shard);
@@ -32,20 +40,38 @@ pub(crate) fn size(kind: &Kind, shard: u32, users: u32, sizes: &[Size]) -> Size 
         }
         Kind::And { all, none } => {
             // Each operand misses at most so many of the users.
-            let missed: u64 = all.iter().map(|id| u64::from(users.saturating_sub(sizes[*id].low))).sum();
+            let missed: u64 =
+                all.iter().map(|id| u64::from(users.saturating_sub(sizes[*id].low))).sum();
             let dropped: u64 = none.iter().map(|id| u64::from(sizes[*id].high)).sum();
             let least = none.iter().map(|id| sizes[*id].low).max().unwrap_or(0);
-            let high = all.iter().map(|id| sizes[*id].high).min().unwrap_or(users).min(users.saturating_sub(least));
+            let high = all
+                .iter()
+                .map(|id| sizes[*id].high)
+                .min()
+                .unwrap_or(users)
+                .min(users.saturating_sub(least));
             let low = u64::from(users).saturating_sub(missed + dropped) as u32;
-            let share = all.iter().map(|id| share(sizes[*id], users)).chain(none.iter().map(|id| 1.0 - share(sizes[*id], users))).product();
+            let share = all
+                .iter()
+                .map(|id| share(sizes[*id], users))
+                .chain(none.iter().map(|id| 1.0 - share(sizes[*id], users)))
+                .product();
             Size { low, high, likely: likely(share, users).clamp(low, high.max(low)) }
         }
         Kind::Or { any, disjoint } => {
-            let sum = |of: fn(&Size) -> u32| any.iter().map(|id| u64::from(of(&sizes[*id]))).sum::<u64>().min(u64::from(users)) as u32;
-            let low = if *disjoint { sum(|size| size.low) } else { any.iter().map(|id| sizes[*id].low).max().unwrap_or(0) };
+            let sum = |of: fn(&Size) -> u32| {
+                any.iter().map(|id| u64::from(of(&sizes[*id]))).sum::<u64>().min(u64::from(users))
+                    as u32
+            };
+            let low = if *disjoint {
+                sum(|size| size.low)
+            } else {
+                any.iter().map(|id| sizes[*id].low).max().unwrap_or(0)
+            };
             let high = sum(|size| size.high);
             let others: f64 = any.iter().map(|id| 1.0 - share(sizes[*id], users)).product();
-            let likely = if *disjoint { sum(|size| size.likely) } else { likely(1.0 - others, users) };
+            let likely =
+                if *disjoint { sum(|size| size.likely) } else { likely(1.0 - others, users) };
             Size { low, high, likely: likely.clamp(low, high.max(low)) }
         }
     }
@@ -69,5 +95,9 @@ pub(crate) fn of_plan(plan: &Plan, shard: u32, users: u32, sizes: &mut Vec<Size>
     let of = |id: OpId| sizes[id];
     let root = plan.root.map_or(Size::exact(0), of);
     let other = |count: u32| users - count.min(users);
-    if plan.negated { Size { low: other(root.high), high: other(root.low), likely: other(root.likely) } } else { root }
+    if plan.negated {
+        Size { low: other(root.high), high: other(root.low), likely: other(root.likely) }
+    } else {
+        root
+    }
 }

@@ -1,5 +1,5 @@
-//! Dense operations, container by container: operands are read once, where they lie, and all that is in between stays in the
-//! first-level cache.
+//! Dense operations, container by container: operands are read once, where they lie, and all that
+//! is in between stays in the first-level cache.
 
 use super::Shard;
 use crate::blob::{BlobWriter, CONTAINERS, Container, WORDS, Words};
@@ -39,7 +39,8 @@ enum Value<'s> {
 pub(super) struct Fused<'s, 'a> {
     shard: &'s Shard<'a>,
     job: Job,
-    /// Of each leaf that is read, its containers. 16 an operation, but only those of leaves are set.
+    /// Of each leaf that is read, its containers. 16 an operation, but only those of leaves are
+    /// set.
     leaves: Vec<Value<'s>>,
     /// Of the container at hand, results that are asked for again.
     memo: Vec<Option<Value<'s>>>,
@@ -48,7 +49,8 @@ pub(super) struct Fused<'s, 'a> {
 
 impl<'s, 'a> Fused<'s, 'a> {
     pub(super) fn new(shard: &'s Shard<'a>, job: Job) -> Self {
-        let mut fused = Self { shard, job, leaves: Vec::new(), memo: Vec::new(), lists: Vec::new() };
+        let mut fused =
+            Self { shard, job, leaves: Vec::new(), memo: Vec::new(), lists: Vec::new() };
         fused.leaves.resize(shard.plan.ops.len() * CONTAINERS, Value::Empty);
         let mut waiting: Vec<OpId> = match &fused.job {
             Job::And { all, none } => all.iter().chain(none).copied().collect(),
@@ -149,9 +151,16 @@ impl<'s, 'a> Fused<'s, 'a> {
         self.shard.plan.ops[id].is_leaf()
     }
 
-    /// Gathers the operands of an "and" that say something, leaves first. What there is to keep is not a full container, unless nothing
-    /// else is. `false` when nobody can be left.
-    fn gather(&mut self, all: &[OpId], none: &[OpId], at: usize, keep: &mut Vec<Value<'s>>, drop: &mut Vec<Value<'s>>) -> bool {
+    /// Gathers the operands of an "and" that say something, leaves first. What there is to keep is
+    /// not a full container, unless nothing else is. `false` when nobody can be left.
+    fn gather(
+        &mut self,
+        all: &[OpId],
+        none: &[OpId],
+        at: usize,
+        keep: &mut Vec<Value<'s>>,
+        drop: &mut Vec<Value<'s>>,
+    ) -> bool {
         let plan = self.shard.plan;
         for leaves in [true, false] {
             for id in all.iter().filter(|id| plan.ops[**id].is_leaf() == leaves) {
@@ -180,7 +189,8 @@ impl<'s, 'a> Fused<'s, 'a> {
                 Value::Empty => return Some((&[], *id)),
                 Value::Stored(Container::Array(bytes)) if bytes.len() <= 2 * FEW => {
                     let values = bytes.as_chunks::<2>().0;
-                    if least.is_none_or(|(least, _): (&[[u8; 2]], OpId)| values.len() < least.len()) {
+                    if least.is_none_or(|(least, _): (&[[u8; 2]], OpId)| values.len() < least.len())
+                    {
                         least = Some((values, *id));
                     }
                 }
@@ -202,13 +212,18 @@ impl<'s, 'a> Fused<'s, 'a> {
     }
 
     fn holds_all(&self, all: &[OpId], none: &[OpId], at: usize, low: u16) -> bool {
-        all.iter().all(|id| self.holds(*id, at, low)) && !none.iter().any(|id| self.holds(*id, at, low))
+        all.iter().all(|id| self.holds(*id, at, low))
+            && !none.iter().any(|id| self.holds(*id, at, low))
     }
 
     fn and(&mut self, all: &[OpId], none: &[OpId], at: usize) -> Value<'s> {
         if let Some((values, _)) = self.few(all, at) {
             let mut words = None;
-            for low in values.iter().map(|value| u16::from_le_bytes(*value)).filter(|low| self.holds_all(all, none, at, *low)) {
+            for low in values
+                .iter()
+                .map(|value| u16::from_le_bytes(*value))
+                .filter(|low| self.holds_all(all, none, at, *low))
+            {
                 let words: &mut Rc<Buffer> = words.get_or_insert_with(|| self.zeros());
                 Rc::make_mut(words)[usize::from(low / 64)] |= 1 << (low % 64);
             }
@@ -230,7 +245,8 @@ impl<'s, 'a> Fused<'s, 'a> {
     }
 
     fn and_value(&self, keep: &mut Vec<Value<'s>>, drop: &mut Vec<Value<'s>>) -> Value<'s> {
-        // A few users taken away from what nobody else asks for: where it lies. Whether anything is left need not be known.
+        // A few users taken away from what nobody else asks for: where it lies. Whether anything is
+        // left need not be known.
         if drop.iter().all(|value| matches!(value, Value::Stored(Container::Array(_))))
             && let [Value::Computed(only)] = &mut keep[..]
             && let Some(words) = Rc::get_mut(only)
@@ -248,7 +264,10 @@ impl<'s, 'a> Fused<'s, 'a> {
 
     fn and_count(&mut self, all: &[OpId], none: &[OpId], at: usize) -> u32 {
         if let Some((values, _)) = self.few(all, at) {
-            return values.iter().filter(|value| self.holds_all(all, none, at, u16::from_le_bytes(**value))).count() as u32;
+            return values
+                .iter()
+                .filter(|value| self.holds_all(all, none, at, u16::from_le_bytes(**value)))
+                .count() as u32;
         }
         let (mut keep, mut drop) = (self.list(), self.list());
         let mut count = 0;
@@ -271,8 +290,12 @@ impl<'s, 'a> Fused<'s, 'a> {
         {
             return hits(words, values);
         }
-        if let ([Value::Stored(Container::Runs(runs)), one] | [one, Value::Stored(Container::Runs(runs))], [], None) =
-            (&keep[..], &drop[..], looked_up)
+        if let (
+            [Value::Stored(Container::Runs(runs)), one]
+            | [one, Value::Stored(Container::Runs(runs))],
+            [],
+            None,
+        ) = (&keep[..], &drop[..], looked_up)
             && let Some(words) = one.bytes()
         {
             return hits_of_runs(words, runs.as_chunks::<4>().0);
@@ -280,7 +303,11 @@ impl<'s, 'a> Fused<'s, 'a> {
         self.unpack(keep);
         let only_words = drop.iter().all(|value| value.bytes().is_some());
         if looked_up.is_none() && only_words && keep.len() <= KEEP && drop.len() <= DROP {
-            return self.shard.worker.level.and_count(Pass::of(keep).operands(), Pass::of(drop).operands());
+            return self
+                .shard
+                .worker
+                .level
+                .and_count(Pass::of(keep).operands(), Pass::of(drop).operands());
         }
         let (words, count, gone) = self.and_words(keep, drop, looked_up.is_some());
         let count = looked_up.map_or(count - gone, |values| hits(bytes_of(&words), values));
@@ -288,15 +315,22 @@ impl<'s, 'a> Fused<'s, 'a> {
         count
     }
 
-    /// All of `keep` without `drop`. Arrays are dropped last: without `write`, those of the last are only counted, and the words and
-    /// their number still hold them. Gives the words, how many they are, and how many of them are to be taken away yet.
-    fn and_words(&self, keep: &mut Vec<Value<'s>>, drop: &mut Vec<Value<'s>>, write: bool) -> (Rc<Buffer>, u32, u32) {
+    /// All of `keep` without `drop`. Arrays are dropped last: without `write`, those of the last
+    /// are only counted, and the words and their number still hold them. Gives the words, how
+    /// many they are, and how many of them are to be taken away yet.
+    fn and_words(
+        &self,
+        keep: &mut Vec<Value<'s>>,
+        drop: &mut Vec<Value<'s>>,
+        write: bool,
+    ) -> (Rc<Buffer>, u32, u32) {
         self.unpack(keep);
         let arrays = self.split_arrays(drop);
         let level = self.shard.worker.level;
         let mut acc = self.shard.worker.buffers.take();
         let words = &mut Rc::make_mut(&mut acc).0;
-        let mut count = level.and(words, true, Pass::of(keep).operands(), Pass::of(drop).operands());
+        let mut count =
+            level.and(words, true, Pass::of(keep).operands(), Pass::of(drop).operands());
         for more in keep.get(PASS..).unwrap_or_default().chunks(PASS) {
             count = level.and(words, false, Pass::of(more).operands(), &[]);
         }
@@ -362,8 +396,12 @@ impl<'s, 'a> Fused<'s, 'a> {
 
     fn or_words(&self, list: &mut Vec<Value<'s>>) -> Rc<Buffer> {
         // What nobody else asks for is added to where it lies.
-        let own = list.iter_mut().position(|value| matches!(value, Value::Computed(words) if Rc::strong_count(words) == 1));
-        let own = own.and_then(|at| if let Value::Computed(words) = list.swap_remove(at) { Some(words) } else { None });
+        let own = list.iter_mut().position(
+            |value| matches!(value, Value::Computed(words) if Rc::strong_count(words) == 1),
+        );
+        let own = own.and_then(|at| {
+            if let Value::Computed(words) = list.swap_remove(at) { Some(words) } else { None }
+        });
         let mut fresh = own.is_none();
         let mut acc = own.unwrap_or_else(|| self.shard.worker.buffers.take());
         let words = &mut Rc::make_mut(&mut acc).0;

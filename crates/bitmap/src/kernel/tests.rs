@@ -32,15 +32,25 @@ fn every_width_does_what_plain_loops_do() {
         assert!((0..WORDS).all(|at| acc[at] == before[at] | word(5, at)), "{level:?}");
         assert_eq!(count, ones_of(acc.iter().copied()));
         let count = level.or(&mut acc, true, &bytes[..3]);
-        assert!((0..WORDS).all(|at| acc[at] == word(0, at) | word(1, at) | word(2, at)), "{level:?}");
+        assert!(
+            (0..WORDS).all(|at| acc[at] == word(0, at) | word(1, at) | word(2, at)),
+            "{level:?}"
+        );
         assert_eq!((level.or_count(&bytes[..3]), count), (count, ones_of(acc.iter().copied())));
         let values: Vec<[u8; 2]> = (0..=u16::MAX).step_by(7).map(u16::to_le_bytes).collect();
-        let hits = (0..1_usize << 16).step_by(7).filter(|low| word(0, low / 64) >> (low % 64) & 1 == 1).count();
+        let hits = (0..1_usize << 16)
+            .step_by(7)
+            .filter(|low| word(0, low / 64) >> (low % 64) & 1 == 1)
+            .count();
         assert_eq!(super::hits(bytes[0], &values) as usize, hits);
         let shared = level.shared([bytes[0], bytes[1]], [bytes[2], bytes[3], bytes[4], bytes[5]]);
         for (row, counts) in shared.iter().enumerate() {
             for (column, count) in counts.iter().enumerate() {
-                assert_eq!(*count, ones_of((0..WORDS).map(|at| word(row, at) & word(column + 2, at))), "{level:?}");
+                assert_eq!(
+                    *count,
+                    ones_of((0..WORDS).map(|at| word(row, at) & word(column + 2, at))),
+                    "{level:?}"
+                );
             }
         }
     }
@@ -49,7 +59,8 @@ fn every_width_does_what_plain_loops_do() {
 #[test]
 fn runs_hit_what_lies_in_them() {
     let words = container(5);
-    let runs = [(0, 0), (1, 63), (64, 127), (130, 131), (200, 5_000), (6_000, 6_063), (65_000, 65_535)];
+    let runs =
+        [(0, 0), (1, 63), (64, 127), (130, 131), (200, 5_000), (6_000, 6_063), (65_000, 65_535)];
     for take in 0..=runs.len() {
         let of = |(start, last): (u16, u16)| {
             let ([a, b], [c, d]) = (start.to_le_bytes(), (last - start).to_le_bytes());
@@ -57,7 +68,8 @@ fn runs_hit_what_lies_in_them() {
         };
         let bytes: Vec<[u8; 4]> = runs.into_iter().take(take).map(of).collect();
         let ordinals = runs.into_iter().take(take).flat_map(|(start, last)| start..=last);
-        let hits = ordinals.filter(|low| words[usize::from(low / 64)] >> (low % 64) & 1 == 1).count();
+        let hits =
+            ordinals.filter(|low| words[usize::from(low / 64)] >> (low % 64) & 1 == 1).count();
         assert_eq!(hits_of_runs(bytes_of(&words), &bytes) as usize, hits);
     }
 }

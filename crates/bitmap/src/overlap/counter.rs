@@ -11,7 +11,8 @@ use croaring::Portable;
 
 /// Dense columns that stay in the second-level cache while rows pass over them.
 const TILE: usize = 48;
-/// Values of the columns that are turned round together: about one a user, so that few users need a list.
+/// Values of the columns that are turned round together: about one a user, so that few users need a
+/// list.
 const GROUP_VALUES: usize = 1 << 16;
 
 /// Pieces between the one that is read and the one that memory is asked for.
@@ -51,7 +52,10 @@ impl Counter {
 
     /// Adds what was counted to `sums` and starts again.
     pub(super) fn add_to(&mut self, sums: &mut [u64]) {
-        self.counts.iter_mut().zip(&mut self.recent).for_each(|(count, recent)| *count += u32::from(std::mem::take(recent)));
+        self.counts
+            .iter_mut()
+            .zip(&mut self.recent)
+            .for_each(|(count, recent)| *count += u32::from(std::mem::take(recent)));
         self.recent_most.fill(0);
         for (sum, count) in sums.iter_mut().zip(&mut self.counts) {
             *sum += u64::from(std::mem::take(count));
@@ -59,12 +63,20 @@ impl Counter {
     }
 
     /// Counts one shard.
-    pub(super) fn count(&mut self, rows: &[Members], columns: &[Members], within: Option<&Bitmap>, shard: u32) {
+    pub(super) fn count(
+        &mut self,
+        rows: &[Members],
+        columns: &[Members],
+        within: Option<&Bitmap>,
+        shard: u32,
+    ) {
         let row_blobs = Blobs::of(rows, shard);
         let column_blobs = (!self.symmetric).then(|| Blobs::of(columns, shard));
         let row_pieces = row_blobs.pieces();
         let column_pieces = column_blobs.as_ref().map(Blobs::pieces);
-        let mask = within.map(|within| within.shard(shard).map(|shard| shard.set.serialize::<Portable>()).unwrap_or_default());
+        let mask = within.map(|within| {
+            within.shard(shard).map(|shard| shard.set.serialize::<Portable>()).unwrap_or_default()
+        });
         for at in 0..CONTAINERS {
             let rows = &row_pieces[at];
             let columns = column_pieces.as_ref().map_or(rows, |pieces| &pieces[at]);
@@ -74,7 +86,8 @@ impl Counter {
             match &mask {
                 None => self.container(rows, columns, None),
                 Some(mask) => {
-                    let container = Blob::checked(mask).container((shard as usize * CONTAINERS + at) as u16);
+                    let container =
+                        Blob::checked(mask).container((shard as usize * CONTAINERS + at) as u16);
                     if let Some(container) = container {
                         self.container(rows, columns, Some(&container.words()));
                     }
@@ -87,12 +100,21 @@ impl Counter {
         let split = Split::of(rows, columns);
         self.row_words.clear();
         self.column_words.clear();
-        let dense_rows: Vec<(u32, Dense<'_>)> =
-            split.rows.dense.iter().map(|piece| (piece.set, self.row_words.put(&piece.container, within))).collect();
+        let dense_rows: Vec<(u32, Dense<'_>)> = split
+            .rows
+            .dense
+            .iter()
+            .map(|piece| (piece.set, self.row_words.put(&piece.container, within)))
+            .collect();
         let dense_columns: Vec<(u32, Dense<'_>)> = if self.symmetric {
             dense_rows.clone()
         } else {
-            split.columns.dense.iter().map(|piece| (piece.set, self.column_words.put(&piece.container, None))).collect()
+            split
+                .columns
+                .dense
+                .iter()
+                .map(|piece| (piece.set, self.column_words.put(&piece.container, None)))
+                .collect()
         };
         self.dense_pairs(&dense_rows, &dense_columns);
         self.mixed_pairs(&split, &dense_rows, &dense_columns, within);
@@ -107,25 +129,37 @@ impl Counter {
 
     fn add(&mut self, row: u32, column: u32, count: u32) {
         // Of a symmetric matrix the lower half.
-        let (row, column) = if self.symmetric && column > row { (column, row) } else { (row, column) };
+        let (row, column) =
+            if self.symmetric && column > row { (column, row) } else { (row, column) };
         self.counts[row as usize * self.columns + column as usize] += count;
     }
 
     fn dense_pairs(&mut self, rows: &[(u32, Dense<'_>)], columns: &[(u32, Dense<'_>)]) {
         let level = self.level;
-        let (row_words, column_words) = (&self.row_words, if self.symmetric { &self.row_words } else { &self.column_words });
+        let (row_words, column_words) =
+            (&self.row_words, if self.symmetric { &self.row_words } else { &self.column_words });
         for tile in columns.chunks(TILE) {
             for two in rows.chunks(2) {
-                // What is missing of two rows or four columns is one of them again, and not counted.
+                // What is missing of two rows or four columns is one of them again, and not
+                // counted.
                 let row = |at: usize| row_words.bytes(two.get(at).unwrap_or(&two[0]).1);
                 // Sets ascend, so that of a symmetric matrix what is behind both rows is left out.
                 let last = two.last().map_or(0, |(set, _)| *set);
-                let end = if self.symmetric { tile.partition_point(|(set, _)| *set <= last) } else { tile.len() };
+                let end = if self.symmetric {
+                    tile.partition_point(|(set, _)| *set <= last)
+                } else {
+                    tile.len()
+                };
                 for four in tile[..end].chunks(4) {
                     let column = |at: usize| column_words.bytes(four.get(at).unwrap_or(&four[0]).1);
-                    let shared = level.shared([row(0), row(1)], [column(0), column(1), column(2), column(3)]);
+                    let shared = level
+                        .shared([row(0), row(1)], [column(0), column(1), column(2), column(3)]);
                     for ((row, _), shared) in two.iter().zip(&shared) {
-                        for ((column, _), count) in four.iter().zip(shared).filter(|((column, _), _)| !self.symmetric || column <= row) {
+                        for ((column, _), count) in four
+                            .iter()
+                            .zip(shared)
+                            .filter(|((column, _), _)| !self.symmetric || column <= row)
+                        {
                             self.counts[*row as usize * self.columns + *column as usize] += count;
                         }
                     }
@@ -187,8 +221,8 @@ impl Counter {
             let base = first.set as usize;
             let (group, rest) = columns.split_at(group_len(columns, base));
             slots.clear();
-            // Of a symmetric matrix, rows before the group share with it what it shares with them; those in it come in turn, so that each
-            // finds the columns up to itself.
+            // Of a symmetric matrix, rows before the group share with it what it shares with them;
+            // those in it come in turn, so that each finds the columns up to itself.
             let own = if self.symmetric { &rows[before..before + group.len()] } else { &[] };
             let after = if self.symmetric { &rows[before + group.len()..] } else { rows };
             let width = group.last().map_or(0, |last| last.set as usize + 1 - base);
@@ -199,7 +233,10 @@ impl Counter {
                 if *most > usize::from(u16::MAX) {
                     *most = row.count;
                     let recent = &mut self.recent[start..start + self.columns];
-                    self.counts[start..].iter_mut().zip(recent).for_each(|(count, recent)| *count += u32::from(std::mem::take(recent)));
+                    self.counts[start..]
+                        .iter_mut()
+                        .zip(recent)
+                        .for_each(|(count, recent)| *count += u32::from(std::mem::take(recent)));
                 }
                 slots.count(row, within, &mut self.recent[start + base..start + base + width]);
             };
@@ -237,7 +274,11 @@ fn group_len(columns: &[&Piece<'_>], base: usize) -> usize {
 }
 
 /// The values, of those in `within`: where they lie, or in `made`.
-fn values_of<'v>(piece: &Piece<'v>, within: Option<&Words>, made: &'v mut Vec<[u8; 2]>) -> &'v [[u8; 2]] {
+fn values_of<'v>(
+    piece: &Piece<'v>,
+    within: Option<&Words>,
+    made: &'v mut Vec<[u8; 2]>,
+) -> &'v [[u8; 2]] {
     if let (Container::Array(bytes), None) = (piece.container, within) {
         return bytes.as_chunks::<2>().0;
     }

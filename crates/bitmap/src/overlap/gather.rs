@@ -33,8 +33,12 @@ pub(super) struct Piece<'b> {
 impl<'m> Blobs<'m> {
     pub(super) fn of(sets: &'m [Members], shard: u32) -> Self {
         let source = |set: &'m Members| match set {
-            Members::Stored(stored) => stored.blob(shard).map_or(Source::Empty, |(_, blob)| Source::Stored(blob)),
-            Members::Owned(bitmap) => bitmap.shard(shard).map_or(Source::Empty, |shard| Source::Owned(shard.set.serialize::<Portable>())),
+            Members::Stored(stored) => {
+                stored.blob(shard).map_or(Source::Empty, |(_, blob)| Source::Stored(blob))
+            }
+            Members::Owned(bitmap) => bitmap
+                .shard(shard)
+                .map_or(Source::Empty, |shard| Source::Owned(shard.set.serialize::<Portable>())),
         };
         Self { sets: sets.iter().map(source).collect() }
     }
@@ -52,7 +56,11 @@ impl<'m> Blobs<'m> {
                 Source::Owned(bytes) => Blob::checked(bytes),
             };
             for (key, count, container) in blob.containers() {
-                pieces[usize::from(key) % CONTAINERS].push(Piece { set: set as u32, count, container });
+                pieces[usize::from(key) % CONTAINERS].push(Piece {
+                    set: set as u32,
+                    count,
+                    container,
+                });
             }
         }
         pieces
@@ -63,10 +71,13 @@ impl Piece<'_> {
     /// Each of its values, ascending.
     pub(super) fn for_each(&self, mut each: impl FnMut(u16)) {
         match self.container {
-            Container::Array(bytes) => bytes.as_chunks::<2>().0.iter().for_each(|value| each(u16::from_le_bytes(*value))),
+            Container::Array(bytes) => {
+                bytes.as_chunks::<2>().0.iter().for_each(|value| each(u16::from_le_bytes(*value)))
+            }
             Container::Runs(bytes) => {
                 for [a, b, c, d] in bytes.as_chunks::<4>().0 {
-                    let (start, more) = (u16::from_le_bytes([*a, *b]), u16::from_le_bytes([*c, *d]));
+                    let (start, more) =
+                        (u16::from_le_bytes([*a, *b]), u16::from_le_bytes([*c, *d]));
                     for low in u32::from(start)..=u32::from(start.saturating_add(more)) {
                         each(low as u16);
                     }
@@ -106,7 +117,11 @@ impl Expanded {
     }
 
     /// `within` is taken as a mask.
-    pub(super) fn put<'b>(&mut self, container: &Container<'b>, within: Option<&Words>) -> Dense<'b> {
+    pub(super) fn put<'b>(
+        &mut self,
+        container: &Container<'b>,
+        within: Option<&Words>,
+    ) -> Dense<'b> {
         if let (Container::Bits(bytes), None) = (container, within)
             && let Some(bytes) = bytes.as_chunks::<8>().0.first_chunk::<WORDS>()
         {

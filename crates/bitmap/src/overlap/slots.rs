@@ -16,7 +16,8 @@ pub(super) const MOST_SETS: usize = LISTED as usize - 1;
 /// Bytes of places that are found before they are counted.
 const FOUND: usize = 4096;
 
-/// Half a megabyte, for the second-level cache. Users in more sets than a word has places for have a list each.
+/// Half a megabyte, for the second-level cache. Users in more sets than a word has places for have
+/// a list each.
 pub(super) struct Slots {
     words: Box<[u64; SPAN]>,
     /// The first `listed` are in use; kept from container to container.
@@ -27,7 +28,12 @@ pub(super) struct Slots {
 
 impl Slots {
     pub(super) fn new() -> Self {
-        Self { words: Box::new([0; SPAN]), lists: Vec::new(), listed: 0, found: vec![0; FOUND + 2 * PLACES] }
+        Self {
+            words: Box::new([0; SPAN]),
+            lists: Vec::new(),
+            listed: 0,
+            found: vec![0; FOUND + 2 * PLACES],
+        }
     }
 
     pub(super) fn clear(&mut self) {
@@ -51,7 +57,13 @@ impl Slots {
 
     /// Adds to `counts`, one a set, how many users of `piece`, of those in `within`, each set has.
     pub(super) fn count(&mut self, piece: &Piece<'_>, within: Option<&Words>, counts: &mut [u16]) {
-        let mut search = Search { words: &self.words, lists: &self.lists, found: &mut self.found, filled: 0, counts };
+        let mut search = Search {
+            words: &self.words,
+            lists: &self.lists,
+            found: &mut self.found,
+            filled: 0,
+            counts,
+        };
         match within {
             None => piece.for_each(
                 #[inline(always)]
@@ -78,13 +90,15 @@ struct Search<'s> {
 }
 
 impl Search<'_> {
-    /// How many sets a user has cannot be foreseen, so that nothing branches on it: all places are copied, and the next user's overwrite
-    /// those that are free.
+    /// How many sets a user has cannot be foreseen, so that nothing branches on it: all places are
+    /// copied, and the next user's overwrite those that are free.
     #[inline(always)]
     fn look(&mut self, low: u16) {
         let word = self.words[usize::from(low)];
         if word >> (u64::BITS - PLACE) == LISTED {
-            self.lists[word as u32 as usize].iter().for_each(|place| count_place(*place, self.counts));
+            self.lists[word as u32 as usize]
+                .iter()
+                .for_each(|place| count_place(*place, self.counts));
             return;
         }
         self.found[self.filled..self.filled + 2 * PLACES].copy_from_slice(&word.to_le_bytes());
@@ -95,14 +109,22 @@ impl Search<'_> {
     }
 
     fn count_found(&mut self) {
-        self.found[..self.filled].as_chunks::<2>().0.iter().for_each(|place| count_place(u16::from_le_bytes(*place), self.counts));
+        self.found[..self.filled]
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .for_each(|place| count_place(u16::from_le_bytes(*place), self.counts));
         self.filled = 0;
     }
 }
 
 /// The list of a user whose places are taken: they become its first ones.
 #[cold]
-fn list_of<'l>(word: &mut u64, lists: &'l mut Vec<Vec<u16>>, listed: &mut usize) -> &'l mut Vec<u16> {
+fn list_of<'l>(
+    word: &mut u64,
+    lists: &'l mut Vec<Vec<u16>>,
+    listed: &mut usize,
+) -> &'l mut Vec<u16> {
     if *word >> (u64::BITS - PLACE) == LISTED {
         return &mut lists[*word as u32 as usize];
     }

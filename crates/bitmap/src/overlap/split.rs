@@ -68,9 +68,14 @@ impl<'p, 'b> Split<'p, 'b> {
     pub(super) fn of(rows: &'p [Piece<'b>], columns: &'p [Piece<'b>]) -> Self {
         let (of_rows, of_columns) = (classes(rows), classes(columns));
         let costs = (0..LIMITS).map(|limit| {
-            let ((sparse_rows, dense_rows), (sparse_columns, dense_columns)) = (parts(&of_rows, limit), parts(&of_columns, limit));
-            let words = dense_rows.expand + dense_columns.expand + dense_rows.pieces * dense_columns.pieces * WORDS_PAIR;
-            let mixed = BIT * (dense_rows.pieces * sparse_columns.values + dense_columns.pieces * sparse_rows.values);
+            let ((sparse_rows, dense_rows), (sparse_columns, dense_columns)) =
+                (parts(&of_rows, limit), parts(&of_columns, limit));
+            let words = dense_rows.expand
+                + dense_columns.expand
+                + dense_rows.pieces * dense_columns.pieces * WORDS_PAIR;
+            let mixed = BIT
+                * (dense_rows.pieces * sparse_columns.values
+                    + dense_columns.pieces * sparse_rows.values);
             let (sparse, way) = sparse_cost(sparse_rows, sparse_columns);
             (words + mixed + sparse, limit, way)
         });
@@ -92,7 +97,9 @@ fn sparse_cost(rows: Sums, columns: Sums) -> (u64, Way) {
     }
     let look_up = rows.expand + BIT * rows.pieces * columns.values;
     let groups = columns.values.div_ceil(SPAN);
-    let turn = groups * (CLEAR + FIND * rows.values) + TURN * columns.values + COUNT * rows.values * columns.values / SPAN;
+    let turn = groups * (CLEAR + FIND * rows.values)
+        + TURN * columns.values
+        + COUNT * rows.values * columns.values / SPAN;
     if look_up <= turn { (look_up, Way::LookUp) } else { (turn, Way::Turn) }
 }
 
@@ -100,7 +107,10 @@ fn sparse_cost(rows: Sums, columns: Sums) -> (u64, Way) {
 fn classes(pieces: &[Piece<'_>]) -> [Sums; LIMITS + 1] {
     let mut classes = [Sums::default(); LIMITS + 1];
     for piece in pieces {
-        let class = (piece.count.saturating_sub(1) / LEAST).checked_ilog2().map_or(0, |log| log as usize + 1).min(LIMITS);
+        let class = (piece.count.saturating_sub(1) / LEAST)
+            .checked_ilog2()
+            .map_or(0, |log| log as usize + 1)
+            .min(LIMITS);
         let values = piece.count as u64;
         let expand = match piece.container {
             Container::Array(_) => EXPAND + BIT * values,

@@ -67,7 +67,10 @@ impl Compiled {
             return base.map_or(0, |base| base.count());
         };
         let before = base.map_or(0, |base| base.count_outside(&changed.and(base.scope.users)));
-        before + live.now(&self.base, number, worker, |now, changed| now.count_within(changed)).unwrap_or(0)
+        before
+            + live
+                .now(&self.base, number, worker, |now, changed| now.count_within(changed))
+                .unwrap_or(0)
     }
 
     pub(super) fn set(&self, place: usize, worker: &Worker) -> Option<Roaring> {
@@ -78,7 +81,9 @@ impl Compiled {
         };
         let mut set = base.and_then(|base| base.set()).unwrap_or_default();
         set.andnot_inplace(changed);
-        if let Some(now) = live.now(&self.base, number, worker, |now, changed| now.set_within(changed)) {
+        if let Some(now) =
+            live.now(&self.base, number, worker, |now, changed| now.set_within(changed))
+        {
             set.or_inplace(&now);
         }
         Some(set)
@@ -87,14 +92,25 @@ impl Compiled {
 
 impl Live {
     /// Asks `each` of one shard, and of those in it that changed and exist.
-    fn now<T>(&self, base: &Asked, number: u32, worker: &Worker, each: impl FnOnce(&Shard<'_>, &Roaring) -> T) -> Option<T> {
+    fn now<T>(
+        &self,
+        base: &Asked,
+        number: u32,
+        worker: &Worker,
+        each: impl FnOnce(&Shard<'_>, &Roaring) -> T,
+    ) -> Option<T> {
         let users = self.asked.users.shard(number)?;
         let changed = self.changed.shard(number)?.set.and(&users.set);
         // Stored leaves may hold users who are gone.
-        let before = if Arc::ptr_eq(&base.users, &self.asked.users) { None } else { base.users.shard(number) };
+        let before = if Arc::ptr_eq(&base.users, &self.asked.users) {
+            None
+        } else {
+            base.users.shard(number)
+        };
         let all = before.map(|before| before.set.or(&users.set));
         let users = all.as_ref().unwrap_or(&users.set);
-        let scope = Scope { number, users, users_len: users.cardinality() as u32, pool: &worker.pool };
+        let scope =
+            Scope { number, users, users_len: users.cardinality() as u32, pool: &worker.pool };
         Some(each(&Shard::new(&self.asked.plan, scope, worker), &changed))
     }
 }

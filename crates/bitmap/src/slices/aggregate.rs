@@ -23,13 +23,15 @@ struct Ones {
 }
 
 impl BitSlices {
-    /// The exact sum over all, which the tables tell and which is kept, or over those in `within`, for which the slices of their shards are read;
-    /// `None` when none of them has a number.
+    /// The exact sum over all, which the tables tell and which is kept, or over those in `within`,
+    /// for which the slices of their shards are read; `None` when none of them has a number.
     ///
     /// # Errors
     /// As [`crate::Bundle::load`].
     pub fn sum(&self, within: Option<&Bitmap>) -> Result<Option<Sum>> {
-        let Some(within) = within else { return Ok(*self.total.get_or_init(|| self.sum_of(&self.ones()))) };
+        let Some(within) = within else {
+            return Ok(*self.total.get_or_init(|| self.sum_of(&self.ones())));
+        };
         let shards = self.shards(Some(within), |shard, within| self.ones_within(shard, within))?;
         let ones = shards.into_iter().fold(Ones { count: 0, bits: [0; 128] }, |mut all, shard| {
             all.count += shard.count;
@@ -40,8 +42,13 @@ impl BitSlices {
     }
 
     fn sum_of(&self, ones: &Ones) -> Option<Sum> {
-        // 2^32 users times 2^95 is 2^127; the numbers themselves have 28 digits, so their sum stays below it.
-        let offsets = ones.bits.iter().enumerate().fold(0_i128, |sum, (bit, count)| sum.wrapping_add(i128::from(*count) << bit));
+        // 2^32 users times 2^95 is 2^127; the numbers themselves have 28 digits, so their sum stays
+        // below it.
+        let offsets = ones
+            .bits
+            .iter()
+            .enumerate()
+            .fold(0_i128, |sum, (bit, count)| sum.wrapping_add(i128::from(*count) << bit));
         let sum = i128::from(ones.count).wrapping_mul(self.min).wrapping_add(offsets);
         (ones.count > 0).then_some(Sum { count: ones.count, sum })
     }
@@ -52,11 +59,13 @@ impl BitSlices {
     /// As [`crate::Bundle::load`].
     pub fn bounds_within(&self, within: &Bitmap) -> Result<Option<(i128, i128)>> {
         let shards = self.shards(Some(within), |shard, within| self.extremes(shard, within))?;
-        let bounds = shards.into_iter().flatten().reduce(|(low, high), (a, b)| (low.min(a), high.max(b)));
+        let bounds =
+            shards.into_iter().flatten().reduce(|(low, high), (a, b)| (low.min(a), high.max(b)));
         Ok(bounds.map(|(low, high)| (self.number(low), self.number(high))))
     }
 
-    /// What `each` makes of every shard in which somebody in `within` may have a number, by shard, worked out on all cores.
+    /// What `each` makes of every shard in which somebody in `within` may have a number, by shard,
+    /// worked out on all cores.
     pub(super) fn shards<T: Send>(
         &self,
         within: Option<&Bitmap>,
@@ -64,13 +73,18 @@ impl BitSlices {
     ) -> Result<Vec<T>> {
         match within {
             None => self.load()?,
-            Some(within) => within.shards().iter().try_for_each(|shard| self.bundle.load_shard(shard.number))?,
+            Some(within) => {
+                within.shards().iter().try_for_each(|shard| self.bundle.load_shard(shard.number))?
+            }
         }
         let shards: Vec<(u32, Option<&Roaring>)> = match within {
             None => self.existence().shard_lens().map(|(number, _)| (number, None)).collect(),
-            Some(within) => within.shards().iter().map(|shard| (shard.number, Some(&shard.set))).collect(),
+            Some(within) => {
+                within.shards().iter().map(|shard| (shard.number, Some(&shard.set))).collect()
+            }
         };
-        let work = |(number, within): (u32, Option<&Roaring>)| Some(each(&self.shard(number)?, within));
+        let work =
+            |(number, within): (u32, Option<&Roaring>)| Some(each(&self.shard(number)?, within));
         if let [one] = shards[..] {
             return Ok(work(one).into_iter().collect());
         }
@@ -80,7 +94,9 @@ impl BitSlices {
     /// Of all, from the tables.
     fn ones(&self) -> Ones {
         let mut bits = [0; 128];
-        bits.iter_mut().zip(0..self.slices).for_each(|(count, bit)| *count = self.bundle.cardinality(bit + 1));
+        bits.iter_mut()
+            .zip(0..self.slices)
+            .for_each(|(count, bit)| *count = self.bundle.cardinality(bit + 1));
         Ones { count: self.bundle.cardinality(0), bits }
     }
 
@@ -89,7 +105,10 @@ impl BitSlices {
         shard.ask(within, true, |asked, slices| {
             ones.count = asked.iter().map(|asked| asked.candidates.len()).sum();
             for (count, bit) in ones.bits.iter_mut().zip(0..self.slices) {
-                *count = asked.iter().map(|asked| asked.candidates.count(slices.bits(bit, asked.key))).sum();
+                *count = asked
+                    .iter()
+                    .map(|asked| asked.candidates.count(slices.bits(bit, asked.key)))
+                    .sum();
             }
         });
         ones
@@ -103,8 +122,15 @@ impl BitSlices {
             for Asked { key, candidates, apart } in asked {
                 let (low, high) = extremes.unwrap_or((u128::MAX, 0));
                 apart.clone_from(candidates);
-                let mut greatest =
-                    |candidates, flip, at_least| greatest(candidates, &mut better, (&mut *slices, *key), (self.slices, flip), at_least);
+                let mut greatest = |candidates, flip, at_least| {
+                    greatest(
+                        candidates,
+                        &mut better,
+                        (&mut *slices, *key),
+                        (self.slices, flip),
+                        at_least,
+                    )
+                };
                 // The least offset is the complement of the greatest complement.
                 let mask = u128::MAX.checked_shr(128 - self.slices).unwrap_or(0);
                 let least = greatest(apart, true, !low & mask) ^ mask;
@@ -115,8 +141,9 @@ impl BitSlices {
     }
 }
 
-/// The greatest offset of `candidates`, who are somebody and all have one, or of the complements if `flip`: from the highest bit down,
-/// keeping those that can still win. `at_least` is known already: what cannot reach it is not looked at further.
+/// The greatest offset of `candidates`, who are somebody and all have one, or of the complements if
+/// `flip`: from the highest bit down, keeping those that can still win. `at_least` is known
+/// already: what cannot reach it is not looked at further.
 fn greatest(
     candidates: &mut Candidates,
     better: &mut Candidates,

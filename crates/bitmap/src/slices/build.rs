@@ -6,7 +6,8 @@ use crate::{Error, Result, SHARD_BITS};
 use taghouse_model::Ordinal;
 
 impl BitSlices {
-    /// The bytes of the bit slices of `ordinals`, ascending and each once, and their `numbers`, one each.
+    /// The bytes of the bit slices of `ordinals`, ascending and each once, and their `numbers`, one
+    /// each.
     ///
     /// # Errors
     /// `TooLarge` for numbers of more than 28 digits, and passed on from the form.
@@ -17,7 +18,10 @@ impl BitSlices {
         let max: i128 = all().max().unwrap_or(0);
         let slices = slices_of(min, max);
         if slices > MAX_SLICES {
-            return Err(Error::TooLarge { what: format!("the bits of numbers from {min} to {max}"), limit: MAX_SLICES.into() });
+            return Err(Error::TooLarge {
+                what: format!("the bits of numbers from {min} to {max}"),
+                limit: MAX_SLICES.into(),
+            });
         }
         let mut shards = Shards::new(min, slices);
         let mut done = 0;
@@ -34,7 +38,8 @@ impl BitSlices {
 /// From this many ordinals of 64 on, turning the whole word costs less than setting bit by bit.
 const TRANSPOSE_FROM: usize = 8;
 
-/// Turns one shard after another into slices. Whole shards are written next to one another, for that is how they are read.
+/// Turns one shard after another into slices. Whole shards are written next to one another, for
+/// that is how they are read.
 struct Shards {
     min: i128,
     bundle: BundleBuilder,
@@ -46,7 +51,12 @@ struct Shards {
 impl Shards {
     fn new(min: i128, slices: u32) -> Self {
         let bitmaps = slices as usize + 1;
-        Self { min, bundle: BundleBuilder::new(), words: vec![[0; WORDS]; bitmaps], buffers: vec![Vec::new(); bitmaps] }
+        Self {
+            min,
+            bundle: BundleBuilder::new(),
+            words: vec![[0; WORDS]; bitmaps],
+            buffers: vec![Vec::new(); bitmaps],
+        }
     }
 
     fn push<N: Copy + Into<i128>>(&mut self, ordinals: &[Ordinal], numbers: &[N]) {
@@ -77,7 +87,12 @@ impl Shards {
 }
 
 /// Up to 64 ordinals of one word.
-fn push_word<N: Copy + Into<i128>>(bitmaps: &mut [Words], min: i128, ordinals: &[Ordinal], numbers: &[N]) {
+fn push_word<N: Copy + Into<i128>>(
+    bitmaps: &mut [Words],
+    min: i128,
+    ordinals: &[Ordinal],
+    numbers: &[N],
+) {
     let word = usize::from(ordinals[0] as u16) / 64;
     let slices = bitmaps.len() - 1;
     let offset = |number: &N| (*number).into().wrapping_sub(min) as u128;
@@ -93,7 +108,8 @@ fn push_word<N: Copy + Into<i128>>(bitmaps: &mut [Words], min: i128, ordinals: &
         }
         return;
     }
-    bitmaps[0][word] = ordinals.iter().fold(0, |existence, ordinal| existence | 1 << (ordinal % 64));
+    bitmaps[0][word] =
+        ordinals.iter().fold(0, |existence, ordinal| existence | 1 << (ordinal % 64));
     for first in (0..slices).step_by(64) {
         let part = (slices - first).min(64);
         let mut rows = [0; 64];
@@ -102,12 +118,16 @@ fn push_word<N: Copy + Into<i128>>(bitmaps: &mut [Words], min: i128, ordinals: &
         }
         // Of offsets with upper bits all 64 rows must change places.
         transpose(&mut rows, if part < slices { 64 } else { part });
-        bitmaps[first + 1..=first + part].iter_mut().zip(rows).for_each(|(words, row)| words[word] = row);
+        bitmaps[first + 1..=first + part]
+            .iter_mut()
+            .zip(rows)
+            .for_each(|(words, row)| words[word] = row);
     }
 }
 
-/// Bit `b` of row `r` becomes bit `r` of row `b`, for the first `slices` rows; the rows have no higher bits. Squares change places,
-/// halved from step to step (Hacker's Delight, 7-3), but for those in rows that are not asked for.
+/// Bit `b` of row `r` becomes bit `r` of row `b`, for the first `slices` rows; the rows have no
+/// higher bits. Squares change places, halved from step to step (Hacker's Delight, 7-3), but for
+/// those in rows that are not asked for.
 pub(super) fn transpose(rows: &mut [u64; 64], slices: usize) {
     let (mut live, mut side, mut mask) = (64, 32, u64::MAX >> 32);
     while side > 0 {

@@ -1,5 +1,6 @@
-//! Those for whom slices are asked, one container of 2^16 ordinals at a time, in lines of 512: a cache line, which is what is read of a slice
-//! at once. A line where nobody is left is not read again, so that a question about few, or one that the high bits settle, reads little.
+//! Those for whom slices are asked, one container of 2^16 ordinals at a time, in lines of 512: a
+//! cache line, which is what is read of a slice at once. A line where nobody is left is not read
+//! again, so that a question about few, or one that the high bits settle, reads little.
 
 use crate::blob::{Container, WORDS, Words};
 use crate::popcount::count;
@@ -97,7 +98,8 @@ impl Candidates {
         fastest(Count { candidates: self, bits })
     }
 
-    /// Puts a line in place number `live`, and gives the place for the next: the same, if nobody is in this one.
+    /// Puts a line in place number `live`, and gives the place for the next: the same, if nobody is
+    /// in this one.
     #[inline(always)]
     fn put<S: Simd>(&mut self, simd: S, live: usize, at: u8, line: S::Vector) -> usize {
         // There is always room: lines come from other candidates, each once.
@@ -256,7 +258,9 @@ impl VectorLoop for Count<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> u64 {
         let mut sums = simd.splat(0);
-        for (place, line) in self.candidates.at.iter().zip(&self.candidates.lines).take(self.candidates.live) {
+        for (place, line) in
+            self.candidates.at.iter().zip(&self.candidates.lines).take(self.candidates.live)
+        {
             let bits = line_of(simd, self.bits, *place);
             sums = simd.add_ones(sums, simd.and(simd.load(line), bits));
         }
@@ -282,8 +286,8 @@ impl VectorLoop for Fill<'_> {
     }
 }
 
-/// Containers of a dense slice follow one another, so that what is read after this one is 8 KiB further: it is asked for ahead, for the
-/// processor itself sees no further than its page.
+/// Containers of a dense slice follow one another, so that what is read after this one is 8 KiB
+/// further: it is asked for ahead, for the processor itself sees no further than its page.
 #[inline(always)]
 fn line_of<S: Simd>(simd: S, bits: &Bits, place: u8) -> S::Vector {
     let line = &bits[usize::from(place) % LINES];
@@ -307,7 +311,8 @@ pub(super) fn bits_of<'b>(container: Option<&Container<'b>>, room: &'b mut Bits)
         }
         Some(other) => {
             let words = other.words();
-            for (to, word) in room.as_flattened_mut().as_chunks_mut::<8>().0.iter_mut().zip(&words) {
+            for (to, word) in room.as_flattened_mut().as_chunks_mut::<8>().0.iter_mut().zip(&words)
+            {
                 *to = word.to_le_bytes();
             }
             room

@@ -1,4 +1,5 @@
-//! How numbers are distributed over a crowd: how many lie below given bounds, and what follows from it.
+//! How numbers are distributed over a crowd: how many lie below given bounds, and what follows from
+//! it.
 
 use super::BitSlices;
 use super::candidates::Candidates;
@@ -10,14 +11,23 @@ use croaring::Bitmap as Roaring;
 const BITS_A_PASS: u32 = 4;
 
 impl BitSlices {
-    /// How many numbers of all, or of those in `within`, there are, and how many lie below each of `bounds`, in any order.
+    /// How many numbers of all, or of those in `within`, there are, and how many lie below each of
+    /// `bounds`, in any order.
     ///
     /// # Errors
     /// As [`crate::Bundle::load`].
-    pub fn counts_below(&self, within: Option<&Bitmap>, bounds: &[i128]) -> Result<(u64, Vec<u64>)> {
+    pub fn counts_below(
+        &self,
+        within: Option<&Bitmap>,
+        bounds: &[i128],
+    ) -> Result<(u64, Vec<u64>)> {
         let offset = |bound: i128| bound.saturating_sub(self.min);
         let inner = |bound: i128| (1..=self.span() as i128).contains(&offset(bound));
-        let mut edges: Vec<u128> = bounds.iter().filter(|bound| inner(**bound)).map(|bound| offset(*bound) as u128).collect();
+        let mut edges: Vec<u128> = bounds
+            .iter()
+            .filter(|bound| inner(**bound))
+            .map(|bound| offset(*bound) as u128)
+            .collect();
         edges.sort_unstable();
         edges.dedup();
         let (total, below) = self.below(within, &edges)?;
@@ -29,8 +39,9 @@ impl BitSlices {
         Ok((total, bounds.iter().map(of).collect()))
     }
 
-    /// How many numbers of all, or of those in `within`, lie from each of `edges`, ascending, to below the next: one count less than
-    /// edges. Numbers below the first edge or from the last one on are in none.
+    /// How many numbers of all, or of those in `within`, lie from each of `edges`, ascending, to
+    /// below the next: one count less than edges. Numbers below the first edge or from the last
+    /// one on are in none.
     ///
     /// # Errors
     /// As [`crate::Bundle::load`].
@@ -39,8 +50,9 @@ impl BitSlices {
         Ok(below.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect())
     }
 
-    /// The quantiles of all numbers, or of those in `within`, by nearest rank: of `n` numbers in order the one at position ⌈q × n⌉, counted
-    /// from 1, and the first one for q = 0. One for each of `quantiles`, which are 0 to 1 (others count as the nearer of both); none at all
+    /// The quantiles of all numbers, or of those in `within`, by nearest rank: of `n` numbers in
+    /// order the one at position ⌈q × n⌉, counted from 1, and the first one for q = 0. One for
+    /// each of `quantiles`, which are 0 to 1 (others count as the nearer of both); none at all
     /// when nobody has a number.
     ///
     /// # Errors
@@ -52,9 +64,11 @@ impl BitSlices {
         Self::select(&[(self, within)], &quantiles.iter().map(rank).collect::<Vec<_>>())
     }
 
-    /// The numbers at these ranks, counted from 0, when the numbers of all parts are put in one order; of each part those of all, or of those
-    /// in its bitmap. One for each of `ranks`, in their order; a rank beyond the last counts as the last. None at all when nobody has a
-    /// number. Takes a pass over each part for four bits of the numbers; a pass for a hundred ranks takes some ten times as long as for one.
+    /// The numbers at these ranks, counted from 0, when the numbers of all parts are put in one
+    /// order; of each part those of all, or of those in its bitmap. One for each of `ranks`, in
+    /// their order; a rank beyond the last counts as the last. None at all when nobody has a
+    /// number. Takes a pass over each part for four bits of the numbers; a pass for a hundred ranks
+    /// takes some ten times as long as for one.
     ///
     /// # Errors
     /// As [`crate::Bundle::load`].
@@ -65,8 +79,10 @@ impl BitSlices {
         let (total, _) = Self::all_below(parts, &[])?;
         let most = parts.iter().max_by_key(|(slices, _)| slices.existence().len());
         let Some(((most, _), last)) = most.zip(total.checked_sub(1)) else { return Ok(Vec::new()) };
-        // Edges that are multiples of 2^bits away from where the largest part begins are settled by its higher slices alone.
-        let (low, mut bits) = bracket(parts.iter().filter_map(|(slices, _)| slices.bounds()), most.min);
+        // Edges that are multiples of 2^bits away from where the largest part begins are settled by
+        // its higher slices alone.
+        let (low, mut bits) =
+            bracket(parts.iter().filter_map(|(slices, _)| slices.bounds()), most.min);
         let mut found = vec![low; ranks.len()];
         while bits > 0 {
             // The number of each rank is among the 2^bits from `found`: which part of them?
@@ -76,11 +92,15 @@ impl BitSlices {
             let step = BITS_A_PASS.min(bits);
             bits -= step;
             let inner = (1_usize << step) - 1;
-            let edges: Vec<i128> = different.iter().flat_map(|low| (1..=inner as i128).map(move |part| low + (part << bits))).collect();
+            let edges: Vec<i128> = different
+                .iter()
+                .flat_map(|low| (1..=inner as i128).map(move |part| low + (part << bits)))
+                .collect();
             let (_, below) = Self::all_below(parts, &edges)?;
             for (low, rank) in found.iter_mut().zip(ranks) {
                 let first = edges.partition_point(|edge| edge <= low);
-                let passed = below[first..first + inner].partition_point(|below| below <= rank.min(&last));
+                let passed =
+                    below[first..first + inner].partition_point(|below| below <= rank.min(&last));
                 *low += (passed as i128) << bits;
             }
         }
@@ -98,7 +118,8 @@ impl BitSlices {
         Ok(all)
     }
 
-    /// How many there are, and how many offsets lie below each of `edges`, ascending, each once and none of them 0.
+    /// How many there are, and how many offsets lie below each of `edges`, ascending, each once and
+    /// none of them 0.
     fn below(&self, within: Option<&Bitmap>, edges: &[u128]) -> Result<(u64, Vec<u64>)> {
         if within.is_none() && edges.is_empty() {
             return Ok((self.existence().len(), Vec::new()));
@@ -123,16 +144,25 @@ impl BitSlices {
         let mut uppers = vec![Candidates::none(); self.slices as usize];
         shard.ask(within, true, |asked, slices| {
             for Asked { key, candidates, .. } in asked {
-                Descent { slices, key: *key, bins: &mut bins }.descend(candidates, &mut uppers, 0, edges, 0);
+                Descent { slices, key: *key, bins: &mut bins }.descend(
+                    candidates,
+                    &mut uppers,
+                    0,
+                    edges,
+                    0,
+                );
             }
         });
         bins
     }
 }
 
-/// Where 2^bits numbers begin that hold all between these bounds, and bits: at `origin` or, for numbers beneath it, half of them before it.
+/// Where 2^bits numbers begin that hold all between these bounds, and bits: at `origin` or, for
+/// numbers beneath it, half of them before it.
 fn bracket(bounds: impl Iterator<Item = (i128, i128)>, origin: i128) -> (i128, u32) {
-    let beyond = |(beneath, above): (i128, i128), (low, high): (i128, i128)| (beneath.max(origin - low), above.max(high - origin));
+    let beyond = |(beneath, above): (i128, i128), (low, high): (i128, i128)| {
+        (beneath.max(origin - low), above.max(high - origin))
+    };
     let (beneath, above) = bounds.fold((0, 0), beyond);
     let reach = i128::BITS - above.max(beneath - 1).leading_zeros();
     if beneath > 0 { (origin - (1 << reach), reach + 1) } else { (origin, reach) }
@@ -146,9 +176,17 @@ struct Descent<'d, 'a, 'r> {
 }
 
 impl Descent<'_, '_, '_> {
-    /// Counts `candidates`, whose offsets are `from` to `from + 2^bits - 1`; `edges` lie there and above `from`. The first bin is `bin`.
-    /// There are `bits` places in `uppers`, for those who have a bit.
-    fn descend(&mut self, candidates: &mut Candidates, uppers: &mut [Candidates], from: u128, edges: &[u128], bin: usize) {
+    /// Counts `candidates`, whose offsets are `from` to `from + 2^bits - 1`; `edges` lie there and
+    /// above `from`. The first bin is `bin`. There are `bits` places in `uppers`, for those who
+    /// have a bit.
+    fn descend(
+        &mut self,
+        candidates: &mut Candidates,
+        uppers: &mut [Candidates],
+        from: u128,
+        edges: &[u128],
+        bin: usize,
+    ) {
         if candidates.is_empty() {
             return;
         }

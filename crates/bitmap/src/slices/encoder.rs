@@ -19,7 +19,8 @@ pub struct SliceEncoder {
 impl SliceEncoder {
     /// For numbers from `min` to `max`.
     pub fn new(min: i64, max: i64) -> Self {
-        let bitmaps = (0..=slices_of(min.into(), max.into())).map(|_| ShardEncoder::new()).collect();
+        let bitmaps =
+            (0..=slices_of(min.into(), max.into())).map(|_| ShardEncoder::new()).collect();
         Self { min, bitmaps, buffer: Vec::new() }
     }
 
@@ -39,8 +40,9 @@ impl SliceEncoder {
         self.bitmaps.resize_with(slices_of(min.into(), max.into()) as usize + 1, ShardEncoder::new);
     }
 
-    /// Gives `each` the number, cardinality and portable form of every bitmap that is not empty in shard number `shard`. `lows` are
-    /// strictly ascending, counted from the shard's first ordinal; `numbers` has one for each.
+    /// Gives `each` the number, cardinality and portable form of every bitmap that is not empty in
+    /// shard number `shard`. `lows` are strictly ascending, counted from the shard's first
+    /// ordinal; `numbers` has one for each.
     pub fn encode<E>(
         &mut self,
         shard: u32,

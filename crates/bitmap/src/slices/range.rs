@@ -1,4 +1,5 @@
-//! Comparing: from the highest slice down, for those only who are asked for, until nobody is undecided.
+//! Comparing: from the highest slice down, for those only who are asked for, until nobody is
+//! undecided.
 
 use super::BitSlices;
 use super::candidates::{Bits, Candidates, Sink, Tally};
@@ -15,8 +16,15 @@ thread_local! {
 }
 
 impl BitSlices {
-    /// Those of one shard whose offset is `low` to `high`; of those in `within` only, if that is given.
-    pub(crate) fn range<'a>(&self, scope: &Scope<'a>, low: u128, high: u128, within: Option<&Roaring>) -> Part<'a> {
+    /// Those of one shard whose offset is `low` to `high`; of those in `within` only, if that is
+    /// given.
+    pub(crate) fn range<'a>(
+        &self,
+        scope: &Scope<'a>,
+        low: u128,
+        high: u128,
+        within: Option<&Roaring>,
+    ) -> Part<'a> {
         let Some(shard) = self.shard(scope.number) else { return Part::Empty };
         let mut buffer = scope.pool.take();
         // Somebody without a number has offset 0, which only a range from 0 on takes for one.
@@ -44,7 +52,13 @@ impl BitSlices {
     }
 
     /// How many there are in [`BitSlices::range`]; nothing is written out.
-    pub(crate) fn range_len(&self, shard: u32, low: u128, high: u128, within: Option<&Roaring>) -> u64 {
+    pub(crate) fn range_len(
+        &self,
+        shard: u32,
+        low: u128,
+        high: u128,
+        within: Option<&Roaring>,
+    ) -> u64 {
         let Some(shard) = self.shard(shard) else { return 0 };
         shard.ask(within, low == 0, |asked, slices| {
             let mut found: [Tally; CONTAINERS] = Default::default();
@@ -55,9 +69,15 @@ impl BitSlices {
 }
 
 /// Finds those whose offset of `bits` bits is `low` to `high`, both included.
-fn between(asked: &mut [Asked], slices: &mut Reader<'_, '_>, bits: u32, (low, high): (u128, u128), found: &mut [impl Sink]) {
-    // The highest bit in which the bounds differ. Above it an offset has to have their bits. With a 0 in it, it is below `high`, and with a 1
-    // (those `apart`) above `low`.
+fn between(
+    asked: &mut [Asked],
+    slices: &mut Reader<'_, '_>,
+    bits: u32,
+    (low, high): (u128, u128),
+    found: &mut [impl Sink],
+) {
+    // The highest bit in which the bounds differ. Above it an offset has to have their bits. With a
+    // 0 in it, it is below `high`, and with a 1 (those `apart`) above `low`.
     let parting = (low != high).then(|| 127 - (low ^ high).leading_zeros());
     for bit in (0..bits).rev() {
         let mut undecided = false;
@@ -86,9 +106,16 @@ fn between(asked: &mut [Asked], slices: &mut Reader<'_, '_>, bits: u32, (low, hi
     }
 }
 
-/// The step of bit `bit` in comparing with a lower bound or, flipped, the complements with that of an upper one: where the bound has a bit,
-/// the offset needs it too; where it has none, a bit in the offset is enough.
-fn at_least(candidates: &mut Candidates, bits: &Bits, bit: u32, (bound, flip): (u128, bool), found: &mut impl Sink) {
+/// The step of bit `bit` in comparing with a lower bound or, flipped, the complements with that of
+/// an upper one: where the bound has a bit, the offset needs it too; where it has none, a bit in
+/// the offset is enough.
+fn at_least(
+    candidates: &mut Candidates,
+    bits: &Bits,
+    bit: u32,
+    (bound, flip): (u128, bool),
+    found: &mut impl Sink,
+) {
     if bound & (u128::MAX >> (127 - bit)) == 0 {
         found.all(candidates);
         candidates.clear();

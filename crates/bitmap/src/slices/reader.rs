@@ -1,7 +1,7 @@
 //! Slices where they are stored, one shard at a time, for those in it who are asked for.
 //!
-//! What reads many slices goes through a whole slice of the shard before the next: 128 KiB in a row, which memory gives twice as fast as
-//! pieces of 8 KiB here and there.
+//! What reads many slices goes through a whole slice of the shard before the next: 128 KiB in a
+//! row, which memory gives twice as fast as pieces of 8 KiB here and there.
 
 use super::BitSlices;
 use super::candidates::{Bits, Candidates, NONE, bits_of};
@@ -46,15 +46,22 @@ impl BitSlices {
     /// One shard, which was loaded; `None` where nobody has a number.
     pub(super) fn shard(&self, number: u32) -> Option<Shard<'_>> {
         let (_, existence) = self.bundle.blob(0, number)?;
-        let slices = (0..self.slices).map(|bit| self.bundle.blob(bit + 1, number).map(|(_, blob)| blob)).collect();
+        let slices = (0..self.slices)
+            .map(|bit| self.bundle.blob(bit + 1, number).map(|(_, blob)| blob))
+            .collect();
         Some(Shard { existence, slices })
     }
 }
 
 impl Shard<'_> {
-    /// Hands over all containers in which somebody is asked for: those in `within`, or all who have a number. Only if `existing` it is made
-    /// sure that those in `within` have one.
-    pub(super) fn ask<T>(&self, within: Option<&Roaring>, existing: bool, work: impl FnOnce(&mut [Asked], &mut Reader<'_, '_>) -> T) -> T {
+    /// Hands over all containers in which somebody is asked for: those in `within`, or all who have
+    /// a number. Only if `existing` it is made sure that those in `within` have one.
+    pub(super) fn ask<T>(
+        &self,
+        within: Option<&Roaring>,
+        existing: bool,
+        work: impl FnOnce(&mut [Asked], &mut Reader<'_, '_>) -> T,
+    ) -> T {
         ROOM.with_borrow_mut(|Room { crowd, bits, asked }| {
             let crowd = match within {
                 None => self.existence,
@@ -67,7 +74,11 @@ impl Shard<'_> {
             let mut used = 0;
             for (key, _, container) in crowd.containers() {
                 if asked.len() == used {
-                    asked.push(Asked { key, candidates: Candidates::none(), apart: Candidates::none() });
+                    asked.push(Asked {
+                        key,
+                        candidates: Candidates::none(),
+                        apart: Candidates::none(),
+                    });
                 }
                 let here = &mut asked[used];
                 here.key = key;

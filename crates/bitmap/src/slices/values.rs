@@ -1,5 +1,5 @@
-//! Which numbers a crowd has, and how many have each: parted by one bit after another, from the highest down, until all of a part have the
-//! same number.
+//! Which numbers a crowd has, and how many have each: parted by one bit after another, from the
+//! highest down, until all of a part have the same number.
 
 use super::BitSlices;
 use super::candidates::Candidates;
@@ -18,24 +18,33 @@ struct Counts<'a> {
 }
 
 impl BitSlices {
-    /// Each different number of all, or of those in `within`, ascending, and how many have it; `None` when there are more than `most`. Costs
-    /// a pass over the slices while numbers are few; a thousand different ones cost as much as going through all pairs.
+    /// Each different number of all, or of those in `within`, ascending, and how many have it;
+    /// `None` when there are more than `most`. Costs a pass over the slices while numbers are
+    /// few; a thousand different ones cost as much as going through all pairs.
     ///
     /// # Errors
     /// As [`crate::Bundle::load`].
     pub fn values(&self, within: Option<&Bitmap>, most: usize) -> Result<Option<Vec<(i128, u64)>>> {
         let too_many = AtomicBool::new(false);
         let new = || Counts { counts: BTreeMap::new(), most, too_many: &too_many };
-        let shards = self.shards(within, |shard, within| self.count_values(shard, within, new()))?;
+        let shards =
+            self.shards(within, |shard, within| self.count_values(shard, within, new()))?;
         let mut all = new();
         for shard in shards {
             shard.counts.into_iter().for_each(|(offset, users)| all.add(offset, users));
         }
         let few = !too_many.load(Ordering::Relaxed);
-        Ok(few.then(|| all.counts.into_iter().map(|(offset, users)| (self.number(offset), users)).collect()))
+        Ok(few.then(|| {
+            all.counts.into_iter().map(|(offset, users)| (self.number(offset), users)).collect()
+        }))
     }
 
-    fn count_values<'c>(&self, shard: &Shard<'_>, within: Option<&Roaring>, mut counts: Counts<'c>) -> Counts<'c> {
+    fn count_values<'c>(
+        &self,
+        shard: &Shard<'_>,
+        within: Option<&Roaring>,
+        mut counts: Counts<'c>,
+    ) -> Counts<'c> {
         let mut uppers = vec![Candidates::none(); self.slices as usize];
         shard.ask(within, true, |asked, slices| {
             for Asked { key, candidates, .. } in asked {
@@ -55,7 +64,8 @@ impl Counts<'_> {
     }
 }
 
-/// Counts `candidates`, whose offsets are `from` to `from + 2^bits - 1`, by offset. There are `bits` places in `uppers`.
+/// Counts `candidates`, whose offsets are `from` to `from + 2^bits - 1`, by offset. There are
+/// `bits` places in `uppers`.
 fn part(
     candidates: &mut Candidates,
     uppers: &mut [Candidates],

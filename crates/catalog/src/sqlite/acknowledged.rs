@@ -1,6 +1,8 @@
-//! What was acknowledged is still there: the number of commits, noted beside the file, and the files under their names.
+//! What was acknowledged is still there: the number of commits, noted beside the file, and the
+//! files under their names.
 //!
-//! SQLite drops what stands behind a damaged frame of its write-ahead log without a word, and goes on writing to a file that was deleted.
+//! SQLite drops what stands behind a damaged frame of its write-ahead log without a word, and goes
+//! on writing to a file that was deleted.
 
 use crate::{Error, Result};
 use parking_lot::Mutex;
@@ -12,19 +14,30 @@ use taghouse_disk::{Mark, Standing};
 pub(super) struct Acknowledged {
     mark: Mutex<Mark>,
     file: Standing,
-    /// Made by the first connection that writes, and removed by the last that closes: it may be another one later, but not none.
+    /// Made by the first connection that writes, and removed by the last that closes: it may be
+    /// another one later, but not none.
     log: PathBuf,
 }
 
 impl Acknowledged {
     /// Compares the file with its mark.
     pub(super) async fn check(connection: &mut SqliteConnection, path: &Path) -> Result<Self> {
-        let failed = |error: std::io::Error| Error::Unavailable(format!("{}: {error}", path.display()));
-        // The mark first: another process may commit meanwhile, and then the file's number is the greater.
+        let failed =
+            |error: std::io::Error| Error::Unavailable(format!("{}: {error}", path.display()));
+        // The mark first: another process may commit meanwhile, and then the file's number is the
+        // greater.
         let (mut mark, acknowledged) = Mark::open(mark_of(path)).map_err(failed)?;
         let found = commits(connection).await?;
-        if let Some(missing) = acknowledged.and_then(|acknowledged| acknowledged.checked_sub(found)).filter(|missing| *missing > 0) {
-            return Err(Error::Lost { path: path.to_owned(), log: log_of(path), missing, mark: mark.path().to_owned() });
+        if let Some(missing) = acknowledged
+            .and_then(|acknowledged| acknowledged.checked_sub(found))
+            .filter(|missing| *missing > 0)
+        {
+            return Err(Error::Lost {
+                path: path.to_owned(),
+                log: log_of(path),
+                missing,
+                mark: mark.path().to_owned(),
+            });
         }
         mark.set(found);
         let file = Standing::of(path.to_owned()).map_err(failed)?;
@@ -50,7 +63,8 @@ pub(super) fn noted(path: &Path) -> u64 {
 
 /// How many commits the file says that there were.
 async fn commits(connection: &mut SqliteConnection) -> Result<u64> {
-    let number: i64 = sqlx::query_scalar("SELECT number FROM commits").fetch_one(connection).await?;
+    let number: i64 =
+        sqlx::query_scalar("SELECT number FROM commits").fetch_one(connection).await?;
     u64::try_from(number).map_err(|_| Error::Corrupt(format!("the number of commits is {number}")))
 }
 

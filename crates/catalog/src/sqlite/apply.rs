@@ -10,14 +10,23 @@ use taghouse_model::{AppId, Name, TimestampMs};
 pub(super) async fn apply(db: &mut SqliteConnection, change: &Change) -> Result<()> {
     match change {
         Change::PutPointer { kind, app, name, expected, value } => {
-            let next = next_revision(pointer_revision(db, kind, app, name).await?, *expected, || pointer_label(kind, app, name))?;
+            let next =
+                next_revision(pointer_revision(db, kind, app, name).await?, *expected, || {
+                    pointer_label(kind, app, name)
+                })?;
             put_pointer(db, kind, app, name, next, Some(value)).await
         }
         Change::DeletePointer { kind, app, name, expected } => {
-            let next = next_revision(pointer_revision(db, kind, app, name).await?, Some(*expected), || pointer_label(kind, app, name))?;
+            let next = next_revision(
+                pointer_revision(db, kind, app, name).await?,
+                Some(*expected),
+                || pointer_label(kind, app, name),
+            )?;
             put_pointer(db, kind, app, name, next, None).await
         }
-        Change::SwapTable { app, table, expected, location } => swap_table(db, app, table, expected.as_deref(), location).await,
+        Change::SwapTable { app, table, expected, location } => {
+            swap_table(db, app, table, expected.as_deref(), location).await
+        }
         Change::PutDefinition { app, kind, name, expected, body, at_ms } => {
             let found = definition_revision(db, app, kind, name).await?;
             let next = next_revision(found, *expected, || definition_label(app, kind, name))?;
@@ -29,12 +38,16 @@ pub(super) async fn apply(db: &mut SqliteConnection, change: &Change) -> Result<
             put_definition(db, app, kind, name, next, None, None).await
         }
         Change::RecordFile { app, source, file } => record_file(db, app, source, file).await,
-        Change::ReplaceFile { app, source, expected_batch, file } => replace_file(db, app, source, *expected_batch, file).await,
+        Change::ReplaceFile { app, source, expected_batch, file } => {
+            replace_file(db, app, source, *expected_batch, file).await
+        }
         Change::PutKey(key) => put_key(db, key).await,
         Change::RevokeKey { id, at_ms } => revoke_key(db, id, *at_ms).await,
         Change::PutRun(run) => put_run(db, run).await,
         Change::Audit(line) => put_audit(db, line).await,
-        Change::PruneAudit { before_ms, keep, at_once } => prune_audit(db, *before_ms, *keep, *at_once).await,
+        Change::PruneAudit { before_ms, keep, at_once } => {
+            prune_audit(db, *before_ms, *keep, *at_once).await
+        }
     }
 }
 
@@ -56,20 +69,38 @@ fn next_revision(found: Found, expected: Option<u64>, label: impl Fn() -> String
     if live == wanted {
         return Ok(found.map_or(1, |(revision, _)| revision + 1));
     }
-    let say = |revision: Option<i64>| revision.map_or_else(|| "none".to_owned(), |revision| format!("revision {revision}"));
+    let say = |revision: Option<i64>| {
+        revision.map_or_else(|| "none".to_owned(), |revision| format!("revision {revision}"))
+    };
     Err(Error::Conflict { what: label(), expected: say(wanted), found: say(live) })
 }
 
 fn number(number: u64, what: &str) -> Result<i64> {
-    i64::try_from(number).map_err(|_| Error::Invalid(format!("{what} is {number}, more than the catalog holds (2^63 - 1)")))
+    i64::try_from(number).map_err(|_| {
+        Error::Invalid(format!("{what} is {number}, more than the catalog holds (2^63 - 1)"))
+    })
 }
 
-async fn pointer_revision(db: &mut SqliteConnection, kind: &str, app: &AppId, name: &str) -> Result<Found> {
-    let row = sqlx::query_as("SELECT revision, value IS NOT NULL FROM pointers WHERE kind = ? AND app = ? AND name = ?");
+async fn pointer_revision(
+    db: &mut SqliteConnection,
+    kind: &str,
+    app: &AppId,
+    name: &str,
+) -> Result<Found> {
+    let row = sqlx::query_as(
+        "SELECT revision, value IS NOT NULL FROM pointers WHERE kind = ? AND app = ? AND name = ?",
+    );
     Ok(row.bind(kind).bind(app.as_str()).bind(name).fetch_optional(db).await?)
 }
 
-async fn put_pointer(db: &mut SqliteConnection, kind: &str, app: &AppId, name: &str, revision: i64, value: Option<&Json>) -> Result<()> {
+async fn put_pointer(
+    db: &mut SqliteConnection,
+    kind: &str,
+    app: &AppId,
+    name: &str,
+    revision: i64,
+    value: Option<&Json>,
+) -> Result<()> {
     sqlx::query(
         "INSERT INTO pointers (kind, app, name, revision, value) VALUES (?, ?, ?, ?, ?)
          ON CONFLICT (kind, app, name) DO UPDATE SET revision = excluded.revision, value = excluded.value",
@@ -84,8 +115,15 @@ async fn put_pointer(db: &mut SqliteConnection, kind: &str, app: &AppId, name: &
     Ok(())
 }
 
-async fn definition_revision(db: &mut SqliteConnection, app: &AppId, kind: &str, name: &str) -> Result<Found> {
-    let row = sqlx::query_as("SELECT revision, body IS NOT NULL FROM definitions WHERE app = ? AND kind = ? AND name = ?");
+async fn definition_revision(
+    db: &mut SqliteConnection,
+    app: &AppId,
+    kind: &str,
+    name: &str,
+) -> Result<Found> {
+    let row = sqlx::query_as(
+        "SELECT revision, body IS NOT NULL FROM definitions WHERE app = ? AND kind = ? AND name = ?",
+    );
     Ok(row.bind(app.as_str()).bind(kind).bind(name).fetch_optional(db).await?)
 }
 
@@ -98,7 +136,8 @@ async fn put_definition(
     body: Option<&Json>,
     at_ms: Option<TimestampMs>,
 ) -> Result<()> {
-    // A deletion carries no time (the audit trail does): the row of a deleted definition keeps the time of its last put.
+    // A deletion carries no time (the audit trail does): the row of a deleted definition keeps the
+    // time of its last put.
     sqlx::query(
         "INSERT INTO definitions (app, kind, name, revision, body, updated_ms) VALUES (?1, ?2, ?3, ?4, ?5, coalesce(?6, 0))
          ON CONFLICT (app, kind, name) DO UPDATE SET revision = ?4, body = ?5, updated_ms = coalesce(?6, updated_ms)",
@@ -114,7 +153,13 @@ async fn put_definition(
     Ok(())
 }
 
-async fn swap_table(db: &mut SqliteConnection, app: &AppId, table: &str, expected: Option<&str>, location: &str) -> Result<()> {
+async fn swap_table(
+    db: &mut SqliteConnection,
+    app: &AppId,
+    table: &str,
+    expected: Option<&str>,
+    location: &str,
+) -> Result<()> {
     let found: Option<Option<String>> = sqlx::query_scalar(
         "SELECT metadata_location FROM iceberg_tables WHERE catalog_name = ? AND table_namespace = ? AND table_name = ?",
     )
@@ -126,7 +171,11 @@ async fn swap_table(db: &mut SqliteConnection, app: &AppId, table: &str, expecte
     let found = found.flatten();
     if found.as_deref() != expected {
         let say = |location: Option<&str>| location.unwrap_or("none").to_owned();
-        return Err(Error::Conflict { what: format!("table {app}.{table}"), expected: say(expected), found: say(found.as_deref()) });
+        return Err(Error::Conflict {
+            what: format!("table {app}.{table}"),
+            expected: say(expected),
+            found: say(found.as_deref()),
+        });
     }
     // pyiceberg lists a namespace by its properties, and this one is the least it writes itself.
     sqlx::query(
@@ -153,36 +202,64 @@ async fn swap_table(db: &mut SqliteConnection, app: &AppId, table: &str, expecte
     Ok(())
 }
 
-async fn record_file(db: &mut SqliteConnection, app: &AppId, source: &Name, file: &IngestedFile) -> Result<()> {
-    let found: Option<String> = sqlx::query_scalar("SELECT checksum FROM ingested_files WHERE app = ? AND source = ? AND name = ?")
-        .bind(app.as_str())
-        .bind(source.as_str())
-        .bind(&file.name)
-        .fetch_optional(&mut *db)
-        .await?;
+async fn record_file(
+    db: &mut SqliteConnection,
+    app: &AppId,
+    source: &Name,
+    file: &IngestedFile,
+) -> Result<()> {
+    let found: Option<String> = sqlx::query_scalar(
+        "SELECT checksum FROM ingested_files WHERE app = ? AND source = ? AND name = ?",
+    )
+    .bind(app.as_str())
+    .bind(source.as_str())
+    .bind(&file.name)
+    .fetch_optional(&mut *db)
+    .await?;
     if let Some(checksum) = found {
         let what = format!("file {app}/{source}/{}", file.name);
-        return Err(Error::Conflict { what, expected: "none".to_owned(), found: format!("checksum {checksum}") });
+        return Err(Error::Conflict {
+            what,
+            expected: "none".to_owned(),
+            found: format!("checksum {checksum}"),
+        });
     }
     insert_file(db, app, source, file).await
 }
 
-async fn replace_file(db: &mut SqliteConnection, app: &AppId, source: &Name, expected_batch: u64, file: &IngestedFile) -> Result<()> {
-    let gone = sqlx::query("DELETE FROM ingested_files WHERE app = ? AND source = ? AND name = ? AND batch = ?")
-        .bind(app.as_str())
-        .bind(source.as_str())
-        .bind(&file.name)
-        .bind(number(expected_batch, "the batch number")?)
-        .execute(&mut *db)
-        .await?;
+async fn replace_file(
+    db: &mut SqliteConnection,
+    app: &AppId,
+    source: &Name,
+    expected_batch: u64,
+    file: &IngestedFile,
+) -> Result<()> {
+    let gone = sqlx::query(
+        "DELETE FROM ingested_files WHERE app = ? AND source = ? AND name = ? AND batch = ?",
+    )
+    .bind(app.as_str())
+    .bind(source.as_str())
+    .bind(&file.name)
+    .bind(number(expected_batch, "the batch number")?)
+    .execute(&mut *db)
+    .await?;
     if gone.rows_affected() == 0 {
         let what = format!("file {app}/{source}/{}", file.name);
-        return Err(Error::Conflict { what, expected: format!("batch {expected_batch}"), found: "another or none".to_owned() });
+        return Err(Error::Conflict {
+            what,
+            expected: format!("batch {expected_batch}"),
+            found: "another or none".to_owned(),
+        });
     }
     insert_file(db, app, source, file).await
 }
 
-async fn insert_file(db: &mut SqliteConnection, app: &AppId, source: &Name, file: &IngestedFile) -> Result<()> {
+async fn insert_file(
+    db: &mut SqliteConnection,
+    app: &AppId,
+    source: &Name,
+    file: &IngestedFile,
+) -> Result<()> {
     sqlx::query(
         "INSERT INTO ingested_files
          (app, source, name, size_bytes, checksum, rows, accepted, rejected, filtered, duplicates, batch, ingested_ms)
@@ -222,14 +299,25 @@ async fn put_key(db: &mut SqliteConnection, key: &KeyRecord) -> Result<()> {
     if done.rows_affected() == 1 {
         return KEYS.seal(db, &[&key.id]).await;
     }
-    Err(Error::Conflict { what: format!("key {}", key.id), expected: "none".to_owned(), found: "a key of that id".to_owned() })
+    Err(Error::Conflict {
+        what: format!("key {}", key.id),
+        expected: "none".to_owned(),
+        found: "a key of that id".to_owned(),
+    })
 }
 
 async fn revoke_key(db: &mut SqliteConnection, id: &str, at_ms: TimestampMs) -> Result<()> {
     // A damaged row must not get a checksum that fits it.
-    let found = sqlx::query("SELECT * FROM api_keys WHERE id = ?").bind(id).fetch_optional(&mut *db).await?;
+    let found = sqlx::query("SELECT * FROM api_keys WHERE id = ?")
+        .bind(id)
+        .fetch_optional(&mut *db)
+        .await?;
     KEYS.check(&found.ok_or_else(|| Error::NotFound(format!("key {id}")))?)?;
-    sqlx::query("UPDATE api_keys SET revoked_ms = coalesce(revoked_ms, ?) WHERE id = ?").bind(at_ms).bind(id).execute(&mut *db).await?;
+    sqlx::query("UPDATE api_keys SET revoked_ms = coalesce(revoked_ms, ?) WHERE id = ?")
+        .bind(at_ms)
+        .bind(id)
+        .execute(&mut *db)
+        .await?;
     KEYS.seal(db, &[id]).await
 }
 
@@ -252,19 +340,25 @@ async fn put_run(db: &mut SqliteConnection, run: &RunRecord) -> Result<()> {
         return RUNS.seal(db, &[&run.id]).await;
     }
     let expected = format!("a run of app {}", run.app);
-    Err(Error::Conflict { what: format!("run {}", run.id), expected, found: "a run of another app".to_owned() })
+    Err(Error::Conflict {
+        what: format!("run {}", run.id),
+        expected,
+        found: "a run of another app".to_owned(),
+    })
 }
 
 async fn put_audit(db: &mut SqliteConnection, line: &AuditRecord) -> Result<()> {
-    sqlx::query("INSERT INTO audit (app, at_ms, actor, action, subject, outcome) VALUES (?, ?, ?, ?, ?, ?)")
-        .bind(line.app.as_ref().map(AppId::as_str))
-        .bind(line.at_ms)
-        .bind(&line.actor)
-        .bind(&line.action)
-        .bind(&line.subject)
-        .bind(&line.outcome)
-        .execute(&mut *db)
-        .await?;
+    sqlx::query(
+        "INSERT INTO audit (app, at_ms, actor, action, subject, outcome) VALUES (?, ?, ?, ?, ?, ?)",
+    )
+    .bind(line.app.as_ref().map(AppId::as_str))
+    .bind(line.at_ms)
+    .bind(&line.actor)
+    .bind(&line.action)
+    .bind(&line.subject)
+    .bind(&line.outcome)
+    .execute(&mut *db)
+    .await?;
     AUDIT.seal(&mut *db, &[]).await?;
     note_open(db, line).await
 }
@@ -288,13 +382,20 @@ async fn note_open(db: &mut SqliteConnection, line: &AuditRecord) -> Result<()> 
     Ok(())
 }
 
-async fn prune_audit(db: &mut SqliteConnection, before_ms: TimestampMs, keep: u64, at_once: u32) -> Result<()> {
+async fn prune_audit(
+    db: &mut SqliteConnection,
+    before_ms: TimestampMs,
+    keep: u64,
+    at_once: u32,
+) -> Result<()> {
     // Ids rise with the lines, so the oldest are found without an index by time.
-    sqlx::query("DELETE FROM audit WHERE id IN (SELECT id FROM audit ORDER BY id LIMIT ?) AND at_ms < ?")
-        .bind(at_once)
-        .bind(before_ms)
-        .execute(&mut *db)
-        .await?;
+    sqlx::query(
+        "DELETE FROM audit WHERE id IN (SELECT id FROM audit ORDER BY id LIMIT ?) AND at_ms < ?",
+    )
+    .bind(at_once)
+    .bind(before_ms)
+    .execute(&mut *db)
+    .await?;
     sqlx::query("DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE id <= (SELECT max(id) FROM audit) - ? ORDER BY id LIMIT ?)")
         .bind(number(keep, "the number of lines to keep")?)
         .bind(at_once)

@@ -6,12 +6,16 @@ mod schema;
 mod sealed;
 
 use crate::{
-    AuditEntry, AuditQuery, AuditRecord, Catalog, Change, Error, IngestedFile, KeyRecord, Pointer, Result, RunRecord, StoredDefinition,
+    AuditEntry, AuditQuery, AuditRecord, Catalog, Change, Error, IngestedFile, KeyRecord, Pointer,
+    Result, RunRecord, StoredDefinition,
 };
 use acknowledged::Acknowledged;
 use async_trait::async_trait;
 use sqlx::Connection;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,13 +24,16 @@ use taghouse_model::{AppId, Name};
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 const READERS: u32 = 4;
-/// The catalog name under which pyiceberg finds our tables: `SqlCatalog("taghouse", uri="sqlite:///…/catalog.db")`.
+/// The catalog name under which pyiceberg finds our tables: `SqlCatalog("taghouse",
+/// uri="sqlite:///…/catalog.db")`.
 const ICEBERG_CATALOG: &str = "taghouse";
 
-/// The catalog in one SQLite file: write-ahead log, synced at every commit, one writer, several readers.
+/// The catalog in one SQLite file: write-ahead log, synced at every commit, one writer, several
+/// readers.
 ///
-/// Several processes may open the same file; each commit is still atomic among them. Beside it, a file with the ending `mark` notes how
-/// many commits were acknowledged: a file that has lost some is refused.
+/// Several processes may open the same file; each commit is still atomic among them. Beside it, a
+/// file with the ending `mark` notes how many commits were acknowledged: a file that has lost some
+/// is refused.
 #[derive(Debug, Clone)]
 pub struct SqliteCatalog {
     // One connection: writers of this process queue for it instead of meeting SQLITE_BUSY.
@@ -40,8 +47,8 @@ impl SqliteCatalog {
     /// Opens the file, making it where there is none, and brings its schema up to date.
     ///
     /// # Errors
-    /// `Corrupt` for a file that is not a catalog, `Lost` for one that lacks acknowledged commits, `TooNew` for one of a newer schema,
-    /// `Unavailable` for one that cannot be reached.
+    /// `Corrupt` for a file that is not a catalog, `Lost` for one that lacks acknowledged commits,
+    /// `TooNew` for one of a newer schema, `Unavailable` for one that cannot be reached.
     pub async fn open(path: &Path) -> Result<Self> {
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -49,8 +56,11 @@ impl SqliteCatalog {
             .foreign_keys(true)
             .synchronous(SqliteSynchronous::Full)
             .thread_name(|n| format!("catalog-{n}"));
-        let pool =
-            SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).idle_timeout(None).max_lifetime(None).test_before_acquire(false);
+        let pool = SqlitePoolOptions::new()
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false);
         let write = options.clone().create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
         schema::refuse_foreign_bytes(path)?;
         let open = async {
@@ -76,7 +86,8 @@ impl SqliteCatalog {
         Ok(Self { writer, readers, acknowledged: Arc::new(acknowledged), path: path.to_owned() })
     }
 
-    /// Waits for what runs and closes the file. Calls after this are `Unavailable`. Needless for durability: every commit is on disk.
+    /// Waits for what runs and closes the file. Calls after this are `Unavailable`. Needless for
+    /// durability: every commit is on disk.
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
@@ -92,7 +103,8 @@ impl Catalog for SqliteCatalog {
                 Ok(number) => self.acknowledged.note(number),
                 Err(Failure::Refused(error)) => Err(error),
                 Err(Failure::Broken(error)) => {
-                    // A disk that is full, say: a connection that could not end its transaction would refuse every later one.
+                    // A disk that is full, say: a connection that could not end its transaction
+                    // would refuse every later one.
                     connection.close_on_drop();
                     Err(error)
                 }
@@ -102,7 +114,9 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn pointer(&self, kind: &str, app: &AppId, name: &str) -> Result<Option<Pointer>> {
-        read::pointer(&self.readers, kind, app, name).await.map_err(|error| error.of_file(&self.path))
+        read::pointer(&self.readers, kind, app, name)
+            .await
+            .map_err(|error| error.of_file(&self.path))
     }
 
     async fn pointers(&self, kind: &str, app: &AppId) -> Result<Vec<(String, Pointer)>> {
@@ -110,7 +124,9 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn pointer_revisions(&self, kind: &str, app: &AppId) -> Result<Vec<(String, u64)>> {
-        read::pointer_revisions(&self.readers, kind, app).await.map_err(|error| error.of_file(&self.path))
+        read::pointer_revisions(&self.readers, kind, app)
+            .await
+            .map_err(|error| error.of_file(&self.path))
     }
 
     async fn definitions(&self, app: &AppId) -> Result<Vec<StoredDefinition>> {
@@ -122,7 +138,9 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn table_location(&self, app: &AppId, table: &str) -> Result<Option<String>> {
-        read::table_location(&self.readers, app, table).await.map_err(|error| error.of_file(&self.path))
+        read::table_location(&self.readers, app, table)
+            .await
+            .map_err(|error| error.of_file(&self.path))
     }
 
     async fn tables(&self, app: &AppId) -> Result<Vec<String>> {
@@ -130,7 +148,9 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn ingested_files(&self, app: &AppId, source: &Name) -> Result<Vec<IngestedFile>> {
-        read::ingested_files(&self.readers, app, source).await.map_err(|error| error.of_file(&self.path))
+        read::ingested_files(&self.readers, app, source)
+            .await
+            .map_err(|error| error.of_file(&self.path))
     }
 
     async fn keys(&self) -> Result<Vec<KeyRecord>> {
@@ -177,17 +197,24 @@ impl<E: Into<Error>> From<E> for Failure {
 }
 
 /// Applies the changes in one transaction; the number of the commit.
-async fn write(connection: &mut SqliteConnection, changes: &[Change]) -> std::result::Result<u64, Failure> {
-    // IMMEDIATE takes the write lock before the first condition is read, so what is checked cannot move until the end.
+async fn write(
+    connection: &mut SqliteConnection,
+    changes: &[Change],
+) -> std::result::Result<u64, Failure> {
+    // IMMEDIATE takes the write lock before the first condition is read, so what is checked cannot
+    // move until the end.
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     for change in changes {
         if let Err(error) = apply::apply(&mut transaction, change).await {
             transaction.rollback().await?;
-            let refused = matches!(error, Error::Conflict { .. } | Error::NotFound(_) | Error::Invalid(_));
+            let refused =
+                matches!(error, Error::Conflict { .. } | Error::NotFound(_) | Error::Invalid(_));
             return Err(if refused { Failure::Refused(error) } else { Failure::Broken(error) });
         }
     }
-    let number: i64 = sqlx::query_scalar("UPDATE commits SET number = number + 1 RETURNING number").fetch_one(&mut *transaction).await?;
+    let number: i64 = sqlx::query_scalar("UPDATE commits SET number = number + 1 RETURNING number")
+        .fetch_one(&mut *transaction)
+        .await?;
     transaction.commit().await?;
     Ok(u64::try_from(number).unwrap_or(0))
 }

@@ -1,7 +1,10 @@
 use super::ICEBERG_CATALOG;
 use super::rows::{AUDIT, FILES, KEYS, RUNS};
 use super::sealed::Place;
-use crate::{AuditEntry, AuditQuery, AuditRecord, Error, IngestedFile, KeyRecord, Pointer, Result, RunRecord, StoredDefinition};
+use crate::{
+    AuditEntry, AuditQuery, AuditRecord, Error, IngestedFile, KeyRecord, Pointer, Result,
+    RunRecord, StoredDefinition,
+};
 use serde_json::Value as Json;
 use sqlx::Row;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
@@ -11,7 +14,8 @@ use taghouse_model::{AppId, Name};
 /// Text that the catalog itself wrote: if it no longer parses, the file is damaged.
 fn json(row: &SqliteRow, column: &str) -> Result<Json> {
     let text: &str = row.try_get(column)?;
-    serde_json::from_str(text).map_err(|e| Error::Corrupt(format!("column {column} holds no JSON ({e})")))
+    serde_json::from_str(text)
+        .map_err(|e| Error::Corrupt(format!("column {column} holds no JSON ({e})")))
 }
 
 fn natural(row: &SqliteRow, column: &str) -> Result<u64> {
@@ -25,15 +29,25 @@ fn app_id(text: &str) -> Result<AppId> {
 
 /// As [`json`], of a row with a checksum.
 fn sealed_json(row: &SqliteRow, kind: &str, app: &AppId, name: &str, column: &str) -> Result<Json> {
-    let text = Place { kind, app: app.as_str(), name, revision: row.try_get("revision")? }.unseal(row.try_get(column)?)?;
-    serde_json::from_str(text).map_err(|e| Error::Corrupt(format!("column {column} holds no JSON ({e})")))
+    let text = Place { kind, app: app.as_str(), name, revision: row.try_get("revision")? }
+        .unseal(row.try_get(column)?)?;
+    serde_json::from_str(text)
+        .map_err(|e| Error::Corrupt(format!("column {column} holds no JSON ({e})")))
 }
 
 fn pointer_of(row: &SqliteRow, kind: &str, app: &AppId, name: &str) -> Result<Pointer> {
-    Ok(Pointer { revision: natural(row, "revision")?, value: sealed_json(row, kind, app, name, "value")? })
+    Ok(Pointer {
+        revision: natural(row, "revision")?,
+        value: sealed_json(row, kind, app, name, "value")?,
+    })
 }
 
-pub(super) async fn pointer(pool: &SqlitePool, kind: &str, app: &AppId, name: &str) -> Result<Option<Pointer>> {
+pub(super) async fn pointer(
+    pool: &SqlitePool,
+    kind: &str,
+    app: &AppId,
+    name: &str,
+) -> Result<Option<Pointer>> {
     let row = sqlx::query("SELECT revision, value FROM pointers WHERE kind = ? AND app = ? AND name = ? AND value IS NOT NULL")
         .bind(kind)
         .bind(app.as_str())
@@ -43,7 +57,11 @@ pub(super) async fn pointer(pool: &SqlitePool, kind: &str, app: &AppId, name: &s
     row.as_ref().map(|row| pointer_of(row, kind, app, name)).transpose()
 }
 
-pub(super) async fn pointers(pool: &SqlitePool, kind: &str, app: &AppId) -> Result<Vec<(String, Pointer)>> {
+pub(super) async fn pointers(
+    pool: &SqlitePool,
+    kind: &str,
+    app: &AppId,
+) -> Result<Vec<(String, Pointer)>> {
     let rows = sqlx::query("SELECT name, revision, value FROM pointers WHERE kind = ? AND app = ? AND value IS NOT NULL ORDER BY name")
         .bind(kind)
         .bind(app.as_str())
@@ -57,7 +75,11 @@ pub(super) async fn pointers(pool: &SqlitePool, kind: &str, app: &AppId) -> Resu
     rows.iter().map(named).collect()
 }
 
-pub(super) async fn pointer_revisions(pool: &SqlitePool, kind: &str, app: &AppId) -> Result<Vec<(String, u64)>> {
+pub(super) async fn pointer_revisions(
+    pool: &SqlitePool,
+    kind: &str,
+    app: &AppId,
+) -> Result<Vec<(String, u64)>> {
     let rows = sqlx::query("SELECT name, revision FROM pointers WHERE kind = ? AND app = ? AND value IS NOT NULL ORDER BY name")
         .bind(kind)
         .bind(app.as_str())
@@ -87,12 +109,19 @@ pub(super) async fn definitions(pool: &SqlitePool, app: &AppId) -> Result<Vec<St
 }
 
 pub(super) async fn apps(pool: &SqlitePool) -> Result<Vec<AppId>> {
-    let texts: Vec<String> =
-        sqlx::query_scalar("SELECT DISTINCT app FROM definitions WHERE body IS NOT NULL ORDER BY app").fetch_all(pool).await?;
+    let texts: Vec<String> = sqlx::query_scalar(
+        "SELECT DISTINCT app FROM definitions WHERE body IS NOT NULL ORDER BY app",
+    )
+    .fetch_all(pool)
+    .await?;
     texts.iter().map(|text| app_id(text)).collect()
 }
 
-pub(super) async fn table_location(pool: &SqlitePool, app: &AppId, table: &str) -> Result<Option<String>> {
+pub(super) async fn table_location(
+    pool: &SqlitePool,
+    app: &AppId,
+    table: &str,
+) -> Result<Option<String>> {
     let location: Option<Option<String>> = sqlx::query_scalar(
         "SELECT metadata_location FROM iceberg_tables WHERE catalog_name = ? AND table_namespace = ? AND table_name = ?",
     )
@@ -112,12 +141,17 @@ pub(super) async fn tables(pool: &SqlitePool, app: &AppId) -> Result<Vec<String>
     Ok(names.bind(ICEBERG_CATALOG).bind(app.as_str()).fetch_all(pool).await?)
 }
 
-pub(super) async fn ingested_files(pool: &SqlitePool, app: &AppId, source: &Name) -> Result<Vec<IngestedFile>> {
-    let rows = sqlx::query("SELECT * FROM ingested_files WHERE app = ? AND source = ? ORDER BY name")
-        .bind(app.as_str())
-        .bind(source.as_str())
-        .fetch_all(pool)
-        .await?;
+pub(super) async fn ingested_files(
+    pool: &SqlitePool,
+    app: &AppId,
+    source: &Name,
+) -> Result<Vec<IngestedFile>> {
+    let rows =
+        sqlx::query("SELECT * FROM ingested_files WHERE app = ? AND source = ? ORDER BY name")
+            .bind(app.as_str())
+            .bind(source.as_str())
+            .fetch_all(pool)
+            .await?;
     let file = |row: &SqliteRow| {
         FILES.check(row)?;
         Ok(IngestedFile {
@@ -137,7 +171,8 @@ pub(super) async fn ingested_files(pool: &SqlitePool, app: &AppId, source: &Name
 }
 
 pub(super) async fn keys(pool: &SqlitePool) -> Result<Vec<KeyRecord>> {
-    let rows = sqlx::query("SELECT * FROM api_keys ORDER BY created_ms, id").fetch_all(pool).await?;
+    let rows =
+        sqlx::query("SELECT * FROM api_keys ORDER BY created_ms, id").fetch_all(pool).await?;
     let key = |row: &SqliteRow| {
         KEYS.check(row)?;
         let role: &str = row.try_get("role")?;
@@ -145,8 +180,12 @@ pub(super) async fn keys(pool: &SqlitePool) -> Result<Vec<KeyRecord>> {
         Ok(KeyRecord {
             id: row.try_get("id")?,
             app: row.try_get::<Option<&str>, _>("app")?.map(app_id).transpose()?,
-            role: role.parse().map_err(|e: taghouse_model::Invalid| Error::Corrupt(e.to_string()))?,
-            secret_sha256: digest.try_into().map_err(|_| Error::Corrupt("a key's digest is not 32 bytes".to_owned()))?,
+            role: role
+                .parse()
+                .map_err(|e: taghouse_model::Invalid| Error::Corrupt(e.to_string()))?,
+            secret_sha256: digest
+                .try_into()
+                .map_err(|_| Error::Corrupt("a key's digest is not 32 bytes".to_owned()))?,
             note: row.try_get("note")?,
             created_ms: row.try_get("created_ms")?,
             revoked_ms: row.try_get("revoked_ms")?,
@@ -169,17 +208,24 @@ fn run_of(row: &SqliteRow) -> Result<RunRecord> {
 }
 
 pub(super) async fn runs(pool: &SqlitePool, app: &AppId, limit: u32) -> Result<Vec<RunRecord>> {
-    let rows = sqlx::query("SELECT * FROM runs WHERE app = ? ORDER BY started_ms DESC, id DESC LIMIT ?");
+    let rows =
+        sqlx::query("SELECT * FROM runs WHERE app = ? ORDER BY started_ms DESC, id DESC LIMIT ?");
     rows.bind(app.as_str()).bind(limit).fetch_all(pool).await?.iter().map(run_of).collect()
 }
 
 pub(super) async fn run(pool: &SqlitePool, app: &AppId, id: &str) -> Result<Option<RunRecord>> {
-    let row = sqlx::query("SELECT * FROM runs WHERE app = ? AND id = ?").bind(app.as_str()).bind(id).fetch_optional(pool).await?;
+    let row = sqlx::query("SELECT * FROM runs WHERE app = ? AND id = ?")
+        .bind(app.as_str())
+        .bind(id)
+        .fetch_optional(pool)
+        .await?;
     row.as_ref().map(run_of).transpose()
 }
 
 pub(super) async fn unfinished_runs(pool: &SqlitePool) -> Result<Vec<RunRecord>> {
-    let rows = sqlx::query("SELECT * FROM runs WHERE finished_ms IS NULL ORDER BY started_ms, id").fetch_all(pool).await?;
+    let rows = sqlx::query("SELECT * FROM runs WHERE finished_ms IS NULL ORDER BY started_ms, id")
+        .fetch_all(pool)
+        .await?;
     rows.iter().map(run_of).collect()
 }
 
@@ -204,13 +250,19 @@ pub(super) async fn audit(pool: &SqlitePool, query: &AuditQuery) -> Result<Vec<A
 
 /// In a read transaction of SQLite's own.
 pub(super) async fn copy(pool: &SqlitePool, file: &Path) -> Result<()> {
-    let target = file.to_str().ok_or_else(|| Error::Invalid(format!("{} is not UTF-8: choose another folder", file.display())))?;
+    let target = file.to_str().ok_or_else(|| {
+        Error::Invalid(format!("{} is not UTF-8: choose another folder", file.display()))
+    })?;
     sqlx::query("VACUUM INTO ?").bind(target).execute(pool).await?;
     Ok(())
 }
 
 pub(super) async fn open_acts(pool: &SqlitePool) -> Result<Vec<AuditRecord>> {
-    let rows = sqlx::query("SELECT audit.* FROM audit JOIN open_acts ON open_acts.id = audit.id ORDER BY audit.id").fetch_all(pool).await?;
+    let rows = sqlx::query(
+        "SELECT audit.* FROM audit JOIN open_acts ON open_acts.id = audit.id ORDER BY audit.id",
+    )
+    .fetch_all(pool)
+    .await?;
     rows.iter().map(line_of).collect()
 }
 

@@ -1,4 +1,5 @@
-//! Rows of several columns with a checksum of them all in the column `seal`: a flipped bit of a key's role is another role.
+//! Rows of several columns with a checksum of them all in the column `seal`: a flipped bit of a
+//! key's role is another role.
 //!
 //! A row from before there were checksums has none, and is taken as it is.
 
@@ -17,10 +18,16 @@ pub(super) struct Sealed {
     one: &'static str,
 }
 
-pub(super) const KEYS: Sealed =
-    Sealed { name: "api_keys", columns: &["id", "app", "role", "secret_sha256", "note", "created_ms", "revoked_ms"], one: "id = ?" };
-pub(super) const RUNS: Sealed =
-    Sealed { name: "runs", columns: &["id", "app", "kind", "state", "detail", "started_ms", "finished_ms"], one: "id = ?" };
+pub(super) const KEYS: Sealed = Sealed {
+    name: "api_keys",
+    columns: &["id", "app", "role", "secret_sha256", "note", "created_ms", "revoked_ms"],
+    one: "id = ?",
+};
+pub(super) const RUNS: Sealed = Sealed {
+    name: "runs",
+    columns: &["id", "app", "kind", "state", "detail", "started_ms", "finished_ms"],
+    one: "id = ?",
+};
 pub(super) const FILES: Sealed = Sealed {
     name: "ingested_files",
     columns: &[
@@ -39,16 +46,23 @@ pub(super) const FILES: Sealed = Sealed {
     ],
     one: "name = ? AND app = ? AND source = ?",
 };
-pub(super) const AUDIT: Sealed =
-    Sealed { name: "audit", columns: &["id", "app", "at_ms", "actor", "action", "subject", "outcome"], one: "id = last_insert_rowid()" };
+pub(super) const AUDIT: Sealed = Sealed {
+    name: "audit",
+    columns: &["id", "app", "at_ms", "actor", "action", "subject", "outcome"],
+    one: "id = last_insert_rowid()",
+};
 
 impl Sealed {
     /// Puts the checksum to a row that was just written; `key`: what it is found by.
     pub(super) async fn seal(&self, db: &mut SqliteConnection, key: &[&str]) -> Result<()> {
         let Self { name, one, .. } = self;
-        let row = key.iter().fold(sqlx::query(AssertSqlSafe(format!("SELECT * FROM {name} WHERE {one}"))), |query, part| query.bind(*part));
+        let row = key.iter().fold(
+            sqlx::query(AssertSqlSafe(format!("SELECT * FROM {name} WHERE {one}"))),
+            |query, part| query.bind(*part),
+        );
         let seal = self.checksum(&row.fetch_one(&mut *db).await?)?;
-        let update = sqlx::query(AssertSqlSafe(format!("UPDATE {name} SET seal = ? WHERE {one}"))).bind(seal);
+        let update = sqlx::query(AssertSqlSafe(format!("UPDATE {name} SET seal = ? WHERE {one}")))
+            .bind(seal);
         key.iter().fold(update, |query, part| query.bind(*part)).execute(db).await?;
         Ok(())
     }
@@ -60,7 +74,10 @@ impl Sealed {
             return Ok(());
         }
         let first = self.columns[0];
-        let key = row.try_get::<String, _>(first).or_else(|_| row.try_get::<i64, _>(first).map(|id| id.to_string())).unwrap_or_default();
+        let key = row
+            .try_get::<String, _>(first)
+            .or_else(|_| row.try_get::<i64, _>(first).map(|id| id.to_string()))
+            .unwrap_or_default();
         Err(Error::Corrupt(format!("the row {key:?} of {} is not what was written", self.name)))
     }
 
@@ -77,15 +94,19 @@ impl Sealed {
         let mut hash = Xxh3::new();
         hash.update(self.name.as_bytes());
         for column in self.columns {
-            add(&mut hash, row.try_get_raw(*column)?)
-                .map_err(|error| Error::Corrupt(format!("column {column} of {}: {error}", self.name)))?;
+            add(&mut hash, row.try_get_raw(*column)?).map_err(|error| {
+                Error::Corrupt(format!("column {column} of {}: {error}", self.name))
+            })?;
         }
         Ok(hash.digest().cast_signed())
     }
 }
 
 /// Type, length and bytes, so that no two rows have the same.
-fn add(hash: &mut Xxh3, value: SqliteValueRef<'_>) -> std::result::Result<(), sqlx::error::BoxDynError> {
+fn add(
+    hash: &mut Xxh3,
+    value: SqliteValueRef<'_>,
+) -> std::result::Result<(), sqlx::error::BoxDynError> {
     hash.update(&[u8::from(value.is_null())]);
     if value.is_null() {
         return Ok(());

@@ -1,6 +1,8 @@
-//! JSON in a row, with a checksum of the row behind it: SQLite has none, and a flipped bit of a text is another text.
+//! JSON in a row, with a checksum of the row behind it: SQLite has none, and a flipped bit of a
+//! text is another text.
 //!
-//! `{json}\n{16 hexadecimal digits}`. A row from before there were checksums has none, and is taken as it is.
+//! `{json}\n{16 hexadecimal digits}`. A row from before there were checksums has none, and is taken
+//! as it is.
 
 use super::rows::{FILES, KEYS};
 use crate::{Error, Result};
@@ -28,7 +30,9 @@ impl Place<'_> {
             return Ok(json);
         }
         let Self { kind, app, name, .. } = self;
-        Err(Error::Corrupt(format!("the row of {kind} {name:?} of app {app:?} is not what was written")))
+        Err(Error::Corrupt(format!(
+            "the row of {kind} {name:?} of app {app:?} is not what was written"
+        )))
     }
 
     fn checksum(&self, json: &str) -> String {
@@ -42,14 +46,17 @@ impl Place<'_> {
     }
 }
 
-/// Looks through what the file's answers hang on: its structure, and every sealed row. Only a file that was changed while nobody had it
-/// open is refused here.
+/// Looks through what the file's answers hang on: its structure, and every sealed row. Only a file
+/// that was changed while nobody had it open is refused here.
 pub(super) async fn check(db: &mut SqliteConnection) -> Result<()> {
     let structure: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut *db).await?;
     if structure != "ok" {
         return Err(Error::Corrupt(structure.replace('\n', " ")));
     }
-    for select in ["SELECT kind, app, name, revision, value FROM pointers", "SELECT kind, app, name, revision, body FROM definitions"] {
+    for select in [
+        "SELECT kind, app, name, revision, value FROM pointers",
+        "SELECT kind, app, name, revision, body FROM definitions",
+    ] {
         for row in sqlx::query(select).fetch_all(&mut *db).await? {
             let place = place(&row)?;
             if let Some(sealed) = row.try_get::<Option<&str>, _>(4)? {
@@ -65,5 +72,10 @@ pub(super) async fn check(db: &mut SqliteConnection) -> Result<()> {
 }
 
 fn place(row: &SqliteRow) -> Result<Place<'_>> {
-    Ok(Place { kind: row.try_get(0)?, app: row.try_get(1)?, name: row.try_get(2)?, revision: row.try_get(3)? })
+    Ok(Place {
+        kind: row.try_get(0)?,
+        app: row.try_get(1)?,
+        name: row.try_get(2)?,
+        revision: row.try_get(3)?,
+    })
 }

@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use taghouse_catalog::{
-    AuditEntry, AuditQuery, AuditRecord, Catalog, Change, Error, IngestedFile, KeyRecord, Pointer, Result, RunRecord, StoredDefinition,
+    AuditEntry, AuditQuery, AuditRecord, Catalog, Change, Error, IngestedFile, KeyRecord, Pointer,
+    Result, RunRecord, StoredDefinition,
 };
 use taghouse_model::{AppId, Name};
 use tokio::sync::watch;
@@ -40,7 +41,11 @@ impl Away {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let mut mood = self.mood.subscribe();
         let now = *mood.wait_for(|mood| *mood != Mood::Hangs).await.unwrap();
-        if now == Mood::Fails { Err(Error::Internal("begin_with at non-zero transaction depth".to_owned())) } else { Ok(()) }
+        if now == Mood::Fails {
+            Err(Error::Internal("begin_with at non-zero transaction depth".to_owned()))
+        } else {
+            Ok(())
+        }
     }
 }
 

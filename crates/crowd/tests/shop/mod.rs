@@ -1,4 +1,5 @@
-//! A small shop: a data folder with a catalog, a store, a dictionary and an index, and a clock that stands still.
+//! A small shop: a data folder with a catalog, a store, a dictionary and an index, and a clock that
+//! stands still.
 
 pub(crate) mod away;
 
@@ -12,7 +13,9 @@ use taghouse_catalog::{Catalog, SqliteCatalog};
 use taghouse_crowd::{Crowds, Question};
 use taghouse_dictionary::Dictionary;
 use taghouse_disk::DurableStore;
-use taghouse_index::{Changes, Index, LiveOptions, Op, Publication, SegmentBuilder, TagChange, TagPublication};
+use taghouse_index::{
+    Changes, Index, LiveOptions, Op, Publication, SegmentBuilder, TagChange, TagPublication,
+};
 use taghouse_model::{AppId, Clock, Name, TimestampMs, Value, ValueType};
 use taghouse_rules::{AppDefinition, CrowdDefinition, Definitions, parse_predicate};
 
@@ -53,16 +56,28 @@ impl Shop {
     pub(crate) async fn empty() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("objects")).unwrap();
-        let away = Arc::new(Away::new(Arc::new(SqliteCatalog::open(&folder.path().join("catalog.db")).await.unwrap())));
+        let away = Arc::new(Away::new(Arc::new(
+            SqliteCatalog::open(&folder.path().join("catalog.db")).await.unwrap(),
+        )));
         let catalog: Arc<dyn Catalog> = Arc::clone(&away) as _;
         let dictionary = Arc::new(Dictionary::open(&folder.path().join("dictionary")).unwrap());
-        let index = Index::new(store(folder.path()), Arc::clone(&catalog)).with_live(folder.path().join("live"), LiveOptions::default());
+        let index = Index::new(store(folder.path()), Arc::clone(&catalog))
+            .with_live(folder.path().join("live"), LiveOptions::default());
         let index = Arc::new(index);
         let clock = Arc::new(StoppedClock(AtomicI64::new(1_000_000)));
         let crowds = crowds(folder.path(), &catalog, &index, &dictionary, &clock);
         let app = AppId::new("shop").unwrap();
-        let definition = AppDefinition { id: app.clone(), time_zone: jiff::tz::TimeZone::UTC, description: None };
-        let definitions = Definitions { app: definition, sources: BTreeMap::new(), tags: BTreeMap::new(), crowds: BTreeMap::new() };
+        let definition = AppDefinition {
+            id: app.clone(),
+            time_zone: jiff::tz::TimeZone::UTC,
+            description: None,
+        };
+        let definitions = Definitions {
+            app: definition,
+            sources: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            crowds: BTreeMap::new(),
+        };
         Self { app, folder, catalog, away, dictionary, index, clock, crowds, definitions }
     }
 
@@ -95,15 +110,23 @@ impl Shop {
             }
         });
         let generation = self.dictionary.generation(&self.app);
-        let publication =
-            Publication { generation, users: ordinals.iter().copied().collect::<Bitmap>(), tags: tags.collect(), drop: Vec::new() };
+        let publication = Publication {
+            generation,
+            users: ordinals.iter().copied().collect::<Bitmap>(),
+            tags: tags.collect(),
+            drop: Vec::new(),
+        };
         self.index.publish(&self.app, publication, Vec::new()).await.unwrap();
     }
 
-    /// Live changes that make of users `u0`, `u1`, … with these values those of `now`, of whom there may be more.
+    /// Live changes that make of users `u0`, `u1`, … with these values those of `now`, of whom
+    /// there may be more.
     pub(crate) async fn change(&self, before: &[Row], now: &[Row]) {
         let ids: Vec<String> = (0..now.len()).map(|n| format!("u{n}")).collect();
-        let users = self.dictionary.assign(&self.app, &ids.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+        let users = self
+            .dictionary
+            .assign(&self.app, &ids.iter().map(String::as_str).collect::<Vec<_>>())
+            .unwrap();
         let nothing = Row::new();
         let mut points = Vec::new();
         for (n, (ordinal, row)) in users.iter().zip(now).enumerate() {
@@ -113,7 +136,12 @@ impl Shop {
                 points.push(TagChange { tag: Name::new(tag).unwrap(), ordinal: *ordinal, op });
             }
         }
-        let changes = Changes { generation: self.dictionary.generation(&self.app), users, points, ..Changes::default() };
+        let changes = Changes {
+            generation: self.dictionary.generation(&self.app),
+            users,
+            points,
+            ..Changes::default()
+        };
         self.index.change(&self.app, changes).await.unwrap();
         // Asking for the position makes what was logged visible.
         self.index.position(&self.app).await.unwrap();
@@ -124,24 +152,36 @@ impl Shop {
         let expression = parse_predicate(text).unwrap();
         let types = |name: &str| TAGS.iter().find(|(tag, _)| *tag == name).map(|(_, ty)| *ty);
         let checked = expression.check(&types, &|_| true, &jiff::tz::TimeZone::UTC).unwrap();
-        let crowd = CrowdDefinition { name: Name::new(name).unwrap(), description: None, expression, checked };
+        let crowd = CrowdDefinition {
+            name: Name::new(name).unwrap(),
+            description: None,
+            expression,
+            checked,
+        };
         self.definitions.crowds.insert(crowd.name.clone(), crowd.clone());
         crowd
     }
 
     pub(crate) async fn count(&self, text: &str) -> u64 {
-        self.crowds.count(&self.app, &self.definitions, &Question::parse(text).unwrap()).await.unwrap().count
+        self.crowds
+            .count(&self.app, &self.definitions, &Question::parse(text).unwrap())
+            .await
+            .unwrap()
+            .count
     }
 
-    /// Another process's view of the same folder (the dictionary and the index, which know no more than this one, are shared).
+    /// Another process's view of the same folder (the dictionary and the index, which know no more
+    /// than this one, are shared).
     pub(crate) fn other_process(&self) -> Arc<Crowds> {
         crowds(self.folder.path(), &self.catalog, &self.index, &self.dictionary, &self.clock)
     }
 
     /// The file names of a crowd's objects.
     pub(crate) fn objects(&self, crowd: &str) -> Vec<String> {
-        let files = std::fs::read_dir(self.folder.path().join("objects/crowds/shop").join(crowd)).unwrap();
-        let mut names: Vec<String> = files.map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
+        let files =
+            std::fs::read_dir(self.folder.path().join("objects/crowds/shop").join(crowd)).unwrap();
+        let mut names: Vec<String> =
+            files.map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
@@ -165,14 +205,25 @@ fn crowds(
     clock: &Arc<StoppedClock>,
 ) -> Arc<Crowds> {
     let clock: Arc<dyn Clock> = Arc::clone(clock) as _;
-    Arc::new(Crowds::new(store(folder), Arc::clone(catalog), Arc::clone(index), Arc::clone(dictionary), clock))
+    Arc::new(Crowds::new(
+        store(folder),
+        Arc::clone(catalog),
+        Arc::clone(index),
+        Arc::clone(dictionary),
+        clock,
+    ))
 }
 
-/// Ten users: `u0` … `u9` with as many orders as their number, odd ones in France, `u0` without any value.
+/// Ten users: `u0` … `u9` with as many orders as their number, odd ones in France, `u0` without any
+/// value.
 pub(crate) fn ten() -> Vec<Row> {
     let row = |n: i64| {
         let country = if n % 2 == 1 { "France" } else { "Spain" };
-        BTreeMap::from([("orders", Value::Int(n)), ("country", Value::text(country)), ("vip", Value::Bool(n > 7))])
+        BTreeMap::from([
+            ("orders", Value::Int(n)),
+            ("country", Value::text(country)),
+            ("vip", Value::Bool(n > 7)),
+        ])
     };
     (0..10).map(|n| if n == 0 { Row::new() } else { row(n) }).collect()
 }

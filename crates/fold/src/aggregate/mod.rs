@@ -23,29 +23,38 @@ pub struct AggregateFold {
 
 #[derive(Debug, Clone)]
 enum Tiling {
-    /// The stream's: a ring of tiles. The value can be asked for at any time after the newest event.
+    /// The stream's: a ring of tiles. The value can be asked for at any time after the newest
+    /// event.
     Sliding(Span),
     /// The batch's: one tile, the window as of one time. Events outside of it are passed over.
     Fixed { start_ms: TimestampMs, as_of_ms: TimestampMs },
 }
 
 impl AggregateFold {
-    /// The fold of a stream: states grow with the tiles of the window that hold events, and [`Fold::value`] may be asked for at any as-of
-    /// time after the newest event taken in.
+    /// The fold of a stream: states grow with the tiles of the window that hold events, and
+    /// [`Fold::value`] may be asked for at any as-of time after the newest event taken in.
     ///
     /// # Errors
-    /// [`crate::Error::Definition`] if the function does not go with the value's type. `types` gives those of properties.
+    /// [`crate::Error::Definition`] if the function does not go with the value's type. `types`
+    /// gives those of properties.
     pub fn sliding(
         aggregate: &Aggregate,
         tag_type: ValueType,
         types: &dyn Fn(&str) -> Option<ValueType>,
         calendar: &Calendar,
     ) -> Result<Self> {
-        Self::new(aggregate, tag_type, types, calendar, Tiling::Sliding(calendar.span(aggregate.window)))
+        Self::new(
+            aggregate,
+            tag_type,
+            types,
+            calendar,
+            Tiling::Sliding(calendar.span(aggregate.window)),
+        )
     }
 
-    /// The fold of one as-of time: states are of one tile, events at or after that time or before the window are passed over, and the
-    /// as-of time that [`Fold::value`] is given does not matter.
+    /// The fold of one as-of time: states are of one tile, events at or after that time or before
+    /// the window are passed over, and the as-of time that [`Fold::value`] is given does not
+    /// matter.
     ///
     /// # Errors
     /// As [`AggregateFold::sliding`].
@@ -69,7 +78,13 @@ impl AggregateFold {
     ) -> Result<Self> {
         let with_own = |name: &str| own_type(name).or_else(|| types(name));
         let spec = Spec::new(aggregate, tag_type, &with_own, calendar)?;
-        Ok(Self { events: aggregate.events.clone(), filter: aggregate.filter.clone(), value: aggregate.value.clone(), spec, tiling })
+        Ok(Self {
+            events: aggregate.events.clone(),
+            filter: aggregate.filter.clone(),
+            value: aggregate.value.clone(),
+            spec,
+            tiling,
+        })
     }
 
     /// What the state comes to as of an instant, with the reason if the tag cannot hold it.
@@ -78,13 +93,18 @@ impl AggregateFold {
             Tiling::Sliding(span) => span.range(as_of_ms),
             Tiling::Fixed { .. } => (0, 0),
         };
-        let finished = state.merged(first, last).map_or(crate::partial::Finished::Nothing, AnyPartial::finish);
+        let finished =
+            state.merged(first, last).map_or(crate::partial::Finished::Nothing, AnyPartial::finish);
         self.spec.outcome(finished, Cell::clone)
     }
 
-    /// The first as-of time after the given one at which a tile with events leaves the window, so that the value may change without any
-    /// event; `None` if there is none.
-    pub fn next_change(&self, state: &AggregateState, as_of_ms: TimestampMs) -> Option<TimestampMs> {
+    /// The first as-of time after the given one at which a tile with events leaves the window, so
+    /// that the value may change without any event; `None` if there is none.
+    pub fn next_change(
+        &self,
+        state: &AggregateState,
+        as_of_ms: TimestampMs,
+    ) -> Option<TimestampMs> {
         let Tiling::Sliding(span) = &self.tiling else { return None };
         let (first, last) = span.range(as_of_ms);
         span.leaves(state.oldest(first, last)?)
@@ -93,7 +113,9 @@ impl AggregateFold {
     fn tile(&self, time_ms: TimestampMs) -> Option<i64> {
         match &self.tiling {
             Tiling::Sliding(span) => Some(span.tile(time_ms)),
-            Tiling::Fixed { start_ms, as_of_ms } => (*start_ms <= time_ms && time_ms < *as_of_ms).then_some(0),
+            Tiling::Fixed { start_ms, as_of_ms } => {
+                (*start_ms <= time_ms && time_ms < *as_of_ms).then_some(0)
+            }
         }
     }
 

@@ -1,7 +1,8 @@
 use crate::partial::AnyPartial;
 use crate::spec::Spec;
 
-/// What an aggregate keeps of one user's events: partial aggregates of the tiles that hold any, oldest first.
+/// What an aggregate keeps of one user's events: partial aggregates of the tiles that hold any,
+/// oldest first.
 #[derive(Debug, Clone, Default)]
 pub struct AggregateState {
     tiles: Vec<(i64, AnyPartial)>,
@@ -43,7 +44,11 @@ impl AggregateState {
 
     /// The tiles from `first` to `last` as one.
     pub(crate) fn merged(&self, first: i64, last: i64) -> Option<AnyPartial> {
-        let mut within = self.tiles.iter().filter(|(tile, _)| (first..=last).contains(tile)).map(|(_, partial)| partial);
+        let mut within = self
+            .tiles
+            .iter()
+            .filter(|(tile, _)| (first..=last).contains(tile))
+            .map(|(_, partial)| partial);
         let mut all = within.next()?.clone();
         within.for_each(|partial| all.merge(partial));
         Some(all)

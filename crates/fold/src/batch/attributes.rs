@@ -50,7 +50,11 @@ impl<'a> AttributeBatch<'a> {
     /// # Errors
     /// [`crate::Error::Missing`] if one of the columns is not there.
     pub fn new(batch: &'a RecordBatch) -> Result<Self> {
-        Ok(Self { names: text(batch, "name")?, values: text(batch, "value")?, stamps: stamps(time(batch)?, text(batch, "message_id")?) })
+        Ok(Self {
+            names: text(batch, "name")?,
+            values: text(batch, "value")?,
+            stamps: stamps(time(batch)?, text(batch, "message_id")?),
+        })
     }
 }
 
@@ -69,7 +73,8 @@ impl BatchAttributes {
         Self { plan, latest, texts: Texts::default() }
     }
 
-    /// Takes in some rows: `users[i]` is whose row `rows[i]` is. Rows at or after the as-of time are passed over.
+    /// Takes in some rows: `users[i]` is whose row `rows[i]` is. Rows at or after the as-of time
+    /// are passed over.
     pub fn step_batch(&mut self, batch: &AttributeBatch<'_>, rows: &[u32], users: &[u32]) {
         for (row, user) in rows.iter().zip(users) {
             let at = *row as usize;
@@ -77,7 +82,8 @@ impl BatchAttributes {
             if batch.stamps.time_ms(*row) >= self.plan.as_of_ms {
                 continue;
             }
-            let value = batch.values.is_valid(at).then(|| self.texts.intern(batch.values.value(at)));
+            let value =
+                batch.values.is_valid(at).then(|| self.texts.intern(batch.values.value(at)));
             let states = &mut self.latest[*attribute];
             let user = *user as usize;
             if states.len() <= user {
@@ -87,10 +93,13 @@ impl BatchAttributes {
         }
     }
 
-    /// When the value of one of the plan's tags came that user 0 to `users` have; [`TimestampMs::MIN`]: none came before the as-of time.
+    /// When the value of one of the plan's tags came that user 0 to `users` have;
+    /// [`TimestampMs::MIN`]: none came before the as-of time.
     pub fn latest_ms(&self, tag: usize, users: usize) -> Vec<TimestampMs> {
         let rows = self.plan.tags.get(tag).and_then(|(attribute, _)| self.latest.get(*attribute));
-        let of = |user: usize| rows.and_then(|rows| rows.get(user)?.time_ms()).unwrap_or(TimestampMs::MIN);
+        let of = |user: usize| {
+            rows.and_then(|rows| rows.get(user)?.time_ms()).unwrap_or(TimestampMs::MIN)
+        };
         (0..users).map(of).collect()
     }
 
@@ -104,7 +113,10 @@ impl BatchAttributes {
             for user in 0..users {
                 let state = self.latest[*attribute].get(user).cloned().unwrap_or_default();
                 values.push(match state.finish(&self.texts) {
-                    Finished::Key(Some(text)) => read.entry(text).or_insert_with(|| reader.read(self.texts.get(text))).clone(),
+                    Finished::Key(Some(text)) => read
+                        .entry(text)
+                        .or_insert_with(|| reader.read(self.texts.get(text)))
+                        .clone(),
                     _ => Outcome::Nothing,
                 });
             }

@@ -10,7 +10,8 @@ use crate::{EventBatch, SkipReason};
 use std::sync::Arc;
 use taghouse_model::{TimestampMs, ValueType};
 
-/// One worker's pass: the states of its users under a plan's tags. Users are numbered densely from 0 by the caller.
+/// One worker's pass: the states of its users under a plan's tags. Users are numbered densely from
+/// 0 by the caller.
 pub struct BatchFold {
     plan: Arc<BatchPlan>,
     stores: Vec<TagStore>,
@@ -51,7 +52,8 @@ impl BatchFold {
         }
     }
 
-    /// Takes in some rows of a batch: `users[i]` is whose event `rows[i]` is. Events out of a tag's window are passed over.
+    /// Takes in some rows of a batch: `users[i]` is whose event `rows[i]` is. Events out of a tag's
+    /// window are passed over.
     pub fn step_batch(&mut self, batch: &EventBatch<'_>, rows: &[u32], users: &[u32]) {
         debug_assert_eq!(rows.len(), users.len());
         let plan = Arc::clone(&self.plan);
@@ -73,12 +75,18 @@ impl BatchFold {
                         let row = rows[*pick as usize];
                         let time = batch.stamps.time_ms(row);
                         (in_window || (group.start_ms <= time && time < plan.as_of_ms))
-                            && group.filter.as_ref().is_none_or(|filter| filter.holds(&batch.rows, row as usize))
+                            && group
+                                .filter
+                                .as_ref()
+                                .is_none_or(|filter| filter.holds(&batch.rows, row as usize))
                     }));
                     &selected
                 };
                 if !picks.is_empty() {
-                    group.values.iter().for_each(|values| self.step_values(&plan, values, picks, &selection));
+                    group
+                        .values
+                        .iter()
+                        .for_each(|values| self.step_values(&plan, values, picks, &selection));
                 }
                 self.selected = selected;
             }
@@ -86,14 +94,16 @@ impl BatchFold {
         self.by_code = by_code;
     }
 
-    /// From now on it is noted when the last event came that a tag looks at, in its window or not, of users 0 to `users`; `tags` says of which
-    /// tags.
+    /// From now on it is noted when the last event came that a tag looks at, in its window or not,
+    /// of users 0 to `users`; `tags` says of which tags.
     pub fn watch(&mut self, users: usize, tags: &[bool]) {
-        let latest = |watched: &bool| if *watched { vec![TimestampMs::MIN; users] } else { Vec::new() };
+        let latest =
+            |watched: &bool| if *watched { vec![TimestampMs::MIN; users] } else { Vec::new() };
         self.watch = Watch { users, latest: tags.iter().map(latest).collect() };
     }
 
-    /// What [`BatchFold::watch`] noted, by tag; [`TimestampMs::MIN`]: no event came before the as-of time. Empty for a tag that is not watched.
+    /// What [`BatchFold::watch`] noted, by tag; [`TimestampMs::MIN`]: no event came before the
+    /// as-of time. Empty for a tag that is not watched.
     pub fn latest_ms(&mut self) -> Vec<Vec<TimestampMs>> {
         std::mem::take(&mut self.watch.latest)
     }
@@ -106,7 +116,12 @@ impl BatchFold {
     }
 
     /// Sorts the selection by event code; gives the first and last time in it.
-    fn sort_by_event(&mut self, plan: &BatchPlan, batch: &EventBatch<'_>, rows: &[u32]) -> (TimestampMs, TimestampMs) {
+    fn sort_by_event(
+        &mut self,
+        plan: &BatchPlan,
+        batch: &EventBatch<'_>,
+        rows: &[u32],
+    ) -> (TimestampMs, TimestampMs) {
         self.by_code.iter_mut().for_each(Vec::clear);
         let (mut earliest, mut latest) = (TimestampMs::MAX, TimestampMs::MIN);
         let mut before: Option<(&str, usize)> = None;
@@ -125,9 +140,18 @@ impl BatchFold {
         (earliest, latest)
     }
 
-    fn step_values(&mut self, plan: &BatchPlan, values: &ValueGroup, picks: &[u32], selection: &Selection<'_>) {
+    fn step_values(
+        &mut self,
+        plan: &BatchPlan,
+        values: &ValueGroup,
+        picks: &[u32],
+        selection: &Selection<'_>,
+    ) {
         let Some(expression) = &values.expression else {
-            values.tags.iter().for_each(|tag| count(&mut self.stores[*tag], picks, selection.users));
+            values
+                .tags
+                .iter()
+                .for_each(|tag| count(&mut self.stores[*tag], picks, selection.users));
             return;
         };
         let Some(spec) = values.tags.first().map(|tag| &plan.tags[*tag].spec) else { return };
@@ -135,7 +159,8 @@ impl BatchFold {
         let mut gather = Gather { selection, spec, texts: &mut self.texts, known: &mut self.known };
         if matches!(spec.value_type, ValueType::Text | ValueType::Set) {
             gather.texts(expression, picks, &mut self.keys);
-            let input = Input { picks: &self.keys.picks, keys: &self.keys.keys, rows, users, stamps };
+            let input =
+                Input { picks: &self.keys.picks, keys: &self.keys.keys, rows, users, stamps };
             for tag in &values.tags {
                 match &mut self.stores[*tag] {
                     TagStore::Texts(store) => store.step(&input, &self.texts),
@@ -145,7 +170,13 @@ impl BatchFold {
         } else if spec.quotients {
             let out_of_range = gather.quotients(expression, picks, &mut self.quotients);
             values.tags.iter().for_each(|tag| self.out_of_range[*tag] += out_of_range);
-            let input = Input { picks: &self.quotients.picks, keys: &self.quotients.keys, rows, users, stamps };
+            let input = Input {
+                picks: &self.quotients.picks,
+                keys: &self.quotients.keys,
+                rows,
+                users,
+                stamps,
+            };
             for tag in &values.tags {
                 match &mut self.stores[*tag] {
                     TagStore::Quotients(store) => store.step(&input, &self.texts),
@@ -155,7 +186,8 @@ impl BatchFold {
         } else {
             let out_of_range = gather.numbers(expression, picks, &mut self.numbers);
             values.tags.iter().for_each(|tag| self.out_of_range[*tag] += out_of_range);
-            let input = Input { picks: &self.numbers.picks, keys: &self.numbers.keys, rows, users, stamps };
+            let input =
+                Input { picks: &self.numbers.picks, keys: &self.numbers.keys, rows, users, stamps };
             for tag in &values.tags {
                 match &mut self.stores[*tag] {
                     TagStore::Numbers(store) => store.step(&input, &self.texts),
@@ -170,25 +202,38 @@ impl BatchFold {
         let plan = Arc::clone(&self.plan);
         let texts = std::mem::take(&mut self.texts);
         let stores = std::mem::take(&mut self.stores);
-        let finish = |((tag, mut store), out_of_range): ((&super::plan::PlannedTag, TagStore), &u64)| {
-            let mut values = ValuesBuilder::new(tag.tag_type);
-            values.skip(SkipReason::OutOfRange, *out_of_range);
-            for user in 0..users {
-                values.push(match &mut store {
-                    TagStore::Count(counts) => {
-                        let finished = counts.get(user).cloned().unwrap_or_default().finish(&crate::cell::Natural);
-                        tag.spec.outcome(finished, |number: &i128| Cell::Number(*number))
-                    }
-                    TagStore::Numbers(store) => tag.spec.outcome(store.take(user, &texts), |number| Cell::Number(*number)),
-                    TagStore::Quotients(store) => tag.spec.outcome(store.take(user, &texts), |quotient| Cell::Quotient(*quotient)),
-                    TagStore::Texts(store) => match store.take(user, &texts) {
-                        Finished::Nothing => crate::Outcome::Nothing,
-                        finished => tag.spec.outcome(finished, |text| Cell::Text(texts.get(*text).into())),
-                    },
-                });
-            }
-            values.finish()
-        };
+        let finish =
+            |((tag, mut store), out_of_range): ((&super::plan::PlannedTag, TagStore), &u64)| {
+                let mut values = ValuesBuilder::new(tag.tag_type);
+                values.skip(SkipReason::OutOfRange, *out_of_range);
+                for user in 0..users {
+                    values.push(match &mut store {
+                        TagStore::Count(counts) => {
+                            let finished = counts
+                                .get(user)
+                                .cloned()
+                                .unwrap_or_default()
+                                .finish(&crate::cell::Natural);
+                            tag.spec.outcome(finished, |number: &i128| Cell::Number(*number))
+                        }
+                        TagStore::Numbers(store) => tag
+                            .spec
+                            .outcome(store.take(user, &texts), |number| Cell::Number(*number)),
+                        TagStore::Quotients(store) => {
+                            tag.spec.outcome(store.take(user, &texts), |quotient| {
+                                Cell::Quotient(*quotient)
+                            })
+                        }
+                        TagStore::Texts(store) => match store.take(user, &texts) {
+                            Finished::Nothing => crate::Outcome::Nothing,
+                            finished => tag
+                                .spec
+                                .outcome(finished, |text| Cell::Text(texts.get(*text).into())),
+                        },
+                    });
+                }
+                values.finish()
+            };
         plan.tags.iter().zip(stores).zip(&self.out_of_range).map(finish).collect()
     }
 }
@@ -207,14 +252,20 @@ impl Watch {
             return;
         }
         for pick in picks {
-            let (row, user) = (selection.rows[*pick as usize], selection.users[*pick as usize] as usize);
+            let (row, user) =
+                (selection.rows[*pick as usize], selection.users[*pick as usize] as usize);
             let time = selection.batch.stamps.time_ms(row);
             let counts = user < self.users
                 && time < plan.as_of_ms
-                && group.filter.as_ref().is_none_or(|filter| filter.holds(&selection.batch.rows, row as usize));
+                && group
+                    .filter
+                    .as_ref()
+                    .is_none_or(|filter| filter.holds(&selection.batch.rows, row as usize));
             if counts {
                 for tag in tags() {
-                    if let Some(latest) = self.latest.get_mut(tag).and_then(|latest| latest.get_mut(user)) {
+                    if let Some(latest) =
+                        self.latest.get_mut(tag).and_then(|latest| latest.get_mut(user))
+                    {
                         *latest = (*latest).max(time);
                     }
                 }

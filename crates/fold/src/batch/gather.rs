@@ -53,7 +53,12 @@ const UNKNOWN: u32 = u32::MAX;
 
 impl Gather<'_> {
     /// Gives how many rows have no number only because theirs is out of range.
-    pub(super) fn numbers(&mut self, expression: &Expression, picks: &[u32], cells: &mut Cells<i128>) -> u64 {
+    pub(super) fn numbers(
+        &mut self,
+        expression: &Expression,
+        picks: &[u32],
+        cells: &mut Cells<i128>,
+    ) -> u64 {
         cells.clear();
         let mut out_of_range = 0;
         let rows = &self.selection.batch.rows;
@@ -66,10 +71,12 @@ impl Gather<'_> {
             let row = self.selection.rows[*pick as usize] as usize;
             let number = match expression {
                 Expression::Column(column) => rows.reader(*column).number(row).map(within_limits),
-                Expression::Product { left, right, .. } => match Expression::product(rows, row, *left, *right) {
-                    Ok(product) => product.map(within_limits),
-                    Err(()) => slow(row),
-                },
+                Expression::Product { left, right, .. } => {
+                    match Expression::product(rows, row, *left, *right) {
+                        Ok(product) => product.map(within_limits),
+                        Err(()) => slow(row),
+                    }
+                }
                 Expression::Slow(_) => slow(row),
             };
             match number {
@@ -82,7 +89,12 @@ impl Gather<'_> {
     }
 
     /// The same where numbers are fractions.
-    pub(super) fn quotients(&mut self, expression: &Expression, picks: &[u32], cells: &mut Cells<Quotient>) -> u64 {
+    pub(super) fn quotients(
+        &mut self,
+        expression: &Expression,
+        picks: &[u32],
+        cells: &mut Cells<Quotient>,
+    ) -> u64 {
         cells.clear();
         let mut out_of_range = 0;
         for pick in picks {
@@ -100,7 +112,12 @@ impl Gather<'_> {
         out_of_range
     }
 
-    pub(super) fn texts(&mut self, expression: &Expression, picks: &[u32], cells: &mut Cells<Text>) {
+    pub(super) fn texts(
+        &mut self,
+        expression: &Expression,
+        picks: &[u32],
+        cells: &mut Cells<Text>,
+    ) {
         cells.clear();
         let batch = self.selection.batch;
         if let Expression::Column(column) = expression

@@ -27,7 +27,10 @@ impl Stamps<'_> {
     }
 
     pub(super) fn stamp(&self, row: u32) -> Stamp<'_> {
-        Stamp { time_ms: self.time_ms(row), message_id: self.message_ids.map_or("", |ids| ids.value(row as usize)) }
+        Stamp {
+            time_ms: self.time_ms(row),
+            message_id: self.message_ids.map_or("", |ids| ids.value(row as usize)),
+        }
     }
 }
 
@@ -35,25 +38,35 @@ impl<'a> EventBatch<'a> {
     /// Binds a batch. A property's column that it lacks has no values.
     ///
     /// # Errors
-    /// [`Error::Missing`] without `event`, `time` or (where order matters) `message_id`; [`Error::Column`] for another type than defined.
+    /// [`Error::Missing`] without `event`, `time` or (where order matters) `message_id`;
+    /// [`Error::Column`] for another type than defined.
     pub fn new(plan: &'a BatchPlan, batch: &'a RecordBatch) -> Result<Self> {
         let events = text(batch, "event")?;
         let message_ids = if plan.is_ordered() { Some(text(batch, "message_id")?) } else { None };
         let stamps = Stamps { times: time(batch)?, message_ids };
-        let rows = Rows::bind(&plan.columns, &|name| batch.column_by_name(name).map(|array| array as &dyn Array))?;
+        let rows = Rows::bind(&plan.columns, &|name| {
+            batch.column_by_name(name).map(|array| array as &dyn Array)
+        })?;
         Ok(Self { rows, events, stamps, len: batch.num_rows() })
     }
 }
 
 pub(super) fn text<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a StringArray> {
-    batch.column_by_name(name).and_then(|c| c.as_string_opt()).ok_or_else(|| Error::Missing(name.to_owned()))
+    batch
+        .column_by_name(name)
+        .and_then(|c| c.as_string_opt())
+        .ok_or_else(|| Error::Missing(name.to_owned()))
 }
 
 pub(super) fn time(batch: &RecordBatch) -> Result<&TimestampMicrosecondArray> {
-    let column = batch.column_by_name("time").and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
+    let column =
+        batch.column_by_name("time").and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
     column.ok_or_else(|| Error::Missing("time".to_owned()))
 }
 
-pub(super) fn stamps<'a>(times: &'a TimestampMicrosecondArray, message_ids: &'a StringArray) -> Stamps<'a> {
+pub(super) fn stamps<'a>(
+    times: &'a TimestampMicrosecondArray,
+    message_ids: &'a StringArray,
+) -> Stamps<'a> {
     Stamps { times, message_ids: Some(message_ids) }
 }

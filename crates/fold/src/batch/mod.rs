@@ -1,4 +1,5 @@
-//! The columnar door: all aggregate tags of a worker's users in one pass over batches, as of one time.
+//! The columnar door: all aggregate tags of a worker's users in one pass over batches, as of one
+//! time.
 
 mod attributes;
 mod fold;

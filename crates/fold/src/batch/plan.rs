@@ -6,7 +6,8 @@ use hashbrown::HashMap;
 use taghouse_model::{TimestampMs, ValueType};
 use taghouse_rules::{Aggregate, AggregateFunction};
 
-/// What a pass over the events computes, compiled: tags that look at the same events do so together. Shared by all workers.
+/// What a pass over the events computes, compiled: tags that look at the same events do so
+/// together. Shared by all workers.
 #[derive(Debug)]
 pub struct BatchPlan {
     pub(super) as_of_ms: TimestampMs,
@@ -45,7 +46,8 @@ pub(super) struct PlannedTag {
 }
 
 impl BatchPlan {
-    /// A plan for these aggregate tags with their types, as of a time. `types` gives those of properties.
+    /// A plan for these aggregate tags with their types, as of a time. `types` gives those of
+    /// properties.
     ///
     /// # Errors
     /// [`crate::Error::Definition`] if a function does not go with its value's type.
@@ -81,11 +83,18 @@ impl BatchPlan {
         calendar: &Calendar,
     ) -> Result<()> {
         let spec = Spec::new(aggregate, tag_type, types, calendar)?;
-        self.ordered |= matches!(aggregate.function, AggregateFunction::First | AggregateFunction::Last);
+        self.ordered |=
+            matches!(aggregate.function, AggregateFunction::First | AggregateFunction::Last);
         let start_ms = calendar.span(aggregate.window).start_ms(self.as_of_ms);
         self.earliest_ms = self.earliest_ms.min(start_ms);
-        let filter = aggregate.filter.as_ref().map(|filter| Condition::compile(filter, &mut self.columns, types));
-        let expression = aggregate.value.as_ref().map(|value| Expression::compile(value, &mut self.columns, types));
+        let filter = aggregate
+            .filter
+            .as_ref()
+            .map(|filter| Condition::compile(filter, &mut self.columns, types));
+        let expression = aggregate
+            .value
+            .as_ref()
+            .map(|value| Expression::compile(value, &mut self.columns, types));
         let mut events = aggregate.events.clone();
         events.sort();
         events.dedup();
@@ -124,16 +133,14 @@ impl BatchPlan {
         }
     }
 
-    /// The columns of events that a batch must have: `event` and `time`, `message_id` if order matters, and properties.
+    /// The columns of events that a batch must have: `event` and `time`, `message_id` if order
+    /// matters, and properties.
     pub fn columns(&self) -> Vec<&str> {
         let fixed = ["event", "time"].into_iter().chain(self.ordered.then_some("message_id"));
         fixed
-            .chain(
-                self.columns
-                    .iter()
-                    .map(|(name, _)| name)
-                    .filter(|name| own_type(name).is_none() && (*name != "message_id" || !self.ordered)),
-            )
+            .chain(self.columns.iter().map(|(name, _)| name).filter(|name| {
+                own_type(name).is_none() && (*name != "message_id" || !self.ordered)
+            }))
             .collect()
     }
 

@@ -1,6 +1,8 @@
 use super::input::Stamps;
 use crate::cell::Natural;
-use crate::partial::{Count, Edge, Extreme, Finished, Frequency, Members, Order, Partial, Quotients, Stamp, Sum, Text};
+use crate::partial::{
+    Count, Edge, Extreme, Finished, Frequency, Members, Order, Partial, Quotients, Stamp, Sum, Text,
+};
 use crate::quotient::Quotient;
 use crate::spec::Spec;
 use crate::texts::Texts;
@@ -72,13 +74,19 @@ impl<K: BatchKey, P: Partial<K> + Send> Store<K> for PerUser<P> {
         for (pick, key) in input.picks.iter().zip(input.keys) {
             let pick = *pick as usize;
             // Message ids are only looked at where order matters.
-            let stamp = if P::ORDERED { input.stamps.stamp(input.rows[pick]) } else { Stamp { time_ms: 0, message_id: "" } };
+            let stamp = if P::ORDERED {
+                input.stamps.stamp(input.rows[pick])
+            } else {
+                Stamp { time_ms: 0, message_id: "" }
+            };
             self.0[input.users[pick] as usize].step(stamp, *key, order);
         }
     }
 
     fn take(&mut self, user: usize, texts: &Texts) -> Finished<K> {
-        self.0.get_mut(user).map_or(Finished::Nothing, |state| std::mem::take(state).finish(K::order(texts)))
+        self.0
+            .get_mut(user)
+            .map_or(Finished::Nothing, |state| std::mem::take(state).finish(K::order(texts)))
     }
 }
 
@@ -126,7 +134,9 @@ impl TagStore {
 
     pub(super) fn grow(&mut self, users: usize) {
         match self {
-            Self::Count(counts) if counts.len() < users => counts.resize_with(users, Count::default),
+            Self::Count(counts) if counts.len() < users => {
+                counts.resize_with(users, Count::default)
+            }
             Self::Count(_) => {}
             Self::Numbers(store) => store.grow(users),
             Self::Quotients(store) => store.grow(users),

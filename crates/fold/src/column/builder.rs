@@ -1,6 +1,7 @@
 use crate::units;
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Int64Builder, ListBuilder, StringBuilder, TimestampMicrosecondBuilder,
+    ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Int64Builder, ListBuilder,
+    StringBuilder, TimestampMicrosecondBuilder,
 };
 use arrow::datatypes::{DataType, Field};
 use std::sync::Arc;
@@ -34,7 +35,9 @@ impl ColumnBuilder {
                 Inner::Decimal(Decimal128Builder::new().with_data_type(ty), scale)
             }
             ValueType::Date => Inner::Date(Date32Builder::new()),
-            ValueType::Time => Inner::Time(TimestampMicrosecondBuilder::new().with_timezone("+00:00")),
+            ValueType::Time => {
+                Inner::Time(TimestampMicrosecondBuilder::new().with_timezone("+00:00"))
+            }
             ValueType::Text => Inner::Text(StringBuilder::new()),
             ValueType::Set => {
                 let field = Field::new("element", DataType::Utf8, true);
@@ -50,7 +53,9 @@ impl ColumnBuilder {
             (Inner::Bool(b), _) => b.append_null(),
             (Inner::Int(b), Some(Value::Int(v))) => b.append_value(*v),
             (Inner::Int(b), _) => b.append_null(),
-            (Inner::Decimal(b, scale), Some(Value::Decimal(v))) => b.append_option(units::of_decimal(*v, *scale)),
+            (Inner::Decimal(b, scale), Some(Value::Decimal(v))) => {
+                b.append_option(units::of_decimal(*v, *scale))
+            }
             (Inner::Decimal(b, _), _) => b.append_null(),
             (Inner::Date(b), Some(Value::Date(v))) => b.append_value(*v),
             (Inner::Date(b), _) => b.append_null(),

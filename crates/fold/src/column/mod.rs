@@ -1,4 +1,5 @@
-//! Typed columns of Arrow batches, and conditions and expressions over them, row by row without values in between.
+//! Typed columns of Arrow batches, and conditions and expressions over them, row by row without
+//! values in between.
 
 mod builder;
 mod condition;

@@ -1,13 +1,17 @@
 use crate::units::{self, to_decimal};
 use crate::{Error, Result};
 use arrow::array::{
-    Array, AsArray, BooleanArray, Date32Array, Decimal128Array, Int64Array, ListArray, StringArray, TimestampMicrosecondArray,
+    Array, AsArray, BooleanArray, Date32Array, Decimal128Array, Int64Array, ListArray, StringArray,
+    TimestampMicrosecondArray,
 };
-use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Int64Type, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Int64Type, TimeUnit, TimestampMicrosecondType,
+};
 use std::sync::Arc;
 use taghouse_model::{Value, ValueType};
 
-/// A typed view of an Arrow column, as the lake has them: `Time` in microseconds, `Decimal` with 128 bits, `Set` a list of Utf8.
+/// A typed view of an Arrow column, as the lake has them: `Time` in microseconds, `Decimal` with
+/// 128 bits, `Set` a list of Utf8.
 #[derive(Clone, Copy)]
 pub struct ColumnReader<'a>(View<'a>);
 
@@ -33,21 +37,31 @@ impl<'a> ColumnReader<'a> {
         let view = match (array.data_type(), ty) {
             (DataType::Null, _) => Some(View::Missing),
             (DataType::Boolean, ValueType::Bool) => array.as_boolean_opt().map(View::Bool),
-            (DataType::Int64, ValueType::Int) => array.as_primitive_opt::<Int64Type>().map(View::Int),
-            (DataType::Decimal128(_, scale), ValueType::Decimal { scale: wanted }) if u8::try_from(*scale) == Ok(wanted) => {
+            (DataType::Int64, ValueType::Int) => {
+                array.as_primitive_opt::<Int64Type>().map(View::Int)
+            }
+            (DataType::Decimal128(_, scale), ValueType::Decimal { scale: wanted })
+                if u8::try_from(*scale) == Ok(wanted) =>
+            {
                 array.as_primitive_opt::<Decimal128Type>().map(|a| View::Decimal(a, wanted))
             }
-            (DataType::Date32, ValueType::Date) => array.as_primitive_opt::<Date32Type>().map(View::Date),
+            (DataType::Date32, ValueType::Date) => {
+                array.as_primitive_opt::<Date32Type>().map(View::Date)
+            }
             (DataType::Timestamp(TimeUnit::Microsecond, _), ValueType::Time) => {
                 array.as_primitive_opt::<TimestampMicrosecondType>().map(View::Time)
             }
             (DataType::Utf8, ValueType::Text) => array.as_string_opt().map(View::Text),
-            (DataType::List(_), ValueType::Set) => {
-                array.as_list_opt().and_then(|list: &ListArray| Some(View::Set(list, list.values().as_string_opt()?)))
-            }
+            (DataType::List(_), ValueType::Set) => array
+                .as_list_opt()
+                .and_then(|list: &ListArray| Some(View::Set(list, list.values().as_string_opt()?))),
             _ => None,
         };
-        let wrong = || Error::Column { column: name.to_owned(), found: array.data_type().to_string(), expected: ty.to_string() };
+        let wrong = || Error::Column {
+            column: name.to_owned(),
+            found: array.data_type().to_string(),
+            expected: ty.to_string(),
+        };
         view.map(Self).ok_or_else(wrong)
     }
 
@@ -70,13 +84,16 @@ impl<'a> ColumnReader<'a> {
         }
     }
 
-    /// The number in the column's units: decimals in those of their scale, times in milliseconds, truth as 0 and 1.
+    /// The number in the column's units: decimals in those of their scale, times in milliseconds,
+    /// truth as 0 and 1.
     pub(crate) fn number(&self, row: usize) -> Option<i128> {
         match self.0 {
             View::Bool(a) if a.is_valid(row) => Some(i128::from(a.value(row))),
             View::Int(a) if a.is_valid(row) => Some(i128::from(a.value(row))),
             // Over 96 bits a decimal is no value anywhere in the system.
-            View::Decimal(a, _) if a.is_valid(row) => Some(a.value(row)).filter(|v| v.abs() <= units::MAX_DECIMAL_UNITS),
+            View::Decimal(a, _) if a.is_valid(row) => {
+                Some(a.value(row)).filter(|v| v.abs() <= units::MAX_DECIMAL_UNITS)
+            }
             View::Date(a) if a.is_valid(row) => Some(i128::from(a.value(row))),
             View::Time(a) if a.is_valid(row) => Some(i128::from(a.value(row).div_euclid(1000))),
             _ => None,
@@ -103,20 +120,25 @@ impl<'a> ColumnReader<'a> {
             }
             _ => None,
         };
-        range.into_iter().flat_map(|(texts, range)| range.filter(|at| texts.is_valid(*at)).map(|at| texts.value(at)))
+        range.into_iter().flat_map(|(texts, range)| {
+            range.filter(|at| texts.is_valid(*at)).map(|at| texts.value(at))
+        })
     }
 
     /// The row's value.
     pub fn value(&self, row: usize) -> Option<Value> {
         match self.0 {
             View::Set(..) => {
-                let members: std::collections::BTreeSet<Arc<str>> = self.members(row).map(Arc::from).collect();
+                let members: std::collections::BTreeSet<Arc<str>> =
+                    self.members(row).map(Arc::from).collect();
                 (!members.is_empty()).then_some(Value::Set(members))
             }
             View::Text(_) => self.text(row).map(Value::text),
             View::Bool(_) => self.number(row).map(|v| Value::Bool(v != 0)),
             View::Int(_) => self.number(row).and_then(|v| i64::try_from(v).ok()).map(Value::Int),
-            View::Decimal(_, scale) => self.number(row).and_then(|v| to_decimal(v, scale)).map(Value::Decimal),
+            View::Decimal(_, scale) => {
+                self.number(row).and_then(|v| to_decimal(v, scale)).map(Value::Decimal)
+            }
             View::Date(_) => self.number(row).and_then(|v| i32::try_from(v).ok()).map(Value::Date),
             View::Time(_) => self.number(row).and_then(|v| i64::try_from(v).ok()).map(Value::Time),
             View::Missing => None,
@@ -124,7 +146,8 @@ impl<'a> ColumnReader<'a> {
     }
 }
 
-/// Names that conditions and expressions use, each once, with their types; compiled code knows them by position.
+/// Names that conditions and expressions use, each once, with their types; compiled code knows them
+/// by position.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Columns {
     names: Vec<(String, ValueType)>,
@@ -160,8 +183,14 @@ pub(crate) struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     /// `find` gives a column by name; what it does not find has no values.
-    pub(crate) fn bind(columns: &'a Columns, find: &dyn Fn(&str) -> Option<&'a dyn Array>) -> Result<Self> {
-        let reader = |(name, ty)| find(name).map_or(Ok(ColumnReader::missing()), |array| ColumnReader::new(name, array, ty));
+    pub(crate) fn bind(
+        columns: &'a Columns,
+        find: &dyn Fn(&str) -> Option<&'a dyn Array>,
+    ) -> Result<Self> {
+        let reader = |(name, ty)| {
+            find(name)
+                .map_or(Ok(ColumnReader::missing()), |array| ColumnReader::new(name, array, ty))
+        };
         Ok(Self { columns, readers: columns.iter().map(reader).collect::<Result<_>>()? })
     }
 

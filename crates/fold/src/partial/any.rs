@@ -2,7 +2,8 @@ use super::{Count, Edge, Extreme, Finished, Frequency, Members, Partial, Quotien
 use crate::cell::{Cell, Natural};
 use taghouse_rules::AggregateFunction;
 
-/// A partial aggregate of any function, over cells: the stream's. (Batches keep vectors of one kind.)
+/// A partial aggregate of any function, over cells: the stream's. (Batches keep vectors of one
+/// kind.)
 #[derive(Debug, Clone)]
 pub(crate) enum AnyPartial {
     Count(Count),
@@ -36,14 +37,18 @@ impl AnyPartial {
     /// `quotients`: its cells are fractions.
     pub(crate) fn new(function: AggregateFunction, quotients: bool) -> Self {
         match function {
-            AggregateFunction::Sum | AggregateFunction::Avg if quotients => Self::Quotients(Quotients::default()),
+            AggregateFunction::Sum | AggregateFunction::Avg if quotients => {
+                Self::Quotients(Quotients::default())
+            }
             AggregateFunction::Count => Self::Count(Count::default()),
             AggregateFunction::Sum | AggregateFunction::Avg => Self::Sum(Sum::default()),
             AggregateFunction::Min => Self::Least(Extreme::default()),
             AggregateFunction::Max => Self::Greatest(Extreme::default()),
             AggregateFunction::First => Self::First(Edge::default()),
             AggregateFunction::Last => Self::Last(Edge::default()),
-            AggregateFunction::CountDistinct | AggregateFunction::Set => Self::Members(Members::default()),
+            AggregateFunction::CountDistinct | AggregateFunction::Set => {
+                Self::Members(Members::default())
+            }
             AggregateFunction::MostFrequent => Self::Frequency(Frequency::default()),
         }
     }

@@ -2,8 +2,9 @@ use super::{Finished, Order, Partial, Stamp};
 use std::cmp::Ordering;
 use taghouse_model::TimestampMs;
 
-/// The value of the first event, or of the last, by (time, message id). Should one message be there twice with two values, the lesser (or
-/// greater) one counts, so that the order of arrival never does.
+/// The value of the first event, or of the last, by (time, message id). Should one message be there
+/// twice with two values, the lesser (or greater) one counts, so that the order of arrival never
+/// does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Edge<K, const LAST: bool> {
     key: Option<K>,
@@ -38,7 +39,8 @@ impl<K: Clone, const LAST: bool> Partial<K> for Edge<K, LAST> {
         };
         if wins {
             self.time_ms = stamp.time_ms;
-            // Into the buffer that is there: events mostly come in order, and then each is the last so far.
+            // Into the buffer that is there: events mostly come in order, and then each is the last
+            // so far.
             self.message_id.clear();
             self.message_id.push_str(stamp.message_id);
             self.key = Some(key);
@@ -47,7 +49,11 @@ impl<K: Clone, const LAST: bool> Partial<K> for Edge<K, LAST> {
 
     fn merge(&mut self, other: &Self, order: &impl Order<K>) {
         if let Some(key) = &other.key {
-            self.step(Stamp { time_ms: other.time_ms, message_id: &other.message_id }, key.clone(), order);
+            self.step(
+                Stamp { time_ms: other.time_ms, message_id: &other.message_id },
+                key.clone(),
+                order,
+            );
         }
     }
 

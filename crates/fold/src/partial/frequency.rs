@@ -1,6 +1,7 @@
 use super::{Finished, Order, Partial, Stamp};
 
-/// How often each value came: the most frequent one, of several the smallest. Kept as [`super::Members`] are.
+/// How often each value came: the most frequent one, of several the smallest. Kept as
+/// [`super::Members`] are.
 #[derive(Debug, Clone)]
 pub(crate) struct Frequency<K> {
     counts: Vec<(K, u32)>,
@@ -19,7 +20,11 @@ impl<K: Ord + Clone> Frequency<K> {
     fn add(&mut self, key: K, count: u32) {
         let known = match self.counts[..self.sorted].binary_search_by(|(held, _)| held.cmp(&key)) {
             Ok(at) => Some(at),
-            Err(_) => self.counts.last().is_some_and(|(held, _)| *held == key).then(|| self.counts.len() - 1),
+            Err(_) => self
+                .counts
+                .last()
+                .is_some_and(|(held, _)| *held == key)
+                .then(|| self.counts.len() - 1),
         };
         match known {
             Some(at) => self.counts[at].1 = self.counts[at].1.saturating_add(count),

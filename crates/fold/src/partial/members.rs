@@ -1,6 +1,7 @@
 use super::{Finished, Order, Partial, Stamp};
 
-/// Different values: distinct counts and sets. Compact: a sorted vector, and behind it those that came since it was last sorted.
+/// Different values: distinct counts and sets. Compact: a sorted vector, and behind it those that
+/// came since it was last sorted.
 #[derive(Debug, Clone)]
 pub(crate) struct Members<K> {
     keys: Vec<K>,

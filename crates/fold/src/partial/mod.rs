@@ -1,4 +1,5 @@
-//! Partial aggregates: what is kept of a user's events of one tile, one type for each function. Steps and merges commute.
+//! Partial aggregates: what is kept of a user's events of one tile, one type for each function.
+//! Steps and merges commute.
 
 mod any;
 mod count;
@@ -33,7 +34,8 @@ pub(crate) struct Stamp<'a> {
     pub(crate) message_id: &'a str,
 }
 
-/// How the values that keys stand for are ordered. (The order of keys themselves may be another: text numbers.)
+/// How the values that keys stand for are ordered. (The order of keys themselves may be another:
+/// text numbers.)
 pub(crate) trait Order<K> {
     fn compare(&self, a: &K, b: &K) -> Ordering;
 }

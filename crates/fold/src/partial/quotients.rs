@@ -3,8 +3,9 @@ use crate::cell::Cell;
 use crate::quotient::Quotient;
 use std::collections::BTreeMap;
 
-/// The exact sum of fractions, and of how many: sums and means of quotients. Fractions of one bottom are one; they are brought together only
-/// in the end, for a common bottom grows with each new one.
+/// The exact sum of fractions, and of how many: sums and means of quotients. Fractions of one
+/// bottom are one; they are brought together only in the end, for a common bottom grows with each
+/// new one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Quotients {
     /// Tops by bottom.
@@ -47,13 +48,18 @@ impl<K: Fraction> Partial<K> for Quotients {
     }
 
     fn merge(&mut self, other: &Self, _: &impl Order<K>) {
-        other.sums.iter().for_each(|(bottom, top)| self.add(Quotient { top: *top, bottom: *bottom }));
+        other
+            .sums
+            .iter()
+            .for_each(|(bottom, top)| self.add(Quotient { top: *top, bottom: *bottom }));
         self.count += other.count;
         self.overflowed |= other.overflowed;
     }
 
     fn finish(self, _: &impl Order<K>) -> Finished<K> {
-        let sums = || self.sums.iter().map(|(bottom, top)| Quotient { top: *top, bottom: *bottom }).collect();
+        let sums = || {
+            self.sums.iter().map(|(bottom, top)| Quotient { top: *top, bottom: *bottom }).collect()
+        };
         match self.count {
             0 => Finished::Nothing,
             count => Finished::Quotients((!self.overflowed).then(sums), count),

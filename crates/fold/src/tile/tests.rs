@@ -39,15 +39,18 @@ fn local_days_are_as_long_as_the_clock_makes_them() {
 #[test]
 fn hours_keep_step_with_the_zone_s_minutes() {
     let kolkata = Tiles::new(&zone("Asia/Kolkata"), TileUnit::Hour);
-    assert_eq!(kolkata.tile(at("2023-01-01T00:29:59.999Z")) + 1, kolkata.tile(at("2023-01-01T00:30Z")));
+    assert_eq!(
+        kolkata.tile(at("2023-01-01T00:29:59.999Z")) + 1,
+        kolkata.tile(at("2023-01-01T00:30Z"))
+    );
     assert_eq!(kolkata.start(kolkata.tile(at("2023-01-01T00:45Z"))), at("2023-01-01T00:30Z"));
     let utc = Tiles::new(&TimeZone::UTC, TileUnit::Hour);
     assert_eq!(utc.tile(at("1970-01-02T00:00Z")), 24);
     assert_eq!(utc.tile(-1), -1);
 }
 
-/// Whatever the zone does, tiles never go backwards, `start` is their first instant, and days are civil days but for the hour that is
-/// lived twice over midnight.
+/// Whatever the zone does, tiles never go backwards, `start` is their first instant, and days are
+/// civil days but for the hour that is lived twice over midnight.
 #[test]
 fn tiles_are_monotone_and_start_where_they_start() {
     for name in [
@@ -68,11 +71,19 @@ fn tiles_are_monotone_and_start_where_they_start() {
                 let tile = tiles.tile(instant);
                 assert!(tile >= before, "{name} {unit:?} at {instant}");
                 let start = tiles.start(tile);
-                assert!(start <= instant && tiles.tile(start) == tile && tiles.tile(start - 1) < tile, "{name} {unit:?} at {instant}");
+                assert!(
+                    start <= instant && tiles.tile(start) == tile && tiles.tile(start - 1) < tile,
+                    "{name} {unit:?} at {instant}"
+                );
                 if unit == TileUnit::Day {
-                    let civil = Timestamp::from_millisecond(instant).unwrap().to_zoned(zone.clone()).date();
+                    let civil =
+                        Timestamp::from_millisecond(instant).unwrap().to_zoned(zone.clone()).date();
                     let civil = i64::from(date(1970, 1, 1).until(civil).unwrap().get_days());
-                    assert!(tile == civil || (tile == civil + 1 && tiles.tile(instant - 2 * HOUR_MS) >= civil), "{name} at {instant}");
+                    assert!(
+                        tile == civil
+                            || (tile == civil + 1 && tiles.tile(instant - 2 * HOUR_MS) >= civil),
+                        "{name} at {instant}"
+                    );
                 }
                 before = tile;
                 instant += 30 * 60_000 - 1;
@@ -84,5 +95,8 @@ fn tiles_are_monotone_and_start_where_they_start() {
 #[test]
 fn a_lifetime_is_one_tile() {
     let span = Calendar::new(&TimeZone::UTC).span(Window::Lifetime);
-    assert_eq!((span.tile(i64::MIN), span.range(5), span.start_ms(5), span.leaves(0)), (0, (0, 0), i64::MIN, None));
+    assert_eq!(
+        (span.tile(i64::MIN), span.range(5), span.start_ms(5), span.leaves(0)),
+        (0, (0, 0), i64::MIN, None)
+    );
 }

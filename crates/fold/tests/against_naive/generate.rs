@@ -97,18 +97,24 @@ const FILTERS: [&str; 22] = [
     "event == \"buy\"",
 ];
 
-const ZONES: [&str; 5] = ["Europe/London", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "UTC"];
+const ZONES: [&str; 5] =
+    ["Europe/London", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "UTC"];
 
-/// 2023-03-26, when London's clocks change; New York's have, a fortnight before, and Lord Howe's do, a week later.
+/// 2023-03-26, when London's clocks change; New York's have, a fortnight before, and Lord Howe's
+/// do, a week later.
 const AROUND_MS: i64 = 1_679_788_800_000;
 const DAY_MS: i64 = 86_400_000;
 const HOUR_MS: i64 = 3_600_000;
 
 fn property(name: &'static str) -> BoxedStrategy<Value> {
     match name {
-        "qty" => prop_oneof![9 => -3_i64..9, 1 => Just(1_000_000_007_i64)].prop_map(Value::Int).boxed(),
+        "qty" => {
+            prop_oneof![9 => -3_i64..9, 1 => Just(1_000_000_007_i64)].prop_map(Value::Int).boxed()
+        }
         "price" => (-150_i64..400).prop_map(|v| Value::Decimal(Decimal::new(v, 2))).boxed(),
-        "sku" => prop::sample::select(vec!["A", "a", "B", "b", "abc", "ä", ""]).prop_map(Value::text).boxed(),
+        "sku" => prop::sample::select(vec!["A", "a", "B", "b", "abc", "ä", ""])
+            .prop_map(Value::text)
+            .boxed(),
         "vip" => any::<bool>().prop_map(Value::Bool).boxed(),
         "born" => (19_430_i32..19_450).prop_map(Value::Date).boxed(),
         "seen" => (0..40_i64).prop_map(|h| Value::Time(AROUND_MS + h * HOUR_MS / 2)).boxed(),
@@ -119,8 +125,10 @@ fn property(name: &'static str) -> BoxedStrategy<Value> {
 }
 
 fn properties() -> impl Strategy<Value = BTreeMap<&'static str, Value>> {
-    let each: Vec<_> =
-        PROPERTIES.into_iter().map(|name| prop::option::weighted(0.8, property(name).prop_map(move |v| (name, v)))).collect();
+    let each: Vec<_> = PROPERTIES
+        .into_iter()
+        .map(|name| prop::option::weighted(0.8, property(name).prop_map(move |v| (name, v))))
+        .collect();
     each.prop_map(|all| all.into_iter().flatten().collect())
 }
 
@@ -135,7 +143,14 @@ fn instant() -> impl Strategy<Value = i64> {
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
-    let event = (0..Case::USERS, prop::sample::select(vec!["buy", "view", "go"]), instant(), any::<u8>(), properties(), 0..3_usize);
+    let event = (
+        0..Case::USERS,
+        prop::sample::select(vec!["buy", "view", "go"]),
+        instant(),
+        any::<u8>(),
+        properties(),
+        0..3_usize,
+    );
     prop::collection::vec(event, 0..40).prop_map(|all| {
         let unique = |(i, (user, name, time_ms, salt, properties, part))| Event {
             user,
@@ -152,7 +167,18 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 
 fn function() -> impl Strategy<Value = AggregateFunction> {
     use AggregateFunction as F;
-    prop::sample::select(vec![F::Count, F::Sum, F::Avg, F::Min, F::Max, F::CountDistinct, F::First, F::Last, F::MostFrequent, F::Set])
+    prop::sample::select(vec![
+        F::Count,
+        F::Sum,
+        F::Avg,
+        F::Min,
+        F::Max,
+        F::CountDistinct,
+        F::First,
+        F::Last,
+        F::MostFrequent,
+        F::Set,
+    ])
 }
 
 fn window() -> impl Strategy<Value = Window> {
@@ -167,23 +193,44 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
     let names = prop::sample::subsequence(vec!["buy", "view"], 0..3);
     let filter = prop::option::of(prop::sample::select(&FILTERS[..]));
     let value = prop::option::weighted(0.9, prop::sample::select(&VALUES[..]));
-    (function(), names, value, filter, window(), prop::sample::select(&ZONES[..]), events(), instant(), 0..4_u8).prop_filter_map(
-        "the function does not go with the value",
-        |(function, names, value, filter, window, zone, events, as_of_ms, scale)| {
-            // The contract's formula for hours goes backwards where a zone changes by half an hour; ours does not.
-            if matches!(window, Window::Hours(_)) && zone == "Australia/Lord_Howe" {
-                return None;
-            }
-            let zone = TimeZone::get(zone).unwrap();
-            let checked = value.map(|text| parse_scalar(text).unwrap().check(&types, &zone).unwrap());
-            let value_type = checked.as_ref().map(|(_, ty)| *ty);
-            let tag_type = tag_type(function, value_type, scale)?;
-            let filter = filter.map(|text| parse_predicate(text).unwrap().check(&types, &|_| false, &zone).unwrap());
-            let events_named = names.iter().map(|n| (*n).to_owned()).collect();
-            let aggregate = Aggregate { function, events: events_named, value: checked.map(|(scalar, _)| scalar), filter, window };
-            Some(Case { aggregate, tag_type, calendar: Calendar::new(&zone), events, as_of_ms })
-        },
+    (
+        function(),
+        names,
+        value,
+        filter,
+        window(),
+        prop::sample::select(&ZONES[..]),
+        events(),
+        instant(),
+        0..4_u8,
     )
+        .prop_filter_map(
+            "the function does not go with the value",
+            |(function, names, value, filter, window, zone, events, as_of_ms, scale)| {
+                // The contract's formula for hours goes backwards where a zone changes by half an
+                // hour; ours does not.
+                if matches!(window, Window::Hours(_)) && zone == "Australia/Lord_Howe" {
+                    return None;
+                }
+                let zone = TimeZone::get(zone).unwrap();
+                let checked =
+                    value.map(|text| parse_scalar(text).unwrap().check(&types, &zone).unwrap());
+                let value_type = checked.as_ref().map(|(_, ty)| *ty);
+                let tag_type = tag_type(function, value_type, scale)?;
+                let filter = filter.map(|text| {
+                    parse_predicate(text).unwrap().check(&types, &|_| false, &zone).unwrap()
+                });
+                let events_named = names.iter().map(|n| (*n).to_owned()).collect();
+                let aggregate = Aggregate {
+                    function,
+                    events: events_named,
+                    value: checked.map(|(scalar, _)| scalar),
+                    filter,
+                    window,
+                };
+                Some(Case { aggregate, tag_type, calendar: Calendar::new(&zone), events, as_of_ms })
+            },
+        )
 }
 
 fn tag_type(function: AggregateFunction, value: Option<ValueType>, scale: u8) -> Option<ValueType> {

@@ -1,5 +1,5 @@
-//! Every function, window and filter, through every door, against an interpreter that sorts, filters and computes with civil dates, trees
-//! and rust_decimal.
+//! Every function, window and filter, through every door, against an interpreter that sorts,
+//! filters and computes with civil dates, trees and rust_decimal.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 

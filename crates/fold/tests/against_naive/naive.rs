@@ -31,29 +31,49 @@ fn in_window(case: &Case, time_ms: i64, as_of_ms: i64) -> bool {
     time_ms < as_of_ms
         && match case.aggregate.window {
             Window::Lifetime => true,
-            Window::Days(n) => local(case, time_ms).date() >= local(case, last).date().checked_sub((i64::from(n) - 1).days()).unwrap(),
+            Window::Days(n) => {
+                local(case, time_ms).date()
+                    >= local(case, last).date().checked_sub((i64::from(n) - 1).days()).unwrap()
+            }
             Window::Hours(n) => hour(case, time_ms) > hour(case, last) - i64::from(n),
         }
 }
 
 pub(crate) fn value(case: &Case, user: usize, as_of_ms: i64) -> Option<Value> {
     let aggregate = &case.aggregate;
-    let mut events: Vec<&Event> = case.events.iter().filter(|e| e.user == user && in_window(case, e.time_ms, as_of_ms)).collect();
-    events.retain(|e| aggregate.events.is_empty() || aggregate.events.iter().any(|name| name == e.name));
-    events.retain(|e| aggregate.filter.as_ref().is_none_or(|filter| filter.holds(&|name| property(e, name))));
+    let mut events: Vec<&Event> = case
+        .events
+        .iter()
+        .filter(|e| e.user == user && in_window(case, e.time_ms, as_of_ms))
+        .collect();
+    events.retain(|e| {
+        aggregate.events.is_empty() || aggregate.events.iter().any(|name| name == e.name)
+    });
+    events.retain(|e| {
+        aggregate.filter.as_ref().is_none_or(|filter| filter.holds(&|name| property(e, name)))
+    });
     events.sort_by_key(|e| (e.time_ms, e.message_id.clone()));
     let Some(scalar) = &aggregate.value else {
         return (!events.is_empty()).then_some(Value::Int(events.len() as i64));
     };
-    let values: Vec<Computed> =
-        events.iter().map(|e| scalar.compute(&|name| property(e, name))).filter(|v| *v != Computed::Nothing).collect();
+    let values: Vec<Computed> = events
+        .iter()
+        .map(|e| scalar.compute(&|name| property(e, name)))
+        .filter(|v| *v != Computed::Nothing)
+        .collect();
     if values.iter().all(|v| matches!(v, Computed::Number(_))) {
         return numbers(
             case,
-            &values.iter().filter_map(|v| if let Computed::Number(n) = v { Some(n.clone()) } else { None }).collect::<Vec<_>>(),
+            &values
+                .iter()
+                .filter_map(|v| if let Computed::Number(n) = v { Some(n.clone()) } else { None })
+                .collect::<Vec<_>>(),
         );
     }
-    let values: Vec<Value> = values.into_iter().filter_map(|v| if let Computed::Value(v) = v { Some(v) } else { None }).collect();
+    let values: Vec<Value> = values
+        .into_iter()
+        .filter_map(|v| if let Computed::Value(v) = v { Some(v) } else { None })
+        .collect();
     compute(case, &values)
 }
 
@@ -118,8 +138,15 @@ fn number(case: &Case, value: &BigRational) -> Option<Value> {
 
 fn compute(case: &Case, values: &[Value]) -> Option<Value> {
     use AggregateFunction as F;
-    let members =
-        || values.iter().flat_map(|v| if let Value::Set(s) = v { s.iter().cloned().map(Value::Text).collect() } else { vec![v.clone()] });
+    let members = || {
+        values.iter().flat_map(|v| {
+            if let Value::Set(s) = v {
+                s.iter().cloned().map(Value::Text).collect()
+            } else {
+                vec![v.clone()]
+            }
+        })
+    };
     let first = values.first()?;
     match case.aggregate.function {
         F::Count => Some(Value::Int(values.len() as i64)),

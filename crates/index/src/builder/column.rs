@@ -1,4 +1,5 @@
-//! What a builder collects: columns, sorted only in the end and only if users did not come in order.
+//! What a builder collects: columns, sorted only in the end and only if users did not come in
+//! order.
 
 use crate::MAX_VALUES;
 use hashbrown::HashMap;
@@ -47,7 +48,10 @@ impl Numbers {
     }
 }
 
-fn encode<N: Copy + Into<i128>>(ordinals: Vec<Ordinal>, units: Vec<N>) -> taghouse_bitmap::Result<Vec<u8>> {
+fn encode<N: Copy + Into<i128>>(
+    ordinals: Vec<Ordinal>,
+    units: Vec<N>,
+) -> taghouse_bitmap::Result<Vec<u8>> {
     let (ordinals, units) = match order_of(&ordinals) {
         None => (ordinals, units),
         Some(order) => order.into_iter().map(|row| (ordinals[row], units[row])).unzip(),
@@ -93,9 +97,14 @@ impl Codes {
         Ok(code)
     }
 
-    pub(super) fn push(&mut self, ordinal: Ordinal, codes: impl IntoIterator<Item = u32>) -> Result<(), String> {
+    pub(super) fn push(
+        &mut self,
+        ordinal: Ordinal,
+        codes: impl IntoIterator<Item = u32>,
+    ) -> Result<(), String> {
         self.codes.extend(codes);
-        let end = u32::try_from(self.codes.len()).map_err(|_| "it has 2^32 members or more".to_owned())?;
+        let end = u32::try_from(self.codes.len())
+            .map_err(|_| "it has 2^32 members or more".to_owned())?;
         self.ordinals.push(ordinal);
         self.ends.push(end);
         Ok(())
@@ -122,13 +131,20 @@ impl Codes {
         for row in starts.windows(2) {
             codes[row[0] as usize..row[1] as usize].sort_unstable();
         }
-        let texts = if fixed { Vec::new() } else { by_text.iter().map(|old| self.texts[*old as usize].clone()).collect() };
+        let texts = if fixed {
+            Vec::new()
+        } else {
+            by_text.iter().map(|old| self.texts[*old as usize].clone()).collect()
+        };
         Ok(Table::new(ordinals, starts, codes, texts, by_text.len()))
     }
 
     /// Users who have a value by ascending ordinal, each once, the later of two.
     fn rows(&self) -> (Vec<Ordinal>, Vec<u32>, Vec<u32>) {
-        let codes_of = |row: usize| row.checked_sub(1).map_or(0, |before| self.ends[before]) as usize..self.ends[row] as usize;
+        let codes_of = |row: usize| {
+            row.checked_sub(1).map_or(0, |before| self.ends[before]) as usize
+                ..self.ends[row] as usize
+        };
         let order = order_of(&self.ordinals);
         let rows = order.as_ref().map_or(self.ordinals.len(), Vec::len);
         let mut ordinals = Vec::with_capacity(rows);
@@ -149,7 +165,13 @@ impl Codes {
 }
 
 impl Table {
-    fn new(ordinals: Vec<Ordinal>, starts: Vec<u32>, codes: Vec<u32>, texts: Vec<Arc<str>>, values: usize) -> Self {
+    fn new(
+        ordinals: Vec<Ordinal>,
+        starts: Vec<u32>,
+        codes: Vec<u32>,
+        texts: Vec<Arc<str>>,
+        values: usize,
+    ) -> Self {
         let mut code_starts = vec![0; values + 1];
         codes.iter().for_each(|code| code_starts[*code as usize + 1] += 1);
         for code in 0..values {
@@ -176,7 +198,8 @@ impl Table {
     }
 }
 
-/// The rows to take, by ascending ordinal and of each ordinal the last; `None` when they stand so already.
+/// The rows to take, by ascending ordinal and of each ordinal the last; `None` when they stand so
+/// already.
 fn order_of(ordinals: &[Ordinal]) -> Option<Vec<usize>> {
     if ordinals.is_sorted_by(|a, b| a < b) {
         return None;

@@ -1,4 +1,5 @@
-//! One app's live changes: logged by one thread, gathered into overlays by another, kept short on disk by a third.
+//! One app's live changes: logged by one thread, gathered into overlays by another, kept short on
+//! disk by a third.
 
 use super::LiveOptions;
 use super::change::{Block, Changes};
@@ -62,13 +63,15 @@ pub(super) struct Shared {
     pins: Pins,
     /// Changes on their way to the log.
     pub(super) admitted: Mutex<Weight>,
-    /// What the texts of changes take. They stay in memory until their tag is flushed and nobody writes to it.
+    /// What the texts of changes take. They stay in memory until their tag is flushed and nobody
+    /// writes to it.
     pub(super) text_bytes: Arc<AtomicU64>,
     /// Writers for whom there was no room; as long as there are any, no other goes in before them.
     pub(super) waiting: Mutex<u64>,
     /// The position of the last checkpoint.
     checkpointed: AtomicU64,
-    /// Held while a checkpoint is written: one that was begun under an earlier generation must not take the place of a later one's.
+    /// Held while a checkpoint is written: one that was begun under an earlier generation must not
+    /// take the place of a later one's.
     checkpointing: Mutex<()>,
     /// Held by whoever makes the next overlay.
     pub(super) gathering: Mutex<()>,
@@ -101,12 +104,20 @@ impl AppLog {
     ///
     /// # Errors
     /// `Log` names a damaged file; `Disk` when the folder cannot be read or written.
-    pub(crate) fn open(folder: &Path, generation: u64, options: LiveOptions, shown: Arc<dyn ShowsOverlay>) -> Result<Self> {
+    pub(crate) fn open(
+        folder: &Path,
+        generation: u64,
+        options: LiveOptions,
+        shown: Arc<dyn ShowsOverlay>,
+    ) -> Result<Self> {
         taghouse_disk::make_folder(folder).map_err(|e| Error::disk(folder, &e))?;
         let shared = Arc::new(Shared::open(folder, generation, options, shown)?);
         let (sender, receiver) = sync_channel(WAITING);
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
-            std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|e| Error::disk(folder, &e))
+            std::thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(work)
+                .map_err(|e| Error::disk(folder, &e))
         };
         let (committer, ticker, keeper) = (shared.clone(), shared.clone(), shared.clone());
         let threads = vec![
@@ -130,7 +141,11 @@ impl AppLog {
     }
 
     /// Logs changes; the position of the last of them, once they are on disk.
-    pub(crate) fn change(&self, changes: &Changes, deleted: &[Ordinal]) -> Result<oneshot::Receiver<Result<u64>>> {
+    pub(crate) fn change(
+        &self,
+        changes: &Changes,
+        deleted: &[Ordinal],
+    ) -> Result<oneshot::Receiver<Result<u64>>> {
         let blocks = changes.checked(&|tag| self.shared.tag(tag))?;
         let mut payload = Vec::new();
         blocks.iter().for_each(|block| put_tag(&mut payload, &block.tag, &block.entries, false));
@@ -141,11 +156,23 @@ impl AppLog {
         if !deleted.is_empty() {
             put_deleted(&mut payload, deleted);
         }
-        let count = blocks.iter().map(|block| block.entries.len()).sum::<usize>() + came.len() + deleted.len();
-        let changes_count = u32::try_from(count).ok().filter(|_| payload.len() <= u32::MAX as usize / 2).ok_or(Error::TooMany(count))?;
+        let count = blocks.iter().map(|block| block.entries.len()).sum::<usize>()
+            + came.len()
+            + deleted.len();
+        let changes_count = u32::try_from(count)
+            .ok()
+            .filter(|_| payload.len() <= u32::MAX as usize / 2)
+            .ok_or(Error::TooMany(count))?;
         let (reply, answer) = oneshot::channel();
-        let request =
-            Request { generation: changes.generation, blocks, came, deleted: deleted.to_vec(), payload, changes: changes_count, reply };
+        let request = Request {
+            generation: changes.generation,
+            blocks,
+            came,
+            deleted: deleted.to_vec(),
+            payload,
+            changes: changes_count,
+            reply,
+        };
         let gone = || Error::Internal("the thread that logs changes has ended".to_owned());
         self.requests.as_ref().ok_or_else(gone)?.send(request).map_err(|_| gone())?;
         Ok(answer)
@@ -162,7 +189,14 @@ impl AppLog {
         known.retain(|name, tag| tags.get(name) == Some(&tag.value_type));
         for (name, value_type) in tags {
             if !known.contains_key(name) {
-                known.insert(name.clone(), Arc::new(TagLog::new(name.clone(), *value_type, self.shared.text_bytes.clone())));
+                known.insert(
+                    name.clone(),
+                    Arc::new(TagLog::new(
+                        name.clone(),
+                        *value_type,
+                        self.shared.text_bytes.clone(),
+                    )),
+                );
             }
         }
     }
@@ -182,10 +216,12 @@ impl AppLog {
         self.shared.tick()
     }
 
-    /// Takes note of a publication and of its tags' types; what it holds leaves the overlay at the next tick.
+    /// Takes note of a publication and of its tags' types; what it holds leaves the overlay at the
+    /// next tick.
     pub(crate) fn published(&self, published: Published, types: &BTreeMap<Name, ValueType>) {
         let mut pending = self.shared.pending.lock();
-        // Under the lock: a change of a tag that is new must not meet a publication that does not name it.
+        // Under the lock: a change of a tag that is new must not meet a publication that does not
+        // name it.
         self.know(types);
         if pending.published.as_ref().is_none_or(|before| before.revision <= published.revision) {
             pending.published = Some(published);
@@ -199,9 +235,15 @@ impl AppLog {
         pin.at(self.tick().position)
     }
 
-    /// Reads changes back, later than `after` and up to `through`, which must be in the overlay. `each` is given the position of the first of
-    /// some items. `false` when the log does not reach back so far. Reads files: not for I/O threads.
-    pub(crate) fn read_back(&self, after: u64, through: u64, each: &mut dyn FnMut(u64, Vec<Item>) -> Result<()>) -> Result<bool> {
+    /// Reads changes back, later than `after` and up to `through`, which must be in the overlay.
+    /// `each` is given the position of the first of some items. `false` when the log does not
+    /// reach back so far. Reads files: not for I/O threads.
+    pub(crate) fn read_back(
+        &self,
+        after: u64,
+        through: u64,
+        each: &mut dyn FnMut(u64, Vec<Item>) -> Result<()>,
+    ) -> Result<bool> {
         let (generation, files) = self.shared.log.lock().files();
         read_back(&files, generation, after, through, each)
     }
@@ -218,7 +260,8 @@ impl AppLog {
         self.shared.checkpoint()
     }
 
-    /// Keeps writers waiting until the hold is dropped; what was logged before is visible when this returns.
+    /// Keeps writers waiting until the hold is dropped; what was logged before is visible when this
+    /// returns.
     pub(crate) fn hold(&self) -> Hold {
         *self.shared.held.lock() = true;
         // A commit on its way holds this lock.
@@ -227,7 +270,8 @@ impl AppLog {
         Hold(self.shared.clone())
     }
 
-    /// Begins again under the generation of an index's revision, with no changes, behind `position` if the log has not come so far.
+    /// Begins again under the generation of an index's revision, with no changes, behind `position`
+    /// if the log has not come so far.
     pub(crate) fn restart(&self, generation: u64, revision: u64, position: u64) -> Result<()> {
         let _checkpointing = self.shared.checkpointing.lock();
         let _gathering = self.shared.gathering.lock();
@@ -262,22 +306,42 @@ impl Drop for AppLog {
 }
 
 impl Shared {
-    fn open(folder: &Path, generation: u64, options: LiveOptions, shown: Arc<dyn ShowsOverlay>) -> Result<Self> {
+    fn open(
+        folder: &Path,
+        generation: u64,
+        options: LiveOptions,
+        shown: Arc<dyn ShowsOverlay>,
+    ) -> Result<Self> {
         taghouse_disk::remove_unfinished(folder).map_err(|e| Error::disk(folder, &e))?;
         let checkpoint = checkpoint::read(folder)?;
-        let (generation, after) = checkpoint.as_ref().map_or((generation, 0), |read| (read.generation, read.position));
+        let (generation, after) =
+            checkpoint.as_ref().map_or((generation, 0), |read| (read.generation, read.position));
         let gathered = Overlay { generation, position: after, ..Overlay::default() };
         let text_bytes = Arc::<AtomicU64>::default();
-        let mut restored = RestoredChanges { tags: HashMap::new(), pending: Pending::at(after), gathered, text_bytes: text_bytes.clone() };
+        let mut restored = RestoredChanges {
+            tags: HashMap::new(),
+            pending: Pending::at(after),
+            gathered,
+            text_bytes: text_bytes.clone(),
+        };
         if let Some(read) = &checkpoint {
-            let items = codec::read(&read.items).ok_or_else(|| Error::log(&read.path, "its items cannot be read"))?;
+            let items = codec::read(&read.items)
+                .ok_or_else(|| Error::log(&read.path, "its items cannot be read"))?;
             restored.take_checkpoint(items);
         }
-        let log = ChangeLog::open(folder, generation, after, options.file_bytes, &mut |path, first, payload| {
-            let items = codec::read(payload).ok_or_else(|| Error::log(path, format!("the changes from {first} on cannot be read")))?;
-            restored.take(first, items);
-            Ok(())
-        })?;
+        let log = ChangeLog::open(
+            folder,
+            generation,
+            after,
+            options.file_bytes,
+            &mut |path, first, payload| {
+                let items = codec::read(payload).ok_or_else(|| {
+                    Error::log(path, format!("the changes from {first} on cannot be read"))
+                })?;
+                restored.take(first, items);
+                Ok(())
+            },
+        )?;
         let RestoredChanges { tags, mut pending, gathered, .. } = restored;
         pending.position = log.end();
         let shared = Self {
@@ -332,7 +396,8 @@ impl Shared {
         }
     }
 
-    /// Serves until there is no sender left. While one frame is synced the calls for the next gather: that is the whole group commit.
+    /// Serves until there is no sender left. While one frame is synced the calls for the next
+    /// gather: that is the whole group commit.
     fn commit_all(&self, requests: &Receiver<Request>) {
         let mut group: Vec<Request> = Vec::new();
         while let Ok(first) = requests.recv() {
@@ -356,9 +421,12 @@ impl Shared {
     fn commit(&self, log: &mut ChangeLog, group: Vec<Request>) {
         let generation = self.overlay().generation;
         let superseded = log.is_superseded();
-        // Between its check and now a call's ordinals may have become those of other users, or its tags those of another type.
+        // Between its check and now a call's ordinals may have become those of other users, or its
+        // tags those of another type.
         let fits = |request: &Request| {
-            let same = |block: &Block| self.tag(block.tag.name.as_str()).is_some_and(|tag| Arc::ptr_eq(&tag, &block.tag));
+            let same = |block: &Block| {
+                self.tag(block.tag.name.as_str()).is_some_and(|tag| Arc::ptr_eq(&tag, &block.tag))
+            };
             !superseded && request.generation == generation && request.blocks.iter().all(same)
         };
         let (group, strangers): (Vec<Request>, Vec<Request>) = group.into_iter().partition(fits);
@@ -370,15 +438,25 @@ impl Shared {
             group.into_iter().for_each(|request| drop(request.reply.send(Ok(log.end()))));
             return;
         }
-        let (mut position, mut payload) = (log.end(), Vec::with_capacity(group.iter().map(|request| request.payload.len()).sum()));
+        let (mut position, mut payload) = (
+            log.end(),
+            Vec::with_capacity(group.iter().map(|request| request.payload.len()).sum()),
+        );
         group.iter().for_each(|request| payload.extend_from_slice(&request.payload));
-        let outcome = u32::try_from(changes).map_err(|_| Error::TooMany(changes as usize)).and_then(|count| log.append(&payload, count));
+        let outcome = u32::try_from(changes)
+            .map_err(|_| Error::TooMany(changes as usize))
+            .and_then(|count| log.append(&payload, count));
         if let Err(error) = outcome {
             tracing::error!(%error, "the change log cannot be written");
             for request in group {
                 let _ = request.reply.send(Err(match &error {
-                    Error::Disk { file, detail } => Error::Disk { file: file.clone(), detail: detail.clone() },
-                    other => Error::Disk { file: self.folder.display().to_string(), detail: other.to_string() },
+                    Error::Disk { file, detail } => {
+                        Error::Disk { file: file.clone(), detail: detail.clone() }
+                    }
+                    other => Error::Disk {
+                        file: self.folder.display().to_string(),
+                        detail: other.to_string(),
+                    },
                 }));
             }
             return;
@@ -419,7 +497,8 @@ impl Shared {
         next
     }
 
-    /// Writes a checkpoint when the log has grown so long that opening would take longer than it must.
+    /// Writes a checkpoint when the log has grown so long that opening would take longer than it
+    /// must.
     fn keep(&self) {
         let overlay = self.overlay();
         let due = self.options.checkpoint_changes.max(overlay.len() as u64);

@@ -22,7 +22,8 @@ pub struct TagChange {
 /// A change of a value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
-    /// The value from now on, instead of the one before. A set takes the place of all members; an empty one is no value.
+    /// The value from now on, instead of the one before. A set takes the place of all members; an
+    /// empty one is no value.
     Set(Value),
     /// No value any more.
     Unset,
@@ -48,7 +49,8 @@ pub struct TagChanges {
 pub enum Column {
     /// None of them has a value any more.
     Unset,
-    /// Values in units of the type: an int itself, a decimal in 10^-scale, a date in days, a time in milliseconds, a bool as 0 or 1.
+    /// Values in units of the type: an int itself, a decimal in 10^-scale, a date in days, a time
+    /// in milliseconds, a bool as 0 or 1.
     Numbers(Vec<i64>),
     /// Values of an enum: places in `texts`.
     Texts {
@@ -96,13 +98,19 @@ impl Changes {
     /// How many, and what their texts take if none was met before.
     pub(crate) fn weight(&self) -> Weight {
         let columns = self.columns.iter().map(TagChanges::weight);
-        columns.chain(self.points.iter().map(|point| point.op.weight())).fold(Weight::default(), Weight::and)
+        columns
+            .chain(self.points.iter().map(|point| point.op.weight()))
+            .fold(Weight::default(), Weight::and)
     }
 
     /// Checks everything. `tag_of` gives the tags that may be changed.
-    pub(crate) fn checked(&self, tag_of: &dyn Fn(&str) -> Option<Arc<TagLog>>) -> Result<Vec<Block>> {
+    pub(crate) fn checked(
+        &self,
+        tag_of: &dyn Fn(&str) -> Option<Arc<TagLog>>,
+    ) -> Result<Vec<Block>> {
         let mut blocks: Vec<Block> = Vec::with_capacity(self.columns.len());
-        let known = |name: &Name| tag_of(name.as_str()).ok_or_else(|| Error::UnknownTag(name.to_string()));
+        let known =
+            |name: &Name| tag_of(name.as_str()).ok_or_else(|| Error::UnknownTag(name.to_string()));
         for column in &self.columns {
             let tag = known(&column.tag)?;
             let entries = column.entries(&tag)?;
@@ -128,10 +136,13 @@ impl Changes {
 impl Op {
     fn weight(&self) -> Weight {
         match self {
-            Self::Set(Value::Set(texts)) => {
-                Weight { changes: 1 + texts.len() as u64, text_bytes: texts.iter().map(|text| text_bytes(text)).sum() }
+            Self::Set(Value::Set(texts)) => Weight {
+                changes: 1 + texts.len() as u64,
+                text_bytes: texts.iter().map(|text| text_bytes(text)).sum(),
+            },
+            Self::Set(Value::Text(text)) | Self::Add(text) | Self::Remove(text) => {
+                Weight { changes: 1, text_bytes: text_bytes(text) }
             }
-            Self::Set(Value::Text(text)) | Self::Add(text) | Self::Remove(text) => Weight { changes: 1, text_bytes: text_bytes(text) },
             Self::Set(_) | Self::Unset => Weight { changes: 1, text_bytes: 0 },
         }
     }
@@ -140,16 +151,25 @@ impl Op {
 impl TagChanges {
     fn weight(&self) -> Weight {
         let texts = match &self.column {
-            Column::Texts { texts, .. } | Column::Add { texts, .. } | Column::Remove { texts, .. } => texts.as_slice(),
+            Column::Texts { texts, .. }
+            | Column::Add { texts, .. }
+            | Column::Remove { texts, .. } => texts.as_slice(),
             Column::Unset | Column::Numbers(_) => &[],
         };
-        Weight { changes: self.ordinals.len() as u64, text_bytes: texts.iter().map(|text| text_bytes(text)).sum() }
+        Weight {
+            changes: self.ordinals.len() as u64,
+            text_bytes: texts.iter().map(|text| text_bytes(text)).sum(),
+        }
     }
 
     fn entries(&self, tag: &TagLog) -> Result<Vec<Entry>> {
         let ty = tag.value_type;
         let of = |op: EntryOp, values: &mut dyn Iterator<Item = i64>| {
-            self.ordinals.iter().zip(values).map(|(ordinal, value)| Entry::new(*ordinal, op, value)).collect()
+            self.ordinals
+                .iter()
+                .zip(values)
+                .map(|(ordinal, value)| Entry::new(*ordinal, op, value))
+                .collect()
         };
         let fits = |len: usize| {
             if len == self.ordinals.len() {
@@ -159,7 +179,9 @@ impl TagChanges {
             }
         };
         match (&self.column, ty) {
-            (Column::Unset, ValueType::Set) => Ok(of(EntryOp::Clear, &mut std::iter::repeat(Entry::NONE))),
+            (Column::Unset, ValueType::Set) => {
+                Ok(of(EntryOp::Clear, &mut std::iter::repeat(Entry::NONE)))
+            }
             (Column::Unset, _) => Ok(of(EntryOp::Unset, &mut std::iter::repeat(Entry::NONE))),
             (Column::Numbers(numbers), _) if ty.is_number() || ty == ValueType::Bool => {
                 fits(numbers.len())?;
@@ -177,9 +199,13 @@ impl TagChanges {
             | (Column::Add { texts, codes } | Column::Remove { texts, codes }, ValueType::Set) => {
                 fits(codes.len())?;
                 if let Some(beyond) = codes.iter().find(|code| **code as usize >= texts.len()) {
-                    return Err(tag.refuse(format!("code {beyond} stands for none of {} texts", texts.len())));
+                    return Err(tag.refuse(format!(
+                        "code {beyond} stands for none of {} texts",
+                        texts.len()
+                    )));
                 }
-                let known = texts.iter().map(|text| tag.code(text)).collect::<Result<Vec<i64>>>()?;
+                let known =
+                    texts.iter().map(|text| tag.code(text)).collect::<Result<Vec<i64>>>()?;
                 let op = match &self.column {
                     Column::Texts { .. } => EntryOp::Set,
                     Column::Add { .. } => EntryOp::Add,
@@ -201,20 +227,28 @@ fn push_point(tag: &TagLog, ordinal: Ordinal, op: &Op, entries: &mut Vec<Entry>)
             entries.extend(codes.into_iter().map(|code| Entry::new(ordinal, EntryOp::Add, code)));
             return Ok(());
         }
-        (Op::Set(Value::Bool(value)), ValueType::Bool) => Entry::new(ordinal, EntryOp::Set, i64::from(*value)),
-        (Op::Set(Value::Text(text)), ValueType::Text) => Entry::new(ordinal, EntryOp::Set, tag.code(text)?),
+        (Op::Set(Value::Bool(value)), ValueType::Bool) => {
+            Entry::new(ordinal, EntryOp::Set, i64::from(*value))
+        }
+        (Op::Set(Value::Text(text)), ValueType::Text) => {
+            Entry::new(ordinal, EntryOp::Set, tag.code(text)?)
+        }
         (Op::Set(value), _) => match units_of(value, ty).map(i64::try_from) {
             Some(Ok(units)) => Entry::new(ordinal, EntryOp::Set, units),
             Some(Err(_)) => {
                 return Err(tag.refuse(format!("{value} is over 64 bits of the tag's last digit, which only a production may give")));
             }
-            None => return Err(tag.refuse(format!("{value} is of another type or beyond its range"))),
+            None => {
+                return Err(tag.refuse(format!("{value} is of another type or beyond its range")));
+            }
         },
         (Op::Unset, ValueType::Set) => Entry::new(ordinal, EntryOp::Clear, Entry::NONE),
         (Op::Unset, _) => Entry::new(ordinal, EntryOp::Unset, Entry::NONE),
         (Op::Add(text), ValueType::Set) => Entry::new(ordinal, EntryOp::Add, tag.code(text)?),
         (Op::Remove(text), ValueType::Set) => Entry::new(ordinal, EntryOp::Remove, tag.code(text)?),
-        (Op::Add(_) | Op::Remove(_), _) => return Err(tag.refuse("only sets have members to add or remove".to_owned())),
+        (Op::Add(_) | Op::Remove(_), _) => {
+            return Err(tag.refuse("only sets have members to add or remove".to_owned()));
+        }
     };
     entries.push(entry);
     Ok(())

@@ -5,10 +5,12 @@
 //! frame: payload length 4 | changes 4 | position of the first 8 | xxh3 of the payload 8 | xxh3 of these 8 | payload (see `codec`)
 //! ```
 //!
-//! A frame that a crash cut short is the last one of the last file, and nobody was told that it is there: it is cut off at open. A
-//! bad frame anywhere else is damage, and so is a log that ends before the changes that were acknowledged, which `acknowledged.mark` says.
+//! A frame that a crash cut short is the last one of the last file, and nobody was told that it is
+//! there: it is cut off at open. A bad frame anywhere else is damage, and so is a log that ends
+//! before the changes that were acknowledged, which `acknowledged.mark` says.
 //!
-//! After a failed write the file is cut back to what was acknowledged, at once or with the next call, and goes on from there.
+//! After a failed write the file is cut back to what was acknowledged, at once or with the next
+//! call, and goes on from there.
 
 use super::codec::{self, Item};
 use crate::error::{Error, Result};
@@ -16,7 +18,9 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use taghouse_disk::Mark;
-use taghouse_journal::{AppendFile, FrameFormat, FrameHead, FrameReader, HEAD_BYTES, TornEnd, frame_bytes};
+use taghouse_journal::{
+    AppendFile, FrameFormat, FrameHead, FrameReader, HEAD_BYTES, TornEnd, frame_bytes,
+};
 use xxhash_rust::xxh3::xxh3_64;
 
 const MAGIC: &[u8; 8] = b"TAGHCHNG";
@@ -42,18 +46,20 @@ pub(crate) struct ChangeLog {
     acknowledged: Mark,
     /// A write or sync failed, and what it left behind the last frame is there yet.
     broken: bool,
-    /// A new file could not be begun, and may be there all the same: it must not be found behind what is appended to the last one.
+    /// A new file could not be begun, and may be there all the same: it must not be found behind
+    /// what is appended to the last one.
     stray: Option<PathBuf>,
     /// Its generation is over, and the file of the next one is not begun yet.
     superseded: bool,
 }
 
 impl ChangeLog {
-    /// Opens the log behind a checkpoint at position `after`, and hands each frame's first position and payload to `each` as far as it lies
-    /// behind that.
+    /// Opens the log behind a checkpoint at position `after`, and hands each frame's first position
+    /// and payload to `each` as far as it lies behind that.
     ///
     /// # Errors
-    /// `Log` names a damaged or missing file; `Disk` when the folder cannot be read or written; those of `each`.
+    /// `Log` names a damaged or missing file; `Disk` when the folder cannot be read or written;
+    /// those of `each`.
     pub(crate) fn open(
         folder: &Path,
         generation: u64,
@@ -62,14 +68,18 @@ impl ChangeLog {
         each: &mut impl FnMut(&Path, u64, &[u8]) -> Result<()>,
     ) -> Result<Self> {
         let mut files = list(folder)?;
-        // What lies before the checkpoint was to be removed already. The last file may hold more, which its frames tell.
+        // What lies before the checkpoint was to be removed already. The last file may hold more,
+        // which its frames tell.
         while files.len() > 1 && files[1].0 <= after + 1 {
             remove(&files.remove(0).1)?;
         }
         if let Some((first, path)) = files.first()
             && *first > after + 1
         {
-            return Err(Error::log(path, format!("changes {} to {} before it are missing", after + 1, first - 1)));
+            return Err(Error::log(
+                path,
+                format!("changes {} to {} before it are missing", after + 1, first - 1),
+            ));
         }
         let LogContent { end, size } = read_files(&files, generation, after, each)?;
         let acknowledged = acknowledged(folder, &files, end)?;
@@ -112,7 +122,8 @@ impl ChangeLog {
         };
         self.files.retain(|(_, other)| other != last.path());
         self.files.push((end + 1, last.path().to_owned()));
-        (self.last, self.generation, self.end, self.broken, self.superseded) = (last, generation, end, false, false);
+        (self.last, self.generation, self.end, self.broken, self.superseded) =
+            (last, generation, end, false, false);
         Ok(())
     }
 
@@ -142,7 +153,8 @@ impl ChangeLog {
         }
         let frame = frame_bytes::<ChangeFrames>(&Fields { first: self.end + 1, changes }, payload);
         if let Err(error) = self.last.write(&frame).and_then(|()| self.last.sync()) {
-            // So that the frame that failed is not there after the next open; what cannot be done now is done before the next write.
+            // So that the frame that failed is not there after the next open; what cannot be done
+            // now is done before the next write.
             self.broken = self.last.cut_back().is_err();
             return Err(Error::disk(self.last.path(), &error));
         }
@@ -162,19 +174,24 @@ impl ChangeLog {
     fn remove_stray(&mut self) -> Result<()> {
         let Some(path) = &self.stray else { return Ok(()) };
         match fs::remove_file(path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::disk(path, &error)),
-            _ => taghouse_disk::sync_folder(&self.folder).map_err(|e| Error::disk(&self.folder, &e))?,
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(Error::disk(path, &error));
+            }
+            _ => taghouse_disk::sync_folder(&self.folder)
+                .map_err(|e| Error::disk(&self.folder, &e))?,
         }
         self.stray = None;
         Ok(())
     }
 
-    /// Goes on under another generation, from a position not before the end: what is logged already is of no more use.
+    /// Goes on under another generation, from a position not before the end: what is logged already
+    /// is of no more use.
     pub(crate) fn restart(&mut self, generation: u64, end: u64) -> Result<()> {
         self.begin(generation, end.max(self.end))
     }
 
-    /// From now on nothing is logged until it was restarted: a checkpoint of another generation may be on disk.
+    /// From now on nothing is logged until it was restarted: a checkpoint of another generation may
+    /// be on disk.
     pub(crate) fn supersede(&mut self) {
         self.superseded = true;
     }
@@ -183,7 +200,8 @@ impl ChangeLog {
         self.superseded
     }
 
-    /// Removes the files of which a checkpoint at `position` holds everything. What cannot be removed is waste, not damage.
+    /// Removes the files of which a checkpoint at `position` holds everything. What cannot be
+    /// removed is waste, not damage.
     pub(crate) fn remove_through(&mut self, position: u64) {
         while self.files.len() > 1 && self.files[1].0 <= position + 1 {
             let (_, path) = self.files.remove(0);
@@ -210,15 +228,17 @@ fn make_file(folder: &Path, generation: u64, end: u64) -> Result<AppendFile> {
 
 /// A file of which the first `size` bytes are frames; others are cut off.
 fn open_file(path: &Path, size: u64) -> Result<AppendFile> {
-    let (file, torn) = AppendFile::open(path.to_owned(), size).map_err(|e| Error::disk(path, &e))?;
+    let (file, torn) =
+        AppendFile::open(path.to_owned(), size).map_err(|e| Error::disk(path, &e))?;
     if torn > 0 {
         tracing::warn!(file = %path.display(), bytes = torn, "the log ends in a frame that was never acknowledged; it is cut off");
     }
     Ok(file)
 }
 
-/// Hands the items of the frames that hold changes later than `after` and up to `through` to `each`, with the position of their first. Those
-/// of other generations are passed over, for their ordinals mean nothing. `false` when the files do not reach back so far.
+/// Hands the items of the frames that hold changes later than `after` and up to `through` to
+/// `each`, with the position of their first. Those of other generations are passed over, for their
+/// ordinals mean nothing. `false` when the files do not reach back so far.
 pub(crate) fn read_back(
     files: &[(u64, PathBuf)],
     generation: u64,
@@ -229,12 +249,16 @@ pub(crate) fn read_back(
     if files.first().is_none_or(|(first, _)| *first > after + 1) {
         return Ok(false);
     }
-    for (number, (first, path)) in files.iter().enumerate().take_while(|(_, (first, _))| *first <= through) {
+    for (number, (first, path)) in
+        files.iter().enumerate().take_while(|(_, (first, _))| *first <= through)
+    {
         if files.get(number + 1).is_some_and(|(next, _)| *next <= after + 1) {
             continue;
         }
         let bytes = fs::read(path).map_err(|e| Error::disk(path, &e))?;
-        if file_head(&bytes, *first).ok_or_else(|| Error::log(path, "its head does not match"))? != generation {
+        if file_head(&bytes, *first).ok_or_else(|| Error::log(path, "its head does not match"))?
+            != generation
+        {
             continue;
         }
         // Behind what was acknowledged the last file may be in the midst of being written.
@@ -243,11 +267,16 @@ pub(crate) fn read_back(
             if first + changes <= after + 1 || first > through {
                 return Ok(());
             }
-            let items = codec::read(payload).ok_or_else(|| Error::log(path, format!("the changes from {first} on cannot be read")))?;
+            let items = codec::read(payload).ok_or_else(|| {
+                Error::log(path, format!("the changes from {first} on cannot be read"))
+            })?;
             each(first, items)
         })?;
         if last && read < through {
-            return Err(Error::log(path, format!("it ends at change {read}, those up to {through} were acknowledged")));
+            return Err(Error::log(
+                path,
+                format!("it ends at change {read}, those up to {through} were acknowledged"),
+            ));
         }
     }
     Ok(true)
@@ -271,20 +300,28 @@ fn read_files(
     for (number, (first, path)) in files.iter().enumerate() {
         let last = number + 1 == files.len();
         let bytes = fs::read(path).map_err(|e| Error::disk(path, &e))?;
-        let of_generation = file_head(&bytes, *first).ok_or_else(|| Error::log(path, "its head does not match"))?;
-        let (through, size) = frames(path, &bytes, *first, last, &mut |first, changes, payload| {
-            if first + changes <= after + 1 {
-                return Ok(());
-            }
-            if of_generation != generation {
-                return Err(Error::log(path, format!("it is of generation {of_generation} instead of {generation}")));
-            }
-            each(path, first, payload)
-        })?;
+        let of_generation =
+            file_head(&bytes, *first).ok_or_else(|| Error::log(path, "its head does not match"))?;
+        let (through, size) =
+            frames(path, &bytes, *first, last, &mut |first, changes, payload| {
+                if first + changes <= after + 1 {
+                    return Ok(());
+                }
+                if of_generation != generation {
+                    return Err(Error::log(
+                        path,
+                        format!("it is of generation {of_generation} instead of {generation}"),
+                    ));
+                }
+                each(path, first, payload)
+            })?;
         if let Some((next, _)) = files.get(number + 1)
             && *next != through + 1
         {
-            return Err(Error::log(path, format!("it ends at change {through}, the next file begins at {next}")));
+            return Err(Error::log(
+                path,
+                format!("it ends at change {through}, the next file begins at {next}"),
+            ));
         }
         content.end = content.end.max(through);
         content.size = (last && of_generation == generation && through >= after).then_some(size);
@@ -299,7 +336,9 @@ fn acknowledged(folder: &Path, files: &[(u64, PathBuf)], end: u64) -> Result<Mar
     if let Some(noted) = noted.filter(|noted| *noted > end) {
         let at = files.last().map_or(folder, |(_, path)| path);
         let mark = path.display();
-        let problem = format!("it ends at change {end}, those up to {noted} were acknowledged; to go on without them, remove {mark}");
+        let problem = format!(
+            "it ends at change {end}, those up to {noted} were acknowledged; to go on without them, remove {mark}"
+        );
         return Err(Error::log(at, problem));
     }
     mark.set(end);
@@ -316,7 +355,11 @@ fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
     for entry in fs::read_dir(folder).map_err(|e| Error::disk(folder, &e))? {
         let path = entry.map_err(|e| Error::disk(folder, &e))?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if let Some(first) = name.strip_prefix(PREFIX).and_then(|name| name.strip_suffix(ENDING)).and_then(|first| first.parse().ok()) {
+        if let Some(first) = name
+            .strip_prefix(PREFIX)
+            .and_then(|name| name.strip_suffix(ENDING))
+            .and_then(|first| first.parse().ok())
+        {
             files.push((first, path));
         }
     }
@@ -331,7 +374,9 @@ fn remove(path: &Path) -> Result<()> {
 /// The generation that a file's head says; `None` for no head, or that of another position.
 fn file_head(bytes: &[u8], first: u64) -> Option<u64> {
     let head = bytes.get(..FILE_HEAD)?;
-    let known = &head[..8] == MAGIC && u64_at(head, 32) == xxh3_64(&head[..32]) && head[8..12] == VERSION.to_le_bytes();
+    let known = &head[..8] == MAGIC
+        && u64_at(head, 32) == xxh3_64(&head[..32])
+        && head[8..12] == VERSION.to_le_bytes();
     (known && u64_at(head, 24) == first).then(|| u64_at(head, 16))
 }
 
@@ -348,7 +393,13 @@ fn frames(
     loop {
         let next = frames.format().next;
         let frame = frames.next().map_err(|flaw| {
-            Error::log(path, format!("the frame at byte {}, of change {next}, does not match its checksum", flaw.offset))
+            Error::log(
+                path,
+                format!(
+                    "the frame at byte {}, of change {next}, does not match its checksum",
+                    flaw.offset
+                ),
+            )
         })?;
         let Some(frame) = frame else { return Ok((next - 1, frames.end())) };
         each(frame.fields.first, u64::from(frame.fields.changes), frame.payload)?;

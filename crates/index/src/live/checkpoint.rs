@@ -1,6 +1,7 @@
 //! An overlay as a file, so that the log before its position can go and opening stays short.
 //!
-//! `overlay-<position>.bin`: the sealed form of `bitmap`, and in it: generation 8 | position 8 | items (see `codec`), tags stamped.
+//! `overlay-<position>.bin`: the sealed form of `bitmap`, and in it: generation 8 | position 8 |
+//! items (see `codec`), tags stamped.
 
 use super::codec::{put_came, put_deleted, put_tag};
 use super::overlay::Overlay;
@@ -34,7 +35,8 @@ pub(crate) fn write(folder: &Path, overlay: &Overlay) -> Result<()> {
         put_tag(&mut body, &tag.tag, &tag.merged(), true);
     }
     let path = folder.join(format!("{PREFIX}{:020}{ENDING}", overlay.position));
-    taghouse_disk::replace(&path, &taghouse_bitmap::seal(MAGIC, &body)).map_err(|e| Error::disk(&path, &e))?;
+    taghouse_disk::replace(&path, &taghouse_bitmap::seal(MAGIC, &body))
+        .map_err(|e| Error::disk(&path, &e))?;
     for (position, path) in list(folder)? {
         if position < overlay.position
             && let Err(error) = fs::remove_file(&path)
@@ -51,8 +53,11 @@ pub(crate) fn read(folder: &Path) -> Result<Option<Checkpoint>> {
         return Ok(None);
     };
     let file = Bytes::from(fs::read(&path).map_err(|e| Error::disk(&path, &e))?);
-    let body = taghouse_bitmap::unseal(MAGIC, &file).map_err(|e| Error::log(&path, e.to_string()))?;
-    let number = |at: usize| body.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
+    let body =
+        taghouse_bitmap::unseal(MAGIC, &file).map_err(|e| Error::log(&path, e.to_string()))?;
+    let number = |at: usize| {
+        body.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes)
+    };
     match (number(0), number(8)) {
         (Some(generation), Some(found)) if found == position => {
             Ok(Some(Checkpoint { path, generation, position, items: body.slice(16..) }))
@@ -67,7 +72,10 @@ fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
     for entry in fs::read_dir(folder).map_err(|e| Error::disk(folder, &e))? {
         let path = entry.map_err(|e| Error::disk(folder, &e))?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if let Some(position) = name.strip_prefix(PREFIX).and_then(|name| name.strip_suffix(ENDING)).and_then(|number| number.parse().ok())
+        if let Some(position) = name
+            .strip_prefix(PREFIX)
+            .and_then(|name| name.strip_suffix(ENDING))
+            .and_then(|number| number.parse().ok())
         {
             files.push((position, path));
         }

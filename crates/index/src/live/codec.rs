@@ -106,7 +106,15 @@ pub(crate) fn read(bytes: &[u8]) -> Option<Vec<Item>> {
 
 fn read_users(cursor: &mut Cursor<'_>) -> Option<Vec<Ordinal>> {
     let count = cursor.u32()? as usize;
-    Some(cursor.take(count.checked_mul(4)?)?.as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect())
+    Some(
+        cursor
+            .take(count.checked_mul(4)?)?
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|bytes| u32::from_le_bytes(*bytes))
+            .collect(),
+    )
 }
 
 fn read_tag(cursor: &mut Cursor<'_>) -> Option<Item> {
@@ -127,7 +135,11 @@ fn read_tag(cursor: &mut Cursor<'_>) -> Option<Item> {
     let values = cursor.take(count.checked_mul(if of_texts { 4 } else { 8 })?)?;
     let mut entries = Vec::with_capacity(count);
     for (at, ordinal) in ordinals.iter().enumerate() {
-        let stamp = if stamped { u64::from_le_bytes(*stamps.as_chunks::<8>().0.get(at)?) } else { u64::from(*stamps.get(at)?) };
+        let stamp = if stamped {
+            u64::from_le_bytes(*stamps.as_chunks::<8>().0.get(at)?)
+        } else {
+            u64::from(*stamps.get(at)?)
+        };
         let value = if of_texts {
             let place = u32::from_le_bytes(*values.as_chunks::<4>().0.get(at)?);
             if place as usize > texts.len() {

@@ -11,7 +11,8 @@ pub struct Deletions(pub(crate) Arc<AppLog>);
 pub struct Deleted(Arc<Overlay>);
 
 impl Deletions {
-    /// Who is deleted now: from the moment on at which [`crate::Index::delete_users`] shows them no more, and after a restart.
+    /// Who is deleted now: from the moment on at which [`crate::Index::delete_users`] shows them no
+    /// more, and after a restart.
     pub fn now(&self) -> Deleted {
         Deleted(self.0.overlay())
     }

@@ -34,7 +34,11 @@ impl Entry {
 
     /// `None` for an op that there is not.
     pub(crate) fn from_stamp(ordinal: Ordinal, stamp: u64, value: i64) -> Option<Self> {
-        (stamp & ((1 << OP_BITS) - 1) <= Op::Remove as u64).then_some(Self { value, stamp, ordinal })
+        (stamp & ((1 << OP_BITS) - 1) <= Op::Remove as u64).then_some(Self {
+            value,
+            stamp,
+            ordinal,
+        })
     }
 
     /// Gives a new entry its position.
@@ -72,7 +76,8 @@ impl Entry {
     }
 }
 
-/// Sorts entries that stand in the order of their positions, and leaves of each key the last; nothing of a set from before its clearing.
+/// Sorts entries that stand in the order of their positions, and leaves of each key the last;
+/// nothing of a set from before its clearing.
 pub(crate) fn normalise(mut entries: Vec<Entry>) -> Vec<Entry> {
     entries.sort_by_key(Entry::key);
     let mut kept: Vec<Entry> = Vec::with_capacity(entries.len());
@@ -80,7 +85,9 @@ pub(crate) fn normalise(mut entries: Vec<Entry>) -> Vec<Entry> {
     for entry in entries {
         if entry.op() == Op::Clear {
             cleared = Some((entry.ordinal, entry.stamp));
-        } else if cleared.is_some_and(|(ordinal, stamp)| ordinal == entry.ordinal && entry.stamp < stamp) {
+        } else if cleared
+            .is_some_and(|(ordinal, stamp)| ordinal == entry.ordinal && entry.stamp < stamp)
+        {
             continue;
         }
         match kept.last_mut() {
@@ -107,7 +114,9 @@ pub(crate) fn merge(older: &[Entry], newer: &[Entry]) -> Vec<Entry> {
         }
         merged.push(*entry);
         // What the older run says of a user whose set the newer one clears, whatever the member.
-        while cleared.is_some() && older.get(old).is_some_and(|before| cleared == Some(before.ordinal)) {
+        while cleared.is_some()
+            && older.get(old).is_some_and(|before| cleared == Some(before.ordinal))
+        {
             old += 1;
         }
     }
@@ -122,13 +131,16 @@ mod tests {
 
     fn history(set: bool) -> impl Strategy<Value = Vec<Entry>> {
         let single = prop_oneof![Just(Op::Set), Just(Op::Unset)].boxed();
-        let several = prop_oneof![3 => Just(Op::Add), 2 => Just(Op::Remove), 1 => Just(Op::Clear)].boxed();
-        prop::collection::vec((0..6_u32, if set { several } else { single }, 0..4_i64), 0..60).prop_map(|all| {
-            let place = |(at, (ordinal, op, value)): (usize, (u32, Op, i64))| {
-                Entry::new(ordinal, op, if op == Op::Clear { Entry::NONE } else { value }).at(at as u64 + 1)
-            };
-            all.into_iter().enumerate().map(place).collect()
-        })
+        let several =
+            prop_oneof![3 => Just(Op::Add), 2 => Just(Op::Remove), 1 => Just(Op::Clear)].boxed();
+        prop::collection::vec((0..6_u32, if set { several } else { single }, 0..4_i64), 0..60)
+            .prop_map(|all| {
+                let place = |(at, (ordinal, op, value)): (usize, (u32, Op, i64))| {
+                    Entry::new(ordinal, op, if op == Op::Clear { Entry::NONE } else { value })
+                        .at(at as u64 + 1)
+                };
+                all.into_iter().enumerate().map(place).collect()
+            })
     }
 
     proptest! {

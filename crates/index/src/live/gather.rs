@@ -1,4 +1,5 @@
-//! From what was logged to what readers see: changes gathered into the next overlay, and the log read back at open.
+//! From what was logged to what readers see: changes gathered into the next overlay, and the log
+//! read back at open.
 
 use super::codec::Item;
 use super::entry::Entry;
@@ -63,8 +64,12 @@ impl Pending {
             Some((known, all)) if Arc::ptr_eq(known, &tag) => all.extend(entries),
             _ => {
                 // Values of a type that the tag no longer has are void; who came by them stays.
-                if let Some((_, void)) = self.tags.insert(tag.name.clone(), (tag, entries.collect())) {
-                    self.came.extend(void.iter().filter(|entry| entry.gives()).map(|entry| entry.ordinal));
+                if let Some((_, void)) =
+                    self.tags.insert(tag.name.clone(), (tag, entries.collect()))
+                {
+                    self.came.extend(
+                        void.iter().filter(|entry| entry.gives()).map(|entry| entry.ordinal),
+                    );
                 }
             }
         }
@@ -86,12 +91,18 @@ impl Overlay {
             next.deleted = Arc::new(self.deleted.or(&deleted.into_iter().collect()));
             next.tags.values_mut().for_each(|tag| *tag = Arc::new(tag.without(&next.deleted)));
         }
-        let exists = |ordinal: Ordinal| next.users.as_ref().is_some_and(|users| users.contains(ordinal));
+        let exists =
+            |ordinal: Ordinal| next.users.as_ref().is_some_and(|users| users.contains(ordinal));
         for (name, (tag, mut entries)) in changed {
             if !next.deleted.is_empty() {
                 entries.retain(|entry| !next.deleted.contains(entry.ordinal));
             }
-            came.extend(entries.iter().filter(|entry| entry.gives() && !exists(entry.ordinal)).map(|entry| entry.ordinal));
+            came.extend(
+                entries
+                    .iter()
+                    .filter(|entry| entry.gives() && !exists(entry.ordinal))
+                    .map(|entry| entry.ordinal),
+            );
             let after = match next.tags.get(&name).filter(|before| Arc::ptr_eq(&before.tag, &tag)) {
                 Some(before) => before.with(entries),
                 None => TagOverlay::new(tag).with(entries),
@@ -107,12 +118,20 @@ impl Overlay {
                 !tag.is_empty()
             });
         }
-        let came = if came.is_empty() { self.came.clone() } else { Arc::new(self.came.or(&came.into_iter().collect())) };
+        let came = if came.is_empty() {
+            self.came.clone()
+        } else {
+            Arc::new(self.came.or(&came.into_iter().collect()))
+        };
         let unknown = match &next.users {
             Some(users) if !came.is_empty() => Arc::new(came.and_not(users)),
             _ => came,
         };
-        next.came = if next.deleted.is_empty() || unknown.is_empty() { unknown } else { Arc::new(unknown.and_not(&next.deleted)) };
+        next.came = if next.deleted.is_empty() || unknown.is_empty() {
+            unknown
+        } else {
+            Arc::new(unknown.and_not(&next.deleted))
+        };
         next
     }
 }
@@ -131,7 +150,9 @@ impl RestoredChanges {
         for item in items {
             match item {
                 Item::Came(users) => self.gathered.came = Arc::new(users.into_iter().collect()),
-                Item::Deleted(users) => self.gathered.deleted = Arc::new(users.into_iter().collect()),
+                Item::Deleted(users) => {
+                    self.gathered.deleted = Arc::new(users.into_iter().collect())
+                }
                 Item::Tag { name, value_type, texts, entries } => {
                     let (tag, entries) = self.resolve(&name, value_type, &texts, entries);
                     self.gathered.tags.insert(name, Arc::new(TagOverlay::new(tag).with(entries)));
@@ -166,7 +187,13 @@ impl RestoredChanges {
     }
 
     /// The entries with the codes that their texts have here.
-    fn resolve(&mut self, name: &Name, value_type: ValueType, texts: &[Arc<str>], mut entries: Vec<Entry>) -> (Arc<TagLog>, Vec<Entry>) {
+    fn resolve(
+        &mut self,
+        name: &Name,
+        value_type: ValueType,
+        texts: &[Arc<str>],
+        mut entries: Vec<Entry>,
+    ) -> (Arc<TagLog>, Vec<Entry>) {
         let known = self.tags.get(name).filter(|tag| tag.value_type == value_type).cloned();
         let tag = known.unwrap_or_else(|| {
             let tag = Arc::new(TagLog::new(name.clone(), value_type, self.text_bytes.clone()));
@@ -175,7 +202,8 @@ impl RestoredChanges {
         });
         if tag.has_texts() {
             // Texts of a log were checked before they were written.
-            let codes: Vec<i64> = texts.iter().map(|text| tag.code(text).unwrap_or(Entry::NONE)).collect();
+            let codes: Vec<i64> =
+                texts.iter().map(|text| tag.code(text).unwrap_or(Entry::NONE)).collect();
             for entry in entries.iter_mut().filter(|entry| entry.value != Entry::NONE) {
                 entry.value = codes[entry.value as usize];
             }

@@ -29,9 +29,15 @@ impl Changed {
     }
 }
 
-/// `stored` is the formula of the condition on the segment, which has checked that the condition can be asked. Whoever is deleted may be in
-/// the result: the caller takes them away once, from the whole. `changed` gets the changes that the result depends on.
-pub(crate) fn live_leaf(view: &TagView, condition: &Predicate<Value>, stored: Formula, changed: &mut Vec<Changed>) -> Result<Formula> {
+/// `stored` is the formula of the condition on the segment, which has checked that the condition
+/// can be asked. Whoever is deleted may be in the result: the caller takes them away once, from the
+/// whole. `changed` gets the changes that the result depends on.
+pub(crate) fn live_leaf(
+    view: &TagView,
+    condition: &Predicate<Value>,
+    stored: Formula,
+    changed: &mut Vec<Changed>,
+) -> Result<Formula> {
     let Some(overlay) = view.overlay() else { return Ok(stored) };
     if view.value_type() == ValueType::Set {
         return SetLeaf { view, overlay, changed }.formula(condition);
@@ -40,8 +46,8 @@ pub(crate) fn live_leaf(view: &TagView, condition: &Predicate<Value>, stored: Fo
     Ok(layered(stored, overlay.layers(&fitting(overlay, condition))))
 }
 
-/// The runs on top of what is stored, the oldest first. Nothing is put together beforehand: each run's bitmaps are made once in its life, a
-/// combination would be made again at every tick.
+/// The runs on top of what is stored, the oldest first. Nothing is put together beforehand: each
+/// run's bitmaps are made once in its life, a combination would be made again at every tick.
 fn layered(stored: Formula, layers: Vec<Layer>) -> Formula {
     layers.into_iter().fold(stored, |before, Layer { drop, add }| {
         let kept = Formula::and(vec![before, Formula::owned(drop).not()]);
@@ -58,19 +64,28 @@ fn fitting(overlay: &TagOverlay, condition: &Predicate<Value>) -> Fitting {
     if ty.is_number() {
         let clamped = |units: i128| units.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64;
         // In order, so that each change is looked up by halves.
-        let ranges = joined(ranges_of(condition, ty))
-            .into_iter()
-            .filter(|(low, high)| low <= high && *low <= i128::from(i64::MAX) && *high >= i128::from(i64::MIN));
+        let ranges = joined(ranges_of(condition, ty)).into_iter().filter(|(low, high)| {
+            low <= high && *low <= i128::from(i64::MAX) && *high >= i128::from(i64::MIN)
+        });
         return Fitting::Ranges(ranges.map(|(low, high)| (clamped(low), clamped(high))).collect());
     }
     let codes: BTreeSet<i64> = match condition {
-        Predicate::Compare { op: CompareOp::Equal, literal: Value::Text(text), .. } => overlay.tag.known_code(text).into_iter().collect(),
+        Predicate::Compare { op: CompareOp::Equal, literal: Value::Text(text), .. } => {
+            overlay.tag.known_code(text).into_iter().collect()
+        }
         Predicate::In { literals, .. } if ty == ValueType::Text => {
-            let texts = literals.iter().filter_map(|literal| if let Value::Text(text) = literal { Some(text) } else { None });
+            let texts = literals.iter().filter_map(|literal| {
+                if let Value::Text(text) = literal { Some(text) } else { None }
+            });
             texts.filter_map(|text| overlay.tag.known_code(text)).collect()
         }
         _ => {
-            let holds = |code: &i64| overlay.tag.value_of(*code).is_some_and(|value| condition.holds(&|_| Some(value.clone())));
+            let holds = |code: &i64| {
+                overlay
+                    .tag
+                    .value_of(*code)
+                    .is_some_and(|value| condition.holds(&|_| Some(value.clone())))
+            };
             overlay.values().iter().copied().filter(holds).collect()
         }
     };
@@ -79,22 +94,30 @@ fn fitting(overlay: &TagOverlay, condition: &Predicate<Value>) -> Fitting {
 
 /// The units of a number for which a condition holds, both ends included.
 fn ranges_of(condition: &Predicate<Value>, ty: ValueType) -> Vec<(i128, i128)> {
-    let range = |op: CompareOp, literal: &Value| Units::of(literal, ty).map(|units| units.range(op));
+    let range =
+        |op: CompareOp, literal: &Value| Units::of(literal, ty).map(|units| units.range(op));
     match condition {
         Predicate::Compare { op: CompareOp::NotEqual, literal, .. } => {
-            range(CompareOp::Less, literal).into_iter().chain(range(CompareOp::Greater, literal)).collect()
+            range(CompareOp::Less, literal)
+                .into_iter()
+                .chain(range(CompareOp::Greater, literal))
+                .collect()
         }
         Predicate::Compare { op, literal, .. } => range(*op, literal).into_iter().collect(),
-        Predicate::In { literals, .. } => literals.iter().filter_map(|literal| range(CompareOp::Equal, literal)).collect(),
+        Predicate::In { literals, .. } => {
+            literals.iter().filter_map(|literal| range(CompareOp::Equal, literal)).collect()
+        }
         Predicate::Between { low, high, .. } => {
-            let ends = range(CompareOp::GreaterOrEqual, low).zip(range(CompareOp::LessOrEqual, high));
+            let ends =
+                range(CompareOp::GreaterOrEqual, low).zip(range(CompareOp::LessOrEqual, high));
             ends.map(|((from, _), (_, to))| (from, to)).into_iter().collect()
         }
         _ => Vec::new(),
     }
 }
 
-/// A set's users change by member: what is stored of one member counts but for those cleared, and those who lost it.
+/// A set's users change by member: what is stored of one member counts but for those cleared, and
+/// those who lost it.
 struct SetLeaf<'a> {
     view: &'a TagView,
     overlay: &'a Arc<TagOverlay>,
@@ -104,7 +127,9 @@ struct SetLeaf<'a> {
 impl SetLeaf<'_> {
     fn formula(&mut self, condition: &Predicate<Value>) -> Result<Formula> {
         match condition {
-            Predicate::Compare { op: CompareOp::Equal, literal: Value::Text(text), .. } => Ok(self.member(text)),
+            Predicate::Compare { op: CompareOp::Equal, literal: Value::Text(text), .. } => {
+                Ok(self.member(text))
+            }
             Predicate::Compare { op: CompareOp::NotEqual, literal: Value::Text(text), .. } => {
                 Ok(Formula::and(vec![self.existence()?, self.member(text).not()]))
             }
@@ -125,7 +150,9 @@ impl SetLeaf<'_> {
     }
 
     fn members(&mut self, literals: &[Value]) -> Vec<Formula> {
-        let member = |literal: &Value| if let Value::Text(text) = literal { self.member(text) } else { Formula::empty() };
+        let member = |literal: &Value| {
+            if let Value::Text(text) = literal { self.member(text) } else { Formula::empty() }
+        };
         literals.iter().map(member).collect()
     }
 
@@ -152,7 +179,12 @@ impl SetLeaf<'_> {
         let segment = self.view.segment();
         let live = self.overlay.values().iter().copied();
         let new: Vec<i64> = live
-            .filter(|code| self.overlay.tag.text(*code).is_some_and(|text| like(pattern, &text) && segment.stored_of(&text).is_none()))
+            .filter(|code| {
+                self.overlay
+                    .tag
+                    .text(*code)
+                    .is_some_and(|text| like(pattern, &text) && segment.stored_of(&text).is_none())
+            })
             .collect();
         any.extend(new.into_iter().map(|code| self.edited(None, Some(code))));
         Formula::or(any)

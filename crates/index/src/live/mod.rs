@@ -1,12 +1,13 @@
-//! Live changes: durable in a log before they are acknowledged, gathered into an overlay that readers see on top of the segments, and
-//! flushed into new segments in the background.
+//! Live changes: durable in a log before they are acknowledged, gathered into an overlay that
+//! readers see on top of the segments, and flushed into new segments in the background.
 //!
 //! ```text
 //! change ─► log (fsync, then the position is told) ─► pending ─► every tick: a sorted run a tag ─► overlay, in tiers
 //! snapshot = one revision of the index + one overlay       flush: segment + overlay up to P ─► published with `flushed_through: P`
 //! ```
 //!
-//! **Truth**: the log and its checkpoint hold every change that no published segment holds. Overlays are made again from them.
+//! **Truth**: the log and its checkpoint hold every change that no published segment holds.
+//! Overlays are made again from them.
 
 mod app_log;
 mod change;
@@ -53,19 +54,22 @@ pub struct LiveOptions {
     pub tick: Duration,
     /// A file of the log grows to about so many bytes.
     pub file_bytes: u64,
-    /// A checkpoint is written after so many changes, or as many as the overlay holds if those are more.
+    /// A checkpoint is written after so many changes, or as many as the overlay holds if those are
+    /// more.
     pub checkpoint_changes: u64,
     /// A tag is flushed in the background once it has so many live changes…
     pub flush_changes: usize,
     /// …and more than one for so many users of its segment.
     pub flush_share: u64,
-    /// So many live changes of an app at most are in memory, in no segment yet. From half of them on the tags with the most are flushed whatever
-    /// their share; a change beyond waits until there is room.
+    /// So many live changes of an app at most are in memory, in no segment yet. From half of them
+    /// on the tags with the most are flushed whatever their share; a change beyond waits until
+    /// there is room.
     pub limit_changes: u64,
-    /// The different texts of live changes of an app take at most so many bytes of memory. From half of them on all tags are flushed, and a change
-    /// beyond waits until texts could go.
+    /// The different texts of live changes of an app take at most so many bytes of memory. From
+    /// half of them on all tags are flushed, and a change beyond waits until texts could go.
     pub limit_text_bytes: u64,
-    /// How often it is looked whether something is to be flushed; `None`: only [`crate::Index::flush`] flushes.
+    /// How often it is looked whether something is to be flushed; `None`: only
+    /// [`crate::Index::flush`] flushes.
     pub flush_every: Option<Duration>,
 }
 
@@ -97,9 +101,16 @@ impl Live {
         Self { folder, options, apps: Arc::default() }
     }
 
-    /// The log of an app, which keeps `shown` up to date. One that is new begins under `generation`, behind what the index's segments hold,
-    /// `flushed_through`. Reads files: not for I/O threads.
-    pub(crate) fn open(&self, app: &AppId, generation: u64, flushed_through: u64, shown: Arc<dyn ShowsOverlay>) -> Result<Arc<AppLog>> {
+    /// The log of an app, which keeps `shown` up to date. One that is new begins under
+    /// `generation`, behind what the index's segments hold, `flushed_through`. Reads files: not
+    /// for I/O threads.
+    pub(crate) fn open(
+        &self,
+        app: &AppId,
+        generation: u64,
+        flushed_through: u64,
+        shown: Arc<dyn ShowsOverlay>,
+    ) -> Result<Arc<AppLog>> {
         let mut apps = self.apps.lock();
         if let Some(open) = apps.get(app) {
             return Ok(open.clone());
@@ -109,9 +120,15 @@ impl Live {
         let end = open.overlay().position;
         if end < flushed_through {
             if end > 0 {
-                return Err(Error::log(&folder, format!("it ends at change {end}, the index holds changes up to {flushed_through}")));
+                return Err(Error::log(
+                    &folder,
+                    format!(
+                        "it ends at change {end}, the index holds changes up to {flushed_through}"
+                    ),
+                ));
             }
-            // A log lost after all of it was flushed, or taken away with its app's last changes: positions go on behind the old ones.
+            // A log lost after all of it was flushed, or taken away with its app's last changes:
+            // positions go on behind the old ones.
             tracing::warn!(%app, flushed_through, "the index holds live changes of a log that is gone; a new one begins behind them");
             open.restart(generation, 0, flushed_through)?;
         }

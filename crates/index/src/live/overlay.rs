@@ -1,4 +1,5 @@
-//! The live changes that readers see on top of the segments: immutable, a few sorted runs a tag, each at least twice the next newer.
+//! The live changes that readers see on top of the segments: immutable, a few sorted runs a tag,
+//! each at least twice the next newer.
 
 use super::entry::{Entry, Op};
 use super::run::{Fitting, Run};
@@ -10,8 +11,9 @@ use std::sync::{Arc, OnceLock};
 use taghouse_bitmap::{Bitmap, Edits};
 use taghouse_model::{Name, Ordinal, ValueType};
 
-/// A run not so many times the size of the next newer one is merged with it. A question pays for each run, a change for each merge: after 150
-/// ticks with as many changes each there are 3.5 runs on average, and a change was merged 6.5 times; with 8 these are 1.9 and 11.3.
+/// A run not so many times the size of the next newer one is merged with it. A question pays for
+/// each run, a change for each merge: after 150 ticks with as many changes each there are 3.5 runs
+/// on average, and a change was merged 6.5 times; with 8 these are 1.9 and 11.3.
 const TIER: usize = 2;
 
 /// Who shows readers the live changes.
@@ -34,7 +36,8 @@ pub(crate) struct Overlay {
     pub(crate) users: Option<Arc<Bitmap>>,
     /// Users that came and may not be among the index's users yet.
     pub(crate) came: Arc<Bitmap>,
-    /// Users that are deleted, as long as the generation lasts: a late writer must not bring them back.
+    /// Users that are deleted, as long as the generation lasts: a late writer must not bring them
+    /// back.
     pub(crate) deleted: Arc<Bitmap>,
 }
 
@@ -78,7 +81,13 @@ impl TagOverlay {
     }
 
     fn of(tag: Arc<TagLog>, runs: Vec<Arc<Run>>) -> Self {
-        Self { tag, runs, touched: OnceLock::new(), values: OnceLock::new(), edits: Mutex::default() }
+        Self {
+            tag,
+            runs,
+            touched: OnceLock::new(),
+            values: OnceLock::new(),
+            edits: Mutex::default(),
+        }
     }
 
     /// With entries of later positions, in the order of those.
@@ -149,11 +158,14 @@ impl TagOverlay {
 
     /// Of a tag of one value: what the runs do to the users of a condition, the oldest first.
     pub(crate) fn layers(&self, fitting: &Fitting) -> Vec<Layer> {
-        self.runs.iter().map(|run| Layer { drop: run.touched().clone(), add: run.fitting(fitting) }).collect()
+        self.runs
+            .iter()
+            .map(|run| Layer { drop: run.touched().clone(), add: run.fitting(fitting) })
+            .collect()
     }
 
-    /// Of a set: the users who got a member or lost it since it was stored; `None` for a member that no change names, which only those lost
-    /// whose set was cleared.
+    /// Of a set: the users who got a member or lost it since it was stored; `None` for a member
+    /// that no change names, which only those lost whose set was cleared.
     pub(crate) fn edits(&self, code: Option<i64>) -> Arc<Edits> {
         let code = code.unwrap_or(Entry::NONE);
         if let Some(known) = self.edits.lock().get(&code) {
@@ -205,7 +217,12 @@ impl TagOverlay {
 
     /// Of a set: the users whose stored members are all gone.
     pub(crate) fn cleared(&self) -> Bitmap {
-        let mut cleared: Vec<Ordinal> = self.runs.iter().flat_map(|run| run.members_of(Op::Clear, Entry::NONE)).copied().collect();
+        let mut cleared: Vec<Ordinal> = self
+            .runs
+            .iter()
+            .flat_map(|run| run.members_of(Op::Clear, Entry::NONE))
+            .copied()
+            .collect();
         cleared.sort();
         cleared.dedup();
         Bitmap::from_sorted(&cleared)

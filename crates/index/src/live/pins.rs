@@ -6,8 +6,9 @@ use std::sync::Arc;
 #[derive(Clone, Default)]
 pub(crate) struct Pins(Arc<Mutex<BTreeMap<u64, usize>>>);
 
-/// A position of an app's log of live changes. As long as it lives, changes later than that can be read back, whatever was flushed: they cost
-/// disk, not memory. It ends with the process too: what it was for has ended then.
+/// A position of an app's log of live changes. As long as it lives, changes later than that can be
+/// read back, whatever was flushed: they cost disk, not memory. It ends with the process too: what
+/// it was for has ended then.
 pub struct Pin {
     position: u64,
     pins: Pins,

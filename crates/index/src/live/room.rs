@@ -15,11 +15,15 @@ pub(crate) struct Weight {
 
 impl Weight {
     pub(crate) fn and(self, other: Self) -> Self {
-        Self { changes: self.changes + other.changes, text_bytes: self.text_bytes + other.text_bytes }
+        Self {
+            changes: self.changes + other.changes,
+            text_bytes: self.text_bytes + other.text_bytes,
+        }
     }
 
     pub(crate) fn less(&mut self, other: Self) {
-        (self.changes, self.text_bytes) = (self.changes - other.changes, self.text_bytes - other.text_bytes);
+        (self.changes, self.text_bytes) =
+            (self.changes - other.changes, self.text_bytes - other.text_bytes);
     }
 }
 
@@ -72,12 +76,15 @@ impl AppLog {
     /// Whether so much more fits under the limits, with what is on its way, which it then is.
     pub(crate) fn admit(&self, weight: Weight) -> Option<Admitted> {
         let mut on_their_way = self.shared.admitted.lock();
-        let held = Weight { changes: self.held(), text_bytes: self.text_bytes() }.and(*on_their_way);
+        let held =
+            Weight { changes: self.held(), text_bytes: self.text_bytes() }.and(*on_their_way);
         let options = &self.shared.options;
         let all = held.and(weight);
         // One call that is larger than a limit goes in alone.
         let alone = held.changes == 0 && held.text_bytes == 0;
-        if !alone && (all.changes > options.limit_changes || all.text_bytes > options.limit_text_bytes) {
+        if !alone
+            && (all.changes > options.limit_changes || all.text_bytes > options.limit_text_bytes)
+        {
             return None;
         }
         *on_their_way = on_their_way.and(weight);
@@ -96,16 +103,22 @@ impl AppLog {
         self.shared.text_bytes.load(Ordering::Relaxed)
     }
 
-    /// Lets go of the texts of tags that have no live change any more. The caller sees to it that no change is on its way: it would be refused,
-    /// for the codes of its texts would mean nothing.
+    /// Lets go of the texts of tags that have no live change any more. The caller sees to it that
+    /// no change is on its way: it would be refused, for the codes of its texts would mean
+    /// nothing.
     pub(crate) fn renew_texts(&self) {
         let _gathering = self.shared.gathering.lock();
         let (overlay, pending) = (self.overlay(), self.shared.pending.lock());
         let mut tags = self.shared.tags.write();
         for (name, tag) in tags.iter_mut() {
-            if tag.counts() && !overlay.tags.contains_key(name) && !pending.tags.contains_key(name) {
+            if tag.counts() && !overlay.tags.contains_key(name) && !pending.tags.contains_key(name)
+            {
                 tag.retire();
-                *tag = Arc::new(TagLog::new(name.clone(), tag.value_type, self.shared.text_bytes.clone()));
+                *tag = Arc::new(TagLog::new(
+                    name.clone(),
+                    tag.value_type,
+                    self.shared.text_bytes.clone(),
+                ));
             }
         }
     }

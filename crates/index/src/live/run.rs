@@ -1,5 +1,5 @@
-//! A run: live changes of one tag in the order of their users, and what questions read of it. A run never changes, so all of that is made
-//! once, however many overlays and questions share it.
+//! A run: live changes of one tag in the order of their users, and what questions read of it. A run
+//! never changes, so all of that is made once, however many overlays and questions share it.
 
 use super::entry::{Entry, Op, merge, normalise};
 use hashbrown::{HashMap, HashSet};
@@ -33,7 +33,8 @@ pub(super) struct Run {
 /// The users of each op and value.
 type Grouped = HashMap<(u8, i64), Arc<Bitmap>>;
 
-/// The users of each op and member of a set, however many members there are: ascending, one group after the other.
+/// The users of each op and member of a set, however many members there are: ascending, one group
+/// after the other.
 struct Members {
     places: HashMap<(u8, i64), Range<usize>>,
     users: Vec<Ordinal>,
@@ -90,7 +91,11 @@ impl Run {
     }
 
     pub(super) fn filtered(self: &Arc<Self>, keep: impl Fn(&Entry) -> bool) -> Arc<Self> {
-        if self.entries.iter().all(&keep) { self.clone() } else { Self::new(self.entries.iter().copied().filter(keep).collect()) }
+        if self.entries.iter().all(&keep) {
+            self.clone()
+        } else {
+            Self::new(self.entries.iter().copied().filter(keep).collect())
+        }
     }
 
     pub(super) fn entries(&self) -> &[Entry] {
@@ -126,12 +131,17 @@ impl Run {
         &rest[..rest.iter().take_while(|entry| entry.ordinal == ordinal).count()]
     }
 
-    /// Of a tag of one value: the users who got one that fits; bitmaps of which no two hold the same user.
+    /// Of a tag of one value: the users who got one that fits; bitmaps of which no two hold the
+    /// same user.
     pub(super) fn fitting(&self, fitting: &Fitting) -> Vec<Arc<Bitmap>> {
         if let (Fitting::Values(values), Some(grouped)) = (fitting, self.grouped())
             && values.len() <= FEW_VALUES
         {
-            return values.iter().filter_map(|value| grouped.get(&(Op::Set as u8, *value))).cloned().collect();
+            return values
+                .iter()
+                .filter_map(|value| grouped.get(&(Op::Set as u8, *value)))
+                .cloned()
+                .collect();
         }
         if let Some(known) = self.asked.lock().get(fitting) {
             return vec![known.clone()];
@@ -148,7 +158,9 @@ impl Run {
     fn find(&self, fitting: &Fitting) -> Bitmap {
         match self.grouped() {
             Some(grouped) if self.entries.len() > SHORT => {
-                let fit = grouped.iter().filter(|((op, value), _)| *op == Op::Set as u8 && fitting.takes(*value));
+                let fit = grouped
+                    .iter()
+                    .filter(|((op, value), _)| *op == Op::Set as u8 && fitting.takes(*value));
                 Bitmap::union(fit.map(|(_, users)| users.as_ref()))
             }
             _ => self.users(|entry| entry.op() == Op::Set && fitting.takes(entry.value)),
@@ -187,14 +199,18 @@ impl Run {
                 users[*next] = entry.ordinal;
                 *next += 1;
             }
-            let places = groups.into_iter().map(|(key, group)| (key, next[group] - lens[group]..next[group])).collect();
+            let places = groups
+                .into_iter()
+                .map(|(key, group)| (key, next[group] - lens[group]..next[group]))
+                .collect();
             Members { places, users }
         })
     }
 
     /// The different values of its entries, those that take a value away aside.
     pub(super) fn values(&self) -> Vec<i64> {
-        let named = self.entries.iter().filter(|entry| !matches!(entry.op(), Op::Unset | Op::Clear));
+        let named =
+            self.entries.iter().filter(|entry| !matches!(entry.op(), Op::Unset | Op::Clear));
         named.map(|entry| entry.value).collect::<HashSet<i64>>().into_iter().collect()
     }
 
@@ -210,12 +226,18 @@ impl Run {
                 return None;
             }
         }
-        Some(groups.into_iter().map(|(key, users)| (key, Arc::new(Bitmap::from_sorted(&users)))).collect())
+        Some(
+            groups
+                .into_iter()
+                .map(|(key, users)| (key, Arc::new(Bitmap::from_sorted(&users))))
+                .collect(),
+        )
     }
 
     /// The users of the entries that `fits` takes.
     fn users(&self, fits: impl Fn(&Entry) -> bool) -> Bitmap {
-        let mut users: Vec<Ordinal> = self.entries.iter().filter(|entry| fits(entry)).map(|entry| entry.ordinal).collect();
+        let mut users: Vec<Ordinal> =
+            self.entries.iter().filter(|entry| fits(entry)).map(|entry| entry.ordinal).collect();
         users.dedup();
         Bitmap::from_sorted(&users)
     }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use taghouse_model::{MAX_TEXT_BYTES, Name, Value, ValueType};
 
-/// What a text takes in memory beside its bytes: two places in tables, and the counts of its owners.
+/// What a text takes in memory beside its bytes: two places in tables, and the counts of its
+/// owners.
 const TEXT_OVERHEAD: u64 = 64;
 
 /// What the log knows of a tag: its type, and the texts that its live values stand for.
@@ -49,7 +50,8 @@ impl TagLog {
         self.texts.read().bytes > 0
     }
 
-    /// Its texts count no more: another takes its place, and those who still read it are on their way out.
+    /// Its texts count no more: another takes its place, and those who still read it are on their
+    /// way out.
     pub(crate) fn retire(&self) {
         let mut texts = self.texts.write();
         self.text_bytes.fetch_sub(std::mem::take(&mut texts.bytes), Ordering::Relaxed);
@@ -64,14 +66,17 @@ impl TagLog {
             return Ok(i64::from(*code));
         }
         if text.len() > MAX_TEXT_BYTES {
-            return Err(self.refuse(format!("a text has {} bytes, more than {MAX_TEXT_BYTES}", text.len())));
+            return Err(
+                self.refuse(format!("a text has {} bytes, more than {MAX_TEXT_BYTES}", text.len()))
+            );
         }
         let mut texts = self.texts.write();
         if let Some(code) = texts.codes.get(text.as_ref()) {
             return Ok(i64::from(*code));
         }
         if texts.texts.len() >= MAX_VALUES {
-            return Err(self.refuse(format!("its live changes have more than {MAX_VALUES} different values")));
+            return Err(self
+                .refuse(format!("its live changes have more than {MAX_VALUES} different values")));
         }
         let code = texts.texts.len() as u32;
         texts.codes.insert(text.clone(), code);

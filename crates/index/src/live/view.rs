@@ -9,7 +9,8 @@ use std::sync::Arc;
 use taghouse_bitmap::{BitSlices, Bitmap, Members, overlap};
 use taghouse_model::{Ordinal, Value, ValueType};
 
-/// All users' values of one tag as a snapshot sees them: a segment, and the live changes on top. Cloning it is cheap.
+/// All users' values of one tag as a snapshot sees them: a segment, and the live changes on top.
+/// Cloning it is cheap.
 #[derive(Clone)]
 pub struct TagView {
     segment: Segment,
@@ -19,9 +20,16 @@ pub struct TagView {
 }
 
 impl TagView {
-    /// `gone` are the deleted users that the index still holds; the overlay is of the segment's type.
-    pub(crate) fn new(segment: Segment, overlay: Option<Arc<TagOverlay>>, gone: Arc<Bitmap>) -> Self {
-        let overlay = overlay.filter(|overlay| !overlay.is_empty() && overlay.tag.value_type == segment.value_type());
+    /// `gone` are the deleted users that the index still holds; the overlay is of the segment's
+    /// type.
+    pub(crate) fn new(
+        segment: Segment,
+        overlay: Option<Arc<TagOverlay>>,
+        gone: Arc<Bitmap>,
+    ) -> Self {
+        let overlay = overlay.filter(|overlay| {
+            !overlay.is_empty() && overlay.tag.value_type == segment.value_type()
+        });
         Self { segment, overlay, gone }
     }
 
@@ -82,7 +90,11 @@ impl TagView {
         if !self.is_changed() {
             return Ok(self.segment.users());
         }
-        let hidden = overlap(&[Members::Owned(self.hidden())], &[Members::Stored(self.segment.existence().clone())], None)?;
+        let hidden = overlap(
+            &[Members::Owned(self.hidden())],
+            &[Members::Stored(self.segment.existence().clone())],
+            None,
+        )?;
         Ok(self.segment.users() - hidden.iter().sum::<u64>() + self.live_users()?.len())
     }
 
@@ -92,13 +104,14 @@ impl TagView {
         if !self.is_set() {
             return Ok(overlay.having());
         }
-        // Whoever has an addition left has a member; of the others those who keep one that is stored.
+        // Whoever has an addition left has a member; of the others those who keep one that is
+        // stored.
         let merged = overlay.merged();
         let mut users: Vec<Ordinal> = Vec::new();
         for of_user in merged.chunk_by(|a, b| a.ordinal == b.ordinal) {
             let ordinal = of_user[0].ordinal;
-            let has =
-                of_user.iter().any(|entry| entry.op() == Op::Add) || (of_user[0].op() != Op::Clear && self.value_of(ordinal)?.is_some());
+            let has = of_user.iter().any(|entry| entry.op() == Op::Add)
+                || (of_user[0].op() != Op::Clear && self.value_of(ordinal)?.is_some());
             if has {
                 users.push(ordinal);
             }
@@ -130,8 +143,8 @@ impl TagView {
         }
     }
 
-    /// All values and their users, in order of the values; for a set its members one by one. None for numbers. Values that no live change
-    /// touches stay where they are stored.
+    /// All values and their users, in order of the values; for a set its members one by one. None
+    /// for numbers. Values that no live change touches stay where they are stored.
     ///
     /// # Errors
     /// `Corrupt` and `Store` name the object that cannot be read.
@@ -143,23 +156,32 @@ impl TagView {
         let mut live = self.live_members();
         let away = self.away_from_all();
         let columns: Vec<Members> = stored.iter().map(|(_, members)| members.clone()).collect();
-        let shared = if away.is_empty() { vec![0; columns.len()] } else { overlap(&[Members::Owned(away.clone())], &columns, None)? };
+        let shared = if away.is_empty() {
+            vec![0; columns.len()]
+        } else {
+            overlap(&[Members::Owned(away.clone())], &columns, None)?
+        };
         let mut sets: BTreeMap<Value, Members> = BTreeMap::new();
         for ((value, members), shared) in stored.into_iter().zip(shared) {
             let (adds, removes) = live.remove(&value).unwrap_or_default();
             let merged = if shared == 0 && adds.is_empty() && removes.is_empty() {
                 members
             } else {
-                Members::Owned(Arc::new(members.to_bitmap()?.and_not(&away).and_not(&removes).or(&adds)))
+                Members::Owned(Arc::new(
+                    members.to_bitmap()?.and_not(&away).and_not(&removes).or(&adds),
+                ))
             };
             sets.insert(value, merged);
         }
-        sets.extend(live.into_iter().map(|(value, (adds, _))| (value, Members::Owned(Arc::new(adds)))));
+        sets.extend(
+            live.into_iter().map(|(value, (adds, _))| (value, Members::Owned(Arc::new(adds)))),
+        );
         sets.retain(|_, members| !members.is_empty());
         Ok(sets.into_iter().collect())
     }
 
-    /// The users for whom no stored value counts: the touched ones, of a set those who were cleared; and the deleted.
+    /// The users for whom no stored value counts: the touched ones, of a set those who were
+    /// cleared; and the deleted.
     pub(crate) fn away_from_all(&self) -> Arc<Bitmap> {
         match &self.overlay {
             Some(overlay) if self.is_set() => Arc::new(overlay.cleared().or(&self.gone)),
@@ -179,12 +201,16 @@ impl TagView {
             }
         }
         let named = users.into_iter().filter_map(|(value, (adds, removes))| {
-            Some((overlay.tag.value_of(value)?, (Bitmap::from_sorted(&adds), Bitmap::from_sorted(&removes))))
+            Some((
+                overlay.tag.value_of(value)?,
+                (Bitmap::from_sorted(&adds), Bitmap::from_sorted(&removes)),
+            ))
         });
         named.collect()
     }
 
-    /// All values and how many users have each, in order of the values; for a set its members one by one. Of numbers it reads all users.
+    /// All values and how many users have each, in order of the values; for a set its members one
+    /// by one. Of numbers it reads all users.
     ///
     /// # Errors
     /// `Corrupt` and `Store` name the object that cannot be read.
@@ -193,12 +219,20 @@ impl TagView {
             return self.segment.values();
         }
         if !self.value_type().is_number() {
-            return Ok(self.sets()?.into_iter().map(|(value, members)| (value, members.len())).collect());
+            return Ok(self
+                .sets()?
+                .into_iter()
+                .map(|(value, members)| (value, members.len()))
+                .collect());
         }
         let mut units: Vec<i128> = self.pairs()?.into_iter().map(|(_, units)| units).collect();
         units.sort_unstable();
         let counts = units.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as u64));
-        Ok(counts.filter_map(|(units, count)| Some((number::value_of_units(units, self.value_type())?, count))).collect())
+        Ok(counts
+            .filter_map(|(units, count)| {
+                Some((number::value_of_units(units, self.value_type())?, count))
+            })
+            .collect())
     }
 
     /// All numbers in units of the type, by ordinal; none for other types.
@@ -221,11 +255,16 @@ impl TagView {
 
     fn live_numbers(&self) -> Vec<(Ordinal, i128)> {
         let merged = self.overlay.as_ref().map(|overlay| overlay.merged()).unwrap_or_default();
-        merged.iter().filter(|entry| entry.op() == Op::Set).map(|entry: &Entry| (entry.ordinal, i128::from(entry.value))).collect()
+        merged
+            .iter()
+            .filter(|entry| entry.op() == Op::Set)
+            .map(|entry: &Entry| (entry.ordinal, i128::from(entry.value)))
+            .collect()
     }
 
-    /// The numbers in parts whose users have nobody in common: the slices of each, and the users of them to leave out. Sums, least and
-    /// greatest, histograms are had by putting the parts' together.
+    /// The numbers in parts whose users have nobody in common: the slices of each, and the users of
+    /// them to leave out. Sums, least and greatest, histograms are had by putting the parts'
+    /// together.
     ///
     /// # Errors
     /// None that numbers can cause; those of [`BitSlices::from_pairs`] are passed on.
@@ -254,20 +293,26 @@ impl TagView {
         Ok(known.then(|| left.or(&adds)))
     }
 
-    /// The exact sum over all users, or those in `within`, in units of 10^-scale (scale 0 for an int). `None` where there is nothing to
-    /// sum: nobody has a value, or the type is neither int nor decimal.
+    /// The exact sum over all users, or those in `within`, in units of 10^-scale (scale 0 for an
+    /// int). `None` where there is nothing to sum: nobody has a value, or the type is neither
+    /// int nor decimal.
     ///
     /// # Errors
     /// `Corrupt` and `Store` name the object that cannot be read.
     pub fn sum(&self, within: Option<&Bitmap>) -> Result<Option<i128>> {
-        if !self.is_changed() || !matches!(self.value_type(), ValueType::Int | ValueType::Decimal { .. }) {
+        if !self.is_changed()
+            || !matches!(self.value_type(), ValueType::Int | ValueType::Decimal { .. })
+        {
             return self.segment.sum(within);
         }
-        let (Some(slices), None) = (self.segment.numbers(), within) else { return self.sum_within(within) };
-        // What is kept of the segment, without the old values of whoever was changed or deleted, and with the new ones: the slices of nobody
-        // else are read.
+        let (Some(slices), None) = (self.segment.numbers(), within) else {
+            return self.sum_within(within);
+        };
+        // What is kept of the segment, without the old values of whoever was changed or deleted,
+        // and with the new ones: the slices of nobody else are read.
         let (count, sum) = slices.sum(None)?.map_or((0, 0), |all| (all.count, all.sum));
-        let (hidden, gone) = slices.sum(Some(&self.hidden()))?.map_or((0, 0), |hidden| (hidden.count, hidden.sum));
+        let (hidden, gone) =
+            slices.sum(Some(&self.hidden()))?.map_or((0, 0), |hidden| (hidden.count, hidden.sum));
         let live = self.live_numbers();
         let came = live.iter().map(|(_, units)| *units).sum::<i128>();
         Ok((count - hidden + live.len() as u64 > 0).then_some(sum - gone + came))
@@ -275,7 +320,10 @@ impl TagView {
 
     fn sum_within(&self, within: Option<&Bitmap>) -> Result<Option<i128>> {
         let stored = self.segment.sum(Some(&self.unchanged(within)?))?;
-        let live = self.live_numbers().into_iter().filter(|(ordinal, _)| within.is_none_or(|within| within.contains(*ordinal)));
+        let live = self
+            .live_numbers()
+            .into_iter()
+            .filter(|(ordinal, _)| within.is_none_or(|within| within.contains(*ordinal)));
         let live = live.map(|(_, units)| units).reduce(|a, b| a + b);
         Ok(match (stored, live) {
             (Some(stored), Some(live)) => Some(stored + live),
@@ -292,9 +340,14 @@ impl TagView {
             return self.segment.bounds(within);
         }
         let stored = self.segment.bounds(Some(&self.unchanged(within)?))?;
-        let live = self.live_numbers().into_iter().filter(|(ordinal, _)| within.is_none_or(|within| within.contains(*ordinal)));
+        let live = self
+            .live_numbers()
+            .into_iter()
+            .filter(|(ordinal, _)| within.is_none_or(|within| within.contains(*ordinal)));
         let units: Vec<i128> = live.map(|(_, units)| units).collect();
-        let value = |units: Option<&i128>| units.and_then(|units| number::value_of_units(*units, self.value_type()));
+        let value = |units: Option<&i128>| {
+            units.and_then(|units| number::value_of_units(*units, self.value_type()))
+        };
         let live = value(units.iter().min()).zip(value(units.iter().max()));
         Ok(match (stored, live) {
             (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),

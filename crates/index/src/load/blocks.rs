@@ -42,19 +42,32 @@ struct OfShard {
 impl Blocks {
     pub(super) fn new(options: &LoadOptions) -> Result<Self> {
         let shards = options.shards.len();
-        let block_points = (options.memory_bytes / 8 / options.threads.max(1) / shards / 8).clamp(16, BLOCK_POINTS);
+        let block_points = (options.memory_bytes / 8 / options.threads.max(1) / shards / 8)
+            .clamp(16, BLOCK_POINTS);
         let spill = Spill::new(&options.spill, options.memory_bytes / 2)?;
         Ok(Self { spill, block_points, shards: (0..shards).map(|_| Mutex::default()).collect() })
     }
 
     /// Packs points and keeps them; `scratch` and `file` are the feeder's own.
-    pub(super) fn add(&self, place: usize, feeder: u32, points: Points<'_>, file: &mut Option<Arc<SpillFile>>) -> Result<()> {
+    pub(super) fn add(
+        &self,
+        place: usize,
+        feeder: u32,
+        points: Points<'_>,
+        file: &mut Option<Arc<SpillFile>>,
+    ) -> Result<()> {
         let mut bytes = Vec::with_capacity(points.keys.len() * 8);
         let keys = pack(points.keys, &mut bytes);
         let numbers = points.numbers.map(|numbers| pack(numbers, &mut bytes));
         bytes.shrink_to_fit();
         let kind = if numbers.is_some() { Kind::Numbers } else { Kind::Codes };
-        let block = Block { feeder, count: points.keys.len(), keys, numbers, place: self.spill.keep_or_append(bytes, file)? };
+        let block = Block {
+            feeder,
+            count: points.keys.len(),
+            keys,
+            numbers,
+            place: self.spill.keep_or_append(bytes, file)?,
+        };
         if let Some(shard) = self.shards.get(place) {
             shard.lock().blocks[kind as usize].push(block);
         }
@@ -67,17 +80,28 @@ impl Blocks {
     }
 
     /// Keeps pieces of one shard, and empties them.
-    pub(super) fn add_pieces(&self, place: usize, feeder: u32, pieces: &mut Pieces, file: &mut Option<Arc<SpillFile>>) -> Result<()> {
-        let block = pieces.take(feeder, 2 * self.block_bytes(), |bytes| self.spill.keep_or_append(bytes, file))?;
+    pub(super) fn add_pieces(
+        &self,
+        place: usize,
+        feeder: u32,
+        pieces: &mut Pieces,
+        file: &mut Option<Arc<SpillFile>>,
+    ) -> Result<()> {
+        let block = pieces
+            .take(feeder, 2 * self.block_bytes(), |bytes| self.spill.keep_or_append(bytes, file))?;
         if let Some(shard) = self.shards.get(place) {
             shard.lock().pieces.push(block);
         }
         Ok(())
     }
 
-    /// The blocks of one shard, which are then no longer here: by feeder, and each feeder's in the order given.
+    /// The blocks of one shard, which are then no longer here: by feeder, and each feeder's in the
+    /// order given.
     pub(super) fn take(&self, place: usize, kind: Kind) -> Vec<Block> {
-        let blocks = self.shards.get(place).map(|shard| std::mem::take(&mut shard.lock().blocks[kind as usize]));
+        let blocks = self
+            .shards
+            .get(place)
+            .map(|shard| std::mem::take(&mut shard.lock().blocks[kind as usize]));
         let mut blocks = blocks.unwrap_or_default();
         blocks.sort_by_key(|block| block.feeder);
         blocks
@@ -85,7 +109,11 @@ impl Blocks {
 
     /// The pieces of one shard, as [`Blocks::take`] gives the points.
     pub(super) fn take_pieces(&self, place: usize) -> Vec<PieceBlock> {
-        let mut blocks = self.shards.get(place).map(|shard| std::mem::take(&mut shard.lock().pieces)).unwrap_or_default();
+        let mut blocks = self
+            .shards
+            .get(place)
+            .map(|shard| std::mem::take(&mut shard.lock().pieces))
+            .unwrap_or_default();
         blocks.sort_by_key(|block| block.feeder);
         blocks
     }

@@ -1,5 +1,6 @@
-//! The tags of values: bools, enums, sets. A shard's points are counted by value and scattered to the values' places in turn, as many
-//! values at a time as memory allows; then each value's ordinals are encoded. Pieces are found in the same turns.
+//! The tags of values: bools, enums, sets. A shard's points are counted by value and scattered to
+//! the values' places in turn, as many values at a time as memory allows; then each value's
+//! ordinals are encoded. Pieces are found in the same turns.
 
 use super::Shared;
 use super::blocks::{Block, Kind, Reader};
@@ -24,7 +25,12 @@ const PIECE_WEIGHT: usize = size_of::<(u32, PieceHead)>() / size_of::<u32>();
 
 /// A run for each shard.
 pub(super) fn runs(shared: &Shared, plan: &Plan) -> Result<Vec<Run>> {
-    each(shared.options.threads, shared.options.shards.len(), || Worker::new(shared, plan), Worker::shard)
+    each(
+        shared.options.threads,
+        shared.options.shards.len(),
+        || Worker::new(shared, plan),
+        Worker::shard,
+    )
 }
 
 struct Worker<'a> {
@@ -93,8 +99,10 @@ impl<'a> Worker<'a> {
     }
 
     fn shard(&mut self, place: usize) -> Result<Run> {
-        let shard_points =
-            ShardPoints { blocks: self.shared.blocks.take(place, Kind::Codes), pieces: self.shared.blocks.take_pieces(place) };
+        let shard_points = ShardPoints {
+            blocks: self.shared.blocks.take(place, Kind::Codes),
+            pieces: self.shared.blocks.take_pieces(place),
+        };
         let points = self.shared.points_at_once();
         let mut run = RunWriter::new(&self.shared.blocks.spill, points * 4);
         if !shard_points.blocks.is_empty() || !shard_points.pieces.is_empty() {
@@ -149,7 +157,8 @@ impl<'a> Worker<'a> {
         self.count_at(place) + self.pieces_at(place) > 0
     }
 
-    /// The places from `from` on that have at most `points` points together, or pieces that take as much; one at least.
+    /// The places from `from` on that have at most `points` points together, or pieces that take as
+    /// much; one at least.
     fn round(&self, from: usize, points: usize) -> Range<usize> {
         let mut end = from;
         let mut sum = 0;
@@ -163,7 +172,8 @@ impl<'a> Worker<'a> {
         from..end
     }
 
-    /// Puts the ordinals of each place of the round next to one another, in the order in which they were given; and its pieces.
+    /// Puts the ordinals of each place of the round next to one another, in the order in which they
+    /// were given; and its pieces.
     fn scatter(&mut self, shard_points: &ShardPoints, round: Range<usize>) -> Result<()> {
         for next in [&mut self.next, &mut self.next_piece] {
             next.clear();
@@ -237,7 +247,10 @@ impl<'a> Worker<'a> {
             let cardinality = if alone {
                 self.encode_alone(shard_points, place, current, run)?
             } else {
-                let turn = Turn { lows: done..done + self.count_at(place), pieces: pieces_done..pieces_done + self.pieces_at(place) };
+                let turn = Turn {
+                    lows: done..done + self.count_at(place),
+                    pieces: pieces_done..pieces_done + self.pieces_at(place),
+                };
                 (done, pieces_done) = (turn.lows.end, turn.pieces.end);
                 self.encode_value(shard_points, place, turn, current, run)?
             };
@@ -279,7 +292,9 @@ impl<'a> Worker<'a> {
             }
             (lows, pieces) => {
                 for (number, piece) in pieces {
-                    self.value.absorb(shard_points.pieces[*number as usize].blob(piece, &mut self.buffer)?);
+                    self.value.absorb(
+                        shard_points.pieces[*number as usize].blob(piece, &mut self.buffer)?,
+                    );
                 }
                 lows.iter().for_each(|low| self.value.insert(*low));
                 if let Some(existence) = existence {
@@ -292,16 +307,28 @@ impl<'a> Worker<'a> {
         Ok(cardinality)
     }
 
-    /// Writes a value of which there are more points than may be held at a time, perhaps: they need not be.
-    fn encode_alone(&mut self, shard_points: &ShardPoints, place: usize, current: &Current, run: &mut RunWriter<'_>) -> Result<u32> {
+    /// Writes a value of which there are more points than may be held at a time, perhaps: they need
+    /// not be.
+    fn encode_alone(
+        &mut self,
+        shard_points: &ShardPoints,
+        place: usize,
+        current: &Current,
+        run: &mut RunWriter<'_>,
+    ) -> Result<u32> {
         let (number, start) = (self.plan.numbers[place], run.end());
         for block in &shard_points.blocks {
             let points = self.reader.read(block)?.0.iter().map(|key| of_code_key(*key));
-            points.filter(|(tag, code, _)| self.plan.number_of((*tag, *code)) == number).for_each(|(_, _, low)| self.value.insert(low));
+            points
+                .filter(|(tag, code, _)| self.plan.number_of((*tag, *code)) == number)
+                .for_each(|(_, _, low)| self.value.insert(low));
         }
         let mut blob = Vec::new();
         for block in &shard_points.pieces {
-            for piece in block.heads(&mut self.buffer)?.filter(|piece| self.plan.number_of(piece.value()) == number) {
+            for piece in block
+                .heads(&mut self.buffer)?
+                .filter(|piece| self.plan.number_of(piece.value()) == number)
+            {
                 self.value.absorb(block.blob(&piece, &mut blob)?);
             }
         }
@@ -320,12 +347,27 @@ impl<'a> Worker<'a> {
 
     fn begin_tag(&self, tag: usize, run: &RunWriter<'_>) -> Current {
         let places = &self.plan.tags[tag].places;
-        let occur = (places.start as usize..places.end as usize).filter(|place| self.occurs(*place)).take(2).count();
-        Current { tag, entries: run.entries.len(), start: run.end(), several: occur > 1, cardinality: 0 }
+        let occur = (places.start as usize..places.end as usize)
+            .filter(|place| self.occurs(*place))
+            .take(2)
+            .count();
+        Current {
+            tag,
+            entries: run.entries.len(),
+            start: run.end(),
+            several: occur > 1,
+            cardinality: 0,
+        }
     }
 
-    /// Writes who has a value of the tag; or takes back what was written when users have two values of which only the last counts.
-    fn end_tag(&mut self, current: Option<Current>, run: &mut RunWriter<'_>, conflicts: &mut Vec<usize>) -> Result<()> {
+    /// Writes who has a value of the tag; or takes back what was written when users have two values
+    /// of which only the last counts.
+    fn end_tag(
+        &mut self,
+        current: Option<Current>,
+        run: &mut RunWriter<'_>,
+        conflicts: &mut Vec<usize>,
+    ) -> Result<()> {
         let Some(current) = current else { return Ok(()) };
         let start = run.end();
         if !current.several {
@@ -336,7 +378,9 @@ impl<'a> Worker<'a> {
             return run.flush();
         }
         let cardinality = self.existence.take(self.shard, &mut run.bytes);
-        if self.plan.tags[current.tag].value_type != ValueType::Set && u64::from(cardinality) != current.cardinality {
+        if self.plan.tags[current.tag].value_type != ValueType::Set
+            && u64::from(cardinality) != current.cardinality
+        {
             run.take_back(current.entries, current.start);
             conflicts.push(current.tag);
             return Ok(());
@@ -346,7 +390,13 @@ impl<'a> Worker<'a> {
     }
 
     /// Writes the tags in which users have several values, and only the last counts.
-    fn resolve(&mut self, shard_points: &ShardPoints, conflicts: &[usize], points: usize, run: &mut RunWriter<'_>) -> Result<()> {
+    fn resolve(
+        &mut self,
+        shard_points: &ShardPoints,
+        conflicts: &[usize],
+        points: usize,
+        run: &mut RunWriter<'_>,
+    ) -> Result<()> {
         let mut rest = conflicts;
         let mut latest = Latest::new(points / 2);
         while !rest.is_empty() {
@@ -354,7 +404,8 @@ impl<'a> Worker<'a> {
             let fit = rest.iter().position(|tag| {
                 let places = &self.plan.tags[*tag].places;
                 // A piece may have everybody.
-                let most = |place| self.count_at(place) + self.pieces_at(place) * SHARD_SIZE as usize;
+                let most =
+                    |place| self.count_at(place) + self.pieces_at(place) * SHARD_SIZE as usize;
                 let most: usize = (places.start as usize..places.end as usize).map(most).sum();
                 sum += most.min(SHARD_SIZE as usize);
                 sum > points / 2
@@ -363,10 +414,17 @@ impl<'a> Worker<'a> {
             rest = later;
             latest.clear();
             let wanted = |tag| now.binary_search(&tag).is_ok();
-            for_each_point(&shard_points.blocks, &shard_points.pieces, &mut self.reader, wanted, |tag, code, low| {
-                latest.push(code_key(tag as u32, 0) | u64::from(low), u64::from(code));
-            })?;
-            for of_tag in latest.sorted().chunk_by(|a, b| of_code_key(a.0).0 == of_code_key(b.0).0) {
+            for_each_point(
+                &shard_points.blocks,
+                &shard_points.pieces,
+                &mut self.reader,
+                wanted,
+                |tag, code, low| {
+                    latest.push(code_key(tag as u32, 0) | u64::from(low), u64::from(code));
+                },
+            )?;
+            for of_tag in latest.sorted().chunk_by(|a, b| of_code_key(a.0).0 == of_code_key(b.0).0)
+            {
                 self.resolved(of_tag, run)?;
             }
         }
@@ -377,7 +435,8 @@ impl<'a> Worker<'a> {
     fn resolved(&mut self, rows: &[(u64, u64)], run: &mut RunWriter<'_>) -> Result<()> {
         let tag = of_code_key(rows[0].0).0;
         let first = self.plan.firsts[tag];
-        let mut rows: Vec<(u32, u32)> = rows.iter().map(|(key, code)| (first + *code as u32, of_code_key(*key).2)).collect();
+        let mut rows: Vec<(u32, u32)> =
+            rows.iter().map(|(key, code)| (first + *code as u32, of_code_key(*key).2)).collect();
         let start = run.end();
         rows.iter().for_each(|(_, low)| self.existence.insert(*low));
         let cardinality = self.existence.take(self.shard, &mut run.bytes);

@@ -13,8 +13,9 @@ use taghouse_model::{Ordinal, Value, ValueType};
 
 /// Takes points for a [`super::Loader`], on one thread.
 ///
-/// A user whom a tag of one value each (all types but the set) is given again gets the later value. A set's members accumulate; so an
-/// empty set says nothing, where [`crate::SegmentBuilder`] would take the user's members away.
+/// A user whom a tag of one value each (all types but the set) is given again gets the later value.
+/// A set's members accumulate; so an empty set says nothing, where [`crate::SegmentBuilder`] would
+/// take the user's members away.
 pub struct Feeder {
     shared: Arc<Shared>,
     number: u32,
@@ -29,7 +30,8 @@ pub struct Feeder {
     file: Option<Arc<SpillFile>>,
 }
 
-/// What is collected for one shard beside codes one by one, and apart from them: those are looked up for each point.
+/// What is collected for one shard beside codes one by one, and apart from them: those are looked
+/// up for each point.
 #[derive(Default)]
 struct OfShard {
     pieces: Pieces,
@@ -47,7 +49,8 @@ struct Scattered {
 
 impl Scattered {
     fn fill(&mut self, ordinals: &[Ordinal], first_shard: u32, shards: usize) {
-        let place_of = |ordinal: &Ordinal| (ordinal >> SHARD_BITS).wrapping_sub(first_shard) as usize;
+        let place_of =
+            |ordinal: &Ordinal| (ordinal >> SHARD_BITS).wrapping_sub(first_shard) as usize;
         self.ends.clear();
         self.ends.resize(shards, 0);
         for ordinal in ordinals {
@@ -86,7 +89,10 @@ impl Feeder {
     pub(super) fn new(shared: Arc<Shared>, number: u32) -> Self {
         let shards = shared.options.shards.len();
         let first_shard = shared.options.shards.start;
-        let (codes, numbers) = ((0..shards).map(|_| Vec::new()).collect(), (0..shards).map(|_| Default::default()).collect());
+        let (codes, numbers) = (
+            (0..shards).map(|_| Vec::new()).collect(),
+            (0..shards).map(|_| Default::default()).collect(),
+        );
         Self {
             shared,
             number,
@@ -101,10 +107,12 @@ impl Feeder {
         }
     }
 
-    /// Gives many users one value: its code, of [`super::Loader::code`]. Many at a time cost least, and least of all ascending.
+    /// Gives many users one value: its code, of [`super::Loader::code`]. Many at a time cost least,
+    /// and least of all ascending.
     ///
     /// # Errors
-    /// `Value` for a code beyond the type's, or a tag of numbers; `Store` when points cannot be spilled.
+    /// `Value` for a code beyond the type's, or a tag of numbers; `Store` when points cannot be
+    /// spilled.
     pub fn push_codes(&mut self, tag: TagId, ordinals: &[Ordinal], code: u32) -> Result<()> {
         self.check_code(tag, code)?;
         let key = code_key(tag.0, code);
@@ -122,7 +130,11 @@ impl Feeder {
         let mut rest = ordinals;
         while let (Some(first), Some(last)) = (rest.first(), rest.last()) {
             let shard = first >> SHARD_BITS;
-            let len = if last >> SHARD_BITS == shard { rest.len() } else { rest.partition_point(|ordinal| ordinal >> SHARD_BITS == shard) };
+            let len = if last >> SHARD_BITS == shard {
+                rest.len()
+            } else {
+                rest.partition_point(|ordinal| ordinal >> SHARD_BITS == shard)
+            };
             let (of_shard, after) = rest.split_at(len);
             rest = after;
             if len < PIECE_FROM {
@@ -134,7 +146,8 @@ impl Feeder {
         Ok(())
     }
 
-    /// Gives the value of `key` to ordinals in any order, which means nothing as they all get the same.
+    /// Gives the value of `key` to ordinals in any order, which means nothing as they all get the
+    /// same.
     fn unsorted(&mut self, ordinals: &[Ordinal], key: u64) -> Result<()> {
         let mut scattered = std::mem::take(&mut self.scattered);
         scattered.fill(ordinals, self.first_shard, self.codes.len());
@@ -157,14 +170,17 @@ impl Feeder {
         let Some(greatest) = pairs.iter().map(|(_, code)| *code).max() else { return Ok(()) };
         self.check_code(tag, greatest)?;
         let key = code_key(tag.0, 0);
-        pairs.iter().try_for_each(|(ordinal, code)| self.point(*ordinal, key | u64::from(*code) << SHARD_BITS))
+        pairs.iter().try_for_each(|(ordinal, code)| {
+            self.point(*ordinal, key | u64::from(*code) << SHARD_BITS)
+        })
     }
 
-    /// Gives each user a number, in units of the tag's type: an int is its own unit, a decimal 10^-scale, a date a day, a time a
-    /// millisecond.
+    /// Gives each user a number, in units of the tag's type: an int is its own unit, a decimal
+    /// 10^-scale, a date a day, a time a millisecond.
     ///
     /// # Errors
-    /// `Value` for a tag of another type, or not one number an ordinal; `Store` when points cannot be spilled.
+    /// `Value` for a tag of another type, or not one number an ordinal; `Store` when points cannot
+    /// be spilled.
     pub fn push_numbers(&mut self, tag: TagId, ordinals: &[Ordinal], units: &[i64]) -> Result<()> {
         let fed = self.fed(tag)?;
         let value_type = fed.tag.value_type;
@@ -172,7 +188,9 @@ impl Feeder {
             let problem = format!("{} numbers of {} users", units.len(), ordinals.len());
             return Err(Error::Value { value_type, problem });
         }
-        let (Some(low), Some(high)) = (units.iter().min(), units.iter().max()) else { return Ok(()) };
+        let (Some(low), Some(high)) = (units.iter().min(), units.iter().max()) else {
+            return Ok(());
+        };
         fed.seen.number(*low, *high);
         for (ordinal, units) in ordinals.iter().zip(units) {
             let place = (ordinal >> SHARD_BITS).wrapping_sub(self.first_shard) as usize;
@@ -194,7 +212,9 @@ impl Feeder {
         let fed = self.fed(tag)?;
         let value_type = fed.tag.value_type;
         match (value, value_type) {
-            (Value::Bool(value), ValueType::Bool) => self.push_codes(tag, &[ordinal], u32::from(*value)),
+            (Value::Bool(value), ValueType::Bool) => {
+                self.push_codes(tag, &[ordinal], u32::from(*value))
+            }
             (Value::Text(text), ValueType::Text) => {
                 let code = fed.code(text)?;
                 self.push_codes(tag, &[ordinal], code)
@@ -205,7 +225,10 @@ impl Feeder {
             }),
             _ => match units_of(value, value_type).and_then(|units| i64::try_from(units).ok()) {
                 Some(units) => self.push_numbers(tag, &[ordinal], &[units]),
-                None => Err(Error::Value { value_type, problem: format!("{value} is of another type or beyond its range") }),
+                None => Err(Error::Value {
+                    value_type,
+                    problem: format!("{value} is of another type or beyond its range"),
+                }),
             },
         }
     }
@@ -234,7 +257,9 @@ impl Feeder {
             self.tags.resize_with(self.tags.len().max(place + 1), || None);
             self.tags[place] = Some(FedTag { tag, seen: Seen::default(), places: HashMap::new() });
         }
-        self.tags[place].as_mut().ok_or_else(|| Error::Internal(format!("a loader has no tag {place}")))
+        self.tags[place]
+            .as_mut()
+            .ok_or_else(|| Error::Internal(format!("a loader has no tag {place}")))
     }
 
     fn check_code(&mut self, tag: TagId, code: u32) -> Result<()> {
@@ -261,18 +286,36 @@ impl Feeder {
     }
 
     /// `encode` appends the portable form, and gives its cardinality.
-    fn piece(&mut self, shard: u32, key: u64, encode: impl FnOnce(&mut Vec<u8>, &mut ShardEncoder) -> u32) -> Result<()> {
+    fn piece(
+        &mut self,
+        shard: u32,
+        key: u64,
+        encode: impl FnOnce(&mut Vec<u8>, &mut ShardEncoder) -> u32,
+    ) -> Result<()> {
         let place = shard.wrapping_sub(self.first_shard) as usize;
-        let (Some(keys), Some(OfShard { pieces, flushed })) = (self.codes.get(place), self.pieces.get_mut(place)) else { return Ok(()) };
+        let (Some(keys), Some(OfShard { pieces, flushed })) =
+            (self.codes.get(place), self.pieces.get_mut(place))
+        else {
+            return Ok(());
+        };
         pieces.push(key, *flushed + keys.len() as u64, |bytes| encode(bytes, &mut self.encoder));
-        if pieces.len() >= self.shared.blocks.block_bytes() { self.flush_pieces(place) } else { Ok(()) }
+        if pieces.len() >= self.shared.blocks.block_bytes() {
+            self.flush_pieces(place)
+        } else {
+            Ok(())
+        }
     }
 
     #[cold]
     fn flush_codes(&mut self, place: usize) -> Result<()> {
         let keys = &mut self.codes[place];
         if !keys.is_empty() {
-            self.shared.blocks.add(place, self.number, Points { keys, numbers: None }, &mut self.file)?;
+            self.shared.blocks.add(
+                place,
+                self.number,
+                Points { keys, numbers: None },
+                &mut self.file,
+            )?;
             self.pieces[place].flushed += keys.len() as u64;
             keys.clear();
         }
@@ -292,7 +335,12 @@ impl Feeder {
     fn flush_numbers(&mut self, place: usize) -> Result<()> {
         let (keys, numbers) = &mut self.numbers[place];
         if !keys.is_empty() {
-            self.shared.blocks.add(place, self.number, Points { keys, numbers: Some(numbers) }, &mut self.file)?;
+            self.shared.blocks.add(
+                place,
+                self.number,
+                Points { keys, numbers: Some(numbers) },
+                &mut self.file,
+            )?;
             keys.clear();
             numbers.clear();
         }
@@ -316,7 +364,8 @@ fn ascends(ordinals: &[Ordinal]) -> bool {
     const STRETCH: usize = 256;
     let after = ordinals.get(1..).unwrap_or_default();
     let mut stretches = ordinals.chunks(STRETCH).zip(after.chunks(STRETCH));
-    stretches.all(|(lows, next)| lows.iter().zip(next).fold(true, |all, (low, next)| all & (low < next)))
+    stretches
+        .all(|(lows, next)| lows.iter().zip(next).fold(true, |all, (low, next)| all & (low < next)))
 }
 
 /// The number as one without sign, of the same order: so that blocks of near numbers pack well.

@@ -11,7 +11,11 @@ pub(super) fn code_key(tag: u32, code: u32) -> u64 {
 /// Back from [`code_key`]: the tag, the code, the ordinal within the shard.
 #[inline]
 pub(super) fn of_code_key(key: u64) -> (usize, u32, u32) {
-    ((key >> (CODE_BITS + SHARD_BITS)) as usize, (key >> SHARD_BITS) as u32 & ((1 << CODE_BITS) - 1), low_of(key))
+    (
+        (key >> (CODE_BITS + SHARD_BITS)) as usize,
+        (key >> SHARD_BITS) as u32 & ((1 << CODE_BITS) - 1),
+        low_of(key),
+    )
 }
 
 /// A point of a tag of numbers: tag and the ordinal within its shard.

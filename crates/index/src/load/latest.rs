@@ -1,4 +1,5 @@
-/// Keeps the last of the values that each key is given, in memory that grows with the keys and not with what is given.
+/// Keeps the last of the values that each key is given, in memory that grows with the keys and not
+/// with what is given.
 pub(super) struct Latest {
     rows: Vec<(u64, u64)>,
     compact_at: usize,

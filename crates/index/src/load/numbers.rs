@@ -1,4 +1,5 @@
-//! The tags of numbers: of each user the last number counts, and each shard is turned into bit slices.
+//! The tags of numbers: of each user the last number counts, and each shard is turned into bit
+//! slices.
 
 use super::Shared;
 use super::blocks::{Block, Kind, Reader};
@@ -19,19 +20,24 @@ pub(super) type Bounds = Vec<Option<(i64, i64)>>;
 /// A run for each shard, and the bounds of what is in them.
 pub(super) fn runs(shared: &Shared, plan: &Plan) -> Result<(Vec<Run>, Bounds)> {
     let shards = shared.options.shards.len();
-    let blocks: Vec<Vec<Block>> = (0..shards).map(|place| shared.blocks.take(place, Kind::Numbers)).collect();
+    let blocks: Vec<Vec<Block>> =
+        (0..shards).map(|place| shared.blocks.take(place, Kind::Numbers)).collect();
     let mut bounds: Bounds = plan.tags.iter().map(|tag| tag.bounds).collect();
     loop {
         let done = each(
             shared.options.threads,
             shards,
             || Worker::new(shared, &bounds),
-            |worker, place| worker.shard(shared.options.shards.start + place as u32, &blocks[place]),
+            |worker, place| {
+                worker.shard(shared.options.shards.start + place as u32, &blocks[place])
+            },
         )?;
         let (runs, found): (Vec<Run>, Vec<Bounds>) = done.into_iter().unzip();
-        let found =
-            found.into_iter().fold(vec![None; bounds.len()], |all, one| all.into_iter().zip(one).map(|(a, b)| join(a, b)).collect());
-        // What was given may reach further than what counted in the end, or than the shards that are built.
+        let found = found.into_iter().fold(vec![None; bounds.len()], |all, one| {
+            all.into_iter().zip(one).map(|(a, b)| join(a, b)).collect()
+        });
+        // What was given may reach further than what counted in the end, or than the shards that
+        // are built.
         if found == bounds {
             return Ok((runs, bounds));
         }
@@ -86,7 +92,9 @@ impl<'a> Worker<'a> {
                         }
                     }
                 }
-                for of_tag in latest.sorted().chunk_by(|a, b| a.0 >> SHARD_BITS == b.0 >> SHARD_BITS) {
+                for of_tag in
+                    latest.sorted().chunk_by(|a, b| a.0 >> SHARD_BITS == b.0 >> SHARD_BITS)
+                {
                     let tag = (of_tag[0].0 >> SHARD_BITS) as usize;
                     found[tag] = self.encode(tag, shard, of_tag, &mut run)?;
                 }
@@ -99,18 +107,30 @@ impl<'a> Worker<'a> {
     fn count(&mut self, blocks: &[Block]) -> Result<Vec<usize>> {
         let mut counts = vec![0; self.bounds.len()];
         for block in blocks {
-            self.reader.read(block)?.0.iter().for_each(|key| counts[(key >> SHARD_BITS) as usize] += 1);
+            self.reader
+                .read(block)?
+                .0
+                .iter()
+                .for_each(|key| counts[(key >> SHARD_BITS) as usize] += 1);
         }
         Ok(counts)
     }
 
     /// Gives the bounds of the rows.
-    fn encode(&mut self, tag: usize, shard: u32, rows: &[(u64, u64)], run: &mut RunWriter<'_>) -> Result<Option<(i64, i64)>> {
+    fn encode(
+        &mut self,
+        tag: usize,
+        shard: u32,
+        rows: &[(u64, u64)],
+        run: &mut RunWriter<'_>,
+    ) -> Result<Option<(i64, i64)>> {
         self.lows.clear();
         self.numbers.clear();
         self.lows.extend(rows.iter().map(|row| low_of(row.0)));
         self.numbers.extend(rows.iter().map(|row| of_ordered(row.1)));
-        let (Some((low, high)), Some(min), Some(max)) = (self.bounds[tag], self.numbers.iter().min(), self.numbers.iter().max()) else {
+        let (Some((low, high)), Some(min), Some(max)) =
+            (self.bounds[tag], self.numbers.iter().min(), self.numbers.iter().max())
+        else {
             return Ok(None);
         };
         self.encoder.reset(low, high);

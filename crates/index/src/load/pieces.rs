@@ -1,10 +1,12 @@
-//! Users of one value who were given at once: encoded as they come, for most values' shards need nothing more.
+//! Users of one value who were given at once: encoded as they come, for most values' shards need
+//! nothing more.
 
 use super::key::of_code_key;
 use super::spill::Place;
 use crate::error::Result;
 
-/// Fewer users of one shard are points like others: a head of their own would take more than they do.
+/// Fewer users of one shard are points like others: a head of their own would take more than they
+/// do.
 pub(super) const PIECE_FROM: usize = 64;
 
 const HEAD_BYTES: usize = 24;
@@ -37,7 +39,8 @@ impl PieceHead {
     }
 
     fn read(bytes: &[u8; HEAD_BYTES], offset: u32) -> Self {
-        let [key, after, lens] = [0, 1, 2].map(|at| u64::from_le_bytes(bytes.as_chunks::<8>().0[at]));
+        let [key, after, lens] =
+            [0, 1, 2].map(|at| u64::from_le_bytes(bytes.as_chunks::<8>().0[at]));
         Self { key, after, cardinality: lens as u32, len: (lens >> 32) as u32, offset }
     }
 }
@@ -54,7 +57,13 @@ impl Pieces {
     pub(super) fn push(&mut self, key: u64, after: u64, encode: impl FnOnce(&mut Vec<u8>) -> u32) {
         let offset = self.bytes.len() as u32;
         let cardinality = encode(&mut self.bytes);
-        self.heads.push(PieceHead { key, after, cardinality, len: self.bytes.len() as u32 - offset, offset });
+        self.heads.push(PieceHead {
+            key,
+            after,
+            cardinality,
+            len: self.bytes.len() as u32 - offset,
+            offset,
+        });
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -66,8 +75,14 @@ impl Pieces {
         self.bytes.len() + HEAD_BYTES * self.heads.len()
     }
 
-    /// Makes a block of them, whose bytes `keep` keeps: the portable forms, then the heads. The buffer holds on to `hold_bytes`.
-    pub(super) fn take(&mut self, feeder: u32, hold_bytes: usize, keep: impl FnOnce(Vec<u8>) -> Result<Place>) -> Result<PieceBlock> {
+    /// Makes a block of them, whose bytes `keep` keeps: the portable forms, then the heads. The
+    /// buffer holds on to `hold_bytes`.
+    pub(super) fn take(
+        &mut self,
+        feeder: u32,
+        hold_bytes: usize,
+        keep: impl FnOnce(Vec<u8>) -> Result<Place>,
+    ) -> Result<PieceBlock> {
         // A copy of the right size: the buffer stays, and stays in the cache.
         let mut bytes = Vec::with_capacity(self.len());
         bytes.extend_from_slice(&self.bytes);
@@ -89,7 +104,10 @@ pub(super) struct PieceBlock {
 
 impl PieceBlock {
     /// The heads; `buffer` is scratch.
-    pub(super) fn heads<'a>(&'a self, buffer: &'a mut Vec<u8>) -> Result<impl Iterator<Item = PieceHead> + 'a> {
+    pub(super) fn heads<'a>(
+        &'a self,
+        buffer: &'a mut Vec<u8>,
+    ) -> Result<impl Iterator<Item = PieceHead> + 'a> {
         let bytes = self.place.read(self.heads_at, self.place.len() - self.heads_at, buffer)?;
         Ok(bytes.as_chunks().0.iter().scan(0, |offset, bytes| {
             let head = PieceHead::read(bytes, *offset);
@@ -99,11 +117,20 @@ impl PieceBlock {
     }
 
     /// A piece's portable form; `buffer` is scratch.
-    pub(super) fn blob<'a>(&'a self, piece: &PieceHead, buffer: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+    pub(super) fn blob<'a>(
+        &'a self,
+        piece: &PieceHead,
+        buffer: &'a mut Vec<u8>,
+    ) -> Result<&'a [u8]> {
         self.bytes(piece.offset as usize, piece.len as usize, buffer)
     }
 
-    pub(super) fn bytes<'a>(&'a self, offset: usize, len: usize, buffer: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+    pub(super) fn bytes<'a>(
+        &'a self,
+        offset: usize,
+        len: usize,
+        buffer: &'a mut Vec<u8>,
+    ) -> Result<&'a [u8]> {
         self.place.read(offset, len, buffer)
     }
 

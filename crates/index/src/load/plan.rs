@@ -26,16 +26,23 @@ pub(super) struct PlannedTag {
 
 impl Plan {
     pub(super) fn new(tags: &[Arc<Tag>]) -> Result<Self> {
-        let mut plan = Self { tags: Vec::with_capacity(tags.len()), numbers: Vec::new(), firsts: Vec::with_capacity(tags.len()) };
+        let mut plan = Self {
+            tags: Vec::with_capacity(tags.len()),
+            numbers: Vec::new(),
+            firsts: Vec::with_capacity(tags.len()),
+        };
         for tag in tags {
             let (seen, texts) = (*tag.seen.lock(), tag.texts.lock().all.clone());
             let codes = if tag.value_type == ValueType::Bool { 2 } else { texts.len() as u32 };
             if seen.codes > codes {
-                let problem = format!("code {} of tag {} stands for no text", seen.codes - 1, tag.name);
+                let problem =
+                    format!("code {} of tag {} stands for no text", seen.codes - 1, tag.name);
                 return Err(Error::Value { value_type: tag.value_type, problem });
             }
             let first = plan.numbers.len() as u32;
-            let end = first.checked_add(codes).ok_or_else(|| Error::Internal("2^32 values in one loader: load fewer tags".to_owned()))?;
+            let end = first.checked_add(codes).ok_or_else(|| {
+                Error::Internal("2^32 values in one loader: load fewer tags".to_owned())
+            })?;
             plan.numbers.extend(first..end);
             plan.numbers[first as usize..].sort_unstable_by(|a, b| {
                 match (texts.get((a - first) as usize), texts.get((b - first) as usize)) {
@@ -46,7 +53,10 @@ impl Plan {
             let sorted = if texts.is_empty() {
                 Vec::new()
             } else {
-                plan.numbers[first as usize..].iter().map(|number| texts[(number - first) as usize].clone()).collect()
+                plan.numbers[first as usize..]
+                    .iter()
+                    .map(|number| texts[(number - first) as usize].clone())
+                    .collect()
             };
             plan.firsts.push(first);
             plan.tags.push(PlannedTag {

@@ -4,8 +4,9 @@ use super::pieces::{PieceBlock, PieceHead};
 use crate::error::Result;
 use taghouse_bitmap::for_each_low;
 
-/// Gives `each` the points of one shard (tag, code and the ordinal within the shard) whose tag is `wanted`, in the order in which each
-/// feeder was given them, feeder after feeder. Both kinds of blocks are in the feeders' order.
+/// Gives `each` the points of one shard (tag, code and the ordinal within the shard) whose tag is
+/// `wanted`, in the order in which each feeder was given them, feeder after feeder. Both kinds of
+/// blocks are in the feeders' order.
 pub(super) fn for_each_point(
     blocks: &[Block],
     pieces: &[PieceBlock],
@@ -63,8 +64,14 @@ impl PieceCursor<'_> {
         Some((self.blocks.first()?.feeder, self.heads.get(self.next)?.after))
     }
 
-    fn pass(&mut self, wanted: impl Fn(usize) -> bool, mut each: impl FnMut(usize, u32, u32)) -> Result<()> {
-        let ([block, rest @ ..], Some(piece)) = (self.blocks, self.heads.get(self.next)) else { return Ok(()) };
+    fn pass(
+        &mut self,
+        wanted: impl Fn(usize) -> bool,
+        mut each: impl FnMut(usize, u32, u32),
+    ) -> Result<()> {
+        let ([block, rest @ ..], Some(piece)) = (self.blocks, self.heads.get(self.next)) else {
+            return Ok(());
+        };
         let (tag, code) = piece.value();
         if wanted(tag) {
             for_each_low(block.blob(piece, &mut self.buffer)?, |low| each(tag, code, low));

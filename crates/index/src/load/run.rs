@@ -53,17 +53,32 @@ impl<'a> RunWriter<'a> {
     pub(super) fn note(&mut self, tag: usize, bitmap: u32, cardinality: u32, start: u64) {
         if cardinality > 0 {
             let len = (self.end() - start) as u32;
-            self.entries.push(RunEntry { tag: tag as u32, bitmap, cardinality, len, block: OWN, offset: start });
+            self.entries.push(RunEntry {
+                tag: tag as u32,
+                bitmap,
+                cardinality,
+                len,
+                block: OWN,
+                offset: start,
+            });
         }
     }
 
     /// Notes a bitmap that a piece of block number `block` is.
     pub(super) fn note_piece(&mut self, tag: usize, bitmap: u32, block: u32, piece: &PieceHead) {
         let PieceHead { cardinality, len, offset, .. } = *piece;
-        self.entries.push(RunEntry { tag: tag as u32, bitmap, cardinality, len, block, offset: u64::from(offset) });
+        self.entries.push(RunEntry {
+            tag: tag as u32,
+            bitmap,
+            cardinality,
+            len,
+            block,
+            offset: u64::from(offset),
+        });
     }
 
-    /// Takes back everything since there were so many entries and `end` was `start`; [`RunWriter::flush`] was not called since.
+    /// Takes back everything since there were so many entries and `end` was `start`;
+    /// [`RunWriter::flush`] was not called since.
     pub(super) fn take_back(&mut self, entries: usize, start: u64) {
         self.entries.truncate(entries);
         self.bytes.truncate((start - self.flushed) as usize);
@@ -88,8 +103,13 @@ impl<'a> RunWriter<'a> {
         Ok(())
     }
 
-    /// `blocks` are those of [`RunWriter::note_piece`]. `file` is for runs that were not flushed: the worker's own.
-    pub(super) fn finish(mut self, blocks: Vec<PieceBlock>, file: &mut Option<Arc<SpillFile>>) -> Result<Run> {
+    /// `blocks` are those of [`RunWriter::note_piece`]. `file` is for runs that were not flushed:
+    /// the worker's own.
+    pub(super) fn finish(
+        mut self,
+        blocks: Vec<PieceBlock>,
+        file: &mut Option<Arc<SpillFile>>,
+    ) -> Result<Run> {
         self.entries.sort_unstable_by_key(|entry| (entry.tag, entry.bitmap));
         let place = if self.file.is_some() {
             self.flush_all()?;
@@ -125,8 +145,15 @@ impl<'a> Cursor<'a> {
         Self { run, window: Vec::new(), window_start: 0 }
     }
 
-    /// `len` bytes from `start` on, of a block or the run itself; `ahead` bytes are read at once if they are not in memory.
-    pub(super) fn read(&mut self, block: u32, start: u64, len: usize, ahead: usize) -> Result<&[u8]> {
+    /// `len` bytes from `start` on, of a block or the run itself; `ahead` bytes are read at once if
+    /// they are not in memory.
+    pub(super) fn read(
+        &mut self,
+        block: u32,
+        start: u64,
+        len: usize,
+        ahead: usize,
+    ) -> Result<&[u8]> {
         if let Some(block) = self.run.blocks.get(block as usize) {
             return block.bytes(start as usize, len, &mut self.window);
         }

@@ -16,7 +16,8 @@ pub(super) struct Spill {
     limit_bytes: usize,
 }
 
-/// A file that is written at its end and read anywhere. It is removed when the last of its places is dropped.
+/// A file that is written at its end and read anywhere. It is removed when the last of its places
+/// is dropped.
 pub(super) struct SpillFile {
     path: PathBuf,
     file: File,
@@ -51,7 +52,12 @@ impl Spill {
                 std::fs::remove_file(&path).map_err(|e| store_error(&path, &e))?;
             }
         }
-        Ok(Self { folder: folder.to_owned(), files: AtomicU64::new(0), resident_bytes: Arc::default(), limit_bytes })
+        Ok(Self {
+            folder: folder.to_owned(),
+            files: AtomicU64::new(0),
+            resident_bytes: Arc::default(),
+            limit_bytes,
+        })
     }
 
     /// Keeps bytes in memory if there is room for them, or else gives them back.
@@ -64,8 +70,13 @@ impl Spill {
         Ok(Place::Memory(Kept { bytes, resident_bytes: self.resident_bytes.clone() }))
     }
 
-    /// Keeps bytes in memory if there is room for them, or else at the end of `file`, which is made when it is first needed.
-    pub(super) fn keep_or_append(&self, bytes: Vec<u8>, file: &mut Option<Arc<SpillFile>>) -> Result<Place> {
+    /// Keeps bytes in memory if there is room for them, or else at the end of `file`, which is made
+    /// when it is first needed.
+    pub(super) fn keep_or_append(
+        &self,
+        bytes: Vec<u8>,
+        file: &mut Option<Arc<SpillFile>>,
+    ) -> Result<Place> {
         match (self.keep(bytes), file) {
             (Ok(place), _) => Ok(place),
             (Err(bytes), Some(file)) => file.append(&bytes),
@@ -77,7 +88,12 @@ impl Spill {
     pub(super) fn file(&self) -> Result<Arc<SpillFile>> {
         let number = self.files.fetch_add(1, Ordering::Relaxed);
         let path = self.folder.join(format!("{number}.{SUFFIX}"));
-        let file = File::options().read(true).write(true).create_new(true).open(&path).map_err(|e| store_error(&path, &e))?;
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(|e| store_error(&path, &e))?;
         Ok(Arc::new(SpillFile { path, file, len: AtomicU64::new(0) }))
     }
 }
@@ -85,7 +101,11 @@ impl Spill {
 impl SpillFile {
     /// All that was appended.
     pub(super) fn whole(self: &Arc<Self>) -> Place {
-        Place::File { file: self.clone(), offset: 0, len: self.len.load(Ordering::Relaxed) as usize }
+        Place::File {
+            file: self.clone(),
+            offset: 0,
+            len: self.len.load(Ordering::Relaxed) as usize,
+        }
     }
 
     pub(super) fn append(self: &Arc<Self>, bytes: &[u8]) -> Result<Place> {
@@ -111,12 +131,19 @@ impl Place {
     }
 
     /// `len` bytes from `start` on, which are the place's own or read into `buffer`.
-    pub(super) fn read<'a>(&'a self, start: usize, len: usize, buffer: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+    pub(super) fn read<'a>(
+        &'a self,
+        start: usize,
+        len: usize,
+        buffer: &'a mut Vec<u8>,
+    ) -> Result<&'a [u8]> {
         match self {
             Self::Memory(kept) => Ok(&kept.bytes[start..start + len]),
             Self::File { file, offset, .. } => {
                 buffer.resize(len, 0);
-                file.file.read_exact_at(buffer, offset + start as u64).map_err(|e| store_error(&file.path, &e))?;
+                file.file
+                    .read_exact_at(buffer, offset + start as u64)
+                    .map_err(|e| store_error(&file.path, &e))?;
                 Ok(buffer)
             }
         }

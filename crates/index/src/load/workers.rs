@@ -2,7 +2,8 @@ use crate::error::{Error, Result};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Does `work` for each number below `count` on `threads` threads, each with its own state, and gives the results in order.
+/// Does `work` for each number below `count` on `threads` threads, each with its own state, and
+/// gives the results in order.
 pub(super) fn each<T: Send, W>(
     threads: usize,
     count: usize,
@@ -31,9 +32,11 @@ pub(super) fn each<T: Send, W>(
         };
         let others: Vec<_> = (1..threads.min(count)).map(|_| scope.spawn(run)).collect();
         let mut all = vec![run()];
-        all.extend(
-            others.into_iter().map(|other| other.join().unwrap_or_else(|_| Err(Error::Internal("a loader's thread died".to_owned())))),
-        );
+        all.extend(others.into_iter().map(|other| {
+            other
+                .join()
+                .unwrap_or_else(|_| Err(Error::Internal("a loader's thread died".to_owned())))
+        }));
         all.into_iter().collect::<Result<()>>()
     })?;
     let mut results = std::mem::take(&mut *results.lock());

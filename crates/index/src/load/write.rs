@@ -44,16 +44,28 @@ pub(super) fn segments(
     bounds: &Bounds,
     folder: &Path,
 ) -> Result<Vec<LoadedSegment>> {
-    let ahead = (shared.options.memory_bytes / 8 / shared.options.threads.max(1) / codes.len().max(1)).clamp(1 << 12, 1 << 18);
+    let ahead =
+        (shared.options.memory_bytes / 8 / shared.options.threads.max(1) / codes.len().max(1))
+            .clamp(1 << 12, 1 << 18);
     each(
         shared.options.threads,
         plan.tags.len(),
-        || (codes.iter().map(Cursor::new).collect::<Vec<_>>(), numbers.iter().map(Cursor::new).collect::<Vec<_>>()),
+        || {
+            (
+                codes.iter().map(Cursor::new).collect::<Vec<_>>(),
+                numbers.iter().map(Cursor::new).collect::<Vec<_>>(),
+            )
+        },
         |(of_codes, of_numbers), number| {
             let tag = &plan.tags[number];
             let is_number = tag.value_type.is_number();
             let (runs, cursors) = if is_number { (numbers, of_numbers) } else { (codes, of_codes) };
-            let mut parts = Parts { value_type: tag.value_type, texts: Vec::new(), bounds: bounds[number], pieces: Vec::new() };
+            let mut parts = Parts {
+                value_type: tag.value_type,
+                texts: Vec::new(),
+                bounds: bounds[number],
+                pieces: Vec::new(),
+            };
             for (source, run) in runs.iter().enumerate() {
                 let shard = shared.options.shards.start + source as u32;
                 parts.pieces.extend(run.of_tag(number as u32).iter().map(|entry| Piece {
@@ -71,7 +83,12 @@ pub(super) fn segments(
             }
             let path = folder.join(format!("{number:06}.segment"));
             segment(tag.name.clone(), &path, parts, |piece, into| {
-                let bytes = cursors[piece.source].read(piece.block, piece.offset, piece.len as usize, ahead)?;
+                let bytes = cursors[piece.source].read(
+                    piece.block,
+                    piece.offset,
+                    piece.len as usize,
+                    ahead,
+                )?;
                 into.write_all(bytes).map_err(|e| store_error(&path, &e))
             })
         },
@@ -104,7 +121,12 @@ pub(super) fn segment(
 ) -> Result<LoadedSegment> {
     let value_type = parts.value_type;
     let refuse = |problem: String| Error::Value { value_type, problem };
-    let users = parts.pieces.iter().filter(|piece| piece.bitmap == 0).map(|piece| u64::from(piece.cardinality)).sum::<u64>();
+    let users = parts
+        .pieces
+        .iter()
+        .filter(|piece| piece.bitmap == 0)
+        .map(|piece| u64::from(piece.cardinality))
+        .sum::<u64>();
     let mut layout = BundleLayout::new();
     let mut slices_head = Vec::new();
     let bitmaps = match (value_type, parts.bounds) {
@@ -120,22 +142,31 @@ pub(super) fn segment(
         parts.pieces.sort_unstable_by_key(|piece| (piece.bitmap, piece.shard));
         // Who has a value and who has this one are the same.
         let mut by_bitmap = parts.pieces.chunk_by(|a, b| a.bitmap == b.bitmap).skip(1);
-        let everybody = by_bitmap.find(|pieces| pieces.iter().map(|piece| u64::from(piece.cardinality)).sum::<u64>() == users);
+        let everybody = by_bitmap.find(|pieces| {
+            pieces.iter().map(|piece| u64::from(piece.cardinality)).sum::<u64>() == users
+        });
         if let Some(everybody) = everybody.map(|pieces| pieces[0].bitmap) {
             parts.pieces.retain(|piece| piece.bitmap > 0);
             layout.alias(0, everybody);
         }
     }
-    let zeros: Vec<u8> = parts.pieces.iter().map(|p| layout.push(p.bitmap, p.shard, p.cardinality, p.len) as u8).collect();
+    let zeros: Vec<u8> = parts
+        .pieces
+        .iter()
+        .map(|p| layout.push(p.bitmap, p.shard, p.cardinality, p.len) as u8)
+        .collect();
     let data_len = layout.data_len();
     let tables = layout.tables(bitmaps).map_err(|e| refuse(e.to_string()))?;
     let directory = match value_type {
-        ValueType::Text | ValueType::Set => {
-            encode_directory(parts.texts.iter().copied()).ok_or_else(|| refuse("its texts take 4 GiB or more".to_owned()))?
-        }
+        ValueType::Text | ValueType::Set => encode_directory(parts.texts.iter().copied())
+            .ok_or_else(|| refuse("its texts take 4 GiB or more".to_owned()))?,
         _ => Vec::new(),
     };
-    let head = head(value_type, directory.len() as u64, (slices_head.len() + tables.len()) as u64 + data_len);
+    let head = head(
+        value_type,
+        directory.len() as u64,
+        (slices_head.len() + tables.len()) as u64 + data_len,
+    );
     let failed = |e: std::io::Error| store_error(path, &e);
     let file = File::create(path).map_err(failed)?;
     let mut sealer = Sealer::new(MAGIC, head.body_len, file).map_err(failed)?;

@@ -72,27 +72,64 @@ pub(crate) enum Onto {
 pub(crate) enum Scope {
     /// Of all that exist, as a batch that went through them knows them.
     Batch,
-    /// It adds to what is there, and takes some users away whom nothing holds once its tags are those of `basis`.
+    /// It adds to what is there, and takes some users away whom nothing holds once its tags are
+    /// those of `basis`.
     Flush { basis: Arc<Cut>, remove: Bitmap },
     /// Nothing follows.
     Declaration,
 }
 
 impl Prepared {
-    pub(crate) fn new(publication: u64, generation: u64, users: Bitmap, drop: Vec<Name>, scope: Scope) -> Self {
-        Self { generation, users: Arc::new(users), tags: Vec::new(), drop, scope, publication, written: BTreeSet::new() }
+    pub(crate) fn new(
+        publication: u64,
+        generation: u64,
+        users: Bitmap,
+        drop: Vec<Name>,
+        scope: Scope,
+    ) -> Self {
+        Self {
+            generation,
+            users: Arc::new(users),
+            tags: Vec::new(),
+            drop,
+            scope,
+            publication,
+            written: BTreeSet::new(),
+        }
     }
 }
 
 impl Index {
     /// Checks and writes the objects of a publication.
-    pub(crate) async fn prepare(&self, app: &AppId, publication: Publication, loaded: Vec<LoadedTag>) -> Result<Prepared> {
+    pub(crate) async fn prepare(
+        &self,
+        app: &AppId,
+        publication: Publication,
+        loaded: Vec<LoadedTag>,
+    ) -> Result<Prepared> {
         let Publication { generation, users, tags, drop } = publication;
-        let mut prepared = Prepared::new(self.apps.get(app).publication(), generation, users, drop, Scope::Batch);
-        let loaded = loaded.into_iter().map(|LoadedTag { name, value_type, as_of_ms, definition, file, flushed_through }| {
-            (TagPublication { name, value_type, as_of_ms, definition, segment: Vec::new(), flushed_through }, Some(file))
-        });
-        let tags = tags.into_iter().map(|tag| (tag, None)).chain(loaded).map(|(tag, file)| (tag, file, Onto::Anything));
+        let mut prepared =
+            Prepared::new(self.apps.get(app).publication(), generation, users, drop, Scope::Batch);
+        let loaded = loaded.into_iter().map(
+            |LoadedTag { name, value_type, as_of_ms, definition, file, flushed_through }| {
+                (
+                    TagPublication {
+                        name,
+                        value_type,
+                        as_of_ms,
+                        definition,
+                        segment: Vec::new(),
+                        flushed_through,
+                    },
+                    Some(file),
+                )
+            },
+        );
+        let tags = tags
+            .into_iter()
+            .map(|tag| (tag, None))
+            .chain(loaded)
+            .map(|(tag, file)| (tag, file, Onto::Anything));
         if let Err(error) = self.write_tags(app, &mut prepared, tags.collect()).await {
             self.objects.delete(&prepared.written).await;
             return Err(error);
@@ -101,10 +138,19 @@ impl Index {
     }
 
     /// Adds tags to what is prepared, and writes their objects.
-    pub(crate) async fn write_tags(&self, app: &AppId, prepared: &mut Prepared, tags: Vec<TagToWrite>) -> Result<()> {
+    pub(crate) async fn write_tags(
+        &self,
+        app: &AppId,
+        prepared: &mut Prepared,
+        tags: Vec<TagToWrite>,
+    ) -> Result<()> {
         let known = self.known_for(app, prepared.generation).await?;
         let users_before = match &known.manifest.users {
-            users if users.object.is_empty() || known.manifest.generation != prepared.generation => None,
+            users
+                if users.object.is_empty() || known.manifest.generation != prepared.generation =>
+            {
+                None
+            }
             users => Some(users.clone()),
         };
         let (objects, runtime) = (self.objects.clone(), Handle::current());
@@ -116,7 +162,11 @@ impl Index {
             // Users that cannot be read are passed over: publishing puts that right.
             users_before: Box::new(move || {
                 let entry = users_before.as_ref()?;
-                runtime.block_on(load_users(&objects, entry)).ok().flatten().map(|users| users.bitmap)
+                runtime
+                    .block_on(load_users(&objects, entry))
+                    .ok()
+                    .flatten()
+                    .map(|users| users.bitmap)
             }),
         };
         // Verifying and copying segments takes a core, which is not the I/O threads' work.
@@ -175,27 +225,44 @@ struct Check {
 impl Check {
     /// A tag's new version and what its object is made of.
     fn tag(&mut self, (tag, file, onto): TagToWrite) -> Result<(PreparedTag, Content)> {
-        let TagPublication { name, value_type, as_of_ms, definition, segment, flushed_through } = tag;
+        let TagPublication { name, value_type, as_of_ms, definition, segment, flushed_through } =
+            tag;
         let content = match &file {
             None => Bytes::from(segment),
             Some(file) => map_file(file)?,
         };
-        let object = path_of(&self.app, name.as_str(), self.revision, self.publication, "seg", &content);
+        let object =
+            path_of(&self.app, name.as_str(), self.revision, self.publication, "seg", &content);
         let opened = Segment::open(&object, content.clone())?;
         let refuse = |problem: String| Err(Error::Publication { tag: name.to_string(), problem });
         if opened.value_type() != value_type {
-            return refuse(format!("its segment holds {} values instead of {value_type}", opened.value_type()));
+            return refuse(format!(
+                "its segment holds {} values instead of {value_type}",
+                opened.value_type()
+            ));
         }
         if !opened.existence().is_subset(&self.users)? {
             let others = opened.existence().to_bitmap()?.and_not(&self.users);
-            let strangers = (self.users_before)().map_or_else(|| others.clone(), |before| others.and_not(&before));
+            let strangers = (self.users_before)()
+                .map_or_else(|| others.clone(), |before| others.and_not(&before));
             if let Some(first) = strangers.min() {
-                return refuse(format!("{} of its users are not among the users that exist, such as ordinal {first}", strangers.len()));
+                return refuse(format!(
+                    "{} of its users are not among the users that exist, such as ordinal {first}",
+                    strangers.len()
+                ));
             }
-            // Whoever of them is deleted before this is published stays hidden as long as the segment holds them.
+            // Whoever of them is deleted before this is published stays hidden as long as the
+            // segment holds them.
             self.users = Arc::new(self.users.or(&others));
         }
-        let entry = TagEntry { object, value_type, as_of_ms, users: opened.users(), definition, flushed_through: 0 };
+        let entry = TagEntry {
+            object,
+            value_type,
+            as_of_ms,
+            users: opened.users(),
+            definition,
+            flushed_through: 0,
+        };
         std::mem::drop(opened);
         // No copy: nobody else holds the bytes any more.
         let content = file.map_or_else(|| Content::Bytes(content.into()), Content::File);

@@ -38,8 +38,15 @@ enum Moved {
 }
 
 impl Index {
-    /// Makes what is prepared visible. What others publish meanwhile stays. After a failure nothing of it stays.
-    pub(crate) async fn publish_prepared(&self, app: &AppId, mut prepared: Prepared, also: Vec<Change>, turn: Turn) -> Result<u64> {
+    /// Makes what is prepared visible. What others publish meanwhile stays. After a failure nothing
+    /// of it stays.
+    pub(crate) async fn publish_prepared(
+        &self,
+        app: &AppId,
+        mut prepared: Prepared,
+        also: Vec<Change>,
+        turn: Turn,
+    ) -> Result<u64> {
         let state = self.apps.get(app);
         let outcome = self.take_turns(app, &state, &mut prepared, &also, turn).await;
         if outcome.is_err() {
@@ -48,16 +55,30 @@ impl Index {
         outcome
     }
 
-    async fn take_turns(&self, app: &AppId, state: &App, prepared: &mut Prepared, also: &[Change], turn: Turn) -> Result<u64> {
-        // Who says up to where the live changes are in must not be overtaken by a flush time and again.
-        let waits = turn == Turn::Waits && prepared.tags.iter().any(|tag| tag.flushed_through.is_some());
+    async fn take_turns(
+        &self,
+        app: &AppId,
+        state: &App,
+        prepared: &mut Prepared,
+        also: &[Change],
+        turn: Turn,
+    ) -> Result<u64> {
+        // Who says up to where the live changes are in must not be overtaken by a flush time and
+        // again.
+        let waits =
+            turn == Turn::Waits && prepared.tags.iter().any(|tag| tag.flushed_through.is_some());
         let _flushing = if waits { Some(state.flushing.lock().await) } else { None };
         loop {
-            let swapping = if turn == Turn::Alone { None } else { Some(state.swapping.clone().lock_owned().await) };
+            let swapping = if turn == Turn::Alone {
+                None
+            } else {
+                Some(state.swapping.clone().lock_owned().await)
+            };
             let before = self.known_for(app, prepared.generation).await?;
             let log = self.log_of(app, &before).await?;
             let log_end = match log.clone() {
-                // So that no reader meets the new segments under an overlay that has not come so far.
+                // So that no reader meets the new segments under an overlay that has not come so
+                // far.
                 Some(log) => blocking(move || Ok(log.tick().position)).await?,
                 None => 0,
             };
@@ -67,26 +88,39 @@ impl Index {
                     let log = log.ok_or(Error::NoLog)?;
                     self.catch_up(app, &log, prepared, behind).await?;
                 }
-                Merged::Ready(ready) => match self.swap(app, state, prepared, before, ready, also).await? {
-                    Moved::To(revision) => return self.shown(app, revision, swapping).await,
-                    Moved::Lost => {
-                        self.ask(app).await?;
+                Merged::Ready(ready) => {
+                    match self.swap(app, state, prepared, before, ready, also).await? {
+                        Moved::To(revision) => return self.shown(app, revision, swapping).await,
+                        Moved::Lost => {
+                            self.ask(app).await?;
+                        }
                     }
-                },
+                }
             }
         }
     }
 
-    /// What a publication of a generation comes on top of: also where a manifest is lost of which it needs nothing.
+    /// What a publication of a generation comes on top of: also where a manifest is lost of which
+    /// it needs nothing.
     pub(super) async fn known_for(&self, app: &AppId, generation: u64) -> Result<Known> {
         match self.known(app).await {
-            Err(error @ Error::Corrupt { .. }) => self.replaceable(app, generation).await?.ok_or(error),
+            Err(error @ Error::Corrupt { .. }) => {
+                self.replaceable(app, generation).await?.ok_or(error)
+            }
             known => known,
         }
     }
 
     /// Writes the manifest and moves the pointer to it.
-    async fn swap(&self, app: &AppId, state: &App, prepared: &mut Prepared, before: Known, ready: Ready, also: &[Change]) -> Result<Moved> {
+    async fn swap(
+        &self,
+        app: &AppId,
+        state: &App,
+        prepared: &mut Prepared,
+        before: Known,
+        ready: Ready,
+        also: &[Change],
+    ) -> Result<Moved> {
         let Ready { mut manifest, spare, remove } = ready;
         let next = before.revision.unwrap_or(0) + 1;
         let mut contents = Vec::with_capacity(2);
@@ -94,7 +128,8 @@ impl Index {
             None => before.manifest.users.clone(),
             Some(users) => {
                 let content = users.to_bytes().map_err(|e| Error::Internal(e.to_string()))?;
-                let object = path_of(app, USERS_FOLDER, next, prepared.publication, "bitmap", &content);
+                let object =
+                    path_of(app, USERS_FOLDER, next, prepared.publication, "bitmap", &content);
                 contents.push((object.clone(), Content::Bytes(content)));
                 UsersEntry { object, count: users.len() }
             }
@@ -103,7 +138,8 @@ impl Index {
         let (in_use, read) = (manifest.objects(), state.in_use());
         let retired = before.manifest.objects().into_iter().chain(before.object.clone());
         let earlier = before.manifest.retired.intersection(&read).cloned();
-        manifest.retired = retired.chain(earlier).filter(|object| !in_use.contains(object)).collect();
+        manifest.retired =
+            retired.chain(earlier).filter(|object| !in_use.contains(object)).collect();
         let written = WrittenManifest::of(app, &manifest, next, prepared.publication)?;
         let object = written.pointer.manifest.clone();
         contents.push((object.clone(), Content::Bytes(written.content.clone())));
@@ -130,19 +166,33 @@ impl Index {
         };
         let still_read = &in_use | &manifest.retired;
         let gone: BTreeSet<String> = &(&before.manifest.retired - &still_read) | &spare;
-        state.know(Known { revision: Some(revision), manifest: Arc::new(manifest), object: Some(object) });
+        state.know(Known {
+            revision: Some(revision),
+            manifest: Arc::new(manifest),
+            object: Some(object),
+        });
         self.objects.delete(&gone).await;
         Ok(Moved::To(revision))
     }
 
     /// The users of the next cut; `None` when they are those before.
-    async fn users_after(&self, state: &App, prepared: &Prepared, before: &Known, remove: &Bitmap) -> Result<Option<Bitmap>> {
+    async fn users_after(
+        &self,
+        state: &App,
+        prepared: &Prepared,
+        before: &Known,
+        remove: &Bitmap,
+    ) -> Result<Option<Bitmap>> {
         let entry = &before.manifest.users;
         let kept = !entry.object.is_empty() && before.manifest.generation == prepared.generation;
         if matches!(prepared.scope, Scope::Declaration) && prepared.users.is_empty() && kept {
             return Ok(None);
         }
-        let shown = state.shown.cut().filter(|cut| cut.users.object == entry.object).map(|cut| cut.users.bitmap.clone());
+        let shown = state
+            .shown
+            .cut()
+            .filter(|cut| cut.users.object == entry.object)
+            .map(|cut| cut.users.bitmap.clone());
         let users = match shown {
             _ if !kept => None,
             Some(shown) => Some(shown),
@@ -169,7 +219,12 @@ impl Index {
     }
 
     /// Shows readers what was published. The publication is done, so that a failure is theirs.
-    async fn shown(&self, app: &AppId, revision: u64, swapping: Option<OwnedMutexGuard<()>>) -> Result<u64> {
+    async fn shown(
+        &self,
+        app: &AppId,
+        revision: u64,
+        swapping: Option<OwnedMutexGuard<()>>,
+    ) -> Result<u64> {
         let state = self.apps.get(app);
         let shown = match self.known(app).await {
             Ok(known) => self.show(app, &known).await,
@@ -178,14 +233,19 @@ impl Index {
         drop(swapping);
         match shown {
             Ok(None) => return Ok(revision),
-            Ok(Some(object)) => tracing::warn!(%app, %object, "the index was published and an object of it is missing"),
-            Err(error) => tracing::warn!(%app, %error, "the index was published and cannot be read"),
+            Ok(Some(object)) => {
+                tracing::warn!(%app, %object, "the index was published and an object of it is missing")
+            }
+            Err(error) => {
+                tracing::warn!(%app, %error, "the index was published and cannot be read")
+            }
         }
         state.forget();
         Ok(revision)
     }
 
-    /// Deletes what a failed publication wrote, unless the cut that won reads the same objects, or nobody can tell.
+    /// Deletes what a failed publication wrote, unless the cut that won reads the same objects, or
+    /// nobody can tell.
     async fn discard(&self, app: &AppId, written: &BTreeSet<String>) {
         let state = self.apps.get(app);
         state.forget_known();
@@ -195,7 +255,13 @@ impl Index {
                 if state.shown.cut().is_some_and(|cut| known.revision != Some(cut.revision)) {
                     state.shown.forget();
                 }
-                known.manifest.objects().into_iter().chain(known.manifest.retired.iter().cloned()).chain(known.object).collect()
+                known
+                    .manifest
+                    .objects()
+                    .into_iter()
+                    .chain(known.manifest.retired.iter().cloned())
+                    .chain(known.object)
+                    .collect()
             }
             // A publication that needed nothing of a lost manifest: what it wrote stays as waste.
             Err(_) => return,

@@ -11,7 +11,9 @@ pub(crate) struct Directory {
 }
 
 /// The bytes of a directory; `texts` is sorted. `None` when they take 4 GiB or more.
-pub(crate) fn encode_directory<'a>(texts: impl ExactSizeIterator<Item = &'a str> + Clone) -> Option<Vec<u8>> {
+pub(crate) fn encode_directory<'a>(
+    texts: impl ExactSizeIterator<Item = &'a str> + Clone,
+) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     bytes.extend_from_slice(&u32::try_from(texts.len()).ok()?.to_le_bytes());
     let mut start: usize = 0;

@@ -8,8 +8,14 @@ use taghouse_model::{Value, ValueType};
 use taghouse_rules::{CompareOp, Predicate};
 use taghouse_testkit::{Dice, Twin, value};
 
-pub(crate) const OPS: [CompareOp; 6] =
-    [CompareOp::Equal, CompareOp::NotEqual, CompareOp::Less, CompareOp::LessOrEqual, CompareOp::Greater, CompareOp::GreaterOrEqual];
+pub(crate) const OPS: [CompareOp; 6] = [
+    CompareOp::Equal,
+    CompareOp::NotEqual,
+    CompareOp::Less,
+    CompareOp::LessOrEqual,
+    CompareOp::Greater,
+    CompareOp::GreaterOrEqual,
+];
 const PATTERNS: [&str; 9] = ["a%", "%1", "ab_", "a\\%%", "%", "", "_", "ä%", "%b%2%"];
 
 /// A random change of a random tag for a user.
@@ -36,10 +42,23 @@ fn leaf(twin: &Twin, dice: &mut Dice) -> Predicate<Value> {
     let (name, ty, values) = (name.to_string(), tag.value_type, tag.values);
     let texts = matches!(ty, ValueType::Text | ValueType::Set);
     match dice.below(10) {
-        0..4 => Predicate::Compare { name, op: OPS[dice.below(6) as usize], literal: literal(ty, values, dice) },
-        4 | 5 => Predicate::In { name, literals: (0..=dice.below(4)).map(|_| literal(ty, values, dice)).collect() },
-        6 => Predicate::Between { name, low: literal(ty, values, dice), high: literal(ty, values, dice) },
-        7 if texts => Predicate::Like { name, pattern: PATTERNS[dice.below(9) as usize].to_owned() },
+        0..4 => Predicate::Compare {
+            name,
+            op: OPS[dice.below(6) as usize],
+            literal: literal(ty, values, dice),
+        },
+        4 | 5 => Predicate::In {
+            name,
+            literals: (0..=dice.below(4)).map(|_| literal(ty, values, dice)).collect(),
+        },
+        6 => Predicate::Between {
+            name,
+            low: literal(ty, values, dice),
+            high: literal(ty, values, dice),
+        },
+        7 if texts => {
+            Predicate::Like { name, pattern: PATTERNS[dice.below(9) as usize].to_owned() }
+        }
         8 => Predicate::Crowd { name: "some".to_owned() },
         _ => Predicate::IsSet { name },
     }
@@ -49,8 +68,12 @@ fn leaf(twin: &Twin, dice: &mut Dice) -> Predicate<Value> {
 pub(crate) fn predicate(twin: &Twin, depth: u32, dice: &mut Dice) -> Predicate<Value> {
     let inner = match (depth, dice.below(4)) {
         (0, _) | (_, 0) => leaf(twin, dice),
-        (_, 1) => Predicate::Or((0..2 + dice.below(3)).map(|_| predicate(twin, depth - 1, dice)).collect()),
-        _ => Predicate::And((0..2 + dice.below(3)).map(|_| predicate(twin, depth - 1, dice)).collect()),
+        (_, 1) => Predicate::Or(
+            (0..2 + dice.below(3)).map(|_| predicate(twin, depth - 1, dice)).collect(),
+        ),
+        _ => Predicate::And(
+            (0..2 + dice.below(3)).map(|_| predicate(twin, depth - 1, dice)).collect(),
+        ),
     };
     if dice.below(3) == 0 { Predicate::Not(Box::new(inner)) } else { inner }
 }

@@ -18,15 +18,20 @@ fn records(text: &[u8], step: usize) -> Vec<Vec<String>> {
 }
 
 fn records_of(text: &[u8], step: usize, escape: Option<u8>) -> Vec<Vec<String>> {
-    let mut reader = CsvReader::new(Trickle(text, step), Dialect { delimiter: b',', escape }).unwrap();
+    let mut reader =
+        CsvReader::new(Trickle(text, step), Dialect { delimiter: b',', escape }).unwrap();
     let mut found = Vec::new();
     loop {
         match reader.next().unwrap() {
             Next::End => return found,
-            Next::Broken(_) => found.push(vec!["!".to_owned(), String::from_utf8_lossy(reader.raw()).into_owned()]),
-            Next::Record => {
-                found.push((0..reader.field_count()).map(|at| String::from_utf8_lossy(reader.field(at)).into_owned()).collect())
+            Next::Broken(_) => {
+                found.push(vec!["!".to_owned(), String::from_utf8_lossy(reader.raw()).into_owned()])
             }
+            Next::Record => found.push(
+                (0..reader.field_count())
+                    .map(|at| String::from_utf8_lossy(reader.field(at)).into_owned())
+                    .collect(),
+            ),
         }
     }
 }
@@ -50,7 +55,10 @@ fn records_whatever_the_chunks() {
         ("1,\"2", &[&["!", "1,\"2"]]),
         ("a,b\r1,2\r", &[&["a", "b"], &["1", "2"]]),
         ("a,b\r1,2\r3,4", &[&["a", "b"], &["1", "2"], &["3", "4"]]),
-        ("a,b\r1,\r\"2\",\"x\ry\"\r\n3,4\n\r5,6\r\r\n", &[&["a", "b"], &["1", ""], &["2", "x\ry"], &["3", "4"], &["5", "6"]]),
+        (
+            "a,b\r1,\r\"2\",\"x\ry\"\r\n3,4\n\r5,6\r\r\n",
+            &[&["a", "b"], &["1", ""], &["2", "x\ry"], &["3", "4"], &["5", "6"]],
+        ),
         ("\"a\"b,c\r1,2\r", &[&["!", "\"a\"b,c"], &["1", "2"]]),
         ("x,\"open\r1,2\r", &[&["!", "x,\"open"], &["1", "2"]]),
     ];
@@ -130,7 +138,11 @@ fn blanks_beside_quotes_and_escapes() {
             assert_eq!(records(text.as_bytes(), step), expected, "{text:?} by {step}");
         }
         for (text, expected) in escaped {
-            assert_eq!(records_of(text.as_bytes(), step, Some(b'\\')), expected, "{text:?} by {step}");
+            assert_eq!(
+                records_of(text.as_bytes(), step, Some(b'\\')),
+                expected,
+                "{text:?} by {step}"
+            );
         }
     }
 }

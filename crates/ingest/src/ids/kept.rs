@@ -1,7 +1,9 @@
-/// The time by which ids are forgotten: that during which processes held the store, in milliseconds, added up over restarts.
+/// The time by which ids are forgotten: that during which processes held the store, in
+/// milliseconds, added up over restarts.
 ///
-/// It goes by the steady clock, so setting the wall clock does not move it, and a time without a process does not count: then no ids come in
-/// either. What was not written down before a crash is lost; then ids are kept a little longer.
+/// It goes by the steady clock, so setting the wall clock does not move it, and a time without a
+/// process does not count: then no ids come in either. What was not written down before a crash is
+/// lost; then ids are kept a little longer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Kept {
     ms: i64,

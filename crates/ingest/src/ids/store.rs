@@ -8,7 +8,8 @@
 use super::kept::Kept;
 use super::{HOUR_MS, NotedId};
 use fjall::config::{
-    BlockSizePolicy, BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry, PartitioningPolicy, PinningPolicy,
+    BlockSizePolicy, BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry,
+    PartitioningPolicy, PinningPolicy,
 };
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use parking_lot::{Mutex, MutexGuard};
@@ -22,10 +23,12 @@ const KEPT: &[u8] = b"kept";
 const CACHE_BYTES: u64 = 8 << 20;
 /// The least that fjall takes. What is not in tables yet is in memory, and in the journal.
 const JOURNAL_BYTES: u64 = 64 << 20;
-/// As fjall counts, which is keys and values; an entry takes about five times that, and up to five of these wait for their tables when the disk is slow.
+/// As fjall counts, which is keys and values; an entry takes about five times that, and up to five
+/// of these wait for their tables when the disk is slow.
 const MEMTABLE_BYTES: u64 = 2 << 20;
 const BLOCK_BYTES: u32 = 16 << 10;
-/// One new id in fifty is looked for in vain; ten bits would be one in a hundred, and 25 MB more for a hundred million.
+/// One new id in fifty is looked for in vain; ten bits would be one in a hundred, and 25 MB more
+/// for a hundred million.
 const FILTER_BITS: f32 = 8.0;
 /// Void ids that are removed by one batch.
 const VOID_AT_ONCE: usize = 10_000;
@@ -40,17 +43,22 @@ pub(super) struct Store {
 
 impl Store {
     pub(super) fn open(folder: &Path, steady_ms: i64) -> fjall::Result<Self> {
-        // fjall does not open again what it was stopped in making: a full disk would end the memory for good.
+        // fjall does not open again what it was stopped in making: a full disk would end the memory
+        // for good.
         taghouse_disk::make_filled(folder, |new| database(new).map(drop))?;
         let database = database(folder)?;
-        let meta = database.keyspace(META, || KeyspaceCreateOptions::default().max_memtable_size(1 << 20))?;
+        let meta = database
+            .keyspace(META, || KeyspaceCreateOptions::default().max_memtable_size(1 << 20))?;
         let mut hours = BTreeMap::new();
         for name in database.list_keyspace_names() {
             if let Some(hour) = name.strip_prefix('h').and_then(|hour| hour.parse().ok()) {
                 hours.insert(hour, database.keyspace(&name, of_ids)?);
             }
         }
-        let written = meta.get(KEPT)?.and_then(|bytes| Some(i64::from_be_bytes(*bytes.first_chunk()?))).unwrap_or(0);
+        let written = meta
+            .get(KEPT)?
+            .and_then(|bytes| Some(i64::from_be_bytes(*bytes.first_chunk()?)))
+            .unwrap_or(0);
         // An hour that has ids has begun.
         let begun = hours.keys().last().map_or(0, |hour| i64::from(*hour) * HOUR_MS);
         let kept = Mutex::new(Kept::new(written.max(begun), steady_ms));
@@ -69,7 +77,8 @@ impl Store {
         self.hours.lock()
     }
 
-    /// Looks the ids up hour by hour, the newest first: what is sent twice is mostly sent twice at once.
+    /// Looks the ids up hour by hour, the newest first: what is sent twice is mostly sent twice at
+    /// once.
     pub(super) fn known(&self, app: &AppId, ids: &[u128]) -> fjall::Result<Vec<bool>> {
         let hours: Vec<Keyspace> = self.by_hour().values().rev().cloned().collect();
         let mut known = vec![false; ids.len()];
@@ -81,16 +90,33 @@ impl Store {
         Ok(known)
     }
 
-    pub(super) fn note(&self, app: &AppId, ids: &[NotedId], through: u64, steady_ms: i64) -> fjall::Result<()> {
+    pub(super) fn note(
+        &self,
+        app: &AppId,
+        ids: &[NotedId],
+        through: u64,
+        steady_ms: i64,
+    ) -> fjall::Result<()> {
         self.write(app, ids, Some(through), steady_ms)
     }
 
     /// Without a mark: whoever is stopped in between begins again.
-    pub(super) fn restore(&self, app: &AppId, ids: &[NotedId], steady_ms: i64) -> fjall::Result<()> {
+    pub(super) fn restore(
+        &self,
+        app: &AppId,
+        ids: &[NotedId],
+        steady_ms: i64,
+    ) -> fjall::Result<()> {
         self.write(app, ids, None, steady_ms)
     }
 
-    fn write(&self, app: &AppId, ids: &[NotedId], through: Option<u64>, steady_ms: i64) -> fjall::Result<()> {
+    fn write(
+        &self,
+        app: &AppId,
+        ids: &[NotedId],
+        through: Option<u64>,
+        steady_ms: i64,
+    ) -> fjall::Result<()> {
         let kept_ms = self.now(steady_ms);
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
         if !ids.is_empty() {
@@ -106,7 +132,8 @@ impl Store {
         batch.commit()
     }
 
-    /// The keyspace of an hour. With its first ids, those of earlier hours leave memory for their tables.
+    /// The keyspace of an hour. With its first ids, those of earlier hours leave memory for their
+    /// tables.
     fn hour(&self, hour: u32) -> fjall::Result<Keyspace> {
         let mut hours = self.by_hour();
         if let Some(keyspace) = hours.get(&hour) {
@@ -123,11 +150,15 @@ impl Store {
     /// See [`super::MessageIds::settle`].
     pub(super) fn settle(&self, app: &AppId, landed: u64) -> fjall::Result<bool> {
         let mark = self.meta.get(mark_key(app))?;
-        let Some(through) = mark.and_then(|bytes| Some(u64::from_be_bytes(*bytes.first_chunk()?))) else { return Ok(landed == 0) };
+        let Some(through) = mark.and_then(|bytes| Some(u64::from_be_bytes(*bytes.first_chunk()?)))
+        else {
+            return Ok(landed == 0);
+        };
         if through <= landed {
             return Ok(through == landed);
         }
-        // After a crash only ids of the last landing are void; after the catalog came from a backup, those of hours.
+        // After a crash only ids of the last landing are void; after the catalog came from a
+        // backup, those of hours.
         let newest_first: Vec<Keyspace> = self.by_hour().values().rev().cloned().collect();
         for keyspace in &newest_first {
             if self.void(keyspace, app, landed)? {
@@ -140,7 +171,8 @@ impl Store {
         Ok(true)
     }
 
-    /// Removes the app's ids behind `landed`; whether some are before it, so that those of earlier hours are too.
+    /// Removes the app's ids behind `landed`; whether some are before it, so that those of earlier
+    /// hours are too.
     fn void(&self, hour: &Keyspace, app: &AppId, landed: u64) -> fjall::Result<bool> {
         let mut some_landed = false;
         let mut void = self.database.batch();
@@ -173,7 +205,11 @@ impl Store {
 }
 
 fn database(folder: &Path) -> fjall::Result<Database> {
-    Database::builder(folder).cache_size(CACHE_BYTES).max_journaling_size(JOURNAL_BYTES).worker_threads(1).open()
+    Database::builder(folder)
+        .cache_size(CACHE_BYTES)
+        .max_journaling_size(JOURNAL_BYTES)
+        .worker_threads(1)
+        .open()
 }
 
 /// Filters and the index of blocks stay in memory: so most ids that are new cost no reading.

@@ -20,19 +20,23 @@ fn ids(folder: &Path) -> MessageIds {
     MessageIds::at(folder, Arc::new(Still))
 }
 
-/// Whatever byte of the journal is flipped: no panic, and either the ids are there, or it is said that some are missing, or the folder is named.
+/// Whatever byte of the journal is flipped: no panic, and either the ids are there, or it is said
+/// that some are missing, or the folder is named.
 #[test]
 fn a_damaged_journal_is_said_or_made_up_for() {
     let home = tempfile::tempdir().unwrap();
     let app = AppId::new("shop").unwrap();
-    let noted: Vec<NotedId> = (1..=40u64).map(|n| NotedId { id: u128::from(n) << 64 | 7, position: n }).collect();
+    let noted: Vec<NotedId> =
+        (1..=40u64).map(|n| NotedId { id: u128::from(n) << 64 | 7, position: n }).collect();
     let whole = home.path().join("whole");
     for part in noted.chunks(10) {
         ids(&whole).note(&app, part, part[9].position).unwrap();
     }
     let all: Vec<u128> = noted.iter().map(|noted| noted.id).collect();
-    let journal =
-        std::fs::read_dir(&whole).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.extension().is_some_and(|e| e == "jnl"));
+    let journal = std::fs::read_dir(&whole)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|e| e == "jnl"));
     let name = journal.unwrap().file_name().unwrap().to_owned();
     let bytes = std::fs::read(whole.join(&name)).unwrap();
     let written = bytes.iter().rposition(|byte| *byte != 0).unwrap();

@@ -64,18 +64,36 @@ pub(super) struct Column {
 
 impl Column {
     pub(super) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), kind: None, floating: false, values: Vec::new(), distinct: HashSet::new(), seen: 0 }
+        Self {
+            name: name.to_owned(),
+            kind: None,
+            floating: false,
+            values: Vec::new(),
+            distinct: HashSet::new(),
+            seen: 0,
+        }
     }
 
     pub(super) fn typed(name: &str, ty: &DataType) -> Self {
         let kind = match ty {
             DataType::Boolean => Some(Kind::Bool),
-            DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16 | DataType::UInt32 => Some(Kind::Int),
-            DataType::Decimal128(_, scale) => Some(Kind::Decimal { scale: usize::from(scale.unsigned_abs()).min(MAX_SCALE), comma: false }),
+            DataType::Int8
+            | DataType::Int16
+            | DataType::Int32
+            | DataType::UInt8
+            | DataType::UInt16
+            | DataType::UInt32 => Some(Kind::Int),
+            DataType::Decimal128(_, scale) => Some(Kind::Decimal {
+                scale: usize::from(scale.unsigned_abs()).min(MAX_SCALE),
+                comma: false,
+            }),
             DataType::Date32 | DataType::Date64 => Some(Kind::Day { pattern: None }),
             DataType::Timestamp(..) => Some(Kind::Time { format: None }),
-            DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) => Some(Kind::Set),
-            // The values of others tell more: whole numbers may be epochs, floating ones have digits.
+            DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) => {
+                Some(Kind::Set)
+            }
+            // The values of others tell more: whole numbers may be epochs, floating ones have
+            // digits.
             _ => None,
         };
         Self { kind, floating: ty.is_floating(), ..Self::new(name) }
@@ -107,7 +125,9 @@ impl Column {
         if let Some(kind) = &self.kind {
             return kind.clone();
         }
-        let all = |test: fn(&str) -> bool| !self.values.is_empty() && self.values.iter().all(|value| test(value));
+        let all = |test: fn(&str) -> bool| {
+            !self.values.is_empty() && self.values.iter().all(|value| test(value))
+        };
         if all(is_bool) {
             return Kind::Bool;
         }
@@ -116,11 +136,19 @@ impl Column {
         }
         if all(is_decimal) {
             let scale = if self.rounds() { FLOAT_SCALE } else { self.digits() };
-            return if scale > MAX_SCALE { Kind::Text } else { Kind::Decimal { scale, comma: false } };
+            return if scale > MAX_SCALE {
+                Kind::Text
+            } else {
+                Kind::Decimal { scale, comma: false }
+            };
         }
         if all(|value| is_whole(value) || matches!(with_point(value), Ok(Some(_)))) {
             let scale = self.values.iter().map(|value| fraction(value, ',')).max().unwrap_or(0);
-            return if scale > MAX_SCALE { Kind::Text } else { Kind::Decimal { scale, comma: true } };
+            return if scale > MAX_SCALE {
+                Kind::Text
+            } else {
+                Kind::Decimal { scale, comma: true }
+            };
         }
         if all(|value| value.parse::<jiff::civil::Date>().is_ok() && value.len() == 10) {
             return Kind::Day { pattern: None };
@@ -128,7 +156,9 @@ impl Column {
         if all(is_iso_time) {
             return Kind::Time { format: None };
         }
-        let fits = |pattern: &&&'static str| !self.values.is_empty() && self.values.iter().all(|value| reads(pattern, value));
+        let fits = |pattern: &&&'static str| {
+            !self.values.is_empty() && self.values.iter().all(|value| reads(pattern, value))
+        };
         match PATTERNS.iter().find(fits) {
             Some(pattern) if pattern.contains("%H") => Kind::Time { format: Some(pattern) },
             Some(pattern) => Kind::Day { pattern: Some(pattern) },
@@ -146,18 +176,24 @@ impl Column {
         self.values.iter().map(|value| fraction(value, '.')).max().unwrap_or(0)
     }
 
-    /// Whole numbers that are instants of 2001 to 2100 by their size, in a column that is called so.
+    /// Whole numbers that are instants of 2001 to 2100 by their size, in a column that is called
+    /// so.
     fn epoch(&self) -> Option<Kind> {
         let name = self.name.to_ascii_lowercase();
-        if !["time", "_at", "date", "ts", "created", "when"].iter().any(|part| name.contains(part)) {
+        if !["time", "_at", "date", "ts", "created", "when"].iter().any(|part| name.contains(part))
+        {
             return None;
         }
-        let all_in =
-            |range: std::ops::Range<i64>| self.values.iter().all(|value| value.parse().is_ok_and(|number| range.contains(&number)));
+        let all_in = |range: std::ops::Range<i64>| {
+            self.values
+                .iter()
+                .all(|value| value.parse().is_ok_and(|number| range.contains(&number)))
+        };
         if all_in(978_307_200..4_102_444_800) {
             return Some(Kind::Time { format: Some("epoch_s") });
         }
-        all_in(978_307_200_000..4_102_444_800_000).then_some(Kind::Time { format: Some("epoch_ms") })
+        all_in(978_307_200_000..4_102_444_800_000)
+            .then_some(Kind::Time { format: Some("epoch_ms") })
     }
 }
 
@@ -168,13 +204,17 @@ fn is_bool(value: &str) -> bool {
 /// A number of 64 bits; what begins with a zero is a code.
 fn is_whole(value: &str) -> bool {
     let digits = value.strip_prefix('-').unwrap_or(value);
-    value.parse::<i64>().is_ok() && !value.starts_with('+') && (digits == "0" || !digits.starts_with('0'))
+    value.parse::<i64>().is_ok()
+        && !value.starts_with('+')
+        && (digits == "0" || !digits.starts_with('0'))
 }
 
 fn is_decimal(value: &str) -> bool {
     let unsigned = value.strip_prefix('-').unwrap_or(value);
     let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
-    let digits = |text: &str| !text.is_empty() && text.len() <= 18 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let digits = |text: &str| {
+        !text.is_empty() && text.len() <= 18 && text.bytes().all(|byte| byte.is_ascii_digit())
+    };
     digits(whole) && digits(fraction) && (whole == "0" || !whole.starts_with('0'))
 }
 
@@ -184,10 +224,12 @@ fn fraction(value: &str, sign: char) -> usize {
 }
 
 fn is_iso_time(value: &str) -> bool {
-    value.parse::<jiff::Timestamp>().is_ok() || (value.len() > 10 && value.parse::<jiff::civil::DateTime>().is_ok())
+    value.parse::<jiff::Timestamp>().is_ok()
+        || (value.len() > 10 && value.parse::<jiff::civil::DateTime>().is_ok())
 }
 
 fn reads(pattern: &str, value: &str) -> bool {
     let Ok(broken) = jiff::fmt::strtime::parse(pattern, value) else { return false };
-    broken.to_date().is_ok_and(|date| (1970..2100).contains(&date.year())) && (!pattern.contains("%H") || broken.to_datetime().is_ok())
+    broken.to_date().is_ok_and(|date| (1970..2100).contains(&date.year()))
+        && (!pattern.contains("%H") || broken.to_datetime().is_ok())
 }

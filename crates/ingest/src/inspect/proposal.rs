@@ -28,8 +28,19 @@ const USERS: [&str; 18] = [
     "useremail",
     "login",
 ];
-const MESSAGES: [&str; 11] =
-    ["messageid", "msgid", "msg", "eventid", "transactionid", "orderid", "invoiceid", "uuid", "guid", "rowid", "id"];
+const MESSAGES: [&str; 11] = [
+    "messageid",
+    "msgid",
+    "msg",
+    "eventid",
+    "transactionid",
+    "orderid",
+    "invoiceid",
+    "uuid",
+    "guid",
+    "rowid",
+    "id",
+];
 const TIMES: [&str; 14] = [
     "time",
     "timestamp",
@@ -65,13 +76,19 @@ pub(super) fn write(found: &Found, path: &Path, name: Option<&str>) -> String {
     let columns: Vec<&Column> = unique(&found.columns);
     let Some(roles) = roles(&columns, found.rows) else { return String::new() };
     let file = path.file_name().unwrap_or_default().to_string_lossy();
-    let name = name.map_or_else(|| name_of(file.split('.').next().unwrap_or_default(), &mut Vec::new()), str::to_owned);
+    let name = name.map_or_else(
+        || name_of(file.split('.').next().unwrap_or_default(), &mut Vec::new()),
+        str::to_owned,
+    );
     let mut yaml = String::new();
     let mut line = |text: std::fmt::Arguments<'_>| {
         // Writing to a string cannot fail.
         let _ = writeln!(yaml, "{text}");
     };
-    line(format_args!("# Proposed from the first {} rows of {file}: read it through before you apply it.", found.rows));
+    line(format_args!(
+        "# Proposed from the first {} rows of {file}: read it through before you apply it.",
+        found.rows
+    ));
     line(format_args!("kind: source\nname: {name}\nformat: {}", found.format));
     if let Some(delimiter) = found.delimiter {
         line(format_args!("delimiter: {}", text(&delimiter.to_string())));
@@ -83,7 +100,9 @@ pub(super) fn write(found: &Found, path: &Path, name: Option<&str>) -> String {
         line(format_args!("decimal: \",\""));
     }
     if found.infinite {
-        line(format_args!("# Numbers are infinite here and there: those are no value.\nnan: no_value"));
+        line(format_args!(
+            "# Numbers are infinite here and there: those are no value.\nnan: no_value"
+        ));
     }
     if !roles.sure {
         line(format_args!("# No column is called as a user id is: this is a guess."));
@@ -96,56 +115,95 @@ pub(super) fn write(found: &Found, path: &Path, name: Option<&str>) -> String {
         }
         line(format_args!("time: {}", mapping_of_time(time)));
     } else {
-        line(format_args!("# No column looks like a time: the rows say what users are, not what they did."));
+        line(format_args!(
+            "# No column looks like a time: the rows say what users are, not what they did."
+        ));
     }
     match roles.message {
         Some(message) => line(format_args!("message_id: {}", text(&message.name))),
-        None => line(format_args!("# No column has an id for each row: a row is known by its file and place.")),
+        None => line(format_args!(
+            "# No column has an id for each row: a row is known by its file and place."
+        )),
     }
     let taken = [Some(roles.user), roles.time, roles.message, roles.event];
-    let others: Vec<&Column> =
-        columns.iter().copied().filter(|column| !taken.iter().flatten().any(|taken| taken.name == column.name)).collect();
+    let others: Vec<&Column> = columns
+        .iter()
+        .copied()
+        .filter(|column| !taken.iter().flatten().any(|taken| taken.name == column.name))
+        .collect();
     let kind = if roles.time.is_some() { "properties" } else { "attributes" };
     // A source must say something of its users.
     let others = if others.is_empty() && roles.time.is_none() { vec![roles.user] } else { others };
     if !others.is_empty() {
         line(format_args!("{kind}:"));
     }
-    let mut names: Vec<String> = RESERVED_PROPERTIES.iter().map(|name| (*name).to_owned()).collect();
+    let mut names: Vec<String> =
+        RESERVED_PROPERTIES.iter().map(|name| (*name).to_owned()).collect();
     for column in others {
         line(format_args!("  {}: {}", name_of(&column.name, &mut names), mapping(column)));
     }
     yaml
 }
 
-/// Those with a name, each name once: a file in which a name stands twice is refused where it is read.
+/// Those with a name, each name once: a file in which a name stands twice is refused where it is
+/// read.
 fn unique(columns: &[Column]) -> Vec<&Column> {
-    let once = |column: &&Column| columns.iter().filter(|other| other.name == column.name).count() == 1;
+    let once =
+        |column: &&Column| columns.iter().filter(|other| other.name == column.name).count() == 1;
     columns.iter().filter(|column| !column.name.is_empty()).filter(once).collect()
 }
 
 fn plain(name: &str) -> String {
-    name.rsplit('.').next().unwrap_or(name).chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase()
+    name.rsplit('.')
+        .next()
+        .unwrap_or(name)
+        .chars()
+        .filter(|c| c.is_alphanumeric())
+        .collect::<String>()
+        .to_lowercase()
 }
 
 /// The column that is called by the first of these names that any is.
-fn called<'f>(columns: &[&'f Column], names: &[&str], fits: impl Fn(&Column) -> bool) -> Option<&'f Column> {
-    names.iter().find_map(|name| columns.iter().copied().find(|column| plain(&column.name) == *name && fits(column)))
+fn called<'f>(
+    columns: &[&'f Column],
+    names: &[&str],
+    fits: impl Fn(&Column) -> bool,
+) -> Option<&'f Column> {
+    names.iter().find_map(|name| {
+        columns.iter().copied().find(|column| plain(&column.name) == *name && fits(column))
+    })
 }
 
 fn roles<'f>(columns: &[&'f Column], rows: usize) -> Option<Roles<'f>> {
     let is_time = |column: &Column| matches!(column.kind(), Kind::Time { .. } | Kind::Day { .. });
-    let time = called(columns, &TIMES, is_time).or_else(|| columns.iter().copied().find(|column| is_time(column)));
-    let is_id = |column: &Column| matches!(column.kind(), Kind::Text | Kind::Int | Kind::Decimal { .. });
+    let time = called(columns, &TIMES, is_time)
+        .or_else(|| columns.iter().copied().find(|column| is_time(column)));
+    let is_id =
+        |column: &Column| matches!(column.kind(), Kind::Text | Kind::Int | Kind::Decimal { .. });
     let ends_as_id = |column: &&&Column| plain(&column.name).ends_with("id") && is_id(column);
     let named = called(columns, &USERS, is_id);
     // Without a name that says so, users are those who come again, or the only id.
-    let again = || columns.iter().copied().filter(|column| ends_as_id(&column)).max_by_key(|column| column.seen() - column.distinct());
+    let again = || {
+        columns
+            .iter()
+            .copied()
+            .filter(|column| ends_as_id(&column))
+            .max_by_key(|column| column.seen() - column.distinct())
+    };
     let user = named.or_else(again).or_else(|| columns.first().copied())?;
-    let is_own = |column: &Column| column.name != user.name && column.seen() == rows && column.distinct() == rows && is_id(column);
+    let is_own = |column: &Column| {
+        column.name != user.name
+            && column.seen() == rows
+            && column.distinct() == rows
+            && is_id(column)
+    };
     let message = called(columns, &MESSAGES, is_own);
-    let names_events = |column: &Column| column.name != user.name && column.kind() == Kind::Text && column.distinct() <= MOST_EVENTS;
-    let event = time.and_then(|_| called(columns, &EVENTS, |column| names_events(column) && column.seen() == rows));
+    let names_events = |column: &Column| {
+        column.name != user.name && column.kind() == Kind::Text && column.distinct() <= MOST_EVENTS
+    };
+    let event = time.and_then(|_| {
+        called(columns, &EVENTS, |column| names_events(column) && column.seen() == rows)
+    });
     Some(Roles { user, sure: named.is_some(), time, message, event })
 }
 
@@ -153,7 +211,9 @@ fn user(column: &Column) -> String {
     match column.kind() {
         // An id that was written as 17850.0.
         Kind::Int if column.floating => format!("{{ column: {}, type: int }}", text(&column.name)),
-        Kind::Decimal { scale: 1, comma: false } => format!("{{ column: {}, type: int }}", text(&column.name)),
+        Kind::Decimal { scale: 1, comma: false } => {
+            format!("{{ column: {}, type: int }}", text(&column.name))
+        }
         _ => text(&column.name),
     }
 }
@@ -173,16 +233,29 @@ fn mapping(column: &Column) -> String {
         Kind::Text => name,
         Kind::Bool => format!("{{ column: {name}, type: bool }}"),
         Kind::Int => format!("{{ column: {name}, type: int }}"),
-        Kind::Decimal { scale, .. } if column.rounds() => format!("{{ column: {name}, type: decimal, scale: {scale}, round: true }}"),
-        Kind::Decimal { scale, .. } => format!("{{ column: {name}, type: decimal, scale: {scale} }}"),
+        Kind::Decimal { scale, .. } if column.rounds() => {
+            format!("{{ column: {name}, type: decimal, scale: {scale}, round: true }}")
+        }
+        Kind::Decimal { scale, .. } => {
+            format!("{{ column: {name}, type: decimal, scale: {scale} }}")
+        }
         Kind::Set => format!("{{ column: {name}, type: set }}"),
         Kind::Day { pattern: None } => format!("{{ column: {name}, type: date }}"),
-        Kind::Day { pattern: Some(pattern) } => format!("{{ column: {name}, type: date, format: {} }}", text(pattern)),
-        Kind::Time { format: None } => format!("{{ column: {name}, type: date, precision: millisecond }}"),
+        Kind::Day { pattern: Some(pattern) } => {
+            format!("{{ column: {name}, type: date, format: {} }}", text(pattern))
+        }
+        Kind::Time { format: None } => {
+            format!("{{ column: {name}, type: date, precision: millisecond }}")
+        }
         // Epochs are read as times of events only.
-        Kind::Time { format: Some(format) } if format.starts_with("epoch") => format!("{{ column: {name}, type: int }}"),
+        Kind::Time { format: Some(format) } if format.starts_with("epoch") => {
+            format!("{{ column: {name}, type: int }}")
+        }
         Kind::Time { format: Some(format) } => {
-            format!("{{ column: {name}, type: date, precision: millisecond, format: {} }}", text(format))
+            format!(
+                "{{ column: {name}, type: date, precision: millisecond, format: {} }}",
+                text(format)
+            )
         }
     }
 }
@@ -207,10 +280,15 @@ fn name_of(column: &str, taken: &mut Vec<String>) -> String {
         }
     }
     let name = name.trim_matches('_');
-    let name: String =
-        if name.starts_with(|c: char| c.is_ascii_digit()) || name.is_empty() { format!("c_{name}") } else { name.to_owned() };
+    let name: String = if name.starts_with(|c: char| c.is_ascii_digit()) || name.is_empty() {
+        format!("c_{name}")
+    } else {
+        name.to_owned()
+    };
     let name: String = name.trim_end_matches('_').chars().take(56).collect();
-    let free = (1..).map(|number| if number == 1 { name.clone() } else { format!("{name}_{number}") }).find(|name| !taken.contains(name));
+    let free = (1..)
+        .map(|number| if number == 1 { name.clone() } else { format!("{name}_{number}") })
+        .find(|name| !taken.contains(name));
     let name = free.filter(|name| Name::new(name).is_ok()).unwrap_or_else(|| "column".to_owned());
     taken.push(name.clone());
     name

@@ -1,7 +1,8 @@
 use super::*;
 use taghouse_rules::{DefinitionFile, Definitions, parse_definitions};
 
-/// The proposal for a file of this name and content, without its comments; it must be a definition as it stands.
+/// The proposal for a file of this name and content, without its comments; it must be a definition
+/// as it stands.
 fn proposed(name: &str, content: &[u8]) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
@@ -9,7 +10,9 @@ fn proposed(name: &str, content: &[u8]) -> Vec<String> {
     let yaml = inspect(&path, None).unwrap();
     let text = format!("kind: app\nid: shop\n---\n{yaml}");
     let file = DefinitionFile { path: "p.yaml".to_owned(), text };
-    if let Err(errors) = parse_definitions(&[file]).map(|documents| Definitions::check(&documents).unwrap()) {
+    if let Err(errors) =
+        parse_definitions(&[file]).map(|documents| Definitions::check(&documents).unwrap())
+    {
         panic!("{errors:?}: {yaml}");
     }
     yaml.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
@@ -69,7 +72,12 @@ fn attributes_and_lines_of_json() {
     let people = "user,city,age\nu1,Oslo,31\nu2,Rome,42\n";
     assert_eq!(
         proposed("people.csv", people.as_bytes())[3..],
-        ["user_id: \"user\"", "attributes:", "  city: \"city\"", "  age: { column: \"age\", type: int }"]
+        [
+            "user_id: \"user\"",
+            "attributes:",
+            "  city: \"city\"",
+            "  age: { column: \"age\", type: int }"
+        ]
     );
     let lines = "{\"user\":{\"id\":7},\"event\":\"view\",\"ts\":1772359200000,\"tags\":[\"a\"],\"page\":{\"path\":\"/x\"}}\n";
     assert_eq!(
@@ -90,10 +98,14 @@ fn attributes_and_lines_of_json() {
 fn files_of_which_nothing_can_be_said() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.csv");
-    for (content, expected) in [("", "is empty"), ("a,b\n", "has no rows"), ("{}\n", "has no rows")] {
+    for (content, expected) in [("", "is empty"), ("a,b\n", "has no rows"), ("{}\n", "has no rows")]
+    {
         std::fs::write(&path, content).unwrap();
         let outcome = inspect(&path, None);
-        assert!(outcome.as_ref().is_err_and(|e| e.to_string().contains(expected)) || content == "{}\n", "{content:?}: {outcome:?}");
+        assert!(
+            outcome.as_ref().is_err_and(|e| e.to_string().contains(expected)) || content == "{}\n",
+            "{content:?}: {outcome:?}"
+        );
     }
     assert!(inspect(folder.path(), None).unwrap_err().to_string().contains("is a folder"));
 }

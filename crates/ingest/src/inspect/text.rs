@@ -13,22 +13,39 @@ pub(super) fn decoded(head: &[u8], whole: bool) -> (String, Option<String>) {
     if let Some((encoding, mark)) = Encoding::for_bom(head) {
         return (encoding.decode_without_bom_handling(&head[mark..]).0.into_owned(), None);
     }
-    if let Some(encoding) = looks_like_utf16(head).and_then(|label| Encoding::for_label(label.as_bytes())) {
-        return (encoding.decode_without_bom_handling(head).0.into_owned(), Some(encoding.name().to_ascii_lowercase()));
+    if let Some(encoding) =
+        looks_like_utf16(head).and_then(|label| Encoding::for_label(label.as_bytes()))
+    {
+        return (
+            encoding.decode_without_bom_handling(head).0.into_owned(),
+            Some(encoding.name().to_ascii_lowercase()),
+        );
     }
     match std::str::from_utf8(head) {
         Ok(text) => (text.to_owned(), None),
         // Cut within a character.
-        Err(e) if !whole && e.error_len().is_none() => (String::from_utf8_lossy(&head[..e.valid_up_to()]).into_owned(), None),
-        Err(_) => (WINDOWS_1252.decode_without_bom_handling(head).0.into_owned(), Some("windows-1252".to_owned())),
+        Err(e) if !whole && e.error_len().is_none() => {
+            (String::from_utf8_lossy(&head[..e.valid_up_to()]).into_owned(), None)
+        }
+        Err(_) => (
+            WINDOWS_1252.decode_without_bom_handling(head).0.into_owned(),
+            Some("windows-1252".to_owned()),
+        ),
     }
 }
 
-/// The delimiter that cuts most lines into as many fields as the header has, and into more than one.
+/// The delimiter that cuts most lines into as many fields as the header has, and into more than
+/// one.
 pub(super) fn delimiter(text: &str) -> io::Result<u8> {
     let mut best = (0, b',');
     for candidate in [b',', b';', b'\t', b'|'] {
-        let records = records(&mut CsvReader::new(Cursor::new(text.as_bytes()), Dialect { delimiter: candidate, escape: None })?, LINES)?;
+        let records = records(
+            &mut CsvReader::new(
+                Cursor::new(text.as_bytes()),
+                Dialect { delimiter: candidate, escape: None },
+            )?,
+            LINES,
+        )?;
         let fields = records.first().map_or(0, Vec::len);
         let alike = records.iter().filter(|record| record.len() == fields).count();
         // Lines first, then fields: a comma within texts cuts few lines alike.
@@ -41,15 +58,20 @@ pub(super) fn delimiter(text: &str) -> io::Result<u8> {
 }
 
 /// The fields of the first records.
-pub(super) fn records<R: Read>(reader: &mut CsvReader<R>, limit: usize) -> io::Result<Vec<Vec<String>>> {
+pub(super) fn records<R: Read>(
+    reader: &mut CsvReader<R>,
+    limit: usize,
+) -> io::Result<Vec<Vec<String>>> {
     let mut records = Vec::new();
     while records.len() < limit {
         match reader.next()? {
             Next::End => break,
             Next::Broken(_) => {}
-            Next::Record => {
-                records.push((0..reader.field_count()).map(|at| String::from_utf8_lossy(reader.field(at)).into_owned()).collect())
-            }
+            Next::Record => records.push(
+                (0..reader.field_count())
+                    .map(|at| String::from_utf8_lossy(reader.field(at)).into_owned())
+                    .collect(),
+            ),
         }
     }
     Ok(records)

@@ -56,9 +56,16 @@ struct Members<'t> {
 }
 
 /// Checks a message; `kind` is the call's, in a batch the message's own `type`.
-pub(super) fn parse(kind: Option<Kind>, text: &str, defaults: &Defaults<'_>) -> Result<LogRecord, Fault> {
+pub(super) fn parse(
+    kind: Option<Kind>,
+    text: &str,
+    defaults: &Defaults<'_>,
+) -> Result<LogRecord, Fault> {
     if text.len() > MAX_CALL_BYTES {
-        return Err(Fault::new(Reason::ValueTooLong, format!("the message has {} bytes, more than {MAX_CALL_BYTES}", text.len())));
+        return Err(Fault::new(
+            Reason::ValueTooLong,
+            format!("the message has {} bytes, more than {MAX_CALL_BYTES}", text.len()),
+        ));
     }
     let repaired = json_scan::repair(text);
     let members = Members { replaced: repaired.replaced, ..Members::of(&repaired.text)? };
@@ -66,34 +73,69 @@ pub(super) fn parse(kind: Option<Kind>, text: &str, defaults: &Defaults<'_>) -> 
         Some(kind) => kind,
         None => {
             let named = members.text("type", Reason::BadType)?;
-            let named = named.ok_or_else(|| Fault::new(Reason::BadType, format!("`type` is missing: {}", Kind::ALL)))?;
-            Kind::named(&named).ok_or_else(|| Fault::new(Reason::BadType, format!("`type` is {}: {}", quoted(&named), Kind::ALL)))?
+            let named = named.ok_or_else(|| {
+                Fault::new(Reason::BadType, format!("`type` is missing: {}", Kind::ALL))
+            })?;
+            Kind::named(&named).ok_or_else(|| {
+                Fault::new(Reason::BadType, format!("`type` is {}: {}", quoted(&named), Kind::ALL))
+            })?
         }
     };
     let user_id = members.user_id()?;
     let message_id = members.message_id(defaults.entropy)?;
     let time_ms = members.time(defaults)?;
     let body = match kind {
-        Kind::Identify => RecordBody::Traits { user_id, time_ms, traits: members.object("traits")?.to_owned() },
+        Kind::Identify => {
+            RecordBody::Traits { user_id, time_ms, traits: members.object("traits")?.to_owned() }
+        }
         Kind::Track => {
             let name = members.required("event", Reason::NoEvent)?;
-            RecordBody::Event { user_id, time_ms, name, properties: members.object("properties")?.to_owned() }
+            RecordBody::Event {
+                user_id,
+                time_ms,
+                name,
+                properties: members.object("properties")?.to_owned(),
+            }
         }
         Kind::Page | Kind::Screen => {
             let name = if kind == Kind::Page { "page" } else { "screen" };
-            let own = [("name", members.text("name", Reason::BadType)?), ("category", members.text("category", Reason::BadType)?)];
-            RecordBody::Event { user_id, time_ms, name: name.to_owned(), properties: with(members.object("properties")?, own)? }
+            let own = [
+                ("name", members.text("name", Reason::BadType)?),
+                ("category", members.text("category", Reason::BadType)?),
+            ];
+            RecordBody::Event {
+                user_id,
+                time_ms,
+                name: name.to_owned(),
+                properties: with(members.object("properties")?, own)?,
+            }
         }
         Kind::Group => {
             let own = [("group_id", Some(members.required("groupId", Reason::MissingValue)?))];
-            RecordBody::Event { user_id, time_ms, name: "group".to_owned(), properties: with(members.object("traits")?, own)? }
+            RecordBody::Event {
+                user_id,
+                time_ms,
+                name: "group".to_owned(),
+                properties: with(members.object("traits")?, own)?,
+            }
         }
         Kind::Alias => {
-            let own = [("previous_id", Some(members.required("previousId", Reason::MissingValue)?))];
-            RecordBody::Event { user_id, time_ms, name: "alias".to_owned(), properties: with("{}", own)? }
+            let own =
+                [("previous_id", Some(members.required("previousId", Reason::MissingValue)?))];
+            RecordBody::Event {
+                user_id,
+                time_ms,
+                name: "alias".to_owned(),
+                properties: with("{}", own)?,
+            }
         }
     };
-    Ok(LogRecord { message_id, received_at_ms: defaults.received_at_ms, replaced: repaired.replaced, body })
+    Ok(LogRecord {
+        message_id,
+        received_at_ms: defaults.received_at_ms,
+        replaced: repaired.replaced,
+        body,
+    })
 }
 
 impl<'t> Members<'t> {
@@ -108,23 +150,29 @@ impl<'t> Members<'t> {
             }
             Some(())
         });
-        object
-            .map(|()| Self { text, spans, replaced: 0 })
-            .ok_or_else(|| Fault::new(Reason::BrokenLine, "the message is not a JSON object".to_owned()))
+        object.map(|()| Self { text, spans, replaced: 0 }).ok_or_else(|| {
+            Fault::new(Reason::BrokenLine, "the message is not a JSON object".to_owned())
+        })
     }
 
     /// The text of a member; `None` if it is not there or empty.
     fn text(&self, key: &str, reason: Reason) -> Result<Option<String>, Fault> {
         let Some(span) = self.spans.get(key) else { return Ok(None) };
-        let value = span.string(self.text).ok_or_else(|| Fault::new(reason, format!("`{key}` is not a text")))?;
+        let value = span
+            .string(self.text)
+            .ok_or_else(|| Fault::new(reason, format!("`{key}` is not a text")))?;
         if value.len() > MAX_TEXT_BYTES {
-            return Err(Fault::new(Reason::ValueTooLong, format!("`{key}` has {} bytes, more than {MAX_TEXT_BYTES}", value.len())));
+            return Err(Fault::new(
+                Reason::ValueTooLong,
+                format!("`{key}` has {} bytes, more than {MAX_TEXT_BYTES}", value.len()),
+            ));
         }
         Ok((!value.is_empty()).then(|| value.into_owned()))
     }
 
     fn required(&self, key: &str, reason: Reason) -> Result<String, Fault> {
-        self.text(key, Reason::BadType)?.ok_or_else(|| Fault::new(reason, format!("`{key}` is missing")))
+        self.text(key, Reason::BadType)?
+            .ok_or_else(|| Fault::new(reason, format!("`{key}` is missing")))
     }
 
     /// An object's text; `{}` if it is not there.
@@ -143,26 +191,43 @@ impl<'t> Members<'t> {
             let id = match span.kind {
                 JsonKind::Number => {
                     let written = span.text(self.text);
-                    read_id(&Cell::Number(written), false).map_err(|fault| Fault::of_id(&format!("`{key}`"), written, fault))?.into_owned()
+                    read_id(&Cell::Number(written), false)
+                        .map_err(|fault| Fault::of_id(&format!("`{key}`"), written, fault))?
+                        .into_owned()
                 }
-                _ => span.string(self.text).ok_or_else(|| Fault::new(Reason::BadType, format!("`{key}` is not a text")))?.into_owned(),
+                _ => span
+                    .string(self.text)
+                    .ok_or_else(|| Fault::new(Reason::BadType, format!("`{key}` is not a text")))?
+                    .into_owned(),
             };
             if !id.is_empty() {
                 self.check_whole(key, &id)?;
-                check_user_id(&id).map_err(|e| Fault::new(Reason::IdTooLong, format!("`{key}`: {e}")))?;
+                check_user_id(&id)
+                    .map_err(|e| Fault::new(Reason::IdTooLong, format!("`{key}`: {e}")))?;
                 return Ok(id);
             }
         }
-        Err(Fault::new(Reason::NoUserId, "`userId` and `anonymousId` are missing: a call names its user by one of them".to_owned()))
+        Err(Fault::new(
+            Reason::NoUserId,
+            "`userId` and `anonymousId` are missing: a call names its user by one of them"
+                .to_owned(),
+        ))
     }
 
     fn message_id(&self, entropy: &dyn Entropy) -> Result<String, Fault> {
         let Some(span) = self.spans.get("messageId") else { return Ok(new_id(entropy)) };
-        let id = span.string(self.text).ok_or_else(|| Fault::new(Reason::BadType, "`messageId` is not a text".to_owned()))?;
+        let id = span
+            .string(self.text)
+            .ok_or_else(|| Fault::new(Reason::BadType, "`messageId` is not a text".to_owned()))?;
         match id.len() {
             0 => Ok(new_id(entropy)),
-            1..=MAX_MESSAGE_ID_BYTES => self.check_whole("messageId", &id).map(|()| id.into_owned()),
-            length => Err(Fault::new(Reason::IdTooLong, format!("`messageId` has {length} bytes, more than {MAX_MESSAGE_ID_BYTES}"))),
+            1..=MAX_MESSAGE_ID_BYTES => {
+                self.check_whole("messageId", &id).map(|()| id.into_owned())
+            }
+            length => Err(Fault::new(
+                Reason::IdTooLong,
+                format!("`messageId` has {length} bytes, more than {MAX_MESSAGE_ID_BYTES}"),
+            )),
         }
     }
 
@@ -172,22 +237,29 @@ impl<'t> Members<'t> {
         if broken { Err(Fault::of_broken_id(&format!("`{key}`"))) } else { Ok(()) }
     }
 
-    /// When it happened, by our clock: as long before it came as it was before it was sent, by the sender's clock.
+    /// When it happened, by our clock: as long before it came as it was before it was sent, by the
+    /// sender's clock.
     fn time(&self, defaults: &Defaults<'_>) -> Result<TimestampMs, Fault> {
-        let at = |key: &str| self.spans.get(key).map_or(Ok(None), |span| instant(key, self.text, *span));
+        let at =
+            |key: &str| self.spans.get(key).map_or(Ok(None), |span| instant(key, self.text, *span));
         let sent_at = at("sentAt")?.or(defaults.sent_at_ms);
-        let (timestamp, original, received_before) = (at("timestamp")?, at("originalTimestamp")?, at("receivedAt")?);
-        // One that Segment passes on has been corrected: its `timestamp` is by Segment's clock, and `originalTimestamp` by the sender's.
-        let is_corrected =
-            timestamp.is_some() && (received_before.is_some() || original.is_some_and(|original| Some(original) != timestamp));
+        let (timestamp, original, received_before) =
+            (at("timestamp")?, at("originalTimestamp")?, at("receivedAt")?);
+        // One that Segment passes on has been corrected: its `timestamp` is by Segment's clock, and
+        // `originalTimestamp` by the sender's.
+        let is_corrected = timestamp.is_some()
+            && (received_before.is_some()
+                || original.is_some_and(|original| Some(original) != timestamp));
         let (key, given) = match (timestamp, original) {
             (Some(time), _) => ("timestamp", time),
             (None, Some(time)) => ("originalTimestamp", time),
             (None, None) => return Ok(defaults.received_at_ms),
         };
         let received_at = received_before.unwrap_or(defaults.received_at_ms);
-        let time = sent_at.filter(|_| !is_corrected).map_or(given, |sent| received_at - (sent - given));
-        check_time(time, defaults.received_at_ms).map_err(|problem| Fault::new(Reason::BadTime, format!("`{key}` {problem}")))
+        let time =
+            sent_at.filter(|_| !is_corrected).map_or(given, |sent| received_at - (sent - given));
+        check_time(time, defaults.received_at_ms)
+            .map_err(|problem| Fault::new(Reason::BadTime, format!("`{key}` {problem}")))
     }
 }
 
@@ -197,8 +269,15 @@ pub(super) fn instant(key: &str, text: &str, span: JsonSpan) -> Result<Option<Ti
         return Ok(None);
     }
     let written = span.string(text);
-    let time = written.as_ref().and_then(|written| TimeReader::new(&TimeFormat::Iso8601, TimeZone::UTC).instant(written));
-    let problem = || format!("`{key}` is {}, not an ISO 8601 time such as 2026-11-21T00:28:39.268Z", quoted(span.text(text)));
+    let time = written
+        .as_ref()
+        .and_then(|written| TimeReader::new(&TimeFormat::Iso8601, TimeZone::UTC).instant(written));
+    let problem = || {
+        format!(
+            "`{key}` is {}, not an ISO 8601 time such as 2026-11-21T00:28:39.268Z",
+            quoted(span.text(text))
+        )
+    };
     time.map(Some).ok_or_else(|| Fault::new(Reason::BadTime, problem()))
 }
 

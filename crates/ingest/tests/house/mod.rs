@@ -1,4 +1,5 @@
-//! A house of its own for each test: catalog, lake and log in a folder, and a clock that stands still.
+//! A house of its own for each test: catalog, lake and log in a folder, and a clock that stands
+//! still.
 
 #![allow(dead_code)]
 
@@ -58,10 +59,19 @@ pub struct House {
 impl House {
     pub async fn open(folder: &Path) -> Self {
         let clock = Arc::new(HandClock(AtomicI64::new(NOW_MS), AtomicI64::new(0)));
-        let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(&folder.join("catalog.db")).await.unwrap());
-        let lake = Arc::new(Lake::open(catalog.clone(), &folder.join("lake"), clock.clone()).unwrap());
+        let catalog: Arc<dyn Catalog> =
+            Arc::new(SqliteCatalog::open(&folder.join("catalog.db")).await.unwrap());
+        let lake =
+            Arc::new(Lake::open(catalog.clone(), &folder.join("lake"), clock.clone()).unwrap());
         let ids = Arc::new(MessageIds::at(&folder.join("ids"), clock.clone()));
-        Self { ids, folder: folder.to_owned(), app: AppId::new("shop").unwrap(), catalog, lake, clock }
+        Self {
+            ids,
+            folder: folder.to_owned(),
+            app: AppId::new("shop").unwrap(),
+            catalog,
+            lake,
+            clock,
+        }
     }
 
     pub fn files(&self) -> FileIngest {
@@ -73,10 +83,20 @@ impl House {
     }
 
     pub fn landing(&self, log: Arc<dyn EventLog>) -> Landing {
-        Landing::new(self.catalog.clone(), self.lake.clone(), log, self.ids.clone(), self.clock.clone())
+        Landing::new(
+            self.catalog.clone(),
+            self.lake.clone(),
+            log,
+            self.ids.clone(),
+            self.clock.clone(),
+        )
     }
 
-    pub async fn ingest(&self, definitions: &Definitions, input: &Path) -> taghouse_ingest::Result<IngestReport> {
+    pub async fn ingest(
+        &self,
+        definitions: &Definitions,
+        input: &Path,
+    ) -> taghouse_ingest::Result<IngestReport> {
         self.ingest_with(definitions, input, &IngestOptions::default()).await
     }
 
@@ -87,12 +107,23 @@ impl House {
         options: &IngestOptions,
     ) -> taghouse_ingest::Result<IngestReport> {
         let source = definitions.sources.keys().next().unwrap().clone();
-        self.files().ingest(&self.app, definitions, &source, &[input.to_owned()], options, Attendant::nobody()).await
+        self.files()
+            .ingest(
+                &self.app,
+                definitions,
+                &source,
+                &[input.to_owned()],
+                options,
+                Attendant::nobody(),
+            )
+            .await
     }
 
     /// The rows of a table as text, columns by `|`, sorted; null is `-`.
     pub async fn rows(&self, table: &str, columns: &[&str]) -> Vec<String> {
-        let Some(table) = self.lake.table(&self.app, table).await.unwrap() else { return Vec::new() };
+        let Some(table) = self.lake.table(&self.app, table).await.unwrap() else {
+            return Vec::new();
+        };
         let mut rows = Vec::new();
         for mut batches in table.scan(columns).plan(1).await.unwrap().partitions() {
             while let Some(batch) = batches.next().await {
@@ -116,7 +147,13 @@ impl House {
         fn count(folder: &Path) -> usize {
             let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
             entries
-                .map(|path| if path.is_dir() { count(&path) } else { usize::from(path.extension().is_some_and(|e| e == "parquet")) })
+                .map(|path| {
+                    if path.is_dir() {
+                        count(&path)
+                    } else {
+                        usize::from(path.extension().is_some_and(|e| e == "parquet"))
+                    }
+                })
                 .sum()
         }
         count(&self.folder.join("lake"))
@@ -124,13 +161,21 @@ impl House {
 }
 
 fn texts(batch: &RecordBatch) -> Vec<String> {
-    let options = FormatOptions::default().with_null("-").with_timestamp_tz_format(Some("%Y-%m-%dT%H:%M:%S%.f"));
-    let columns: Vec<_> = batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
+    let options = FormatOptions::default()
+        .with_null("-")
+        .with_timestamp_tz_format(Some("%Y-%m-%dT%H:%M:%S%.f"));
+    let columns: Vec<_> = batch
+        .columns()
+        .iter()
+        .map(|column| ArrayFormatter::try_new(column, &options).unwrap())
+        .collect();
     let cell = |row: usize, column: usize| match batch.column(column).as_string_opt::<i32>() {
         Some(texts) if texts.is_valid(row) => texts.value(row).to_owned(),
         _ => columns[column].value(row).to_string(),
     };
-    (0..batch.num_rows()).map(|row| (0..columns.len()).map(|column| cell(row, column)).collect::<Vec<_>>().join("|")).collect()
+    (0..batch.num_rows())
+        .map(|row| (0..columns.len()).map(|column| cell(row, column)).collect::<Vec<_>>().join("|"))
+        .collect()
 }
 
 pub fn definitions(text: &str) -> Definitions {

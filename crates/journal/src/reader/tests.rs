@@ -3,7 +3,8 @@ use crate::frame::frame_bytes;
 use proptest::prelude::*;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-/// A format whose frames are numbered and whose payloads are seeded, so that a payload behind another head is not a frame.
+/// A format whose frames are numbered and whose payloads are seeded, so that a payload behind
+/// another head is not a frame.
 #[derive(Debug, Clone, Default)]
 struct Numbered {
     next: u64,
@@ -60,7 +61,8 @@ fn file(payloads: &[Vec<u8>]) -> (Vec<u8>, Vec<usize>) {
 
 /// The payloads read, and where the whole frames end.
 fn read(bytes: &[u8], torn: TornEnd) -> Result<(Vec<Vec<u8>>, usize), Damaged> {
-    let mut reader = FrameReader::new(Path::new("some.log"), bytes, FILE_HEAD.len(), torn, Numbered::default());
+    let mut reader =
+        FrameReader::new(Path::new("some.log"), bytes, FILE_HEAD.len(), torn, Numbered::default());
     let mut payloads = Vec::new();
     while let Some(frame) = reader.next()? {
         assert_eq!(frame.fields, payloads.len() as u64);
@@ -73,7 +75,8 @@ fn read(bytes: &[u8], torn: TornEnd) -> Result<(Vec<Vec<u8>>, usize), Damaged> {
 const ENDS: [TornEnd; 3] = [TornEnd::Never, TornEnd::Missing, TornEnd::Anything];
 
 fn payloads() -> impl Strategy<Value = Vec<Vec<u8>>> {
-    // Without zeros, so that no part of a payload looks like a page that was never written; some are longer than a page.
+    // Without zeros, so that no part of a payload looks like a page that was never written; some
+    // are longer than a page.
     let payload = prop_oneof![3 => prop::collection::vec(1..=255_u8, 0..80), 1 => (1..=255_u8, 4000..9000_usize).prop_map(|(byte, len)| vec![byte; len])];
     prop::collection::vec(payload, 1..6)
 }
@@ -160,6 +163,10 @@ fn a_page_of_the_last_frame_that_was_never_written_is_torn_and_other_changes_are
     assert_eq!(read(&changed, TornEnd::Anything).unwrap().1, ends[1]);
     lost.extend_from_slice(&frame_bytes::<Numbered>(&2, b"three"));
     for torn in ENDS {
-        assert_eq!(read(&lost, torn).unwrap_err().offset, ends[1] as u64, "{torn:?}: another frame stands behind it");
+        assert_eq!(
+            read(&lost, torn).unwrap_err().offset,
+            ends[1] as u64,
+            "{torn:?}: another frame stands behind it"
+        );
     }
 }

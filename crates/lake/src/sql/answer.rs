@@ -1,4 +1,5 @@
-//! Queries that run: on threads of their own that give way to all others, so many at a time, each for so long and within so much memory.
+//! Queries that run: on threads of their own that give way to all others, so many at a time, each
+//! for so long and within so much memory.
 
 use super::failure::failure;
 use super::limits::SqlLimits;
@@ -26,17 +27,25 @@ use tokio::time::{Sleep, sleep, timeout};
 const WAITING: usize = 2;
 
 impl Lake {
-    /// Answers one read-only SELECT over the app's tables, by name (`events`, `tag_country`, or `shop.events` with the app's id). Gives the
-    /// result's schema and batches; texts come as Utf8. Dropping the stream ends the query.
+    /// Answers one read-only SELECT over the app's tables, by name (`events`, `tag_country`, or
+    /// `shop.events` with the app's id). Gives the result's schema and batches; texts come as
+    /// Utf8. Dropping the stream ends the query.
     ///
-    /// For the tables named in `at` the query sees what was known at that instant: of a table that is cut by as-of times the rows of
-    /// exactly that one, of others the rows with an earlier time. `all_events` and `all_attributes` are the same tables with all rows.
+    /// For the tables named in `at` the query sees what was known at that instant: of a table that
+    /// is cut by as-of times the rows of exactly that one, of others the rows with an earlier
+    /// time. `all_events` and `all_attributes` are the same tables with all rows.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for anything but one SELECT, for unknown tables, columns and functions (named), and for a query that needs more than
-    /// [`SqlLimits`] allow even with spilling; the stream may give it too, and [`Error::Corrupt`]. [`Error::Unavailable`] when other
+    /// [`Error::Invalid`] for anything but one SELECT, for unknown tables, columns and functions
+    /// (named), and for a query that needs more than [`SqlLimits`] allow even with spilling;
+    /// the stream may give it too, and [`Error::Corrupt`]. [`Error::Unavailable`] when other
     /// queries took all turns for as long as a query may take.
-    pub async fn sql(&self, app: &AppId, query: &str, at: &[(&str, TimestampMs)]) -> Result<(SchemaRef, BatchStream)> {
+    pub async fn sql(
+        &self,
+        app: &AppId,
+        query: &str,
+        at: &[(&str, TimestampMs)],
+    ) -> Result<(SchemaRef, BatchStream)> {
         let sql = &self.warehouse().sql;
         let limits = sql.limits();
         let turn = timeout(limits.deadline, sql.shared()?.running.clone().acquire_owned()).await;
@@ -51,7 +60,8 @@ impl Lake {
         Ok((schema.clone(), Answer::begin(planned, schema, turn, limits, &sql.threads()?).boxed()))
     }
 
-    /// The schema of what [`Lake::sql`] would answer. The query is checked and planned, and no row of it is asked for.
+    /// The schema of what [`Lake::sql`] would answer. The query is checked and planned, and no row
+    /// of it is asked for.
     ///
     /// # Errors
     /// As [`Lake::sql`].
@@ -78,7 +88,13 @@ struct Answer {
 }
 
 impl Answer {
-    fn begin(planned: Planned, schema: SchemaRef, turn: OwnedSemaphorePermit, limits: SqlLimits, threads: &Handle) -> Self {
+    fn begin(
+        planned: Planned,
+        schema: SchemaRef,
+        turn: OwnedSemaphorePermit,
+        limits: SqlLimits,
+        threads: &Handle,
+    ) -> Self {
         let (send, batches) = mpsc::channel(WAITING);
         let Planned { plan, watch, context } = planned;
         let query = threads.spawn(async move {
@@ -96,7 +112,13 @@ impl Answer {
                 }
             }
         });
-        Self { batches, query: Some(query), watch, deadline: Box::pin(sleep(limits.deadline)), limits }
+        Self {
+            batches,
+            query: Some(query),
+            watch,
+            deadline: Box::pin(sleep(limits.deadline)),
+            limits,
+        }
     }
 
     fn end(&mut self) {
@@ -118,7 +140,9 @@ impl Stream for Answer {
             // Its end says whether it broke off.
             Poll::Ready(None) => running.poll_unpin(context).map(|ended| {
                 *query = None;
-                ended.err().map(|error| Err(Error::Internal(format!("internal error: the query failed: {error}"))))
+                ended.err().map(|error| {
+                    Err(Error::Internal(format!("internal error: the query failed: {error}")))
+                })
             }),
             Poll::Pending if deadline.poll_unpin(context).is_ready() => {
                 let allowed = limits.deadline;
@@ -148,16 +172,29 @@ fn plain_type(ty: &DataType) -> DataType {
 }
 
 fn plain_schema(from: &SchemaRef) -> SchemaRef {
-    let fields: Vec<Field> = from.fields().iter().map(|f| Field::new(f.name(), plain_type(f.data_type()), f.is_nullable())).collect();
+    let fields: Vec<Field> = from
+        .fields()
+        .iter()
+        .map(|f| Field::new(f.name(), plain_type(f.data_type()), f.is_nullable()))
+        .collect();
     Arc::new(Schema::new(fields))
 }
 
-fn plain(schema: &SchemaRef, batch: &RecordBatch) -> std::result::Result<RecordBatch, DataFusionError> {
-    let of = |(array, field): (&ArrayRef, &Arc<Field>)| match array.data_type() == field.data_type() {
+fn plain(
+    schema: &SchemaRef,
+    batch: &RecordBatch,
+) -> std::result::Result<RecordBatch, DataFusionError> {
+    let of = |(array, field): (&ArrayRef, &Arc<Field>)| match array.data_type() == field.data_type()
+    {
         true => Ok(array.clone()),
         false => cast(array, field.data_type()),
     };
-    let columns = batch.columns().iter().zip(schema.fields()).map(of).collect::<std::result::Result<Vec<_>, _>>()?;
+    let columns = batch
+        .columns()
+        .iter()
+        .zip(schema.fields())
+        .map(of)
+        .collect::<std::result::Result<Vec<_>, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
 }

@@ -8,7 +8,8 @@ use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
 use datafusion::logical_expr::{
-    ColumnarValue, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, Volatility,
 };
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column};
@@ -17,7 +18,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Rows that are computed at a time. A constant counts as if it stood in all of them, for it soon may.
+/// Rows that are computed at a time. A constant counts as if it stood in all of them, for it soon
+/// may.
 pub(super) const BATCH_ROWS: usize = 2048;
 /// What all calls of one query's growing functions may make at a time.
 const ALL_CALLS_BYTES: usize = 64 << 20;
@@ -157,7 +159,8 @@ impl ScalarUDFImpl for Joined {
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
-        let types: Vec<DataType> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
+        let types: Vec<DataType> =
+            args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
         let nullable = args.arg_fields.iter().any(|field| field.is_nullable());
         Ok(Arc::new(Field::new(self.name(), self.return_type(&types)?, nullable)))
     }
@@ -166,22 +169,36 @@ impl ScalarUDFImpl for Joined {
         self.room.check(self.name(), estimate(self.name(), &args.args, args.number_rows)?)?;
         let constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
-        let columns = args.args.into_iter().map(|arg| arg.into_array(rows)).collect::<Result<Vec<_>>>()?;
-        let fields: Vec<Field> = columns.iter().zip(["a", "b"]).map(|(c, name)| Field::new(name, c.data_type().clone(), true)).collect();
+        let columns =
+            args.args.into_iter().map(|arg| arg.into_array(rows)).collect::<Result<Vec<_>>>()?;
+        let fields: Vec<Field> = columns
+            .iter()
+            .zip(["a", "b"])
+            .map(|(c, name)| Field::new(name, c.data_type().clone(), true))
+            .collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let batch = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?;
-        BinaryExpr::new(Arc::new(Column::new("a", 0)), Operator::StringConcat, Arc::new(Column::new("b", 1))).evaluate(&batch)
+        let batch =
+            RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?;
+        BinaryExpr::new(
+            Arc::new(Column::new("a", 0)),
+            Operator::StringConcat,
+            Arc::new(Column::new("b", 1)),
+        )
+        .evaluate(&batch)
     }
 }
 
 /// Of a growing function the check of a call with these arguments, without the call.
-pub(super) fn constant_check(function: &ScalarUDF) -> Option<impl Fn(&[ColumnarValue]) -> Result<()>> {
+pub(super) fn constant_check(
+    function: &ScalarUDF,
+) -> Option<impl Fn(&[ColumnarValue]) -> Result<()>> {
     let function = function.inner().as_any();
-    let name_and_room = match (function.downcast_ref::<Bounded>(), function.downcast_ref::<Joined>()) {
-        (Some(bounded), _) => (bounded.name(), &bounded.room),
-        (_, Some(joined)) => (joined.name(), &joined.room),
-        _ => return None,
-    };
+    let name_and_room =
+        match (function.downcast_ref::<Bounded>(), function.downcast_ref::<Joined>()) {
+            (Some(bounded), _) => (bounded.name(), &bounded.room),
+            (_, Some(joined)) => (joined.name(), &joined.room),
+            _ => return None,
+        };
     let (name, room) = name_and_room;
     Some(move |args: &[ColumnarValue]| room.check(name, estimate(name, args, 1)?))
 }
@@ -192,18 +209,25 @@ fn estimate(name: &str, args: &[ColumnarValue], rows: usize) -> Result<usize> {
     let rows = if constant { BATCH_ROWS } else { rows };
     let arguments = args.iter().map(|arg| Argument::new(arg, rows)).collect::<Result<Vec<_>>>()?;
     let at = |place: usize| arguments.get(place);
-    let (all, wide) = (|place| at(place).map_or(0, |a| a.bytes), |place| at(place).map_or(0, |a| a.widest));
+    let (all, wide) =
+        (|place| at(place).map_or(0, |a| a.bytes), |place| at(place).map_or(0, |a| a.widest));
     let total = arguments.iter().fold(0_usize, |sum, a| sum.saturating_add(a.bytes));
     Ok(match name {
         "repeat" => wide(0).saturating_mul(at(1).map_or(0, |a| a.sum)),
         // Characters, of up to 4 bytes.
         "lpad" | "rpad" => at(1).map_or(0, |a| a.sum).saturating_mul(4).saturating_add(total),
-        "replace" | "regexp_replace" => all(0).saturating_add(rows).saturating_mul(wide(2).saturating_add(1)),
+        "replace" | "regexp_replace" => {
+            all(0).saturating_add(rows).saturating_mul(wide(2).saturating_add(1))
+        }
         // No directive of a format is longer than a weekday, a month, a day and a time.
         "to_char" => rows.saturating_mul(wide(1)).saturating_mul(16),
         // Every byte may be an item.
-        "array_to_string" => all(0).saturating_add(all(0).saturating_mul(wide(1).saturating_add(wide(2)))),
-        "concat_ws" => total.saturating_add(rows.saturating_mul(wide(0)).saturating_mul(args.len())),
+        "array_to_string" => {
+            all(0).saturating_add(all(0).saturating_mul(wide(1).saturating_add(wide(2))))
+        }
+        "concat_ws" => {
+            total.saturating_add(rows.saturating_mul(wide(0)).saturating_mul(args.len()))
+        }
         "string_to_array" => total.saturating_mul(9),
         "encode" | "translate" => total.saturating_mul(4),
         _ => total,
@@ -229,8 +253,11 @@ impl Argument {
         let sum = match array.data_type() {
             numbers if numbers.is_numeric() => {
                 let numbers = cast(&array, &DataType::Int64)?;
-                let numbers = numbers.as_primitive::<Int64Type>().iter().flatten().filter(|n| *n > 0);
-                numbers.fold(0_usize, |sum, n| sum.saturating_add(usize::try_from(n).unwrap_or(usize::MAX)))
+                let numbers =
+                    numbers.as_primitive::<Int64Type>().iter().flatten().filter(|n| *n > 0);
+                numbers.fold(0_usize, |sum, n| {
+                    sum.saturating_add(usize::try_from(n).unwrap_or(usize::MAX))
+                })
             }
             _ => 0,
         };

@@ -44,7 +44,9 @@ fn again(e: &Error) -> Error {
         Error::Invalid(m) => Error::Invalid(m.clone()),
         Error::NotFound(m) => Error::NotFound(m.clone()),
         Error::Conflict(m) => Error::Conflict(m.clone()),
-        Error::Corrupt { object, detail } => Error::Corrupt { object: object.clone(), detail: detail.clone() },
+        Error::Corrupt { object, detail } => {
+            Error::Corrupt { object: object.clone(), detail: detail.clone() }
+        }
         Error::Unavailable(m) => Error::Unavailable(m.clone()),
         Error::Internal(m) => Error::Internal(m.clone()),
         Error::Catalog(c) => Error::Unavailable(c.to_string()),

@@ -1,5 +1,6 @@
-//! The functions that queries may call. What is not named here is refused: a function that makes much of little would take the memory of the
-//! process, and one whose answer is another at each call would make tags that nobody can make again.
+//! The functions that queries may call. What is not named here is refused: a function that makes
+//! much of little would take the memory of the process, and one whose answer is another at each
+//! call would make tags that nobody can make again.
 
 use super::bounded::{Bounded, Joined, Room};
 use crate::{Error, Result};
@@ -19,7 +20,8 @@ const SCALAR: &str = "abs acos acosh array_any_value array_dims array_distinct a
     strpos substr substr_index tan tanh to_date to_hex to_local_time to_time to_timestamp to_timestamp_micros to_timestamp_millis \
     to_timestamp_nanos to_timestamp_seconds to_unixtime trunc upper";
 
-/// Their results can be far larger than their arguments, or twice as large at each of many levels: they are called through [`Bounded`].
+/// Their results can be far larger than their arguments, or twice as large at each of many levels:
+/// they are called through [`Bounded`].
 const GROWING: &str = "array_append array_concat array_prepend array_to_string array_union concat concat_ws encode lpad make_array \
     regexp_replace repeat replace rpad string_to_array to_char translate";
 
@@ -50,18 +52,24 @@ impl Functions {
             if named(SCALAR, function.name()) {
                 scalar.push(function);
             } else if named(GROWING, function.name()) {
-                let bounded = Arc::new(ScalarUDF::new_from_impl(Bounded::new(function, room.clone())));
+                let bounded =
+                    Arc::new(ScalarUDF::new_from_impl(Bounded::new(function, room.clone())));
                 growing.insert(bounded.name().to_owned(), bounded.clone());
                 scalar.push(bounded);
             }
         }
-        let aggregate = SessionStateDefaults::default_aggregate_functions().into_iter().filter(|f| named(AGGREGATE, f.name()));
-        let window = SessionStateDefaults::default_window_functions().into_iter().filter(|f| named(WINDOW, f.name()));
+        let aggregate = SessionStateDefaults::default_aggregate_functions()
+            .into_iter()
+            .filter(|f| named(AGGREGATE, f.name()));
+        let window = SessionStateDefaults::default_window_functions()
+            .into_iter()
+            .filter(|f| named(WINDOW, f.name()));
         let joined = Arc::new(ScalarUDF::new_from_impl(Joined::new(room.clone())));
         Self { scalar, aggregate: aggregate.collect(), window: window.collect(), growing, joined }
     }
 
-    /// What is to be called instead of a function that the planner put in by itself, such as that of `[1, 2]`. `None`: it may stay.
+    /// What is to be called instead of a function that the planner put in by itself, such as that
+    /// of `[1, 2]`. `None`: it may stay.
     ///
     /// # Errors
     /// [`Error::Invalid`] if it is not allowed.
@@ -69,7 +77,9 @@ impl Functions {
         match self.growing.get(function.name()) {
             Some(_) if function.inner().as_any().is::<Bounded>() => Ok(None),
             Some(bounded) => Ok(Some(bounded)),
-            None if named(SCALAR, function.name()) || function.name() == self.joined.name() => Ok(None),
+            None if named(SCALAR, function.name()) || function.name() == self.joined.name() => {
+                Ok(None)
+            }
             None => Err(refused(function.name())),
         }
     }
@@ -81,20 +91,35 @@ impl Functions {
 
     /// The names under which the allowed functions are called.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        let scalar = self.scalar.iter().flat_map(|f| std::iter::once(f.name()).chain(f.aliases().iter().map(String::as_str)));
-        let aggregate = self.aggregate.iter().flat_map(|f| std::iter::once(f.name()).chain(f.aliases().iter().map(String::as_str)));
-        let window = self.window.iter().flat_map(|f| std::iter::once(f.name()).chain(f.aliases().iter().map(String::as_str)));
+        let scalar = self
+            .scalar
+            .iter()
+            .flat_map(|f| std::iter::once(f.name()).chain(f.aliases().iter().map(String::as_str)));
+        let aggregate = self
+            .aggregate
+            .iter()
+            .flat_map(|f| std::iter::once(f.name()).chain(f.aliases().iter().map(String::as_str)));
+        let window = self
+            .window
+            .iter()
+            .flat_map(|f| std::iter::once(f.name()).chain(f.aliases().iter().map(String::as_str)));
         scalar.chain(aggregate).chain(window).chain(["unnest"])
     }
 }
 
 /// The error for a function that is not allowed.
 pub(super) fn refused(name: &str) -> Error {
-    let mut allowed: Vec<&str> = [SCALAR, GROWING, AGGREGATE, WINDOW].iter().flat_map(|list| list.split_whitespace()).collect();
+    let mut allowed: Vec<&str> = [SCALAR, GROWING, AGGREGATE, WINDOW]
+        .iter()
+        .flat_map(|list| list.split_whitespace())
+        .collect();
     allowed.push("unnest");
     allowed.sort_unstable();
     allowed.dedup();
-    Error::Invalid(format!("the function \"{name}\" is not allowed in queries. These are: {}", allowed.join(", ")))
+    Error::Invalid(format!(
+        "the function \"{name}\" is not allowed in queries. These are: {}",
+        allowed.join(", ")
+    ))
 }
 
 #[cfg(test)]
@@ -107,14 +132,23 @@ mod tests {
         let scalar: Vec<&str> = functions.scalar.iter().map(|f| f.name()).collect();
         let aggregate: Vec<&str> = functions.aggregate.iter().map(|f| f.name()).collect();
         let window: Vec<&str> = functions.window.iter().map(|f| f.name()).collect();
-        for (lists, found) in [(vec![SCALAR, GROWING], scalar), (vec![AGGREGATE], aggregate), (vec![WINDOW], window)] {
+        for (lists, found) in
+            [(vec![SCALAR, GROWING], scalar), (vec![AGGREGATE], aggregate), (vec![WINDOW], window)]
+        {
             for name in lists.iter().flat_map(|list| list.split_whitespace()) {
                 assert_eq!(found.iter().filter(|found| **found == name).count(), 1, "{name}");
             }
         }
-        for dangerous in
-            ["range", "generate_series", "array_repeat", "array_resize", "levenshtein", "array_has_any", "named_struct", "random"]
-        {
+        for dangerous in [
+            "range",
+            "generate_series",
+            "array_repeat",
+            "array_resize",
+            "levenshtein",
+            "array_has_any",
+            "named_struct",
+            "random",
+        ] {
             assert!(functions.names().all(|name| name != dangerous), "{dangerous}");
         }
     }

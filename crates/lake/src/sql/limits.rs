@@ -17,6 +17,11 @@ pub struct SqlLimits {
 
 impl Default for SqlLimits {
     fn default() -> Self {
-        Self { deadline: Duration::from_secs(300), at_once: 4, memory_bytes: 256 << 20, spill_bytes: 16 << 30 }
+        Self {
+            deadline: Duration::from_secs(300),
+            at_once: 4,
+            memory_bytes: 256 << 20,
+            spill_bytes: 16 << 30,
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! A table of the lake as DataFusion sees it: one partition a core, only the columns and files that the query needs.
+//! A table of the lake as DataFusion sees it: one partition a core, only the columns and files that
+//! the query needs.
 
 use super::filter::condition;
 use crate::plan::{self, Scan};
@@ -14,7 +15,9 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_expr::EquivalenceProperties;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
+};
 use futures::TryStreamExt;
 use std::any::Any;
 use std::fmt;
@@ -43,7 +46,10 @@ impl TableProvider for LakeTable {
         TableType::Base
     }
 
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
         let schema = self.0.metadata().current_schema();
         let of = |filter: &&Expr| match condition(filter, schema) {
             Some(_) => TableProviderFilterPushDown::Inexact,
@@ -63,11 +69,17 @@ impl TableProvider for LakeTable {
         let all: Vec<usize> = (0..schema.fields().len()).collect();
         let wanted = projection.unwrap_or(&all);
         let columns: Vec<String> = wanted.iter().map(|&i| schema.field(i).name().clone()).collect();
-        let conditions: Vec<_> = filters.iter().filter_map(|f| condition(f, self.0.metadata().current_schema())).collect();
+        let conditions: Vec<_> = filters
+            .iter()
+            .filter_map(|f| condition(f, self.0.metadata().current_schema()))
+            .collect();
         let partitions = state.config().target_partitions();
         let planned = plan::plan(&self.0, &conditions, None).await;
         let scan = planned.and_then(|planned| planned.scan(&self.0, &columns, partitions));
-        Ok(Arc::new(LakeScan::new(self.0.name(), scan.map_err(|e| DataFusionError::External(Box::new(e)))?)))
+        Ok(Arc::new(LakeScan::new(
+            self.0.name(),
+            scan.map_err(|e| DataFusionError::External(Box::new(e)))?,
+        )))
     }
 }
 
@@ -92,7 +104,13 @@ impl LakeScan {
 
 impl fmt::Debug for LakeScan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LakeScan: table={}, files={}, partitions={}", self.table, self.scan.files(), self.scan.partition_count())
+        write!(
+            f,
+            "LakeScan: table={}, files={}, partitions={}",
+            self.table,
+            self.scan.files(),
+            self.scan.partition_count()
+        )
     }
 }
 
@@ -119,12 +137,16 @@ impl ExecutionPlan for LakeScan {
         Vec::new()
     }
 
-    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+    fn with_new_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(self)
     }
 
     fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let batches = self.scan.stream(partition).map_err(|e| DataFusionError::External(Box::new(e)));
+        let batches =
+            self.scan.stream(partition).map_err(|e| DataFusionError::External(Box::new(e)));
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.scan.schema().clone(), batches)))
     }
 

@@ -41,7 +41,9 @@ impl Drop for Shared {
 impl SqlRuntime {
     pub(crate) fn limit(&self, limits: SqlLimits) {
         if self.limits.set(limits).is_err() {
-            tracing::error!("limits of queries were set after the first query: the earlier ones stay");
+            tracing::error!(
+                "limits of queries were set after the first query: the earlier ones stay"
+            );
         }
     }
 
@@ -54,11 +56,20 @@ impl SqlRuntime {
             return Ok(shared);
         }
         let limits = self.limits();
-        let threads = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("sql").on_thread_start(give_way).build();
-        let threads = threads.map_err(|e| Error::Unavailable(format!("no threads for queries: {e}")))?;
-        let disk =
-            DiskManagerBuilder::default().with_mode(DiskManagerMode::OsTmpDirectory).with_max_temp_directory_size(limits.spill_bytes);
-        let environment = RuntimeEnvBuilder::new().with_disk_manager_builder(disk).build_arc().map_err(|e| failure(&e));
+        let threads = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .thread_name("sql")
+            .on_thread_start(give_way)
+            .build();
+        let threads =
+            threads.map_err(|e| Error::Unavailable(format!("no threads for queries: {e}")))?;
+        let disk = DiskManagerBuilder::default()
+            .with_mode(DiskManagerMode::OsTmpDirectory)
+            .with_max_temp_directory_size(limits.spill_bytes);
+        let environment = RuntimeEnvBuilder::new()
+            .with_disk_manager_builder(disk)
+            .build_arc()
+            .map_err(|e| failure(&e));
         let made = Shared {
             threads: Some(threads),
             environment: environment?,
@@ -70,7 +81,9 @@ impl SqlRuntime {
 
     pub(super) fn threads(&self) -> Result<Handle> {
         let threads = self.shared()?.threads.as_ref().map(Runtime::handle);
-        threads.cloned().ok_or_else(|| Error::Unavailable("queries have ended with the process".to_owned()))
+        threads
+            .cloned()
+            .ok_or_else(|| Error::Unavailable("queries have ended with the process".to_owned()))
     }
 
     /// Memory of one query's own, the disk of all.

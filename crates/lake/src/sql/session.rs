@@ -1,4 +1,5 @@
-//! One query's session: only the app's tables that it names, bounded memory, nothing that reads files.
+//! One query's session: only the app's tables that it names, bounded memory, nothing that reads
+//! files.
 
 use super::as_of::ALL;
 use super::bounded::{BATCH_ROWS, Room};
@@ -12,7 +13,9 @@ use crate::lake::Lake;
 use crate::layout::{self, Partition};
 use crate::table::Table;
 use crate::{Error, Result};
-use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, TableProvider};
+use datafusion::catalog::{
+    CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, TableProvider,
+};
 use datafusion::common::{Column, JoinType, ScalarValue};
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::execution::TaskContext;
@@ -41,13 +44,27 @@ pub(super) struct Planned {
 
 impl Lake {
     /// Parses and plans a query. Nothing of it runs but what its constants come to.
-    pub(super) async fn planned(&self, app: &AppId, query: &str, at: &[(&str, TimestampMs)]) -> Result<Planned> {
+    pub(super) async fn planned(
+        &self,
+        app: &AppId,
+        query: &str,
+        at: &[(&str, TimestampMs)],
+    ) -> Result<Planned> {
         let (lake, app, query) = (self.clone(), app.clone(), query.to_owned());
-        let at: Vec<(String, TimestampMs)> = at.iter().map(|(table, at)| ((*table).to_owned(), *at)).collect();
-        on_deep_stack(self.warehouse().sql.threads()?, move || async move { lake.prepare(&app, &query, &at).await }).await
+        let at: Vec<(String, TimestampMs)> =
+            at.iter().map(|(table, at)| ((*table).to_owned(), *at)).collect();
+        on_deep_stack(self.warehouse().sql.threads()?, move || async move {
+            lake.prepare(&app, &query, &at).await
+        })
+        .await
     }
 
-    async fn prepare(&self, app: &AppId, query: &str, at: &[(String, TimestampMs)]) -> Result<Planned> {
+    async fn prepare(
+        &self,
+        app: &AppId,
+        query: &str,
+        at: &[(String, TimestampMs)],
+    ) -> Result<Planned> {
         let statement = guard::read_only(query)?;
         let room = Arc::new(Room::default());
         let functions = Functions::new(&room);
@@ -55,17 +72,28 @@ impl Lake {
         let context = self.session(app, &statement, at, &functions).await?;
         let state = context.state();
         let plan = state.statement_to_plan(statement).await.map_err(|e| failure(&e))?;
-        let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        let options = SQLOptions::new()
+            .with_allow_ddl(false)
+            .with_allow_dml(false)
+            .with_allow_statements(false);
         options.verify_plan(&plan).map_err(|e| failure(&e))?;
         extent::check(&plan)?;
         guard::shallow(&plan)?;
-        let analyzed = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).map_err(|e| failure(&e))?;
+        let analyzed = state
+            .analyzer()
+            .execute_and_check(plan, state.config_options(), |_, _| {})
+            .map_err(|e| failure(&e))?;
         let bounded = extent::bounded(analyzed, &functions)?;
         room.share(extent::growing_calls(&bounded)?);
-        let optimized = state.optimizer().optimize(bounded, &state, |_, _| {}).map_err(|e| failure(&e))?;
+        let optimized =
+            state.optimizer().optimize(bounded, &state, |_, _| {}).map_err(|e| failure(&e))?;
         extent::check(&optimized)?;
         room.share(extent::growing_calls(&optimized)?);
-        let plan = state.query_planner().create_physical_plan(&optimized, &state).await.map_err(|e| failure(&e))?;
+        let plan = state
+            .query_planner()
+            .create_physical_plan(&optimized, &state)
+            .await
+            .map_err(|e| failure(&e))?;
         let watch = Arc::new(Watch::default());
         let plan = watched(&plan, &watch).map_err(|e| failure(&e))?;
         Ok(Planned { plan, watch, context: state.task_ctx() })
@@ -87,7 +115,8 @@ impl Lake {
             .with_target_partitions(cores);
         config.options_mut().sql_parser.map_string_types_to_utf8view = false;
         config.options_mut().execution.enable_recursive_ctes = false;
-        // The lake's scans take no filters of joins that are made while they run, and a join that is put under watch begins without one.
+        // The lake's scans take no filters of joins that are made while they run, and a join that
+        // is put under watch begins without one.
         config.options_mut().optimizer.enable_dynamic_filter_pushdown = false;
         config.options_mut().optimizer.enable_join_dynamic_filter_pushdown = false;
         let state = SessionStateBuilder::new()
@@ -105,7 +134,11 @@ impl Lake {
         let schema = MemorySchemaProvider::new();
         for (name, table) in tables {
             let as_of = at.iter().find(|(seen, _)| *seen == name).map(|(_, at)| *at);
-            let gone = if ALL_ROWS.contains(&table.name()) { self.table(app, layout::USER_CHANGES).await? } else { None };
+            let gone = if ALL_ROWS.contains(&table.name()) {
+                self.table(app, layout::USER_CHANGES).await?
+            } else {
+                None
+            };
             schema.register_table(name, provider(table, as_of, gone)?).map_err(|e| failure(&e))?;
         }
         let catalog = MemoryCatalogProvider::new();
@@ -116,10 +149,16 @@ impl Lake {
     }
 
     /// Handles of the tables that the query reads, by the names that it has for them.
-    async fn named_tables(&self, app: &AppId, state: &SessionState, statement: &Statement) -> Result<Vec<(String, Table)>> {
+    async fn named_tables(
+        &self,
+        app: &AppId,
+        state: &SessionState,
+        statement: &Statement,
+    ) -> Result<Vec<(String, Table)>> {
         let mut named = BTreeSet::new();
         for reference in state.resolve_table_references(statement).map_err(|e| failure(&e))? {
-            let own = reference.catalog().is_none_or(|c| c == CATALOG) && reference.schema().is_none_or(|s| s == app.as_str());
+            let own = reference.catalog().is_none_or(|c| c == CATALOG)
+                && reference.schema().is_none_or(|s| s == app.as_str());
             if !own {
                 return Err(Error::Invalid(format!(
                     "the query reads {reference}, which is not of app {app}: only the app's own tables can be read"
@@ -137,7 +176,9 @@ impl Lake {
                 Some(table) => tables.push((name, table)),
                 None => {
                     let known = self.tables(app).await?.join(", ");
-                    return Err(Error::Invalid(format!("app {app} has no table {name}: it has {known}")));
+                    return Err(Error::Invalid(format!(
+                        "app {app} has no table {name}: it has {known}"
+                    )));
                 }
             }
         }
@@ -145,32 +186,46 @@ impl Lake {
     }
 }
 
-/// Parsing and planning recurse as deep as the query nests, which its writer chooses: they get a stack that the longest query accepted
-/// cannot fill. (Memory of a stack is only taken where it is touched.)
-async fn on_deep_stack<T, F>(runtime: Handle, work: impl FnOnce() -> F + Send + 'static) -> Result<T>
+/// Parsing and planning recurse as deep as the query nests, which its writer chooses: they get a
+/// stack that the longest query accepted cannot fill. (Memory of a stack is only taken where it is
+/// touched.)
+async fn on_deep_stack<T, F>(
+    runtime: Handle,
+    work: impl FnOnce() -> F + Send + 'static,
+) -> Result<T>
 where
     F: Future<Output = Result<T>>,
     T: Send + 'static,
 {
     let (give, take) = tokio::sync::oneshot::channel();
-    let thread = std::thread::Builder::new().name("taghouse-sql".to_owned()).stack_size(PLANNING_STACK_BYTES);
+    let thread = std::thread::Builder::new()
+        .name("taghouse-sql".to_owned())
+        .stack_size(PLANNING_STACK_BYTES);
     let run = move || {
         give_way();
         drop(give.send(runtime.block_on(work())));
     };
     thread.spawn(run).map_err(|e| Error::Unavailable(format!("no thread for the query: {e}")))?;
-    take.await.map_err(|_| Error::Internal("internal error: planning of the query failed".to_owned()))?
+    take.await
+        .map_err(|_| Error::Internal("internal error: planning of the query failed".to_owned()))?
 }
 
-/// The table, or a view of what was known of it. Of the users who went, as `changes` has them, it has what is newer only.
-fn provider(table: Table, as_of: Option<TimestampMs>, changes: Option<Table>) -> Result<Arc<dyn TableProvider>> {
+/// The table, or a view of what was known of it. Of the users who went, as `changes` has them, it
+/// has what is newer only.
+fn provider(
+    table: Table,
+    as_of: Option<TimestampMs>,
+    changes: Option<Table>,
+) -> Result<Arc<dyn TableProvider>> {
     if as_of.is_none() && changes.is_none() {
         return Ok(Arc::new(LakeTable(table)));
     }
     let condition = as_of.map(|as_of| before(&table, as_of)).transpose()?;
     let name = table.name().to_owned();
-    let plan = LogicalPlanBuilder::scan(&name, provider_as_source(Arc::new(LakeTable(table))), None);
-    let plan = plan.and_then(|plan| condition.map_or(Ok(plan.clone()), |condition| plan.filter(condition)));
+    let plan =
+        LogicalPlanBuilder::scan(&name, provider_as_source(Arc::new(LakeTable(table))), None);
+    let plan = plan
+        .and_then(|plan| condition.map_or(Ok(plan.clone()), |condition| plan.filter(condition)));
     let plan = plan.and_then(|plan| match changes {
         Some(changes) => without_gone(plan, &name, changes),
         None => Ok(plan),
@@ -180,23 +235,37 @@ fn provider(table: Table, as_of: Option<TimestampMs>, changes: Option<Table>) ->
 }
 
 /// The rows that are newer than the deletion of their user, and came after it.
-fn without_gone(rows: LogicalPlanBuilder, name: &str, changes: Table) -> datafusion::error::Result<LogicalPlanBuilder> {
+fn without_gone(
+    rows: LogicalPlanBuilder,
+    name: &str,
+    changes: Table,
+) -> datafusion::error::Result<LogicalPlanBuilder> {
     let of = |column: &str| col(Column::new(Some(name), column));
-    let gone = LogicalPlanBuilder::scan(layout::USER_CHANGES, provider_as_source(Arc::new(LakeTable(changes))), None)?
-        .filter(col("tag").is_null())?
-        .project(vec![col("user_id").alias("gone_user"), col("time").alias("gone_at")])?;
+    let gone = LogicalPlanBuilder::scan(
+        layout::USER_CHANGES,
+        provider_as_source(Arc::new(LakeTable(changes))),
+        None,
+    )?
+    .filter(col("tag").is_null())?
+    .project(vec![col("user_id").alias("gone_user"), col("time").alias("gone_at")])?;
     let older = of("time").lt_eq(col("gone_at")).or(of("received_at").lt_eq(col("gone_at")));
     gone.join_on(rows.build()?, JoinType::RightAnti, [col("gone_user").eq(of("user_id")), older])
 }
 
 /// The condition on rows that were known at an instant.
 fn before(table: &Table, as_of: TimestampMs) -> Result<Expr> {
-    let micros = as_of.checked_mul(1000).ok_or_else(|| Error::Invalid(format!("{as_of} ms is not a valid as-of time")))?;
+    let micros = as_of
+        .checked_mul(1000)
+        .ok_or_else(|| Error::Invalid(format!("{as_of} ms is not a valid as-of time")))?;
     let instant = lit(ScalarValue::TimestampMicrosecond(Some(micros), Some("+00:00".into())));
     match table.partition() {
         Partition::Identity(column) => Ok(col(column).eq(instant)),
         Partition::Day(column) => Ok(col(column).lt(instant)),
-        Partition::None if table.arrow_schema().field_with_name("time").is_ok() => Ok(col("time").lt(instant)),
-        Partition::None => Err(Error::Invalid(format!("table {} has no time to see it as of", table.name()))),
+        Partition::None if table.arrow_schema().field_with_name("time").is_ok() => {
+            Ok(col("time").lt(instant))
+        }
+        Partition::None => {
+            Err(Error::Invalid(format!("table {} has no time to see it as of", table.name())))
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! A plan under watch: no batch is wider, no join, list or window holds more than it may, and every step ends soon after the query shall end.
+//! A plan under watch: no batch is wider, no join, list or window holds more than it may, and every
+//! step ends soon after the query shall end.
 
 use super::bounded::BATCH_ROWS;
 use super::width::{batch_bytes, list_items, widest_row};
@@ -46,7 +47,11 @@ impl Watch {
     }
 
     fn check(&self) -> Result<()> {
-        if self.0.load(Ordering::Relaxed) { Err(invalid("the query was ended".to_owned())) } else { Ok(()) }
+        if self.0.load(Ordering::Relaxed) {
+            Err(invalid("the query was ended".to_owned()))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -54,10 +59,19 @@ impl Watch {
 ///
 /// # Errors
 /// DataFusion's; a defect.
-pub(super) fn watched(plan: &Arc<dyn ExecutionPlan>, watch: &Arc<Watch>) -> Result<Arc<dyn ExecutionPlan>> {
-    let joins = plan.as_any().is::<CrossJoinExec>() || plan.as_any().is::<HashJoinExec>() || plan.as_any().is::<NestedLoopJoinExec>();
+pub(super) fn watched(
+    plan: &Arc<dyn ExecutionPlan>,
+    watch: &Arc<Watch>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let joins = plan.as_any().is::<CrossJoinExec>()
+        || plan.as_any().is::<HashJoinExec>()
+        || plan.as_any().is::<NestedLoopJoinExec>();
     let window = plan.as_any().is::<WindowAggExec>() || plan.as_any().is::<BoundedWindowAggExec>();
-    let held = Arc::new((0..plan.properties().output_partitioning().partition_count()).map(|_| Rows::default()).collect::<Vec<_>>());
+    let held = Arc::new(
+        (0..plan.properties().output_partitioning().partition_count())
+            .map(|_| Rows::default())
+            .collect::<Vec<_>>(),
+    );
     let input = |child: &Arc<dyn ExecutionPlan>| -> Result<Arc<dyn ExecutionPlan>> {
         let child = watched(child, watch)?;
         let place = match () {
@@ -69,27 +83,43 @@ pub(super) fn watched(plan: &Arc<dyn ExecutionPlan>, watch: &Arc<Watch>) -> Resu
         Ok(Arc::new(Watched { input: child, watch: watch.clone(), place }))
     };
     let children = plan.children().into_iter().map(input).collect::<Result<Vec<_>>>()?;
-    let plan = if children.is_empty() { plan.clone() } else { plan.clone().with_new_children(children)? };
+    let plan = if children.is_empty() {
+        plan.clone()
+    } else {
+        plan.clone().with_new_children(children)?
+    };
     let plan = heeding(plan, watch)?;
     let place = if window { Place::BehindWindow(held) } else { Place::Anywhere };
     Ok(Arc::new(Watched { input: plan, watch: watch.clone(), place }))
 }
 
-/// A join whose condition ends with the query: one that holds for no pair keeps the join busy without a batch.
+/// A join whose condition ends with the query: one that holds for no pair keeps the join busy
+/// without a batch.
 fn heeding(plan: Arc<dyn ExecutionPlan>, watch: &Arc<Watch>) -> Result<Arc<dyn ExecutionPlan>> {
     let heeding = |filter: &JoinFilter| {
-        let expression = Arc::new(Heeding { inner: filter.expression().clone(), watch: watch.clone() });
+        let expression =
+            Arc::new(Heeding { inner: filter.expression().clone(), watch: watch.clone() });
         JoinFilter::new(expression, filter.column_indices().to_vec(), filter.schema().clone())
     };
     if let Some(join) = plan.as_any().downcast_ref::<NestedLoopJoinExec>() {
         let filter = match (join.filter(), join.join_type()) {
             (Some(filter), _) => heeding(filter),
-            (None, JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full) => return Ok(plan),
-            (None, _) => heeding(&JoinFilter::new(lit(true), Vec::new(), Arc::new(Schema::empty()))),
+            (None, JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full) => {
+                return Ok(plan);
+            }
+            (None, _) => {
+                heeding(&JoinFilter::new(lit(true), Vec::new(), Arc::new(Schema::empty())))
+            }
         };
         let projection = join.projection().as_ref().map(|columns| columns.to_vec());
         let (left, right) = (join.left().clone(), join.right().clone());
-        return Ok(Arc::new(NestedLoopJoinExec::try_new(left, right, Some(filter), join.join_type(), projection)?));
+        return Ok(Arc::new(NestedLoopJoinExec::try_new(
+            left,
+            right,
+            Some(filter),
+            join.join_type(),
+            projection,
+        )?));
     }
     match plan.as_any().downcast_ref::<HashJoinExec>() {
         Some(join) => match join.filter() {
@@ -149,7 +179,10 @@ impl PhysicalExpr for Heeding {
         vec![&self.inner]
     }
 
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn PhysicalExpr>>,
+    ) -> Result<Arc<dyn PhysicalExpr>> {
         let inner = children.into_iter().next().unwrap_or_else(|| self.inner.clone());
         Ok(Arc::new(Self { inner, watch: self.watch.clone() }))
     }
@@ -214,18 +247,28 @@ impl ExecutionPlan for Watched {
         vec![&self.input]
     }
 
-    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+    fn with_new_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         // It is put in when the plan is finished.
         Ok(self)
     }
 
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let reservation = MemoryConsumer::new(format!("rows of a window[{partition}]")).register(context.memory_pool());
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let reservation = MemoryConsumer::new(format!("rows of a window[{partition}]"))
+            .register(context.memory_pool());
         let look: Look = match &self.place {
             Place::Anywhere => Look::Anywhere,
             Place::BeforeJoin => Look::BeforeJoin,
             Place::BeforeLists => Look::BeforeLists,
-            Place::BeforeWindow(rows) => Look::BeforeWindow { rows: rows.clone(), partition, reservation, row_bytes: 0 },
+            Place::BeforeWindow(rows) => {
+                Look::BeforeWindow { rows: rows.clone(), partition, reservation, row_bytes: 0 }
+            }
             Place::BehindWindow(rows) => Look::BehindWindow { rows: rows.clone(), partition },
         };
         let (watch, mut look) = (self.watch.clone(), look);
@@ -248,22 +291,39 @@ enum Look {
     Anywhere,
     BeforeJoin,
     BeforeLists,
-    BeforeWindow { rows: Arc<Vec<Rows>>, partition: usize, reservation: MemoryReservation, row_bytes: usize },
-    BehindWindow { rows: Arc<Vec<Rows>>, partition: usize },
+    BeforeWindow {
+        rows: Arc<Vec<Rows>>,
+        partition: usize,
+        reservation: MemoryReservation,
+        row_bytes: usize,
+    },
+    BehindWindow {
+        rows: Arc<Vec<Rows>>,
+        partition: usize,
+    },
 }
 
 impl Look {
     fn at(&mut self, batch: &RecordBatch) -> Result<()> {
         match self {
-            Self::Anywhere => within(batch_bytes(batch), MAX_BATCH_BYTES, "rows of a step of the query"),
-            Self::BeforeJoin => within(widest_row(batch).saturating_mul(BATCH_ROWS), MAX_REPEATED_BYTES, "joined rows"),
-            Self::BeforeLists => {
-                within(widest_row(batch).saturating_mul(list_items(batch)), MAX_REPEATED_BYTES, "rows of the items of lists")
+            Self::Anywhere => {
+                within(batch_bytes(batch), MAX_BATCH_BYTES, "rows of a step of the query")
             }
+            Self::BeforeJoin => within(
+                widest_row(batch).saturating_mul(BATCH_ROWS),
+                MAX_REPEATED_BYTES,
+                "joined rows",
+            ),
+            Self::BeforeLists => within(
+                widest_row(batch).saturating_mul(list_items(batch)),
+                MAX_REPEATED_BYTES,
+                "rows of the items of lists",
+            ),
             Self::BeforeWindow { rows, partition, reservation, row_bytes } => {
                 let Some(rows) = rows.get(*partition) else { return Ok(()) };
                 *row_bytes = (batch_bytes(batch) / batch.num_rows().max(1)).max(*row_bytes);
-                let taken = rows.taken.fetch_add(batch.num_rows(), Ordering::Relaxed) + batch.num_rows();
+                let taken =
+                    rows.taken.fetch_add(batch.num_rows(), Ordering::Relaxed) + batch.num_rows();
                 let held = taken.saturating_sub(rows.given.load(Ordering::Relaxed));
                 reservation.try_resize(held.saturating_mul(*row_bytes))
             }

@@ -21,16 +21,26 @@ pub(super) fn widest_row(batch: &RecordBatch) -> usize {
 
 /// The bytes of the array's widest value, or a little more.
 pub(super) fn widest(array: &dyn Array) -> usize {
-    let longest = |offsets: &[i32]| offsets.windows(2).map(|pair| (pair[1] - pair[0]).unsigned_abs() as usize).max().unwrap_or(0);
+    let longest = |offsets: &[i32]| {
+        offsets
+            .windows(2)
+            .map(|pair| (pair[1] - pair[0]).unsigned_abs() as usize)
+            .max()
+            .unwrap_or(0)
+    };
     match array.data_type() {
         DataType::Utf8 => longest(array.as_string::<i32>().value_offsets()),
         DataType::Binary => longest(array.as_binary::<i32>().value_offsets()),
-        DataType::Utf8View => array.as_string_view().iter().flatten().map(str::len).max().unwrap_or(0),
+        DataType::Utf8View => {
+            array.as_string_view().iter().flatten().map(str::len).max().unwrap_or(0)
+        }
         DataType::List(_) => {
             let list = array.as_list::<i32>();
             longest(list.value_offsets()).saturating_mul(widest(list.values().as_ref()))
         }
-        DataType::Struct(_) => array.as_struct().columns().iter().map(|column| widest(column)).sum(),
+        DataType::Struct(_) => {
+            array.as_struct().columns().iter().map(|column| widest(column)).sum()
+        }
         other => match other.primitive_width() {
             Some(width) => width,
             // Of any other kind a row is taken to be all of them.
@@ -39,12 +49,16 @@ pub(super) fn widest(array: &dyn Array) -> usize {
     }
 }
 
-/// How many items each list of the batch holds at most in one row, added up over its rows; 0 without lists.
+/// How many items each list of the batch holds at most in one row, added up over its rows; 0
+/// without lists.
 pub(super) fn list_items(batch: &RecordBatch) -> usize {
     let of = |column: &dyn Array| match column.data_type() {
         DataType::List(_) => {
             let offsets = column.as_list::<i32>().value_offsets();
-            offsets.last().zip(offsets.first()).map_or(0, |(last, first)| (last - first).unsigned_abs() as usize)
+            offsets
+                .last()
+                .zip(offsets.first())
+                .map_or(0, |(last, first)| (last - first).unsigned_abs() as usize)
         }
         DataType::LargeList(_) | DataType::FixedSizeList(..) => bytes(column),
         _ => 0,

@@ -1,15 +1,18 @@
-//! What the words of a query ask for, before anything is made of them: functions, patterns, how often tables are read.
+//! What the words of a query ask for, before anything is made of them: functions, patterns, how
+//! often tables are read.
 
 use super::functions::{Functions, refused};
 use crate::{Error, Result};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, Query, Value, Visit, Visitor,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName,
+    Query, Value, Visit, Visitor,
 };
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
-/// A query that is named in WITH is planned once for each place that reads it, and so are those that it reads.
+/// A query that is named in WITH is planned once for each place that reads it, and so are those
+/// that it reads.
 const MAX_READS: u64 = 200;
 /// A text may end up in every row.
 const MAX_TEXT_BYTES: usize = 4 << 10;
@@ -25,7 +28,8 @@ const MAX_REGEX_BYTES: usize = 128 << 10;
 pub(super) fn check(statement: &Statement, functions: &Functions) -> Result<()> {
     let Statement::Statement(inner) = statement else { return Ok(()) };
     let allowed = functions.names().collect();
-    let mut reader = Reader { allowed, within: Vec::new(), reads_of: HashMap::new(), named: HashMap::new() };
+    let mut reader =
+        Reader { allowed, within: Vec::new(), reads_of: HashMap::new(), named: HashMap::new() };
     match inner.visit(&mut reader) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
@@ -59,8 +63,11 @@ impl Reader<'_> {
             regular(argument(1), &name)?;
         }
         // Values of fixed size are as large as their type says, be they null.
-        if name == "arrow_cast" && argument(1).and_then(text).is_none_or(|ty| ty.contains("Fixed")) {
-            return Err(Error::Invalid("arrow_cast takes a type without \"Fixed\" in single quotes".to_owned()));
+        if name == "arrow_cast" && argument(1).and_then(text).is_none_or(|ty| ty.contains("Fixed"))
+        {
+            return Err(Error::Invalid(
+                "arrow_cast takes a type without \"Fixed\" in single quotes".to_owned(),
+            ));
         }
         Ok(())
     }
@@ -68,16 +75,22 @@ impl Reader<'_> {
     fn expression(&self, expression: &Expr) -> Result<()> {
         match expression {
             Expr::Function(function) => self.function(function),
-            Expr::Cube(_) | Expr::Rollup(_) | Expr::GroupingSets(_) => {
-                Err(Error::Invalid("CUBE, ROLLUP and GROUPING SETS are not allowed: group by columns".to_owned()))
+            Expr::Cube(_) | Expr::Rollup(_) | Expr::GroupingSets(_) => Err(Error::Invalid(
+                "CUBE, ROLLUP and GROUPING SETS are not allowed: group by columns".to_owned(),
+            )),
+            Expr::Like { pattern, .. } | Expr::ILike { pattern, .. } => {
+                literal(Some(pattern.as_ref()), "LIKE").map(|_| ())
             }
-            Expr::Like { pattern, .. } | Expr::ILike { pattern, .. } => literal(Some(pattern.as_ref()), "LIKE").map(|_| ()),
-            Expr::SimilarTo { pattern, .. } | Expr::RLike { pattern, .. } => regular(Some(pattern.as_ref()), "SIMILAR TO"),
+            Expr::SimilarTo { pattern, .. } | Expr::RLike { pattern, .. } => {
+                regular(Some(pattern.as_ref()), "SIMILAR TO")
+            }
             Expr::BinaryOp { op, right, .. } => match op {
                 BinaryOperator::PGRegexMatch
                 | BinaryOperator::PGRegexIMatch
                 | BinaryOperator::PGRegexNotMatch
-                | BinaryOperator::PGRegexNotIMatch => regular(Some(right.as_ref()), &op.to_string()),
+                | BinaryOperator::PGRegexNotIMatch => {
+                    regular(Some(right.as_ref()), &op.to_string())
+                }
                 _ => Ok(()),
             },
             _ => Ok(()),
@@ -96,7 +109,10 @@ impl Visitor for Reader<'_> {
                 ));
             }
             for cte in &with.cte_tables {
-                self.named.insert(std::ptr::from_ref(cte.query.as_ref()), cte.alias.name.value.to_lowercase());
+                self.named.insert(
+                    std::ptr::from_ref(cte.query.as_ref()),
+                    cte.alias.name.value.to_lowercase(),
+                );
             }
         }
         self.within.push(0);
@@ -123,7 +139,11 @@ impl Visitor for Reader<'_> {
     }
 
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<Error> {
-        let name = relation.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.to_lowercase());
+        let name = relation
+            .0
+            .last()
+            .and_then(|part| part.as_ident())
+            .map(|ident| ident.value.to_lowercase());
         let reads = name.and_then(|name| self.reads_of.get(&name).copied()).unwrap_or(1);
         if let Some(within) = self.within.last_mut() {
             *within = within.saturating_add(reads);
@@ -137,10 +157,12 @@ impl Visitor for Reader<'_> {
 
     fn pre_visit_value(&mut self, value: &Value) -> ControlFlow<Error> {
         match value.clone().into_string() {
-            Some(text) if text.len() > MAX_TEXT_BYTES => ControlFlow::Break(Error::Invalid(format!(
-                "a text of the query has {} bytes, more than {MAX_TEXT_BYTES}: put it into the data",
-                text.len()
-            ))),
+            Some(text) if text.len() > MAX_TEXT_BYTES => {
+                ControlFlow::Break(Error::Invalid(format!(
+                    "a text of the query has {} bytes, more than {MAX_TEXT_BYTES}: put it into the data",
+                    text.len()
+                )))
+            }
             _ => ControlFlow::Continue(()),
         }
     }
@@ -158,9 +180,10 @@ fn text(expression: &Expr) -> Option<String> {
 fn literal(pattern: Option<&Expr>, of: &str) -> Result<String> {
     match pattern.and_then(text) {
         Some(pattern) if pattern.len() <= MAX_PATTERN_BYTES => Ok(pattern),
-        Some(pattern) => {
-            Err(Error::Invalid(format!("the pattern of {of} has {} bytes, more than {MAX_PATTERN_BYTES}: shorten it", pattern.len())))
-        }
+        Some(pattern) => Err(Error::Invalid(format!(
+            "the pattern of {of} has {} bytes, more than {MAX_PATTERN_BYTES}: shorten it",
+            pattern.len()
+        ))),
         None => Err(Error::Invalid(format!(
             "the pattern of {of} must be a text in single quotes, not computed: use contains, starts_with or strpos to look for a computed text"
         ))),
@@ -171,9 +194,11 @@ fn regular(pattern: Option<&Expr>, of: &str) -> Result<()> {
     let pattern = literal(pattern, of)?;
     match regex::RegexBuilder::new(&pattern).size_limit(MAX_REGEX_BYTES).build() {
         Ok(_) => Ok(()),
-        Err(regex::Error::CompiledTooBig(_)) => {
-            Err(Error::Invalid(format!("the regular expression '{pattern}' of {of} is too large: use smaller repetitions")))
-        }
-        Err(error) => Err(Error::Invalid(format!("the regular expression '{pattern}' of {of} is not valid: {error}"))),
+        Err(regex::Error::CompiledTooBig(_)) => Err(Error::Invalid(format!(
+            "the regular expression '{pattern}' of {of} is too large: use smaller repetitions"
+        ))),
+        Err(error) => Err(Error::Invalid(format!(
+            "the regular expression '{pattern}' of {of} is not valid: {error}"
+        ))),
     }
 }

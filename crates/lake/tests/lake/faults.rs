@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use taghouse_catalog::{
-    AuditEntry, AuditQuery, AuditRecord, Catalog, Change, IngestedFile, KeyRecord, Pointer, Result, RunRecord, SqliteCatalog,
-    StoredDefinition,
+    AuditEntry, AuditQuery, AuditRecord, Catalog, Change, IngestedFile, KeyRecord, Pointer, Result,
+    RunRecord, SqliteCatalog, StoredDefinition,
 };
 use taghouse_disk::rehearsal::Rehearsal;
 use taghouse_lake::{Error, Lake, layout};
@@ -19,7 +19,8 @@ async fn a_crash_between_data_files_and_commit_changes_nothing() {
     let files = write(&table, vec![event_rows(10, 10, DEC_1)]).await;
     std::mem::forget(files);
     // A new process.
-    let lake = Lake::open(house.catalog.clone(), &house.folder.path().join("lake"), clock()).unwrap();
+    let lake =
+        Lake::open(house.catalog.clone(), &house.folder.path().join("lake"), clock()).unwrap();
     let again = lake.table(&house.app, "events").await.unwrap().unwrap();
     assert_eq!(quantities(&again).await, (0..10).collect::<Vec<_>>());
     let files = write(&again, vec![event_rows(10, 10, DEC_1)]).await;
@@ -33,7 +34,8 @@ async fn a_crash_between_data_files_and_commit_changes_nothing() {
 async fn writers_at_once_all_get_in() {
     let house = Arc::new(House::new().await);
     let events = house.events().await;
-    let tag = house.lake.ensure(&house.app, &layout::tag(&name("n"), ValueType::Int)).await.unwrap();
+    let tag =
+        house.lake.ensure(&house.app, &layout::tag(&name("n"), ValueType::Int)).await.unwrap();
     let writers = (0..6i64).map(|i| {
         let (house, events, tag) = (house.clone(), events.clone(), tag.clone());
         tokio::spawn(async move {
@@ -52,11 +54,15 @@ async fn writers_at_once_all_get_in() {
     assert_eq!(quantities(&now).await, (0..60).collect::<Vec<_>>());
     assert_eq!((now.rows(), now.snapshots().len()), (60, 6));
     let tag = house.table("tag_n").await;
-    let values = crate::support::numbers(&collect(tag.scan(&["value"]).plan(1).await.unwrap()).await, "value");
+    let values = crate::support::numbers(
+        &collect(tag.scan(&["value"]).plan(1).await.unwrap()).await,
+        "value",
+    );
     assert_eq!(values.len(), 5);
     assert_eq!(values[4], values[1] * 4, "one writer's values: {values:?}");
     // What losing attempts had written is gone: every manifest list belongs to a snapshot.
-    let lists = house.objects(".avro").iter().filter(|p| p.to_str().unwrap().contains("/snap-")).count();
+    let lists =
+        house.objects(".avro").iter().filter(|p| p.to_str().unwrap().contains("/snap-")).count();
     assert_eq!(lists, 12);
 }
 
@@ -66,7 +72,8 @@ async fn makers_of_one_table_at_once_agree() {
     let makers = (0..4).map(|i| {
         let house = house.clone();
         tokio::spawn(async move {
-            let properties = std::collections::BTreeMap::from([(name(&format!("p{i}")), ValueType::Int)]);
+            let properties =
+                std::collections::BTreeMap::from([(name(&format!("p{i}")), ValueType::Int)]);
             house.lake.ensure(&house.app, &layout::events(&properties)).await.unwrap()
         })
     });
@@ -98,9 +105,15 @@ async fn a_lost_or_cut_object_is_named() {
                 failures.push(e);
             }
         }
-        assert!(matches!(&failures[..], [Error::Corrupt { object, .. }] if object == lost.to_str().unwrap()), "{damage}: {failures:?}");
-        let (_, stream) = house.lake.sql(&house.app, "SELECT sum(quantity) FROM events", &[]).await.unwrap();
-        let Err(e) = futures::TryStreamExt::try_collect::<Vec<_>>(stream).await else { panic!("{damage}: SQL read it") };
+        assert!(
+            matches!(&failures[..], [Error::Corrupt { object, .. }] if object == lost.to_str().unwrap()),
+            "{damage}: {failures:?}"
+        );
+        let (_, stream) =
+            house.lake.sql(&house.app, "SELECT sum(quantity) FROM events", &[]).await.unwrap();
+        let Err(e) = futures::TryStreamExt::try_collect::<Vec<_>>(stream).await else {
+            panic!("{damage}: SQL read it")
+        };
         assert_eq!(e.kind(), ErrorKind::Corrupt, "{e}");
         assert!(e.to_string().contains(lost.to_str().unwrap()), "{e}");
     }
@@ -112,14 +125,15 @@ async fn a_lost_manifest_or_metadata_file_is_named() {
     let table = house.append(&house.events().await, event_rows(0, 10, DEC_1)).await;
     for kind in ["-m0-", "/snap-", ".metadata.json"] {
         let objects = house.objects("");
-        let path = objects
-            .iter()
-            .rev()
-            .find(|p| p.to_str().unwrap().contains(kind) && (kind != ".metadata.json" || p.to_str().unwrap() == table.metadata_location()));
+        let path = objects.iter().rev().find(|p| {
+            p.to_str().unwrap().contains(kind)
+                && (kind != ".metadata.json" || p.to_str().unwrap() == table.metadata_location())
+        });
         let path = path.unwrap();
         let bytes = std::fs::read(path).unwrap();
         std::fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
-        let lake = Lake::open(house.catalog.clone(), &house.folder.path().join("lake"), clock()).unwrap();
+        let lake =
+            Lake::open(house.catalog.clone(), &house.folder.path().join("lake"), clock()).unwrap();
         let failure = match lake.table(&house.app, "events").await {
             Err(e) => e,
             Ok(table) => table.unwrap().scan(&["quantity"]).plan(1).await.err().unwrap(),
@@ -246,7 +260,12 @@ async fn a_commit_outlasts_a_loss_of_power_and_none_is_made_after_a_failed_sync(
     }
     rehearsal.fail_no_more();
     house.append(&house.table("events").await, event_rows(10, 10, DEC_1)).await;
-    let tags = house.lake.ensure_derived(&house.app, &[layout::tag(&name("spend"), ValueType::Int)]).await.unwrap().remove(0);
+    let tags = house
+        .lake
+        .ensure_derived(&house.app, &[layout::tag(&name("spend"), ValueType::Int)])
+        .await
+        .unwrap()
+        .remove(0);
     house.append(&tags, tag_rows(DEC_1, 5, 1)).await;
     rehearsal.lose_power().unwrap();
     let lake = Lake::open(house.catalog.clone(), &root, clock()).unwrap();
@@ -254,7 +273,11 @@ async fn a_commit_outlasts_a_loss_of_power_and_none_is_made_after_a_failed_sync(
     assert_eq!(quantities(&table).await, (0..20).collect::<Vec<_>>());
     let tags = lake.table(&house.app, tags.name()).await.unwrap().unwrap();
     assert_eq!(
-        collect(tags.scan(&["user_id"]).plan(1).await.unwrap()).await.iter().map(arrow::record_batch::RecordBatch::num_rows).sum::<usize>(),
+        collect(tags.scan(&["user_id"]).plan(1).await.unwrap())
+            .await
+            .iter()
+            .map(arrow::record_batch::RecordBatch::num_rows)
+            .sum::<usize>(),
         5
     );
 }
@@ -281,7 +304,9 @@ async fn a_flipped_bit_of_any_object_is_found() {
     let house = House::new().await;
     let table = house.append(&house.events().await, event_rows(0, 1000, DEC_1)).await;
     let current = [table.metadata_location().to_owned()];
-    let kept = |path: &&std::path::PathBuf| !path.to_str().unwrap().ends_with(".json") || current[0] == path.to_str().unwrap();
+    let kept = |path: &&std::path::PathBuf| {
+        !path.to_str().unwrap().ends_with(".json") || current[0] == path.to_str().unwrap()
+    };
     let all = house.objects("");
     let objects: Vec<_> = all.iter().filter(kept).collect();
     assert!(objects.len() >= 4, "{objects:?}");
@@ -291,7 +316,9 @@ async fn a_flipped_bit_of_any_object_is_found() {
             let mut flipped = whole.clone();
             flipped[at] ^= 1 << (at % 8);
             std::fs::write(path, flipped).unwrap();
-            let lake = Lake::open(house.catalog.clone(), &house.folder.path().join("lake"), clock()).unwrap();
+            let lake =
+                Lake::open(house.catalog.clone(), &house.folder.path().join("lake"), clock())
+                    .unwrap();
             let read = async {
                 let table = lake.table(&house.app, "events").await?.unwrap();
                 let scan = table.scan(&["quantity"]).plan(2).await?;
@@ -304,8 +331,16 @@ async fn a_flipped_bit_of_any_object_is_found() {
                 Ok::<_, Error>(rows)
             };
             let error = read.await.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Corrupt, "byte {at} of {}: {error}", path.display());
-            assert!(error.to_string().contains(path.file_name().unwrap().to_str().unwrap()), "{error}");
+            assert_eq!(
+                error.kind(),
+                ErrorKind::Corrupt,
+                "byte {at} of {}: {error}",
+                path.display()
+            );
+            assert!(
+                error.to_string().contains(path.file_name().unwrap().to_str().unwrap()),
+                "{error}"
+            );
         }
         std::fs::write(path, whole).unwrap();
     }

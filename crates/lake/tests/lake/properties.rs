@@ -1,4 +1,5 @@
-//! Whatever is written and whatever is asked for: no row of interest is left out, no row comes twice.
+//! Whatever is written and whatever is asked for: no row of interest is left out, no row comes
+//! twice.
 
 use crate::support::{House, collect, name, texts, times};
 use arrow::array::{Array, AsArray, Int64Array, StringArray};
@@ -14,7 +15,11 @@ use taghouse_model::{Value, ValueType};
 type Row = (i64, Option<i64>, Option<String>);
 
 fn rows() -> impl Strategy<Value = Vec<Vec<Row>>> {
-    let row = (-400_000_000i64..400_000_000, proptest::option::of(-5i64..5), proptest::option::of("[aéz]{0,3}|[y\u{10ffff}]{64,90}"));
+    let row = (
+        -400_000_000i64..400_000_000,
+        proptest::option::of(-5i64..5),
+        proptest::option::of("[aéz]{0,3}|[y\u{10ffff}]{64,90}"),
+    );
     proptest::collection::vec(proptest::collection::vec(row, 0..12), 0..5)
 }
 
@@ -65,11 +70,22 @@ async fn table_of(house: &House, batches: &[Vec<Row>]) -> Table {
 fn back(batches: &[RecordBatch]) -> BTreeMap<String, Row> {
     let mut all = BTreeMap::new();
     for b in batches {
-        let (ids, time) = (b.column(0).as_string::<i32>(), b.column(1).as_primitive::<TimestampMicrosecondType>());
+        let (ids, time) = (
+            b.column(0).as_string::<i32>(),
+            b.column(1).as_primitive::<TimestampMicrosecondType>(),
+        );
         let (n, t) = (b.column(2).as_primitive::<Int64Type>(), b.column(3).as_string::<i32>());
         for i in 0..b.num_rows() {
-            let row = (time.value(i) / 1000, n.is_valid(i).then(|| n.value(i)), t.is_valid(i).then(|| t.value(i).to_owned()));
-            assert!(all.insert(ids.value(i).to_owned(), row).is_none(), "row {} comes twice", ids.value(i));
+            let row = (
+                time.value(i) / 1000,
+                n.is_valid(i).then(|| n.value(i)),
+                t.is_valid(i).then(|| t.value(i).to_owned()),
+            );
+            assert!(
+                all.insert(ids.value(i).to_owned(), row).is_none(),
+                "row {} comes twice",
+                ids.value(i)
+            );
         }
     }
     all

@@ -1,4 +1,6 @@
-use crate::support::{DAY_MS, DEC_1, House, collect, event_rows, instants, numbers, properties, quantities};
+use crate::support::{
+    DAY_MS, DEC_1, House, collect, event_rows, instants, numbers, properties, quantities,
+};
 use arrow::array::{Array, AsArray};
 use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
@@ -20,7 +22,8 @@ async fn every_type_comes_back_as_it_went() {
         if *column == "labels" {
             // The element's name differs, the values do not.
             let (a, b) = (rows.column(i).as_list::<i32>(), back.column(i).as_list::<i32>());
-            assert!((0..100).all(|r| a.is_valid(r) == b.is_valid(r) && (!a.is_valid(r) || a.value(r).as_ref() == b.value(r).as_ref())));
+            assert!((0..100).all(|r| a.is_valid(r) == b.is_valid(r)
+                && (!a.is_valid(r) || a.value(r).as_ref() == b.value(r).as_ref())));
         } else {
             assert_eq!(rows.column(i), back.column(i), "{column}");
         }
@@ -32,18 +35,31 @@ async fn time_bounds_read_only_the_days_of_interest() {
     let house = House::new().await;
     let table = house.append(&house.events().await, event_rows(0, 240, DEC_1)).await;
     let files = async |after: i64, before: i64| {
-        let scan = table.scan(&["time"]).after(after).unwrap().before(before).unwrap().plan(4).await.unwrap();
+        let scan = table
+            .scan(&["time"])
+            .after(after)
+            .unwrap()
+            .before(before)
+            .unwrap()
+            .plan(4)
+            .await
+            .unwrap();
         let count = scan.files();
         let times = instants(&collect(scan).await, "time");
         let (low, high) = (after.div_euclid(DAY_MS) * DAY_MS, before + DAY_MS);
         assert!(times.iter().all(|t| (low..high).contains(t)));
-        let wanted = (0..240).map(|i| DEC_1 + i * 3_600_000).filter(|t| (after..before).contains(t));
+        let wanted =
+            (0..240).map(|i| DEC_1 + i * 3_600_000).filter(|t| (after..before).contains(t));
         assert!(wanted.into_iter().all(|t| times.contains(&t)), "no row of interest is left out");
         count
     };
     assert_eq!(files(DEC_1 + DAY_MS, DEC_1 + 2 * DAY_MS).await, 1);
     assert_eq!(files(DEC_1 + DAY_MS, DEC_1 + 2 * DAY_MS + 1).await, 2);
-    assert_eq!(files(DEC_1 + DAY_MS - 1, DEC_1 + 2 * DAY_MS).await, 1, "the day's last event is at 23:00, the bounds know");
+    assert_eq!(
+        files(DEC_1 + DAY_MS - 1, DEC_1 + 2 * DAY_MS).await,
+        1,
+        "the day's last event is at 23:00, the bounds know"
+    );
     assert_eq!(files(0, DEC_1).await, 0);
     assert_eq!(files(i64::MIN / 2000, i64::MAX / 2000).await, 10);
 }
@@ -79,12 +95,28 @@ async fn column_statistics_prune() {
         ("sku", Comparison::Equal, Value::text("none"), 10),
     ];
     for (column, comparison, value, expected) in cases {
-        let scan = table.scan(&[]).compare(column, *comparison, value.clone()).unwrap().plan(1).await.unwrap();
+        let scan = table
+            .scan(&[])
+            .compare(column, *comparison, value.clone())
+            .unwrap()
+            .plan(1)
+            .await
+            .unwrap();
         assert_eq!(scan.files(), *expected, "{column} {comparison:?} {value}");
     }
-    let scan = table.scan(&[]).any_of("quantity", vec![Value::Int(3), Value::Int(100)]).unwrap().plan(1).await.unwrap();
+    let scan = table
+        .scan(&[])
+        .any_of("quantity", vec![Value::Int(3), Value::Int(100)])
+        .unwrap()
+        .plan(1)
+        .await
+        .unwrap();
     assert_eq!(scan.files(), 2);
-    assert_eq!(table.scan(&[]).is_set("properties").unwrap().plan(1).await.unwrap().files(), 10, "nothing is known of it");
+    assert_eq!(
+        table.scan(&[]).is_set("properties").unwrap().plan(1).await.unwrap().files(),
+        10,
+        "nothing is known of it"
+    );
     assert_eq!(table.scan(&[]).is_set("quantity").unwrap().plan(1).await.unwrap().files(), 10);
 }
 
@@ -131,8 +163,16 @@ async fn a_large_file_is_shared_by_row_groups() {
     for chunk in 0..10i64 {
         let rows = 60_000;
         let words = (0..rows).map(|_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            format!("{:016x}{:016x}{:016x}{:016x}", state, state.rotate_left(17), state.wrapping_mul(31), state ^ 0x9e37_79b9_7f4a_7c15)
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            format!(
+                "{:016x}{:016x}{:016x}{:016x}",
+                state,
+                state.rotate_left(17),
+                state.wrapping_mul(31),
+                state ^ 0x9e37_79b9_7f4a_7c15
+            )
         });
         let n = chunk * rows..(chunk + 1) * rows;
         let batch = RecordBatch::try_from_iter([

@@ -7,7 +7,8 @@ use taghouse_model::{AppId, ErrorKind, Value, ValueType};
 async fn house() -> House {
     let house = House::new().await;
     house.append(&house.events().await, event_rows(0, 240, DEC_1)).await;
-    let tag = house.lake.ensure(&house.app, &layout::tag(&name("orders"), ValueType::Int)).await.unwrap();
+    let tag =
+        house.lake.ensure(&house.app, &layout::tag(&name("orders"), ValueType::Int)).await.unwrap();
     for (day, factor) in [(DEC_1, 1), (DEC_1 + DAY_MS, 10)] {
         let files = write(&tag, vec![tag_rows(day, 5, factor)]).await;
         let mut commit = house.lake.begin(&house.app);
@@ -22,17 +23,34 @@ async fn answer(house: &House, query: &str, at: &[(&str, i64)]) -> Result<String
     let batches: Vec<_> = futures::TryStreamExt::try_collect(stream).await?;
     let table = pretty_format_batches(&batches).unwrap().to_string();
     let rows = table.lines().filter(|l| l.starts_with("| ")).skip(1);
-    Ok(rows.map(|l| l.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>().join(",")).collect::<Vec<_>>().join(";"))
+    Ok(rows
+        .map(|l| l.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>().join(","))
+        .collect::<Vec<_>>()
+        .join(";"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn queries_are_answered() {
     let house = house().await;
-    let check = async |query: &str, expected: &str| assert_eq!(answer(&house, query, &[]).await.unwrap(), expected, "{query}");
+    let check = async |query: &str, expected: &str| {
+        assert_eq!(answer(&house, query, &[]).await.unwrap(), expected, "{query}")
+    };
     check("SELECT count(*) FROM events", "240").await;
-    check("SELECT count(*) FROM events WHERE time >= '2011-12-02' AND time < '2011-12-03T12:00:00'", "36").await;
-    check("SELECT sum(quantity), sum(price), min(time), max(due) FROM events", "28680,28682.8680,2011-12-01T00:00:00Z,1970-08-28").await;
-    check("SELECT event, count(DISTINCT user_id) FROM events GROUP BY event ORDER BY event", "purchase,10;refund,5").await;
+    check(
+        "SELECT count(*) FROM events WHERE time >= '2011-12-02' AND time < '2011-12-03T12:00:00'",
+        "36",
+    )
+    .await;
+    check(
+        "SELECT sum(quantity), sum(price), min(time), max(due) FROM events",
+        "28680,28682.8680,2011-12-01T00:00:00Z,1970-08-28",
+    )
+    .await;
+    check(
+        "SELECT event, count(DISTINCT user_id) FROM events GROUP BY event ORDER BY event",
+        "purchase,10;refund,5",
+    )
+    .await;
     check("SELECT count(sku) FROM events WHERE sku IN ('sku1', 'sku2', 'x')", "2").await;
     check("SELECT count(*) FROM events WHERE price = 7.0007", "1").await;
     check("SELECT count(*) FROM shop.events WHERE properties IS NOT NULL", "0").await;
@@ -56,7 +74,12 @@ async fn as_of_shows_what_was_known() {
     };
     check("SELECT sum(value) FROM tag_orders", &[], "110").await;
     check("SELECT sum(value) FROM tag_orders", &[("tag_orders", DEC_1)], "10").await;
-    check("SELECT sum(t.value) FROM tag_orders t WHERE t.value > 10", &[("tag_orders", DEC_1 + DAY_MS)], "90").await;
+    check(
+        "SELECT sum(t.value) FROM tag_orders t WHERE t.value > 10",
+        &[("tag_orders", DEC_1 + DAY_MS)],
+        "90",
+    )
+    .await;
     check("SELECT count(*) FROM tag_orders", &[("tag_orders", DEC_1 + 1)], "0").await;
     check("SELECT count(*) FROM events", &[("events", DEC_1 + DAY_MS + 1)], "25").await;
     check("SELECT max(quantity) FROM events", &[("events", DEC_1 + DAY_MS)], "23").await;
@@ -65,7 +88,11 @@ async fn as_of_shows_what_was_known() {
 #[tokio::test(flavor = "multi_thread")]
 async fn texts_come_as_one_type_and_counts_need_no_file() {
     let house = house().await;
-    let (schema, stream) = house.lake.sql(&house.app, "SELECT arrow_cast(sku, 'Utf8View') AS a, sku FROM events", &[]).await.unwrap();
+    let (schema, stream) = house
+        .lake
+        .sql(&house.app, "SELECT arrow_cast(sku, 'Utf8View') AS a, sku FROM events", &[])
+        .await
+        .unwrap();
     assert!(schema.fields().iter().all(|f| f.data_type() == &arrow::datatypes::DataType::Utf8));
     let batches = gather(stream).await;
     assert!(batches.iter().all(|b| b.column(0).as_string::<i32>().len() == b.num_rows()));
@@ -74,7 +101,12 @@ async fn texts_come_as_one_type_and_counts_need_no_file() {
     }
     assert_eq!(answer(&house, "SELECT count(*) FROM events", &[]).await.unwrap(), "240");
     // Pruned away: no file is opened.
-    assert_eq!(answer(&house, "SELECT sum(quantity) FROM events WHERE time < '2011-12-01'", &[]).await.unwrap(), "");
+    assert_eq!(
+        answer(&house, "SELECT sum(quantity) FROM events WHERE time < '2011-12-01'", &[])
+            .await
+            .unwrap(),
+        ""
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -132,7 +164,10 @@ async fn anything_but_reading_is_refused() {
     let many: Vec<String> = (0..9_000).map(|i| i.to_string()).collect();
     let long = format!("SELECT count(*) FROM events WHERE quantity IN ({})", many.join(", "));
     assert_eq!(answer(&house, &long, &[]).await.unwrap(), "240");
-    let ored = format!("SELECT count(*) FROM events WHERE {}", ["quantity = 1", "quantity < 3"].repeat(200).join(" OR "));
+    let ored = format!(
+        "SELECT count(*) FROM events WHERE {}",
+        ["quantity = 1", "quantity < 3"].repeat(200).join(" OR ")
+    );
     assert_eq!(answer(&house, &ored, &[]).await.unwrap(), "3");
 }
 

@@ -1,8 +1,8 @@
 //! A lake in a temporary folder, and batches.
 
 use arrow::array::{
-    ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Int64Array, ListBuilder, StringArray, StringBuilder,
-    TimestampMicrosecondArray,
+    ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Int64Array, ListBuilder,
+    StringArray, StringBuilder, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
@@ -60,7 +60,8 @@ pub(crate) struct House {
 impl House {
     pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(&folder.path().join("catalog.db")).await.unwrap());
+        let catalog: Arc<dyn Catalog> =
+            Arc::new(SqliteCatalog::open(&folder.path().join("catalog.db")).await.unwrap());
         Self::over(folder, catalog)
     }
 
@@ -72,13 +73,21 @@ impl House {
     /// A house whose lake is kept small in this way.
     pub(crate) async fn kept(clock: Arc<dyn Clock>, upkeep: Upkeep) -> Self {
         let house = Self::new().await;
-        let lake = Lake::open_kept(house.catalog.clone(), &house.folder.path().join("lake"), clock, upkeep).unwrap();
+        let lake = Lake::open_kept(
+            house.catalog.clone(),
+            &house.folder.path().join("lake"),
+            clock,
+            upkeep,
+        )
+        .unwrap();
         Self { lake, ..house }
     }
 
     /// The same folder in a new process.
     pub(crate) fn again(self, clock: Arc<dyn Clock>, upkeep: Upkeep) -> Self {
-        let lake = Lake::open_kept(self.catalog.clone(), &self.folder.path().join("lake"), clock, upkeep).unwrap();
+        let lake =
+            Lake::open_kept(self.catalog.clone(), &self.folder.path().join("lake"), clock, upkeep)
+                .unwrap();
         Self { lake, ..self }
     }
 
@@ -108,7 +117,10 @@ impl House {
 
     /// A commit's first manifest.
     pub(crate) fn manifest(&self) -> std::path::PathBuf {
-        self.objects(".avro").into_iter().find(|path| path.to_str().unwrap().contains("-m0-")).unwrap()
+        self.objects(".avro")
+            .into_iter()
+            .find(|path| path.to_str().unwrap().contains("-m0-"))
+            .unwrap()
     }
 
     /// All files under the lake's folder that end so, in order.
@@ -147,14 +159,18 @@ pub(crate) fn properties() -> BTreeMap<Name, ValueType> {
 }
 
 pub(crate) fn times(ms: impl IntoIterator<Item = i64>) -> ArrayRef {
-    Arc::new(TimestampMicrosecondArray::from_iter_values(ms.into_iter().map(|t| t * 1000)).with_timezone("+00:00"))
+    Arc::new(
+        TimestampMicrosecondArray::from_iter_values(ms.into_iter().map(|t| t * 1000))
+            .with_timezone("+00:00"),
+    )
 }
 
 pub(crate) fn texts(of: impl IntoIterator<Item = String>) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(of))
 }
 
-/// `rows` events from `start`, one an hour; quantity is the row number + `from`, price 1.0001 times that, every third has no sku.
+/// `rows` events from `start`, one an hour; quantity is the row number + `from`, price 1.0001 times
+/// that, every third has no sku.
 pub(crate) fn event_rows(from: i64, rows: i64, start: TimestampMs) -> RecordBatch {
     let n = from..from + rows;
     let mut labels = ListBuilder::new(StringBuilder::new());
@@ -164,7 +180,13 @@ pub(crate) fn event_rows(from: i64, rows: i64, start: TimestampMs) -> RecordBatc
     }
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("user_id", texts(n.clone().map(|i| format!("u{}", i % 10)))),
-        ("event", texts(n.clone().map(|i| if i % 4 == 0 { "refund".to_owned() } else { "purchase".to_owned() }))),
+        (
+            "event",
+            texts(
+                n.clone()
+                    .map(|i| if i % 4 == 0 { "refund".to_owned() } else { "purchase".to_owned() }),
+            ),
+        ),
         ("time", times(n.clone().map(|i| start + (i - from) * 3_600_000))),
         ("message_id", texts(n.clone().map(|i| format!("file.csv:{i:09}")))),
         ("source", texts(n.clone().map(|_| "web".to_owned()))),
@@ -172,14 +194,25 @@ pub(crate) fn event_rows(from: i64, rows: i64, start: TimestampMs) -> RecordBatc
         ("quantity", Arc::new(Int64Array::from_iter_values(n.clone()))),
         (
             "price",
-            Arc::new(Decimal128Array::from_iter_values(n.clone().map(|i| i128::from(i) * 10_001)).with_precision_and_scale(38, 4).unwrap()),
+            Arc::new(
+                Decimal128Array::from_iter_values(n.clone().map(|i| i128::from(i) * 10_001))
+                    .with_precision_and_scale(38, 4)
+                    .unwrap(),
+            ),
         ),
         ("gift", Arc::new(BooleanArray::from_iter(n.clone().map(|i| Some(i % 2 == 0))))),
         ("labels", Arc::new(labels.finish())),
-        ("due", Arc::new(Date32Array::from_iter_values(n.clone().map(|i| i32::try_from(i).unwrap())))),
-        ("sku", Arc::new(StringArray::from_iter(n.map(|i| (i % 3 != 0).then(|| format!("sku{i}")))))),
+        (
+            "due",
+            Arc::new(Date32Array::from_iter_values(n.clone().map(|i| i32::try_from(i).unwrap()))),
+        ),
+        (
+            "sku",
+            Arc::new(StringArray::from_iter(n.map(|i| (i % 3 != 0).then(|| format!("sku{i}"))))),
+        ),
     ];
-    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, a)| (n, a, true))).unwrap()
+    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, a)| (n, a, true)))
+        .unwrap()
 }
 
 /// A tag's rows of one as-of time: `users` users with value = user number × `factor`.
@@ -214,14 +247,24 @@ pub(crate) async fn gather(stream: BatchStream) -> Vec<RecordBatch> {
 
 /// The numbers of a column, sorted.
 pub(crate) fn numbers(batches: &[RecordBatch], column: &str) -> Vec<i64> {
-    let mut all: Vec<i64> =
-        batches.iter().flat_map(|b| b.column_by_name(column).unwrap().as_primitive::<Int64Type>().values().to_vec()).collect();
+    let mut all: Vec<i64> = batches
+        .iter()
+        .flat_map(|b| {
+            b.column_by_name(column).unwrap().as_primitive::<Int64Type>().values().to_vec()
+        })
+        .collect();
     all.sort_unstable();
     all
 }
 
 pub(crate) fn instants(batches: &[RecordBatch], column: &str) -> Vec<i64> {
-    let of = |b: &RecordBatch| b.column_by_name(column).unwrap().as_primitive::<TimestampMicrosecondType>().values().to_vec();
+    let of = |b: &RecordBatch| {
+        b.column_by_name(column)
+            .unwrap()
+            .as_primitive::<TimestampMicrosecondType>()
+            .values()
+            .to_vec()
+    };
     batches.iter().flat_map(of).map(|micros| micros / 1000).collect()
 }
 

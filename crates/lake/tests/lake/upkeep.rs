@@ -1,6 +1,8 @@
 //! A lake that is committed to for ever stays small, loses nothing, and leaves its readers alone.
 
-use crate::support::{DAY_MS, DEC_1, House, SetClock, collect, event_rows, name, numbers, quantities, tag_rows, write};
+use crate::support::{
+    DAY_MS, DEC_1, House, SetClock, collect, event_rows, name, numbers, quantities, tag_rows, write,
+};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +19,9 @@ fn at_once() -> Upkeep {
 }
 
 fn bytes(house: &House, folder: &str) -> u64 {
-    let of = |p: &Path| if p.to_str().unwrap().contains(folder) { p.metadata().unwrap().len() } else { 0 };
+    let of = |p: &Path| {
+        if p.to_str().unwrap().contains(folder) { p.metadata().unwrap().len() } else { 0 }
+    };
     house.objects("").iter().map(|p| of(p)).sum()
 }
 
@@ -51,7 +55,10 @@ async fn landings_without_end_leave_little_behind() {
     assert_eq!(quantities(&table).await, (0..600).collect::<Vec<_>>());
     assert!(table.snapshots().len() <= 33, "{} snapshots", table.snapshots().len());
     let (first, last) = (sizes[0], sizes[2]);
-    assert!(last.0 <= 2 * first.0 && last.1 <= 2 * first.1, "bytes of metadata and files after each hundred landings: {sizes:?}");
+    assert!(
+        last.0 <= 2 * first.0 && last.1 <= 2 * first.1,
+        "bytes of metadata and files after each hundred landings: {sizes:?}"
+    );
     let files = table.scan(&[]).plan(1).await.unwrap().files();
     assert!(files <= 30, "300 landings are {files} files");
     let metadata = std::fs::metadata(table.metadata_location()).unwrap().len();
@@ -81,7 +88,16 @@ async fn files_of_other_readers_stay_for_the_grace() {
     let here = |paths: &[std::path::PathBuf]| paths.iter().filter(|p| p.exists()).count();
     let current = before.iter().position(|p| p.to_str().unwrap() == location).unwrap();
     assert!(before[current].exists(), "a reader that was told of it may just open it");
-    assert_eq!(here(&before.iter().filter(|p| p.extension().unwrap() == "parquet").cloned().collect::<Vec<_>>()), 4);
+    assert_eq!(
+        here(
+            &before
+                .iter()
+                .filter(|p| p.extension().unwrap() == "parquet")
+                .cloned()
+                .collect::<Vec<_>>()
+        ),
+        4
+    );
     clock.pass(2000);
     house.lake.maintain(&house.app).await.unwrap();
     house.append(&house.table("events").await, event_rows(5, 1, DEC_1 + DAY_MS)).await;
@@ -115,7 +131,11 @@ async fn files_go_although_the_clock_was_ahead_once() {
     append(1).await;
     let left = before.iter().filter(|path| path.exists()).count();
     // Those of the last two commits are in their grace yet.
-    assert!(before.len() >= 60 && left <= 3, "{left} of {} lists of snapshots are left after the grace", before.len());
+    assert!(
+        before.len() >= 60 && left <= 3,
+        "{left} of {} lists of snapshots are left after the grace",
+        before.len()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,7 +154,11 @@ async fn a_reader_of_this_process_keeps_its_snapshot() {
         house.lake.maintain(&house.app).await.unwrap();
     };
     maintain().await;
-    assert_eq!(house.table("events").await.scan(&[]).plan(1).await.unwrap().files(), 2, "the ten files are one");
+    assert_eq!(
+        house.table("events").await.scan(&[]).plan(1).await.unwrap().files(),
+        2,
+        "the ten files are one"
+    );
     assert_eq!(house.objects(".parquet").len(), 12);
     assert_eq!(quantities(&table).await, (0..10).collect::<Vec<_>>(), "of the handle");
     drop(table);
@@ -156,11 +180,13 @@ async fn a_reader_of_this_process_keeps_its_snapshot() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn appends_and_overwrites_beside_compaction_lose_nothing() {
-    // Each question after the time is a millisecond: files go some rounds after they were current, which a reader needs to open them.
+    // Each question after the time is a millisecond: files go some rounds after they were current,
+    // which a reader needs to open them.
     let upkeep = Upkeep { min_files: 3, grace_ms: 200, ..at_once() };
     let house = Arc::new(House::kept(crate::support::clock(), upkeep).await);
     let events = house.events().await;
-    let tag = house.lake.ensure(&house.app, &layout::tag(&name("n"), ValueType::Int)).await.unwrap();
+    let tag =
+        house.lake.ensure(&house.app, &layout::tag(&name("n"), ValueType::Int)).await.unwrap();
     let over = Arc::new(AtomicBool::new(false));
     let upkeep = tokio::spawn({
         let (house, over) = (house.clone(), over.clone());
@@ -186,7 +212,8 @@ async fn appends_and_overwrites_beside_compaction_lose_nothing() {
     for i in 0..60 {
         let mut commit = house.lake.begin(&house.app);
         commit.append(&events, write(&events, vec![event_rows(i, 1, DEC_1)]).await);
-        // Several files of one partition, which may be joined before the next round overwrites them.
+        // Several files of one partition, which may be joined before the next round overwrites
+        // them.
         let mut files = Vec::new();
         for part in 0..4 {
             files.extend(write(&tag, vec![tag_rows(DEC_1, part + 1, i)]).await);
@@ -208,7 +235,8 @@ async fn what_a_killed_process_left_is_swept_and_nothing_else() {
     let clock = SetClock::at(DEC_1);
     let house = House::kept(clock.clone(), Upkeep::default()).await;
     let table = house.append(&house.events().await, event_rows(0, 10, DEC_1)).await;
-    let old = house.lake.ensure(&house.app, &layout::tag(&name("n"), ValueType::Int)).await.unwrap();
+    let old =
+        house.lake.ensure(&house.app, &layout::tag(&name("n"), ValueType::Int)).await.unwrap();
     house.append(&old, tag_rows(DEC_1, 3, 1)).await;
     let decimal = layout::tag(&name("n"), ValueType::Decimal { scale: 2 });
     house.lake.ensure_derived(&house.app, &[decimal]).await.unwrap();
@@ -237,7 +265,10 @@ async fn what_a_killed_process_left_is_swept_and_nothing_else() {
     let gone = swept(&house).await;
     assert!(gone as usize >= paths.len() + 4, "{gone} files swept");
     assert!(paths.iter().chain(&still).all(|p| Path::new(p).exists() == still.contains(p)));
-    assert!(!replaced.exists() && !empty.exists(), "the replaced table is gone, and so is what an older version left of a day");
+    assert!(
+        !replaced.exists() && !empty.exists(),
+        "the replaced table is gone, and so is what an older version left of a day"
+    );
     assert_eq!(swept(&house).await, 0, "once a day");
 
     let mut commit = house.lake.begin(&house.app);
@@ -246,16 +277,21 @@ async fn what_a_killed_process_left_is_swept_and_nothing_else() {
     next.pass(2 * DAY_MS);
     age(&house, DEC_1);
     assert_eq!(swept(&house).await, 0, "all that is there is named");
-    assert_eq!(quantities(&house.table("events").await).await, (0..10).chain([20]).collect::<Vec<_>>());
+    assert_eq!(
+        quantities(&house.table("events").await).await,
+        (0..10).chain([20]).collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partition_without_files_has_no_folder() {
     let house = House::kept(SetClock::at(DEC_1), at_once()).await;
-    let table = house.lake.ensure(&house.app, &layout::tag(&name("n"), ValueType::Int)).await.unwrap();
+    let table =
+        house.lake.ensure(&house.app, &layout::tag(&name("n"), ValueType::Int)).await.unwrap();
     house.append(&table, tag_rows(DEC_1, 3, 1)).await;
-    let folders =
-        || -> std::collections::BTreeSet<_> { house.objects(".parquet").iter().map(|file| file.parent().unwrap().to_owned()).collect() };
+    let folders = || -> std::collections::BTreeSet<_> {
+        house.objects(".parquet").iter().map(|file| file.parent().unwrap().to_owned()).collect()
+    };
     let first = folders();
     assert_eq!(first.len(), 1);
     drop(table);
@@ -305,7 +341,11 @@ async fn a_day_that_rests_becomes_one_file() {
         table = house.append(&table, event_rows(i * 3, 3, DEC_1)).await;
         clock.pass(10_000);
     }
-    assert_eq!(house.lake.maintain(&house.app).await.unwrap().joined_files, 0, "five files are not worth it");
+    assert_eq!(
+        house.lake.maintain(&house.app).await.unwrap().joined_files,
+        0,
+        "five files are not worth it"
+    );
     let other = house.lake.ensure(&house.app, &layout::attributes()).await.unwrap();
     assert_eq!(other.rows(), 0);
     clock.pass(2 * 60 * MINUTE_MS);
@@ -317,13 +357,17 @@ async fn a_day_that_rests_becomes_one_file() {
     let after = house.table("events").await;
     assert_eq!(quantities(&after).await, quantities(&table).await);
     let last = after.snapshots().pop().unwrap();
-    assert_eq!((last.operation.as_str(), last.summary["total-records"].as_str()), ("replace", "17"));
+    assert_eq!(
+        (last.operation.as_str(), last.summary["total-records"].as_str()),
+        ("replace", "17")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_columns_that_prune_have_statistics() {
     let house = House::new().await;
-    let properties: BTreeMap<_, _> = (0..300).map(|i| (name(&format!("p{i}")), ValueType::Text)).collect();
+    let properties: BTreeMap<_, _> =
+        (0..300).map(|i| (name(&format!("p{i}")), ValueType::Text)).collect();
     let table = house.lake.ensure(&house.app, &layout::events(&properties)).await.unwrap();
     let rows = event_rows(0, 1, DEC_1).project(&[0, 1, 2, 3, 4, 5]).unwrap();
     let table = house.append(&table, rows).await;
@@ -333,8 +377,12 @@ async fn only_columns_that_prune_have_statistics() {
     let mut bounded: Vec<i32> = file.lower_bounds().keys().copied().collect();
     bounded.sort_unstable();
     assert_eq!(bounded, [1, 2, 3, 4, 5, 6], "user, event, time, message, source, receipt");
-    assert_eq!((file.value_counts().len(), file.column_sizes().len(), file.null_value_counts().len()), (6, 6, 6));
-    let metadata: serde_json::Value = serde_json::from_slice(&std::fs::read(table.metadata_location()).unwrap()).unwrap();
+    assert_eq!(
+        (file.value_counts().len(), file.column_sizes().len(), file.null_value_counts().len()),
+        (6, 6, 6)
+    );
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(table.metadata_location()).unwrap()).unwrap();
     assert_eq!(metadata["properties"]["write.metadata.metrics.default"], "none");
     assert_eq!(metadata["properties"]["write.metadata.metrics.column.user_id"], "truncate(16)");
 }

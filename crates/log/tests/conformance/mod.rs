@@ -4,7 +4,8 @@ use std::sync::Arc;
 use taghouse_log::{Error, EventLog, MAX_APPEND_BYTES, MAX_READ_BYTES, MAX_RECORD_BYTES};
 use taghouse_model::{AppId, ErrorKind};
 
-/// Holds a log to the trait's contract. `open` opens an empty log the first time, and the same log each time after.
+/// Holds a log to the trait's contract. `open` opens an empty log the first time, and the same log
+/// each time after.
 pub(crate) async fn conforms(open: &dyn Fn() -> Arc<dyn EventLog>) {
     let log = open();
     positions_are_dense_from_one_and_separate_for_each_app(log.as_ref()).await;
@@ -27,7 +28,10 @@ fn texts(records: &[&str]) -> Vec<Vec<u8>> {
 
 async fn shown(log: &dyn EventLog, app: &AppId, from: u64, limit: usize) -> Vec<String> {
     let records = log.read(app, from, limit).await.unwrap();
-    records.into_iter().map(|(position, bytes)| format!("{position}:{}", String::from_utf8(bytes).unwrap())).collect()
+    records
+        .into_iter()
+        .map(|(position, bytes)| format!("{position}:{}", String::from_utf8(bytes).unwrap()))
+        .collect()
 }
 
 async fn positions_are_dense_from_one_and_separate_for_each_app(log: &dyn EventLog) {
@@ -35,7 +39,11 @@ async fn positions_are_dense_from_one_and_separate_for_each_app(log: &dyn EventL
     let apps = [app("a"), app("a-"), app("aa")];
     for (n, id) in apps.iter().enumerate() {
         assert_eq!(log.end(id).await.unwrap(), 0);
-        assert_eq!(log.append(id, Vec::new()).await.unwrap(), 0, "an empty append gives the log's end");
+        assert_eq!(
+            log.append(id, Vec::new()).await.unwrap(),
+            0,
+            "an empty append gives the log's end"
+        );
         assert_eq!(log.append(id, texts(&[&format!("{n}x"), &format!("{n}y")])).await.unwrap(), 2);
     }
     assert_eq!(log.append(&apps[0], texts(&["", "0z"])).await.unwrap(), 4);
@@ -47,8 +55,14 @@ async fn positions_are_dense_from_one_and_separate_for_each_app(log: &dyn EventL
 async fn a_read_starts_after_from_and_stops_at_its_limit(log: &dyn EventLog) {
     let shop = app("reads");
     log.append(&shop, texts(&["a", "b", "c", "d"])).await.unwrap();
-    let cases: [(u64, usize, &[&str]); 6] =
-        [(0, 2, &["1:a", "2:b"]), (2, 2, &["3:c", "4:d"]), (3, 100, &["4:d"]), (4, 100, &[]), (u64::MAX, 100, &[]), (0, 0, &[])];
+    let cases: [(u64, usize, &[&str]); 6] = [
+        (0, 2, &["1:a", "2:b"]),
+        (2, 2, &["3:c", "4:d"]),
+        (3, 100, &["4:d"]),
+        (4, 100, &[]),
+        (u64::MAX, 100, &[]),
+        (0, 0, &[]),
+    ];
     for (from, limit, expected) in cases {
         assert_eq!(shown(log, &shop, from, limit).await, expected, "from {from}, limit {limit}");
     }
@@ -71,13 +85,18 @@ async fn limits_refuse_the_whole_append(log: &dyn EventLog) {
     }
     let first = log.read(&shop, 0, usize::MAX).await.unwrap();
     assert_eq!(first.len(), MAX_READ_BYTES / MAX_RECORD_BYTES, "a read is bounded in bytes");
-    assert_eq!(log.read(&shop, first.len() as u64, usize::MAX).await.unwrap().len(), 32, "and continues from there");
+    assert_eq!(
+        log.read(&shop, first.len() as u64, usize::MAX).await.unwrap().len(),
+        32,
+        "and continues from there"
+    );
 }
 
 async fn concurrent_appends_keep_each_callers_order(log: &dyn EventLog) {
     let shop = app("concurrent");
     let appends = (0..400u32).map(|n| {
-        let records = (0..3u32).map(|part| [n.to_be_bytes(), part.to_be_bytes()].concat()).collect();
+        let records =
+            (0..3u32).map(|part| [n.to_be_bytes(), part.to_be_bytes()].concat()).collect();
         let shop = &shop;
         async move { (n, log.append(shop, records).await.unwrap()) }
     });
@@ -88,7 +107,10 @@ async fn concurrent_appends_keep_each_callers_order(log: &dyn EventLog) {
     for (n, last) in acknowledged {
         for part in 0..3u32 {
             let (position, bytes) = &records[(last - 3 + u64::from(part)) as usize];
-            assert_eq!((*position, bytes), (last - 2 + u64::from(part), &[n.to_be_bytes(), part.to_be_bytes()].concat()));
+            assert_eq!(
+                (*position, bytes),
+                (last - 2 + u64::from(part), &[n.to_be_bytes(), part.to_be_bytes()].concat())
+            );
         }
     }
 }
@@ -109,7 +131,10 @@ async fn a_read_beside_a_trim_never_looks_like_the_end(log: &dyn EventLog) {
         last
     };
     let ((), last) = tokio::join!(trims, reads);
-    assert!(last > 4_000, "a read found nothing beside a trim: the last record that it saw first was {last}");
+    assert!(
+        last > 4_000,
+        "a read found nothing beside a trim: the last record that it saw first was {last}"
+    );
     assert_eq!(log.end(&shop).await.unwrap(), 5_000);
 }
 
@@ -131,5 +156,9 @@ async fn positions_go_on_after_reopening(log: &dyn EventLog) {
     assert_eq!(log.end(&shop).await.unwrap(), 3, "no position is given twice");
     assert_eq!(log.append(&shop, texts(&["d"])).await.unwrap(), 4);
     assert_eq!(shown(log, &shop, 0, 10).await, ["4:d"]);
-    assert_eq!(shown(log, &app("a"), 0, 10).await, ["1:0x", "2:0y", "3:", "4:0z"], "what was acknowledged is there");
+    assert_eq!(
+        shown(log, &app("a"), 0, 10).await,
+        ["1:0x", "2:0y", "3:", "4:0z"],
+        "what was acknowledged is there"
+    );
 }

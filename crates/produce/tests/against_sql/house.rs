@@ -38,7 +38,8 @@ struct Dice(u64);
 
 impl Dice {
     fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % n
     }
 }
@@ -49,19 +50,41 @@ const BEGIN_MS: i64 = 1_677_628_800_000;
 type Row = BTreeMap<&'static str, Value>;
 
 impl House {
-    /// Forty-five days of events of some 120 users; the last days are after the as-of times of the tests.
+    /// Forty-five days of events of some 120 users; the last days are after the as-of times of the
+    /// tests.
     pub(crate) async fn with_shop(events: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(&folder.path().join("catalog.db")).await.unwrap());
-        let lake = Arc::new(Lake::open(catalog.clone(), &folder.path().join("lake"), Arc::new(Still)).unwrap());
-        let index = Arc::new(Index::new(Arc::new(object_store::memory::InMemory::new()), catalog.clone()));
+        let catalog: Arc<dyn Catalog> =
+            Arc::new(SqliteCatalog::open(&folder.path().join("catalog.db")).await.unwrap());
+        let lake = Arc::new(
+            Lake::open(catalog.clone(), &folder.path().join("lake"), Arc::new(Still)).unwrap(),
+        );
+        let index =
+            Arc::new(Index::new(Arc::new(object_store::memory::InMemory::new()), catalog.clone()));
         let dictionary = Arc::new(Dictionary::open(&folder.path().join("dictionary")).unwrap());
         let producer = Producer::new(catalog, lake.clone(), index.clone(), dictionary.clone());
-        let house = Self { _folder: folder, app: AppId::new("shop").unwrap(), lake, index, dictionary, producer };
+        let house = Self {
+            _folder: folder,
+            app: AppId::new("shop").unwrap(),
+            lake,
+            index,
+            dictionary,
+            producer,
+        };
         let definitions = crate::shop::definitions(crate::shop::BASE);
         let mut dice = Dice(7);
-        house.append(&layout::events(&definitions.properties()), (0..events).map(|i| event(&mut dice, i)).collect()).await;
-        house.append(&layout::attributes(), (0..events / 5).map(|i| attribute(&mut dice, i)).collect()).await;
+        house
+            .append(
+                &layout::events(&definitions.properties()),
+                (0..events).map(|i| event(&mut dice, i)).collect(),
+            )
+            .await;
+        house
+            .append(
+                &layout::attributes(),
+                (0..events / 5).map(|i| attribute(&mut dice, i)).collect(),
+            )
+            .await;
         house
     }
 
@@ -81,7 +104,10 @@ impl House {
                 .zip(&arrays)
                 .map(|(column, array)| Field::new(&column.name, array.data_type().clone(), true))
                 .collect();
-            writer.write(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()).await.unwrap();
+            writer
+                .write(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap())
+                .await
+                .unwrap();
         }
         let mut commit = self.lake.begin(&self.app);
         commit.append(&table, writer.close().await.unwrap());
@@ -103,14 +129,18 @@ impl House {
         let segment = snapshot.tag(tag).unwrap().unwrap();
         let ordinals: Vec<u32> = snapshot.users().iter().collect();
         let ids = self.dictionary.resolve(&self.app, &ordinals).unwrap();
-        let value = |(ordinal, id): (u32, Option<String>)| segment.value_of(ordinal).unwrap().map(|value| (id.unwrap(), value));
+        let value = |(ordinal, id): (u32, Option<String>)| {
+            segment.value_of(ordinal).unwrap().map(|value| (id.unwrap(), value))
+        };
         ordinals.into_iter().zip(ids).filter_map(value).collect()
     }
 
     /// A query's `user_id, value`, as values of a type; each user once.
     pub(crate) async fn query(&self, query: &str, ty: ValueType) -> BTreeMap<String, Value> {
-        let (_, batches) = self.lake.sql(&self.app, query, &[]).await.unwrap_or_else(|e| panic!("{e}\n{query}"));
-        let batches: Vec<RecordBatch> = batches.try_collect().await.unwrap_or_else(|e| panic!("{e}\n{query}"));
+        let (_, batches) =
+            self.lake.sql(&self.app, query, &[]).await.unwrap_or_else(|e| panic!("{e}\n{query}"));
+        let batches: Vec<RecordBatch> =
+            batches.try_collect().await.unwrap_or_else(|e| panic!("{e}\n{query}"));
         let wanted = ColumnBuilder::new(ty).finish().data_type().clone();
         let mut values = BTreeMap::new();
         for batch in &batches {
@@ -118,7 +148,10 @@ impl House {
             assert_eq!(column.null_count(), batch.column(1).null_count(), "{query}");
             let reader = ColumnReader::new("value", &column, ty).unwrap();
             for (row, id) in batch.column(0).as_string::<i32>().iter().enumerate() {
-                let before = values.insert(id.unwrap().to_owned(), reader.value(row).unwrap_or_else(|| panic!("no value\n{query}")));
+                let before = values.insert(
+                    id.unwrap().to_owned(),
+                    reader.value(row).unwrap_or_else(|| panic!("no value\n{query}")),
+                );
                 assert_eq!(before, None, "{query}");
             }
         }

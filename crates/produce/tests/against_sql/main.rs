@@ -1,5 +1,6 @@
-//! Every aggregate kind and the other kinds of tags, produced from generated events, against DataFusion's SQL over the same tables. Window
-//! edges are written by hand, across the change to summer time in London.
+//! Every aggregate kind and the other kinds of tags, produced from generated events, against
+//! DataFusion's SQL over the same tables. Window edges are written by hand, across the change to
+//! summer time in London.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -48,7 +49,12 @@ async fn every_kind_equals_sql() {
         for (name, definition) in &definitions.tags {
             let indexed = house.indexed(name.as_str()).await;
             let as_of = format!("TIMESTAMP '{}'", cut.as_of);
-            let own = house.query(&format!("SELECT user_id, value FROM tag_{name} WHERE as_of = {as_of}"), definition.value_type).await;
+            let own = house
+                .query(
+                    &format!("SELECT user_id, value FROM tag_{name} WHERE as_of = {as_of}"),
+                    definition.value_type,
+                )
+                .await;
             let wide = house
                 .query(
                     &format!("SELECT user_id, {name} AS value FROM users_wide WHERE as_of = {as_of} AND {name} IS NOT NULL"),
@@ -64,18 +70,25 @@ async fn every_kind_equals_sql() {
         let quotient = |user: &String| match (spend.get(user)?, orders.get(user)?) {
             (Value::Decimal(spend), Value::Int(orders)) => {
                 let exact = *spend / Decimal::from(*orders);
-                Some(Value::Decimal(exact.round_dp_with_strategy(4, RoundingStrategy::MidpointAwayFromZero)))
+                Some(Value::Decimal(
+                    exact.round_dp_with_strategy(4, RoundingStrategy::MidpointAwayFromZero),
+                ))
             }
             _ => None,
         };
-        let expected: BTreeMap<String, Value> = spend.keys().filter_map(|user| Some((user.clone(), quotient(user)?))).collect();
+        let expected: BTreeMap<String, Value> =
+            spend.keys().filter_map(|user| Some((user.clone(), quotient(user)?))).collect();
         assert!(!expected.is_empty());
         assert_eq!(house.indexed("spend_an_order").await, expected);
-        // All users of any time exist, those too who come only after the as-of time or have attributes only.
+        // All users of any time exist, those too who come only after the as-of time or have
+        // attributes only.
         let all = "SELECT user_id, 1 AS value FROM (SELECT user_id FROM events UNION SELECT user_id FROM attributes)";
         let all = house.query(all, taghouse_model::ValueType::Int).await;
         assert_eq!(produced.users, all.len() as u64);
-        assert_eq!(house.index.snapshot(&house.app).await.unwrap().unwrap().users().len(), all.len() as u64);
+        assert_eq!(
+            house.index.snapshot(&house.app).await.unwrap().unwrap().users().len(),
+            all.len() as u64
+        );
     }
 }
 
@@ -96,8 +109,10 @@ async fn the_same_again_gives_the_same_and_vanished_tags_go() {
     assert!(second.revision > first.revision);
     assert_eq!(values().await, before);
     // One as-of partition, written over.
-    let twice = house
-        .query("SELECT user_id, count(*) AS value FROM users_wide GROUP BY user_id HAVING count(*) > 1", taghouse_model::ValueType::Int);
+    let twice = house.query(
+        "SELECT user_id, count(*) AS value FROM users_wide GROUP BY user_id HAVING count(*) > 1",
+        taghouse_model::ValueType::Int,
+    );
     assert!(twice.await.is_empty());
 
     let mut fewer = (*definitions).clone();
@@ -121,17 +136,26 @@ async fn only_some_tags_take_along_what_depends_on_them() {
     assert_eq!(names, ["band", "spend_30d", "spend_an_order"]);
     let snapshot = house.index.snapshot(&house.app).await.unwrap().unwrap();
     let as_of = |tag: &str| snapshot.info(tag).unwrap().as_of_ms;
-    assert_eq!((as_of("spend_30d"), as_of("band"), as_of("countries")), (CUTS[0].as_of_ms(), CUTS[0].as_of_ms(), CUTS[1].as_of_ms()));
+    assert_eq!(
+        (as_of("spend_30d"), as_of("band"), as_of("countries")),
+        (CUTS[0].as_of_ms(), CUTS[0].as_of_ms(), CUTS[1].as_of_ms())
+    );
     assert_eq!(house.indexed("countries").await, before);
     for (tag, query) in cases(&CUTS[0]).into_iter().filter(|(tag, _)| names.contains(tag)) {
-        assert_eq!(house.indexed(tag).await, house.query(&query, definitions.tags[tag].value_type).await, "{tag}");
+        assert_eq!(
+            house.indexed(tag).await,
+            house.query(&query, definitions.tags[tag].value_type).await,
+            "{tag}"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_query_of_another_shape_is_refused_by_name() {
     let house = House::with_shop(50).await;
-    let tag = |query: &str| format!("{}\n---\nkind: tag\nname: bad\ntype: int\nsql: \"{query}\"\n", shop::BASE);
+    let tag = |query: &str| {
+        format!("{}\n---\nkind: tag\nname: bad\ntype: int\nsql: \"{query}\"\n", shop::BASE)
+    };
     for (query, says) in [
         ("SELECT user_id, count(*) AS n FROM events GROUP BY user_id", "user_id and value"),
         ("SELECT user_id, event AS value FROM events", "type"),
@@ -143,6 +167,9 @@ async fn a_query_of_another_shape_is_refused_by_name() {
         let text = error.to_string();
         assert!(text.contains("bad") && text.contains(says), "{query}: {text}");
         assert_eq!(error.kind(), taghouse_model::ErrorKind::Invalid, "{query}");
-        assert!(house.index.snapshot(&house.app).await.unwrap().is_none(), "{query}: nothing is published");
+        assert!(
+            house.index.snapshot(&house.app).await.unwrap().is_none(),
+            "{query}: nothing is published"
+        );
     }
 }

@@ -145,16 +145,26 @@ pub(crate) fn cases(cut: &Cut) -> Vec<(&'static str, String)> {
         cut.between(cut.day),
         cut.between(cut.hours_36),
     );
-    let spend = grouped("sum(quantity * price)", &format!("{month} AND event = 'purchase' AND quantity * price IS NOT NULL"));
+    let spend = grouped(
+        "sum(quantity * price)",
+        &format!("{month} AND event = 'purchase' AND quantity * price IS NOT NULL"),
+    );
     let orders = grouped("count(*)", &format!("{month} AND event = 'purchase'"));
     let value = |name: &str, rows: &str| format!("{rows} AND {name} IS NOT NULL");
     vec![
         ("orders", orders.clone()),
         ("priced", grouped("count(*)", &value("price", &week))),
         ("spend_30d", spend.clone()),
-        ("pieces", grouped("sum(quantity)", &format!("{all} AND event IN ('purchase', 'refund') AND quantity > 2"))),
+        (
+            "pieces",
+            grouped(
+                "sum(quantity)",
+                &format!("{all} AND event IN ('purchase', 'refund') AND quantity > 2"),
+            ),
+        ),
         ("spend_hours", grouped("sum(price + quantity)", &value("price + quantity", &hours))),
-        // Quotients of whole units: SQL's own mean of decimals cuts digits off instead of rounding.
+        // Quotients of whole units: SQL's own mean of decimals cuts digits off instead of
+        // rounding.
         (
             "mean_price",
             format!(
@@ -167,10 +177,16 @@ pub(crate) fn cases(cut: &Cut) -> Vec<(&'static str, String)> {
         ("dearest", grouped("max(price)", &value("price", &day))),
         ("last_seen", grouped("max(time)", &all)),
         ("least_sku", grouped("min(sku)", &value("sku", &hours))),
-        ("skus", grouped("count(DISTINCT sku)", &value("sku", &format!("{all} AND event = 'purchase'")))),
+        (
+            "skus",
+            grouped("count(DISTINCT sku)", &value("sku", &format!("{all} AND event = 'purchase'"))),
+        ),
         ("prices", grouped("count(DISTINCT price)", &value("price", &week))),
         ("first_sku", first("sku", "time, message_id", &value("sku", &month))),
-        ("last_sku", first("sku", "time DESC, message_id DESC", &format!("{all} AND sku LIKE 's1%'"))),
+        (
+            "last_sku",
+            first("sku", "time DESC, message_id DESC", &format!("{all} AND sku LIKE 's1%'")),
+        ),
         ("last_gift", first("gift", "time DESC, message_id DESC", &value("gift", &all))),
         ("top_sku", most_frequent("sku", &all)),
         ("top_quantity", most_frequent("quantity", &week)),

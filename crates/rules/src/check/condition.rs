@@ -10,25 +10,39 @@ use taghouse_model::{Value, ValueType};
 type Checking<T> = Result<T, CheckError>;
 
 /// Checks a condition on a computed value.
-pub(super) fn check_test(value: &Scalar, test: &Test, scope: Scope<'_>, leaf: &mut usize) -> Checking<Predicate<Value>> {
+pub(super) fn check_test(
+    value: &Scalar,
+    test: &Test,
+    scope: Scope<'_>,
+    leaf: &mut usize,
+) -> Checking<Predicate<Value>> {
     let first = *leaf;
     let value = value.check_in(scope, leaf)?;
     let ty = value.ty;
     let error = |what: &str| {
         Err(CheckError::new(
             first,
-            format!("{what}, and this is of type {}: compare it, or ask whether it is set", described(ty, scope.naming)),
+            format!(
+                "{what}, and this is of type {}: compare it, or ask whether it is set",
+                described(ty, scope.naming)
+            ),
         ))
     };
     match test {
         Test::Holds => match (ty, value.scalar) {
-            (ValueType::Bool, Scalar::Name(name)) => Ok(Predicate::Compare { name, op: CompareOp::Equal, literal: Value::Bool(true) }),
+            (ValueType::Bool, Scalar::Name(name)) => {
+                Ok(Predicate::Compare { name, op: CompareOp::Equal, literal: Value::Bool(true) })
+            }
             (ValueType::Bool, scalar) => Ok(Predicate::of(scalar, Test::Holds)),
             _ => error("a value alone is a condition only if it is true or false"),
         },
         Test::IsSet => Ok(Predicate::of(value.scalar, Test::IsSet)),
-        Test::Like { .. } if !matches!(ty, ValueType::Text | ValueType::Set) => error("`like` needs text"),
-        Test::Like { pattern } => Ok(Predicate::of(value.scalar, Test::Like { pattern: pattern.clone() })),
+        Test::Like { .. } if !matches!(ty, ValueType::Text | ValueType::Set) => {
+            error("`like` needs text")
+        }
+        Test::Like { pattern } => {
+            Ok(Predicate::of(value.scalar, Test::Like { pattern: pattern.clone() }))
+        }
         Test::Has { .. } if ty != ValueType::Set => error("`has` needs a set"),
         Test::Has { all, literals } => {
             let literals = typed(literals, ty, scope, first)?;
@@ -50,9 +64,10 @@ pub(super) fn check_test(value: &Scalar, test: &Test, scope: Scope<'_>, leaf: &m
             }
             let mut scalars = scalars.into_iter().map(number_without_names);
             match (scalars.next(), scalars.next(), scalars.next()) {
-                (Some(value), Some(low), Some(high)) => {
-                    Ok(Predicate::of(value, Test::Between { low: Box::new(low), high: Box::new(high) }))
-                }
+                (Some(value), Some(low), Some(high)) => Ok(Predicate::of(
+                    value,
+                    Test::Between { low: Box::new(low), high: Box::new(high) },
+                )),
                 _ => error("`between` needs two bounds"),
             }
         }
@@ -69,14 +84,26 @@ fn quoted(mut error: CheckError, with: &Scalar) -> CheckError {
     error
 }
 
-fn typed(literals: &[Literal], ty: ValueType, scope: Scope<'_>, leaf: usize) -> Checking<Vec<Value>> {
+fn typed(
+    literals: &[Literal],
+    ty: ValueType,
+    scope: Scope<'_>,
+    leaf: usize,
+) -> Checking<Vec<Value>> {
     let value = |literal: &Literal| {
-        coerce(literal, ty, scope.zone).map_err(|e| CheckError::new(leaf, format!("this is of type {}: {e}", described(ty, scope.naming))))
+        coerce(literal, ty, scope.zone).map_err(|e| {
+            CheckError::new(leaf, format!("this is of type {}: {e}", described(ty, scope.naming)))
+        })
     };
     Ok(in_order(literals.iter().map(value).collect::<Checking<_>>()?))
 }
 
-fn compare(left: Checked, op: CompareOp, right: Checked, scope: Scope<'_>) -> Checking<Predicate<Value>> {
+fn compare(
+    left: Checked,
+    op: CompareOp,
+    right: Checked,
+    scope: Scope<'_>,
+) -> Checking<Predicate<Value>> {
     let what = format!("`{}`", op.symbol());
     let (left, right, op) = match (left.ty, right.ty) {
         (ValueType::Text, ValueType::Set) => (right, left, op.flipped()),
@@ -86,15 +113,22 @@ fn compare(left: Checked, op: CompareOp, right: Checked, scope: Scope<'_>) -> Ch
     let ordered = !matches!(op, CompareOp::Equal | CompareOp::NotEqual);
     if left.ty == ValueType::Set {
         if ordered || right.ty != ValueType::Text {
-            let message =
-                format!("{what} cannot compare a set with this: ask for a member with == or !=, or write `has any (…)` or `has all (…)`");
+            let message = format!(
+                "{what} cannot compare a set with this: ask for a member with == or !=, or write `has any (…)` or `has all (…)`"
+            );
             return Err(CheckError::new(first, message));
         }
         return Ok(Predicate::of(left.scalar, Test::Compare { op, with: Box::new(right.scalar) }));
     }
     let (scalars, ty) = alike(vec![left, right], &what, scope)?;
     if ordered && !ty.is_number() {
-        return Err(CheckError::new(first, format!("{what} needs numbers or dates, and this is of type {}", described(ty, scope.naming))));
+        return Err(CheckError::new(
+            first,
+            format!(
+                "{what} needs numbers or dates, and this is of type {}",
+                described(ty, scope.naming)
+            ),
+        ));
     }
     let mut scalars = scalars.into_iter().map(number_without_names);
     match (scalars.next(), scalars.next()) {
@@ -103,19 +137,29 @@ fn compare(left: Checked, op: CompareOp, right: Checked, scope: Scope<'_>) -> Ch
     }
 }
 
-/// `coalesce(x, 0) > 1` is what bitmaps hold, written otherwise: `x > 1`, and where the default compares so also `x is not set`.
+/// `coalesce(x, 0) > 1` is what bitmaps hold, written otherwise: `x > 1`, and where the default
+/// compares so also `x is not set`.
 fn with_default(left: Scalar<Value>, op: CompareOp, right: Scalar<Value>) -> Predicate<Value> {
     use crate::Function::Coalesce;
     let plain = |name: &String, default: &Value, op: CompareOp, literal: &Value| {
         let compare = Predicate::Compare { name: name.clone(), op, literal: literal.clone() };
-        let default_holds = Predicate::Compare { name: name.clone(), op, literal: literal.clone() }.holds(&|_| Some(default.clone()));
+        let default_holds = Predicate::Compare { name: name.clone(), op, literal: literal.clone() }
+            .holds(&|_| Some(default.clone()));
         if !default_holds {
             return compare;
         }
-        Predicate::Or(vec![compare, Predicate::Not(Box::new(Predicate::IsSet { name: name.clone() }))])
+        Predicate::Or(vec![
+            compare,
+            Predicate::Not(Box::new(Predicate::IsSet { name: name.clone() })),
+        ])
     };
-    let (computed, other, asked) = if matches!(left, Scalar::Literal(_)) { (&right, &left, op.flipped()) } else { (&left, &right, op) };
-    if let (Scalar::Call { function: Coalesce, arguments }, Scalar::Literal(literal)) = (computed, other)
+    let (computed, other, asked) = if matches!(left, Scalar::Literal(_)) {
+        (&right, &left, op.flipped())
+    } else {
+        (&left, &right, op)
+    };
+    if let (Scalar::Call { function: Coalesce, arguments }, Scalar::Literal(literal)) =
+        (computed, other)
         && let [Scalar::Name(name), Scalar::Literal(default)] = arguments.as_slice()
     {
         return plain(name, default, asked, literal);

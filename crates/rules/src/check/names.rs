@@ -32,8 +32,20 @@ pub(crate) struct Scope<'a> {
 
 impl<'a> Scope<'a> {
     /// A scope of properties, where there are no crowds.
-    pub(crate) fn of_properties(types: &'a dyn Fn(&str) -> Option<ValueType>, zone: &'a TimeZone, known: &'a [&'a str]) -> Self {
-        Self { naming: Naming::Properties, types, crowds: &|_| false, crowds_fit: false, zone, known: Some(known), pending: None }
+    pub(crate) fn of_properties(
+        types: &'a dyn Fn(&str) -> Option<ValueType>,
+        zone: &'a TimeZone,
+        known: &'a [&'a str],
+    ) -> Self {
+        Self {
+            naming: Naming::Properties,
+            types,
+            crowds: &|_| false,
+            crowds_fit: false,
+            zone,
+            known: Some(known),
+            pending: None,
+        }
     }
 
     /// A scope of tags and crowds.
@@ -43,7 +55,15 @@ impl<'a> Scope<'a> {
         zone: &'a TimeZone,
         known: &'a [&'a str],
     ) -> Self {
-        Self { naming: Naming::Tags, types, crowds, crowds_fit: true, zone, known: Some(known), pending: None }
+        Self {
+            naming: Naming::Tags,
+            types,
+            crowds,
+            crowds_fit: true,
+            zone,
+            known: Some(known),
+            pending: None,
+        }
     }
 
     pub(super) fn type_of(self, name: &str, leaf: usize) -> Result<ValueType, CheckError> {
@@ -54,14 +74,23 @@ impl<'a> Scope<'a> {
             let fix = if self.crowds_fit {
                 format!("`{name}` is a crowd: write crowd(\"{name}\")")
             } else {
-                format!("`{name}` is a crowd, and crowds have their place in crowds only: write its condition, or a tag for it")
+                format!(
+                    "`{name}` is a crowd, and crowds have their place in crowds only: write its condition, or a tag for it"
+                )
             };
             return Err(CheckError::new(leaf, fix));
         }
         if self.pending.is_some_and(|pending| pending(name)) {
-            return Err(CheckError::new(leaf, format!("tag `{name}` is defined and not produced yet: run `taghouse produce`")));
+            return Err(CheckError::new(
+                leaf,
+                format!("tag `{name}` is defined and not produced yet: run `taghouse produce`"),
+            ));
         }
-        Err(CheckError { message: format!("unknown name `{name}`{}", self.fix_for_name(name)), leaf, unknown: Some(name.to_owned()) })
+        Err(CheckError {
+            message: format!("unknown name `{name}`{}", self.fix_for_name(name)),
+            leaf,
+            unknown: Some(name.to_owned()),
+        })
     }
 
     fn fix_for_name(self, name: &str) -> String {
@@ -73,8 +102,12 @@ impl<'a> Scope<'a> {
             None => {}
         }
         match (listed(known.iter().copied().filter(|name| is_name(name))), self.naming) {
-            (Some(list), Naming::Tags) => format!("; known tags: {list} (`taghouse tags` lists them)"),
-            (None, Naming::Tags) => "; there are no tags yet (`taghouse tags` lists them)".to_owned(),
+            (Some(list), Naming::Tags) => {
+                format!("; known tags: {list} (`taghouse tags` lists them)")
+            }
+            (None, Naming::Tags) => {
+                "; there are no tags yet (`taghouse tags` lists them)".to_owned()
+            }
             (Some(list), Naming::Properties) => format!("; known here: {list}"),
             (None, Naming::Properties) => "; the source has no `properties`".to_owned(),
         }
@@ -85,10 +118,16 @@ impl<'a> Scope<'a> {
             return Ok(());
         }
         if (self.types)(name).is_some() {
-            let message = format!("`{name}` is a tag and no crowd: write a condition on it, such as `{name} is set`");
+            let message = format!(
+                "`{name}` is a tag and no crowd: write a condition on it, such as `{name} is set`"
+            );
             return Err(CheckError::new(leaf, message));
         }
-        Err(CheckError { message: format!("there is no crowd `{name}`{}", self.fix_for_crowd(name)), leaf, unknown: Some(name.to_owned()) })
+        Err(CheckError {
+            message: format!("there is no crowd `{name}`{}", self.fix_for_crowd(name)),
+            leaf,
+            unknown: Some(name.to_owned()),
+        })
     }
 
     fn fix_for_crowd(self, name: &str) -> String {
@@ -105,7 +144,8 @@ impl<'a> Scope<'a> {
 /// The first names in words, or `None` if there are none.
 pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let names: Vec<&str> = names.into_iter().collect();
-    let mut list: Vec<String> = names.iter().take(LISTED_NAMES).map(|name| format!("`{name}`")).collect();
+    let mut list: Vec<String> =
+        names.iter().take(LISTED_NAMES).map(|name| format!("`{name}`")).collect();
     match (list.pop(), names.len().saturating_sub(LISTED_NAMES)) {
         (None, _) => None,
         (Some(last), 0) if list.is_empty() => Some(last),
@@ -121,6 +161,8 @@ pub(crate) fn described(ty: ValueType, naming: Naming) -> String {
         (ValueType::Text, Naming::Properties) => "`text`".to_owned(),
         (ValueType::Decimal { scale }, _) => format!("`decimal, scale: {scale}`"),
         (ValueType::Time, _) => "`date, precision: millisecond`".to_owned(),
-        (ValueType::Bool | ValueType::Set | ValueType::Int | ValueType::Date, _) => format!("`{ty}`"),
+        (ValueType::Bool | ValueType::Set | ValueType::Int | ValueType::Date, _) => {
+            format!("`{ty}`")
+        }
     }
 }

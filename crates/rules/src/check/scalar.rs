@@ -26,15 +26,28 @@ type CheckResult = Result<Checked, CheckError>;
 impl Scalar {
     /// The same value, its literals typed, and its type.
     ///
-    /// int ⊕ int is int, but a division is a decimal of 4 digits (or its operands' if more); decimals add to the greater scale and
-    /// multiply to the sum of scales, 12 at most. What is computed is exact, whatever the type says: it is rounded once, to the type that
+    /// int ⊕ int is int, but a division is a decimal of 4 digits (or its operands' if more);
+    /// decimals add to the greater scale and multiply to the sum of scales, 12 at most. What is
+    /// computed is exact, whatever the type says: it is rounded once, to the type that
     /// [`Scalar::value`] is asked for.
     ///
     /// # Errors
     /// The first unknown name, or operands that do not fit together.
-    pub fn check(&self, types: &dyn Fn(&str) -> Option<ValueType>, zone: &TimeZone) -> Result<(Scalar<Value>, ValueType), CheckError> {
+    pub fn check(
+        &self,
+        types: &dyn Fn(&str) -> Option<ValueType>,
+        zone: &TimeZone,
+    ) -> Result<(Scalar<Value>, ValueType), CheckError> {
         let checked = self.check_in(
-            Scope { naming: Naming::Tags, types, crowds: &|_| false, crowds_fit: false, zone, known: None, pending: None },
+            Scope {
+                naming: Naming::Tags,
+                types,
+                crowds: &|_| false,
+                crowds_fit: false,
+                zone,
+                known: None,
+                pending: None,
+            },
             &mut 0,
         )?;
         Ok((checked.scalar, checked.ty))
@@ -49,7 +62,12 @@ impl Scalar {
             }
             Self::Name(name) => {
                 *leaf += 1;
-                Ok(Checked { scalar: Scalar::Name(name.clone()), ty: scope.type_of(name, first)?, leaf: first, text: None })
+                Ok(Checked {
+                    scalar: Scalar::Name(name.clone()),
+                    ty: scope.type_of(name, first)?,
+                    leaf: first,
+                    text: None,
+                })
             }
             Self::Negate(inner) => {
                 let inner = inner.check_in(scope, leaf)?;
@@ -62,7 +80,10 @@ impl Scalar {
                 binary(*op, left, right, scope)
             }
             Self::Call { function, arguments } => {
-                let arguments = arguments.iter().map(|a| a.check_in(scope, leaf)).collect::<Result<Vec<_>, _>>()?;
+                let arguments = arguments
+                    .iter()
+                    .map(|a| a.check_in(scope, leaf))
+                    .collect::<Result<Vec<_>, _>>()?;
                 call(*function, arguments, scope, first)
             }
             Self::If { condition, then, otherwise } => {
@@ -72,7 +93,11 @@ impl Scalar {
                 let (Some(otherwise), Some(then)) = (branches.pop(), branches.pop()) else {
                     return Err(CheckError::new(first, "`if` needs two values"));
                 };
-                let scalar = Scalar::If { condition: Box::new(condition), then: Box::new(then), otherwise: Box::new(otherwise) };
+                let scalar = Scalar::If {
+                    condition: Box::new(condition),
+                    then: Box::new(then),
+                    otherwise: Box::new(otherwise),
+                };
                 Ok(Checked { scalar, ty, leaf: first, text: None })
             }
         }
@@ -84,7 +109,9 @@ fn typed_literal(literal: &Literal, scope: Scope<'_>, leaf: usize) -> CheckResul
         Literal::Bool(_) => ValueType::Bool,
         Literal::Int(_) => ValueType::Int,
         Literal::Text(_) => ValueType::Text,
-        Literal::Decimal(v) => ValueType::Decimal { scale: u8::try_from(v.scale()).unwrap_or(MAX_SCALE).min(MAX_SCALE) },
+        Literal::Decimal(v) => ValueType::Decimal {
+            scale: u8::try_from(v.scale()).unwrap_or(MAX_SCALE).min(MAX_SCALE),
+        },
     };
     let value = coerce(literal, ty, scope.zone).map_err(|e| CheckError::new(leaf, e))?;
     let text = matches!(literal, Literal::Text(_)).then(|| literal.clone());
@@ -94,7 +121,10 @@ fn typed_literal(literal: &Literal, scope: Scope<'_>, leaf: usize) -> CheckResul
 fn number(checked: &Checked, what: &str, scope: Scope<'_>) -> Result<(), CheckError> {
     match checked.ty {
         ValueType::Int | ValueType::Decimal { .. } => Ok(()),
-        _ => Err(CheckError::new(checked.leaf, format!("{what} needs a number, and this is {}", checked.described(scope)))),
+        _ => Err(CheckError::new(
+            checked.leaf,
+            format!("{what} needs a number, and this is {}", checked.described(scope)),
+        )),
     }
 }
 
@@ -113,7 +143,11 @@ fn binary(op: ArithmeticOp, left: Checked, right: Checked, scope: Scope<'_>) -> 
         ArithmeticOp::Multiply => (a + b).min(MAX_SCALE),
         ArithmeticOp::Divide => a.max(b).max(DIVISION_SCALE),
     };
-    let ty = if ints && op != ArithmeticOp::Divide { ValueType::Int } else { ValueType::Decimal { scale } };
+    let ty = if ints && op != ArithmeticOp::Divide {
+        ValueType::Int
+    } else {
+        ValueType::Decimal { scale }
+    };
     let leaf = left.leaf;
     let scalar = Scalar::Binary { op, left: Box::new(left.scalar), right: Box::new(right.scalar) };
     Ok(Checked { scalar, ty, leaf, text: None })
@@ -121,7 +155,12 @@ fn binary(op: ArithmeticOp, left: Checked, right: Checked, scope: Scope<'_>) -> 
 
 fn call(function: Function, arguments: Vec<Checked>, scope: Scope<'_>, leaf: usize) -> CheckResult {
     let what = format!("`{}`", function.name());
-    let done = |arguments: Vec<Scalar<Value>>, ty| Checked { scalar: Scalar::Call { function, arguments }, ty, leaf, text: None };
+    let done = |arguments: Vec<Scalar<Value>>, ty| Checked {
+        scalar: Scalar::Call { function, arguments },
+        ty,
+        leaf,
+        text: None,
+    };
     let (least, most) = function.arity();
     if !(least..=most).contains(&arguments.len()) {
         return Err(CheckError::new(leaf, format!("expected `{}`", function.usage())));
@@ -136,7 +175,10 @@ fn call(function: Function, arguments: Vec<Checked>, scope: Scope<'_>, leaf: usi
             if !ty.is_number() && ty != ValueType::Text {
                 return Err(CheckError::new(
                     leaf,
-                    format!("{what} needs numbers, dates or texts, and this is of type {}", described(ty, scope.naming)),
+                    format!(
+                        "{what} needs numbers, dates or texts, and this is of type {}",
+                        described(ty, scope.naming)
+                    ),
                 ));
             }
             Ok(done(arguments, ty))
@@ -151,34 +193,61 @@ fn call(function: Function, arguments: Vec<Checked>, scope: Scope<'_>, leaf: usi
                 Some((Scalar::Literal(Value::Int(digits @ 0..=12)), _)) => *digits,
                 other => {
                     let at = other.map_or(leaf, |(_, leaf)| leaf);
-                    return Err(CheckError::new(at, "`round` needs the number of digits as a literal from 0 to 12"));
+                    return Err(CheckError::new(
+                        at,
+                        "`round` needs the number of digits as a literal from 0 to 12",
+                    ));
                 }
             };
             arguments.iter().try_for_each(|a| number(a, &what, scope))?;
             let ty = match arguments.first().map(|a| a.ty) {
-                Some(ValueType::Decimal { .. }) if digits > 0 => ValueType::Decimal { scale: digits as u8 },
+                Some(ValueType::Decimal { .. }) if digits > 0 => {
+                    ValueType::Decimal { scale: digits as u8 }
+                }
                 _ => ValueType::Int,
             };
             Ok(done(arguments.into_iter().map(|a| a.scalar).collect(), ty))
         }
-        Function::Lower | Function::Upper | Function::Trim => match arguments.iter().find(|a| a.ty != ValueType::Text) {
-            Some(a) => Err(CheckError::new(a.leaf, format!("{what} needs text, and this is {}", a.described(scope)))),
+        Function::Lower | Function::Upper | Function::Trim => match arguments
+            .iter()
+            .find(|a| a.ty != ValueType::Text)
+        {
+            Some(a) => Err(CheckError::new(
+                a.leaf,
+                format!("{what} needs text, and this is {}", a.described(scope)),
+            )),
             None => Ok(done(arguments.into_iter().map(|a| a.scalar).collect(), ValueType::Text)),
         },
     }
 }
 
-/// The scalars brought to one type: ints are decimals next to decimals, literal texts dates next to dates.
-pub(super) fn alike(arguments: Vec<Checked>, what: &str, scope: Scope<'_>) -> Result<(Vec<Scalar<Value>>, ValueType), CheckError> {
+/// The scalars brought to one type: ints are decimals next to decimals, literal texts dates next to
+/// dates.
+pub(super) fn alike(
+    arguments: Vec<Checked>,
+    what: &str,
+    scope: Scope<'_>,
+) -> Result<(Vec<Scalar<Value>>, ValueType), CheckError> {
     let mut common: Option<ValueType> = None;
     // Literal texts last: what stands beside them decides what they are.
-    for argument in arguments.iter().filter(|a| a.text.is_none()).chain(arguments.iter().filter(|a| a.text.is_some())) {
+    for argument in arguments
+        .iter()
+        .filter(|a| a.text.is_none())
+        .chain(arguments.iter().filter(|a| a.text.is_some()))
+    {
         common = Some(match (common, argument.ty) {
             (None, ty) => ty,
             (Some(a), b) if a == b => a,
-            (Some(ValueType::Int), ty @ ValueType::Decimal { .. }) | (Some(ty @ ValueType::Decimal { .. }), ValueType::Int) => ty,
-            (Some(ValueType::Decimal { scale: a }), ValueType::Decimal { scale: b }) => ValueType::Decimal { scale: a.max(b) },
-            (Some(ty @ (ValueType::Date | ValueType::Time)), ValueType::Text) if argument.text.is_some() => ty,
+            (Some(ValueType::Int), ty @ ValueType::Decimal { .. })
+            | (Some(ty @ ValueType::Decimal { .. }), ValueType::Int) => ty,
+            (Some(ValueType::Decimal { scale: a }), ValueType::Decimal { scale: b }) => {
+                ValueType::Decimal { scale: a.max(b) }
+            }
+            (Some(ty @ (ValueType::Date | ValueType::Time)), ValueType::Text)
+                if argument.text.is_some() =>
+            {
+                ty
+            }
             (Some(a), _) => {
                 let message = format!(
                     "{what} needs values of one type, and this is {}, not {}",
@@ -190,21 +259,26 @@ pub(super) fn alike(arguments: Vec<Checked>, what: &str, scope: Scope<'_>) -> Re
         });
     }
     let ty = common.unwrap_or(ValueType::Int);
-    let scalars = arguments.into_iter().map(|a| a.brought_to(ty, scope)).collect::<Result<_, _>>()?;
+    let scalars =
+        arguments.into_iter().map(|a| a.brought_to(ty, scope)).collect::<Result<_, _>>()?;
     Ok((scalars, ty))
 }
 
 impl Checked {
     /// What it is, in messages.
     fn described(&self, scope: Scope<'_>) -> String {
-        if self.text.is_some() { "text in quotes".to_owned() } else { format!("of type {}", described(self.ty, scope.naming)) }
+        if self.text.is_some() {
+            "text in quotes".to_owned()
+        } else {
+            format!("of type {}", described(self.ty, scope.naming))
+        }
     }
 
     fn brought_to(self, ty: ValueType, scope: Scope<'_>) -> Result<Scalar<Value>, CheckError> {
         match (&self.text, ty) {
-            (Some(text), ValueType::Date | ValueType::Time) => {
-                Ok(Scalar::Literal(coerce(text, ty, scope.zone).map_err(|e| CheckError::new(self.leaf, e))?))
-            }
+            (Some(text), ValueType::Date | ValueType::Time) => Ok(Scalar::Literal(
+                coerce(text, ty, scope.zone).map_err(|e| CheckError::new(self.leaf, e))?,
+            )),
             _ => Ok(self.scalar),
         }
     }
@@ -212,11 +286,16 @@ impl Checked {
 
 /// What no name is in, worked out, where a decimal holds it exactly.
 pub(super) fn number_without_names(scalar: Scalar<Value>) -> Scalar<Value> {
-    if matches!(scalar, Scalar::Literal(_) | Scalar::Name(_)) || !scalar.names().is_empty() || !scalar.crowds().is_empty() {
+    if matches!(scalar, Scalar::Literal(_) | Scalar::Name(_))
+        || !scalar.names().is_empty()
+        || !scalar.crowds().is_empty()
+    {
         return scalar;
     }
     match scalar.compute(&|_| None) {
-        Computed::Number(number) => number.decimal().map_or(scalar, |number| Scalar::Literal(Value::Decimal(number))),
+        Computed::Number(number) => {
+            number.decimal().map_or(scalar, |number| Scalar::Literal(Value::Decimal(number)))
+        }
         Computed::Value(value) => Scalar::Literal(value),
         Computed::Nothing | Computed::Beyond(_) => scalar,
     }

@@ -41,7 +41,13 @@ fn function(raw: RawFunction) -> AggregateFunction {
 }
 
 /// Checks an aggregate; `ty` is its tag's type.
-pub(super) fn check(document: &Document, raw: &RawAggregate, ty: ValueType, inputs: &Inputs<'_>, errors: &mut Errors) -> Option<Aggregate> {
+pub(super) fn check(
+    document: &Document,
+    raw: &RawAggregate,
+    ty: ValueType,
+    inputs: &Inputs<'_>,
+    errors: &mut Errors,
+) -> Option<Aggregate> {
     let before = errors.len();
     let function = function(raw.function);
     let types = |name: &str| match name {
@@ -49,10 +55,13 @@ pub(super) fn check(document: &Document, raw: &RawAggregate, ty: ValueType, inpu
         "time" => Some(ValueType::Time),
         name => inputs.properties.get(name).copied(),
     };
-    let known: Vec<&str> = inputs.properties.keys().map(Name::as_str).chain(["event", "time"]).collect();
+    let known: Vec<&str> =
+        inputs.properties.keys().map(Name::as_str).chain(["event", "time"]).collect();
     let scope = Scope::of_properties(&types, inputs.zone, &known);
     check_events(document, raw, inputs, errors);
-    let filter = raw.filter.as_ref().and_then(|text| condition_without_crowds(document, "/aggregate/where", text, scope, errors));
+    let filter = raw.filter.as_ref().and_then(|text| {
+        condition_without_crowds(document, "/aggregate/where", text, scope, errors)
+    });
     let value = match &raw.value {
         None => None,
         Some(text) => match check_scalar(text, scope) {
@@ -77,7 +86,13 @@ pub(super) fn check(document: &Document, raw: &RawAggregate, ty: ValueType, inpu
             Window::Lifetime
         }
     };
-    (errors.len() == before).then(|| Aggregate { function, events: raw.events.clone(), value, filter, window })
+    (errors.len() == before).then(|| Aggregate {
+        function,
+        events: raw.events.clone(),
+        value,
+        filter,
+        window,
+    })
 }
 
 /// An event that no source can ever give is a slip of the pen; it would be a tag without values.
@@ -89,7 +104,9 @@ fn check_events(document: &Document, raw: &RawAggregate, inputs: &Inputs<'_>, er
                 let all = || all.iter().map(String::as_str);
                 let fix = match (suggest::nearest(event, all()), listed(all())) {
                     (Some(near), _) => format!("; did you mean `{near}`?"),
-                    (None, list) => list.map(|list| format!("; known events: {list}")).unwrap_or_default(),
+                    (None, list) => {
+                        list.map(|list| format!("; known events: {list}")).unwrap_or_default()
+                    }
                 };
                 format!("no source gives an event `{event}`{fix}")
             }
@@ -108,15 +125,26 @@ fn of_type(message: String) -> Mismatch {
     Mismatch { pointer: "/type", message }
 }
 
-/// The value that the function aggregates, of a type from which the tag's comes without further ado.
-fn of_function(function: AggregateFunction, value: Option<Checked>, ty: ValueType) -> Result<Option<Scalar<Value>>, Mismatch> {
+/// The value that the function aggregates, of a type from which the tag's comes without further
+/// ado.
+fn of_function(
+    function: AggregateFunction,
+    value: Option<Checked>,
+    ty: ValueType,
+) -> Result<Option<Scalar<Value>>, Mismatch> {
     use AggregateFunction as F;
     let word = function.as_str();
     let Some(value) = value else {
         return match function {
             F::Count if ty == ValueType::Int => Ok(None),
-            F::Count => Err(of_type(format!("`count` gives a whole number: write `type: int`, not {}", written(ty)))),
-            _ => Err(Mismatch { pointer: "/aggregate", message: format!("`{word}` needs a `value`: a property or an expression") }),
+            F::Count => Err(of_type(format!(
+                "`count` gives a whole number: write `type: int`, not {}",
+                written(ty)
+            ))),
+            _ => Err(Mismatch {
+                pointer: "/aggregate",
+                message: format!("`{word}` needs a `value`: a property or an expression"),
+            }),
         };
     };
     let found = value.ty;
@@ -129,32 +157,54 @@ fn of_function(function: AggregateFunction, value: Option<Checked>, ty: ValueTyp
         F::Set => matches!(found, ValueType::Text | ValueType::Set),
     };
     if !takes {
-        let message = format!("`{word}` cannot take this value, which is of type {}", described(found, Naming::Properties));
+        let message = format!(
+            "`{word}` cannot take this value, which is of type {}",
+            described(found, Naming::Properties)
+        );
         return Err(Mismatch { pointer: "/aggregate/value", message });
     }
     match function {
         F::Count | F::CountDistinct if ty == ValueType::Int => Ok(Some(value.scalar)),
-        F::Count | F::CountDistinct => Err(of_type(format!("`{word}` gives a whole number: write `type: int`, not {}", written(ty)))),
+        F::Count | F::CountDistinct => Err(of_type(format!(
+            "`{word}` gives a whole number: write `type: int`, not {}",
+            written(ty)
+        ))),
         F::Set if ty == ValueType::Set => Ok(Some(value.scalar)),
-        F::Set => Err(of_type(format!("`set` gives several texts: write `type: set`, not {}", written(ty)))),
+        F::Set => Err(of_type(format!(
+            "`set` gives several texts: write `type: set`, not {}",
+            written(ty)
+        ))),
         F::Avg if matches!(ty, ValueType::Decimal { .. }) => Ok(Some(value.scalar)),
-        F::Avg => Err(of_type(format!("`avg` gives a decimal: write `type: decimal` and a `scale`, not {}", written(ty)))),
+        F::Avg => Err(of_type(format!(
+            "`avg` gives a decimal: write `type: decimal` and a `scale`, not {}",
+            written(ty)
+        ))),
         F::Sum => carried(value, ty, word, false),
         // Of sets the members are counted, each a text.
-        F::MostFrequent if found == ValueType::Set && ty == ValueType::Text => Ok(Some(value.scalar)),
-        F::MostFrequent if found == ValueType::Set => {
-            Err(of_type(format!("`most_frequent` of sets gives the member that most have: write `type: enum`, not {}", written(ty))))
+        F::MostFrequent if found == ValueType::Set && ty == ValueType::Text => {
+            Ok(Some(value.scalar))
         }
+        F::MostFrequent if found == ValueType::Set => Err(of_type(format!(
+            "`most_frequent` of sets gives the member that most have: write `type: enum`, not {}",
+            written(ty)
+        ))),
         F::MostFrequent => carried(value, ty, word, false),
         F::Min | F::Max | F::First | F::Last => carried(value, ty, word, true),
     }
 }
 
 /// A value that becomes the tag's as it is.
-fn carried(value: Checked, ty: ValueType, word: &str, time_to_day: bool) -> Result<Option<Scalar<Value>>, Mismatch> {
+fn carried(
+    value: Checked,
+    ty: ValueType,
+    word: &str,
+    time_to_day: bool,
+) -> Result<Option<Scalar<Value>>, Mismatch> {
     match (value.ty, ty) {
         // Rounded once, when the tag's value is made.
-        (ValueType::Decimal { .. } | ValueType::Int, ValueType::Decimal { .. }) => Ok(Some(value.scalar)),
+        (ValueType::Decimal { .. } | ValueType::Int, ValueType::Decimal { .. }) => {
+            Ok(Some(value.scalar))
+        }
         (ValueType::Time, ValueType::Date) if time_to_day => Ok(Some(value.scalar)),
         (found, ty) if found == ty => Ok(Some(value.scalar)),
         (found, ty) => Err(of_type(format!(
@@ -183,7 +233,11 @@ fn window(text: &str) -> Result<Window, String> {
     if text == "lifetime" {
         return Ok(Window::Lifetime);
     }
-    let wrong = || format!("`{text}` is not a valid window: write 1d to {MAX_DAYS}d, 1h to {MAX_HOURS}h, or lifetime");
+    let wrong = || {
+        format!(
+            "`{text}` is not a valid window: write 1d to {MAX_DAYS}d, 1h to {MAX_HOURS}h, or lifetime"
+        )
+    };
     let (digits, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
     let all_digits = digits.bytes().all(|b| b.is_ascii_digit());
     match (digits.parse::<u32>(), unit) {

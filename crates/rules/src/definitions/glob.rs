@@ -1,5 +1,5 @@
-//! Globs on file names and paths: `*` (any text), `?` (one character), `[a-z]` and `[!a]` (one of, none of), `{a,b}` (either), and `**`
-//! (any folders).
+//! Globs on file names and paths: `*` (any text), `?` (one character), `[a-z]` and `[!a]` (one of,
+//! none of), `{a,b}` (either), and `**` (any folders).
 
 use glob::Pattern;
 
@@ -28,8 +28,8 @@ impl FileGlob {
     /// Reads a source's `files`.
     ///
     /// # Errors
-    /// What could only be a slip of the pen: brackets that are not closed, are empty or the wrong way round; one that is too long, or not
-    /// relative.
+    /// What could only be a slip of the pen: brackets that are not closed, are empty or the wrong
+    /// way round; one that is too long, or not relative.
     pub fn parse(glob: &str) -> Result<Self, String> {
         if glob.is_empty() || glob.split('/').any(|part| matches!(part, "" | "." | "..")) {
             return Err(
@@ -37,11 +37,19 @@ impl FileGlob {
             );
         }
         if glob.len() > MAX_GLOB_BYTES {
-            return Err(format!("the glob in `files` has {} bytes, more than {MAX_GLOB_BYTES}", glob.len()));
+            return Err(format!(
+                "the glob in `files` has {} bytes, more than {MAX_GLOB_BYTES}",
+                glob.len()
+            ));
         }
         let wrong = |e: String| format!("`{glob}` is not a valid glob: {e}");
         let parts = |glob: &String| glob.split('/').map(part).collect::<Result<Vec<_>, _>>();
-        let globs = expanded(glob).map_err(wrong)?.iter().map(parts).collect::<Result<_, _>>().map_err(wrong)?;
+        let globs = expanded(glob)
+            .map_err(wrong)?
+            .iter()
+            .map(parts)
+            .collect::<Result<_, _>>()
+            .map_err(wrong)?;
         Ok(Self { globs })
     }
 
@@ -50,8 +58,9 @@ impl FileGlob {
         self.globs.iter().any(|parts| parts.len() > 1)
     }
 
-    /// Whether a file of this name, which may be a path, is meant. A glob without folders is on the name alone. Time is at most glob × name:
-    /// only the last `*` of a part, and the last `**`, is ever tried again.
+    /// Whether a file of this name, which may be a path, is meant. A glob without folders is on the
+    /// name alone. Time is at most glob × name: only the last `*` of a part, and the last `**`,
+    /// is ever tried again.
     pub fn matches(&self, name: &str) -> bool {
         let path: Vec<&str> = name.split('/').collect();
         self.globs.iter().any(|parts| match parts.as_slice() {
@@ -84,7 +93,9 @@ fn path_matches(parts: &[Part], path: &[&str]) -> bool {
                     return true;
                 }
             }
-            Some(Part::Name(pattern)) if pattern.matches(path[next]) => (at, next) = (at + 1, next + 1),
+            Some(Part::Name(pattern)) if pattern.matches(path[next]) => {
+                (at, next) = (at + 1, next + 1)
+            }
             _ => match again {
                 Some((part, from)) => {
                     again = Some((part, from + 1));
@@ -116,7 +127,8 @@ fn expanded(glob: &str) -> Result<Vec<String>, String> {
     let mut globs = vec![String::new()];
     let mut rest = glob;
     while let Some((head, after)) = rest.split_once('{') {
-        let (inner, tail) = after.split_once('}').ok_or("`{` without `}`; for the character itself write `?`")?;
+        let (inner, tail) =
+            after.split_once('}').ok_or("`{` without `}`; for the character itself write `?`")?;
         if inner.contains('{') {
             return Err("`{…}` within `{…}`: write the alternatives one by one".to_owned());
         }
@@ -124,7 +136,10 @@ fn expanded(glob: &str) -> Result<Vec<String>, String> {
         if globs.len() * alternatives.len() > MAX_ALTERNATIVES {
             return Err(format!("its `{{…}}` stand for more than {MAX_ALTERNATIVES} globs"));
         }
-        globs = globs.iter().flat_map(|glob| alternatives.iter().map(move |either| format!("{glob}{head}{either}"))).collect();
+        globs = globs
+            .iter()
+            .flat_map(|glob| alternatives.iter().map(move |either| format!("{glob}{head}{either}")))
+            .collect();
         rest = tail;
     }
     Ok(globs.into_iter().map(|glob| glob + rest).collect())
@@ -133,7 +148,8 @@ fn expanded(glob: &str) -> Result<Vec<String>, String> {
 fn classes(glob: &str) -> Result<(), String> {
     let mut rest = glob;
     while let Some((_, after)) = rest.split_once('[') {
-        let (class, tail) = after.split_once(']').ok_or("`[` without `]`; for the character itself write `[[]`")?;
+        let (class, tail) =
+            after.split_once(']').ok_or("`[` without `]`; for the character itself write `[[]`")?;
         let members: Vec<char> = class.strip_prefix('!').unwrap_or(class).chars().collect();
         if members.is_empty() {
             return Err(format!("`[{class}]` names no character"));
@@ -174,7 +190,22 @@ mod tests {
         for glob in right {
             assert!(FileGlob::parse(glob).is_ok(), "{glob}");
         }
-        let wrong = ["", "/a", "a/", "a//b", "../*", "./*", "[", "a[0-9", "[]", "[!]", "[9-0]", "{a,b", "{a,{b,c}}", "{[a,b],c}"];
+        let wrong = [
+            "",
+            "/a",
+            "a/",
+            "a//b",
+            "../*",
+            "./*",
+            "[",
+            "a[0-9",
+            "[]",
+            "[!]",
+            "[9-0]",
+            "{a,b",
+            "{a,{b,c}}",
+            "{[a,b],c}",
+        ];
         for glob in wrong {
             assert!(FileGlob::parse(glob).is_err(), "{glob}");
         }

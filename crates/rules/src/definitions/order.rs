@@ -9,10 +9,14 @@ enum State {
     Done,
 }
 
-/// All names, each after those it needs, otherwise by name; and the circles met, each as the names on it, from its first one on.
+/// All names, each after those it needs, otherwise by name; and the circles met, each as the names
+/// on it, from its first one on.
 ///
-/// Needs that are not key are passed over. Walks without recursion: a chain may be as long as there are names.
-pub(super) fn dependencies_first(needs: &BTreeMap<Name, BTreeSet<Name>>) -> (Vec<Name>, Vec<Vec<Name>>) {
+/// Needs that are not key are passed over. Walks without recursion: a chain may be as long as there
+/// are names.
+pub(super) fn dependencies_first(
+    needs: &BTreeMap<Name, BTreeSet<Name>>,
+) -> (Vec<Name>, Vec<Vec<Name>>) {
     let mut states: BTreeMap<&Name, State> = BTreeMap::new();
     let (mut order, mut circles) = (Vec::new(), Vec::new());
     for root in needs.keys() {
@@ -31,7 +35,9 @@ pub(super) fn dependencies_first(needs: &BTreeMap<Name, BTreeSet<Name>>) -> (Vec
             match states.get(need) {
                 Some(State::Done) => {}
                 Some(State::Open) => {
-                    circles.push(way.iter().map(|(n, _)| *n).skip_while(|n| *n != need).cloned().collect());
+                    circles.push(
+                        way.iter().map(|(n, _)| *n).skip_while(|n| *n != need).cloned().collect(),
+                    );
                 }
                 None => {
                     states.insert(need, State::Open);

@@ -5,13 +5,13 @@ use super::strptime::{self, Reads};
 use super::{Errors, check_event_name, condition_without_crowds, name_of, place, read, zone_of};
 use crate::check::{Naming, Scope, described};
 use crate::raw::source::{
-    RawBlank, RawColumn, RawColumnMapping, RawColumnType, RawEvent, RawFormat, RawNan, RawSource, RawTime, RawUnknownColumns, RawUserId,
-    RawUserIdType,
+    RawBlank, RawColumn, RawColumnMapping, RawColumnType, RawEvent, RawFormat, RawNan, RawSource,
+    RawTime, RawUnknownColumns, RawUserId, RawUserIdType,
 };
 use crate::raw::tag::RawPrecision;
 use crate::{
-    BlankCells, ColumnMapping, Document, EventMapping, EventRule, Kind, NotFinite, RejectRule, SourceDefinition, SourceFormat, TimeFormat,
-    UnknownColumns,
+    BlankCells, ColumnMapping, Document, EventMapping, EventRule, Kind, NotFinite, RejectRule,
+    SourceDefinition, SourceFormat, TimeFormat, UnknownColumns,
 };
 use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
@@ -19,7 +19,16 @@ use std::collections::BTreeMap;
 use taghouse_model::{Name, Value, ValueType};
 
 /// Columns that every events table has, so that no property can be called so.
-pub const RESERVED_PROPERTIES: [&str; 8] = ["user_id", "event", "time", "message_id", "source", "received_at", "properties", "source_file"];
+pub const RESERVED_PROPERTIES: [&str; 8] = [
+    "user_id",
+    "event",
+    "time",
+    "message_id",
+    "source",
+    "received_at",
+    "properties",
+    "source_file",
+];
 
 /// What stands for the column of the time where the file dates its rows.
 const FILE: &str = "file";
@@ -38,7 +47,9 @@ pub(super) fn columns(documents: &[Document], errors: &mut Errors) -> (Types, Ty
         union(document, "properties", &raw.properties, &mut properties, errors);
         union(document, "attributes", &raw.attributes, &mut attributes, errors);
     }
-    let plain = |all: BTreeMap<String, Seen<'_>>| all.into_values().map(|seen| (seen.name, seen.ty)).collect();
+    let plain = |all: BTreeMap<String, Seen<'_>>| {
+        all.into_values().map(|seen| (seen.name, seen.ty)).collect()
+    };
     (plain(properties), plain(attributes))
 }
 
@@ -66,17 +77,31 @@ fn union<'a>(
         };
         let pointer = format!("/{key}/{text}");
         if seen.name != name {
-            errors
-                .push(document.error(&pointer, format!("`{name}` differs only in case from `{}` at {}", seen.name, place(seen.document))));
+            errors.push(document.error(
+                &pointer,
+                format!(
+                    "`{name}` differs only in case from `{}` at {}",
+                    seen.name,
+                    place(seen.document)
+                ),
+            ));
         } else if seen.ty != ty {
-            let (here, there) = (described(ty, Naming::Properties), described(seen.ty, Naming::Properties));
-            let message = format!("`{name}` is of type {here} here and {there} at {}: give both one type", place(seen.document));
+            let (here, there) =
+                (described(ty, Naming::Properties), described(seen.ty, Naming::Properties));
+            let message = format!(
+                "`{name}` is of type {here} here and {there} at {}: give both one type",
+                place(seen.document)
+            );
             errors.push(document.error(&pointer, message));
         }
     }
 }
 
-pub(super) fn check(documents: &[Document], zone: &TimeZone, errors: &mut Errors) -> BTreeMap<Name, SourceDefinition> {
+pub(super) fn check(
+    documents: &[Document],
+    zone: &TimeZone,
+    errors: &mut Errors,
+) -> BTreeMap<Name, SourceDefinition> {
     let mut sources = BTreeMap::new();
     for (document, raw) in read::<RawSource>(documents, Kind::Source, errors) {
         let before = errors.len();
@@ -173,7 +198,10 @@ impl Reader<'_> {
             }
             Some(&[byte]) if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r') => byte,
             Some(_) => {
-                self.error("/delimiter", "`delimiter` is one ASCII character, and no quote or line end");
+                self.error(
+                    "/delimiter",
+                    "`delimiter` is one ASCII character, and no quote or line end",
+                );
                 b','
             }
         };
@@ -190,7 +218,13 @@ impl Reader<'_> {
 
     fn escape(&mut self, delimiter: u8) -> Option<u8> {
         match self.raw.escape.as_deref()?.as_bytes() {
-            &[byte] if byte.is_ascii() && byte != delimiter && !matches!(byte, b'"' | b'\n' | b'\r') => Some(byte),
+            &[byte]
+                if byte.is_ascii()
+                    && byte != delimiter
+                    && !matches!(byte, b'"' | b'\n' | b'\r') =>
+            {
+                Some(byte)
+            }
             _ => {
                 self.error("/escape", "`escape` is one ASCII character, and neither the delimiter, a quote nor a line end");
                 None
@@ -205,7 +239,8 @@ impl Reader<'_> {
             return None;
         }
         // The encoding called replacement stands for those that nobody should read.
-        let known = encoding_rs::Encoding::for_label(label.as_bytes()).filter(|encoding| *encoding != encoding_rs::REPLACEMENT);
+        let known = encoding_rs::Encoding::for_label(label.as_bytes())
+            .filter(|encoding| *encoding != encoding_rs::REPLACEMENT);
         if known.is_none() {
             let message = format!(
                 "`encoding` is \"{label}\", which is not a known encoding: write utf-8, utf-16, windows-1252, shift_jis or the like"
@@ -234,7 +269,10 @@ impl Reader<'_> {
     /// What is kept stands with the events, so there must be some.
     fn check_unknown_columns(&mut self) {
         let raw = self.raw;
-        if raw.event.is_none() && raw.format != RawFormat::Segment && matches!(raw.unknown_columns, Some(RawUnknownColumns::Keep)) {
+        if raw.event.is_none()
+            && raw.format != RawFormat::Segment
+            && matches!(raw.unknown_columns, Some(RawUnknownColumns::Keep))
+        {
             let message = "a source without `event` has nowhere to keep unknown columns: map them under `attributes`, or write `ignore`";
             self.error("/unknown_columns", message);
         }
@@ -246,7 +284,8 @@ impl Reader<'_> {
         if !raw.fill_down.is_empty() && raw.format != RawFormat::Csv {
             return self.error("/fill_down", "`fill_down` is for `format: csv` only");
         }
-        let mut read: Vec<&str> = raw.properties.values().chain(raw.attributes.values()).map(column_name).collect();
+        let mut read: Vec<&str> =
+            raw.properties.values().chain(raw.attributes.values()).map(column_name).collect();
         read.extend(raw.message_id.as_deref());
         read.extend(raw.user_id.as_ref().map(|user| match user {
             RawUserId::Column(column) => column.as_str(),
@@ -260,8 +299,13 @@ impl Reader<'_> {
         if let Some(RawEvent::Column(column)) = &raw.event {
             read.push(&column.column);
         }
-        for (i, column) in raw.fill_down.iter().enumerate().filter(|(_, column)| !read.contains(&column.as_str())) {
-            self.error(&format!("/fill_down/{i}"), format!("column `{column}` is filled down here, but nothing reads it"));
+        for (i, column) in
+            raw.fill_down.iter().enumerate().filter(|(_, column)| !read.contains(&column.as_str()))
+        {
+            self.error(
+                &format!("/fill_down/{i}"),
+                format!("column `{column}` is filled down here, but nothing reads it"),
+            );
         }
     }
 
@@ -275,7 +319,10 @@ impl Reader<'_> {
             ("message_id", raw.message_id.is_some()),
         ];
         for (key, _) in given.into_iter().filter(|(_, given)| *given) {
-            self.error(&format!("/{key}"), format!("`{key}` is fixed for `format: segment`: leave it away"));
+            self.error(
+                &format!("/{key}"),
+                format!("`{key}` is fixed for `format: segment`: leave it away"),
+            );
         }
     }
 
@@ -288,18 +335,27 @@ impl Reader<'_> {
             self.error("/event", "a source of events needs `time`: the column of the event time, or `file` for the date in a file's name");
         }
         if raw.event.is_none() && raw.attributes.is_empty() {
-            self.error("", "a source needs `event`, `attributes` or both: nothing would come of its rows");
+            self.error(
+                "",
+                "a source needs `event`, `attributes` or both: nothing would come of its rows",
+            );
         }
         if let Some(Err(e)) = raw.files.as_deref().map(FileGlob::parse) {
             self.error("/files", e);
         }
     }
 
-    fn columns(&mut self, key: &str, raw: &BTreeMap<String, RawColumn>) -> BTreeMap<Name, ColumnMapping> {
+    fn columns(
+        &mut self,
+        key: &str,
+        raw: &BTreeMap<String, RawColumn>,
+    ) -> BTreeMap<Name, ColumnMapping> {
         let mut columns = BTreeMap::new();
         for (text, raw) in raw {
             let pointer = format!("/{key}/{text}");
-            if key == "properties" && RESERVED_PROPERTIES.iter().any(|r| r.eq_ignore_ascii_case(text)) {
+            if key == "properties"
+                && RESERVED_PROPERTIES.iter().any(|r| r.eq_ignore_ascii_case(text))
+            {
                 self.error(&pointer, format!("`{text}` is a column that every events table has: give the property another name"));
                 continue;
             }
@@ -314,9 +370,15 @@ impl Reader<'_> {
 
     fn refuse_ignored_columns(&mut self) {
         let raw = self.raw;
-        let used: Vec<&str> = raw.properties.values().chain(raw.attributes.values()).map(column_name).collect();
-        for (i, ignored) in raw.ignore.iter().enumerate().filter(|(_, column)| used.contains(&column.as_str())) {
-            self.error(&format!("/ignore/{i}"), format!("column `{ignored}` is ignored here and used above"));
+        let used: Vec<&str> =
+            raw.properties.values().chain(raw.attributes.values()).map(column_name).collect();
+        for (i, ignored) in
+            raw.ignore.iter().enumerate().filter(|(_, column)| used.contains(&column.as_str()))
+        {
+            self.error(
+                &format!("/ignore/{i}"),
+                format!("column `{ignored}` is ignored here and used above"),
+            );
         }
     }
 
@@ -341,10 +403,15 @@ impl Reader<'_> {
                         self.error(&pointer, "only the last rule of `event` is without `when`: those after this one would never be asked");
                     }
                     let scope = Scope::of_properties(&types, self.zone, &known);
-                    let when = rule
-                        .when
-                        .as_ref()
-                        .and_then(|text| condition_without_crowds(self.document, &format!("{pointer}/when"), text, scope, self.errors));
+                    let when = rule.when.as_ref().and_then(|text| {
+                        condition_without_crowds(
+                            self.document,
+                            &format!("{pointer}/when"),
+                            text,
+                            scope,
+                            self.errors,
+                        )
+                    });
                     checked.push(EventRule { when, name: rule.name.clone() });
                 }
                 Some(EventMapping::Rules(checked))
@@ -358,22 +425,33 @@ impl Reader<'_> {
         }
     }
 
-    fn conditions(&mut self, properties: &BTreeMap<Name, ColumnMapping>) -> (Vec<crate::Predicate<Value>>, Vec<RejectRule>) {
+    fn conditions(
+        &mut self,
+        properties: &BTreeMap<Name, ColumnMapping>,
+    ) -> (Vec<crate::Predicate<Value>>, Vec<RejectRule>) {
         let types = |name: &str| match name {
             "event" | "user_id" => Some(ValueType::Text),
             "time" => Some(ValueType::Time),
             name => properties.get(name).map(|column| column.value_type),
         };
-        let known: Vec<&str> = properties.keys().map(Name::as_str).chain(["event", "time", "user_id"]).collect();
+        let known: Vec<&str> =
+            properties.keys().map(Name::as_str).chain(["event", "time", "user_id"]).collect();
         let scope = Scope::of_properties(&types, self.zone, &known);
         let mut filters = Vec::new();
         for (i, text) in self.raw.filters.iter().enumerate() {
-            filters.extend(condition_without_crowds(self.document, &format!("/filters/{i}"), text, scope, self.errors));
+            filters.extend(condition_without_crowds(
+                self.document,
+                &format!("/filters/{i}"),
+                text,
+                scope,
+                self.errors,
+            ));
         }
         let mut rejects = Vec::new();
         for (i, reject) in self.raw.reject.iter().enumerate() {
             let pointer = format!("/reject/{i}/when");
-            let when = condition_without_crowds(self.document, &pointer, &reject.when, scope, self.errors);
+            let when =
+                condition_without_crowds(self.document, &pointer, &reject.when, scope, self.errors);
             rejects.extend(when.map(|when| RejectRule { when, reason: reject.reason.clone() }));
         }
         (filters, rejects)
@@ -384,7 +462,10 @@ impl Reader<'_> {
         match Decimal::try_from(share) {
             Ok(share) if (Decimal::ZERO..=Decimal::ONE).contains(&share) => share,
             _ => {
-                self.error("/max_reject_share", format!("`max_reject_share` is {share}, not between 0 and 1"));
+                self.error(
+                    "/max_reject_share",
+                    format!("`max_reject_share` is {share}, not between 0 and 1"),
+                );
                 Decimal::ONE
             }
         }
@@ -423,8 +504,12 @@ fn column(raw: &RawColumn) -> Result<ColumnMapping, (&'static str, String)> {
         RawColumnType::Text => ValueType::Text,
         RawColumnType::Set => ValueType::Set,
         RawColumnType::Int => ValueType::Int,
-        RawColumnType::Decimal => ValueType::Decimal { scale: scale(mapping.scale).map_err(|e| ("scale", e))? },
-        RawColumnType::Date if mapping.precision == Some(RawPrecision::Millisecond) => ValueType::Time,
+        RawColumnType::Decimal => {
+            ValueType::Decimal { scale: scale(mapping.scale).map_err(|e| ("scale", e))? }
+        }
+        RawColumnType::Date if mapping.precision == Some(RawPrecision::Millisecond) => {
+            ValueType::Time
+        }
         RawColumnType::Date => ValueType::Date,
     };
     refuse_strangers(mapping, ty)?;
@@ -438,7 +523,10 @@ fn column(raw: &RawColumn) -> Result<ColumnMapping, (&'static str, String)> {
     })
 }
 
-fn refuse_strangers(mapping: &RawColumnMapping, ty: RawColumnType) -> Result<(), (&'static str, String)> {
+fn refuse_strangers(
+    mapping: &RawColumnMapping,
+    ty: RawColumnType,
+) -> Result<(), (&'static str, String)> {
     if mapping.scale.is_some() && ty != RawColumnType::Decimal {
         return Err(("scale", "`scale` is for `type: decimal` only".to_owned()));
     }
@@ -449,16 +537,30 @@ fn refuse_strangers(mapping: &RawColumnMapping, ty: RawColumnType) -> Result<(),
         return Err(("round", "`round` is for `type: decimal` only".to_owned()));
     }
     match mapping.separator.as_deref() {
-        Some(_) if ty != RawColumnType::Set => return Err(("separator", "`separator` is for `type: set` only".to_owned())),
-        Some("") => return Err(("separator", "`separator` is empty: write what stands between the members".to_owned())),
+        Some(_) if ty != RawColumnType::Set => {
+            return Err(("separator", "`separator` is for `type: set` only".to_owned()));
+        }
+        Some("") => {
+            return Err((
+                "separator",
+                "`separator` is empty: write what stands between the members".to_owned(),
+            ));
+        }
         _ => {}
     }
     match &mapping.format {
-        Some(_) if ty != RawColumnType::Date => Err(("format", "`format` is for `type: date` only".to_owned())),
+        Some(_) if ty != RawColumnType::Date => {
+            Err(("format", "`format` is for `type: date` only".to_owned()))
+        }
         Some(pattern) => {
-            let reads = if mapping.precision == Some(RawPrecision::Millisecond) { Reads::Instants } else { Reads::Days };
+            let reads = if mapping.precision == Some(RawPrecision::Millisecond) {
+                Reads::Instants
+            } else {
+                Reads::Days
+            };
             match TimeFormat::of(pattern) {
-                TimeFormat::Pattern(_) => strptime::check(pattern, reads).map_err(|e| ("format", format!("{e}; or write {NAMED_FORMATS}"))),
+                TimeFormat::Pattern(_) => strptime::check(pattern, reads)
+                    .map_err(|e| ("format", format!("{e}; or write {NAMED_FORMATS}"))),
                 TimeFormat::Iso8601 | TimeFormat::Epoch(_) => Ok(()),
             }
         }

@@ -1,10 +1,16 @@
 use super::aggregate::how_to_write;
-use super::{Errors, Inputs, aggregate, condition_without_crowds, kept, name_of, read, refuse_circles, source};
+use super::{
+    Errors, Inputs, aggregate, condition_without_crowds, kept, name_of, read, refuse_circles,
+    source,
+};
 use crate::check::{Naming, Scope, check_scalar, described, listed};
 use crate::coerce::coerce;
 use crate::parse::is_value;
 use crate::raw::tag::{RawCohort, RawPrecision, RawTag, RawTagType, RawValue};
-use crate::{CohortRule, Document, Error, Expression, Kind, Literal, Predicate, TagDefinition, TagKind, parse_scalar, suggest};
+use crate::{
+    CohortRule, Document, Error, Expression, Kind, Literal, Predicate, TagDefinition, TagKind,
+    parse_scalar, suggest,
+};
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 use taghouse_model::{Name, Value, ValueType};
@@ -15,10 +21,18 @@ const RESERVED_TAGS: [&str; 2] = ["user_id", "as_of"];
 /// The declared types of all tags, whatever else is wrong with them.
 pub(super) fn types(documents: &[Document]) -> BTreeMap<Name, ValueType> {
     let tags = read::<RawTag>(documents, Kind::Tag, &mut Errors::new());
-    tags.iter().filter_map(|(document, raw)| Some((Name::new(&document.name).ok()?, value_type(raw).unwrap_or(lenient(raw))))).collect()
+    tags.iter()
+        .filter_map(|(document, raw)| {
+            Some((Name::new(&document.name).ok()?, value_type(raw).unwrap_or(lenient(raw))))
+        })
+        .collect()
 }
 
-pub(super) fn check(documents: &[Document], inputs: &Inputs<'_>, errors: &mut Errors) -> BTreeMap<Name, TagDefinition> {
+pub(super) fn check(
+    documents: &[Document],
+    inputs: &Inputs<'_>,
+    errors: &mut Errors,
+) -> BTreeMap<Name, TagDefinition> {
     let types = types(documents);
     let mut tags = Vec::new();
     for (document, raw) in read::<RawTag>(documents, Kind::Tag, errors) {
@@ -56,7 +70,9 @@ fn value_type(raw: &RawTag) -> Result<ValueType, (&'static str, String)> {
         return Err(("/precision", "`precision` is for `type: date` only".to_owned()));
     }
     match raw.ty {
-        RawTagType::Decimal => Ok(ValueType::Decimal { scale: source::scale(raw.scale).map_err(|e| ("/scale", e))? }),
+        RawTagType::Decimal => {
+            Ok(ValueType::Decimal { scale: source::scale(raw.scale).map_err(|e| ("/scale", e))? })
+        }
         _ => Ok(lenient(raw)),
     }
 }
@@ -78,7 +94,10 @@ impl Reader<'_> {
     fn kind(mut self) -> Option<(ValueType, TagKind)> {
         let raw = self.raw;
         if RESERVED_TAGS.iter().any(|r| r.eq_ignore_ascii_case(&raw.name)) {
-            self.error("/name", format!("`{}` is a column of the wide table: give the tag another name", raw.name));
+            self.error(
+                "/name",
+                format!("`{}` is a column of the wide table: give the tag another name", raw.name),
+            );
         }
         let ty = match value_type(raw) {
             Ok(ty) => ty,
@@ -94,23 +113,35 @@ impl Reader<'_> {
             ("expression", raw.expression.is_some()),
             ("sql", raw.sql.is_some()),
         ];
-        let given: Vec<&str> = given.into_iter().filter(|(_, given)| *given).map(|(key, _)| key).collect();
+        let given: Vec<&str> =
+            given.into_iter().filter(|(_, given)| *given).map(|(key, _)| key).collect();
         if let [first, .., last] = given.as_slice() {
-            self.error(&format!("/{last}"), format!("a tag is computed in one way: it has `{first}` and `{last}`"));
+            self.error(
+                &format!("/{last}"),
+                format!("a tag is computed in one way: it has `{first}` and `{last}`"),
+            );
             return None;
         }
         let kind = match raw {
-            RawTag { aggregate: Some(a), .. } => aggregate::check(self.document, a, ty, self.inputs, self.errors).map(TagKind::Aggregate),
+            RawTag { aggregate: Some(a), .. } => {
+                aggregate::check(self.document, a, ty, self.inputs, self.errors)
+                    .map(TagKind::Aggregate)
+            }
             RawTag { attribute: Some(attribute), .. } => self.attribute(attribute, ty),
             RawTag { cohort: Some(cohort), .. } => self.cohort(cohort, ty),
-            RawTag { expression: Some(text), .. } => self.expression(text, ty).map(TagKind::Expression),
+            RawTag { expression: Some(text), .. } => {
+                self.expression(text, ty).map(TagKind::Expression)
+            }
             RawTag { sql: Some(query), .. } if query.trim().is_empty() => {
                 self.error("/sql", "`sql` is empty: write a SELECT that gives user_id and value");
                 None
             }
             RawTag { sql: Some(query), .. } => Some(TagKind::Sql { query: query.clone() }),
             _ => {
-                self.error("", "a tag needs one of `aggregate`, `attribute`, `cohort`, `expression` and `sql`");
+                self.error(
+                    "",
+                    "a tag needs one of `aggregate`, `attribute`, `cohort`, `expression` and `sql`",
+                );
                 None
             }
         };
@@ -129,12 +160,18 @@ impl Reader<'_> {
             return None;
         };
         match (*found, ty) {
-            (ValueType::Decimal { .. }, ValueType::Decimal { .. }) => Some(TagKind::Attribute { attribute: name.clone() }),
+            (ValueType::Decimal { .. }, ValueType::Decimal { .. }) => {
+                Some(TagKind::Attribute { attribute: name.clone() })
+            }
             (found, ty) if found == ty => Some(TagKind::Attribute { attribute: name.clone() }),
             (found, _) => {
                 self.error(
                     "/type",
-                    format!("attribute `{name}` is of type {}: write `{}`", described(found, Naming::Properties), how_to_write(found)),
+                    format!(
+                        "attribute `{name}` is of type {}: write `{}`",
+                        described(found, Naming::Properties),
+                        how_to_write(found)
+                    ),
                 );
                 None
             }
@@ -153,13 +190,17 @@ impl Reader<'_> {
             let value = self.value(&format!("{pointer}/value"), &rule.value, ty);
             rules.extend(when.zip(value).map(|(when, value)| CohortRule { when, value }));
         }
-        let otherwise = raw.otherwise.as_ref().and_then(|value| self.value("/cohort/otherwise", value, ty));
-        (self.errors.len() == before && !rules.is_empty()).then_some(TagKind::Cohort { rules, otherwise })
+        let otherwise =
+            raw.otherwise.as_ref().and_then(|value| self.value("/cohort/otherwise", value, ty));
+        (self.errors.len() == before && !rules.is_empty())
+            .then_some(TagKind::Cohort { rules, otherwise })
     }
 
     fn condition(&mut self, pointer: &str, text: &str) -> Option<Predicate<Value>> {
         let (types, inputs) = (self.types, self.inputs);
-        in_scope(types, inputs, |scope| condition_without_crowds(self.document, pointer, text, scope, self.errors))
+        in_scope(types, inputs, |scope| {
+            condition_without_crowds(self.document, pointer, text, scope, self.errors)
+        })
     }
 
     /// A cohort's value as one of the tag's type.
@@ -192,7 +233,9 @@ impl Reader<'_> {
         };
         match (checked.ty, ty) {
             // A decimal is rounded to the tag's scale when it is computed.
-            (ValueType::Decimal { .. } | ValueType::Int, ValueType::Decimal { .. }) => Some(Expression::Scalar(checked.scalar)),
+            (ValueType::Decimal { .. } | ValueType::Int, ValueType::Decimal { .. }) => {
+                Some(Expression::Scalar(checked.scalar))
+            }
             (ValueType::Decimal { .. }, ValueType::Int) => {
                 self.error(
                     "/type",
@@ -202,7 +245,14 @@ impl Reader<'_> {
             }
             (found, ty) if found == ty => Some(Expression::Scalar(checked.scalar)),
             (found, _) => {
-                self.error("/type", format!("the expression gives {}: write `{}`", described(found, Naming::Tags), how_to_write(found)));
+                self.error(
+                    "/type",
+                    format!(
+                        "the expression gives {}: write `{}`",
+                        described(found, Naming::Tags),
+                        how_to_write(found)
+                    ),
+                );
                 None
             }
         }
@@ -214,7 +264,11 @@ impl Reader<'_> {
 }
 
 /// Does something in the scope of all tags.
-fn in_scope<T>(types: &BTreeMap<Name, ValueType>, inputs: &Inputs<'_>, with: impl FnOnce(Scope<'_>) -> T) -> T {
+fn in_scope<T>(
+    types: &BTreeMap<Name, ValueType>,
+    inputs: &Inputs<'_>,
+    with: impl FnOnce(Scope<'_>) -> T,
+) -> T {
     let known: Vec<&str> = types.keys().map(Name::as_str).collect();
     with(Scope {
         naming: Naming::Tags,
@@ -231,29 +285,41 @@ fn fitting(raw: &RawValue, ty: ValueType, zone: &jiff::tz::TimeZone) -> Result<V
     let literal = match raw {
         RawValue::Bool(v) => Literal::Bool(*v),
         RawValue::Int(v) => Literal::Int(*v),
-        RawValue::Number(v) => {
-            Literal::Decimal(Decimal::from_str_exact(&v.to_string()).map_err(|_| format!("{v} is too long for a decimal"))?)
-        }
-        RawValue::Decimal(v) => {
-            Literal::Decimal(Decimal::from_str_exact(&v.decimal).map_err(|_| format!("\"{}\" is not a decimal", v.decimal))?)
-        }
+        RawValue::Number(v) => Literal::Decimal(
+            Decimal::from_str_exact(&v.to_string())
+                .map_err(|_| format!("{v} is too long for a decimal"))?,
+        ),
+        RawValue::Decimal(v) => Literal::Decimal(
+            Decimal::from_str_exact(&v.decimal)
+                .map_err(|_| format!("\"{}\" is not a decimal", v.decimal))?,
+        ),
         RawValue::Text(v) => Literal::Text(v.clone()),
         RawValue::Texts(all) if ty == ValueType::Set && !all.is_empty() => {
-            let members = all.iter().map(|text| match coerce(&Literal::Text(text.clone()), ty, zone)? {
-                Value::Text(member) => Ok(member),
-                other => Err(format!("{other} is not a member of a set")),
-            });
+            let members =
+                all.iter().map(|text| match coerce(&Literal::Text(text.clone()), ty, zone)? {
+                    Value::Text(member) => Ok(member),
+                    other => Err(format!("{other} is not a member of a set")),
+                });
             return members.collect::<Result<_, String>>().map(Value::Set);
         }
-        RawValue::Texts(_) => return Err(format!("a list is not of type {}", described(ty, Naming::Tags))),
+        RawValue::Texts(_) => {
+            return Err(format!("a list is not of type {}", described(ty, Naming::Tags)));
+        }
     };
     match (coerce(&literal, ty, zone)?, ty) {
         (Value::Text(member), ValueType::Set) => Ok(Value::Set([member].into())),
-        (Value::Decimal(v), ValueType::Decimal { scale }) if v.normalize().scale() > u32::from(scale) => {
-            Err(format!("{v} has more digits after the point than the tag's {scale}: write `scale: {}`", v.normalize().scale()))
+        (Value::Decimal(v), ValueType::Decimal { scale })
+            if v.normalize().scale() > u32::from(scale) =>
+        {
+            Err(format!(
+                "{v} has more digits after the point than the tag's {scale}: write `scale: {}`",
+                v.normalize().scale()
+            ))
         }
         (Value::Decimal(v), ValueType::Decimal { .. }) => Ok(Value::Decimal(v.normalize())),
-        (Value::Decimal(v), ValueType::Int) => Err(format!("{v} is a decimal number, where a whole one is expected")),
+        (Value::Decimal(v), ValueType::Int) => {
+            Err(format!("{v} is a decimal number, where a whole one is expected"))
+        }
         (value, _) => Ok(value),
     }
 }

@@ -17,8 +17,17 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn error(self, file: &DefinitionFile, message: impl Into<String>) -> DefinitionError {
-        DefinitionError { path: file.path.clone(), line: self.line, column: self.column, message: message.into() }
+    pub(super) fn error(
+        self,
+        file: &DefinitionFile,
+        message: impl Into<String>,
+    ) -> DefinitionError {
+        DefinitionError {
+            path: file.path.clone(),
+            line: self.line,
+            column: self.column,
+            message: message.into(),
+        }
     }
 }
 
@@ -73,7 +82,11 @@ pub(super) fn read(file: &DefinitionFile) -> Result<Vec<Node>, DefinitionError> 
     match serde_saphyr::from_multiple_with_options::<Spanned<NodeValue>>(&file.text, options) {
         Ok(nodes) => Ok(nodes.into_iter().map(Node::from).collect()),
         Err(e) => {
-            let at = e.location().map(Place::from).unwrap_or(Place { line: 1, column: 1, ..Place::default() });
+            let at = e.location().map(Place::from).unwrap_or(Place {
+                line: 1,
+                column: 1,
+                ..Place::default()
+            });
             let message = e.render_with_formatter(&serde_saphyr::UserMessageFormatter);
             Err(at.error(file, format!("not YAML: {}", without_place(&message))))
         }
@@ -158,7 +171,11 @@ impl<'de> Visitor<'de> for NodeVisitor {
 impl Node {
     /// The same as JSON; where each part stands goes into `positions`.
     pub(super) fn to_json(&self, source: &str, pointer: String, positions: &mut Positions) -> Json {
-        let text_column = if let NodeValue::Text(text) = &self.value { self.text_column(source, text) } else { None };
+        let text_column = if let NodeValue::Text(text) = &self.value {
+            self.text_column(source, text)
+        } else {
+            None
+        };
         let position = Position { line: self.at.line, column: self.at.column, text_column };
         let json = match &self.value {
             NodeValue::Null => Json::Null,
@@ -166,14 +183,19 @@ impl Node {
             NodeValue::Int(v) => Json::from(*v),
             NodeValue::Float(v) => self.number(source, *v),
             NodeValue::Text(v) => Json::from(v.as_str()),
-            NodeValue::List(nodes) => {
-                nodes.iter().enumerate().map(|(i, node)| node.to_json(source, format!("{pointer}/{i}"), positions)).collect()
-            }
+            NodeValue::List(nodes) => nodes
+                .iter()
+                .enumerate()
+                .map(|(i, node)| node.to_json(source, format!("{pointer}/{i}"), positions))
+                .collect(),
             NodeValue::Map(entries) => {
                 let mut object = Map::new();
                 for (key, node) in entries {
                     let step = key.text.replace('~', "~0").replace('/', "~1");
-                    object.insert(key.text.clone(), node.to_json(source, format!("{pointer}/{step}"), positions));
+                    object.insert(
+                        key.text.clone(),
+                        node.to_json(source, format!("{pointer}/{step}"), positions),
+                    );
                 }
                 Json::Object(object)
             }
@@ -192,17 +214,23 @@ impl Node {
         if written == text {
             return Some(self.at.column);
         }
-        let quoted = written.len() == text.len() + 2 && written.starts_with(['"', '\'']) && written.get(1..=text.len()) == Some(text);
+        let quoted = written.len() == text.len() + 2
+            && written.starts_with(['"', '\''])
+            && written.get(1..=text.len()) == Some(text);
         quoted.then_some(self.at.column + 1)
     }
 
-    /// A number with a point: as it is where a JSON number keeps its digits, else as `{"decimal": …}`.
+    /// A number with a point: as it is where a JSON number keeps its digits, else as `{"decimal":
+    /// …}`.
     fn number(&self, source: &str, value: f64) -> Json {
         let plain = Json::from(value);
         let kept = Decimal::from_str_exact(&plain.to_string()).ok();
-        let written = self.source(source).and_then(|text| Decimal::from_str_exact(text.trim()).ok());
+        let written =
+            self.source(source).and_then(|text| Decimal::from_str_exact(text.trim()).ok());
         match written {
-            Some(written) if kept != Some(written) => serde_json::json!({"decimal": written.to_string()}),
+            Some(written) if kept != Some(written) => {
+                serde_json::json!({"decimal": written.to_string()})
+            }
             _ => plain,
         }
     }

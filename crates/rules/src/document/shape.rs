@@ -1,5 +1,6 @@
-//! Whether a document has the shape that its JSON Schema gives, so that the schema is the one truth and every mistake is found at
-//! once. Knows what schemars makes of our raw structs, not all of JSON Schema; patterns and ranges are left to the check of meaning.
+//! Whether a document has the shape that its JSON Schema gives, so that the schema is the one truth
+//! and every mistake is found at once. Knows what schemars makes of our raw structs, not all of
+//! JSON Schema; patterns and ranges are left to the check of meaning.
 
 use super::Kind;
 use super::node::{Node, NodeValue, Place};
@@ -19,7 +20,8 @@ pub(super) fn check(node: &Node, schema: &Json, root: &Json, kind: Kind) -> Vec<
         for (key, _) in entries.iter().filter(|(key, _)| LATER.contains(&key.text.as_str())) {
             let unknown = shape.wrong.iter_mut().find(|(at, _)| *at == key.at);
             if let Some((_, message)) = unknown {
-                *message = format!("a tag's `{}` comes with the stream and is not there yet", key.text);
+                *message =
+                    format!("a tag's `{}` comes with the stream and is not there yet", key.text);
             }
         }
     }
@@ -40,7 +42,10 @@ impl<'a> Shape<'a> {
     /// The schema that a `$ref` stands for.
     fn resolved(&self, schema: &'a Json) -> &'a Json {
         match schema["$ref"].as_str() {
-            Some(reference) => reference.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer)).unwrap_or(schema),
+            Some(reference) => reference
+                .strip_prefix('#')
+                .and_then(|pointer| self.root.pointer(pointer))
+                .unwrap_or(schema),
             None => schema,
         }
     }
@@ -53,7 +58,8 @@ impl<'a> Shape<'a> {
         }
         if let Some(branches) = alternatives(schema) {
             let fitting = branches.iter().map(|b| self.resolved(b)).filter(|b| self.takes(b, node));
-            // Of several the first of those that know most of the keys: its errors are the ones that help.
+            // Of several the first of those that know most of the keys: its errors are the ones
+            // that help.
             return match fitting.min_by_key(|b| unknown_keys(b, node)) {
                 Some(branch) => self.node(node, branch, key),
                 None => self.unfit(node, schema, key),
@@ -78,14 +84,20 @@ impl<'a> Shape<'a> {
                 (Some(schema), _) => self.node(value, schema, &key.text),
                 (None, others @ Json::Object(_)) => self.node(value, others, &key.text),
                 (None, _) => {
-                    let known: Vec<&str> = properties.iter().flat_map(|p| p.keys()).map(String::as_str).collect();
+                    let known: Vec<&str> =
+                        properties.iter().flat_map(|p| p.keys()).map(String::as_str).collect();
                     let near = suggest::did_you_mean(&key.text, known.iter().copied());
-                    let all = if near.is_empty() { format!(" (known: {})", known.join(", ")) } else { String::new() };
+                    let all = if near.is_empty() {
+                        format!(" (known: {})", known.join(", "))
+                    } else {
+                        String::new()
+                    };
                     self.error(key.at, format!("unknown key `{}` in {what}{near}{all}", key.text));
                 }
             }
         }
-        for required in schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str) {
+        for required in schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str)
+        {
             if !entries.iter().any(|(key, _)| key.text == required) {
                 self.error(node.at, format!("{what} needs `{required}`"));
             }
@@ -101,7 +113,8 @@ impl<'a> Shape<'a> {
         if let Some(all) = schema["enum"].as_array() {
             return all.iter().map(Json::as_str).collect();
         }
-        let branches: Option<Vec<Vec<&str>>> = alternatives(schema)?.iter().map(|b| self.allowed_texts(b)).collect();
+        let branches: Option<Vec<Vec<&str>>> =
+            alternatives(schema)?.iter().map(|b| self.allowed_texts(b)).collect();
         Some(branches?.concat())
     }
 
@@ -110,9 +123,20 @@ impl<'a> Shape<'a> {
             NodeValue::Text(text) if allowed.contains(&text.as_str()) => {}
             NodeValue::Text(text) => {
                 let near = suggest::did_you_mean(text, allowed.iter().copied());
-                self.error(node.at, format!("{}`{text}` is not one of {}{near}", holder(key), allowed.join(", ")));
+                self.error(
+                    node.at,
+                    format!("{}`{text}` is not one of {}{near}", holder(key), allowed.join(", ")),
+                );
             }
-            _ => self.error(node.at, format!("{}expected one of {}, found {}", holder(key), allowed.join(", "), found(node))),
+            _ => self.error(
+                node.at,
+                format!(
+                    "{}expected one of {}, found {}",
+                    holder(key),
+                    allowed.join(", "),
+                    found(node)
+                ),
+            ),
         }
     }
 
@@ -133,10 +157,22 @@ impl<'a> Shape<'a> {
         let mut expected: Vec<&str> = Vec::new();
         self.expected(schema, &mut expected);
         let quotes = match node.value {
-            NodeValue::Bool(_) | NodeValue::Int(_) | NodeValue::Float(_) if expected.contains(&"text") => "; write it in quotes",
+            NodeValue::Bool(_) | NodeValue::Int(_) | NodeValue::Float(_)
+                if expected.contains(&"text") =>
+            {
+                "; write it in quotes"
+            }
             _ => "",
         };
-        self.error(node.at, format!("{}expected {}, found {}{quotes}", holder(key), expected.join(" or "), found(node)));
+        self.error(
+            node.at,
+            format!(
+                "{}expected {}, found {}{quotes}",
+                holder(key),
+                expected.join(" or "),
+                found(node)
+            ),
+        );
     }
 
     fn expected(&self, schema: &'a Json, words: &mut Vec<&'a str>) {
@@ -163,10 +199,9 @@ impl<'a> Shape<'a> {
 
 /// The alternatives of a schema; not those that only say which keys go together.
 fn alternatives(schema: &Json) -> Option<&Vec<Json>> {
-    ["anyOf", "oneOf"]
-        .iter()
-        .find_map(|key| schema[*key].as_array())
-        .filter(|all| all.iter().any(|b| b.get("required").is_none() || b.get("properties").is_some()))
+    ["anyOf", "oneOf"].iter().find_map(|key| schema[*key].as_array()).filter(|all| {
+        all.iter().any(|b| b.get("required").is_none() || b.get("properties").is_some())
+    })
 }
 
 /// How many of the node's keys the schema does not have.

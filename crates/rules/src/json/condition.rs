@@ -22,51 +22,78 @@ const CONDITIONS: [&str; 15] = [
     "holds",
     "crowd",
 ];
-const OPERATORS: [CompareOp; 6] =
-    [CompareOp::Equal, CompareOp::NotEqual, CompareOp::Less, CompareOp::LessOrEqual, CompareOp::Greater, CompareOp::GreaterOrEqual];
+const OPERATORS: [CompareOp; 6] = [
+    CompareOp::Equal,
+    CompareOp::NotEqual,
+    CompareOp::Less,
+    CompareOp::LessOrEqual,
+    CompareOp::Greater,
+    CompareOp::GreaterOrEqual,
+];
 
 impl Predicate {
-    /// The JSON form: `{"and":[…]}`, `{"or":[…]}`, `{"not":…}`, `{"compare":{"name":"x","op":">=","literal":1}}`,
-    /// `{"in":{"name","literals"}}`, `{"between":{"name","low","high"}}`, `{"like":{"name","pattern"}}`, `{"is_set":{"name"}}`,
-    /// `{"has_any":{"name","literals"}}`, `has_all`; `not_in`, `not_between`, `not_like` as those without `not_`; `{"crowd":{"name"}}`.
+    /// The JSON form: `{"and":[…]}`, `{"or":[…]}`, `{"not":…}`,
+    /// `{"compare":{"name":"x","op":">=","literal":1}}`, `{"in":{"name","literals"}}`,
+    /// `{"between":{"name","low","high"}}`, `{"like":{"name","pattern"}}`, `{"is_set":{"name"}}`,
+    /// `{"has_any":{"name","literals"}}`, `has_all`; `not_in`, `not_between`, `not_like` as those
+    /// without `not_`; `{"crowd":{"name"}}`.
     ///
-    /// On computed values: `{"compare":{"left":…,"op":">=","right":…}}`, and in all others `"value":…` instead of the name; `low` and `high`
-    /// are values then too. `{"holds":…}` is a value that is true. Values have the form of [`Scalar::to_json`]. Serde writes and reads the
-    /// same.
+    /// On computed values: `{"compare":{"left":…,"op":">=","right":…}}`, and in all others
+    /// `"value":…` instead of the name; `low` and `high` are values then too. `{"holds":…}` is
+    /// a value that is true. Values have the form of [`Scalar::to_json`]. Serde writes and reads
+    /// the same.
     pub fn to_json(&self) -> Json {
         match self {
-            Self::And(operands) => json!({"and": operands.iter().map(Self::to_json).collect::<Vec<_>>()}),
-            Self::Or(operands) => json!({"or": operands.iter().map(Self::to_json).collect::<Vec<_>>()}),
+            Self::And(operands) => {
+                json!({"and": operands.iter().map(Self::to_json).collect::<Vec<_>>()})
+            }
+            Self::Or(operands) => {
+                json!({"or": operands.iter().map(Self::to_json).collect::<Vec<_>>()})
+            }
             Self::Not(inner) => json!({"not": inner.to_json()}),
             Self::Differs(inner) => differs(inner),
-            Self::Compare { name, op, literal } => json!({"compare": {"name": name, "op": op.symbol(), "literal": literal.to_json()}}),
+            Self::Compare { name, op, literal } => {
+                json!({"compare": {"name": name, "op": op.symbol(), "literal": literal.to_json()}})
+            }
             Self::In { name, literals } => json!({"in": {"name": name, "literals": all(literals)}}),
-            Self::Between { name, low, high } => json!({"between": {"name": name, "low": low.to_json(), "high": high.to_json()}}),
+            Self::Between { name, low, high } => {
+                json!({"between": {"name": name, "low": low.to_json(), "high": high.to_json()}})
+            }
             Self::Like { name, pattern } => json!({"like": {"name": name, "pattern": pattern}}),
             Self::IsSet { name } => json!({"is_set": {"name": name}}),
-            Self::Has { name, all: every, literals } => json!({has_key(*every): {"name": name, "literals": all(literals)}}),
+            Self::Has { name, all: every, literals } => {
+                json!({has_key(*every): {"name": name, "literals": all(literals)}})
+            }
             Self::Crowd { name } => json!({"crowd": {"name": name}}),
             Self::Test { value, test } => {
                 let value = value.to_json();
                 match test {
                     Test::Holds => json!({"holds": value}),
                     Test::IsSet => json!({"is_set": {"value": value}}),
-                    Test::Compare { op, with } => json!({"compare": {"left": value, "op": op.symbol(), "right": with.to_json()}}),
+                    Test::Compare { op, with } => {
+                        json!({"compare": {"left": value, "op": op.symbol(), "right": with.to_json()}})
+                    }
                     Test::Between { low, high } => {
                         json!({"between": {"value": value, "low": low.to_json(), "high": high.to_json()}})
                     }
-                    Test::In { literals } => json!({"in": {"value": value, "literals": all(literals)}}),
+                    Test::In { literals } => {
+                        json!({"in": {"value": value, "literals": all(literals)}})
+                    }
                     Test::Like { pattern } => json!({"like": {"value": value, "pattern": pattern}}),
-                    Test::Has { all: every, literals } => json!({has_key(*every): {"value": value, "literals": all(literals)}}),
+                    Test::Has { all: every, literals } => {
+                        json!({has_key(*every): {"value": value, "literals": all(literals)}})
+                    }
                 }
             }
         }
     }
 
-    /// Reads the JSON form. Nested `and` in `and` (and `or` in `or`) is flattened, one operand stands for itself.
+    /// Reads the JSON form. Nested `and` in `and` (and `or` in `or`) is flattened, one operand
+    /// stands for itself.
     ///
     /// # Errors
-    /// [`crate::Error::Json`] with a JSON pointer: another shape, an unknown key, a name that is none, nesting deeper than 128.
+    /// [`crate::Error::Json`] with a JSON pointer: another shape, an unknown key, a name that is
+    /// none, nesting deeper than 128.
     pub fn from_json(json: &Json) -> Result<Self> {
         let mut at = Path::new();
         predicate(json, &mut at, MAX_DEPTH)
@@ -83,7 +110,9 @@ fn has_key(all: bool) -> &'static str {
 
 fn differs(inner: &Predicate) -> Json {
     match inner.to_json() {
-        Json::Object(object) => object.into_iter().map(|(key, fields)| (format!("not_{key}"), fields)).collect(),
+        Json::Object(object) => {
+            object.into_iter().map(|(key, fields)| (format!("not_{key}"), fields)).collect()
+        }
         other => other,
     }
 }
@@ -103,7 +132,9 @@ pub(super) fn predicate(json: &Json, at: &mut Path, depth_left: usize) -> Result
             }
             Ok(Predicate::of(value, Test::Holds))
         }
-        "crowd" => fields(inner, at, ["name"]).and_then(|[n]| Ok(Predicate::Crowd { name: name(n, at)? })),
+        "crowd" => {
+            fields(inner, at, ["name"]).and_then(|[n]| Ok(Predicate::Crowd { name: name(n, at)? }))
+        }
         _ => match key.strip_prefix("not_") {
             Some(key) => Ok(Predicate::Differs(Box::new(asked(key, inner, at, depth_left)?))),
             None => asked(key, inner, at, depth_left),
@@ -114,12 +145,24 @@ pub(super) fn predicate(json: &Json, at: &mut Path, depth_left: usize) -> Result
 /// A condition on a name or a value.
 fn asked(key: &str, json: &Json, at: &mut Path, depth_left: usize) -> Result<Predicate> {
     // Which of both forms it is, and so what is missing where something is.
-    let of_value = json.as_object().is_some_and(|o| o.contains_key("value") || o.contains_key("left") || o.contains_key("right"));
+    let of_value = json.as_object().is_some_and(|o| {
+        o.contains_key("value") || o.contains_key("left") || o.contains_key("right")
+    });
     let subject = |json: &Json, field: &str, at: &mut Path| {
-        if of_value { within(at, field, |at| scalar(json, at, depth_left - 1)) } else { Ok(Scalar::Name(name(json, at)?)) }
+        if of_value {
+            within(at, field, |at| scalar(json, at, depth_left - 1))
+        } else {
+            Ok(Scalar::Name(name(json, at)?))
+        }
     };
     let operand = |json: &Json, field: &str, at: &mut Path| {
-        within(at, field, |at| if of_value { scalar(json, at, depth_left - 1) } else { Ok(Scalar::Literal(literal(json, at)?)) })
+        within(at, field, |at| {
+            if of_value {
+                scalar(json, at, depth_left - 1)
+            } else {
+                Ok(Scalar::Literal(literal(json, at)?))
+            }
+        })
     };
     let whose = if of_value { "value" } else { "name" };
     match key {
@@ -136,14 +179,26 @@ fn asked(key: &str, json: &Json, at: &mut Path, depth_left: usize) -> Result<Pre
             let [s, literals] = fields(json, at, [whose, "literals"])?;
             let value = subject(s, whose, at)?;
             let literals = within(at, "literals", |at| {
-                list(literals, at)?.iter().enumerate().map(|(i, l)| within(at, i.to_string(), |at| literal(l, at))).collect()
+                list(literals, at)?
+                    .iter()
+                    .enumerate()
+                    .map(|(i, l)| within(at, i.to_string(), |at| literal(l, at)))
+                    .collect()
             })?;
-            Ok(Predicate::of(value, if key == "in" { Test::In { literals } } else { Test::Has { all: key == "has_all", literals } }))
+            Ok(Predicate::of(
+                value,
+                if key == "in" {
+                    Test::In { literals }
+                } else {
+                    Test::Has { all: key == "has_all", literals }
+                },
+            ))
         }
         "between" => {
             let [s, low, high] = fields(json, at, [whose, "low", "high"])?;
             let value = subject(s, whose, at)?;
-            let (low, high) = (Box::new(operand(low, "low", at)?), Box::new(operand(high, "high", at)?));
+            let (low, high) =
+                (Box::new(operand(low, "low", at)?), Box::new(operand(high, "high", at)?));
             Ok(Predicate::of(value, Test::Between { low, high }))
         }
         "like" => {

@@ -1,8 +1,20 @@
 use super::{Deep, Parser, Part};
 use crate::{Predicate, SyntaxError};
 
-pub(super) const OPERATORS: &[&str] =
-    &["`==`", "`!=`", "`<`", "`<=`", "`>`", "`>=`", "`in`", "`not in`", "`between`", "`like`", "`is set`", "`has any`"];
+pub(super) const OPERATORS: &[&str] = &[
+    "`==`",
+    "`!=`",
+    "`<`",
+    "`<=`",
+    "`>`",
+    "`>=`",
+    "`in`",
+    "`not in`",
+    "`between`",
+    "`like`",
+    "`is set`",
+    "`has any`",
+];
 
 /// `&&` or `||`.
 #[derive(Clone, Copy, PartialEq)]
@@ -20,7 +32,8 @@ impl Joint {
     }
 }
 
-/// Operands of one joint. Brackets that only group what would group anyway leave no trace: `a || (b || c)` is one `Or` of three.
+/// Operands of one joint. Brackets that only group what would group anyway leave no trace: `a || (b
+/// || c)` is one `Or` of three.
 struct Joined {
     joint: Joint,
     operands: Vec<Predicate>,
@@ -53,7 +66,11 @@ impl Parser<'_> {
         self.joined(Joint::Or, |parser| parser.joined(Joint::And, Self::negation))
     }
 
-    fn joined(&mut self, joint: Joint, operand: impl Fn(&mut Self) -> Result<Deep<Part>, SyntaxError>) -> Result<Deep<Part>, SyntaxError> {
+    fn joined(
+        &mut self,
+        joint: Joint,
+        operand: impl Fn(&mut Self) -> Result<Deep<Part>, SyntaxError>,
+    ) -> Result<Deep<Part>, SyntaxError> {
         let mut next = operand(self)?;
         if !joint.is_next(self) {
             return Ok(next);
@@ -62,7 +79,11 @@ impl Parser<'_> {
         loop {
             joined.push(self.condition(next)?);
             if !joint.is_next(self) {
-                let tree = if joint == Joint::And { Predicate::And(joined.operands) } else { Predicate::Or(joined.operands) };
+                let tree = if joint == Joint::And {
+                    Predicate::And(joined.operands)
+                } else {
+                    Predicate::Or(joined.operands)
+                };
                 return Ok(Deep::of(self.above(tree, joined.deepest)?));
             }
             self.step();

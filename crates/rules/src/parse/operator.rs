@@ -1,4 +1,5 @@
-//! What is asked of a value: `== 1`, `not in (…)`, `is set` and the like; and the same written as functions.
+//! What is asked of a value: `== 1`, `not in (…)`, `is set` and the like; and the same written as
+//! functions.
 
 use super::condition::OPERATORS;
 use super::{Deep, Parser, Part, leaf};
@@ -33,11 +34,20 @@ impl Parser<'_> {
         self.step();
         let with = self.scalar()?;
         let deepest = depth.max(with.depth);
-        self.asked(Predicate::of(value, Test::Compare { op, with: Box::new(with.tree) }), deepest, &mark)
+        self.asked(
+            Predicate::of(value, Test::Compare { op, with: Box::new(with.tree) }),
+            deepest,
+            &mark,
+        )
     }
 
     /// The operators that are words.
-    fn word(&mut self, value: Scalar, depth: usize, mark: &Mark) -> Result<Deep<Part>, SyntaxError> {
+    fn word(
+        &mut self,
+        value: Scalar,
+        depth: usize,
+        mark: &Mark,
+    ) -> Result<Deep<Part>, SyntaxError> {
         let differs = self.accept_word("not");
         let (test, deepest) = if self.accept_word("in") {
             (Test::In { literals: self.bracketed(Self::literals)? }, depth)
@@ -56,11 +66,19 @@ impl Parser<'_> {
         } else if self.accept_word("is") {
             let unset = self.accept_word("not");
             if !self.accept_word("set") {
-                return Err(self.unexpected(if unset { &["`set`"] } else { &["`set`", "`not set`"] }));
+                return Err(self.unexpected(if unset {
+                    &["`set`"]
+                } else {
+                    &["`set`", "`not set`"]
+                }));
             }
             let set = self.asked(Predicate::of(value, Test::IsSet), depth, mark)?;
             let set = self.condition(set)?;
-            return Ok(Deep::of(if unset { self.above(Predicate::Not(Box::new(set.tree)), set.depth)? } else { set }));
+            return Ok(Deep::of(if unset {
+                self.above(Predicate::Not(Box::new(set.tree)), set.depth)?
+            } else {
+                set
+            }));
         } else if self.accept_word("has") {
             let all = self.accept_word("all");
             if !all && !self.accept_word("any") {
@@ -71,11 +89,20 @@ impl Parser<'_> {
             return Ok(Deep { tree: Part::Value(value), depth });
         };
         let condition = Predicate::of(value, test);
-        self.asked(if differs { Predicate::Differs(Box::new(condition)) } else { condition }, deepest, mark)
+        self.asked(
+            if differs { Predicate::Differs(Box::new(condition)) } else { condition },
+            deepest,
+            mark,
+        )
     }
 
     /// A plain condition is one leaf; of a computed one each name and literal is.
-    fn asked(&mut self, condition: Predicate, deepest: usize, mark: &Mark) -> Result<Deep<Part>, SyntaxError> {
+    fn asked(
+        &mut self,
+        condition: Predicate,
+        deepest: usize,
+        mark: &Mark,
+    ) -> Result<Deep<Part>, SyntaxError> {
         if condition.is_computed() {
             return Ok(Deep::of(self.above(condition, deepest)?));
         }
@@ -102,8 +129,12 @@ impl Parser<'_> {
         Ok(text)
     }
 
-    /// `LESS(x, 1)`, `crowd("x")` and the like; the current token is the function's name, a bracket follows. `None` if it is not a condition.
-    pub(super) fn condition_function(&mut self, word: &str) -> Result<Option<Deep<Part>>, SyntaxError> {
+    /// `LESS(x, 1)`, `crowd("x")` and the like; the current token is the function's name, a bracket
+    /// follows. `None` if it is not a condition.
+    pub(super) fn condition_function(
+        &mut self,
+        word: &str,
+    ) -> Result<Option<Deep<Part>>, SyntaxError> {
         let start = self.token().start;
         let condition = match word.to_ascii_lowercase().as_str() {
             "crowd" => {
@@ -151,7 +182,9 @@ impl Parser<'_> {
         let name = self.text("a crowd's name in quotes")?;
         match taghouse_model::Name::new(&name) {
             Ok(_) => Ok(Predicate::Crowd { name }),
-            Err(e) => Err(SyntaxError::new(self.text, at, e.to_string(), &["a crowd's name in quotes"])),
+            Err(e) => {
+                Err(SyntaxError::new(self.text, at, e.to_string(), &["a crowd's name in quotes"]))
+            }
         }
     }
 
@@ -161,11 +194,16 @@ impl Parser<'_> {
         Ok(name)
     }
 
-    /// Whether an operator follows, so that a reserved word here was meant as a name (and the error should say how to write it).
+    /// Whether an operator follows, so that a reserved word here was meant as a name (and the error
+    /// should say how to write it).
     pub(super) fn reads_as_name(&self) -> bool {
         match self.next_kind() {
-            TokenKind::Symbol(s) => OPERATORS.iter().any(|operator| operator.trim_matches('`') == *s),
-            TokenKind::Word(w) => ["in", "between", "like", "is", "has"].iter().any(|k| k.eq_ignore_ascii_case(w)),
+            TokenKind::Symbol(s) => {
+                OPERATORS.iter().any(|operator| operator.trim_matches('`') == *s)
+            }
+            TokenKind::Word(w) => {
+                ["in", "between", "like", "is", "has"].iter().any(|k| k.eq_ignore_ascii_case(w))
+            }
             _ => false,
         }
     }

@@ -40,7 +40,8 @@ impl Parser<'_> {
             let right = self.arithmetic(op.binds() + 1)?;
             let right = self.value(right)?;
             let deepest = value.depth.max(right.depth);
-            let tree = Scalar::Binary { op, left: Box::new(value.tree), right: Box::new(right.tree) };
+            let tree =
+                Scalar::Binary { op, left: Box::new(value.tree), right: Box::new(right.tree) };
             left = Deep::value(self.above(tree, deepest)?);
         }
     }
@@ -72,11 +73,15 @@ impl Parser<'_> {
     fn atom(&mut self) -> Result<Deep<Scalar>, SyntaxError> {
         let start = self.token().start;
         let found = match self.kind() {
-            TokenKind::Word(w) if is_reserved(w) && self.reads_as_name() && !is_literal(w) => Scalar::Name(self.name()?),
+            TokenKind::Word(w) if is_reserved(w) && self.reads_as_name() && !is_literal(w) => {
+                Scalar::Name(self.name()?)
+            }
             TokenKind::Word(w) if is_literal(w) => Scalar::Literal(self.literal()?),
             TokenKind::Word(w) if is_reserved(w) => return Err(self.unexpected(BEGINNINGS)),
             TokenKind::Word(_) | TokenKind::QuotedName(_) => Scalar::Name(self.name()?),
-            TokenKind::Number(_) | TokenKind::Text(_) | TokenKind::Symbol("-") => Scalar::Literal(self.literal()?),
+            TokenKind::Number(_) | TokenKind::Text(_) | TokenKind::Symbol("-") => {
+                Scalar::Literal(self.literal()?)
+            }
             _ => return Err(self.unexpected(BEGINNINGS)),
         };
         self.leaves.push(start..self.last_end());
@@ -89,11 +94,14 @@ impl Parser<'_> {
             self.step();
             return self.bracketed(Self::branches);
         }
-        let Some(function) = Function::ALL.into_iter().find(|f| f.name().eq_ignore_ascii_case(word)) else {
+        let Some(function) =
+            Function::ALL.into_iter().find(|f| f.name().eq_ignore_ascii_case(word))
+        else {
             let mut known: Vec<&str> = Function::ALL.iter().map(|f| f.name()).collect();
             known.extend(["if", "crowd"]);
-            let near =
-                crate::suggest::nearest(word, known.iter().copied()).map(|n| format!("; did you mean `{n}(…)`?")).unwrap_or_default();
+            let near = crate::suggest::nearest(word, known.iter().copied())
+                .map(|n| format!("; did you mean `{n}(…)`?"))
+                .unwrap_or_default();
             return Err(self.error(format!("there is no function `{word}(…)`{near}"), &known));
         };
         let place = self.token().start;
@@ -127,14 +135,27 @@ impl Parser<'_> {
         self.expect_symbol(",")?;
         let otherwise = self.scalar()?;
         let deepest = condition.depth.max(then.depth).max(otherwise.depth);
-        let tree = Scalar::If { condition: Box::new(condition.tree), then: Box::new(then.tree), otherwise: Box::new(otherwise.tree) };
+        let tree = Scalar::If {
+            condition: Box::new(condition.tree),
+            then: Box::new(then.tree),
+            otherwise: Box::new(otherwise.tree),
+        };
         self.above(tree, deepest)
     }
 }
 
 impl Function {
     /// Every function of the language.
-    pub const ALL: [Self; 8] = [Self::Coalesce, Self::Abs, Self::Round, Self::Least, Self::Greatest, Self::Lower, Self::Upper, Self::Trim];
+    pub const ALL: [Self; 8] = [
+        Self::Coalesce,
+        Self::Abs,
+        Self::Round,
+        Self::Least,
+        Self::Greatest,
+        Self::Lower,
+        Self::Upper,
+        Self::Trim,
+    ];
 
     /// The text by which the language knows it.
     pub fn name(self) -> &'static str {

@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct RawApp {
     /// What this document defines.
     pub(crate) kind: AppKind,
-    /// The app's id: a lower-case letter, then lower-case letters, digits, - or _; 63 bytes at most.
+    /// The app's id: a lower-case letter, then lower-case letters, digits, - or _; 63 bytes at
+    /// most.
     #[schemars(regex(pattern = r"^[a-z][a-z0-9_-]{0,62}$"))]
     pub(crate) id: String,
-    /// The IANA time zone in which days begin and dates are read, such as Europe/London. Default: UTC.
+    /// The IANA time zone in which days begin and dates are read, such as Europe/London. Default:
+    /// UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) time_zone: Option<String>,
     /// Free text for people; nothing depends on it.

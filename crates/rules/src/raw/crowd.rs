@@ -8,14 +8,15 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct RawCrowd {
     /// What this document defines.
     pub(crate) kind: CrowdKind,
-    /// The crowd's name, unique among crowds: a letter or _, then letters, digits or _; 64 bytes at most.
+    /// The crowd's name, unique among crowds: a letter or _, then letters, digits or _; 64 bytes
+    /// at most.
     #[schemars(regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"))]
     pub(crate) name: String,
     /// Free text for people; nothing depends on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) description: Option<String>,
-    /// Who is in it, such as `spend_365d >= 5000 && !(refunds_90d >= 1)`. Operators: && || ! == != < <= > >=, in (…),
-    /// between … and …, like 'a%', is set, crowd("other").
+    /// Who is in it, such as `spend_365d >= 5000 && !(refunds_90d >= 1)`. Operators: && || ! == !=
+    /// < <= > >=, in (…), between … and …, like 'a%', is set, crowd("other").
     pub(crate) expression: String,
 }
 

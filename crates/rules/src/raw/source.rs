@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 pub(crate) struct RawSource {
     /// What this document defines.
     pub(crate) kind: SourceKind,
-    /// The source's name, unique among sources: a letter or _, then letters, digits or _; 64 bytes at most.
+    /// The source's name, unique among sources: a letter or _, then letters, digits or _; 64 bytes
+    /// at most.
     #[schemars(regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"))]
     pub(crate) name: String,
     /// Free text for people; nothing depends on it.
@@ -21,33 +22,39 @@ pub(crate) struct RawSource {
     /// For `csv`: the one character between columns. Default: a comma.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) delimiter: Option<String>,
-    /// For `csv`: the one character that takes the meaning from the one behind it, in and out of quotes, such as \\. Default: none.
+    /// For `csv`: the one character that takes the meaning from the one behind it, in and out of
+    /// quotes, such as \\. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) escape: Option<String>,
-    /// For `csv` and `jsonl`: what the text is written in, such as utf-16 or windows-1252 (a name of the WHATWG Encoding Standard). Default:
-    /// utf-8, or what a byte order mark says.
+    /// For `csv` and `jsonl`: what the text is written in, such as utf-16 or windows-1252 (a name
+    /// of the WHATWG Encoding Standard). Default: utf-8, or what a byte order mark says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) encoding: Option<String>,
-    /// For `csv`: the sign before the fraction of numbers, "." (the default) or ",". With "," thousands may be parted as in 1.234,56.
+    /// For `csv`: the sign before the fraction of numbers, "." (the default) or ",". With ","
+    /// thousands may be parted as in 1.234,56.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) decimal: Option<String>,
     /// For `csv`: columns in which an empty cell means what the row above says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) fill_down: Vec<String>,
-    /// A glob (*, ?, [a-z], [!a], {a,b}) on the names of the files that belong to the source; with / in it, such as **/*.csv, on their
-    /// paths below the folder given. Default: by the format's endings.
+    /// A glob (*, ?, [a-z], [!a], {a,b}) on the names of the files that belong to the source; with
+    /// / in it, such as **/*.csv, on their paths below the folder given. Default: by the
+    /// format's endings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) files: Option<String>,
     /// The column of the user id. Not for `segment`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) user_id: Option<RawUserId>,
-    /// Where the event's name comes from; without it the rows only carry attributes. Not for `segment`.
+    /// Where the event's name comes from; without it the rows only carry attributes. Not for
+    /// `segment`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) event: Option<RawEvent>,
-    /// The column of the event time, or `file`: the date in the file's name, or when it was last written to. Not for `segment`.
+    /// The column of the event time, or `file`: the date in the file's name, or when it was last
+    /// written to. Not for `segment`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) time: Option<RawTime>,
-    /// The column of the message id, by which repeated rows are dropped. Default: file name and row. Not for `segment`.
+    /// The column of the message id, by which repeated rows are dropped. Default: file name and
+    /// row. Not for `segment`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) message_id: Option<String>,
     /// The events' typed properties, by name.
@@ -56,19 +63,22 @@ pub(crate) struct RawSource {
     /// The users' attributes, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) attributes: BTreeMap<String, RawColumn>,
-    /// Conditions over properties, event, time and user_id; rows for which one does not hold are passed over and counted.
+    /// Conditions over properties, event, time and user_id; rows for which one does not hold are
+    /// passed over and counted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) filters: Vec<String>,
     /// Rows for which one of these holds are rejected with its reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) reject: Vec<RawReject>,
-    /// What becomes of columns or keys that nothing here names. Default: reject; for `segment` keep.
+    /// What becomes of columns or keys that nothing here names. Default: reject; for `segment`
+    /// keep.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unknown_columns: Option<RawUnknownColumns>,
     /// Columns that are known and not wanted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) ignore: Vec<String>,
-    /// What a blank cell says of an attribute. Default: clear where the rows only carry attributes and for `segment`; keep where they are events.
+    /// What a blank cell says of an attribute. Default: clear where the rows only carry attributes
+    /// and for `segment`; keep where they are events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) blank: Option<RawBlank>,
     /// Texts that mean no value, in every column, such as \N, NULL or NA.
@@ -194,8 +204,9 @@ pub(crate) struct RawEventRule {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum RawTime {
-    /// The column, in ISO 8601. `file` is not a column: the date in the file's name, such as 2026-03-02 or 20260302, at the beginning of that day in
-    /// the app's time zone; without one, when the file was last written to. A column of that name is `{ column: file }`.
+    /// The column, in ISO 8601. `file` is not a column: the date in the file's name, such as
+    /// 2026-03-02 or 20260302, at the beginning of that day in the app's time zone; without
+    /// one, when the file was last written to. A column of that name is `{ column: file }`.
     Column(String),
     /// The column and how it is read.
     Mapping(RawTimeMapping),
@@ -229,7 +240,8 @@ pub(crate) enum RawFileTimeOf {
 pub(crate) struct RawTimeMapping {
     /// Name of the column.
     pub(crate) column: String,
-    /// iso8601 (the default), a number since 1970 as epoch_s, epoch_ms, epoch_us or epoch_ns, or a strptime pattern such as %Y-%m-%d %H:%M:%S.
+    /// iso8601 (the default), a number since 1970 as epoch_s, epoch_ms, epoch_us or epoch_ns, or a
+    /// strptime pattern such as %Y-%m-%d %H:%M:%S.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) format: Option<String>,
     /// The IANA time zone of times that name none. Default: the app's.
@@ -264,10 +276,12 @@ pub(crate) struct RawColumnMapping {
     /// For `date`: whole days, or instants. Default: day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) precision: Option<RawPrecision>,
-    /// For a `date` that is not ISO 8601: epoch_s, epoch_ms, epoch_us, epoch_ns, or a strptime pattern such as %d.%m.%Y.
+    /// For a `date` that is not ISO 8601: epoch_s, epoch_ms, epoch_us, epoch_ns, or a strptime
+    /// pattern such as %d.%m.%Y.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) format: Option<String>,
-    /// For `decimal`: round more digits than the scale has, half away from zero, instead of rejecting the row. Default: false.
+    /// For `decimal`: round more digits than the scale has, half away from zero, instead of
+    /// rejecting the row. Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) round: bool,
     /// For `set`: what stands between the members of one text, such as |.

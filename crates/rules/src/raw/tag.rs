@@ -1,8 +1,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A named, typed description of users. Exactly one of `aggregate`, `attribute`, `cohort`, `expression` and `sql` says how it is
-/// computed.
+/// A named, typed description of users. Exactly one of `aggregate`, `attribute`, `cohort`,
+/// `expression` and `sql` says how it is computed.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(
@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct RawTag {
     /// What this document defines.
     pub(crate) kind: TagKindWord,
-    /// The tag's name, unique among tags: a letter or _, then letters, digits or _; 64 bytes at most.
+    /// The tag's name, unique among tags: a letter or _, then letters, digits or _; 64 bytes at
+    /// most.
     #[schemars(regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"))]
     pub(crate) name: String,
     /// Free text for people; nothing depends on it.
@@ -39,11 +40,13 @@ pub(crate) struct RawTag {
     /// Ordered rules over other tags: the first that holds gives the value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cohort: Option<RawCohort>,
-    /// A value computed from other tags, such as `coalesce(refunds, 0) / orders`; for a bool tag also a condition.
+    /// A value computed from other tags, such as `coalesce(refunds, 0) / orders`; for a bool tag
+    /// also a condition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) expression: Option<String>,
-    /// A read-only SELECT over the app's tables that gives the columns user_id and value; {as_of} stands for the as-of time. Events and attributes before that
-    /// time are seen; `all_events` and `all_attributes` hold those of all times.
+    /// A read-only SELECT over the app's tables that gives the columns user_id and value; {as_of}
+    /// stands for the as-of time. Events and attributes before that time are seen;
+    /// `all_events` and `all_attributes` hold those of all times.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) sql: Option<String>,
 }
@@ -94,7 +97,8 @@ pub(crate) struct RawAggregate {
     pub(crate) events: Vec<String>,
     /// What is computed.
     pub(crate) function: RawFunction,
-    /// What is aggregated: a property, `time`, `event`, or an expression such as `quantity * unit_price`. Needed by all but `count`.
+    /// What is aggregated: a property, `time`, `event`, or an expression such as `quantity *
+    /// unit_price`. Needed by all but `count`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) value: Option<String>,
     /// Only events for which this condition over properties holds, such as `quantity > 0`.

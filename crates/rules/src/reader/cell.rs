@@ -1,5 +1,6 @@
-//! What comes in and what columns take: a cell as it stands in the input, and a value of its column's type. This is the one reader of values,
-//! whatever way they come: files, live calls, changes by hand, attributes of the lake.
+//! What comes in and what columns take: a cell as it stands in the input, and a value of its
+//! column's type. This is the one reader of values, whatever way they come: files, live calls,
+//! changes by hand, attributes of the lake.
 
 use super::json_scan::{self, JsonKind, JsonSpan};
 use super::number::{NumberFault, parse_int, parse_units, parse_units_rounded, print_units};
@@ -14,7 +15,8 @@ use taghouse_model::{MAX_TEXT_BYTES, TimestampMs, Value, ValueType};
 
 /// The days and instants of the years 1 to 9999, which every reader of the lake knows.
 const DAYS: std::ops::RangeInclusive<i32> = -719_162..=2_932_896;
-const INSTANTS_MS: std::ops::RangeInclusive<TimestampMs> = -62_135_596_800_000..=253_402_300_799_999;
+const INSTANTS_MS: std::ops::RangeInclusive<TimestampMs> =
+    -62_135_596_800_000..=253_402_300_799_999;
 
 /// How much of a wrong text is quoted, in characters.
 const QUOTED_CHARS: usize = 80;
@@ -67,7 +69,9 @@ impl<'a> Cell<'a> {
             JsonKind::Null => Self::Null,
             JsonKind::Bool => Self::Bool(span.text(text) == "true"),
             JsonKind::Number => Self::Number(span.text(text)),
-            JsonKind::PlainString | JsonKind::EscapedString => Self::Text(text.get(span.start + 1..span.end - 1).unwrap_or_default()),
+            JsonKind::PlainString | JsonKind::EscapedString => {
+                Self::Text(text.get(span.start + 1..span.end - 1).unwrap_or_default())
+            }
             JsonKind::Array | JsonKind::Object => Self::Nested(span.text(text)),
         }
     }
@@ -96,7 +100,9 @@ impl<'a> Cell<'a> {
             Self::Decimal { units, scale } => Cow::Owned(print_units(*units, *scale)),
             Self::Day(days) => Cow::Owned(Value::Date(*days).to_string()),
             Self::Instant(ms) => Cow::Owned(Value::Time(*ms).to_string()),
-            Self::Wall(ms) => Cow::Owned(Value::Time(*ms).to_string().trim_end_matches('Z').to_owned()),
+            Self::Wall(ms) => {
+                Cow::Owned(Value::Time(*ms).to_string().trim_end_matches('Z').to_owned())
+            }
         })
     }
 
@@ -150,7 +156,9 @@ impl Parsed<'_> {
             Self::None => return None,
             Self::Bool(value) => Value::Bool(*value),
             Self::Int(value) => Value::Int(*value),
-            Self::Decimal { units, scale } => Value::Decimal(Decimal::try_from_i128_with_scale(*units, u32::from(*scale)).ok()?),
+            Self::Decimal { units, scale } => {
+                Value::Decimal(Decimal::try_from_i128_with_scale(*units, u32::from(*scale)).ok()?)
+            }
             Self::Text(text) => Value::text(text),
             Self::Set(members) => Value::Set(members.clone()),
             Self::Day(days) => Value::Date(*days),
@@ -158,13 +166,17 @@ impl Parsed<'_> {
         })
     }
 
-    /// As the column `value` of the table `attributes` holds it: decimals with all digits of their scale, sets as a JSON array.
+    /// As the column `value` of the table `attributes` holds it: decimals with all digits of their
+    /// scale, sets as a JSON array.
     pub fn attribute_text(&self) -> Option<Cow<'_, str>> {
         Some(match self {
             Self::None => return None,
             Self::Text(text) => Cow::Borrowed(text.as_ref()),
             Self::Decimal { units, scale } => Cow::Owned(print_units(*units, *scale)),
-            Self::Set(members) => Cow::Owned(serde_json::Value::from_iter(members.iter().map(|m| m.as_ref().to_owned())).to_string()),
+            Self::Set(members) => Cow::Owned(
+                serde_json::Value::from_iter(members.iter().map(|m| m.as_ref().to_owned()))
+                    .to_string(),
+            ),
             other => Cow::Owned(other.value()?.to_string()),
         })
     }
@@ -220,14 +232,28 @@ pub struct ColumnReader {
 }
 
 impl ColumnReader {
-    /// A reader of values as they are written where no source says otherwise. Times without an offset are those of `zone`.
+    /// A reader of values as they are written where no source says otherwise. Times without an
+    /// offset are those of `zone`.
     pub fn plain(ty: ValueType, zone: &TimeZone, lists: TextLists) -> Self {
         let times = TimeReader::new(&TimeFormat::Iso8601, zone.clone());
-        Self { ty, times, required: false, round: false, separator: None, lists, not_finite: NotFinite::default() }
+        Self {
+            ty,
+            times,
+            required: false,
+            round: false,
+            separator: None,
+            lists,
+            not_finite: NotFinite::default(),
+        }
     }
 
     /// A reader of a source's column.
-    pub fn new(column: &ColumnMapping, zone: &TimeZone, lists: TextLists, not_finite: NotFinite) -> Self {
+    pub fn new(
+        column: &ColumnMapping,
+        zone: &TimeZone,
+        lists: TextLists,
+        not_finite: NotFinite,
+    ) -> Self {
         let format = column.format.as_deref().map_or(TimeFormat::Iso8601, TimeFormat::of);
         Self {
             times: TimeReader::new(&format, zone.clone()),
@@ -256,7 +282,9 @@ impl ColumnReader {
     /// It is none of the column's type, or there is none and it is required.
     pub fn read<'a>(&mut self, cell: &Cell<'a>) -> Result<Parsed<'a>, ValueFault> {
         let parsed = match (self.ty, cell) {
-            (_, Cell::Float(value)) if !value.is_finite() => self.not_finite(cell, value.is_nan())?,
+            (_, Cell::Float(value)) if !value.is_finite() => {
+                self.not_finite(cell, value.is_nan())?
+            }
             (_, cell) if cell.is_empty() => Parsed::None,
             (ValueType::Text, cell) => Self::text(cell)?,
             (ValueType::Int, cell) => self.int(cell)?,
@@ -289,7 +317,9 @@ impl ColumnReader {
     /// The text of a number; `None` where the source takes it as none.
     fn number<'a>(&self, cell: &Cell<'a>) -> Result<Option<Cow<'a, str>>, ValueFault> {
         match cell {
-            Cell::Text(text) if self.not_finite == NotFinite::NoValue && is_not_finite(text) => Ok(None),
+            Cell::Text(text) if self.not_finite == NotFinite::NoValue && is_not_finite(text) => {
+                Ok(None)
+            }
             Cell::Text(text) | Cell::Number(text) => Ok(Some(Cow::Borrowed(text))),
             Cell::Int(_) | Cell::Float(_) | Cell::Decimal { .. } => Ok(cell.text()),
             _ => Err(self.bad_type(cell)),
@@ -306,19 +336,24 @@ impl ColumnReader {
 
     fn decimal<'a>(&self, cell: &Cell<'a>, scale: u8) -> Result<Parsed<'a>, ValueFault> {
         let Some(text) = self.number(cell)? else { return Ok(Parsed::None) };
-        let units = if self.round { parse_units_rounded(&text, scale) } else { parse_units(&text, scale) };
-        units.map(|units| Parsed::Decimal { units, scale }).map_err(|fault| self.number_fault(fault, cell))
+        let units =
+            if self.round { parse_units_rounded(&text, scale) } else { parse_units(&text, scale) };
+        units
+            .map(|units| Parsed::Decimal { units, scale })
+            .map_err(|fault| self.number_fault(fault, cell))
     }
 
     fn boolean<'a>(&self, cell: &Cell<'a>) -> Result<Parsed<'a>, ValueFault> {
         let value = match cell {
             Cell::Bool(value) => Some(*value),
             Cell::Text(text) | Cell::Number(text) => boolean_word(text.trim_ascii()),
-            Cell::Int(_) | Cell::Float(_) | Cell::Decimal { .. } => match parse_int(&cell.text().unwrap_or_default()) {
-                Ok(0) => Some(false),
-                Ok(1) => Some(true),
-                _ => None,
-            },
+            Cell::Int(_) | Cell::Float(_) | Cell::Decimal { .. } => {
+                match parse_int(&cell.text().unwrap_or_default()) {
+                    Ok(0) => Some(false),
+                    Ok(1) => Some(true),
+                    _ => None,
+                }
+            }
             _ => None,
         };
         value.map(Parsed::Bool).ok_or_else(|| self.bad_type(cell))
@@ -331,7 +366,9 @@ impl ColumnReader {
             Cell::Text(text) => self.times.day(text),
             Cell::Instant(ms) => self.times.day_of_instant(*ms),
             Cell::Wall(ms) => i32::try_from(ms.div_euclid(86_400_000)).ok(),
-            Cell::Number(_) | Cell::Int(_) | Cell::Float(_) | Cell::Decimal { .. } if self.times.counts() => {
+            Cell::Number(_) | Cell::Int(_) | Cell::Float(_) | Cell::Decimal { .. }
+                if self.times.counts() =>
+            {
                 cell.text().and_then(|text| self.times.day(&text))
             }
             _ => None,
@@ -341,15 +378,21 @@ impl ColumnReader {
 
     fn time<'a>(&mut self, cell: &Cell<'a>) -> Result<Parsed<'a>, ValueFault> {
         self.refuse_other_unit(cell)?;
-        read_instant(&mut self.times, cell).filter(|ms| INSTANTS_MS.contains(ms)).map(Parsed::Time).ok_or_else(|| self.bad_type(cell))
+        read_instant(&mut self.times, cell)
+            .filter(|ms| INSTANTS_MS.contains(ms))
+            .map(Parsed::Time)
+            .ok_or_else(|| self.bad_type(cell))
     }
 
-    /// A number of time since 1970 in another unit than the column's would be a time that nobody meant. Whole days are left alone, for people were
-    /// born in January 1970.
+    /// A number of time since 1970 in another unit than the column's would be a time that nobody
+    /// meant. Whole days are left alone, for people were born in January 1970.
     fn refuse_other_unit(&self, cell: &Cell<'_>) -> Result<(), ValueFault> {
         let Some(text) = self.times.counts().then(|| cell.text()).flatten() else { return Ok(()) };
         match self.times.other_unit(&text).filter(|_| !self.times.is_whole_day(&text)) {
-            Some(unit) => Err(ValueFault::new(FaultKind::BadType, format!("{} {}", quoted(&text), unit.hint()))),
+            Some(unit) => Err(ValueFault::new(
+                FaultKind::BadType,
+                format!("{} {}", quoted(&text), unit.hint()),
+            )),
             None => Ok(()),
         }
     }
@@ -366,14 +409,19 @@ impl ColumnReader {
             Ok(())
         };
         match (cell, &self.separator) {
-            (Cell::Text(text), Some(separator)) => text.split(separator.as_ref()).try_for_each(|member| add(member.trim_ascii()))?,
+            (Cell::Text(text), Some(separator)) => {
+                text.split(separator.as_ref()).try_for_each(|member| add(member.trim_ascii()))?
+            }
             (Cell::Text(text), None) => match self.text_list(text) {
-                Some(elements) => self.elements(text, &elements, cell).and_then(|texts| texts.iter().try_for_each(|text| add(text)))?,
+                Some(elements) => self
+                    .elements(text, &elements, cell)
+                    .and_then(|texts| texts.iter().try_for_each(|text| add(text)))?,
                 None => add(text)?,
             },
             (Cell::Nested(text), _) => {
-                let elements =
-                    json_scan::whole(text).and_then(|span| json_scan::elements(text, span)).ok_or_else(|| self.bad_type(cell))?;
+                let elements = json_scan::whole(text)
+                    .and_then(|span| json_scan::elements(text, span))
+                    .ok_or_else(|| self.bad_type(cell))?;
                 self.elements(text, &elements, cell)?.iter().try_for_each(|text| add(text))?;
             }
             (cell, _) => add(&cell.text().unwrap_or_default())?,
@@ -393,7 +441,12 @@ impl ColumnReader {
         json_scan::elements(text, json_scan::whole(text)?)
     }
 
-    fn elements<'t>(&self, text: &'t str, elements: &[JsonSpan], cell: &Cell<'_>) -> Result<Vec<Cow<'t, str>>, ValueFault> {
+    fn elements<'t>(
+        &self,
+        text: &'t str,
+        elements: &[JsonSpan],
+        cell: &Cell<'_>,
+    ) -> Result<Vec<Cow<'t, str>>, ValueFault> {
         let present = elements.iter().filter(|element| element.kind != JsonKind::Null);
         let texts = present.map(|element| match element.kind {
             JsonKind::Number | JsonKind::Bool => Some(Cow::Borrowed(element.text(text))),
@@ -407,10 +460,13 @@ impl ColumnReader {
         let ty = self.ty;
         match fault {
             NumberFault::NotANumber => self.bad_type(cell),
-            NumberFault::OutOfRange => ValueFault::new(FaultKind::OutOfRange, format!("{text} does not fit {ty}")),
-            NumberFault::TooManyDigits => {
-                ValueFault::new(FaultKind::OutOfRange, format!("{text} has more digits behind the point than {ty}"))
+            NumberFault::OutOfRange => {
+                ValueFault::new(FaultKind::OutOfRange, format!("{text} does not fit {ty}"))
             }
+            NumberFault::TooManyDigits => ValueFault::new(
+                FaultKind::OutOfRange,
+                format!("{text} has more digits behind the point than {ty}"),
+            ),
         }
     }
 
@@ -424,10 +480,15 @@ impl ColumnReader {
             cell => cell.text().unwrap_or_default().into_owned(),
         };
         let hint = match self.ty {
-            ValueType::Date | ValueType::Time => self.times.unit_of(&text).map(|unit| format!(", but {}", unit.hint())),
+            ValueType::Date | ValueType::Time => {
+                self.times.unit_of(&text).map(|unit| format!(", but {}", unit.hint()))
+            }
             _ => None,
         };
-        ValueFault::new(FaultKind::BadType, format!("{} is not {wanted}{}", quoted(&text), hint.unwrap_or_default()))
+        ValueFault::new(
+            FaultKind::BadType,
+            format!("{} is not {wanted}{}", quoted(&text), hint.unwrap_or_default()),
+        )
     }
 }
 
@@ -435,7 +496,10 @@ fn check_length(text: &str) -> Result<(), ValueFault> {
     if text.len() <= MAX_TEXT_BYTES {
         return Ok(());
     }
-    Err(ValueFault::new(FaultKind::TooLong, format!("it has {} bytes, more than {MAX_TEXT_BYTES}: {}", text.len(), quoted(text))))
+    Err(ValueFault::new(
+        FaultKind::TooLong,
+        format!("it has {} bytes, more than {MAX_TEXT_BYTES}: {}", text.len(), quoted(text)),
+    ))
 }
 
 fn boolean_word(word: &str) -> Option<bool> {

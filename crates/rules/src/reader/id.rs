@@ -12,7 +12,8 @@ const EXACT_FLOAT: f64 = 9_007_199_254_740_992.0;
 pub enum IdFault {
     /// There is none.
     Missing,
-    /// A number with an exponent, or a float beyond 2^53: digits of it are lost, and other ids would become the same.
+    /// A number with an exponent, or a float beyond 2^53: digits of it are lost, and other ids
+    /// would become the same.
     DigitsLost,
     /// No whole number of 64 bits, where one is asked for.
     NotAnInt,
@@ -27,7 +28,9 @@ pub fn read_id<'a>(cell: &Cell<'a>, int: bool) -> Result<Cow<'a, str>, IdFault> 
     match cell {
         Cell::Int(_) => return Ok(text),
         Cell::Float(value) if value.abs() > EXACT_FLOAT => return Err(IdFault::DigitsLost),
-        Cell::Text(_) | Cell::Nested(_) | Cell::Bool(_) | Cell::Absent | Cell::Null if !int => return Ok(text),
+        Cell::Text(_) | Cell::Nested(_) | Cell::Bool(_) | Cell::Absent | Cell::Null if !int => {
+            return Ok(text);
+        }
         Cell::Day(_) | Cell::Instant(_) | Cell::Wall(_) if !int => return Ok(text),
         _ => {}
     }
@@ -50,11 +53,15 @@ fn whole_id(text: &str) -> Result<&str, IdFault> {
     }
     match text.split_once('.') {
         Some((whole, zeros))
-            if is_digits(whole.trim_start_matches(['-', '+'])) && !zeros.is_empty() && zeros.bytes().all(|b| b == b'0') =>
+            if is_digits(whole.trim_start_matches(['-', '+']))
+                && !zeros.is_empty()
+                && zeros.bytes().all(|b| b == b'0') =>
         {
             Ok(whole)
         }
-        _ if text.contains(['e', 'E']) && parse_units_rounded(text, 0).is_ok() => Err(IdFault::DigitsLost),
+        _ if text.contains(['e', 'E']) && parse_units_rounded(text, 0).is_ok() => {
+            Err(IdFault::DigitsLost)
+        }
         _ => Err(IdFault::NotAnInt),
     }
 }

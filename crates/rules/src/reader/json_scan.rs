@@ -1,4 +1,5 @@
-//! A strict scanner of JSON text that copies nothing: it gives the spans of values, so that numbers keep all their digits.
+//! A strict scanner of JSON text that copies nothing: it gives the spans of values, so that numbers
+//! keep all their digits.
 
 use memchr::memchr;
 use std::borrow::Cow;
@@ -42,11 +43,14 @@ impl JsonSpan {
         text.get(self.start..self.end).unwrap_or_default()
     }
 
-    /// The text of a string, unescaped; `None` if it is not a string or an escape is wrong (half a surrogate pair).
+    /// The text of a string, unescaped; `None` if it is not a string or an escape is wrong (half a
+    /// surrogate pair).
     pub fn string<'t>(&self, text: &'t str) -> Option<Cow<'t, str>> {
         match self.kind {
             JsonKind::PlainString => text.get(self.start + 1..self.end - 1).map(Cow::Borrowed),
-            JsonKind::EscapedString => serde_json::from_str::<String>(self.text(text)).ok().map(Cow::Owned),
+            JsonKind::EscapedString => {
+                serde_json::from_str::<String>(self.text(text)).ok().map(Cow::Owned)
+            }
             _ => None,
         }
     }
@@ -75,7 +79,8 @@ pub fn repair(text: &str) -> Repaired<'_> {
             }
             Some(half) => half,
         };
-        let pair = half < 0xdc00 && surrogate(text.as_bytes(), at + 6).is_some_and(|low| low >= 0xdc00);
+        let pair =
+            half < 0xdc00 && surrogate(text.as_bytes(), at + 6).is_some_and(|low| low >= 0xdc00);
         if !pair {
             bytes.to_mut()[at + 2..at + 6].copy_from_slice(b"fffd");
             replaced += 1;
@@ -97,9 +102,13 @@ fn surrogate(bytes: &[u8], at: usize) -> Option<u32> {
     (0xd800..0xe000).contains(&code).then_some(code)
 }
 
-/// Walks over the members of the object at `*at` (its `{`) and leaves `*at` behind it. `visit` gets each key's span and value's span.
-/// `None`: not an object, or not JSON.
-pub fn members(text: &str, at: &mut usize, visit: &mut dyn FnMut(JsonSpan, JsonSpan) -> Option<()>) -> Option<()> {
+/// Walks over the members of the object at `*at` (its `{`) and leaves `*at` behind it. `visit` gets
+/// each key's span and value's span. `None`: not an object, or not JSON.
+pub fn members(
+    text: &str,
+    at: &mut usize,
+    visit: &mut dyn FnMut(JsonSpan, JsonSpan) -> Option<()>,
+) -> Option<()> {
     object(text.as_bytes(), at, 0, visit)
 }
 
@@ -144,7 +153,12 @@ fn value(bytes: &[u8], at: &mut usize, depth: usize) -> Option<JsonSpan> {
     Some(JsonSpan { kind, start, end: *at })
 }
 
-fn object(bytes: &[u8], at: &mut usize, depth: usize, visit: &mut dyn FnMut(JsonSpan, JsonSpan) -> Option<()>) -> Option<()> {
+fn object(
+    bytes: &[u8],
+    at: &mut usize,
+    depth: usize,
+    visit: &mut dyn FnMut(JsonSpan, JsonSpan) -> Option<()>,
+) -> Option<()> {
     byte(bytes, at, b'{')?;
     skip_blanks(bytes, at);
     if byte(bytes, at, b'}').is_some() {
@@ -167,7 +181,12 @@ fn object(bytes: &[u8], at: &mut usize, depth: usize, visit: &mut dyn FnMut(Json
     }
 }
 
-fn array(bytes: &[u8], at: &mut usize, depth: usize, visit: &mut dyn FnMut(JsonSpan)) -> Option<()> {
+fn array(
+    bytes: &[u8],
+    at: &mut usize,
+    depth: usize,
+    visit: &mut dyn FnMut(JsonSpan),
+) -> Option<()> {
     byte(bytes, at, b'[')?;
     skip_blanks(bytes, at);
     if byte(bytes, at, b']').is_some() {
@@ -297,7 +316,11 @@ mod tests {
             "{\"\":0}",
         ];
         for text in cases {
-            assert_eq!(whole(text).is_some(), serde_json::from_str::<serde_json::Value>(text).is_ok(), "{text}");
+            assert_eq!(
+                whole(text).is_some(),
+                serde_json::from_str::<serde_json::Value>(text).is_ok(),
+                "{text}"
+            );
         }
     }
 
@@ -313,7 +336,11 @@ mod tests {
         let cases = [
             (r#"{"a":"hi \ud83d"}"#, r#"{"a":"hi \ufffd"}"#, 1),
             (r#"{"a":"\ud83d\ude00"}"#, r#"{"a":"\ud83d\ude00"}"#, 0),
-            (r#"["\ude00\ud83d","\uD83D\uD83D\uDE00"]"#, r#"["\ufffd\ufffd","\ufffd\uD83D\uDE00"]"#, 3),
+            (
+                r#"["\ude00\ud83d","\uD83D\uD83D\uDE00"]"#,
+                r#"["\ufffd\ufffd","\ufffd\uD83D\uDE00"]"#,
+                3,
+            ),
             (r#""\\ud83d""#, r#""\\ud83d""#, 0),
             (r#""\\\ud83d\n""#, r#""\\\ufffd\n""#, 1),
             (r#""\ud83"#, r#""\ud83"#, 0),
@@ -321,7 +348,11 @@ mod tests {
             ("é\\", "é\\", 0),
         ];
         for (text, expected, replaced) in cases {
-            assert_eq!(repair(text), Repaired { text: Cow::Borrowed(expected), replaced }, "{text}");
+            assert_eq!(
+                repair(text),
+                Repaired { text: Cow::Borrowed(expected), replaced },
+                "{text}"
+            );
         }
     }
 
@@ -344,9 +375,19 @@ mod tests {
             Some(())
         })
         .unwrap();
-        assert_eq!(seen, [("a".to_owned(), "1.10".to_owned()), ("b\n".to_owned(), r#"["x","y\u0021"]"#.to_owned())]);
+        assert_eq!(
+            seen,
+            [
+                ("a".to_owned(), "1.10".to_owned()),
+                ("b\n".to_owned(), r#"["x","y\u0021"]"#.to_owned())
+            ]
+        );
         let array = whole(&seen[1].1).unwrap();
-        let found: Vec<_> = elements(&seen[1].1, array).unwrap().iter().map(|e| e.string(&seen[1].1).unwrap().into_owned()).collect();
+        let found: Vec<_> = elements(&seen[1].1, array)
+            .unwrap()
+            .iter()
+            .map(|e| e.string(&seen[1].1).unwrap().into_owned())
+            .collect();
         assert_eq!(found, ["x", "y!"]);
     }
 

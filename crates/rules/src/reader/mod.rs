@@ -6,6 +6,8 @@ pub mod json_scan;
 mod number;
 mod time;
 
-pub use cell::{Cell, ColumnReader, FaultKind, Parsed, TextLists, ValueFault, quoted, read_instant};
+pub use cell::{
+    Cell, ColumnReader, FaultKind, Parsed, TextLists, ValueFault, quoted, read_instant,
+};
 pub use id::{IdFault, read_id};
 pub use time::{EpochUnit, TimeReader};

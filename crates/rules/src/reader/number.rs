@@ -11,7 +11,8 @@ pub(super) enum NumberFault {
     TooManyDigits,
 }
 
-/// The most units that a decimal holds: 28 digits, which every reader of ours (`rust_decimal`, Arrow, Iceberg) can hold.
+/// The most units that a decimal holds: 28 digits, which every reader of ours (`rust_decimal`,
+/// Arrow, Iceberg) can hold.
 pub(super) const MAX_DECIMAL_UNITS: i128 = 10_i128.pow(28) - 1;
 
 /// A number as sign, digits without trailing zeros, and a power of ten.
@@ -21,15 +22,17 @@ struct Parts {
     exponent: i32,
 }
 
-/// Reads a whole number. `17850.0` and `1e3` are whole numbers too, for so do spreadsheets write them.
+/// Reads a whole number. `17850.0` and `1e3` are whole numbers too, for so do spreadsheets write
+/// them.
 pub(super) fn parse_int(text: &str) -> Result<i64, NumberFault> {
     if let Some(value) = short_digits(text.as_bytes()) {
         return Ok(value);
     }
-    let units = units_of(&parts(text.trim_ascii())?, 0, i128::MAX).map_err(|fault| match fault {
-        NumberFault::TooManyDigits => NumberFault::NotANumber,
-        other => other,
-    })?;
+    let units =
+        units_of(&parts(text.trim_ascii())?, 0, i128::MAX).map_err(|fault| match fault {
+            NumberFault::TooManyDigits => NumberFault::NotANumber,
+            other => other,
+        })?;
     i64::try_from(units).map_err(|_| NumberFault::OutOfRange)
 }
 
@@ -48,10 +51,15 @@ pub(super) fn parse_units_rounded(text: &str, scale: u8) -> Result<i128, NumberF
     // The power that is over u128 is over twice the mantissa too.
     let Some(power) = 10_u128.checked_pow(dropped) else { return Ok(0) };
     let rounded = parts.mantissa / power + u128::from(parts.mantissa % power >= power.div_ceil(2));
-    units_of(&Parts { mantissa: rounded, exponent: -i32::from(scale), ..parts }, scale, MAX_DECIMAL_UNITS)
+    units_of(
+        &Parts { mantissa: rounded, exponent: -i32::from(scale), ..parts },
+        scale,
+        MAX_DECIMAL_UNITS,
+    )
 }
 
-/// Reads a decimal as units of 10^-`scale`, cutting further digits off (towards zero). For instants, whose digits behind the millisecond carry nothing.
+/// Reads a decimal as units of 10^-`scale`, cutting further digits off (towards zero). For
+/// instants, whose digits behind the millisecond carry nothing.
 pub(super) fn parse_units_cut(text: &str, scale: u8) -> Result<i128, NumberFault> {
     let mut parts = parts(text.trim_ascii())?;
     while parts.mantissa != 0 && parts.exponent + i32::from(scale) < 0 {
@@ -132,7 +140,9 @@ fn read_parts(text: &str, kept: Digits) -> Result<Parts, NumberFault> {
                     zeros += 1;
                 } else {
                     let grown = 10_u128.checked_pow(if mantissa == 0 { 0 } else { zeros + 1 });
-                    let grown = grown.and_then(|power| mantissa.checked_mul(power)).and_then(|m| m.checked_add(u128::from(byte - b'0')));
+                    let grown = grown
+                        .and_then(|power| mantissa.checked_mul(power))
+                        .and_then(|m| m.checked_add(u128::from(byte - b'0')));
                     match grown {
                         Some(grown) => (mantissa, zeros) = (grown, 0),
                         // Behind so many zeros it decides nothing, and counts as one more.
@@ -172,7 +182,8 @@ fn units_of(parts: &Parts, scale: u8, limit: i128) -> Result<i128, NumberFault> 
     if parts.mantissa == 0 {
         return Ok(0);
     }
-    let shift = u32::try_from(parts.exponent + i32::from(scale)).map_err(|_| NumberFault::TooManyDigits)?;
+    let shift =
+        u32::try_from(parts.exponent + i32::from(scale)).map_err(|_| NumberFault::TooManyDigits)?;
     let power = 10_u128.checked_pow(shift).ok_or(NumberFault::OutOfRange)?;
     let units = parts.mantissa.checked_mul(power).and_then(|units| i128::try_from(units).ok());
     let units = units.filter(|units| *units <= limit).ok_or(NumberFault::OutOfRange)?;
@@ -250,8 +261,14 @@ mod tests {
         let long = format!("0.{}", "3".repeat(500));
         assert_eq!(parse_units_rounded(&long, 4), Ok(3333));
         assert_eq!(parse_units_rounded(&format!("1.{}9", "0".repeat(100)), 4), Ok(10_000));
-        assert_eq!(parse_units_rounded(&format!("12{}", "0".repeat(60)), 0), Err(NumberFault::OutOfRange));
-        assert_eq!(parse_units_rounded("9999999999999999999999999999.5", 0), Err(NumberFault::OutOfRange));
+        assert_eq!(
+            parse_units_rounded(&format!("12{}", "0".repeat(60)), 0),
+            Err(NumberFault::OutOfRange)
+        );
+        assert_eq!(
+            parse_units_rounded("9999999999999999999999999999.5", 0),
+            Err(NumberFault::OutOfRange)
+        );
         assert_eq!(parse_units_rounded("NaN", 2), Err(NumberFault::NotANumber));
         assert_eq!(parse_units_cut("1700000000.1239", 3), Ok(1_700_000_000_123));
     }

@@ -1,4 +1,5 @@
-//! Times and dates from text. The common forms are read digit by digit with the zone's offset remembered; jiff reads the rest.
+//! Times and dates from text. The common forms are read digit by digit with the zone's offset
+//! remembered; jiff reads the rest.
 
 use super::number::parse_units_cut;
 use crate::TimeFormat;
@@ -38,7 +39,8 @@ enum Field {
 /// Times of our days, which tell in what unit a number is counted: 1990 to 2099.
 const OUR_DAYS_MS: std::ops::Range<TimestampMs> = 631_152_000_000..4_102_444_800_000;
 
-/// 1971 and 2200: a number of our days, read in another unit than its own, names a time before or behind.
+/// 1971 and 2200: a number of our days, read in another unit than its own, names a time before or
+/// behind.
 const IMPLAUSIBLE_BEFORE_MS: TimestampMs = 31_536_000_000;
 const IMPLAUSIBLE_FROM_MS: TimestampMs = 7_258_118_400_000;
 
@@ -57,7 +59,8 @@ pub enum EpochUnit {
 
 impl EpochUnit {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Seconds, Self::Milliseconds, Self::Microseconds, Self::Nanoseconds];
+    pub const ALL: [Self; 4] =
+        [Self::Seconds, Self::Milliseconds, Self::Microseconds, Self::Nanoseconds];
 
     /// As a `format` is called.
     pub fn name(self) -> &'static str {
@@ -94,7 +97,9 @@ impl EpochUnit {
     /// The unit in which a number names a time of our days; there is one at most.
     fn of(text: &str) -> Option<Self> {
         let text = text.trim_ascii();
-        Self::ALL.into_iter().find(|unit| unit.instant(text).is_some_and(|ms| OUR_DAYS_MS.contains(&ms)))
+        Self::ALL
+            .into_iter()
+            .find(|unit| unit.instant(text).is_some_and(|ms| OUR_DAYS_MS.contains(&ms)))
     }
 }
 
@@ -111,7 +116,9 @@ impl TimeReader {
         let form = match format {
             TimeFormat::Iso8601 => Form::Iso8601,
             TimeFormat::Epoch(unit) => Form::Epoch(*unit),
-            TimeFormat::Pattern(text) => Form::Pattern { text: text.clone(), fields: fixed_fields(text) },
+            TimeFormat::Pattern(text) => {
+                Form::Pattern { text: text.clone(), fields: fixed_fields(text) }
+            }
         };
         Self { form, offsets: Offsets::new(zone) }
     }
@@ -125,10 +132,12 @@ impl TimeReader {
                 Some(wall) => self.offsets.instant(wall),
                 None => self.other_iso(text),
             },
-            Form::Pattern { text: pattern, fields } => match fields.as_ref().and_then(|fields| fixed_wall(fields, text.as_bytes())) {
-                Some(wall) => self.offsets.instant(wall),
-                None => self.offsets.by_pattern(pattern, text),
-            },
+            Form::Pattern { text: pattern, fields } => {
+                match fields.as_ref().and_then(|fields| fixed_wall(fields, text.as_bytes())) {
+                    Some(wall) => self.offsets.instant(wall),
+                    None => self.offsets.by_pattern(pattern, text),
+                }
+            }
         }
     }
 
@@ -137,8 +146,8 @@ impl TimeReader {
         matches!(self.form, Form::Epoch(_))
     }
 
-    /// The unit in which a number seems to be counted, if in the reader's it names a time long past or far ahead, and in that one a time of
-    /// our days.
+    /// The unit in which a number seems to be counted, if in the reader's it names a time long past
+    /// or far ahead, and in that one a time of our days.
     pub fn other_unit(&self, text: &str) -> Option<EpochUnit> {
         let Form::Epoch(own) = &self.form else { return None };
         let ms = own.instant(text.trim_ascii()).unwrap_or(TimestampMs::MAX);
@@ -164,14 +173,17 @@ impl TimeReader {
         self.offsets.instant(WallTime { local_ms, offset_seconds: None })
     }
 
-    /// The calendar day (days since 1970) that `text` names: of a time with an offset the day in the reader's zone.
+    /// The calendar day (days since 1970) that `text` names: of a time with an offset the day in
+    /// the reader's zone.
     pub fn day(&mut self, text: &str) -> Option<i32> {
         let text = text.trim_ascii();
         let days = match &self.form {
-            Form::Pattern { text: pattern, fields } => match fields.as_ref().and_then(|fields| fixed_wall(fields, text.as_bytes())) {
-                Some(wall) => wall.local_ms.div_euclid(DAY_SECONDS * 1000),
-                None => days_of(jiff::fmt::strtime::parse(pattern, text).ok()?.to_date().ok()?),
-            },
+            Form::Pattern { text: pattern, fields } => {
+                match fields.as_ref().and_then(|fields| fixed_wall(fields, text.as_bytes())) {
+                    Some(wall) => wall.local_ms.div_euclid(DAY_SECONDS * 1000),
+                    None => days_of(jiff::fmt::strtime::parse(pattern, text).ok()?.to_date().ok()?),
+                }
+            }
             Form::Epoch(unit) => return unit.instant(text).and_then(|ms| self.day_of_instant(ms)),
             Form::Iso8601 => match iso_wall(text.as_bytes())? {
                 wall @ WallTime { offset_seconds: Some(_), .. } => {
@@ -183,8 +195,9 @@ impl TimeReader {
         i32::try_from(days).ok()
     }
 
-    /// The calendar day of an instant in the reader's zone. Midnight UTC is the day it names: so JavaScript writes a date without a time, which
-    /// west of Greenwich would be the day before.
+    /// The calendar day of an instant in the reader's zone. Midnight UTC is the day it names: so
+    /// JavaScript writes a date without a time, which west of Greenwich would be the day
+    /// before.
     pub fn day_of_instant(&self, ms: TimestampMs) -> Option<i32> {
         let local_ms = match ms.rem_euclid(DAY_SECONDS * 1000) {
             0 => ms,
@@ -223,8 +236,11 @@ impl Offsets {
         if wall.local_ms >= self.from_ms && wall.local_ms < self.before_ms {
             return Some(wall.local_ms - self.offset_ms);
         }
-        let civil = DateTime::constant(1970, 1, 1, 0, 0, 0, 0).checked_add(SignedDuration::from_millis(wall.local_ms)).ok()?;
-        // A wall time that the clocks skipped is read with the offset before, one they repeat is its first instance.
+        let civil = DateTime::constant(1970, 1, 1, 0, 0, 0, 0)
+            .checked_add(SignedDuration::from_millis(wall.local_ms))
+            .ok()?;
+        // A wall time that the clocks skipped is read with the offset before, one they repeat is
+        // its first instance.
         let ambiguous = self.zone.to_ambiguous_timestamp(civil);
         let certain = !ambiguous.is_ambiguous();
         let instant = ambiguous.compatible().ok()?;
@@ -243,14 +259,22 @@ impl Offsets {
         let last = self.zone.preceding(after).next();
         let (from, before) = match &last {
             Some(change) => {
-                let earlier = change.timestamp().checked_sub(SignedDuration::from_nanos(1)).unwrap_or(change.timestamp());
+                let earlier = change
+                    .timestamp()
+                    .checked_sub(SignedDuration::from_nanos(1))
+                    .unwrap_or(change.timestamp());
                 let old = ms_of(self.zone.to_offset(earlier));
-                (floor_ms(change.timestamp()).saturating_add(offset.max(old)).saturating_add(1), i64::MAX)
+                (
+                    floor_ms(change.timestamp()).saturating_add(offset.max(old)).saturating_add(1),
+                    i64::MAX,
+                )
             }
             None => (i64::MIN, i64::MAX),
         };
         let before = match &next {
-            Some(change) => floor_ms(change.timestamp()).saturating_add(offset.min(ms_of(change.offset()))),
+            Some(change) => {
+                floor_ms(change.timestamp()).saturating_add(offset.min(ms_of(change.offset())))
+            }
             None => before,
         };
         (self.from_ms, self.before_ms, self.offset_ms) = (from, before, offset);
@@ -275,7 +299,8 @@ fn floor_ms(instant: Timestamp) -> TimestampMs {
 
 fn civil_ms(civil: DateTime) -> i64 {
     let time = civil.time();
-    let seconds = i64::from(time.hour()) * 3600 + i64::from(time.minute()) * 60 + i64::from(time.second());
+    let seconds =
+        i64::from(time.hour()) * 3600 + i64::from(time.minute()) * 60 + i64::from(time.second());
     (days_of(civil.date()) * DAY_SECONDS + seconds) * 1000 + i64::from(time.millisecond())
 }
 
@@ -305,7 +330,8 @@ fn checked_day(year: i64, month: i64, day: i64) -> Option<i64> {
 
 /// The pattern's parts, if each has a fixed width and a whole day is among them.
 fn fixed_fields(pattern: &str) -> Option<Vec<Field>> {
-    let pattern = pattern.replace("%F", "%Y-%m-%d").replace("%T", "%H:%M:%S").replace("%R", "%H:%M");
+    let pattern =
+        pattern.replace("%F", "%Y-%m-%d").replace("%T", "%H:%M:%S").replace("%R", "%H:%M");
     let mut fields = Vec::new();
     let mut bytes = pattern.bytes();
     while let Some(byte) = bytes.next() {
@@ -344,10 +370,14 @@ fn fixed_wall(fields: &[Field], mut text: &[u8]) -> Option<WallTime> {
     if !text.is_empty() {
         return None;
     }
-    Some(WallTime { local_ms: (checked_day(year, month, day)? * DAY_SECONDS + seconds) * 1000, offset_seconds: None })
+    Some(WallTime {
+        local_ms: (checked_day(year, month, day)? * DAY_SECONDS + seconds) * 1000,
+        offset_seconds: None,
+    })
 }
 
-/// `2011-12-09`, `2011-12-09T12:50`, `2011-12-09 12:50:00.123`, each time with or without `Z`, `+01`, `+0100` or `+01:00`.
+/// `2011-12-09`, `2011-12-09T12:50`, `2011-12-09 12:50:00.123`, each time with or without `Z`,
+/// `+01`, `+0100` or `+01:00`.
 fn iso_wall(mut text: &[u8]) -> Option<WallTime> {
     let day = take_day(&mut text)?;
     if text.is_empty() {
@@ -367,7 +397,8 @@ fn iso_wall(mut text: &[u8]) -> Option<WallTime> {
         }
     }
     let offset_seconds = take_offset(&mut text)?;
-    text.is_empty().then_some(WallTime { local_ms: (day * DAY_SECONDS + seconds) * 1000 + ms, offset_seconds })
+    text.is_empty()
+        .then_some(WallTime { local_ms: (day * DAY_SECONDS + seconds) * 1000 + ms, offset_seconds })
 }
 
 fn take_day(text: &mut &[u8]) -> Option<i64> {

@@ -19,11 +19,20 @@ pub(crate) async fn apply(context: &Context, arguments: &Apply) -> Result<()> {
         collect(path, &mut paths)?;
     }
     if paths.is_empty() && !arguments.all {
-        bail!("no .yaml or .yml file in {}", arguments.files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "));
+        bail!(
+            "no .yaml or .yml file in {}",
+            arguments
+                .files
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect::<Vec<_>>()
+                .join(", ")
+        );
     }
     let mut files = Vec::new();
     for path in paths {
-        let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("reading {}", path.display()))?;
         files.push((path.display().to_string(), text));
     }
     let how = How { dry_run: arguments.dry_run, prune: arguments.prune, all: arguments.all };
@@ -44,27 +53,37 @@ pub(crate) struct How {
 
 /// Sends definition texts; the app is the one named, or the one that the files define.
 pub(crate) async fn send(context: &Context, files: &[(String, String)], how: How) -> Result<Plan> {
-    let app = match context.named_app().map(str::to_owned).or_else(|| files.iter().find_map(|(_, text)| defined_app(text))) {
+    let app = match context
+        .named_app()
+        .map(str::to_owned)
+        .or_else(|| files.iter().find_map(|(_, text)| defined_app(text)))
+    {
         Some(app) => app,
         None => match apps(&context.client).await?.as_slice() {
-            // Nobody knows the app yet, the server neither: it says first what is wrong with the files, and then that an app is missing.
+            // Nobody knows the app yet, the server neither: it says first what is wrong with the
+            // files, and then that an app is missing.
             [] => UNKNOWN_APP.to_owned(),
             _ => context.app().await?,
         },
     };
-    let files = files.iter().map(|(path, text)| FileBody { path: path.clone(), text: text.clone() }).collect();
+    let files = files
+        .iter()
+        .map(|(path, text)| FileBody { path: path.clone(), text: text.clone() })
+        .collect();
     let body = ApplyRequest { files, dry_run: how.dry_run, prune: how.prune, all: how.all };
     context.client.post(&format!("/api/v1/apps/{app}/definitions"), &body).await
 }
 
-/// Reads just the id of a `kind: app` document, to know where to send the files; the server checks everything.
+/// Reads just the id of a `kind: app` document, to know where to send the files; the server checks
+/// everything.
 fn defined_app(text: &str) -> Option<String> {
     let documents = text.split("\n---");
     let value = |document: &'_ str, key: &str| -> Option<String> {
         let rest = document.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
         Some(rest.split('#').next().unwrap_or_default().trim().trim_matches(['"', '\'']).to_owned())
     };
-    let app = documents.into_iter().find(|document| value(document, "kind").as_deref() == Some("app"))?;
+    let app =
+        documents.into_iter().find(|document| value(document, "kind").as_deref() == Some("app"))?;
     value(app, "id").filter(|id| AppId::new(id).is_ok())
 }
 
@@ -74,7 +93,8 @@ fn collect(path: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
         found.push(path.to_owned());
         return Ok(());
     }
-    let mut entries = std::fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    let mut entries =
+        std::fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
     entries.sort();
     for entry in entries {
         let yaml = entry.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
@@ -88,7 +108,9 @@ fn collect(path: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
 }
 
 fn describe(plan: &Plan) -> String {
-    let row = |change: &PlannedChange| vec![change.action.to_string(), change.kind.clone(), change.name.clone()];
+    let row = |change: &PlannedChange| {
+        vec![change.action.to_string(), change.kind.clone(), change.name.clone()]
+    };
     let rows: Vec<_> = plan.changes.iter().map(row).collect();
     let count = |action: &str| plan.changes.iter().filter(|change| change.action == action).count();
     let done = if plan.applied { "applied" } else { "dry run, nothing changed" };
@@ -100,7 +122,11 @@ fn describe(plan: &Plan) -> String {
         count("delete")
     );
     let notes = plan.notes.iter().map(|note| format!("note: {note}\n"));
-    format!("{}{counts}: {done}\n{}", table::render(&["action", "kind", "name"], &rows), notes.collect::<String>())
+    format!(
+        "{}{counts}: {done}\n{}",
+        table::render(&["action", "kind", "name"], &rows),
+        notes.collect::<String>()
+    )
 }
 
 #[cfg(test)]

@@ -6,10 +6,13 @@ use crate::table::{self, thousands};
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 use std::io::IsTerminal;
-use taghouse_wire::{CountLine, CountRequest, JudgmentBody, PageAnswer, PageRequest, ProfileBody, Refusal, SampleAnswer, SampleRequest};
+use taghouse_wire::{
+    CountLine, CountRequest, JudgmentBody, PageAnswer, PageRequest, ProfileBody, Refusal,
+    SampleAnswer, SampleRequest,
+};
 
-/// Prints how many users an expression holds for: the bare number, so that scripts can read it. Who looks at a slow one sees its bounds
-/// meanwhile.
+/// Prints how many users an expression holds for: the bare number, so that scripts can read it. Who
+/// looks at a slow one sees its bounds meanwhile.
 #[allow(clippy::print_stderr, reason = "what a command tells its user")]
 pub(crate) async fn count(context: &Context, expression: &str, strict_as_of: bool) -> Result<()> {
     let body = CountRequest { expression: given(expression)?, strict_as_of };
@@ -22,7 +25,11 @@ pub(crate) async fn count(context: &Context, expression: &str, strict_as_of: boo
         }
         CountLine::Bounds { estimate, .. } => {
             if looking {
-                eprintln!("between {} and {} …", thousands(estimate.at_least), thousands(estimate.at_most));
+                eprintln!(
+                    "between {} and {} …",
+                    thousands(estimate.at_least),
+                    thousands(estimate.at_most)
+                );
             }
             Ok(())
         }
@@ -32,34 +39,52 @@ pub(crate) async fn count(context: &Context, expression: &str, strict_as_of: boo
     let answer = exact.context("the server ended the count without an answer: ask again")?;
     if let (Some(newest), false) = (&answer.newest_as_of, context.json) {
         let oldest = answer.as_of.as_deref().unwrap_or_default();
-        eprintln!("the tags asked for were produced as of two times, from {oldest} to {newest}; --strict-as-of refuses that");
+        eprintln!(
+            "the tags asked for were produced as of two times, from {oldest} to {newest}; --strict-as-of refuses that"
+        );
     }
     context.print(&answer, |answer| format!("{}\n", answer.count))
 }
 
-/// The longest file that an expression is read from, in bytes: as a JSON tree one is some times as long as text.
+/// The longest file that an expression is read from, in bytes: as a JSON tree one is some times as
+/// long as text.
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
-/// An expression as given: itself, or with `@` before it the file that holds it, as text or as a JSON tree. (What the system lets one
-/// argument have is less than an expression may have.)
+/// An expression as given: itself, or with `@` before it the file that holds it, as text or as a
+/// JSON tree. (What the system lets one argument have is less than an expression may have.)
 pub(crate) fn given(expression: &str) -> Result<Value> {
     let Some(path) = expression.strip_prefix('@') else { return Ok(json!(expression)) };
-    let bytes = std::fs::metadata(path).with_context(|| format!("the expression's file {path} cannot be read"))?.len();
+    let bytes = std::fs::metadata(path)
+        .with_context(|| format!("the expression's file {path} cannot be read"))?
+        .len();
     if bytes > MAX_FILE_BYTES {
-        bail!("the file {path} has {bytes} bytes, more than the {MAX_FILE_BYTES} that an expression's may have");
+        bail!(
+            "the file {path} has {bytes} bytes, more than the {MAX_FILE_BYTES} that an expression's may have"
+        );
     }
-    let text = std::fs::read_to_string(path).with_context(|| format!("the expression's file {path} cannot be read"))?;
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("the expression's file {path} cannot be read"))?;
     let text = text.trim();
     if !text.starts_with('{') {
         return Ok(json!(text));
     }
-    serde_json::from_str(text).with_context(|| format!("the file {path} begins as a JSON tree and is none"))
+    serde_json::from_str(text)
+        .with_context(|| format!("the file {path} begins as a JSON tree and is none"))
 }
 
 /// Prints a page of users, one a line; how to go on stands beside them, not among them.
 #[allow(clippy::print_stderr, reason = "what a command tells its user")]
-pub(crate) async fn list(context: &Context, expression: &str, limit: usize, after: Option<&str>) -> Result<()> {
-    let body = PageRequest { expression: given(expression)?, after: after.map(str::to_owned), limit: Some(limit) };
+pub(crate) async fn list(
+    context: &Context,
+    expression: &str,
+    limit: usize,
+    after: Option<&str>,
+) -> Result<()> {
+    let body = PageRequest {
+        expression: given(expression)?,
+        after: after.map(str::to_owned),
+        limit: Some(limit),
+    };
     let answer: PageAnswer = context.client.ask(&context.path("list").await?, &body).await?;
     context.print(&answer, |answer| one_a_line(&answer.users))?;
     if let (Some(next), false) = (&answer.next, context.json) {
@@ -73,7 +98,12 @@ fn one_a_line(users: &[String]) -> String {
 }
 
 /// Prints some users, one a line.
-pub(crate) async fn sample(context: &Context, expression: &str, size: u32, seed: u64) -> Result<()> {
+pub(crate) async fn sample(
+    context: &Context,
+    expression: &str,
+    size: u32,
+    seed: u64,
+) -> Result<()> {
     let body = SampleRequest { expression: given(expression)?, size: Some(size), seed: Some(seed) };
     let answer: SampleAnswer = context.client.ask(&context.path("sample").await?, &body).await?;
     context.print(&answer, |answer| one_a_line(&answer.users))
@@ -81,7 +111,8 @@ pub(crate) async fn sample(context: &Context, expression: &str, size: u32, seed:
 
 /// Prints `in` or `out`, with the version that says so.
 pub(crate) async fn judge(context: &Context, user: &str, crowd: &str) -> Result<()> {
-    let path = context.path(&format!("judge?user={}&crowd={}", encode(user), encode(crowd))).await?;
+    let path =
+        context.path(&format!("judge?user={}&crowd={}", encode(user), encode(crowd))).await?;
     let answer: JudgmentBody = context.client.get(&path).await?;
     context.print(&answer, |answer| {
         let verdict = if answer.in_crowd { "in" } else { "out" };
@@ -92,9 +123,11 @@ pub(crate) async fn judge(context: &Context, user: &str, crowd: &str) -> Result<
 
 /// Prints all tag values of a user.
 pub(crate) async fn profile(context: &Context, user: &str) -> Result<()> {
-    let answer: ProfileBody = context.client.get(&context.path(&format!("profile?user={}", encode(user))).await?).await?;
+    let answer: ProfileBody =
+        context.client.get(&context.path(&format!("profile?user={}", encode(user))).await?).await?;
     context.print(&answer, |answer| {
-        let rows: Vec<_> = answer.tags.iter().map(|(name, value)| vec![name.clone(), plain(value)]).collect();
+        let rows: Vec<_> =
+            answer.tags.iter().map(|(name, value)| vec![name.clone(), plain(value)]).collect();
         table::render(&["tag", "value"], &rows)
     })
 }

@@ -10,7 +10,9 @@ use taghouse_wire::{BackupBody, NewBackup};
 
 /// Writes a backup through the server that holds the data, or by ourselves.
 pub(crate) async fn backup(context: &Context, folder: &Path) -> Result<()> {
-    let shown = folder.to_str().with_context(|| format!("{} is not named in UTF-8: choose another folder", folder.display()))?;
+    let shown = folder.to_str().with_context(|| {
+        format!("{} is not named in UTF-8: choose another folder", folder.display())
+    })?;
     let folder = if context.same_machine {
         // The server's working folder is another.
         std::path::absolute(folder)?.display().to_string()
@@ -35,11 +37,15 @@ pub(crate) fn restore(backup: &Path, data: &Path, as_json: bool) -> Result<()> {
     let restored = taghouse_backup::restore(backup, data)?;
     let taken_at = jiff::Timestamp::from_millisecond(restored.taken_ms)?.to_string();
     if as_json {
-        let answer =
-            json!({ "folder": data.display().to_string(), "taken_at": taken_at, "files": restored.files, "bytes": restored.bytes });
+        let answer = json!({ "folder": data.display().to_string(), "taken_at": taken_at, "files": restored.files, "bytes": restored.bytes });
         print(&serde_json::to_string_pretty(&answer)?);
     } else {
-        print(&format!("{} files, {} bytes in {}, as of {taken_at}", thousands(restored.files), thousands(restored.bytes), data.display()));
+        print(&format!(
+            "{} files, {} bytes in {}, as of {taken_at}",
+            thousands(restored.files),
+            thousands(restored.bytes),
+            data.display()
+        ));
     }
     Ok(())
 }

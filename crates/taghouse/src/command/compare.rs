@@ -23,12 +23,14 @@ pub(crate) async fn compare(context: &Context, arguments: &Compare) -> Result<()
         order,
         limit: Some(arguments.limit),
     };
-    let answer: ComparisonAnswer = context.client.ask(&context.path("compare").await?, &body).await?;
+    let answer: ComparisonAnswer =
+        context.client.ask(&context.path("compare").await?, &body).await?;
     context.print(&answer, describe)
 }
 
 fn describe(answer: &ComparisonAnswer) -> String {
-    let index = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |index| format!("{index:.1}"));
+    let index =
+        |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |index| format!("{index:.1}"));
     let row = |found: &ContrastBody| {
         vec![
             found.tag.clone(),
@@ -42,7 +44,11 @@ fn describe(answer: &ComparisonAnswer) -> String {
         ]
     };
     let rows: Vec<_> = answer.values.iter().map(row).collect();
-    let table = table::render(&["tag", "value", "users", "crowd", "base", "index", "from", "to"], &rows);
+    let table =
+        table::render(&["tag", "value", "users", "crowd", "base", "index", "from", "to"], &rows);
     let [crowd, base, found] = [answer.crowd, answer.base, answer.found as u64].map(thousands);
-    format!("{table}\n{} of {found} values; {crowd} users in the crowd, {base} in the base; from and to: the 95% interval\n", rows.len())
+    format!(
+        "{table}\n{} of {found} values; {crowd} users in the crowd, {base} in the base; from and to: the 95% interval\n",
+        rows.len()
+    )
 }

@@ -1,4 +1,5 @@
-//! `taghouse demo`: a shop generated, ingested, tagged, its crowds computed and printed, then served.
+//! `taghouse demo`: a shop generated, ingested, tagged, its crowds computed and printed, then
+//! served.
 
 use super::{Context, apply, ingest, produce};
 use crate::args::Demo;
@@ -33,17 +34,34 @@ fn step(number: u8, what: &str, takes: &str) {
 }
 
 /// Runs the demonstration. What an earlier run has done already is not done again.
-pub(crate) async fn demo(opened: Opened<'_>, context: &Context, arguments: &Demo, data: &Path) -> Result<()> {
+pub(crate) async fn demo(
+    opened: Opened<'_>,
+    context: &Context,
+    arguments: &Demo,
+    data: &Path,
+) -> Result<()> {
     let began = Instant::now();
-    let options = ShopOptions { users: arguments.users, events: arguments.events, days: DAYS, seed: arguments.seed };
+    let options = ShopOptions {
+        users: arguments.users,
+        events: arguments.events,
+        days: DAYS,
+        seed: arguments.seed,
+    };
     step(3, "generate the shop's files", &about(arguments.events / GENERATED_EACH_SECOND));
     let files = shop(data, &options)?;
     step(4, "ingest them into the lake", &about(arguments.events / INGESTED_EACH_SECOND));
-    let definitions: Vec<(String, String)> = DEFINITIONS.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
+    let definitions: Vec<(String, String)> =
+        DEFINITIONS.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
     apply::send(context, &definitions, apply::How::default()).await?;
     let mut new_files = 0;
     for source in FILE_SOURCES {
-        let report = ingest::run(context, Some(source), std::slice::from_ref(&files), ingest::How::default()).await?;
+        let report = ingest::run(
+            context,
+            Some(source),
+            std::slice::from_ref(&files),
+            ingest::How::default(),
+        )
+        .await?;
         new_files += report.files_new;
         print(&format!("source {source}\n{}", ingest::describe(&report)));
     }
@@ -74,10 +92,14 @@ fn shop(data: &Path, options: &ShopOptions) -> Result<PathBuf> {
     let stamp_file = data.join("demo-files.json");
     let wanted = json!({"users": options.users, "events": options.events, "days": options.days, "seed": options.seed});
     if let Ok(text) = std::fs::read_to_string(&stamp_file) {
-        let stamp: Value = serde_json::from_str(&text).with_context(|| format!("reading {}", stamp_file.display()))?;
+        let stamp: Value = serde_json::from_str(&text)
+            .with_context(|| format!("reading {}", stamp_file.display()))?;
         if stamp["options"] != wanted {
             let folder = data.display();
-            bail!("{folder} holds a shop made with {}, not {wanted}: name another folder with --data, or delete it", stamp["options"]);
+            bail!(
+                "{folder} holds a shop made with {}, not {wanted}: name another folder with --data, or delete it",
+                stamp["options"]
+            );
         }
         return Ok(folder);
     }
@@ -98,7 +120,10 @@ fn shop(data: &Path, options: &ShopOptions) -> Result<PathBuf> {
         thousands(summary.duplicates),
         thousands(summary.damaged.total()),
     ));
-    std::fs::write(&stamp_file, serde_json::to_vec_pretty(&json!({"options": wanted, "summary": summary}))?)?;
+    std::fs::write(
+        &stamp_file,
+        serde_json::to_vec_pretty(&json!({"options": wanted, "summary": summary}))?,
+    )?;
     Ok(folder)
 }
 
@@ -110,8 +135,16 @@ fn all_produced(tags: &TagList) -> bool {
 async fn invite(server: &Server, address: std::net::SocketAddr) -> Result<()> {
     const NOTE: &str = "demonstration";
     let app = AppId::new(APP)?;
-    let (_, secret) = server.make_key(Role::Admin, Some(app.clone()), NOTE.to_owned(), "demo").await?;
-    let user = server.engine.dictionary.resolve(&app, &[0])?.into_iter().flatten().next().unwrap_or_else(|| "u1".to_owned());
+    let (_, secret) =
+        server.make_key(Role::Admin, Some(app.clone()), NOTE.to_owned(), "demo").await?;
+    let user = server
+        .engine
+        .dictionary
+        .resolve(&app, &[0])?
+        .into_iter()
+        .flatten()
+        .next()
+        .unwrap_or_else(|| "u1".to_owned());
     let api = format!("http://{address}/api/v1/apps/{APP}");
     print(&format!(
         "serving on http://{address} until Ctrl-C; try:\n\n\

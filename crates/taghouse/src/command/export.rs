@@ -15,8 +15,11 @@ pub(crate) async fn export(context: &Context, arguments: &Export) -> Result<()> 
         ExportFormat::Roaring => "roaring",
         ExportFormat::Roaring64 => "roaring64",
     };
-    let version = arguments.version.map(|version| format!("&version={version}")).unwrap_or_default();
-    let path = context.path(&format!("crowds/{}/export?format={format}{version}", encode(&arguments.crowd))).await?;
+    let version =
+        arguments.version.map(|version| format!("&version={version}")).unwrap_or_default();
+    let path = context
+        .path(&format!("crowds/{}/export?format={format}{version}", encode(&arguments.crowd)))
+        .await?;
     let Some(output) = &arguments.output else {
         let mut out = std::io::BufWriter::new(std::io::stdout());
         context.client.download(&path, &mut out).await?;
@@ -24,7 +27,8 @@ pub(crate) async fn export(context: &Context, arguments: &Export) -> Result<()> 
     };
     let mut unfinished = output.clone().into_os_string();
     unfinished.push(".part");
-    let file = std::fs::File::create(&unfinished).with_context(|| format!("writing {}", output.display()))?;
+    let file = std::fs::File::create(&unfinished)
+        .with_context(|| format!("writing {}", output.display()))?;
     let mut out = std::io::BufWriter::new(file);
     let written = context.client.download(&path, &mut out).await.and_then(|()| Ok(out.flush()?));
     if let Err(error) = written {

@@ -21,7 +21,8 @@ pub(crate) async fn histogram(context: &Context, arguments: &Histogram) -> Resul
         edges: (!edges.is_empty()).then_some(edges),
         quantiles: (!arguments.quantiles.is_empty()).then(|| arguments.quantiles.clone()),
     };
-    let answer: HistogramAnswer = context.client.ask(&context.path("histogram").await?, &body).await?;
+    let answer: HistogramAnswer =
+        context.client.ask(&context.path("histogram").await?, &body).await?;
     context.print(&answer, |answer| format!("{}\n{}", drawn(answer), facts(answer)))
 }
 
@@ -31,14 +32,32 @@ fn drawn(answer: &HistogramAnswer) -> String {
     let share = |part: u64| percent((answer.count > 0).then(|| part as f64 / answer.count as f64));
     let mut rows = Vec::new();
     if answer.below > 0 {
-        rows.push(vec![String::new(), "(below)".to_owned(), thousands(answer.below), share(answer.below), String::new()]);
+        rows.push(vec![
+            String::new(),
+            "(below)".to_owned(),
+            thousands(answer.below),
+            share(answer.below),
+            String::new(),
+        ]);
     }
     for bin in &answer.bins {
         let bar = "#".repeat((bin.users * BAR / most) as usize);
-        rows.push(vec![plain(&bin.from), plain(&bin.to), thousands(bin.users), share(bin.users), bar]);
+        rows.push(vec![
+            plain(&bin.from),
+            plain(&bin.to),
+            thousands(bin.users),
+            share(bin.users),
+            bar,
+        ]);
     }
     if answer.above > 0 {
-        rows.push(vec!["(above)".to_owned(), String::new(), thousands(answer.above), share(answer.above), String::new()]);
+        rows.push(vec![
+            "(above)".to_owned(),
+            String::new(),
+            thousands(answer.above),
+            share(answer.above),
+            String::new(),
+        ]);
     }
     table::render(&["from", "to", "users", "share", ""], &rows)
 }
@@ -53,8 +72,14 @@ fn facts(answer: &HistogramAnswer) -> String {
         ("min", plain(&answer.min)),
         ("max", plain(&answer.max)),
     ];
-    let quantiles = answer.quantiles.iter().map(|found| (format!("p{}", (found.quantile * 1e6).round() / 1e4), plain(&found.value)));
+    let quantiles = answer
+        .quantiles
+        .iter()
+        .map(|found| (format!("p{}", (found.quantile * 1e6).round() / 1e4), plain(&found.value)));
     let facts = facts.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(quantiles);
-    let rows: Vec<Vec<String>> = facts.filter(|(_, value)| !value.is_empty()).map(|(name, value)| vec![name, value]).collect();
+    let rows: Vec<Vec<String>> = facts
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| vec![name, value])
+        .collect();
     table::render(&["", "value"], &rows)
 }

@@ -10,14 +10,17 @@ use serde_json::json;
 use std::path::PathBuf;
 use taghouse_ingest::files_at;
 use taghouse_rules::FileGlob;
-use taghouse_wire::{DefinitionBody, DefinitionList, IngestReport, IngestRequest, RunBody, TaskResult, Upload};
+use taghouse_wire::{
+    DefinitionBody, DefinitionList, IngestReport, IngestRequest, RunBody, TaskResult, Upload,
+};
 
 /// Ingests files and prints what came of them.
 pub(crate) async fn ingest(context: &Context, arguments: &Ingest) -> Result<()> {
     let how = How { allow_rejects: arguments.allow_rejects, replace: arguments.replace };
     let report = run(context, arguments.source.as_deref(), &arguments.paths, how).await?;
     context.print(&report, describe)?;
-    let failed: Vec<String> = report.failed.iter().map(|file| format!("{}: {}", file.file, file.message)).collect();
+    let failed: Vec<String> =
+        report.failed.iter().map(|file| format!("{}: {}", file.file, file.message)).collect();
     if failed.is_empty() { Ok(()) } else { bail!("{}", failed.join("\n")) }
 }
 
@@ -29,43 +32,78 @@ pub(crate) struct How {
 }
 
 /// Ingests files and gives the report.
-pub(crate) async fn run(context: &Context, source: Option<&str>, paths: &[PathBuf], how: How) -> Result<IngestReport> {
+pub(crate) async fn run(
+    context: &Context,
+    source: Option<&str>,
+    paths: &[PathBuf],
+    how: How,
+) -> Result<IngestReport> {
     let app = context.app().await?;
     let (mut files, mut sent) = (None, None);
     if context.same_machine {
-        let full = paths.iter().map(|path| std::fs::canonicalize(path).with_context(|| format!("reading {}", path.display())));
+        let full = paths.iter().map(|path| {
+            std::fs::canonicalize(path).with_context(|| format!("reading {}", path.display()))
+        });
         files = Some(full.collect::<Result<Vec<_>>>()?);
     } else {
         sent = Some(upload(context, &app, source, paths).await?);
     }
     let How { allow_rejects, replace } = how;
-    let body = IngestRequest { source: source.map(str::to_owned), paths: files, upload: sent, allow_rejects, replace };
-    let started: RunBody = context.client.post(&format!("/api/v1/apps/{app}/ingest"), &body).await?;
+    let body = IngestRequest {
+        source: source.map(str::to_owned),
+        paths: files,
+        upload: sent,
+        allow_rejects,
+        replace,
+    };
+    let started: RunBody =
+        context.client.post(&format!("/api/v1/apps/{app}/ingest"), &body).await?;
     let ended = progress::follow_to_the_end(&context.client, &app, &started.id).await?;
-    let report = ended.reports.into_iter().find_map(|report| if let TaskResult::Ingest(report) = report { Some(report) } else { None });
+    let report = ended.reports.into_iter().find_map(|report| {
+        if let TaskResult::Ingest(report) = report { Some(report) } else { None }
+    });
     // Files that were refused fail the run; the report names them, and what landed all the same.
     report.with_context(|| ended.failure.unwrap_or_else(|| progress::NO_REPORT.to_owned()))
 }
 
 /// Sends the files to a server that does not see our disk; it keeps them until they are ingested.
-async fn upload(context: &Context, app: &str, source: Option<&str>, paths: &[PathBuf]) -> Result<String> {
+async fn upload(
+    context: &Context,
+    app: &str,
+    source: Option<&str>,
+    paths: &[PathBuf],
+) -> Result<String> {
     let pattern = pattern(context, app, source).await?;
-    let Upload { id } = context.client.post(&format!("/api/v1/apps/{app}/uploads"), &json!({})).await?;
+    let Upload { id } =
+        context.client.post(&format!("/api/v1/apps/{app}/uploads"), &json!({})).await?;
     for path in paths {
         let picked = path.is_dir();
-        let found = files_at(path, pattern.as_ref()).with_context(|| format!("reading {}", path.display()))?;
-        for file in found.into_iter().filter(|file| !picked || !file.name.rsplit('/').next().is_some_and(|name| name.starts_with('.'))) {
-            let bytes = std::fs::File::open(&file.path).with_context(|| format!("reading {}", file.path.display()))?;
-            let place = format!("/api/v1/apps/{app}/uploads/{id}/files?name={}&picked={picked}", encode(&file.name));
-            context.client.put(&place, bytes).await.with_context(|| format!("sending {}", file.path.display()))?;
+        let found = files_at(path, pattern.as_ref())
+            .with_context(|| format!("reading {}", path.display()))?;
+        for file in found.into_iter().filter(|file| {
+            !picked || !file.name.rsplit('/').next().is_some_and(|name| name.starts_with('.'))
+        }) {
+            let bytes = std::fs::File::open(&file.path)
+                .with_context(|| format!("reading {}", file.path.display()))?;
+            let place = format!(
+                "/api/v1/apps/{app}/uploads/{id}/files?name={}&picked={picked}",
+                encode(&file.name)
+            );
+            context
+                .client
+                .put(&place, bytes)
+                .await
+                .with_context(|| format!("sending {}", file.path.display()))?;
         }
     }
     Ok(id)
 }
 
-/// The pattern of the source, or of the only one that reads files: what it does not pick need not be sent.
+/// The pattern of the source, or of the only one that reads files: what it does not pick need not
+/// be sent.
 async fn pattern(context: &Context, app: &str, source: Option<&str>) -> Result<Option<FileGlob>> {
-    let answer: DefinitionList = context.client.get(&format!("/api/v1/apps/{app}/definitions")).await?;
+    let answer: DefinitionList =
+        context.client.get(&format!("/api/v1/apps/{app}/definitions")).await?;
     let sources = answer.definitions.iter().filter(|definition| definition.kind == "source");
     let meant = |definition: &&DefinitionBody| match source {
         Some(source) => definition.name == source,
@@ -102,7 +140,9 @@ pub(crate) fn describe(report: &IngestReport) -> String {
     push("milliseconds".to_owned(), report.elapsed_ms);
     let mut text = table::render(&["ingested", "count"], &rows);
     for file in &report.empty {
-        text += &format!("{file} has no rows: it was passed over, and is read again when it comes with some\n");
+        text += &format!(
+            "{file} has no rows: it was passed over, and is read again when it comes with some\n"
+        );
     }
     text + &share(report.rejected_total, report.rows)
 }
@@ -113,7 +153,11 @@ fn share(rejected: u64, rows: u64) -> String {
         return String::new();
     }
     let tenths = (u128::from(rejected) * 1000 + u128::from(rows) / 2) / u128::from(rows);
-    let share = if tenths == 0 { "under 0.1".to_owned() } else { format!("{}.{}", tenths / 10, tenths % 10) };
+    let share = if tenths == 0 {
+        "under 0.1".to_owned()
+    } else {
+        format!("{}.{}", tenths / 10, tenths % 10)
+    };
     format!("{} of {} rows were rejected ({share} %)\n", thousands(rejected), thousands(rows))
 }
 

@@ -28,22 +28,42 @@ pub(crate) async fn sources(context: &Context) -> Result<()> {
             ]
         };
         let rows: Vec<_> = answer.sources.iter().map(row).collect();
-        let headers = ["source", "format", "files", "rows", "accepted", "rejected", "share", "last batch", "last landed"];
+        let headers = [
+            "source",
+            "format",
+            "files",
+            "rows",
+            "accepted",
+            "rejected",
+            "share",
+            "last batch",
+            "last landed",
+        ];
         table::render(&headers, &rows)
     })
 }
 
 /// Lists the files that landed, newest first.
 pub(crate) async fn files(context: &Context, arguments: &Files) -> Result<()> {
-    let query = query(arguments.limit, &[("source", &arguments.source), ("after", &arguments.after)]);
-    let answer: FilePage = context.client.get(&format!("{}?{query}", context.path("files").await?)).await?;
+    let query =
+        query(arguments.limit, &[("source", &arguments.source), ("after", &arguments.after)]);
+    let answer: FilePage =
+        context.client.get(&format!("{}?{query}", context.path("files").await?)).await?;
     context.print(&answer, |answer| {
         let row = |file: &FileLine| {
-            let counts = [file.rows, file.accepted, file.rejected, file.filtered, file.duplicates].map(thousands);
-            [file.source.clone(), file.file.clone()].into_iter().chain(counts).chain([file.landed.clone()]).collect()
+            let counts = [file.rows, file.accepted, file.rejected, file.filtered, file.duplicates]
+                .map(thousands);
+            [file.source.clone(), file.file.clone()]
+                .into_iter()
+                .chain(counts)
+                .chain([file.landed.clone()])
+                .collect()
         };
         let rows: Vec<Vec<String>> = answer.files.iter().map(row).collect();
-        table::render(&["source", "file", "rows", "accepted", "rejected", "filtered", "duplicates", "landed"], &rows)
+        table::render(
+            &["source", "file", "rows", "accepted", "rejected", "filtered", "duplicates", "landed"],
+            &rows,
+        )
     })?;
     tell_of_more(context, answer.next.as_deref(), "files");
     Ok(())
@@ -52,21 +72,28 @@ pub(crate) async fn files(context: &Context, arguments: &Files) -> Result<()> {
 /// Lists rejected rows, newest first, and counts them by reason.
 pub(crate) async fn rejected(context: &Context, arguments: &Rejected) -> Result<()> {
     let Rejected { source, reason, file, after, limit } = arguments;
-    let query = query(*limit, &[("source", source), ("reason", reason), ("file", file), ("after", after)]);
-    let answer: RejectedList = context.client.get(&format!("{}?{query}", context.path("rejected").await?)).await?;
+    let query =
+        query(*limit, &[("source", source), ("reason", reason), ("file", file), ("after", after)]);
+    let answer: RejectedList =
+        context.client.get(&format!("{}?{query}", context.path("rejected").await?)).await?;
     context.print(&answer, |answer| {
         let row = |row: &RejectedLine| {
             let place = match (&row.file, row.row) {
                 (Some(file), Some(number)) => format!("{file} row {number}"),
                 (Some(file), None) => file.clone(),
-                (None, position) => position.map_or_else(|| "call".to_owned(), |position| format!("call {position}")),
+                (None, position) => position
+                    .map_or_else(|| "call".to_owned(), |position| format!("call {position}")),
             };
             let raw = row.raw.as_deref().unwrap_or_default().chars().take(SHOWN_CHARS);
             let raw: String = raw.map(|c| if c.is_control() { ' ' } else { c }).collect();
             vec![row.source.clone(), place, row.reason.clone(), row.detail.clone(), raw]
         };
         let rows: Vec<_> = answer.rows.iter().map(row).collect();
-        let counted: Vec<_> = answer.reasons.iter().map(|(reason, count)| vec![reason.clone(), thousands(*count)]).collect();
+        let counted: Vec<_> = answer
+            .reasons
+            .iter()
+            .map(|(reason, count)| vec![reason.clone(), thousands(*count)])
+            .collect();
         format!(
             "{}\n{}",
             table::render(&["rejected", "rows"], &counted),
@@ -78,7 +105,9 @@ pub(crate) async fn rejected(context: &Context, arguments: &Rejected) -> Result<
 }
 
 fn query(limit: usize, texts: &[(&str, &Option<String>)]) -> String {
-    let given = texts.iter().filter_map(|(name, text)| Some(format!("&{name}={}", encode(text.as_deref()?))));
+    let given = texts
+        .iter()
+        .filter_map(|(name, text)| Some(format!("&{name}={}", encode(text.as_deref()?))));
     format!("limit={limit}{}", given.collect::<String>())
 }
 

@@ -17,7 +17,13 @@ pub(crate) async fn keys(context: &Context, action: Option<&KeyAction>) -> Resul
                 let row = |key: &KeyBody| {
                     let app = key.app.as_deref().unwrap_or("every app").to_owned();
                     let state = if key.revoked_ms.is_none() { "works" } else { "revoked" };
-                    vec![key.id.clone(), key.role.to_string(), app, state.to_owned(), key.note.clone()]
+                    vec![
+                        key.id.clone(),
+                        key.role.to_string(),
+                        app,
+                        state.to_owned(),
+                        key.note.clone(),
+                    ]
                 };
                 let rows: Vec<_> = answer.keys.iter().map(row).collect();
                 table::render(&["id", "role", "app", "state", "note"], &rows)

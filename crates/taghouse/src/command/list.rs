@@ -5,7 +5,10 @@ use super::ask::plain;
 use crate::client::encode;
 use crate::table::{self, thousands};
 use anyhow::Result;
-use taghouse_wire::{CrowdBody, CrowdList, RunLine, RunList, TagBody, TagList, TagValues, ValueCount, VersionBody, VersionList};
+use taghouse_wire::{
+    CrowdBody, CrowdList, RunLine, RunList, TagBody, TagList, TagValues, ValueCount, VersionBody,
+    VersionList,
+};
 
 fn rows<T>(items: &[T], row: impl Fn(&T) -> Vec<String>) -> Vec<Vec<String>> {
     items.iter().map(row).collect()
@@ -37,7 +40,8 @@ fn as_of(oldest: Option<&str>, newest: Option<&str>) -> String {
 /// Lists tags, or the most frequent values of one.
 pub(crate) async fn tags(context: &Context, tag: Option<&str>) -> Result<()> {
     if let Some(tag) = tag {
-        let answer: TagValues = context.client.get(&context.path(&format!("tags/{}", encode(tag))).await?).await?;
+        let answer: TagValues =
+            context.client.get(&context.path(&format!("tags/{}", encode(tag))).await?).await?;
         return context.print(&answer, |answer| {
             let row = |found: &ValueCount| vec![plain(&found.value), thousands(found.users)];
             table::render(&["value", "users"], &rows(&answer.values, row))
@@ -56,21 +60,36 @@ pub(crate) async fn tags(context: &Context, tag: Option<&str>) -> Result<()> {
                 notes(tag),
             ]
         };
-        table::render(&["tag", "type", "kind", "users", "sum", "as of", ""], &rows(&answer.tags, row))
+        table::render(
+            &["tag", "type", "kind", "users", "sum", "as of", ""],
+            &rows(&answer.tags, row),
+        )
     })
 }
 
 /// Lists crowds, or the versions of one.
 pub(crate) async fn crowds(context: &Context, crowd: Option<&str>) -> Result<()> {
     if let Some(crowd) = crowd {
-        let answer: VersionList = context.client.get(&context.path(&format!("crowds/{}/versions", encode(crowd))).await?).await?;
+        let answer: VersionList = context
+            .client
+            .get(&context.path(&format!("crowds/{}/versions", encode(crowd))).await?)
+            .await?;
         return context.print(&answer, |answer| {
             let row = |version: &VersionBody| {
                 let current = if version.current { "current" } else { "" };
                 let as_of = as_of(version.as_of.as_deref(), version.newest_as_of.as_deref());
-                vec![version.version.to_string(), thousands(version.size), as_of, current.to_owned(), short(&version.expression)]
+                vec![
+                    version.version.to_string(),
+                    thousands(version.size),
+                    as_of,
+                    current.to_owned(),
+                    short(&version.expression),
+                ]
             };
-            table::render(&["version", "size", "as of", "", "expression"], &rows(&answer.versions, row))
+            table::render(
+                &["version", "size", "as of", "", "expression"],
+                &rows(&answer.versions, row),
+            )
         });
     }
     let answer: CrowdList = context.client.get(&context.path("crowds").await?).await?;
@@ -85,7 +104,10 @@ pub(crate) async fn crowds(context: &Context, crowd: Option<&str>) -> Result<()>
             let as_of = as_of(crowd.as_of.as_deref(), crowd.newest_as_of.as_deref());
             vec![crowd.name.clone(), size, version, as_of, short(&crowd.expression)]
         };
-        table::render(&["crowd", "size", "version", "as of", "expression"], &rows(&answer.crowds, row))
+        table::render(
+            &["crowd", "size", "version", "as of", "expression"],
+            &rows(&answer.crowds, row),
+        )
     })
 }
 
@@ -95,7 +117,13 @@ pub(crate) async fn runs(context: &Context) -> Result<()> {
     context.print(&answer, |answer| {
         let row = |run: &RunLine| {
             let ms = run.elapsed_ms.map(|ms| ms.to_string()).unwrap_or_default();
-            vec![run.id.clone(), run.kind.clone(), run.state.replace('_', " "), run.started.clone(), ms]
+            vec![
+                run.id.clone(),
+                run.kind.clone(),
+                run.state.replace('_', " "),
+                run.started.clone(),
+                ms,
+            ]
         };
         table::render(&["run", "kind", "state", "started", "ms"], &rows(&answer.runs, row))
     })

@@ -56,7 +56,11 @@ impl Context {
     }
 
     /// Prints the JSON, or what `text` makes of it.
-    pub(crate) fn print<T: Serialize>(&self, answer: &T, text: impl FnOnce(&T) -> String) -> Result<()> {
+    pub(crate) fn print<T: Serialize>(
+        &self,
+        answer: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> Result<()> {
         let mut out = std::io::stdout().lock();
         if self.json {
             serde_json::to_writer_pretty(&mut out, answer)?;

@@ -12,10 +12,14 @@ use taghouse_wire::{OverlapAnswer, OverlapItem, OverlapRequest};
 pub(crate) async fn overlap(context: &Context, arguments: &Overlap) -> Result<()> {
     let mut items = arguments.items.clone();
     if let Some(file) = &arguments.file {
-        items.extend(read(file)?.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
+        items.extend(
+            read(file)?.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned),
+        );
     }
     if items.is_empty() {
-        bail!("nothing to lay over one another: name crowds or other expressions, or a --file of them");
+        bail!(
+            "nothing to lay over one another: name crowds or other expressions, or a --file of them"
+        );
     }
     let rows = items.into_iter().map(Value::String).collect();
     let body = OverlapRequest { rows, columns: None, jaccard: arguments.jaccard };
@@ -33,14 +37,24 @@ fn read(file: &Path) -> Result<String> {
 /// A square of numbers; the columns are the rows, by their numbers.
 fn describe(answer: &OverlapAnswer) -> String {
     let numbers: Vec<String> = (1..=answer.rows.len()).map(|number| number.to_string()).collect();
-    let headers: Vec<&str> = ["", "expression", "users"].into_iter().chain(numbers.iter().map(String::as_str)).collect();
+    let headers: Vec<&str> =
+        ["", "expression", "users"].into_iter().chain(numbers.iter().map(String::as_str)).collect();
     let cells: Vec<Vec<String>> = match &answer.jaccard {
-        Some(shares) => shares.iter().map(|row| row.iter().map(|share| percent(*share)).collect()).collect(),
-        None => answer.counts.iter().map(|row| row.iter().map(|count| thousands(*count)).collect()).collect(),
+        Some(shares) => {
+            shares.iter().map(|row| row.iter().map(|share| percent(*share)).collect()).collect()
+        }
+        None => answer
+            .counts
+            .iter()
+            .map(|row| row.iter().map(|count| thousands(*count)).collect())
+            .collect(),
     };
     let rows = numbers.iter().zip(&answer.rows).zip(cells);
     let row = |((number, item), cells): ((&String, &OverlapItem), Vec<String>)| {
-        [number.clone(), item.expression.clone(), thousands(item.users)].into_iter().chain(cells).collect()
+        [number.clone(), item.expression.clone(), thousands(item.users)]
+            .into_iter()
+            .chain(cells)
+            .collect()
     };
     table::render(&headers, &rows.map(row).collect::<Vec<Vec<String>>>())
 }

@@ -25,10 +25,18 @@ pub(crate) async fn produce(context: &Context, arguments: &Produce) -> Result<()
 }
 
 /// Produces, and gives the report of tags and crowds.
-pub(crate) async fn run(context: &Context, as_of: Option<&str>, tags: &[String]) -> Result<Produced> {
+pub(crate) async fn run(
+    context: &Context,
+    as_of: Option<&str>,
+    tags: &[String],
+) -> Result<Produced> {
     let app = context.app().await?;
-    let body = ProduceRequest { as_of: as_of.map(str::to_owned), tags: (!tags.is_empty()).then(|| tags.to_vec()) };
-    let started: RunBody = context.client.post(&format!("/api/v1/apps/{app}/produce"), &body).await?;
+    let body = ProduceRequest {
+        as_of: as_of.map(str::to_owned),
+        tags: (!tags.is_empty()).then(|| tags.to_vec()),
+    };
+    let started: RunBody =
+        context.client.post(&format!("/api/v1/apps/{app}/produce"), &body).await?;
     let ended = progress::follow(&context.client, &app, &started.id).await?;
     let (mut tags, mut crowds) = (None, Vec::new());
     for report in ended.reports {
@@ -44,12 +52,22 @@ pub(crate) async fn run(context: &Context, as_of: Option<&str>, tags: &[String])
 
 /// The report for people.
 pub(crate) fn describe(produced: &Produced) -> String {
-    let line = |name: &String, size: u64, elapsed_ms: u64| vec![name.clone(), thousands(size), elapsed_ms.to_string()];
-    let tags: Vec<_> = produced.tags.tags.iter().map(|tag| line(&tag.name, tag.users, tag.elapsed_ms)).collect();
-    let crowds: Vec<_> = produced.crowds.iter().map(|crowd| line(&crowd.name, crowd.size, crowd.elapsed_ms)).collect();
+    let line = |name: &String, size: u64, elapsed_ms: u64| {
+        vec![name.clone(), thousands(size), elapsed_ms.to_string()]
+    };
+    let tags: Vec<_> =
+        produced.tags.tags.iter().map(|tag| line(&tag.name, tag.users, tag.elapsed_ms)).collect();
+    let crowds: Vec<_> = produced
+        .crowds
+        .iter()
+        .map(|crowd| line(&crowd.name, crowd.size, crowd.elapsed_ms))
+        .collect();
     let warned = match produced.warnings.len() {
         0 => String::new(),
-        _ => format!("succeeded with warnings:\n{}", produced.warnings.iter().map(|warning| format!("  {warning}\n")).collect::<String>()),
+        _ => format!(
+            "succeeded with warnings:\n{}",
+            produced.warnings.iter().map(|warning| format!("  {warning}\n")).collect::<String>()
+        ),
     };
     format!(
         "{}\n{}\n{} users, {} events read, as of {}, {} ms\n{warned}",

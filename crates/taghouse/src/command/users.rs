@@ -8,13 +8,20 @@ use crate::table::thousands;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use taghouse_wire::{
-    ChangeBody, ChangesAnswer, ChangesRequest, CompactReport, CompactRequest, DeleteRequest, ReceiptBody, RunBody, TagList, TaskResult,
+    ChangeBody, ChangesAnswer, ChangesRequest, CompactReport, CompactRequest, DeleteRequest,
+    ReceiptBody, RunBody, TagList, TaskResult,
 };
 
 /// Changes one value of one user.
 pub(crate) async fn change(context: &Context, arguments: &Change) -> Result<()> {
-    let mut change =
-        ChangeBody { user: arguments.user.clone(), tag: arguments.tag.clone(), set: None, unset: None, add: None, remove: None };
+    let mut change = ChangeBody {
+        user: arguments.user.clone(),
+        tag: arguments.tag.clone(),
+        set: None,
+        unset: None,
+        add: None,
+        remove: None,
+    };
     if let Some(text) = &arguments.value {
         change.set = Some(value(context, &arguments.tag, text).await?);
     } else if let Some(member) = &arguments.add {
@@ -32,10 +39,13 @@ pub(crate) async fn change(context: &Context, arguments: &Change) -> Result<()> 
 /// The text as JSON of the tag's type: on a command line `5` may be a number or a text.
 async fn value(context: &Context, tag: &str, text: &str) -> Result<Value> {
     let tags: TagList = context.client.get(&context.path("tags").await?).await?;
-    let value_type = tags.tags.iter().find(|known| known.name == tag).map(|known| known.value_type.as_str());
+    let value_type =
+        tags.tags.iter().find(|known| known.name == tag).map(|known| known.value_type.as_str());
     Ok(match value_type {
         Some("bool" | "int") => serde_json::from_str(text).unwrap_or_else(|_| json!(text)),
-        Some("set") => json!(text.split(',').map(str::trim).filter(|member| !member.is_empty()).collect::<Vec<_>>()),
+        Some("set") => json!(
+            text.split(',').map(str::trim).filter(|member| !member.is_empty()).collect::<Vec<_>>()
+        ),
         _ => json!(text),
     })
 }
@@ -43,7 +53,8 @@ async fn value(context: &Context, tag: &str, text: &str) -> Result<Value> {
 /// Deletes users and prints the receipt.
 pub(crate) async fn delete(context: &Context, users: &[String]) -> Result<()> {
     let body = DeleteRequest { users: users.to_vec() };
-    let receipt: ReceiptBody = context.client.post(&context.path("users/delete").await?, &body).await?;
+    let receipt: ReceiptBody =
+        context.client.post(&context.path("users/delete").await?, &body).await?;
     context.print(&receipt, |receipt| {
         let whom = if receipt.users.is_empty() { "nobody".to_owned() } else { receipt.users.join(", ") };
         let mut text = format!("deleted {whom} at {}\n", receipt.deleted_at);
@@ -62,9 +73,12 @@ pub(crate) async fn delete(context: &Context, users: &[String]) -> Result<()> {
 pub(crate) async fn compact(context: &Context, expire: Option<&str>) -> Result<()> {
     let app = context.app().await?;
     let body = CompactRequest { expire: expire.map(|expire| json!(expire)) };
-    let started: RunBody = context.client.post(&format!("/api/v1/apps/{app}/compact"), &body).await?;
+    let started: RunBody =
+        context.client.post(&format!("/api/v1/apps/{app}/compact"), &body).await?;
     let reports = progress::follow(&context.client, &app, &started.id).await?.reports;
-    let report = reports.into_iter().find_map(|report| if let TaskResult::Compact(report) = report { Some(report) } else { None });
+    let report = reports.into_iter().find_map(|report| {
+        if let TaskResult::Compact(report) = report { Some(report) } else { None }
+    });
     context.print(&report.context(progress::NO_REPORT)?, describe)
 }
 

@@ -34,30 +34,51 @@ impl File {
         }
         let file = Self::read(&there)?;
         if file.value(None, "data").is_some() {
-            bail!("{}: `data` cannot stand in the file of a data folder, which says where that folder is itself", there.display());
+            bail!(
+                "{}: `data` cannot stand in the file of a data folder, which says where that folder is itself",
+                there.display()
+            );
         }
         Ok(Some(file))
     }
 
     fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("reading the configuration file {}", path.display()))?;
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("reading the configuration file {}", path.display()))?;
         Self::parse(path, &text)
     }
 
     pub(crate) fn parse(path: &Path, text: &str) -> Result<Self> {
-        let mut reading = Reading { text, folder: path.parent().unwrap_or(Path::new("")), values: BTreeMap::new(), wrong: Vec::new() };
+        let mut reading = Reading {
+            text,
+            folder: path.parent().unwrap_or(Path::new("")),
+            values: BTreeMap::new(),
+            wrong: Vec::new(),
+        };
         match Document::parse(text) {
             Ok(document) => reading.top(document.as_table()),
-            Err(error) => reading.complain(error.span().map_or(0, |span| span.start), error.message().trim()),
+            Err(error) => {
+                reading.complain(error.span().map_or(0, |span| span.start), error.message().trim())
+            }
         }
         let Reading { values, mut wrong, .. } = reading;
         wrong.sort_by_key(|(line, _)| *line);
-        let wrong: Vec<String> = wrong.into_iter().map(|(line, what)| format!("{}:{line}: {what}", path.display())).collect();
-        if wrong.is_empty() { Ok(Self { path: path.to_owned(), values }) } else { bail!("{}", wrong.join("\n")) }
+        let wrong: Vec<String> = wrong
+            .into_iter()
+            .map(|(line, what)| format!("{}:{line}: {what}", path.display()))
+            .collect();
+        if wrong.is_empty() {
+            Ok(Self { path: path.to_owned(), values })
+        } else {
+            bail!("{}", wrong.join("\n"))
+        }
     }
 
     pub(crate) fn value(&self, table: Option<&str>, name: &str) -> Option<&OsStr> {
-        self.values.iter().find(|((its_table, its_name), _)| *its_table == table && its_name == name).map(|(_, value)| value.as_os_str())
+        self.values
+            .iter()
+            .find(|((its_table, its_name), _)| *its_table == table && its_name == name)
+            .map(|(_, value)| value.as_os_str())
     }
 }
 
@@ -76,15 +97,28 @@ impl Reading<'_> {
         for (name, item) in top.iter() {
             match item.as_table_like() {
                 Some(table) if name == keys::TABLE => {
-                    table.iter().for_each(|(name, item)| self.entry(&keys, Some(keys::TABLE), table, name, item));
+                    table.iter().for_each(|(name, item)| {
+                        self.entry(&keys, Some(keys::TABLE), table, name, item)
+                    });
                 }
                 _ => self.entry(&keys, None, top, name, item),
             }
         }
     }
 
-    fn entry(&mut self, keys: &[Key], table: Option<&'static str>, within: &dyn TableLike, name: &str, item: &Item) {
-        let at = within.key(name).and_then(toml_edit::Key::span).or_else(|| item.span()).map_or(0, |span| span.start);
+    fn entry(
+        &mut self,
+        keys: &[Key],
+        table: Option<&'static str>,
+        within: &dyn TableLike,
+        name: &str,
+        item: &Item,
+    ) {
+        let at = within
+            .key(name)
+            .and_then(toml_edit::Key::span)
+            .or_else(|| item.span())
+            .map_or(0, |span| span.start);
         match keys.iter().find(|key| key.table == table && key.name == name) {
             Some(key) => match value(key, item, self.folder) {
                 Ok(value) => _ = self.values.insert((table, name.to_owned()), value),
@@ -104,7 +138,11 @@ impl Reading<'_> {
 fn value(key: &Key, item: &Item, folder: &Path) -> Result<OsString, String> {
     let path = key.path();
     let text = key.kind.text(item).ok_or_else(|| {
-        let hint = if item.is_table_like() { "; what `taghouse serve` takes stands in the table [serve]" } else { "" };
+        let hint = if item.is_table_like() {
+            "; what `taghouse serve` takes stands in the table [serve]"
+        } else {
+            ""
+        };
         format!("`{path}` takes {}, not {}{hint}", key.kind.what(), kind_of(item))
     })?;
     if key.kind == keys::Kind::Flag {
@@ -113,8 +151,20 @@ fn value(key: &Key, item: &Item, folder: &Path) -> Result<OsString, String> {
     let alone = clap::Command::new("file").no_binary_name(true).arg(key.argument.clone());
     alone.try_get_matches_from([format!("{}={text}", key.flag())]).map_err(|error| {
         let why = error.source().map(ToString::to_string);
-        let why = why.unwrap_or_else(|| error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned());
-        if key.is_secret() { format!("`{path}`: {why}") } else { format!("`{path}` is {}: {why}", item.to_string().trim()) }
+        let why = why.unwrap_or_else(|| {
+            error
+                .to_string()
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .trim_start_matches("error: ")
+                .to_owned()
+        });
+        if key.is_secret() {
+            format!("`{path}`: {why}")
+        } else {
+            format!("`{path}` is {}: {why}", item.to_string().trim())
+        }
     })?;
     Ok(if key.kind == keys::Kind::Path { folder.join(text).into() } else { text.into() })
 }
@@ -137,7 +187,10 @@ fn unknown(keys: &[Key], table: Option<&str>, name: &str, item: &Item) -> String
     }
     let place = table.map_or_else(|| "at the top".to_owned(), |table| format!("in [{table}]"));
     if let Some(elsewhere) = keys.iter().find(|key| key.name == name) {
-        let right = elsewhere.table.map_or_else(|| "before the first table".to_owned(), |table| format!("in the table [{table}]"));
+        let right = elsewhere.table.map_or_else(
+            || "before the first table".to_owned(),
+            |table| format!("in the table [{table}]"),
+        );
         return format!("unknown key `{name}` {place}: it stands {right}");
     }
     let near = keys.iter().filter(|key| key.table == table).map(|key| key.name.as_str());

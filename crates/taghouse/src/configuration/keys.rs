@@ -1,4 +1,5 @@
-//! The keys of the file, made from the command line's definition: a flag of every command is a key, one of `serve` a key of `[serve]`.
+//! The keys of the file, made from the command line's definition: a flag of every command is a key,
+//! one of `serve` a key of `[serve]`.
 
 use crate::args::Cli;
 use clap::{Arg, ArgAction, CommandFactory};
@@ -46,7 +47,9 @@ pub(crate) fn all() -> Vec<Key> {
         kept.map(|argument| Key::of(table, argument)).collect()
     };
     let mut keys = of(None, &command);
-    keys.extend(command.find_subcommand(TABLE).into_iter().flat_map(|serve| of(Some(TABLE), serve)));
+    keys.extend(
+        command.find_subcommand(TABLE).into_iter().flat_map(|serve| of(Some(TABLE), serve)),
+    );
     keys
 }
 
@@ -74,12 +77,17 @@ impl Key {
 
 impl Kind {
     fn of(argument: &Arg) -> Self {
-        if !argument.get_action().takes_values() || matches!(argument.get_action(), ArgAction::SetTrue) {
+        if !argument.get_action().takes_values()
+            || matches!(argument.get_action(), ArgAction::SetTrue)
+        {
             return Self::Flag;
         }
         let holds = argument.get_value_parser().type_id();
-        let sized = argument.get_value_names().is_some_and(|names| names.iter().any(|name| name == "BYTES"));
-        let integers = [TypeId::of::<u16>(), TypeId::of::<u32>(), TypeId::of::<u64>(), TypeId::of::<usize>()];
+        let sized = argument
+            .get_value_names()
+            .is_some_and(|names| names.iter().any(|name| name == "BYTES"));
+        let integers =
+            [TypeId::of::<u16>(), TypeId::of::<u32>(), TypeId::of::<u64>(), TypeId::of::<usize>()];
         match () {
             () if sized => Self::Size,
             () if holds == TypeId::of::<PathBuf>() => Self::Path,
@@ -90,7 +98,8 @@ impl Kind {
         }
     }
 
-    /// What stands in the file as it would stand on the command line; `None` if it is of another kind.
+    /// What stands in the file as it would stand on the command line; `None` if it is of another
+    /// kind.
     pub(crate) fn text(self, item: &Item) -> Option<String> {
         let text = || item.as_str().map(str::to_owned);
         let integer = || item.as_integer().map(|integer| integer.to_string());

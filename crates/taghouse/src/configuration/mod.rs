@@ -1,5 +1,6 @@
-//! What flags and environment variables set may stand in a file, `taghouse.toml`. A flag wins over the environment, that over the file, and
-//! the file over the default: to the command line's definition, what the file says is another default.
+//! What flags and environment variables set may stand in a file, `taghouse.toml`. A flag wins over
+//! the environment, that over the file, and the file over the default: to the command line's
+//! definition, what the file says is another default.
 
 mod file;
 mod keys;
@@ -15,7 +16,8 @@ use file::File;
 /// What `taghouse config` does.
 #[derive(Subcommand)]
 pub(crate) enum ConfigAction {
-    /// Print the configuration in effect as a file, and where each value comes from. Takes the flags of serve
+    /// Print the configuration in effect as a file, and where each value comes from. Takes the
+    /// flags of serve
     Show(Box<Serve>),
     /// Print a configuration file with every key, its meaning and its default, all commented out
     Example,
@@ -36,7 +38,8 @@ pub(crate) struct Configuration {
 /// All that is wrong in the file, with its lines.
 pub(crate) fn read() -> Result<Configuration> {
     // The file may only be looked for once it is known what names it.
-    let named = Cli::from_arg_matches(&Cli::command().get_matches()).unwrap_or_else(|error| error.exit());
+    let named =
+        Cli::from_arg_matches(&Cli::command().get_matches()).unwrap_or_else(|error| error.exit());
     let file = File::find(named.place.config.as_deref(), &named.place.data)?;
     let matches = with_file(Cli::command(), file.as_ref()).get_matches();
     let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
@@ -52,7 +55,9 @@ pub(crate) fn read() -> Result<Configuration> {
 /// The command line with what the file says as defaults.
 fn with_file(command: Command, file: Option<&File>) -> Command {
     let Some(file) = file else { return command };
-    let serving = |command: Command| command.mut_args(|argument| default_of(file, Some(keys::TABLE), argument));
+    let serving = |command: Command| {
+        command.mut_args(|argument| default_of(file, Some(keys::TABLE), argument))
+    };
     command
         .mut_args(|argument| default_of(file, None, argument))
         .mut_subcommand(keys::TABLE, serving)
@@ -71,7 +76,12 @@ impl Configuration {
     /// What `taghouse config` prints.
     pub(crate) fn printed(&self, action: &ConfigAction) -> String {
         match action {
-            ConfigAction::Show(_) => show::in_effect(self.leaf(), self.file.as_ref(), self.serverless, self.cli.place.json),
+            ConfigAction::Show(_) => show::in_effect(
+                self.leaf(),
+                self.file.as_ref(),
+                self.serverless,
+                self.cli.place.json,
+            ),
             ConfigAction::Example => show::example(),
         }
     }

@@ -26,8 +26,15 @@ const HEAD: &str = "\
 ";
 
 /// All values as a file, each with where it comes from; as JSON where that is asked for.
-pub(crate) fn in_effect(matches: &ArgMatches, file: Option<&File>, serverless: bool, as_json: bool) -> String {
-    let place = file.map(|file| std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone()).display().to_string());
+pub(crate) fn in_effect(
+    matches: &ArgMatches,
+    file: Option<&File>,
+    serverless: bool,
+    as_json: bool,
+) -> String {
+    let place = file.map(|file| {
+        std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone()).display().to_string()
+    });
     let mut text = format!("# {NAME}: {}\n\n", place.as_deref().unwrap_or("none was found"));
     let mut all = serde_json::Map::new();
     let mut table = None;
@@ -36,14 +43,20 @@ pub(crate) fn in_effect(matches: &ArgMatches, file: Option<&File>, serverless: b
             table = key.table;
             _ = writeln!(text, "\n[{}]", table.unwrap_or_default());
         }
-        let value = matches.get_raw(&key.name).and_then(|mut values| values.next()).map(|raw| written(key.kind, raw));
+        let value = matches
+            .get_raw(&key.name)
+            .and_then(|mut values| values.next())
+            .map(|raw| written(key.kind, raw));
         let mut from = from(&key, matches, file);
-        let overruled = serverless && key.table.is_none() && key.name == "server" && value.is_some();
+        let overruled =
+            serverless && key.table.is_none() && key.name == "server" && value.is_some();
         if overruled {
             from.push_str("; not used, for a data folder is named more strongly");
         }
         let shown = if key.is_secret() { value.map(|_| "********".into()) } else { value };
-        let line = shown.as_ref().map(|value| format!("{} = {}  # {from}", key.name, value.to_string().trim()));
+        let line = shown
+            .as_ref()
+            .map(|value| format!("{} = {}  # {from}", key.name, value.to_string().trim()));
         _ = match line {
             // Commented out, so that nobody takes what hides it for the secret.
             Some(line) if key.is_secret() => writeln!(text, "# {line}; not shown"),
@@ -72,7 +85,12 @@ pub(crate) enum Layer {
 }
 
 impl Layer {
-    pub(crate) fn of(table: Option<&str>, name: &str, matches: &ArgMatches, file: Option<&File>) -> Self {
+    pub(crate) fn of(
+        table: Option<&str>,
+        name: &str,
+        matches: &ArgMatches,
+        file: Option<&File>,
+    ) -> Self {
         match matches.value_source(name) {
             Some(ValueSource::CommandLine) => Self::Flag,
             Some(ValueSource::EnvVariable) => Self::Environment,
@@ -85,7 +103,10 @@ impl Layer {
 fn from(key: &Key, matches: &ArgMatches, file: Option<&File>) -> String {
     match Layer::of(key.table, &key.name, matches, file) {
         Layer::Flag => format!("flag {}", key.flag()),
-        Layer::Environment => format!("environment {}", key.argument.get_env().map(OsStr::to_string_lossy).unwrap_or_default()),
+        Layer::Environment => format!(
+            "environment {}",
+            key.argument.get_env().map(OsStr::to_string_lossy).unwrap_or_default()
+        ),
         Layer::File => "file".to_owned(),
         Layer::Default => "default".to_owned(),
     }
@@ -95,8 +116,11 @@ fn from(key: &Key, matches: &ArgMatches, file: Option<&File>) -> String {
 fn written(kind: Kind, raw: &OsStr) -> Value {
     let text = raw.to_string_lossy();
     match kind {
-        Kind::Path => std::path::absolute(raw).map_or_else(|_| text.to_string().into(), |path| path.display().to_string().into()),
-        Kind::Integer | Kind::Size => text.parse::<i64>().map_or_else(|_| text.to_string().into(), Value::from),
+        Kind::Path => std::path::absolute(raw)
+            .map_or_else(|_| text.to_string().into(), |path| path.display().to_string().into()),
+        Kind::Integer | Kind::Size => {
+            text.parse::<i64>().map_or_else(|_| text.to_string().into(), Value::from)
+        }
         Kind::Number => match (text.parse::<i64>(), text.parse::<f64>()) {
             (Ok(integer), _) => integer.into(),
             (_, Ok(number)) => number.into(),
@@ -125,15 +149,27 @@ pub(crate) fn example() -> String {
             table = key.table;
             _ = write!(text, "\n# What `taghouse serve` takes.\n[{}]\n", table.unwrap_or_default());
         }
-        let help = key.argument.get_help().map(ToString::to_string).unwrap_or_default().replace('\n', " ");
-        let instead = INSTEAD_OF_DEFAULTS.iter().find(|(name, _)| *name == key.name).map(|(_, value)| OsStr::new(*value));
+        let help =
+            key.argument.get_help().map(ToString::to_string).unwrap_or_default().replace('\n', " ");
+        let instead = INSTEAD_OF_DEFAULTS
+            .iter()
+            .find(|(name, _)| *name == key.name)
+            .map(|(_, value)| OsStr::new(*value));
         let default = key.argument.get_default_values().first().map(|default| default.as_os_str());
         let value = default.or(instead).unwrap_or(OsStr::new("1"));
         // A path stays as it is given: the folder in which the example is made says nothing.
         let kind = if key.kind == Kind::Path { Kind::Text } else { key.kind };
-        let by = [Some(key.flag()), key.argument.get_env().map(|name| name.to_string_lossy().into_owned())];
+        let by = [
+            Some(key.flag()),
+            key.argument.get_env().map(|name| name.to_string_lossy().into_owned()),
+        ];
         let by = by.into_iter().flatten().collect::<Vec<_>>().join(", ");
-        _ = write!(text, "\n# {help} ({by})\n# {} = {}\n", key.name, written(kind, value).to_string().trim());
+        _ = write!(
+            text,
+            "\n# {help} ({by})\n# {} = {}\n",
+            key.name,
+            written(kind, value).to_string().trim()
+        );
     }
     text
 }

@@ -25,7 +25,11 @@ fn every_flag_that_configures_is_a_key_and_a_variable() {
     for command in every_command(&command) {
         for argument in command.get_arguments().filter(|argument| argument.get_env().is_some()) {
             let name = argument.get_id().as_str();
-            assert!(has_key(name) || OF_ONE_CALL.contains(&name), "{}: --{name} has a variable and is not a key", command.get_name());
+            assert!(
+                has_key(name) || OF_ONE_CALL.contains(&name),
+                "{}: --{name} has a variable and is not a key",
+                command.get_name()
+            );
         }
     }
     assert!(keys.len() > 20, "{} keys", keys.len());
@@ -41,11 +45,14 @@ fn every_key_of_the_file_reaches_the_command() {
     for key in keys::all() {
         assert!(file.value(key.table, &key.name).is_some(), "{} is not in the example", key.path());
     }
-    for command in [&["taghouse", "serve"][..], &["taghouse", "demo"], &["taghouse", "config", "show"]] {
+    for command in
+        [&["taghouse", "serve"][..], &["taghouse", "demo"], &["taghouse", "config", "show"]]
+    {
         with_file(Cli::command(), Some(&file)).try_get_matches_from(command).unwrap();
     }
     let file = parsed("data = 'there'\n[serve]\nland_every = 3\nweb_origins = ['https://a.example', 'https://b.example']\n").unwrap();
-    let matches = with_file(Cli::command(), Some(&file)).try_get_matches_from(["taghouse", "serve"]).unwrap();
+    let matches =
+        with_file(Cli::command(), Some(&file)).try_get_matches_from(["taghouse", "serve"]).unwrap();
     let cli = Cli::from_arg_matches(&matches).unwrap();
     assert_eq!(cli.place.data, Path::new("/etc/there"));
     let Command::Serve(serve) = cli.command else { panic!("another command") };
@@ -54,8 +61,13 @@ fn every_key_of_the_file_reaches_the_command() {
 
 /// The lines of keys without the `# ` before them.
 fn uncommented(text: &str) -> String {
-    let is_key = |line: &&str| line.split_once(" = ").is_some_and(|(name, _)| name.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
-    text.lines().map(|line| line.strip_prefix("# ").filter(is_key).unwrap_or(line).to_owned() + "\n").collect()
+    let is_key = |line: &&str| {
+        line.split_once(" = ")
+            .is_some_and(|(name, _)| name.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+    };
+    text.lines()
+        .map(|line| line.strip_prefix("# ").filter(is_key).unwrap_or(line).to_owned() + "\n")
+        .collect()
 }
 
 #[test]
@@ -86,21 +98,42 @@ fn what_is_wrong_is_said_with_its_line() {
     check("", "");
     check("# nothing\n[serve]\nlisten = \"127.0.0.1:1\"\nupload_bytes = 1000\n", "");
     check("serve.listen = \"127.0.0.1:1\"", "");
-    check("\nqerry_seconds = 3", "/etc/taghouse.toml:2: unknown key `qerry_seconds` at the top; did you mean `query_seconds`?");
+    check(
+        "\nqerry_seconds = 3",
+        "/etc/taghouse.toml:2: unknown key `qerry_seconds` at the top; did you mean `query_seconds`?",
+    );
     check(
         "[serve]\nquestions-per-key = 3",
         "taghouse.toml:2: unknown key `questions-per-key` in [serve]; did you mean `questions_per_key`?",
     );
-    check("listen = \"127.0.0.1:1\"", ":1: unknown key `listen` at the top: it stands in the table [serve]");
-    check("[serve]\n\ndata = \"x\"", ":3: unknown key `data` in [serve]: it stands before the first table");
+    check(
+        "listen = \"127.0.0.1:1\"",
+        ":1: unknown key `listen` at the top: it stands in the table [serve]",
+    );
+    check(
+        "[serve]\n\ndata = \"x\"",
+        ":3: unknown key `data` in [serve]: it stands before the first table",
+    );
     check("[serv]\nlisten = \"127.0.0.1:1\"", ":1: unknown table [serv]; did you mean `serve`?");
-    check("[server]\nlisten = \"127.0.0.1:1\"", ":1: `server` takes a text in quotes, not a table; what `taghouse serve` takes");
+    check(
+        "[server]\nlisten = \"127.0.0.1:1\"",
+        ":1: `server` takes a text in quotes, not a table; what `taghouse serve` takes",
+    );
     check("serve = 3", ":1: unknown key `serve` at the top");
     check("json = true", "unknown key `json`");
-    check("[serve]\nlisten = 7700", ":2: `serve.listen` takes a text in quotes, not a whole number");
+    check(
+        "[serve]\nlisten = 7700",
+        ":2: `serve.listen` takes a text in quotes, not a whole number",
+    );
     check("[serve]\nlisten = \"7700\"", ":2: `serve.listen` is \"7700\": invalid socket address");
-    check("[serve]\nquestions_per_key = 0", ":2: `serve.questions_per_key` is 0: a whole number from 1 to 1000000");
-    check("[serve]\nquestions_per_key = \"3\"", "`serve.questions_per_key` takes a whole number, not a text");
+    check(
+        "[serve]\nquestions_per_key = 0",
+        ":2: `serve.questions_per_key` is 0: a whole number from 1 to 1000000",
+    );
+    check(
+        "[serve]\nquestions_per_key = \"3\"",
+        "`serve.questions_per_key` takes a whole number, not a text",
+    );
     check("[serve]\naudit_days = -1", "`serve.audit_days` is -1: ");
     check("[serve]\nupload_bytes = \"3 lorries\"", "is not a valid size");
     check("[serve]\nweb_origins = [3]", "takes a list of texts, not a list");

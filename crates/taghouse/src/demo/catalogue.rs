@@ -4,8 +4,10 @@ use super::zipf::Zipf;
 
 const ITEMS: u32 = 6_000;
 
-/// The least price of each category, in cents; items cost up to twenty times as much, most of them far less.
-const BASE_CENTS: [u32; 12] = [1_990, 2_490, 890, 1_490, 790, 1_190, 1_290, 1_990, 3_990, 190, 990, 590];
+/// The least price of each category, in cents; items cost up to twenty times as much, most of them
+/// far less.
+const BASE_CENTS: [u32; 12] =
+    [1_990, 2_490, 890, 1_490, 790, 1_190, 1_290, 1_990, 3_990, 190, 990, 590];
 
 /// What the shop sells. Item i is of category i modulo their number, and is the i-th in popularity.
 pub(super) struct Catalogue {

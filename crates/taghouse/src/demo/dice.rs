@@ -1,7 +1,8 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// What is drawn, each from a stream of its own, so that more of one leaves the others as they were.
+/// What is drawn, each from a stream of its own, so that more of one leaves the others as they
+/// were.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Stream {
     Catalogue = 1,
@@ -11,7 +12,8 @@ pub(super) enum Stream {
     Profiles = 5,
 }
 
-/// Chance by ChaCha8, whose output is fixed for good. Ranges are drawn by hand, since a library may change how it does that.
+/// Chance by ChaCha8, whose output is fixed for good. Ranges are drawn by hand, since a library may
+/// change how it does that.
 pub(super) struct Dice(ChaCha8Rng);
 
 impl Dice {

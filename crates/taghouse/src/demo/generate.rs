@@ -37,12 +37,14 @@ impl Default for ShopOptions {
     }
 }
 
-/// What was written. An ingestion of all files accepts `events`, drops `duplicates` and rejects [`Damaged::total`].
+/// What was written. An ingestion of all files accepts `events`, drops `duplicates` and rejects
+/// [`Damaged::total`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct ShopSummary {
     /// How many users are generated.
     pub(crate) users: u32,
-    /// Rows of `users.csv`: some users stand there twice, the row with the later `updated_at` counts.
+    /// Rows of `users.csv`: some users stand there twice, the row with the later `updated_at`
+    /// counts.
     pub(crate) user_rows: u64,
     /// Files of events.
     pub(crate) files: u32,
@@ -84,7 +86,12 @@ pub(crate) struct Damaged {
 impl Damaged {
     /// All of them.
     pub(crate) fn total(&self) -> u64 {
-        self.broken_quotes + self.cut_short + self.no_user + self.bad_number + self.bad_time + self.bad_utf8
+        self.broken_quotes
+            + self.cut_short
+            + self.no_user
+            + self.bad_number
+            + self.bad_time
+            + self.bad_utf8
     }
 
     fn count(&mut self, damage: Damage) {
@@ -99,17 +106,25 @@ impl Damaged {
     }
 }
 
-/// Writes the shop's files into `folder`, which is made if need be; files of the same names are overwritten. `progress` is told, after
-/// each day, how many of how many events are written.
+/// Writes the shop's files into `folder`, which is made if need be; files of the same names are
+/// overwritten. `progress` is told, after each day, how many of how many events are written.
 ///
 /// # Errors
 /// Options out of range; a folder or file that cannot be written.
-pub(crate) fn generate(folder: &Path, options: &ShopOptions, progress: &dyn Fn(u64, u64)) -> anyhow::Result<ShopSummary> {
+pub(crate) fn generate(
+    folder: &Path,
+    options: &ShopOptions,
+    progress: &dyn Fn(u64, u64),
+) -> anyhow::Result<ShopSummary> {
     ensure!(options.users > 0, "a shop needs at least one user");
     let days = calendar::days(options.days, options.events)?;
-    let (Some(first), Some(last)) = (days.first(), days.last()) else { return Ok(ShopSummary::default()) };
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    let population = Population::new(options.seed, options.users, day_number(first.date), day_number(last.date));
+    let (Some(first), Some(last)) = (days.first(), days.last()) else {
+        return Ok(ShopSummary::default());
+    };
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let population =
+        Population::new(options.seed, options.users, day_number(first.date), day_number(last.date));
     let catalogue = Catalogue::new(options.seed);
     let mut shop = Shop::new(&population, &catalogue, options.seed, days.len());
     let mut lines = Lines {
@@ -138,7 +153,12 @@ struct Lines {
 }
 
 impl Lines {
-    fn write_users(&mut self, folder: &Path, population: &Population, seed: u64) -> anyhow::Result<()> {
+    fn write_users(
+        &mut self,
+        folder: &Path,
+        population: &Population,
+        seed: u64,
+    ) -> anyhow::Result<()> {
         let mut file = Output::create(folder, "users.csv", USERS_HEADER)?;
         let mut dice = Dice::new(seed, Stream::Profiles);
         for user in 0..population.users() {
@@ -149,7 +169,13 @@ impl Lines {
         Ok(())
     }
 
-    fn write_day(&mut self, folder: &Path, index: u32, day: &Day, events: &[Event]) -> anyhow::Result<()> {
+    fn write_day(
+        &mut self,
+        folder: &Path,
+        index: u32,
+        day: &Day,
+        events: &[Event],
+    ) -> anyhow::Result<()> {
         let mut file = Output::create(folder, &format!("events-{}.csv", day.date), EVENTS_HEADER)?;
         let mut by_deed = [0_u64; Deed::ALL.len()];
         let mut row = 0;
@@ -202,7 +228,8 @@ struct Output {
 impl Output {
     fn create(folder: &Path, name: &str, header: &str) -> anyhow::Result<Self> {
         let path = folder.join(name);
-        let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        let file =
+            File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
         let mut buffer = Vec::with_capacity(CHUNK_BYTES + 4096);
         buffer.extend_from_slice(header.as_bytes());
         Ok(Self { file, path, buffer, written: 0 })
@@ -220,7 +247,9 @@ impl Output {
     }
 
     fn flush(&mut self) -> anyhow::Result<()> {
-        self.file.write_all(&self.buffer).with_context(|| format!("cannot write {}", self.path.display()))?;
+        self.file
+            .write_all(&self.buffer)
+            .with_context(|| format!("cannot write {}", self.path.display()))?;
         self.written += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())

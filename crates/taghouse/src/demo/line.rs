@@ -6,11 +6,13 @@ use super::vocabulary::{CAMPAIGNS, CATEGORIES, CHANNELS, DEVICES, QUERIES};
 
 pub(super) const EVENTS_HEADER: &str = "message_id,user_id,event,time,sku,category,price,quantity,order_id,query,device,channel,campaign\n";
 
-/// How a line of the events' files is spoilt. None of them reaches past its own line: an opening quote that is never closed would
-/// swallow good lines, and then nobody could say how many lines must be rejected.
+/// How a line of the events' files is spoilt. None of them reaches past its own line: an opening
+/// quote that is never closed would swallow good lines, and then nobody could say how many lines
+/// must be rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Damage {
-    /// A quote before the event's name that is closed only at the end of the line: the commas between are swallowed.
+    /// A quote before the event's name that is closed only at the end of the line: the commas
+    /// between are swallowed.
     BrokenQuotes,
     /// The line ends in the middle.
     CutShort,
@@ -25,15 +27,29 @@ pub(super) enum Damage {
 }
 
 impl Damage {
-    pub(super) const ALL: [Self; 6] = [Self::BrokenQuotes, Self::CutShort, Self::NoUser, Self::BadNumber, Self::BadTime, Self::BadUtf8];
+    pub(super) const ALL: [Self; 6] = [
+        Self::BrokenQuotes,
+        Self::CutShort,
+        Self::NoUser,
+        Self::BadNumber,
+        Self::BadTime,
+        Self::BadUtf8,
+    ];
 
     pub(super) fn draw(dice: &mut Dice) -> Self {
         Self::ALL[dice.weighted(&[2, 2, 4, 3, 2, 1])]
     }
 }
 
-/// Appends an event as a line; `day` is the number of its file, `row` of the line in it, which together are its message id.
-pub(super) fn push_event(out: &mut Vec<u8>, day: u32, row: u32, event: &Event, damage: Option<Damage>) {
+/// Appends an event as a line; `day` is the number of its file, `row` of the line in it, which
+/// together are its message id.
+pub(super) fn push_event(
+    out: &mut Vec<u8>,
+    day: u32,
+    row: u32,
+    event: &Event,
+    damage: Option<Damage>,
+) {
     out.push(b'm');
     push_padded(out, day, 4);
     out.push(b'-');
@@ -108,7 +124,9 @@ fn push_item(out: &mut Vec<u8>, event: &Event, damage: Option<Damage>) {
 
 /// `2026-01-05T…` becomes `2026-13-05T…`; the instant is the last thing written.
 fn spoil_month(out: &mut [u8]) {
-    if let Some(month) = out.len().checked_sub(INSTANT_BYTES).and_then(|start| out.get_mut(start + 5..start + 7)) {
+    if let Some(month) =
+        out.len().checked_sub(INSTANT_BYTES).and_then(|start| out.get_mut(start + 5..start + 7))
+    {
         month.copy_from_slice(b"13");
     }
 }
@@ -136,8 +154,12 @@ pub(super) fn push_instant(out: &mut Vec<u8>, time_ms: i64) {
     push_date(out, time_ms.div_euclid(DAY_MS) as i32);
     let in_day = time_ms.rem_euclid(DAY_MS);
     let (hour, in_hour) = ((in_day / HOUR_MS) as u32, (in_day % HOUR_MS) as u32);
-    for (mark, number, digits) in [(b'T', hour, 2), (b':', in_hour / 60_000, 2), (b':', in_hour / 1000 % 60, 2), (b'.', in_hour % 1000, 3)]
-    {
+    for (mark, number, digits) in [
+        (b'T', hour, 2),
+        (b':', in_hour / 60_000, 2),
+        (b':', in_hour / 1000 % 60, 2),
+        (b'.', in_hour % 1000, 3),
+    ] {
         out.push(mark);
         push_padded(out, number, digits);
     }

@@ -1,10 +1,14 @@
 use super::calendar::{self, DAY_MS};
 use super::dice::{Dice, Stream};
 use super::line::{push_date, push_instant, push_number, push_padded};
-use super::vocabulary::{CATEGORIES, CITY_WEIGHTS, COUNTRIES, DEVICE_WEIGHTS, GENDER_WEIGHTS, GENDERS, PLAN_WEIGHTS, PLANS};
+use super::vocabulary::{
+    CATEGORIES, CITY_WEIGHTS, COUNTRIES, DEVICE_WEIGHTS, GENDER_WEIGHTS, GENDERS, PLAN_WEIGHTS,
+    PLANS,
+};
 use super::zipf::Zipf;
 
-pub(super) const USERS_HEADER: &str = "user_id,updated_at,country,city,gender,birth_date,signup_date,plan,email_opt_in\n";
+pub(super) const USERS_HEADER: &str =
+    "user_id,updated_at,country,city,gender,birth_date,signup_date,plan,email_opt_in\n";
 
 /// What a session needs to know of a user.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +52,8 @@ impl Population {
             let user = self.by_rank[self.activity.draw(dice) as usize];
             let shopper = self.shoppers[user as usize];
             tries += 1;
-            // Of a handful of users it may be that nobody has signed up yet; then the next is served all the same.
+            // Of a handful of users it may be that nobody has signed up yet; then the next is
+            // served all the same.
             if shopper.signup_day <= day || tries == 32 {
                 return (user, shopper);
             }
@@ -59,7 +64,8 @@ impl Population {
         self.shoppers.len() as u32
     }
 
-    /// Appends a user's rows of `users.csv`; returns how many. One user of twenty stands there twice, the older row with another plan.
+    /// Appends a user's rows of `users.csv`; returns how many. One user of twenty stands there
+    /// twice, the older row with another plan.
     pub(super) fn push_rows(&self, out: &mut Vec<u8>, dice: &mut Dice, user: u32) -> u64 {
         let shopper = &self.shoppers[user as usize];
         let profile = profile(dice, shopper.signup_day, self.last_day);
@@ -79,7 +85,11 @@ impl Population {
 
 fn shopper(dice: &mut Dice, first_day: i32, last_day: i32) -> Shopper {
     let days = (last_day - first_day + 1) as u32;
-    let signup_day = if dice.chance(700_000) { first_day - dice.between(1, 1_400) as i32 } else { first_day + dice.below(days) as i32 };
+    let signup_day = if dice.chance(700_000) {
+        first_day - dice.between(1, 1_400) as i32
+    } else {
+        first_day + dice.below(days) as i32
+    };
     Shopper {
         signup_day,
         favourite: dice.below(CATEGORIES.len() as u32) as u8,
@@ -102,9 +112,12 @@ struct Profile {
 
 fn profile(dice: &mut Dice, signup_day: i32, last_day: i32) -> Profile {
     let changed = dice.chance(50_000);
-    // A row is of the day after signing up or later; one that has changed, of late enough to leave room for the older row.
-    let after = dice.below((last_day - signup_day).clamp(1, 700) as u32) as i64 + if changed { 4 } else { 0 };
-    let updated_ms = (i64::from(signup_day) + after) * DAY_MS + i64::from(dice.below(86_400)) * 1000;
+    // A row is of the day after signing up or later; one that has changed, of late enough to leave
+    // room for the older row.
+    let after = dice.below((last_day - signup_day).clamp(1, 700) as u32) as i64
+        + if changed { 4 } else { 0 };
+    let updated_ms =
+        (i64::from(signup_day) + after) * DAY_MS + i64::from(dice.below(86_400)) * 1000;
     let latest_ms = i64::from(last_day) * DAY_MS + 20 * calendar::HOUR_MS;
     Profile {
         country: dice.weighted(&COUNTRIES.map(|(_, weight, _)| weight)),
@@ -119,7 +132,14 @@ fn profile(dice: &mut Dice, signup_day: i32, last_day: i32) -> Profile {
 }
 
 impl Profile {
-    fn push_row(&self, out: &mut Vec<u8>, user: u32, shopper: &Shopper, plan: usize, updated_ms: i64) {
+    fn push_row(
+        &self,
+        out: &mut Vec<u8>,
+        user: u32,
+        shopper: &Shopper,
+        plan: usize,
+        updated_ms: i64,
+    ) {
         let (country, _, cities) = COUNTRIES[self.country];
         push_user(out, user);
         out.push(b',');
@@ -130,7 +150,8 @@ impl Profile {
         push_date(out, self.birth_day);
         out.push(b',');
         push_date(out, shopper.signup_day);
-        for text in [",", PLANS[plan], ",", if self.email_opt_in { "true" } else { "false" }, "\n"] {
+        for text in [",", PLANS[plan], ",", if self.email_opt_in { "true" } else { "false" }, "\n"]
+        {
             out.extend_from_slice(text.as_bytes());
         }
     }

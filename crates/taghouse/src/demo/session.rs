@@ -19,7 +19,8 @@ pub(super) enum Deed {
 }
 
 impl Deed {
-    pub(super) const ALL: [Self; 6] = [Self::Login, Self::Search, Self::View, Self::AddToCart, Self::Purchase, Self::Refund];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Login, Self::Search, Self::View, Self::AddToCart, Self::Purchase, Self::Refund];
 
     /// The event's name.
     pub(super) fn name(self) -> &'static str {
@@ -77,11 +78,23 @@ struct Visit {
 
 impl<'a> Shop<'a> {
     /// For `days` files.
-    pub(super) fn new(population: &'a Population, catalogue: &'a Catalogue, seed: u64, days: usize) -> Self {
-        Self { population, catalogue, dice: Dice::new(seed, Stream::Sessions), orders: 0, refunds: vec![Vec::new(); days] }
+    pub(super) fn new(
+        population: &'a Population,
+        catalogue: &'a Catalogue,
+        seed: u64,
+        days: usize,
+    ) -> Self {
+        Self {
+            population,
+            catalogue,
+            dice: Dice::new(seed, Stream::Sessions),
+            orders: 0,
+            refunds: vec![Vec::new(); days],
+        }
     }
 
-    /// The events that arrive on a day, in order of time; `index` is that of `day`. Exactly as many as the day is to have.
+    /// The events that arrive on a day, in order of time; `index` is that of `day`. Exactly as many
+    /// as the day is to have.
     pub(super) fn day(&mut self, index: usize, day: &Day) -> Vec<Event> {
         let wanted = day.events as usize;
         let mut events = std::mem::take(&mut self.refunds[index]);
@@ -126,13 +139,19 @@ impl<'a> Shop<'a> {
         let dice = &mut self.dice;
         let (user, shopper) = self.population.draw(dice, day_number(day.date));
         let time_ms = if dice.chance(12_000) {
-            // A device that was offline: its events come in today's file, and happened up to three days before the day began.
+            // A device that was offline: its events come in today's file, and happened up to three
+            // days before the day began.
             day.start_ms - i64::from(dice.between(1, MAX_LATE_MS as u32))
         } else {
             let hour = dice.weighted(&HOUR_WEIGHTS) as i64;
-            (day.start_ms + hour * HOUR_MS + i64::from(dice.below(HOUR_MS as u32))).min(day.end_ms - 1)
+            (day.start_ms + hour * HOUR_MS + i64::from(dice.below(HOUR_MS as u32)))
+                .min(day.end_ms - 1)
         };
-        let device = if dice.chance(850_000) { shopper.device } else { dice.weighted(&DEVICE_WEIGHTS) as u8 };
+        let device = if dice.chance(850_000) {
+            shopper.device
+        } else {
+            dice.weighted(&DEVICE_WEIGHTS) as u8
+        };
         let channel = dice.weighted(&CHANNEL_WEIGHTS) as u8;
         let on_campaign = channel >= FIRST_PAID_CHANNEL && dice.chance(600_000);
         let base = Event {
@@ -158,7 +177,11 @@ impl<'a> Shop<'a> {
         let full_cents = self.catalogue.price_cents(item);
         visit.base.item = item;
         visit.base.quantity = 1;
-        visit.base.price_cents = if visit.base.campaign.is_some() { full_cents - full_cents * 15 / 100 } else { full_cents };
+        visit.base.price_cents = if visit.base.campaign.is_some() {
+            full_cents - full_cents * 15 / 100
+        } else {
+            full_cents
+        };
         visit.push(dice, events, Deed::View);
         if dice.chance(190_000) {
             visit.base.quantity = [1, 1, 1, 2, 3, 6][dice.below(6) as usize];
@@ -171,8 +194,12 @@ impl<'a> Shop<'a> {
         self.orders += 1;
         visit.pass_time(&mut self.dice);
         // The lines of an order are of one instant.
-        let bought =
-            visit.cart.drain(..).map(|line| Event { deed: Deed::Purchase, order: self.orders, time_ms: visit.base.time_ms, ..line });
+        let bought = visit.cart.drain(..).map(|line| Event {
+            deed: Deed::Purchase,
+            order: self.orders,
+            time_ms: visit.base.time_ms,
+            ..line
+        });
         events.extend(bought);
     }
 
@@ -187,7 +214,8 @@ impl<'a> Shop<'a> {
         }
         let (days_later, hours) = (self.dice.between(7, 21), self.dice.between(0, 4));
         if let Some(day) = self.refunds.get_mut(index + days_later as usize) {
-            let time_ms = event.time_ms + i64::from(days_later) * DAY_MS - i64::from(hours) * HOUR_MS;
+            let time_ms =
+                event.time_ms + i64::from(days_later) * DAY_MS - i64::from(hours) * HOUR_MS;
             let quantity = self.dice.between(1, event.quantity);
             day.push(Event { deed: Deed::Refund, time_ms, quantity, ..*event });
         }
@@ -202,6 +230,7 @@ impl Visit {
     }
 
     fn pass_time(&mut self, dice: &mut Dice) {
-        self.base.time_ms = (self.base.time_ms + i64::from(dice.between(2_000, 150_000))).min(self.end_ms);
+        self.base.time_ms =
+            (self.base.time_ms + i64::from(dice.between(2_000, 150_000))).min(self.end_ms);
     }
 }

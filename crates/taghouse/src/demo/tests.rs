@@ -18,13 +18,19 @@ fn shop(options: &ShopOptions) -> (tempfile::TempDir, ShopSummary) {
 
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
-    entries.map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap())).collect()
+    entries
+        .map(|entry| {
+            (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap())
+        })
+        .collect()
 }
 
 /// FNV-1a of 64 bits over all names and bytes.
 fn checksum(files: &BTreeMap<String, Vec<u8>>) -> u64 {
     let bytes = files.iter().flat_map(|(name, bytes)| name.bytes().chain(bytes.iter().copied()));
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 #[test]
@@ -32,14 +38,21 @@ fn a_seed_gives_the_same_bytes_on_every_machine() {
     let (folder, _) = shop(&SMALL);
     let files = files(folder.path());
     assert_eq!(files.len(), 41);
-    assert_eq!(checksum(&files), CHECKSUM, "the shop of seed 7 has changed; if that is meant, write the new checksum here");
+    assert_eq!(
+        checksum(&files),
+        CHECKSUM,
+        "the shop of seed 7 has changed; if that is meant, write the new checksum here"
+    );
 }
 const CHECKSUM: u64 = 4_308_775_179_989_091_700;
 
 #[test]
 fn another_seed_is_another_shop() {
     let [one, two] = [7, 8].map(|seed| files(shop(&ShopOptions { seed, ..SMALL }).0.path()));
-    assert!(one.iter().zip(&two).all(|((_, a), (_, b))| a != b), "a file is the same for both seeds");
+    assert!(
+        one.iter().zip(&two).all(|((_, a), (_, b))| a != b),
+        "a file is the same for both seeds"
+    );
 }
 
 /// A line of an events' file that is sound, read without any of our code.
@@ -54,30 +67,50 @@ struct Line {
 }
 
 fn sound(record: &csv::ByteRecord) -> Option<Line> {
-    let fields: Vec<&str> = record.iter().map(|field| std::str::from_utf8(field).ok()).collect::<Option<_>>()?;
+    let fields: Vec<&str> =
+        record.iter().map(|field| std::str::from_utf8(field).ok()).collect::<Option<_>>()?;
     let number_or_none = |text: &str| text.is_empty() || text.parse::<f64>().is_ok();
-    if fields.len() != 13 || fields[1].is_empty() || !number_or_none(fields[6]) || !number_or_none(fields[7]) {
+    if fields.len() != 13
+        || fields[1].is_empty()
+        || !number_or_none(fields[6])
+        || !number_or_none(fields[7])
+    {
         return None;
     }
     let text = |index: usize| String::from(fields[index]);
     let time_ms = fields[3].parse::<jiff::Timestamp>().ok()?.as_millisecond();
     let quantity = fields[7].parse().unwrap_or(0);
-    Some(Line { message_id: text(0), user: text(1), event: text(2), time_ms, sku: text(4), quantity, order: text(8) })
+    Some(Line {
+        message_id: text(0),
+        user: text(1),
+        event: text(2),
+        time_ms,
+        sku: text(4),
+        quantity,
+        order: text(8),
+    })
 }
 
 fn records(bytes: &[u8]) -> Vec<csv::ByteRecord> {
-    csv::ReaderBuilder::new().flexible(true).from_reader(bytes).into_byte_records().map(|record| record.unwrap()).collect()
+    csv::ReaderBuilder::new()
+        .flexible(true)
+        .from_reader(bytes)
+        .into_byte_records()
+        .map(|record| record.unwrap())
+        .collect()
 }
 
 #[test]
 fn the_summary_says_what_is_in_the_files() {
     let (folder, summary) = shop(&ShopOptions { events: 60_000, ..SMALL });
-    let (mut seen, mut damaged, mut duplicates, mut late, mut bytes) = (BTreeSet::new(), 0, 0, 0, 0);
+    let (mut seen, mut damaged, mut duplicates, mut late, mut bytes) =
+        (BTreeSet::new(), 0, 0, 0, 0);
     let mut by_name: BTreeMap<String, u64> = BTreeMap::new();
     let days = calendar::days(40, 60_000).unwrap();
     for (name, content) in files(folder.path()) {
         bytes += content.len() as u64;
-        let Some(date) = name.strip_prefix("events-").and_then(|name| name.strip_suffix(".csv")) else {
+        let Some(date) = name.strip_prefix("events-").and_then(|name| name.strip_suffix(".csv"))
+        else {
             assert_eq!(name, "users.csv");
             assert_eq!(records(&content).len() as u64, summary.user_rows);
             continue;
@@ -88,16 +121,26 @@ fn the_summary_says_what_is_in_the_files() {
                 None => damaged += 1,
                 Some(line) if !seen.insert(line.message_id.clone()) => duplicates += 1,
                 Some(line) => {
-                    assert!((day.start_ms - MAX_LATE_MS..day.end_ms).contains(&line.time_ms), "{} in {name}", line.message_id);
+                    assert!(
+                        (day.start_ms - MAX_LATE_MS..day.end_ms).contains(&line.time_ms),
+                        "{} in {name}",
+                        line.message_id
+                    );
                     late += u64::from(line.time_ms < day.start_ms);
                     *by_name.entry(line.event).or_default() += 1;
                 }
             }
         }
     }
-    assert_eq!(by_name.iter().map(|(name, count)| (name.as_str(), *count)).collect::<BTreeMap<_, _>>(), summary.events_by_name);
+    assert_eq!(
+        by_name.iter().map(|(name, count)| (name.as_str(), *count)).collect::<BTreeMap<_, _>>(),
+        summary.events_by_name
+    );
     assert_eq!((seen.len() as u64, summary.events), (60_000, 60_000));
-    assert_eq!((damaged, duplicates, late, bytes), (summary.damaged.total(), summary.duplicates, summary.late, summary.bytes));
+    assert_eq!(
+        (damaged, duplicates, late, bytes),
+        (summary.damaged.total(), summary.duplicates, summary.late, summary.bytes)
+    );
     assert!((60..200).contains(&damaged) && duplicates > 100 && late > 300, "{summary:?}");
     assert_eq!(summary.events_by_name.len(), 6, "all kinds of events");
 }
@@ -117,7 +160,9 @@ fn refunds_follow_their_purchases() {
     let mut bought: HashMap<(String, String, String), Vec<(i64, u32)>> = HashMap::new();
     let mut refunds = Vec::new();
     for (name, content) in files(folder.path()) {
-        for line in records(&content).iter().filter_map(sound).filter(|_| name.starts_with("events")) {
+        for line in
+            records(&content).iter().filter_map(sound).filter(|_| name.starts_with("events"))
+        {
             let key = (line.user, line.order, line.sku);
             match line.event.as_str() {
                 "purchase" => bought.entry(key).or_default().push((line.time_ms, line.quantity)),
@@ -128,7 +173,8 @@ fn refunds_follow_their_purchases() {
     }
     assert!(refunds.len() as u64 >= summary.events_by_name["refund"] && !refunds.is_empty());
     for (key, time_ms, quantity) in refunds {
-        let fits = bought[&key].iter().any(|&(bought_ms, had)| bought_ms < time_ms && quantity <= had);
+        let fits =
+            bought[&key].iter().any(|&(bought_ms, had)| bought_ms < time_ms && quantity <= had);
         assert!(fits, "{key:?} is sent back before it is bought, or more than was bought");
     }
 }
@@ -146,7 +192,10 @@ fn a_few_are_drawn_most() {
     for rank in [0, 1, 10, 100, 999] {
         let expected = weights[rank] / total * 1_000_000.0;
         let found = f64::from(drawn[rank]);
-        assert!((found - expected).abs() < 5.0 * expected.sqrt(), "rank {rank}: {found} times, expected {expected}");
+        assert!(
+            (found - expected).abs() < 5.0 * expected.sqrt(),
+            "rank {rank}: {found} times, expected {expected}"
+        );
     }
 }
 
@@ -154,10 +203,16 @@ fn a_few_are_drawn_most() {
 fn days_follow_the_clocks_and_share_all_events() {
     let days = calendar::days(180, 1_000_003).unwrap();
     assert_eq!(days.iter().map(|day| day.events).sum::<u64>(), 1_000_003);
-    assert_eq!((days[0].date.to_string().as_str(), days[179].date.to_string().as_str()), ("2026-01-02", "2026-06-30"));
+    assert_eq!(
+        (days[0].date.to_string().as_str(), days[179].date.to_string().as_str()),
+        ("2026-01-02", "2026-06-30")
+    );
     assert!(days.windows(2).all(|pair| pair[0].end_ms == pair[1].start_ms));
-    let hours =
-        |date: &str| days.iter().find(|day| day.date.to_string() == date).map(|day| (day.end_ms - day.start_ms) / calendar::HOUR_MS);
+    let hours = |date: &str| {
+        days.iter()
+            .find(|day| day.date.to_string() == date)
+            .map(|day| (day.end_ms - day.start_ms) / calendar::HOUR_MS)
+    };
     assert_eq!((hours("2026-03-28"), hours("2026-03-29")), (Some(24), Some(23)));
     assert!(calendar::days(0, 1).is_err() && calendar::days(3651, 1).is_err());
 }
@@ -180,8 +235,10 @@ fn a_tiny_shop_is_a_shop() {
 
 #[test]
 fn the_definitions_check_and_use_every_kind_of_tag() {
-    let files: Vec<DefinitionFile> =
-        DEFINITIONS.iter().map(|(path, text)| DefinitionFile { path: (*path).into(), text: (*text).into() }).collect();
+    let files: Vec<DefinitionFile> = DEFINITIONS
+        .iter()
+        .map(|(path, text)| DefinitionFile { path: (*path).into(), text: (*text).into() })
+        .collect();
     let documents = taghouse_rules::parse_definitions(&files).unwrap();
     let definitions = Definitions::check(&documents).unwrap();
     assert!(definitions.tags.len() >= 18 && definitions.crowds.len() >= 8);
@@ -202,7 +259,10 @@ fn the_definitions_check_and_use_every_kind_of_tag() {
             }
         });
     }
-    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["aggregate", "attribute", "cohort", "condition", "expression", "sql"]);
+    assert_eq!(
+        kinds.into_iter().collect::<Vec<_>>(),
+        ["aggregate", "attribute", "cohort", "condition", "expression", "sql"]
+    );
     assert_eq!(functions.len(), 10, "every function: {functions:?}");
 }
 

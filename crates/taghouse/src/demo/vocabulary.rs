@@ -1,7 +1,19 @@
 //! The words that the shop's files are written in.
 
-pub(super) const CATEGORIES: [&str; 12] =
-    ["audio", "bags", "books", "camping", "garden", "kitchen", "lighting", "outdoor", "shoes", "stationery", "toys", "wine"];
+pub(super) const CATEGORIES: [&str; 12] = [
+    "audio",
+    "bags",
+    "books",
+    "camping",
+    "garden",
+    "kitchen",
+    "lighting",
+    "outdoor",
+    "shoes",
+    "stationery",
+    "toys",
+    "wine",
+];
 
 pub(super) const DEVICES: [&str; 3] = ["mobile", "desktop", "tablet"];
 pub(super) const DEVICE_WEIGHTS: [u32; 3] = [58, 34, 8];

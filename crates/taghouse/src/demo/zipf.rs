@@ -1,7 +1,8 @@
 use super::dice::Dice;
 
-/// Draws ranks `0..n`, rank r with probability proportional to 1 / (1 + r + shift): Zipf's law in Mandelbrot's form. The shift
-/// flattens the head, so that the first user is a good customer and not a tenth of the shop.
+/// Draws ranks `0..n`, rank r with probability proportional to 1 / (1 + r + shift): Zipf's law in
+/// Mandelbrot's form. The shift flattens the head, so that the first user is a good customer and
+/// not a tenth of the shop.
 ///
 /// Vose's alias method: two draws and one look-up, however many ranks there are.
 pub(super) struct Zipf {
@@ -18,10 +19,12 @@ struct Slot {
 impl Zipf {
     /// `n` is at least 1.
     pub(super) fn new(n: u32, shift: u32) -> Self {
-        let weights: Vec<f64> = (0..n).map(|rank| 1.0 / (f64::from(rank) + 1.0 + f64::from(shift))).collect();
+        let weights: Vec<f64> =
+            (0..n).map(|rank| 1.0 / (f64::from(rank) + 1.0 + f64::from(shift))).collect();
         let mean = weights.iter().sum::<f64>() / f64::from(n);
         let mut shares: Vec<f64> = weights.iter().map(|w| w / mean).collect();
-        let (mut small, mut large): (Vec<u32>, Vec<u32>) = (0..n).partition(|&rank| shares[rank as usize] < 1.0);
+        let (mut small, mut large): (Vec<u32>, Vec<u32>) =
+            (0..n).partition(|&rank| shares[rank as usize] < 1.0);
         let mut slots: Vec<Slot> = (0..n).map(|rank| Slot { own: u32::MAX, alias: rank }).collect();
         while let (Some(less), Some(&more)) = (small.pop(), large.last()) {
             let share = shares[less as usize];

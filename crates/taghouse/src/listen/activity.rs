@@ -83,7 +83,10 @@ impl Activity {
         if first && bytes.starts_with(b"PRI") {
             self.multiplexed.store(true, Relaxed);
         }
-        if self.running.load(Relaxed) == 0 && !self.multiplexed.load(Relaxed) && self.head_since.load(Relaxed) == 0 {
+        if self.running.load(Relaxed) == 0
+            && !self.multiplexed.load(Relaxed)
+            && self.head_since.load(Relaxed) == 0
+        {
             self.head_since.store(self.now_ms().max(1), Relaxed);
         }
     }
@@ -119,9 +122,15 @@ impl Activity {
     }
 
     pub(super) fn verdict(&self, now_ms: u64, patience: &Patience) -> Verdict {
-        let over = |since: u64, limit: Duration| u128::from(now_ms.saturating_sub(since)) >= limit.as_millis();
+        let over = |since: u64, limit: Duration| {
+            u128::from(now_ms.saturating_sub(since)) >= limit.as_millis()
+        };
         if self.blocked.load(Relaxed) || self.stalled.load(Relaxed) > 0 {
-            return if over(self.moved.load(Relaxed), patience.write) { Verdict::Unread } else { Verdict::Stays };
+            return if over(self.moved.load(Relaxed), patience.write) {
+                Verdict::Unread
+            } else {
+                Verdict::Stays
+            };
         }
         if self.running.load(Relaxed) > 0 {
             return Verdict::Stays;

@@ -32,7 +32,8 @@ pub(super) type Protocols = auto::Builder<TokioExecutor>;
 /// HTTP/1 and HTTP/2 as every connection speaks them.
 pub(super) fn protocols() -> Protocols {
     let mut protocols = auto::Builder::new(TokioExecutor::new());
-    // Heads and idle connections have timers of ours: this one would close idle ones after the time that a head may take.
+    // Heads and idle connections have timers of ours: this one would close idle ones after the time
+    // that a head may take.
     protocols.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(BUFFER_BYTES);
     protocols
         .http2()
@@ -62,7 +63,9 @@ pub(super) async fn serve(
             Ok::<_, Infallible>(response.map(|body| Answer::new(body, running)))
         }
     });
-    let mut connection = pin!(protocols.serve_connection(TokioIo::new(Watched::new(socket, activity.clone())), service));
+    let mut connection = pin!(
+        protocols.serve_connection(TokioIo::new(Watched::new(socket, activity.clone())), service)
+    );
     let mut leaving = false;
     let mut tick = tick(&patience);
     loop {

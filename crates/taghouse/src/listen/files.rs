@@ -24,8 +24,8 @@ pub(crate) fn raise_limit() -> u64 {
     }
 }
 
-/// How many connections are held at one time: as many as asked for, or half of what files there may be. The rest is for tables,
-/// segments, logs and landings.
+/// How many connections are held at one time: as many as asked for, or half of what files there may
+/// be. The rest is for tables, segments, logs and landings.
 pub(crate) fn connections(asked: Option<u64>, limit: u64) -> Result<usize> {
     let connections = match asked {
         None => (limit / 2).min(MOST_CONNECTIONS),
@@ -57,7 +57,9 @@ mod tests {
         for (asked, limit, expected) in cases {
             assert_eq!(connections(asked, limit).ok(), expected, "{asked:?} of {limit}");
         }
-        assert!(connections(Some(1000), 1024).unwrap_err().to_string().contains("ask for 924 at most"));
+        assert!(
+            connections(Some(1000), 1024).unwrap_err().to_string().contains("ask for 924 at most")
+        );
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! The port: connections are taken in, counted, and closed when they do nothing.
 //!
-//! Connections have half of the files that the process may open, so that tables, segments and landings always find theirs. Where
-//! all are taken, the one that has been without a request for longest makes room for the new one: a caller that only holds its
-//! connections, or never ends its requests' heads, keeps nobody out. Where every connection has a request that runs, the new one is
-//! answered 503 and closed. There is no limit per peer address, for behind a proxy all callers have one; what one caller may ask at
-//! one time is limited by its key.
+//! Connections have half of the files that the process may open, so that tables, segments and
+//! landings always find theirs. Where all are taken, the one that has been without a request for
+//! longest makes room for the new one: a caller that only holds its connections, or never ends its
+//! requests' heads, keeps nobody out. Where every connection has a request that runs, the new one
+//! is answered 503 and closed. There is no limit per peer address, for behind a proxy all callers
+//! have one; what one caller may ask at one time is limited by its key.
 
 mod activity;
 mod connection;
@@ -26,7 +27,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
-/// When the kernel asks a silent peer whether it is there, how often then, and how many times in vain.
+/// When the kernel asks a silent peer whether it is there, how often then, and how many times in
+/// vain.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
 const KEEPALIVE_PROBES: u32 = 4;
@@ -35,7 +37,8 @@ const KEEPALIVE_PROBES: u32 = 4;
 const ROOM: Duration = Duration::from_secs(1);
 /// How long accepting waits after it failed, for want of files mostly.
 const AGAIN: Duration = Duration::from_millis(50);
-/// Refused connections that are held at one time until their callers have read why, and for how long at most.
+/// Refused connections that are held at one time until their callers have read why, and for how
+/// long at most.
 const REFUSED_AT_ONCE: usize = 16;
 const REFUSED_FOR: Duration = Duration::from_millis(500);
 
@@ -80,14 +83,18 @@ impl Drop for Place {
 /// Makes the connection that was quiet for longest leave; false: there is none.
 fn make_room(open: &Shared) -> bool {
     let mut all = held(open);
-    let quietest = all.by_number.iter().filter_map(|(number, of)| Some((of.quiet_ms()?, *number))).max();
+    let quietest =
+        all.by_number.iter().filter_map(|(number, of)| Some((of.quiet_ms()?, *number))).max();
     // Out of the list at once, so that the next one in asks another.
-    let Some(activity) = quietest.and_then(|(_, number)| all.by_number.remove(&number)) else { return false };
+    let Some(activity) = quietest.and_then(|(_, number)| all.by_number.remove(&number)) else {
+        return false;
+    };
     activity.evict();
     true
 }
 
-/// Takes connections in until `stopped`, and lets what runs end by itself; whoever waits for this decides for how long.
+/// Takes connections in until `stopped`, and lets what runs end by itself; whoever waits for this
+/// decides for how long.
 pub(crate) async fn listen(
     listener: TcpListener,
     router: Router,
@@ -96,7 +103,11 @@ pub(crate) async fn listen(
     mut stopped: watch::Receiver<bool>,
 ) {
     let protocols = Arc::new(connection::protocols());
-    let (open, places, refusals) = (Shared::default(), Arc::new(Semaphore::new(connections)), Arc::new(Semaphore::new(REFUSED_AT_ONCE)));
+    let (open, places, refusals) = (
+        Shared::default(),
+        Arc::new(Semaphore::new(connections)),
+        Arc::new(Semaphore::new(REFUSED_AT_ONCE)),
+    );
     let mut tasks = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -131,8 +142,8 @@ pub(crate) async fn listen(
     while tasks.join_next().await.is_some() {}
 }
 
-/// A caller that left before it was taken in is nobody's trouble. For all else, files mostly: one quiet connection gives its own, and a
-/// moment passes, so that the loop neither ends nor spins.
+/// A caller that left before it was taken in is nobody's trouble. For all else, files mostly: one
+/// quiet connection gives its own, and a moment passes, so that the loop neither ends nor spins.
 async fn not_accepted(error: &io::Error, open: &Shared) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
@@ -153,7 +164,8 @@ async fn place(places: &Arc<Semaphore>, open: &Shared) -> Option<OwnedSemaphoreP
     tokio::time::timeout(ROOM, places.clone().acquire_owned()).await.ok()?.ok()
 }
 
-/// Says why, and closes. What the caller sent meanwhile is read for a moment, or the answer would be lost with it.
+/// Says why, and closes. What the caller sent meanwhile is read for a moment, or the answer would
+/// be lost with it.
 fn refuse(mut socket: TcpStream, refusals: &Arc<Semaphore>) {
     let Ok(turn) = refusals.clone().try_acquire_owned() else { return };
     tokio::spawn(async move {
@@ -172,7 +184,10 @@ fn refuse(mut socket: TcpStream, refusals: &Arc<Semaphore>) {
 
 /// Answers leave at once, and the kernel finds peers that are gone without a word.
 fn prepare(socket: &TcpStream) -> io::Result<()> {
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_EVERY).with_retries(KEEPALIVE_PROBES);
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_IDLE)
+        .with_interval(KEEPALIVE_EVERY)
+        .with_retries(KEEPALIVE_PROBES);
     socket.set_nodelay(true)?;
     SockRef::from(socket).set_tcp_keepalive(&keepalive)
 }

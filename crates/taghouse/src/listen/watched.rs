@@ -31,7 +31,11 @@ impl Watched {
 }
 
 impl AsyncRead for Watched {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
         let bytes = &buffer.filled()[before..];
@@ -44,12 +48,20 @@ impl AsyncRead for Watched {
 }
 
 impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
         self.told(written)
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.socket).poll_write_vectored(cx, parts);
         self.told(written)
     }
@@ -101,7 +113,10 @@ impl HttpBody for Answer {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         if std::mem::take(&mut self.handed) {
             self.running.0.answer_wanted();
         }
@@ -130,12 +145,14 @@ impl Drop for Answer {
     }
 }
 
-/// What a body must bring in all, after [`RATE_AFTER`]: one that trickles would never end otherwise.
+/// What a body must bring in all, after [`RATE_AFTER`]: one that trickles would never end
+/// otherwise.
 const LEAST_BYTES_PER_SECOND: u64 = 512;
 /// From when on that counts.
 const RATE_AFTER: Duration = Duration::from_secs(30);
 
-/// A request's body, which fails with [`io::ErrorKind::TimedOut`] where nothing more comes, or too little.
+/// A request's body, which fails with [`io::ErrorKind::TimedOut`] where nothing more comes, or too
+/// little.
 pub(super) struct Paced<B> {
     body: B,
     patience: Duration,
@@ -148,12 +165,20 @@ pub(super) struct Paced<B> {
 
 impl<B> Paced<B> {
     pub(super) fn new(body: B, patience: Duration) -> Self {
-        Self { body, patience, timer: Box::pin(tokio::time::sleep(Duration::ZERO)), waiting: false, began: None, received: 0 }
+        Self {
+            body,
+            patience,
+            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            waiting: false,
+            began: None,
+            received: 0,
+        }
     }
 
     fn trickles(&self) -> bool {
         let Some(elapsed) = self.began.map(|began| began.elapsed()) else { return false };
-        elapsed > RATE_AFTER && self.received < (elapsed - RATE_AFTER).as_secs() * LEAST_BYTES_PER_SECOND
+        elapsed > RATE_AFTER
+            && self.received < (elapsed - RATE_AFTER).as_secs() * LEAST_BYTES_PER_SECOND
     }
 }
 
@@ -164,7 +189,10 @@ where
     type Data = Bytes;
     type Error = axum::BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
         let this = &mut *self;
         this.began.get_or_insert_with(std::time::Instant::now);
         match Pin::new(&mut this.body).poll_frame(cx) {

@@ -1,4 +1,5 @@
-//! A store that counts what is done with the objects of crowds, can be made to fail after some writes, and to keep writes waiting.
+//! A store that counts what is done with the objects of crowds, can be made to fail after some
+//! writes, and to keep writes waiting.
 
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -6,8 +7,8 @@ use futures::stream::BoxStream;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload,
-    PutResult, Result,
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use tokio::sync::watch;
@@ -68,22 +69,38 @@ impl std::fmt::Display for Recording {
 
 #[async_trait]
 impl ObjectStore for Recording {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        opts: PutOptions,
+    ) -> Result<PutResult> {
         self.count(location);
-        let shut = |gate: &Option<String>| gate.as_ref().is_some_and(|prefix| location.as_ref().starts_with(prefix));
+        let shut = |gate: &Option<String>| {
+            gate.as_ref().is_some_and(|prefix| location.as_ref().starts_with(prefix))
+        };
         let mut gate = self.gate.subscribe();
         if shut(&gate.borrow_and_update()) {
             self.waiting.send_modify(|waiting| *waiting += 1);
             gate.wait_for(|gate| !shut(gate)).await.unwrap();
             self.waiting.send_modify(|waiting| *waiting -= 1);
         }
-        if location.as_ref().starts_with("crowds/") && self.writes_left.fetch_sub(1, Ordering::SeqCst) <= 0 {
-            return Err(object_store::Error::Generic { store: "recording", source: "the disk is full".into() });
+        if location.as_ref().starts_with("crowds/")
+            && self.writes_left.fetch_sub(1, Ordering::SeqCst) <= 0
+        {
+            return Err(object_store::Error::Generic {
+                store: "recording",
+                source: "the disk is full".into(),
+            });
         }
         self.within.put_opts(location, payload, opts).await
     }
 
-    async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        opts: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
         self.count(location);
         self.within.put_multipart_opts(location, opts).await
     }
@@ -93,7 +110,10 @@ impl ObjectStore for Recording {
         self.within.get_opts(location, options).await
     }
 
-    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
         self.operations.fetch_add(1, Ordering::SeqCst);
         self.within.delete_stream(locations.boxed())
     }

@@ -65,9 +65,11 @@ pub(crate) struct House {
 impl House {
     pub(crate) async fn open(folder: &Path) -> Self {
         std::fs::create_dir_all(folder.join("objects")).unwrap();
-        let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(&folder.join("catalog.db")).await.unwrap());
+        let catalog: Arc<dyn Catalog> =
+            Arc::new(SqliteCatalog::open(&folder.join("catalog.db")).await.unwrap());
         let clock: Arc<dyn Clock> = Arc::new(Still);
-        let lake = Arc::new(Lake::open(catalog.clone(), &folder.join("lake"), clock.clone()).unwrap());
+        let lake =
+            Arc::new(Lake::open(catalog.clone(), &folder.join("lake"), clock.clone()).unwrap());
         let store = Arc::new(LocalFileSystem::new_with_prefix(folder.join("objects")).unwrap());
         // Small, so that files change and tags are flushed again and again.
         let options = LiveOptions {
@@ -79,24 +81,51 @@ impl House {
             flush_every: Some(Duration::from_millis(30)),
             ..LiveOptions::default()
         };
-        let index = Index::new(store.clone(), catalog.clone()).local(folder.join("objects")).with_live(folder.join("live"), options);
+        let index = Index::new(store.clone(), catalog.clone())
+            .local(folder.join("objects"))
+            .with_live(folder.join("live"), options);
         let index = Arc::new(index);
         index.flush_in_background();
         let dictionary = Arc::new(Dictionary::open(&folder.join("dictionary")).unwrap());
-        let crowds = Arc::new(Crowds::new(store, catalog.clone(), index.clone(), dictionary.clone(), clock.clone()));
-        let users = Arc::new(Users::new(catalog.clone(), index.clone(), dictionary.clone(), crowds.clone(), clock));
+        let crowds = Arc::new(Crowds::new(
+            store,
+            catalog.clone(),
+            index.clone(),
+            dictionary.clone(),
+            clock.clone(),
+        ));
+        let users = Arc::new(Users::new(
+            catalog.clone(),
+            index.clone(),
+            dictionary.clone(),
+            crowds.clone(),
+            clock,
+        ));
         users.settle().await.unwrap();
-        let producer = Arc::new(Producer::new(catalog, lake.clone(), index.clone(), dictionary.clone()));
+        let producer =
+            Arc::new(Producer::new(catalog, lake.clone(), index.clone(), dictionary.clone()));
         let file = DefinitionFile { path: "shop.yaml".to_owned(), text: DEFINITIONS.to_owned() };
-        let definitions = Arc::new(Definitions::check(&parse_definitions(&[file]).unwrap()).unwrap());
-        Self { app: AppId::new("shop").unwrap(), definitions, index, dictionary, crowds, users, producer, lake }
+        let definitions =
+            Arc::new(Definitions::check(&parse_definitions(&[file]).unwrap()).unwrap());
+        Self {
+            app: AppId::new("shop").unwrap(),
+            definitions,
+            index,
+            dictionary,
+            crowds,
+            users,
+            producer,
+            lake,
+        }
     }
 
     /// The purchases of all users of the lake.
     pub(crate) async fn buy(&self) {
         let layout = layout::events(&self.definitions.properties());
         let table = self.lake.ensure(&self.app, &layout).await.unwrap();
-        let rows: Vec<(u32, i64)> = (0..LAKE_USERS).flat_map(|user| purchases(user).map(|quantity| (user, quantity))).collect();
+        let rows: Vec<(u32, i64)> = (0..LAKE_USERS)
+            .flat_map(|user| purchases(user).map(|quantity| (user, quantity)))
+            .collect();
         let columns = layout.columns.iter().map(|column| {
             let mut builder = ColumnBuilder::new(column.value);
             for (number, (user, quantity)) in rows.iter().enumerate() {
@@ -116,7 +145,10 @@ impl House {
         });
         let (fields, arrays): (Vec<_>, Vec<_>) = columns.unzip();
         let mut writer = table.writer();
-        writer.write(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()).await.unwrap();
+        writer
+            .write(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap())
+            .await
+            .unwrap();
         let mut commit = self.lake.begin(&self.app);
         commit.append(&table, writer.close().await.unwrap());
         commit.commit().await.unwrap();
@@ -124,7 +156,11 @@ impl House {
 
     /// Produces all tags; the position that they subsume.
     pub(crate) async fn produce(&self) -> u64 {
-        let produced = self.producer.produce(&self.app, &self.definitions, NOW_MS, None, &|_, _| ()).await;
-        produced.unwrap_or_else(|error| panic!("a production beside traffic: {error}")).flushed_through.unwrap()
+        let produced =
+            self.producer.produce(&self.app, &self.definitions, NOW_MS, None, &|_, _| ()).await;
+        produced
+            .unwrap_or_else(|error| panic!("a production beside traffic: {error}"))
+            .flushed_through
+            .unwrap()
     }
 }

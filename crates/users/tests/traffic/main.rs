@@ -1,5 +1,6 @@
-//! Productions, compactions, deletions and a stream of changes, all at once and for as long as it takes until each has come in several times:
-//! nothing is refused, and all answers at quiet points are those of a model.
+//! Productions, compactions, deletions and a stream of changes, all at once and for as long as it
+//! takes until each has come in several times: nothing is refused, and all answers at quiet points
+//! are those of a model.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 mod house;
@@ -23,7 +24,8 @@ const PRODUCTIONS: u64 = 3;
 const COMPACTIONS: u64 = 2;
 const CHANGES: u64 = 10_000;
 const WRITERS: u32 = 4;
-/// Changes of one call, and how often a writer makes one: 10,000 a second of all writers, as far as the machine can.
+/// Changes of one call, and how often a writer makes one: 10,000 a second of all writers, as far as
+/// the machine can.
 const CALL: u32 = 250;
 const EVERY: Duration = Duration::from_millis(100);
 
@@ -31,7 +33,8 @@ struct Dice(u64);
 
 impl Dice {
     fn below(&mut self, n: u32) -> u32 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 33) % u64::from(n)) as u32
     }
 }
@@ -57,9 +60,16 @@ impl Traffic {
             let began = Instant::now();
             let mut changes: BTreeMap<(u32, &'static str), Option<Value>> = BTreeMap::new();
             for _ in 0..CALL {
-                let (user, tag) = (dice.below(2 * LAKE_USERS / WRITERS) * WRITERS + writer, TAGS[dice.below(3) as usize]);
+                let (user, tag) = (
+                    dice.below(2 * LAKE_USERS / WRITERS) * WRITERS + writer,
+                    TAGS[dice.below(3) as usize],
+                );
                 let number = dice.below(60);
-                let value = if tag == "note" { Value::text(&format!("n{number}")) } else { Value::Int(i64::from(number)) };
+                let value = if tag == "note" {
+                    Value::text(&format!("n{number}"))
+                } else {
+                    Value::Int(i64::from(number))
+                };
                 changes.insert((user, tag), (number > 5).then_some(value));
             }
             let change = |((user, tag), value): (&(u32, &'static str), &Option<Value>)| {
@@ -67,8 +77,14 @@ impl Traffic {
                 UserChange { user: id(*user), tag: Name::new(tag).unwrap(), op }
             };
             let call = changes.iter().map(change).collect();
-            let changed = self.house.users.change(&self.house.app, &self.house.definitions, call, Strangers::Created).await.unwrap();
-            let changes = changes.into_iter().map(|((user, tag), value)| (user, tag, value)).collect();
+            let changed = self
+                .house
+                .users
+                .change(&self.house.app, &self.house.definitions, call, Strangers::Created)
+                .await
+                .unwrap();
+            let changes =
+                changes.into_iter().map(|((user, tag), value)| (user, tag, value)).collect();
             self.model.lock().unwrap().change(changed.position, changes);
             tokio::time::sleep(EVERY.saturating_sub(began.elapsed())).await;
         }
@@ -81,12 +97,17 @@ impl Traffic {
             let ids: Vec<String> = users.iter().map(|user| id(*user)).collect();
             match self.house.users.delete(&self.house.app, &ids).await {
                 Ok(receipt) => {
-                    let known: Vec<u32> = users.into_iter().filter(|user| receipt.users.contains(&id(*user))).collect();
+                    let known: Vec<u32> = users
+                        .into_iter()
+                        .filter(|user| receipt.users.contains(&id(*user)))
+                        .collect();
                     if let Some(position) = receipt.position {
                         self.model.lock().unwrap().delete(position, &known);
                     }
                 }
-                Err(error) => assert!(matches!(error, taghouse_users::Error::UnknownUser { .. }), "{error}"),
+                Err(error) => {
+                    assert!(matches!(error, taghouse_users::Error::UnknownUser { .. }), "{error}")
+                }
             }
             tokio::time::sleep(Duration::from_millis(60)).await;
         }
@@ -102,7 +123,11 @@ impl Traffic {
 
     async fn compact(self) {
         while !self.stopped() {
-            self.house.users.compact(&self.house.app, &self.house.definitions, None, &CancellationToken::new()).await.unwrap();
+            self.house
+                .users
+                .compact(&self.house.app, &self.house.definitions, None, &CancellationToken::new())
+                .await
+                .unwrap();
             self.compactions.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -115,13 +140,18 @@ impl Traffic {
             [model.productions, self.compactions.load(Ordering::Relaxed), model.changed]
         };
         let (began, before) = (Instant::now(), counts());
-        let mut tasks: Vec<JoinHandle<()>> =
-            (0..WRITERS).map(|writer| tokio::spawn(self.clone().write(writer, seed + u64::from(writer)))).collect();
+        let mut tasks: Vec<JoinHandle<()>> = (0..WRITERS)
+            .map(|writer| tokio::spawn(self.clone().write(writer, seed + u64::from(writer))))
+            .collect();
         tasks.push(tokio::spawn(self.clone().delete(seed)));
         tasks.push(tokio::spawn(self.clone().produce()));
         tasks.push(tokio::spawn(self.clone().compact()));
         let enough = async {
-            while !counts().iter().zip(before).zip([PRODUCTIONS, COMPACTIONS, CHANGES]).all(|((now, before), least)| now - before >= least)
+            while !counts()
+                .iter()
+                .zip(before)
+                .zip([PRODUCTIONS, COMPACTIONS, CHANGES])
+                .all(|((now, before), least)| now - before >= least)
             {
                 assert!(!tasks.iter().any(JoinHandle::is_finished), "a task has failed");
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -132,7 +162,11 @@ impl Traffic {
         for task in tasks {
             task.await.unwrap();
         }
-        assert!(in_time.is_ok(), "of productions, compactions and changes there were only {:?} since {before:?}", counts());
+        assert!(
+            in_time.is_ok(),
+            "of productions, compactions and changes there were only {:?} since {before:?}",
+            counts()
+        );
         println!("productions, compactions, changes: {:?} in {:?}", counts(), began.elapsed());
     }
 }
@@ -143,25 +177,40 @@ async fn check(house: &House, model: &Model) {
     let (expected, unsure) = model.expected();
     assert!(unsure.len() < 20, "of {} users nobody can say what they are", unsure.len());
     let ids: Vec<String> = (0..2 * LAKE_USERS).map(id).collect();
-    let ordinals = house.dictionary.lookup(&house.app, &ids.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    let ordinals = house
+        .dictionary
+        .lookup(&house.app, &ids.iter().map(String::as_str).collect::<Vec<_>>())
+        .unwrap();
     let views = TAGS.map(|tag| (tag, snapshot.tag(tag).unwrap().unwrap()));
     for (user, ordinal) in (0..).zip(ordinals).filter(|(user, _)| !unsure.contains(user)) {
         let ordinal = ordinal.filter(|ordinal| snapshot.users().contains(*ordinal));
         let found = ordinal.map(|ordinal| {
-            let values = views.iter().filter_map(|(tag, view)| Some((*tag, view.value_of(ordinal).unwrap()?)));
+            let values = views
+                .iter()
+                .filter_map(|(tag, view)| Some((*tag, view.value_of(ordinal).unwrap()?)));
             values.collect::<BTreeMap<_, _>>()
         });
-        assert_eq!(found.as_ref(), expected.get(&user), "user {user}, ordinal {ordinal:?}, deleted: {:?}", model.deletion(user));
+        assert_eq!(
+            found.as_ref(),
+            expected.get(&user),
+            "user {user}, ordinal {ordinal:?}, deleted: {:?}",
+            model.deletion(user)
+        );
     }
     // What is counted is what is told one by one.
     for limit in [3, 20, 45] {
         let question = Question::parse(&format!("amount >= {limit} && note is set")).unwrap();
-        let count = house.crowds.count(&house.app, &house.definitions, &question).await.unwrap().count;
+        let count =
+            house.crowds.count(&house.app, &house.definitions, &question).await.unwrap().count;
         let fits = |values: &BTreeMap<&str, Value>| {
-            values.get("amount").is_some_and(|amount| *amount >= Value::Int(limit)) && values.contains_key("note")
+            values.get("amount").is_some_and(|amount| *amount >= Value::Int(limit))
+                && values.contains_key("note")
         };
         let least = expected.values().filter(|values| fits(values)).count() as u64;
-        assert!((least..=least + unsure.len() as u64).contains(&count), "{count} users of amount {limit}, not {least}");
+        assert!(
+            (least..=least + unsure.len() as u64).contains(&count),
+            "{count} users of amount {limit}, not {least}"
+        );
     }
 }
 
@@ -176,14 +225,25 @@ async fn each_production_gets_in_beside_changes_deletions_and_compactions() {
     let position = house.produce().await;
     model.lock().unwrap().produce(asked, position);
     check(&house, &model.lock().unwrap()).await;
-    let traffic = Traffic { house: house.clone(), model: model.clone(), stop: Arc::default(), compactions: Arc::default() };
+    let traffic = Traffic {
+        house: house.clone(),
+        model: model.clone(),
+        stop: Arc::default(),
+        compactions: Arc::default(),
+    };
     for seed in [17, 4_711] {
         traffic.run(seed).await;
         check(&house, &model.lock().unwrap()).await;
     }
     {
         let model = model.lock().unwrap();
-        assert!(model.productions > 2 * PRODUCTIONS && model.changed >= 2 * CHANGES && model.deleted > 10, "{}", model.deleted);
+        assert!(
+            model.productions > 2 * PRODUCTIONS
+                && model.changed >= 2 * CHANGES
+                && model.deleted > 10,
+            "{}",
+            model.deleted
+        );
     }
     // After a restart, and flushed, all is as it was.
     drop(traffic);

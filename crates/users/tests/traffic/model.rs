@@ -52,7 +52,11 @@ pub(crate) struct Model {
 
 impl Model {
     /// The changes of one call; `position` is that of the last.
-    pub(crate) fn change(&mut self, position: u64, changes: Vec<(u32, &'static str, Option<Value>)>) {
+    pub(crate) fn change(
+        &mut self,
+        position: u64,
+        changes: Vec<(u32, &'static str, Option<Value>)>,
+    ) {
         self.changed += changes.len() as u64;
         for (user, tag, value) in changes {
             let named = self.named.entry(user).or_default();
@@ -80,14 +84,19 @@ impl Model {
         self.deletions.get(&user).map(|deletion| deletion.position)
     }
 
-    /// What is to be seen, by user; without those of whom nobody can say whether they were deleted before the last production or in its midst.
+    /// What is to be seen, by user; without those of whom nobody can say whether they were deleted
+    /// before the last production or in its midst.
     pub(crate) fn expected(&self) -> (BTreeMap<u32, BTreeMap<&'static str, Value>>, HashSet<u32>) {
         let (asked, subsumed) = self.production.expect("something was produced");
         let (mut users, mut unsure) = (BTreeMap::new(), HashSet::new());
-        for user in (0..LAKE_USERS).chain(self.named.keys().copied().filter(|user| *user >= LAKE_USERS)) {
+        for user in
+            (0..LAKE_USERS).chain(self.named.keys().copied().filter(|user| *user >= LAKE_USERS))
+        {
             let deletion = self.deletions.get(&user);
             let deleted = deletion.map_or(0, |deletion| deletion.position);
-            if deletion.is_some_and(|deletion| deletion.position <= subsumed && deletion.ended >= asked) {
+            if deletion
+                .is_some_and(|deletion| deletion.position <= subsumed && deletion.ended >= asked)
+            {
                 unsure.insert(user);
                 continue;
             }
@@ -101,7 +110,10 @@ impl Model {
                 _ if of_lake => produced(user, tag),
                 _ => None,
             };
-            users.insert(user, TAGS.into_iter().filter_map(|tag| Some((tag, value(tag)?))).collect());
+            users.insert(
+                user,
+                TAGS.into_iter().filter_map(|tag| Some((tag, value(tag)?))).collect(),
+            );
         }
         (users, unsure)
     }

@@ -10,7 +10,9 @@ impl Reader<'_> {
         match self.raw.time.as_ref()? {
             RawTime::Column(column) if column == FILE => Some(FileTime::NameOrModified),
             RawTime::File(RawFileTime { file: RawFileTimeOf::Name }) => Some(FileTime::Name),
-            RawTime::File(RawFileTime { file: RawFileTimeOf::Modified }) => Some(FileTime::Modified),
+            RawTime::File(RawFileTime { file: RawFileTimeOf::Modified }) => {
+                Some(FileTime::Modified)
+            }
             _ => None,
         }
     }
@@ -19,7 +21,13 @@ impl Reader<'_> {
         let mapping = match self.raw.time.as_ref()? {
             RawTime::File(_) => return None,
             RawTime::Column(column) if column == FILE => return None,
-            RawTime::Column(column) => return Some(TimeMapping { column: column.clone(), format: TimeFormat::Iso8601, zone: None }),
+            RawTime::Column(column) => {
+                return Some(TimeMapping {
+                    column: column.clone(),
+                    format: TimeFormat::Iso8601,
+                    zone: None,
+                });
+            }
             RawTime::Mapping(mapping) => mapping,
         };
         let format = mapping.format.as_deref().map_or(TimeFormat::Iso8601, TimeFormat::of);

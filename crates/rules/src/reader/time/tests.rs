@@ -15,9 +15,15 @@ fn retail_pattern() {
     assert_eq!(times.instant("2010-12-01 08:26:00"), Some(utc("2010-12-01T08:26:00Z")));
     assert_eq!(times.instant("2011-07-01 00:00:00"), Some(utc("2011-06-30T23:00:00Z")));
     assert_eq!(times.instant(" 2011-07-01 00:00:00 "), Some(utc("2011-06-30T23:00:00Z")));
-    for wrong in
-        ["", "2011-02-29 00:00:00", "2011-13-01 00:00:00", "2011-07-01", "2011-07-01 24:00:00", "2011-07-01 00:00:00x", "yesterday"]
-    {
+    for wrong in [
+        "",
+        "2011-02-29 00:00:00",
+        "2011-13-01 00:00:00",
+        "2011-07-01",
+        "2011-07-01 24:00:00",
+        "2011-07-01 00:00:00x",
+        "yesterday",
+    ] {
         assert_eq!(times.instant(wrong), None, "{wrong}");
     }
 }
@@ -52,7 +58,14 @@ fn iso_forms() {
     for (text, instant) in cases {
         assert_eq!(times.instant(text), Some(utc(instant)), "{text}");
     }
-    for wrong in ["", "2011-07-01T", "2011-07-01T25:00", "2011-07-01T10:00:00+xx", "11-07-01", "2011-02-30T00:00:00Z"] {
+    for wrong in [
+        "",
+        "2011-07-01T",
+        "2011-07-01T25:00",
+        "2011-07-01T10:00:00+xx",
+        "11-07-01",
+        "2011-02-30T00:00:00Z",
+    ] {
         assert_eq!(times.instant(wrong), None, "{wrong}");
     }
     assert_eq!(times.day("1970-01-10"), Some(9));
@@ -61,25 +74,47 @@ fn iso_forms() {
 
 #[test]
 fn epochs() {
-    assert_eq!(reader(TimeFormat::Epoch(EpochUnit::Seconds), "UTC").instant("1700000000"), Some(1_700_000_000_000));
-    assert_eq!(reader(TimeFormat::Epoch(EpochUnit::Seconds), "UTC").instant("1700000000.5"), Some(1_700_000_000_500));
-    assert_eq!(reader(TimeFormat::Epoch(EpochUnit::Milliseconds), "UTC").instant("1700000000123"), Some(1_700_000_000_123));
+    assert_eq!(
+        reader(TimeFormat::Epoch(EpochUnit::Seconds), "UTC").instant("1700000000"),
+        Some(1_700_000_000_000)
+    );
+    assert_eq!(
+        reader(TimeFormat::Epoch(EpochUnit::Seconds), "UTC").instant("1700000000.5"),
+        Some(1_700_000_000_500)
+    );
+    assert_eq!(
+        reader(TimeFormat::Epoch(EpochUnit::Milliseconds), "UTC").instant("1700000000123"),
+        Some(1_700_000_000_123)
+    );
     assert_eq!(reader(TimeFormat::Epoch(EpochUnit::Milliseconds), "UTC").instant("soon"), None);
 }
 
-/// Every quarter of an hour of two years, in order and back, in zones with odd rules: the remembered offset must never differ from jiff's.
+/// Every quarter of an hour of two years, in order and back, in zones with odd rules: the
+/// remembered offset must never differ from jiff's.
 #[test]
 fn remembered_offsets_agree_with_jiff() {
-    for name in ["Europe/London", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata", "Africa/Casablanca", "Pacific/Apia", "UTC"] {
+    for name in [
+        "Europe/London",
+        "America/New_York",
+        "Australia/Lord_Howe",
+        "Asia/Kolkata",
+        "Africa/Casablanca",
+        "Pacific/Apia",
+        "UTC",
+    ] {
         let zone = TimeZone::get(name).unwrap();
         let mut times = reader(TimeFormat::Iso8601, name);
         let start = days_from_civil(2010, 12, 1) * DAY_SECONDS * 1000;
         let steps = (0..2 * 365 * 96).map(|i| start + i * 900_000);
         for local_ms in steps.clone().chain(steps.rev()) {
-            let civil = DateTime::constant(1970, 1, 1, 0, 0, 0, 0).checked_add(SignedDuration::from_millis(local_ms)).unwrap();
+            let civil = DateTime::constant(1970, 1, 1, 0, 0, 0, 0)
+                .checked_add(SignedDuration::from_millis(local_ms))
+                .unwrap();
             let ambiguous = zone.to_ambiguous_timestamp(civil);
             let expected = match ambiguous.offset() {
-                AmbiguousOffset::Unambiguous { offset } => local_ms - i64::from(offset.seconds()) * 1000,
+                AmbiguousOffset::Unambiguous { offset } => {
+                    local_ms - i64::from(offset.seconds()) * 1000
+                }
                 _ => ambiguous.compatible().unwrap().as_millisecond(),
             };
             assert_eq!(times.instant_of_wall(local_ms), Some(expected), "{civil} in {name}");
@@ -104,7 +139,11 @@ fn numbers_of_every_unit() {
         assert_eq!(times.other_unit(text), None, "{text}");
         assert_eq!(TimeFormat::of(unit.name()), TimeFormat::Epoch(unit));
     }
-    assert_eq!(reader(TimeFormat::Epoch(EpochUnit::Microseconds), "America/New_York").day("1772359200123456"), Some(20_513));
+    assert_eq!(
+        reader(TimeFormat::Epoch(EpochUnit::Microseconds), "America/New_York")
+            .day("1772359200123456"),
+        Some(20_513)
+    );
 }
 
 #[test]
@@ -119,7 +158,11 @@ fn the_unit_that_a_number_seems_to_be() {
     }
     // Long past, far ahead or near 1970, but in no unit of our days.
     for text in ["0", "86400", "1", "-1772359200", "99999999999", "soon", "1e300"] {
-        assert_eq!(reader(TimeFormat::Epoch(EpochUnit::Seconds), "UTC").other_unit(text), None, "{text}");
+        assert_eq!(
+            reader(TimeFormat::Epoch(EpochUnit::Seconds), "UTC").other_unit(text),
+            None,
+            "{text}"
+        );
     }
     let births = reader(TimeFormat::Epoch(EpochUnit::Milliseconds), "UTC");
     assert!(births.is_whole_day("777600000") && !births.is_whole_day("777600001"));
