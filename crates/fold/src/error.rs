@@ -21,6 +21,9 @@ pub enum Error {
     /// Not the columns that were asked for.
     #[error("a batch lacks the column {0}")]
     Missing(String),
+    /// Bytes that are no state of the tag.
+    #[error("the stored state of a tag cannot be read: it is damaged, or of another definition")]
+    State,
 }
 
 impl Error {
@@ -28,7 +31,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Definition(_) | Self::Column { .. } => ErrorKind::Invalid,
-            Self::Missing(_) => ErrorKind::Internal,
+            Self::Missing(_) | Self::State => ErrorKind::Internal,
         }
     }
 }

@@ -1,12 +1,11 @@
 //! What each tag kind computes: pure, no I/O.
 //!
-//! A fold is `step(state, event)`, `value(state, as_of)` and `merge`. There are two doors to the
-//! same partial aggregates:
+//! A [`FoldPlan`] is what a set of aggregate tags computes from events. One columnar step takes in
+//! batches of events, for the batch and for the stream:
 //!
-//! - [`Fold`], event by event, for the stream: [`AggregateFold::sliding`] keeps a ring of tiles and
-//!   answers at any later time; [`AggregateFold::fixed`] keeps one tile, for one as-of time;
-//! - [`BatchFold`], for batches of Arrow columns as of one time: the states of all users of a
-//!   worker side by side.
+//! - [`BatchFold`]: as of one time; the states of all users of a worker side by side;
+//! - [`TileFold`]: at any time; what a batch adds to the states of its users, which are bytes
+//!   ([`TagFold`]): `merge`, `trim`, and `outcome` as of an instant.
 //!
 //! Cohorts and expressions are functions of a user's other tag values: [`DerivedFold`].
 //!
@@ -17,33 +16,39 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
-mod aggregate;
 mod attribute;
 mod batch;
 mod cell;
 mod column;
 mod derived;
 mod error;
-mod event;
+mod gather;
 mod infer;
+mod input;
 mod outcome;
 mod partial;
+mod plan;
 mod quotient;
 mod spec;
+mod step;
+mod store;
+mod tag_state;
 mod texts;
 mod tile;
+mod tile_fold;
 mod units;
 
-pub use aggregate::{AggregateFold, AggregateState};
-pub use attribute::{AttributeFold, AttributeRow, AttributeState, parse_attribute};
+pub use attribute::parse_attribute;
 pub use batch::{
-    AttributeBatch, AttributePlan, BatchAttributes, BatchFold, BatchPlan, EventBatch, Skipped,
-    TagValues,
+    AttributeBatch, AttributePlan, BatchAttributes, BatchFold, BatchPlan, Skipped, TagValues,
 };
 pub use column::{ColumnBuilder, ColumnReader};
 pub use derived::DerivedFold;
 pub use error::{Error, Result};
-pub use event::{EventRow, Fold};
+pub use input::EventBatch;
 pub use outcome::{Outcome, SkipReason};
+pub use plan::FoldPlan;
+pub use tag_state::{STATE_VERSION, TagFold};
 pub use tile::{Calendar, Span, TileUnit, Tiles};
+pub use tile_fold::{TagDeltas, TileFold};
 pub use units::MAX_EVENT_SCALE;

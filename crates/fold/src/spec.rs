@@ -2,7 +2,7 @@
 
 use crate::cell::Cell;
 use crate::infer::{digits_of, type_of};
-use crate::partial::Finished;
+use crate::partial::{CellKind, Finished, PartialForm};
 use crate::quotient::Quotient;
 use crate::units;
 use crate::{Calendar, Error, MAX_EVENT_SCALE, Outcome, Result, SkipReason};
@@ -70,6 +70,16 @@ impl Spec {
             .filter(|digits| *digits <= MAX_EVENT_SCALE);
         let (scale, quotients) = (scale.unwrap_or(0), scale.is_none());
         Ok(Self { function, value_type, scale, quotients, tag_type, calendar: calendar.clone() })
+    }
+
+    /// How partial aggregates of the tag are stored.
+    pub(crate) fn form(&self) -> PartialForm {
+        let cells = match self.value_type {
+            ValueType::Text | ValueType::Set => CellKind::Text,
+            _ if self.quotients => CellKind::Quotient,
+            _ => CellKind::Number,
+        };
+        PartialForm { function: self.function, cells }
     }
 
     /// Whether each member of a set counts as a value of its own.

@@ -128,12 +128,29 @@ impl Calendar {
     }
 }
 
+/// By what a window slides. Windows of one tiling share the numbers of their tiles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Tiling {
+    Lifetime,
+    Hours,
+    Days,
+}
+
 /// A window: so many tiles, ending with the one that holds the last instant before the as-of time;
 /// or everything, as one tile.
 #[derive(Debug, Clone)]
 pub struct Span(Option<(Tiles, i64)>);
 
 impl Span {
+    /// By what it slides.
+    pub(crate) fn tiling(&self) -> Tiling {
+        match &self.0 {
+            None => Tiling::Lifetime,
+            Some((tiles, _)) if tiles.unit_ms == HOUR_MS => Tiling::Hours,
+            Some(_) => Tiling::Days,
+        }
+    }
+
     /// The tile of an instant; of a lifetime always 0.
     pub fn tile(&self, instant: TimestampMs) -> i64 {
         self.0.as_ref().map_or(0, |(tiles, _)| tiles.tile(instant))
@@ -152,9 +169,9 @@ impl Span {
         self.0.as_ref().map_or(i64::MIN, |(tiles, _)| tiles.start(self.range(as_of_ms).0))
     }
 
-    /// The tiles older than this one are out of the window of every instant after one in `newest`.
-    pub fn oldest(&self, newest: i64) -> i64 {
-        self.0.as_ref().map_or(0, |(_, count)| newest - (count - 1))
+    /// The first as-of time whose window has the tile; `None`: every time's has.
+    pub fn comes(&self, tile: i64) -> Option<TimestampMs> {
+        self.0.as_ref().map(|(tiles, _)| tiles.start(tile).saturating_add(1))
     }
 
     /// The first as-of time whose window no longer has the tile; `None`: it stays for ever.

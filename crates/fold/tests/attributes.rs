@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use rust_decimal::Decimal;
 use std::sync::Arc;
 use taghouse_fold::{
-    AttributeBatch, AttributeFold, AttributePlan, AttributeRow, AttributeState, BatchAttributes,
-    Calendar, ColumnBuilder, ColumnReader, Outcome, SkipReason, parse_attribute,
+    AttributeBatch, AttributePlan, BatchAttributes, Calendar, ColumnBuilder, ColumnReader, Outcome,
+    SkipReason, parse_attribute,
 };
 use taghouse_model::{Value, ValueType};
 
@@ -150,20 +150,8 @@ proptest! {
         let values = worker.finish(3);
         prop_assert_eq!(values[1].array.null_count(), 3);
         let reader = ColumnReader::new("age", &values[0].array, ValueType::Int).unwrap();
-        let fold = AttributeFold::new(ValueType::Int, &london());
         for user in 0..3 {
-            let expected = naive(&rows, user);
-            prop_assert_eq!(reader.value(user), expected.clone());
-            let state = |part: &[Row]| {
-                let mut state = AttributeState::default();
-                for row in part.iter().filter(|r| r.user == user && r.name == "age" && r.time_ms < AS_OF_MS) {
-                    fold.step(&mut state, AttributeRow { time_ms: row.time_ms, message_id: &row.message_id, value: row.text });
-                }
-                state
-            };
-            let mut all = state(second);
-            fold.merge(&mut all, &state(first));
-            prop_assert_eq!(fold.value(&all), expected);
+            prop_assert_eq!(reader.value(user), naive(&rows, user));
         }
     }
 }

@@ -1,6 +1,6 @@
-use super::input::{Stamps, stamps, text, time};
 use super::values::{TagValues, ValuesBuilder};
 use crate::attribute::AttributeReader;
+use crate::input::{Stamps, stamps, text, time};
 use crate::partial::{Edge, Finished, Partial, Text};
 use crate::texts::Texts;
 use crate::{Calendar, Outcome, Result};

@@ -3,15 +3,11 @@
 
 mod attributes;
 mod fold;
-mod gather;
-mod input;
 mod plan;
-mod store;
 mod values;
 
 pub use attributes::{AttributeBatch, AttributePlan, BatchAttributes};
 pub use fold::BatchFold;
-pub use input::EventBatch;
 pub use plan::BatchPlan;
 pub(crate) use values::ValuesBuilder;
 pub use values::{Skipped, TagValues};

@@ -1,9 +1,10 @@
-use super::{Count, Edge, Extreme, Finished, Frequency, Members, Partial, Quotients, Stamp, Sum};
+use super::bytes::{Bytes, CellKind, take};
+use super::{Count, Edge, Extreme, Finished, Frequency, Members, Partial, Quotients, Sum};
 use crate::cell::{Cell, Natural};
 use taghouse_rules::AggregateFunction;
 
-/// A partial aggregate of any function, over cells: the stream's. (Batches keep vectors of one
-/// kind.)
+/// A partial aggregate of any function, over cells: as the stream keeps them. (A step keeps vectors
+/// of one kind.)
 #[derive(Debug, Clone)]
 pub(crate) enum AnyPartial {
     Count(Count),
@@ -33,28 +34,49 @@ macro_rules! each {
     };
 }
 
+/// What a tag's partial aggregates are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PartialForm {
+    pub(crate) function: AggregateFunction,
+    pub(crate) cells: CellKind,
+}
+
 impl AnyPartial {
-    /// `quotients`: its cells are fractions.
-    pub(crate) fn new(function: AggregateFunction, quotients: bool) -> Self {
-        match function {
-            AggregateFunction::Sum | AggregateFunction::Avg if quotients => {
-                Self::Quotients(Quotients::default())
-            }
-            AggregateFunction::Count => Self::Count(Count::default()),
-            AggregateFunction::Sum | AggregateFunction::Avg => Self::Sum(Sum::default()),
-            AggregateFunction::Min => Self::Least(Extreme::default()),
-            AggregateFunction::Max => Self::Greatest(Extreme::default()),
-            AggregateFunction::First => Self::First(Edge::default()),
-            AggregateFunction::Last => Self::Last(Edge::default()),
-            AggregateFunction::CountDistinct | AggregateFunction::Set => {
-                Self::Members(Members::default())
-            }
-            AggregateFunction::MostFrequent => Self::Frequency(Frequency::default()),
-        }
+    /// Writes it; [`AnyPartial::read`] is told the form.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        each!(self, partial => partial.write(out));
     }
 
-    pub(crate) fn step(&mut self, stamp: Stamp<'_>, cell: Cell) {
-        each!(self, partial => Partial::step(partial, stamp, cell, &Natural));
+    /// Reads the next partial aggregate; `None` for bytes that none of this form has written.
+    pub(crate) fn read(form: PartialForm, from: &mut &[u8]) -> Option<Self> {
+        use AggregateFunction as F;
+        let cells = form.cells;
+        Some(match form.function {
+            F::Count => Self::Count(Bytes::read(cells, from)?),
+            F::Sum | F::Avg if cells == CellKind::Quotient => {
+                Self::Quotients(Bytes::read(cells, from)?)
+            }
+            F::Sum | F::Avg => Self::Sum(Bytes::read(cells, from)?),
+            F::Min => Self::Least(Bytes::read(cells, from)?),
+            F::Max => Self::Greatest(Bytes::read(cells, from)?),
+            F::First => Self::First(Bytes::read(cells, from)?),
+            F::Last => Self::Last(Bytes::read(cells, from)?),
+            F::CountDistinct | F::Set => Self::Members(Bytes::read(cells, from)?),
+            F::MostFrequent => Self::Frequency(Bytes::read(cells, from)?),
+        })
+    }
+
+    /// Passes over the next one.
+    pub(crate) fn skip(form: PartialForm, from: &mut &[u8]) -> Option<()> {
+        use AggregateFunction as F;
+        match form.function {
+            F::Count => take(from).map(drop),
+            F::Sum | F::Avg if form.cells == CellKind::Number => {
+                take(from)?;
+                take(from).map(drop)
+            }
+            _ => Self::read(form, from).map(drop),
+        }
     }
 
     /// Both are of one function.

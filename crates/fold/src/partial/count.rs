@@ -1,4 +1,6 @@
-use super::{Finished, Order, Partial, Stamp};
+use super::bytes::{Bytes, CellKind, put, take_u64};
+use super::{AnyPartial, Finished, Order, Partial, Stamp};
+use crate::cell::Cell;
 
 /// The number of elements.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,5 +24,19 @@ impl<K> Partial<K> for Count {
 
     fn finish(self, _: &impl Order<K>) -> Finished<K> {
         if self.0 == 0 { Finished::Nothing } else { Finished::Count(self.0) }
+    }
+
+    fn into_cells(self, _: impl Fn(K) -> Cell) -> Option<AnyPartial> {
+        (self.0 > 0).then_some(AnyPartial::Count(self))
+    }
+}
+
+impl Bytes for Count {
+    fn write(&self, out: &mut Vec<u8>) {
+        put(out, u128::from(self.0));
+    }
+
+    fn read(_: CellKind, from: &mut &[u8]) -> Option<Self> {
+        Some(Self(take_u64(from)?))
     }
 }

@@ -1,4 +1,6 @@
-use super::{Finished, Order, Partial, Stamp};
+use super::bytes::{Bytes, CellKind, put_bytes, put_signed, take_signed, take_text};
+use super::{AnyPartial, Finished, Order, Partial, Stamp};
+use crate::cell::Cell;
 use std::cmp::Ordering;
 use taghouse_model::TimestampMs;
 
@@ -59,5 +61,31 @@ impl<K: Clone, const LAST: bool> Partial<K> for Edge<K, LAST> {
 
     fn finish(self, _: &impl Order<K>) -> Finished<K> {
         self.key.map_or(Finished::Nothing, Finished::Key)
+    }
+
+    fn into_cells(self, cell: impl Fn(K) -> Cell) -> Option<AnyPartial> {
+        let Self { key, time_ms, message_id } = self;
+        let key = Some(cell(key?));
+        Some(if LAST {
+            AnyPartial::Last(Edge { key, time_ms, message_id })
+        } else {
+            AnyPartial::First(Edge { key, time_ms, message_id })
+        })
+    }
+}
+
+impl<const LAST: bool> Bytes for Edge<Cell, LAST> {
+    fn write(&self, out: &mut Vec<u8>) {
+        put_signed(out, i128::from(self.time_ms));
+        put_bytes(out, self.message_id.as_bytes());
+        self.key.iter().for_each(|cell| cell.write(out));
+    }
+
+    fn read(kind: CellKind, from: &mut &[u8]) -> Option<Self> {
+        Some(Self {
+            time_ms: i64::try_from(take_signed(from)?).ok()?,
+            message_id: take_text(from)?.to_owned(),
+            key: Some(Cell::read(kind, from)?),
+        })
     }
 }

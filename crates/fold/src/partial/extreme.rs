@@ -1,4 +1,6 @@
-use super::{Finished, Order, Partial, Stamp};
+use super::bytes::{Bytes, CellKind};
+use super::{AnyPartial, Finished, Order, Partial, Stamp};
+use crate::cell::Cell;
 
 /// The least value, or the greatest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,5 +31,24 @@ impl<K: Clone, const GREATEST: bool> Partial<K> for Extreme<K, GREATEST> {
 
     fn finish(self, _: &impl Order<K>) -> Finished<K> {
         self.0.map_or(Finished::Nothing, Finished::Key)
+    }
+
+    fn into_cells(self, cell: impl Fn(K) -> Cell) -> Option<AnyPartial> {
+        let cell = Some(cell(self.0?));
+        Some(if GREATEST {
+            AnyPartial::Greatest(Extreme(cell))
+        } else {
+            AnyPartial::Least(Extreme(cell))
+        })
+    }
+}
+
+impl<const GREATEST: bool> Bytes for Extreme<Cell, GREATEST> {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.0.iter().for_each(|cell| cell.write(out));
+    }
+
+    fn read(kind: CellKind, from: &mut &[u8]) -> Option<Self> {
+        Some(Self(Some(Cell::read(kind, from)?)))
     }
 }

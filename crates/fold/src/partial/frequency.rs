@@ -1,4 +1,6 @@
-use super::{Finished, Order, Partial, Stamp};
+use super::bytes::{Bytes, CellKind, put, take, take_len};
+use super::{AnyPartial, Finished, Order, Partial, Stamp};
+use crate::cell::Cell;
 
 /// How often each value came: the most frequent one, of several the smallest. Kept as
 /// [`super::Members`] are.
@@ -59,6 +61,7 @@ impl<K: Ord + Clone> Partial<K> for Frequency<K> {
         for (key, count) in &other.counts {
             self.add(key.clone(), *count);
         }
+        self.settle();
     }
 
     fn finish(mut self, order: &impl Order<K>) -> Finished<K> {
@@ -68,5 +71,33 @@ impl<K: Ord + Clone> Partial<K> for Frequency<K> {
             if wins { next } else { best }
         });
         best.map_or(Finished::Nothing, |(key, _)| Finished::Key(key))
+    }
+
+    fn into_cells(self, cell: impl Fn(K) -> Cell) -> Option<AnyPartial> {
+        let counts = self.counts.into_iter().map(|(key, count)| (cell(key), count)).collect();
+        let mut cells = Frequency { counts, sorted: 0 };
+        cells.settle();
+        (!cells.counts.is_empty()).then_some(AnyPartial::Frequency(cells))
+    }
+}
+
+/// Sorted, as [`Partial::into_cells`] and merges leave it.
+impl Bytes for Frequency<Cell> {
+    fn write(&self, out: &mut Vec<u8>) {
+        debug_assert_eq!(self.sorted, self.counts.len());
+        put(out, self.counts.len() as u128);
+        for (cell, count) in &self.counts {
+            cell.write(out);
+            put(out, u128::from(*count));
+        }
+    }
+
+    fn read(kind: CellKind, from: &mut &[u8]) -> Option<Self> {
+        let len = take_len(from)?;
+        let mut counts = Vec::with_capacity(len);
+        for _ in 0..len {
+            counts.push((Cell::read(kind, from)?, u32::try_from(take(from)?).ok()?));
+        }
+        counts.is_sorted_by(|(a, _), (b, _)| a < b).then_some(Self { sorted: counts.len(), counts })
     }
 }

@@ -1,4 +1,6 @@
-use super::{Finished, Order, Partial, Stamp};
+use super::bytes::{Bytes, CellKind, put, take_len};
+use super::{AnyPartial, Finished, Order, Partial, Stamp};
+use crate::cell::Cell;
 
 /// Different values: distinct counts and sets. Compact: a sorted vector, and behind it those that
 /// came since it was last sorted.
@@ -47,5 +49,28 @@ impl<K: Ord + Clone> Partial<K> for Members<K> {
     fn finish(mut self, _: &impl Order<K>) -> Finished<K> {
         self.settle();
         if self.keys.is_empty() { Finished::Nothing } else { Finished::Keys(self.keys) }
+    }
+
+    fn into_cells(mut self, cell: impl Fn(K) -> Cell) -> Option<AnyPartial> {
+        self.settle();
+        let mut cells = Members { keys: self.keys.into_iter().map(cell).collect(), sorted: 0 };
+        // The order of cells is another than that of keys.
+        cells.settle();
+        (!cells.keys.is_empty()).then_some(AnyPartial::Members(cells))
+    }
+}
+
+/// Sorted, as [`Partial::into_cells`] and merges leave it.
+impl Bytes for Members<Cell> {
+    fn write(&self, out: &mut Vec<u8>) {
+        debug_assert_eq!(self.sorted, self.keys.len());
+        put(out, self.keys.len() as u128);
+        self.keys.iter().for_each(|cell| cell.write(out));
+    }
+
+    fn read(kind: CellKind, from: &mut &[u8]) -> Option<Self> {
+        let keys: Vec<Cell> =
+            (0..take_len(from)?).map(|_| Cell::read(kind, from)).collect::<Option<_>>()?;
+        keys.is_sorted().then_some(Self { sorted: keys.len(), keys })
     }
 }

@@ -2,6 +2,7 @@
 //! Steps and merges commute.
 
 mod any;
+mod bytes;
 mod count;
 mod edge;
 mod extreme;
@@ -10,7 +11,8 @@ mod members;
 mod quotients;
 mod sum;
 
-pub(crate) use any::AnyPartial;
+pub(crate) use any::{AnyPartial, PartialForm};
+pub(crate) use bytes::{CellKind, put, put_signed, take, take_signed};
 pub(crate) use count::Count;
 pub(crate) use edge::Edge;
 pub(crate) use extreme::Extreme;
@@ -19,6 +21,7 @@ pub(crate) use members::Members;
 pub(crate) use quotients::Quotients;
 pub(crate) use sum::Sum;
 
+use crate::cell::Cell;
 use crate::quotient::Quotient;
 use std::cmp::Ordering;
 use taghouse_model::TimestampMs;
@@ -70,4 +73,7 @@ pub(crate) trait Partial<K>: Clone + Default {
 
     /// What it comes to.
     fn finish(self, order: &impl Order<K>) -> Finished<K>;
+
+    /// The same over the cells that its keys stand for; `None` if it took nothing in.
+    fn into_cells(self, cell: impl Fn(K) -> Cell) -> Option<AnyPartial>;
 }

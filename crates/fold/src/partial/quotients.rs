@@ -1,4 +1,5 @@
-use super::{Finished, Order, Partial, Stamp};
+use super::bytes::{Bytes, CellKind, put, put_signed, take, take_len, take_signed};
+use super::{AnyPartial, Finished, Order, Partial, Stamp};
 use crate::cell::Cell;
 use crate::quotient::Quotient;
 use std::collections::BTreeMap;
@@ -64,5 +65,34 @@ impl<K: Fraction> Partial<K> for Quotients {
             0 => Finished::Nothing,
             count => Finished::Quotients((!self.overflowed).then(sums), count),
         }
+    }
+
+    fn into_cells(self, _: impl Fn(K) -> Cell) -> Option<AnyPartial> {
+        (self.count > 0).then_some(AnyPartial::Quotients(self))
+    }
+}
+
+impl Bytes for Quotients {
+    fn write(&self, out: &mut Vec<u8>) {
+        put(out, u128::from(self.count) << 1 | u128::from(self.overflowed));
+        put(out, self.sums.len() as u128);
+        for (bottom, top) in &self.sums {
+            put_signed(out, *bottom);
+            put_signed(out, *top);
+        }
+    }
+
+    fn read(_: CellKind, from: &mut &[u8]) -> Option<Self> {
+        let count = take(from)?;
+        let mut read = Self {
+            overflowed: count & 1 == 1,
+            count: u64::try_from(count >> 1).ok()?,
+            sums: BTreeMap::new(),
+        };
+        for _ in 0..take_len(from)? {
+            let bottom = take_signed(from).filter(|bottom| *bottom > 0)?;
+            read.sums.insert(bottom, take_signed(from)?);
+        }
+        Some(read)
     }
 }

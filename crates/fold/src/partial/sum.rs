@@ -1,4 +1,5 @@
-use super::{Finished, Order, Partial, Stamp};
+use super::bytes::{Bytes, CellKind, put, put_signed, take, take_signed};
+use super::{AnyPartial, Finished, Order, Partial, Stamp};
 use crate::cell::Cell;
 
 /// An exact sum in units, and of how many numbers: sums and means.
@@ -50,5 +51,25 @@ impl<K: Number> Partial<K> for Sum {
             0 => Finished::Nothing,
             count => Finished::Sum((!self.overflowed).then_some(self.units), count),
         }
+    }
+
+    fn into_cells(self, _: impl Fn(K) -> Cell) -> Option<AnyPartial> {
+        (self.count > 0).then_some(AnyPartial::Sum(self))
+    }
+}
+
+impl Bytes for Sum {
+    fn write(&self, out: &mut Vec<u8>) {
+        put(out, u128::from(self.count) << 1 | u128::from(self.overflowed));
+        put_signed(out, self.units);
+    }
+
+    fn read(_: CellKind, from: &mut &[u8]) -> Option<Self> {
+        let count = take(from)?;
+        Some(Self {
+            overflowed: count & 1 == 1,
+            count: u64::try_from(count >> 1).ok()?,
+            units: take_signed(from)?,
+        })
     }
 }

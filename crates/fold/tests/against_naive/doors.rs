@@ -5,52 +5,49 @@ use arrow::record_batch::RecordBatch;
 use proptest::prelude::*;
 use std::sync::Arc;
 use taghouse_fold::{
-    AggregateFold, AggregateState, BatchFold, BatchPlan, ColumnBuilder, ColumnReader, EventBatch,
-    EventRow, Fold,
+    BatchFold, BatchPlan, ColumnBuilder, ColumnReader, EventBatch, FoldPlan, TileFold,
 };
 use taghouse_model::{Value, ValueType};
 
-fn fixed_fold(case: &Case) -> AggregateFold {
-    AggregateFold::fixed(&case.aggregate, case.tag_type, &types, &case.calendar, case.as_of_ms)
-        .unwrap()
+fn plan(case: &Case) -> Arc<FoldPlan> {
+    let tags = [(&case.aggregate, case.tag_type)];
+    Arc::new(FoldPlan::new(&tags, &types, &case.calendar).unwrap())
 }
 
-fn sliding_fold(case: &Case) -> AggregateFold {
-    AggregateFold::sliding(&case.aggregate, case.tag_type, &types, &case.calendar).unwrap()
-}
-
-fn step(fold: &AggregateFold, state: &mut AggregateState, event: &Event) {
-    let properties = |name: &str| event.properties.get(name).cloned();
-    fold.step(
-        state,
-        &EventRow {
-            event: event.name,
-            time_ms: event.time_ms,
-            message_id: &event.message_id,
-            properties: &properties,
-        },
-    );
-}
-
-pub(crate) fn fixed(case: &Case, user: usize) -> Option<Value> {
-    let (fold, mut state) = (fixed_fold(case), AggregateState::default());
-    case.events.iter().filter(|e| e.user == user).for_each(|e| step(&fold, &mut state, e));
-    fold.value(&state, case.as_of_ms)
+/// What events of one user add to the user's state, batch by batch as `parts` says.
+fn state(plan: &Arc<FoldPlan>, parts: &[Vec<&Event>]) -> Vec<u8> {
+    let mut fold = TileFold::new(plan.clone());
+    let mut state = Vec::new();
+    for events in parts {
+        let batch = record_batch(events);
+        let rows: Vec<u32> = (0..events.len() as u32).collect();
+        let users = vec![7; rows.len()];
+        fold.step_batch(&EventBatch::new(plan, &batch).unwrap(), &rows, &users);
+        for (user, delta) in fold.take()[0].iter() {
+            assert_eq!(user, 7);
+            state = plan.tag(0).merge(&state, delta).unwrap();
+        }
+    }
+    state
 }
 
 /// Up to the as-of time in the order of arrival, the rest in the order of time; at each event and
 /// each change by time alone the value is what the interpreter says, and between them it stays.
+/// What time has gone past is trimmed all along.
 pub(crate) fn sliding(case: &Case, user: usize) -> Result<(), TestCaseError> {
-    let (fold, mut state) = (sliding_fold(case), AggregateState::default());
+    let plan = plan(case);
+    let tag = plan.tag(0);
+    let value = |state: &[u8], at: i64| tag.outcome(state, at).unwrap().value();
     let own = |early: bool| {
         case.events.iter().filter(move |e| e.user == user && (e.time_ms < case.as_of_ms) == early)
     };
-    own(true).for_each(|e| step(&fold, &mut state, e));
+    let by_part = |part| own(true).filter(|e| e.part == part).collect();
+    let mut kept = state(&plan, &[by_part(2), by_part(0), by_part(1)]);
     let mut seen = case.clone();
     seen.events.retain(|e| e.time_ms < case.as_of_ms);
     let mut now = case.as_of_ms;
     prop_assert_eq!(
-        fold.value(&state, now),
+        value(&kept, now),
         naive::value(&seen, user, now),
         "user {} of {:?}",
         user,
@@ -59,11 +56,12 @@ pub(crate) fn sliding(case: &Case, user: usize) -> Result<(), TestCaseError> {
     let mut later: Vec<&Event> = own(false).collect();
     later.sort_by_key(|e| e.time_ms);
     for event in later {
-        step(&fold, &mut state, event);
+        kept = tag.merge(&kept, &state(&plan, &[vec![event]])).unwrap();
         seen.events.push(event.clone());
         now = event.time_ms + 1;
+        tag.trim(&mut kept, now).unwrap();
         prop_assert_eq!(
-            fold.value(&state, now),
+            value(&kept, now),
             naive::value(&seen, user, now),
             "user {} at {} of {:?}",
             user,
@@ -72,17 +70,17 @@ pub(crate) fn sliding(case: &Case, user: usize) -> Result<(), TestCaseError> {
         );
     }
     for _ in 0..50 {
-        let Some(change) = fold.next_change(&state, now) else { break };
+        let Some(change) = tag.next_change(&kept, now).unwrap() else { break };
         prop_assert!(change > now);
         prop_assert_eq!(
-            fold.value(&state, change - 1),
-            fold.value(&state, now),
+            value(&kept, change - 1),
+            value(&kept, now),
             "before {} of {:?}",
             change,
             case
         );
         prop_assert_eq!(
-            fold.value(&state, change),
+            value(&kept, change),
             naive::value(&seen, user, change),
             "user {} at {} of {:?}",
             user,
@@ -90,33 +88,33 @@ pub(crate) fn sliding(case: &Case, user: usize) -> Result<(), TestCaseError> {
             case
         );
         now = change;
+        tag.trim(&mut kept, now).unwrap();
     }
     let far = now + 400 * 86_400_000;
-    prop_assert_eq!(
-        fold.value(&state, far),
-        naive::value(&seen, user, far),
-        "long after in {:?}",
-        case
-    );
+    prop_assert_eq!(value(&kept, far), naive::value(&seen, user, far), "long after in {:?}", case);
     Ok(())
 }
 
-pub(crate) fn merged(case: &Case, user: usize) -> Vec<(&'static str, Option<Value>)> {
-    let both = [("fixed", fixed_fold(case)), ("sliding", sliding_fold(case))];
-    let merged = |fold: &AggregateFold, sliding: bool| {
-        let mut parts = vec![AggregateState::default(); 3];
-        // A stream's state is asked for times after its newest event only.
-        let own = case
-            .events
-            .iter()
-            .filter(|e| e.user == user && (!sliding || e.time_ms < case.as_of_ms));
-        own.for_each(|e| step(fold, &mut parts[e.part], e));
-        let (left, right) = (parts[0].clone(), parts.split_off(1));
-        let mut all = AggregateState::default();
-        right.iter().rev().chain([&left]).for_each(|part| fold.merge(&mut all, part));
-        fold.value(&all, case.as_of_ms)
-    };
-    both.into_iter().map(|(name, fold)| (name, merged(&fold, name == "sliding"))).collect()
+/// All events before the as-of time in one batch, and in three that are merged in two orders: the
+/// states are the same bytes.
+pub(crate) fn merged(case: &Case, user: usize) -> Result<Option<Value>, TestCaseError> {
+    let plan = plan(case);
+    let tag = plan.tag(0);
+    let own: Vec<&Event> =
+        case.events.iter().filter(|e| e.user == user && e.time_ms < case.as_of_ms).collect();
+    let part = |part| own.iter().copied().filter(|e| e.part == part).collect::<Vec<_>>();
+    let parts: Vec<Vec<u8>> = (0..3).map(|number| state(&plan, &[part(number)])).collect();
+    let merge = |a: &[u8], b: &[u8]| tag.merge(a, b).unwrap();
+    let left = merge(&merge(&parts[0], &parts[1]), &parts[2]);
+    let right = merge(&parts[2], &merge(&parts[1], &parts[0]));
+    let whole = state(&plan, &[own]);
+    prop_assert_eq!(&left, &right, "user {} of {:?}", user, case);
+    prop_assert_eq!(&left, &whole, "user {} of {:?}", user, case);
+    // Nothing of it can be cut off or changed without a word or another value; it never panics.
+    for end in 0..whole.len() {
+        let _ = tag.outcome(&whole[..end], case.as_of_ms);
+    }
+    Ok(tag.outcome(&whole, case.as_of_ms).unwrap().value())
 }
 
 pub(crate) fn record_batch(events: &[&Event]) -> RecordBatch {

@@ -10,17 +10,17 @@ use crate::texts::Texts;
 use crate::units::within_limits;
 use taghouse_rules::Computed;
 
-/// The part of a batch that is one worker's: `users[i]` is whose event `rows[i]` is.
-pub(super) struct Selection<'a> {
-    pub(super) batch: &'a EventBatch<'a>,
-    pub(super) rows: &'a [u32],
-    pub(super) users: &'a [u32],
+/// The part of a batch that is taken in: the states of the event `rows[i]` are in `slots[i]`.
+pub(crate) struct Selection<'a> {
+    pub(crate) batch: &'a EventBatch<'a>,
+    pub(crate) rows: &'a [u32],
+    pub(crate) slots: &'a [u32],
 }
 
 /// Keys and of which of the selection's rows they are.
-pub(super) struct Cells<K> {
-    pub(super) picks: Vec<u32>,
-    pub(super) keys: Vec<K>,
+pub(crate) struct Cells<K> {
+    pub(crate) picks: Vec<u32>,
+    pub(crate) keys: Vec<K>,
 }
 
 impl<K> Default for Cells<K> {
@@ -41,19 +41,19 @@ impl<K> Cells<K> {
     }
 }
 
-pub(super) struct Gather<'a> {
-    pub(super) selection: &'a Selection<'a>,
-    pub(super) spec: &'a Spec,
-    pub(super) texts: &'a mut Texts,
+pub(crate) struct Gather<'a> {
+    pub(crate) selection: &'a Selection<'a>,
+    pub(crate) spec: &'a Spec,
+    pub(crate) texts: &'a mut Texts,
     /// For each column the numbers of the batch's texts, as far as they have been asked for.
-    pub(super) known: &'a mut [Vec<u32>],
+    pub(crate) known: &'a mut [Vec<u32>],
 }
 
 const UNKNOWN: u32 = u32::MAX;
 
 impl Gather<'_> {
     /// Gives how many rows have no number only because theirs is out of range.
-    pub(super) fn numbers(
+    pub(crate) fn numbers(
         &mut self,
         expression: &Expression,
         picks: &[u32],
@@ -89,7 +89,7 @@ impl Gather<'_> {
     }
 
     /// The same where numbers are fractions.
-    pub(super) fn quotients(
+    pub(crate) fn quotients(
         &mut self,
         expression: &Expression,
         picks: &[u32],
@@ -112,7 +112,7 @@ impl Gather<'_> {
         out_of_range
     }
 
-    pub(super) fn texts(
+    pub(crate) fn texts(
         &mut self,
         expression: &Expression,
         picks: &[u32],

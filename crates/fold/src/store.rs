@@ -1,7 +1,8 @@
-use super::input::Stamps;
-use crate::cell::Natural;
+use crate::cell::{Cell, Natural};
+use crate::input::Stamps;
 use crate::partial::{
-    Count, Edge, Extreme, Finished, Frequency, Members, Order, Partial, Quotients, Stamp, Sum, Text,
+    AnyPartial, Count, Edge, Extreme, Finished, Frequency, Members, Order, Partial, Quotients,
+    Stamp, Sum, Text,
 };
 use crate::quotient::Quotient;
 use crate::spec::Spec;
@@ -9,40 +10,49 @@ use crate::texts::Texts;
 use taghouse_model::ValueType;
 use taghouse_rules::AggregateFunction;
 
-/// A tag's states, one a user: partial aggregates of one kind side by side.
-pub(super) enum TagStore {
+/// A tag's states, one a slot: partial aggregates of one kind side by side.
+pub(crate) enum TagStore {
     Count(Vec<Count>),
     Numbers(Box<dyn Store<i128>>),
     Quotients(Box<dyn Store<Quotient>>),
     Texts(Box<dyn Store<Text>>),
 }
 
-/// Values to take in: `keys[i]` is of the event at `rows[picks[i]]` of the user `users[picks[i]]`.
-pub(super) struct Input<'a, K> {
-    pub(super) picks: &'a [u32],
-    pub(super) keys: &'a [K],
-    pub(super) rows: &'a [u32],
-    pub(super) users: &'a [u32],
-    pub(super) stamps: &'a Stamps<'a>,
+/// Values to take in: `keys[i]` is of the event at `rows[picks[i]]`, whose state is in
+/// the slot `slots[picks[i]]`.
+pub(crate) struct Input<'a, K> {
+    pub(crate) picks: &'a [u32],
+    pub(crate) keys: &'a [K],
+    pub(crate) rows: &'a [u32],
+    pub(crate) slots: &'a [u32],
+    pub(crate) stamps: &'a Stamps<'a>,
 }
 
-pub(super) trait Store<K>: Send {
-    fn grow(&mut self, users: usize);
+pub(crate) trait Store<K>: Send {
+    fn grow(&mut self, slots: usize);
     fn step(&mut self, input: &Input<'_, K>, texts: &Texts);
-    /// What a user's state comes to; the state is gone then.
-    fn take(&mut self, user: usize, texts: &Texts) -> Finished<K>;
+    /// What a slot's state comes to; the state is gone then.
+    fn take(&mut self, slot: usize, texts: &Texts) -> Finished<K>;
+    /// A slot's state over cells, `None` if it took nothing in; the state is gone then.
+    fn take_cells(&mut self, slot: usize, texts: &Texts) -> Option<AnyPartial>;
+    /// Forgets all slots.
+    fn clear(&mut self);
 }
 
 /// Keys and how their values are ordered.
-pub(super) trait BatchKey: Copy {
+pub(crate) trait BatchKey: Copy {
     type Order: Order<Self>;
     fn order(texts: &Texts) -> &Self::Order;
+    fn cell(self, texts: &Texts) -> Cell;
 }
 
 impl BatchKey for i128 {
     type Order = Natural;
     fn order(_: &Texts) -> &Natural {
         &Natural
+    }
+    fn cell(self, _: &Texts) -> Cell {
+        Cell::Number(self)
     }
 }
 
@@ -51,6 +61,9 @@ impl BatchKey for Quotient {
     fn order(_: &Texts) -> &Natural {
         &Natural
     }
+    fn cell(self, _: &Texts) -> Cell {
+        Cell::Quotient(self)
+    }
 }
 
 impl BatchKey for Text {
@@ -58,14 +71,17 @@ impl BatchKey for Text {
     fn order(texts: &Texts) -> &Texts {
         texts
     }
+    fn cell(self, texts: &Texts) -> Cell {
+        Cell::Text(texts.get(self).into())
+    }
 }
 
-struct PerUser<P>(Vec<P>);
+struct PerSlot<P>(Vec<P>);
 
-impl<K: BatchKey, P: Partial<K> + Send> Store<K> for PerUser<P> {
-    fn grow(&mut self, users: usize) {
-        if self.0.len() < users {
-            self.0.resize_with(users, P::default);
+impl<K: BatchKey, P: Partial<K> + Send> Store<K> for PerSlot<P> {
+    fn grow(&mut self, slots: usize) {
+        if self.0.len() < slots {
+            self.0.resize_with(slots, P::default);
         }
     }
 
@@ -79,19 +95,27 @@ impl<K: BatchKey, P: Partial<K> + Send> Store<K> for PerUser<P> {
             } else {
                 Stamp { time_ms: 0, message_id: "" }
             };
-            self.0[input.users[pick] as usize].step(stamp, *key, order);
+            self.0[input.slots[pick] as usize].step(stamp, *key, order);
         }
     }
 
-    fn take(&mut self, user: usize, texts: &Texts) -> Finished<K> {
+    fn take(&mut self, slot: usize, texts: &Texts) -> Finished<K> {
         self.0
-            .get_mut(user)
+            .get_mut(slot)
             .map_or(Finished::Nothing, |state| std::mem::take(state).finish(K::order(texts)))
+    }
+
+    fn take_cells(&mut self, slot: usize, texts: &Texts) -> Option<AnyPartial> {
+        std::mem::take(self.0.get_mut(slot)?).into_cells(|key| key.cell(texts))
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
     }
 }
 
-fn store<P>() -> Box<PerUser<P>> {
-    Box::new(PerUser(Vec::new()))
+fn store<P>() -> Box<PerSlot<P>> {
+    Box::new(PerSlot(Vec::new()))
 }
 
 fn quotients(function: AggregateFunction) -> Box<dyn Store<Quotient>> {
@@ -108,7 +132,7 @@ fn quotients(function: AggregateFunction) -> Box<dyn Store<Quotient>> {
 }
 
 impl TagStore {
-    pub(super) fn new(spec: &Spec) -> Self {
+    pub(crate) fn new(spec: &Spec) -> Self {
         use AggregateFunction as F;
         if spec.quotients && spec.function != F::Count {
             return Self::Quotients(quotients(spec.function));
@@ -132,15 +156,37 @@ impl TagStore {
         }
     }
 
-    pub(super) fn grow(&mut self, users: usize) {
+    pub(crate) fn grow(&mut self, slots: usize) {
         match self {
-            Self::Count(counts) if counts.len() < users => {
-                counts.resize_with(users, Count::default)
+            Self::Count(counts) if counts.len() < slots => {
+                counts.resize_with(slots, Count::default)
             }
             Self::Count(_) => {}
-            Self::Numbers(store) => store.grow(users),
-            Self::Quotients(store) => store.grow(users),
-            Self::Texts(store) => store.grow(users),
+            Self::Numbers(store) => store.grow(slots),
+            Self::Quotients(store) => store.grow(slots),
+            Self::Texts(store) => store.grow(slots),
+        }
+    }
+    /// A slot's state over cells, `None` if it took nothing in; the state is gone then.
+    pub(crate) fn take_cells(&mut self, slot: usize, texts: &Texts) -> Option<AnyPartial> {
+        match self {
+            Self::Count(counts) => {
+                let count = std::mem::take(counts.get_mut(slot)?);
+                Partial::<i128>::into_cells(count, Cell::Number)
+            }
+            Self::Numbers(store) => store.take_cells(slot, texts),
+            Self::Quotients(store) => store.take_cells(slot, texts),
+            Self::Texts(store) => store.take_cells(slot, texts),
+        }
+    }
+
+    /// Forgets all slots.
+    pub(crate) fn clear(&mut self) {
+        match self {
+            Self::Count(counts) => counts.clear(),
+            Self::Numbers(store) => store.clear(),
+            Self::Quotients(store) => store.clear(),
+            Self::Texts(store) => store.clear(),
         }
     }
 }

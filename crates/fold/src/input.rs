@@ -1,4 +1,4 @@
-use super::BatchPlan;
+use crate::FoldPlan;
 use crate::column::Rows;
 use crate::partial::Stamp;
 use crate::{Error, Result};
@@ -9,24 +9,24 @@ use taghouse_model::TimestampMs;
 
 /// A batch of events with the columns that a plan asks for.
 pub struct EventBatch<'a> {
-    pub(super) rows: Rows<'a>,
-    pub(super) events: &'a StringArray,
-    pub(super) stamps: Stamps<'a>,
-    pub(super) len: usize,
+    pub(crate) rows: Rows<'a>,
+    pub(crate) events: &'a StringArray,
+    pub(crate) stamps: Stamps<'a>,
+    pub(crate) len: usize,
 }
 
 /// Times and message ids.
-pub(super) struct Stamps<'a> {
+pub(crate) struct Stamps<'a> {
     times: &'a TimestampMicrosecondArray,
     message_ids: Option<&'a StringArray>,
 }
 
 impl Stamps<'_> {
-    pub(super) fn time_ms(&self, row: u32) -> TimestampMs {
+    pub(crate) fn time_ms(&self, row: u32) -> TimestampMs {
         self.times.value(row as usize).div_euclid(1000)
     }
 
-    pub(super) fn stamp(&self, row: u32) -> Stamp<'_> {
+    pub(crate) fn stamp(&self, row: u32) -> Stamp<'_> {
         Stamp {
             time_ms: self.time_ms(row),
             message_id: self.message_ids.map_or("", |ids| ids.value(row as usize)),
@@ -40,7 +40,7 @@ impl<'a> EventBatch<'a> {
     /// # Errors
     /// [`Error::Missing`] without `event`, `time` or (where order matters) `message_id`;
     /// [`Error::Column`] for another type than defined.
-    pub fn new(plan: &'a BatchPlan, batch: &'a RecordBatch) -> Result<Self> {
+    pub fn new(plan: &'a FoldPlan, batch: &'a RecordBatch) -> Result<Self> {
         let events = text(batch, "event")?;
         let message_ids = if plan.is_ordered() { Some(text(batch, "message_id")?) } else { None };
         let stamps = Stamps { times: time(batch)?, message_ids };
@@ -51,20 +51,20 @@ impl<'a> EventBatch<'a> {
     }
 }
 
-pub(super) fn text<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a StringArray> {
+pub(crate) fn text<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a StringArray> {
     batch
         .column_by_name(name)
         .and_then(|c| c.as_string_opt())
         .ok_or_else(|| Error::Missing(name.to_owned()))
 }
 
-pub(super) fn time(batch: &RecordBatch) -> Result<&TimestampMicrosecondArray> {
+pub(crate) fn time(batch: &RecordBatch) -> Result<&TimestampMicrosecondArray> {
     let column =
         batch.column_by_name("time").and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
     column.ok_or_else(|| Error::Missing("time".to_owned()))
 }
 
-pub(super) fn stamps<'a>(
+pub(crate) fn stamps<'a>(
     times: &'a TimestampMicrosecondArray,
     message_ids: &'a StringArray,
 ) -> Stamps<'a> {
