@@ -237,6 +237,7 @@ async fn a_tag_that_is_not_produced_yet_is_said_to_be_that() {
         name: name.clone(),
         description: None,
         value_type: taghouse_model::ValueType::Int,
+        mode: taghouse_rules::TagMode::Batch,
         kind,
     };
     shop.definitions.tags.insert(name, tag);

@@ -39,8 +39,29 @@ pub struct TagDefinition {
     pub description: Option<String>,
     /// The type of its values.
     pub value_type: ValueType,
+    /// What keeps its values current.
+    pub mode: TagMode,
     /// How it is computed.
     pub kind: TagKind,
+}
+
+/// What keeps a tag's values current.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TagMode {
+    /// Productions.
+    #[default]
+    Batch,
+    /// The stream alone.
+    Stream,
+    /// The stream; productions write its table too.
+    Both,
+}
+
+impl TagMode {
+    /// Whether the stream keeps it current.
+    pub fn is_live(self) -> bool {
+        self != Self::Batch
+    }
 }
 
 /// How a tag is computed. `state`, `sequence` and `import` come with the stream.

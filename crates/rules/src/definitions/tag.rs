@@ -6,9 +6,9 @@ use super::{
 use crate::check::{Naming, Scope, check_scalar, described, listed};
 use crate::coerce::coerce;
 use crate::parse::is_value;
-use crate::raw::tag::{RawCohort, RawPrecision, RawTag, RawTagType, RawValue};
+use crate::raw::tag::{RawCohort, RawMode, RawPrecision, RawTag, RawTagType, RawValue};
 use crate::{
-    CohortRule, Document, Error, Expression, Kind, Literal, Predicate, TagDefinition, TagKind,
+    CohortRule, Document, Error, Expression, Kind, Literal, Predicate, TagDefinition, TagKind, TagMode,
     parse_scalar, suggest,
 };
 use rust_decimal::Decimal;
@@ -39,13 +39,44 @@ pub(super) fn check(
         let name = name_of(document, errors);
         let found = Reader { document, raw: &raw, inputs, types: &types, errors }.kind();
         if let (Some(name), Some((value_type, kind))) = (name, found) {
-            tags.push(TagDefinition { name, description: raw.description, value_type, kind });
+            let mode = match raw.mode {
+                None | Some(RawMode::Batch) => TagMode::Batch,
+                Some(RawMode::Stream) => TagMode::Stream,
+                Some(RawMode::Both) => TagMode::Both,
+            };
+            let description = raw.description;
+            tags.push(TagDefinition { name, description, value_type, mode, kind });
         }
     }
     let tags = kept(tags);
+    for document in documents.iter().filter(|document| document.kind == Kind::Tag) {
+        if let Some(tag) = tags.get(document.name.as_str())
+            && let Some(problem) = unfit_for_stream(tag, &tags)
+        {
+            errors.push(document.error("/mode", problem));
+        }
+    }
     let needs = tags.iter().map(|(name, tag)| (name.clone(), tag.kind.tags())).collect();
     refuse_circles(documents, Kind::Tag, &needs, "", errors);
     tags
+}
+
+/// Why the stream cannot keep the tag current, if it is to.
+fn unfit_for_stream(tag: &TagDefinition, tags: &BTreeMap<Name, TagDefinition>) -> Option<String> {
+    if !tag.mode.is_live() {
+        return None;
+    }
+    if matches!(tag.kind, TagKind::Sql { .. }) {
+        return Some(
+            "an `sql` tag is computed by productions only: leave `mode` out, or write it as an aggregate"
+                .to_owned(),
+        );
+    }
+    let inputs = tag.kind.tags();
+    let batch = inputs.iter().find(|input| tags.get(*input).is_some_and(|i| !i.mode.is_live()))?;
+    Some(format!(
+        "it is computed from `{batch}`, which productions keep: give that `mode: stream` or `mode: both` too"
+    ))
 }
 
 /// The type that a tag is meant to have, where its scale is wrong.

@@ -31,6 +31,9 @@ pub(crate) struct RawTag {
     /// For `date`: whole days, or instants. Default: day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) precision: Option<RawPrecision>,
+    /// What keeps its values current. Default: batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mode: Option<RawMode>,
     /// A function over the user's events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) aggregate: Option<RawAggregate>,
@@ -49,6 +52,19 @@ pub(crate) struct RawTag {
     /// `all_events` and `all_attributes` hold those of all times.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) sql: Option<String>,
+}
+
+/// What keeps a tag's values current.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawMode {
+    /// Productions: its values are those of the last one.
+    Batch,
+    /// The stream: an event changes its user's value within a second, and so does time alone.
+    /// Productions leave it out.
+    Stream,
+    /// The stream; productions write its table of each day too.
+    Both,
 }
 
 /// The kind of a tag's document.
