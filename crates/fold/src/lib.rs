@@ -17,6 +17,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod attribute;
+mod attribute_fold;
 mod batch;
 mod cell;
 mod column;
@@ -39,6 +40,7 @@ mod tile_fold;
 mod units;
 
 pub use attribute::parse_attribute;
+pub use attribute_fold::{AttributeFold, AttributeRow};
 pub use batch::{
     AttributeBatch, AttributePlan, BatchAttributes, BatchFold, BatchPlan, Skipped, TagValues,
 };

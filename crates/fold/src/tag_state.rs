@@ -122,6 +122,26 @@ impl TagFold<'_> {
         Ok(self.tag.spec.outcome(finished, Cell::clone))
     }
 
+    /// Shows every as-of time after the given one at which a tile of the state comes into the
+    /// window or leaves it.
+    ///
+    /// # Errors
+    /// As [`TagFold::merge`].
+    pub fn changes(
+        &self,
+        state: &[u8],
+        as_of_ms: TimestampMs,
+        mut see: impl FnMut(TimestampMs),
+    ) -> Result<()> {
+        let span = &self.tag.span;
+        let mut tiles = TileBytes::new(self.tag.spec.form(), state);
+        while let Some(TileSlice { tile, .. }) = tiles.next()? {
+            let moments = [span.comes(tile), span.leaves(tile)];
+            moments.into_iter().flatten().filter(|at_ms| *at_ms > as_of_ms).for_each(&mut see);
+        }
+        Ok(())
+    }
+
     /// The first as-of time after the given one at which a tile with events comes into the window
     /// or leaves it, so that the value may change without any event; `None` if there is none.
     ///

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use arrow::record_batch::RecordBatch;
 use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
-use taghouse_fold::{AggregateFold, AggregateState, Calendar, EventRow, Fold, Outcome, SkipReason};
+use std::sync::Arc;
+use taghouse_fold::{Calendar, ColumnBuilder, EventBatch, FoldPlan, Outcome, SkipReason, TileFold};
 use taghouse_model::{Value, ValueType};
 use taghouse_rules::{Aggregate, AggregateFunction, MAX_SET_VALUES, Window, parse_scalar};
 
@@ -18,11 +20,11 @@ fn types(name: &str) -> Option<ValueType> {
     }
 }
 
-fn fold(
+fn plan(
     function: AggregateFunction,
     value: &str,
     tag_type: ValueType,
-) -> taghouse_fold::Result<AggregateFold> {
+) -> taghouse_fold::Result<Arc<FoldPlan>> {
     let (scalar, _) = parse_scalar(value).unwrap().check(&types, &TimeZone::UTC).unwrap();
     let aggregate = Aggregate {
         function,
@@ -31,7 +33,34 @@ fn fold(
         filter: None,
         window: Window::Lifetime,
     };
-    AggregateFold::fixed(&aggregate, tag_type, &types, &Calendar::new(&TimeZone::UTC), 1_000_000)
+    let calendar = Calendar::new(&TimeZone::UTC);
+    FoldPlan::new(&[(&aggregate, tag_type)], &types, &calendar).map(Arc::new)
+}
+
+/// One event for each value of the property, in this order.
+fn batch(property: &str, values: &[Value], time_ms: impl Fn(i64) -> i64) -> RecordBatch {
+    let rows = 0..values.len() as i64;
+    let column = |ty, of: &dyn Fn(i64) -> Value| {
+        let mut builder = ColumnBuilder::new(ty);
+        rows.clone().for_each(|row| builder.push(Some(&of(row))));
+        builder.finish()
+    };
+    let columns = [
+        ("event", column(ValueType::Text, &|_| Value::text("e"))),
+        ("time", column(ValueType::Time, &|row| Value::Time(time_ms(row)))),
+        ("message_id", column(ValueType::Text, &|_| Value::text("m"))),
+        (property, column(types(property).unwrap(), &|row| values[row as usize].clone())),
+    ];
+    RecordBatch::try_from_iter(columns).unwrap()
+}
+
+/// What a tag comes to, from its state.
+fn state_outcome(plan: &Arc<FoldPlan>, batch: &RecordBatch) -> Outcome {
+    let mut fold = TileFold::new(plan.clone());
+    let rows: Vec<u32> = (0..batch.num_rows() as u32).collect();
+    fold.step_batch(&EventBatch::new(plan, batch).unwrap(), &rows, &vec![0; rows.len()]);
+    let state = fold.take()[0].iter().next().map(|(_, state)| state.to_vec()).unwrap_or_default();
+    plan.tag(0).outcome(&state, 1_000_000).unwrap()
 }
 
 fn outcome(
@@ -41,16 +70,8 @@ fn outcome(
     property: &str,
     values: &[Value],
 ) -> Outcome {
-    let fold = fold(function, value, tag_type).unwrap();
-    let mut state = AggregateState::default();
-    for (i, value) in (0..).zip(values) {
-        let properties = |name: &str| (name == property).then(|| value.clone());
-        fold.step(
-            &mut state,
-            &EventRow { event: "e", time_ms: i, message_id: "m", properties: &properties },
-        );
-    }
-    fold.outcome(&state, 1_000_000)
+    let plan = plan(function, value, tag_type).unwrap();
+    state_outcome(&plan, &batch(property, values, |row| row))
 }
 
 #[test]
@@ -180,17 +201,9 @@ fn long_texts_are_left_out_and_sets_keep_the_smallest() {
 
 #[test]
 fn one_message_twice_with_two_values_has_one_answer_in_any_order() {
-    let fold = fold(AggregateFunction::Last, "t", ValueType::Text).unwrap();
+    let plan = plan(AggregateFunction::Last, "t", ValueType::Text).unwrap();
     let value = |texts: [&str; 2]| {
-        let mut state = AggregateState::default();
-        for text in texts {
-            let properties = |_: &str| Some(Value::text(text));
-            fold.step(
-                &mut state,
-                &EventRow { event: "e", time_ms: 1, message_id: "m", properties: &properties },
-            );
-        }
-        fold.value(&state, 1_000_000)
+        state_outcome(&plan, &batch("t", &texts.map(Value::text), |_| 1)).value()
     };
     assert_eq!(value(["a", "b"]), Some(Value::text("b")));
     assert_eq!(value(["b", "a"]), Some(Value::text("b")));
@@ -198,9 +211,9 @@ fn one_message_twice_with_two_values_has_one_answer_in_any_order() {
 
 #[test]
 fn functions_that_do_not_go_with_the_value_are_refused() {
-    assert!(fold(AggregateFunction::Sum, "t", ValueType::Int).is_err());
-    assert!(fold(AggregateFunction::Avg, "time", ValueType::Int).is_err());
-    assert!(fold(AggregateFunction::Sum, "n", ValueType::Int).is_ok());
+    assert!(plan(AggregateFunction::Sum, "t", ValueType::Int).is_err());
+    assert!(plan(AggregateFunction::Avg, "time", ValueType::Int).is_err());
+    assert!(plan(AggregateFunction::Sum, "n", ValueType::Int).is_ok());
 }
 
 #[test]

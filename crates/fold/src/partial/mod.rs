@@ -12,7 +12,7 @@ mod quotients;
 mod sum;
 
 pub(crate) use any::{AnyPartial, PartialForm};
-pub(crate) use bytes::{CellKind, put, put_signed, take, take_signed};
+pub(crate) use bytes::{CellKind, put, put_bytes, put_signed, take, take_signed, take_text};
 pub(crate) use count::Count;
 pub(crate) use edge::Edge;
 pub(crate) use extreme::Extreme;
