@@ -16,6 +16,12 @@ impl DeletionWatch {
         self.0.lock().contains(id)
     }
 
+    /// The ids deleted since the watch began, or since the last call of this; they are watched no
+    /// more.
+    pub fn take(&self) -> HashSet<String> {
+        std::mem::take(&mut self.0.lock())
+    }
+
     /// Whether nobody was deleted since.
     pub fn is_empty(&self) -> bool {
         self.0.lock().is_empty()

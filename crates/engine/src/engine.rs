@@ -12,6 +12,7 @@ use taghouse_log::EventLog;
 use taghouse_model::{AppId, Clock, Entropy};
 use taghouse_produce::Producer;
 use taghouse_schedule::Scheduler;
+use taghouse_stream::Stream;
 use taghouse_users::Users;
 use tokio::runtime::Handle;
 
@@ -39,6 +40,8 @@ pub struct Engine {
     pub files: Arc<FileIngest>,
     /// The log into the lake.
     pub landing: Arc<Landing>,
+    /// Live tags.
+    pub stream: Arc<Stream>,
     /// The clock that all times come from.
     pub clock: Arc<dyn Clock>,
     /// Randomness for secrets and message ids.

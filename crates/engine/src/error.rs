@@ -150,6 +150,9 @@ pub enum Error {
     /// Of the users.
     #[error(transparent)]
     Users(#[from] taghouse_users::Error),
+    /// Of the stream.
+    #[error(transparent)]
+    Stream(#[from] taghouse_stream::Error),
     /// Of a backup.
     #[error(transparent)]
     Backup(#[from] taghouse_backup::Error),
@@ -195,6 +198,7 @@ impl Error {
             Self::Produce(e) => e.kind(),
             Self::Schedule(e) => e.kind(),
             Self::Users(e) => e.kind(),
+            Self::Stream(e) => e.kind(),
             Self::Backup(e) => e.kind(),
         }
     }

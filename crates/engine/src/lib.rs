@@ -16,6 +16,7 @@ mod memory;
 mod production;
 mod reports;
 mod rounds;
+mod streaming;
 mod trail;
 mod upkeep;
 

@@ -2,6 +2,7 @@
 //! between them is made here.
 
 use crate::clock_text::local;
+use crate::streaming::has_live_tags;
 use crate::{Engine, Error, Result, named, reports};
 use async_trait::async_trait;
 use futures::FutureExt;
@@ -13,9 +14,11 @@ use taghouse_model::{Name, TimestampMs};
 use taghouse_produce::{ProducedTag, SkipReason};
 use taghouse_rules::{CrowdDefinition, Definitions};
 use taghouse_schedule::{Progress, RunHandle, Task, TaskError};
+use taghouse_wire::TaskResult;
 
 const PRODUCE: &str = "produce";
 const LAND: &str = "land";
+const LIVE: &str = "live tags";
 
 /// What to produce.
 #[derive(Debug, Clone)]
@@ -98,6 +101,10 @@ fn tasks(
 ) -> Vec<Box<dyn Task>> {
     let produce = ProduceTask { place: place.clone(), as_of_ms, only };
     let mut tasks: Vec<Box<dyn Task>> = vec![Box::new(LandTask(place.clone())), Box::new(produce)];
+    let live = has_live_tags(&place.definitions);
+    if live {
+        tasks.push(Box::new(LiveTask(place.clone())));
+    }
     let running: BTreeSet<Name> = crowds.iter().map(|crowd| crowd.name.clone()).collect();
     for crowd in crowds {
         let others = crowd
@@ -106,7 +113,8 @@ fn tasks(
             .into_iter()
             .filter(|other| running.contains(*other))
             .map(crowd_task);
-        let after = std::iter::once(PRODUCE.to_owned()).chain(others).collect();
+        let tags = std::iter::once(PRODUCE).chain(live.then_some(LIVE)).map(str::to_owned);
+        let after = tags.chain(others).collect();
         tasks.push(Box::new(CrowdTask { place: place.clone(), crowd, after }));
     }
     tasks
@@ -156,6 +164,27 @@ impl Task for LandTask {
         // Dropped by a cancel this waits no more, and the landing ends by itself.
         let landed = engine.land(&definitions.app.id, &progress.cancel()).await?;
         reports::result(&reports::landed(&landed))
+    }
+}
+
+/// The live tags' values, which crowds are computed from too.
+struct LiveTask(Place);
+
+#[async_trait]
+impl Task for LiveTask {
+    fn name(&self) -> String {
+        LIVE.to_owned()
+    }
+
+    fn after(&self) -> Vec<String> {
+        vec![PRODUCE.to_owned()]
+    }
+
+    async fn run(&mut self, _: &Progress) -> std::result::Result<Value, TaskError> {
+        let Place { engine, definitions } = &self.0;
+        engine.live_tags_settled(definitions).await?;
+        let report = engine.live_tags(definitions).await;
+        report.map_or(Ok(Value::Null), |report| reports::result(&TaskResult::Live(report)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the tasks of runs leave behind, as it is kept and shown.
 
 use crate::clock_text::local;
+use jiff::tz::TimeZone;
 use serde_json::Value;
 use std::time::Instant;
 use taghouse_crowd::CrowdVersion;
@@ -9,9 +10,10 @@ use taghouse_model::ErrorKind;
 use taghouse_produce::{Produced, ProducedTag};
 use taghouse_rules::Definitions;
 use taghouse_schedule::TaskError;
+use taghouse_stream::Status;
 use taghouse_users::Compacted;
 use taghouse_wire::{
-    CompactReport, CrowdReport, IngestReport, LandReport, ProduceReport, ProducedTagBody,
+    CompactReport, CrowdReport, IngestReport, LandReport, LiveReport, ProduceReport, ProducedTagBody,
     RefusedFile, TaskResult,
 };
 
@@ -47,6 +49,22 @@ pub(crate) fn ingested(report: &taghouse_ingest::IngestReport) -> TaskResult {
         batches: report.batches,
         elapsed_ms: report.elapsed_ms,
     })
+}
+
+pub(crate) fn live_tags(status: &Status, zone: &TimeZone) -> LiveReport {
+    LiveReport {
+        live_tags: status.tags as u64,
+        current_as_of: status.now_ms.map(|now_ms| local(now_ms, zone)),
+        position: status.position,
+        saved_position: status.saved_position,
+        computing: status.computing,
+        problem: status.problem.clone(),
+        live_users: status.users,
+        state_bytes: status.state_bytes,
+        memory_bytes: status.memory_bytes,
+        timers: status.timers,
+        values: status.values,
+    }
 }
 
 pub(crate) fn landed(landed: &Landed) -> TaskResult {

@@ -20,6 +20,9 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(60);
 /// How often it is looked whether live calls are to land.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// How often live tags are shown what has come.
+const FOLLOW_EVERY: Duration = Duration::from_millis(100);
+
 /// Makes the work of one round.
 pub type Round = Box<dyn FnMut() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
@@ -56,6 +59,9 @@ impl Rounds {
         let (of, ending) = (engine.clone(), stop.clone());
         let land: Round = Box::new(move || Box::pin(land(of.clone(), trigger, ending.clone())));
         rounds.spawn("landing", LOOK_EVERY.min(pace.land_every / 4), land);
+        let (of, ending) = (engine.clone(), stop.clone());
+        let follow: Round = Box::new(move || Box::pin(follow(of.clone(), ending.clone())));
+        rounds.spawn("live tags", FOLLOW_EVERY, follow);
         let of = engine.clone();
         rounds.tidy("tidying", Box::new(move || Box::pin(tidy(of.clone()))));
         // One that is broken off has changed nothing, so nobody waits for it.
@@ -87,6 +93,16 @@ async fn land(engine: Arc<Engine>, trigger: LandingTrigger, stop: CancellationTo
         tracing::error!(
             detail = error.to_string(),
             "the apps whose calls are to land are not known; it is tried again"
+        );
+    }
+}
+
+/// Shows live tags what has come. What fails is tried again.
+async fn follow(engine: Arc<Engine>, stop: CancellationToken) {
+    if let Err(error) = engine.follow(&stop).await {
+        tracing::error!(
+            detail = error.to_string(),
+            "the apps whose tags are live are not known; it is tried again"
         );
     }
 }

@@ -39,7 +39,7 @@ pub use live::{
     Changes, Column, Deleted, Deletions, LiveOptions, Op, Pin, TagChange, TagChanges, TagView,
 };
 pub use load::{Feeder, LoadOptions, LoadedSegment, Loader, TagId, join};
-pub use number::value_of_units;
+pub use number::{units_of_value, value_of_units};
 pub use publish::{LoadedTag, Publication, TagPublication};
 pub use segment::Segment;
 pub use snapshot::Snapshot;

@@ -33,6 +33,16 @@ pub fn value_of_units(units: i128, ty: ValueType) -> Option<Value> {
     }
 }
 
+/// A value in units of its type, as [`crate::Column::Numbers`] takes them: a bool is 0 or 1.
+/// `None` for texts and sets, a value of another type, and a decimal whose units take more than
+/// 64 bits.
+pub fn units_of_value(value: &Value, ty: ValueType) -> Option<i64> {
+    match (value, ty) {
+        (Value::Bool(value), ValueType::Bool) => Some(i64::from(*value)),
+        _ => i64::try_from(units_of(value, ty)?).ok(),
+    }
+}
+
 /// A literal in units of a tag's type, which may lie between two of them or beyond what a tag
 /// holds.
 pub(crate) struct Units {

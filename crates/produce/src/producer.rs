@@ -203,11 +203,17 @@ impl Producer {
             (Vec::with_capacity(outputs.len() + 1), Vec::with_capacity(outputs.len()));
         for (tag, output) in outputs {
             tables.push((layout::tag(&tag.name, tag.value_type), output.rows));
-            segments.push((tag, output.segment));
+            if !tag.mode.is_live() {
+                segments.push((tag, output.segment));
+            }
         }
         if selection.complete {
-            let types =
-                selection.computed.iter().map(|tag| (tag.name.clone(), tag.value_type)).collect();
+            let types = selection
+                .computed
+                .iter()
+                .filter(|tag| selection.published.contains(&tag.name))
+                .map(|tag| (tag.name.clone(), tag.value_type))
+                .collect();
             let order = roster.clone();
             tables.push(blocking(move || wide_rows(&types, columns, &order, as_of_ms)).await?);
         }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 use taghouse_model::Name;
-use taghouse_rules::{Definitions, Expression, TagDefinition, TagKind};
+use taghouse_rules::{Definitions, Expression, TagDefinition, TagKind, TagMode};
 
 /// Tags in order of dependency.
 pub(crate) struct Selection<'a> {
     /// All tags to compute: the published ones and what they are computed from.
     pub(crate) computed: Vec<&'a TagDefinition>,
-    /// Those whose values are written and published.
+    /// Those whose values are written, and published unless the stream keeps them current.
     pub(crate) published: BTreeSet<Name>,
     /// Whether these are all tags of the app.
     pub(crate) complete: bool,
@@ -18,11 +18,11 @@ impl<'a> Selection<'a> {
     /// All tags, or those named with all that is computed from them.
     pub(crate) fn new(definitions: &'a Definitions, only: Option<&[Name]>) -> Self {
         let order = definitions.tag_order();
-        let Some(only) = only else {
-            let computed = order.iter().filter_map(|name| definitions.tags.get(name)).collect();
-            return Self { computed, published: order.into_iter().collect(), complete: true };
+        let complete = only.is_none();
+        let mut published: BTreeSet<Name> = match only {
+            Some(only) => only.iter().cloned().collect(),
+            None => order.iter().cloned().collect(),
         };
-        let mut published: BTreeSet<Name> = only.iter().cloned().collect();
         for name in &order {
             if definitions.tags.get(name).is_some_and(|tag| {
                 inputs(tag).iter().any(|input| published.contains(input.as_str()))
@@ -30,6 +30,10 @@ impl<'a> Selection<'a> {
                 published.insert(name.clone());
             }
         }
+        // What the stream alone keeps is computed only where others are computed from it.
+        published.retain(|name| {
+            definitions.tags.get(name).is_some_and(|tag| tag.mode != TagMode::Stream)
+        });
         let mut needed = published.clone();
         for name in order.iter().rev().filter(|name| published.contains(*name)) {
             add_inputs(definitions, name, &mut needed);
@@ -39,7 +43,7 @@ impl<'a> Selection<'a> {
             .filter(|name| needed.contains(*name))
             .filter_map(|name| definitions.tags.get(name))
             .collect();
-        Self { computed, published, complete: false }
+        Self { computed, published, complete }
     }
 }
 

@@ -34,11 +34,15 @@ use taghouse_log::{EmbeddedLog, EventLog};
 use taghouse_model::{Clock, Entropy};
 use taghouse_produce::Producer;
 use taghouse_schedule::Scheduler;
+use taghouse_stream::Stream;
 use taghouse_users::Users;
 use tokio::runtime::Handle;
 
 /// How soon it is noticed that another process has published, where several share a catalog.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+
+/// Bytes of live tags' states that an app keeps in memory.
+const STATES_BYTES: u64 = 256 << 20;
 
 /// Where the crates find their parts of a data folder.
 pub(crate) struct Places {
@@ -165,7 +169,7 @@ async fn rooms(places: Places, options: Options<'_>, place: Option<&Place>) -> R
     );
     let dictionary = Arc::new(Dictionary::open(&places.dictionary)?);
     let crowds = Arc::new(Crowds::new(
-        store,
+        store.clone(),
         catalog.clone(),
         index.clone(),
         dictionary.clone(),
@@ -184,6 +188,16 @@ async fn rooms(places: Places, options: Options<'_>, place: Option<&Place>) -> R
     scheduler.recover().await?;
     let landing =
         Arc::new(Landing::new(catalog.clone(), lake.clone(), log.clone(), ids, clock.clone()));
+    let stream = Arc::new(Stream::new(taghouse_stream::Parts {
+        catalog: catalog.clone(),
+        lake: lake.clone(),
+        index: index.clone(),
+        users: users.clone(),
+        objects: store.clone(),
+        clock: clock.clone(),
+        budget_bytes: STATES_BYTES,
+    }));
+    landing.follow(stream.clone());
     let backup = Backup::new(taghouse_backup::Parts {
         catalog: catalog.clone(),
         lake: lake.clone(),
@@ -219,6 +233,7 @@ async fn rooms(places: Places, options: Options<'_>, place: Option<&Place>) -> R
         dictionary,
         crowds,
         users,
+        stream,
         scheduler,
         clock,
         entropy,

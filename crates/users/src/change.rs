@@ -1,5 +1,6 @@
 use crate::delete::deleted_of;
 use crate::nearest;
+use crate::share::Assigned;
 use crate::users::off_thread;
 use crate::{Error, MAX_CHANGES, Op, Result, Users};
 use std::collections::{BTreeSet, HashSet};
@@ -116,31 +117,15 @@ impl Users {
 
     /// The changes by ordinals; new users get theirs.
     async fn numbered(&self, app: &AppId, changes: &Arc<Vec<UserChange>>) -> Result<Numbered> {
-        let (dictionary, owner, changes) = (self.dictionary.clone(), app.clone(), changes.clone());
-        let deletions = self.index.deletions(app).await?;
-        off_thread(move || {
-            let ids: Vec<&str> = changes.iter().map(|change| change.user.as_str()).collect();
-            let mut ordinals = dictionary.assign(&owner, &ids)?;
-            // Of a deletion that broke off the dictionary knows the user yet, and a change of that
-            // ordinal would never be seen.
-            let gone = deletions.map_or_else(Vec::new, |deletions| {
-                deleted_of(&dictionary, &owner, &deletions, &ordinals)
-            });
-            if !gone.is_empty() {
-                dictionary.delete(&owner, &gone)?;
-                ordinals = dictionary.assign(&owner, &ids)?;
-            }
-            let of = |(ordinal, change): (Ordinal, &UserChange)| TagChange {
-                tag: change.tag.clone(),
-                ordinal,
-                op: change.op.clone(),
-            };
-            Ok(Numbered {
-                generation: dictionary.generation(&owner),
-                points: ordinals.into_iter().zip(changes.iter()).map(of).collect(),
-            })
-        })
-        .await
+        let ids = changes.iter().map(|change| change.user.clone()).collect();
+        let Assigned { generation, ordinals } = self.assigned(app, Arc::new(ids)).await?;
+        let of = |(ordinal, change): (Ordinal, &UserChange)| TagChange {
+            tag: change.tag.clone(),
+            ordinal,
+            op: change.op.clone(),
+        };
+        let points = ordinals.into_iter().zip(changes.iter()).map(of).collect();
+        Ok(Numbered { generation, points })
     }
 
     /// That each of the users is known, and not deleted.
@@ -168,7 +153,7 @@ impl Users {
     }
 
     /// Makes tags known to the index that are defined and were never produced.
-    async fn declare(&self, app: &AppId, generation: u64, tags: &[&TagDefinition]) -> Result<()> {
+    pub(crate) async fn declare(&self, app: &AppId, generation: u64, tags: &[&TagDefinition]) -> Result<()> {
         let snapshot = self.index.snapshot(app).await?;
         let unknown = |tag: &&&TagDefinition| {
             snapshot.as_ref().is_none_or(|snapshot| snapshot.info(tag.name.as_str()).is_none())

@@ -21,6 +21,7 @@ mod delete;
 mod error;
 mod journal;
 mod nearest;
+mod share;
 mod users;
 
 pub use change::{Changed, Strangers, UserChange};
@@ -28,4 +29,5 @@ pub use compact::Compacted;
 pub use delete::{Receipt, ReceiptTag};
 pub use error::{Error, Result};
 pub use taghouse_index::Op;
+pub use share::{Assigned, SharedUsers};
 pub use users::{HeldUsers, MAX_CHANGES, MAX_DELETED, Tidied, Users};

@@ -17,6 +17,36 @@ pub enum TaskResult {
     Crowd(CrowdReport),
     /// Of `compact`.
     Compact(CompactReport),
+    /// Of `live tags`, in a production of an app that has some.
+    Live(LiveReport),
+}
+
+/// How the live tags of an app stand.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct LiveReport {
+    /// How many tags the stream keeps current.
+    pub live_tags: u64,
+    /// The instant that their values are as of, ISO 8601 with the app's offset.
+    pub current_as_of: Option<String>,
+    /// The position in the log of calls up to which everything is in the values; `null` while the
+    /// states are computed from the lake for the first time.
+    pub position: Option<u64>,
+    /// The position that the last checkpoint holds.
+    pub saved_position: Option<u64>,
+    /// Whether states are being computed from the lake.
+    pub computing: bool,
+    /// Why the states had to be computed from the lake, the last time.
+    pub problem: Option<String>,
+    /// How many users have been seen.
+    pub live_users: u64,
+    /// Bytes of the stored states.
+    pub state_bytes: u64,
+    /// Bytes of states in memory.
+    pub memory_bytes: u64,
+    /// Values that will change by time alone.
+    pub timers: u64,
+    /// Values that changed since the process began.
+    pub values: u64,
 }
 
 /// What came of files.

@@ -1,0 +1,155 @@
+//! Live tags that are computed from others: what a step changes of them.
+
+use crate::Result;
+use crate::emission::NewValue;
+use crate::plan::{Derived, LiveKind};
+use crate::state::{AppState, Changed, ChangedTags};
+use arrow::array::ArrayRef;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use taghouse_fold::{ColumnBuilder, ColumnReader};
+use taghouse_model::{Ordinal, Value, ValueType};
+
+/// Values of one tag, one for each user at hand.
+struct Column {
+    /// `None` where the value before is not known.
+    before: Vec<Option<Option<Value>>>,
+    now: Vec<Option<Value>>,
+}
+
+impl AppState {
+    /// Adds the derived tags that change with these. `fresh`: users who were not seen before, and
+    /// have a value of every derived tag that gives one without its inputs.
+    ///
+    /// # Errors
+    /// Of the object store and the fold.
+    pub(crate) async fn derive(
+        &mut self,
+        changed: &mut ChangedTags,
+        fresh: &[Ordinal],
+    ) -> Result<()> {
+        let needed = self.needed(changed, !fresh.is_empty());
+        if needed.derived.is_empty() {
+            return Ok(());
+        }
+        let fresh: BTreeSet<Ordinal> = fresh.iter().copied().collect();
+        let changing = changed.values().flatten().map(|changed| changed.now.ordinal);
+        let users: BTreeSet<Ordinal> = changing.chain(fresh.iter().copied()).collect();
+        let users: Vec<Ordinal> = users.into_iter().collect();
+        let mut columns: BTreeMap<usize, Column> = BTreeMap::new();
+        for tag in needed.inputs {
+            let now = self.values(tag, &users).await?;
+            let mut before = before(&users, &now, changed.get(&tag));
+            for (before, _) in
+                before.iter_mut().zip(&users).filter(|(_, user)| fresh.contains(*user))
+            {
+                *before = None;
+            }
+            columns.insert(tag, Column { before, now });
+        }
+        for tag in needed.derived {
+            let LiveKind::Derived(derived) = &self.plan.tags[tag].kind else { continue };
+            let value_type = self.plan.tags[tag].value_type;
+            let types: Vec<ValueType> =
+                derived.inputs.iter().map(|(_, at)| self.plan.tags[*at].value_type).collect();
+            let column = compute(derived, value_type, &types, &columns, users.len())?;
+            let new = column.before.iter().zip(&column.now).zip(&users);
+            let of_tag: Vec<Changed> = new
+                .filter(|((before, now), _)| before.as_ref() != Some(*now))
+                .map(|((before, now), ordinal)| Changed {
+                    before: before.clone(),
+                    now: NewValue { ordinal: *ordinal, value: now.clone() },
+                })
+                .collect();
+            columns.insert(tag, column);
+            if !of_tag.is_empty() {
+                changed.insert(tag, of_tag);
+            }
+        }
+        Ok(())
+    }
+
+    /// All derived tags that depend on what changed, and the tags with states that those need.
+    fn needed(&self, changed: &ChangedTags, all: bool) -> Needed {
+        let mut touched: BTreeSet<usize> = changed.keys().copied().collect();
+        let mut derived = Vec::new();
+        for (number, tag) in self.plan.tags.iter().enumerate() {
+            if let LiveKind::Derived(kind) = &tag.kind
+                && (all || kind.inputs.iter().any(|(_, input)| touched.contains(input)))
+            {
+                touched.insert(number);
+                derived.push(number);
+            }
+        }
+        // What they need that is derived and did not change is computed too.
+        let mut wanted: BTreeSet<usize> = derived.iter().copied().collect();
+        for number in (0..self.plan.tags.len()).rev() {
+            if let LiveKind::Derived(kind) = &self.plan.tags[number].kind
+                && wanted.contains(&number)
+            {
+                wanted.extend(kind.inputs.iter().map(|(_, input)| *input));
+            }
+        }
+        let states = self.plan.with_states();
+        let (inputs, derived) = wanted.into_iter().partition(|number| *number < states);
+        Needed { inputs, derived }
+    }
+}
+
+struct Needed {
+    inputs: Vec<usize>,
+    /// In the order of dependency.
+    derived: Vec<usize>,
+}
+
+/// The values before a step: those of now, but for the users whose value changed.
+fn before(
+    users: &[Ordinal],
+    now: &[Option<Value>],
+    changed: Option<&Vec<Changed>>,
+) -> Vec<Option<Option<Value>>> {
+    let known: HashMap<Ordinal, &Option<Option<Value>>> = changed
+        .into_iter()
+        .flatten()
+        .map(|changed| (changed.now.ordinal, &changed.before))
+        .collect();
+    let of_user = |(user, now): (&Ordinal, &Option<Value>)| match known.get(user) {
+        Some(before) => (*before).clone(),
+        None => Some(now.clone()),
+    };
+    users.iter().zip(now).map(of_user).collect()
+}
+
+fn compute(
+    derived: &Derived,
+    value_type: ValueType,
+    types: &[ValueType],
+    columns: &BTreeMap<usize, Column>,
+    users: usize,
+) -> Result<Column> {
+    let arrays = |of: &dyn Fn(&Column, usize) -> Option<Value>| -> Vec<ArrayRef> {
+        let array = |((_, at), ty): (&(String, usize), &ValueType)| {
+            let mut builder = ColumnBuilder::new(*ty);
+            let column = columns.get(at);
+            (0..users).for_each(|row| {
+                builder.push(column.and_then(|column| of(column, row)).as_ref());
+            });
+            builder.finish()
+        };
+        derived.inputs.iter().zip(types).map(array).collect()
+    };
+    let values = |arrays: Vec<ArrayRef>| -> Result<Vec<Option<Value>>> {
+        let place = |name: &str| derived.inputs.iter().position(|(input, _)| input == name);
+        let values = derived.fold.values(0..users, &|name| arrays.get(place(name)?))?;
+        let reader = ColumnReader::new("value", &values.array, value_type)?;
+        Ok((0..users).map(|row| reader.value(row)).collect())
+    };
+    let now = values(arrays(&|column, row| column.now[row].clone()))?;
+    let then = values(arrays(&|column, row| column.before[row].clone().flatten()))?;
+    let known = |row: usize| {
+        let of = |at: &usize| columns.get(at).is_none_or(|column| column.before[row].is_some());
+        derived.inputs.iter().all(|(_, at)| of(at))
+    };
+    let before =
+        then.into_iter().enumerate().map(|(row, value)| known(row).then_some(value)).collect();
+    Ok(Column { before, now })
+}

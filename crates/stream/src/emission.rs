@@ -1,0 +1,96 @@
+//! Values that changed, as changes of the index.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use taghouse_index::{Changes, Column, Op, TagChange, TagChanges, units_of_value};
+use taghouse_model::{Name, Ordinal, Value, ValueType};
+
+/// A user's value of a tag from now on.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct NewValue {
+    pub(crate) ordinal: Ordinal,
+    /// `None`: the user has none any more.
+    pub(crate) value: Option<Value>,
+}
+
+/// Collects the changes of a step.
+pub(crate) struct Emission {
+    changes: Changes,
+    count: u64,
+}
+
+impl Emission {
+    /// Of ordinals of a generation; `fresh` are users that exist from now on.
+    pub(crate) fn new(generation: u64, fresh: &[Ordinal]) -> Self {
+        let users = fresh.to_vec();
+        Self { changes: Changes { generation, users, ..Changes::default() }, count: 0 }
+    }
+
+    /// A tag's new values; each user stands there once.
+    pub(crate) fn add(&mut self, tag: &Name, value_type: ValueType, values: &[NewValue]) {
+        self.count += values.len() as u64;
+        let mut columns = Columns::default();
+        for NewValue { ordinal, value } in values {
+            match value {
+                None => columns.unset.push(*ordinal),
+                Some(Value::Text(text)) => columns.text(*ordinal, text),
+                Some(value) => match units_of_value(value, value_type) {
+                    Some(units) => {
+                        columns.numbered.push(*ordinal);
+                        columns.numbers.push(units);
+                    }
+                    None => self.changes.points.push(TagChange {
+                        tag: tag.clone(),
+                        ordinal: *ordinal,
+                        op: Op::Set(value.clone()),
+                    }),
+                },
+            }
+        }
+        columns.add_to(&mut self.changes, tag);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0 && self.changes.users.is_empty()
+    }
+
+    /// The changes, and how many.
+    pub(crate) fn finish(self) -> (Changes, u64) {
+        (self.changes, self.count)
+    }
+}
+
+#[derive(Default)]
+struct Columns {
+    unset: Vec<Ordinal>,
+    numbered: Vec<Ordinal>,
+    numbers: Vec<i64>,
+    with_text: Vec<Ordinal>,
+    codes: Vec<u32>,
+    texts: Vec<Arc<str>>,
+    known: BTreeMap<Arc<str>, u32>,
+}
+
+impl Columns {
+    fn text(&mut self, ordinal: Ordinal, text: &Arc<str>) {
+        let next = self.texts.len() as u32;
+        let code = *self.known.entry(text.clone()).or_insert(next);
+        if code == next {
+            self.texts.push(text.clone());
+        }
+        self.with_text.push(ordinal);
+        self.codes.push(code);
+    }
+
+    fn add_to(self, changes: &mut Changes, tag: &Name) {
+        let Self { unset, numbered, numbers, with_text, codes, texts, .. } = self;
+        let columns = [
+            (unset, Column::Unset),
+            (numbered, Column::Numbers(numbers)),
+            (with_text, Column::Texts { texts, codes }),
+        ];
+        for (ordinals, column) in columns.into_iter().filter(|(users, _)| !users.is_empty()) {
+            changes.columns.push(TagChanges { tag: tag.clone(), ordinals, column });
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Real time: live tags follow the events of live calls within a tenth of a second, by the fold
+//! that productions use.
+//!
+//! ```text
+//! log ─► landing admits rows ─► fold: what they add, by user and tile ─► states in pages, merged ─► values that changed ─► index
+//!                                                        timers: windows that move by time alone ─┘
+//! ```
+//!
+//! - A state is a pure function of the log up to a position and of what the lake held before: the
+//!   log is trimmed only behind the checkpoint ([`taghouse_ingest::Follower::landing`]). A restart
+//!   opens the checkpoint and takes in what the log holds behind it.
+//! - Values that are shown are whole values, not differences: shown twice they are the same.
+//! - States are kept by tag, in pages of 256 users; pages that change are in memory until the next
+//!   checkpoint, which writes them as one object and moves one pointer.
+//! - A tag that is new, or another than before, has its states computed from the lake while rows go
+//!   on to come ([`Stream::rebuild`]).
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
+
+mod checkpoint;
+mod derive;
+mod emission;
+mod error;
+mod gone;
+mod intake;
+mod page;
+mod plan;
+mod rebuild;
+mod state;
+mod status;
+mod store;
+mod stream;
+mod timers;
+
+pub use error::{Error, Result};
+pub use status::Status;
+pub use stream::{Parts, Stream, Tick};

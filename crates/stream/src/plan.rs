@@ -1,0 +1,144 @@
+//! The live tags of an app, compiled.
+
+use crate::Result;
+use std::sync::Arc;
+use taghouse_fold::{AttributeFold, Calendar, DerivedFold, FoldPlan};
+use taghouse_model::{Name, ValueType};
+use taghouse_rules::{Definitions, TagDefinition, TagKind};
+use xxhash_rust::xxh3::xxh3_128;
+
+/// What the stream computes of an app. A tag's number is its place in `tags`.
+pub(crate) struct StreamPlan {
+    pub(crate) definitions: Arc<Definitions>,
+    pub(crate) fold: Arc<FoldPlan>,
+    /// Those with states first: aggregates in the order of `fold`, then attributes; then derived
+    /// ones, each after its inputs.
+    pub(crate) tags: Vec<LiveTag>,
+    /// What the states depend on: states of another one are of no use.
+    pub(crate) fingerprint: String,
+}
+
+pub(crate) struct LiveTag {
+    pub(crate) name: Name,
+    pub(crate) value_type: ValueType,
+    pub(crate) kind: LiveKind,
+}
+
+pub(crate) enum LiveKind {
+    Aggregate,
+    Attribute { attribute: Name, fold: AttributeFold },
+    Derived(Derived),
+}
+
+pub(crate) struct Derived {
+    pub(crate) fold: DerivedFold,
+    /// The numbers of the tags that it is computed from, with their names.
+    pub(crate) inputs: Vec<(String, usize)>,
+}
+
+impl StreamPlan {
+    /// `None`: the app has no live tags.
+    ///
+    /// # Errors
+    /// Of the fold, for definitions that do not go together.
+    pub(crate) fn new(definitions: &Arc<Definitions>) -> Result<Option<Self>> {
+        let live: Vec<&TagDefinition> = definitions
+            .tag_order()
+            .iter()
+            .filter_map(|name| definitions.tags.get(name))
+            .filter(|tag| tag.mode.is_live())
+            .collect();
+        if live.is_empty() {
+            return Ok(None);
+        }
+        let properties = definitions.properties();
+        let calendar = Calendar::new(&definitions.app.time_zone);
+        let (mut aggregates, mut tags) = (Vec::new(), Vec::new());
+
+        // 1. Aggregates, in an order that does not hang on other definitions.
+        for tag in by_name(&live) {
+            if let TagKind::Aggregate(aggregate) = &tag.kind {
+                aggregates.push((aggregate, tag.value_type));
+                tags.push(LiveTag::new(tag, LiveKind::Aggregate));
+            }
+        }
+        let types = |name: &str| properties.get(name).copied();
+        let fold = Arc::new(FoldPlan::new(&aggregates, &types, &calendar)?);
+
+        // 2. Attributes.
+        for tag in by_name(&live) {
+            if let TagKind::Attribute { attribute } = &tag.kind {
+                let fold = AttributeFold::new(tag.value_type, &calendar);
+                let attribute = attribute.clone();
+                tags.push(LiveTag::new(tag, LiveKind::Attribute { attribute, fold }));
+            }
+        }
+        // 3. What is computed from them, in the order of dependency.
+        for tag in &live {
+            if let Some(fold) = derived(definitions, tag) {
+                let number = |input: &Name| {
+                    let at = tags.iter().position(|tag| tag.name == *input)?;
+                    Some((input.to_string(), at))
+                };
+                let inputs = tag.kind.tags().iter().filter_map(number).collect();
+                tags.push(LiveTag::new(tag, LiveKind::Derived(Derived { fold, inputs })));
+            }
+        }
+        let fingerprint = fingerprint(definitions, &live);
+        let definitions = definitions.clone();
+        Ok(Some(Self { definitions, fold, tags, fingerprint }))
+    }
+
+    /// How many tags have states: the first ones.
+    pub(crate) fn with_states(&self) -> usize {
+        let has_state = |tag: &LiveTag| !matches!(tag.kind, LiveKind::Derived(_));
+        self.tags.iter().take_while(|tag| has_state(tag)).count()
+    }
+
+    /// The definitions of the tags.
+    pub(crate) fn tag_definitions(&self) -> Vec<&TagDefinition> {
+        self.tags.iter().filter_map(|tag| self.definitions.tags.get(&tag.name)).collect()
+    }
+}
+
+impl LiveTag {
+    fn new(tag: &TagDefinition, kind: LiveKind) -> Self {
+        Self { name: tag.name.clone(), value_type: tag.value_type, kind }
+    }
+}
+
+fn by_name<'a>(tags: &[&'a TagDefinition]) -> Vec<&'a TagDefinition> {
+    let mut tags = tags.to_vec();
+    tags.sort_by(|a, b| a.name.cmp(&b.name));
+    tags
+}
+
+fn derived(definitions: &Definitions, tag: &TagDefinition) -> Option<DerivedFold> {
+    let types = |name: &str| definitions.tag_type(name);
+    match &tag.kind {
+        TagKind::Cohort { rules, otherwise } => {
+            Some(DerivedFold::cohort(rules, otherwise.as_ref(), tag.value_type, &types))
+        }
+        TagKind::Expression(expression) => {
+            Some(DerivedFold::expression(expression, tag.value_type, &types))
+        }
+        TagKind::Aggregate(_) | TagKind::Attribute { .. } | TagKind::Sql { .. } => None,
+    }
+}
+
+/// The definitions that states and values follow, as a hash: the live tags, the types of the
+/// properties that they look at, and the zone.
+fn fingerprint(definitions: &Definitions, live: &[&TagDefinition]) -> String {
+    let properties = definitions.properties();
+    let mut text = format!("{:?}", definitions.app.time_zone.iana_name());
+    for tag in by_name(live) {
+        text += &format!("\n{} {:?} {:?}", tag.name, tag.value_type, tag.kind);
+        let TagKind::Aggregate(aggregate) = &tag.kind else { continue };
+        let filter = aggregate.filter.iter().flat_map(|filter| filter.names());
+        let value = aggregate.value.iter().flat_map(|value| value.names());
+        for property in filter.chain(value) {
+            text += &format!(" {property}: {:?}", properties.get(property));
+        }
+    }
+    format!("{:032x}", xxh3_128(text.as_bytes()))
+}

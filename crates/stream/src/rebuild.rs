@@ -1,0 +1,279 @@
+//! States from the lake: at the first start, for definitions that are new, after files landed or
+//! users were renumbered.
+//!
+//! States merge in any order. So the lake is read as it was at one log position, while rows behind
+//! that position are taken in by the same states as they are admitted: there is no gap, and nothing
+//! counts twice. Meanwhile the former states, if there are any, go on to serve.
+
+use crate::intake::{Intake, Selected};
+use crate::plan::StreamPlan;
+use crate::state::{AppState, ChangedTags};
+use crate::stream::{Serving, Slot, Stream};
+use crate::{Error, Result};
+use arrow::array::RecordBatch;
+use futures::StreamExt;
+use std::sync::Arc;
+use taghouse_index::{Pin, Publication, SegmentBuilder, TagPublication};
+use taghouse_ingest::Landing;
+use taghouse_lake::{BatchStream, Table, layout};
+use taghouse_model::{AppId, Name, Ordinal, Value, ValueType};
+use taghouse_rules::Definitions;
+
+/// Changed pages that may be in memory before they are written to a file.
+const UNWRITTEN_BYTES: u64 = 128 << 20;
+
+/// How long it takes until states are computed again that could not be computed.
+const RETRY_AFTER_MS: i64 = 5_000;
+
+/// Users whose values are read at once for a segment.
+const USERS_AT_ONCE: usize = 1 << 16;
+
+/// The columns of attributes that states are made of.
+const ATTRIBUTE_COLUMNS: [&str; 6] =
+    ["user_id", "name", "value", "time", "message_id", "received_at"];
+
+/// The tables as they were at the position where a computation begins.
+struct Tables {
+    events: Option<Table>,
+    attributes: Option<Table>,
+}
+
+/// Which table a batch is of.
+#[derive(Clone, Copy)]
+enum Source {
+    Events,
+    Attributes,
+}
+
+impl Stream {
+    /// Computes an app's states from the lake and puts their values in the index. Rows that are
+    /// admitted meanwhile are in them.
+    ///
+    /// # Errors
+    /// `Renumbered` when the users were meanwhile; of the lake, the fold, the object store and the
+    /// index. The next [`Stream::tick`] says that it is to be tried again.
+    pub async fn rebuild(&self, definitions: &Arc<Definitions>, landing: &Landing) -> Result<()> {
+        let app = &definitions.app.id;
+        let outcome = self.rebuilt(definitions, landing).await;
+        let slot = self.slot(app);
+        let mut slot = slot.lock().await;
+        slot.rebuilding = false;
+        if let Err(error) = &outcome {
+            slot.building = None;
+            slot.stale = true;
+            slot.problem = Some(error.to_string());
+            if !matches!(error, Error::Renumbered | Error::Superseded) {
+                slot.not_before_ms = self.parts.clock.steady_ms() + RETRY_AFTER_MS;
+            }
+        }
+        outcome
+    }
+
+    async fn rebuilt(&self, definitions: &Arc<Definitions>, landing: &Landing) -> Result<()> {
+        let app = &definitions.app.id;
+
+        // 1. At one moment: the position that has landed, the tables that hold just that, and
+        //    empty states that take in every row behind it.
+        let Some((build, tables)) = self.begin(definitions, landing).await? else { return Ok(()) };
+
+        // 2. What has landed, into the same states.
+        if let Some(events) = &tables.events {
+            let plan = StreamPlan::new(definitions)?;
+            let own = plan.as_ref().map(|plan| plan.fold.columns()).unwrap_or_default();
+            let known = |name: &&str| events.arrow_schema().column_with_name(name).is_some();
+            let columns = distinct(
+                ["user_id", "event", "time", "received_at"]
+                    .into_iter()
+                    .chain(own.into_iter().filter(known)),
+            );
+            self.read(app, build, Source::Events, events, &columns).await?;
+        }
+        if let Some(attributes) = &tables.attributes {
+            self.read(app, build, Source::Attributes, attributes, &ATTRIBUTE_COLUMNS).await?;
+        }
+
+        // 3. Their values into the index; from then on they serve.
+        self.finish(app, build).await
+    }
+
+    async fn begin(
+        &self,
+        definitions: &Arc<Definitions>,
+        landing: &Landing,
+    ) -> Result<Option<(u64, Tables)>> {
+        let app = &definitions.app.id;
+        let restarted = landing.restart(app).await?;
+        let slot = self.slot(app);
+        let mut slot = slot.lock().await;
+        let Some(plan) = StreamPlan::new(definitions)? else { return Ok(None) };
+        let users = self.parts.users.share(app).await;
+        let build = self.next_build(&mut slot);
+        let store = self.checkpoints(app).begin(build, self.parts.budget_bytes);
+        let mut state = AppState::new(plan, users.generation(), restarted.landed(), store);
+        state.pass(self.parts.clock.now_ms());
+        slot.gone = crate::gone::Gone::of(&self.parts.lake, app).await?;
+        slot.building = Some(Serving { build, state, saved: None });
+        slot.stale = false;
+        let tables = Tables {
+            events: self.parts.lake.table(app, layout::EVENTS).await?,
+            attributes: self.parts.lake.table(app, layout::ATTRIBUTES).await?,
+        };
+        Ok(Some((build, tables)))
+    }
+
+    async fn read(
+        &self,
+        app: &AppId,
+        build: u64,
+        source: Source,
+        table: &Table,
+        columns: &[&str],
+    ) -> Result<()> {
+        let batches: Vec<BatchStream> = table.scan(columns).plan(1).await?.partitions();
+        for mut batches in batches {
+            while let Some(batch) = batches.next().await {
+                self.take_landed(app, build, source, &batch?).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_landed(
+        &self,
+        app: &AppId,
+        build: u64,
+        source: Source,
+        batch: &RecordBatch,
+    ) -> Result<()> {
+        let slot = self.slot(app);
+        let mut slot = slot.lock().await;
+        let users = self.parts.users.share(app).await;
+        let Slot { building, gone, .. } = &mut *slot;
+        let Serving { state, .. } = ours(building, build)?;
+        let selected = Selected { batch, rows: gone.visible(batch, 0)? };
+        let intake = match source {
+            Source::Events => Intake { events: Some(selected), ..Intake::default() },
+            Source::Attributes => Intake { attributes: Some(selected), ..Intake::default() },
+        };
+        state.take_in(&users, intake).await?;
+        if state.store.dirty_bytes() > UNWRITTEN_BYTES {
+            state.store.flush().await?;
+        }
+        Ok(())
+    }
+
+    async fn finish(&self, app: &AppId, build: u64) -> Result<()> {
+        let slot = self.slot(app);
+        let mut slot = slot.lock().await;
+        let users = self.parts.users.share(app).await;
+        ours(&mut slot.building, build)?;
+        let Some(mut built) = slot.building.take() else { return Err(superseded()) };
+        if users.generation() != built.state.generation {
+            return Err(Error::Renumbered);
+        }
+        let state = &mut built.state;
+        state.pass(self.parts.clock.now_ms());
+        while state.advance(USERS_AT_ONCE).await?.is_some() {}
+        // No value is shown by the former states any more: the segments hold all of them.
+        let former = slot.serving.take();
+        let deleted = users.deleted().await?;
+        let pin = self.parts.index.pin(app).await?;
+        let everybody: Vec<Ordinal> =
+            state.users().iter().filter(|user| !deleted.contains(*user)).collect();
+        let tags = self.segments(app, state, &everybody, &pin).await?;
+        let publication = Publication {
+            generation: state.generation,
+            users: everybody.iter().copied().collect(),
+            tags,
+            drop: Vec::new(),
+        };
+        self.parts.index.publish(app, publication, Vec::new()).await?;
+        drop(pin);
+        self.save(app, &mut built).await?;
+        slot.serving = Some(built);
+        slot.problem = None;
+        drop(former);
+        self.checkpoints(app).sweep_others(Some(build)).await
+    }
+
+    async fn segments(
+        &self,
+        app: &AppId,
+        state: &mut AppState,
+        everybody: &[Ordinal],
+        pin: &Pin,
+    ) -> Result<Vec<TagPublication>> {
+        let stored = self.parts.catalog.definitions(app).await?;
+        let body = |name: &Name| {
+            let own = stored.iter().find(|d| d.kind == "tag" && d.name == name.as_str());
+            own.map(|definition| definition.body.clone()).unwrap_or_default()
+        };
+        let of_tag = |tag: &crate::plan::LiveTag| Segment {
+            name: tag.name.clone(),
+            value_type: tag.value_type,
+            builder: SegmentBuilder::new(tag.value_type),
+        };
+        let mut segments: Vec<Segment> = state.plan.tags.iter().map(of_tag).collect();
+        for users in everybody.chunks(USERS_AT_ONCE) {
+            for tag in 0..state.plan.with_states() {
+                let values = state.values(tag, users).await?;
+                for (ordinal, value) in users.iter().zip(values) {
+                    segments[tag].add(*ordinal, value.as_ref())?;
+                }
+            }
+            let mut derived = ChangedTags::new();
+            state.derive(&mut derived, users).await?;
+            for (tag, changed) in derived {
+                for changed in changed {
+                    segments[tag].add(changed.now.ordinal, changed.now.value.as_ref())?;
+                }
+            }
+        }
+        let publish = |segment: Segment| {
+            Ok(TagPublication {
+                definition: body(&segment.name),
+                name: segment.name,
+                value_type: segment.value_type,
+                as_of_ms: state.now_ms,
+                segment: segment.builder.finish()?,
+                flushed_through: Some(pin.position()),
+            })
+        };
+        segments.into_iter().map(publish).collect()
+    }
+}
+
+struct Segment {
+    name: Name,
+    value_type: ValueType,
+    builder: SegmentBuilder,
+}
+
+impl Segment {
+    fn add(&mut self, ordinal: Ordinal, value: Option<&Value>) -> Result<()> {
+        if let Some(value) = value {
+            self.builder.add(ordinal, value)?;
+        }
+        Ok(())
+    }
+}
+
+/// The states of this computation, unless another took its place.
+fn ours(building: &mut Option<Serving>, build: u64) -> Result<&mut Serving> {
+    building.as_mut().filter(|building| building.build == build).ok_or_else(superseded)
+}
+
+fn superseded() -> Error {
+    Error::Superseded
+}
+
+/// The columns, each once.
+fn distinct<'c>(columns: impl Iterator<Item = &'c str>) -> Vec<&'c str> {
+    let mut all = Vec::new();
+    for column in columns {
+        if !all.contains(&column) {
+            all.push(column);
+        }
+    }
+    all
+}

@@ -1,0 +1,330 @@
+//! The states of one app: what events, deletions and time do to them, and what that changes.
+
+use crate::emission::NewValue;
+use crate::page::{PageReader, page_of, rewrite};
+use crate::plan::{LiveKind, StreamPlan};
+use crate::store::{PageKey, PageKind, PageStore};
+use crate::timers::{Due, Timers};
+use crate::{Error, Result};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use taghouse_fold::{Outcome, TileFold};
+use taghouse_index::Bitmap;
+use taghouse_model::{Ordinal, TimestampMs, Value};
+
+/// The places of two sets of users, under no tag's number.
+const DELETED: PageKey = PageKey { kind: PageKind::Timer, tag: u32::MAX, number: 0 };
+const SEEN: PageKey = PageKey { kind: PageKind::Timer, tag: u32::MAX, number: 1 };
+
+/// What a step adds to the states of one tag, by ordinal, ascending.
+pub(crate) struct TagUpdates {
+    pub(crate) tag: usize,
+    pub(crate) updates: Vec<Update>,
+}
+
+pub(crate) struct Update {
+    pub(crate) ordinal: Ordinal,
+    pub(crate) more: Vec<u8>,
+}
+
+/// A value that a step changed.
+pub(crate) struct Changed {
+    /// The value before; `None`: it is not known.
+    pub(crate) before: Option<Option<Value>>,
+    pub(crate) now: NewValue,
+}
+
+/// What a step changed, by tag.
+pub(crate) type ChangedTags = BTreeMap<usize, Vec<Changed>>;
+
+/// The states of an app's live tags, in memory and in the store.
+pub(crate) struct AppState {
+    pub(crate) plan: StreamPlan,
+    pub(crate) fold: TileFold,
+    /// The generation of the ordinals.
+    pub(crate) generation: u64,
+    /// The log position up to which the states have seen everything.
+    pub(crate) position: u64,
+    /// The states are asked for values as of this time. It never goes back.
+    pub(crate) now_ms: TimestampMs,
+    pub(crate) store: PageStore,
+    pub(crate) timers: Timers,
+    /// Whose states are erased.
+    deleted: Bitmap,
+    /// Who has values of the derived tags.
+    seen: Bitmap,
+    seen_more: bool,
+}
+
+impl AppState {
+    /// No user has a state.
+    pub(crate) fn new(plan: StreamPlan, generation: u64, position: u64, store: PageStore) -> Self {
+        let timers = Timers::new(plan.with_states());
+        let fold = TileFold::new(plan.fold.clone());
+        Self {
+            plan,
+            fold,
+            generation,
+            position,
+            now_ms: i64::MIN,
+            store,
+            timers,
+            deleted: Bitmap::new(),
+            seen: Bitmap::new(),
+            seen_more: false,
+        }
+    }
+
+    /// What a checkpoint has beside its pages.
+    ///
+    /// # Errors
+    /// Of the object store; `Damaged`.
+    pub(crate) async fn load(&mut self) -> Result<()> {
+        self.timers = Timers::load(self.plan.with_states(), &mut self.store).await?;
+        let mut sets = self.store.load(&[DELETED, SEEN]).await?;
+        self.deleted = set_of(sets.remove(&DELETED))?;
+        self.seen = set_of(sets.remove(&SEEN))?;
+        Ok(())
+    }
+
+    /// Writes all that has changed into a file.
+    ///
+    /// # Errors
+    /// Of the object store.
+    pub(crate) async fn save(&mut self) -> Result<()> {
+        self.timers.save(&mut self.store)?;
+        if std::mem::take(&mut self.seen_more) {
+            self.store.put(SEEN, bytes_of(&self.seen)?);
+        }
+        self.store.flush().await
+    }
+
+    /// Those of the users who were not seen before; from now on they are.
+    pub(crate) fn see(&mut self, users: impl Iterator<Item = Ordinal>) -> Vec<Ordinal> {
+        let fresh: Vec<Ordinal> = users.filter(|user| self.seen.insert(*user)).collect();
+        self.seen_more |= !fresh.is_empty();
+        fresh
+    }
+
+    /// Goes on with other definitions of the same fingerprint.
+    pub(crate) fn replan(&mut self, plan: StreamPlan) {
+        self.fold = TileFold::new(plan.fold.clone());
+        self.plan = plan;
+    }
+
+    /// Time goes on, and never back.
+    pub(crate) fn pass(&mut self, now_ms: TimestampMs) {
+        self.now_ms = self.now_ms.max(now_ms);
+    }
+
+    /// Merges a step's updates into the states; the values that change by it.
+    ///
+    /// # Errors
+    /// Of the object store and the fold.
+    pub(crate) async fn merge(&mut self, updates: Vec<TagUpdates>) -> Result<ChangedTags> {
+        let mut changed = ChangedTags::new();
+        for TagUpdates { tag, updates } in updates {
+            let of_tag = self.merge_tag(tag, &updates).await?;
+            if !of_tag.is_empty() {
+                changed.insert(tag, of_tag);
+            }
+            tokio::task::yield_now().await;
+        }
+        Ok(changed)
+    }
+
+    async fn merge_tag(&mut self, tag: usize, updates: &[Update]) -> Result<Vec<Changed>> {
+        let ordinals: Vec<Ordinal> = updates.iter().map(|update| update.ordinal).collect();
+        let (plan, now_ms) = (&self.plan, self.now_ms);
+        let mut changed = Vec::new();
+        for pages in in_pages(&ordinals).chunks(PAGES_AT_ONCE) {
+            let keys: Vec<PageKey> = pages.iter().map(|page| states(tag, page.number)).collect();
+            let loaded = self.store.load(&keys).await?;
+            for (page, key) in pages.iter().zip(&keys) {
+                let updates = &updates[page.first..page.first + page.ordinals.len()];
+                let change = |number: usize, old: &[u8]| {
+                    let Update { ordinal, more } = &updates[number];
+                    let new = plan.merged(tag, old, more, now_ms)?;
+                    let (before, now) =
+                        (plan.value(tag, old, now_ms)?, plan.value(tag, &new, now_ms)?);
+                    if before != now {
+                        let now = NewValue { ordinal: *ordinal, value: now };
+                        changed.push(Changed { before: Some(before), now });
+                    }
+                    Ok(new)
+                };
+                let bytes = rewrite(page.number, &loaded[key], page.ordinals, change)?;
+                self.store.put(*key, bytes);
+            }
+        }
+        self.set_timers(tag, updates)?;
+        Ok(changed)
+    }
+
+    fn set_timers(&mut self, tag: usize, updates: &[Update]) -> Result<()> {
+        if !matches!(self.plan.tags[tag].kind, LiveKind::Aggregate) {
+            return Ok(());
+        }
+        let fold = self.plan.fold.tag(tag);
+        for Update { ordinal, more } in updates {
+            fold.changes(more, self.now_ms, |at_ms| self.timers.add(tag, at_ms, *ordinal))?;
+        }
+        Ok(())
+    }
+
+    /// What time alone changes, of so many users at most; `None`: nothing is due.
+    ///
+    /// # Errors
+    /// As [`AppState::merge`].
+    pub(crate) async fn advance(&mut self, limit: usize) -> Result<Option<ChangedTags>> {
+        let Some(Due { tag, users }) = self.timers.due(self.now_ms, limit) else {
+            return Ok(None);
+        };
+        let (plan, now_ms) = (&self.plan, self.now_ms);
+        let mut changed = Vec::with_capacity(users.len());
+        for pages in in_pages(&users).chunks(PAGES_AT_ONCE) {
+            let keys: Vec<PageKey> = pages.iter().map(|page| states(tag, page.number)).collect();
+            let loaded = self.store.load(&keys).await?;
+            for (page, key) in pages.iter().zip(&keys) {
+                let trim = |number: usize, old: &[u8]| {
+                    let mut new = old.to_vec();
+                    plan.fold.tag(tag).trim(&mut new, now_ms)?;
+                    let value = plan.value(tag, &new, now_ms)?;
+                    let now = NewValue { ordinal: page.ordinals[number], value };
+                    changed.push(Changed { before: None, now });
+                    Ok(new)
+                };
+                let bytes = rewrite(page.number, &loaded[key], page.ordinals, trim)?;
+                self.store.put(*key, bytes);
+            }
+        }
+        Ok(Some(BTreeMap::from([(tag, changed)])))
+    }
+
+    /// Erases the states of users who are deleted since the last time.
+    ///
+    /// # Errors
+    /// As [`AppState::merge`].
+    pub(crate) async fn erase(&mut self, deleted: &Bitmap) -> Result<()> {
+        if deleted.len() == self.deleted.len() {
+            return Ok(());
+        }
+        let newly: Vec<Ordinal> =
+            deleted.iter().filter(|user| !self.deleted.contains(*user)).collect();
+        for tag in 0..self.plan.with_states() {
+            for pages in in_pages(&newly).chunks(PAGES_AT_ONCE) {
+                let keys: Vec<PageKey> =
+                    pages.iter().map(|page| states(tag, page.number)).collect();
+                let loaded = self.store.load(&keys).await?;
+                for (page, key) in pages.iter().zip(&keys) {
+                    if !loaded[key].is_empty() {
+                        let none = |_: usize, _: &[u8]| Ok(Vec::new());
+                        let bytes = rewrite(page.number, &loaded[key], page.ordinals, none)?;
+                        self.store.put(*key, bytes);
+                    }
+                }
+            }
+        }
+        newly.iter().for_each(|user| {
+            self.deleted.insert(*user);
+        });
+        self.store.put(DELETED, bytes_of(&self.deleted)?);
+        Ok(())
+    }
+
+    /// The values of a tag with states, of users in ascending order.
+    ///
+    /// # Errors
+    /// As [`AppState::merge`].
+    pub(crate) async fn values(
+        &mut self,
+        tag: usize,
+        users: &[Ordinal],
+    ) -> Result<Vec<Option<Value>>> {
+        let mut values = Vec::with_capacity(users.len());
+        for pages in in_pages(users).chunks(PAGES_AT_ONCE) {
+            let keys: Vec<PageKey> = pages.iter().map(|page| states(tag, page.number)).collect();
+            let loaded = self.store.load(&keys).await?;
+            for (page, key) in pages.iter().zip(&keys) {
+                for ordinal in page.ordinals {
+                    let state = PageReader::new(page.number, &loaded[key]).find(*ordinal)?;
+                    values.push(self.plan.value(tag, state, self.now_ms)?);
+                }
+            }
+        }
+        Ok(values)
+    }
+
+    /// Who was seen.
+    pub(crate) fn users(&self) -> &Bitmap {
+        &self.seen
+    }
+}
+
+fn set_of(page: Option<Bytes>) -> Result<Bitmap> {
+    match page {
+        Some(page) if !page.is_empty() => {
+            Bitmap::from_bytes(page).map_err(|e| Error::damaged(e.to_string()))
+        }
+        _ => Ok(Bitmap::new()),
+    }
+}
+
+fn bytes_of(users: &Bitmap) -> Result<Vec<u8>> {
+    users.to_bytes().map_err(|e| Error::damaged(e.to_string()))
+}
+
+impl StreamPlan {
+    fn merged(
+        &self,
+        tag: usize,
+        state: &[u8],
+        more: &[u8],
+        now_ms: TimestampMs,
+    ) -> Result<Vec<u8>> {
+        if let LiveKind::Attribute { fold, .. } = &self.tags[tag].kind {
+            return Ok(fold.merge(state, more)?);
+        }
+        let mut merged = self.fold.tag(tag).merge(state, more)?;
+        self.fold.tag(tag).trim(&mut merged, now_ms)?;
+        Ok(merged)
+    }
+
+    fn value(&self, tag: usize, state: &[u8], now_ms: TimestampMs) -> Result<Option<Value>> {
+        if state.is_empty() {
+            return Ok(None);
+        }
+        let outcome: Outcome = match &self.tags[tag].kind {
+            LiveKind::Attribute { fold, .. } => fold.outcome(state)?,
+            LiveKind::Aggregate | LiveKind::Derived(_) => {
+                self.fold.tag(tag).outcome(state, now_ms)?
+            }
+        };
+        Ok(outcome.value())
+    }
+}
+
+/// Pages that are in memory at once, whatever the budget.
+const PAGES_AT_ONCE: usize = 4096;
+
+/// Ordinals that stand in one page.
+struct InPage<'a> {
+    number: u32,
+    /// The place of the first among all.
+    first: usize,
+    ordinals: &'a [Ordinal],
+}
+
+fn in_pages(ordinals: &[Ordinal]) -> Vec<InPage<'_>> {
+    let mut pages = Vec::new();
+    let mut first = 0;
+    for ordinals in ordinals.chunk_by(|a, b| page_of(*a) == page_of(*b)) {
+        pages.push(InPage { number: page_of(ordinals[0]), first, ordinals });
+        first += ordinals.len();
+    }
+    pages
+}
+
+fn states(tag: usize, page: u32) -> PageKey {
+    PageKey { kind: PageKind::States, tag: tag as u32, number: i64::from(page) }
+}

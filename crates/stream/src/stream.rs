@@ -1,0 +1,386 @@
+//! All apps' streams: told of rows as they are admitted, and of time as it goes by.
+
+use crate::checkpoint::{Checkpoints, Wanted};
+use crate::emission::Emission;
+use crate::gone::Gone;
+use crate::intake::{Intake, Selected, TakenIn};
+use crate::plan::StreamPlan;
+use crate::state::{AppState, Changed, ChangedTags};
+use crate::{Result, Status};
+use async_trait::async_trait;
+use object_store::ObjectStore;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use taghouse_catalog::Catalog;
+use taghouse_index::Index;
+use taghouse_ingest::{Admitted, Follower, landed};
+use taghouse_lake::Lake;
+use taghouse_model::{AppId, Clock, Ordinal};
+use taghouse_rules::Definitions;
+use taghouse_users::{DeletionWatch, SharedUsers, Users};
+
+/// Users whose values change by time alone are worked off in slices of so many, …
+const SLICE: usize = 5_000;
+/// … and so many slices at a time, so that events do not wait for midnight.
+const SLICES: usize = 10;
+
+/// What the stream works with.
+pub struct Parts {
+    /// Its checkpoints' pointers.
+    pub catalog: Arc<dyn Catalog>,
+    /// From which states are computed at first.
+    pub lake: Arc<Lake>,
+    /// Where values go.
+    pub index: Arc<Index>,
+    /// Who has values.
+    pub users: Arc<Users>,
+    /// Where states are kept.
+    pub objects: Arc<dyn ObjectStore>,
+    /// By which time goes on.
+    pub clock: Arc<dyn Clock>,
+    /// Bytes of states that an app keeps in memory.
+    pub budget_bytes: u64,
+}
+
+/// The streams of all apps with live tags. It is told of rows by the landing
+/// ([`taghouse_ingest::Landing::follow`]), and of time by [`Stream::tick`].
+pub struct Stream {
+    pub(crate) parts: Parts,
+    apps: Mutex<HashMap<AppId, Arc<tokio::sync::Mutex<Slot>>>>,
+}
+
+/// One app's stream.
+#[derive(Default)]
+pub(crate) struct Slot {
+    /// The states that values come from.
+    pub(crate) serving: Option<Serving>,
+    /// States that are computed from the lake, and take new rows in meanwhile.
+    pub(crate) building: Option<Serving>,
+    /// The states are to be computed from the lake.
+    pub(crate) stale: bool,
+    /// Why the last computation failed, if it did.
+    pub(crate) problem: Option<String>,
+    pub(crate) gone: Gone,
+    watch: Option<DeletionWatch>,
+    /// Whether somebody was told to compute the states, and has not ended.
+    pub(crate) rebuilding: bool,
+    /// By the steady clock: after a failure the states are computed no sooner.
+    pub(crate) not_before_ms: i64,
+    /// Whether it was looked for a checkpoint.
+    opened: bool,
+    /// The last computation from the lake that began.
+    last_build: u64,
+    /// Of this process.
+    pub(crate) emitted: u64,
+}
+
+/// States, and which computation from the lake they began with.
+pub(crate) struct Serving {
+    pub(crate) build: u64,
+    pub(crate) state: AppState,
+    /// The position that the last checkpoint holds.
+    pub(crate) saved: Option<u64>,
+}
+
+/// Whether [`Stream::tick`] found that an app's states are to be computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tick {
+    /// All is as it should be.
+    Done,
+    /// Call [`Stream::rebuild`].
+    Rebuild,
+}
+
+impl Stream {
+    /// No app is known yet.
+    pub fn new(parts: Parts) -> Self {
+        Self { parts, apps: Mutex::default() }
+    }
+
+    pub(crate) fn slot(&self, app: &AppId) -> Arc<tokio::sync::Mutex<Slot>> {
+        Arc::clone(self.apps.lock().entry(app.clone()).or_default())
+    }
+
+    pub(crate) fn checkpoints(&self, app: &AppId) -> Checkpoints {
+        let Parts { catalog, objects, .. } = &self.parts;
+        Checkpoints { catalog: catalog.clone(), objects: objects.clone(), app: app.clone() }
+    }
+
+    /// Lets time go on for an app: values change whose window is another now.
+    ///
+    /// # Errors
+    /// Of the index and the object store; the states are computed again then.
+    pub async fn tick(&self, definitions: &Arc<Definitions>) -> Result<Tick> {
+        let app = &definitions.app.id;
+        let slot = self.slot(app);
+        let mut slot = slot.lock().await;
+        if let Err(error) = self.prepare(&mut slot, definitions).await {
+            slot.fail(app, &error);
+            return Err(error);
+        }
+        if let Some(Serving { state, .. }) = &mut slot.serving {
+            let users = self.parts.users.share(app).await;
+            let advanced = self.advance(state, &users).await;
+            match advanced {
+                Ok(emitted) => slot.emitted += emitted,
+                Err(error) => {
+                    slot.fail(app, &error);
+                    return Err(error);
+                }
+            }
+        }
+        let now_ms = self.parts.clock.steady_ms();
+        let rebuild = slot.stale && !slot.rebuilding && slot.not_before_ms <= now_ms;
+        slot.rebuilding |= rebuild;
+        Ok(if rebuild { Tick::Rebuild } else { Tick::Done })
+    }
+
+    /// Whether the app's live tags have values of the definitions seen last.
+    pub async fn is_serving(&self, app: &AppId) -> bool {
+        let slot = self.slot(app);
+        let slot = slot.lock().await;
+        slot.serving.is_some() && !slot.stale && !slot.rebuilding
+    }
+
+    async fn advance(&self, state: &mut AppState, users: &SharedUsers<'_>) -> Result<u64> {
+        state.pass(self.parts.clock.now_ms());
+        let mut emitted = 0;
+        for _ in 0..SLICES {
+            let Some(mut changed) = state.advance(SLICE).await? else { break };
+            state.derive(&mut changed, &[]).await?;
+            emitted += emit(state, users, changed, &[]).await?;
+        }
+        Ok(emitted)
+    }
+
+    /// Makes the slot one of these definitions: opens a checkpoint, or says that states are to be
+    /// computed.
+    pub(crate) async fn prepare(
+        &self,
+        slot: &mut Slot,
+        definitions: &Arc<Definitions>,
+    ) -> Result<()> {
+        let app = &definitions.app.id;
+        if slot.follows(definitions) {
+            return Ok(());
+        }
+        let Some(plan) = StreamPlan::new(definitions)? else {
+            return self.leave(slot, app).await;
+        };
+        if slot.watch.is_none() {
+            slot.watch = Some(self.parts.users.watch_deletions(app));
+            slot.gone = Gone::of(&self.parts.lake, app).await?;
+        }
+        let fingerprint = plan.fingerprint.clone();
+        if let Some(building) = &mut slot.building
+            && building.state.plan.fingerprint != fingerprint
+        {
+            slot.building = None;
+        }
+        if let Some(serving) = &mut slot.serving {
+            if serving.state.plan.fingerprint == fingerprint {
+                serving.state.replan(plan);
+            } else {
+                slot.stale = true;
+            }
+            return Ok(());
+        }
+        if !std::mem::replace(&mut slot.opened, true) {
+            slot.serving = self.open(app, plan).await?;
+            slot.stale = slot.serving.is_none();
+        } else if slot.building.is_none() {
+            slot.stale = true;
+        }
+        Ok(())
+    }
+
+    async fn open(&self, app: &AppId, plan: StreamPlan) -> Result<Option<Serving>> {
+        let users = self.parts.users.share(app).await;
+        let wanted = Wanted {
+            generation: users.generation(),
+            landed: landed(self.parts.catalog.as_ref(), app).await?,
+            budget_bytes: self.parts.budget_bytes,
+        };
+        let opened = self.checkpoints(app).open(plan, &wanted).await?;
+        Ok(opened.map(|(build, state)| Serving { build, saved: Some(state.position), state }))
+    }
+
+    /// The app has no live tags any more.
+    async fn leave(&self, slot: &mut Slot, app: &AppId) -> Result<()> {
+        if slot.watch.is_some() || !slot.opened {
+            self.checkpoints(app).forget().await?;
+            self.checkpoints(app).sweep_others(None).await?;
+        }
+        *slot = Slot { opened: true, ..Slot::default() };
+        Ok(())
+    }
+
+    /// Takes rows in, and shows what changed.
+    async fn take(&self, slot: &mut Slot, rows: &Admitted<'_>) -> Result<()> {
+        self.prepare(slot, rows.definitions).await?;
+        if slot.serving.is_none() && slot.building.is_none() {
+            return Ok(());
+        }
+        let users = self.parts.users.share(rows.app).await;
+        slot.gone.deleted(slot.watch.as_ref().map(DeletionWatch::take).unwrap_or_default());
+        slot.gone.read(rows.gone);
+        let deleted = users.deleted().await?;
+        let now_ms = self.parts.clock.now_ms();
+        let Slot { serving, building, gone, .. } = slot;
+        if let Some(Serving { state, .. }) = serving {
+            state.pass(now_ms);
+            state.erase(&deleted).await?;
+            let TakenIn { changed, fresh } = take_rows(state, &users, gone, rows).await?;
+            slot.emitted += emit(state, &users, changed, &fresh).await?;
+            state.position = state.position.max(rows.through);
+        }
+        if let Some(Serving { state, .. }) = building {
+            state.pass(now_ms);
+            state.erase(&deleted).await?;
+            take_rows(state, &users, gone, rows).await?;
+            state.position = state.position.max(rows.through);
+        }
+        Ok(())
+    }
+
+    /// Saves the states of an app, if they have seen anything since the last time.
+    pub(crate) async fn save(&self, app: &AppId, serving: &mut Serving) -> Result<()> {
+        if serving.saved == Some(serving.state.position) {
+            return Ok(());
+        }
+        self.checkpoints(app).save(serving.build, &mut serving.state).await?;
+        serving.saved = Some(serving.state.position);
+        Ok(())
+    }
+
+    /// The number of a computation that begins now: higher than all before it.
+    pub(crate) fn next_build(&self, slot: &mut Slot) -> u64 {
+        let now = u64::try_from(self.parts.clock.now_ms()).unwrap_or(0);
+        let serving = slot.serving.as_ref().map_or(0, |serving| serving.build);
+        slot.last_build = now.max(serving + 1).max(slot.last_build + 1);
+        slot.last_build
+    }
+
+    /// How an app's stream is doing; `None`: it has no live tags, or was not looked at yet.
+    pub async fn status(&self, app: &AppId) -> Option<Status> {
+        let slot = self.apps.lock().get(app).cloned()?;
+        let slot = slot.lock().await;
+        slot.status()
+    }
+}
+
+impl Slot {
+    fn follows(&self, definitions: &Arc<Definitions>) -> bool {
+        let of = |serving: &Option<Serving>| {
+            serving
+                .as_ref()
+                .is_some_and(|serving| Arc::ptr_eq(&serving.state.plan.definitions, definitions))
+        };
+        of(&self.serving) || of(&self.building)
+    }
+
+    /// The states are no good: they are computed again.
+    pub(crate) fn fail(&mut self, app: &AppId, error: &crate::Error) {
+        tracing::warn!(%app, %error, "the stream starts over from the lake");
+        self.problem = Some(error.to_string());
+        self.serving = None;
+        self.building = None;
+        self.stale = true;
+    }
+
+    fn status(&self) -> Option<Status> {
+        let serving = self.serving.as_ref();
+        if serving.is_none() && self.building.is_none() && !self.stale {
+            return None;
+        }
+        let shown = serving.or(self.building.as_ref()).map(|serving| &serving.state);
+        Some(Status {
+            position: serving.map(|serving| serving.state.position),
+            saved_position: serving.and_then(|serving| serving.saved),
+            computing: self.building.is_some() || self.stale,
+            problem: self.problem.clone(),
+            tags: shown.map_or(0, |state| state.plan.tags.len()),
+            users: shown.map_or(0, |state| state.users().len()),
+            now_ms: shown.map(|state| state.now_ms),
+            state_bytes: shown.map_or(0, |state| state.store.live_bytes()),
+            memory_bytes: shown.map_or(0, |state| state.store.memory_bytes()),
+            timers: shown.map_or(0, |state| state.timers.pending()),
+            values: self.emitted,
+        })
+    }
+}
+
+/// The rows that the states have not seen, into them.
+async fn take_rows(
+    state: &mut AppState,
+    users: &SharedUsers<'_>,
+    gone: &Gone,
+    rows: &Admitted<'_>,
+) -> Result<TakenIn> {
+    let from = |positions: &[u64]| positions.partition_point(|at| *at <= state.position);
+    let select = |batch, positions| -> Result<Selected<'_>> {
+        Ok(Selected { batch, rows: gone.visible(batch, from(positions))? })
+    };
+    let unseen = rows.changed.iter().filter(|change| change.position > state.position);
+    let intake = Intake {
+        events: Some(select(rows.events, rows.event_positions)?),
+        attributes: Some(select(rows.attributes, rows.attribute_positions)?),
+        named: unseen.map(|change| change.user_id.as_str()).collect(),
+    };
+    state.take_in(users, intake).await
+}
+
+/// Shows changed values in the index; how many.
+async fn emit(
+    state: &AppState,
+    users: &SharedUsers<'_>,
+    changed: ChangedTags,
+    fresh: &[Ordinal],
+) -> Result<u64> {
+    let mut emission = Emission::new(state.generation, fresh);
+    for (tag, changed) in changed {
+        let tag = &state.plan.tags[tag];
+        let now: Vec<_> = changed.into_iter().map(|Changed { now, .. }| now).collect();
+        emission.add(&tag.name, tag.value_type, &now);
+    }
+    if emission.is_empty() {
+        return Ok(0);
+    }
+    users.declare(&state.plan.tag_definitions()).await?;
+    let (changes, count) = emission.finish();
+    users.apply(changes).await?;
+    Ok(count)
+}
+
+#[async_trait]
+impl Follower for Stream {
+    async fn admitted(&self, rows: Admitted<'_>) {
+        let slot = self.slot(rows.app);
+        let mut slot = slot.lock().await;
+        if let Err(error) = self.take(&mut slot, &rows).await {
+            slot.fail(rows.app, &error);
+        }
+    }
+
+    async fn landing(&self, app: &AppId, _: u64) {
+        let slot = self.slot(app);
+        let mut slot = slot.lock().await;
+        let Some(serving) = &mut slot.serving else { return };
+        if let Err(error) = self.save(app, serving).await {
+            slot.fail(app, &error);
+        }
+    }
+
+    async fn files_landed(&self, app: &AppId) {
+        let slot = self.slot(app);
+        let mut slot = slot.lock().await;
+        slot.stale = true;
+        // What is being computed may lack the rows.
+        slot.building = None;
+        // Also for a process that ends before it is done.
+        if let Err(error) = self.checkpoints(app).forget().await {
+            slot.fail(app, &error);
+        }
+    }
+}

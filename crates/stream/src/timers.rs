@@ -1,0 +1,132 @@
+//! When values change by time alone: for each tag and instant the users of whom a tile comes into
+//! the window or leaves it then, as one bitmap. Ten million timers of a day cost about a megabyte.
+
+use crate::store::{PageKey, PageKind, PageStore};
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+use taghouse_index::Bitmap;
+use taghouse_model::{Ordinal, TimestampMs};
+
+#[derive(Default)]
+struct Timer {
+    users: Bitmap,
+    /// Users below it are done.
+    from: Ordinal,
+    changed: bool,
+}
+
+/// The timers of an app's tags with states.
+pub(crate) struct Timers {
+    by_tag: Vec<BTreeMap<TimestampMs, Timer>>,
+    /// Timers that are done, and not yet taken from the store.
+    done: Vec<PageKey>,
+}
+
+/// Users of whom a tag's value may have changed by time.
+pub(crate) struct Due {
+    pub(crate) tag: usize,
+    pub(crate) users: Vec<Ordinal>,
+}
+
+impl Timers {
+    pub(crate) fn new(tags: usize) -> Self {
+        Self { by_tag: (0..tags).map(|_| BTreeMap::new()).collect(), done: Vec::new() }
+    }
+
+    /// Those that a checkpoint holds.
+    pub(crate) async fn load(tags: usize, store: &mut PageStore) -> Result<Self> {
+        let mut timers = Self::new(tags);
+        for (tag, of_tag) in timers.by_tag.iter_mut().enumerate() {
+            let keys = store.keys(PageKind::Timer, tag as u32);
+            for (key, page) in store.load(&keys).await? {
+                let users = Bitmap::from_bytes(page).map_err(|e| Error::damaged(e.to_string()))?;
+                of_tag.insert(key.number, Timer { users, ..Timer::default() });
+            }
+        }
+        Ok(timers)
+    }
+
+    /// The user's value of the tag may change at the instant.
+    pub(crate) fn add(&mut self, tag: usize, at_ms: TimestampMs, user: Ordinal) {
+        let timer = self.by_tag[tag].entry(at_ms).or_default();
+        timer.changed |= timer.users.insert(user);
+        // It may have been passed already, in a slice before.
+        timer.from = timer.from.min(user);
+    }
+
+    /// Whose values to look at as of now, at most `limit` users: the earliest first.
+    pub(crate) fn due(&mut self, now_ms: TimestampMs, limit: usize) -> Option<Due> {
+        let first = |(tag, timers): (usize, &BTreeMap<TimestampMs, Timer>)| {
+            timers.first_key_value().map(|(at_ms, _)| (*at_ms, tag))
+        };
+        let (at_ms, tag) = self.by_tag.iter().enumerate().filter_map(first).min()?;
+        if at_ms > now_ms {
+            return None;
+        }
+        let timer = self.by_tag[tag].get_mut(&at_ms)?;
+        let users = timer.users.page(timer.from, limit);
+        match users.last() {
+            Some(last) if users.len() == limit => timer.from = last.saturating_add(1),
+            _ => {
+                self.by_tag[tag].remove(&at_ms);
+                self.done.push(key(tag, at_ms));
+            }
+        }
+        Some(Due { tag, users })
+    }
+
+    /// How many users wait for how many instants.
+    pub(crate) fn pending(&self) -> u64 {
+        self.by_tag.iter().flat_map(BTreeMap::values).map(|timer| timer.users.len()).sum()
+    }
+
+    /// Puts what has changed into the store.
+    pub(crate) fn save(&mut self, store: &mut PageStore) -> Result<()> {
+        for done in self.done.drain(..) {
+            store.put(done, Vec::new());
+        }
+        for (tag, timers) in self.by_tag.iter_mut().enumerate() {
+            for (at_ms, timer) in timers.iter_mut().filter(|(_, timer)| timer.changed) {
+                let bytes = timer.users.to_bytes().map_err(|e| Error::damaged(e.to_string()))?;
+                store.put(key(tag, *at_ms), bytes);
+                timer.changed = false;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn key(tag: usize, at_ms: TimestampMs) -> PageKey {
+    PageKey { kind: PageKind::Timer, tag: tag as u32, number: at_ms }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_come_due_in_slices_the_earliest_instant_first() {
+        let mut timers = Timers::new(2);
+        (0..5).for_each(|user| timers.add(1, 100, user));
+        timers.add(0, 200, 9);
+        let mut slices = Vec::new();
+        while let Some(Due { tag, users }) = timers.due(150, 2) {
+            slices.push((tag, users));
+        }
+        assert_eq!(slices, [(1, vec![0, 1]), (1, vec![2, 3]), (1, vec![4])]);
+        assert_eq!(timers.pending(), 1);
+        assert!(timers.due(199, 2).is_none());
+        assert_eq!(timers.due(200, 2).map(|due| due.users), Some(vec![9]));
+    }
+
+    #[test]
+    fn a_user_who_is_added_while_the_instant_is_worked_off_is_not_missed() {
+        let mut timers = Timers::new(1);
+        [5, 6, 7].into_iter().for_each(|user| timers.add(0, 100, user));
+        assert_eq!(timers.due(100, 2).map(|due| due.users), Some(vec![5, 6]));
+        timers.add(0, 100, 1);
+        let rest: Vec<Ordinal> =
+            std::iter::from_fn(|| timers.due(100, 2)).flat_map(|due| due.users).collect();
+        assert!(rest.contains(&1) && rest.contains(&7), "{rest:?}");
+    }
+}

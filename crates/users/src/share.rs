@@ -1,0 +1,108 @@
+use crate::delete::deleted_of;
+use crate::users::off_thread;
+use crate::{Result, Users};
+use std::sync::Arc;
+use taghouse_dictionary::DeletionWatch;
+use taghouse_index::{Bitmap, Changes};
+use taghouse_model::{AppId, Ordinal};
+use taghouse_rules::TagDefinition;
+use tokio::sync::OwnedRwLockReadGuard;
+
+/// Users by ordinals of a generation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assigned {
+    /// The dictionary's generation.
+    pub generation: u64,
+    /// The ordinals, one for each id.
+    pub ordinals: Vec<Ordinal>,
+}
+
+/// An app whose users are neither deleted nor renumbered as long as this lives: for values that
+/// are computed, such as the stream's. Changes by others go on.
+pub struct SharedUsers<'a> {
+    users: &'a Users,
+    app: AppId,
+    _shared: OwnedRwLockReadGuard<()>,
+}
+
+impl Users {
+    /// Watches the deletions of an app from now on. Those that ended before [`Users::share`]
+    /// returns are seen by then.
+    pub fn watch_deletions(&self, app: &AppId) -> DeletionWatch {
+        self.dictionary.watch_deletions(app)
+    }
+
+    /// Waits for a deletion or a renumbering that goes on.
+    pub async fn share(&self, app: &AppId) -> SharedUsers<'_> {
+        let shared = self.lock(app).read_owned().await;
+        SharedUsers { users: self, app: app.clone(), _shared: shared }
+    }
+}
+
+impl SharedUsers<'_> {
+    /// The generation that ordinals are of.
+    pub fn generation(&self) -> u64 {
+        self.users.dictionary.generation(&self.app)
+    }
+
+    /// The ordinals of these ids; new ids get theirs, durable when this returns.
+    ///
+    /// # Errors
+    /// Of the dictionary and the index.
+    pub async fn assign(&self, ids: Arc<Vec<String>>) -> Result<Assigned> {
+        self.users.assigned(&self.app, ids).await
+    }
+
+    /// Who is deleted, by ordinals of the current generation.
+    ///
+    /// # Errors
+    /// Of the index.
+    pub async fn deleted(&self) -> Result<Arc<Bitmap>> {
+        let deletions = self.users.index.deletions(&self.app).await?;
+        let now = deletions.map(|deletions| deletions.now());
+        Ok(now
+            .filter(|deleted| deleted.generation() == self.generation())
+            .map(|deleted| deleted.users().clone())
+            .unwrap_or_default())
+    }
+
+    /// Makes tags known to the index that it does not know yet, so that values of them can be
+    /// applied.
+    ///
+    /// # Errors
+    /// Of the catalog and the index.
+    pub async fn declare(&self, tags: &[&TagDefinition]) -> Result<()> {
+        self.users.declare(&self.app, self.generation(), tags).await
+    }
+
+    /// Applies computed values, durable when this returns; the position in the index's log.
+    ///
+    /// # Errors
+    /// Of the index.
+    pub async fn apply(&self, changes: Changes) -> Result<u64> {
+        Ok(self.users.index.change(&self.app, changes).await?)
+    }
+}
+
+impl Users {
+    /// The ordinals of ids; new ones get theirs.
+    pub(crate) async fn assigned(&self, app: &AppId, ids: Arc<Vec<String>>) -> Result<Assigned> {
+        let (dictionary, owner) = (self.dictionary.clone(), app.clone());
+        let deletions = self.index.deletions(app).await?;
+        off_thread(move || {
+            let texts: Vec<&str> = ids.iter().map(String::as_str).collect();
+            let mut ordinals = dictionary.assign(&owner, &texts)?;
+            // Of a deletion that broke off the dictionary knows the user yet, and a change of that
+            // ordinal would never be seen.
+            let gone = deletions.map_or_else(Vec::new, |deletions| {
+                deleted_of(&dictionary, &owner, &deletions, &ordinals)
+            });
+            if !gone.is_empty() {
+                dictionary.delete(&owner, &gone)?;
+                ordinals = dictionary.assign(&owner, &texts)?;
+            }
+            Ok(Assigned { generation: dictionary.generation(&owner), ordinals })
+        })
+        .await
+    }
+}
