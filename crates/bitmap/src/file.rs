@@ -36,12 +36,12 @@ pub fn seal(magic: &[u8; 8], body: &[u8]) -> Vec<u8> {
 }
 
 /// What the head of a file says.
-pub(crate) struct Head {
+pub(crate) struct FileHeader {
     pub(crate) body_start: usize,
     pub(crate) body_len: usize,
 }
 
-impl Head {
+impl FileHeader {
     /// The checksum of a block of the body, as the head has it.
     pub(crate) fn checksum(&self, file: &[u8], block: usize) -> u64 {
         u64_at(file, FIXED_HEAD + 8 * block)
@@ -53,11 +53,11 @@ impl Head {
 /// # Errors
 /// `Corrupt` when it is not one that [`seal`] made under this magic and for this length; those of
 /// `need`.
-pub(crate) fn head_of(
+pub(crate) fn header_of(
     magic: &[u8; 8],
     file: &[u8],
     need: &dyn Fn(std::ops::Range<usize>) -> Result<()>,
-) -> Result<Head> {
+) -> Result<FileHeader> {
     if file.len() < FIXED_HEAD {
         return Err(Error::corrupt(format!("{} bytes are too short for a head", file.len())));
     }
@@ -93,7 +93,7 @@ pub(crate) fn head_of(
     if version != VERSION || u32_at(file, 20) as usize != BLOCK_BYTES {
         return Err(Error::corrupt(format!("form version {version} is not known here")));
     }
-    Ok(Head { body_start, body_len })
+    Ok(FileHeader { body_start, body_len })
 }
 
 /// Checks the file form and every checksum, and gives the body without copying it.
@@ -103,7 +103,7 @@ pub(crate) fn head_of(
 /// `Corrupt` when the bytes are not what [`seal`] made under this magic: another magic, cut short,
 /// longer, or changed anywhere.
 pub fn unseal(magic: &[u8; 8], file: &Bytes) -> Result<Bytes> {
-    let head = head_of(magic, file, &|_| Ok(()))?;
+    let head = header_of(magic, file, &|_| Ok(()))?;
     let body = file.slice(head.body_start..);
     for (number, block) in body.chunks(BLOCK_BYTES).enumerate() {
         if xxh3_64(block) != head.checksum(file, number) {

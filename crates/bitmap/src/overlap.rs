@@ -25,14 +25,14 @@ const SHARDS_AT_A_TIME: usize = 2048;
 
 /// A set of users, in memory or where it is stored.
 #[derive(Clone)]
-pub enum Members {
+pub enum UserSet {
     /// A bitmap in memory.
     Owned(Arc<Bitmap>),
     /// Where it lies.
     Stored(Stored),
 }
 
-impl Members {
+impl UserSet {
     /// The number of elements.
     pub fn len(&self) -> u64 {
         match self {
@@ -91,8 +91,8 @@ impl Members {
 ///
 /// # Errors
 /// As [`crate::Bundle::load`].
-pub fn overlap(rows: &[Members], columns: &[Members], within: Option<&Bitmap>) -> Result<Vec<u64>> {
-    rows.iter().chain(columns).try_for_each(Members::load)?;
+pub fn overlap(rows: &[UserSet], columns: &[UserSet], within: Option<&Bitmap>) -> Result<Vec<u64>> {
+    rows.iter().chain(columns).try_for_each(UserSet::load)?;
     let mut sums = vec![0_u64; rows.len() * columns.len()];
     let shards = shared_shards(rows, columns, within);
     if sums.is_empty() || shards.is_empty() {
@@ -100,7 +100,7 @@ pub fn overlap(rows: &[Members], columns: &[Members], within: Option<&Bitmap>) -
     }
     let symmetric = rows.len() == columns.len()
         && rows.iter().zip(columns).all(|(row, column)| row.is_same(column));
-    let users: u64 = rows.iter().chain(columns).map(Members::len).sum();
+    let users: u64 = rows.iter().chain(columns).map(UserSet::len).sum();
     let threads = if users < PARALLEL_FROM_USERS {
         1
     } else {
@@ -141,8 +141,8 @@ pub fn overlap(rows: &[Members], columns: &[Members], within: Option<&Bitmap>) -
 }
 
 /// The shards in which a row and a column, and `within`, hold somebody, ascending.
-fn shared_shards(rows: &[Members], columns: &[Members], within: Option<&Bitmap>) -> Vec<u32> {
-    let of = |sets: &[Members]| {
+fn shared_shards(rows: &[UserSet], columns: &[UserSet], within: Option<&Bitmap>) -> Vec<u32> {
+    let of = |sets: &[UserSet]| {
         let mut shards = vec![false; 1 << (Ordinal::BITS - SHARD_BITS)];
         sets.iter().for_each(|set| set.for_each_shard(|number| shards[number as usize] = true));
         shards

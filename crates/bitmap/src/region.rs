@@ -1,6 +1,6 @@
 //! Bytes that are checked, and fetched where they are not here yet, only when they are first read.
 
-use crate::file::{BLOCK_BYTES, Head, head_of};
+use crate::file::{BLOCK_BYTES, FileHeader, header_of};
 use crate::{Error, Result};
 use bytes::Bytes;
 use std::ops::Range;
@@ -31,7 +31,7 @@ pub struct Region {
 struct Blocks {
     object: Arc<str>,
     file: Bytes,
-    head: Head,
+    head: FileHeader,
     /// A bit a block.
     checked: Vec<AtomicU64>,
     fetch: Option<Arc<dyn Fetch>>,
@@ -61,7 +61,7 @@ impl Region {
             }
             _ => Ok(()),
         };
-        let head = head_of(magic, &file, &need).map_err(|error| error.of(&object))?;
+        let head = header_of(magic, &file, &need).map_err(|error| error.of(&object))?;
         let blocks = head.body_len.div_ceil(BLOCK_BYTES);
         let checked = (0..blocks.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
         let bytes = file.slice(head.body_start..);

@@ -11,7 +11,7 @@ use crate::snapshot::Snapshot;
 use crate::tag::TagInfo;
 use std::path::Path;
 use std::sync::Arc;
-use taghouse_bitmap::{Bitmap, Members, overlap};
+use taghouse_bitmap::{Bitmap, UserSet, overlap};
 use taghouse_catalog::Change;
 use taghouse_model::{AppId, Name, Ordinal, Value};
 use tokio::sync::OwnedMutexGuard;
@@ -312,8 +312,8 @@ fn holds(view: &TagView, users: &Arc<Bitmap>) -> Result<bool> {
     if users.is_empty() {
         return Ok(false);
     }
-    let existence = Members::Stored(view.segment().existence().clone());
-    Ok(overlap(&[Members::Owned(users.clone())], &[existence], None)?
+    let existence = UserSet::Stored(view.segment().existence().clone());
+    Ok(overlap(&[UserSet::Owned(users.clone())], &[existence], None)?
         .iter()
         .any(|shared| *shared > 0))
 }

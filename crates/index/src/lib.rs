@@ -44,7 +44,7 @@ pub use publish::{LoadedTag, Publication, TagPublication};
 pub use segment::Segment;
 pub use snapshot::Snapshot;
 pub use tag::TagInfo;
-pub use taghouse_bitmap::{BitSlices, Bitmap, Members, Query, overlap};
+pub use taghouse_bitmap::{BitSlices, Bitmap, Query, UserSet, overlap};
 
 /// The most different values of one enum or set tag.
 pub const MAX_VALUES: usize = 1_000_000;

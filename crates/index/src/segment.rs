@@ -18,7 +18,7 @@ use crate::number;
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
-use taghouse_bitmap::{BitSlices, Bitmap, Bundle, Fetch, Members, Region, Stored};
+use taghouse_bitmap::{BitSlices, Bitmap, Bundle, Fetch, Region, Stored, UserSet};
 use taghouse_model::{Ordinal, Value, ValueType};
 use taghouse_rules::{like, like_prefix};
 
@@ -199,8 +199,8 @@ impl Segment {
 
     /// All values and their users, in order of the values; for a set its members one by one. None
     /// for numbers.
-    pub fn sets(&self) -> Vec<(Value, Members)> {
-        let stored = |bitmaps: &Bundle, number: u32| Members::Stored(bitmaps.get(number));
+    pub fn sets(&self) -> Vec<(Value, UserSet)> {
+        let stored = |bitmaps: &Bundle, number: u32| UserSet::Stored(bitmaps.get(number));
         match &self.values {
             Values::Bool(bitmaps) => {
                 let both = [

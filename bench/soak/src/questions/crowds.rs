@@ -1,7 +1,7 @@
 use super::{Asked, Crowd, bitmap_of};
 use anyhow::{Context, ensure};
 use std::sync::Arc;
-use taghouse_index::{Bitmap, Members, overlap as overlap_of};
+use taghouse_index::{Bitmap, UserSet, overlap as overlap_of};
 use taghouse_model::Ordinal;
 use taghouse_testkit::Dice;
 
@@ -84,7 +84,7 @@ pub(super) fn overlap(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<
     let within = dice.one_in(2).then(|| asked.crowd(dice)).transpose()?;
     let members = crowds
         .iter()
-        .map(|crowd| Ok(Members::Owned(Arc::new(crowd.query.bitmap()?))))
+        .map(|crowd| Ok(UserSet::Owned(Arc::new(crowd.query.bitmap()?))))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let bitmap = within.as_ref().map(|within| within.query.bitmap()).transpose()?;
     let found = overlap_of(&members, &members, bitmap.as_ref())?;

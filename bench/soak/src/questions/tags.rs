@@ -2,7 +2,7 @@ use super::{Asked, bitmap_of};
 use anyhow::{Context, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use taghouse_index::{BitSlices, Bitmap, Members, TagView, overlap as overlap_of};
+use taghouse_index::{BitSlices, Bitmap, TagView, UserSet, overlap as overlap_of};
 use taghouse_model::{Name, Ordinal, Value, ValueType};
 use taghouse_testkit::Dice;
 use taghouse_testkit::{Column, members};
@@ -38,7 +38,7 @@ impl Asked<'_> {
 
 impl Tag<'_> {
     /// The users of the first few values, as the index and as the twin has them.
-    fn some_values(&self) -> anyhow::Result<(Vec<Members>, Vec<BTreeSet<Ordinal>>)> {
+    fn some_values(&self) -> anyhow::Result<(Vec<UserSet>, Vec<BTreeSet<Ordinal>>)> {
         let expected = members(self.column);
         let sets = self.view.sets()?.into_iter().take(12);
         Ok(sets
@@ -56,8 +56,8 @@ pub(super) fn top_values(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Resu
     let within = asked.within(dice)?.unwrap_or_else(|| asked.twin.users.clone());
     let Some(tag) = asked.tag(Some(false), dice)? else { return Ok(()) };
     let sets = tag.view.sets()?;
-    let values: Vec<Members> = sets.iter().map(|(_, users)| users.clone()).collect();
-    let counts = overlap_of(&[Members::Owned(Arc::new(bitmap_of(&within)))], &values, None)?;
+    let values: Vec<UserSet> = sets.iter().map(|(_, users)| users.clone()).collect();
+    let counts = overlap_of(&[UserSet::Owned(Arc::new(bitmap_of(&within)))], &values, None)?;
     let found: BTreeMap<Value, u64> = sets
         .into_iter()
         .map(|(value, _)| value)

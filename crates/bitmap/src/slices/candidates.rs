@@ -136,15 +136,15 @@ impl Sink for Words {
 
 /// Only counts them, each word by itself.
 #[derive(Default)]
-pub(super) struct Tally([u64; LINE]);
+pub(super) struct MatchCount([u64; LINE]);
 
-impl Tally {
+impl MatchCount {
     pub(super) fn total(&self) -> u64 {
         self.0.iter().sum()
     }
 }
 
-impl Sink for Tally {
+impl Sink for MatchCount {
     #[inline(always)]
     fn found<S: Simd>(&mut self, simd: S, _: u8, line: S::Vector) {
         simd.store(simd.add_ones(simd.load(&self.0), line), &mut self.0);

@@ -6,7 +6,7 @@ use crate::segment::Segment;
 use hashbrown::HashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use taghouse_bitmap::{BitSlices, Bitmap, Members, overlap};
+use taghouse_bitmap::{BitSlices, Bitmap, UserSet, overlap};
 use taghouse_model::{Ordinal, Value, ValueType};
 
 /// All users' values of one tag as a snapshot sees them: a segment, and the live changes on top.
@@ -74,12 +74,12 @@ impl TagView {
     ///
     /// # Errors
     /// `Corrupt` and `Store` name the object that cannot be read.
-    pub fn existence(&self) -> Result<Members> {
+    pub fn existence(&self) -> Result<UserSet> {
         if !self.is_changed() {
-            return Ok(Members::Stored(self.segment.existence().clone()));
+            return Ok(UserSet::Stored(self.segment.existence().clone()));
         }
         let stored = self.segment.existence().to_bitmap()?.and_not(&self.hidden());
-        Ok(Members::Owned(Arc::new(stored.or(&self.live_users()?))))
+        Ok(UserSet::Owned(Arc::new(stored.or(&self.live_users()?))))
     }
 
     /// How many users have a value.
@@ -91,8 +91,8 @@ impl TagView {
             return Ok(self.segment.users());
         }
         let hidden = overlap(
-            &[Members::Owned(self.hidden())],
-            &[Members::Stored(self.segment.existence().clone())],
+            &[UserSet::Owned(self.hidden())],
+            &[UserSet::Stored(self.segment.existence().clone())],
             None,
         )?;
         Ok(self.segment.users() - hidden.iter().sum::<u64>() + self.live_users()?.len())
@@ -148,33 +148,33 @@ impl TagView {
     ///
     /// # Errors
     /// `Corrupt` and `Store` name the object that cannot be read.
-    pub fn sets(&self) -> Result<Vec<(Value, Members)>> {
+    pub fn sets(&self) -> Result<Vec<(Value, UserSet)>> {
         let stored = self.segment.sets();
         if !self.is_changed() || self.value_type().is_number() {
             return Ok(stored);
         }
         let mut live = self.live_members();
         let away = self.away_from_all();
-        let columns: Vec<Members> = stored.iter().map(|(_, members)| members.clone()).collect();
+        let columns: Vec<UserSet> = stored.iter().map(|(_, members)| members.clone()).collect();
         let shared = if away.is_empty() {
             vec![0; columns.len()]
         } else {
-            overlap(&[Members::Owned(away.clone())], &columns, None)?
+            overlap(&[UserSet::Owned(away.clone())], &columns, None)?
         };
-        let mut sets: BTreeMap<Value, Members> = BTreeMap::new();
+        let mut sets: BTreeMap<Value, UserSet> = BTreeMap::new();
         for ((value, members), shared) in stored.into_iter().zip(shared) {
             let (adds, removes) = live.remove(&value).unwrap_or_default();
             let merged = if shared == 0 && adds.is_empty() && removes.is_empty() {
                 members
             } else {
-                Members::Owned(Arc::new(
+                UserSet::Owned(Arc::new(
                     members.to_bitmap()?.and_not(&away).and_not(&removes).or(&adds),
                 ))
             };
             sets.insert(value, merged);
         }
         sets.extend(
-            live.into_iter().map(|(value, (adds, _))| (value, Members::Owned(Arc::new(adds)))),
+            live.into_iter().map(|(value, (adds, _))| (value, UserSet::Owned(Arc::new(adds)))),
         );
         sets.retain(|_, members| !members.is_empty());
         Ok(sets.into_iter().collect())
