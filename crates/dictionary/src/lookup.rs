@@ -6,7 +6,7 @@
 
 use crate::Result;
 use crate::packed::{Keys, equal};
-use crate::run::Run;
+use crate::run::SortedRun;
 use crate::state::State;
 use crate::tail::NONE;
 use std::hint::black_box;
@@ -82,7 +82,7 @@ impl State {
     /// Takes from the group the keys that are in this run.
     fn lookup_in<'a>(
         &'a self,
-        run: &'a Run,
+        run: &'a SortedRun,
         keys: &Keys,
         group: &mut Group<'a>,
         found: &mut [Ordinal],
@@ -141,7 +141,7 @@ impl State {
 
     /// Goes to the bucket's next entry with this hash that is not a deleted user's.
     #[inline]
-    fn next_candidate(&self, run: &Run, hash: u32, probe: &mut Probe) -> bool {
+    fn next_candidate(&self, run: &SortedRun, hash: u32, probe: &mut Probe) -> bool {
         while probe.at < probe.end {
             let entry = run.entry(probe.at);
             probe.at += 1;
@@ -154,7 +154,7 @@ impl State {
     }
 
     /// Compares ids, with the next entries of the same hash too where the first is another's.
-    fn confirm(&self, run: &Run, keys: &Keys, probe: &mut Probe) -> Result<Option<Ordinal>> {
+    fn confirm(&self, run: &SortedRun, keys: &Keys, probe: &mut Probe) -> Result<Option<Ordinal>> {
         let key = keys.get(probe.key as usize);
         if equal(&self.ids()[probe.file].bytes()[probe.place.clone()], key) {
             return Ok(Some(probe.ordinal));
