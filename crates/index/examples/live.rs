@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use taghouse_catalog::SqliteCatalog;
 use taghouse_index::{
-    Bitmap, Changes, Column, Index, LiveOptions, Publication, SegmentBuilder, TagChanges,
+    Bitmap, ChangeColumn, Changes, Index, LiveOptions, Publication, SegmentBuilder, TagChanges,
     TagPublication,
 };
 use taghouse_model::{AppId, Name, Value, ValueType};
@@ -174,11 +174,11 @@ fn batch(seed: u64, tags: u64, users: u32, points: usize) -> Changes {
         let ordinals: Vec<u32> =
             (0..points / 8).map(|at| (drawn(at) % u64::from(users)) as u32).collect();
         let column = match (mixed(seed + part) % 5, type_of(number)) {
-            (0, _) => Column::Unset,
-            (_, ValueType::Int) => Column::Numbers(
+            (0, _) => ChangeColumn::Unset,
+            (_, ValueType::Int) => ChangeColumn::Numbers(
                 (0..points / 8).map(|at| (drawn(at) >> 40) as i64 % VALUES as i64).collect(),
             ),
-            _ => Column::Texts {
+            _ => ChangeColumn::Texts {
                 texts: (0..VALUES).map(text).collect(),
                 codes: (0..points / 8).map(|at| (drawn(at) >> 40) as u32 % VALUES as u32).collect(),
             },

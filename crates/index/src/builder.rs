@@ -11,10 +11,10 @@ use taghouse_model::{MAX_TEXT_BYTES, Ordinal, Value, ValueType};
 /// ascending ordinal.
 pub struct SegmentBuilder {
     value_type: ValueType,
-    column: Column,
+    column: ValueColumn,
 }
 
-enum Column {
+enum ValueColumn {
     Numbers(Numbers),
     /// Bool (code 0 false, 1 true), enum and set.
     Codes(Codes),
@@ -24,9 +24,9 @@ impl SegmentBuilder {
     /// Nobody has a value yet.
     pub fn new(value_type: ValueType) -> Self {
         let column = if value_type.is_number() {
-            Column::Numbers(Numbers::default())
+            ValueColumn::Numbers(Numbers::default())
         } else {
-            Column::Codes(Codes::default())
+            ValueColumn::Codes(Codes::default())
         };
         Self { value_type, column }
     }
@@ -39,7 +39,7 @@ impl SegmentBuilder {
     /// scale or than 28 in all, and for more different texts than [`crate::MAX_VALUES`].
     pub fn add(&mut self, ordinal: Ordinal, value: &Value) -> Result<()> {
         match &mut self.column {
-            Column::Numbers(numbers) => match units_of(value, self.value_type) {
+            ValueColumn::Numbers(numbers) => match units_of(value, self.value_type) {
                 Some(units) => numbers.push(ordinal, units),
                 None => {
                     return Err(refuse(
@@ -48,7 +48,7 @@ impl SegmentBuilder {
                     ));
                 }
             },
-            Column::Codes(codes) => {
+            ValueColumn::Codes(codes) => {
                 let result = match (value, self.value_type) {
                     (Value::Bool(value), ValueType::Bool) => {
                         codes.push(ordinal, [u32::from(*value)])
@@ -82,8 +82,8 @@ impl SegmentBuilder {
     /// `Value` for a type that has no units.
     pub(crate) fn add_units(&mut self, ordinal: Ordinal, units: i128) -> Result<()> {
         match &mut self.column {
-            Column::Numbers(numbers) => numbers.push(ordinal, units),
-            Column::Codes(_) => {
+            ValueColumn::Numbers(numbers) => numbers.push(ordinal, units),
+            ValueColumn::Codes(_) => {
                 return Err(refuse(self.value_type, format!("{units} is a number")));
             }
         }
@@ -98,10 +98,10 @@ impl SegmentBuilder {
         let ty = self.value_type;
         let over = |e: taghouse_bitmap::Error| refuse(ty, e.to_string());
         match self.column {
-            Column::Numbers(numbers) => {
+            ValueColumn::Numbers(numbers) => {
                 Ok(assemble(ty, &[], &numbers.encode().map_err(over)?, &[]))
             }
-            Column::Codes(codes) => {
+            ValueColumn::Codes(codes) => {
                 let table =
                     codes.sorted(ty == ValueType::Bool).map_err(|problem| refuse(ty, problem))?;
                 let mut bundle = BundleBuilder::new();

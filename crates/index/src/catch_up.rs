@@ -110,7 +110,7 @@ fn read(log: &AppLog, behind: &[Behind], parts: &mpsc::SyncSender<Changes>) -> R
         let mut next = first;
         for item in items {
             match item {
-                Item::Came(users) | Item::Deleted(users) => next += users.len() as u64,
+                Item::Added(users) | Item::Deleted(users) => next += users.len() as u64,
                 Item::Tag { name, value_type, texts, entries } => {
                     let begins = next;
                     next += entries.len() as u64;

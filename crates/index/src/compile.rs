@@ -53,13 +53,13 @@ impl Snapshot {
         let patch = compiler.formula(predicate)?;
         let changed = compiler.changed.into_inner();
         let most =
-            changed.iter().map(Changed::most).sum::<u64>() + live.came.len() + live.gone.len();
+            changed.iter().map(Changed::most).sum::<u64>() + live.added.len() + live.deleted.len();
         if most == 0 {
             return Ok(Query::new(stored, formula));
         }
         // Of somebody who does not exist a value can be taken away; leaves must lie within those
         // who are asked all the same.
-        let mut strangers = live.overlay.deleted.clone();
+        let mut nonexistent = live.overlay.deleted.clone();
         let mut everybody = live.all.clone();
         let tags = || {
             changed.iter().filter_map(|changed| {
@@ -67,10 +67,10 @@ impl Snapshot {
             })
         };
         for touched in tags().filter(|touched| !touched.is_subset(&live.all)) {
-            strangers = Arc::new(strangers.or(&touched.and_not(&live.all)));
+            nonexistent = Arc::new(nonexistent.or(&touched.and_not(&live.all)));
             everybody = Arc::new(everybody.or(touched));
         }
-        let patch = Formula::and(vec![patch, Formula::owned(strangers).not()]);
+        let patch = Formula::and(vec![patch, Formula::owned(nonexistent).not()]);
         let (all, shards) = (live.all.len(), live.all.len().div_ceil(u64::from(SHARD_SIZE)));
         if most > (shards * FEW_OF_SHARD).min(all / FEW_SHARE) {
             return Ok(Query::new(everybody, patch));
@@ -84,7 +84,7 @@ impl Snapshot {
         members.dedup();
         let members = Bitmap::from_sorted(&members);
         let changed = Bitmap::union(
-            tags().chain([&live.came, &live.gone]).map(AsRef::as_ref).chain([&members]),
+            tags().chain([&live.added, &live.deleted]).map(AsRef::as_ref).chain([&members]),
         );
         Ok(Query::patched(stored, formula, Arc::new(changed), everybody, patch))
     }

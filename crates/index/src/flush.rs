@@ -129,7 +129,7 @@ impl Index {
         }
     }
 
-    /// Deletes users: gone from every tag and from the users that exist when this returns, from all
+    /// Deletes users: deleted from every tag and from the users that exist when this returns, from all
     /// files at the next flush. Their ordinals never come back within the generation, whatever
     /// is written or published later. What they had is told for a receipt.
     ///
@@ -277,7 +277,7 @@ impl Flush {
             let name = info.name.as_str();
             let changes = live.overlay.tags.get(name).map_or(0, |tag| tag.len());
             let due = changes > 0 && due(changes, info.users);
-            if !due && live.gone.is_empty() {
+            if !due && live.deleted.is_empty() {
                 continue;
             }
             let Some(view) = snapshot.tag(name)? else { continue };
@@ -285,7 +285,9 @@ impl Flush {
             // before them is not behind.
             let (view, position) = match view.overlay() {
                 Some(_) if due => (view, live.overlay.position),
-                _ if holds(&view, &live.gone)? => (view.without_changes(), info.flushed_through),
+                _ if has_values_of(&view, &live.deleted)? => {
+                    (view.without_changes(), info.flushed_through)
+                }
                 _ => continue,
             };
             if users >= USERS_AT_ONCE {
@@ -297,10 +299,10 @@ impl Flush {
             tags.push((published(info, built(&view, None)?, position), None, onto));
         }
         // As long as other tags hold them the deleted stay among the users, unseen.
-        let remove = if complete { live.gone.as_ref().clone() } else { Bitmap::new() };
-        let came =
-            !live.came.is_empty() && due(live.came.len() as usize, snapshot.cut.users.bitmap.len());
-        if tags.is_empty() && remove.is_empty() && !came {
+        let remove = if complete { live.deleted.as_ref().clone() } else { Bitmap::new() };
+        let added = !live.added.is_empty()
+            && due(live.added.len() as usize, snapshot.cut.users.bitmap.len());
+        if tags.is_empty() && remove.is_empty() && !added {
             return Ok(None);
         }
         Ok(Some(Self { users: snapshot.users().as_ref().clone(), tags, remove, complete }))
@@ -308,7 +310,7 @@ impl Flush {
 }
 
 /// Whether the segment has a value of one of these users.
-fn holds(view: &TagView, users: &Arc<Bitmap>) -> Result<bool> {
+fn has_values_of(view: &TagView, users: &Arc<Bitmap>) -> Result<bool> {
     if users.is_empty() {
         return Ok(false);
     }

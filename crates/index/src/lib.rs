@@ -36,7 +36,7 @@ pub use error::{Error, Result};
 pub use flush::{DeletedUsers, HeldIndex, Renaming};
 pub use index::{Index, Numbering, Published};
 pub use live::{
-    Changes, Column, Deleted, Deletions, LiveOptions, Op, Pin, TagChange, TagChanges, TagView,
+    ChangeColumn, Changes, Deleted, Deletions, LiveOptions, Op, Pin, TagChange, TagChanges, TagView,
 };
 pub use load::{Feeder, LoadOptions, LoadedSegment, Loader, TagId, join};
 pub use number::value_of_units;

@@ -212,7 +212,7 @@ impl Loader {
         }
         std::fs::create_dir_all(folder).map_err(|e| store_error(folder, &e))?;
         let tags = self.shared.tags.lock().clone();
-        let plan = plan::Plan::new(&tags)?;
+        let plan = plan::LoadPlan::new(&tags)?;
         let (numbers, bounds) = numbers::runs(&self.shared, &plan)?;
         let codes = codes::runs(&self.shared, &plan)?;
         write::segments(&self.shared, &plan, &codes, &numbers, &bounds, folder)

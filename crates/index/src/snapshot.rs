@@ -26,16 +26,16 @@ pub(crate) struct Cut {
 /// The live changes on top of a cut.
 pub(crate) struct LiveCut {
     pub(crate) overlay: Arc<Overlay>,
-    /// The users of the cut, those that came, and all who were deleted: leaves must lie within
-    /// them, for segments hold the deleted yet, and so do runs of changes those who came and
+    /// The users of the cut, those that added, and all who were deleted: leaves must lie within
+    /// them, for segments hold the deleted yet, and so do runs of changes those who added and
     /// were deleted before any flush.
     pub(crate) all: Arc<Bitmap>,
     /// The users that exist.
     pub(crate) users: Arc<Bitmap>,
     /// Users that exist and are not in the cut.
-    pub(crate) came: Arc<Bitmap>,
+    pub(crate) added: Arc<Bitmap>,
     /// Users of the cut who are deleted.
-    pub(crate) gone: Arc<Bitmap>,
+    pub(crate) deleted: Arc<Bitmap>,
 }
 
 #[derive(Debug, Clone)]
@@ -59,16 +59,16 @@ impl Snapshot {
             let share = |set: &Arc<Bitmap>, result: &dyn Fn() -> Bitmap| {
                 if set.is_empty() { set.clone() } else { Arc::new(result()) }
             };
-            let came = share(&overlay.came, &|| overlay.came.and_not(users));
-            let gone = share(&overlay.deleted, &|| overlay.deleted.and(users));
-            let alive = if came.is_empty() { users.clone() } else { Arc::new(users.or(&came)) };
+            let added = share(&overlay.added, &|| overlay.added.and_not(users));
+            let deleted = share(&overlay.deleted, &|| overlay.deleted.and(users));
+            let alive = if added.is_empty() { users.clone() } else { Arc::new(users.or(&added)) };
             let all = if overlay.deleted.is_empty() {
                 alive.clone()
             } else {
                 Arc::new(alive.or(&overlay.deleted))
             };
-            let users = if gone.is_empty() { alive } else { Arc::new(alive.and_not(&gone)) };
-            LiveCut { overlay, all, users, came, gone }
+            let users = if deleted.is_empty() { alive } else { Arc::new(alive.and_not(&deleted)) };
+            LiveCut { overlay, all, users, added, deleted }
         });
         Self { cut, live }
     }
@@ -133,7 +133,7 @@ impl Snapshot {
                 overlay.clone()
             }
         });
-        Ok(TagView::new(segment, overlay, live.gone.clone()))
+        Ok(TagView::new(segment, overlay, live.deleted.clone()))
     }
 
     pub(crate) fn live(&self) -> Option<&LiveCut> {

@@ -41,12 +41,12 @@ pub struct TagChanges {
     /// Whose values; of one user twice the later counts.
     pub ordinals: Vec<Ordinal>,
     /// The new values, one for each ordinal.
-    pub column: Column,
+    pub column: ChangeColumn,
 }
 
 /// The values of [`TagChanges`], one an ordinal.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Column {
+pub enum ChangeColumn {
     /// None of them has a value any more.
     Unset,
     /// Values in units of the type: an int itself, a decimal in 10^-scale, a date in days, a time
@@ -151,10 +151,10 @@ impl Op {
 impl TagChanges {
     fn weight(&self) -> Weight {
         let texts = match &self.column {
-            Column::Texts { texts, .. }
-            | Column::Add { texts, .. }
-            | Column::Remove { texts, .. } => texts.as_slice(),
-            Column::Unset | Column::Numbers(_) => &[],
+            ChangeColumn::Texts { texts, .. }
+            | ChangeColumn::Add { texts, .. }
+            | ChangeColumn::Remove { texts, .. } => texts.as_slice(),
+            ChangeColumn::Unset | ChangeColumn::Numbers(_) => &[],
         };
         Weight {
             changes: self.ordinals.len() as u64,
@@ -179,11 +179,11 @@ impl TagChanges {
             }
         };
         match (&self.column, ty) {
-            (Column::Unset, ValueType::Set) => {
+            (ChangeColumn::Unset, ValueType::Set) => {
                 Ok(of(EntryOp::Clear, &mut std::iter::repeat(Entry::NONE)))
             }
-            (Column::Unset, _) => Ok(of(EntryOp::Unset, &mut std::iter::repeat(Entry::NONE))),
-            (Column::Numbers(numbers), _) if ty.is_number() || ty == ValueType::Bool => {
+            (ChangeColumn::Unset, _) => Ok(of(EntryOp::Unset, &mut std::iter::repeat(Entry::NONE))),
+            (ChangeColumn::Numbers(numbers), _) if ty.is_number() || ty == ValueType::Bool => {
                 fits(numbers.len())?;
                 let allowed = match ty {
                     ValueType::Bool => 0..=1,
@@ -195,8 +195,11 @@ impl TagChanges {
                     None => Ok(of(EntryOp::Set, &mut numbers.iter().copied())),
                 }
             }
-            (Column::Texts { texts, codes }, ValueType::Text)
-            | (Column::Add { texts, codes } | Column::Remove { texts, codes }, ValueType::Set) => {
+            (ChangeColumn::Texts { texts, codes }, ValueType::Text)
+            | (
+                ChangeColumn::Add { texts, codes } | ChangeColumn::Remove { texts, codes },
+                ValueType::Set,
+            ) => {
                 fits(codes.len())?;
                 if let Some(beyond) = codes.iter().find(|code| **code as usize >= texts.len()) {
                     return Err(tag.refuse(format!(
@@ -207,8 +210,8 @@ impl TagChanges {
                 let known =
                     texts.iter().map(|text| tag.code(text)).collect::<Result<Vec<i64>>>()?;
                 let op = match &self.column {
-                    Column::Texts { .. } => EntryOp::Set,
-                    Column::Add { .. } => EntryOp::Add,
+                    ChangeColumn::Texts { .. } => EntryOp::Set,
+                    ChangeColumn::Add { .. } => EntryOp::Add,
                     _ => EntryOp::Remove,
                 };
                 Ok(of(op, &mut codes.iter().map(|code| known[*code as usize])))

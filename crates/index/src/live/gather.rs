@@ -24,7 +24,7 @@ pub(crate) struct Pending {
     /// Entries that left here and are not in the overlay yet.
     pub(crate) moving: usize,
     pub(crate) tags: HashMap<Name, (Arc<TagLog>, Vec<Entry>)>,
-    pub(crate) came: Vec<Ordinal>,
+    pub(crate) added: Vec<Ordinal>,
     pub(crate) deleted: Vec<Ordinal>,
     pub(crate) published: Option<Published>,
 }
@@ -63,11 +63,11 @@ impl Pending {
         match self.tags.get_mut(&tag.name) {
             Some((known, all)) if Arc::ptr_eq(known, &tag) => all.extend(entries),
             _ => {
-                // Values of a type that the tag no longer has are void; who came by them stays.
+                // Values of a type that the tag no longer has are void; who added by them stays.
                 if let Some((_, void)) =
                     self.tags.insert(tag.name.clone(), (tag, entries.collect()))
                 {
-                    self.came.extend(
+                    self.added.extend(
                         void.iter().filter(|entry| entry.gives()).map(|entry| entry.ordinal),
                     );
                 }
@@ -80,7 +80,7 @@ impl Pending {
 impl Overlay {
     /// With what is pending.
     pub(crate) fn gather(&self, pending: Pending) -> Self {
-        let Pending { position, tags: changed, mut came, deleted, published, .. } = pending;
+        let Pending { position, tags: changed, mut added, deleted, published, .. } = pending;
         let mut next = self.clone();
         next.position = position;
         if let Some(published) = &published {
@@ -97,7 +97,7 @@ impl Overlay {
             if !next.deleted.is_empty() {
                 entries.retain(|entry| !next.deleted.contains(entry.ordinal));
             }
-            came.extend(
+            added.extend(
                 entries
                     .iter()
                     .filter(|entry| entry.gives() && !exists(entry.ordinal))
@@ -118,16 +118,16 @@ impl Overlay {
                 !tag.is_empty()
             });
         }
-        let came = if came.is_empty() {
-            self.came.clone()
+        let added = if added.is_empty() {
+            self.added.clone()
         } else {
-            Arc::new(self.came.or(&came.into_iter().collect()))
+            Arc::new(self.added.or(&added.into_iter().collect()))
         };
         let unknown = match &next.users {
-            Some(users) if !came.is_empty() => Arc::new(came.and_not(users)),
-            _ => came,
+            Some(users) if !added.is_empty() => Arc::new(added.and_not(users)),
+            _ => added,
         };
-        next.came = if next.deleted.is_empty() || unknown.is_empty() {
+        next.added = if next.deleted.is_empty() || unknown.is_empty() {
             unknown
         } else {
             Arc::new(unknown.and_not(&next.deleted))
@@ -149,7 +149,7 @@ impl RestoredChanges {
     pub(crate) fn take_checkpoint(&mut self, items: Vec<Item>) {
         for item in items {
             match item {
-                Item::Came(users) => self.gathered.came = Arc::new(users.into_iter().collect()),
+                Item::Added(users) => self.gathered.added = Arc::new(users.into_iter().collect()),
                 Item::Deleted(users) => {
                     self.gathered.deleted = Arc::new(users.into_iter().collect())
                 }
@@ -164,9 +164,9 @@ impl RestoredChanges {
     pub(crate) fn take(&mut self, mut next: u64, items: Vec<Item>) {
         for item in items {
             match item {
-                Item::Came(users) => {
+                Item::Added(users) => {
                     next += users.len() as u64;
-                    self.pending.came.extend(users);
+                    self.pending.added.extend(users);
                 }
                 Item::Deleted(users) => {
                     next += users.len() as u64;

@@ -14,6 +14,7 @@ mod change;
 mod change_log;
 mod checkpoint;
 mod codec;
+mod commit;
 mod deletions;
 mod entry;
 mod gather;
@@ -26,7 +27,7 @@ mod tag_log;
 mod view;
 
 pub(crate) use app_log::{AppLog, Hold};
-pub use change::{Changes, Column, Op, TagChange, TagChanges};
+pub use change::{ChangeColumn, Changes, Op, TagChange, TagChanges};
 pub(crate) use checkpoint::write as write_checkpoint;
 pub(crate) use codec::Item;
 pub use deletions::{Deleted, Deletions};

@@ -16,21 +16,21 @@ pub struct TagView {
     segment: Segment,
     overlay: Option<Arc<TagOverlay>>,
     /// Users of the segment who are deleted.
-    gone: Arc<Bitmap>,
+    deleted: Arc<Bitmap>,
 }
 
 impl TagView {
-    /// `gone` are the deleted users that the index still holds; the overlay is of the segment's
+    /// `deleted` are the deleted users that the index still holds; the overlay is of the segment's
     /// type.
     pub(crate) fn new(
         segment: Segment,
         overlay: Option<Arc<TagOverlay>>,
-        gone: Arc<Bitmap>,
+        deleted: Arc<Bitmap>,
     ) -> Self {
         let overlay = overlay.filter(|overlay| {
             !overlay.is_empty() && overlay.tag.value_type == segment.value_type()
         });
-        Self { segment, overlay, gone }
+        Self { segment, overlay, deleted }
     }
 
     /// The type of the values.
@@ -54,15 +54,15 @@ impl TagView {
 
     /// Whether anything differs from the segment.
     pub fn is_changed(&self) -> bool {
-        self.overlay.is_some() || !self.gone.is_empty()
+        self.overlay.is_some() || !self.deleted.is_empty()
     }
 
     /// The users for whom the segment does not speak any more.
     pub(crate) fn hidden(&self) -> Arc<Bitmap> {
         match &self.overlay {
-            None => self.gone.clone(),
-            Some(overlay) if self.gone.is_empty() => overlay.touched().clone(),
-            Some(overlay) => Arc::new(overlay.touched().or(&self.gone)),
+            None => self.deleted.clone(),
+            Some(overlay) if self.deleted.is_empty() => overlay.touched().clone(),
+            Some(overlay) => Arc::new(overlay.touched().or(&self.deleted)),
         }
     }
 
@@ -124,7 +124,7 @@ impl TagView {
     /// # Errors
     /// `Corrupt` and `Store` name the object that cannot be read.
     pub fn value_of(&self, ordinal: Ordinal) -> Result<Option<Value>> {
-        if self.gone.contains(ordinal) {
+        if self.deleted.contains(ordinal) {
             return Ok(None);
         }
         let Some(overlay) = &self.overlay else { return self.segment.value_of(ordinal) };
@@ -184,7 +184,7 @@ impl TagView {
     /// cleared; and the deleted.
     pub(crate) fn away_from_all(&self) -> Arc<Bitmap> {
         match &self.overlay {
-            Some(overlay) if self.is_set() => Arc::new(overlay.cleared().or(&self.gone)),
+            Some(overlay) if self.is_set() => Arc::new(overlay.cleared().or(&self.deleted)),
             _ => self.hidden(),
         }
     }
@@ -311,11 +311,11 @@ impl TagView {
         // What is kept of the segment, without the old values of whoever was changed or deleted,
         // and with the new ones: the slices of nobody else are read.
         let (count, sum) = slices.sum(None)?.map_or((0, 0), |all| (all.count, all.sum));
-        let (hidden, gone) =
+        let (hidden, removed) =
             slices.sum(Some(&self.hidden()))?.map_or((0, 0), |hidden| (hidden.count, hidden.sum));
         let live = self.live_numbers();
-        let came = live.iter().map(|(_, units)| *units).sum::<i128>();
-        Ok((count - hidden + live.len() as u64 > 0).then_some(sum - gone + came))
+        let added = live.iter().map(|(_, units)| *units).sum::<i128>();
+        Ok((count - hidden + live.len() as u64 > 0).then_some(sum - removed + added))
     }
 
     fn sum_within(&self, within: Option<&Bitmap>) -> Result<Option<i128>> {

@@ -3,13 +3,13 @@
 //! ordinals are encoded. Pieces are found in the same turns.
 
 use super::Shared;
-use super::blocks::{Block, Kind, Reader};
+use super::blocks::{Block, PointKind, Reader};
 use super::key::{code_key, of_code_key};
 use super::latest::Latest;
 use super::pieces::{PieceBlock, PieceHead};
-use super::plan::Plan;
+use super::plan::LoadPlan;
 use super::points::for_each_point;
-use super::run::{Run, RunWriter};
+use super::run::{RunWriter, ShardRun};
 use super::spill::SpillFile;
 use super::workers::each;
 use crate::error::Result;
@@ -24,7 +24,7 @@ const ELSEWHERE: u32 = u32::MAX;
 const PIECE_WEIGHT: usize = size_of::<(u32, PieceHead)>() / size_of::<u32>();
 
 /// A run for each shard.
-pub(super) fn runs(shared: &Shared, plan: &Plan) -> Result<Vec<Run>> {
+pub(super) fn runs(shared: &Shared, plan: &LoadPlan) -> Result<Vec<ShardRun>> {
     each(
         shared.options.threads,
         shared.options.shards.len(),
@@ -35,7 +35,7 @@ pub(super) fn runs(shared: &Shared, plan: &Plan) -> Result<Vec<Run>> {
 
 struct Worker<'a> {
     shared: &'a Shared,
-    plan: &'a Plan,
+    plan: &'a LoadPlan,
     shard: u32,
     /// By value's number: points in the shard, and where the next one goes.
     counts: Vec<u32>,
@@ -79,7 +79,7 @@ struct Current {
 }
 
 impl<'a> Worker<'a> {
-    fn new(shared: &'a Shared, plan: &'a Plan) -> Self {
+    fn new(shared: &'a Shared, plan: &'a LoadPlan) -> Self {
         Self {
             shared,
             plan,
@@ -98,9 +98,9 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn shard(&mut self, place: usize) -> Result<Run> {
+    fn shard(&mut self, place: usize) -> Result<ShardRun> {
         let shard_points = ShardPoints {
-            blocks: self.shared.blocks.take(place, Kind::Codes),
+            blocks: self.shared.blocks.take(place, PointKind::Codes),
             pieces: self.shared.blocks.take_pieces(place),
         };
         let points = self.shared.points_at_once();

@@ -243,12 +243,12 @@ impl Check {
         }
         if !opened.existence().is_subset(&self.users)? {
             let others = opened.existence().to_bitmap()?.and_not(&self.users);
-            let strangers = (self.users_before)()
+            let unknown = (self.users_before)()
                 .map_or_else(|| others.clone(), |before| others.and_not(&before));
-            if let Some(first) = strangers.min() {
+            if let Some(first) = unknown.min() {
                 return refuse(format!(
                     "{} of its users are not among the users that exist, such as ordinal {first}",
-                    strangers.len()
+                    unknown.len()
                 ));
             }
             // Whoever of them is deleted before this is published stays hidden as long as the

@@ -165,13 +165,13 @@ impl Index {
             None => self.revision(app).await?.unwrap_or(next),
         };
         let still_read = &in_use | &manifest.retired;
-        let gone: BTreeSet<String> = &(&before.manifest.retired - &still_read) | &spare;
+        let deleted: BTreeSet<String> = &(&before.manifest.retired - &still_read) | &spare;
         state.know(Known {
             revision: Some(revision),
             manifest: Arc::new(manifest),
             object: Some(object),
         });
-        self.objects.delete(&gone).await;
+        self.objects.delete(&deleted).await;
         Ok(Moved::To(revision))
     }
 
