@@ -4,7 +4,7 @@
 //!
 //! * `steps`: what happens. `questions`: what is asked. Another step or question is a line in the
 //!   table there.
-//! * `taghouse_testkit::Twin`: what must come out. `world`: the real thing beside it.
+//! * `taghouse_testkit::ReferenceModel`: what must come out. `world`: the real thing beside it.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod counts;

@@ -1,5 +1,5 @@
 //! `taghouse-soak --cases 1000000 --seed 1`: random histories of the index, every answer held to a
-//! naive twin.
+//! naive reference model.
 #![allow(clippy::print_stdout, reason = "the counts go to standard output")]
 
 use clap::Parser;
@@ -8,7 +8,7 @@ use taghouse_soak::Soak;
 
 #[derive(Parser)]
 #[command(
-    about = "Random histories of publications, live changes and questions, every answer held to a naive twin."
+    about = "Random histories of publications, live changes and questions, every answer compared with a naive reference model."
 )]
 struct Arguments {
     /// Questions to ask; the history that is being lived when they are reached is lived to its

@@ -26,7 +26,7 @@ pub(super) fn bitmap(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<(
 
 pub(super) fn contains(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<()> {
     let Crowd { predicate, query, expected } = asked.crowd(dice)?;
-    let users: Vec<Ordinal> = asked.twin.users.iter().copied().collect();
+    let users: Vec<Ordinal> = asked.model.users.iter().copied().collect();
     let some: Vec<Ordinal> = (0..8).filter_map(|_| dice.pick(&users).copied()).collect();
     // The latter exist nowhere, though a crowd may hold them.
     for user in some.into_iter().chain([3, 5_000_000, 0, u32::MAX]) {
