@@ -1,5 +1,5 @@
-//! Keeping runs few: small ones are merged with a seal, large ones by a thread beside the writer,
-//! so that no call waits for them.
+//! Keeps runs few: small ones are merged by a seal, large ones by a background thread, so that no
+//! call waits for them.
 
 use crate::generation::Generation;
 use crate::manifest::RunEntry;
@@ -14,10 +14,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{Builder, JoinHandle};
 use taghouse_model::Ordinal;
 
-/// A run is merged with the newer ones once it has less than this many times their entries: so
-/// there are few, and an entry is written few times.
+/// A run is merged with the newer ones once it has fewer than this many times their entries. So
+/// run sizes grow geometrically: there are O(log n) runs, and an entry is rewritten O(log n) times.
 const MERGE_FACTOR: usize = 4;
-/// A seal merges up to so many tails' entries itself.
+/// A seal itself merges at most the entries of this many tails.
 const SEAL_MERGES: usize = 8;
 
 /// The thread that merges an app's runs.

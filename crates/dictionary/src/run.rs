@@ -1,11 +1,11 @@
-//! Hashes of ids with their ordinals, sorted: how an id is found.
+//! Sorted runs: hashes of ids with their ordinals, by which an id is found.
 //!
-//! Eight bytes an entry, the hash in the high half, so that entries sort as numbers. Then the
-//! directory: hashes are spread evenly, so the highest bits of one name a bucket of some eight
-//! entries, and four bytes a bucket say where it begins.
+//! An entry has eight bytes, the hash in the high half, so that entries sort as numbers. The
+//! directory follows: hashes are spread evenly, so the highest bits of one select a bucket of some
+//! eight entries, and four bytes a bucket give its beginning.
 //!
-//! A run covers the ordinals of neighbouring ids files. It is derived from them: a missing one is
-//! made again.
+//! A run covers the ordinals of adjacent ids files. It is derived from them: a missing run is
+//! rebuilt.
 
 use crate::block_file::{BLOCK_BYTES, BlockFile, BlockWriter, FileKind};
 use crate::deleted::Deleted;
@@ -56,7 +56,7 @@ impl SortedRun {
         self.entries
     }
 
-    /// What `bucket` reads of the directory, verified.
+    /// The bytes of the directory that `bucket` reads, verified.
     #[inline]
     pub(crate) fn bucket_bytes(&self, hash: u32) -> Result<&[u8]> {
         let at = self.bucket_at(hash);
@@ -64,7 +64,7 @@ impl SortedRun {
         Ok(&self.file.bytes()[at..at + 8])
     }
 
-    /// From and up to which entry an id with this hash can stand. After `bucket_bytes`.
+    /// The range of entries that may have this hash. Call `bucket_bytes` first.
     #[inline]
     pub(crate) fn bucket(&self, hash: u32) -> (u32, u32) {
         let at = self.bucket_at(hash);
@@ -82,7 +82,7 @@ impl SortedRun {
         self.file.bytes().get(at..at + ENTRY_BYTES).unwrap_or_default()
     }
 
-    /// To be called before entries of a bucket are read.
+    /// Verifies a range of entries. Call it before reading them.
     #[inline]
     pub(crate) fn verify(&self, (start, end): (u32, u32)) -> Result<()> {
         self.file.verify(start as usize * ENTRY_BYTES..end as usize * ENTRY_BYTES)
@@ -98,7 +98,7 @@ impl SortedRun {
     }
 }
 
-/// What a merge takes: each sorted, no two with the same ordinal.
+/// Inputs of a merge: each sorted, no ordinal in two of them.
 pub(crate) enum Source<'a> {
     SortedRun(&'a SortedRun),
     Sorted(&'a [u64]),
