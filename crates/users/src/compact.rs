@@ -91,7 +91,7 @@ impl Users {
         let ordinals: Vec<Ordinal> = expired.iter().collect();
         for some in ordinals.chunks(IDS_AT_ONCE) {
             let ids = self.dictionary.resolve(app, some)?;
-            self.note_gone(app, asked_ms, ids.into_iter().flatten(), true).await?;
+            self.note_deleted(app, asked_ms, ids.into_iter().flatten(), true).await?;
         }
         Ok(())
     }
@@ -187,11 +187,11 @@ impl Users {
     }
 }
 
+/// Gives the set of a crowd version under the new ordinals, if it is to be written.
+type RenumberSet = Arc<dyn Fn(&Bitmap) -> Option<Bitmap> + Send + Sync>;
+
 /// Renumbers the set of a crowd version; `None` once stopped, for the result will be discarded.
-fn renumber_set(
-    renumbering: Arc<Renumbering>,
-    stop: CancellationToken,
-) -> Arc<dyn Fn(&Bitmap) -> Option<Bitmap> + Send + Sync> {
+fn renumber_set(renumbering: Arc<Renumbering>, stop: CancellationToken) -> RenumberSet {
     Arc::new(move |set: &Bitmap| {
         (!stop.is_cancelled())
             .then(|| set.iter().filter_map(|old| renumbering.new_ordinal(old)).collect())
