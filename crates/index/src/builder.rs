@@ -7,8 +7,8 @@ use column::{Codes, Numbers};
 use taghouse_bitmap::{Bitmap, BundleBuilder};
 use taghouse_model::{MAX_TEXT_BYTES, Ordinal, Value, ValueType};
 
-/// Collects users' values of one tag and writes a [`crate::Segment`]. Quickest when users come by
-/// ascending ordinal.
+/// Collects users' values of one tag and writes a [`crate::Segment`]. Fastest with users in
+/// ascending order of their ordinals.
 pub struct SegmentBuilder {
     value_type: ValueType,
     column: ValueColumn,
@@ -21,7 +21,7 @@ enum ValueColumn {
 }
 
 impl SegmentBuilder {
-    /// Nobody has a value yet.
+    /// A builder without values.
     pub fn new(value_type: ValueType) -> Self {
         let column = if value_type.is_number() {
             ValueColumn::Numbers(Numbers::default())
@@ -31,8 +31,7 @@ impl SegmentBuilder {
         Self { value_type, column }
     }
 
-    /// Gives one user a value. A user added again gets the later value instead; an empty set is no
-    /// value.
+    /// Sets the value of one user. A later value replaces an earlier one; an empty set is no value.
     ///
     /// # Errors
     /// `Value` for one of another type, a text over 1024 bytes, a decimal of more digits than the
@@ -90,7 +89,7 @@ impl SegmentBuilder {
         Ok(())
     }
 
-    /// The segment's bytes.
+    /// The bytes of the segment.
     ///
     /// # Errors
     /// `Value` when the texts or the sets' members take more than the form holds (4 GiB, 2^32).

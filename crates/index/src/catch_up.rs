@@ -1,5 +1,5 @@
-//! Live changes that were flushed since a batch began, brought onto the batch's segments: read back
-//! from the log, a bounded part at a time.
+//! Applies live changes that were flushed since a batch began to the batch's segments. They are
+//! read back from the log in bounded parts.
 
 use crate::blocking::blocking;
 use crate::error::{Error, Result};
@@ -15,12 +15,11 @@ use taghouse_model::{AppId, Name};
 /// Changes in memory at a time: 24 bytes each, and as much again while they are sorted.
 const CHANGES_AT_ONCE: usize = 4 << 20;
 
-/// The changes of some tags that were read back, of each in the order of their positions.
+/// Changes read back, by tag, in the order of their positions.
 type Changes = HashMap<Name, (Arc<TagLog>, Vec<Entry>)>;
 
 impl Index {
-    /// Gives prepared tags the changes that they lack. Flushes wait meanwhile, which the caller
-    /// sees to.
+    /// Adds to prepared tags the changes that they lack. The caller makes sure that flushes wait.
     pub(crate) async fn catch_up(
         &self,
         app: &AppId,
@@ -50,7 +49,7 @@ impl Index {
         Ok(())
     }
 
-    /// A prepared tag with more changes, as another object.
+    /// A prepared tag with more changes, as a new object.
     async fn bring_onto(
         &self,
         app: &AppId,

@@ -14,7 +14,7 @@ pub struct Snapshot {
     live: Option<LiveCut>,
 }
 
-/// What one revision of the index holds.
+/// The contents of one revision of the index.
 #[derive(Debug)]
 pub(crate) struct Cut {
     pub(crate) revision: u64,
@@ -26,9 +26,9 @@ pub(crate) struct Cut {
 /// The live changes on top of a cut.
 pub(crate) struct LiveCut {
     pub(crate) overlay: Arc<Overlay>,
-    /// The users of the cut, those that added, and all who were deleted: leaves must lie within
-    /// them, for segments hold the deleted yet, and so do runs of changes those who added and
-    /// were deleted before any flush.
+    /// The users of the cut, the added users, and all deleted users. Leaves are subsets of it, for
+    /// segments still contain deleted users, and runs of changes contain users who were added and
+    /// deleted before any flush.
     pub(crate) all: Arc<Bitmap>,
     /// The users that exist.
     pub(crate) users: Arc<Bitmap>,
@@ -45,7 +45,7 @@ pub(crate) struct Users {
 }
 
 impl Cut {
-    /// The objects that reading it takes.
+    /// The objects that a reader of it needs.
     pub(crate) fn objects(&self) -> impl Iterator<Item = &String> {
         self.tags.values().map(|tag| &tag.info.object).chain(std::iter::once(&self.users.object))
     }
@@ -93,7 +93,7 @@ impl Snapshot {
         self.live.as_ref().map_or(&self.cut.users.bitmap, |live| &live.users)
     }
 
-    /// How many users were deleted in this generation so far: sets of it hold none of them.
+    /// The number of users deleted in this generation so far.
     pub fn deleted(&self) -> u64 {
         self.live.as_ref().map_or(0, |live| live.overlay.deleted.len())
     }
@@ -103,7 +103,7 @@ impl Snapshot {
         self.cut.tags.values().map(|tag| &tag.info)
     }
 
-    /// What is known of one tag.
+    /// The metadata of one tag.
     pub fn info(&self, tag: &str) -> Option<&TagInfo> {
         self.cut.tags.get(tag).map(|tag| &tag.info)
     }
@@ -117,7 +117,7 @@ impl Snapshot {
         self.cut.tags.get(tag).map(|tag| self.view(tag)).transpose()
     }
 
-    /// All tags with their values: what a profile goes through.
+    /// All tags with their values, for a profile.
     pub fn segments(&self) -> impl Iterator<Item = (&TagInfo, Result<TagView>)> {
         self.cut.tags.values().map(|tag| (&tag.info, self.view(tag)))
     }
@@ -140,7 +140,7 @@ impl Snapshot {
         self.live.as_ref()
     }
 
-    /// The tags' types, as the check of an expression wants them.
+    /// The types of the tags, for checking expressions.
     pub fn types(&self) -> BTreeMap<Name, ValueType> {
         self.cut.tags.iter().map(|(name, tag)| (name.clone(), tag.info.value_type)).collect()
     }

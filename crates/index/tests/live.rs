@@ -1,5 +1,5 @@
-//! Random histories of live changes, publications, flushes, deletions and reopening, against a reference model
-//! that keeps every user's value.
+//! Random histories of live changes, publications, flushes, deletions and reopening, against a
+//! reference model that keeps every user's value.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod history;

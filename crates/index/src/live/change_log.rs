@@ -371,13 +371,23 @@ fn remove(path: &Path) -> Result<()> {
     fs::remove_file(path).map_err(|e| Error::disk(path, &e))
 }
 
-/// The generation that a file's head says; `None` for no head, or that of another position.
+/// Offsets in a file's head, which begins with the magic.
+mod file_head_at {
+    pub(super) const VERSION: usize = 8;
+    pub(super) const GENERATION: usize = 16;
+    pub(super) const FIRST: usize = 24;
+    /// Of everything before it.
+    pub(super) const CHECKSUM: usize = 32;
+}
+
+/// The generation in a file's head; `None` without a head, or for one of another position.
 fn file_head(bytes: &[u8], first: u64) -> Option<u64> {
     let head = bytes.get(..FILE_HEAD)?;
     let known = &head[..8] == MAGIC
-        && u64_at(head, 32) == xxh3_64(&head[..32])
-        && head[8..12] == VERSION.to_le_bytes();
-    (known && u64_at(head, 24) == first).then(|| u64_at(head, 16))
+        && u64_at(head, file_head_at::CHECKSUM) == xxh3_64(&head[..file_head_at::CHECKSUM])
+        && head[file_head_at::VERSION..][..4] == VERSION.to_le_bytes();
+    (known && u64_at(head, file_head_at::FIRST) == first)
+        .then(|| u64_at(head, file_head_at::GENERATION))
 }
 
 /// Goes through a file's frames: the position of the last change, and how many bytes are good.
@@ -411,7 +421,17 @@ struct ChangeFrames {
     next: u64,
 }
 
-/// What a frame's head says of its changes.
+/// Offsets in a frame's head.
+mod frame_head_at {
+    pub(super) const PAYLOAD_BYTES: usize = 0;
+    pub(super) const CHANGES: usize = 4;
+    pub(super) const FIRST: usize = 8;
+    pub(super) const PAYLOAD_CHECKSUM: usize = 16;
+    /// Of everything before it.
+    pub(super) const CHECKSUM: usize = 24;
+}
+
+/// The fields of a frame's head.
 struct Fields {
     /// The position of the first.
     first: u64,
@@ -424,20 +444,25 @@ impl FrameFormat for ChangeFrames {
 
     fn head(fields: &Fields, payload: &[u8]) -> [u8; HEAD_BYTES] {
         let mut head = [0; HEAD_BYTES];
-        head[..4].copy_from_slice(&(payload.len() as u32).to_le_bytes());
-        head[4..8].copy_from_slice(&fields.changes.to_le_bytes());
-        head[8..16].copy_from_slice(&fields.first.to_le_bytes());
-        head[16..24].copy_from_slice(&xxh3_64(payload).to_le_bytes());
-        let checksum = xxh3_64(&head[..24]);
-        head[24..].copy_from_slice(&checksum.to_le_bytes());
+        let mut put = |at: usize, bytes: &[u8]| head[at..at + bytes.len()].copy_from_slice(bytes);
+        put(frame_head_at::PAYLOAD_BYTES, &(payload.len() as u32).to_le_bytes());
+        put(frame_head_at::CHANGES, &fields.changes.to_le_bytes());
+        put(frame_head_at::FIRST, &fields.first.to_le_bytes());
+        put(frame_head_at::PAYLOAD_CHECKSUM, &xxh3_64(payload).to_le_bytes());
+        let checksum = xxh3_64(&head[..frame_head_at::CHECKSUM]);
+        head[frame_head_at::CHECKSUM..].copy_from_slice(&checksum.to_le_bytes());
         head
     }
 
     fn read_head(bytes: &[u8; HEAD_BYTES]) -> Option<FrameHead<Fields>> {
-        (u64_at(bytes, 24) == xxh3_64(&bytes[..24])).then(|| FrameHead {
-            fields: Fields { first: u64_at(bytes, 8), changes: (u64_at(bytes, 0) >> 32) as u32 },
-            payload_bytes: u64_at(bytes, 0) as u32 as usize,
-            payload_checksum: u64_at(bytes, 16),
+        let checksum = xxh3_64(&bytes[..frame_head_at::CHECKSUM]);
+        (u64_at(bytes, frame_head_at::CHECKSUM) == checksum).then(|| FrameHead {
+            fields: Fields {
+                first: u64_at(bytes, frame_head_at::FIRST),
+                changes: u32_at(bytes, frame_head_at::CHANGES),
+            },
+            payload_bytes: u32_at(bytes, frame_head_at::PAYLOAD_BYTES) as usize,
+            payload_checksum: u64_at(bytes, frame_head_at::PAYLOAD_CHECKSUM),
             payload_seed: 0,
         })
     }
@@ -453,6 +478,10 @@ impl FrameFormat for ChangeFrames {
     fn pass(&mut self, fields: &Fields) {
         self.next += u64::from(fields.changes);
     }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes)
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> u64 {

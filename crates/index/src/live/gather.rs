@@ -1,5 +1,11 @@
-//! From what was logged to what readers see: changes gathered into the next overlay, and the log
-//! read back at open.
+//! Gathers logged changes into the next overlay, which readers see, and restores the overlay from
+//! the log at open.
+//!
+//! This is the memtable of a log-structured merge-tree: O'Neil, Cheng, Gawlick and O'Neil, "The
+//! log-structured merge-tree (LSM-tree)" (Acta Informatica 33, 1996,
+//! <https://doi.org/10.1007/s002360050048>). Each tick adds a sorted run for each changed tag, and
+//! runs of similar size are merged (`TagOverlay::with`). So an entry is merged O(log n) times, and
+//! a reader looks at O(log n) runs.
 
 use super::codec::Item;
 use super::entry::Entry;
@@ -29,7 +35,7 @@ pub(crate) struct Pending {
     pub(crate) published: Option<Published>,
 }
 
-/// What a revision of the index holds.
+/// What a revision of the index contains.
 pub(crate) struct Published {
     pub(crate) revision: u64,
     /// The users that exist.
@@ -39,23 +45,23 @@ pub(crate) struct Published {
 }
 
 impl Pending {
-    /// Nothing behind `position`.
+    /// Nothing pending after `position`.
     pub(crate) fn at(position: u64) -> Self {
         Self { position, ..Self::default() }
     }
 
-    /// Takes what there is, to bring it into the overlay; until then it counts as moving.
+    /// Takes everything, to bring it into the overlay. Until then it counts as moving.
     pub(crate) fn take(&mut self) -> Self {
         let next = Self { moving: self.entries, ..Self::at(self.position) };
         std::mem::replace(self, next)
     }
 
-    /// How many entries.
+    /// The number of entries.
     pub(crate) fn len(&self) -> usize {
         self.entries
     }
 
-    /// Takes entries whose first gets position `next`; the position after the last.
+    /// Adds entries, the first of which gets position `next`. Gives the position after the last.
     pub(crate) fn push(&mut self, tag: Arc<TagLog>, entries: Vec<Entry>, next: u64) -> u64 {
         let after = next + entries.len() as u64;
         self.entries += entries.len();
@@ -63,7 +69,8 @@ impl Pending {
         match self.tags.get_mut(&tag.name) {
             Some((known, all)) if Arc::ptr_eq(known, &tag) => all.extend(entries),
             _ => {
-                // Values of a type that the tag no longer has are void; who added by them stays.
+                // Values of a type that the tag no longer has are void; users that they created
+                // stay.
                 if let Some((_, void)) =
                     self.tags.insert(tag.name.clone(), (tag, entries.collect()))
                 {
@@ -78,19 +85,26 @@ impl Pending {
 }
 
 impl Overlay {
-    /// With what is pending.
+    /// The next overlay: this one with the pending changes, and without those that a publication
+    /// includes. Costs O(p log p) for p pending entries, plus the merges of runs.
     pub(crate) fn gather(&self, pending: Pending) -> Self {
         let Pending { position, tags: changed, mut added, deleted, published, .. } = pending;
         let mut next = self.clone();
+
+        // 1. The state of the index that the overlay lies on.
         next.position = position;
         if let Some(published) = &published {
             next.revision = self.revision.max(published.revision);
             next.users = Some(published.users.clone());
         }
+
+        // 2. Deleted users disappear from all tags.
         if !deleted.is_empty() {
             next.deleted = Arc::new(self.deleted.or(&deleted.into_iter().collect()));
             next.tags.values_mut().for_each(|tag| *tag = Arc::new(tag.without(&next.deleted)));
         }
+
+        // 3. A sorted run for each changed tag. Users who get a value exist from now on.
         let exists =
             |ordinal: Ordinal| next.users.as_ref().is_some_and(|users| users.contains(ordinal));
         for (name, (tag, mut entries)) in changed {
@@ -109,6 +123,8 @@ impl Overlay {
             };
             next.tags.insert(name, Arc::new(after));
         }
+
+        // 4. Changes that the published segments include leave the overlay.
         if let Some(Published { flushed_through, .. }) = published {
             next.tags.retain(|name, tag| {
                 let Some(through) = flushed_through.get(name) else { return false };
@@ -118,6 +134,8 @@ impl Overlay {
                 !tag.is_empty()
             });
         }
+
+        // 5. New users, except those that the index knows by now and those that were deleted.
         let added = if added.is_empty() {
             self.added.clone()
         } else {
@@ -186,7 +204,7 @@ impl RestoredChanges {
         }
     }
 
-    /// The entries with the codes that their texts have here.
+    /// The entries, with the codes that their texts have in this process.
     fn resolve(
         &mut self,
         name: &Name,

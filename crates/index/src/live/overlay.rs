@@ -34,7 +34,7 @@ pub(crate) struct Overlay {
     pub(crate) tags: BTreeMap<Name, Arc<TagOverlay>>,
     /// The index's users, as far as they were told.
     pub(crate) users: Option<Arc<Bitmap>>,
-    /// Users that added and may not be among the index's users yet.
+    /// Added users who may not be among the users of the index yet.
     pub(crate) added: Arc<Bitmap>,
     /// Users that are deleted, as long as the generation lasts: a late writer must not bring them
     /// back.

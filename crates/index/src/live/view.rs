@@ -52,12 +52,12 @@ impl TagView {
         self.overlay.as_ref()
     }
 
-    /// Whether anything differs from the segment.
+    /// Whether live changes or deletions make it differ from the segment.
     pub fn is_changed(&self) -> bool {
         self.overlay.is_some() || !self.deleted.is_empty()
     }
 
-    /// The users for whom the segment does not speak any more.
+    /// The users whose values in the segment are outdated.
     pub(crate) fn hidden(&self) -> Arc<Bitmap> {
         match &self.overlay {
             None => self.deleted.clone(),
@@ -70,7 +70,7 @@ impl TagView {
         self.value_type() == ValueType::Set
     }
 
-    /// Who has a value.
+    /// The users who have a value.
     ///
     /// # Errors
     /// `Corrupt` and `Store` name the object that cannot be read.
@@ -82,7 +82,7 @@ impl TagView {
         Ok(UserSet::Owned(Arc::new(stored.or(&self.live_users()?))))
     }
 
-    /// How many users have a value.
+    /// The number of users who have a value.
     ///
     /// # Errors
     /// `Corrupt` and `Store` name the object that cannot be read.

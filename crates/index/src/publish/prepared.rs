@@ -1,4 +1,4 @@
-//! Objects written, which nothing points to yet.
+//! Writes the objects of a publication, before anything points to them.
 
 use super::{LoadedTag, Publication, TagPublication};
 use crate::blocking::blocking;
@@ -36,7 +36,7 @@ pub(crate) struct Prepared {
     /// Users who exist, beside those who did before.
     pub(crate) users: Arc<Bitmap>,
     pub(crate) tags: Vec<PreparedTag>,
-    /// Tags to be forgotten.
+    /// Tags to drop.
     pub(crate) drop: Vec<Name>,
     pub(crate) scope: Scope,
     /// Whose paths begin with the same number; see [`crate::apps::App::publication`].
@@ -68,14 +68,14 @@ pub(crate) enum Onto {
     Nothing,
 }
 
-/// What a publication says of users.
+/// The users of a publication.
 pub(crate) enum Scope {
     /// Of all that exist, as a batch that went through them knows them.
     Batch,
     /// It adds to what is there, and takes some users away whom nothing holds once its tags are
     /// those of `basis`.
     Flush { basis: Arc<Cut>, remove: Bitmap },
-    /// Nothing follows.
+    /// No change.
     Declaration,
 }
 
