@@ -1,5 +1,5 @@
-//! What must come out: every user's value of every tag, from what was published and the live
-//! changes since.
+//! The expected state: every user's value of every tag, from publications and the live changes
+//! since.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ pub const CROWDS: [&str; 2] = ["some", "most"];
 /// Every user's value of one tag.
 pub type ValuesByUser = BTreeMap<Ordinal, Value>;
 
-/// What all users have at one moment.
+/// Every user's value of every tag at one moment.
 pub type ValuesByTag = BTreeMap<Name, ValuesByUser>;
 
 /// A tag: what was published of it last, and the live changes that are not part of that.
@@ -36,7 +36,7 @@ pub struct TagModel {
 pub struct ReferenceModel {
     /// The users that exist.
     pub users: BTreeSet<Ordinal>,
-    /// Never to come back in this generation.
+    /// Deleted users. They never return in this generation.
     pub deleted: BTreeSet<Ordinal>,
     /// The tags, by name.
     pub tags: BTreeMap<Name, TagModel>,
@@ -179,7 +179,7 @@ impl ReferenceModel {
         self.users.retain(|user| !self.deleted.contains(user));
     }
 
-    /// Everybody gets a new ordinal, or is gone. The log begins again at `end`.
+    /// Every user gets a new ordinal or is removed. [`ReferenceModel::restart`] follows.
     pub fn rename(&mut self, renaming: &dyn Fn(Ordinal) -> Option<Ordinal>) {
         let columns = self.columns();
         for (name, tag) in &mut self.tags {
@@ -194,7 +194,7 @@ impl ReferenceModel {
         self.deleted.clear();
     }
 
-    /// Where the log stands after a renaming.
+    /// The log restarts at `end` after a renaming.
     pub fn restart(&mut self, end: u64) {
         (self.end, self.ends) = (end, vec![end]);
         self.tags.values_mut().for_each(|tag| tag.floor = end);
