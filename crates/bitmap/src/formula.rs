@@ -68,8 +68,8 @@ impl Formula {
         Self::of_node(if stored.is_empty() { Node::Empty } else { Node::Stored(stored) })
     }
 
-    /// The users of a stored bitmap (`None` is the empty one) with edits on top: whether a user whom
-    /// `edits` name is in it, the edits decide.
+    /// The users of a stored bitmap (`None` is the empty one) with edits on top: whether a user
+    /// whom `edits` name is in it, the edits decide.
     pub fn edited(stored: Option<Stored>, edits: Arc<Edits>) -> Self {
         let stored = stored.filter(|stored| !stored.is_empty());
         match stored {

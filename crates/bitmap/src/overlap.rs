@@ -1,8 +1,8 @@
 //! How many users two sets share, for many pairs of sets.
 //!
-//! Container by container of 2^16 users: small containers are turned round, into the sets of each
-//! user, so that only pairs that share a user cost anything; large ones are combined as words, in
-//! tiles that stay in the caches. Which are small is told by what each way costs.
+//! Container by container of 2^16 users: small containers are inverted, into the sets of each user,
+//! so that only pairs that share a user cost anything; large ones are combined as words, in tiles
+//! that stay in the caches. A cost model decides which are small.
 
 use crate::bundle::Stored;
 use crate::{Bitmap, Result, SHARD_BITS, pool};
@@ -23,12 +23,12 @@ const PARALLEL_FROM_USERS: u64 = 1 << 18;
 /// that 32 bits suffice.
 const SHARDS_AT_A_TIME: usize = 2048;
 
-/// A set of users, in memory or where it is stored.
+/// A set of users, in memory or stored.
 #[derive(Clone)]
 pub enum UserSet {
     /// A bitmap in memory.
     Owned(Arc<Bitmap>),
-    /// Where it lies.
+    /// A stored bitmap, read in place.
     Stored(Stored),
 }
 
@@ -85,7 +85,7 @@ impl UserSet {
     }
 }
 
-/// How many users each of `rows` shares with each of `columns`, or how many of those in `within`:
+/// The number of users that each of `rows` shares with each of `columns`, within `within` if given:
 /// row by row, exact. On all cores where that pays; each needs 6 bytes a pair, 8 KiB a set (at
 /// most; for sets that hold more than one user in 64 there) and a few megabytes.
 ///
@@ -140,7 +140,7 @@ pub fn overlap(rows: &[UserSet], columns: &[UserSet], within: Option<&Bitmap>) -
     Ok(sums)
 }
 
-/// The shards in which a row and a column, and `within`, hold somebody, ascending.
+/// The shards in which a row, a column and `within` all have users, ascending.
 fn shared_shards(rows: &[UserSet], columns: &[UserSet], within: Option<&Bitmap>) -> Vec<u32> {
     let of = |sets: &[UserSet]| {
         let mut shards = vec![false; 1 << (Ordinal::BITS - SHARD_BITS)];

@@ -107,7 +107,8 @@ impl Query {
             && asked.formula.node.contains(ordinal)? != asked.formula.negated)
     }
 
-    /// Bounds of [`Query::count`], at least and at most, from cardinalities alone: no bitmap is read.
+    /// Bounds of [`Query::count`], at least and at most, from cardinalities alone: no bitmap is
+    /// read.
     pub fn bounds(&self) -> (u64, u64) {
         let mut sizes = Vec::new();
         let (mut least, mut most) = (0, 0);

@@ -1,4 +1,4 @@
-//! Bytes that are checked, and fetched where they are not here yet, only when they are first read.
+//! Bytes that are verified, and fetched if they are remote, only when first read.
 
 use crate::file::{BLOCK_BYTES, FileHeader, header_of};
 use crate::{Error, Result};
@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Brings a part of a file into the bytes that stand for it, such as a memory-mapped file of a
+/// Fetches a part of a file into the bytes that represent it, such as a memory-mapped file of a
 /// local cache.
 pub trait Fetch: Send + Sync {
     /// Makes bytes `range` of the file present. Called again for a range that a failure left out.
     ///
     /// # Errors
-    /// What failed, in words.
+    /// A description of what failed.
     fn fetch(&self, range: Range<u64>) -> std::result::Result<(), String>;
 }
 

@@ -1,5 +1,5 @@
-//! The naive reference model: ordered sets and maps, and populations that give every kind of container in
-//! several shards.
+//! The naive reference model: ordered sets and maps, and populations that give every kind of
+//! container in several shards.
 
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
