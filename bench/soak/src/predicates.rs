@@ -7,7 +7,7 @@ use taghouse_testkit::Dice;
 use taghouse_testkit::literal;
 use taghouse_testkit::{CROWDS, ReferenceModel};
 
-/// What a condition can be made of, by the names that are counted.
+/// The operators of conditions, by the names under which they are counted.
 pub(crate) const OPERATORS: [&str; 15] = [
     "and",
     "or",
@@ -38,7 +38,7 @@ const PATTERNS: [&str; 9] = ["a%", "%1", "ab_", "a\\%%", "%", "", "_", "ä%", "%
 
 /// Random conditions.
 pub(crate) trait RandomPredicate {
-    /// A condition of at most so many levels above its leaves.
+    /// A condition with at most this many levels above its leaves.
     fn predicate(&self, depth: u32, dice: &mut Dice, counts: &mut Counts) -> Predicate<Value>;
 }
 

@@ -1,4 +1,4 @@
-//! What is asked, and the answer of the reference model beside that of the index.
+//! The questions. Each compares the answer of the index with that of the reference model.
 
 mod crowds;
 mod tags;
@@ -16,7 +16,7 @@ use taghouse_testkit::{ReferenceModel, ValuesByTag};
 /// A kind of question: fails where the index and the reference model differ.
 pub(crate) struct QuestionKind {
     pub(crate) name: &'static str,
-    /// How often among all.
+    /// Its weight among all.
     weight: u64,
     ask: fn(&mut Asked<'_>, &mut Dice) -> anyhow::Result<()>,
 }
@@ -40,14 +40,14 @@ pub(crate) const QUESTIONS: [QuestionKind; 15] = [
     QuestionKind { name: "profile", weight: 3, ask: tags::profile },
 ];
 
-/// One moment of a history to ask about: the index, and what it must say.
+/// One moment of a history: the index, and its expected state.
 pub(crate) struct Moment<'a> {
     pub(crate) model: &'a ReferenceModel,
     pub(crate) columns: &'a ValuesByTag,
     pub(crate) snapshot: &'a Snapshot,
 }
 
-/// A moment, and where the operators asked with are counted.
+/// A moment, with the counts of operators used.
 struct Asked<'a> {
     model: &'a ReferenceModel,
     columns: &'a ValuesByTag,
@@ -55,7 +55,7 @@ struct Asked<'a> {
     counts: &'a mut Counts,
 }
 
-/// A condition with its answers.
+/// A condition with both answers.
 struct Crowd {
     predicate: Predicate<Value>,
     query: Query,

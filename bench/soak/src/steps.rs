@@ -1,4 +1,4 @@
-//! What happens in a history.
+//! The steps of a history.
 
 mod live;
 mod renumber;
@@ -12,15 +12,15 @@ use taghouse_testkit::Dice;
 /// Questions of one moment.
 const QUESTIONS_AT_ONCE: usize = 20;
 
-/// Something that happens, to the index and to its reference model.
+/// A step, taken by the index and by its reference model.
 pub(crate) struct Step {
     pub(crate) name: &'static str,
-    /// How often among all.
+    /// Its weight among all.
     weight: u64,
     pub(crate) take: fn(&mut World<'_>, &mut Dice) -> anyhow::Result<()>,
 }
 
-/// Everything that can happen.
+/// All steps.
 pub(crate) const STEPS: [Step; 16] = [
     Step { name: "publish", weight: 3, take: publish },
     Step { name: "publish with live changes subsumed", weight: 3, take: publish_subsuming },
@@ -78,14 +78,14 @@ fn recompute(world: &mut World<'_>, dice: &mut Dice) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ends the process, so to speak, and opens everything again.
+/// Reopens everything, as after a restart of the process.
 pub(crate) fn reopen(world: &mut World<'_>, _: &mut Dice) -> anyhow::Result<()> {
     world.open()?;
     world.check_ids()
 }
 
-/// What the index and its reference model say at this moment. The snapshot must hold exactly the users and
-/// types that it should.
+/// The state of the index and of its reference model at this moment. The snapshot must have exactly
+/// the expected users and types.
 fn moment(world: &World<'_>) -> anyhow::Result<Held> {
     let end = world.tick()?;
     ensure!(
@@ -124,7 +124,7 @@ fn hold(world: &mut World<'_>, _: &mut Dice) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks a snapshot of an earlier moment, which must not have changed.
+/// Queries a snapshot of an earlier moment, which must not have changed.
 fn ask_held(world: &mut World<'_>, dice: &mut Dice) -> anyhow::Result<()> {
     let Some(held) = world.held.take() else { return ask(world, dice) };
     let asked = ask_of(&held, world, dice);

@@ -1,5 +1,5 @@
-//! The real thing: an index over a catalog, an object store and a log of live changes, with a
-//! dictionary or with ordinals that lie far apart.
+//! The system under test: an index over a catalog, an object store and a log of live changes, with
+//! a dictionary or with ordinals that are far apart.
 
 use crate::counts::Counts;
 use anyhow::{Context, ensure};
@@ -19,8 +19,7 @@ use taghouse_testkit::{TYPES, value_or_end as value};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-/// How far ordinals without a dictionary are apart: in one container, in several, in several
-/// shards.
+/// Distances of ordinals without a dictionary: in one container, in several, in several shards.
 const STEPS: [u32; 4] = [1, 11, 3_001, 40_009];
 
 pub(crate) struct World<'a> {
@@ -28,9 +27,9 @@ pub(crate) struct World<'a> {
     pub(crate) counts: Counts,
     pub(crate) app: AppId,
     pub(crate) generation: u64,
-    /// An earlier moment that somebody still looks at.
+    /// An earlier moment that is still read.
     pub(crate) held: Option<Held>,
-    /// Of so many people users are drawn.
+    /// Users are drawn from this many people.
     people: u64,
     pub(crate) ids: Ids,
     store: Arc<InMemory>,
@@ -40,7 +39,7 @@ pub(crate) struct World<'a> {
     runtime: &'a Runtime,
 }
 
-/// A moment: a snapshot, and what it must say whatever happens afterwards.
+/// A moment: a snapshot, and what it must contain whatever happens afterwards.
 pub(crate) struct Held {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) model: ReferenceModel,
@@ -98,7 +97,7 @@ impl<'a> World<'a> {
         Ok(world)
     }
 
-    /// Opens everything again, as after the end of the process.
+    /// Reopens everything, as after a restart of the process.
     pub(crate) fn open(&mut self) -> anyhow::Result<()> {
         (self.index, self.held) = (None, None);
         if let Ids::Dictionary { open, .. } = &mut self.ids {
@@ -132,7 +131,7 @@ impl<'a> World<'a> {
         self.runtime.block_on(future)
     }
 
-    /// Makes all live changes visible; the position of the last.
+    /// Makes all live changes visible. Returns the position of the last.
     pub(crate) fn tick(&self) -> anyhow::Result<u64> {
         Ok(self.wait(self.index()?.position(&self.app))?)
     }
@@ -200,7 +199,7 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// Random values of one tag: everybody has one, many, few, nobody.
+    /// Random values of one tag, for all, many, few or no users.
     fn column(&mut self, name: &Name, dice: &mut Dice) -> anyhow::Result<ValuesByUser> {
         let (ty, values) = self
             .model
@@ -216,7 +215,7 @@ impl<'a> World<'a> {
         Ok(column)
     }
 
-    /// Other crowds, with members who do not exist among them.
+    /// Other crowds, including members who do not exist.
     pub(crate) fn draw_crowds(&mut self, dice: &mut Dice) {
         for (name, share) in CROWDS.into_iter().zip([3, 9]) {
             let members = self.model.users.iter().copied().filter(|_| dice.below(10) < share);
@@ -243,7 +242,7 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// Every id has its ordinal and every ordinal its id.
+    /// Checks that every id has its ordinal and every ordinal its id.
     pub(crate) fn check_ids(&self) -> anyhow::Result<()> {
         let Ids::Dictionary { open, given } = &self.ids else { return Ok(()) };
         let dictionary = open.as_ref().context("the dictionary is open")?;

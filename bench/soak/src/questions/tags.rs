@@ -131,8 +131,8 @@ pub(super) fn bounds(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<(
 }
 
 /// The numbers of those in `within` in units of the type, ascending: for each part of the slices,
-/// by the reference model. A part is a segment or the live changes on top of it; with its slices and those of
-/// its users who are asked.
+/// by the reference model. A part is a segment or the live changes on top of it; with its slices
+/// and those of its users who are asked.
 fn numbers_of(
     tag: &Tag<'_>,
     within: &BTreeSet<Ordinal>,

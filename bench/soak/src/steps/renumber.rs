@@ -8,8 +8,7 @@ use taghouse_model::Ordinal;
 use taghouse_testkit::Dice;
 use tokio_util::sync::CancellationToken;
 
-/// Half of the users stay, or all; with a dictionary it is re-packed, and people come and go
-/// meanwhile.
+/// Half of the users stay, or all. A dictionary is repacked, while users are added and deleted.
 pub(super) fn compact(world: &mut World<'_>, dice: &mut Dice) -> anyhow::Result<()> {
     let share = 1 + dice.below(4);
     let stay: BTreeSet<Ordinal> =
@@ -98,7 +97,7 @@ fn repack(
     Ok(renaming)
 }
 
-/// The id of somebody who added in the middle.
+/// The id of a user who was added in the middle.
 fn late_of(
     dictionary: &taghouse_dictionary::Dictionary,
     world: &World<'_>,
