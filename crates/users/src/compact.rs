@@ -124,8 +124,8 @@ impl Users {
         let to = repack.generation();
         let renumbering = repack.renumbering().clone();
         let of_index = renumbering.clone();
-        let new_ordinal: Renaming = Arc::new(move |old| of_index.new_ordinal(old));
-        let publication = runtime.block_on(held.renamed(to, new_ordinal, stop))?;
+        let renaming: Renaming = Arc::new(move |old| of_index.new_ordinal(old));
+        let publication = runtime.block_on(held.renamed(to, renaming, stop))?;
         check_stopped()?;
         let crowds_hold = runtime.block_on(self.crowds.hold(app));
         let mut crowds = runtime.block_on(self.crowds.renumbered(
@@ -142,14 +142,12 @@ impl Users {
             check_stopped()?;
             runtime.block_on(self.note_expired(app, asked_ms, &snapshot.users().and_not(&kept)))?;
             runtime.block_on(self.publish_generation(app, held, publication, changes))?;
-            // Now, while both generations can be read: afterwards nobody can read the versions of
-            // the old one.
+            // Now, while both generations can be read: later, the old versions are unreadable.
             self.crowds.renumbering_published(app, &mut crowds);
             Ok(())
         });
 
-        // 4. Delete what is no longer needed: the replaced versions or, after a failure, the new
-        //    ones.
+        // 4. Delete the replaced versions or, after a failure, the new ones.
         match published {
             Ok(()) => runtime.block_on(self.crowds.renumbering_done(crowds)),
             Err(error) => {
