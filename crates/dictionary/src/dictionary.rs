@@ -88,8 +88,9 @@ impl Dictionary {
     /// occur more than once. Durable on return.
     ///
     /// # Errors
-    /// [`Error::UserId`], [`Error::Full`] and [`Error::Unsettled`]: nothing written. [`Error::Unavailable`]: some may have been written.
-    /// Those become visible when the dictionary is reopened; repeating the call assigns the rest.
+    /// [`Error::UserId`], [`Error::Full`] and [`Error::Unsettled`]: nothing was written.
+    /// [`Error::Unavailable`]: some may have been written. Those become visible when the dictionary
+    /// is reopened; repeating the call assigns the rest.
     pub fn assign(&self, app: &AppId, ids: &[&str]) -> Result<Vec<Ordinal>> {
         if ids.is_empty() {
             return Ok(Vec::new());
@@ -180,8 +181,8 @@ impl Dictionary {
     /// [`purge`](Self::purge) or a repacking.
     ///
     /// # Errors
-    /// [`Error::Unsettled`], [`Error::Corrupt`]: nothing written. [`Error::Unavailable`]: it may have been
-    /// written, and then takes effect when the dictionary is reopened.
+    /// [`Error::Unsettled`], [`Error::Corrupt`]: nothing was written. [`Error::Unavailable`]: it may
+    /// have been written, and then takes effect when the dictionary is reopened.
     pub fn delete(&self, app: &AppId, ordinals: &[Ordinal]) -> Result<Vec<Option<String>>> {
         let Some(space) = self.space(app) else { return Ok(vec![None; ordinals.len()]) };
         if self.watches.is_watched(app) {

@@ -7,8 +7,8 @@
 //! through prefetching" (ICDE 2004, <https://doi.org/10.1109/ICDE.2004.1319989>).
 //!
 //! The runs are those of a log-structured merge-tree (O'Neil, Cheng, Gawlick and O'Neil, 1996,
-//! <https://doi.org/10.1007/s002360050048>), hashes instead of keys. With r runs a lookup costs O(r)
-//! buckets of some eight entries, and r is logarithmic in the number of users.
+//! <https://doi.org/10.1007/s002360050048>), with hashes instead of keys. With r runs a lookup reads
+//! O(r) buckets of some eight entries, and r is logarithmic in the number of users.
 
 use crate::Result;
 use crate::packed::{Keys, equal};

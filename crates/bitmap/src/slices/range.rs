@@ -2,9 +2,9 @@
 //! none is undecided.
 //!
 //! This is the range evaluation of O'Neil and Quass, "Improved query performance with variant
-//! indexes" (SIGMOD 1997, <https://doi.org/10.1145/253260.253268>), for both bounds in one pass, and by cache
-//! lines, so that lines without undecided users are not read again. It costs O(b) reads of a
-//! container for numbers of b bits.
+//! indexes" (SIGMOD 1997, <https://doi.org/10.1145/253260.253268>), for both bounds in one pass, and
+//! by cache lines, so that lines without undecided users are not read again. It costs O(b) reads of
+//! a container for numbers of b bits.
 
 use super::BitSlices;
 use super::candidates::{Bits, Candidates, MatchCount, Sink};
