@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::flush::built;
 use crate::index::Index;
 use crate::live::{AppLog, Entry, Item, TagLog, TagOverlay, TagView};
-use crate::publish::{Behind, Prepared, TagPublication};
+use crate::publish::{Behind, Prepared, TagPublication, TagToWrite};
 use crate::segment::Segment;
 use hashbrown::HashMap;
 use std::sync::{Arc, mpsc};
@@ -92,7 +92,8 @@ impl Index {
             segment,
             flushed_through: before.flushed_through,
         };
-        self.write_tags(app, prepared, vec![(tag, None, before.onto)]).await?;
+        let tag = TagToWrite { publication: tag, file: None, onto: before.onto };
+        self.write_tags(app, prepared, vec![tag]).await?;
         prepared.written.remove(&object);
         self.objects.delete([&object]).await;
         Ok(())

@@ -6,7 +6,7 @@ use crate::builder::SegmentBuilder;
 use crate::error::{Error, Result};
 use crate::index::{BEFORE_COMPLAINT, Index};
 use crate::live::{AppLog, Changes, Deletions, Pin, Published};
-use crate::publish::{Onto, Prepared, Scope, TagPublication, Turn};
+use crate::publish::{Onto, Prepared, Scope, TagPublication, TagToWrite, Turn};
 use crate::snapshot::Cut;
 use serde_json::Value as Json;
 use std::sync::Arc;
@@ -96,7 +96,8 @@ impl Index {
             Vec::new(),
             Scope::Declaration,
         );
-        self.write_tags(app, &mut prepared, vec![(tag, None, Onto::Nothing)]).await?;
+        let tag = TagToWrite { publication: tag, file: None, onto: Onto::Nothing };
+        self.write_tags(app, &mut prepared, vec![tag]).await?;
         self.publish_prepared(app, prepared, Vec::new(), Turn::Waits).await?;
         Ok(())
     }

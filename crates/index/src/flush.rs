@@ -297,7 +297,8 @@ impl Flush {
             }
             users += info.users;
             let onto = Onto::Object(info.object.clone());
-            tags.push((published(info, built(&view, None)?, position), None, onto));
+            let publication = published(info, built(&view, None)?, position);
+            tags.push(TagToWrite { publication, file: None, onto });
         }
         // While other tags still contain them, deleted users stay among the users, hidden.
         let remove = if complete { live.deleted.as_ref().clone() } else { Bitmap::new() };

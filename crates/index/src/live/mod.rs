@@ -11,6 +11,7 @@
 
 mod app_log;
 mod change;
+mod change_frame;
 mod change_log;
 mod checkpoint;
 mod codec;

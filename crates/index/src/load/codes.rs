@@ -30,7 +30,7 @@ use taghouse_model::ValueType;
 /// Marks a value that is not part of the round.
 const ELSEWHERE: u32 = u32::MAX;
 /// The memory of a piece during its round, in points.
-const PIECE_WEIGHT: usize = size_of::<(u32, PieceHead)>() / size_of::<u32>();
+const PIECE_WEIGHT: usize = size_of::<ShardPiece>() / size_of::<u32>();
 
 /// A run for each shard, in parallel.
 pub(super) fn runs(shared: &Shared, plan: &LoadPlan) -> Result<Vec<ShardRun>> {
@@ -54,8 +54,8 @@ struct Worker<'a> {
     /// By value's number: pieces in the shard, and where the next one goes.
     piece_counts: Vec<u32>,
     next_piece: Vec<u32>,
-    /// The pieces of the round's values with the numbers of their blocks, in the order of values.
-    pieces: Vec<(u32, PieceHead)>,
+    /// The pieces of the round's values, in the order of values.
+    pieces: Vec<ShardPiece>,
     value: ShardEncoder,
     existence: ShardEncoder,
     reader: Reader,
@@ -67,6 +67,14 @@ struct Worker<'a> {
 struct ShardPoints {
     blocks: Vec<Block>,
     pieces: Vec<PieceBlock>,
+}
+
+/// A piece of the shard.
+#[derive(Clone, Default)]
+struct ShardPiece {
+    /// The index of its block.
+    block: u32,
+    head: PieceHead,
 }
 
 /// Where the scattered input of one value is.
@@ -230,7 +238,7 @@ impl<'a> Worker<'a> {
             for piece in pieces.heads(&mut self.buffer)? {
                 let next = &mut self.next_piece[self.plan.number_of(piece.value()) as usize];
                 if *next != ELSEWHERE {
-                    self.pieces[*next as usize] = (block as u32, piece);
+                    self.pieces[*next as usize] = ShardPiece { block: block as u32, head: piece };
                     *next += 1;
                 }
             }
@@ -294,7 +302,7 @@ impl<'a> Worker<'a> {
         let (lows, pieces) = (&self.lows[turn.lows], &self.pieces[turn.pieces]);
         let cardinality = match (lows, pieces) {
             (lows, []) => self.value.encode(self.shard, lows, existence, &mut run.bytes),
-            ([], [(number, piece)]) => {
+            ([], [ShardPiece { block: number, head: piece }]) => {
                 let block = &shard_points.pieces[*number as usize];
                 let blob = block.blob(piece, &mut self.buffer)?;
                 if let Some(existence) = existence {
@@ -308,7 +316,7 @@ impl<'a> Worker<'a> {
                 piece.cardinality
             }
             (lows, pieces) => {
-                for (number, piece) in pieces {
+                for ShardPiece { block: number, head: piece } in pieces {
                     self.value.absorb(
                         shard_points.pieces[*number as usize].blob(piece, &mut self.buffer)?,
                     );

@@ -54,10 +54,15 @@ pub(crate) struct PreparedTag {
     pub(crate) onto: Onto,
 }
 
-/// A tag, its segment's file if it is in one, and what it may take the place of.
-pub(crate) type TagToWrite = (TagPublication, Option<PathBuf>, Onto);
+/// A tag whose objects are to be written.
+pub(crate) struct TagToWrite {
+    pub(crate) publication: TagPublication,
+    /// The file of its segment, if it is in one.
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) onto: Onto,
+}
 
-/// What a new version may take the place of; where that is not there it is left out.
+/// What a new version may replace. If that is not there, the version is left out.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Onto {
     /// Whatever is there.
@@ -112,8 +117,8 @@ impl Index {
             Prepared::new(self.apps.get(app).publication(), generation, users, drop, Scope::Batch);
         let loaded = loaded.into_iter().map(
             |LoadedTag { name, value_type, as_of_ms, definition, file, flushed_through }| {
-                (
-                    TagPublication {
+                TagToWrite {
+                    publication: TagPublication {
                         name,
                         value_type,
                         as_of_ms,
@@ -121,15 +126,13 @@ impl Index {
                         segment: Vec::new(),
                         flushed_through,
                     },
-                    Some(file),
-                )
+                    file: Some(file),
+                    onto: Onto::Anything,
+                }
             },
         );
-        let tags = tags
-            .into_iter()
-            .map(|tag| (tag, None))
-            .chain(loaded)
-            .map(|(tag, file)| (tag, file, Onto::Anything));
+        let in_memory = |publication| TagToWrite { publication, file: None, onto: Onto::Anything };
+        let tags = tags.into_iter().map(in_memory).chain(loaded);
         if let Err(error) = self.write_tags(app, &mut prepared, tags.collect()).await {
             self.objects.delete(&prepared.written).await;
             return Err(error);
@@ -224,9 +227,10 @@ struct Check {
 
 impl Check {
     /// A tag's new version and what its object is made of.
-    fn tag(&mut self, (tag, file, onto): TagToWrite) -> Result<(PreparedTag, Content)> {
+    fn tag(&mut self, tag: TagToWrite) -> Result<(PreparedTag, Content)> {
+        let TagToWrite { publication, file, onto } = tag;
         let TagPublication { name, value_type, as_of_ms, definition, segment, flushed_through } =
-            tag;
+            publication;
         let content = match &file {
             None => Bytes::from(segment),
             Some(file) => map_file(file)?,
