@@ -2,7 +2,7 @@
 //! word for every 16 of them.
 //!
 //! The word holds where the first of the 16 begins (32 bits) and, if all have one size, that size
-//! (16 bits), so that one UUID among UUIDs is found with one multiplication; else 0, and a look-up
+//! (16 bits), so that one UUID among UUIDs is found with one multiplication; else 0, and a lookup
 //! walks from the first. If all ids of the file have one size, there are no words.
 
 use crate::block_file::{BlockFile, BlockWriter, FileKind};

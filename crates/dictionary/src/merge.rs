@@ -58,7 +58,7 @@ impl Space {
         if thread.as_ref().is_none_or(JoinHandle::is_finished) {
             let space = Arc::clone(self);
             // What fails here or there is tried again with the next seal; damage is told by
-            // look-ups.
+            // lookups.
             let run = move || while matches!(space.merge_once(), Ok(true)) {};
             *thread = Builder::new().name("dictionary-merge".to_owned()).spawn(run).ok();
         }

@@ -200,6 +200,6 @@ fn check(folder: &Path) {
         // It is not done twice: a re-packing would give yet another generation.
         acknowledge(folder);
     }
-    let strangers = fs::read_dir(folder.join("dictionary/shop")).unwrap().count();
-    assert_eq!(strangers, 2, "the manifest and one generation");
+    let entries = fs::read_dir(folder.join("dictionary/shop")).unwrap().count();
+    assert_eq!(entries, 2, "the manifest and one generation");
 }

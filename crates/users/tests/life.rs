@@ -275,10 +275,10 @@ async fn a_deleted_user_is_gone_from_everything() {
         (40, 13)
     );
     let receipt =
-        house.users.delete(&house.app, &["u21".to_owned(), "stranger".to_owned()]).await.unwrap();
+        house.users.delete(&house.app, &["u21".to_owned(), "unknown".to_owned()]).await.unwrap();
     assert_eq!(
         (receipt.users, receipt.unknown),
-        (vec!["u21".to_owned()], vec!["stranger".to_owned()])
+        (vec!["u21".to_owned()], vec!["unknown".to_owned()])
     );
     let tags: Vec<String> =
         receipt.tags.iter().map(|tag| format!("{} {} {}", tag.user, tag.tag, tag.value)).collect();
