@@ -2,7 +2,7 @@
 
 use crate::bitmap::walk;
 use std::sync::Arc;
-use taghouse_bitmap::{Bitmap, Bundle, BundleBuilder, Formula, Members, Query, overlap};
+use taghouse_bitmap::{Bitmap, Bundle, BundleBuilder, Formula, UserSet, Query, overlap};
 
 /// Bitmaps that are read of one bundle.
 const BITMAPS: u32 = 6;
@@ -25,7 +25,7 @@ pub fn read(data: &[u8]) {
         }
     }
     query(users, &stored);
-    let members: Vec<Members> = stored.into_iter().map(Members::Stored).collect();
+    let members: Vec<UserSet> = stored.into_iter().map(UserSet::Stored).collect();
     let _ = overlap(&members, &members, Some(&Bitmap::from_range(9..=70_000)));
 }
 

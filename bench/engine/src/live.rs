@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use taghouse_index::{Changes, Column, Index, LiveOptions, TagChanges};
+use taghouse_index::{ChangeColumn, Changes, Index, LiveOptions, TagChanges};
 use taghouse_model::{AppId, Name, Value};
 
 /// How long is asked at rest, and how long meanwhile.
@@ -155,7 +155,7 @@ async fn write(
                     .context("all were removed again")?,
             );
             let tag = Name::new(&tag_name(tag))?;
-            let remove = Column::Remove { texts: texts.clone(), codes: codes.clone() };
+            let remove = ChangeColumn::Remove { texts: texts.clone(), codes: codes.clone() };
             changes.columns.push(TagChanges {
                 tag: tag.clone(),
                 ordinals: removed,
@@ -164,7 +164,7 @@ async fn write(
             changes.columns.push(TagChanges {
                 tag,
                 ordinals: added,
-                column: Column::Add { texts, codes },
+                column: ChangeColumn::Add { texts, codes },
             });
         }
         index.change(&app, changes).await?;

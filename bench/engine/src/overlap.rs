@@ -8,7 +8,7 @@ use anyhow::Context;
 use serde_json::{Value as Json, json};
 use std::path::Path;
 use std::time::Instant;
-use taghouse_index::{Members, overlap};
+use taghouse_index::{UserSet, overlap};
 use taghouse_model::Value;
 
 /// The whole matrix out of the index of `folder`, twice; the second, warm one counts: `{pairs,
@@ -29,7 +29,7 @@ pub(crate) async fn run(spec: &Spec, folder: &Path) -> anyhow::Result<Json> {
     )
 }
 
-fn members(published: &Published, ranks: &[usize]) -> anyhow::Result<Vec<Members>> {
+fn members(published: &Published, ranks: &[usize]) -> anyhow::Result<Vec<UserSet>> {
     let one = |rank: &usize| {
         let (tag, value) = place_of(*rank);
         let (tag, value) = (tag_name(tag), Value::Text(value_name(value).into()));

@@ -7,7 +7,7 @@ pub struct Counts {
     steps: BTreeMap<&'static str, u64>,
     questions: BTreeMap<&'static str, u64>,
     operators: BTreeMap<&'static str, u64>,
-    /// Questions whose answer was nobody, and everybody.
+    /// Questions answered by nobody, and by everybody.
     pub(crate) none: u64,
     pub(crate) all: u64,
 }
@@ -18,7 +18,7 @@ impl Counts {
         self.questions.values().sum()
     }
 
-    /// Kinds of steps, questions and operators that never came.
+    /// Kinds of steps, questions and operators that never occurred.
     pub fn missing(&self) -> Vec<&'static str> {
         let steps = crate::steps::STEPS
             .iter()

@@ -1,10 +1,10 @@
-//! Random histories: an app is published, asked, changed and opened again in random order, and
-//! every answer is held to sorted sets that are computed user by user. A history follows from its
-//! seed alone.
+//! Random histories: an app is published, queried, changed and reopened in random order, and every
+//! answer is compared with sorted sets that are computed user by user. A history is determined by
+//! its seed.
 //!
-//! * `steps`: what happens. `questions`: what is asked. Another step or question is a line in the
+//! * `steps`: what happens. `questions`: what is queried. A new step or question is a line in the
 //!   table there.
-//! * `taghouse_testkit::Twin`: what must come out. `world`: the real thing beside it.
+//! * `taghouse_testkit::ReferenceModel`: the expected state. `world`: the real one beside it.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod counts;
@@ -22,7 +22,15 @@ use taghouse_testkit::Dice;
 use tokio::runtime::{Builder, Runtime};
 use world::World;
 
-/// Lives history after history.
+/// Runs one history after another.
+///
+/// ```
+/// let folder = std::env::temp_dir();
+/// let mut soak = taghouse_soak::Soak::new(1, Some(folder))?;
+/// soak.run_one()?;
+/// assert!(soak.counts().questions() > 0);
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 pub struct Soak {
     seed: u64,
     folder: PathBuf,
@@ -31,11 +39,11 @@ pub struct Soak {
 }
 
 impl Soak {
-    /// Begins with the history of `seed`. Files go below `folder`, by default the system's for
-    /// temporary ones.
+    /// Starts with the history of `seed`. Files go below `folder`, by default the system's
+    /// temporary folder.
     ///
     /// # Errors
-    /// Of the system.
+    /// Errors of the operating system.
     pub fn new(seed: u64, folder: Option<PathBuf>) -> anyhow::Result<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         Ok(Self {
@@ -46,34 +54,34 @@ impl Soak {
         })
     }
 
-    /// What was done and asked so far.
+    /// The steps and questions so far.
     pub fn counts(&self) -> &Counts {
         &self.counts
     }
 
-    /// Lives the next history.
+    /// Runs the next history.
     ///
     /// # Errors
     /// A wrong answer, a failure or a panic, with the command that repeats it.
-    pub fn live_one(&mut self) -> anyhow::Result<()> {
+    pub fn run_one(&mut self) -> anyhow::Result<()> {
         let seed = self.seed;
         self.seed = self.seed.wrapping_add(1);
-        let lived = catch_unwind(AssertUnwindSafe(|| self.live(seed)));
-        let lived = lived.unwrap_or_else(|panic| {
-            let said = panic
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.run(seed)));
+        let outcome = outcome.unwrap_or_else(|panic| {
+            let message = panic
                 .downcast_ref::<String>()
                 .cloned()
-                .or_else(|| panic.downcast_ref::<&str>().map(|&said| said.to_owned()));
-            Err(anyhow!("it panicked: {}", said.unwrap_or_default()))
+                .or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned()));
+            Err(anyhow!("it panicked: {}", message.unwrap_or_default()))
         });
-        lived.with_context(|| {
+        outcome.with_context(|| {
             format!(
-                "the history of seed {seed} fails; repeat it: taghouse-soak --seed {seed} --cases 1"
+                "the history of seed {seed} fails; repeat it with: taghouse-soak --seed {seed} --cases 1"
             )
         })
     }
 
-    fn live(&mut self, seed: u64) -> anyhow::Result<()> {
+    fn run(&mut self, seed: u64) -> anyhow::Result<()> {
         let mut dice = Dice::of_counted(seed);
         let mut world = World::new(&mut dice, &self.folder, &self.runtime)?;
         let steps = 8 + dice.below(24);

@@ -1,13 +1,13 @@
-//! Random conditions over a twin's tags: every operator, nested.
+//! Random conditions over the tags of a reference model: every operator, nested.
 
 use crate::counts::Counts;
 use taghouse_model::{Value, ValueType};
 use taghouse_rules::{CompareOp, Predicate};
 use taghouse_testkit::Dice;
 use taghouse_testkit::literal;
-use taghouse_testkit::{CROWDS, Twin};
+use taghouse_testkit::{CROWDS, ReferenceModel};
 
-/// What a condition can be made of, by the names that are counted.
+/// The operators of conditions, by the names under which they are counted.
 pub(crate) const OPERATORS: [&str; 15] = [
     "and",
     "or",
@@ -38,11 +38,11 @@ const PATTERNS: [&str; 9] = ["a%", "%1", "ab_", "a\\%%", "%", "", "_", "ä%", "%
 
 /// Random conditions.
 pub(crate) trait RandomPredicate {
-    /// A condition of at most so many levels above its leaves.
+    /// A condition with at most this many levels above its leaves.
     fn predicate(&self, depth: u32, dice: &mut Dice, counts: &mut Counts) -> Predicate<Value>;
 }
 
-impl RandomPredicate for Twin {
+impl RandomPredicate for ReferenceModel {
     fn predicate(&self, depth: u32, dice: &mut Dice, counts: &mut Counts) -> Predicate<Value> {
         let several = |dice: &mut Dice, counts: &mut Counts| -> Vec<Predicate<Value>> {
             (0..2 + dice.below(4)).map(|_| self.predicate(depth - 1, dice, counts)).collect()
@@ -66,9 +66,9 @@ impl RandomPredicate for Twin {
     }
 }
 
-fn leaf(twin: &Twin, dice: &mut Dice, counts: &mut Counts) -> Predicate<Value> {
-    let at = dice.below(twin.tags.len() as u64) as usize;
-    let Some((name, tag)) = twin.tags.iter().nth(at) else { return Predicate::And(Vec::new()) };
+fn leaf(model: &ReferenceModel, dice: &mut Dice, counts: &mut Counts) -> Predicate<Value> {
+    let at = dice.below(model.tags.len() as u64) as usize;
+    let Some((name, tag)) = model.tags.iter().nth(at) else { return Predicate::And(Vec::new()) };
     let (name, ty, values) = (name.to_string(), tag.value_type, tag.values);
     let texts = matches!(ty, ValueType::Text | ValueType::Set);
     let literal = |dice: &mut Dice| literal(ty, values, dice);

@@ -1,4 +1,4 @@
-//! What is asked, and the answer of the twin beside that of the index.
+//! The questions. Each compares the answer of the index with that of the reference model.
 
 mod crowds;
 mod tags;
@@ -11,51 +11,51 @@ use taghouse_index::{Bitmap, Query, Snapshot};
 use taghouse_model::{Ordinal, Value};
 use taghouse_rules::Predicate;
 use taghouse_testkit::Dice;
-use taghouse_testkit::{Columns, Twin};
+use taghouse_testkit::{ReferenceModel, ValuesByTag};
 
-/// A kind of question: fails where the index and the twin differ.
-pub(crate) struct Kind {
+/// A kind of question: fails where the index and the reference model differ.
+pub(crate) struct QuestionKind {
     pub(crate) name: &'static str,
-    /// How often among all.
+    /// Its weight among all.
     weight: u64,
     ask: fn(&mut Asked<'_>, &mut Dice) -> anyhow::Result<()>,
 }
 
 /// Every kind of question.
-pub(crate) const QUESTIONS: [Kind; 15] = [
-    Kind { name: "count", weight: 12, ask: crowds::count },
-    Kind { name: "bitmap", weight: 8, ask: crowds::bitmap },
-    Kind { name: "contains", weight: 6, ask: crowds::contains },
-    Kind { name: "sample", weight: 3, ask: crowds::sample },
-    Kind { name: "page", weight: 2, ask: crowds::page },
-    Kind { name: "export and read back", weight: 2, ask: crowds::export },
-    Kind { name: "overlap of crowds", weight: 2, ask: crowds::overlap },
-    Kind { name: "top values", weight: 4, ask: tags::top_values },
-    Kind { name: "overlap of values", weight: 2, ask: tags::overlap },
-    Kind { name: "sum", weight: 4, ask: tags::sum },
-    Kind { name: "least and greatest", weight: 3, ask: tags::bounds },
-    Kind { name: "quantiles", weight: 3, ask: tags::quantiles },
-    Kind { name: "distribution", weight: 3, ask: tags::distribution },
-    Kind { name: "all values", weight: 2, ask: tags::all_values },
-    Kind { name: "profile", weight: 3, ask: tags::profile },
+pub(crate) const QUESTIONS: [QuestionKind; 15] = [
+    QuestionKind { name: "count", weight: 12, ask: crowds::count },
+    QuestionKind { name: "bitmap", weight: 8, ask: crowds::bitmap },
+    QuestionKind { name: "contains", weight: 6, ask: crowds::contains },
+    QuestionKind { name: "sample", weight: 3, ask: crowds::sample },
+    QuestionKind { name: "page", weight: 2, ask: crowds::page },
+    QuestionKind { name: "export and read back", weight: 2, ask: crowds::export },
+    QuestionKind { name: "overlap of crowds", weight: 2, ask: crowds::overlap },
+    QuestionKind { name: "top values", weight: 4, ask: tags::top_values },
+    QuestionKind { name: "overlap of values", weight: 2, ask: tags::overlap },
+    QuestionKind { name: "sum", weight: 4, ask: tags::sum },
+    QuestionKind { name: "least and greatest", weight: 3, ask: tags::bounds },
+    QuestionKind { name: "quantiles", weight: 3, ask: tags::quantiles },
+    QuestionKind { name: "distribution", weight: 3, ask: tags::distribution },
+    QuestionKind { name: "all values", weight: 2, ask: tags::all_values },
+    QuestionKind { name: "profile", weight: 3, ask: tags::profile },
 ];
 
-/// One moment of a history to ask about: the index, and what it must say.
+/// One moment of a history: the index, and its expected state.
 pub(crate) struct Moment<'a> {
-    pub(crate) twin: &'a Twin,
-    pub(crate) columns: &'a Columns,
+    pub(crate) model: &'a ReferenceModel,
+    pub(crate) columns: &'a ValuesByTag,
     pub(crate) snapshot: &'a Snapshot,
 }
 
-/// A moment, and where the operators asked with are counted.
+/// A moment, with the counts of operators used.
 struct Asked<'a> {
-    twin: &'a Twin,
-    columns: &'a Columns,
+    model: &'a ReferenceModel,
+    columns: &'a ValuesByTag,
     snapshot: &'a Snapshot,
     counts: &'a mut Counts,
 }
 
-/// A condition with its answers.
+/// A condition with both answers.
 struct Crowd {
     predicate: Predicate<Value>,
     query: Query,
@@ -76,8 +76,8 @@ pub(crate) fn ask_one(
         found
     });
     let kind = kind.context("weights add up")?;
-    let Moment { twin, columns, snapshot } = *moment;
-    let mut asked = Asked { twin, columns, snapshot, counts };
+    let Moment { model, columns, snapshot } = *moment;
+    let mut asked = Asked { model, columns, snapshot, counts };
     (kind.ask)(&mut asked, dice).with_context(|| format!("question \"{}\"", kind.name))?;
     counts.question(kind.name);
     Ok(())
@@ -86,12 +86,12 @@ pub(crate) fn ask_one(
 impl Asked<'_> {
     fn crowd(&mut self, dice: &mut Dice) -> anyhow::Result<Crowd> {
         let depth = dice.below(4) as u32;
-        let predicate = self.twin.predicate(depth, dice, self.counts);
+        let predicate = self.model.predicate(depth, dice, self.counts);
         let query =
-            self.snapshot.evaluate(&predicate, &|name| self.twin.crowds.get(name).cloned())?;
-        let expected = self.twin.holds(self.columns, &predicate);
+            self.snapshot.evaluate(&predicate, &|name| self.model.crowds.get(name).cloned())?;
+        let expected = self.model.matching(self.columns, &predicate);
         self.counts.none += u64::from(expected.is_empty());
-        self.counts.all += u64::from(expected.len() == self.twin.users.len());
+        self.counts.all += u64::from(expected.len() == self.model.users.len());
         Ok(Crowd { predicate, query, expected })
     }
 }

@@ -1,4 +1,4 @@
-//! What happens in a history.
+//! The steps of a history.
 
 mod live;
 mod renumber;
@@ -12,15 +12,15 @@ use taghouse_testkit::Dice;
 /// Questions of one moment.
 const QUESTIONS_AT_ONCE: usize = 20;
 
-/// Something that happens, to the index and to its twin.
+/// A step, taken by the index and by its reference model.
 pub(crate) struct Step {
     pub(crate) name: &'static str,
-    /// How often among all.
+    /// Its weight among all.
     weight: u64,
     pub(crate) take: fn(&mut World<'_>, &mut Dice) -> anyhow::Result<()>,
 }
 
-/// Everything that can happen.
+/// All steps.
 pub(crate) const STEPS: [Step; 16] = [
     Step { name: "publish", weight: 3, take: publish },
     Step { name: "publish with live changes subsumed", weight: 3, take: publish_subsuming },
@@ -53,9 +53,9 @@ pub(crate) fn draw(dice: &mut Dice) -> &'static Step {
 }
 
 fn some_tags(world: &World<'_>, dice: &mut Dice) -> Vec<Name> {
-    let all = world.twin.tags.len() as u64;
+    let all = world.model.tags.len() as u64;
     let few = 1 + dice.below(3);
-    world.twin.tags.keys().filter(|_| dice.below(all) < few).cloned().collect()
+    world.model.tags.keys().filter(|_| dice.below(all) < few).cloned().collect()
 }
 
 fn publish(world: &mut World<'_>, dice: &mut Dice) -> anyhow::Result<()> {
@@ -69,7 +69,7 @@ fn publish_subsuming(world: &mut World<'_>, dice: &mut Dice) -> anyhow::Result<(
 }
 
 fn retype(world: &mut World<'_>, dice: &mut Dice) -> anyhow::Result<()> {
-    let names: Vec<Name> = world.twin.tags.keys().cloned().collect();
+    let names: Vec<Name> = world.model.tags.keys().cloned().collect();
     world.retype(dice.pick(&names).context("there are tags")?, dice)
 }
 
@@ -78,20 +78,20 @@ fn recompute(world: &mut World<'_>, dice: &mut Dice) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ends the process, so to speak, and opens everything again.
+/// Reopens everything, as after a restart of the process.
 pub(crate) fn reopen(world: &mut World<'_>, _: &mut Dice) -> anyhow::Result<()> {
     world.open()?;
     world.check_ids()
 }
 
-/// What the index and its twin say at this moment. The snapshot must hold exactly the users and
-/// types that it should.
+/// The state of the index and of its reference model at this moment. The snapshot must have exactly
+/// the expected users and types.
 fn moment(world: &World<'_>) -> anyhow::Result<Held> {
     let end = world.tick()?;
     ensure!(
-        end == world.twin.end,
+        end == world.model.end,
         "the log ends at {end}, what was acknowledged at {}",
-        world.twin.end
+        world.model.end
     );
     let snapshot = world.snapshot()?;
     ensure!(
@@ -100,15 +100,15 @@ fn moment(world: &World<'_>) -> anyhow::Result<Held> {
         snapshot.position()
     );
     ensure!(snapshot.generation() == world.generation, "the snapshot is of another generation");
-    ensure!(snapshot.users().iter().eq(world.twin.users.iter().copied()), "other users exist");
-    let types = world.twin.tags.iter().map(|(name, tag)| (name.clone(), tag.value_type)).collect();
+    ensure!(snapshot.users().iter().eq(world.model.users.iter().copied()), "other users exist");
+    let types = world.model.tags.iter().map(|(name, tag)| (name.clone(), tag.value_type)).collect();
     ensure!(snapshot.types() == types, "the tags have other types");
-    Ok(Held { snapshot, twin: world.twin.clone(), columns: world.twin.columns() })
+    Ok(Held { snapshot, model: world.model.clone(), columns: world.model.columns() })
 }
 
 fn ask_of(moment: &Held, world: &mut World<'_>, dice: &mut Dice) -> anyhow::Result<()> {
     let moment =
-        Moment { twin: &moment.twin, columns: &moment.columns, snapshot: &moment.snapshot };
+        Moment { model: &moment.model, columns: &moment.columns, snapshot: &moment.snapshot };
     (0..QUESTIONS_AT_ONCE).try_for_each(|_| questions::ask_one(&moment, &mut world.counts, dice))
 }
 
@@ -124,7 +124,7 @@ fn hold(world: &mut World<'_>, _: &mut Dice) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks a snapshot of an earlier moment, which must not have changed.
+/// Queries a snapshot of an earlier moment, which must not have changed.
 fn ask_held(world: &mut World<'_>, dice: &mut Dice) -> anyhow::Result<()> {
     let Some(held) = world.held.take() else { return ask(world, dice) };
     let asked = ask_of(&held, world, dice);

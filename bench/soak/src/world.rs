@@ -1,5 +1,5 @@
-//! The real thing: an index over a catalog, an object store and a log of live changes, with a
-//! dictionary or with ordinals that lie far apart.
+//! The system under test: an index over a catalog, an object store and a log of live changes, with
+//! a dictionary or with ordinals that are far apart.
 
 use crate::counts::Counts;
 use anyhow::{Context, ensure};
@@ -14,23 +14,22 @@ use taghouse_dictionary::Dictionary;
 use taghouse_index::{Index, LiveOptions, Publication, SegmentBuilder, Snapshot, TagPublication};
 use taghouse_model::{AppId, Name, Ordinal, ValueType};
 use taghouse_testkit::Dice;
-use taghouse_testkit::{CROWDS, Column, Columns, TagTwin, Twin};
+use taghouse_testkit::{CROWDS, ReferenceModel, TagModel, ValuesByTag, ValuesByUser};
 use taghouse_testkit::{TYPES, value_or_end as value};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-/// How far ordinals without a dictionary are apart: in one container, in several, in several
-/// shards.
+/// Distances of ordinals without a dictionary: in one container, in several, in several shards.
 const STEPS: [u32; 4] = [1, 11, 3_001, 40_009];
 
 pub(crate) struct World<'a> {
-    pub(crate) twin: Twin,
+    pub(crate) model: ReferenceModel,
     pub(crate) counts: Counts,
     pub(crate) app: AppId,
     pub(crate) generation: u64,
-    /// An earlier moment that somebody still looks at.
+    /// An earlier moment that is still read.
     pub(crate) held: Option<Held>,
-    /// Of so many people users are drawn.
+    /// Users are drawn from this many people.
     people: u64,
     pub(crate) ids: Ids,
     store: Arc<InMemory>,
@@ -40,11 +39,11 @@ pub(crate) struct World<'a> {
     runtime: &'a Runtime,
 }
 
-/// A moment: a snapshot, and what it must say whatever happens afterwards.
+/// A moment: a snapshot, and what it must contain whatever happens afterwards.
 pub(crate) struct Held {
     pub(crate) snapshot: Arc<Snapshot>,
-    pub(crate) twin: Twin,
-    pub(crate) columns: Columns,
+    pub(crate) model: ReferenceModel,
+    pub(crate) columns: ValuesByTag,
 }
 
 /// Where ordinals come from.
@@ -68,10 +67,10 @@ impl<'a> World<'a> {
             _ => Ids::Dictionary { open: None, given: BTreeMap::new() },
         };
         let people = [3, 30, 120, 400][dice.below(4) as usize];
-        let twin = Twin::default();
+        let model = ReferenceModel::default();
         let (counts, store) = (Counts::default(), Arc::new(InMemory::new()));
         let mut world = Self {
-            twin,
+            model,
             counts,
             app,
             generation: 1,
@@ -89,7 +88,7 @@ impl<'a> World<'a> {
         for (number, ty) in TYPES.into_iter().enumerate() {
             for values in [5, 400] {
                 let name = Name::new(&format!("t{number}_{values}"))?;
-                world.twin.tags.insert(name.clone(), TagTwin::new(ty, values));
+                world.model.tags.insert(name.clone(), TagModel::new(ty, values));
                 tags.push(name);
             }
         }
@@ -98,7 +97,7 @@ impl<'a> World<'a> {
         Ok(world)
     }
 
-    /// Opens everything again, as after the end of the process.
+    /// Reopens everything, as after a restart of the process.
     pub(crate) fn open(&mut self) -> anyhow::Result<()> {
         (self.index, self.held) = (None, None);
         if let Ids::Dictionary { open, .. } = &mut self.ids {
@@ -132,7 +131,7 @@ impl<'a> World<'a> {
         self.runtime.block_on(future)
     }
 
-    /// Makes all live changes visible; the position of the last.
+    /// Makes all live changes visible. Returns the position of the last.
     pub(crate) fn tick(&self) -> anyhow::Result<u64> {
         Ok(self.wait(self.index()?.position(&self.app))?)
     }
@@ -171,9 +170,9 @@ impl<'a> World<'a> {
         let mut columns = Vec::new();
         for name in names {
             let column = self.column(name, dice)?;
-            let value_type = self.twin.tags.get(name).context("a known tag")?.value_type;
+            let value_type = self.model.tags.get(name).context("a known tag")?.value_type;
             let flushed_through =
-                if subsume { dice.pick(&self.twin.cuts(name)).copied() } else { None };
+                if subsume { dice.pick(&self.model.cuts(name)).copied() } else { None };
             tags.push(TagPublication {
                 flushed_through,
                 ..publication(name, value_type, &column)?
@@ -193,41 +192,41 @@ impl<'a> World<'a> {
             drop: Vec::new(),
         };
         self.wait(self.index()?.publish(&self.app, publication, Vec::new()))?;
-        self.twin.users.extend(users.difference(&self.twin.deleted));
+        self.model.users.extend(users.difference(&self.model.deleted));
         columns.into_iter().for_each(|(name, column, flushed_through)| {
-            self.twin.publish(name, column, flushed_through)
+            self.model.publish(name, column, flushed_through)
         });
         Ok(())
     }
 
-    /// Random values of one tag: everybody has one, many, few, nobody.
-    fn column(&mut self, name: &Name, dice: &mut Dice) -> anyhow::Result<Column> {
+    /// Random values of one tag, for all, many, few or no users.
+    fn column(&mut self, name: &Name, dice: &mut Dice) -> anyhow::Result<ValuesByUser> {
         let (ty, values) = self
-            .twin
+            .model
             .tags
             .get(name)
             .map(|tag| (tag.value_type, tag.values))
             .context("a known tag")?;
         let share = [4, 3, 1, 0][dice.below(4) as usize];
-        let mut column = Column::new();
+        let mut column = ValuesByUser::new();
         for _ in 0..self.people * share / 4 {
             column.insert(self.person(dice)?, value(ty, values, dice));
         }
         Ok(column)
     }
 
-    /// Other crowds, with members who do not exist among them.
+    /// Other crowds, including members who do not exist.
     pub(crate) fn draw_crowds(&mut self, dice: &mut Dice) {
         for (name, share) in CROWDS.into_iter().zip([3, 9]) {
-            let members = self.twin.users.iter().copied().filter(|_| dice.below(10) < share);
+            let members = self.model.users.iter().copied().filter(|_| dice.below(10) < share);
             let members = Arc::new(members.chain([3, 5_000_000]).collect());
-            self.twin.crowds.insert(name, members);
+            self.model.crowds.insert(name, members);
         }
     }
 
     /// Publishes a tag of another type than it had before.
     pub(crate) fn retype(&mut self, name: &Name, dice: &mut Dice) -> anyhow::Result<()> {
-        let tag = self.twin.tags.get_mut(name).context("a known tag")?;
+        let tag = self.model.tags.get_mut(name).context("a known tag")?;
         let others: Vec<ValueType> = TYPES.into_iter().filter(|ty| *ty != tag.value_type).collect();
         tag.value_type = *dice.pick(&others).context("other types")?;
         let (value_type, column) = (tag.value_type, self.column(name, dice)?);
@@ -239,11 +238,11 @@ impl<'a> World<'a> {
             drop: Vec::new(),
         };
         self.wait(self.index()?.publish(&self.app, publication, Vec::new()))?;
-        self.twin.retype(name, value_type, column);
+        self.model.retype(name, value_type, column);
         Ok(())
     }
 
-    /// Every id has its ordinal and every ordinal its id.
+    /// Checks that every id has its ordinal and every ordinal its id.
     pub(crate) fn check_ids(&self) -> anyhow::Result<()> {
         let Ids::Dictionary { open, given } = &self.ids else { return Ok(()) };
         let dictionary = open.as_ref().context("the dictionary is open")?;
@@ -269,7 +268,7 @@ impl<'a> World<'a> {
 fn publication(
     name: &Name,
     value_type: ValueType,
-    column: &Column,
+    column: &ValuesByUser,
 ) -> anyhow::Result<TagPublication> {
     let mut builder = SegmentBuilder::new(value_type);
     column.iter().try_for_each(|(user, value)| builder.add(*user, value))?;

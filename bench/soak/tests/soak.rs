@@ -7,7 +7,7 @@ use taghouse_soak::Soak;
 fn every_kind_of_step_and_question_is_answered_right() {
     let mut soak = Soak::new(1, None).unwrap();
     while soak.counts().questions() < 4_000 {
-        soak.live_one().unwrap_or_else(|error| panic!("{error:?}"));
+        soak.run_one().unwrap_or_else(|error| panic!("{error:?}"));
     }
     assert_eq!(soak.counts().missing(), Vec::<&str>::new(), "{}", soak.counts());
 }

@@ -1,16 +1,15 @@
-/// Chance from a seed: SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number
-/// generators", OOPSLA 2014), so that a seed is the same history over versions of any library.
+/// Seeded randomness: SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number
+/// generators", OOPSLA 2014), so that a seed gives the same history with any version of a library.
 #[derive(Debug, Clone)]
 pub struct Dice(u64);
 
 impl Dice {
-    /// What follows from a seed.
+    /// The sequence of a seed.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// The same for seeds that are counted up: neighbouring ones would otherwise give one sequence,
-    /// shifted.
+    /// For consecutive seeds, which [`Dice::new`] would give one sequence, shifted.
     pub fn of_counted(seed: u64) -> Self {
         let mut dice = Self(seed);
         dice.0 = dice.next();
@@ -31,7 +30,7 @@ impl Dice {
         self.next() % limit.max(1)
     }
 
-    /// Whether one in `many` falls.
+    /// True with a probability of 1 / `many`.
     pub fn one_in(&mut self, many: u64) -> bool {
         self.below(many) == 0
     }

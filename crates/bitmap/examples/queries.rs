@@ -8,7 +8,7 @@
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
-use taghouse_bitmap::{Bitmap, Bundle, BundleBuilder, Formula, Members, Query, Result, overlap};
+use taghouse_bitmap::{Bitmap, Bundle, BundleBuilder, Formula, Query, Result, UserSet, overlap};
 
 const RUNS: usize = 41;
 
@@ -242,7 +242,7 @@ type Share<'a> = &'a dyn Fn(usize) -> f64;
 
 fn overlaps(users: u32, sets: usize, draws: &mut Draws) -> Result<()> {
     let members = |bundle: &Bundle| {
-        (0..bundle.len()).map(|index| Members::Stored(bundle.get(index))).collect::<Vec<_>>()
+        (0..bundle.len()).map(|index| UserSet::Stored(bundle.get(index))).collect::<Vec<_>>()
     };
     let zipf = |rank: usize| (0.3 / (rank + 1) as f64).max(0.000_1);
     let cases: [(&str, Share<'_>, usize); 4] = [
@@ -274,7 +274,7 @@ fn overlaps(users: u32, sets: usize, draws: &mut Draws) -> Result<()> {
                 .flat_map(|row| sample.iter().map(|column| at(*row, *column)))
                 .eq(pairwise.iter().copied())
         );
-        let others: Vec<Members> = sets.iter().rev().cloned().collect();
+        let others: Vec<UserSet> = sets.iter().rev().cloned().collect();
         let (other, other_ms, other_cpu) = once(|| overlap(&sets, &others, None));
         assert!(other?[sets.len() - 1] == counts[0]);
         let pairs = (sets.len() * sets.len()) as f64;
@@ -293,7 +293,7 @@ fn overlaps(users: u32, sets: usize, draws: &mut Draws) -> Result<()> {
             pairwise_cpu / pairs
         );
         let crowd = Arc::new(Bitmap::from_sorted(&draws.sparse(users, 0.05)));
-        let (row, ms, cpu) = once(|| overlap(&[Members::Owned(crowd)], &sets, None));
+        let (row, ms, cpu) = once(|| overlap(&[UserSet::Owned(crowd)], &sets, None));
         println!("    a crowd of 5% against {}: {ms:.1} ({cpu:.1}) ms", row?.len());
     }
     Ok(())

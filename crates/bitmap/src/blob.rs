@@ -34,7 +34,7 @@ pub(crate) type Words = [u64; WORDS];
 pub(crate) struct Blob<'a>(&'a [u8]);
 
 /// Where the parts of the head lie.
-struct Head<'a> {
+struct BlobHeader<'a> {
     containers: usize,
     run_flags: &'a [u8],
     descriptors: usize,
@@ -63,14 +63,14 @@ impl<'a> Blob<'a> {
         self.0
     }
 
-    fn head(self) -> Option<Head<'a>> {
+    fn head(self) -> Option<BlobHeader<'a>> {
         let cookie = self.0.get(..4).map(|_| u32_at(self.0, 0))?;
         if cookie == COOKIE_NO_RUNS {
             let containers = self.0.get(4..8).map(|_| u32_at(self.0, 4) as usize)?;
             if containers > CONTAINERS {
                 return None;
             }
-            return Some(Head {
+            return Some(BlobHeader {
                 containers,
                 run_flags: &[],
                 descriptors: 8,
@@ -86,7 +86,7 @@ impl<'a> Blob<'a> {
         let run_flags = self.0.get(4..descriptors)?;
         let end = descriptors + 4 * containers;
         Some(if containers >= OFFSETS_FROM {
-            Head {
+            BlobHeader {
                 containers,
                 run_flags,
                 descriptors,
@@ -94,21 +94,21 @@ impl<'a> Blob<'a> {
                 data: end + 4 * containers,
             }
         } else {
-            Head { containers, run_flags, descriptors, offsets: None, data: end }
+            BlobHeader { containers, run_flags, descriptors, offsets: None, data: end }
         })
     }
 
     /// Key and cardinality.
-    fn descriptor(self, head: &Head<'_>, index: usize) -> (u16, usize) {
+    fn descriptor(self, head: &BlobHeader<'_>, index: usize) -> (u16, usize) {
         let at = head.descriptors + 4 * index;
         (u16_at(self.0, at), usize::from(u16_at(self.0, at + 2)) + 1)
     }
 
-    fn is_run(head: &Head<'_>, index: usize) -> bool {
+    fn is_run(head: &BlobHeader<'_>, index: usize) -> bool {
         head.run_flags.get(index / 8).is_some_and(|flags| flags >> (index % 8) & 1 == 1)
     }
 
-    fn len_at(self, head: &Head<'_>, index: usize, count: usize, at: usize) -> usize {
+    fn len_at(self, head: &BlobHeader<'_>, index: usize, count: usize, at: usize) -> usize {
         if Self::is_run(head, index) {
             2 + 4 * usize::from(u16_at(self.0, at))
         } else if count > ARRAY_MAX {
@@ -118,7 +118,7 @@ impl<'a> Blob<'a> {
         }
     }
 
-    fn container_at(self, head: &Head<'_>, index: usize) -> Option<Container<'a>> {
+    fn container_at(self, head: &BlobHeader<'_>, index: usize) -> Option<Container<'a>> {
         let at = match head.offsets {
             Some(offsets) => u32_at(self.0, offsets + 4 * index) as usize,
             None => (0..index).fold(head.data, |at, before| {

@@ -1,4 +1,4 @@
-//! Many bitmaps in one byte buffer, read where they lie.
+//! Many bitmaps in one byte buffer, read in place.
 //!
 //! ```text
 //! bitmaps 4 | entries 4 | start of the data 8 | of each bitmap: first entry 4, how many 4
@@ -41,14 +41,14 @@ impl BundleBuilder {
         Self::default()
     }
 
-    /// Adds bitmap number `index` whole.
+    /// Adds the whole of bitmap `index`.
     pub fn push(&mut self, index: u32, bitmap: &Bitmap) {
         for shard in bitmap.shards() {
             self.push_shard(index, shard.number, &shard.set);
         }
     }
 
-    /// Adds bitmap number `index` whole, from ascending ordinals, each once.
+    /// Adds the whole of bitmap `index`, from strictly ascending ordinals.
     pub fn push_sorted(&mut self, index: u32, ordinals: &[Ordinal]) {
         let mut blob = Vec::new();
         let mut encoder = self.encoder.take().unwrap_or_default();
@@ -65,8 +65,8 @@ impl BundleBuilder {
         (self.encoder, self.lows) = (Some(encoder), lows);
     }
 
-    /// Says that bitmap number `index`, which gets nothing else, is the same as number `of`, which
-    /// is not an alias.
+    /// Makes bitmap `index`, which must get nothing else, an alias of `of`, which must not be an
+    /// alias.
     pub fn alias(&mut self, index: u32, of: u32) {
         self.layout.alias(index, of);
     }
@@ -99,13 +99,13 @@ impl BundleBuilder {
 
 /// Many bitmaps, read out of one byte buffer without copying. Cloning it is cheap.
 ///
-/// What is read must be loaded before: [`Bundle::load`]. What was not reads as if it were empty.
+/// Load before reading, with [`Bundle::load`]: what is not loaded reads as empty.
 #[derive(Clone)]
 pub struct Bundle {
     region: Region,
     bitmaps: u32,
     data_start: usize,
-    /// A bit an entry: its bytes are here, are what was written, and keep a reader inside.
+    /// One bit an entry: its bytes are loaded and verified.
     checked: Arc<[AtomicU64]>,
 }
 
@@ -149,12 +149,12 @@ impl Bundle {
         Ok(bundle)
     }
 
-    /// How many bitmaps it holds.
+    /// The number of bitmaps.
     pub fn len(&self) -> u32 {
         self.bitmaps
     }
 
-    /// Whether it holds none.
+    /// Whether it has no bitmaps.
     pub fn is_empty(&self) -> bool {
         self.bitmaps == 0
     }
@@ -164,8 +164,7 @@ impl Bundle {
         Stored { bundle: self.clone(), index }
     }
 
-    /// Makes sure that these bitmaps are here and are what was written. Costs next to nothing for
-    /// what was loaded before.
+    /// Loads these bitmaps and verifies them. Costs almost nothing for those loaded before.
     ///
     /// # Errors
     /// Those of [`Region::load`]; `Corrupt` for a shard that is not a Roaring bitmap.
@@ -176,7 +175,7 @@ impl Bundle {
             .try_for_each(|entry| self.load_entry(entry))
     }
 
-    /// The same of one shard of all bitmaps.
+    /// As [`Bundle::load`], for one shard of all bitmaps.
     ///
     /// # Errors
     /// As [`Bundle::load`].
@@ -186,7 +185,7 @@ impl Bundle {
             .try_for_each(|entry| self.load_entry(entry))
     }
 
-    /// Whether bitmap `index` holds `ordinal`: one look at the table, then one bit.
+    /// Whether bitmap `index` contains `ordinal`: one table lookup, then one bit.
     ///
     /// # Errors
     /// As [`Bundle::load`].
@@ -319,7 +318,7 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// How many ordinals, from the table.
+    /// The number of ordinals, from the table.
     pub fn len(&self) -> u64 {
         self.bundle.cardinality(self.index)
     }
@@ -342,12 +341,12 @@ impl Stored {
     /// See [`Bundle::load`].
     ///
     /// # Errors
-    /// Fails as the original does.
+    /// As [`Bundle::load`].
     pub fn load(&self) -> Result<()> {
         self.bundle.load(self.index..self.index.saturating_add(1))
     }
 
-    /// Whether `ordinal` is in it: one look at the table, then one bit.
+    /// Whether it contains `ordinal`: one table lookup, then one bit.
     ///
     /// # Errors
     /// As [`Bundle::load`].
@@ -355,7 +354,8 @@ impl Stored {
         self.bundle.contains(self.index, ordinal)
     }
 
-    /// How many ordinals of it come before `ordinal`; `None` when that is not in it.
+    /// The rank of `ordinal`: how many of its ordinals are smaller. `None` when it does not contain
+    /// `ordinal`.
     ///
     /// # Errors
     /// As [`Bundle::load`].
@@ -386,7 +386,7 @@ impl Stored {
         ))
     }
 
-    /// Whether all of it is in `other`.
+    /// Whether it is a subset of `other`.
     ///
     /// # Errors
     /// As [`Bundle::load`].

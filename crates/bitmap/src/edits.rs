@@ -3,8 +3,8 @@ use croaring::Bitmap as Roaring;
 use std::ops::Range;
 use taghouse_model::Ordinal;
 
-/// Of some users, whether they are in a set, whatever is stored of it: changes on top of a bitmap
-/// that need not be copied for them.
+/// Changes on top of a bitmap: for some users, whether they are in the set, whatever is stored. So
+/// the bitmap need not be copied.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Edits {
     /// Ascending, no user twice.
@@ -21,8 +21,8 @@ pub(crate) struct ShardEdits<'a> {
 }
 
 impl Edits {
-    /// From users, and whether they are in the set, in any order; of two of one user the later
-    /// counts.
+    /// From users and whether they are in the set, in any order. If a user occurs twice, the later
+    /// entry wins.
     pub fn new(mut edits: Vec<(Ordinal, bool)>) -> Self {
         edits.sort_by_key(|(user, _)| *user);
         let (mut users, mut present): (Vec<Ordinal>, Vec<bool>) =
@@ -39,17 +39,17 @@ impl Edits {
         Self { users, present }
     }
 
-    /// Whose membership it says, ascending.
+    /// The users it decides, ascending.
     pub fn users(&self) -> &[Ordinal] {
         &self.users
     }
 
-    /// Whether it says nothing.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.users.is_empty()
     }
 
-    /// Whether this user is in the set; `None` for what it does not say.
+    /// Whether this user is in the set; `None` where the stored set decides.
     pub fn get(&self, user: Ordinal) -> Option<bool> {
         self.of(0..self.users.len()).get(user)
     }
@@ -75,7 +75,7 @@ impl ShardEdits<'_> {
         self.users.binary_search(&user).ok().map(|place| self.present[place])
     }
 
-    /// Makes `set`, of the same shard, what the edits say that it is.
+    /// Applies the edits to `set`, of the same shard.
     pub(crate) fn apply(self, set: &mut Roaring) {
         let of = |wanted: bool| {
             self.users

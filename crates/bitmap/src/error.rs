@@ -1,10 +1,10 @@
 use std::sync::Arc;
 use taghouse_model::ErrorKind;
 
-/// What can go wrong with stored bitmaps. The crates that store them say which object it was.
+/// Errors of stored bitmaps. The crates that store them add the name of the object.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The bytes are not what was written.
+    /// The bytes are damaged.
     #[error("the stored bitmaps{} are damaged ({detail}): rebuild them from their source", .object.as_deref().map_or(String::new(), |o| format!(" of {o}")))]
     Corrupt {
         /// The object they are of, where it is known here.

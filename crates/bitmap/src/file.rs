@@ -13,10 +13,16 @@ use xxhash_rust::xxh3::xxh3_64;
 pub(crate) const VERSION: u32 = 2;
 pub(crate) const BLOCK_BYTES: usize = 1 << 20;
 const FIXED_HEAD: usize = 32;
+/// Checksum of the head from [`CHECKED_FROM`] on.
+const CHECKSUM_AT: usize = 8;
+const CHECKED_FROM: usize = VERSION_AT;
+const VERSION_AT: usize = 16;
+const BLOCK_BYTES_AT: usize = 20;
+const BODY_LEN_AT: usize = 24;
 /// The body begins at a multiple of this, and so do large blobs within it: a cache line.
 pub(crate) const ALIGN: usize = 64;
 
-/// Puts `body` into the file form under a magic of 8 bytes that says what it is.
+/// Puts `body` into the file form, under a magic of 8 bytes for the kind of file.
 pub fn seal(magic: &[u8; 8], body: &[u8]) -> Vec<u8> {
     let body_start = body_start_of(body.len());
     let mut file = Vec::with_capacity(body_start + body.len());
@@ -29,19 +35,24 @@ pub fn seal(magic: &[u8; 8], body: &[u8]) -> Vec<u8> {
         file.extend_from_slice(&xxh3_64(block).to_le_bytes());
     }
     file.resize(body_start, 0);
-    let head = xxh3_64(&file[16..]);
-    file[8..16].copy_from_slice(&head.to_le_bytes());
+    put_checksum(&mut file);
     file.extend_from_slice(body);
     file
 }
 
-/// What the head of a file says.
-pub(crate) struct Head {
+/// Writes the checksum of a head.
+pub(crate) fn put_checksum(head: &mut [u8]) {
+    let checksum = xxh3_64(&head[CHECKED_FROM..]);
+    head[CHECKSUM_AT..CHECKSUM_AT + 8].copy_from_slice(&checksum.to_le_bytes());
+}
+
+/// The fields of a file's head.
+pub(crate) struct FileHeader {
     pub(crate) body_start: usize,
     pub(crate) body_len: usize,
 }
 
-impl Head {
+impl FileHeader {
     /// The checksum of a block of the body, as the head has it.
     pub(crate) fn checksum(&self, file: &[u8], block: usize) -> u64 {
         u64_at(file, FIXED_HEAD + 8 * block)
@@ -53,11 +64,11 @@ impl Head {
 /// # Errors
 /// `Corrupt` when it is not one that [`seal`] made under this magic and for this length; those of
 /// `need`.
-pub(crate) fn head_of(
+pub(crate) fn header_of(
     magic: &[u8; 8],
     file: &[u8],
     need: &dyn Fn(std::ops::Range<usize>) -> Result<()>,
-) -> Result<Head> {
+) -> Result<FileHeader> {
     if file.len() < FIXED_HEAD {
         return Err(Error::corrupt(format!("{} bytes are too short for a head", file.len())));
     }
@@ -68,12 +79,12 @@ pub(crate) fn head_of(
             String::from_utf8_lossy(magic)
         )));
     }
-    let body_len = usize::try_from(u64_at(file, 24))
+    let body_len = usize::try_from(u64_at(file, BODY_LEN_AT))
         .map_err(|_| Error::corrupt("the head's length is impossible"))?;
     // Checked against the file's length first, for the sums below must not overflow.
     if body_len > file.len() {
         return Err(Error::corrupt(format!(
-            "{} bytes hold less than the {body_len} that the head says",
+            "{} bytes hold less than the {body_len} that the head states",
             file.len()
         )));
     }
@@ -86,14 +97,14 @@ pub(crate) fn head_of(
         )));
     }
     need(0..body_start)?;
-    if xxh3_64(&file[16..body_start]) != u64_at(file, 8) {
+    if xxh3_64(&file[CHECKED_FROM..body_start]) != u64_at(file, CHECKSUM_AT) {
         return Err(Error::corrupt("the head's checksum does not match"));
     }
-    let version = u32_at(file, 16);
-    if version != VERSION || u32_at(file, 20) as usize != BLOCK_BYTES {
+    let version = u32_at(file, VERSION_AT);
+    if version != VERSION || u32_at(file, BLOCK_BYTES_AT) as usize != BLOCK_BYTES {
         return Err(Error::corrupt(format!("form version {version} is not known here")));
     }
-    Ok(Head { body_start, body_len })
+    Ok(FileHeader { body_start, body_len })
 }
 
 /// Checks the file form and every checksum, and gives the body without copying it.
@@ -103,7 +114,7 @@ pub(crate) fn head_of(
 /// `Corrupt` when the bytes are not what [`seal`] made under this magic: another magic, cut short,
 /// longer, or changed anywhere.
 pub fn unseal(magic: &[u8; 8], file: &Bytes) -> Result<Bytes> {
-    let head = head_of(magic, file, &|_| Ok(()))?;
+    let head = header_of(magic, file, &|_| Ok(()))?;
     let body = file.slice(head.body_start..);
     for (number, block) in body.chunks(BLOCK_BYTES).enumerate() {
         if xxh3_64(block) != head.checksum(file, number) {

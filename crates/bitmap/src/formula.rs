@@ -4,14 +4,14 @@ use crate::{BitSlices, Bitmap, Result};
 use std::sync::Arc;
 use taghouse_model::Ordinal;
 
-/// An "or" of more operands is united in one pass before it is taken away.
+/// An "or" of more operands is united in one pass before it is subtracted.
 const FEW: usize = 4;
 
-/// A set of users computed from others. Every leaf must lie within the users over whom it will be
-/// asked (see [`crate::Query`]).
+/// A set of users computed from other sets. Every leaf must be a subset of the users that the
+/// formula is evaluated over (see [`crate::Query`]).
 ///
-/// Built so that "not" is left in two places only: as operands that an "and" takes away, and once
-/// on top of all.
+/// It is kept in a normal form in which "not" occurs in two places only: as operands that an "and"
+/// subtracts, and once at the top.
 #[derive(Clone)]
 pub struct Formula {
     pub(crate) negated: bool,
@@ -23,23 +23,23 @@ pub(crate) enum Node {
     Empty,
     Owned(Arc<Bitmap>),
     Stored(Stored),
-    /// What is stored, if anything, but for the users whom the edits name.
+    /// The stored set, if any, except for the users whom the edits name.
     Edited {
         stored: Option<Stored>,
         edits: Arc<Edits>,
     },
-    /// Offsets from the slices' least number, both included.
+    /// `low` and `high` are offsets from the least number of the slices, both included.
     Range {
         slices: BitSlices,
         low: u128,
         high: u128,
     },
-    /// In each of `all`, of which there is at least one, and in none of `none`.
+    /// In each of `all` (at least one), and in none of `none`.
     And {
         all: Vec<Node>,
         none: Vec<Node>,
     },
-    /// In any; two or more.
+    /// In any of them; there are two or more.
     Or {
         any: Vec<Node>,
         /// No user is in two of them, so that a count is a sum.
@@ -58,18 +58,18 @@ impl Formula {
         Self { negated: true, node: Node::Empty }
     }
 
-    /// Those of an owned bitmap.
+    /// The users of an owned bitmap.
     pub fn owned(bitmap: Arc<Bitmap>) -> Self {
         Self::of_node(if bitmap.is_empty() { Node::Empty } else { Node::Owned(bitmap) })
     }
 
-    /// Those of a stored bitmap.
+    /// The users of a stored bitmap.
     pub fn stored(stored: Stored) -> Self {
         Self::of_node(if stored.is_empty() { Node::Empty } else { Node::Stored(stored) })
     }
 
-    /// Those of a stored bitmap, or nobody, but for the users whom `edits` name: of them, those who
-    /// are in by the edits.
+    /// The users of a stored bitmap (`None` is the empty one) with edits on top: whether a user
+    /// whom `edits` name is in it, the edits decide.
     pub fn edited(stored: Option<Stored>, edits: Arc<Edits>) -> Self {
         let stored = stored.filter(|stored| !stored.is_empty());
         match stored {
@@ -79,8 +79,7 @@ impl Formula {
         }
     }
 
-    /// Those of any of several stored bitmaps of which no two hold the same user, such as the
-    /// values of an enum.
+    /// The union of stored bitmaps that have no user in common, such as those of an enum's values.
     pub fn disjoint(stored: impl IntoIterator<Item = Stored>) -> Self {
         let mut any: Vec<Node> =
             stored.into_iter().filter(|stored| !stored.is_empty()).map(Node::Stored).collect();
@@ -90,7 +89,7 @@ impl Formula {
         })
     }
 
-    /// Those of none of these.
+    /// The complement.
     #[expect(
         clippy::should_implement_trait,
         reason = "stands beside `and` and `or`, which are not operators either"
@@ -99,7 +98,7 @@ impl Formula {
         Self { negated: !self.negated, node: self.node }
     }
 
-    /// Those in each; all users for no operand.
+    /// The intersection; all users for no operand.
     pub fn and(operands: Vec<Self>) -> Self {
         let (mut all, mut none) = (Vec::new(), Vec::new());
         for Self { negated, node } in operands {
@@ -124,7 +123,7 @@ impl Formula {
         }
     }
 
-    /// Those in any; nobody for no operand.
+    /// The union; empty for no operand.
     pub fn or(operands: Vec<Self>) -> Self {
         if operands.iter().any(|operand| operand.negated) {
             // a || !b = !(b && !a)

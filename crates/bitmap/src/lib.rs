@@ -1,9 +1,9 @@
-//! The only Roaring crate: sets of [`taghouse_model::Ordinal`]s cut in shards of 2^20, numbers as
+//! The only Roaring crate: sets of [`taghouse_model::Ordinal`]s in shards of 2^20, numbers as
 //! bit slices, set algebra evaluated shard by shard on views that copy nothing, and the checksummed
 //! form in which all of it is stored.
 //!
-//! * [`Bitmap`]: an owned set. [`Bundle`] and [`Stored`]: many sets in one byte buffer, read where
-//!   they lie.
+//! * [`Bitmap`]: an owned set. [`Bundle`] and [`Stored`]: many sets in one byte buffer, read in
+//!   place.
 //! * [`BitSlices`]: one number per ordinal, compared and summed without unpacking.
 //! * [`Formula`]: and, or, not over those; [`Query`]: a formula over the users that exist, counted
 //!   on all cores.
@@ -31,7 +31,6 @@ mod layout;
 mod map;
 mod overlap;
 mod parallel;
-mod part;
 mod plan;
 mod pool;
 mod popcount;
@@ -39,6 +38,7 @@ mod prefetch;
 mod query;
 mod region;
 mod sealer;
+mod shard_set;
 mod slices;
 mod vector;
 mod view;
@@ -52,7 +52,7 @@ pub use file::{seal, unseal};
 pub use formula::Formula;
 pub use layout::BundleLayout;
 pub use map::map;
-pub use overlap::{Members, overlap};
+pub use overlap::{UserSet, overlap};
 pub use query::Query;
 pub use region::{Fetch, Region};
 pub use sealer::Sealer;

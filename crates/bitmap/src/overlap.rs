@@ -1,8 +1,8 @@
 //! How many users two sets share, for many pairs of sets.
 //!
-//! Container by container of 2^16 users: small containers are turned round, into the sets of each
-//! user, so that only pairs that share a user cost anything; large ones are combined as words, in
-//! tiles that stay in the caches. Which are small is told by what each way costs.
+//! Container by container of 2^16 users: small containers are inverted, into the sets of each user,
+//! so that only pairs that share a user cost anything; large ones are combined as words, in tiles
+//! that stay in the caches. A cost model decides which are small.
 
 use crate::bundle::Stored;
 use crate::{Bitmap, Result, SHARD_BITS, pool};
@@ -23,16 +23,16 @@ const PARALLEL_FROM_USERS: u64 = 1 << 18;
 /// that 32 bits suffice.
 const SHARDS_AT_A_TIME: usize = 2048;
 
-/// A set of users, in memory or where it is stored.
+/// A set of users, in memory or stored.
 #[derive(Clone)]
-pub enum Members {
+pub enum UserSet {
     /// A bitmap in memory.
     Owned(Arc<Bitmap>),
-    /// Where it lies.
+    /// A stored bitmap, read in place.
     Stored(Stored),
 }
 
-impl Members {
+impl UserSet {
     /// The number of elements.
     pub fn len(&self) -> u64 {
         match self {
@@ -85,14 +85,14 @@ impl Members {
     }
 }
 
-/// How many users each of `rows` shares with each of `columns`, or how many of those in `within`:
+/// The number of users that each of `rows` shares with each of `columns`, within `within` if given:
 /// row by row, exact. On all cores where that pays; each needs 6 bytes a pair, 8 KiB a set (at
 /// most; for sets that hold more than one user in 64 there) and a few megabytes.
 ///
 /// # Errors
 /// As [`crate::Bundle::load`].
-pub fn overlap(rows: &[Members], columns: &[Members], within: Option<&Bitmap>) -> Result<Vec<u64>> {
-    rows.iter().chain(columns).try_for_each(Members::load)?;
+pub fn overlap(rows: &[UserSet], columns: &[UserSet], within: Option<&Bitmap>) -> Result<Vec<u64>> {
+    rows.iter().chain(columns).try_for_each(UserSet::load)?;
     let mut sums = vec![0_u64; rows.len() * columns.len()];
     let shards = shared_shards(rows, columns, within);
     if sums.is_empty() || shards.is_empty() {
@@ -100,7 +100,7 @@ pub fn overlap(rows: &[Members], columns: &[Members], within: Option<&Bitmap>) -
     }
     let symmetric = rows.len() == columns.len()
         && rows.iter().zip(columns).all(|(row, column)| row.is_same(column));
-    let users: u64 = rows.iter().chain(columns).map(Members::len).sum();
+    let users: u64 = rows.iter().chain(columns).map(UserSet::len).sum();
     let threads = if users < PARALLEL_FROM_USERS {
         1
     } else {
@@ -140,9 +140,9 @@ pub fn overlap(rows: &[Members], columns: &[Members], within: Option<&Bitmap>) -
     Ok(sums)
 }
 
-/// The shards in which a row and a column, and `within`, hold somebody, ascending.
-fn shared_shards(rows: &[Members], columns: &[Members], within: Option<&Bitmap>) -> Vec<u32> {
-    let of = |sets: &[Members]| {
+/// The shards in which a row, a column and `within` all have users, ascending.
+fn shared_shards(rows: &[UserSet], columns: &[UserSet], within: Option<&Bitmap>) -> Vec<u32> {
+    let of = |sets: &[UserSet]| {
         let mut shards = vec![false; 1 << (Ordinal::BITS - SHARD_BITS)];
         sets.iter().for_each(|set| set.for_each_shard(|number| shards[number as usize] = true));
         shards

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// One computation. It owns all that it needs: a thread of the pool that wakes after its end finds
 /// nothing to do, and nobody waits for it.
-struct Run<W, K, T> {
+struct ParallelRun<W, K, T> {
     work: Arc<W>,
     parts: usize,
     each: fn(&W, usize, &K) -> T,
@@ -39,7 +39,7 @@ where
     T: Send + 'static,
 {
     let done = Mutex::new(Done { results: Vec::with_capacity(parts), active: 0, panic: None });
-    let run = Arc::new(Run {
+    let run = Arc::new(ParallelRun {
         work: work.clone(),
         parts,
         each,
@@ -67,7 +67,7 @@ where
     results.into_iter().map(|(_, result)| result)
 }
 
-impl<W, K: Default, T> Run<W, K, T> {
+impl<W, K: Default, T> ParallelRun<W, K, T> {
     fn take_parts(&self) -> Vec<(usize, T)> {
         let kept = K::default();
         let mut results = Vec::new();

@@ -10,29 +10,29 @@ use std::sync::Arc;
 /// What a result of one shard takes at most, beside its container heads: a bit an ordinal.
 pub(crate) const RESULT_BYTES: usize = (crate::SHARD_SIZE / 8) as usize;
 
-/// An index into [`Plan::ops`].
+/// An index into [`QueryPlan::ops`].
 pub(crate) type OpId = usize;
 
-pub(crate) struct Plan {
+pub(crate) struct QueryPlan {
     /// Operands come before their operation.
     pub(crate) ops: Vec<Op>,
-    /// `None` for nobody.
+    /// `None` when it matches nobody.
     pub(crate) root: Option<OpId>,
-    /// Those that exist and are not in the root.
+    /// The result is all existing users that are not in the root.
     pub(crate) negated: bool,
 }
 
 pub(crate) struct Op {
-    pub(crate) kind: Kind,
+    pub(crate) kind: OpKind,
     /// Of how many operations it is an operand; from 2 on its result is kept while a shard is
     /// evaluated.
     pub(crate) uses: u32,
-    /// A comparison of numbers is in it, which reads several bitmaps: it comes last, when others
-    /// have narrowed down for whom it is asked.
-    pub(crate) dear: bool,
+    /// Whether it contains a comparison of numbers, which reads several bitmaps. It is evaluated
+    /// last, for the users that the other operands leave.
+    pub(crate) expensive: bool,
 }
 
-pub(crate) enum Kind {
+pub(crate) enum OpKind {
     Owned(Arc<Bitmap>),
     Stored(Stored),
     Edited { stored: Option<Stored>, edits: Arc<Edits> },
@@ -41,7 +41,7 @@ pub(crate) enum Kind {
     Or { any: Vec<OpId>, disjoint: bool },
 }
 
-/// What makes two parts the same.
+/// Two parts of a formula with the same key are the same operation.
 #[derive(PartialEq, Eq, Hash)]
 enum Key {
     Owned(usize),
@@ -58,7 +58,7 @@ struct Compiler {
     known: HashMap<Key, OpId>,
 }
 
-impl Plan {
+impl QueryPlan {
     pub(crate) fn of(formula: &Formula) -> Self {
         let mut compiler = Compiler::default();
         let root = compiler.op(&formula.node);
@@ -68,12 +68,12 @@ impl Plan {
     /// Makes sure that all that is read is here and is what was written.
     pub(crate) fn load(&self) -> Result<()> {
         self.ops.iter().try_for_each(|op| match &op.kind {
-            Kind::Stored(stored) | Kind::Edited { stored: Some(stored), .. } => stored.load(),
-            Kind::Range { slices, .. } => slices.load(),
-            Kind::Owned(_)
-            | Kind::Edited { stored: None, .. }
-            | Kind::And { .. }
-            | Kind::Or { .. } => Ok(()),
+            OpKind::Stored(stored) | OpKind::Edited { stored: Some(stored), .. } => stored.load(),
+            OpKind::Range { slices, .. } => slices.load(),
+            OpKind::Owned(_)
+            | OpKind::Edited { stored: None, .. }
+            | OpKind::And { .. }
+            | OpKind::Or { .. } => Ok(()),
         })
     }
 
@@ -83,12 +83,12 @@ impl Plan {
         let mut held: Vec<usize> = Vec::with_capacity(self.ops.len());
         for op in &self.ops {
             held.push(match &op.kind {
-                Kind::Owned(_) | Kind::Stored(_) => 1,
-                Kind::Range { .. } | Kind::Edited { .. } => 2,
-                Kind::And { all, none } => {
+                OpKind::Owned(_) | OpKind::Stored(_) => 1,
+                OpKind::Range { .. } | OpKind::Edited { .. } => 2,
+                OpKind::And { all, none } => {
                     1 + all.iter().chain(none).map(|id| held[*id]).max().unwrap_or(0)
                 }
-                Kind::Or { any, .. } => {
+                OpKind::Or { any, .. } => {
                     1 + any.len() + any.iter().map(|id| held[*id]).max().unwrap_or(0)
                 }
             });
@@ -104,15 +104,15 @@ impl Plan {
             *left == 0
         };
         self.ops.iter().any(|op| match &op.kind {
-            Kind::Owned(bitmap) => bitmap.shards().iter().any(|shard| read(shard.len, 1)),
-            Kind::Stored(stored) | Kind::Edited { stored: Some(stored), .. } => {
+            OpKind::Owned(bitmap) => bitmap.shards().iter().any(|shard| read(shard.len, 1)),
+            OpKind::Stored(stored) | OpKind::Edited { stored: Some(stored), .. } => {
                 stored.shard_lens().any(|(_, len)| read(len, 1))
             }
-            Kind::Range { slices, .. } => {
+            OpKind::Range { slices, .. } => {
                 let slices_read = u64::from(u128::BITS - slices.span().leading_zeros());
                 slices.existence().shard_lens().any(|(_, len)| read(len, slices_read))
             }
-            Kind::Edited { stored: None, .. } | Kind::And { .. } | Kind::Or { .. } => false,
+            OpKind::Edited { stored: None, .. } | OpKind::And { .. } | OpKind::Or { .. } => false,
         })
     }
 }
@@ -121,7 +121,7 @@ impl Op {
     pub(crate) fn is_leaf(&self) -> bool {
         matches!(
             self.kind,
-            Kind::Owned(_) | Kind::Stored(_) | Kind::Edited { .. } | Kind::Range { .. }
+            OpKind::Owned(_) | OpKind::Stored(_) | OpKind::Edited { .. } | OpKind::Range { .. }
         )
     }
 
@@ -137,19 +137,21 @@ impl Compiler {
             Node::Owned(bitmap) if bitmap.is_empty() => None,
             Node::Owned(bitmap) => Some(self.put(
                 Key::Owned(Arc::as_ptr(bitmap).addr()),
-                Kind::Owned(bitmap.clone()),
+                OpKind::Owned(bitmap.clone()),
                 false,
             )),
             Node::Stored(stored) if stored.is_empty() => None,
-            Node::Stored(stored) => {
-                Some(self.put(Key::Stored(stored.identity()), Kind::Stored(stored.clone()), false))
-            }
+            Node::Stored(stored) => Some(self.put(
+                Key::Stored(stored.identity()),
+                OpKind::Stored(stored.clone()),
+                false,
+            )),
             Node::Edited { stored, edits } => {
                 let key =
                     Key::Edited(stored.as_ref().map(Stored::identity), Arc::as_ptr(edits).addr());
                 Some(self.put(
                     key,
-                    Kind::Edited { stored: stored.clone(), edits: edits.clone() },
+                    OpKind::Edited { stored: stored.clone(), edits: edits.clone() },
                     false,
                 ))
             }
@@ -157,7 +159,7 @@ impl Compiler {
                 let key = Key::Range(slices.existence().identity(), *low, *high);
                 Some(self.put(
                     key,
-                    Kind::Range { slices: slices.clone(), low: *low, high: *high },
+                    OpKind::Range { slices: slices.clone(), low: *low, high: *high },
                     true,
                 ))
             }
@@ -172,8 +174,12 @@ impl Compiler {
                 if let ([one], []) = (&all[..], &none[..]) {
                     return Some(*one);
                 }
-                let dear = all.iter().chain(&none).any(|id| self.ops[*id].dear);
-                Some(self.put(Key::And(all.clone(), none.clone()), Kind::And { all, none }, dear))
+                let expensive = all.iter().chain(&none).any(|id| self.ops[*id].expensive);
+                Some(self.put(
+                    Key::And(all.clone(), none.clone()),
+                    OpKind::And { all, none },
+                    expensive,
+                ))
             }
             Node::Or { any, disjoint } => {
                 let mut any = self.some(any);
@@ -181,35 +187,40 @@ impl Compiler {
                 if any.len() < 2 {
                     return any.pop();
                 }
-                let dear = any.iter().any(|id| self.ops[*id].dear);
-                Some(self.put(Key::Or(any.clone()), Kind::Or { any, disjoint: *disjoint }, dear))
+                let expensive = any.iter().any(|id| self.ops[*id].expensive);
+                Some(self.put(
+                    Key::Or(any.clone()),
+                    OpKind::Or { any, disjoint: *disjoint },
+                    expensive,
+                ))
             }
         }
     }
 
-    /// Those that are not nobody.
+    /// The operations of nodes that can match anybody.
     fn some(&mut self, nodes: &[Node]) -> Vec<OpId> {
         nodes.iter().filter_map(|node| self.op(node)).collect()
     }
 
-    fn put(&mut self, key: Key, kind: Kind, dear: bool) -> OpId {
+    fn put(&mut self, key: Key, kind: OpKind, expensive: bool) -> OpId {
         if let Some(known) = self.known.get(&key) {
             return *known;
         }
         self.count_uses(&kind);
         let id = self.ops.len();
-        self.ops.push(Op { kind, uses: 0, dear });
+        self.ops.push(Op { kind, uses: 0, expensive });
         self.known.insert(key, id);
         id
     }
 
-    fn count_uses(&mut self, kind: &Kind) {
+    fn count_uses(&mut self, kind: &OpKind) {
         match kind {
-            Kind::And { all, none } => {
+            OpKind::And { all, none } => {
                 all.iter().chain(none).for_each(|id| self.ops[*id].uses += 1)
             }
-            Kind::Or { any, .. } => any.iter().for_each(|id| self.ops[*id].uses += 1),
-            Kind::Owned(_) | Kind::Stored(_) | Kind::Edited { .. } | Kind::Range { .. } => {}
+            OpKind::Or { any, .. } => any.iter().for_each(|id| self.ops[*id].uses += 1),
+            OpKind::Owned(_) | OpKind::Stored(_) | OpKind::Edited { .. } | OpKind::Range { .. } => {
+            }
         }
     }
 }

@@ -14,22 +14,39 @@ use taghouse_model::Ordinal;
 /// Bytes read below which one thread is quicker: waking another takes some 10 µs, in which one
 /// reads half a megabyte.
 const PARALLEL_FROM_BYTES: u64 = 1 << 20;
+
 /// A formula over the users that exist. It owns what it reads, so it may outlive the snapshot it
 /// came from. Cloning it is cheap.
+///
+/// ```
+/// use std::sync::Arc;
+/// use taghouse_bitmap::{Bitmap, Formula, Query};
+///
+/// let users = Arc::new(Bitmap::from_range(0..=9));
+/// let buyers = Arc::new(Bitmap::from_sorted(&[1, 3, 5]));
+/// let subscribers = Arc::new(Bitmap::from_sorted(&[3, 4]));
+///
+/// let formula = Formula::and(vec![Formula::owned(buyers), Formula::owned(subscribers).not()]);
+/// let query = Query::new(users, formula);
+/// assert_eq!(query.count()?, 2);
+/// assert!(query.contains(5)?);
+/// assert_eq!(query.bitmap()?.iter().collect::<Vec<_>>(), [1, 5]);
+/// # Ok::<(), taghouse_bitmap::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Query(Arc<Compiled>);
 
 impl Query {
-    /// Asks `formula`, all leaves of which must lie within `users`.
+    /// A query for `formula`, all leaves of which must be subsets of `users`.
     pub fn new(users: Arc<Bitmap>, formula: Formula) -> Self {
         let shards = users.shards().iter().map(|shard| shard.number).collect();
         Self(Arc::new(Compiled { base: Asked::new(users, formula), live: None, shards }))
     }
 
-    /// Asks `formula` over `users` of everybody but those in `changed`, and of those `live` over
-    /// `live_users`: a few live changes on top of large stored bitmaps that need not be copied
-    /// for them. The leaves of `formula` must lie within `users`, those of `live` within both
-    /// users together, and outside of `changed` both must say the same.
+    /// A query that evaluates `live` over `live_users` for the users in `changed`, and `formula`
+    /// over `users` for all others. So large stored bitmaps need not be copied for a few live
+    /// changes on top. The leaves of `formula` must be subsets of `users`, those of `live` of the
+    /// union of `users` and `live_users`. Outside of `changed` both formulas must agree.
     pub fn patched(
         users: Arc<Bitmap>,
         formula: Formula,
@@ -48,7 +65,7 @@ impl Query {
         Self(Arc::new(Compiled { base: Asked::new(users, formula), live, shards }))
     }
 
-    /// How many users. On all cores where that pays; never materialises the last operation.
+    /// The number of users. Uses all cores where that pays; never materialises the last operation.
     ///
     /// # Errors
     /// `Corrupt` for a stored bitmap that is not what was written, `Unavailable` for one that
@@ -60,13 +77,13 @@ impl Query {
     /// As [`Query::count`], on at most `threads` threads, the caller's among them.
     ///
     /// # Errors
-    /// Fails as the original does.
+    /// As [`Query::count`].
     pub fn count_on(&self, threads: usize) -> Result<u64> {
         self.0.load()?;
         Ok(self.shards(threads, Compiled::count).sum())
     }
 
-    /// Which users. On all cores where that pays.
+    /// The users. Uses all cores where that pays.
     ///
     /// # Errors
     /// As [`Query::count`].
@@ -77,7 +94,7 @@ impl Query {
         Ok(Bitmap::from_shards(numbered.filter_map(|(number, set)| Some((number, set?)))))
     }
 
-    /// Whether one user is in it; somebody who does not exist is in nothing.
+    /// Whether one user matches. A user who does not exist matches nothing.
     ///
     /// # Errors
     /// As [`Query::count`], of the blocks that it reads.
@@ -90,7 +107,8 @@ impl Query {
             && asked.formula.node.contains(ordinal)? != asked.formula.negated)
     }
 
-    /// At least and at most so many users, told from cardinalities alone: no bitmap is read.
+    /// Bounds of [`Query::count`], at least and at most, from cardinalities alone: no bitmap is
+    /// read.
     pub fn bounds(&self) -> (u64, u64) {
         let mut sizes = Vec::new();
         let (mut least, mut most) = (0, 0);
@@ -108,25 +126,26 @@ impl Query {
         (least, most)
     }
 
-    /// About how many bytes [`Query::count`] reads.
+    /// About how many bytes [`Query::count`] will read.
     pub fn reads_bytes(&self) -> u64 {
         let mut left = u64::MAX;
         self.0.base.plan.reads_more_than(&mut left);
         u64::MAX - left
     }
 
-    /// The users over whom it is asked.
+    /// The users that it is evaluated over.
     pub fn users(&self) -> &Arc<Bitmap> {
         &self.0.base.users
     }
 
-    /// At most so many bytes one thread needs for results in between, whatever the number of users.
+    /// An upper bound on the bytes that one thread needs for intermediate results, whatever the
+    /// number of users.
     pub fn scratch_bytes(&self) -> usize {
         let live = self.0.live.as_ref().map_or(0, |live| live.asked.plan.results_held());
         (self.0.base.plan.results_held() + live) * RESULT_BYTES
     }
 
-    /// What `each` makes of every shard, in the order of [`Compiled::shards`].
+    /// The results of `each` for every shard, in the order of [`Compiled::shards`].
     fn shards<T: Send + 'static>(
         &self,
         threads: usize,

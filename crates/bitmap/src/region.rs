@@ -1,6 +1,6 @@
-//! Bytes that are checked, and fetched where they are not here yet, only when they are first read.
+//! Bytes that are verified, and fetched if they are remote, only when first read.
 
-use crate::file::{BLOCK_BYTES, Head, head_of};
+use crate::file::{BLOCK_BYTES, FileHeader, header_of};
 use crate::{Error, Result};
 use bytes::Bytes;
 use std::ops::Range;
@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Brings a part of a file into the bytes that stand for it, such as a memory-mapped file of a
+/// Fetches a part of a file into the bytes that represent it, such as a memory-mapped file of a
 /// local cache.
 pub trait Fetch: Send + Sync {
     /// Makes bytes `range` of the file present. Called again for a range that a failure left out.
     ///
     /// # Errors
-    /// What failed, in words.
+    /// A description of what failed.
     fn fetch(&self, range: Range<u64>) -> std::result::Result<(), String>;
 }
 
@@ -31,7 +31,7 @@ pub struct Region {
 struct Blocks {
     object: Arc<str>,
     file: Bytes,
-    head: Head,
+    head: FileHeader,
     /// A bit a block.
     checked: Vec<AtomicU64>,
     fetch: Option<Arc<dyn Fetch>>,
@@ -61,7 +61,7 @@ impl Region {
             }
             _ => Ok(()),
         };
-        let head = head_of(magic, &file, &need).map_err(|error| error.of(&object))?;
+        let head = header_of(magic, &file, &need).map_err(|error| error.of(&object))?;
         let blocks = head.body_len.div_ceil(BLOCK_BYTES);
         let checked = (0..blocks.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
         let bytes = file.slice(head.body_start..);

@@ -1,4 +1,4 @@
-use crate::file::{BLOCK_BYTES, VERSION, body_start_of};
+use crate::file::{BLOCK_BYTES, VERSION, body_start_of, put_checksum};
 use std::io::{Error, ErrorKind, Result, Seek, SeekFrom, Write};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -33,7 +33,7 @@ impl<W: Write + Seek> Sealer<W> {
     /// Writes the head; what was written before is not a file without it.
     ///
     /// # Errors
-    /// Those of `file`; `InvalidInput` when the body has another length than was said.
+    /// Those of `file`; `InvalidInput` when the body does not have the announced length.
     pub fn finish(mut self) -> Result<W> {
         self.end_block()?;
         let mut head = Vec::new();
@@ -45,10 +45,12 @@ impl<W: Write + Seek> Sealer<W> {
         self.sums.iter().for_each(|sum| head.extend_from_slice(&sum.to_le_bytes()));
         let body_start = body_start_of(usize::try_from(self.body_len).map_err(Error::other)?);
         head.resize(body_start, 0);
-        let sum = xxh3_64(&head[16..]);
-        head[8..16].copy_from_slice(&sum.to_le_bytes());
+        put_checksum(&mut head);
         if self.file.stream_position()? != body_start as u64 + self.body_len {
-            return Err(Error::new(ErrorKind::InvalidInput, "the body is not as long as was said"));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "the body does not have the announced length",
+            ));
         }
         self.file.seek(SeekFrom::Start(0))?;
         self.file.write_all(&head)?;

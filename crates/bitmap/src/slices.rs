@@ -1,5 +1,9 @@
-//! One number per ordinal as bit slices: bitmap 0 says who has a number, bitmap `i + 1` holds those
-//! whose `number - min` has bit `i`.
+//! One number per ordinal as bit slices: bitmap 0 is the ordinals with a number, bitmap `i + 1`
+//! those whose `number - min` has bit `i` set.
+//!
+//! This is the bit-sliced index of O'Neil and Quass, "Improved query performance with variant
+//! indexes" (SIGMOD 1997, <https://doi.org/10.1145/253260.253268>). A comparison or a sum over
+//! numbers of b bits reads b + 1 bitmaps, and no number is unpacked.
 
 mod aggregate;
 mod build;
@@ -21,9 +25,12 @@ use crate::{Result, SHARD_BITS};
 use std::sync::{Arc, OnceLock};
 use taghouse_model::Ordinal;
 
-/// `min 8 | max 8 | slices 4 | wide 4 | zeros`, then the bundle. Where 64 bits do not hold both
-/// ends, `wide` is 1 and they stand behind it: `min 16 | max 16`.
+/// The header, `min 8 | max 8 | slices 4 | wide 4 | zeros`; the bundle follows. If `min` or `max`
+/// does not fit in 64 bits, `wide` is 1 and both follow it: `min 16 | max 16`.
 const HEAD: usize = ALIGN;
+const MIN_AT: usize = 0;
+const MAX_AT: usize = 8;
+const SLICES_AT: usize = 16;
 const WIDE_AT: usize = 20;
 const WIDE_MIN_AT: usize = 24;
 const WIDE_MAX_AT: usize = 40;
@@ -40,7 +47,7 @@ pub struct BitSlices {
     min: i128,
     max: i128,
     slices: u32,
-    /// The sum over all, once somebody asked for it.
+    /// The sum of all numbers, computed when first needed.
     total: Arc<OnceLock<Option<Sum>>>,
 }
 
@@ -56,12 +63,14 @@ impl BitSlices {
         }
         region.load(0..HEAD)?;
         let bytes = region.bytes();
-        let slices = u32_at(bytes, 16);
+        let slices = u32_at(bytes, SLICES_AT);
         let wide = |at: usize| {
             i128::from(u64_at(bytes, at + 8) as i64) << 64 | i128::from(u64_at(bytes, at))
         };
         let (min, max) = match u32_at(bytes, WIDE_AT) {
-            0 => (i128::from(u64_at(bytes, 0) as i64), i128::from(u64_at(bytes, 8) as i64)),
+            0 => {
+                (i128::from(u64_at(bytes, MIN_AT) as i64), i128::from(u64_at(bytes, MAX_AT) as i64))
+            }
             1 => (wide(WIDE_MIN_AT), wide(WIDE_MAX_AT)),
             other => {
                 return Err(region.corrupt(format!(
@@ -82,10 +91,10 @@ impl BitSlices {
         Ok(Self { bundle, min, max, slices, total: Arc::default() })
     }
 
-    /// From pairs in any order; of two of one ordinal the later counts.
+    /// From pairs in any order. If an ordinal occurs twice, the later pair wins.
     ///
     /// # Errors
-    /// None that numbers can cause; `TooLarge` is passed on from the form.
+    /// `TooLarge`, which no possible input of numbers causes.
     pub fn from_pairs<N: Copy + Into<i128>>(
         pairs: impl IntoIterator<Item = (Ordinal, N)>,
     ) -> Result<Self> {
@@ -94,7 +103,7 @@ impl BitSlices {
         Self::open(Self::encode(&ordinals, &numbers)?)
     }
 
-    /// Makes sure that all slices are here and are what was written.
+    /// Loads all slices and verifies them.
     ///
     /// # Errors
     /// As [`Bundle::load`].
@@ -102,18 +111,18 @@ impl BitSlices {
         self.bundle.load(0..self.bundle.len())
     }
 
-    /// Who has a number.
+    /// The ordinals that have a number.
     pub fn existence(&self) -> Stored {
         self.bundle.get(0)
     }
 
-    /// The bitmap of this number: who has a number, then the slices, of which there are as many as
-    /// [`crate::SliceEncoder::bitmaps`] says.
+    /// Bitmap `number`: 0 is the existence bitmap, the slices follow. There are
+    /// [`crate::SliceEncoder::bitmaps`] of them.
     pub fn bitmap(&self, number: u32) -> Stored {
         self.bundle.get(number)
     }
 
-    /// The least number and the greatest; `None` when nobody has one.
+    /// The least and the greatest number; `None` when nobody has one.
     pub fn bounds(&self) -> Option<(i128, i128)> {
         (!self.existence().is_empty()).then_some((self.min, self.max))
     }
@@ -149,8 +158,8 @@ impl BitSlices {
         Ok(self.pairs_of(shard))
     }
 
-    /// What `number - min` is at the ends of `low` to `high`, as far as there are numbers; `None`
-    /// where no number can be.
+    /// The range `low` to `high` clipped to the numbers there are, as offsets from `min`; `None`
+    /// when it is empty.
     pub(crate) fn offsets(&self, low: i128, high: i128) -> Option<(u128, u128)> {
         let (low, high) = (low.max(self.min), high.min(self.max));
         (low <= high).then(|| ((low - self.min) as u128, (high - self.min) as u128))
@@ -208,13 +217,13 @@ impl BitSlices {
     }
 }
 
-/// What comes before the bundle.
+/// The header.
 fn head(min: i128, max: i128) -> Vec<u8> {
     let mut bytes = vec![0; HEAD];
     match (i64::try_from(min), i64::try_from(max)) {
         (Ok(min), Ok(max)) => {
-            bytes[..8].copy_from_slice(&min.to_le_bytes());
-            bytes[8..16].copy_from_slice(&max.to_le_bytes());
+            bytes[MIN_AT..MIN_AT + 8].copy_from_slice(&min.to_le_bytes());
+            bytes[MAX_AT..MAX_AT + 8].copy_from_slice(&max.to_le_bytes());
         }
         _ => {
             bytes[WIDE_AT] = 1;
@@ -222,11 +231,11 @@ fn head(min: i128, max: i128) -> Vec<u8> {
             bytes[WIDE_MAX_AT..WIDE_MAX_AT + 16].copy_from_slice(&max.to_le_bytes());
         }
     }
-    bytes[16..WIDE_AT].copy_from_slice(&slices_of(min, max).to_le_bytes());
+    bytes[SLICES_AT..WIDE_AT].copy_from_slice(&slices_of(min, max).to_le_bytes());
     bytes
 }
 
-/// How many slices numbers from `min` to `max` need.
+/// The number of slices that numbers from `min` to `max` need.
 fn slices_of(min: i128, max: i128) -> u32 {
     u128::BITS - (max.wrapping_sub(min) as u128).leading_zeros()
 }

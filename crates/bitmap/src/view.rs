@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::mem::{ManuallyDrop, take};
 use std::ops::Deref;
 
-/// A view on one shard where it lies; making it costs about 50 ns, whatever its size.
+/// A view on one shard, in place. Making it costs about 50 ns, whatever its size.
 pub(crate) fn view(blob: Blob<'_>) -> BitmapView<'_> {
     // SAFETY: croaring wants bytes that its own serialisation could have written. A `Blob` is
     // either made by `BlobWriter`, or was part of a file whose checksums matched what this
@@ -17,11 +17,11 @@ pub(crate) fn view(blob: Blob<'_>) -> BitmapView<'_> {
     unsafe { BitmapView::deserialize::<Portable>(blob.bytes()) }
 }
 
-/// Buffers of one thread for computed shards, used again and again.
+/// Reusable buffers of one thread for computed shards.
 #[derive(Default)]
-pub(crate) struct Pool(RefCell<Vec<Vec<u8>>>);
+pub(crate) struct BufferPool(RefCell<Vec<Vec<u8>>>);
 
-impl Pool {
+impl BufferPool {
     pub(crate) fn take(&self) -> Vec<u8> {
         self.0.borrow_mut().pop().unwrap_or_default()
     }
@@ -31,16 +31,16 @@ impl Pool {
     }
 }
 
-/// A view together with the buffer it looks at, which goes back to its pool in the end.
-pub(crate) struct Held<'p> {
+/// A view together with its buffer, which goes back to its pool at the end.
+pub(crate) struct PooledView<'p> {
     view: ManuallyDrop<BitmapView<'static>>,
     buffer: Vec<u8>,
-    pool: &'p Pool,
+    pool: &'p BufferPool,
 }
 
-impl<'p> Held<'p> {
+impl<'p> PooledView<'p> {
     /// `buffer` holds what a `BlobWriter` with at least one value has written.
-    pub(crate) fn new(buffer: Vec<u8>, pool: &'p Pool) -> Self {
+    pub(crate) fn new(buffer: Vec<u8>, pool: &'p BufferPool) -> Self {
         // SAFETY: the slice is valid as long as `buffer` is neither changed nor freed. It is a
         // private field that nothing touches until `drop`, which ends the view first;
         // moving the Vec does not move its heap bytes. The lifetime 'static never
@@ -51,14 +51,14 @@ impl<'p> Held<'p> {
     }
 }
 
-impl Deref for Held<'_> {
+impl Deref for PooledView<'_> {
     type Target = Roaring;
     fn deref(&self) -> &Roaring {
         &self.view
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for PooledView<'_> {
     fn drop(&mut self) {
         // SAFETY: dropped exactly once, here, and not used afterwards; before the buffer that it
         // looks at is handed on.

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use taghouse_bitmap::{Bitmap, Bundle, BundleBuilder, Members, overlap};
+use taghouse_bitmap::{Bitmap, Bundle, BundleBuilder, UserSet, overlap};
 
 /// Around the borders of containers and shards, and in a shard of its own.
 const BASES: [u32; 4] = [0, 65_536 - 3_000, (1 << 20) - 20_000, 7 << 20];
@@ -26,15 +26,15 @@ fn set() -> impl Strategy<Value = BTreeSet<u32>> {
 }
 
 /// Every other one in memory.
-fn members(sets: &[BTreeSet<u32>]) -> Vec<Members> {
+fn members(sets: &[BTreeSet<u32>]) -> Vec<UserSet> {
     let mut bundle = BundleBuilder::new();
     for (index, set) in sets.iter().enumerate() {
         bundle.push_sorted(index as u32, &set.iter().copied().collect::<Vec<_>>());
     }
     let bundle = Bundle::open(bundle.finish(sets.len() as u32).unwrap()).unwrap();
     let of = |(index, set): (usize, &BTreeSet<u32>)| match index % 2 {
-        0 => Members::Stored(bundle.get(index as u32)),
-        _ => Members::Owned(Arc::new(set.iter().copied().collect())),
+        0 => UserSet::Stored(bundle.get(index as u32)),
+        _ => UserSet::Owned(Arc::new(set.iter().copied().collect())),
     };
     sets.iter().enumerate().map(of).collect()
 }

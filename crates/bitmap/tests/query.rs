@@ -43,14 +43,14 @@ proptest! {
 
     #[test]
     fn formulas_are_those_of_sets(
-        strangers in population(),
+        others in population(),
         mut sets in prop::collection::vec(population(), 4),
         numbers in prop::collection::vec(numbers(20), 2),
         trees in prop::collection::vec(tree(5, 2), 4),
     ) {
         // One set is everybody, which has short cuts of its own.
-        sets.push(Leaves::new(strangers.clone(), sets.clone(), numbers.clone()).users);
-        let leaves = Leaves::new(strangers, sets, numbers);
+        sets.push(Leaves::new(others.clone(), sets.clone(), numbers.clone()).users);
+        let leaves = Leaves::new(others, sets, numbers);
         for tree in &trees {
             check(&leaves, tree)?;
         }
@@ -106,7 +106,7 @@ proptest! {
 
     #[test]
     fn changed_users_are_answered_again(
-        strangers in prop::collection::vec(population(), 2),
+        others in prop::collection::vec(population(), 2),
         mut sets in prop::collection::vec(population(), 3),
         sets_now in prop::collection::vec(population(), 4),
         numbers in prop::collection::vec(numbers(20), 2),
@@ -114,9 +114,9 @@ proptest! {
         every in prop::sample::select(vec![1, 3, 50, 1_000]),
         trees in prop::collection::vec(tree(4, 1), 3),
     ) {
-        sets.push(Leaves::new(strangers[0].clone(), sets.clone(), numbers[..1].to_vec()).users);
-        let base = Leaves::new(strangers[0].clone(), sets, numbers[..1].to_vec());
-        let now = Leaves::new(strangers[1].clone(), sets_now, numbers[1..].to_vec());
+        sets.push(Leaves::new(others[0].clone(), sets.clone(), numbers[..1].to_vec()).users);
+        let base = Leaves::new(others[0].clone(), sets, numbers[..1].to_vec());
+        let now = Leaves::new(others[1].clone(), sets_now, numbers[1..].to_vec());
         // Some who stay, some who come, some who go.
         let changed = some.iter().chain(&base.users).chain(&now.users).copied().step_by(every).collect();
         for tree in &trees {

@@ -3,7 +3,7 @@ use crate::value_counts::ValueCounts;
 use crate::{Error, Result};
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
-use taghouse_index::{BitSlices, Members, Snapshot, TagView};
+use taghouse_index::{BitSlices, Snapshot, TagView, UserSet};
 use taghouse_model::{MAX_DECIMAL_UNITS, Value, ValueType};
 use taghouse_rules::{Predicate, did_you_mean};
 
@@ -39,7 +39,7 @@ impl Column {
 
     /// All values and their users, in order of the values; for a set its members one by one. None
     /// for numbers.
-    pub(crate) fn sets(&self) -> Result<Vec<(Value, Members)>> {
+    pub(crate) fn sets(&self) -> Result<Vec<(Value, UserSet)>> {
         Ok(self.values.sets()?)
     }
 

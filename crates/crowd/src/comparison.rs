@@ -7,7 +7,7 @@ use crate::top::share;
 use crate::{Axis, Buckets, Crowds, Error, Group, Question, Result};
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
-use taghouse_index::{Members, Snapshot, overlap};
+use taghouse_index::{Snapshot, UserSet, overlap};
 use taghouse_model::{AppId, Value};
 use taghouse_rules::Definitions;
 
@@ -149,7 +149,7 @@ impl Sides {
     /// Every value that somebody of the crowd or the base has.
     fn contrasts(&self, snapshot: &Snapshot, tag: &str) -> Result<Vec<Contrast>> {
         let Groups { groups, members } = self.groups(snapshot, tag)?;
-        let rows = [&self.crowd, &self.base, &self.both].map(|set| Members::Owned(Arc::clone(set)));
+        let rows = [&self.crowd, &self.base, &self.both].map(|set| UserSet::Owned(Arc::clone(set)));
         let distinct = if Arc::ptr_eq(&self.crowd, &self.both) { 2 } else { 3 };
         let counts = overlap(&rows[..distinct], &members, None)?;
         let row =
@@ -170,7 +170,7 @@ impl Sides {
     fn groups(&self, snapshot: &Snapshot, tag: &str) -> Result<Groups> {
         let column = Column::of(snapshot, tag)?;
         if !column.value_type.is_number() {
-            let (values, members): (Vec<Value>, Vec<Members>) = column.sets()?.into_iter().unzip();
+            let (values, members): (Vec<Value>, Vec<UserSet>) = column.sets()?.into_iter().unzip();
             return Ok(Groups { groups: values.into_iter().map(Group::Value).collect(), members });
         }
         let deciles = Axis {

@@ -4,7 +4,7 @@ use crate::population::produced;
 use crate::{Axis, Crowds, Group, Question, Result};
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
-use taghouse_index::{Members, overlap};
+use taghouse_index::{UserSet, overlap};
 use taghouse_model::AppId;
 use taghouse_rules::Definitions;
 
@@ -68,7 +68,7 @@ impl Crowds {
 }
 
 fn headings(groups: Groups, within: &Arc<Bitmap>) -> Result<Vec<Heading>> {
-    let users = overlap(&[Members::Owned(Arc::clone(within))], &groups.members, None)?;
+    let users = overlap(&[UserSet::Owned(Arc::clone(within))], &groups.members, None)?;
     Ok(groups
         .groups
         .into_iter()

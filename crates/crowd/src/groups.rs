@@ -4,7 +4,7 @@ use crate::{Error, Result};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
-use taghouse_index::{Members, Snapshot, overlap};
+use taghouse_index::{Snapshot, UserSet, overlap};
 use taghouse_model::{Value, ValueType};
 
 /// The most values or buckets of one tag in one call.
@@ -52,7 +52,7 @@ pub enum Group {
 pub(crate) struct Groups {
     pub(crate) groups: Vec<Group>,
     /// One each. Those of stored values hold users beyond the ones asked about.
-    pub(crate) members: Vec<Members>,
+    pub(crate) members: Vec<UserSet>,
 }
 
 impl Axis {
@@ -108,8 +108,8 @@ impl Groups {
     /// A group for each of the `limit` values that most users in `within` have; and the users of
     /// the other values.
     fn of_values(column: &Column, limit: usize, within: &Arc<Bitmap>) -> Result<(Self, Bitmap)> {
-        let (values, members): (Vec<Value>, Vec<Members>) = column.sets()?.into_iter().unzip();
-        let counts = overlap(&[Members::Owned(Arc::clone(within))], &members, None)?;
+        let (values, members): (Vec<Value>, Vec<UserSet>) = column.sets()?.into_iter().unzip();
+        let counts = overlap(&[UserSet::Owned(Arc::clone(within))], &members, None)?;
         let most = most_users(&counts, limit);
         let mut groups = Self { groups: Vec::new(), members: Vec::new() };
         for place in &most {
@@ -118,7 +118,7 @@ impl Groups {
         }
         let chosen: BTreeSet<usize> = most.into_iter().collect();
         let rest = (0..counts.len()).filter(|place| !chosen.contains(place) && counts[*place] > 0);
-        let rest: Vec<&Members> = rest.map(|place| &members[place]).collect();
+        let rest: Vec<&UserSet> = rest.map(|place| &members[place]).collect();
         let others = if rest.is_empty() {
             Bitmap::new()
         } else if column.value_type == ValueType::Set {
@@ -133,7 +133,7 @@ impl Groups {
 
     fn push(&mut self, group: Group, members: Bitmap) {
         self.groups.push(group);
-        self.members.push(Members::Owned(Arc::new(members)));
+        self.members.push(UserSet::Owned(Arc::new(members)));
     }
 }
 
@@ -163,7 +163,7 @@ pub(crate) fn ranges(numbers: &Numbers, axis: &Axis) -> Result<Vec<(i128, i128)>
 /// Few values at once are held in memory.
 const UNITED: usize = 256;
 
-fn union_within<'a>(all: impl IntoIterator<Item = &'a Members>, within: &Bitmap) -> Result<Bitmap> {
+fn union_within<'a>(all: impl IntoIterator<Item = &'a UserSet>, within: &Bitmap) -> Result<Bitmap> {
     let mut united = Bitmap::new();
     let mut waiting = Vec::new();
     for members in all {

@@ -5,7 +5,7 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use std::sync::{Arc, OnceLock};
 use taghouse_bitmap::{Bitmap, Stored};
-use taghouse_index::{Members, overlap};
+use taghouse_index::{UserSet, overlap};
 use taghouse_model::Ordinal;
 
 /// The members of a version as they are stored, and unpacked once somebody needs more than to ask
@@ -79,8 +79,8 @@ impl LoadedSet {
             return Ok(known);
         }
         let shared = overlap(
-            &[Members::Owned(deleted.clone())],
-            &[Members::Stored(self.stored.clone())],
+            &[UserSet::Owned(deleted.clone())],
+            &[UserSet::Stored(self.stored.clone())],
             None,
         )?;
         let members = self.stored.len() - shared.iter().sum::<u64>();

@@ -6,7 +6,7 @@ use crate::{Crowds, Error, Question, Result};
 use std::collections::HashMap;
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
-use taghouse_index::{Members, overlap};
+use taghouse_index::{UserSet, overlap};
 use taghouse_model::{AppId, Value};
 use taghouse_rules::{CompareOp, Definitions, Predicate};
 
@@ -70,14 +70,14 @@ impl Crowds {
         let (rows, square) = (rows.len(), columns.is_none());
         off_thread(move || {
             let mut stored = StoredValues::default();
-            let sets: Vec<Members> =
+            let sets: Vec<UserSet> =
                 asked.iter().map(|ready| stored.members(ready)).collect::<Result<_>>()?;
             let (rows, columns) = sets.split_at(rows.min(sets.len()));
             let columns = if square { rows } else { columns };
             Ok(Overlaps {
                 counts: overlap(rows, columns, None)?,
-                rows: rows.iter().map(Members::len).collect(),
-                columns: columns.iter().map(Members::len).collect(),
+                rows: rows.iter().map(UserSet::len).collect(),
+                columns: columns.iter().map(UserSet::len).collect(),
                 users: snapshot.users().len(),
                 revision: snapshot.revision(),
             })
@@ -88,18 +88,18 @@ impl Crowds {
 
 /// The values of the tags that were asked for, each read once.
 #[derive(Default)]
-struct StoredValues(HashMap<String, HashMap<Value, Members>>);
+struct StoredValues(HashMap<String, HashMap<Value, UserSet>>);
 
 impl StoredValues {
     /// Who an expression holds for. A crowd and a plain value of a tag are taken as they are,
     /// without a copy.
-    fn members(&mut self, ready: &Ready) -> Result<Members> {
+    fn members(&mut self, ready: &Ready) -> Result<UserSet> {
         let users = ready.snapshot.users();
         match &ready.expression {
             Predicate::Crowd { name } => {
                 let crowd = ready.others.set(name);
                 if let Some(crowd) = crowd.filter(|crowd| crowd.is_subset(users)) {
-                    return Ok(Members::Owned(crowd));
+                    return Ok(UserSet::Owned(crowd));
                 }
             }
             Predicate::Compare {
@@ -114,10 +114,10 @@ impl StoredValues {
                 let found = self.0.get(name).and_then(|values| values.get(literal));
                 return Ok(found
                     .cloned()
-                    .unwrap_or_else(|| Members::Owned(Arc::new(Bitmap::new()))));
+                    .unwrap_or_else(|| UserSet::Owned(Arc::new(Bitmap::new()))));
             }
             _ => {}
         }
-        Ok(Members::Owned(Arc::new(ready.query()?.bitmap()?)))
+        Ok(UserSet::Owned(Arc::new(ready.query()?.bitmap()?)))
     }
 }

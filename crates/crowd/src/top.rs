@@ -3,7 +3,7 @@ use crate::groups::most_users;
 use crate::population::produced;
 use crate::{Crowds, Error, Question, Result};
 use std::sync::Arc;
-use taghouse_index::{Members, overlap};
+use taghouse_index::{UserSet, overlap};
 use taghouse_model::{AppId, Value};
 use taghouse_rules::Definitions;
 
@@ -69,9 +69,9 @@ impl Crowds {
                         .unzip();
                     (values, counts, with_value)
                 } else {
-                    let (values, members): (Vec<Value>, Vec<Members>) =
+                    let (values, members): (Vec<Value>, Vec<UserSet>) =
                         column.sets()?.into_iter().unzip();
-                    let counts = overlap(&[Members::Owned(Arc::clone(&set))], &members, None)?;
+                    let counts = overlap(&[UserSet::Owned(Arc::clone(&set))], &members, None)?;
                     (values, counts, set.and_len(column.existence()?.as_ref()))
                 };
             let top = most_users(&counts, limit).into_iter().filter_map(|place| {

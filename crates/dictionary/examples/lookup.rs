@@ -2,7 +2,7 @@
 //! [folder]`, 10 million ids by default.
 //!
 //! Ids are 36-character UUID text, made from a counter. The making of text is not in the times. Nor
-//! is the first touch of stored blocks, when their checksums are verified, in the one of look-ups.
+//! is the first touch of stored blocks, when their checksums are verified, in the one of lookups.
 //! Rates are by the clock and, in brackets, by the time on cores, of all threads, which says the
 //! same on a machine that is busy with other work too.
 
@@ -90,7 +90,7 @@ fn main() -> Outcome<()> {
     Ok(())
 }
 
-/// Look-ups of known ids in batches and one by one, and of unknown ones.
+/// Lookups of known ids in batches and one by one, and of unknown ones.
 fn look_ups(dictionary: &Dictionary, app: &AppId, ids: u64) -> Outcome<()> {
     let mut random = 1;
     look_up(dictionary, app, ids, 64, &mut random)?;
@@ -106,12 +106,12 @@ fn look_ups(dictionary: &Dictionary, app: &AppId, ids: u64) -> Outcome<()> {
         dictionary.lookup(app, &[id])?;
     }
     report("lookup, random known ids one by one", 16 * BATCH as u64, begun.spent());
-    let strangers = Texts::new(ids..ids + BATCH as u64);
-    let strangers = strangers.get();
+    let unknown = Texts::new(ids..ids + BATCH as u64);
+    let unknown = unknown.get();
     let begun = Begun::now();
     for _ in 0..32 {
-        if dictionary.lookup(app, &strangers)?.iter().any(Option::is_some) {
-            return Err("a stranger was found".into());
+        if dictionary.lookup(app, &unknown)?.iter().any(Option::is_some) {
+            return Err("an unknown id was found".into());
         }
     }
     report("lookup, unknown ids", 32 * BATCH as u64, begun.spent());

@@ -1,4 +1,4 @@
-//! Giving ordinals to ids that have none, and taking them from deleted users.
+//! Assigns ordinals to new ids, and removes those of deleted users.
 
 use crate::generation::Generation;
 use crate::packed::Keys;
@@ -13,8 +13,7 @@ use taghouse_model::{Ordinal, check_user_id};
 const PART: usize = 1 << 20;
 /// Ids packed at a time.
 const PACK: usize = 4096;
-/// A frame of the log holds about this much. A call that fits into one is on disk whole or not at
-/// all.
+/// A frame of the log has about this many bytes. A call that fits into one frame is atomic.
 const FRAME_BYTES: usize = 4 << 20;
 /// Ordinals of one frame of deletions.
 const FRAME_DELETIONS: usize = 1 << 20;
@@ -107,24 +106,25 @@ impl Space {
         let generation = self.current();
         let state = generation.state();
         let mut texts = state.resolve(ordinals)?;
-        let mut gone = BTreeSet::new();
+        let mut deleted = BTreeSet::new();
         for (ordinal, text) in ordinals.iter().zip(&mut texts) {
-            if text.is_some() && !gone.insert(*ordinal) {
+            if text.is_some() && !deleted.insert(*ordinal) {
                 *text = None;
             }
         }
-        if gone.is_empty() {
+        if deleted.is_empty() {
             return Ok(texts);
         }
-        let gone: Vec<Ordinal> = gone.into_iter().collect();
+        let deleted: Vec<Ordinal> = deleted.into_iter().collect();
         writer.guarded(|writer| {
             writer.deletions = true;
-            gone.chunks(FRAME_DELETIONS)
+            deleted
+                .chunks(FRAME_DELETIONS)
                 .try_for_each(|ordinals| writer.log.append_deleted(ordinals))?;
             writer.log.sync()
         })?;
-        gone.iter().for_each(|ordinal| state.tail.forget(*ordinal));
-        generation.publish(state.with_deleted(state.deleted.clone().with(gone)));
+        deleted.iter().for_each(|ordinal| state.tail.forget(*ordinal));
+        generation.publish(state.with_deleted(state.deleted.clone().with(deleted)));
         Ok(texts)
     }
 }

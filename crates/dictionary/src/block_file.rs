@@ -25,7 +25,7 @@ const FOOTER_BYTES: usize = 7 * 8;
 
 /// What a file is for; stands in its footer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum FileKind {
     /// Ids in the order of their ordinals.
     Ids = 1,
     /// Hashes and ordinals, sorted.
@@ -75,7 +75,7 @@ impl BlockWriter {
     }
 
     /// The caller syncs the folder.
-    pub(crate) fn finish(mut self, kind: Kind, numbers: [u64; 3]) -> Result<()> {
+    pub(crate) fn finish(mut self, kind: FileKind, numbers: [u64; 3]) -> Result<()> {
         if !self.block.is_empty() {
             self.end_block()?;
         }
@@ -107,7 +107,7 @@ pub(crate) struct BlockFile {
     body: usize,
     /// What the writer of the kind gave.
     pub(crate) numbers: [u64; 3],
-    kind: Kind,
+    kind: FileKind,
     /// A bit a block: it was checked.
     verified: Box<[AtomicU64]>,
 }
@@ -116,7 +116,7 @@ impl BlockFile {
     /// # Errors
     /// [`Error::Corrupt`] for a file that is missing, short, of another kind or damaged in what
     /// opening reads; [`Error::Unavailable`].
-    pub(crate) fn open(path: PathBuf, kind: Kind) -> Result<Self> {
+    pub(crate) fn open(path: PathBuf, kind: FileKind) -> Result<Self> {
         let damaged = |detail: &str| Error::Corrupt {
             path: path.clone(),
             detail: detail.to_owned(),
@@ -216,7 +216,7 @@ impl BlockFile {
     }
 }
 
-impl Kind {
+impl FileKind {
     fn fix(self) -> &'static str {
         if self == Self::Run { REMOVE_FILE } else { PRODUCE_AGAIN }
     }

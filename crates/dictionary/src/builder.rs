@@ -6,7 +6,7 @@ use crate::ids_file::{IdsFile, IdsWriter};
 use crate::log_file::LogFile;
 use crate::manifest::{GenerationFiles, IdsEntry, RunEntry, TailEntry};
 use crate::packed::{entry, hash};
-use crate::run::{Run, Source, merge};
+use crate::run::{SortedRun, Source, merge};
 use crate::space::generation_folder;
 use crate::state::State;
 use crate::tail::Tail;
@@ -26,7 +26,7 @@ pub(crate) struct Builder {
     entries: Vec<u64>,
     next: Ordinal,
     ids: Vec<Arc<IdsFile>>,
-    runs: Vec<Arc<Run>>,
+    runs: Vec<Arc<SortedRun>>,
 }
 
 impl Builder {
@@ -99,7 +99,7 @@ impl Builder {
             return Ok(());
         }
         let (runs, old) = (std::mem::take(&mut self.runs), std::mem::take(&mut self.files.runs));
-        let sources: Vec<Source<'_>> = runs.iter().map(|run| Source::Run(run)).collect();
+        let sources: Vec<Source<'_>> = runs.iter().map(|run| Source::SortedRun(run)).collect();
         self.add_run(&sources, 0, self.next)?;
         old.iter()
             .map(|entry| self.folder.join(&entry.file))
@@ -109,7 +109,7 @@ impl Builder {
     fn add_run(&mut self, sources: &[Source<'_>], first: Ordinal, end: Ordinal) -> Result<()> {
         let file = self.files.name("run");
         merge(self.folder.join(&file), sources, &Deleted::default(), first, end)?;
-        self.runs.push(Arc::new(Run::open(self.folder.join(&file), first, end)?));
+        self.runs.push(Arc::new(SortedRun::open(self.folder.join(&file), first, end)?));
         self.files.runs.push(RunEntry { file, first, end });
         Ok(())
     }

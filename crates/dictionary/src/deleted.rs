@@ -1,6 +1,6 @@
 //! The ordinals of deleted users: given once, never again, and of no one.
 
-use crate::block_file::{BlockFile, BlockWriter, Kind};
+use crate::block_file::{BlockFile, BlockWriter, FileKind};
 use crate::{Error, Result};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -71,11 +71,11 @@ impl Deleted {
         for ordinal in self.iter() {
             file.write(&ordinal.to_le_bytes())?;
         }
-        file.finish(Kind::Deleted, [u64::from(self.count), 0, 0])
+        file.finish(FileKind::Deleted, [u64::from(self.count), 0, 0])
     }
 
     pub(crate) fn read(path: PathBuf) -> Result<Self> {
-        let file = BlockFile::open(path, Kind::Deleted)?;
+        let file = BlockFile::open(path, FileKind::Deleted)?;
         file.verify(0..file.bytes().len())?;
         let deleted = Self::default().with(
             file.bytes().chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])),

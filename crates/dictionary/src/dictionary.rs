@@ -15,27 +15,41 @@ use taghouse_model::{AppId, Ordinal};
 
 /// Locked while the folder is open.
 const LOCK: &str = "LOCK";
-/// Says of which form the folder is.
+/// States the format version of the folder.
 const FORM: &str = "FORM";
 const FORM_TEXT: &str = "taghouse dictionary 1\n";
 
-/// All apps' user ids and ordinals, in one folder. Share it in an `Arc`; see the crate's
-/// documentation for what holds.
+/// The user ids and ordinals of all apps, in one folder. Share it in an `Arc`. The crate's
+/// documentation states its guarantees.
+///
+/// ```
+/// use taghouse_dictionary::Dictionary;
+/// use taghouse_model::AppId;
+///
+/// let folder = tempfile::tempdir()?;
+/// let dictionary = Dictionary::open(&folder.path().join("dictionary"))?;
+/// let app = AppId::new("shop")?;
+///
+/// assert_eq!(dictionary.assign(&app, &["ann", "bob", "ann"])?, [0, 1, 0]);
+/// assert_eq!(dictionary.lookup(&app, &["bob", "eve"])?, [Some(1), None]);
+/// assert_eq!(dictionary.resolve(&app, &[0])?, [Some("ann".to_owned())]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Dictionary {
     path: PathBuf,
     options: Options,
-    /// Read without a lock: a judgment must not wait for another app's folder to be made.
+    /// Read without a lock: a judgment must not wait while another app's folder is created.
     spaces: ArcSwap<HashMap<AppId, Arc<Space>>>,
-    /// Held while an app's folder is made.
+    /// Held while an app's folder is created.
     making: Mutex<()>,
     watches: Watches,
-    /// Held open for its lock.
+    /// Kept open for its lock.
     _lock: File,
 }
 
 impl Dictionary {
-    /// Opens the dictionary in the folder `path`, making it where there is none. One process at a
-    /// time can have it open.
+    /// Opens the dictionary in the folder `path`, creating it if it is missing. Only one process
+    /// can have it open.
     ///
     /// # Errors
     /// [`Error::Locked`], [`Error::OldForm`], [`Error::Corrupt`], [`Error::Unavailable`].
@@ -70,13 +84,13 @@ impl Dictionary {
         })
     }
 
-    /// The ordinals of `ids`, in their order; an id that has none gets the next one, in the order
-    /// given. An id may come more than once. On return all of it is on disk.
+    /// The ordinals of `ids`, in their order. An id without an ordinal gets the next one. An id may
+    /// occur more than once. Durable on return.
     ///
     /// # Errors
-    /// [`Error::UserId`], [`Error::Full`] and [`Error::Unsettled`]: nothing written. [`Error::Unavailable`]: perhaps some were written;
-    /// those not shown yet are shown when the dictionary is opened again, and the same call then
-    /// gives the rest.
+    /// [`Error::UserId`], [`Error::Full`] and [`Error::Unsettled`]: nothing was written.
+    /// [`Error::Unavailable`]: some may have been written. Those become visible when the dictionary
+    /// is reopened; repeating the call assigns the rest.
     pub fn assign(&self, app: &AppId, ids: &[&str]) -> Result<Vec<Ordinal>> {
         if ids.is_empty() {
             return Ok(Vec::new());
@@ -101,7 +115,7 @@ impl Dictionary {
         space.current().state().lookup(ids).map(options)
     }
 
-    /// The ids of `ordinals`, in their order; `None` for an ordinal that is not given or of a
+    /// The ids of `ordinals`, in their order; `None` for an ordinal that is unassigned or of a
     /// deleted user.
     ///
     /// # Errors
@@ -112,8 +126,8 @@ impl Dictionary {
     }
 
     /// Streams the ids of ascending ordinals, such as a bitmap's, in the same order, each with its
-    /// ordinal. Ordinals that are not given and those of deleted users are passed over. Holds a
-    /// thousand ids at a time, whatever the number.
+    /// ordinal. Unassigned ordinals and those of deleted users are skipped. Keeps a thousand ids
+    /// in memory at a time, whatever the number.
     pub fn resolve_sorted<I: Iterator<Item = Ordinal>>(
         &self,
         app: &AppId,
@@ -122,8 +136,8 @@ impl Dictionary {
         Resolved::new(self.space(app).map(|space| space.current()), ordinals.into_iter())
     }
 
-    /// How many ordinals the app has given: all below this number have an id or had one that is
-    /// deleted.
+    /// The number of ordinals that the app has assigned: all below it have an id, or had one that
+    /// was deleted.
     pub fn len(&self, app: &AppId) -> u32 {
         self.space(app).map_or(0, |space| space.current().state().len())
     }
@@ -134,9 +148,9 @@ impl Dictionary {
         self.space(app).map_or(0, |space| space.generations().number)
     }
 
-    /// Says that the app's ordinals, those given already too, are of this generation from now on:
-    /// what was derived from an earlier one is not to be read with them. Durable on return. One
-    /// that is not later than the present one changes nothing.
+    /// Sets the generation of the app's ordinals, those assigned already included: what was derived
+    /// from an earlier generation must not be read with them. Durable on return. Does nothing
+    /// unless it is later than the current one.
     ///
     /// # Errors
     /// [`Error::Unsettled`], [`Error::Unavailable`].
@@ -144,8 +158,8 @@ impl Dictionary {
         self.space_or_new(app, generation.max(FIRST_GENERATION))?.renew(generation)
     }
 
-    /// A generation of the app to read from: the current one, one that is being published, or an
-    /// earlier one that someone still holds.
+    /// A view of one generation of the app: the current one, one that is being published, or an
+    /// earlier one that a reader still holds.
     pub fn view(&self, app: &AppId, generation: u64) -> Option<View> {
         let generations = self.space(app)?.generations();
         let view = |found| Some(View { number: generation, generation: found });
@@ -161,14 +175,14 @@ impl Dictionary {
         retired.and_then(|(_, held)| held.upgrade()).and_then(view)
     }
 
-    /// Deletes users: at once and durably, no look-up and no resolution gives them any more. Gives
-    /// the ids that the ordinals had, `None` for one that had none. The ordinals are never
-    /// given again in this generation; an id that comes back gets a new one. The text stays
-    /// in the files until [`purge`](Self::purge) or a re-packing.
+    /// Deletes users, durably: from now on they are neither looked up nor resolved. Returns the ids
+    /// that the ordinals had, `None` for one without an id. The ordinals are not reused in this
+    /// generation; an id that returns gets a new one. The text stays in the files until
+    /// [`purge`](Self::purge) or a repacking.
     ///
     /// # Errors
-    /// [`Error::Unsettled`], [`Error::Corrupt`]: nothing written. [`Error::Unavailable`]: perhaps it was, and shows when the dictionary is
-    /// opened again.
+    /// [`Error::Unsettled`], [`Error::Corrupt`]: nothing was written. [`Error::Unavailable`]: it may
+    /// have been written, and then takes effect when the dictionary is reopened.
     pub fn delete(&self, app: &AppId, ordinals: &[Ordinal]) -> Result<Vec<Option<String>>> {
         let Some(space) = self.space(app) else { return Ok(vec![None; ordinals.len()]) };
         if self.watches.is_watched(app) {
@@ -179,9 +193,9 @@ impl Dictionary {
         space.delete(ordinals)
     }
 
-    /// Tells those who watch that ids are deleted, also ids that have no ordinal yet: a production
-    /// may have read them already. Call it before the ids are looked up, so that whoever gives
-    /// one an ordinal meanwhile is either found or told.
+    /// Notifies the watches that ids are deleted, including ids without an ordinal, which a running
+    /// production may have read already. Call it before the ids are looked up: then a concurrent
+    /// assignment is either found by the lookup or notified.
     pub fn note_deleted(&self, app: &AppId, ids: &[String]) {
         self.watches.note(app, ids);
     }
@@ -191,9 +205,9 @@ impl Dictionary {
         self.watches.watch(app)
     }
 
-    /// Erases the text of deleted users from the current generation's files, writing those again
-    /// that hold some; gives the number of texts erased. Readers go on meanwhile, writers wait.
-    /// Their bytes are gone from the folder on return.
+    /// Erases the text of deleted users from the current generation's files by rewriting those that
+    /// contain any. Returns the number of texts erased. Meanwhile readers continue and writers
+    /// wait. On return the bytes are no longer in the folder.
     ///
     /// # Errors
     /// [`Error::Unsettled`], [`Error::Corrupt`], [`Error::Unavailable`].
@@ -201,10 +215,10 @@ impl Dictionary {
         self.space(app).map_or(Ok(0), |space| space.purge())
     }
 
-    /// Makes the next generation of the users `kept`, given in rising order, beside the current
-    /// one; those deleted and those never given are passed over. Readers and writers of the
-    /// current generation go on meanwhile; users who come after the beginning are carried
-    /// over by [`Repack::finish`], which also makes it current.
+    /// Builds the next generation from the users `kept`, in ascending order, beside the current
+    /// one. Deleted and unassigned ordinals are skipped. Meanwhile readers and writers of the
+    /// current generation continue. [`Repack::finish`] carries over users that are added after
+    /// the beginning, and makes the new generation current.
     ///
     /// # Errors
     /// [`Error::Repacking`], [`Error::Unsettled`], [`Error::KeptOrder`], [`Error::Corrupt`],
@@ -216,9 +230,9 @@ impl Dictionary {
         Repack::begin(space, kept)
     }
 
-    /// Says which generation is the published one: after a crash in [`Repack::finish`] there may be
-    /// two. Makes that one current and removes the other. Where there is only one, nothing is
-    /// changed, whatever its number.
+    /// Makes the published generation current and removes the other: after a crash in
+    /// [`Repack::finish`] there may be two. Does nothing where there is only one, whatever its
+    /// number.
     ///
     /// # Errors
     /// [`Error::NoGeneration`] if it is neither of two; [`Error::Unavailable`].
@@ -226,7 +240,7 @@ impl Dictionary {
         self.space(app).map_or(Ok(()), |space| space.settle(generation))
     }
 
-    /// The bytes of all the app's files.
+    /// The size of all files of the app, in bytes.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -249,9 +263,9 @@ impl Dictionary {
         Ok(bytes)
     }
 
-    /// Puts all apps' files as they are now into `folder`, which holds nothing yet: files that are
-    /// never written to again as links where the file system has them, others as copies.
-    /// Readers go on, an app's writers wait for its turn. Nothing is synced.
+    /// Copies all apps' files as they are now into `folder`, which must be empty. Immutable files
+    /// become hard links where the file system has them. Readers continue; an app's writers wait
+    /// while it is copied. Nothing is synced.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Unavailable`].
@@ -300,7 +314,7 @@ impl Drop for Dictionary {
     }
 }
 
-/// Locks the folder, making it where there is none, and refuses one that holds something else.
+/// Locks the folder, creating it if it is missing. Refuses one with other contents.
 fn lock(path: &Path) -> Result<File> {
     taghouse_disk::make_folder(path).map_err(Error::io(path))?;
     let form = path.join(FORM);

@@ -5,7 +5,7 @@ use crate::ids_file::IdsFile;
 use crate::log_file::{Frame, LogFile};
 use crate::manifest::{GenerationFiles, RunEntry};
 use crate::packed::{BLANK, entry, hash};
-use crate::run::{self, Run, Source};
+use crate::run::{self, SortedRun, Source};
 use crate::state::State;
 use crate::tail::Tail;
 use crate::{Error, Result};
@@ -46,7 +46,7 @@ impl Generation {
             if !folder.join(&entry.file).exists() {
                 make_run(&folder, entry, &ids)?;
             }
-            runs.push(Arc::new(Run::open(folder.join(&entry.file), entry.first, entry.end)?));
+            runs.push(Arc::new(SortedRun::open(folder.join(&entry.file), entry.first, entry.end)?));
         }
         let (tail, mut deleted) = (Tail::new(files.tail.first), sealed_deleted.clone());
         let path = folder.join(&files.tail.file);
@@ -115,9 +115,9 @@ fn make_run(folder: &Path, run: &RunEntry, ids: &[Arc<IdsFile>]) -> Result<()> {
             file.first,
             end,
         )?;
-        parts.push((Run::open(path.clone(), file.first, end)?, path));
+        parts.push((SortedRun::open(path.clone(), file.first, end)?, path));
     }
-    let sources: Vec<Source<'_>> = parts.iter().map(|(part, _)| Source::Run(part)).collect();
+    let sources: Vec<Source<'_>> = parts.iter().map(|(part, _)| Source::SortedRun(part)).collect();
     run::merge(folder.join(&run.file), &sources, &Deleted::default(), run.first, run.end)?;
     parts.iter().try_for_each(|(_, path)| fs::remove_file(path).map_err(Error::io(path)))
 }

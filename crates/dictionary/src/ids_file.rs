@@ -2,10 +2,10 @@
 //! word for every 16 of them.
 //!
 //! The word holds where the first of the 16 begins (32 bits) and, if all have one size, that size
-//! (16 bits), so that one UUID among UUIDs is found with one multiplication; else 0, and a look-up
+//! (16 bits), so that one UUID among UUIDs is found with one multiplication; else 0, and a lookup
 //! walks from the first. If all ids of the file have one size, there are no words.
 
-use crate::block_file::{BlockFile, BlockWriter, Kind};
+use crate::block_file::{BlockFile, BlockWriter, FileKind};
 use crate::packed::{self, BLANK};
 use crate::{Error, Result};
 use std::ops::Range;
@@ -75,7 +75,7 @@ impl IdsWriter {
             }
         }
         self.file.finish(
-            Kind::Ids,
+            FileKind::Ids,
             [u64::from(self.first), u64::from(self.count), text | self.size_of_all << 32],
         )
     }
@@ -100,7 +100,7 @@ pub(crate) struct IdsFile {
 
 impl IdsFile {
     pub(crate) fn open(path: PathBuf, first: Ordinal, count: u32) -> Result<Self> {
-        let file = BlockFile::open(path, Kind::Ids)?;
+        let file = BlockFile::open(path, FileKind::Ids)?;
         let [first_noted, count_noted, text] = file.numbers;
         if (first_noted, count_noted) != (u64::from(first), u64::from(count)) {
             return Err(file.damaged("it holds other ordinals than its manifest says"));

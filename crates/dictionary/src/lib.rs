@@ -1,13 +1,13 @@
-//! User id ⇄ ordinal: each app's outside string ids and the dense numbers that bitmaps hold in
-//! their place.
+//! User id ⇄ ordinal: maps each app's external string ids to the dense numbers that bitmaps
+//! contain.
 //!
-//! - Ordinals of an app are dense from 0 and are given in the order in which ids come. Within a
+//! - Ordinals of an app are dense from 0, in the order in which ids are first seen. Within a
 //!   generation an id keeps its ordinal until it is deleted.
-//! - `assign` and `delete` return only when what they did is on disk (one fsync a call, or one for
-//!   each 2^20 ids). A call whose new ids take less than 4 MiB is there whole or not at all after a
-//!   crash.
-//! - Many readers, one writer an app. A reader sees a pair whole and durable, or not at all.
-//! - Apps are apart: each has a folder of its own.
+//! - `assign` and `delete` return only when their work is on disk (one fsync per call, or one for
+//!   each 2^20 ids). A call whose new ids take less than 4 MiB is atomic: after a crash, all of it
+//!   is there or nothing.
+//! - Many readers, one writer per app. A reader sees a pair complete and durable, or not at all.
+//! - Apps are isolated: each has its own folder.
 //! - The synchronous calls read and write files: asynchronous callers wrap them in
 //!   `spawn_blocking`.
 //!
@@ -25,24 +25,24 @@
 //! The ids are the ground truth, runs are made from them. All but the log and the manifest are
 //! immutable and memory-mapped, with a checksum a block, checked when it is first touched. So
 //! opening reads the log (a million ids at most) and little else, and memory that is not the
-//! system's cache is bounded by the tail. A damaged file is an error that names it. A log that is
-//! shorter than what was acknowledged is one too; what is torn behind that was never acknowledged,
-//! and is cut off.
+//! system's cache is bounded by the tail. A damaged file is an error that names it, and so is a log
+//! that is shorter than what was acknowledged. A torn end behind that was never acknowledged, and
+//! is cut off.
 //!
-//! After a failed write the files are opened again before the next one, so a full disk is overcome
-//! once it has room.
+//! After a failed write the files are reopened before the next one, so writes succeed again once a
+//! full disk has room.
 //!
 //! # Generations
 //!
-//! Every app has a generation number, 1 from its first id on. What holds ordinals (the index, crowd
-//! versions) notes the generation that they are of and is not read with another;
-//! [`Dictionary::view`] reads a certain one. `produce` raises the number with [`Dictionary::renew`]
-//! when what is published is not of these ordinals: the folder was lost, or is an older one than
-//! the index was made with. [`Dictionary::repack`] makes the next generation of the users that
+//! Every app has a generation number, 1 from its first id on. Whatever stores ordinals (the index,
+//! crowd versions) records their generation, and is never read with another one;
+//! [`Dictionary::view`] reads a given generation. `produce` raises the number with
+//! [`Dictionary::renew`] when the published data has other ordinals: the folder was lost, or is
+//! older than the index. [`Dictionary::repack`] builds the next generation from the users that
 //! stay, beside the current one.
 //!
-//! So the dictionary is derived: a lost one costs a production of all tags, and never gives a
-//! number another meaning.
+//! So the dictionary is derived data: losing it costs a production of all tags, and never gives an
+//! ordinal another meaning.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 

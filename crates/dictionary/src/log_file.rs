@@ -29,7 +29,7 @@ use taghouse_model::Ordinal;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 const FILE_MAGIC: &[u8; 8] = b"THTAIL01";
-/// Magic, first ordinal, checksum of these.
+/// The header: magic, first ordinal, checksum of both.
 const FILE_HEADER: usize = 16;
 const MAGIC: [u8; 4] = *b"THF1";
 const IDS: u32 = 1;
@@ -41,7 +41,7 @@ pub(crate) const MARK: &str = "mark";
 pub(crate) struct LogFile {
     file: AppendFile,
     pub(crate) path: PathBuf,
-    /// The bytes that somebody was told are on disk.
+    /// The bytes that were acknowledged as being on disk.
     acknowledged: Mark,
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct LogFile {
 pub(crate) enum Frame<'a> {
     /// These packed ids got the ordinals from `first` on.
     Ids { first: Ordinal, count: u32, packed: &'a [u8] },
-    /// These are of no one any more.
+    /// The users of these ordinals were deleted.
     Deleted(Vec<Ordinal>),
 }
 

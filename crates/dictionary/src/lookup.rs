@@ -1,51 +1,57 @@
-//! From ids to ordinals, many at a time.
+//! Looks up the ordinals of ids, many at a time.
 //!
-//! A look-up waits for memory four times: the directory, the bucket, the word of the id's place,
-//! the id. So a group of them goes step by step together: each step first touches what all of the
-//! group need, without a decision in between, and the waiting overlaps.
+//! A lookup waits for memory four times: for the directory, the bucket, the offset of the id, and
+//! the id itself. So lookups proceed in groups, step by step: each step first touches the memory
+//! that the whole group needs, without a branch in between, so that the cache misses overlap. This
+//! is group prefetching: Chen, Ailamaki, Gibbons and Mowry, "Improving hash join performance
+//! through prefetching" (ICDE 2004, <https://doi.org/10.1109/ICDE.2004.1319989>).
+//!
+//! The runs are those of a log-structured merge-tree (O'Neil, Cheng, Gawlick and O'Neil, 1996,
+//! <https://doi.org/10.1007/s002360050048>), with hashes instead of keys. With r runs a lookup reads
+//! O(r) buckets of some eight entries, and r is logarithmic in the number of users.
 
 use crate::Result;
 use crate::packed::{Keys, equal};
-use crate::run::Run;
+use crate::run::SortedRun;
 use crate::state::State;
 use crate::tail::NONE;
 use std::hint::black_box;
 use std::ops::Range;
 use taghouse_model::Ordinal;
 
-/// Look-ups that wait together.
+/// Lookups of a group.
 const GROUP: usize = 64;
-/// Places in memory that they wait for together.
+/// Memory locations that a group touches at a time.
 const TOUCHES: usize = 2 * GROUP;
 /// Ids packed at a time.
 const PACK: usize = 2048;
 
-/// One id on its way through a run.
+/// The lookup of one id in a run.
 struct Probe {
     /// Its number among the keys.
     key: u32,
-    /// Entries of its bucket not looked at yet.
+    /// Entries of its bucket that are not examined yet: `at..end`.
     at: u32,
     end: u32,
-    /// Of the entry last found with its hash.
+    /// The ordinal of the last entry found with its hash.
     ordinal: Ordinal,
-    /// Where that ordinal's id stands: the ids file, the number in it, the bytes.
+    /// Where the id of that ordinal is: the ids file, the index in it, and its bytes.
     file: usize,
     index: u32,
     place: Range<usize>,
 }
 
-/// What goes step by step together.
+/// Lookups that proceed together.
 struct Group<'a> {
     /// Numbers of the keys that are not found yet.
     pending: Vec<u32>,
-    /// Those of them that are in the run looked at.
+    /// Lookups that may be in the current run.
     probes: Vec<Probe>,
     touch: Touch<'a>,
 }
 
-/// Memory that will be read soon. All of it is read in one loop that does nothing else, so that the
-/// processor waits for many at a time.
+/// Memory that will be read soon. It is read in one loop that does nothing else, so that the
+/// processor overlaps the cache misses.
 struct Touch<'a> {
     places: [&'a [u8]; TOUCHES],
     count: usize,
@@ -54,7 +60,7 @@ struct Touch<'a> {
 impl State {
     /// The ordinals of `ids`, [`NONE`] for those that have none.
     pub(crate) fn lookup(&self, ids: &[&str]) -> Result<Vec<Ordinal>> {
-        // Before all else: one cut for the whole call.
+        // First, so that the whole call sees one state.
         let end = self.len();
         let mut found = vec![NONE; ids.len()];
         let mut keys = Keys::default();
@@ -79,19 +85,23 @@ impl State {
         Ok(found)
     }
 
-    /// Takes from the group the keys that are in this run.
+    /// Looks up the pending keys in one run. Those found leave the group.
     fn lookup_in<'a>(
         &'a self,
-        run: &'a Run,
+        run: &'a SortedRun,
         keys: &Keys,
         group: &mut Group<'a>,
         found: &mut [Ordinal],
     ) -> Result<()> {
         let Group { pending, probes, touch } = group;
+
+        // 1. The directory: where each bucket begins and ends.
         for key in pending.iter() {
             touch.add(run.bucket_bytes(keys.hash(*key as usize))?);
         }
         touch.all();
+
+        // 2. The buckets: both ends, for a bucket may span two cache lines.
         probes.clear();
         for key in pending.iter() {
             let (at, end) = run.bucket(keys.hash(*key as usize));
@@ -109,6 +119,8 @@ impl State {
             });
         }
         touch.all();
+
+        // 3. Entries with the same hash, and the offsets of their ids.
         probes.retain_mut(|probe| self.next_candidate(run, keys.hash(probe.key as usize), probe));
         for probe in probes.iter_mut() {
             if probe.ordinal < run.first || probe.ordinal >= run.end {
@@ -118,12 +130,16 @@ impl State {
             touch.add(self.ids()[probe.file].word_bytes(probe.index)?);
         }
         touch.all();
+
+        // 4. The ids.
         for probe in probes.iter_mut() {
             let file = &self.ids()[probe.file];
             probe.place = file.place(probe.index)?;
             touch.ends(&file.bytes()[probe.place.clone()]);
         }
         touch.all();
+
+        // 5. Compare, and remove the keys found from the group.
         let (before, mut hits) = (pending.len(), 0);
         for probe in probes.iter_mut() {
             if let Some(ordinal) = self.confirm(run, keys, probe)? {
@@ -139,9 +155,9 @@ impl State {
         Ok(())
     }
 
-    /// Goes to the bucket's next entry with this hash that is not a deleted user's.
+    /// Advances to the next entry of the bucket with this hash, skipping deleted users.
     #[inline]
-    fn next_candidate(&self, run: &Run, hash: u32, probe: &mut Probe) -> bool {
+    fn next_candidate(&self, run: &SortedRun, hash: u32, probe: &mut Probe) -> bool {
         while probe.at < probe.end {
             let entry = run.entry(probe.at);
             probe.at += 1;
@@ -153,8 +169,8 @@ impl State {
         false
     }
 
-    /// Compares ids, with the next entries of the same hash too where the first is another's.
-    fn confirm(&self, run: &Run, keys: &Keys, probe: &mut Probe) -> Result<Option<Ordinal>> {
+    /// Compares the id, and those of further entries with the same hash if it differs.
+    fn confirm(&self, run: &SortedRun, keys: &Keys, probe: &mut Probe) -> Result<Option<Ordinal>> {
         let key = keys.get(probe.key as usize);
         if equal(&self.ids()[probe.file].bytes()[probe.place.clone()], key) {
             return Ok(Some(probe.ordinal));
@@ -218,7 +234,7 @@ impl Default for Touch<'_> {
 }
 
 impl<'a> Touch<'a> {
-    /// Up to [`TOUCHES`] between two readings; none where there are no bytes.
+    /// At most [`TOUCHES`] before the next [`Touch::all`]. Ignores empty slices.
     #[inline]
     fn add(&mut self, place: &'a [u8]) {
         if !place.is_empty() {
@@ -227,7 +243,7 @@ impl<'a> Touch<'a> {
         }
     }
 
-    /// The ends of an id, which may be on two lines of memory.
+    /// Both ends of an id, which may span two cache lines.
     #[inline]
     fn ends(&mut self, id: &'a [u8]) {
         self.add(id);

@@ -1,9 +1,9 @@
-//! Keeping runs few: small ones are merged with a seal, large ones by a thread beside the writer,
-//! so that no call waits for them.
+//! Keeps runs few: small ones are merged by a seal, large ones by a background thread, so that no
+//! call waits for them.
 
 use crate::generation::Generation;
 use crate::manifest::RunEntry;
-use crate::run::{Run, Source, merge_unless};
+use crate::run::{SortedRun, Source, merge_unless};
 use crate::space::Space;
 use crate::state::State;
 use crate::{Error, Result};
@@ -14,10 +14,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{Builder, JoinHandle};
 use taghouse_model::Ordinal;
 
-/// A run is merged with the newer ones once it has less than this many times their entries: so
-/// there are few, and an entry is written few times.
+/// A run is merged with the newer ones once it has fewer than this many times their entries. So
+/// run sizes grow geometrically: there are O(log n) runs, and an entry is rewritten O(log n) times.
 const MERGE_FACTOR: usize = 4;
-/// A seal merges up to so many tails' entries itself.
+/// A seal itself merges at most the entries of this many tails.
 const SEAL_MERGES: usize = 8;
 
 /// The thread that merges an app's runs.
@@ -42,7 +42,7 @@ impl Merging {
 impl Space {
     /// How many of the oldest runs stay when a seal brings a run of `new` entries. With the
     /// writer's lock.
-    pub(crate) fn runs_kept_by_seal(&self, runs: &[Arc<Run>], new: usize) -> usize {
+    pub(crate) fn runs_kept_by_seal(&self, runs: &[Arc<SortedRun>], new: usize) -> usize {
         let below = self.merging.below.load(Ordering::Acquire);
         let most = SEAL_MERGES * self.options.seal_ids as usize;
         let kept = kept_runs(runs, new, most);
@@ -50,7 +50,7 @@ impl Space {
     }
 
     /// Begins to merge what is left to merge, if that is not being done already.
-    pub(crate) fn start_merging(self: &Arc<Self>, runs: &[Arc<Run>]) {
+    pub(crate) fn start_merging(self: &Arc<Self>, runs: &[Arc<SortedRun>]) {
         if due(runs).is_none() {
             return;
         }
@@ -58,7 +58,7 @@ impl Space {
         if thread.as_ref().is_none_or(JoinHandle::is_finished) {
             let space = Arc::clone(self);
             // What fails here or there is tried again with the next seal; damage is told by
-            // look-ups.
+            // lookups.
             let run = move || while matches!(space.merge_once(), Ok(true)) {};
             *thread = Builder::new().name("dictionary-merge".to_owned()).spawn(run).ok();
         }
@@ -91,13 +91,13 @@ impl Space {
         ends: (Ordinal, Ordinal),
     ) -> Result<bool> {
         let (path, sources) = (generation.folder.join(name), &state.runs[kept..]);
-        let streams: Vec<Source<'_>> = sources.iter().map(|run| Source::Run(run)).collect();
+        let streams: Vec<Source<'_>> = sources.iter().map(|run| Source::SortedRun(run)).collect();
         if !merge_unless(path.clone(), &streams, &state.deleted, ends.0, ends.1, || {
             self.merging.stop.load(Ordering::Acquire)
         })? {
             return Ok(false);
         }
-        let run = Arc::new(Run::open(path.clone(), ends.0, ends.1)?);
+        let run = Arc::new(SortedRun::open(path.clone(), ends.0, ends.1)?);
         let mut writer = self.write()?;
         let now = generation.state();
         let there = now.runs.get(kept..kept + sources.len());
@@ -122,7 +122,7 @@ impl Space {
 }
 
 /// From which run on all are to be merged into one.
-fn due(runs: &[Arc<Run>]) -> Option<usize> {
+fn due(runs: &[Arc<SortedRun>]) -> Option<usize> {
     let (newest, older) = runs.split_last()?;
     let kept = kept_runs(older, newest.entries(), usize::MAX);
     (kept < older.len()).then_some(kept)
@@ -130,7 +130,7 @@ fn due(runs: &[Arc<Run>]) -> Option<usize> {
 
 /// How many of the oldest runs stay when one of `new` entries comes and no more than `most` entries
 /// are to be merged.
-fn kept_runs(runs: &[Arc<Run>], new: usize, most: usize) -> usize {
+fn kept_runs(runs: &[Arc<SortedRun>], new: usize, most: usize) -> usize {
     let (mut kept, mut newer) = (runs.len(), new);
     while kept > 0
         && runs[kept - 1].entries() < MERGE_FACTOR.saturating_mul(newer)

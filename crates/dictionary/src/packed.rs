@@ -11,7 +11,7 @@
 //! | 63 + n | any text of n bytes | n bytes (1 to 192) |
 //!
 //! An id has one packed form, the first of these that fits: UUID, decimal, hexadecimal, text. So
-//! equal forms mean equal ids, and look-ups compare and hash packed bytes.
+//! equal forms mean equal ids, and lookups compare and hash packed bytes.
 
 use taghouse_model::{MAX_USER_ID_BYTES, Ordinal};
 use xxhash_rust::xxh3::xxh3_64;
@@ -42,7 +42,7 @@ const NIBBLES: [u8; 256] = {
     nibbles
 };
 
-/// Many ids packed, with their hashes: what a look-up compares. Used again and again, for its
+/// Many ids packed, with their hashes: what a lookup compares. Used again and again, for its
 /// memory.
 #[derive(Default)]
 pub(crate) struct Keys {

@@ -1,5 +1,4 @@
-//! A new generation without the users that are gone, made beside the old one while that is read and
-//! written.
+//! Builds a new generation without the deleted users, while the old one is read and written.
 
 use crate::builder::Builder;
 use crate::deleted::Deleted;
@@ -34,14 +33,14 @@ pub struct Repack<'a> {
     dictionary: PhantomData<&'a Dictionary>,
 }
 
-/// What came while a generation was re-packed; see [`Repack::finish`].
+/// What changed while a generation was repacked; see [`Repack::finish`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Carried {
     /// The new generation's number.
     pub generation: u64,
-    /// Users that were given ordinals meanwhile: the old one and the new.
+    /// Users added meanwhile: the old ordinal and the new one.
     pub late: Vec<(Ordinal, Ordinal)>,
-    /// New ordinals of kept users that were deleted meanwhile: these are of no one.
+    /// New ordinals of kept users that were deleted meanwhile. No user has them.
     pub deleted: Vec<Ordinal>,
 }
 
@@ -102,13 +101,13 @@ impl<'a> Repack<'a> {
         self.number + 1
     }
 
-    /// The new ordinals of the users kept, without those that come meanwhile.
+    /// The new ordinals of the kept users, without those added meanwhile.
     pub fn renumbering(&self) -> &Arc<Renumbering> {
         &self.renumbering
     }
 
-    /// Carries over what came meanwhile, calls `publish`, and makes the new generation the current
-    /// one.
+    /// Carries over the changes made meanwhile, calls `publish`, and makes the new generation the
+    /// current one.
     ///
     /// `publish` is the moment at which the index of the new generation becomes the one that is
     /// read (the catalog's commit). Before and after it both generations can be read by

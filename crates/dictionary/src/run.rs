@@ -1,13 +1,13 @@
-//! Hashes of ids with their ordinals, sorted: how an id is found.
+//! Sorted runs: hashes of ids with their ordinals, by which an id is found.
 //!
-//! Eight bytes an entry, the hash in the high half, so that entries sort as numbers. Then the
-//! directory: hashes are spread evenly, so the highest bits of one name a bucket of some eight
-//! entries, and four bytes a bucket say where it begins.
+//! An entry has eight bytes, the hash in the high half, so that entries sort as numbers. The
+//! directory follows: hashes are spread evenly, so the highest bits of one select a bucket of some
+//! eight entries, and four bytes a bucket give its beginning.
 //!
-//! A run covers the ordinals of neighbouring ids files. It is derived from them: a missing one is
-//! made again.
+//! A run covers the ordinals of adjacent ids files. It is derived from them: a missing run is
+//! rebuilt.
 
-use crate::block_file::{BLOCK_BYTES, BlockFile, BlockWriter, Kind};
+use crate::block_file::{BLOCK_BYTES, BlockFile, BlockWriter, FileKind};
 use crate::deleted::Deleted;
 use crate::{Error, Result};
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ const BUCKET_ENTRIES: u64 = 8;
 const MERGE_ENTRIES: u64 = 1 << 16;
 
 /// An opened run.
-pub(crate) struct Run {
+pub(crate) struct SortedRun {
     file: BlockFile,
     /// The ordinals it covers; deleted ones may have no entry.
     pub(crate) first: Ordinal,
@@ -28,9 +28,9 @@ pub(crate) struct Run {
     bits: u32,
 }
 
-impl Run {
+impl SortedRun {
     pub(crate) fn open(path: PathBuf, first: Ordinal, end: Ordinal) -> Result<Self> {
-        let file = BlockFile::open(path, Kind::Run)?;
+        let file = BlockFile::open(path, FileKind::Run)?;
         let [covers, entries, bits] = file.numbers;
         if covers != u64::from(first) << 32 | u64::from(end) {
             return Err(file.damaged("it covers other ordinals than its manifest says"));
@@ -56,7 +56,7 @@ impl Run {
         self.entries
     }
 
-    /// What `bucket` reads of the directory, verified.
+    /// The bytes of the directory that `bucket` reads, verified.
     #[inline]
     pub(crate) fn bucket_bytes(&self, hash: u32) -> Result<&[u8]> {
         let at = self.bucket_at(hash);
@@ -64,7 +64,7 @@ impl Run {
         Ok(&self.file.bytes()[at..at + 8])
     }
 
-    /// From and up to which entry an id with this hash can stand. After `bucket_bytes`.
+    /// The range of entries that may have this hash. Call `bucket_bytes` first.
     #[inline]
     pub(crate) fn bucket(&self, hash: u32) -> (u32, u32) {
         let at = self.bucket_at(hash);
@@ -82,7 +82,7 @@ impl Run {
         self.file.bytes().get(at..at + ENTRY_BYTES).unwrap_or_default()
     }
 
-    /// To be called before entries of a bucket are read.
+    /// Verifies a range of entries. Call it before reading them.
     #[inline]
     pub(crate) fn verify(&self, (start, end): (u32, u32)) -> Result<()> {
         self.file.verify(start as usize * ENTRY_BYTES..end as usize * ENTRY_BYTES)
@@ -98,16 +98,16 @@ impl Run {
     }
 }
 
-/// What a merge takes: each sorted, no two with the same ordinal.
+/// Inputs of a merge: each sorted, no ordinal in two of them.
 pub(crate) enum Source<'a> {
-    Run(&'a Run),
+    SortedRun(&'a SortedRun),
     Sorted(&'a [u64]),
 }
 
 impl Source<'_> {
     fn len(&self) -> usize {
         match self {
-            Self::Run(run) => run.entries,
+            Self::SortedRun(run) => run.entries,
             Self::Sorted(entries) => entries.len(),
         }
     }
@@ -126,7 +126,7 @@ impl Source<'_> {
                 out.extend_from_slice(&entries[at..at + part]);
                 Ok(at + part)
             }
-            Self::Run(run) => {
+            Self::SortedRun(run) => {
                 while at < run.entries {
                     let start = at * ENTRY_BYTES;
                     if start.is_multiple_of(BLOCK_BYTES) {
@@ -237,7 +237,7 @@ impl RunWriter {
             self.file.write(&self.bytes)?;
         }
         self.file.finish(
-            Kind::Run,
+            FileKind::Run,
             [
                 u64::from(first) << 32 | u64::from(end),
                 u64::from(self.entries),
@@ -271,12 +271,12 @@ mod tests {
                 part.sort_unstable();
                 let (path, ends) = (folder.path().join(number.to_string()), (cut[0] as u32, cut[1] as u32));
                 merge(path.clone(), &[Source::Sorted(&part)], &Deleted::default(), ends.0, ends.1).unwrap();
-                runs.push(Run::open(path, ends.0, ends.1).unwrap());
+                runs.push(SortedRun::open(path, ends.0, ends.1).unwrap());
             }
-            let sources: Vec<Source<'_>> = runs.iter().map(Source::Run).collect();
+            let sources: Vec<Source<'_>> = runs.iter().map(Source::SortedRun).collect();
             let path = folder.path().join("merged");
             merge(path.clone(), &sources, &deleted, 0, all.len() as u32).unwrap();
-            let merged = Run::open(path, 0, all.len() as u32).unwrap();
+            let merged = SortedRun::open(path, 0, all.len() as u32).unwrap();
             let mut expected: Vec<u64> = all.iter().copied().filter(|entry| !gone.contains(&(*entry as u32))).collect();
             expected.sort_unstable();
             let held: Vec<u64> = (0..merged.entries() as u32).map(|at| merged.entry(at)).collect();

@@ -6,7 +6,7 @@ use crate::ids_file::{IdsFile, IdsWriter};
 use crate::log_file::{LogFile, MARK};
 use crate::manifest::{GenerationFiles, IdsEntry, RunEntry, TailEntry};
 use crate::packed::{BLANK, entry};
-use crate::run::{Run, Source, merge};
+use crate::run::{SortedRun, Source, merge};
 use crate::space::{Space, Writer};
 use crate::state::State;
 use crate::tail::Tail;
@@ -34,13 +34,13 @@ impl Space {
         entries.sort_unstable();
         let kept = self.runs_kept_by_seal(&state.runs, entries.len());
         let mut sources: Vec<Source<'_>> =
-            state.runs[kept..].iter().map(|run| Source::Run(run)).collect();
+            state.runs[kept..].iter().map(|run| Source::SortedRun(run)).collect();
         sources.push(Source::Sorted(&entries));
         let run_first = state.runs.get(kept).map_or(first, |run| run.first);
         let name = files.name("run");
         merge(folder.join(&name), &sources, &state.deleted, run_first, end)?;
         let mut runs = state.runs[..kept].to_vec();
-        runs.push(Arc::new(Run::open(folder.join(&name), run_first, end)?));
+        runs.push(Arc::new(SortedRun::open(folder.join(&name), run_first, end)?));
         files.runs.truncate(kept);
         files.runs.push(RunEntry { file: name, first: run_first, end });
         if writer.deletions {
@@ -90,9 +90,9 @@ impl Space {
         let (mut runs, end) = (state.runs.clone(), state.tail.first);
         if !runs.is_empty() {
             let name = files.name("run");
-            let sources: Vec<Source<'_>> = runs.iter().map(|run| Source::Run(run)).collect();
+            let sources: Vec<Source<'_>> = runs.iter().map(|run| Source::SortedRun(run)).collect();
             merge(folder.join(&name), &sources, &state.deleted, 0, end)?;
-            runs = vec![Arc::new(Run::open(folder.join(&name), 0, end)?)];
+            runs = vec![Arc::new(SortedRun::open(folder.join(&name), 0, end)?)];
             files.runs = vec![RunEntry { file: name, first: 0, end }];
         }
         let erased_state = State::new(ids, runs, state.deleted.clone(), Arc::clone(&state.tail));

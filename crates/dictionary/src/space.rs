@@ -117,7 +117,7 @@ impl Space {
             fs::remove_dir_all(&folder).map_err(Error::io(&folder))?;
             return Ok(None);
         };
-        remove_strangers(&folder, &manifest)?;
+        remove_unnamed(&folder, &manifest)?;
         let (current, log, deletions) =
             Generation::open(folder.join(&manifest.current.folder), &manifest.current)?;
         let (mut prepared, mut prepared_log) = (None, None);
@@ -364,7 +364,7 @@ fn holds_ids(folder: &Path) -> Result<bool> {
 }
 
 /// Removes what a crash left: files and folders that the manifest does not name.
-fn remove_strangers(folder: &Path, manifest: &Manifest) -> Result<()> {
+fn remove_unnamed(folder: &Path, manifest: &Manifest) -> Result<()> {
     let generations: Vec<&GenerationFiles> =
         std::iter::once(&manifest.current).chain(&manifest.prepared).collect();
     let folders = generations.iter().map(|files| files.folder.as_str()).chain([MANIFEST]).collect();

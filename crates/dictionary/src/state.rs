@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::deleted::Deleted;
 use crate::ids_file::IdsFile;
-use crate::run::Run;
+use crate::run::SortedRun;
 use crate::tail::Tail;
 use std::sync::Arc;
 use taghouse_model::Ordinal;
@@ -15,7 +15,7 @@ pub(crate) struct State {
     /// Of the ids files, side by side.
     firsts: Vec<Ordinal>,
     /// Oldest first; together they cover the ids files.
-    pub(crate) runs: Vec<Arc<Run>>,
+    pub(crate) runs: Vec<Arc<SortedRun>>,
     pub(crate) deleted: Deleted,
     pub(crate) tail: Arc<Tail>,
 }
@@ -23,7 +23,7 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn new(
         ids: Vec<Arc<IdsFile>>,
-        runs: Vec<Arc<Run>>,
+        runs: Vec<Arc<SortedRun>>,
         deleted: Deleted,
         tail: Arc<Tail>,
     ) -> Self {

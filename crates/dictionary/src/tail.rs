@@ -114,7 +114,7 @@ impl Tail {
         bytes.is_empty().then_some(())
     }
 
-    /// No look-up finds it any more; its text stays until the tail is sealed.
+    /// No lookup finds it any more; its text stays until the tail is sealed.
     pub(crate) fn forget(&self, ordinal: Ordinal) {
         let mut ids = self.write();
         let at = ordinal.wrapping_sub(self.first);

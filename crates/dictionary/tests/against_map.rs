@@ -71,13 +71,13 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// What one app's dictionary should be.
 #[derive(Default, Clone)]
-struct Twin {
+struct ReferenceModel {
     generation: u64,
     ids: Vec<Option<String>>,
     forward: BTreeMap<String, u32>,
 }
 
-impl Twin {
+impl ReferenceModel {
     fn assign(&mut self, ids: &[String]) -> Vec<u32> {
         if !ids.is_empty() {
             self.generation = self.generation.max(1);
@@ -104,7 +104,7 @@ impl Twin {
         ordinals.iter().map(|o| self.ids.get(*o as usize).cloned().flatten()).collect()
     }
 
-    fn repacked(&self, begun: &Twin, kept: &[u32]) -> (Twin, Carried) {
+    fn repacked(&self, begun: &ReferenceModel, kept: &[u32]) -> (ReferenceModel, Carried) {
         let mut ids: Vec<Option<String>> = Vec::new();
         let mut deleted = Vec::new();
         for old in kept.iter().filter(|old| begun.ids[**old as usize].is_some()) {
@@ -126,7 +126,7 @@ impl Twin {
             .filter_map(|(id, ordinal)| Some((id.clone()?, ordinal)))
             .collect();
         let generation = begun.generation.max(1) + 1;
-        (Twin { generation, ids, forward }, Carried { generation, late, deleted })
+        (ReferenceModel { generation, ids, forward }, Carried { generation, late, deleted })
     }
 }
 
@@ -143,16 +143,16 @@ fn app(index: usize) -> AppId {
 }
 
 /// All of one app, both directions.
-fn check(dictionary: &Dictionary, app: &AppId, twin: &Twin) {
+fn check(dictionary: &Dictionary, app: &AppId, model: &ReferenceModel) {
     assert_eq!(
         (dictionary.len(app) as usize, dictionary.generation(app)),
-        (twin.ids.len(), twin.generation)
+        (model.ids.len(), model.generation)
     );
-    let all: Vec<u32> = (0..twin.ids.len() as u32 + 2).collect();
-    assert_eq!(dictionary.resolve(app, &all).unwrap(), twin.resolve(&all));
-    let ids: Vec<&str> = twin.forward.keys().map(String::as_str).collect();
+    let all: Vec<u32> = (0..model.ids.len() as u32 + 2).collect();
+    assert_eq!(dictionary.resolve(app, &all).unwrap(), model.resolve(&all));
+    let ids: Vec<&str> = model.forward.keys().map(String::as_str).collect();
     assert!(
-        dictionary.lookup(app, &ids).unwrap().into_iter().eq(twin
+        dictionary.lookup(app, &ids).unwrap().into_iter().eq(model
             .forward
             .values()
             .copied()
@@ -160,17 +160,17 @@ fn check(dictionary: &Dictionary, app: &AppId, twin: &Twin) {
     );
 }
 
-fn repack(dictionary: &Dictionary, app: &AppId, twin: &mut Twin, repacking: &Repacking) {
+fn repack(dictionary: &Dictionary, app: &AppId, model: &mut ReferenceModel, repacking: &Repacking) {
     let Repacking { nth, come, gone, end } = repacking;
-    twin.generation = twin.generation.max(1);
-    let begun = twin.clone();
+    model.generation = model.generation.max(1);
+    let begun = model.clone();
     let kept: Vec<u32> = (0..begun.ids.len() as u32).filter(|ordinal| ordinal % nth != 0).collect();
     let repack = dictionary.repack(app, kept.iter().copied().chain([u32::MAX])).unwrap();
     assert!(matches!(dictionary.repack(app, 0..0), Err(Error::Repacking { .. })));
-    assert_eq!(dictionary.assign(app, &texts(come)).unwrap(), twin.assign(come));
-    assert_eq!(dictionary.delete(app, gone).unwrap(), twin.delete(gone));
+    assert_eq!(dictionary.assign(app, &texts(come)).unwrap(), model.assign(come));
+    assert_eq!(dictionary.delete(app, gone).unwrap(), model.delete(gone));
     let old = dictionary.view(app, begun.generation).unwrap();
-    let (after, carried) = twin.repacked(&begun, &kept);
+    let (after, carried) = model.repacked(&begun, &kept);
     let ranked = kept.iter().filter(|old| begun.ids[**old as usize].is_some());
     assert!(
         ranked
@@ -179,7 +179,7 @@ fn repack(dictionary: &Dictionary, app: &AppId, twin: &mut Twin, repacking: &Rep
             .all(|(old, new)| repack.renumbering().new_ordinal(*old) == Some(new))
     );
     assert_eq!(repack.renumbering().len() as usize, ranked.count());
-    let stays = twin.clone();
+    let stays = model.clone();
     match end {
         End::Dropped => drop(repack),
         End::Refused => {
@@ -193,7 +193,7 @@ fn repack(dictionary: &Dictionary, app: &AppId, twin: &mut Twin, repacking: &Rep
                 Ok::<_, Error>(dictionary.view(app, given.generation).unwrap())
             });
             assert_eq!(view.unwrap().len() as usize, after.ids.len());
-            *twin = after;
+            *model = after;
         }
     }
     let all: Vec<u32> = (0..stays.ids.len() as u32).collect();
@@ -216,7 +216,7 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("dictionary");
         let mut dictionary = Some(open(&path));
-        let mut twins: [Twin; 3] = Default::default();
+        let mut models: [ReferenceModel; 3] = Default::default();
         for step in steps {
             if matches!(step, Step::Reopen) {
                 drop(dictionary.take());
@@ -224,37 +224,37 @@ proptest! {
             let dictionary = dictionary.get_or_insert_with(|| open(&path));
             match step {
                 Step::Assign(a, ids) => {
-                    prop_assert_eq!(dictionary.assign(&app(a), &texts(&ids)).unwrap(), twins[a].assign(&ids));
+                    prop_assert_eq!(dictionary.assign(&app(a), &texts(&ids)).unwrap(), models[a].assign(&ids));
                 }
                 Step::Lookup(a, ids) => {
-                    let expected: Vec<_> = ids.iter().map(|id| twins[a].forward.get(id).copied()).collect();
+                    let expected: Vec<_> = ids.iter().map(|id| models[a].forward.get(id).copied()).collect();
                     prop_assert_eq!(dictionary.lookup(&app(a), &texts(&ids)).unwrap(), expected);
                 }
                 Step::Resolve(a, ordinals) => {
-                    prop_assert_eq!(dictionary.resolve(&app(a), &ordinals).unwrap(), twins[a].resolve(&ordinals));
+                    prop_assert_eq!(dictionary.resolve(&app(a), &ordinals).unwrap(), models[a].resolve(&ordinals));
                 }
                 Step::Stream(a, ordinals) => {
-                    let ids = twins[a].resolve(&ordinals);
+                    let ids = models[a].resolve(&ordinals);
                     let expected: Vec<_> = ordinals.iter().zip(ids).filter_map(|(o, id)| Some((*o, id?))).collect();
                     let streamed: Vec<_> = dictionary.resolve_sorted(&app(a), ordinals).map(Result::unwrap).collect();
                     prop_assert_eq!(streamed, expected);
                 }
                 Step::Delete(a, ordinals) => {
-                    prop_assert_eq!(dictionary.delete(&app(a), &ordinals).unwrap(), twins[a].delete(&ordinals));
+                    prop_assert_eq!(dictionary.delete(&app(a), &ordinals).unwrap(), models[a].delete(&ordinals));
                 }
                 Step::Purge(a) => {
                     dictionary.purge(&app(a)).unwrap();
                     prop_assert_eq!(dictionary.purge(&app(a)).unwrap(), 0, "nothing is left to erase");
                 }
                 Step::Renew(a) => {
-                    twins[a].generation += 2;
-                    dictionary.renew(&app(a), twins[a].generation).unwrap();
+                    models[a].generation += 2;
+                    dictionary.renew(&app(a), models[a].generation).unwrap();
                 }
-                Step::Repack(a, repacking) => repack(dictionary, &app(a), &mut twins[a], &repacking),
+                Step::Repack(a, repacking) => repack(dictionary, &app(a), &mut models[a], &repacking),
                 Step::Reopen => {}
             }
-            for (a, twin) in twins.iter().enumerate() {
-                check(dictionary, &app(a), twin);
+            for (a, model) in models.iter().enumerate() {
+                check(dictionary, &app(a), model);
             }
         }
     }

@@ -15,7 +15,7 @@ const FOLDER: &str = "TAGHOUSE_CRASH_FOLDER";
 
 /// What the calls so far should have made.
 #[derive(Clone, Default)]
-struct Twin {
+struct ReferenceModel {
     generation: u64,
     ids: Vec<Option<String>>,
     forward: HashMap<String, u32>,
@@ -29,7 +29,7 @@ enum Call {
     Repack(Vec<u32>),
 }
 
-impl Twin {
+impl ReferenceModel {
     /// What the call of this number does; it depends on the calls before.
     fn call(&self, number: u64) -> Call {
         let len = self.ids.len() as u64;
@@ -148,10 +148,10 @@ fn child() {
     let folder = std::env::var(FOLDER).expect("run by the test below");
     let folder = Path::new(&folder);
     let dictionary = open(folder);
-    let mut twin = Twin::default();
+    let mut model = ReferenceModel::default();
     for number in 0.. {
-        let call = twin.call(number);
-        twin.apply(&call);
+        let call = model.call(number);
+        model.apply(&call);
         if number >= acknowledged(folder) {
             run(&dictionary, folder, &call).unwrap();
             acknowledge(folder);
@@ -185,21 +185,21 @@ fn kill_loses_nothing_and_halves_nothing() {
 
 fn check(folder: &Path) {
     let dictionary = open(folder);
-    let mut twin = Twin::default();
+    let mut model = ReferenceModel::default();
     let acknowledged = acknowledged(folder);
     for number in 0..acknowledged {
-        twin.apply(&twin.call(number));
+        model.apply(&model.call(number));
     }
-    if !twin.equals(&dictionary) {
-        let call = twin.call(acknowledged);
-        twin.apply(&call);
+    if !model.equals(&dictionary) {
+        let call = model.call(acknowledged);
+        model.apply(&call);
         assert!(
-            twin.equals(&dictionary),
+            model.equals(&dictionary),
             "neither before nor after call {acknowledged}, the one cut off"
         );
         // It is not done twice: a re-packing would give yet another generation.
         acknowledge(folder);
     }
-    let strangers = fs::read_dir(folder.join("dictionary/shop")).unwrap().count();
-    assert_eq!(strangers, 2, "the manifest and one generation");
+    let entries = fs::read_dir(folder.join("dictionary/shop")).unwrap().count();
+    assert_eq!(entries, 2, "the manifest and one generation");
 }

@@ -114,8 +114,8 @@ pub(crate) fn compacted(compacted: &Compacted, began: Instant) -> TaskResult {
         users_before: compacted.before,
         expired: compacted.expired,
         users: compacted.users,
-        dictionary_bytes_before: compacted.dictionary_bytes.0,
-        dictionary_bytes: compacted.dictionary_bytes.1,
+        dictionary_bytes_before: compacted.dictionary_bytes_before,
+        dictionary_bytes: compacted.dictionary_bytes,
         elapsed_ms: elapsed_ms(began),
     })
 }

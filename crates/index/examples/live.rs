@@ -13,11 +13,11 @@ use object_store::local::LocalFileSystem;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use taghouse_catalog::SqliteCatalog;
 use taghouse_index::{
-    Bitmap, Changes, Column, Index, LiveOptions, Publication, SegmentBuilder, TagChanges,
+    Bitmap, ChangeColumn, Changes, Index, LiveOptions, Publication, SegmentBuilder, TagChanges,
     TagPublication,
 };
 use taghouse_model::{AppId, Name, Value, ValueType};
@@ -174,11 +174,11 @@ fn batch(seed: u64, tags: u64, users: u32, points: usize) -> Changes {
         let ordinals: Vec<u32> =
             (0..points / 8).map(|at| (drawn(at) % u64::from(users)) as u32).collect();
         let column = match (mixed(seed + part) % 5, type_of(number)) {
-            (0, _) => Column::Unset,
-            (_, ValueType::Int) => Column::Numbers(
+            (0, _) => ChangeColumn::Unset,
+            (_, ValueType::Int) => ChangeColumn::Numbers(
                 (0..points / 8).map(|at| (drawn(at) >> 40) as i64 % VALUES as i64).collect(),
             ),
-            _ => Column::Texts {
+            _ => ChangeColumn::Texts {
                 texts: (0..VALUES).map(text).collect(),
                 codes: (0..points / 8).map(|at| (drawn(at) >> 40) as u32 % VALUES as u32).collect(),
             },
@@ -200,25 +200,44 @@ fn report(name: &str, times: &[f64]) -> f64 {
     at(0.99)
 }
 
-/// Writes batches at a rate until told to stop. Gives how long it took, and the slowest call.
+/// What the writer does.
+#[derive(Clone, Copy)]
+struct WriteLoad {
+    users: u32,
+    tags: u64,
+    /// Changes a second; 0: as many as it takes.
+    rate: u64,
+    /// Changes of one call.
+    points: usize,
+}
+
+/// What the writer has done.
+struct Written {
+    took: Duration,
+    changes: u64,
+    slowest_call: Duration,
+}
+
+/// Writes batches at a rate until `stop`.
 fn write(
-    (index, app, stop, written): (Arc<Index>, AppId, Arc<AtomicBool>, Arc<AtomicU64>),
-    (users, tags, rate, points): (u32, u64, u64, usize),
-) -> tokio::task::JoinHandle<(Duration, Duration)> {
-    // Made beforehand: the making is not what is measured.
+    index: &Arc<Index>,
+    app: &AppId,
+    load: WriteLoad,
+    stop: &Arc<AtomicBool>,
+) -> tokio::task::JoinHandle<Written> {
+    let (index, app, stop) = (index.clone(), app.clone(), stop.clone());
+    let WriteLoad { users, tags, rate, points } = load;
+    // Made beforehand: making them is not what is measured.
     let batches: Vec<Changes> = (0..200).map(|seed| batch(seed, tags, users, points)).collect();
     tokio::spawn(async move {
         let start = Instant::now();
-        let mut slowest = Duration::ZERO;
+        let mut written: u64 = 0;
+        let mut slowest_call = Duration::ZERO;
         for number in 0.. {
             if stop.load(Ordering::Relaxed) {
                 break;
             }
-            let due = written
-                .load(Ordering::Relaxed)
-                .saturating_mul(1_000_000)
-                .checked_div(rate)
-                .unwrap_or(0);
+            let due = written.saturating_mul(1_000_000).checked_div(rate).unwrap_or(0);
             if let Some(wait) = Duration::from_micros(due).checked_sub(start.elapsed()) {
                 tokio::time::sleep(wait).await;
             }
@@ -232,37 +251,52 @@ fn write(
                 .for_each(|user| *user = (*user + shift) % users);
             let call = Instant::now();
             index.change(&app, changes).await.unwrap();
-            slowest = slowest.max(call.elapsed());
-            written.fetch_add(points as u64, Ordering::Relaxed);
+            slowest_call = slowest_call.max(call.elapsed());
+            written += points as u64;
         }
-        (start.elapsed(), slowest)
+        Written { took: start.elapsed(), changes: written, slowest_call }
     })
 }
 
-#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn main() {
-    let given: Vec<String> = std::env::args().skip(1).collect();
-    let number =
-        |at: usize, default: u64| given.get(at).map_or(default, |text| text.parse().unwrap());
-    let (users, tags, seconds) = (number(0, 2_000_000) as u32, number(1, 30), number(2, 10));
-    let (rate, points) = (number(3, 1_000_000), number(4, 20_000) as usize);
-    let folder =
-        given.get(5).map_or_else(|| std::env::temp_dir().join("taghouse-live"), PathBuf::from);
-    let (threads, share) = (number(6, 0) as usize, number(7, LiveOptions::default().flush_share));
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).unwrap();
-    let (index, app) = (open(&folder, share).await, AppId::new("shop").unwrap());
-    let start = Instant::now();
-    let published = (0..tags).map(|number| {
-        let (value_type, definition) = (type_of(number), serde_json::json!({}));
-        TagPublication {
-            name: tag(number),
-            value_type,
-            as_of_ms: 0,
-            definition,
-            segment: segment(number, users),
-            flushed_through: None,
+/// The arguments of the command line.
+struct Arguments {
+    seconds: u64,
+    load: WriteLoad,
+    folder: PathBuf,
+    threads: usize,
+    flush_share: u64,
+}
+
+impl Arguments {
+    fn read() -> Self {
+        let given: Vec<String> = std::env::args().skip(1).collect();
+        let number =
+            |at: usize, default: u64| given.get(at).map_or(default, |text| text.parse().unwrap());
+        Self {
+            load: WriteLoad {
+                users: number(0, 2_000_000) as u32,
+                tags: number(1, 30),
+                rate: number(3, 1_000_000),
+                points: number(4, 20_000) as usize,
+            },
+            seconds: number(2, 10),
+            folder: given
+                .get(5)
+                .map_or_else(|| std::env::temp_dir().join("taghouse-live"), PathBuf::from),
+            threads: number(6, 0) as usize,
+            flush_share: number(7, LiveOptions::default().flush_share),
         }
+    }
+}
+
+async fn publish(index: &Arc<Index>, app: &AppId, users: u32, tags: u64) {
+    let published = (0..tags).map(|number| TagPublication {
+        name: tag(number),
+        value_type: type_of(number),
+        as_of_ms: 0,
+        definition: serde_json::json!({}),
+        segment: segment(number, users),
+        flushed_through: None,
     });
     let publication = Publication {
         generation: 1,
@@ -270,33 +304,42 @@ async fn main() {
         tags: published.collect(),
         drop: vec![],
     };
-    index.publish(&app, publication, vec![]).await.unwrap();
+    index.publish(app, publication, vec![]).await.unwrap();
+}
+
+/// Set after so many seconds.
+fn stop_after(seconds: u64) -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let set = stop.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        set.store(true, Ordering::Relaxed);
+    });
+    stop
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() {
+    let Arguments { seconds, load, folder, threads, flush_share } = Arguments::read();
+    let WriteLoad { users, tags, .. } = load;
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    let (index, app) = (open(&folder, flush_share).await, AppId::new("shop").unwrap());
+    let start = Instant::now();
+    publish(&index, &app, users, tags).await;
     println!("{users} users, {tags} tags, built in {:.1} s", start.elapsed().as_secs_f64());
 
-    let stop = Arc::new(AtomicBool::new(false));
-    let timer = |stop: &Arc<AtomicBool>| {
-        let stop = stop.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_secs(seconds)).await;
-            stop.store(true, Ordering::Relaxed);
-        })
-    };
-    timer(&stop);
+    let stop = stop_after(seconds);
     let before = report("without writing", &ask(&index, &app, tags, threads, &stop).await);
 
-    let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    timer(&stop);
-    let writer = write(
-        (index.clone(), app.clone(), stop.clone(), written.clone()),
-        (users, tags, rate, points),
-    );
+    let stop = stop_after(seconds);
+    let writer = write(&index, &app, load, &stop);
     let during = report("while writing", &ask(&index, &app, tags, threads, &stop).await);
-    let (took, slowest) = writer.await.unwrap();
-    let rate = written.load(Ordering::Relaxed) as f64 / took.as_secs_f64();
+    let written = writer.await.unwrap();
     println!(
         "{:.0} changes/s, slowest call {:.0} ms; p99 {:+.0}%",
-        rate,
-        slowest.as_secs_f64() * 1e3,
+        written.changes as f64 / written.took.as_secs_f64(),
+        written.slowest_call.as_secs_f64() * 1e3,
         (during / before - 1.0) * 100.0
     );
 
@@ -304,7 +347,7 @@ async fn main() {
     drop(index);
     tokio::time::sleep(Duration::from_secs(2)).await;
     let start = Instant::now();
-    let index = open(&folder, share).await;
+    let index = open(&folder, flush_share).await;
     assert_eq!(index.position(&app).await.unwrap(), position);
     index.snapshot(&app).await.unwrap();
     println!("opened again in {:.2} s, position {position}", start.elapsed().as_secs_f64());

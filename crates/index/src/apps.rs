@@ -1,4 +1,4 @@
-//! What this process knows of each app's index: what readers see, what is published, and who may
+//! The state of each app's index in this process: what readers see, what is published, and who may
 //! publish next.
 
 use crate::manifest::Manifest;
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use taghouse_model::AppId;
 
-/// All apps that were asked for. Asking takes no lock.
+/// All apps in use. Looking one up takes no lock.
 #[derive(Default)]
 pub(crate) struct Apps(ArcSwap<HashMap<AppId, Arc<App>>>);
 
@@ -20,7 +20,7 @@ pub(crate) struct Apps(ArcSwap<HashMap<AppId, Arc<App>>>);
 #[derive(Default)]
 pub(crate) struct App {
     pub(crate) shown: Arc<Shown>,
-    /// As long as it is not empty the catalog is not asked.
+    /// While it is not empty, the catalog is not asked.
     known: Mutex<Option<Known>>,
     /// One reader loads, others wait for it.
     pub(crate) loading: tokio::sync::Mutex<()>,
@@ -29,10 +29,10 @@ pub(crate) struct App {
     /// Held by a flush, and by a publication of a position before the last flush's: neither
     /// overtakes the other.
     pub(crate) flushing: Arc<tokio::sync::Mutex<()>>,
-    /// Held while the pointer is moved, for moments: of many publishers in this process each gets
-    /// in.
+    /// Held for a moment, while the pointer is moved, so that publishers of this process take
+    /// turns.
     pub(crate) swapping: Arc<tokio::sync::Mutex<()>>,
-    /// Cuts that may still be read, so that their objects stay.
+    /// Cuts that may still be read, whose objects must stay.
     readable: Mutex<Vec<Weak<Cut>>>,
     publications: AtomicU64,
 }
@@ -66,7 +66,7 @@ impl Apps {
         self.0.load().get(app).cloned().unwrap_or(new)
     }
 
-    /// The apps of which something is known, with the revision.
+    /// The apps with a known revision.
     pub(crate) fn known(&self) -> Vec<(AppId, Option<u64>)> {
         let apps = self.0.load();
         apps.iter()
@@ -80,7 +80,7 @@ impl App {
         self.known.lock().clone()
     }
 
-    /// Takes note of what is published; `false` for less than is known already.
+    /// Notes a publication; `false` if it is older than the known one.
     pub(crate) fn know(&self, next: Known) -> bool {
         let mut known = self.known.lock();
         let older = known.as_ref().is_some_and(|known| known.revision > next.revision);
@@ -90,12 +90,12 @@ impl App {
         !older
     }
 
-    /// Makes whoever publishes next ask the catalog; readers go on with what they see.
+    /// Makes the next publisher ask the catalog; readers keep what they see.
     pub(crate) fn forget_known(&self) {
         *self.known.lock() = None;
     }
 
-    /// Makes whoever comes next ask the catalog.
+    /// Makes the next reader or publisher ask the catalog.
     pub(crate) fn forget(&self) {
         *self.known.lock() = None;
         self.shown.forget();
@@ -108,7 +108,7 @@ impl App {
         readable.push(Arc::downgrade(cut));
     }
 
-    /// The objects of snapshots that somebody may still read.
+    /// The objects of snapshots that may still be read.
     pub(crate) fn in_use(&self) -> BTreeSet<String> {
         let alive: Vec<Arc<Cut>> = self.readable.lock().iter().filter_map(Weak::upgrade).collect();
         alive.iter().flat_map(|cut| cut.objects().cloned()).collect()

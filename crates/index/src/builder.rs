@@ -7,39 +7,38 @@ use column::{Codes, Numbers};
 use taghouse_bitmap::{Bitmap, BundleBuilder};
 use taghouse_model::{MAX_TEXT_BYTES, Ordinal, Value, ValueType};
 
-/// Collects users' values of one tag and writes a [`crate::Segment`]. Quickest when users come by
-/// ascending ordinal.
+/// Collects users' values of one tag and writes a [`crate::Segment`]. Fastest with users in
+/// ascending order of their ordinals.
 pub struct SegmentBuilder {
     value_type: ValueType,
-    column: Column,
+    column: ValueColumn,
 }
 
-enum Column {
+enum ValueColumn {
     Numbers(Numbers),
     /// Bool (code 0 false, 1 true), enum and set.
     Codes(Codes),
 }
 
 impl SegmentBuilder {
-    /// Nobody has a value yet.
+    /// A builder without values.
     pub fn new(value_type: ValueType) -> Self {
         let column = if value_type.is_number() {
-            Column::Numbers(Numbers::default())
+            ValueColumn::Numbers(Numbers::default())
         } else {
-            Column::Codes(Codes::default())
+            ValueColumn::Codes(Codes::default())
         };
         Self { value_type, column }
     }
 
-    /// Gives one user a value. A user added again gets the later value instead; an empty set is no
-    /// value.
+    /// Sets the value of one user. A later value replaces an earlier one; an empty set is no value.
     ///
     /// # Errors
     /// `Value` for one of another type, a text over 1024 bytes, a decimal of more digits than the
     /// scale or than 28 in all, and for more different texts than [`crate::MAX_VALUES`].
     pub fn add(&mut self, ordinal: Ordinal, value: &Value) -> Result<()> {
         match &mut self.column {
-            Column::Numbers(numbers) => match units_of(value, self.value_type) {
+            ValueColumn::Numbers(numbers) => match units_of(value, self.value_type) {
                 Some(units) => numbers.push(ordinal, units),
                 None => {
                     return Err(refuse(
@@ -48,7 +47,7 @@ impl SegmentBuilder {
                     ));
                 }
             },
-            Column::Codes(codes) => {
+            ValueColumn::Codes(codes) => {
                 let result = match (value, self.value_type) {
                     (Value::Bool(value), ValueType::Bool) => {
                         codes.push(ordinal, [u32::from(*value)])
@@ -82,15 +81,15 @@ impl SegmentBuilder {
     /// `Value` for a type that has no units.
     pub(crate) fn add_units(&mut self, ordinal: Ordinal, units: i128) -> Result<()> {
         match &mut self.column {
-            Column::Numbers(numbers) => numbers.push(ordinal, units),
-            Column::Codes(_) => {
+            ValueColumn::Numbers(numbers) => numbers.push(ordinal, units),
+            ValueColumn::Codes(_) => {
                 return Err(refuse(self.value_type, format!("{units} is a number")));
             }
         }
         Ok(())
     }
 
-    /// The segment's bytes.
+    /// The bytes of the segment.
     ///
     /// # Errors
     /// `Value` when the texts or the sets' members take more than the form holds (4 GiB, 2^32).
@@ -98,10 +97,10 @@ impl SegmentBuilder {
         let ty = self.value_type;
         let over = |e: taghouse_bitmap::Error| refuse(ty, e.to_string());
         match self.column {
-            Column::Numbers(numbers) => {
+            ValueColumn::Numbers(numbers) => {
                 Ok(assemble(ty, &[], &numbers.encode().map_err(over)?, &[]))
             }
-            Column::Codes(codes) => {
+            ValueColumn::Codes(codes) => {
                 let table =
                     codes.sorted(ty == ValueType::Bool).map_err(|problem| refuse(ty, problem))?;
                 let mut bundle = BundleBuilder::new();

@@ -1,4 +1,4 @@
-//! Objects of a store that is elsewhere: the parts that were asked for, in files of this machine.
+//! A local cache of remote objects: the parts that were read, in sparse files.
 
 use crate::error::{Error, Result};
 use crate::segment::Segment;
@@ -34,7 +34,7 @@ pub(crate) struct Cache {
 #[derive(Default)]
 struct Opened {
     segments: HashMap<String, Used>,
-    /// Counts uses, to tell which was the last.
+    /// Counts uses, to find the least recently used file.
     clock: u64,
 }
 
@@ -44,7 +44,7 @@ struct Used {
     last: u64,
 }
 
-/// The file that stands for an object.
+/// The file of an object.
 struct Copy {
     objects: Objects,
     runtime: Handle,
@@ -84,7 +84,7 @@ impl Cache {
         Ok(Arc::new(Copy { objects, runtime, location, file, fetched_bytes: AtomicU64::new(0) }))
     }
 
-    /// A file of `size` bytes of nothing that is gone when it is closed.
+    /// An empty sparse file of `size` bytes, which vanishes when closed.
     fn nameless(&self, size: u64) -> std::io::Result<File> {
         fs::create_dir_all(&self.folder)?;
         static NUMBER: AtomicU64 = AtomicU64::new(0);
@@ -126,7 +126,7 @@ impl Open for Cache {
 }
 
 impl Opened {
-    /// Closes what was used longest ago until the rest fits, but not `keep`.
+    /// Closes the least recently used files until the rest fits, except `keep`.
     fn shrink(&mut self, limit_bytes: u64, keep: &str) {
         let mut total: u64 = self
             .segments

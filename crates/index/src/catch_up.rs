@@ -1,12 +1,12 @@
-//! Live changes that were flushed since a batch began, brought onto the batch's segments: read back
-//! from the log, a bounded part at a time.
+//! Applies live changes that were flushed since a batch began to the batch's segments. They are
+//! read back from the log in bounded parts.
 
 use crate::blocking::blocking;
 use crate::error::{Error, Result};
 use crate::flush::built;
 use crate::index::Index;
 use crate::live::{AppLog, Entry, Item, TagLog, TagOverlay, TagView};
-use crate::publish::{Behind, Prepared, TagPublication};
+use crate::publish::{Behind, Prepared, TagPublication, TagToWrite};
 use crate::segment::Segment;
 use hashbrown::HashMap;
 use std::sync::{Arc, mpsc};
@@ -15,12 +15,11 @@ use taghouse_model::{AppId, Name};
 /// Changes in memory at a time: 24 bytes each, and as much again while they are sorted.
 const CHANGES_AT_ONCE: usize = 4 << 20;
 
-/// The changes of some tags that were read back, of each in the order of their positions.
+/// Changes read back, by tag, in the order of their positions.
 type Changes = HashMap<Name, (Arc<TagLog>, Vec<Entry>)>;
 
 impl Index {
-    /// Gives prepared tags the changes that they lack. Flushes wait meanwhile, which the caller
-    /// sees to.
+    /// Adds to prepared tags the changes that they lack. The caller makes sure that flushes wait.
     pub(crate) async fn catch_up(
         &self,
         app: &AppId,
@@ -50,7 +49,7 @@ impl Index {
         Ok(())
     }
 
-    /// A prepared tag with more changes, as another object.
+    /// A prepared tag with more changes, as a new object.
     async fn bring_onto(
         &self,
         app: &AppId,
@@ -93,7 +92,8 @@ impl Index {
             segment,
             flushed_through: before.flushed_through,
         };
-        self.write_tags(app, prepared, vec![(tag, None, before.onto)]).await?;
+        let tag = TagToWrite { publication: tag, file: None, onto: before.onto };
+        self.write_tags(app, prepared, vec![tag]).await?;
         prepared.written.remove(&object);
         self.objects.delete([&object]).await;
         Ok(())
@@ -110,7 +110,7 @@ fn read(log: &AppLog, behind: &[Behind], parts: &mpsc::SyncSender<Changes>) -> R
         let mut next = first;
         for item in items {
             match item {
-                Item::Came(users) | Item::Deleted(users) => next += users.len() as u64,
+                Item::Added(users) | Item::Deleted(users) => next += users.len() as u64,
                 Item::Tag { name, value_type, texts, entries } => {
                     let begins = next;
                     next += entries.len() as u64;

@@ -1,4 +1,4 @@
-//! Live changes by way of the index: made, declared, marked and shown.
+//! The operations of the index on live changes.
 
 use crate::apps::{App, Known};
 use crate::blocking::blocking;
@@ -6,7 +6,7 @@ use crate::builder::SegmentBuilder;
 use crate::error::{Error, Result};
 use crate::index::{BEFORE_COMPLAINT, Index};
 use crate::live::{AppLog, Changes, Deletions, Pin, Published};
-use crate::publish::{Onto, Prepared, Scope, TagPublication, Turn};
+use crate::publish::{Onto, Prepared, Scope, TagPublication, TagToWrite, Turn};
 use crate::snapshot::Cut;
 use serde_json::Value as Json;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use taghouse_bitmap::Bitmap;
 use taghouse_model::{AppId, Name, TimestampMs, ValueType};
 
 impl Index {
-    /// Makes live changes: durable when this returns, and in every snapshot taken after the next
-    /// tick. All of them or none. Returns the position of the last in the log. Where too many
-    /// changes are in no segment yet (see [`crate::LiveOptions::limit_changes`]) it waits until
-    /// enough are flushed.
+    /// Makes live changes, all of them or none. They are durable on return, and in every snapshot
+    /// taken after the next tick. Returns the position of the last one in the log. When too many
+    /// changes are not flushed yet (see [`crate::LiveOptions::limit_changes`]), it waits until
+    /// there is room.
     ///
     /// # Errors
     /// `UnknownTag`, `Change` for a value that its tag cannot hold, `Generation` when the ordinals
@@ -32,8 +32,7 @@ impl Index {
             .map_err(|_| Error::Internal("the thread that logs changes has ended".to_owned()))?
     }
 
-    /// Whether changes would be made: refuses what [`Index::change`] refuses for what they say, and
-    /// writes nothing.
+    /// Checks changes as [`Index::change`] does, without writing anything.
     ///
     /// # Errors
     /// `UnknownTag` and `Change`, as [`Index::change`]; `NoLog`; those of [`Index::snapshot`].
@@ -41,7 +40,7 @@ impl Index {
         self.log_for(app, changes).await?.check(changes)
     }
 
-    /// The log, which knows the tags of these changes if anybody does.
+    /// The log, with the tags of these changes registered if they exist.
     async fn log_for(&self, app: &AppId, changes: &Changes) -> Result<Arc<AppLog>> {
         let log = self.log(app).await?.ok_or(Error::NoLog)?;
         let names = changes
@@ -56,8 +55,8 @@ impl Index {
         Ok(log)
     }
 
-    /// Makes a tag known that has live changes only, without a value yet. What is published of it
-    /// already stays.
+    /// Registers a tag without values, so that it can have live changes. Keeps what is published of
+    /// it already.
     ///
     /// # Errors
     /// `Publication` for a tag that is there with another type; those of [`Index::publish`].
@@ -97,14 +96,15 @@ impl Index {
             Vec::new(),
             Scope::Declaration,
         );
-        self.write_tags(app, &mut prepared, vec![(tag, None, Onto::Nothing)]).await?;
+        let tag = TagToWrite { publication: tag, file: None, onto: Onto::Nothing };
+        self.write_tags(app, &mut prepared, vec![tag]).await?;
         self.publish_prepared(app, prepared, Vec::new(), Turn::Waits).await?;
         Ok(())
     }
 
-    /// Marks the last live change logged: what a batch that reads everything from now on may say
-    /// that it holds. As long as the result lives the log keeps the later changes, so that a
-    /// publication can bring those back that were flushed meanwhile.
+    /// Pins the last live change logged: a batch that reads everything from now on includes all
+    /// changes up to it. While the result lives, the log keeps later changes, so that a publication
+    /// can reapply those that were flushed meanwhile.
     ///
     /// # Errors
     /// As [`Index::change`].
@@ -113,7 +113,7 @@ impl Index {
         blocking(move || Ok(log.pin())).await
     }
 
-    /// The position of the last live change logged. All up to it are seen when this returns.
+    /// The position of the last live change logged. All changes up to it are visible on return.
     ///
     /// # Errors
     /// As [`Index::change`].
@@ -122,7 +122,7 @@ impl Index {
         blocking(move || Ok(log.tick().position)).await
     }
 
-    /// How many live changes of an app are in memory, in no segment yet.
+    /// The number of live changes of an app that are in memory and in no segment yet.
     ///
     /// # Errors
     /// As [`Index::change`].
@@ -130,7 +130,7 @@ impl Index {
         Ok(self.log(app).await?.ok_or(Error::NoLog)?.held())
     }
 
-    /// What the texts of an app's live changes take in memory.
+    /// The bytes of memory that the texts of an app's live changes take.
     ///
     /// # Errors
     /// As [`Index::change`].
@@ -138,7 +138,7 @@ impl Index {
         Ok(self.log(app).await?.ok_or(Error::NoLog)?.text_bytes())
     }
 
-    /// Writes a checkpoint of an app's live changes, so that the log before it can go.
+    /// Writes a checkpoint of an app's live changes, so that the log before it can be removed.
     ///
     /// # Errors
     /// `NoLog`, `Log` and `Disk`.
@@ -171,8 +171,8 @@ impl Index {
         });
     }
 
-    /// The deletions of an app, for those who keep sets of its users elsewhere; `None` for an index
-    /// without live changes.
+    /// The deletions of an app, for stores that keep sets of its users elsewhere; `None` for an
+    /// index without live changes.
     ///
     /// # Errors
     /// When the log has to be opened first: `Log` and `Disk`; `Catalog`.

@@ -1,5 +1,5 @@
-//! Conditions → formulas over bitmaps. What holds here is what `Predicate::holds` says of each
-//! user; a property test compares the two.
+//! Conditions → formulas over bitmaps. A formula matches exactly the users for whom
+//! `Predicate::holds` is true; a property test compares the two.
 
 use crate::error::{Error, Result};
 use crate::live::{Changed, live_leaf};
@@ -13,27 +13,28 @@ use taghouse_bitmap::{Bitmap, Bundle, Formula, Query, SHARD_SIZE};
 use taghouse_model::{Ordinal, Value};
 use taghouse_rules::{CompareOp, Predicate, like, like_prefix};
 
-/// So many ranges of numbers are asked one by one.
+/// Up to this many ranges of numbers are evaluated one by one.
 const MOST_RANGES: usize = 64;
 
-/// Up to so many changed users of a shard are asked one by one, on top of what the segments say…
+/// Up to this many changed users of a shard are evaluated separately, on top of the segments…
 const FEW_OF_SHARD: u64 = 256;
-/// …and no more than one in so many of all. Of more the whole formula reads the live changes.
+/// …and at most one in this many of all users. Beyond that, the whole formula reads the live
+/// changes.
 const FEW_SHARE: u64 = 16;
 
-/// One condition with what it is asked of.
+/// Compiles one condition over a snapshot.
 struct Compiler<'a> {
     snapshot: &'a Snapshot,
     crowds: &'a dyn Fn(&str) -> Option<Arc<Bitmap>>,
-    /// With the live changes, instead of what the segments say alone.
+    /// Whether to include the live changes, instead of the segments alone.
     live: bool,
-    /// Gets the live changes that matter, if they are asked.
+    /// Collects the live changes that matter.
     changed: RefCell<Vec<Changed>>,
 }
 
 impl Snapshot {
-    /// A condition, ready to be counted, listed or asked of one user. `crowds` gives the members of
-    /// another crowd.
+    /// A query for a condition, ready to be counted, listed, or evaluated for one user. `crowds`
+    /// gives the members of another crowd.
     ///
     /// # Errors
     /// `UnknownTag` and `UnknownCrowd` for what was never published, `Mismatch` for a literal that
@@ -53,13 +54,13 @@ impl Snapshot {
         let patch = compiler.formula(predicate)?;
         let changed = compiler.changed.into_inner();
         let most =
-            changed.iter().map(Changed::most).sum::<u64>() + live.came.len() + live.gone.len();
+            changed.iter().map(Changed::most).sum::<u64>() + live.added.len() + live.deleted.len();
         if most == 0 {
             return Ok(Query::new(stored, formula));
         }
-        // Of somebody who does not exist a value can be taken away; leaves must lie within those
-        // who are asked all the same.
-        let mut strangers = live.overlay.deleted.clone();
+        // A change can remove a value of a user who does not exist. Leaves must be subsets of the
+        // users asked all the same.
+        let mut nonexistent = live.overlay.deleted.clone();
         let mut everybody = live.all.clone();
         let tags = || {
             changed.iter().filter_map(|changed| {
@@ -67,10 +68,10 @@ impl Snapshot {
             })
         };
         for touched in tags().filter(|touched| !touched.is_subset(&live.all)) {
-            strangers = Arc::new(strangers.or(&touched.and_not(&live.all)));
+            nonexistent = Arc::new(nonexistent.or(&touched.and_not(&live.all)));
             everybody = Arc::new(everybody.or(touched));
         }
-        let patch = Formula::and(vec![patch, Formula::owned(strangers).not()]);
+        let patch = Formula::and(vec![patch, Formula::owned(nonexistent).not()]);
         let (all, shards) = (live.all.len(), live.all.len().div_ceil(u64::from(SHARD_SIZE)));
         if most > (shards * FEW_OF_SHARD).min(all / FEW_SHARE) {
             return Ok(Query::new(everybody, patch));
@@ -84,7 +85,7 @@ impl Snapshot {
         members.dedup();
         let members = Bitmap::from_sorted(&members);
         let changed = Bitmap::union(
-            tags().chain([&live.came, &live.gone]).map(AsRef::as_ref).chain([&members]),
+            tags().chain([&live.added, &live.deleted]).map(AsRef::as_ref).chain([&members]),
         );
         Ok(Query::patched(stored, formula, Arc::new(changed), everybody, patch))
     }
@@ -122,7 +123,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// Those who have a value for which the condition does not hold.
+    /// The users who have a value that does not satisfy the condition.
     fn others(&self, condition: &Predicate<Value>) -> Result<Formula> {
         let is_set = condition
             .names()
@@ -148,7 +149,7 @@ impl Compiler<'_> {
     }
 }
 
-/// A tag that a condition asks about.
+/// The tag of a condition.
 struct Leaf<'a> {
     tag: &'a str,
     segment: &'a Segment,
@@ -284,13 +285,13 @@ impl Leaf<'_> {
         })
     }
 
-    /// Those who have a value that is none of these.
+    /// The users who have a value other than these.
     fn others(&self, these: Formula) -> Formula {
         Formula::and(vec![Formula::stored(self.segment.existence().clone()), these.not()])
     }
 
-    /// The users of a range of values, which no user has two of. More than half of them are had by
-    /// taking the rest away.
+    /// The users of a range of values of a tag of one value. A range of more than half of the
+    /// values is computed as the complement of the rest.
     fn codes(&self, range: Range<u32>) -> Result<Formula> {
         let bitmaps = bitmaps_of(&self.segment.values)?;
         let end = bitmaps.len() - 1;

@@ -118,7 +118,7 @@ pub enum Error {
         detail: String,
     },
     /// The caller cancelled it.
-    #[error("it was stopped before its end: nothing was changed")]
+    #[error("it was stopped before it finished: nothing was changed")]
     Stopped,
     /// A defect of ours.
     #[error("the index failed: {0}")]

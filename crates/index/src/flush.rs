@@ -1,4 +1,4 @@
-//! Live changes into new segments, in the background: readers and writers go on.
+//! Flushes live changes into new segments, in the background, while readers and writers continue.
 
 use crate::blocking::blocking;
 use crate::builder::SegmentBuilder;
@@ -11,7 +11,7 @@ use crate::snapshot::Snapshot;
 use crate::tag::TagInfo;
 use std::path::Path;
 use std::sync::Arc;
-use taghouse_bitmap::{Bitmap, Members, overlap};
+use taghouse_bitmap::{Bitmap, UserSet, overlap};
 use taghouse_catalog::Change;
 use taghouse_model::{AppId, Name, Ordinal, Value};
 use tokio::sync::OwnedMutexGuard;
@@ -20,13 +20,13 @@ use tokio_util::sync::CancellationToken;
 /// The users of the segments of one publication, about: they are in memory together.
 const USERS_AT_ONCE: u64 = 64 << 20;
 
-/// Users whose values are renamed before it is looked whether that is to go on.
+/// Users renamed between two checks whether to stop.
 const RENAMED_AT_ONCE: usize = 1 << 16;
 
-/// Gives each ordinal its new one; `None` for users who are no more.
+/// Maps each ordinal to its new one; `None` for users who are removed.
 pub type Renaming = Arc<dyn Fn(Ordinal) -> Option<Ordinal> + Send + Sync>;
 
-/// What a deletion took away.
+/// What a deletion removed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeletedUsers {
     /// The position of the deletion in the log.
@@ -36,8 +36,8 @@ pub struct DeletedUsers {
 }
 
 impl Index {
-    /// Flushes all live changes of an app that are visible now, deletions too. How many tags got a
-    /// new segment.
+    /// Flushes all live changes of an app that are visible now, deletions too. Returns the number
+    /// of tags with a new segment.
     ///
     /// # Errors
     /// Those of [`Index::snapshot`] and [`Index::publish`]; `NoLog` for an index without live
@@ -49,7 +49,8 @@ impl Index {
     }
 
     /// Flushes the tags that have grown over the threshold, and deletions; near the limit of
-    /// changes in memory the tags that have the most. How many tags got a new segment.
+    /// changes in memory the tags that have the most. Returns the number of tags with a new
+    /// segment.
     ///
     /// # Errors
     /// As [`Index::flush`].
@@ -70,8 +71,8 @@ impl Index {
     }
 
     /// Flushes the tags that have the most changes, so that a quarter of the limit is left at most,
-    /// and room for so much more; all tags where texts take half of what they may. The caller
-    /// sees to it that nobody else flushes.
+    /// and room for so much more; all tags where texts take half of what they may. The caller makes
+    /// sure that nobody else flushes.
     pub(crate) async fn flush_the_most(&self, app: &AppId, room: Weight) -> Result<usize> {
         let options = &self.live.as_ref().ok_or(Error::NoLog)?.options;
         let (limit, limit_text_bytes) = (options.limit_changes, options.limit_text_bytes);
@@ -90,20 +91,20 @@ impl Index {
         self.flush_held(app, Arc::new(move |changes, _| changes >= least), Turn::Flushing).await
     }
 
-    /// Flushes all tags. The caller sees to it that nobody else flushes.
+    /// Flushes all tags. The caller makes sure that nobody else flushes.
     pub(crate) async fn flush_all(&self, app: &AppId) -> Result<usize> {
         self.flush_held(app, Arc::new(|_, _| true), Turn::Flushing).await
     }
 
-    /// Flushes the tags of which `due` says so, of (live changes, users of the segment).
+    /// Flushes the tags that are `due`, given (live changes, users of the segment).
     async fn flush_where(&self, app: &AppId, due: Due) -> Result<usize> {
         let state = self.apps.get(app);
         let _flushing = state.flushing.lock().await;
         self.flush_held(app, due, Turn::Flushing).await
     }
 
-    /// As [`Index::flush_where`]; the caller holds what `turn` says. A tag that somebody publishes
-    /// meanwhile is left for another flush.
+    /// As [`Index::flush_where`]; the caller holds the locks of `turn`. A tag that somebody
+    /// publishes meanwhile is left for another flush.
     async fn flush_held(&self, app: &AppId, due: Due, turn: Turn) -> Result<usize> {
         let mut flushed = 0;
         loop {
@@ -129,9 +130,9 @@ impl Index {
         }
     }
 
-    /// Deletes users: gone from every tag and from the users that exist when this returns, from all
-    /// files at the next flush. Their ordinals never come back within the generation, whatever
-    /// is written or published later. What they had is told for a receipt.
+    /// Deletes users. On return they are removed from every tag and from the users that exist; the
+    /// next flush removes them from the files. Their ordinals do not return within the generation,
+    /// whatever is written or published later. Returns the values that they had, for a receipt.
     ///
     /// # Errors
     /// Those of [`Index::change`].
@@ -161,8 +162,8 @@ impl Index {
         Ok(DeletedUsers { position, values })
     }
 
-    /// Lets writers of live changes and publishers wait as long as the result lives, and flushes
-    /// what was written. `None` when nothing was published.
+    /// Makes writers of live changes and publishers wait while the result lives, and flushes what
+    /// was written. `None` when nothing was published.
     ///
     /// # Errors
     /// Those of [`Index::flush`].
@@ -177,8 +178,8 @@ impl Index {
         Ok(snapshot.map(|snapshot| HeldIndex { snapshot, hold, _locks: [swapping, flushing] }))
     }
 
-    /// Publishes what [`HeldIndex::renamed`] made, together with `also`, and lets writers and
-    /// publishers go on.
+    /// Publishes the result of [`HeldIndex::renamed`], together with `also`, and lets writers and
+    /// publishers continue.
     ///
     /// # Errors
     /// Those of [`Index::publish`].
@@ -198,14 +199,14 @@ impl Index {
     }
 }
 
-/// An index that nobody changes.
+/// While it lives, nobody changes the index of an app.
 pub struct HeldIndex {
     snapshot: Arc<Snapshot>,
     hold: Hold,
     _locks: [OwnedMutexGuard<()>; 2],
 }
 
-/// Says of (live changes, users of the segment) whether a tag is to be flushed.
+/// Whether a tag is to be flushed, given (live changes, users of the segment).
 type Due = Arc<dyn Fn(usize, u64) -> bool + Send + Sync>;
 
 impl HeldIndex {
@@ -214,9 +215,9 @@ impl HeldIndex {
         &self.snapshot
     }
 
-    /// Writes what is live into `folder`, from which a log of live changes can begin where this one
-    /// is. Nothing is left to apply, for all is flushed: it is the position that must not be
-    /// lost.
+    /// Writes a checkpoint into `folder`, from which a log of live changes can continue at the
+    /// position of this one. It contains no changes, for all are flushed: only the position
+    /// matters.
     ///
     /// # Errors
     /// `Disk` when the folder cannot be written.
@@ -229,8 +230,8 @@ impl HeldIndex {
         .await
     }
 
-    /// The same users and values under another generation of the dictionary. Who has no new ordinal
-    /// is left out.
+    /// The same users and values under another generation of the dictionary. Users without a new
+    /// ordinal are left out.
     ///
     /// # Errors
     /// `Corrupt` and `Store` name the object that cannot be read; `Stopped` soon after `stop`.
@@ -262,9 +263,9 @@ fn values_of(snapshot: &Snapshot, users: &[Ordinal]) -> Result<Vec<(Name, Ordina
 struct Flush {
     users: Bitmap,
     tags: Vec<TagToWrite>,
-    /// Users who exist no more: no tag holds them any longer.
+    /// Users who no longer exist, and are in no tag.
     remove: Bitmap,
-    /// Nothing is left to flush.
+    /// Whether nothing is left to flush.
     complete: bool,
 }
 
@@ -277,15 +278,17 @@ impl Flush {
             let name = info.name.as_str();
             let changes = live.overlay.tags.get(name).map_or(0, |tag| tag.len());
             let due = changes > 0 && due(changes, info.users);
-            if !due && live.gone.is_empty() {
+            if !due && live.deleted.is_empty() {
                 continue;
             }
             let Some(view) = snapshot.tag(name)? else { continue };
-            // Where only the deleted are to go, the changes stay on top, and a batch that began
-            // before them is not behind.
+            // A flush that only removes deleted users leaves the changes on top, and keeps the
+            // position, so that a batch that began before them still counts as current.
             let (view, position) = match view.overlay() {
                 Some(_) if due => (view, live.overlay.position),
-                _ if holds(&view, &live.gone)? => (view.without_changes(), info.flushed_through),
+                _ if has_values_of(&view, &live.deleted)? => {
+                    (view.without_changes(), info.flushed_through)
+                }
                 _ => continue,
             };
             if users >= USERS_AT_ONCE {
@@ -294,13 +297,14 @@ impl Flush {
             }
             users += info.users;
             let onto = Onto::Object(info.object.clone());
-            tags.push((published(info, built(&view, None)?, position), None, onto));
+            let publication = published(info, built(&view, None)?, position);
+            tags.push(TagToWrite { publication, file: None, onto });
         }
-        // As long as other tags hold them the deleted stay among the users, unseen.
-        let remove = if complete { live.gone.as_ref().clone() } else { Bitmap::new() };
-        let came =
-            !live.came.is_empty() && due(live.came.len() as usize, snapshot.cut.users.bitmap.len());
-        if tags.is_empty() && remove.is_empty() && !came {
+        // While other tags still contain them, deleted users stay among the users, hidden.
+        let remove = if complete { live.deleted.as_ref().clone() } else { Bitmap::new() };
+        let added = !live.added.is_empty()
+            && due(live.added.len() as usize, snapshot.cut.users.bitmap.len());
+        if tags.is_empty() && remove.is_empty() && !added {
             return Ok(None);
         }
         Ok(Some(Self { users: snapshot.users().as_ref().clone(), tags, remove, complete }))
@@ -308,12 +312,12 @@ impl Flush {
 }
 
 /// Whether the segment has a value of one of these users.
-fn holds(view: &TagView, users: &Arc<Bitmap>) -> Result<bool> {
+fn has_values_of(view: &TagView, users: &Arc<Bitmap>) -> Result<bool> {
     if users.is_empty() {
         return Ok(false);
     }
-    let existence = Members::Stored(view.segment().existence().clone());
-    Ok(overlap(&[Members::Owned(users.clone())], &[existence], None)?
+    let existence = UserSet::Stored(view.segment().existence().clone());
+    Ok(overlap(&[UserSet::Owned(users.clone())], &[existence], None)?
         .iter()
         .any(|shared| *shared > 0))
 }
@@ -329,7 +333,7 @@ fn published(info: &TagInfo, segment: Vec<u8>, flushed_through: u64) -> TagPubli
     }
 }
 
-/// How users are renamed, as long as nobody stops it.
+/// How users are renamed, until stopped.
 pub(crate) struct Renamer<'a> {
     renaming: &'a dyn Fn(Ordinal) -> Option<Ordinal>,
     stop: &'a CancellationToken,
@@ -346,8 +350,7 @@ impl Renamer<'_> {
     }
 }
 
-/// A segment of what a tag holds with its live changes, and of each user's new ordinal if they are
-/// renamed.
+/// Builds a segment from a tag with its live changes, under new ordinals if users are renamed.
 pub(crate) fn built(view: &TagView, renamer: Option<&Renamer<'_>>) -> Result<Vec<u8>> {
     let value_type = view.value_type();
     if value_type.is_number() {

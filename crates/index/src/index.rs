@@ -21,13 +21,13 @@ use tokio::runtime::Handle;
 use tokio::sync::OwnedMutexGuard;
 use tokio::task::JoinSet;
 
-/// Objects being read and checked at a time.
+/// Objects read and checked concurrently.
 const LOADS_AT_ONCE: usize = 8;
 
 /// How long background work that failed waits before it says so.
 pub(crate) const BEFORE_COMPLAINT: Duration = Duration::from_millis(100);
 
-/// All apps' indexes: publishes them and gives snapshots of them.
+/// The indexes of all apps: publishes them, and gives snapshots of them.
 pub struct Index {
     pub(crate) objects: Objects,
     segments: Segments,
@@ -36,25 +36,25 @@ pub struct Index {
     pub(crate) live: Option<Live>,
 }
 
-/// Held by whoever works for long with the ordinals of one generation, such as a production, and by
-/// whoever gives users other ordinals.
+/// Held by long work with the ordinals of one generation, such as a production, and by whatever
+/// renumbers the users.
 pub struct Numbering(
     #[expect(dead_code, reason = "dropping it lets the next one go on")] OwnedMutexGuard<()>,
 );
 
 /// Where segments are read from.
 enum Segments {
-    /// Whole objects, held in memory from the first snapshot on.
+    /// Whole objects in memory, from the first snapshot on.
     Whole,
-    /// Files of this machine, mapped when they are first asked for.
+    /// Local files, mapped when first needed.
     Local(Arc<Local>),
-    /// Objects elsewhere, of which a cache of this machine holds the parts asked for.
+    /// Remote objects; a local cache keeps the parts that were read.
     Cached(Arc<dyn Open>),
 }
 
 impl Index {
-    /// Objects go to and come from `store`, under `index/`; what is current stands in `catalog`.
-    /// Segments are held in memory whole.
+    /// Objects are in `store`, under `index/`; `catalog` has the pointer to the current ones.
+    /// Segments are kept in memory.
     pub fn new(store: Arc<dyn ObjectStore>, catalog: Arc<dyn Catalog>) -> Self {
         Self {
             objects: Objects(store),
@@ -65,16 +65,16 @@ impl Index {
         }
     }
 
-    /// The store's objects are files below `root` on this machine: segments are mapped instead of
-    /// being held in memory, so that the index may be several times as large as that.
+    /// The objects of the store are local files below `root`: segments are mapped instead of kept
+    /// in memory, so the index may be several times larger than memory.
     #[must_use]
     pub fn local(self, root: PathBuf) -> Self {
         Self { segments: Segments::Local(Arc::new(Local { root })), ..self }
     }
 
-    /// The store is elsewhere: of segments the parts asked for are fetched into files in `folder`,
-    /// which take about `limit_bytes` at most (what is being read may go beyond). Call it
-    /// within a tokio runtime of several threads, which then runs the requests.
+    /// The store is remote: the parts of segments that are read are fetched into files in `folder`,
+    /// which take about `limit_bytes` at most (what is being read may exceed that). Call it within
+    /// a multi-threaded tokio runtime, which then runs the requests.
     #[must_use]
     pub fn cached(self, folder: PathBuf, limit_bytes: u64) -> Self {
         let cache = Cache::new(self.objects.clone(), Handle::current(), folder, limit_bytes);
@@ -86,7 +86,7 @@ impl Index {
         if let Segments::Local(local) = &self.segments { Some(local.root.clone()) } else { None }
     }
 
-    /// Takes live changes, which are kept in `folder` on this machine: no other process may have it
+    /// Enables live changes, which are logged in the local `folder`. No other process may have it
     /// open.
     #[must_use]
     pub fn with_live(self, folder: PathBuf, options: LiveOptions) -> Self {
@@ -97,7 +97,7 @@ impl Index {
     /// memory, without a lock: publications of this process and live changes put the next
     /// snapshot there. Only the first one is loaded, which asks the catalog and reads objects.
     ///
-    /// What another process publishes is seen after [`Index::refresh`].
+    /// Publications of other processes become visible with [`Index::refresh`].
     ///
     /// # Errors
     /// `Corrupt` names an object that is missing or damaged; `Store` and `Catalog` when those do
@@ -140,7 +140,7 @@ impl Index {
         })
     }
 
-    /// Makes what is published what readers see. The path of an object that is not there any more.
+    /// Shows readers what is published. Returns the path of an object that no longer exists.
     pub(crate) async fn show(&self, app: &AppId, known: &Known) -> Result<Option<String>> {
         let state = self.apps.get(app);
         let before = state.shown.cut();
@@ -158,11 +158,11 @@ impl Index {
         }
     }
 
-    /// Makes what another process has published what readers see from now on, if there is
-    /// something; asks the catalog for one number.
+    /// Shows readers what other processes have published, if anything. Asks the catalog for one
+    /// number.
     ///
     /// # Errors
-    /// As [`Index::snapshot`]; readers then see what they saw before.
+    /// As [`Index::snapshot`]; readers then still see the previous state.
     pub async fn refresh(&self, app: &AppId) -> Result<()> {
         let state = self.apps.get(app);
         let revision = self.revision(app).await?;
@@ -188,8 +188,8 @@ impl Index {
         )))
     }
 
-    /// Learns in the background what other processes publish for the apps that were asked for, as
-    /// long as the index lives.
+    /// Follows in the background what other processes publish for the apps in use, while the index
+    /// lives.
     pub fn follow_in_background(self: &Arc<Self>, every: Duration) {
         let index = Arc::downgrade(self);
         tokio::spawn(async move {
@@ -211,14 +211,14 @@ impl Index {
         });
     }
 
-    /// The right to rely on an app's ordinals for long, or to change them all: productions and
-    /// compactions take turns, in the order in which they ask.
+    /// The right to rely on an app's ordinals for a long time, or to change them all. Productions
+    /// and compactions take turns, in the order of their calls.
     pub async fn numbering(&self, app: &AppId) -> Numbering {
         Numbering(self.apps.get(app).numbering.clone().lock_owned().await)
     }
 
-    /// What is published, without opening any segment; from memory after the first call. `None`
-    /// when nothing was published for the app.
+    /// The current publication, without opening any segment; from memory after the first call.
+    /// `None` when nothing was published for the app.
     ///
     /// # Errors
     /// `Catalog` when that does not answer, `Corrupt` when its record or the manifest that it leads
@@ -300,11 +300,11 @@ pub struct Published {
 
 enum Loaded {
     Cut(Cut),
-    /// The object of this path is not there.
+    /// The object of this path does not exist.
     Missing(String),
 }
 
-/// `None` when the object is not there.
+/// `None` when the object does not exist.
 pub(crate) async fn load_users(objects: &Objects, entry: &UsersEntry) -> Result<Option<Users>> {
     let object = entry.object.clone();
     let Some(bytes) = objects.read(&object).await? else {
@@ -320,7 +320,7 @@ pub(crate) async fn load_users(objects: &Objects, entry: &UsersEntry) -> Result<
     Ok(Some(Users { object, bitmap: Arc::new(bitmap) }))
 }
 
-/// The path as the inner error when the object is not there.
+/// The path is the inner error when the object does not exist.
 async fn load_tag(objects: Objects, info: TagInfo) -> Result<std::result::Result<Tag, String>> {
     let Some(bytes) = objects.read(&info.object).await? else {
         return Ok(Err(info.object));

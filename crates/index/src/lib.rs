@@ -1,9 +1,27 @@
-//! Tag value → bitmaps. A [`Segment`] holds one version of one tag, immutable; [`Index::publish`]
-//! makes a new cut over all tags visible by one compare-and-swap in the catalog; a [`Snapshot`] is
-//! such a cut, and stays readable; [`Snapshot::evaluate`] turns a condition into a [`Query`].
+//! The index: tag value → bitmaps. A [`Segment`] is one immutable version of one tag.
+//! [`Index::publish`] makes a new cut over all tags visible with one compare-and-swap in the
+//! catalog. A [`Snapshot`] is such a cut, and stays readable. [`Snapshot::evaluate`] turns a
+//! condition into a [`Query`].
 //!
-//! Everything here is derived: the tag tables in the lake are the truth, and `produce` makes the
-//! index again from them.
+//! Everything here is derived: the tag tables in the lake are the ground truth, and `produce`
+//! rebuilds the index from them.
+//!
+//! ```
+//! use taghouse_index::{Segment, SegmentBuilder};
+//! use taghouse_model::{Value, ValueType};
+//!
+//! let mut builder = SegmentBuilder::new(ValueType::Text);
+//! builder.add(1, &Value::Text("Oslo".into()))?;
+//! builder.add(3, &Value::Text("Bergen".into()))?;
+//! builder.add(4, &Value::Text("Oslo".into()))?;
+//!
+//! let segment = Segment::open("city.seg", builder.finish()?)?;
+//! assert_eq!(segment.users(), 3);
+//! assert_eq!(segment.value_of(3)?, Some(Value::Text("Bergen".into())));
+//! let oslo = segment.users_of(&Value::Text("Oslo".into()))?.unwrap_or_default();
+//! assert_eq!(oslo.iter().collect::<Vec<_>>(), [1, 4]);
+//! # Ok::<(), taghouse_index::Error>(())
+//! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod apps;
@@ -36,7 +54,7 @@ pub use error::{Error, Result};
 pub use flush::{DeletedUsers, HeldIndex, Renaming};
 pub use index::{Index, Numbering, Published};
 pub use live::{
-    Changes, Column, Deleted, Deletions, LiveOptions, Op, Pin, TagChange, TagChanges, TagView,
+    ChangeColumn, Changes, Deleted, Deletions, LiveOptions, Op, Pin, TagChange, TagChanges, TagView,
 };
 pub use load::{Feeder, LoadOptions, LoadedSegment, Loader, TagId, join};
 pub use number::{units_of_value, value_of_units};
@@ -44,7 +62,7 @@ pub use publish::{LoadedTag, Publication, TagPublication};
 pub use segment::Segment;
 pub use snapshot::Snapshot;
 pub use tag::TagInfo;
-pub use taghouse_bitmap::{BitSlices, Bitmap, Members, Query, overlap};
+pub use taghouse_bitmap::{BitSlices, Bitmap, Query, UserSet, overlap};
 
 /// The most different values of one enum or set tag.
 pub const MAX_VALUES: usize = 1_000_000;

@@ -1,10 +1,10 @@
-//! Building segments in bulk, with bounded memory: points go to the shard of their user at once,
-//! what exceeds the memory spills to a folder, and in the end shard after shard is sorted and
-//! encoded on all threads.
+//! Builds segments in bulk, with bounded memory. Points are partitioned by the shard of their user,
+//! what exceeds the memory spills to a folder, and at the end each shard is sorted and encoded, on
+//! all threads.
 //!
 //! ```text
 //! feeders (one a thread) ─► per shard: blocks of packed points, in memory or spilled
-//!                                      blocks of pieces: users of one value who came at once, encoded
+//!                                      blocks of pieces: users of one value given together, encoded
 //!                           per shard: count by value, scatter, encode ─► a run: the shard's part of every bitmap, in memory or spilled
 //!                           per tag: the runs' parts in order (bitmap, shard) ─► a segment file
 //! ```
@@ -51,7 +51,7 @@ const CODE_BITS: u32 = 20;
 /// The most tags of one loader.
 const MAX_TAGS: usize = 1 << 20;
 
-/// How a [`Loader`] works.
+/// Options of a [`Loader`].
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
     /// The folder that takes what memory does not. It is this loader's alone: what a killed one
@@ -81,12 +81,12 @@ pub struct LoadedSegment {
     pub path: PathBuf,
     /// The length in bytes.
     pub size_bytes: u64,
-    /// How many users have a value.
+    /// The number of users who have a value.
     pub users: u64,
 }
 
-/// Builds the segments of many tags side by side. See the module's words; [`Loader::feeder`] takes
-/// the points.
+/// Builds the segments of many tags side by side. See the documentation of the module;
+/// [`Loader::feeder`] takes the points.
 pub struct Loader {
     shared: Arc<Shared>,
 }
@@ -113,10 +113,10 @@ struct Texts {
     all: Vec<Arc<str>>,
 }
 
-/// What the feeders gave.
+/// A summary of the points of a tag.
 #[derive(Clone, Copy, Default)]
 struct Seen {
-    /// How many codes there must be: the greatest and one.
+    /// The number of codes there must be: the greatest code plus one.
     codes: u32,
     /// The least and the greatest number.
     bounds: Option<(i64, i64)>,
@@ -136,7 +136,7 @@ impl Seen {
 }
 
 impl Loader {
-    /// Begins, and makes the folder if there is none.
+    /// Starts a load; creates the folder if it is missing.
     ///
     /// # Errors
     /// `Store` naming the folder; `Internal` for no shards or more than 2^12.
@@ -160,7 +160,7 @@ impl Loader {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Begins a tag. Names are only handed back.
+    /// Adds a tag. Its name is only handed back.
     ///
     /// # Errors
     /// `Internal` for more than 2^20 tags.
@@ -212,7 +212,7 @@ impl Loader {
         }
         std::fs::create_dir_all(folder).map_err(|e| store_error(folder, &e))?;
         let tags = self.shared.tags.lock().clone();
-        let plan = plan::Plan::new(&tags)?;
+        let plan = plan::LoadPlan::new(&tags)?;
         let (numbers, bounds) = numbers::runs(&self.shared, &plan)?;
         let codes = codes::runs(&self.shared, &plan)?;
         write::segments(&self.shared, &plan, &codes, &numbers, &bounds, folder)

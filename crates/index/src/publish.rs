@@ -18,19 +18,18 @@ use taghouse_bitmap::Bitmap;
 use taghouse_catalog::Change;
 use taghouse_model::{AppId, Name, TimestampMs, ValueType};
 
-/// What becomes visible at once. Tags that it does not name stay as they are, if they are of the
-/// same generation.
+/// Becomes visible as a whole. Other tags stay as they are, if they are of the same generation.
 #[derive(Debug, Clone)]
 pub struct Publication {
     /// The dictionary's generation that the ordinals are of. Another one than before leaves
     /// nothing of what was published.
     pub generation: u64,
     /// All users that exist; the segments' users are among them. Users that existed before (in
-    /// this generation) go on to exist.
+    /// this generation) continue to exist.
     pub users: Bitmap,
     /// New versions of tags.
     pub tags: Vec<TagPublication>,
-    /// Tags to be forgotten.
+    /// Tags to drop.
     pub drop: Vec<Name>,
 }
 
@@ -41,11 +40,11 @@ pub struct TagPublication {
     pub name: Name,
     /// The segment's type.
     pub value_type: ValueType,
-    /// The instant its values speak of.
+    /// The as-of time of its values.
     pub as_of_ms: TimestampMs,
     /// The definition it was produced by; handed back in [`crate::TagInfo`].
     pub definition: Json,
-    /// What [`crate::SegmentBuilder`] made.
+    /// The bytes that [`crate::SegmentBuilder`] made.
     pub segment: Vec<u8>,
     /// Live changes up to this position of their log are in the segment, or void; later ones stay
     /// on top, those that were flushed since among them (see [`Index::pin`]). `None`: whatever
@@ -61,13 +60,13 @@ pub struct LoadedTag {
     pub name: Name,
     /// The segment's type.
     pub value_type: ValueType,
-    /// The instant its values speak of.
+    /// The as-of time of its values.
     pub as_of_ms: TimestampMs,
     /// The definition it was produced by.
     pub definition: Json,
-    /// [`crate::LoadedSegment::path`]. Nobody writes to the file any more.
+    /// [`crate::LoadedSegment::path`]. Nobody writes to the file from then on.
     pub file: PathBuf,
-    /// As in [`TagPublication`].
+    /// See [`TagPublication`].
     pub flushed_through: Option<u64>,
 }
 
@@ -93,7 +92,7 @@ impl Index {
     /// As [`Index::publish`], with `loaded` beside the publication's tags. Their files become the
     /// store's: where its objects are files of this machine (see [`Index::local`]) they are
     /// moved, which copies nothing within one file system, and else read and removed. After
-    /// a failure some may be gone.
+    /// a failure some may be missing.
     ///
     /// # Errors
     /// As [`Index::publish`], and `Store` naming a file that cannot be read.

@@ -1,4 +1,4 @@
-//! Makes room for live changes in memory where flushing falls behind: writers wait for it.
+//! Makes room for live changes in memory when flushing falls behind; writers wait for it.
 
 use crate::blocking::blocking;
 use crate::error::Result;
@@ -13,8 +13,8 @@ use taghouse_model::AppId;
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 impl Index {
-    /// Room for so many changes more. Where there is none it is made by flushing, by one writer for
-    /// all that wait, who go in in their order.
+    /// Waits for room for more changes. If there is none, one writer makes room for all that wait
+    /// by flushing, and they are admitted in order.
     pub(crate) async fn room(
         &self,
         app: &AppId,
@@ -54,7 +54,7 @@ impl Index {
         }
     }
 
-    /// Flushes all tags and lets go of their texts. Writers go on while most of it is flushed, then
+    /// Flushes all tags and frees their texts. Writers go on while most of it is flushed, then
     /// wait for the rest. The caller sees to it that nobody else flushes. How many tags got a
     /// new segment.
     pub(crate) async fn flush_texts(&self, app: &AppId, log: &Arc<AppLog>) -> Result<usize> {

@@ -18,20 +18,20 @@ use crate::number;
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
-use taghouse_bitmap::{BitSlices, Bitmap, Bundle, Fetch, Members, Region, Stored};
+use taghouse_bitmap::{BitSlices, Bitmap, Bundle, Fetch, Region, Stored, UserSet};
 use taghouse_model::{Ordinal, Value, ValueType};
 use taghouse_rules::{like, like_prefix};
 
 pub(crate) const MAGIC: &[u8; 8] = b"TAGHSEGM";
 pub(crate) const HEAD: usize = 64;
-/// From this many values on a user's values are looked up in rows instead of asking every value for
-/// the user. Asking one value takes some 100 ns; rows are a second copy of the data.
+/// From this many values on, a user's values are looked up in rows instead of in the bitmap of
+/// every value. One bitmap takes some 100 ns; rows are a second copy of the data.
 pub(crate) const ROWS_FROM: usize = 16_384;
 
-/// A histogram has no more bins.
+/// The most bins of a histogram.
 const MOST_BINS: usize = 1 << 16;
 
-/// All users' values of one tag, read out of one byte buffer. Cloning it is cheap.
+/// All users' values of one tag, read from one byte buffer. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Segment {
     value_type: ValueType,
@@ -59,7 +59,7 @@ impl Segment {
         Self::open_lazily(object, file.into(), None)
     }
 
-    /// The same of a file whose bytes `fetch` brings when they are asked for.
+    /// As [`Segment::open`], for a file whose bytes `fetch` brings when they are read.
     pub(crate) fn open_lazily(
         object: &str,
         file: Bytes,
@@ -115,12 +115,12 @@ impl Segment {
         self.value_type
     }
 
-    /// Who has a value.
+    /// The users who have a value.
     pub fn existence(&self) -> &Stored {
         &self.existence
     }
 
-    /// How many users have a value.
+    /// The number of users who have a value.
     pub fn users(&self) -> u64 {
         self.existence.len()
     }
@@ -199,8 +199,8 @@ impl Segment {
 
     /// All values and their users, in order of the values; for a set its members one by one. None
     /// for numbers.
-    pub fn sets(&self) -> Vec<(Value, Members)> {
-        let stored = |bitmaps: &Bundle, number: u32| Members::Stored(bitmaps.get(number));
+    pub fn sets(&self) -> Vec<(Value, UserSet)> {
+        let stored = |bitmaps: &Bundle, number: u32| UserSet::Stored(bitmaps.get(number));
         match &self.values {
             Values::Bool(bitmaps) => {
                 let both = [
@@ -363,7 +363,7 @@ fn section(head: &[u8], number: usize, body_len: usize) -> Option<Range<usize>> 
     (end <= body_len).then_some(start..end)
 }
 
-/// Puts a segment's parts together, in the file form.
+/// Assembles the parts of a segment, in the file form.
 pub(crate) fn assemble(ty: ValueType, directory: &[u8], bitmaps: &[u8], rows: &[u8]) -> Vec<u8> {
     let mut body = Vec::with_capacity(directory.len() + bitmaps.len() + rows.len() + 4 * HEAD);
     let (code, scale) = code_of(ty);

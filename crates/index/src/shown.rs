@@ -4,8 +4,8 @@ use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// What readers of one app see. Whoever changes one half, the segments or the live changes, puts
-/// the next snapshot together; a reader takes the last one, without a lock.
+/// What readers of one app see. Each change of one half, the segments or the live changes, builds
+/// the next snapshot; a reader takes the last one, without a lock.
 #[derive(Default)]
 pub(crate) struct Shown {
     halves: Mutex<Halves>,
@@ -20,7 +20,7 @@ struct Halves {
 }
 
 impl Shown {
-    /// The snapshot to give; `None` when it has to be loaded first.
+    /// The current snapshot; `None` when it must be loaded first.
     pub(crate) fn get(&self) -> Option<Option<Arc<Snapshot>>> {
         self.snapshot.load().as_ref().map(|known| Option::clone(known))
     }
@@ -37,8 +37,8 @@ impl Shown {
         }
     }
 
-    /// Another revision; an older one than is shown is passed over. `live` when an overlay belongs
-    /// on top.
+    /// Shows another revision, unless it is older than the current one. `live` when an overlay
+    /// belongs on top.
     pub(crate) fn set_cut(&self, cut: Arc<Cut>, live: bool) {
         let mut halves = self.halves();
         if halves.cut.as_ref().is_some_and(|shown| shown.revision > cut.revision) {

@@ -14,7 +14,7 @@ pub struct Snapshot {
     live: Option<LiveCut>,
 }
 
-/// What one revision of the index holds.
+/// The contents of one revision of the index.
 #[derive(Debug)]
 pub(crate) struct Cut {
     pub(crate) revision: u64,
@@ -26,16 +26,16 @@ pub(crate) struct Cut {
 /// The live changes on top of a cut.
 pub(crate) struct LiveCut {
     pub(crate) overlay: Arc<Overlay>,
-    /// The users of the cut, those that came, and all who were deleted: leaves must lie within
-    /// them, for segments hold the deleted yet, and so do runs of changes those who came and
-    /// were deleted before any flush.
+    /// The users of the cut, the added users, and all deleted users. Leaves are subsets of it, for
+    /// segments still contain deleted users, and runs of changes contain users who were added and
+    /// deleted before any flush.
     pub(crate) all: Arc<Bitmap>,
     /// The users that exist.
     pub(crate) users: Arc<Bitmap>,
     /// Users that exist and are not in the cut.
-    pub(crate) came: Arc<Bitmap>,
+    pub(crate) added: Arc<Bitmap>,
     /// Users of the cut who are deleted.
-    pub(crate) gone: Arc<Bitmap>,
+    pub(crate) deleted: Arc<Bitmap>,
 }
 
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ pub(crate) struct Users {
 }
 
 impl Cut {
-    /// The objects that reading it takes.
+    /// The objects that a reader of it needs.
     pub(crate) fn objects(&self) -> impl Iterator<Item = &String> {
         self.tags.values().map(|tag| &tag.info.object).chain(std::iter::once(&self.users.object))
     }
@@ -59,16 +59,16 @@ impl Snapshot {
             let share = |set: &Arc<Bitmap>, result: &dyn Fn() -> Bitmap| {
                 if set.is_empty() { set.clone() } else { Arc::new(result()) }
             };
-            let came = share(&overlay.came, &|| overlay.came.and_not(users));
-            let gone = share(&overlay.deleted, &|| overlay.deleted.and(users));
-            let alive = if came.is_empty() { users.clone() } else { Arc::new(users.or(&came)) };
+            let added = share(&overlay.added, &|| overlay.added.and_not(users));
+            let deleted = share(&overlay.deleted, &|| overlay.deleted.and(users));
+            let alive = if added.is_empty() { users.clone() } else { Arc::new(users.or(&added)) };
             let all = if overlay.deleted.is_empty() {
                 alive.clone()
             } else {
                 Arc::new(alive.or(&overlay.deleted))
             };
-            let users = if gone.is_empty() { alive } else { Arc::new(alive.and_not(&gone)) };
-            LiveCut { overlay, all, users, came, gone }
+            let users = if deleted.is_empty() { alive } else { Arc::new(alive.and_not(&deleted)) };
+            LiveCut { overlay, all, users, added, deleted }
         });
         Self { cut, live }
     }
@@ -93,7 +93,7 @@ impl Snapshot {
         self.live.as_ref().map_or(&self.cut.users.bitmap, |live| &live.users)
     }
 
-    /// How many users were deleted in this generation so far: sets of it hold none of them.
+    /// The number of users deleted in this generation so far.
     pub fn deleted(&self) -> u64 {
         self.live.as_ref().map_or(0, |live| live.overlay.deleted.len())
     }
@@ -103,7 +103,7 @@ impl Snapshot {
         self.cut.tags.values().map(|tag| &tag.info)
     }
 
-    /// What is known of one tag.
+    /// The metadata of one tag.
     pub fn info(&self, tag: &str) -> Option<&TagInfo> {
         self.cut.tags.get(tag).map(|tag| &tag.info)
     }
@@ -117,7 +117,7 @@ impl Snapshot {
         self.cut.tags.get(tag).map(|tag| self.view(tag)).transpose()
     }
 
-    /// All tags with their values: what a profile goes through.
+    /// All tags with their values, for a profile.
     pub fn segments(&self) -> impl Iterator<Item = (&TagInfo, Result<TagView>)> {
         self.cut.tags.values().map(|tag| (&tag.info, self.view(tag)))
     }
@@ -133,14 +133,14 @@ impl Snapshot {
                 overlay.clone()
             }
         });
-        Ok(TagView::new(segment, overlay, live.gone.clone()))
+        Ok(TagView::new(segment, overlay, live.deleted.clone()))
     }
 
     pub(crate) fn live(&self) -> Option<&LiveCut> {
         self.live.as_ref()
     }
 
-    /// The tags' types, as the check of an expression wants them.
+    /// The types of the tags, for checking expressions.
     pub fn types(&self) -> BTreeMap<Name, ValueType> {
         self.cut.tags.iter().map(|(name, tag)| (name.clone(), tag.info.value_type)).collect()
     }

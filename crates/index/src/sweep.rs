@@ -1,4 +1,4 @@
-//! Objects that nothing leads to: of processes that ended between writing them and publishing, or
+//! Deletes unreferenced objects, of processes that ended between writing and publishing them, or
 //! between publishing and deleting.
 
 use crate::error::Result;
@@ -10,9 +10,9 @@ use std::collections::BTreeSet;
 use taghouse_model::AppId;
 
 impl Index {
-    /// Deletes the objects of an app's index that what is published does not name, nor may a reader
-    /// of the revision before. How many these were. To be called before anything is published,
-    /// where no other process writes to the store.
+    /// Deletes the objects of an app's index that neither the current manifest nor readers of the
+    /// previous revision need. Returns their number. Call it before anything is published, and only
+    /// if no other process writes to the store.
     ///
     /// # Errors
     /// As [`Index::published`], and `Store`; nothing is deleted then.

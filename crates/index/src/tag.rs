@@ -4,16 +4,16 @@ use serde_json::Value as Json;
 use std::sync::{Arc, OnceLock};
 use taghouse_model::{Name, TimestampMs, ValueType};
 
-/// What is known of a tag in a snapshot.
+/// Metadata of a tag in a snapshot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TagInfo {
     /// Name of the tag.
     pub name: Name,
     /// The type of its values.
     pub value_type: ValueType,
-    /// The instant its values speak of.
+    /// The as-of time of its values.
     pub as_of_ms: TimestampMs,
-    /// How many users have a value.
+    /// The number of users who have a value.
     pub users: u64,
     /// The definition it was produced by, as given to `publish`.
     pub definition: Json,
@@ -29,17 +29,17 @@ pub(crate) trait Open: Send + Sync {
     fn open(&self, object: &str) -> Result<Segment>;
 }
 
-/// A tag in a snapshot. Its segment is opened when it is first asked for: of ten thousand tags a
-/// question names a few.
+/// A tag in a snapshot. Its segment is opened when first needed, for a query names few of possibly
+/// ten thousand tags.
 pub(crate) struct Tag {
     pub(crate) info: TagInfo,
     source: Source,
 }
 
 enum Source {
-    /// A segment that stays open.
+    /// The segment stays open.
     Kept { opener: Arc<dyn Open>, segment: Box<OnceLock<Segment>> },
-    /// Asked for each time: the opener closes what was not used for long.
+    /// Opened for each use: the opener closes segments that were not used for long.
     Shared(Arc<dyn Open>),
 }
 

@@ -1,5 +1,5 @@
-//! Random histories of live changes, publications, flushes, deletions and reopening, against a twin
-//! that keeps every user's value.
+//! Random histories of live changes, publications, flushes, deletions and reopening, against a
+//! reference model that keeps every user's value.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod history;
@@ -14,11 +14,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use taghouse_catalog::SqliteCatalog;
 use taghouse_index::{
-    Bitmap, Changes, Column, Error, Index, LiveOptions, Op, Pin, Publication, SegmentBuilder,
+    Bitmap, ChangeColumn, Changes, Error, Index, LiveOptions, Op, Pin, Publication, SegmentBuilder,
     Snapshot, TagChange, TagChanges, TagPublication,
 };
 use taghouse_model::{AppId, Name, Value, ValueType};
-use taghouse_testkit::{Column as Values, Dice, TYPES, TagTwin, Twin, value};
+use taghouse_testkit::{Dice, ReferenceModel, TYPES, TagModel, ValuesByUser as Values, value};
 
 /// Nothing happens by itself: what was logged becomes visible when a test asks for the log's
 /// position.
@@ -42,7 +42,7 @@ struct House {
     generation: u64,
     /// As of a batch that goes on.
     pin: Option<Pin>,
-    twin: Twin,
+    model: ReferenceModel,
     crowd: Arc<Bitmap>,
 }
 
@@ -52,8 +52,8 @@ impl House {
         let catalog =
             Arc::new(SqliteCatalog::open(&folder.path().join("catalog.db")).await.unwrap());
         let crowd = Arc::new((0..4_000).filter(|user| user % 3 == 0).chain([5_000_000]).collect());
-        let (store, app, twin) =
-            (Arc::new(InMemory::new()), AppId::new("shop").unwrap(), Twin::default());
+        let (store, app, model) =
+            (Arc::new(InMemory::new()), AppId::new("shop").unwrap(), ReferenceModel::default());
         let mut house = Self {
             store,
             catalog,
@@ -62,7 +62,7 @@ impl House {
             app,
             generation: 1,
             pin: None,
-            twin,
+            model,
             crowd,
         };
         house.open();
@@ -79,7 +79,7 @@ impl House {
                 )
                 .await
                 .unwrap();
-            house.twin.tags.insert(Name::new(name).unwrap(), TagTwin::new(*value_type, *values));
+            house.model.tags.insert(Name::new(name).unwrap(), TagModel::new(*value_type, *values));
         }
         house
     }
@@ -113,11 +113,11 @@ impl House {
         let changes =
             Changes { generation: self.generation, users: users.clone(), columns, points: alone };
         let position = self.index().change(&self.app, changes).await.unwrap();
-        self.twin.change(position, &users, points);
+        self.model.change(position, &users, points);
     }
 
     async fn delete(&mut self, users: &[u32]) {
-        let before = self.twin.columns();
+        let before = self.model.columns();
         let receipt = self.index().delete_users(&self.app, self.generation, users).await.unwrap();
         let held = before.iter().flat_map(|(name, column)| {
             users
@@ -125,7 +125,7 @@ impl House {
                 .filter_map(move |user| Some((name.clone(), *user, column.get(user)?.clone())))
         });
         assert_eq!(receipt.values, held.collect::<Vec<_>>());
-        self.twin.delete(receipt.position, users);
+        self.model.delete(receipt.position, users);
     }
 
     async fn publish(
@@ -134,31 +134,31 @@ impl House {
         column: Values,
         flushed_through: Option<u64>,
     ) -> Result<u64, Error> {
-        let value_type = self.twin.tags[tag].value_type;
+        let value_type = self.model.tags[tag].value_type;
         let publication = publication(self.generation, tag, value_type, &column, flushed_through);
         let published = self.index().publish(&self.app, publication, vec![]).await?;
         let name = Name::new(tag).unwrap();
-        self.twin.publish(&name, column, flushed_through);
+        self.model.publish(&name, column, flushed_through);
         let held =
             self.index().snapshot(&self.app).await?.unwrap().info(tag).unwrap().flushed_through;
         // What was flushed since the position that the publication holds is part of its segment
         // again.
-        let tag = self.twin.tags.get_mut(&name).unwrap();
+        let tag = self.model.tags.get_mut(&name).unwrap();
         tag.flush(held.max(tag.floor));
         Ok(published)
     }
 
     async fn check(&self, dice: &mut Dice) -> Result<(), TestCaseError> {
         let snapshot = self.snapshot().await;
-        let users: Vec<u32> = self.twin.users.iter().copied().collect();
+        let users: Vec<u32> = self.model.users.iter().copied().collect();
         prop_assert_eq!(snapshot.users().iter().collect::<Vec<_>>(), users.clone());
-        prop_assert_eq!(snapshot.position(), self.twin.end);
-        let columns = self.twin.columns();
+        prop_assert_eq!(snapshot.position(), self.model.end);
+        let columns = self.model.columns();
         for (name, column) in &columns {
             check_tag(&snapshot, name.as_str(), column, dice)?;
         }
         for depth in (0..6).map(|n| n % 3) {
-            let predicate = predicate(&self.twin, depth, dice);
+            let predicate = predicate(&self.model, depth, dice);
             let holds = |user: &u32| {
                 predicate.holds(&|name| match name.strip_prefix("crowd:") {
                     Some(_) => Some(Value::Bool(self.crowd.contains(*user))),
@@ -174,7 +174,7 @@ impl House {
                 &predicate
             );
             prop_assert_eq!(query.count().unwrap(), expected.len(), "{:?}", &predicate);
-            for user in users.iter().chain(&self.twin.deleted).copied().chain([3, 5_000_000]) {
+            for user in users.iter().chain(&self.model.deleted).copied().chain([3, 5_000_000]) {
                 prop_assert_eq!(
                     query.contains(user).unwrap(),
                     expected.contains(user),
@@ -275,22 +275,22 @@ fn check_tag(
 fn column_of(point: &TagChange) -> Option<TagChanges> {
     let one = |text: &Arc<str>| (vec![text.clone(), "another".into()], vec![0]);
     let column = match &point.op {
-        Op::Unset => Column::Unset,
-        Op::Set(Value::Bool(value)) => Column::Numbers(vec![i64::from(*value)]),
-        Op::Set(Value::Int(number)) => Column::Numbers(vec![*number]),
-        Op::Set(Value::Date(days)) => Column::Numbers(vec![i64::from(*days)]),
-        Op::Set(Value::Time(ms)) => Column::Numbers(vec![*ms]),
+        Op::Unset => ChangeColumn::Unset,
+        Op::Set(Value::Bool(value)) => ChangeColumn::Numbers(vec![i64::from(*value)]),
+        Op::Set(Value::Int(number)) => ChangeColumn::Numbers(vec![*number]),
+        Op::Set(Value::Date(days)) => ChangeColumn::Numbers(vec![i64::from(*days)]),
+        Op::Set(Value::Time(ms)) => ChangeColumn::Numbers(vec![*ms]),
         Op::Set(Value::Text(text)) => {
             let (texts, codes) = one(text);
-            Column::Texts { texts, codes }
+            ChangeColumn::Texts { texts, codes }
         }
         Op::Add(text) => {
             let (texts, codes) = one(text);
-            Column::Add { texts, codes }
+            ChangeColumn::Add { texts, codes }
         }
         Op::Remove(text) => {
             let (texts, codes) = one(text);
-            Column::Remove { texts, codes }
+            ChangeColumn::Remove { texts, codes }
         }
         Op::Set(Value::Decimal(_) | Value::Set(_)) => return None,
     };
@@ -336,7 +336,7 @@ async fn live_through(seed: u64, step: u32, steps: usize) -> Result<(), TestCase
             0..7 => {
                 let users = (0..dice.below(2)).map(|_| user(&mut dice)).collect();
                 let points = (0..1 + dice.below(40))
-                    .map(|_| point(&house.twin, user(&mut dice), &mut dice))
+                    .map(|_| point(&house.model, user(&mut dice), &mut dice))
                     .collect();
                 let in_columns = dice.below(3) == 0;
                 house.change(users, points, in_columns).await;
@@ -350,7 +350,7 @@ async fn live_through(seed: u64, step: u32, steps: usize) -> Result<(), TestCase
             8 => {
                 house.index().flush(&house.app).await.unwrap();
                 let snapshot = house.snapshot().await;
-                for (name, tag) in &mut house.twin.tags {
+                for (name, tag) in &mut house.model.tags {
                     tag.flush(snapshot.info(name.as_str()).unwrap().flushed_through);
                 }
             }
@@ -361,10 +361,10 @@ async fn live_through(seed: u64, step: u32, steps: usize) -> Result<(), TestCase
                     .collect();
                 let pinned = house.pin.as_ref().map(Pin::position);
                 let flushed_through = match dice.below(4) {
-                    0 => dice.pick(&house.twin.cuts(&Name::new(name).unwrap())).copied(),
+                    0 => dice.pick(&house.model.cuts(&Name::new(name).unwrap())).copied(),
                     // What was flushed since the pin comes back on top.
                     1 if pinned.is_some() => pinned,
-                    2 => dice.pick(&house.twin.cuts(&Name::new(name).unwrap())).copied(),
+                    2 => dice.pick(&house.model.cuts(&Name::new(name).unwrap())).copied(),
                     _ => None,
                 };
                 house.publish(name, column, flushed_through).await.unwrap();
@@ -381,16 +381,16 @@ async fn live_through(seed: u64, step: u32, steps: usize) -> Result<(), TestCase
             13 => house.open(),
             14 if dice.below(3) == 0 => {
                 // Every other user stays, in order.
-                let stay: Vec<u32> = house.twin.users.iter().copied().step_by(2).collect();
+                let stay: Vec<u32> = house.model.users.iter().copied().step_by(2).collect();
                 let staying =
                     move |user: u32| stay.binary_search(&user).ok().map(|place| place as u32 * 3);
                 (house.generation, house.pin) = (house.generation + 1, None);
-                house.twin.rename(&staying);
+                house.model.rename(&staying);
                 renaming::remap(house.index(), &house.app, house.generation, Arc::new(staying))
                     .await
                     .unwrap();
                 let end = house.index().position(&house.app).await.unwrap();
-                house.twin.restart(end);
+                house.model.restart(end);
             }
             _ => house.check(&mut dice).await?,
         }

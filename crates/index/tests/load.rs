@@ -122,10 +122,10 @@ proptest! {
 }
 
 /// What a feeder is given: the number of a tag, a code, ordinals.
-type Column = (usize, u32, Vec<u32>);
+type FedColumn = (usize, u32, Vec<u32>);
 
 /// Ascending and not, long and short, across shards and often of users who were there before.
-fn column(tags: &[ValueType], dice: &mut Dice) -> Column {
+fn column(tags: &[ValueType], dice: &mut Dice) -> FedColumn {
     let tag = dice.below(tags.len() as u64) as usize;
     let code = dice.below(if tags[tag] == ValueType::Bool { 2 } else { 5 }) as u32;
     let step = [1, 1, 2, 17, 300][dice.below(5) as usize];
@@ -154,7 +154,7 @@ proptest! {
     ) {
         let mut dice = Dice::new(seed);
         let tags = [ValueType::Bool, ValueType::Text, ValueType::Set];
-        let given: Vec<Vec<Column>> = (0..feeders).map(|_| (0..columns).map(|_| column(&tags, &mut dice)).collect()).collect();
+        let given: Vec<Vec<FedColumn>> = (0..feeders).map(|_| (0..columns).map(|_| column(&tags, &mut dice)).collect()).collect();
         let folder = tempfile::tempdir().unwrap();
         for shards in [0..6, 1..2] {
             let loader = Loader::new(options(folder.path(), memory_bytes, shards.clone(), threads)).unwrap();

@@ -390,9 +390,9 @@ async fn segments_that_do_not_fit_are_refused() {
         error.to_string(),
         "tag a cannot be published: its segment holds int values instead of date"
     );
-    let mut strangers = publication(&[("a", 1)]);
-    strangers.users = Bitmap::from_range(0..=7);
-    let error = house.index.publish(&house.app, strangers, vec![]).await.unwrap_err();
+    let mut unknown = publication(&[("a", 1)]);
+    unknown.users = Bitmap::from_range(0..=7);
+    let error = house.index.publish(&house.app, unknown, vec![]).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "tag a cannot be published: 2 of its users are not among the users that exist, such as ordinal 8"

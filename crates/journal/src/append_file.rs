@@ -5,12 +5,13 @@ use std::io::{Result, Write};
 use std::path::{Path, PathBuf};
 use taghouse_disk::Standing;
 
-/// A log's file, open for appending. It knows how much of it is on disk, so that what a failed
-/// write left can be cut off again.
+/// The file of a log, open for appending. It knows how much of it is on disk, so that what a failed
+/// write left can be cut off.
 #[derive(Debug)]
 pub struct AppendFile {
     file: File,
-    /// As it was opened: what is written to a file that was deleted is lost.
+    /// Checks that the path still leads to the opened file: what is written to a deleted file is
+    /// lost.
     standing: Standing,
     /// The bytes that are on disk.
     durable: u64,
@@ -19,8 +20,8 @@ pub struct AppendFile {
 }
 
 impl AppendFile {
-    /// A new file that begins with `head`, in place of any other of that name, on disk. Its name is
-    /// once the caller syncs the folder.
+    /// Creates a file that begins with `head`, replacing any of that name. Its contents are synced;
+    /// its name is durable once the caller syncs the folder.
     ///
     /// # Errors
     /// Errors of the operating system.
@@ -33,8 +34,8 @@ impl AppendFile {
         Self::open(path, head.len() as u64).map(|(file, _)| file)
     }
 
-    /// A file of which the first `whole` bytes are frames. Others are cut off, and how many these
-    /// were is given.
+    /// Opens a file of which the first `whole` bytes are frames. Cuts off the rest, and returns its
+    /// length.
     ///
     /// # Errors
     /// Errors of the operating system.
@@ -48,7 +49,7 @@ impl AppendFile {
         Ok((Self { file, standing: Standing::of(path)?, durable: whole, length: whole }, torn))
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         self.standing.path()
     }

@@ -1,45 +1,45 @@
-//! What a frame is: a head of 32 bytes and a payload.
+//! The format of a frame: a head of 32 bytes and a payload.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// Bytes of every frame's head, whatever the format.
+/// Bytes of every frame's head, in any format.
 pub const HEAD_BYTES: usize = 32;
 
-/// How the frames of one kind of log are written. A value of it is what a reader knows of the
-/// frames before the one it is at.
+/// How the frames of one kind of log are encoded. A value of it is a reader's state: what it knows
+/// from the frames before the current one.
 pub trait FrameFormat {
-    /// What the head of a frame says beside the length and the checksum of its payload.
+    /// The fields of a head, besides the length and the checksum of the payload.
     type Fields;
 
-    /// The head of a frame, with the length and the checksum of its payload and a checksum of its
-    /// own.
+    /// Encodes a head, with the length and the checksum of the payload and a checksum of the head
+    /// itself.
     fn head(fields: &Self::Fields, payload: &[u8]) -> [u8; HEAD_BYTES];
 
-    /// What a head says; `None` for bytes that are not head of this format.
+    /// Decodes a head; `None` for bytes that are not a head of this format.
     fn read_head(bytes: &[u8; HEAD_BYTES]) -> Option<FrameHead<Self::Fields>>;
 
-    /// Whether a frame with this head may stand where the reader is. Any may, where frames do not
-    /// count on.
+    /// Whether a frame with this head may be the next one. By default any may; a format that
+    /// numbers its frames checks the number.
     fn is_next(&self, _fields: &Self::Fields) -> bool {
         true
     }
 
-    /// Whether a frame with this head was written after the one where the reader is: then that one
-    /// is damaged, not torn.
+    /// Whether a frame with this head was written after the current one. If so, the current one is
+    /// damaged, not torn.
     fn is_later(&self, _fields: &Self::Fields) -> bool {
         true
     }
 
-    /// Notes that a frame is read.
+    /// Notes that a frame was read.
     fn pass(&mut self, _fields: &Self::Fields) {}
 }
 
 /// A head whose own checksum is right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FrameHead<F> {
-    /// What it says.
+    /// Its fields.
     pub fields: F,
-    /// The length of the payload behind it.
+    /// The length of the payload that follows.
     pub payload_bytes: usize,
     /// The XXH3 of the payload.
     pub payload_checksum: u64,

@@ -1,23 +1,23 @@
-//! Goes through the frames of a log, and tells an end that a crash tore from damage.
+//! Reads the frames of a log, and distinguishes an end torn by a crash from damage.
 
 use crate::frame::{FrameFormat, FrameHead, HEAD_BYTES};
 use std::path::{Path, PathBuf};
 
-/// What a file system writes or loses at once.
+/// The unit in which a file system writes, or loses a write.
 const PAGE: usize = 4096;
-/// A stretch of zeros below this size says nothing.
+/// Shorter sequences of zeros prove nothing.
 const LOST_BYTES: usize = 16;
 
-/// What at the end of a log counts as torn by a crash. Whatever else is not a whole frame is
-/// [`Damaged`], and so is everything that a later frame stands behind.
+/// What counts as torn by a crash at the end of a log. Anything else that is not a complete frame
+/// is [`Damaged`], and so is everything before a later frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TornEnd {
-    /// Nothing: another file of the log goes on behind this one.
+    /// Nothing: another file of the log follows this one.
     Never,
     /// Only what a crash leaves of a frame: its end is missing, or a page of it was never written
     /// and is all zeros.
     Missing,
-    /// Whatever is not a whole frame.
+    /// Anything that is not a complete frame.
     Anything,
 }
 
@@ -31,16 +31,16 @@ pub struct Damaged {
     pub offset: u64,
 }
 
-/// A whole frame.
+/// A complete frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame<'a, F> {
-    /// What its head says.
+    /// The fields of its head.
     pub fields: F,
-    /// What it holds.
+    /// Its payload.
     pub payload: &'a [u8],
 }
 
-/// Reads the frames of one file from first to last.
+/// Reads the frames of one file in order.
 #[derive(Debug)]
 pub struct FrameReader<'a, F> {
     path: &'a Path,
@@ -50,13 +50,13 @@ pub struct FrameReader<'a, F> {
     format: F,
 }
 
-/// How a frame that is not whole fails.
+/// What is wrong with an incomplete frame.
 enum Flaw {
-    /// There is no head, or not one that may stand here.
+    /// There is no head, or not one that may be here.
     Head,
     /// The file ends before the payload does.
     Short,
-    /// The payload, which ends there, is another one.
+    /// The payload, which ends there, does not match its checksum.
     Payload { end: usize },
 }
 
@@ -66,10 +66,10 @@ impl<'a, F: FrameFormat> FrameReader<'a, F> {
         Self { path, bytes, at: from.min(bytes.len()), torn, format }
     }
 
-    /// The next frame; `None` behind the last whole one.
+    /// The next frame; `None` after the last complete one.
     ///
     /// # Errors
-    /// What stands there is neither a frame nor a torn end.
+    /// [`Damaged`] for bytes that are neither a frame nor a torn end.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Result<Option<Frame<'a, F::Fields>>, Damaged> {
         if self.at == self.bytes.len() {
@@ -86,13 +86,13 @@ impl<'a, F: FrameFormat> FrameReader<'a, F> {
         }
     }
 
-    /// Where the last frame read ends: the file is whole up to there once [`FrameReader::next`] has
-    /// given `None`.
+    /// The end of the last frame read. Once [`FrameReader::next`] has returned `None`, the file is
+    /// intact up to there.
     pub fn end(&self) -> u64 {
         self.at as u64
     }
 
-    /// What is known after the frames read so far.
+    /// The state after the frames read so far.
     pub fn format(&self) -> &F {
         &self.format
     }

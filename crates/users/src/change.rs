@@ -20,12 +20,12 @@ pub struct UserChange {
     pub op: Op,
 }
 
-/// What becomes of ids that nobody knows.
+/// How changes treat unknown user ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strangers {
-    /// The changes are refused, for an id that was never seen is mostly a slip.
+pub enum UnknownUsers {
+    /// The changes are refused: an id that was never seen is usually a typo.
     Refused,
-    /// They become users.
+    /// They become new users.
     Created,
 }
 
@@ -35,30 +35,30 @@ struct Numbered {
     points: Vec<TagChange>,
 }
 
-/// What is on disk.
+/// The result of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Changed {
     /// The position of the last change in the app's log of changes.
     pub position: u64,
-    /// How many changes.
+    /// The number of changes.
     pub changes: usize,
 }
 
 impl Users {
-    /// Makes live changes, all of them or none. When this returns they are on disk; answers show
-    /// them a tenth of a second later, and a production keeps them until a later event or value
-    /// of their tag comes.
+    /// Makes live changes, all of them or none. Durable on return, and visible to queries a tenth
+    /// of a second later. A production keeps them until a later event or value of their tag
+    /// arrives.
     ///
     /// # Errors
     /// [`Error::Limit`] over [`MAX_CHANGES`]; [`Error::UnknownTag`]; [`Error::NoSuchUser`] where
-    /// `strangers` are refused; of the index for a value that its tag cannot hold; of the
-    /// dictionary and the log.
+    /// `unknown` are refused; errors of the index for a value that does not fit its tag; errors
+    /// of the dictionary and the log.
     pub async fn change(
         &self,
         app: &AppId,
         definitions: &Definitions,
         changes: Vec<UserChange>,
-        strangers: Strangers,
+        unknown: UnknownUsers,
     ) -> Result<Changed> {
         if changes.len() > MAX_CHANGES {
             return Err(Error::Limit { what: "changes", given: changes.len(), limit: MAX_CHANGES });
@@ -69,8 +69,8 @@ impl Users {
         let lock = self.lock(app);
         let _changing = lock.read().await;
         let count = changes.len();
-        if strangers == Strangers::Refused {
-            self.refuse_strangers(app, &changes).await?;
+        if unknown == UnknownUsers::Refused {
+            self.refuse_unknown(app, &changes).await?;
         }
         let changes = Arc::new(changes);
         if self.dictionary.len(app) == 0 {
@@ -85,7 +85,7 @@ impl Users {
         Ok(Changed { position, changes: count })
     }
 
-    /// Refuses what the index would refuse, before anything is written.
+    /// Checks everything that the index checks, before anything is written.
     async fn check(&self, app: &AppId, changes: &[UserChange]) -> Result<()> {
         for change in changes {
             check_user_id(&change.user).map_err(|error| Error::UserId(error.to_string()))?;
@@ -100,7 +100,7 @@ impl Users {
         Ok(self.index.check(app, &changes).await?)
     }
 
-    /// Brings changes into the index; the position of the last.
+    /// Applies changes to the index. Returns the position of the last one.
     pub(crate) async fn make(&self, app: &AppId, changes: &Arc<Vec<UserChange>>) -> Result<u64> {
         let Numbered { generation, points } = self.numbered(app, changes).await?;
         // Whoever is named exists from now on, also if all that is said is that they have no value.
@@ -115,7 +115,7 @@ impl Users {
             .await?)
     }
 
-    /// The changes by ordinals; new users get theirs.
+    /// Resolves user ids to ordinals, assigning new ones.
     async fn numbered(&self, app: &AppId, changes: &Arc<Vec<UserChange>>) -> Result<Numbered> {
         let ids = changes.iter().map(|change| change.user.clone()).collect();
         let Assigned { generation, ordinals } = self.assigned(app, Arc::new(ids)).await?;
@@ -128,8 +128,8 @@ impl Users {
         Ok(Numbered { generation, points })
     }
 
-    /// That each of the users is known, and not deleted.
-    async fn refuse_strangers(&self, app: &AppId, changes: &[UserChange]) -> Result<()> {
+    /// Checks that each user is known and not deleted.
+    async fn refuse_unknown(&self, app: &AppId, changes: &[UserChange]) -> Result<()> {
         let (dictionary, owner, deletions) =
             (self.dictionary.clone(), app.clone(), self.index.deletions(app).await?);
         let ids: Vec<String> = changes.iter().map(|change| change.user.clone()).collect();
@@ -137,22 +137,22 @@ impl Users {
             let texts: Vec<&str> = ids.iter().map(String::as_str).collect();
             let ordinals = dictionary.lookup(&owner, &texts)?;
             let known: Vec<Ordinal> = ordinals.iter().flatten().copied().collect();
-            let gone = deletions.map_or_else(Vec::new, |deletions| {
+            let deleted = deletions.map_or_else(Vec::new, |deletions| {
                 deleted_of(&dictionary, &owner, &deletions, &known)
             });
-            let gone: HashSet<Ordinal> = gone.into_iter().collect();
-            let stranger = ids
+            let deleted: HashSet<Ordinal> = deleted.into_iter().collect();
+            let unknown = ids
                 .iter()
                 .zip(&ordinals)
-                .find(|(_, ordinal)| ordinal.is_none_or(|ordinal| gone.contains(&ordinal)));
-            let Some((user, _)) = stranger else { return Ok(()) };
+                .find(|(_, ordinal)| ordinal.is_none_or(|ordinal| deleted.contains(&ordinal)));
+            let Some((user, _)) = unknown else { return Ok(()) };
             let hint = nearest::hint(&dictionary, &owner, user)?;
             Err(Error::NoSuchUser { user: user.clone(), app: owner, hint })
         })
         .await
     }
 
-    /// Makes tags known to the index that are defined and were never produced.
+    /// Registers with the index tags that are defined but were never produced.
     pub(crate) async fn declare(&self, app: &AppId, generation: u64, tags: &[&TagDefinition]) -> Result<()> {
         let snapshot = self.index.snapshot(app).await?;
         let unknown = |tag: &&&TagDefinition| {

@@ -1,22 +1,23 @@
 use crate::{Error, Result, Users};
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
+use taghouse_catalog::Change;
 use taghouse_crowd::Question;
-use taghouse_dictionary::Dictionary;
-use taghouse_index::{HeldIndex, Numbering};
+use taghouse_dictionary::{Dictionary, Renumbering};
+use taghouse_index::{HeldIndex, Numbering, Publication, Renaming};
 use taghouse_model::{AppId, Ordinal, TimestampMs};
 use taghouse_rules::Definitions;
 use tokio::runtime::Handle;
 use tokio::sync::OwnedRwLockWriteGuard;
 use tokio_util::sync::CancellationToken;
 
-/// Ids taken over before it is looked whether the compaction is to go on.
-const TAKEN_AT_ONCE: usize = 1 << 14;
+/// Ids copied between two checks whether the compaction was stopped.
+const IDS_AT_ONCE: usize = 1 << 14;
 
-/// What became of the users.
+/// The result of a compaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Compacted {
-    /// The generation of the dictionary that holds now.
+    /// The generation that is current now.
     pub generation: u64,
     /// How many users there were before.
     pub before: u64,
@@ -24,32 +25,35 @@ pub struct Compacted {
     pub expired: u64,
     /// How many users there are now.
     pub users: u64,
-    /// The dictionary's bytes on disk before, and now.
-    pub dictionary_bytes: (u64, u64),
+    /// Bytes of the dictionary on disk before.
+    pub dictionary_bytes_before: u64,
+    /// Bytes of the dictionary on disk now.
+    pub dictionary_bytes: u64,
 }
 
-/// What waits for a compaction, as long as it works: also while nobody waits for it any more.
-struct Alone {
+/// The locks of a compaction. They go with its work, for it may outlive its caller.
+struct Exclusive {
     held: HeldIndex,
-    /// When it was said who expires.
+    /// When the users that expire were selected.
     asked_ms: TimestampMs,
     _writers: OwnedRwLockWriteGuard<()>,
     _numbering: Numbering,
 }
 
 impl Users {
-    /// Renumbers the users without gaps, without those for whom `expire` holds (such as `last_seen
-    /// < "2025-10-01"`), and writes the dictionary, every segment and every kept crowd version
-    /// under the new generation. Questions are answered all the time, each from one generation;
-    /// changes and deletions wait. One commit of the catalog makes all of it current. It waits
-    /// for a production that goes on, and the next one waits for it.
+    /// Renumbers the users without gaps, and removes those that match `expire` (such as `last_seen
+    /// < "2025-10-01"`). Writes the dictionary, every segment and every kept crowd version under
+    /// the new generation, and makes all of it current in one commit of the catalog. Meanwhile
+    /// queries are answered, each from one generation; changes and deletions wait. It waits for a
+    /// running production to end, and the next one waits for it.
     ///
-    /// Before the commit it hears `stop` between its steps and within the long ones, and changes
-    /// nothing.
+    /// Until the commit, `stop` is checked between its steps and within the long ones; a stopped
+    /// compaction changes nothing.
     ///
     /// # Errors
-    /// [`Error::NoTags`]; [`Error::Stopped`]; of the crowds for an expression that does not fit; of
-    /// the index, the dictionary and the catalog. Nothing is changed then.
+    /// [`Error::NoTags`]; [`Error::Stopped`]; those of the crowds for an expression
+    /// that does not fit; those of the index, the dictionary and the catalog. Then nothing has
+    /// changed.
     pub async fn compact(
         self: &Arc<Self>,
         app: &AppId,
@@ -67,18 +71,17 @@ impl Users {
             Some(question) => self.crowds.bitmap(app, definitions, question).await?,
             None => Bitmap::new(),
         };
-        let alone = Alone { held, asked_ms, _writers: writers, _numbering: numbering };
+        let exclusive = Exclusive { held, asked_ms, _writers: writers, _numbering: numbering };
         let (users, app, runtime, stop) =
             (self.clone(), app.clone(), Handle::current(), stop.clone());
-        // The dictionary's part is synchronous from beginning to end, and the others' parts lie
-        // between its steps. The locks go with it: when the caller is dropped it works
-        // until it hears the stop.
-        let work = move || users.renumber(&app, alone, &expired, &runtime, &stop);
+        // On a blocking thread, for the dictionary's part is synchronous and the other parts lie
+        // between its steps. If the caller is dropped, the work goes on until it notices `stop`.
+        let work = move || users.renumber(&app, exclusive, &expired, &runtime, &stop);
         tokio::task::spawn_blocking(work).await.map_err(|e| Error::BrokeOff(e.to_string()))?
     }
 
-    /// Notes who expires, before it is so: who is noted and does not expire, for the process ends
-    /// in between, goes with the next production.
+    /// Records who expires, before it takes effect. If the process ends in between, the next
+    /// production removes those users.
     async fn note_expired(
         &self,
         app: &AppId,
@@ -86,9 +89,9 @@ impl Users {
         expired: &Bitmap,
     ) -> Result<()> {
         let ordinals: Vec<Ordinal> = expired.iter().collect();
-        for some in ordinals.chunks(TAKEN_AT_ONCE) {
+        for some in ordinals.chunks(IDS_AT_ONCE) {
             let ids = self.dictionary.resolve(app, some)?;
-            self.note_gone(app, asked_ms, ids.into_iter().flatten(), true).await?;
+            self.note_deleted(app, asked_ms, ids.into_iter().flatten(), true).await?;
         }
         Ok(())
     }
@@ -96,61 +99,55 @@ impl Users {
     fn renumber(
         &self,
         app: &AppId,
-        alone: Alone,
+        exclusive: Exclusive,
         expired: &Bitmap,
         runtime: &Handle,
         stop: &CancellationToken,
     ) -> Result<Compacted> {
-        let Alone { held, asked_ms, _writers, _numbering } = alone;
-        let goes_on = || if stop.is_cancelled() { Err(Error::Stopped) } else { Ok(()) };
+        let Exclusive { held, asked_ms, _writers, _numbering } = exclusive;
+        let check_stopped = || if stop.is_cancelled() { Err(Error::Stopped) } else { Ok(()) };
         let snapshot = held.snapshot().clone();
         let kept = snapshot.users().and_not(expired);
         let bytes_before = self.dictionary.bytes_on_disk(app)?;
+
+        // 1. The dictionary: copies the ids of the users that are kept.
         let dictionary: &Dictionary = &self.dictionary;
-        goes_on()?;
+        check_stopped()?;
         let taken = kept
             .iter()
             .enumerate()
-            .take_while(|(number, _)| number % TAKEN_AT_ONCE > 0 || !stop.is_cancelled());
+            .take_while(|(number, _)| number % IDS_AT_ONCE > 0 || !stop.is_cancelled());
         let repack = dictionary.repack(app, taken.map(|(_, ordinal)| ordinal))?;
-        goes_on()?;
-        let (from, to) = (snapshot.generation(), repack.generation());
+        check_stopped()?;
+
+        // 2. The index and the crowd versions, under the new ordinals.
+        let to = repack.generation();
         let renumbering = repack.renumbering().clone();
-        let (of_index, of_crowds) = (renumbering.clone(), renumbering);
-        let publication = runtime.block_on(held.renamed(
-            to,
-            Arc::new(move |old| of_index.new_ordinal(old)),
-            stop,
-        ))?;
-        goes_on()?;
+        let of_index = renumbering.clone();
+        let renaming: Renaming = Arc::new(move |old| of_index.new_ordinal(old));
+        let publication = runtime.block_on(held.renamed(to, renaming, stop))?;
+        check_stopped()?;
         let crowds_hold = runtime.block_on(self.crowds.hold(app));
-        let given_up = stop.clone();
-        // What is made after a stop is thrown away below.
-        let renumber = Arc::new(move |set: &Bitmap| {
-            (!given_up.is_cancelled())
-                .then(|| set.iter().filter_map(|old| of_crowds.new_ordinal(old)).collect())
-        });
-        let mut crowds =
-            runtime.block_on(self.crowds.renumbered(&crowds_hold, app, from, to, renumber))?;
+        let mut crowds = runtime.block_on(self.crowds.renumbered(
+            &crowds_hold,
+            app,
+            snapshot.generation(),
+            to,
+            renumber_set(renumbering, stop.clone()),
+        ))?;
+
+        // 3. One commit makes all of it current. From here on a stop is ignored.
         let changes = crowds.changes.clone();
         let published = repack.finish(|_| -> Result<()> {
-            // From here on it is done to its end.
-            goes_on()?;
+            check_stopped()?;
             runtime.block_on(self.note_expired(app, asked_ms, &snapshot.users().and_not(&kept)))?;
-            if let Err(error) =
-                runtime.block_on(self.index.publish_renamed(app, held, publication, changes))
-            {
-                // A commit whose answer was lost may have happened.
-                match runtime.block_on(self.index.published(app)) {
-                    Ok(Some(now)) if now.generation == to => {}
-                    _ => return Err(error.into()),
-                }
-            }
-            // Now, while both generations can be read: afterwards nobody can read the versions of
-            // the old one.
+            runtime.block_on(self.publish_generation(app, held, publication, changes))?;
+            // Now, while both generations can be read: later, the old versions are unreadable.
             self.crowds.renumbering_published(app, &mut crowds);
             Ok(())
         });
+
+        // 4. Delete the replaced versions or, after a failure, the new ones.
         match published {
             Ok(()) => runtime.block_on(self.crowds.renumbering_done(crowds)),
             Err(error) => {
@@ -164,7 +161,37 @@ impl Users {
             before: snapshot.users().len(),
             expired: snapshot.users().and_len(expired),
             users: kept.len(),
-            dictionary_bytes: (bytes_before, self.dictionary.bytes_on_disk(app)?),
+            dictionary_bytes_before: bytes_before,
+            dictionary_bytes: self.dictionary.bytes_on_disk(app)?,
         })
     }
+
+    async fn publish_generation(
+        &self,
+        app: &AppId,
+        held: HeldIndex,
+        publication: Publication,
+        changes: Vec<Change>,
+    ) -> Result<()> {
+        let generation = publication.generation;
+        let Err(error) = self.index.publish_renamed(app, held, publication, changes).await else {
+            return Ok(());
+        };
+        // The commit may have happened although its answer was lost.
+        match self.index.published(app).await {
+            Ok(Some(now)) if now.generation == generation => Ok(()),
+            _ => Err(error.into()),
+        }
+    }
+}
+
+/// Gives the set of a crowd version under the new ordinals, if it is to be written.
+type RenumberSet = Arc<dyn Fn(&Bitmap) -> Option<Bitmap> + Send + Sync>;
+
+/// Renumbers the set of a crowd version; `None` once stopped, for the result will be discarded.
+fn renumber_set(renumbering: Arc<Renumbering>, stop: CancellationToken) -> RenumberSet {
+    Arc::new(move |set: &Bitmap| {
+        (!stop.is_cancelled())
+            .then(|| set.iter().filter_map(|old| renumbering.new_ordinal(old)).collect())
+    })
 }

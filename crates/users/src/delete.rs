@@ -6,47 +6,49 @@ use taghouse_dictionary::Dictionary;
 use taghouse_index::Deletions;
 use taghouse_model::{AppId, Name, Ordinal, TimestampMs, Value, check_user_id};
 
-/// Users looked up at once when deletions are finished.
+/// Users looked up at a time when interrupted deletions are finished.
 const FINISHED_AT_ONCE: usize = 100_000;
 
-/// What a deletion touched.
+/// What a deletion removed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Receipt {
     /// The time, in milliseconds since 1970.
     pub deleted_ms: TimestampMs,
-    /// The ids that the dictionary held and holds no more, in the order given.
+    /// The ids that were in the dictionary and were removed, in the order given.
     pub users: Vec<String>,
-    /// Ids of the call that it did not hold. Their deletion is remembered all the same: what came
-    /// before makes no users of them.
+    /// Ids of the call that were not in the dictionary. Their deletion is remembered all the same,
+    /// so that events from before it create no users.
     pub unknown: Vec<String>,
-    /// The values that were taken away, by tag and user.
+    /// The values that were removed, by tag and user.
     pub tags: Vec<ReceiptTag>,
-    /// The position of the deletion in the app's log of changes. The index's files hold nothing of
-    /// the users once a flush has passed it. `None`: it had nothing of them.
+    /// The position of the deletion in the app's log of changes. The index's files contain nothing
+    /// of the users once a flush has passed it. `None`: they contained nothing before.
     pub position: Option<u64>,
 }
 
-/// A value that was taken away.
+/// A value that was removed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReceiptTag {
     /// Id of the user whose value it was.
     pub user: String,
     /// Name of the tag.
     pub tag: Name,
-    /// What it said.
+    /// The value.
     pub value: Value,
 }
 
 impl Users {
-    /// Deletes users. When this returns no question, profile, judgment, export, size or look-up
-    /// shows them, whatever happens to the process; their values leave the index's files at the
-    /// next flush, and they leave the files of the crowds and the dictionary with the next [`Users::tidy`]: it costs the same however many crowds there are. An id that comes back later is another user.
+    /// Deletes users. On return, no query, profile, judgment, export, size or lookup shows them,
+    /// even after a crash; their values leave the index's files at the
+    /// next flush, and they leave the files of the crowds and the dictionary with the next
+    /// [`Users::tidy`]: it costs the same however many crowds there are. An id that comes back
+    /// later is another user.
     ///
-    /// Once begun it goes on to its end, also when the caller no longer waits.
+    /// Once begun it runs to its end, even if the caller is dropped.
     ///
-    /// Events and attributes in the lake are not touched. A production finds a user of that id
-    /// again once there is an event or a value that is newer than the deletion, and came after
-    /// it. That holds for ids too that no production has seen yet.
+    /// Events and attributes in the lake are not touched. A production creates a user of
+    /// that id again once there is an event or a value that happened, and arrived, after the
+    /// deletion. This is also true for ids that no production has seen yet.
     ///
     /// # Errors
     /// [`Error::UnknownUser`] when none of them is known, and without a log that remembers;
@@ -67,7 +69,7 @@ impl Users {
         self.delete_found(app, ids, true).await
     }
 
-    /// Deletes whom the log has as deleted already.
+    /// Deletes the users whose deletion is logged already.
     pub(crate) async fn delete_noted(&self, app: &AppId, ids: Vec<String>) -> Result<Receipt> {
         self.delete_found(app, &ids, false).await
     }
@@ -97,7 +99,7 @@ impl Users {
         // the next start (`Users::make_noted`).
         if remembers {
             let all: BTreeSet<String> = ids.iter().cloned().collect();
-            self.note_gone(app, deleted_ms, all.into_iter(), false).await?;
+            self.note_deleted(app, deleted_ms, all.into_iter(), false).await?;
         }
         if ordinals.is_empty() {
             return Ok(Receipt {
@@ -125,16 +127,16 @@ impl Users {
         Ok(Receipt { deleted_ms, users, unknown, tags, position: Some(deleted.position) })
     }
 
-    /// Takes those from the dictionary whom the index's log has as deleted: of a deletion that
-    /// broke off between the two it knows them yet.
+    /// Removes from the dictionary the users that the index's log has as deleted: a deletion may
+    /// have been interrupted between the two.
     pub(crate) async fn finish_deletions(&self, app: &AppId) -> Result<()> {
         let Some(deletions) = self.index.deletions(app).await? else { return Ok(()) };
         let (dictionary, owner) = (self.dictionary.clone(), app.clone());
         off_thread(move || {
             let all: Vec<Ordinal> = deletions.now().users().iter().collect();
             for ordinals in all.chunks(FINISHED_AT_ONCE) {
-                let gone = deleted_of(&dictionary, &owner, &deletions, ordinals);
-                dictionary.delete(&owner, &gone)?;
+                let deleted = deleted_of(&dictionary, &owner, &deletions, ordinals);
+                dictionary.delete(&owner, &deleted)?;
             }
             Ok(())
         })
@@ -157,7 +159,7 @@ impl Users {
     }
 }
 
-/// Those of the ordinals whose users the index's log has as deleted.
+/// The ordinals whose users the index's log has as deleted.
 pub(crate) fn deleted_of(
     dictionary: &Dictionary,
     app: &AppId,

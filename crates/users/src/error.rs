@@ -1,6 +1,6 @@
 use taghouse_model::{AppId, ErrorKind};
 
-/// What can go wrong when users change.
+/// Errors of changes to users.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A call asks for too much at once.
@@ -28,10 +28,10 @@ pub enum Error {
         user: String,
         /// App in which the user was looked for.
         app: AppId,
-        /// Who may be meant, in words.
+        /// A suggestion of who may be meant.
         hint: String,
     },
-    /// Nobody of these ids was ever seen.
+    /// None of these ids was ever seen.
     #[error("there is no user \"{user}\" in app {app}: nobody was deleted")]
     UnknownUser {
         /// The first of them.
@@ -46,9 +46,9 @@ pub enum Error {
         app: AppId,
     },
     /// The caller cancelled it.
-    #[error("the compaction was stopped before its end: nothing was changed")]
+    #[error("the compaction was stopped before it finished: nothing was changed")]
     Stopped,
-    /// A defect of ours: the work of a call ended without a result.
+    /// A bug: the work of a call ended without a result.
     #[error("internal error: background task failed: {0}")]
     BrokeOff(String),
     /// Of the crowds, or the expression of an expiry.

@@ -1,5 +1,5 @@
-//! What is changed by hand, on its way into the lake: it is in the log before it is anywhere else,
-//! and a production reads it there.
+//! Records changes by hand in the log of live calls, before they are applied. They land in the
+//! lake, where productions read them.
 
 use crate::change::UserChange;
 use crate::{Error, Op, Result, Users};
@@ -11,29 +11,28 @@ use taghouse_ingest::{HandOp, LogRecord, RecordBody, landed};
 use taghouse_log::{EventLog, MAX_APPEND_BYTES};
 use taghouse_model::{AppId, TimestampMs, Value, ValueType};
 
-/// Bytes and records of one append; what is more goes in several. A call of changes is one, but for
-/// the very largest.
+/// The most bytes and records of one append; more are split. Only the very largest calls are.
 const APPENDED_BYTES: usize = MAX_APPEND_BYTES / 2;
 const APPENDED_AT_ONCE: usize = 200_000;
 
-/// Records that are read at once when a process starts.
+/// Records read at a time when a process starts.
 const READ_AT_ONCE: usize = 10_000;
 
-/// The catalog's pointer at the position up to which all that is noted is made, as of the end of
-/// the last process that ended well.
+/// The catalog's pointer to the position up to which all records were applied when the last process
+/// ended properly.
 const KIND: &str = "log";
 const MADE: &str = "made";
 
 impl Users {
-    /// Notes changes, on disk when this returns.
+    /// Records changes. Durable on return.
     pub(crate) async fn note_changes(&self, app: &AppId, changes: &[UserChange]) -> Result<()> {
         let now_ms = self.clock.now_ms();
         self.note(app, changes.iter().map(|change| record(now_ms, change))).await
     }
 
-    /// Notes that users go at `now_ms`, on disk when this returns: nothing that is older or came
-    /// before brings them back.
-    pub(crate) async fn note_gone(
+    /// Records that users were deleted at `now_ms`. Durable on return: nothing that is older, or
+    /// that arrived before, brings them back.
+    pub(crate) async fn note_deleted(
         &self,
         app: &AppId,
         now_ms: TimestampMs,
@@ -68,8 +67,8 @@ impl Users {
         Ok(())
     }
 
-    /// The end of the log, at a moment at which everything that is noted is made. Up to there it
-    /// may land: at a start only what has not landed is made again.
+    /// The end of the log, at a moment at which all records are applied. The log may land up to
+    /// there, for at a start only records that have not landed are applied again.
     ///
     /// # Errors
     /// Of the log.
@@ -79,8 +78,8 @@ impl Users {
         Ok(log.end(app).await?)
     }
 
-    /// Remembers that all that is noted is made, so that the next start need not look. Call it at
-    /// the end of a process.
+    /// Remembers that all records are applied, so that the next start need not read them. Call it
+    /// at the end of a process.
     ///
     /// # Errors
     /// Of the log and the catalog.
@@ -108,8 +107,8 @@ impl Users {
         Ok(())
     }
 
-    /// Makes what is noted and has not landed: of what a crash met it may not be in the index yet.
-    /// All of it again, in its order, comes to the same.
+    /// Applies the records that have not landed, for after a crash they may be missing in the
+    /// index. Applying all of them again, in order, gives the same result.
     pub(crate) async fn make_noted(&self, app: &AppId) -> Result<()> {
         let Some(log) = &self.log else { return Ok(()) };
         let made = self.catalog.pointer(KIND, app, MADE).await?;
@@ -153,7 +152,7 @@ impl Users {
         Ok(())
     }
 
-    /// A noted change; `None` where the index does not know the tag any more, or with another type.
+    /// A recorded change; `None` if the index no longer has the tag, or has it with another type.
     async fn change_of(
         &self,
         app: &AppId,
@@ -200,7 +199,7 @@ fn record(now_ms: TimestampMs, change: &UserChange) -> LogRecord {
     LogRecord::changed(now_ms, change.user.clone(), change.tag.to_string(), op, value)
 }
 
-/// As an attribute's text of the tag's type is read.
+/// Parses a value as an attribute's text of the tag's type.
 fn text(value: &Value) -> String {
     match value {
         Value::Set(members) => {

@@ -1,18 +1,18 @@
-//! Users by their ids: how they come, change and go.
+//! Users by their ids: live changes, deletion, expiry and renumbering.
 //!
-//! - [`Users::change`]: live changes of tag values, durable when it returns, in every answer a
+//! - [`Users::change`]: live changes of tag values, durable on return and visible to queries a
 //!   moment later.
-//! - [`Users::delete`]: gone from every tag value, every crowd version and the dictionary when it
-//!   returns, with a [`Receipt`]. The files follow: the index's at the next flush, the crowds' and
-//!   the dictionary's with [`Users::tidy`].
-//! - [`Users::compact`]: users of an expression expire, and all others are renumbered without gaps,
-//!   while questions are answered.
+//! - [`Users::delete`]: removes users from every tag, every crowd version and the dictionary, and
+//!   returns a [`Receipt`]. Their bytes leave the files later: those of the index at the next
+//!   flush, those of the crowds and the dictionary with [`Users::tidy`].
+//! - [`Users::compact`]: users that match an expression expire, and all others are renumbered
+//!   without gaps, while queries are answered.
 //!
-//! What is changed by hand is noted in the log of live calls too, and lands in the lake, so that
-//! productions keep it ([`Users::noting_in`]).
+//! Changes by hand are also recorded in the log of live calls, and land in the lake, so that
+//! productions keep them ([`Users::noting_in`]).
 //!
-//! It is where the dictionary, the index and the crowds change together, so that readers of each
-//! see the same users.
+//! Here the dictionary, the index and the crowds change together, so that readers of each see the
+//! same users.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod change;
@@ -24,7 +24,7 @@ mod nearest;
 mod share;
 mod users;
 
-pub use change::{Changed, Strangers, UserChange};
+pub use change::{Changed, UnknownUsers, UserChange};
 pub use compact::Compacted;
 pub use delete::{Receipt, ReceiptTag};
 pub use error::{Error, Result};

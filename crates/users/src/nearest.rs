@@ -1,5 +1,4 @@
-//! Which known user an unknown id may mean: one that is the same but for blanks, case, or one slip
-//! of the keyboard.
+//! Suggests a known user for an unknown id: one that differs only in blanks, case, or by one typo.
 
 use crate::{Error, Result};
 use std::collections::BTreeSet;
@@ -11,7 +10,7 @@ const TRIED_CHARS: usize = 64;
 /// What people put in an id by mistake, or leave out, beside what stands in it.
 const LETTERS: &str = "abcdefghijklmnopqrstuvwxyz0123456789-_.@";
 
-/// `; did you mean "u42"?`, or nothing. One look-up, however many users there are.
+/// `; did you mean "u42"?`, or nothing. One lookup, however many users there are.
 pub(crate) fn hint(dictionary: &Dictionary, app: &AppId, id: &str) -> Result<String> {
     let tried: Vec<String> = slips(id)
         .into_iter()

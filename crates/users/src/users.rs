@@ -20,11 +20,11 @@ pub const MAX_DELETED: usize = 10_000;
 pub struct Tidied {
     /// Ids erased from the dictionary's files.
     pub ids: u64,
-    /// Versions of crowds whose objects held somebody.
+    /// Crowd versions whose objects contained deleted users.
     pub versions: usize,
 }
 
-/// All apps' users. Share it in an `Arc`.
+/// The users of all apps. Share it in an `Arc`.
 pub struct Users {
     pub(crate) catalog: Arc<dyn Catalog>,
     pub(crate) index: Arc<Index>,
@@ -32,12 +32,12 @@ pub struct Users {
     pub(crate) crowds: Arc<Crowds>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) log: Option<Arc<dyn EventLog>>,
-    /// By app: shared by changes, held alone by what must not meet one.
+    /// One lock for each app: changes share it, and whatever must exclude them takes it alone.
     locks: Mutex<HashMap<AppId, Arc<RwLock<()>>>>,
 }
 
 impl Users {
-    /// Over these crates; the index must keep live changes.
+    /// Users over these stores. The index must keep live changes.
     pub fn new(
         catalog: Arc<dyn Catalog>,
         index: Arc<Index>,
@@ -48,8 +48,8 @@ impl Users {
         Self { catalog, index, dictionary, crowds, clock, log: None, locks: Mutex::default() }
     }
 
-    /// Keeps what is changed by hand: every change, deletion and expiry is appended to this log,
-    /// from which it lands in the lake. Without it the next production takes their place.
+    /// Records every change, deletion and expiry in this log, from which they land in the lake.
+    /// Without it, the next production overwrites them.
     #[must_use]
     pub fn noting_in(self, log: Arc<dyn EventLog>) -> Self {
         Self { log: Some(log), ..self }
@@ -59,14 +59,14 @@ impl Users {
         self.locks.lock().entry(app.clone()).or_default().clone()
     }
 
-    /// Lets those wait who change, delete or renumber an app's users, as long as the result lives.
+    /// Makes changes, deletions and renumberings of an app's users wait while the result lives.
     pub async fn hold(&self, app: &AppId) -> HeldUsers {
         HeldUsers { _held: self.lock(app).write_owned().await }
     }
 
-    /// Makes the generation that is published the current one, for all apps: after a crash in the
-    /// midst of [`Users::compact`] there may be two. Then finishes deletions that a crash broke
-    /// off. Call it once, before anything is asked.
+    /// Makes the published generation of each app the current one: after a crash during
+    /// [`Users::compact`] there may be two. Then finishes interrupted deletions. Call it once,
+    /// before the first query.
     ///
     /// # Errors
     /// Of the catalog and the dictionary.
@@ -97,7 +97,7 @@ impl Users {
     }
 
     /// Erases deleted users from the files of the dictionary and of the crowds' versions. Cheap
-    /// where there is none. What goes wrong for one app keeps the others from nothing.
+    /// when there are none. A failure for one app does not affect the others.
     ///
     /// # Errors
     /// Of the catalog, the dictionary and the crowds.
@@ -121,12 +121,12 @@ impl Users {
     }
 }
 
-/// Users whom nobody changes.
+/// While it lives, nobody changes the users of an app.
 pub struct HeldUsers {
     _held: OwnedRwLockWriteGuard<()>,
 }
 
-/// Runs work that computes or reads files off the threads that answer requests.
+/// Runs work that computes or reads files on a blocking thread, not on one that answers requests.
 pub(crate) async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {

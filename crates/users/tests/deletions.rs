@@ -17,7 +17,7 @@ use taghouse_dictionary::Dictionary;
 use taghouse_index::{Index, LiveOptions, Publication, SegmentBuilder, TagPublication};
 use taghouse_model::{Clock, Name, Ordinal, TimestampMs, Value, ValueType};
 use taghouse_rules::{CrowdDefinition, DefinitionFile, Definitions, parse_definitions};
-use taghouse_users::{Error, Op, Strangers, UserChange, Users};
+use taghouse_users::{Error, Op, UnknownUsers, UserChange, Users};
 use tokio_util::sync::CancellationToken;
 
 const USERS: u32 = 60;
@@ -399,11 +399,11 @@ async fn a_deletion_that_broke_off_hides_nothing_that_comes_later() {
         let question = Question::parse("age > 100").unwrap();
         house.crowds.count(&app, &shop, &question).await.unwrap().count
     };
-    house.users.change(&app, &shop, vec![age("u40", 140)], Strangers::Created).await.unwrap();
+    house.users.change(&app, &shop, vec![age("u40", 140)], UnknownUsers::Created).await.unwrap();
     assert_eq!(older(&house).await, 1, "what was acknowledged is seen");
     drop(house);
     let house = House::open(folder.path(), store.clone()).await;
     assert_eq!(house.dictionary.lookup(&app, &["u50"]).unwrap(), [None], "a restart finishes it");
-    house.users.change(&app, &shop, vec![age("u50", 150)], Strangers::Created).await.unwrap();
+    house.users.change(&app, &shop, vec![age("u50", 150)], UnknownUsers::Created).await.unwrap();
     assert_eq!(older(&house).await, 2);
 }

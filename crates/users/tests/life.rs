@@ -14,7 +14,7 @@ use taghouse_dictionary::Dictionary;
 use taghouse_index::{Index, LiveOptions, Op, Publication, SegmentBuilder, TagPublication};
 use taghouse_model::{AppId, Clock, ErrorKind, Name, TimestampMs, Value, ValueType};
 use taghouse_rules::{DefinitionFile, Definitions, parse_definitions};
-use taghouse_users::{Error, Strangers, UserChange, Users};
+use taghouse_users::{Error, UnknownUsers, UserChange, Users};
 use tokio_util::sync::CancellationToken;
 
 struct StoppedClock;
@@ -177,7 +177,9 @@ impl House {
 
     async fn change(&self, user: &str, tag: &str, op: Op) -> Result<(), Error> {
         let change = UserChange { user: user.to_owned(), tag: Name::new(tag).unwrap(), op };
-        self.users.change(&self.app, &self.definitions, vec![change], Strangers::Created).await?;
+        self.users
+            .change(&self.app, &self.definitions, vec![change], UnknownUsers::Created)
+            .await?;
         tokio::time::sleep(Duration::from_millis(50)).await;
         Ok(())
     }
@@ -247,13 +249,13 @@ async fn what_does_not_fit_is_refused_whole() {
     let unknown = UserChange { tag: Name::new("agee").unwrap(), ..good.clone() };
     let error = house
         .users
-        .change(&house.app, &house.definitions, vec![good.clone(), bad], Strangers::Created)
+        .change(&house.app, &house.definitions, vec![good.clone(), bad], UnknownUsers::Created)
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     let error = house
         .users
-        .change(&house.app, &house.definitions, vec![good, unknown], Strangers::Created)
+        .change(&house.app, &house.definitions, vec![good, unknown], UnknownUsers::Created)
         .await
         .unwrap_err();
     assert!(error.kind() == ErrorKind::NotFound && error.to_string().contains("age"), "{error}");
@@ -273,10 +275,10 @@ async fn a_deleted_user_is_gone_from_everything() {
         (40, 13)
     );
     let receipt =
-        house.users.delete(&house.app, &["u21".to_owned(), "stranger".to_owned()]).await.unwrap();
+        house.users.delete(&house.app, &["u21".to_owned(), "unknown".to_owned()]).await.unwrap();
     assert_eq!(
         (receipt.users, receipt.unknown),
-        (vec!["u21".to_owned()], vec!["stranger".to_owned()])
+        (vec!["u21".to_owned()], vec!["unknown".to_owned()])
     );
     let tags: Vec<String> =
         receipt.tags.iter().map(|tag| format!("{} {} {}", tag.user, tag.tag, tag.value)).collect();

@@ -1,7 +1,7 @@
 use super::{Asked, Crowd, bitmap_of};
 use anyhow::{Context, ensure};
 use std::sync::Arc;
-use taghouse_index::{Bitmap, Members, overlap as overlap_of};
+use taghouse_index::{Bitmap, UserSet, overlap as overlap_of};
 use taghouse_model::Ordinal;
 use taghouse_testkit::Dice;
 
@@ -26,7 +26,7 @@ pub(super) fn bitmap(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<(
 
 pub(super) fn contains(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<()> {
     let Crowd { predicate, query, expected } = asked.crowd(dice)?;
-    let users: Vec<Ordinal> = asked.twin.users.iter().copied().collect();
+    let users: Vec<Ordinal> = asked.model.users.iter().copied().collect();
     let some: Vec<Ordinal> = (0..8).filter_map(|_| dice.pick(&users).copied()).collect();
     // The latter exist nowhere, though a crowd may hold them.
     for user in some.into_iter().chain([3, 5_000_000, 0, u32::MAX]) {
@@ -84,7 +84,7 @@ pub(super) fn overlap(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<
     let within = dice.one_in(2).then(|| asked.crowd(dice)).transpose()?;
     let members = crowds
         .iter()
-        .map(|crowd| Ok(Members::Owned(Arc::new(crowd.query.bitmap()?))))
+        .map(|crowd| Ok(UserSet::Owned(Arc::new(crowd.query.bitmap()?))))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let bitmap = within.as_ref().map(|within| within.query.bitmap()).transpose()?;
     let found = overlap_of(&members, &members, bitmap.as_ref())?;

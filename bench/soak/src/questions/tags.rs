@@ -2,17 +2,17 @@ use super::{Asked, bitmap_of};
 use anyhow::{Context, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use taghouse_index::{BitSlices, Bitmap, Members, TagView, overlap as overlap_of};
+use taghouse_index::{BitSlices, Bitmap, TagView, UserSet, overlap as overlap_of};
 use taghouse_model::{Name, Ordinal, Value, ValueType};
 use taghouse_testkit::Dice;
-use taghouse_testkit::{Column, members};
+use taghouse_testkit::{ValuesByUser, members};
 use taghouse_testkit::{units, value_or_end as value};
 
-/// A tag of the index with what its twin says.
+/// A tag of the index with what its reference model says.
 struct Tag<'a> {
     name: &'a Name,
     value_type: ValueType,
-    column: &'a Column,
+    column: &'a ValuesByUser,
     view: TagView,
 }
 
@@ -20,13 +20,13 @@ impl Asked<'_> {
     /// A random tag; of numbers, of others, or any.
     fn tag(&self, numbers: Option<bool>, dice: &mut Dice) -> anyhow::Result<Option<Tag<'_>>> {
         let fits = |ty: ValueType| numbers.is_none_or(|numbers| ty.is_number() == numbers);
-        let tags: Vec<_> = self.twin.tags.iter().filter(|(_, tag)| fits(tag.value_type)).collect();
+        let tags: Vec<_> = self.model.tags.iter().filter(|(_, tag)| fits(tag.value_type)).collect();
         let Some((name, tag)) = dice.pick(&tags).copied() else { return Ok(None) };
         let view = self
             .snapshot
             .tag(name.as_str())?
             .with_context(|| format!("tag {name} is published"))?;
-        let column = self.columns.get(name).context("the twin has the tag")?;
+        let column = self.columns.get(name).context("the reference model has the tag")?;
         Ok(Some(Tag { name, value_type: tag.value_type, column, view }))
     }
 
@@ -37,8 +37,8 @@ impl Asked<'_> {
 }
 
 impl Tag<'_> {
-    /// The users of the first few values, as the index and as the twin has them.
-    fn some_values(&self) -> anyhow::Result<(Vec<Members>, Vec<BTreeSet<Ordinal>>)> {
+    /// The users of the first few values, as the index and as the reference model has them.
+    fn some_values(&self) -> anyhow::Result<(Vec<UserSet>, Vec<BTreeSet<Ordinal>>)> {
         let expected = members(self.column);
         let sets = self.view.sets()?.into_iter().take(12);
         Ok(sets
@@ -53,11 +53,11 @@ fn inside(within: Option<&BTreeSet<Ordinal>>, user: Ordinal) -> bool {
 
 /// How many of a crowd have each value.
 pub(super) fn top_values(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<()> {
-    let within = asked.within(dice)?.unwrap_or_else(|| asked.twin.users.clone());
+    let within = asked.within(dice)?.unwrap_or_else(|| asked.model.users.clone());
     let Some(tag) = asked.tag(Some(false), dice)? else { return Ok(()) };
     let sets = tag.view.sets()?;
-    let values: Vec<Members> = sets.iter().map(|(_, users)| users.clone()).collect();
-    let counts = overlap_of(&[Members::Owned(Arc::new(bitmap_of(&within)))], &values, None)?;
+    let values: Vec<UserSet> = sets.iter().map(|(_, users)| users.clone()).collect();
+    let counts = overlap_of(&[UserSet::Owned(Arc::new(bitmap_of(&within)))], &values, None)?;
     let found: BTreeMap<Value, u64> = sets
         .into_iter()
         .map(|(value, _)| value)
@@ -131,8 +131,8 @@ pub(super) fn bounds(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<(
 }
 
 /// The numbers of those in `within` in units of the type, ascending: for each part of the slices,
-/// by the twin. A part is a segment or the live changes on top of it; with its slices and those of
-/// its users who are asked.
+/// by the reference model. A part is a segment or the live changes on top of it; with its slices
+/// and those of its users who are asked.
 fn numbers_of(
     tag: &Tag<'_>,
     within: &BTreeSet<Ordinal>,
@@ -159,7 +159,7 @@ fn numbers_of(
 }
 
 pub(super) fn quantiles(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<()> {
-    let within = asked.within(dice)?.unwrap_or_else(|| asked.twin.users.clone());
+    let within = asked.within(dice)?.unwrap_or_else(|| asked.model.users.clone());
     let Some(tag) = asked.tag(Some(true), dice)? else { return Ok(()) };
     let asked_for = [0.0, 0.5, 0.95, 1.0, dice.below(1_001) as f64 / 1_000.0];
     for (slices, users, numbers) in numbers_of(&tag, &within)? {
@@ -182,7 +182,7 @@ pub(super) fn quantiles(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Resul
 
 /// How many numbers lie between edges.
 pub(super) fn distribution(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<()> {
-    let within = asked.within(dice)?.unwrap_or_else(|| asked.twin.users.clone());
+    let within = asked.within(dice)?.unwrap_or_else(|| asked.model.users.clone());
     let Some(tag) = asked.tag(Some(true), dice)? else { return Ok(()) };
     let edges: BTreeSet<i128> = (0..2 + dice.below(6))
         .map(|_| units(&value(tag.value_type, 500, dice), tag.value_type))
@@ -228,12 +228,12 @@ pub(super) fn all_values(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Resu
 
 /// All that is known of some users.
 pub(super) fn profile(asked: &mut Asked<'_>, dice: &mut Dice) -> anyhow::Result<()> {
-    let users: Vec<Ordinal> = asked.twin.users.iter().copied().collect();
+    let users: Vec<Ordinal> = asked.model.users.iter().copied().collect();
     let some: Vec<Ordinal> =
         (0..3).filter_map(|_| dice.pick(&users).copied()).chain([3, u32::MAX]).collect();
     for (info, segment) in asked.snapshot.segments() {
         let (segment, column) =
-            (segment?, asked.columns.get(&info.name).context("the twin has the tag")?);
+            (segment?, asked.columns.get(&info.name).context("the reference model has the tag")?);
         for user in &some {
             let (found, right) = (segment.value_of(*user)?, column.get(user));
             ensure!(

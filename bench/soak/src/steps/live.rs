@@ -4,7 +4,7 @@ use crate::world::{Ids, World};
 use anyhow::{Context, ensure};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use taghouse_index::{Changes, Column, Op, TagChange, TagChanges};
+use taghouse_index::{ChangeColumn, Changes, Op, TagChange, TagChanges};
 use taghouse_model::{Name, Ordinal, Value, ValueType};
 use taghouse_testkit::Dice;
 use taghouse_testkit::{of_units, value_or_end as value};
@@ -31,11 +31,11 @@ pub(super) fn change_columns(world: &mut World<'_>, dice: &mut Dice) -> anyhow::
         let texts: Vec<Arc<str>> = (0..3).map(|_| text(count, dice)).collect();
         let codes = ordinals.iter().map(|_| dice.below(3) as u32).collect();
         let column = match (ty, dice.below(8)) {
-            (_, 0) => Column::Unset,
-            (ValueType::Set, 1..5) => Column::Add { texts, codes },
-            (ValueType::Set, _) => Column::Remove { texts, codes },
-            (ValueType::Text, _) => Column::Texts { texts, codes },
-            _ => Column::Numbers(ordinals.iter().map(|_| units(ty, count, dice)).collect()),
+            (_, 0) => ChangeColumn::Unset,
+            (ValueType::Set, 1..5) => ChangeColumn::Add { texts, codes },
+            (ValueType::Set, _) => ChangeColumn::Remove { texts, codes },
+            (ValueType::Text, _) => ChangeColumn::Texts { texts, codes },
+            _ => ChangeColumn::Numbers(ordinals.iter().map(|_| units(ty, count, dice)).collect()),
         };
         columns.push(TagChanges { tag: name, ordinals, column });
     }
@@ -58,25 +58,31 @@ fn send(
         (0..dice.below(3)).map(|_| world.person(dice)).collect::<anyhow::Result<Vec<Ordinal>>>()?;
     let mut all = Vec::new();
     for column in &columns {
-        let ty = world.twin.tags.get(&column.tag).context("a known tag")?.value_type;
+        let ty = world.model.tags.get(&column.tag).context("a known tag")?.value_type;
         all.extend(points_of(column, ty));
     }
     all.extend(points.iter().cloned());
     let changes = Changes { generation: world.generation, users: users.clone(), columns, points };
     let position = world.wait(world.index()?.change(&world.app, changes))?;
-    ensure!(position > world.twin.end, "changes at position {position}, behind {}", world.twin.end);
-    world.twin.change(position, &users, all);
+    ensure!(
+        position > world.model.end,
+        "changes at position {position}, behind {}",
+        world.model.end
+    );
+    world.model.change(position, &users, all);
     Ok(())
 }
 
 /// A column's changes one by one.
 fn points_of(changes: &TagChanges, ty: ValueType) -> Vec<TagChange> {
     let op = |at: usize| match &changes.column {
-        Column::Unset => Op::Unset,
-        Column::Numbers(numbers) => Op::Set(of_units(numbers[at], ty)),
-        Column::Texts { texts, codes } => Op::Set(Value::Text(texts[codes[at] as usize].clone())),
-        Column::Add { texts, codes } => Op::Add(texts[codes[at] as usize].clone()),
-        Column::Remove { texts, codes } => Op::Remove(texts[codes[at] as usize].clone()),
+        ChangeColumn::Unset => Op::Unset,
+        ChangeColumn::Numbers(numbers) => Op::Set(of_units(numbers[at], ty)),
+        ChangeColumn::Texts { texts, codes } => {
+            Op::Set(Value::Text(texts[codes[at] as usize].clone()))
+        }
+        ChangeColumn::Add { texts, codes } => Op::Add(texts[codes[at] as usize].clone()),
+        ChangeColumn::Remove { texts, codes } => Op::Remove(texts[codes[at] as usize].clone()),
     };
     let each = changes.ordinals.iter().enumerate();
     each.map(|(at, ordinal)| TagChange { tag: changes.tag.clone(), ordinal: *ordinal, op: op(at) })
@@ -87,9 +93,9 @@ fn points_of(changes: &TagChanges, ty: ValueType) -> Vec<TagChange> {
 pub(super) fn tick(world: &mut World<'_>, _: &mut Dice) -> anyhow::Result<()> {
     let end = world.tick()?;
     ensure!(
-        end == world.twin.end,
+        end == world.model.end,
         "the log ends at {end}, what was acknowledged at {}",
-        world.twin.end
+        world.model.end
     );
     Ok(())
 }
@@ -113,9 +119,9 @@ pub(super) fn flush_due(world: &mut World<'_>, _: &mut Dice) -> anyhow::Result<(
 fn note_flushes(world: &mut World<'_>) -> anyhow::Result<()> {
     let snapshot = world.snapshot()?;
     for info in snapshot.tags() {
-        let tag = world.twin.tags.get_mut(&info.name).context("a known tag")?;
+        let tag = world.model.tags.get_mut(&info.name).context("a known tag")?;
         ensure!(
-            (tag.floor..=world.twin.end).contains(&info.flushed_through),
+            (tag.floor..=world.model.end).contains(&info.flushed_through),
             "tag {} has flushed up to {}",
             info.name,
             info.flushed_through
@@ -132,13 +138,13 @@ pub(super) fn delete(world: &mut World<'_>, dice: &mut Dice) -> anyhow::Result<(
         .collect::<anyhow::Result<BTreeSet<Ordinal>>>()?;
     let users: Vec<Ordinal> = users.into_iter().collect();
     let receipt = world.wait(world.index()?.delete_users(&world.app, world.generation, &users))?;
-    let columns = world.twin.columns();
+    let columns = world.model.columns();
     let held = columns.iter().flat_map(|(name, column)| {
         users.iter().filter_map(move |user| Some((name.clone(), *user, column.get(user)?.clone())))
     });
     let held: Vec<(Name, Ordinal, Value)> = held.collect();
     ensure!(receipt.values == held, "the receipt lists {:?} instead of {held:?}", receipt.values);
-    world.twin.delete(receipt.position, &users);
+    world.model.delete(receipt.position, &users);
     if let Ids::Dictionary { open, given } = &mut world.ids {
         let dictionary = open.as_ref().context("the dictionary is open")?;
         let ids = dictionary.delete(&world.app, &users)?;
@@ -155,7 +161,7 @@ pub(super) fn delete(world: &mut World<'_>, dice: &mut Dice) -> anyhow::Result<(
 }
 
 fn tag(world: &World<'_>, dice: &mut Dice) -> anyhow::Result<(Name, ValueType, u64)> {
-    let tags: Vec<_> = world.twin.tags.iter().collect();
+    let tags: Vec<_> = world.model.tags.iter().collect();
     let (name, tag) = dice.pick(&tags).context("there are tags")?;
     Ok(((*name).clone(), tag.value_type, tag.values))
 }

@@ -8,23 +8,22 @@ use taghouse_model::Ordinal;
 use taghouse_testkit::Dice;
 use tokio_util::sync::CancellationToken;
 
-/// Half of the users stay, or all; with a dictionary it is re-packed, and people come and go
-/// meanwhile.
+/// Half of the users stay, or all. A dictionary is repacked, while users are added and deleted.
 pub(super) fn compact(world: &mut World<'_>, dice: &mut Dice) -> anyhow::Result<()> {
     let share = 1 + dice.below(4);
     let stay: BTreeSet<Ordinal> =
-        world.twin.users.iter().copied().filter(|_| dice.below(4) < share).collect();
+        world.model.users.iter().copied().filter(|_| dice.below(4) < share).collect();
     let renaming = if matches!(world.ids, Ids::Dictionary { .. }) {
         repack(world, &stay, dice)?
     } else {
         spread(world, &stay)?
     };
     world.held = None;
-    world.twin.rename(&|user| renaming.get(&user).copied());
+    world.model.rename(&|user| renaming.get(&user).copied());
     // Crowds are sets of ordinals of the generation in which they were computed.
     world.draw_crowds(dice);
     let end = world.tick()?;
-    world.twin.restart(end);
+    world.model.restart(end);
     Ok(())
 }
 
@@ -85,10 +84,10 @@ fn repack(
             ))
         })
     })();
-    let (renaming, came): (BTreeMap<Ordinal, Ordinal>, Option<(String, Ordinal)>) = result?;
+    let (renaming, added): (BTreeMap<Ordinal, Ordinal>, Option<(String, Ordinal)>) = result?;
     if let Ids::Dictionary { open, given } = &mut world.ids {
         *open = Some(dictionary);
-        given.extend(came);
+        given.extend(added);
         *given = std::mem::take(given)
             .into_iter()
             .filter_map(|(id, old)| Some((id, *renaming.get(&old)?)))
@@ -98,7 +97,7 @@ fn repack(
     Ok(renaming)
 }
 
-/// The id of somebody who came in the middle.
+/// The id of a user who was added in the middle.
 fn late_of(
     dictionary: &taghouse_dictionary::Dictionary,
     world: &World<'_>,

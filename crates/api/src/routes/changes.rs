@@ -11,7 +11,7 @@ use std::sync::Arc;
 use taghouse_engine::Engine;
 use taghouse_model::{AppId, ErrorKind, Name};
 use taghouse_rules::Definitions;
-use taghouse_users::{Changed, Op, Strangers, UserChange};
+use taghouse_users::{Changed, Op, UnknownUsers, UserChange};
 use taghouse_wire::{ChangeBody, ChangesAnswer, ChangesRequest};
 
 /// Changes tag values of users. Durable when the answer comes, and kept by productions until a
@@ -31,8 +31,8 @@ pub(crate) async fn change(
     let definitions = engine.definitions(&app).await?;
     let tags: BTreeSet<Name> =
         request.changes.iter().filter_map(|change| Name::new(&change.tag).ok()).collect();
-    let strangers = if request.create { Strangers::Created } else { Strangers::Refused };
-    let changed = changed(&engine, &app, &definitions, request.changes, strangers).await;
+    let unknown = if request.create { UnknownUsers::Created } else { UnknownUsers::Refused };
+    let changed = changed(&engine, &app, &definitions, request.changes, unknown).await;
     match &changed {
         Ok(changed) => {
             engine.sum_changes(&caller.id, &app, tags.iter().map(Name::as_str), Ok(changed.changes))
@@ -50,7 +50,7 @@ async fn changed(
     app: &AppId,
     definitions: &Definitions,
     changes: Vec<ChangeBody>,
-    strangers: Strangers,
+    unknown: UnknownUsers,
 ) -> Result<Changed, Problem> {
     let changes = changes.into_iter().enumerate().map(|(at, change)| {
         checked(change, definitions).map_err(|problem| Problem {
@@ -59,7 +59,7 @@ async fn changed(
         })
     });
     let changes = changes.collect::<Result<Vec<_>, _>>()?;
-    Ok(engine.users.change(app, definitions, changes, strangers).await?)
+    Ok(engine.users.change(app, definitions, changes, unknown).await?)
 }
 
 fn checked(change: ChangeBody, definitions: &Definitions) -> Result<UserChange, Problem> {

@@ -35,7 +35,10 @@ impl<'a> Blob<'a> {
             if at < head.data || at.checked_add(len).is_none_or(|end| end > bytes.len()) {
                 return Err(bad("a container lies outside the bytes"));
             }
-            if !blob.container_at(&head, index).is_some_and(|container| container.holds(count)) {
+            if !blob
+                .container_at(&head, index)
+                .is_some_and(|container| container.has_cardinality(count))
+            {
                 return Err(bad("a container is out of order or of another size"));
             }
             sequential = at + len;
@@ -50,7 +53,7 @@ impl<'a> Blob<'a> {
 
 impl Container<'_> {
     /// Whether it is in order and holds `count` values.
-    fn holds(&self, count: usize) -> bool {
+    fn has_cardinality(&self, count: usize) -> bool {
         match self {
             Self::Bits(bits) => popcount::count_bytes(bits) == count as u64,
             Self::Array(values) => fastest(Ascending(values.as_chunks().0)),

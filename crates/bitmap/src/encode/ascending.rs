@@ -1,6 +1,6 @@
 //! Writes ordinals that come in order.
 
-use super::container_form::{Descriptor, Form, Head, RunWriter, write_bits};
+use super::container_form::{BlobHeader, Descriptor, Form, RunWriter, write_bits};
 use crate::SHARD_BITS;
 use crate::blob::{CONTAINER_BITS, CONTAINERS, WORDS};
 
@@ -8,7 +8,7 @@ use crate::blob::{CONTAINER_BITS, CONTAINERS, WORDS};
 /// many they are. They may count from the shard's first or from zero.
 pub fn encode_ascending(shard: u32, lows: &[u32], into: &mut Vec<u8>) -> u32 {
     debug_assert!(lows.is_sorted_by(|a, b| a < b && a >> SHARD_BITS == b >> SHARD_BITS));
-    let mut head = Head::new();
+    let mut head = BlobHeader::new();
     let mut rest = lows;
     while let Some(first) = rest.first() {
         let container = first >> CONTAINER_BITS;

@@ -44,12 +44,12 @@ impl Descriptor {
 }
 
 /// The descriptors of a blob.
-pub(super) struct Head {
+pub(super) struct BlobHeader {
     descriptors: [Descriptor; CONTAINERS],
     len: usize,
 }
 
-impl Head {
+impl BlobHeader {
     pub(super) fn new() -> Self {
         Self {
             descriptors: [Descriptor { container: 0, cardinality: 0, runs: 0 }; CONTAINERS],

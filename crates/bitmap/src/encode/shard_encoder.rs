@@ -1,7 +1,7 @@
 //! A set of one shard, to be filled in any order.
 
 use super::ascending::encode_ascending;
-use super::container_form::{Descriptor, Form, Head, RunWriter, write_bits};
+use super::container_form::{BlobHeader, Descriptor, Form, RunWriter, write_bits};
 use crate::SHARD_SIZE;
 use crate::blob::{CONTAINERS, WORDS};
 
@@ -74,7 +74,7 @@ impl ShardEncoder {
         into: &mut Vec<u8>,
         mut each: impl FnMut(usize, u64),
     ) -> u32 {
-        let mut head = Head::new();
+        let mut head = BlobHeader::new();
         for container in 0..CONTAINERS {
             let (mut cardinality, mut runs) = (0, 0);
             for at in container * TOUCHED_PER_CONTAINER..(container + 1) * TOUCHED_PER_CONTAINER {

@@ -1,14 +1,13 @@
-//! Cardinalities told from tables alone.
+//! Bounds and estimates of cardinalities, from tables alone: no bitmap is read.
 
-use crate::plan::{Kind, OpId, Plan};
+use crate::plan::{OpId, OpKind, QueryPlan};
 
-/// At least and at most so many users of a shard.
+/// Bounds on the number of users of a shard.
 #[derive(Clone, Copy)]
 pub(crate) struct Size {
     pub(crate) low: u32,
     pub(crate) high: u32,
-    /// So many, if who is in one operand is as likely in another as anybody is: for choosing how
-    /// to work, not for answers.
+    /// The estimate if operands are independent. For choosing how to evaluate, not for answers.
     pub(crate) likely: u32,
 }
 
@@ -18,12 +17,12 @@ impl Size {
     }
 }
 
-/// One operation in a shard of `users` users, from the sizes of its operands.
-pub(crate) fn size(kind: &Kind, shard: u32, users: u32, sizes: &[Size]) -> Size {
+/// The size of one operation in a shard of `users` users, from the sizes of its operands.
+pub(crate) fn size(kind: &OpKind, shard: u32, users: u32, sizes: &[Size]) -> Size {
     match kind {
-        Kind::Owned(bitmap) => Size::exact(bitmap.shard(shard).map_or(0, |shard| shard.len)),
-        Kind::Stored(stored) => Size::exact(stored.shard_len(shard)),
-        Kind::Edited { stored, edits } => {
+        OpKind::Owned(bitmap) => Size::exact(bitmap.shard(shard).map_or(0, |shard| shard.len)),
+        OpKind::Stored(stored) => Size::exact(stored.shard_len(shard)),
+        OpKind::Edited { stored, edits } => {
             let (stored, edits) = (
                 stored.as_ref().map_or(0, |stored| stored.shard_len(shard)),
                 edits.shard(shard).len() as u32,
@@ -34,12 +33,12 @@ pub(crate) fn size(kind: &Kind, shard: u32, users: u32, sizes: &[Size]) -> Size 
                 likely: stored,
             }
         }
-        Kind::Range { slices, .. } => {
+        OpKind::Range { slices, .. } => {
             let high = slices.existence().shard_len(shard);
             Size { low: 0, high, likely: high }
         }
-        Kind::And { all, none } => {
-            // Each operand misses at most so many of the users.
+        OpKind::And { all, none } => {
+            // How many users each operand misses at most.
             let missed: u64 =
                 all.iter().map(|id| u64::from(users.saturating_sub(sizes[*id].low))).sum();
             let dropped: u64 = none.iter().map(|id| u64::from(sizes[*id].high)).sum();
@@ -58,7 +57,7 @@ pub(crate) fn size(kind: &Kind, shard: u32, users: u32, sizes: &[Size]) -> Size 
                 .product();
             Size { low, high, likely: likely(share, users).clamp(low, high.max(low)) }
         }
-        Kind::Or { any, disjoint } => {
+        OpKind::Or { any, disjoint } => {
             let sum = |of: fn(&Size) -> u32| {
                 any.iter().map(|id| u64::from(of(&sizes[*id]))).sum::<u64>().min(u64::from(users))
                     as u32
@@ -85,8 +84,8 @@ fn likely(share: f64, users: u32) -> u32 {
     (share * f64::from(users)) as u32
 }
 
-/// A whole plan in a shard of `users` users.
-pub(crate) fn of_plan(plan: &Plan, shard: u32, users: u32, sizes: &mut Vec<Size>) -> Size {
+/// The size of a whole plan in a shard of `users` users.
+pub(crate) fn of_plan(plan: &QueryPlan, shard: u32, users: u32, sizes: &mut Vec<Size>) -> Size {
     sizes.clear();
     for op in &plan.ops {
         let size = size(&op.kind, shard, users, sizes);

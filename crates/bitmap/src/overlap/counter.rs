@@ -1,6 +1,6 @@
 //! Counts of pairs, one thread's.
 
-use super::Members;
+use super::UserSet;
 use super::gather::{Blobs, Dense, Expanded, Piece};
 use super::slots::{MOST_SETS, Slots};
 use super::split::{Split, Way};
@@ -65,8 +65,8 @@ impl Counter {
     /// Counts one shard.
     pub(super) fn count(
         &mut self,
-        rows: &[Members],
-        columns: &[Members],
+        rows: &[UserSet],
+        columns: &[UserSet],
         within: Option<&Bitmap>,
         shard: u32,
     ) {

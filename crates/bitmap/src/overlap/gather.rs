@@ -1,6 +1,6 @@
 //! The containers of many sets in one shard.
 
-use super::Members;
+use super::UserSet;
 use crate::blob::{Blob, CONTAINERS, Container, WORDS, Words};
 use crate::kernel::{Bytes, bytes_of};
 use crate::prefetch::{LINE, prefetch};
@@ -31,12 +31,12 @@ pub(super) struct Piece<'b> {
 }
 
 impl<'m> Blobs<'m> {
-    pub(super) fn of(sets: &'m [Members], shard: u32) -> Self {
-        let source = |set: &'m Members| match set {
-            Members::Stored(stored) => {
+    pub(super) fn of(sets: &'m [UserSet], shard: u32) -> Self {
+        let source = |set: &'m UserSet| match set {
+            UserSet::Stored(stored) => {
                 stored.blob(shard).map_or(Source::Empty, |(_, blob)| Source::Stored(blob))
             }
-            Members::Owned(bitmap) => bitmap
+            UserSet::Owned(bitmap) => bitmap
                 .shard(shard)
                 .map_or(Source::Empty, |shard| Source::Owned(shard.set.serialize::<Portable>())),
         };

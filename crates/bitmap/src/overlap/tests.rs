@@ -7,8 +7,8 @@ use crate::SHARD_SIZE;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
-fn members<'s>(sets: impl IntoIterator<Item = &'s BTreeSet<u32>>) -> Vec<Members> {
-    sets.into_iter().map(|set| Members::Owned(Arc::new(set.iter().copied().collect()))).collect()
+fn members<'s>(sets: impl IntoIterator<Item = &'s BTreeSet<u32>>) -> Vec<UserSet> {
+    sets.into_iter().map(|set| UserSet::Owned(Arc::new(set.iter().copied().collect()))).collect()
 }
 
 /// Users of one container: some are in most of the sets, most in a few or none.
@@ -48,7 +48,7 @@ proptest! {
 }
 
 /// `count` sets of which each user is in one, and each of them has a thousand a container.
-fn disjoint(count: u32) -> Vec<Members> {
+fn disjoint(count: u32) -> Vec<UserSet> {
     members(&(0..count).map(|set| (set..SHARD_SIZE).step_by(65).collect()).collect::<Vec<_>>())
 }
 

@@ -3,8 +3,8 @@
 use crate::evaluate::bounds::{self, Size};
 use crate::evaluate::{Shard, Worker};
 use crate::formula::Formula;
-use crate::part::Scope;
-use crate::plan::Plan;
+use crate::plan::QueryPlan;
+use crate::shard_set::Scope;
 use crate::{Bitmap, Result};
 use croaring::Bitmap as Roaring;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub(super) struct Compiled {
 pub(super) struct Asked {
     pub(super) users: Arc<Bitmap>,
     pub(super) formula: Formula,
-    pub(super) plan: Plan,
+    pub(super) plan: QueryPlan,
 }
 
 /// What answers for users whose values were changed since.
@@ -31,7 +31,7 @@ pub(super) struct Live {
 
 impl Asked {
     pub(super) fn new(users: Arc<Bitmap>, formula: Formula) -> Self {
-        Self { plan: Plan::of(&formula), users, formula }
+        Self { plan: QueryPlan::of(&formula), users, formula }
     }
 
     pub(super) fn size(&self, number: u32, sizes: &mut Vec<Size>) -> Size {

@@ -1,6 +1,6 @@
-//! Those for whom slices are asked, one container of 2^16 ordinals at a time, in lines of 512: a
-//! cache line, which is what is read of a slice at once. A line where nobody is left is not read
-//! again, so that a question about few, or one that the high bits settle, reads little.
+//! The candidates of a comparison, one container of 2^16 ordinals at a time, in lines of 512 bits:
+//! a cache line, the unit in which a slice is read. Lines without candidates are not read again, so
+//! a query for few users, or one that the high bits decide, reads little.
 
 use crate::blob::{Container, WORDS, Words};
 use crate::popcount::count;
@@ -12,7 +12,7 @@ const LINE: usize = LANES;
 /// Lines of a container.
 const LINES: usize = WORDS / LINE;
 
-/// Less values than this are put in lines one by one.
+/// Fewer values than this are inserted one by one.
 const FEW: usize = 64;
 
 type Line = [u64; LINE];
@@ -26,7 +26,7 @@ pub(super) static NONE: Bits = [[0; LINE * 8]; LINES];
 #[derive(Clone)]
 #[repr(align(64))]
 pub(super) struct Candidates {
-    /// Which lines hold any, ascending; the first `live` count.
+    /// The indexes of the lines with candidates, ascending; only the first `live` are valid.
     at: [u8; LINES],
     lines: [Line; LINES],
     live: usize,
@@ -68,12 +68,12 @@ impl Candidates {
         }
     }
 
-    /// Keeps those whose bit is 1 or, flipped, 0.
+    /// Keeps the candidates whose bit is 1 or, with `flip`, 0.
     pub(super) fn keep(&mut self, bits: &Bits, flip: bool) {
         fastest(Keep { candidates: self, bits, flip });
     }
 
-    /// Takes those out whose bit is 1 or, flipped, 0.
+    /// Moves out the candidates whose bit is 1 or, with `flip`, 0.
     pub(super) fn take(&mut self, bits: &Bits, flip: bool, sink: &mut impl Sink) {
         fastest(Take { candidates: self, bits, flip, sink });
     }
@@ -110,7 +110,7 @@ impl Candidates {
     }
 }
 
-/// Where found ones go.
+/// Where found users go.
 pub(super) trait Sink {
     /// `line` of line number `at`.
     fn found<S: Simd>(&mut self, simd: S, at: u8, line: S::Vector);
@@ -134,17 +134,17 @@ impl Sink for Words {
     }
 }
 
-/// Only counts them, each word by itself.
+/// Only counts, for each word of a vector separately.
 #[derive(Default)]
-pub(super) struct Tally([u64; LINE]);
+pub(super) struct MatchCount([u64; LINE]);
 
-impl Tally {
+impl MatchCount {
     pub(super) fn total(&self) -> u64 {
         self.0.iter().sum()
     }
 }
 
-impl Sink for Tally {
+impl Sink for MatchCount {
     #[inline(always)]
     fn found<S: Simd>(&mut self, simd: S, _: u8, line: S::Vector) {
         simd.store(simd.add_ones(simd.load(&self.0), line), &mut self.0);

@@ -1,33 +1,38 @@
-//! Comparing: from the highest slice down, for those only who are asked for, until nobody is
-//! undecided.
+//! Range predicates, evaluated from the highest slice down, for the requested users only, until
+//! none is undecided.
+//!
+//! This is the range evaluation of O'Neil and Quass, "Improved query performance with variant
+//! indexes" (SIGMOD 1997, <https://doi.org/10.1145/253260.253268>), for both bounds in one pass, and
+//! by cache lines, so that lines without undecided users are not read again. It costs O(b) reads of
+//! a container for numbers of b bits.
 
 use super::BitSlices;
-use super::candidates::{Bits, Candidates, Sink, Tally};
+use super::candidates::{Bits, Candidates, MatchCount, Sink};
 use super::reader::{Asked, Reader};
 use crate::blob::{BlobWriter, CONTAINERS, WORDS, Words};
-use crate::part::{Part, Scope};
-use crate::view::Held;
+use crate::shard_set::{Scope, ShardSet};
+use crate::view::PooledView;
 use croaring::Bitmap as Roaring;
 use std::cell::RefCell;
 
 thread_local! {
-    /// Those found in the containers of a shard.
+    /// The users found, one bitset for each container of a shard.
     static FOUND: RefCell<Vec<Words>> = RefCell::new(vec![[0; WORDS]; CONTAINERS]);
 }
 
 impl BitSlices {
-    /// Those of one shard whose offset is `low` to `high`; of those in `within` only, if that is
-    /// given.
+    /// The users of one shard whose offset is from `low` to `high`, of `within` only if given.
     pub(crate) fn range<'a>(
         &self,
         scope: &Scope<'a>,
         low: u128,
         high: u128,
         within: Option<&Roaring>,
-    ) -> Part<'a> {
-        let Some(shard) = self.shard(scope.number) else { return Part::Empty };
+    ) -> ShardSet<'a> {
+        let Some(shard) = self.shard(scope.number) else { return ShardSet::Empty };
         let mut buffer = scope.pool.take();
-        // Somebody without a number has offset 0, which only a range from 0 on takes for one.
+        // A user without a number has no bit in any slice, so reads as offset 0: the existence
+        // bitmap matters only when the range begins at 0.
         let len = shard.ask(within, low == 0, |asked, slices| {
             FOUND.with_borrow_mut(|found| {
                 let found = &mut found[..asked.len()];
@@ -41,17 +46,17 @@ impl BitSlices {
         match len {
             0 => {
                 scope.pool.give(buffer);
-                Part::Empty
+                ShardSet::Empty
             }
             len if len == scope.users_len => {
                 scope.pool.give(buffer);
-                Part::Full
+                ShardSet::Full
             }
-            _ => Part::Held(Held::new(buffer, scope.pool)),
+            _ => ShardSet::Pooled(PooledView::new(buffer, scope.pool)),
         }
     }
 
-    /// How many there are in [`BitSlices::range`]; nothing is written out.
+    /// The size of [`BitSlices::range`], without materialising it.
     pub(crate) fn range_len(
         &self,
         shard: u32,
@@ -61,14 +66,14 @@ impl BitSlices {
     ) -> u64 {
         let Some(shard) = self.shard(shard) else { return 0 };
         shard.ask(within, low == 0, |asked, slices| {
-            let mut found: [Tally; CONTAINERS] = Default::default();
+            let mut found: [MatchCount; CONTAINERS] = Default::default();
             between(asked, slices, self.slices, (low, high), &mut found);
-            found.iter().map(Tally::total).sum()
+            found.iter().map(MatchCount::total).sum()
         })
     }
 }
 
-/// Finds those whose offset of `bits` bits is `low` to `high`, both included.
+/// Finds the users whose offset of `bits` bits is from `low` to `high`, both included.
 fn between(
     asked: &mut [Asked],
     slices: &mut Reader<'_, '_>,
@@ -76,8 +81,12 @@ fn between(
     (low, high): (u128, u128),
     found: &mut [impl Sink],
 ) {
-    // The highest bit in which the bounds differ. Above it an offset has to have their bits. With a
-    // 0 in it, it is below `high`, and with a 1 (those `apart`) above `low`.
+    // `parting` is the highest bit in which the bounds differ.
+    // 1. Above it, an offset must equal both bounds: only users with the same bit are kept.
+    // 2. At it, users split: with a 0 they are below `high` (`candidates`), with a 1 they are above
+    //    `low` (`apart`).
+    // 3. Below it, each half is compared with the one bound that is still open.
+    // 4. Users that are left undecided after the last bit equal a bound, and so are in the range.
     let parting = (low != high).then(|| 127 - (low ^ high).leading_zeros());
     for bit in (0..bits).rev() {
         let mut undecided = false;
@@ -106,9 +115,9 @@ fn between(
     }
 }
 
-/// The step of bit `bit` in comparing with a lower bound or, flipped, the complements with that of
-/// an upper one: where the bound has a bit, the offset needs it too; where it has none, a bit in
-/// the offset is enough.
+/// One bit of a comparison with a lower bound: where the bound has a 1, the offset needs it too;
+/// where it has a 0, a 1 in the offset decides. With `flip` it compares complements, which turns an
+/// upper bound into a lower one.
 fn at_least(
     candidates: &mut Candidates,
     bits: &Bits,

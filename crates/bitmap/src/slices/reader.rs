@@ -1,4 +1,4 @@
-//! Slices where they are stored, one shard at a time, for those in it who are asked for.
+//! Reads stored slices, one shard at a time, for the requested users in it.
 //!
 //! What reads many slices goes through a whole slice of the shard before the next: 128 KiB in a
 //! row, which memory gives twice as fast as pieces of 8 KiB here and there.
@@ -15,7 +15,7 @@ pub(super) struct Shard<'a> {
     slices: Vec<Option<Blob<'a>>>,
 }
 
-/// Those who are asked for in one container.
+/// The requested users of one container.
 pub(super) struct Asked {
     pub(super) key: u16,
     pub(super) candidates: Candidates,

@@ -1,5 +1,5 @@
-//! The stupid twin: ordered sets and maps, and populations that give every kind of container in
-//! several shards.
+//! The naive reference model: ordered sets and maps, and populations that give every kind of
+//! container in several shards.
 
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -99,12 +99,12 @@ pub(crate) struct Leaves {
 
 impl Leaves {
     pub(crate) fn new(
-        strangers: BTreeSet<u32>,
+        others: BTreeSet<u32>,
         sets: Vec<BTreeSet<u32>>,
         numbers: Vec<BTreeMap<u32, i128>>,
     ) -> Self {
         let with_value = numbers.iter().flat_map(|numbers| numbers.keys().copied());
-        let users = sets.iter().flatten().copied().chain(with_value).chain(strangers).collect();
+        let users = sets.iter().flatten().copied().chain(with_value).chain(others).collect();
         let mut bundle = BundleBuilder::new();
         for (index, set) in sets.iter().enumerate() {
             bundle.push_sorted(index as u32, &set.iter().copied().collect::<Vec<_>>());

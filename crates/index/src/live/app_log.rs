@@ -1,12 +1,13 @@
-//! One app's live changes: logged by one thread, gathered into overlays by another, kept short on
-//! disk by a third.
+//! One app's live changes. One thread logs them, another gathers them into overlays, and a third
+//! keeps the log short on disk.
 
 use super::LiveOptions;
-use super::change::{Block, Changes};
+use super::change::Changes;
 use super::change_log::ChangeLog;
 use super::change_log::read_back;
 use super::checkpoint;
-use super::codec::{self, Item, put_came, put_deleted, put_tag};
+use super::codec::{self, Item, put_added, put_deleted, put_tag};
+use super::commit::Request;
 use super::gather::{Pending, Published, RestoredChanges};
 use super::overlay::{Overlay, ShowsOverlay};
 use super::pins::{Pin, Pins};
@@ -20,17 +21,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use taghouse_model::{Name, Ordinal, ValueType, give_way};
 use tokio::sync::oneshot;
 
-/// Calls that may wait for the log; more of them wait to be heard.
-const WAITING: usize = 256;
-/// Bytes from which on a frame takes no further call in.
-const FRAME_BYTES: usize = 8 << 20;
-/// How often it is looked whether a checkpoint is due.
+/// Calls that may queue for the log. Further calls wait for a free place in the queue.
+const QUEUED_CALLS: usize = 256;
+/// How often to check whether a checkpoint is due.
 const KEEP_EVERY: Duration = Duration::from_millis(250);
 
 /// The live changes of one app. Its threads end when it is dropped.
@@ -40,53 +39,42 @@ pub(crate) struct AppLog {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// One call's changes on their way to the log.
-struct Request {
-    generation: u64,
-    blocks: Vec<Block>,
-    came: Vec<Ordinal>,
-    deleted: Vec<Ordinal>,
-    payload: Vec<u8>,
-    changes: u32,
-    reply: oneshot::Sender<Result<u64>>,
-}
-
 pub(super) struct Shared {
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     pub(super) options: LiveOptions,
-    log: Mutex<ChangeLog>,
+    pub(super) log: Mutex<ChangeLog>,
     pub(super) tags: RwLock<HashMap<Name, Arc<TagLog>>>,
     pub(super) pending: Mutex<Pending>,
     overlay: ArcSwap<Overlay>,
-    /// Told of every overlay.
+    /// Receives every new overlay.
     shown: Arc<dyn ShowsOverlay>,
     pins: Pins,
     /// Changes on their way to the log.
     pub(super) admitted: Mutex<Weight>,
-    /// What the texts of changes take. They stay in memory until their tag is flushed and nobody
+    /// Bytes of the texts of changes. They stay in memory until their tag is flushed and nobody
     /// writes to it.
     pub(super) text_bytes: Arc<AtomicU64>,
-    /// Writers for whom there was no room; as long as there are any, no other goes in before them.
+    /// Writers that wait for room. While there are any, no later writer is admitted before them.
     pub(super) waiting: Mutex<u64>,
     /// The position of the last checkpoint.
     checkpointed: AtomicU64,
-    /// Held while a checkpoint is written: one that was begun under an earlier generation must not
-    /// take the place of a later one's.
+    /// Held while a checkpoint is written, so that one begun under an earlier generation never
+    /// replaces that of a later one.
     checkpointing: Mutex<()>,
     /// Held by whoever makes the next overlay.
     pub(super) gathering: Mutex<()>,
     stop: Mutex<bool>,
     stopped: Condvar,
-    /// While somebody renames all ordinals the committer waits.
-    held: Mutex<bool>,
-    released: Condvar,
+    /// While true, the committer waits: all ordinals are being renumbered.
+    pub(super) held: Mutex<bool>,
+    pub(super) released: Condvar,
 }
 
-/// While it lives no change is logged.
+/// While it lives, no change is logged.
 pub(crate) struct Hold(Arc<Shared>);
 
 impl Hold {
-    /// What readers see, which nobody changes.
+    /// What readers see. It does not change while the hold lives.
     pub(crate) fn overlay(&self) -> Arc<Overlay> {
         self.0.overlay()
     }
@@ -100,7 +88,7 @@ impl Drop for Hold {
 }
 
 impl AppLog {
-    /// Opens the log of an app in its folder, which is made if need be.
+    /// Opens the log of an app in its folder, which is created if missing.
     ///
     /// # Errors
     /// `Log` names a damaged file; `Disk` when the folder cannot be read or written.
@@ -112,7 +100,7 @@ impl AppLog {
     ) -> Result<Self> {
         taghouse_disk::make_folder(folder).map_err(|e| Error::disk(folder, &e))?;
         let shared = Arc::new(Shared::open(folder, generation, options, shown)?);
-        let (sender, receiver) = sync_channel(WAITING);
+        let (sender, receiver) = sync_channel(QUEUED_CALLS);
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new()
                 .name(name.to_owned())
@@ -140,7 +128,7 @@ impl AppLog {
         Ok(Self { shared, requests: Some(sender), threads })
     }
 
-    /// Logs changes; the position of the last of them, once they are on disk.
+    /// Logs changes. Answers with the position of the last one once all are on disk.
     pub(crate) fn change(
         &self,
         changes: &Changes,
@@ -149,15 +137,15 @@ impl AppLog {
         let blocks = changes.checked(&|tag| self.shared.tag(tag))?;
         let mut payload = Vec::new();
         blocks.iter().for_each(|block| put_tag(&mut payload, &block.tag, &block.entries, false));
-        let came = changes.users.clone();
-        if !came.is_empty() {
-            put_came(&mut payload, &came);
+        let added = changes.users.clone();
+        if !added.is_empty() {
+            put_added(&mut payload, &added);
         }
         if !deleted.is_empty() {
             put_deleted(&mut payload, deleted);
         }
         let count = blocks.iter().map(|block| block.entries.len()).sum::<usize>()
-            + came.len()
+            + added.len()
             + deleted.len();
         let changes_count = u32::try_from(count)
             .ok()
@@ -167,23 +155,23 @@ impl AppLog {
         let request = Request {
             generation: changes.generation,
             blocks,
-            came,
+            added,
             deleted: deleted.to_vec(),
             payload,
             changes: changes_count,
             reply,
         };
-        let gone = || Error::Internal("the thread that logs changes has ended".to_owned());
-        self.requests.as_ref().ok_or_else(gone)?.send(request).map_err(|_| gone())?;
+        let ended = || Error::Internal("the thread that logs changes has ended".to_owned());
+        self.requests.as_ref().ok_or_else(ended)?.send(request).map_err(|_| ended())?;
         Ok(answer)
     }
 
-    /// Whether the changes fit their tags, as far as that can be said before they are logged.
+    /// Checks the changes against their tags, as far as possible before they are logged.
     pub(crate) fn check(&self, changes: &Changes) -> Result<()> {
         changes.checked(&|tag| self.shared.tag(tag)).map(drop)
     }
 
-    /// Tells the tags that may be changed. One whose type is another now begins again.
+    /// Sets the tags that may be changed. A tag whose type has changed starts without changes.
     pub(crate) fn know(&self, tags: &BTreeMap<Name, ValueType>) {
         let mut known = self.shared.tags.write();
         known.retain(|name, tag| tags.get(name) == Some(&tag.value_type));
@@ -211,16 +199,16 @@ impl AppLog {
         self.shared.overlay()
     }
 
-    /// Makes all that is logged visible at once.
+    /// Makes everything that is logged visible now.
     pub(crate) fn tick(&self) -> Arc<Overlay> {
         self.shared.tick()
     }
 
-    /// Takes note of a publication and of its tags' types; what it holds leaves the overlay at the
-    /// next tick.
+    /// Notes a publication and the types of its tags. The changes it includes leave the overlay at
+    /// the next tick.
     pub(crate) fn published(&self, published: Published, types: &BTreeMap<Name, ValueType>) {
         let mut pending = self.shared.pending.lock();
-        // Under the lock: a change of a tag that is new must not meet a publication that does not
+        // Under the lock, so that a change of a new tag never meets a publication that does not
         // name it.
         self.know(types);
         if pending.published.as_ref().is_none_or(|before| before.revision <= published.revision) {
@@ -228,16 +216,16 @@ impl AppLog {
         }
     }
 
-    /// Marks the end of the log: until the pin is dropped the log keeps what comes after it.
+    /// Pins the end of the log: until the pin is dropped, the log keeps what comes after it.
     pub(crate) fn pin(&self) -> Pin {
-        // First, so that no checkpoint removes what comes between.
+        // Pin first, so that no checkpoint removes what comes in between.
         let pin = self.shared.pins.pin(self.overlay().position);
         pin.at(self.tick().position)
     }
 
-    /// Reads changes back, later than `after` and up to `through`, which must be in the overlay.
-    /// `each` is given the position of the first of some items. `false` when the log does not
-    /// reach back so far. Reads files: not for I/O threads.
+    /// Reads the changes after `after` and up to `through`, which must be in the overlay. `each`
+    /// gets the position of the first of some items. `false` when the log does not reach back
+    /// that far. Reads files: not for I/O threads.
     pub(crate) fn read_back(
         &self,
         after: u64,
@@ -248,7 +236,7 @@ impl AppLog {
         read_back(&files, generation, after, through, each)
     }
 
-    /// Changes in memory that are in no segment yet.
+    /// The number of changes in memory that are in no segment yet.
     pub(crate) fn held(&self) -> u64 {
         // A tick moves changes from one to the other under this lock.
         let pending = self.shared.pending.lock();
@@ -260,7 +248,7 @@ impl AppLog {
         self.shared.checkpoint()
     }
 
-    /// Keeps writers waiting until the hold is dropped; what was logged before is visible when this
+    /// Makes writers wait until the hold is dropped. What was logged before is visible when this
     /// returns.
     pub(crate) fn hold(&self) -> Hold {
         *self.shared.held.lock() = true;
@@ -270,8 +258,8 @@ impl AppLog {
         Hold(self.shared.clone())
     }
 
-    /// Begins again under the generation of an index's revision, with no changes, behind `position`
-    /// if the log has not come so far.
+    /// Starts over under another generation, that of `revision` of the index, without changes.
+    /// Positions continue after `position` if the log ends before it.
     pub(crate) fn restart(&self, generation: u64, revision: u64, position: u64) -> Result<()> {
         let _checkpointing = self.shared.checkpointing.lock();
         let _gathering = self.shared.gathering.lock();
@@ -295,7 +283,7 @@ impl AppLog {
 
 impl Drop for AppLog {
     fn drop(&mut self) {
-        // Without a sender the committer ends once it has logged what waits.
+        // Without a sender, the committer ends once it has logged what is queued.
         self.requests = None;
         *self.shared.stop.lock() = true;
         self.shared.stopped.notify_all();
@@ -369,11 +357,11 @@ impl Shared {
         Ok(shared)
     }
 
-    fn tag(&self, name: &str) -> Option<Arc<TagLog>> {
+    pub(super) fn tag(&self, name: &str) -> Option<Arc<TagLog>> {
         self.tags.read().get(name).cloned()
     }
 
-    fn overlay(&self) -> Arc<Overlay> {
+    pub(super) fn overlay(&self) -> Arc<Overlay> {
         self.overlay.load_full()
     }
 
@@ -383,7 +371,7 @@ impl Shared {
         self.shown.set_overlay(overlay);
     }
 
-    /// Does `work` every so often until the end.
+    /// Does `work` once each period until stopped.
     fn every(&self, period: Duration, work: &dyn Fn(&Self)) {
         let mut stop = self.stop.lock();
         while !*stop {
@@ -394,88 +382,6 @@ impl Shared {
                 stop = self.stop.lock();
             }
         }
-    }
-
-    /// Serves until there is no sender left. While one frame is synced the calls for the next
-    /// gather: that is the whole group commit.
-    fn commit_all(&self, requests: &Receiver<Request>) {
-        let mut group: Vec<Request> = Vec::new();
-        while let Ok(first) = requests.recv() {
-            let mut bytes = first.payload.len();
-            group.push(first);
-            while bytes < FRAME_BYTES
-                && let Ok(next) = requests.try_recv()
-            {
-                bytes += next.payload.len();
-                group.push(next);
-            }
-            let mut held = self.held.lock();
-            self.released.wait_while(&mut held, |held| *held);
-            let mut log = self.log.lock();
-            drop(held);
-            self.commit(&mut log, std::mem::take(&mut group));
-        }
-    }
-
-    /// Logs a group as one frame, and answers each call.
-    fn commit(&self, log: &mut ChangeLog, group: Vec<Request>) {
-        let generation = self.overlay().generation;
-        let superseded = log.is_superseded();
-        // Between its check and now a call's ordinals may have become those of other users, or its
-        // tags those of another type.
-        let fits = |request: &Request| {
-            let same = |block: &Block| {
-                self.tag(block.tag.name.as_str()).is_some_and(|tag| Arc::ptr_eq(&tag, &block.tag))
-            };
-            !superseded && request.generation == generation && request.blocks.iter().all(same)
-        };
-        let (group, strangers): (Vec<Request>, Vec<Request>) = group.into_iter().partition(fits);
-        for Request { generation: of, reply, .. } in strangers {
-            let _ = reply.send(Err(Error::Generation { of, current: generation }));
-        }
-        let changes = group.iter().map(|request| u64::from(request.changes)).sum::<u64>();
-        if changes == 0 {
-            group.into_iter().for_each(|request| drop(request.reply.send(Ok(log.end()))));
-            return;
-        }
-        let (mut position, mut payload) = (
-            log.end(),
-            Vec::with_capacity(group.iter().map(|request| request.payload.len()).sum()),
-        );
-        group.iter().for_each(|request| payload.extend_from_slice(&request.payload));
-        let outcome = u32::try_from(changes)
-            .map_err(|_| Error::TooMany(changes as usize))
-            .and_then(|count| log.append(&payload, count));
-        if let Err(error) = outcome {
-            tracing::error!(%error, "the change log cannot be written");
-            for request in group {
-                let _ = request.reply.send(Err(match &error {
-                    Error::Disk { file, detail } => {
-                        Error::Disk { file: file.clone(), detail: detail.clone() }
-                    }
-                    other => Error::Disk {
-                        file: self.folder.display().to_string(),
-                        detail: other.to_string(),
-                    },
-                }));
-            }
-            return;
-        }
-        let mut pending = self.pending.lock();
-        let mut replies = Vec::with_capacity(group.len());
-        for Request { blocks, came, deleted, reply, changes, .. } in group {
-            let mut next = position + 1;
-            for Block { tag, entries } in blocks {
-                next = pending.push(tag, entries, next);
-            }
-            pending.came.extend(came);
-            pending.deleted.extend(deleted);
-            position += u64::from(changes);
-            replies.push((reply, position));
-        }
-        pending.position = position;
-        drop(pending);
-        replies.into_iter().for_each(|(reply, position)| drop(reply.send(Ok(position))));
     }
 
     /// Gathers what is pending into the next overlay, if anything is.
@@ -497,21 +403,20 @@ impl Shared {
         next
     }
 
-    /// Writes a checkpoint when the log has grown so long that opening would take longer than it
-    /// must.
+    /// Writes a checkpoint when the log has grown so long that replaying it would delay opening.
     fn keep(&self) {
         let overlay = self.overlay();
         let due = self.options.checkpoint_changes.max(overlay.len() as u64);
         if overlay.position.saturating_sub(self.checkpointed.load(Ordering::Relaxed)) >= due
             && let Err(error) = self.checkpoint()
         {
-            tracing::warn!(%error, "a checkpoint of the live changes could not be written; the log goes on to grow");
+            tracing::warn!(%error, "a checkpoint of the live changes could not be written; the log keeps growing");
         }
     }
 
     fn checkpoint(&self) -> Result<()> {
         let _checkpointing = self.checkpointing.lock();
-        // What is logged from here on goes to a file of its own, so that all files before can go.
+        // What is logged from here on goes to a new file, so that all earlier ones can be removed.
         self.log.lock().rotate()?;
         let overlay = self.tick();
         checkpoint::write(&self.folder, &overlay)?;

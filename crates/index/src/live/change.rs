@@ -1,4 +1,4 @@
-//! What a caller asks to be changed, and the check of it against the tags' types.
+//! Changes as callers make them, and their check against the types of the tags.
 
 use super::entry::{Entry, Op as EntryOp};
 use super::room::Weight;
@@ -15,21 +15,20 @@ pub struct TagChange {
     pub tag: Name,
     /// Ordinal of the user whose value is changed.
     pub ordinal: Ordinal,
-    /// The operator, or what is done to the value.
+    /// What is done to the value.
     pub op: Op,
 }
 
 /// A change of a value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
-    /// The value from now on, instead of the one before. A set takes the place of all members; an
-    /// empty one is no value.
+    /// Replaces the value. For a set, replaces all members; an empty set is no value.
     Set(Value),
-    /// No value any more.
+    /// Removes the value.
     Unset,
-    /// One more member of a set.
+    /// Adds a member to a set.
     Add(Arc<str>),
-    /// One member less.
+    /// Removes a member from a set.
     Remove(Arc<str>),
 }
 
@@ -38,16 +37,16 @@ pub enum Op {
 pub struct TagChanges {
     /// Name of the tag.
     pub tag: Name,
-    /// Whose values; of one user twice the later counts.
+    /// The users. If one occurs twice, the later value wins.
     pub ordinals: Vec<Ordinal>,
     /// The new values, one for each ordinal.
-    pub column: Column,
+    pub column: ChangeColumn,
 }
 
 /// The values of [`TagChanges`], one an ordinal.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Column {
-    /// None of them has a value any more.
+pub enum ChangeColumn {
+    /// Removes the values of all these users.
     Unset,
     /// Values in units of the type: an int itself, a decimal in 10^-scale, a date in days, a time
     /// in milliseconds, a bool as 0 or 1.
@@ -56,33 +55,33 @@ pub enum Column {
     Texts {
         /// The different texts.
         texts: Vec<Arc<str>>,
-        /// The place of each user's.
+        /// The index into `texts` for each user.
         codes: Vec<u32>,
     },
-    /// One more member of each user's set.
+    /// Adds a member to each user's set.
     Add {
         /// The different texts.
         texts: Vec<Arc<str>>,
-        /// The place of each user's.
+        /// The index into `texts` for each user.
         codes: Vec<u32>,
     },
-    /// One member less of each user's set.
+    /// Removes a member from each user's set.
     Remove {
         /// The different texts.
         texts: Vec<Arc<str>>,
-        /// The place of each user's.
+        /// The index into `texts` for each user.
         codes: Vec<u32>,
     },
 }
 
-/// What is changed together: all of it is seen at once, or nothing.
+/// Changes that become visible together, or not at all.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Changes {
     /// The dictionary's generation that the ordinals are of.
     pub generation: u64,
-    /// Users that came. Whoever gets a value exists without being named here.
+    /// New users. A user who gets a value need not be named here.
     pub users: Vec<Ordinal>,
-    /// Changes in columns; they are made first.
+    /// Changes in columns; they are applied first.
     pub columns: Vec<TagChanges>,
     /// Single changes, in this order.
     pub points: Vec<TagChange>,
@@ -95,7 +94,7 @@ pub(crate) struct Block {
 }
 
 impl Changes {
-    /// How many, and what their texts take if none was met before.
+    /// The number of changes, and the bytes of their texts if all are new.
     pub(crate) fn weight(&self) -> Weight {
         let columns = self.columns.iter().map(TagChanges::weight);
         columns
@@ -103,7 +102,7 @@ impl Changes {
             .fold(Weight::default(), Weight::and)
     }
 
-    /// Checks everything. `tag_of` gives the tags that may be changed.
+    /// Checks everything. `tag_of` looks up the tags that may be changed.
     pub(crate) fn checked(
         &self,
         tag_of: &dyn Fn(&str) -> Option<Arc<TagLog>>,
@@ -151,10 +150,10 @@ impl Op {
 impl TagChanges {
     fn weight(&self) -> Weight {
         let texts = match &self.column {
-            Column::Texts { texts, .. }
-            | Column::Add { texts, .. }
-            | Column::Remove { texts, .. } => texts.as_slice(),
-            Column::Unset | Column::Numbers(_) => &[],
+            ChangeColumn::Texts { texts, .. }
+            | ChangeColumn::Add { texts, .. }
+            | ChangeColumn::Remove { texts, .. } => texts.as_slice(),
+            ChangeColumn::Unset | ChangeColumn::Numbers(_) => &[],
         };
         Weight {
             changes: self.ordinals.len() as u64,
@@ -179,11 +178,11 @@ impl TagChanges {
             }
         };
         match (&self.column, ty) {
-            (Column::Unset, ValueType::Set) => {
+            (ChangeColumn::Unset, ValueType::Set) => {
                 Ok(of(EntryOp::Clear, &mut std::iter::repeat(Entry::NONE)))
             }
-            (Column::Unset, _) => Ok(of(EntryOp::Unset, &mut std::iter::repeat(Entry::NONE))),
-            (Column::Numbers(numbers), _) if ty.is_number() || ty == ValueType::Bool => {
+            (ChangeColumn::Unset, _) => Ok(of(EntryOp::Unset, &mut std::iter::repeat(Entry::NONE))),
+            (ChangeColumn::Numbers(numbers), _) if ty.is_number() || ty == ValueType::Bool => {
                 fits(numbers.len())?;
                 let allowed = match ty {
                     ValueType::Bool => 0..=1,
@@ -195,8 +194,11 @@ impl TagChanges {
                     None => Ok(of(EntryOp::Set, &mut numbers.iter().copied())),
                 }
             }
-            (Column::Texts { texts, codes }, ValueType::Text)
-            | (Column::Add { texts, codes } | Column::Remove { texts, codes }, ValueType::Set) => {
+            (ChangeColumn::Texts { texts, codes }, ValueType::Text)
+            | (
+                ChangeColumn::Add { texts, codes } | ChangeColumn::Remove { texts, codes },
+                ValueType::Set,
+            ) => {
                 fits(codes.len())?;
                 if let Some(beyond) = codes.iter().find(|code| **code as usize >= texts.len()) {
                     return Err(tag.refuse(format!(
@@ -207,8 +209,8 @@ impl TagChanges {
                 let known =
                     texts.iter().map(|text| tag.code(text)).collect::<Result<Vec<i64>>>()?;
                 let op = match &self.column {
-                    Column::Texts { .. } => EntryOp::Set,
-                    Column::Add { .. } => EntryOp::Add,
+                    ChangeColumn::Texts { .. } => EntryOp::Set,
+                    ChangeColumn::Add { .. } => EntryOp::Add,
                     _ => EntryOp::Remove,
                 };
                 Ok(of(op, &mut codes.iter().map(|code| known[*code as usize])))

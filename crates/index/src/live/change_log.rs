@@ -12,15 +12,14 @@
 //! After a failed write the file is cut back to what was acknowledged, at once or with the next
 //! call, and goes on from there.
 
+use super::change_frame::{ChangeFrames, Fields, u64_at};
 use super::codec::{self, Item};
 use crate::error::{Error, Result};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use taghouse_disk::Mark;
-use taghouse_journal::{
-    AppendFile, FrameFormat, FrameHead, FrameReader, HEAD_BYTES, TornEnd, frame_bytes,
-};
+use taghouse_journal::{AppendFile, FrameReader, TornEnd, frame_bytes};
 use xxhash_rust::xxh3::xxh3_64;
 
 const MAGIC: &[u8; 8] = b"TAGHCHNG";
@@ -263,7 +262,7 @@ pub(crate) fn read_back(
         }
         // Behind what was acknowledged the last file may be in the midst of being written.
         let last = number + 1 == files.len();
-        let (read, _) = frames(path, &bytes, *first, last, &mut |first, changes, payload| {
+        let frames = frames(path, &bytes, *first, last, &mut |first, changes, payload| {
             if first + changes <= after + 1 || first > through {
                 return Ok(());
             }
@@ -272,10 +271,13 @@ pub(crate) fn read_back(
             })?;
             each(first, items)
         })?;
-        if last && read < through {
+        if last && frames.through < through {
             return Err(Error::log(
                 path,
-                format!("it ends at change {read}, those up to {through} were acknowledged"),
+                format!(
+                    "it ends at change {}, those up to {through} were acknowledged",
+                    frames.through
+                ),
             ));
         }
     }
@@ -302,7 +304,7 @@ fn read_files(
         let bytes = fs::read(path).map_err(|e| Error::disk(path, &e))?;
         let of_generation =
             file_head(&bytes, *first).ok_or_else(|| Error::log(path, "its head does not match"))?;
-        let (through, size) =
+        let Frames { through, bytes: size } =
             frames(path, &bytes, *first, last, &mut |first, changes, payload| {
                 if first + changes <= after + 1 {
                     return Ok(());
@@ -371,23 +373,42 @@ fn remove(path: &Path) -> Result<()> {
     fs::remove_file(path).map_err(|e| Error::disk(path, &e))
 }
 
-/// The generation that a file's head says; `None` for no head, or that of another position.
+/// Offsets in a file's head, which begins with the magic.
+mod file_head_at {
+    pub(super) const VERSION: usize = 8;
+    pub(super) const GENERATION: usize = 16;
+    pub(super) const FIRST: usize = 24;
+    /// Of everything before it.
+    pub(super) const CHECKSUM: usize = 32;
+}
+
+/// The generation in a file's head; `None` without a head, or for one of another position.
 fn file_head(bytes: &[u8], first: u64) -> Option<u64> {
     let head = bytes.get(..FILE_HEAD)?;
     let known = &head[..8] == MAGIC
-        && u64_at(head, 32) == xxh3_64(&head[..32])
-        && head[8..12] == VERSION.to_le_bytes();
-    (known && u64_at(head, 24) == first).then(|| u64_at(head, 16))
+        && u64_at(head, file_head_at::CHECKSUM) == xxh3_64(&head[..file_head_at::CHECKSUM])
+        && head[file_head_at::VERSION..][..4] == VERSION.to_le_bytes();
+    (known && u64_at(head, file_head_at::FIRST) == first)
+        .then(|| u64_at(head, file_head_at::GENERATION))
 }
 
-/// Goes through a file's frames: the position of the last change, and how many bytes are good.
+/// The intact frames of a file.
+struct Frames {
+    /// The position of the last change.
+    through: u64,
+    /// Bytes up to the end of the last frame.
+    bytes: u64,
+}
+
+/// Reads the frames of a file, and calls `each` with the first position, the number of changes and
+/// the payload of each.
 fn frames(
     path: &Path,
     bytes: &[u8],
     first: u64,
     last_file: bool,
     each: &mut impl FnMut(u64, u64, &[u8]) -> Result<()>,
-) -> Result<(u64, u64)> {
+) -> Result<Frames> {
     let torn = if last_file { TornEnd::Anything } else { TornEnd::Never };
     let mut frames = FrameReader::new(path, bytes, FILE_HEAD, torn, ChangeFrames { next: first });
     loop {
@@ -401,60 +422,9 @@ fn frames(
                 ),
             )
         })?;
-        let Some(frame) = frame else { return Ok((next - 1, frames.end())) };
+        let Some(frame) = frame else {
+            return Ok(Frames { through: next - 1, bytes: frames.end() });
+        };
         each(frame.fields.first, u64::from(frame.fields.changes), frame.payload)?;
     }
-}
-
-/// The form of the frames, at the change that the next one begins with.
-struct ChangeFrames {
-    next: u64,
-}
-
-/// What a frame's head says of its changes.
-struct Fields {
-    /// The position of the first.
-    first: u64,
-    /// How many they are.
-    changes: u32,
-}
-
-impl FrameFormat for ChangeFrames {
-    type Fields = Fields;
-
-    fn head(fields: &Fields, payload: &[u8]) -> [u8; HEAD_BYTES] {
-        let mut head = [0; HEAD_BYTES];
-        head[..4].copy_from_slice(&(payload.len() as u32).to_le_bytes());
-        head[4..8].copy_from_slice(&fields.changes.to_le_bytes());
-        head[8..16].copy_from_slice(&fields.first.to_le_bytes());
-        head[16..24].copy_from_slice(&xxh3_64(payload).to_le_bytes());
-        let checksum = xxh3_64(&head[..24]);
-        head[24..].copy_from_slice(&checksum.to_le_bytes());
-        head
-    }
-
-    fn read_head(bytes: &[u8; HEAD_BYTES]) -> Option<FrameHead<Fields>> {
-        (u64_at(bytes, 24) == xxh3_64(&bytes[..24])).then(|| FrameHead {
-            fields: Fields { first: u64_at(bytes, 8), changes: (u64_at(bytes, 0) >> 32) as u32 },
-            payload_bytes: u64_at(bytes, 0) as u32 as usize,
-            payload_checksum: u64_at(bytes, 16),
-            payload_seed: 0,
-        })
-    }
-
-    fn is_next(&self, fields: &Fields) -> bool {
-        fields.first == self.next
-    }
-
-    fn is_later(&self, fields: &Fields) -> bool {
-        fields.first > self.next
-    }
-
-    fn pass(&mut self, fields: &Fields) {
-        self.next += u64::from(fields.changes);
-    }
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    bytes.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes)
 }

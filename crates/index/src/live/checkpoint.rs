@@ -3,7 +3,7 @@
 //! `overlay-<position>.bin`: the sealed form of `bitmap`, and in it: generation 8 | position 8 |
 //! items (see `codec`), tags stamped.
 
-use super::codec::{put_came, put_deleted, put_tag};
+use super::codec::{put_added, put_deleted, put_tag};
 use super::overlay::Overlay;
 use crate::error::{Error, Result};
 use bytes::Bytes;
@@ -29,7 +29,7 @@ pub(crate) fn write(folder: &Path, overlay: &Overlay) -> Result<()> {
     let mut body = Vec::with_capacity(16 + 20 * overlay.len());
     body.extend_from_slice(&overlay.generation.to_le_bytes());
     body.extend_from_slice(&overlay.position.to_le_bytes());
-    put_came(&mut body, &overlay.came.iter().collect::<Vec<Ordinal>>());
+    put_added(&mut body, &overlay.added.iter().collect::<Vec<Ordinal>>());
     put_deleted(&mut body, &overlay.deleted.iter().collect::<Vec<Ordinal>>());
     for tag in overlay.tags.values().filter(|tag| !tag.is_empty()) {
         put_tag(&mut body, &tag.tag, &tag.merged(), true);

@@ -3,7 +3,7 @@
 //! ```text
 //! tag:     1 | name length 1, name | type 1, scale 1 | stamped 1 | texts 4, of each: length 2, bytes | entries 4
 //!          | op 1 each (or, stamped: stamp 8 each) | ordinal 4 each | value 8 each (with texts: place among them + 1, 4 each)
-//! came:    2 | users 4 | ordinal 4 each
+//! added:   2 | users 4 | ordinal 4 each
 //! deleted: 3 | users 4 | ordinal 4 each
 //! ```
 
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use taghouse_model::{Name, Ordinal, ValueType};
 
 const TAG: u8 = 1;
-const CAME: u8 = 2;
+const ADDED: u8 = 2;
 const DELETED: u8 = 3;
 
 /// One item, read back.
@@ -27,7 +27,7 @@ pub(crate) enum Item {
         texts: Vec<Arc<str>>,
         entries: Vec<Entry>,
     },
-    Came(Vec<Ordinal>),
+    Added(Vec<Ordinal>),
     Deleted(Vec<Ordinal>),
 }
 
@@ -73,12 +73,12 @@ pub(crate) fn put_tag(into: &mut Vec<u8>, tag: &TagLog, entries: &[Entry], stamp
     }
 }
 
-/// Adds users that came.
-pub(crate) fn put_came(into: &mut Vec<u8>, users: &[Ordinal]) {
-    put_users(into, CAME, users);
+/// Appends new users.
+pub(crate) fn put_added(into: &mut Vec<u8>, users: &[Ordinal]) {
+    put_users(into, ADDED, users);
 }
 
-/// Adds users that are deleted.
+/// Appends deleted users.
 pub(crate) fn put_deleted(into: &mut Vec<u8>, users: &[Ordinal]) {
     put_users(into, DELETED, users);
 }
@@ -96,7 +96,7 @@ pub(crate) fn read(bytes: &[u8]) -> Option<Vec<Item>> {
     while !cursor.0.is_empty() {
         items.push(match cursor.u8()? {
             TAG => read_tag(&mut cursor)?,
-            CAME => Item::Came(read_users(&mut cursor)?),
+            ADDED => Item::Added(read_users(&mut cursor)?),
             DELETED => Item::Deleted(read_users(&mut cursor)?),
             _ => return None,
         });

@@ -2,7 +2,7 @@ use super::{AppLog, Overlay};
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
 
-/// Says at any moment who is deleted in an app. Cloning it is cheap, and asking takes no lock.
+/// The users deleted in an app, at any moment. Cloning it is cheap, and reading takes no lock.
 #[derive(Clone)]
 pub struct Deletions(pub(crate) Arc<AppLog>);
 
@@ -11,8 +11,8 @@ pub struct Deletions(pub(crate) Arc<AppLog>);
 pub struct Deleted(Arc<Overlay>);
 
 impl Deletions {
-    /// Who is deleted now: from the moment on at which [`crate::Index::delete_users`] shows them no
-    /// more, and after a restart.
+    /// The users deleted now: from the moment at which [`crate::Index::delete_users`] hides them,
+    /// also after a restart.
     pub fn now(&self) -> Deleted {
         Deleted(self.0.overlay())
     }

@@ -1,5 +1,11 @@
-//! From what was logged to what readers see: changes gathered into the next overlay, and the log
-//! read back at open.
+//! Gathers logged changes into the next overlay, which readers see, and restores the overlay from
+//! the log at open.
+//!
+//! This is the memtable of a log-structured merge-tree: O'Neil, Cheng, Gawlick and O'Neil, "The
+//! log-structured merge-tree (LSM-tree)" (Acta Informatica 33, 1996,
+//! <https://doi.org/10.1007/s002360050048>). Each tick adds a sorted run for each changed tag, and
+//! runs of similar size are merged (`TagOverlay::with`). So an entry is merged O(log n) times, and
+//! a reader looks at O(log n) runs.
 
 use super::codec::Item;
 use super::entry::Entry;
@@ -24,12 +30,12 @@ pub(crate) struct Pending {
     /// Entries that left here and are not in the overlay yet.
     pub(crate) moving: usize,
     pub(crate) tags: HashMap<Name, (Arc<TagLog>, Vec<Entry>)>,
-    pub(crate) came: Vec<Ordinal>,
+    pub(crate) added: Vec<Ordinal>,
     pub(crate) deleted: Vec<Ordinal>,
     pub(crate) published: Option<Published>,
 }
 
-/// What a revision of the index holds.
+/// What a revision of the index contains.
 pub(crate) struct Published {
     pub(crate) revision: u64,
     /// The users that exist.
@@ -39,23 +45,23 @@ pub(crate) struct Published {
 }
 
 impl Pending {
-    /// Nothing behind `position`.
+    /// Nothing pending after `position`.
     pub(crate) fn at(position: u64) -> Self {
         Self { position, ..Self::default() }
     }
 
-    /// Takes what there is, to bring it into the overlay; until then it counts as moving.
+    /// Takes everything, to bring it into the overlay. Until then it counts as moving.
     pub(crate) fn take(&mut self) -> Self {
         let next = Self { moving: self.entries, ..Self::at(self.position) };
         std::mem::replace(self, next)
     }
 
-    /// How many entries.
+    /// The number of entries.
     pub(crate) fn len(&self) -> usize {
         self.entries
     }
 
-    /// Takes entries whose first gets position `next`; the position after the last.
+    /// Adds entries, the first of which gets position `next`. Gives the position after the last.
     pub(crate) fn push(&mut self, tag: Arc<TagLog>, entries: Vec<Entry>, next: u64) -> u64 {
         let after = next + entries.len() as u64;
         self.entries += entries.len();
@@ -63,11 +69,12 @@ impl Pending {
         match self.tags.get_mut(&tag.name) {
             Some((known, all)) if Arc::ptr_eq(known, &tag) => all.extend(entries),
             _ => {
-                // Values of a type that the tag no longer has are void; who came by them stays.
+                // Values of a type that the tag no longer has are void; users that they created
+                // stay.
                 if let Some((_, void)) =
                     self.tags.insert(tag.name.clone(), (tag, entries.collect()))
                 {
-                    self.came.extend(
+                    self.added.extend(
                         void.iter().filter(|entry| entry.gives()).map(|entry| entry.ordinal),
                     );
                 }
@@ -78,26 +85,33 @@ impl Pending {
 }
 
 impl Overlay {
-    /// With what is pending.
+    /// The next overlay: this one with the pending changes, and without those that a publication
+    /// includes. Costs O(p log p) for p pending entries, plus the merges of runs.
     pub(crate) fn gather(&self, pending: Pending) -> Self {
-        let Pending { position, tags: changed, mut came, deleted, published, .. } = pending;
+        let Pending { position, tags: changed, mut added, deleted, published, .. } = pending;
         let mut next = self.clone();
+
+        // 1. The state of the index that the overlay lies on.
         next.position = position;
         if let Some(published) = &published {
             next.revision = self.revision.max(published.revision);
             next.users = Some(published.users.clone());
         }
+
+        // 2. Deleted users disappear from all tags.
         if !deleted.is_empty() {
             next.deleted = Arc::new(self.deleted.or(&deleted.into_iter().collect()));
             next.tags.values_mut().for_each(|tag| *tag = Arc::new(tag.without(&next.deleted)));
         }
+
+        // 3. A sorted run for each changed tag. Users who get a value exist from now on.
         let exists =
             |ordinal: Ordinal| next.users.as_ref().is_some_and(|users| users.contains(ordinal));
         for (name, (tag, mut entries)) in changed {
             if !next.deleted.is_empty() {
                 entries.retain(|entry| !next.deleted.contains(entry.ordinal));
             }
-            came.extend(
+            added.extend(
                 entries
                     .iter()
                     .filter(|entry| entry.gives() && !exists(entry.ordinal))
@@ -109,6 +123,8 @@ impl Overlay {
             };
             next.tags.insert(name, Arc::new(after));
         }
+
+        // 4. Changes that the published segments include leave the overlay.
         if let Some(Published { flushed_through, .. }) = published {
             next.tags.retain(|name, tag| {
                 let Some(through) = flushed_through.get(name) else { return false };
@@ -118,16 +134,18 @@ impl Overlay {
                 !tag.is_empty()
             });
         }
-        let came = if came.is_empty() {
-            self.came.clone()
+
+        // 5. New users, except those that the index knows by now and those that were deleted.
+        let added = if added.is_empty() {
+            self.added.clone()
         } else {
-            Arc::new(self.came.or(&came.into_iter().collect()))
+            Arc::new(self.added.or(&added.into_iter().collect()))
         };
         let unknown = match &next.users {
-            Some(users) if !came.is_empty() => Arc::new(came.and_not(users)),
-            _ => came,
+            Some(users) if !added.is_empty() => Arc::new(added.and_not(users)),
+            _ => added,
         };
-        next.came = if next.deleted.is_empty() || unknown.is_empty() {
+        next.added = if next.deleted.is_empty() || unknown.is_empty() {
             unknown
         } else {
             Arc::new(unknown.and_not(&next.deleted))
@@ -149,7 +167,7 @@ impl RestoredChanges {
     pub(crate) fn take_checkpoint(&mut self, items: Vec<Item>) {
         for item in items {
             match item {
-                Item::Came(users) => self.gathered.came = Arc::new(users.into_iter().collect()),
+                Item::Added(users) => self.gathered.added = Arc::new(users.into_iter().collect()),
                 Item::Deleted(users) => {
                     self.gathered.deleted = Arc::new(users.into_iter().collect())
                 }
@@ -164,9 +182,9 @@ impl RestoredChanges {
     pub(crate) fn take(&mut self, mut next: u64, items: Vec<Item>) {
         for item in items {
             match item {
-                Item::Came(users) => {
+                Item::Added(users) => {
                     next += users.len() as u64;
-                    self.pending.came.extend(users);
+                    self.pending.added.extend(users);
                 }
                 Item::Deleted(users) => {
                     next += users.len() as u64;
@@ -186,7 +204,7 @@ impl RestoredChanges {
         }
     }
 
-    /// The entries with the codes that their texts have here.
+    /// The entries, with the codes that their texts have in this process.
     fn resolve(
         &mut self,
         name: &Name,

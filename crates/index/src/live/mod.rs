@@ -6,14 +6,16 @@
 //! snapshot = one revision of the index + one overlay       flush: segment + overlay up to P ─► published with `flushed_through: P`
 //! ```
 //!
-//! **Truth**: the log and its checkpoint hold every change that no published segment holds.
-//! Overlays are made again from them.
+//! **Ground truth**: the log and its checkpoint contain every change that no published segment
+//! contains. Overlays are rebuilt from them.
 
 mod app_log;
 mod change;
+mod change_frame;
 mod change_log;
 mod checkpoint;
 mod codec;
+mod commit;
 mod deletions;
 mod entry;
 mod gather;
@@ -26,7 +28,7 @@ mod tag_log;
 mod view;
 
 pub(crate) use app_log::{AppLog, Hold};
-pub use change::{Changes, Column, Op, TagChange, TagChanges};
+pub use change::{ChangeColumn, Changes, Op, TagChange, TagChanges};
 pub(crate) use checkpoint::write as write_checkpoint;
 pub(crate) use codec::Item;
 pub use deletions::{Deleted, Deletions};
@@ -52,23 +54,23 @@ use taghouse_model::AppId;
 pub struct LiveOptions {
     /// How often what was logged becomes visible.
     pub tick: Duration,
-    /// A file of the log grows to about so many bytes.
+    /// The approximate size of a file of the log, in bytes.
     pub file_bytes: u64,
-    /// A checkpoint is written after so many changes, or as many as the overlay holds if those are
-    /// more.
+    /// A checkpoint is written after this many changes, or after as many as the overlay has if
+    /// that is more.
     pub checkpoint_changes: u64,
-    /// A tag is flushed in the background once it has so many live changes…
+    /// A tag is flushed in the background once it has this many live changes…
     pub flush_changes: usize,
-    /// …and more than one for so many users of its segment.
+    /// …and more than one for each this many users of its segment.
     pub flush_share: u64,
-    /// So many live changes of an app at most are in memory, in no segment yet. From half of them
-    /// on the tags with the most are flushed whatever their share; a change beyond waits until
+    /// The most live changes of an app that are in memory and in no segment yet. From half of it
+    /// on, the tags with the most are flushed whatever their share; beyond it, changes wait until
     /// there is room.
     pub limit_changes: u64,
-    /// The different texts of live changes of an app take at most so many bytes of memory. From
-    /// half of them on all tags are flushed, and a change beyond waits until texts could go.
+    /// The most bytes of memory for the different texts of live changes of an app. From half of it
+    /// on, all tags are flushed; beyond it, changes wait until texts are freed.
     pub limit_text_bytes: u64,
-    /// How often it is looked whether something is to be flushed; `None`: only
+    /// How often to check whether something is due to be flushed; `None`: only
     /// [`crate::Index::flush`] flushes.
     pub flush_every: Option<Duration>,
 }

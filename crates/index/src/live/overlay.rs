@@ -2,7 +2,7 @@
 //! each at least twice the next newer.
 
 use super::entry::{Entry, Op};
-use super::run::{Fitting, Run};
+use super::run::{ChangeRun, Fitting};
 use super::tag_log::TagLog;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
@@ -34,8 +34,8 @@ pub(crate) struct Overlay {
     pub(crate) tags: BTreeMap<Name, Arc<TagOverlay>>,
     /// The index's users, as far as they were told.
     pub(crate) users: Option<Arc<Bitmap>>,
-    /// Users that came and may not be among the index's users yet.
-    pub(crate) came: Arc<Bitmap>,
+    /// Added users who may not be among the users of the index yet.
+    pub(crate) added: Arc<Bitmap>,
     /// Users that are deleted, as long as the generation lasts: a late writer must not bring them
     /// back.
     pub(crate) deleted: Arc<Bitmap>,
@@ -45,7 +45,7 @@ pub(crate) struct Overlay {
 pub(crate) struct TagOverlay {
     pub(crate) tag: Arc<TagLog>,
     /// The newest last.
-    runs: Vec<Arc<Run>>,
+    runs: Vec<Arc<ChangeRun>>,
     touched: OnceLock<Arc<Bitmap>>,
     values: OnceLock<BTreeSet<i64>>,
     /// By member of a set; `Entry::NONE` for one that no change names.
@@ -80,7 +80,7 @@ impl TagOverlay {
         Self::of(tag, Vec::new())
     }
 
-    fn of(tag: Arc<TagLog>, runs: Vec<Arc<Run>>) -> Self {
+    fn of(tag: Arc<TagLog>, runs: Vec<Arc<ChangeRun>>) -> Self {
         Self {
             tag,
             runs,
@@ -92,10 +92,10 @@ impl TagOverlay {
 
     /// With entries of later positions, in the order of those.
     pub(crate) fn with(&self, entries: Vec<Entry>) -> Self {
-        self.with_run(Run::of(entries))
+        self.with_run(ChangeRun::of(entries))
     }
 
-    fn with_run(&self, mut newest: Arc<Run>) -> Self {
+    fn with_run(&self, mut newest: Arc<ChangeRun>) -> Self {
         let mut runs = self.runs.clone();
         while let Some(older) = runs.pop_if(|older| older.len() < TIER * newest.len()) {
             newest = older.merged(&newest);
@@ -106,7 +106,7 @@ impl TagOverlay {
         self.of_runs(runs)
     }
 
-    fn of_runs(&self, runs: Vec<Arc<Run>>) -> Self {
+    fn of_runs(&self, runs: Vec<Arc<ChangeRun>>) -> Self {
         Self::of(self.tag.clone(), runs)
     }
 
@@ -172,7 +172,7 @@ impl TagOverlay {
             return known.clone();
         }
         let mut edits = Vec::new();
-        // Whoever is named later counts. Within a run, what was added before a clearing is gone.
+        // Whoever is named later counts. Within a run, what was added before a clearing is deleted.
         for run in &self.runs {
             edits.extend(run.members_of(Op::Clear, Entry::NONE).iter().map(|user| (*user, false)));
             if code != Entry::NONE {
@@ -215,7 +215,7 @@ impl TagOverlay {
         }
     }
 
-    /// Of a set: the users whose stored members are all gone.
+    /// Of a set: the users whose stored members are all deleted.
     pub(crate) fn cleared(&self) -> Bitmap {
         let mut cleared: Vec<Ordinal> = self
             .runs

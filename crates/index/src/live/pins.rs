@@ -2,7 +2,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Positions behind which the log keeps its changes, each as often as it is pinned.
+/// Pinned positions with the number of their pins. The log keeps the changes after them.
 #[derive(Clone, Default)]
 pub(crate) struct Pins(Arc<Mutex<BTreeMap<u64, usize>>>);
 

@@ -1,4 +1,4 @@
-//! Room for live changes in memory: where flushing falls behind, writers wait for it.
+//! Limits the live changes in memory: when flushing falls behind, writers wait.
 
 use super::AppLog;
 use super::app_log::Shared;

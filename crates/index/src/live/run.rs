@@ -19,14 +19,14 @@ const SHORT: usize = 16 << 10;
 const REMEMBERED: usize = 64;
 
 /// Changes in the order of their users, of each user (and member of a set) the last.
-pub(super) struct Run {
+pub(super) struct ChangeRun {
     entries: Vec<Entry>,
     /// The least position of an entry.
     first: u64,
     touched: OnceLock<Arc<Bitmap>>,
     /// `None` for too many values.
     grouped: OnceLock<Option<Grouped>>,
-    members: OnceLock<Members>,
+    members: OnceLock<UsersByMember>,
     asked: Mutex<HashMap<Fitting, Arc<Bitmap>>>,
 }
 
@@ -35,7 +35,7 @@ type Grouped = HashMap<(u8, i64), Arc<Bitmap>>;
 
 /// The users of each op and member of a set, however many members there are: ascending, one group
 /// after the other.
-struct Members {
+struct UsersByMember {
     places: HashMap<(u8, i64), Range<usize>>,
     users: Vec<Ordinal>,
 }
@@ -64,7 +64,7 @@ impl Fitting {
     }
 }
 
-impl Run {
+impl ChangeRun {
     /// Of entries in the order of their positions.
     pub(super) fn of(entries: Vec<Entry>) -> Arc<Self> {
         Self::new(normalise(entries))
@@ -173,7 +173,7 @@ impl Run {
         members.places.get(&(op as u8, member)).map_or(&[], |place| &members.users[place.clone()])
     }
 
-    fn members(&self) -> &Members {
+    fn members(&self) -> &UsersByMember {
         self.members.get_or_init(|| {
             let mut groups: HashMap<(u8, i64), usize> = HashMap::new();
             let mut lens: Vec<usize> = Vec::new();
@@ -203,7 +203,7 @@ impl Run {
                 .into_iter()
                 .map(|(key, group)| (key, next[group] - lens[group]..next[group]))
                 .collect();
-            Members { places, users }
+            UsersByMember { places, users }
         })
     }
 

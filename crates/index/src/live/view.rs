@@ -6,7 +6,7 @@ use crate::segment::Segment;
 use hashbrown::HashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use taghouse_bitmap::{BitSlices, Bitmap, Members, overlap};
+use taghouse_bitmap::{BitSlices, Bitmap, UserSet, overlap};
 use taghouse_model::{Ordinal, Value, ValueType};
 
 /// All users' values of one tag as a snapshot sees them: a segment, and the live changes on top.
@@ -16,21 +16,21 @@ pub struct TagView {
     segment: Segment,
     overlay: Option<Arc<TagOverlay>>,
     /// Users of the segment who are deleted.
-    gone: Arc<Bitmap>,
+    deleted: Arc<Bitmap>,
 }
 
 impl TagView {
-    /// `gone` are the deleted users that the index still holds; the overlay is of the segment's
+    /// `deleted` are the deleted users that the index still holds; the overlay is of the segment's
     /// type.
     pub(crate) fn new(
         segment: Segment,
         overlay: Option<Arc<TagOverlay>>,
-        gone: Arc<Bitmap>,
+        deleted: Arc<Bitmap>,
     ) -> Self {
         let overlay = overlay.filter(|overlay| {
             !overlay.is_empty() && overlay.tag.value_type == segment.value_type()
         });
-        Self { segment, overlay, gone }
+        Self { segment, overlay, deleted }
     }
 
     /// The type of the values.
@@ -52,17 +52,17 @@ impl TagView {
         self.overlay.as_ref()
     }
 
-    /// Whether anything differs from the segment.
+    /// Whether live changes or deletions make it differ from the segment.
     pub fn is_changed(&self) -> bool {
-        self.overlay.is_some() || !self.gone.is_empty()
+        self.overlay.is_some() || !self.deleted.is_empty()
     }
 
-    /// The users for whom the segment does not speak any more.
+    /// The users whose values in the segment are outdated.
     pub(crate) fn hidden(&self) -> Arc<Bitmap> {
         match &self.overlay {
-            None => self.gone.clone(),
-            Some(overlay) if self.gone.is_empty() => overlay.touched().clone(),
-            Some(overlay) => Arc::new(overlay.touched().or(&self.gone)),
+            None => self.deleted.clone(),
+            Some(overlay) if self.deleted.is_empty() => overlay.touched().clone(),
+            Some(overlay) => Arc::new(overlay.touched().or(&self.deleted)),
         }
     }
 
@@ -70,19 +70,19 @@ impl TagView {
         self.value_type() == ValueType::Set
     }
 
-    /// Who has a value.
+    /// The users who have a value.
     ///
     /// # Errors
     /// `Corrupt` and `Store` name the object that cannot be read.
-    pub fn existence(&self) -> Result<Members> {
+    pub fn existence(&self) -> Result<UserSet> {
         if !self.is_changed() {
-            return Ok(Members::Stored(self.segment.existence().clone()));
+            return Ok(UserSet::Stored(self.segment.existence().clone()));
         }
         let stored = self.segment.existence().to_bitmap()?.and_not(&self.hidden());
-        Ok(Members::Owned(Arc::new(stored.or(&self.live_users()?))))
+        Ok(UserSet::Owned(Arc::new(stored.or(&self.live_users()?))))
     }
 
-    /// How many users have a value.
+    /// The number of users who have a value.
     ///
     /// # Errors
     /// `Corrupt` and `Store` name the object that cannot be read.
@@ -91,8 +91,8 @@ impl TagView {
             return Ok(self.segment.users());
         }
         let hidden = overlap(
-            &[Members::Owned(self.hidden())],
-            &[Members::Stored(self.segment.existence().clone())],
+            &[UserSet::Owned(self.hidden())],
+            &[UserSet::Stored(self.segment.existence().clone())],
             None,
         )?;
         Ok(self.segment.users() - hidden.iter().sum::<u64>() + self.live_users()?.len())
@@ -124,7 +124,7 @@ impl TagView {
     /// # Errors
     /// `Corrupt` and `Store` name the object that cannot be read.
     pub fn value_of(&self, ordinal: Ordinal) -> Result<Option<Value>> {
-        if self.gone.contains(ordinal) {
+        if self.deleted.contains(ordinal) {
             return Ok(None);
         }
         let Some(overlay) = &self.overlay else { return self.segment.value_of(ordinal) };
@@ -148,33 +148,33 @@ impl TagView {
     ///
     /// # Errors
     /// `Corrupt` and `Store` name the object that cannot be read.
-    pub fn sets(&self) -> Result<Vec<(Value, Members)>> {
+    pub fn sets(&self) -> Result<Vec<(Value, UserSet)>> {
         let stored = self.segment.sets();
         if !self.is_changed() || self.value_type().is_number() {
             return Ok(stored);
         }
         let mut live = self.live_members();
         let away = self.away_from_all();
-        let columns: Vec<Members> = stored.iter().map(|(_, members)| members.clone()).collect();
+        let columns: Vec<UserSet> = stored.iter().map(|(_, members)| members.clone()).collect();
         let shared = if away.is_empty() {
             vec![0; columns.len()]
         } else {
-            overlap(&[Members::Owned(away.clone())], &columns, None)?
+            overlap(&[UserSet::Owned(away.clone())], &columns, None)?
         };
-        let mut sets: BTreeMap<Value, Members> = BTreeMap::new();
+        let mut sets: BTreeMap<Value, UserSet> = BTreeMap::new();
         for ((value, members), shared) in stored.into_iter().zip(shared) {
             let (adds, removes) = live.remove(&value).unwrap_or_default();
             let merged = if shared == 0 && adds.is_empty() && removes.is_empty() {
                 members
             } else {
-                Members::Owned(Arc::new(
+                UserSet::Owned(Arc::new(
                     members.to_bitmap()?.and_not(&away).and_not(&removes).or(&adds),
                 ))
             };
             sets.insert(value, merged);
         }
         sets.extend(
-            live.into_iter().map(|(value, (adds, _))| (value, Members::Owned(Arc::new(adds)))),
+            live.into_iter().map(|(value, (adds, _))| (value, UserSet::Owned(Arc::new(adds)))),
         );
         sets.retain(|_, members| !members.is_empty());
         Ok(sets.into_iter().collect())
@@ -184,7 +184,7 @@ impl TagView {
     /// cleared; and the deleted.
     pub(crate) fn away_from_all(&self) -> Arc<Bitmap> {
         match &self.overlay {
-            Some(overlay) if self.is_set() => Arc::new(overlay.cleared().or(&self.gone)),
+            Some(overlay) if self.is_set() => Arc::new(overlay.cleared().or(&self.deleted)),
             _ => self.hidden(),
         }
     }
@@ -311,11 +311,11 @@ impl TagView {
         // What is kept of the segment, without the old values of whoever was changed or deleted,
         // and with the new ones: the slices of nobody else are read.
         let (count, sum) = slices.sum(None)?.map_or((0, 0), |all| (all.count, all.sum));
-        let (hidden, gone) =
+        let (hidden, removed) =
             slices.sum(Some(&self.hidden()))?.map_or((0, 0), |hidden| (hidden.count, hidden.sum));
         let live = self.live_numbers();
-        let came = live.iter().map(|(_, units)| *units).sum::<i128>();
-        Ok((count - hidden + live.len() as u64 > 0).then_some(sum - gone + came))
+        let added = live.iter().map(|(_, units)| *units).sum::<i128>();
+        Ok((count - hidden + live.len() as u64 > 0).then_some(sum - removed + added))
     }
 
     fn sum_within(&self, within: Option<&Bitmap>) -> Result<Option<i128>> {

@@ -1,7 +1,7 @@
 use super::LoadOptions;
 use super::pack::{Packing, pack, unpack};
 use super::pieces::{PieceBlock, Pieces};
-use super::spill::{Place, Spill, SpillFile};
+use super::spill::{Spill, SpillFile, SpilledBytes};
 use crate::error::Result;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ pub(super) struct Block {
     keys: Packing,
     /// Of tags of numbers: one a key.
     numbers: Option<Packing>,
-    place: Place,
+    place: SpilledBytes,
 }
 
 #[derive(Clone, Copy)]
-pub(super) enum Kind {
+pub(super) enum PointKind {
     Codes,
     Numbers,
 }
@@ -60,7 +60,7 @@ impl Blocks {
         let keys = pack(points.keys, &mut bytes);
         let numbers = points.numbers.map(|numbers| pack(numbers, &mut bytes));
         bytes.shrink_to_fit();
-        let kind = if numbers.is_some() { Kind::Numbers } else { Kind::Codes };
+        let kind = if numbers.is_some() { PointKind::Numbers } else { PointKind::Codes };
         let block = Block {
             feeder,
             count: points.keys.len(),
@@ -97,7 +97,7 @@ impl Blocks {
 
     /// The blocks of one shard, which are then no longer here: by feeder, and each feeder's in the
     /// order given.
-    pub(super) fn take(&self, place: usize, kind: Kind) -> Vec<Block> {
+    pub(super) fn take(&self, place: usize, kind: PointKind) -> Vec<Block> {
         let blocks = self
             .shards
             .get(place)

@@ -1,15 +1,24 @@
-//! The tags of values: bools, enums, sets. A shard's points are counted by value and scattered to
-//! the values' places in turn, as many values at a time as memory allows; then each value's
-//! ordinals are encoded. Pieces are found in the same turns.
+//! Bitmaps of the tags with values: bools, enums, sets.
+//!
+//! A shard is a counting sort of its points by value (Knuth, The Art of Computer Programming,
+//! volume 3, section 5.2, "distribution counting"), in rounds:
+//!
+//! 1. Count the points of each value.
+//! 2. Take as many values as memory allows, and scatter their ordinals to consecutive places.
+//! 3. Encode the ordinals of each value as one bitmap; repeat from 2 with the next values.
+//! 4. Redo the tags in which a user has several values, keeping the last one.
+//!
+//! With n points, v values and r rounds this takes O(n · r + v), and one round is the usual case.
+//! Pieces (ordinals that arrived already encoded) take part in the same rounds.
 
 use super::Shared;
-use super::blocks::{Block, Kind, Reader};
+use super::blocks::{Block, PointKind, Reader};
 use super::key::{code_key, of_code_key};
 use super::latest::Latest;
 use super::pieces::{PieceBlock, PieceHead};
-use super::plan::Plan;
+use super::plan::LoadPlan;
 use super::points::for_each_point;
-use super::run::{Run, RunWriter};
+use super::run::{RunWriter, ShardRun};
 use super::spill::SpillFile;
 use super::workers::each;
 use crate::error::Result;
@@ -18,13 +27,13 @@ use std::sync::Arc;
 use taghouse_bitmap::{SHARD_SIZE, ShardEncoder};
 use taghouse_model::ValueType;
 
-/// Of a value whose turn it is not.
+/// Marks a value that is not part of the round.
 const ELSEWHERE: u32 = u32::MAX;
-/// What a piece takes while it is its value's turn, in points.
-const PIECE_WEIGHT: usize = size_of::<(u32, PieceHead)>() / size_of::<u32>();
+/// The memory of a piece during its round, in points.
+const PIECE_WEIGHT: usize = size_of::<ShardPiece>() / size_of::<u32>();
 
-/// A run for each shard.
-pub(super) fn runs(shared: &Shared, plan: &Plan) -> Result<Vec<Run>> {
+/// A run for each shard, in parallel.
+pub(super) fn runs(shared: &Shared, plan: &LoadPlan) -> Result<Vec<ShardRun>> {
     each(
         shared.options.threads,
         shared.options.shards.len(),
@@ -35,7 +44,7 @@ pub(super) fn runs(shared: &Shared, plan: &Plan) -> Result<Vec<Run>> {
 
 struct Worker<'a> {
     shared: &'a Shared,
-    plan: &'a Plan,
+    plan: &'a LoadPlan,
     shard: u32,
     /// By value's number: points in the shard, and where the next one goes.
     counts: Vec<u32>,
@@ -45,8 +54,8 @@ struct Worker<'a> {
     /// By value's number: pieces in the shard, and where the next one goes.
     piece_counts: Vec<u32>,
     next_piece: Vec<u32>,
-    /// The pieces of the values whose turn it is, and their blocks, in the order of the values.
-    pieces: Vec<(u32, PieceHead)>,
+    /// The pieces of the round's values, in the order of values.
+    pieces: Vec<ShardPiece>,
     value: ShardEncoder,
     existence: ShardEncoder,
     reader: Reader,
@@ -54,13 +63,21 @@ struct Worker<'a> {
     file: Option<Arc<SpillFile>>,
 }
 
-/// What was given of one shard.
+/// The input of one shard.
 struct ShardPoints {
     blocks: Vec<Block>,
     pieces: Vec<PieceBlock>,
 }
 
-/// What was scattered of one value.
+/// A piece of the shard.
+#[derive(Clone, Default)]
+struct ShardPiece {
+    /// The index of its block.
+    block: u32,
+    head: PieceHead,
+}
+
+/// Where the scattered input of one value is.
 struct Turn {
     lows: Range<usize>,
     pieces: Range<usize>,
@@ -69,17 +86,18 @@ struct Turn {
 /// The tag that is being written.
 struct Current {
     tag: usize,
-    /// Of the run, before it.
+    /// Entries of the run before it.
     entries: usize,
+    /// Bytes of the run before it.
     start: u64,
-    /// Several of its values occur in the shard.
+    /// Whether several of its values occur in the shard.
     several: bool,
-    /// Of all values written.
+    /// The sum over the values written. It exceeds the number of users if one has two values.
     cardinality: u64,
 }
 
 impl<'a> Worker<'a> {
-    fn new(shared: &'a Shared, plan: &'a Plan) -> Self {
+    fn new(shared: &'a Shared, plan: &'a LoadPlan) -> Self {
         Self {
             shared,
             plan,
@@ -98,16 +116,21 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn shard(&mut self, place: usize) -> Result<Run> {
+    /// Writes the run of one shard: the steps of the module's documentation.
+    fn shard(&mut self, place: usize) -> Result<ShardRun> {
         let shard_points = ShardPoints {
-            blocks: self.shared.blocks.take(place, Kind::Codes),
+            blocks: self.shared.blocks.take(place, PointKind::Codes),
             pieces: self.shared.blocks.take_pieces(place),
         };
         let points = self.shared.points_at_once();
         let mut run = RunWriter::new(&self.shared.blocks.spill, points * 4);
         if !shard_points.blocks.is_empty() || !shard_points.pieces.is_empty() {
             self.shard = self.shared.options.shards.start + place as u32;
+
+            // 1. Count.
             self.count(&shard_points)?;
+
+            // 2. and 3. Scatter and encode, round by round. A single value needs no scattering.
             let mut conflicts = Vec::new();
             let mut current = None;
             let mut done = 0;
@@ -120,6 +143,8 @@ impl<'a> Worker<'a> {
                 done = round.end;
             }
             self.end_tag(current, &mut run, &mut conflicts)?;
+
+            // 4. Redo the tags with conflicts.
             self.resolve(&shard_points, &conflicts, points, &mut run)?;
         }
         run.finish(shard_points.pieces, &mut self.file)
@@ -157,8 +182,8 @@ impl<'a> Worker<'a> {
         self.count_at(place) + self.pieces_at(place) > 0
     }
 
-    /// The places from `from` on that have at most `points` points together, or pieces that take as
-    /// much; one at least.
+    /// The places from `from` on whose points and pieces fit in the memory of `points` points; at
+    /// least one.
     fn round(&self, from: usize, points: usize) -> Range<usize> {
         let mut end = from;
         let mut sum = 0;
@@ -172,8 +197,8 @@ impl<'a> Worker<'a> {
         from..end
     }
 
-    /// Puts the ordinals of each place of the round next to one another, in the order in which they
-    /// were given; and its pieces.
+    /// Moves the ordinals of each place of the round next to each other, in the order of input, and
+    /// likewise its pieces.
     fn scatter(&mut self, shard_points: &ShardPoints, round: Range<usize>) -> Result<()> {
         for next in [&mut self.next, &mut self.next_piece] {
             next.clear();
@@ -213,7 +238,7 @@ impl<'a> Worker<'a> {
             for piece in pieces.heads(&mut self.buffer)? {
                 let next = &mut self.next_piece[self.plan.number_of(piece.value()) as usize];
                 if *next != ELSEWHERE {
-                    self.pieces[*next as usize] = (block as u32, piece);
+                    self.pieces[*next as usize] = ShardPiece { block: block as u32, head: piece };
                     *next += 1;
                 }
             }
@@ -262,7 +287,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Writes one value, or notes the piece that it is.
+    /// Writes one value, or refers to its piece if that is all there is.
     fn encode_value(
         &mut self,
         shard_points: &ShardPoints,
@@ -277,7 +302,7 @@ impl<'a> Worker<'a> {
         let (lows, pieces) = (&self.lows[turn.lows], &self.pieces[turn.pieces]);
         let cardinality = match (lows, pieces) {
             (lows, []) => self.value.encode(self.shard, lows, existence, &mut run.bytes),
-            ([], [(number, piece)]) => {
+            ([], [ShardPiece { block: number, head: piece }]) => {
                 let block = &shard_points.pieces[*number as usize];
                 let blob = block.blob(piece, &mut self.buffer)?;
                 if let Some(existence) = existence {
@@ -291,7 +316,7 @@ impl<'a> Worker<'a> {
                 piece.cardinality
             }
             (lows, pieces) => {
-                for (number, piece) in pieces {
+                for ShardPiece { block: number, head: piece } in pieces {
                     self.value.absorb(
                         shard_points.pieces[*number as usize].blob(piece, &mut self.buffer)?,
                     );
@@ -307,8 +332,8 @@ impl<'a> Worker<'a> {
         Ok(cardinality)
     }
 
-    /// Writes a value of which there are more points than may be held at a time, perhaps: they need
-    /// not be.
+    /// Writes a value that has a round of its own. Its points may not fit in memory, so they are
+    /// inserted one by one instead of scattered.
     fn encode_alone(
         &mut self,
         shard_points: &ShardPoints,
@@ -360,8 +385,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Writes who has a value of the tag; or takes back what was written when users have two values
-    /// of which only the last counts.
+    /// Writes the existence bitmap of the tag. If a user has two values, of which only the last
+    /// counts, takes back what was written and notes the conflict.
     fn end_tag(
         &mut self,
         current: Option<Current>,
@@ -371,7 +396,7 @@ impl<'a> Worker<'a> {
         let Some(current) = current else { return Ok(()) };
         let start = run.end();
         if !current.several {
-            // Who has a value has that one.
+            // The only value is also the existence bitmap.
             if let Some(only) = run.entries.last().copied() {
                 run.entries.push(super::run::RunEntry { bitmap: 0, ..only });
             }
@@ -403,13 +428,14 @@ impl<'a> Worker<'a> {
             let mut sum = 0;
             let fit = rest.iter().position(|tag| {
                 let places = &self.plan.tags[*tag].places;
-                // A piece may have everybody.
+                // A piece may contain every user of the shard.
                 let most =
                     |place| self.count_at(place) + self.pieces_at(place) * SHARD_SIZE as usize;
                 let most: usize = (places.start as usize..places.end as usize).map(most).sum();
                 sum += most.min(SHARD_SIZE as usize);
                 sum > points / 2
             });
+            // As many conflicting tags at a time as fit in memory.
             let (now, later) = rest.split_at(fit.unwrap_or(rest.len()).max(1));
             rest = later;
             latest.clear();

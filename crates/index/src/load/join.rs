@@ -1,5 +1,5 @@
 use super::run::OWN;
-use super::write::{Parts, Piece, segment};
+use super::write::{Piece, SegmentParts, segment};
 use super::{LoadedSegment, store_error};
 use crate::error::{Error, Result};
 use crate::segment::{Segment, Values};
@@ -67,13 +67,18 @@ pub fn join(name: &str, parts: &[Segment], path: &Path) -> Result<LoadedSegment>
             Values::Numbers(_) => {}
         }
     }
-    copied(name, Parts { value_type, texts, bounds: None, pieces: Vec::new() }, &bitmaps, path)
+    copied(
+        name,
+        SegmentParts { value_type, texts, bounds: None, pieces: Vec::new() },
+        &bitmaps,
+        path,
+    )
 }
 
 /// Writes a segment out of bitmaps under their new numbers.
 fn copied(
     name: &str,
-    mut parts: Parts<'_>,
+    mut parts: SegmentParts<'_>,
     bitmaps: &[(u32, Stored)],
     path: &Path,
 ) -> Result<LoadedSegment> {
@@ -117,7 +122,7 @@ fn numbers(
     }
     let bounds =
         slices.iter().map(|(bounds, _)| *bounds).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
-    let mut joined = Parts { value_type, texts: Vec::new(), bounds, pieces: Vec::new() };
+    let mut joined = SegmentParts { value_type, texts: Vec::new(), bounds, pieces: Vec::new() };
     let Some((low, high)) = bounds else { return copied(name, joined, &[], path) };
     if slices.iter().all(|((least, _), _)| *least == low) {
         let bitmaps: Vec<_> = slices

@@ -2,12 +2,12 @@
 //! slices.
 
 use super::Shared;
-use super::blocks::{Block, Kind, Reader};
+use super::blocks::{Block, PointKind, Reader};
 use super::feeder::of_ordered;
 use super::key::low_of;
 use super::latest::Latest;
-use super::plan::Plan;
-use super::run::{Run, RunWriter};
+use super::plan::LoadPlan;
+use super::run::{RunWriter, ShardRun};
 use super::spill::SpillFile;
 use super::workers::each;
 use crate::error::{Error, Result};
@@ -18,10 +18,10 @@ use taghouse_bitmap::{SHARD_BITS, SHARD_SIZE, SliceEncoder};
 pub(super) type Bounds = Vec<Option<(i64, i64)>>;
 
 /// A run for each shard, and the bounds of what is in them.
-pub(super) fn runs(shared: &Shared, plan: &Plan) -> Result<(Vec<Run>, Bounds)> {
+pub(super) fn runs(shared: &Shared, plan: &LoadPlan) -> Result<(Vec<ShardRun>, Bounds)> {
     let shards = shared.options.shards.len();
     let blocks: Vec<Vec<Block>> =
-        (0..shards).map(|place| shared.blocks.take(place, Kind::Numbers)).collect();
+        (0..shards).map(|place| shared.blocks.take(place, PointKind::Numbers)).collect();
     let mut bounds: Bounds = plan.tags.iter().map(|tag| tag.bounds).collect();
     loop {
         let done = each(
@@ -32,7 +32,7 @@ pub(super) fn runs(shared: &Shared, plan: &Plan) -> Result<(Vec<Run>, Bounds)> {
                 worker.shard(shared.options.shards.start + place as u32, &blocks[place])
             },
         )?;
-        let (runs, found): (Vec<Run>, Vec<Bounds>) = done.into_iter().unzip();
+        let (runs, found): (Vec<ShardRun>, Vec<Bounds>) = done.into_iter().unzip();
         let found = found.into_iter().fold(vec![None; bounds.len()], |all, one| {
             all.into_iter().zip(one).map(|(a, b)| join(a, b)).collect()
         });
@@ -68,7 +68,7 @@ impl<'a> Worker<'a> {
         Self { shared, bounds, encoder, reader, lows: Vec::new(), numbers: Vec::new(), file: None }
     }
 
-    fn shard(&mut self, shard: u32, blocks: &[Block]) -> Result<(Run, Bounds)> {
+    fn shard(&mut self, shard: u32, blocks: &[Block]) -> Result<(ShardRun, Bounds)> {
         let points = self.shared.points_at_once();
         let mut run = RunWriter::new(&self.shared.blocks.spill, points * 4);
         let mut found: Bounds = vec![None; self.bounds.len()];

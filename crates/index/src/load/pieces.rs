@@ -2,7 +2,7 @@
 //! nothing more.
 
 use super::key::of_code_key;
-use super::spill::Place;
+use super::spill::SpilledBytes;
 use crate::error::Result;
 
 /// Fewer users of one shard are points like others: a head of their own would take more than they
@@ -81,7 +81,7 @@ impl Pieces {
         &mut self,
         feeder: u32,
         hold_bytes: usize,
-        keep: impl FnOnce(Vec<u8>) -> Result<Place>,
+        keep: impl FnOnce(Vec<u8>) -> Result<SpilledBytes>,
     ) -> Result<PieceBlock> {
         // A copy of the right size: the buffer stays, and stays in the cache.
         let mut bytes = Vec::with_capacity(self.len());
@@ -99,7 +99,7 @@ impl Pieces {
 pub(super) struct PieceBlock {
     pub(super) feeder: u32,
     heads_at: usize,
-    place: Place,
+    place: SpilledBytes,
 }
 
 impl PieceBlock {
@@ -135,6 +135,6 @@ impl PieceBlock {
     }
 
     pub(super) fn is_in_memory(&self) -> bool {
-        matches!(self.place, Place::Memory(_))
+        matches!(self.place, SpilledBytes::Memory(_))
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use taghouse_model::ValueType;
 
 /// All tags as they are in the end: every value of every tag has a place, by tag and then by text.
-pub(super) struct Plan {
+pub(super) struct LoadPlan {
     pub(super) tags: Vec<PlannedTag>,
     /// The number of each place's value in order of appearance: its tag's `first` and its code.
     pub(super) numbers: Vec<u32>,
@@ -24,7 +24,7 @@ pub(super) struct PlannedTag {
     pub(super) bounds: Option<(i64, i64)>,
 }
 
-impl Plan {
+impl LoadPlan {
     pub(super) fn new(tags: &[Arc<Tag>]) -> Result<Self> {
         let mut plan = Self {
             tags: Vec::with_capacity(tags.len()),

@@ -1,13 +1,13 @@
 use super::pieces::{PieceBlock, PieceHead};
-use super::spill::{Place, Spill, SpillFile};
+use super::spill::{Spill, SpillFile, SpilledBytes};
 use crate::error::Result;
 use std::sync::Arc;
 
 /// One shard's part of all bitmaps of all tags.
-pub(super) struct Run {
+pub(super) struct ShardRun {
     /// By tag and bitmap.
     pub(super) entries: Vec<RunEntry>,
-    place: Option<Place>,
+    place: Option<SpilledBytes>,
     /// Blocks of which entries name bytes.
     blocks: Vec<PieceBlock>,
 }
@@ -28,7 +28,7 @@ pub(super) struct RunEntry {
     pub(super) offset: u64,
 }
 
-/// Writes a [`Run`].
+/// Writes a [`ShardRun`].
 pub(super) struct RunWriter<'a> {
     spill: &'a Spill,
     pub(super) entries: Vec<RunEntry>,
@@ -109,7 +109,7 @@ impl<'a> RunWriter<'a> {
         mut self,
         blocks: Vec<PieceBlock>,
         file: &mut Option<Arc<SpillFile>>,
-    ) -> Result<Run> {
+    ) -> Result<ShardRun> {
         self.entries.sort_unstable_by_key(|entry| (entry.tag, entry.bitmap));
         let place = if self.file.is_some() {
             self.flush_all()?;
@@ -120,11 +120,11 @@ impl<'a> RunWriter<'a> {
             self.bytes.shrink_to_fit();
             Some(self.spill.keep_or_append(self.bytes, file)?)
         };
-        Ok(Run { entries: self.entries, place, blocks })
+        Ok(ShardRun { entries: self.entries, place, blocks })
     }
 }
 
-impl Run {
+impl ShardRun {
     /// The entries of one tag.
     pub(super) fn of_tag(&self, tag: u32) -> &[RunEntry] {
         let start = self.entries.partition_point(|entry| entry.tag < tag);
@@ -135,13 +135,13 @@ impl Run {
 
 /// Reads a run from front to back, mostly.
 pub(super) struct Cursor<'a> {
-    run: &'a Run,
+    run: &'a ShardRun,
     window: Vec<u8>,
     window_start: usize,
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(run: &'a Run) -> Self {
+    pub(super) fn new(run: &'a ShardRun) -> Self {
         Self { run, window: Vec::new(), window_start: 0 }
     }
 
@@ -159,7 +159,7 @@ impl<'a> Cursor<'a> {
         }
         let Some(place) = &self.run.place else { return Ok(&[]) };
         let start = start as usize;
-        if matches!(place, Place::Memory(_)) {
+        if matches!(place, SpilledBytes::Memory(_)) {
             return place.read(start, len, &mut self.window);
         }
         if start < self.window_start || start + len > self.window_start + self.window.len() {

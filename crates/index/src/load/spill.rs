@@ -25,7 +25,7 @@ pub(super) struct SpillFile {
 }
 
 /// Where bytes are kept.
-pub(super) enum Place {
+pub(super) enum SpilledBytes {
     Memory(Kept),
     File { file: Arc<SpillFile>, offset: u64, len: usize },
 }
@@ -61,13 +61,13 @@ impl Spill {
     }
 
     /// Keeps bytes in memory if there is room for them, or else gives them back.
-    fn keep(&self, bytes: Vec<u8>) -> std::result::Result<Place, Vec<u8>> {
+    fn keep(&self, bytes: Vec<u8>) -> std::result::Result<SpilledBytes, Vec<u8>> {
         let before = self.resident_bytes.fetch_add(bytes.len(), Ordering::Relaxed);
         if before + bytes.len() > self.limit_bytes {
             self.resident_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
             return Err(bytes);
         }
-        Ok(Place::Memory(Kept { bytes, resident_bytes: self.resident_bytes.clone() }))
+        Ok(SpilledBytes::Memory(Kept { bytes, resident_bytes: self.resident_bytes.clone() }))
     }
 
     /// Keeps bytes in memory if there is room for them, or else at the end of `file`, which is made
@@ -76,7 +76,7 @@ impl Spill {
         &self,
         bytes: Vec<u8>,
         file: &mut Option<Arc<SpillFile>>,
-    ) -> Result<Place> {
+    ) -> Result<SpilledBytes> {
         match (self.keep(bytes), file) {
             (Ok(place), _) => Ok(place),
             (Err(bytes), Some(file)) => file.append(&bytes),
@@ -100,18 +100,18 @@ impl Spill {
 
 impl SpillFile {
     /// All that was appended.
-    pub(super) fn whole(self: &Arc<Self>) -> Place {
-        Place::File {
+    pub(super) fn whole(self: &Arc<Self>) -> SpilledBytes {
+        SpilledBytes::File {
             file: self.clone(),
             offset: 0,
             len: self.len.load(Ordering::Relaxed) as usize,
         }
     }
 
-    pub(super) fn append(self: &Arc<Self>, bytes: &[u8]) -> Result<Place> {
+    pub(super) fn append(self: &Arc<Self>, bytes: &[u8]) -> Result<SpilledBytes> {
         let offset = self.len.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         self.file.write_all_at(bytes, offset).map_err(|e| store_error(&self.path, &e))?;
-        Ok(Place::File { file: self.clone(), offset, len: bytes.len() })
+        Ok(SpilledBytes::File { file: self.clone(), offset, len: bytes.len() })
     }
 }
 
@@ -122,7 +122,7 @@ impl Drop for SpillFile {
     }
 }
 
-impl Place {
+impl SpilledBytes {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Memory(kept) => kept.bytes.len(),

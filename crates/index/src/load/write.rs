@@ -1,8 +1,8 @@
-//! Segments out of their parts, each written from front to back.
+//! Writes segments from their parts, each from front to back.
 
 use super::numbers::Bounds;
-use super::plan::{Plan, PlannedTag};
-use super::run::{Cursor, Run};
+use super::plan::{LoadPlan, PlannedTag};
+use super::run::{Cursor, ShardRun};
 use super::workers::each;
 use super::{LoadedSegment, Shared, store_error};
 use crate::error::{Error, Result};
@@ -25,10 +25,10 @@ pub(super) struct Piece {
     pub(super) offset: u64,
 }
 
-/// Everything of one segment but the bytes of its pieces.
-pub(super) struct Parts<'a> {
+/// Everything of one segment except the bytes of its pieces.
+pub(super) struct SegmentParts<'a> {
     pub(super) value_type: ValueType,
-    /// Of an enum or a set: each occurs, sorted.
+    /// Of an enum or a set: the texts that occur, sorted.
     pub(super) texts: Vec<&'a str>,
     /// The least and greatest, for numbers.
     pub(super) bounds: Option<(i64, i64)>,
@@ -38,9 +38,9 @@ pub(super) struct Parts<'a> {
 /// Writes the segments of all tags.
 pub(super) fn segments(
     shared: &Shared,
-    plan: &Plan,
-    codes: &[Run],
-    numbers: &[Run],
+    plan: &LoadPlan,
+    codes: &[ShardRun],
+    numbers: &[ShardRun],
     bounds: &Bounds,
     folder: &Path,
 ) -> Result<Vec<LoadedSegment>> {
@@ -60,7 +60,7 @@ pub(super) fn segments(
             let tag = &plan.tags[number];
             let is_number = tag.value_type.is_number();
             let (runs, cursors) = if is_number { (numbers, of_numbers) } else { (codes, of_codes) };
-            let mut parts = Parts {
+            let mut parts = SegmentParts {
                 value_type: tag.value_type,
                 texts: Vec::new(),
                 bounds: bounds[number],
@@ -95,8 +95,8 @@ pub(super) fn segments(
     )
 }
 
-/// Leaves out the texts that nobody has in the end.
-fn number_texts<'a>(tag: &'a PlannedTag, parts: &mut Parts<'a>) {
+/// Renumbers the bitmaps without the texts that no user has in the end.
+fn number_texts<'a>(tag: &'a PlannedTag, parts: &mut SegmentParts<'a>) {
     let mut numbers = vec![0; tag.texts.len() + 1];
     parts.pieces.iter().for_each(|piece| numbers[piece.bitmap as usize] = 1);
     let mut next = 0;
@@ -116,82 +116,109 @@ fn number_texts<'a>(tag: &'a PlannedTag, parts: &mut Parts<'a>) {
 pub(super) fn segment(
     name: String,
     path: &Path,
-    mut parts: Parts<'_>,
+    mut parts: SegmentParts<'_>,
     mut copy: impl FnMut(&Piece, &mut Sealer<File>) -> Result<()>,
 ) -> Result<LoadedSegment> {
-    let value_type = parts.value_type;
-    let refuse = |problem: String| Error::Value { value_type, problem };
     let users = parts
         .pieces
         .iter()
         .filter(|piece| piece.bitmap == 0)
         .map(|piece| u64::from(piece.cardinality))
         .sum::<u64>();
-    let mut layout = BundleLayout::new();
-    let mut slices_head = Vec::new();
-    let bitmaps = match (value_type, parts.bounds) {
-        _ if value_type.is_number() => {
-            let (low, high) = parts.bounds.unwrap_or((0, 0));
-            slices_head = SliceEncoder::head(low, high);
-            SliceEncoder::bitmaps(low, high)
-        }
-        (ValueType::Bool, _) => 3,
-        _ => parts.texts.len() as u32 + 1,
-    };
-    if !value_type.is_number() {
-        parts.pieces.sort_unstable_by_key(|piece| (piece.bitmap, piece.shard));
-        // Who has a value and who has this one are the same.
-        let mut by_bitmap = parts.pieces.chunk_by(|a, b| a.bitmap == b.bitmap).skip(1);
-        let everybody = by_bitmap.find(|pieces| {
-            pieces.iter().map(|piece| u64::from(piece.cardinality)).sum::<u64>() == users
-        });
-        if let Some(everybody) = everybody.map(|pieces| pieces[0].bitmap) {
-            parts.pieces.retain(|piece| piece.bitmap > 0);
-            layout.alias(0, everybody);
-        }
-    }
-    let zeros: Vec<u8> = parts
-        .pieces
-        .iter()
-        .map(|p| layout.push(p.bitmap, p.shard, p.cardinality, p.len) as u8)
-        .collect();
-    let data_len = layout.data_len();
-    let tables = layout.tables(bitmaps).map_err(|e| refuse(e.to_string()))?;
-    let directory = match value_type {
-        ValueType::Text | ValueType::Set => encode_directory(parts.texts.iter().copied())
-            .ok_or_else(|| refuse("its texts take 4 GiB or more".to_owned()))?,
-        _ => Vec::new(),
-    };
-    let head = head(
-        value_type,
-        directory.len() as u64,
-        (slices_head.len() + tables.len()) as u64 + data_len,
-    );
+    let sections = Sections::of(&mut parts, users)?;
+
     let failed = |e: std::io::Error| store_error(path, &e);
     let file = File::create(path).map_err(failed)?;
-    let mut sealer = Sealer::new(MAGIC, head.body_len, file).map_err(failed)?;
-    sealer.write_all(&head.bytes).map_err(failed)?;
-    sealer.write_all(&directory).map_err(failed)?;
-    sealer.write_all(&[0; HEAD][..padding(directory.len() as u64)]).map_err(failed)?;
-    sealer.write_all(&slices_head).map_err(failed)?;
-    sealer.write_all(&tables).map_err(failed)?;
-    for (piece, zeros) in parts.pieces.iter().zip(zeros) {
-        sealer.write_all(&[0; HEAD][..usize::from(zeros)]).map_err(failed)?;
+    let header = sections.header(parts.value_type);
+    let mut sealer = Sealer::new(MAGIC, header.body_len, file).map_err(failed)?;
+    sealer.write_all(&header.bytes).map_err(failed)?;
+    sealer.write_all(&sections.directory).map_err(failed)?;
+    sealer.write_all(zeros(padding(sections.directory.len() as u64))).map_err(failed)?;
+    sealer.write_all(&sections.slices_head).map_err(failed)?;
+    sealer.write_all(&sections.tables).map_err(failed)?;
+    for (piece, padding) in parts.pieces.iter().zip(&sections.paddings) {
+        sealer.write_all(zeros(usize::from(*padding))).map_err(failed)?;
         copy(piece, &mut sealer)?;
     }
-    sealer.write_all(&[0; HEAD][..padding(data_len)]).map_err(failed)?;
+    sealer.write_all(zeros(padding(sections.data_len))).map_err(failed)?;
     let file = sealer.finish().map_err(failed)?;
     let size_bytes = file.metadata().map_err(failed)?.len();
     Ok(LoadedSegment { name, path: path.to_owned(), size_bytes, users })
 }
 
-struct Head {
+/// The sections of a segment, without the bytes of its pieces.
+struct Sections {
+    directory: Vec<u8>,
+    /// Of numbers: what precedes their bundle.
+    slices_head: Vec<u8>,
+    tables: Vec<u8>,
+    /// Zeros before each piece.
+    paddings: Vec<u8>,
+    /// Bytes of all pieces and their paddings.
+    data_len: u64,
+}
+
+impl Sections {
+    /// Lays out the pieces of `parts`, and sorts them as they will be written.
+    fn of(parts: &mut SegmentParts<'_>, users: u64) -> Result<Self> {
+        let value_type = parts.value_type;
+        let refuse = |problem: String| Error::Value { value_type, problem };
+        let mut layout = BundleLayout::new();
+        let mut slices_head = Vec::new();
+        let bitmaps = match value_type {
+            _ if value_type.is_number() => {
+                let (low, high) = parts.bounds.unwrap_or((0, 0));
+                slices_head = SliceEncoder::head(low, high);
+                SliceEncoder::bitmaps(low, high)
+            }
+            ValueType::Bool => 3,
+            _ => parts.texts.len() as u32 + 1,
+        };
+        if !value_type.is_number() {
+            parts.pieces.sort_unstable_by_key(|piece| (piece.bitmap, piece.shard));
+            alias_existence(&mut parts.pieces, users, &mut layout);
+        }
+        let paddings = parts
+            .pieces
+            .iter()
+            .map(|p| layout.push(p.bitmap, p.shard, p.cardinality, p.len) as u8)
+            .collect();
+        let data_len = layout.data_len();
+        let tables = layout.tables(bitmaps).map_err(|e| refuse(e.to_string()))?;
+        let directory = match value_type {
+            ValueType::Text | ValueType::Set => encode_directory(parts.texts.iter().copied())
+                .ok_or_else(|| refuse("its texts take 4 GiB or more".to_owned()))?,
+            _ => Vec::new(),
+        };
+        Ok(Self { directory, slices_head, tables, paddings, data_len })
+    }
+
+    fn header(&self, value_type: ValueType) -> SegmentHeader {
+        let bitmaps_len = (self.slices_head.len() + self.tables.len()) as u64 + self.data_len;
+        header(value_type, self.directory.len() as u64, bitmaps_len)
+    }
+}
+
+/// When all users with a value have the same one, the existence bitmap equals that value's bitmap,
+/// and is stored as an alias of it. The pieces are sorted by bitmap.
+fn alias_existence(pieces: &mut Vec<Piece>, users: u64, layout: &mut BundleLayout) {
+    let mut by_bitmap = pieces.chunk_by(|a, b| a.bitmap == b.bitmap).skip(1);
+    let everybody = by_bitmap.find(|pieces| {
+        pieces.iter().map(|piece| u64::from(piece.cardinality)).sum::<u64>() == users
+    });
+    if let Some(everybody) = everybody.map(|pieces| pieces[0].bitmap) {
+        pieces.retain(|piece| piece.bitmap > 0);
+        layout.alias(0, everybody);
+    }
+}
+
+struct SegmentHeader {
     bytes: Vec<u8>,
     body_len: u64,
 }
 
-/// As `segment::assemble` writes it, without rows.
-fn head(value_type: ValueType, directory_len: u64, bitmaps_len: u64) -> Head {
+/// The header that `segment::assemble` writes, without rows.
+fn header(value_type: ValueType, directory_len: u64, bitmaps_len: u64) -> SegmentHeader {
     let (code, scale) = code_of(value_type);
     let mut bytes = vec![code, scale, 0, 0, 0, 0, 0, 0];
     let mut end = HEAD as u64;
@@ -202,7 +229,12 @@ fn head(value_type: ValueType, directory_len: u64, bitmaps_len: u64) -> Head {
         end += len;
     }
     bytes.resize(HEAD, 0);
-    Head { bytes, body_len: end }
+    SegmentHeader { bytes, body_len: end }
+}
+
+/// Up to [`HEAD`] zeros.
+fn zeros(len: usize) -> &'static [u8] {
+    &[0; HEAD][..len]
 }
 
 fn padding(len: u64) -> usize {

@@ -1,4 +1,4 @@
-//! What is published and what is prepared, as the next cut over all tags.
+//! Merges what is published and what is prepared into the next cut over all tags.
 
 use super::prepared::{Onto, Prepared, PreparedTag, Scope};
 use crate::apps::Known;
@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use taghouse_bitmap::Bitmap;
 use taghouse_model::{Name, ValueType};
 
-/// The next cut, or why there is none yet.
+/// The next cut, or the reason why there is none yet.
 pub(super) enum Merged {
-    /// Ready to be pointed to, but for its users.
+    /// Ready for the pointer, except for its users.
     Ready(Ready),
     /// Live changes were flushed into these tags that the prepared segments do not hold.
     Behind(Vec<Behind>),
@@ -20,7 +20,7 @@ pub(super) struct Ready {
     pub(super) manifest: Manifest,
     /// Objects of tags that were left out.
     pub(super) spare: BTreeSet<String>,
-    /// Users who exist no more.
+    /// Users who no longer exist.
     pub(super) remove: Bitmap,
 }
 

@@ -1,4 +1,4 @@
-//! Objects written, which nothing points to yet.
+//! Writes the objects of a publication, before anything points to them.
 
 use super::{LoadedTag, Publication, TagPublication};
 use crate::blocking::blocking;
@@ -36,7 +36,7 @@ pub(crate) struct Prepared {
     /// Users who exist, beside those who did before.
     pub(crate) users: Arc<Bitmap>,
     pub(crate) tags: Vec<PreparedTag>,
-    /// Tags to be forgotten.
+    /// Tags to drop.
     pub(crate) drop: Vec<Name>,
     pub(crate) scope: Scope,
     /// Whose paths begin with the same number; see [`crate::apps::App::publication`].
@@ -54,10 +54,15 @@ pub(crate) struct PreparedTag {
     pub(crate) onto: Onto,
 }
 
-/// A tag, its segment's file if it is in one, and what it may take the place of.
-pub(crate) type TagToWrite = (TagPublication, Option<PathBuf>, Onto);
+/// A tag whose objects are to be written.
+pub(crate) struct TagToWrite {
+    pub(crate) publication: TagPublication,
+    /// The file of its segment, if it is in one.
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) onto: Onto,
+}
 
-/// What a new version may take the place of; where that is not there it is left out.
+/// What a new version may replace. If that is not there, the version is left out.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Onto {
     /// Whatever is there.
@@ -68,14 +73,14 @@ pub(crate) enum Onto {
     Nothing,
 }
 
-/// What a publication says of users.
+/// The users of a publication.
 pub(crate) enum Scope {
     /// Of all that exist, as a batch that went through them knows them.
     Batch,
     /// It adds to what is there, and takes some users away whom nothing holds once its tags are
     /// those of `basis`.
     Flush { basis: Arc<Cut>, remove: Bitmap },
-    /// Nothing follows.
+    /// No change.
     Declaration,
 }
 
@@ -112,8 +117,8 @@ impl Index {
             Prepared::new(self.apps.get(app).publication(), generation, users, drop, Scope::Batch);
         let loaded = loaded.into_iter().map(
             |LoadedTag { name, value_type, as_of_ms, definition, file, flushed_through }| {
-                (
-                    TagPublication {
+                TagToWrite {
+                    publication: TagPublication {
                         name,
                         value_type,
                         as_of_ms,
@@ -121,15 +126,13 @@ impl Index {
                         segment: Vec::new(),
                         flushed_through,
                     },
-                    Some(file),
-                )
+                    file: Some(file),
+                    onto: Onto::Anything,
+                }
             },
         );
-        let tags = tags
-            .into_iter()
-            .map(|tag| (tag, None))
-            .chain(loaded)
-            .map(|(tag, file)| (tag, file, Onto::Anything));
+        let in_memory = |publication| TagToWrite { publication, file: None, onto: Onto::Anything };
+        let tags = tags.into_iter().map(in_memory).chain(loaded);
         if let Err(error) = self.write_tags(app, &mut prepared, tags.collect()).await {
             self.objects.delete(&prepared.written).await;
             return Err(error);
@@ -224,9 +227,10 @@ struct Check {
 
 impl Check {
     /// A tag's new version and what its object is made of.
-    fn tag(&mut self, (tag, file, onto): TagToWrite) -> Result<(PreparedTag, Content)> {
+    fn tag(&mut self, tag: TagToWrite) -> Result<(PreparedTag, Content)> {
+        let TagToWrite { publication, file, onto } = tag;
         let TagPublication { name, value_type, as_of_ms, definition, segment, flushed_through } =
-            tag;
+            publication;
         let content = match &file {
             None => Bytes::from(segment),
             Some(file) => map_file(file)?,
@@ -243,12 +247,12 @@ impl Check {
         }
         if !opened.existence().is_subset(&self.users)? {
             let others = opened.existence().to_bitmap()?.and_not(&self.users);
-            let strangers = (self.users_before)()
+            let unknown = (self.users_before)()
                 .map_or_else(|| others.clone(), |before| others.and_not(&before));
-            if let Some(first) = strangers.min() {
+            if let Some(first) = unknown.min() {
                 return refuse(format!(
                     "{} of its users are not among the users that exist, such as ordinal {first}",
-                    strangers.len()
+                    unknown.len()
                 ));
             }
             // Whoever of them is deleted before this is published stays hidden as long as the

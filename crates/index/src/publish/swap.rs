@@ -1,4 +1,4 @@
-//! The pointer, moved to what is prepared on top of whatever was published last.
+//! Moves the pointer to a prepared publication, on top of whatever was published last.
 
 use super::merge::{Merged, Ready, merge};
 use super::prepared::{Content, Prepared, Scope};
@@ -30,7 +30,7 @@ pub(crate) enum Turn {
     Alone,
 }
 
-/// What came of an attempt to move the pointer.
+/// The outcome of an attempt to move the pointer.
 enum Moved {
     To(u64),
     /// Another process has moved it.
@@ -38,8 +38,8 @@ enum Moved {
 }
 
 impl Index {
-    /// Makes what is prepared visible. What others publish meanwhile stays. After a failure nothing
-    /// of it stays.
+    /// Makes a prepared publication visible, and keeps what others publish meanwhile. After a
+    /// failure nothing of it stays.
     pub(crate) async fn publish_prepared(
         &self,
         app: &AppId,
@@ -165,13 +165,13 @@ impl Index {
             None => self.revision(app).await?.unwrap_or(next),
         };
         let still_read = &in_use | &manifest.retired;
-        let gone: BTreeSet<String> = &(&before.manifest.retired - &still_read) | &spare;
+        let deleted: BTreeSet<String> = &(&before.manifest.retired - &still_read) | &spare;
         state.know(Known {
             revision: Some(revision),
             manifest: Arc::new(manifest),
             object: Some(object),
         });
-        self.objects.delete(&gone).await;
+        self.objects.delete(&deleted).await;
         Ok(Moved::To(revision))
     }
 

@@ -1,4 +1,4 @@
-//! Random changes and questions, to hold the index to its twin.
+//! Random changes and questions, to hold the index to its reference model.
 
 use rust_decimal::Decimal;
 use std::collections::BTreeSet;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use taghouse_index::{Op, TagChange};
 use taghouse_model::{Value, ValueType};
 use taghouse_rules::{CompareOp, Predicate};
-use taghouse_testkit::{Dice, Twin, value};
+use taghouse_testkit::{Dice, ReferenceModel, value};
 
 pub(crate) const OPS: [CompareOp; 6] = [
     CompareOp::Equal,
@@ -19,9 +19,9 @@ pub(crate) const OPS: [CompareOp; 6] = [
 const PATTERNS: [&str; 9] = ["a%", "%1", "ab_", "a\\%%", "%", "", "_", "ä%", "%b%2%"];
 
 /// A random change of a random tag for a user.
-pub(crate) fn point(twin: &Twin, ordinal: u32, dice: &mut Dice) -> TagChange {
-    let at = dice.below(twin.tags.len() as u64) as usize;
-    let (name, tag) = twin.tags.iter().nth(at).unwrap();
+pub(crate) fn point(model: &ReferenceModel, ordinal: u32, dice: &mut Dice) -> TagChange {
+    let at = dice.below(model.tags.len() as u64) as usize;
+    let (name, tag) = model.tags.iter().nth(at).unwrap();
     let text = |dice: &mut Dice| match value(ValueType::Text, tag.values, dice) {
         Value::Text(text) => text,
         _ => Arc::from(""),
@@ -36,9 +36,9 @@ pub(crate) fn point(twin: &Twin, ordinal: u32, dice: &mut Dice) -> TagChange {
     TagChange { tag: name.clone(), ordinal, op }
 }
 
-fn leaf(twin: &Twin, dice: &mut Dice) -> Predicate<Value> {
-    let at = dice.below(twin.tags.len() as u64) as usize;
-    let (name, tag) = twin.tags.iter().nth(at).unwrap();
+fn leaf(model: &ReferenceModel, dice: &mut Dice) -> Predicate<Value> {
+    let at = dice.below(model.tags.len() as u64) as usize;
+    let (name, tag) = model.tags.iter().nth(at).unwrap();
     let (name, ty, values) = (name.to_string(), tag.value_type, tag.values);
     let texts = matches!(ty, ValueType::Text | ValueType::Set);
     match dice.below(10) {
@@ -65,14 +65,14 @@ fn leaf(twin: &Twin, dice: &mut Dice) -> Predicate<Value> {
 }
 
 /// A condition of at most so many levels above its leaves.
-pub(crate) fn predicate(twin: &Twin, depth: u32, dice: &mut Dice) -> Predicate<Value> {
+pub(crate) fn predicate(model: &ReferenceModel, depth: u32, dice: &mut Dice) -> Predicate<Value> {
     let inner = match (depth, dice.below(4)) {
-        (0, _) | (_, 0) => leaf(twin, dice),
+        (0, _) | (_, 0) => leaf(model, dice),
         (_, 1) => Predicate::Or(
-            (0..2 + dice.below(3)).map(|_| predicate(twin, depth - 1, dice)).collect(),
+            (0..2 + dice.below(3)).map(|_| predicate(model, depth - 1, dice)).collect(),
         ),
         _ => Predicate::And(
-            (0..2 + dice.below(3)).map(|_| predicate(twin, depth - 1, dice)).collect(),
+            (0..2 + dice.below(3)).map(|_| predicate(model, depth - 1, dice)).collect(),
         ),
     };
     if dice.below(3) == 0 { Predicate::Not(Box::new(inner)) } else { inner }

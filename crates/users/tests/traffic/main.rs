@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use taghouse_crowd::Question;
 use taghouse_index::Op;
 use taghouse_model::{Name, Value};
-use taghouse_users::{Strangers, UserChange};
+use taghouse_users::{UnknownUsers, UserChange};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -80,7 +80,7 @@ impl Traffic {
             let changed = self
                 .house
                 .users
-                .change(&self.house.app, &self.house.definitions, call, Strangers::Created)
+                .change(&self.house.app, &self.house.definitions, call, UnknownUsers::Created)
                 .await
                 .unwrap();
             let changes =

@@ -3,11 +3,11 @@ use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
-/// Containers' words to be used again.
+/// Reusable buffers for the words of containers.
 #[derive(Default)]
 pub(crate) struct Buffers(RefCell<Vec<Rc<Buffer>>>);
 
-/// Aligned as vectors are: one that lies in two cache lines is written twice.
+/// Aligned to cache lines: a vector that spans two of them is written twice.
 #[derive(Clone)]
 #[repr(align(64))]
 pub(super) struct Buffer(pub(super) Words);
@@ -26,7 +26,7 @@ impl DerefMut for Buffer {
 }
 
 impl Buffers {
-    /// What it holds is left from before.
+    /// A buffer with arbitrary contents.
     pub(super) fn take(&self) -> Rc<Buffer> {
         self.0.borrow_mut().pop().unwrap_or_else(|| Rc::new(Buffer([0; WORDS])))
     }

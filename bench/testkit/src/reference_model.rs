@@ -1,5 +1,5 @@
-//! What must come out: every user's value of every tag, from what was published and the live
-//! changes since.
+//! The expected state: every user's value of every tag, from publications and the live changes
+//! since.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,34 +12,34 @@ use taghouse_rules::Predicate;
 pub const CROWDS: [&str; 2] = ["some", "most"];
 
 /// Every user's value of one tag.
-pub type Column = BTreeMap<Ordinal, Value>;
+pub type ValuesByUser = BTreeMap<Ordinal, Value>;
 
-/// What all users have at one moment.
-pub type Columns = BTreeMap<Name, Column>;
+/// Every user's value of every tag at one moment.
+pub type ValuesByTag = BTreeMap<Name, ValuesByUser>;
 
 /// A tag: what was published of it last, and the live changes that are not part of that.
 #[derive(Debug, Clone)]
-pub struct TagTwin {
+pub struct TagModel {
     /// The type of its values.
     pub value_type: ValueType,
     /// About how many different values its users have.
     pub values: u64,
-    base: Column,
+    base: ValuesByUser,
     /// Live changes up to this position are part of `base`, or void.
     pub floor: u64,
     /// By the position of their call's last change.
     log: Vec<(u64, Ordinal, Op)>,
 }
 
-/// The stupid twin of an index.
+/// A naive reference model of an index.
 #[derive(Debug, Clone, Default)]
-pub struct Twin {
+pub struct ReferenceModel {
     /// The users that exist.
     pub users: BTreeSet<Ordinal>,
-    /// Never to come back in this generation.
+    /// Deleted users. They never return in this generation.
     pub deleted: BTreeSet<Ordinal>,
     /// The tags, by name.
-    pub tags: BTreeMap<Name, TagTwin>,
+    pub tags: BTreeMap<Name, TagModel>,
     /// The members of the crowds that conditions can name.
     pub crowds: BTreeMap<&'static str, Arc<Bitmap>>,
     /// The position of the last live change.
@@ -48,13 +48,13 @@ pub struct Twin {
     ends: Vec<u64>,
 }
 
-impl TagTwin {
+impl TagModel {
     /// A tag without a value.
     pub fn new(value_type: ValueType, values: u64) -> Self {
-        Self { value_type, values, base: Column::new(), floor: 0, log: Vec::new() }
+        Self { value_type, values, base: ValuesByUser::new(), floor: 0, log: Vec::new() }
     }
 
-    fn up_to(&self, position: u64) -> Column {
+    fn up_to(&self, position: u64) -> ValuesByUser {
         let mut column = self.base.clone();
         for (_, user, op) in
             self.log.iter().filter(|(at, ..)| (self.floor + 1..=position).contains(at))
@@ -71,7 +71,7 @@ impl TagTwin {
     }
 }
 
-fn apply(column: &mut Column, user: Ordinal, op: &Op) {
+fn apply(column: &mut ValuesByUser, user: Ordinal, op: &Op) {
     let mut set = match column.get(&user) {
         Some(Value::Set(set)) => set.clone(),
         _ => BTreeSet::new(),
@@ -94,10 +94,10 @@ fn apply(column: &mut Column, user: Ordinal, op: &Op) {
     };
 }
 
-impl Twin {
+impl ReferenceModel {
     /// Every user's value of every tag now.
-    pub fn columns(&self) -> Columns {
-        let column = |tag: &TagTwin| {
+    pub fn columns(&self) -> ValuesByTag {
+        let column = |tag: &TagModel| {
             let mut column = tag.up_to(self.end);
             column.retain(|user, _| !self.deleted.contains(user));
             column
@@ -105,8 +105,12 @@ impl Twin {
         self.tags.iter().map(|(name, tag)| (name.clone(), column(tag))).collect()
     }
 
-    /// For whom a condition holds, one by one.
-    pub fn holds(&self, columns: &Columns, predicate: &Predicate<Value>) -> BTreeSet<Ordinal> {
+    /// The users that match a condition, evaluated user by user.
+    pub fn matching(
+        &self,
+        columns: &ValuesByTag,
+        predicate: &Predicate<Value>,
+    ) -> BTreeSet<Ordinal> {
         let value = |user: Ordinal, name: &str| match name.strip_prefix("crowd:") {
             Some(crowd) => {
                 self.crowds.get(crowd).map(|members| Value::Bool(members.contains(user)))
@@ -122,7 +126,7 @@ impl Twin {
 
     /// New values of a tag; `flushed_through`: with the live changes up to there, later ones stay
     /// on top.
-    pub fn publish(&mut self, tag: &Name, column: Column, flushed_through: Option<u64>) {
+    pub fn publish(&mut self, tag: &Name, column: ValuesByUser, flushed_through: Option<u64>) {
         self.users.extend(column.keys().filter(|user| !self.deleted.contains(user)));
         if let Some(tag) = self.tags.get_mut(tag) {
             tag.base = column;
@@ -131,7 +135,7 @@ impl Twin {
     }
 
     /// New values of a tag of another type: no live change speaks of them.
-    pub fn retype(&mut self, tag: &Name, value_type: ValueType, column: Column) {
+    pub fn retype(&mut self, tag: &Name, value_type: ValueType, column: ValuesByUser) {
         self.publish(tag, column, Some(self.end));
         if let Some(tag) = self.tags.get_mut(tag) {
             (tag.value_type, tag.log) = (value_type, Vec::new());
@@ -175,7 +179,7 @@ impl Twin {
         self.users.retain(|user| !self.deleted.contains(user));
     }
 
-    /// Everybody gets a new ordinal, or is gone. The log begins again at `end`.
+    /// Every user gets a new ordinal or is removed. [`ReferenceModel::restart`] follows.
     pub fn rename(&mut self, renaming: &dyn Fn(Ordinal) -> Option<Ordinal>) {
         let columns = self.columns();
         for (name, tag) in &mut self.tags {
@@ -190,7 +194,7 @@ impl Twin {
         self.deleted.clear();
     }
 
-    /// Where the log stands after a renaming.
+    /// The log restarts at `end` after a renaming.
     pub fn restart(&mut self, end: u64) {
         (self.end, self.ends) = (end, vec![end]);
         self.tags.values_mut().for_each(|tag| tag.floor = end);
@@ -198,7 +202,7 @@ impl Twin {
 }
 
 /// The users of each value, for a set of each of its members.
-pub fn members(column: &Column) -> BTreeMap<Value, BTreeSet<Ordinal>> {
+pub fn members(column: &ValuesByUser) -> BTreeMap<Value, BTreeSet<Ordinal>> {
     let mut members: BTreeMap<Value, BTreeSet<Ordinal>> = BTreeMap::new();
     for (user, value) in column {
         let each = match value {

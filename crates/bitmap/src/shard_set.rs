@@ -1,4 +1,4 @@
-use crate::view::{Held, Pool};
+use crate::view::{BufferPool, PooledView};
 use croaring::{Bitmap as Roaring, BitmapView};
 use std::rc::Rc;
 
@@ -8,47 +8,47 @@ pub(crate) struct Scope<'a> {
     /// The users that exist: what `Full` means.
     pub(crate) users: &'a Roaring,
     pub(crate) users_len: u32,
-    pub(crate) pool: &'a Pool,
+    pub(crate) pool: &'a BufferPool,
 }
 
-/// What a node comes to in one shard.
-pub(crate) enum Part<'a> {
+/// The result of an operation in one shard.
+pub(crate) enum ShardSet<'a> {
     /// The empty set.
     Empty,
     /// All users that exist.
     Full,
     /// A shard of an owned bitmap.
     Borrowed(&'a Roaring),
-    /// A stored shard where it lies.
+    /// A stored shard, read in place.
     View(BitmapView<'a>),
     /// A computed shard in a buffer of the pool.
-    Held(Held<'a>),
+    Pooled(PooledView<'a>),
     /// The result of an operation, free to be changed in place.
     Owned(Roaring),
-    /// A result that is kept, for it is asked for again; a set.
-    Shared(Rc<Part<'a>>),
+    /// A set that is kept because it is needed again.
+    Shared(Rc<ShardSet<'a>>),
 }
 
 impl<'a> Scope<'a> {
-    /// A result, with the short cuts seen. Cardinalities are stored a container, so that this costs
-    /// at most 16 additions.
-    pub(crate) fn owned(&self, set: Roaring) -> Part<'a> {
+    /// A set as a result, empty and full recognised. Cardinalities are stored for each container,
+    /// so this costs at most 16 additions.
+    pub(crate) fn owned(&self, set: Roaring) -> ShardSet<'a> {
         match set.cardinality() {
-            0 => Part::Empty,
-            n if n == u64::from(self.users_len) => Part::Full,
-            _ => Part::Owned(set),
+            0 => ShardSet::Empty,
+            n if n == u64::from(self.users_len) => ShardSet::Full,
+            _ => ShardSet::Owned(set),
         }
     }
 }
 
-impl Part<'_> {
+impl ShardSet<'_> {
     /// The set, if it is one and neither empty nor full.
     pub(crate) fn set(&self) -> Option<&Roaring> {
         match self {
             Self::Empty | Self::Full => None,
             Self::Borrowed(set) => Some(set),
             Self::View(view) => Some(view),
-            Self::Held(held) => Some(held),
+            Self::Pooled(view) => Some(view),
             Self::Owned(set) => Some(set),
             Self::Shared(part) => part.set(),
         }
@@ -61,7 +61,7 @@ impl Part<'_> {
         }
     }
 
-    /// An owned copy; `None` for nobody.
+    /// An owned copy; `None` for the empty set.
     pub(crate) fn into_set(self, scope: &Scope<'_>) -> Option<Roaring> {
         match self {
             Self::Empty => None,
@@ -72,12 +72,12 @@ impl Part<'_> {
     }
 }
 
-/// Those in both. In place where one of them may be changed.
-pub(crate) fn intersect<'a>(scope: &Scope<'a>, a: Part<'a>, b: Part<'a>) -> Part<'a> {
+/// The intersection, in place where one of them may be changed.
+pub(crate) fn intersect<'a>(scope: &Scope<'a>, a: ShardSet<'a>, b: ShardSet<'a>) -> ShardSet<'a> {
     match (a, b) {
-        (Part::Empty, _) | (_, Part::Empty) => Part::Empty,
-        (Part::Full, other) | (other, Part::Full) => other,
-        (Part::Owned(mut set), other) | (other, Part::Owned(mut set)) => {
+        (ShardSet::Empty, _) | (_, ShardSet::Empty) => ShardSet::Empty,
+        (ShardSet::Full, other) | (other, ShardSet::Full) => other,
+        (ShardSet::Owned(mut set), other) | (other, ShardSet::Owned(mut set)) => {
             if let Some(other) = other.set() {
                 set.and_inplace(other);
             }
@@ -85,17 +85,17 @@ pub(crate) fn intersect<'a>(scope: &Scope<'a>, a: Part<'a>, b: Part<'a>) -> Part
         }
         (a, b) => match (a.set(), b.set()) {
             (Some(a), Some(b)) => scope.owned(a.and(b)),
-            _ => Part::Empty,
+            _ => ShardSet::Empty,
         },
     }
 }
 
-/// Those in `a` and not in `b`.
-pub(crate) fn subtract<'a>(scope: &Scope<'a>, a: Part<'a>, b: &Part<'a>) -> Part<'a> {
+/// The difference: users in `a` and not in `b`.
+pub(crate) fn subtract<'a>(scope: &Scope<'a>, a: ShardSet<'a>, b: &ShardSet<'a>) -> ShardSet<'a> {
     match (a, b) {
-        (Part::Empty, _) | (_, Part::Full) => Part::Empty,
-        (a, Part::Empty) => a,
-        (Part::Owned(mut set), b) => {
+        (ShardSet::Empty, _) | (_, ShardSet::Full) => ShardSet::Empty,
+        (a, ShardSet::Empty) => a,
+        (ShardSet::Owned(mut set), b) => {
             if let Some(b) = b.set() {
                 set.andnot_inplace(b);
             }
@@ -103,21 +103,21 @@ pub(crate) fn subtract<'a>(scope: &Scope<'a>, a: Part<'a>, b: &Part<'a>) -> Part
         }
         (a, b) => {
             let a = a.set().unwrap_or(scope.users);
-            b.set().map_or(Part::Empty, |b| scope.owned(a.andnot(b)))
+            b.set().map_or(ShardSet::Empty, |b| scope.owned(a.andnot(b)))
         }
     }
 }
 
-/// Those in any.
-pub(crate) fn unite<'a>(scope: &Scope<'a>, mut parts: Vec<Part<'a>>) -> Part<'a> {
-    if parts.iter().any(|part| matches!(part, Part::Full)) {
-        return Part::Full;
+/// The union.
+pub(crate) fn unite<'a>(scope: &Scope<'a>, mut parts: Vec<ShardSet<'a>>) -> ShardSet<'a> {
+    if parts.iter().any(|part| matches!(part, ShardSet::Full)) {
+        return ShardSet::Full;
     }
-    parts.retain(|part| !matches!(part, Part::Empty));
+    parts.retain(|part| !matches!(part, ShardSet::Empty));
     if parts.len() < 2 {
-        return parts.pop().unwrap_or(Part::Empty);
+        return parts.pop().unwrap_or(ShardSet::Empty);
     }
-    let sets: Vec<&Roaring> = parts.iter().filter_map(Part::set).collect();
+    let sets: Vec<&Roaring> = parts.iter().filter_map(ShardSet::set).collect();
     match sets[..] {
         [a, b] => scope.owned(a.or(b)),
         _ => scope.owned(Roaring::fast_or(&sets)),

@@ -47,9 +47,9 @@ impl World {
             }
         }
         let mut crowd = |share: u64| -> Arc<Bitmap> {
-            let strangers = [3, 5_000_000];
+            let unknown = [3, 5_000_000];
             Arc::new(
-                users.iter().copied().filter(|_| dice.below(10) < share).chain(strangers).collect(),
+                users.iter().copied().filter(|_| dice.below(10) < share).chain(unknown).collect(),
             )
         };
         let crowds = BTreeMap::from([("some".to_owned(), crowd(3)), ("most".to_owned(), crowd(9))]);
@@ -94,7 +94,7 @@ impl World {
         if dice.below(3) == 0 { Predicate::Not(Box::new(inner)) } else { inner }
     }
 
-    fn holds(&self, user: u32, predicate: &Predicate<Value>) -> bool {
+    fn matches(&self, user: u32, predicate: &Predicate<Value>) -> bool {
         predicate.holds(&|name| match name.strip_prefix("crowd:") {
             Some(crowd) => Some(Value::Bool(self.crowds[crowd].contains(user))),
             None => self.tags[name].1.get(&user).cloned(),
@@ -105,7 +105,7 @@ impl World {
         let query =
             self.snapshot.evaluate(predicate, &|name| self.crowds.get(name).cloned()).unwrap();
         let expected: Vec<u32> =
-            self.users.iter().copied().filter(|user| self.holds(*user, predicate)).collect();
+            self.users.iter().copied().filter(|user| self.matches(*user, predicate)).collect();
         prop_assert_eq!(query.count().unwrap(), expected.len() as u64, "{:?}", predicate);
         prop_assert_eq!(
             query.bitmap().unwrap().iter().collect::<Vec<_>>(),
