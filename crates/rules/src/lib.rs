@@ -30,7 +30,7 @@ pub use coerce::coerce;
 pub use compute::{Computed, Misfit, fit};
 pub use definition::*;
 pub use definitions::{FileGlob, RESERVED_PROPERTIES};
-pub use document::{DefinitionError, DefinitionFile, Document, Kind, parse_definitions};
+pub use document::{DefinitionError, DefinitionFile, Document, DocumentKind, parse_definitions};
 pub use error::{Error, Result};
 pub use like::{like, like_prefix};
 pub use parse::{MAX_DEPTH, MAX_EXPRESSION_BYTES, parse_predicate, parse_scalar};

@@ -1,4 +1,4 @@
-use crate::Kind;
+use crate::DocumentKind;
 use crate::raw::{app::RawApp, crowd::RawCrowd, source::RawSource, tag::RawTag};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -18,27 +18,27 @@ pub(crate) fn shared() -> &'static Json {
 }
 
 /// The schema of one kind's documents.
-pub(crate) fn of_kind(kind: Kind) -> &'static Json {
+pub(crate) fn of_kind(kind: DocumentKind) -> &'static Json {
     &shared()["$defs"][definition_name(kind)]
 }
 
-fn definition_name(kind: Kind) -> &'static str {
+fn definition_name(kind: DocumentKind) -> &'static str {
     match kind {
-        Kind::App => "App",
-        Kind::Source => "Source",
-        Kind::Tag => "Tag",
-        Kind::Crowd => "Crowd",
+        DocumentKind::App => "App",
+        DocumentKind::Source => "Source",
+        DocumentKind::Tag => "Tag",
+        DocumentKind::Crowd => "Crowd",
     }
 }
 
 fn generate() -> Json {
     let mut definitions = Map::new();
-    add::<RawApp>(Kind::App, &mut definitions);
-    add::<RawSource>(Kind::Source, &mut definitions);
-    add::<RawTag>(Kind::Tag, &mut definitions);
-    add::<RawCrowd>(Kind::Crowd, &mut definitions);
+    add::<RawApp>(DocumentKind::App, &mut definitions);
+    add::<RawSource>(DocumentKind::Source, &mut definitions);
+    add::<RawTag>(DocumentKind::Tag, &mut definitions);
+    add::<RawCrowd>(DocumentKind::Crowd, &mut definitions);
     definitions.sort_keys();
-    let any: Vec<Json> = Kind::ALL
+    let any: Vec<Json> = DocumentKind::ALL
         .into_iter()
         .map(|kind| json!({"$ref": format!("#/$defs/{}", definition_name(kind))}))
         .collect();
@@ -53,7 +53,7 @@ fn generate() -> Json {
     })
 }
 
-fn add<T: JsonSchema>(kind: Kind, definitions: &mut Map<String, Json>) {
+fn add<T: JsonSchema>(kind: DocumentKind, definitions: &mut Map<String, Json>) {
     let mut schema =
         SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value();
     rename_references(&mut schema);
