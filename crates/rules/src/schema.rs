@@ -56,7 +56,7 @@ fn generate() -> Json {
 fn add<T: JsonSchema>(kind: DocumentKind, definitions: &mut Map<String, Json>) {
     let mut schema =
         SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value();
-    rename_references(&mut schema);
+    polish(&mut schema);
     if let Some(object) = schema.as_object_mut() {
         object.remove("$schema");
         if let Some(Json::Object(parts)) = object.remove("$defs") {
@@ -72,19 +72,23 @@ fn plain(name: &str) -> &str {
     name.strip_prefix("Raw").unwrap_or(name)
 }
 
-fn rename_references(schema: &mut Json) {
+/// Renames the references to structs, and joins the lines of comments: editors would show their
+/// line breaks.
+fn polish(schema: &mut Json) {
     match schema {
         Json::Object(object) => {
             for (key, value) in object {
-                match value.as_str().and_then(|text| text.strip_prefix("#/$defs/")) {
-                    Some(name) if key == "$ref" => {
-                        *value = Json::from(format!("#/$defs/{}", plain(name)))
+                match (key.as_str(), value.as_str()) {
+                    ("$ref", Some(reference)) => {
+                        let name = reference.trim_start_matches("#/$defs/");
+                        *value = Json::from(format!("#/$defs/{}", plain(name)));
                     }
-                    _ => rename_references(value),
+                    ("description", Some(text)) => *value = Json::from(text.replace('\n', " ")),
+                    _ => polish(value),
                 }
             }
         }
-        Json::Array(all) => all.iter_mut().for_each(rename_references),
+        Json::Array(all) => all.iter_mut().for_each(polish),
         _ => {}
     }
 }
