@@ -11,7 +11,7 @@ use crate::blocking::blocking;
 use crate::dedup::RunIds;
 use crate::file_commit::Batch;
 use crate::file_list;
-use crate::file_read::{self, Job, Part, Parts};
+use crate::file_read::{self, FilePart, FileParts, ReadingJob};
 use crate::file_time::FileTimes;
 use crate::folder::FoundFile;
 use crate::input_bytes::Fingerprint;
@@ -101,66 +101,37 @@ impl FileIngest {
         attendant: Attendant<'_>,
     ) -> Result<IngestReport> {
         let now_ms = self.clock.now_ms();
+
+        // 1. What there is to read, and the tables it goes to.
         let (source, mapping) = Mapping::of_files(definitions, source)?;
         let listed = list(source, files).await?;
         let tables = Tables::ensure(&self.lake, app, definitions).await?;
         let ledger = Ledger::new(self.catalog.ingested_files(app, &source.name).await?);
-        let job = Job {
+        let encoding = source.encoding.as_deref();
+        let zone = &definitions.app.time_zone;
+        let job = ReadingJob {
             files: Arc::new(listed.files),
             ledger: if options.replace { Ledger::default() } else { ledger.clone() },
             format: source.format,
-            encoding: source
-                .encoding
-                .as_deref()
-                .and_then(|name| Encoding::for_label(name.as_bytes())),
+            encoding: encoding.and_then(|name| Encoding::for_label(name.as_bytes())),
             mapping,
             schemas: tables.schemas(),
             now_ms,
-            file_times: source
-                .file_time
-                .map(|by| FileTimes { by, zone: definitions.app.time_zone.clone() }),
+            file_times: source.file_time.map(|by| FileTimes { by, zone: zone.clone() }),
         };
+
+        // 2. Read and write all files. Nothing points at the data files yet.
         let names = Arc::clone(&job.files);
-        let mut run = Run {
-            source,
-            options,
-            writers: Writers::new(&tables),
-            tables: &tables,
-            ledger: &ledger,
-            ids: RunIds::default(),
-            days: BTreeSet::new(),
-            files: Files::default(),
-            total: Totals::default(),
-            landed: Vec::new(),
-            earlier: BTreeMap::new(),
-            report: IngestReport::default(),
-            now_ms,
-        };
+        let mut run = FileRun::new(source, options, &tables, &ledger, now_ms);
         let outcome = tokio::select! {
             biased;
             () = attendant.cancelled => Err(Error::Cancelled),
             outcome = run.take_all(&names, &listed.sizes, file_read::start(job), attendant.progress) => outcome,
         };
-        let Run { writers, files: mut written, landed, earlier, ids, days, mut report, .. } = run;
-        let outcome = match outcome {
-            Ok(()) if !landed.is_empty() => writers.close(&mut written).await,
-            other => other,
-        };
-        if let Err(e) = outcome {
-            written.discard(&self.lake).await;
-            return Err(e);
-        }
-        if !landed.is_empty() {
-            let batch = Batch {
-                app,
-                source: &source.name,
-                tables: &tables,
-                files: written,
-                landed,
-                earlier,
-                ids,
-                days,
-            };
+        let Taken { batch, mut report } = run.close(outcome, app, &self.lake).await?;
+
+        // 3. Land them by one commit.
+        if !batch.landed.is_empty() {
             batch.land(self.catalog.as_ref(), &self.lake, &self.turns, &mut report).await?;
             report.batches = 1;
         }
@@ -202,7 +173,8 @@ struct FileTotals {
     duplicates: u64,
 }
 
-struct Run<'r> {
+/// A run while it reads.
+struct FileRun<'r> {
     source: &'r SourceDefinition,
     options: &'r IngestOptions,
     tables: &'r Tables,
@@ -220,12 +192,66 @@ struct Run<'r> {
     now_ms: TimestampMs,
 }
 
-impl Run<'_> {
+/// What a run has read and written, to be landed.
+struct Taken<'r> {
+    batch: Batch<'r>,
+    report: IngestReport,
+}
+
+impl<'r> FileRun<'r> {
+    fn new(
+        source: &'r SourceDefinition,
+        options: &'r IngestOptions,
+        tables: &'r Tables,
+        ledger: &'r Ledger,
+        now_ms: TimestampMs,
+    ) -> Self {
+        Self {
+            source,
+            options,
+            writers: Writers::new(tables),
+            tables,
+            ledger,
+            ids: RunIds::default(),
+            days: BTreeSet::new(),
+            files: Files::default(),
+            total: Totals::default(),
+            landed: Vec::new(),
+            earlier: BTreeMap::new(),
+            report: IngestReport::default(),
+            now_ms,
+        }
+    }
+
+    /// Ends the writing. If the run has failed, its data files are deleted.
+    async fn close(self, outcome: Result<()>, app: &'r AppId, lake: &Lake) -> Result<Taken<'r>> {
+        let mut files = self.files;
+        let outcome = match outcome {
+            Ok(()) if !self.landed.is_empty() => self.writers.close(&mut files).await,
+            other => other,
+        };
+        if let Err(e) = outcome {
+            files.discard(lake).await;
+            return Err(e);
+        }
+        let batch = Batch {
+            app,
+            source: &self.source.name,
+            tables: self.tables,
+            files,
+            landed: self.landed,
+            earlier: self.earlier,
+            ids: self.ids,
+            days: self.days,
+        };
+        Ok(Taken { batch, report: self.report })
+    }
+
     async fn take_all(
         &mut self,
         names: &[FoundFile],
         sizes: &[u64],
-        mut order: tokio::sync::mpsc::Receiver<Parts>,
+        mut order: tokio::sync::mpsc::Receiver<FileParts>,
         progress: &(dyn Fn(&IngestProgress) + Send + Sync),
     ) -> Result<()> {
         let mut told = IngestProgress {
@@ -254,7 +280,7 @@ impl Run<'_> {
     async fn take_file(
         &mut self,
         file: &FoundFile,
-        mut parts: Parts,
+        mut parts: FileParts,
         on_rows: &mut (dyn FnMut(u64) + Send),
     ) -> Result<()> {
         self.total.file = FileTotals::default();
@@ -265,7 +291,7 @@ impl Run<'_> {
                 Error::Internal(format!("the thread that read {} has stopped", file.name))
             })?;
             match part {
-                Part::Chunk(mut chunk) => {
+                FilePart::Chunk(mut chunk) => {
                     self.count(&mut chunk)?;
                     on_rows(self.total.file.tally.rows);
                     self.check_share(WATCHED_ROWS)?;
@@ -275,11 +301,11 @@ impl Run<'_> {
                         own.write_all(&mut staged).await?;
                     }
                 }
-                Part::End(_) if self.total.file.tally.rows == 0 => {
+                FilePart::End(_) if self.total.file.tally.rows == 0 => {
                     self.report.empty.push(file.name.clone());
                     return Ok(());
                 }
-                Part::End(fingerprint) => {
+                FilePart::End(fingerprint) => {
                     match own {
                         Some(mut own) => {
                             own.write_all(&mut staged).await?;
@@ -290,18 +316,18 @@ impl Run<'_> {
                     self.land(file, fingerprint);
                     return Ok(());
                 }
-                Part::Unchanged => {
+                FilePart::Unchanged => {
                     self.report.files_unchanged += 1;
                     return Ok(());
                 }
-                Part::Refused(message) => {
+                FilePart::Refused(message) => {
                     // The writers of the file's own go, and its data files with them.
                     self.ids.forget_file();
                     self.total.file = FileTotals::default();
                     self.report.failed.push(FailedFile { file: file.name.clone(), message });
                     return Ok(());
                 }
-                Part::Failed(e) => return Err(e),
+                FilePart::Failed(e) => return Err(e),
             }
         }
     }

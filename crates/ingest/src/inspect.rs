@@ -10,7 +10,7 @@ use crate::halt::Halt;
 use crate::input_bytes::{Stopped, open_text};
 use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Float64Type};
-use columns::{Column, Kind};
+use columns::{ColumnKind, InspectedColumn};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::fs::File;
 use std::io::{Cursor, Read};
@@ -29,7 +29,7 @@ struct Found {
     delimiter: Option<char>,
     /// `None`: UTF-8, or what a mark says.
     encoding: Option<String>,
-    columns: Vec<Column>,
+    columns: Vec<InspectedColumn>,
     rows: usize,
     /// Some number is infinite, and would be rejected.
     infinite: bool,
@@ -72,11 +72,11 @@ fn of_parquet(path: &Path) -> std::result::Result<Found, Halt> {
         Halt::Damaged(format!("the Parquet data is damaged: {e}"))
     };
     let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?).map_err(damaged)?;
-    let mut columns: Vec<Column> = builder
+    let mut columns: Vec<InspectedColumn> = builder
         .schema()
         .fields()
         .iter()
-        .map(|field| Column::typed(field.name(), field.data_type()))
+        .map(|field| InspectedColumn::typed(field.name(), field.data_type()))
         .collect();
     let batches = builder.with_batch_size(ROWS).with_limit(ROWS).build().map_err(damaged)?;
     let (mut rows, mut infinite) = (0, false);
@@ -131,7 +131,7 @@ fn of_text(path: &Path) -> std::result::Result<Found, Halt> {
 }
 
 fn of_lines(text: &str, encoding: Option<String>) -> Found {
-    let mut columns: Vec<Column> = Vec::new();
+    let mut columns: Vec<InspectedColumn> = Vec::new();
     let mut rows = 0;
     for line in text.lines().take(ROWS) {
         let Ok(serde_json::Value::Object(members)) = serde_json::from_str(line) else { continue };
@@ -141,19 +141,19 @@ fn of_lines(text: &str, encoding: Option<String>) -> Found {
     Found { format: "jsonl", delimiter: None, encoding, columns, rows, infinite: false }
 }
 
-fn see_member(columns: &mut Vec<Column>, path: &str, value: &serde_json::Value) {
+fn see_member(columns: &mut Vec<InspectedColumn>, path: &str, value: &serde_json::Value) {
     if let serde_json::Value::Object(members) = value {
         return members
             .iter()
             .for_each(|(name, value)| see_member(columns, &format!("{path}.{name}"), value));
     }
     let at = columns.iter().position(|column| column.name == path).unwrap_or_else(|| {
-        columns.push(Column::new(path));
+        columns.push(InspectedColumn::new(path));
         columns.len() - 1
     });
     match value {
         serde_json::Value::Null => {}
-        serde_json::Value::Array(_) => columns[at].kind = Some(Kind::Set),
+        serde_json::Value::Array(_) => columns[at].kind = Some(ColumnKind::Set),
         serde_json::Value::String(text) => columns[at].see(text),
         other => columns[at].see(&other.to_string()),
     }
@@ -167,7 +167,8 @@ fn of_csv(text: &str, encoding: Option<String>) -> std::result::Result<Found, Ha
     let Some((header, rows)) = records.split_first() else {
         return Err(Halt::Refused("it is empty".to_owned()));
     };
-    let mut columns: Vec<Column> = header.iter().map(|name| Column::new(name)).collect();
+    let mut columns: Vec<InspectedColumn> =
+        header.iter().map(|name| InspectedColumn::new(name)).collect();
     for row in rows.iter().filter(|row| row.len() == header.len()) {
         columns.iter_mut().zip(row).for_each(|(column, cell)| column.see(cell));
     }
