@@ -8,11 +8,12 @@
 //!    nothing.
 //! 4. All go on.
 
-use crate::backup::{Parts, off_thread};
+use crate::backup::Parts;
 use crate::copy::link_all;
 use crate::{Error, Result};
 use std::path::Path;
 use std::time::{Duration, Instant};
+use taghouse_disk::blocking;
 use taghouse_index::HeldIndex;
 use taghouse_ingest::HeldLanding;
 use taghouse_log::FrozenLog;
@@ -57,7 +58,7 @@ pub(crate) async fn freeze(parts: &Parts, stage: &Path) -> Result<Frozen> {
     parts.catalog.copy_to(&stage.join("catalog.db")).await?;
     let (dictionary, objects, stage) =
         (parts.dictionary.clone(), parts.objects.clone(), stage.to_owned());
-    off_thread(move || {
+    blocking(move || {
         dictionary.copy_to(&stage.join("dictionary"))?;
         link_all(&objects, &stage.join("objects"))
     })

@@ -8,10 +8,12 @@
 //!   lost what somebody was promised.
 //! - [`Standing`] tells whether a path still leads to what was opened: what is written to a deleted
 //!   file is lost.
+//! - [`blocking`] moves what waits for a disk off the threads that answer requests.
 //! - [`caught`] turns a panic on damaged bytes into an error.
 //! - [`rehearsal`] plays a loss of power, or a sync that fails, in tests.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+mod blocking;
 mod caught;
 mod folders;
 mod mark;
@@ -21,6 +23,7 @@ mod store;
 mod unfinished;
 mod whole;
 
+pub use blocking::{TaskFailed, blocking};
 pub use caught::caught;
 pub use folders::{Folders, make_filled, make_folder, sync_folder};
 pub use mark::Mark;

@@ -7,7 +7,6 @@
 //! all the same: the lake's writers write data files as the rows come, and only message ids (16
 //! bytes each, where the source gives any) are kept for the whole run.
 
-use crate::blocking::blocking;
 use crate::dedup::RunIds;
 use crate::file_commit::Batch;
 use crate::file_list;
@@ -32,6 +31,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use taghouse_catalog::{Catalog, IngestedFile};
+use taghouse_disk::blocking;
 use taghouse_lake::Lake;
 use taghouse_model::{AppId, Clock, Name, TimestampMs};
 use taghouse_rules::{Definitions, SourceDefinition};

@@ -4,10 +4,9 @@
 //! cost is bounded by the rows of those days. Live calls are looked up with each landing: what
 //! their days' files hold is remembered by file, for those never change.
 
-use crate::Result;
-use crate::blocking::blocking;
 use crate::dedup::RunIds;
 use crate::ids::message_hash;
+use crate::{Error, Result};
 use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::TimestampMicrosecondType;
 use futures::StreamExt;
@@ -16,6 +15,7 @@ use quick_cache::sync::Cache;
 use std::collections::{BTreeSet, HashSet};
 use std::num::NonZero;
 use std::sync::Arc;
+use taghouse_disk::blocking;
 use taghouse_lake::{BatchStream, Lake, TableFile, layout};
 use taghouse_model::{AppId, Name, TimestampMs};
 
@@ -218,7 +218,7 @@ impl LandedIds {
                 }
             }
         }
-        let sorted = blocking(move || {
+        let sorted = blocking::<_, Error>(move || {
             ids.sort_unstable();
             ids.dedup();
             ids.shrink_to_fit();

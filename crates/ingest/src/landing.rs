@@ -4,7 +4,6 @@
 //! the rows, and stands in the snapshot's summary too. So after a crash a record has landed or will
 //! land, and never is its own duplicate.
 
-use crate::blocking::blocking;
 use crate::ids::{MessageIds, NotedId, message_hash};
 use crate::landed_ids::{DatedId, LandedIds};
 use crate::live_rows::{Built, Landed, LiveRows};
@@ -20,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use taghouse_catalog::{Catalog, Change, Pointer};
+use taghouse_disk::blocking;
 use taghouse_lake::{DataFile, Lake, Table, layout};
 use taghouse_log::EventLog;
 use taghouse_model::{AppId, Clock, TimestampMs};

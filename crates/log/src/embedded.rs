@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use taghouse_disk::blocking;
 use taghouse_model::AppId;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -120,13 +121,6 @@ impl Drop for EmbeddedLog {
             tracing::error!("the event log's writer ended in a panic");
         }
     }
-}
-
-/// Runs work where it may block.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|e| Error::Internal(e.to_string()))?
 }
 
 /// Checks the limits; gives the bytes that count against those waiting.

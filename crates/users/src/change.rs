@@ -1,9 +1,9 @@
 use crate::delete::deleted_of;
 use crate::nearest;
-use crate::users::off_thread;
 use crate::{Error, MAX_CHANGES, Op, Result, Users};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
+use taghouse_disk::blocking;
 use taghouse_index::{Changes, TagChange};
 use taghouse_model::{AppId, Name, Ordinal, check_user_id};
 use taghouse_rules::{Definitions, TagDefinition, did_you_mean};
@@ -118,7 +118,7 @@ impl Users {
     async fn numbered(&self, app: &AppId, changes: &Arc<Vec<UserChange>>) -> Result<Numbered> {
         let (dictionary, owner, changes) = (self.dictionary.clone(), app.clone(), changes.clone());
         let deletions = self.index.deletions(app).await?;
-        off_thread(move || {
+        blocking(move || {
             let ids: Vec<&str> = changes.iter().map(|change| change.user.as_str()).collect();
             let mut ordinals = dictionary.assign(&owner, &ids)?;
             // Of a deletion that broke off the dictionary knows the user yet, and a change of that
@@ -148,7 +148,7 @@ impl Users {
         let (dictionary, owner, deletions) =
             (self.dictionary.clone(), app.clone(), self.index.deletions(app).await?);
         let ids: Vec<String> = changes.iter().map(|change| change.user.clone()).collect();
-        off_thread(move || {
+        blocking(move || {
             let texts: Vec<&str> = ids.iter().map(String::as_str).collect();
             let ordinals = dictionary.lookup(&owner, &texts)?;
             let known: Vec<Ordinal> = ordinals.iter().flatten().copied().collect();

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
 use taghouse_crowd::Question;
 use taghouse_dictionary::Dictionary;
+use taghouse_disk::blocking;
 use taghouse_index::{HeldIndex, Numbering};
 use taghouse_model::{AppId, Ordinal, TimestampMs};
 use taghouse_rules::Definitions;
@@ -74,7 +75,7 @@ impl Users {
         // between its steps. The locks go with it: when the caller is dropped it works
         // until it hears the stop.
         let work = move || users.renumber(&app, alone, &expired, &runtime, &stop);
-        tokio::task::spawn_blocking(work).await.map_err(|e| Error::BrokeOff(e.to_string()))?
+        blocking(work).await
     }
 
     /// Notes who expires, before it is so: who is noted and does not expire, for the process ends
