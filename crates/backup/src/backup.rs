@@ -20,7 +20,7 @@ use taghouse_users::Users;
 const STAGE: &str = ".backup-";
 
 /// The parts of a data folder that is served.
-pub struct Parts {
+pub struct BackupParts {
     /// Copied at the moment that the backup shows.
     pub catalog: Arc<dyn Catalog>,
     /// Its files are copied.
@@ -45,7 +45,7 @@ pub struct Parts {
 
 /// Backups of one data folder; one is written at a time.
 pub struct Backup {
-    parts: Parts,
+    parts: BackupParts,
     one: tokio::sync::Mutex<()>,
 }
 
@@ -66,7 +66,7 @@ pub struct Written {
 
 impl Backup {
     /// Of these parts.
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(parts: BackupParts) -> Self {
         Self { parts, one: tokio::sync::Mutex::default() }
     }
 

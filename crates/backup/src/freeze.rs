@@ -8,7 +8,7 @@
 //!    nothing.
 //! 4. All go on.
 
-use crate::backup::Parts;
+use crate::backup::BackupParts;
 use crate::copy::link_all;
 use crate::{Error, Result};
 use std::path::Path;
@@ -42,7 +42,7 @@ struct Held {
 }
 
 /// Puts what changes into `stage`, an empty folder on the disk of the data.
-pub(crate) async fn freeze(parts: &Parts, stage: &Path) -> Result<Frozen> {
+pub(crate) async fn freeze(parts: &BackupParts, stage: &Path) -> Result<Frozen> {
     for app in parts.catalog.apps().await? {
         if parts.index.published(&app).await?.is_some() {
             parts.index.flush(&app).await?;
@@ -67,7 +67,7 @@ pub(crate) async fn freeze(parts: &Parts, stage: &Path) -> Result<Frozen> {
     Ok(Frozen { log, taken_ms, held: held.since.elapsed() })
 }
 
-async fn hold(parts: &Parts) -> Result<Held> {
+async fn hold(parts: &BackupParts) -> Result<Held> {
     let apps = parts.catalog.apps().await?;
     let mut landings = Vec::new();
     for app in &apps {
@@ -93,7 +93,7 @@ async fn hold(parts: &Parts) -> Result<Held> {
 }
 
 /// Holds the users of all apps; or names one that has somebody who does not let go.
-async fn users(parts: &Parts, apps: &[AppId]) -> std::result::Result<Vec<HeldUsers>, AppId> {
+async fn users(parts: &BackupParts, apps: &[AppId]) -> std::result::Result<Vec<HeldUsers>, AppId> {
     let mut held = Vec::new();
     for app in apps {
         held.push(

@@ -17,7 +17,7 @@ mod freeze;
 mod listing;
 mod restore;
 
-pub use backup::{Backup, Parts, Written};
+pub use backup::{Backup, BackupParts, Written};
 pub use error::{Error, Result};
 pub use listing::LISTING;
 pub use restore::{Restored, restore};

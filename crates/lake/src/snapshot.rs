@@ -98,7 +98,7 @@ async fn write_next(
     place: &mut ManifestPlace<'_>,
 ) -> Result<Written> {
     let metadata = base.metadata();
-    let mut tally = Tally::default();
+    let mut tally = SnapshotChange::default();
     let mut manifests = carried(base, change, place, &mut tally).await?;
     let spec = metadata.default_partition_spec();
     if !change.added.is_empty() {
@@ -155,7 +155,7 @@ async fn carried(
     base: &Table,
     change: &TableChange,
     place: &mut ManifestPlace<'_>,
-    tally: &mut Tally,
+    tally: &mut SnapshotChange,
 ) -> Result<Vec<ManifestFile>> {
     let metadata = base.metadata();
     let gone = || {
@@ -188,7 +188,7 @@ async fn without(
     change: &TableChange,
     manifests: Vec<ManifestFile>,
     place: &mut ManifestPlace<'_>,
-    tally: &mut Tally,
+    tally: &mut SnapshotChange,
 ) -> Result<(Vec<ManifestFile>, usize)> {
     let lake = base.warehouse();
     let mut next = Vec::with_capacity(manifests.len());
@@ -260,7 +260,7 @@ fn new_snapshot_id(metadata: &TableMetadata) -> i64 {
 
 /// What a snapshot adds and removes.
 #[derive(Default)]
-struct Tally {
+struct SnapshotChange {
     added_files: u64,
     added_rows: u64,
     added_bytes: u64,
@@ -270,7 +270,7 @@ struct Tally {
     partitions: BTreeSet<String>,
 }
 
-impl Tally {
+impl SnapshotChange {
     fn add(&mut self, file: &DataFile) {
         self.added_files += 1;
         self.added_rows += file.record_count();

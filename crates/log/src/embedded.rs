@@ -1,7 +1,7 @@
 use crate::committer::{Committer, Request, Work, left_behind};
 use crate::frozen::Frozen;
 use crate::mark::Mark;
-use crate::store::{Found, Opened, Place, Store};
+use crate::store::{Opened, OpenedStore, Store, StoreFiles};
 use crate::{
     Error, EventLog, FrozenLog, MAX_APPEND_BYTES, MAX_APPEND_RECORDS, MAX_READ_BYTES,
     MAX_RECORD_BYTES, Result, key,
@@ -45,8 +45,8 @@ impl EmbeddedLog {
     /// `Locked` where another process has it, `Corrupt` or `Lost` where it does not hold what was
     /// written, `Unavailable` where the disk fails.
     pub fn open(path: &Path) -> Result<Self> {
-        let Found { store, mark, groups } = Store::open(path)?;
-        let (store, place) = (Arc::new(store), Place::of(path)?);
+        let OpenedStore { store, mark, groups } = Store::open(path)?;
+        let (store, place) = (Arc::new(store), StoreFiles::of(path)?);
         let dead = store.with(|opened| left_behind(&opened.keyspace))?;
         let (syncs, slices) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let committer = Committer {

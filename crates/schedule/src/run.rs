@@ -73,7 +73,7 @@ impl RunHandle {
 }
 
 /// A run being driven: started tasks are in `running`, the others in `tasks`.
-pub(crate) struct Run {
+pub(crate) struct RunDriver {
     tasks: Vec<Option<Box<dyn Task>>>,
     graph: Graph,
     running: JoinSet<Outcome>,
@@ -94,7 +94,7 @@ pub(crate) struct Patience {
     pub(crate) grace: Duration,
 }
 
-impl Run {
+impl RunDriver {
     pub(crate) fn new(
         tasks: Vec<Box<dyn Task>>,
         graph: Graph,
@@ -238,12 +238,12 @@ impl Run {
 
     /// Ends a task that has not started, and all that wait for it.
     fn give_up(&mut self, place: usize, state: TaskState, why: &str) {
-        let mut gone = vec![place];
-        while let Some(place) = gone.pop() {
+        let mut ended = vec![place];
+        while let Some(place) = ended.pop() {
             if self.tasks[place].take().is_some() {
                 self.progress(place)
                     .update(|task| (task.state, task.error) = (state, Some(why.to_owned())));
-                gone.extend(&self.graph.dependants[place]);
+                ended.extend(&self.graph.dependants[place]);
             }
         }
     }

@@ -184,7 +184,7 @@ async fn rooms(places: Places, options: Options<'_>, place: Option<&Place>) -> R
     scheduler.recover().await?;
     let landing =
         Arc::new(Landing::new(catalog.clone(), lake.clone(), log.clone(), ids, clock.clone()));
-    let backup = Backup::new(taghouse_backup::Parts {
+    let backup = Backup::new(taghouse_backup::BackupParts {
         catalog: catalog.clone(),
         lake: lake.clone(),
         log: log.clone(),

@@ -3,7 +3,7 @@
 //! JSON Schema; patterns and ranges are left to the check of meaning.
 
 use super::DocumentKind;
-use super::node::{Node, NodeValue, Place};
+use super::node::{Node, NodeValue, Span};
 use crate::suggest;
 use serde_json::Value as Json;
 
@@ -16,7 +16,7 @@ pub(super) fn check(
     schema: &Json,
     root: &Json,
     kind: DocumentKind,
-) -> Vec<(Place, String)> {
+) -> Vec<(Span, String)> {
     let mut shape = Shape { root, wrong: Vec::new() };
     shape.node(node, schema, "");
     if kind == DocumentKind::Tag
@@ -36,11 +36,11 @@ pub(super) fn check(
 
 struct Shape<'a> {
     root: &'a Json,
-    wrong: Vec<(Place, String)>,
+    wrong: Vec<(Span, String)>,
 }
 
 impl<'a> Shape<'a> {
-    fn error(&mut self, at: Place, message: String) {
+    fn error(&mut self, at: Span, message: String) {
         self.wrong.push((at, message));
     }
 
