@@ -116,7 +116,7 @@ impl Twin {
         self.users
             .iter()
             .copied()
-            .filter(|user| predicate.holds(&|name| value(*user, name)))
+            .filter(|user| predicate.matches(&|name| value(*user, name)))
             .collect()
     }
 

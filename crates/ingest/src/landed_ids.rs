@@ -45,7 +45,7 @@ pub(crate) struct Replaced {
 
 impl Replaced {
     /// Whether the row goes.
-    pub(crate) fn holds(&self, source: &str, file: Option<&str>) -> bool {
+    pub(crate) fn contains(&self, source: &str, file: Option<&str>) -> bool {
         source == self.source.as_str() && file.is_some_and(|file| self.files.contains(file))
     }
 }
@@ -86,7 +86,7 @@ async fn found_in(
         let rows = Rows::of(&batch);
         for row in 0..batch.num_rows() {
             let id = message_hash(rows.ids.value(row));
-            if ids.contains(id) && !replaced.holds(rows.sources.value(row), rows.file(row)) {
+            if ids.contains(id) && !replaced.contains(rows.sources.value(row), rows.file(row)) {
                 found.push(id);
             }
         }
@@ -194,10 +194,10 @@ impl LandedIds {
         live: &Name,
         now_ms: TimestampMs,
     ) -> Result<Arc<OfFile>> {
-        let holds = |of_file: &Arc<OfFile>| {
+        let is_valid = |of_file: &Arc<OfFile>| {
             of_file.oldest_left_out_ms.is_none_or(|oldest| oldest > now_ms - KNOWN_MS)
         };
-        if let Some(known) = self.files.get(file.path()).filter(holds) {
+        if let Some(known) = self.files.get(file.path()).filter(is_valid) {
             return Ok(known);
         }
         let mut ids = Vec::new();

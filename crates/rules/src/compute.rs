@@ -120,7 +120,7 @@ impl Scalar<Value> {
             }
             Self::Call { function, arguments } => call(*function, arguments, values),
             Self::If { condition, then, otherwise } => {
-                if condition.holds(values) { then } else { otherwise }.compute(values)
+                if condition.matches(values) { then } else { otherwise }.compute(values)
             }
         }
     }

@@ -144,7 +144,7 @@ impl Fold for AggregateFold {
         }
         let Some(tile) = self.tile(event.time_ms) else { return };
         let values = |name: &str| event.value(name);
-        if self.filter.as_ref().is_some_and(|filter| !filter.holds(&values)) {
+        if self.filter.as_ref().is_some_and(|filter| !filter.matches(&values)) {
             return;
         }
         let value = match &self.value {
