@@ -21,9 +21,7 @@ use crate::row_reader::Chunk;
 use crate::row_tally::RowTally;
 use crate::table_writers::{Files, Tables, Writers};
 use crate::turns::Turns;
-use crate::{
-    Error, FailedFile, IngestOptions, IngestProgress, IngestReport, Landing, Reason, Result,
-};
+use crate::{Error, FailedFile, IngestOptions, IngestProgress, IngestReport, Landing, Result};
 use encoding_rs::Encoding;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -43,16 +41,16 @@ const WATCHED_ROWS: u64 = 10_000;
 /// out to be damaged.
 const STAGED_ROWS: u64 = 131_072;
 
-/// Who attends to a run.
+/// Who watches a run and may cancel it.
 pub struct Attendant<'a> {
-    /// Told of each step.
+    /// Called after each step.
     pub progress: &'a (dyn Fn(&IngestProgress) + Send + Sync),
-    /// Its end stops the run.
+    /// The run stops when this future ends.
     pub cancelled: BoxFuture<'a, ()>,
 }
 
 impl Attendant<'static> {
-    /// Nobody: the run goes on to its end.
+    /// No attendant: no progress is reported, and nothing cancels the run.
     pub fn nobody() -> Self {
         Self { progress: &|_| (), cancelled: std::future::pending().boxed() }
     }
@@ -68,7 +66,7 @@ pub struct FileIngest {
 }
 
 impl FileIngest {
-    /// `clock` dates the rows and says which times lie ahead.
+    /// `clock` gives the time of receipt; rows that lie after it are rejected.
     pub fn new(catalog: Arc<dyn Catalog>, lake: Arc<Lake>, clock: Arc<dyn Clock>) -> Self {
         Self { catalog, lake, clock, turns: Arc::default() }
     }
@@ -380,8 +378,8 @@ impl<'r> FileRun<'r> {
         for (event, count) in events {
             *report.accepted.entry(event).or_default() += count;
         }
-        for (reason, (count, _)) in &tally.reasons {
-            *report.rejected.entry(reason.to_string()).or_default() += count;
+        for (reason, rows) in &tally.reasons {
+            *report.rejected.entry(reason.to_string()).or_default() += rows.count;
         }
         self.total.done.add(&tally);
     }
@@ -396,9 +394,9 @@ impl<'r> FileRun<'r> {
         }
         let mut all = done.clone();
         all.add(file);
-        let commonest = all.reasons.iter().max_by_key(|(_, (count, _))| *count);
+        let commonest = all.reasons.iter().max_by_key(|(_, rows)| rows.count);
         let reason = commonest
-            .map(|(reason, (_, detail)): (&Reason, _)| format!("{reason}: {detail}"))
+            .map(|(reason, rows)| format!("{reason}: {}", rows.detail))
             .unwrap_or_default();
         Err(Error::TooManyRejects {
             name: self.source.name.to_string(),

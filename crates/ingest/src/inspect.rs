@@ -39,6 +39,19 @@ struct Found {
 /// encoding, the columns' types, and the columns that seem to be the user id, the time and the
 /// message id. `name`: the source's, by default the file's.
 ///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// let file = folder.path().join("orders.csv");
+/// std::fs::write(&file, "user_id,time,price\nada,2026-03-02T10:00:00Z,9.50\n")?;
+///
+/// let yaml = taghouse_ingest::inspect(&file, None)?;
+/// assert!(yaml.contains("user_id: \"user_id\""), "{yaml}");
+/// assert!(yaml.contains("price: { column: \"price\", type: decimal"), "{yaml}");
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// A file that cannot be read, has no header, or no row.
 pub fn inspect(path: &Path, name: Option<&str>) -> Result<String> {
@@ -86,9 +99,9 @@ fn of_parquet(path: &Path) -> std::result::Result<Found, Halt> {
         rows += batch.num_rows();
         for (column, array) in columns.iter_mut().zip(batch.columns()) {
             if array.data_type().is_floating() {
-                let (finite, others) = floats(array);
-                infinite |= others;
-                finite.iter().for_each(|text| column.see(text));
+                let floats = Floats::of(array);
+                infinite |= floats.has_infinite;
+                floats.finite.iter().for_each(|text| column.see(text));
                 continue;
             }
             let Ok(texts) =
@@ -104,18 +117,29 @@ fn of_parquet(path: &Path) -> std::result::Result<Found, Halt> {
     Ok(Found { format: "parquet", delimiter: None, encoding: None, columns, rows, infinite })
 }
 
-/// The finite numbers of a column of floats, each by its shortest text, and whether some are
-/// infinite.
-fn floats(array: &ArrayRef) -> (Vec<String>, bool) {
-    let short = *array.data_type() != DataType::Float64;
-    let Ok(doubles) = arrow::compute::cast(array, &DataType::Float64) else {
-        return (Vec::new(), false);
-    };
-    let numbers: Vec<f64> = doubles.as_primitive::<Float64Type>().iter().flatten().collect();
-    #[allow(clippy::cast_possible_truncation, reason = "it was one of 32 bits")]
-    let text = |number: &f64| if short { (*number as f32).to_string() } else { number.to_string() };
-    let finite = numbers.iter().filter(|number| number.is_finite()).map(text).collect();
-    (finite, numbers.iter().any(|number| number.is_infinite()))
+/// The numbers of a column of floats.
+#[derive(Default)]
+struct Floats {
+    /// The finite ones, each by its shortest text.
+    finite: Vec<String>,
+    has_infinite: bool,
+}
+
+impl Floats {
+    fn of(array: &ArrayRef) -> Self {
+        let short = *array.data_type() != DataType::Float64;
+        let Ok(doubles) = arrow::compute::cast(array, &DataType::Float64) else {
+            return Self::default();
+        };
+        let numbers: Vec<f64> = doubles.as_primitive::<Float64Type>().iter().flatten().collect();
+        #[allow(clippy::cast_possible_truncation, reason = "it was one of 32 bits")]
+        let text =
+            |number: &f64| if short { (*number as f32).to_string() } else { number.to_string() };
+        Self {
+            finite: numbers.iter().filter(|number| number.is_finite()).map(text).collect(),
+            has_infinite: numbers.iter().any(|number| number.is_infinite()),
+        }
+    }
 }
 
 fn of_text(path: &Path) -> std::result::Result<Found, Halt> {

@@ -173,23 +173,30 @@ async fn carried(
     if !change.overwritten.is_empty() || !change.replaced.is_empty() {
         refuse_deletes(base.name(), &manifests)?;
         let replaced = change.replaced.len();
-        let found;
-        (manifests, found) = without(base, change, manifests, place, tally).await?;
-        if found < replaced {
+        let remaining = without(base, change, manifests, place, tally).await?;
+        manifests = remaining.manifests;
+        if remaining.replaced < replaced {
             gone()?;
         }
     }
     merged(base, manifests, place).await
 }
 
-/// The manifests without the files that go, and how many of those to be replaced were there.
+/// What is left of a table when files are removed.
+struct Remaining {
+    manifests: Vec<ManifestFile>,
+    /// How many of the files to be replaced were there.
+    replaced: usize,
+}
+
+/// The manifests without the files that are removed.
 async fn without(
     base: &Table,
     change: &TableChange,
     manifests: Vec<ManifestFile>,
     place: &mut ManifestPlace<'_>,
     tally: &mut SnapshotChange,
-) -> Result<(Vec<ManifestFile>, usize)> {
+) -> Result<Remaining> {
     let lake = base.warehouse();
     let mut next = Vec::with_capacity(manifests.len());
     let mut replaced = 0;
@@ -209,7 +216,7 @@ async fn without(
         replaced += deleted.iter().filter(|e| change.replaced.contains(e.file_path())).count();
         next.extend(place.rewritten(spec_of(base, &file)?, &deleted, &kept).await?);
     }
-    Ok((next, replaced))
+    Ok(Remaining { manifests: next, replaced })
 }
 
 async fn merged(
@@ -258,7 +265,7 @@ fn new_snapshot_id(metadata: &TableMetadata) -> i64 {
     }
 }
 
-/// What a snapshot adds and removes.
+/// The files and rows that a snapshot adds and removes.
 #[derive(Default)]
 struct SnapshotChange {
     added_files: u64,
