@@ -92,7 +92,7 @@ async fn hold(parts: &BackupParts) -> Result<Held> {
         .map_or_else(|app| Err(Error::Held(app)), |_| Err(Error::Internal("not held".to_owned())))
 }
 
-/// Holds the users of all apps; or names one that has somebody who does not let go.
+/// Blocks changes of the users of all apps; the error names an app that stays busy.
 async fn users(parts: &BackupParts, apps: &[AppId]) -> std::result::Result<Vec<HeldUsers>, AppId> {
     let mut held = Vec::new();
     for app in apps {

@@ -30,21 +30,21 @@ const WAITING_CHUNKS: usize = 6;
 /// million rows.
 const WAITING_FILES: usize = 12;
 
-/// What is read of a file, in order. The last part is none of `Chunk`.
+/// What is read of a file, in order. All parts but the last are `Chunk`s.
 pub(crate) enum FilePart {
     /// The next rows.
     Chunk(Box<Chunk>),
     /// The file was read to its end.
     End(Fingerprint),
-    /// It has landed before, as it is.
+    /// It has landed before and has not changed since.
     Unchanged,
-    /// It cannot be taken; why. What was read of it does not count.
+    /// The file is refused, for this reason. The chunks that were read of it do not count.
     Refused(String),
     /// The run cannot go on.
     Failed(Error),
 }
 
-/// All that a reading thread needs.
+/// What the reading threads share.
 pub(crate) struct ReadingJob {
     pub(crate) files: Arc<Vec<FoundFile>>,
     /// Of files that are not read again.

@@ -111,7 +111,7 @@ impl<'b> Rows<'b> {
         self.files.is_valid(row).then(|| self.files.value(row))
     }
 
-    /// Whether the id is but the file's name and the row, which is nobody's own.
+    /// Whether the id was made of the file's name and the row, not given by the source.
     fn is_made_up(&self, row: usize) -> bool {
         let place = self
             .file(row)

@@ -158,10 +158,10 @@ impl Landing {
         Ok(LiveTotals::of(self.catalog.pointer(POINTER_KIND, app, POINTER_NAME).await?.as_ref()))
     }
 
-    /// Lands what the log holds, and trims it. Cheap where there is nothing to land: then nothing
-    /// changes. After `stop` it lands what it has begun with, 50,000 calls at most, and leaves
-    /// the rest in the log. See it to its end: dropped, it may leave work on other threads that
-    /// meets the next landing's.
+    /// Lands what the log contains, and trims the log. Cheap if there is nothing to land: then
+    /// nothing changes. After `stop` it lands what it has started with, 50,000 calls at most, and
+    /// leaves the rest in the log. Await it to its end: if it is dropped, its work on other
+    /// threads may collide with the next landing.
     ///
     /// # Errors
     /// [`Error::LogBehind`], [`Error::Record`], [`Error::Ids`]; the lake's, the catalog's and the
@@ -177,7 +177,7 @@ impl Landing {
         self.land_through(app, definitions, end, stop).await
     }
 
-    /// The same, up to the position `end` of the log.
+    /// Like [`Self::land`], up to the position `end` of the log.
     ///
     /// # Errors
     /// As [`Landing::land`].

@@ -56,7 +56,7 @@ pub(crate) enum Condition {
     OnDays { field_id: i32, days: Arc<BTreeSet<i32>> },
     /// The column has a value.
     IsSet { field_id: i32 },
-    /// No row meets it: the value compared with is none of the column's type.
+    /// No row matches: the value compared with does not have the column's type.
     Never,
 }
 

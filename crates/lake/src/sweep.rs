@@ -148,7 +148,7 @@ impl Lake {
     }
 }
 
-/// What nobody needs below a folder.
+/// Files and folders below a folder that nothing refers to.
 #[derive(Default)]
 struct Unnamed {
     files: Vec<String>,

@@ -72,7 +72,7 @@ struct PartitionWriter {
     busy: bool,
 }
 
-/// What a job gives back.
+/// The result of a background job.
 struct Done {
     key: PartitionKey,
     open: Option<OpenFile>,

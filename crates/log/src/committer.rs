@@ -54,7 +54,7 @@ pub(crate) struct Committer {
     pub(crate) groups: u64,
     pub(crate) marks: HashMap<AppId, Mark>,
     pub(crate) syncs: Arc<AtomicU64>,
-    /// Behind marks that are on disk.
+    /// Trimmed records, to be deleted: the marks that cover them are on disk.
     pub(crate) dead: VecDeque<Dead>,
     pub(crate) slices: Arc<AtomicU64>,
 }

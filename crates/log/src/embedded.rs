@@ -29,6 +29,25 @@ const WAITING_REQUESTS: usize = 16 * 1024;
 ///
 /// After a failed write it is opened again until that works, so it recovers once the disk does.
 /// Dropping it waits for the writes handed in.
+///
+/// ```
+/// use taghouse_log::{EmbeddedLog, EventLog};
+/// use taghouse_model::AppId;
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// let log = EmbeddedLog::open(&folder.path().join("log"))?;
+/// let shop = AppId::new("shop")?;
+///
+/// // On disk when it returns.
+/// let last = log.append(&shop, vec![b"first".to_vec(), b"second".to_vec()]).await?;
+/// assert_eq!(last, 2);
+///
+/// assert_eq!(log.read(&shop, 1, 10).await?, [(2, b"second".to_vec())]);
+/// # Ok(())
+/// # }
+/// ```
 pub struct EmbeddedLog {
     store: Arc<Store>,
     requests: Option<mpsc::Sender<Request>>,

@@ -23,11 +23,11 @@ pub(crate) struct Opened {
 pub(crate) struct Store {
     path: PathBuf,
     opened: RwLock<Option<Opened>>,
-    /// Why it is closed.
+    /// Why the store is closed.
     problem: Mutex<String>,
 }
 
-/// What [`Store::open`] finds.
+/// A store that was just opened, and what it was found to contain.
 pub(crate) struct OpenedStore {
     pub(crate) store: Store,
     pub(crate) mark: Mark,
@@ -154,8 +154,8 @@ fn unavailable(path: &Path, error: &std::io::Error) -> Error {
     Error::Unavailable(format!("{}: {error}", path.display()))
 }
 
-/// The folder and its newest journal as they were opened: what is written to files that were
-/// deleted would be lost.
+/// The folder and its newest journal as they were opened. What is written to deleted files is lost,
+/// so both are checked.
 pub(crate) struct StoreFiles {
     folder: Standing,
     journal: Option<Standing>,

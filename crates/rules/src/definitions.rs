@@ -145,7 +145,7 @@ struct Inputs<'a> {
     zone: &'a TimeZone,
 }
 
-/// The names of all events there can be; `None` where some source takes them from what comes in or
+/// The names of all possible events; `None` where some source takes them from its input or
 /// is wrong, or there is none.
 fn closed_events(
     documents: &[Document],

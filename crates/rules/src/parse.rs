@@ -71,7 +71,7 @@ pub(crate) fn is_value(text: &str) -> Result<bool, SyntaxError> {
     Ok(matches!(part, Operand::Value(_)))
 }
 
-/// What was read: which of both it is shows only in what stands behind it.
+/// What was parsed: whether it is a condition or a value shows only in the text after it.
 enum Operand {
     Condition(Predicate),
     Value(Scalar),

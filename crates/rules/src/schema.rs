@@ -11,7 +11,7 @@ pub fn json_schema() -> Json {
     shared().clone()
 }
 
-/// The same, made once: documents are read by it.
+/// The same schema, made once: documents are checked against it.
 pub(crate) fn shared() -> &'static Json {
     static SCHEMA: OnceLock<Json> = OnceLock::new();
     SCHEMA.get_or_init(generate)

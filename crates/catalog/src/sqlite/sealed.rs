@@ -10,7 +10,7 @@ use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use xxhash_rust::xxh3::Xxh3;
 
-/// What a row is found by, and its revision.
+/// The key of a row, and its revision. Both are part of the checksum.
 pub(super) struct RowKey<'a> {
     pub(super) kind: &'a str,
     pub(super) app: &'a str,

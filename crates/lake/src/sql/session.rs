@@ -251,11 +251,7 @@ fn without_deleted(
     .filter(col("tag").is_null())?
     .project(vec![col("user_id").alias("gone_user"), col("time").alias("gone_at")])?;
     let older = of("time").lt_eq(col("gone_at")).or(of("received_at").lt_eq(col("gone_at")));
-    deleted.join_on(
-        rows.build()?,
-        JoinType::RightAnti,
-        [col("gone_user").eq(of("user_id")), older],
-    )
+    deleted.join_on(rows.build()?, JoinType::RightAnti, [col("gone_user").eq(of("user_id")), older])
 }
 
 /// The condition on rows that were known at an instant.

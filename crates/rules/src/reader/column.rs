@@ -74,7 +74,7 @@ impl ColumnReader {
         }
     }
 
-    /// The same, numbers of too many digits rounded to the scale, half away from zero.
+    /// The same reader, but numbers with too many digits are rounded to the scale, half away from zero.
     #[must_use]
     pub fn rounding(self) -> Self {
         Self { round: true, ..self }
@@ -88,7 +88,7 @@ impl ColumnReader {
     /// The value in the cell.
     ///
     /// # Errors
-    /// It is none of the column's type, or there is none and it is required.
+    /// The cell does not have the column's type, or it is empty and the column is required.
     pub fn read<'a>(&mut self, cell: &Cell<'a>) -> Result<Parsed<'a>, ValueFault> {
         let parsed = match (self.ty, cell) {
             (_, Cell::Float(value)) if !value.is_finite() => {

@@ -10,20 +10,20 @@ pub fn quoted(text: &str) -> String {
     format!("{head:?}{}", if chars.next().is_some() { "…" } else { "" })
 }
 
-/// Why a cell is no value of its column.
+/// Why a cell cannot be a value of its column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultKind {
-    /// It is none of the type.
+    /// The cell does not have the column's type.
     BadType,
     /// A text over 1024 bytes, or a set of too many.
     TooLong,
     /// A number that does not fit the type.
     OutOfRange,
-    /// There is none, and it is required.
+    /// The cell is empty and the column is required.
     Missing,
 }
 
-/// A cell that is no value of its column.
+/// A cell that cannot be a value of its column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ValueFault {
     /// The class of the fault.
