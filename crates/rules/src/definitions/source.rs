@@ -1,10 +1,10 @@
 //! The definition of a source.
 
 mod column;
+mod column_types;
 mod event;
 mod format;
 mod time;
-mod types;
 
 use super::glob::FileGlob;
 use super::{Errors, condition_without_crowds, name_of, read, zone_of};
@@ -23,7 +23,7 @@ use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 use taghouse_model::{Name, Value, ValueType};
 
-pub(super) use types::{ColumnTypes, column_types};
+pub(super) use column_types::{ColumnTypes, column_types};
 
 /// Columns that every events table has, so that no property can be called so.
 pub const RESERVED_PROPERTIES: [&str; 8] = [
