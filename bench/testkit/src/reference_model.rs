@@ -120,7 +120,7 @@ impl ReferenceModel {
         self.users
             .iter()
             .copied()
-            .filter(|user| predicate.holds(&|name| value(*user, name)))
+            .filter(|user| predicate.matches(&|name| value(*user, name)))
             .collect()
     }
 

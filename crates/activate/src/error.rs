@@ -3,7 +3,7 @@ use taghouse_model::ErrorKind;
 /// What can go wrong on the way out.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The format asked for is none of ours.
+    /// The requested format does not exist.
     #[error("\"{0}\" is not an export format: use csv, jsonl, parquet, roaring or roaring64")]
     UnknownFormat(String),
     /// A writer refused rows that we made.

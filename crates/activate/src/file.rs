@@ -10,7 +10,7 @@ use parquet::file::properties::WriterProperties;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// A row group of a Parquet file has about so many encoded bytes; until it is full it is in memory.
+/// The encoded size of a row group of a Parquet file; until a group is full it is in memory.
 const ROW_GROUP_BYTES: usize = 256 << 10;
 
 /// How members are written.
@@ -57,6 +57,18 @@ impl FileFormat {
 
 /// A file of members in the making: feed chunks, send the bytes that come back, then
 /// [`finish`](Self::finish).
+///
+/// ```
+/// use taghouse_activate::{FileFormat, MemberFile};
+///
+/// # fn main() -> taghouse_activate::Result<()> {
+/// let mut file = MemberFile::new(FileFormat::Csv)?.expect("CSV is made of ids");
+/// let mut bytes = file.write(&["ada".to_owned(), "bob".to_owned()])?;
+/// bytes.extend(file.finish()?);
+/// assert_eq!(bytes, b"user_id\nada\nbob\n");
+/// # Ok(())
+/// # }
+/// ```
 pub struct MemberFile {
     schema: Arc<Schema>,
     encoder: Encoder,

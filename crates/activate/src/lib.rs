@@ -1,5 +1,5 @@
-//! Crowds on their way out. Here: members as a file. Webhooks, Kafka, Redis and PostgreSQL belong
-//! here too.
+//! Sends the members of crowds to other systems: today as a file. Webhooks, Kafka, Redis and
+//! PostgreSQL belong here too.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod error;

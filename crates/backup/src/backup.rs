@@ -8,19 +8,19 @@ use std::sync::Arc;
 use std::time::Duration;
 use taghouse_catalog::{Catalog, SqliteCatalog};
 use taghouse_dictionary::Dictionary;
+use taghouse_disk::blocking;
 use taghouse_index::Index;
 use taghouse_ingest::Landing;
 use taghouse_lake::Lake;
 use taghouse_log::EventLog;
 use taghouse_model::Clock;
 use taghouse_users::Users;
-use tokio::runtime::Handle;
 
 /// What the names of folders in which a backup is put together begin with.
 const STAGE: &str = ".backup-";
 
 /// The parts of a data folder that is served.
-pub struct Parts {
+pub struct BackupParts {
     /// Copied at the moment that the backup shows.
     pub catalog: Arc<dyn Catalog>,
     /// Its files are copied.
@@ -45,7 +45,7 @@ pub struct Parts {
 
 /// Backups of one data folder; one is written at a time.
 pub struct Backup {
-    parts: Parts,
+    parts: BackupParts,
     one: tokio::sync::Mutex<()>,
 }
 
@@ -66,7 +66,7 @@ pub struct Written {
 
 impl Backup {
     /// Of these parts.
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(parts: BackupParts) -> Self {
         Self { parts, one: tokio::sync::Mutex::default() }
     }
 
@@ -139,13 +139,13 @@ impl Backup {
         let Frozen { log, taken_ms, held } = freeze(parts, stage.path()).await?;
 
         let (of, to) = (stage.path().to_owned(), target.to_owned());
-        let mut files = off_thread(move || copy_stage(&of, &to)).await?;
+        let mut files = blocking(move || copy_stage(&of, &to)).await?;
         let to = target.join("log");
-        off_thread(move || Ok(log.write(&to)?)).await?;
+        blocking::<_, Error>(move || Ok(log.write(&to)?)).await?;
         files.extend(self.copy_lake(target).await?);
 
         let (place, to) = (folder.join("place"), target.to_owned());
-        let listing = off_thread(move || {
+        let listing = blocking::<_, Error>(move || {
             files.push(copy(&place, &to.join("place"), "place".to_owned())?);
             for inner in files_below(&to.join("log"))? {
                 files.push(listed(&to.join("log").join(&inner), format!("log/{}", name(&inner)?))?);
@@ -179,7 +179,7 @@ impl Backup {
         catalog.close().await;
 
         let to = target.to_owned();
-        off_thread(move || {
+        blocking::<_, Error>(move || {
             let mut files = Vec::new();
             for file in all {
                 let inner = file.strip_prefix(&warehouse).map_err(|_| {
@@ -219,12 +219,4 @@ fn copy_stage(stage: &Path, target: &Path) -> Result<Vec<ListedFile>> {
         }
     }
     Ok(files)
-}
-
-/// Does work on files where it may block, at a lower priority than answers.
-pub(crate) async fn off_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let runtime = Handle::current();
-    runtime.spawn_blocking(work).await.map_err(|e| Error::Internal(e.to_string()))?
 }

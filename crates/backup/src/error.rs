@@ -60,6 +60,9 @@ pub enum Error {
     /// A defect of ours.
     #[error("the backup failed: {0}")]
     Internal(String),
+    /// Work beside the call panicked.
+    #[error("internal error: {0}")]
+    Task(#[from] taghouse_disk::TaskFailed),
 }
 
 /// A result of this crate.
@@ -78,7 +81,7 @@ impl Error {
             Self::Index(error) => error.kind(),
             Self::Lake(error) => error.kind(),
             Self::Log(error) => error.kind(),
-            Self::Internal(_) => ErrorKind::Internal,
+            Self::Internal(_) | Self::Task(_) => ErrorKind::Internal,
         }
     }
 

@@ -8,11 +8,12 @@
 //!    nothing.
 //! 4. All go on.
 
-use crate::backup::{Parts, off_thread};
+use crate::backup::BackupParts;
 use crate::copy::link_all;
 use crate::{Error, Result};
 use std::path::Path;
 use std::time::{Duration, Instant};
+use taghouse_disk::blocking;
 use taghouse_index::HeldIndex;
 use taghouse_ingest::HeldLanding;
 use taghouse_log::FrozenLog;
@@ -41,7 +42,7 @@ struct Held {
 }
 
 /// Puts what changes into `stage`, an empty folder on the disk of the data.
-pub(crate) async fn freeze(parts: &Parts, stage: &Path) -> Result<Frozen> {
+pub(crate) async fn freeze(parts: &BackupParts, stage: &Path) -> Result<Frozen> {
     for app in parts.catalog.apps().await? {
         if parts.index.published(&app).await?.is_some() {
             parts.index.flush(&app).await?;
@@ -57,7 +58,7 @@ pub(crate) async fn freeze(parts: &Parts, stage: &Path) -> Result<Frozen> {
     parts.catalog.copy_to(&stage.join("catalog.db")).await?;
     let (dictionary, objects, stage) =
         (parts.dictionary.clone(), parts.objects.clone(), stage.to_owned());
-    off_thread(move || {
+    blocking(move || {
         dictionary.copy_to(&stage.join("dictionary"))?;
         link_all(&objects, &stage.join("objects"))
     })
@@ -66,7 +67,7 @@ pub(crate) async fn freeze(parts: &Parts, stage: &Path) -> Result<Frozen> {
     Ok(Frozen { log, taken_ms, held: held.since.elapsed() })
 }
 
-async fn hold(parts: &Parts) -> Result<Held> {
+async fn hold(parts: &BackupParts) -> Result<Held> {
     let apps = parts.catalog.apps().await?;
     let mut landings = Vec::new();
     for app in &apps {
@@ -91,8 +92,8 @@ async fn hold(parts: &Parts) -> Result<Held> {
         .map_or_else(|app| Err(Error::Held(app)), |_| Err(Error::Internal("not held".to_owned())))
 }
 
-/// Holds the users of all apps; or names one that has somebody who does not let go.
-async fn users(parts: &Parts, apps: &[AppId]) -> std::result::Result<Vec<HeldUsers>, AppId> {
+/// Blocks changes of the users of all apps; the error names an app that stays busy.
+async fn users(parts: &BackupParts, apps: &[AppId]) -> std::result::Result<Vec<HeldUsers>, AppId> {
     let mut held = Vec::new();
     for app in apps {
         held.push(

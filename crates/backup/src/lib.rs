@@ -8,6 +8,16 @@
 //!
 //! `backup.listing` is written last, and says the length and hash of every file: what lacks it is
 //! not a backup, and [`restore`] puts back only what it says.
+//!
+//! ```
+//! # fn main() -> std::io::Result<()> {
+//! # let above = tempfile::tempdir()?;
+//! let folder = above.path().join("not-a-backup");
+//! std::fs::create_dir(&folder)?;
+//! assert!(taghouse_backup::restore(&folder, &above.path().join("data")).is_err());
+//! # Ok(())
+//! # }
+//! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod backup;
@@ -17,7 +27,7 @@ mod freeze;
 mod listing;
 mod restore;
 
-pub use backup::{Backup, Parts, Written};
+pub use backup::{Backup, BackupParts, Written};
 pub use error::{Error, Result};
 pub use listing::LISTING;
 pub use restore::{Restored, restore};

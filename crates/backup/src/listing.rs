@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The file that a backup is complete with.
+/// The file whose presence makes a backup complete.
 pub const LISTING: &str = "backup.listing";
 const FORM: u32 = 1;
 /// The first line, before a hash of the rest.
@@ -17,7 +17,7 @@ const HEAD: &str = "taghouse-backup";
 #[serde(deny_unknown_fields)]
 pub(crate) struct Listing {
     form: u32,
-    /// When the moment was that the backup shows: milliseconds since 1970 UTC.
+    /// The moment that the backup shows, in milliseconds since 1970 UTC.
     pub(crate) taken_ms: i64,
     /// All of them, in their order.
     pub(crate) files: Vec<ListedFile>,

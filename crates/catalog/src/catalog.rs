@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use std::path::Path;
 use taghouse_model::{AppId, Name};
 
-/// The seam: SQLite here, PostgreSQL when one machine is outgrown.
+/// The interface of a catalog: today SQLite; PostgreSQL once one machine is too small.
 ///
 /// Every method fails with `Unavailable` when the store is busy or unreachable and with `Corrupt`
-/// when it holds what was never written.
+/// when it contains data that was never written.
 #[async_trait]
 pub trait Catalog: Send + Sync {
     /// Applies all changes in one durable transaction, or none.
@@ -18,7 +18,7 @@ pub trait Catalog: Send + Sync {
     /// `Conflict` names the first condition that did not hold; `NotFound` an unknown key to revoke.
     async fn commit(&self, changes: Vec<Change>) -> Result<()>;
 
-    /// One pointer, or `None` where there is none of that name.
+    /// One pointer, or `None` if no pointer has that name.
     async fn pointer(&self, kind: &str, app: &AppId, name: &str) -> Result<Option<Pointer>>;
 
     /// All pointers of one kind, by name.

@@ -135,7 +135,7 @@ impl Anonymous<'_> {
                 )),
                 None => gathered.value(name),
             };
-            if condition.holds(&values) {
+            if condition.matches(&values) {
                 holding.push(ordinal);
             }
         }

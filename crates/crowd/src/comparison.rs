@@ -1,5 +1,4 @@
 use crate::column::Column;
-use crate::crowds::off_thread;
 use crate::groups::{Groups, MAX_GROUPS, ranges};
 use crate::population::produced;
 use crate::ratio::{Interval, Part, Parts};
@@ -7,6 +6,7 @@ use crate::top::share;
 use crate::{Axis, Buckets, Crowds, Error, Group, Question, Result};
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
+use taghouse_disk::blocking;
 use taghouse_index::{Snapshot, UserSet, overlap};
 use taghouse_model::{AppId, Value};
 use taghouse_rules::Definitions;
@@ -102,7 +102,7 @@ impl Crowds {
         produced(&snapshot, definitions, request.tags.iter().map(String::as_str))?;
         let base = self.population_on(snapshot, app, definitions, base).await?;
         let request = request.clone();
-        off_thread(move || {
+        blocking(move || {
             let snapshot = &crowd.snapshot;
             let sides = Sides::of(crowd.set()?, base.set()?);
             let mut contrasts = Vec::new();

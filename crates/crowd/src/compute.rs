@@ -1,4 +1,4 @@
-use crate::crowds::{POINTER_KIND, off_thread};
+use crate::crowds::POINTER_KIND;
 use crate::loaded_set::LoadedSet;
 use crate::version::{folder, object, version_of};
 use crate::{CrowdVersion, CrowdVersions, Crowds, Error, Result, anonymous};
@@ -8,6 +8,7 @@ use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
 use std::sync::Arc;
 use taghouse_catalog::Change;
+use taghouse_disk::blocking;
 use taghouse_model::AppId;
 use taghouse_rules::CrowdDefinition;
 
@@ -59,7 +60,7 @@ impl Crowds {
                     let Computed { bytes, version } = computed;
                     let (object, size, size_bytes) =
                         (version.object.clone(), version.size, bytes.len() as u64);
-                    let set = off_thread(move || LoadedSet::read(&object, bytes, size)).await?;
+                    let set = blocking(move || LoadedSet::read(&object, bytes, size)).await?;
                     let known = state.get(name).and_then(|known| {
                         known.kept.iter().find(|kept| kept.version == version).cloned()
                     });
@@ -96,7 +97,7 @@ impl Crowds {
         let (expression, revision, generation) =
             (crowd.checked.clone(), snapshot.revision(), snapshot.generation());
         let without_deleted = snapshot.deleted();
-        let (size, bytes) = off_thread(move || {
+        let (size, bytes) = blocking::<_, Error>(move || {
             let set = anonymous::query(&snapshot, &expression, &others, None)?.bitmap()?;
             let bytes = set.to_bytes()?;
             Ok((set.len(), bytes))

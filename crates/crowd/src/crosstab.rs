@@ -1,9 +1,9 @@
-use crate::crowds::off_thread;
 use crate::groups::Groups;
 use crate::population::produced;
 use crate::{Axis, Crowds, Group, Question, Result};
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
+use taghouse_disk::blocking;
 use taghouse_index::{UserSet, overlap};
 use taghouse_model::AppId;
 use taghouse_rules::Definitions;
@@ -50,7 +50,7 @@ impl Crowds {
         axes.iter().try_for_each(Axis::check)?;
         let within = self.population(app, definitions, within).await?;
         produced(&within.snapshot, definitions, axes.iter().map(|axis| axis.tag.as_str()))?;
-        off_thread(move || {
+        blocking(move || {
             let set = within.set()?;
             let [rows, columns] = axes;
             let rows = Groups::of(&within.snapshot, &rows, &set)?;

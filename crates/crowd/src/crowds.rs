@@ -11,6 +11,7 @@ use std::time::Duration;
 use taghouse_bitmap::Bitmap;
 use taghouse_catalog::Catalog;
 use taghouse_dictionary::{Dictionary, View};
+use taghouse_disk::blocking;
 use taghouse_index::{Index, Snapshot};
 use taghouse_model::{AppId, Clock, Name, Ordinal};
 use taghouse_rules::did_you_mean;
@@ -131,7 +132,7 @@ impl Crowds {
                 }
                 outcome => outcome?,
             };
-            version.size = off_thread(move || set.len_without(Some(&deleted))).await?;
+            version.size = blocking(move || set.len_without(Some(&deleted))).await?;
         }
         Ok(version)
     }
@@ -286,7 +287,7 @@ impl Crowds {
         };
         let size_bytes = bytes.len() as u64;
         let (object, size) = (version.object.clone(), version.size);
-        let set = Arc::new(off_thread(move || LoadedSet::read(&object, bytes, size)).await?);
+        let set = Arc::new(blocking(move || LoadedSet::read(&object, bytes, size)).await?);
         self.loaded.insert(&known.slot, set.clone(), size_bytes);
         Ok(set)
     }
@@ -368,12 +369,4 @@ impl Crowds {
             .view(app, snapshot.generation())
             .ok_or_else(|| Error::OldIndex { app: app.clone() })
     }
-}
-
-/// Runs work that computes or reads files for more than microseconds off the threads that answer
-/// requests.
-pub(crate) async fn off_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|e| Error::BrokeOff(e.to_string()))?
 }

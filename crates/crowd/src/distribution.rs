@@ -1,11 +1,11 @@
 use crate::column::Column;
-use crate::crowds::off_thread;
 use crate::numbers::{Numbers, equal_widths, nearest_rank};
 use crate::population::produced;
 use crate::{Crowds, Error, Question, Result};
 use rust_decimal::Decimal;
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
+use taghouse_disk::blocking;
 use taghouse_model::{AppId, Value, ValueType};
 use taghouse_rules::{Definitions, Predicate};
 
@@ -108,7 +108,7 @@ impl Crowds {
             Bins::Count(_) => None,
             Bins::Edges(texts) => Some(edges(&column, texts, definitions)?),
         };
-        off_thread(move || {
+        blocking(move || {
             let set = within.set()?;
             let asked = Asked { bins: wanted, edges, quantiles };
             asked.answer(&column, &set, within.snapshot.revision())

@@ -117,8 +117,11 @@ pub enum Error {
         fix: &'static str,
     },
     /// A defect of ours: the work of a call ended without a result.
-    #[error("internal error: background task failed: {0}")]
+    #[error("internal error: {0}")]
     BrokeOff(String),
+    /// Work beside the call panicked.
+    #[error("internal error: {0}")]
+    Task(#[from] taghouse_disk::TaskFailed),
     /// The expression is not one, or does not fit the tags.
     #[error(transparent)]
     Rules(#[from] taghouse_rules::Error),
@@ -167,7 +170,7 @@ impl Error {
             Self::NotANumber { .. } | Self::Cursor { .. } | Self::Argument(_) => ErrorKind::Invalid,
             Self::Contended { .. } => ErrorKind::Conflict,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
-            Self::BrokeOff(_) => ErrorKind::Internal,
+            Self::BrokeOff(_) | Self::Task(_) => ErrorKind::Internal,
             Self::Rules(e) => e.kind(),
             Self::Index(e) => e.kind(),
             Self::Bitmap(e) => e.kind(),

@@ -1,8 +1,8 @@
 use crate::anonymous::bounding_query;
-use crate::crowds::off_thread;
 use crate::question::Ready;
 use crate::{Count, Crowds, Question, Result};
 use std::future::Future;
+use taghouse_disk::blocking;
 use taghouse_index::Query;
 use taghouse_model::AppId;
 use taghouse_rules::Definitions;
@@ -79,7 +79,7 @@ impl Crowds {
         question: &Question,
     ) -> Result<Estimate> {
         let ready = self.ready(app, definitions, question).await?;
-        off_thread(move || Ok(estimate_of(&ready)?.0)).await
+        blocking(move || Ok(estimate_of(&ready)?.0)).await
     }
 
     /// The same, and the exact count of the same snapshot, which is under way when this returns and
@@ -94,7 +94,7 @@ impl Crowds {
         question: &Question,
     ) -> Result<(Estimate, impl Future<Output = Result<Count>> + Send + use<>)> {
         let ready = self.ready(app, definitions, question).await?;
-        let (estimate, ready, query) = off_thread(move || {
+        let (estimate, ready, query) = blocking::<_, crate::Error>(move || {
             let (estimate, query) = estimate_of(&ready)?;
             Ok((estimate, ready, query))
         })
@@ -103,9 +103,6 @@ impl Crowds {
             Some(query) => ready.count(&query),
             None => ready.count(&ready.query()?),
         });
-        Ok((
-            estimate,
-            async move { started.await.map_err(|e| crate::Error::BrokeOff(e.to_string()))? },
-        ))
+        Ok((estimate, async move { started.await.map_err(taghouse_disk::TaskFailed::from)? }))
     }
 }

@@ -1,6 +1,7 @@
-use crate::crowds::{Answering, off_thread};
+use crate::crowds::Answering;
 use crate::{Crowds, Error, Result};
 use taghouse_dictionary::View;
+use taghouse_disk::blocking;
 use taghouse_model::{AppId, Ordinal};
 
 /// The most users of one batch of judgments.
@@ -92,7 +93,7 @@ impl Crowds {
             return batch.judge(users);
         }
         let users = users.to_vec();
-        off_thread(move || batch.judge(&users)).await
+        blocking(move || batch.judge(&users)).await
     }
 }
 

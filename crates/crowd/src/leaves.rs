@@ -1,8 +1,8 @@
-use crate::crowds::off_thread;
 use crate::{Crowds, Error, Result};
 use std::collections::HashMap;
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
+use taghouse_disk::blocking;
 use taghouse_index::Snapshot;
 use taghouse_model::{AppId, TimestampMs, Value};
 use taghouse_rules::Predicate;
@@ -69,7 +69,7 @@ impl Crowds {
                     version: current.version.version,
                 });
             }
-            others.sets.insert(name.to_owned(), off_thread(move || asked.bitmap()).await?);
+            others.sets.insert(name.to_owned(), blocking(move || asked.bitmap()).await?);
             [current.version.oldest_as_of_ms, current.version.newest_as_of_ms]
                 .into_iter()
                 .flatten()

@@ -1,10 +1,10 @@
-use crate::crowds::off_thread;
 use crate::ids::ids;
 use crate::known::KnownCrowd;
 use crate::{CrowdVersion, Crowds, Error, Result};
 use std::sync::Arc;
 use taghouse_bitmap::{Bitmap, PortablePieces};
 use taghouse_dictionary::View;
+use taghouse_disk::blocking;
 use taghouse_model::{AppId, Ordinal};
 
 /// User ids of one chunk of [`Members::ids`].
@@ -57,7 +57,7 @@ impl Crowds {
         };
         let asked = self.chosen(app, crowd, &choose).await?;
         let app = app.clone();
-        off_thread(move || {
+        blocking(move || {
             let set = asked.bitmap()?;
             let version = CrowdVersion { size: set.len(), ..asked.known.version.clone() };
             Ok(Members { app, version, set, dictionary: asked.dictionary })

@@ -1,11 +1,11 @@
 use crate::column::Column;
-use crate::crowds::off_thread;
 use crate::question::Ready;
 use crate::top::share;
 use crate::{Crowds, Error, Question, Result};
 use std::collections::HashMap;
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
+use taghouse_disk::blocking;
 use taghouse_index::{UserSet, overlap};
 use taghouse_model::{AppId, Value};
 use taghouse_rules::{CompareOp, Definitions, Predicate};
@@ -68,7 +68,7 @@ impl Crowds {
             asked.push(self.ready_on(Arc::clone(&snapshot), app, definitions, question).await?);
         }
         let (rows, square) = (rows.len(), columns.is_none());
-        off_thread(move || {
+        blocking(move || {
             let mut stored = StoredValues::default();
             let sets: Vec<UserSet> =
                 asked.iter().map(|ready| stored.members(ready)).collect::<Result<_>>()?;

@@ -1,7 +1,7 @@
-use crate::crowds::off_thread;
 use crate::ids::ids;
 use crate::{Crowds, Error, Question, Result};
 use std::fmt;
+use taghouse_disk::blocking;
 use taghouse_model::{AppId, Ordinal};
 use taghouse_rules::Definitions;
 
@@ -86,7 +86,7 @@ impl Crowds {
         // Nobody comes after the last ordinal that there can be.
         let from = after.map_or(Some(0), |cursor| cursor.last.checked_add(1));
         let app = app.clone();
-        off_thread(move || {
+        blocking(move || {
             let set = ready.query()?.bitmap()?;
             let ordinals = from.map(|from| set.page(from, limit)).unwrap_or_default();
             let users = ids(&app, &ready.dictionary, &ordinals)?;

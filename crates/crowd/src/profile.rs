@@ -1,8 +1,8 @@
-use crate::crowds::off_thread;
 use crate::question::Ready;
 use crate::{Crowds, Error, Question, Result, anonymous};
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
+use taghouse_disk::blocking;
 use taghouse_model::{AppId, Name, TimestampMs, Value};
 use taghouse_rules::Definitions;
 
@@ -37,7 +37,7 @@ impl Crowds {
         let snapshot = self.snapshot(app).await?;
         let dictionary = self.dictionary_of(app, &snapshot)?;
         let (app, user) = (app.clone(), user.to_owned());
-        off_thread(move || {
+        blocking(move || {
             let Some(ordinal) = dictionary.ordinal(&user)? else {
                 return Err(Error::UnknownUser { user, app });
             };
@@ -66,7 +66,7 @@ impl Crowds {
         let Ready { snapshot, dictionary, expression, others, .. } =
             self.ready(app, definitions, question).await?;
         let user = user.to_owned();
-        off_thread(move || {
+        blocking(move || {
             let ordinal = dictionary.ordinal(&user)?;
             let holds = match ordinal {
                 Some(ordinal) => {

@@ -1,10 +1,10 @@
-use crate::crowds::off_thread;
 use crate::leaves::{AsOf, OtherCrowds};
 use crate::{Crowds, Result, anonymous};
 use std::fmt;
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
 use taghouse_dictionary::View;
+use taghouse_disk::blocking;
 use taghouse_index::{Query, Snapshot};
 use taghouse_model::{AppId, TimestampMs, Value};
 use taghouse_rules::{Definitions, Names, Predicate, parse_predicate};
@@ -113,7 +113,7 @@ impl Crowds {
         question: &Question,
     ) -> Result<Count> {
         let ready = self.ready(app, definitions, question).await?;
-        off_thread(move || ready.count(&ready.query()?)).await
+        blocking(move || ready.count(&ready.query()?)).await
     }
 
     /// The users that the expression holds for, on the newest snapshot.
@@ -127,7 +127,7 @@ impl Crowds {
         question: &Question,
     ) -> Result<Bitmap> {
         let ready = self.ready(app, definitions, question).await?;
-        off_thread(move || Ok(ready.query()?.bitmap()?)).await
+        blocking(move || Ok(ready.query()?.bitmap()?)).await
     }
 
     /// Checks a question against the types in the newest snapshot (not those defined: the index may

@@ -1,12 +1,13 @@
 //! Kept versions of crowds rewritten, with other members or other ordinals.
 
 use crate::compute::put;
-use crate::crowds::{POINTER_KIND, off_thread};
+use crate::crowds::POINTER_KIND;
 use crate::known::{Record, versions_of};
 use crate::{CrowdVersions, Crowds, Result};
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
 use taghouse_catalog::Change;
+use taghouse_disk::blocking;
 use taghouse_model::AppId;
 use tokio::sync::OwnedRwLockWriteGuard;
 
@@ -134,7 +135,7 @@ impl Crowds {
         for version in versions.versions.iter_mut().filter(|v| v.generation == generation) {
             let set = self.set(&self.state(app).known_version(crowd, version)).await?;
             let edit = edit.clone();
-            let done = off_thread(move || {
+            let done = blocking::<_, crate::Error>(move || {
                 let Some(set) = edit(&*set.bitmap_without(None)?) else { return Ok(None) };
                 Ok(Some((set.len(), set.to_bytes()?)))
             })

@@ -1,8 +1,8 @@
-use crate::crowds::off_thread;
 use crate::ids::ids;
 use crate::{Crowds, Error, Question, Result};
 use std::collections::BTreeSet;
 use taghouse_bitmap::Bitmap;
+use taghouse_disk::blocking;
 use taghouse_model::{AppId, Ordinal};
 use taghouse_rules::Definitions;
 
@@ -38,7 +38,7 @@ impl Crowds {
         }
         let ready = self.ready(app, definitions, question).await?;
         let app = app.clone();
-        off_thread(move || {
+        blocking(move || {
             let set = ready.query()?.bitmap()?;
             let ordinals = drawn(&set, size, seed);
             Ok(Sample { users: ids(&app, &ready.dictionary, &ordinals)?, count: set.len() })

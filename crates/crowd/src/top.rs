@@ -1,8 +1,8 @@
-use crate::crowds::off_thread;
 use crate::groups::most_users;
 use crate::population::produced;
 use crate::{Crowds, Error, Question, Result};
 use std::sync::Arc;
+use taghouse_disk::blocking;
 use taghouse_index::{UserSet, overlap};
 use taghouse_model::{AppId, Value};
 use taghouse_rules::Definitions;
@@ -56,7 +56,7 @@ impl Crowds {
         let within = self.population(app, definitions, within).await?;
         produced(&within.snapshot, definitions, [tag])?;
         let tag = tag.to_owned();
-        off_thread(move || {
+        blocking(move || {
             let column = within.column(&tag)?;
             let set = within.set()?;
             let (values, counts, with_value): (Vec<Value>, Vec<u64>, u64) =

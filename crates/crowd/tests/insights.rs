@@ -68,11 +68,11 @@ fn asked<'r>(shop: &mut Shop, rows: &'r [Row], text: Option<&str>) -> Vec<&'r Ro
     let holds = |row: &Row| {
         let value = |name: &str| match name {
             "crowd:first" => {
-                Some(Value::Bool(first.checked.holds(&|name: &str| row.get(name).cloned())))
+                Some(Value::Bool(first.checked.matches(&|name: &str| row.get(name).cloned())))
             }
             name => row.get(name).cloned(),
         };
-        checked.holds(&value)
+        checked.matches(&value)
     };
     rows.iter().filter(|row| holds(row)).collect()
 }

@@ -107,7 +107,7 @@ async fn check(
                     row.get(name).cloned()
                 }
             };
-            checked.holds(&value)
+            checked.matches(&value)
         };
     let in_first = |row: &Row| holds(row, &|_| false, &first.checked);
     let expected: Vec<bool> =

@@ -1,10 +1,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Runs the call of a library that panics on some bytes that it never wrote. The panic's text, on
-/// one line, is what is wrong with them.
+/// Calls a library that may panic on damaged bytes. A panic becomes an error with its text on one
+/// line.
 ///
 /// # Errors
-/// The panic's text. What the call worked on is to be dropped then: it may be half changed.
+/// The panic's text. Drop what the call worked on: it may be half changed.
 pub fn caught<T>(call: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
         let text = panic

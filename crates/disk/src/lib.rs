@@ -1,17 +1,19 @@
-//! Files that outlast a loss of power, and the signs by which a loss is noticed.
+//! Files that survive a loss of power, and the checks that detect lost data.
 //!
-//! - What is written whole is synced, and so is every folder that names it: [`write_new`],
+//! - A file that is written at once is synced, and so is every folder that names it: [`write_new`],
 //!   [`replace`], [`Folders`], [`DurableStore`]. Only then may a pointer move to it, or the log
 //!   that holds the same be trimmed.
 //! - A folder that a library fills is made beside its place and moved there: [`make_filled`].
 //! - [`Mark`] notes beside a log how far it was acknowledged. A log that ends before its mark has
-//!   lost what somebody was promised.
+//!   lost acknowledged data.
 //! - [`Standing`] tells whether a path still leads to what was opened: what is written to a deleted
 //!   file is lost.
+//! - [`blocking`] moves what waits for a disk off the threads that answer requests.
 //! - [`caught`] turns a panic on damaged bytes into an error.
-//! - [`rehearsal`] plays a loss of power, or a sync that fails, in tests.
+//! - [`rehearsal`] simulates a loss of power, or a sync that fails, in tests.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+mod blocking;
 mod caught;
 mod folders;
 mod mark;
@@ -21,6 +23,7 @@ mod store;
 mod unfinished;
 mod whole;
 
+pub use blocking::{TaskFailed, blocking};
 pub use caught::caught;
 pub use folders::{Folders, make_filled, make_folder, sync_folder};
 pub use mark::Mark;

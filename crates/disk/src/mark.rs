@@ -13,10 +13,28 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 const SLOT: usize = 16;
 const SLOTS: u64 = 2;
-/// So that another file's bytes are not slot.
+/// Makes the checksums differ from those of other files' bytes.
 const SEED: u64 = 0x5441_4748_4d41_524b;
 
 /// The mark of one log, for its one writer.
+///
+/// ```
+/// use taghouse_disk::Mark;
+///
+/// # fn main() -> std::io::Result<()> {
+/// # let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("log.mark");
+/// let (mut mark, acknowledged) = Mark::open(path.clone())?;
+/// assert_eq!(acknowledged, None);
+/// mark.set(41);
+/// mark.set(42);
+///
+/// // After the process has ended:
+/// let (_, acknowledged) = Mark::open(path)?;
+/// assert_eq!(acknowledged, Some(42));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Mark {
     file: File,

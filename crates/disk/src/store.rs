@@ -1,6 +1,6 @@
 //! An object store over a folder of this machine whose writes are durable.
 
-use crate::Folders;
+use crate::{Folders, TaskFailed, blocking};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -44,16 +44,27 @@ impl DurableStore {
 
 async fn settle(folders: Arc<Folders>, location: &Path) -> Result<()> {
     let file = folders.root().join(location.as_ref());
-    let synced = tokio::task::spawn_blocking(move || {
-        crate::sync(&File::open(&file)?, &file)?;
-        folders.settle([file.as_path()])
-    });
-    let failed = |source: Box<dyn std::error::Error + Send + Sync>| object_store::Error::Generic {
-        store: "durable",
-        source,
-    };
-    let outcome: io::Result<()> = synced.await.map_err(|error| failed(Box::new(error)))?;
-    outcome.map_err(|error| failed(format!("{location} could not be synced: {error}").into()))
+    let location = location.clone();
+    blocking(move || {
+        sync_with_folders(&folders, &file)
+            .map_err(|error| failed(format!("{location} could not be synced: {error}")))
+    })
+    .await
+}
+
+fn sync_with_folders(folders: &Folders, file: &std::path::Path) -> io::Result<()> {
+    crate::sync(&File::open(file)?, file)?;
+    folders.settle([file])
+}
+
+fn failed(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> object_store::Error {
+    object_store::Error::Generic { store: "durable", source: source.into() }
+}
+
+impl From<TaskFailed> for object_store::Error {
+    fn from(error: TaskFailed) -> Self {
+        failed(error)
+    }
 }
 
 impl fmt::Display for DurableStore {

@@ -5,7 +5,7 @@ use crate::{Engine, Result};
 use std::collections::BTreeMap;
 use taghouse_lake::{TableLayout, layout, layout_schema, with_as_of};
 use taghouse_model::{AppId, ErrorKind, Name};
-use taghouse_rules::{DefinitionError, Definitions, Document, Kind, TagKind};
+use taghouse_rules::{DefinitionError, Definitions, Document, DocumentKind, TagKind};
 
 /// What does not fit, each with its place. `changed` says whether a definition is new or other than
 /// the stored one.
@@ -21,7 +21,7 @@ pub(crate) async fn check(
 ) -> Result<Vec<DefinitionError>> {
     let changed: Vec<&Document> = documents.iter().filter(|document| changed(document)).collect();
     let mut errors = properties(engine, app, definitions, documents).await?;
-    for document in changed.into_iter().filter(|document| document.kind == Kind::Tag) {
+    for document in changed.into_iter().filter(|document| document.kind == DocumentKind::Tag) {
         let Some(TagKind::Sql { query }) =
             definitions.tags.get(document.name.as_str()).map(|tag| &tag.kind)
         else {
@@ -91,7 +91,7 @@ async fn properties(
 
 /// Whether a source's document has the property.
 fn names(document: &Document, property: &Name) -> bool {
-    document.kind == Kind::Source
+    document.kind == DocumentKind::Source
         && document.body.get("properties").is_some_and(|all| all.get(property.as_str()).is_some())
 }
 

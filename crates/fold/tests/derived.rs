@@ -136,7 +136,7 @@ fn conditions_hold_where_one_row_evaluation_says_so() {
         );
         let expected: Vec<_> = users()
             .iter()
-            .map(|user| Some(Value::Bool(predicate.holds(&|name| user.get(name).cloned()))))
+            .map(|user| Some(Value::Bool(predicate.matches(&|name| user.get(name).cloned()))))
             .collect();
         assert_eq!(values(&fold, ValueType::Bool).0, expected, "{text}");
     }

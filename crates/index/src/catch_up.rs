@@ -1,7 +1,6 @@
 //! Applies live changes that were flushed since a batch began to the batch's segments. They are
 //! read back from the log in bounded parts.
 
-use crate::blocking::blocking;
 use crate::error::{Error, Result};
 use crate::flush::built;
 use crate::index::Index;
@@ -10,6 +9,7 @@ use crate::publish::{Behind, Prepared, TagPublication, TagToWrite};
 use crate::segment::Segment;
 use hashbrown::HashMap;
 use std::sync::{Arc, mpsc};
+use taghouse_disk::blocking;
 use taghouse_model::{AppId, Name};
 
 /// Changes in memory at a time: 24 bytes each, and as much again while they are sorted.
@@ -33,14 +33,14 @@ impl Index {
         let parts = Arc::new(parking_lot::Mutex::new(parts));
         loop {
             let next = parts.clone();
-            let part = blocking(move || Ok(next.lock().recv().ok())).await?;
+            let part = blocking::<_, Error>(move || Ok(next.lock().recv().ok())).await?;
             let Some(part) = part else { break };
             for (name, (tag, entries)) in part {
                 self.bring_onto(app, log, prepared, &name, tag, entries).await?;
             }
         }
         drop(parts);
-        reader.await.map_err(|e| Error::Internal(e.to_string()))??;
+        reader.await.map_err(taghouse_disk::TaskFailed::from)??;
         for tag in &mut prepared.tags {
             if let Some(caught_up) = behind.iter().find(|behind| behind.name == tag.name) {
                 tag.flushed_through = Some(caught_up.through);
@@ -77,7 +77,7 @@ impl Index {
             let view =
                 TagView::new(Segment::open(&from, bytes)?, Some(Arc::new(changes)), Arc::default());
             let users = view.live_users()?;
-            Ok((built(&view, None)?, users))
+            Ok::<_, Error>((built(&view, None)?, users))
         };
         let (segment, users) = blocking(work).await?;
         // The flushes that held these changes have made their users exist; those deleted meanwhile

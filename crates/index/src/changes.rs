@@ -1,7 +1,6 @@
 //! The operations of the index on live changes.
 
 use crate::apps::{App, Known};
-use crate::blocking::blocking;
 use crate::builder::SegmentBuilder;
 use crate::error::{Error, Result};
 use crate::index::{BEFORE_COMPLAINT, Index};
@@ -11,6 +10,7 @@ use crate::snapshot::Cut;
 use serde_json::Value as Json;
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
+use taghouse_disk::blocking;
 use taghouse_model::{AppId, Name, TimestampMs, ValueType};
 
 impl Index {
@@ -219,7 +219,7 @@ impl Index {
             return Ok(());
         }
         let (shown, beneath) = (state.shown.clone(), cut.clone());
-        blocking(move || {
+        blocking::<_, Error>(move || {
             shown.set_cut(beneath, true);
             Ok(())
         })

@@ -123,6 +123,9 @@ pub enum Error {
     /// A defect of ours.
     #[error("the index failed: {0}")]
     Internal(String),
+    /// Work beside the call panicked.
+    #[error("internal error: {0}")]
+    Task(#[from] taghouse_disk::TaskFailed),
 }
 
 /// A result of this crate.
@@ -143,7 +146,7 @@ impl Error {
             | Self::Change { .. }
             | Self::TooMany(_)
             | Self::NoLog => ErrorKind::Invalid,
-            Self::Internal(_) => ErrorKind::Internal,
+            Self::Internal(_) | Self::Task(_) => ErrorKind::Internal,
         }
     }
 

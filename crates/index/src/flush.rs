@@ -1,6 +1,5 @@
 //! Flushes live changes into new segments, in the background, while readers and writers continue.
 
-use crate::blocking::blocking;
 use crate::builder::SegmentBuilder;
 use crate::error::{Error, Result};
 use crate::index::Index;
@@ -13,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use taghouse_bitmap::{Bitmap, UserSet, overlap};
 use taghouse_catalog::Change;
+use taghouse_disk::blocking;
 use taghouse_model::{AppId, Name, Ordinal, Value};
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
@@ -44,7 +44,7 @@ impl Index {
     /// changes.
     pub async fn flush(&self, app: &AppId) -> Result<usize> {
         let log = self.log(app).await?.ok_or(Error::NoLog)?;
-        blocking(move || Ok(log.tick())).await?;
+        blocking::<_, Error>(move || Ok(log.tick())).await?;
         self.flush_where(app, Arc::new(|_, _| true)).await
     }
 
@@ -144,7 +144,7 @@ impl Index {
     ) -> Result<DeletedUsers> {
         let log = self.log(app).await?.ok_or(Error::NoLog)?;
         let ticking = log.clone();
-        blocking(move || Ok(ticking.tick())).await?;
+        blocking::<_, Error>(move || Ok(ticking.tick())).await?;
         let values = match self.snapshot(app).await? {
             Some(snapshot) => {
                 let users = users.to_vec();
@@ -158,7 +158,7 @@ impl Index {
         let position = answer
             .await
             .map_err(|_| Error::Internal("the thread that logs changes has ended".to_owned()))??;
-        blocking(move || Ok(log.tick())).await?;
+        blocking::<_, Error>(move || Ok(log.tick())).await?;
         Ok(DeletedUsers { position, values })
     }
 
@@ -172,7 +172,7 @@ impl Index {
         let state = self.apps.get(app);
         let flushing = state.flushing.clone().lock_owned().await;
         let swapping = state.swapping.clone().lock_owned().await;
-        let hold = blocking(move || Ok(log.hold())).await?;
+        let hold = blocking::<_, Error>(move || Ok(log.hold())).await?;
         self.flush_held(app, Arc::new(|_, _| true), Turn::Alone).await?;
         let snapshot = self.snapshot(app).await?;
         Ok(snapshot.map(|snapshot| HeldIndex { snapshot, hold, _locks: [swapping, flushing] }))

@@ -25,7 +25,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod apps;
-mod blocking;
 mod builder;
 mod cache;
 mod catch_up;

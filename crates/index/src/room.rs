@@ -1,12 +1,12 @@
 //! Makes room for live changes in memory when flushing falls behind; writers wait for it.
 
-use crate::blocking::blocking;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::index::Index;
 use crate::live::{Admitted, AppLog, Weight};
 use crate::snapshot::Snapshot;
 use std::sync::Arc;
 use std::time::Duration;
+use taghouse_disk::blocking;
 use taghouse_model::AppId;
 
 /// How long those who are on their way are waited for before it is looked again.
@@ -35,10 +35,10 @@ impl Index {
             // From here on nobody else goes in: what is on its way gets less.
             let on_their_way = log.on_their_way();
             let ticking = log.clone();
-            blocking(move || Ok(ticking.tick())).await?;
+            blocking::<_, Error>(move || Ok(ticking.tick())).await?;
             let flushed = self.flush_the_most(app, weight).await?;
             let ticking = log.clone();
-            blocking(move || Ok(ticking.tick())).await?;
+            blocking::<_, Error>(move || Ok(ticking.tick())).await?;
             if flushed > 0 {
                 continue;
             }
@@ -64,10 +64,10 @@ impl Index {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         let ticking = log.clone();
-        blocking(move || Ok(ticking.tick())).await?;
+        blocking::<_, Error>(move || Ok(ticking.tick())).await?;
         flushed += self.flush_all(app).await?;
         let ticking = log.clone();
-        blocking(move || {
+        blocking::<_, Error>(move || {
             ticking.tick();
             ticking.renew_texts();
             Ok(())

@@ -1,7 +1,6 @@
 //! Objects: written once, never changed. The store makes each durable when its writing returns, for
 //! the log of live changes will soon no longer hold what they do.
 
-use crate::blocking::blocking;
 use crate::error::{Error, Result};
 use bytes::Bytes;
 use object_store::path::Path;
@@ -10,6 +9,7 @@ use std::fs::File;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use taghouse_disk::Folders;
+use taghouse_disk::blocking;
 use taghouse_model::AppId;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -49,7 +49,7 @@ impl Objects {
     ) -> Result<()> {
         if let Some(root) = root {
             let (from, to) = (file.clone(), root.join(object));
-            let moved = blocking(move || {
+            let moved = blocking::<_, Error>(move || {
                 let made = to.parent().map_or(Ok(()), std::fs::create_dir_all);
                 if made.and_then(|()| std::fs::rename(&from, &to)).is_err() {
                     return Ok(false);

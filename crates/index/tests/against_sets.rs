@@ -95,7 +95,7 @@ impl World {
     }
 
     fn matches(&self, user: u32, predicate: &Predicate<Value>) -> bool {
-        predicate.holds(&|name| match name.strip_prefix("crowd:") {
+        predicate.matches(&|name| match name.strip_prefix("crowd:") {
             Some(crowd) => Some(Value::Bool(self.crowds[crowd].contains(user))),
             None => self.tags[name].1.get(&user).cloned(),
         })

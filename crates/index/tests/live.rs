@@ -160,7 +160,7 @@ impl House {
         for depth in (0..6).map(|n| n % 3) {
             let predicate = predicate(&self.model, depth, dice);
             let holds = |user: &u32| {
-                predicate.holds(&|name| match name.strip_prefix("crowd:") {
+                predicate.matches(&|name| match name.strip_prefix("crowd:") {
                     Some(_) => Some(Value::Bool(self.crowd.contains(*user))),
                     None => columns[name].get(user).cloned(),
                 })

@@ -128,11 +128,11 @@ impl Check {
     }
 
     /// Whether the condition holds for the row with these values.
-    pub(crate) fn holds(&self, values: &[Parsed<'_>]) -> bool {
+    pub(crate) fn matches(&self, values: &[Parsed<'_>]) -> bool {
         match self {
-            Self::And(checks) => checks.iter().all(|check| check.holds(values)),
-            Self::Or(checks) => checks.iter().any(|check| check.holds(values)),
-            Self::Not(check) => !check.holds(values),
+            Self::And(checks) => checks.iter().all(|check| check.matches(values)),
+            Self::Or(checks) => checks.iter().any(|check| check.matches(values)),
+            Self::Not(check) => !check.matches(values),
             Self::IsSet(at) => values.get(*at).is_some_and(|value| *value != Parsed::None),
             Self::Number { at, op, factor, operand } => {
                 let units = match values.get(*at) {
@@ -162,7 +162,7 @@ impl Check {
             Self::Slow { predicate, places } => {
                 let place =
                     |name: &str| places.iter().find(|(known, _)| known == name).map(|(_, at)| *at);
-                predicate.holds(&|name| values.get(place(name)?)?.value())
+                predicate.matches(&|name| values.get(place(name)?)?.value())
             }
             Self::Never => false,
         }

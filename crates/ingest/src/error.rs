@@ -107,6 +107,9 @@ pub enum Error {
     /// A defect of ours.
     #[error("defect in ingestion: {0}")]
     Internal(String),
+    /// Work beside the call panicked.
+    #[error("internal error: {0}")]
+    Task(#[from] taghouse_disk::TaskFailed),
 }
 
 impl Error {
@@ -134,7 +137,7 @@ impl Error {
             Self::Lake(e) => e.kind(),
             Self::Catalog(e) => e.kind(),
             Self::Log(e) => e.kind(),
-            Self::Internal(_) => ErrorKind::Internal,
+            Self::Internal(_) | Self::Task(_) => ErrorKind::Internal,
         }
     }
 }

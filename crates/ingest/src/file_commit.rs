@@ -147,10 +147,10 @@ async fn take_out(
     };
     let goes = |batch: &RecordBatch| {
         let [sources, files] = [0, 1].map(|column| batch.column(column).as_string::<i32>());
-        let holds = |row: usize| {
-            replaced.holds(sources.value(row), files.is_valid(row).then(|| files.value(row)))
+        let is_replaced = |row: usize| {
+            replaced.contains(sources.value(row), files.is_valid(row).then(|| files.value(row)))
         };
-        (0..batch.num_rows()).map(|row| Some(holds(row))).collect::<BooleanArray>()
+        (0..batch.num_rows()).map(|row| Some(is_replaced(row))).collect::<BooleanArray>()
     };
     for (table, columns) in [
         (layout::EVENTS, &REPLACED_COLUMNS),

@@ -30,22 +30,22 @@ const WAITING_CHUNKS: usize = 6;
 /// million rows.
 const WAITING_FILES: usize = 12;
 
-/// What is read of a file, in order. The last part is none of `Chunk`.
-pub(crate) enum Part {
+/// What is read of a file, in order. All parts but the last are `Chunk`s.
+pub(crate) enum FilePart {
     /// The next rows.
     Chunk(Box<Chunk>),
     /// The file was read to its end.
     End(Fingerprint),
-    /// It has landed before, as it is.
+    /// It has landed before and has not changed since.
     Unchanged,
-    /// It cannot be taken; why. What was read of it does not count.
+    /// The file is refused, for this reason. The chunks that were read of it do not count.
     Refused(String),
     /// The run cannot go on.
     Failed(Error),
 }
 
-/// All that a reading thread needs.
-pub(crate) struct Job {
+/// What the reading threads share.
+pub(crate) struct ReadingJob {
     pub(crate) files: Arc<Vec<FoundFile>>,
     /// Of files that are not read again.
     pub(crate) ledger: Ledger,
@@ -60,11 +60,11 @@ pub(crate) struct Job {
 }
 
 /// The parts of one file.
-pub(crate) type Parts = mpsc::Receiver<Part>;
+pub(crate) type FileParts = mpsc::Receiver<FilePart>;
 
 /// Begins to read the job's files on as many threads as there are cores. Gives, in order, each
 /// file's parts. Dropping the receiver stops it.
-pub(crate) fn start(job: Job) -> mpsc::Receiver<Parts> {
+pub(crate) fn start(job: ReadingJob) -> mpsc::Receiver<FileParts> {
     let (handed, order) = mpsc::channel(WAITING_FILES);
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(job.files.len());
     let job = Arc::new(job);
@@ -76,7 +76,7 @@ pub(crate) fn start(job: Job) -> mpsc::Receiver<Parts> {
     order
 }
 
-fn read_files(job: &Job, next: &Mutex<usize>, handed: &mpsc::Sender<Parts>) {
+fn read_files(job: &ReadingJob, next: &Mutex<usize>, handed: &mpsc::Sender<FileParts>) {
     let mut rows = match RowReader::new(&job.mapping, &job.schemas, job.now_ms) {
         Ok(rows) => Some(rows),
         Err(e) => {
@@ -96,7 +96,7 @@ fn read_files(job: &Job, next: &Mutex<usize>, handed: &mpsc::Sender<Parts>) {
         drop(at);
         let last = match rows.as_mut() {
             Some(rows) => read_file(job, file, rows, &sender),
-            None => Part::Failed(Error::Internal(
+            None => FilePart::Failed(Error::Internal(
                 "the table's schema is not the mapping's: see the log".to_owned(),
             )),
         };
@@ -108,24 +108,24 @@ fn read_files(job: &Job, next: &Mutex<usize>, handed: &mpsc::Sender<Parts>) {
 
 /// Reads one file, hands on its chunks and gives its last part.
 fn read_file(
-    job: &Job,
+    job: &ReadingJob,
     file: &FoundFile,
     rows: &mut RowReader,
-    sender: &mpsc::Sender<Part>,
-) -> Part {
+    sender: &mpsc::Sender<FilePart>,
+) -> FilePart {
     let stopped: Stopped = {
         let sender = sender.clone();
         Arc::new(move || sender.is_closed())
     };
     match job.ledger.standing(file, &stopped) {
         Ok(Standing::New) => {}
-        Ok(Standing::Unchanged) => return Part::Unchanged,
-        Ok(Standing::Changed(message)) => return Part::Refused(message),
-        Err(e) => return Part::Refused(format!("the file cannot be read: {e}")),
+        Ok(Standing::Unchanged) => return FilePart::Unchanged,
+        Ok(Standing::Changed(message)) => return FilePart::Refused(message),
+        Err(e) => return FilePart::Refused(format!("the file cannot be read: {e}")),
     }
     match read_new_file(job, file, rows, sender, &stopped) {
-        Ok(fingerprint) => Part::End(fingerprint),
-        Err(Halt::Run(e)) => Part::Failed(e),
+        Ok(fingerprint) => FilePart::End(fingerprint),
+        Err(Halt::Run(e)) => FilePart::Failed(e),
         Err(Halt::Damaged(problem)) => {
             refused(rows, format!("{problem}; restore the file, or move it out of the folder"))
         }
@@ -133,12 +133,12 @@ fn read_file(
     }
 }
 
-fn refused(rows: &mut RowReader, message: String) -> Part {
-    rows.discard().map_or_else(|e| Part::Failed(e.into()), |()| Part::Refused(message))
+fn refused(rows: &mut RowReader, message: String) -> FilePart {
+    rows.discard().map_or_else(|e| FilePart::Failed(e.into()), |()| FilePart::Refused(message))
 }
 
 /// What dates the file's rows where no column does.
-fn file_ms(job: &Job, file: &FoundFile) -> std::result::Result<Option<TimestampMs>, Halt> {
+fn file_ms(job: &ReadingJob, file: &FoundFile) -> std::result::Result<Option<TimestampMs>, Halt> {
     let Some(times) = &job.file_times else { return Ok(None) };
     let time = times.of(file)?;
     check_time(time, job.now_ms)
@@ -147,17 +147,17 @@ fn file_ms(job: &Job, file: &FoundFile) -> std::result::Result<Option<TimestampM
 }
 
 fn read_new_file(
-    job: &Job,
+    job: &ReadingJob,
     file: &FoundFile,
     rows: &mut RowReader,
-    sender: &mpsc::Sender<Part>,
+    sender: &mpsc::Sender<FilePart>,
     stopped: &Stopped,
 ) -> std::result::Result<Fingerprint, Halt> {
     rows.begin_file(&file.name, &columns_of(&file.name), file_ms(job, file)?);
     // The receiver is gone when the run has stopped: then this error is nobody's.
     let hand_on = |rows: &mut RowReader| -> Result<()> {
         let chunk = Box::new(rows.finish()?);
-        sender.blocking_send(Part::Chunk(chunk)).map_err(|_| Error::Cancelled)
+        sender.blocking_send(FilePart::Chunk(chunk)).map_err(|_| Error::Cancelled)
     };
     let mut after_row = |rows: &mut RowReader| -> std::result::Result<(), Halt> {
         if stopped() {

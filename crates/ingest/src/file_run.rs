@@ -7,11 +7,10 @@
 //! all the same: the lake's writers write data files as the rows come, and only message ids (16
 //! bytes each, where the source gives any) are kept for the whole run.
 
-use crate::blocking::blocking;
 use crate::dedup::RunIds;
 use crate::file_commit::Batch;
 use crate::file_list;
-use crate::file_read::{self, Job, Part, Parts};
+use crate::file_read::{self, FilePart, FileParts, ReadingJob};
 use crate::file_time::FileTimes;
 use crate::folder::FoundFile;
 use crate::input_bytes::Fingerprint;
@@ -22,9 +21,7 @@ use crate::row_reader::Chunk;
 use crate::row_tally::RowTally;
 use crate::table_writers::{Files, Tables, Writers};
 use crate::turns::Turns;
-use crate::{
-    Error, FailedFile, IngestOptions, IngestProgress, IngestReport, Landing, Reason, Result,
-};
+use crate::{Error, FailedFile, IngestOptions, IngestProgress, IngestReport, Landing, Result};
 use encoding_rs::Encoding;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -32,6 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use taghouse_catalog::{Catalog, IngestedFile};
+use taghouse_disk::blocking;
 use taghouse_lake::Lake;
 use taghouse_model::{AppId, Clock, Name, TimestampMs};
 use taghouse_rules::{Definitions, SourceDefinition};
@@ -43,16 +41,16 @@ const WATCHED_ROWS: u64 = 10_000;
 /// out to be damaged.
 const STAGED_ROWS: u64 = 131_072;
 
-/// Who attends to a run.
+/// Who watches a run and may cancel it.
 pub struct Attendant<'a> {
-    /// Told of each step.
+    /// Called after each step.
     pub progress: &'a (dyn Fn(&IngestProgress) + Send + Sync),
-    /// Its end stops the run.
+    /// The run stops when this future ends.
     pub cancelled: BoxFuture<'a, ()>,
 }
 
 impl Attendant<'static> {
-    /// Nobody: the run goes on to its end.
+    /// No attendant: no progress is reported, and nothing cancels the run.
     pub fn nobody() -> Self {
         Self { progress: &|_| (), cancelled: std::future::pending().boxed() }
     }
@@ -68,7 +66,7 @@ pub struct FileIngest {
 }
 
 impl FileIngest {
-    /// `clock` dates the rows and says which times lie ahead.
+    /// `clock` gives the time of receipt; rows that lie after it are rejected.
     pub fn new(catalog: Arc<dyn Catalog>, lake: Arc<Lake>, clock: Arc<dyn Clock>) -> Self {
         Self { catalog, lake, clock, turns: Arc::default() }
     }
@@ -101,66 +99,37 @@ impl FileIngest {
         attendant: Attendant<'_>,
     ) -> Result<IngestReport> {
         let now_ms = self.clock.now_ms();
+
+        // 1. What there is to read, and the tables it goes to.
         let (source, mapping) = Mapping::of_files(definitions, source)?;
         let listed = list(source, files).await?;
         let tables = Tables::ensure(&self.lake, app, definitions).await?;
         let ledger = Ledger::new(self.catalog.ingested_files(app, &source.name).await?);
-        let job = Job {
+        let encoding = source.encoding.as_deref();
+        let zone = &definitions.app.time_zone;
+        let job = ReadingJob {
             files: Arc::new(listed.files),
             ledger: if options.replace { Ledger::default() } else { ledger.clone() },
             format: source.format,
-            encoding: source
-                .encoding
-                .as_deref()
-                .and_then(|name| Encoding::for_label(name.as_bytes())),
+            encoding: encoding.and_then(|name| Encoding::for_label(name.as_bytes())),
             mapping,
             schemas: tables.schemas(),
             now_ms,
-            file_times: source
-                .file_time
-                .map(|by| FileTimes { by, zone: definitions.app.time_zone.clone() }),
+            file_times: source.file_time.map(|by| FileTimes { by, zone: zone.clone() }),
         };
+
+        // 2. Read and write all files. Nothing points at the data files yet.
         let names = Arc::clone(&job.files);
-        let mut run = Run {
-            source,
-            options,
-            writers: Writers::new(&tables),
-            tables: &tables,
-            ledger: &ledger,
-            ids: RunIds::default(),
-            days: BTreeSet::new(),
-            files: Files::default(),
-            total: Totals::default(),
-            landed: Vec::new(),
-            earlier: BTreeMap::new(),
-            report: IngestReport::default(),
-            now_ms,
-        };
+        let mut run = FileRun::new(source, options, &tables, &ledger, now_ms);
         let outcome = tokio::select! {
             biased;
             () = attendant.cancelled => Err(Error::Cancelled),
             outcome = run.take_all(&names, &listed.sizes, file_read::start(job), attendant.progress) => outcome,
         };
-        let Run { writers, files: mut written, landed, earlier, ids, days, mut report, .. } = run;
-        let outcome = match outcome {
-            Ok(()) if !landed.is_empty() => writers.close(&mut written).await,
-            other => other,
-        };
-        if let Err(e) = outcome {
-            written.discard(&self.lake).await;
-            return Err(e);
-        }
-        if !landed.is_empty() {
-            let batch = Batch {
-                app,
-                source: &source.name,
-                tables: &tables,
-                files: written,
-                landed,
-                earlier,
-                ids,
-                days,
-            };
+        let Taken { batch, mut report } = run.close(outcome, app, &self.lake).await?;
+
+        // 3. Land them by one commit.
+        if !batch.landed.is_empty() {
             batch.land(self.catalog.as_ref(), &self.lake, &self.turns, &mut report).await?;
             report.batches = 1;
         }
@@ -202,7 +171,8 @@ struct FileTotals {
     duplicates: u64,
 }
 
-struct Run<'r> {
+/// A run while it reads.
+struct FileRun<'r> {
     source: &'r SourceDefinition,
     options: &'r IngestOptions,
     tables: &'r Tables,
@@ -220,12 +190,66 @@ struct Run<'r> {
     now_ms: TimestampMs,
 }
 
-impl Run<'_> {
+/// What a run has read and written, to be landed.
+struct Taken<'r> {
+    batch: Batch<'r>,
+    report: IngestReport,
+}
+
+impl<'r> FileRun<'r> {
+    fn new(
+        source: &'r SourceDefinition,
+        options: &'r IngestOptions,
+        tables: &'r Tables,
+        ledger: &'r Ledger,
+        now_ms: TimestampMs,
+    ) -> Self {
+        Self {
+            source,
+            options,
+            writers: Writers::new(tables),
+            tables,
+            ledger,
+            ids: RunIds::default(),
+            days: BTreeSet::new(),
+            files: Files::default(),
+            total: Totals::default(),
+            landed: Vec::new(),
+            earlier: BTreeMap::new(),
+            report: IngestReport::default(),
+            now_ms,
+        }
+    }
+
+    /// Ends the writing. If the run has failed, its data files are deleted.
+    async fn close(self, outcome: Result<()>, app: &'r AppId, lake: &Lake) -> Result<Taken<'r>> {
+        let mut files = self.files;
+        let outcome = match outcome {
+            Ok(()) if !self.landed.is_empty() => self.writers.close(&mut files).await,
+            other => other,
+        };
+        if let Err(e) = outcome {
+            files.discard(lake).await;
+            return Err(e);
+        }
+        let batch = Batch {
+            app,
+            source: &self.source.name,
+            tables: self.tables,
+            files,
+            landed: self.landed,
+            earlier: self.earlier,
+            ids: self.ids,
+            days: self.days,
+        };
+        Ok(Taken { batch, report: self.report })
+    }
+
     async fn take_all(
         &mut self,
         names: &[FoundFile],
         sizes: &[u64],
-        mut order: tokio::sync::mpsc::Receiver<Parts>,
+        mut order: tokio::sync::mpsc::Receiver<FileParts>,
         progress: &(dyn Fn(&IngestProgress) + Send + Sync),
     ) -> Result<()> {
         let mut told = IngestProgress {
@@ -254,7 +278,7 @@ impl Run<'_> {
     async fn take_file(
         &mut self,
         file: &FoundFile,
-        mut parts: Parts,
+        mut parts: FileParts,
         on_rows: &mut (dyn FnMut(u64) + Send),
     ) -> Result<()> {
         self.total.file = FileTotals::default();
@@ -265,7 +289,7 @@ impl Run<'_> {
                 Error::Internal(format!("the thread that read {} has stopped", file.name))
             })?;
             match part {
-                Part::Chunk(mut chunk) => {
+                FilePart::Chunk(mut chunk) => {
                     self.count(&mut chunk)?;
                     on_rows(self.total.file.tally.rows);
                     self.check_share(WATCHED_ROWS)?;
@@ -275,11 +299,11 @@ impl Run<'_> {
                         own.write_all(&mut staged).await?;
                     }
                 }
-                Part::End(_) if self.total.file.tally.rows == 0 => {
+                FilePart::End(_) if self.total.file.tally.rows == 0 => {
                     self.report.empty.push(file.name.clone());
                     return Ok(());
                 }
-                Part::End(fingerprint) => {
+                FilePart::End(fingerprint) => {
                     match own {
                         Some(mut own) => {
                             own.write_all(&mut staged).await?;
@@ -290,18 +314,18 @@ impl Run<'_> {
                     self.land(file, fingerprint);
                     return Ok(());
                 }
-                Part::Unchanged => {
+                FilePart::Unchanged => {
                     self.report.files_unchanged += 1;
                     return Ok(());
                 }
-                Part::Refused(message) => {
+                FilePart::Refused(message) => {
                     // The writers of the file's own go, and its data files with them.
                     self.ids.forget_file();
                     self.total.file = FileTotals::default();
                     self.report.failed.push(FailedFile { file: file.name.clone(), message });
                     return Ok(());
                 }
-                Part::Failed(e) => return Err(e),
+                FilePart::Failed(e) => return Err(e),
             }
         }
     }
@@ -354,8 +378,8 @@ impl Run<'_> {
         for (event, count) in events {
             *report.accepted.entry(event).or_default() += count;
         }
-        for (reason, (count, _)) in &tally.reasons {
-            *report.rejected.entry(reason.to_string()).or_default() += count;
+        for (reason, rows) in &tally.reasons {
+            *report.rejected.entry(reason.to_string()).or_default() += rows.count;
         }
         self.total.done.add(&tally);
     }
@@ -370,9 +394,9 @@ impl Run<'_> {
         }
         let mut all = done.clone();
         all.add(file);
-        let commonest = all.reasons.iter().max_by_key(|(_, (count, _))| *count);
+        let commonest = all.reasons.iter().max_by_key(|(_, rows)| rows.count);
         let reason = commonest
-            .map(|(reason, (_, detail)): (&Reason, _)| format!("{reason}: {detail}"))
+            .map(|(reason, rows)| format!("{reason}: {}", rows.detail))
             .unwrap_or_default();
         Err(Error::TooManyRejects {
             name: self.source.name.to_string(),

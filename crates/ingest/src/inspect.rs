@@ -10,7 +10,7 @@ use crate::halt::Halt;
 use crate::input_bytes::{Stopped, open_text};
 use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Float64Type};
-use columns::{Column, Kind};
+use columns::{ColumnKind, InspectedColumn};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::fs::File;
 use std::io::{Cursor, Read};
@@ -29,7 +29,7 @@ struct Found {
     delimiter: Option<char>,
     /// `None`: UTF-8, or what a mark says.
     encoding: Option<String>,
-    columns: Vec<Column>,
+    columns: Vec<InspectedColumn>,
     rows: usize,
     /// Some number is infinite, and would be rejected.
     infinite: bool,
@@ -38,6 +38,19 @@ struct Found {
 /// The definition of a source, in YAML, that reads files like this one: format, delimiter,
 /// encoding, the columns' types, and the columns that seem to be the user id, the time and the
 /// message id. `name`: the source's, by default the file's.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// let file = folder.path().join("orders.csv");
+/// std::fs::write(&file, "user_id,time,price\nada,2026-03-02T10:00:00Z,9.50\n")?;
+///
+/// let yaml = taghouse_ingest::inspect(&file, None)?;
+/// assert!(yaml.contains("user_id: \"user_id\""), "{yaml}");
+/// assert!(yaml.contains("price: { column: \"price\", type: decimal"), "{yaml}");
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// A file that cannot be read, has no header, or no row.
@@ -72,11 +85,11 @@ fn of_parquet(path: &Path) -> std::result::Result<Found, Halt> {
         Halt::Damaged(format!("the Parquet data is damaged: {e}"))
     };
     let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?).map_err(damaged)?;
-    let mut columns: Vec<Column> = builder
+    let mut columns: Vec<InspectedColumn> = builder
         .schema()
         .fields()
         .iter()
-        .map(|field| Column::typed(field.name(), field.data_type()))
+        .map(|field| InspectedColumn::typed(field.name(), field.data_type()))
         .collect();
     let batches = builder.with_batch_size(ROWS).with_limit(ROWS).build().map_err(damaged)?;
     let (mut rows, mut infinite) = (0, false);
@@ -86,9 +99,9 @@ fn of_parquet(path: &Path) -> std::result::Result<Found, Halt> {
         rows += batch.num_rows();
         for (column, array) in columns.iter_mut().zip(batch.columns()) {
             if array.data_type().is_floating() {
-                let (finite, others) = floats(array);
-                infinite |= others;
-                finite.iter().for_each(|text| column.see(text));
+                let floats = Floats::of(array);
+                infinite |= floats.has_infinite;
+                floats.finite.iter().for_each(|text| column.see(text));
                 continue;
             }
             let Ok(texts) =
@@ -104,18 +117,29 @@ fn of_parquet(path: &Path) -> std::result::Result<Found, Halt> {
     Ok(Found { format: "parquet", delimiter: None, encoding: None, columns, rows, infinite })
 }
 
-/// The finite numbers of a column of floats, each by its shortest text, and whether some are
-/// infinite.
-fn floats(array: &ArrayRef) -> (Vec<String>, bool) {
-    let short = *array.data_type() != DataType::Float64;
-    let Ok(doubles) = arrow::compute::cast(array, &DataType::Float64) else {
-        return (Vec::new(), false);
-    };
-    let numbers: Vec<f64> = doubles.as_primitive::<Float64Type>().iter().flatten().collect();
-    #[allow(clippy::cast_possible_truncation, reason = "it was one of 32 bits")]
-    let text = |number: &f64| if short { (*number as f32).to_string() } else { number.to_string() };
-    let finite = numbers.iter().filter(|number| number.is_finite()).map(text).collect();
-    (finite, numbers.iter().any(|number| number.is_infinite()))
+/// The numbers of a column of floats.
+#[derive(Default)]
+struct Floats {
+    /// The finite ones, each by its shortest text.
+    finite: Vec<String>,
+    has_infinite: bool,
+}
+
+impl Floats {
+    fn of(array: &ArrayRef) -> Self {
+        let short = *array.data_type() != DataType::Float64;
+        let Ok(doubles) = arrow::compute::cast(array, &DataType::Float64) else {
+            return Self::default();
+        };
+        let numbers: Vec<f64> = doubles.as_primitive::<Float64Type>().iter().flatten().collect();
+        #[allow(clippy::cast_possible_truncation, reason = "it was one of 32 bits")]
+        let text =
+            |number: &f64| if short { (*number as f32).to_string() } else { number.to_string() };
+        Self {
+            finite: numbers.iter().filter(|number| number.is_finite()).map(text).collect(),
+            has_infinite: numbers.iter().any(|number| number.is_infinite()),
+        }
+    }
 }
 
 fn of_text(path: &Path) -> std::result::Result<Found, Halt> {
@@ -131,7 +155,7 @@ fn of_text(path: &Path) -> std::result::Result<Found, Halt> {
 }
 
 fn of_lines(text: &str, encoding: Option<String>) -> Found {
-    let mut columns: Vec<Column> = Vec::new();
+    let mut columns: Vec<InspectedColumn> = Vec::new();
     let mut rows = 0;
     for line in text.lines().take(ROWS) {
         let Ok(serde_json::Value::Object(members)) = serde_json::from_str(line) else { continue };
@@ -141,19 +165,19 @@ fn of_lines(text: &str, encoding: Option<String>) -> Found {
     Found { format: "jsonl", delimiter: None, encoding, columns, rows, infinite: false }
 }
 
-fn see_member(columns: &mut Vec<Column>, path: &str, value: &serde_json::Value) {
+fn see_member(columns: &mut Vec<InspectedColumn>, path: &str, value: &serde_json::Value) {
     if let serde_json::Value::Object(members) = value {
         return members
             .iter()
             .for_each(|(name, value)| see_member(columns, &format!("{path}.{name}"), value));
     }
     let at = columns.iter().position(|column| column.name == path).unwrap_or_else(|| {
-        columns.push(Column::new(path));
+        columns.push(InspectedColumn::new(path));
         columns.len() - 1
     });
     match value {
         serde_json::Value::Null => {}
-        serde_json::Value::Array(_) => columns[at].kind = Some(Kind::Set),
+        serde_json::Value::Array(_) => columns[at].kind = Some(ColumnKind::Set),
         serde_json::Value::String(text) => columns[at].see(text),
         other => columns[at].see(&other.to_string()),
     }
@@ -167,7 +191,8 @@ fn of_csv(text: &str, encoding: Option<String>) -> std::result::Result<Found, Ha
     let Some((header, rows)) = records.split_first() else {
         return Err(Halt::Refused("it is empty".to_owned()));
     };
-    let mut columns: Vec<Column> = header.iter().map(|name| Column::new(name)).collect();
+    let mut columns: Vec<InspectedColumn> =
+        header.iter().map(|name| InspectedColumn::new(name)).collect();
     for row in rows.iter().filter(|row| row.len() == header.len()) {
         columns.iter_mut().zip(row).for_each(|(column, cell)| column.see(cell));
     }

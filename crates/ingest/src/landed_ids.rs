@@ -4,10 +4,9 @@
 //! cost is bounded by the rows of those days. Live calls are looked up with each landing: what
 //! their days' files hold is remembered by file, for those never change.
 
-use crate::Result;
-use crate::blocking::blocking;
 use crate::dedup::RunIds;
 use crate::ids::message_hash;
+use crate::{Error, Result};
 use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::TimestampMicrosecondType;
 use futures::StreamExt;
@@ -16,6 +15,7 @@ use quick_cache::sync::Cache;
 use std::collections::{BTreeSet, HashSet};
 use std::num::NonZero;
 use std::sync::Arc;
+use taghouse_disk::blocking;
 use taghouse_lake::{BatchStream, Lake, TableFile, layout};
 use taghouse_model::{AppId, Name, TimestampMs};
 
@@ -45,7 +45,7 @@ pub(crate) struct Replaced {
 
 impl Replaced {
     /// Whether the row goes.
-    pub(crate) fn holds(&self, source: &str, file: Option<&str>) -> bool {
+    pub(crate) fn contains(&self, source: &str, file: Option<&str>) -> bool {
         source == self.source.as_str() && file.is_some_and(|file| self.files.contains(file))
     }
 }
@@ -86,7 +86,7 @@ async fn found_in(
         let rows = Rows::of(&batch);
         for row in 0..batch.num_rows() {
             let id = message_hash(rows.ids.value(row));
-            if ids.contains(id) && !replaced.holds(rows.sources.value(row), rows.file(row)) {
+            if ids.contains(id) && !replaced.contains(rows.sources.value(row), rows.file(row)) {
                 found.push(id);
             }
         }
@@ -111,7 +111,7 @@ impl<'b> Rows<'b> {
         self.files.is_valid(row).then(|| self.files.value(row))
     }
 
-    /// Whether the id is but the file's name and the row, which is nobody's own.
+    /// Whether the id was made of the file's name and the row, not given by the source.
     fn is_made_up(&self, row: usize) -> bool {
         let place = self
             .file(row)
@@ -194,10 +194,10 @@ impl LandedIds {
         live: &Name,
         now_ms: TimestampMs,
     ) -> Result<Arc<OfFile>> {
-        let holds = |of_file: &Arc<OfFile>| {
+        let is_valid = |of_file: &Arc<OfFile>| {
             of_file.oldest_left_out_ms.is_none_or(|oldest| oldest > now_ms - KNOWN_MS)
         };
-        if let Some(known) = self.files.get(file.path()).filter(holds) {
+        if let Some(known) = self.files.get(file.path()).filter(is_valid) {
             return Ok(known);
         }
         let mut ids = Vec::new();
@@ -218,7 +218,7 @@ impl LandedIds {
                 }
             }
         }
-        let sorted = blocking(move || {
+        let sorted = blocking::<_, Error>(move || {
             ids.sort_unstable();
             ids.dedup();
             ids.shrink_to_fit();

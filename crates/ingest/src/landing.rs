@@ -4,7 +4,6 @@
 //! the rows, and stands in the snapshot's summary too. So after a crash a record has landed or will
 //! land, and never is its own duplicate.
 
-use crate::blocking::blocking;
 use crate::ids::{MessageIds, NotedId, message_hash};
 use crate::landed_ids::{DatedId, LandedIds};
 use crate::live_rows::{Built, Landed, LiveRows};
@@ -20,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use taghouse_catalog::{Catalog, Change, Pointer};
+use taghouse_disk::blocking;
 use taghouse_lake::{DataFile, Lake, Table, layout};
 use taghouse_log::EventLog;
 use taghouse_model::{AppId, Clock, TimestampMs};
@@ -158,10 +158,10 @@ impl Landing {
         Ok(LiveTotals::of(self.catalog.pointer(POINTER_KIND, app, POINTER_NAME).await?.as_ref()))
     }
 
-    /// Lands what the log holds, and trims it. Cheap where there is nothing to land: then nothing
-    /// changes. After `stop` it lands what it has begun with, 50,000 calls at most, and leaves
-    /// the rest in the log. See it to its end: dropped, it may leave work on other threads that
-    /// meets the next landing's.
+    /// Lands what the log contains, and trims the log. Cheap if there is nothing to land: then
+    /// nothing changes. After `stop` it lands what it has started with, 50,000 calls at most, and
+    /// leaves the rest in the log. Await it to its end: if it is dropped, its work on other
+    /// threads may collide with the next landing.
     ///
     /// # Errors
     /// [`Error::LogBehind`], [`Error::Record`], [`Error::Ids`]; the lake's, the catalog's and the
@@ -177,7 +177,7 @@ impl Landing {
         self.land_through(app, definitions, end, stop).await
     }
 
-    /// The same, up to the position `end` of the log.
+    /// Like [`Self::land`], up to the position `end` of the log.
     ///
     /// # Errors
     /// As [`Landing::land`].

@@ -7,7 +7,6 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
-mod blocking;
 mod change_rows;
 mod check;
 mod comma;

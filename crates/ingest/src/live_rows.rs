@@ -5,9 +5,9 @@ use crate::input_row::without_nulls;
 use crate::jsonl::JsonSlots;
 use crate::log_record::{LogRecord, RecordBody};
 use crate::mapping::{MappedColumn, Mapping, clears};
-use crate::reject::{Fault, Place, Reason, RejectBuilder, quoted};
+use crate::reject::{Fault, Reason, RejectBuilder, RowPlace, quoted};
 use crate::row_checks::admit;
-use crate::table_columns::{Accepted, AttributeBuilder, EventBuilder, Head, Schemas};
+use crate::table_columns::{Accepted, AttributeBuilder, EventBuilder, RowHead, Schemas};
 use crate::{Error, Result};
 use arrow::array::RecordBatch;
 use rust_decimal::Decimal;
@@ -138,12 +138,12 @@ struct Sender<'r> {
 }
 
 impl<'r> Sender<'r> {
-    fn head<'h>(&self, source: &'h str) -> Head<'h>
+    fn head<'h>(&self, source: &'h str) -> RowHead<'h>
     where
         'r: 'h,
     {
         let LogRecord { message_id, received_at_ms, .. } = self.record;
-        Head {
+        RowHead {
             user_id: self.user_id,
             time: self.time_ms,
             message_id,
@@ -248,7 +248,7 @@ impl LiveRows {
 
     fn refuse(&mut self, position: u64, record: &LogRecord, reason: &str, detail: &str, raw: &str) {
         self.counts.rejected += 1;
-        let place = Place {
+        let place = RowPlace {
             source: self.events.source.as_str(),
             file: None,
             row: Some(position),

@@ -119,7 +119,7 @@ impl LogRecord {
     }
 
     /// A user who goes at `now_ms`.
-    pub fn gone(now_ms: TimestampMs, user_id: String, expired: bool) -> Self {
+    pub fn deletion(now_ms: TimestampMs, user_id: String, expired: bool) -> Self {
         Self {
             message_id: String::new(),
             received_at_ms: now_ms,

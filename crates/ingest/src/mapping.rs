@@ -79,7 +79,7 @@ pub(crate) struct MappedColumn {
     pub(crate) name: Name,
     pub(crate) slot: usize,
     pub(crate) reader: ColumnReader,
-    /// What it is called where something is wrong with it.
+    /// The name that error messages use for it.
     place: String,
 }
 

@@ -118,7 +118,7 @@ impl Fault {
 
 /// Where a rejected row stands.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place<'a> {
+pub(crate) struct RowPlace<'a> {
     pub(crate) source: &'a str,
     pub(crate) file: Option<&'a str>,
     pub(crate) row: Option<u64>,
@@ -140,7 +140,7 @@ pub(crate) struct RejectBuilder {
 impl RejectBuilder {
     pub(crate) fn push(
         &mut self,
-        place: Place<'_>,
+        place: RowPlace<'_>,
         reason: impl fmt::Display,
         detail: &str,
         raw: &[u8],

@@ -4,10 +4,10 @@ use crate::folder::FolderColumn;
 use crate::input_row::{Row, WithNulls};
 use crate::mapping::Mapping;
 use crate::placed::{FolderCells, Placed};
-use crate::reject::{Fault, Place, Reason, RejectBuilder, quoted};
+use crate::reject::{Fault, Reason, RejectBuilder, RowPlace, quoted};
 use crate::row_checks::{MAX_MESSAGE_ID_BYTES, admit, check_time, id_of, name_event, read_user_id};
 use crate::row_tally::RowTally;
-use crate::table_columns::{Accepted, AttributeBuilder, EventBuilder, Head, Schemas};
+use crate::table_columns::{Accepted, AttributeBuilder, EventBuilder, RowHead, Schemas};
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use std::borrow::Cow;
@@ -128,7 +128,7 @@ impl RowReader {
 
     fn reject(&mut self, number: u64, fault: &Fault, raw: &[u8]) {
         self.tally.refuse(fault);
-        let place = Place {
+        let place = RowPlace {
             source: self.mapping.source.as_str(),
             file: Some(&self.file),
             row: Some(number),
@@ -179,7 +179,7 @@ impl RowReader {
             }
             None => self.default_id.as_str(),
         };
-        let head = Head {
+        let head = RowHead {
             user_id: &user_id,
             time,
             message_id,

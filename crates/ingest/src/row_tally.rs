@@ -3,7 +3,15 @@
 use crate::reject::{Fault, Reason};
 use std::collections::BTreeMap;
 
-/// What became of the rows of a stretch of the input.
+/// The rows that were rejected for one reason.
+#[derive(Debug, Clone)]
+pub(crate) struct RejectedRows {
+    pub(crate) count: u64,
+    /// What is wrong with the first of them.
+    pub(crate) detail: String,
+}
+
+/// What happened to the rows of a part of the input.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct RowTally {
     pub(crate) rows: u64,
@@ -11,17 +19,18 @@ pub(crate) struct RowTally {
     pub(crate) rejected: u64,
     /// Halves of surrogate pairs that were replaced, in rows that were taken.
     pub(crate) replaced: u64,
-    /// By reason, with the words of the first such row.
-    pub(crate) reasons: BTreeMap<Reason, (u64, String)>,
+    /// The rejected rows by reason.
+    pub(crate) reasons: BTreeMap<Reason, RejectedRows>,
 }
 
 impl RowTally {
     pub(crate) fn refuse(&mut self, fault: &Fault) {
         self.rejected += 1;
         match self.reasons.get_mut(&fault.reason) {
-            Some((count, _)) => *count += 1,
+            Some(rows) => rows.count += 1,
             None => {
-                self.reasons.insert(fault.reason.clone(), (1, fault.detail.clone()));
+                let rows = RejectedRows { count: 1, detail: fault.detail.clone() };
+                self.reasons.insert(fault.reason.clone(), rows);
             }
         }
     }
@@ -31,8 +40,11 @@ impl RowTally {
         self.filtered += other.filtered;
         self.rejected += other.rejected;
         self.replaced += other.replaced;
-        for (reason, (count, detail)) in &other.reasons {
-            self.reasons.entry(reason.clone()).or_insert_with(|| (0, detail.clone())).0 += count;
+        for (reason, rows) in &other.reasons {
+            self.reasons
+                .entry(reason.clone())
+                .and_modify(|own| own.count += rows.count)
+                .or_insert_with(|| rows.clone());
         }
     }
 }

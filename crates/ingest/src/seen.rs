@@ -1,13 +1,13 @@
 //! Message ids that landed, read from the lake where the memory of them is missing.
 
 use crate::Result;
-use crate::blocking::blocking;
 use crate::ids::{MessageIds, message_hash};
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
 use futures::StreamExt;
 use std::collections::HashSet;
 use std::sync::Arc;
+use taghouse_disk::blocking;
 use taghouse_lake::{Comparison, Lake, layout};
 use taghouse_model::{AppId, TimestampMs, Value};
 use taghouse_rules::{Definitions, SourceFormat};

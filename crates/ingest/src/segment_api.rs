@@ -5,7 +5,7 @@ mod message;
 
 use crate::log_record::{LogRecord, RecordBody};
 use crate::reject::{Fault, MAX_RAW_BYTES};
-use message::{Defaults, Kind};
+use message::{Defaults, MessageKind};
 use taghouse_model::{Entropy, ErrorKind, TimestampMs};
 use taghouse_rules::reader::json_scan::{self, JsonKind, JsonSpan};
 
@@ -94,8 +94,9 @@ impl LiveCall {
         if is_batch {
             return parse_batch(text, span, received_at_ms, entropy);
         }
-        let kind = Kind::named(kind)
-            .ok_or_else(|| CallError::new(format!("there is no call \"{kind}\": {}", Kind::ALL)))?;
+        let kind = MessageKind::named(kind).ok_or_else(|| {
+            CallError::new(format!("there is no call \"{kind}\": {}", MessageKind::ALL))
+        })?;
         let defaults = Defaults { received_at_ms, sent_at_ms: None, entropy };
         let record = message::parse(Some(kind), span.text(text), &defaults)
             .map_err(|fault| CallError::new(fault.detail))?;

@@ -33,7 +33,7 @@ pub(crate) struct Schemas {
 
 /// What every row has, whether event or not.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Head<'a> {
+pub(crate) struct RowHead<'a> {
     pub(crate) user_id: &'a str,
     pub(crate) time: TimestampMs,
     pub(crate) message_id: &'a str,
@@ -52,7 +52,7 @@ struct HeadColumns {
 }
 
 impl HeadColumns {
-    fn push(&mut self, head: &Head<'_>) {
+    fn push(&mut self, head: &RowHead<'_>) {
         self.user_id.append_value(head.user_id);
         self.time.append_value(head.time.saturating_mul(1000));
         self.message_id.append_value(head.message_id);
@@ -185,7 +185,7 @@ impl EventBuilder {
     /// the JSON of what is kept unmapped.
     pub(crate) fn push(
         &mut self,
-        head: &Head<'_>,
+        head: &RowHead<'_>,
         event: &str,
         values: &[Parsed<'_>],
         extra: Option<&str>,
@@ -249,7 +249,13 @@ impl AttributeBuilder {
     }
 
     /// Adds what a row says of an attribute. No value: the user has none from then on.
-    pub(crate) fn push(&mut self, head: &Head<'_>, name: &str, value: Option<&str>, origin: u32) {
+    pub(crate) fn push(
+        &mut self,
+        head: &RowHead<'_>,
+        name: &str,
+        value: Option<&str>,
+        origin: u32,
+    ) {
         self.head.push(head);
         self.name.append_value(name);
         self.value.append_option(value);
@@ -257,7 +263,7 @@ impl AttributeBuilder {
     }
 
     /// Adds a row that says nothing but that its user exists.
-    pub(crate) fn push_user(&mut self, head: &Head<'_>, origin: u32) {
+    pub(crate) fn push_user(&mut self, head: &RowHead<'_>, origin: u32) {
         self.push(head, layout::NO_ATTRIBUTE, None, origin);
     }
 

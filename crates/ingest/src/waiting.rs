@@ -12,7 +12,7 @@ pub struct LandingTrigger {
     pub age_ms: i64,
     /// … or so many wait, …
     pub records: u64,
-    /// … or so many bytes, by the size of those that landed last.
+    /// … or this many bytes, estimated from the calls that landed last.
     pub bytes: u64,
 }
 

@@ -1,4 +1,4 @@
-//! A table's data files, one by one.
+//! Reads the data files of a table, each on its own.
 
 use crate::Result;
 use crate::plan::Scan;

@@ -17,7 +17,7 @@ enum Misfit {
     Replaced,
 }
 
-/// How a table comes to its layout.
+/// How a table gets its layout.
 enum Shape {
     /// It has it.
     Kept(Table),

@@ -30,6 +30,9 @@ pub enum Error {
     /// A defect of ours.
     #[error("{0}")]
     Internal(String),
+    /// Work beside the call panicked.
+    #[error("internal error: {0}")]
+    Task(#[from] taghouse_disk::TaskFailed),
     /// The catalog failed.
     #[error(transparent)]
     Catalog(#[from] taghouse_catalog::Error),
@@ -47,7 +50,7 @@ impl Error {
             Self::Conflict(_) => ErrorKind::Conflict,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Unavailable(_) => ErrorKind::Unavailable,
-            Self::Internal(_) => ErrorKind::Internal,
+            Self::Internal(_) | Self::Task(_) => ErrorKind::Internal,
             Self::Catalog(e) => e.kind(),
         }
     }

@@ -8,6 +8,32 @@
 //! What no reader needs any more is removed as the tables grow: see [`Upkeep`].
 //!
 //! All calls run within a tokio runtime of several threads.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use taghouse_catalog::SqliteCatalog;
+//! use taghouse_lake::{Lake, layout};
+//! use taghouse_model::{AppId, Clock, TimestampMs};
+//!
+//! # struct Fixed;
+//! # impl Clock for Fixed {
+//! #     fn now_ms(&self) -> TimestampMs {
+//! #         1_322_697_600_000
+//! #     }
+//! # }
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! let catalog = Arc::new(SqliteCatalog::open(&folder.path().join("catalog.db")).await?);
+//! let lake = Lake::open(catalog, &folder.path().join("lake"), Arc::new(Fixed))?;
+//! let shop = AppId::new("shop")?;
+//!
+//! let table = lake.ensure(&shop, &layout::attributes()).await?;
+//! assert!(table.arrow_schema().field_with_name("user_id").is_ok());
+//! assert_eq!(table.snapshots().len(), 0, "nothing was written yet");
+//! # Ok(())
+//! # }
+//! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 

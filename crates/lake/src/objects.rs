@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use taghouse_disk::Folders;
+use taghouse_disk::{Folders, blocking};
 use xxhash_rust::xxh3::Xxh3;
 
 /// Runs work that blocks on the disk where it may, so that many files are synced at once.
@@ -18,9 +18,7 @@ pub(crate) async fn aside<T: Send + 'static>(
 ) -> Result<T> {
     let runtime = tokio::runtime::Handle::try_current()
         .map_err(|e| Error::Internal(format!("the lake outside a runtime: {e}")))?;
-    let joined = tokio::task::spawn_blocking(move || runtime.block_on(work)).await;
-    joined
-        .map_err(|e| Error::Internal(format!("internal error: writing to the lake failed: {e}")))?
+    blocking(move || runtime.block_on(work)).await
 }
 
 /// Reads and writes objects by path. The seam to object storage: another `FileIO` and nothing else
@@ -77,10 +75,9 @@ impl Objects {
             return Ok(());
         }
         let object = path.to_owned();
-        let hashed = tokio::task::spawn_blocking(move || hashed(file(&object)))
-            .await
-            .map_err(|e| Error::Internal(e.to_string()))?;
-        if !content.is_hashed(&hashed.map_err(|e| Error::corrupt(path, e))?) {
+        let hashed =
+            blocking(move || hashed(file(&object)).map_err(|e| Error::corrupt(&object, e))).await?;
+        if !content.is_hashed(&hashed) {
             return Err(Error::corrupt(path, CHANGED));
         }
         let mut verified = self.verified.lock();
@@ -147,7 +144,11 @@ impl Objects {
             return;
         }
         let folders = self.folders.clone();
-        if let Err(e) = tokio::task::spawn_blocking(move || folders.remove_empty(empty)).await {
+        let remove = move || {
+            folders.remove_empty(empty);
+            Ok::<_, Error>(())
+        };
+        if let Err(e) = blocking(remove).await {
             tracing::warn!(error = %e, "empty folders of the lake could not be removed");
         }
     }

@@ -47,7 +47,7 @@ impl Pins {
         Arc::new(Pin { pins: self.clone(), key })
     }
 
-    pub(crate) fn holds(&self, location: &str, snapshot_id: i64) -> bool {
+    pub(crate) fn contains(&self, location: &str, snapshot_id: i64) -> bool {
         self.snapshots.lock().contains_key(&(location.to_owned(), snapshot_id))
     }
 

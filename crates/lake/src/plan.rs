@@ -81,7 +81,7 @@ impl Scan {
         batches.inspect(hold).boxed()
     }
 
-    /// The same, of the snapshot that this pin holds.
+    /// The same plan, over the snapshot that the pin keeps.
     pub(crate) fn held(self, pin: Option<Arc<Pin>>) -> Self {
         Self { pin: pin.or(self.pin), ..self }
     }
@@ -177,16 +177,23 @@ pub(crate) async fn plan(
     };
     // Before the first of its files is read.
     let pin = table.warehouse().pins.pin(table.location(), snapshot);
-    let (files, whole) = live_files(table, conditions, snapshot).await?;
+    let LiveFiles { files, whole } = live_files(table, conditions, snapshot).await?;
     Ok(Planned { files, whole, pin: Some(pin) })
 }
 
-/// The snapshot's files that may hold rows of interest, and whether those are all.
+/// The files of a snapshot that may hold rows of interest.
+struct LiveFiles {
+    files: Vec<DataFile>,
+    /// They are all files of the snapshot.
+    whole: bool,
+}
+
+/// Finds them by the bounds that the manifests note.
 async fn live_files(
     table: &Table,
     conditions: &[Condition],
     snapshot: &SnapshotRef,
-) -> Result<(Vec<DataFile>, bool)> {
+) -> Result<LiveFiles> {
     let metadata = table.metadata();
     let lake = table.warehouse();
     let schema = metadata.current_schema();
@@ -212,7 +219,7 @@ async fn live_files(
             }
         }
     }
-    Ok((files, whole))
+    Ok(LiveFiles { files, whole })
 }
 
 fn cut(file: &DataFile, partitions: usize) -> Vec<Piece> {

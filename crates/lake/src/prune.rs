@@ -56,7 +56,7 @@ pub(crate) enum Condition {
     OnDays { field_id: i32, days: Arc<BTreeSet<i32>> },
     /// The column has a value.
     IsSet { field_id: i32 },
-    /// No row meets it: the value compared with is none of the column's type.
+    /// No row matches: the value compared with does not have the column's type.
     Never,
 }
 
@@ -91,7 +91,7 @@ impl Condition {
         let Some(literal) = literal.as_primitive_literal() else { return true };
         let Some(actual) = partition_datum(&literal, field.transform, ty) else { return true };
         values.iter().any(|v| {
-            holds_in_partition(comparison, field.transform, (Some(&actual), Some(&actual)), v)
+            matches_partition(comparison, field.transform, (Some(&actual), Some(&actual)), v)
         })
     }
 
@@ -121,7 +121,7 @@ impl Condition {
             return true;
         };
         values.iter().any(|v| {
-            holds_in_partition(comparison, field.transform, (Some(&lower), Some(&upper)), v)
+            matches_partition(comparison, field.transform, (Some(&lower), Some(&upper)), v)
         })
     }
 }
@@ -180,7 +180,7 @@ fn all_null(file: &DataFile, field_id: i32) -> bool {
     }
 }
 
-fn holds_in_partition(
+fn matches_partition(
     comparison: Comparison,
     transform: Transform,
     (lower, upper): (Option<&Datum>, Option<&Datum>),

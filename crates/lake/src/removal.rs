@@ -82,7 +82,7 @@ impl Removal {
         let metadata = of.metadata.iter().take_while(|(at, _)| *at <= before).count();
         let metadata = of.metadata.drain(..metadata).map(|(_, path)| path).collect();
         let free = |(at, s): &&(TimestampMs, Superseded)| {
-            *at <= before && !pins.holds(location, s.snapshot.snapshot_id())
+            *at <= before && !pins.contains(location, s.snapshot.snapshot_id())
         };
         let snapshots = of.snapshots.iter().take(REMOVED_AT_ONCE).take_while(free).count();
         let snapshots = of.snapshots.drain(..snapshots).map(|(_, superseded)| superseded).collect();

@@ -53,10 +53,11 @@ async fn unnamed(lake: &Warehouse, superseded: &Superseded) -> Result<Vec<String
     }
     let mut deleted = HashSet::new();
     for (_, manifest) in lake.manifests.load(&lake.objects, deleting).await? {
-        let gone = |e: &&iceberg::spec::ManifestEntryRef| {
+        let is_deleted = |e: &&iceberg::spec::ManifestEntryRef| {
             e.status == ManifestStatus::Deleted && e.snapshot_id() == Some(by.snapshot_id())
         };
-        deleted.extend(manifest.entries().iter().filter(gone).map(|e| e.file_path().to_owned()));
+        deleted
+            .extend(manifest.entries().iter().filter(is_deleted).map(|e| e.file_path().to_owned()));
     }
     // Another engine may have put a file that it deleted back in the same commit.
     let living: Vec<_> = after

@@ -98,7 +98,7 @@ async fn write_next(
     place: &mut ManifestPlace<'_>,
 ) -> Result<Written> {
     let metadata = base.metadata();
-    let mut tally = Tally::default();
+    let mut tally = SnapshotChange::default();
     let mut manifests = carried(base, change, place, &mut tally).await?;
     let spec = metadata.default_partition_spec();
     if !change.added.is_empty() {
@@ -155,7 +155,7 @@ async fn carried(
     base: &Table,
     change: &TableChange,
     place: &mut ManifestPlace<'_>,
-    tally: &mut Tally,
+    tally: &mut SnapshotChange,
 ) -> Result<Vec<ManifestFile>> {
     let metadata = base.metadata();
     let gone = || {
@@ -173,23 +173,30 @@ async fn carried(
     if !change.overwritten.is_empty() || !change.replaced.is_empty() {
         refuse_deletes(base.name(), &manifests)?;
         let replaced = change.replaced.len();
-        let found;
-        (manifests, found) = without(base, change, manifests, place, tally).await?;
-        if found < replaced {
+        let remaining = without(base, change, manifests, place, tally).await?;
+        manifests = remaining.manifests;
+        if remaining.replaced < replaced {
             gone()?;
         }
     }
     merged(base, manifests, place).await
 }
 
-/// The manifests without the files that go, and how many of those to be replaced were there.
+/// What is left of a table when files are removed.
+struct Remaining {
+    manifests: Vec<ManifestFile>,
+    /// How many of the files to be replaced were there.
+    replaced: usize,
+}
+
+/// The manifests without the files that are removed.
 async fn without(
     base: &Table,
     change: &TableChange,
     manifests: Vec<ManifestFile>,
     place: &mut ManifestPlace<'_>,
-    tally: &mut Tally,
-) -> Result<(Vec<ManifestFile>, usize)> {
+    tally: &mut SnapshotChange,
+) -> Result<Remaining> {
     let lake = base.warehouse();
     let mut next = Vec::with_capacity(manifests.len());
     let mut replaced = 0;
@@ -209,7 +216,7 @@ async fn without(
         replaced += deleted.iter().filter(|e| change.replaced.contains(e.file_path())).count();
         next.extend(place.rewritten(spec_of(base, &file)?, &deleted, &kept).await?);
     }
-    Ok((next, replaced))
+    Ok(Remaining { manifests: next, replaced })
 }
 
 async fn merged(
@@ -258,9 +265,9 @@ fn new_snapshot_id(metadata: &TableMetadata) -> i64 {
     }
 }
 
-/// What a snapshot adds and removes.
+/// The files and rows that a snapshot adds and removes.
 #[derive(Default)]
-struct Tally {
+struct SnapshotChange {
     added_files: u64,
     added_rows: u64,
     added_bytes: u64,
@@ -270,7 +277,7 @@ struct Tally {
     partitions: BTreeSet<String>,
 }
 
-impl Tally {
+impl SnapshotChange {
     fn add(&mut self, file: &DataFile) {
         self.added_files += 1;
         self.added_rows += file.record_count();

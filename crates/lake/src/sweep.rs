@@ -19,6 +19,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 use taghouse_catalog::Change;
+use taghouse_disk::blocking;
 use taghouse_model::{AppId, ErrorKind, TimestampMs};
 
 /// The catalog's pointer at the time of the last sweep of an app: value `{"at_ms": n}`.
@@ -79,10 +80,7 @@ impl Lake {
         let named = self.named(&tables).await?;
         drop(kept);
         let folder = PathBuf::from(format!("{}/{app}", lake.root));
-        let walked = tokio::task::spawn_blocking(move || unnamed(&folder, &named, before)).await;
-        let unnamed = walked.map_err(|e| {
-            Error::Internal(format!("internal error: looking for unreferenced files failed: {e}"))
-        })??;
+        let unnamed = blocking(move || unnamed(&folder, &named, before)).await?;
         let count = unnamed.files.len() as u64;
         if count > 0 {
             tracing::info!(%app, files = count, "files of the lake that no table names are removed");
@@ -150,7 +148,7 @@ impl Lake {
     }
 }
 
-/// What nobody needs below a folder.
+/// Files and folders below a folder that nothing refers to.
 #[derive(Default)]
 struct Unnamed {
     files: Vec<String>,

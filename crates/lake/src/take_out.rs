@@ -42,7 +42,7 @@ impl Commit {
             .table(&app, table)
             .await?
             .ok_or_else(|| Error::NotFound(format!("app {app} has no table {table} any more")))?;
-        let mut gone = 0;
+        let mut removed = 0;
         for file in (going.narrow)(table.scan(going.columns))?.by_file().await? {
             let mut marked = 0;
             let mut batches = file.read();
@@ -58,9 +58,9 @@ impl Commit {
                 kept(&table, &file.file, going).await?
             };
             self.exchange(&table, file.file, kept);
-            gone += marked;
+            removed += marked;
         }
-        Ok(gone)
+        Ok(removed)
     }
 
     /// Ends the commit without effect and removes the files that were to be part of it.

@@ -56,7 +56,7 @@ pub struct TableWriter {
     table: Table,
     partition: Partition,
     context: Option<Arc<EncodeContext>>,
-    parts: HashMap<PartitionKey, Part>,
+    parts: HashMap<PartitionKey, PartitionWriter>,
     jobs: JoinSet<Result<Done>>,
     waiting_bytes: usize,
     open_bytes: usize,
@@ -65,14 +65,14 @@ pub struct TableWriter {
 }
 
 #[derive(Default)]
-struct Part {
+struct PartitionWriter {
     waiting: Vec<RecordBatch>,
     waiting_bytes: usize,
     open: Option<OpenFile>,
     busy: bool,
 }
 
-/// What a job gives back.
+/// The result of a background job.
 struct Done {
     key: PartitionKey,
     open: Option<OpenFile>,
@@ -151,7 +151,7 @@ impl TableWriter {
     async fn relieve(&mut self) -> Result<()> {
         while self.waiting_bytes > WAITING_BYTES || self.open_bytes > OPEN_BYTES {
             let finish = self.open_bytes > OPEN_BYTES;
-            let size = |p: &Part| {
+            let size = |p: &PartitionWriter| {
                 if finish {
                     p.open.as_ref().map_or(0, OpenFile::size_bytes)
                 } else {

@@ -1,5 +1,5 @@
 use crate::mark::Mark;
-use crate::store::{Opened, Place, Store};
+use crate::store::{Opened, Store, StoreFiles};
 use crate::{Error, Result, key};
 use fjall::{Keyspace, PersistMode, UserValue};
 use std::collections::{HashMap, VecDeque};
@@ -45,7 +45,7 @@ pub(crate) struct Dead {
 /// The only writer of the store: it alone gives positions, so they are dense without a lock.
 pub(crate) struct Committer {
     pub(crate) store: Arc<Store>,
-    pub(crate) place: Place,
+    pub(crate) place: StoreFiles,
     /// How many groups were acknowledged, beside the store.
     pub(crate) mark: taghouse_disk::Mark,
     /// The same. The store may have one more, whose sync failed.
@@ -54,14 +54,14 @@ pub(crate) struct Committer {
     pub(crate) groups: u64,
     pub(crate) marks: HashMap<AppId, Mark>,
     pub(crate) syncs: Arc<AtomicU64>,
-    /// Behind marks that are on disk.
+    /// Trimmed records, to be deleted: the marks that cover them are on disk.
     pub(crate) dead: VecDeque<Dead>,
     pub(crate) slices: Arc<AtomicU64>,
 }
 
 /// A group's writes, and what to do when they are on disk.
 #[derive(Default)]
-struct Plan {
+struct CommitPlan {
     records: Vec<(Vec<u8>, UserValue)>,
     /// Marks move only when the batch is on disk.
     moved: HashMap<AppId, Mark>,
@@ -144,8 +144,8 @@ impl Committer {
     }
 
     /// Gives each request its positions; those that cannot have any are answered.
-    fn plan(&mut self, group: Vec<Request>) -> Plan {
-        let mut plan = Plan::default();
+    fn plan(&mut self, group: Vec<Request>) -> CommitPlan {
+        let mut plan = CommitPlan::default();
         for Request { app, work, reply, permit } in group {
             let mut mark = match plan.moved.get(&app).copied().map_or_else(|| self.mark(&app), Ok) {
                 Ok(mark) => mark,
@@ -182,7 +182,7 @@ impl Committer {
         plan
     }
 
-    fn write(&self, plan: &Plan, number: u64) -> Result<()> {
+    fn write(&self, plan: &CommitPlan, number: u64) -> Result<()> {
         self.syncs.fetch_add(1, Ordering::Relaxed);
         self.store.with(|Opened { database, keyspace }| {
             let mut batch = database.batch().durability(Some(PersistMode::SyncAll));
@@ -273,13 +273,13 @@ pub(crate) fn left_behind(keyspace: &Keyspace) -> Result<VecDeque<Dead>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Found;
+    use crate::store::OpenedStore;
 
     #[test]
     fn a_group_that_was_never_acknowledged_may_be_gone_when_the_store_is_opened_again() {
         let above = tempfile::tempdir().unwrap();
-        let Found { store, mark, groups } = Store::open(&above.path().join("log")).unwrap();
-        let place = Place::of(store.path()).unwrap();
+        let OpenedStore { store, mark, groups } = Store::open(&above.path().join("log")).unwrap();
+        let place = StoreFiles::of(store.path()).unwrap();
         let mut committer = Committer {
             store: Arc::new(store),
             place,

@@ -1,7 +1,7 @@
 use crate::committer::{Committer, Request, Work, left_behind};
 use crate::frozen::Frozen;
 use crate::mark::Mark;
-use crate::store::{Found, Opened, Place, Store};
+use crate::store::{Opened, OpenedStore, Store, StoreFiles};
 use crate::{
     Error, EventLog, FrozenLog, MAX_APPEND_BYTES, MAX_APPEND_RECORDS, MAX_READ_BYTES,
     MAX_RECORD_BYTES, Result, key,
@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use taghouse_disk::blocking;
 use taghouse_model::AppId;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -28,6 +29,25 @@ const WAITING_REQUESTS: usize = 16 * 1024;
 ///
 /// After a failed write it is opened again until that works, so it recovers once the disk does.
 /// Dropping it waits for the writes handed in.
+///
+/// ```
+/// use taghouse_log::{EmbeddedLog, EventLog};
+/// use taghouse_model::AppId;
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// let log = EmbeddedLog::open(&folder.path().join("log"))?;
+/// let shop = AppId::new("shop")?;
+///
+/// // On disk when it returns.
+/// let last = log.append(&shop, vec![b"first".to_vec(), b"second".to_vec()]).await?;
+/// assert_eq!(last, 2);
+///
+/// assert_eq!(log.read(&shop, 1, 10).await?, [(2, b"second".to_vec())]);
+/// # Ok(())
+/// # }
+/// ```
 pub struct EmbeddedLog {
     store: Arc<Store>,
     requests: Option<mpsc::Sender<Request>>,
@@ -44,8 +64,8 @@ impl EmbeddedLog {
     /// `Locked` where another process has it, `Corrupt` or `Lost` where it does not hold what was
     /// written, `Unavailable` where the disk fails.
     pub fn open(path: &Path) -> Result<Self> {
-        let Found { store, mark, groups } = Store::open(path)?;
-        let (store, place) = (Arc::new(store), Place::of(path)?);
+        let OpenedStore { store, mark, groups } = Store::open(path)?;
+        let (store, place) = (Arc::new(store), StoreFiles::of(path)?);
         let dead = store.with(|opened| left_behind(&opened.keyspace))?;
         let (syncs, slices) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let committer = Committer {
@@ -120,13 +140,6 @@ impl Drop for EmbeddedLog {
             tracing::error!("the event log's writer ended in a panic");
         }
     }
-}
-
-/// Runs work where it may block.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|e| Error::Internal(e.to_string()))?
 }
 
 /// Checks the limits; gives the bytes that count against those waiting.

@@ -73,6 +73,9 @@ pub enum Error {
     /// A defect of ours.
     #[error("the log failed: {0}")]
     Internal(String),
+    /// Work beside the call panicked.
+    #[error("internal error: {0}")]
+    Task(#[from] taghouse_disk::TaskFailed),
 }
 
 /// A result of this crate.
@@ -88,7 +91,7 @@ impl Error {
             | Self::NoCopies => ErrorKind::Invalid,
             Self::Locked(_) | Self::Unavailable(_) | Self::Gone(_) => ErrorKind::Unavailable,
             Self::Corrupt(_) | Self::Lost { .. } => ErrorKind::Corrupt,
-            Self::Internal(_) => ErrorKind::Internal,
+            Self::Internal(_) | Self::Task(_) => ErrorKind::Internal,
         }
     }
 

@@ -9,10 +9,10 @@ pub const MAX_RECORD_BYTES: usize = 1 << 20;
 pub const MAX_APPEND_BYTES: usize = 32 << 20;
 /// The most records of one append.
 pub const MAX_APPEND_RECORDS: usize = 1_000_000;
-/// A read stops behind the record that reaches so many bytes, whatever its limit.
+/// A read stops after the record that reaches this many bytes, whatever its limit.
 pub const MAX_READ_BYTES: usize = 64 << 20;
 
-/// The seam: fjall in this process here, Kafka when one machine is outgrown.
+/// The interface of a log: today fjall in this process; Kafka once one machine is too small.
 #[async_trait]
 pub trait EventLog: Send + Sync {
     /// Appends the records in order at consecutive positions, all or none, and gives the position

@@ -23,12 +23,12 @@ pub(crate) struct Opened {
 pub(crate) struct Store {
     path: PathBuf,
     opened: RwLock<Option<Opened>>,
-    /// Why it is closed.
+    /// Why the store is closed.
     problem: Mutex<String>,
 }
 
-/// What [`Store::open`] finds.
-pub(crate) struct Found {
+/// A store that was just opened, and what it was found to contain.
+pub(crate) struct OpenedStore {
     pub(crate) store: Store,
     pub(crate) mark: Mark,
     /// The number of the last group that was committed.
@@ -37,7 +37,7 @@ pub(crate) struct Found {
 
 impl Store {
     /// Opens the folder, making it where there is none. What was acknowledged must be there.
-    pub(crate) fn open(path: &Path) -> Result<Found> {
+    pub(crate) fn open(path: &Path) -> Result<OpenedStore> {
         // fjall does not open again what it was stopped in making.
         taghouse_disk::make_filled(path, |new| database(new).map(drop))
             .map_err(|error: fjall::Error| Error::from(error).within(path))?;
@@ -52,7 +52,7 @@ impl Store {
             opened: RwLock::new(Some(opened)),
             problem: Mutex::default(),
         };
-        Ok(Found { store, mark, groups })
+        Ok(OpenedStore { store, mark, groups })
     }
 
     /// Makes a store in a folder that is not there yet.
@@ -154,14 +154,14 @@ fn unavailable(path: &Path, error: &std::io::Error) -> Error {
     Error::Unavailable(format!("{}: {error}", path.display()))
 }
 
-/// The folder and its newest journal as they were opened: what is written to files that were
-/// deleted would be lost.
-pub(crate) struct Place {
+/// The folder and its newest journal as they were opened. What is written to deleted files is lost,
+/// so both are checked.
+pub(crate) struct StoreFiles {
     folder: Standing,
     journal: Option<Standing>,
 }
 
-impl Place {
+impl StoreFiles {
     pub(crate) fn of(folder: &Path) -> Result<Self> {
         Ok(Self {
             folder: Standing::of(folder.to_owned()).map_err(|error| unavailable(folder, &error))?,

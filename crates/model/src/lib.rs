@@ -1,7 +1,7 @@
 //! The nouns of Taghouse: ids, values and their types, time, errors' kinds, the priority of
 //! threads. No I/O, no async.
 //!
-//! Every other crate may use this one; it uses none.
+//! Every other crate may use this one; it uses no other crate of ours.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod app;

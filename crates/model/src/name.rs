@@ -8,6 +8,13 @@ const MAX_BYTES: usize = 64;
 
 /// The name of a tag, crowd, source, property or attribute: a letter or `_`, then letters, digits
 /// or `_`; at most 64 bytes.
+///
+/// ```
+/// use taghouse_model::Name;
+///
+/// assert_eq!(Name::new("spend_365d").unwrap().as_str(), "spend_365d");
+/// assert!(Name::new("365d_spend").is_err());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Name(Arc<str>);

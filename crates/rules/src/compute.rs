@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 use std::cmp::Ordering;
 use taghouse_model::{MAX_DECIMAL_UNITS, MAX_TEXT_BYTES, Value, ValueType};
 
-/// What a computed value comes to for one row.
+/// The result of a computed value for one row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Computed {
     /// Something was missing, or divided by zero.
@@ -106,7 +106,7 @@ impl Scalar<Value> {
         self.compute(values).fit(ty).ok().flatten()
     }
 
-    /// What it comes to for a row. Numbers are exact: nothing is rounded but by `round`.
+    /// Its value for a row. Numbers are exact: only `round` rounds.
     pub fn compute(&self, values: &dyn Fn(&str) -> Option<Value>) -> Computed {
         match self {
             Self::Literal(value) => value.clone().into(),
@@ -120,7 +120,7 @@ impl Scalar<Value> {
             }
             Self::Call { function, arguments } => call(*function, arguments, values),
             Self::If { condition, then, otherwise } => {
-                if condition.holds(values) { then } else { otherwise }.compute(values)
+                if condition.matches(values) { then } else { otherwise }.compute(values)
             }
         }
     }

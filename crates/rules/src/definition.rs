@@ -174,7 +174,7 @@ pub struct CrowdDefinition {
     pub description: Option<String>,
     /// Who is in it, as written.
     pub expression: Predicate,
-    /// The same, its literals of the tags' types.
+    /// The same expression, with literals of the tags' types.
     pub checked: Predicate<Value>,
 }
 
@@ -185,7 +185,7 @@ pub struct SourceDefinition {
     pub name: Name,
     /// Free text for people; nothing depends on it.
     pub description: Option<String>,
-    /// What comes in.
+    /// The format of the input.
     pub format: SourceFormat,
     /// What its texts are written in, by its name in the WHATWG Encoding Standard; `None`: UTF-8,
     /// or what a byte order mark says. For files.
@@ -243,14 +243,14 @@ impl SourceDefinition {
     }
 }
 
-/// The shape of what comes in. A `.gz` ending means gzip for csv and jsonl.
+/// The format of the input. A `.gz` ending means gzip for csv and jsonl.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceFormat {
     /// RFC 4180 with a header line.
     Csv {
         /// One byte, `,` by default.
         delimiter: u8,
-        /// One byte that takes the meaning from the character behind it.
+        /// The escape character, one byte: the next character loses its special meaning.
         escape: Option<u8>,
     },
     /// One JSON object a line. A mapping's column may be a dotted path.

@@ -13,12 +13,13 @@ pub use source::RESERVED_PROPERTIES;
 use crate::check::{Naming, Scope, check_predicate};
 use crate::raw::{app::RawApp, crowd::RawCrowd};
 use crate::{
-    AppDefinition, CrowdDefinition, DefinitionError, Definitions, Document, EventMapping,
-    Expression, Kind, Predicate, Result, SourceDefinition, SourceFormat, TagDefinition, TagKind,
-    parse_and_check_predicate, suggest,
+    AppDefinition, CrowdDefinition, DefinitionError, Definitions, Document, DocumentKind,
+    EventMapping, Expression, Predicate, Result, SourceDefinition, SourceFormat, TagDefinition,
+    TagKind, parse_and_check_predicate, suggest,
 };
 use jiff::tz::TimeZone;
 use serde::de::DeserializeOwned;
+use source::ColumnTypes;
 use std::collections::{BTreeMap, BTreeSet};
 use taghouse_model::{AppId, Name, Value, ValueType};
 
@@ -42,7 +43,7 @@ impl Definitions {
         // Days and times in expressions are read in the app's zone; where that is wrong, everything
         // else is still checked.
         let zone = app.as_ref().map_or(TimeZone::UTC, |app| app.time_zone.clone());
-        let (properties, attributes) = source::columns(documents, &mut errors);
+        let ColumnTypes { properties, attributes } = source::column_types(documents, &mut errors);
         let sources = source::check(documents, &zone, &mut errors);
         let events = closed_events(documents, &sources);
         let inputs = Inputs {
@@ -144,13 +145,13 @@ struct Inputs<'a> {
     zone: &'a TimeZone,
 }
 
-/// The names of all events there can be; `None` where some source takes them from what comes in or
+/// The names of all possible events; `None` where some source takes them from its input or
 /// is wrong, or there is none.
 fn closed_events(
     documents: &[Document],
     sources: &BTreeMap<Name, SourceDefinition>,
 ) -> Option<BTreeSet<String>> {
-    if documents.iter().filter(|d| d.kind == Kind::Source).count() != sources.len() {
+    if documents.iter().filter(|d| d.kind == DocumentKind::Source).count() != sources.len() {
         return None;
     }
     let mut names = BTreeSet::new();
@@ -182,7 +183,7 @@ fn check_event_name(name: &str) -> std::result::Result<(), String> {
 /// The documents of a kind, read; what cannot be read is an error.
 fn read<'a, T: DeserializeOwned>(
     documents: &'a [Document],
-    kind: Kind,
+    kind: DocumentKind,
     errors: &mut Errors,
 ) -> Vec<From<'a, T>> {
     let mut read = Vec::new();
@@ -196,7 +197,7 @@ fn read<'a, T: DeserializeOwned>(
 }
 
 fn app(documents: &[Document], errors: &mut Errors) -> Option<AppDefinition> {
-    let mut apps = documents.iter().filter(|d| d.kind == Kind::App);
+    let mut apps = documents.iter().filter(|d| d.kind == DocumentKind::App);
     let Some(document) = apps.next() else {
         let path = documents.first().map_or_else(|| "definitions".to_owned(), |d| d.path.clone());
         let message =
@@ -213,7 +214,7 @@ fn app(documents: &[Document], errors: &mut Errors) -> Option<AppDefinition> {
         errors.push(other.error("", format!("a second app: the first is at {}", place(document))));
     }
     let mut wrong = Errors::new();
-    let (_, raw) = read::<RawApp>(std::slice::from_ref(document), Kind::App, &mut wrong)
+    let (_, raw) = read::<RawApp>(std::slice::from_ref(document), DocumentKind::App, &mut wrong)
         .pop()
         .or_else(|| {
             errors.append(&mut wrong);
@@ -248,8 +249,8 @@ fn place(document: &Document) -> String {
 
 /// Names are unique within a kind, in any case: readers of the lake do not all tell `A` from `a`.
 fn refuse_repetitions(documents: &[Document], errors: &mut Errors) {
-    let mut seen: BTreeMap<(Kind, String), &Document> = BTreeMap::new();
-    for document in documents.iter().filter(|d| d.kind != Kind::App) {
+    let mut seen: BTreeMap<(DocumentKind, String), &Document> = BTreeMap::new();
+    for document in documents.iter().filter(|d| d.kind != DocumentKind::App) {
         match seen.entry((document.kind, document.name.to_lowercase())) {
             std::collections::btree_map::Entry::Vacant(entry) => _ = entry.insert(document),
             std::collections::btree_map::Entry::Occupied(entry) => {
@@ -306,7 +307,7 @@ fn condition_without_crowds(
 }
 
 fn crowd_names(documents: &[Document]) -> BTreeSet<&str> {
-    documents.iter().filter(|d| d.kind == Kind::Crowd).map(|d| d.name.as_str()).collect()
+    documents.iter().filter(|d| d.kind == DocumentKind::Crowd).map(|d| d.name.as_str()).collect()
 }
 
 fn crowds(
@@ -327,7 +328,7 @@ fn crowds(
         pending: None,
     };
     let mut crowds = BTreeMap::new();
-    for (document, raw) in read::<RawCrowd>(documents, Kind::Crowd, errors) {
+    for (document, raw) in read::<RawCrowd>(documents, DocumentKind::Crowd, errors) {
         let name = name_of(document, errors);
         let found = condition(document, "/expression", &raw.expression, scope, errors);
         if let (Some(name), Some((expression, checked))) = (name, found) {
@@ -339,13 +340,13 @@ fn crowds(
     }
     let needs =
         crowds.iter().map(|(name, crowd)| (name.clone(), owned(&crowd.checked.crowds()))).collect();
-    refuse_circles(documents, Kind::Crowd, &needs, "/expression", errors);
+    refuse_circles(documents, DocumentKind::Crowd, &needs, "/expression", errors);
     crowds
 }
 
 fn refuse_circles(
     documents: &[Document],
-    kind: Kind,
+    kind: DocumentKind,
     needs: &BTreeMap<Name, BTreeSet<Name>>,
     pointer: &str,
     errors: &mut Errors,

@@ -56,7 +56,7 @@ impl fmt::Display for DefinitionError {
 
 /// What a document defines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
+pub enum DocumentKind {
     /// The app itself.
     App,
     /// Where events and attributes come from.
@@ -67,7 +67,7 @@ pub enum Kind {
     Crowd,
 }
 
-impl Kind {
+impl DocumentKind {
     /// Every kind, in the order in which they build on one another.
     pub const ALL: [Self; 4] = [Self::App, Self::Source, Self::Tag, Self::Crowd];
 
@@ -82,13 +82,13 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for DocumentKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
 
-impl std::str::FromStr for Kind {
+impl std::str::FromStr for DocumentKind {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
@@ -105,7 +105,7 @@ impl std::str::FromStr for Kind {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
     /// What it defines.
-    pub kind: Kind,
+    pub kind: DocumentKind,
     /// The name; of an app its id.
     pub name: String,
     /// All of it (kind and name too) as canonical JSON, keys in a fixed order, defaults left away:
@@ -122,7 +122,7 @@ impl Document {
     /// A document that comes from the catalog and so has no place in a file: errors name its kind
     /// and name instead. `None` if `kind` is none.
     pub fn stored(kind: &str, name: &str, body: &Json) -> Option<Self> {
-        let kind: Kind = kind.parse().ok()?;
+        let kind: DocumentKind = kind.parse().ok()?;
         let path = format!("{kind} {name}");
         Some(Self {
             kind,
@@ -217,12 +217,12 @@ fn document(file: &DefinitionFile, node: &Node) -> Result<Document, Vec<Definiti
     let mut positions = Positions::new();
     let json = node.to_json(&file.text, String::new(), &mut positions);
     let body = canonical(kind, json).map_err(|e| vec![node.at.error(file, e.to_string())])?;
-    let name_key = if kind == Kind::App { "id" } else { "name" };
+    let name_key = if kind == DocumentKind::App { "id" } else { "name" };
     let name = body.get(name_key).and_then(Json::as_str).unwrap_or_default().to_owned();
     Ok(Document { kind, name, body, path: file.path.clone(), line: node.at.line, positions })
 }
 
-fn kind_of(file: &DefinitionFile, node: &Node) -> Result<Kind, DefinitionError> {
+fn kind_of(file: &DefinitionFile, node: &Node) -> Result<DocumentKind, DefinitionError> {
     let NodeValue::Map(entries) = &node.value else {
         return Err(node.at.error(
             file,
@@ -239,14 +239,14 @@ fn kind_of(file: &DefinitionFile, node: &Node) -> Result<Kind, DefinitionError> 
 }
 
 /// The JSON through the raw structs and back: a fixed order of keys, defaults left away.
-fn canonical(kind: Kind, json: Json) -> serde_json::Result<Json> {
+fn canonical(kind: DocumentKind, json: Json) -> serde_json::Result<Json> {
     fn through<T: DeserializeOwned + Serialize>(json: Json) -> serde_json::Result<Json> {
         serde_json::to_value(serde_json::from_value::<T>(json)?)
     }
     match kind {
-        Kind::App => through::<RawApp>(json),
-        Kind::Source => through::<RawSource>(json),
-        Kind::Tag => through::<RawTag>(json),
-        Kind::Crowd => through::<RawCrowd>(json),
+        DocumentKind::App => through::<RawApp>(json),
+        DocumentKind::Source => through::<RawSource>(json),
+        DocumentKind::Tag => through::<RawTag>(json),
+        DocumentKind::Crowd => through::<RawCrowd>(json),
     }
 }

@@ -1,4 +1,4 @@
-//! One row at a time: pure, total, and the naive twin of everything faster.
+//! One row at a time: pure, total, and the reference model of every faster way.
 
 use crate::compute::compare;
 use crate::{CompareOp, Computed, Predicate, Rational, Scalar, Test, like};
@@ -11,11 +11,11 @@ const MANY_LITERALS: usize = 32;
 impl Predicate<Value> {
     /// Whether it holds for a row. `values` gives a name's value; a crowd is asked for as
     /// `crowd:name` and holds if that is true.
-    pub fn holds(&self, values: &dyn Fn(&str) -> Option<Value>) -> bool {
+    pub fn matches(&self, values: &dyn Fn(&str) -> Option<Value>) -> bool {
         match self {
-            Self::And(operands) => operands.iter().all(|p| p.holds(values)),
-            Self::Or(operands) => operands.iter().any(|p| p.holds(values)),
-            Self::Not(inner) => !inner.holds(values),
+            Self::And(operands) => operands.iter().all(|p| p.matches(values)),
+            Self::Or(operands) => operands.iter().any(|p| p.matches(values)),
+            Self::Not(inner) => !inner.matches(values),
             Self::Crowd { name } => values(&format!("crowd:{name}")) == Some(Value::Bool(true)),
             Self::Differs(inner) => inner.truth(values) == Some(false),
             condition => condition.truth(values) == Some(true),
@@ -39,7 +39,7 @@ impl Predicate<Value> {
             Self::Has { name, all, literals } => Some(has(&values(name)?, *all, literals)),
             Self::Test { value, test } => test.truth(value, values),
             Self::And(_) | Self::Or(_) | Self::Not(_) | Self::Crowd { .. } | Self::Differs(_) => {
-                Some(self.holds(values))
+                Some(self.matches(values))
             }
         }
     }

@@ -1,5 +1,36 @@
 //! The two languages: definitions (YAML) and expressions (text and JSON). Parse, check, print,
 //! evaluate one row.
+//!
+//! ```
+//! use taghouse_model::Value;
+//! use taghouse_rules::{DefinitionFile, Definitions, parse_definitions};
+//!
+//! let file = DefinitionFile {
+//!     path: "shop.yaml".into(),
+//!     text: "\
+//! kind: app
+//! id: shop
+//! ---
+//! kind: source
+//! name: customers
+//! format: csv
+//! user_id: id
+//! attributes: { age: { column: age, type: int } }
+//! ---
+//! kind: tag
+//! name: age
+//! type: int
+//! attribute: age
+//! "
+//!     .into(),
+//! };
+//! let documents = parse_definitions(&[file]).unwrap();
+//! let definitions = Definitions::check(&documents).unwrap();
+//!
+//! let (_, adults) = definitions.check_expression("age >= 18").unwrap();
+//! assert!(adults.matches(&|_| Some(Value::Int(21))));
+//! assert!(!adults.matches(&|_| None));
+//! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
@@ -30,7 +61,7 @@ pub use coerce::coerce;
 pub use compute::{Computed, Misfit, fit};
 pub use definition::*;
 pub use definitions::{FileGlob, RESERVED_PROPERTIES};
-pub use document::{DefinitionError, DefinitionFile, Document, Kind, parse_definitions};
+pub use document::{DefinitionError, DefinitionFile, Document, DocumentKind, parse_definitions};
 pub use error::{Error, Result};
 pub use like::{like, like_prefix};
 pub use parse::{MAX_DEPTH, MAX_EXPRESSION_BYTES, parse_predicate, parse_scalar};

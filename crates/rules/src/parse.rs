@@ -68,11 +68,11 @@ pub(crate) fn is_value(text: &str) -> Result<bool, SyntaxError> {
     let mut parser = Parser::new(text)?;
     let part = parser.any()?.tree;
     parser.end(&["`&&`", "`||`", "the end"])?;
-    Ok(matches!(part, Part::Value(_)))
+    Ok(matches!(part, Operand::Value(_)))
 }
 
-/// What was read: which of both it is shows only in what stands behind it.
-enum Part {
+/// What was parsed: whether it is a condition or a value shows only in the text after it.
+enum Operand {
     Condition(Predicate),
     Value(Scalar),
 }
@@ -90,9 +90,9 @@ pub(crate) fn is_true_or_false(literal: &Literal) -> bool {
     matches!(literal, Literal::Bool(_))
 }
 
-impl Deep<Part> {
+impl Deep<Operand> {
     fn of(condition: Deep<Predicate>) -> Self {
-        Self { tree: Part::Condition(condition.tree), depth: condition.depth }
+        Self { tree: Operand::Condition(condition.tree), depth: condition.depth }
     }
 }
 
@@ -224,21 +224,21 @@ impl<'a> Parser<'a> {
     }
 
     /// As a condition: a value alone holds where it is true.
-    fn condition(&self, part: Deep<Part>) -> Result<Deep<Predicate>, SyntaxError> {
+    fn condition(&self, part: Deep<Operand>) -> Result<Deep<Predicate>, SyntaxError> {
         match part.tree {
-            Part::Condition(tree) => Ok(Deep { tree, depth: part.depth }),
-            Part::Value(value) if may_hold(&value, is_true_or_false) => {
+            Operand::Condition(tree) => Ok(Deep { tree, depth: part.depth }),
+            Operand::Value(value) if may_hold(&value, is_true_or_false) => {
                 self.above(Predicate::of(value, Test::Holds), part.depth)
             }
-            Part::Value(_) => Err(self.unexpected(condition::OPERATORS)),
+            Operand::Value(_) => Err(self.unexpected(condition::OPERATORS)),
         }
     }
 
     /// As a value.
-    fn value(&self, part: Deep<Part>) -> Result<Deep<Scalar>, SyntaxError> {
+    fn value(&self, part: Deep<Operand>) -> Result<Deep<Scalar>, SyntaxError> {
         match part.tree {
-            Part::Value(tree) => Ok(Deep { tree, depth: part.depth }),
-            Part::Condition(_) => {
+            Operand::Value(tree) => Ok(Deep { tree, depth: part.depth }),
+            Operand::Condition(_) => {
                 Err(self
                     .error("a value is expected, and what stands before this is a condition", &[]))
             }

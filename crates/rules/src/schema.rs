@@ -1,4 +1,4 @@
-use crate::Kind;
+use crate::DocumentKind;
 use crate::raw::{app::RawApp, crowd::RawCrowd, source::RawSource, tag::RawTag};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -11,34 +11,34 @@ pub fn json_schema() -> Json {
     shared().clone()
 }
 
-/// The same, made once: documents are read by it.
+/// The same schema, made once: documents are checked against it.
 pub(crate) fn shared() -> &'static Json {
     static SCHEMA: OnceLock<Json> = OnceLock::new();
     SCHEMA.get_or_init(generate)
 }
 
 /// The schema of one kind's documents.
-pub(crate) fn of_kind(kind: Kind) -> &'static Json {
+pub(crate) fn of_kind(kind: DocumentKind) -> &'static Json {
     &shared()["$defs"][definition_name(kind)]
 }
 
-fn definition_name(kind: Kind) -> &'static str {
+fn definition_name(kind: DocumentKind) -> &'static str {
     match kind {
-        Kind::App => "App",
-        Kind::Source => "Source",
-        Kind::Tag => "Tag",
-        Kind::Crowd => "Crowd",
+        DocumentKind::App => "App",
+        DocumentKind::Source => "Source",
+        DocumentKind::Tag => "Tag",
+        DocumentKind::Crowd => "Crowd",
     }
 }
 
 fn generate() -> Json {
     let mut definitions = Map::new();
-    add::<RawApp>(Kind::App, &mut definitions);
-    add::<RawSource>(Kind::Source, &mut definitions);
-    add::<RawTag>(Kind::Tag, &mut definitions);
-    add::<RawCrowd>(Kind::Crowd, &mut definitions);
+    add::<RawApp>(DocumentKind::App, &mut definitions);
+    add::<RawSource>(DocumentKind::Source, &mut definitions);
+    add::<RawTag>(DocumentKind::Tag, &mut definitions);
+    add::<RawCrowd>(DocumentKind::Crowd, &mut definitions);
     definitions.sort_keys();
-    let any: Vec<Json> = Kind::ALL
+    let any: Vec<Json> = DocumentKind::ALL
         .into_iter()
         .map(|kind| json!({"$ref": format!("#/$defs/{}", definition_name(kind))}))
         .collect();
@@ -53,10 +53,10 @@ fn generate() -> Json {
     })
 }
 
-fn add<T: JsonSchema>(kind: Kind, definitions: &mut Map<String, Json>) {
+fn add<T: JsonSchema>(kind: DocumentKind, definitions: &mut Map<String, Json>) {
     let mut schema =
         SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value();
-    rename_references(&mut schema);
+    polish(&mut schema);
     if let Some(object) = schema.as_object_mut() {
         object.remove("$schema");
         if let Some(Json::Object(parts)) = object.remove("$defs") {
@@ -72,19 +72,23 @@ fn plain(name: &str) -> &str {
     name.strip_prefix("Raw").unwrap_or(name)
 }
 
-fn rename_references(schema: &mut Json) {
+/// Renames the references to structs, and joins the lines of comments: editors would show their
+/// line breaks.
+fn polish(schema: &mut Json) {
     match schema {
         Json::Object(object) => {
             for (key, value) in object {
-                match value.as_str().and_then(|text| text.strip_prefix("#/$defs/")) {
-                    Some(name) if key == "$ref" => {
-                        *value = Json::from(format!("#/$defs/{}", plain(name)))
+                match (key.as_str(), value.as_str()) {
+                    ("$ref", Some(reference)) => {
+                        let name = reference.trim_start_matches("#/$defs/");
+                        *value = Json::from(format!("#/$defs/{}", plain(name)));
                     }
-                    _ => rename_references(value),
+                    ("description", Some(text)) => *value = Json::from(text.replace('\n', " ")),
+                    _ => polish(value),
                 }
             }
         }
-        Json::Array(all) => all.iter_mut().for_each(rename_references),
+        Json::Array(all) => all.iter_mut().for_each(polish),
         _ => {}
     }
 }

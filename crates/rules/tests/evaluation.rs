@@ -198,7 +198,7 @@ fn truth() {
     for (text, expected) in cases {
         let tree = parse_predicate(text).unwrap();
         let checked = tree.check(&type_of, &|_| true, &london()).unwrap();
-        assert_eq!(checked.holds(&value_of), expected, "{text}");
+        assert_eq!(checked.matches(&value_of), expected, "{text}");
         let printed = parse_predicate(&tree.to_string())
             .unwrap()
             .check(&type_of, &|_| true, &london())
@@ -448,8 +448,8 @@ proptest! {
         for op in ["==", "!=", "<", "<=", ">", ">="] {
             let check = |text: &str| parse_predicate(text).unwrap().check(&|_| Some(ValueType::Int), &|_| false, &TimeZone::UTC).unwrap();
             let row = |_: &str| n.map(Value::Int);
-            let holds = check(&format!("x {op} {literal}")).holds(&row);
-            prop_assert_eq!(check(&format!("!(x {op} {literal})")).holds(&row), !holds);
+            let holds = check(&format!("x {op} {literal}")).matches(&row);
+            prop_assert_eq!(check(&format!("!(x {op} {literal})")).matches(&row), !holds);
             prop_assert!(n.is_some() || !holds);
             // Against the same comparison in whole units.
             if let Some(n) = n {
@@ -532,7 +532,7 @@ fn long_lists_are_searched_as_short_ones_are() {
     for (text, inside, outside) in cases {
         let checked = check(&text);
         let shown = &text[..20];
-        assert!(checked.holds(&|_| Some(inside.clone())), "{shown}: {inside}");
-        assert!(!checked.holds(&|_| Some(outside.clone())), "{shown}: {outside}");
+        assert!(checked.matches(&|_| Some(inside.clone())), "{shown}: {inside}");
+        assert!(!checked.matches(&|_| Some(outside.clone())), "{shown}: {outside}");
     }
 }

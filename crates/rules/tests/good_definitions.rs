@@ -9,8 +9,8 @@ use rust_decimal::Decimal;
 use std::path::Path;
 use taghouse_model::{Name, Value, ValueType};
 use taghouse_rules::{
-    AggregateFunction, Definitions, Document, EventMapping, Expression, Kind, Scalar, SourceFormat,
-    TagKind, TimeFormat, UnknownColumns, Window, parse_definitions,
+    AggregateFunction, Definitions, Document, DocumentKind, EventMapping, Expression, Scalar,
+    SourceFormat, TagKind, TimeFormat, UnknownColumns, Window, parse_definitions,
 };
 
 const GOOD: &str = include_str!("definitions/good.yaml");
@@ -226,7 +226,10 @@ fn documents_know_their_place() {
     let documents = parse_definitions(&files).unwrap();
     let places: Vec<_> =
         documents.iter().map(|d| (d.kind, d.name.as_str(), d.path.as_str(), d.line)).collect();
-    assert_eq!(places, [(Kind::App, "shop", "a.yaml", 3), (Kind::Crowd, "b", "a.yaml", 7)]);
+    assert_eq!(
+        places,
+        [(DocumentKind::App, "shop", "a.yaml", 3), (DocumentKind::Crowd, "b", "a.yaml", 7)]
+    );
 }
 
 /// The definitions that ship with the product check, wherever they are by now.

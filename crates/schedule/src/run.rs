@@ -19,7 +19,7 @@ const DROPPING: Duration = Duration::from_millis(300);
 
 type Outcome = Result<Json, TaskError>;
 
-/// A run as seen from outside. Clones speak of the same run; dropping them does not stop it.
+/// A handle to a run. Clones refer to the same run; dropping them does not stop it.
 #[derive(Debug, Clone)]
 pub struct RunHandle {
     pub(crate) id: Arc<str>,
@@ -34,23 +34,23 @@ impl RunHandle {
         &self.id
     }
 
-    /// Whose run it is.
+    /// The app that the run belongs to.
     pub fn app(&self) -> &AppId {
         &self.app
     }
 
-    /// Where it stands now.
+    /// The current status.
     pub fn status(&self) -> RunStatus {
         self.status.borrow().clone()
     }
 
-    /// Where it stands when it has ended (and is recorded), or when `timeout` is over.
+    /// The status once the run has ended and is recorded, or after `timeout`.
     pub async fn wait(&self, timeout: Duration) -> RunStatus {
         let _ = tokio::time::timeout(timeout, self.finished()).await;
         self.status()
     }
 
-    /// Where it stands at its end.
+    /// The status at the end of the run.
     pub async fn finished(&self) -> RunStatus {
         let mut status = self.status.clone();
         match status.wait_for(|run| run.state.is_final()).await {
@@ -60,20 +60,20 @@ impl RunHandle {
         }
     }
 
-    /// Every change, as it comes (those that come too fast are seen as one).
+    /// Every change of the status. Changes in quick succession may be seen as one.
     pub fn watch(&self) -> watch::Receiver<RunStatus> {
         self.status.clone()
     }
 
-    /// Asks it to stop: what waits never starts, what runs has half a second to end. What is
-    /// committed stays. Twice is once.
+    /// Asks the run to stop: waiting tasks never start, running tasks have half a second to end.
+    /// What is committed stays. Cancelling again has no effect.
     pub fn cancel(&self) {
         self.cancel.cancel();
     }
 }
 
 /// A run being driven: started tasks are in `running`, the others in `tasks`.
-pub(crate) struct Run {
+pub(crate) struct RunDriver {
     tasks: Vec<Option<Box<dyn Task>>>,
     graph: Graph,
     running: JoinSet<Outcome>,
@@ -94,7 +94,7 @@ pub(crate) struct Patience {
     pub(crate) grace: Duration,
 }
 
-impl Run {
+impl RunDriver {
     pub(crate) fn new(
         tasks: Vec<Box<dyn Task>>,
         graph: Graph,
@@ -238,12 +238,12 @@ impl Run {
 
     /// Ends a task that has not started, and all that wait for it.
     fn give_up(&mut self, place: usize, state: TaskState, why: &str) {
-        let mut gone = vec![place];
-        while let Some(place) = gone.pop() {
+        let mut ended = vec![place];
+        while let Some(place) = ended.pop() {
             if self.tasks[place].take().is_some() {
                 self.progress(place)
                     .update(|task| (task.state, task.error) = (state, Some(why.to_owned())));
-                gone.extend(&self.graph.dependants[place]);
+                ended.extend(&self.graph.dependants[place]);
             }
         }
     }

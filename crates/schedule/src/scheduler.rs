@@ -1,5 +1,5 @@
 use crate::graph::Graph;
-use crate::run::{Patience, Run};
+use crate::run::{Patience, RunDriver};
 use crate::status::{RunState, RunStatus, TaskState, TaskStatus};
 use crate::{Error, Result, Retry, RunHandle, Task};
 use parking_lot::{Mutex, MutexGuard};
@@ -149,8 +149,15 @@ impl Scheduler {
         let sender = Arc::new(sender);
         let runtime = self.runtime.clone().unwrap_or_else(Handle::current);
         let patience = Patience { retry: self.retry, grace: self.grace };
-        let run =
-            Run::new(tasks, graph, sender.clone(), cancel, self.clock.clone(), patience, runtime);
+        let run = RunDriver::new(
+            tasks,
+            graph,
+            sender.clone(),
+            cancel,
+            self.clock.clone(),
+            patience,
+            runtime,
+        );
         let (catalog, clock, retry) = (self.catalog.clone(), self.clock.clone(), self.retry);
         let mut driving = self.driving.lock();
         while driving.try_join_next().is_some() {}

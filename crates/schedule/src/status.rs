@@ -75,7 +75,7 @@ pub struct TaskStatus {
     pub total: u64,
     /// What it does now, for people.
     pub message: String,
-    /// What came out, once it succeeded.
+    /// The result, once the task has succeeded.
     pub result: Option<Json>,
     /// Why it did not succeed.
     pub error: Option<String>,

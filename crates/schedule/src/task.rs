@@ -7,7 +7,7 @@ use taghouse_model::ErrorKind;
 /// One step of a run.
 #[async_trait]
 pub trait Task: Send {
-    /// Its name, one of its run.
+    /// The name of the task, unique in its run.
     fn name(&self) -> String;
 
     /// The names of the tasks that must succeed before it starts.
@@ -23,7 +23,7 @@ pub trait Task: Send {
     /// for.
     ///
     /// # Errors
-    /// Whatever made it fail; the kind decides whether it is tried again.
+    /// Why the task failed; the kind decides whether it is tried again.
     async fn run(&mut self, progress: &Progress) -> Result<Json, TaskError>;
 }
 
@@ -37,7 +37,7 @@ pub struct TaskError {
 }
 
 impl TaskError {
-    /// From any crate's error.
+    /// Makes one from the error of any crate.
     pub fn new(kind: ErrorKind, error: impl fmt::Display) -> Self {
         Self { kind, message: error.to_string() }
     }

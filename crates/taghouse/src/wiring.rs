@@ -198,7 +198,7 @@ async fn rooms(places: Places, options: Options<'_>, place: Option<&Place>) -> R
         budget_bytes: STATES_BYTES,
     }));
     landing.follow(stream.clone());
-    let backup = Backup::new(taghouse_backup::Parts {
+    let backup = Backup::new(taghouse_backup::BackupParts {
         catalog: catalog.clone(),
         lake: lake.clone(),
         log: log.clone(),

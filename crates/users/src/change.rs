@@ -1,10 +1,10 @@
 use crate::delete::deleted_of;
 use crate::nearest;
 use crate::share::Assigned;
-use crate::users::off_thread;
 use crate::{Error, MAX_CHANGES, Op, Result, Users};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
+use taghouse_disk::blocking;
 use taghouse_index::{Changes, TagChange};
 use taghouse_model::{AppId, Name, Ordinal, check_user_id};
 use taghouse_rules::{Definitions, TagDefinition, did_you_mean};
@@ -133,7 +133,7 @@ impl Users {
         let (dictionary, owner, deletions) =
             (self.dictionary.clone(), app.clone(), self.index.deletions(app).await?);
         let ids: Vec<String> = changes.iter().map(|change| change.user.clone()).collect();
-        off_thread(move || {
+        blocking(move || {
             let texts: Vec<&str> = ids.iter().map(String::as_str).collect();
             let ordinals = dictionary.lookup(&owner, &texts)?;
             let known: Vec<Ordinal> = ordinals.iter().flatten().copied().collect();

@@ -4,6 +4,7 @@ use taghouse_bitmap::Bitmap;
 use taghouse_catalog::Change;
 use taghouse_crowd::Question;
 use taghouse_dictionary::{Dictionary, Renumbering};
+use taghouse_disk::blocking;
 use taghouse_index::{HeldIndex, Numbering, Publication, Renaming};
 use taghouse_model::{AppId, Ordinal, TimestampMs};
 use taghouse_rules::Definitions;
@@ -77,7 +78,7 @@ impl Users {
         // On a blocking thread, for the dictionary's part is synchronous and the other parts lie
         // between its steps. If the caller is dropped, the work goes on until it notices `stop`.
         let work = move || users.renumber(&app, exclusive, &expired, &runtime, &stop);
-        tokio::task::spawn_blocking(work).await.map_err(|e| Error::BrokeOff(e.to_string()))?
+        blocking(work).await
     }
 
     /// Records who expires, before it takes effect. If the process ends in between, the next

@@ -1,8 +1,8 @@
-use crate::users::off_thread;
 use crate::{Error, MAX_DELETED, Result, Users};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use taghouse_dictionary::Dictionary;
+use taghouse_disk::blocking;
 use taghouse_index::Deletions;
 use taghouse_model::{AppId, Name, Ordinal, TimestampMs, Value, check_user_id};
 
@@ -62,7 +62,7 @@ impl Users {
         let (users, app, ids) = (self.clone(), app.clone(), ids.to_vec());
         tokio::spawn(async move { users.deleted(&app, &ids).await })
             .await
-            .map_err(|e| Error::BrokeOff(e.to_string()))?
+            .map_err(taghouse_disk::TaskFailed::from)?
     }
 
     async fn deleted(&self, app: &AppId, ids: &[String]) -> Result<Receipt> {
@@ -115,7 +115,7 @@ impl Users {
         let deleted = self.index.delete_users(app, generation, &ordinals).await?;
         // Last: as long as the dictionary knows the users, the call can be made again.
         let (dictionary, owner) = (self.dictionary.clone(), app.clone());
-        off_thread(move || Ok(dictionary.delete(&owner, &ordinals)?)).await?;
+        blocking::<_, Error>(move || Ok(dictionary.delete(&owner, &ordinals)?)).await?;
         let id_of: HashMap<Ordinal, &String> =
             found.iter().map(|(id, ordinal)| (*ordinal, id)).collect();
         let tag = |(tag, ordinal, value): (Name, Ordinal, Value)| {
@@ -132,7 +132,7 @@ impl Users {
     pub(crate) async fn finish_deletions(&self, app: &AppId) -> Result<()> {
         let Some(deletions) = self.index.deletions(app).await? else { return Ok(()) };
         let (dictionary, owner) = (self.dictionary.clone(), app.clone());
-        off_thread(move || {
+        blocking(move || {
             let all: Vec<Ordinal> = deletions.now().users().iter().collect();
             for ordinals in all.chunks(FINISHED_AT_ONCE) {
                 let deleted = deleted_of(&dictionary, &owner, &deletions, ordinals);
@@ -145,7 +145,7 @@ impl Users {
 
     async fn found(&self, app: &AppId, ids: &[String]) -> Result<HashMap<String, Ordinal>> {
         let (dictionary, app, ids) = (self.dictionary.clone(), app.clone(), ids.to_vec());
-        off_thread(move || {
+        blocking(move || {
             let texts: Vec<&str> = ids.iter().map(String::as_str).collect();
             let ordinals = dictionary.lookup(&app, &texts)?;
             Ok(ids

@@ -51,6 +51,9 @@ pub enum Error {
     /// A bug: the work of a call ended without a result.
     #[error("internal error: background task failed: {0}")]
     BrokeOff(String),
+    /// Work beside the call panicked.
+    #[error("internal error: {0}")]
+    Task(#[from] taghouse_disk::TaskFailed),
     /// Of the crowds, or the expression of an expiry.
     #[error(transparent)]
     Crowd(#[from] taghouse_crowd::Error),
@@ -81,7 +84,7 @@ impl Error {
             | Self::UnknownUser { .. }
             | Self::NoTags { .. } => ErrorKind::NotFound,
             Self::Stopped => ErrorKind::Unavailable,
-            Self::BrokeOff(_) => ErrorKind::Internal,
+            Self::BrokeOff(_) | Self::Task(_) => ErrorKind::Internal,
             Self::Crowd(e) => e.kind(),
             Self::Index(e) => e.kind(),
             Self::Dictionary(e) => e.kind(),

@@ -39,7 +39,7 @@ impl Users {
         users: impl Iterator<Item = String> + Send,
         expired: bool,
     ) -> Result<()> {
-        self.note(app, users.map(|user| LogRecord::gone(now_ms, user, expired))).await
+        self.note(app, users.map(|user| LogRecord::deletion(now_ms, user, expired))).await
     }
 
     async fn note(

@@ -1,5 +1,4 @@
 use crate::delete::deleted_of;
-use crate::users::off_thread;
 use crate::{Result, Users};
 use std::sync::Arc;
 use taghouse_dictionary::DeletionWatch;
@@ -89,7 +88,7 @@ impl Users {
     pub(crate) async fn assigned(&self, app: &AppId, ids: Arc<Vec<String>>) -> Result<Assigned> {
         let (dictionary, owner) = (self.dictionary.clone(), app.clone());
         let deletions = self.index.deletions(app).await?;
-        off_thread(move || {
+        blocking(move || {
             let texts: Vec<&str> = ids.iter().map(String::as_str).collect();
             let mut ordinals = dictionary.assign(&owner, &texts)?;
             // Of a deletion that broke off the dictionary knows the user yet, and a change of that

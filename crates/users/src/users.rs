@@ -5,6 +5,7 @@ use std::sync::Arc;
 use taghouse_catalog::Catalog;
 use taghouse_crowd::Crowds;
 use taghouse_dictionary::Dictionary;
+use taghouse_disk::blocking;
 use taghouse_index::Index;
 use taghouse_log::EventLog;
 use taghouse_model::{AppId, Clock};
@@ -75,7 +76,7 @@ impl Users {
             if let Some(published) = self.index.published(&app).await? {
                 let (dictionary, generation) = (self.dictionary.clone(), published.generation);
                 let owner = app.clone();
-                match off_thread(move || Ok(dictionary.settle(&owner, generation)?)).await {
+                match blocking(move || Ok(dictionary.settle(&owner, generation)?)).await {
                     // A lost or older dictionary is the next production's to fix.
                     Err(Error::Dictionary(
                         error @ taghouse_dictionary::Error::NoGeneration { .. },
@@ -117,18 +118,14 @@ impl Users {
     async fn tidy_app(&self, app: &AppId) -> Result<Tidied> {
         let versions = self.crowds.clean(app).await?;
         let (dictionary, owner) = (self.dictionary.clone(), app.clone());
-        Ok(Tidied { ids: off_thread(move || Ok(dictionary.purge(&owner)?)).await?, versions })
+        Ok(Tidied {
+            ids: blocking::<_, Error>(move || Ok(dictionary.purge(&owner)?)).await?,
+            versions,
+        })
     }
 }
 
 /// While it lives, nobody changes the users of an app.
 pub struct HeldUsers {
     _held: OwnedRwLockWriteGuard<()>,
-}
-
-/// Runs work that computes or reads files on a blocking thread, not on one that answers requests.
-pub(crate) async fn off_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|e| Error::BrokeOff(e.to_string()))?
 }

@@ -68,16 +68,3 @@ pub(crate) fn defined_tag(definitions: &Definitions, tag: &str) -> Result<(), Pr
         format!("the tag `{tag}` is not defined{hint}; `taghouse tags` lists all"),
     ))
 }
-
-/// Runs what takes a core for more than microseconds off the threads that answer requests.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Problem> {
-    let broke_off = |error| {
-        Problem::new(
-            ErrorKind::Internal,
-            format!("internal error: background task failed: {error}"),
-        )
-    };
-    tokio::task::spawn_blocking(work).await.map_err(broke_off)
-}

@@ -1,6 +1,6 @@
 //! Tags as they were produced.
 
-use super::{App, app_checked, blocking};
+use super::{App, app_checked};
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path, Query};
 use crate::{Problem, values};
@@ -10,6 +10,7 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use taghouse_catalog::RunRecord;
+use taghouse_disk::blocking;
 use taghouse_engine::Engine;
 use taghouse_engine::clock_text::local;
 use taghouse_index::Snapshot;
@@ -62,7 +63,7 @@ pub(crate) async fn list(
     let left_out = left_out(&engine.catalog.runs(&app, RUNS_LOOKED_AT).await?);
     let known = Known { bodies, left_out };
     // Sums read the slices of users whom live changes touch.
-    Ok(Json(blocking(move || listing(&definitions, snapshot.as_deref(), known)).await??))
+    Ok(Json(blocking(move || listing(&definitions, snapshot.as_deref(), known)).await?))
 }
 
 /// What the catalog says of tags, by name.
@@ -153,7 +154,7 @@ pub(crate) async fn values(
         engine.index.snapshot(&app).await?.filter(|snapshot| snapshot.info(&path.tag).is_some());
     let snapshot = snapshot.ok_or_else(|| absent("has not been produced"))?;
     let name = path.tag;
-    Ok(Json(blocking(move || most_frequent(&snapshot, name, limit)).await??))
+    Ok(Json(blocking(move || most_frequent(&snapshot, name, limit)).await?))
 }
 
 fn most_frequent(

@@ -1,6 +1,6 @@
 use super::ICEBERG_CATALOG;
 use super::rows::{AUDIT, FILES, KEYS, RUNS};
-use super::sealed::Place;
+use super::sealed::RowKey;
 use crate::{AuditRecord, Change, Error, IngestedFile, KeyRecord, Result, RunRecord};
 use serde_json::Value as Json;
 use sqlx::sqlite::SqliteConnection;
@@ -109,7 +109,7 @@ async fn put_pointer(
     .bind(app.as_str())
     .bind(name)
     .bind(revision)
-    .bind(value.map(|value| Place { kind, app: app.as_str(), name, revision }.seal(&value.to_string())))
+    .bind(value.map(|value| RowKey { kind, app: app.as_str(), name, revision }.seal(&value.to_string())))
     .execute(db)
     .await?;
     Ok(())
@@ -146,7 +146,7 @@ async fn put_definition(
     .bind(kind)
     .bind(name)
     .bind(revision)
-    .bind(body.map(|body| Place { kind, app: app.as_str(), name, revision }.seal(&body.to_string())))
+    .bind(body.map(|body| RowKey { kind, app: app.as_str(), name, revision }.seal(&body.to_string())))
     .bind(at_ms)
     .execute(db)
     .await?;
@@ -234,7 +234,7 @@ async fn replace_file(
     expected_batch: u64,
     file: &IngestedFile,
 ) -> Result<()> {
-    let gone = sqlx::query(
+    let deleted = sqlx::query(
         "DELETE FROM ingested_files WHERE app = ? AND source = ? AND name = ? AND batch = ?",
     )
     .bind(app.as_str())
@@ -243,7 +243,7 @@ async fn replace_file(
     .bind(number(expected_batch, "the batch number")?)
     .execute(&mut *db)
     .await?;
-    if gone.rows_affected() == 0 {
+    if deleted.rows_affected() == 0 {
         let what = format!("file {app}/{source}/{}", file.name);
         return Err(Error::Conflict {
             what,

@@ -186,7 +186,7 @@ impl Catalog for SqliteCatalog {
 enum Failure {
     /// A condition did not hold. The connection is as before.
     Refused(Error),
-    /// The store failed. Nobody knows where the connection stands.
+    /// The store failed, and the state of the connection is unknown.
     Broken(Error),
 }
 

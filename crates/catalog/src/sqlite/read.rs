@@ -1,6 +1,6 @@
 use super::ICEBERG_CATALOG;
 use super::rows::{AUDIT, FILES, KEYS, RUNS};
-use super::sealed::Place;
+use super::sealed::RowKey;
 use crate::{
     AuditEntry, AuditQuery, AuditRecord, Error, IngestedFile, KeyRecord, Pointer, Result,
     RunRecord, StoredDefinition,
@@ -29,7 +29,7 @@ fn app_id(text: &str) -> Result<AppId> {
 
 /// As [`json`], of a row with a checksum.
 fn sealed_json(row: &SqliteRow, kind: &str, app: &AppId, name: &str, column: &str) -> Result<Json> {
-    let text = Place { kind, app: app.as_str(), name, revision: row.try_get("revision")? }
+    let text = RowKey { kind, app: app.as_str(), name, revision: row.try_get("revision")? }
         .unseal(row.try_get(column)?)?;
     serde_json::from_str(text)
         .map_err(|e| Error::Corrupt(format!("column {column} holds no JSON ({e})")))

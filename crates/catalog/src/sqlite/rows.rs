@@ -53,7 +53,7 @@ pub(super) const AUDIT: Sealed = Sealed {
 };
 
 impl Sealed {
-    /// Puts the checksum to a row that was just written; `key`: what it is found by.
+    /// Stores the checksum of a row that was just written and is found by `key`.
     pub(super) async fn seal(&self, db: &mut SqliteConnection, key: &[&str]) -> Result<()> {
         let Self { name, one, .. } = self;
         let row = key.iter().fold(

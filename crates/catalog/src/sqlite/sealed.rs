@@ -10,15 +10,15 @@ use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use xxhash_rust::xxh3::Xxh3;
 
-/// What a row is found by, and its revision.
-pub(super) struct Place<'a> {
+/// The key of a row, and its revision. Both are part of the checksum.
+pub(super) struct RowKey<'a> {
     pub(super) kind: &'a str,
     pub(super) app: &'a str,
     pub(super) name: &'a str,
     pub(super) revision: i64,
 }
 
-impl Place<'_> {
+impl RowKey<'_> {
     pub(super) fn seal(&self, json: &str) -> String {
         format!("{json}\n{}", self.checksum(json))
     }
@@ -71,8 +71,8 @@ pub(super) async fn check(db: &mut SqliteConnection) -> Result<()> {
     Ok(())
 }
 
-fn place(row: &SqliteRow) -> Result<Place<'_>> {
-    Ok(Place {
+fn place(row: &SqliteRow) -> Result<RowKey<'_>> {
+    Ok(RowKey {
         kind: row.try_get(0)?,
         app: row.try_get(1)?,
         name: row.try_get(2)?,

@@ -156,7 +156,7 @@ impl Condition {
                 rows.reader(*column).text(row).is_some_and(|v| like(pattern, v))
             }
             Self::IsSet { column } => rows.reader(*column).is_set(row),
-            Self::Slow(predicate) => predicate.holds(&|name| rows.value(name, row)),
+            Self::Slow(predicate) => predicate.matches(&|name| rows.value(name, row)),
         }
     }
 }

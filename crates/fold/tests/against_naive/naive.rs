@@ -50,7 +50,7 @@ pub(crate) fn value(case: &Case, user: usize, as_of_ms: i64) -> Option<Value> {
         aggregate.events.is_empty() || aggregate.events.iter().any(|name| name == e.name)
     });
     events.retain(|e| {
-        aggregate.filter.as_ref().is_none_or(|filter| filter.holds(&|name| property(e, name)))
+        aggregate.filter.as_ref().is_none_or(|filter| filter.matches(&|name| property(e, name)))
     });
     events.sort_by_key(|e| (e.time_ms, e.message_id.clone()));
     let Some(scalar) = &aggregate.value else {

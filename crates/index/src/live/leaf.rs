@@ -84,7 +84,7 @@ fn fitting(overlay: &TagOverlay, condition: &Predicate<Value>) -> Fitting {
                 overlay
                     .tag
                     .value_of(*code)
-                    .is_some_and(|value| condition.holds(&|_| Some(value.clone())))
+                    .is_some_and(|value| condition.matches(&|_| Some(value.clone())))
             };
             overlay.values().iter().copied().filter(holds).collect()
         }

@@ -1,7 +1,6 @@
 //! Writes the objects of a publication, before anything points to them.
 
 use super::{LoadedTag, Publication, TagPublication};
-use crate::blocking::blocking;
 use crate::error::{Error, Result};
 use crate::index::{Index, load_users};
 use crate::manifest::TagEntry;
@@ -13,6 +12,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
+use taghouse_disk::blocking;
 use taghouse_model::{AppId, Name};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -173,7 +173,7 @@ impl Index {
             }),
         };
         // Verifying and copying segments takes a core, which is not the I/O threads' work.
-        let checked = blocking(move || {
+        let checked = blocking::<_, Error>(move || {
             let checked = tags.into_iter().map(|tag| check.tag(tag)).collect::<Result<Vec<_>>>()?;
             Ok((checked, check.users))
         });

@@ -3,7 +3,6 @@
 use super::merge::{Merged, Ready, merge};
 use super::prepared::{Content, Prepared, Scope};
 use crate::apps::{App, Known};
-use crate::blocking::blocking;
 use crate::error::{Error, Result};
 use crate::index::{Index, load_users};
 use crate::manifest::UsersEntry;
@@ -13,6 +12,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
 use taghouse_catalog::Change;
+use taghouse_disk::blocking;
 use taghouse_model::{AppId, ErrorKind};
 use tokio::sync::OwnedMutexGuard;
 
@@ -79,7 +79,7 @@ impl Index {
             let log_end = match log.clone() {
                 // So that no reader meets the new segments under an overlay that has not come so
                 // far.
-                Some(log) => blocking(move || Ok(log.tick().position)).await?,
+                Some(log) => blocking::<_, Error>(move || Ok(log.tick().position)).await?,
                 None => 0,
             };
             match merge(&before, prepared, log_end)? {
@@ -208,7 +208,7 @@ impl Index {
         };
         let Some(users) = users else { return Ok(Some(prepared.users.as_ref().clone())) };
         let all = (prepared.users.clone(), remove.clone());
-        let next = blocking(move || {
+        let next = blocking::<_, Error>(move || {
             let next = users.or(&all.0).and_not(&all.1);
             let same = next == *users;
             Ok((next, same))

@@ -1,3 +1,4 @@
+use super::record::{BUFFER_BYTES, MAX_RECORD_BYTES};
 use super::*;
 
 /// A reader that gives a few bytes at a time, so that every record crosses a refill somewhere.

@@ -30,7 +30,7 @@ const PATTERNS: [&str; 14] = [
 
 /// What a column seems to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ColumnKind {
     Text,
     Bool,
     Int,
@@ -51,10 +51,10 @@ pub(super) enum Kind {
 
 /// A column and what was seen of it.
 #[derive(Debug)]
-pub(super) struct Column {
+pub(super) struct InspectedColumn {
     pub(super) name: String,
     /// What its file says of it.
-    pub(super) kind: Option<Kind>,
+    pub(super) kind: Option<ColumnKind>,
     /// Its file says that it is of floating numbers.
     pub(super) floating: bool,
     values: Vec<String>,
@@ -62,7 +62,7 @@ pub(super) struct Column {
     seen: usize,
 }
 
-impl Column {
+impl InspectedColumn {
     pub(super) fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -76,21 +76,21 @@ impl Column {
 
     pub(super) fn typed(name: &str, ty: &DataType) -> Self {
         let kind = match ty {
-            DataType::Boolean => Some(Kind::Bool),
+            DataType::Boolean => Some(ColumnKind::Bool),
             DataType::Int8
             | DataType::Int16
             | DataType::Int32
             | DataType::UInt8
             | DataType::UInt16
-            | DataType::UInt32 => Some(Kind::Int),
-            DataType::Decimal128(_, scale) => Some(Kind::Decimal {
+            | DataType::UInt32 => Some(ColumnKind::Int),
+            DataType::Decimal128(_, scale) => Some(ColumnKind::Decimal {
                 scale: usize::from(scale.unsigned_abs()).min(MAX_SCALE),
                 comma: false,
             }),
-            DataType::Date32 | DataType::Date64 => Some(Kind::Day { pattern: None }),
-            DataType::Timestamp(..) => Some(Kind::Time { format: None }),
+            DataType::Date32 | DataType::Date64 => Some(ColumnKind::Day { pattern: None }),
+            DataType::Timestamp(..) => Some(ColumnKind::Time { format: None }),
             DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) => {
-                Some(Kind::Set)
+                Some(ColumnKind::Set)
             }
             // The values of others tell more: whole numbers may be epochs, floating ones have
             // digits.
@@ -121,7 +121,7 @@ impl Column {
         self.distinct.len()
     }
 
-    pub(super) fn kind(&self) -> Kind {
+    pub(super) fn kind(&self) -> ColumnKind {
         if let Some(kind) = &self.kind {
             return kind.clone();
         }
@@ -129,40 +129,40 @@ impl Column {
             !self.values.is_empty() && self.values.iter().all(|value| test(value))
         };
         if all(is_bool) {
-            return Kind::Bool;
+            return ColumnKind::Bool;
         }
         if all(is_whole) {
-            return self.epoch().unwrap_or(Kind::Int);
+            return self.epoch().unwrap_or(ColumnKind::Int);
         }
         if all(is_decimal) {
             let scale = if self.rounds() { FLOAT_SCALE } else { self.digits() };
             return if scale > MAX_SCALE {
-                Kind::Text
+                ColumnKind::Text
             } else {
-                Kind::Decimal { scale, comma: false }
+                ColumnKind::Decimal { scale, comma: false }
             };
         }
         if all(|value| is_whole(value) || matches!(with_point(value), Ok(Some(_)))) {
             let scale = self.values.iter().map(|value| fraction(value, ',')).max().unwrap_or(0);
             return if scale > MAX_SCALE {
-                Kind::Text
+                ColumnKind::Text
             } else {
-                Kind::Decimal { scale, comma: true }
+                ColumnKind::Decimal { scale, comma: true }
             };
         }
         if all(|value| value.parse::<jiff::civil::Date>().is_ok() && value.len() == 10) {
-            return Kind::Day { pattern: None };
+            return ColumnKind::Day { pattern: None };
         }
         if all(is_iso_time) {
-            return Kind::Time { format: None };
+            return ColumnKind::Time { format: None };
         }
         let fits = |pattern: &&&'static str| {
             !self.values.is_empty() && self.values.iter().all(|value| reads(pattern, value))
         };
         match PATTERNS.iter().find(fits) {
-            Some(pattern) if pattern.contains("%H") => Kind::Time { format: Some(pattern) },
-            Some(pattern) => Kind::Day { pattern: Some(pattern) },
-            None => Kind::Text,
+            Some(pattern) if pattern.contains("%H") => ColumnKind::Time { format: Some(pattern) },
+            Some(pattern) => ColumnKind::Day { pattern: Some(pattern) },
+            None => ColumnKind::Text,
         }
     }
 
@@ -178,7 +178,7 @@ impl Column {
 
     /// Whole numbers that are instants of 2001 to 2100 by their size, in a column that is called
     /// so.
-    fn epoch(&self) -> Option<Kind> {
+    fn epoch(&self) -> Option<ColumnKind> {
         let name = self.name.to_ascii_lowercase();
         if !["time", "_at", "date", "ts", "created", "when"].iter().any(|part| name.contains(part))
         {
@@ -190,10 +190,10 @@ impl Column {
                 .all(|value| value.parse().is_ok_and(|number| range.contains(&number)))
         };
         if all_in(978_307_200..4_102_444_800) {
-            return Some(Kind::Time { format: Some("epoch_s") });
+            return Some(ColumnKind::Time { format: Some("epoch_s") });
         }
         all_in(978_307_200_000..4_102_444_800_000)
-            .then_some(Kind::Time { format: Some("epoch_ms") })
+            .then_some(ColumnKind::Time { format: Some("epoch_ms") })
     }
 }
 

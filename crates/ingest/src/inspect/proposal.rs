@@ -1,7 +1,7 @@
 //! The definition of a source, as YAML, from what was found.
 
 use super::Found;
-use super::columns::{Column, Kind};
+use super::columns::{ColumnKind, InspectedColumn};
 use std::fmt::Write;
 use std::path::Path;
 use taghouse_model::Name;
@@ -64,92 +64,124 @@ const MOST_EVENTS: usize = 50;
 
 /// Which columns are what.
 struct Roles<'f> {
-    user: &'f Column,
+    user: &'f InspectedColumn,
     /// Whether the user's column is named as one.
     sure: bool,
-    time: Option<&'f Column>,
-    message: Option<&'f Column>,
-    event: Option<&'f Column>,
+    time: Option<&'f InspectedColumn>,
+    message: Option<&'f InspectedColumn>,
+    event: Option<&'f InspectedColumn>,
 }
 
 pub(super) fn write(found: &Found, path: &Path, name: Option<&str>) -> String {
-    let columns: Vec<&Column> = unique(&found.columns);
+    let columns: Vec<&InspectedColumn> = unique(&found.columns);
     let Some(roles) = roles(&columns, found.rows) else { return String::new() };
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     let name = name.map_or_else(
         || name_of(file.split('.').next().unwrap_or_default(), &mut Vec::new()),
         str::to_owned,
     );
-    let mut yaml = String::new();
-    let mut line = |text: std::fmt::Arguments<'_>| {
-        // Writing to a string cannot fail.
-        let _ = writeln!(yaml, "{text}");
-    };
-    line(format_args!(
+
+    let mut yaml = Yaml::default();
+    yaml.line(format_args!(
         "# Proposed from the first {} rows of {file}: read it through before you apply it.",
         found.rows
     ));
-    line(format_args!("kind: source\nname: {name}\nformat: {}", found.format));
-    if let Some(delimiter) = found.delimiter {
-        line(format_args!("delimiter: {}", text(&delimiter.to_string())));
+    yaml.line(format_args!("kind: source\nname: {name}"));
+    yaml.format(found, &columns);
+    yaml.roles(&roles, &name);
+    yaml.other_columns(&roles, &columns);
+    yaml.0
+}
+
+/// The text of a definition as it grows.
+#[derive(Default)]
+struct Yaml(String);
+
+impl Yaml {
+    fn line(&mut self, text: std::fmt::Arguments<'_>) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.0, "{text}");
     }
-    if let Some(encoding) = &found.encoding {
-        line(format_args!("encoding: {encoding}"));
-    }
-    if columns.iter().any(|column| matches!(column.kind(), Kind::Decimal { comma: true, .. })) {
-        line(format_args!("decimal: \",\""));
-    }
-    if found.infinite {
-        line(format_args!(
-            "# Numbers are infinite here and there: those are no value.\nnan: no_value"
-        ));
-    }
-    if !roles.sure {
-        line(format_args!("# No column is called as a user id is: this is a guess."));
-    }
-    line(format_args!("user_id: {}", user(roles.user)));
-    if let Some(time) = roles.time {
-        match roles.event {
-            Some(event) => line(format_args!("event: {{ column: {} }}", text(&event.name))),
-            None => line(format_args!("event: {name}")),
+
+    /// How the file is written.
+    fn format(&mut self, found: &Found, columns: &[&InspectedColumn]) {
+        self.line(format_args!("format: {}", found.format));
+        if let Some(delimiter) = found.delimiter {
+            self.line(format_args!("delimiter: {}", text(&delimiter.to_string())));
         }
-        line(format_args!("time: {}", mapping_of_time(time)));
-    } else {
-        line(format_args!(
-            "# No column looks like a time: the rows say what users are, not what they did."
-        ));
+        if let Some(encoding) = &found.encoding {
+            self.line(format_args!("encoding: {encoding}"));
+        }
+        if columns
+            .iter()
+            .any(|column| matches!(column.kind(), ColumnKind::Decimal { comma: true, .. }))
+        {
+            self.line(format_args!("decimal: \",\""));
+        }
+        if found.infinite {
+            self.line(format_args!(
+                "# Numbers are infinite here and there: those are no value.\nnan: no_value"
+            ));
+        }
     }
-    match roles.message {
-        Some(message) => line(format_args!("message_id: {}", text(&message.name))),
-        None => line(format_args!(
-            "# No column has an id for each row: a row is known by its file and place."
-        )),
+
+    /// The columns that say who did what and when.
+    fn roles(&mut self, roles: &Roles<'_>, name: &str) {
+        if !roles.sure {
+            self.line(format_args!("# No column is called as a user id is: this is a guess."));
+        }
+        self.line(format_args!("user_id: {}", user(roles.user)));
+        if let Some(time) = roles.time {
+            match roles.event {
+                Some(event) => {
+                    self.line(format_args!("event: {{ column: {} }}", text(&event.name)));
+                }
+                None => self.line(format_args!("event: {name}")),
+            }
+            self.line(format_args!("time: {}", mapping_of_time(time)));
+        } else {
+            self.line(format_args!(
+                "# No column looks like a time: the rows say what users are, not what they did."
+            ));
+        }
+        match roles.message {
+            Some(message) => self.line(format_args!("message_id: {}", text(&message.name))),
+            None => self.line(format_args!(
+                "# No column has an id for each row: a row is known by its file and place."
+            )),
+        }
     }
-    let taken = [Some(roles.user), roles.time, roles.message, roles.event];
-    let others: Vec<&Column> = columns
-        .iter()
-        .copied()
-        .filter(|column| !taken.iter().flatten().any(|taken| taken.name == column.name))
-        .collect();
-    let kind = if roles.time.is_some() { "properties" } else { "attributes" };
-    // A source must say something of its users.
-    let others = if others.is_empty() && roles.time.is_none() { vec![roles.user] } else { others };
-    if !others.is_empty() {
-        line(format_args!("{kind}:"));
+
+    /// The columns without a role, as properties or attributes.
+    fn other_columns(&mut self, roles: &Roles<'_>, columns: &[&InspectedColumn]) {
+        let taken = [Some(roles.user), roles.time, roles.message, roles.event];
+        let others: Vec<&InspectedColumn> = columns
+            .iter()
+            .copied()
+            .filter(|column| !taken.iter().flatten().any(|taken| taken.name == column.name))
+            .collect();
+        // A source must say something of its users.
+        let others =
+            if others.is_empty() && roles.time.is_none() { vec![roles.user] } else { others };
+
+        let key = if roles.time.is_some() { "properties" } else { "attributes" };
+        if !others.is_empty() {
+            self.line(format_args!("{key}:"));
+        }
+        let mut names: Vec<String> =
+            RESERVED_PROPERTIES.iter().map(|name| (*name).to_owned()).collect();
+        for column in others {
+            self.line(format_args!("  {}: {}", name_of(&column.name, &mut names), mapping(column)));
+        }
     }
-    let mut names: Vec<String> =
-        RESERVED_PROPERTIES.iter().map(|name| (*name).to_owned()).collect();
-    for column in others {
-        line(format_args!("  {}: {}", name_of(&column.name, &mut names), mapping(column)));
-    }
-    yaml
 }
 
 /// Those with a name, each name once: a file in which a name stands twice is refused where it is
 /// read.
-fn unique(columns: &[Column]) -> Vec<&Column> {
-    let once =
-        |column: &&Column| columns.iter().filter(|other| other.name == column.name).count() == 1;
+fn unique(columns: &[InspectedColumn]) -> Vec<&InspectedColumn> {
+    let once = |column: &&InspectedColumn| {
+        columns.iter().filter(|other| other.name == column.name).count() == 1
+    };
     columns.iter().filter(|column| !column.name.is_empty()).filter(once).collect()
 }
 
@@ -165,22 +197,26 @@ fn plain(name: &str) -> String {
 
 /// The column that is called by the first of these names that any is.
 fn called<'f>(
-    columns: &[&'f Column],
+    columns: &[&'f InspectedColumn],
     names: &[&str],
-    fits: impl Fn(&Column) -> bool,
-) -> Option<&'f Column> {
+    fits: impl Fn(&InspectedColumn) -> bool,
+) -> Option<&'f InspectedColumn> {
     names.iter().find_map(|name| {
         columns.iter().copied().find(|column| plain(&column.name) == *name && fits(column))
     })
 }
 
-fn roles<'f>(columns: &[&'f Column], rows: usize) -> Option<Roles<'f>> {
-    let is_time = |column: &Column| matches!(column.kind(), Kind::Time { .. } | Kind::Day { .. });
+fn roles<'f>(columns: &[&'f InspectedColumn], rows: usize) -> Option<Roles<'f>> {
+    let is_time = |column: &InspectedColumn| {
+        matches!(column.kind(), ColumnKind::Time { .. } | ColumnKind::Day { .. })
+    };
     let time = called(columns, &TIMES, is_time)
         .or_else(|| columns.iter().copied().find(|column| is_time(column)));
-    let is_id =
-        |column: &Column| matches!(column.kind(), Kind::Text | Kind::Int | Kind::Decimal { .. });
-    let ends_as_id = |column: &&&Column| plain(&column.name).ends_with("id") && is_id(column);
+    let is_id = |column: &InspectedColumn| {
+        matches!(column.kind(), ColumnKind::Text | ColumnKind::Int | ColumnKind::Decimal { .. })
+    };
+    let ends_as_id =
+        |column: &&&InspectedColumn| plain(&column.name).ends_with("id") && is_id(column);
     let named = called(columns, &USERS, is_id);
     // Without a name that says so, users are those who come again, or the only id.
     let again = || {
@@ -191,15 +227,17 @@ fn roles<'f>(columns: &[&'f Column], rows: usize) -> Option<Roles<'f>> {
             .max_by_key(|column| column.seen() - column.distinct())
     };
     let user = named.or_else(again).or_else(|| columns.first().copied())?;
-    let is_own = |column: &Column| {
+    let is_own = |column: &InspectedColumn| {
         column.name != user.name
             && column.seen() == rows
             && column.distinct() == rows
             && is_id(column)
     };
     let message = called(columns, &MESSAGES, is_own);
-    let names_events = |column: &Column| {
-        column.name != user.name && column.kind() == Kind::Text && column.distinct() <= MOST_EVENTS
+    let names_events = |column: &InspectedColumn| {
+        column.name != user.name
+            && column.kind() == ColumnKind::Text
+            && column.distinct() <= MOST_EVENTS
     };
     let event = time.and_then(|_| {
         called(columns, &EVENTS, |column| names_events(column) && column.seen() == rows)
@@ -207,51 +245,53 @@ fn roles<'f>(columns: &[&'f Column], rows: usize) -> Option<Roles<'f>> {
     Some(Roles { user, sure: named.is_some(), time, message, event })
 }
 
-fn user(column: &Column) -> String {
+fn user(column: &InspectedColumn) -> String {
     match column.kind() {
         // An id that was written as 17850.0.
-        Kind::Int if column.floating => format!("{{ column: {}, type: int }}", text(&column.name)),
-        Kind::Decimal { scale: 1, comma: false } => {
+        ColumnKind::Int if column.floating => {
+            format!("{{ column: {}, type: int }}", text(&column.name))
+        }
+        ColumnKind::Decimal { scale: 1, comma: false } => {
             format!("{{ column: {}, type: int }}", text(&column.name))
         }
         _ => text(&column.name),
     }
 }
 
-fn mapping_of_time(column: &Column) -> String {
+fn mapping_of_time(column: &InspectedColumn) -> String {
     match column.kind() {
-        Kind::Time { format: Some(format) } | Kind::Day { pattern: Some(format) } => {
+        ColumnKind::Time { format: Some(format) } | ColumnKind::Day { pattern: Some(format) } => {
             format!("{{ column: {}, format: {} }}", text(&column.name), text(format))
         }
         _ => text(&column.name),
     }
 }
 
-fn mapping(column: &Column) -> String {
+fn mapping(column: &InspectedColumn) -> String {
     let name = text(&column.name);
     match column.kind() {
-        Kind::Text => name,
-        Kind::Bool => format!("{{ column: {name}, type: bool }}"),
-        Kind::Int => format!("{{ column: {name}, type: int }}"),
-        Kind::Decimal { scale, .. } if column.rounds() => {
+        ColumnKind::Text => name,
+        ColumnKind::Bool => format!("{{ column: {name}, type: bool }}"),
+        ColumnKind::Int => format!("{{ column: {name}, type: int }}"),
+        ColumnKind::Decimal { scale, .. } if column.rounds() => {
             format!("{{ column: {name}, type: decimal, scale: {scale}, round: true }}")
         }
-        Kind::Decimal { scale, .. } => {
+        ColumnKind::Decimal { scale, .. } => {
             format!("{{ column: {name}, type: decimal, scale: {scale} }}")
         }
-        Kind::Set => format!("{{ column: {name}, type: set }}"),
-        Kind::Day { pattern: None } => format!("{{ column: {name}, type: date }}"),
-        Kind::Day { pattern: Some(pattern) } => {
+        ColumnKind::Set => format!("{{ column: {name}, type: set }}"),
+        ColumnKind::Day { pattern: None } => format!("{{ column: {name}, type: date }}"),
+        ColumnKind::Day { pattern: Some(pattern) } => {
             format!("{{ column: {name}, type: date, format: {} }}", text(pattern))
         }
-        Kind::Time { format: None } => {
+        ColumnKind::Time { format: None } => {
             format!("{{ column: {name}, type: date, precision: millisecond }}")
         }
         // Epochs are read as times of events only.
-        Kind::Time { format: Some(format) } if format.starts_with("epoch") => {
+        ColumnKind::Time { format: Some(format) } if format.starts_with("epoch") => {
             format!("{{ column: {name}, type: int }}")
         }
-        Kind::Time { format: Some(format) } => {
+        ColumnKind::Time { format: Some(format) } => {
             format!(
                 "{{ column: {name}, type: date, precision: millisecond, format: {} }}",
                 text(format)

@@ -15,7 +15,7 @@ use taghouse_rules::reader::{Cell, TimeReader, read_id};
 
 /// What a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum MessageKind {
     Track,
     Identify,
     Page,
@@ -24,7 +24,7 @@ pub(super) enum Kind {
     Alias,
 }
 
-impl Kind {
+impl MessageKind {
     pub(super) const ALL: &str = "use track, identify, page, screen, group, alias or batch";
 
     pub(super) fn named(name: &str) -> Option<Self> {
@@ -48,7 +48,7 @@ pub(super) struct Defaults<'d> {
 }
 
 /// A message's members, those that are null left out.
-struct Members<'t> {
+struct MessageMembers<'t> {
     text: &'t str,
     spans: HashMap<String, JsonSpan>,
     /// Halves of surrogate pairs that were replaced.
@@ -57,7 +57,7 @@ struct Members<'t> {
 
 /// Checks a message; `kind` is the call's, in a batch the message's own `type`.
 pub(super) fn parse(
-    kind: Option<Kind>,
+    kind: Option<MessageKind>,
     text: &str,
     defaults: &Defaults<'_>,
 ) -> Result<LogRecord, Fault> {
@@ -68,77 +68,24 @@ pub(super) fn parse(
         ));
     }
     let repaired = json_scan::repair(text);
-    let members = Members { replaced: repaired.replaced, ..Members::of(&repaired.text)? };
+    let members =
+        MessageMembers { replaced: repaired.replaced, ..MessageMembers::of(&repaired.text)? };
     let kind = match kind {
         Some(kind) => kind,
-        None => {
-            let named = members.text("type", Reason::BadType)?;
-            let named = named.ok_or_else(|| {
-                Fault::new(Reason::BadType, format!("`type` is missing: {}", Kind::ALL))
-            })?;
-            Kind::named(&named).ok_or_else(|| {
-                Fault::new(Reason::BadType, format!("`type` is {}: {}", quoted(&named), Kind::ALL))
-            })?
-        }
+        None => members.kind()?,
     };
     let user_id = members.user_id()?;
     let message_id = members.message_id(defaults.entropy)?;
     let time_ms = members.time(defaults)?;
-    let body = match kind {
-        Kind::Identify => {
-            RecordBody::Traits { user_id, time_ms, traits: members.object("traits")?.to_owned() }
-        }
-        Kind::Track => {
-            let name = members.required("event", Reason::NoEvent)?;
-            RecordBody::Event {
-                user_id,
-                time_ms,
-                name,
-                properties: members.object("properties")?.to_owned(),
-            }
-        }
-        Kind::Page | Kind::Screen => {
-            let name = if kind == Kind::Page { "page" } else { "screen" };
-            let own = [
-                ("name", members.text("name", Reason::BadType)?),
-                ("category", members.text("category", Reason::BadType)?),
-            ];
-            RecordBody::Event {
-                user_id,
-                time_ms,
-                name: name.to_owned(),
-                properties: with(members.object("properties")?, own)?,
-            }
-        }
-        Kind::Group => {
-            let own = [("group_id", Some(members.required("groupId", Reason::MissingValue)?))];
-            RecordBody::Event {
-                user_id,
-                time_ms,
-                name: "group".to_owned(),
-                properties: with(members.object("traits")?, own)?,
-            }
-        }
-        Kind::Alias => {
-            let own =
-                [("previous_id", Some(members.required("previousId", Reason::MissingValue)?))];
-            RecordBody::Event {
-                user_id,
-                time_ms,
-                name: "alias".to_owned(),
-                properties: with("{}", own)?,
-            }
-        }
-    };
     Ok(LogRecord {
         message_id,
         received_at_ms: defaults.received_at_ms,
         replaced: repaired.replaced,
-        body,
+        body: members.body(kind, user_id, time_ms)?,
     })
 }
 
-impl<'t> Members<'t> {
+impl<'t> MessageMembers<'t> {
     fn of(text: &'t str) -> Result<Self, Fault> {
         let mut spans = HashMap::new();
         let object = json_scan::members(text, &mut 0, &mut |key, value| {
@@ -153,6 +100,56 @@ impl<'t> Members<'t> {
         object.map(|()| Self { text, spans, replaced: 0 }).ok_or_else(|| {
             Fault::new(Reason::BrokenLine, "the message is not a JSON object".to_owned())
         })
+    }
+
+    /// The kind that a message in a batch names.
+    fn kind(&self) -> Result<MessageKind, Fault> {
+        let named = self.text("type", Reason::BadType)?.ok_or_else(|| {
+            Fault::new(Reason::BadType, format!("`type` is missing: {}", MessageKind::ALL))
+        })?;
+        MessageKind::named(&named).ok_or_else(|| {
+            let problem = format!("`type` is {}: {}", quoted(&named), MessageKind::ALL);
+            Fault::new(Reason::BadType, problem)
+        })
+    }
+
+    /// What the message says: traits, or an event with its properties.
+    fn body(
+        &self,
+        kind: MessageKind,
+        user_id: String,
+        time_ms: TimestampMs,
+    ) -> Result<RecordBody, Fault> {
+        let (name, properties) = match kind {
+            MessageKind::Identify => {
+                let traits = self.object("traits")?.to_owned();
+                return Ok(RecordBody::Traits { user_id, time_ms, traits });
+            }
+            MessageKind::Track => {
+                let name = self.required("event", Reason::NoEvent)?;
+                (name, self.object("properties")?.to_owned())
+            }
+            MessageKind::Page => ("page".to_owned(), self.view_properties()?),
+            MessageKind::Screen => ("screen".to_owned(), self.view_properties()?),
+            MessageKind::Group => {
+                let id = self.required("groupId", Reason::MissingValue)?;
+                ("group".to_owned(), with(self.object("traits")?, [("group_id", Some(id))])?)
+            }
+            MessageKind::Alias => {
+                let id = self.required("previousId", Reason::MissingValue)?;
+                ("alias".to_owned(), with("{}", [("previous_id", Some(id))])?)
+            }
+        };
+        Ok(RecordBody::Event { user_id, time_ms, name, properties })
+    }
+
+    /// The properties of a page or screen, its name and category among them.
+    fn view_properties(&self) -> Result<String, Fault> {
+        let own = [
+            ("name", self.text("name", Reason::BadType)?),
+            ("category", self.text("category", Reason::BadType)?),
+        ];
+        with(self.object("properties")?, own)
     }
 
     /// The text of a member; `None` if it is not there or empty.
@@ -284,7 +281,7 @@ pub(super) fn instant(key: &str, text: &str, span: JsonSpan) -> Result<Option<Ti
 /// The message id that a wrong message gives, if it can be read.
 pub(super) fn given_id(text: &str) -> Option<String> {
     let repaired = json_scan::repair(text);
-    let members = Members::of(&repaired.text).ok()?;
+    let members = MessageMembers::of(&repaired.text).ok()?;
     let id = members.spans.get("messageId")?.string(&repaired.text)?;
     (1..=MAX_MESSAGE_ID_BYTES).contains(&id.len()).then(|| id.into_owned())
 }

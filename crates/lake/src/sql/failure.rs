@@ -49,6 +49,7 @@ fn again(e: &Error) -> Error {
         }
         Error::Unavailable(m) => Error::Unavailable(m.clone()),
         Error::Internal(m) => Error::Internal(m.clone()),
+        Error::Task(e) => Error::Internal(e.to_string()),
         Error::Catalog(c) => Error::Unavailable(c.to_string()),
     }
 }

@@ -134,12 +134,14 @@ impl Lake {
         let schema = MemorySchemaProvider::new();
         for (name, table) in tables {
             let as_of = at.iter().find(|(seen, _)| *seen == name).map(|(_, at)| *at);
-            let gone = if ALL_ROWS.contains(&table.name()) {
+            let deleted = if ALL_ROWS.contains(&table.name()) {
                 self.table(app, layout::USER_CHANGES).await?
             } else {
                 None
             };
-            schema.register_table(name, provider(table, as_of, gone)?).map_err(|e| failure(&e))?;
+            schema
+                .register_table(name, provider(table, as_of, deleted)?)
+                .map_err(|e| failure(&e))?;
         }
         let catalog = MemoryCatalogProvider::new();
         catalog.register_schema(app.as_str(), Arc::new(schema)).map_err(|e| failure(&e))?;
@@ -227,7 +229,7 @@ fn provider(
     let plan = plan
         .and_then(|plan| condition.map_or(Ok(plan.clone()), |condition| plan.filter(condition)));
     let plan = plan.and_then(|plan| match changes {
-        Some(changes) => without_gone(plan, &name, changes),
+        Some(changes) => without_deleted(plan, &name, changes),
         None => Ok(plan),
     });
     let plan = plan.and_then(LogicalPlanBuilder::build);
@@ -235,13 +237,13 @@ fn provider(
 }
 
 /// The rows that are newer than the deletion of their user, and came after it.
-fn without_gone(
+fn without_deleted(
     rows: LogicalPlanBuilder,
     name: &str,
     changes: Table,
 ) -> datafusion::error::Result<LogicalPlanBuilder> {
     let of = |column: &str| col(Column::new(Some(name), column));
-    let gone = LogicalPlanBuilder::scan(
+    let deleted = LogicalPlanBuilder::scan(
         layout::USER_CHANGES,
         provider_as_source(Arc::new(LakeTable(changes))),
         None,
@@ -249,7 +251,7 @@ fn without_gone(
     .filter(col("tag").is_null())?
     .project(vec![col("user_id").alias("gone_user"), col("time").alias("gone_at")])?;
     let older = of("time").lt_eq(col("gone_at")).or(of("received_at").lt_eq(col("gone_at")));
-    gone.join_on(rows.build()?, JoinType::RightAnti, [col("gone_user").eq(of("user_id")), older])
+    deleted.join_on(rows.build()?, JoinType::RightAnti, [col("gone_user").eq(of("user_id")), older])
 }
 
 /// The condition on rows that were known at an instant.

@@ -75,9 +75,9 @@ pub(super) fn watched(
     let input = |child: &Arc<dyn ExecutionPlan>| -> Result<Arc<dyn ExecutionPlan>> {
         let child = watched(child, watch)?;
         let place = match () {
-            () if joins => Place::BeforeJoin,
-            () if plan.as_any().is::<UnnestExec>() => Place::BeforeLists,
-            () if window => Place::BeforeWindow(held.clone()),
+            () if joins => WatchPoint::BeforeJoin,
+            () if plan.as_any().is::<UnnestExec>() => WatchPoint::BeforeLists,
+            () if window => WatchPoint::BeforeWindow(held.clone()),
             () => return Ok(child),
         };
         Ok(Arc::new(Watched { input: child, watch: watch.clone(), place }))
@@ -89,7 +89,7 @@ pub(super) fn watched(
         plan.clone().with_new_children(children)?
     };
     let plan = heeding(plan, watch)?;
-    let place = if window { Place::BehindWindow(held) } else { Place::Anywhere };
+    let place = if window { WatchPoint::BehindWindow(held) } else { WatchPoint::Anywhere };
     Ok(Arc::new(Watched { input: plan, watch: watch.clone(), place }))
 }
 
@@ -201,7 +201,7 @@ struct Rows {
 
 /// What is looked for in batches.
 #[derive(Debug)]
-enum Place {
+enum WatchPoint {
     Anywhere,
     /// Each row may be repeated for all rows of the other side.
     BeforeJoin,
@@ -217,7 +217,7 @@ enum Place {
 struct Watched {
     input: Arc<dyn ExecutionPlan>,
     watch: Arc<Watch>,
-    place: Place,
+    place: WatchPoint,
 }
 
 impl DisplayAs for Watched {
@@ -263,13 +263,13 @@ impl ExecutionPlan for Watched {
         let reservation = MemoryConsumer::new(format!("rows of a window[{partition}]"))
             .register(context.memory_pool());
         let look: Look = match &self.place {
-            Place::Anywhere => Look::Anywhere,
-            Place::BeforeJoin => Look::BeforeJoin,
-            Place::BeforeLists => Look::BeforeLists,
-            Place::BeforeWindow(rows) => {
+            WatchPoint::Anywhere => Look::Anywhere,
+            WatchPoint::BeforeJoin => Look::BeforeJoin,
+            WatchPoint::BeforeLists => Look::BeforeLists,
+            WatchPoint::BeforeWindow(rows) => {
                 Look::BeforeWindow { rows: rows.clone(), partition, reservation, row_bytes: 0 }
             }
-            Place::BehindWindow(rows) => Look::BehindWindow { rows: rows.clone(), partition },
+            WatchPoint::BehindWindow(rows) => Look::BehindWindow { rows: rows.clone(), partition },
         };
         let (watch, mut look) = (self.watch.clone(), look);
         let batches = self.input.execute(partition, context)?.map(move |batch| {
@@ -286,7 +286,7 @@ impl ExecutionPlan for Watched {
     }
 }
 
-/// [`Place`], of one partition.
+/// [`WatchPoint`], of one partition.
 enum Look {
     Anywhere,
     BeforeJoin,

@@ -18,7 +18,7 @@ const MAX_READS: u64 = 200;
 const MAX_TEXT_BYTES: usize = 4 << 10;
 /// The time that a pattern takes grows with its length times that of the text.
 const MAX_PATTERN_BYTES: usize = 500;
-/// What a regular expression comes to, its counted repetitions written out.
+/// The size of a regular expression once its counted repetitions are expanded.
 const MAX_REGEX_BYTES: usize = 128 << 10;
 
 /// Refuses what no query needs and what would take the planner or the process down.

@@ -143,9 +143,10 @@ fn with_default(left: Scalar<Value>, op: CompareOp, right: Scalar<Value>) -> Pre
     use crate::Function::Coalesce;
     let plain = |name: &String, default: &Value, op: CompareOp, literal: &Value| {
         let compare = Predicate::Compare { name: name.clone(), op, literal: literal.clone() };
-        let default_holds = Predicate::Compare { name: name.clone(), op, literal: literal.clone() }
-            .holds(&|_| Some(default.clone()));
-        if !default_holds {
+        let default_matches =
+            Predicate::Compare { name: name.clone(), op, literal: literal.clone() }
+                .matches(&|_| Some(default.clone()));
+        if !default_matches {
             return compare;
         }
         Predicate::Or(vec![

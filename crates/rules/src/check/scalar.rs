@@ -265,7 +265,7 @@ pub(super) fn alike(
 }
 
 impl Checked {
-    /// What it is, in messages.
+    /// How messages describe it.
     fn described(&self, scope: Scope<'_>) -> String {
         if self.text.is_some() {
             "text in quotes".to_owned()

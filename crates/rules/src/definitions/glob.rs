@@ -13,12 +13,12 @@ const MAX_GLOB_BYTES: usize = 1024;
 #[derive(Debug, Clone)]
 pub struct FileGlob {
     /// Each by the parts of a path.
-    globs: Vec<Vec<Part>>,
+    globs: Vec<Vec<GlobPart>>,
 }
 
 /// What one part of a path has to be.
 #[derive(Debug, Clone)]
-enum Part {
+enum GlobPart {
     /// `**`: any number of folders.
     Folders,
     Name(Pattern),
@@ -64,28 +64,28 @@ impl FileGlob {
     pub fn matches(&self, name: &str) -> bool {
         let path: Vec<&str> = name.split('/').collect();
         self.globs.iter().any(|parts| match parts.as_slice() {
-            [Part::Name(pattern)] => path.last().is_some_and(|name| pattern.matches(name)),
-            [Part::Folders] => true,
+            [GlobPart::Name(pattern)] => path.last().is_some_and(|name| pattern.matches(name)),
+            [GlobPart::Folders] => true,
             parts => path_matches(parts, &path),
         })
     }
 }
 
-fn part(glob: &str) -> Result<Part, String> {
+fn part(glob: &str) -> Result<GlobPart, String> {
     if glob == "**" {
-        return Ok(Part::Folders);
+        return Ok(GlobPart::Folders);
     }
     classes(glob)?;
-    Pattern::new(&without_double_stars(glob)).map(Part::Name).map_err(|e| e.to_string())
+    Pattern::new(&without_double_stars(glob)).map(GlobPart::Name).map_err(|e| e.to_string())
 }
 
-fn path_matches(parts: &[Part], path: &[&str]) -> bool {
+fn path_matches(parts: &[GlobPart], path: &[&str]) -> bool {
     let (mut at, mut next) = (0, 0);
     // Behind the last `**`: the part there, and from where in the path it is tried again.
     let mut again = None;
     while next < path.len() {
         match parts.get(at) {
-            Some(Part::Folders) => {
+            Some(GlobPart::Folders) => {
                 again = Some((at + 1, next));
                 at += 1;
                 // A `**` at the end stands for the file, too.
@@ -93,7 +93,7 @@ fn path_matches(parts: &[Part], path: &[&str]) -> bool {
                     return true;
                 }
             }
-            Some(Part::Name(pattern)) if pattern.matches(path[next]) => {
+            Some(GlobPart::Name(pattern)) if pattern.matches(path[next]) => {
                 (at, next) = (at + 1, next + 1)
             }
             _ => match again {

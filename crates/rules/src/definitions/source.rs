@@ -1,22 +1,29 @@
+//! The definition of a source.
+
+mod column;
+mod column_types;
+mod event;
+mod format;
 mod time;
 
 use super::glob::FileGlob;
-use super::strptime::{self, Reads};
-use super::{Errors, check_event_name, condition_without_crowds, name_of, place, read, zone_of};
-use crate::check::{Naming, Scope, described};
+use super::{Errors, condition_without_crowds, name_of, read, zone_of};
+use crate::check::Scope;
 use crate::raw::source::{
-    RawBlank, RawColumn, RawColumnMapping, RawColumnType, RawEvent, RawFormat, RawNan, RawSource,
-    RawTime, RawUnknownColumns, RawUserId, RawUserIdType,
+    RawBlank, RawColumn, RawEvent, RawFormat, RawNan, RawSource, RawTime, RawUnknownColumns,
+    RawUserId,
 };
-use crate::raw::tag::RawPrecision;
 use crate::{
-    BlankCells, ColumnMapping, Document, EventMapping, EventRule, Kind, NotFinite, RejectRule,
-    SourceDefinition, SourceFormat, TimeFormat, UnknownColumns,
+    BlankCells, ColumnMapping, Document, DocumentKind, NotFinite, RejectRule, SourceDefinition,
+    UnknownColumns,
 };
+use column::{column, column_name, user_id};
 use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 use taghouse_model::{Name, Value, ValueType};
+
+pub(super) use column_types::{ColumnTypes, column_types};
 
 /// Columns that every events table has, so that no property can be called so.
 pub const RESERVED_PROPERTIES: [&str; 8] = [
@@ -36,77 +43,16 @@ const FILE: &str = "file";
 /// The formats of times that have names.
 const NAMED_FORMATS: &str = "iso8601, epoch_s, epoch_ms, epoch_us or epoch_ns";
 
-type Types = BTreeMap<Name, ValueType>;
-
-/// The types of all properties and of all attributes; sources that disagree are an error.
-pub(super) fn columns(documents: &[Document], errors: &mut Errors) -> (Types, Types) {
-    let mut properties = BTreeMap::new();
-    let mut attributes = BTreeMap::new();
-    // What cannot be read is reported by `check`.
-    for (document, raw) in read::<RawSource>(documents, Kind::Source, &mut Errors::new()) {
-        union(document, "properties", &raw.properties, &mut properties, errors);
-        union(document, "attributes", &raw.attributes, &mut attributes, errors);
-    }
-    let plain = |all: BTreeMap<String, Seen<'_>>| {
-        all.into_values().map(|seen| (seen.name, seen.ty)).collect()
-    };
-    (plain(properties), plain(attributes))
-}
-
-/// A property or attribute and where it was met first.
-struct Seen<'a> {
-    name: Name,
-    ty: ValueType,
-    document: &'a Document,
-}
-
-fn union<'a>(
-    document: &'a Document,
-    key: &str,
-    columns: &BTreeMap<String, RawColumn>,
-    all: &mut BTreeMap<String, Seen<'a>>,
-    errors: &mut Errors,
-) {
-    for (text, raw) in columns {
-        // Other mistakes of the column are reported by `check`.
-        let (Ok(name), Ok(column)) = (Name::new(text), column(raw)) else { continue };
-        let ty = column.value_type;
-        let Some(seen) = all.get(&text.to_lowercase()) else {
-            all.insert(text.to_lowercase(), Seen { name, ty, document });
-            continue;
-        };
-        let pointer = format!("/{key}/{text}");
-        if seen.name != name {
-            errors.push(document.error(
-                &pointer,
-                format!(
-                    "`{name}` differs only in case from `{}` at {}",
-                    seen.name,
-                    place(seen.document)
-                ),
-            ));
-        } else if seen.ty != ty {
-            let (here, there) =
-                (described(ty, Naming::Properties), described(seen.ty, Naming::Properties));
-            let message = format!(
-                "`{name}` is of type {here} here and {there} at {}: give both one type",
-                place(seen.document)
-            );
-            errors.push(document.error(&pointer, message));
-        }
-    }
-}
-
 pub(super) fn check(
     documents: &[Document],
     zone: &TimeZone,
     errors: &mut Errors,
 ) -> BTreeMap<Name, SourceDefinition> {
     let mut sources = BTreeMap::new();
-    for (document, raw) in read::<RawSource>(documents, Kind::Source, errors) {
+    for (document, raw) in read::<RawSource>(documents, DocumentKind::Source, errors) {
         let before = errors.len();
         let name = name_of(document, errors);
-        let source = Reader { document, raw: &raw, zone, errors }.source(name);
+        let source = SourceReader { document, raw: &raw, zone, errors }.source(name);
         if let Some(source) = source
             && errors.len() == before
         {
@@ -116,15 +62,22 @@ pub(super) fn check(
     sources
 }
 
+/// The conditions that leave rows out.
+struct RowConditions {
+    /// Rows for which one of these is not true are left out.
+    filters: Vec<crate::Predicate<Value>>,
+    rejects: Vec<RejectRule>,
+}
+
 /// One source as it is read; what is wrong goes into `errors`.
-struct Reader<'a> {
+struct SourceReader<'a> {
     document: &'a Document,
     raw: &'a RawSource,
     zone: &'a TimeZone,
     errors: &'a mut Errors,
 }
 
-impl Reader<'_> {
+impl SourceReader<'_> {
     fn error(&mut self, pointer: &str, message: impl Into<String>) {
         self.errors.push(self.document.error(pointer, message));
     }
@@ -146,7 +99,7 @@ impl Reader<'_> {
         self.check_unknown_columns();
         let event = self.event(&properties);
         let (time, file_time) = (self.time(), self.file_time());
-        let (filters, rejects) = self.conditions(&properties);
+        let conditions = self.conditions(&properties);
         let max_reject_share = self.max_reject_share();
         Some(SourceDefinition {
             name: name?,
@@ -163,8 +116,8 @@ impl Reader<'_> {
             message_id: raw.message_id.clone(),
             properties,
             attributes,
-            filters,
-            rejects,
+            filters: conditions.filters,
+            rejects: conditions.rejects,
             unknown_columns: match raw.unknown_columns {
                 Some(RawUnknownColumns::Reject) => UnknownColumns::Reject,
                 Some(RawUnknownColumns::Keep) => UnknownColumns::Keep,
@@ -187,83 +140,6 @@ impl Reader<'_> {
             },
             max_reject_share,
         })
-    }
-
-    fn format(&mut self) -> SourceFormat {
-        let delimiter = match self.raw.delimiter.as_deref().map(str::as_bytes) {
-            None => b',',
-            Some(_) if self.raw.format != RawFormat::Csv => {
-                self.error("/delimiter", "`delimiter` is for `format: csv` only");
-                b','
-            }
-            Some(&[byte]) if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r') => byte,
-            Some(_) => {
-                self.error(
-                    "/delimiter",
-                    "`delimiter` is one ASCII character, and no quote or line end",
-                );
-                b','
-            }
-        };
-        if self.raw.escape.is_some() && self.raw.format != RawFormat::Csv {
-            self.error("/escape", "`escape` is for `format: csv` only");
-        }
-        match self.raw.format {
-            RawFormat::Csv => SourceFormat::Csv { delimiter, escape: self.escape(delimiter) },
-            RawFormat::Jsonl => SourceFormat::Jsonl,
-            RawFormat::Parquet => SourceFormat::Parquet,
-            RawFormat::Segment => SourceFormat::Segment,
-        }
-    }
-
-    fn escape(&mut self, delimiter: u8) -> Option<u8> {
-        match self.raw.escape.as_deref()?.as_bytes() {
-            &[byte]
-                if byte.is_ascii()
-                    && byte != delimiter
-                    && !matches!(byte, b'"' | b'\n' | b'\r') =>
-            {
-                Some(byte)
-            }
-            _ => {
-                self.error("/escape", "`escape` is one ASCII character, and neither the delimiter, a quote nor a line end");
-                None
-            }
-        }
-    }
-
-    fn encoding(&mut self) -> Option<String> {
-        let label = self.raw.encoding.as_deref()?;
-        if !matches!(self.raw.format, RawFormat::Csv | RawFormat::Jsonl) {
-            self.error("/encoding", "`encoding` is for `format: csv` and `format: jsonl` only");
-            return None;
-        }
-        // The encoding called replacement stands for those that nobody should read.
-        let known = encoding_rs::Encoding::for_label(label.as_bytes())
-            .filter(|encoding| *encoding != encoding_rs::REPLACEMENT);
-        if known.is_none() {
-            let message = format!(
-                "`encoding` is \"{label}\", which is not a known encoding: write utf-8, utf-16, windows-1252, shift_jis or the like"
-            );
-            self.error("/encoding", message);
-        }
-        known.map(|encoding| encoding.name().to_owned())
-    }
-
-    fn decimal_comma(&mut self) -> bool {
-        match self.raw.decimal.as_deref() {
-            None => false,
-            Some(_) if self.raw.format != RawFormat::Csv => {
-                self.error("/decimal", "`decimal` is for `format: csv` only");
-                false
-            }
-            Some(".") => false,
-            Some(",") => true,
-            Some(other) => {
-                self.error("/decimal", format!("`decimal` is \"{other}\": write \".\" or \",\""));
-                false
-            }
-        }
     }
 
     /// What is kept stands with the events, so there must be some.
@@ -362,7 +238,7 @@ impl Reader<'_> {
             match (Name::new(text), column(raw)) {
                 (Ok(name), Ok(column)) => _ = columns.insert(name, column),
                 (Err(e), _) => self.error(&pointer, e.to_string()),
-                (_, Err((part, e))) => self.error(&format!("{pointer}/{part}"), e),
+                (_, Err(e)) => self.error(&format!("{pointer}/{}", e.key), e.problem),
             }
         }
         columns
@@ -382,53 +258,7 @@ impl Reader<'_> {
         }
     }
 
-    fn event(&mut self, properties: &BTreeMap<Name, ColumnMapping>) -> Option<EventMapping> {
-        match self.raw.event.as_ref()? {
-            RawEvent::Fixed(name) => {
-                self.event_name("/event", name);
-                Some(EventMapping::Rules(vec![EventRule { when: None, name: name.clone() }]))
-            }
-            RawEvent::Column(column) => Some(EventMapping::Column(column.column.clone())),
-            RawEvent::Rules(rules) => {
-                if rules.last().is_none_or(|last| last.when.is_some()) {
-                    self.error("/event", "the last rule of `event` has no `when`, so that every row has a name: add `- { name: … }`");
-                }
-                let types = |name: &str| properties.get(name).map(|column| column.value_type);
-                let known: Vec<&str> = properties.keys().map(Name::as_str).collect();
-                let mut checked = Vec::new();
-                for (i, rule) in rules.iter().enumerate() {
-                    let pointer = format!("/event/{i}");
-                    self.event_name(&format!("{pointer}/name"), &rule.name);
-                    if rule.when.is_none() && i + 1 < rules.len() {
-                        self.error(&pointer, "only the last rule of `event` is without `when`: those after this one would never be asked");
-                    }
-                    let scope = Scope::of_properties(&types, self.zone, &known);
-                    let when = rule.when.as_ref().and_then(|text| {
-                        condition_without_crowds(
-                            self.document,
-                            &format!("{pointer}/when"),
-                            text,
-                            scope,
-                            self.errors,
-                        )
-                    });
-                    checked.push(EventRule { when, name: rule.name.clone() });
-                }
-                Some(EventMapping::Rules(checked))
-            }
-        }
-    }
-
-    fn event_name(&mut self, pointer: &str, name: &str) {
-        if let Err(e) = check_event_name(name) {
-            self.error(pointer, e);
-        }
-    }
-
-    fn conditions(
-        &mut self,
-        properties: &BTreeMap<Name, ColumnMapping>,
-    ) -> (Vec<crate::Predicate<Value>>, Vec<RejectRule>) {
+    fn conditions(&mut self, properties: &BTreeMap<Name, ColumnMapping>) -> RowConditions {
         let types = |name: &str| match name {
             "event" | "user_id" => Some(ValueType::Text),
             "time" => Some(ValueType::Time),
@@ -454,7 +284,7 @@ impl Reader<'_> {
                 condition_without_crowds(self.document, &pointer, &reject.when, scope, self.errors);
             rejects.extend(when.map(|when| RejectRule { when, reason: reject.reason.clone() }));
         }
-        (filters, rejects)
+        RowConditions { filters, rejects }
     }
 
     fn max_reject_share(&mut self) -> Decimal {
@@ -469,102 +299,6 @@ impl Reader<'_> {
                 Decimal::ONE
             }
         }
-    }
-}
-
-fn user_id(raw: &RawUserId) -> ColumnMapping {
-    let (column, value_type) = match raw {
-        RawUserId::Column(column) => (column, ValueType::Text),
-        RawUserId::Mapping(mapping) => match mapping.ty {
-            Some(RawUserIdType::Int) => (&mapping.column, ValueType::Int),
-            Some(RawUserIdType::Text) | None => (&mapping.column, ValueType::Text),
-        },
-    };
-    ColumnMapping { required: true, ..ColumnMapping::plain(column, value_type) }
-}
-
-fn column_name(raw: &RawColumn) -> &str {
-    match raw {
-        RawColumn::Column(column) => column,
-        RawColumn::Mapping(mapping) => &mapping.column,
-    }
-}
-
-/// The column, or which key of it is wrong and why.
-fn column(raw: &RawColumn) -> Result<ColumnMapping, (&'static str, String)> {
-    let mapping = match raw {
-        RawColumn::Column(column) => {
-            return Ok(ColumnMapping::plain(column, ValueType::Text));
-        }
-        RawColumn::Mapping(mapping) => mapping,
-    };
-    let ty = mapping.ty.unwrap_or(RawColumnType::Text);
-    let value_type = match ty {
-        RawColumnType::Bool => ValueType::Bool,
-        RawColumnType::Text => ValueType::Text,
-        RawColumnType::Set => ValueType::Set,
-        RawColumnType::Int => ValueType::Int,
-        RawColumnType::Decimal => {
-            ValueType::Decimal { scale: scale(mapping.scale).map_err(|e| ("scale", e))? }
-        }
-        RawColumnType::Date if mapping.precision == Some(RawPrecision::Millisecond) => {
-            ValueType::Time
-        }
-        RawColumnType::Date => ValueType::Date,
-    };
-    refuse_strangers(mapping, ty)?;
-    Ok(ColumnMapping {
-        column: mapping.column.clone(),
-        value_type,
-        format: mapping.format.clone(),
-        required: mapping.required,
-        round: mapping.round,
-        separator: mapping.separator.clone(),
-    })
-}
-
-fn refuse_strangers(
-    mapping: &RawColumnMapping,
-    ty: RawColumnType,
-) -> Result<(), (&'static str, String)> {
-    if mapping.scale.is_some() && ty != RawColumnType::Decimal {
-        return Err(("scale", "`scale` is for `type: decimal` only".to_owned()));
-    }
-    if mapping.precision.is_some() && ty != RawColumnType::Date {
-        return Err(("precision", "`precision` is for `type: date` only".to_owned()));
-    }
-    if mapping.round && ty != RawColumnType::Decimal {
-        return Err(("round", "`round` is for `type: decimal` only".to_owned()));
-    }
-    match mapping.separator.as_deref() {
-        Some(_) if ty != RawColumnType::Set => {
-            return Err(("separator", "`separator` is for `type: set` only".to_owned()));
-        }
-        Some("") => {
-            return Err((
-                "separator",
-                "`separator` is empty: write what stands between the members".to_owned(),
-            ));
-        }
-        _ => {}
-    }
-    match &mapping.format {
-        Some(_) if ty != RawColumnType::Date => {
-            Err(("format", "`format` is for `type: date` only".to_owned()))
-        }
-        Some(pattern) => {
-            let reads = if mapping.precision == Some(RawPrecision::Millisecond) {
-                Reads::Instants
-            } else {
-                Reads::Days
-            };
-            match TimeFormat::of(pattern) {
-                TimeFormat::Pattern(_) => strptime::check(pattern, reads)
-                    .map_err(|e| ("format", format!("{e}; or write {NAMED_FORMATS}"))),
-                TimeFormat::Iso8601 | TimeFormat::Epoch(_) => Ok(()),
-            }
-        }
-        None => Ok(()),
     }
 }
 

@@ -8,8 +8,8 @@ use crate::coerce::coerce;
 use crate::parse::is_value;
 use crate::raw::tag::{RawCohort, RawMode, RawPrecision, RawTag, RawTagType, RawValue};
 use crate::{
-    CohortRule, Document, Error, Expression, Kind, Literal, Predicate, TagDefinition, TagKind, TagMode,
-    parse_scalar, suggest,
+    CohortRule, Document, DocumentKind, Error, Expression, Literal, Predicate, TagDefinition,
+    TagKind, TagMode, parse_scalar, suggest,
 };
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ const RESERVED_TAGS: [&str; 2] = ["user_id", "as_of"];
 
 /// The declared types of all tags, whatever else is wrong with them.
 pub(super) fn types(documents: &[Document]) -> BTreeMap<Name, ValueType> {
-    let tags = read::<RawTag>(documents, Kind::Tag, &mut Errors::new());
+    let tags = read::<RawTag>(documents, DocumentKind::Tag, &mut Errors::new());
     tags.iter()
         .filter_map(|(document, raw)| {
             Some((Name::new(&document.name).ok()?, value_type(raw).unwrap_or(lenient(raw))))
@@ -35,9 +35,9 @@ pub(super) fn check(
 ) -> BTreeMap<Name, TagDefinition> {
     let types = types(documents);
     let mut tags = Vec::new();
-    for (document, raw) in read::<RawTag>(documents, Kind::Tag, errors) {
+    for (document, raw) in read::<RawTag>(documents, DocumentKind::Tag, errors) {
         let name = name_of(document, errors);
-        let found = Reader { document, raw: &raw, inputs, types: &types, errors }.kind();
+        let found = TagReader { document, raw: &raw, inputs, types: &types, errors }.kind();
         if let (Some(name), Some((value_type, kind))) = (name, found) {
             let mode = match raw.mode {
                 None | Some(RawMode::Batch) => TagMode::Batch,
@@ -49,7 +49,7 @@ pub(super) fn check(
         }
     }
     let tags = kept(tags);
-    for document in documents.iter().filter(|document| document.kind == Kind::Tag) {
+    for document in documents.iter().filter(|document| document.kind == DocumentKind::Tag) {
         if let Some(tag) = tags.get(document.name.as_str())
             && let Some(problem) = unfit_for_stream(tag, &tags)
         {
@@ -57,7 +57,7 @@ pub(super) fn check(
         }
     }
     let needs = tags.iter().map(|(name, tag)| (name.clone(), tag.kind.tags())).collect();
-    refuse_circles(documents, Kind::Tag, &needs, "", errors);
+    refuse_circles(documents, DocumentKind::Tag, &needs, "", errors);
     tags
 }
 
@@ -109,7 +109,7 @@ fn value_type(raw: &RawTag) -> Result<ValueType, (&'static str, String)> {
 }
 
 /// One tag as it is read; what is wrong goes into `errors`.
-struct Reader<'a> {
+struct TagReader<'a> {
     document: &'a Document,
     raw: &'a RawTag,
     inputs: &'a Inputs<'a>,
@@ -117,7 +117,7 @@ struct Reader<'a> {
     errors: &'a mut Errors,
 }
 
-impl Reader<'_> {
+impl TagReader<'_> {
     fn error(&mut self, pointer: &str, message: impl Into<String>) {
         self.errors.push(self.document.error(pointer, message));
     }

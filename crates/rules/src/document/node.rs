@@ -9,14 +9,14 @@ use std::fmt;
 
 /// A place in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Place {
+pub(super) struct Span {
     pub(super) line: usize,
     pub(super) column: usize,
     byte: Option<usize>,
     bytes: usize,
 }
 
-impl Place {
+impl Span {
     pub(super) fn error(
         self,
         file: &DefinitionFile,
@@ -31,7 +31,7 @@ impl Place {
     }
 }
 
-impl From<serde_saphyr::Location> for Place {
+impl From<serde_saphyr::Location> for Span {
     fn from(location: serde_saphyr::Location) -> Self {
         let small = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         let size = |n: Option<u64>| n.and_then(|n| usize::try_from(n).ok());
@@ -48,13 +48,13 @@ impl From<serde_saphyr::Location> for Place {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Node {
     pub(super) value: NodeValue,
-    pub(super) at: Place,
+    pub(super) at: Span,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Key {
     pub(super) text: String,
-    pub(super) at: Place,
+    pub(super) at: Span,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -82,10 +82,10 @@ pub(super) fn read(file: &DefinitionFile) -> Result<Vec<Node>, DefinitionError> 
     match serde_saphyr::from_multiple_with_options::<Spanned<NodeValue>>(&file.text, options) {
         Ok(nodes) => Ok(nodes.into_iter().map(Node::from).collect()),
         Err(e) => {
-            let at = e.location().map(Place::from).unwrap_or(Place {
+            let at = e.location().map(Span::from).unwrap_or(Span {
                 line: 1,
                 column: 1,
-                ..Place::default()
+                ..Span::default()
             });
             let message = e.render_with_formatter(&serde_saphyr::UserMessageFormatter);
             Err(at.error(file, format!("not YAML: {}", without_place(&message))))

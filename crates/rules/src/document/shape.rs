@@ -2,8 +2,8 @@
 //! and every mistake is found at once. Knows what schemars makes of our raw structs, not all of
 //! JSON Schema; patterns and ranges are left to the check of meaning.
 
-use super::Kind;
-use super::node::{Node, NodeValue, Place};
+use super::DocumentKind;
+use super::node::{Node, NodeValue, Span};
 use crate::suggest;
 use serde_json::Value as Json;
 
@@ -11,10 +11,15 @@ use serde_json::Value as Json;
 const LATER: [&str; 3] = ["state", "sequence", "import"];
 
 /// Everything wrong with `node`.
-pub(super) fn check(node: &Node, schema: &Json, root: &Json, kind: Kind) -> Vec<(Place, String)> {
+pub(super) fn check(
+    node: &Node,
+    schema: &Json,
+    root: &Json,
+    kind: DocumentKind,
+) -> Vec<(Span, String)> {
     let mut shape = Shape { root, wrong: Vec::new() };
     shape.node(node, schema, "");
-    if kind == Kind::Tag
+    if kind == DocumentKind::Tag
         && let NodeValue::Map(entries) = &node.value
     {
         for (key, _) in entries.iter().filter(|(key, _)| LATER.contains(&key.text.as_str())) {
@@ -31,11 +36,11 @@ pub(super) fn check(node: &Node, schema: &Json, root: &Json, kind: Kind) -> Vec<
 
 struct Shape<'a> {
     root: &'a Json,
-    wrong: Vec<(Place, String)>,
+    wrong: Vec<(Span, String)>,
 }
 
 impl<'a> Shape<'a> {
-    fn error(&mut self, at: Place, message: String) {
+    fn error(&mut self, at: Span, message: String) {
         self.wrong.push((at, message));
     }
 

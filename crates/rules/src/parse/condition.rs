@@ -1,4 +1,4 @@
-use super::{Deep, Parser, Part};
+use super::{Deep, Operand, Parser};
 use crate::{Predicate, SyntaxError};
 
 pub(super) const OPERATORS: &[&str] = &[
@@ -62,15 +62,15 @@ impl Parser<'_> {
     }
 
     /// A condition or a value.
-    pub(super) fn any(&mut self) -> Result<Deep<Part>, SyntaxError> {
+    pub(super) fn any(&mut self) -> Result<Deep<Operand>, SyntaxError> {
         self.joined(Joint::Or, |parser| parser.joined(Joint::And, Self::negation))
     }
 
     fn joined(
         &mut self,
         joint: Joint,
-        operand: impl Fn(&mut Self) -> Result<Deep<Part>, SyntaxError>,
-    ) -> Result<Deep<Part>, SyntaxError> {
+        operand: impl Fn(&mut Self) -> Result<Deep<Operand>, SyntaxError>,
+    ) -> Result<Deep<Operand>, SyntaxError> {
         let mut next = operand(self)?;
         if !joint.is_next(self) {
             return Ok(next);
@@ -91,7 +91,7 @@ impl Parser<'_> {
         }
     }
 
-    fn negation(&mut self) -> Result<Deep<Part>, SyntaxError> {
+    fn negation(&mut self) -> Result<Deep<Operand>, SyntaxError> {
         if self.accept_symbol("!") || self.accept_word("not") {
             let inner = self.prefixed(Self::negation)?;
             let inner = self.condition(inner)?;

@@ -2,7 +2,7 @@
 //! functions.
 
 use super::condition::OPERATORS;
-use super::{Deep, Parser, Part, leaf};
+use super::{Deep, Operand, Parser, leaf};
 use crate::lexer::TokenKind;
 use crate::{CompareOp, Literal, Predicate, Scalar, SyntaxError, Test};
 
@@ -14,11 +14,11 @@ struct Mark {
 
 impl Parser<'_> {
     /// A value and what is asked of it; a value alone; or a condition in brackets.
-    pub(super) fn comparison(&mut self) -> Result<Deep<Part>, SyntaxError> {
+    pub(super) fn comparison(&mut self) -> Result<Deep<Operand>, SyntaxError> {
         let mark = Mark { start: self.token().start, leaves: self.leaves.len() };
         let left = self.arithmetic(0)?;
         let (value, depth) = match left.tree {
-            Part::Value(value) => (value, left.depth),
+            Operand::Value(value) => (value, left.depth),
             condition => return Ok(Deep { tree: condition, depth: left.depth }),
         };
         let op = match self.kind() {
@@ -29,7 +29,7 @@ impl Parser<'_> {
             TokenKind::Symbol(">") => CompareOp::Greater,
             TokenKind::Symbol(">=") => CompareOp::GreaterOrEqual,
             TokenKind::Word(_) => return self.word(value, depth, &mark),
-            _ => return Ok(Deep { tree: Part::Value(value), depth }),
+            _ => return Ok(Deep { tree: Operand::Value(value), depth }),
         };
         self.step();
         let with = self.scalar()?;
@@ -47,7 +47,7 @@ impl Parser<'_> {
         value: Scalar,
         depth: usize,
         mark: &Mark,
-    ) -> Result<Deep<Part>, SyntaxError> {
+    ) -> Result<Deep<Operand>, SyntaxError> {
         let differs = self.accept_word("not");
         let (test, deepest) = if self.accept_word("in") {
             (Test::In { literals: self.bracketed(Self::literals)? }, depth)
@@ -86,7 +86,7 @@ impl Parser<'_> {
             }
             (Test::Has { all, literals: self.bracketed(Self::literals)? }, depth)
         } else {
-            return Ok(Deep { tree: Part::Value(value), depth });
+            return Ok(Deep { tree: Operand::Value(value), depth });
         };
         let condition = Predicate::of(value, test);
         self.asked(
@@ -102,7 +102,7 @@ impl Parser<'_> {
         condition: Predicate,
         deepest: usize,
         mark: &Mark,
-    ) -> Result<Deep<Part>, SyntaxError> {
+    ) -> Result<Deep<Operand>, SyntaxError> {
         if condition.is_computed() {
             return Ok(Deep::of(self.above(condition, deepest)?));
         }
@@ -134,7 +134,7 @@ impl Parser<'_> {
     pub(super) fn condition_function(
         &mut self,
         word: &str,
-    ) -> Result<Option<Deep<Part>>, SyntaxError> {
+    ) -> Result<Option<Deep<Operand>>, SyntaxError> {
         let start = self.token().start;
         let condition = match word.to_ascii_lowercase().as_str() {
             "crowd" => {

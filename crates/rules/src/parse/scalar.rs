@@ -1,4 +1,4 @@
-use super::{Deep, Parser, Part, is_reserved, leaf};
+use super::{Deep, Operand, Parser, is_reserved, leaf};
 use crate::lexer::TokenKind;
 use crate::{ArithmeticOp, Function, Scalar, SyntaxError};
 
@@ -8,9 +8,9 @@ fn is_literal(word: &str) -> bool {
     word.eq_ignore_ascii_case("true") || word.eq_ignore_ascii_case("false")
 }
 
-impl Deep<Part> {
+impl Deep<Operand> {
     fn value(value: Deep<Scalar>) -> Self {
-        Self { tree: Part::Value(value.tree), depth: value.depth }
+        Self { tree: Operand::Value(value.tree), depth: value.depth }
     }
 }
 
@@ -22,7 +22,7 @@ impl Parser<'_> {
     }
 
     /// Operators that bind as much as `least` or more, from the left.
-    pub(super) fn arithmetic(&mut self, least: u8) -> Result<Deep<Part>, SyntaxError> {
+    pub(super) fn arithmetic(&mut self, least: u8) -> Result<Deep<Operand>, SyntaxError> {
         let mut left = self.signed()?;
         loop {
             let op = match self.kind() {
@@ -46,7 +46,7 @@ impl Parser<'_> {
         }
     }
 
-    fn signed(&mut self) -> Result<Deep<Part>, SyntaxError> {
+    fn signed(&mut self) -> Result<Deep<Operand>, SyntaxError> {
         // A sign before digits belongs to the literal.
         if self.is_symbol("-") && !matches!(self.next_kind(), TokenKind::Number(_)) {
             self.step();

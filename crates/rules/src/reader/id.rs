@@ -22,7 +22,7 @@ pub enum IdFault {
 /// The id in a cell. Numbers take digits only, with `.0` behind them at most.
 ///
 /// # Errors
-/// It is none, or not the one that was meant.
+/// It is not a valid id, or not the id that the sender meant.
 pub fn read_id<'a>(cell: &Cell<'a>, int: bool) -> Result<Cow<'a, str>, IdFault> {
     let text = cell.text().ok_or(IdFault::Missing)?;
     match cell {

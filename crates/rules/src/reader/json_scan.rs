@@ -29,11 +29,11 @@ pub enum JsonKind {
 /// A value: its kind and where its text (quotes included) begins and ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JsonSpan {
-    /// What it is.
+    /// The type of the value.
     pub kind: JsonKind,
     /// Its first byte.
     pub start: usize,
-    /// Behind its last byte.
+    /// The offset after its last byte.
     pub end: usize,
 }
 

@@ -41,7 +41,7 @@ pub(super) fn parse_units(text: &str, scale: u8) -> Result<i128, NumberFault> {
     units_of(&parts(text.trim_ascii())?, scale, MAX_DECIMAL_UNITS)
 }
 
-/// The same, further digits rounded half away from zero.
+/// Like [`parse_units`], but further digits are rounded, half away from zero.
 pub(super) fn parse_units_rounded(text: &str, scale: u8) -> Result<i128, NumberFault> {
     let parts = read_parts(text.trim_ascii(), Digits::Rounded)?;
     let dropped = u32::try_from(-(parts.exponent + i32::from(scale))).unwrap_or(0);

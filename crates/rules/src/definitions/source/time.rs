@@ -1,11 +1,11 @@
 //! Where a source's time stands.
 
-use super::{FILE, NAMED_FORMATS, Reader, zone_of};
+use super::{FILE, NAMED_FORMATS, SourceReader, zone_of};
 use crate::definitions::strptime::{self, Reads};
 use crate::raw::source::{RawFileTime, RawFileTimeOf, RawTime};
 use crate::{FileTime, TimeFormat, TimeMapping};
 
-impl Reader<'_> {
+impl SourceReader<'_> {
     pub(super) fn file_time(&self) -> Option<FileTime> {
         match self.raw.time.as_ref()? {
             RawTime::Column(column) if column == FILE => Some(FileTime::NameOrModified),
