@@ -54,7 +54,7 @@ fn every_key_of_the_file_reaches_the_command() {
     let matches =
         with_file(Cli::command(), Some(&file)).try_get_matches_from(["taghouse", "serve"]).unwrap();
     let cli = Cli::from_arg_matches(&matches).unwrap();
-    assert_eq!(cli.place.data, Path::new("/etc/there"));
+    assert_eq!(cli.global.data, Path::new("/etc/there"));
     let Command::Serve(serve) = cli.command else { panic!("another command") };
     assert!((serve.land_every - 3.0).abs() < f64::EPSILON);
 }
