@@ -7,15 +7,13 @@ use taghouse_bitmap::Bitmap;
 use taghouse_dictionary::View;
 use taghouse_index::{Query, Snapshot};
 use taghouse_model::{AppId, TimestampMs, Value};
-use taghouse_rules::{Definitions, Names, Predicate, parse_predicate};
+use taghouse_rules::{Definitions, Names, ParsedPredicate, Predicate};
 
-/// An expression in the crowd language that was not defined beforehand. `Display` gives its
+/// An expression in the crowd language, asked without being defined as a crowd. `Display` gives its
 /// canonical text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Question {
-    expression: Predicate,
-    /// As asked, so that errors point into what was written; `None`: it came as JSON.
-    text: Option<String>,
+    parsed: ParsedPredicate,
 }
 
 /// How many users an expression holds for.
@@ -49,8 +47,7 @@ impl Question {
     /// # Errors
     /// [`Error::Rules`](crate::Error::Rules): shows the place and what was expected there.
     pub fn parse(text: &str) -> Result<Self> {
-        let expression = parse_predicate(text).map_err(taghouse_rules::Error::from)?;
-        Ok(Self { expression, text: Some(text.to_owned()) })
+        Ok(Self { parsed: ParsedPredicate::parse(text).map_err(taghouse_rules::Error::from)? })
     }
 
     /// Reads the JSON form.
@@ -58,18 +55,18 @@ impl Question {
     /// # Errors
     /// [`Error::Rules`](crate::Error::Rules): names the place.
     pub fn from_json(json: &serde_json::Value) -> Result<Self> {
-        Ok(Self { expression: Predicate::from_json(json)?, text: None })
+        Ok(Self { parsed: ParsedPredicate::from_json(json)? })
     }
 
     /// The JSON form.
     pub fn to_json(&self) -> serde_json::Value {
-        self.expression.to_json()
+        self.parsed.tree().to_json()
     }
 }
 
 impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.expression.fmt(f)
+        self.parsed.tree().fmt(f)
     }
 }
 
@@ -168,7 +165,7 @@ impl Crowds {
                 zone: &definitions.app.time_zone,
                 known: &known,
             };
-            names.check(&question.expression, question.text.as_deref())?
+            question.parsed.check(names)?
         };
         let others = self.others(app, &expression, snapshot.generation()).await?;
         let as_of = others.as_of(&expression, &snapshot);
