@@ -16,10 +16,10 @@ pub struct Question {
     parsed: ParsedPredicate,
 }
 
-/// How many users an expression holds for.
+/// How many users match an expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Count {
-    /// Users for whom it holds.
+    /// Users who match.
     pub count: u64,
     /// Users that exist.
     pub users: u64,
@@ -27,14 +27,14 @@ pub struct Count {
     pub revision: u64,
     /// The oldest as-of time of the tags asked, also through crowds; `None`: none was.
     pub oldest_as_of_ms: Option<TimestampMs>,
-    /// The newest; another one than the oldest where the tags were not produced as of one time.
+    /// The newest one. It differs from the oldest if the tags were not produced as of one time.
     pub newest_as_of_ms: Option<TimestampMs>,
 }
 
-/// A question that fits a snapshot, with all that answering it takes.
+/// A question checked against a snapshot, with everything needed to answer it.
 pub(crate) struct Ready {
     pub(crate) snapshot: Arc<Snapshot>,
-    /// That the snapshot's ordinals are of.
+    /// The dictionary of the snapshot's ordinals.
     pub(crate) dictionary: View,
     pub(crate) expression: Predicate<Value>,
     pub(crate) others: OtherCrowds,
@@ -71,20 +71,20 @@ impl fmt::Display for Question {
 }
 
 impl Count {
-    /// The oldest and the newest as-of time of the tags asked, where they are two.
+    /// The oldest and the newest as-of time of the tags asked, if they differ.
     pub fn mixed_as_of(&self) -> Option<(TimestampMs, TimestampMs)> {
         self.oldest_as_of_ms.zip(self.newest_as_of_ms).filter(|(oldest, newest)| oldest != newest)
     }
 }
 
 impl Ready {
-    /// As the index answers it. Not for a thread that answers requests: what no bitmap holds is
-    /// answered here.
+    /// Compiles the query. Not for a thread that answers requests: conditions on computed values
+    /// are evaluated here.
     pub(crate) fn query(&self) -> Result<Query> {
         anonymous::query(&self.snapshot, &self.expression, &self.others, None)
     }
 
-    /// The exact answer to `query`, which is this one's.
+    /// The exact count of `query`, which is this question's.
     pub(crate) fn count(&self, query: &Query) -> Result<Count> {
         Ok(Count {
             count: query.count()?,
@@ -97,7 +97,7 @@ impl Ready {
 }
 
 impl Crowds {
-    /// How many users the expression holds for, on the newest snapshot.
+    /// How many users match the expression, on the newest snapshot.
     ///
     /// # Errors
     /// [`Error::NoTags`](crate::Error::NoTags); [`Error::Rules`](crate::Error::Rules) for names and
@@ -113,7 +113,7 @@ impl Crowds {
         off_thread(move || ready.count(&ready.query()?)).await
     }
 
-    /// The users that the expression holds for, on the newest snapshot.
+    /// The users who match the expression, on the newest snapshot.
     ///
     /// # Errors
     /// As [`Crowds::count`].
@@ -139,7 +139,7 @@ impl Crowds {
         self.ready_on(snapshot, app, definitions, question).await
     }
 
-    /// The same on a snapshot, so that several questions have one cut.
+    /// The same on a given snapshot, so that several questions are answered from one.
     pub(crate) async fn ready_on(
         &self,
         snapshot: Arc<Snapshot>,

@@ -123,7 +123,7 @@ impl Users {
             stop,
         ))?;
         goes_on()?;
-        let crowds_hold = runtime.block_on(self.crowds.hold(app));
+        let crowds_hold = runtime.block_on(self.crowds.pause_computations(app));
         let given_up = stop.clone();
         // What is made after a stop is thrown away below.
         let renumber = Arc::new(move |set: &Bitmap| {
