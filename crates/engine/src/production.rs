@@ -1,5 +1,5 @@
-//! Tags and crowds as of a time, as a run. `produce` and `crowd` do not know each other: the order
-//! between them is made here.
+//! Computes tags and crowds as of a time, as a run. `produce` and `crowd` do not know each other:
+//! the order between them is set here.
 
 use crate::clock_text::local;
 use crate::{Engine, Error, Result, named, reports};
@@ -56,8 +56,9 @@ impl Engine {
         );
         let start = async {
             self.no_run_of(app, PRODUCE)?;
-            let place = Place { engine: self.clone(), definitions: definitions.clone() };
-            Ok(self.scheduler.start(app, PRODUCE, tasks(&place, as_of_ms, only, crowds)).await?)
+            let context =
+                ProductionContext { engine: self.clone(), definitions: definitions.clone() };
+            Ok(self.scheduler.start(app, PRODUCE, tasks(&context, as_of_ms, only, crowds)).await?)
         };
         self.audited_run(actor, app, PRODUCE, &format!("{what} as of {as_of}"), start).await
     }
@@ -81,9 +82,9 @@ impl Engine {
     }
 }
 
-/// Of which app, over which crates.
+/// What the tasks of a production share.
 #[derive(Clone)]
-struct Place {
+struct ProductionContext {
     engine: Arc<Engine>,
     definitions: Arc<Definitions>,
 }
@@ -91,13 +92,14 @@ struct Place {
 /// The tasks of a production: live calls landed, then tags, then the crowds, each after those it is
 /// made of.
 fn tasks(
-    place: &Place,
+    context: &ProductionContext,
     as_of_ms: TimestampMs,
     only: Option<Vec<Name>>,
     crowds: Vec<CrowdDefinition>,
 ) -> Vec<Box<dyn Task>> {
-    let produce = ProduceTask { place: place.clone(), as_of_ms, only };
-    let mut tasks: Vec<Box<dyn Task>> = vec![Box::new(LandTask(place.clone())), Box::new(produce)];
+    let produce = ProduceTask { context: context.clone(), as_of_ms, only };
+    let mut tasks: Vec<Box<dyn Task>> =
+        vec![Box::new(LandTask(context.clone())), Box::new(produce)];
     let running: BTreeSet<Name> = crowds.iter().map(|crowd| crowd.name.clone()).collect();
     for crowd in crowds {
         let others = crowd
@@ -107,7 +109,7 @@ fn tasks(
             .filter(|other| running.contains(*other))
             .map(crowd_task);
         let after = std::iter::once(PRODUCE.to_owned()).chain(others).collect();
-        tasks.push(Box::new(CrowdTask { place: place.clone(), crowd, after }));
+        tasks.push(Box::new(CrowdTask { context: context.clone(), crowd, after }));
     }
     tasks
 }
@@ -143,7 +145,7 @@ fn changed_crowds(
     crowds
 }
 
-struct LandTask(Place);
+struct LandTask(ProductionContext);
 
 #[async_trait]
 impl Task for LandTask {
@@ -152,7 +154,7 @@ impl Task for LandTask {
     }
 
     async fn run(&mut self, progress: &Progress) -> std::result::Result<Value, TaskError> {
-        let Place { engine, definitions } = &self.0;
+        let ProductionContext { engine, definitions } = &self.0;
         // Dropped by a cancel this waits no more, and the landing ends by itself.
         let landed = engine.land(&definitions.app.id, &progress.cancel()).await?;
         reports::result(&reports::landed(&landed))
@@ -160,7 +162,7 @@ impl Task for LandTask {
 }
 
 struct ProduceTask {
-    place: Place,
+    context: ProductionContext,
     as_of_ms: TimestampMs,
     only: Option<Vec<Name>>,
 }
@@ -176,7 +178,7 @@ impl Task for ProduceTask {
     }
 
     async fn run(&mut self, progress: &Progress) -> std::result::Result<Value, TaskError> {
-        let Place { engine, definitions } = &self.place;
+        let ProductionContext { engine, definitions } = &self.context;
         let app = &definitions.app.id;
         let report = |done, total| progress.set(done, total);
         let stop = progress.cancel();
@@ -196,8 +198,8 @@ impl Task for ProduceTask {
     }
 }
 
-/// Sources none of whose attributes count, for they are dated at their ingestion, and that was
-/// later.
+/// Warnings for sources none of whose attributes count: they are dated at their ingestion, which
+/// was later.
 async fn unseen_sources(
     engine: &Engine,
     definitions: &Definitions,
@@ -220,7 +222,7 @@ async fn unseen_sources(
     Ok(unseen)
 }
 
-/// What a tag could not take in, in words.
+/// The values that a tag left out, in words.
 fn left_out(tag: &ProducedTag) -> impl Iterator<Item = String> {
     let line = |(reason, count): (&SkipReason, &u64)| {
         let values =
@@ -231,7 +233,7 @@ fn left_out(tag: &ProducedTag) -> impl Iterator<Item = String> {
 }
 
 struct CrowdTask {
-    place: Place,
+    context: ProductionContext,
     crowd: CrowdDefinition,
     after: Vec<String>,
 }
@@ -252,7 +254,7 @@ impl Task for CrowdTask {
 
     async fn run(&mut self, _: &Progress) -> std::result::Result<Value, TaskError> {
         let began = Instant::now();
-        let Place { engine, definitions } = &self.place;
+        let ProductionContext { engine, definitions } = &self.context;
         let version =
             engine.crowds.compute(&definitions.app.id, &self.crowd).await.map_err(Error::from)?;
         reports::result(&reports::computed(self.crowd.name.as_str(), &version, began))
