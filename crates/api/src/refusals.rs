@@ -1,10 +1,10 @@
 //! Calls that were refused, summed up for the audit trail.
 //!
-//! Who tries what a key may not do, or goes on with a key that was revoked, is written down: a line
-//! for each key, at once within a minute and then once an hour at most, however often it tries. So
-//! the trail grows with the number of keys, which admins alone make. A call with no key,
-//! or with one that nobody knows, leaves no line: anybody can make millions of those, and they
-//! would push out the lines that matter.
+//! Attempts to do what a key may not do, and calls with a revoked key, are recorded: one line for
+//! each key, the first within a minute and then at most one per hour, however many attempts there
+//! are. So the trail grows with the number of keys, which only admins can create. A call without a
+//! key or with an unknown key leaves no line: anybody can make millions of those, and they would
+//! push out the lines that matter.
 
 use crate::access::Caller;
 use crate::{Problem, Server};
@@ -16,7 +16,7 @@ use taghouse_catalog::{AuditRecord, Change, KeyRecord};
 use taghouse_engine::named;
 use taghouse_model::{AppId, TimestampMs};
 
-/// The least time between two lines of a key.
+/// The minimum time between two lines of a key.
 const LINE_EVERY_MS: i64 = 3_600_000;
 /// Different calls that are remembered of a key.
 const REMEMBERED: usize = 32;
@@ -112,7 +112,7 @@ impl Refusals {
         due.map(|(key, of)| (key.clone(), of.calls, of.line(key))).collect()
     }
 
-    /// They are in the trail. What was refused meanwhile is for the next line.
+    /// Notes that they are in the trail. Calls refused meanwhile are left for the next line.
     fn written(&self, lines: &[(String, u64, AuditRecord)], now_ms: TimestampMs) {
         let mut held = self.held();
         for (key, calls, _) in lines {
@@ -126,7 +126,7 @@ impl Refusals {
 }
 
 impl Server {
-    /// A key that works asked for what it may not.
+    /// Notes a call that a valid key may not make.
     pub(crate) fn refused(&self, caller: &Caller, asked: &Asked) {
         self.refusals.add(
             &caller.id,
@@ -137,7 +137,7 @@ impl Server {
         );
     }
 
-    /// A key that was revoked asked.
+    /// Notes a call with a revoked key.
     pub(crate) fn refused_revoked(&self, key: &KeyRecord, asked: &Asked) {
         self.refusals.add(&key.id, key.app.as_ref(), true, asked, self.engine.clock.now_ms());
     }
