@@ -15,7 +15,8 @@ use tempfile::TempDir;
 /// A folder in memory, where the system has one.
 const MEMORY: &str = "/dev/shm";
 
-/// The copies, which are deleted when this is dropped. Until then nobody writes to the folder itself.
+/// The copies, which are deleted when this is dropped. Until then nobody writes to the folder
+/// itself.
 pub(crate) struct Mirror {
     folder: PathBuf,
     copies: TempDir,

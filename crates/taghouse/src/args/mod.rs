@@ -92,8 +92,8 @@ pub(crate) enum Command {
         #[arg(value_name = "DIR")]
         folder: Option<PathBuf>,
     },
-    /// Print a draft definition of a source, derived from a data file. Save it, review it, then apply
-    /// it
+    /// Print a draft definition of a source, derived from a data file. Save it, review it, then
+    /// apply it
     Inspect {
         /// A CSV, JSONL or Parquet file
         file: PathBuf,

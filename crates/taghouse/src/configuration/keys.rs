@@ -1,5 +1,5 @@
-//! The keys of the file, made from the command line's definition: a flag of every command is a key,
-//! one of `serve` a key of `[serve]`.
+//! The keys of the file, derived from the command line: a flag of every command is a key at the
+//! top, a flag of `serve` is a key of `[serve]`.
 
 use crate::args::Cli;
 use clap::{Arg, ArgAction, CommandFactory};
@@ -11,10 +11,10 @@ use toml_edit::{Item, Value};
 /// The one table, and the command whose flags stand in it.
 pub(crate) const TABLE: &str = "serve";
 
-/// Flags that say something of one call alone.
+/// Flags that only make sense for a single call.
 pub(crate) const OF_ONE_CALL: [&str; 2] = ["config", "json"];
 
-/// Something that the file may set.
+/// A key of the file.
 pub(crate) struct Key {
     /// `None` is the top.
     pub(crate) table: Option<&'static str>,
@@ -82,7 +82,7 @@ impl Kind {
         {
             return Self::Flag;
         }
-        let holds = argument.get_value_parser().type_id();
+        let value_type = argument.get_value_parser().type_id();
         let sized = argument
             .get_value_names()
             .is_some_and(|names| names.iter().any(|name| name == "BYTES"));
@@ -90,10 +90,10 @@ impl Kind {
             [TypeId::of::<u16>(), TypeId::of::<u32>(), TypeId::of::<u64>(), TypeId::of::<usize>()];
         match () {
             () if sized => Self::Size,
-            () if holds == TypeId::of::<PathBuf>() => Self::Path,
-            () if holds == TypeId::of::<WebOrigins>() => Self::List,
-            () if holds == TypeId::of::<f64>() => Self::Number,
-            () if integers.into_iter().any(|integer| holds == integer) => Self::Integer,
+            () if value_type == TypeId::of::<PathBuf>() => Self::Path,
+            () if value_type == TypeId::of::<WebOrigins>() => Self::List,
+            () if value_type == TypeId::of::<f64>() => Self::Number,
+            () if integers.into_iter().any(|integer| value_type == integer) => Self::Integer,
             () => Self::Text,
         }
     }

@@ -1,6 +1,6 @@
-//! What flags and environment variables set may stand in a file, `taghouse.toml`. A flag wins over
-//! the environment, that over the file, and the file over the default: to the command line's
-//! definition, what the file says is another default.
+//! The configuration file, `taghouse.toml`. It can set what flags and environment variables set. A
+//! flag overrides the environment, the environment overrides the file, and the file overrides the
+//! default: its values are used as the defaults of the command line.
 
 mod file;
 mod keys;

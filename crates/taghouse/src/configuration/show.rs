@@ -1,4 +1,4 @@
-//! The configuration in effect, and the file in which every key stands.
+//! Prints the configuration in effect, and the example file with every key.
 
 use super::file::{File, NAME};
 use super::keys::{self, Key, Kind};
