@@ -83,7 +83,7 @@ pub struct DistributionRequest {
 }
 
 impl Crowds {
-    /// How a number is distributed among those for whom the question holds, or all. Days and
+    /// How a number is distributed among the users who match the question, or all users. Days and
     /// instants are numbers too.
     ///
     /// # Errors

@@ -89,7 +89,7 @@ impl Engine {
     /// definition of the past answers no more.
     ///
     /// # Errors
-    /// [`Error::UnknownCrowd`], with the name of a like one; those of [`Engine::definitions`].
+    /// [`Error::UnknownCrowd`], with a similar name; those of [`Engine::definitions`].
     pub async fn with_crowds(&self, app: &AppId, crowds: &[String]) -> Result<Arc<Definitions>> {
         let definitions = self.definitions(app).await?;
         match crowds.iter().find(|crowd| !definitions.crowds.contains_key(crowd.as_str())) {
