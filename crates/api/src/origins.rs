@@ -22,7 +22,7 @@ pub struct WebOrigins(Option<Arc<[Pattern]>>);
 /// `https://shop.example.com`, or `https://*.example.com` for every name below.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Pattern {
-    /// What comes before the star, or all where there is none.
+    /// The part before the star, or everything if there is no star.
     start: String,
     /// What comes after the star: the dot and the name.
     end: Option<String>,

@@ -148,8 +148,7 @@ impl utoipa::IntoResponses for Problem {
     }
 }
 
-/// Those of the tracking API refuse a body that is none, a page of another origin and a key that is
-/// not there.
+/// Those of the tracking API refuse an invalid body, a page of another origin and a missing key.
 const KEYLESS_CALL: [u16; 10] = [400, 403, 404, 405, 408, 413, 415, 429, 500, 503];
 
 /// The errors of routes that need no key.

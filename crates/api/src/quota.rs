@@ -13,11 +13,11 @@ const STEP_BYTES: u64 = 1 << 20;
 /// All uploads that are not ingested yet.
 pub(crate) struct UploadQuota {
     limits: UploadLimits,
-    uploads: Mutex<BTreeMap<(AppId, String), Held>>,
+    uploads: Mutex<BTreeMap<(AppId, String), OpenUpload>>,
 }
 
 #[derive(Default)]
-struct Held {
+struct OpenUpload {
     bytes: u64,
     files: usize,
     /// Files on their way.
@@ -51,7 +51,7 @@ impl UploadQuota {
         Self { limits, uploads: Mutex::default() }
     }
 
-    fn held(&self) -> MutexGuard<'_, BTreeMap<(AppId, String), Held>> {
+    fn held(&self) -> MutexGuard<'_, BTreeMap<(AppId, String), OpenUpload>> {
         self.uploads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -72,7 +72,7 @@ impl UploadQuota {
         }
         uploads.insert(
             (app.clone(), upload.to_owned()),
-            Held { touched_ms: now_ms, ..Held::default() },
+            OpenUpload { touched_ms: now_ms, ..OpenUpload::default() },
         );
         Ok(())
     }
@@ -129,7 +129,7 @@ impl UploadQuota {
     fn abandoned(&self, now_ms: TimestampMs) -> Vec<(AppId, String)> {
         let mut uploads = self.held();
         let age = i64::try_from(self.limits.age.as_millis()).unwrap_or(i64::MAX);
-        let old = |held: &Held| {
+        let old = |held: &OpenUpload| {
             held.receiving == 0 && !held.claimed && now_ms.saturating_sub(held.touched_ms) >= age
         };
         let found: Vec<_> =

@@ -49,6 +49,14 @@ impl Asked {
     }
 }
 
+/// A line to be written.
+struct DueLine {
+    key: String,
+    /// How many refused calls of the key it covers.
+    calls: u64,
+    line: AuditRecord,
+}
+
 /// The refused calls of all keys that are not in the trail yet.
 #[derive(Default)]
 pub(crate) struct Refusals(Mutex<BTreeMap<String, Refused>>);
@@ -105,17 +113,18 @@ impl Refusals {
         }
     }
 
-    /// The lines that are due, or all; with how many calls of which key they tell.
-    fn due(&self, now_ms: TimestampMs, all: bool) -> Vec<(String, u64, AuditRecord)> {
+    /// The lines that are due, or all.
+    fn due(&self, now_ms: TimestampMs, all: bool) -> Vec<DueLine> {
         let held = self.held();
         let due = held.iter().filter(|(_, of)| of.calls > 0 && (all || now_ms >= of.next_ms));
-        due.map(|(key, of)| (key.clone(), of.calls, of.line(key))).collect()
+        due.map(|(key, of)| DueLine { key: key.clone(), calls: of.calls, line: of.line(key) })
+            .collect()
     }
 
     /// Notes that they are in the trail. Calls refused meanwhile are left for the next line.
-    fn written(&self, lines: &[(String, u64, AuditRecord)], now_ms: TimestampMs) {
+    fn written(&self, lines: &[DueLine], now_ms: TimestampMs) {
         let mut held = self.held();
-        for (key, calls, _) in lines {
+        for DueLine { key, calls, .. } in lines {
             if let Some(of) = held.get_mut(key) {
                 of.calls = of.calls.saturating_sub(*calls);
                 of.asked.clear();
@@ -154,7 +163,7 @@ impl Server {
         }
         self.engine
             .catalog
-            .commit(lines.iter().map(|(_, _, line)| Change::Audit(line.clone())).collect())
+            .commit(lines.iter().map(|due| Change::Audit(due.line.clone())).collect())
             .await?;
         self.refusals.written(&lines, now_ms);
         Ok(())
@@ -178,16 +187,15 @@ mod tests {
         };
         refuse(1000, 5);
         let first = refusals.due(10, false);
-        assert_eq!((first.len(), first[0].1), (1, 1000));
-        assert_eq!(first[0].2.subject, "1000 calls, of POST another path");
+        assert_eq!((first.len(), first[0].calls), (1, 1000));
+        assert_eq!(first[0].line.subject, "1000 calls, of POST another path");
         // One more comes while the line is written.
         refuse(1, 11);
         refusals.written(&first, 10);
         refuse(2, 12);
         assert!(refusals.due(LINE_EVERY_MS, false).is_empty(), "not before its hour");
-        let calls = |lines: Vec<(String, u64, AuditRecord)>| {
-            lines.into_iter().map(|(_, calls, _)| calls).collect::<Vec<_>>()
-        };
+        let calls =
+            |lines: Vec<DueLine>| lines.into_iter().map(|due| due.calls).collect::<Vec<_>>();
         assert_eq!(calls(refusals.due(11, true)), [3], "all of them at the end");
         assert_eq!(calls(refusals.due(LINE_EVERY_MS + 10, false)), [3]);
         // Different calls do not make it longer without end.
