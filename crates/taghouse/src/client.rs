@@ -167,7 +167,8 @@ impl Client {
             // The calls of one command follow one another, so blocking this thread holds nothing
             // up.
             Transport::Http(remote) => tokio::task::block_in_place(|| {
-                remote.call(&method, path, &self.key, &body, again, out)
+                let call = RemoteCall { method: &method, path, key: &self.key, body: &body, again };
+                remote.call(call, out)
             }),
         }
     }
@@ -186,6 +187,16 @@ enum Again {
     Never,
 }
 
+/// One call of a server.
+#[derive(Clone, Copy)]
+struct RemoteCall<'a> {
+    method: &'a Method,
+    path: &'a str,
+    key: &'a str,
+    body: &'a Sent,
+    again: Again,
+}
+
 /// A server on this machine or another.
 struct Remote {
     base: String,
@@ -196,19 +207,12 @@ struct Remote {
 }
 
 impl Remote {
-    fn call(
-        &self,
-        method: &Method,
-        path: &str,
-        key: &str,
-        body: &Sent,
-        again: Again,
-        out: &mut (dyn Write + Send),
-    ) -> Result<()> {
+    fn call(&self, call: RemoteCall<'_>, out: &mut (dyn Write + Send)) -> Result<()> {
+        let RemoteCall { path, again, .. } = call;
         let base = &self.base;
         let mut tried = 1;
         let mut response = loop {
-            match self.send(method, path, key, body, again) {
+            match self.send(call) {
                 Ok(response) => break response,
                 Err(error) if broke(&error) && again != Again::Never && tried < TRIES => {
                     tracing::info!(%error, path, tried, "the connection broke before an answer came; the call is sent again");
@@ -242,14 +246,8 @@ impl Remote {
         Err(refused(status.as_u16(), &refusal))
     }
 
-    fn send(
-        &self,
-        method: &Method,
-        path: &str,
-        key: &str,
-        body: &Sent,
-        again: Again,
-    ) -> Result<Response, ureq::Error> {
+    fn send(&self, call: RemoteCall<'_>) -> Result<Response, ureq::Error> {
+        let RemoteCall { method, path, key, body, again } = call;
         let request = ureq::http::Request::builder()
             .method(method.as_str())
             .uri(format!("{}{path}", self.base))

@@ -220,7 +220,7 @@ async fn ask(cli: &Cli, background: &Handle, slot: &mut Option<FolderLock>) -> R
             );
             let done = dispatch(&context(client, true), &cli.command).await;
             if done.is_ok() && matches!(cli.command, Command::Delete { .. }) {
-                // A server does it in the background; here there is none that could.
+                // A server does it in the background; here it is done now.
                 opened.server.engine.users.tidy().await?;
             }
             opened.server.engine.scheduler.shut_down().await;

@@ -19,13 +19,13 @@ pub(crate) struct Key {
     /// `None` is the top.
     pub(crate) table: Option<&'static str>,
     pub(crate) name: String,
-    pub(crate) kind: Kind,
+    pub(crate) kind: KeyKind,
     pub(crate) argument: Arg,
 }
 
 /// How a value is written in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum KeyKind {
     Text,
     /// Relative to the file.
     Path,
@@ -56,7 +56,7 @@ pub(crate) fn all() -> Vec<Key> {
 impl Key {
     fn of(table: Option<&'static str>, argument: &Arg) -> Self {
         let name = argument.get_id().as_str().to_owned();
-        Self { table, name, kind: Kind::of(argument), argument: argument.clone() }
+        Self { table, name, kind: KeyKind::of(argument), argument: argument.clone() }
     }
 
     /// `serve.listen`
@@ -75,7 +75,7 @@ impl Key {
     }
 }
 
-impl Kind {
+impl KeyKind {
     fn of(argument: &Arg) -> Self {
         if !argument.get_action().takes_values()
             || matches!(argument.get_action(), ArgAction::SetTrue)

@@ -86,7 +86,7 @@ impl Configuration {
         }
     }
 
-    /// What was found for the command that was given, below which there is none.
+    /// The matches of the innermost subcommand.
     fn leaf(&self) -> &ArgMatches {
         let mut leaf = &self.matches;
         while let Some((_, below)) = leaf.subcommand() {

@@ -57,14 +57,14 @@ fn held(open: &Mutex<Open>) -> MutexGuard<'_, Open> {
     open.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A place among the open connections; given back when dropped.
-struct Place {
+/// A slot among the open connections, freed when dropped.
+struct OpenSlot {
     open: Shared,
     number: u64,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Place {
+impl OpenSlot {
     fn take(open: &Shared, permit: OwnedSemaphorePermit, activity: &Arc<Activity>) -> Self {
         let mut all = held(open);
         let number = all.next;
@@ -74,7 +74,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for OpenSlot {
     fn drop(&mut self) {
         held(&self.open).by_number.remove(&self.number);
     }
@@ -131,7 +131,7 @@ pub(crate) async fn listen(
             continue;
         }
         let activity = Arc::new(Activity::new());
-        let place = Place::take(&open, permit, &activity);
+        let place = OpenSlot::take(&open, permit, &activity);
         let (protocols, router, stopped) = (protocols.clone(), router.clone(), stopped.clone());
         tasks.spawn(async move {
             connection::serve(socket, &protocols, router, &activity, patience, stopped).await;
@@ -214,7 +214,7 @@ mod tests {
                 activity.request_begins();
             }
             let permit = places.clone().try_acquire_owned().unwrap();
-            kept.push((Place::take(&open, permit, &activity), activity));
+            kept.push((OpenSlot::take(&open, permit, &activity), activity));
         }
         assert!(make_room(&open));
         kept[1].1.evicted().await;
