@@ -374,7 +374,7 @@ fn uploads_have_a_quota_that_is_named_and_go_when_nobody_ingests_them() {
 }
 
 #[test]
-fn health_tells_strangers_no_names() {
+fn health_tells_unknown_callers_no_names() {
     let house = shop();
     let server = house.serve();
     let admin = server.admin_key.clone().unwrap();

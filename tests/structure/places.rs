@@ -50,7 +50,7 @@ pub(crate) fn dependencies(manifests: &[RepositoryFile]) -> Vec<String> {
 }
 
 #[test]
-fn strangers_are_found() {
+fn misplaced_words_are_found() {
     let file = |path: &str, text: &str| [RepositoryFile { path: path.into(), text: text.into() }];
     for (path, text, expected) in [
         ("crates/bitmap/src/view.rs", "unsafe { croaring::Bitmap::new() }", 0),
