@@ -65,9 +65,9 @@ fn keys_are_made_for_apps_that_exist_and_revoked_by_their_own_admins() {
     let last = keys["keys"].as_array().unwrap().last().unwrap().clone();
     assert!(last.get("secret").is_none(), "a secret is shown once only");
     let place = format!("/api/v1/keys/{}", last["id"].as_str().unwrap());
-    let stranger = house.ok(&["keys", "create", "--role", "admin", "--app", "other"]);
+    let admin_of_other = house.ok(&["keys", "create", "--role", "admin", "--app", "other"]);
     let bearer = |key: &str| format!("Bearer {}", key.trim());
-    assert_eq!(server.call("DELETE", &place, Some(&bearer(&stranger)), b"").status, 403);
+    assert_eq!(server.call("DELETE", &place, Some(&bearer(&admin_of_other)), b"").status, 403);
     assert_eq!(server.call("DELETE", &place, Some(&bearer(&viewer)), b"").status, 403);
     assert_eq!(server.get("/api/v1/apps/corner/tags", &viewer).status, 200);
     assert_eq!(

@@ -193,7 +193,7 @@ fn many_changes_are_one_line_and_a_server_that_ends_writes_it() {
 }
 
 #[test]
-fn refused_calls_leave_a_line_for_each_key_and_strangers_none() {
+fn refused_calls_leave_a_line_for_each_key_and_unknown_callers_none() {
     let house = shop();
     let mut server = house.serve();
     let admin = server.admin_key.clone().unwrap();

@@ -345,7 +345,7 @@ properties:
 ---
 {kind: tag, name: fair, type: bool, expression: 'spend / cds * cds == spend'}
 ---
-{kind: tag, name: band, type: enum, cohort: {rules: [{when: 'spend / cds > 10', value: dear}, {when: 'cds > spend', value: cheap}], otherwise: middle}}
+{kind: tag, name: band, type: enum, cohort: {rules: [{when: 'spend / cds > 10', value: expensive}, {when: 'cds > spend', value: cheap}], otherwise: middle}}
 ---
 {kind: tag, name: seen, type: int, sql: 'SELECT user_id, count(*) AS value FROM events GROUP BY user_id'}
 ---
@@ -379,7 +379,7 @@ fn divisions_are_exact_until_they_are_rounded_once() {
     );
     assert_eq!(
         (value(&house, "b", "band"), value(&house, "c", "band"), value(&house, "a", "band")),
-        (json!("dear"), json!("cheap"), json!("middle"))
+        (json!("expensive"), json!("cheap"), json!("middle"))
     );
     for (text, expected) in [
         ("spend / cds * 3 == 44.5", 1),

@@ -6,21 +6,21 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 
 mod driver;
+#[path = "live_crash/people.rs"]
+mod people;
 #[path = "live_crash/productions.rs"]
 mod productions;
-#[path = "live_crash/twin.rs"]
-mod twin;
 #[path = "live_crash/wire.rs"]
 mod wire;
 
 use driver::{House, Server};
+use people::{CITIES, Dice, LABELS, People, Writer};
 use productions::{Produced, produce_until_killed};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use twin::{CITIES, Dice, LABELS, People, Writer};
 use wire::{Door, Outcome};
 
 /// People from the lake, whose values live changes replace.

@@ -344,13 +344,13 @@ fn every_route_answers_each_role_as_it_should() {
                 )
             };
             for (place, role) in ROLES.into_iter().enumerate() {
-                let (own, stranger) = &keys[place];
+                let (own, of_other_app) = &keys[place];
                 let answer = shop.call(operation, row, Some(own));
                 assert_eq!(answer.status, row.statuses[place], "{}", named(role, &answer));
                 if answer.status == 202 && operation.method == "POST" {
                     shop.finished(&answer);
                 }
-                let answer = shop.call(operation, row, Some(stranger));
+                let answer = shop.call(operation, row, Some(of_other_app));
                 let expected =
                     if operation.path.contains("{app}") { 403 } else { row.of_another_app[place] };
                 assert_eq!(

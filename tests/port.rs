@@ -374,7 +374,7 @@ fn uploads_have_a_quota_that_is_named_and_go_when_nobody_ingests_them() {
 }
 
 #[test]
-fn health_tells_strangers_no_names() {
+fn health_tells_unknown_callers_no_names() {
     let house = shop();
     let server = house.serve();
     let admin = server.admin_key.clone().unwrap();
@@ -391,13 +391,13 @@ fn health_tells_strangers_no_names() {
         server.call("GET", "/api/v1/health", key.map(|key| format!("Bearer {key}")).as_deref(), b"")
     };
     eventually("a failed landing", || (health(None).status == 503).then_some(()));
-    for stranger in [None, Some("tgh_wrong"), Some(writer.as_str())] {
-        let answer = health(stranger);
+    for key in [None, Some("tgh_wrong"), Some(writer.as_str())] {
+        let answer = health(key);
         let said = String::from_utf8(answer.body.clone()).unwrap();
-        assert_eq!(answer.status, 503, "{stranger:?}");
+        assert_eq!(answer.status, 503, "{key:?}");
         assert!(
             said.contains("do not land") && !said.contains("corner") && !said.contains("metadata"),
-            "{stranger:?}: {said}"
+            "{key:?}: {said}"
         );
     }
     for reader in [&admin, &viewer] {

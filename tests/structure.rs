@@ -113,7 +113,7 @@ fn words_are_plain() {
 }
 
 #[test]
-fn things_stay_in_their_rooms() {
+fn things_stay_in_their_crates() {
     let sources = files(&["crates", "bench", "tests"], ".rs");
     let manifests = files(&["crates", "bench"], "Cargo.toml");
     let findings = [places::words(&sources), places::dependencies(&manifests)].concat();

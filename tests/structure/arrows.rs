@@ -29,25 +29,25 @@ pub(crate) const LEVELS: [(&str, u32); 23] = [
     ("taghouse", 9),
 ];
 
-/// Above all rooms: they measure them and try them out.
+/// Above all crates: they measure them and try them out.
 const BENCHES: [(&str, u32); 2] = [("bench", 10), ("soak", 10)];
 
 /// For development: crates of any level may name it under `[dev-dependencies]`, and nowhere else.
-/// It stands above what its twins are of.
+/// It is above the crates whose test doubles it has.
 const TESTKIT: (&str, u32) = ("testkit", 4);
 
-fn level(room: &str) -> Option<u32> {
+fn level(package: &str) -> Option<u32> {
     LEVELS
         .iter()
         .chain(&BENCHES)
         .chain([&TESTKIT])
-        .find(|(name, _)| *name == room)
+        .find(|(name, _)| *name == package)
         .map(|(_, level)| *level)
 }
 
 /// The crates that a manifest's dependencies name, for tests and builds too, each with its line;
 /// the test kit only where it must not stand.
-fn rooms_named(manifest: &str) -> Vec<(usize, String)> {
+fn packages_named(manifest: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     let (mut in_dependencies, mut in_development) = (false, false);
     for (line, text) in
@@ -74,7 +74,7 @@ fn rooms_named(manifest: &str) -> Vec<(usize, String)> {
 }
 
 /// The crate of a manifest, by its package name.
-fn room(manifest: &str) -> Option<String> {
+fn package(manifest: &str) -> Option<String> {
     let name =
         manifest.lines().find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'))?;
     Some(name.strip_prefix("taghouse-").unwrap_or(name).to_owned())
@@ -83,22 +83,23 @@ fn room(manifest: &str) -> Option<String> {
 pub(crate) fn findings(manifests: &[RepositoryFile]) -> Vec<String> {
     let mut findings = Vec::new();
     for RepositoryFile { path, text } in manifests {
-        let room = room(text).unwrap_or_default();
-        let Some(own) = level(&room) else {
+        let package = package(text).unwrap_or_default();
+        let Some(own) = level(&package) else {
             findings.push(format!(
-                "{path}: crate \"{room}\" is not on the map of levels in tests/structure/arrows.rs"
+                "{path}: crate \"{package}\" is not on the map of levels in tests/structure/arrows.rs"
             ));
             continue;
         };
-        if path.starts_with("crates/") && *path != format!("crates/{room}/Cargo.toml") {
-            findings.push(format!("{path}: the package is called \"{room}\", its folder is not"));
+        if path.starts_with("crates/") && *path != format!("crates/{package}/Cargo.toml") {
+            findings
+                .push(format!("{path}: the package is called \"{package}\", its folder is not"));
         }
-        for (line, other) in rooms_named(text) {
+        for (line, other) in packages_named(text) {
             match level(&other) {
-                None => findings.push(format!("{path}:{line}: no room is called \"{other}\"")),
+                None => findings.push(format!("{path}:{line}: no crate is called \"{other}\"")),
                 Some(level) if level >= own => {
                     let way = if level == own { "sideways" } else { "up" };
-                    findings.push(format!("{path}:{line}: {room} (level {own}) points {way} to {other} (level {level})"));
+                    findings.push(format!("{path}:{line}: {package} (level {own}) points {way} to {other} (level {level})"));
                 }
                 Some(_) => (),
             }

@@ -11,9 +11,9 @@ const WORDS: [(&str, &str); 3] =
 const DEPENDENCIES: [(&str, &str); 3] =
     [("croaring", "bitmap"), ("roaring", "bitmap"), ("datafusion", "lake")];
 
-fn is_in(path: &str, room: &str) -> bool {
+fn is_in(path: &str, folder: &str) -> bool {
     path.strip_prefix("crates/")
-        .and_then(|rest| rest.strip_prefix(room))
+        .and_then(|rest| rest.strip_prefix(folder))
         .is_some_and(|rest| rest.starts_with('/'))
 }
 
@@ -21,11 +21,11 @@ pub(crate) fn words(sources: &[RepositoryFile]) -> Vec<String> {
     let mut findings = Vec::new();
     for RepositoryFile { path, text } in sources {
         let text = blanked(text);
-        for (word, room) in WORDS.iter().filter(|(_, room)| !is_in(path, room)) {
+        for (word, folder) in WORDS.iter().filter(|(_, folder)| !is_in(path, folder)) {
             findings.extend(
                 word_places(&text, word)
                     .iter()
-                    .map(|&at| format!("{path}:{}: {word} outside {room}", line_of(&text, at))),
+                    .map(|&at| format!("{path}:{}: {word} outside {folder}", line_of(&text, at))),
             );
         }
     }
@@ -36,12 +36,12 @@ pub(crate) fn dependencies(manifests: &[RepositoryFile]) -> Vec<String> {
     let mut findings = Vec::new();
     for RepositoryFile { path, text } in manifests {
         for (line, text) in text.lines().enumerate() {
-            for (name, room) in DEPENDENCIES.iter().filter(|(_, room)| !is_in(path, room)) {
+            for (name, folder) in DEPENDENCIES.iter().filter(|(_, folder)| !is_in(path, folder)) {
                 let (key, rest) = text.split_once('=').unwrap_or((text, ""));
                 let renamed = rest.contains(&format!("package = \"{name}"));
                 let section = text.contains(&format!("dependencies.{name}"));
                 if key.trim().starts_with(name) || renamed || section {
-                    findings.push(format!("{path}:{}: {name} outside {room}", line + 1));
+                    findings.push(format!("{path}:{}: {name} outside {folder}", line + 1));
                 }
             }
         }
@@ -50,7 +50,7 @@ pub(crate) fn dependencies(manifests: &[RepositoryFile]) -> Vec<String> {
 }
 
 #[test]
-fn strangers_are_found() {
+fn misplaced_words_are_found() {
     let file = |path: &str, text: &str| [RepositoryFile { path: path.into(), text: text.into() }];
     for (path, text, expected) in [
         ("crates/bitmap/src/view.rs", "unsafe { croaring::Bitmap::new() }", 0),

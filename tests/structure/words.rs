@@ -3,13 +3,18 @@
 use super::RepositoryFile;
 
 /// A word, and what to say instead.
-const WORDS: [(&str, &str); 6] = [
+const WORDS: [(&str, &str); 11] = [
     ("anew", "again"),
     ("mend", "fix"),
     ("mends", "fixes"),
     ("mended", "fixed"),
     ("lest", "so that … not"),
     ("thereof", "of it"),
+    ("stranger", "unknown user"),
+    ("strangers", "unknown users"),
+    ("twin", "reference model"),
+    ("twins", "reference models"),
+    ("dear", "expensive"),
 ];
 
 /// What "is no" may stand before; elsewhere it is "is not a".

@@ -18,7 +18,7 @@ use taghouse_catalog::{Catalog, KeyRecord, Role};
 use taghouse_ingest::LiveCall;
 use taghouse_model::{AppId, Entropy, ErrorKind};
 
-/// What a request wants to do.
+/// What a request does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     /// See definitions, tags, crowds, runs; count, sample, export, profile.
@@ -29,7 +29,7 @@ pub(crate) enum Action {
     Write,
     /// Change definitions, ingest files, produce.
     Edit,
-    /// Make and revoke keys.
+    /// Create and revoke keys.
     Administer,
 }
 
@@ -81,11 +81,11 @@ impl Caller {
     }
 }
 
-/// The keys that work now, by the hash of their secret. The secrets themselves are nowhere.
+/// The valid keys, by the hash of their secret. The secrets themselves are not stored.
 pub struct KeyRing {
     /// Read without a lock: every call does.
     known: ArcSwap<HashMap<[u8; 32], KeyRecord>>,
-    /// Those that were revoked, so that whoever goes on with one is known by it.
+    /// The revoked keys, to recognise calls that still use one.
     revoked: ArcSwap<HashMap<[u8; 32], KeyRecord>>,
     /// Held while keys are read and put in place, so that an older reading never comes after a
     /// newer one and brings a revoked key back.
@@ -182,12 +182,12 @@ pub fn new_secret(entropy: &dyn Entropy) -> String {
     format!("tgh_{}", URL_SAFE_NO_PAD.encode(bytes))
 }
 
-/// What is kept of a secret. It holds 192 random bits, so one fast hash is enough.
+/// The hash of a secret that is stored. A secret has 192 random bits, so one fast hash is enough.
 pub fn hash(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
 }
 
-/// Lets no request pass without a known key: `Authorization: Bearer KEY`, or `Basic` with the key
+/// Refuses requests without a known key: `Authorization: Bearer KEY`, or `Basic` with the key
 /// as user name.
 pub(crate) async fn authenticate(
     State(server): State<Arc<Server>>,
@@ -242,7 +242,7 @@ async fn let_in(
     Ok(response)
 }
 
-/// Who calls a route that needs no key, if the key is known.
+/// The caller of a route that needs no key, if there is a known key.
 pub(crate) fn caller_of(server: &Server, headers: &HeaderMap) -> Option<Caller> {
     server.keys.caller(&secret_of(headers).ok()?)
 }

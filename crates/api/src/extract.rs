@@ -68,8 +68,8 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
-/// Adds what was meant to serde's "unknown field" and "unknown variant", which name the word and
-/// those that there are.
+/// Adds a suggestion to serde's "unknown field" and "unknown variant", which name the word and the
+/// known ones.
 fn with_suggestion(message: &str) -> String {
     let unknown = ["unknown field `", "unknown variant `"]
         .iter()

@@ -1,5 +1,5 @@
-//! How much one key may have under way. What is over it is refused at once: a key that asks without
-//! measure does not make the others wait.
+//! Limits on the concurrent calls of each key. Calls beyond a limit are refused at once, so that
+//! one key cannot make the others wait.
 
 use crate::access::Caller;
 use crate::{Limits, Problem, Server};
@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// A kind of call, by what it costs.
+/// A class of calls, by their cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lane {
     /// Reads bitmaps of many users.
@@ -28,8 +28,8 @@ enum Lane {
 impl Lane {
     const ALL: [Self; 3] = [Self::Question, Self::Judgment, Self::Call];
 
-    /// The lane of a route; `None`: the route has limits of its own (exports, uploads, runs), or
-    /// costs nothing to speak of.
+    /// The lane of a route; `None`: the route has limits of its own (exports, uploads, runs), or is
+    /// cheap.
     fn of(path: &str) -> Option<Self> {
         let Some(of_app) = path.strip_prefix("/api/v1/apps/{app}/") else {
             return (path == "/v1/{kind}").then_some(Self::Call);
@@ -116,8 +116,7 @@ impl Gates {
     }
 }
 
-/// Lets a call in if its key may have one more of its kind. A streamed answer keeps its place to
-/// its end.
+/// Admits a call if its key is below the limit of the lane. A streamed answer counts until its end.
 pub(crate) async fn admit(
     State(server): State<Arc<Server>>,
     request: Request,

@@ -1,5 +1,12 @@
-//! The HTTP API over the engine: routes, the only status codes, keys and roles, and what one caller
-//! may take.
+//! The HTTP API over the engine: routes, status codes, keys and roles, and limits per caller.
+//!
+//! ```
+//! use taghouse_api::WebOrigins;
+//!
+//! let origins: Result<WebOrigins, _> = "https://shop.example.com,https://*.example.com".parse();
+//! assert!(origins.is_ok());
+//! assert!("shop.example.com".parse::<WebOrigins>().is_err(), "an origin has a scheme");
+//! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod access;

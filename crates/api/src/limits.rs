@@ -1,17 +1,17 @@
-//! What one key and one app may take of the server at one time.
+//! Limits of a key and of an app.
 
 use std::time::Duration;
 use taghouse_engine::AuditLimits;
 
-/// The limits of a server; [`Default`] is what one has that nobody told otherwise.
+/// The limits of a server. [`Default`] has the defaults of the command line.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Questions that one key may have under way: counts, lists, samples, overlaps and all else
-    /// that reads bitmaps.
+    /// Concurrent questions per key: counts, lists, samples, overlaps and everything else that
+    /// reads bitmaps.
     pub questions_per_key: usize,
-    /// Judgments and profiles that one key may have under way.
+    /// Concurrent judgments and profiles per key.
     pub judgments_per_key: usize,
-    /// Tracking calls, changes and deletions that one key may have under way.
+    /// Concurrent tracking calls, changes and deletions per key.
     pub calls_per_key: usize,
     /// Files on their way into the lake.
     pub uploads: UploadLimits,
@@ -19,7 +19,7 @@ pub struct Limits {
     pub audit: AuditLimits,
 }
 
-/// What uploads may hold before they are ingested.
+/// Limits of uploads that are not ingested yet.
 #[derive(Debug, Clone, Copy)]
 pub struct UploadLimits {
     /// Bytes of all apps.
@@ -30,7 +30,7 @@ pub struct UploadLimits {
     pub uploads_per_app: usize,
     /// Files of one upload.
     pub files: usize,
-    /// After so long without a file one counts as abandoned, and goes.
+    /// After this long without a file, an upload counts as abandoned and is removed.
     pub age: Duration,
 }
 

@@ -1,5 +1,5 @@
-//! Which web pages may send live calls. A page holds a write key that anybody can read there; what
-//! keeps other pages from using it in their visitors' names is the origin that browsers send along.
+//! Which web pages may send live calls. A page contains a write key that anybody can read. Other
+//! pages cannot use it in the name of their visitors, because browsers send the origin along.
 
 use crate::Problem;
 use axum::extract::{Request, State};
@@ -22,7 +22,7 @@ pub struct WebOrigins(Option<Arc<[Pattern]>>);
 /// `https://shop.example.com`, or `https://*.example.com` for every name below.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Pattern {
-    /// What comes before the star, or all where there is none.
+    /// The part before the star, or everything if there is no star.
     start: String,
     /// What comes after the star: the dot and the name.
     end: Option<String>,
@@ -49,7 +49,7 @@ impl Pattern {
     fn read(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "\"{text}\" is not a valid origin: write it like https://shop.example.com or https://*.example.com, without a path; * is every one, none is none"
+                "\"{text}\" is not a valid origin: write it like https://shop.example.com or https://*.example.com, without a path; * allows all, none allows none"
             )
         };
         let lower = text.to_ascii_lowercase();
@@ -68,7 +68,7 @@ impl Pattern {
         if is_scheme { Ok(pattern) } else { Err(wrong()) }
     }
 
-    fn holds(&self, origin: &str) -> bool {
+    fn matches(&self, origin: &str) -> bool {
         match &self.end {
             None => origin == self.start,
             Some(end) => origin
@@ -83,7 +83,7 @@ impl WebOrigins {
     fn allow(&self, origin: &HeaderValue) -> bool {
         let Some(patterns) = &self.0 else { return true };
         let Ok(origin) = origin.to_str().map(str::to_ascii_lowercase) else { return false };
-        patterns.iter().any(|pattern| pattern.holds(&origin))
+        patterns.iter().any(|pattern| pattern.matches(&origin))
     }
 
     /// Answers preflights, and lets pages of these origins read the answers.
@@ -103,8 +103,8 @@ impl WebOrigins {
     }
 }
 
-/// Refuses calls of pages of other origins. Without this a browser would send them all the same,
-/// and only keep the answer from the page.
+/// Refuses calls from pages of other origins. Without this a browser would still send them, and
+/// only hide the answer from the page.
 pub(crate) async fn refuse_other_origins(
     State(origins): State<WebOrigins>,
     request: Request,

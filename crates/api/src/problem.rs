@@ -17,7 +17,7 @@ const PROBLEM_JSON: &str = "application/problem+json";
 /// Every error answer of the API (RFC 9457), as `application/problem+json`.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Problem {
-    /// What sort of error, as a stable word.
+    /// The kind of error, as a stable word.
     #[serde(rename = "type")]
     #[schema(schema_with = words)]
     pub kind: &'static str,
@@ -34,7 +34,7 @@ pub struct Problem {
     pub errors: Vec<Place>,
 }
 
-/// A sort of error.
+/// A kind of error.
 struct Sort {
     word: &'static str,
     status: u16,
@@ -47,8 +47,8 @@ const fn sort(word: &'static str, status: u16, title: &'static str, when: &'stat
     Sort { word, status, title, when }
 }
 
-/// All sorts of errors. The first of a status stands for answers of that status that others made,
-/// such as a layer under the routes.
+/// All kinds of errors. The first one of a status stands for answers with that status that were not
+/// made here, such as by a layer below the routes.
 const SORTS: [Sort; 14] = [
     sort(
         "invalid",
@@ -148,8 +148,7 @@ impl utoipa::IntoResponses for Problem {
     }
 }
 
-/// Those of the tracking API refuse a body that is none, a page of another origin and a key that is
-/// not there.
+/// Those of the tracking API refuse an invalid body, a page of another origin and a missing key.
 const KEYLESS_CALL: [u16; 10] = [400, 403, 404, 405, 408, 413, 415, 429, 500, 503];
 
 /// The errors of routes that need no key.
@@ -281,7 +280,7 @@ impl Problem {
         )
     }
 
-    /// What reading a body failed with: a body that did not go on in time has a status of its own.
+    /// The problem of a body that could not be read. A body that timed out has a status of its own.
     pub(crate) fn of_body(
         status: StatusCode,
         error: &(dyn std::error::Error + 'static),
@@ -306,8 +305,8 @@ impl Problem {
     }
 }
 
-/// Makes a problem of an error answer that is none, such as that of a layer under the routes. Its
-/// other headers stay.
+/// Turns an error answer into a problem if it is not one yet, such as the answer of a layer below
+/// the routes. Its other headers are kept.
 pub(crate) async fn only_problems(response: Response) -> Response {
     let status = response.status();
     let is_error = status.is_client_error() || status.is_server_error();

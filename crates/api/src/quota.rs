@@ -1,4 +1,4 @@
-//! What uploads hold before they are ingested, and how much they may.
+//! The size of uploads that are not ingested yet, and its limits.
 
 use crate::{Problem, Server, UploadLimits};
 use axum::http::StatusCode;
@@ -6,17 +6,18 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use taghouse_model::{AppId, ErrorKind, TimestampMs};
 
-/// What is asked for at once, in bytes: a file of many small pieces does not ask at each.
+/// How many bytes are reserved at a time, so that a file of many small pieces does not reserve for
+/// each.
 const STEP_BYTES: u64 = 1 << 20;
 
 /// All uploads that are not ingested yet.
 pub(crate) struct UploadQuota {
     limits: UploadLimits,
-    uploads: Mutex<BTreeMap<(AppId, String), Held>>,
+    uploads: Mutex<BTreeMap<(AppId, String), OpenUpload>>,
 }
 
 #[derive(Default)]
-struct Held {
+struct OpenUpload {
     bytes: u64,
     files: usize,
     /// Files on their way.
@@ -50,7 +51,7 @@ impl UploadQuota {
         Self { limits, uploads: Mutex::default() }
     }
 
-    fn held(&self) -> MutexGuard<'_, BTreeMap<(AppId, String), Held>> {
+    fn held(&self) -> MutexGuard<'_, BTreeMap<(AppId, String), OpenUpload>> {
         self.uploads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -71,7 +72,7 @@ impl UploadQuota {
         }
         uploads.insert(
             (app.clone(), upload.to_owned()),
-            Held { touched_ms: now_ms, ..Held::default() },
+            OpenUpload { touched_ms: now_ms, ..OpenUpload::default() },
         );
         Ok(())
     }
@@ -101,7 +102,7 @@ impl UploadQuota {
         Ok(Receiving { quota: self.clone(), key, asked: 0, kept: false })
     }
 
-    /// Takes the upload out of everybody's hands but the ingestion's.
+    /// Gives the upload to one ingestion: it takes no more files.
     pub(crate) fn claim(&self, app: &AppId, upload: &str) -> Result<(), Problem> {
         let mut uploads = self.held();
         let held = uploads
@@ -124,12 +125,11 @@ impl UploadQuota {
         self.held().remove(&(app.clone(), upload.to_owned()));
     }
 
-    /// Those that nobody sends to or ingests any more. They are forgotten with this: nobody finds
-    /// them again.
+    /// Removes and returns the abandoned uploads: nothing is sent to them, and nobody ingests them.
     fn abandoned(&self, now_ms: TimestampMs) -> Vec<(AppId, String)> {
         let mut uploads = self.held();
         let age = i64::try_from(self.limits.age.as_millis()).unwrap_or(i64::MAX);
-        let old = |held: &Held| {
+        let old = |held: &OpenUpload| {
             held.receiving == 0 && !held.claimed && now_ms.saturating_sub(held.touched_ms) >= age
         };
         let found: Vec<_> =
@@ -148,7 +148,7 @@ pub(crate) fn unknown(app: &AppId, upload: &str) -> Problem {
     Problem::new(ErrorKind::NotFound, detail)
 }
 
-/// A file on its way. What it took is given back when this is dropped, unless it is kept.
+/// A file that is being received. Its bytes are released when this is dropped, unless it is kept.
 pub(crate) struct Receiving {
     quota: Arc<UploadQuota>,
     key: (AppId, String),
@@ -198,7 +198,7 @@ impl Receiving {
         Ok(())
     }
 
-    /// The file has come, with so many bytes.
+    /// The file was received, with this many bytes.
     pub(crate) fn keep(mut self, bytes: u64, now_ms: TimestampMs) {
         self.kept = true;
         if let Some(held) = self.quota.held().get_mut(&self.key) {

@@ -1,10 +1,10 @@
 //! Calls that were refused, summed up for the audit trail.
 //!
-//! Who tries what a key may not do, or goes on with a key that was revoked, is written down: a line
-//! for each key, at once within a minute and then once an hour at most, however often it tries. So
-//! the trail grows with the number of keys, which admins alone make. A call with no key,
-//! or with one that nobody knows, leaves no line: anybody can make millions of those, and they
-//! would push out the lines that matter.
+//! Attempts to do what a key may not do, and calls with a revoked key, are recorded: one line for
+//! each key, the first within a minute and then at most one per hour, however many attempts there
+//! are. So the trail grows with the number of keys, which only admins can create. A call without a
+//! key or with an unknown key leaves no line: anybody can make millions of those, and they would
+//! push out the lines that matter.
 
 use crate::access::Caller;
 use crate::{Problem, Server};
@@ -16,7 +16,7 @@ use taghouse_catalog::{AuditRecord, Change, KeyRecord};
 use taghouse_engine::named;
 use taghouse_model::{AppId, TimestampMs};
 
-/// The least time between two lines of a key.
+/// The minimum time between two lines of a key.
 const LINE_EVERY_MS: i64 = 3_600_000;
 /// Different calls that are remembered of a key.
 const REMEMBERED: usize = 32;
@@ -47,6 +47,14 @@ impl Asked {
             app.map_or_else(|| route.to_owned(), |app| route.replace("{app}", app.as_str()));
         format!("{} {route}", self.method)
     }
+}
+
+/// A line to be written.
+struct DueLine {
+    key: String,
+    /// How many refused calls of the key it covers.
+    calls: u64,
+    line: AuditRecord,
 }
 
 /// The refused calls of all keys that are not in the trail yet.
@@ -105,17 +113,18 @@ impl Refusals {
         }
     }
 
-    /// The lines that are due, or all; with how many calls of which key they tell.
-    fn due(&self, now_ms: TimestampMs, all: bool) -> Vec<(String, u64, AuditRecord)> {
+    /// The lines that are due, or all.
+    fn due(&self, now_ms: TimestampMs, all: bool) -> Vec<DueLine> {
         let held = self.held();
         let due = held.iter().filter(|(_, of)| of.calls > 0 && (all || now_ms >= of.next_ms));
-        due.map(|(key, of)| (key.clone(), of.calls, of.line(key))).collect()
+        due.map(|(key, of)| DueLine { key: key.clone(), calls: of.calls, line: of.line(key) })
+            .collect()
     }
 
-    /// They are in the trail. What was refused meanwhile is for the next line.
-    fn written(&self, lines: &[(String, u64, AuditRecord)], now_ms: TimestampMs) {
+    /// Notes that they are in the trail. Calls refused meanwhile are left for the next line.
+    fn written(&self, lines: &[DueLine], now_ms: TimestampMs) {
         let mut held = self.held();
-        for (key, calls, _) in lines {
+        for DueLine { key, calls, .. } in lines {
             if let Some(of) = held.get_mut(key) {
                 of.calls = of.calls.saturating_sub(*calls);
                 of.asked.clear();
@@ -126,7 +135,7 @@ impl Refusals {
 }
 
 impl Server {
-    /// A key that works asked for what it may not.
+    /// Notes a call that a valid key may not make.
     pub(crate) fn refused(&self, caller: &Caller, asked: &Asked) {
         self.refusals.add(
             &caller.id,
@@ -137,7 +146,7 @@ impl Server {
         );
     }
 
-    /// A key that was revoked asked.
+    /// Notes a call with a revoked key.
     pub(crate) fn refused_revoked(&self, key: &KeyRecord, asked: &Asked) {
         self.refusals.add(&key.id, key.app.as_ref(), true, asked, self.engine.clock.now_ms());
     }
@@ -154,7 +163,7 @@ impl Server {
         }
         self.engine
             .catalog
-            .commit(lines.iter().map(|(_, _, line)| Change::Audit(line.clone())).collect())
+            .commit(lines.iter().map(|due| Change::Audit(due.line.clone())).collect())
             .await?;
         self.refusals.written(&lines, now_ms);
         Ok(())
@@ -178,16 +187,15 @@ mod tests {
         };
         refuse(1000, 5);
         let first = refusals.due(10, false);
-        assert_eq!((first.len(), first[0].1), (1, 1000));
-        assert_eq!(first[0].2.subject, "1000 calls, of POST another path");
+        assert_eq!((first.len(), first[0].calls), (1, 1000));
+        assert_eq!(first[0].line.subject, "1000 calls, of POST another path");
         // One more comes while the line is written.
         refuse(1, 11);
         refusals.written(&first, 10);
         refuse(2, 12);
         assert!(refusals.due(LINE_EVERY_MS, false).is_empty(), "not before its hour");
-        let calls = |lines: Vec<(String, u64, AuditRecord)>| {
-            lines.into_iter().map(|(_, calls, _)| calls).collect::<Vec<_>>()
-        };
+        let calls =
+            |lines: Vec<DueLine>| lines.into_iter().map(|due| due.calls).collect::<Vec<_>>();
         assert_eq!(calls(refusals.due(11, true)), [3], "all of them at the end");
         assert_eq!(calls(refusals.due(LINE_EVERY_MS + 10, false)), [3]);
         // Different calls do not make it longer without end.

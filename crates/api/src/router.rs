@@ -1,4 +1,4 @@
-//! All routes, with the OpenAPI description that they make.
+//! All routes, and their OpenAPI description.
 
 use crate::access::{authenticate, authenticate_call};
 use crate::exported::audit_exports;
@@ -34,7 +34,7 @@ struct Parts {
     keyed: Router<Shared>,
     /// The tracking API, whose key may stand in the body.
     calls: Router<Shared>,
-    /// What the libraries of the tracking API ask and send without a key.
+    /// Calls that the libraries of the tracking API make without a key.
     keyless_calls: Router<Shared>,
     /// Without a key.
     open: Router<Shared>,

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use taghouse_engine::Engine;
 use tokio::sync::Semaphore;
 
-/// Exports of which a piece is encoded at one time; further pieces wait. A reader who takes nothing
-/// keeps none of these places.
+/// How many exports encode a piece at one time; further pieces wait. A reader who does not read
+/// takes up none of these places.
 const EXPORTS_AT_ONCE: usize = 16;
 
-/// One data folder's engine, and what stands between it and its callers.
+/// The engine of a data folder, with the keys and limits of its callers.
 pub struct Server {
     /// The engine of the data folder.
     pub engine: Arc<Engine>,
@@ -20,7 +20,8 @@ pub struct Server {
     pub keys: KeyRing,
     /// The folder of files sent over HTTP, until they are ingested.
     pub(crate) uploads: PathBuf,
-    /// Where callers on other machines may have backups written; `None`: nowhere.
+    /// The folder for backups that are requested from other machines; `None`: such requests are
+    /// refused.
     pub(crate) backups: Option<PathBuf>,
     pub(crate) exports: Arc<Semaphore>,
     pub(crate) gates: Gates,

@@ -1,4 +1,4 @@
-//! Values and kinds as JSON, converted by hand so that a change inside does not change the wire.
+//! Values and kinds as JSON. Converted by hand, so that an internal change does not change the API.
 
 use jiff::tz::TimeZone;
 use serde_json::{Value as Json, json};
@@ -6,8 +6,8 @@ use taghouse_model::{Value, ValueType};
 use taghouse_rules::TagKind;
 use taghouse_rules::reader::{Cell, ColumnReader, FaultKind, TextLists};
 
-/// Whole numbers and booleans as JSON's own; decimals, dates and instants as text, so that no digit
-/// is lost; sets as arrays.
+/// Whole numbers and booleans as JSON numbers and booleans; decimals, dates and times as text, so
+/// that no digit is lost; sets as arrays.
 pub(crate) fn value(value: &Value) -> Json {
     match value {
         Value::Bool(flag) => json!(flag),

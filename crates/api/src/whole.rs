@@ -1,4 +1,4 @@
-//! What is done to its end, whatever becomes of its caller.
+//! Calls that are carried out to the end even if the caller leaves.
 
 use crate::Problem;
 use axum::extract::Request;

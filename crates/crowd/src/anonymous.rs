@@ -1,5 +1,5 @@
-//! What no bitmap holds: conditions on computed values are answered as tags without a name would
-//! be, user by user, and only for those users whom the rest of the expression leaves.
+//! Conditions on computed values, which no bitmap can answer. They are evaluated as tags without a
+//! name: user by user, and only for the users that the rest of the expression leaves.
 
 use crate::gathered::Gathered;
 use crate::leaves::OtherCrowds;
@@ -10,13 +10,14 @@ use taghouse_index::{Query, Snapshot};
 use taghouse_model::Value;
 use taghouse_rules::{Predicate, Test};
 
-/// Each may be worked out for every user: an expression of a megabyte could keep a core for a day.
+/// Each may be evaluated for every user: an expression of a megabyte could keep a core busy for a
+/// day.
 const MAX_COMPUTED: usize = 1000;
 
-/// No crowd has a name that begins so.
+/// The first character of names of anonymous tags. No crowd's name begins with it.
 const ANONYMOUS: char = '#';
 
-/// Evaluates an expression on a snapshot. `within`: only of these users the answer is asked for.
+/// Evaluates an expression on a snapshot. `within`: the answer is needed only for these users.
 ///
 /// Not for a thread that answers requests: conditions on computed values are answered here.
 pub(crate) fn query(
@@ -34,8 +35,8 @@ pub(crate) fn query(
     anonymous.evaluate(&plain)
 }
 
-/// The same, were every condition on a computed value true (or false), wherever that makes the
-/// result greater (or less): bounds that cost no more than those of bitmaps.
+/// The same with every condition on a computed value replaced by the constant that makes the result
+/// largest (or smallest): bounds that cost no more than those of bitmaps.
 pub(crate) fn bounding_query(
     snapshot: &Snapshot,
     expression: &Predicate<Value>,
@@ -50,7 +51,7 @@ pub(crate) fn bounding_query(
 struct Anonymous<'a> {
     snapshot: &'a Snapshot,
     others: &'a OtherCrowds,
-    /// The answers so far: crowds without names.
+    /// The answers so far, as crowds without names.
     found: Vec<Arc<Bitmap>>,
 }
 
@@ -69,8 +70,8 @@ impl Anonymous<'_> {
         Ok(self.evaluate(plain)?.bitmap()?)
     }
 
-    /// The same expression, its conditions on computed values answered. For users outside of
-    /// `within` these answers are not to be relied on, and the expression around them does not.
+    /// The same expression with its conditions on computed values answered. Outside of `within`
+    /// these answers are undefined; the expression around them does not depend on them.
     fn plain(
         &mut self,
         expression: &Predicate<Value>,
@@ -82,14 +83,14 @@ impl Anonymous<'_> {
             Predicate::Not(inner) => Ok(Predicate::Not(Box::new(self.plain(inner, within)?))),
             plain if !plain.is_computed() => Ok(plain.clone()),
             computed => {
-                self.found.push(Arc::new(self.holding(computed, within)?));
+                self.found.push(Arc::new(self.matching(computed, within)?));
                 Ok(anonymous(self.found.len() - 1))
             }
         }
     }
 
-    /// Plain operands first. Who is not in all of them (or, of alternatives, is in one) is settled,
-    /// and nobody asks more of them.
+    /// Plain operands first. Users who are not in all of them (or, in an OR, are in one of them)
+    /// are decided, and not evaluated further.
     fn operands(
         &mut self,
         operands: &[Predicate<Value>],
@@ -116,17 +117,17 @@ impl Anonymous<'_> {
         Ok(done)
     }
 
-    /// Those in `within` for whom a condition on a computed value holds.
-    fn holding(&self, condition: &Predicate<Value>, within: &Arc<Bitmap>) -> Result<Bitmap> {
+    /// The users in `within` who match a condition on a computed value.
+    fn matching(&self, condition: &Predicate<Value>, within: &Arc<Bitmap>) -> Result<Bitmap> {
         let mut asked = Arc::clone(within);
         for name in required(condition) {
-            // Where a value is missing that the condition cannot do without, it is false.
+            // The condition is false for users without a value that it requires.
             if let Some(tag) = self.snapshot.tag(name)? {
                 asked = Arc::new(asked.and(tag.existence()?.to_bitmap()?.as_ref()));
             }
         }
         let mut gathered = Gathered::of(self.snapshot, &condition.names(), &asked)?;
-        let mut holding = Vec::new();
+        let mut matching = Vec::new();
         for ordinal in asked.iter() {
             gathered.go_to(ordinal)?;
             let values = |name: &str| match name.strip_prefix("crowd:") {
@@ -136,10 +137,10 @@ impl Anonymous<'_> {
                 None => gathered.value(name),
             };
             if condition.matches(&values) {
-                holding.push(ordinal);
+                matching.push(ordinal);
             }
         }
-        Ok(Bitmap::from_sorted(&holding))
+        Ok(Bitmap::from_sorted(&matching))
     }
 }
 
@@ -160,7 +161,7 @@ fn assumed(expression: &Predicate<Value>, greatest: bool) -> Predicate<Value> {
     }
 }
 
-/// The tags without whose value the condition is false.
+/// The tags that the condition requires: without a value of them, it is false.
 fn required(condition: &Predicate<Value>) -> Vec<&str> {
     match condition {
         Predicate::Differs(inner) => required(inner),

@@ -1,9 +1,9 @@
-//! Kept versions rewritten without users who were deleted, when nobody waits for it.
+//! Rewrites kept versions without the users who were deleted, in the background.
 
 use crate::compute::put;
 use crate::crowds::POINTER_KIND;
 use crate::known::{AppCrowds, versions_of};
-use crate::rewrite::{Edit, Edited};
+use crate::rewrite::{Edit, Edited, Rewritten};
 use crate::version::{folder, version_of};
 use crate::{CrowdVersions, Crowds, Result};
 use futures::TryStreamExt;
@@ -11,22 +11,22 @@ use object_store::ObjectStore;
 use object_store::path::Path as ObjectPath;
 use std::collections::HashSet;
 use std::sync::Arc;
-use taghouse_bitmap::Bitmap;
 use taghouse_catalog::Pointer;
+use taghouse_index::Deleted;
 use taghouse_model::AppId;
 
 impl Crowds {
-    /// Writes the kept versions that still hold users who were deleted without them, and deletes
-    /// the objects that did, also those that a stopped process left. How many versions it
-    /// wrote. Readers see no difference: they subtract the deleted.
+    /// Rewrites the kept versions that contain deleted users, without them. Deletes the old
+    /// objects, also those that a stopped process left. Returns how many versions it wrote.
+    /// Readers see no difference: they subtract the deleted users.
     ///
     /// # Errors
     /// Of the catalog and the store; [`Error::Corrupt`](crate::Error::Corrupt). Crowds done before
     /// the error stay done: call it again.
     pub async fn clean(&self, app: &AppId) -> Result<usize> {
         let state = self.asked(app).await?;
-        // While the users are renumbered there is nothing to clean, and nobody waits for it: the
-        // new versions hold no deleted user.
+        // While the users are renumbered there is nothing to clean: the new versions contain no
+        // deleted user.
         let Ok(_computing) = state.computing.try_read() else { return Ok(0) };
         let _cleaning = state.cleaning.lock().await;
         let Some(deleted) =
@@ -40,11 +40,8 @@ impl Crowds {
         }
         let (mut written, mut failed) = (0, None);
         for (crowd, pointer) in self.catalog.pointers(POINTER_KIND, app).await? {
-            // What is wrong with one crowd keeps the others from nothing.
-            match self
-                .clean_crowd(app, &state, &crowd, pointer, deleted.generation(), deleted.users())
-                .await
-            {
+            // An error of one crowd does not stop the others.
+            match self.clean_crowd(app, &state, &crowd, pointer, &deleted).await {
                 Ok(of_crowd) => written += of_crowd,
                 Err(error) => failed = failed.or(Some(error)),
             }
@@ -62,11 +59,12 @@ impl Crowds {
         state: &AppCrowds,
         crowd: &str,
         pointer: Pointer,
-        generation: u64,
-        deleted: &Arc<Bitmap>,
+        deleted: &Deleted,
     ) -> Result<usize> {
-        let (revision, mut versions) = (pointer.revision, versions_of(crowd, pointer.value)?);
-        let count = deleted.len();
+        let revision = pointer.revision;
+        let versions = versions_of(crowd, pointer.value)?;
+        let generation = deleted.generation();
+        let count = deleted.users().len();
         if versions
             .versions
             .iter()
@@ -77,10 +75,11 @@ impl Crowds {
             }
             return Ok(0);
         }
-        let gone = deleted.clone();
-        let edit: Edit = Arc::new(move |set| (set.and_len(&gone) > 0).then(|| set.and_not(&gone)));
-        let edited;
-        (versions, edited) = self.rewrite(app, crowd, versions, generation, &edit).await?;
+        let users = deleted.users().clone();
+        let edit: Edit =
+            Arc::new(move |set| (set.and_len(&users) > 0).then(|| set.and_not(&users)));
+        let Rewritten { mut versions, edited } =
+            self.rewrite(app, crowd, versions, generation, &edit).await?;
         for version in
             versions.versions.iter_mut().filter(|version| version.generation == generation)
         {

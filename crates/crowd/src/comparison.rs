@@ -1,7 +1,8 @@
-use crate::column::Column;
 use crate::groups::{Groups, MAX_GROUPS, ranges};
+use crate::numbers::UnitRange;
 use crate::population::produced;
-use crate::ratio::{Interval, Part, Parts};
+use crate::ratio::{Interval, Proportion, Proportions};
+use crate::tag_column::TagColumn;
 use crate::top::share;
 use crate::{Axis, Buckets, Crowds, Error, Group, Question, Result};
 use std::sync::Arc;
@@ -18,14 +19,14 @@ pub const MAX_CONTRASTS: usize = 10_000;
 /// Buckets of a number, cut at quantiles of the base.
 const NUMBER_BUCKETS: usize = 10;
 
-/// What is listed first.
+/// The order of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CompareOrder {
-    /// What differs most surely from the base, above or below: by the distance of the ratio's
-    /// logarithm from 0 in standard errors.
+    /// The most significant difference from the base first, above or below: by the distance of the
+    /// ratio's logarithm from 0 in standard errors.
     #[default]
     Significance,
-    /// The highest index; what the base does not have at all comes before.
+    /// The highest index first. Values that nobody in the base has come before all others.
     Index,
 }
 
@@ -34,22 +35,22 @@ pub enum CompareOrder {
 pub struct Contrast {
     /// Name of the tag.
     pub tag: String,
-    /// A value of it, or a bucket of a number.
+    /// A value, or a bucket of a number.
     pub group: Group,
-    /// How many of the crowd have it.
+    /// How many users of the crowd have it.
     pub crowd_users: u64,
-    /// How many of the base.
+    /// How many users of the base have it.
     pub base_users: u64,
     /// Their share of the crowd, 0 to 1.
     pub crowd_share: f64,
     /// Their share of the base, 0 to 1.
     pub base_share: f64,
-    /// The share of the crowd by that of the base, with a 95% interval. Times 100 it is the target
-    /// group index (TGI).
+    /// The share of the crowd divided by that of the base, with a 95% interval. Times 100 it is
+    /// the target group index (TGI).
     pub interval: Interval,
 }
 
-/// A crowd beside its base.
+/// A crowd compared with its base.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
     /// In the order asked for.
@@ -73,15 +74,15 @@ pub struct CompareRequest {
     pub tags: Vec<String>,
     /// Values with fewer users in the base are left out.
     pub min_users: u64,
-    /// What comes first.
+    /// The order of the list.
     pub order: CompareOrder,
     /// How many values are listed, up to [`MAX_CONTRASTS`].
     pub limit: usize,
 }
 
 impl Crowds {
-    /// What the users of a crowd have more or less often than those of its base, by default all
-    /// that exist. The base may hold the crowd, share users with it, or not.
+    /// The values that are more or less frequent among the users of a crowd than among those of its
+    /// base, by default all users. The base may contain the crowd, overlap it, or neither.
     ///
     /// # Errors
     /// [`Error::Limit`] over [`MAX_COMPARED_TAGS`] and [`MAX_CONTRASTS`]; [`Error::UnknownTag`]; as
@@ -132,7 +133,15 @@ fn index(contrast: &Contrast) -> f64 {
     contrast.interval.ratio.unwrap_or(f64::INFINITY)
 }
 
-/// A crowd, its base, and who is in both.
+/// How many users of the crowd, of its base and of both have a value.
+#[derive(Clone, Copy)]
+struct SideCounts {
+    crowd: u64,
+    base: u64,
+    both: u64,
+}
+
+/// A crowd, its base, and the users in both.
 struct Sides {
     crowd: Arc<Bitmap>,
     base: Arc<Bitmap>,
@@ -146,7 +155,7 @@ impl Sides {
         Self { crowd, base, both }
     }
 
-    /// Every value that somebody of the crowd or the base has.
+    /// Every value that a user of the crowd or the base has.
     fn contrasts(&self, snapshot: &Snapshot, tag: &str) -> Result<Vec<Contrast>> {
         let Groups { groups, members } = self.groups(snapshot, tag)?;
         let rows = [&self.crowd, &self.base, &self.both].map(|set| UserSet::Owned(Arc::clone(set)));
@@ -155,20 +164,21 @@ impl Sides {
         let row =
             |number: usize| counts.iter().skip(number * groups.len()).take(groups.len()).copied();
         let both = row(if distinct == 3 { 2 } else { 0 });
-        let found = groups
+        let counts = row(0).zip(row(1)).zip(both).map(|((crowd, base), both)| SideCounts {
+            crowd,
+            base,
+            both,
+        });
+        Ok(groups
             .iter()
-            .zip(row(0))
-            .zip(row(1))
-            .zip(both)
-            .map(|(((group, crowd), base), both)| (group.clone(), crowd, base, both));
-        let found = found.filter(|(_, crowd, base, _)| crowd + base > 0);
-        Ok(found
-            .map(|(group, crowd, base, both)| self.contrast(tag, group, [crowd, base, both]))
+            .zip(counts)
+            .filter(|(_, counts)| counts.crowd + counts.base > 0)
+            .map(|(group, counts)| self.contrast(tag, group.clone(), counts))
             .collect())
     }
 
     fn groups(&self, snapshot: &Snapshot, tag: &str) -> Result<Groups> {
-        let column = Column::of(snapshot, tag)?;
+        let column = TagColumn::of(snapshot, tag)?;
         if !column.value_type.is_number() {
             let (values, members): (Vec<Value>, Vec<UserSet>) = column.sets()?.into_iter().unzip();
             return Ok(Groups { groups: values.into_iter().map(Group::Value).collect(), members });
@@ -179,24 +189,25 @@ impl Sides {
             buckets: Buckets::Quantiles,
         };
         let mut ranges = ranges(&column.numbers(&self.base)?, &deciles)?;
-        // Whom the base does not reach, but the crowd, belongs to the outer buckets.
-        if let (Some((low, high)), Some(first)) =
-            (column.numbers(&self.crowd)?.bounds()?, ranges.first_mut())
-        {
-            first.0 = first.0.min(low);
+        // Numbers of the crowd outside of the base's range belong to the outer buckets.
+        if let Some(UnitRange { low, high }) = column.numbers(&self.crowd)?.bounds()? {
+            if let Some(first) = ranges.first_mut() {
+                first.low = first.low.min(low);
+            }
             if let Some(last) = ranges.last_mut() {
-                last.1 = last.1.max(high);
+                last.high = last.high.max(high);
             }
         }
         Groups::of_ranges(snapshot, &column, &ranges)
     }
 
-    fn contrast(&self, tag: &str, group: Group, [crowd, base, both]: [u64; 3]) -> Contrast {
+    fn contrast(&self, tag: &str, group: Group, counts: SideCounts) -> Contrast {
+        let SideCounts { crowd, base, both } = counts;
         let of_both = self.both.len();
-        let parts = Parts {
-            crowd_only: Part { with: crowd - both, of: self.crowd.len() - of_both },
-            both: Part { with: both, of: of_both },
-            base_only: Part { with: base - both, of: self.base.len() - of_both },
+        let proportions = Proportions {
+            crowd_only: Proportion { with: crowd - both, of: self.crowd.len() - of_both },
+            both: Proportion { with: both, of: of_both },
+            base_only: Proportion { with: base - both, of: self.base.len() - of_both },
         };
         Contrast {
             tag: tag.to_owned(),
@@ -205,7 +216,7 @@ impl Sides {
             base_users: base,
             crowd_share: share(crowd, self.crowd.len()),
             base_share: share(base, self.base.len()),
-            interval: parts.interval(),
+            interval: proportions.interval(),
         }
     }
 }

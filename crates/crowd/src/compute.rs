@@ -14,7 +14,7 @@ use taghouse_rules::CrowdDefinition;
 
 /// How often a computation begins again because another one published first.
 const ATTEMPTS: u32 = 5;
-/// How many objects of one version, left by stopped processes, are stepped over.
+/// How many leftover objects of one version, by stopped processes, are skipped.
 const MAX_LEFTOVERS: u32 = 100;
 
 /// A result that is not published yet.
@@ -25,8 +25,7 @@ struct Computed {
 
 impl Crowds {
     /// Evaluates a crowd on the newest snapshot and publishes the result as its new current
-    /// version. On return it is what every judgment, export and listing of this process speaks
-    /// of.
+    /// version. On return, every judgment, export and listing of this process uses it.
     ///
     /// # Errors
     /// [`Error::NoTags`]; [`Error::Index`] for a tag that the index does not hold, or holds with
@@ -118,7 +117,7 @@ impl Crowds {
         Ok(Computed { bytes: bytes.into(), version })
     }
 
-    /// Writes a version's object under a name that nobody has, and gives the name.
+    /// Writes a version's object under an unused name, and returns the name.
     pub(crate) async fn write(
         &self,
         app: &AppId,
@@ -151,8 +150,8 @@ impl Crowds {
         Ok(())
     }
 
-    /// Makes what this process committed on top of revision `expected` what its readers see,
-    /// without asking anybody.
+    /// Shows readers what this process committed on top of revision `expected`, without asking the
+    /// catalog.
     pub(crate) fn published(
         &self,
         app: &AppId,
@@ -160,13 +159,13 @@ impl Crowds {
         expected: Option<u64>,
         next: CrowdVersions,
     ) {
-        // Where there was a pointer once and no more, revisions go on from its last one: the next
-        // refresh learns it.
+        // After a deleted pointer, revisions continue from its last one: the next refresh learns
+        // it.
         self.state(app).put(crowd, next, expected.unwrap_or(0) + 1);
     }
 
-    /// Deletes objects of versions before those kept, also what stopped processes left. One that
-    /// stays is deleted the next time.
+    /// Deletes the objects of versions older than those kept, also those of stopped processes. What
+    /// cannot be deleted now is deleted the next time.
     async fn sweep(&self, app: &AppId, crowd: &str, kept: &CrowdVersions) {
         let Some(oldest) = kept.versions.first().map(|v| v.version) else { return };
         let folder = ObjectPath::from(folder(app, crowd));

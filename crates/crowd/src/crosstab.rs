@@ -11,7 +11,7 @@ use taghouse_rules::Definitions;
 /// A row or a column of a [`Cross`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heading {
-    /// Whom it is about.
+    /// The group of users.
     pub group: Group,
     /// How many of the users asked about are in it.
     pub users: u64,
@@ -33,7 +33,7 @@ pub struct Cross {
 }
 
 impl Crowds {
-    /// Counts the users for whom the question holds, or all, by the groups of two tags. Each count
+    /// Counts the users who match the question, or all users, by the groups of two tags. Each count
     /// is exact. Where neither tag is a set, every user is in one row and one column; the
     /// groups of a set tag overlap, so their counts add up to more.
     ///

@@ -22,11 +22,10 @@ pub(crate) const POINTER_KIND: &str = "crowd";
 /// Sets of versions are kept in memory up to this many bytes.
 const LOADED_BYTES: u64 = 256 << 20;
 
-/// A catalog that has not answered for so long does not answer. Who asks of a crowd that is known
-/// does not wait for it.
+/// How long the catalog may take to answer. Questions about a known crowd do not wait for it.
 pub(crate) const CATALOG_WAIT: Duration = Duration::from_secs(5);
 
-/// How often a reader looks again when versions move under it.
+/// How often a reader tries again when versions change meanwhile.
 const ATTEMPTS: usize = 5;
 
 /// All apps' crowds. Share it in an `Arc`.
@@ -40,7 +39,7 @@ pub struct Crowds {
     apps: ArcSwap<HashMap<AppId, Arc<AppCrowds>>>,
 }
 
-/// A version, its members as they are stored, and who of them is deleted.
+/// A version, its members as stored, and the deleted users among them.
 pub(crate) struct Answering {
     pub(crate) known: Arc<KnownVersion>,
     pub(crate) set: Arc<LoadedSet>,
@@ -58,7 +57,7 @@ impl Answering {
 
     /// Its members: not on a thread that answers requests.
     pub(crate) fn bitmap(&self) -> Result<Arc<Bitmap>> {
-        self.set.bitmap_without(self.known.held(self.deleted.as_ref()))
+        self.set.bitmap_without(self.known.may_contain(self.deleted.as_ref()))
     }
 }
 
@@ -113,8 +112,8 @@ impl Crowds {
         Ok(versions)
     }
 
-    /// A version with the number of members that it has now. Only where it may hold a deleted user
-    /// is its set read.
+    /// A version with its present number of members. Its set is read only if it may contain a
+    /// deleted user.
     async fn counted(
         &self,
         app: &AppId,
@@ -123,7 +122,7 @@ impl Crowds {
     ) -> Result<CrowdVersion> {
         let mut version = known.version.clone();
         let deleted = state.deleted(version.generation);
-        if let Some(deleted) = known.held(deleted.as_ref()).cloned() {
+        if let Some(deleted) = known.may_contain(deleted.as_ref()).cloned() {
             let set = match self.set(known).await {
                 // An older version whose object is lost is still a version.
                 Err(error @ Error::Corrupt { .. }) => {
@@ -157,7 +156,7 @@ impl Crowds {
         self.apps.load().keys().cloned().collect()
     }
 
-    /// What is known of an app's crowds; the catalog is asked if it never was.
+    /// What is known of an app's crowds, after asking the catalog the first time.
     pub(crate) async fn asked(&self, app: &AppId) -> Result<Arc<AppCrowds>> {
         let state = self.state(app);
         if state.confirmed_ms().is_none() {
@@ -183,8 +182,8 @@ impl Crowds {
         Ok(())
     }
 
-    /// Asks the catalog for all crowds of an app. Of those who call it at the same time one asks,
-    /// and the others wait for its answer.
+    /// Asks the catalog for all crowds of an app. Of concurrent callers one asks, and the others
+    /// wait for its answer.
     pub(crate) async fn ask(&self, app: &AppId, state: &AppCrowds) -> Result<()> {
         let before = state.answers();
         let mut refusal = state.asking.lock().await;
@@ -210,8 +209,8 @@ impl Crowds {
         answer.map(drop)
     }
 
-    /// Waits for the catalog, but not for ever. What it refuses is told as what it means to whoever
-    /// waits for a judgment.
+    /// Waits for the catalog, for a limited time. Its errors are turned into what they mean for a
+    /// caller who waits for a judgment.
     pub(crate) async fn catalog_answers<T>(
         &self,
         app: &AppId,
@@ -226,7 +225,7 @@ impl Crowds {
         }
     }
 
-    /// A crowd's versions as known here. Only for a crowd that is not known the catalog is asked.
+    /// A crowd's versions as known here. The catalog is asked only about an unknown crowd.
     pub(crate) async fn known(
         &self,
         app: &AppId,
@@ -267,8 +266,7 @@ impl Crowds {
         )))
     }
 
-    /// The set of a version, from memory or the store. Of those who want it at the same time one
-    /// reads it.
+    /// The set of a version, from memory or the store. Of concurrent callers one reads it.
     pub(crate) async fn set(&self, known: &KnownVersion) -> Result<Arc<LoadedSet>> {
         if let Some(set) = self.loaded.get(&known.slot) {
             return Ok(set);
@@ -292,8 +290,8 @@ impl Crowds {
         Ok(set)
     }
 
-    /// The version of a crowd that answers now. Where it is in memory this takes no lock, asks
-    /// nobody and copies nothing.
+    /// The current version of a crowd. If it is in memory, this takes no lock, no request and no
+    /// copy.
     pub(crate) async fn current(&self, app: &AppId, crowd: &str) -> Result<Answering> {
         self.chosen(app, crowd, &|known| known.current().cloned()).await
     }

@@ -1,6 +1,6 @@
-use crate::column::Column;
-use crate::numbers::{Numbers, equal_widths, nearest_rank};
+use crate::numbers::{CountsBelow, Numbers, UnitRange, equal_widths, nearest_rank};
 use crate::population::produced;
+use crate::tag_column::TagColumn;
 use crate::{Crowds, Error, Question, Result};
 use rust_decimal::Decimal;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use taghouse_rules::{Definitions, Predicate};
 pub const MAX_BINS: usize = 1000;
 /// The most quantiles of one call.
 pub const MAX_QUANTILES: usize = 100;
-/// What is usually asked: p1, p5, p25, p50, p75, p95, p99.
+/// The usual quantiles: p1, p5, p25, p50, p75, p95, p99.
 pub const DEFAULT_QUANTILES: [f64; 7] = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99];
 /// Digits of an average beyond those of the numbers.
 const AVERAGE_DIGITS: u8 = 4;
@@ -21,18 +21,18 @@ const AVERAGE_DIGITS: u8 = 4;
 /// How a histogram is cut.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bins {
-    /// So many from the least number to the greatest, as wide as one another or a unit of the last
-    /// digit wider; fewer if there are not so many units between.
+    /// This many bins of equal width (some a unit of the last digit wider), from the smallest
+    /// number to the largest. Fewer if the range has fewer units.
     Count(usize),
-    /// At these numbers, ascending, as the crowd language writes them (a day or instant without
-    /// quotes). A bin holds its lower edge; the last one also its upper edge.
+    /// At these numbers, ascending, as the crowd language writes them (a day or time without
+    /// quotes). A bin includes its lower edge; the last one also its upper edge.
     Edges(Vec<String>),
 }
 
 /// A part of a histogram.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bin {
-    /// The least number that belongs to it.
+    /// The smallest value.
     pub from: Value,
     /// The largest value.
     pub to: Value,
@@ -49,29 +49,41 @@ pub struct Distribution {
     pub users: u64,
     /// How many of them have a number.
     pub count: u64,
-    /// The exact sum, in units of 10^-scale; `None` for dates and instants.
+    /// The exact sum, in units of 10^-scale; `None` for dates and times.
     pub sum: Option<i128>,
-    /// The exact sum by the exact count, rounded once, halves away from zero, to four digits more
-    /// than the numbers have. `None` for dates and instants, and of nobody.
+    /// The exact sum divided by the exact count, rounded once, half away from zero, to four digits
+    /// more than the numbers have. `None` for dates and times, and if nobody has a number.
     pub average: Option<Decimal>,
     /// The smallest value.
     pub min: Option<Value>,
     /// The largest value.
     pub max: Option<Value>,
-    /// As asked, by nearest rank: always a number that somebody has. Empty of nobody.
+    /// The quantiles asked for, by nearest rank: each is a number that somebody has. Empty if
+    /// nobody has a number.
     pub quantiles: Vec<(f64, Value)>,
     /// All of them, in ascending order.
     pub bins: Vec<Bin>,
     /// Users with a number below the first bin.
     pub below: u64,
-    /// And above the last.
+    /// Users with a number above the last bin.
     pub above: u64,
     /// The index's revision that answered.
     pub revision: u64,
 }
 
+/// What is asked of a distribution.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DistributionRequest {
+    /// An int, decimal, date or time tag.
+    pub tag: String,
+    /// How the histogram is cut.
+    pub bins: Bins,
+    /// Quantiles, 0 to 1, up to [`MAX_QUANTILES`].
+    pub quantiles: Vec<f64>,
+}
+
 impl Crowds {
-    /// How a number is distributed among those for whom the question holds, or all. Days and
+    /// How a number is distributed among the users who match the question, or all users. Days and
     /// instants are numbers too.
     ///
     /// # Errors
@@ -83,10 +95,9 @@ impl Crowds {
         app: &AppId,
         definitions: &Definitions,
         within: Option<&Question>,
-        tag: &str,
-        bins: &Bins,
-        quantiles: &[f64],
+        request: &DistributionRequest,
     ) -> Result<Distribution> {
+        let DistributionRequest { tag, bins, quantiles } = request;
         let wanted = match bins {
             Bins::Count(count) => *count,
             Bins::Edges(edges) => edges.len().saturating_sub(1),
@@ -98,10 +109,10 @@ impl Crowds {
                 "a histogram has at least one bin: ask for one, or give two edges".to_owned(),
             ));
         }
-        let quantiles: Vec<(f64, Decimal)> =
-            quantiles.iter().map(|part| Ok((*part, quantile(*part)?))).collect::<Result<_>>()?;
+        let quantiles: Vec<Quantile> =
+            quantiles.iter().map(|part| Quantile::of(*part)).collect::<Result<_>>()?;
         let within = self.population(app, definitions, within).await?;
-        produced(&within.snapshot, definitions, [tag])?;
+        produced(&within.snapshot, definitions, [tag.as_str()])?;
         let column = within.column(tag)?;
         column.numbers_for("a distribution")?;
         let edges = match bins {
@@ -121,39 +132,69 @@ impl Crowds {
 struct Asked {
     bins: usize,
     /// The bins themselves, if edges were given.
-    edges: Option<Vec<(i128, i128)>>,
-    /// As they were written, and exact.
-    quantiles: Vec<(f64, Decimal)>,
+    edges: Option<Vec<UnitRange>>,
+    quantiles: Vec<Quantile>,
+}
+
+/// A quantile, as it was asked for and exact.
+struct Quantile {
+    asked: f64,
+    exact: Decimal,
+}
+
+impl Quantile {
+    /// 0.07 as the decimal that was written, not as the nearest binary fraction.
+    fn of(asked: f64) -> Result<Self> {
+        let wrong = || {
+            Error::Argument(format!(
+                "{asked} is not a valid quantile: they go from 0 to 1, such as 0.95"
+            ))
+        };
+        if !(0.0..=1.0).contains(&asked) {
+            return Err(wrong());
+        }
+        Ok(Self { asked, exact: asked.to_string().parse().map_err(|_| wrong())? })
+    }
 }
 
 impl Asked {
-    fn answer(self, column: &Column, users: &Arc<Bitmap>, revision: u64) -> Result<Distribution> {
+    fn answer(
+        self,
+        column: &TagColumn,
+        users: &Arc<Bitmap>,
+        revision: u64,
+    ) -> Result<Distribution> {
         let numbers = column.numbers(users)?;
-        let (count, sum) = numbers.total()?;
+        let total = numbers.total()?;
         let bounds = numbers.bounds()?;
         let ranges = match (self.edges, bounds) {
             (Some(edges), _) => edges,
-            (None, Some((low, high))) => equal_widths(low, high, self.bins),
+            (None, Some(bounds)) => equal_widths(bounds, self.bins),
             (None, None) => Vec::new(),
         };
-        let (counts, below, above) = histogram(&numbers, &ranges)?;
-        let bin = |((low, high), users): (&(i128, i128), u64)| {
-            Some(Bin { from: column.value(*low)?, to: column.value(*high)?, users })
+        let Histogram { counts, below, above } = Histogram::of(&numbers, &ranges)?;
+        let bin = |(range, users): (&UnitRange, u64)| {
+            Some(Bin { from: column.value(range.low)?, to: column.value(range.high)?, users })
         };
-        let ranks: Vec<u64> =
-            self.quantiles.iter().map(|(_, exact)| nearest_rank(*exact, count)).collect();
+        let ranks: Vec<u64> = self
+            .quantiles
+            .iter()
+            .map(|quantile| nearest_rank(quantile.exact, total.users))
+            .collect();
         let found = self.quantiles.iter().zip(numbers.at_ranks(&ranks)?);
-        let sum = column.scale().map(|_| sum);
+        let sum = column.scale().map(|_| total.sum);
         Ok(Distribution {
             value_type: column.value_type,
             users: users.len(),
-            count,
+            count: total.users,
             sum,
-            average: sum.zip(column.scale()).and_then(|(sum, scale)| average(sum, count, scale)),
-            min: bounds.and_then(|(low, _)| column.value(low)),
-            max: bounds.and_then(|(_, high)| column.value(high)),
+            average: sum
+                .zip(column.scale())
+                .and_then(|(sum, scale)| average(sum, total.users, scale)),
+            min: bounds.and_then(|bounds| column.value(bounds.low)),
+            max: bounds.and_then(|bounds| column.value(bounds.high)),
             quantiles: found
-                .filter_map(|((part, _), units)| Some((*part, column.value(units)?)))
+                .filter_map(|(quantile, units)| Some((quantile.asked, column.value(units)?)))
                 .collect(),
             bins: ranges.iter().zip(counts).filter_map(bin).collect(),
             below,
@@ -163,42 +204,43 @@ impl Asked {
     }
 }
 
-/// How many have a number of each of `ranges`, which follow one another without a gap; one below
-/// the first; and one above the last.
-fn histogram(numbers: &Numbers, ranges: &[(i128, i128)]) -> Result<(Vec<u64>, u64, u64)> {
-    let Some((_, last)) = ranges.last() else { return Ok((Vec::new(), 0, 0)) };
-    let bounds: Vec<i128> = ranges.iter().map(|(low, _)| *low).chain([*last + 1]).collect();
-    let (users, below) = numbers.below(&bounds)?;
-    let counts = below.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
-    let [first, last] = [below.first(), below.last()].map(|count| count.copied().unwrap_or(0));
-    Ok((counts, first, users.saturating_sub(last)))
+/// How many users have a number in each of some ranges, below the first, and above the last.
+#[derive(Default)]
+struct Histogram {
+    counts: Vec<u64>,
+    below: u64,
+    above: u64,
 }
 
-/// 0.07 as the decimal that was written, not as the binary fraction nearest to it.
-fn quantile(part: f64) -> Result<Decimal> {
-    let wrong = || {
-        Error::Argument(format!(
-            "{part} is not a valid quantile: they go from 0 to 1, such as 0.95"
-        ))
-    };
-    if !(0.0..=1.0).contains(&part) {
-        return Err(wrong());
+impl Histogram {
+    /// The ranges follow one another without a gap.
+    fn of(numbers: &Numbers, ranges: &[UnitRange]) -> Result<Self> {
+        let Some(last) = ranges.last() else { return Ok(Self::default()) };
+        let bounds: Vec<i128> =
+            ranges.iter().map(|range| range.low).chain([last.high + 1]).collect();
+        let CountsBelow { users, below } = numbers.below(&bounds)?;
+        let [first, last] = [below.first(), below.last()].map(|count| count.copied().unwrap_or(0));
+        Ok(Self {
+            counts: below.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect(),
+            below: first,
+            above: users.saturating_sub(last),
+        })
     }
-    part.to_string().parse().map_err(|_| wrong())
 }
 
-/// Bins between edges: each from its lower edge to the unit below its upper one, the last to its
-/// upper edge.
+/// The bins between edges: each from its lower edge to the unit below its upper edge, the last one
+/// including its upper edge.
 fn edges(
-    column: &Column,
+    column: &TagColumn,
     texts: &[String],
     definitions: &Definitions,
-) -> Result<Vec<(i128, i128)>> {
+) -> Result<Vec<UnitRange>> {
     let units: Vec<i128> =
         texts.iter().map(|text| edge(column, text, definitions)).collect::<Result<_>>()?;
     let Some(last) = units.len().checked_sub(2) else { return Ok(Vec::new()) };
-    let bins = units.windows(2).enumerate().map(|(place, pair)| {
-        (pair[0], if place == last { pair[1] } else { pair[1].saturating_sub(1) })
+    let bins = units.windows(2).enumerate().map(|(place, pair)| UnitRange {
+        low: pair[0],
+        high: if place == last { pair[1] } else { pair[1].saturating_sub(1) },
     });
     if let Some(place) = units.windows(2).position(|pair| pair[0] >= pair[1]) {
         let (edge, next) = (&texts[place], &texts[place + 1]);
@@ -209,8 +251,8 @@ fn edges(
     Ok(bins.collect())
 }
 
-/// An edge as the crowd language reads it beside the tag, so that days are the app's.
-fn edge(column: &Column, text: &str, definitions: &Definitions) -> Result<i128> {
+/// Reads an edge as the crowd language reads a literal for the tag, in the app's time zone.
+fn edge(column: &TagColumn, text: &str, definitions: &Definitions) -> Result<i128> {
     let (tag, value_type) = (&column.tag, column.value_type);
     let literal = if column.scale().is_some() {
         text.to_owned()
@@ -231,8 +273,8 @@ fn edge(column: &Column, text: &str, definitions: &Definitions) -> Result<i128> 
     })
 }
 
-/// `sum` units of `10^-scale` by `users`, with four digits more than the numbers have, or as many
-/// of them as a decimal still holds.
+/// `sum` units of `10^-scale` divided by `users`, with four digits more than the numbers have, or
+/// as many of them as fit a decimal.
 fn average(sum: i128, users: u64, scale: u8) -> Option<Decimal> {
     let divisor = i128::from(users);
     if divisor == 0 {
@@ -282,9 +324,9 @@ mod tests {
 
     #[test]
     fn quantiles_are_what_was_written() {
-        assert_eq!(quantile(0.07).unwrap().to_string(), "0.07");
+        assert_eq!(Quantile::of(0.07).unwrap().exact.to_string(), "0.07");
         for wrong in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
-            assert!(quantile(wrong).is_err(), "{wrong}");
+            assert!(Quantile::of(wrong).is_err(), "{wrong}");
         }
     }
 }

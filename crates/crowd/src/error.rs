@@ -9,7 +9,7 @@ pub enum Error {
         /// App that it belongs to.
         app: AppId,
     },
-    /// The index speaks of ordinals from before the users were renumbered.
+    /// The index has ordinals from before the users were renumbered.
     #[error(
         "the tags of app {app} were produced before its users were renumbered: run `taghouse produce` to rebuild them"
     )]
@@ -17,7 +17,7 @@ pub enum Error {
         /// App that it belongs to.
         app: AppId,
     },
-    /// There is no such crowd. The message suggests one of a like name.
+    /// There is no such crowd. The message suggests a similar name.
     #[error("{0}")]
     UnknownCrowd(String),
     /// Nothing is known of the app's crowds yet, and the catalog cannot be asked.
@@ -46,7 +46,7 @@ pub enum Error {
         /// What there is.
         kept: String,
     },
-    /// Nobody of this id was ever seen.
+    /// The user id is unknown.
     #[error("there is no user \"{user}\" in app {app}")]
     UnknownUser {
         /// The id, as it was given.
@@ -54,10 +54,10 @@ pub enum Error {
         /// App in which the user was looked for.
         app: AppId,
     },
-    /// There is no such tag in the index. The message suggests one of a like name.
+    /// There is no such tag in the index. The message suggests a similar name.
     #[error("{0}")]
     UnknownTag(String),
-    /// Only numbers have what was asked for.
+    /// The question needs a tag with numbers.
     #[error("tag {tag} is of type {value_type}: {asked} is for int, decimal and date tags")]
     NotANumber {
         /// Name of the tag.
@@ -67,7 +67,7 @@ pub enum Error {
         /// What was asked for.
         asked: &'static str,
     },
-    /// A cursor that does not go on here.
+    /// A cursor that is not valid here.
     #[error("the cursor \"{cursor}\" {why}: begin again without a cursor")]
     Cursor {
         /// The cursor, as it was given.
@@ -75,7 +75,7 @@ pub enum Error {
         /// What is wrong with it.
         why: &'static str,
     },
-    /// Something asked for makes no sense. The message names it.
+    /// An argument makes no sense. The message names it.
     #[error("{0}")]
     Argument(String),
     /// A call asks for too much at once.
@@ -88,7 +88,7 @@ pub enum Error {
         /// How many may be.
         limit: usize,
     },
-    /// The version speaks of ordinals from before the users were renumbered.
+    /// The version has ordinals from before the users were renumbered.
     #[error(
         "version {version} of crowd {crowd} was computed before the users were renumbered: run `taghouse produce`"
     )]
@@ -98,7 +98,7 @@ pub enum Error {
         /// Number of the version.
         version: u64,
     },
-    /// Others published versions of the crowd, again and again, while this one was computed.
+    /// Others kept publishing versions of the crowd while this one was computed.
     #[error(
         "crowd {crowd} is computed by others at the same time: look at its versions, then try again"
     )]
@@ -122,7 +122,7 @@ pub enum Error {
     /// Work beside the call panicked.
     #[error("internal error: {0}")]
     Task(#[from] taghouse_disk::TaskFailed),
-    /// The expression is not one, or does not fit the tags.
+    /// The expression is invalid, or does not fit the tags.
     #[error(transparent)]
     Rules(#[from] taghouse_rules::Error),
     /// Of the index.
@@ -180,7 +180,7 @@ impl Error {
         }
     }
 
-    /// What a call asks for, held to its limit.
+    /// Checks what a call asks for against its limit.
     pub(crate) fn limit(what: &'static str, given: usize, limit: usize) -> Result<()> {
         if given > limit { Err(Self::Limit { what, given, limit }) } else { Ok(()) }
     }

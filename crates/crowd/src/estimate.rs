@@ -10,16 +10,16 @@ use taghouse_rules::Definitions;
 /// An exact count that takes longer is slow: its bounds are shown first.
 pub const SLOW_MS: u64 = 100;
 
-/// What a count is taken to read, low on purpose: to announce a slow one that comes quickly does
-/// less harm than the reverse. Cold data may be slower still.
+/// The assumed speed of a count. It is low on purpose: announcing a fast count as slow does less
+/// harm than the reverse. Cold data may be slower still.
 const READ_BYTES_PER_MS: u64 = 2 << 20;
 
-/// What is known of a count before anything is counted.
+/// Bounds of a count, known before anything is counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Estimate {
-    /// Users for whom it holds, at the least.
+    /// Lower bound of the users who match.
     pub at_least: u64,
-    /// And at the most.
+    /// Upper bound of the users who match.
     pub at_most: u64,
     /// Users that exist.
     pub users: u64,
@@ -31,25 +31,32 @@ pub struct Estimate {
     pub slow: bool,
 }
 
-/// About how many users a millisecond a condition on computed values is worked out for.
+/// About how many users per millisecond a condition on computed values is evaluated for.
 const COMPUTED_PER_MS: u64 = 1000;
 
-/// What is known of a question, and the query that tells its count, where nothing had to be worked
-/// out for it.
-fn estimate_of(ready: &Ready) -> Result<(Estimate, Option<Query>)> {
+/// An estimate, and the query of the exact count if that is compiled already.
+struct Estimated {
+    estimate: Estimate,
+    /// `None`: the question has conditions on computed values.
+    query: Option<Query>,
+}
+
+fn estimate_of(ready: &Ready) -> Result<Estimated> {
     if !ready.expression.is_computed() {
         let query = ready.query()?;
-        return Ok((estimate(ready, query.bounds(), query.reads_bytes(), 0), Some(query)));
+        let estimate = estimate(ready, query.bounds(), query.reads_bytes(), 0);
+        return Ok(Estimated { estimate, query: Some(query) });
     }
     let [lower, upper] = [false, true].map(|greatest| {
         bounding_query(&ready.snapshot, &ready.expression, &ready.others, greatest)
     });
     let (lower, upper) = (lower?, upper?);
     let (at_least, at_most) = (lower.bounds().0, upper.bounds().1);
-    Ok((estimate(ready, (at_least, at_most), upper.reads_bytes(), at_most), None))
+    let estimate = estimate(ready, (at_least, at_most), upper.reads_bytes(), at_most);
+    Ok(Estimated { estimate, query: None })
 }
 
-/// `computed`: for so many users, at the most, something is worked out.
+/// `computed`: for at most this many users, a value is computed.
 fn estimate(
     ready: &Ready,
     (at_least, at_most): (u64, u64),
@@ -79,11 +86,11 @@ impl Crowds {
         question: &Question,
     ) -> Result<Estimate> {
         let ready = self.ready(app, definitions, question).await?;
-        blocking(move || Ok(estimate_of(&ready)?.0)).await
+        blocking(move || Ok(estimate_of(&ready)?.estimate)).await
     }
 
-    /// The same, and the exact count of the same snapshot, which is under way when this returns and
-    /// goes on by itself.
+    /// The same, and the exact count of the same snapshot. Counting has started when this returns,
+    /// and continues by itself.
     ///
     /// # Errors
     /// As [`Crowds::count`], now and later.
@@ -95,7 +102,7 @@ impl Crowds {
     ) -> Result<(Estimate, impl Future<Output = Result<Count>> + Send + use<>)> {
         let ready = self.ready(app, definitions, question).await?;
         let (estimate, ready, query) = blocking::<_, crate::Error>(move || {
-            let (estimate, query) = estimate_of(&ready)?;
+            let Estimated { estimate, query } = estimate_of(&ready)?;
             Ok((estimate, ready, query))
         })
         .await?;

@@ -1,4 +1,4 @@
-//! Several tags' values of one user after the other.
+//! The values of several tags, one user after the other.
 
 use crate::Result;
 use std::collections::{BTreeSet, HashMap};
@@ -8,34 +8,38 @@ use taghouse_bitmap::{Bitmap, SHARD_SIZE};
 use taghouse_index::{BitSlices, Snapshot, TagView};
 use taghouse_model::{Ordinal, Value, ValueType};
 
-/// Where each of so few users is asked, that is less than going through all values of a tag.
+/// Up to this many users are looked up one by one, instead of reading all values of a tag.
 const FEW: u64 = 1024;
+/// The same as a share of a tag's users, in percent.
 const FEW_IN_100: u64 = 2;
 
-/// Tags' values for some users, of one user at a time, in rising order.
+/// The values of tags for some users, one user at a time, in ascending order.
 pub(crate) struct Gathered<'a> {
     tags: Vec<(&'a str, Source)>,
-    /// Of the user that it was last told to go to.
+    /// The values of the current user.
     values: Vec<Option<Value>>,
 }
 
 /// Where one tag's values come from.
 enum Source {
-    /// Each user is asked for.
+    /// Users are looked up one by one.
     Each(Box<TagView>),
-    /// All numbers, one shard after the other.
-    Numbers { ty: ValueType, parts: Vec<Part> },
-    /// For each user who has any, the places of his values.
-    Texts { ty: ValueType, values: Vec<Value>, held: HashMap<Ordinal, Vec<u32>> },
-    /// Of a tag that the index does not hold.
+    /// All numbers are read, one shard after the other.
+    Numbers { ty: ValueType, parts: Vec<NumberCursor> },
+    /// For each user with values, their positions in `values`.
+    Texts { ty: ValueType, values: Vec<Value>, of_users: HashMap<Ordinal, Vec<u32>> },
+    /// The index does not have the tag.
     Nothing,
 }
 
-struct Part {
+/// Reads the numbers of ascending users.
+struct NumberCursor {
     slices: BitSlices,
+    /// Users whose numbers here are not valid any more.
     hidden: Option<Arc<Bitmap>>,
-    /// The shards that are still to come, and the pairs of the one that is read.
+    /// The shards after the current one.
     shards: std::vec::IntoIter<u32>,
+    /// The pairs of the current shard.
     pairs: Peekable<std::vec::IntoIter<(Ordinal, i128)>>,
 }
 
@@ -57,7 +61,7 @@ impl<'a> Gathered<'a> {
         Ok(Self { values: vec![None; tags.len()], tags })
     }
 
-    /// Makes the values those of a user, who comes after all those before.
+    /// Moves to a user, who must come after the current one.
     pub(crate) fn go_to(&mut self, ordinal: Ordinal) -> Result<()> {
         for ((_, source), value) in self.tags.iter_mut().zip(&mut self.values) {
             *value = source.value_of(ordinal)?;
@@ -65,7 +69,7 @@ impl<'a> Gathered<'a> {
         Ok(())
     }
 
-    /// The user's value of a tag.
+    /// The current user's value of a tag.
     pub(crate) fn value(&self, name: &str) -> Option<Value> {
         let at = self.tags.iter().position(|(known, _)| *known == name)?;
         self.values[at].clone()
@@ -79,9 +83,9 @@ impl Source {
         }
         let ty = view.value_type();
         if ty.is_number() {
-            let part = |(slices, hidden): (BitSlices, Option<Arc<Bitmap>>)| {
+            let cursor = |(slices, hidden): (BitSlices, Option<Arc<Bitmap>>)| {
                 let shards = slices.shard_numbers();
-                Part {
+                NumberCursor {
                     slices,
                     hidden,
                     shards: shards.into_iter(),
@@ -90,19 +94,19 @@ impl Source {
             };
             return Ok(Self::Numbers {
                 ty,
-                parts: view.numbers()?.into_iter().map(part).collect(),
+                parts: view.numbers()?.into_iter().map(cursor).collect(),
             });
         }
         let mut values = Vec::new();
-        let mut held: HashMap<Ordinal, Vec<u32>> = HashMap::new();
+        let mut of_users: HashMap<Ordinal, Vec<u32>> = HashMap::new();
         for (value, members) in view.sets()? {
             let members = members.to_bitmap()?;
             for ordinal in members.and(within).iter() {
-                held.entry(ordinal).or_default().push(values.len() as u32);
+                of_users.entry(ordinal).or_default().push(values.len() as u32);
             }
             values.push(value);
         }
-        Ok(Self::Texts { ty, values, held })
+        Ok(Self::Texts { ty, values, of_users })
     }
 
     fn value_of(&mut self, ordinal: Ordinal) -> Result<Option<Value>> {
@@ -116,8 +120,8 @@ impl Source {
                 }
                 Ok(None)
             }
-            Self::Texts { ty, values, held } => {
-                let Some(places) = held.get(&ordinal) else { return Ok(None) };
+            Self::Texts { ty, values, of_users } => {
+                let Some(places) = of_users.get(&ordinal) else { return Ok(None) };
                 let mut own = places.iter().filter_map(|place| values.get(*place as usize));
                 if *ty != ValueType::Set {
                     return Ok(own.next().cloned());
@@ -132,7 +136,7 @@ impl Source {
     }
 }
 
-impl Part {
+impl NumberCursor {
     fn units_of(&mut self, ordinal: Ordinal) -> Result<Option<i128>> {
         loop {
             while self.pairs.next_if(|(next, _)| *next < ordinal).is_some() {}

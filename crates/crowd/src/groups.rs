@@ -1,5 +1,5 @@
-use crate::column::Column;
-use crate::numbers::{Numbers, equal_widths};
+use crate::numbers::{Numbers, UnitRange, equal_widths};
+use crate::tag_column::TagColumn;
 use crate::{Error, Result};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use taghouse_model::{Value, ValueType};
 /// The most values or buckets of one tag in one call.
 pub const MAX_GROUPS: usize = 1000;
 
-/// How numbers are put in buckets.
+/// How numbers are divided into buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Buckets {
-    /// About as many users in each: cut at quantiles of the users asked about. Equal numbers stay
-    /// together, so there may be fewer.
+    /// About equally many users in each, cut at quantiles. Equal numbers stay together, so there
+    /// may be fewer buckets.
     #[default]
     Quantiles,
-    /// As wide as one another, or a unit of the last digit wider.
+    /// Of equal width; some are a unit of the last digit wider.
     EqualWidths,
 }
 
@@ -26,8 +26,7 @@ pub enum Buckets {
 pub struct Axis {
     /// Name of the tag.
     pub tag: String,
-    /// So many values, those that most users have; or so many buckets of a number. 1 to
-    /// [`MAX_GROUPS`].
+    /// Number of groups, 1 to [`MAX_GROUPS`]: the most frequent values, or buckets of a number.
     pub limit: usize,
     /// How a number's buckets are made.
     pub buckets: Buckets,
@@ -36,14 +35,13 @@ pub struct Axis {
 /// What the users of a group have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Group {
-    /// This value; of a set tag: it is among theirs.
+    /// They have this value; of a set tag, among others.
     Value(Value),
-    /// A number, day or instant from and to, both included.
+    /// Their number, day or time is in this range, both ends included.
     Range(Value, Value),
-    /// A value that has no group of its own; of a set tag: it is among theirs, and others may be
-    /// too.
+    /// They have a value without a group of its own; of a set tag, perhaps among others.
     Others,
-    /// There is no value.
+    /// They have no value.
     None,
 }
 
@@ -51,7 +49,7 @@ pub enum Group {
 /// not.
 pub(crate) struct Groups {
     pub(crate) groups: Vec<Group>,
-    /// One each. Those of stored values hold users beyond the ones asked about.
+    /// The users of each group. Those of stored values include users beyond the ones asked about.
     pub(crate) members: Vec<UserSet>,
 }
 
@@ -72,7 +70,7 @@ impl Groups {
     /// The groups of an axis among the users in `within`: its values or ranges, then
     /// [`Group::Others`], then [`Group::None`].
     pub(crate) fn of(snapshot: &Snapshot, axis: &Axis, within: &Arc<Bitmap>) -> Result<Self> {
-        let column = Column::of(snapshot, &axis.tag)?;
+        let column = TagColumn::of(snapshot, &axis.tag)?;
         let (mut groups, others) = if column.value_type.is_number() {
             let ranges = ranges(&column.numbers(within)?, axis)?;
             (Self::of_ranges(snapshot, &column, &ranges)?, Bitmap::new())
@@ -87,14 +85,14 @@ impl Groups {
     /// A group for each range of a number, and nothing else.
     pub(crate) fn of_ranges(
         snapshot: &Snapshot,
-        column: &Column,
-        ranges: &[(i128, i128)],
+        column: &TagColumn,
+        ranges: &[UnitRange],
     ) -> Result<Self> {
         let mut groups = Self { groups: Vec::new(), members: Vec::new() };
-        for (low, high) in ranges {
+        for range in ranges {
             // Both ends are numbers that users have, or lie between them.
             if let (Some(condition), Some(from), Some(to)) =
-                (column.between(*low, *high), column.value(*low), column.value(*high))
+                (column.between(*range), column.value(range.low), column.value(range.high))
             {
                 groups.push(
                     Group::Range(from, to),
@@ -107,7 +105,7 @@ impl Groups {
 
     /// A group for each of the `limit` values that most users in `within` have; and the users of
     /// the other values.
-    fn of_values(column: &Column, limit: usize, within: &Arc<Bitmap>) -> Result<(Self, Bitmap)> {
+    fn of_values(column: &TagColumn, limit: usize, within: &Arc<Bitmap>) -> Result<(Self, Bitmap)> {
         let (values, members): (Vec<Value>, Vec<UserSet>) = column.sets()?.into_iter().unzip();
         let counts = overlap(&[UserSet::Owned(Arc::clone(within))], &members, None)?;
         let most = most_users(&counts, limit);
@@ -137,7 +135,7 @@ impl Groups {
     }
 }
 
-/// The places of the `limit` greatest counts, the greatest first, equal ones in order; none of 0.
+/// The positions of the `limit` largest counts, in descending order, without zeros.
 pub(crate) fn most_users(counts: &[u64], limit: usize) -> Vec<usize> {
     let mut places: Vec<usize> = (0..counts.len()).filter(|place| counts[*place] > 0).collect();
     places.sort_by_key(|place| std::cmp::Reverse(counts[*place]));
@@ -146,21 +144,21 @@ pub(crate) fn most_users(counts: &[u64], limit: usize) -> Vec<usize> {
 }
 
 /// The ranges of a number's buckets among the users who have one.
-pub(crate) fn ranges(numbers: &Numbers, axis: &Axis) -> Result<Vec<(i128, i128)>> {
-    let Some((low, high)) = numbers.bounds()? else { return Ok(Vec::new()) };
+pub(crate) fn ranges(numbers: &Numbers, axis: &Axis) -> Result<Vec<UnitRange>> {
+    let Some(bounds) = numbers.bounds()? else { return Ok(Vec::new()) };
     if axis.buckets == Buckets::EqualWidths {
-        return Ok(equal_widths(low, high, axis.limit));
+        return Ok(equal_widths(bounds, axis.limit));
     }
-    let (users, _) = numbers.below(&[])?;
+    let users = numbers.below(&[])?.users;
     let parts = axis.limit.max(1) as u64;
-    // The nearest ranks, in whole numbers: no third of 100 is a little more or less than it is.
+    // The nearest ranks, in whole numbers: floating point would be off by a little.
     let ranks: Vec<u64> = (1..=parts).map(|part| (users * part).div_ceil(parts)).collect();
-    let ends: BTreeSet<i128> = numbers.at_ranks(&ranks)?.into_iter().chain([high]).collect();
-    let starts = std::iter::once(low).chain(ends.iter().map(|end| end.saturating_add(1)));
-    Ok(starts.zip(ends.iter().copied()).collect())
+    let ends: BTreeSet<i128> = numbers.at_ranks(&ranks)?.into_iter().chain([bounds.high]).collect();
+    let starts = std::iter::once(bounds.low).chain(ends.iter().map(|end| end.saturating_add(1)));
+    Ok(starts.zip(ends.iter().copied()).map(|(low, high)| UnitRange { low, high }).collect())
 }
 
-/// Few values at once are held in memory.
+/// How many bitmaps are collected before they are united, to bound memory.
 const UNITED: usize = 256;
 
 fn union_within<'a>(all: impl IntoIterator<Item = &'a UserSet>, within: &Bitmap) -> Result<Bitmap> {
@@ -189,7 +187,12 @@ mod tests {
         };
         let check = |numbers: &[i64], limit, buckets, expected: &[(i128, i128)]| {
             let axis = Axis { tag: String::new(), limit, buckets };
-            assert_eq!(ranges(&of(numbers), &axis).unwrap(), expected, "{limit} {buckets:?}");
+            let found: Vec<(i128, i128)> = ranges(&of(numbers), &axis)
+                .unwrap()
+                .iter()
+                .map(|range| (range.low, range.high))
+                .collect();
+            assert_eq!(found, expected, "{limit} {buckets:?}");
         };
         let eight = [1, 1, 1, 1, 2, 3, 4, 10];
         check(&eight, 1, Buckets::Quantiles, &[(1, 10)]);

@@ -8,16 +8,16 @@ use taghouse_model::{AppId, Ordinal};
 pub const MAX_JUDGED_USERS: usize = 1000;
 /// The most crowds of one batch of judgments.
 pub const MAX_JUDGED_CROWDS: usize = 100;
-/// Up to so many judgments at once are made where they are asked for: they take less than going to
-/// another thread may have to wait.
+/// Up to this many judgments are made on the calling thread: they take less time than a switch to
+/// another thread.
 const JUDGED_HERE: usize = 1000;
 
 /// Whether a user is in a crowd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Judgment {
-    /// Whether the answer is yes.
+    /// Whether the user is in the crowd.
     pub in_crowd: bool,
-    /// The crowd's version that gave it.
+    /// The version of the crowd that was asked.
     pub version: u64,
     /// The user was never seen, and so is in no crowd.
     pub unknown_user: bool,
@@ -32,12 +32,12 @@ impl Judgment {
     }
 }
 
-/// Every user against every crowd.
+/// Which of some users are in which of some crowds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judgments {
-    /// One row a user, one answer a crowd, both in the order asked.
+    /// One row per user, one answer per crowd, both in the order asked.
     pub in_crowd: Vec<Vec<bool>>,
-    /// The version of each crowd that answered.
+    /// The version of each crowd.
     pub versions: Vec<u64>,
     /// Which of the users were never seen.
     pub unknown_user: Vec<bool>,
@@ -54,8 +54,8 @@ impl Crowds {
     /// store and the dictionary. An unknown user is an answer.
     pub async fn judge(&self, app: &AppId, user: &str, crowd: &str) -> Result<Judgment> {
         let asked = self.current(app, crowd).await?;
-        // Here and not on another thread: memory answers in well under a microsecond, a block from
-        // disk is rare, and the hop costs more.
+        // On this thread: reads from memory take well under a microsecond and reads from disk are
+        // rare, so a switch to another thread would cost more.
         let ordinal = asked.dictionary.ordinal(user)?;
         let in_crowd = ordinal.map_or(Ok(false), |ordinal| asked.contains(ordinal))?;
         let age_ms = self.age_ms(&self.state(app));
@@ -67,7 +67,7 @@ impl Crowds {
         })
     }
 
-    /// Every user against every crowd's current version.
+    /// Which of some users are in the current versions of which crowds.
     ///
     /// # Errors
     /// [`Error::Limit`] over [`MAX_JUDGED_USERS`] or [`MAX_JUDGED_CROWDS`]; as [`Crowds::judge`].
@@ -97,43 +97,53 @@ impl Crowds {
     }
 }
 
-/// Crowds to be asked together.
+/// Crowds that are asked together.
 struct Batch {
     asked: Vec<Answering>,
-    /// Where no crowd brings a dictionary.
+    /// The dictionary, if there is no crowd that brings one.
     alone: Option<View>,
     age_ms: u64,
+}
+
+/// The ordinals of the users in one generation of the dictionary.
+struct LookedUp {
+    generation: u64,
+    /// Of each user, in the order asked; `None`: the user is unknown.
+    ordinals: Vec<Option<Ordinal>>,
+}
+
+impl LookedUp {
+    fn ordinal(&self, user: usize) -> Option<Ordinal> {
+        self.ordinals.get(user).copied().flatten()
+    }
 }
 
 impl Batch {
     fn judge(self, users: &[String]) -> Result<Judgments> {
         let users: Vec<&str> = users.iter().map(String::as_str).collect();
         // Two only while the users are renumbered.
-        let mut known: Vec<(u64, Vec<Option<Ordinal>>)> = Vec::with_capacity(1);
+        let mut looked_up: Vec<LookedUp> = Vec::with_capacity(1);
         for view in self.asked.iter().map(|asked| &asked.dictionary).chain(&self.alone) {
-            if known.iter().all(|(generation, _)| *generation != view.generation()) {
-                known.push((view.generation(), view.lookup(&users)?));
+            let generation = view.generation();
+            if looked_up.iter().all(|known| known.generation != generation) {
+                looked_up.push(LookedUp { generation, ordinals: view.lookup(&users)? });
             }
         }
-        let ordinal = |generation: u64, user: usize| {
-            let of = known.iter().find(|(of, _)| *of == generation);
-            of.and_then(|(_, ordinals)| ordinals.get(user).copied().flatten())
-        };
-        let holds = |user, asked: &Answering| {
-            ordinal(asked.dictionary.generation(), user).map_or(Ok(false), |o| asked.contains(o))
+        let contains = |asked: &Answering, user: usize| {
+            let generation = asked.dictionary.generation();
+            let ordinals = looked_up.iter().find(|known| known.generation == generation);
+            ordinals
+                .and_then(|known| known.ordinal(user))
+                .map_or(Ok(false), |ordinal| asked.contains(ordinal))
         };
         let row = |user| -> Result<Vec<bool>> {
-            let mut row = Vec::with_capacity(self.asked.len());
-            self.asked
-                .iter()
-                .try_for_each(|asked| holds(user, asked).map(|holds| row.push(holds)))?;
-            Ok(row)
+            self.asked.iter().map(|asked| contains(asked, user)).collect()
         };
         Ok(Judgments {
             in_crowd: (0..users.len()).map(row).collect::<Result<_>>()?,
             versions: self.asked.iter().map(|asked| asked.known.version.version).collect(),
             unknown_user: (0..users.len())
-                .map(|user| known.iter().all(|(of, _)| ordinal(*of, user).is_none()))
+                .map(|user| looked_up.iter().all(|known| known.ordinal(user).is_none()))
                 .collect(),
             age_ms: self.age_ms,
         })

@@ -1,5 +1,5 @@
-//! What this process knows of an app's crowds. Readers take no lock and ask no catalog; writers put
-//! a new map in the place of the old.
+//! What this process knows of an app's crowds. Readers take no lock and do not ask the catalog;
+//! writers replace the whole map.
 
 use crate::loaded_sets::Slot;
 use crate::{CrowdVersion, CrowdVersions, Error, Result};
@@ -31,11 +31,11 @@ pub(crate) struct AppCrowds {
     pub(crate) computing: Arc<tokio::sync::RwLock<()>>,
     /// Held by whoever rewrites kept versions.
     pub(crate) cleaning: tokio::sync::Mutex<()>,
-    /// What earlier processes left in the store was looked for.
+    /// Leftovers of earlier processes in the store were removed.
     swept: AtomicBool,
     pub(crate) deletions: OnceCell<Option<Deletions>>,
-    /// The deleted of the generation before the users were renumbered, for those who still read
-    /// its versions.
+    /// The deleted users of the generation before the users were renumbered, for those who still
+    /// read its versions.
     before: ArcSwapOption<Deleted>,
 }
 
@@ -43,9 +43,9 @@ pub(crate) struct AppCrowds {
 pub(crate) struct KnownCrowd {
     pub(crate) revision: u64,
     pub(crate) versions: Arc<CrowdVersions>,
-    /// Those of `versions`, in the same order.
+    /// The same versions, in the same order, with their sets.
     pub(crate) kept: Vec<Arc<KnownVersion>>,
-    /// The place in `kept` of the one that answers.
+    /// The position in `kept` of the one that answers.
     current: Option<usize>,
 }
 
@@ -69,7 +69,8 @@ impl KnownCrowd {
             let same = before
                 .and_then(|before| before.kept.iter().find(|known| known.version == *version));
             same.cloned().unwrap_or_else(|| {
-                // The same object under other words: such as after a deletion that it did not hold.
+                // The same object with another record, such as after a deletion that did not affect
+                // it.
                 let object =
                     before.and_then(|before| before.kept.iter().find(|known| known.is_of(version)));
                 let slot = object.map_or_else(Arc::default, |known| known.slot.clone());
@@ -95,7 +96,7 @@ fn damaged() -> Error {
     Error::corrupt("a crowd's record", "it has no current version")
 }
 
-/// A crowd's versions out of what its pointer points to.
+/// Reads a crowd's versions from the value of its pointer.
 pub(crate) fn versions_of(crowd: &str, value: serde_json::Value) -> Result<CrowdVersions> {
     serde_json::from_value(value)
         .map_err(|e| Error::corrupt(format!("the record of crowd {crowd}"), e))
@@ -137,13 +138,13 @@ impl AppCrowds {
         asked: &HashMap<String, Arc<KnownCrowd>>,
         there: &dyn Fn(&str) -> bool,
     ) {
-        let gone: Vec<&String> = asked.keys().filter(|crowd| !there(crowd)).collect();
-        if gone.is_empty() {
+        let removed: Vec<&String> = asked.keys().filter(|crowd| !there(crowd)).collect();
+        if removed.is_empty() {
             return;
         }
         let _changing = self.changing.lock();
         let mut next = HashMap::clone(&self.crowds.load());
-        for crowd in gone {
+        for crowd in removed {
             if next.get(crowd).is_some_and(|known| {
                 asked.get(crowd).is_some_and(|before| Arc::ptr_eq(before, known))
             }) {
@@ -244,8 +245,11 @@ impl KnownVersion {
         (object, *size, *generation) == (&version.object, version.size, version.generation)
     }
 
-    /// Of the users deleted, those that its set may hold; `None`: it holds none of them.
-    pub(crate) fn held<'a>(&self, deleted: Option<&'a Arc<Bitmap>>) -> Option<&'a Arc<Bitmap>> {
+    /// The deleted users, if its set may contain some of them; `None`: it contains none.
+    pub(crate) fn may_contain<'a>(
+        &self,
+        deleted: Option<&'a Arc<Bitmap>>,
+    ) -> Option<&'a Arc<Bitmap>> {
         // In a generation the deleted only become more, so an equal number is the same users.
         deleted.filter(|deleted| deleted.len() != self.version.without_deleted)
     }

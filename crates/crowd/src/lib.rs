@@ -6,35 +6,44 @@
 //!   compare-and-swap. The last [`KEPT_VERSIONS`] are kept.
 //! - [`Crowds::count`], [`Crowds::sample`] and [`Crowds::evaluate`] answer a [`Question`] on the
 //!   newest snapshot, and keep nothing.
-//! - [`Crowds::estimate`] and [`Crowds::counting`] bound a count before it is had; [`Crowds::page`]
-//!   goes through users in a stable order.
+//! - [`Crowds::estimate`] and [`Crowds::counting`] give bounds of a count before it is known;
+//!   [`Crowds::page`] lists users in a stable order.
 //! - [`Crowds::top`], [`Crowds::cross`], [`Crowds::distribution`], [`Crowds::overlaps`] and
-//!   [`Crowds::compare`] say what a crowd is like: exact counts of one snapshot, each call of one
-//!   cut.
-//! - [`Crowds::members`] is a version's set: to export and to count. [`Crowds::judge`] asks the
-//!   same set. So the size shown, the rows exported and the members admitted are always the same
-//!   users.
+//!   [`Crowds::compare`] describe a crowd: exact counts, each call on one snapshot.
+//! - [`Crowds::members`] is the set of a version, to export and to count. [`Crowds::judge`] asks
+//!   the same set. So the size shown, the rows exported and the members admitted are always the
+//!   same users.
 //!
-//! What no bitmap holds, such as `a / b > 1`, is worked out user by user when it is asked, for
-//! those whom the rest of the expression leaves.
+//! What no bitmap can answer, such as `a / b > 1`, is evaluated user by user when it is asked, for
+//! the users that the rest of the expression leaves.
 //!
 //! `crowd("other")` in an expression is the other crowd's current version at the time of asking.
 //!
 //! A judgment costs a dictionary look-up and a membership test: pointers and sets stay in memory,
-//! and it takes no lock. What this process publishes is judged by at once; what another one does,
-//! after the next [`Crowds::refresh`]. While the catalog does not answer, crowds that are known are
-//! judged by all the same, and each answer tells its age.
+//! and it takes no lock. Versions that this process publishes take effect at once; those of another
+//! process, at the next [`Crowds::refresh`]. While the catalog does not answer, known crowds are
+//! still judged, and each answer tells its age.
 //!
-//! Who is deleted is subtracted from every version when it is asked; [`Crowds::clean`] writes the
+//! Deleted users are subtracted from every version when it is read; [`Crowds::clean`] rewrites the
 //! objects without them later.
 //!
-//! The object of a version is derived: its loss is fixed by computing the crowd again.
+//! The object of a version is derived: if it is lost, the crowd is computed again.
+//!
+//! ```
+//! use taghouse_crowd::Question;
+//!
+//! let question = Question::parse("orders_30d>=2 && !crowd('big_spenders')")?;
+//! assert_eq!(question.to_string(), r#"orders_30d >= 2 && !crowd("big_spenders")"#);
+//!
+//! let error = Question::parse("orders_30d >=").unwrap_err();
+//! assert!(error.to_string().contains('^'), "the message points at the place");
+//! # Ok::<(), taghouse_crowd::Error>(())
+//! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod anonymous;
 mod clean;
-mod column;
 mod comparison;
 mod compute;
 mod crosstab;
@@ -61,6 +70,7 @@ mod ratio;
 mod refresh;
 mod rewrite;
 mod sample;
+mod tag_column;
 mod top;
 mod value_counts;
 mod version;
@@ -70,19 +80,21 @@ pub use comparison::{
 };
 pub use crosstab::{Cross, Heading};
 pub use crowds::Crowds;
-pub use distribution::{Bin, Bins, DEFAULT_QUANTILES, Distribution, MAX_BINS, MAX_QUANTILES};
+pub use distribution::{
+    Bin, Bins, DEFAULT_QUANTILES, Distribution, DistributionRequest, MAX_BINS, MAX_QUANTILES,
+};
 pub use error::{Error, Result};
 pub use estimate::{Estimate, SLOW_MS};
 pub use groups::{Axis, Buckets, Group, MAX_GROUPS};
 pub use judge::{Judgment, Judgments, MAX_JUDGED_CROWDS, MAX_JUDGED_USERS};
-pub use members::{Members, Piece};
+pub use members::{CrowdMembers, Piece};
 pub use overlaps::{MAX_OVERLAP_ITEMS, Overlaps};
 pub use page::{MAX_PAGE, Page};
 pub use profile::{Evaluation, TagValue};
 pub use question::{Count, Question};
 pub use ratio::Interval;
 pub use refresh::REFRESH_EVERY;
-pub use rewrite::Renumbered;
+pub use rewrite::{ComputationsPaused, Renumbered};
 pub use sample::{MAX_SAMPLE, Sample};
 pub use taghouse_bitmap::PortablePieces;
 pub use top::{MAX_TOP, Top, ValueUsers};

@@ -8,12 +8,13 @@ use taghouse_bitmap::{Bitmap, Stored};
 use taghouse_index::{UserSet, overlap};
 use taghouse_model::Ordinal;
 
-/// The members of a version as they are stored, and unpacked once somebody needs more than to ask
-/// for users one by one.
+/// The members of a version as stored. They are unpacked once somebody needs more than single
+/// look-ups.
 pub(crate) struct LoadedSet {
     stored: Stored,
     bitmap: OnceLock<Arc<Bitmap>>,
-    /// For the deleted users last asked for, who only become more.
+    /// The result for the deleted users last asked for. In a generation, deleted users only become
+    /// more.
     without: ArcSwapOption<Without>,
 }
 
@@ -112,14 +113,14 @@ pub(crate) mod tests {
     fn members_without_the_deleted() {
         let set = set(&[1, 5, 2_000_000]);
         let deleted = |of: &[u32]| Arc::new(of.iter().copied().collect::<Bitmap>());
-        for (gone, left) in [
+        for (deleted_users, left) in [
             (vec![], vec![1, 5, 2_000_000]),
             (vec![3], vec![1, 5, 2_000_000]),
             (vec![5, 3], vec![1, 2_000_000]),
         ] {
-            let gone = deleted(&gone);
-            assert_eq!(set.len_without(Some(&gone)).unwrap(), left.len() as u64);
-            assert_eq!(set.bitmap_without(Some(&gone)).unwrap().iter().collect::<Vec<_>>(), left);
+            let users = deleted(&deleted_users);
+            assert_eq!(set.len_without(Some(&users)).unwrap(), left.len() as u64);
+            assert_eq!(set.bitmap_without(Some(&users)).unwrap().iter().collect::<Vec<_>>(), left);
         }
         assert_eq!(set.len_without(None).unwrap(), 3);
         assert_eq!(set.bitmap_without(None).unwrap().len(), 3);

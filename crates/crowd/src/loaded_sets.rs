@@ -1,4 +1,4 @@
-//! Which sets of members are in memory, within a budget.
+//! The cache of sets of members: least recently used, within a budget of bytes.
 
 use crate::loaded_set::LoadedSet;
 use arc_swap::ArcSwapOption;
@@ -6,33 +6,33 @@ use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-/// The place of a version's set in memory. Whoever asks it takes no lock.
+/// The place of a version's set in memory. Reading it takes no lock.
 #[derive(Default)]
 pub(crate) struct Slot {
     set: ArcSwapOption<LoadedSet>,
-    /// Twice the number of loads when it was loaded; one more when it was asked since.
+    /// Twice the number of loads when it was loaded, plus one if it was asked since.
     asked: AtomicU64,
     /// Held by whoever loads it, so that it is loaded once.
     pub(crate) loading: tokio::sync::Mutex<()>,
 }
 
-/// Which sets are in memory. When their bytes (as stored; unpacked they take about as much again)
-/// exceed the budget, those not asked for the longest go; one alone may exceed it.
+/// The sets in memory. When their bytes (as stored; unpacked they take about as much again) exceed
+/// the budget, the least recently used are evicted. A single set may exceed the budget.
 pub(crate) struct LoadedSets {
     budget_bytes: u64,
-    /// Counts loads: the clock of "the longest".
+    /// Counts loads: the clock of "least recently".
     loads: AtomicU64,
-    held: Mutex<Vec<Held>>,
+    entries: Mutex<Vec<Entry>>,
 }
 
-struct Held {
+struct Entry {
     slot: Weak<Slot>,
     bytes: u64,
 }
 
 impl LoadedSets {
     pub(crate) fn new(budget_bytes: u64) -> Self {
-        Self { budget_bytes, loads: AtomicU64::new(0), held: Mutex::default() }
+        Self { budget_bytes, loads: AtomicU64::new(0), entries: Mutex::default() }
     }
 
     pub(crate) fn get(&self, slot: &Slot) -> Option<Arc<LoadedSet>> {
@@ -46,25 +46,25 @@ impl LoadedSets {
     }
 
     pub(crate) fn insert(&self, slot: &Arc<Slot>, set: Arc<LoadedSet>, bytes: u64) {
-        let mut held = self.held.lock();
+        let mut entries = self.entries.lock();
         let now = self.loads.fetch_add(1, Ordering::Relaxed) + 1;
         slot.asked.store(2 * now, Ordering::Relaxed);
         slot.set.store(Some(set));
         let this = Arc::downgrade(slot);
-        held.retain(|held| held.slot.strong_count() > 0 && !held.slot.ptr_eq(&this));
-        held.push(Held { slot: this, bytes });
-        let mut total: u64 = held.iter().map(|held| held.bytes).sum();
-        // There are thousands at most, and this runs once a load: a scan will do.
-        while total > self.budget_bytes && held.len() > 1 {
-            let asked = |held: &Held| {
-                held.slot.upgrade().map_or(0, |slot| slot.asked.load(Ordering::Relaxed))
+        entries.retain(|entry| entry.slot.strong_count() > 0 && !entry.slot.ptr_eq(&this));
+        entries.push(Entry { slot: this, bytes });
+        let mut total: u64 = entries.iter().map(|entry| entry.bytes).sum();
+        // There are thousands at most, and this runs once per load: a scan is fast enough.
+        while total > self.budget_bytes && entries.len() > 1 {
+            let asked = |entry: &Entry| {
+                entry.slot.upgrade().map_or(0, |slot| slot.asked.load(Ordering::Relaxed))
             };
-            let Some(oldest) = (0..held.len() - 1).min_by_key(|at| asked(&held[*at])) else {
+            let Some(oldest) = (0..entries.len() - 1).min_by_key(|at| asked(&entries[*at])) else {
                 break;
             };
-            let gone = held.remove(oldest);
-            total -= gone.bytes;
-            if let Some(slot) = gone.slot.upgrade() {
+            let evicted = entries.remove(oldest);
+            total -= evicted.bytes;
+            if let Some(slot) = evicted.slot.upgrade() {
                 slot.set.store(None);
             }
         }

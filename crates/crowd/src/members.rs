@@ -7,24 +7,24 @@ use taghouse_dictionary::View;
 use taghouse_disk::blocking;
 use taghouse_model::{AppId, Ordinal};
 
-/// User ids of one chunk of [`Members::ids`].
+/// User ids of one chunk of [`CrowdMembers::ids`].
 const CHUNK: usize = 8192;
 /// User ids of one [`Piece`]: they have up to 512 bytes each.
 const PIECE: usize = 1024;
 
-/// Some members on their way out.
+/// Some members of an export.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Piece {
     /// Their ids, in the order of their ordinals.
     pub ids: Vec<String>,
-    /// From where on the next piece is asked for; `None`: there can be none.
+    /// Where the next piece begins; `None`: this is the last.
     pub next: Option<Ordinal>,
 }
 
-/// The members of one version of a crowd, without users who were deleted: never changing, whatever
-/// is published meanwhile.
+/// The members of one version of a crowd, without deleted users. It does not change, whatever is
+/// published meanwhile.
 #[derive(Clone)]
-pub struct Members {
+pub struct CrowdMembers {
     app: AppId,
     version: CrowdVersion,
     set: Arc<Bitmap>,
@@ -37,7 +37,12 @@ impl Crowds {
     /// # Errors
     /// [`Error::UnknownCrowd`], [`Error::NotComputed`], [`Error::UnknownVersion`],
     /// [`Error::OldGeneration`]; of the catalog and the store; [`Error::Corrupt`].
-    pub async fn members(&self, app: &AppId, crowd: &str, version: Option<u64>) -> Result<Members> {
+    pub async fn members(
+        &self,
+        app: &AppId,
+        crowd: &str,
+        version: Option<u64>,
+    ) -> Result<CrowdMembers> {
         let choose = |known: &KnownCrowd| match version {
             None => known.current().cloned(),
             Some(number) => known
@@ -60,13 +65,13 @@ impl Crowds {
         blocking(move || {
             let set = asked.bitmap()?;
             let version = CrowdVersion { size: set.len(), ..asked.known.version.clone() };
-            Ok(Members { app, version, set, dictionary: asked.dictionary })
+            Ok(CrowdMembers { app, version, set, dictionary: asked.dictionary })
         })
         .await
     }
 }
 
-impl Members {
+impl CrowdMembers {
     /// The version whose members these are; its `size` is their number.
     pub fn version(&self) -> &CrowdVersion {
         &self.version
@@ -91,20 +96,20 @@ impl Members {
         })
     }
 
-    /// The ids of the next members whose ordinals are `from` or more, and where those after them
-    /// begin; `None` after the last. What is asked for piece by piece holds nothing in between
-    /// but the members themselves. Reads files: not for a thread that answers requests.
+    /// The ids of the next members whose ordinals are `from` or more; `None` after the last.
+    /// Between two pieces no iterator is kept. Reads files: not for a thread that answers
+    /// requests.
     ///
     /// # Errors
-    /// As [`Members::ids`].
+    /// As [`CrowdMembers::ids`].
     pub fn ids_from(&self, from: Ordinal) -> Result<Option<Piece>> {
         let ordinals = self.set.page(from, PIECE);
         let Some(last) = ordinals.last() else { return Ok(None) };
         Ok(Some(Piece { ids: self.resolve(&ordinals)?, next: last.checked_add(1) }))
     }
 
-    /// The bytes of [`Members::roaring`], or of [`Members::roaring64`] if they are `wide`, piece by
-    /// piece.
+    /// The bytes of [`CrowdMembers::roaring`], or of [`CrowdMembers::roaring64`] if they are
+    /// `wide`, piece by piece.
     pub fn portable_pieces(&self, wide: bool) -> PortablePieces {
         self.set.portable_pieces(wide)
     }

@@ -6,22 +6,43 @@ use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
 use taghouse_index::{BitSlices, TagView};
 
-/// The numbers of some users, in the tag's units, asked of bit slices: a question costs passes over
-/// slices, not users.
+/// The numbers of some users, in the tag's units, read from bit slices: a question costs passes
+/// over slices, not users.
 pub(crate) struct Numbers {
-    /// Nobody is in two.
-    parts: Vec<Part>,
+    /// No user is in two of them.
+    parts: Vec<NumberPart>,
 }
 
-/// Those of stored users, or those of live changes.
-struct Part {
+/// The numbers of stored users, or those of live changes.
+struct NumberPart {
     slices: BitSlices,
     within: Arc<Bitmap>,
-    /// Everybody in the slices is asked for: that needs no comparing.
+    /// All users in the slices are asked for: then they need not be compared with `within`.
     whole: bool,
 }
 
-impl Part {
+/// A range of numbers in a tag's units, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct UnitRange {
+    pub(crate) low: i128,
+    pub(crate) high: i128,
+}
+
+/// How many users have a number, and the sum of their numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct NumberTotal {
+    pub(crate) users: u64,
+    pub(crate) sum: i128,
+}
+
+/// How many users have a number, and how many of them one below each of some bounds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CountsBelow {
+    pub(crate) users: u64,
+    pub(crate) below: Vec<u64>,
+}
+
+impl NumberPart {
     fn within(&self) -> Option<&Bitmap> {
         (!self.whole).then_some(&*self.within)
     }
@@ -33,7 +54,7 @@ impl Numbers {
         Self::in_parts(values.numbers()?, within)
     }
 
-    /// The numbers of those in `within`, of each part without the users to leave out.
+    /// The numbers of the users in `within`. Each part comes with users to leave out.
     pub(crate) fn in_parts(
         parts: Vec<(BitSlices, Option<Arc<Bitmap>>)>,
         within: &Arc<Bitmap>,
@@ -45,34 +66,38 @@ impl Numbers {
             };
             let existence = slices.existence();
             let whole = existence.len() <= within.len() && existence.is_subset(&within)?;
-            Ok(Part { slices, within, whole })
+            Ok(NumberPart { slices, within, whole })
         });
         Ok(Self { parts: parts.collect::<Result<_>>()? })
     }
 
     /// How many users have a number, and the exact sum: 2^32 users times 28 digits stay below
     /// 2^127.
-    pub(crate) fn total(&self) -> Result<(u64, i128)> {
-        let mut total = (0, 0);
+    pub(crate) fn total(&self) -> Result<NumberTotal> {
+        let mut total = NumberTotal::default();
         for part in &self.parts {
             if let Some(sum) = part.slices.sum(part.within())? {
-                total = (total.0 + sum.count, total.1 + sum.sum);
+                total.users += sum.count;
+                total.sum += sum.sum;
             }
         }
         Ok(total)
     }
 
-    /// The least number and the greatest.
-    pub(crate) fn bounds(&self) -> Result<Option<(i128, i128)>> {
-        let mut bounds: Option<(i128, i128)> = None;
+    /// From the smallest number to the largest; `None` when nobody has one.
+    pub(crate) fn bounds(&self) -> Result<Option<UnitRange>> {
+        let mut bounds: Option<UnitRange> = None;
         for part in &self.parts {
             let here = if part.whole {
                 part.slices.bounds()
             } else {
                 part.slices.bounds_within(&part.within)?
             };
+            let here = here.map(|(low, high)| UnitRange { low, high });
             bounds = match (bounds, here) {
-                (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
+                (Some(one), Some(other)) => {
+                    Some(UnitRange { low: one.low.min(other.low), high: one.high.max(other.high) })
+                }
                 (one, None) | (None, one) => one,
             };
         }
@@ -80,12 +105,12 @@ impl Numbers {
     }
 
     /// How many users have a number, and how many have one below each of `bounds`.
-    pub(crate) fn below(&self, bounds: &[i128]) -> Result<(u64, Vec<u64>)> {
-        let mut all = (0, vec![0; bounds.len()]);
+    pub(crate) fn below(&self, bounds: &[i128]) -> Result<CountsBelow> {
+        let mut all = CountsBelow { users: 0, below: vec![0; bounds.len()] };
         for part in &self.parts {
             let (users, below) = part.slices.counts_below(part.within(), bounds)?;
-            all.0 += users;
-            all.1.iter_mut().zip(below).for_each(|(all, below)| *all += below);
+            all.users += users;
+            all.below.iter_mut().zip(below).for_each(|(all, below)| *all += below);
         }
         Ok(all)
     }
@@ -110,20 +135,20 @@ impl Numbers {
     }
 }
 
-/// The rank, from 1, of the quantile by nearest rank: the least number that a share of `part` (0 to
-/// 1) of `users` has, or a lesser one.
+/// The rank, from 1, of a quantile by the nearest-rank method: of the smallest number such that a
+/// share `part` (0 to 1) of `users` have it or a smaller one.
 pub(crate) fn nearest_rank(part: Decimal, users: u64) -> u64 {
-    // In decimals, for 0.07 times 100 is no more than 7 there.
+    // In decimals: there 0.07 times 100 is exactly 7.
     (part * Decimal::from(users)).ceil().to_u64().unwrap_or(users).clamp(1, users.max(1))
 }
 
-/// `low` to `high` in at most `parts` ranges as wide as one another, or a unit wider; both ends of
-/// each included.
-pub(crate) fn equal_widths(low: i128, high: i128, parts: usize) -> Vec<(i128, i128)> {
+/// Divides a range into at most `parts` ranges of equal width; some are a unit wider.
+pub(crate) fn equal_widths(range: UnitRange, parts: usize) -> Vec<UnitRange> {
+    let UnitRange { low, high } = range;
     let span = high - low + 1;
     let parts = (parts as i128).clamp(1, span);
     let start = |part: i128| low + span * part / parts;
-    (0..parts).map(|part| (start(part), start(part + 1) - 1)).collect()
+    (0..parts).map(|part| UnitRange { low: start(part), high: start(part + 1) - 1 }).collect()
 }
 
 #[cfg(test)]
@@ -148,10 +173,9 @@ mod tests {
     #[test]
     fn parts_add_up() {
         let numbers = numbers(&[5, 100, -2, 7, 1000], &[5, i64::MIN, i64::MAX, 7, 1000], 45);
-        assert_eq!(
-            (numbers.total().unwrap(), numbers.bounds().unwrap()),
-            ((7, 5 - 2 + 7 + 5 + 7 - 1), Some((LEAST, MOST)))
-        );
+        let total = NumberTotal { users: 7, sum: 5 - 2 + 7 + 5 + 7 - 1 };
+        assert_eq!(numbers.total().unwrap(), total);
+        assert_eq!(numbers.bounds().unwrap(), Some(UnitRange { low: LEAST, high: MOST }));
         let bounds = [
             i128::MIN,
             i128::from(i64::MIN),
@@ -161,30 +185,26 @@ mod tests {
             i128::from(i64::MAX),
             i128::from(i64::MAX) + 1,
         ];
-        assert_eq!(numbers.below(&bounds).unwrap(), (7, vec![0, 0, 1, 2, 4, 6, 7]));
+        let below = CountsBelow { users: 7, below: vec![0, 0, 1, 2, 4, 6, 7] };
+        assert_eq!(numbers.below(&bounds).unwrap(), below);
         assert_eq!(
             numbers.at_ranks(&[0, 1, 2, 3, 4, 5, 6, 7, 8]).unwrap(),
             [LEAST, LEAST, -2, 5, 5, 7, 7, MOST, MOST]
         );
         let counts = [(LEAST, 1), (-2, 1), (5, 2), (7, 2), (MOST, 1)];
-        assert_eq!(
-            (numbers.counts(5).unwrap().unwrap(), numbers.counts(4).unwrap()),
-            (counts.to_vec(), None)
-        );
+        assert_eq!(numbers.counts(5).unwrap().unwrap(), counts);
+        assert_eq!(numbers.counts(4).unwrap(), None);
     }
 
     #[test]
     fn nobody_has_a_number() {
         for nobody in [numbers(&[], &[], 100), numbers(&[1, 2], &[3], 9), numbers(&[1, 2], &[], 9)]
         {
-            assert_eq!(
-                (nobody.total().unwrap(), nobody.bounds().unwrap(), nobody.below(&[0]).unwrap()),
-                ((0, 0), None, (0, vec![0]))
-            );
-            assert_eq!(
-                (nobody.at_ranks(&[1]).unwrap(), nobody.counts(0).unwrap()),
-                (vec![], Some(vec![]))
-            );
+            assert_eq!(nobody.total().unwrap(), NumberTotal::default());
+            assert_eq!(nobody.bounds().unwrap(), None);
+            assert_eq!(nobody.below(&[0]).unwrap(), CountsBelow { users: 0, below: vec![0] });
+            assert_eq!(nobody.at_ranks(&[1]).unwrap(), []);
+            assert_eq!(nobody.counts(0).unwrap(), Some(vec![]));
         }
     }
 
@@ -213,13 +233,14 @@ mod tests {
         for (low, high, parts, count) in
             [(0, 9, 3, 3), (5, 5, 4, 1), (-3, 3, 100, 7), (LEAST, MOST, 7, 7), (LEAST, MOST, 1, 1)]
         {
-            let ranges = equal_widths(low, high, parts);
-            assert_eq!((ranges.len(), ranges[0].0, ranges[count - 1].1), (count, low, high));
+            let ranges = equal_widths(UnitRange { low, high }, parts);
+            assert_eq!(ranges.len(), count);
+            assert_eq!((ranges[0].low, ranges[count - 1].high), (low, high));
             assert!(
-                ranges.windows(2).all(|pair| pair[0].1.checked_add(1) == Some(pair[1].0)),
+                ranges.windows(2).all(|pair| pair[0].high.checked_add(1) == Some(pair[1].low)),
                 "{ranges:?}"
             );
-            let widths = ranges.iter().map(|(from, to)| to - from);
+            let widths = ranges.iter().map(|range| range.high - range.low);
             assert!(widths.clone().max().unwrap() - widths.min().unwrap() <= 1, "{ranges:?}");
         }
     }

@@ -1,5 +1,5 @@
-use crate::column::Column;
 use crate::question::Ready;
+use crate::tag_column::TagColumn;
 use crate::top::share;
 use crate::{Crowds, Error, Question, Result};
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use taghouse_rules::{CompareOp, Definitions, Predicate};
 /// The most rows, and the most columns, of one call.
 pub const MAX_OVERLAP_ITEMS: usize = 1000;
 
-/// How many users each of some crowds, values or other expressions shares with each of others.
+/// How many users each row expression has in common with each column expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overlaps {
     /// How many users each row has.
@@ -35,7 +35,8 @@ impl Overlaps {
         if column < columns { self.counts.get(row * columns + column).copied() } else { None }
     }
 
-    /// Those in both by those in either, 0 to 1; `None` when nobody is in either.
+    /// The Jaccard index, 0 to 1: users in both divided by users in either. `None` if nobody is in
+    /// either.
     pub fn jaccard(&self, row: usize, column: usize) -> Option<f64> {
         let both = self.count(row, column)?;
         let either = self.rows.get(row)? + self.columns.get(column)? - both;
@@ -86,13 +87,13 @@ impl Crowds {
     }
 }
 
-/// The values of the tags that were asked for, each read once.
+/// The values of the tags asked for. Each tag is read once.
 #[derive(Default)]
 struct StoredValues(HashMap<String, HashMap<Value, UserSet>>);
 
 impl StoredValues {
-    /// Who an expression holds for. A crowd and a plain value of a tag are taken as they are,
-    /// without a copy.
+    /// The users who match an expression. A crowd and a plain value of a tag are taken without a
+    /// copy.
     fn members(&mut self, ready: &Ready) -> Result<UserSet> {
         let users = ready.snapshot.users();
         match &ready.expression {
@@ -108,7 +109,7 @@ impl StoredValues {
                 literal: literal @ (Value::Text(_) | Value::Bool(_)),
             } => {
                 if !self.0.contains_key(name) {
-                    let column = Column::of(&ready.snapshot, name)?;
+                    let column = TagColumn::of(&ready.snapshot, name)?;
                     self.0.insert(name.clone(), column.sets()?.into_iter().collect());
                 }
                 let found = self.0.get(name).and_then(|values| values.get(literal));

@@ -8,14 +8,14 @@ use taghouse_rules::Definitions;
 /// The most users of one page.
 pub const MAX_PAGE: usize = 10_000;
 
-/// Some of the users for whom an expression holds, in a stable order.
+/// Some of the users who match an expression, in a stable order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     /// User ids, in the order in which the users were first seen.
     pub users: Vec<String>,
     /// The cursor of the next page; `None`: this is the last.
     pub next: Option<String>,
-    /// Users for whom it holds, on all pages together.
+    /// How many users match, on all pages together.
     pub count: u64,
     /// The index's revision that answered. Pages of one revision are one cut.
     pub revision: u64,
@@ -51,9 +51,9 @@ impl Cursor {
 }
 
 impl Crowds {
-    /// The next `limit` users for whom the expression holds after those of the page that gave the
-    /// cursor `after`, or the first. The order stays the same whatever is published meanwhile,
-    /// so no user comes twice, and who is in it all the while is not left out.
+    /// The next `limit` users who match the expression, after the page that returned the cursor
+    /// `after`, or the first ones. The order stays the same whatever is published meanwhile: no
+    /// user comes twice, and users who match all the time are not left out.
     ///
     /// # Errors
     /// [`Error::Limit`] over [`MAX_PAGE`] and [`Error::Argument`] for 0; [`Error::Cursor`] for a
@@ -76,7 +76,9 @@ impl Crowds {
         let wrong = |why| Error::Cursor { cursor: after.unwrap_or_default().to_owned(), why };
         let after = match after {
             None => None,
-            Some(text) => Some(Cursor::parse(text).ok_or_else(|| wrong("is none of ours"))?),
+            Some(text) => {
+                Some(Cursor::parse(text).ok_or_else(|| wrong("is not a cursor of this server"))?)
+            }
         };
         let ready = self.ready(app, definitions, question).await?;
         let (generation, revision) = (ready.snapshot.generation(), ready.snapshot.revision());

@@ -1,5 +1,5 @@
-use crate::column::Column;
 use crate::question::Ready;
+use crate::tag_column::TagColumn;
 use crate::{Crowds, Error, Question, Result};
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
@@ -7,15 +7,14 @@ use taghouse_index::Snapshot;
 use taghouse_model::AppId;
 use taghouse_rules::Definitions;
 
-/// The users that something is asked about, on one snapshot: those for whom an expression holds, or
-/// all that exist.
+/// The users that something is asked about, on one snapshot: those who match an expression, or all.
 pub(crate) struct Population {
     pub(crate) snapshot: Arc<Snapshot>,
     ready: Option<Ready>,
 }
 
 impl Population {
-    /// Who they are. Evaluates: not for a thread that answers requests.
+    /// The users. Evaluates the expression: not for a thread that answers requests.
     pub(crate) fn set(&self) -> Result<Arc<Bitmap>> {
         match &self.ready {
             None => Ok(Arc::clone(self.snapshot.users())),
@@ -24,12 +23,12 @@ impl Population {
     }
 
     /// A tag's values in the snapshot.
-    pub(crate) fn column(&self, tag: &str) -> Result<Column> {
-        Column::of(&self.snapshot, tag)
+    pub(crate) fn column(&self, tag: &str) -> Result<TagColumn> {
+        TagColumn::of(&self.snapshot, tag)
     }
 }
 
-/// That a tag that is asked about has values in the snapshot, if it is one that is defined.
+/// Fails if a tag is defined but has no values in the snapshot yet.
 pub(crate) fn produced<'a>(
     snapshot: &Snapshot,
     definitions: &Definitions,
@@ -47,7 +46,7 @@ pub(crate) fn produced<'a>(
 }
 
 impl Crowds {
-    /// Those for whom the question holds, `None`: all, on the newest snapshot.
+    /// The users who match the question, or all users, on the newest snapshot.
     pub(crate) async fn population(
         &self,
         app: &AppId,

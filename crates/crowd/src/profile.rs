@@ -6,25 +6,25 @@ use taghouse_disk::blocking;
 use taghouse_model::{AppId, Name, TimestampMs, Value};
 use taghouse_rules::Definitions;
 
-/// What one tag says of a user.
+/// A user's value of one tag.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TagValue {
     /// Name of the tag.
     pub name: Name,
     /// The value, of the tag's type.
     pub value: Value,
-    /// The instant that it speaks of.
+    /// The time up to which it was computed.
     pub as_of_ms: TimestampMs,
 }
 
-/// Whether an expression holds for a user.
+/// Whether a user matches an expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Evaluation {
-    /// Whether the answer is yes.
-    pub holds: bool,
-    /// The index's revision that gave it.
+    /// Whether the user matches.
+    pub matches: bool,
+    /// The revision of the index that answered.
     pub revision: u64,
-    /// The user was never seen: nothing holds.
+    /// The user was never seen, and matches nothing.
     pub unknown_user: bool,
 }
 
@@ -52,7 +52,7 @@ impl Crowds {
         .await
     }
 
-    /// Whether an expression holds for a user, on the newest snapshot.
+    /// Whether a user matches an expression, on the newest snapshot.
     ///
     /// # Errors
     /// As [`Crowds::count`]; of the dictionary. An unknown user is an answer.
@@ -68,7 +68,7 @@ impl Crowds {
         let user = user.to_owned();
         blocking(move || {
             let ordinal = dictionary.ordinal(&user)?;
-            let holds = match ordinal {
+            let matches = match ordinal {
                 Some(ordinal) => {
                     let user = Arc::new(Bitmap::from_sorted(&[ordinal]));
                     anonymous::query(&snapshot, &expression, &others, Some(&user))?
@@ -76,7 +76,8 @@ impl Crowds {
                 }
                 None => false,
             };
-            Ok(Evaluation { holds, revision: snapshot.revision(), unknown_user: ordinal.is_none() })
+            let unknown_user = ordinal.is_none();
+            Ok(Evaluation { matches, revision: snapshot.revision(), unknown_user })
         })
         .await
     }

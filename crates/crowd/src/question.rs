@@ -7,21 +7,19 @@ use taghouse_dictionary::View;
 use taghouse_disk::blocking;
 use taghouse_index::{Query, Snapshot};
 use taghouse_model::{AppId, TimestampMs, Value};
-use taghouse_rules::{Definitions, Names, Predicate, parse_predicate};
+use taghouse_rules::{Definitions, Names, ParsedPredicate, Predicate};
 
-/// An expression in the crowd language that was not defined beforehand. `Display` gives its
+/// An expression in the crowd language, asked without being defined as a crowd. `Display` gives its
 /// canonical text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Question {
-    expression: Predicate,
-    /// As asked, so that errors point into what was written; `None`: it came as JSON.
-    text: Option<String>,
+    parsed: ParsedPredicate,
 }
 
-/// How many users an expression holds for.
+/// How many users match an expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Count {
-    /// Users for whom it holds.
+    /// Users who match.
     pub count: u64,
     /// Users that exist.
     pub users: u64,
@@ -29,14 +27,14 @@ pub struct Count {
     pub revision: u64,
     /// The oldest as-of time of the tags asked, also through crowds; `None`: none was.
     pub oldest_as_of_ms: Option<TimestampMs>,
-    /// The newest; another one than the oldest where the tags were not produced as of one time.
+    /// The newest one. It differs from the oldest if the tags were not produced as of one time.
     pub newest_as_of_ms: Option<TimestampMs>,
 }
 
-/// A question that fits a snapshot, with all that answering it takes.
+/// A question checked against a snapshot, with everything needed to answer it.
 pub(crate) struct Ready {
     pub(crate) snapshot: Arc<Snapshot>,
-    /// That the snapshot's ordinals are of.
+    /// The dictionary of the snapshot's ordinals.
     pub(crate) dictionary: View,
     pub(crate) expression: Predicate<Value>,
     pub(crate) others: OtherCrowds,
@@ -49,8 +47,7 @@ impl Question {
     /// # Errors
     /// [`Error::Rules`](crate::Error::Rules): shows the place and what was expected there.
     pub fn parse(text: &str) -> Result<Self> {
-        let expression = parse_predicate(text).map_err(taghouse_rules::Error::from)?;
-        Ok(Self { expression, text: Some(text.to_owned()) })
+        Ok(Self { parsed: ParsedPredicate::parse(text).map_err(taghouse_rules::Error::from)? })
     }
 
     /// Reads the JSON form.
@@ -58,36 +55,36 @@ impl Question {
     /// # Errors
     /// [`Error::Rules`](crate::Error::Rules): names the place.
     pub fn from_json(json: &serde_json::Value) -> Result<Self> {
-        Ok(Self { expression: Predicate::from_json(json)?, text: None })
+        Ok(Self { parsed: ParsedPredicate::from_json(json)? })
     }
 
     /// The JSON form.
     pub fn to_json(&self) -> serde_json::Value {
-        self.expression.to_json()
+        self.parsed.tree().to_json()
     }
 }
 
 impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.expression.fmt(f)
+        self.parsed.tree().fmt(f)
     }
 }
 
 impl Count {
-    /// The oldest and the newest as-of time of the tags asked, where they are two.
+    /// The oldest and the newest as-of time of the tags asked, if they differ.
     pub fn mixed_as_of(&self) -> Option<(TimestampMs, TimestampMs)> {
         self.oldest_as_of_ms.zip(self.newest_as_of_ms).filter(|(oldest, newest)| oldest != newest)
     }
 }
 
 impl Ready {
-    /// As the index answers it. Not for a thread that answers requests: what no bitmap holds is
-    /// answered here.
+    /// Compiles the query. Not for a thread that answers requests: conditions on computed values
+    /// are evaluated here.
     pub(crate) fn query(&self) -> Result<Query> {
         anonymous::query(&self.snapshot, &self.expression, &self.others, None)
     }
 
-    /// The exact answer to `query`, which is this one's.
+    /// The exact count of `query`, which is this question's.
     pub(crate) fn count(&self, query: &Query) -> Result<Count> {
         Ok(Count {
             count: query.count()?,
@@ -100,7 +97,7 @@ impl Ready {
 }
 
 impl Crowds {
-    /// How many users the expression holds for, on the newest snapshot.
+    /// How many users match the expression, on the newest snapshot.
     ///
     /// # Errors
     /// [`Error::NoTags`](crate::Error::NoTags); [`Error::Rules`](crate::Error::Rules) for names and
@@ -116,7 +113,7 @@ impl Crowds {
         blocking(move || ready.count(&ready.query()?)).await
     }
 
-    /// The users that the expression holds for, on the newest snapshot.
+    /// The users who match the expression, on the newest snapshot.
     ///
     /// # Errors
     /// As [`Crowds::count`].
@@ -142,7 +139,7 @@ impl Crowds {
         self.ready_on(snapshot, app, definitions, question).await
     }
 
-    /// The same on a snapshot, so that several questions have one cut.
+    /// The same on a given snapshot, so that several questions are answered from one.
     pub(crate) async fn ready_on(
         &self,
         snapshot: Arc<Snapshot>,
@@ -168,7 +165,7 @@ impl Crowds {
                 zone: &definitions.app.time_zone,
                 known: &known,
             };
-            names.check(&question.expression, question.text.as_deref())?
+            question.parsed.check(names)?
         };
         let others = self.others(app, &expression, snapshot.generation()).await?;
         let as_of = others.as_of(&expression, &snapshot);

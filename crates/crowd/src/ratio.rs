@@ -14,34 +14,36 @@
 //!
 //! which is Katz's variance where nobody is in both, and 0 where crowd and base are the same users.
 //!
-//! The logarithm of 0 is none: where a part has nobody with the value, or the variance would come
+//! 0 has no logarithm: where a part has nobody with the value, or the variance would come
 //! to 0 because everybody has it, every part gets half a user with the value and half a user
 //! without (Haldane, Annals of Human Genetics 20 (1956), 309-311; Anscombe, Biometrika 43
 //! (1956), 461-464). Only the interval is corrected; the ratio stays that of the counts.
 
+use std::ops::Add;
+
 /// The quantile of the normal distribution that leaves 2.5% above it.
 const Z_95: f64 = 1.959_963_984_540_054;
 
-/// Of so many users, so many have a value.
+/// Of `of` users, `with` have a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Part {
+pub(crate) struct Proportion {
     pub(crate) with: u64,
     pub(crate) of: u64,
 }
 
-/// The users of a crowd and of its base, in parts that share nobody.
+/// The users of a crowd and of its base, in disjoint parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Parts {
-    pub(crate) crowd_only: Part,
-    pub(crate) both: Part,
-    pub(crate) base_only: Part,
+pub(crate) struct Proportions {
+    pub(crate) crowd_only: Proportion,
+    pub(crate) both: Proportion,
+    pub(crate) base_only: Proportion,
 }
 
-/// A ratio of shares and where it may lie, given how many users it rests on.
+/// A ratio of shares, and its confidence interval given the number of users.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Interval {
-    /// The share in the crowd by the share in the base; `None`: nobody in the base has the value,
-    /// or one of them is empty.
+    /// The share in the crowd divided by the share in the base; `None`: nobody in the base has the
+    /// value, or one of them is empty.
     pub ratio: Option<f64>,
     /// The lower end of the 95% interval; `None`: one of them is empty.
     pub low: Option<f64>,
@@ -49,34 +51,34 @@ pub struct Interval {
     /// is empty.
     pub high: Option<f64>,
     /// The logarithm of the ratio in units of its standard error: beyond ±1.96, the interval does
-    /// not hold 1. 0 where both are the same users.
+    /// not contain 1. 0 if both are the same users.
     pub score: f64,
 }
 
-impl Part {
+impl Proportion {
     fn variance(self, correction: f64) -> f64 {
-        let (with, of) = self.corrected(correction);
+        let Corrected { with, of } = self.corrected(correction);
         if of > 0.0 { with * (1.0 - with / of) } else { 0.0 }
     }
 
     /// An empty part stays empty.
-    fn corrected(self, correction: f64) -> (f64, f64) {
+    fn corrected(self, correction: f64) -> Corrected {
         if self.of == 0 {
-            (0.0, 0.0)
-        } else {
-            (self.with as f64 + correction, self.of as f64 + 2.0 * correction)
+            return Corrected { with: 0.0, of: 0.0 };
         }
+        Corrected { with: self.with as f64 + correction, of: self.of as f64 + 2.0 * correction }
     }
 }
 
-impl Parts {
+impl Proportions {
     /// The ratio of the share in the crowd to the share in the base.
     pub(crate) fn interval(&self) -> Interval {
-        let (crowd, base) = (self.crowd(0.0), self.base(0.0));
-        if crowd.1 == 0.0 || base.1 == 0.0 {
+        let crowd = self.crowd(0.0);
+        let base = self.base(0.0);
+        if crowd.of == 0.0 || base.of == 0.0 {
             return Interval { ratio: None, low: None, high: None, score: 0.0 };
         }
-        let ratio = (base.0 > 0.0).then(|| crowd.0 / crowd.1 / (base.0 / base.1));
+        let ratio = (base.with > 0.0).then(|| crowd.share() / base.share());
         if self.crowd_only.of == 0 && self.base_only.of == 0 {
             return Interval { ratio, low: ratio, high: ratio, score: 0.0 };
         }
@@ -84,8 +86,9 @@ impl Parts {
             .iter()
             .any(|part| part.of > 0 && part.with == 0);
         let correction = if none || self.variance(0.0) <= 0.0 { 0.5 } else { 0.0 };
-        let ((a, m), (b, n)) = (self.crowd(correction), self.base(correction));
-        let (log_ratio, error) = ((a / m / (b / n)).ln(), self.variance(correction).sqrt());
+        let corrected_ratio = self.crowd(correction).share() / self.base(correction).share();
+        let log_ratio = corrected_ratio.ln();
+        let error = self.variance(correction).sqrt();
         let (low, high) = ((log_ratio - Z_95 * error).exp(), (log_ratio + Z_95 * error).exp());
         Interval {
             ratio,
@@ -97,38 +100,55 @@ impl Parts {
         }
     }
 
-    fn crowd(&self, correction: f64) -> (f64, f64) {
-        sum(self.crowd_only.corrected(correction), self.both.corrected(correction))
+    fn crowd(&self, correction: f64) -> Corrected {
+        self.crowd_only.corrected(correction) + self.both.corrected(correction)
     }
 
-    fn base(&self, correction: f64) -> (f64, f64) {
-        sum(self.both.corrected(correction), self.base_only.corrected(correction))
+    fn base(&self, correction: f64) -> Corrected {
+        self.both.corrected(correction) + self.base_only.corrected(correction)
     }
 
     fn variance(&self, correction: f64) -> f64 {
-        let (a, b) = (self.crowd(correction).0, self.base(correction).0);
+        let (a, b) = (self.crowd(correction).with, self.base(correction).with);
         self.crowd_only.variance(correction) / (a * a)
             + self.both.variance(correction) * (1.0 / a - 1.0 / b).powi(2)
             + self.base_only.variance(correction) / (b * b)
     }
 }
 
-fn sum((a, m): (f64, f64), (b, n): (f64, f64)) -> (f64, f64) {
-    (a + b, m + n)
+/// A proportion after the correction for empty cells.
+#[derive(Clone, Copy)]
+struct Corrected {
+    with: f64,
+    of: f64,
+}
+
+impl Corrected {
+    fn share(self) -> f64 {
+        self.with / self.of
+    }
+}
+
+impl Add for Corrected {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { with: self.with + other.with, of: self.of + other.of }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn part(with: u64, of: u64) -> Part {
-        Part { with, of }
+    fn part(with: u64, of: u64) -> Proportion {
+        Proportion { with, of }
     }
 
-    fn parts(crowd_only: (u64, u64), both: (u64, u64), base_only: (u64, u64)) -> Parts {
+    fn parts(crowd_only: (u64, u64), both: (u64, u64), base_only: (u64, u64)) -> Proportions {
         let [crowd_only, both, base_only] =
             [crowd_only, both, base_only].map(|(with, of)| part(with, of));
-        Parts { crowd_only, both, base_only }
+        Proportions { crowd_only, both, base_only }
     }
 
     fn close(actual: Option<f64>, expected: f64) -> bool {
@@ -222,7 +242,7 @@ mod tests {
             let held = (0..4000).filter(|_| {
                 let [crowd_only, both, base_only] = worlds
                     .map(|(of, share)| part((0..of).filter(|_| chance(share)).count() as u64, of));
-                let interval = Parts { crowd_only, both, base_only }.interval();
+                let interval = Proportions { crowd_only, both, base_only }.interval();
                 interval.low.unwrap() <= truth && truth <= interval.high.unwrap()
             });
             let held = held.count();

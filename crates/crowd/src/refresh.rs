@@ -1,5 +1,4 @@
-//! What other processes published, learned in the background: who asks for a judgment never waits
-//! for it.
+//! Learns in the background what other processes published, so that judgments never wait for it.
 
 use crate::crowds::{CATALOG_WAIT, POINTER_KIND};
 use crate::known::{AppCrowds, Record, versions_of};
@@ -9,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use taghouse_model::AppId;
 
-/// How often [`Crowds::refresh_in_background`] looks whether other processes published.
+/// How often [`Crowds::refresh_in_background`] checks what other processes published.
 pub const REFRESH_EVERY: Duration = Duration::from_secs(1);
 
 impl Crowds {
@@ -29,7 +28,7 @@ impl Crowds {
                     crowds.refresh().await
                 };
                 if let Err(error) = refreshed.await {
-                    tracing::warn!(%error, "the catalog does not tell what moved; crowds are judged by as they were known last");
+                    tracing::warn!(%error, "the catalog does not answer what changed; crowds are judged by the versions known last");
                 }
                 drop(crowds);
                 tokio::time::sleep(REFRESH_EVERY).await;
@@ -52,7 +51,7 @@ impl Crowds {
         Ok(())
     }
 
-    /// Asks the catalog which crowds moved, and reads those only.
+    /// Asks the catalog which crowds changed, and reads only those.
     ///
     /// # Errors
     /// Of the catalog, when it fails or does not answer.
@@ -93,7 +92,7 @@ impl Crowds {
                     revision: pointer.revision,
                 }),
                 Err(error) => {
-                    tracing::error!(%error, crowd, "a crowd's new versions cannot be read; it is judged by as it was")
+                    tracing::error!(%error, crowd, "a crowd's new versions cannot be read; it is judged by the version before")
                 }
             }
         }

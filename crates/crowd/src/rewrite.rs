@@ -1,4 +1,4 @@
-//! Kept versions of crowds rewritten, with other members or other ordinals.
+//! Rewrites the kept versions of crowds, with other members or other ordinals.
 
 use crate::compute::put;
 use crate::crowds::POINTER_KIND;
@@ -11,16 +11,16 @@ use taghouse_disk::blocking;
 use taghouse_model::AppId;
 use tokio::sync::OwnedRwLockWriteGuard;
 
-/// No version of an app's crowds is published as long as this lives.
-pub struct Held {
+/// While this lives, no version of the app's crowds is computed or published.
+pub struct ComputationsPaused {
     _guard: OwnedRwLockWriteGuard<()>,
 }
 
-/// Versions with the ordinals of another generation, written and not yet published.
+/// Versions with the ordinals of another generation, written but not published yet.
 pub struct Renumbered {
-    /// What publishes them: to be committed together with the index of that generation.
+    /// The changes that publish them, to be committed together with the index of that generation.
     pub changes: Vec<Change>,
-    /// What readers see from then on.
+    /// What readers see afterwards.
     records: Vec<Record>,
     /// The objects that nobody needs afterwards.
     replaced: Vec<String>,
@@ -31,19 +31,28 @@ pub struct Renumbered {
 /// Gives the new set of a version, or `None` to leave it as it is.
 pub(crate) type Edit = Arc<dyn Fn(&Bitmap) -> Option<Bitmap> + Send + Sync>;
 
+/// What [`Crowds::rewrite`] did.
+pub(crate) struct Rewritten {
+    /// All versions, as they are now.
+    pub(crate) versions: CrowdVersions,
+    /// Those whose objects were rewritten.
+    pub(crate) edited: Vec<Edited>,
+}
+
 /// A version whose object was rewritten.
 pub(crate) struct Edited {
     pub(crate) version: u64,
-    /// The object that held it before, and the one that holds it now.
+    /// Its object before.
     pub(crate) before: String,
+    /// Its object now.
     pub(crate) now: String,
 }
 
 impl Crowds {
-    /// Waits for computations of the app that run, and keeps others from beginning. Whoever
-    /// renumbers its users holds this.
-    pub async fn hold(&self, app: &AppId) -> Held {
-        Held { _guard: self.state(app).computing.clone().write_owned().await }
+    /// Waits for running computations of the app, and prevents new ones. Call it before its users
+    /// are renumbered.
+    pub async fn pause_computations(&self, app: &AppId) -> ComputationsPaused {
+        ComputationsPaused { _guard: self.state(app).computing.clone().write_owned().await }
     }
 
     /// Writes every kept version whose ordinals are of generation `from` with those of `to`.
@@ -54,7 +63,7 @@ impl Crowds {
     /// then.
     pub async fn renumbered(
         &self,
-        _: &Held,
+        _: &ComputationsPaused,
         app: &AppId,
         from: u64,
         to: u64,
@@ -80,7 +89,7 @@ impl Crowds {
             let outcome = self
                 .rewrite(app, &crowd, CrowdVersions { current, versions: kept }, from, &renumber)
                 .await;
-            let (mut next, edited) = match outcome {
+            let Rewritten { versions: mut next, edited } = match outcome {
                 Ok(done) => done,
                 Err(error) => {
                     self.discard(all).await;
@@ -121,8 +130,7 @@ impl Crowds {
         }
     }
 
-    /// Writes edited sets of the versions of a generation as new objects. Gives the versions as
-    /// they then are, and those edited.
+    /// Writes edited sets of the versions of a generation as new objects.
     pub(crate) async fn rewrite(
         &self,
         app: &AppId,
@@ -130,7 +138,7 @@ impl Crowds {
         mut versions: CrowdVersions,
         generation: u64,
         edit: &Edit,
-    ) -> Result<(CrowdVersions, Vec<Edited>)> {
+    ) -> Result<Rewritten> {
         let mut edited = Vec::new();
         for version in versions.versions.iter_mut().filter(|v| v.generation == generation) {
             let set = self.set(&self.state(app).known_version(crowd, version)).await?;
@@ -147,6 +155,6 @@ impl Crowds {
                 version.size = size;
             }
         }
-        Ok((versions, edited))
+        Ok(Rewritten { versions, edited })
     }
 }

@@ -9,19 +9,19 @@ use taghouse_rules::Definitions;
 /// The most users of one sample.
 pub const MAX_SAMPLE: usize = 10_000;
 
-/// Some of the users for whom an expression holds.
+/// Some of the users who match an expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
     /// User ids, in ordinal order.
     pub users: Vec<String>,
-    /// Of so many for whom it holds.
+    /// How many users match, in total.
     pub count: u64,
 }
 
 impl Crowds {
-    /// `size` of the users for whom the expression holds, or all if there are no more. Every set of
-    /// `size` users is equally likely over the seeds; the same seed on the same snapshot gives
-    /// the same one.
+    /// `size` of the users who match the expression, or all if there are fewer. Every set of `size`
+    /// users is equally likely over the seeds; the same seed on the same snapshot gives the same
+    /// sample.
     ///
     /// # Errors
     /// [`Error::Limit`] over [`MAX_SAMPLE`]; as [`Crowds::count`]; of the dictionary.

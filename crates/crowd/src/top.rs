@@ -13,9 +13,9 @@ pub const MAX_TOP: usize = 10_000;
 /// A value and who has it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValueUsers {
-    /// The value; of a set tag: one of theirs.
+    /// The value; of a set tag, one member.
     pub value: Value,
-    /// How many of the users asked about.
+    /// How many users have it.
     pub users: u64,
     /// Their share of the users asked about, 0 to 1.
     pub share: f64,
@@ -37,10 +37,10 @@ pub struct Top {
 }
 
 impl Crowds {
-    /// The `limit` values of a tag that most users have among those for whom the question holds, or
-    /// among all. Exact, also of numbers: while they have few different ones it takes passes
-    /// over slices, else it goes through all these users and keeps each different number
-    /// in memory, which are seconds for 100 million.
+    /// The `limit` most frequent values of a tag, among the users who match the question or all
+    /// users. Exact, also for numbers: with few different numbers it takes passes over slices;
+    /// otherwise it reads the numbers of all these users and keeps each different one in memory,
+    /// which takes seconds for 100 million.
     ///
     /// # Errors
     /// [`Error::Limit`] over [`MAX_TOP`]; [`Error::UnknownTag`]; as [`Crowds::count`].
@@ -94,7 +94,7 @@ impl Crowds {
     }
 }
 
-/// Of nobody, the share is 0.
+/// `part` divided by `whole`; 0 if `whole` is 0.
 pub(crate) fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }

@@ -1,4 +1,4 @@
-/// Numbers sorted at once.
+/// How many numbers are sorted at a time.
 const BATCH: usize = 1 << 20;
 
 /// How many users have which number, in the tag's units, from numbers in any order.
@@ -18,7 +18,7 @@ impl ValueCounts {
     }
 
     /// Each number and its users, ascending.
-    pub(crate) fn counts(mut self) -> Vec<(i128, u64)> {
+    pub(crate) fn finish(mut self) -> Vec<(i128, u64)> {
         self.merge();
         self.counts
     }
@@ -47,14 +47,14 @@ mod tests {
 
     #[test]
     fn counts_in_batches() {
-        let mut tally = ValueCounts::default();
+        let mut counts = ValueCounts::default();
         for (place, number) in [5, -2, 5, 7, i128::MIN, 5, 7, i128::MAX].into_iter().enumerate() {
-            tally.add(number);
+            counts.add(number);
             if place % 3 == 2 {
-                tally.merge();
+                counts.merge();
             }
         }
-        assert_eq!(tally.counts(), [(i128::MIN, 1), (-2, 1), (5, 3), (7, 2), (i128::MAX, 1)]);
-        assert_eq!(ValueCounts::default().counts(), []);
+        assert_eq!(counts.finish(), [(i128::MIN, 1), (-2, 1), (5, 3), (7, 2), (i128::MAX, 1)]);
+        assert_eq!(ValueCounts::default().finish(), []);
     }
 }

@@ -22,8 +22,8 @@ pub struct CrowdVersion {
     pub newest_as_of_ms: Option<TimestampMs>,
     /// The expression, in canonical text.
     pub expression: String,
-    /// Its object was made when so many users of the generation had been deleted, and holds none
-    /// of them.
+    /// How many users of the generation had been deleted when its object was written. It contains
+    /// none of them.
     #[serde(default)]
     pub without_deleted: u64,
     /// When it was published.
@@ -35,7 +35,7 @@ pub struct CrowdVersion {
 /// The kept versions of a crowd.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CrowdVersions {
-    /// The number of the one that answers.
+    /// The number of the current version.
     pub current: u64,
     /// Oldest first; never empty.
     pub versions: Vec<CrowdVersion>,
@@ -65,7 +65,7 @@ impl CrowdVersions {
         })
     }
 
-    /// The versions after `next` was added, and where its number comes from.
+    /// The versions after `next` was added as the current one.
     pub(crate) fn with(&self, next: CrowdVersion) -> Self {
         let mut versions = self.versions.clone();
         let current = next.version;

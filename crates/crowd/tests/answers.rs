@@ -34,9 +34,9 @@ async fn an_unknown_user_is_an_answer_and_an_unknown_crowd_an_error() {
     let mut shop = Shop::with(&ten()).await;
     let crowd = shop.define("big_spenders", "orders > 5");
     shop.crowds.compute(&shop.app, &crowd).await.unwrap();
-    let stranger = shop.crowds.judge(&shop.app, "nobody", "big_spenders").await.unwrap();
+    let unknown = shop.crowds.judge(&shop.app, "nobody", "big_spenders").await.unwrap();
     assert_eq!(
-        (stranger.in_crowd, stranger.version, stranger.reason()),
+        (unknown.in_crowd, unknown.version, unknown.reason()),
         (false, 1, Some("unknown_user"))
     );
     let known = shop.crowds.judge(&shop.app, "u1", "big_spenders").await.unwrap();
@@ -216,12 +216,13 @@ async fn numbers_of_28_digits_are_compared_and_counted() {
     }
     let profile = shop.crowds.profile(&shop.app, "u1").await.unwrap();
     assert_eq!(profile[0].value, decimal(spends[1]));
-    let bins = taghouse_crowd::Bins::Count(4);
-    let found = shop
-        .crowds
-        .distribution(&shop.app, &shop.definitions, None, "spend", &bins, &[0.0, 0.5, 1.0])
-        .await
-        .unwrap();
+    let request = taghouse_crowd::DistributionRequest {
+        tag: "spend".to_owned(),
+        bins: taghouse_crowd::Bins::Count(4),
+        quantiles: vec![0.0, 0.5, 1.0],
+    };
+    let found =
+        shop.crowds.distribution(&shop.app, &shop.definitions, None, &request).await.unwrap();
     assert_eq!((found.min, found.max), (Some(decimal(spends[1])), Some(decimal(spends[0]))));
     assert_eq!(found.sum.map(|units| units.to_string()).as_deref(), Some("18446744073709551616"));
     assert_eq!(found.bins.iter().map(|bin| bin.users).sum::<u64>(), 5);
@@ -324,9 +325,9 @@ async fn batches_have_their_limits() {
         assert!(matches!(error, Error::Limit { .. }), "{error}");
         assert_eq!(error.kind(), ErrorKind::Invalid);
     }
-    let asked = [String::new(), "x".repeat(600), "stranger".to_owned()];
-    let strangers = shop.crowds.judge_batch(&shop.app, &asked, &["busy".to_owned()]).await.unwrap();
-    assert_eq!((strangers.in_crowd, strangers.unknown_user), (vec![vec![false]; 3], vec![true; 3]));
+    let asked = [String::new(), "x".repeat(600), "nobody".to_owned()];
+    let unknown = shop.crowds.judge_batch(&shop.app, &asked, &["busy".to_owned()]).await.unwrap();
+    assert_eq!((unknown.in_crowd, unknown.unknown_user), (vec![vec![false]; 3], vec![true; 3]));
 }
 
 #[tokio::test]

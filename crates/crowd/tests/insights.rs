@@ -10,9 +10,9 @@ use rust_decimal::Decimal;
 use shop::{Row, Shop, ten};
 use std::collections::{BTreeMap, BTreeSet};
 use taghouse_crowd::{
-    Axis, Bins, Buckets, CompareOrder, CompareRequest, Cross, DEFAULT_QUANTILES, Error, Group,
-    MAX_BINS, MAX_COMPARED_TAGS, MAX_CONTRASTS, MAX_GROUPS, MAX_OVERLAP_ITEMS, MAX_PAGE,
-    MAX_QUANTILES, MAX_TOP, Question,
+    Axis, Bins, Buckets, CompareOrder, CompareRequest, Cross, DEFAULT_QUANTILES,
+    DistributionRequest, Error, Group, MAX_BINS, MAX_COMPARED_TAGS, MAX_CONTRASTS, MAX_GROUPS,
+    MAX_OVERLAP_ITEMS, MAX_PAGE, MAX_QUANTILES, MAX_TOP, Question,
 };
 use taghouse_model::{ErrorKind, Value};
 
@@ -325,16 +325,14 @@ async fn check_distribution(
     };
     let edges: Vec<String> = edges.map(str::to_owned).to_vec();
     for bins in [Bins::Count(limit), Bins::Edges(edges)] {
+        let request = DistributionRequest {
+            tag: tag.to_owned(),
+            bins: bins.clone(),
+            quantiles: DEFAULT_QUANTILES.to_vec(),
+        };
         let found = shop
             .crowds
-            .distribution(
-                &shop.app,
-                &shop.definitions,
-                within.as_ref(),
-                tag,
-                &bins,
-                &DEFAULT_QUANTILES,
-            )
+            .distribution(&shop.app, &shop.definitions, within.as_ref(), &request)
             .await
             .unwrap();
         prop_assert_eq!((found.users, found.count), (users.len() as u64, numbers.len() as u64));
@@ -575,7 +573,7 @@ async fn pages_go_on_where_they_ended_whatever_is_published() {
         (second.users, second.revision),
         (vec!["u6".to_owned(), "u7".to_owned(), "u8".to_owned()], 2)
     );
-    for (cursor, why) in [("c1-ffff-1-3", "renumbered"), ("u4", "none of ours")] {
+    for (cursor, why) in [("c1-ffff-1-3", "renumbered"), ("u4", "not a cursor of this server")] {
         let error = page(Some(cursor), 3).await.unwrap_err();
         assert!(
             error.to_string().contains(why) && error.to_string().contains("begin again"),
@@ -623,7 +621,9 @@ async fn limits_and_wrong_arguments_are_named() {
     };
     let edges = |edges: &[&str]| Bins::Edges(edges.iter().map(|edge| (*edge).to_owned()).collect());
     let histogram = async |tag: &str, bins: Bins, quantiles: &[f64]| {
-        crowds.distribution(app, definitions, None, tag, &bins, quantiles).await.unwrap_err()
+        let request =
+            DistributionRequest { tag: tag.to_owned(), bins, quantiles: quantiles.to_vec() };
+        crowds.distribution(app, definitions, None, &request).await.unwrap_err()
     };
     let many = vec![all.clone(); MAX_OVERLAP_ITEMS + 1];
     let errors = [

@@ -134,7 +134,7 @@ async fn check(
         prop_assert_eq!(batch.in_crowd[n][0], rows.get(n).is_some_and(in_first));
         let evaluation =
             shop.crowds.evaluate(&shop.app, &shop.definitions, &question, user).await.unwrap();
-        prop_assert_eq!(evaluation.holds, member, "{} for {}", text, user);
+        prop_assert_eq!(evaluation.matches, member, "{} for {}", text, user);
     }
     let sample =
         shop.crowds.sample(&shop.app, &shop.definitions, &question, 10_000, 3).await.unwrap();

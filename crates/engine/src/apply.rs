@@ -1,4 +1,4 @@
-//! Definitions applied: all of them or, when any does not check, none.
+//! Applies definitions: all of them, or none if one is invalid.
 
 use crate::{DONE, Engine, Error, Result, fit};
 use serde_json::json;
@@ -11,34 +11,34 @@ use taghouse_rules::{DefinitionFile, Definitions, Document, SourceDefinition};
 /// How definition files are applied.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Applying {
-    /// Only say what would change.
+    /// Only report what would change.
     pub dry_run: bool,
     /// Delete sources, tags and crowds that the files do not name.
     pub prune: bool,
-    /// With `prune`: also where the files name no source, tag or crowd, so that every one of the
-    /// app is deleted.
+    /// With `prune`: allow that everything is deleted because the files define no source, tag or
+    /// crowd.
     pub all: bool,
 }
 
 /// What applying changed, or would change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
+pub struct ApplyPlan {
     /// Each definition named, in order of kind and name.
     pub changes: Vec<PlannedChange>,
-    /// What to know of definitions that are created or changed, though they are right.
+    /// Notes on definitions that are created or changed. They are not errors.
     pub notes: Vec<String>,
     /// Whether it was carried out.
     pub applied: bool,
 }
 
-/// What becomes of one definition.
+/// The change of one definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedChange {
     /// `app`, `source`, `tag` or `crowd`.
     pub kind: String,
     /// The name, unique within the app.
     pub name: String,
-    /// What becomes of it.
+    /// The action on it.
     pub action: PlannedAction,
 }
 
@@ -49,7 +49,7 @@ pub enum PlannedAction {
     Create,
     /// It differs from the stored one.
     Change,
-    /// It is the stored one.
+    /// It equals the stored one.
     Unchanged,
     /// The definition is deleted.
     Delete,
@@ -73,9 +73,9 @@ impl fmt::Display for PlannedAction {
     }
 }
 
-/// The pointer that every change of an app's definitions moves: kind and name. Each set was checked
-/// against the others' stored state, so of two applied at the same time one must lose, though they
-/// name different definitions.
+/// The pointer that every change of an app's definitions moves: kind and name. Each set is checked
+/// against the stored state of the others. So of two concurrent calls one must fail, even if they
+/// change different definitions.
 const REVISION: (&str, &str) = ("definitions", "revision");
 
 impl Engine {
@@ -92,7 +92,7 @@ impl Engine {
         app: &AppId,
         files: &[DefinitionFile],
         how: Applying,
-    ) -> Result<Plan> {
+    ) -> Result<ApplyPlan> {
         let documents = taghouse_rules::parse_definitions(files).map_err(Error::Refused)?;
         // Read first: whoever applies after this moves it, and our commit fails.
         let revision = self
@@ -110,7 +110,7 @@ impl Engine {
         let (changes, mut commit) = plan(app, &stored, &documents, how.prune, at_ms);
         let notes = undated(&definitions, &changes);
         if how.dry_run {
-            return Ok(Plan { changes, notes, applied: false });
+            return Ok(ApplyPlan { changes, notes, applied: false });
         }
         if !commit.is_empty() {
             commit.push(Change::Audit(AuditRecord {
@@ -139,10 +139,10 @@ impl Engine {
             // At once, and not with the first judgment that needs them.
             self.definitions(app).await.ok();
         }
-        Ok(Plan { changes, notes, applied: true })
+        Ok(ApplyPlan { changes, notes, applied: true })
     }
 
-    /// The definitions that would be in force, if they are right and fit what the lake holds.
+    /// The definitions that would be in force, if they are valid and fit the data in the lake.
     async fn checked(
         &self,
         app: &AppId,
@@ -163,8 +163,7 @@ impl Engine {
     }
 }
 
-/// Of sources whose files do not say since when an attribute holds, what that means for productions
-/// of the past.
+/// Notes on sources whose attributes have no time: what that means for productions as of the past.
 fn undated(definitions: &Definitions, changes: &[PlannedChange]) -> Vec<String> {
     let touched = |name: &str| {
         let new = [PlannedAction::Create, PlannedAction::Change];
@@ -190,7 +189,7 @@ fn key(kind: &str, name: &str) -> (String, String) {
     (kind.to_owned(), name.to_owned())
 }
 
-/// Files that name nothing are mostly the wrong files: an empty folder, a path that was mistyped.
+/// Files that define nothing are mostly the wrong files: an empty folder, or a mistyped path.
 fn leaves_some(app: &AppId, stored: &[StoredDefinition], documents: &[Document]) -> Result<()> {
     let deleted = stored.iter().filter(|old| old.kind != "app").count();
     if deleted == 0 || documents.iter().any(|document| document.kind.as_str() != "app") {
@@ -199,7 +198,7 @@ fn leaves_some(app: &AppId, stored: &[StoredDefinition], documents: &[Document])
     Err(Error::NothingLeft { app: app.clone(), deleted })
 }
 
-/// The set that would be in force: the stored definitions, those of the files in their place.
+/// The definitions that would be in force: the stored ones, replaced or extended by the files.
 fn merge(stored: &[StoredDefinition], documents: &[Document], prune: bool) -> Vec<Document> {
     let named: BTreeSet<_> =
         documents.iter().map(|document| key(document.kind.as_str(), &document.name)).collect();

@@ -1,4 +1,4 @@
-//! Users who expire and all others renumbered, as a run.
+//! Expires users and renumbers the others, as a run.
 
 use crate::{Engine, Error, Result, reports};
 use async_trait::async_trait;
@@ -12,8 +12,8 @@ use taghouse_schedule::{Progress, RunHandle, Task, TaskError};
 const COMPACT: &str = "compact";
 
 impl Engine {
-    /// Starts to renumber an app's users; those for whom `expire` holds go. `actor`, a key's id,
-    /// and `subject` stand in the audit trail.
+    /// Starts to renumber an app's users; those who match `expire` are removed. `actor`, a key's
+    /// id, and `subject` are written to the audit trail.
     ///
     /// # Errors
     /// [`Error::Running`] while another one goes on; those of the trail and the scheduler. Nothing

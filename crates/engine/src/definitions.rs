@@ -1,4 +1,4 @@
-//! The definitions in force, from memory where nobody changed them.
+//! The definitions in force, from memory if they did not change.
 
 use crate::memory::KnownDefinitions;
 use crate::{Engine, Error, Result};
@@ -7,11 +7,12 @@ use std::time::Duration;
 use taghouse_model::{AppId, Name};
 use taghouse_rules::{Definitions, Document, did_you_mean};
 
-/// A catalog that has not answered for so long does not answer.
+/// How long the catalog may take to answer.
 const CATALOG_WAIT: Duration = Duration::from_secs(5);
 
 impl Engine {
-    /// The app's definitions, checked. From memory where nobody changed them: judgments ask too.
+    /// The app's checked definitions. From memory if they did not change, because judgments need
+    /// them too.
     ///
     /// # Errors
     /// [`Error::NoApp`], [`Error::StoredDefinitions`]; [`Error::UnreadDefinitions`] when the
@@ -73,10 +74,10 @@ impl Engine {
         Ok(definitions)
     }
 
-    /// Whether the app is defined, be its definitions such that they check or not.
+    /// Checks that the app is defined, with valid definitions or not.
     ///
     /// # Errors
-    /// [`Error::NoApp`], and when nobody can say.
+    /// [`Error::NoApp`]; or it cannot be read.
     pub async fn exists(&self, app: &AppId) -> Result<()> {
         match self.definitions(app).await {
             Ok(_) | Err(Error::StoredDefinitions { .. }) => Ok(()),
@@ -88,7 +89,7 @@ impl Engine {
     /// definition of the past answers no more.
     ///
     /// # Errors
-    /// [`Error::UnknownCrowd`], with the name of a like one; those of [`Engine::definitions`].
+    /// [`Error::UnknownCrowd`], with a similar name; those of [`Engine::definitions`].
     pub async fn with_crowds(&self, app: &AppId, crowds: &[String]) -> Result<Arc<Definitions>> {
         let definitions = self.definitions(app).await?;
         match crowds.iter().find(|crowd| !definitions.crowds.contains_key(crowd.as_str())) {

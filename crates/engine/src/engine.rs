@@ -30,7 +30,7 @@ pub struct Engine {
     pub dictionary: Arc<Dictionary>,
     /// Crowds and judgments.
     pub crowds: Arc<Crowds>,
-    /// Users who change and go.
+    /// Changes and deletions of users.
     pub users: Arc<Users>,
     /// Starts and follows runs.
     pub scheduler: Arc<Scheduler>,
@@ -55,8 +55,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// That no run of this kind goes on. The caller holds `memory.producing`, under which such runs
-    /// begin.
+    /// Fails if a run of this kind is in progress. The caller holds `memory.producing`, under which
+    /// such runs begin.
     pub(crate) fn no_run_of(&self, app: &AppId, kind: &str) -> Result<()> {
         let running = self
             .scheduler

@@ -2,13 +2,13 @@ use std::fmt::Write;
 use taghouse_model::{AppId, ErrorKind, Name};
 use taghouse_rules::DefinitionError;
 
-/// What the engine answers instead.
+/// What can go wrong in the engine.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Nothing is defined for the app.
     #[error("there is no app \"{app}\"; define it with `taghouse apply -f DIR`")]
     NoApp {
-        /// The one that is meant.
+        /// The app.
         app: AppId,
     },
     /// An older version of the program took definitions that this one refuses.
@@ -93,7 +93,7 @@ pub enum Error {
     /// No source reads files.
     #[error("the app \"{app}\" defines no source that reads files")]
     NoSource {
-        /// The one that is meant.
+        /// The app.
         app: AppId,
     },
     /// Several sources read files, and none was named.

@@ -1,5 +1,5 @@
-//! Whether definitions fit what the lake holds already. What does not would be accepted now and
-//! break later: at the next ingestion, or in the middle of a production.
+//! Checks that definitions fit the data already in the lake. Otherwise they would be accepted now
+//! and fail later, at the next ingestion or in the middle of a production.
 
 use crate::{Engine, Result};
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use taghouse_lake::{TableLayout, layout, layout_schema, with_as_of};
 use taghouse_model::{AppId, ErrorKind, Name};
 use taghouse_rules::{DefinitionError, Definitions, Document, DocumentKind, TagKind};
 
-/// What does not fit, each with its place. `changed` says whether a definition is new or other than
+/// The misfits, each with its place. `changed` tells whether a definition is new or differs from
 /// the stored one.
 ///
 /// # Errors
@@ -95,8 +95,7 @@ fn names(document: &Document, property: &Name) -> bool {
         && document.body.get("properties").is_some_and(|all| all.get(property.as_str()).is_some())
 }
 
-/// Why the query of an sql tag cannot be answered, if so. It is planned, and no row of it is asked
-/// for.
+/// Why the query of an sql tag is refused, if it is. The query is planned but not run.
 async fn refused(
     engine: &Engine,
     app: &AppId,

@@ -8,9 +8,9 @@ use taghouse_model::AppId;
 use tokio_util::sync::CancellationToken;
 
 impl Engine {
-    /// Lands an app's live calls and keeps count. A landing is of use to everybody, and is never
-    /// broken off: whoever drops this stops waiting for it, and `stop` ends it after what it
-    /// has begun with.
+    /// Lands an app's live calls and counts them. A landing is useful to everybody and is never
+    /// aborted: dropping this only stops waiting for it, and `stop` ends it after the batch in
+    /// progress.
     ///
     /// # Errors
     /// Those of the definitions and of the landing; what did not land stays in the log.
@@ -35,7 +35,7 @@ impl Engine {
     /// landing.
     ///
     /// # Errors
-    /// It cannot be read which apps there are.
+    /// The list of apps cannot be read.
     pub(crate) async fn land_due(
         self: &Arc<Self>,
         trigger: &LandingTrigger,

@@ -1,6 +1,16 @@
-//! What a data folder does: definitions applied, files ingested, calls landed, tags and crowds
-//! produced, users renumbered, and who did it written down. The crates below each know one part of
-//! it; how it is asked for and answered is the business of `api`.
+//! What a data folder does: it applies definitions, ingests files, lands calls, produces tags and
+//! crowds, renumbers users, and records who did it. The crates below each know one part of it;
+//! requests and answers are the business of `api`.
+//!
+//! ```
+//! use taghouse_engine::clock_text;
+//!
+//! let zone = jiff::tz::TimeZone::fixed(jiff::tz::offset(2));
+//! let ms = clock_text::parse("2026-07-01T00:00", &zone)?;
+//! assert_eq!(clock_text::local(ms, &zone), "2026-07-01T00:00:00+02:00");
+//! assert_eq!(clock_text::instant(ms), "2026-06-30T22:00:00Z");
+//! # Ok::<(), taghouse_engine::Error>(())
+//! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod apply;
@@ -20,7 +30,7 @@ mod streaming;
 mod trail;
 mod upkeep;
 
-pub use apply::{Applying, Plan, PlannedAction, PlannedChange};
+pub use apply::{ApplyPlan, Applying, PlannedAction, PlannedChange};
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use ingestion::{Ingestion, source_of_files};

@@ -1,4 +1,4 @@
-//! What this process remembers between requests. All of it can be read again, or begins again with
+//! What this process remembers between requests. All of it can be read again, or starts empty with
 //! the process.
 
 use crate::AuditLimits;
@@ -16,7 +16,7 @@ pub struct Memory {
     /// Read without a lock: judgments ask too.
     definitions: ArcSwap<HashMap<AppId, Arc<KnownDefinitions>>>,
     landings: Mutex<BTreeMap<AppId, LandingTotals>>,
-    /// Held while it is looked whether a production runs and the next one is started.
+    /// Held between checking that no production runs and starting the next one.
     pub(crate) producing: tokio::sync::Mutex<()>,
     pub(crate) trail: Arc<Trail>,
 }
@@ -25,16 +25,15 @@ pub struct Memory {
 #[derive(Default)]
 pub(crate) struct KnownDefinitions {
     checked: ArcSwapOption<Checked>,
-    /// Grows with each change, so that what was read before a change is not taken for what holds
-    /// after it.
+    /// Grows with each change, so that definitions read before a change are not used after it.
     changes: AtomicU64,
-    /// Held while they are read, so that of many who want them one reads.
+    /// Held while they are read, so that of many callers only one reads.
     pub(crate) reading: tokio::sync::Mutex<()>,
     /// How often they could not be read.
     failures: AtomicU64,
 }
 
-/// Definitions that were read after so many changes.
+/// Definitions, and the number of changes before they were read.
 struct Checked {
     definitions: Arc<Definitions>,
     changes: u64,
@@ -61,7 +60,7 @@ impl KnownDefinitions {
         self.changes.load(Ordering::Acquire)
     }
 
-    /// Keeps definitions that were read after so many changes.
+    /// Keeps definitions that were read after this many changes.
     pub(crate) fn keep(&self, definitions: &Arc<Definitions>, changes: u64) {
         self.checked.store(Some(Arc::new(Checked { definitions: definitions.clone(), changes })));
     }
@@ -118,7 +117,7 @@ impl Memory {
         self.definitions.load().get(app).cloned().unwrap_or(new)
     }
 
-    /// Forgets an app that there is not, so that asking for such apps fills nothing.
+    /// Forgets an app that does not exist, so that requests for such apps do not fill the memory.
     pub(crate) fn no_app(&self, app: &AppId) {
         self.definitions.rcu(|apps| {
             let mut next = HashMap::clone(apps);
@@ -134,7 +133,7 @@ impl Memory {
 
     /// Adds what a landing did, or why it failed.
     pub(crate) fn landed(&self, app: &AppId, outcome: Result<&Landed, String>) {
-        let mut landings = held(&self.landings);
+        let mut landings = locked(&self.landings);
         let totals = landings.entry(app.clone()).or_default();
         match outcome {
             Ok(landed) => {
@@ -153,12 +152,12 @@ impl Memory {
 
     /// An app's totals.
     pub fn landing(&self, app: &AppId) -> LandingTotals {
-        held(&self.landings).get(app).cloned().unwrap_or_default()
+        locked(&self.landings).get(app).cloned().unwrap_or_default()
     }
 
     /// The apps whose last landing failed, and why.
     pub fn failing(&self) -> Vec<(AppId, String)> {
-        held(&self.landings)
+        locked(&self.landings)
             .iter()
             .filter_map(|(app, totals)| Some((app.clone(), totals.error.clone()?)))
             .collect()
@@ -166,7 +165,7 @@ impl Memory {
 }
 
 /// Nothing under these locks can be left half done.
-fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

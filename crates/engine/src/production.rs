@@ -1,5 +1,5 @@
-//! Tags and crowds as of a time, as a run. `produce` and `crowd` do not know each other: the order
-//! between them is made here.
+//! Computes tags and crowds as of a time, as a run. `produce` and `crowd` do not know each other:
+//! the order between them is set here.
 
 use crate::clock_text::local;
 use crate::streaming::has_live_tags;
@@ -59,8 +59,9 @@ impl Engine {
         );
         let start = async {
             self.no_run_of(app, PRODUCE)?;
-            let place = Place { engine: self.clone(), definitions: definitions.clone() };
-            Ok(self.scheduler.start(app, PRODUCE, tasks(&place, as_of_ms, only, crowds)).await?)
+            let context =
+                ProductionContext { engine: self.clone(), definitions: definitions.clone() };
+            Ok(self.scheduler.start(app, PRODUCE, tasks(&context, as_of_ms, only, crowds)).await?)
         };
         self.audited_run(actor, app, PRODUCE, &format!("{what} as of {as_of}"), start).await
     }
@@ -84,9 +85,9 @@ impl Engine {
     }
 }
 
-/// Of which app, over which crates.
+/// What the tasks of a production share.
 #[derive(Clone)]
-struct Place {
+struct ProductionContext {
     engine: Arc<Engine>,
     definitions: Arc<Definitions>,
 }
@@ -94,16 +95,17 @@ struct Place {
 /// The tasks of a production: live calls landed, then tags, then the crowds, each after those it is
 /// made of.
 fn tasks(
-    place: &Place,
+    context: &ProductionContext,
     as_of_ms: TimestampMs,
     only: Option<Vec<Name>>,
     crowds: Vec<CrowdDefinition>,
 ) -> Vec<Box<dyn Task>> {
-    let produce = ProduceTask { place: place.clone(), as_of_ms, only };
-    let mut tasks: Vec<Box<dyn Task>> = vec![Box::new(LandTask(place.clone())), Box::new(produce)];
-    let live = has_live_tags(&place.definitions);
+    let produce = ProduceTask { context: context.clone(), as_of_ms, only };
+    let mut tasks: Vec<Box<dyn Task>> =
+        vec![Box::new(LandTask(context.clone())), Box::new(produce)];
+    let live = has_live_tags(&context.definitions);
     if live {
-        tasks.push(Box::new(LiveTask(place.clone())));
+        tasks.push(Box::new(LiveTask(context.clone())));
     }
     let running: BTreeSet<Name> = crowds.iter().map(|crowd| crowd.name.clone()).collect();
     for crowd in crowds {
@@ -115,7 +117,7 @@ fn tasks(
             .map(crowd_task);
         let tags = std::iter::once(PRODUCE).chain(live.then_some(LIVE)).map(str::to_owned);
         let after = tags.chain(others).collect();
-        tasks.push(Box::new(CrowdTask { place: place.clone(), crowd, after }));
+        tasks.push(Box::new(CrowdTask { context: context.clone(), crowd, after }));
     }
     tasks
 }
@@ -151,7 +153,7 @@ fn changed_crowds(
     crowds
 }
 
-struct LandTask(Place);
+struct LandTask(ProductionContext);
 
 #[async_trait]
 impl Task for LandTask {
@@ -160,7 +162,7 @@ impl Task for LandTask {
     }
 
     async fn run(&mut self, progress: &Progress) -> std::result::Result<Value, TaskError> {
-        let Place { engine, definitions } = &self.0;
+        let ProductionContext { engine, definitions } = &self.0;
         // Dropped by a cancel this waits no more, and the landing ends by itself.
         let landed = engine.land(&definitions.app.id, &progress.cancel()).await?;
         reports::result(&reports::landed(&landed))
@@ -189,7 +191,7 @@ impl Task for LiveTask {
 }
 
 struct ProduceTask {
-    place: Place,
+    context: ProductionContext,
     as_of_ms: TimestampMs,
     only: Option<Vec<Name>>,
 }
@@ -205,7 +207,7 @@ impl Task for ProduceTask {
     }
 
     async fn run(&mut self, progress: &Progress) -> std::result::Result<Value, TaskError> {
-        let Place { engine, definitions } = &self.place;
+        let ProductionContext { engine, definitions } = &self.context;
         let app = &definitions.app.id;
         let report = |done, total| progress.set(done, total);
         let stop = progress.cancel();
@@ -225,8 +227,8 @@ impl Task for ProduceTask {
     }
 }
 
-/// Sources none of whose attributes count, for they are dated at their ingestion, and that was
-/// later.
+/// Warnings for sources none of whose attributes count: they are dated at their ingestion, which
+/// was later.
 async fn unseen_sources(
     engine: &Engine,
     definitions: &Definitions,
@@ -249,7 +251,7 @@ async fn unseen_sources(
     Ok(unseen)
 }
 
-/// What a tag could not take in, in words.
+/// The values that a tag left out, in words.
 fn left_out(tag: &ProducedTag) -> impl Iterator<Item = String> {
     let line = |(reason, count): (&SkipReason, &u64)| {
         let values =
@@ -260,7 +262,7 @@ fn left_out(tag: &ProducedTag) -> impl Iterator<Item = String> {
 }
 
 struct CrowdTask {
-    place: Place,
+    context: ProductionContext,
     crowd: CrowdDefinition,
     after: Vec<String>,
 }
@@ -281,7 +283,7 @@ impl Task for CrowdTask {
 
     async fn run(&mut self, _: &Progress) -> std::result::Result<Value, TaskError> {
         let began = Instant::now();
-        let Place { engine, definitions } = &self.place;
+        let ProductionContext { engine, definitions } = &self.context;
         let version =
             engine.crowds.compute(&definitions.app.id, &self.crowd).await.map_err(Error::from)?;
         reports::result(&reports::computed(self.crowd.name.as_str(), &version, began))

@@ -1,4 +1,4 @@
-//! What the tasks of runs leave behind, as it is kept and shown.
+//! The reports of the tasks of runs, as they are kept and shown.
 
 use crate::clock_text::local;
 use jiff::tz::TimeZone;

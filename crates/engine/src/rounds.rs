@@ -1,4 +1,4 @@
-//! Work that is done again and again beside requests.
+//! Periodic work beside requests.
 
 use crate::Engine;
 use std::pin::Pin;
@@ -13,29 +13,29 @@ use tokio_util::sync::CancellationToken;
 /// crowds' versions.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 
-/// How often small files of the lake are looked for. A day of landings every ten seconds then has
-/// some dozens of files, not thousands.
+/// How often small files of the lake are merged. A day of landings every ten seconds then has
+/// dozens of files, not thousands.
 const UPKEEP_EVERY: Duration = Duration::from_secs(60);
 
-/// How often it is looked whether live calls are to land.
+/// How often it is checked whether live calls are due to land.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How often live tags are shown what has come.
 const FOLLOW_EVERY: Duration = Duration::from_millis(100);
 
-/// Makes the work of one round.
+/// Starts the work of one round.
 pub type Round = Box<dyn FnMut() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
-/// How often things are done.
+/// The intervals of periodic work.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
-    /// Live calls land when the oldest has waited for so long.
+    /// Live calls land when the oldest has waited this long.
     pub land_every: Duration,
-    /// What was left behind goes after so long; once a minute at least.
+    /// The interval of clean-ups; at least once a minute.
     pub tidy_every: Duration,
 }
 
-/// What a data folder's server does beside requests, until it is told to stop.
+/// The periodic work of a server, until it is told to stop.
 pub struct Rounds {
     working: JoinSet<()>,
     background: Handle,
@@ -64,14 +64,14 @@ impl Rounds {
         rounds.spawn("live tags", FOLLOW_EVERY, follow);
         let of = engine.clone();
         rounds.tidy("tidying", Box::new(move || Box::pin(tidy(of.clone()))));
-        // One that is broken off has changed nothing, so nobody waits for it.
+        // An interrupted round has changed nothing, so it is not waited for.
         let of = engine.clone();
         let keep: Round = Box::new(move || Box::pin(keep_small(of.clone())));
         engine.background.spawn(again("upkeep", UPKEEP_EVERY, stop.clone(), keep));
         rounds
     }
 
-    /// More that is to be cleaned up, as often as all that is left behind.
+    /// Adds another clean-up, at the interval of clean-ups.
     pub fn tidy(&mut self, name: &'static str, round: Round) {
         self.spawn(name, self.pace.tidy_every, round);
     }
@@ -121,8 +121,8 @@ async fn keep_small(engine: Arc<Engine>) {
     }
 }
 
-/// Does the work after every pause until it is told to stop, the last round to its end. A panic
-/// ends its round alone: nobody would notice that calls land no more.
+/// Does the work after every pause until it is told to stop; the last round is finished. A panic
+/// ends only its round: otherwise calls would silently stop landing.
 async fn again(name: &'static str, every: Duration, stop: CancellationToken, mut round: Round) {
     loop {
         tokio::select! {

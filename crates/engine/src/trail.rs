@@ -1,12 +1,12 @@
 //! The audit trail: who did what, to what, when, and what became of it.
 //!
-//! - What is one commit of the catalog (definitions, keys) has its line in that commit.
-//! - What reaches beyond the catalog (deletions, compactions, productions, ingestions, exports) has
-//!   two: `begun`, on disk before anything is done, and the outcome after it. One that was cut off
-//!   by the end of the process gets its second at the next start, `interrupted`. Where the first
+//! - An action that is one commit of the catalog (definitions, keys) has its line in that commit.
+//! - An action beyond the catalog (deletions, compactions, productions, ingestions, exports) has
+//!   two lines: `begun`, on disk before anything is done, and the outcome after it. If the process
+//!   ends in between, the next start writes the second line, `interrupted`. If the first line
 //!   cannot be written, nothing is done.
-//! - A file of an upload has one, after it came or failed to.
-//! - Changes by hand come by the thousand a second and are durable in their own log: they are
+//! - Each file of an upload has one line, after it was received or failed.
+//! - Changes by hand arrive by the thousand per second and are durable in their own log: they are
 //!   summed up for each key and minute. A process that is killed loses the sums of its last minute,
 //!   never a change.
 //!
@@ -22,23 +22,23 @@ use taghouse_schedule::{RunHandle, RunState, RunStatus};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-/// The outcome of what was begun and may have been done in part.
+/// The outcome of an action that has begun and may be partly done.
 const BEGUN: &str = AuditRecord::BEGUN;
-/// The outcome of what was done.
+/// The outcome of a successful action.
 pub const DONE: &str = "done";
 /// Characters of a subject or an outcome.
 const MAX_TEXT: usize = 2000;
-/// Names that a line names one by one.
+/// How many names a line lists before it says "and 5 more".
 const NAMED: usize = 20;
-/// Lines that go each time it is looked: a bound on how long the catalog is held.
+/// How many lines are pruned at a time, to bound how long the catalog is locked.
 const PRUNED_AT_ONCE: u32 = 50_000;
 
-/// For how long lines are kept, and how many.
+/// How long lines are kept, and how many.
 #[derive(Debug, Clone, Copy)]
 pub struct AuditLimits {
     /// Retention in days.
     pub days: u32,
-    /// The newest so many.
+    /// Maximum number of lines; the newest are kept.
     pub lines: u64,
 }
 
@@ -57,7 +57,7 @@ pub(crate) struct Trail {
     /// Held by the one who commits for all.
     committing: tokio::sync::Mutex<()>,
     sums: Mutex<BTreeMap<(AppId, String), Sum>>,
-    /// What is written beside the requests.
+    /// Lines that are written in the background.
     beside: Mutex<JoinSet<()>>,
     limits: AuditLimits,
 }
@@ -73,7 +73,7 @@ struct Sum {
     last_ms: TimestampMs,
 }
 
-fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -105,13 +105,13 @@ impl Trail {
         line: AuditRecord,
     ) -> Result<(), Error> {
         let (written, mut answer) = oneshot::channel();
-        held(&self.waiting).push((line, written));
+        locked(&self.waiting).push((line, written));
         let (trail, catalog) = (self.clone(), catalog.clone());
         // Not dropped with a request whose caller leaves: others wait for the same commit.
         let committed = tokio::spawn(async move {
             let _turn = trail.committing.lock().await;
             let (lines, written): (Vec<_>, Vec<_>) =
-                std::mem::take(&mut *held(&trail.waiting)).into_iter().unzip();
+                std::mem::take(&mut *locked(&trail.waiting)).into_iter().unzip();
             if lines.is_empty() {
                 return;
             }
@@ -131,16 +131,16 @@ impl Trail {
             .map_err(Error::Trail)
     }
 
-    /// Does something beside the request; [`Engine::settle_audit`] waits for it.
+    /// Does something in the background; [`Engine::settle_audit`] waits for it.
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let mut beside = held(&self.beside);
+        let mut beside = locked(&self.beside);
         while beside.try_join_next().is_some() {}
         beside.spawn_on(work, &runtime);
     }
 }
 
-/// Something that was begun and whose outcome will be written, whatever it is.
+/// An action that has begun. Its outcome will be written, whatever it is.
 pub struct Act {
     engine: Arc<Engine>,
     line: Option<AuditRecord>,
@@ -166,7 +166,7 @@ impl Act {
         outcome
     }
 
-    /// Writes the outcome beside the request.
+    /// Writes the outcome in the background.
     pub fn ended(mut self, outcome: &str) {
         self.write_beside(outcome);
     }
@@ -215,10 +215,10 @@ fn of_run(run: &RunStatus) -> String {
 }
 
 impl Engine {
-    /// Says that something begins; on disk when this returns. `actor` is a key's id.
+    /// Writes that an action begins; on disk when this returns. `actor` is a key's id.
     ///
     /// # Errors
-    /// [`Error::Trail`]: then it may not begin.
+    /// [`Error::Trail`]: then the action must not begin.
     pub async fn begin<'a>(
         self: &Arc<Self>,
         actor: &str,
@@ -256,7 +256,7 @@ impl Engine {
         }
     }
 
-    /// Writes one line, after the fact. That it cannot be written changes nothing of the fact.
+    /// Writes one line after the fact. A failure to write it does not change the outcome.
     ///
     /// # Errors
     /// Errors of the work itself.
@@ -275,7 +275,7 @@ impl Engine {
         outcome
     }
 
-    /// The same for what failed only: the line of what was done is in its commit.
+    /// The same, but only for a failure: the line of a success is in its own commit.
     ///
     /// # Errors
     /// Errors of the work itself.
@@ -331,7 +331,7 @@ impl Engine {
         tags: impl Iterator<Item = &'a str>,
         outcome: Result<usize, &str>,
     ) {
-        let mut sums = held(&self.memory.trail.sums);
+        let mut sums = locked(&self.memory.trail.sums);
         let sum = sums.entry((app.clone(), actor.to_owned())).or_default();
         sum.calls += 1;
         sum.last_ms = self.clock.now_ms();
@@ -358,14 +358,14 @@ impl Engine {
     /// # Errors
     /// The catalog cannot be written; the sums are kept and written next time.
     pub(crate) async fn write_sums(&self) -> Result<(), Error> {
-        let sums = std::mem::take(&mut *held(&self.memory.trail.sums));
+        let sums = std::mem::take(&mut *locked(&self.memory.trail.sums));
         if sums.is_empty() {
             return Ok(());
         }
         let lines =
             sums.iter().map(|((app, actor), sum)| Change::Audit(sum.line(app, actor))).collect();
         let Err(error) = self.catalog.commit(lines).await else { return Ok(()) };
-        let mut now = held(&self.memory.trail.sums);
+        let mut now = locked(&self.memory.trail.sums);
         for (key, sum) in sums {
             now.entry(key).or_default().add(sum);
         }
@@ -381,11 +381,12 @@ impl Engine {
                 "the audit trail's sums of changes are lost"
             );
         }
-        let mut beside = std::mem::take(&mut *held(&self.memory.trail.beside));
+        let mut beside = std::mem::take(&mut *locked(&self.memory.trail.beside));
         while beside.join_next().await.is_some() {}
     }
 
-    /// Writes the end of what an earlier process left open. Call it once, before anything begins.
+    /// Writes the outcome of actions that an earlier process left open. Call it once, before
+    /// anything begins.
     ///
     /// # Errors
     /// Errors of the catalog.

@@ -1,14 +1,14 @@
-//! What is cleaned up beside requests.
+//! Clean-up work beside requests.
 
 use crate::{Engine, Result};
 use taghouse_users::Tidied;
 
 impl Engine {
-    /// Keeps every app's tables small: see [`taghouse_lake::Lake::maintain`]. What fails of an app
-    /// is logged, and keeps no other waiting.
+    /// Keeps every app's tables small: see [`taghouse_lake::Lake::maintain`]. A failure of one app
+    /// is logged, and does not affect the others.
     ///
     /// # Errors
-    /// It cannot be read which apps there are.
+    /// The list of apps cannot be read.
     pub(crate) async fn keep_small(&self) -> Result<()> {
         for app in self.catalog.apps().await? {
             match self.lake.maintain(&app).await {

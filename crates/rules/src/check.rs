@@ -9,8 +9,10 @@ pub(crate) use scalar::Checked;
 
 use crate::coerce::coerce;
 use crate::evaluate::in_order;
-use crate::parse::{predicate_with_leaves, scalar_with_leaves};
-use crate::{CompareOp, Function, Literal, Predicate, Result, Scalar, SyntaxError, Test};
+use crate::parse::scalar_with_leaves;
+use crate::{
+    CompareOp, Function, Literal, ParsedPredicate, Predicate, Result, Scalar, SyntaxError, Test,
+};
 use condition::check_test;
 use jiff::tz::TimeZone;
 use std::collections::BTreeSet;
@@ -33,7 +35,7 @@ impl CheckError {
         Self { message: message.into(), leaf, unknown: None }
     }
 
-    fn point_at(self, text: &str, leaves: &[std::ops::Range<usize>]) -> SyntaxError {
+    pub(crate) fn point_at(self, text: &str, leaves: &[std::ops::Range<usize>]) -> SyntaxError {
         SyntaxError::new(
             text,
             leaves.get(self.leaf).map_or(0, |leaf| leaf.start),
@@ -69,7 +71,7 @@ impl Predicate {
         )
     }
 
-    fn check_in(
+    pub(crate) fn check_in(
         &self,
         scope: Scope<'_>,
         leaf: &mut usize,
@@ -315,25 +317,10 @@ pub struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    fn scope(self) -> Scope<'a> {
+    pub(crate) fn scope(self) -> Scope<'a> {
         Scope {
             pending: Some(self.pending),
             ..Scope::of_tags(self.types, self.crowds, self.zone, self.known)
-        }
-    }
-
-    /// Checks a condition. `text` is what it was read from, if it was text: then what does not fit
-    /// is shown with a caret.
-    ///
-    /// # Errors
-    /// [`crate::Error::Syntax`] with the place in `text`, else [`crate::Error::Check`].
-    pub fn check(self, condition: &Predicate, text: Option<&str>) -> Result<Predicate<Value>> {
-        match (condition.check_in(self.scope(), &mut 0), text) {
-            (Ok(checked), _) => Ok(checked),
-            (Err(error), None) => Err(error.into()),
-            (Err(error), Some(text)) => {
-                Err(error.point_at(text, &predicate_with_leaves(text)?.1).into())
-            }
         }
     }
 }
@@ -358,9 +345,9 @@ pub(crate) fn check_predicate(
     text: &str,
     scope: Scope<'_>,
 ) -> Result<(Predicate, Predicate<Value>)> {
-    let (tree, leaves) = predicate_with_leaves(text)?;
-    let checked = tree.check_in(scope, &mut 0).map_err(|e| e.point_at(text, &leaves))?;
-    Ok((tree, checked))
+    let parsed = ParsedPredicate::parse(text)?;
+    let checked = parsed.check_in(scope)?;
+    Ok((parsed.into_tree(), checked))
 }
 
 /// The same for a computed value.

@@ -14,8 +14,8 @@ use crate::check::{Naming, Scope, check_predicate};
 use crate::raw::{app::RawApp, crowd::RawCrowd};
 use crate::{
     AppDefinition, CrowdDefinition, DefinitionError, Definitions, Document, DocumentKind,
-    EventMapping, Expression, Predicate, Result, SourceDefinition, SourceFormat, TagDefinition,
-    TagKind, parse_and_check_predicate, suggest,
+    EventMapping, Expression, ParsedPredicate, Predicate, Result, SourceDefinition, SourceFormat,
+    TagDefinition, TagKind, parse_and_check_predicate, suggest,
 };
 use jiff::tz::TimeZone;
 use serde::de::DeserializeOwned;
@@ -296,14 +296,16 @@ fn condition_without_crowds(
     scope: Scope<'_>,
     errors: &mut Errors,
 ) -> Option<Predicate<Value>> {
-    if crate::parse_predicate(text).is_ok_and(|tree| !tree.crowds().is_empty()) {
+    let mut report = |error: &crate::Error| errors.push(document.expression_error(pointer, error));
+    let parsed = ParsedPredicate::parse(text).map_err(|error| report(&error.into())).ok()?;
+    if !parsed.tree().crowds().is_empty() {
         errors.push(document.error(
             pointer,
             "`crowd(…)` has its place in crowds only: write the condition itself, or a tag for it",
         ));
         return None;
     }
-    condition(document, pointer, text, scope, errors).map(|(_, checked)| checked)
+    parsed.check_in(scope).map_err(|error| report(&error)).ok()
 }
 
 fn crowd_names(documents: &[Document]) -> BTreeSet<&str> {

@@ -46,6 +46,7 @@ mod json;
 mod lexer;
 mod like;
 mod parse;
+mod parsed_predicate;
 mod predicate;
 mod print;
 mod rational;
@@ -65,6 +66,7 @@ pub use document::{DefinitionError, DefinitionFile, Document, DocumentKind, pars
 pub use error::{Error, Result};
 pub use like::{like, like_prefix};
 pub use parse::{MAX_DEPTH, MAX_EXPRESSION_BYTES, parse_predicate, parse_scalar};
+pub use parsed_predicate::ParsedPredicate;
 pub use predicate::{CompareOp, Literal, Predicate, Test};
 pub use rational::Rational;
 pub use scalar::{ArithmeticOp, Function, Scalar};

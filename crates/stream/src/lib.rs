@@ -33,4 +33,4 @@ mod timers;
 
 pub use error::{Error, Result};
 pub use status::Status;
-pub use stream::{Parts, Stream, Tick};
+pub use stream::{Stream, StreamParts, Tick};

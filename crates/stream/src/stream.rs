@@ -26,7 +26,7 @@ const SLICE: usize = 5_000;
 const SLICES: usize = 10;
 
 /// What the stream works with.
-pub struct Parts {
+pub struct StreamParts {
     /// Its checkpoints' pointers.
     pub catalog: Arc<dyn Catalog>,
     /// From which states are computed at first.
@@ -46,7 +46,7 @@ pub struct Parts {
 /// The streams of all apps with live tags. It is told of rows by the landing
 /// ([`taghouse_ingest::Landing::follow`]), and of time by [`Stream::tick`].
 pub struct Stream {
-    pub(crate) parts: Parts,
+    pub(crate) parts: StreamParts,
     apps: Mutex<HashMap<AppId, Arc<tokio::sync::Mutex<Slot>>>>,
 }
 
@@ -94,7 +94,7 @@ pub enum Tick {
 
 impl Stream {
     /// No app is known yet.
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(parts: StreamParts) -> Self {
         Self { parts, apps: Mutex::default() }
     }
 
@@ -103,7 +103,7 @@ impl Stream {
     }
 
     pub(crate) fn checkpoints(&self, app: &AppId) -> Checkpoints {
-        let Parts { catalog, objects, .. } = &self.parts;
+        let StreamParts { catalog, objects, .. } = &self.parts;
         Checkpoints { catalog: catalog.clone(), objects: objects.clone(), app: app.clone() }
     }
 

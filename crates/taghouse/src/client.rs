@@ -15,14 +15,13 @@ use std::time::Duration;
 use taghouse_wire::AppList;
 use tower::ServiceExt;
 
-/// The most that one JSON answer may hold.
+/// The maximum size of a JSON answer.
 const MAX_ANSWER_BYTES: u64 = 256 << 20;
 
-/// What is read of a file at once.
+/// How many bytes of a file are read at a time.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// How often a call is sent whose connection broke before an answer came, if sending it again does
-/// no harm.
+/// How often a call is sent if its connection breaks before the answer, and repeating it is safe.
 const TRIES: u32 = 4;
 /// How long it waits before the second try, twice as long before the third, and so on.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
@@ -168,15 +167,15 @@ impl Client {
             // The calls of one command follow one another, so blocking this thread holds nothing
             // up.
             Transport::Http(remote) => tokio::task::block_in_place(|| {
-                remote.call(&method, path, &self.key, &body, again, out)
+                let call = RemoteCall { method: &method, path, key: &self.key, body: &body, again };
+                remote.call(call, out)
             }),
         }
     }
 }
 
-/// Whether a call may be sent again whose connection broke before an answer came. A server closes
-/// connections that it has held for long without a request, at any moment and so also at that in
-/// which the next call is sent.
+/// Whether a call may be repeated if its connection breaks before the answer. A server closes idle
+/// connections at any time, also at the moment when the next call is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Again {
     /// It changes nothing.
@@ -186,6 +185,16 @@ enum Again {
     /// The server may have done it. Such a call goes out on a connection of its own, which no
     /// server closes for its age.
     Never,
+}
+
+/// One call of a server.
+#[derive(Clone, Copy)]
+struct RemoteCall<'a> {
+    method: &'a Method,
+    path: &'a str,
+    key: &'a str,
+    body: &'a Sent,
+    again: Again,
 }
 
 /// A server on this machine or another.
@@ -198,19 +207,12 @@ struct Remote {
 }
 
 impl Remote {
-    fn call(
-        &self,
-        method: &Method,
-        path: &str,
-        key: &str,
-        body: &Sent,
-        again: Again,
-        out: &mut (dyn Write + Send),
-    ) -> Result<()> {
+    fn call(&self, call: RemoteCall<'_>, out: &mut (dyn Write + Send)) -> Result<()> {
+        let RemoteCall { path, again, .. } = call;
         let base = &self.base;
         let mut tried = 1;
         let mut response = loop {
-            match self.send(method, path, key, body, again) {
+            match self.send(call) {
                 Ok(response) => break response,
                 Err(error) if broke(&error) && again != Again::Never && tried < TRIES => {
                     tracing::info!(%error, path, tried, "the connection broke before an answer came; the call is sent again");
@@ -244,14 +246,8 @@ impl Remote {
         Err(refused(status.as_u16(), &refusal))
     }
 
-    fn send(
-        &self,
-        method: &Method,
-        path: &str,
-        key: &str,
-        body: &Sent,
-        again: Again,
-    ) -> Result<Response, ureq::Error> {
+    fn send(&self, call: RemoteCall<'_>) -> Result<Response, ureq::Error> {
+        let RemoteCall { method, path, key, body, again } = call;
         let request = ureq::http::Request::builder()
             .method(method.as_str())
             .uri(format!("{}{path}", self.base))
@@ -272,7 +268,7 @@ impl Remote {
 
 type Response = ureq::http::Response<ureq::Body>;
 
-/// Whether the connection was there and then was not.
+/// Whether an established connection broke.
 fn broke(error: &ureq::Error) -> bool {
     use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     match error {
@@ -283,10 +279,10 @@ fn broke(error: &ureq::Error) -> bool {
     }
 }
 
-/// Who is given each line of an answer as it comes.
+/// Receives each line of an answer as it arrives.
 pub(crate) type Taker<'a, T> = dyn FnMut(T) -> Result<()> + Send + 'a;
 
-/// Cuts a body in lines of JSON.
+/// Divides a body into lines of JSON.
 struct Lines<'a, 'b, T> {
     take: &'a mut Taker<'b, T>,
     unfinished: Vec<u8>,
@@ -312,7 +308,7 @@ impl<T: DeserializeOwned> Write for Lines<'_, '_, T> {
     }
 }
 
-/// What a request carries.
+/// The body of a request.
 enum Sent {
     Json(Vec<u8>),
     File(std::fs::File),
@@ -341,7 +337,7 @@ impl Sent {
     }
 }
 
-/// What the API said, in its own words.
+/// The error message of the API.
 fn refused(status: u16, body: &[u8]) -> anyhow::Error {
     match serde_json::from_slice::<Value>(body) {
         Ok(problem) => match problem.get("detail").and_then(Value::as_str) {
@@ -363,7 +359,7 @@ pub(crate) async fn apps(client: &Client) -> Result<Vec<String>> {
     Ok(answer.apps.into_iter().map(|app| app.id).collect())
 }
 
-/// The one app of the house, where none was named.
+/// The only app of the data folder, if none was named.
 pub(crate) async fn only_app(client: &Client) -> Result<String> {
     match apps(client).await?.as_slice() {
         [one] => Ok(one.clone()),
@@ -378,8 +374,8 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
     use std::sync::mpsc;
 
-    /// A server that answers or breaks as the script says, a step a request; gives what it read of
-    /// each, with the number of its connection.
+    /// A server that answers or closes the connection as a script says, one step per request; gives
+    /// what it read of each, with the number of its connection.
     struct Scripted {
         base: String,
         requests: mpsc::Receiver<(usize, String)>,
@@ -460,13 +456,13 @@ mod tests {
             (Err(said), Err(word)) => assert!(said.contains(word), "{said}"),
             _ => panic!("{ended:?}, not {ends:?}"),
         }
-        let came: Vec<(usize, String)> = server.requests.try_iter().collect();
+        let received: Vec<(usize, String)> = server.requests.try_iter().collect();
         if let Some(connections) = connections.into() {
-            assert_eq!(came.iter().map(|(number, _)| *number).collect::<Vec<_>>(), connections);
+            assert_eq!(received.iter().map(|(number, _)| *number).collect::<Vec<_>>(), connections);
         }
         assert!(
-            came.windows(2).all(|pair| !pair[0].1.starts_with("PUT") || pair[0].1 == pair[1].1),
-            "a file is sent whole again: {came:?}"
+            received.windows(2).all(|pair| !pair[0].1.starts_with("PUT") || pair[0].1 == pair[1].1),
+            "a file is sent whole again: {received:?}"
         );
     }
 

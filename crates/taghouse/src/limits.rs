@@ -1,4 +1,4 @@
-//! What a server gives its callers at most: the flags of `serve`.
+//! The limits of a server for its callers: flags of `serve`.
 
 use crate::args::positive_seconds;
 use crate::listen::Patience;
@@ -10,56 +10,57 @@ use taghouse_engine::AuditLimits;
 #[derive(Args)]
 #[command(next_help_heading = "Limits of the server")]
 pub(crate) struct ServeLimits {
-    /// Connections held at one time; the one longest without a request makes room for a new one.
-    /// Default: half of the files that the process may open, 10,000 at most
+    /// Maximum number of open connections. Beyond it, the connection that has been idle longest is
+    /// closed for a new one. Default: half of the process's limit of open files, at most 10,000
     #[arg(long, env = "TAGHOUSE_MAX_CONNECTIONS", value_name = "N")]
     pub(crate) max_connections: Option<u64>,
-    /// Seconds from a request's first byte to the end of its head
+    /// Maximum time for receiving the head of a request, in seconds
     #[arg(long, env = "TAGHOUSE_HEAD_TIMEOUT", value_name = "SECONDS", default_value_t = 10.0, value_parser = positive_seconds)]
     head_timeout: f64,
-    /// Seconds between two pieces of a request's body
+    /// Maximum time between two parts of a request's body, in seconds
     #[arg(long, env = "TAGHOUSE_BODY_TIMEOUT", value_name = "SECONDS", default_value_t = 30.0, value_parser = positive_seconds)]
     body_timeout: f64,
-    /// Seconds that a connection is kept without a request
+    /// Time after which a connection without a request is closed, in seconds
     #[arg(long, env = "TAGHOUSE_IDLE_TIMEOUT", value_name = "SECONDS", default_value_t = 75.0, value_parser = positive_seconds)]
     idle_timeout: f64,
-    /// Seconds that an answer waits for a caller who takes nothing
+    /// Maximum time that an answer waits for a caller who does not read it, in seconds
     #[arg(long, env = "TAGHOUSE_WRITE_TIMEOUT", value_name = "SECONDS", default_value_t = 30.0, value_parser = positive_seconds)]
     write_timeout: f64,
-    /// Questions that one key may have under way; a further one is answered 429
+    /// Concurrent questions per API key. Further ones are answered 429
     #[arg(long, env = "TAGHOUSE_QUESTIONS_PER_KEY", value_name = "N", default_value_t = 64, value_parser = at_least_one)]
     questions_per_key: usize,
-    /// Judgments and profiles that one key may have under way
+    /// Concurrent judgments and profiles per API key
     #[arg(long, env = "TAGHOUSE_JUDGMENTS_PER_KEY", value_name = "N", default_value_t = 1024, value_parser = at_least_one)]
     judgments_per_key: usize,
-    /// Tracking calls, changes and deletions that one key may have under way
+    /// Concurrent tracking calls, changes and deletions per API key
     #[arg(long, env = "TAGHOUSE_CALLS_PER_KEY", value_name = "N", default_value_t = 1024, value_parser = at_least_one)]
     calls_per_key: usize,
-    /// What all uploads may hold that are not ingested yet
+    /// Maximum size of all uploads that are not ingested yet
     #[arg(long, env = "TAGHOUSE_UPLOAD_BYTES", value_name = "BYTES", default_value = "256GiB", value_parser = bytes)]
     upload_bytes: u64,
-    /// What the uploads of one app may hold
+    /// Maximum size of the uploads of one app that are not ingested yet
     #[arg(long, env = "TAGHOUSE_UPLOAD_BYTES_PER_APP", value_name = "BYTES", default_value = "64GiB", value_parser = bytes)]
     upload_bytes_per_app: u64,
-    /// Uploads of one app that are not ingested yet
+    /// Maximum number of uploads per app that are not ingested yet
     #[arg(long, env = "TAGHOUSE_UPLOADS_PER_APP", value_name = "N", default_value_t = 100, value_parser = at_least_one)]
     uploads_per_app: usize,
-    /// Files of one upload
+    /// Maximum number of files per upload
     #[arg(long, env = "TAGHOUSE_UPLOAD_FILES", value_name = "N", default_value_t = 10_000, value_parser = at_least_one)]
     upload_files: usize,
-    /// Hours after which an upload goes to which nothing is sent and which nobody ingests
+    /// Hours after which an abandoned upload is removed: nothing was sent to it, and nobody
+    /// ingested it
     #[arg(long, env = "TAGHOUSE_UPLOAD_HOURS", value_name = "HOURS", default_value_t = 24.0, value_parser = hours)]
     upload_hours: f64,
-    /// Days that the audit trail goes back
+    /// Days for which the audit trail is kept
     #[arg(long, env = "TAGHOUSE_AUDIT_DAYS", value_name = "DAYS", default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=36_500))]
     audit_days: u32,
-    /// Lines that the audit trail has at most
+    /// Maximum number of lines in the audit trail
     #[arg(long, env = "TAGHOUSE_AUDIT_LINES", value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     audit_lines: u64,
 }
 
 impl ServeLimits {
-    pub(crate) fn of_callers(&self) -> Limits {
+    pub(crate) fn for_callers(&self) -> Limits {
         Limits {
             questions_per_key: self.questions_per_key,
             judgments_per_key: self.judgments_per_key,
@@ -75,7 +76,7 @@ impl ServeLimits {
         }
     }
 
-    /// How often abandoned uploads are looked for.
+    /// The interval of the search for abandoned uploads: a quarter of their age limit.
     pub(crate) fn sweep_every(&self) -> Duration {
         Duration::from_secs_f64((self.upload_hours * 900.0).max(0.1))
     }
@@ -143,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_flags_defaults_are_the_limits_of_a_server_that_nobody_told_otherwise() {
-        let flags = Flags::try_parse_from(["serve"]).unwrap().limits.of_callers();
+        let flags = Flags::try_parse_from(["serve"]).unwrap().limits.for_callers();
         assert_eq!(format!("{flags:?}"), format!("{:?}", Limits::default()));
     }
 }

@@ -1,5 +1,5 @@
-//! One process holds a data folder. The lock file says which, and where its server is, so that
-//! other commands can go through it.
+//! The lock of a data folder: one process has it open. The lock file says which, and where its
+//! server is, so that other commands can go through it.
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -64,9 +64,9 @@ impl Unwritable {
     }
 }
 
-/// What must fit on the disk for a command to begin: opening the folder writes some.
+/// Free space that a command needs to begin: opening the folder writes a little.
 const ROOM_BYTES: usize = 4 << 20;
-/// What is written to find out, and goes again at once.
+/// A file that is written to find out, and deleted at once.
 const ROOM_FILE: &str = ".room";
 
 /// Takes the folder, which is made if it does not exist, unless another process holds it.
@@ -102,7 +102,7 @@ pub(crate) fn acquire(folder: &Path, command: &str) -> Result<Acquired> {
     }
 }
 
-/// Whether it is the folder that takes no bytes.
+/// Whether the error means that the folder cannot be written.
 fn unwritable(error: &io::Error) -> bool {
     use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     matches!(error.kind(), PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull)
@@ -127,7 +127,7 @@ fn beside_readers(folder: &Path, path: &Path, cause: io::Error) -> Result<Acquir
     Ok(Acquired::Unwritable(Unwritable { folder: folder.to_owned(), cause, _lock: lock }))
 }
 
-/// That the folder takes what opening it writes.
+/// Checks that the folder has room for what opening it writes.
 fn room(folder: &Path) -> io::Result<()> {
     let path = folder.join(ROOM_FILE);
     let written = File::create(&path).and_then(|mut file| file.write_all(&vec![0; ROOM_BYTES]));
@@ -141,7 +141,7 @@ impl FolderLock {
         self.key_file.parent().unwrap_or(Path::new("."))
     }
 
-    /// Says where we serve, and leaves the local key for commands of the same machine's user.
+    /// Writes the address of our server, and the local key for commands of the same user.
     pub(crate) fn announce(
         &mut self,
         address: std::net::SocketAddr,

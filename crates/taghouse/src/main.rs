@@ -9,11 +9,11 @@ mod configuration;
 mod demo;
 mod limits;
 mod listen;
+mod location;
 mod lock;
 #[cfg(test)]
 mod manual;
 mod mirror;
-mod place;
 mod progress;
 mod runtimes;
 mod serve;
@@ -59,7 +59,7 @@ fn begin() -> Result<()> {
         return Ok(());
     }
     let cli = configuration.cli;
-    let filter = tracing_subscriber::EnvFilter::try_new(&cli.place.log)?;
+    let filter = tracing_subscriber::EnvFilter::try_new(&cli.global.log)?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -95,7 +95,7 @@ fn broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 async fn run(cli: &Cli, background: &Handle, slot: &mut Option<FolderLock>) -> Result<()> {
-    if let Some(app) = &cli.place.app {
+    if let Some(app) = &cli.global.app {
         AppId::new(app).map_err(|error| anyhow!("--app: {error}"))?;
     }
     match &cli.command {
@@ -104,7 +104,7 @@ async fn run(cli: &Cli, background: &Handle, slot: &mut Option<FolderLock>) -> R
             Ok(())
         }
         Command::Restore { backup } => {
-            command::backup::restore(backup, &cli.place.data, cli.place.json)
+            command::backup::restore(backup, &cli.global.data, cli.global.json)
         }
         Command::Inspect { file, name } => {
             serve::print(taghouse_ingest::inspect(file, name.as_deref())?.trim_end());
@@ -122,7 +122,7 @@ async fn run(cli: &Cli, background: &Handle, slot: &mut Option<FolderLock>) -> R
         }
         Command::Demo(arguments) => {
             let (opened, context) = alone(cli, "demo", background, slot).await?;
-            command::demo::demo(opened, &context, arguments, &cli.place.data).await
+            command::demo::demo(opened, &context, arguments, &cli.global.data).await
         }
         _ => ask(cli, background, slot).await,
     }
@@ -142,14 +142,14 @@ async fn alone<'a>(
     background: &Handle,
     slot: &'a mut Option<FolderLock>,
 ) -> Result<(Opened<'a>, Context)> {
-    match lock::acquire(&cli.place.data, command)? {
+    match lock::acquire(&cli.global.data, command)? {
         Acquired::Ours(lock) => {
             let opened = open(cli, slot.insert(lock), background).await?;
             let client = Client::in_process(
                 taghouse_api::router(opened.server.clone(), &WebOrigins::default()),
                 opened.local_key.clone(),
             );
-            Ok((opened, Context::new(client, cli.place.app.clone(), cli.place.json, true)))
+            Ok((opened, Context::new(client, cli.global.app.clone(), cli.global.json, true)))
         }
         Acquired::Theirs(holder) => bail!("{}", held(cli, &holder)),
         Acquired::Unwritable(unwritable) => bail!("{}", unwritable.message()),
@@ -159,8 +159,8 @@ async fn alone<'a>(
 async fn open<'a>(cli: &Cli, lock: &'a mut FolderLock, background: &Handle) -> Result<Opened<'a>> {
     let local_key = taghouse_api::new_secret(&system::OsEntropy);
     let limits = match &cli.command {
-        Command::Serve(arguments) => arguments.limits.of_callers(),
-        Command::Demo(arguments) => arguments.serve.limits.of_callers(),
+        Command::Serve(arguments) => arguments.limits.for_callers(),
+        Command::Demo(arguments) => arguments.serve.limits.for_callers(),
         _ => Limits::default(),
     };
     let backups = match &cli.command {
@@ -169,16 +169,16 @@ async fn open<'a>(cli: &Cli, lock: &'a mut FolderLock, background: &Handle) -> R
         _ => None,
     };
     let options = wiring::Options { local_key: &local_key, limits, backups, background };
-    let server = wiring::open(&cli.place.data, options).await?;
+    let server = wiring::open(&cli.global.data, options).await?;
     server.engine.lake.limit_queries(SqlLimits {
-        deadline: Duration::from_secs_f64(cli.place.query_seconds),
+        deadline: Duration::from_secs_f64(cli.global.query_seconds),
         ..SqlLimits::default()
     });
     Ok(Opened { server, lock, local_key })
 }
 
 fn held(cli: &Cli, holder: &Holder) -> String {
-    let folder = cli.place.data.display();
+    let folder = cli.global.data.display();
     match holder.address {
         Some(address) => format!(
             "the data folder {folder} is held by `taghouse {}` (process {}), which serves on http://{address}; stop it first, or use it",
@@ -195,23 +195,23 @@ fn held(cli: &Cli, holder: &Holder) -> String {
 
 /// Runs a command through the server named, the server that holds the folder, or the folder itself.
 async fn ask(cli: &Cli, background: &Handle, slot: &mut Option<FolderLock>) -> Result<()> {
-    let place = &cli.place;
+    let global = &cli.global;
     let context =
-        |client, same_machine| Context::new(client, place.app.clone(), place.json, same_machine);
-    if let Some(server) = &place.server {
-        let key = place
+        |client, same_machine| Context::new(client, global.app.clone(), global.json, same_machine);
+    if let Some(server) = &global.server {
+        let key = global
             .key
             .clone()
             .ok_or_else(|| anyhow!("a server needs a key: give it with --key, or TAGHOUSE_KEY"))?;
         return dispatch(&context(Client::http(server, key), false), &cli.command).await;
     }
-    if !place.data.is_dir() && !may_create(&cli.command) {
+    if !global.data.is_dir() && !may_create(&cli.command) {
         bail!(
             "no data folder at {}: name another with --data, or make it with `taghouse apply -f DIR`",
-            place.data.display()
+            global.data.display()
         );
     }
-    match lock::acquire(&place.data, command_name(&cli.command))? {
+    match lock::acquire(&global.data, command_name(&cli.command))? {
         Acquired::Ours(lock) => {
             let opened = open(cli, slot.insert(lock), background).await?;
             let client = Client::in_process(
@@ -220,7 +220,7 @@ async fn ask(cli: &Cli, background: &Handle, slot: &mut Option<FolderLock>) -> R
             );
             let done = dispatch(&context(client, true), &cli.command).await;
             if done.is_ok() && matches!(cli.command, Command::Delete { .. }) {
-                // A server does it in the background; here there is none that could.
+                // A server does it in the background; here it is done now.
                 opened.server.engine.users.tidy().await?;
             }
             opened.server.engine.scheduler.shut_down().await;
@@ -229,7 +229,7 @@ async fn ask(cli: &Cli, background: &Handle, slot: &mut Option<FolderLock>) -> R
             done
         }
         Acquired::Theirs(Holder { address: Some(address), .. }) => {
-            let key = lock::local_key(&place.data)?;
+            let key = lock::local_key(&global.data)?;
             dispatch(&context(Client::http(&format!("http://{address}"), key), true), &cli.command)
                 .await
         }
@@ -243,14 +243,14 @@ async fn ask(cli: &Cli, background: &Handle, slot: &mut Option<FolderLock>) -> R
 
 /// Runs a command that reads on a folder that cannot be written.
 async fn read(cli: &Cli, unwritable: Unwritable, background: &Handle) -> Result<()> {
-    let place = &cli.place;
-    let mirror = Mirror::of(&place.data, unwritable)?;
+    let global = &cli.global;
+    let mirror = Mirror::of(&global.data, unwritable)?;
     let local_key = taghouse_api::new_secret(&system::OsEntropy);
-    let server = wiring::open_mirror(&place.data, mirror.places(), &local_key, background).await?;
+    let server = wiring::open_mirror(&global.data, mirror.paths(), &local_key, background).await?;
     let client =
         Client::in_process(taghouse_api::router(server.clone(), &WebOrigins::default()), local_key);
     let done =
-        dispatch(&Context::new(client, place.app.clone(), place.json, true), &cli.command).await;
+        dispatch(&Context::new(client, global.app.clone(), global.json, true), &cli.command).await;
     server.settle_audit().await;
     done
 }

@@ -1,21 +1,22 @@
-//! A data folder that cannot be written, opened all the same: to be read.
+//! A data folder that cannot be written, opened for reading.
 //!
 //! The crates write when they are opened: locks, the end of a torn log, SQLite's shared memory. So
 //! they get a folder of their own in memory or in the system's folder for temporary files. What is
 //! small and is written in place is copied there; what is never written again is linked or read
-//! where it is. What they write to the copies is gone with them.
+//! where it is. What they write to the copies is deleted with them.
 
 use crate::lock::Unwritable;
-use crate::wiring::Places;
+use crate::wiring::DataPaths;
 use anyhow::{Context, Result, bail};
 use std::io;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// Memory, where it looks like a folder.
+/// A folder in memory, where the system has one.
 const MEMORY: &str = "/dev/shm";
 
-/// The copies, which go when this is dropped. Meanwhile nobody writes to the folder itself.
+/// The copies, which are deleted when this is dropped. Until then nobody writes to the folder
+/// itself.
 pub(crate) struct Mirror {
     folder: PathBuf,
     copies: TempDir,
@@ -26,15 +27,15 @@ impl Mirror {
     /// Copies what the crates would write to.
     ///
     /// # Errors
-    /// There is no place for the copies, or the folder cannot be read.
+    /// There is no folder for the copies, or the folder cannot be read.
     pub(crate) fn of(folder: &Path, unwritable: Unwritable) -> Result<Self> {
         let folder = std::fs::canonicalize(folder)
             .with_context(|| format!("reading {}", folder.display()))?;
         let mut failed = Vec::new();
-        for place in [PathBuf::from(MEMORY), std::env::temp_dir()] {
-            match copied(&folder, &place) {
+        for parent in [PathBuf::from(MEMORY), std::env::temp_dir()] {
+            match copied(&folder, &parent) {
                 Ok(copies) => return Ok(Self { folder, copies, _unwritable: unwritable }),
-                Err(error) => failed.push(format!("{}: {error}", place.display())),
+                Err(error) => failed.push(format!("{}: {error}", parent.display())),
             }
         }
         bail!(
@@ -44,10 +45,10 @@ impl Mirror {
         )
     }
 
-    /// Where the crates find their parts.
-    pub(crate) fn places(&self) -> Places {
+    /// The paths that the crates open: copies of what they write to, originals of the rest.
+    pub(crate) fn paths(&self) -> DataPaths {
         let (there, copies) = (|name: &str| self.folder.join(name), self.copies.path());
-        Places {
+        DataPaths {
             folder: self.folder.clone(),
             catalog: copies.join("catalog.db"),
             lake: there("lake"),
@@ -62,8 +63,8 @@ impl Mirror {
     }
 }
 
-fn copied(folder: &Path, place: &Path) -> io::Result<TempDir> {
-    let copies = tempfile::Builder::new().prefix("taghouse-").tempdir_in(place)?;
+fn copied(folder: &Path, parent: &Path) -> io::Result<TempDir> {
+    let copies = tempfile::Builder::new().prefix("taghouse-").tempdir_in(parent)?;
     for part in ["log", "live", "dictionary", "uploads"] {
         std::fs::create_dir(copies.path().join(part))?;
     }

@@ -1,4 +1,4 @@
-//! A run followed to its end, under progress bars where standard error is a terminal.
+//! Follows a run to its end, with progress bars if standard error is a terminal.
 
 use crate::client::Client;
 use anyhow::{Result, bail};
@@ -10,7 +10,7 @@ use taghouse_wire::{RunBody, TaskBody, TaskResult};
 /// How long one request for a run's state may wait for a change.
 const WAIT_MS: u32 = 200;
 
-/// What is said of a run that left nothing behind.
+/// The message about a run without a report.
 pub(crate) const NO_REPORT: &str = "the run has no report; see `taghouse runs`";
 
 /// A run that has ended.
@@ -23,7 +23,7 @@ pub(crate) struct Ended {
     pub(crate) warnings: Vec<String>,
 }
 
-/// Tells the user what goes on, where the output of the command does not go.
+/// Prints a message to standard error, apart from the output of the command.
 #[allow(clippy::print_stderr, reason = "what a command tells its user")]
 pub(crate) fn tell(line: &str) {
     eprintln!("{line}");

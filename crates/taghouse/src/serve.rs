@@ -1,4 +1,4 @@
-//! `taghouse serve`: the HTTP API on the data folder, and what is done beside it.
+//! `taghouse serve`: the HTTP API on the data folder, and the background work beside it.
 
 use crate::args::Serve;
 use crate::listen;
@@ -13,12 +13,13 @@ use taghouse_catalog::Role;
 use taghouse_engine::{Pace, Rounds};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// How long requests and landings may take to end after Ctrl-C, once the runs have ended.
 const GRACE: Duration = Duration::from_secs(4);
 
-/// How long all of it may take from the signal on. Longer than all the bounds below it together.
+/// How long the whole shutdown may take. Longer than all its time limits together.
 const AT_MOST: Duration = Duration::from_millis(9500);
 
 /// How long the last lines of the audit trail may take.
@@ -40,17 +41,18 @@ pub(crate) async fn serve(
     let address = listener.local_addr()?;
     let folder = DataFolder::of(lock.folder())?;
     lock.announce(address, local_key)?;
-    let engine = &server.engine;
     if server.keys.is_empty() {
         let (_, secret) =
             server.make_key(Role::Admin, None, "made at first start".to_owned(), "serve").await?;
         print(&format!("admin key (shown this once, keep it safe): {secret}"));
     }
+
     let (stop, stopped) = watch::channel(false);
     let ending = CancellationToken::new();
-    let mut rounds = rounds(&server, arguments, &ending);
-    engine.crowds.refresh_in_background();
+    let rounds = rounds(&server, arguments, &ending);
+    server.engine.crowds.refresh_in_background();
     ready(&server, address).await?;
+
     let router = taghouse_api::router(server.clone(), &arguments.web_origins);
     let mut listening = tokio::spawn(listen::listen(
         listener,
@@ -59,17 +61,27 @@ pub(crate) async fn serve(
         arguments.limits.patience(),
         stopped.clone(),
     ));
-    let lost = tokio::select! {
+    let problem = tokio::select! {
         interrupted = interrupted() => interrupted.map(|()| None)?,
         lost = folder.gone() => Some(lost),
         // It ends when it is told to, and not before.
         ended = &mut listening => Some(anyhow!("nobody listens on {address} any more: {ended:?}")),
     };
+
     end_within(AT_MOST);
     stop.send(true).ok();
     ending.cancel();
+    shut_down(&server, listening, rounds).await;
+    problem.map_or(Ok(()), Err)
+}
+
+/// Lets everything under way end, each within its time limit. The listener and the rounds have been
+/// told to stop.
+async fn shut_down<T>(server: &Server, mut listening: JoinHandle<T>, mut rounds: Rounds) {
+    let engine = &server.engine;
     // Runs end first: requests may be waiting for them.
     engine.scheduler.shut_down().await;
+
     // The last landing is not needed for safety: the log keeps what is not landed.
     let requests = async {
         if listening.is_finished() {
@@ -83,11 +95,12 @@ pub(crate) async fn serve(
         listening.abort();
         tracing::warn!("some requests did not end in {} s and were cut", GRACE.as_secs());
     }
+
     if tokio::time::timeout(SETTLE, server.settle_audit()).await.is_err() {
         tracing::warn!("the audit trail could not be written in {} s", SETTLE.as_secs());
     }
     if let Ok(Err(error)) = tokio::time::timeout(SETTLE, engine.users.leave()).await {
-        tracing::warn!(%error, "the next start looks at the last changes by hand once more");
+        tracing::warn!(%error, "the next start checks the last changes by hand once more");
     }
     if rounds.is_err() {
         tracing::warn!(
@@ -95,10 +108,9 @@ pub(crate) async fn serve(
             GRACE.as_secs()
         );
     }
-    lost.map_or(Ok(()), Err)
 }
 
-/// What is done beside requests, until it is told to stop.
+/// The background work beside requests, until it is told to stop.
 fn rounds(server: &Arc<Server>, arguments: &Serve, stop: &CancellationToken) -> Rounds {
     let pace = Pace {
         land_every: Duration::from_secs_f64(arguments.land_every),
@@ -116,19 +128,19 @@ fn rounds(server: &Arc<Server>, arguments: &Serve, stop: &CancellationToken) -> 
     rounds
 }
 
-/// Ends the process after this time, whatever still holds it: a disk that does not answer, a
-/// computation that hears nothing. All that was acknowledged is on disk, as at a crash.
+/// Ends the process after this time, whatever still keeps it: a disk that does not answer, or a
+/// computation that cannot be cancelled. All that was acknowledged is on disk, as at a crash.
 fn end_within(time: Duration) {
     let ended = std::thread::Builder::new().name("end".to_owned()).spawn(move || {
         std::thread::sleep(time);
         tracing::error!(
-            "something still held the process {} s after it was told to end: it ends now, and nothing is lost",
+            "the process was still busy {} s after it was told to end: it ends now, and nothing is lost",
             time.as_secs_f64()
         );
         std::process::exit(1);
     });
     if let Err(error) = ended {
-        tracing::warn!(%error, "nothing bounds how long the process takes to end");
+        tracing::warn!(%error, "the time that the process takes to end is not limited");
     }
 }
 
@@ -140,7 +152,7 @@ async fn interrupted() -> Result<()> {
     }
 }
 
-/// Prints a line for the user. One that nobody reads any more is no error: what is done goes on.
+/// Prints a line for the user. It is not an error if nobody reads it any more: the work goes on.
 pub(crate) fn print(line: &str) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}").and_then(|()| out.flush()).ok();

@@ -1,14 +1,14 @@
-//! A data folder that vanishes under its server. What is written into files that nobody can find
-//! again is lost, though every write succeeds.
+//! Watches for a data folder that vanishes under its server. Writes to deleted files succeed, but
+//! their data is lost.
 
 use anyhow::{Context, Result, anyhow};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use taghouse_disk::Standing;
 
-/// How often it is looked. The crates look themselves before they acknowledge anything.
+/// The interval of checks. The crates also check before they acknowledge anything.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// What a data folder is made of while it is served.
+/// The parts of a data folder that is being served.
 const PARTS: [&str; 8] = ["", "lock", "catalog.db", "lake", "log", "live", "dictionary", "objects"];
 
 /// The data folder as it was opened.
@@ -30,7 +30,7 @@ impl DataFolder {
         })
     }
 
-    /// Waits until a part is gone; says which.
+    /// Waits until a part is missing; tells which.
     pub(crate) async fn gone(&self) -> anyhow::Error {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;

@@ -1,4 +1,4 @@
-//! A data folder opened: every crate over its own part of the folder.
+//! Opens a data folder: every crate opens its own part of it.
 //!
 //! ```text
 //! DATA/catalog.db    definitions, pointers, keys, runs, Iceberg's catalog   ground truth
@@ -10,11 +10,11 @@
 //! DATA/objects/      index segments and crowd versions                      derived from the lake
 //! DATA/live/         changes of tag values that are in no segment yet       ground truth
 //! DATA/uploads/      files on their way into the lake
-//! DATA/place         where the folder was made
+//! DATA/place         where the folder was created
 //! DATA/lock          who holds the folder
 //! ```
 
-use crate::place::Place;
+use crate::location::FolderLocation;
 use crate::system::{OsEntropy, SystemClock};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ use taghouse_log::{EmbeddedLog, EventLog};
 use taghouse_model::{Clock, Entropy};
 use taghouse_produce::Producer;
 use taghouse_schedule::Scheduler;
-use taghouse_stream::Stream;
+use taghouse_stream::{Stream, StreamParts};
 use taghouse_users::Users;
 use tokio::runtime::Handle;
 
@@ -44,8 +44,8 @@ const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 /// Bytes of live tags' states that an app keeps in memory.
 const STATES_BYTES: u64 = 256 << 20;
 
-/// Where the crates find their parts of a data folder.
-pub(crate) struct Places {
+/// The paths of the parts of a data folder.
+pub(crate) struct DataPaths {
     pub(crate) folder: PathBuf,
     pub(crate) catalog: PathBuf,
     pub(crate) lake: PathBuf,
@@ -57,8 +57,8 @@ pub(crate) struct Places {
     pub(crate) uploads: PathBuf,
 }
 
-impl Places {
-    /// The parts of a folder that can be written; they are made where they are missing.
+impl DataPaths {
+    /// The parts of a folder that can be written. Missing ones are created.
     fn of(folder: &Path) -> Result<Self> {
         let part = |name: &str| -> Result<PathBuf> {
             let path = folder.join(name);
@@ -87,19 +87,19 @@ pub(crate) struct Options<'a> {
     pub(crate) limits: Limits,
     /// Where callers on other machines may have backups written.
     pub(crate) backups: Option<PathBuf>,
-    /// What can wait is done here.
+    /// Runs background work, such as flushes.
     pub(crate) background: &'a Handle,
 }
 
 /// Opens every crate. The caller holds the folder's lock.
 pub(crate) async fn open(folder: &Path, options: Options<'_>) -> Result<Arc<Server>> {
-    let place = Place::of(folder)?;
-    let places = Places::of(folder)?;
-    taghouse_disk::remove_unfinished(&places.objects)
-        .with_context(|| format!("removing unfinished files in {}", places.objects.display()))?;
+    let location = FolderLocation::of(folder)?;
+    let paths = DataPaths::of(folder)?;
+    taghouse_disk::remove_unfinished(&paths.objects)
+        .with_context(|| format!("removing unfinished files in {}", paths.objects.display()))?;
     Backup::sweep(folder)?;
     let background = options.background.clone();
-    let server = rooms(places, options, Some(&place)).await?;
+    let server = wire(paths, options, Some(&location)).await?;
     let engine = &server.engine;
     sweep_index(engine).await?;
     engine.end_interrupted().await?;
@@ -129,116 +129,151 @@ async fn sweep_index(engine: &Engine) -> Result<()> {
     Ok(())
 }
 
-/// Opens every crate to be read, where the folder cannot be written.
+/// Opens every crate for reading, where the folder cannot be written.
 pub(crate) async fn open_mirror(
     folder: &Path,
-    places: Places,
+    paths: DataPaths,
     local_key: &str,
     background: &Handle,
 ) -> Result<Arc<Server>> {
-    let place = Place::of(folder)?;
-    if let Some(former) = &place.former {
+    let location = FolderLocation::of(folder)?;
+    if let Some(former) = &location.former {
         bail!(
             "the data folder {} was moved from {} and cannot be written: run a command there once as a user who may write, so that its tables name \
              the new place",
-            place.here,
+            location.here,
             former.display()
         );
     }
-    rooms(places, Options { local_key, limits: Limits::default(), backups: None, background }, None)
-        .await
+    let options = Options { local_key, limits: Limits::default(), backups: None, background };
+    wire(paths, options, None).await
 }
 
-/// `place` is that of a folder which can be written.
-async fn rooms(places: Places, options: Options<'_>, place: Option<&Place>) -> Result<Arc<Server>> {
+/// Opens the crates from the bottom up, each with the ones below that it uses. `location` is given
+/// for a folder that can be written.
+async fn wire(
+    paths: DataPaths,
+    options: Options<'_>,
+    location: Option<&FolderLocation>,
+) -> Result<Arc<Server>> {
     let Options { local_key, limits, backups, background } = options;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
-    let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(&places.catalog).await?);
-    let lake = Arc::new(Lake::open(catalog.clone(), &places.lake, clock.clone())?);
-    if let Some(place) = place {
-        place.settle(catalog.as_ref(), &lake).await?;
+
+    // Ground truth: catalog, lake and log.
+    let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(&paths.catalog).await?);
+    let lake = Arc::new(Lake::open(catalog.clone(), &paths.lake, clock.clone())?);
+    if let Some(location) = location {
+        location.settle(catalog.as_ref(), &lake).await?;
     }
-    let log: Arc<dyn EventLog> = Arc::new(EmbeddedLog::open(&places.log)?);
-    let ids = Arc::new(MessageIds::at(&places.ids, clock.clone()));
-    let store = Arc::new(DurableStore::below(places.objects.clone())?);
-    let index = Arc::new(
-        Index::new(store.clone(), catalog.clone())
-            .local(places.objects.clone())
-            .with_live(places.live, LiveOptions::default()),
-    );
-    let dictionary = Arc::new(Dictionary::open(&places.dictionary)?);
-    let crowds = Arc::new(Crowds::new(
-        store.clone(),
+    let log: Arc<dyn EventLog> = Arc::new(EmbeddedLog::open(&paths.log)?);
+
+    // What is derived from it.
+    let serving = Serving::open(&paths, &catalog, &log, &clock).await?;
+    let producer = Arc::new(Producer::new(
         catalog.clone(),
-        index.clone(),
-        dictionary.clone(),
-        clock.clone(),
+        lake.clone(),
+        serving.index.clone(),
+        serving.dictionary.clone(),
     ));
-    let users = Users::new(
-        catalog.clone(),
-        index.clone(),
-        dictionary.clone(),
-        crowds.clone(),
-        clock.clone(),
-    );
-    let users = Arc::new(users.noting_in(log.clone()));
-    users.settle().await?;
-    let scheduler = Arc::new(Scheduler::new(catalog.clone(), clock.clone()).on(background.clone()));
-    scheduler.recover().await?;
+
+    // The ways in.
+    let ids = Arc::new(MessageIds::at(&paths.ids, clock.clone()));
     let landing =
         Arc::new(Landing::new(catalog.clone(), lake.clone(), log.clone(), ids, clock.clone()));
-    let stream = Arc::new(Stream::new(taghouse_stream::Parts {
+    let files = FileIngest::new(catalog.clone(), lake.clone(), clock.clone()).beside(&landing);
+    let stream = Arc::new(Stream::new(StreamParts {
         catalog: catalog.clone(),
         lake: lake.clone(),
-        index: index.clone(),
-        users: users.clone(),
-        objects: store.clone(),
+        index: serving.index.clone(),
+        users: serving.users.clone(),
+        objects: serving.store.clone(),
         clock: clock.clone(),
         budget_bytes: STATES_BYTES,
     }));
     landing.follow(stream.clone());
+
+    // What works on the whole folder.
+    let scheduler = Arc::new(Scheduler::new(catalog.clone(), clock.clone()).on(background.clone()));
+    scheduler.recover().await?;
     let backup = Backup::new(taghouse_backup::BackupParts {
         catalog: catalog.clone(),
         lake: lake.clone(),
         log: log.clone(),
-        index: index.clone(),
-        dictionary: dictionary.clone(),
-        users: users.clone(),
+        index: serving.index.clone(),
+        dictionary: serving.dictionary.clone(),
+        users: serving.users.clone(),
         landing: landing.clone(),
         clock: clock.clone(),
-        objects: places.objects,
-        folder: places.folder,
+        objects: paths.objects,
+        folder: paths.folder,
     });
+
     let keys = KeyRing::load(catalog.as_ref(), local_key).await?;
-    let uploads = swept(&places.uploads)?;
+    let uploads = swept(&paths.uploads)?;
     let engine = Engine {
         backup,
-        producer: Arc::new(Producer::new(
-            catalog.clone(),
-            lake.clone(),
-            index.clone(),
-            dictionary.clone(),
-        )),
-        files: Arc::new(
-            FileIngest::new(catalog.clone(), lake.clone(), clock.clone()).beside(&landing),
-        ),
+        producer,
+        files: Arc::new(files),
         landing,
         memory: Memory::new(limits.audit),
         background: background.clone(),
         catalog,
         lake,
         log,
-        index,
-        dictionary,
-        crowds,
-        users,
+        index: serving.index,
+        dictionary: serving.dictionary,
+        crowds: serving.crowds,
+        users: serving.users,
         stream,
         scheduler,
         clock,
         entropy,
     };
     Ok(Arc::new(Server::new(Arc::new(engine), keys, limits, uploads, backups)))
+}
+
+/// The crates that answer questions.
+struct Serving {
+    store: Arc<DurableStore>,
+    index: Arc<Index>,
+    dictionary: Arc<Dictionary>,
+    crowds: Arc<Crowds>,
+    users: Arc<Users>,
+}
+
+impl Serving {
+    async fn open(
+        paths: &DataPaths,
+        catalog: &Arc<dyn Catalog>,
+        log: &Arc<dyn EventLog>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let store = Arc::new(DurableStore::below(paths.objects.clone())?);
+        let index = Arc::new(
+            Index::new(store.clone(), catalog.clone())
+                .local(paths.objects.clone())
+                .with_live(paths.live.clone(), LiveOptions::default()),
+        );
+        let dictionary = Arc::new(Dictionary::open(&paths.dictionary)?);
+        let crowds = Arc::new(Crowds::new(
+            store.clone(),
+            catalog.clone(),
+            index.clone(),
+            dictionary.clone(),
+            clock.clone(),
+        ));
+        let users = Users::new(
+            catalog.clone(),
+            index.clone(),
+            dictionary.clone(),
+            crowds.clone(),
+            clock.clone(),
+        );
+        let users = Arc::new(users.noting_in(log.clone()));
+        users.settle().await?;
+        Ok(Self { store, index, dictionary, crowds, users })
+    }
 }
 
 /// Removes uploads of an earlier process: nobody can ingest them any more, for the folder is ours.

@@ -128,7 +128,7 @@ impl Users {
         let renaming: Renaming = Arc::new(move |old| of_index.new_ordinal(old));
         let publication = runtime.block_on(held.renamed(to, renaming, stop))?;
         check_stopped()?;
-        let crowds_hold = runtime.block_on(self.crowds.hold(app));
+        let crowds_hold = runtime.block_on(self.crowds.pause_computations(app));
         let mut crowds = runtime.block_on(self.crowds.renumbered(
             &crowds_hold,
             app,

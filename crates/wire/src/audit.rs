@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// A line of the trail.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AuditLine {
-    /// Rises from line to line.
+    /// The id of the line. It rises from line to line.
     pub id: u64,
     /// When, ISO 8601, UTC.
     pub at: String,

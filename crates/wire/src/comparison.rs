@@ -1,18 +1,18 @@
-//! A crowd beside its base.
+//! A crowd compared with its base.
 
 use crate::GroupBody;
 use crate::reading::whole;
 use crate::shape::Expression;
 use serde::{Deserialize, Serialize};
 
-/// Which crowd, against whom, by what.
+/// What to compare.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ComparisonRequest {
     /// The crowd: text such as `crowd("big_spenders")`, or JSON.
     #[schema(value_type = Expression)]
     pub expression: serde_json::Value,
-    /// The base: text or JSON. It may hold the crowd, share users with it, or not. Default: all
+    /// The base: text or JSON. It may contain the crowd, overlap it, or neither. Default: all
     /// users.
     #[schema(value_type = Option<Expression>)]
     pub base: Option<serde_json::Value>,
@@ -22,7 +22,7 @@ pub struct ComparisonRequest {
     /// Values with fewer users in the base are left out; default 1.
     #[serde(default, deserialize_with = "whole")]
     pub min_users: Option<u64>,
-    /// What comes first.
+    /// The order of the list.
     #[serde(default)]
     pub order: OrderRequest,
     /// How many values are listed, 0 to 10,000; default 50.
@@ -31,14 +31,14 @@ pub struct ComparisonRequest {
     pub limit: Option<usize>,
 }
 
-/// What comes first.
+/// The order of the list.
 #[derive(Debug, Clone, Default, Copy, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OrderRequest {
-    /// What differs most surely from the base, above or below.
+    /// The most significant difference from the base first, above or below.
     #[default]
     Significance,
-    /// The highest index.
+    /// The highest index first.
     Index,
 }
 
@@ -57,8 +57,8 @@ pub struct ContrastBody {
     pub crowd_share: f64,
     /// Their share of the base, 0 to 1.
     pub base_share: f64,
-    /// The share of the crowd by that of the base, times 100 (TGI); `null`: nobody of the base has
-    /// it, or the crowd is empty.
+    /// The share of the crowd divided by that of the base, times 100 (TGI); `null`: nobody of the
+    /// base has it, or the crowd is empty.
     #[schema(required)]
     pub index: Option<f64>,
     /// The lower end of the index's 95% interval; `null` where the crowd or the base is empty.
@@ -67,12 +67,12 @@ pub struct ContrastBody {
     /// The upper end; `null` where there is none.
     #[schema(required)]
     pub high: Option<f64>,
-    /// How many standard errors the index's logarithm lies off that of 100. Beyond ±1.96, the
-    /// interval leaves 100 out.
+    /// The distance of the index's logarithm from that of 100, in standard errors. Beyond ±1.96,
+    /// the interval does not contain 100.
     pub score: f64,
 }
 
-/// A crowd beside its base.
+/// A crowd compared with its base.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ComparisonAnswer {
     /// In the order asked for.

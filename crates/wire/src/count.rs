@@ -27,15 +27,15 @@ pub struct SampleRequest {
     #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 10_000)]
     pub size: Option<u32>,
-    /// Another seed, another sample; the same seed, the same one. Default: 0.
+    /// The seed of the random choice: the same seed gives the same sample. Default: 0.
     #[serde(default, deserialize_with = "whole")]
     pub seed: Option<u64>,
 }
 
-/// The number of elements.
+/// The answer to a count.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CountAnswer {
-    /// Users for whom the expression holds.
+    /// Users who match the expression.
     pub count: u64,
     /// Users that exist.
     pub users: u64,
@@ -49,8 +49,8 @@ pub struct CountAnswer {
     /// The oldest as-of time of the tags asked, ISO 8601 with the app's offset; `null`: none was.
     #[schema(required)]
     pub as_of: Option<String>,
-    /// The newest, where it is another: the count then mixes what was known at two times. `null`:
-    /// there is none.
+    /// The newest, if it differs: the count then mixes data of different times. `null`: it does
+    /// not differ.
     #[schema(required)]
     pub newest_as_of: Option<String>,
 }
@@ -60,16 +60,16 @@ pub struct CountAnswer {
 pub struct SampleAnswer {
     /// The ids of the users.
     pub users: Vec<String>,
-    /// Of so many for whom it holds.
+    /// How many users match, in total.
     pub count: u64,
 }
 
-/// What is known of a count before anything is counted.
+/// Bounds of a count, known before anything is counted.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EstimateAnswer {
-    /// Users for whom the expression holds, at the least.
+    /// Lower bound of the users who match.
     pub at_least: u64,
-    /// And at the most.
+    /// Upper bound of the users who match.
     pub at_most: u64,
     /// Users that exist.
     pub users: u64,
@@ -89,7 +89,7 @@ pub enum CountLine<E> {
     Exact {
         /// `true`
         exact: bool,
-        /// Whether the answer is yes.
+        /// The answer to the count.
         #[serde(flatten)]
         count: CountAnswer,
     },
@@ -108,7 +108,7 @@ pub enum CountLine<E> {
     },
 }
 
-/// Of an error what its readers are told.
+/// The part of an error that readers of a stream are told.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Refusal {
     /// What is wrong and how to fix it.

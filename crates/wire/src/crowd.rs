@@ -10,7 +10,7 @@ pub struct CrowdBody {
     /// The definition, as it was applied.
     #[schema(required)]
     pub description: Option<String>,
-    /// Who is in it, as defined now.
+    /// The expression, as defined now.
     pub expression: String,
     /// Members of the version that was computed from this expression; `null`: it was not computed
     /// yet.
@@ -22,16 +22,16 @@ pub struct CrowdBody {
     /// The oldest as-of time of the tags that it used, ISO 8601 with the app's offset.
     #[schema(required)]
     pub as_of: Option<String>,
-    /// The newest, where it is another: it mixes what was known at two times.
+    /// The newest, if it differs: the version then mixes data of different times.
     #[schema(required)]
     pub newest_as_of: Option<String>,
-    /// Where the expression was changed and not computed since: the version that answers still, of
-    /// the expression before.
+    /// Present if the expression was changed and not computed since: the version of the old
+    /// expression, which still answers.
     #[schema(required)]
     pub answering: Option<Answering>,
 }
 
-/// A version that answers although its crowd was changed since.
+/// A version that still answers although its crowd was changed since.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Answering {
     /// The expression it was computed from.
@@ -65,7 +65,7 @@ pub struct VersionBody {
     /// The oldest as-of time of the tags that it used, ISO 8601 with the app's offset.
     #[schema(required)]
     pub as_of: Option<String>,
-    /// The newest, where it is another.
+    /// The newest, if it differs.
     #[schema(required)]
     pub newest_as_of: Option<String>,
     /// ISO 8601, UTC.

@@ -11,14 +11,14 @@ pub struct ApplyRequest {
     /// The YAML files.
     #[serde(deserialize_with = "objects")]
     pub files: Vec<FileBody>,
-    /// Only say what would change.
+    /// Only report what would change.
     #[serde(default)]
     pub dry_run: bool,
     /// Delete sources, tags and crowds that the files do not name.
     #[serde(default)]
     pub prune: bool,
-    /// With `prune`: also where the files name no source, tag or crowd, so that every one of the
-    /// app is deleted.
+    /// With `prune`: allow that everything is deleted because the files define no source, tag or
+    /// crowd.
     #[serde(default)]
     pub all: bool,
 }
@@ -29,7 +29,7 @@ pub struct ApplyRequest {
 pub struct FileBody {
     /// Its name, for messages.
     pub path: String,
-    /// Its text; several documents are divided by `---`.
+    /// Its text. Several documents are separated by `---`.
     pub text: String,
 }
 
@@ -38,7 +38,7 @@ pub struct FileBody {
 pub struct Plan {
     /// Each definition named, in order of kind and name.
     pub changes: Vec<PlannedChange>,
-    /// What to know of definitions that are created or changed, though they are right.
+    /// Notes on definitions that are created or changed. They are not errors.
     pub notes: Vec<String>,
     /// Whether it was carried out.
     pub applied: bool,

@@ -11,24 +11,23 @@ use std::borrow::Cow;
 pub struct AxisRequest {
     /// The tag's name.
     pub tag: String,
-    /// So many values, those that most users have; or so many buckets of a number. 1 to 1,000;
-    /// default 10.
+    /// Number of groups, 1 to 1,000: the most frequent values, or buckets of a number. Default 10.
     #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 1000)]
     pub limit: Option<usize>,
-    /// How a number is cut.
+    /// How a number is divided into buckets.
     #[serde(default)]
     pub buckets: BucketsRequest,
 }
 
-/// How a number is cut.
+/// How a number is divided into buckets.
 #[derive(Debug, Clone, Default, Copy, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BucketsRequest {
-    /// About as many users in each bucket.
+    /// Buckets with about equally many users.
     #[default]
     Quantiles,
-    /// Buckets as wide as one another.
+    /// Buckets of equal width.
     EqualWidths,
 }
 
@@ -42,7 +41,7 @@ pub struct GroupRequest {
     /// The tag of the columns.
     #[serde(deserialize_with = "object")]
     pub columns: AxisRequest,
-    /// Only among the users for whom this holds: text or JSON. Default: all users.
+    /// Only count users who match this expression: text or JSON. Default: all users.
     #[schema(value_type = Option<Expression>)]
     pub expression: Option<serde_json::Value>,
 }
@@ -70,7 +69,7 @@ pub struct GroupBody {
 /// A row or a column.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HeadingBody {
-    /// Whom it is about.
+    /// The group of users.
     pub group: GroupBody,
     /// How many of the users asked about are in it.
     pub users: u64,
@@ -79,8 +78,8 @@ pub struct HeadingBody {
 /// Users by two tags at once.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct GroupAnswer {
-    /// The groups of the first tag. The last two are `others` and `none`, be there users in them
-    /// or not.
+    /// The groups of the first tag. The last two are always `others` and `none`, even without
+    /// users.
     pub rows: Vec<HeadingBody>,
     /// The groups of the second tag, likewise.
     pub columns: Vec<HeadingBody>,

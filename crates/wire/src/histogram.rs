@@ -10,19 +10,20 @@ use serde::{Deserialize, Serialize};
 pub struct HistogramRequest {
     /// The name of an int, decimal or date tag.
     pub tag: String,
-    /// Only among the users for whom this holds: text or JSON. Default: all users.
+    /// Only count users who match this expression: text or JSON. Default: all users.
     #[schema(value_type = Option<Expression>)]
     pub expression: Option<serde_json::Value>,
-    /// So many bins of equal width from the least number to the greatest, 1 to 1,000; default 20.
+    /// Number of bins of equal width, from the smallest number to the largest, 1 to 1,000; default
+    /// 20.
     #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 1000)]
     pub bins: Option<usize>,
     /// Instead of `bins`: their edges, ascending, as numbers or text, such as `0`, `"12.50"`,
-    /// `"2026-07-01"`; 2 to 1,001. A bin holds its lower edge, the last one also its upper
+    /// `"2026-07-01"`; 2 to 1,001. A bin includes its lower edge, the last one also its upper
     /// edge.
     #[schema(value_type = Option<Vec<Edge>>, min_items = 2, max_items = 1001)]
     pub edges: Option<Vec<serde_json::Value>>,
-    /// 0 to 1 each, 100 at most; default p1, p5, p25, p50, p75, p95, p99.
+    /// Quantiles, 0 to 1, at most 100; default p1, p5, p25, p50, p75, p95, p99.
     #[schema(max_items = 100)]
     pub quantiles: Option<Vec<f64>>,
 }
@@ -30,7 +31,7 @@ pub struct HistogramRequest {
 /// A bin of a histogram.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BinBody {
-    /// The least number that belongs to it.
+    /// The smallest value.
     #[schema(value_type = TagValue)]
     pub from: serde_json::Value,
     /// The largest value.
@@ -45,8 +46,7 @@ pub struct BinBody {
 pub struct QuantileBody {
     /// 0 to 1, as asked.
     pub quantile: f64,
-    /// The number of that user when all are put in order (nearest rank): a number that somebody
-    /// has.
+    /// The number at that rank (nearest rank): a number that somebody has.
     #[schema(value_type = TagValue)]
     pub value: serde_json::Value,
 }
@@ -66,17 +66,17 @@ pub struct HistogramAnswer {
     /// The exact sum, as text; `null` for dates.
     #[schema(required)]
     pub sum: Option<String>,
-    /// The exact sum by `count`, as text, rounded once (halves away from zero) to four digits more
-    /// than the tag has; `null` for dates and of nobody.
+    /// The exact sum divided by `count`, as text, rounded once (half away from zero) to four
+    /// digits more than the tag has; `null` for dates, and if nobody has a number.
     #[schema(required)]
     pub average: Option<String>,
-    /// The least number; `null` of nobody.
+    /// The smallest number; `null` if nobody has one.
     #[schema(value_type = Option<TagValue>, required)]
     pub min: serde_json::Value,
-    /// The greatest; `null` of nobody.
+    /// The largest number; `null` if nobody has one.
     #[schema(value_type = Option<TagValue>, required)]
     pub max: serde_json::Value,
-    /// In the order asked; empty of nobody.
+    /// In the order asked; empty if nobody has a number.
     pub quantiles: Vec<QuantileBody>,
     /// All of them, in ascending order.
     pub bins: Vec<BinBody>,

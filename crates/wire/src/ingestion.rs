@@ -7,18 +7,17 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IngestRequest {
-    /// The source that maps the files; may be left out where only one source reads files.
+    /// The source that the files belong to. Can be left out if only one source reads files.
     pub source: Option<String>,
     /// Files and folders on the server's machine. Only the commands of that machine may name them.
     #[schema(value_type = Option<Vec<String>>)]
     pub paths: Option<Vec<PathBuf>>,
     /// The id of an upload whose files were sent before.
     pub upload: Option<String>,
-    /// Go on however large the share of rejected rows is.
+    /// Continue even if a large share of the rows is rejected.
     #[serde(default)]
     pub allow_rejects: bool,
-    /// Read files again that have landed before: the rows that they brought go, and those that
-    /// they bring now come, in one commit.
+    /// Ingest files again that were ingested before. Their old rows are replaced in one commit.
     #[serde(default)]
     pub replace: bool,
 }

@@ -1,10 +1,10 @@
-//! What came in, and what was rejected.
+//! What was ingested, and what was rejected.
 
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// A source and what came of its rows.
+/// A source and what became of its rows.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SourceBody {
     /// The name, unique within the app.
@@ -22,9 +22,9 @@ pub struct SourceBody {
     pub rejected: u64,
     /// Rows that a filter left out.
     pub filtered: u64,
-    /// Rows dropped because their message id had come in before.
+    /// Rows dropped because their message id had been received before.
     pub duplicates: u64,
-    /// `rejected` by `rows`; `null` where there are none.
+    /// `rejected` divided by `rows`; `null` if there are no rows.
     #[schema(required)]
     pub rejected_share: Option<f64>,
     /// When rows landed last, ISO 8601, UTC; `null`: never.
@@ -62,7 +62,7 @@ pub struct FileLine {
     pub rejected: u64,
     /// Rows that a filter left out.
     pub filtered: u64,
-    /// Rows dropped because their message id had come in before.
+    /// Rows dropped because their message id had been received before.
     pub duplicates: u64,
     /// The number of the source's batch that landed it.
     pub batch: u64,
@@ -71,7 +71,7 @@ pub struct FileLine {
 /// A page of files.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FilePage {
-    /// The last landed first.
+    /// Newest first.
     pub files: Vec<FileLine>,
     /// What to send as `after` for the next page; `null`: there is none.
     #[schema(required)]
@@ -81,7 +81,7 @@ pub struct FilePage {
 /// A rejected row.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RejectedLine {
-    /// When it came in, ISO 8601, UTC.
+    /// When it was received, ISO 8601, UTC.
     pub received: String,
     /// Name of the source.
     pub source: String,
@@ -95,7 +95,7 @@ pub struct RejectedLine {
     pub reason: String,
     /// What is wrong with this row.
     pub detail: String,
-    /// The row as it stood, its first 4 KiB.
+    /// The row as it was read, cut at 4 KiB.
     #[schema(required)]
     pub raw: Option<String>,
 }

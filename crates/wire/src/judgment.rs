@@ -12,20 +12,20 @@ pub struct JudgmentBody {
     pub user: String,
     /// The crowd's name.
     pub crowd: String,
-    /// Whether the answer is yes.
+    /// Whether the user is in the crowd.
     pub in_crowd: bool,
     /// The crowd's version that was asked.
     pub version: u64,
     /// `unknown_user` where the user has never been seen.
     #[schema(required)]
     pub reason: Option<Cow<'static, str>>,
-    /// How many ms ago the catalog last confirmed that this is the crowd's current version. What
-    /// this server publishes is judged by at once; more than a few seconds say that the
-    /// catalog does not answer.
+    /// How many ms ago the catalog last confirmed that this is the crowd's current version.
+    /// Versions that this server publishes take effect at once; more than a few seconds mean
+    /// that the catalog does not answer.
     pub age_ms: u64,
 }
 
-/// What the index knows of a user.
+/// The tag values of a user.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ProfileBody {
     /// The user id.

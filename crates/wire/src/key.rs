@@ -4,14 +4,14 @@ use crate::shape::KeyRole;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
-/// A key to make.
+/// A key to create.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewKey {
     /// `admin`, `editor`, `viewer`, `write` or `judge`.
     #[schema(value_type = KeyRole)]
     pub role: String,
-    /// The app it is for; absent: every app.
+    /// The app that it is for; absent: all apps.
     #[schema(pattern = "^[a-z][a-z0-9_-]*$", min_length = 1, max_length = 63)]
     pub app: Option<String>,
     /// Free text for people; nothing depends on it.
@@ -27,14 +27,14 @@ pub struct KeyBody {
     /// `admin`, `editor`, `viewer`, `write` or `judge`.
     #[schema(value_type = KeyRole)]
     pub role: Cow<'static, str>,
-    /// `null`: every app.
+    /// The app that it is for; `null`: all apps.
     #[schema(required)]
     pub app: Option<String>,
     /// Free text for people; nothing depends on it.
     pub note: String,
     /// Milliseconds since 1970 UTC.
     pub created_ms: i64,
-    /// Milliseconds since 1970 UTC; `null`: it works.
+    /// When it was revoked, in milliseconds since 1970 UTC; `null`: it is valid.
     #[schema(required)]
     pub revoked_ms: Option<i64>,
 }
@@ -55,6 +55,6 @@ pub struct CreatedKey {
         reason = "its fields stand beside the secret, and the description has no place for it"
     )]
     pub key: KeyBody,
-    /// What callers send.
+    /// The secret that callers send.
     pub secret: String,
 }

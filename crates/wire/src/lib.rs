@@ -1,5 +1,13 @@
-//! What the HTTP API says and the command line reads: the shapes of requests and answers, and
-//! nothing of how they come about.
+//! The requests and answers of the HTTP API, shared with the command line.
+//!
+//! ```
+//! use taghouse_wire::PageRequest;
+//!
+//! let json = r#"{"expression": "orders_30d >= 2", "limit": 100.0}"#;
+//! let request: PageRequest = serde_json::from_str(json)?;
+//! assert_eq!(request.limit, Some(100), "a whole number in any notation");
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod app;

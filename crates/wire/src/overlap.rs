@@ -24,7 +24,7 @@ pub struct OverlapRequest {
 pub struct OverlapItem {
     /// In canonical form.
     pub expression: String,
-    /// How many users it holds for.
+    /// How many users match.
     pub users: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Users for whom an expression holds, page by page.
+//! The users who match an expression, page by page.
 
 use crate::reading::whole;
 use crate::shape::Expression;
@@ -11,7 +11,7 @@ pub struct PageRequest {
     /// Text such as `orders_30d >= 2`, or the same as JSON.
     #[schema(value_type = Expression)]
     pub expression: serde_json::Value,
-    /// The `next` of the page before; `null` or absent: the first page.
+    /// The `next` of the previous page; `null` or absent: the first page.
     pub after: Option<String>,
     /// How many users, 1 to 10,000; default 1,000.
     #[serde(default, deserialize_with = "whole")]
@@ -28,7 +28,7 @@ pub struct PageAnswer {
     /// What to send as `after` for the next page; `null`: there is none.
     #[schema(required)]
     pub next: Option<String>,
-    /// Users for whom it holds, on all pages together.
+    /// How many users match, on all pages together.
     pub count: u64,
     /// The index's revision that answered. Pages of one revision are one cut.
     pub revision: u64,

@@ -1,4 +1,4 @@
-//! How requests are read: objects of objects only, whole numbers however they are written.
+//! How requests are read: structs only from objects, whole numbers in any notation.
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Unexpected, Visitor};
@@ -6,8 +6,8 @@ use serde::{Deserialize, Deserializer};
 use std::fmt;
 use std::marker::PhantomData;
 
-/// A struct that is read of an object only. serde reads one of a list as well, each element a
-/// field.
+/// A struct that is read only from an object. serde would also read it from a list, one element
+/// per field.
 pub struct Object<T>(pub T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -55,7 +55,7 @@ pub fn whole<'de, T: TryFrom<u64>, D: Deserializer<'de>>(
 
 struct Whole<T>(PhantomData<T>);
 
-/// Up to here each whole number is a float of its own.
+/// Up to this number, every whole number has an exact float.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 impl<'de, T: TryFrom<u64>> Visitor<'de> for Whole<T> {

@@ -1,9 +1,9 @@
-//! What the tasks of runs leave behind: the `result` of each.
+//! The `result` of each task of a run.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What a task left behind, by what it did.
+/// The result of a task, by its kind.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum TaskResult {
@@ -49,7 +49,7 @@ pub struct LiveReport {
     pub values: u64,
 }
 
-/// What came of files.
+/// The result of an ingestion.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct IngestReport {
     /// Files that landed.
@@ -58,10 +58,10 @@ pub struct IngestReport {
     pub files_replaced: u64,
     /// Files that had landed before, as they are.
     pub files_unchanged: u64,
-    /// Files without a row, in order of name. They are not known as ingested: under the same name
-    /// they may come again with rows.
+    /// Files without a row, in order of name. They do not count as ingested: a file of the same
+    /// name with rows is ingested later.
     pub empty: Vec<String>,
-    /// Files that were refused, in order of name: nothing of them landed.
+    /// Files that were refused, in order of name. None of their rows landed.
     pub failed: Vec<RefusedFile>,
     /// Rows of the files that landed.
     pub rows: u64,
@@ -107,7 +107,7 @@ pub struct LandReport {
     pub rejected: u64,
     /// Halves of surrogate pairs, which name no character, that were replaced by U+FFFD.
     pub replaced: u64,
-    /// Calls dropped because their message id came in before.
+    /// Calls dropped because their message id had been received before.
     pub duplicates: u64,
 }
 
@@ -139,7 +139,7 @@ pub struct ProducedTagBody {
     pub users: u64,
     /// The time that was spent on this tag alone; the pass over events is shared.
     pub elapsed_ms: u64,
-    /// What counted for nothing, by reason.
+    /// Values that were left out, by reason.
     pub skipped: BTreeMap<String, u64>,
 }
 
@@ -150,7 +150,7 @@ pub struct CrowdReport {
     pub name: String,
     /// How many members it has.
     pub size: u64,
-    /// The version that holds them.
+    /// The version that was computed.
     pub version: u64,
     /// How long it took.
     pub elapsed_ms: u64,
@@ -159,7 +159,7 @@ pub struct CrowdReport {
 /// Users that were renumbered.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CompactReport {
-    /// The dictionary's generation under which the numbers stand.
+    /// The dictionary's generation of the new numbers.
     pub generation: u64,
     /// How many users there were.
     pub users_before: u64,
@@ -167,9 +167,9 @@ pub struct CompactReport {
     pub expired: u64,
     /// How many are left.
     pub users: u64,
-    /// What the dictionary took on disk.
+    /// The size of the dictionary on disk before, in bytes.
     pub dictionary_bytes_before: u64,
-    /// What it takes now.
+    /// Its size now, in bytes.
     pub dictionary_bytes: u64,
     /// How long it took.
     pub elapsed_ms: u64,

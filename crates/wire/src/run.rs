@@ -28,16 +28,15 @@ pub struct TaskBody {
     pub done: u64,
     /// Units in all; 0 while unknown.
     pub total: u64,
-    /// What it does now.
+    /// A message about the current step.
     pub message: String,
-    /// What came out; `null` before it succeeded.
+    /// The result; `null` before it succeeded.
     #[schema(value_type = Option<TaskResult>, required)]
     pub result: Option<serde_json::Value>,
     /// Why it failed.
     #[schema(required)]
     pub error: Option<String>,
-    /// What was left out although it succeeded. A run of which a task says so ends as
-    /// `succeeded_with_warnings`.
+    /// What was left out although it succeeded. The run then ends as `succeeded_with_warnings`.
     pub warnings: Vec<String>,
 }
 
@@ -71,14 +70,14 @@ impl RunBody {
         !["pending", "running"].contains(&self.state.as_str())
     }
 
-    /// Whether it has ended as it should, be it with warnings.
+    /// Whether it succeeded, with or without warnings.
     pub fn has_succeeded(&self) -> bool {
         self.state.starts_with("succeeded")
     }
 }
 
 impl TaskBody {
-    /// What came out of it, if it left something behind.
+    /// Its result, if it has one.
     pub fn report(&self) -> Option<TaskResult> {
         TaskResult::deserialize(self.result.as_ref()?).ok()
     }

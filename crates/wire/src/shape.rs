@@ -1,4 +1,4 @@
-//! Shapes of JSON that Rust types do not tell, for the description.
+//! JSON schemas that cannot be derived from Rust types, for the OpenAPI description.
 
 use serde_json::{Value as Json, json};
 use std::borrow::Cow;

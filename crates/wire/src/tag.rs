@@ -27,9 +27,9 @@ pub struct TagBody {
     /// ISO 8601 with the app's offset; `null`: never produced.
     #[schema(required)]
     pub as_of: Option<String>,
-    /// Whether it is defined otherwise since these values were produced.
+    /// Whether the definition changed since these values were produced.
     pub changed: bool,
-    /// What the last production of it left out, by reason; nothing where all was taken in, or its
+    /// Values that its last production left out, by reason. Empty if there were none, or if that
     /// run is not among the last 50.
     pub left_out: BTreeMap<String, u64>,
 }

@@ -1,4 +1,4 @@
-//! The values of a tag that most users have.
+//! The most frequent values of a tag.
 
 use crate::reading::whole;
 use crate::shape::{Expression, TagValue};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct TopRequest {
     /// The tag's name.
     pub tag: String,
-    /// Only among the users for whom this holds: text or JSON. Default: all users.
+    /// Only count users who match this expression: text or JSON. Default: all users.
     #[schema(value_type = Option<Expression>)]
     pub expression: Option<serde_json::Value>,
     /// How many values, 0 to 10,000; default 20.

@@ -1,10 +1,10 @@
-//! Users who go.
+//! Deletion and expiry of users.
 
 use crate::shape::{Expression, TagValue, UserId};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
-/// Names the users to delete.
+/// The users to delete.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeleteRequest {
@@ -18,41 +18,42 @@ pub struct DeleteRequest {
 pub struct ReceiptBody {
     /// When, ISO 8601 with the app's offset.
     pub deleted_at: String,
-    /// The ids that the dictionary held and holds no more.
+    /// The ids that were deleted from the dictionary.
     pub users: Vec<String>,
-    /// Ids asked for that it did not hold. Their deletion is remembered: no production makes users
-    /// of what came before it.
+    /// Ids asked for that were unknown. Their deletion is remembered: no production creates users
+    /// from data older than the deletion.
     pub unknown: Vec<String>,
-    /// The values that were taken away.
+    /// The values that were removed.
     pub tags: Vec<ReceiptTagBody>,
-    /// `hidden`: no version of a crowd answers with the users any more. The files of the versions,
-    /// and the dictionary's, are free of them within about a minute, while a server runs.
+    /// `hidden`: no version of a crowd contains the users any more. They are removed from the
+    /// files of the versions and of the dictionary within about a minute, while a server runs.
     pub crowds: Cow<'static, str>,
-    /// The position of the deletion in the app's log of changes. The index's files are free of the
-    /// users when a flush has passed it, seconds later. `null`: the index had nothing of them.
+    /// The position of the deletion in the app's log of changes. The users are removed from the
+    /// files of the index when a flush has passed it, seconds later. `null`: the index did not
+    /// contain them.
     pub position: Option<u64>,
-    /// `kept`: events and attributes in the lake are not touched. No production makes a user of
-    /// them again: only what is newer than the deletion does.
+    /// `kept`: events and attributes in the lake are not touched. Productions create the user
+    /// again only from data newer than the deletion.
     pub lake: Cow<'static, str>,
 }
 
-/// A value that was taken away.
+/// A value that was removed.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ReceiptTagBody {
-    /// Of which user.
+    /// The user id.
     pub user: String,
-    /// Of which tag.
+    /// The tag.
     pub tag: String,
-    /// What it was.
+    /// The value.
     #[schema(value_type = TagValue)]
     pub value: serde_json::Value,
 }
 
-/// Says which users expire.
+/// Which users expire.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CompactRequest {
-    /// Users for whom it holds expire, such as `last_seen < "2025-10-01"`; text or JSON. Default:
+    /// Expire the users who match this, such as `last_seen < "2025-10-01"`; text or JSON. Default:
     /// nobody.
     #[schema(value_type = Option<Expression>)]
     pub expire: Option<serde_json::Value>,

@@ -1,4 +1,4 @@
-//! The apps, and whether the server lives.
+//! The apps, and the health of the server.
 
 use crate::access::{Action, Caller, caller_of};
 use crate::extract::Json;
@@ -14,8 +14,7 @@ use taghouse_engine::Engine;
 use taghouse_model::{AppId, ErrorKind};
 use taghouse_wire::{AppBody, AppList};
 
-/// A catalog that has not answered for so long does not answer; who asks for health waits no
-/// longer.
+/// How long a health check waits for the catalog.
 const CATALOG_WAIT: Duration = Duration::from_secs(2);
 
 /// The server's state.
@@ -49,8 +48,8 @@ pub(crate) async fn list(
     Ok(Json(AppList { apps: apps.map(|app| AppBody { id: app.to_string() }).collect() }))
 }
 
-/// Whether the server lives, its catalog answers and live calls land. Needs no key; only one that
-/// may read an app is told what is wrong there.
+/// Whether the server is up, its catalog answers and live calls land. Needs no key; details about
+/// an app are only shown to a key that may read it.
 #[utoipa::path(get, path = "/health", operation_id = "get_health", tag = "apps", security(()),
     responses((status = 200, description = "The server lives.", body = Health), KeylessProblem))]
 pub(crate) async fn health(

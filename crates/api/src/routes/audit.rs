@@ -1,4 +1,4 @@
-//! The audit trail, read.
+//! Reads the audit trail.
 
 use super::App;
 use crate::Problem;
@@ -25,14 +25,14 @@ const MAX_LINES: u32 = 1000;
 pub(crate) struct AuditFilter {
     /// Only this action, such as `delete`; `key` is `key.create` and `key.revoke`.
     action: Option<String>,
-    /// Only of this key: its id, or `local` for commands of the server's machine.
+    /// Only actions with this key: its id, or `local` for commands on the server's machine.
     actor: Option<String>,
     /// Not before this time, such as `2026-07-01T00:00` in the app's zone (of the whole data
     /// folder: UTC), or with an offset.
     from: Option<String>,
     /// Before this time.
     to: Option<String>,
-    /// The `next` of the page before.
+    /// The `next` of the previous page.
     #[param(value_type = Option<usize>)]
     before: Option<u64>,
     /// How many lines, 1 to 1,000; default 100.
@@ -58,7 +58,7 @@ pub(crate) async fn of_app(
     page(&engine, Some(app), filter, &zone).await
 }
 
-/// Who did what that concerns every app: keys of all apps. For admins of every app.
+/// Actions that concern all apps, such as on keys for all apps. For admins of all apps.
 #[utoipa::path(get, path = "/audit", operation_id = "list_house_audit", tag = "audit", params(AuditFilter),
     responses((status = 200, description = "A page of lines.", body = AuditPage), Problem))]
 pub(crate) async fn of_all_apps(

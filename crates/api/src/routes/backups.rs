@@ -15,9 +15,9 @@ use taghouse_wire::{BackupBody, NewBackup};
 /// The longest name of a folder below `--backup-dir`.
 const MAX_NAME: usize = 200;
 
-/// Writes a backup of the whole data folder, all apps and keys included, into a folder on the
-/// server's machine. Questions and calls are answered meanwhile; changes wait for a moment. The
-/// answer comes when the backup is complete. Only an admin of every app may ask.
+/// Backs up the whole data folder, with all apps and keys, to a folder on the server's machine.
+/// Questions and calls are answered meanwhile; changes wait for a moment. The call returns when the
+/// backup is complete. Only for admins of all apps.
 #[utoipa::path(post, path = "/backups", operation_id = "create_backup", tag = "backups", request_body = NewBackup,
     responses((status = 201, description = "The backup is complete.", body = BackupBody), Problem))]
 pub(crate) async fn create(

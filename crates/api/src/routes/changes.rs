@@ -14,8 +14,8 @@ use taghouse_rules::Definitions;
 use taghouse_users::{Changed, Op, UnknownUsers, UserChange};
 use taghouse_wire::{ChangeBody, ChangesAnswer, ChangesRequest};
 
-/// Changes tag values of users. Durable when the answer comes, and kept by productions until a
-/// later event or value of the tag comes.
+/// Changes tag values of users. The changes are durable when the call returns. Productions keep
+/// them until a later event or value of the tag arrives.
 #[utoipa::path(post, path = "/apps/{app}/changes", operation_id = "change_tags", tag = "users", params(App), request_body = ChangesRequest,
     responses((status = 200, description = "The changes are durable.", body = ChangesAnswer), Problem))]
 pub(crate) async fn change(

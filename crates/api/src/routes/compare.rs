@@ -1,4 +1,4 @@
-//! What a crowd has more or less often than its base.
+//! Compares the tag values of a crowd with those of its base.
 
 use super::group::group_body;
 use super::questions::{question, within};
@@ -31,8 +31,8 @@ fn body(found: &Contrast) -> ContrastBody {
     }
 }
 
-/// What a crowd has more or less often than its base: an index with base = 100, and its 95%
-/// interval.
+/// The values that are more or less frequent in a crowd than in its base: an index with base = 100,
+/// and its 95% interval.
 #[utoipa::path(post, path = "/apps/{app}/compare", operation_id = "compare_crowd", tag = "questions", params(App), request_body = ComparisonRequest,
     responses((status = 200, description = "The crowd beside its base.", body = ComparisonAnswer), Problem))]
 pub(crate) async fn compare(

@@ -35,7 +35,7 @@ fn body(stored: StoredDefinition) -> DefinitionBody {
     }
 }
 
-fn planned(plan: taghouse_engine::Plan) -> Plan {
+fn planned(plan: taghouse_engine::ApplyPlan) -> Plan {
     let change = |change: taghouse_engine::PlannedChange| PlannedChange {
         kind: change.kind,
         name: change.name,
@@ -48,7 +48,7 @@ fn planned(plan: taghouse_engine::Plan) -> Plan {
     }
 }
 
-/// Applies definition files: all of them or, when any does not check, none.
+/// Applies definition files: all of them, or none if one is invalid.
 #[utoipa::path(post, path = "/apps/{app}/definitions", operation_id = "apply_definitions", tag = "definitions", params(App), request_body = ApplyRequest,
     responses((status = 200, description = "What was changed or, of a dry run, would be.", body = Plan), Problem))]
 pub(crate) async fn apply(

@@ -74,7 +74,7 @@ async fn streamed(
     lines(body(&estimate), exact).await
 }
 
-/// The exact count alone where it comes in time; else its bounds at once, and it when it comes.
+/// Only the exact count if it is fast; otherwise first its bounds, then the exact count.
 async fn lines(
     estimate: EstimateAnswer,
     exact: impl Future<Output = Result<CountAnswer, Problem>> + Send + 'static,
@@ -99,7 +99,7 @@ async fn lines(
 
 /// The exact count as lines of JSON. The last line is the answer of `/count` with `"exact": true`;
 /// where it takes longer than 100 ms, a line with `"exact": false` and the bounds of
-/// `/count/estimate` comes first. What goes wrong after that is a last line `{"error": problem}`.
+/// `/count/estimate` comes first. An error after that is a last line `{"error": problem}`.
 #[utoipa::path(post, path = "/apps/{app}/count/stream", operation_id = "stream_count", tag = "questions", params(App), request_body = CountRequest,
     responses((status = 200, description = "One or two lines of JSON.", content((String = "application/x-ndjson"))), Problem))]
 pub(crate) async fn stream_post(

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use std::str::FromStr;
 use std::sync::Arc;
 use taghouse_activate::{FileFormat, MemberFile};
-use taghouse_crowd::{Members, PortablePieces};
+use taghouse_crowd::{CrowdMembers, PortablePieces};
 use taghouse_model::Ordinal;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -69,7 +69,7 @@ pub(crate) async fn export(
 /// judgments hold in memory too.
 enum Encoding {
     Rows {
-        members: Members,
+        members: CrowdMembers,
         file: Box<MemberFile>,
         /// Where the next piece begins.
         from: Ordinal,
@@ -111,9 +111,9 @@ impl Encoding {
     }
 }
 
-/// A body whose pieces are encoded in the background when the reader takes them, one of the
-/// `places` held only meanwhile. An error breaks the body off, so that the reader sees a cut, not
-/// an end. When the connection is cut, all that the export holds goes with it.
+/// A body whose pieces are encoded in the background when the reader wants them; one of the
+/// `places` is taken only meanwhile. An error aborts the body, so that the reader does not take it
+/// for complete. When the connection is cut, all memory of the export is freed.
 fn pulled(encoding: Encoding, places: Arc<Semaphore>, background: Handle) -> Body {
     Body::from_stream(stream::try_unfold(Some(encoding), move |rest| {
         let (places, background) = (places.clone(), background.clone());

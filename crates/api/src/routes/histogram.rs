@@ -8,7 +8,7 @@ use crate::{Problem, values};
 use axum::Extension;
 use axum::extract::State;
 use std::sync::Arc;
-use taghouse_crowd::{Bins, DEFAULT_QUANTILES};
+use taghouse_crowd::{Bins, DEFAULT_QUANTILES, DistributionRequest};
 use taghouse_engine::Engine;
 use taghouse_model::ErrorKind;
 use taghouse_wire::{BinBody, HistogramAnswer, HistogramRequest, QuantileBody};
@@ -44,11 +44,12 @@ pub(crate) async fn histogram(
     let definitions = engine.definitions(&app).await?;
     defined_tag(&definitions, &request.tag)?;
     let (within, bins) = (within(request.expression.as_ref())?, bins(&request)?);
-    let quantiles = request.quantiles.as_deref().unwrap_or(&DEFAULT_QUANTILES);
-    let found = engine
-        .crowds
-        .distribution(&app, &definitions, within.as_ref(), &request.tag, &bins, quantiles)
-        .await?;
+    let asked = DistributionRequest {
+        bins,
+        quantiles: request.quantiles.unwrap_or_else(|| DEFAULT_QUANTILES.to_vec()),
+        tag: request.tag.clone(),
+    };
+    let found = engine.crowds.distribution(&app, &definitions, within.as_ref(), &asked).await?;
     let value = |value: &Option<taghouse_model::Value>| {
         value.as_ref().map_or(serde_json::Value::Null, values::value)
     };
@@ -74,6 +75,6 @@ pub(crate) async fn histogram(
         below: found.below,
         above: found.above,
         revision: found.revision,
-        tag: request.tag,
+        tag: request.tag.clone(),
     }))
 }

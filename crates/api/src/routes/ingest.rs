@@ -14,7 +14,7 @@ use taghouse_ingest::IngestOptions;
 use taghouse_model::ErrorKind;
 use taghouse_wire::{IngestRequest, RunBody};
 
-/// Starts to ingest files and answers with the run to follow.
+/// Starts an ingestion of files, and returns the run.
 #[utoipa::path(post, path = "/apps/{app}/ingest", operation_id = "start_ingestion", tag = "ingest", params(App), request_body = IngestRequest,
     responses((status = 202, description = "The run has begun.", body = RunBody), Problem))]
 pub(crate) async fn start(

@@ -1,4 +1,4 @@
-//! What came in: sources, their files, and the rows that were rejected.
+//! What was ingested: sources, their files, and rejected rows.
 
 use super::App;
 use crate::Problem;
@@ -21,7 +21,7 @@ use taghouse_wire::{FileLine, FilePage, RejectedLine, RejectedList, SourceBody, 
 const DEFAULT_LINES: usize = 100;
 const MAX_LINES: usize = 1000;
 
-/// How fresh each source is, how much it brought, and what share of that was rejected.
+/// For each source: when rows last landed, how many, and the share that was rejected.
 #[utoipa::path(get, path = "/apps/{app}/sources", operation_id = "list_sources", tag = "ingest", params(App),
     responses((status = 200, description = "The sources.", body = SourceList), Problem))]
 pub(crate) async fn sources(
@@ -115,16 +115,16 @@ async fn live(engine: &Engine, app: &AppId, name: &Name) -> Result<SourceBody, P
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct FileFilter {
-    /// Only of this source.
+    /// Only this source.
     source: Option<String>,
-    /// The `next` of the page before.
+    /// The `next` of the previous page.
     after: Option<String>,
     /// How many files, 1 to 1,000; default 100.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 
-/// Where a file stands among all.
+/// The position of a file in the list.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Landed {
     ingested_ms: Reverse<TimestampMs>,
@@ -149,7 +149,7 @@ impl Landed {
     }
 }
 
-/// The files that landed, newest first.
+/// The ingested files, newest first.
 #[utoipa::path(get, path = "/apps/{app}/files", operation_id = "list_files", tag = "ingest", params(App, FileFilter),
     responses((status = 200, description = "A page of files.", body = FilePage), Problem))]
 pub(crate) async fn files(
@@ -209,13 +209,13 @@ pub(crate) async fn files(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct RejectedFilter {
-    /// Only of this source.
+    /// Only this source.
     source: Option<String>,
-    /// Only with this reason, such as `bad_type`.
+    /// Only this reason, such as `bad_type`.
     reason: Option<String>,
-    /// Only of this file.
+    /// Only this file.
     file: Option<String>,
-    /// The `next` of the page before.
+    /// The `next` of the previous page.
     after: Option<String>,
     /// How many rows, 1 to 1,000; default 100.
     #[param(minimum = 1, maximum = 1000)]

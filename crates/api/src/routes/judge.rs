@@ -1,4 +1,4 @@
-//! Judgments: is this user in that crowd, and what is known of a user.
+//! Judgments (whether a user is in a crowd), and the tag values of a user.
 
 use super::App;
 use crate::access::{Action, Caller};
@@ -12,7 +12,7 @@ use taghouse_engine::Engine;
 use taghouse_engine::clock_text::local;
 use taghouse_wire::{JudgmentBody, ProfileBody};
 
-/// Who and which.
+/// The user and the crowd.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -120,7 +120,7 @@ pub(crate) async fn one(
     }))
 }
 
-/// Every user against every crowd, at once.
+/// Whether each of some users is in each of some crowds.
 #[utoipa::path(post, path = "/apps/{app}/judge", operation_id = "judge_users", tag = "judgments", params(App), request_body = JudgeRequest,
     responses((status = 200, description = "The judgments.", body = Judgments), Problem))]
 pub(crate) async fn batch(

@@ -1,4 +1,4 @@
-//! API keys: list, make, revoke.
+//! API keys: list, create, revoke.
 
 use crate::access::{Action, Caller, hash, new_secret};
 use crate::extract::{Json, Path};
@@ -47,7 +47,7 @@ pub(crate) async fn list(
     Ok(Json(KeyList { keys }))
 }
 
-/// Makes a key and shows its secret this once.
+/// Creates a key. Its secret is only in this answer.
 #[utoipa::path(post, path = "/keys", operation_id = "create_key", tag = "keys", request_body = NewKey,
     responses((status = 201, description = "The key was made.", body = CreatedKey), Problem))]
 pub(crate) async fn create(

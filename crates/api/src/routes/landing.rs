@@ -23,7 +23,7 @@ pub(crate) struct LandingBody {
     filtered: u64,
     /// Rows of `user_changes`: values changed by hand, and users who were deleted or expired.
     changes: u64,
-    /// Calls dropped because their message id came in before.
+    /// Calls dropped because their message id had been received before.
     duplicates: u64,
     /// The log position through which everything has landed; 0 before the first landing.
     position: u64,

@@ -1,4 +1,4 @@
-//! One file a resource: its handlers, and what they take of a URL.
+//! One file per resource: its handlers, and their path and query parameters.
 
 pub(crate) mod apps;
 pub(crate) mod audit;
@@ -44,7 +44,7 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// The id, once the caller may do this there.
+    /// The id, after checking that the caller may do this to the app.
     pub(crate) fn checked(&self, caller: &Caller, action: Action) -> Result<AppId, Problem> {
         app_checked(&self.app, caller, action)
     }

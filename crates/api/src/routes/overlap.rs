@@ -1,4 +1,4 @@
-//! How many users crowds, values and other expressions share.
+//! How many users expressions have in common.
 
 use super::App;
 use super::questions::question;
@@ -23,7 +23,7 @@ fn items(questions: &[Question], users: &[u64]) -> Vec<OverlapItem> {
         .collect()
 }
 
-/// How many users each row shares with each column, exact.
+/// How many users each row has in common with each column. Exact.
 #[utoipa::path(post, path = "/apps/{app}/overlap", operation_id = "get_overlap", tag = "questions", params(App), request_body = OverlapRequest,
     responses((status = 200, description = "The matrix.", body = OverlapAnswer), Problem))]
 pub(crate) async fn overlap(

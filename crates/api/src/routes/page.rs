@@ -1,4 +1,4 @@
-//! Users for whom an expression holds, page by page.
+//! The users who match an expression, page by page.
 
 use super::App;
 use super::questions::question;
@@ -13,7 +13,7 @@ use taghouse_wire::{PageAnswer, PageRequest};
 
 const DEFAULT_PAGE: usize = 1000;
 
-/// A page of the users for whom an expression holds, in a stable order.
+/// A page of the users who match an expression, in a stable order.
 #[utoipa::path(post, path = "/apps/{app}/list", operation_id = "list_users", tag = "questions", params(App), request_body = PageRequest,
     responses((status = 200, description = "The page.", body = PageAnswer), Problem))]
 pub(crate) async fn page(

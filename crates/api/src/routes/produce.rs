@@ -13,7 +13,7 @@ use taghouse_engine::{Engine, Production, clock_text};
 use taghouse_model::Name;
 use taghouse_wire::{ProduceRequest, RunBody};
 
-/// Starts to produce tags, then crowds, and answers with the run to follow.
+/// Starts a production of tags, then crowds, and returns the run.
 #[utoipa::path(post, path = "/apps/{app}/produce", operation_id = "start_production", tag = "tags", params(App), request_body = ProduceRequest,
     responses((status = 202, description = "The run has begun.", body = RunBody), Problem))]
 pub(crate) async fn start(

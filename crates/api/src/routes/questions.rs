@@ -90,7 +90,7 @@ async fn answer(
     Ok(Json(count_answer(&count, question, &definitions)))
 }
 
-/// How many users an expression holds for.
+/// How many users match an expression.
 #[utoipa::path(post, path = "/apps/{app}/count", operation_id = "count_users", tag = "questions", params(App), request_body = CountRequest,
     responses((status = 200, description = "The count.", body = CountAnswer), Problem))]
 pub(crate) async fn count(
@@ -116,7 +116,7 @@ pub(crate) async fn count_get(
     answer(&engine, &app, &Question::parse(&query.expression)?, query.strict_as_of).await
 }
 
-/// Some users for whom an expression holds, drawn by the seed.
+/// A random sample of the users who match an expression, determined by the seed.
 #[utoipa::path(post, path = "/apps/{app}/sample", operation_id = "sample_users", tag = "questions", params(App), request_body = SampleRequest,
     responses((status = 200, description = "The sample.", body = SampleAnswer), Problem))]
 pub(crate) async fn sample(

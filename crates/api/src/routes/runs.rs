@@ -36,7 +36,7 @@ pub(crate) struct RunPath {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Wait {
-    /// Answer when the run has ended, or after so many milliseconds (30,000 at most). Default 0:
+    /// Answer when the run has ended, or after this many milliseconds (at most 30,000). Default 0:
     /// at once.
     #[serde(default)]
     #[param(value_type = Option<u64>, maximum = 30_000)]
@@ -105,7 +105,7 @@ pub(crate) async fn get(
     Ok(Json(body(status)))
 }
 
-/// Asks a run to stop; what it has committed stays.
+/// Cancels a run. What it has committed stays.
 #[utoipa::path(delete, path = "/apps/{app}/runs/{id}", operation_id = "cancel_run", tag = "runs", params(RunPath),
     responses((status = 202, description = "The run was asked to stop; it ends soon."), Problem))]
 pub(crate) async fn cancel(

@@ -1,4 +1,4 @@
-//! Tags as they were produced.
+//! Tags and their produced values.
 
 use super::{App, app_checked};
 use crate::access::{Action, Caller};

@@ -1,4 +1,4 @@
-//! The values of a tag that most users of a crowd have.
+//! The most frequent values of a tag.
 
 use super::questions::within;
 use super::{App, defined_tag};
@@ -13,7 +13,7 @@ use taghouse_wire::{TopAnswer, TopRequest, TopValue};
 
 const DEFAULT_VALUES: usize = 20;
 
-/// The values of a tag that most users have, exact, also of numbers.
+/// The most frequent values of a tag. Exact, also for numbers.
 #[utoipa::path(post, path = "/apps/{app}/top", operation_id = "list_top_values", tag = "questions", params(App), request_body = TopRequest,
     responses((status = 200, description = "The values.", body = TopAnswer), Problem))]
 pub(crate) async fn top(

@@ -20,21 +20,21 @@ use taghouse_model::{AppId, ErrorKind};
 pub(crate) struct Tracked {
     /// Always true: errors are problems.
     success: bool,
-    /// Messages of a batch that are wrong, the first 100: they land in `rejected_events`, all
-    /// others as they should. Sending them again as they are gives nothing.
+    /// The invalid messages of a batch, at most 100. They land in `rejected_events`, all others in
+    /// their tables. Sending an invalid message again unchanged has no effect.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     rejected: Vec<RejectedMessage>,
-    /// How many messages of a batch are wrong.
+    /// How many messages of a batch are invalid.
     #[serde(skip_serializing_if = "is_zero")]
     rejected_total: usize,
 }
 
-/// A wrong message of a batch.
+/// An invalid message of a batch.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct RejectedMessage {
     /// Its place in the batch, from 0.
     index: usize,
-    /// Its id: its own, or one that was made.
+    /// Its id: as sent, or a generated one.
     message_id: String,
     /// Its class, as in `rejected_events`.
     reason: String,
@@ -99,7 +99,7 @@ pub(crate) fn refuse_large(headers: &HeaderMap) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Takes a call of the Segment tracking API: `track`, `identify`, `page`, `screen`, `group`,
+/// Accepts a call of the Segment tracking API: `track`, `identify`, `page`, `screen`, `group`,
 /// `alias`, or a `batch` of these, which is called `import` too. Segment's libraries for browsers
 /// and phones call them `t`, `i`, `p`, `s`, `g`, `a` and `b`. The key stands as user name in
 /// Basic authorization, or as `writeKey` in the body, and tells the app. The body is JSON, whatever
@@ -141,8 +141,8 @@ pub(crate) async fn track(
     Ok(Json(answer))
 }
 
-/// Takes what Segment's library for browsers says about itself, and keeps nothing of it. Needs no
-/// key, for none comes with it.
+/// Accepts the metrics that Segment's library for browsers sends about itself, and discards them.
+/// Needs no key, because none is sent with them.
 #[utoipa::path(post, path = "/m", operation_id = "send_metrics", tag = "tracking", security(()),
     request_body(content = Object, description = "Whatever the library counted"),
     responses((status = 200, description = "It was read and ignored.", body = Tracked), KeylessCallProblem))]

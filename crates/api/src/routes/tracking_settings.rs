@@ -18,7 +18,7 @@ use taghouse_model::ErrorKind;
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct WriteKey {
-    /// A key of role `write`. It is public, as everything is that a page holds.
+    /// A key of role `write`. It is public, as everything in a web page is.
     write_key: String,
 }
 

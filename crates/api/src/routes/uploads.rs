@@ -34,12 +34,12 @@ pub(crate) struct UploadPath {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct FileName {
-    /// The file's name, by which it is known for good: the same name again must hold the same
-    /// bytes. It may be a path, such as `dt=2026-03-02/part-0.csv`.
+    /// The file's name, by which it is known from then on: a file of the same name must have the
+    /// same bytes. It may be a path, such as `dt=2026-03-02/part-0.csv`.
     #[param(min_length = 1, max_length = 1024)]
     name: String,
-    /// Whether the source's pattern decides on the file, as it does for files of a folder.
-    /// Default: it is ingested whatever its name.
+    /// Whether the file is only ingested if it matches the source's pattern, as for files of a
+    /// folder. Default: it is ingested whatever its name.
     #[serde(default)]
     picked: bool,
 }
@@ -68,8 +68,8 @@ fn folder(server: &Server, app: &AppId, upload: &str) -> Result<PathBuf, Problem
     if folder.is_dir() { Ok(folder) } else { Err(unknown(app, upload)) }
 }
 
-/// An upload that one ingestion has taken. It goes when this is dropped, however the ingestion
-/// ends.
+/// An upload that belongs to an ingestion. It is removed when this is dropped, however the
+/// ingestion ends.
 pub(crate) struct Claimed {
     folder: PathBuf,
     quota: Arc<UploadQuota>,
@@ -246,8 +246,8 @@ async fn keep(
     Ok(())
 }
 
-/// A file on its way, removed when this is dropped: a caller who leaves would fill the disk with
-/// what the quota does not count.
+/// A file that is being received. It is removed when this is dropped: otherwise the files of
+/// callers who leave would fill the disk beyond the quota.
 struct Unfinished(PathBuf);
 
 impl Drop for Unfinished {

@@ -1,4 +1,4 @@
-//! Users who go: deletion with a receipt, expiry and new numbers.
+//! Deletion of users with a receipt, expiry and renumbering.
 
 use super::runs::body;
 use super::{App, app_checked};
@@ -78,8 +78,8 @@ async fn receipt(
     }))
 }
 
-/// Deletes a user from every tag, every crowd version and the dictionary. Gone for every reader
-/// when the answer comes.
+/// Deletes a user from all tags, crowd versions and the dictionary. The deletion is visible to
+/// every reader when the call returns.
 #[utoipa::path(delete, path = "/apps/{app}/users/{user}", operation_id = "delete_user", tag = "users", params(UserPath),
     responses((status = 200, description = "The receipt.", body = ReceiptBody), Problem))]
 pub(crate) async fn delete(
@@ -104,9 +104,9 @@ pub(crate) async fn delete_many(
     deleted(&engine, &caller, &app, request.users).await
 }
 
-/// Lets users expire, renumbers all others without gaps, and writes all files of the index under
-/// the new numbers. Questions are answered meanwhile; changes and deletions wait. Answers with the
-/// run to follow.
+/// Expires users, renumbers the remaining users without gaps, and rewrites all files of the index
+/// with the new numbers. Questions are answered meanwhile; changes and deletions wait. Returns the
+/// run.
 #[utoipa::path(post, path = "/apps/{app}/compact", operation_id = "start_compaction", tag = "users", params(App), request_body = CompactRequest,
     responses((status = 202, description = "The run has begun.", body = RunBody), Problem))]
 pub(crate) async fn compact(

@@ -21,7 +21,7 @@ use taghouse_log::{EmbeddedLog, EventLog};
 use taghouse_model::{AppId, Clock, TimestampMs, Value};
 use taghouse_produce::Producer;
 use taghouse_rules::{DefinitionFile, Definitions, parse_definitions};
-use taghouse_stream::{Parts, Stream, Tick};
+use taghouse_stream::{Stream, StreamParts, Tick};
 use taghouse_users::Users;
 use tokio_util::sync::CancellationToken;
 
@@ -117,7 +117,7 @@ impl World {
             ids,
             clock.clone(),
         ));
-        let stream = Arc::new(Stream::new(Parts {
+        let stream = Arc::new(Stream::new(StreamParts {
             catalog: catalog.clone(),
             lake: lake.clone(),
             index: index.clone(),

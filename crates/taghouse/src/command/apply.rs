@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use taghouse_model::AppId;
 use taghouse_wire::{ApplyRequest, FileBody, Plan, PlannedChange};
 
-/// Where files go that name no app, in a house that has none.
+/// The app of files that do not name one, if none exists yet.
 const UNKNOWN_APP: &str = "unknown";
 
 /// Sends all definition files of the paths and prints the plan.
@@ -43,11 +43,11 @@ pub(crate) async fn apply(context: &Context, arguments: &Apply) -> Result<()> {
 /// How files are applied.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct How {
-    /// Only say what would change.
+    /// Only show what would change.
     pub(crate) dry_run: bool,
     /// Delete what the files do not name.
     pub(crate) prune: bool,
-    /// Also where that is everything.
+    /// Allow that everything is deleted.
     pub(crate) all: bool,
 }
 

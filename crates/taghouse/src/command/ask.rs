@@ -11,8 +11,8 @@ use taghouse_wire::{
     SampleAnswer, SampleRequest,
 };
 
-/// Prints how many users an expression holds for: the bare number, so that scripts can read it. Who
-/// looks at a slow one sees its bounds meanwhile.
+/// Prints how many users match an expression: only the number, so that scripts can read it. On a
+/// terminal, a slow count shows its bounds meanwhile.
 #[allow(clippy::print_stderr, reason = "what a command tells its user")]
 pub(crate) async fn count(context: &Context, expression: &str, strict_as_of: bool) -> Result<()> {
     let body = CountRequest { expression: given(expression)?, strict_as_of };
@@ -69,7 +69,7 @@ pub(crate) fn given(expression: &str) -> Result<Value> {
         return Ok(json!(text));
     }
     serde_json::from_str(text)
-        .with_context(|| format!("the file {path} begins as a JSON tree and is none"))
+        .with_context(|| format!("the file {path} begins like JSON but is not valid JSON"))
 }
 
 /// Prints a page of users, one a line; how to go on stands beside them, not among them.

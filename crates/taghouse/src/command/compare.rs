@@ -9,7 +9,7 @@ use anyhow::Result;
 use serde_json::Value;
 use taghouse_wire::{ComparisonAnswer, ComparisonRequest, ContrastBody, OrderRequest};
 
-/// Prints what a crowd has more or less often than its base.
+/// Prints the values that are more or less frequent in a crowd than in its base.
 pub(crate) async fn compare(context: &Context, arguments: &Compare) -> Result<()> {
     let order = match arguments.order {
         CompareOrder::Significance => OrderRequest::Significance,

@@ -14,7 +14,7 @@ use taghouse_wire::{
     DefinitionBody, DefinitionList, IngestReport, IngestRequest, RunBody, TaskResult, Upload,
 };
 
-/// Ingests files and prints what came of them.
+/// Ingests files and prints the report.
 pub(crate) async fn ingest(context: &Context, arguments: &Ingest) -> Result<()> {
     let how = How { allow_rejects: arguments.allow_rejects, replace: arguments.replace };
     let report = run(context, arguments.source.as_deref(), &arguments.paths, how).await?;
@@ -141,7 +141,7 @@ pub(crate) fn describe(report: &IngestReport) -> String {
     let mut text = table::render(&["ingested", "count"], &rows);
     for file in &report.empty {
         text += &format!(
-            "{file} has no rows: it was passed over, and is read again when it comes with some\n"
+            "{file} has no rows: it was skipped, and is read again if it has rows later\n"
         );
     }
     text + &share(report.rejected_total, report.rows)

@@ -1,4 +1,4 @@
-//! `taghouse sources`, `files` and `rejected`: what came in, and what did not.
+//! `taghouse sources`, `files` and `rejected`: what was ingested, and what was not.
 
 use super::Context;
 use crate::args::{Files, Rejected};
@@ -7,7 +7,7 @@ use crate::table::{self, percent, thousands};
 use anyhow::Result;
 use taghouse_wire::{FileLine, FilePage, RejectedLine, RejectedList, SourceBody, SourceList};
 
-/// So much of a rejected row is shown in the table, in characters.
+/// How much of a rejected row is shown in the table, in characters.
 const SHOWN_CHARS: usize = 60;
 
 /// Lists the sources: how fresh, how much, how good.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::path::Path;
 use taghouse_wire::{OverlapAnswer, OverlapItem, OverlapRequest};
 
-/// Prints how many users crowds, values and other expressions share.
+/// Prints how many users expressions have in common.
 pub(crate) async fn overlap(context: &Context, arguments: &Overlap) -> Result<()> {
     let mut items = arguments.items.clone();
     if let Some(file) = &arguments.file {

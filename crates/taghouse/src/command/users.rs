@@ -69,7 +69,7 @@ pub(crate) async fn delete(context: &Context, users: &[String]) -> Result<()> {
     })
 }
 
-/// Renumbers the users and says what became of them.
+/// Renumbers the users and prints the result.
 pub(crate) async fn compact(context: &Context, expire: Option<&str>) -> Result<()> {
     let app = context.app().await?;
     let body = CompactRequest { expire: expire.map(|expire| json!(expire)) };

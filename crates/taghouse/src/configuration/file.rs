@@ -145,7 +145,7 @@ fn value(key: &Key, item: &Item, folder: &Path) -> Result<OsString, String> {
         };
         format!("`{path}` takes {}, not {}{hint}", key.kind.what(), kind_of(item))
     })?;
-    if key.kind == keys::Kind::Flag {
+    if key.kind == keys::KeyKind::Flag {
         return Ok(text.into());
     }
     let alone = clap::Command::new("file").no_binary_name(true).arg(key.argument.clone());
@@ -166,7 +166,7 @@ fn value(key: &Key, item: &Item, folder: &Path) -> Result<OsString, String> {
             format!("`{path}` is {}: {why}", item.to_string().trim())
         }
     })?;
-    Ok(if key.kind == keys::Kind::Path { folder.join(text).into() } else { text.into() })
+    Ok(if key.kind == keys::KeyKind::Path { folder.join(text).into() } else { text.into() })
 }
 
 fn kind_of(item: &Item) -> &'static str {

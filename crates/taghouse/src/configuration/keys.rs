@@ -1,5 +1,5 @@
-//! The keys of the file, made from the command line's definition: a flag of every command is a key,
-//! one of `serve` a key of `[serve]`.
+//! The keys of the file, derived from the command line: a flag of every command is a key at the
+//! top, a flag of `serve` is a key of `[serve]`.
 
 use crate::args::Cli;
 use clap::{Arg, ArgAction, CommandFactory};
@@ -11,21 +11,21 @@ use toml_edit::{Item, Value};
 /// The one table, and the command whose flags stand in it.
 pub(crate) const TABLE: &str = "serve";
 
-/// Flags that say something of one call alone.
+/// Flags that only make sense for a single call.
 pub(crate) const OF_ONE_CALL: [&str; 2] = ["config", "json"];
 
-/// Something that the file may set.
+/// A key of the file.
 pub(crate) struct Key {
     /// `None` is the top.
     pub(crate) table: Option<&'static str>,
     pub(crate) name: String,
-    pub(crate) kind: Kind,
+    pub(crate) kind: KeyKind,
     pub(crate) argument: Arg,
 }
 
 /// How a value is written in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum KeyKind {
     Text,
     /// Relative to the file.
     Path,
@@ -56,7 +56,7 @@ pub(crate) fn all() -> Vec<Key> {
 impl Key {
     fn of(table: Option<&'static str>, argument: &Arg) -> Self {
         let name = argument.get_id().as_str().to_owned();
-        Self { table, name, kind: Kind::of(argument), argument: argument.clone() }
+        Self { table, name, kind: KeyKind::of(argument), argument: argument.clone() }
     }
 
     /// `serve.listen`
@@ -75,14 +75,14 @@ impl Key {
     }
 }
 
-impl Kind {
+impl KeyKind {
     fn of(argument: &Arg) -> Self {
         if !argument.get_action().takes_values()
             || matches!(argument.get_action(), ArgAction::SetTrue)
         {
             return Self::Flag;
         }
-        let holds = argument.get_value_parser().type_id();
+        let value_type = argument.get_value_parser().type_id();
         let sized = argument
             .get_value_names()
             .is_some_and(|names| names.iter().any(|name| name == "BYTES"));
@@ -90,10 +90,10 @@ impl Kind {
             [TypeId::of::<u16>(), TypeId::of::<u32>(), TypeId::of::<u64>(), TypeId::of::<usize>()];
         match () {
             () if sized => Self::Size,
-            () if holds == TypeId::of::<PathBuf>() => Self::Path,
-            () if holds == TypeId::of::<WebOrigins>() => Self::List,
-            () if holds == TypeId::of::<f64>() => Self::Number,
-            () if integers.into_iter().any(|integer| holds == integer) => Self::Integer,
+            () if value_type == TypeId::of::<PathBuf>() => Self::Path,
+            () if value_type == TypeId::of::<WebOrigins>() => Self::List,
+            () if value_type == TypeId::of::<f64>() => Self::Number,
+            () if integers.into_iter().any(|integer| value_type == integer) => Self::Integer,
             () => Self::Text,
         }
     }

@@ -1,6 +1,6 @@
-//! What flags and environment variables set may stand in a file, `taghouse.toml`. A flag wins over
-//! the environment, that over the file, and the file over the default: to the command line's
-//! definition, what the file says is another default.
+//! The configuration file, `taghouse.toml`. It can set what flags and environment variables set. A
+//! flag overrides the environment, the environment overrides the file, and the file overrides the
+//! default: its values are used as the defaults of the command line.
 
 mod file;
 mod keys;
@@ -16,7 +16,7 @@ use file::File;
 /// What `taghouse config` does.
 #[derive(Subcommand)]
 pub(crate) enum ConfigAction {
-    /// Print the configuration in effect as a file, and where each value comes from. Takes the
+    /// Print the configuration in effect as a file, with the origin of each value. Accepts the
     /// flags of serve
     Show(Box<Serve>),
     /// Print a configuration file with every key, its meaning and its default, all commented out
@@ -40,14 +40,14 @@ pub(crate) fn read() -> Result<Configuration> {
     // The file may only be looked for once it is known what names it.
     let named =
         Cli::from_arg_matches(&Cli::command().get_matches()).unwrap_or_else(|error| error.exit());
-    let file = File::find(named.place.config.as_deref(), &named.place.data)?;
+    let file = File::find(named.global.config.as_deref(), &named.global.data)?;
     let matches = with_file(Cli::command(), file.as_ref()).get_matches();
     let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     // Who names a folder in a call does not mean the server that a file names.
     let layer = |name| show::Layer::of(None, name, &matches, file.as_ref());
     let serverless = layer("data") > layer("server");
     if serverless {
-        cli.place.server = None;
+        cli.global.server = None;
     }
     Ok(Configuration { cli, matches, file, serverless })
 }
@@ -80,13 +80,13 @@ impl Configuration {
                 self.leaf(),
                 self.file.as_ref(),
                 self.serverless,
-                self.cli.place.json,
+                self.cli.global.json,
             ),
             ConfigAction::Example => show::example(),
         }
     }
 
-    /// What was found for the command that was given, below which there is none.
+    /// The matches of the innermost subcommand.
     fn leaf(&self) -> &ArgMatches {
         let mut leaf = &self.matches;
         while let Some((_, below)) = leaf.subcommand() {

@@ -1,7 +1,7 @@
-//! The configuration in effect, and the file in which every key stands.
+//! Prints the configuration in effect, and the example file with every key.
 
 use super::file::{File, NAME};
-use super::keys::{self, Key, Kind};
+use super::keys::{self, Key, KeyKind};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use serde_json::json;
@@ -113,21 +113,21 @@ fn from(key: &Key, matches: &ArgMatches, file: Option<&File>) -> String {
 }
 
 /// A value of the command line as it is written in the file.
-fn written(kind: Kind, raw: &OsStr) -> Value {
+fn written(kind: KeyKind, raw: &OsStr) -> Value {
     let text = raw.to_string_lossy();
     match kind {
-        Kind::Path => std::path::absolute(raw)
+        KeyKind::Path => std::path::absolute(raw)
             .map_or_else(|_| text.to_string().into(), |path| path.display().to_string().into()),
-        Kind::Integer | Kind::Size => {
+        KeyKind::Integer | KeyKind::Size => {
             text.parse::<i64>().map_or_else(|_| text.to_string().into(), Value::from)
         }
-        Kind::Number => match (text.parse::<i64>(), text.parse::<f64>()) {
+        KeyKind::Number => match (text.parse::<i64>(), text.parse::<f64>()) {
             (Ok(integer), _) => integer.into(),
             (_, Ok(number)) => number.into(),
             _ => text.to_string().into(),
         },
-        Kind::Flag => (text == "true").into(),
-        Kind::Text | Kind::List => text.to_string().into(),
+        KeyKind::Flag => (text == "true").into(),
+        KeyKind::Text | KeyKind::List => text.to_string().into(),
     }
 }
 
@@ -158,7 +158,7 @@ pub(crate) fn example() -> String {
         let default = key.argument.get_default_values().first().map(|default| default.as_os_str());
         let value = default.or(instead).unwrap_or(OsStr::new("1"));
         // A path stays as it is given: the folder in which the example is made says nothing.
-        let kind = if key.kind == Kind::Path { Kind::Text } else { key.kind };
+        let kind = if key.kind == KeyKind::Path { KeyKind::Text } else { key.kind };
         let by = [
             Some(key.flag()),
             key.argument.get_env().map(|name| name.to_string_lossy().into_owned()),

@@ -1,5 +1,5 @@
 use super::file::File;
-use super::keys::{self, Key, Kind, OF_ONE_CALL};
+use super::keys::{self, Key, KeyKind, OF_ONE_CALL};
 use super::{show, with_file};
 use crate::args::{Cli, Command};
 use clap::{CommandFactory, FromArgMatches};
@@ -54,7 +54,7 @@ fn every_key_of_the_file_reaches_the_command() {
     let matches =
         with_file(Cli::command(), Some(&file)).try_get_matches_from(["taghouse", "serve"]).unwrap();
     let cli = Cli::from_arg_matches(&matches).unwrap();
-    assert_eq!(cli.place.data, Path::new("/etc/there"));
+    assert_eq!(cli.global.data, Path::new("/etc/there"));
     let Command::Serve(serve) = cli.command else { panic!("another command") };
     assert!((serve.land_every - 3.0).abs() < f64::EPSILON);
 }
@@ -75,15 +75,15 @@ fn kinds_follow_the_types() {
     let keys = keys::all();
     let kind = |name: &str| keys.iter().find(|key| key.name == name).map(|key| key.kind);
     for (name, expected) in [
-        ("data", Kind::Path),
-        ("backup_dir", Kind::Path),
-        ("key", Kind::Text),
-        ("listen", Kind::Text),
-        ("query_seconds", Kind::Number),
-        ("questions_per_key", Kind::Integer),
-        ("audit_days", Kind::Integer),
-        ("upload_bytes", Kind::Size),
-        ("web_origins", Kind::List),
+        ("data", KeyKind::Path),
+        ("backup_dir", KeyKind::Path),
+        ("key", KeyKind::Text),
+        ("listen", KeyKind::Text),
+        ("query_seconds", KeyKind::Number),
+        ("questions_per_key", KeyKind::Integer),
+        ("audit_days", KeyKind::Integer),
+        ("upload_bytes", KeyKind::Size),
+        ("web_origins", KeyKind::List),
     ] {
         assert_eq!(kind(name), Some(expected), "{name}");
     }

@@ -1,10 +1,10 @@
-//! What one connection does now: from this alone it is decided which connections are cut.
+//! The activity of one connection. It decides which connections are closed.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-/// How long a connection may take for what.
+/// The timeouts of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
     /// From the first byte of a request's head to its last.

@@ -1,4 +1,4 @@
-//! How many files this process may hold open, and how many of them connections may take.
+//! How many files this process may open, and how many of them are for connections.
 
 use anyhow::{Result, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

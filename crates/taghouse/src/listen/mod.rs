@@ -1,11 +1,11 @@
-//! The port: connections are taken in, counted, and closed when they do nothing.
+//! The port: connections are accepted, counted, and closed when they are idle.
 //!
-//! Connections have half of the files that the process may open, so that tables, segments and
-//! landings always find theirs. Where all are taken, the one that has been without a request for
-//! longest makes room for the new one: a caller that only holds its connections, or never ends its
-//! requests' heads, keeps nobody out. Where every connection has a request that runs, the new one
-//! is answered 503 and closed. There is no limit per peer address, for behind a proxy all callers
-//! have one; what one caller may ask at one time is limited by its key.
+//! Connections get half of the files that the process may open, so that files are left for tables,
+//! segments and landings. At the limit, the connection that has been idle longest is closed for the
+//! new one: a caller that only keeps its connections, or never ends the heads of its requests,
+//! keeps nobody out. If every connection has a running request, the new one is answered 503 and
+//! closed. There is no limit per peer address, because behind a proxy all callers have the same;
+//! the concurrent calls of a caller are limited by its key.
 
 mod activity;
 mod connection;
@@ -57,14 +57,14 @@ fn held(open: &Mutex<Open>) -> MutexGuard<'_, Open> {
     open.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A place among the open connections; given back when dropped.
-struct Place {
+/// A slot among the open connections, freed when dropped.
+struct OpenSlot {
     open: Shared,
     number: u64,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Place {
+impl OpenSlot {
     fn take(open: &Shared, permit: OwnedSemaphorePermit, activity: &Arc<Activity>) -> Self {
         let mut all = held(open);
         let number = all.next;
@@ -74,13 +74,13 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for OpenSlot {
     fn drop(&mut self) {
         held(&self.open).by_number.remove(&self.number);
     }
 }
 
-/// Makes the connection that was quiet for longest leave; false: there is none.
+/// Closes the connection that has been idle longest; false: there is none.
 fn make_room(open: &Shared) -> bool {
     let mut all = held(open);
     let quietest =
@@ -131,7 +131,7 @@ pub(crate) async fn listen(
             continue;
         }
         let activity = Arc::new(Activity::new());
-        let place = Place::take(&open, permit, &activity);
+        let place = OpenSlot::take(&open, permit, &activity);
         let (protocols, router, stopped) = (protocols.clone(), router.clone(), stopped.clone());
         tasks.spawn(async move {
             connection::serve(socket, &protocols, router, &activity, patience, stopped).await;
@@ -142,8 +142,9 @@ pub(crate) async fn listen(
     while tasks.join_next().await.is_some() {}
 }
 
-/// A caller that left before it was taken in is nobody's trouble. For all else, files mostly: one
-/// quiet connection gives its own, and a moment passes, so that the loop neither ends nor spins.
+/// A caller that left before it was accepted is not an error. For other errors, mostly a lack of
+/// files, an idle connection is closed and a moment passes, so that the loop neither ends nor
+/// spins.
 async fn not_accepted(error: &io::Error, open: &Shared) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
@@ -164,8 +165,8 @@ async fn place(places: &Arc<Semaphore>, open: &Shared) -> Option<OwnedSemaphoreP
     tokio::time::timeout(ROOM, places.clone().acquire_owned()).await.ok()?.ok()
 }
 
-/// Says why, and closes. What the caller sent meanwhile is read for a moment, or the answer would
-/// be lost with it.
+/// Says why, and closes. What the caller sent meanwhile is read for a moment; otherwise the answer
+/// would be lost.
 fn refuse(mut socket: TcpStream, refusals: &Arc<Semaphore>) {
     let Ok(turn) = refusals.clone().try_acquire_owned() else { return };
     tokio::spawn(async move {
@@ -213,7 +214,7 @@ mod tests {
                 activity.request_begins();
             }
             let permit = places.clone().try_acquire_owned().unwrap();
-            kept.push((Place::take(&open, permit, &activity), activity));
+            kept.push((OpenSlot::take(&open, permit, &activity), activity));
         }
         assert!(make_room(&open));
         kept[1].1.evicted().await;

@@ -1,4 +1,4 @@
-//! A socket and bodies that tell what goes on.
+//! A socket and bodies that record their activity.
 
 use super::activity::Activity;
 use axum::body::{Body, Bytes, HttpBody};
@@ -145,10 +145,9 @@ impl Drop for Answer {
     }
 }
 
-/// What a body must bring in all, after [`RATE_AFTER`]: one that trickles would never end
-/// otherwise.
+/// The minimum rate of a body after [`RATE_AFTER`]. A body below it would take forever.
 const LEAST_BYTES_PER_SECOND: u64 = 512;
-/// From when on that counts.
+/// When the minimum rate begins to apply.
 const RATE_AFTER: Duration = Duration::from_secs(30);
 
 /// A request's body, which fails with [`io::ErrorKind::TimedOut`] where nothing more comes, or too

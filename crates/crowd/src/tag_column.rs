@@ -1,4 +1,4 @@
-use crate::numbers::Numbers;
+use crate::numbers::{Numbers, UnitRange};
 use crate::value_counts::ValueCounts;
 use crate::{Error, Result};
 use std::sync::Arc;
@@ -7,23 +7,22 @@ use taghouse_index::{BitSlices, Snapshot, TagView, UserSet};
 use taghouse_model::{MAX_DECIMAL_UNITS, Value, ValueType};
 use taghouse_rules::{Predicate, did_you_mean};
 
-/// Up to so many different numbers are found by parting users slice by slice; of more that takes
-/// longer than reading each user's number (`cargo run --release -p taghouse-bitmap --example
-/// numbers` shows both).
+/// Up to this many different numbers are found by dividing users slice by slice. With more, reading
+/// each user's number is faster (`cargo run --release -p taghouse-bitmap --example numbers`
+/// measures both).
 const FEW_NUMBERS: usize = 1024;
-/// Where each of so few in a hundred users are asked one by one, instead of going through all
-/// numbers.
+/// Below this share of a tag's users, in percent, users are looked up one by one instead of reading
+/// all numbers.
 const FEW_IN_100: u64 = 2;
 
-/// One tag's values in a snapshot: all that the questions of this crate read of the index, in one
-/// place.
-pub(crate) struct Column {
+/// One tag's values in a snapshot. All reads of tag values in this crate go through here.
+pub(crate) struct TagColumn {
     pub(crate) tag: String,
     pub(crate) value_type: ValueType,
     values: TagView,
 }
 
-impl Column {
+impl TagColumn {
     pub(crate) fn of(snapshot: &Snapshot, tag: &str) -> Result<Self> {
         let Some(values) = snapshot.tag(tag)? else {
             let hint = did_you_mean(tag, snapshot.tags().map(|tag| tag.name.as_str()));
@@ -32,48 +31,47 @@ impl Column {
         Ok(Self { tag: tag.to_owned(), value_type: values.value_type(), values })
     }
 
-    /// Who has a value.
+    /// The users who have a value.
     pub(crate) fn existence(&self) -> Result<Arc<Bitmap>> {
         Ok(self.values.existence()?.to_bitmap()?)
     }
 
-    /// All values and their users, in order of the values; for a set its members one by one. None
-    /// for numbers.
+    /// All values with their users, in order of the values; of a set tag, each member is a value.
+    /// Empty for numbers.
     pub(crate) fn sets(&self) -> Result<Vec<(Value, UserSet)>> {
         Ok(self.values.sets()?)
     }
 
-    /// The numbers of those in `within`, to be asked by slices; of a tag that has other values:
-    /// nobody's.
+    /// The numbers of the users in `within`, read by slices. Empty if the tag is not a number.
     pub(crate) fn numbers(&self, within: &Arc<Bitmap>) -> Result<Numbers> {
         Numbers::of(&self.values, within)
     }
 
-    /// Each different number of those in `within`, ascending, and how many have it. Takes passes
-    /// over slices if the numbers are [`FEW_NUMBERS`], else time for each user who has one and
-    /// memory for each different one.
+    /// Each different number of the users in `within`, ascending, and how many have it. Costs
+    /// passes over slices for up to [`FEW_NUMBERS`] numbers, otherwise time per user with a
+    /// number and memory per different number.
     pub(crate) fn number_counts(&self, within: &Arc<Bitmap>) -> Result<Vec<(i128, u64)>> {
         if let Some(counts) = self.numbers(within)?.counts(FEW_NUMBERS)? {
             return Ok(counts);
         }
-        let mut tally = ValueCounts::default();
+        let mut counts = ValueCounts::default();
         for (slices, hidden) in self.values.numbers()? {
             let left = hidden.map(|hidden| within.and_not(&hidden));
-            add_numbers(&mut tally, &slices, left.as_ref().unwrap_or(within))?;
+            add_numbers(&mut counts, &slices, left.as_ref().unwrap_or(within))?;
         }
-        Ok(tally.counts())
+        Ok(counts.finish())
     }
 
-    /// The condition that the number is `low` to `high` units, both included.
-    pub(crate) fn between(&self, low: i128, high: i128) -> Option<Predicate<Value>> {
+    /// The condition that the number is in a range.
+    pub(crate) fn between(&self, range: UnitRange) -> Option<Predicate<Value>> {
         Some(Predicate::Between {
             name: self.tag.clone(),
-            low: self.value(low)?,
-            high: self.value(high)?,
+            low: self.value(range.low)?,
+            high: self.value(range.high)?,
         })
     }
 
-    /// Only numbers will do for what was `asked`.
+    /// Fails unless the tag is a number, as `asked` requires.
     pub(crate) fn numbers_for(&self, asked: &'static str) -> Result<()> {
         if self.value_type.is_number() {
             return Ok(());
@@ -81,7 +79,7 @@ impl Column {
         Err(Error::NotANumber { tag: self.tag.clone(), value_type: self.value_type, asked })
     }
 
-    /// Digits after the point; `None` for what does not add up, such as dates.
+    /// Digits after the point; `None` for types that cannot be summed, such as dates.
     pub(crate) fn scale(&self) -> Option<u8> {
         match self.value_type {
             ValueType::Int => Some(0),
@@ -90,14 +88,13 @@ impl Column {
         }
     }
 
-    /// A number of the tag from its units: an int is its own unit, a decimal 10^-scale, a date a
-    /// day, a time a millisecond.
+    /// The value for a number of units. The unit of an int is 1, of a decimal 10^-scale, of a date
+    /// a day, of a time a millisecond.
     pub(crate) fn value(&self, units: i128) -> Option<Value> {
         taghouse_index::value_of_units(units, self.value_type)
     }
 
-    /// The units of a number; `None` for one with more digits than the tag's, or more than a tag
-    /// holds.
+    /// The units of a value; `None` if it has more digits than the tag, or is too large for it.
     pub(crate) fn units(&self, value: &Value) -> Option<i128> {
         match (value, self.value_type) {
             (Value::Int(v), ValueType::Int) | (Value::Time(v), ValueType::Time) => {
@@ -119,11 +116,11 @@ impl Column {
     }
 }
 
-fn add_numbers(tally: &mut ValueCounts, slices: &BitSlices, within: &Bitmap) -> Result<()> {
+fn add_numbers(counts: &mut ValueCounts, slices: &BitSlices, within: &Bitmap) -> Result<()> {
     if within.len() * 100 < slices.existence().len() * FEW_IN_100 {
         for ordinal in within.iter() {
             if let Some(units) = slices.value_of(ordinal)? {
-                tally.add(units);
+                counts.add(units);
             }
         }
         return Ok(());
@@ -132,7 +129,7 @@ fn add_numbers(tally: &mut ValueCounts, slices: &BitSlices, within: &Bitmap) -> 
     for (ordinal, units) in slices.iter()? {
         while members.next_if(|member| *member < ordinal).is_some() {}
         if members.peek() == Some(&ordinal) {
-            tally.add(units);
+            counts.add(units);
         }
     }
     Ok(())

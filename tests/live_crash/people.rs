@@ -1,4 +1,4 @@
-//! What was acknowledged, person by person.
+//! The reference model: what was acknowledged, person by person.
 
 use crate::wire::{Change, Door, Outcome};
 use std::collections::{BTreeMap, BTreeSet};

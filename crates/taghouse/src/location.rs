@@ -1,6 +1,6 @@
-//! Where a data folder was made: Iceberg's metadata names files by absolute paths, so one that was
-//! moved, copied or restored to another place is settled there before anything is read. The file
-//! `place` is written last: what a crash leaves is settled by the next opening.
+//! Where a data folder was created. Iceberg's metadata names files by absolute paths, so the
+//! metadata of a folder that was moved, copied or restored elsewhere is rewritten before anything
+//! is read. The file `place` is written last: after a crash, the next opening does the rest.
 
 use anyhow::{Context, Result};
 use std::io::ErrorKind;
@@ -8,16 +8,16 @@ use std::path::{Path, PathBuf};
 use taghouse_catalog::Catalog;
 use taghouse_lake::Lake;
 
-/// A data folder's place, now and formerly.
-pub(crate) struct Place {
+/// The path of a data folder, now and before.
+pub(crate) struct FolderLocation {
     file: PathBuf,
     pub(crate) here: String,
-    /// The place that its tables name, if it is another.
+    /// The path that its tables name, if it is another one.
     pub(crate) former: Option<PathBuf>,
     is_new: bool,
 }
 
-impl Place {
+impl FolderLocation {
     pub(crate) fn of(folder: &Path) -> Result<Self> {
         let file = folder.join("place");
         let here = std::fs::canonicalize(folder)?.display().to_string();
@@ -35,7 +35,7 @@ impl Place {
         })
     }
 
-    /// Makes all tables name the present place.
+    /// Rewrites all tables to name the present path.
     pub(crate) async fn settle(&self, catalog: &dyn Catalog, lake: &Lake) -> Result<()> {
         if let Some(former) = &self.former {
             for app in catalog.apps().await? {

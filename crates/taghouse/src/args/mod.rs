@@ -1,0 +1,229 @@
+//! The command line: the flags of every command, and the commands. Commands with more than a few
+//! flags have a struct in a file below.
+
+mod access;
+mod input;
+mod insights;
+mod serve;
+mod users;
+
+pub(crate) use access::{Audit, KeyAction};
+pub(crate) use input::{Apply, Files, Ingest, Produce, Rejected};
+pub(crate) use insights::{Compare, CompareOrder, Group, Histogram, Overlap};
+pub(crate) use serve::{Demo, Serve, positive_seconds};
+pub(crate) use users::{Change, Export, ExportFormat};
+
+use crate::configuration::ConfigAction;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Tags and audiences: events in, tags, crowds and judgments out.
+#[derive(Parser)]
+#[command(name = "taghouse", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalFlags,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The flags of every command: where the data is, how to reach it, and what is printed.
+#[derive(Args, Clone)]
+#[command(next_help_heading = "Options of every command")]
+pub(crate) struct GlobalFlags {
+    /// The data folder. While a server has it open, the command is sent to that server
+    #[arg(
+        long,
+        global = true,
+        env = "TAGHOUSE_DATA",
+        default_value = "taghouse-data",
+        value_name = "DIR"
+    )]
+    pub(crate) data: PathBuf,
+    /// The app. Can be left out if there is only one
+    #[arg(long, global = true, env = "TAGHOUSE_APP", value_name = "ID")]
+    pub(crate) app: Option<String>,
+    /// Use the server at this URL instead of a data folder, such as https://tags.example.com
+    #[arg(long, global = true, env = "TAGHOUSE_SERVER", value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// The API key for --server
+    #[arg(long, global = true, env = "TAGHOUSE_KEY", hide_env_values = true, value_name = "KEY")]
+    pub(crate) key: Option<String>,
+    /// Time limit for the query of an sql tag, in seconds. Applies where the query runs: in this
+    /// command, or in the server that it was started with
+    #[arg(long, global = true, env = "TAGHOUSE_QUERY_SECONDS", default_value_t = 300.0, value_parser = positive_seconds)]
+    pub(crate) query_seconds: f64,
+    /// What to log on standard error: error, warn, info, debug or trace. Levels can be set per
+    /// module, such as warn,taghouse_ingest=debug
+    #[arg(long, global = true, env = "TAGHOUSE_LOG", default_value = "warn", value_name = "FILTER", value_parser = log_filter)]
+    pub(crate) log: String,
+    /// The configuration file. Default: taghouse.toml in the working folder, otherwise in the
+    /// data folder
+    #[arg(long, global = true, env = "TAGHOUSE_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print the result as JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Serve the HTTP API on the data folder until Ctrl-C
+    Serve(Serve),
+    /// Generate data of a shop, run the whole pipeline on it, and serve the result
+    Demo(Demo),
+    /// Apply the definitions in files or folders: all of them, or none if one is invalid
+    Apply(Apply),
+    /// Print the JSON Schema of definition files, for editors
+    Schema,
+    /// Show the configuration in effect, or write a configuration file
+    Config {
+        #[command(subcommand)]
+        action: ConfigAction,
+    },
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write the pages of all commands to a folder
+    Man {
+        /// The folder for taghouse.1, taghouse-serve.1 and so on
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
+    /// Print a draft definition of a source, derived from a data file. Save it, review it, then
+    /// apply it
+    Inspect {
+        /// A CSV, JSONL or Parquet file
+        file: PathBuf,
+        /// The name of the source. Default: the name of the file
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
+    /// Ingest data files into the lake
+    Ingest(Ingest),
+    /// List the sources: when rows last landed, how many, and the share that was rejected
+    Sources,
+    /// List the ingested files, newest first
+    Files(Files),
+    /// List rejected rows, newest first, each with the reason
+    Rejected(Rejected),
+    /// Compute all tags and crowds as of a time
+    Produce(Produce),
+    /// List the tags, or the values of one tag
+    Tags {
+        /// List the most frequent values of this tag
+        tag: Option<String>,
+    },
+    /// List the crowds, or the versions of one crowd
+    Crowds {
+        /// List the versions of this crowd
+        crowd: Option<String>,
+    },
+    /// Count the users who match an expression
+    Count {
+        /// Such as 'country == "France" && orders_30d >= 2'. @FILE reads it from a file, as text
+        /// or as JSON
+        expression: String,
+        /// Fail if the tags in the expression were not all produced as of the same time
+        #[arg(long)]
+        strict_as_of: bool,
+    },
+    /// List the users who match an expression, page by page
+    List {
+        /// The expression, such as 'orders_30d >= 2'
+        expression: String,
+        /// Users per page, at most 10,000
+        #[arg(long, default_value_t = 1000)]
+        limit: usize,
+        /// Start after the previous page: the cursor that it ended with
+        #[arg(long, value_name = "CURSOR")]
+        after: Option<String>,
+    },
+    /// Show the most frequent values of a tag
+    Top {
+        /// The tag
+        tag: String,
+        /// Only count users who match this expression, such as 'crowd("big_spenders")'
+        expression: Option<String>,
+        /// Number of values, at most 10,000
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// Count users by the values of two tags, as a table
+    Group(Group),
+    /// Show the distribution of a numeric or date tag: bins, sum, average, quantiles
+    Histogram(Histogram),
+    /// Count the users that expressions have in common, for each pair of them
+    Overlap(Overlap),
+    /// Compare the tag values of a crowd with a baseline: index (100 = same share), 95% interval
+    Compare(Compare),
+    /// Show a random sample of the users who match an expression
+    Sample {
+        /// The expression, such as 'orders_30d >= 2'
+        expression: String,
+        /// Number of users
+        #[arg(long, default_value_t = 10)]
+        size: u32,
+        /// The seed of the random choice: the same seed gives the same sample
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
+    /// Write the members of a crowd to a file or standard output
+    Export(Export),
+    /// Show whether a user is in a crowd
+    Judge {
+        /// The user id
+        user: String,
+        /// The crowd
+        crowd: String,
+    },
+    /// Show all tag values of a user
+    Profile {
+        /// The user id
+        user: String,
+    },
+    /// Change the value of a tag for one user, effective immediately
+    Change(Change),
+    /// Delete users from all tags, crowds and the dictionary, and print the receipt
+    Delete {
+        /// User ids
+        #[arg(required = true)]
+        users: Vec<String>,
+    },
+    /// Expire users, then renumber the remaining users without gaps
+    Compact {
+        /// Expire the users who match this, such as 'last_seen < "2025-10-01"'
+        #[arg(long, value_name = "EXPRESSION")]
+        expire: Option<String>,
+    },
+    /// Back up the whole data folder, also while a server is running
+    Backup {
+        /// The folder to create, preferably on another disk. With --server: a name below the
+        /// --backup-dir of that server
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// Restore a backup to the data folder, which must be empty or not exist yet
+    Restore {
+        /// The folder of the backup
+        #[arg(value_name = "DIR")]
+        backup: PathBuf,
+    },
+    /// List, create and revoke API keys
+    Keys {
+        #[command(subcommand)]
+        action: Option<KeyAction>,
+    },
+    /// List the most recent runs
+    Runs,
+    /// Show the audit trail: who did what, newest first
+    Audit(Audit),
+}
+
+fn log_filter(text: &str) -> Result<String, String> {
+    tracing_subscriber::EnvFilter::try_new(text)
+        .map(|_| text.to_owned())
+        .map_err(|error| error.to_string())
+}

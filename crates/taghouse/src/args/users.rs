@@ -1,0 +1,51 @@
+//! The flags of the commands on single users and on the members of a crowd.
+
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub(crate) struct Export {
+    /// The crowd
+    pub(crate) crowd: String,
+    /// The format of the output
+    #[arg(long, value_enum, default_value_t = ExportFormat::Csv)]
+    pub(crate) format: ExportFormat,
+    /// The file to write. Default: standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Export an older version, if it is still kept
+    #[arg(long, value_name = "N")]
+    pub(crate) version: Option<u64>,
+}
+
+#[derive(ValueEnum, Clone, Copy)]
+pub(crate) enum ExportFormat {
+    Csv,
+    Jsonl,
+    Parquet,
+    Roaring,
+    Roaring64,
+}
+
+#[derive(Args)]
+pub(crate) struct Change {
+    /// The user id
+    pub(crate) user: String,
+    /// The tag
+    pub(crate) tag: String,
+    /// The new value. For a set, its members separated by commas
+    #[arg(required_unless_present_any = ["unset", "add", "remove"], conflicts_with_all = ["unset", "add", "remove"])]
+    pub(crate) value: Option<String>,
+    /// Remove the value
+    #[arg(long, visible_alias = "clear", conflicts_with_all = ["add", "remove"])]
+    pub(crate) unset: bool,
+    /// Add a member to a set
+    #[arg(long, value_name = "MEMBER", conflicts_with = "remove")]
+    pub(crate) add: Option<String>,
+    /// Remove a member from a set
+    #[arg(long, value_name = "MEMBER")]
+    pub(crate) remove: Option<String>,
+    /// Create the user if the id is unknown
+    #[arg(long)]
+    pub(crate) create: bool,
+}
