@@ -2,6 +2,7 @@ use crate::delete::deleted_of;
 use crate::{Result, Users};
 use std::sync::Arc;
 use taghouse_dictionary::DeletionWatch;
+use taghouse_disk::blocking;
 use taghouse_index::{Bitmap, Changes};
 use taghouse_model::{AppId, Ordinal};
 use taghouse_rules::TagDefinition;
