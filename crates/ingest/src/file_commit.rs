@@ -46,7 +46,9 @@ impl Batch<'_> {
         turns: &Turns,
         report: &mut IngestReport,
     ) -> Result<()> {
-        // From the look-up to the commit, so that of two rows of one id only one lands.
+        // From the look-up to the commit, so that of two rows of one id only one lands. Those of live
+        // calls that are admitted and have not landed are not looked up: they take a turn of their
+        // own later, find these here, and drop theirs.
         let _turn = turns.take(self.app).await;
         let replaced = Arc::new(Replaced {
             source: self.source.clone(),

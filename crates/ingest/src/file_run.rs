@@ -7,6 +7,7 @@
 //! all the same: the lake's writers write data files as the rows come, and only message ids (16
 //! bytes each, where the source gives any) are kept for the whole run.
 
+use crate::admitted::Followed;
 use crate::dedup::RunIds;
 use crate::file_commit::Batch;
 use crate::file_list;
@@ -63,18 +64,19 @@ pub struct FileIngest {
     lake: Arc<Lake>,
     clock: Arc<dyn Clock>,
     turns: Arc<Turns>,
+    followed: Followed,
 }
 
 impl FileIngest {
     /// `clock` gives the time of receipt; rows that lie after it are rejected.
     pub fn new(catalog: Arc<dyn Catalog>, lake: Arc<Lake>, clock: Arc<dyn Clock>) -> Self {
-        Self { catalog, lake, clock, turns: Arc::default() }
+        Self { catalog, lake, clock, turns: Arc::default(), followed: Followed::default() }
     }
 
     /// Beside landings of live calls into the same tables, so that a message id that comes in both
-    /// ways lands once.
+    /// ways lands once. The landing's follower hears of files too.
     pub fn beside(self, landing: &Landing) -> Self {
-        Self { turns: landing.turns.clone(), ..self }
+        Self { turns: landing.turns.clone(), followed: landing.followed.clone(), ..self }
     }
 
     /// Takes in the files of `source` that have not landed yet: `files` are files and folders (of a
@@ -132,6 +134,9 @@ impl FileIngest {
         if !batch.landed.is_empty() {
             batch.land(self.catalog.as_ref(), &self.lake, &self.turns, &mut report).await?;
             report.batches = 1;
+            if let Some(follower) = self.followed.get() {
+                follower.files_landed(app).await;
+            }
         }
         report.elapsed_ms = u64::try_from(self.clock.now_ms() - now_ms).unwrap_or_default();
         Ok(report)

@@ -1,86 +1,36 @@
-//! Live calls from the log into the lake.
+//! Live calls from the log into the lake, in two stages: they are admitted (checked, decided, and
+//! built into rows that wait in memory), and they land.
 //!
 //! The position through which the log has landed is moved in the catalog transaction that publishes
 //! the rows, and stands in the snapshot's summary too. So after a crash a record has landed or will
 //! land, and never is its own duplicate.
 
-use crate::ids::{MessageIds, NotedId, message_hash};
-use crate::landed_ids::{DatedId, LandedIds};
-use crate::live_rows::{Built, Landed, LiveRows};
-use crate::log_record::{LogRecord, RecordBody};
+use crate::admitted::{Followed, Follower};
+use crate::ids::MessageIds;
+use crate::landed_ids::LandedIds;
+use crate::landing_memory::{HeldLanding, Memory, Restarted};
+use crate::live_rows::Landed;
+use crate::live_totals::{LANDED_AT_ONCE, LiveTotals, POINTER_KIND, POINTER_NAME, position};
+use crate::pending::{Batches, Pending};
 use crate::seen::remember_landed;
+use crate::stretch::Stretch;
 use crate::table_writers::{Files, Tables, Writers};
 use crate::turns::Turns;
 use crate::waiting::{LandingTrigger, Waiting};
 use crate::{Error, Result};
-use arrow::array::RecordBatch;
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use taghouse_catalog::{Catalog, Change, Pointer};
 use taghouse_disk::blocking;
 use taghouse_lake::{DataFile, Lake, Table, layout};
 use taghouse_log::EventLog;
-use taghouse_model::{AppId, Clock, TimestampMs};
+use taghouse_model::{AppId, Clock};
 use taghouse_rules::Definitions;
 use tokio_util::sync::CancellationToken;
 
-/// Records that land by one commit.
-const LANDED_AT_ONCE: usize = 50_000;
-
-/// The catalog's pointer at the position through which the log has landed: value `{"position": n,
-/// "totals": …}`, see [`LiveTotals`].
-const POINTER_KIND: &str = "log";
-const POINTER_NAME: &str = "landed";
-
 /// The key of a snapshot's summary with the log position that it holds.
 pub const LOG_POSITION: &str = "taghouse.log-position";
-
-/// What became of an app's live messages, ever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct LiveTotals {
-    /// How many messages there were in all.
-    pub messages: u64,
-    /// Those that gave rows of `events` or `attributes`, or only a user.
-    pub accepted: u64,
-    /// Rows of `rejected_events`: messages, and single fields of messages that landed without
-    /// them.
-    pub rejected: u64,
-    /// Messages that a filter left out.
-    pub filtered: u64,
-    /// Messages dropped because their id had come in before.
-    pub duplicates: u64,
-    /// When the last landing was; `None`: never.
-    pub landed_ms: Option<TimestampMs>,
-    /// Messages of that landing.
-    pub last_messages: u64,
-    /// Rows of `rejected_events` of that landing.
-    pub last_rejected: u64,
-}
-
-impl LiveTotals {
-    fn of(pointer: Option<&Pointer>) -> Self {
-        pointer
-            .and_then(|p| serde_json::from_value(p.value.get("totals")?.clone()).ok())
-            .unwrap_or_default()
-    }
-
-    /// With a landing of so many messages, of which `refused` gave nothing.
-    fn and(self, landed: &Landed, messages: u64, refused: u64, now_ms: TimestampMs) -> Self {
-        Self {
-            messages: self.messages + messages,
-            accepted: self.accepted
-                + messages.saturating_sub(landed.filtered + landed.duplicates + refused),
-            rejected: self.rejected + landed.rejected,
-            filtered: self.filtered + landed.filtered,
-            duplicates: self.duplicates + landed.duplicates,
-            landed_ms: Some(now_ms),
-            last_messages: messages,
-            last_rejected: landed.rejected,
-        }
-    }
-}
 
 /// Lands live calls.
 pub struct Landing {
@@ -95,18 +45,16 @@ pub struct Landing {
     /// What the lake's files hold.
     landed: LandedIds,
     pub(crate) turns: Arc<Turns>,
+    pub(crate) followed: Followed,
 }
 
-#[derive(Default)]
-struct Memory {
-    /// The ids remembered are those of the records that landed.
-    settled: bool,
-    trimmed: u64,
-}
-
-/// An app whose calls do not land meanwhile.
-pub struct HeldLanding {
-    _memory: tokio::sync::OwnedMutexGuard<Memory>,
+/// What ends the admission of records.
+#[derive(PartialEq, Eq)]
+enum Filled {
+    /// All are admitted that are there, or were to be; or it was told to stop.
+    All,
+    /// No more may wait in memory.
+    Full,
 }
 
 impl Landing {
@@ -129,12 +77,35 @@ impl Landing {
             waiting: Waiting::default(),
             landed: LandedIds::default(),
             turns: Arc::default(),
+            followed: Followed::default(),
         }
     }
 
-    /// Lets landings of the app wait as long as the result lives. Waits for one that goes on.
+    /// Tells the follower of all that is admitted from here on. There is one; a second is not told.
+    pub fn follow(&self, follower: Arc<dyn Follower>) {
+        let _ = self.followed.set(follower);
+    }
+
+    /// Lets landings of the app wait as long as the result lives. Waits for one that goes on. What
+    /// is admitted stays so.
     pub async fn hold(&self, app: &AppId) -> HeldLanding {
         HeldLanding { _memory: self.memory(app).lock_owned().await }
+    }
+
+    /// Forgets what is admitted and has not landed: once the result is dropped, it is admitted
+    /// again. Waits for a landing or an admission that goes on.
+    ///
+    /// # Errors
+    /// Errors of the catalog.
+    pub async fn restart(&self, app: &AppId) -> Result<Restarted> {
+        let mut memory = self.memory(app).lock_owned().await;
+        memory.pending = None;
+        let landed = position(self.pointer(app).await?.as_ref());
+        Ok(Restarted { landed, _memory: memory })
+    }
+
+    async fn pointer(&self, app: &AppId) -> Result<Option<Pointer>> {
+        Ok(self.catalog.pointer(POINTER_KIND, app, POINTER_NAME).await?)
     }
 
     fn memory(&self, app: &AppId) -> Arc<tokio::sync::Mutex<Memory>> {
@@ -155,13 +126,58 @@ impl Landing {
     /// # Errors
     /// Errors of the catalog.
     pub async fn totals(&self, app: &AppId) -> Result<LiveTotals> {
-        Ok(LiveTotals::of(self.catalog.pointer(POINTER_KIND, app, POINTER_NAME).await?.as_ref()))
+        Ok(LiveTotals::of(self.pointer(app).await?.as_ref()))
     }
 
-    /// Lands what the log contains, and trims the log. Cheap if there is nothing to land: then
-    /// nothing changes. After `stop` it lands what it has started with, 50,000 calls at most, and
-    /// leaves the rest in the log. Await it to its end: if it is dropped, its work on other
-    /// threads may collide with the next landing.
+    /// Admits what the log holds up to the position `end`: decides what counts, builds the rows, keeps
+    /// them in memory and tells the follower. Nothing is written, unless more than lands by one
+    /// commit would wait, or other definitions come: then what waits lands first. After `stop` it
+    /// admits no more. Gives the position admitted through.
+    ///
+    /// # Errors
+    /// As [`Landing::land`]. Where it fails to land what waits, that is dropped, and the next call
+    /// admits it again.
+    pub async fn admit(
+        &self,
+        app: &AppId,
+        definitions: &Arc<Definitions>,
+        end: u64,
+        stop: &CancellationToken,
+    ) -> Result<u64> {
+        let memory = self.memory(app);
+        let mut memory = memory.lock().await;
+        // Asked many times a second, mostly in vain.
+        if memory.holds(definitions, end) {
+            return Ok(end);
+        }
+        let outcome = self.admit_all(app, definitions, &mut memory, end, stop).await;
+        if outcome.is_err() {
+            memory.unsettle();
+        }
+        outcome
+    }
+
+    async fn admit_all(
+        &self,
+        app: &AppId,
+        definitions: &Arc<Definitions>,
+        memory: &mut Memory,
+        end: u64,
+        stop: &CancellationToken,
+    ) -> Result<u64> {
+        self.land_others(app, definitions, memory).await?;
+        let landed = self.landed_through(app, memory, end).await?;
+        while self.fill(app, definitions, memory, end, stop).await? == Filled::Full {
+            self.land_pending(app, memory).await?;
+        }
+        Ok(memory.pending.as_ref().map_or(memory.landed.unwrap_or(landed), |p| p.through))
+    }
+
+    /// Lands what is admitted and what the log holds besides, and trims it. Cheap where there is
+    /// nothing to land: then nothing changes. After `stop` it lands what it has begun with, 50,000
+    /// calls at most, and leaves the rest in the log. See it to its end: dropped, it may leave work
+    /// on other threads that meets the next landing's. What [`Landing::admit`] had to land since
+    /// the last call counts to this one.
     ///
     /// # Errors
     /// [`Error::LogBehind`], [`Error::Record`], [`Error::Ids`]; the lake's, the catalog's and the
@@ -170,21 +186,21 @@ impl Landing {
     pub async fn land(
         &self,
         app: &AppId,
-        definitions: &Definitions,
+        definitions: &Arc<Definitions>,
         stop: &CancellationToken,
     ) -> Result<Landed> {
         let end = self.log.end(app).await?;
         self.land_through(app, definitions, end, stop).await
     }
 
-    /// Like [`Self::land`], up to the position `end` of the log.
+    /// The same, up to the position `end` of the log, or further where more is admitted.
     ///
     /// # Errors
     /// As [`Landing::land`].
     pub async fn land_through(
         &self,
         app: &AppId,
-        definitions: &Definitions,
+        definitions: &Arc<Definitions>,
         end: u64,
         stop: &CancellationToken,
     ) -> Result<Landed> {
@@ -193,11 +209,10 @@ impl Landing {
         let outcome = self.land_all(app, definitions, &mut memory, end, stop).await;
         match &outcome {
             Ok(landed) => self.waiting.landed(app, landed.position),
-            Err(_) => self.waiting.failed(app, self.clock.now_ms()),
-        }
-        if outcome.is_err() {
-            // Whether a failed commit holds may be unknown.
-            memory.settled = false;
+            Err(_) => {
+                self.waiting.failed(app, self.clock.now_ms());
+                memory.unsettle();
+            }
         }
         outcome
     }
@@ -205,84 +220,184 @@ impl Landing {
     async fn land_all(
         &self,
         app: &AppId,
-        definitions: &Definitions,
+        definitions: &Arc<Definitions>,
         memory: &mut Memory,
         end: u64,
         stop: &CancellationToken,
     ) -> Result<Landed> {
-        let mut pointer = self.catalog.pointer(POINTER_KIND, app, POINTER_NAME).await?;
-        let mut total = Landed { position: position(pointer.as_ref()), ..Landed::default() };
-        // Another landing may have gone further meanwhile.
-        let there = if end < total.position { self.log.end(app).await? } else { end };
-        if there < total.position {
-            return Err(Error::LogBehind {
-                app: app.to_string(),
-                end: there,
-                landed: total.position,
-            });
+        self.land_others(app, definitions, memory).await?;
+        let mut landed = self.landed_through(app, memory, end).await?;
+        while memory.pending.is_some() || (landed < end && !stop.is_cancelled()) {
+            let _turn = self.turns.take(app).await;
+            self.decide_again(app, memory).await?;
+            let filled = self.fill(app, definitions, memory, end, stop).await?;
+            self.commit(app, memory).await?;
+            landed = memory.landed.unwrap_or(landed);
+            if filled == Filled::All {
+                break;
+            }
         }
-        if total.position < end {
-            let (ids, of) = (self.ids.clone(), app.clone());
-            blocking(move || ids.begin(&of)).await?;
-        }
-        while total.position < end && !stop.is_cancelled() {
-            let mut records = self.log.read(app, total.position, LANDED_AT_ONCE).await?;
-            records.retain(|(position, _)| *position <= end);
-            let Some((last, _)) = records.last() else { break };
-            let last = *last;
-            self.waiting.sample(app, &records);
-            let landed =
-                self.land_some(app, definitions, memory, records, pointer.as_ref()).await?;
-            total.events += landed.events;
-            total.attributes += landed.attributes;
-            total.rejected += landed.rejected;
-            total.filtered += landed.filtered;
-            total.replaced += landed.replaced;
-            total.changes += landed.changes;
-            total.duplicates += landed.duplicates;
-            total.position = last;
-            pointer = self.catalog.pointer(POINTER_KIND, app, POINTER_NAME).await?;
-        }
-        if memory.trimmed < total.position {
-            self.log.trim(app, total.position).await?;
-            memory.trimmed = total.position;
-        }
-        if total.position >= end {
+        self.trim(app, memory, landed).await?;
+        if landed >= end {
             self.ids.caught_up(app)?;
         }
-        Ok(total)
+        Ok(Landed { position: landed, ..std::mem::take(&mut memory.unreported) })
     }
 
-    async fn land_some(
+    /// Lands what waits and was built under other definitions.
+    async fn land_others(
         &self,
         app: &AppId,
-        definitions: &Definitions,
+        definitions: &Arc<Definitions>,
         memory: &mut Memory,
+    ) -> Result<()> {
+        match &memory.pending {
+            Some(pending) if !Arc::ptr_eq(&pending.definitions, definitions) => {
+                self.land_pending(app, memory).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Lands what waits, and no more.
+    async fn land_pending(&self, app: &AppId, memory: &mut Memory) -> Result<()> {
+        {
+            let _turn = self.turns.take(app).await;
+            self.decide_again(app, memory).await?;
+            self.commit(app, memory).await?;
+        }
+        if let Some(landed) = memory.landed {
+            self.waiting.landed(app, landed);
+            self.trim(app, memory, landed).await?;
+        }
+        Ok(())
+    }
+
+    async fn trim(&self, app: &AppId, memory: &mut Memory, landed: u64) -> Result<()> {
+        if memory.trimmed < landed {
+            self.log.trim(app, landed).await?;
+            memory.trimmed = landed;
+        }
+        Ok(())
+    }
+
+    /// The position through which calls landed, held against `end` of the log.
+    async fn landed_through(&self, app: &AppId, memory: &mut Memory, end: u64) -> Result<u64> {
+        let landed = match &memory.pending {
+            Some(pending) => position(pending.pointer.as_ref()),
+            None => position(self.pointer(app).await?.as_ref()),
+        };
+        // Another landing may have gone further meanwhile.
+        let there = if end < landed { self.log.end(app).await? } else { end };
+        if there < landed {
+            return Err(Error::LogBehind { app: app.to_string(), end: there, landed });
+        }
+        memory.landed = Some(landed);
+        Ok(landed)
+    }
+
+    /// Admits records up to `end` as long as more may wait.
+    async fn fill(
+        &self,
+        app: &AppId,
+        definitions: &Arc<Definitions>,
+        memory: &mut Memory,
+        end: u64,
+        stop: &CancellationToken,
+    ) -> Result<Filled> {
+        while !stop.is_cancelled() {
+            let (after, room, pointer) = match &memory.pending {
+                Some(pending) => (pending.through, pending.room(), None),
+                None => {
+                    let pointer = self.pointer(app).await?;
+                    (position(pointer.as_ref()), LANDED_AT_ONCE, pointer)
+                }
+            };
+            if after >= end {
+                break;
+            }
+            if room == 0 {
+                return Ok(Filled::Full);
+            }
+            let (ids, of) = (self.ids.clone(), app.clone());
+            blocking(move || ids.begin(&of)).await?;
+            let mut records = self.log.read(app, after, room).await?;
+            records.retain(|(position, _)| *position <= end);
+            if records.is_empty() {
+                break;
+            }
+            self.admit_some(app, definitions, memory, pointer, records).await?;
+        }
+        Ok(Filled::All)
+    }
+
+    /// Admits these records behind what waits; where nothing does, `pointer` is the catalog's. If
+    /// the lake or the memory of ids fails, what waits is dropped.
+    async fn admit_some(
+        &self,
+        app: &AppId,
+        definitions: &Arc<Definitions>,
+        memory: &mut Memory,
+        pointer: Option<Pointer>,
         records: Vec<(u64, Vec<u8>)>,
-        pointer: Option<&Pointer>,
-    ) -> Result<Landed> {
+    ) -> Result<()> {
         let of = app.clone();
         let stretch = blocking(move || Stretch::decode(&of, &records)).await?;
-        let tables = Tables::ensure(&self.lake, app, definitions).await?;
+        let mut pending = match memory.pending.take() {
+            Some(pending) => pending,
+            None => {
+                let schemas = Tables::ensure(&self.lake, app, definitions).await?.schemas();
+                Pending::new(definitions, pointer, schemas)?
+            }
+        };
         if !memory.settled {
-            self.settle(app, definitions, &stretch, position(pointer)).await?;
+            let landed = position(pending.pointer.as_ref());
+            self.settle(app, &pending.definitions, &stretch, landed).await?;
+            memory.settled = true;
         }
-        let rows = LiveRows::new(definitions, tables.schemas())?;
-        // From the look-up to the commit, so that of a file and a call of one id only one lands.
-        let _turn = self.turns.take(app).await;
-        let elsewhere = self
-            .landed
-            .find(&self.lake, app, &stretch.dated(), rows.source(), self.clock.now_ms())
-            .await?;
+        let (live, now_ms) = (pending.rows.source().clone(), self.clock.now_ms());
+        let elsewhere = self.landed.find(&self.lake, app, &stretch.dated(), &live, now_ms).await?;
         let (ids, of) = (self.ids.clone(), app.clone());
-        let messages =
-            stretch.records.iter().filter(|(_, record)| record.is_message()).count() as u64;
-        let Taken { built, refused, noted, last } =
-            blocking(move || stretch.take(&of, &ids, &elsewhere, rows)).await?;
-        let Built { accepted, rejected, changes, landed } = built;
-        let changes = self.changes(app, changes).await?;
+        let take = move || {
+            let told = pending.take(&of, stretch, &ids, &elsewhere)?;
+            Ok::<_, Error>((pending, told))
+        };
+        let (pending, told) = blocking(take).await?;
+        memory.pending = Some(pending);
+        if let Some(follower) = self.followed.get() {
+            told.tell(app, follower.as_ref()).await;
+        }
+        Ok(())
+    }
+
+    /// Once it is the app's turn: what waits was decided before it. Where a file has brought one of
+    /// its ids meanwhile, all is decided again.
+    async fn decide_again(&self, app: &AppId, memory: &mut Memory) -> Result<()> {
+        let Some(Pending { dated, rows, definitions, through, .. }) = &memory.pending else {
+            return Ok(());
+        };
+        let (live, now_ms) = (rows.source(), self.clock.now_ms());
+        if self.landed.find(&self.lake, app, dated, live, now_ms).await?.is_empty() {
+            return Ok(());
+        }
+        let (definitions, through) = (Arc::clone(definitions), *through);
+        memory.pending = None;
+        let on = CancellationToken::new();
+        self.fill(app, &definitions, memory, through, &on).await.map(drop)
+    }
+
+    /// Lands what waits, in the app's turn. If it fails, what waits is dropped.
+    async fn commit(&self, app: &AppId, memory: &mut Memory) -> Result<()> {
+        let Some(pending) = memory.pending.take() else { return Ok(()) };
+        let through = pending.through;
+        self.waiting.sample(app, pending.records, pending.bytes);
+        if let Some(follower) = self.followed.get() {
+            follower.landing(app, through).await;
+        }
+        let tables = Tables::ensure(&self.lake, app, &pending.definitions).await?;
+        let changes = self.changes(app, pending.changes).await?;
         let mut writers = Writers::new(&tables);
-        writers.write(accepted.events, accepted.attributes, rejected).await?;
+        writers.write_admitted(pending.events, pending.attributes, pending.rejected).await?;
         let mut files = Files::default();
         if let Err(e) = writers.close(&mut files).await {
             files.discard(&self.lake).await;
@@ -290,43 +405,50 @@ impl Landing {
         }
         // From here until the commit is known to hold, what is remembered is more than what landed.
         memory.settled = false;
-        let (ids, of) = (self.ids.clone(), app.clone());
-        if let Err(e) = blocking(move || ids.note(&of, &noted, last)).await {
+        let (ids, of, noted) = (self.ids.clone(), app.clone(), pending.noted);
+        if let Err(e) = blocking(move || ids.note(&of, &noted, through)).await {
             files.discard(&self.lake).await;
             return Err(e);
         }
-        let totals = LiveTotals::of(pointer).and(&landed, messages, refused, self.clock.now_ms());
+        let (pointer, landed) = (pending.pointer, pending.landed);
+        let totals = LiveTotals::of(pointer.as_ref()).and(
+            &landed,
+            pending.messages,
+            pending.refused,
+            self.clock.now_ms(),
+        );
         let mut commit = self.lake.begin(app);
         files.append(&mut commit, &tables);
         if let Some((table, files)) = changes {
             commit.append(&table, files);
         }
-        commit.summary(LOG_POSITION, &last.to_string());
+        commit.summary(LOG_POSITION, &through.to_string());
         commit.also(Change::PutPointer {
             kind: POINTER_KIND.to_owned(),
             app: app.clone(),
             name: POINTER_NAME.to_owned(),
             expected: pointer.map(|p| p.revision),
-            value: serde_json::json!({ "position": last, "totals": totals }),
+            value: serde_json::json!({ "position": through, "totals": totals }),
         });
         commit.commit().await?;
         memory.settled = true;
-        Ok(landed)
+        memory.landed = Some(through);
+        memory.unreported.add(&landed);
+        Ok(())
     }
 
     /// The table of changes by hand with the data files of these; it is made when there is the
     /// first.
-    async fn changes(
-        &self,
-        app: &AppId,
-        rows: RecordBatch,
-    ) -> Result<Option<(Table, Vec<DataFile>)>> {
-        if rows.num_rows() == 0 {
+    async fn changes(&self, app: &AppId, rows: Batches) -> Result<Option<(Table, Vec<DataFile>)>> {
+        let rows = rows.into_inner();
+        if rows.is_empty() {
             return Ok(None);
         }
         let table = self.lake.ensure(app, &layout::user_changes()).await?;
         let mut writer = table.writer();
-        writer.write(rows).await?;
+        for batch in rows {
+            writer.write(batch).await?;
+        }
         let files = writer.close().await?;
         Ok(Some((table, files)))
     }
@@ -348,93 +470,4 @@ impl Landing {
         let (ids, of) = (self.ids.clone(), app.clone());
         blocking(move || ids.restored(&of, landed)).await
     }
-}
-
-/// A stretch of the log, decoded.
-struct Stretch {
-    records: Vec<(u64, LogRecord)>,
-    /// When the first of its calls came in.
-    first_ms: TimestampMs,
-}
-
-/// What a stretch becomes.
-struct Taken {
-    built: Built,
-    /// Messages that were rejected whole.
-    refused: u64,
-    /// The ids that are new.
-    noted: Vec<NotedId>,
-    /// Its last position.
-    last: u64,
-}
-
-impl Stretch {
-    fn decode(app: &AppId, records: &[(u64, Vec<u8>)]) -> Result<Self> {
-        let mut stretch =
-            Self { records: Vec::with_capacity(records.len()), first_ms: TimestampMs::MAX };
-        for (position, bytes) in records {
-            let wrong = |e: serde_json::Error| Error::Record {
-                app: app.to_string(),
-                position: *position,
-                detail: e.to_string(),
-            };
-            let record = LogRecord::decode(bytes).map_err(wrong)?;
-            stretch.first_ms = stretch.first_ms.min(record.received_at_ms);
-            stretch.records.push((*position, record));
-        }
-        Ok(stretch)
-    }
-
-    /// The ids of messages that give rows of events or attributes.
-    fn dated(&self) -> Vec<DatedId> {
-        let dated = |(_, record): &(u64, LogRecord)| match &record.body {
-            RecordBody::Event { time_ms, .. } | RecordBody::Traits { time_ms, .. } => {
-                Some(DatedId { id: message_hash(&record.message_id), time_ms: *time_ms })
-            }
-            RecordBody::Changed { .. } | RecordBody::Gone { .. } | RecordBody::Rejected { .. } => {
-                None
-            }
-        };
-        self.records.iter().filter_map(dated).collect()
-    }
-
-    /// Every id counts once, whatever became of its message: landed, rejected, or left out by a
-    /// filter. `elsewhere`: ids that the lake holds beside those remembered.
-    fn take(
-        self,
-        app: &AppId,
-        ids: &MessageIds,
-        elsewhere: &HashSet<u128>,
-        mut rows: LiveRows,
-    ) -> Result<Taken> {
-        let hashes: Vec<u128> =
-            self.records.iter().map(|(_, record)| message_hash(&record.message_id)).collect();
-        let known = ids.known(app, &hashes)?;
-        let mut fresh = HashSet::with_capacity(hashes.len());
-        let mut noted = Vec::with_capacity(hashes.len());
-        let mut last = 0;
-        for ((id, known), (position, record)) in hashes.into_iter().zip(known).zip(&self.records) {
-            let is_new =
-                !record.is_message() || (!known && !elsewhere.contains(&id) && fresh.insert(id));
-            if is_new && record.is_message() {
-                noted.push(NotedId { id, position: *position });
-            }
-            rows.push(*position, record, is_new);
-            last = *position;
-        }
-        let refused = rows.refused;
-        Ok(Taken { built: rows.finish()?, refused, noted, last })
-    }
-}
-
-/// The position through which an app's log has landed.
-///
-/// # Errors
-/// Errors of the catalog.
-pub async fn landed(catalog: &dyn Catalog, app: &AppId) -> taghouse_catalog::Result<u64> {
-    Ok(position(catalog.pointer(POINTER_KIND, app, POINTER_NAME).await?.as_ref()))
-}
-
-fn position(pointer: Option<&Pointer>) -> u64 {
-    pointer.and_then(|p| p.value.get("position")?.as_u64()).unwrap_or(0)
 }

@@ -7,6 +7,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+mod admitted;
 mod change_rows;
 mod check;
 mod comma;
@@ -30,12 +31,15 @@ mod inspect;
 mod jsonl;
 mod landed_ids;
 mod landing;
+mod landing_memory;
 mod ledger;
 mod live_rows;
+mod live_totals;
 mod log_record;
 mod mapping;
 mod overlay;
 mod parquet;
+mod pending;
 mod placed;
 mod reject;
 mod rejected;
@@ -45,18 +49,22 @@ mod row_reader;
 mod row_tally;
 mod seen;
 mod segment_api;
+mod stretch;
 mod table_columns;
 mod table_writers;
 mod turns;
 mod waiting;
 
+pub use admitted::{Admitted, Follower, GoneUser, HandChange};
 pub use error::{Error, Result};
 pub use file_run::{Attendant, FileIngest};
 pub use folder::{FoundFile, files_at};
 pub use ids::{MessageIds, NotedId, message_hash};
 pub use inspect::inspect;
-pub use landing::{HeldLanding, LOG_POSITION, Landing, LiveTotals, landed};
+pub use landing::{LOG_POSITION, Landing};
+pub use landing_memory::{HeldLanding, Restarted};
 pub use live_rows::Landed;
+pub use live_totals::{LiveTotals, landed};
 pub use log_record::{HandOp, LogRecord, RecordBody};
 pub use reject::Reason;
 pub use rejected::{RejectedPage, RejectedQuery, RejectedRow, rejected};

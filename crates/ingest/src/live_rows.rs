@@ -44,7 +44,20 @@ pub struct Landed {
     pub position: u64,
 }
 
-/// Builds the rows of a stretch of the log.
+impl Landed {
+    /// With what landed besides; the position stays.
+    pub(crate) fn add(&mut self, more: &Self) {
+        self.events += more.events;
+        self.attributes += more.attributes;
+        self.rejected += more.rejected;
+        self.filtered += more.filtered;
+        self.changes += more.changes;
+        self.duplicates += more.duplicates;
+        self.replaced += more.replaced;
+    }
+}
+
+/// Builds the rows of stretches of the log.
 pub(crate) struct LiveRows {
     /// Of what events say: the properties only.
     events: Mapping,
@@ -62,9 +75,10 @@ pub(crate) struct LiveRows {
     attribute_rows: AttributeBuilder,
     rejected_rows: RejectBuilder,
     change_rows: ChangeRows,
+    event_positions: Vec<u64>,
+    attribute_positions: Vec<u64>,
     counts: Landed,
-    /// Messages that were rejected whole.
-    pub(crate) refused: u64,
+    refused: u64,
 }
 
 /// The rows of a stretch, as batches of the tables, and their counts.
@@ -72,7 +86,13 @@ pub(crate) struct Built {
     pub(crate) accepted: Accepted,
     pub(crate) rejected: RecordBatch,
     pub(crate) changes: RecordBatch,
+    /// For each event the position of its record.
+    pub(crate) event_positions: Vec<u64>,
+    /// For each row of `attributes` the position of its record.
+    pub(crate) attribute_positions: Vec<u64>,
     pub(crate) landed: Landed,
+    /// Messages that were rejected whole.
+    pub(crate) refused: u64,
 }
 
 /// What became of a message whose fields are not all right.
@@ -133,6 +153,7 @@ impl<'r> Said<'r> {
 #[derive(Clone, Copy)]
 struct Sender<'r> {
     record: &'r LogRecord,
+    position: u64,
     user_id: &'r str,
     time_ms: TimestampMs,
 }
@@ -189,6 +210,8 @@ impl LiveRows {
             attribute_rows: AttributeBuilder::new(&schemas.attributes),
             rejected_rows: RejectBuilder::default(),
             change_rows: ChangeRows::default(),
+            event_positions: Vec::new(),
+            attribute_positions: Vec::new(),
             counts: Landed::default(),
             refused: 0,
             schemas,
@@ -211,12 +234,17 @@ impl LiveRows {
         self.counts.replaced += u64::from(record.replaced);
         let (taken, raw) = match &record.body {
             RecordBody::Event { user_id, time_ms, name, properties } => (
-                self.push_event(Sender { record, user_id, time_ms: *time_ms }, name, properties),
+                self.push_event(
+                    Sender { record, position, user_id, time_ms: *time_ms },
+                    name,
+                    properties,
+                ),
                 properties,
             ),
-            RecordBody::Traits { user_id, time_ms, traits } => {
-                (self.push_traits(Sender { record, user_id, time_ms: *time_ms }, traits), traits)
-            }
+            RecordBody::Traits { user_id, time_ms, traits } => (
+                self.push_traits(Sender { record, position, user_id, time_ms: *time_ms }, traits),
+                traits,
+            ),
             RecordBody::Changed { .. } | RecordBody::Gone { .. } => {
                 self.counts.changes += u64::from(self.change_rows.push(position, record));
                 return;
@@ -288,6 +316,7 @@ impl LiveRows {
         }
         let head = sender.head(self.events.source.as_str());
         self.event_rows.push(&head, name, &values, self.event_slots.extra().as_deref());
+        self.event_positions.push(sender.position);
         self.counts.events += 1;
         Ok(Taken { left_out, what_of_the_rest: LANDED })
     }
@@ -333,15 +362,25 @@ impl LiveRows {
         if said.is_empty() {
             self.attribute_rows.push_user(&head, 0);
         }
-        self.counts.attributes += said.len().max(1) as u64;
+        let rows = said.len().max(1);
+        self.attribute_positions.extend(std::iter::repeat_n(sender.position, rows));
+        self.counts.attributes += rows as u64;
         Ok(Taken { left_out, what_of_the_rest: LANDED })
     }
 
-    /// The rows so far.
-    pub(crate) fn finish(mut self) -> Result<Built> {
+    /// The rows since this was last called, with their counts.
+    pub(crate) fn finish(&mut self) -> Result<Built> {
         let accepted = Accepted::finish(&mut self.event_rows, &mut self.attribute_rows)?;
         let rejected = self.rejected_rows.finish(&self.schemas.rejected)?;
-        Ok(Built { accepted, rejected, changes: self.change_rows.finish()?, landed: self.counts })
+        Ok(Built {
+            accepted,
+            rejected,
+            changes: self.change_rows.finish()?,
+            event_positions: std::mem::take(&mut self.event_positions),
+            attribute_positions: std::mem::take(&mut self.attribute_positions),
+            landed: std::mem::take(&mut self.counts),
+            refused: std::mem::take(&mut self.refused),
+        })
     }
 }
 

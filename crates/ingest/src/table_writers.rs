@@ -1,6 +1,7 @@
 //! The three tables that ingestion fills, their writers, and the data files to be committed.
 
 use crate::Result;
+use crate::pending::Batches;
 use crate::row_reader::Chunk;
 use crate::table_columns::Schemas;
 use arrow::array::RecordBatch;
@@ -75,6 +76,25 @@ impl Writers {
             (&mut self.rejected, rejected),
         ] {
             if batch.num_rows() > 0 {
+                writer.write(batch).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what was admitted.
+    pub(crate) async fn write_admitted(
+        &mut self,
+        events: Batches,
+        attributes: Batches,
+        rejected: Batches,
+    ) -> Result<()> {
+        for (writer, batches) in [
+            (&mut self.events, events),
+            (&mut self.attributes, attributes),
+            (&mut self.rejected, rejected),
+        ] {
+            for batch in batches.into_inner() {
                 writer.write(batch).await?;
             }
         }

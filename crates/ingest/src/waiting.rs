@@ -71,10 +71,9 @@ impl Waiting {
         wait.since_ms = None;
     }
 
-    /// These land now: a sample of how large calls are.
-    pub(crate) fn sample(&self, app: &AppId, records: &[(u64, Vec<u8>)]) {
-        let bytes: usize = records.iter().map(|(_, bytes)| bytes.len()).sum();
-        let mean = bytes / records.len().max(1);
+    /// So many land now, of so many bytes: a sample of how large calls are.
+    pub(crate) fn sample(&self, app: &AppId, records: usize, bytes: usize) {
+        let mean = bytes / records.max(1);
         self.apps().entry(app.clone()).or_default().record_bytes = mean as u64;
     }
 
@@ -99,7 +98,7 @@ mod tests {
         let waiting = Waiting::default();
         let due = |end, now| waiting.is_due(&app, end, now, &trigger);
         assert!(due(0, 0), "what a former process left is not known");
-        waiting.sample(&app, &[(1, vec![0; 10]), (2, vec![0; 30])]);
+        waiting.sample(&app, 2, 40);
         waiting.landed(&app, 7);
         assert!(!due(7, 50_000), "nothing waits");
         assert!(!due(8, 60_000), "one call waits");
@@ -108,7 +107,7 @@ mod tests {
         waiting.landed(&app, 9);
         assert!(!due(9 + 49, 80_000));
         assert!(due(9 + 50, 80_000), "50 of 20 bytes");
-        waiting.sample(&app, &[(1, vec![0; 1])]);
+        waiting.sample(&app, 1, 1);
         assert!(!due(9 + 99, 80_000));
         assert!(due(9 + 100, 80_000), "a hundred of a byte");
         waiting.landed(&app, 109);

@@ -48,7 +48,7 @@ fn track(id: &str, properties: &str) -> String {
     )
 }
 
-async fn land(house: &House, log: &Arc<dyn EventLog>, definitions: &Definitions) -> Landed {
+async fn land(house: &House, log: &Arc<dyn EventLog>, definitions: &Arc<Definitions>) -> Landed {
     house
         .landing(log.clone())
         .land(&house.app, definitions, &CancellationToken::new())

@@ -178,10 +178,10 @@ fn texts(batch: &RecordBatch) -> Vec<String> {
         .collect()
 }
 
-pub fn definitions(text: &str) -> Definitions {
+pub fn definitions(text: &str) -> Arc<Definitions> {
     let app = "kind: app\nid: shop\ntime_zone: Europe/London\n---\n";
     let file = DefinitionFile { path: "test.yaml".to_owned(), text: format!("{app}{text}") };
-    Definitions::check(&parse_definitions(&[file]).unwrap()).unwrap()
+    Arc::new(Definitions::check(&parse_definitions(&[file]).unwrap()).unwrap())
 }
 
 pub fn name(text: &str) -> Name {

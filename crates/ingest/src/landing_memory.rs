@@ -1,0 +1,51 @@
+//! What landings of an app remember from one to the next.
+
+use crate::live_rows::Landed;
+use crate::pending::Pending;
+use std::sync::Arc;
+use taghouse_rules::Definitions;
+use tokio::sync::OwnedMutexGuard;
+
+/// Of one app. Whoever lands or admits its calls holds it.
+#[derive(Default)]
+pub(crate) struct Memory {
+    /// The ids remembered are those of the records that landed.
+    pub(crate) settled: bool,
+    pub(crate) trimmed: u64,
+    /// The position through which calls landed; `None`: the catalog must be asked.
+    pub(crate) landed: Option<u64>,
+    /// What is admitted behind it.
+    pub(crate) pending: Option<Pending>,
+    /// What landed and no landing has reported yet.
+    pub(crate) unreported: Landed,
+}
+
+impl Memory {
+    /// Whether what was built under these definitions reaches to `end`.
+    pub(crate) fn holds(&self, definitions: &Arc<Definitions>, end: u64) -> bool {
+        match &self.pending {
+            Some(pending) => {
+                pending.through == end && Arc::ptr_eq(&pending.definitions, definitions)
+            }
+            None => self.landed == Some(end),
+        }
+    }
+
+    /// Something failed: whether a failed commit holds may be unknown.
+    pub(crate) fn unsettle(&mut self) {
+        self.settled = false;
+        self.landed = None;
+    }
+}
+
+/// An app whose calls do not land meanwhile.
+pub struct HeldLanding {
+    pub(crate) _memory: OwnedMutexGuard<Memory>,
+}
+
+/// An app whose rows begin again behind what landed. Meanwhile none is admitted, and none lands.
+pub struct Restarted {
+    /// The log position through which calls have landed.
+    pub landed: u64,
+    pub(crate) _memory: OwnedMutexGuard<Memory>,
+}

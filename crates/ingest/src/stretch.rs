@@ -1,0 +1,121 @@
+//! A stretch of the log, decoded, and what becomes of its records.
+
+use crate::admitted::{GoneUser, HandChange};
+use crate::ids::{MessageIds, NotedId, message_hash};
+use crate::landed_ids::DatedId;
+use crate::live_rows::{Built, LiveRows};
+use crate::log_record::{LogRecord, RecordBody};
+use crate::{Error, Result};
+use std::collections::HashSet;
+use taghouse_model::{AppId, TimestampMs};
+
+/// A stretch of the log, decoded.
+pub(crate) struct Stretch {
+    records: Vec<(u64, LogRecord)>,
+    /// Of the records as the log holds them.
+    pub(crate) bytes: usize,
+    /// When the first of its calls came in.
+    pub(crate) first_ms: TimestampMs,
+}
+
+/// What a stretch becomes.
+pub(crate) struct Taken {
+    pub(crate) built: Built,
+    /// Records of all kinds.
+    pub(crate) records: usize,
+    pub(crate) messages: u64,
+    /// The ids that are new.
+    pub(crate) noted: Vec<NotedId>,
+    /// Those among them that the lake may hold.
+    pub(crate) dated: Vec<DatedId>,
+    pub(crate) gone: Vec<GoneUser>,
+    pub(crate) changed: Vec<HandChange>,
+    /// The positions of users who went behind something else.
+    pub(crate) cuts: Vec<u64>,
+    /// Its last position.
+    pub(crate) last: u64,
+}
+
+impl Stretch {
+    pub(crate) fn decode(app: &AppId, records: &[(u64, Vec<u8>)]) -> Result<Self> {
+        let mut stretch =
+            Self { records: Vec::with_capacity(records.len()), bytes: 0, first_ms: i64::MAX };
+        for (position, bytes) in records {
+            let wrong = |e: serde_json::Error| Error::Record {
+                app: app.to_string(),
+                position: *position,
+                detail: e.to_string(),
+            };
+            let record = LogRecord::decode(bytes).map_err(wrong)?;
+            stretch.first_ms = stretch.first_ms.min(record.received_at_ms);
+            stretch.bytes += bytes.len();
+            stretch.records.push((*position, record));
+        }
+        Ok(stretch)
+    }
+
+    /// The ids of messages that give rows of events or attributes.
+    pub(crate) fn dated(&self) -> Vec<DatedId> {
+        let dated =
+            |(_, record): &(u64, LogRecord)| dated(record, message_hash(&record.message_id));
+        self.records.iter().filter_map(dated).collect()
+    }
+
+    /// Every id counts once, whatever became of its message: landed, rejected, or left out by a
+    /// filter. `elsewhere`: ids that the lake holds beside those remembered; `pending`: those of
+    /// messages that will land, and of these when it returns.
+    pub(crate) fn take(
+        self,
+        app: &AppId,
+        ids: &MessageIds,
+        elsewhere: &HashSet<u128>,
+        pending: &mut HashSet<u128>,
+        rows: &mut LiveRows,
+    ) -> Result<Taken> {
+        let hashes: Vec<u128> =
+            self.records.iter().map(|(_, record)| message_hash(&record.message_id)).collect();
+        let known = ids.known(app, &hashes)?;
+        let records = self.records.len();
+        let (mut noted, mut asked) = (Vec::with_capacity(records), Vec::with_capacity(records));
+        let (mut gone, mut changed, mut cuts) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut messages, mut last) = (0, 0);
+        let mut was_gone = true;
+        for ((id, known), (position, record)) in hashes.into_iter().zip(known).zip(self.records) {
+            let is_message = record.is_message();
+            let is_new = !is_message || (!known && !elsewhere.contains(&id) && pending.insert(id));
+            messages += u64::from(is_message);
+            if is_new && is_message {
+                noted.push(NotedId { id, position });
+                asked.extend(dated(&record, id));
+            }
+            rows.push(position, &record, is_new);
+            let is_gone = matches!(record.body, RecordBody::Gone { .. });
+            if is_gone && !was_gone {
+                cuts.push(position);
+            }
+            was_gone = is_gone;
+            let at_ms = record.received_at_ms;
+            match record.body {
+                RecordBody::Gone { user_id, .. } => {
+                    gone.push(GoneUser { position, user_id, at_ms });
+                }
+                RecordBody::Changed { user_id, tag, op, value } => {
+                    changed.push(HandChange { position, user_id, tag, op, value, at_ms });
+                }
+                _ => {}
+            }
+            last = position;
+        }
+        let built = rows.finish()?;
+        Ok(Taken { built, records, messages, noted, dated: asked, gone, changed, cuts, last })
+    }
+}
+
+fn dated(record: &LogRecord, id: u128) -> Option<DatedId> {
+    match &record.body {
+        RecordBody::Event { time_ms, .. } | RecordBody::Traits { time_ms, .. } => {
+            Some(DatedId { id, time_ms: *time_ms })
+        }
+        RecordBody::Changed { .. } | RecordBody::Gone { .. } | RecordBody::Rejected { .. } => None,
+    }
+}
