@@ -28,7 +28,7 @@ pub(crate) struct Input<'a, K> {
     pub(crate) stamps: &'a Stamps<'a>,
 }
 
-pub(crate) trait Store<K>: Send {
+pub(crate) trait Store<K>: Send + Sync {
     fn grow(&mut self, slots: usize);
     fn step(&mut self, input: &Input<'_, K>, texts: &Texts);
     /// What a slot's state comes to; the state is gone then.
@@ -78,7 +78,7 @@ impl BatchKey for Text {
 
 struct PerSlot<P>(Vec<P>);
 
-impl<K: BatchKey, P: Partial<K> + Send> Store<K> for PerSlot<P> {
+impl<K: BatchKey, P: Partial<K> + Send + Sync> Store<K> for PerSlot<P> {
     fn grow(&mut self, slots: usize) {
         if self.0.len() < slots {
             self.0.resize_with(slots, P::default);

@@ -279,7 +279,7 @@ async fn other_definitions_land_what_waits_first() {
 #[tokio::test(flavor = "multi_thread")]
 async fn users_who_go_cut_what_is_told() {
     let shop = Shop::open().await;
-    let gone = |user: &str| LogRecord::gone(NOW_MS, user.to_owned(), false);
+    let gone = |user: &str| LogRecord::deletion(NOW_MS, user.to_owned(), false);
     let set = |value: &str| {
         let value = Some(value.to_owned());
         LogRecord::changed(NOW_MS, "u9".to_owned(), "plan".to_owned(), HandOp::Set, value)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use taghouse_index::{Changes, Column, Op, TagChange, TagChanges, units_of_value};
+use taghouse_index::{ChangeColumn, Changes, Op, TagChange, TagChanges, units_of_value};
 use taghouse_model::{Name, Ordinal, Value, ValueType};
 
 /// A user's value of a tag from now on.
@@ -85,9 +85,9 @@ impl Columns {
     fn add_to(self, changes: &mut Changes, tag: &Name) {
         let Self { unset, numbered, numbers, with_text, codes, texts, .. } = self;
         let columns = [
-            (unset, Column::Unset),
-            (numbered, Column::Numbers(numbers)),
-            (with_text, Column::Texts { texts, codes }),
+            (unset, ChangeColumn::Unset),
+            (numbered, ChangeColumn::Numbers(numbers)),
+            (with_text, ChangeColumn::Texts { texts, codes }),
         ];
         for (ordinals, column) in columns.into_iter().filter(|(users, _)| !users.is_empty()) {
             changes.columns.push(TagChanges { tag: tag.clone(), ordinals, column });

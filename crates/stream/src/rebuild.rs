@@ -109,7 +109,7 @@ impl Stream {
         let users = self.parts.users.share(app).await;
         let build = self.next_build(&mut slot);
         let store = self.checkpoints(app).begin(build, self.parts.budget_bytes);
-        let mut state = AppState::new(plan, users.generation(), restarted.landed(), store);
+        let mut state = AppState::new(plan, users.generation(), restarted.landed, store);
         state.pass(self.parts.clock.now_ms());
         slot.gone = crate::gone::Gone::of(&self.parts.lake, app).await?;
         slot.building = Some(Serving { build, state, saved: None });

@@ -30,4 +30,5 @@ pub use delete::{Receipt, ReceiptTag};
 pub use error::{Error, Result};
 pub use taghouse_index::Op;
 pub use share::{Assigned, SharedUsers};
+pub use taghouse_dictionary::DeletionWatch;
 pub use users::{HeldUsers, MAX_CHANGES, MAX_DELETED, Tidied, Users};
