@@ -150,6 +150,9 @@ pub enum Error {
     /// Of the users.
     #[error(transparent)]
     Users(#[from] taghouse_users::Error),
+    /// Of the event log.
+    #[error(transparent)]
+    Log(#[from] taghouse_log::Error),
     /// Of the stream.
     #[error(transparent)]
     Stream(#[from] taghouse_stream::Error),
@@ -198,6 +201,7 @@ impl Error {
             Self::Produce(e) => e.kind(),
             Self::Schedule(e) => e.kind(),
             Self::Users(e) => e.kind(),
+            Self::Log(e) => e.kind(),
             Self::Stream(e) => e.kind(),
             Self::Backup(e) => e.kind(),
         }

@@ -170,7 +170,7 @@ impl Task for LandTask {
 }
 
 /// The live tags' values, which crowds are computed from too.
-struct LiveTask(Place);
+struct LiveTask(ProductionContext);
 
 #[async_trait]
 impl Task for LiveTask {
@@ -183,7 +183,7 @@ impl Task for LiveTask {
     }
 
     async fn run(&mut self, _: &Progress) -> std::result::Result<Value, TaskError> {
-        let Place { engine, definitions } = &self.0;
+        let ProductionContext { engine, definitions } = &self.0;
         engine.live_tags_settled(definitions).await?;
         let report = engine.live_tags(definitions).await;
         report.map_or(Ok(Value::Null), |report| reports::result(&TaskResult::Live(report)))

@@ -13,8 +13,8 @@ use taghouse_schedule::TaskError;
 use taghouse_stream::Status;
 use taghouse_users::Compacted;
 use taghouse_wire::{
-    CompactReport, CrowdReport, IngestReport, LandReport, LiveReport, ProduceReport, ProducedTagBody,
-    RefusedFile, TaskResult,
+    CompactReport, CrowdReport, IngestReport, LandReport, LiveReport, ProduceReport,
+    ProducedTagBody, RefusedFile, TaskResult,
 };
 
 /// A report as the scheduler keeps it.
@@ -63,6 +63,7 @@ pub(crate) fn live_tags(status: &Status, zone: &TimeZone) -> LiveReport {
         state_bytes: status.state_bytes,
         memory_bytes: status.memory_bytes,
         timers: status.timers,
+        timers_due: status.timers_due,
         values: status.values,
     }
 }

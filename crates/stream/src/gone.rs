@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::intake::{text, times};
-use arrow::array::{Array, RecordBatch};
+use arrow::array::RecordBatch;
 use futures::StreamExt;
 use std::collections::{HashMap, HashSet};
 use taghouse_ingest::GoneUser;

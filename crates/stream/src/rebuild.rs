@@ -173,7 +173,7 @@ impl Stream {
         }
         let state = &mut built.state;
         state.pass(self.parts.clock.now_ms());
-        while state.advance(USERS_AT_ONCE).await?.is_some() {}
+        while !state.advance(USERS_AT_ONCE).await?.is_empty() {}
         // No value is shown by the former states any more: the segments hold all of them.
         let former = slot.serving.take();
         let deleted = users.deleted().await?;

@@ -172,17 +172,36 @@ impl AppState {
         Ok(())
     }
 
-    /// What time alone changes, of so many users at most; `None`: nothing is due.
+    /// What time alone changes, of about so many users at most: those whose instant came first.
     ///
     /// # Errors
     /// As [`AppState::merge`].
-    pub(crate) async fn advance(&mut self, limit: usize) -> Result<Option<ChangedTags>> {
-        let Some(Due { tag, users }) = self.timers.due(self.now_ms, limit) else {
-            return Ok(None);
-        };
+    pub(crate) async fn advance(&mut self, limit: usize) -> Result<ChangedTags> {
+        let mut due: BTreeMap<usize, Bitmap> = BTreeMap::new();
+        let mut found = 0;
+        while found < limit
+            && let Some(Due { tag, users }) = self.timers.due(self.now_ms, limit - found)
+        {
+            found += users.len().max(1);
+            let of_tag = due.entry(tag).or_default();
+            users.into_iter().for_each(|user| {
+                of_tag.insert(user);
+            });
+        }
+        let mut changed = ChangedTags::new();
+        for (tag, users) in due {
+            let users: Vec<Ordinal> = users.iter().collect();
+            changed.insert(tag, self.trim(tag, &users).await?);
+            tokio::task::yield_now().await;
+        }
+        Ok(changed)
+    }
+
+    /// Drops the tiles of these users that time has gone past; their values now.
+    async fn trim(&mut self, tag: usize, users: &[Ordinal]) -> Result<Vec<Changed>> {
         let (plan, now_ms) = (&self.plan, self.now_ms);
         let mut changed = Vec::with_capacity(users.len());
-        for pages in in_pages(&users).chunks(PAGES_AT_ONCE) {
+        for pages in in_pages(users).chunks(PAGES_AT_ONCE) {
             let keys: Vec<PageKey> = pages.iter().map(|page| states(tag, page.number)).collect();
             let loaded = self.store.load(&keys).await?;
             for (page, key) in pages.iter().zip(&keys) {
@@ -198,7 +217,7 @@ impl AppState {
                 self.store.put(*key, bytes);
             }
         }
-        Ok(Some(BTreeMap::from([(tag, changed)])))
+        Ok(changed)
     }
 
     /// Erases the states of users who are deleted since the last time.

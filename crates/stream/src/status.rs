@@ -23,6 +23,8 @@ pub struct Status {
     pub memory_bytes: u64,
     /// Values that wait for an instant to change by time alone.
     pub timers: u64,
+    /// Those whose instant has come already.
+    pub timers_due: u64,
     /// Values shown since the process began.
     pub values: u64,
 }

@@ -20,10 +20,9 @@ use taghouse_model::{AppId, Clock, Ordinal};
 use taghouse_rules::Definitions;
 use taghouse_users::{DeletionWatch, SharedUsers, Users};
 
-/// Users whose values change by time alone are worked off in slices of so many, …
-const SLICE: usize = 5_000;
-/// … and so many slices at a time, so that events do not wait for midnight.
-const SLICES: usize = 10;
+/// Values that change by time alone are worked off in slices of so many, so that events do not
+/// wait for midnight.
+const SLICE: usize = 20_000;
 
 /// What the stream works with.
 pub struct StreamParts {
@@ -145,13 +144,9 @@ impl Stream {
 
     async fn advance(&self, state: &mut AppState, users: &SharedUsers<'_>) -> Result<u64> {
         state.pass(self.parts.clock.now_ms());
-        let mut emitted = 0;
-        for _ in 0..SLICES {
-            let Some(mut changed) = state.advance(SLICE).await? else { break };
-            state.derive(&mut changed, &[]).await?;
-            emitted += emit(state, users, changed, &[]).await?;
-        }
-        Ok(emitted)
+        let mut changed = state.advance(SLICE).await?;
+        state.derive(&mut changed, &[]).await?;
+        emit(state, users, changed, &[]).await
     }
 
     /// Makes the slot one of these definitions: opens a checkpoint, or says that states are to be
@@ -306,6 +301,7 @@ impl Slot {
             state_bytes: shown.map_or(0, |state| state.store.live_bytes()),
             memory_bytes: shown.map_or(0, |state| state.store.memory_bytes()),
             timers: shown.map_or(0, |state| state.timers.pending()),
+            timers_due: shown.map_or(0, |state| state.timers.pending_until(state.now_ms)),
             values: self.emitted,
         })
     }

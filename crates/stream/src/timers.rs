@@ -77,7 +77,15 @@ impl Timers {
 
     /// How many users wait for how many instants.
     pub(crate) fn pending(&self) -> u64 {
-        self.by_tag.iter().flat_map(BTreeMap::values).map(|timer| timer.users.len()).sum()
+        self.pending_until(TimestampMs::MAX)
+    }
+
+    /// The same of instants up to this one.
+    pub(crate) fn pending_until(&self, now_ms: TimestampMs) -> u64 {
+        let waiting = |timers: &BTreeMap<TimestampMs, Timer>| -> u64 {
+            timers.range(..=now_ms).map(|(_, timer)| timer.users.len()).sum()
+        };
+        self.by_tag.iter().map(waiting).sum()
     }
 
     /// Puts what has changed into the store.

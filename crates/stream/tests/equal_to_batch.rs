@@ -74,7 +74,7 @@ attributes:
 ---
 {{kind: tag, name: third_5d, type: decimal, scale: 3, mode: both, aggregate: {{events: [buy], function: sum, value: price / 3, window: 5d}}}}
 ---
-{{kind: tag, name: large_buys_1h, type: int, mode: both, aggregate: {{events: [buy], function: count, filter: price >= 2 && qty > 1, window: 1h}}}}
+{{kind: tag, name: large_buys_1h, type: int, mode: both, aggregate: {{events: [buy], function: count, where: price >= 2 && qty > 1, window: 1h}}}}
 ---
 {{kind: tag, name: any_1d, type: int, mode: both, aggregate: {{function: count, window: 1d}}}}
 ---

@@ -153,7 +153,12 @@ impl Users {
     }
 
     /// Registers with the index tags that are defined but were never produced.
-    pub(crate) async fn declare(&self, app: &AppId, generation: u64, tags: &[&TagDefinition]) -> Result<()> {
+    pub(crate) async fn declare(
+        &self,
+        app: &AppId,
+        generation: u64,
+        tags: &[&TagDefinition],
+    ) -> Result<()> {
         let snapshot = self.index.snapshot(app).await?;
         let unknown = |tag: &&&TagDefinition| {
             snapshot.as_ref().is_none_or(|snapshot| snapshot.info(tag.name.as_str()).is_none())

@@ -28,7 +28,7 @@ pub use change::{Changed, UnknownUsers, UserChange};
 pub use compact::Compacted;
 pub use delete::{Receipt, ReceiptTag};
 pub use error::{Error, Result};
-pub use taghouse_index::Op;
 pub use share::{Assigned, SharedUsers};
 pub use taghouse_dictionary::DeletionWatch;
+pub use taghouse_index::Op;
 pub use users::{HeldUsers, MAX_CHANGES, MAX_DELETED, Tidied, Users};

@@ -55,8 +55,8 @@ pub use overlap::{OverlapAnswer, OverlapItem, OverlapRequest};
 pub use page::{PageAnswer, PageRequest};
 pub use production::ProduceRequest;
 pub use report::{
-    CompactReport, CrowdReport, IngestReport, LandReport, ProduceReport, ProducedTagBody,
-    RefusedFile, TaskResult,
+    CompactReport, CrowdReport, IngestReport, LandReport, LiveReport, ProduceReport,
+    ProducedTagBody, RefusedFile, TaskResult,
 };
 pub use run::{RunBody, RunLine, RunList, TaskBody};
 pub use tag::{TagBody, TagList, TagValues, ValueCount};

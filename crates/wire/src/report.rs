@@ -45,6 +45,8 @@ pub struct LiveReport {
     pub memory_bytes: u64,
     /// Values that will change by time alone.
     pub timers: u64,
+    /// Those whose time has come already.
+    pub timers_due: u64,
     /// Values that changed since the process began.
     pub values: u64,
 }
