@@ -12,7 +12,7 @@ use arrow::datatypes::TimestampMicrosecondType;
 use futures::StreamExt;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::num::NonZero;
 use std::sync::Arc;
 use taghouse_disk::blocking;
@@ -158,7 +158,7 @@ impl Default for LandedIds {
 }
 
 impl LandedIds {
-    /// Those of the ids that the lake holds on one of their days, but for live ones of the last
+    /// Those of the ids that the lake holds on their day, but for live ones of the last
     /// day. `live`: the source of live calls.
     pub(crate) async fn find(
         &self,
@@ -168,21 +168,25 @@ impl LandedIds {
         live: &Name,
         now_ms: TimestampMs,
     ) -> Result<HashSet<u128>> {
-        let days: BTreeSet<i32> = asked.iter().map(|dated| day_of(dated.time_ms)).collect();
+        // Day by day, so that what is found of an id does not hang on what else is asked for: who
+        // asks again, with others, gets the same answer.
+        let mut by_day: BTreeMap<i32, Vec<u128>> = BTreeMap::new();
+        for dated in asked {
+            by_day.entry(day_of(dated.time_ms)).or_default().push(dated.id);
+        }
         let mut found = HashSet::new();
-        if days.is_empty() {
+        if by_day.is_empty() {
             return Ok(found);
         }
         for name in TABLES {
             let Some(table) = lake.table(app, name).await? else { continue };
-            for file in table.scan(&COLUMNS).on_days(days.clone())?.by_file().await? {
-                let of_file = self.of_file(&file, live, now_ms).await?;
-                found.extend(
-                    asked
-                        .iter()
-                        .map(|dated| dated.id)
-                        .filter(|id| of_file.ids.binary_search(id).is_ok()),
-                );
+            for (day, ids) in &by_day {
+                let days = BTreeSet::from([*day]);
+                for file in table.scan(&COLUMNS).on_days(days)?.by_file().await? {
+                    let of_file = self.of_file(&file, live, now_ms).await?;
+                    let known = ids.iter().filter(|id| of_file.ids.binary_search(id).is_ok());
+                    found.extend(known);
+                }
             }
         }
         Ok(found)

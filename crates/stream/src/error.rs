@@ -27,6 +27,9 @@ pub enum Error {
     /// Of the fold.
     #[error(transparent)]
     Fold(#[from] taghouse_fold::Error),
+    /// Of the event log.
+    #[error(transparent)]
+    Log(#[from] taghouse_log::Error),
     /// Of the lake.
     #[error(transparent)]
     Lake(#[from] taghouse_lake::Error),
@@ -57,6 +60,7 @@ impl Error {
             Self::Task(_) => ErrorKind::Internal,
             Self::Store { .. } => ErrorKind::Unavailable,
             Self::Fold(error) => error.kind(),
+            Self::Log(error) => error.kind(),
             Self::Lake(error) => error.kind(),
             Self::Ingest(error) => error.kind(),
             Self::Index(error) => error.kind(),

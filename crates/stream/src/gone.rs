@@ -4,17 +4,31 @@ use crate::Result;
 use crate::intake::{text, times};
 use arrow::array::RecordBatch;
 use futures::StreamExt;
-use std::collections::{HashMap, HashSet};
-use taghouse_ingest::GoneUser;
+use std::collections::HashMap;
+use taghouse_ingest::{GoneUser, LogRecord, RecordBody};
 use taghouse_lake::{Lake, layout};
+use taghouse_log::EventLog;
 use taghouse_model::{AppId, TimestampMs};
+
+/// Records of the log that are read at once.
+const READ_AT_ONCE: usize = 10_000;
 
 /// The users of an app who were deleted or expired.
 #[derive(Default)]
 pub(crate) struct Gone {
     at_ms: HashMap<String, TimestampMs>,
-    /// Deleted, while the record of that was not read yet: all that was read before it is older.
-    unread: HashSet<String>,
+    /// Of deletions that are made while their records are still to be read: the position of the
+    /// record. What came before it is older, and must not bring the user back.
+    unread: HashMap<String, u64>,
+}
+
+/// The rows of a batch that are to be looked at.
+pub(crate) struct Rows<'a> {
+    pub(crate) batch: &'a RecordBatch,
+    /// The log position of each row; `None`: all of them are before everything in the log.
+    pub(crate) positions: Option<&'a [u64]>,
+    /// The first row that is new.
+    pub(crate) from: usize,
 }
 
 impl Gone {
@@ -49,40 +63,63 @@ impl Gone {
         }
     }
 
-    /// The records of these were read.
-    pub(crate) fn read(&mut self, users: &[GoneUser]) {
-        for user in users {
-            self.note(&user.user_id, user.at_ms);
-            self.unread.remove(&user.user_id);
+    /// Finds the deletions in the log behind a position.
+    ///
+    /// # Errors
+    /// Of the log.
+    pub(crate) async fn find(
+        &mut self,
+        log: &dyn EventLog,
+        app: &AppId,
+        mut position: u64,
+    ) -> Result<()> {
+        loop {
+            let records = log.read(app, position, READ_AT_ONCE).await?;
+            let Some((last, _)) = records.last() else { return Ok(()) };
+            position = *last;
+            for (position, bytes) in &records {
+                // What cannot be read is refused where it lands.
+                let body = LogRecord::decode(bytes).map(|record| record.body);
+                if let Ok(RecordBody::Gone { user_id, .. }) = body {
+                    self.unread.insert(user_id, *position);
+                }
+            }
         }
     }
 
-    /// These are deleted; their records are still to be read.
-    pub(crate) fn deleted(&mut self, users: HashSet<String>) {
-        self.unread.extend(users);
+    /// The records of these were read, and everything before them.
+    pub(crate) fn read(&mut self, users: &[GoneUser]) {
+        for user in users {
+            self.note(&user.user_id, user.at_ms);
+            if self.unread.get(&user.user_id).is_some_and(|unread| *unread <= user.position) {
+                self.unread.remove(&user.user_id);
+            }
+        }
     }
 
-    /// The rows that are from after their user went, and came after it. `from`: the first row that
-    /// is new.
+    /// The rows that are from after their user went, and came after it.
     ///
     /// # Errors
     /// A column is missing.
-    pub(crate) fn visible(&self, batch: &RecordBatch, from: usize) -> Result<Vec<u32>> {
-        let rows = from as u32..batch.num_rows() as u32;
+    pub(crate) fn visible(&self, rows: &Rows<'_>) -> Result<Vec<u32>> {
+        let Rows { batch, positions, from } = rows;
+        let all = *from as u32..batch.num_rows() as u32;
         if self.at_ms.is_empty() && self.unread.is_empty() {
-            return Ok(rows.collect());
+            return Ok(all.collect());
         }
         let users = text(batch, "user_id")?;
         let (times, received) = (times(batch, "time")?, times(batch, "received_at")?);
         let is_visible = |row: &u32| {
             let row = *row as usize;
             let user = users.value(row);
+            let position = positions.map_or(0, |positions| positions[row]);
             let later = |at_ms: &TimestampMs| {
                 times.value(row).div_euclid(1000) > *at_ms
                     && received.value(row).div_euclid(1000) > *at_ms
             };
-            !self.unread.contains(user) && self.at_ms.get(user).is_none_or(later)
+            self.unread.get(user).is_none_or(|unread| position > *unread)
+                && self.at_ms.get(user).is_none_or(later)
         };
-        Ok(rows.filter(is_visible).collect())
+        Ok(all.filter(is_visible).collect())
     }
 }

@@ -103,6 +103,10 @@ impl AppState {
             return Ok(TakenIn { changed: ChangedTags::new(), fresh: Vec::new() });
         }
         let assigned = users.assign(ids).await?;
+        if self.users().is_empty() {
+            // With its first user an app gets its first generation.
+            self.generation = assigned.generation;
+        }
         if assigned.generation != self.generation {
             return Err(Error::Renumbered);
         }

@@ -5,6 +5,7 @@
 //! that position are taken in by the same states as they are admitted: there is no gap, and nothing
 //! counts twice. Meanwhile the former states, if there are any, go on to serve.
 
+use crate::gone::{Gone, Rows};
 use crate::intake::{Intake, Selected};
 use crate::plan::StreamPlan;
 use crate::state::{AppState, ChangedTags};
@@ -111,7 +112,8 @@ impl Stream {
         let store = self.checkpoints(app).begin(build, self.parts.budget_bytes);
         let mut state = AppState::new(plan, users.generation(), restarted.landed, store);
         state.pass(self.parts.clock.now_ms());
-        slot.gone = crate::gone::Gone::of(&self.parts.lake, app).await?;
+        slot.gone = Gone::of(&self.parts.lake, app).await?;
+        slot.searched = false;
         slot.building = Some(Serving { build, state, saved: None });
         slot.stale = false;
         let tables = Tables {
@@ -148,9 +150,11 @@ impl Stream {
         let slot = self.slot(app);
         let mut slot = slot.lock().await;
         let users = self.parts.users.share(app).await;
+        self.find_gone(&mut slot, app).await?;
         let Slot { building, gone, .. } = &mut *slot;
         let Serving { state, .. } = ours(building, build)?;
-        let selected = Selected { batch, rows: gone.visible(batch, 0)? };
+        let all = Rows { batch, positions: None, from: 0 };
+        let selected = Selected { batch, rows: gone.visible(&all)? };
         let intake = match source {
             Source::Events => Intake { events: Some(selected), ..Intake::default() },
             Source::Attributes => Intake { attributes: Some(selected), ..Intake::default() },

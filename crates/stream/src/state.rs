@@ -45,6 +45,9 @@ pub(crate) struct AppState {
     pub(crate) generation: u64,
     /// The log position up to which the states have seen everything.
     pub(crate) position: u64,
+    /// What came up to this log position may have been shown by a process that was killed, which
+    /// nobody knows: its values are shown again, whatever they were before.
+    pub(crate) shown_unknown: u64,
     /// The states are asked for values as of this time. It never goes back.
     pub(crate) now_ms: TimestampMs,
     pub(crate) store: PageStore,
@@ -66,6 +69,7 @@ impl AppState {
             fold,
             generation,
             position,
+            shown_unknown: 0,
             now_ms: i64::MIN,
             store,
             timers,
@@ -136,6 +140,7 @@ impl AppState {
     async fn merge_tag(&mut self, tag: usize, updates: &[Update]) -> Result<Vec<Changed>> {
         let ordinals: Vec<Ordinal> = updates.iter().map(|update| update.ordinal).collect();
         let (plan, now_ms) = (&self.plan, self.now_ms);
+        let known = self.position >= self.shown_unknown;
         let mut changed = Vec::new();
         for pages in in_pages(&ordinals).chunks(PAGES_AT_ONCE) {
             let keys: Vec<PageKey> = pages.iter().map(|page| states(tag, page.number)).collect();
@@ -147,9 +152,9 @@ impl AppState {
                     let new = plan.merged(tag, old, more, now_ms)?;
                     let (before, now) =
                         (plan.value(tag, old, now_ms)?, plan.value(tag, &new, now_ms)?);
-                    if before != now {
+                    if !known || before != now {
                         let now = NewValue { ordinal: *ordinal, value: now };
-                        changed.push(Changed { before: Some(before), now });
+                        changed.push(Changed { before: known.then_some(before), now });
                     }
                     Ok(new)
                 };

@@ -2,7 +2,7 @@
 
 use crate::checkpoint::{Checkpoints, Wanted};
 use crate::emission::Emission;
-use crate::gone::Gone;
+use crate::gone::{Gone, Rows};
 use crate::intake::{Intake, Selected, TakenIn};
 use crate::plan::StreamPlan;
 use crate::state::{AppState, Changed, ChangedTags};
@@ -16,6 +16,7 @@ use taghouse_catalog::Catalog;
 use taghouse_index::Index;
 use taghouse_ingest::{Admitted, Follower, landed};
 use taghouse_lake::Lake;
+use taghouse_log::EventLog;
 use taghouse_model::{AppId, Clock, Ordinal};
 use taghouse_rules::Definitions;
 use taghouse_users::{DeletionWatch, SharedUsers, Users};
@@ -28,6 +29,8 @@ const SLICE: usize = 20_000;
 pub struct StreamParts {
     /// Its checkpoints' pointers.
     pub catalog: Arc<dyn Catalog>,
+    /// Where live calls are until they land.
+    pub log: Arc<dyn EventLog>,
     /// From which states are computed at first.
     pub lake: Arc<Lake>,
     /// Where values go.
@@ -62,6 +65,8 @@ pub(crate) struct Slot {
     pub(crate) problem: Option<String>,
     pub(crate) gone: Gone,
     watch: Option<DeletionWatch>,
+    /// Whether the log was searched for deletions since the states are what they are.
+    pub(crate) searched: bool,
     /// Whether somebody was told to compute the states, and has not ended.
     pub(crate) rebuilding: bool,
     /// By the steady clock: after a failure the states are computed no sooner.
@@ -184,6 +189,7 @@ impl Stream {
         if !std::mem::replace(&mut slot.opened, true) {
             slot.serving = self.open(app, plan).await?;
             slot.stale = slot.serving.is_none();
+            slot.searched = false;
         } else if slot.building.is_none() {
             slot.stale = true;
         }
@@ -198,7 +204,9 @@ impl Stream {
             budget_bytes: self.parts.budget_bytes,
         };
         let opened = self.checkpoints(app).open(plan, &wanted).await?;
-        Ok(opened.map(|(build, state)| Serving { build, saved: Some(state.position), state }))
+        let Some((build, mut state)) = opened else { return Ok(None) };
+        state.shown_unknown = self.parts.log.end(app).await?;
+        Ok(Some(Serving { build, saved: Some(state.position), state }))
     }
 
     /// The app has no live tags any more.
@@ -218,7 +226,7 @@ impl Stream {
             return Ok(());
         }
         let users = self.parts.users.share(rows.app).await;
-        slot.gone.deleted(slot.watch.as_ref().map(DeletionWatch::take).unwrap_or_default());
+        self.find_gone(slot, rows.app).await?;
         slot.gone.read(rows.gone);
         let deleted = users.deleted().await?;
         let now_ms = self.parts.clock.now_ms();
@@ -236,6 +244,22 @@ impl Stream {
             take_rows(state, &users, gone, rows).await?;
             state.position = state.position.max(rows.through);
         }
+        Ok(())
+    }
+
+    /// Learns of users who are deleted already, while the records of that are still to be read.
+    /// The caller shares the users: no deletion goes on meanwhile.
+    pub(crate) async fn find_gone(&self, slot: &mut Slot, app: &AppId) -> Result<()> {
+        let more = slot.watch.as_ref().is_some_and(|watch| !watch.take().is_empty());
+        if slot.searched && !more {
+            return Ok(());
+        }
+        let positions = [&slot.serving, &slot.building].into_iter().flatten();
+        let Some(from) = positions.map(|serving| serving.state.position).min() else {
+            return Ok(());
+        };
+        slot.gone.find(self.parts.log.as_ref(), app, from).await?;
+        slot.searched = true;
         Ok(())
     }
 
@@ -314,9 +338,10 @@ async fn take_rows(
     gone: &Gone,
     rows: &Admitted<'_>,
 ) -> Result<TakenIn> {
-    let from = |positions: &[u64]| positions.partition_point(|at| *at <= state.position);
-    let select = |batch, positions| -> Result<Selected<'_>> {
-        Ok(Selected { batch, rows: gone.visible(batch, from(positions))? })
+    let select = |batch, positions: &[u64]| -> Result<Selected<'_>> {
+        let from = positions.partition_point(|at| *at <= state.position);
+        let rows = gone.visible(&Rows { batch, positions: Some(positions), from })?;
+        Ok(Selected { batch, rows })
     };
     let unseen = rows.changed.iter().filter(|change| change.position > state.position);
     let intake = Intake {

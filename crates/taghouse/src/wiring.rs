@@ -184,6 +184,7 @@ async fn wire(
     let files = FileIngest::new(catalog.clone(), lake.clone(), clock.clone()).beside(&landing);
     let stream = Arc::new(Stream::new(StreamParts {
         catalog: catalog.clone(),
+        log: log.clone(),
         lake: lake.clone(),
         index: serving.index.clone(),
         users: serving.users.clone(),

@@ -114,6 +114,7 @@ impl World {
             Arc::new(Landing::new(catalog.clone(), lake.clone(), log.clone(), ids, clock.clone()));
         let stream = Arc::new(Stream::new(StreamParts {
             catalog: catalog.clone(),
+            log: log.clone(),
             lake: lake.clone(),
             index: index.clone(),
             users: users.clone(),
