@@ -2,8 +2,9 @@
 
 use crate::{Problem, Server, UploadLimits};
 use axum::http::StatusCode;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use taghouse_model::{AppId, ErrorKind, TimestampMs};
 
 /// How many bytes are reserved at a time, so that a file of many small pieces does not reserve for
@@ -52,7 +53,7 @@ impl UploadQuota {
     }
 
     fn held(&self) -> MutexGuard<'_, BTreeMap<(AppId, String), OpenUpload>> {
-        self.uploads.lock().unwrap_or_else(PoisonError::into_inner)
+        self.uploads.lock()
     }
 
     /// A new upload.

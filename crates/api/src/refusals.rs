@@ -10,8 +10,8 @@ use crate::access::Caller;
 use crate::{Problem, Server};
 use axum::extract::{MatchedPath, Request};
 use axum::http::{Method, Uri};
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use taghouse_catalog::{AuditRecord, Change, KeyRecord};
 use taghouse_engine::named;
 use taghouse_model::{AppId, TimestampMs};
@@ -93,7 +93,7 @@ impl Refused {
 
 impl Refusals {
     fn held(&self) -> MutexGuard<'_, BTreeMap<String, Refused>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     fn add(

@@ -2,9 +2,10 @@
 
 use crate::{Engine, Error, Result, named, reports};
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use serde_json::Value;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use taghouse_ingest::IngestOptions;
 use taghouse_lake::layout;
 use taghouse_model::{AppId, ErrorKind, Name};
@@ -144,7 +145,7 @@ impl Task for IngestTask {
         }
         let failed =
             report.failed.iter().map(|file| format!("{}: {}", file.file, file.message)).collect();
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = failed;
+        *self.refused.lock() = failed;
         reports::result(&reports::ingested(&report))
     }
 }
@@ -183,7 +184,7 @@ impl Task for RefusedFiles {
     }
 
     async fn run(&mut self, _: &Progress) -> std::result::Result<Value, TaskError> {
-        let refused = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let refused = self.0.lock().clone();
         if refused.is_empty() {
             Ok(Value::Null)
         } else {

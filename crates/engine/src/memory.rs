@@ -4,9 +4,11 @@
 use crate::AuditLimits;
 use crate::trail::Trail;
 use arc_swap::{ArcSwap, ArcSwapOption};
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use taghouse_ingest::Landed;
 use taghouse_model::AppId;
 use taghouse_rules::Definitions;
@@ -16,6 +18,8 @@ pub struct Memory {
     /// Read without a lock: judgments ask too.
     definitions: ArcSwap<HashMap<AppId, Arc<KnownDefinitions>>>,
     landings: Mutex<BTreeMap<AppId, LandingTotals>>,
+    /// Apps whose live tags could not be kept current, and when it is tried again.
+    paused: Mutex<HashMap<AppId, Instant>>,
     /// Held between checking that no production runs and starting the next one.
     pub(crate) producing: tokio::sync::Mutex<()>,
     pub(crate) trail: Arc<Trail>,
@@ -97,6 +101,7 @@ impl Memory {
         Self {
             definitions: ArcSwap::default(),
             landings: Mutex::default(),
+            paused: Mutex::default(),
             producing: tokio::sync::Mutex::default(),
             trail: Arc::new(Trail::new(audit)),
         }
@@ -129,6 +134,22 @@ impl Memory {
     /// Notes that an app's definitions were changed.
     pub(crate) fn forget(&self, app: &AppId) {
         self.definitions(app).changes.fetch_add(1, Ordering::Release);
+    }
+
+    /// Whether an app's live tags are to be left alone for now: what fails ten times a second
+    /// helps nobody.
+    pub(crate) fn is_paused(&self, app: &AppId) -> bool {
+        let mut paused = self.paused.lock();
+        let still = paused.get(app).is_some_and(|until| Instant::now() < *until);
+        if !still {
+            paused.remove(app);
+        }
+        still
+    }
+
+    /// Leaves an app's live tags alone for a while.
+    pub(crate) fn pause(&self, app: &AppId, time: Duration) {
+        self.paused.lock().insert(app.clone(), Instant::now() + time);
     }
 
     /// Adds what a landing did, or why it failed.
@@ -166,7 +187,7 @@ impl Memory {
 
 /// Nothing under these locks can be left half done.
 fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
-    lock.lock().unwrap_or_else(PoisonError::into_inner)
+    lock.lock()
 }
 
 #[cfg(test)]

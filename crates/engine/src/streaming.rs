@@ -9,6 +9,9 @@ use taghouse_stream::Tick;
 use taghouse_wire::LiveReport;
 use tokio_util::sync::CancellationToken;
 
+/// How long live tags that could not be kept current are left alone.
+const AGAIN_AFTER: Duration = Duration::from_secs(2);
+
 /// How often it is looked whether states that somebody else computes are there.
 const WAIT: Duration = Duration::from_millis(50);
 
@@ -23,7 +26,11 @@ impl Engine {
             if stop.is_cancelled() {
                 break;
             }
+            if self.memory.is_paused(&app) {
+                continue;
+            }
             if let Err(error) = self.follow_app(&app, stop).await {
+                self.memory.pause(&app, AGAIN_AFTER);
                 tracing::warn!(%app, %error, "the app's live tags are not current; it is tried again");
             }
         }

@@ -13,9 +13,10 @@
 //! Lines are written in groups, one commit for all that wait.
 
 use crate::{Engine, Error};
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use taghouse_catalog::{AuditRecord, Catalog, Change};
 use taghouse_model::{AppId, TimestampMs};
 use taghouse_schedule::{RunHandle, RunState, RunStatus};
@@ -74,7 +75,7 @@ struct Sum {
 }
 
 fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
-    lock.lock().unwrap_or_else(PoisonError::into_inner)
+    lock.lock()
 }
 
 fn cut(text: &str) -> String {

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A count of thirty days is two bytes for each day with events. Merging is concatenation for tiles
-//! that only one of two states has. An empty state is no bytes.
+//! that only one of two states has. An empty state has no bytes.
 
 use crate::cell::Cell;
 use crate::partial::{AnyPartial, Finished, PartialForm, put, put_signed, take, take_signed};

@@ -89,8 +89,8 @@ fn truth() {
         ("seen == '2011-07-01 01:00:00+01:00'", false),
         ("seen == '2011-07-01 00:00:00+01:00'", true),
         ("crowd('friends')", true),
-        ("crowd('strangers')", false),
-        ("!crowd('strangers')", true),
+        ("crowd('unknown_users')", false),
+        ("!crowd('unknown_users')", true),
         ("orders is set", true),
         // Missing values: every condition is false, and so its negation is true.
         ("no_orders == 3", false),

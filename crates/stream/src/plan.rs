@@ -42,15 +42,16 @@ impl StreamPlan {
     /// # Errors
     /// Of the fold, for definitions that do not go together.
     pub(crate) fn new(definitions: &Arc<Definitions>) -> Result<Option<Self>> {
+        // Asked ten times a second, also of apps that have none.
+        if !definitions.tags.values().any(|tag| tag.mode.is_live()) {
+            return Ok(None);
+        }
         let live: Vec<&TagDefinition> = definitions
             .tag_order()
             .iter()
             .filter_map(|name| definitions.tags.get(name))
             .filter(|tag| tag.mode.is_live())
             .collect();
-        if live.is_empty() {
-            return Ok(None);
-        }
         let properties = definitions.properties();
         let calendar = Calendar::new(&definitions.app.time_zone);
         let (mut aggregates, mut tags) = (Vec::new(), Vec::new());

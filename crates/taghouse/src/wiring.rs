@@ -182,16 +182,7 @@ async fn wire(
     let landing =
         Arc::new(Landing::new(catalog.clone(), lake.clone(), log.clone(), ids, clock.clone()));
     let files = FileIngest::new(catalog.clone(), lake.clone(), clock.clone()).beside(&landing);
-    let stream = Arc::new(Stream::new(StreamParts {
-        catalog: catalog.clone(),
-        log: log.clone(),
-        lake: lake.clone(),
-        index: serving.index.clone(),
-        users: serving.users.clone(),
-        objects: serving.store.clone(),
-        clock: clock.clone(),
-        budget_bytes: STATES_BYTES,
-    }));
+    let stream = serving.stream(&catalog, &log, &lake, &clock);
     landing.follow(stream.clone());
 
     // What works on the whole folder.
@@ -274,6 +265,26 @@ impl Serving {
         let users = Arc::new(users.noting_in(log.clone()));
         users.settle().await?;
         Ok(Self { store, index, dictionary, crowds, users })
+    }
+
+    /// What keeps live tags current.
+    fn stream(
+        &self,
+        catalog: &Arc<dyn Catalog>,
+        log: &Arc<dyn EventLog>,
+        lake: &Arc<Lake>,
+        clock: &Arc<dyn Clock>,
+    ) -> Arc<Stream> {
+        Arc::new(Stream::new(StreamParts {
+            catalog: catalog.clone(),
+            log: log.clone(),
+            lake: lake.clone(),
+            index: self.index.clone(),
+            users: self.users.clone(),
+            objects: self.store.clone(),
+            clock: clock.clone(),
+            budget_bytes: STATES_BYTES,
+        }))
     }
 }
 

@@ -17,10 +17,11 @@ pub(crate) use files::{connections, raise_limit};
 
 use activity::Activity;
 use axum::Router;
+use parking_lot::{Mutex, MutexGuard};
 use socket2::{SockRef, TcpKeepalive};
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -54,7 +55,7 @@ struct Open {
 type Shared = Arc<Mutex<Open>>;
 
 fn held(open: &Mutex<Open>) -> MutexGuard<'_, Open> {
-    open.lock().unwrap_or_else(PoisonError::into_inner)
+    open.lock()
 }
 
 /// A slot among the open connections, freed when dropped.
