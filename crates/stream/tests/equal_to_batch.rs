@@ -8,6 +8,7 @@ mod world;
 use taghouse_model::Clock;
 use taghouse_testkit::Dice;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 use world::{HOUR_MS, HandClock, World};
 
 const TAGS: [&str; 19] = [
@@ -170,7 +171,7 @@ async fn story(seed: u64) {
     let mut dice = Dice::new(seed);
     let zone = *dice.pick(&ZONES).unwrap();
     let users = 1 + dice.below(7);
-    let text = text(zone);
+    let mut text = text(zone);
     let clock = HandClock::starting();
     let folder = TempDir::new().unwrap();
     let mut world = World::open(folder.path(), &clock, &text).await;
@@ -197,6 +198,23 @@ async fn story(seed: u64) {
             3 => {
                 // The same definitions, read again.
                 world.definitions = world::definitions(&text);
+            }
+            4 => {
+                // Other windows and another rule: the states are computed from the lake again.
+                text = match text.contains("30d}") {
+                    true => text.replace("30d}", "12d}").replace(">= 10,", ">= 5,"),
+                    false => text.replace("12d}", "30d}").replace(">= 5,", ">= 10,"),
+                };
+                world.definitions = world::definitions(&text);
+            }
+            5 => {
+                // Renumbered: the ordinals are others. Refused as long as nothing is published.
+                let stop = CancellationToken::new();
+                let compacted =
+                    world.users.compact(&world.app, &world.definitions, None, &stop).await;
+                assert!(
+                    compacted.is_ok() || world.index.published(&world.app).await.unwrap().is_none()
+                );
             }
             _ => {}
         }
