@@ -1,5 +1,5 @@
-//! How many steps a second one core takes in batches: `cargo run --release -p taghouse-fold
-//! --example steps`.
+//! How many steps a second one core takes: `cargo run --release -p taghouse-fold --example steps`.
+//! First as of one time, then by tiles with the states of users kept as bytes, as the stream does.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
@@ -9,7 +9,9 @@ use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 use std::sync::Arc;
 use std::time::Instant;
-use taghouse_fold::{BatchFold, BatchPlan, Calendar, ColumnBuilder, EventBatch};
+use taghouse_fold::{
+    BatchFold, BatchPlan, Calendar, ColumnBuilder, EventBatch, FoldPlan, TileFold,
+};
 use taghouse_model::{Value, ValueType};
 use taghouse_rules::{Aggregate, AggregateFunction as F, Window, parse_predicate, parse_scalar};
 
@@ -137,4 +139,48 @@ fn main() {
             begun.elapsed()
         );
     }
+    stream(&batches, &users, &rows);
+}
+
+/// The stream's part: micro-batches into states, a count and a sum of each of two events.
+fn stream(batches: &[RecordBatch], users: &[Vec<u32>], rows: &[u32]) {
+    let window = Window::Days(30);
+    let of = |function, value, event: &str| Aggregate {
+        events: vec![event.to_owned()],
+        ..aggregate(function, value, None, window)
+    };
+    let tags = [
+        (of(F::Count, None, "purchase"), ValueType::Int),
+        (of(F::Sum, Some("price"), "purchase"), ValueType::Decimal { scale: 4 }),
+        (of(F::Count, None, "view"), ValueType::Int),
+        (of(F::Sum, Some("price"), "view"), ValueType::Decimal { scale: 4 }),
+    ];
+    let tags: Vec<(&Aggregate, ValueType)> = tags.iter().map(|(a, ty)| (a, *ty)).collect();
+    let calendar = Calendar::new(&TimeZone::UTC);
+    let plan = Arc::new(FoldPlan::new(&tags, &types, &calendar).unwrap());
+    let mut fold = TileFold::new(plan.clone());
+    let mut states = vec![vec![Vec::new(); USERS as usize]; tags.len()];
+    let (mut merged, mut bytes) = (0_u64, 0);
+    let begun = Instant::now();
+    for (number, (batch, users)) in batches.iter().zip(users).enumerate() {
+        fold.step_batch(&EventBatch::new(&plan, batch).unwrap(), rows, users);
+        let now_ms = (number as i64 + 1) * DAY_MS;
+        for (tag, deltas) in fold.take().iter().enumerate() {
+            for (user, more) in deltas.iter() {
+                let state: &mut Vec<u8> = &mut states[tag][user as usize];
+                *state = plan.tag(tag).merge(state, more).unwrap();
+                plan.tag(tag).trim(state, now_ms).unwrap();
+                plan.tag(tag).outcome(state, now_ms).unwrap();
+                merged += 1;
+            }
+        }
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    states.iter().flatten().for_each(|state| bytes += state.len());
+    println!(
+        "stream: {:.2} M events/s, {:.2} M states merged/s, {:.0} bytes a state",
+        (BATCHES * ROWS) as f64 / 1e6 / seconds,
+        merged as f64 / 1e6 / seconds,
+        bytes as f64 / (USERS as usize * tags.len()) as f64
+    );
 }

@@ -193,7 +193,9 @@ impl Stream {
         };
         self.parts.index.publish(app, publication, Vec::new()).await?;
         drop(pin);
-        self.save(app, &mut built).await?;
+        if !slot.stale {
+            self.save(app, &mut built).await?;
+        }
         slot.serving = Some(built);
         slot.problem = None;
         drop(former);

@@ -387,6 +387,10 @@ impl Follower for Stream {
     async fn landing(&self, app: &AppId, _: u64) {
         let slot = self.slot(app);
         let mut slot = slot.lock().await;
+        // States that lack rows of the lake are not worth a checkpoint.
+        if slot.stale {
+            return;
+        }
         let Some(serving) = &mut slot.serving else { return };
         if let Err(error) = self.save(app, serving).await {
             slot.fail(app, &error);
@@ -396,9 +400,9 @@ impl Follower for Stream {
     async fn files_landed(&self, app: &AppId) {
         let slot = self.slot(app);
         let mut slot = slot.lock().await;
+        // What is being computed may lack the rows: it ends, and is computed once more. So files
+        // that land again and again keep nobody from values.
         slot.stale = true;
-        // What is being computed may lack the rows.
-        slot.building = None;
         // Also for a process that ends before it is done.
         if let Err(error) = self.checkpoints(app).forget().await {
             slot.fail(app, &error);
