@@ -1,4 +1,4 @@
-//! Tiles: the days or hours of the app's time zone by which windows slide.
+//! Tiles: the days, hours or minutes of the app's time zone by which windows slide.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -6,7 +6,8 @@ use std::sync::Arc;
 use taghouse_model::TimestampMs;
 use taghouse_rules::Window;
 
-const HOUR_MS: i64 = 3_600_000;
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
 const DAY_MS: i64 = 24 * HOUR_MS;
 /// 2300-01-01: later changes of the clock are not looked up.
 const LAST_CHANGE_S: i64 = 10_413_792_000;
@@ -18,6 +19,8 @@ pub enum TileUnit {
     Day,
     /// An hour, in step with the zone's minutes.
     Hour,
+    /// A minute, in step with the zone's seconds.
+    Minute,
 }
 
 /// The tiles of a zone, numbered so that a tile's number is that of the local day (or hour) since
@@ -52,10 +55,13 @@ impl Tiles {
         let unit_ms = match unit {
             TileUnit::Day => DAY_MS,
             TileUnit::Hour => HOUR_MS,
+            TileUnit::Minute => MINUTE_MS,
         };
         let shift = |offset: jiff::tz::Offset| match unit {
             TileUnit::Day => i64::from(offset.seconds()) * 1000,
-            TileUnit::Hour => (i64::from(offset.seconds()) * 1000).rem_euclid(HOUR_MS),
+            TileUnit::Hour | TileUnit::Minute => {
+                (i64::from(offset.seconds()) * 1000).rem_euclid(unit_ms)
+            }
         };
         let mut last = Spell {
             from_ms: i64::MIN,
@@ -95,6 +101,7 @@ impl Tiles {
 pub struct Calendar {
     days: Tiles,
     hours: Tiles,
+    minutes: Tiles,
     zone: TimeZone,
 }
 
@@ -104,6 +111,7 @@ impl Calendar {
         Self {
             days: Tiles::new(zone, TileUnit::Day),
             hours: Tiles::new(zone, TileUnit::Hour),
+            minutes: Tiles::new(zone, TileUnit::Minute),
             zone: zone.clone(),
         }
     }
@@ -124,6 +132,7 @@ impl Calendar {
             Window::Lifetime => Span(None),
             Window::Days(count) => Span(Some((self.days.clone(), i64::from(count)))),
             Window::Hours(count) => Span(Some((self.hours.clone(), i64::from(count)))),
+            Window::Minutes(count) => Span(Some((self.minutes.clone(), i64::from(count)))),
         }
     }
 }
@@ -132,6 +141,7 @@ impl Calendar {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Tiling {
     Lifetime,
+    Minutes,
     Hours,
     Days,
 }
@@ -146,6 +156,7 @@ impl Span {
     pub(crate) fn tiling(&self) -> Tiling {
         match &self.0 {
             None => Tiling::Lifetime,
+            Some((tiles, _)) if tiles.unit_ms == MINUTE_MS => Tiling::Minutes,
             Some((tiles, _)) if tiles.unit_ms == HOUR_MS => Tiling::Hours,
             Some(_) => Tiling::Days,
         }

@@ -163,6 +163,8 @@ pub enum Window {
     Days(u32),
     /// `Nh`: the same with hours. 1 to 8784.
     Hours(u32),
+    /// `Nm`: the same with minutes. 1 to 1440.
+    Minutes(u32),
 }
 
 /// `kind: crowd`

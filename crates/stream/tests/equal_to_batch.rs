@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use world::{HOUR_MS, HandClock, World};
 
-const TAGS: [&str; 19] = [
+const TAGS: [&str; 20] = [
     "buys_30d",
     "spent_30d",
     "spent_ever",
@@ -26,6 +26,7 @@ const TAGS: [&str; 19] = [
     "third_5d",
     "large_buys_1h",
     "any_1d",
+    "seen_90m",
     "age",
     "vip",
     "band",
@@ -78,6 +79,8 @@ attributes:
 {{kind: tag, name: large_buys_1h, type: int, mode: both, aggregate: {{events: [buy], function: count, where: price >= 2 && qty > 1, window: 1h}}}}
 ---
 {{kind: tag, name: any_1d, type: int, mode: both, aggregate: {{function: count, window: 1d}}}}
+---
+{{kind: tag, name: seen_90m, type: int, mode: both, aggregate: {{function: count, window: 90m}}}}
 ---
 {{kind: tag, name: age, type: int, mode: both, attribute: age}}
 ---

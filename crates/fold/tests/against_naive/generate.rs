@@ -186,6 +186,7 @@ fn window() -> impl Strategy<Value = Window> {
         Just(Window::Lifetime),
         prop::sample::select(vec![1, 2, 7, 30]).prop_map(Window::Days),
         prop::sample::select(vec![1, 2, 24, 100]).prop_map(Window::Hours),
+        prop::sample::select(vec![1, 30, 90, 1440]).prop_map(Window::Minutes),
     ]
 }
 

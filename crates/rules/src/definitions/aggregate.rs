@@ -6,6 +6,7 @@ use taghouse_model::{Name, Value, ValueType};
 
 const MAX_DAYS: u32 = 3660;
 const MAX_HOURS: u32 = 8784;
+const MAX_MINUTES: u32 = 1440;
 
 impl AggregateFunction {
     /// As the YAML says it.
@@ -235,7 +236,7 @@ fn window(text: &str) -> Result<Window, String> {
     }
     let wrong = || {
         format!(
-            "`{text}` is not a valid window: write 1d to {MAX_DAYS}d, 1h to {MAX_HOURS}h, or lifetime"
+            "`{text}` is not a valid window: write 1d to {MAX_DAYS}d, 1h to {MAX_HOURS}h, 1m to {MAX_MINUTES}m, or lifetime"
         )
     };
     let (digits, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
@@ -243,6 +244,7 @@ fn window(text: &str) -> Result<Window, String> {
     match (digits.parse::<u32>(), unit) {
         (Ok(n @ 1..=MAX_DAYS), "d") if all_digits => Ok(Window::Days(n)),
         (Ok(n @ 1..=MAX_HOURS), "h") if all_digits => Ok(Window::Hours(n)),
+        (Ok(n @ 1..=MAX_MINUTES), "m") if all_digits => Ok(Window::Minutes(n)),
         _ => Err(wrong()),
     }
 }

@@ -120,7 +120,8 @@ pub(crate) struct RawAggregate {
     /// Only events for which this condition over properties holds, such as `quantity > 0`.
     #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
     pub(crate) filter: Option<String>,
-    /// How far back: `30d` (1d to 3660d), `12h` (1h to 8784h) or `lifetime`, the default.
+    /// How far back: `30d` (1d to 3660d), `12h` (1h to 8784h), `90m` (1m to 1440m) or
+    /// `lifetime`, the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^(lifetime|[1-9][0-9]{0,3}[dh])$"))]
     pub(crate) window: Option<String>,
