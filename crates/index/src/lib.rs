@@ -57,7 +57,7 @@ pub use live::{
 };
 pub use load::{Feeder, LoadOptions, LoadedSegment, Loader, TagId, join};
 pub use number::{units_of_value, value_of_units};
-pub use publish::{LoadedTag, Publication, TagPublication};
+pub use publish::{Publication, SegmentSource, TagPublication};
 pub use segment::Segment;
 pub use snapshot::Snapshot;
 pub use tag::TagInfo;

@@ -335,7 +335,7 @@ impl Producer {
             name: tag.name,
             value_type: tag.value_type,
             as_of_ms,
-            segment,
+            segment: segment.into(),
             flushed_through,
         });
         let users: Bitmap = roster.ordinals.iter().copied().collect();
