@@ -13,8 +13,7 @@
 //! touched again but to note who has any value.
 //!
 //! The segments are those of [`crate::SegmentBuilder`], byte by byte, whatever the order of the
-//! points, the threads or the memory; but never with rows, the second copy that the builder adds to
-//! tags of very many values.
+//! points, the threads or the memory.
 
 mod blocks;
 mod codes;
@@ -27,6 +26,7 @@ mod pack;
 mod pieces;
 mod plan;
 mod points;
+mod rows;
 mod run;
 mod spill;
 mod workers;
