@@ -1,11 +1,12 @@
 //! Builds segments in bulk, with bounded memory. Points are partitioned by the shard of their user,
 //! what exceeds the memory spills to a folder, and at the end each shard is sorted and encoded, on
-//! all threads.
+//! all threads. Where there are fewer shards than keep them busy, some tags of a shard are a part
+//! of the work.
 //!
 //! ```text
 //! feeders (one a thread) ─► per shard: blocks of packed points, in memory or spilled
 //!                                      blocks of pieces: users of one value given together, encoded
-//!                           per shard: count by value, scatter, encode ─► a run: the shard's part of every bitmap, in memory or spilled
+//!                           per part: count by value, scatter, encode ─► a run: one shard of the part's bitmaps, in memory or spilled
 //!                           per tag: the runs' parts in order (bitmap, shard) ─► a segment file
 //! ```
 //!
@@ -23,6 +24,7 @@ mod key;
 mod latest;
 mod numbers;
 mod pack;
+mod parts;
 mod pieces;
 mod plan;
 mod points;

@@ -68,10 +68,9 @@ pub(super) fn segments(
                 pieces: Vec::new(),
             };
             for (source, run) in runs.iter().enumerate() {
-                let shard = shared.options.shards.start + source as u32;
                 parts.pieces.extend(run.of_tag(number as u32).iter().map(|entry| Piece {
                     bitmap: entry.bitmap,
-                    shard,
+                    shard: run.shard,
                     cardinality: entry.cardinality,
                     len: entry.len,
                     source,
