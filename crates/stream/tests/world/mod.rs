@@ -128,7 +128,7 @@ impl World {
         }));
         landing.follow(stream.clone());
         let producer =
-            Producer::new(catalog.clone(), lake.clone(), index.clone(), dictionary.clone());
+            Producer::new(catalog.clone(), lake.clone(), index.clone(), dictionary.clone(), folder.join("scratch"));
         let definitions = definitions(text);
         Self {
             app: definitions.app.id.clone(),
