@@ -61,7 +61,7 @@ pub use publish::{Publication, SegmentSource, TagPublication};
 pub use segment::Segment;
 pub use snapshot::Snapshot;
 pub use tag::TagInfo;
-pub use taghouse_bitmap::{BitSlices, Bitmap, Query, UserSet, overlap};
+pub use taghouse_bitmap::{BitSlices, Bitmap, Query, SHARD_BITS, UserSet, overlap};
 
 /// The most different values of one enum or set tag.
 pub const MAX_VALUES: usize = 1_000_000;

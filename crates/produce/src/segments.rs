@@ -12,17 +12,16 @@ use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Int64Type, Timestam
 use hashbrown::HashMap;
 use std::path::PathBuf;
 use taghouse_fold::ColumnReader;
-use taghouse_index::{Feeder, LoadOptions, Loader, SegmentBuilder, SegmentSource, TagId};
+use taghouse_index::{
+    Feeder, LoadOptions, Loader, SHARD_BITS, SegmentBuilder, SegmentSource, TagId,
+};
 use taghouse_model::{Name, Ordinal, ValueType};
 use tokio_util::sync::CancellationToken;
 
-/// About what the loader of one production holds in memory. Below it all of some ten million users'
-/// values stay there; a larger one would compete with the columns themselves, and with the
-/// answers that are given meanwhile.
+/// About what the loader of one production holds in memory; what is more spills. The columns it is
+/// fed take more than this from some millions of users on, so a larger budget would let a
+/// production grow while answers are given, and a smaller one would write without need.
 const LOADER_BYTES: usize = 256 << 20;
-
-/// Bits of an ordinal within its shard: the loader works shard by shard.
-const SHARD_BITS: u32 = 20;
 
 /// Values that are sorted by code at a time: a shard's, of tags of one value a user.
 const SORTED_AT_ONCE: usize = 1 << SHARD_BITS;
