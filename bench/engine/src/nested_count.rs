@@ -79,7 +79,7 @@ async fn publish(folder: &Path, users: u32) -> anyhow::Result<Arc<Snapshot>> {
             value_type: ValueType::Bool,
             as_of_ms: 0,
             definition: serde_json::Value::Null,
-            segment: builder.finish()?,
+            segment: builder.finish()?.into(),
             flushed_through: None,
         });
     }

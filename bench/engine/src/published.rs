@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::thread;
 use taghouse_catalog::SqliteCatalog;
 use taghouse_index::{
-    Bitmap, Feeder, Index, LoadOptions, LoadedSegment, LoadedTag, Loader, Publication, Query,
-    Snapshot, TagId,
+    Bitmap, Feeder, Index, LoadOptions, LoadedSegment, Loader, Publication, Query, SegmentSource,
+    Snapshot, TagId, TagPublication,
 };
 use taghouse_model::{AppId, Name, ValueType};
 
@@ -45,23 +45,18 @@ pub(crate) async fn publish_all(
     let users = if users == 0 { Bitmap::new() } else { Bitmap::from_range(0..=users - 1) };
     let tags = segments.into_iter().map(|loaded| {
         let (name, definition) = (Name::new(&loaded.name)?, serde_json::Value::Null);
-        Ok(LoadedTag {
+        Ok(TagPublication {
             name,
             value_type,
             as_of_ms: 0,
             definition,
-            file: loaded.path,
+            segment: SegmentSource::File(loaded.path),
             flushed_through: None,
         })
     });
     let tags = tags.collect::<anyhow::Result<_>>()?;
     index
-        .publish_loaded(
-            &app()?,
-            Publication { generation: 1, users, tags: Vec::new(), drop: Vec::new() },
-            tags,
-            Vec::new(),
-        )
+        .publish(&app()?, Publication { generation: 1, users, tags, drop: Vec::new() }, Vec::new())
         .await?;
     Ok(())
 }

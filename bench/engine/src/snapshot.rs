@@ -75,7 +75,7 @@ async fn publish(index: &Index, app: &AppId, tags: usize) -> anyhow::Result<()> 
             value_type: ValueType::Int,
             as_of_ms: 0,
             definition,
-            segment,
+            segment: segment.into(),
             flushed_through: None,
         })
     };

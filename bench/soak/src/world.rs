@@ -278,7 +278,7 @@ fn publication(
         value_type,
         as_of_ms: 0,
         definition: json!({}),
-        segment,
+        segment: segment.into(),
         flushed_through: None,
     })
 }

@@ -295,7 +295,7 @@ async fn publish(index: &Arc<Index>, app: &AppId, users: u32, tags: u64) {
         value_type: type_of(number),
         as_of_ms: 0,
         definition: serde_json::json!({}),
-        segment: segment(number, users),
+        segment: segment(number, users).into(),
         flushed_through: None,
     });
     let publication = Publication {

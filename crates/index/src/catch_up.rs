@@ -89,10 +89,10 @@ impl Index {
             value_type: before.entry.value_type,
             as_of_ms: before.entry.as_of_ms,
             definition: before.entry.definition,
-            segment,
+            segment: segment.into(),
             flushed_through: before.flushed_through,
         };
-        let tag = TagToWrite { publication: tag, file: None, onto: before.onto };
+        let tag = TagToWrite { publication: tag, onto: before.onto };
         self.write_tags(app, prepared, vec![tag]).await?;
         prepared.written.remove(&object);
         self.objects.delete([&object]).await;

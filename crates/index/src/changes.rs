@@ -86,7 +86,7 @@ impl Index {
             value_type,
             as_of_ms,
             definition,
-            segment,
+            segment: segment.into(),
             flushed_through: None,
         };
         let mut prepared = Prepared::new(
@@ -96,7 +96,7 @@ impl Index {
             Vec::new(),
             Scope::Declaration,
         );
-        let tag = TagToWrite { publication: tag, file: None, onto: Onto::Nothing };
+        let tag = TagToWrite { publication: tag, onto: Onto::Nothing };
         self.write_tags(app, &mut prepared, vec![tag]).await?;
         self.publish_prepared(app, prepared, Vec::new(), Turn::Waits).await?;
         Ok(())

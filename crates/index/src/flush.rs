@@ -190,7 +190,7 @@ impl Index {
         publication: Publication,
         also: Vec<Change>,
     ) -> Result<u64> {
-        let prepared = self.prepare(app, publication, Vec::new()).await?;
+        let prepared = self.prepare(app, publication).await?;
         // The log begins again with the first snapshot of the new generation, which publishing
         // shows, before writers go on.
         let published = self.publish_prepared(app, prepared, also, Turn::Alone).await;
@@ -298,7 +298,7 @@ impl Flush {
             users += info.users;
             let onto = Onto::Object(info.object.clone());
             let publication = published(info, built(&view, None)?, position);
-            tags.push(TagToWrite { publication, file: None, onto });
+            tags.push(TagToWrite { publication, onto });
         }
         // While other tags still contain them, deleted users stay among the users, hidden.
         let remove = if complete { live.deleted.as_ref().clone() } else { Bitmap::new() };
@@ -328,7 +328,7 @@ fn published(info: &TagInfo, segment: Vec<u8>, flushed_through: u64) -> TagPubli
         value_type: info.value_type,
         as_of_ms: info.as_of_ms,
         definition: info.definition.clone(),
-        segment,
+        segment: segment.into(),
         flushed_through: Some(flushed_through),
     }
 }

@@ -57,11 +57,11 @@ pub use live::{
 };
 pub use load::{Feeder, LoadOptions, LoadedSegment, Loader, TagId, join};
 pub use number::{units_of_value, value_of_units};
-pub use publish::{LoadedTag, Publication, TagPublication};
+pub use publish::{Publication, SegmentSource, TagPublication};
 pub use segment::Segment;
 pub use snapshot::Snapshot;
 pub use tag::TagInfo;
-pub use taghouse_bitmap::{BitSlices, Bitmap, Query, UserSet, overlap};
+pub use taghouse_bitmap::{BitSlices, Bitmap, Query, SHARD_BITS, UserSet, overlap};
 
 /// The most different values of one enum or set tag.
 pub const MAX_VALUES: usize = 1_000_000;

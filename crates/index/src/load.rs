@@ -1,11 +1,12 @@
 //! Builds segments in bulk, with bounded memory. Points are partitioned by the shard of their user,
 //! what exceeds the memory spills to a folder, and at the end each shard is sorted and encoded, on
-//! all threads.
+//! all threads. Where there are fewer shards than keep them busy, some tags of a shard are a part
+//! of the work.
 //!
 //! ```text
 //! feeders (one a thread) ─► per shard: blocks of packed points, in memory or spilled
 //!                                      blocks of pieces: users of one value given together, encoded
-//!                           per shard: count by value, scatter, encode ─► a run: the shard's part of every bitmap, in memory or spilled
+//!                           per part: count by value, scatter, encode ─► a run: one shard of the part's bitmaps, in memory or spilled
 //!                           per tag: the runs' parts in order (bitmap, shard) ─► a segment file
 //! ```
 //!
@@ -13,8 +14,7 @@
 //! touched again but to note who has any value.
 //!
 //! The segments are those of [`crate::SegmentBuilder`], byte by byte, whatever the order of the
-//! points, the threads or the memory; but never with rows, the second copy that the builder adds to
-//! tags of very many values.
+//! points, the threads or the memory.
 
 mod blocks;
 mod codes;
@@ -24,9 +24,11 @@ mod key;
 mod latest;
 mod numbers;
 mod pack;
+mod parts;
 mod pieces;
 mod plan;
 mod points;
+mod rows;
 mod run;
 mod spill;
 mod workers;

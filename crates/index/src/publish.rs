@@ -44,30 +44,30 @@ pub struct TagPublication {
     pub as_of_ms: TimestampMs,
     /// The definition it was produced by; handed back in [`crate::TagInfo`].
     pub definition: Json,
-    /// The bytes that [`crate::SegmentBuilder`] made.
-    pub segment: Vec<u8>,
+    /// Its segment.
+    pub segment: SegmentSource,
     /// Live changes up to this position of their log are in the segment, or void; later ones stay
     /// on top, those that were flushed since among them (see [`Index::pin`]). `None`: whatever
     /// live changes have not been flushed stay on top.
     pub flushed_through: Option<u64>,
 }
 
-/// A new version of one tag whose segment is in a file that a [`crate::Loader`] has written. The
-/// rest is as in [`TagPublication`].
+/// What a new segment is made of.
 #[derive(Debug, Clone)]
-pub struct LoadedTag {
-    /// Name of the tag.
-    pub name: Name,
-    /// The segment's type.
-    pub value_type: ValueType,
-    /// The as-of time of its values.
-    pub as_of_ms: TimestampMs,
-    /// The definition it was produced by.
-    pub definition: Json,
-    /// [`crate::LoadedSegment::path`]. Nobody writes to the file from then on.
-    pub file: PathBuf,
-    /// See [`TagPublication`].
-    pub flushed_through: Option<u64>,
+pub enum SegmentSource {
+    /// The bytes that [`crate::SegmentBuilder`] made.
+    Bytes(Vec<u8>),
+    /// A file that a [`crate::Loader`] wrote ([`crate::LoadedSegment::path`]), to which nobody
+    /// writes from then on. It becomes the store's: where the store's objects are files of this
+    /// machine (see [`Index::local`]) it is moved, which copies nothing within one file system, and
+    /// else it is read and removed. After a failure it may be missing.
+    File(PathBuf),
+}
+
+impl From<Vec<u8>> for SegmentSource {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(bytes)
+    }
 }
 
 impl Index {
@@ -79,31 +79,15 @@ impl Index {
     /// `Catalog` of kind `Conflict` when a condition of `also` does not hold; `Generation` for
     /// ordinals of an earlier generation than what is published; `Outdated` when live changes
     /// were flushed since `flushed_through` that the log holds no more; `Publication` for a segment
-    /// of another type, or with users that are not among `users`. Nothing is visible then.
+    /// of another type, or with users that are not among `users`; `Store` naming a file that cannot
+    /// be read. Nothing is visible then.
     pub async fn publish(
         &self,
         app: &AppId,
         publication: Publication,
         also: Vec<Change>,
     ) -> Result<u64> {
-        self.publish_loaded(app, publication, Vec::new(), also).await
-    }
-
-    /// As [`Index::publish`], with `loaded` beside the publication's tags. Their files become the
-    /// store's: where its objects are files of this machine (see [`Index::local`]) they are
-    /// moved, which copies nothing within one file system, and else read and removed. After
-    /// a failure some may be missing.
-    ///
-    /// # Errors
-    /// As [`Index::publish`], and `Store` naming a file that cannot be read.
-    pub async fn publish_loaded(
-        &self,
-        app: &AppId,
-        publication: Publication,
-        loaded: Vec<LoadedTag>,
-        also: Vec<Change>,
-    ) -> Result<u64> {
-        let prepared = self.prepare(app, publication, loaded).await?;
+        let prepared = self.prepare(app, publication).await?;
         self.publish_prepared(app, prepared, also, Turn::Waits).await
     }
 }

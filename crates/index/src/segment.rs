@@ -11,7 +11,7 @@ mod directory;
 mod rows;
 
 pub(crate) use directory::{Directory, encode_directory};
-pub(crate) use rows::{Rows, encode_rows};
+pub(crate) use rows::{Rows, encode_rows, rows_len};
 
 use crate::error::{Error, Result};
 use crate::number;

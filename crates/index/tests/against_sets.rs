@@ -140,7 +140,7 @@ fn publish(
             value_type: *ty,
             as_of_ms: 0,
             definition: serde_json::json!({}),
-            segment,
+            segment: segment.into(),
             flushed_through: None,
         }
     });

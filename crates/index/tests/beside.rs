@@ -121,7 +121,7 @@ fn batch(flushed_through: u64) -> Publication {
             value_type,
             as_of_ms: 9,
             definition: serde_json::json!({}),
-            segment,
+            segment: segment.into(),
             flushed_through,
         }
     };

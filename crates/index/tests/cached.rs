@@ -121,7 +121,7 @@ impl House {
                 value_type: ValueType::Bool,
                 as_of_ms: 0,
                 definition,
-                segment: builder.finish().unwrap(),
+                segment: builder.finish().unwrap().into(),
                 flushed_through: None,
             }
         });

@@ -312,7 +312,7 @@ fn publication(
         value_type,
         as_of_ms: 7,
         definition,
-        segment: builder.finish().unwrap(),
+        segment: builder.finish().unwrap().into(),
         flushed_through,
     };
     Publication {

@@ -299,7 +299,7 @@ async fn a_publication_older_than_what_the_log_holds_is_refused() {
             value_type: ValueType::Int,
             as_of_ms: 0,
             definition,
-            segment,
+            segment: segment.into(),
             flushed_through: Some(flushed_through),
         };
         Publication { generation: 1, users: Bitmap::new(), tags: vec![tag], drop: vec![] }

@@ -241,6 +241,53 @@ fn a_million_points_in_columns() {
     assert!(written[0][2] == naive(ValueType::Bool, &flags, &(0..3)));
 }
 
+/// Tags of so many values that users' values are stored a second time, by user: of every shard, and
+/// of parts that are joined, in much memory and in little.
+#[test]
+fn tags_of_very_many_values() {
+    let mut dice = Dice::new(11);
+    let text = |number: u64| -> std::sync::Arc<str> { format!("value {number}").into() };
+    // 16,383 and 16,384 values lie on both sides of where the second copy begins; from 65,537 on
+    // its codes take four bytes.
+    let tags: Vec<(ValueType, Points)> = [16_383, 16_384, 70_000]
+        .into_iter()
+        .flat_map(|values| {
+            let mut given: Vec<(u32, u64)> =
+                (0..values).map(|number| (dice.below(3 << 20) as u32, number)).collect();
+            // A member that everybody has: who has a value is then stored once only.
+            let sets = given
+                .iter()
+                .map(|(user, number)| (*user, Value::Set([text(*number), text(0)].into())))
+                .collect();
+            // Each user once, so that all values are in use.
+            given
+                .iter_mut()
+                .zip(0..)
+                .for_each(|((user, _), place)| *user = place * 37 + *user % 37);
+            let texts =
+                given.into_iter().map(|(user, number)| (user, Value::Text(text(number)))).collect();
+            [(ValueType::Set, sets), (ValueType::Text, texts)]
+        })
+        .collect();
+    let folder = tempfile::tempdir().unwrap();
+    for (number, memory_bytes) in [1 << 18, 1 << 28].into_iter().enumerate() {
+        let out = |part: &str| folder.path().join(format!("{part}{number}"));
+        let whole = load(options(folder.path(), memory_bytes, 0..3, 2), &out("whole"), &tags, 2);
+        let parts = [0..1, 1..3].map(|shards| {
+            let out = out(&shards.start.to_string());
+            load(options(folder.path(), memory_bytes, shards, 2), &out, &tags, 1)
+        });
+        for (at, (ty, points)) in tags.iter().enumerate() {
+            let expected = naive(*ty, points, &(0..3));
+            same(&whole[at], &expected);
+            let of_tag = parts
+                .each_ref()
+                .map(|part| Segment::open("x", std::fs::read(&part[at].path).unwrap()).unwrap());
+            same(&join("joined", &of_tag, &folder.path().join("joined")).unwrap(), &expected);
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_loaded_is_refused() {
     let folder = tempfile::tempdir().unwrap();

@@ -11,8 +11,8 @@ use taghouse_catalog::SqliteCatalog;
 use taghouse_disk::DurableStore;
 use taghouse_disk::rehearsal::Rehearsal;
 use taghouse_index::{
-    Bitmap, Changes, Index, LiveOptions, LoadOptions, LoadedTag, Loader, Op, Publication,
-    SegmentBuilder, TagChange, TagPublication,
+    Bitmap, Changes, Index, LiveOptions, LoadOptions, Loader, Op, Publication, SegmentBuilder,
+    SegmentSource, TagChange, TagPublication,
 };
 use taghouse_model::{AppId, ErrorKind, Name, Value, ValueType};
 
@@ -68,7 +68,7 @@ fn publication(tag: &str, number: i64) -> Publication {
         value_type: ValueType::Int,
         as_of_ms: 1,
         definition,
-        segment,
+        segment: segment.into(),
         flushed_through: None,
     };
     Publication {
@@ -80,7 +80,7 @@ fn publication(tag: &str, number: i64) -> Publication {
 }
 
 /// A tag of the same users, loaded into a file beside the data folder.
-fn loaded(folder: &Path) -> LoadedTag {
+fn loaded(folder: &Path) -> TagPublication {
     let options = LoadOptions {
         spill: folder.join("spill"),
         memory_bytes: 1 << 20,
@@ -94,12 +94,12 @@ fn loaded(folder: &Path) -> LoadedTag {
     feeder.finish().unwrap();
     let file = loader.finish(&folder.join("out")).unwrap().remove(0).path;
     let name = Name::new("loaded").unwrap();
-    LoadedTag {
+    TagPublication {
         name,
         value_type: ValueType::Bool,
         as_of_ms: 3,
         definition: serde_json::json!({}),
-        file,
+        segment: SegmentSource::File(file),
         flushed_through: None,
     }
 }
@@ -117,10 +117,9 @@ async fn what_is_published_outlasts_a_loss_of_power() {
     let index = house.open();
     index.publish(&house.app, publication("n", 1), vec![]).await.unwrap();
     index.publish(&house.app, publication("m", 2), vec![]).await.unwrap();
-    index
-        .publish_loaded(&house.app, publication("m", 3), vec![loaded(&house.data())], vec![])
-        .await
-        .unwrap();
+    let mut both = publication("m", 3);
+    both.tags.push(loaded(&house.data()));
+    index.publish(&house.app, both, vec![]).await.unwrap();
     // An object that no pointer leads to, as a stopped process leaves it.
     std::fs::write(house.data().join("objects/index/shop/m/0000000009-stranded.seg"), "x").unwrap();
     drop(index);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use taghouse_catalog::{Catalog, Change, SqliteCatalog};
 use taghouse_index::{
-    Bitmap, Index, LoadOptions, LoadedTag, Loader, Publication, SegmentBuilder, TagPublication,
+    Bitmap, Index, LoadOptions, Loader, Publication, SegmentBuilder, SegmentSource, TagPublication,
 };
 use taghouse_model::{AppId, ErrorKind, Name, Value, ValueType};
 use taghouse_rules::{CompareOp, Predicate};
@@ -81,7 +81,7 @@ fn publication(tags: &[(&str, i64)]) -> Publication {
             value_type: ValueType::Int,
             as_of_ms: 17,
             definition,
-            segment: builder.finish().unwrap(),
+            segment: builder.finish().unwrap().into(),
             flushed_through: None,
         }
     });
@@ -399,7 +399,9 @@ async fn segments_that_do_not_fit_are_refused() {
     );
     assert_eq!(error.kind(), ErrorKind::Invalid);
     let mut damaged = publication(&[("a", 1)]);
-    damaged.tags[0].segment[70] ^= 1;
+    if let SegmentSource::Bytes(bytes) = &mut damaged.tags[0].segment {
+        bytes[70] ^= 1;
+    }
     assert_eq!(
         house.index.publish(&house.app, damaged, vec![]).await.unwrap_err().kind(),
         ErrorKind::Corrupt
@@ -455,7 +457,7 @@ async fn users_never_vanish_within_a_generation() {
 }
 
 /// One tag of users 0 to 99, loaded into a file below `folder`.
-fn loaded(folder: &std::path::Path) -> LoadedTag {
+fn loaded(folder: &std::path::Path) -> TagPublication {
     let options = LoadOptions {
         spill: folder.join("spill"),
         memory_bytes: 1 << 20,
@@ -469,12 +471,12 @@ fn loaded(folder: &std::path::Path) -> LoadedTag {
     feeder.finish().unwrap();
     let file = loader.finish(&folder.join("loaded")).unwrap().remove(0).path;
     let name = Name::new("b").unwrap();
-    LoadedTag {
+    TagPublication {
         name,
         value_type: ValueType::Bool,
         as_of_ms: 3,
         definition: serde_json::json!({}),
-        file,
+        segment: SegmentSource::File(file),
         flushed_through: None,
     }
 }
@@ -482,29 +484,27 @@ fn loaded(folder: &std::path::Path) -> LoadedTag {
 #[tokio::test]
 async fn loaded_files_become_objects() {
     let folder = tempfile::tempdir().unwrap();
-    let of_users = |count: u32, tags: &[(&str, i64)]| Publication {
-        users: Bitmap::from_range(0..=count - 1),
-        ..publication(tags)
+    let with = |tag: &TagPublication, count: u32, tags: &[(&str, i64)]| {
+        let mut publication = publication(tags);
+        publication.users = Bitmap::from_range(0..=count - 1);
+        publication.tags.push(tag.clone());
+        publication
+    };
+    let file = |tag: &TagPublication| match &tag.segment {
+        SegmentSource::File(file) => file.clone(),
+        SegmentSource::Bytes(_) => panic!("{} is in no file", tag.name),
     };
     // Copied into a store elsewhere.
     let house = House::new().await;
     let tag = loaded(folder.path());
-    let refused = house
-        .index
-        .publish_loaded(&house.app, of_users(99, &[]), vec![tag.clone()], vec![])
-        .await
-        .unwrap_err();
+    let refused = house.index.publish(&house.app, with(&tag, 99, &[]), vec![]).await.unwrap_err();
     assert!(
         refused.kind() == ErrorKind::Invalid && refused.to_string().contains("ordinal 99"),
         "{refused}"
     );
-    assert!(tag.file.exists(), "a refused file stays");
-    house
-        .index
-        .publish_loaded(&house.app, of_users(100, &[("a", 5)]), vec![tag.clone()], vec![])
-        .await
-        .unwrap();
-    assert!(!tag.file.exists());
+    assert!(file(&tag).exists(), "a refused file stays");
+    house.index.publish(&house.app, with(&tag, 100, &[("a", 5)]), vec![]).await.unwrap();
+    assert!(!file(&tag).exists());
     assert_eq!(
         (house.value("a").await, house.value("b").await),
         (Some(Value::Int(5)), Some(Value::Bool(true)))
@@ -514,11 +514,7 @@ async fn loaded_files_become_objects() {
         snapshot.info("b").map(|info| (info.as_of_ms, info.users, info.value_type)),
         Some((3, 100, ValueType::Bool))
     );
-    let missing = house
-        .index
-        .publish_loaded(&house.app, of_users(100, &[]), vec![tag], vec![])
-        .await
-        .unwrap_err();
+    let missing = house.index.publish(&house.app, with(&tag, 100, &[]), vec![]).await.unwrap_err();
     assert!(
         missing.kind() == ErrorKind::Unavailable && missing.to_string().contains("000000.segment"),
         "{missing}"
@@ -530,8 +526,8 @@ async fn loaded_files_become_objects() {
     let catalog = Arc::new(SqliteCatalog::open(&folder.path().join("catalog.db")).await.unwrap());
     let index = Index::new(store, catalog).local(root.clone());
     let tag = loaded(folder.path());
-    index.publish_loaded(&house.app, of_users(100, &[]), vec![tag.clone()], vec![]).await.unwrap();
-    assert!(!tag.file.exists());
+    index.publish(&house.app, with(&tag, 100, &[]), vec![]).await.unwrap();
+    assert!(!file(&tag).exists());
     let snapshot = index.snapshot(&house.app).await.unwrap().unwrap();
     assert_eq!(snapshot.tag("b").unwrap().unwrap().value_of(99).unwrap(), Some(Value::Bool(true)));
     assert!(root.join(&snapshot.info("b").unwrap().object).exists());

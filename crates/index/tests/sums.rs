@@ -42,7 +42,7 @@ async fn slices_of_users_that_did_not_change_are_not_read() {
         value_type: ValueType::Int,
         as_of_ms: 0,
         definition: serde_json::json!({}),
-        segment: segment.finish().unwrap(),
+        segment: segment.finish().unwrap().into(),
         flushed_through: None,
     };
     let publication = Publication {

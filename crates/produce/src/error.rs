@@ -65,6 +65,9 @@ pub enum Error {
     /// What waits in the log could not be brought into the lake.
     #[error("what was changed by hand could not be landed: {0}")]
     Landing(String),
+    /// Work beside the production panicked.
+    #[error("internal error: {0}")]
+    Task(#[from] taghouse_disk::TaskFailed),
     /// A worker ended early.
     #[error("a worker of the production ended early: {0}")]
     Worker(String),
@@ -84,7 +87,7 @@ impl Error {
             Self::Dictionary(error) => error.kind(),
             Self::Index(error) => error.kind(),
             Self::Stopped | Self::Landing(_) => ErrorKind::Unavailable,
-            Self::Rows { .. } | Self::Worker(_) => ErrorKind::Internal,
+            Self::Rows { .. } | Self::Task(_) | Self::Worker(_) => ErrorKind::Internal,
         }
     }
 }

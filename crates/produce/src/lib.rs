@@ -1,19 +1,24 @@
 //! Tags from the lake: definitions and an as-of time in, tag tables and the index out.
 //!
 //! The lake is read once for all tags (`pass`), the users get their ordinals (`roster`), `sql`,
-//! cohort and expression tags follow, then the tables of all tags are written in one commit and the
-//! index is published (`producer`). Everything made here is derived: the same lake, definitions and
+//! cohort and expression tags follow (`columns`). Then the values become rows and segments
+//! (`encode`, `segments`), the tables of all tags are written in one commit (`tables`) and the
+//! index is published (`publish`). Everything made here is derived: the same lake, definitions and
 //! as-of time make it again.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod by_hand;
 mod changed;
+mod columns;
+mod encode;
 mod error;
-mod output;
 mod pass;
 mod producer;
+mod publish;
 mod roster;
 mod scan;
+mod scratch;
+mod segments;
 mod selection;
 mod sql_tag;
 mod tables;

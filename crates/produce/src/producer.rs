@@ -2,33 +2,37 @@
 
 use crate::by_hand::Outline;
 use crate::changed::ByHand;
-use crate::output::{Output, build, wide};
-use crate::pass::{self, Owned, Plan, goes_on};
-use crate::roster::{Roster, check_text};
+use crate::columns::{self, Column, Queried};
+use crate::encode::{Encoded, ToEncode};
+use crate::pass::{self, Owned, Plan};
+use crate::publish::Release;
+use crate::roster::Roster;
+use crate::scratch::ScratchFolder;
 use crate::selection::Selection;
 use crate::{Error, Result, sql_tag, tables};
-use arrow::array::{ArrayRef, RecordBatch};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 use taghouse_catalog::Catalog;
-use taghouse_dictionary::Dictionary;
-use taghouse_fold::{Calendar, ColumnBuilder, DerivedFold, Outcome, SkipReason};
-use taghouse_index::{Bitmap, Index, Pin, Publication, TagPublication};
-use taghouse_lake::{Lake, TableLayout, layout};
-use taghouse_model::{AppId, Name, TimestampMs, Value, ValueType};
+use taghouse_dictionary::{DeletionWatch, Dictionary};
+use taghouse_disk::blocking;
+use taghouse_fold::{Calendar, SkipReason};
+use taghouse_index::{Index, Pin};
+use taghouse_lake::Lake;
+use taghouse_model::{AppId, Name, TimestampMs};
 use taghouse_rules::{Definitions, TagDefinition, TagKind};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Computes tags from the lake and publishes them.
 pub struct Producer {
-    catalog: Arc<dyn Catalog>,
-    lake: Arc<Lake>,
-    index: Arc<Index>,
-    dictionary: Arc<Dictionary>,
+    pub(crate) catalog: Arc<dyn Catalog>,
+    pub(crate) lake: Arc<Lake>,
+    pub(crate) index: Arc<Index>,
+    pub(crate) dictionary: Arc<Dictionary>,
+    scratch: PathBuf,
 }
 
 /// What a production came to.
@@ -69,48 +73,59 @@ pub struct ProducedTag {
 /// Lands what waits in the log, or says why it cannot.
 pub type Land<'l> = dyn Fn() -> BoxFuture<'l, std::result::Result<(), String>> + Send + Sync + 'l;
 
-/// A tag's values while they are made.
-struct Column {
-    values: ArrayRef,
-    /// What the index shows, where it is not the same.
-    shown: Option<ArrayRef>,
-    skipped: BTreeMap<SkipReason, u64>,
-    elapsed_ms: u64,
+/// What is known before the lake is read.
+struct Settled {
+    /// Published tags that are not defined any more.
+    gone: Vec<Name>,
+    pin: Option<Pin>,
+    deleted: DeletionWatch,
+    /// What was ever changed by hand.
+    outline: Option<Arc<Outline>>,
 }
 
-/// What the query of an `sql` tag gave.
-struct Queried {
-    tag: TagDefinition,
-    values: HashMap<String, Value>,
-    spent_ms: u64,
+/// What was read from the lake.
+struct Read {
+    found: Vec<Owned>,
+    deleted: DeletionWatch,
+    calendar: Calendar,
+    as_of_ms: TimestampMs,
 }
 
-impl Column {
-    /// Puts the changes by hand on top.
-    fn change(
-        &mut self,
-        by_hand: &ByHand,
-        definitions: &Definitions,
-        tag: &TagDefinition,
-    ) -> Result<()> {
-        let Some(changed) = by_hand.apply(definitions, tag, &self.values)? else { return Ok(()) };
-        (self.values, self.shown) = (changed.values, changed.shown);
-        for (reason, count) in changed.skipped {
-            *self.skipped.entry(reason).or_default() += count;
-        }
-        Ok(())
+/// What was read, in the order of the users' ordinals.
+struct Enlisted {
+    roster: Arc<Roster>,
+    by_hand: ByHand,
+    columns: BTreeMap<Name, Column>,
+}
+
+/// When each step ended, counted from the beginning.
+struct Steps {
+    began: Instant,
+    ended_ms: BTreeMap<&'static str, u64>,
+}
+
+impl Steps {
+    fn begin() -> Self {
+        Self { began: Instant::now(), ended_ms: BTreeMap::new() }
+    }
+
+    fn end(&mut self, step: &'static str) {
+        self.ended_ms.insert(step, elapsed_ms(self.began));
     }
 }
 
 impl Producer {
-    /// A producer over these crates.
+    /// A producer over these crates. In `scratch` each production has a folder of its own while it
+    /// runs; what a killed process left there the caller removes. Segments are moved into the
+    /// index's store from there, without a copy if both are in one file system.
     pub fn new(
         catalog: Arc<dyn Catalog>,
         lake: Arc<Lake>,
         index: Arc<Index>,
         dictionary: Arc<Dictionary>,
+        scratch: PathBuf,
     ) -> Self {
-        Self { catalog, lake, index, dictionary }
+        Self { catalog, lake, index, dictionary, scratch }
     }
 
     /// Produces all tags as of a time, or those of `only` and what is computed from them. `report`
@@ -163,131 +178,90 @@ impl Producer {
         let _numbering = self.index.numbering(app).await;
         let stop = CancellationToken::new();
         let _stops = stop.clone().drop_guard();
-        let began = Instant::now();
-        let mut steps_ms = BTreeMap::new();
+        let mut steps = Steps::begin();
+
+        // 1. Settle which users and which changes by hand are known.
         let selection = Selection::new(definitions, only);
-        let gone = self.renumber(app, definitions, &selection).await?;
-        // What is produced holds the changes by hand up to here; later ones stay on top.
-        let pin = self.pin(app, &selection).await?;
-        // Before the landing, so that whoever is deleted is known to be, by the lake or by this.
-        let deleted = self.dictionary.watch_deletions(app);
-        land().await.map_err(Error::Landing)?;
-        let outline = Outline::of(&self.lake, app).await?.map(Arc::new);
-        let calendar = Calendar::new(&definitions.app.time_zone);
+        let Settled { gone, pin, deleted, outline } =
+            self.settle(app, definitions, &selection, land).await?;
+
+        // 2. Read the lake.
         let plan = Arc::new(Plan::new(definitions, &selection, outline, as_of_ms)?);
-        let (pass, sql) = tokio::try_join!(
+        let ((found, events_read), sql) = tokio::try_join!(
             pass::run(&self.lake, app, plan, report, &stop),
             self.sql_tags(app, &selection, as_of_ms)
         )?;
-        let (mut found, events_read) = pass;
-        steps_ms.insert("fold", elapsed_ms(began));
-        let (dictionary, owner, heard) = (self.dictionary.clone(), app.clone(), stop.clone());
-        let zone = calendar.clone();
-        let (roster, by_hand, columns) = blocking(move || {
-            let roster = Roster::enlist(&dictionary, &owner, &found, &deleted, &heard)?;
-            let by_hand = ByHand::gather(&mut found, &roster, zone, as_of_ms);
-            let columns = align(&roster, found, &heard)?;
-            Ok((Arc::new(roster), by_hand, columns))
-        })
-        .await?;
-        steps_ms.insert("enlist", elapsed_ms(began));
-        let computed: Vec<TagDefinition> =
-            selection.computed.iter().map(|tag| (*tag).clone()).collect();
-        let (all, order, heard) = (definitions.clone(), roster.clone(), stop.clone());
-        let columns =
-            blocking(move || complete(&all, &computed, sql, columns, &order, &by_hand, &heard))
-                .await?;
-        steps_ms.insert("derive", elapsed_ms(began));
-        let (tags, outputs) = outputs(&selection, &roster, &columns, as_of_ms).await?;
-        let (mut tables, mut segments) =
-            (Vec::with_capacity(outputs.len() + 1), Vec::with_capacity(outputs.len()));
-        for (tag, output) in outputs {
-            tables.push((layout::tag(&tag.name, tag.value_type), output.rows));
-            if !tag.mode.is_live() {
-                segments.push((tag, output.segment));
-            }
-        }
-        if selection.complete {
-            let types = selection
-                .computed
-                .iter()
-                .filter(|tag| selection.published.contains(&tag.name))
-                .map(|tag| (tag.name.clone(), tag.value_type))
-                .collect();
-            let order = roster.clone();
-            tables.push(blocking(move || wide_rows(&types, columns, &order, as_of_ms)).await?);
-        }
-        steps_ms.insert("encode", elapsed_ms(began));
+        steps.end("fold");
+
+        // 3. Give users their ordinals, and put their values in that order.
+        let calendar = Calendar::new(&definitions.app.time_zone);
+        let read = Read { found, deleted, calendar: calendar.clone(), as_of_ms };
+        let enlisted = self.enlist(app, read, &stop).await?;
+        let roster = enlisted.roster.clone();
+        let users = roster.len() as u64;
+        steps.end("enlist");
+
+        // 4. Complete the values with those of queries and of other tags, and encode them.
+        let columns = complete(definitions, &selection, sql, enlisted, &stop).await?;
+        steps.end("derive");
+        let to_encode = ToEncode {
+            tags: selection.published_tags(),
+            columns,
+            roster: roster.clone(),
+            as_of_ms,
+            complete: selection.complete,
+        };
+        let (folder, heard) = (ScratchFolder::below(&self.scratch, app), stop.clone());
+        let encoded = blocking(move || to_encode.encode(folder, &heard)).await?;
+        steps.end("encode");
+
+        // 5. Write the tables, then publish.
+        let Encoded { tags, tables, segments, folder } = encoded;
         tables::write(&self.lake, app, tables, &calendar, as_of_ms).await?;
-        steps_ms.insert("write", elapsed_ms(began));
+        steps.end("write");
         let flushed_through = pin.as_ref().map(Pin::position);
-        let revision =
-            self.publish(app, gone, segments, &roster, as_of_ms, flushed_through).await?;
-        drop(pin);
-        steps_ms.insert("publish", elapsed_ms(began));
+        let release = Release { gone, segments, folder, roster, as_of_ms, flushed_through };
+        let revision = self.publish(app, release).await?;
+        steps.end("publish");
         Ok(Produced {
             tags,
-            users: roster.len() as u64,
+            users,
             events_read,
             revision,
             flushed_through,
-            elapsed_ms: elapsed_ms(began),
-            steps_ms,
+            elapsed_ms: elapsed_ms(steps.began),
+            steps_ms: steps.ended_ms,
         })
     }
 
-    /// Gives the dictionary another generation if what is published is not of its ordinals: it was
-    /// lost, or is older than the index. Gives the published tags that are not defined any
-    /// more.
-    async fn renumber(
+    /// What is known before the lake is read.
+    async fn settle(
         &self,
         app: &AppId,
         definitions: &Definitions,
         selection: &Selection<'_>,
-    ) -> Result<Vec<Name>> {
-        let published = match self.index.published(app).await {
-            Ok(Some(published)) => published,
-            Ok(None) => return Ok(Vec::new()),
-            // What was published is lost. All users and tags under another generation need nothing
-            // of it.
-            Err(error @ taghouse_index::Error::Corrupt { .. }) if selection.complete => {
-                let (dictionary, owner) = (self.dictionary.clone(), app.clone());
-                let Some(generation) = self.index.generation(app).await? else {
-                    return Err(error.into());
-                };
-                tracing::warn!(%app, %error, "the index is made again with the users renumbered");
-                if dictionary.generation(app) <= generation {
-                    blocking(move || Ok(dictionary.renew(&owner, generation + 1)?)).await?;
-                }
-                return Ok(Vec::new());
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let generation = self.dictionary.generation(app);
-        let same = generation == published.generation
-            && published.users <= u64::from(self.dictionary.len(app));
-        if !same && !selection.complete {
-            return Err(Error::Renumbered(app.clone()));
-        }
-        if !same && generation <= published.generation {
-            tracing::warn!(%app, "the index was made with another dictionary: the users are renumbered");
-            let (dictionary, owner) = (self.dictionary.clone(), app.clone());
-            blocking(move || Ok(dictionary.renew(&owner, published.generation + 1)?)).await?;
-        }
-        let defined = |name: &Name| definitions.tags.contains_key(name);
-        Ok(published.tags.into_iter().filter(|name| selection.complete && !defined(name)).collect())
+        land: &Land<'_>,
+    ) -> Result<Settled> {
+        let gone = self.renumber(app, definitions, selection).await?;
+        // What is produced holds the changes by hand up to here; later ones stay on top.
+        let pin = self.pin(app, selection).await?;
+        // Before the landing, so that whoever is deleted is known to be, by the lake or by this.
+        let deleted = self.dictionary.watch_deletions(app);
+        land().await.map_err(Error::Landing)?;
+        let outline = Outline::of(&self.lake, app).await?.map(Arc::new);
+        Ok(Settled { gone, pin, deleted, outline })
     }
 
-    /// The position of the last live change, from which on the log keeps what is changed; `None`
-    /// without live changes.
-    async fn pin(&self, app: &AppId, selection: &Selection<'_>) -> Result<Option<Pin>> {
-        match self.index.pin(app).await {
-            Ok(pin) => Ok(Some(pin)),
-            Err(taghouse_index::Error::NoLog) => Ok(None),
-            // Of a lost index nothing is subsumed: the log begins again with the next generation.
-            Err(taghouse_index::Error::Corrupt { .. }) if selection.complete => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+    async fn enlist(&self, app: &AppId, read: Read, stop: &CancellationToken) -> Result<Enlisted> {
+        let (dictionary, app, stop) = (self.dictionary.clone(), app.clone(), stop.clone());
+        let Read { mut found, deleted, calendar, as_of_ms } = read;
+        blocking(move || {
+            let roster = Roster::enlist(&dictionary, &app, &found, &deleted, &stop)?;
+            let by_hand = ByHand::gather(&mut found, &roster, calendar, as_of_ms);
+            let columns = columns::align(&roster, found, &stop)?;
+            Ok(Enlisted { roster: Arc::new(roster), by_hand, columns })
+        })
+        .await
     }
 
     async fn sql_tags(
@@ -312,215 +286,26 @@ impl Producer {
         }
         Ok(values)
     }
-
-    async fn publish(
-        &self,
-        app: &AppId,
-        gone: Vec<Name>,
-        segments: Vec<(TagDefinition, Vec<u8>)>,
-        roster: &Roster,
-        as_of_ms: TimestampMs,
-        flushed_through: Option<u64>,
-    ) -> Result<u64> {
-        let stored = self.catalog.definitions(app).await.map_err(taghouse_index::Error::from)?;
-        let body = |name: &Name| {
-            stored
-                .iter()
-                .find(|d| d.kind == "tag" && d.name == name.as_str())
-                .map(|d| d.body.clone())
-                .unwrap_or_default()
-        };
-        let tags = segments.into_iter().map(|(tag, segment)| TagPublication {
-            definition: body(&tag.name),
-            name: tag.name,
-            value_type: tag.value_type,
-            as_of_ms,
-            segment,
-            flushed_through,
-        });
-        let users: Bitmap = roster.ordinals.iter().copied().collect();
-        let publication = Publication {
-            generation: self.dictionary.generation(app),
-            users,
-            tags: tags.collect(),
-            drop: gone,
-        };
-        Ok(self.index.publish(app, publication, Vec::new()).await?)
-    }
 }
 
-/// The wide table with its rows.
-fn wide_rows(
-    types: &BTreeMap<Name, ValueType>,
-    mut columns: BTreeMap<Name, Column>,
-    roster: &Roster,
-    as_of_ms: TimestampMs,
-) -> Result<(TableLayout, RecordBatch)> {
-    let table = layout::users_wide(types);
-    let values =
-        types.keys().filter_map(|name| columns.remove(name)).map(|column| column.values).collect();
-    let rows = wide(&table, values, roster, as_of_ms)?;
-    Ok((table, rows))
-}
-
-/// The workers' values of each tag, in the roster's order. A worker's part is let go of as soon as
-/// it is in its place.
-fn align(
-    roster: &Roster,
-    found: Vec<Owned>,
-    stop: &CancellationToken,
-) -> Result<BTreeMap<Name, Column>> {
-    let mut workers: Vec<_> = found.into_iter().map(|owned| owned.values.into_iter()).collect();
-    let mut columns = BTreeMap::new();
-    loop {
-        let began = Instant::now();
-        let (mut name, mut parts, mut skipped) =
-            (None, Vec::with_capacity(workers.len()), BTreeMap::new());
-        for (tag, values) in workers.iter_mut().filter_map(Iterator::next) {
-            for (reason, count) in values.skipped {
-                *skipped.entry(reason).or_default() += count;
-            }
-            parts.push(values.array);
-            name = Some(tag);
-        }
-        let Some(name) = name else { return Ok(columns) };
-        goes_on(stop)?;
-        let values = roster.align(&name, parts)?;
-        columns
-            .insert(name, Column { values, shown: None, skipped, elapsed_ms: elapsed_ms(began) });
-    }
-}
-
-/// All tags' values: with those of queries and those computed from others, and with the changes by
-/// hand on top.
-fn complete(
-    definitions: &Definitions,
-    computed: &[TagDefinition],
-    sql: Vec<Queried>,
-    mut columns: BTreeMap<Name, Column>,
-    roster: &Roster,
-    by_hand: &ByHand,
-    stop: &CancellationToken,
-) -> Result<BTreeMap<Name, Column>> {
-    for Queried { tag, values, spent_ms } in sql {
-        goes_on(stop)?;
-        columns.insert(tag.name.clone(), place(roster, &tag, values, spent_ms)?);
-    }
-    // In order of dependency, so that a tag is computed from values with the changes on top.
-    for tag in computed {
-        goes_on(stop)?;
-        if let Some(column) = derive(definitions, tag, &columns, roster.len())? {
-            columns.insert(tag.name.clone(), column);
-        }
-        if let Some(column) = columns.get_mut(&tag.name) {
-            column.change(by_hand, definitions, tag)?;
-        }
-    }
-    Ok(columns)
-}
-
-/// The values of an `sql` tag, in the roster's order. Users that the lake does not know are passed
-/// over and counted.
-fn place(
-    roster: &Roster,
-    tag: &TagDefinition,
-    values: HashMap<String, Value>,
-    spent_ms: u64,
-) -> Result<Column> {
-    let bytes = values.values().map(|value| match value {
-        Value::Text(text) => text.len(),
-        Value::Set(members) => members.iter().map(|member| member.len()).sum(),
-        _ => 0,
-    });
-    check_text(|| format!("the values of tag {}", tag.name), bytes.sum())?;
-    let mut builder = ColumnBuilder::new(tag.value_type);
-    let (mut known, mut skipped) = (0, BTreeMap::new());
-    for id in roster.ids.iter().flatten() {
-        let value = values.get(id);
-        known += u64::from(value.is_some());
-        let outcome =
-            value.map_or(Outcome::Nothing, |value| Outcome::of(value.clone(), tag.value_type));
-        if let Outcome::Skipped(reason) = outcome {
-            *skipped.entry(reason).or_default() += 1;
-        }
-        builder.push(outcome.value().as_ref());
-    }
-    let unknown = values.len() as u64 - known;
-    if unknown > 0 {
-        skipped.insert(SkipReason::UnknownUser, unknown);
-    }
-    Ok(Column { values: builder.finish(), shown: None, skipped, elapsed_ms: spent_ms })
-}
-
-/// The values of a cohort or expression, from those of other tags; none for other kinds.
-fn derive(
-    definitions: &Definitions,
-    tag: &TagDefinition,
-    columns: &BTreeMap<Name, Column>,
-    users: usize,
-) -> Result<Option<Column>> {
-    let began = Instant::now();
-    let types = |name: &str| definitions.tag_type(name);
-    let fold = match &tag.kind {
-        TagKind::Cohort { rules, otherwise } => {
-            DerivedFold::cohort(rules, otherwise.as_ref(), tag.value_type, &types)
-        }
-        TagKind::Expression(expression) => {
-            DerivedFold::expression(expression, tag.value_type, &types)
-        }
-        TagKind::Attribute { .. } | TagKind::Aggregate(_) | TagKind::Sql { .. } => return Ok(None),
-    };
-    let values = fold.values(0..users, &|name| columns.get(name).map(|column| &column.values))?;
-    Ok(Some(Column {
-        values: values.array,
-        shown: None,
-        skipped: values.skipped,
-        elapsed_ms: elapsed_ms(began),
-    }))
-}
-
-/// Rows and segments of the published tags, on all cores. Those that have not begun when this is
-/// dropped never do.
-async fn outputs(
+/// All tags' values, with those of queries and those computed from others.
+async fn complete(
+    definitions: &Arc<Definitions>,
     selection: &Selection<'_>,
-    roster: &Arc<Roster>,
-    columns: &BTreeMap<Name, Column>,
-    as_of_ms: TimestampMs,
-) -> Result<(Vec<ProducedTag>, Vec<(TagDefinition, Output)>)> {
-    let mut building = JoinSet::new();
-    for tag in selection.computed.iter().filter(|tag| selection.published.contains(&tag.name)) {
-        let Some(column) = columns.get(&tag.name) else { continue };
-        let (tag, values, shown, roster) =
-            ((*tag).clone(), column.values.clone(), column.shown.clone(), roster.clone());
-        let (place, skipped, spent_ms) =
-            (building.len(), column.skipped.clone(), column.elapsed_ms);
-        building.spawn_blocking(move || {
-            let began = Instant::now();
-            let mut output = build(&tag.name, tag.value_type, &values, &roster, as_of_ms)?;
-            if let Some(shown) = shown {
-                output.segment =
-                    build(&tag.name, tag.value_type, &shown, &roster, as_of_ms)?.segment;
-            }
-            let elapsed_ms = spent_ms + elapsed_ms(began);
-            let produced =
-                ProducedTag { name: tag.name.clone(), users: output.users, elapsed_ms, skipped };
-            Ok::<_, Error>((place, produced, (tag, output)))
-        });
-    }
-    let mut built = Vec::with_capacity(building.len());
-    while let Some(ended) = building.join_next().await {
-        built.push(ended.map_err(|error| Error::Worker(error.to_string()))??);
-    }
-    built.sort_unstable_by_key(|(place, _, _)| *place);
-    Ok(built.into_iter().map(|(_, produced, output)| (produced, output)).unzip())
+    sql: Vec<Queried>,
+    enlisted: Enlisted,
+    stop: &CancellationToken,
+) -> Result<BTreeMap<Name, Column>> {
+    let (definitions, stop) = (definitions.clone(), stop.clone());
+    let computed: Vec<TagDefinition> =
+        selection.computed.iter().map(|tag| (*tag).clone()).collect();
+    let Enlisted { roster, by_hand, columns } = enlisted;
+    blocking(move || {
+        columns::complete(&definitions, &computed, sql, columns, &roster, &by_hand, &stop)
+    })
+    .await
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| Error::Worker(error.to_string()))?
-}
-
-fn elapsed_ms(since: Instant) -> u64 {
+pub(crate) fn elapsed_ms(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

@@ -48,6 +48,12 @@ impl<'a> Selection<'a> {
 }
 
 impl Selection<'_> {
+    /// The tags to write, in order of dependency.
+    pub(crate) fn published_tags(&self) -> Vec<TagDefinition> {
+        let tags = self.computed.iter().filter(|tag| self.published.contains(&tag.name));
+        tags.map(|tag| (*tag).clone()).collect()
+    }
+
     /// The computed tags that are wanted, with all that they are computed from.
     pub(crate) fn with_inputs(
         &self,

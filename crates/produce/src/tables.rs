@@ -8,6 +8,12 @@ use taghouse_fold::Calendar;
 use taghouse_lake::{DataFile, Lake, Table, TableLayout};
 use taghouse_model::{AppId, TimestampMs, Value};
 
+/// A table and the rows of one as-of time.
+pub(crate) struct TableRows {
+    pub(crate) table: TableLayout,
+    pub(crate) rows: RecordBatch,
+}
+
 /// What is written of one table: its files, and the as-of times that they take the place of.
 struct Written {
     files: Vec<DataFile>,
@@ -22,11 +28,12 @@ struct Written {
 pub(crate) async fn write(
     lake: &Lake,
     app: &AppId,
-    tables: Vec<(TableLayout, RecordBatch)>,
+    tables: Vec<TableRows>,
     calendar: &Calendar,
     as_of_ms: TimestampMs,
 ) -> Result<()> {
-    let (layouts, rows): (Vec<TableLayout>, Vec<RecordBatch>) = tables.into_iter().unzip();
+    let (layouts, rows): (Vec<TableLayout>, Vec<RecordBatch>) =
+        tables.into_iter().map(|TableRows { table, rows }| (table, rows)).unzip();
     let tables = lake.ensure_derived(app, &layouts).await?;
     let writes = tables.iter().zip(rows).map(|(table, rows)| async move {
         let replaced = same_day(table, calendar, as_of_ms).await?;

@@ -12,7 +12,7 @@ use copy_folder::copy_folder;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use taghouse_catalog::{Catalog, SqliteCatalog};
 use taghouse_dictionary::Dictionary;
@@ -42,6 +42,7 @@ struct House {
     index: Arc<Index>,
     dictionary: Arc<Dictionary>,
     producer: Arc<Producer>,
+    scratch: PathBuf,
 }
 
 /// One purchase: the user, how many, and the price in cents.
@@ -58,9 +59,15 @@ impl House {
             Arc::new(Lake::open(catalog.clone(), &folder.join("lake"), Arc::new(Still)).unwrap());
         let index = Arc::new(Index::new(Arc::new(store), catalog.clone()));
         let dictionary = Arc::new(Dictionary::open(&folder.join("dictionary")).unwrap());
-        let producer =
-            Arc::new(Producer::new(catalog, lake.clone(), index.clone(), dictionary.clone()));
-        Self { app: AppId::new("shop").unwrap(), lake, index, dictionary, producer }
+        let producer = Arc::new(Producer::new(
+            catalog,
+            lake.clone(),
+            index.clone(),
+            dictionary.clone(),
+            folder.join("scratch"),
+        ));
+        let scratch = folder.join("scratch");
+        Self { app: AppId::new("shop").unwrap(), lake, index, dictionary, producer, scratch }
     }
 
     async fn buy(&self, purchases: &[Purchase<'_>]) {
@@ -109,7 +116,14 @@ impl House {
     }
 
     async fn produce(&self, tags: &str, as_of_ms: i64) -> Produced {
-        self.try_produce(tags, as_of_ms, None).await.unwrap()
+        let produced = self.try_produce(tags, as_of_ms, None).await.unwrap();
+        assert_eq!(self.scratch(), 0, "a production leaves something in the scratch folder");
+        produced
+    }
+
+    /// How much is in the scratch folder.
+    fn scratch(&self) -> usize {
+        std::fs::read_dir(&self.scratch).map_or(0, Iterator::count)
     }
 
     async fn value(&self, tag: &str, user: &str) -> Option<Value> {
@@ -440,4 +454,28 @@ async fn a_damaged_index_is_fixed_by_producing() {
             .collect::<Vec<_>>(),
         [&ValueType::Int]
     );
+}
+
+/// Numbers beyond 64 bits come another way into the index, and what the stream keeps current does
+/// not come there at all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_tag_gets_the_segment_it_needs() {
+    let folder = tempfile::tempdir().unwrap();
+    let house = House::open(folder.path()).await;
+    house.buy(&[("ada", 2, i64::MAX), ("bob", 3, 100)]).await;
+    let tags = [
+        sum("wide", "decimal, scale: 2", "price * 1000"),
+        sum("narrow", "decimal, scale: 2", "quantity * 1.5"),
+        sum("live", "int, mode: both", "quantity"),
+    ];
+    let produced = house.produce(&tags.concat(), MIDNIGHT).await;
+    assert_eq!(produced.tags.len(), 3);
+    let decimal =
+        |units| Some(Value::Decimal(Decimal::try_from_i128_with_scale(units, 2).unwrap()));
+    assert_eq!(house.value("wide", "ada").await, decimal(i128::from(i64::MAX) * 1000));
+    assert_eq!(house.value("wide", "bob").await, decimal(100_000));
+    assert_eq!(house.value("narrow", "ada").await, decimal(300));
+    let snapshot = house.index.snapshot(&house.app).await.unwrap().unwrap();
+    assert!(snapshot.info("live").is_none());
+    assert_eq!(house.rows("tag_live").await, [(MIDNIGHT, 2)]);
 }

@@ -242,7 +242,7 @@ impl Stream {
                 name: segment.name,
                 value_type: segment.value_type,
                 as_of_ms: state.now_ms,
-                segment: segment.builder.finish()?,
+                segment: segment.builder.finish()?.into(),
                 flushed_through: Some(pin.position()),
             })
         };

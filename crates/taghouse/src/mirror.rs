@@ -59,13 +59,14 @@ impl Mirror {
             live: copies.join("live"),
             dictionary: copies.join("dictionary"),
             uploads: copies.join("uploads"),
+            scratch: copies.join("scratch"),
         }
     }
 }
 
 fn copied(folder: &Path, parent: &Path) -> io::Result<TempDir> {
     let copies = tempfile::Builder::new().prefix("taghouse-").tempdir_in(parent)?;
-    for part in ["log", "live", "dictionary", "uploads"] {
+    for part in ["log", "live", "dictionary", "uploads", "scratch"] {
         std::fs::create_dir(copies.path().join(part))?;
     }
     // The catalog with what stands beside it; its shared memory is made again from the write-ahead

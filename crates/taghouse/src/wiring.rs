@@ -10,6 +10,7 @@
 //! DATA/objects/      index segments and crowd versions                      derived from the lake
 //! DATA/live/         changes of tag values that are in no segment yet       ground truth
 //! DATA/uploads/      files on their way into the lake
+//! DATA/scratch/      what productions that run keep on disk; emptied when the folder is opened
 //! DATA/place         where the folder was created
 //! DATA/lock          who holds the folder
 //! ```
@@ -55,6 +56,7 @@ pub(crate) struct DataPaths {
     pub(crate) live: PathBuf,
     pub(crate) dictionary: PathBuf,
     pub(crate) uploads: PathBuf,
+    pub(crate) scratch: PathBuf,
 }
 
 impl DataPaths {
@@ -76,6 +78,7 @@ impl DataPaths {
             live: part("live")?,
             dictionary: part("dictionary")?,
             uploads: part("uploads")?,
+            scratch: part("scratch")?,
         })
     }
 }
@@ -175,6 +178,7 @@ async fn wire(
         lake.clone(),
         serving.index.clone(),
         serving.dictionary.clone(),
+        swept(&paths.scratch)?,
     ));
 
     // The ways in.
@@ -288,14 +292,15 @@ impl Serving {
     }
 }
 
-/// Removes uploads of an earlier process: nobody can ingest them any more, for the folder is ours.
-fn swept(uploads: &Path) -> Result<PathBuf> {
-    for entry in std::fs::read_dir(uploads)? {
+/// Removes what an earlier process left in its folders here, such as uploads that nobody can ingest
+/// any more: the data folder is ours.
+fn swept(folder: &Path) -> Result<PathBuf> {
+    for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
             std::fs::remove_dir_all(&path)
-                .with_context(|| format!("removing old uploads in {}", path.display()))?;
+                .with_context(|| format!("removing what was left in {}", path.display()))?;
         }
     }
-    Ok(uploads.to_owned())
+    Ok(folder.to_owned())
 }

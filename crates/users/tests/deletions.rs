@@ -113,7 +113,7 @@ impl House {
             value_type: ValueType::Int,
             as_of_ms: 0,
             definition: serde_json::json!({}),
-            segment: age.finish().unwrap(),
+            segment: age.finish().unwrap().into(),
             flushed_through: None,
         };
         let users: Bitmap = ordinals.into_iter().collect();

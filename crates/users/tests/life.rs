@@ -129,7 +129,7 @@ impl House {
                 value_type,
                 as_of_ms: 0,
                 definition,
-                segment: builder.finish().unwrap(),
+                segment: builder.finish().unwrap().into(),
                 flushed_through: None,
             }
         };

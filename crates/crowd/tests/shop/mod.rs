@@ -105,7 +105,7 @@ impl Shop {
                 value_type: *value_type,
                 as_of_ms: 100 * (n as i64 + 1),
                 definition: serde_json::json!({}),
-                segment: segment.finish().unwrap(),
+                segment: segment.finish().unwrap().into(),
                 flushed_through: None,
             }
         });

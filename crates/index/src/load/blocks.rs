@@ -1,9 +1,11 @@
 use super::LoadOptions;
+use super::key::{of_code_key, tag_of_number};
 use super::pack::{Packing, pack, unpack};
 use super::pieces::{PieceBlock, Pieces};
 use super::spill::{Spill, SpillFile, SpilledBytes};
 use crate::error::Result;
 use parking_lot::Mutex;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A block's points at most: the piece in which points move to memory or disk.
@@ -13,10 +15,35 @@ const BLOCK_POINTS: usize = 1 << 14;
 pub(super) struct Block {
     pub(super) feeder: u32,
     pub(super) count: usize,
+    tags: TagSpan,
     keys: Packing,
     /// Of tags of numbers: one a key.
     numbers: Option<Packing>,
     place: SpilledBytes,
+}
+
+/// The least and the greatest tag of what a block holds, so that it need not be read for others.
+#[derive(Clone, Copy, Default)]
+pub(super) struct TagSpan {
+    first: usize,
+    last: usize,
+}
+
+impl TagSpan {
+    pub(super) fn of(tags: impl Iterator<Item = usize>) -> Self {
+        let around = |span: Option<Self>, tag: usize| {
+            Some(span.map_or(Self { first: tag, last: tag }, |span| Self {
+                first: span.first.min(tag),
+                last: span.last.max(tag),
+            }))
+        };
+        tags.fold(None, around).unwrap_or_default()
+    }
+
+    /// Whether one of these tags may be in the block.
+    pub(super) fn meets(&self, tags: &Range<usize>) -> bool {
+        self.first < tags.end && tags.start <= self.last
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -61,9 +88,14 @@ impl Blocks {
         let numbers = points.numbers.map(|numbers| pack(numbers, &mut bytes));
         bytes.shrink_to_fit();
         let kind = if numbers.is_some() { PointKind::Numbers } else { PointKind::Codes };
+        let tag_of = match kind {
+            PointKind::Codes => |key: &u64| of_code_key(*key).0,
+            PointKind::Numbers => |key: &u64| tag_of_number(*key),
+        };
         let block = Block {
             feeder,
             count: points.keys.len(),
+            tags: TagSpan::of(points.keys.iter().map(tag_of)),
             keys,
             numbers,
             place: self.spill.keep_or_append(bytes, file)?,
@@ -116,6 +148,13 @@ impl Blocks {
             .unwrap_or_default();
         blocks.sort_by_key(|block| block.feeder);
         blocks
+    }
+}
+
+impl Block {
+    /// Whether a point of one of these tags may be in it.
+    pub(super) fn meets(&self, tags: &Range<usize>) -> bool {
+        self.tags.meets(tags)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Bitmaps of the tags with values: bools, enums, sets.
 //!
-//! A shard is a counting sort of its points by value (Knuth, The Art of Computer Programming,
+//! A part of a shard is a counting sort of its points by value (Knuth, The Art of Computer Programming,
 //! volume 3, section 5.2, "distribution counting"), in rounds:
 //!
 //! 1. Count the points of each value.
@@ -12,16 +12,18 @@
 //! Pieces (ordinals that arrived already encoded) take part in the same rounds.
 
 use super::Shared;
-use super::blocks::{Block, PointKind, Reader};
+use super::blocks::Reader;
 use super::key::{code_key, of_code_key};
 use super::latest::Latest;
-use super::pieces::{PieceBlock, PieceHead};
+use super::parts::{Part, parts};
+use super::pieces::PieceHead;
 use super::plan::LoadPlan;
-use super::points::for_each_point;
+use super::points::{ShardPoints, for_each_point};
 use super::run::{RunWriter, ShardRun};
 use super::spill::SpillFile;
 use super::workers::each;
 use crate::error::Result;
+use parking_lot::Mutex;
 use std::ops::Range;
 use std::sync::Arc;
 use taghouse_bitmap::{SHARD_SIZE, ShardEncoder};
@@ -32,13 +34,24 @@ const ELSEWHERE: u32 = u32::MAX;
 /// The memory of a piece during its round, in points.
 const PIECE_WEIGHT: usize = size_of::<ShardPiece>() / size_of::<u32>();
 
-/// A run for each shard, in parallel.
+/// A run for each part, in parallel.
 pub(super) fn runs(shared: &Shared, plan: &LoadPlan) -> Result<Vec<ShardRun>> {
+    let shards = shared.options.shards.len();
+    let parts = parts(shards, plan.tags.len(), shared.options.threads);
+    // Each part holds its shard's points, so that they go with the last of them.
+    let mut points = Vec::with_capacity(parts.len());
+    for of_shard in parts.chunk_by(|a, b| a.place == b.place) {
+        let shard_points = Arc::new(ShardPoints::take(shared, of_shard[0].place));
+        points.extend(of_shard.iter().map(|_| Mutex::new(Some(shard_points.clone()))));
+    }
     each(
         shared.options.threads,
-        shared.options.shards.len(),
+        parts.len(),
         || Worker::new(shared, plan),
-        Worker::shard,
+        |worker, number| {
+            let shard_points = points[number].lock().take().unwrap_or_default();
+            worker.part(&parts[number], &shard_points)
+        },
     )
 }
 
@@ -46,6 +59,8 @@ struct Worker<'a> {
     shared: &'a Shared,
     plan: &'a LoadPlan,
     shard: u32,
+    /// The tags of the part.
+    tags: Range<usize>,
     /// By value's number: points in the shard, and where the next one goes.
     counts: Vec<u32>,
     next: Vec<u32>,
@@ -61,12 +76,6 @@ struct Worker<'a> {
     reader: Reader,
     buffer: Vec<u8>,
     file: Option<Arc<SpillFile>>,
-}
-
-/// The input of one shard.
-struct ShardPoints {
-    blocks: Vec<Block>,
-    pieces: Vec<PieceBlock>,
 }
 
 /// A piece of the shard.
@@ -102,6 +111,7 @@ impl<'a> Worker<'a> {
             shared,
             plan,
             shard: 0,
+            tags: 0..0,
             counts: Vec::new(),
             next: Vec::new(),
             lows: Vec::new(),
@@ -116,38 +126,36 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Writes the run of one shard: the steps of the module's documentation.
-    fn shard(&mut self, place: usize) -> Result<ShardRun> {
-        let shard_points = ShardPoints {
-            blocks: self.shared.blocks.take(place, PointKind::Codes),
-            pieces: self.shared.blocks.take_pieces(place),
-        };
+    /// Writes the run of one part: the steps of the module's documentation.
+    fn part(&mut self, part: &Part, shard_points: &ShardPoints) -> Result<ShardRun> {
+        self.shard = self.shared.options.shards.start + part.place as u32;
+        self.tags = part.tags.clone();
         let points = self.shared.points_at_once();
         let mut run = RunWriter::new(&self.shared.blocks.spill, points * 4);
-        if !shard_points.blocks.is_empty() || !shard_points.pieces.is_empty() {
-            self.shard = self.shared.options.shards.start + place as u32;
-
+        let any_points = shard_points.blocks_of(&self.tags).next().is_some();
+        if any_points || shard_points.pieces_of(&self.tags).next().is_some() {
             // 1. Count.
-            self.count(&shard_points)?;
+            self.count(shard_points)?;
 
             // 2. and 3. Scatter and encode, round by round. A single value needs no scattering.
             let mut conflicts = Vec::new();
             let mut current = None;
-            let mut done = 0;
-            while done < self.plan.numbers.len() {
-                let round = self.round(done, points);
+            let places = self.plan.places_of(&self.tags);
+            let mut done = places.start;
+            while done < places.end {
+                let round = self.round(done..places.end, points);
                 if round.len() > 1 {
-                    self.scatter(&shard_points, round.clone())?;
+                    self.scatter(shard_points, round.clone())?;
                 }
-                self.encode(&shard_points, round.clone(), &mut current, &mut run, &mut conflicts)?;
+                self.encode(shard_points, round.clone(), &mut current, &mut run, &mut conflicts)?;
                 done = round.end;
             }
             self.end_tag(current, &mut run, &mut conflicts)?;
 
             // 4. Redo the tags with conflicts.
-            self.resolve(&shard_points, &conflicts, points, &mut run)?;
+            self.resolve(shard_points, &conflicts, points, &mut run)?;
         }
-        run.finish(shard_points.pieces, &mut self.file)
+        run.finish(self.shard, shard_points.pieces.clone(), &mut self.file)
     }
 
     fn count(&mut self, shard_points: &ShardPoints) -> Result<()> {
@@ -155,12 +163,12 @@ impl<'a> Worker<'a> {
             counts.clear();
             counts.resize(self.plan.numbers.len(), 0);
         }
-        for block in &shard_points.pieces {
+        for (_, block) in shard_points.pieces_of(&self.tags) {
             for piece in block.heads(&mut self.buffer)? {
                 self.piece_counts[self.plan.number_of(piece.value()) as usize] += 1;
             }
         }
-        for block in &shard_points.blocks {
+        for block in shard_points.blocks_of(&self.tags) {
             for key in self.reader.read(block)?.0 {
                 let (tag, code, _) = of_code_key(*key);
                 let count = &mut self.counts[(self.plan.firsts[tag] + code) as usize];
@@ -182,19 +190,19 @@ impl<'a> Worker<'a> {
         self.count_at(place) + self.pieces_at(place) > 0
     }
 
-    /// The places from `from` on whose points and pieces fit in the memory of `points` points; at
+    /// The first of these places whose points and pieces fit in the memory of `points` points; at
     /// least one.
-    fn round(&self, from: usize, points: usize) -> Range<usize> {
-        let mut end = from;
+    fn round(&self, places: Range<usize>, points: usize) -> Range<usize> {
+        let mut end = places.start;
         let mut sum = 0;
-        while end < self.plan.numbers.len() {
+        while end < places.end {
             sum += self.count_at(end) + PIECE_WEIGHT * self.pieces_at(end);
-            if sum > points && end > from {
+            if sum > points && end > places.start {
                 break;
             }
             end += 1;
         }
-        from..end
+        places.start..end
     }
 
     /// Moves the ordinals of each place of the round next to each other, in the order of input, and
@@ -211,14 +219,14 @@ impl<'a> Worker<'a> {
             end += self.counts[number];
             pieces_end += self.piece_counts[number];
         }
-        self.scatter_pieces(&shard_points.pieces, pieces_end as usize)?;
+        self.scatter_pieces(shard_points, pieces_end as usize)?;
         if self.lows.len() < end as usize {
             self.lows.resize(end as usize, 0);
         }
         if end == 0 {
             return Ok(());
         }
-        for block in &shard_points.blocks {
+        for block in shard_points.blocks_of(&self.tags) {
             for key in self.reader.read(block)?.0 {
                 let (tag, code, low) = of_code_key(*key);
                 let next = &mut self.next[(self.plan.firsts[tag] + code) as usize];
@@ -231,10 +239,10 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    fn scatter_pieces(&mut self, blocks: &[PieceBlock], count: usize) -> Result<()> {
+    fn scatter_pieces(&mut self, shard_points: &ShardPoints, count: usize) -> Result<()> {
         self.pieces.clear();
         self.pieces.resize_with(count, Default::default);
-        for (block, pieces) in blocks.iter().enumerate().filter(|_| count > 0) {
+        for (block, pieces) in shard_points.pieces_of(&self.tags).filter(|_| count > 0) {
             for piece in pieces.heads(&mut self.buffer)? {
                 let next = &mut self.next_piece[self.plan.number_of(piece.value()) as usize];
                 if *next != ELSEWHERE {
@@ -342,14 +350,14 @@ impl<'a> Worker<'a> {
         run: &mut RunWriter<'_>,
     ) -> Result<u32> {
         let (number, start) = (self.plan.numbers[place], run.end());
-        for block in &shard_points.blocks {
+        for block in shard_points.blocks_of(&self.tags) {
             let points = self.reader.read(block)?.0.iter().map(|key| of_code_key(*key));
             points
                 .filter(|(tag, code, _)| self.plan.number_of((*tag, *code)) == number)
                 .for_each(|(_, _, low)| self.value.insert(low));
         }
         let mut blob = Vec::new();
-        for block in &shard_points.pieces {
+        for (_, block) in shard_points.pieces_of(&self.tags) {
             for piece in block
                 .heads(&mut self.buffer)?
                 .filter(|piece| self.plan.number_of(piece.value()) == number)

@@ -1,9 +1,8 @@
+use super::LoadedSegment;
 use super::run::OWN;
 use super::write::{Piece, SegmentParts, segment};
-use super::{LoadedSegment, store_error};
 use crate::error::{Error, Result};
 use crate::segment::{Segment, Values};
-use std::io::Write;
 use std::path::Path;
 use taghouse_bitmap::{BitSlices, SHARD_BITS, SHARD_SIZE, SliceEncoder, Stored};
 use taghouse_model::ValueType;
@@ -103,9 +102,7 @@ fn copied(
     if parts.value_type.is_number() {
         parts.pieces.sort_unstable_by_key(|piece| (piece.shard, piece.bitmap));
     }
-    segment(name.to_owned(), path, parts, |piece, into| {
-        into.write_all(blobs[piece.source]).map_err(|e| store_error(path, &e))
-    })
+    segment(name.to_owned(), path, parts, &mut |piece, take| take(blobs[piece.source]))
 }
 
 fn numbers(
@@ -153,9 +150,7 @@ fn numbers(
         })?;
     }
     joined.pieces.sort_unstable_by_key(|piece| (piece.shard, piece.bitmap));
-    segment(name.to_owned(), path, joined, |piece, into| {
-        into.write_all(&blobs[piece.source]).map_err(|e| store_error(path, &e))
-    })
+    segment(name.to_owned(), path, joined, &mut |piece, take| take(&blobs[piece.source]))
 }
 
 /// What a loader wrote has numbers of 64 bits.

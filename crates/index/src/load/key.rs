@@ -23,6 +23,12 @@ pub(super) fn number_key(tag: u32, low: u32) -> u64 {
     u64::from(tag) << SHARD_BITS | u64::from(low)
 }
 
+/// The tag of a [`number_key`].
+#[inline]
+pub(super) fn tag_of_number(key: u64) -> usize {
+    (key >> SHARD_BITS) as usize
+}
+
 #[inline]
 pub(super) fn low_of(key: u64) -> u32 {
     key as u32 & (SHARD_SIZE - 1)

@@ -4,33 +4,34 @@
 use super::Shared;
 use super::blocks::{Block, PointKind, Reader};
 use super::feeder::of_ordered;
-use super::key::low_of;
+use super::key::{low_of, tag_of_number};
 use super::latest::Latest;
+use super::parts::{Part, parts};
 use super::plan::LoadPlan;
 use super::run::{RunWriter, ShardRun};
 use super::spill::SpillFile;
 use super::workers::each;
 use crate::error::{Error, Result};
+use std::ops::Range;
 use std::sync::Arc;
-use taghouse_bitmap::{SHARD_BITS, SHARD_SIZE, SliceEncoder};
+use taghouse_bitmap::{SHARD_SIZE, SliceEncoder};
 
 /// The least and the greatest number of each tag that has any.
 pub(super) type Bounds = Vec<Option<(i64, i64)>>;
 
-/// A run for each shard, and the bounds of what is in them.
+/// A run for each part, and the bounds of what is in them.
 pub(super) fn runs(shared: &Shared, plan: &LoadPlan) -> Result<(Vec<ShardRun>, Bounds)> {
     let shards = shared.options.shards.len();
     let blocks: Vec<Vec<Block>> =
         (0..shards).map(|place| shared.blocks.take(place, PointKind::Numbers)).collect();
+    let parts = parts(shards, plan.tags.len(), shared.options.threads);
     let mut bounds: Bounds = plan.tags.iter().map(|tag| tag.bounds).collect();
     loop {
         let done = each(
             shared.options.threads,
-            shards,
+            parts.len(),
             || Worker::new(shared, &bounds),
-            |worker, place| {
-                worker.shard(shared.options.shards.start + place as u32, &blocks[place])
-            },
+            |worker, number| worker.part(&parts[number], &blocks[parts[number].place]),
         )?;
         let (runs, found): (Vec<ShardRun>, Vec<Bounds>) = done.into_iter().unzip();
         let found = found.into_iter().fold(vec![None; bounds.len()], |all, one| {
@@ -68,50 +69,47 @@ impl<'a> Worker<'a> {
         Self { shared, bounds, encoder, reader, lows: Vec::new(), numbers: Vec::new(), file: None }
     }
 
-    fn shard(&mut self, shard: u32, blocks: &[Block]) -> Result<(ShardRun, Bounds)> {
+    fn part(&mut self, part: &Part, blocks: &[Block]) -> Result<(ShardRun, Bounds)> {
+        let shard = self.shared.options.shards.start + part.place as u32;
         let points = self.shared.points_at_once();
         let mut run = RunWriter::new(&self.shared.blocks.spill, points * 4);
         let mut found: Bounds = vec![None; self.bounds.len()];
-        let counts = self.count(blocks)?;
+        let counts = self.count(&part.tags, blocks)?;
         let mut latest = Latest::new(points);
-        let mut first = 0;
-        while first < counts.len() {
+        let mut first = part.tags.start;
+        while first < part.tags.end {
             let mut sum = 0;
-            let fit = counts[first..].iter().position(|count| {
+            let fit = counts[first..part.tags.end].iter().position(|count| {
                 sum += (*count).min(SHARD_SIZE as usize);
                 sum > points
             });
-            let end = fit.map_or(counts.len(), |fit| first + fit.max(1));
+            let end = fit.map_or(part.tags.end, |fit| first + fit.max(1));
             if counts[first..end].iter().any(|count| *count > 0) {
                 latest.clear();
-                for block in blocks {
+                for block in blocks.iter().filter(|block| block.meets(&(first..end))) {
                     let (keys, numbers) = self.reader.read(block)?;
                     for (key, number) in keys.iter().zip(numbers) {
-                        if (first..end).contains(&((key >> SHARD_BITS) as usize)) {
+                        if (first..end).contains(&tag_of_number(*key)) {
                             latest.push(*key, *number);
                         }
                     }
                 }
                 for of_tag in
-                    latest.sorted().chunk_by(|a, b| a.0 >> SHARD_BITS == b.0 >> SHARD_BITS)
+                    latest.sorted().chunk_by(|a, b| tag_of_number(a.0) == tag_of_number(b.0))
                 {
-                    let tag = (of_tag[0].0 >> SHARD_BITS) as usize;
+                    let tag = tag_of_number(of_tag[0].0);
                     found[tag] = self.encode(tag, shard, of_tag, &mut run)?;
                 }
             }
             first = end;
         }
-        Ok((run.finish(Vec::new(), &mut self.file)?, found))
+        Ok((run.finish(shard, Arc::default(), &mut self.file)?, found))
     }
 
-    fn count(&mut self, blocks: &[Block]) -> Result<Vec<usize>> {
+    fn count(&mut self, tags: &Range<usize>, blocks: &[Block]) -> Result<Vec<usize>> {
         let mut counts = vec![0; self.bounds.len()];
-        for block in blocks {
-            self.reader
-                .read(block)?
-                .0
-                .iter()
-                .for_each(|key| counts[(key >> SHARD_BITS) as usize] += 1);
+        for block in blocks.iter().filter(|block| block.meets(tags)) {
+            self.reader.read(block)?.0.iter().for_each(|key| counts[tag_of_number(*key)] += 1);
         }
         Ok(counts)
     }

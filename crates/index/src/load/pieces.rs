@@ -1,9 +1,11 @@
 //! Users of one value who were given at once: encoded as they come, for most values' shards need
 //! nothing more.
 
+use super::blocks::TagSpan;
 use super::key::of_code_key;
 use super::spill::SpilledBytes;
 use crate::error::Result;
+use std::ops::Range;
 
 /// Fewer users of one shard are points like others: a head of their own would take more than they
 /// do.
@@ -87,7 +89,8 @@ impl Pieces {
         let mut bytes = Vec::with_capacity(self.len());
         bytes.extend_from_slice(&self.bytes);
         self.heads.iter().for_each(|head| head.write(&mut bytes));
-        let block = PieceBlock { feeder, heads_at: self.bytes.len(), place: keep(bytes)? };
+        let tags = TagSpan::of(self.heads.iter().map(|head| head.value().0));
+        let block = PieceBlock { feeder, tags, heads_at: self.bytes.len(), place: keep(bytes)? };
         self.heads.clear();
         self.bytes.clear();
         self.bytes.shrink_to(hold_bytes);
@@ -98,11 +101,17 @@ impl Pieces {
 /// Pieces of one feeder and one shard, in the order in which they were given.
 pub(super) struct PieceBlock {
     pub(super) feeder: u32,
+    tags: TagSpan,
     heads_at: usize,
     place: SpilledBytes,
 }
 
 impl PieceBlock {
+    /// Whether a piece of one of these tags may be in it.
+    pub(super) fn meets(&self, tags: &Range<usize>) -> bool {
+        self.tags.meets(tags)
+    }
+
     /// The heads; `buffer` is scratch.
     pub(super) fn heads<'a>(
         &'a self,

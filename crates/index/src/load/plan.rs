@@ -75,6 +75,14 @@ impl LoadPlan {
         self.firsts[tag] + code
     }
 
+    /// The places of some consecutive tags.
+    pub(super) fn places_of(&self, tags: &Range<usize>) -> Range<usize> {
+        let of_tags = &self.tags[tags.clone()];
+        let (first, last) = (of_tags.first(), of_tags.last());
+        first.map_or(0, |tag| tag.places.start as usize)
+            ..last.map_or(0, |tag| tag.places.end as usize)
+    }
+
     /// The tag of a place, which is at or after the places of tag `from`.
     pub(super) fn tag_of(&self, place: u32, from: usize) -> usize {
         from + self.tags[from..].iter().position(|tag| tag.places.contains(&place)).unwrap_or(0)

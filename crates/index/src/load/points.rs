@@ -1,8 +1,40 @@
-use super::blocks::{Block, Reader};
+use super::Shared;
+use super::blocks::{Block, PointKind, Reader};
 use super::key::of_code_key;
 use super::pieces::{PieceBlock, PieceHead};
 use crate::error::Result;
+use std::ops::Range;
+use std::sync::Arc;
 use taghouse_bitmap::for_each_low;
+
+/// The points of one shard, of all feeders: each kind of blocks in the feeders' order.
+#[derive(Default)]
+pub(super) struct ShardPoints {
+    pub(super) blocks: Vec<Block>,
+    pub(super) pieces: Arc<Vec<PieceBlock>>,
+}
+
+impl ShardPoints {
+    pub(super) fn take(shared: &Shared, place: usize) -> Self {
+        Self {
+            blocks: shared.blocks.take(place, PointKind::Codes),
+            pieces: Arc::new(shared.blocks.take_pieces(place)),
+        }
+    }
+
+    /// The blocks that may have points of these tags.
+    pub(super) fn blocks_of(&self, tags: &Range<usize>) -> impl Iterator<Item = &Block> {
+        self.blocks.iter().filter(|block| block.meets(tags))
+    }
+
+    /// The blocks that may have pieces of these tags, with their numbers.
+    pub(super) fn pieces_of(
+        &self,
+        tags: &Range<usize>,
+    ) -> impl Iterator<Item = (usize, &PieceBlock)> {
+        self.pieces.iter().enumerate().filter(|(_, block)| block.meets(tags))
+    }
+}
 
 /// Gives `each` the points of one shard (tag, code and the ordinal within the shard) whose tag is
 /// `wanted`, in the order in which each feeder was given them, feeder after feeder. Both kinds of

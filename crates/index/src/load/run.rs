@@ -3,13 +3,14 @@ use super::spill::{Spill, SpillFile, SpilledBytes};
 use crate::error::Result;
 use std::sync::Arc;
 
-/// One shard's part of all bitmaps of all tags.
+/// One shard's part of all bitmaps of some tags.
 pub(super) struct ShardRun {
+    pub(super) shard: u32,
     /// By tag and bitmap.
     pub(super) entries: Vec<RunEntry>,
     place: Option<SpilledBytes>,
     /// Blocks of which entries name bytes.
-    blocks: Vec<PieceBlock>,
+    blocks: Arc<Vec<PieceBlock>>,
 }
 
 /// Of an entry whose bytes are the run's own.
@@ -107,7 +108,8 @@ impl<'a> RunWriter<'a> {
     /// the worker's own.
     pub(super) fn finish(
         mut self,
-        blocks: Vec<PieceBlock>,
+        shard: u32,
+        blocks: Arc<Vec<PieceBlock>>,
         file: &mut Option<Arc<SpillFile>>,
     ) -> Result<ShardRun> {
         self.entries.sort_unstable_by_key(|entry| (entry.tag, entry.bitmap));
@@ -120,7 +122,7 @@ impl<'a> RunWriter<'a> {
             self.bytes.shrink_to_fit();
             Some(self.spill.keep_or_append(self.bytes, file)?)
         };
-        Ok(ShardRun { entries: self.entries, place, blocks })
+        Ok(ShardRun { shard, entries: self.entries, place, blocks })
     }
 }
 

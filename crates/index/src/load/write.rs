@@ -2,6 +2,7 @@
 
 use super::numbers::Bounds;
 use super::plan::{LoadPlan, PlannedTag};
+use super::rows::{CODES_AT_ONCE, LoadedRows, ReadPiece};
 use super::run::{Cursor, ShardRun};
 use super::workers::each;
 use super::{LoadedSegment, Shared, store_error};
@@ -67,10 +68,9 @@ pub(super) fn segments(
                 pieces: Vec::new(),
             };
             for (source, run) in runs.iter().enumerate() {
-                let shard = shared.options.shards.start + source as u32;
                 parts.pieces.extend(run.of_tag(number as u32).iter().map(|entry| Piece {
                     bitmap: entry.bitmap,
-                    shard,
+                    shard: run.shard,
                     cardinality: entry.cardinality,
                     len: entry.len,
                     source,
@@ -82,14 +82,13 @@ pub(super) fn segments(
                 number_texts(tag, &mut parts);
             }
             let path = folder.join(format!("{number:06}.segment"));
-            segment(tag.name.clone(), &path, parts, |piece, into| {
-                let bytes = cursors[piece.source].read(
+            segment(tag.name.clone(), &path, parts, &mut |piece, take| {
+                take(cursors[piece.source].read(
                     piece.block,
                     piece.offset,
                     piece.len as usize,
                     ahead,
-                )?;
-                into.write_all(bytes).map_err(|e| store_error(&path, &e))
+                )?)
             })
         },
     )
@@ -112,12 +111,12 @@ fn number_texts<'a>(tag: &'a PlannedTag, parts: &mut SegmentParts<'a>) {
     parts.pieces.iter_mut().for_each(|piece| piece.bitmap = numbers[piece.bitmap as usize]);
 }
 
-/// Writes one segment; `copy` writes the bytes of a piece.
+/// Writes one segment; `read` gives the bytes of a piece.
 pub(super) fn segment(
     name: String,
     path: &Path,
     mut parts: SegmentParts<'_>,
-    mut copy: impl FnMut(&Piece, &mut Sealer<File>) -> Result<()>,
+    read: &mut ReadPiece<'_>,
 ) -> Result<LoadedSegment> {
     let users = parts
         .pieces
@@ -138,9 +137,15 @@ pub(super) fn segment(
     sealer.write_all(&sections.tables).map_err(failed)?;
     for (piece, padding) in parts.pieces.iter().zip(&sections.paddings) {
         sealer.write_all(zeros(usize::from(*padding))).map_err(failed)?;
-        copy(piece, &mut sealer)?;
+        read(piece, &mut |bytes| sealer.write_all(bytes).map_err(failed))?;
     }
     sealer.write_all(zeros(padding(sections.data_len))).map_err(failed)?;
+    if let Some(rows) = &sections.rows {
+        parts.pieces.sort_unstable_by_key(|piece| (piece.shard, piece.bitmap));
+        rows.write(&parts.pieces, CODES_AT_ONCE, read, &mut |bytes| {
+            sealer.write_all(bytes).map_err(failed)
+        })?;
+    }
     let file = sealer.finish().map_err(failed)?;
     let size_bytes = file.metadata().map_err(failed)?.len();
     Ok(LoadedSegment { name, path: path.to_owned(), size_bytes, users })
@@ -156,6 +161,7 @@ struct Sections {
     paddings: Vec<u8>,
     /// Bytes of all pieces and their paddings.
     data_len: u64,
+    rows: Option<LoadedRows>,
 }
 
 impl Sections {
@@ -190,12 +196,14 @@ impl Sections {
                 .ok_or_else(|| refuse("its texts take 4 GiB or more".to_owned()))?,
             _ => Vec::new(),
         };
-        Ok(Self { directory, slices_head, tables, paddings, data_len })
+        let rows = LoadedRows::of(value_type, parts.texts.len(), users, &parts.pieces);
+        Ok(Self { directory, slices_head, tables, paddings, data_len, rows })
     }
 
     fn header(&self, value_type: ValueType) -> SegmentHeader {
         let bitmaps_len = (self.slices_head.len() + self.tables.len()) as u64 + self.data_len;
-        header(value_type, self.directory.len() as u64, bitmaps_len)
+        let rows_len = self.rows.as_ref().map_or(0, |rows| rows.len);
+        header(value_type, [self.directory.len() as u64, bitmaps_len, rows_len])
     }
 }
 
@@ -217,12 +225,12 @@ struct SegmentHeader {
     body_len: u64,
 }
 
-/// The header that `segment::assemble` writes, without rows.
-fn header(value_type: ValueType, directory_len: u64, bitmaps_len: u64) -> SegmentHeader {
+/// The header that `segment::assemble` writes, given the lengths of the sections.
+fn header(value_type: ValueType, lens: [u64; 3]) -> SegmentHeader {
     let (code, scale) = code_of(value_type);
     let mut bytes = vec![code, scale, 0, 0, 0, 0, 0, 0];
     let mut end = HEAD as u64;
-    for len in [directory_len, bitmaps_len, 0] {
+    for len in lens {
         end = end.next_multiple_of(HEAD as u64);
         bytes.extend_from_slice(&end.to_le_bytes());
         bytes.extend_from_slice(&len.to_le_bytes());

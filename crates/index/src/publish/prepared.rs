@@ -1,6 +1,6 @@
 //! Writes the objects of a publication, before anything points to them.
 
-use super::{LoadedTag, Publication, TagPublication};
+use super::{Publication, SegmentSource, TagPublication};
 use crate::error::{Error, Result};
 use crate::index::{Index, load_users};
 use crate::manifest::TagEntry;
@@ -9,7 +9,6 @@ use crate::snapshot::Cut;
 use crate::store::{map_file, path_of};
 use bytes::Bytes;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
 use taghouse_disk::blocking;
@@ -20,14 +19,11 @@ use tokio::task::JoinSet;
 /// Objects being written at a time.
 const WRITES_AT_ONCE: usize = 8;
 
-/// An object to write: its path and its content.
-type Written = (String, Content);
-
-/// What an object is made of.
-pub(super) enum Content {
-    Bytes(Vec<u8>),
-    /// A file of this machine, which may become the object itself.
-    File(PathBuf),
+/// An object to write.
+pub(super) struct ObjectToWrite {
+    /// Its path in the store.
+    pub(super) object: String,
+    pub(super) source: SegmentSource,
 }
 
 /// A publication whose objects are written.
@@ -57,8 +53,6 @@ pub(crate) struct PreparedTag {
 /// A tag whose objects are to be written.
 pub(crate) struct TagToWrite {
     pub(crate) publication: TagPublication,
-    /// The file of its segment, if it is in one.
-    pub(crate) file: Option<PathBuf>,
     pub(crate) onto: Onto,
 }
 
@@ -106,34 +100,15 @@ impl Prepared {
 
 impl Index {
     /// Checks and writes the objects of a publication.
-    pub(crate) async fn prepare(
-        &self,
-        app: &AppId,
-        publication: Publication,
-        loaded: Vec<LoadedTag>,
-    ) -> Result<Prepared> {
+    pub(crate) async fn prepare(&self, app: &AppId, publication: Publication) -> Result<Prepared> {
         let Publication { generation, users, tags, drop } = publication;
         let mut prepared =
             Prepared::new(self.apps.get(app).publication(), generation, users, drop, Scope::Batch);
-        let loaded = loaded.into_iter().map(
-            |LoadedTag { name, value_type, as_of_ms, definition, file, flushed_through }| {
-                TagToWrite {
-                    publication: TagPublication {
-                        name,
-                        value_type,
-                        as_of_ms,
-                        definition,
-                        segment: Vec::new(),
-                        flushed_through,
-                    },
-                    file: Some(file),
-                    onto: Onto::Anything,
-                }
-            },
-        );
-        let in_memory = |publication| TagToWrite { publication, file: None, onto: Onto::Anything };
-        let tags = tags.into_iter().map(in_memory).chain(loaded);
-        if let Err(error) = self.write_tags(app, &mut prepared, tags.collect()).await {
+        let tags = tags
+            .into_iter()
+            .map(|publication| TagToWrite { publication, onto: Onto::Anything })
+            .collect();
+        if let Err(error) = self.write_tags(app, &mut prepared, tags).await {
             self.objects.delete(&prepared.written).await;
             return Err(error);
         }
@@ -179,28 +154,28 @@ impl Index {
         });
         let (checked, users) = checked.await?;
         prepared.users = users;
-        let mut contents = Vec::with_capacity(checked.len());
-        for (tag, content) in checked {
+        let mut objects = Vec::with_capacity(checked.len());
+        for (tag, source) in checked {
             prepared.written.insert(tag.entry.object.clone());
-            contents.push((tag.entry.object.clone(), content));
+            objects.push(ObjectToWrite { object: tag.entry.object.clone(), source });
             prepared.tags.push(tag);
         }
-        self.write_objects(contents).await
+        self.write_objects(objects).await
     }
 
     /// Writes objects, on disk when this returns.
-    pub(super) async fn write_objects(&self, contents: Vec<Written>) -> Result<()> {
+    pub(super) async fn write_objects(&self, to_write: Vec<ObjectToWrite>) -> Result<()> {
         let mut writes = JoinSet::new();
         let mut outcome = Ok(());
-        for (object, content) in contents {
+        for ObjectToWrite { object, source } in to_write {
             if writes.len() >= WRITES_AT_ONCE {
                 outcome = outcome.and(join(writes.join_next().await));
             }
             let (objects, root) = (self.objects.clone(), self.root());
             writes.spawn(async move {
-                match content {
-                    Content::Bytes(bytes) => objects.write(&object, bytes).await,
-                    Content::File(file) => objects.take(&object, file, root).await,
+                match source {
+                    SegmentSource::Bytes(bytes) => objects.write(&object, bytes).await,
+                    SegmentSource::File(file) => objects.take(&object, file, root).await,
                 }
             });
         }
@@ -227,13 +202,13 @@ struct Check {
 
 impl Check {
     /// A tag's new version and what its object is made of.
-    fn tag(&mut self, tag: TagToWrite) -> Result<(PreparedTag, Content)> {
-        let TagToWrite { publication, file, onto } = tag;
+    fn tag(&mut self, tag: TagToWrite) -> Result<(PreparedTag, SegmentSource)> {
+        let TagToWrite { publication, onto } = tag;
         let TagPublication { name, value_type, as_of_ms, definition, segment, flushed_through } =
             publication;
-        let content = match &file {
-            None => Bytes::from(segment),
-            Some(file) => map_file(file)?,
+        let (content, file) = match segment {
+            SegmentSource::Bytes(bytes) => (Bytes::from(bytes), None),
+            SegmentSource::File(file) => (map_file(&file)?, Some(file)),
         };
         let object =
             path_of(&self.app, name.as_str(), self.revision, self.publication, "seg", &content);
@@ -269,7 +244,7 @@ impl Check {
         };
         std::mem::drop(opened);
         // No copy: nobody else holds the bytes any more.
-        let content = file.map_or_else(|| Content::Bytes(content.into()), Content::File);
-        Ok((PreparedTag { name, entry, flushed_through, onto }, content))
+        let source = file.map_or_else(|| SegmentSource::Bytes(content.into()), SegmentSource::File);
+        Ok((PreparedTag { name, entry, flushed_through, onto }, source))
     }
 }

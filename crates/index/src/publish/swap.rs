@@ -1,7 +1,7 @@
 //! Moves the pointer to a prepared publication, on top of whatever was published last.
 
 use super::merge::{Merged, Ready, merge};
-use super::prepared::{Content, Prepared, Scope};
+use super::prepared::{ObjectToWrite, Prepared, Scope};
 use crate::apps::{App, Known};
 use crate::error::{Error, Result};
 use crate::index::{Index, load_users};
@@ -123,14 +123,14 @@ impl Index {
     ) -> Result<Moved> {
         let Ready { mut manifest, spare, remove } = ready;
         let next = before.revision.unwrap_or(0) + 1;
-        let mut contents = Vec::with_capacity(2);
+        let mut objects = Vec::with_capacity(2);
         manifest.users = match self.users_after(state, prepared, &before, &remove).await? {
             None => before.manifest.users.clone(),
             Some(users) => {
                 let content = users.to_bytes().map_err(|e| Error::Internal(e.to_string()))?;
                 let object =
                     path_of(app, USERS_FOLDER, next, prepared.publication, "bitmap", &content);
-                contents.push((object.clone(), Content::Bytes(content)));
+                objects.push(ObjectToWrite { object: object.clone(), source: content.into() });
                 UsersEntry { object, count: users.len() }
             }
         };
@@ -142,10 +142,12 @@ impl Index {
             retired.chain(earlier).filter(|object| !in_use.contains(object)).collect();
         let written = WrittenManifest::of(app, &manifest, next, prepared.publication)?;
         let object = written.pointer.manifest.clone();
-        contents.push((object.clone(), Content::Bytes(written.content.clone())));
-        prepared.written.extend(contents.iter().map(|(object, _)| object.clone()));
-        let own: BTreeSet<String> = contents.iter().map(|(object, _)| object.clone()).collect();
-        self.write_objects(contents).await?;
+        objects
+            .push(ObjectToWrite { object: object.clone(), source: written.content.clone().into() });
+        let own: BTreeSet<String> =
+            objects.iter().map(|ObjectToWrite { object, .. }| object.clone()).collect();
+        prepared.written.extend(own.iter().cloned());
+        self.write_objects(objects).await?;
         let mut changes = vec![written.change(app, before.revision)?];
         changes.extend_from_slice(also);
         if let Err(error) = self.catalog.commit(changes).await {

@@ -25,6 +25,11 @@ pub(crate) fn encode_rows(starts: Option<&[u32]>, codes: &[u32], values: usize) 
     bytes
 }
 
+/// The length of [`encode_rows`]: `users` are given for sets, `codes` is the number of all codes.
+pub(crate) fn rows_len(users: Option<u64>, codes: u64, values: usize) -> u64 {
+    users.map_or(0, |users| 4 * (users + 1)) + width_of(values) as u64 * codes
+}
+
 fn width_of(values: usize) -> usize {
     match values {
         0..=0x100 => 1,

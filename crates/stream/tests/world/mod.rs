@@ -123,8 +123,13 @@ impl World {
             budget_bytes: BUDGET_BYTES,
         }));
         landing.follow(stream.clone());
-        let producer =
-            Producer::new(catalog.clone(), lake.clone(), index.clone(), dictionary.clone());
+        let producer = Producer::new(
+            catalog.clone(),
+            lake.clone(),
+            index.clone(),
+            dictionary.clone(),
+            folder.join("scratch"),
+        );
         let definitions = definitions(text);
         Self {
             app: definitions.app.id.clone(),

@@ -102,8 +102,13 @@ impl House {
             clock,
         ));
         users.settle().await.unwrap();
-        let producer =
-            Arc::new(Producer::new(catalog, lake.clone(), index.clone(), dictionary.clone()));
+        let producer = Arc::new(Producer::new(
+            catalog,
+            lake.clone(),
+            index.clone(),
+            dictionary.clone(),
+            folder.join("scratch"),
+        ));
         let file = DefinitionFile { path: "shop.yaml".to_owned(), text: DEFINITIONS.to_owned() };
         let definitions =
             Arc::new(Definitions::check(&parse_definitions(&[file]).unwrap()).unwrap());
