@@ -173,13 +173,7 @@ async fn wire(
 
     // What is derived from it.
     let serving = Serving::open(&paths, &catalog, &log, &clock).await?;
-    let producer = Arc::new(Producer::new(
-        catalog.clone(),
-        lake.clone(),
-        serving.index.clone(),
-        serving.dictionary.clone(),
-        swept(&paths.scratch)?,
-    ));
+    let producer = serving.producer(&catalog, &lake, swept(&paths.scratch)?);
 
     // The ways in.
     let ids = Arc::new(MessageIds::at(&paths.ids, clock.clone()));
@@ -269,6 +263,17 @@ impl Serving {
         let users = Arc::new(users.noting_in(log.clone()));
         users.settle().await?;
         Ok(Self { store, index, dictionary, crowds, users })
+    }
+
+    /// What computes tags from the lake; `scratch` is an empty folder.
+    fn producer(
+        &self,
+        catalog: &Arc<dyn Catalog>,
+        lake: &Arc<Lake>,
+        scratch: PathBuf,
+    ) -> Arc<Producer> {
+        let (index, dictionary) = (self.index.clone(), self.dictionary.clone());
+        Arc::new(Producer::new(catalog.clone(), lake.clone(), index, dictionary, scratch))
     }
 
     /// What keeps live tags current.

@@ -62,7 +62,13 @@ impl House {
         let index =
             Arc::new(Index::new(Arc::new(object_store::memory::InMemory::new()), catalog.clone()));
         let dictionary = Arc::new(Dictionary::open(&folder.path().join("dictionary")).unwrap());
-        let producer = Producer::new(catalog, lake.clone(), index.clone(), dictionary.clone(), folder.path().join("scratch"));
+        let producer = Producer::new(
+            catalog,
+            lake.clone(),
+            index.clone(),
+            dictionary.clone(),
+            folder.path().join("scratch"),
+        );
         let house = Self {
             _folder: folder,
             app: AppId::new("shop").unwrap(),
