@@ -64,6 +64,7 @@ pub(crate) fn live_tags(status: &Status, zone: &TimeZone) -> LiveReport {
         memory_bytes: status.memory_bytes,
         timers: status.timers,
         timers_due: status.timers_due,
+        ahead: status.ahead,
         values: status.values,
     }
 }

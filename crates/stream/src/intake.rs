@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use taghouse_fold::{AttributeFold, AttributeRow, EventBatch, TagDeltas};
-use taghouse_model::Ordinal;
+use taghouse_model::{Ordinal, TimestampMs};
 use taghouse_users::SharedUsers;
 
 /// Some rows of batches of the two tables.
@@ -54,7 +54,37 @@ impl<'a> LocalUsers<'a> {
 /// What rows add to the states, by the users' local numbers.
 struct Steps {
     ids: Arc<Vec<String>>,
+    due: Vec<(usize, LocalUpdates)>,
+    ahead: Vec<AheadStep>,
+}
+
+/// What the rows of one instant add that is still to come.
+struct AheadStep {
+    time_ms: TimestampMs,
     by_tag: Vec<(usize, LocalUpdates)>,
+}
+
+/// Rows of a batch that count now, and those of each instant that is still to come.
+#[derive(Default)]
+struct ByTime {
+    due: Vec<u32>,
+    ahead: BTreeMap<TimestampMs, Vec<u32>>,
+}
+
+impl ByTime {
+    fn of(selected: &Selected<'_>, now_ms: TimestampMs) -> Result<Self> {
+        let times = times(selected.batch, "time")?;
+        let mut rows = Self::default();
+        for row in &selected.rows {
+            let time_ms = times.value(*row as usize).div_euclid(1000);
+            if time_ms < now_ms {
+                rows.due.push(*row);
+            } else {
+                rows.ahead.entry(time_ms).or_default().push(*row);
+            }
+        }
+        Ok(rows)
+    }
 }
 
 enum LocalUpdates {
@@ -98,7 +128,7 @@ impl AppState {
         users: &SharedUsers<'_>,
         intake: Intake<'_>,
     ) -> Result<TakenIn> {
-        let Steps { ids, by_tag } = self.step(intake)?;
+        let Steps { ids, due, ahead } = self.step(intake)?;
         if ids.is_empty() {
             return Ok(TakenIn { changed: ChangedTags::new(), fresh: Vec::new() });
         }
@@ -110,15 +140,12 @@ impl AppState {
         if assigned.generation != self.generation {
             return Err(Error::Renumbered);
         }
-        let updates = by_tag
-            .into_iter()
-            .filter(|(_, updates)| !updates.is_empty())
-            .map(|(tag, updates)| TagUpdates {
-                tag,
-                updates: updates.by_ordinal(&assigned.ordinals),
-            })
-            .collect();
-        let mut changed = self.merge(updates).await?;
+        for AheadStep { time_ms, by_tag } in ahead {
+            for updates in updates(by_tag, &assigned.ordinals) {
+                self.ahead.add(time_ms, updates);
+            }
+        }
+        let mut changed = self.merge(updates(due, &assigned.ordinals)).await?;
         let fresh = self.see(assigned.ordinals.into_iter());
         self.derive(&mut changed, &fresh).await?;
         Ok(TakenIn { changed, fresh })
@@ -126,28 +153,59 @@ impl AppState {
 
     fn step(&mut self, intake: Intake<'_>) -> Result<Steps> {
         let mut users = LocalUsers::default();
-        let mut by_tag = Vec::new();
-        if let Some(Selected { batch, rows }) = &intake.events {
-            let ids = text(batch, "user_id")?;
-            let numbers: Vec<u32> =
-                rows.iter().map(|row| users.number(ids.value(*row as usize))).collect();
-            self.fold.step_batch(&EventBatch::new(&self.plan.fold, batch)?, rows, &numbers);
-            let deltas = self.fold.take().into_iter().map(LocalUpdates::Events);
-            by_tag.extend(deltas.enumerate());
+        let mut due = Vec::new();
+        let mut ahead: BTreeMap<TimestampMs, Vec<(usize, LocalUpdates)>> = BTreeMap::new();
+        if let Some(selected) = &intake.events {
+            let rows = ByTime::of(selected, self.now_ms)?;
+            due.extend(self.events(selected.batch, &rows.due, &mut users)?);
+            for (time_ms, rows) in rows.ahead {
+                let updates = self.events(selected.batch, &rows, &mut users)?;
+                ahead.entry(time_ms).or_default().extend(updates);
+            }
         }
         if let Some(selected) = &intake.attributes {
-            by_tag.extend(attributes(&self.plan, selected, &mut users)?);
+            let rows = ByTime::of(selected, self.now_ms)?;
+            due.extend(attributes(&self.plan, selected.batch, &rows.due, &mut users)?);
+            for (time_ms, rows) in rows.ahead {
+                let updates = attributes(&self.plan, selected.batch, &rows, &mut users)?;
+                ahead.entry(time_ms).or_default().extend(updates);
+            }
         }
         for id in intake.named {
             users.number(id);
         }
-        Ok(Steps { ids: Arc::new(users.ids), by_tag })
+        let step = |(time_ms, by_tag)| AheadStep { time_ms, by_tag };
+        let ahead = ahead.into_iter().map(step).collect();
+        Ok(Steps { ids: Arc::new(users.ids), due, ahead })
     }
+
+    fn events<'a>(
+        &mut self,
+        batch: &'a RecordBatch,
+        rows: &[u32],
+        users: &mut LocalUsers<'a>,
+    ) -> Result<Vec<(usize, LocalUpdates)>> {
+        let ids = text(batch, "user_id")?;
+        let numbers: Vec<u32> =
+            rows.iter().map(|row| users.number(ids.value(*row as usize))).collect();
+        self.fold.step_batch(&EventBatch::new(&self.plan.fold, batch)?, rows, &numbers);
+        Ok(self.fold.take().into_iter().map(LocalUpdates::Events).enumerate().collect())
+    }
+}
+
+/// The updates by ordinals, of the tags that have any.
+fn updates(by_tag: Vec<(usize, LocalUpdates)>, ordinals: &[Ordinal]) -> Vec<TagUpdates> {
+    by_tag
+        .into_iter()
+        .filter(|(_, updates)| !updates.is_empty())
+        .map(|(tag, updates)| TagUpdates { tag, updates: updates.by_ordinal(ordinals) })
+        .collect()
 }
 
 fn attributes<'a>(
     plan: &StreamPlan,
-    Selected { batch, rows }: &Selected<'a>,
+    batch: &'a RecordBatch,
+    rows: &[u32],
     users: &mut LocalUsers<'a>,
 ) -> Result<Vec<(usize, LocalUpdates)>> {
     let (ids, names) = (text(batch, "user_id")?, text(batch, "name")?);

@@ -16,6 +16,7 @@
 //!   on to come ([`Stream::rebuild`]).
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+mod ahead;
 mod checkpoint;
 mod derive;
 mod emission;

@@ -1,5 +1,6 @@
 //! The states of one app: what events, deletions and time do to them, and what that changes.
 
+use crate::ahead::Ahead;
 use crate::emission::NewValue;
 use crate::page::{PageReader, page_of, rewrite};
 use crate::plan::{LiveKind, StreamPlan};
@@ -7,7 +8,7 @@ use crate::store::{PageKey, PageKind, PageStore};
 use crate::timers::{Due, Timers};
 use crate::{Error, Result};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use taghouse_fold::{Outcome, TileFold};
 use taghouse_index::Bitmap;
 use taghouse_model::{Ordinal, TimestampMs, Value};
@@ -52,6 +53,8 @@ pub(crate) struct AppState {
     pub(crate) now_ms: TimestampMs,
     pub(crate) store: PageStore,
     pub(crate) timers: Timers,
+    /// Rows that do not count yet.
+    pub(crate) ahead: Ahead,
     /// Whose states are erased.
     deleted: Bitmap,
     /// Who has values of the derived tags.
@@ -73,6 +76,7 @@ impl AppState {
             now_ms: i64::MIN,
             store,
             timers,
+            ahead: Ahead::default(),
             deleted: Bitmap::new(),
             seen: Bitmap::new(),
             seen_more: false,
@@ -85,6 +89,7 @@ impl AppState {
     /// Of the object store; `Damaged`.
     pub(crate) async fn load(&mut self) -> Result<()> {
         self.timers = Timers::load(self.plan.with_states(), &mut self.store).await?;
+        self.ahead = Ahead::load(self.plan.with_states(), &mut self.store).await?;
         let mut sets = self.store.load(&[DELETED, SEEN]).await?;
         self.deleted = set_of(sets.remove(&DELETED))?;
         self.seen = set_of(sets.remove(&SEEN))?;
@@ -97,6 +102,7 @@ impl AppState {
     /// Of the object store.
     pub(crate) async fn save(&mut self) -> Result<()> {
         self.timers.save(&mut self.store)?;
+        self.ahead.save(&mut self.store);
         if std::mem::take(&mut self.seen_more) {
             self.store.put(SEEN, bytes_of(&self.seen)?);
         }
@@ -149,7 +155,8 @@ impl AppState {
                 let updates = &updates[page.first..page.first + page.ordinals.len()];
                 let change = |number: usize, old: &[u8]| {
                     let Update { ordinal, more } = &updates[number];
-                    let new = plan.merged(tag, old, more, now_ms)?;
+                    let mut new = plan.merged(tag, old, more)?;
+                    plan.trim(tag, &mut new, now_ms)?;
                     let (before, now) =
                         (plan.value(tag, old, now_ms)?, plan.value(tag, &new, now_ms)?);
                     if !known || before != now {
@@ -182,6 +189,8 @@ impl AppState {
     /// # Errors
     /// As [`AppState::merge`].
     pub(crate) async fn advance(&mut self, limit: usize) -> Result<ChangedTags> {
+        // What was ahead of time first, so that timers see it.
+        let mut changed = self.release().await?;
         let mut due: BTreeMap<usize, Bitmap> = BTreeMap::new();
         let mut found = 0;
         while found < limit
@@ -193,13 +202,37 @@ impl AppState {
                 of_tag.insert(user);
             });
         }
-        let mut changed = ChangedTags::new();
         for (tag, users) in due {
             let users: Vec<Ordinal> = users.iter().collect();
-            changed.insert(tag, self.trim(tag, &users).await?);
+            let trimmed = self.trim(tag, &users).await?;
+            match changed.get_mut(&tag) {
+                Some(changed) => join(changed, trimmed),
+                None => {
+                    changed.insert(tag, trimmed);
+                }
+            }
             tokio::task::yield_now().await;
         }
         Ok(changed)
+    }
+
+    /// Takes in the rows that were ahead of time and are not any more.
+    async fn release(&mut self) -> Result<ChangedTags> {
+        let mut updates = Vec::new();
+        for (tag, mut of_tag) in self.ahead.release(self.now_ms) {
+            of_tag.sort_by_key(|update| update.ordinal);
+            let mut merged: Vec<Update> = Vec::with_capacity(of_tag.len());
+            for update in of_tag {
+                match merged.last_mut().filter(|last| last.ordinal == update.ordinal) {
+                    Some(last) => {
+                        last.more = self.plan.merged(tag, &last.more, &update.more)?;
+                    }
+                    None => merged.push(update),
+                }
+            }
+            updates.push(TagUpdates { tag, updates: merged });
+        }
+        self.merge(updates).await
     }
 
     /// Drops the tiles of these users that time has gone past; their values now.
@@ -233,6 +266,7 @@ impl AppState {
         if deleted.len() == self.deleted.len() {
             return Ok(());
         }
+        self.ahead.erase(deleted);
         let newly: Vec<Ordinal> =
             deleted.iter().filter(|user| !self.deleted.contains(*user)).collect();
         for tag in 0..self.plan.with_states() {
@@ -285,6 +319,13 @@ impl AppState {
     }
 }
 
+/// Adds changes of the same tag; of one user the later ones count.
+fn join(changed: &mut Vec<Changed>, later: Vec<Changed>) {
+    let users: HashSet<Ordinal> = later.iter().map(|changed| changed.now.ordinal).collect();
+    changed.retain(|changed| !users.contains(&changed.now.ordinal));
+    changed.extend(later);
+}
+
 fn set_of(page: Option<Bytes>) -> Result<Bitmap> {
     match page {
         Some(page) if !page.is_empty() => {
@@ -299,19 +340,18 @@ fn bytes_of(users: &Bitmap) -> Result<Vec<u8>> {
 }
 
 impl StreamPlan {
-    fn merged(
-        &self,
-        tag: usize,
-        state: &[u8],
-        more: &[u8],
-        now_ms: TimestampMs,
-    ) -> Result<Vec<u8>> {
-        if let LiveKind::Attribute { fold, .. } = &self.tags[tag].kind {
-            return Ok(fold.merge(state, more)?);
+    fn merged(&self, tag: usize, state: &[u8], more: &[u8]) -> Result<Vec<u8>> {
+        Ok(match &self.tags[tag].kind {
+            LiveKind::Attribute { fold, .. } => fold.merge(state, more)?,
+            LiveKind::Aggregate | LiveKind::Derived(_) => self.fold.tag(tag).merge(state, more)?,
+        })
+    }
+
+    fn trim(&self, tag: usize, state: &mut Vec<u8>, now_ms: TimestampMs) -> Result<()> {
+        match &self.tags[tag].kind {
+            LiveKind::Aggregate => Ok(self.fold.tag(tag).trim(state, now_ms)?),
+            LiveKind::Attribute { .. } | LiveKind::Derived(_) => Ok(()),
         }
-        let mut merged = self.fold.tag(tag).merge(state, more)?;
-        self.fold.tag(tag).trim(&mut merged, now_ms)?;
-        Ok(merged)
     }
 
     fn value(&self, tag: usize, state: &[u8], now_ms: TimestampMs) -> Result<Option<Value>> {

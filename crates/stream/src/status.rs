@@ -25,6 +25,8 @@ pub struct Status {
     pub timers: u64,
     /// Those whose instant has come already.
     pub timers_due: u64,
+    /// Updates of rows that are ahead of time, and do not count yet.
+    pub ahead: u64,
     /// Values shown since the process began.
     pub values: u64,
 }

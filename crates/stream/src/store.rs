@@ -38,6 +38,8 @@ pub(crate) enum PageKind {
     States,
     /// The users of whom a tag may change at an instant.
     Timer,
+    /// What rows add that are ahead of time.
+    Ahead,
 }
 
 /// Which page.
@@ -46,7 +48,7 @@ pub(crate) struct PageKey {
     pub(crate) kind: PageKind,
     /// The tag's number in the checkpoint.
     pub(crate) tag: u32,
-    /// Of states the page's number; of a timer its instant.
+    /// Of states the page's number, else the instant.
     pub(crate) number: i64,
 }
 
@@ -368,7 +370,11 @@ fn encode(pages: &[(PageKey, Bytes)], file: u32) -> (Vec<u8>, Vec<Place>, u64) {
     }
     let directory = content.len() as u64;
     for ((key, _), place) in pages.iter().zip(&places) {
-        content.push(u8::from(key.kind == PageKind::Timer));
+        content.push(match key.kind {
+            PageKind::States => 0,
+            PageKind::Timer => 1,
+            PageKind::Ahead => 2,
+        });
         content.extend_from_slice(&key.tag.to_le_bytes());
         content.extend_from_slice(&key.number.to_le_bytes());
         content.extend_from_slice(&place.offset.to_le_bytes());
@@ -385,6 +391,7 @@ fn read_entry(entry: &[u8], file: u32) -> Result<(PageKey, Place)> {
     let kind = match entry[0] {
         0 => PageKind::States,
         1 => PageKind::Timer,
+        2 => PageKind::Ahead,
         other => return Err(Error::damaged(format!("a page of kind {other}"))),
     };
     let tag = entry[1..].first_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes));

@@ -325,6 +325,7 @@ impl Slot {
             state_bytes: shown.map_or(0, |state| state.store.live_bytes()),
             memory_bytes: shown.map_or(0, |state| state.store.memory_bytes()),
             timers: shown.map_or(0, |state| state.timers.pending()),
+            ahead: shown.map_or(0, |state| state.ahead.len()),
             timers_due: shown.map_or(0, |state| state.timers.pending_until(state.now_ms)),
             values: self.emitted,
         })

@@ -120,7 +120,8 @@ impl Story {
             1..=3 => self.dice.below(50) as i64 * HOUR_MS,
             _ => self.dice.below(60) as i64 * 60_000,
         };
-        let time_ms = world.clock.now_ms() - 1 - late;
+        let early = if self.dice.one_in(9) { self.dice.below(50) as i64 * HOUR_MS / 2 } else { 0 };
+        let time_ms = world.clock.now_ms() - 1 - late + early;
         let repeated = self.dice.one_in(8) && self.next_id > 0;
         let number = if repeated { self.dice.below(self.next_id) } else { self.next_id };
         self.next_id += u64::from(!repeated);

@@ -47,6 +47,8 @@ pub struct LiveReport {
     pub timers: u64,
     /// Those whose time has come already.
     pub timers_due: u64,
+    /// Changes to come of events and values that are dated ahead of time.
+    pub ahead: u64,
     /// Values that changed since the process began.
     pub values: u64,
 }
