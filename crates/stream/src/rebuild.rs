@@ -245,10 +245,11 @@ impl Stream {
         };
         let mut segments: Vec<Segment> = state.plan.tags.iter().map(of_tag).collect();
         for users in everybody.chunks(USERS_AT_ONCE) {
-            for tag in 0..state.plan.with_states() {
+            let with_states = state.plan.with_states();
+            for (tag, segment) in segments.iter_mut().enumerate().take(with_states) {
                 let values = state.values(tag, users).await?;
                 for (ordinal, value) in users.iter().zip(values) {
-                    segments[tag].add(*ordinal, value.as_ref())?;
+                    segment.add(*ordinal, value.as_ref())?;
                 }
             }
             let mut derived = ChangedTags::new();
