@@ -139,6 +139,8 @@ def users(call):
     key = call("create_key", success=201, body=call.body("NewKey", {"role": "write", "app": APP, "note": "of a page"}))
     assert call("get_tracking_settings", key.secret)["integrations"]["Segment.io"]["apiKey"] == key.secret
     assert call("get_landing", APP).last_error is None
+    assert call("get_live", APP).live_tags == 0
+    assert "taghouse_uptime_seconds" in call("get_metrics")
     assert [source.name for source in call("list_sources", APP).sources]
     assert call("list_files", APP, source="orders", limit=5).files
     assert isinstance(call("list_rejected", APP, limit=5).rows, list)
@@ -157,6 +159,8 @@ def audit(call):
 
 def keyless(call):
     call("get_health")
+    call("get_liveness")
+    call("get_readiness")
     call("get_schema")
     call("get_openapi")
 

@@ -51,6 +51,9 @@ const fn own(row: Row) -> Row {
 
 pub(crate) const ROWS: &[Row] = &[
     get("get_health", ALL, ""),
+    get("get_liveness", ALL, ""),
+    get("get_readiness", ALL, ""),
+    get("get_metrics", READ, ""),
     get("get_schema", ALL, ""),
     get("get_openapi", ALL, ""),
     get("list_apps", JUDGE, ""),
@@ -87,6 +90,7 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     get("get_tracking_settings", ALL, ""),
     get("get_landing", READ, ""),
+    get("get_live", READ, ""),
     get("list_sources", READ, ""),
     get("list_files", READ, "source=orders&limit=5"),
     get("list_rejected", READ, "source=orders&reason=bad_type&limit=5"),

@@ -59,6 +59,14 @@ impl Lane {
         }
     }
 
+    fn name(self) -> &'static str {
+        match self {
+            Self::Question => "question",
+            Self::Judgment => "judgment",
+            Self::Call => "call",
+        }
+    }
+
     fn limit(self, limits: &Limits) -> usize {
         match self {
             Self::Question => limits.questions_per_key,
@@ -81,6 +89,12 @@ impl Lane {
     }
 }
 
+/// How many calls of a class are under way.
+pub(crate) struct OpenCalls {
+    pub(crate) kind: &'static str,
+    pub(crate) calls: usize,
+}
+
 /// One key's lanes.
 type Lanes = [Arc<Semaphore>; Lane::ALL.len()];
 
@@ -101,6 +115,19 @@ impl Gates {
         let known = self.by_key.load().get(key).map(|lanes| lanes[place].clone());
         let lane_of_key = known.unwrap_or_else(|| self.added(key)[place].clone());
         lane_of_key.try_acquire_owned().map_err(|_| lane.refusal(key, &self.limits))
+    }
+
+    /// How many calls of each class are under way, of all keys.
+    pub(crate) fn open(&self) -> Vec<OpenCalls> {
+        let by_key = self.by_key.load();
+        let open = |lane: Lane| {
+            let limit = lane.limit(&self.limits);
+            let taken = by_key
+                .values()
+                .map(|lanes| limit.saturating_sub(lanes[lane as usize].available_permits()));
+            OpenCalls { kind: lane.name(), calls: taken.sum() }
+        };
+        Lane::ALL.map(open).into()
     }
 
     /// Once for each key.
@@ -156,6 +183,8 @@ mod tests {
             "{}",
             refused.detail
         );
+        let open: Vec<usize> = gates.open().iter().map(|open| open.calls).collect();
+        assert_eq!(open, [2, 0, 0]);
         let _judgment = gates.enter("a", Lane::Judgment).unwrap();
         let _other = gates.enter("b", Lane::Question).unwrap();
         drop(held);
@@ -179,11 +208,15 @@ mod tests {
             "/api/v1/apps/{app}/uploads",
             "/api/v1/apps/{app}/uploads/{upload}/files",
             "/api/v1/apps/{app}/landing",
+            "/api/v1/apps/{app}/live",
             "/api/v1/apps/{app}/produce",
             "/api/v1/apps/{app}/runs",
             "/api/v1/apps/{app}/runs/{id}",
             "/api/v1/apps/{app}/compact",
             "/api/v1/apps/{app}/crowds/{crowd}/export",
+            "/livez",
+            "/metrics",
+            "/readyz",
             "/v1/m",
             "/v1/projects/{write_key}/settings",
         ];

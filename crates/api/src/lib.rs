@@ -11,6 +11,7 @@
 
 mod access;
 mod exported;
+mod exposition;
 mod extract;
 mod gates;
 mod limits;

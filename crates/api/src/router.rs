@@ -7,7 +7,7 @@ use crate::origins::{WebOrigins, refuse_other_origins};
 use crate::problem::{KeylessProblem, descriptions, only_problems, schemas};
 use crate::routes::{
     apps, audit, backups, changes, crowds, definitions, export, ingest, input, judge, keys,
-    landing, produce, runs, tags, track, tracking_settings, uploads, users,
+    landing, live, metrics, probes, produce, runs, tags, track, tracking_settings, uploads, users,
 };
 use crate::routes::{compare, estimate, group, histogram, overlap, page, questions, top};
 use crate::server::Shared;
@@ -46,7 +46,7 @@ fn introduction() -> OpenApi {
     let info = InfoBuilder::new()
         .title("Taghouse")
         .version(env!("CARGO_PKG_VERSION"))
-        .description(Some("Tags, crowds and judgments. Every call but /health and /schema carries a key: `Authorization: Bearer KEY`, or Basic with the key as user name; calls of the tracking API may have it in their body."))
+        .description(Some("Tags, crowds and judgments. Every call but /health, /livez, /readyz and /schema carries a key: `Authorization: Bearer KEY`, or Basic with the key as user name; calls of the tracking API may have it in their body."))
         .build();
     let mut api = OpenApiBuilder::new().info(info).build();
     let components = api.components.get_or_insert_default();
@@ -63,11 +63,9 @@ fn introduction() -> OpenApi {
     api
 }
 
-fn parts() -> Parts {
-    let mut api = introduction();
-    // It counts the bytes itself, for it takes them as they come.
-    let uploads = OpenApiRouter::new().routes(routes!(uploads::put));
-    let whole = OpenApiRouter::new()
+/// What is seen to its end though the caller hangs up.
+fn whole() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
         .routes(routes!(definitions::list, definitions::apply))
@@ -76,12 +74,19 @@ fn parts() -> Parts {
         .routes(routes!(produce::start))
         .routes(routes!(users::compact))
         .routes(routes!(backups::create))
-        .layer(middleware::from_fn(to_the_end));
+        .layer(middleware::from_fn(to_the_end))
+}
+
+fn parts() -> Parts {
+    let mut api = introduction();
+    // It counts the bytes itself, for it takes them as they come.
+    let uploads = OpenApiRouter::new().routes(routes!(uploads::put));
     let keyed = OpenApiRouter::new()
         .routes(routes!(apps::list))
         .routes(routes!(audit::of_all_apps))
         .routes(routes!(audit::of_app))
         .routes(routes!(landing::get))
+        .routes(routes!(live::get))
         .routes(routes!(input::sources))
         .routes(routes!(input::files))
         .routes(routes!(input::rejected))
@@ -108,7 +113,7 @@ fn parts() -> Parts {
         .routes(routes!(changes::change))
         .routes(routes!(users::delete))
         .routes(routes!(users::delete_many))
-        .merge(whole)
+        .merge(whole())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .merge(uploads);
     let calls =
@@ -121,10 +126,16 @@ fn parts() -> Parts {
         .routes(routes!(apps::health))
         .routes(routes!(apps::schema))
         .routes(routes!(description));
-    let (keyed, keyed_api) = OpenApiRouter::new().nest("/api/v1", keyed).split_for_parts();
+    // Where those who watch servers look for them.
+    let watched = OpenApiRouter::new().routes(routes!(metrics::get));
+    let probed =
+        OpenApiRouter::new().routes(routes!(probes::livez)).routes(routes!(probes::readyz));
+    let keyed = OpenApiRouter::new().nest("/api/v1", keyed).merge(watched);
+    let open = OpenApiRouter::new().nest("/api/v1", open).merge(probed);
+    let (keyed, keyed_api) = keyed.split_for_parts();
     let (calls, calls_api) = calls.split_for_parts();
     let (keyless_calls, keyless_api) = keyless_calls.split_for_parts();
-    let (open, open_api) = OpenApiRouter::new().nest("/api/v1", open).split_for_parts();
+    let (open, open_api) = open.split_for_parts();
     for part in [keyed_api, calls_api, keyless_api, open_api] {
         api.merge(part);
     }

@@ -27,6 +27,8 @@ pub struct Server {
     pub(crate) gates: Gates,
     pub(crate) quota: Arc<UploadQuota>,
     pub(crate) refusals: Refusals,
+    /// When it began, by the steady clock.
+    pub(crate) began_ms: i64,
 }
 
 impl Server {
@@ -39,6 +41,7 @@ impl Server {
         uploads: PathBuf,
         backups: Option<PathBuf>,
     ) -> Self {
+        let began_ms = engine.clock.steady_ms();
         Self {
             engine,
             keys,
@@ -48,6 +51,7 @@ impl Server {
             gates: Gates::new(limits),
             quota: Arc::new(UploadQuota::new(limits.uploads)),
             refusals: Refusals::default(),
+            began_ms,
         }
     }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use taghouse_ingest::Landed;
 use taghouse_model::AppId;
 use taghouse_rules::Definitions;
+use tokio::task::JoinHandle;
 
 /// The memory of one process over one data folder.
 pub struct Memory {
@@ -23,6 +24,8 @@ pub struct Memory {
     /// Held between checking that no production runs and starting the next one.
     pub(crate) producing: tokio::sync::Mutex<()>,
     pub(crate) trail: Arc<Trail>,
+    /// Of each app the turn in which live tags are shown what has come.
+    pub(crate) following: tokio::sync::Mutex<HashMap<AppId, JoinHandle<()>>>,
 }
 
 /// An app's definitions as last read.
@@ -104,6 +107,7 @@ impl Memory {
             paused: Mutex::default(),
             producing: tokio::sync::Mutex::default(),
             trail: Arc::new(Trail::new(audit)),
+            following: tokio::sync::Mutex::default(),
         }
     }
 

@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use taghouse_ingest::LandingTrigger;
-use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -38,7 +37,7 @@ pub struct Pace {
 /// The periodic work of a server, until it is told to stop.
 pub struct Rounds {
     working: JoinSet<()>,
-    background: Handle,
+    engine: Arc<Engine>,
     pace: Pace,
     stop: CancellationToken,
 }
@@ -48,12 +47,8 @@ impl Rounds {
     /// erased.
     pub fn begin(engine: &Arc<Engine>, pace: Pace, stop: &CancellationToken) -> Self {
         let pace = Pace { tidy_every: pace.tidy_every.min(TIDY_EVERY), ..pace };
-        let mut rounds = Self {
-            working: JoinSet::new(),
-            background: engine.background.clone(),
-            pace,
-            stop: stop.clone(),
-        };
+        let mut rounds =
+            Self { working: JoinSet::new(), engine: engine.clone(), pace, stop: stop.clone() };
         let trigger =
             LandingTrigger::after(i64::try_from(pace.land_every.as_millis()).unwrap_or(i64::MAX));
         let (of, ending) = (engine.clone(), stop.clone());
@@ -77,12 +72,14 @@ impl Rounds {
     }
 
     fn spawn(&mut self, name: &'static str, every: Duration, round: Round) {
-        self.working.spawn_on(again(name, every, self.stop.clone(), round), &self.background);
+        self.working
+            .spawn_on(again(name, every, self.stop.clone(), round), &self.engine.background);
     }
 
     /// Waits for the last rounds; they end once it was told to stop.
     pub async fn ended(&mut self) {
         while self.working.join_next().await.is_some() {}
+        self.engine.followed().await;
     }
 }
 

@@ -10,9 +10,10 @@ use crate::{IngestReport, Result};
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
-use taghouse_catalog::{Catalog, Change, IngestedFile};
+use taghouse_catalog::{Catalog, Change, IngestedFile, Pointer};
 use taghouse_lake::{Commit, Comparison, Going, Lake, ScanBuilder, layout};
 use taghouse_model::{AppId, Name, Value};
+use taghouse_rules::Definitions;
 
 /// The kind of the pointer that counts a source's batches: value `{"batch": n}`.
 const BATCH_POINTER: &str = "ingest";
@@ -69,7 +70,7 @@ impl Batch<'_> {
                 return Err(e.into());
             }
         };
-        let batch = pointer.as_ref().and_then(|p| p.value.get("batch")?.as_u64()).unwrap_or(0) + 1;
+        let batch = batches_of(pointer.as_ref()) + 1;
         let mut commit = lake.begin(self.app);
         self.files.append(&mut commit, self.tables);
         if let Err(e) = take_out(&mut commit, &replaced, &self.earlier).await {
@@ -124,6 +125,29 @@ impl Batch<'_> {
         report.accepted.retain(|_, count| *count > 0);
         report.attributes -= dropped.attributes;
     }
+}
+
+/// How many batches of files have landed, of each source that brought any. What was made of the
+/// lake when there were fewer lacks files.
+///
+/// # Errors
+/// Of the catalog.
+pub async fn batches(
+    catalog: &dyn Catalog,
+    definitions: &Definitions,
+) -> taghouse_catalog::Result<BTreeMap<String, u64>> {
+    let mut batches = BTreeMap::new();
+    for source in definitions.sources.keys() {
+        let pointer = catalog.pointer(BATCH_POINTER, &definitions.app.id, source.as_str()).await?;
+        if pointer.is_some() {
+            batches.insert(source.to_string(), batches_of(pointer.as_ref()));
+        }
+    }
+    Ok(batches)
+}
+
+fn batches_of(pointer: Option<&Pointer>) -> u64 {
+    pointer.and_then(|pointer| pointer.value.get("batch")?.as_u64()).unwrap_or(0)
 }
 
 /// Takes the rows that the replaced files brought out of the tables.

@@ -57,6 +57,7 @@ mod waiting;
 
 pub use admitted::{Admitted, Follower, GoneUser, HandChange};
 pub use error::{Error, Result};
+pub use file_commit::batches;
 pub use file_run::{Attendant, FileIngest};
 pub use folder::{FoundFile, files_at};
 pub use ids::{MessageIds, NotedId, message_hash};

@@ -9,7 +9,7 @@ use futures::TryStreamExt;
 use object_store::ObjectStore;
 use object_store::path::Path as ObjectPath;
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use taghouse_catalog::{Catalog, Change};
 use taghouse_fold::STATE_VERSION;
@@ -29,6 +29,9 @@ struct Saved {
     /// Which computation from the lake it began with.
     build: u64,
     files: Vec<SavedFile>,
+    /// How many batches of files the lake had of each source when that began.
+    #[serde(default)]
+    batches: BTreeMap<String, u64>,
 }
 
 /// What a checkpoint must go with, to be of use.
@@ -37,6 +40,9 @@ pub(crate) struct Wanted {
     pub(crate) generation: u64,
     /// Up to here the log has landed, and may be gone.
     pub(crate) landed: u64,
+    /// How many batches of files the lake has of each source. It tells of files that landed just
+    /// before a process was killed, so that it could not forget its states.
+    pub(crate) batches: BTreeMap<String, u64>,
     /// Bytes of pages to keep in memory.
     pub(crate) budget_bytes: u64,
 }
@@ -73,7 +79,8 @@ impl Checkpoints {
         let fits = saved.version == STATE_VERSION
             && saved.fingerprint == plan.fingerprint
             && saved.generation == wanted.generation
-            && saved.position >= wanted.landed;
+            && saved.position >= wanted.landed
+            && wanted.batches.iter().all(|(source, n)| saved.batches.get(source) == Some(n));
         if !fits {
             return Ok(None);
         }
@@ -83,6 +90,7 @@ impl Checkpoints {
         let mut store = PageStore::new(self.objects.clone(), prefix, wanted.budget_bytes);
         store.open(saved.files).await?;
         let mut state = AppState::new(plan, saved.generation, saved.position, store);
+        state.batches = saved.batches;
         state.load().await?;
         state.pass(saved.now_ms);
         Ok(Some((saved.build, state)))
@@ -102,6 +110,7 @@ impl Checkpoints {
             now_ms: state.now_ms,
             build,
             files: state.store.files(),
+            batches: state.batches.clone(),
         };
         let before = self.catalog.pointer(KIND, &self.app, NAME).await?;
         let expected = before.map(|pointer| pointer.revision);
@@ -139,6 +148,14 @@ impl Checkpoints {
     pub(crate) async fn sweep_others(&self, build: Option<u64>) -> Result<()> {
         let own = build.map(|build| self.prefix(build));
         self.sweep(|object| own.as_ref().is_some_and(|own| object.starts_with(own))).await
+    }
+
+    /// The log position of the checkpoint; `None`: there is none.
+    ///
+    /// # Errors
+    /// Of the catalog.
+    pub(crate) async fn position(&self) -> Result<Option<u64>> {
+        Ok(self.read().await?.map(|saved| saved.position))
     }
 
     async fn read(&self) -> Result<Option<Saved>> {

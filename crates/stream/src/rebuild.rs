@@ -12,13 +12,15 @@ use crate::state::{AppState, ChangedTags};
 use crate::stream::{Serving, Slot, Stream};
 use crate::{Error, Result};
 use arrow::array::RecordBatch;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use taghouse_index::{Pin, Publication, SegmentBuilder, TagPublication};
-use taghouse_ingest::Landing;
+use taghouse_ingest::{Landing, batches};
 use taghouse_lake::{BatchStream, Table, layout};
 use taghouse_model::{AppId, Name, Ordinal, Value, ValueType};
 use taghouse_rules::Definitions;
+use taghouse_users::SharedUsers;
 
 /// Changed pages that may be in memory before they are written to a file.
 const UNWRITTEN_BYTES: u64 = 128 << 20;
@@ -52,10 +54,15 @@ impl Stream {
     ///
     /// # Errors
     /// `Renumbered` when the users were meanwhile; of the lake, the fold, the object store and the
-    /// index. The next [`Stream::tick`] says that it is to be tried again.
+    /// index. The next [`Stream::tick`] says that it is to be tried again. Not to be dropped
+    /// before its end: no other computation would begin.
     pub async fn rebuild(&self, definitions: &Arc<Definitions>, landing: &Landing) -> Result<()> {
         let app = &definitions.app.id;
-        let outcome = self.rebuilt(definitions, landing).await;
+        // A defect of ours must not keep the states from being computed ever again.
+        let outcome = AssertUnwindSafe(self.rebuilt(definitions, landing))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| Err(Error::Task("the computation broke off".to_owned())));
         let slot = self.slot(app);
         let mut slot = slot.lock().await;
         slot.rebuilding = false;
@@ -111,6 +118,8 @@ impl Stream {
         let build = self.next_build(&mut slot);
         let store = self.checkpoints(app).begin(build, self.parts.budget_bytes);
         let mut state = AppState::new(plan, users.generation(), restarted.landed, store);
+        // Before the tables are looked at: of files that land meanwhile it is told.
+        state.batches = batches(self.parts.catalog.as_ref(), definitions).await?;
         state.pass(self.parts.clock.now_ms());
         slot.gone = Gone::of(&self.parts.lake, app).await?;
         slot.searched = false;
@@ -171,6 +180,8 @@ impl Stream {
         let mut slot = slot.lock().await;
         let users = self.parts.users.share(app).await;
         ours(&mut slot.building, build)?;
+        // Nobody else gets the slot for as long as segments are written.
+        self.tell(app, &slot);
         let Some(mut built) = slot.building.take() else { return Err(superseded()) };
         if users.generation() != built.state.generation {
             return Err(Error::Renumbered);
@@ -180,6 +191,28 @@ impl Stream {
         while !state.advance(USERS_AT_ONCE).await?.is_empty() {}
         // No value is shown by the former states any more: the segments hold all of them.
         let former = slot.serving.take();
+        // Before its first user an app has no generation. What is published of none would be in
+        // the way of that user's values; the tags become known to the index with them.
+        if state.generation > 0 {
+            self.publish(app, state, &users).await?;
+        }
+        // States that lack rows of files are not worth a checkpoint.
+        if !slot.stale {
+            self.save(app, &mut built).await?;
+        }
+        slot.serving = Some(built);
+        slot.problem = None;
+        drop(former);
+        self.checkpoints(app).sweep_others(Some(build)).await
+    }
+
+    /// Puts the values of all users into the index.
+    async fn publish(
+        &self,
+        app: &AppId,
+        state: &mut AppState,
+        users: &SharedUsers<'_>,
+    ) -> Result<()> {
         let deleted = users.deleted().await?;
         let pin = self.parts.index.pin(app).await?;
         let everybody: Vec<Ordinal> =
@@ -193,13 +226,7 @@ impl Stream {
         };
         self.parts.index.publish(app, publication, Vec::new()).await?;
         drop(pin);
-        if !slot.stale {
-            self.save(app, &mut built).await?;
-        }
-        slot.serving = Some(built);
-        slot.problem = None;
-        drop(former);
-        self.checkpoints(app).sweep_others(Some(build)).await
+        Ok(())
     }
 
     async fn segments(

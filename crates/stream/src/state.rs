@@ -49,6 +49,8 @@ pub(crate) struct AppState {
     /// What came up to this log position may have been shown by a process that was killed, which
     /// nobody knows: its values are shown again, whatever they were before.
     pub(crate) shown_unknown: u64,
+    /// How many batches of files the lake had of each source when the states were begun.
+    pub(crate) batches: BTreeMap<String, u64>,
     /// The states are asked for values as of this time. It never goes back.
     pub(crate) now_ms: TimestampMs,
     pub(crate) store: PageStore,
@@ -73,6 +75,7 @@ impl AppState {
             generation,
             position,
             shown_unknown: 0,
+            batches: BTreeMap::new(),
             now_ms: i64::MIN,
             store,
             timers,

@@ -12,9 +12,10 @@ use object_store::ObjectStore;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 use taghouse_catalog::Catalog;
 use taghouse_index::Index;
-use taghouse_ingest::{Admitted, Follower, landed};
+use taghouse_ingest::{Admitted, Follower, batches, landed};
 use taghouse_lake::Lake;
 use taghouse_log::EventLog;
 use taghouse_model::{AppId, Clock, Ordinal};
@@ -24,6 +25,9 @@ use taghouse_users::{DeletionWatch, SharedUsers, Users};
 /// Values that change by time alone are worked off in slices of so many, so that events do not
 /// wait for midnight.
 const SLICE: usize = 20_000;
+
+/// How long somebody who asks how a stream is doing waits for whoever works on it.
+const STATUS_WAIT: Duration = Duration::from_millis(200);
 
 /// What the stream works with.
 pub struct StreamParts {
@@ -50,6 +54,8 @@ pub struct StreamParts {
 pub struct Stream {
     pub(crate) parts: StreamParts,
     apps: Mutex<HashMap<AppId, Arc<tokio::sync::Mutex<Slot>>>>,
+    /// What was said last of each app.
+    told: Mutex<HashMap<AppId, Status>>,
 }
 
 /// One app's stream.
@@ -99,7 +105,7 @@ pub enum Tick {
 impl Stream {
     /// No app is known yet.
     pub fn new(parts: StreamParts) -> Self {
-        Self { parts, apps: Mutex::default() }
+        Self { parts, apps: Mutex::default(), told: Mutex::default() }
     }
 
     pub(crate) fn slot(&self, app: &AppId) -> Arc<tokio::sync::Mutex<Slot>> {
@@ -169,8 +175,10 @@ impl Stream {
             return self.leave(slot, app).await;
         };
         if slot.watch.is_none() {
-            slot.watch = Some(self.parts.users.watch_deletions(app));
+            // Watched first: what is deleted meanwhile is in one of the two.
+            let watch = self.parts.users.watch_deletions(app);
             slot.gone = Gone::of(&self.parts.lake, app).await?;
+            slot.watch = Some(watch);
         }
         let fingerprint = plan.fingerprint.clone();
         if let Some(building) = &mut slot.building
@@ -201,6 +209,7 @@ impl Stream {
         let wanted = Wanted {
             generation: users.generation(),
             landed: landed(self.parts.catalog.as_ref(), app).await?,
+            batches: batches(self.parts.catalog.as_ref(), &plan.definitions).await?,
             budget_bytes: self.parts.budget_bytes,
         };
         let opened = self.checkpoints(app).open(plan, &wanted).await?;
@@ -281,11 +290,33 @@ impl Stream {
         slot.last_build
     }
 
-    /// How an app's stream is doing; `None`: it has no live tags, or was not looked at yet.
+    /// How an app's stream is doing; `None`: it has no live tags, or was not looked at yet. While
+    /// it is worked on for longer than a moment, what was known before.
     pub async fn status(&self, app: &AppId) -> Option<Status> {
         let slot = self.apps.lock().get(app).cloned()?;
-        let slot = slot.lock().await;
-        slot.status()
+        match tokio::time::timeout(STATUS_WAIT, slot.lock()).await {
+            Ok(slot) => self.tell(app, &slot),
+            Err(_) => self.told.lock().get(app).cloned(),
+        }
+    }
+
+    /// How the slot is doing, for those too who ask while it is worked on.
+    pub(crate) fn tell(&self, app: &AppId, slot: &Slot) -> Option<Status> {
+        let status = slot.status();
+        let mut told = self.told.lock();
+        match &status {
+            Some(status) => told.insert(app.clone(), status.clone()),
+            None => told.remove(app),
+        };
+        status
+    }
+
+    /// The log position of an app's checkpoint; `None`: it has none.
+    ///
+    /// # Errors
+    /// Of the catalog.
+    pub async fn saved_position(&self, app: &AppId) -> Result<Option<u64>> {
+        self.checkpoints(app).position().await
     }
 }
 

@@ -274,6 +274,7 @@ fn reads(command: &Command) -> bool {
         | Command::Judge { .. }
         | Command::Profile { .. }
         | Command::Runs
+        | Command::Status
         | Command::Audit(_)
         | Command::Sources
         | Command::Files(_)
@@ -341,6 +342,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Restore { .. } => "restore",
         Command::Keys { .. } => "keys",
         Command::Runs => "runs",
+        Command::Status => "status",
         Command::Audit(_) => "audit",
     }
 }
@@ -379,6 +381,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<()> {
         Command::Profile { user } => command::ask::profile(context, user).await,
         Command::Keys { action } => command::keys::keys(context, action.as_ref()).await,
         Command::Runs => command::list::runs(context).await,
+        Command::Status => command::status::status(context).await,
         Command::Audit(arguments) => command::audit::audit(context, arguments).await,
         Command::Backup { folder } => command::backup::backup(context, folder).await,
         Command::Serve(_)

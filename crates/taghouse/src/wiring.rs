@@ -7,7 +7,7 @@
 //! DATA/log/          live calls that are not landed yet                     ground truth
 //! DATA/ids/          message ids of the last day                            derived from the lake
 //! DATA/dictionary/   user ids and ordinals                                  derived from the lake
-//! DATA/objects/      index segments and crowd versions                      derived from the lake
+//! DATA/objects/      index segments, crowd versions, states of live tags    derived from the lake
 //! DATA/live/         changes of tag values that are in no segment yet       ground truth
 //! DATA/uploads/      files on their way into the lake
 //! DATA/scratch/      what productions that run keep on disk; emptied when the folder is opened

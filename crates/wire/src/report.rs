@@ -22,14 +22,14 @@ pub enum TaskResult {
 }
 
 /// How the live tags of an app stand.
-#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LiveReport {
     /// How many tags the stream keeps current.
     pub live_tags: u64,
     /// The instant that their values are as of, ISO 8601 with the app's offset.
     pub current_as_of: Option<String>,
-    /// The position in the log of calls up to which everything is in the values; `null` while the
-    /// states are computed from the lake for the first time.
+    /// The position in the log of calls up to which everything is in the values; `null` while no
+    /// states are there: they are computed from the lake, or no server runs that follows the log.
     pub position: Option<u64>,
     /// The position that the last checkpoint holds.
     pub saved_position: Option<u64>,

@@ -57,36 +57,8 @@ pub(crate) async fn health(
     headers: HeaderMap,
 ) -> Result<Json<Health>, Problem> {
     let (engine, caller) = (&server.engine, caller_of(&server, &headers));
-    let sees =
-        |app: &AppId| caller.as_ref().is_some_and(|caller| caller.may(Action::Read, app).is_ok());
-    let late = |_| {
-        taghouse_catalog::Error::Unavailable(format!(
-            "it did not answer within {} s",
-            CATALOG_WAIT.as_secs()
-        ))
-    };
-    if let Err(error) = tokio::time::timeout(CATALOG_WAIT, engine.catalog.apps())
-        .await
-        .unwrap_or_else(|elapsed| Err(late(elapsed)))
-    {
-        tracing::error!(%error, "health: the catalog does not answer");
-        let age = engine
-            .crowds
-            .stalest_ms()
-            .map(|age| format!("; judgments are given from what was known {age} ms ago"))
-            .unwrap_or_default();
-        let whole = caller.as_ref().is_some_and(|caller| {
-            caller.app.is_none() && caller.may_anywhere(Action::Read).is_ok()
-        });
-        return Err(if whole {
-            Problem::new(
-                ErrorKind::Unavailable,
-                format!("the catalog does not answer ({error}){age}"),
-            )
-        } else {
-            unwell(&format!("the catalog does not answer{age}"))
-        });
-    }
+    let sees = |app: &AppId| sees(caller.as_ref(), app);
+    all_apps(engine, caller.as_ref()).await?;
     let failing = engine.memory.failing();
     if let Some((app, reason)) = failing.iter().find(|(app, _)| sees(app)) {
         let detail =
@@ -103,8 +75,49 @@ pub(crate) async fn health(
     }))
 }
 
+/// All apps, if the catalog tells them soon.
+///
+/// # Errors
+/// It does not; why is for callers who may read every app.
+pub(crate) async fn all_apps(
+    engine: &Engine,
+    caller: Option<&Caller>,
+) -> Result<Vec<AppId>, Problem> {
+    let late = |_| {
+        taghouse_catalog::Error::Unavailable(format!(
+            "it did not answer within {} s",
+            CATALOG_WAIT.as_secs()
+        ))
+    };
+    let error = match tokio::time::timeout(CATALOG_WAIT, engine.catalog.apps())
+        .await
+        .unwrap_or_else(|elapsed| Err(late(elapsed)))
+    {
+        Ok(apps) => return Ok(apps),
+        Err(error) => error,
+    };
+    tracing::error!(%error, "health: the catalog does not answer");
+    let age = engine
+        .crowds
+        .stalest_ms()
+        .map(|age| format!("; judgments are given from what was known {age} ms ago"))
+        .unwrap_or_default();
+    let whole = caller
+        .is_some_and(|caller| caller.app.is_none() && caller.may_anywhere(Action::Read).is_ok());
+    Err(if whole {
+        Problem::new(ErrorKind::Unavailable, format!("the catalog does not answer ({error}){age}"))
+    } else {
+        unwell(&format!("the catalog does not answer{age}"))
+    })
+}
+
+/// Whether the caller of a route that needs no key may be told of the app.
+pub(crate) fn sees(caller: Option<&Caller>, app: &AppId) -> bool {
+    caller.is_some_and(|caller| caller.may(Action::Read, app).is_ok())
+}
+
 /// What anybody may know.
-fn unwell(what: &str) -> Problem {
+pub(crate) fn unwell(what: &str) -> Problem {
     Problem::new(
         ErrorKind::Unavailable,
         format!("{what}: ask again with a key that may read to be told why"),

@@ -218,6 +218,8 @@ pub(crate) enum Command {
     },
     /// List the most recent runs
     Runs,
+    /// Show how far live calls and live tags have come, for each app or for the one of --app
+    Status,
     /// Show the audit trail: who did what, newest first
     Audit(Audit),
 }

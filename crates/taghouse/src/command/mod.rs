@@ -15,6 +15,7 @@ pub(crate) mod keys;
 pub(crate) mod list;
 pub(crate) mod overlap;
 pub(crate) mod produce;
+pub(crate) mod status;
 pub(crate) mod top;
 pub(crate) mod users;
 

@@ -1,0 +1,110 @@
+//! What an orchestrator asks: whether the process answers, and whether it can be asked.
+
+use super::apps::{all_apps, sees, unwell};
+use crate::access::{Caller, caller_of};
+use crate::extract::Json;
+use crate::problem::KeylessProblem;
+use crate::{Problem, Server};
+use axum::extract::State;
+use axum::http::HeaderMap;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use taghouse_engine::{Engine, NotReady};
+use taghouse_model::{AppId, ErrorKind};
+
+/// How long all apps together may take to say whether they can be asked.
+const APPS_WAIT: Duration = Duration::from_secs(2);
+
+/// That all is well.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct Probe {
+    /// `ok`
+    status: &'static str,
+}
+
+const OK: Probe = Probe { status: "ok" };
+
+/// Whether the process answers. Says nothing of what it needs to answer with: a server whose catalog
+/// fails lives, and starting it again does not help. Needs no key.
+#[utoipa::path(get, path = "/livez", operation_id = "get_liveness", tag = "apps", security(()),
+    responses((status = 200, description = "It answers.", body = Probe), KeylessProblem))]
+pub(crate) async fn livez() -> Json<Probe> {
+    Json(OK)
+}
+
+/// Whether the server can be asked: the catalog answers, every app's definitions can be read, and
+/// no app's live tags are still to get their first values. Needs no key; details about an app are
+/// only shown to a key that may read it.
+#[utoipa::path(get, path = "/readyz", operation_id = "get_readiness", tag = "apps", security(()),
+    responses((status = 200, description = "It can be asked.", body = Probe), KeylessProblem))]
+pub(crate) async fn readyz(
+    State(server): State<Arc<Server>>,
+    headers: HeaderMap,
+) -> Result<Json<Probe>, Problem> {
+    let caller = caller_of(&server, &headers);
+    let apps = all_apps(&server.engine, caller.as_ref()).await?;
+    let missing = tokio::time::timeout(APPS_WAIT, not_ready(&server.engine, &apps))
+        .await
+        .map_err(|_| unwell("the apps do not say in time whether they can be asked"))?;
+    if missing.is_empty() {
+        return Ok(Json(OK));
+    }
+    Err(refusal(&missing, caller.as_ref()))
+}
+
+async fn not_ready(engine: &Engine, apps: &[AppId]) -> Vec<NotReady> {
+    let mut missing = Vec::new();
+    for app in apps {
+        missing.extend(engine.not_ready(app).await);
+    }
+    missing
+}
+
+/// What is missing: of the apps that the caller sees, or else in general.
+fn refusal(missing: &[NotReady], caller: Option<&Caller>) -> Problem {
+    let seen: Vec<String> = missing
+        .iter()
+        .filter(|not| sees(caller, &not.app))
+        .map(|not| {
+            let reason = not.reason.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+            format!("app \"{}\": {}{reason}", not.app, not.missing)
+        })
+        .collect();
+    if !seen.is_empty() {
+        return Problem::new(ErrorKind::Unavailable, format!("not ready: {}", seen.join("; ")));
+    }
+    let kinds: BTreeSet<&str> = missing.iter().map(|not| not.missing).collect();
+    let kinds: Vec<&str> = kinds.into_iter().collect();
+    unwell(&format!("not ready: of some app, {}", kinds.join(", and ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use taghouse_catalog::Role;
+
+    #[test]
+    fn who_may_not_read_an_app_is_told_neither_its_name_nor_its_errors() {
+        let missing = [NotReady {
+            app: AppId::new("shop").unwrap(),
+            missing: "definitions cannot be read",
+            reason: Some("disk full".to_owned()),
+        }];
+        let caller = |app: &str| Caller {
+            role: Role::Viewer,
+            app: Some(AppId::new(app).unwrap()),
+            id: "k".to_owned(),
+            local: false,
+        };
+        let (own, other) = (caller("shop"), caller("other"));
+        for (caller, is_told) in [(Some(&own), true), (Some(&other), false), (None, false)] {
+            let said = refusal(&missing, caller);
+            assert_eq!(said.status, 503);
+            assert!(said.detail.contains("definitions cannot be read"), "{}", said.detail);
+            assert_eq!(said.detail.contains("shop"), is_told, "{}", said.detail);
+            assert_eq!(said.detail.contains("disk full"), is_told, "{}", said.detail);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! `taghouse status`: how far live calls and live tags have come.
+
+use super::Context;
+use crate::table::{self, thousands};
+use anyhow::Result;
+use serde::Serialize;
+use taghouse_wire::{AppList, LiveBody};
+
+/// How every app that was asked for stands.
+#[derive(Serialize)]
+struct Standing {
+    apps: Vec<AppStanding>,
+}
+
+#[derive(Serialize)]
+struct AppStanding {
+    app: String,
+    #[serde(flatten)]
+    live: LiveBody,
+}
+
+/// Shows the app named, or all apps.
+pub(crate) async fn status(context: &Context) -> Result<()> {
+    let named = match context.named_app() {
+        Some(app) => vec![app.to_owned()],
+        None => {
+            let all: AppList = context.client.get("/api/v1/apps").await?;
+            all.apps.into_iter().map(|app| app.id).collect()
+        }
+    };
+    let mut apps = Vec::new();
+    for app in named {
+        let live = context.client.get(&format!("/api/v1/apps/{app}/live")).await?;
+        apps.push(AppStanding { app, live });
+    }
+    context.print(&Standing { apps }, |standing| {
+        standing.apps.iter().map(listed).collect::<Vec<_>>().join("\n")
+    })
+}
+
+/// A row for each number: there are more of them than fit side by side.
+fn listed(standing: &AppStanding) -> String {
+    let AppStanding { app, live } = standing;
+    let tags = &live.tags;
+    let number = |number: Option<u64>| number.map_or_else(|| "–".to_owned(), thousands);
+    let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "–".to_owned());
+    let lag = match (live.lag_records, live.lag_seconds) {
+        (Some(records), Some(seconds)) if records > 0 => {
+            format!("{}, {seconds:.1} s", thousands(records))
+        }
+        (records, _) => number(records),
+    };
+    let mut rows = vec![
+        ("log end", thousands(live.log_end)),
+        ("landed position", thousands(live.landed_position)),
+        ("waiting records", thousands(live.waiting_records)),
+        ("live tags", thousands(tags.live_tags)),
+    ];
+    if tags.live_tags > 0 {
+        let state = if tags.computing { "computing from the lake" } else { followed(live) };
+        rows.extend([
+            ("state", state.to_owned()),
+            ("as of", text(&tags.current_as_of)),
+            ("position", number(tags.position)),
+            ("lag", lag),
+            ("checkpoint", number(tags.saved_position)),
+            ("users seen", thousands(tags.live_users)),
+            ("bytes on disk", thousands(tags.state_bytes)),
+            ("bytes in memory", thousands(tags.memory_bytes)),
+            ("timers", thousands(tags.timers)),
+            ("problem", text(&tags.problem)),
+        ]);
+    }
+    let rows: Vec<Vec<String>> =
+        rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
+    table::render(&["app", app], &rows)
+}
+
+fn followed(live: &LiveBody) -> &'static str {
+    match live.tags.position {
+        Some(_) => "current",
+        None => "not followed: no server runs",
+    }
+}

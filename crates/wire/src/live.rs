@@ -1,0 +1,29 @@
+//! How far those who follow the log of live calls have come.
+
+use crate::LiveReport;
+use serde::{Deserialize, Serialize};
+
+/// How an app's live tags stand, and the log that they follow.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct LiveBody {
+    #[serde(flatten)]
+    #[allow(
+        missing_docs,
+        reason = "its fields stand beside the log's, and the description has no place for it"
+    )]
+    pub tags: LiveReport,
+    /// The last position of the app's log of calls; 0 before the first call.
+    pub log_end: u64,
+    /// The position through which calls have landed in the lake; 0 before the first landing.
+    pub landed_position: u64,
+    /// Records of the log that have not landed.
+    pub waiting_records: u64,
+    /// Records of the log that are not in the values: `log_end` minus `position`. `null` while
+    /// `position` is.
+    #[schema(required)]
+    pub lag_records: Option<u64>,
+    /// How many seconds ago the oldest of them came in; 0 if there is none. `null` while `position`
+    /// is.
+    #[schema(required)]
+    pub lag_seconds: Option<f64>,
+}
