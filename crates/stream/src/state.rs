@@ -316,6 +316,11 @@ impl AppState {
         Ok(values)
     }
 
+    /// Whether somebody who has states is among the deleted, and the states do not know it.
+    pub(crate) fn lacks_deletions(&self, deleted: &Bitmap) -> bool {
+        deleted.iter().any(|user| self.seen.contains(user) && !self.deleted.contains(user))
+    }
+
     /// Who was seen.
     pub(crate) fn users(&self) -> &Bitmap {
         &self.seen
