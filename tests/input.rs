@@ -79,7 +79,7 @@ fn a_file_without_rows_is_told_and_does_not_take_its_name() {
     let house = house(PEOPLE);
     for content in ["", "user,age\n", "user,age\r", "\n\n"] {
         let said = house.ok(&["ingest", house.file("people.csv", content).to_str().unwrap()]);
-        assert!(said.contains("people.csv has no rows: it was passed over"), "{content:?}: {said}");
+        assert!(said.contains("people.csv has no rows: it was skipped"), "{content:?}: {said}");
     }
     let report = ingest(&house, "people.csv", "user,age\nu1,31\n");
     assert_eq!((report["files_new"].clone(), report["empty"].clone()), (json!(1), json!([])));
