@@ -137,7 +137,12 @@ impl Batch {
                 .map_or(Ok(false), |ordinal| asked.contains(ordinal))
         };
         let row = |user| -> Result<Vec<bool>> {
-            self.asked.iter().map(|asked| contains(asked, user)).collect()
+            // A collection of results does not know its length, and would grow step by step.
+            let mut row = Vec::with_capacity(self.asked.len());
+            for asked in &self.asked {
+                row.push(contains(asked, user)?);
+            }
+            Ok(row)
         };
         Ok(Judgments {
             in_crowd: (0..users.len()).map(row).collect::<Result<_>>()?,

@@ -205,9 +205,9 @@ async fn story(seed: u64) {
             }
             4 => {
                 // Other windows and another rule: the states are computed from the lake again.
-                text = match text.contains("30d}") {
-                    true => text.replace("30d}", "12d}").replace(">= 10,", ">= 5,"),
-                    false => text.replace("12d}", "30d}").replace(">= 5,", ">= 10,"),
+                text = match text.contains("window: 30d") {
+                    true => text.replace("window: 30d", "window: 12d").replace(">= 10,", ">= 5,"),
+                    false => text.replace("window: 12d", "window: 30d").replace(">= 5,", ">= 10,"),
                 };
                 world.definitions = world::definitions(&text);
             }
