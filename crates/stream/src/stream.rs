@@ -6,7 +6,7 @@ use crate::gone::{Gone, Rows};
 use crate::intake::{Intake, Selected, TakenIn};
 use crate::plan::StreamPlan;
 use crate::state::{AppState, Changed, ChangedTags};
-use crate::{Result, Status};
+use crate::{Error, Result, Status};
 use async_trait::async_trait;
 use object_store::ObjectStore;
 use parking_lot::Mutex;
@@ -131,9 +131,10 @@ impl Stream {
         }
         if let Some(Serving { state, .. }) = &mut slot.serving {
             let users = self.parts.users.share(app).await;
-            let advanced = self.advance(state, &users).await;
-            match advanced {
+            match self.advance(state, &users).await {
                 Ok(emitted) => slot.emitted += emitted,
+                // The users were renumbered: nothing failed, and it is known what to do.
+                Err(error @ Error::Renumbered) => slot.fail(app, &error),
                 Err(error) => {
                     slot.fail(app, &error);
                     return Err(error);
@@ -154,6 +155,9 @@ impl Stream {
     }
 
     async fn advance(&self, state: &mut AppState, users: &SharedUsers<'_>) -> Result<u64> {
+        if state.generation != users.generation() && !state.users().is_empty() {
+            return Err(Error::Renumbered);
+        }
         state.pass(self.parts.clock.now_ms());
         let mut changed = state.advance(SLICE).await?;
         state.derive(&mut changed, &[]).await?;
