@@ -64,7 +64,7 @@ impl TagMode {
     }
 }
 
-/// How a tag is computed. `state`, `sequence` and `import` come with the stream.
+/// How a tag is computed.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TagKind {
     /// The latest value of a user attribute.
