@@ -36,6 +36,7 @@ test: ## set up and run all tests. ARGS="a_test_by_name"; SEED=2 for other rando
 lint: ## check the format and all of clippy's warnings
 	@scripts/setup.sh lint
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
 docs: ## write the generated pages of the book in docs/, examples/taghouse.toml, and what its examples print; look at the difference before you commit it

@@ -20,7 +20,12 @@ pub(crate) fn walk(bitmap: &Bitmap) {
     let _ = (bitmap.min(), bitmap.max(), bitmap.select(bitmap.len() / 2), bitmap.contains(70_000));
     let _ = bitmap.page(70_000, 100);
     let other = Bitmap::from_range(5..=80_000);
-    let _ = (bitmap.and(&other).len(), bitmap.or(&other).len(), bitmap.and_not(&other).len(), bitmap.and_len(&other));
+    let _ = (
+        bitmap.and(&other).len(),
+        bitmap.or(&other).len(),
+        bitmap.and_not(&other).len(),
+        bitmap.and_len(&other),
+    );
     let _ = bitmap.serialize_portable();
 }
 

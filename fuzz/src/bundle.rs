@@ -2,7 +2,7 @@
 
 use crate::bitmap::walk;
 use std::sync::Arc;
-use taghouse_bitmap::{Bitmap, Bundle, BundleBuilder, Formula, UserSet, Query, overlap};
+use taghouse_bitmap::{Bitmap, Bundle, BundleBuilder, Formula, Query, UserSet, overlap};
 
 /// Bitmaps that are read of one bundle.
 const BITMAPS: u32 = 6;
@@ -13,7 +13,13 @@ pub fn read(data: &[u8]) {
     let mut stored = Vec::new();
     for number in 0..bundle.len().min(BITMAPS) {
         let one = bundle.get(number);
-        let _ = (one.len(), one.is_empty(), one.contains(70_000), one.position(70_000), bundle.contains(number, 3));
+        let _ = (
+            one.len(),
+            one.is_empty(),
+            one.contains(70_000),
+            one.position(70_000),
+            bundle.contains(number, 3),
+        );
         // Those that are whole go on into queries.
         if one.load().is_ok()
             && let Ok(bitmap) = one.to_bitmap()
@@ -31,7 +37,9 @@ pub fn read(data: &[u8]) {
 
 fn query(users: Bitmap, stored: &[taghouse_bitmap::Stored]) {
     let users = Arc::new(users);
-    let leaf = |at: usize| stored.get(at).map_or_else(Formula::full, |stored| Formula::stored(stored.clone()));
+    let leaf = |at: usize| {
+        stored.get(at).map_or_else(Formula::full, |stored| Formula::stored(stored.clone()))
+    };
     let formulas = [
         Formula::and(vec![leaf(0), leaf(1), leaf(2)]),
         Formula::or(vec![leaf(0), leaf(1), leaf(2).not()]),

@@ -1,4 +1,5 @@
-//! The dictionary's files, below their checksums: the first byte chooses which file of a sound folder is replaced by the rest.
+//! The dictionary's files, below their checksums: the first byte chooses which file of a sound
+//! folder is replaced by the rest.
 
 use crate::folder::Folder;
 use std::cell::LazyCell;
@@ -26,7 +27,9 @@ static SOUND: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| {
     }
     dictionary.delete(&APP, &[3, 50, 130]).expect("users are deleted");
     let late: Vec<String> = (200..245).map(id_of).collect();
-    dictionary.assign(&APP, &late.iter().map(String::as_str).collect::<Vec<_>>()).expect("ids are given ordinals");
+    dictionary
+        .assign(&APP, &late.iter().map(String::as_str).collect::<Vec<_>>())
+        .expect("ids are given ordinals");
     dictionary.assign(&APP, &["last"]).expect("an id is given an ordinal");
     dictionary.delete(&APP, &[9]).expect("a user is deleted");
     drop(dictionary);
@@ -67,8 +70,14 @@ fn ask(dictionary: &Dictionary) {
     let ids: Vec<&str> = ids.iter().map(String::as_str).chain(["last", "nobody"]).collect();
     let _ = (dictionary.lookup(&APP, &ids), dictionary.len(&APP), dictionary.generation(&APP));
     let ordinals: Vec<u32> = (0..200).chain([u32::MAX]).collect();
-    let _ = (dictionary.resolve(&APP, &ordinals), dictionary.resolve_sorted(&APP, 0..200).take(300).count());
-    let _ = (dictionary.assign(&APP, &["new", "1", "last"]), dictionary.delete(&APP, &[1, 7, 100, 5_000]));
+    let _ = (
+        dictionary.resolve(&APP, &ordinals),
+        dictionary.resolve_sorted(&APP, 0..200).take(300).count(),
+    );
+    let _ = (
+        dictionary.assign(&APP, &["new", "1", "last"]),
+        dictionary.delete(&APP, &[1, 7, 100, 5_000]),
+    );
     let _ = dictionary.assign(&APP, &ids);
     let _ = dictionary.purge(&APP);
     if let Ok(repack) = dictionary.repack(&APP, (0..150).step_by(2)) {
@@ -79,7 +88,10 @@ fn ask(dictionary: &Dictionary) {
 
 fn kind_of(path: &str) -> Option<u64> {
     let name = path.rsplit('/').next().unwrap_or_default();
-    [("ids-", 1), ("run-", 2), ("deleted-", 3)].into_iter().find(|(prefix, _)| name.starts_with(prefix)).map(|(_, kind)| kind)
+    [("ids-", 1), ("run-", 2), ("deleted-", 3)]
+        .into_iter()
+        .find(|(prefix, _)| name.starts_with(prefix))
+        .map(|(_, kind)| kind)
 }
 
 /// `content` in the form of a file of this name, so that all its checksums hold.
@@ -99,7 +111,8 @@ fn block_file(kind: u64, content: &[u8]) -> Vec<u8> {
     let (numbers, body) = content.split_at(NUMBERS_BYTES.min(content.len()));
     let mut head = numbers.to_vec();
     head.resize(NUMBERS_BYTES, 0);
-    let mut end: Vec<u8> = body.chunks(BLOCK_BYTES).flat_map(|block| xxh3_64(block).to_le_bytes()).collect();
+    let mut end: Vec<u8> =
+        body.chunks(BLOCK_BYTES).flat_map(|block| xxh3_64(block).to_le_bytes()).collect();
     end.extend_from_slice(b"THDICT01");
     end.extend_from_slice(&kind.to_le_bytes());
     end.extend_from_slice(&(body.len() as u64).to_le_bytes());
@@ -132,12 +145,18 @@ pub fn seeds() -> Vec<Vec<u8>> {
             json.strip_suffix(b"\n").unwrap_or(json).to_vec()
         } else if kind_of(path).is_some() {
             let footer = sound.len() - 56;
-            let body = u64::from_le_bytes(sound[footer + 16..footer + 24].try_into().unwrap_or_default()) as usize;
+            let body =
+                u64::from_le_bytes(sound[footer + 16..footer + 24].try_into().unwrap_or_default())
+                    as usize;
             [&sound[footer + 24..footer + 48], &sound[..body]].concat()
         } else {
             sound[TAIL_HEAD..].to_vec()
         };
-        assert_eq!(&sealed(path, sound, &content), sound, "{path}: the form is the one that the dictionary writes");
+        assert_eq!(
+            &sealed(path, sound, &content),
+            sound,
+            "{path}: the form is the one that the dictionary writes"
+        );
         seeds.push([&[number as u8], &content[..]].concat());
     }
     seeds

@@ -1,4 +1,5 @@
-//! Expressions as JSON, as callers and stored definitions bring them: lossless, and the text form reads as the same.
+//! Expressions as JSON, as callers and stored definitions bring them: lossless, and the text form
+//! reads as the same.
 
 use serde_json::Value as Json;
 use taghouse_rules::{Predicate, Scalar, parse_predicate, parse_scalar};

@@ -41,7 +41,9 @@ impl Folder {
                 let path = entry.path();
                 if path.is_dir() {
                     folders.push(path);
-                } else if let (Ok(below), Ok(content)) = (path.strip_prefix(&self.0), fs::read(&path)) {
+                } else if let (Ok(below), Ok(content)) =
+                    (path.strip_prefix(&self.0), fs::read(&path))
+                {
                     files.push((below.to_string_lossy().into_owned(), content));
                 }
             }

@@ -1,7 +1,9 @@
-//! What each fuzz target does with its bytes, and the inputs it starts from. A target is a module here of two functions: `read`, which
-//! must not panic nor touch memory that is not its own whatever the bytes, and `seeds`.
+//! What each fuzz target does with its bytes, and the inputs it starts from. A target is a module
+//! here of two functions: `read`, which must not panic nor touch memory that is not its own
+//! whatever the bytes, and `seeds`.
 //!
-//! What lies behind a checksum is fuzzed below it: the target seals the bytes itself, so that mutations reach the tables.
+//! What lies behind a checksum is fuzzed below it: the target seals the bytes itself, so that
+//! mutations reach the tables.
 
 pub mod bitmap;
 pub mod bundle;

@@ -1,5 +1,5 @@
-//! The log of live changes and its checkpoints, below their checksums. The first byte chooses: the payload of one frame, a file of frames, or
-//! the items of a checkpoint.
+//! The log of live changes and its checkpoints, below their checksums. The first byte chooses: the
+//! payload of one frame, a file of frames, or the items of a checkpoint.
 
 use crate::folder::Folder;
 use crate::manifest::{self, RUNTIME};
@@ -28,10 +28,14 @@ pub fn read(data: &[u8]) {
     FOLDER.with(|folder| {
         folder.clear();
         match kind % 3 {
-            0 => folder.write(&log_name(1), &[&log_head(1)[..], &frame(1, u32::from(*changes), content)].concat()),
+            0 => folder.write(
+                &log_name(1),
+                &[&log_head(1)[..], &frame(1, u32::from(*changes), content)].concat(),
+            ),
             1 => folder.write(&log_name(1), &[&log_head(1)[..], &frames(content)].concat()),
             _ => {
-                let body = [&GENERATION.to_le_bytes()[..], &POSITION.to_le_bytes(), content].concat();
+                let body =
+                    [&GENERATION.to_le_bytes()[..], &POSITION.to_le_bytes(), content].concat();
                 folder.write(&format!("shop/overlay-{POSITION:020}.bin"), &seal(CHECKPOINT, &body));
                 folder.write(&log_name(POSITION + 1), &log_head(POSITION + 1));
             }
@@ -54,10 +58,22 @@ fn ask(snapshot: &Snapshot) {
     let _ = (snapshot.position(), snapshot.users().len());
     for (info, view) in snapshot.segments() {
         let Ok(view) = view else { continue };
-        let _ = (view.value_of(3), view.users(), view.values(), view.sets().map(|sets| sets.len()), view.sum(None), view.bounds(None));
+        let _ = (
+            view.value_of(3),
+            view.users(),
+            view.values(),
+            view.sets().map(|sets| sets.len()),
+            view.sum(None),
+            view.bounds(None),
+        );
         let name = info.name.to_string();
-        let compare = |literal| Predicate::Compare { name: name.clone(), op: CompareOp::NotEqual, literal };
-        for predicate in [Predicate::IsSet { name: name.clone() }, compare(Value::Int(7)), compare(Value::text("a"))] {
+        let compare =
+            |literal| Predicate::Compare { name: name.clone(), op: CompareOp::NotEqual, literal };
+        for predicate in [
+            Predicate::IsSet { name: name.clone() },
+            compare(Value::Int(7)),
+            compare(Value::text("a")),
+        ] {
             if let Ok(query) = snapshot.evaluate(&predicate, &|_| None) {
                 let _ = (query.count(), query.bitmap(), query.contains(3));
             }
@@ -67,7 +83,13 @@ fn ask(snapshot: &Snapshot) {
 
 fn index(folder: &Folder) -> Index {
     let long = Duration::from_secs(3_600);
-    let options = LiveOptions { tick: long, file_bytes: 1 << 20, checkpoint_changes: u64::MAX, flush_every: None, ..LiveOptions::default() };
+    let options = LiveOptions {
+        tick: long,
+        file_bytes: 1 << 20,
+        checkpoint_changes: u64::MAX,
+        flush_every: None,
+        ..LiveOptions::default()
+    };
     manifest::index(manifest::sound()).with_live(folder.path().to_owned(), options)
 }
 
@@ -111,7 +133,8 @@ fn frames(content: &[u8]) -> Vec<u8> {
 }
 
 fn changes_of(user: u32) -> Changes {
-    let change = |tag: &str, op| TagChange { tag: Name::new(tag).expect("a name"), ordinal: user, op };
+    let change =
+        |tag: &str, op| TagChange { tag: Name::new(tag).expect("a name"), ordinal: user, op };
     let members = ["a", "b"].map(Arc::from).into_iter().collect();
     let points = vec![
         change("n", Op::Set(Value::Int(5))),

@@ -1,5 +1,5 @@
-//! The index's manifest (JSON), an object that the catalog's pointer leads to or, in old data folders, the pointer itself: what it leads to is
-//! opened and asked.
+//! The index's manifest (JSON), an object that the catalog's pointer leads to or, in old data
+//! folders, the pointer itself: what it leads to is opened and asked.
 
 use async_trait::async_trait;
 use object_store::memory::InMemory;
@@ -7,13 +7,17 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use serde_json::{Value as Json, json};
 use std::sync::{Arc, LazyLock};
 use taghouse_bitmap::Bitmap;
-use taghouse_catalog::{AuditEntry, AuditQuery, AuditRecord, Catalog, Change, IngestedFile, KeyRecord, Pointer, Result, RunRecord, StoredDefinition};
+use taghouse_catalog::{
+    AuditEntry, AuditQuery, AuditRecord, Catalog, Change, IngestedFile, KeyRecord, Pointer, Result,
+    RunRecord, StoredDefinition,
+};
 use taghouse_index::{Index, SegmentBuilder};
 use taghouse_model::{AppId, Name, Value, ValueType};
 use tokio::runtime::{Builder, Runtime};
 use xxhash_rust::xxh3::xxh3_128;
 
-pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Builder::new_current_thread().build().expect("a runtime can be made"));
+pub(crate) static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Builder::new_current_thread().build().expect("a runtime can be made"));
 
 /// Objects that are there: `users`, and of every type of tag one.
 static OBJECTS: LazyLock<Arc<InMemory>> = LazyLock::new(|| {
@@ -27,7 +31,8 @@ static OBJECTS: LazyLock<Arc<InMemory>> = LazyLock::new(|| {
         text.add(user, &Value::text("a")).expect("a text");
     }
     RUNTIME.block_on(async {
-        let segments = [("number", number), ("text", text), ("set", set)].map(|(path, segment)| (path, segment.finish().expect("fits")));
+        let segments = [("number", number), ("text", text), ("set", set)]
+            .map(|(path, segment)| (path, segment.finish().expect("fits")));
         for (path, bytes) in segments.into_iter().chain([("users", users)]) {
             store.put(&path.into(), bytes.into()).await.expect("memory takes it");
         }
@@ -40,10 +45,17 @@ pub fn read(data: &[u8]) {
         ask(&index(value));
     }
     // The same bytes as an object; its generation is what the pointer says, or else it is refused.
-    let generation = serde_json::from_slice::<Json>(data).ok().and_then(|value| value.get("generation")?.as_u64()).unwrap_or(0);
+    let generation = serde_json::from_slice::<Json>(data)
+        .ok()
+        .and_then(|value| value.get("generation")?.as_u64())
+        .unwrap_or(0);
     let path = format!("manifest-{:?}", std::thread::current().id());
     let pointer = json!({"manifest": path, "generation": generation, "xxh3": format!("{:032x}", xxh3_128(data))});
-    RUNTIME.block_on(async { OBJECTS.put(&path.as_str().into(), data.to_vec().into()).await.expect("memory takes it") });
+    // Made out here: it runs on the same runtime.
+    let objects = OBJECTS.clone();
+    RUNTIME.block_on(async {
+        objects.put(&path.as_str().into(), data.to_vec().into()).await.expect("memory takes it")
+    });
     ask(&index(pointer));
 }
 
@@ -67,8 +79,7 @@ pub(crate) fn index(pointer: Json) -> Index {
 
 /// A pointer to a number, a text and a set.
 pub(crate) fn sound() -> Json {
-    let tag =
-        |object: &str, ty: ValueType, users: u64| json!({"object": object, "type": ty, "as_of_ms": 5, "users": users, "definition": {}});
+    let tag = |object: &str, ty: ValueType, users: u64| json!({"object": object, "type": ty, "as_of_ms": 5, "users": users, "definition": {}});
     let tags = json!({"n": tag("number", ValueType::Int, 5), "t": tag("text", ValueType::Text, 5), "s": tag("set", ValueType::Set, 0)});
     json!({"generation": 1, "users": {"object": "users", "count": 10}, "tags": tags, "retired": []})
 }

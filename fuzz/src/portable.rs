@@ -1,4 +1,5 @@
-//! `Bitmap::from_portable`: sets that others wrote, so all of it is checked, and what is read is what is written again.
+//! `Bitmap::from_portable`: sets that others wrote, so all of it is checked, and what is read is
+//! what is written again.
 
 use crate::bitmap::walk;
 use taghouse_bitmap::Bitmap;

@@ -6,7 +6,8 @@ use taghouse_bitmap::Bitmap;
 pub fn read(data: &[u8]) {
     let Ok(bitmap) = Bitmap::from_portable64(data) else { return };
     walk(&bitmap);
-    let again = Bitmap::from_portable64(&bitmap.serialize_portable64()).expect("what we write is read");
+    let again =
+        Bitmap::from_portable64(&bitmap.serialize_portable64()).expect("what we write is read");
     assert_eq!(again, bitmap);
 }
 

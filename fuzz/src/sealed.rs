@@ -1,4 +1,5 @@
-//! `unseal` and `Region`: the file form. The head's checksum is put right, so that its fields are reached.
+//! `unseal` and `Region`: the file form. The head's checksum is put right, so that its fields are
+//! reached.
 
 use taghouse_bitmap::{Region, seal, unseal};
 use xxhash_rust::xxh3::xxh3_64;
@@ -21,7 +22,9 @@ pub fn read(data: &[u8]) {
     let lazily = Region::open("fuzz", MAGIC, file, None).ok();
     if let Some(region) = &lazily {
         let middle = region.len() / 2;
-        let _ = region.part(middle..region.len()).and_then(|part| part.load(0..middle.saturating_add(9)));
+        let _ = region
+            .part(middle..region.len())
+            .and_then(|part| part.load(0..middle.saturating_add(9)));
     }
     let lazily = lazily.and_then(|region| region.whole().ok().cloned());
     assert_eq!(at_once, lazily, "both readers find the same");
@@ -32,5 +35,8 @@ fn bytes_of<T: From<Vec<u8>>>(file: Vec<u8>) -> T {
 }
 
 pub fn seeds() -> Vec<Vec<u8>> {
-    [vec![], vec![7; 3], (0..=255).collect(), vec![0; BLOCK_BYTES + 5]].iter().map(|body| seal(MAGIC, body)).collect()
+    [vec![], vec![7; 3], (0..=255).collect(), vec![0; BLOCK_BYTES + 5]]
+        .iter()
+        .map(|body| seal(MAGIC, body))
+        .collect()
 }

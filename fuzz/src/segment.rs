@@ -28,7 +28,12 @@ pub fn read(body: &[u8]) {
         let _ = segment.users_of(&value);
     }
     let within = Bitmap::from_range(2..=80_000);
-    let _ = (segment.sum(None), segment.sum(Some(&within)), segment.bounds(None), segment.bounds(Some(&within)));
+    let _ = (
+        segment.sum(None),
+        segment.sum(Some(&within)),
+        segment.bounds(None),
+        segment.bounds(Some(&within)),
+    );
 }
 
 pub fn seeds() -> Vec<Vec<u8>> {
@@ -38,7 +43,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
         ValueType::Text => Value::Text(text(n)),
         ValueType::Set => Value::Set([text(n), text(n * 7)].into_iter().collect()),
         ValueType::Int => Value::Int(i64::from(n) * 11 - 300),
-        ValueType::Decimal { scale } => Value::Decimal(Decimal::new(i64::from(n) * 3, u32::from(scale))),
+        ValueType::Decimal { scale } => {
+            Value::Decimal(Decimal::new(i64::from(n) * 3, u32::from(scale)))
+        }
         ValueType::Date => Value::Date(n as i32),
         ValueType::Time => Value::Time(i64::from(n) * 86_400_001),
     };
@@ -66,7 +73,14 @@ pub fn seeds() -> Vec<Vec<u8>> {
         let mut builder = SegmentBuilder::new(ty);
         for n in 0..16_400_u32 {
             let text: Arc<str> = format!("{n:x}").into();
-            let _ = builder.add(n, &if ty == ValueType::Set { Value::Set([text].into_iter().collect()) } else { Value::Text(text) });
+            let _ = builder.add(
+                n,
+                &if ty == ValueType::Set {
+                    Value::Set([text].into_iter().collect())
+                } else {
+                    Value::Text(text)
+                },
+            );
         }
         seeds.extend(builder.finish());
     }

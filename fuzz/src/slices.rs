@@ -18,7 +18,9 @@ pub fn read(data: &[u8]) {
     let users = Arc::new(users.or(&within));
     let (low, high) = slices.bounds().unwrap_or_default();
     let middle = (low + high) / 2;
-    for (low, high) in [(low, high), (low, middle), (middle, high), (low + 1, high - 1), (middle, middle), (3, 2)] {
+    for (low, high) in
+        [(low, high), (low, middle), (middle, high), (low + 1, high - 1), (middle, middle), (3, 2)]
+    {
         let query = Query::new(users.clone(), slices.between(low, high));
         let _ = (query.count(), query.bitmap(), query.contains(70_000));
     }
@@ -36,5 +38,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let many = (0..3_000_u32).map(|n| (n * 5, i64::from(n % 37))).unzip();
     let all = few.chain([many]);
     let wide = BitSlices::encode(&[1, 2, 70_000], &[-10_i128.pow(27), 5, 10_i128.pow(27)]);
-    all.filter_map(|(ordinals, numbers): (Vec<u32>, Vec<i64>)| BitSlices::encode(&ordinals, &numbers).ok()).chain(wide).collect()
+    all.filter_map(|(ordinals, numbers): (Vec<u32>, Vec<i64>)| {
+        BitSlices::encode(&ordinals, &numbers).ok()
+    })
+    .chain(wide)
+    .collect()
 }

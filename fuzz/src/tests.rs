@@ -1,4 +1,5 @@
-//! Every target on its seeds and on a few thousand changed ones, without a fuzzer: `cargo test` in this folder, in seconds.
+//! Every target on its seeds and on a few thousand changed ones, without a fuzzer: `cargo test` in
+//! this folder, in seconds.
 
 type Target = (&'static str, fn() -> Vec<Vec<u8>>, fn(&[u8]));
 
@@ -51,9 +52,13 @@ fn changed(seed: &[u8], dice: &mut Dice) -> Vec<u8> {
 
 #[test]
 fn no_target_panics_on_its_seeds_or_on_changed_ones() {
-    let number = |name: &str, otherwise: usize| std::env::var(name).ok().map_or(otherwise, |text| text.parse().expect("a number"));
+    let number = |name: &str, otherwise: usize| {
+        std::env::var(name).ok().map_or(otherwise, |text| text.parse().expect("a number"))
+    };
     let (runs, only) = (number("RUNS", 2_000), std::env::var("TARGET").ok());
-    for (name, seeds, read) in TARGETS.iter().filter(|(name, ..)| only.as_ref().is_none_or(|only| only == name)) {
+    for (name, seeds, read) in
+        TARGETS.iter().filter(|(name, ..)| only.as_ref().is_none_or(|only| only == name))
+    {
         let seeds = seeds();
         assert!(!seeds.is_empty(), "{name} has no seeds");
         seeds.iter().for_each(|seed| read(seed));
