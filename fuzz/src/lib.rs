@@ -20,6 +20,7 @@ pub mod sealed;
 pub mod seeds;
 pub mod segment;
 pub mod slices;
+pub mod state;
 
 /// Sets of more users are not listed one by one: a full container of 65,536 takes 8 bytes.
 const LISTED: u64 = 200_000;

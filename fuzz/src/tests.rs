@@ -3,7 +3,7 @@
 
 type Target = (&'static str, fn() -> Vec<Vec<u8>>, fn(&[u8]));
 
-const TARGETS: [Target; 13] = [
+const TARGETS: [Target; 14] = [
     ("bitmap", crate::bitmap::seeds, crate::bitmap::read),
     ("sealed", crate::sealed::seeds, crate::sealed::read),
     ("bundle", crate::bundle::seeds, crate::bundle::read),
@@ -17,6 +17,7 @@ const TARGETS: [Target; 13] = [
     ("manifest", crate::manifest::seeds, crate::manifest::read),
     ("dictionary", crate::dictionary::seeds, crate::dictionary::read),
     ("live", crate::live::seeds, crate::live::read),
+    ("state", crate::state::seeds, crate::state::read),
 ];
 
 /// SplitMix64.
