@@ -187,7 +187,9 @@ impl Span {
 
     /// The first as-of time whose window no longer has the tile; `None`: it stays for ever.
     pub fn leaves(&self, tile: i64) -> Option<TimestampMs> {
-        self.0.as_ref().map(|(tiles, count)| tiles.start(tile + count).saturating_add(1))
+        self.0
+            .as_ref()
+            .map(|(tiles, count)| tiles.start(tile.saturating_add(*count)).saturating_add(1))
     }
 }
 

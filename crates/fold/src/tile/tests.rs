@@ -24,6 +24,14 @@ fn a_window_of_days_ends_with_the_day_of_the_last_instant_before() {
 }
 
 #[test]
+fn a_tile_at_the_end_of_time_leaves_never_and_panics_nowhere() {
+    let span = Calendar::new(&zone("Europe/London")).span(Window::Days(30));
+    assert_eq!(span.leaves(i64::MAX), Some(i64::MAX));
+    assert_eq!(span.comes(i64::MAX), Some(i64::MAX));
+    assert!(span.leaves(i64::MIN).is_some_and(|at_ms| at_ms < 0));
+}
+
+#[test]
 fn local_days_are_as_long_as_the_clock_makes_them() {
     let tiles = Tiles::new(&zone("Europe/London"), TileUnit::Day);
     let long = |y, m, d| (tiles.start(day(y, m, d) + 1) - tiles.start(day(y, m, d))) / HOUR_MS;
