@@ -198,7 +198,8 @@ impl<'a> TileBytes<'a> {
         let tile = match self.before {
             None => take_signed(&mut self.rest).and_then(|tile| i64::try_from(tile).ok()),
             Some(before) => take(&mut self.rest)
-                .and_then(|gap| i64::try_from(gap).ok()?.checked_add(1)?.checked_add(before)),
+                .and_then(|gap| i128::try_from(gap).ok()?.checked_add(i128::from(before) + 1))
+                .and_then(|tile| i64::try_from(tile).ok()),
         };
         let tile = tile.ok_or(Error::State)?;
         let from = self.rest;
