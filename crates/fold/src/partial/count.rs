@@ -19,7 +19,7 @@ impl<K> Partial<K> for Count {
     }
 
     fn merge(&mut self, other: &Self, _: &impl Order<K>) {
-        self.0 += other.0;
+        self.0 = self.0.saturating_add(other.0);
     }
 
     fn finish(self, _: &impl Order<K>) -> Finished<K> {

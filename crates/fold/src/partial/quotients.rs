@@ -53,7 +53,7 @@ impl<K: Fraction> Partial<K> for Quotients {
             .sums
             .iter()
             .for_each(|(bottom, top)| self.add(Quotient { top: *top, bottom: *bottom }));
-        self.count += other.count;
+        self.count = self.count.saturating_add(other.count);
         self.overflowed |= other.overflowed;
     }
 

@@ -33,7 +33,7 @@ impl Sum {
         let (sum, over) = self.units.overflowing_add(units);
         self.units = sum;
         self.overflowed |= over | overflowed;
-        self.count += count;
+        self.count = self.count.saturating_add(count);
     }
 }
 
