@@ -140,8 +140,8 @@ impl Memory {
         self.definitions(app).changes.fetch_add(1, Ordering::Release);
     }
 
-    /// Whether an app's live tags are to be left alone for now: what fails ten times a second
-    /// helps nobody.
+    /// Whether an app's live tags failed a moment ago and are not to be tried again yet, so that
+    /// the same error is not logged ten times a second.
     pub(crate) fn is_paused(&self, app: &AppId) -> bool {
         let mut paused = self.paused.lock();
         let still = paused.get(app).is_some_and(|until| Instant::now() < *until);

@@ -1,4 +1,4 @@
-//! Real time: live tags follow the events of live calls within a tenth of a second, by the fold
+//! Real time: live tags follow the events of live calls within a fifth of a second, by the fold
 //! that productions use.
 //!
 //! ```text

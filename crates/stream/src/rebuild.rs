@@ -62,7 +62,7 @@ impl Stream {
         let outcome = AssertUnwindSafe(self.rebuilt(definitions, landing))
             .catch_unwind()
             .await
-            .unwrap_or_else(|_| Err(Error::Task("the computation broke off".to_owned())));
+            .unwrap_or_else(|_| Err(Error::Task("computing the states panicked".to_owned())));
         let slot = self.slot(app);
         let mut slot = slot.lock().await;
         slot.rebuilding = false;
