@@ -71,6 +71,9 @@ pub(crate) fn tag_kind(kind: &TagKind) -> &'static str {
     match kind {
         TagKind::Attribute { .. } => "attribute",
         TagKind::Aggregate(_) => "aggregate",
+        TagKind::Session(_) => "session",
+        TagKind::State(_) => "state",
+        TagKind::Sequence(_) => "sequence",
         TagKind::Cohort { .. } => "cohort",
         TagKind::Expression(_) => "expression",
         TagKind::Sql { .. } => "sql",

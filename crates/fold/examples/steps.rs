@@ -13,7 +13,9 @@ use taghouse_fold::{
     BatchFold, BatchPlan, Calendar, ColumnBuilder, EventBatch, FoldPlan, TileFold,
 };
 use taghouse_model::{Value, ValueType};
-use taghouse_rules::{Aggregate, AggregateFunction as F, Window, parse_predicate, parse_scalar};
+use taghouse_rules::{
+    Aggregate, AggregateFunction as F, EventTag, Window, parse_predicate, parse_scalar,
+};
 
 const USERS: u64 = 100_000;
 const BATCHES: u64 = 300;
@@ -118,8 +120,8 @@ fn main() {
         ("last sku", vec![(aggregate(F::Last, Some("sku"), None, all), ValueType::Text)]),
     ];
     for (name, tags) in cases {
-        let tags: Vec<(&Aggregate, ValueType)> =
-            tags.iter().map(|(aggregate, ty)| (aggregate, *ty)).collect();
+        let tags: Vec<(EventTag<'_>, ValueType)> =
+            tags.iter().map(|(aggregate, ty)| (EventTag::Aggregate(aggregate), *ty)).collect();
         let plan = Arc::new(
             BatchPlan::new(&tags, &types, &Calendar::new(&TimeZone::UTC), BATCHES as i64 * DAY_MS)
                 .unwrap(),
@@ -155,7 +157,8 @@ fn stream(batches: &[RecordBatch], users: &[Vec<u32>], rows: &[u32]) {
         (of(F::Count, None, "view"), ValueType::Int),
         (of(F::Sum, Some("price"), "view"), ValueType::Decimal { scale: 4 }),
     ];
-    let tags: Vec<(&Aggregate, ValueType)> = tags.iter().map(|(a, ty)| (a, *ty)).collect();
+    let tags: Vec<(EventTag<'_>, ValueType)> =
+        tags.iter().map(|(a, ty)| (EventTag::Aggregate(a), *ty)).collect();
     let calendar = Calendar::new(&TimeZone::UTC);
     let plan = Arc::new(FoldPlan::new(&tags, &types, &calendar).unwrap());
     let mut fold = TileFold::new(plan.clone());

@@ -7,6 +7,9 @@
 //! - [`TileFold`]: at any time; what a batch adds to the states of its users, which are bytes
 //!   ([`TagFold`]): `merge`, `trim`, and `outcome` as of an instant.
 //!
+//! Sessions, state machines and sequences are such tags too. What is kept of them are sets, and
+//! their order is made when they are evaluated ([`Look`]).
+//!
 //! Cohorts and expressions are functions of a user's other tag values: [`DerivedFold`].
 //!
 //! Numbers are whole units of a power of ten from the event to the tag ([`MAX_EVENT_SCALE`] digits
@@ -26,6 +29,7 @@ mod error;
 mod gather;
 mod infer;
 mod input;
+mod journey;
 mod outcome;
 mod partial;
 mod plan;
@@ -48,6 +52,7 @@ pub use column::{ColumnBuilder, ColumnReader};
 pub use derived::DerivedFold;
 pub use error::{Error, Result};
 pub use input::EventBatch;
+pub use journey::Look;
 pub use outcome::{Outcome, SkipReason};
 pub use plan::FoldPlan;
 pub use tag_state::{STATE_VERSION, TagFold};

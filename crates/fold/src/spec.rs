@@ -79,7 +79,7 @@ impl Spec {
             _ if self.quotients => CellKind::Quotient,
             _ => CellKind::Number,
         };
-        PartialForm { function: self.function, cells }
+        PartialForm::Aggregate { function: self.function, cells }
     }
 
     /// Whether each member of a set counts as a value of its own.

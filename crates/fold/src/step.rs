@@ -9,13 +9,14 @@
 
 use crate::EventBatch;
 use crate::gather::{Cells, Gather, Selection};
-use crate::partial::{Count, Text};
-use crate::plan::{FoldPlan, ValueGroup};
+use crate::partial::{Count, Mark, Stamp, Text, id_hash};
+use crate::plan::{FoldPlan, Marks, ValueGroup};
 use crate::quotient::Quotient;
 use crate::store::{Input, TagStore};
 use crate::texts::Texts;
 use std::ops::Range;
 use taghouse_model::{TimestampMs, ValueType};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Where the states of a batch's events are.
 pub(crate) trait Slots {
@@ -48,7 +49,7 @@ pub(crate) struct Step {
 impl Step {
     pub(crate) fn new(plan: &FoldPlan) -> Self {
         Self {
-            stores: plan.tags.iter().map(|tag| TagStore::new(&tag.spec)).collect(),
+            stores: plan.tags.iter().map(TagStore::new).collect(),
             texts: Texts::default(),
             out_of_range: vec![0; plan.tags.len()],
             by_code: vec![Vec::new(); plan.by_code.len()],
@@ -124,8 +125,8 @@ impl Step {
                     let selection = Selection { batch, rows, slots: slots.of_rows(*number) };
                     for values in &group.values {
                         let count = slots.len(*number);
-                        values.tags.iter().for_each(|tag| self.stores[*tag].grow(count));
-                        self.step_values(plan, values, picks, &selection);
+                        values.all_tags().for_each(|tag| self.stores[tag].grow(count));
+                        self.step_values(values, picks, &selection);
                     }
                 }
                 self.selected = selected;
@@ -140,33 +141,30 @@ impl Step {
         self.texts = Texts::default();
     }
 
-    fn step_values(
-        &mut self,
-        plan: &FoldPlan,
-        values: &ValueGroup,
-        picks: &[u32],
-        selection: &Selection<'_>,
-    ) {
+    fn step_values(&mut self, values: &ValueGroup, picks: &[u32], selection: &Selection<'_>) {
         let Some(expression) = &values.expression else {
             values
                 .tags
                 .iter()
                 .for_each(|tag| count(&mut self.stores[*tag], picks, selection.slots));
+            mark(&mut self.stores, &values.marks, picks, selection, |_| 0);
             return;
         };
-        let Some(spec) = values.tags.first().map(|tag| &plan.tags[*tag].spec) else { return };
+        let spec = &values.spec;
         let (rows, slots, stamps) = (selection.rows, selection.slots, &selection.batch.stamps);
         let mut gather = Gather { selection, spec, texts: &mut self.texts, known: &mut self.known };
         if matches!(spec.value_type, ValueType::Text | ValueType::Set) {
             gather.texts(expression, picks, &mut self.keys);
-            let input =
-                Input { picks: &self.keys.picks, keys: &self.keys.keys, rows, slots, stamps };
+            let (picks, keys) = (&self.keys.picks, &self.keys.keys);
+            let input = Input { picks, keys, rows, slots, stamps };
             for tag in &values.tags {
                 match &mut self.stores[*tag] {
                     TagStore::Texts(store) => store.step(&input, &self.texts),
                     store => count(store, input.picks, slots),
                 }
             }
+            let key = |at: usize| xxh3_64(self.texts.get(keys[at]).as_bytes());
+            mark(&mut self.stores, &values.marks, picks, selection, key);
         } else if spec.quotients {
             let out_of_range = gather.quotients(expression, picks, &mut self.quotients);
             values.tags.iter().for_each(|tag| self.out_of_range[*tag] += out_of_range);
@@ -178,6 +176,11 @@ impl Step {
                     store => count(store, input.picks, slots),
                 }
             }
+            let key = |at: usize| {
+                let Quotient { top, bottom } = keys[at];
+                xxh3_64(&[top.to_le_bytes(), bottom.to_le_bytes()].concat())
+            };
+            mark(&mut self.stores, &values.marks, picks, selection, key);
         } else {
             let out_of_range = gather.numbers(expression, picks, &mut self.numbers);
             values.tags.iter().for_each(|tag| self.out_of_range[*tag] += out_of_range);
@@ -188,6 +191,37 @@ impl Step {
                     TagStore::Numbers(store) => store.step(&input, &self.texts),
                     store => count(store, input.picks, slots),
                 }
+            }
+            let key = |at: usize| xxh3_64(&keys[at].to_le_bytes());
+            mark(&mut self.stores, &values.marks, picks, selection, key);
+        }
+    }
+}
+
+/// Notes that and when events came, for tags that look at their order; `key` gives what stands for
+/// the value of the n-th pick.
+fn mark(
+    stores: &mut [TagStore],
+    marks: &[Marks],
+    picks: &[u32],
+    selection: &Selection<'_>,
+    key: impl Fn(usize) -> u64,
+) {
+    let stamps = &selection.batch.stamps;
+    for Marks { tag, symbol } in marks {
+        for (at, pick) in picks.iter().enumerate() {
+            let row = selection.rows[*pick as usize];
+            let slot = selection.slots[*pick as usize] as usize;
+            match &mut stores[*tag] {
+                TagStore::Sessions { gap_ms, slots } => {
+                    slots[slot].step(stamps.time_ms(row), *gap_ms);
+                }
+                TagStore::Traces(slots) => {
+                    let Stamp { time_ms, message_id } = stamps.stamp(row);
+                    let (symbol, key) = (*symbol, key(at));
+                    slots[slot].step(Mark { time_ms, id: id_hash(message_id), symbol, key });
+                }
+                _ => {}
             }
         }
     }

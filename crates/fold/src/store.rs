@@ -2,8 +2,9 @@ use crate::cell::{Cell, Natural};
 use crate::input::Stamps;
 use crate::partial::{
     AnyPartial, Count, Edge, Extreme, Finished, Frequency, Members, Order, Partial, Quotients,
-    Stamp, Sum, Text,
+    Sessions, Stamp, Sum, Text, Trace,
 };
+use crate::plan::{PlannedKind, PlannedTag};
 use crate::quotient::Quotient;
 use crate::spec::Spec;
 use crate::texts::Texts;
@@ -16,6 +17,8 @@ pub(crate) enum TagStore {
     Numbers(Box<dyn Store<i128>>),
     Quotients(Box<dyn Store<Quotient>>),
     Texts(Box<dyn Store<Text>>),
+    Sessions { gap_ms: i64, slots: Vec<Sessions> },
+    Traces(Vec<Trace>),
 }
 
 /// Values to take in: `keys[i]` is of the event at `rows[picks[i]]`, whose state is in
@@ -132,7 +135,17 @@ fn quotients(function: AggregateFunction) -> Box<dyn Store<Quotient>> {
 }
 
 impl TagStore {
-    pub(crate) fn new(spec: &Spec) -> Self {
+    pub(crate) fn new(tag: &PlannedTag) -> Self {
+        match &tag.kind {
+            PlannedKind::Aggregate(spec) => Self::of_aggregate(spec),
+            PlannedKind::Session(session) => {
+                Self::Sessions { gap_ms: session.gap_ms, slots: Vec::new() }
+            }
+            PlannedKind::State(_) | PlannedKind::Sequence { .. } => Self::Traces(Vec::new()),
+        }
+    }
+
+    fn of_aggregate(spec: &Spec) -> Self {
         use AggregateFunction as F;
         if spec.quotients && spec.function != F::Count {
             return Self::Quotients(quotients(spec.function));
@@ -165,8 +178,11 @@ impl TagStore {
             Self::Numbers(store) => store.grow(slots),
             Self::Quotients(store) => store.grow(slots),
             Self::Texts(store) => store.grow(slots),
+            Self::Sessions { slots: all, .. } => grow(all, slots),
+            Self::Traces(all) => grow(all, slots),
         }
     }
+
     /// A slot's state over cells, `None` if it took nothing in; the state is gone then.
     pub(crate) fn take_cells(&mut self, slot: usize, texts: &Texts) -> Option<AnyPartial> {
         match self {
@@ -177,6 +193,12 @@ impl TagStore {
             Self::Numbers(store) => store.take_cells(slot, texts),
             Self::Quotients(store) => store.take_cells(slot, texts),
             Self::Texts(store) => store.take_cells(slot, texts),
+            Self::Sessions { gap_ms, slots } => {
+                std::mem::take(slots.get_mut(slot)?).settled(*gap_ms).map(AnyPartial::Sessions)
+            }
+            Self::Traces(slots) => {
+                std::mem::take(slots.get_mut(slot)?).settled().map(AnyPartial::Trace)
+            }
         }
     }
 
@@ -187,6 +209,14 @@ impl TagStore {
             Self::Numbers(store) => store.clear(),
             Self::Quotients(store) => store.clear(),
             Self::Texts(store) => store.clear(),
+            Self::Sessions { slots, .. } => slots.clear(),
+            Self::Traces(slots) => slots.clear(),
         }
+    }
+}
+
+fn grow<S: Default>(all: &mut Vec<S>, slots: usize) {
+    if all.len() < slots {
+        all.resize_with(slots, S::default);
     }
 }

@@ -8,9 +8,9 @@
 //! A count of thirty days is two bytes for each day with events. Merging is concatenation for tiles
 //! that only one of two states has. An empty state has no bytes.
 
-use crate::cell::Cell;
-use crate::partial::{AnyPartial, Finished, PartialForm, put, put_signed, take, take_signed};
-use crate::plan::PlannedTag;
+use crate::journey::Look;
+use crate::partial::{AnyPartial, PartialForm, put, put_signed, take, take_signed};
+use crate::plan::{PlannedKind, PlannedTag};
 use crate::{Error, FoldPlan, Outcome, Result};
 use taghouse_model::TimestampMs;
 
@@ -37,7 +37,7 @@ impl TagFold<'_> {
     /// # Errors
     /// [`Error::State`] for bytes that are not of this tag.
     pub fn merge(&self, state: &[u8], more: &[u8]) -> Result<Vec<u8>> {
-        let form = self.tag.spec.form();
+        let form = self.tag.form();
         let (mut left, mut right) = (TileBytes::new(form, state), TileBytes::new(form, more));
         let (mut a, mut b) = (left.next()?, right.next()?);
         let mut out = StateWriter::with_capacity(state.len() + more.len());
@@ -62,9 +62,9 @@ impl TagFold<'_> {
                 }
                 (Some(x), Some(y)) => {
                     let mut both = x.partial(form)?;
-                    both.merge(&y.partial(form)?);
+                    both.merge(form, &y.partial(form)?);
                     out.begin(x.tile);
-                    both.write(&mut out.bytes);
+                    both.write(form, &mut out.bytes);
                     a = left.next()?;
                     b = right.next()?;
                 }
@@ -79,7 +79,7 @@ impl TagFold<'_> {
     /// As [`TagFold::merge`].
     pub fn trim(&self, state: &mut Vec<u8>, watermark_ms: TimestampMs) -> Result<()> {
         let (first, _) = self.tag.span.range(watermark_ms);
-        let mut tiles = TileBytes::new(self.tag.spec.form(), state);
+        let mut tiles = TileBytes::new(self.tag.form(), state);
         let Some(oldest) = tiles.next()? else { return Ok(()) };
         if oldest.tile >= first {
             return Ok(());
@@ -101,7 +101,21 @@ impl TagFold<'_> {
     /// # Errors
     /// As [`TagFold::merge`].
     pub fn outcome(&self, state: &[u8], as_of_ms: TimestampMs) -> Result<Outcome> {
-        let form = self.tag.spec.form();
+        Ok(self.look(state, as_of_ms)?.outcome)
+    }
+
+    /// Whether values change by time alone in other ways than by tiles that come into the window
+    /// or leave it: [`TagFold::look`] says when.
+    pub fn moves(&self) -> bool {
+        matches!(self.tag.kind, PlannedKind::State(_) | PlannedKind::Sequence { .. })
+    }
+
+    /// The same, with the instant until which it holds.
+    ///
+    /// # Errors
+    /// As [`TagFold::merge`].
+    pub fn look(&self, state: &[u8], as_of_ms: TimestampMs) -> Result<Look> {
+        let form = self.tag.form();
         let (first, last) = self.tag.span.range(as_of_ms);
         let mut tiles = TileBytes::new(form, state);
         let mut all: Option<AnyPartial> = None;
@@ -114,12 +128,11 @@ impl TagFold<'_> {
             }
             let partial = tile.partial(form)?;
             match &mut all {
-                Some(all) => all.merge(&partial),
+                Some(all) => all.merge(form, &partial),
                 None => all = Some(partial),
             }
         }
-        let finished = all.map_or(Finished::Nothing, AnyPartial::finish);
-        Ok(self.tag.spec.outcome(finished, Cell::clone))
+        Ok(all.map_or(Look::steady(Outcome::Nothing), |all| self.tag.look(all, as_of_ms)))
     }
 
     /// Shows every as-of time after the given one at which a tile of the state comes into the
@@ -134,7 +147,7 @@ impl TagFold<'_> {
         mut see: impl FnMut(TimestampMs),
     ) -> Result<()> {
         let span = &self.tag.span;
-        let mut tiles = TileBytes::new(self.tag.spec.form(), state);
+        let mut tiles = TileBytes::new(self.tag.form(), state);
         while let Some(TileSlice { tile, .. }) = tiles.next()? {
             let moments = [span.comes(tile), span.leaves(tile)];
             moments.into_iter().flatten().filter(|at_ms| *at_ms > as_of_ms).for_each(&mut see);
@@ -150,7 +163,7 @@ impl TagFold<'_> {
     pub fn next_change(&self, state: &[u8], as_of_ms: TimestampMs) -> Result<Option<TimestampMs>> {
         let span = &self.tag.span;
         let (first, last) = span.range(as_of_ms);
-        let mut tiles = TileBytes::new(self.tag.spec.form(), state);
+        let mut tiles = TileBytes::new(self.tag.form(), state);
         let mut leaves = None;
         while let Some(tile) = tiles.next()? {
             if tile.tile < first {

@@ -1,5 +1,5 @@
 use crate::EventBatch;
-use crate::plan::FoldPlan;
+use crate::plan::{FoldPlan, PlannedTag};
 use crate::step::{Slots, Step};
 use crate::tag_state::StateWriter;
 use crate::tile::{Span, Tiling};
@@ -149,11 +149,13 @@ impl TileFold {
         let mut deltas = vec![TagDeltas::default(); self.plan.tags.len()];
         let orders: Vec<Vec<u32>> =
             self.tilings.iter().map(|tiling| in_order(&tiling.slots)).collect();
-        for (group, tiling) in self.plan.groups.iter().zip(&self.of_group) {
-            let slots = &self.tilings[*tiling].slots;
-            for tag in group.values.iter().flat_map(|values| &values.tags) {
-                deltas[*tag] = self.step.deltas(*tag, &orders[*tiling], slots);
-            }
+        for (number, (tag, deltas)) in self.plan.tags.iter().zip(&mut deltas).enumerate() {
+            let tiling = tag.span.tiling();
+            let Some(place) = self.tilings.iter().position(|slots| slots.tiling == tiling) else {
+                continue;
+            };
+            let slots = &self.tilings[place].slots;
+            *deltas = self.step.deltas(tag, number, &orders[place], slots);
         }
         self.step.clear();
         for tiling in &mut self.tilings {
@@ -170,14 +172,21 @@ impl TileFold {
 }
 
 impl Step {
-    fn deltas(&mut self, tag: usize, order: &[u32], slots: &[UserTile]) -> TagDeltas {
+    fn deltas(
+        &mut self,
+        tag: &PlannedTag,
+        number: usize,
+        order: &[u32],
+        slots: &[UserTile],
+    ) -> TagDeltas {
+        let (form, store) = (tag.form(), &mut self.stores[number]);
         let mut deltas = TagDeltas::default();
         let mut writer = StateWriter::default();
-        for number in order {
-            let Some(partial) = self.stores[tag].take_cells(*number as usize, &self.texts) else {
+        for slot in order {
+            let Some(partial) = store.take_cells(*slot as usize, &self.texts) else {
                 continue;
             };
-            let UserTile { user, tile } = slots[*number as usize];
+            let UserTile { user, tile } = slots[*slot as usize];
             if deltas.users.last() != Some(&user) {
                 if !deltas.users.is_empty() {
                     deltas.ends.push(writer.bytes.len());
@@ -186,7 +195,7 @@ impl Step {
                 writer.restart();
             }
             writer.begin(tile);
-            partial.write(&mut writer.bytes);
+            partial.write(form, &mut writer.bytes);
         }
         if !deltas.users.is_empty() {
             deltas.ends.push(writer.bytes.len());

@@ -8,7 +8,9 @@ use rust_decimal::Decimal;
 use std::sync::Arc;
 use taghouse_fold::{Calendar, ColumnBuilder, EventBatch, FoldPlan, Outcome, SkipReason, TileFold};
 use taghouse_model::{Value, ValueType};
-use taghouse_rules::{Aggregate, AggregateFunction, MAX_SET_VALUES, Window, parse_scalar};
+use taghouse_rules::{
+    Aggregate, AggregateFunction, EventTag, MAX_SET_VALUES, Window, parse_scalar,
+};
 
 fn types(name: &str) -> Option<ValueType> {
     match name {
@@ -34,7 +36,7 @@ fn plan(
         window: Window::Lifetime,
     };
     let calendar = Calendar::new(&TimeZone::UTC);
-    FoldPlan::new(&[(&aggregate, tag_type)], &types, &calendar).map(Arc::new)
+    FoldPlan::new(&[(EventTag::Aggregate(&aggregate), tag_type)], &types, &calendar).map(Arc::new)
 }
 
 /// One event for each value of the property, in this order.

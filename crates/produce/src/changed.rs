@@ -112,7 +112,11 @@ impl ByHand {
         let Some(worker) = self.workers.get(of.worker as usize) else { return TimestampMs::MIN };
         let user = of.change.user as usize;
         match &tag.kind {
-            TagKind::Attribute { .. } | TagKind::Aggregate(_) => worker
+            TagKind::Attribute { .. }
+            | TagKind::Aggregate(_)
+            | TagKind::Session(_)
+            | TagKind::State(_)
+            | TagKind::Sequence(_) => worker
                 .latest_ms
                 .get(&tag.name)
                 .and_then(|latest| latest.get(user))

@@ -151,7 +151,12 @@ fn derive(
         TagKind::Expression(expression) => {
             DerivedFold::expression(expression, tag.value_type, &types)
         }
-        TagKind::Attribute { .. } | TagKind::Aggregate(_) | TagKind::Sql { .. } => return Ok(None),
+        TagKind::Attribute { .. }
+        | TagKind::Aggregate(_)
+        | TagKind::Session(_)
+        | TagKind::State(_)
+        | TagKind::Sequence(_)
+        | TagKind::Sql { .. } => return Ok(None),
     };
     let values = fold.values(0..users, &|name| columns.get(name).map(|column| &column.values))?;
     Ok(Some(Column {

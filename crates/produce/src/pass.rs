@@ -41,24 +41,25 @@ impl Plan {
     ) -> Result<Self> {
         let calendar = Calendar::new(&definitions.app.time_zone);
         let properties = definitions.properties();
-        let (mut aggregates, mut attributes) = (Vec::new(), Vec::new());
+        let (mut over_events, mut attributes) = (Vec::new(), Vec::new());
         let (mut tags, mut attribute_tags) = (Vec::new(), Vec::new());
         for tag in &selection.computed {
             match &tag.kind {
-                TagKind::Aggregate(aggregate) => {
-                    aggregates.push((aggregate, tag.value_type));
-                    tags.push(tag.name.clone());
-                }
                 TagKind::Attribute { attribute } => {
                     attributes.push((attribute.as_str(), tag.value_type));
                     attribute_tags.push(tag.name.clone());
                 }
-                TagKind::Cohort { .. } | TagKind::Expression(_) | TagKind::Sql { .. } => {}
+                kind => {
+                    if let Some(event_tag) = kind.over_events() {
+                        over_events.push((event_tag, tag.value_type));
+                        tags.push(tag.name.clone());
+                    }
+                }
             }
         }
         tags.extend(attribute_tags);
         let events = BatchPlan::new(
-            &aggregates,
+            &over_events,
             &|name| properties.get(name).copied(),
             &calendar,
             as_of_ms,
@@ -93,7 +94,7 @@ impl Plan {
 }
 
 impl Plan {
-    /// Of each aggregate tag whether it is watched.
+    /// Of each tag over events whether it is watched.
     fn watched_events(&self) -> Vec<bool> {
         self.tags.iter().take(self.events.tags()).map(|tag| self.watched.contains(tag)).collect()
     }

@@ -86,7 +86,12 @@ pub(crate) fn inputs(tag: &TagDefinition) -> BTreeSet<String> {
         TagKind::Cohort { rules, .. } => rules.iter().flat_map(|rule| rule.when.names()).collect(),
         TagKind::Expression(Expression::Condition(condition)) => condition.names(),
         TagKind::Expression(Expression::Scalar(scalar)) => scalar.names(),
-        TagKind::Attribute { .. } | TagKind::Aggregate(_) | TagKind::Sql { .. } => BTreeSet::new(),
+        TagKind::Attribute { .. }
+        | TagKind::Aggregate(_)
+        | TagKind::Session(_)
+        | TagKind::State(_)
+        | TagKind::Sequence(_)
+        | TagKind::Sql { .. } => BTreeSet::new(),
     };
     names.into_iter().map(str::to_owned).collect()
 }

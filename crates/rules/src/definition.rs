@@ -1,7 +1,7 @@
 //! Definitions as code, parsed and checked: what the YAML files say.
 
 use crate::reader::EpochUnit;
-use crate::{Predicate, Scalar};
+use crate::{EventTag, Predicate, Scalar, Sequence, Session, StateMachine};
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 use taghouse_model::{AppId, Name, Value, ValueType};
@@ -74,6 +74,12 @@ pub enum TagKind {
     },
     /// A function over a user's events.
     Aggregate(Aggregate),
+    /// A function over a user's sessions.
+    Session(Session),
+    /// A state that events and time change.
+    State(StateMachine),
+    /// Events that follow one another.
+    Sequence(Sequence),
     /// Ordered rules over other tags: the first that holds gives the value.
     Cohort {
         /// The rules, tried in order.
@@ -90,6 +96,22 @@ pub enum TagKind {
         /// `all_attributes` whole.
         query: String,
     },
+}
+
+impl TagKind {
+    /// How it is computed from events, if it is.
+    pub fn over_events(&self) -> Option<EventTag<'_>> {
+        match self {
+            Self::Aggregate(aggregate) => Some(EventTag::Aggregate(aggregate)),
+            Self::Session(session) => Some(EventTag::Session(session)),
+            Self::State(machine) => Some(EventTag::State(machine)),
+            Self::Sequence(sequence) => Some(EventTag::Sequence(sequence)),
+            Self::Attribute { .. }
+            | Self::Cohort { .. }
+            | Self::Expression(_)
+            | Self::Sql { .. } => None,
+        }
+    }
 }
 
 /// An expression tag: a number or text, or for `bool` a condition.

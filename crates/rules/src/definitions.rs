@@ -1,7 +1,9 @@
 //! The check of a whole set of definitions against one another.
 
 mod aggregate;
+mod events;
 mod glob;
+mod journey;
 mod order;
 mod source;
 mod strptime;
@@ -124,7 +126,12 @@ impl TagKind {
             }
             Self::Expression(Expression::Scalar(scalar)) => owned(&scalar.names()),
             Self::Expression(Expression::Condition(condition)) => owned(&condition.names()),
-            Self::Attribute { .. } | Self::Aggregate(_) | Self::Sql { .. } => BTreeSet::new(),
+            Self::Attribute { .. }
+            | Self::Aggregate(_)
+            | Self::Session(_)
+            | Self::State(_)
+            | Self::Sequence(_)
+            | Self::Sql { .. } => BTreeSet::new(),
         }
     }
 }

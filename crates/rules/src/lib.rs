@@ -42,6 +42,7 @@ mod definitions;
 mod document;
 mod error;
 mod evaluate;
+mod journey;
 mod json;
 mod lexer;
 mod like;
@@ -64,6 +65,10 @@ pub use definition::*;
 pub use definitions::{FileGlob, RESERVED_PROPERTIES};
 pub use document::{DefinitionError, DefinitionFile, Document, DocumentKind, parse_definitions};
 pub use error::{Error, Result};
+pub use journey::{
+    EventFilter, EventTag, Sequence, SequenceValue, Session, SessionFunction, StateMachine,
+    StateValue, Step, StepKind, Transition, Trigger,
+};
 pub use like::{like, like_prefix};
 pub use parse::{MAX_DEPTH, MAX_EXPRESSION_BYTES, parse_predicate, parse_scalar};
 pub use parsed_predicate::ParsedPredicate;

@@ -3,5 +3,6 @@
 
 pub(crate) mod app;
 pub(crate) mod crowd;
+pub(crate) mod journey;
 pub(crate) mod source;
 pub(crate) mod tag;

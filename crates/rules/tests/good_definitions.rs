@@ -10,7 +10,8 @@ use std::path::Path;
 use taghouse_model::{Name, Value, ValueType};
 use taghouse_rules::{
     AggregateFunction, Definitions, Document, DocumentKind, EventMapping, Expression, Scalar,
-    SourceFormat, TagKind, TimeFormat, UnknownColumns, Window, parse_definitions,
+    SourceFormat, StepKind, TagKind, TimeFormat, Trigger, UnknownColumns, Window,
+    parse_definitions,
 };
 
 const GOOD: &str = include_str!("definitions/good.yaml");
@@ -151,6 +152,31 @@ fn tags_are_read() {
     );
     assert_eq!(definitions.tag_type("last_seen"), Some(ValueType::Time));
     assert_eq!(definitions.tags["band"].description.as_deref(), Some("By the average order."));
+}
+
+#[test]
+fn tags_over_the_order_of_events_are_read() {
+    let definitions = good();
+    let kind = |name: &str| definitions.tags[name].kind.clone();
+    let TagKind::Session(session) = kind("visits_30d") else { panic!("a session expected") };
+    assert_eq!((session.gap_ms, session.window), (45 * 60_000, Window::Days(30)));
+    assert!(session.of.filter.is_some() && session.of.events == ["purchase", "refund"]);
+
+    let TagKind::State(machine) = kind("lifecycle") else { panic!("a state expected") };
+    assert_eq!(machine.initial.as_deref(), Some("new"));
+    let [to_active, _, to_lost] = machine.transitions.as_slice() else { panic!("three expected") };
+    assert!(to_active.from.is_empty() && matches!(to_active.trigger, Trigger::Event(_)));
+    assert_eq!(to_lost.trigger, Trigger::Elapsed(90 * 86_400_000));
+    assert_eq!(to_lost.from, ["active", "doubtful"]);
+
+    let TagKind::Sequence(sequence) = kind("sent_back") else { panic!("a sequence expected") };
+    let kinds: Vec<StepKind> = sequence.steps.iter().map(|step| step.kind).collect();
+    assert_eq!(kinds, [StepKind::Times(2), StepKind::Absent, StepKind::Times(1)]);
+    assert_eq!(sequence.within_ms, Some(14 * 86_400_000));
+    let TagKind::Sequence(silent) = kind("silent") else { panic!("a sequence expected") };
+    assert_eq!(silent.steps[1].kind, StepKind::AbsentFor(7 * 86_400_000));
+    let properties = TagKind::Sequence(sequence).over_events().unwrap().properties().len();
+    assert_eq!(properties, 2, "gift and invoice");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_128;
 pub(crate) struct StreamPlan {
     pub(crate) definitions: Arc<Definitions>,
     pub(crate) fold: Arc<FoldPlan>,
-    /// Those with states first: aggregates in the order of `fold`, then attributes; then derived
+    /// Those with states first: those over events in the order of `fold`, then attributes; then derived
     /// ones, each after its inputs.
     pub(crate) tags: Vec<LiveTag>,
     /// What the states depend on: states of another one are of no use.
@@ -25,7 +25,7 @@ pub(crate) struct LiveTag {
 }
 
 pub(crate) enum LiveKind {
-    Aggregate,
+    OverEvents,
     Attribute { attribute: Name, fold: AttributeFold },
     Derived(Derived),
 }
@@ -54,17 +54,17 @@ impl StreamPlan {
             .collect();
         let properties = definitions.properties();
         let calendar = Calendar::new(&definitions.app.time_zone);
-        let (mut aggregates, mut tags) = (Vec::new(), Vec::new());
+        let (mut over_events, mut tags) = (Vec::new(), Vec::new());
 
-        // 1. Aggregates, in an order that does not hang on other definitions.
+        // 1. Tags over events, in an order that does not hang on other definitions.
         for tag in by_name(&live) {
-            if let TagKind::Aggregate(aggregate) = &tag.kind {
-                aggregates.push((aggregate, tag.value_type));
-                tags.push(LiveTag::new(tag, LiveKind::Aggregate));
+            if let Some(event_tag) = tag.kind.over_events() {
+                over_events.push((event_tag, tag.value_type));
+                tags.push(LiveTag::new(tag, LiveKind::OverEvents));
             }
         }
         let types = |name: &str| properties.get(name).copied();
-        let fold = Arc::new(FoldPlan::new(&aggregates, &types, &calendar)?);
+        let fold = Arc::new(FoldPlan::new(&over_events, &types, &calendar)?);
 
         // 2. Attributes.
         for tag in by_name(&live) {
@@ -123,7 +123,12 @@ fn derived(definitions: &Definitions, tag: &TagDefinition) -> Option<DerivedFold
         TagKind::Expression(expression) => {
             Some(DerivedFold::expression(expression, tag.value_type, &types))
         }
-        TagKind::Aggregate(_) | TagKind::Attribute { .. } | TagKind::Sql { .. } => None,
+        TagKind::Aggregate(_)
+        | TagKind::Session(_)
+        | TagKind::State(_)
+        | TagKind::Sequence(_)
+        | TagKind::Attribute { .. }
+        | TagKind::Sql { .. } => None,
     }
 }
 
@@ -134,10 +139,8 @@ fn fingerprint(definitions: &Definitions, live: &[&TagDefinition]) -> String {
     let mut text = format!("{:?}", definitions.app.time_zone.iana_name());
     for tag in by_name(live) {
         text += &format!("\n{} {:?} {:?}", tag.name, tag.value_type, tag.kind);
-        let TagKind::Aggregate(aggregate) = &tag.kind else { continue };
-        let filter = aggregate.filter.iter().flat_map(|filter| filter.names());
-        let value = aggregate.value.iter().flat_map(|value| value.names());
-        for property in filter.chain(value) {
+        let Some(event_tag) = tag.kind.over_events() else { continue };
+        for property in event_tag.properties() {
             text += &format!(" {property}: {:?}", properties.get(property));
         }
     }

@@ -8,8 +8,8 @@ use crate::store::{PageKey, PageKind, PageStore};
 use crate::timers::{Due, Timers};
 use crate::{Error, Result};
 use bytes::Bytes;
-use std::collections::{BTreeMap, HashSet};
-use taghouse_fold::{Outcome, TileFold};
+use std::collections::{BTreeMap, HashMap};
+use taghouse_fold::{Look, Outcome, TileFold};
 use taghouse_index::Bitmap;
 use taghouse_model::{Ordinal, TimestampMs, Value};
 
@@ -35,6 +35,12 @@ pub(crate) struct Changed {
     pub(crate) now: NewValue,
 }
 
+/// When a user's value is another by time alone.
+struct Move {
+    at_ms: TimestampMs,
+    ordinal: Ordinal,
+}
+
 /// What a step changed, by tag.
 pub(crate) type ChangedTags = BTreeMap<usize, Vec<Changed>>;
 
@@ -51,6 +57,8 @@ pub(crate) struct AppState {
     pub(crate) shown_unknown: u64,
     /// How many batches of files the lake had of each source when the states were begun.
     pub(crate) batches: BTreeMap<String, u64>,
+    /// By this instant a process before may have shown values, nobody knows which.
+    pub(crate) opened_ms: TimestampMs,
     /// The states are asked for values as of this time. It never goes back.
     pub(crate) now_ms: TimestampMs,
     pub(crate) store: PageStore,
@@ -76,6 +84,7 @@ impl AppState {
             position,
             shown_unknown: 0,
             batches: BTreeMap::new(),
+            opened_ms: i64::MIN,
             now_ms: i64::MIN,
             store,
             timers,
@@ -149,8 +158,11 @@ impl AppState {
     async fn merge_tag(&mut self, tag: usize, updates: &[Update]) -> Result<Vec<Changed>> {
         let ordinals: Vec<Ordinal> = updates.iter().map(|update| update.ordinal).collect();
         let (plan, now_ms) = (&self.plan, self.now_ms);
-        let known = self.position >= self.shown_unknown;
+        // A value that time has changed already, and that is still to be shown, is not known.
+        let settled = !self.timers.are_due(tag, now_ms);
+        let known = settled && self.position >= self.shown_unknown;
         let mut changed = Vec::new();
+        let mut moves = Vec::new();
         for pages in in_pages(&ordinals).chunks(PAGES_AT_ONCE) {
             let keys: Vec<PageKey> = pages.iter().map(|page| states(tag, page.number)).collect();
             let loaded = self.store.load(&keys).await?;
@@ -159,9 +171,12 @@ impl AppState {
                 let change = |number: usize, old: &[u8]| {
                     let Update { ordinal, more } = &updates[number];
                     let mut new = plan.merged(tag, old, more)?;
-                    plan.trim(tag, &mut new, now_ms)?;
-                    let (before, now) =
-                        (plan.value(tag, old, now_ms)?, plan.value(tag, &new, now_ms)?);
+                    if settled {
+                        plan.trim(tag, &mut new, now_ms)?;
+                    }
+                    let Look { outcome, next_ms } = plan.look(tag, &new, now_ms)?;
+                    moves.extend(next_ms.map(|at_ms| Move { at_ms, ordinal: *ordinal }));
+                    let (before, now) = (plan.value(tag, old, now_ms)?, outcome.value());
                     if !known || before != now {
                         let now = NewValue { ordinal: *ordinal, value: now };
                         changed.push(Changed { before: known.then_some(before), now });
@@ -173,11 +188,16 @@ impl AppState {
             }
         }
         self.set_timers(tag, updates)?;
+        self.add_moves(tag, moves);
         Ok(changed)
     }
 
+    fn add_moves(&mut self, tag: usize, moves: Vec<Move>) {
+        moves.into_iter().for_each(|Move { at_ms, ordinal }| self.timers.add(tag, at_ms, ordinal));
+    }
+
     fn set_timers(&mut self, tag: usize, updates: &[Update]) -> Result<()> {
-        if !matches!(self.plan.tags[tag].kind, LiveKind::Aggregate) {
+        if !matches!(self.plan.tags[tag].kind, LiveKind::OverEvents) {
             return Ok(());
         }
         let fold = self.plan.fold.tag(tag);
@@ -194,22 +214,16 @@ impl AppState {
     pub(crate) async fn advance(&mut self, limit: usize) -> Result<ChangedTags> {
         // What was ahead of time first, so that timers see it.
         let mut changed = self.release().await?;
-        let mut due: BTreeMap<usize, Bitmap> = BTreeMap::new();
         let mut found = 0;
         while found < limit
-            && let Some(Due { tag, users }) = self.timers.due(self.now_ms, limit - found)
+            && let Some(due) = self.timers.due(self.now_ms, limit - found)
         {
-            found += users.len().max(1);
-            let of_tag = due.entry(tag).or_default();
-            users.into_iter().for_each(|user| {
-                of_tag.insert(user);
-            });
-        }
-        for (tag, users) in due {
-            let users: Vec<Ordinal> = users.iter().collect();
-            let trimmed = self.trim(tag, &users).await?;
+            found += due.users.len().max(1);
+            let tag = due.tag;
+            let trimmed = self.trim(due).await?;
             match changed.get_mut(&tag) {
                 Some(changed) => join(changed, trimmed),
+                None if trimmed.is_empty() => {}
                 None => {
                     changed.insert(tag, trimmed);
                 }
@@ -238,26 +252,35 @@ impl AppState {
         self.merge(updates).await
     }
 
-    /// Drops the tiles of these users that time has gone past; their values now.
-    async fn trim(&mut self, tag: usize, users: &[Ordinal]) -> Result<Vec<Changed>> {
+    /// Drops the tiles of these users that time has gone past; their values that are others now.
+    async fn trim(&mut self, Due { tag, at_ms, users }: Due) -> Result<Vec<Changed>> {
         let (plan, now_ms) = (&self.plan, self.now_ms);
+        // Until this instant the value was what it had been: each that comes between is due too.
+        let known = at_ms > self.opened_ms;
         let mut changed = Vec::with_capacity(users.len());
-        for pages in in_pages(users).chunks(PAGES_AT_ONCE) {
+        let mut moves = Vec::new();
+        for pages in in_pages(&users).chunks(PAGES_AT_ONCE) {
             let keys: Vec<PageKey> = pages.iter().map(|page| states(tag, page.number)).collect();
             let loaded = self.store.load(&keys).await?;
             for (page, key) in pages.iter().zip(&keys) {
                 let trim = |number: usize, old: &[u8]| {
+                    let ordinal = page.ordinals[number];
                     let mut new = old.to_vec();
                     plan.fold.tag(tag).trim(&mut new, now_ms)?;
-                    let value = plan.value(tag, &new, now_ms)?;
-                    let now = NewValue { ordinal: page.ordinals[number], value };
-                    changed.push(Changed { before: None, now });
+                    let Look { outcome, next_ms } = plan.look(tag, &new, now_ms)?;
+                    moves.extend(next_ms.map(|at_ms| Move { at_ms, ordinal }));
+                    let now = NewValue { ordinal, value: outcome.value() };
+                    let before = known.then(|| plan.value(tag, old, at_ms - 1)).transpose()?;
+                    if before.as_ref() != Some(&now.value) {
+                        changed.push(Changed { before, now });
+                    }
                     Ok(new)
                 };
                 let bytes = rewrite(page.number, &loaded[key], page.ordinals, trim)?;
                 self.store.put(*key, bytes);
             }
         }
+        self.add_moves(tag, moves);
         Ok(changed)
     }
 
@@ -329,9 +352,17 @@ impl AppState {
 
 /// Adds changes of the same tag; of one user the later ones count.
 fn join(changed: &mut Vec<Changed>, later: Vec<Changed>) {
-    let users: HashSet<Ordinal> = later.iter().map(|changed| changed.now.ordinal).collect();
-    changed.retain(|changed| !users.contains(&changed.now.ordinal));
-    changed.extend(later);
+    let mut places: HashMap<Ordinal, usize> =
+        changed.iter().enumerate().map(|(at, changed)| (changed.now.ordinal, at)).collect();
+    for change in later {
+        match places.get(&change.now.ordinal) {
+            Some(at) => changed[*at].now = change.now,
+            None => {
+                places.insert(change.now.ordinal, changed.len());
+                changed.push(change);
+            }
+        }
+    }
 }
 
 fn set_of(page: Option<Bytes>) -> Result<Bitmap> {
@@ -351,28 +382,29 @@ impl StreamPlan {
     fn merged(&self, tag: usize, state: &[u8], more: &[u8]) -> Result<Vec<u8>> {
         Ok(match &self.tags[tag].kind {
             LiveKind::Attribute { fold, .. } => fold.merge(state, more)?,
-            LiveKind::Aggregate | LiveKind::Derived(_) => self.fold.tag(tag).merge(state, more)?,
+            LiveKind::OverEvents | LiveKind::Derived(_) => self.fold.tag(tag).merge(state, more)?,
         })
     }
 
     fn trim(&self, tag: usize, state: &mut Vec<u8>, now_ms: TimestampMs) -> Result<()> {
         match &self.tags[tag].kind {
-            LiveKind::Aggregate => Ok(self.fold.tag(tag).trim(state, now_ms)?),
+            LiveKind::OverEvents => Ok(self.fold.tag(tag).trim(state, now_ms)?),
             LiveKind::Attribute { .. } | LiveKind::Derived(_) => Ok(()),
         }
     }
 
     fn value(&self, tag: usize, state: &[u8], now_ms: TimestampMs) -> Result<Option<Value>> {
-        if state.is_empty() {
-            return Ok(None);
-        }
-        let outcome: Outcome = match &self.tags[tag].kind {
-            LiveKind::Attribute { fold, .. } => fold.outcome(state)?,
-            LiveKind::Aggregate | LiveKind::Derived(_) => {
-                self.fold.tag(tag).outcome(state, now_ms)?
+        Ok(self.look(tag, state, now_ms)?.outcome.value())
+    }
+
+    fn look(&self, tag: usize, state: &[u8], now_ms: TimestampMs) -> Result<Look> {
+        Ok(match &self.tags[tag].kind {
+            LiveKind::Attribute { fold, .. } if !state.is_empty() => {
+                Look::steady(fold.outcome(state)?)
             }
-        };
-        Ok(outcome.value())
+            LiveKind::OverEvents if !state.is_empty() => self.fold.tag(tag).look(state, now_ms)?,
+            _ => Look::steady(Outcome::Nothing),
+        })
     }
 }
 

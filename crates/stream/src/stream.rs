@@ -225,6 +225,7 @@ impl Stream {
             return Ok(None);
         }
         state.shown_unknown = self.parts.log.end(app).await?;
+        state.opened_ms = self.parts.clock.now_ms();
         Ok(Some(Serving { build, saved: Some(state.position), state }))
     }
 

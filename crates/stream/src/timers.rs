@@ -25,6 +25,8 @@ pub(crate) struct Timers {
 /// Users of whom a tag's value may have changed by time.
 pub(crate) struct Due {
     pub(crate) tag: usize,
+    /// When.
+    pub(crate) at_ms: TimestampMs,
     pub(crate) users: Vec<Ordinal>,
 }
 
@@ -72,7 +74,12 @@ impl Timers {
                 self.done.push(key(tag, at_ms));
             }
         }
-        Some(Due { tag, users })
+        Some(Due { tag, at_ms, users })
+    }
+
+    /// Whether values of the tag are to be looked at as of now.
+    pub(crate) fn are_due(&self, tag: usize, now_ms: TimestampMs) -> bool {
+        self.by_tag[tag].first_key_value().is_some_and(|(at_ms, _)| *at_ms <= now_ms)
     }
 
     /// How many users wait for how many instants.
@@ -118,7 +125,7 @@ mod tests {
         (0..5).for_each(|user| timers.add(1, 100, user));
         timers.add(0, 200, 9);
         let mut slices = Vec::new();
-        while let Some(Due { tag, users }) = timers.due(150, 2) {
+        while let Some(Due { tag, users, .. }) = timers.due(150, 2) {
             slices.push((tag, users));
         }
         assert_eq!(slices, [(1, vec![0, 1]), (1, vec![2, 3]), (1, vec![4])]);

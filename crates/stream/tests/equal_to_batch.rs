@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use world::{HOUR_MS, HandClock, World};
 
-const TAGS: [&str; 20] = [
+const TAGS: [&str; 30] = [
     "buys_30d",
     "spent_30d",
     "spent_ever",
@@ -32,6 +32,16 @@ const TAGS: [&str; 20] = [
     "band",
     "per_buy",
     "is_hot",
+    "visits_7d",
+    "visit_events",
+    "bounce_rate_1d",
+    "last_visit",
+    "lifecycle",
+    "since",
+    "hours_in",
+    "bought_it",
+    "left_it",
+    "journey",
 ];
 
 fn text(zone: &str) -> String {
@@ -98,7 +108,83 @@ cohort:
 ---
 {{kind: tag, name: per_buy, type: decimal, mode: both, expression: spent_30d / buys_30d}}
 ---
-{{kind: tag, name: is_hot, type: bool, mode: both, expression: band == "high" || any_1d >= 3 && vip == true}}
+{{kind: tag, name: visits_7d, type: int, mode: both, session: {{function: count, window: 7d}}}}
+---
+{{kind: tag, name: visit_events, type: decimal, mode: both, session: {{events: [view, buy], gap: 2h, function: avg_events, window: 30d}}}}
+---
+{{kind: tag, name: bounce_rate_1d, type: decimal, mode: both, session: {{function: bounce_rate, gap: 10m, window: 1d}}}}
+---
+{{kind: tag, name: last_visit, type: date, precision: millisecond, mode: both, session: {{function: last_start}}}}
+---
+kind: tag
+name: lifecycle
+type: enum
+mode: both
+state:
+  initial: new
+  transitions:
+    - {{ events: [buy], where: qty > 3, to: whale }}
+    - {{ events: [buy], to: active }}
+    - {{ events: [view], from: [idle, lost], to: active }}
+    - {{ after: 12h, from: [active, whale], to: idle }}
+    - {{ after: 5d, from: [idle], to: lost }}
+---
+kind: tag
+name: since
+type: date
+mode: both
+state:
+  transitions:
+    - {{ events: [buy], to: active }}
+    - {{ after: 30h, from: [active], to: idle }}
+  value: since
+---
+kind: tag
+name: hours_in
+type: int
+mode: both
+state:
+  transitions:
+    - {{ events: [buy], to: active }}
+    - {{ events: [go], from: [active], to: gone }}
+    - {{ after: 3d, from: [active], to: idle }}
+  value: hours
+---
+kind: tag
+name: bought_it
+type: int
+mode: both
+sequence:
+  steps:
+    - {{ events: [view], same: sku }}
+    - {{ events: [buy], same: sku }}
+  within: 2d
+  value: completions
+  window: 30d
+---
+kind: tag
+name: left_it
+type: bool
+mode: both
+sequence:
+  steps:
+    - {{ events: [view], same: sku }}
+    - {{ events: [buy], same: sku, absent: true, within: 7h }}
+  window: 7d
+---
+kind: tag
+name: journey
+type: int
+mode: both
+sequence:
+  steps:
+    - {{ events: [view], times: 2 }}
+    - {{ events: [go], absent: true }}
+    - {{ events: [buy] }}
+    - {{ events: [view, go], where: qty > 0 }}
+  value: furthest
+---
+{{kind: tag, name: is_hot, type: bool, mode: both, expression: band == "high" || any_1d >= 3 && vip == true || lifecycle == "whale" || bought_it >= 2}}
 "#
     )
 }

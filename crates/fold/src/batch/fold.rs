@@ -3,7 +3,7 @@ use super::values::{TagValues, ValuesBuilder};
 use crate::cell::{Cell, Natural};
 use crate::gather::Selection;
 use crate::partial::{Finished, Partial};
-use crate::plan::{Group, PlannedTag};
+use crate::plan::{Group, PlannedKind, PlannedTag, ValueGroup};
 use crate::step::{Slots, Step};
 use crate::store::TagStore;
 use crate::texts::Texts;
@@ -83,29 +83,42 @@ impl BatchFold {
         let finish = |((tag, mut store), out_of_range): ((&PlannedTag, TagStore), u64)| {
             let mut values = ValuesBuilder::new(tag.tag_type);
             values.skip(SkipReason::OutOfRange, out_of_range);
-            (0..users).for_each(|user| values.push(outcome(tag, &mut store, user, &texts)));
+            let as_of_ms = self.plan.as_of_ms;
+            (0..users)
+                .for_each(|user| values.push(outcome(tag, &mut store, user, &texts, as_of_ms)));
             values.finish()
         };
         self.plan.tags.iter().zip(stores).zip(out_of_range).map(finish).collect()
     }
 }
 
-fn outcome(tag: &PlannedTag, store: &mut TagStore, user: usize, texts: &Texts) -> Outcome {
+fn outcome(
+    tag: &PlannedTag,
+    store: &mut TagStore,
+    user: usize,
+    texts: &Texts,
+    as_of_ms: TimestampMs,
+) -> Outcome {
+    let PlannedKind::Aggregate(spec) = &tag.kind else {
+        let all = store.take_cells(user, texts);
+        return all.map_or(Outcome::Nothing, |all| tag.look(all, as_of_ms).outcome);
+    };
     match store {
         TagStore::Count(counts) => {
             let finished = counts.get(user).cloned().unwrap_or_default().finish(&Natural);
-            tag.spec.outcome(finished, |number: &i128| Cell::Number(*number))
+            spec.outcome(finished, |number: &i128| Cell::Number(*number))
         }
         TagStore::Numbers(store) => {
-            tag.spec.outcome(store.take(user, texts), |number| Cell::Number(*number))
+            spec.outcome(store.take(user, texts), |number| Cell::Number(*number))
         }
         TagStore::Quotients(store) => {
-            tag.spec.outcome(store.take(user, texts), |quotient| Cell::Quotient(*quotient))
+            spec.outcome(store.take(user, texts), |quotient| Cell::Quotient(*quotient))
         }
         TagStore::Texts(store) => match store.take(user, texts) {
             Finished::Nothing => Outcome::Nothing,
-            finished => tag.spec.outcome(finished, |text| Cell::Text(texts.get(*text).into())),
+            finished => spec.outcome(finished, |text| Cell::Text(texts.get(*text).into())),
         },
+        TagStore::Sessions { .. } | TagStore::Traces(_) => Outcome::Nothing,
     }
 }
 
@@ -118,7 +131,7 @@ struct Watch {
 
 impl Watch {
     fn see(&mut self, plan: &BatchPlan, group: &Group, picks: &[u32], selection: &Selection<'_>) {
-        let tags = || group.values.iter().flat_map(|values| &values.tags).copied();
+        let tags = || group.values.iter().flat_map(ValueGroup::all_tags);
         if !tags().any(|tag| self.latest.get(tag).is_some_and(|latest| !latest.is_empty())) {
             return;
         }

@@ -1,7 +1,7 @@
 use crate::{Calendar, FoldPlan, Result};
 use std::ops::Deref;
 use taghouse_model::{TimestampMs, ValueType};
-use taghouse_rules::Aggregate;
+use taghouse_rules::EventTag;
 
 /// A [`FoldPlan`] as of one time. Shared by all workers of a pass.
 #[derive(Debug)]
@@ -13,13 +13,13 @@ pub struct BatchPlan {
 }
 
 impl BatchPlan {
-    /// A plan for these aggregate tags with their types, as of a time. `types` gives those of
+    /// A plan for these tags with their types, as of a time. `types` gives those of
     /// properties.
     ///
     /// # Errors
     /// [`crate::Error::Definition`] if a function does not go with its value's type.
     pub fn new(
-        tags: &[(&Aggregate, ValueType)],
+        tags: &[(EventTag<'_>, ValueType)],
         types: &dyn Fn(&str) -> Option<ValueType>,
         calendar: &Calendar,
         as_of_ms: TimestampMs,

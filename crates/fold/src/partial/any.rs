@@ -1,5 +1,7 @@
 use super::bytes::{Bytes, CellKind, take};
-use super::{Count, Edge, Extreme, Finished, Frequency, Members, Partial, Quotients, Sum};
+use super::{
+    Count, Edge, Extreme, Finished, Frequency, Members, Partial, Quotients, Sessions, Sum, Trace,
+};
 use crate::cell::{Cell, Natural};
 use taghouse_rules::AggregateFunction;
 
@@ -16,11 +18,14 @@ pub(crate) enum AnyPartial {
     Last(Edge<Cell, true>),
     Members(Members<Cell>),
     Frequency(Frequency<Cell>),
+    Sessions(Sessions),
+    Trace(Trace),
 }
 
 macro_rules! each {
-    ($partial:expr, $inner:ident => $call:expr) => {
+    ($partial:expr, $inner:ident => $call:expr, $($other:pat => $else:expr),+) => {
         match $partial {
+            $($other => $else,)+
             AnyPartial::Count($inner) => $call,
             AnyPartial::Sum($inner) => $call,
             AnyPartial::Quotients($inner) => $call,
@@ -36,22 +41,30 @@ macro_rules! each {
 
 /// What a tag's partial aggregates are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PartialForm {
-    pub(crate) function: AggregateFunction,
-    pub(crate) cells: CellKind,
+pub(crate) enum PartialForm {
+    Aggregate { function: AggregateFunction, cells: CellKind },
+    Sessions { gap_ms: i64 },
+    Trace { keyed: bool },
 }
 
 impl AnyPartial {
     /// Writes it; [`AnyPartial::read`] is told the form.
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        each!(self, partial => partial.write(out));
+    pub(crate) fn write(&self, form: PartialForm, out: &mut Vec<u8>) {
+        let keyed = form == PartialForm::Trace { keyed: true };
+        each!(self, partial => partial.write(out),
+            AnyPartial::Sessions(sessions) => sessions.write(out),
+            AnyPartial::Trace(trace) => trace.write(keyed, out));
     }
 
     /// Reads the next partial aggregate; `None` for bytes that none of this form has written.
     pub(crate) fn read(form: PartialForm, from: &mut &[u8]) -> Option<Self> {
         use AggregateFunction as F;
-        let cells = form.cells;
-        Some(match form.function {
+        let (function, cells) = match form {
+            PartialForm::Aggregate { function, cells } => (function, cells),
+            PartialForm::Sessions { .. } => return Some(Self::Sessions(Sessions::read(from)?)),
+            PartialForm::Trace { keyed } => return Some(Self::Trace(Trace::read(keyed, from)?)),
+        };
+        Some(match function {
             F::Count => Self::Count(Bytes::read(cells, from)?),
             F::Sum | F::Avg if cells == CellKind::Quotient => {
                 Self::Quotients(Bytes::read(cells, from)?)
@@ -69,9 +82,9 @@ impl AnyPartial {
     /// Passes over the next one.
     pub(crate) fn skip(form: PartialForm, from: &mut &[u8]) -> Option<()> {
         use AggregateFunction as F;
-        match form.function {
-            F::Count => take(from).map(drop),
-            F::Sum | F::Avg if form.cells == CellKind::Number => {
+        match form {
+            PartialForm::Aggregate { function: F::Count, .. } => take(from).map(drop),
+            PartialForm::Aggregate { function: F::Sum | F::Avg, cells: CellKind::Number } => {
                 take(from)?;
                 take(from).map(drop)
             }
@@ -79,8 +92,8 @@ impl AnyPartial {
         }
     }
 
-    /// Both are of one function.
-    pub(crate) fn merge(&mut self, other: &Self) {
+    /// Both are of one form.
+    pub(crate) fn merge(&mut self, form: PartialForm, other: &Self) {
         match (self, other) {
             (Self::Count(a), Self::Count(b)) => Partial::<Cell>::merge(a, b, &Natural),
             (Self::Sum(a), Self::Sum(b)) => Partial::<Cell>::merge(a, b, &Natural),
@@ -91,11 +104,19 @@ impl AnyPartial {
             (Self::Last(a), Self::Last(b)) => a.merge(b, &Natural),
             (Self::Members(a), Self::Members(b)) => a.merge(b, &Natural),
             (Self::Frequency(a), Self::Frequency(b)) => a.merge(b, &Natural),
+            (Self::Sessions(a), Self::Sessions(b)) => {
+                if let PartialForm::Sessions { gap_ms } = form {
+                    a.merge(b, gap_ms);
+                }
+            }
+            (Self::Trace(a), Self::Trace(b)) => a.merge(b),
             _ => debug_assert!(false, "states of two functions are merged"),
         }
     }
 
+    /// What an aggregate's comes to; of another tag nothing.
     pub(crate) fn finish(self) -> Finished<Cell> {
-        each!(self, partial => Partial::finish(partial, &Natural))
+        each!(self, partial => Partial::finish(partial, &Natural),
+            AnyPartial::Sessions(_) | AnyPartial::Trace(_) => Finished::Nothing)
     }
 }

@@ -9,7 +9,9 @@ mod extreme;
 mod frequency;
 mod members;
 mod quotients;
+mod sessions;
 mod sum;
+mod trace;
 
 pub(crate) use any::{AnyPartial, PartialForm};
 pub(crate) use bytes::{CellKind, put, put_bytes, put_signed, take, take_signed, take_text};
@@ -19,7 +21,9 @@ pub(crate) use extreme::Extreme;
 pub(crate) use frequency::Frequency;
 pub(crate) use members::Members;
 pub(crate) use quotients::Quotients;
+pub(crate) use sessions::{SessionSpan, Sessions};
 pub(crate) use sum::Sum;
+pub(crate) use trace::{Mark, Trace, id_hash};
 
 use crate::cell::Cell;
 use crate::quotient::Quotient;

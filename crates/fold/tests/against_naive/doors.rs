@@ -8,14 +8,15 @@ use taghouse_fold::{
     BatchFold, BatchPlan, ColumnBuilder, ColumnReader, EventBatch, FoldPlan, TileFold,
 };
 use taghouse_model::{Value, ValueType};
+use taghouse_rules::EventTag;
 
 fn plan(case: &Case) -> Arc<FoldPlan> {
-    let tags = [(&case.aggregate, case.tag_type)];
+    let tags = [(EventTag::Aggregate(&case.aggregate), case.tag_type)];
     Arc::new(FoldPlan::new(&tags, &types, &case.calendar).unwrap())
 }
 
 /// What events of one user add to the user's state, batch by batch as `parts` says.
-fn state(plan: &Arc<FoldPlan>, parts: &[Vec<&Event>]) -> Vec<u8> {
+pub(crate) fn state(plan: &Arc<FoldPlan>, parts: &[Vec<&Event>]) -> Vec<u8> {
     let mut fold = TileFold::new(plan.clone());
     let mut state = Vec::new();
     for events in parts {
@@ -149,8 +150,8 @@ pub(crate) fn batches(case: &Case) -> Vec<Option<Value>> {
     let mut every = case.aggregate.clone();
     every.events.clear();
     every.filter = None;
-    let tags =
-        [(&lifetime, case.tag_type), (&case.aggregate, case.tag_type), (&every, case.tag_type)];
+    let tags = [&lifetime, &case.aggregate, &every]
+        .map(|aggregate| (EventTag::Aggregate(aggregate), case.tag_type));
     let plan = Arc::new(BatchPlan::new(&tags, &types, &case.calendar, case.as_of_ms).unwrap());
     let mut workers = [BatchFold::new(plan.clone()), BatchFold::new(plan.clone())];
     for part in 0..3 {

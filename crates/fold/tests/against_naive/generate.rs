@@ -97,7 +97,7 @@ const FILTERS: [&str; 22] = [
     "event == \"buy\"",
 ];
 
-const ZONES: [&str; 5] =
+pub(crate) const ZONES: [&str; 5] =
     ["Europe/London", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "UTC"];
 
 /// 2023-03-26, when London's clocks change; New York's have, a fortnight before, and Lord Howe's
@@ -132,7 +132,7 @@ fn properties() -> impl Strategy<Value = BTreeMap<&'static str, Value>> {
     each.prop_map(|all| all.into_iter().flatten().collect())
 }
 
-fn instant() -> impl Strategy<Value = i64> {
+pub(crate) fn instant() -> impl Strategy<Value = i64> {
     // Mostly on edges: days, hours and half hours; sometimes anywhere.
     prop_oneof![
         (-60_i64..20).prop_map(|day| AROUND_MS + day * DAY_MS),
@@ -142,7 +142,7 @@ fn instant() -> impl Strategy<Value = i64> {
     ]
 }
 
-fn events() -> impl Strategy<Value = Vec<Event>> {
+pub(crate) fn events() -> impl Strategy<Value = Vec<Event>> {
     let event = (
         0..Case::USERS,
         prop::sample::select(vec!["buy", "view", "go"]),
@@ -181,7 +181,7 @@ fn function() -> impl Strategy<Value = AggregateFunction> {
     ])
 }
 
-fn window() -> impl Strategy<Value = Window> {
+pub(crate) fn window() -> impl Strategy<Value = Window> {
     prop_oneof![
         Just(Window::Lifetime),
         prop::sample::select(vec![1, 2, 7, 30]).prop_map(Window::Days),

@@ -5,9 +5,12 @@
 
 mod doors;
 mod generate;
+mod journey;
+mod journey_naive;
 mod naive;
 
 use generate::{Case, case};
+use journey::{JourneyCase, journey_case};
 use proptest::prelude::*;
 
 proptest! {
@@ -33,6 +36,16 @@ proptest! {
         for user in 0..Case::USERS {
             let expected = naive::value(&case, user, case.as_of_ms);
             prop_assert_eq!(doors::merged(&case, user)?, expected, "user {} of {:?}", user, case);
+        }
+    }
+
+    #[test]
+    fn sessions_states_and_sequences_equal_the_naive_interpreter(case in journey_case()) {
+        let batch = journey::batch(&case);
+        for (user, value) in (0..JourneyCase::USERS).zip(batch) {
+            let expected = journey_naive::value(&case, user, case.as_of_ms);
+            prop_assert_eq!(&value, &expected, "user {} in a batch of {:?}", user, case);
+            journey::sliding(&case, user)?;
         }
     }
 }

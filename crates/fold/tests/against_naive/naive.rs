@@ -6,6 +6,7 @@ use num_traits::ToPrimitive;
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use taghouse_fold::Calendar;
 use taghouse_model::{Value, ValueType};
 use taghouse_rules::{AggregateFunction, Computed, MAX_SET_VALUES, Rational, Window};
 
@@ -17,25 +18,36 @@ pub(crate) fn property(event: &Event, name: &str) -> Option<Value> {
     }
 }
 
-fn local(case: &Case, ms: i64) -> jiff::Zoned {
-    Timestamp::from_millisecond(ms).unwrap().to_zoned(case.calendar.zone().clone())
+fn local(calendar: &Calendar, ms: i64) -> jiff::Zoned {
+    Timestamp::from_millisecond(ms).unwrap().to_zoned(calendar.zone().clone())
 }
 
-fn hour(case: &Case, ms: i64) -> i64 {
-    let offset_ms = i64::from(local(case, ms).offset().seconds()) * 1000;
+/// The local day, since 1970.
+pub(crate) fn local_day(calendar: &Calendar, ms: i64) -> i32 {
+    let epoch = jiff::civil::date(1970, 1, 1);
+    epoch.until(local(calendar, ms).date()).unwrap().get_days()
+}
+
+fn hour(calendar: &Calendar, ms: i64) -> i64 {
+    let offset_ms = i64::from(local(calendar, ms).offset().seconds()) * 1000;
     (ms + offset_ms.rem_euclid(3_600_000)).div_euclid(3_600_000)
 }
 
-fn in_window(case: &Case, time_ms: i64, as_of_ms: i64) -> bool {
+pub(crate) fn in_window_of(
+    calendar: &Calendar,
+    window: Window,
+    time_ms: i64,
+    as_of_ms: i64,
+) -> bool {
     let last = as_of_ms - 1;
     time_ms < as_of_ms
-        && match case.aggregate.window {
+        && match window {
             Window::Lifetime => true,
             Window::Days(n) => {
-                local(case, time_ms).date()
-                    >= local(case, last).date().checked_sub((i64::from(n) - 1).days()).unwrap()
+                local(calendar, time_ms).date()
+                    >= local(calendar, last).date().checked_sub((i64::from(n) - 1).days()).unwrap()
             }
-            Window::Hours(n) => hour(case, time_ms) > hour(case, last) - i64::from(n),
+            Window::Hours(n) => hour(calendar, time_ms) > hour(calendar, last) - i64::from(n),
             // Every zone of the tests is whole minutes away from UTC.
             Window::Minutes(n) => {
                 time_ms.div_euclid(60_000) > last.div_euclid(60_000) - i64::from(n)
@@ -48,7 +60,9 @@ pub(crate) fn value(case: &Case, user: usize, as_of_ms: i64) -> Option<Value> {
     let mut events: Vec<&Event> = case
         .events
         .iter()
-        .filter(|e| e.user == user && in_window(case, e.time_ms, as_of_ms))
+        .filter(|e| {
+            e.user == user && in_window_of(&case.calendar, aggregate.window, e.time_ms, as_of_ms)
+        })
         .collect();
     events.retain(|e| {
         aggregate.events.is_empty() || aggregate.events.iter().any(|name| name == e.name)
@@ -180,10 +194,7 @@ fn compute(case: &Case, values: &[Value]) -> Option<Value> {
 
 fn fit(case: &Case, value: Value) -> Option<Value> {
     Some(match (value, case.tag_type) {
-        (Value::Time(ms), ValueType::Date) => {
-            let epoch = jiff::civil::date(1970, 1, 1);
-            Value::Date(epoch.until(local(case, ms).date()).unwrap().get_days())
-        }
+        (Value::Time(ms), ValueType::Date) => Value::Date(local_day(&case.calendar, ms)),
         (value, ty) => {
             assert!(value.is_of(ty), "{value:?} for {ty}");
             value

@@ -1,12 +1,9 @@
-use super::{Errors, Inputs, check_event_name, condition_without_crowds};
-use crate::check::{Checked, Naming, Scope, check_scalar, described, listed};
+use super::events::{check_events, check_filter, check_window, in_scope};
+use super::{Errors, Inputs};
+use crate::check::{Checked, Naming, check_scalar, described};
 use crate::raw::tag::{RawAggregate, RawFunction};
-use crate::{Aggregate, AggregateFunction, Document, Scalar, Window, suggest};
-use taghouse_model::{Name, Value, ValueType};
-
-const MAX_DAYS: u32 = 3660;
-const MAX_HOURS: u32 = 8784;
-const MAX_MINUTES: u32 = 1440;
+use crate::{Aggregate, AggregateFunction, Document, Scalar};
+use taghouse_model::{Value, ValueType};
 
 impl AggregateFunction {
     /// As the YAML says it.
@@ -51,21 +48,14 @@ pub(super) fn check(
 ) -> Option<Aggregate> {
     let before = errors.len();
     let function = function(raw.function);
-    let types = |name: &str| match name {
-        "event" => Some(ValueType::Text),
-        "time" => Some(ValueType::Time),
-        name => inputs.properties.get(name).copied(),
-    };
-    let known: Vec<&str> =
-        inputs.properties.keys().map(Name::as_str).chain(["event", "time"]).collect();
-    let scope = Scope::of_properties(&types, inputs.zone, &known);
-    check_events(document, raw, inputs, errors);
-    let filter = raw.filter.as_ref().and_then(|text| {
-        condition_without_crowds(document, "/aggregate/where", text, scope, errors)
-    });
+    check_events(document, "/aggregate", &raw.events, inputs, errors);
+    let filter = raw
+        .filter
+        .as_ref()
+        .and_then(|text| check_filter(document, "/aggregate/where", text, inputs, errors));
     let value = match &raw.value {
         None => None,
-        Some(text) => match check_scalar(text, scope) {
+        Some(text) => match in_scope(inputs, |scope| check_scalar(text, scope)) {
             Ok(checked) => Some(checked),
             Err(e) => {
                 errors.push(document.expression_error("/aggregate/value", &e));
@@ -80,13 +70,7 @@ pub(super) fn check(
             None
         }
     };
-    let window = match raw.window.as_deref().map_or(Ok(Window::Lifetime), window) {
-        Ok(window) => window,
-        Err(e) => {
-            errors.push(document.error("/aggregate/window", e));
-            Window::Lifetime
-        }
-    };
+    let window = check_window(document, "/aggregate/window", raw.window.as_deref(), errors);
     (errors.len() == before).then(|| Aggregate {
         function,
         events: raw.events.clone(),
@@ -94,27 +78,6 @@ pub(super) fn check(
         filter,
         window,
     })
-}
-
-/// An event that no source can ever give is a slip of the pen; it would be a tag without values.
-fn check_events(document: &Document, raw: &RawAggregate, inputs: &Inputs<'_>, errors: &mut Errors) {
-    for (i, event) in raw.events.iter().enumerate() {
-        let wrong = match (check_event_name(event), &inputs.events) {
-            (Err(e), _) => e,
-            (Ok(()), Some(all)) if !all.contains(event) => {
-                let all = || all.iter().map(String::as_str);
-                let fix = match (suggest::nearest(event, all()), listed(all())) {
-                    (Some(near), _) => format!("; did you mean `{near}`?"),
-                    (None, list) => {
-                        list.map(|list| format!("; known events: {list}")).unwrap_or_default()
-                    }
-                };
-                format!("no source gives an event `{event}`{fix}")
-            }
-            (Ok(()), _) => continue,
-        };
-        errors.push(document.error(&format!("/aggregate/events/{i}"), wrong));
-    }
 }
 
 struct Mismatch {
@@ -227,24 +190,5 @@ pub(super) fn how_to_write(ty: ValueType) -> String {
         ValueType::Decimal { scale } => format!("type: decimal, scale: {scale}"),
         ValueType::Time => "type: date, precision: millisecond".to_owned(),
         other => format!("type: {other}"),
-    }
-}
-
-fn window(text: &str) -> Result<Window, String> {
-    if text == "lifetime" {
-        return Ok(Window::Lifetime);
-    }
-    let wrong = || {
-        format!(
-            "`{text}` is not a valid window: write 1d to {MAX_DAYS}d, 1h to {MAX_HOURS}h, 1m to {MAX_MINUTES}m, or lifetime"
-        )
-    };
-    let (digits, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
-    let all_digits = digits.bytes().all(|b| b.is_ascii_digit());
-    match (digits.parse::<u32>(), unit) {
-        (Ok(n @ 1..=MAX_DAYS), "d") if all_digits => Ok(Window::Days(n)),
-        (Ok(n @ 1..=MAX_HOURS), "h") if all_digits => Ok(Window::Hours(n)),
-        (Ok(n @ 1..=MAX_MINUTES), "m") if all_digits => Ok(Window::Minutes(n)),
-        _ => Err(wrong()),
     }
 }

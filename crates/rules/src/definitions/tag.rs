@@ -1,4 +1,5 @@
 use super::aggregate::how_to_write;
+use super::journey::JourneyReader;
 use super::{
     Errors, Inputs, aggregate, condition_without_crowds, kept, name_of, read, refuse_circles,
     source,
@@ -139,6 +140,9 @@ impl TagReader<'_> {
         };
         let given = [
             ("aggregate", raw.aggregate.is_some()),
+            ("session", raw.session.is_some()),
+            ("state", raw.state.is_some()),
+            ("sequence", raw.sequence.is_some()),
             ("attribute", raw.attribute.is_some()),
             ("cohort", raw.cohort.is_some()),
             ("expression", raw.expression.is_some()),
@@ -158,6 +162,13 @@ impl TagReader<'_> {
                 aggregate::check(self.document, a, ty, self.inputs, self.errors)
                     .map(TagKind::Aggregate)
             }
+            RawTag { session: Some(raw), .. } => {
+                self.journey(ty).session(raw).map(TagKind::Session)
+            }
+            RawTag { state: Some(raw), .. } => self.journey(ty).state(raw).map(TagKind::State),
+            RawTag { sequence: Some(raw), .. } => {
+                self.journey(ty).sequence(raw).map(TagKind::Sequence)
+            }
             RawTag { attribute: Some(attribute), .. } => self.attribute(attribute, ty),
             RawTag { cohort: Some(cohort), .. } => self.cohort(cohort, ty),
             RawTag { expression: Some(text), .. } => {
@@ -171,12 +182,17 @@ impl TagReader<'_> {
             _ => {
                 self.error(
                     "",
-                    "a tag needs one of `aggregate`, `attribute`, `cohort`, `expression` and `sql`",
+                    "a tag needs one of `aggregate`, `session`, `state`, `sequence`, `attribute`, `cohort`, `expression` and `sql`",
                 );
                 None
             }
         };
         Some((ty, kind?))
+    }
+
+    fn journey(&mut self, ty: ValueType) -> JourneyReader<'_> {
+        let Self { document, inputs, .. } = *self;
+        JourneyReader { document, ty, inputs, errors: self.errors }
     }
 
     fn attribute(&mut self, attribute: &str, ty: ValueType) -> Option<TagKind> {

@@ -8,7 +8,7 @@ use crate::suggest;
 use serde_json::Value as Json;
 
 /// Keys of tags that are to come.
-const LATER: [&str; 3] = ["state", "sequence", "import"];
+const LATER: [&str; 1] = ["import"];
 
 /// Everything wrong with `node`.
 pub(super) fn check(

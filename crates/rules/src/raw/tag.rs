@@ -1,14 +1,16 @@
+use super::journey::{RawSequence, RawSession, RawState};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A named, typed description of users. Exactly one of `aggregate`, `attribute`, `cohort`,
-/// `expression` and `sql` says how it is computed.
+/// A named, typed description of users. Exactly one of `aggregate`, `session`, `state`, `sequence`,
+/// `attribute`, `cohort`, `expression` and `sql` says how it is computed.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(
     title = "a tag",
     extend("oneOf" = [
-        {"required": ["aggregate"]}, {"required": ["attribute"]}, {"required": ["cohort"]}, {"required": ["expression"]}, {"required": ["sql"]}
+        {"required": ["aggregate"]}, {"required": ["session"]}, {"required": ["state"]}, {"required": ["sequence"]},
+        {"required": ["attribute"]}, {"required": ["cohort"]}, {"required": ["expression"]}, {"required": ["sql"]}
     ])
 )]
 pub(crate) struct RawTag {
@@ -37,6 +39,15 @@ pub(crate) struct RawTag {
     /// A function over the user's events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) aggregate: Option<RawAggregate>,
+    /// A function over the user's sessions: events that follow one another within a gap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) session: Option<RawSession>,
+    /// A state that events and elapsed time change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) state: Option<RawState>,
+    /// Events that follow one another, and such that do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sequence: Option<RawSequence>,
     /// The latest value of this user attribute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) attribute: Option<String>,

@@ -253,6 +253,9 @@ fn the_definitions_check_and_use_every_kind_of_tag() {
             TagKind::Expression(Expression::Scalar(_)) => "expression",
             TagKind::Expression(Expression::Condition(_)) => "condition",
             TagKind::Sql { .. } => "sql",
+            TagKind::Session(_) => "session",
+            TagKind::State(_) => "state",
+            TagKind::Sequence(_) => "sequence",
             TagKind::Aggregate(aggregate) => {
                 functions.insert(aggregate.function);
                 "aggregate"
@@ -261,7 +264,17 @@ fn the_definitions_check_and_use_every_kind_of_tag() {
     }
     assert_eq!(
         kinds.into_iter().collect::<Vec<_>>(),
-        ["aggregate", "attribute", "cohort", "condition", "expression", "sql"]
+        [
+            "aggregate",
+            "attribute",
+            "cohort",
+            "condition",
+            "expression",
+            "sequence",
+            "session",
+            "sql",
+            "state"
+        ]
     );
     assert_eq!(functions.len(), 10, "every function: {functions:?}");
 }
