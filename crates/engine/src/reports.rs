@@ -84,6 +84,8 @@ pub(crate) fn produced(
     as_of_ms: i64,
     definitions: &Definitions,
 ) -> TaskResult {
+    let is_named =
+        |tag: &ProducedTag| definitions.tags.get(&tag.name).is_none_or(|tag| !tag.is_anonymous());
     let tag = |tag: &ProducedTag| ProducedTagBody {
         name: tag.name.to_string(),
         users: tag.users,
@@ -92,7 +94,7 @@ pub(crate) fn produced(
     };
     TaskResult::Produce(ProduceReport {
         as_of: local(as_of_ms, &definitions.app.time_zone),
-        tags: produced.tags.iter().map(tag).collect(),
+        tags: produced.tags.iter().filter(|tag| is_named(tag)).map(tag).collect(),
         users: produced.users,
         events_read: produced.events_read,
         revision: produced.revision,

@@ -104,6 +104,9 @@ impl Compiler<'_> {
             | Predicate::Has { name, .. }
             | Predicate::IsSet { name } => self.condition(name, predicate),
             Predicate::Differs(condition) => self.others(condition),
+            Predicate::Happened(_) => {
+                Err(Error::Internal("a condition on what users did was not checked".to_owned()))
+            }
             Predicate::Test { .. } => Err(Error::Internal(
                 "a condition on a computed value was not answered beforehand".to_owned(),
             )),

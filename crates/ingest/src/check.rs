@@ -85,7 +85,7 @@ impl Check {
                 },
                 Some(_) => Self::slow(predicate, places),
             },
-            Predicate::Crowd { .. } => Self::Never,
+            Predicate::Crowd { .. } | Predicate::Happened(_) => Self::Never,
             Predicate::Differs(_) | Predicate::Test { .. } | Predicate::Has { .. } => {
                 Self::slow(predicate, places)
             }

@@ -48,7 +48,8 @@ struct EncodedTag {
     /// Its place among the tags.
     place: usize,
     produced: ProducedTag,
-    rows: TableRows,
+    /// `None`: it has no table.
+    rows: Option<TableRows>,
     /// `None` for a tag that gets no segment.
     fed: Option<Fed>,
 }
@@ -85,7 +86,7 @@ impl ToEncode {
                 source,
             }));
             all.tags.push(produced);
-            all.tables.push(rows);
+            all.tables.extend(rows);
         }
         if self.complete {
             all.tables.push(self.wide_rows()?);
@@ -153,16 +154,23 @@ impl ToEncode {
             elapsed_ms: column.elapsed_ms + elapsed_ms(began),
             skipped: column.skipped.clone(),
         };
-        let table = layout::tag(&tag.name, tag.value_type);
-        let as_of = as_of(values.ids.len(), self.as_of_ms);
-        let rows = rows(table, vec![as_of, values.ids, values.values])?;
-        Ok(EncodedTag { place, produced, rows, fed })
+        let mut written = None;
+        if !tag.is_anonymous() {
+            let table = layout::tag(&tag.name, tag.value_type);
+            let as_of = as_of(values.ids.len(), self.as_of_ms);
+            written = Some(rows(table, vec![as_of, values.ids, values.values])?);
+        }
+        Ok(EncodedTag { place, produced, rows: written, fed })
     }
 
     /// The rows of the wide table: one a user, one column a tag. Takes the columns.
     fn wide_rows(&mut self) -> Result<TableRows> {
-        let types: BTreeMap<Name, ValueType> =
-            self.tags.iter().map(|tag| (tag.name.clone(), tag.value_type)).collect();
+        let types: BTreeMap<Name, ValueType> = self
+            .tags
+            .iter()
+            .filter(|tag| !tag.is_anonymous())
+            .map(|tag| (tag.name.clone(), tag.value_type))
+            .collect();
         let ids: ArrayRef = self.roster.ids.clone();
         let mut columns = vec![as_of(self.roster.len(), self.as_of_ms), ids];
         let values = types.keys().filter_map(|name| self.columns.remove(name));

@@ -11,7 +11,8 @@ use crate::coerce::coerce;
 use crate::evaluate::in_order;
 use crate::parse::scalar_with_leaves;
 use crate::{
-    CompareOp, Function, Literal, ParsedPredicate, Predicate, Result, Scalar, SyntaxError, Test,
+    CompareOp, Function, Happened, Literal, ParsedPredicate, Predicate, Result, Scalar,
+    SyntaxError, Test,
 };
 use condition::check_test;
 use jiff::tz::TimeZone;
@@ -111,6 +112,9 @@ impl Predicate {
             scope.require_crowd(name, leaf)?;
             return Ok(Predicate::Crowd { name: name.clone() });
         }
+        if let Self::Happened(happened) = self {
+            return check_happened(happened, scope, leaf);
+        }
         let Some(name) = self.own_name() else {
             return Err(CheckError::new(leaf, "a condition without a name"));
         };
@@ -172,6 +176,27 @@ impl Predicate {
     }
 }
 
+/// A condition on what users did, as one on the anonymous tag that it stands for.
+fn check_happened(
+    happened: &Happened,
+    scope: Scope<'_>,
+    leaf: usize,
+) -> std::result::Result<Predicate<Value>, CheckError> {
+    if !scope.crowds_fit {
+        let message = format!("`{happened}` has its place in crowds only: write a tag for it");
+        return Err(CheckError::new(leaf, message));
+    }
+    let known = happened.tag_name().filter(|tag| (scope.types)(tag.as_str()).is_some());
+    let Some(tag) = known else {
+        let message = format!(
+            "no crowd that was produced asks for `{happened}`, so there are no values for it: put it in a crowd and run `taghouse produce`, or write a tag for it"
+        );
+        return Err(CheckError::new(leaf, message));
+    };
+    let checked = happened.condition(&tag).check_in(scope, &mut 0);
+    checked.map_err(|error| CheckError { leaf, ..error })
+}
+
 impl<L> Predicate<L> {
     fn own_name(&self) -> Option<&str> {
         match self {
@@ -181,7 +206,8 @@ impl<L> Predicate<L> {
             | Self::Like { name, .. }
             | Self::Has { name, .. }
             | Self::IsSet { name } => Some(name),
-            Self::And(_)
+            Self::Happened(_)
+            | Self::And(_)
             | Self::Or(_)
             | Self::Not(_)
             | Self::Differs(_)

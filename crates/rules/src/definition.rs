@@ -1,7 +1,7 @@
 //! Definitions as code, parsed and checked: what the YAML files say.
 
 use crate::reader::EpochUnit;
-use crate::{EventTag, Predicate, Scalar, Sequence, Session, StateMachine};
+use crate::{ANONYMOUS_TAG, EventTag, Predicate, Scalar, Sequence, Session, StateMachine};
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 use taghouse_model::{AppId, Name, Value, ValueType};
@@ -43,6 +43,14 @@ pub struct TagDefinition {
     pub mode: TagMode,
     /// How it is computed.
     pub kind: TagKind,
+}
+
+impl TagDefinition {
+    /// Whether it stands for a condition of crowds on what users did: it has no name that people
+    /// know, no table and no place in lists.
+    pub fn is_anonymous(&self) -> bool {
+        self.name.as_str().starts_with(ANONYMOUS_TAG)
+    }
 }
 
 /// What keeps a tag's values current.

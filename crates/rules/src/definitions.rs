@@ -3,6 +3,7 @@
 mod aggregate;
 mod events;
 mod glob;
+mod happened;
 mod journey;
 mod order;
 mod source;
@@ -15,9 +16,9 @@ pub use source::RESERVED_PROPERTIES;
 use crate::check::{Naming, Scope, check_predicate};
 use crate::raw::{app::RawApp, crowd::RawCrowd};
 use crate::{
-    AppDefinition, CrowdDefinition, DefinitionError, Definitions, Document, DocumentKind,
-    EventMapping, Expression, ParsedPredicate, Predicate, Result, SourceDefinition, SourceFormat,
-    TagDefinition, TagKind, parse_and_check_predicate, suggest,
+    ANONYMOUS_TAG, AppDefinition, CrowdDefinition, DefinitionError, Definitions, Document,
+    DocumentKind, EventMapping, Expression, ParsedPredicate, Predicate, Result, SourceDefinition,
+    SourceFormat, TagDefinition, TagKind, parse_and_check_predicate, suggest,
 };
 use jiff::tz::TimeZone;
 use serde::de::DeserializeOwned;
@@ -55,8 +56,12 @@ impl Definitions {
             crowds: crowd_names(documents),
             zone: &zone,
         };
-        let tags = tag::check(documents, &inputs, &mut errors);
-        let crowds = crowds(documents, &tag::types(documents), &zone, &mut errors);
+        let mut tags = tag::check(documents, &inputs, &mut errors);
+        let anonymous = happened::anonymous_tags(documents, &inputs, &mut errors);
+        let mut types = tag::types(documents);
+        types.extend(anonymous.types);
+        tags.extend(anonymous.tags);
+        let crowds = crowds(documents, &types, &zone, &mut errors);
         errors.sort_by(|a, b| {
             (&a.path, a.line, a.column, &a.message).cmp(&(&b.path, b.line, b.column, &b.message))
         });
@@ -105,8 +110,8 @@ impl Definitions {
     /// # Errors
     /// [`crate::Error::Syntax`] with the place and, for an unknown name, a suggestion.
     pub fn check_expression(&self, text: &str) -> Result<(Predicate, Predicate<Value>)> {
-        let known: Vec<&str> =
-            self.tags.keys().chain(self.crowds.keys()).map(Name::as_str).collect();
+        let named = self.tags.values().filter(|tag| !tag.is_anonymous()).map(|tag| &tag.name);
+        let known: Vec<&str> = named.chain(self.crowds.keys()).map(Name::as_str).collect();
         parse_and_check_predicate(
             text,
             &|name| self.tag_type(name),
@@ -326,7 +331,8 @@ fn crowds(
     errors: &mut Errors,
 ) -> BTreeMap<Name, CrowdDefinition> {
     let names = crowd_names(documents);
-    let known: Vec<&str> = types.keys().map(Name::as_str).chain(names.iter().copied()).collect();
+    let named = types.keys().map(Name::as_str).filter(|name| !name.starts_with(ANONYMOUS_TAG));
+    let known: Vec<&str> = named.chain(names.iter().copied()).collect();
     let scope = Scope {
         naming: Naming::Tags,
         types: &|name| types.get(name).copied(),

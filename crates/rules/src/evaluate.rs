@@ -16,6 +16,8 @@ impl Predicate<Value> {
             Self::And(operands) => operands.iter().all(|p| p.matches(values)),
             Self::Or(operands) => operands.iter().any(|p| p.matches(values)),
             Self::Not(inner) => !inner.matches(values),
+            // A checked condition names the tag in its place.
+            Self::Happened(_) => false,
             Self::Crowd { name } => values(&format!("crowd:{name}")) == Some(Value::Bool(true)),
             Self::Differs(inner) => inner.truth(values) == Some(false),
             condition => condition.truth(values) == Some(true),
@@ -38,9 +40,12 @@ impl Predicate<Value> {
             Self::IsSet { name } => Some(values(name).is_some()),
             Self::Has { name, all, literals } => Some(has(&values(name)?, *all, literals)),
             Self::Test { value, test } => test.truth(value, values),
-            Self::And(_) | Self::Or(_) | Self::Not(_) | Self::Crowd { .. } | Self::Differs(_) => {
-                Some(self.matches(values))
-            }
+            Self::And(_)
+            | Self::Or(_)
+            | Self::Not(_)
+            | Self::Crowd { .. }
+            | Self::Happened(_)
+            | Self::Differs(_) => Some(self.matches(values)),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Trees into JSON and back, lossless.
 
 mod condition;
+mod happened;
 
 use crate::parse::{MAX_DEPTH, counted};
 use crate::{ArithmeticOp, Error, Function, Literal, Predicate, Result, Scalar, suggest};

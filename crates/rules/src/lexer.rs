@@ -25,14 +25,13 @@ pub(crate) enum TokenKind {
     Text(String),
     /// Digits, perhaps with a point; no sign.
     Number(String),
+    /// Digits and a unit of time, such as `30d`.
+    Duration(String),
     /// An operator or a bracket.
     Symbol(&'static str),
     /// The end of the text.
     End,
 }
-
-const DID_IS_TO_COME: &str =
-    "`did(…)` comes with real time and is not there yet; use a tag that counts the event";
 
 type Input<'a> = LocatingSlice<&'a str>;
 
@@ -64,7 +63,7 @@ impl<'a> ParserError<Input<'a>> for LexError {
 /// All tokens of `text`, `End` last.
 ///
 /// # Errors
-/// What is not a token, and any `did(`.
+/// What is not a token.
 pub(crate) fn tokens(text: &str) -> Result<Vec<Token>, SyntaxError> {
     let mut input = LocatingSlice::new(text);
     let mut tokens = Vec::new();
@@ -77,16 +76,6 @@ pub(crate) fn tokens(text: &str) -> Result<Vec<Token>, SyntaxError> {
         }
         match token(&mut input) {
             Ok(kind) => {
-                if let (
-                    TokenKind::Symbol("("),
-                    Some(Token { kind: TokenKind::Word(word), start, .. }),
-                ) = (&kind, tokens.last())
-                    && word.eq_ignore_ascii_case("did")
-                {
-                    // Refused here, for what stands between its brackets (`within 30d`) need not be
-                    // of this language.
-                    return Err(SyntaxError::new(text, *start, DID_IS_TO_COME, &[]));
-                }
                 tokens.push(Token { kind, start, end: input.current_token_start() });
             }
             Err(ErrMode::Backtrack(e) | ErrMode::Cut(e)) => {
@@ -149,6 +138,10 @@ fn number(input: &mut Input<'_>) -> Lexed<TokenKind> {
     if lexeme == "." {
         return Err(cut(start, "a point without digits", &["a number"]));
     }
+    if let Some(unit) = unit_of_time(input, lexeme) {
+        input.next_token();
+        return Ok(TokenKind::Duration(format!("{lexeme}{unit}")));
+    }
     match input.peek_token() {
         Some(c) if is_word_char(c) || c == '.' => Err(cut(
             start,
@@ -157,6 +150,14 @@ fn number(input: &mut Input<'_>) -> Lexed<TokenKind> {
         )),
         _ => Ok(TokenKind::Number(lexeme.to_owned())),
     }
+}
+
+/// The unit behind whole digits, where nothing else does.
+fn unit_of_time(input: &Input<'_>, digits: &str) -> Option<char> {
+    let mut rest = input.chars();
+    let unit = rest.next().filter(|unit| ['s', 'm', 'h', 'd'].contains(unit))?;
+    let ends = rest.next().is_none_or(|c| !is_word_char(c) && c != '.');
+    (ends && !digits.contains('.')).then_some(unit)
 }
 
 /// Longer ones first.

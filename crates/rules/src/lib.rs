@@ -42,6 +42,7 @@ mod definitions;
 mod document;
 mod error;
 mod evaluate;
+mod happened;
 mod journey;
 mod json;
 mod lexer;
@@ -65,6 +66,7 @@ pub use definition::*;
 pub use definitions::{FileGlob, RESERVED_PROPERTIES};
 pub use document::{DefinitionError, DefinitionFile, Document, DocumentKind, parse_definitions};
 pub use error::{Error, Result};
+pub use happened::{ANONYMOUS_TAG, Did, Happened, Measure, WrittenSequence, WrittenStep};
 pub use journey::{
     EventFilter, EventTag, Sequence, SequenceValue, Session, SessionFunction, StateMachine,
     StateValue, Step, StepKind, Transition, Trigger,

@@ -5,6 +5,7 @@
 //! right meets them (so that a check can point at the text).
 
 mod condition;
+mod happened;
 mod operator;
 mod scalar;
 

@@ -1,4 +1,4 @@
-use crate::Scalar;
+use crate::{Happened, Scalar};
 use rust_decimal::Decimal;
 
 /// A condition on named things (tags in a crowd expression, properties in `where`), in which `L` is
@@ -71,6 +71,8 @@ pub enum Predicate<L = Literal> {
         /// What is asked of it.
         test: Test<L>,
     },
+    /// `did(…)`, `sequence(…)`: a condition on an anonymous tag. Not in checked ones.
+    Happened(Box<Happened>),
     /// `crowd("name")`: membership in another crowd's current version.
     Crowd {
         /// The other crowd.
@@ -215,6 +217,16 @@ fn computed<L>(value: Scalar<L>, test: Test<L>) -> Predicate<L> {
 }
 
 impl CompareOp {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Equal,
+        Self::NotEqual,
+        Self::Less,
+        Self::LessOrEqual,
+        Self::Greater,
+        Self::GreaterOrEqual,
+    ];
+
     /// The same with its sides changed over.
     pub(crate) fn flipped(self) -> Self {
         match self {

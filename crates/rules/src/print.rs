@@ -17,7 +17,9 @@ impl Display for Predicate {
                 Self::Test { value, test: Test::IsSet } => write!(f, "{value} is not set"),
                 // Brackets around a comparison are not needed to read it back, but `!x == 1`
                 // misleads people.
-                Self::Crowd { .. } | Self::Test { test: Test::Holds, .. } => write!(f, "!{inner}"),
+                Self::Crowd { .. } | Self::Happened(_) | Self::Test { test: Test::Holds, .. } => {
+                    write!(f, "!{inner}")
+                }
                 _ => write!(f, "!({inner})"),
             },
             Self::Differs(inner) => differs(f, inner),
@@ -34,6 +36,7 @@ impl Display for Predicate {
                 write!(f, "{} has {} ({})", Named(name), any_or_all(*all), Listed(literals))
             }
             Self::Crowd { name } => write!(f, "crowd({})", Quoted(name)),
+            Self::Happened(happened) => happened.fmt(f),
             Self::Test { value, test } => {
                 value.fmt(f)?;
                 test.fmt(f)
@@ -191,7 +194,7 @@ fn operand(f: &mut Formatter<'_>, scalar: &Scalar, binds: u8) -> Result {
 }
 
 /// A name, in backquotes where it is a word of the language.
-struct Named<'a>(&'a str);
+pub(crate) struct Named<'a>(pub(crate) &'a str);
 
 impl Display for Named<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
@@ -200,7 +203,7 @@ impl Display for Named<'_> {
 }
 
 /// A text in double quotes; controls as escapes, so that an expression stays one line.
-struct Quoted<'a>(&'a str);
+pub(crate) struct Quoted<'a>(pub(crate) &'a str);
 
 impl Display for Quoted<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {

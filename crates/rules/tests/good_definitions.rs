@@ -180,6 +180,32 @@ fn tags_over_the_order_of_events_are_read() {
 }
 
 #[test]
+fn conditions_on_events_are_anonymous_tags_that_equal_ones_share() {
+    let definitions = good();
+    let anonymous: Vec<_> = definitions.tags.values().filter(|tag| tag.is_anonymous()).collect();
+    let texts: Vec<_> = anonymous.iter().filter_map(|tag| tag.description.as_deref()).collect();
+    assert_eq!(anonymous.len(), 4, "the first of both crowds is one tag: {texts:?}");
+    let names = |crowd: &str| -> Vec<String> {
+        let names = definitions.crowds[crowd].checked.names();
+        names.into_iter().map(str::to_owned).collect()
+    };
+    let shared = names("five_times_of_late");
+    assert!(names("thrice_of_late").iter().any(|name| shared.contains(name)));
+
+    let checked = &definitions.crowds["five_times_of_late"].checked;
+    assert!(checked.matches(&|_| None), "a sum of nothing is under 100");
+    let twice = |name: &str| name.starts_with("__did").then_some(Value::Int(2));
+    assert!(!definitions.crowds["thrice_of_late"].checked.matches(&twice));
+
+    let (_, asked) = definitions
+        .check_expression("did(\"purchase\", within 30d, where unit_price > 10)")
+        .unwrap();
+    assert_eq!(asked.names().len(), 1, "a question may ask what a crowd does");
+    let unknown = definitions.check_expression("did(\"purchase\", within 31d)").unwrap_err();
+    assert!(unknown.to_string().contains("no crowd that was produced asks for"), "{unknown}");
+}
+
+#[test]
 fn what_is_needed_comes_first() {
     let definitions = good();
     let order = definitions.tag_order();
@@ -190,7 +216,10 @@ fn what_is_needed_comes_first() {
             assert!(at(need.as_str()) < at(name.as_str()), "{need} comes after {name}");
         }
     }
-    assert_eq!(names(&definitions.crowd_order()), ["awake", "best"]);
+    assert_eq!(
+        names(&definitions.crowd_order()),
+        ["awake", "best", "five_times_of_late", "left_it", "thrice_of_late"]
+    );
     assert_eq!(
         definitions.crowds["best"].expression.to_string(),
         "band == \"gold\" && crowd(\"awake\")"

@@ -6,8 +6,9 @@ use proptest::prelude::*;
 use rust_decimal::Decimal;
 use serde_json::{Value as Json, json};
 use taghouse_rules::{
-    ArithmeticOp, CompareOp, Function, Literal, MAX_DEPTH, MAX_EXPRESSION_BYTES, Predicate, Scalar,
-    Test, parse_predicate, parse_scalar,
+    AggregateFunction, ArithmeticOp, CompareOp, Did, Function, Happened, Literal, MAX_DEPTH,
+    MAX_EXPRESSION_BYTES, Measure, Predicate, Scalar, Test, WrittenSequence, WrittenStep,
+    parse_predicate, parse_scalar,
 };
 
 fn name() -> impl Strategy<Value = String> {
@@ -54,8 +55,75 @@ fn compare_op() -> impl Strategy<Value = CompareOp> {
     prop::sample::select(vec![Equal, NotEqual, Less, LessOrEqual, Greater, GreaterOrEqual])
 }
 
+fn duration() -> impl Strategy<Value = String> {
+    "[0-9]{1,4}[smhd]"
+}
+
+/// A condition over properties, and a value.
+fn plain() -> impl Strategy<Value = Predicate> {
+    (name(), compare_op(), literal()).prop_map(|(name, op, literal)| Predicate::Compare {
+        name,
+        op,
+        literal,
+    })
+}
+
+fn happened() -> impl Strategy<Value = Predicate> {
+    let texts = || prop::collection::vec(text(), 1..3);
+    let function = prop::sample::select(vec![
+        AggregateFunction::Count,
+        AggregateFunction::Sum,
+        AggregateFunction::CountDistinct,
+        AggregateFunction::Last,
+    ]);
+    let measure = prop_oneof![
+        Just(Measure::Count),
+        (function, name()).prop_map(|(function, name)| Measure::Of {
+            function,
+            value: Scalar::Negate(Box::new(Scalar::Name(name))),
+        }),
+    ];
+    let did = (
+        texts(),
+        measure,
+        compare_op(),
+        literal(),
+        prop::option::of(duration()),
+        prop::option::of(plain()),
+    )
+        .prop_map(|(events, measure, op, literal, within, filter)| {
+            Happened::Did(Did { events, measure, op, literal, within, filter })
+        });
+    let step = (
+        any::<bool>(),
+        texts(),
+        prop::option::of(plain()),
+        prop::option::of(name()),
+        1..9_u32,
+        prop::option::of(duration()),
+    )
+        .prop_map(|(absent, events, filter, same, times, wait)| WrittenStep {
+            absent,
+            events,
+            filter,
+            same,
+            times,
+            wait,
+        });
+    let sequence = (
+        prop::collection::vec(step, 1..4),
+        prop::option::of(duration()),
+        prop::option::of(duration()),
+    )
+        .prop_map(|(steps, within, window)| {
+            Happened::Sequence(WrittenSequence { steps, within, window })
+        });
+    prop_oneof![did, sequence].prop_map(|happened| Predicate::Happened(Box::new(happened)))
+}
+
 fn predicate() -> impl Strategy<Value = Predicate> {
     let leaf = prop_oneof![
+        happened(),
         (name(), compare_op(), literal()).prop_map(|(name, op, literal)| Predicate::Compare {
             name,
             op,

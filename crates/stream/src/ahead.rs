@@ -37,6 +37,11 @@ impl Ahead {
         self.changed.insert((time_ms, tag));
     }
 
+    /// Whether the time of some has come.
+    pub(crate) fn is_due(&self, now_ms: TimestampMs) -> bool {
+        self.by_time.first_key_value().is_some_and(|(time_ms, _)| *time_ms < now_ms)
+    }
+
     /// The updates whose time has come. One user may stand there several times.
     pub(crate) fn release(&mut self, now_ms: TimestampMs) -> BTreeMap<usize, Vec<Update>> {
         let waiting = self.by_time.split_off(&now_ms);

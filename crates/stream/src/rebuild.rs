@@ -188,7 +188,9 @@ impl Stream {
         }
         let state = &mut built.state;
         state.pass(self.parts.clock.now_ms());
-        while !state.advance(USERS_AT_ONCE).await?.is_empty() {}
+        while state.is_behind() {
+            state.advance(USERS_AT_ONCE).await?;
+        }
         // No value is shown by the former states any more: the segments hold all of them.
         let former = slot.serving.take();
         // Before its first user an app has no generation. What is published of none would be in

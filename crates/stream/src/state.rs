@@ -207,6 +207,12 @@ impl AppState {
         Ok(())
     }
 
+    /// Whether time has gone past instants that are still to be looked at.
+    pub(crate) fn is_behind(&self) -> bool {
+        let mut tags = 0..self.plan.with_states();
+        tags.any(|tag| self.timers.are_due(tag, self.now_ms)) || self.ahead.is_due(self.now_ms)
+    }
+
     /// What time alone changes, of about so many users at most: those whose instant came first.
     ///
     /// # Errors
@@ -266,7 +272,8 @@ impl AppState {
                 let trim = |number: usize, old: &[u8]| {
                     let ordinal = page.ordinals[number];
                     let mut new = old.to_vec();
-                    plan.fold.tag(tag).trim(&mut new, now_ms)?;
+                    // No further: what later instants took away they are still to show.
+                    plan.fold.tag(tag).trim(&mut new, at_ms)?;
                     let Look { outcome, next_ms } = plan.look(tag, &new, now_ms)?;
                     moves.extend(next_ms.map(|at_ms| Move { at_ms, ordinal }));
                     let now = NewValue { ordinal, value: outcome.value() };

@@ -190,8 +190,9 @@ impl Users {
 }
 
 fn defined<'a>(definitions: &'a Definitions, tag: &Name) -> Result<&'a TagDefinition> {
-    definitions.tags.get(tag).ok_or_else(|| {
-        let hint = did_you_mean(tag.as_str(), definitions.tags.keys().map(Name::as_str));
+    let named = || definitions.tags.values().filter(|tag| !tag.is_anonymous());
+    definitions.tags.get(tag).filter(|tag| !tag.is_anonymous()).ok_or_else(|| {
+        let hint = did_you_mean(tag.as_str(), named().map(|tag| tag.name.as_str()));
         Error::UnknownTag(format!("there is no tag `{tag}` in app {}{hint}", definitions.app.id))
     })
 }

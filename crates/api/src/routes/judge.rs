@@ -152,7 +152,7 @@ pub(crate) async fn profile(
     let app = app.checked(&caller, Action::Judge)?;
     let definitions = engine.definitions(&app).await?;
     let mut values = engine.crowds.profile(&app, &query.user).await?;
-    values.retain(|tag| definitions.tags.contains_key(&tag.name));
+    values.retain(|tag| definitions.tags.get(&tag.name).is_some_and(|tag| !tag.is_anonymous()));
     let zone = &definitions.app.time_zone;
     let as_of =
         values.iter().map(|tag| (tag.name.to_string(), local(tag.as_of_ms, zone))).collect();

@@ -34,7 +34,7 @@ pub(crate) mod users;
 use crate::Problem;
 use crate::access::{Action, Caller};
 use serde::Deserialize;
-use taghouse_model::{AppId, ErrorKind, Name};
+use taghouse_model::{AppId, ErrorKind};
 use taghouse_rules::{Definitions, did_you_mean};
 
 /// The app in the path.
@@ -62,10 +62,11 @@ pub(crate) fn app_checked(app: &str, caller: &Caller, action: Action) -> Result<
 
 /// A tag that was produced for a definition of the past answers no more.
 pub(crate) fn defined_tag(definitions: &Definitions, tag: &str) -> Result<(), Problem> {
-    if definitions.tags.contains_key(tag) {
+    if definitions.tags.get(tag).is_some_and(|tag| !tag.is_anonymous()) {
         return Ok(());
     }
-    let hint = did_you_mean(tag, definitions.tags.keys().map(Name::as_str));
+    let named = definitions.tags.values().filter(|tag| !tag.is_anonymous());
+    let hint = did_you_mean(tag, named.map(|tag| tag.name.as_str()));
     Err(Problem::new(
         ErrorKind::NotFound,
         format!("the tag `{tag}` is not defined{hint}; `taghouse tags` lists all"),

@@ -96,7 +96,8 @@ fn listing(
     mut known: Known,
 ) -> Result<TagList, taghouse_index::Error> {
     let mut tags = Vec::new();
-    for (name, definition) in &definitions.tags {
+    let listed = definitions.tags.iter().filter(|(_, definition)| !definition.is_anonymous());
+    for (name, definition) in listed {
         let info = snapshot.and_then(|snapshot| snapshot.info(name.as_str()));
         let sum = match snapshot.map(|snapshot| snapshot.tag(name.as_str())).transpose()?.flatten()
         {

@@ -6,6 +6,18 @@ use crate::{Aggregate, AggregateFunction, Document, Scalar};
 use taghouse_model::{Value, ValueType};
 
 impl AggregateFunction {
+    /// Those whose value can be compared with a literal.
+    pub(crate) const COMPARABLE: [Self; 8] = [
+        Self::Count,
+        Self::Sum,
+        Self::Avg,
+        Self::Min,
+        Self::Max,
+        Self::CountDistinct,
+        Self::First,
+        Self::Last,
+    ];
+
     /// As the YAML says it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -35,6 +47,23 @@ fn function(raw: RawFunction) -> AggregateFunction {
         RawFunction::Last => AggregateFunction::Last,
         RawFunction::MostFrequent => AggregateFunction::MostFrequent,
         RawFunction::Set => AggregateFunction::Set,
+    }
+}
+
+impl From<AggregateFunction> for RawFunction {
+    fn from(function: AggregateFunction) -> Self {
+        match function {
+            AggregateFunction::Count => Self::Count,
+            AggregateFunction::Sum => Self::Sum,
+            AggregateFunction::Avg => Self::Avg,
+            AggregateFunction::Min => Self::Min,
+            AggregateFunction::Max => Self::Max,
+            AggregateFunction::CountDistinct => Self::CountDistinct,
+            AggregateFunction::First => Self::First,
+            AggregateFunction::Last => Self::Last,
+            AggregateFunction::MostFrequent => Self::MostFrequent,
+            AggregateFunction::Set => Self::Set,
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use crate::coerce::coerce;
 use crate::parse::is_value;
 use crate::raw::tag::{RawCohort, RawMode, RawPrecision, RawTag, RawTagType, RawValue};
 use crate::{
-    CohortRule, Document, DocumentKind, Error, Expression, Literal, Predicate, TagDefinition,
-    TagKind, TagMode, parse_scalar, suggest,
+    ANONYMOUS_TAG, CohortRule, Document, DocumentKind, Error, Expression, Literal, Predicate,
+    TagDefinition, TagKind, TagMode, parse_scalar, suggest,
 };
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
@@ -130,6 +130,12 @@ impl TagReader<'_> {
                 "/name",
                 format!("`{}` is a column of the wide table: give the tag another name", raw.name),
             );
+        }
+        if raw.name.starts_with(ANONYMOUS_TAG) {
+            let message = format!(
+                "names that begin with {ANONYMOUS_TAG} are kept for conditions of crowds: give the tag another name"
+            );
+            self.error("/name", message);
         }
         let ty = match value_type(raw) {
             Ok(ty) => ty,

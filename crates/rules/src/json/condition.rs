@@ -1,11 +1,11 @@
 //! Conditions into JSON and back.
 
-use super::{Path, fields, list, literal, name, scalar, single, within, wrong};
+use super::{Path, fields, happened, list, literal, name, scalar, single, within, wrong};
 use crate::parse::{MAX_DEPTH, is_true_or_false, may_hold};
 use crate::{CompareOp, Literal, Predicate, Result, Scalar, Test};
 use serde_json::{Value as Json, json};
 
-const CONDITIONS: [&str; 15] = [
+const CONDITIONS: [&str; 17] = [
     "and",
     "or",
     "not",
@@ -21,14 +21,8 @@ const CONDITIONS: [&str; 15] = [
     "not_like",
     "holds",
     "crowd",
-];
-const OPERATORS: [CompareOp; 6] = [
-    CompareOp::Equal,
-    CompareOp::NotEqual,
-    CompareOp::Less,
-    CompareOp::LessOrEqual,
-    CompareOp::Greater,
-    CompareOp::GreaterOrEqual,
+    "did",
+    "sequence",
 ];
 
 impl Predicate {
@@ -36,7 +30,9 @@ impl Predicate {
     /// `{"compare":{"name":"x","op":">=","literal":1}}`, `{"in":{"name","literals"}}`,
     /// `{"between":{"name","low","high"}}`, `{"like":{"name","pattern"}}`, `{"is_set":{"name"}}`,
     /// `{"has_any":{"name","literals"}}`, `has_all`; `not_in`, `not_between`, `not_like` as those
-    /// without `not_`; `{"crowd":{"name"}}`.
+    /// without `not_`; `{"crowd":{"name"}}`;
+    /// `{"did":{"events","function","value","op","literal","within","where"}}`,
+    /// `{"sequence":{"steps":[{"events","absent","same","times","for","where"}],"within","window"}}`.
     ///
     /// On computed values: `{"compare":{"left":…,"op":">=","right":…}}`, and in all others
     /// `"value":…` instead of the name; `low` and `high` are values then too. `{"holds":…}` is
@@ -65,6 +61,7 @@ impl Predicate {
                 json!({has_key(*every): {"name": name, "literals": all(literals)}})
             }
             Self::Crowd { name } => json!({"crowd": {"name": name}}),
+            Self::Happened(happened) => happened::to_json(happened),
             Self::Test { value, test } => {
                 let value = value.to_json();
                 match test {
@@ -135,6 +132,8 @@ pub(super) fn predicate(json: &Json, at: &mut Path, depth_left: usize) -> Result
         "crowd" => {
             fields(inner, at, ["name"]).and_then(|[n]| Ok(Predicate::Crowd { name: name(n, at)? }))
         }
+        "did" => Ok(Predicate::Happened(Box::new(happened::did(inner, at, depth_left)?))),
+        "sequence" => Ok(Predicate::Happened(Box::new(happened::sequence(inner, at, depth_left)?))),
         _ => match key.strip_prefix("not_") {
             Some(key) => Ok(Predicate::Differs(Box::new(asked(key, inner, at, depth_left)?))),
             None => asked(key, inner, at, depth_left),
@@ -169,7 +168,8 @@ fn asked(key: &str, json: &Json, at: &mut Path, depth_left: usize) -> Result<Pre
         "compare" => {
             let [left, right] = if of_value { ["left", "right"] } else { ["name", "literal"] };
             let [l, op, r] = fields(json, at, [left, "op", right])?;
-            let Some(op) = OPERATORS.into_iter().find(|o| Some(o.symbol()) == op.as_str()) else {
+            let Some(op) = CompareOp::ALL.into_iter().find(|o| Some(o.symbol()) == op.as_str())
+            else {
                 return wrong(at, format!("`op` is {op}, not one of ==, !=, <, <=, >, >="));
             };
             let value = subject(l, left, at)?;

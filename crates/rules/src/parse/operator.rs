@@ -122,7 +122,7 @@ impl Parser<'_> {
         Ok(literals)
     }
 
-    fn text(&mut self, expected: &str) -> Result<String, SyntaxError> {
+    pub(super) fn text(&mut self, expected: &str) -> Result<String, SyntaxError> {
         let TokenKind::Text(text) = self.kind() else { return Err(self.unexpected(&[expected])) };
         let text = text.clone();
         self.step();
@@ -171,7 +171,7 @@ impl Parser<'_> {
                     Ok(Predicate::Like { name, pattern: p.text("a pattern in quotes")? })
                 })?
             }
-            _ => return Ok(None),
+            _ => return self.happened(word),
         };
         self.leaves.push(start..self.last_end());
         Ok(Some(Deep::of(leaf(condition))))
