@@ -76,7 +76,8 @@ fn aggregate(function: F, value: Option<&str>, filter: Option<&str>, window: Win
     let filter = filter.map(|text| {
         parse_predicate(text).unwrap().check(&types, &|_| false, &TimeZone::UTC).unwrap()
     });
-    Aggregate { function, events: Vec::new(), value: value.map(scalar), filter, window }
+    let value = value.map(scalar);
+    Aggregate { function, events: Vec::new(), value, filter, window, exact_up_to: None }
 }
 
 fn main() {

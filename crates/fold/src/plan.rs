@@ -220,6 +220,7 @@ impl FoldPlan {
             value: value.clone(),
             filter: None,
             window: events.window,
+            exact_up_to: None,
         };
         let tag_type = value_type.unwrap_or(ValueType::Int);
         let spec = Spec::new(&read, tag_type, planning.types, planning.calendar)?;

@@ -19,6 +19,8 @@ pub(crate) struct Spec {
     pub(crate) value_type: ValueType,
     /// Digits after the point in cells.
     pub(crate) scale: u8,
+    /// Of different values beyond so many the number is estimated.
+    pub(crate) exact_up_to: Option<usize>,
     /// Cells are fractions, for the events' numbers may have more digits than units hold.
     pub(crate) quotients: bool,
     tag_type: ValueType,
@@ -69,17 +71,34 @@ impl Spec {
             .and_then(|digits| u8::try_from(digits).ok())
             .filter(|digits| *digits <= MAX_EVENT_SCALE);
         let (scale, quotients) = (scale.unwrap_or(0), scale.is_none());
-        Ok(Self { function, value_type, scale, quotients, tag_type, calendar: calendar.clone() })
+        let exact_up_to = aggregate.exact_up_to.map(|bound| bound as usize);
+        Ok(Self {
+            function,
+            value_type,
+            scale,
+            exact_up_to,
+            quotients,
+            tag_type,
+            calendar: calendar.clone(),
+        })
+    }
+
+    /// What its cells are.
+    pub(crate) fn form_cells(&self) -> CellKind {
+        match self.value_type {
+            ValueType::Text | ValueType::Set => CellKind::Text,
+            _ if self.quotients => CellKind::Quotient,
+            _ => CellKind::Number,
+        }
     }
 
     /// How partial aggregates of the tag are stored.
     pub(crate) fn form(&self) -> PartialForm {
-        let cells = match self.value_type {
-            ValueType::Text | ValueType::Set => CellKind::Text,
-            _ if self.quotients => CellKind::Quotient,
-            _ => CellKind::Number,
-        };
-        PartialForm::Aggregate { function: self.function, cells }
+        let cells = self.form_cells();
+        match self.exact_up_to {
+            Some(bound) => PartialForm::Distinct { cells, bound },
+            None => PartialForm::Aggregate { function: self.function, cells },
+        }
     }
 
     /// Whether each member of a set counts as a value of its own.

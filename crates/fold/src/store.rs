@@ -1,8 +1,8 @@
 use crate::cell::{Cell, Natural};
 use crate::input::Stamps;
 use crate::partial::{
-    AnyPartial, Count, Edge, Extreme, Finished, Frequency, Members, Order, Partial, Quotients,
-    Sessions, Stamp, Sum, Text, Trace,
+    AnyPartial, CellKind, Count, Distinct, Edge, Extreme, Finished, Frequency, Members, Order,
+    Partial, Quotients, Sessions, Sketch, Stamp, Sum, Text, Trace,
 };
 use crate::plan::{PlannedKind, PlannedTag};
 use crate::quotient::Quotient;
@@ -117,6 +117,83 @@ impl<K: BatchKey, P: Partial<K> + Send + Sync> Store<K> for PerSlot<P> {
     }
 }
 
+/// Different values of each slot, up to a bound.
+struct Bounded<K> {
+    bound: usize,
+    slots: Vec<BoundedSlot<K>>,
+}
+
+enum BoundedSlot<K> {
+    Exact(Members<K>),
+    Estimated(Box<Sketch>),
+}
+
+impl<K> Default for BoundedSlot<K> {
+    fn default() -> Self {
+        Self::Exact(Members::default())
+    }
+}
+
+impl<K: BatchKey + Ord> BoundedSlot<K> {
+    fn step(&mut self, key: K, bound: usize, texts: &Texts) {
+        match self {
+            Self::Estimated(sketch) => sketch.step(&key.cell(texts)),
+            Self::Exact(members) => {
+                members.insert(key);
+                if members.exceeds(bound) {
+                    let mut sketch = Sketch::default();
+                    members.iter().for_each(|key| sketch.step(&key.cell(texts)));
+                    *self = Self::Estimated(Box::new(sketch));
+                }
+            }
+        }
+    }
+
+    fn cells(self, bound: usize, texts: &Texts) -> Option<Distinct> {
+        match self {
+            Self::Estimated(sketch) => Some(Distinct::Estimated(*sketch)),
+            Self::Exact(members) => {
+                members.cells(|key| key.cell(texts)).map(|cells| Distinct::bounded(cells, bound))
+            }
+        }
+    }
+}
+
+impl<K: BatchKey + Ord + Send + Sync> Store<K> for Bounded<K> {
+    fn grow(&mut self, slots: usize) {
+        grow(&mut self.slots, slots);
+    }
+
+    fn step(&mut self, input: &Input<'_, K>, texts: &Texts) {
+        for (pick, key) in input.picks.iter().zip(input.keys) {
+            let slot = input.slots[*pick as usize] as usize;
+            self.slots[slot].step(*key, self.bound, texts);
+        }
+    }
+
+    fn take(&mut self, slot: usize, texts: &Texts) -> Finished<K> {
+        let Some(state) = self.slots.get_mut(slot) else { return Finished::Nothing };
+        match std::mem::take(state).cells(self.bound, texts) {
+            None => Finished::Nothing,
+            Some(Distinct::Exact(members)) => Finished::Count(members.len() as u64),
+            Some(Distinct::Estimated(sketch)) => Finished::Count(sketch.count()),
+        }
+    }
+
+    fn take_cells(&mut self, slot: usize, texts: &Texts) -> Option<AnyPartial> {
+        let state = std::mem::take(self.slots.get_mut(slot)?);
+        state.cells(self.bound, texts).map(AnyPartial::Distinct)
+    }
+
+    fn clear(&mut self) {
+        self.slots.clear();
+    }
+}
+
+fn bounded<K>(bound: usize) -> Box<Bounded<K>> {
+    Box::new(Bounded { bound, slots: Vec::new() })
+}
+
 fn store<P>() -> Box<PerSlot<P>> {
     Box::new(PerSlot(Vec::new()))
 }
@@ -147,6 +224,13 @@ impl TagStore {
 
     fn of_aggregate(spec: &Spec) -> Self {
         use AggregateFunction as F;
+        if let Some(bound) = spec.exact_up_to {
+            return match spec.form_cells() {
+                CellKind::Quotient => Self::Quotients(bounded(bound)),
+                CellKind::Text => Self::Texts(bounded(bound)),
+                CellKind::Number => Self::Numbers(bounded(bound)),
+            };
+        }
         if spec.quotients && spec.function != F::Count {
             return Self::Quotients(quotients(spec.function));
         }

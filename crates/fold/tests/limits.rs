@@ -34,6 +34,7 @@ fn plan(
         value: Some(scalar),
         filter: None,
         window: Window::Lifetime,
+        exact_up_to: None,
     };
     let calendar = Calendar::new(&TimeZone::UTC);
     FoldPlan::new(&[(EventTag::Aggregate(&aggregate), tag_type)], &types, &calendar).map(Arc::new)

@@ -4,6 +4,7 @@ use crate::reader::EpochUnit;
 use crate::{ANONYMOUS_TAG, EventTag, Predicate, Scalar, Sequence, Session, StateMachine};
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
+use std::fmt;
 use taghouse_model::{AppId, Name, Value, ValueType};
 
 /// All definitions of one app, checked against one another.
@@ -69,6 +70,15 @@ impl TagMode {
     /// Whether the stream keeps it current.
     pub fn is_live(self) -> bool {
         self != Self::Batch
+    }
+
+    /// As the YAML says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Batch => "batch",
+            Self::Stream => "stream",
+            Self::Both => "both",
+        }
     }
 }
 
@@ -153,6 +163,9 @@ pub struct Aggregate {
     pub filter: Option<Predicate<Value>>,
     /// How far back.
     pub window: Window,
+    /// Of `count_distinct`: beyond so many values the number is an estimate, with a standard error
+    /// of 1.6%; `None`: it is always exact.
+    pub exact_up_to: Option<u32>,
 }
 
 /// A function over a user's events. All give no value where there is no event (with a value).
@@ -195,6 +208,29 @@ pub enum Window {
     Hours(u32),
     /// `Nm`: the same with minutes. 1 to 1440.
     Minutes(u32),
+}
+
+impl Window {
+    /// By what it moves: `day`, `hour` or `minute`; `None`: it does not.
+    pub fn resolution(self) -> Option<&'static str> {
+        match self {
+            Self::Lifetime => None,
+            Self::Days(_) => Some("day"),
+            Self::Hours(_) => Some("hour"),
+            Self::Minutes(_) => Some("minute"),
+        }
+    }
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lifetime => f.write_str("lifetime"),
+            Self::Days(count) => write!(f, "{count}d"),
+            Self::Hours(count) => write!(f, "{count}h"),
+            Self::Minutes(count) => write!(f, "{count}m"),
+        }
+    }
 }
 
 /// `kind: crowd`

@@ -155,6 +155,16 @@ pub enum EventTag<'a> {
 }
 
 impl<'a> EventTag<'a> {
+    /// How far back it looks.
+    pub fn window(&self) -> Window {
+        match self {
+            Self::Aggregate(aggregate) => aggregate.window,
+            Self::Session(session) => session.window,
+            Self::State(_) => Window::Lifetime,
+            Self::Sequence(sequence) => sequence.window,
+        }
+    }
+
     /// The properties that it looks at.
     pub fn properties(&self) -> BTreeSet<&'a str> {
         let mut names = BTreeSet::new();

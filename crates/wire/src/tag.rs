@@ -13,8 +13,21 @@ pub struct TagBody {
     /// `bool`, `enum`, `set`, `int`, `decimal(n)`, `date` or `date(millisecond)`.
     #[serde(rename = "type")]
     pub value_type: String,
-    /// `attribute`, `aggregate`, `cohort`, `expression` or `sql`.
+    /// `attribute`, `aggregate`, `session`, `state`, `sequence`, `cohort`, `expression` or `sql`.
     pub kind: Cow<'static, str>,
+    /// What keeps it current: `batch`, `stream` or `both`.
+    pub mode: Cow<'static, str>,
+    /// Of a tag over events: how far back, such as `30d`, or `lifetime`.
+    #[schema(required)]
+    pub window: Option<String>,
+    /// By what its window moves, `day`, `hour` or `minute`: it ends at the as-of time, and begins
+    /// with the beginning of one of these. `null`: the tag has no window.
+    #[schema(required)]
+    pub resolution: Option<Cow<'static, str>>,
+    /// Of a distinct count: with more values than so many it is an estimate (HyperLogLog, standard
+    /// error 1.6%). `null`: it is exact.
+    #[schema(required)]
+    pub exact_up_to: Option<u32>,
     /// The definition, as it was applied.
     #[schema(required)]
     pub description: Option<String>,

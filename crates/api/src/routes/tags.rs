@@ -15,7 +15,7 @@ use taghouse_engine::Engine;
 use taghouse_engine::clock_text::local;
 use taghouse_index::Snapshot;
 use taghouse_model::ErrorKind;
-use taghouse_rules::Definitions;
+use taghouse_rules::{Definitions, TagKind, Window};
 use taghouse_wire::{TagBody, TagList, TagValues, ValueCount};
 
 const DEFAULT_VALUES: usize = 20;
@@ -106,10 +106,19 @@ fn listing(
             }
             None => None,
         };
+        let window = definition.kind.over_events().map(|tag| tag.window());
+        let exact_up_to = match &definition.kind {
+            TagKind::Aggregate(aggregate) => aggregate.exact_up_to,
+            _ => None,
+        };
         tags.push(TagBody {
             name: name.to_string(),
             value_type: info.map_or(definition.value_type, |info| info.value_type).to_string(),
             kind: values::tag_kind(&definition.kind).into(),
+            mode: definition.mode.as_str().into(),
+            window: window.map(|window| window.to_string()),
+            resolution: window.and_then(Window::resolution).map(Into::into),
+            exact_up_to,
             description: definition.description.clone(),
             users: info.map(|info| info.users),
             sum,

@@ -1,6 +1,7 @@
 use super::bytes::{Bytes, CellKind, take};
 use super::{
-    Count, Edge, Extreme, Finished, Frequency, Members, Partial, Quotients, Sessions, Sum, Trace,
+    Count, Distinct, Edge, Extreme, Finished, Frequency, Members, Partial, Quotients, Sessions,
+    Sum, Trace,
 };
 use crate::cell::{Cell, Natural};
 use taghouse_rules::AggregateFunction;
@@ -18,6 +19,7 @@ pub(crate) enum AnyPartial {
     Last(Edge<Cell, true>),
     Members(Members<Cell>),
     Frequency(Frequency<Cell>),
+    Distinct(Distinct),
     Sessions(Sessions),
     Trace(Trace),
 }
@@ -43,6 +45,7 @@ macro_rules! each {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PartialForm {
     Aggregate { function: AggregateFunction, cells: CellKind },
+    Distinct { cells: CellKind, bound: usize },
     Sessions { gap_ms: i64 },
     Trace { keyed: bool },
 }
@@ -52,6 +55,7 @@ impl AnyPartial {
     pub(crate) fn write(&self, form: PartialForm, out: &mut Vec<u8>) {
         let keyed = form == PartialForm::Trace { keyed: true };
         each!(self, partial => partial.write(out),
+            AnyPartial::Distinct(distinct) => distinct.write(out),
             AnyPartial::Sessions(sessions) => sessions.write(out),
             AnyPartial::Trace(trace) => trace.write(keyed, out));
     }
@@ -61,6 +65,9 @@ impl AnyPartial {
         use AggregateFunction as F;
         let (function, cells) = match form {
             PartialForm::Aggregate { function, cells } => (function, cells),
+            PartialForm::Distinct { cells, .. } => {
+                return Some(Self::Distinct(Distinct::read(cells, from)?));
+            }
             PartialForm::Sessions { .. } => return Some(Self::Sessions(Sessions::read(from)?)),
             PartialForm::Trace { keyed } => return Some(Self::Trace(Trace::read(keyed, from)?)),
         };
@@ -104,6 +111,11 @@ impl AnyPartial {
             (Self::Last(a), Self::Last(b)) => a.merge(b, &Natural),
             (Self::Members(a), Self::Members(b)) => a.merge(b, &Natural),
             (Self::Frequency(a), Self::Frequency(b)) => a.merge(b, &Natural),
+            (Self::Distinct(a), Self::Distinct(b)) => {
+                if let PartialForm::Distinct { bound, .. } = form {
+                    a.merge(b, bound);
+                }
+            }
             (Self::Sessions(a), Self::Sessions(b)) => {
                 if let PartialForm::Sessions { gap_ms } = form {
                     a.merge(b, gap_ms);
@@ -117,6 +129,7 @@ impl AnyPartial {
     /// What an aggregate's comes to; of another tag nothing.
     pub(crate) fn finish(self) -> Finished<Cell> {
         each!(self, partial => Partial::finish(partial, &Natural),
+            AnyPartial::Distinct(distinct) => distinct.finish(),
             AnyPartial::Sessions(_) | AnyPartial::Trace(_) => Finished::Nothing)
     }
 }

@@ -29,8 +29,9 @@ impl<K: Ord + Clone> Members<K> {
     }
 }
 
-impl<K: Ord + Clone> Partial<K> for Members<K> {
-    fn step(&mut self, _: Stamp<'_>, key: K, _: &impl Order<K>) {
+impl<K: Ord + Clone> Members<K> {
+    /// Takes in one value.
+    pub(crate) fn insert(&mut self, key: K) {
         // Values mostly repeat: a short look is cheaper than sorting them away.
         if self.keys.last() == Some(&key) || self.keys[..self.sorted].binary_search(&key).is_ok() {
             return;
@@ -41,9 +42,47 @@ impl<K: Ord + Clone> Partial<K> for Members<K> {
         }
     }
 
-    fn merge(&mut self, other: &Self, _: &impl Order<K>) {
+    /// Takes in what another has.
+    pub(crate) fn add(&mut self, other: &Self) {
         self.keys.extend(other.keys.iter().cloned());
         self.settle();
+    }
+
+    /// Whether there are more than so many.
+    pub(crate) fn exceeds(&mut self, bound: usize) -> bool {
+        if self.keys.len() > bound {
+            self.settle();
+        }
+        self.keys.len() > bound
+    }
+
+    /// The values, in the order of keys once they are settled.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &K> {
+        self.keys.iter()
+    }
+
+    /// How many there are, once they are settled.
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The same over what its keys stand for, if there are any.
+    pub(crate) fn cells(mut self, cell: impl Fn(K) -> Cell) -> Option<Members<Cell>> {
+        self.settle();
+        let mut cells = Members { keys: self.keys.into_iter().map(cell).collect(), sorted: 0 };
+        // The order of cells is another than that of keys.
+        cells.settle();
+        (!cells.keys.is_empty()).then_some(cells)
+    }
+}
+
+impl<K: Ord + Clone> Partial<K> for Members<K> {
+    fn step(&mut self, _: Stamp<'_>, key: K, _: &impl Order<K>) {
+        self.insert(key);
+    }
+
+    fn merge(&mut self, other: &Self, _: &impl Order<K>) {
+        self.add(other);
     }
 
     fn finish(mut self, _: &impl Order<K>) -> Finished<K> {
@@ -51,12 +90,8 @@ impl<K: Ord + Clone> Partial<K> for Members<K> {
         if self.keys.is_empty() { Finished::Nothing } else { Finished::Keys(self.keys) }
     }
 
-    fn into_cells(mut self, cell: impl Fn(K) -> Cell) -> Option<AnyPartial> {
-        self.settle();
-        let mut cells = Members { keys: self.keys.into_iter().map(cell).collect(), sorted: 0 };
-        // The order of cells is another than that of keys.
-        cells.settle();
-        (!cells.keys.is_empty()).then_some(AnyPartial::Members(cells))
+    fn into_cells(self, cell: impl Fn(K) -> Cell) -> Option<AnyPartial> {
+        self.cells(cell).map(AnyPartial::Members)
     }
 }
 

@@ -10,6 +10,7 @@ mod frequency;
 mod members;
 mod quotients;
 mod sessions;
+mod sketch;
 mod sum;
 mod trace;
 
@@ -22,6 +23,7 @@ pub(crate) use frequency::Frequency;
 pub(crate) use members::Members;
 pub(crate) use quotients::Quotients;
 pub(crate) use sessions::{SessionSpan, Sessions};
+pub(crate) use sketch::{Distinct, Sketch};
 pub(crate) use sum::Sum;
 pub(crate) use trace::{Mark, Trace, id_hash};
 

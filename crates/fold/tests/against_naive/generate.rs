@@ -228,6 +228,9 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
                     value: checked.map(|(scalar, _)| scalar),
                     filter,
                     window,
+                    // Both forms of distinct counts.
+                    exact_up_to: (scale % 2 == 0 && function == AggregateFunction::CountDistinct)
+                        .then_some(100),
                 };
                 Some(Case { aggregate, tag_type, calendar: Calendar::new(&zone), events, as_of_ms })
             },

@@ -5,6 +5,10 @@ use crate::raw::tag::{RawAggregate, RawFunction};
 use crate::{Aggregate, AggregateFunction, Document, Scalar};
 use taghouse_model::{Value, ValueType};
 
+/// Under the lower bound an estimate takes more than all values; over the upper one all values take
+/// too much.
+const EXACT_UP_TO: std::ops::RangeInclusive<i64> = 100..=1_000_000;
+
 impl AggregateFunction {
     /// Those whose value can be compared with a literal.
     pub(crate) const COMPARABLE: [Self; 8] = [
@@ -100,7 +104,25 @@ pub(super) fn check(
         }
     };
     let window = check_window(document, "/aggregate/window", raw.window.as_deref(), errors);
+    let exact_up_to = match (raw.exact_up_to, function) {
+        (None, _) => None,
+        (Some(bound), AggregateFunction::CountDistinct) if EXACT_UP_TO.contains(&bound) => {
+            u32::try_from(bound).ok()
+        }
+        (Some(_), AggregateFunction::CountDistinct) => {
+            let message =
+                format!("`exact_up_to` is {} to {}", EXACT_UP_TO.start(), EXACT_UP_TO.end());
+            errors.push(document.error("/aggregate/exact_up_to", message));
+            None
+        }
+        (Some(_), _) => {
+            let message = "`exact_up_to` is for `function: count_distinct` only";
+            errors.push(document.error("/aggregate/exact_up_to", message));
+            None
+        }
+    };
     (errors.len() == before).then(|| Aggregate {
+        exact_up_to,
         function,
         events: raw.events.clone(),
         value,

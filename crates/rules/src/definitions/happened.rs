@@ -120,6 +120,7 @@ fn raw_aggregate(did: &Did) -> RawAggregate {
         value,
         filter: did.filter.as_ref().map(ToString::to_string),
         window: did.within.clone(),
+        exact_up_to: None,
     }
 }
 

@@ -134,8 +134,14 @@ pub(crate) struct RawAggregate {
     /// How far back: `30d` (1d to 3660d), `12h` (1h to 8784h), `90m` (1m to 1440m) or
     /// `lifetime`, the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^(lifetime|[1-9][0-9]{0,3}[dh])$"))]
+    #[schemars(regex(pattern = r"^(lifetime|[1-9][0-9]{0,3}[dhm])$"))]
     pub(crate) window: Option<String>,
+    /// For `count_distinct`: with more different values than so many, 100 to 1000000, the number is
+    /// an estimate (HyperLogLog, standard error 1.6%) and what is kept of a user is bounded.
+    /// Default: always exact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 100, max = 1000000))]
+    pub(crate) exact_up_to: Option<i64>,
 }
 
 /// The function of an aggregate. None has a value where there is no event (with a value).
