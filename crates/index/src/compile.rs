@@ -104,6 +104,9 @@ impl Compiler<'_> {
             | Predicate::Has { name, .. }
             | Predicate::IsSet { name } => self.condition(name, predicate),
             Predicate::Differs(condition) => self.others(condition),
+            Predicate::Moving { .. } => {
+                Err(Error::Internal("a date relative to now was not made a range".to_owned()))
+            }
             Predicate::Happened(_) => {
                 Err(Error::Internal("a condition on what users did was not checked".to_owned()))
             }

@@ -85,7 +85,9 @@ impl Check {
                 },
                 Some(_) => Self::slow(predicate, places),
             },
-            Predicate::Crowd { .. } | Predicate::Happened(_) => Self::Never,
+            Predicate::Crowd { .. } | Predicate::Happened(_) | Predicate::Moving { .. } => {
+                Self::Never
+            }
             Predicate::Differs(_) | Predicate::Test { .. } | Predicate::Has { .. } => {
                 Self::slow(predicate, places)
             }

@@ -11,8 +11,8 @@ use crate::coerce::coerce;
 use crate::evaluate::in_order;
 use crate::parse::scalar_with_leaves;
 use crate::{
-    CompareOp, Function, Happened, Literal, ParsedPredicate, Predicate, Result, Scalar,
-    SyntaxError, Test,
+    CompareOp, Function, Happened, Length, Literal, Moving, ParsedPredicate, Predicate, Result,
+    Scalar, SyntaxError, Test, When,
 };
 use condition::check_test;
 use jiff::tz::TimeZone;
@@ -167,12 +167,44 @@ impl Predicate {
                 needs(ty.is_number(), "`between`", "a number or a date")?;
                 Predicate::Between { low: value(low)?, high: value(high)?, name }
             }
+            Self::Moving { moving, .. } => {
+                let instants = check_moving(*moving, ty, scope).map_err(|message| {
+                    let described = described(ty, scope.naming);
+                    CheckError::new(leaf, format!("`{name}` is of type {described}: {message}"))
+                })?;
+                Predicate::Moving { moving: *moving, instants, name }
+            }
             Self::Like { pattern, .. } => {
                 needs(matches!(ty, ValueType::Text | ValueType::Set), "`like`", "text")?;
                 Predicate::Like { pattern: pattern.clone(), name }
             }
             _ => Predicate::IsSet { name },
         })
+    }
+}
+
+/// Whether the dates that it asks for are instants; or what does not fit.
+fn check_moving(
+    moving: Moving,
+    ty: ValueType,
+    scope: Scope<'_>,
+) -> std::result::Result<bool, String> {
+    if scope.naming == Naming::Properties {
+        return Err("dates relative to now have their place in crowds, and in tags that are computed from tags".to_owned());
+    }
+    let by_days = matches!(moving.length, Length::Days(_));
+    let too_long = matches!(moving.length, Length::Days(367..));
+    match ty {
+        ValueType::Date | ValueType::Time if moving.anniversary && (!by_days || too_long) => {
+            Err("anniversaries are asked for by days, 1d to 366d".to_owned())
+        }
+        ValueType::Date | ValueType::Time if moving.anniversary && moving.when == When::Older => {
+            Err("an anniversary is `within last` or `within next`".to_owned())
+        }
+        ValueType::Date if !by_days => Err("a day is asked for by days, such as 30d".to_owned()),
+        ValueType::Date => Ok(false),
+        ValueType::Time => Ok(true),
+        _ => Err(format!("`{}` needs a date", moving.when.words())),
     }
 }
 
@@ -205,6 +237,7 @@ impl<L> Predicate<L> {
             | Self::Between { name, .. }
             | Self::Like { name, .. }
             | Self::Has { name, .. }
+            | Self::Moving { name, .. }
             | Self::IsSet { name } => Some(name),
             Self::Happened(_)
             | Self::And(_)

@@ -37,6 +37,8 @@ impl Predicate<Value> {
                 )
             }
             Self::Like { name, pattern } => Some(is_like(&values(name)?, pattern)),
+            // What is relative to now is made a range before it is asked.
+            Self::Moving { .. } => None,
             Self::IsSet { name } => Some(values(name).is_some()),
             Self::Has { name, all, literals } => Some(has(&values(name)?, *all, literals)),
             Self::Test { value, test } => test.truth(value, values),

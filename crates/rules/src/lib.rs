@@ -47,6 +47,7 @@ mod journey;
 mod json;
 mod lexer;
 mod like;
+mod moving;
 mod parse;
 mod parsed_predicate;
 mod predicate;
@@ -72,6 +73,7 @@ pub use journey::{
     StateValue, Step, StepKind, Transition, Trigger,
 };
 pub use like::{like, like_prefix};
+pub use moving::{Length, Moving, When};
 pub use parse::{MAX_DEPTH, MAX_EXPRESSION_BYTES, parse_predicate, parse_scalar};
 pub use parsed_predicate::ParsedPredicate;
 pub use predicate::{CompareOp, Literal, Predicate, Test};

@@ -1,4 +1,4 @@
-use crate::{Happened, Scalar};
+use crate::{Happened, Moving, Scalar};
 use rust_decimal::Decimal;
 
 /// A condition on named things (tags in a crowd expression, properties in `where`), in which `L` is
@@ -70,6 +70,15 @@ pub enum Predicate<L = Literal> {
         value: Box<Scalar<L>>,
         /// What is asked of it.
         test: Test<L>,
+    },
+    /// `date within last 30d` and the like: a condition on a date relative to now.
+    Moving {
+        /// The tag with the date.
+        name: String,
+        /// What is asked of it.
+        moving: Moving,
+        /// Whether it holds instants, not days; known once it is checked.
+        instants: bool,
     },
     /// `did(…)`, `sequence(…)`: a condition on an anonymous tag. Not in checked ones.
     Happened(Box<Happened>),

@@ -2,7 +2,7 @@
 //! x`.
 
 use crate::parse::is_reserved;
-use crate::{ArithmeticOp, CompareOp, Literal, Predicate, Scalar, Test};
+use crate::{ArithmeticOp, CompareOp, Literal, Moving, Predicate, Scalar, Test};
 use std::fmt::{Display, Formatter, Result, Write};
 
 impl Display for Predicate {
@@ -37,6 +37,13 @@ impl Display for Predicate {
             }
             Self::Crowd { name } => write!(f, "crowd({})", Quoted(name)),
             Self::Happened(happened) => happened.fmt(f),
+            Self::Moving { name, moving: Moving { anniversary, when, length }, .. } => {
+                match anniversary {
+                    true => write!(f, "anniversary({})", Named(name))?,
+                    false => Named(name).fmt(f)?,
+                }
+                write!(f, " {} {length}", when.words())
+            }
             Self::Test { value, test } => {
                 value.fmt(f)?;
                 test.fmt(f)

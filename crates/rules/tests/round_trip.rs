@@ -6,9 +6,9 @@ use proptest::prelude::*;
 use rust_decimal::Decimal;
 use serde_json::{Value as Json, json};
 use taghouse_rules::{
-    AggregateFunction, ArithmeticOp, CompareOp, Did, Function, Happened, Literal, MAX_DEPTH,
-    MAX_EXPRESSION_BYTES, Measure, Predicate, Scalar, Test, WrittenSequence, WrittenStep,
-    parse_predicate, parse_scalar,
+    AggregateFunction, ArithmeticOp, CompareOp, Did, Function, Happened, Length, Literal,
+    MAX_DEPTH, MAX_EXPRESSION_BYTES, Measure, Moving, Predicate, Scalar, Test, When,
+    WrittenSequence, WrittenStep, parse_predicate, parse_scalar,
 };
 
 fn name() -> impl Strategy<Value = String> {
@@ -68,6 +68,19 @@ fn plain() -> impl Strategy<Value = Predicate> {
     })
 }
 
+fn moving() -> impl Strategy<Value = Predicate> {
+    let when = prop::sample::select(vec![When::Last, When::Next, When::Older]);
+    let length = prop_oneof![
+        (1..=3660_u32).prop_map(Length::Days),
+        (1..=8784_u32).prop_map(Length::Hours),
+        (1..=1440_u32).prop_map(Length::Minutes),
+    ];
+    (name(), any::<bool>(), when, length).prop_map(|(name, anniversary, when, length)| {
+        let moving = Moving { anniversary, when, length };
+        Predicate::Moving { name, moving, instants: false }
+    })
+}
+
 fn happened() -> impl Strategy<Value = Predicate> {
     let texts = || prop::collection::vec(text(), 1..3);
     let function = prop::sample::select(vec![
@@ -124,6 +137,7 @@ fn happened() -> impl Strategy<Value = Predicate> {
 fn predicate() -> impl Strategy<Value = Predicate> {
     let leaf = prop_oneof![
         happened(),
+        moving(),
         (name(), compare_op(), literal()).prop_map(|(name, op, literal)| Predicate::Compare {
             name,
             op,

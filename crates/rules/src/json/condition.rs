@@ -2,10 +2,10 @@
 
 use super::{Path, fields, happened, list, literal, name, scalar, single, within, wrong};
 use crate::parse::{MAX_DEPTH, is_true_or_false, may_hold};
-use crate::{CompareOp, Literal, Predicate, Result, Scalar, Test};
+use crate::{CompareOp, Length, Literal, Moving, Predicate, Result, Scalar, Test, When};
 use serde_json::{Value as Json, json};
 
-const CONDITIONS: [&str; 17] = [
+const CONDITIONS: [&str; 18] = [
     "and",
     "or",
     "not",
@@ -23,6 +23,7 @@ const CONDITIONS: [&str; 17] = [
     "crowd",
     "did",
     "sequence",
+    "moving",
 ];
 
 impl Predicate {
@@ -31,6 +32,7 @@ impl Predicate {
     /// `{"between":{"name","low","high"}}`, `{"like":{"name","pattern"}}`, `{"is_set":{"name"}}`,
     /// `{"has_any":{"name","literals"}}`, `has_all`; `not_in`, `not_between`, `not_like` as those
     /// without `not_`; `{"crowd":{"name"}}`;
+    /// `{"moving":{"name","anniversary","when","length"}}`,
     /// `{"did":{"events","function","value","op","literal","within","where"}}`,
     /// `{"sequence":{"steps":[{"events","absent","same","times","for","where"}],"within","window"}}`.
     ///
@@ -62,6 +64,11 @@ impl Predicate {
             }
             Self::Crowd { name } => json!({"crowd": {"name": name}}),
             Self::Happened(happened) => happened::to_json(happened),
+            Self::Moving { name, moving: Moving { anniversary, when, length }, .. } => {
+                let (when, length) = (when.words(), length.to_string());
+                let fields = json!({"name": name, "anniversary": anniversary, "when": when, "length": length});
+                json!({"moving": fields})
+            }
             Self::Test { value, test } => {
                 let value = value.to_json();
                 match test {
@@ -132,6 +139,7 @@ pub(super) fn predicate(json: &Json, at: &mut Path, depth_left: usize) -> Result
         "crowd" => {
             fields(inner, at, ["name"]).and_then(|[n]| Ok(Predicate::Crowd { name: name(n, at)? }))
         }
+        "moving" => moving(inner, at),
         "did" => Ok(Predicate::Happened(Box::new(happened::did(inner, at, depth_left)?))),
         "sequence" => Ok(Predicate::Happened(Box::new(happened::sequence(inner, at, depth_left)?))),
         _ => match key.strip_prefix("not_") {
@@ -139,6 +147,26 @@ pub(super) fn predicate(json: &Json, at: &mut Path, depth_left: usize) -> Result
             None => asked(key, inner, at, depth_left),
         },
     })
+}
+
+fn moving(json: &Json, at: &mut Path) -> Result<Predicate> {
+    let [n, anniversary, when, length] =
+        fields(json, at, ["name", "anniversary", "when", "length"])?;
+    let name = name(n, at)?;
+    let Some(anniversary) = anniversary.as_bool() else {
+        return wrong(at, "`anniversary` is not true or false");
+    };
+    let all = [When::Last, When::Next, When::Older];
+    let Some(when) = all.into_iter().find(|known| Some(known.words()) == when.as_str()) else {
+        let known = "within last, within next, older than";
+        return wrong(at, format!("`when` is {when}, not one of {known}"));
+    };
+    let Some(length) = length.as_str().and_then(Length::read) else {
+        let known = "1d to 3660d, 1h to 8784h or 1m to 1440m";
+        return wrong(at, format!("`length` is {length}, not {known}"));
+    };
+    let moving = Moving { anniversary, when, length };
+    Ok(Predicate::Moving { name, moving, instants: false })
 }
 
 /// A condition on a name or a value.

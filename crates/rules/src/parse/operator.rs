@@ -4,7 +4,7 @@
 use super::condition::OPERATORS;
 use super::{Deep, Operand, Parser, leaf};
 use crate::lexer::TokenKind;
-use crate::{CompareOp, Literal, Predicate, Scalar, SyntaxError, Test};
+use crate::{CompareOp, Length, Literal, Moving, Predicate, Scalar, SyntaxError, Test, When};
 
 /// Where a condition begins: in the text, and among the leaves.
 struct Mark {
@@ -59,6 +59,8 @@ impl Parser<'_> {
             let high = self.scalar()?;
             let deepest = depth.max(low.depth).max(high.depth);
             (Test::Between { low: Box::new(low.tree), high: Box::new(high.tree) }, deepest)
+        } else if !differs && (self.is_word("within") || self.is_word("older")) {
+            return self.moving(value, false, mark);
         } else if self.accept_word("like") {
             (Test::Like { pattern: self.text("a pattern in quotes")? }, depth)
         } else if differs {
@@ -94,6 +96,44 @@ impl Parser<'_> {
             deepest,
             mark,
         )
+    }
+
+    /// `within last 30d`, `within next 7d` or `older than 30d`, of a name.
+    fn moving(
+        &mut self,
+        value: Scalar,
+        anniversary: bool,
+        mark: &Mark,
+    ) -> Result<Deep<Operand>, SyntaxError> {
+        let Scalar::Name(name) = value else {
+            let message = "`within` and `older than` need the name of a date";
+            return Err(self.error(message, &["a name"]));
+        };
+        let when = if self.accept_word("within") {
+            if self.accept_word("last") {
+                When::Last
+            } else if self.accept_word("next") {
+                When::Next
+            } else {
+                return Err(self.unexpected(&["`last`", "`next`"]));
+            }
+        } else if self.accept_word("older") {
+            if !self.accept_word("than") {
+                return Err(self.unexpected(&["`than`"]));
+            }
+            When::Older
+        } else {
+            return Err(self.unexpected(&["`within`", "`older than`"]));
+        };
+        const LENGTHS: &[&str] = &["1d to 3660d", "1h to 8784h", "1m to 1440m"];
+        let length = match self.kind() {
+            TokenKind::Duration(text) => Length::read(text),
+            _ => None,
+        };
+        let length = length.ok_or_else(|| self.unexpected(LENGTHS))?;
+        self.step();
+        let moving = Moving { anniversary, when, length };
+        self.asked(Predicate::Moving { name, moving, instants: false }, 1, mark)
     }
 
     /// A plain condition is one leaf; of a computed one each name and literal is.
@@ -140,6 +180,12 @@ impl Parser<'_> {
             "crowd" => {
                 self.step();
                 self.bracketed(Self::crowd)?
+            }
+            "anniversary" => {
+                let mark = Mark { start, leaves: self.leaves.len() };
+                self.step();
+                let name = self.bracketed(Self::name)?;
+                return self.moving(Scalar::Name(name), true, &mark).map(Some);
             }
             "less" => {
                 self.step();
@@ -201,9 +247,9 @@ impl Parser<'_> {
             TokenKind::Symbol(s) => {
                 OPERATORS.iter().any(|operator| operator.trim_matches('`') == *s)
             }
-            TokenKind::Word(w) => {
-                ["in", "between", "like", "is", "has"].iter().any(|k| k.eq_ignore_ascii_case(w))
-            }
+            TokenKind::Word(w) => ["in", "between", "like", "is", "has", "within", "older"]
+                .iter()
+                .any(|k| k.eq_ignore_ascii_case(w)),
             _ => false,
         }
     }
