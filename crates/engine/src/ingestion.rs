@@ -59,7 +59,7 @@ pub fn source_of_files(definitions: &Definitions, named: Option<&str>) -> Result
     let of_files: Vec<&Name> = definitions
         .sources
         .values()
-        .filter(|source| source.format != SourceFormat::Segment)
+        .filter(|source| !source.format.is_live())
         .map(|source| &source.name)
         .collect();
     let app = || definitions.app.id.clone();
@@ -160,7 +160,9 @@ impl Ingestion {
                 "ends in .jsonl or .ndjson, with or without .gz".to_owned()
             }
             Some((None, SourceFormat::Parquet)) => "ends in .parquet".to_owned(),
-            Some((None, SourceFormat::Segment)) | None => "is of it".to_owned(),
+            Some((None, SourceFormat::Segment | SourceFormat::Kafka)) | None => {
+                "is of it".to_owned()
+            }
         };
         let paths = self.paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
         let place = if self.upload.is_some() { "the upload".to_owned() } else { paths.join(", ") };

@@ -43,7 +43,7 @@ fn ends_as(name: &str, format: SourceFormat) -> bool {
         SourceFormat::Csv { .. } => &[".csv", ".csv.gz"],
         SourceFormat::Jsonl => &[".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz"],
         SourceFormat::Parquet => &[".parquet"],
-        SourceFormat::Segment => &[],
+        SourceFormat::Segment | SourceFormat::Kafka => &[],
     };
     endings.iter().any(|ending| name.ends_with(ending))
 }

@@ -188,9 +188,9 @@ fn read_new_file(
             parquet::read(&file.path, rows, &mut after_row)?;
             fingerprint(&file.path, stopped)?
         }
-        SourceFormat::Segment => {
+        SourceFormat::Segment | SourceFormat::Kafka => {
             return Err(Halt::Run(Error::Internal(
-                "live calls are not read from files".to_owned(),
+                "what comes live is not read from files".to_owned(),
             )));
         }
     };

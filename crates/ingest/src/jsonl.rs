@@ -53,8 +53,8 @@ pub(crate) fn read(
         } else {
             match std::str::from_utf8(line) {
                 Ok(line) => {
-                    let repaired = json_scan::repair(line);
-                    slots.scan(&repaired.text).map(|()| JsonLine { line, repaired })
+                    let line = JsonLine::of(line);
+                    slots.scan(line.text()).map(|()| line)
                 }
                 Err(_) => Err(Fault::new(Reason::NotUtf8, "the line is not UTF-8".to_owned())),
             }
@@ -369,16 +369,27 @@ fn joined(path: &str, key: &str) -> String {
 }
 
 /// A line that was read.
-struct JsonLine<'r> {
+pub(crate) struct JsonLine<'r> {
     /// As it is written.
     line: &'r str,
     repaired: Repaired<'r>,
 }
 
+impl<'r> JsonLine<'r> {
+    pub(crate) fn of(line: &'r str) -> Self {
+        Self { line, repaired: json_scan::repair(line) }
+    }
+
+    /// What is scanned.
+    pub(crate) fn text(&self) -> &str {
+        &self.repaired.text
+    }
+}
+
 /// A line seen through a mapping.
-struct JsonRow<'r> {
-    line: &'r JsonLine<'r>,
-    slots: &'r JsonSlots,
+pub(crate) struct JsonRow<'r> {
+    pub(crate) line: &'r JsonLine<'r>,
+    pub(crate) slots: &'r JsonSlots,
 }
 
 impl Row for JsonRow<'_> {

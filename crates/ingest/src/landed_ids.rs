@@ -18,6 +18,7 @@ use std::sync::Arc;
 use taghouse_disk::blocking;
 use taghouse_lake::{BatchStream, Lake, TableFile, layout};
 use taghouse_model::{AppId, Name, TimestampMs};
+use taghouse_rules::{Definitions, SourceFormat};
 
 /// The tables whose rows have message ids.
 const TABLES: [&str; 2] = [layout::EVENTS, layout::ATTRIBUTES];
@@ -146,6 +147,29 @@ pub(crate) struct DatedId {
     pub(crate) time_ms: TimestampMs,
 }
 
+/// The sources whose rows go through the log.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LiveSources {
+    /// All of them.
+    names: HashSet<String>,
+    /// Those whose ids are made of the record's place in its topic.
+    made_up: HashSet<String>,
+}
+
+impl LiveSources {
+    /// Those of the definitions, and the one of live calls.
+    pub(crate) fn of(definitions: &Definitions, calls: &Name) -> Self {
+        let topics =
+            || definitions.sources.values().filter(|source| source.format == SourceFormat::Kafka);
+        let named = topics().map(|source| source.name.to_string());
+        let made_up = topics().filter(|source| source.message_id.is_none());
+        Self {
+            names: named.chain([calls.to_string()]).collect(),
+            made_up: made_up.map(|source| source.name.to_string()).collect(),
+        }
+    }
+}
+
 /// What the lake's files hold, as landings of live calls ask for it.
 pub(crate) struct LandedIds {
     files: Cache<String, Arc<OfFile>, ByIds>,
@@ -159,13 +183,13 @@ impl Default for LandedIds {
 
 impl LandedIds {
     /// Those of the ids that the lake holds on their day, but for live ones of the last
-    /// day. `live`: the source of live calls.
+    /// day.
     pub(crate) async fn find(
         &self,
         lake: &Lake,
         app: &AppId,
         asked: &[DatedId],
-        live: &Name,
+        live: &LiveSources,
         now_ms: TimestampMs,
     ) -> Result<HashSet<u128>> {
         // Day by day, so that what is found of an id does not hang on what else is asked for: who
@@ -195,7 +219,7 @@ impl LandedIds {
     async fn of_file(
         &self,
         file: &TableFile,
-        live: &Name,
+        live: &LiveSources,
         now_ms: TimestampMs,
     ) -> Result<Arc<OfFile>> {
         let is_valid = |of_file: &Arc<OfFile>| {
@@ -213,7 +237,11 @@ impl LandedIds {
             let received = batch.column(3).as_primitive::<TimestampMicrosecondType>();
             for row in 0..batch.num_rows() {
                 let received_ms = received.value(row).div_euclid(1000);
-                if rows.sources.value(row) == live.as_str() && received_ms > now_ms - RECENT_MS {
+                if live.made_up.contains(rows.sources.value(row)) {
+                    continue;
+                }
+                if live.names.contains(rows.sources.value(row)) && received_ms > now_ms - RECENT_MS
+                {
                     oldest_left_out_ms = Some(
                         oldest_left_out_ms.map_or(received_ms, |oldest| oldest.min(received_ms)),
                     );

@@ -10,7 +10,9 @@ use crate::ids::MessageIds;
 use crate::landed_ids::LandedIds;
 use crate::landing_memory::{HeldLanding, Memory, Restarted};
 use crate::live_rows::Landed;
-use crate::live_totals::{LANDED_AT_ONCE, LiveTotals, POINTER_KIND, POINTER_NAME, position};
+use crate::live_totals::{
+    LANDED_AT_ONCE, LiveTotals, POINTER_KIND, POINTER_NAME, landed_value, position,
+};
 use crate::pending::{Batches, Pending};
 use crate::seen::remember_landed;
 use crate::stretch::Stretch;
@@ -343,19 +345,20 @@ impl Landing {
     ) -> Result<()> {
         let of = app.clone();
         let stretch = blocking(move || Stretch::decode(&of, &records)).await?;
-        let mut pending = match memory.pending.take() {
+        let pending = match memory.pending.take() {
             Some(pending) => pending,
             None => {
                 let schemas = Tables::ensure(&self.lake, app, definitions).await?.schemas();
                 Pending::new(definitions, pointer, schemas)?
             }
         };
+        let (mut pending, stretch) = identified(pending, stretch).await?;
         if !memory.settled {
             let landed = position(pending.pointer.as_ref());
             self.settle(app, &pending.definitions, &stretch, landed).await?;
             memory.settled = true;
         }
-        let (live, now_ms) = (pending.rows.source().clone(), self.clock.now_ms());
+        let (live, now_ms) = (pending.rows.live_sources(), self.clock.now_ms());
         let elsewhere = self.landed.find(&self.lake, app, &stretch.dated(), &live, now_ms).await?;
         let (ids, of) = (self.ids.clone(), app.clone());
         let take = move || {
@@ -376,8 +379,8 @@ impl Landing {
         let Some(Pending { dated, rows, definitions, through, .. }) = &memory.pending else {
             return Ok(());
         };
-        let (live, now_ms) = (rows.source(), self.clock.now_ms());
-        if self.landed.find(&self.lake, app, dated, live, now_ms).await?.is_empty() {
+        let (live, now_ms) = (rows.live_sources(), self.clock.now_ms());
+        if self.landed.find(&self.lake, app, dated, &live, now_ms).await?.is_empty() {
             return Ok(());
         }
         let (definitions, through) = (Arc::clone(definitions), *through);
@@ -395,6 +398,7 @@ impl Landing {
             follower.landing(app, through).await;
         }
         let tables = Tables::ensure(&self.lake, app, &pending.definitions).await?;
+        let (calls, now_ms) = (pending.landed_calls(), self.clock.now_ms());
         let changes = self.changes(app, pending.changes).await?;
         let mut writers = Writers::new(&tables);
         writers.write_admitted(pending.events, pending.attributes, pending.rejected).await?;
@@ -410,13 +414,10 @@ impl Landing {
             files.discard(&self.lake).await;
             return Err(e);
         }
-        let (pointer, landed) = (pending.pointer, pending.landed);
-        let totals = LiveTotals::of(pointer.as_ref()).and(
-            &landed,
-            pending.messages,
-            pending.refused,
-            self.clock.now_ms(),
-        );
+        let (pointer, landed, mut topics) = (pending.pointer, pending.landed, pending.topics);
+        let totals =
+            LiveTotals::of(pointer.as_ref()).and(&calls, pending.messages, pending.refused, now_ms);
+        topics.add(&pending.topic_totals, now_ms);
         let mut commit = self.lake.begin(app);
         files.append(&mut commit, &tables);
         if let Some((table, files)) = changes {
@@ -428,7 +429,7 @@ impl Landing {
             app: app.clone(),
             name: POINTER_NAME.to_owned(),
             expected: pointer.map(|p| p.revision),
-            value: serde_json::json!({ "position": through, "totals": totals }),
+            value: landed_value(through, &totals, &topics),
         });
         commit.commit().await?;
         memory.settled = true;
@@ -470,4 +471,17 @@ impl Landing {
         let (ids, of) = (self.ids.clone(), app.clone());
         blocking(move || ids.restored(&of, landed)).await
     }
+}
+
+/// The stretch with the message ids of its records of topics, which the definitions say.
+async fn identified(pending: Pending, stretch: Stretch) -> Result<(Pending, Stretch)> {
+    if !stretch.has_topics {
+        return Ok((pending, stretch));
+    }
+    let (mut pending, mut stretch) = (pending, stretch);
+    blocking(move || {
+        stretch.identify(&mut pending.rows);
+        Ok((pending, stretch))
+    })
+    .await
 }

@@ -52,6 +52,9 @@ mod segment_api;
 mod stretch;
 mod table_columns;
 mod table_writers;
+mod topic_progress;
+mod topic_record;
+mod topic_rows;
 mod turns;
 mod waiting;
 
@@ -71,4 +74,6 @@ pub use reject::Reason;
 pub use rejected::{RejectedPage, RejectedQuery, RejectedRow, rejected};
 pub use report::{FailedFile, IngestOptions, IngestProgress, IngestReport};
 pub use segment_api::{CallError, LiveCall, MAX_BATCH_BYTES, MAX_CALL_BYTES};
+pub use topic_progress::{TopicPosition, TopicProgress, TopicTotals, topic_progress};
+pub use topic_record::{TopicContent, TopicPlace, TopicRecord};
 pub use waiting::LandingTrigger;

@@ -3,11 +3,14 @@
 use crate::change_rows::ChangeRows;
 use crate::input_row::without_nulls;
 use crate::jsonl::JsonSlots;
+use crate::landed_ids::LiveSources;
 use crate::log_record::{LogRecord, RecordBody};
 use crate::mapping::{MappedColumn, Mapping, clears};
 use crate::reject::{Fault, Reason, RejectBuilder, RowPlace, quoted};
 use crate::row_checks::admit;
 use crate::table_columns::{Accepted, AttributeBuilder, EventBuilder, RowHead, Schemas};
+use crate::topic_progress::TopicTotals;
+use crate::topic_rows::{TopicBuilt, TopicRows, in_order};
 use crate::{Error, Result};
 use arrow::array::RecordBatch;
 use rust_decimal::Decimal;
@@ -70,6 +73,9 @@ pub(crate) struct LiveRows {
     /// The attributes that other sources give, by name.
     elsewhere: HashMap<String, MappedColumn>,
     blank_clears: bool,
+    /// Records of topics.
+    topics: TopicRows,
+    live: LiveSources,
     schemas: Schemas,
     event_rows: EventBuilder,
     attribute_rows: AttributeBuilder,
@@ -84,7 +90,7 @@ pub(crate) struct LiveRows {
 /// The rows of a stretch, as batches of the tables, and their counts.
 pub(crate) struct Built {
     pub(crate) accepted: Accepted,
-    pub(crate) rejected: RecordBatch,
+    pub(crate) rejected: Vec<RecordBatch>,
     pub(crate) changes: RecordBatch,
     /// For each event the position of its record.
     pub(crate) event_positions: Vec<u64>,
@@ -93,6 +99,36 @@ pub(crate) struct Built {
     pub(crate) landed: Landed,
     /// Messages that were rejected whole.
     pub(crate) refused: u64,
+    /// What came of records of topics, by source; it is in `landed` too.
+    pub(crate) topics: BTreeMap<String, TopicTotals>,
+}
+
+impl Built {
+    /// With the rows of topics, in the order of the log.
+    fn with(self, topics: TopicBuilt) -> Result<Self> {
+        let Self { accepted, mut rejected, event_positions, attribute_positions, .. } = self;
+        let mut events = vec![(accepted.events, event_positions)];
+        let mut attributes = vec![(accepted.attributes, attribute_positions)];
+        for batch in topics.batches {
+            events.push((batch.accepted.events, batch.event_positions));
+            attributes.push((batch.accepted.attributes, batch.attribute_positions));
+        }
+        let (events, event_positions) = in_order(events)?;
+        let (attributes, attribute_positions) = in_order(attributes)?;
+        rejected.extend(topics.rejected);
+        let mut landed = self.landed;
+        landed.add(&topics.landed);
+        Ok(Self {
+            accepted: Accepted::of(events, attributes),
+            rejected,
+            event_positions,
+            attribute_positions,
+            landed,
+            topics: topics.totals,
+            changes: self.changes,
+            refused: self.refused,
+        })
+    }
 }
 
 /// What became of a message whose fields are not all right.
@@ -177,6 +213,7 @@ impl<'r> Sender<'r> {
 impl LiveRows {
     pub(crate) fn new(definitions: &Definitions, schemas: Schemas) -> Result<Self> {
         let source = live_source(definitions)?;
+        let source_name = source.name.clone();
         let blank_clears = source.blank == BlankCells::Clear;
         let zone = &definitions.app.time_zone;
         let events = Mapping::compile(
@@ -197,6 +234,8 @@ impl LiveRows {
             .into_iter()
             .map(|(name, ty)| (name.to_string(), MappedColumn::named(name, ty, zone)));
         Ok(Self {
+            topics: TopicRows::new(definitions, &schemas)?,
+            live: LiveSources::of(definitions, &source_name),
             elsewhere: elsewhere.collect(),
             blank_clears,
             event_slots: JsonSlots::new(&events),
@@ -220,13 +259,21 @@ impl LiveRows {
         })
     }
 
-    /// The name of the source.
-    pub(crate) fn source(&self) -> &Name {
-        &self.events.source
+    /// The sources whose rows go through the log.
+    pub(crate) fn live_sources(&self) -> LiveSources {
+        self.live.clone()
+    }
+
+    /// Finds the message ids of records of topics.
+    pub(crate) fn identify(&mut self, records: &mut [(u64, LogRecord)]) {
+        self.topics.identify(records);
     }
 
     /// Takes the record at `position` of the log, unless its message was there before.
     pub(crate) fn push(&mut self, position: u64, record: &LogRecord, is_new: bool) {
+        if let RecordBody::Topic(topic) = &record.body {
+            return self.topics.push(position, record.received_at_ms, topic, is_new);
+        }
         if !is_new {
             self.counts.duplicates += 1;
             return;
@@ -249,6 +296,7 @@ impl LiveRows {
                 self.counts.changes += u64::from(self.change_rows.push(position, record));
                 return;
             }
+            RecordBody::Topic(_) => return,
             // The reason's text was a class once; written as a rule's it would be another.
             RecordBody::Rejected { reason, detail, raw } => {
                 self.refused += 1;
@@ -372,15 +420,20 @@ impl LiveRows {
     pub(crate) fn finish(&mut self) -> Result<Built> {
         let accepted = Accepted::finish(&mut self.event_rows, &mut self.attribute_rows)?;
         let rejected = self.rejected_rows.finish(&self.schemas.rejected)?;
-        Ok(Built {
+        let built = Built {
             accepted,
-            rejected,
+            rejected: vec![rejected],
             changes: self.change_rows.finish()?,
             event_positions: std::mem::take(&mut self.event_positions),
             attribute_positions: std::mem::take(&mut self.attribute_positions),
             landed: std::mem::take(&mut self.counts),
             refused: std::mem::take(&mut self.refused),
-        })
+            topics: BTreeMap::new(),
+        };
+        match self.topics.finish()? {
+            Some(topics) => built.with(topics),
+            None => Ok(built),
+        }
     }
 }
 
@@ -395,6 +448,7 @@ fn live_source(definitions: &Definitions) -> Result<SourceDefinition> {
         name: Name::new(DEFAULT_SOURCE).map_err(|e| Error::Internal(e.to_string()))?,
         description: None,
         format: SourceFormat::Segment,
+        kafka: None,
         encoding: None,
         decimal_comma: false,
         fill_down: Vec::new(),

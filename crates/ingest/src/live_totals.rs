@@ -1,6 +1,7 @@
 //! What became of an app's live messages, as the catalog keeps it with the position that landed.
 
 use crate::live_rows::Landed;
+use crate::topic_progress::{TOPICS, TopicSources};
 use serde::{Deserialize, Serialize};
 use taghouse_catalog::{Catalog, Pointer};
 use taghouse_model::{AppId, TimestampMs};
@@ -9,7 +10,7 @@ use taghouse_model::{AppId, TimestampMs};
 pub(crate) const LANDED_AT_ONCE: usize = 50_000;
 
 /// The catalog's pointer at the position through which the log has landed: value `{"position": n,
-/// "totals": …}`, see [`LiveTotals`].
+/// "totals": …, "topics": …}`, see [`LiveTotals`] and [`TopicSources`].
 pub(crate) const POINTER_KIND: &str = "log";
 pub(crate) const POINTER_NAME: &str = "landed";
 
@@ -74,4 +75,17 @@ pub async fn landed(catalog: &dyn Catalog, app: &AppId) -> taghouse_catalog::Res
 
 pub(crate) fn position(pointer: Option<&Pointer>) -> u64 {
     pointer.and_then(|p| p.value.get("position")?.as_u64()).unwrap_or(0)
+}
+
+/// What the pointer holds.
+pub(crate) fn landed_value(
+    position: u64,
+    totals: &LiveTotals,
+    topics: &TopicSources,
+) -> serde_json::Value {
+    let mut value = serde_json::json!({ "position": position, "totals": totals });
+    if !topics.is_empty() {
+        value[TOPICS] = serde_json::json!(topics);
+    }
+    value
 }

@@ -1,5 +1,6 @@
-//! What the log holds of a live call.
+//! What the log holds of a live call, or of what else comes live.
 
+use crate::topic_record::TopicRecord;
 use serde::{Deserialize, Serialize};
 use taghouse_model::TimestampMs;
 
@@ -59,6 +60,8 @@ pub enum RecordBody {
         /// Whether a rule let them go, not a call that named them.
         expired: bool,
     },
+    /// A record of a topic, mapped by its source when it is admitted.
+    Topic(TopicRecord),
     /// A message of a batch that is wrong, while others of the batch are not.
     Rejected {
         /// A [`crate::Reason`] as text.
@@ -97,9 +100,20 @@ impl HandOp {
 }
 
 impl LogRecord {
-    /// What is not a message of a call has no id, and is never there twice.
+    /// Whether it is a message of a call.
     pub(crate) fn is_message(&self) -> bool {
-        !matches!(self.body, RecordBody::Changed { .. } | RecordBody::Gone { .. })
+        !matches!(
+            self.body,
+            RecordBody::Changed { .. } | RecordBody::Gone { .. } | RecordBody::Topic(_)
+        )
+    }
+
+    /// What has no id is no message, or is known by its place in a topic.
+    pub(crate) fn has_id(&self) -> bool {
+        match self.body {
+            RecordBody::Topic(_) => !self.message_id.is_empty(),
+            _ => self.is_message(),
+        }
     }
 
     /// A change by hand, made at `now_ms`.

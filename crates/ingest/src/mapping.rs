@@ -219,10 +219,18 @@ impl Mapping {
             name: name.to_string(),
             known: definitions.sources.keys().map(Name::as_str).collect::<Vec<_>>().join(", "),
         })?;
-        if source.format == SourceFormat::Segment {
-            return Err(Error::Invalid(format!(
-                "source \"{name}\" takes live calls, not files: send them to /v1/track and the like"
-            )));
+        match source.format {
+            SourceFormat::Segment => {
+                return Err(Error::Invalid(format!(
+                    "source \"{name}\" takes live calls, not files: send them to /v1/track and the like"
+                )));
+            }
+            SourceFormat::Kafka => {
+                return Err(Error::Invalid(format!(
+                    "source \"{name}\" reads a topic, not files: the server reads it by itself"
+                )));
+            }
+            SourceFormat::Csv { .. } | SourceFormat::Jsonl | SourceFormat::Parquet => {}
         }
         if source.user_id.is_none() {
             return Err(Error::Invalid(format!(

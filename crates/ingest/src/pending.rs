@@ -8,9 +8,10 @@ use crate::live_rows::{Built, Landed, LiveRows};
 use crate::live_totals::{LANDED_AT_ONCE, position};
 use crate::stretch::{Stretch, Taken};
 use crate::table_columns::Schemas;
+use crate::topic_progress::{TopicSources, TopicTotals};
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use taghouse_catalog::Pointer;
 use taghouse_model::AppId;
@@ -33,7 +34,12 @@ pub(crate) struct Pending {
     pub(crate) messages: u64,
     /// Messages that were rejected whole.
     pub(crate) refused: u64,
+    /// What came of calls and of topics.
     pub(crate) landed: Landed,
+    /// How far topics were taken with these.
+    pub(crate) topics: TopicSources,
+    /// What came of topics, by source.
+    pub(crate) topic_totals: BTreeMap<String, TopicTotals>,
     /// Their ids, to be remembered when they land.
     pub(crate) noted: Vec<NotedId>,
     /// The ids that somebody else may land meanwhile.
@@ -56,6 +62,8 @@ impl Pending {
         Ok(Self {
             definitions: Arc::clone(definitions),
             through: position(pointer.as_ref()),
+            topics: TopicSources::of(pointer.as_ref()),
+            topic_totals: BTreeMap::new(),
             pointer,
             records: 0,
             bytes: 0,
@@ -78,6 +86,17 @@ impl Pending {
         if self.bytes >= PENDING_BYTES { 0 } else { LANDED_AT_ONCE.saturating_sub(self.records) }
     }
 
+    /// What came of calls alone.
+    pub(crate) fn landed_calls(&self) -> Landed {
+        let mut calls = self.landed;
+        for totals in self.topic_totals.values() {
+            calls.filtered = calls.filtered.saturating_sub(totals.filtered);
+            calls.duplicates = calls.duplicates.saturating_sub(totals.duplicates);
+            calls.rejected = calls.rejected.saturating_sub(totals.rejected);
+        }
+        calls
+    }
+
     /// Decides the records of the stretch, which follow those before. `elsewhere`: ids that the
     /// lake holds beside those remembered. Blocks; after an error this is of no use any more.
     pub(crate) fn take(
@@ -88,20 +107,26 @@ impl Pending {
         elsewhere: &HashSet<u128>,
     ) -> Result<Told> {
         let (after, bytes) = (self.through, stretch.bytes);
-        let taken = stretch.take(app, ids, elsewhere, &mut self.ids, &mut self.rows)?;
+        let taken =
+            stretch.take(app, ids, elsewhere, &mut self.ids, &mut self.topics, &mut self.rows)?;
         let Taken { built, records, messages, noted, dated, gone, changed, cuts, last } = taken;
-        let Built { accepted, rejected, changes, landed, refused, .. } = built;
+        let Built { accepted, rejected, changes, landed, refused, topics, .. } = built;
         self.through = last;
         self.records += records;
         self.bytes += bytes;
         self.messages += messages;
         self.refused += refused;
         self.landed.add(&landed);
+        for (source, totals) in &topics {
+            self.topic_totals.entry(source.clone()).or_default().add(totals);
+        }
         self.noted.extend(noted);
         self.dated.extend(dated);
         self.events.push(accepted.events.clone())?;
         self.attributes.push(accepted.attributes.clone())?;
-        self.rejected.push(rejected)?;
+        for rejected in rejected {
+            self.rejected.push(rejected)?;
+        }
         self.changes.push(changes)?;
         Ok(Told {
             definitions: Arc::clone(&self.definitions),

@@ -43,6 +43,8 @@ pub enum Reason {
     NumberOutOfRange,
     /// A required value is missing.
     MissingValue,
+    /// The source was removed before its record was admitted.
+    UnknownSource,
     /// A reject rule of the source holds; its own words.
     Rule(String),
 }
@@ -63,6 +65,7 @@ impl fmt::Display for Reason {
             Self::ValueTooLong => "value_too_long",
             Self::NumberOutOfRange => "number_out_of_range",
             Self::MissingValue => "missing_value",
+            Self::UnknownSource => "unknown_source",
             Self::Rule(reason) => return write!(f, "rule: {reason}"),
         })
     }

@@ -16,6 +16,11 @@ use taghouse_model::TimestampMs;
 use taghouse_rules::reader::{Parsed, read_instant};
 use xxhash_rust::xxh3::xxh3_128;
 
+/// The digits of a row's number in an id made of it: of files, …
+const FILE_DIGITS: usize = 9;
+/// … and of offsets, which grow for years.
+const OFFSET_DIGITS: usize = 12;
+
 /// Batches of the three tables, built from a stretch of one file.
 pub(crate) struct Chunk {
     pub(crate) accepted: Accepted,
@@ -39,6 +44,8 @@ pub(crate) struct RowReader {
     file: String,
     folders: FolderCells,
     default_id: String,
+    /// How many digits the row's number has in it.
+    id_digits: usize,
     now_ms: TimestampMs,
     /// What the file dates its rows by, if it does.
     file_ms: Option<TimestampMs>,
@@ -63,6 +70,7 @@ impl RowReader {
             file: String::new(),
             folders: FolderCells::default(),
             default_id: String::new(),
+            id_digits: FILE_DIGITS,
             now_ms,
             file_ms: None,
         })
@@ -81,6 +89,71 @@ impl RowReader {
         self.events.file = Some(name.to_owned());
         self.attributes.file = Some(name.to_owned());
         self.folders = FolderCells::new(folders, &self.mapping);
+    }
+
+    /// The row that follows is a record of a topic's partition, written at `time_ms` and read at
+    /// `received_ms`. Of the tables' rows only rejected ones name the partition.
+    pub(crate) fn begin_record(
+        &mut self,
+        partition: &str,
+        time_ms: TimestampMs,
+        received_ms: TimestampMs,
+    ) {
+        self.file.clear();
+        self.file.push_str(partition);
+        (self.file_ms, self.now_ms) = (Some(time_ms), received_ms);
+        self.id_digits = OFFSET_DIGITS;
+    }
+
+    /// Whether the source says where the message id stands.
+    pub(crate) fn maps_message_id(&self) -> bool {
+        self.mapping.message_id.is_some()
+    }
+
+    /// The message id that the row gives, and its time; `None`: one of them is missing or wrong.
+    pub(crate) fn read_head(&mut self, row: &impl Row) -> Option<(String, TimestampMs)> {
+        if self.mapping.null_values.is_empty() {
+            return self.read_id_and_time(row);
+        }
+        let nulls = std::mem::take(&mut self.mapping.null_values);
+        let head = self.read_id_and_time(&WithNulls { row, nulls: &nulls });
+        self.mapping.null_values = nulls;
+        head
+    }
+
+    fn read_id_and_time(&mut self, row: &impl Row) -> Option<(String, TimestampMs)> {
+        let time = self.read_time(row).ok()?;
+        let id = self.read_message_id(0, row).ok()??;
+        Some((id.into_owned(), time))
+    }
+
+    /// Events since the last chunk.
+    pub(crate) fn event_rows(&self) -> usize {
+        self.events.rows()
+    }
+
+    /// Rows of `attributes` since the last chunk.
+    pub(crate) fn attribute_rows(&self) -> usize {
+        self.attributes.rows()
+    }
+
+    /// Counts a row without content as left out.
+    pub(crate) fn pass_over(&mut self) {
+        self.tally.rows += 1;
+        self.tally.filtered += 1;
+    }
+
+    /// Takes a row that was refused when it came in.
+    pub(crate) fn push_refused(&mut self, number: u64, reason: &str, detail: &str, raw: &[u8]) {
+        self.tally.rows += 1;
+        self.tally.rejected += 1;
+        let place = RowPlace {
+            source: self.mapping.source.as_str(),
+            file: Some(&self.file),
+            row: Some(number),
+            received_at: self.now_ms,
+        };
+        self.rejected.push(place, reason, detail, raw);
     }
 
     /// Whether a folder of the file gives the slot's column.
@@ -254,7 +327,8 @@ impl RowReader {
         let Some(slot) = self.mapping.message_id else {
             self.default_id.clear();
             // Writing to a string cannot fail.
-            let _ = write!(self.default_id, "{}:{number:09}", self.file);
+            let _ =
+                write!(self.default_id, "{}:{number:0digits$}", self.file, digits = self.id_digits);
             return Ok(None);
         };
         let column = &self.mapping.slots[slot].column;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use taghouse_disk::blocking;
 use taghouse_lake::{Comparison, Lake, layout};
 use taghouse_model::{AppId, TimestampMs, Value};
-use taghouse_rules::{Definitions, SourceFormat};
+use taghouse_rules::Definitions;
 
 /// How far back is read, by the times at which calls came in: a day, and an hour for what waited in
 /// the log.
@@ -26,11 +26,10 @@ pub(crate) async fn remember_landed(
     definitions: &Definitions,
     first_ms: TimestampMs,
 ) -> Result<()> {
-    let of_files = |format| format != SourceFormat::Segment;
     let file_sources: HashSet<&str> = definitions
         .sources
         .values()
-        .filter(|source| of_files(source.format))
+        .filter(|source| !source.format.is_live())
         .map(|source| source.name.as_str())
         .collect();
     let from_ms = first_ms - READ_MS;

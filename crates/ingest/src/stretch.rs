@@ -5,6 +5,7 @@ use crate::ids::{MessageIds, NotedId, message_hash};
 use crate::landed_ids::DatedId;
 use crate::live_rows::{Built, LiveRows};
 use crate::log_record::{LogRecord, RecordBody};
+use crate::topic_progress::TopicSources;
 use crate::{Error, Result};
 use std::collections::HashSet;
 use taghouse_model::{AppId, TimestampMs};
@@ -16,6 +17,8 @@ pub(crate) struct Stretch {
     pub(crate) bytes: usize,
     /// When the first of its calls came in.
     pub(crate) first_ms: TimestampMs,
+    /// There are records of topics among them.
+    pub(crate) has_topics: bool,
 }
 
 /// What a stretch becomes.
@@ -23,6 +26,7 @@ pub(crate) struct Taken {
     pub(crate) built: Built,
     /// Records of all kinds.
     pub(crate) records: usize,
+    /// Messages of calls.
     pub(crate) messages: u64,
     /// The ids that are new.
     pub(crate) noted: Vec<NotedId>,
@@ -38,8 +42,12 @@ pub(crate) struct Taken {
 
 impl Stretch {
     pub(crate) fn decode(app: &AppId, records: &[(u64, Vec<u8>)]) -> Result<Self> {
-        let mut stretch =
-            Self { records: Vec::with_capacity(records.len()), bytes: 0, first_ms: i64::MAX };
+        let mut stretch = Self {
+            records: Vec::with_capacity(records.len()),
+            bytes: 0,
+            first_ms: i64::MAX,
+            has_topics: false,
+        };
         for (position, bytes) in records {
             let wrong = |e: serde_json::Error| Error::Record {
                 app: app.to_string(),
@@ -49,9 +57,15 @@ impl Stretch {
             let record = LogRecord::decode(bytes).map_err(wrong)?;
             stretch.first_ms = stretch.first_ms.min(record.received_at_ms);
             stretch.bytes += bytes.len();
+            stretch.has_topics |= matches!(record.body, RecordBody::Topic(_));
             stretch.records.push((*position, record));
         }
         Ok(stretch)
+    }
+
+    /// Finds the message ids of records of topics.
+    pub(crate) fn identify(&mut self, rows: &mut LiveRows) {
+        rows.identify(&mut self.records);
     }
 
     /// The ids of messages that give rows of events or attributes.
@@ -63,13 +77,14 @@ impl Stretch {
 
     /// Every id counts once, whatever became of its message: landed, rejected, or left out by a
     /// filter. `elsewhere`: ids that the lake holds beside those remembered; `pending`: those of
-    /// messages that will land, and of these when it returns.
+    /// messages that will land, and of these when it returns. `topics`: how far they were taken.
     pub(crate) fn take(
         self,
         app: &AppId,
         ids: &MessageIds,
         elsewhere: &HashSet<u128>,
         pending: &mut HashSet<u128>,
+        topics: &mut TopicSources,
         rows: &mut LiveRows,
     ) -> Result<Taken> {
         let hashes: Vec<u128> =
@@ -81,10 +96,15 @@ impl Stretch {
         let (mut messages, mut last) = (0, 0);
         let mut was_gone = true;
         for ((id, known), (position, record)) in hashes.into_iter().zip(known).zip(self.records) {
-            let is_message = record.is_message();
-            let is_new = !is_message || (!known && !elsewhere.contains(&id) && pending.insert(id));
+            let (is_message, has_id) = (record.is_message(), record.has_id());
+            let in_order = match &record.body {
+                RecordBody::Topic(topic) => topics.take(topic),
+                _ => true,
+            };
+            let is_new =
+                in_order && (!has_id || (!known && !elsewhere.contains(&id) && pending.insert(id)));
             messages += u64::from(is_message);
-            if is_new && is_message {
+            if is_new && has_id {
                 noted.push(NotedId { id, position });
                 asked.extend(dated(&record, id));
             }
@@ -113,6 +133,7 @@ impl Stretch {
 
 fn dated(record: &LogRecord, id: u128) -> Option<DatedId> {
     match &record.body {
+        RecordBody::Topic(topic) => topic.dated_ms.map(|time_ms| DatedId { id, time_ms }),
         RecordBody::Event { time_ms, .. } | RecordBody::Traits { time_ms, .. } => {
             Some(DatedId { id, time_ms: *time_ms })
         }

@@ -199,6 +199,11 @@ impl EventBuilder {
         self.rows += 1;
     }
 
+    /// How many rows there are since the last batch.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
     pub(crate) fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
         let rows = std::mem::take(&mut self.rows);
         let [user_id, time, message_id, source, received_at] = self.head.finish();
@@ -267,6 +272,11 @@ impl AttributeBuilder {
         self.push(head, layout::NO_ATTRIBUTE, None, origin);
     }
 
+    /// How many rows there are since the last batch.
+    pub(crate) fn rows(&self) -> usize {
+        self.origin.len()
+    }
+
     fn finish(&mut self) -> Result<(RecordBatch, Vec<u32>), ArrowError> {
         let [user_id, time, message_id, source, received_at] = self.head.finish();
         let (name, value) = (Arc::new(self.name.finish()), Arc::new(self.value.finish()));
@@ -303,6 +313,11 @@ impl Accepted {
     ) -> Result<Self, ArrowError> {
         let (attributes, origin) = attributes.finish()?;
         Ok(Self { events: events.finish()?, attributes, origin })
+    }
+
+    /// Rows of the log, which are not filtered any more.
+    pub(crate) fn of(events: RecordBatch, attributes: RecordBatch) -> Self {
+        Self { events, attributes, origin: Vec::new() }
     }
 
     /// Keeps the rows whose mark is true only; `keep` has one mark for each accepted row.

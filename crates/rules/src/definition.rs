@@ -1,7 +1,9 @@
 //! Definitions as code, parsed and checked: what the YAML files say.
 
 use crate::reader::EpochUnit;
-use crate::{ANONYMOUS_TAG, EventTag, Predicate, Scalar, Sequence, Session, StateMachine};
+use crate::{
+    ANONYMOUS_TAG, EventTag, KafkaTopic, Predicate, Scalar, Sequence, Session, StateMachine,
+};
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -255,6 +257,8 @@ pub struct SourceDefinition {
     pub description: Option<String>,
     /// The format of the input.
     pub format: SourceFormat,
+    /// The topic that is read. For `kafka`, and always there.
+    pub kafka: Option<KafkaTopic>,
     /// What its texts are written in, by its name in the WHATWG Encoding Standard; `None`: UTF-8,
     /// or what a byte order mark says. For files.
     pub encoding: Option<String>,
@@ -265,17 +269,18 @@ pub struct SourceDefinition {
     /// Which files of a folder belong to the source, as a glob on the file name, such as
     /// `*.csv.gz`, or on its path below that folder; `None`: by the format's endings.
     pub files: Option<String>,
-    /// Where the user id stands. For `segment` fixed: `userId`, else `anonymousId`.
+    /// Where the user id stands; [`crate::RECORD_KEY`]: in the record's key. For `segment` fixed: `userId`,
+    /// else `anonymousId`.
     pub user_id: Option<ColumnMapping>,
     /// Where the event's name comes from; `None`: the rows only carry attributes. For `segment`
     /// fixed.
     pub event: Option<EventMapping>,
     /// Where the event time stands. `None` only for attribute rows (then: the time of ingestion),
-    /// `segment`, and where `file_time` says it.
+    /// `segment`, `kafka` (then: the record's timestamp), and where `file_time` says it.
     pub time: Option<TimeMapping>,
     /// What of a file dates all its rows, instead of a column.
     pub file_time: Option<FileTime>,
-    /// The column of the message id; `None`: file name and row.
+    /// The column of the message id; `None`: file name and row, or topic, partition and offset.
     pub message_id: Option<String>,
     /// The events' typed properties.
     pub properties: BTreeMap<Name, ColumnMapping>,
@@ -306,7 +311,7 @@ impl SourceDefinition {
     pub fn is_undated(&self) -> bool {
         self.time.is_none()
             && self.file_time.is_none()
-            && self.format != SourceFormat::Segment
+            && !self.format.is_live()
             && !self.attributes.is_empty()
     }
 }
@@ -328,6 +333,15 @@ pub enum SourceFormat {
     /// Live calls of the Segment tracking API. `properties` and `attributes` are taken from the
     /// call's properties and traits.
     Segment,
+    /// Records of a topic of Apache Kafka, mapped as lines of `Jsonl` are.
+    Kafka,
+}
+
+impl SourceFormat {
+    /// Whether what comes in goes through the log, and not in files.
+    pub fn is_live(self) -> bool {
+        matches!(self, Self::Segment | Self::Kafka)
+    }
 }
 
 /// A column and how its text is read.

@@ -45,6 +45,7 @@ mod evaluate;
 mod happened;
 mod journey;
 mod json;
+mod kafka_topic;
 mod lexer;
 mod like;
 mod moving;
@@ -72,6 +73,7 @@ pub use journey::{
     EventFilter, EventTag, Sequence, SequenceValue, Session, SessionFunction, StateMachine,
     StateValue, Step, StepKind, Transition, Trigger,
 };
+pub use kafka_topic::{KafkaStart, KafkaTopic, RECORD_KEY, SettingPart, UnreadSetting};
 pub use like::{like, like_prefix};
 pub use moving::{Length, Moving, When};
 pub use parse::{MAX_DEPTH, MAX_EXPRESSION_BYTES, parse_predicate, parse_scalar};

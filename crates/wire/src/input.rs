@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 pub struct SourceBody {
     /// The name, unique within the app.
     pub name: String,
-    /// `csv`, `jsonl`, `parquet` or `segment`.
+    /// `csv`, `jsonl`, `parquet`, `segment` or `kafka`.
     pub format: Cow<'static, str>,
-    /// Files that landed; `null` for live calls.
+    /// Files that landed; `null` for live calls and topics.
     #[schema(required)]
     pub files: Option<u64>,
-    /// Rows of its files, or live messages.
+    /// Rows of its files, live messages, or records of its topic.
     pub rows: u64,
     /// Rows that became events or attributes.
     pub accepted: u64,
@@ -85,10 +85,10 @@ pub struct RejectedLine {
     pub received: String,
     /// Name of the source.
     pub source: String,
-    /// The file; `null`: a live call.
+    /// The file; of a topic its name, `/` and the partition; `null`: a live call.
     #[schema(required)]
     pub file: Option<String>,
-    /// The row of the file, from 1, or the position in the log of live calls.
+    /// The row of the file, from 1; the record's offset; or the position in the log of live calls.
     #[schema(required)]
     pub row: Option<i64>,
     /// The class of the refusal, such as `bad_type`.

@@ -13,7 +13,9 @@ use std::sync::Arc;
 use taghouse_catalog::IngestedFile;
 use taghouse_engine::Engine;
 use taghouse_engine::clock_text::instant;
-use taghouse_ingest::{RejectedQuery, RejectedRow, rejected as rejected_rows};
+use taghouse_ingest::{
+    RejectedQuery, RejectedRow, TopicProgress, rejected as rejected_rows, topic_progress,
+};
 use taghouse_model::{AppId, ErrorKind, Name, TimestampMs};
 use taghouse_rules::{Definitions, SourceFormat};
 use taghouse_wire::{FileLine, FilePage, RejectedLine, RejectedList, SourceBody, SourceList};
@@ -31,10 +33,12 @@ pub(crate) async fn sources(
 ) -> Result<Json<SourceList>, Problem> {
     let app = app.checked(&caller, Action::Read)?;
     let definitions = engine.definitions(&app).await?;
+    let topics = topic_progress(engine.catalog.as_ref(), &app).await?;
     let mut sources = Vec::new();
     for source in definitions.sources.values() {
         sources.push(match source.format {
             SourceFormat::Segment => live(&engine, &app, &source.name).await?,
+            SourceFormat::Kafka => of_topic(&source.name, topics.get(source.name.as_str())),
             format => of_files(
                 &source.name,
                 format,
@@ -77,6 +81,7 @@ fn of_files(name: &Name, format: SourceFormat, files: &[IngestedFile]) -> Source
             SourceFormat::Jsonl => "jsonl",
             SourceFormat::Parquet => "parquet",
             SourceFormat::Segment => "segment",
+            SourceFormat::Kafka => "kafka",
         }
         .into(),
         files: Some(files.len() as u64),
@@ -108,6 +113,24 @@ async fn live(engine: &Engine, app: &AppId, name: &Name) -> Result<SourceBody, P
         last_rows: totals.last_messages,
         last_rejected: totals.last_rejected,
     })
+}
+
+fn of_topic(name: &Name, progress: Option<&TopicProgress>) -> SourceBody {
+    let totals = progress.map(|progress| progress.totals).unwrap_or_default();
+    SourceBody {
+        name: name.to_string(),
+        format: "kafka".into(),
+        files: None,
+        rows: totals.records,
+        accepted: totals.accepted,
+        rejected: totals.rejected,
+        filtered: totals.filtered,
+        duplicates: totals.duplicates,
+        rejected_share: share(totals.rejected, totals.records),
+        last_landed: totals.landed_ms.map(instant),
+        last_rows: totals.last_records,
+        last_rejected: totals.last_rejected,
+    }
 }
 
 /// Selects files.

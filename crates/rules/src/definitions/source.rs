@@ -4,6 +4,7 @@ mod column;
 mod column_types;
 mod event;
 mod format;
+mod kafka;
 mod time;
 
 use super::glob::FileGlob;
@@ -85,7 +86,7 @@ impl SourceReader<'_> {
     fn source(mut self, name: Option<Name>) -> Option<SourceDefinition> {
         let raw = self.raw;
         let segment = raw.format == RawFormat::Segment;
-        let format = self.format();
+        let (format, topic) = (self.format(), self.topic());
         let (encoding, decimal_comma) = (self.encoding(), self.decimal_comma());
         if segment {
             self.refuse_for_segment();
@@ -105,6 +106,7 @@ impl SourceReader<'_> {
             name: name?,
             description: raw.description.clone(),
             format,
+            kafka: topic,
             encoding,
             decimal_comma,
             fill_down: raw.fill_down.clone(),
@@ -123,6 +125,11 @@ impl SourceReader<'_> {
                 Some(RawUnknownColumns::Keep) => UnknownColumns::Keep,
                 Some(RawUnknownColumns::Ignore) => UnknownColumns::Ignore,
                 None if segment => UnknownColumns::Keep,
+                // Who sends to a topic adds fields, and what was read is not sent again.
+                None if raw.format == RawFormat::Kafka && raw.event.is_some() => {
+                    UnknownColumns::Keep
+                }
+                None if raw.format == RawFormat::Kafka => UnknownColumns::Ignore,
                 None => UnknownColumns::Reject,
             },
             ignore: raw.ignore.clone(),
@@ -163,9 +170,10 @@ impl SourceReader<'_> {
         let mut read: Vec<&str> =
             raw.properties.values().chain(raw.attributes.values()).map(column_name).collect();
         read.extend(raw.message_id.as_deref());
-        read.extend(raw.user_id.as_ref().map(|user| match user {
-            RawUserId::Column(column) => column.as_str(),
-            RawUserId::Mapping(mapping) => mapping.column.as_str(),
+        read.extend(raw.user_id.as_ref().and_then(|user| match user {
+            RawUserId::Column(column) => Some(column.as_str()),
+            RawUserId::Mapping(mapping) => Some(mapping.column.as_str()),
+            RawUserId::Key(_) => None,
         }));
         read.extend(raw.time.as_ref().and_then(|time| match time {
             RawTime::Column(column) => Some(column.as_str()),
@@ -205,9 +213,15 @@ impl SourceReader<'_> {
     fn require_columns(&mut self) {
         let raw = self.raw;
         if raw.user_id.is_none() {
-            self.error("", "a source of files needs `user_id`: the column of the user id");
+            let message = match raw.format {
+                RawFormat::Kafka => {
+                    "a source of a topic needs `user_id`: the column of the user id, or `{ key: true }`"
+                }
+                _ => "a source of files needs `user_id`: the column of the user id",
+            };
+            self.error("", message);
         }
-        if raw.event.is_some() && raw.time.is_none() {
+        if raw.event.is_some() && raw.time.is_none() && raw.format != RawFormat::Kafka {
             self.error("/event", "a source of events needs `time`: the column of the event time, or `file` for the date in a file's name");
         }
         if raw.event.is_none() && raw.attributes.is_empty() {

@@ -1,3 +1,4 @@
+use super::kafka::RawKafka;
 use super::tag::RawPrecision;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,9 @@ pub(crate) struct RawSource {
     pub(crate) description: Option<String>,
     /// What comes in.
     pub(crate) format: RawFormat,
+    /// For `kafka`: the topic, and how its cluster is reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kafka: Option<RawKafka>,
     /// For `csv`: the one character between columns. Default: a comma.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) delimiter: Option<String>,
@@ -50,11 +54,11 @@ pub(crate) struct RawSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) event: Option<RawEvent>,
     /// The column of the event time, or `file`: the date in the file's name, or when it was last
-    /// written to. Not for `segment`.
+    /// written to. Not for `segment`. Default for `kafka`: the record's timestamp.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) time: Option<RawTime>,
     /// The column of the message id, by which repeated rows are dropped. Default: file name and
-    /// row. Not for `segment`.
+    /// row; for `kafka` topic, partition and offset. Not for `segment`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) message_id: Option<String>,
     /// The events' typed properties, by name.
@@ -71,7 +75,7 @@ pub(crate) struct RawSource {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) reject: Vec<RawReject>,
     /// What becomes of columns or keys that nothing here names. Default: reject; for `segment`
-    /// keep.
+    /// keep; for `kafka` keep, or ignore where the rows only carry attributes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unknown_columns: Option<RawUnknownColumns>,
     /// Columns that are known and not wanted.
@@ -133,6 +137,8 @@ pub(crate) enum RawFormat {
     Parquet,
     /// Live calls of the Segment tracking API.
     Segment,
+    /// Records of a topic of Apache Kafka, each a JSON object; a column may be a dotted path.
+    Kafka,
 }
 
 /// The user id's column.
@@ -143,6 +149,17 @@ pub(crate) enum RawUserId {
     Column(String),
     /// The column and how it is read.
     Mapping(RawUserIdMapping),
+    /// For `kafka`: the record's key.
+    Key(RawUserIdKey),
+}
+
+/// The record's key as user id.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "a record's key")]
+pub(crate) struct RawUserIdKey {
+    /// true: the key, read as text, is the user id.
+    pub(crate) key: bool,
 }
 
 /// The user id's column and how it is read.

@@ -4,15 +4,16 @@ use super::{NAMED_FORMATS, scale};
 use crate::definitions::strptime::{self, Reads};
 use crate::raw::source::{RawColumn, RawColumnMapping, RawColumnType, RawUserId, RawUserIdType};
 use crate::raw::tag::RawPrecision;
-use crate::{ColumnMapping, TimeFormat};
+use crate::{ColumnMapping, RECORD_KEY, TimeFormat};
 use taghouse_model::ValueType;
 
 pub(super) fn user_id(raw: &RawUserId) -> ColumnMapping {
     let (column, value_type) = match raw {
-        RawUserId::Column(column) => (column, ValueType::Text),
+        RawUserId::Column(column) => (column.as_str(), ValueType::Text),
+        RawUserId::Key(_) => (RECORD_KEY, ValueType::Text),
         RawUserId::Mapping(mapping) => match mapping.ty {
-            Some(RawUserIdType::Int) => (&mapping.column, ValueType::Int),
-            Some(RawUserIdType::Text) | None => (&mapping.column, ValueType::Text),
+            Some(RawUserIdType::Int) => (mapping.column.as_str(), ValueType::Int),
+            Some(RawUserIdType::Text) | None => (mapping.column.as_str(), ValueType::Text),
         },
     };
     ColumnMapping { required: true, ..ColumnMapping::plain(column, value_type) }

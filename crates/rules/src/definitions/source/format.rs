@@ -29,6 +29,7 @@ impl SourceReader<'_> {
             RawFormat::Jsonl => SourceFormat::Jsonl,
             RawFormat::Parquet => SourceFormat::Parquet,
             RawFormat::Segment => SourceFormat::Segment,
+            RawFormat::Kafka => SourceFormat::Kafka,
         }
     }
 
