@@ -3,7 +3,7 @@
 use super::RepositoryFile;
 
 /// The map: every crate and its level.
-pub(crate) const LEVELS: [(&str, u32); 23] = [
+pub(crate) const LEVELS: [(&str, u32); 24] = [
     ("disk", 0),
     ("model", 0),
     ("bitmap", 1),
@@ -23,6 +23,7 @@ pub(crate) const LEVELS: [(&str, u32); 23] = [
     ("activate", 5),
     ("users", 5),
     ("backup", 6),
+    ("kafka", 6),
     ("stream", 6),
     ("engine", 7),
     ("api", 8),

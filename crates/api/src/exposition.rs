@@ -4,6 +4,7 @@
 
 use crate::Problem;
 use crate::gates::OpenCalls;
+use crate::topic_metrics::of_topics;
 use prometheus::TextEncoder;
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use taghouse_ingest::LiveTotals;
@@ -173,7 +174,7 @@ const APP_METRICS: [AppMetric; 22] = [
 ];
 
 /// Exact up to 2^53, far beyond what is counted here.
-fn number(number: u64) -> Option<f64> {
+pub(crate) fn number(number: u64) -> Option<f64> {
     Some(number as f64)
 }
 
@@ -202,6 +203,7 @@ pub(crate) fn exposed(process: &ProcessNumbers, apps: &[AppNumbers]) -> Result<S
             apps.iter().filter_map(sample).collect(),
         ));
     }
+    families.extend(of_topics(apps));
     // The encoder refuses one without a number.
     families.retain(|family| !family.get_metric().is_empty());
     TextEncoder::new()
@@ -235,7 +237,12 @@ fn of_process(process: &ProcessNumbers) -> Vec<MetricFamily> {
     ]
 }
 
-fn family(name: &str, help: &str, kind: MetricType, samples: Vec<Metric>) -> MetricFamily {
+pub(crate) fn family(
+    name: &str,
+    help: &str,
+    kind: MetricType,
+    samples: Vec<Metric>,
+) -> MetricFamily {
     let mut family = MetricFamily::default();
     family.set_name(name.to_owned());
     family.set_help(help.to_owned());
@@ -244,7 +251,7 @@ fn family(name: &str, help: &str, kind: MetricType, samples: Vec<Metric>) -> Met
     family
 }
 
-fn sample(kind: MetricType, value: f64, labels: &[(&str, &str)]) -> Metric {
+pub(crate) fn sample(kind: MetricType, value: f64, labels: &[(&str, &str)]) -> Metric {
     let label = |(name, value): &(&str, &str)| {
         let mut label = LabelPair::default();
         label.set_name((*name).to_owned());

@@ -28,6 +28,7 @@ mod readiness;
 mod reports;
 mod rounds;
 mod streaming;
+mod topics;
 mod trail;
 mod upkeep;
 

@@ -2,6 +2,7 @@
 //! the process.
 
 use crate::AuditLimits;
+use crate::topics::Readers;
 use crate::trail::Trail;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::{Mutex, MutexGuard};
@@ -26,6 +27,8 @@ pub struct Memory {
     pub(crate) trail: Arc<Trail>,
     /// Of each app the turn in which live tags are shown what has come.
     pub(crate) following: tokio::sync::Mutex<HashMap<AppId, JoinHandle<()>>>,
+    /// Of each app the readers of its sources' topics.
+    pub(crate) readers: tokio::sync::Mutex<BTreeMap<AppId, Readers>>,
 }
 
 /// An app's definitions as last read.
@@ -108,6 +111,7 @@ impl Memory {
             producing: tokio::sync::Mutex::default(),
             trail: Arc::new(Trail::new(audit)),
             following: tokio::sync::Mutex::default(),
+            readers: tokio::sync::Mutex::default(),
         }
     }
 

@@ -22,6 +22,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often live tags are shown what has come.
 const FOLLOW_EVERY: Duration = Duration::from_millis(100);
 
+/// How often it is looked which topics are to be read.
+const READ_EVERY: Duration = Duration::from_secs(1);
+
 /// Starts the work of one round.
 pub type Round = Box<dyn FnMut() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
@@ -57,6 +60,9 @@ impl Rounds {
         let (of, ending) = (engine.clone(), stop.clone());
         let follow: Round = Box::new(move || Box::pin(follow(of.clone(), ending.clone())));
         rounds.spawn("live tags", FOLLOW_EVERY, follow);
+        let (of, ending) = (engine.clone(), stop.clone());
+        let read: Round = Box::new(move || Box::pin(read_topics(of.clone(), ending.clone())));
+        rounds.spawn("reading of topics", READ_EVERY, read);
         let of = engine.clone();
         rounds.tidy("tidying", Box::new(move || Box::pin(tidy(of.clone()))));
         // An interrupted round has changed nothing, so it is not waited for.
@@ -80,6 +86,7 @@ impl Rounds {
     pub async fn ended(&mut self) {
         while self.working.join_next().await.is_some() {}
         self.engine.followed().await;
+        self.engine.topics_ended().await;
     }
 }
 
@@ -100,6 +107,16 @@ async fn follow(engine: Arc<Engine>, stop: CancellationToken) {
         tracing::error!(
             detail = error.to_string(),
             "the apps whose tags are live are not known; it is tried again"
+        );
+    }
+}
+
+/// Lets topics be read. What fails is tried again.
+async fn read_topics(engine: Arc<Engine>, stop: CancellationToken) {
+    if let Err(error) = engine.read_topics(&stop).await {
+        tracing::error!(
+            detail = error.to_string(),
+            "the apps whose topics are to be read are not known; it is tried again"
         );
     }
 }

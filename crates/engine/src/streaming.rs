@@ -104,6 +104,7 @@ impl Engine {
             None => None,
         };
         Ok(LiveBody {
+            topics: self.topics(definitions).await?,
             tags,
             log_end,
             landed_position,

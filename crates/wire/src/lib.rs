@@ -34,6 +34,7 @@ mod run;
 pub mod shape;
 mod tag;
 mod top;
+mod topic;
 mod user;
 
 pub use app::{AppBody, AppList};
@@ -63,4 +64,5 @@ pub use report::{
 pub use run::{RunBody, RunLine, RunList, TaskBody};
 pub use tag::{TagBody, TagList, TagValues, ValueCount};
 pub use top::{TopAnswer, TopRequest, TopValue};
+pub use topic::{TopicPartition, TopicReport};
 pub use user::{CompactRequest, DeleteRequest, ReceiptBody, ReceiptTagBody};

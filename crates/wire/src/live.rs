@@ -1,6 +1,6 @@
 //! How far those who follow the log of live calls have come.
 
-use crate::LiveReport;
+use crate::{LiveReport, TopicReport};
 use serde::{Deserialize, Serialize};
 
 /// How an app's live tags stand, and the log that they follow.
@@ -26,4 +26,6 @@ pub struct LiveBody {
     /// is.
     #[schema(required)]
     pub lag_seconds: Option<f64>,
+    /// How the topics of the app's sources are read, in order of the sources' names.
+    pub topics: Vec<TopicReport>,
 }

@@ -4,7 +4,7 @@ use super::Context;
 use crate::table::{self, thousands};
 use anyhow::Result;
 use serde::Serialize;
-use taghouse_wire::{AppList, LiveBody};
+use taghouse_wire::{AppList, LiveBody, TopicReport};
 
 /// How every app that was asked for stands.
 #[derive(Serialize)]
@@ -71,9 +71,34 @@ fn listed(standing: &AppStanding) -> String {
             ("problem", text(&tags.problem)),
         ]);
     }
-    let rows: Vec<Vec<String>> =
+    let mut rows: Vec<Vec<String>> =
         rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
+    rows.extend(live.topics.iter().flat_map(topic_rows));
     table::render(&["app", app], &rows)
+}
+
+/// How a topic is read, and what keeps it from being read.
+fn topic_rows(topic: &TopicReport) -> Vec<Vec<String>> {
+    let TopicReport { source, state, partitions, records, rejected, .. } = topic;
+    let lag = topic.lag_records.map_or_else(|| "–".to_owned(), thousands);
+    let mut rows = vec![vec![
+        format!("source {source}"),
+        format!(
+            "{state}, partitions {}, lag {lag}, records {}, rejected {}",
+            partitions.len(),
+            thousands(*records),
+            thousands(*rejected)
+        ),
+    ]];
+    let errors = [("problem", &topic.problem), ("last error", &topic.last_error)];
+    for (name, error) in errors {
+        if let Some(error) = error
+            && (name == "problem" || topic.problem.as_ref() != Some(error))
+        {
+            rows.push(vec![format!("{name} of {source}"), error.clone()]);
+        }
+    }
+    rows
 }
 
 fn followed(live: &LiveBody) -> &'static str {

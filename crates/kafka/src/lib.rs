@@ -1,0 +1,22 @@
+//! Topics of Apache Kafka in: records are read, appended to the log of live calls, and committed to
+//! Kafka once they have landed.
+//!
+//! What has been taken of a partition lands with its rows (see [`taghouse_ingest::TopicProgress`]).
+//! That, and not what Kafka remembers for the group, decides what is read next: so a record that is
+//! delivered again counts once, and none is passed over.
+//!
+//! Without the feature `client` nothing is read, and a reader's status says so.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
+
+mod begin;
+#[cfg(feature = "client")]
+mod client;
+mod error;
+mod reader;
+mod settings;
+mod status;
+
+pub use error::{Error, Result};
+pub use reader::{ReaderParts, TopicReader};
+pub use settings::SECRETS_FOLDER;
+pub use status::{PartitionStatus, Problem, ReaderState, ReaderStatus};

@@ -1,0 +1,170 @@
+//! The client's settings, with the secrets that a definition names.
+
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use taghouse_model::{AppId, Name};
+use taghouse_rules::{KafkaTopic, SettingPart};
+
+/// The environment variable with the folder of files that `${file:NAME}` names.
+pub const SECRETS_FOLDER: &str = "KAFKA_SECRETS";
+
+/// The folder where that variable is not set: where containers have their secrets.
+const DEFAULT_FOLDER: &str = "/run/secrets";
+
+/// The longest file of a secret, in bytes.
+const MAX_SECRET_BYTES: u64 = 1 << 20;
+
+/// Settings that a definition may replace.
+const DEFAULTS: [(&str, &str); 6] = [
+    ("client.id", "taghouse"),
+    ("partition.assignment.strategy", "cooperative-sticky"),
+    ("topic.metadata.refresh.interval.ms", "30000"),
+    ("reconnect.backoff.max.ms", "10000"),
+    ("fetch.wait.max.ms", "100"),
+    ("queued.max.messages.kbytes", "16384"),
+];
+
+/// Settings on which reading each record once depends.
+const FIXED: [(&str, &str); 6] = [
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    ("auto.offset.reset", "error"),
+    ("allow.auto.create.topics", "false"),
+    ("statistics.interval.ms", "1000"),
+    ("log.connection.close", "false"),
+];
+
+/// Where secrets are found.
+pub(crate) struct Secrets<'s> {
+    pub(crate) variable: &'s dyn Fn(&str) -> Option<String>,
+    pub(crate) folder: PathBuf,
+}
+
+impl Secrets<'_> {
+    /// Those of this process.
+    pub(crate) fn of_process() -> Self {
+        let folder = std::env::var_os(SECRETS_FOLDER).unwrap_or_else(|| DEFAULT_FOLDER.into());
+        Self { variable: &|name| std::env::var(name).ok(), folder: folder.into() }
+    }
+
+    fn resolved(&self, setting: &str, value: &str) -> Result<String> {
+        let setting = || setting.to_owned();
+        let parts = SettingPart::of(value)
+            .map_err(|detail| Error::Reference { setting: setting(), detail })?;
+        let mut text = String::new();
+        for part in parts {
+            match part {
+                SettingPart::Text(part) => text.push_str(&part),
+                SettingPart::Variable(variable) => text.push_str(
+                    &(self.variable)(&variable)
+                        .ok_or_else(|| Error::NoVariable { setting: setting(), variable })?,
+                ),
+                SettingPart::File(name) => {
+                    let path = self.folder.join(name);
+                    let read = read_secret(&path).map_err(|detail| Error::NoFile {
+                        setting: setting(),
+                        file: path.display().to_string(),
+                        detail,
+                    })?;
+                    // Whoever writes such a file by hand ends its line.
+                    text.push_str(read.trim_end_matches(['\n', '\r']));
+                }
+            }
+        }
+        Ok(text)
+    }
+}
+
+fn read_secret(path: &Path) -> std::result::Result<String, String> {
+    let bytes = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
+    if bytes > MAX_SECRET_BYTES {
+        return Err(format!("it has {bytes} bytes, more than {MAX_SECRET_BYTES}"));
+    }
+    std::fs::read_to_string(path).map_err(|e| e.to_string())
+}
+
+/// The consumer group of a source.
+pub(crate) fn group(app: &AppId, source: &Name, topic: &KafkaTopic) -> String {
+    topic.group.clone().unwrap_or_else(|| format!("taghouse-{app}-{source}"))
+}
+
+/// All settings of a source's client, secrets among them: not to be shown.
+///
+/// # Errors
+/// A secret that is not there.
+pub(crate) fn settings(
+    secrets: &Secrets<'_>,
+    group: String,
+    topic: &KafkaTopic,
+) -> Result<BTreeMap<String, String>> {
+    let pair = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    let mut settings: BTreeMap<String, String> = DEFAULTS.into_iter().map(pair).collect();
+    for (name, value) in &topic.settings {
+        settings.insert(name.clone(), secrets.resolved(name, value)?);
+    }
+    // Another protocol has no strategy of the client's.
+    if settings.get("group.protocol").is_some_and(|protocol| protocol == "consumer")
+        && !topic.settings.contains_key("partition.assignment.strategy")
+    {
+        settings.remove("partition.assignment.strategy");
+    }
+    settings.extend(FIXED.into_iter().map(pair));
+    let brokers: Result<Vec<String>> =
+        topic.brokers.iter().map(|broker| secrets.resolved("brokers", broker)).collect();
+    settings.insert("bootstrap.servers".to_owned(), brokers?.join(","));
+    settings.insert("group.id".to_owned(), group);
+    Ok(settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use taghouse_rules::KafkaStart;
+
+    fn resolved(given: &[(&str, &str)]) -> Result<BTreeMap<String, String>> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("pass"), "s3cret\n").unwrap();
+        let variable = |name: &str| (name == "KAFKA_USER").then(|| "ann".to_owned());
+        let secrets = Secrets { variable: &variable, folder: folder.path().to_owned() };
+        let settings = given.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let topic = KafkaTopic {
+            brokers: vec!["a:1".to_owned(), "${KAFKA_USER}:2".to_owned()],
+            topic: "t".to_owned(),
+            group: None,
+            start: KafkaStart::Earliest,
+            settings,
+        };
+        super::settings(&secrets, "g".to_owned(), &topic)
+    }
+
+    #[test]
+    fn secrets_are_put_in() {
+        let all = resolved(&[
+            ("sasl.username", "${KAFKA_USER}"),
+            ("sasl.password", "${file:pass}"),
+            ("client.id", "x-${KAFKA_USER}-y"),
+        ])
+        .unwrap();
+        for (name, value) in [
+            ("sasl.username", "ann"),
+            ("sasl.password", "s3cret"),
+            ("client.id", "x-ann-y"),
+            ("bootstrap.servers", "a:1,ann:2"),
+            ("group.id", "g"),
+            ("enable.auto.commit", "false"),
+        ] {
+            assert_eq!(all[name], value, "{name}");
+        }
+        let missing = resolved(&[("sasl.password", "${KAFKA_NONE}")]).unwrap_err().to_string();
+        assert!(missing.contains("sasl.password") && missing.contains("KAFKA_NONE"), "{missing}");
+        let missing = resolved(&[("sasl.password", "${file:none}")]).unwrap_err().to_string();
+        assert!(missing.contains("none") && missing.contains("sasl.password"), "{missing}");
+    }
+
+    #[test]
+    fn what_a_definition_gives_does_not_touch_what_counts_records_once() {
+        let all = resolved(&[("enable.auto.commit", "true")]).unwrap();
+        assert_eq!(all["enable.auto.commit"], "false");
+    }
+}
