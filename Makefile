@@ -4,6 +4,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help demo dist test bench lint docs fuzz soak
 
+comma := ,
+
 # One target folder for all checkouts of this user: the dependencies are compiled once.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/taghouse/target
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -16,6 +18,8 @@ SECONDS ?= 60
 PROFILE ?= release
 CASES ?= 1000000
 SEED ?= 1
+# Sources that read topics of Kafka are built and tested, unless TAGHOUSE_SKIP names kafka.
+KAFKA := $(if $(findstring $(comma)kafka$(comma),$(comma)$(TAGHOUSE_SKIP)$(comma)),,--features taghouse/kafka)
 
 help: ## this list
 	@echo "make TARGET [NAME=value]"
@@ -31,13 +35,14 @@ dist: ## make dist/taghouse-VERSION-TARGET.tar.gz. PROFILE=demo for a quick try
 test: ## set up and run all tests. ARGS="a_test_by_name"; SEED=2 for other random cases (SEED=random: new ones)
 	@scripts/setup.sh test
 	python=$$(scripts/peers.sh); sdks=; [[ ,$${TAGHOUSE_SKIP:-}, == *,sdks,* ]] || sdks=$$(scripts/sdks.sh); \
-	TAGHOUSE_PEERS_PYTHON="$$python" TAGHOUSE_SDKS="$$sdks" PROPTEST_RNG_SEED=$(SEED) cargo test --workspace $(ARGS)
+	kafka=; [ -z "$(KAFKA)" ] || kafka=$$(scripts/peers.sh tests/kafka/requirements.txt); \
+	TAGHOUSE_PEERS_PYTHON="$$python" TAGHOUSE_SDKS="$$sdks" TAGHOUSE_KAFKA_PYTHON="$$kafka" PROPTEST_RNG_SEED=$(SEED) cargo test --workspace $(KAFKA) $(ARGS)
 
 lint: ## check the format and all of clippy's warnings
 	@scripts/setup.sh lint
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
-	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --all-targets $(KAFKA) -- -D warnings
 
 docs: ## write the generated pages of the book in docs/, examples/taghouse.toml, and what its examples print; look at the difference before you commit it
 	@scripts/setup.sh build

@@ -52,6 +52,23 @@ c_compiler() {
   command -v cc >/dev/null && printf '#include <stdlib.h>\nint main(void){return 0;}\n' | cc -x c -o /dev/null - 2>/dev/null || packages gcc libc6-dev
 }
 
+# The client of Kafka is compiled from its source.
+kafka_client() {
+  local tool
+  for tool in c++ make perl; do
+    command -v "$tool" >/dev/null || packages g++ make perl
+  done
+}
+
+kafka_broker() {
+  command -v java >/dev/null || packages default-jre-headless
+  command -v mvn >/dev/null || packages maven
+  "$root/scripts/kafka.sh" install >/dev/null
+  "$root/scripts/peers.sh" "$root/tests/kafka/requirements.txt" >/dev/null
+}
+
+skips() { [[ ,${TAGHOUSE_SKIP:-}, == *,$1,* ]]; }
+
 python() {
   python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || packages python3 python3-venv
 }
@@ -81,6 +98,7 @@ lint)
   rust
   lints
   c_compiler
+  skips kafka || kafka_client
   ;;
 test)
   rust
@@ -89,7 +107,11 @@ test)
   command -v curl >/dev/null || packages curl
   "$root/scripts/peers.sh" >/dev/null
   # Where these cannot be had, the tests that need them can be passed over.
-  [[ ,${TAGHOUSE_SKIP:-}, == *,sdks,* ]] || {
+  skips kafka || {
+    kafka_client
+    kafka_broker
+  }
+  skips sdks || {
     node
     browser
     "$root/scripts/sdks.sh" >/dev/null

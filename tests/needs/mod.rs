@@ -42,6 +42,21 @@ pub fn sdks(test: &str) -> Option<PathBuf> {
     Some(folder.into())
 }
 
+/// The interpreter with a client of Kafka's; a broker comes from `scripts/kafka.sh`. `None`: whoever
+/// runs the tests said to skip those that need one.
+pub fn kafka(test: &str) -> Option<PathBuf> {
+    if skips("kafka") {
+        writeln!(std::io::stderr(), "SKIPPED {test}: TAGHOUSE_SKIP names kafka").unwrap();
+        return None;
+    }
+    match std::env::var_os("TAGHOUSE_KAFKA_PYTHON") {
+        Some(python) => Some(python.into()),
+        None => panic!(
+            "TAGHOUSE_KAFKA_PYTHON names no interpreter: run `make test`, which makes one and fetches a broker by scripts/kafka.sh, or set TAGHOUSE_SKIP=kafka"
+        ),
+    }
+}
+
 /// A browser: `TAGHOUSE_CHROMIUM`, else Debian's.
 pub fn chromium() -> PathBuf {
     std::env::var_os("TAGHOUSE_CHROMIUM").unwrap_or_else(|| "/usr/bin/chromium".into()).into()

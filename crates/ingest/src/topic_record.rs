@@ -17,7 +17,8 @@ pub struct TopicRecord {
     pub partition: i32,
     /// The offset in the partition.
     pub offset: i64,
-    /// How often the topic was seen to begin anew, deleted and made again: its offsets do too.
+    /// How often the topic was seen to be another one, deleted and made again: its offsets begin
+    /// again then.
     #[serde(default)]
     pub incarnation: u32,
     /// The record's timestamp, if it has one.

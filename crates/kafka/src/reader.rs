@@ -54,9 +54,9 @@ impl TopicReader {
         Self { topic, group, board, stop, thread }
     }
 
-    /// Whether it reads this topic in this way.
+    /// Whether it reads this topic in this way, and was not told to stop.
     pub fn reads(&self, topic: &KafkaTopic) -> bool {
-        self.topic == *topic
+        !self.stop.is_cancelled() && self.topic == *topic
     }
 
     /// The consumer group.

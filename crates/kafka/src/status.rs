@@ -140,6 +140,11 @@ impl Board {
         tracing::warn!(source = self.name, detail, "reading of a topic");
     }
 
+    /// Whether such a problem lasts.
+    pub(crate) fn has(&self, about: About) -> bool {
+        self.written.lock().problems.contains_key(&about)
+    }
+
     pub(crate) fn solved(&self, about: About) {
         let mut written = self.written.lock();
         if written.problems.remove(&about).is_some() {

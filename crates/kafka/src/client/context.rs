@@ -23,8 +23,6 @@ use taghouse_rules::KafkaStart;
 
 /// How long the cluster may take to say what a partition holds.
 const ASK: Duration = Duration::from_secs(5);
-/// How long a seek may take.
-const SEEK: Duration = Duration::from_secs(5);
 
 /// What the client's events act on.
 pub(crate) struct Context {
@@ -61,23 +59,56 @@ impl Context {
     /// tried again.
     pub(crate) fn assess(&self, consumer: &BaseConsumer<Self>) {
         let open = self.partitions.lock().to_assess();
+        let mut begins = BTreeMap::new();
         for (partition, Assess { is_other }) in open {
-            let assessed = self.facts(consumer, partition, is_other).and_then(|facts| {
-                let begin = begin(&facts);
-                consumer.seek(&self.topic, partition, Offset::Offset(begin.offset), SEEK)?;
-                Ok(begin)
-            });
-            match assessed {
-                Ok(begin) => {
-                    self.tell(&begin, partition);
-                    self.partitions.lock().assessed(partition, &begin);
-                }
-                Err(error) => self.board.problem(
-                    About::Topic,
-                    &format!("topic {}, partition {partition}: it cannot be asked from where to read: {error}", self.topic),
-                ),
+            match self.facts(consumer, partition, is_other) {
+                Ok(facts) => _ = begins.insert(partition, begin(&facts)),
+                Err(error) => return self.unassessed(partition, &error),
             }
         }
+        if begins.is_empty() {
+            return;
+        }
+        if let Err(error) = self.read_from(consumer, &begins) {
+            let first = begins.keys().next().copied().unwrap_or_default();
+            return self.unassessed(first, &error);
+        }
+        for (partition, begin) in &begins {
+            self.tell(begin, *partition);
+            self.partitions.lock().assessed(*partition, begin);
+        }
+        self.board.solved(About::Topic);
+    }
+
+    fn unassessed(&self, partition: i32, error: &KafkaError) {
+        let topic = &self.topic;
+        let detail = format!(
+            "topic {topic}, partition {partition}: it is not known from where to read on: {error}"
+        );
+        self.board.problem(About::Topic, &detail);
+    }
+
+    /// Gives the partitions to the client once more, to be read from elsewhere: one whose offset was
+    /// refused cannot be sought.
+    fn read_from(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        begins: &BTreeMap<i32, Begin>,
+    ) -> KafkaResult<()> {
+        let mut list = TopicPartitionList::with_capacity(begins.len());
+        for (partition, begin) in begins {
+            list.add_partition_offset(&self.topic, *partition, Offset::Offset(begin.offset))?;
+        }
+        if let RebalanceProtocol::Cooperative = consumer.rebalance_protocol() {
+            consumer.incremental_unassign(&list)?;
+            return consumer.incremental_assign(&list);
+        }
+        for (partition, next) in self.partitions.lock().next() {
+            if !begins.contains_key(&partition) {
+                list.add_partition_offset(&self.topic, partition, Offset::Offset(next))?;
+            }
+        }
+        consumer.assign(&list)
     }
 
     /// Commits what has landed.
@@ -231,6 +262,8 @@ impl ClientContext for Context {
         let about = match code {
             // It is found out where to read on.
             Some(RDKafkaErrorCode::AutoOffsetReset) => return,
+            // Why each of them is down was told before.
+            Some(RDKafkaErrorCode::AllBrokersDown) if self.board.has(About::Cluster) => return,
             Some(
                 RDKafkaErrorCode::UnknownTopicOrPartition
                 | RDKafkaErrorCode::UnknownTopic

@@ -134,6 +134,11 @@ impl Partitions {
             .collect()
     }
 
+    /// Of each partition the next offset that is taken.
+    pub(crate) fn next(&self) -> Vec<(i32, i64)> {
+        self.assigned.iter().map(|(partition, assigned)| (*partition, assigned.next)).collect()
+    }
+
     /// It was found out.
     pub(crate) fn assessed(&mut self, partition: i32, begin: &Begin) {
         if let Some(assigned) = self.assigned.get_mut(&partition) {

@@ -1,0 +1,129 @@
+//! A broker of the test's own, and another program's client beside it.
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// A broker; it is killed when dropped.
+pub(crate) struct Broker {
+    folder: tempfile::TempDir,
+    port: u16,
+    python: PathBuf,
+    login: Option<Login>,
+}
+
+/// What clients of a broker log in with.
+#[derive(Clone)]
+pub(crate) struct Login {
+    pub(crate) user: &'static str,
+    pub(crate) password: &'static str,
+}
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+/// A port that is free, and the one after it.
+fn two_free_ports() -> u16 {
+    for _ in 0..100 {
+        let first = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = first.local_addr().unwrap().port();
+        if TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no two free ports side by side");
+}
+
+impl Broker {
+    pub(crate) fn start(python: PathBuf, login: Option<Login>) -> Self {
+        let (folder, port) = (tempfile::tempdir().unwrap(), two_free_ports());
+        let broker = Self { folder, port, python, login };
+        broker.go_on();
+        broker
+    }
+
+    fn script(&self, arguments: &[&str]) {
+        let mut command = Command::new(repository("scripts/kafka.sh"));
+        command.arg(arguments[0]).arg(self.folder.path()).args(&arguments[1..]);
+        command.env("KAFKA_PORT", self.port.to_string());
+        self.log_in(&mut command);
+        let ended = command.stdin(Stdio::null()).output().unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    }
+
+    fn log_in(&self, command: &mut Command) {
+        command.env_remove("KAFKA_USER").env_remove("KAFKA_PASSWORD");
+        if let Some(Login { user, password }) = &self.login {
+            command.env("KAFKA_USER", user).env("KAFKA_PASSWORD", password);
+        }
+    }
+
+    /// Starts it again, with what it holds.
+    pub(crate) fn go_on(&self) {
+        self.script(&["start"]);
+    }
+
+    /// Ends it as a power cut would.
+    pub(crate) fn kill(&self) {
+        self.script(&["stop", "KILL"]);
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    fn client(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.python);
+        command.arg(repository("tests/kafka/cluster.py")).arg(self.address()).args(arguments);
+        self.log_in(&mut command);
+        command.stdin(Stdio::null());
+        command
+    }
+
+    fn ask(&self, arguments: &[&str]) -> String {
+        let ended = self.client(arguments).output().unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        String::from_utf8(ended.stdout).unwrap()
+    }
+
+    pub(crate) fn create(&self, topic: &str, partitions: u32) {
+        self.ask(&["create", topic, &partitions.to_string()]);
+    }
+
+    pub(crate) fn delete(&self, topic: &str) {
+        self.ask(&["delete", topic]);
+    }
+
+    /// Writes records, and returns when they are acknowledged.
+    pub(crate) fn send(&self, topic: &str, records: &[Value]) {
+        let sent = self.sending(topic, records, "0").wait_with_output().unwrap();
+        assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    }
+
+    /// Writes records while something else goes on, with a pause in seconds between two.
+    pub(crate) fn sending(&self, topic: &str, records: &[Value], pause: &str) -> Child {
+        let file = self.folder.path().join(format!("{topic}-{}.jsonl", records.len()));
+        let mut lines = std::fs::File::create(&file).unwrap();
+        for record in records {
+            writeln!(lines, "{record}").unwrap();
+        }
+        let input = std::fs::File::open(&file).unwrap();
+        self.client(&["send", topic, pause]).stdin(input).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// What a group has committed, by partition.
+    pub(crate) fn committed(&self, group: &str, topic: &str) -> BTreeMap<i32, i64> {
+        serde_json::from_str(&self.ask(&["committed", group, topic])).unwrap()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let mut stop = Command::new(repository("scripts/kafka.sh"));
+        stop.arg("stop").arg(self.folder.path()).arg("KILL").status().ok();
+    }
+}
