@@ -16,11 +16,13 @@ const DEFAULT_FOLDER: &str = "/run/secrets";
 const MAX_SECRET_BYTES: u64 = 1 << 20;
 
 /// Settings that a definition may replace.
-const DEFAULTS: [(&str, &str); 6] = [
+const DEFAULTS: [(&str, &str); 7] = [
     ("client.id", "taghouse"),
     ("partition.assignment.strategy", "cooperative-sticky"),
+    // How soon others have the partitions of a server that does not come back.
+    ("session.timeout.ms", "10000"),
     ("topic.metadata.refresh.interval.ms", "30000"),
-    ("reconnect.backoff.max.ms", "10000"),
+    ("reconnect.backoff.max.ms", "3000"),
     ("fetch.wait.max.ms", "100"),
     ("queued.max.messages.kbytes", "16384"),
 ];
@@ -84,30 +86,35 @@ fn read_secret(path: &Path) -> std::result::Result<String, String> {
     std::fs::read_to_string(path).map_err(|e| e.to_string())
 }
 
+/// The settings among them that another group protocol does not have.
+const OF_CLASSIC: [&str; 2] = ["partition.assignment.strategy", "session.timeout.ms"];
+
 /// The consumer group of a source.
 pub(crate) fn group(app: &AppId, source: &Name, topic: &KafkaTopic) -> String {
     topic.group.clone().unwrap_or_else(|| format!("taghouse-{app}-{source}"))
 }
 
-/// All settings of a source's client, secrets among them: not to be shown.
+/// All settings of a source's client, secrets among them: not to be shown. `member`: by this name a
+/// server that comes back has its partitions again at once.
 ///
 /// # Errors
 /// A secret that is not there.
 pub(crate) fn settings(
     secrets: &Secrets<'_>,
     group: String,
+    member: String,
     topic: &KafkaTopic,
 ) -> Result<BTreeMap<String, String>> {
     let pair = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
     let mut settings: BTreeMap<String, String> = DEFAULTS.into_iter().map(pair).collect();
+    settings.insert("group.instance.id".to_owned(), member);
     for (name, value) in &topic.settings {
         settings.insert(name.clone(), secrets.resolved(name, value)?);
     }
-    // Another protocol has no strategy of the client's.
-    if settings.get("group.protocol").is_some_and(|protocol| protocol == "consumer")
-        && !topic.settings.contains_key("partition.assignment.strategy")
-    {
-        settings.remove("partition.assignment.strategy");
+    if settings.get("group.protocol").is_some_and(|protocol| protocol == "consumer") {
+        settings.retain(|name, _| {
+            topic.settings.contains_key(name) || !OF_CLASSIC.contains(&name.as_str())
+        });
     }
     settings.extend(FIXED.into_iter().map(pair));
     let brokers: Result<Vec<String>> =
@@ -135,7 +142,7 @@ mod tests {
             start: KafkaStart::Earliest,
             settings,
         };
-        super::settings(&secrets, "g".to_owned(), &topic)
+        super::settings(&secrets, "g".to_owned(), "m".to_owned(), &topic)
     }
 
     #[test]
@@ -152,6 +159,7 @@ mod tests {
             ("client.id", "x-ann-y"),
             ("bootstrap.servers", "a:1,ann:2"),
             ("group.id", "g"),
+            ("group.instance.id", "m"),
             ("enable.auto.commit", "false"),
         ] {
             assert_eq!(all[name], value, "{name}");
@@ -160,6 +168,12 @@ mod tests {
         assert!(missing.contains("sasl.password") && missing.contains("KAFKA_NONE"), "{missing}");
         let missing = resolved(&[("sasl.password", "${file:none}")]).unwrap_err().to_string();
         assert!(missing.contains("none") && missing.contains("sasl.password"), "{missing}");
+    }
+
+    #[test]
+    fn the_newer_protocol_has_no_settings_of_the_older() {
+        let all = resolved(&[("group.protocol", "consumer")]).unwrap();
+        assert!(OF_CLASSIC.iter().all(|name| !all.contains_key(*name)), "{all:?}");
     }
 
     #[test]

@@ -102,7 +102,9 @@ impl<'r> Reader<'r> {
         let partitions = Partitions::new(taken.cloned().unwrap_or_default());
         let context = Context::new(parts, board.clone(), partitions);
         let mut config = ClientConfig::new();
-        for (name, value) in settings(&Secrets::of_process(), group.to_owned(), &parts.topic)? {
+        let member = format!("taghouse-{}-{}", parts.source, parts.identity);
+        let secrets = Secrets::of_process();
+        for (name, value) in settings(&secrets, group.to_owned(), member, &parts.topic)? {
             config.set(name, value);
         }
         let client: Client = config.create_with_context(context).map_err(|error| match error {
