@@ -108,7 +108,7 @@ impl LogRecord {
         )
     }
 
-    /// What has no id is no message, or is known by its place in a topic.
+    /// What has no id is not a message, or is known by its place in a topic.
     pub(crate) fn has_id(&self) -> bool {
         match self.body {
             RecordBody::Topic(_) => !self.message_id.is_empty(),

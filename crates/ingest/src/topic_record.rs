@@ -101,7 +101,7 @@ impl LogRecord {
             Self { message_id, received_at_ms, replaced: 0, body }.encode()
         };
         let Some(value) = value else { return encoded(TopicContent::Tombstone) };
-        // Escaped it is no shorter, so what is too long as it stands is not copied.
+        // Escaping makes nothing shorter, so what is too long as it stands is not copied.
         if value.len() < MAX_RECORD_BYTES {
             let record = encoded(content(key, value))?;
             if record.len() <= MAX_RECORD_BYTES {

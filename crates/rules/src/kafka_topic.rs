@@ -115,7 +115,7 @@ pub enum UnreadSetting {
     Variable(String),
     /// A file elsewhere.
     #[error(
-        "`${{file:{0}}}` is no file of the secrets' folder: give its name alone, of letters, digits, ., _ or -"
+        "`${{file:{0}}}` is not a file of the secrets' folder: give its name alone, of letters, digits, ., _ or -"
     )]
     File(String),
 }
