@@ -13,6 +13,7 @@ pub(crate) const LEVELS: [(&str, u32); 24] = [
     ("rules", 1),
     ("wire", 1),
     ("dictionary", 2),
+    ("feed", 2),
     ("fold", 2),
     ("lake", 2),
     ("schedule", 2),

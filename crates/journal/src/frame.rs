@@ -49,7 +49,7 @@ pub struct FrameHead<F> {
 
 impl<F> FrameHead<F> {
     /// Whether these bytes are the payload that was written.
-    pub(crate) fn is_of(&self, payload: &[u8]) -> bool {
+    pub fn is_of(&self, payload: &[u8]) -> bool {
         xxh3_64_with_seed(payload, self.payload_seed) == self.payload_checksum
     }
 }
