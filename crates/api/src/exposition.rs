@@ -7,6 +7,7 @@ use crate::gates::OpenCalls;
 use crate::topic_metrics::of_topics;
 use prometheus::TextEncoder;
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use taghouse_feed::Extent;
 use taghouse_ingest::LiveTotals;
 use taghouse_model::{AppId, ErrorKind};
 use taghouse_wire::LiveBody;
@@ -18,6 +19,7 @@ pub(crate) struct AppNumbers {
     /// `None`: its definitions cannot be read.
     pub(crate) live: Option<LiveBody>,
     pub(crate) messages: LiveTotals,
+    pub(crate) feed: Extent,
 }
 
 /// What is known of the process.
@@ -60,7 +62,7 @@ macro_rules! live {
     };
 }
 
-const APP_METRICS: [AppMetric; 22] = [
+const APP_METRICS: [AppMetric; 25] = [
     gauge(
         "taghouse_app_ready",
         "Whether the app can be asked: 1, or 0 where its definitions cannot be read or its live tags have no values yet.",
@@ -141,6 +143,15 @@ const APP_METRICS: [AppMetric; 22] = [
         "Values of live tags that changed since the process began.",
         live!(app => live, number(live.tags.values)),
     ),
+    gauge("taghouse_feed_last_id", "Id of the last record of the app's change feed.", |app| {
+        number(app.feed.end)
+    }),
+    gauge("taghouse_feed_disk_bytes", "Bytes of the app's change feed on disk.", |app| {
+        number(app.feed.bytes)
+    }),
+    gauge("taghouse_feed_subscribers", "Readers of the app's change feed.", |app| {
+        number(app.feed.readers)
+    }),
     counter(
         "taghouse_messages_total",
         "Messages of live calls that landed, whatever became of them.",

@@ -6,7 +6,7 @@ use crate::{Limits, Problem, Server};
 use arc_swap::ArcSwap;
 use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures::StreamExt;
@@ -23,14 +23,16 @@ enum Lane {
     Judgment,
     /// Writes to a log.
     Call,
+    /// Follows the change feed.
+    Subscription,
 }
 
 impl Lane {
-    const ALL: [Self; 3] = [Self::Question, Self::Judgment, Self::Call];
+    const ALL: [Self; 4] = [Self::Question, Self::Judgment, Self::Call, Self::Subscription];
 
     /// The lane of a route; `None`: the route has limits of its own (exports, uploads, runs), or is
     /// cheap.
-    fn of(path: &str) -> Option<Self> {
+    fn of(method: &Method, path: &str) -> Option<Self> {
         let Some(of_app) = path.strip_prefix("/api/v1/apps/{app}/") else {
             return (path == "/v1/{kind}").then_some(Self::Call);
         };
@@ -54,6 +56,7 @@ impl Lane {
             | "files"
             | "rejected" => Some(Self::Question),
             "judge" | "profile" => Some(Self::Judgment),
+            "changes" if method == Method::GET => Some(Self::Subscription),
             "changes" | "users/{user}" | "users/delete" => Some(Self::Call),
             _ => None,
         }
@@ -64,6 +67,7 @@ impl Lane {
             Self::Question => "question",
             Self::Judgment => "judgment",
             Self::Call => "call",
+            Self::Subscription => "subscription",
         }
     }
 
@@ -72,6 +76,7 @@ impl Lane {
             Self::Question => limits.questions_per_key,
             Self::Judgment => limits.judgments_per_key,
             Self::Call => limits.calls_per_key,
+            Self::Subscription => limits.subscribers_per_key,
         }
     }
 
@@ -81,6 +86,7 @@ impl Lane {
             Self::Question => ("questions", "--questions-per-key"),
             Self::Judgment => ("judgments", "--judgments-per-key"),
             Self::Call => ("calls that write", "--calls-per-key"),
+            Self::Subscription => ("readers of the change feed", "--subscribers-per-key"),
         };
         let detail = format!(
             "the key {caller} has {limit} {what} under way, as many as one key may have: wait until one has ended, or start the server with another {flag}"
@@ -149,7 +155,8 @@ pub(crate) async fn admit(
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let lane = request.extensions().get::<MatchedPath>().and_then(|path| Lane::of(path.as_str()));
+    let path = request.extensions().get::<MatchedPath>();
+    let lane = path.and_then(|path| Lane::of(request.method(), path.as_str()));
     let caller = request.extensions().get::<Caller>();
     let (Some(lane), Some(caller)) = (lane, caller) else { return Ok(next.run(request).await) };
     let place = server.gates.enter(&caller.id, lane)?;
@@ -184,7 +191,7 @@ mod tests {
             refused.detail
         );
         let open: Vec<usize> = gates.open().iter().map(|open| open.calls).collect();
-        assert_eq!(open, [2, 0, 0]);
+        assert_eq!(open, [2, 0, 0, 0]);
         let _judgment = gates.enter("a", Lane::Judgment).unwrap();
         let _other = gates.enter("b", Lane::Question).unwrap();
         drop(held);
@@ -226,11 +233,13 @@ mod tests {
             .paths
             .keys()
             .map(String::as_str)
-            .filter(|path| Lane::of(path).is_none())
+            .filter(|path| Lane::of(&Method::POST, path).is_none())
             .collect();
         let mut expected = no_lane.to_vec();
         free.sort_unstable();
         expected.sort_unstable();
         assert_eq!(free, expected);
+        let followed = Lane::of(&Method::GET, "/api/v1/apps/{app}/changes");
+        assert_eq!(followed, Some(Lane::Subscription), "and not one of the calls that write");
     }
 }

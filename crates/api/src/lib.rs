@@ -23,6 +23,7 @@ mod router;
 mod routes;
 mod server;
 mod shape;
+mod subscription;
 mod topic_metrics;
 mod values;
 mod whole;

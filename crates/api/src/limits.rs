@@ -13,6 +13,8 @@ pub struct Limits {
     pub judgments_per_key: usize,
     /// Concurrent tracking calls, changes and deletions per key.
     pub calls_per_key: usize,
+    /// Concurrent readers of the change feed per key.
+    pub subscribers_per_key: usize,
     /// Files on their way into the lake.
     pub uploads: UploadLimits,
     /// The audit trail.
@@ -40,6 +42,7 @@ impl Default for Limits {
             questions_per_key: 64,
             judgments_per_key: 1024,
             calls_per_key: 1024,
+            subscribers_per_key: 64,
             uploads: UploadLimits::default(),
             audit: AuditLimits::default(),
         }

@@ -49,7 +49,7 @@ const fn sort(word: &'static str, status: u16, title: &'static str, when: &'stat
 
 /// All kinds of errors. The first one of a status stands for answers with that status that were not
 /// made here, such as by a layer below the routes.
-const SORTS: [Sort; 14] = [
+const SORTS: [Sort; 15] = [
     sort(
         "invalid",
         400,
@@ -81,6 +81,12 @@ const SORTS: [Sort; 14] = [
         409,
         "Conflict",
         "Somebody else changed the same thing, or what it needs is busy: try again.",
+    ),
+    sort(
+        "gone",
+        410,
+        "Gone",
+        "The change feed does not keep the records that were asked for any more: read the current values, then follow from the latest.",
     ),
     sort("too_large", 413, "Content Too Large", "The body is larger than the call takes."),
     sort(

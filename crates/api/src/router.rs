@@ -6,7 +6,7 @@ use crate::gates::admit;
 use crate::origins::{WebOrigins, refuse_other_origins};
 use crate::problem::{KeylessProblem, descriptions, only_problems, schemas};
 use crate::routes::{
-    apps, audit, backups, changes, crowds, definitions, export, ingest, input, judge, keys,
+    apps, audit, backups, changes, crowds, definitions, export, feed, ingest, input, judge, keys,
     landing, live, metrics, probes, produce, runs, tags, track, tracking_settings, uploads, users,
 };
 use crate::routes::{compare, estimate, group, histogram, overlap, page, questions, top};
@@ -110,7 +110,7 @@ fn parts() -> Parts {
         .routes(routes!(export::export))
         .routes(routes!(judge::one, judge::batch))
         .routes(routes!(judge::profile))
-        .routes(routes!(changes::change))
+        .routes(routes!(changes::change, feed::follow))
         .routes(routes!(users::delete))
         .routes(routes!(users::delete_many))
         .merge(whole())

@@ -5,6 +5,7 @@ use taghouse_backup::{Backup, Written};
 use taghouse_catalog::Catalog;
 use taghouse_crowd::Crowds;
 use taghouse_dictionary::Dictionary;
+use taghouse_feed::Feeds;
 use taghouse_index::Index;
 use taghouse_ingest::{FileIngest, Landing};
 use taghouse_lake::Lake;
@@ -40,6 +41,8 @@ pub struct Engine {
     pub files: Arc<FileIngest>,
     /// The log into the lake.
     pub landing: Arc<Landing>,
+    /// What live tags changed, for those who follow it.
+    pub feeds: Arc<Feeds>,
     /// Live tags.
     pub stream: Arc<Stream>,
     /// The clock that all times come from.

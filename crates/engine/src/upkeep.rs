@@ -24,7 +24,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Writes what the audit trail sums up, and erases what deletions left in files. What fails is
+    /// Writes what the audit trail sums up, removes what the change feeds keep no longer, and erases what deletions left in files. What fails is
     /// tried again at the next turn: nobody is shown it meanwhile.
     pub(crate) async fn tidy(&self) {
         if let Err(error) = self.write_sums().await.and(self.prune_audit().await) {
@@ -32,6 +32,9 @@ impl Engine {
                 detail = error.to_string(),
                 "the audit trail could not be written; it is tried again"
             );
+        }
+        if let Err(error) = self.feeds.trim().await {
+            tracing::error!(%error, "old records of the change feed could not be removed; it is tried again");
         }
         match self.users.tidy().await {
             Ok(Tidied { ids: 0, versions: 0 }) => {}

@@ -73,12 +73,16 @@ impl AppFeed {
         })
     }
 
-    /// Numbers records. They wait in memory for [`AppFeed::write`]; how many bytes wait now.
-    pub(crate) fn append(&self, at_ms: TimestampMs, position: u64, changes: &[Change]) -> usize {
+    /// Numbers records. They wait in memory for [`AppFeed::write`].
+    pub(crate) fn append(&self, at_ms: TimestampMs, position: u64, changes: &[Change]) {
         let mut waiting = self.waiting.lock();
         let Waiting { frames, next } = &mut *waiting;
         *next = put_frames(frames, *next, at_ms, position, changes);
-        frames.len()
+    }
+
+    /// How much waits to be written.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.waiting.lock().frames.len()
     }
 
     /// Writes and syncs what waits. On return all that was appended before is on disk. Blocks.

@@ -87,7 +87,8 @@ impl Feeds {
     /// a moment later; [`Feeds::flush`] waits for that.
     ///
     /// # Errors
-    /// `Disk`: the feed cannot be opened, or too much waits that cannot be written.
+    /// `Disk`: the feed cannot be opened, or too much waits that cannot be written. Nothing was
+    /// appended then.
     pub async fn append(
         &self,
         app: &AppId,
@@ -99,9 +100,10 @@ impl Feeds {
             return Ok(());
         }
         let feed = self.feed(app).await?;
-        if feed.append(at_ms, position, changes) > WAITING_BYTES {
-            return self.write(feed).await;
+        if feed.waiting_bytes() > WAITING_BYTES {
+            self.write(feed.clone()).await?;
         }
+        feed.append(at_ms, position, changes);
         // Of those who append meanwhile, one write takes all.
         if !feed.scheduled.swap(true, Ordering::AcqRel) {
             let (now_ms, retention, app) = (self.clock.now_ms(), self.retention, app.clone());

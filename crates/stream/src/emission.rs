@@ -1,5 +1,6 @@
 //! Values that changed, as changes of the index.
 
+use crate::state::Changed;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use taghouse_index::{ChangeColumn, Changes, Op, TagChange, TagChanges, units_of_value};
@@ -27,10 +28,10 @@ impl Emission {
     }
 
     /// A tag's new values; each user stands there once.
-    pub(crate) fn add(&mut self, tag: &Name, value_type: ValueType, values: &[NewValue]) {
+    pub(crate) fn add(&mut self, tag: &Name, value_type: ValueType, values: &[Changed]) {
         self.count += values.len() as u64;
         let mut columns = Columns::default();
-        for NewValue { ordinal, value } in values {
+        for Changed { now: NewValue { ordinal, value }, .. } in values {
             match value {
                 None => columns.unset.push(*ordinal),
                 Some(Value::Text(text)) => columns.text(*ordinal, text),

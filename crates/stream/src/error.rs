@@ -42,6 +42,9 @@ pub enum Error {
     /// Of the users.
     #[error(transparent)]
     Users(#[from] taghouse_users::Error),
+    /// Of the change feed.
+    #[error(transparent)]
+    Feed(#[from] taghouse_feed::Error),
     /// Of the catalog.
     #[error(transparent)]
     Catalog(#[from] taghouse_catalog::Error),
@@ -65,6 +68,7 @@ impl Error {
             Self::Ingest(error) => error.kind(),
             Self::Index(error) => error.kind(),
             Self::Users(error) => error.kind(),
+            Self::Feed(error) => error.kind(),
             Self::Catalog(error) => error.kind(),
         }
     }

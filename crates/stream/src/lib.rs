@@ -10,6 +10,7 @@
 //!   log is trimmed only behind the checkpoint ([`taghouse_ingest::Follower::landing`]). A restart
 //!   opens the checkpoint and takes in what the log holds behind it.
 //! - Values that are shown are whole values, not differences: shown twice they are the same.
+//! - Each value that is shown is a record of the change feed, too ([`taghouse_feed::Feeds`]).
 //! - States are kept by tag, in pages of 256 users; pages that change are in memory until the next
 //!   checkpoint, which writes them as one object and moves one pointer.
 //! - A tag that is new, or another than before, has its states computed from the lake while rows go
@@ -30,6 +31,7 @@ mod state;
 mod status;
 mod store;
 mod stream;
+mod telling;
 mod timers;
 
 pub use error::{Error, Result};

@@ -197,6 +197,7 @@ impl Stream {
         // the way of that user's values; the tags become known to the index with them.
         if state.generation > 0 {
             self.publish(app, state, &users).await?;
+            self.tell_published(state, &users).await?;
         }
         // States that lack rows of files are not worth a checkpoint.
         if !slot.stale {

@@ -5,7 +5,7 @@ use crate::emission::Emission;
 use crate::gone::{Gone, Rows};
 use crate::intake::{Intake, Selected, TakenIn};
 use crate::plan::StreamPlan;
-use crate::state::{AppState, Changed, ChangedTags};
+use crate::state::{AppState, ChangedTags};
 use crate::{Error, Result, Status};
 use async_trait::async_trait;
 use object_store::ObjectStore;
@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use taghouse_catalog::Catalog;
+use taghouse_feed::Feeds;
 use taghouse_index::Index;
 use taghouse_ingest::{Admitted, Follower, batches, landed};
 use taghouse_lake::Lake;
@@ -39,6 +40,8 @@ pub struct StreamParts {
     pub lake: Arc<Lake>,
     /// Where values go.
     pub index: Arc<Index>,
+    /// Who is told of changes.
+    pub feeds: Arc<Feeds>,
     /// Who has values.
     pub users: Arc<Users>,
     /// Where states are kept.
@@ -161,7 +164,7 @@ impl Stream {
         state.pass(self.parts.clock.now_ms());
         let mut changed = state.advance(SLICE).await?;
         state.derive(&mut changed, &[]).await?;
-        emit(state, users, changed, &[]).await
+        self.emit(state, users, &changed, &[], state.position).await
     }
 
     /// Makes the slot one of these definitions: opens a checkpoint, or says that states are to be
@@ -254,8 +257,9 @@ impl Stream {
         if let Some(Serving { state, .. }) = serving {
             state.pass(now_ms);
             state.erase(&deleted).await?;
+            self.tell_of_calls(state, &users, rows).await?;
             let TakenIn { changed, fresh } = take_rows(state, &users, gone, rows).await?;
-            slot.emitted += emit(state, &users, changed, &fresh).await?;
+            slot.emitted += self.emit(state, &users, &changed, &fresh, rows.through).await?;
             state.position = state.position.max(rows.through);
         }
         if let Some(Serving { state, .. }) = building {
@@ -283,9 +287,38 @@ impl Stream {
         Ok(())
     }
 
+    /// Shows changed values in the index, and tells of them; how many.
+    async fn emit(
+        &self,
+        state: &AppState,
+        users: &SharedUsers<'_>,
+        changed: &ChangedTags,
+        fresh: &[Ordinal],
+        position: u64,
+    ) -> Result<u64> {
+        let mut emission = Emission::new(state.generation, fresh);
+        for (tag, changed) in changed {
+            let tag = &state.plan.tags[*tag];
+            emission.add(&tag.name, tag.value_type, changed);
+        }
+        if emission.is_empty() {
+            return Ok(0);
+        }
+        users.declare(&state.plan.tag_definitions()).await?;
+        let (changes, count) = emission.finish();
+        users.apply(changes).await?;
+        self.tell_values(state, users, changed, position).await?;
+        Ok(count)
+    }
+
     /// Saves the states of an app, if they have seen anything since the last time.
     pub(crate) async fn save(&self, app: &AppId, serving: &mut Serving) -> Result<()> {
         if serving.saved == Some(serving.state.position) {
+            return Ok(());
+        }
+        // What is not shown again after a crash must not be missing in the feed.
+        if let Err(error) = self.parts.feeds.flush(app).await {
+            tracing::warn!(%app, %error, "the states of live tags are not saved");
             return Ok(());
         }
         self.checkpoints(app).save(serving.build, &mut serving.state).await?;
@@ -393,28 +426,6 @@ async fn take_rows(
         named: unseen.map(|change| change.user_id.as_str()).collect(),
     };
     state.take_in(users, intake).await
-}
-
-/// Shows changed values in the index; how many.
-async fn emit(
-    state: &AppState,
-    users: &SharedUsers<'_>,
-    changed: ChangedTags,
-    fresh: &[Ordinal],
-) -> Result<u64> {
-    let mut emission = Emission::new(state.generation, fresh);
-    for (tag, changed) in changed {
-        let tag = &state.plan.tags[tag];
-        let now: Vec<_> = changed.into_iter().map(|Changed { now, .. }| now).collect();
-        emission.add(&tag.name, tag.value_type, &now);
-    }
-    if emission.is_empty() {
-        return Ok(0);
-    }
-    users.declare(&state.plan.tag_definitions()).await?;
-    let (changes, count) = emission.finish();
-    users.apply(changes).await?;
-    Ok(count)
 }
 
 #[async_trait]

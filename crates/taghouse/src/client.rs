@@ -59,6 +59,11 @@ impl Client {
         }
     }
 
+    /// Whether there is no server, so that nothing happens beside this command.
+    pub(crate) fn is_in_process(&self) -> bool {
+        matches!(self.transport, Transport::InProcess(_))
+    }
+
     /// `GET`, JSON back.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         self.json(Method::GET, path, Vec::new(), Again::Harmless).await

@@ -6,6 +6,7 @@ use clap::Args;
 use std::time::Duration;
 use taghouse_api::{Limits, UploadLimits};
 use taghouse_engine::AuditLimits;
+use taghouse_feed::Retention;
 
 #[derive(Args)]
 #[command(next_help_heading = "Limits of the server")]
@@ -35,6 +36,15 @@ pub(crate) struct ServeLimits {
     /// Concurrent tracking calls, changes and deletions per API key
     #[arg(long, env = "TAGHOUSE_CALLS_PER_KEY", value_name = "N", default_value_t = 1024, value_parser = at_least_one)]
     calls_per_key: usize,
+    /// Concurrent readers of the change feed per API key
+    #[arg(long, env = "TAGHOUSE_SUBSCRIBERS_PER_KEY", value_name = "N", default_value_t = 64, value_parser = at_least_one)]
+    subscribers_per_key: usize,
+    /// Days for which the records of the change feed are kept
+    #[arg(long, env = "TAGHOUSE_FEED_DAYS", value_name = "DAYS", default_value_t = 7.0, value_parser = feed_days)]
+    feed_days: f64,
+    /// Maximum size of the change feed of one app. Beyond it, the oldest records are removed
+    #[arg(long, env = "TAGHOUSE_FEED_BYTES", value_name = "BYTES", default_value = "1GiB", value_parser = feed_bytes)]
+    feed_bytes: u64,
     /// Maximum size of all uploads that are not ingested yet
     #[arg(long, env = "TAGHOUSE_UPLOAD_BYTES", value_name = "BYTES", default_value = "256GiB", value_parser = bytes)]
     upload_bytes: u64,
@@ -65,6 +75,7 @@ impl ServeLimits {
             questions_per_key: self.questions_per_key,
             judgments_per_key: self.judgments_per_key,
             calls_per_key: self.calls_per_key,
+            subscribers_per_key: self.subscribers_per_key,
             uploads: UploadLimits {
                 bytes: self.upload_bytes,
                 bytes_per_app: self.upload_bytes_per_app,
@@ -74,6 +85,12 @@ impl ServeLimits {
             },
             audit: AuditLimits { days: self.audit_days, lines: self.audit_lines },
         }
+    }
+
+    /// How much of the change feeds is kept.
+    pub(crate) fn feed(&self) -> Retention {
+        let age_ms = (self.feed_days * 86_400_000.0) as i64;
+        Retention { age_ms, bytes: self.feed_bytes }
     }
 
     /// The interval of the search for abandoned uploads: a quarter of their age limit.
@@ -104,6 +121,21 @@ fn hours(text: &str) -> Result<f64, String> {
         .ok()
         .filter(|hours| *hours > 0.0 && *hours <= 87_600.0)
         .ok_or_else(|| "a number of hours over 0, at most 87600".to_owned())
+}
+
+fn feed_days(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|days| *days > 0.0 && *days <= 3650.0)
+        .ok_or_else(|| "a number of days over 0, at most 3650".to_owned())
+}
+
+/// Smaller ones are no use: a step of the stream may have more.
+fn feed_bytes(text: &str) -> Result<u64, String> {
+    bytes(text).and_then(|size| match size {
+        1_048_576.. => Ok(size),
+        _ => Err("a size of at least 1MiB".to_owned()),
+    })
 }
 
 /// A size: `1000`, `64KiB`, `10MiB`, `2GiB`, `1TiB`.
@@ -144,7 +176,9 @@ mod tests {
 
     #[test]
     fn the_flags_defaults_are_the_limits_of_a_server_that_nobody_told_otherwise() {
-        let flags = Flags::try_parse_from(["serve"]).unwrap().limits.for_callers();
+        let flags = Flags::try_parse_from(["serve"]).unwrap().limits;
+        assert_eq!(flags.feed(), Retention::default());
+        let flags = flags.for_callers();
         assert_eq!(format!("{flags:?}"), format!("{:?}", Limits::default()));
     }
 }

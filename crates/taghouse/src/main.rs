@@ -34,6 +34,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use taghouse_api::{Limits, Server, WebOrigins};
+use taghouse_feed::Retention;
 use taghouse_lake::SqlLimits;
 use taghouse_model::AppId;
 use tokio::runtime::Handle;
@@ -163,12 +164,17 @@ async fn open<'a>(cli: &Cli, lock: &'a mut FolderLock, background: &Handle) -> R
         Command::Demo(arguments) => arguments.serve.limits.for_callers(),
         _ => Limits::default(),
     };
+    let feed = match &cli.command {
+        Command::Serve(arguments) => arguments.limits.feed(),
+        Command::Demo(arguments) => arguments.serve.limits.feed(),
+        _ => Retention::default(),
+    };
     let backups = match &cli.command {
         Command::Serve(arguments) => arguments.backup_dir.clone(),
         Command::Demo(arguments) => arguments.serve.backup_dir.clone(),
         _ => None,
     };
-    let options = wiring::Options { local_key: &local_key, limits, backups, background };
+    let options = wiring::Options { local_key: &local_key, limits, feed, backups, background };
     let server = wiring::open(&cli.global.data, options).await?;
     server.engine.lake.limit_queries(SqlLimits {
         deadline: Duration::from_secs_f64(cli.global.query_seconds),
@@ -273,6 +279,7 @@ fn reads(command: &Command) -> bool {
         | Command::Export(_)
         | Command::Judge { .. }
         | Command::Profile { .. }
+        | Command::Tail(_)
         | Command::Runs
         | Command::Status
         | Command::Audit(_)
@@ -335,6 +342,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Export(_) => "export",
         Command::Judge { .. } => "judge",
         Command::Profile { .. } => "profile",
+        Command::Tail(_) => "tail",
         Command::Change(_) => "change",
         Command::Delete { .. } => "delete",
         Command::Compact { .. } => "compact",
@@ -379,6 +387,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<()> {
         Command::Export(arguments) => command::export::export(context, arguments).await,
         Command::Judge { user, crowd } => command::ask::judge(context, user, crowd).await,
         Command::Profile { user } => command::ask::profile(context, user).await,
+        Command::Tail(arguments) => command::tail::tail(context, arguments).await,
         Command::Keys { action } => command::keys::keys(context, action.as_ref()).await,
         Command::Runs => command::list::runs(context).await,
         Command::Status => command::status::status(context).await,

@@ -57,6 +57,7 @@ impl Mirror {
             log: copies.join("log"),
             ids: copies.join("ids"),
             live: copies.join("live"),
+            feed: copies.join("feed"),
             dictionary: copies.join("dictionary"),
             uploads: copies.join("uploads"),
             scratch: copies.join("scratch"),
@@ -66,7 +67,7 @@ impl Mirror {
 
 fn copied(folder: &Path, parent: &Path) -> io::Result<TempDir> {
     let copies = tempfile::Builder::new().prefix("taghouse-").tempdir_in(parent)?;
-    for part in ["log", "live", "dictionary", "uploads", "scratch"] {
+    for part in ["log", "live", "feed", "dictionary", "uploads", "scratch"] {
         std::fs::create_dir(copies.path().join(part))?;
     }
     // The catalog with what stands beside it; its shared memory is made again from the write-ahead

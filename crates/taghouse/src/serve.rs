@@ -70,6 +70,8 @@ pub(crate) async fn serve(
 
     end_within(AT_MOST);
     stop.send(true).ok();
+    // Who follows the change feed would keep the connection.
+    server.engine.feeds.end_readers();
     ending.cancel();
     shut_down(&server, listening, rounds).await;
     problem.map_or(Ok(()), Err)
@@ -98,6 +100,9 @@ async fn shut_down<T>(server: &Server, mut listening: JoinHandle<T>, mut rounds:
 
     if tokio::time::timeout(SETTLE, server.settle_audit()).await.is_err() {
         tracing::warn!("the audit trail could not be written in {} s", SETTLE.as_secs());
+    }
+    if tokio::time::timeout(SETTLE, engine.feeds.leave()).await.is_err() {
+        tracing::warn!("the change feed could not be written in {} s", SETTLE.as_secs());
     }
     if let Ok(Err(error)) = tokio::time::timeout(SETTLE, engine.users.leave()).await {
         tracing::warn!(%error, "the next start checks the last changes by hand once more");

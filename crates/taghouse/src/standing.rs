@@ -9,7 +9,8 @@ use taghouse_disk::Standing;
 /// The interval of checks. The crates also check before they acknowledge anything.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// The parts of a data folder that is being served.
-const PARTS: [&str; 8] = ["", "lock", "catalog.db", "lake", "log", "live", "dictionary", "objects"];
+const PARTS: [&str; 9] =
+    ["", "lock", "catalog.db", "lake", "log", "live", "feed", "dictionary", "objects"];
 
 /// The data folder as it was opened.
 pub(crate) struct DataFolder {

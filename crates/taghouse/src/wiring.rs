@@ -9,6 +9,7 @@
 //! DATA/dictionary/   user ids and ordinals                                  derived from the lake
 //! DATA/objects/      index segments, crowd versions, states of live tags    derived from the lake
 //! DATA/live/         changes of tag values that are in no segment yet       ground truth
+//! DATA/feed/         what live tags changed of late, for those who follow it
 //! DATA/uploads/      files on their way into the lake
 //! DATA/scratch/      what productions that run keep on disk; emptied when the folder is opened
 //! DATA/place         where the folder was created
@@ -28,6 +29,7 @@ use taghouse_crowd::Crowds;
 use taghouse_dictionary::Dictionary;
 use taghouse_disk::DurableStore;
 use taghouse_engine::{Engine, Memory};
+use taghouse_feed::{Feeds, Retention};
 use taghouse_index::{Index, LiveOptions};
 use taghouse_ingest::{FileIngest, Landing, MessageIds};
 use taghouse_lake::Lake;
@@ -54,6 +56,7 @@ pub(crate) struct DataPaths {
     pub(crate) ids: PathBuf,
     pub(crate) objects: PathBuf,
     pub(crate) live: PathBuf,
+    pub(crate) feed: PathBuf,
     pub(crate) dictionary: PathBuf,
     pub(crate) uploads: PathBuf,
     pub(crate) scratch: PathBuf,
@@ -76,6 +79,7 @@ impl DataPaths {
             ids: folder.join("ids"),
             objects: part("objects")?,
             live: part("live")?,
+            feed: part("feed")?,
             dictionary: part("dictionary")?,
             uploads: part("uploads")?,
             scratch: part("scratch")?,
@@ -88,6 +92,8 @@ pub(crate) struct Options<'a> {
     /// The key of this process's own calls.
     pub(crate) local_key: &'a str,
     pub(crate) limits: Limits,
+    /// How much of the change feeds is kept.
+    pub(crate) feed: Retention,
     /// Where callers on other machines may have backups written.
     pub(crate) backups: Option<PathBuf>,
     /// Runs background work, such as flushes.
@@ -148,7 +154,8 @@ pub(crate) async fn open_mirror(
             former.display()
         );
     }
-    let options = Options { local_key, limits: Limits::default(), backups: None, background };
+    let (limits, feed) = (Limits::default(), Retention::default());
+    let options = Options { local_key, limits, feed, backups: None, background };
     wire(paths, options, None).await
 }
 
@@ -159,7 +166,7 @@ async fn wire(
     options: Options<'_>,
     location: Option<&FolderLocation>,
 ) -> Result<Arc<Server>> {
-    let Options { local_key, limits, backups, background } = options;
+    let Options { local_key, limits, feed, backups, background } = options;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
 
@@ -180,7 +187,18 @@ async fn wire(
     let landing =
         Arc::new(Landing::new(catalog.clone(), lake.clone(), log.clone(), ids, clock.clone()));
     let files = FileIngest::new(catalog.clone(), lake.clone(), clock.clone()).beside(&landing);
-    let stream = serving.stream(&catalog, &log, &lake, &clock);
+    let feeds = Arc::new(Feeds::new(paths.feed, feed, clock.clone()));
+    let stream = Arc::new(Stream::new(StreamParts {
+        catalog: catalog.clone(),
+        log: log.clone(),
+        lake: lake.clone(),
+        index: serving.index.clone(),
+        feeds: feeds.clone(),
+        users: serving.users.clone(),
+        objects: serving.store.clone(),
+        clock: clock.clone(),
+        budget_bytes: STATES_BYTES,
+    }));
     landing.follow(stream.clone());
 
     // What works on the whole folder.
@@ -215,6 +233,7 @@ async fn wire(
         dictionary: serving.dictionary,
         crowds: serving.crowds,
         users: serving.users,
+        feeds,
         stream,
         scheduler,
         clock,
@@ -274,26 +293,6 @@ impl Serving {
     ) -> Arc<Producer> {
         let (index, dictionary) = (self.index.clone(), self.dictionary.clone());
         Arc::new(Producer::new(catalog.clone(), lake.clone(), index, dictionary, scratch))
-    }
-
-    /// What keeps live tags current.
-    fn stream(
-        &self,
-        catalog: &Arc<dyn Catalog>,
-        log: &Arc<dyn EventLog>,
-        lake: &Arc<Lake>,
-        clock: &Arc<dyn Clock>,
-    ) -> Arc<Stream> {
-        Arc::new(Stream::new(StreamParts {
-            catalog: catalog.clone(),
-            log: log.clone(),
-            lake: lake.clone(),
-            index: self.index.clone(),
-            users: self.users.clone(),
-            objects: self.store.clone(),
-            clock: clock.clone(),
-            budget_bytes: STATES_BYTES,
-        }))
     }
 }
 

@@ -66,6 +66,30 @@ impl SharedUsers<'_> {
             .unwrap_or_default())
     }
 
+    /// The ids of these users; `None` where the dictionary has forgotten the user.
+    ///
+    /// # Errors
+    /// Of the dictionary.
+    pub async fn ids(&self, ordinals: Vec<Ordinal>) -> Result<Vec<Option<String>>> {
+        let (dictionary, owner) = (self.users.dictionary.clone(), self.app.clone());
+        blocking(move || Ok(dictionary.resolve(&owner, &ordinals)?)).await
+    }
+
+    /// The user's ordinal; `None`: the id was never seen, or the user is deleted.
+    ///
+    /// # Errors
+    /// Of the dictionary.
+    pub async fn ordinal(&self, id: &str) -> Result<Option<Ordinal>> {
+        let (dictionary, owner, id) =
+            (self.users.dictionary.clone(), self.app.clone(), id.to_owned());
+        blocking(move || Ok(dictionary.lookup(&owner, &[&id])?.into_iter().next().flatten())).await
+    }
+
+    /// Whose users they are.
+    pub fn app(&self) -> &AppId {
+        &self.app
+    }
+
     /// Makes tags known to the index that it does not know yet, so that values of them can be
     /// applied.
     ///

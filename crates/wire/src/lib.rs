@@ -18,6 +18,7 @@ mod comparison;
 mod count;
 mod crowd;
 mod definition;
+mod feed;
 mod group;
 mod histogram;
 mod ingestion;
@@ -47,6 +48,7 @@ pub use count::{
 };
 pub use crowd::{Answering, CrowdBody, CrowdList, VersionBody, VersionList};
 pub use definition::{ApplyRequest, DefinitionBody, DefinitionList, FileBody, Plan, PlannedChange};
+pub use feed::{CrowdEvent, FeedKind, FeedRecord};
 pub use group::{AxisRequest, BucketsRequest, GroupAnswer, GroupBody, GroupRequest, HeadingBody};
 pub use histogram::{BinBody, HistogramAnswer, HistogramRequest, QuantileBody};
 pub use ingestion::{IngestRequest, Upload};

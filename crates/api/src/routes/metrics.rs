@@ -44,6 +44,7 @@ async fn numbers(engine: &Engine, app: AppId) -> Result<AppNumbers, Problem> {
     Ok(AppNumbers {
         is_ready: engine.not_ready(&app).await.is_none(),
         live,
+        feed: engine.feeds.extent(&app).await?,
         messages: engine.landing.totals(&app).await?,
         app,
     })

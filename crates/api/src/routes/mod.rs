@@ -9,6 +9,7 @@ pub(crate) mod crowds;
 pub(crate) mod definitions;
 pub(crate) mod estimate;
 pub(crate) mod export;
+pub(crate) mod feed;
 pub(crate) mod group;
 pub(crate) mod histogram;
 pub(crate) mod ingest;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use taghouse_catalog::{Catalog, SqliteCatalog};
 use taghouse_crowd::Crowds;
 use taghouse_dictionary::Dictionary;
+use taghouse_feed::{Feeds, Retention};
 use taghouse_fold::ColumnReader;
 use taghouse_index::{Index, LiveOptions};
 use taghouse_ingest::{Landing, LogRecord, MessageIds, RecordBody};
@@ -64,6 +65,7 @@ pub struct World {
     pub dictionary: Arc<Dictionary>,
     pub users: Arc<Users>,
     pub landing: Arc<Landing>,
+    pub feeds: Arc<Feeds>,
     pub stream: Arc<Stream>,
     pub producer: Producer,
     pub definitions: Arc<Definitions>,
@@ -112,11 +114,13 @@ impl World {
         let ids = Arc::new(MessageIds::at(&folder.join("ids"), clock.clone()));
         let landing =
             Arc::new(Landing::new(catalog.clone(), lake.clone(), log.clone(), ids, clock.clone()));
+        let feeds = Arc::new(Feeds::new(folder.join("feed"), Retention::default(), clock.clone()));
         let stream = Arc::new(Stream::new(StreamParts {
             catalog: catalog.clone(),
             log: log.clone(),
             lake: lake.clone(),
             index: index.clone(),
+            feeds: feeds.clone(),
             users: users.clone(),
             objects,
             clock: clock.clone(),
@@ -141,6 +145,7 @@ impl World {
             dictionary,
             users,
             landing,
+            feeds,
             stream,
             producer,
             definitions,

@@ -11,7 +11,7 @@ pub(crate) use access::{Audit, KeyAction};
 pub(crate) use input::{Apply, Files, Ingest, Produce, Rejected};
 pub(crate) use insights::{Compare, CompareOrder, Group, Histogram, Overlap};
 pub(crate) use serve::{Demo, Serve, positive_seconds};
-pub(crate) use users::{Change, Export, ExportFormat};
+pub(crate) use users::{Change, Export, ExportFormat, Tail};
 
 use crate::configuration::ConfigAction;
 use clap::{Args, Parser, Subcommand};
@@ -184,6 +184,8 @@ pub(crate) enum Command {
         /// The user id
         user: String,
     },
+    /// Show changes of live tags and live crowds as they happen
+    Tail(Tail),
     /// Change the value of a tag for one user, effective immediately
     Change(Change),
     /// Delete users from all tags, crowds and the dictionary, and print the receipt

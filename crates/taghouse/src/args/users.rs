@@ -49,3 +49,22 @@ pub(crate) struct Change {
     #[arg(long)]
     pub(crate) create: bool,
 }
+
+#[derive(Args)]
+pub(crate) struct Tail {
+    /// Only changes of this tag. Can be given several times
+    #[arg(long, value_name = "TAG")]
+    pub(crate) tag: Vec<String>,
+    /// Only users who enter or leave this crowd. Can be given several times
+    #[arg(long, value_name = "CROWD")]
+    pub(crate) crowd: Vec<String>,
+    /// Start after the record with this id; earliest: with all that are kept; latest: with what comes
+    #[arg(long, value_name = "ID", default_value = "latest")]
+    pub(crate) from: String,
+    /// End after so many records
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) limit: Option<u64>,
+    /// End with the last record there is, without waiting for more
+    #[arg(long)]
+    pub(crate) no_follow: bool,
+}

@@ -16,6 +16,7 @@ pub(crate) mod list;
 pub(crate) mod overlap;
 pub(crate) mod produce;
 pub(crate) mod status;
+pub(crate) mod tail;
 pub(crate) mod top;
 pub(crate) mod users;
 

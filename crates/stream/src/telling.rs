@@ -1,0 +1,187 @@
+//! What the change feed is told: the values that the index is shown, by the ids of their users.
+
+use crate::Result;
+use crate::plan::LiveTag;
+use crate::state::{AppState, Changed, ChangedTags};
+use crate::stream::Stream;
+use jiff::tz::TimeZone;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use taghouse_feed::Change;
+use taghouse_fold::{Calendar, Outcome, parse_attribute};
+use taghouse_index::Snapshot;
+use taghouse_ingest::{Admitted, HandChange, HandOp};
+use taghouse_model::{Ordinal, Value, ValueType};
+use taghouse_users::SharedUsers;
+
+/// The ids of users who exist.
+pub(crate) struct UserIds(BTreeMap<Ordinal, Arc<str>>);
+
+impl UserIds {
+    /// Those of the users who are not deleted.
+    ///
+    /// # Errors
+    /// Of the users.
+    pub(crate) async fn of(
+        users: &SharedUsers<'_>,
+        ordinals: impl Iterator<Item = Ordinal>,
+    ) -> Result<Self> {
+        let deleted = users.deleted().await?;
+        let ordinals: BTreeSet<Ordinal> =
+            ordinals.filter(|user| !deleted.contains(*user)).collect();
+        let ordinals: Vec<Ordinal> = ordinals.into_iter().collect();
+        let ids = users.ids(ordinals.clone()).await?;
+        let known = |(ordinal, id): (Ordinal, Option<String>)| Some((ordinal, id?.into()));
+        Ok(Self(ordinals.into_iter().zip(ids).filter_map(known).collect()))
+    }
+
+    pub(crate) fn get(&self, user: Ordinal) -> Option<Arc<str>> {
+        self.0.get(&user).cloned()
+    }
+}
+
+impl Stream {
+    /// Tells of values that were shown.
+    ///
+    /// # Errors
+    /// Of the users and the feed.
+    pub(crate) async fn tell_values(
+        &self,
+        state: &AppState,
+        users: &SharedUsers<'_>,
+        changed: &ChangedTags,
+        position: u64,
+    ) -> Result<()> {
+        let ordinals = changed.values().flatten().map(|changed| changed.now.ordinal);
+        let ids = UserIds::of(users, ordinals).await?;
+        let mut changes = Vec::new();
+        for (tag, changed) in changed {
+            let tag = &state.plan.tags[*tag];
+            changes.extend(changed.iter().filter_map(|Changed { now, .. }| {
+                let value = now.value.clone().map(|value| rescaled(value, tag.value_type));
+                Some(Change::Tag { user: ids.get(now.ordinal)?, tag: tag.name.clone(), value })
+            }));
+        }
+        Ok(self.parts.feeds.append(users.app(), state.now_ms, position, &changes).await?)
+    }
+
+    /// Tells of what calls do without the stream: deletions, and values changed by hand.
+    ///
+    /// # Errors
+    /// Of the index and the feed.
+    pub(crate) async fn tell_of_calls(
+        &self,
+        state: &AppState,
+        users: &SharedUsers<'_>,
+        rows: &Admitted<'_>,
+    ) -> Result<()> {
+        let unseen = |position: u64| position > state.position;
+        let gone = rows.gone.iter().filter(|gone| unseen(gone.position));
+        let mut changes: Vec<Change> =
+            gone.map(|gone| Change::UserDeleted { user: gone.user_id.as_str().into() }).collect();
+        let by_hand: Vec<&HandChange> =
+            rows.changed.iter().filter(|change| unseen(change.position)).collect();
+        if !by_hand.is_empty() {
+            changes.extend(self.changed_by_hand(state, users, &by_hand).await?);
+        }
+        Ok(self.parts.feeds.append(rows.app, state.now_ms, rows.through, &changes).await?)
+    }
+
+    async fn changed_by_hand(
+        &self,
+        state: &AppState,
+        users: &SharedUsers<'_>,
+        by_hand: &[&HandChange],
+    ) -> Result<Vec<Change>> {
+        let snapshot = self.parts.index.snapshot(users.app()).await?;
+        let mut sets: BTreeMap<(&str, &str), Option<Value>> = BTreeMap::new();
+        let mut changes = Vec::new();
+        for change in by_hand {
+            let of_tag = |tag: &&LiveTag| tag.name.as_str() == change.tag;
+            let Some(tag) = state.plan.tags.iter().find(of_tag) else { continue };
+            let key = (change.user_id.as_str(), change.tag.as_str());
+            let value = match change.op {
+                HandOp::Set => match set_to(change, tag.value_type) {
+                    Some(value) => value,
+                    None => continue,
+                },
+                HandOp::Unset => None,
+                HandOp::Add | HandOp::Remove => {
+                    let before = match sets.get(&key) {
+                        Some(before) => before.clone(),
+                        None => shown(users, snapshot.as_deref(), change).await?,
+                    };
+                    member_changed(before, change)
+                }
+            };
+            sets.insert(key, value.clone());
+            let (user, tag) = (change.user_id.as_str().into(), tag.name.clone());
+            changes.push(Change::Tag { user, tag, value });
+        }
+        Ok(changes)
+    }
+
+    /// Tells that all values of all tags were computed again.
+    ///
+    /// # Errors
+    /// Of the feed.
+    pub(crate) async fn tell_published(
+        &self,
+        state: &AppState,
+        users: &SharedUsers<'_>,
+    ) -> Result<()> {
+        let published = |tag: &LiveTag| Change::TagPublished { tag: tag.name.clone() };
+        let changes: Vec<Change> = state.plan.tags.iter().map(published).collect();
+        Ok(self.parts.feeds.append(users.app(), state.now_ms, state.position, &changes).await?)
+    }
+}
+
+/// The user's value in the index.
+async fn shown(
+    users: &SharedUsers<'_>,
+    snapshot: Option<&Snapshot>,
+    change: &HandChange,
+) -> Result<Option<Value>> {
+    let Some(snapshot) = snapshot else { return Ok(None) };
+    let ordinal = users.ordinal(&change.user_id).await?;
+    let (Some(ordinal), Some(tag)) = (ordinal, snapshot.tag(&change.tag)?) else {
+        return Ok(None);
+    };
+    Ok(tag.value_of(ordinal)?)
+}
+
+/// With as many digits as the tag has.
+fn rescaled(value: Value, value_type: ValueType) -> Value {
+    match (value, value_type) {
+        (Value::Decimal(mut number), ValueType::Decimal { scale }) => {
+            number.rescale(u32::from(scale));
+            Value::Decimal(number)
+        }
+        (value, _) => value,
+    }
+}
+
+/// The outer `None`: what was given is not a value of the type, and nothing is changed.
+#[allow(clippy::option_option, reason = "no value is a value to be set")]
+fn set_to(change: &HandChange, value_type: ValueType) -> Option<Option<Value>> {
+    let text = change.value.as_deref().unwrap_or_default();
+    match parse_attribute(text, value_type, &Calendar::new(&TimeZone::UTC)) {
+        Outcome::Value(value) => Some(Some(rescaled(value, value_type))),
+        Outcome::Nothing => Some(None),
+        Outcome::Skipped(_) => None,
+    }
+}
+
+fn member_changed(before: Option<Value>, change: &HandChange) -> Option<Value> {
+    let mut members = match before {
+        Some(Value::Set(members)) => members,
+        _ => BTreeSet::new(),
+    };
+    let member: Arc<str> = change.value.as_deref().unwrap_or_default().into();
+    if change.op == HandOp::Add {
+        members.insert(member);
+    } else {
+        members.remove(&member);
+    }
+    (!members.is_empty()).then_some(Value::Set(members))
+}
