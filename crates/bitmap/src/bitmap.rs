@@ -77,6 +77,20 @@ impl Bitmap {
         }
     }
 
+    /// Takes one out; whether it was in the set.
+    pub fn remove(&mut self, ordinal: Ordinal) -> bool {
+        let number = ordinal >> SHARD_BITS;
+        let Ok(at) = self.shards.binary_search_by_key(&number, |shard| shard.number) else {
+            return false;
+        };
+        let removed = self.shards[at].set.remove_checked(ordinal);
+        self.shards[at].len -= u32::from(removed);
+        if self.shards[at].len == 0 {
+            self.shards.remove(at);
+        }
+        removed
+    }
+
     /// Whether `ordinal` is in the set.
     pub fn contains(&self, ordinal: Ordinal) -> bool {
         self.shard(ordinal >> SHARD_BITS).is_some_and(|shard| shard.set.contains(ordinal))

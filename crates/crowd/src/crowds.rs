@@ -1,4 +1,5 @@
 use crate::known::{AppCrowds, KnownCrowd, KnownVersion, versions_of};
+use crate::live::LiveCrowds;
 use crate::loaded_set::LoadedSet;
 use crate::loaded_sets::LoadedSets;
 use crate::{CrowdSummary, CrowdVersion, CrowdVersions, Error, Result};
@@ -37,6 +38,7 @@ pub struct Crowds {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) loaded: LoadedSets,
     apps: ArcSwap<HashMap<AppId, Arc<AppCrowds>>>,
+    pub(crate) live: ArcSwap<HashMap<AppId, Arc<LiveCrowds>>>,
 }
 
 /// A version, its members as stored, and the deleted users among them.
@@ -45,7 +47,7 @@ pub(crate) struct Answering {
     pub(crate) set: Arc<LoadedSet>,
     /// The dictionary that the ordinals are of.
     pub(crate) dictionary: View,
-    deleted: Option<Arc<Bitmap>>,
+    pub(crate) deleted: Option<Arc<Bitmap>>,
 }
 
 impl Answering {
@@ -78,10 +80,12 @@ impl Crowds {
             clock,
             loaded: LoadedSets::new(LOADED_BYTES),
             apps: ArcSwap::default(),
+            live: ArcSwap::default(),
         }
     }
 
-    /// The crowds that were computed at least once, by name, with the sizes that they have now.
+    /// The crowds that were computed at least once and the live ones, by name, with the sizes that
+    /// they have now.
     ///
     /// # Errors
     /// Of the catalog and the store; [`Error::Corrupt`].
@@ -89,23 +93,38 @@ impl Crowds {
         let state = self.asked(app).await?;
         let mut crowds = Vec::new();
         for (name, known) in state.all().iter() {
+            // What was computed before it became live answers no more.
+            if self.live_crowd(app, name).is_some() {
+                continue;
+            }
             let current = self.counted(app, &state, known.current()?).await?;
             let name = Name::new(name)
                 .map_err(|e| Error::corrupt(format!("the record of crowd {name}"), e))?;
             crowds.push(CrowdSummary { name, current });
         }
+        crowds.extend(self.list_live(app).await?);
         crowds.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(crowds)
     }
 
-    /// The kept versions of a crowd, with the sizes that they have now.
+    /// The kept versions of a crowd, with the sizes that they have now. Those of a live crowd are from
+    /// before it was live, and none is current.
     ///
     /// # Errors
     /// [`Error::UnknownCrowd`], [`Error::NotComputed`]; of the catalog and the store;
     /// [`Error::Corrupt`].
     pub async fn versions(&self, app: &AppId, crowd: &str) -> Result<CrowdVersions> {
-        let (state, known) = self.known(app, crowd).await?;
+        let is_live = self.live_crowd(app, crowd).is_some();
+        let (state, known) = match self.known(app, crowd).await {
+            Err(Error::NotComputed { .. }) if is_live => {
+                return Ok(CrowdVersions { current: 0, versions: Vec::new() });
+            }
+            known => known?,
+        };
         let mut versions = known.versions.as_ref().clone();
+        if is_live {
+            versions.current = 0;
+        }
         for (version, known) in versions.versions.iter_mut().zip(&known.kept) {
             *version = self.counted(app, &state, known).await?;
         }
@@ -293,6 +312,9 @@ impl Crowds {
     /// The current version of a crowd. If it is in memory, this takes no lock, no request and no
     /// copy.
     pub(crate) async fn current(&self, app: &AppId, crowd: &str) -> Result<Answering> {
+        if let Some(live) = self.live_crowd(app, crowd) {
+            return self.live_answering(app, &live).await;
+        }
         self.chosen(app, crowd, &|known| known.current().cloned()).await
     }
 

@@ -17,7 +17,7 @@ const JUDGED_HERE: usize = 1000;
 pub struct Judgment {
     /// Whether the user is in the crowd.
     pub in_crowd: bool,
-    /// The version of the crowd that was asked.
+    /// The version of the crowd that was asked; 0 of a live one, which has none.
     pub version: u64,
     /// The user was never seen, and so is in no crowd.
     pub unknown_user: bool,
@@ -46,13 +46,16 @@ pub struct Judgments {
 }
 
 impl Crowds {
-    /// Whether a user is in a crowd's current version.
+    /// Whether a user is in a crowd's current version, or, where it is live, matches its rule now.
     ///
     /// # Errors
     /// [`Error::UnknownCrowd`] with a suggestion, [`Error::NotComputed`], [`Error::OldGeneration`];
     /// [`Error::Unread`] when the catalog fails before the app's crowds were ever read; of the
     /// store and the dictionary. An unknown user is an answer.
     pub async fn judge(&self, app: &AppId, user: &str, crowd: &str) -> Result<Judgment> {
+        if let Some(live) = self.live_crowd(app, crowd) {
+            return self.judge_live(app, user, &live).await;
+        }
         let asked = self.current(app, crowd).await?;
         // On this thread: reads from memory take well under a microsecond and reads from disk are
         // rare, so a switch to another thread would cost more.

@@ -56,10 +56,12 @@ impl Crowds {
     ) -> Result<OtherCrowds> {
         let mut others = OtherCrowds::default();
         for name in expression.crowds() {
-            let (_, known) = self.known(app, name).await?;
-            if known.current()?.version.generation != generation {
-                // It may be known from before the users were renumbered.
-                self.ask(app, &self.state(app)).await?;
+            if self.live_crowd(app, name).is_none() {
+                let (_, known) = self.known(app, name).await?;
+                if known.current()?.version.generation != generation {
+                    // It may be known from before the users were renumbered.
+                    self.ask(app, &self.state(app)).await?;
+                }
             }
             let asked = self.current(app, name).await?;
             let current = asked.known.clone();

@@ -14,6 +14,9 @@
 //!   the same set. So the size shown, the rows exported and the members admitted are always the
 //!   same users.
 //!
+//! A live crowd ([`Crowds::define`]) has no versions: its rule is evaluated on the newest snapshot, by
+//! whatever asks for it.
+//!
 //! What no bitmap can answer, such as `a / b > 1`, is evaluated user by user when it is asked, for
 //! the users that the rest of the expression leaves.
 //!
@@ -57,6 +60,7 @@ mod ids;
 mod judge;
 mod known;
 mod leaves;
+mod live;
 mod loaded_set;
 mod loaded_sets;
 mod members;

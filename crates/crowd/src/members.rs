@@ -60,7 +60,10 @@ impl Crowds {
                     }
                 }),
         };
-        let asked = self.chosen(app, crowd, &choose).await?;
+        let asked = match self.live_crowd(app, crowd).filter(|_| version.is_none()) {
+            Some(live) => self.live_answering(app, &live).await?,
+            None => self.chosen(app, crowd, &choose).await?,
+        };
         let app = app.clone();
         blocking(move || {
             let set = asked.bitmap()?;

@@ -70,6 +70,7 @@ impl Engine {
             Error::StoredDefinitions { app: app.clone(), detail }
         })?;
         let definitions = Arc::new(definitions);
+        self.crowds.define(&definitions);
         known.keep(&definitions, changes);
         Ok(definitions)
     }

@@ -72,7 +72,10 @@ impl Engine {
         definitions: &Definitions,
         only: Option<&[Name]>,
     ) -> Result<Vec<CrowdDefinition>> {
-        let Some(only) = only else { return Ok(definitions.crowds.values().cloned().collect()) };
+        let Some(only) = only else {
+            let crowds = definitions.crowds.values().filter(|crowd| !crowd.is_live);
+            return Ok(crowds.cloned().collect());
+        };
         let app = &definitions.app.id;
         let snapshot = self.index.snapshot(app).await?;
         let indexed = snapshot
@@ -141,10 +144,18 @@ fn changed_crowds(
     let mut crowds = Vec::new();
     for crowd in definitions.crowd_order().iter().filter_map(|name| definitions.crowds.get(name)) {
         let (tags, others) = (crowd.checked.names(), crowd.checked.crowds());
+        if crowd.is_live {
+            continue;
+        }
+        let answers = |other: &str| {
+            changed.contains(other)
+                || computed.contains(other)
+                || definitions.crowds.get(other).is_some_and(|other| other.is_live)
+        };
         let touched = tags.iter().any(|tag| published.contains(*tag))
             || others.iter().any(|other| changed.contains(*other));
         let whole = tags.iter().all(|tag| published.contains(*tag) || indexed.contains(*tag))
-            && others.iter().all(|other| changed.contains(*other) || computed.contains(*other));
+            && others.iter().all(|other| answers(other));
         if touched && whole {
             changed.insert(crowd.name.clone());
             crowds.push(crowd.clone());

@@ -130,6 +130,13 @@ impl Engine {
         Ok(LiveReport { live_tags: live, saved_position, ..LiveReport::default() })
     }
 
+    /// How many ms ago the instant was that the values of live tags are as of; 0 where no server
+    /// lets time go on.
+    pub fn live_age_ms(&self, app: &AppId) -> u64 {
+        let age_ms = self.stream.as_of_ms(app).map(|as_of| self.clock.now_ms() - as_of);
+        age_ms.map_or(0, |age_ms| u64::try_from(age_ms).unwrap_or(0))
+    }
+
     /// The age of the first record behind the position; 0 if there is none.
     async fn lag_seconds(&self, app: &AppId, position: u64) -> Result<Option<f64>> {
         let oldest = self.log.read(app, position, 1).await?;

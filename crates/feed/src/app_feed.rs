@@ -80,6 +80,18 @@ impl AppFeed {
         *next = put_frames(frames, *next, at_ms, position, changes);
     }
 
+    /// Gives no id up to this one any more.
+    pub(crate) fn begin_behind(&self, id: u64) {
+        let mut writing = self.writing.lock();
+        let mut waiting = self.waiting.lock();
+        if waiting.next <= id && waiting.frames.is_empty() {
+            waiting.next = id + 1;
+            // So that every file is without gaps.
+            writing.file = None;
+            self.end.send_replace(id);
+        }
+    }
+
     /// How much waits to be written.
     pub(crate) fn waiting_bytes(&self) -> usize {
         self.waiting.lock().frames.len()

@@ -162,6 +162,15 @@ impl Feeds {
         Ok(self.feed(app).await?.extent())
     }
 
+    /// Gives no id up to this one any more: another feed of the app gave them, which is lost.
+    ///
+    /// # Errors
+    /// `Disk`.
+    pub async fn begin_behind(&self, app: &AppId, id: u64) -> Result<()> {
+        self.feed(app).await?.begin_behind(id);
+        Ok(())
+    }
+
     /// Keeps an app's records behind this id, however old they are and up to four times as many,
     /// until it is called with a higher one.
     ///

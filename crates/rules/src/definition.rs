@@ -246,6 +246,9 @@ pub struct CrowdDefinition {
     pub expression: Predicate,
     /// The same expression, with literals of the tags' types.
     pub checked: Predicate<Value>,
+    /// Whether it follows the values that its tags have now, which are all live. It has no
+    /// versions.
+    pub is_live: bool,
 }
 
 /// `kind: source`

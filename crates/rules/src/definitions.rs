@@ -61,7 +61,7 @@ impl Definitions {
         let mut types = tag::types(documents);
         types.extend(anonymous.types);
         tags.extend(anonymous.tags);
-        let crowds = crowds(documents, &types, &zone, &mut errors);
+        let crowds = crowds(documents, &types, &tags, &zone, &mut errors);
         errors.sort_by(|a, b| {
             (&a.path, a.line, a.column, &a.message).cmp(&(&b.path, b.line, b.column, &b.message))
         });
@@ -327,6 +327,7 @@ fn crowd_names(documents: &[Document]) -> BTreeSet<&str> {
 fn crowds(
     documents: &[Document],
     types: &BTreeMap<Name, ValueType>,
+    tags: &BTreeMap<Name, TagDefinition>,
     zone: &TimeZone,
     errors: &mut Errors,
 ) -> BTreeMap<Name, CrowdDefinition> {
@@ -347,16 +348,46 @@ fn crowds(
         let name = name_of(document, errors);
         let found = condition(document, "/expression", &raw.expression, scope, errors);
         if let (Some(name), Some((expression, checked))) = (name, found) {
-            crowds.insert(
-                name.clone(),
-                CrowdDefinition { name, description: raw.description, expression, checked },
-            );
+            if let Some(problem) = unfit_for_live(&checked, tags).filter(|_| raw.live) {
+                errors.push(document.error("/live", problem));
+            }
+            let (description, is_live) = (raw.description, raw.live);
+            let crowd =
+                CrowdDefinition { name: name.clone(), description, expression, checked, is_live };
+            crowds.insert(name, crowd);
         }
     }
     let needs =
         crowds.iter().map(|(name, crowd)| (name.clone(), owned(&crowd.checked.crowds()))).collect();
     refuse_circles(documents, DocumentKind::Crowd, &needs, "/expression", errors);
     crowds
+}
+
+/// Why the stream cannot follow who is in a crowd.
+fn unfit_for_live(
+    checked: &Predicate<Value>,
+    tags: &BTreeMap<Name, TagDefinition>,
+) -> Option<String> {
+    if let Some(other) = checked.crowds().first() {
+        return Some(format!(
+            "a live crowd is made of tags alone: write the rule of `{other}` in the place of crowd(\"{other}\")"
+        ));
+    }
+    let names = checked.names();
+    if names.is_empty() {
+        return Some("a live crowd follows tags, and this one names none".to_owned());
+    }
+    let is_batch = |name: &&&str| tags.get(**name).is_some_and(|tag| !tag.mode.is_live());
+    let batch = names.iter().find(is_batch)?;
+    let tag = tags.get(*batch)?;
+    Some(match tag.kind {
+        TagKind::Sql { .. } => format!(
+            "it is computed from `{batch}`, an `sql` tag, which productions keep: leave `live` out, or write the tag as an aggregate"
+        ),
+        _ => format!(
+            "it is computed from `{batch}`, which productions keep: give that tag `mode: stream` or `mode: both`"
+        ),
+    })
 }
 
 fn refuse_circles(

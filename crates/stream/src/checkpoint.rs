@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use taghouse_catalog::{Catalog, Change};
+use taghouse_feed::Feeds;
 use taghouse_fold::STATE_VERSION;
 use taghouse_model::{AppId, TimestampMs};
 
@@ -32,6 +33,9 @@ struct Saved {
     /// How many batches of files the lake had of each source when that began.
     #[serde(default)]
     batches: BTreeMap<String, u64>,
+    /// The last record of the change feed before it was saved.
+    #[serde(default)]
+    feed_id: u64,
 }
 
 /// What a checkpoint must go with, to be of use.
@@ -52,6 +56,8 @@ pub(crate) struct Wanted {
 pub(crate) struct Checkpoints {
     pub(crate) catalog: Arc<dyn Catalog>,
     pub(crate) objects: Arc<dyn ObjectStore>,
+    /// Whose ids are not given again where its files are lost.
+    pub(crate) feeds: Arc<Feeds>,
     pub(crate) app: AppId,
 }
 
@@ -76,6 +82,7 @@ impl Checkpoints {
         wanted: &Wanted,
     ) -> Result<Option<(u64, AppState)>> {
         let Some(saved) = self.read().await? else { return Ok(None) };
+        self.feeds.begin_behind(&self.app, saved.feed_id).await?;
         let fits = saved.version == STATE_VERSION
             && saved.fingerprint == plan.fingerprint
             && saved.generation == wanted.generation
@@ -111,6 +118,7 @@ impl Checkpoints {
             build,
             files: state.store.files(),
             batches: state.batches.clone(),
+            feed_id: self.feeds.extent(&self.app).await?.end,
         };
         let before = self.catalog.pointer(KIND, &self.app, NAME).await?;
         let expected = before.map(|pointer| pointer.revision);

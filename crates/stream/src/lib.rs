@@ -11,6 +11,8 @@
 //!   opens the checkpoint and takes in what the log holds behind it.
 //! - Values that are shown are whole values, not differences: shown twice they are the same.
 //! - Each value that is shown is a record of the change feed, too ([`taghouse_feed::Feeds`]).
+//! - A live crowd is a derived tag that is not shown: who enters or leaves is told ([`Status`] does not
+//!   count it).
 //! - States are kept by tag, in pages of 256 users; pages that change are in memory until the next
 //!   checkpoint, which writes them as one object and moves one pointer.
 //! - A tag that is new, or another than before, has its states computed from the lake while rows go
@@ -24,9 +26,11 @@ mod emission;
 mod error;
 mod gone;
 mod intake;
+mod members;
 mod page;
 mod plan;
 mod rebuild;
+mod saved_members;
 mod state;
 mod status;
 mod store;

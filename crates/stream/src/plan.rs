@@ -4,15 +4,15 @@ use crate::Result;
 use std::sync::Arc;
 use taghouse_fold::{AttributeFold, Calendar, DerivedFold, FoldPlan};
 use taghouse_model::{Name, ValueType};
-use taghouse_rules::{Definitions, TagDefinition, TagKind};
+use taghouse_rules::{Definitions, Expression, TagDefinition, TagKind};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// What the stream computes of an app. A tag's number is its place in `tags`.
 pub(crate) struct StreamPlan {
     pub(crate) definitions: Arc<Definitions>,
     pub(crate) fold: Arc<FoldPlan>,
-    /// Those with states first: those over events in the order of `fold`, then attributes; then derived
-    /// ones, each after its inputs.
+    /// Those with states first: those over events in the order of `fold`, then attributes; then
+    /// derived ones, each after its inputs; then live crowds.
     pub(crate) tags: Vec<LiveTag>,
     /// What the states depend on: states of another one are of no use.
     pub(crate) fingerprint: String,
@@ -22,6 +22,8 @@ pub(crate) struct LiveTag {
     pub(crate) name: Name,
     pub(crate) value_type: ValueType,
     pub(crate) kind: LiveKind,
+    /// Whether it is a live crowd: its value is whether a user is a member, and is not shown.
+    pub(crate) is_crowd: bool,
 }
 
 pub(crate) enum LiveKind {
@@ -77,17 +79,28 @@ impl StreamPlan {
         // 3. What is computed from them, in the order of dependency.
         for tag in &live {
             if let Some(fold) = derived(definitions, tag) {
-                let number = |input: &Name| {
-                    let at = tags.iter().position(|tag| tag.name == *input)?;
-                    Some((input.to_string(), at))
-                };
-                let inputs = tag.kind.tags().iter().filter_map(number).collect();
+                let inputs = named(&tags, tag.kind.tags().iter().map(Name::as_str));
                 tags.push(LiveTag::new(tag, LiveKind::Derived(Derived { fold, inputs })));
             }
+        }
+        // 4. Live crowds, which may come and go while the states stay.
+        for crowd in definitions.crowds.values().filter(|crowd| crowd.is_live) {
+            let types = |name: &str| definitions.tag_type(name);
+            let condition = Expression::Condition(crowd.checked.clone());
+            let fold = DerivedFold::expression(&condition, ValueType::Bool, &types);
+            let inputs = named(&tags, crowd.checked.names().into_iter());
+            let kind = LiveKind::Derived(Derived { fold, inputs });
+            let (name, value_type) = (crowd.name.clone(), ValueType::Bool);
+            tags.push(LiveTag { name, value_type, kind, is_crowd: true });
         }
         let fingerprint = fingerprint(definitions, &live);
         let definitions = definitions.clone();
         Ok(Some(Self { definitions, fold, tags, fingerprint }))
+    }
+
+    /// How many are tags: the first ones.
+    pub(crate) fn without_crowds(&self) -> usize {
+        self.tags.iter().take_while(|tag| !tag.is_crowd).count()
     }
 
     /// How many tags have states: the first ones.
@@ -98,14 +111,24 @@ impl StreamPlan {
 
     /// The definitions of the tags.
     pub(crate) fn tag_definitions(&self) -> Vec<&TagDefinition> {
-        self.tags.iter().filter_map(|tag| self.definitions.tags.get(&tag.name)).collect()
+        let tags = self.tags.iter().filter(|tag| !tag.is_crowd);
+        tags.filter_map(|tag| self.definitions.tags.get(&tag.name)).collect()
     }
 }
 
 impl LiveTag {
     fn new(tag: &TagDefinition, kind: LiveKind) -> Self {
-        Self { name: tag.name.clone(), value_type: tag.value_type, kind }
+        Self { name: tag.name.clone(), value_type: tag.value_type, kind, is_crowd: false }
     }
+}
+
+/// The numbers of these tags, with their names.
+fn named<'a>(tags: &[LiveTag], names: impl Iterator<Item = &'a str>) -> Vec<(String, usize)> {
+    let number = |name: &str| {
+        let at = tags.iter().position(|tag| !tag.is_crowd && tag.name.as_str() == name)?;
+        Some((name.to_owned(), at))
+    };
+    names.filter_map(number).collect()
 }
 
 fn by_name<'a>(tags: &[&'a TagDefinition]) -> Vec<&'a TagDefinition> {

@@ -7,6 +7,7 @@
 
 use crate::gone::{Gone, Rows};
 use crate::intake::{Intake, Selected};
+use crate::members::{CrowdUsers, crowds_of};
 use crate::plan::StreamPlan;
 use crate::state::{AppState, ChangedTags};
 use crate::stream::{Serving, Slot, Stream};
@@ -195,13 +196,15 @@ impl Stream {
         let former = slot.serving.take();
         // Before its first user an app has no generation. What is published of none would be in
         // the way of that user's values; the tags become known to the index with them.
+        let slot = &mut *slot;
         if state.generation > 0 {
-            self.publish(app, state, &users).await?;
+            let members = self.publish(app, state, &users).await?;
             self.tell_published(state, &users).await?;
+            self.replace_members(state, &mut slot.members, &users, members).await?;
         }
         // States that lack rows of files are not worth a checkpoint.
         if !slot.stale {
-            self.save(app, &mut built).await?;
+            self.save(app, &mut built, &mut slot.members).await?;
         }
         slot.serving = Some(built);
         slot.problem = None;
@@ -209,18 +212,18 @@ impl Stream {
         self.checkpoints(app).sweep_others(Some(build)).await
     }
 
-    /// Puts the values of all users into the index.
+    /// Puts the values of all users into the index; the members of the live crowds.
     async fn publish(
         &self,
         app: &AppId,
         state: &mut AppState,
         users: &SharedUsers<'_>,
-    ) -> Result<()> {
+    ) -> Result<CrowdUsers> {
         let deleted = users.deleted().await?;
         let pin = self.parts.index.pin(app).await?;
         let everybody: Vec<Ordinal> =
             state.users().iter().filter(|user| !deleted.contains(*user)).collect();
-        let tags = self.segments(app, state, &everybody, &pin).await?;
+        let Computed { tags, crowds } = self.segments(app, state, &everybody, &pin).await?;
         let publication = Publication {
             generation: state.generation,
             users: everybody.iter().copied().collect(),
@@ -229,7 +232,7 @@ impl Stream {
         };
         self.parts.index.publish(app, publication, Vec::new()).await?;
         drop(pin);
-        Ok(())
+        Ok(crowds)
     }
 
     async fn segments(
@@ -238,7 +241,7 @@ impl Stream {
         state: &mut AppState,
         everybody: &[Ordinal],
         pin: &Pin,
-    ) -> Result<Vec<TagPublication>> {
+    ) -> Result<Computed> {
         let stored = self.parts.catalog.definitions(app).await?;
         let body = |name: &Name| {
             let own = stored.iter().find(|d| d.kind == "tag" && d.name == name.as_str());
@@ -249,7 +252,9 @@ impl Stream {
             value_type: tag.value_type,
             builder: SegmentBuilder::new(tag.value_type),
         };
-        let mut segments: Vec<Segment> = state.plan.tags.iter().map(of_tag).collect();
+        let tags = state.plan.without_crowds();
+        let mut segments: Vec<Segment> = state.plan.tags.iter().take(tags).map(of_tag).collect();
+        let mut crowds = CrowdUsers::new();
         for users in everybody.chunks(USERS_AT_ONCE) {
             let with_states = state.plan.with_states();
             for (tag, segment) in segments.iter_mut().enumerate().take(with_states) {
@@ -260,9 +265,11 @@ impl Stream {
             }
             let mut derived = ChangedTags::new();
             state.derive(&mut derived, users).await?;
+            crowds_of(&derived, tags, &mut crowds);
             for (tag, changed) in derived {
+                let Some(segment) = segments.get_mut(tag) else { continue };
                 for changed in changed {
-                    segments[tag].add(changed.now.ordinal, changed.now.value.as_ref())?;
+                    segment.add(changed.now.ordinal, changed.now.value.as_ref())?;
                 }
             }
         }
@@ -276,8 +283,15 @@ impl Stream {
                 flushed_through: Some(pin.position()),
             })
         };
-        segments.into_iter().map(publish).collect()
+        let tags = segments.into_iter().map(publish).collect::<Result<_>>()?;
+        Ok(Computed { tags, crowds })
     }
+}
+
+/// Values of all users.
+struct Computed {
+    tags: Vec<TagPublication>,
+    crowds: CrowdUsers,
 }
 
 struct Segment {

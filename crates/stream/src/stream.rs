@@ -4,6 +4,7 @@ use crate::checkpoint::{Checkpoints, Wanted};
 use crate::emission::Emission;
 use crate::gone::{Gone, Rows};
 use crate::intake::{Intake, Selected, TakenIn};
+use crate::members::Members;
 use crate::plan::StreamPlan;
 use crate::state::{AppState, ChangedTags};
 use crate::{Error, Result, Status};
@@ -19,7 +20,7 @@ use taghouse_index::Index;
 use taghouse_ingest::{Admitted, Follower, batches, landed};
 use taghouse_lake::Lake;
 use taghouse_log::EventLog;
-use taghouse_model::{AppId, Clock, Ordinal};
+use taghouse_model::{AppId, Clock, Ordinal, TimestampMs};
 use taghouse_rules::Definitions;
 use taghouse_users::{DeletionWatch, SharedUsers, Users};
 
@@ -59,6 +60,8 @@ pub struct Stream {
     apps: Mutex<HashMap<AppId, Arc<tokio::sync::Mutex<Slot>>>>,
     /// What was said last of each app.
     told: Mutex<HashMap<AppId, Status>>,
+    /// The instant that each app's values are as of.
+    as_of_ms: Mutex<HashMap<AppId, TimestampMs>>,
 }
 
 /// One app's stream.
@@ -73,6 +76,8 @@ pub(crate) struct Slot {
     /// Why the last computation failed, if it did.
     pub(crate) problem: Option<String>,
     pub(crate) gone: Gone,
+    /// Who is in the live crowds.
+    pub(crate) members: Members,
     watch: Option<DeletionWatch>,
     /// Whether the log was searched for deletions since the states are what they are.
     pub(crate) searched: bool,
@@ -86,6 +91,15 @@ pub(crate) struct Slot {
     last_build: u64,
     /// Of this process.
     pub(crate) emitted: u64,
+}
+
+/// What a step came to.
+pub(crate) struct Shown {
+    pub(crate) changed: ChangedTags,
+    /// Users who exist from now on.
+    pub(crate) fresh: Vec<Ordinal>,
+    /// The log position up to which calls were seen.
+    pub(crate) position: u64,
 }
 
 /// States, and which computation from the lake they began with.
@@ -108,7 +122,7 @@ pub enum Tick {
 impl Stream {
     /// No app is known yet.
     pub fn new(parts: StreamParts) -> Self {
-        Self { parts, apps: Mutex::default(), told: Mutex::default() }
+        Self { parts, apps: Mutex::default(), told: Mutex::default(), as_of_ms: Mutex::default() }
     }
 
     pub(crate) fn slot(&self, app: &AppId) -> Arc<tokio::sync::Mutex<Slot>> {
@@ -116,8 +130,9 @@ impl Stream {
     }
 
     pub(crate) fn checkpoints(&self, app: &AppId) -> Checkpoints {
-        let StreamParts { catalog, objects, .. } = &self.parts;
-        Checkpoints { catalog: catalog.clone(), objects: objects.clone(), app: app.clone() }
+        let StreamParts { catalog, objects, feeds, .. } = &self.parts;
+        let (catalog, objects, feeds) = (catalog.clone(), objects.clone(), feeds.clone());
+        Checkpoints { catalog, objects, feeds, app: app.clone() }
     }
 
     /// Lets time go on for an app: values change whose window is another now.
@@ -132,10 +147,14 @@ impl Stream {
             slot.fail(app, &error);
             return Err(error);
         }
-        if let Some(Serving { state, .. }) = &mut slot.serving {
+        let Slot { serving, members, emitted, .. } = &mut *slot;
+        if let Some(Serving { state, .. }) = serving {
             let users = self.parts.users.share(app).await;
-            match self.advance(state, &users).await {
-                Ok(emitted) => slot.emitted += emitted,
+            match self.advance(state, members, &users).await {
+                Ok(more) => {
+                    *emitted += more;
+                    self.as_of_ms.lock().insert(app.clone(), state.now_ms);
+                }
                 // The users were renumbered: nothing failed, and it is known what to do.
                 Err(error @ Error::Renumbered) => slot.fail(app, &error),
                 Err(error) => {
@@ -157,14 +176,22 @@ impl Stream {
         slot.serving.is_some() && !slot.stale && !slot.rebuilding
     }
 
-    async fn advance(&self, state: &mut AppState, users: &SharedUsers<'_>) -> Result<u64> {
+    async fn advance(
+        &self,
+        state: &mut AppState,
+        members: &mut Members,
+        users: &SharedUsers<'_>,
+    ) -> Result<u64> {
         if state.generation != users.generation() && !state.users().is_empty() {
             return Err(Error::Renumbered);
         }
         state.pass(self.parts.clock.now_ms());
         let mut changed = state.advance(SLICE).await?;
         state.derive(&mut changed, &[]).await?;
-        self.emit(state, users, &changed, &[], state.position).await
+        let shown = Shown { changed, fresh: Vec::new(), position: state.position };
+        let count = self.emit(state, members, users, shown).await?;
+        self.fill_members(state, members, users).await?;
+        Ok(count)
     }
 
     /// Makes the slot one of these definitions: opens a checkpoint, or says that states are to be
@@ -202,6 +229,7 @@ impl Stream {
             return Ok(());
         }
         if !std::mem::replace(&mut slot.opened, true) {
+            slot.members = self.open_members(app).await?;
             slot.serving = self.open(app, plan).await?;
             slot.stale = slot.serving.is_none();
             slot.searched = false;
@@ -236,6 +264,7 @@ impl Stream {
     async fn leave(&self, slot: &mut Slot, app: &AppId) -> Result<()> {
         if slot.watch.is_some() || !slot.opened {
             self.checkpoints(app).forget().await?;
+            self.forget_members(app).await?;
             self.checkpoints(app).sweep_others(None).await?;
         }
         *slot = Slot { opened: true, ..Slot::default() };
@@ -253,13 +282,15 @@ impl Stream {
         slot.gone.read(rows.gone);
         let deleted = users.deleted().await?;
         let now_ms = self.parts.clock.now_ms();
-        let Slot { serving, building, gone, .. } = slot;
+        let Slot { serving, building, gone, members, emitted, .. } = slot;
         if let Some(Serving { state, .. }) = serving {
             state.pass(now_ms);
             state.erase(&deleted).await?;
+            members.erase(&deleted);
             self.tell_of_calls(state, &users, rows).await?;
             let TakenIn { changed, fresh } = take_rows(state, &users, gone, rows).await?;
-            slot.emitted += self.emit(state, &users, &changed, &fresh, rows.through).await?;
+            let shown = Shown { changed, fresh, position: rows.through };
+            *emitted += self.emit(state, members, &users, shown).await?;
             state.position = state.position.max(rows.through);
         }
         if let Some(Serving { state, .. }) = building {
@@ -291,28 +322,34 @@ impl Stream {
     async fn emit(
         &self,
         state: &AppState,
+        members: &mut Members,
         users: &SharedUsers<'_>,
-        changed: &ChangedTags,
-        fresh: &[Ordinal],
-        position: u64,
+        shown: Shown,
     ) -> Result<u64> {
-        let mut emission = Emission::new(state.generation, fresh);
-        for (tag, changed) in changed {
+        let mut emission = Emission::new(state.generation, &shown.fresh);
+        for (tag, changed) in &shown.changed {
             let tag = &state.plan.tags[*tag];
-            emission.add(&tag.name, tag.value_type, changed);
+            if !tag.is_crowd {
+                emission.add(&tag.name, tag.value_type, changed);
+            }
         }
-        if emission.is_empty() {
+        if emission.is_empty() && shown.changed.is_empty() {
             return Ok(0);
         }
         users.declare(&state.plan.tag_definitions()).await?;
         let (changes, count) = emission.finish();
         users.apply(changes).await?;
-        self.tell_values(state, users, changed, position).await?;
+        self.tell_values(state, members, users, &shown).await?;
         Ok(count)
     }
 
     /// Saves the states of an app, if they have seen anything since the last time.
-    pub(crate) async fn save(&self, app: &AppId, serving: &mut Serving) -> Result<()> {
+    pub(crate) async fn save(
+        &self,
+        app: &AppId,
+        serving: &mut Serving,
+        members: &mut Members,
+    ) -> Result<()> {
         if serving.saved == Some(serving.state.position) {
             return Ok(());
         }
@@ -321,6 +358,7 @@ impl Stream {
             tracing::warn!(%app, %error, "the states of live tags are not saved");
             return Ok(());
         }
+        self.save_members(app, members).await?;
         self.checkpoints(app).save(serving.build, &mut serving.state).await?;
         serving.saved = Some(serving.state.position);
         Ok(())
@@ -353,6 +391,12 @@ impl Stream {
             None => told.remove(app),
         };
         status
+    }
+
+    /// The instant that the values of an app's live tags are as of; `None`: nothing let time go on
+    /// in this process yet.
+    pub fn as_of_ms(&self, app: &AppId) -> Option<TimestampMs> {
+        self.as_of_ms.lock().get(app).copied()
     }
 
     /// The log position of an app's checkpoint; `None`: it has none.
@@ -394,7 +438,7 @@ impl Slot {
             saved_position: serving.and_then(|serving| serving.saved),
             computing: self.building.is_some() || self.stale,
             problem: self.problem.clone(),
-            tags: shown.map_or(0, |state| state.plan.tags.len()),
+            tags: shown.map_or(0, |state| state.plan.without_crowds()),
             users: shown.map_or(0, |state| state.users().len()),
             now_ms: shown.map(|state| state.now_ms),
             state_bytes: shown.map_or(0, |state| state.store.live_bytes()),
@@ -445,8 +489,9 @@ impl Follower for Stream {
         if slot.stale {
             return;
         }
-        let Some(serving) = &mut slot.serving else { return };
-        if let Err(error) = self.save(app, serving).await {
+        let Slot { serving, members, .. } = &mut *slot;
+        let Some(serving) = serving else { return };
+        if let Err(error) = self.save(app, serving, members).await {
             slot.fail(app, &error);
         }
     }

@@ -1,9 +1,10 @@
 //! What the change feed is told: the values that the index is shown, by the ids of their users.
 
 use crate::Result;
+use crate::members::Members;
 use crate::plan::LiveTag;
-use crate::state::{AppState, Changed, ChangedTags};
-use crate::stream::Stream;
+use crate::state::{AppState, Changed};
+use crate::stream::{Shown, Stream};
 use jiff::tz::TimeZone;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -41,28 +42,35 @@ impl UserIds {
 }
 
 impl Stream {
-    /// Tells of values that were shown.
+    /// Tells of values that were shown, and who entered or left a crowd with them.
     ///
     /// # Errors
     /// Of the users and the feed.
     pub(crate) async fn tell_values(
         &self,
         state: &AppState,
+        members: &mut Members,
         users: &SharedUsers<'_>,
-        changed: &ChangedTags,
-        position: u64,
+        shown: &Shown,
     ) -> Result<()> {
+        let Shown { changed, position, .. } = shown;
         let ordinals = changed.values().flatten().map(|changed| changed.now.ordinal);
         let ids = UserIds::of(users, ordinals).await?;
         let mut changes = Vec::new();
         for (tag, changed) in changed {
             let tag = &state.plan.tags[*tag];
+            if tag.is_crowd {
+                changes.extend(members.follow(tag, changed, &ids));
+                continue;
+            }
             changes.extend(changed.iter().filter_map(|Changed { now, .. }| {
                 let value = now.value.clone().map(|value| rescaled(value, tag.value_type));
                 Some(Change::Tag { user: ids.get(now.ordinal)?, tag: tag.name.clone(), value })
             }));
         }
-        Ok(self.parts.feeds.append(users.app(), state.now_ms, position, &changes).await?)
+        let told = self.parts.feeds.append(users.app(), state.now_ms, *position, &changes).await;
+        members.known &= told.is_ok();
+        Ok(told?)
     }
 
     /// Tells of what calls do without the stream: deletions, and values changed by hand.
@@ -97,7 +105,7 @@ impl Stream {
         let mut sets: BTreeMap<(&str, &str), Option<Value>> = BTreeMap::new();
         let mut changes = Vec::new();
         for change in by_hand {
-            let of_tag = |tag: &&LiveTag| tag.name.as_str() == change.tag;
+            let of_tag = |tag: &&LiveTag| !tag.is_crowd && tag.name.as_str() == change.tag;
             let Some(tag) = state.plan.tags.iter().find(of_tag) else { continue };
             let key = (change.user_id.as_str(), change.tag.as_str());
             let value = match change.op {
@@ -131,7 +139,8 @@ impl Stream {
         users: &SharedUsers<'_>,
     ) -> Result<()> {
         let published = |tag: &LiveTag| Change::TagPublished { tag: tag.name.clone() };
-        let changes: Vec<Change> = state.plan.tags.iter().map(published).collect();
+        let tags = state.plan.tags.iter().filter(|tag| !tag.is_crowd);
+        let changes: Vec<Change> = tags.map(published).collect();
         Ok(self.parts.feeds.append(users.app(), state.now_ms, state.position, &changes).await?)
     }
 }

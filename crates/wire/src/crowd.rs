@@ -12,14 +12,18 @@ pub struct CrowdBody {
     pub description: Option<String>,
     /// The expression, as defined now.
     pub expression: String,
-    /// Members of the version that was computed from this expression; `null`: it was not computed
+    /// Whether it is live: its members are those who match now.
+    #[serde(default)]
+    pub live: bool,
+    /// Of a live crowd, members now. Else members of the version that was computed from this expression; `null`: it was not computed
     /// yet.
     #[schema(required)]
     pub size: Option<u64>,
-    /// That version's number.
+    /// That version's number; `null` also of a live crowd, which has none.
     #[schema(required)]
     pub version: Option<u64>,
-    /// The oldest as-of time of the tags that it used, ISO 8601 with the app's offset.
+    /// The oldest as-of time of the tags that it used, ISO 8601 with the app's offset; of a live
+    /// crowd, the instant that its tags' values are as of.
     #[schema(required)]
     pub as_of: Option<String>,
     /// The newest, if it differs: the version then mixes data of different times.

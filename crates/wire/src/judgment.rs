@@ -14,15 +14,19 @@ pub struct JudgmentBody {
     pub crowd: String,
     /// Whether the user is in the crowd.
     pub in_crowd: bool,
-    /// The crowd's version that was asked.
+    /// The crowd's version that was asked; 0 of a live crowd, which has none.
     pub version: u64,
     /// `unknown_user` where the user has never been seen.
     #[schema(required)]
     pub reason: Option<Cow<'static, str>>,
     /// How many ms ago the catalog last confirmed that this is the crowd's current version.
     /// Versions that this server publishes take effect at once; more than a few seconds mean
-    /// that the catalog does not answer.
+    /// that the catalog does not answer. Of a live crowd: how many ms ago the instant was that its
+    /// tags' values are as of.
     pub age_ms: u64,
+    /// Whether the crowd is live.
+    #[serde(default)]
+    pub live: bool,
 }
 
 /// The tag values of a user.

@@ -33,6 +33,7 @@ fn newest(version: &CrowdVersion) -> Option<TimestampMs> {
 async fn bodies(engine: &Engine, app: &taghouse_model::AppId) -> Result<Vec<CrowdBody>, Problem> {
     let definitions = engine.definitions(app).await?;
     let computed = engine.crowds.list(app).await?;
+    let live_ms = engine.stream.as_of_ms(app);
     let body = |definition: &taghouse_rules::CrowdDefinition| {
         let answering =
             computed.iter().find(|crowd| crowd.name == definition.name).map(|crowd| &crowd.current);
@@ -40,14 +41,18 @@ async fn bodies(engine: &Engine, app: &taghouse_model::AppId) -> Result<Vec<Crow
         let current = answering.filter(|version| version.expression == expression);
         let before = answering.filter(|version| version.expression != expression);
         let zone = &definitions.app.time_zone;
+        let versioned = current.filter(|_| !definition.is_live);
+        let oldest_ms = current.and_then(|current| current.oldest_as_of_ms);
+        let as_of_ms = live_ms.filter(|_| definition.is_live && current.is_some()).or(oldest_ms);
         CrowdBody {
             name: definition.name.to_string(),
             description: definition.description.clone(),
             expression,
+            live: definition.is_live,
             size: current.map(|current| current.size),
-            version: current.map(|current| current.version),
-            as_of: current.and_then(|current| current.oldest_as_of_ms).map(|ms| local(ms, zone)),
-            newest_as_of: current.and_then(newest).map(|ms| local(ms, zone)),
+            version: versioned.map(|current| current.version),
+            as_of: as_of_ms.map(|ms| local(ms, zone)),
+            newest_as_of: versioned.and_then(newest).map(|ms| local(ms, zone)),
             answering: before.map(|version| Answering {
                 expression: version.expression.clone(),
                 size: version.size,

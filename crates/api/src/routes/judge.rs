@@ -40,11 +40,11 @@ pub(crate) struct JudgeRequest {
 pub(crate) struct Judgments {
     /// In the order asked.
     judgments: Vec<UserJudgments>,
-    /// The version of each crowd that was asked.
+    /// The version of each crowd that was asked; 0 of a live one.
     #[schema(value_type = BTreeMap<String, u64>)]
     versions: ByCrowd<u64>,
-    /// How many ms ago the catalog last confirmed that these are the current versions, as for one
-    /// judgment.
+    /// How many ms ago the catalog last confirmed that these are the current versions, or the
+    /// instant was that live crowds are as of, as for one judgment: the longest of these times.
     age_ms: u64,
 }
 
@@ -108,7 +108,8 @@ pub(crate) async fn one(
     Query(query): Query<JudgeQuery>,
 ) -> Result<Json<JudgmentBody>, Problem> {
     let app = app.checked(&caller, Action::Judge)?;
-    engine.with_crowds(&app, std::slice::from_ref(&query.crowd)).await?;
+    let definitions = engine.with_crowds(&app, std::slice::from_ref(&query.crowd)).await?;
+    let live = definitions.crowds.get(query.crowd.as_str()).is_some_and(|crowd| crowd.is_live);
     let judgment = engine.crowds.judge(&app, &query.user, &query.crowd).await?;
     Ok(Json(JudgmentBody {
         user: query.user,
@@ -116,7 +117,8 @@ pub(crate) async fn one(
         in_crowd: judgment.in_crowd,
         version: judgment.version,
         reason: judgment.reason().map(Into::into),
-        age_ms: judgment.age_ms,
+        age_ms: if live { engine.live_age_ms(&app) } else { judgment.age_ms },
+        live,
     }))
 }
 
@@ -130,14 +132,17 @@ pub(crate) async fn batch(
     Json(request): Json<JudgeRequest>,
 ) -> Result<Json<Judgments>, Problem> {
     let app = app.checked(&caller, Action::Judge)?;
-    engine.with_crowds(&app, &request.crowds).await?;
+    let definitions = engine.with_crowds(&app, &request.crowds).await?;
+    let is_live =
+        |crowd: &String| definitions.crowds.get(crowd.as_str()).is_some_and(|crowd| crowd.is_live);
+    let live_age_ms = if request.crowds.iter().any(is_live) { engine.live_age_ms(&app) } else { 0 };
     let batch = engine.crowds.judge_batch(&app, &request.users, &request.crowds).await?;
     let asked = Arc::new(Asked::of(request.crowds));
     let of_user =
         |(user, values)| UserJudgments { user, crowds: ByCrowd { asked: asked.clone(), values } };
     let judgments = request.users.into_iter().zip(batch.in_crowd).map(of_user).collect();
     let versions = ByCrowd { asked: asked.clone(), values: batch.versions };
-    Ok(Json(Judgments { judgments, versions, age_ms: batch.age_ms }))
+    Ok(Json(Judgments { judgments, versions, age_ms: batch.age_ms.max(live_age_ms) }))
 }
 
 /// All values of a user, of the tags that are defined.

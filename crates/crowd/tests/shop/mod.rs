@@ -157,6 +157,7 @@ impl Shop {
             description: None,
             expression,
             checked,
+            is_live: false,
         };
         self.definitions.crowds.insert(crowd.name.clone(), crowd.clone());
         crowd

@@ -37,7 +37,11 @@ pub(super) fn anonymous_tags(
         let Ok(parsed) = ParsedPredicate::parse(&raw.expression) else { continue };
         for happened in parsed.tree().happened() {
             let Some(name) = happened.tag_name() else { continue };
+            let live = raw.live;
             if made.types.contains_key(&name) {
+                if let Some(tag) = made.tags.get_mut(&name).filter(|_| live) {
+                    tag.mode = TagMode::Stream;
+                }
                 continue;
             }
             let mut wrong = Errors::new();
@@ -53,7 +57,8 @@ pub(super) fn anonymous_tags(
             let value_type = found.as_ref().map_or(lenient, |(value_type, _)| *value_type);
             made.types.insert(name.clone(), value_type);
             if let Some((_, kind)) = found {
-                let (mode, description) = (TagMode::Batch, Some(happened.to_string()));
+                let mode = if live { TagMode::Stream } else { TagMode::Batch };
+                let description = Some(happened.to_string());
                 let tag = TagDefinition { name: name.clone(), description, value_type, mode, kind };
                 made.tags.insert(name, tag);
             }

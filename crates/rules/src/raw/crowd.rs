@@ -18,6 +18,10 @@ pub(crate) struct RawCrowd {
     /// Who is in it, such as `spend_365d >= 5000 && !(refunds_90d >= 1)`. Operators: && || ! == !=
     /// < <= > >=, in (…), between … and …, like 'a%', is set, crowd("other").
     pub(crate) expression: String,
+    /// Whether the crowd is of the values that its tags have now, and not of those of the last
+    /// production. Each tag in the expression must be live, too: `mode: stream` or `mode: both`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) live: bool,
 }
 
 /// The kind of a crowd's document.

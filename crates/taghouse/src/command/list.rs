@@ -100,7 +100,8 @@ pub(crate) async fn crowds(context: &Context, crowd: Option<&str>) -> Result<()>
                 (None, Some(_)) => "changed, not computed".to_owned(),
                 (None, None) => "not computed".to_owned(),
             };
-            let version = crowd.version.map(|version| version.to_string()).unwrap_or_default();
+            let live = if crowd.live { "live" } else { "" };
+            let version = crowd.version.map_or_else(|| live.to_owned(), |v| v.to_string());
             let as_of = as_of(crowd.as_of.as_deref(), crowd.newest_as_of.as_deref());
             vec![crowd.name.clone(), size, version, as_of, short(&crowd.expression)]
         };

@@ -1,0 +1,187 @@
+//! Live crowds: their rule is evaluated when they are asked, on the newest snapshot. The answer is
+//! kept until there is a newer one.
+
+use crate::crowds::Answering;
+use crate::known::KnownVersion;
+use crate::leaves::{AsOf, OtherCrowds};
+use crate::loaded_set::LoadedSet;
+use crate::{CrowdSummary, CrowdVersion, Crowds, Judgment, Result, anonymous};
+use arc_swap::ArcSwapOption;
+use std::collections::HashMap;
+use std::sync::Arc;
+use taghouse_disk::blocking;
+use taghouse_index::Snapshot;
+use taghouse_model::{AppId, TimestampMs};
+use taghouse_rules::{CrowdDefinition, Definitions};
+
+/// The live crowds of an app, by name.
+pub(crate) type LiveCrowds = HashMap<String, Arc<LiveCrowd>>;
+
+/// A live crowd, and its members when they were last asked for.
+pub(crate) struct LiveCrowd {
+    definition: CrowdDefinition,
+    answer: ArcSwapOption<LiveAnswer>,
+    /// Held by whoever evaluates it, so that it is evaluated once.
+    evaluating: tokio::sync::Mutex<()>,
+}
+
+/// The members of a live crowd on a snapshot.
+struct LiveAnswer {
+    snapshot: Arc<Snapshot>,
+    known: Arc<KnownVersion>,
+    set: Arc<LoadedSet>,
+}
+
+impl Crowds {
+    /// Says which crowds of an app are live: call it when definitions were read.
+    pub fn define(&self, definitions: &Definitions) {
+        let app = &definitions.app.id;
+        let live = || definitions.crowds.values().filter(|crowd| crowd.is_live);
+        let before = self.live_crowds(app);
+        if before.is_none() && live().next().is_none() {
+            return;
+        }
+        let same = |crowd: &CrowdDefinition| {
+            let known = before.as_ref()?.get(crowd.name.as_str())?;
+            (known.definition == *crowd).then(|| known.clone())
+        };
+        let new = |crowd: &CrowdDefinition| LiveCrowd {
+            definition: crowd.clone(),
+            answer: ArcSwapOption::empty(),
+            evaluating: tokio::sync::Mutex::default(),
+        };
+        let of = |crowd: &CrowdDefinition| {
+            let known = same(crowd).unwrap_or_else(|| Arc::new(new(crowd)));
+            (crowd.name.to_string(), known)
+        };
+        let crowds: Arc<LiveCrowds> = Arc::new(live().map(of).collect());
+        self.live.rcu(|apps| {
+            let mut next = HashMap::clone(apps);
+            next.insert(app.clone(), crowds.clone());
+            next
+        });
+    }
+
+    fn live_crowds(&self, app: &AppId) -> Option<Arc<LiveCrowds>> {
+        self.live.load().get(app).cloned()
+    }
+
+    /// The crowd, if it is live.
+    pub(crate) fn live_crowd(&self, app: &AppId, crowd: &str) -> Option<Arc<LiveCrowd>> {
+        self.live.load().get(app)?.get(crowd).cloned()
+    }
+
+    /// The live crowds with the sizes that they have now.
+    pub(crate) async fn list_live(&self, app: &AppId) -> Result<Vec<CrowdSummary>> {
+        let Some(crowds) = self.live_crowds(app).filter(|crowds| !crowds.is_empty()) else {
+            return Ok(Vec::new());
+        };
+        let mut summaries = Vec::new();
+        for live in crowds.values() {
+            // One whose tags have no values yet is not computed.
+            let Ok(answering) = self.live_answering(app, live).await else { continue };
+            let mut current = answering.known.version.clone();
+            current.size =
+                blocking(move || Ok::<_, crate::Error>(answering.bitmap()?.len())).await?;
+            summaries.push(CrowdSummary { name: live.definition.name.clone(), current });
+        }
+        Ok(summaries)
+    }
+
+    /// The members on the newest snapshot.
+    pub(crate) async fn live_answering(&self, app: &AppId, live: &LiveCrowd) -> Result<Answering> {
+        let snapshot = self.snapshot(app).await?;
+        let state = self.asked(app).await?;
+        let answer = match live.on(&snapshot) {
+            Some(answer) => answer,
+            None => {
+                let _evaluating = live.evaluating.lock().await;
+                match live.on(&snapshot) {
+                    Some(answer) => answer,
+                    None => live.evaluate(snapshot.clone(), self.clock.now_ms()).await?,
+                }
+            }
+        };
+        Ok(Answering {
+            known: answer.known.clone(),
+            set: answer.set.clone(),
+            dictionary: self.dictionary_of(app, &snapshot)?,
+            deleted: state.deleted(snapshot.generation()),
+        })
+    }
+
+    /// Whether one user is in a live crowd: without all its other members, unless they are known.
+    pub(crate) async fn judge_live(
+        &self,
+        app: &AppId,
+        user: &str,
+        live: &LiveCrowd,
+    ) -> Result<Judgment> {
+        let snapshot = self.snapshot(app).await?;
+        let dictionary = self.dictionary_of(app, &snapshot)?;
+        let ordinal = dictionary.ordinal(user)?;
+        let deleted = self.asked(app).await?.deleted(snapshot.generation());
+        let in_crowd = match ordinal {
+            None => false,
+            Some(ordinal) if deleted.is_some_and(|deleted| deleted.contains(ordinal)) => false,
+            Some(ordinal) => match live.on(&snapshot) {
+                Some(answer) => answer.set.contains(ordinal)?,
+                None => {
+                    let checked = live.definition.checked.clone();
+                    let contains = move || {
+                        let only = Arc::new(std::iter::once(ordinal).collect());
+                        let others = OtherCrowds::default();
+                        let query = anonymous::query(&snapshot, &checked, &others, Some(&only))?;
+                        Ok::<_, crate::Error>(query.contains(ordinal)?)
+                    };
+                    // What bitmaps answer takes less time than a switch to another thread.
+                    if live.definition.checked.is_computed() {
+                        blocking(contains).await?
+                    } else {
+                        contains()?
+                    }
+                }
+            },
+        };
+        Ok(Judgment { in_crowd, version: 0, unknown_user: ordinal.is_none(), age_ms: 0 })
+    }
+}
+
+impl LiveCrowd {
+    fn on(&self, snapshot: &Arc<Snapshot>) -> Option<Arc<LiveAnswer>> {
+        self.answer.load_full().filter(|answer| Arc::ptr_eq(&answer.snapshot, snapshot))
+    }
+
+    async fn evaluate(
+        &self,
+        snapshot: Arc<Snapshot>,
+        now_ms: TimestampMs,
+    ) -> Result<Arc<LiveAnswer>> {
+        let definition = self.definition.clone();
+        let answer = blocking(move || {
+            let others = OtherCrowds::default();
+            let AsOf { oldest_ms, newest_ms } = others.as_of(&definition.checked, &snapshot);
+            let set = anonymous::query(&snapshot, &definition.checked, &others, None)?.bitmap()?;
+            let version = CrowdVersion {
+                version: 0,
+                size: set.len(),
+                revision: snapshot.revision(),
+                generation: snapshot.generation(),
+                oldest_as_of_ms: oldest_ms,
+                newest_as_of_ms: newest_ms,
+                expression: definition.expression.to_string(),
+                without_deleted: snapshot.deleted(),
+                created_ms: now_ms,
+                object: String::new(),
+            };
+            let name = format!("the live crowd {}", definition.name);
+            let set = LoadedSet::read(&name, set.to_bytes()?.into(), version.size)?;
+            let known = KnownVersion { version, slot: Arc::default() };
+            let answer = LiveAnswer { snapshot, known: Arc::new(known), set: Arc::new(set) };
+            Ok::<_, crate::Error>(Arc::new(answer))
+        })
+        .await?;
+        self.answer.store(Some(answer.clone()));
+        Ok(answer)
+    }
+}

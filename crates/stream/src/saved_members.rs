@@ -1,0 +1,192 @@
+//! The members of live crowds on disk: one object with all sets, and one pointer of the catalog at it.
+
+use crate::members::{CrowdSet, Members};
+use crate::store::remove;
+use crate::stream::Stream;
+use crate::{Error, Result};
+use bytes::Bytes;
+use object_store::path::Path as ObjectPath;
+use object_store::{ObjectStoreExt, PutPayload};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use taghouse_catalog::{Change as CatalogChange, Pointer};
+use taghouse_feed::{Change, Record, Start};
+use taghouse_index::Bitmap;
+use taghouse_model::{AppId, Name};
+
+const KIND: &str = "stream";
+const NAME: &str = "members";
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Saved {
+    generation: u64,
+    /// The feed's last record that the sets are of.
+    feed_id: u64,
+    object: String,
+    crowds: Vec<SavedCrowd>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct SavedCrowd {
+    name: Name,
+    expression: String,
+    version: u64,
+    /// Of the object.
+    bytes: usize,
+}
+
+/// Who entered or left, by crowd and user, as the feed says last.
+type Told = BTreeMap<(Name, String), bool>;
+
+impl Stream {
+    /// The members as the feed was told last.
+    ///
+    /// # Errors
+    /// Of the catalog and the users.
+    pub(crate) async fn open_members(&self, app: &AppId) -> Result<Members> {
+        let Some(pointer) = self.parts.catalog.pointer(KIND, app, NAME).await? else {
+            return Ok(Members::default());
+        };
+        let unknown = || Members { known: false, ..Members::default() };
+        let Ok(saved) = serde_json::from_value::<Saved>(pointer.value) else {
+            return Ok(unknown());
+        };
+        self.parts.feeds.begin_behind(app, saved.feed_id).await?;
+        match self.read_members(app, &saved).await {
+            Ok(members) => Ok(members),
+            Err(error) => {
+                tracing::warn!(%app, %error, "the members of live crowds are computed again");
+                let empty = |crowd: &SavedCrowd| CrowdSet {
+                    expression: String::new(),
+                    version: crowd.version,
+                    users: Bitmap::new(),
+                };
+                let crowds = saved.crowds.iter().map(|crowd| (crowd.name.clone(), empty(crowd)));
+                Ok(Members { crowds: crowds.collect(), ..unknown() })
+            }
+        }
+    }
+
+    async fn read_members(&self, app: &AppId, saved: &Saved) -> Result<Members> {
+        let failed = |e: object_store::Error| Error::Store {
+            object: saved.object.clone(),
+            detail: e.to_string(),
+        };
+        let path = ObjectPath::from(saved.object.as_str());
+        let object = self.parts.objects.get(&path).await.map_err(failed)?;
+        let mut content: Bytes = object.bytes().await.map_err(failed)?;
+        let users = self.parts.users.share(app).await;
+        if users.generation() != saved.generation {
+            return Err(Error::Renumbered);
+        }
+        let mut members = Members { generation: saved.generation, ..Members::default() };
+        for crowd in &saved.crowds {
+            if crowd.bytes > content.len() {
+                return Err(Error::damaged(saved.object.as_str()));
+            }
+            let set = Bitmap::from_bytes(content.split_to(crowd.bytes))
+                .map_err(|e| Error::damaged(e.to_string()))?;
+            let (expression, version) = (crowd.expression.clone(), crowd.version);
+            members.crowds.insert(crowd.name.clone(), CrowdSet { expression, version, users: set });
+        }
+        for ((crowd, user), entered) in self.told_since(app, saved.feed_id).await? {
+            let Some(set) = members.crowds.get_mut(&crowd) else { continue };
+            let Some(ordinal) = users.ordinal(&user).await? else { continue };
+            if entered {
+                set.users.insert(ordinal);
+            } else {
+                set.users.remove(ordinal);
+            }
+            members.changed = true;
+        }
+        members.erase(&*users.deleted().await?);
+        Ok(members)
+    }
+
+    async fn told_since(&self, app: &AppId, id: u64) -> Result<Told> {
+        let mut reader = self.parts.feeds.reader(app, Start::After(id)).await?;
+        let mut told = Told::new();
+        loop {
+            let records = reader.read().await?;
+            if records.is_empty() {
+                return Ok(told);
+            }
+            for Record { change, .. } in records {
+                match change {
+                    Change::Entered { user, crowd, .. } => {
+                        told.insert((crowd, user.to_string()), true);
+                    }
+                    Change::Exited { user, crowd, .. } => {
+                        told.insert((crowd, user.to_string()), false);
+                    }
+                    // What a user of this id does after that is another user's.
+                    Change::UserDeleted { user } => told.retain(|(_, id), _| **id != *user),
+                    Change::CrowdPublished { crowd, .. } => {
+                        return Err(Error::damaged(format!("nobody was told who is in {crowd}")));
+                    }
+                    Change::Tag { .. } | Change::TagPublished { .. } => {}
+                }
+            }
+        }
+    }
+
+    /// Saves the members, if they are others than the last time. All that was told is on disk.
+    ///
+    /// # Errors
+    /// Of the object store and the catalog; what was saved before stands then.
+    pub(crate) async fn save_members(&self, app: &AppId, members: &mut Members) -> Result<()> {
+        // Those that the feed does not know are not worth it.
+        if !members.changed || !members.known {
+            return Ok(());
+        }
+        let before = self.parts.catalog.pointer(KIND, app, NAME).await?;
+        let feed_id = self.parts.feeds.extent(app).await?.end;
+        let now_ms = self.parts.clock.now_ms();
+        let object = format!("crowd_members/{app}/{feed_id:020}-{now_ms}");
+        let (mut content, mut crowds) = (Vec::new(), Vec::new());
+        for (name, CrowdSet { expression, version, users }) in &members.crowds {
+            let set = users.to_bytes().map_err(|e| Error::damaged(e.to_string()))?;
+            let (name, expression) = (name.clone(), expression.clone());
+            crowds.push(SavedCrowd { name, expression, version: *version, bytes: set.len() });
+            content.extend(set);
+        }
+        let failed =
+            |e: object_store::Error| Error::Store { object: object.clone(), detail: e.to_string() };
+        let path = ObjectPath::from(object.as_str());
+        self.parts.objects.put(&path, PutPayload::from(content)).await.map_err(failed)?;
+        let saved =
+            Saved { generation: members.generation, feed_id, object: object.clone(), crowds };
+        let value = serde_json::to_value(&saved).map_err(|e| Error::Task(e.to_string()))?;
+        let expected = before.as_ref().map(|pointer| pointer.revision);
+        let (kind, name) = (KIND.to_owned(), NAME.to_owned());
+        let put = CatalogChange::PutPointer { kind, app: app.clone(), name, expected, value };
+        self.parts.catalog.commit(vec![put]).await?;
+        members.changed = false;
+        if let Some(former) = object_of(before).filter(|former| *former != object) {
+            remove(&self.parts.objects, &former).await;
+        }
+        Ok(())
+    }
+
+    /// Forgets who was in the crowds: there are none any more.
+    ///
+    /// # Errors
+    /// Of the catalog.
+    pub(crate) async fn forget_members(&self, app: &AppId) -> Result<()> {
+        let Some(pointer) = self.parts.catalog.pointer(KIND, app, NAME).await? else {
+            return Ok(());
+        };
+        let (kind, name, expected) = (KIND.to_owned(), NAME.to_owned(), pointer.revision);
+        let gone = CatalogChange::DeletePointer { kind, app: app.clone(), name, expected };
+        self.parts.catalog.commit(vec![gone]).await?;
+        if let Some(object) = object_of(Some(pointer)) {
+            remove(&self.parts.objects, &object).await;
+        }
+        Ok(())
+    }
+}
+
+fn object_of(pointer: Option<Pointer>) -> Option<String> {
+    let saved: Saved = serde_json::from_value(pointer?.value).ok()?;
+    Some(saved.object)
+}
