@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod driver;
+mod needs;
 mod subscriber;
 
 use driver::{House, Server, eventually};
 use serde_json::{Value, json};
+use std::process::Command;
 
 const DEFINITIONS: &str = r#"
 kind: app
@@ -201,4 +203,74 @@ fn nobody_enters_twice_over_kill_9_and_a_crowd_that_becomes_live_begins_with_its
         site.tells("buyers", &told);
         assert_eq!(site.count("crowd(\"buyers\")"), 4);
     }
+}
+
+/// The rows of the membership history, as another engine reads them: crowd, user, event; by crowd
+/// in order.
+fn history(house: &House, python: &str) -> Vec<Vec<String>> {
+    let script = "
+import json, sys
+from pyiceberg.catalog.sql import SqlCatalog
+catalog = SqlCatalog('taghouse', uri=f'sqlite:///{sys.argv[1]}', init_catalog_tables='false')
+rows = catalog.load_table(('t', 'crowd_changes')).scan().to_arrow().to_pylist()
+rows.sort(key=lambda row: (row['crowd'] or '', row['time'], row['feed_id'] or 0, row['user_id'] or ''))
+print(json.dumps([[row['crowd'] or '-', row['user_id'] or '-', row['event']] for row in rows]))
+";
+    let file = house.data().join("catalog.db");
+    let ended = Command::new(python).args(["-c", script]).arg(file).output().unwrap();
+    if !ended.status.success() {
+        return Vec::new();
+    }
+    serde_json::from_slice(&ended.stdout).unwrap()
+}
+
+#[test]
+fn the_history_has_who_entered_and_left_once_whatever_is_killed() {
+    let name = "the_history_has_who_entered_and_left_once_whatever_is_killed";
+    let Some(python) = needs::peers(name) else { return };
+    let flags = ["--land-every", "0.2"];
+    let site = Site::open(&flags);
+    let mut expected: Vec<Vec<String>> = Vec::new();
+    let row = |crowd: &str, user: &str, event: &str| {
+        vec![crowd.to_owned(), user.to_owned(), event.to_owned()]
+    };
+    let lands = |house: &House, expected: &[Vec<String>]| {
+        eventually(&format!("the history {expected:?}, not {:?}", history(house, &python)), || {
+            (history(house, &python) == expected).then_some(())
+        });
+    };
+    for (user, message) in [("ann", "1"), ("ann", "2"), ("bob", "3"), ("bob", "4")] {
+        site.track(user, "order", message);
+    }
+    site.tells("buyers", &[("ann", "enter"), ("bob", "enter")]);
+    expected.extend([row("buyers", "ann", "enter"), row("buyers", "bob", "enter")]);
+    lands(&site.house, &expected);
+    let site = site.killed(&flags);
+    let traits = json!({"userId": "ann", "messageId": "6", "traits": {"plan": "test"}});
+    assert_eq!(site.server.post("/v1/identify", &site.write_key, &traits).status, 200);
+    site.becomes("ann", "buyers", false);
+    let site = site.killed(&flags);
+    expected.push(row("buyers", "ann", "exit"));
+    lands(&site.house, &expected);
+
+    // Of a crowd that productions compute, the difference between two versions.
+    site.house.ok(&["produce"]);
+    expected.insert(0, row("away_buyers", "bob", "enter"));
+    lands(&site.house, &expected);
+    site.track("cid", "order", "7");
+    site.track("cid", "order", "8");
+    site.becomes("cid", "buyers", true);
+    site.house.ok(&["delete", "bob"]);
+    site.house.ok(&["produce"]);
+    expected = vec![
+        row("-", "bob", "delete"),
+        row("away_buyers", "bob", "enter"),
+        row("away_buyers", "cid", "enter"),
+        row("buyers", "ann", "enter"),
+        row("buyers", "bob", "enter"),
+        row("buyers", "ann", "exit"),
+        row("buyers", "cid", "enter"),
+    ];
+    let site = site.killed(&flags);
+    lands(&site.house, &expected);
 }

@@ -140,6 +140,7 @@ def users(call):
     assert call("get_tracking_settings", key.secret)["integrations"]["Segment.io"]["apiKey"] == key.secret
     assert call("get_landing", APP).last_error is None
     assert call("get_live", APP).live_tags == 0
+    assert not call("follow_changes", APP, follow=False, from_="earliest")
     assert "taghouse_uptime_seconds" in call("get_metrics")
     assert [source.name for source in call("list_sources", APP).sources]
     assert call("list_files", APP, source="orders", limit=5).files

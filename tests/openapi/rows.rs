@@ -91,6 +91,7 @@ pub(crate) const ROWS: &[Row] = &[
     get("get_tracking_settings", ALL, ""),
     get("get_landing", READ, ""),
     get("get_live", READ, ""),
+    get("follow_changes", READ, "follow=false&from=earliest"),
     get("list_sources", READ, ""),
     get("list_files", READ, "source=orders&limit=5"),
     get("list_rejected", READ, "source=orders&reason=bad_type&limit=5"),

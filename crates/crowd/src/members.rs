@@ -80,6 +80,13 @@ impl CrowdMembers {
         &self.version
     }
 
+    /// Those who are not among these others; `None`: the users were renumbered in between, so that
+    /// nobody knows.
+    pub fn without(&self, others: &Self) -> Option<Self> {
+        (self.version.generation == others.version.generation)
+            .then(|| Self { set: Arc::new(self.set.and_not(&others.set)), ..self.clone() })
+    }
+
     /// The user ids in the order of their ordinals, a few thousand at a time. Reads files: not for
     /// a thread that answers requests.
     ///

@@ -156,6 +156,12 @@ pub enum Error {
     /// Of the stream.
     #[error(transparent)]
     Stream(#[from] taghouse_stream::Error),
+    /// Of the change feed.
+    #[error(transparent)]
+    Feed(#[from] taghouse_feed::Error),
+    /// Work beside the call panicked.
+    #[error("internal error: {0}")]
+    Task(#[from] taghouse_disk::TaskFailed),
     /// Of a backup.
     #[error(transparent)]
     Backup(#[from] taghouse_backup::Error),
@@ -197,6 +203,8 @@ impl Error {
             Self::Lake(e) => e.kind(),
             Self::Index(e) => e.kind(),
             Self::Crowd(e) => e.kind(),
+            Self::Feed(e) => e.kind(),
+            Self::Task(_) => ErrorKind::Internal,
             Self::Ingest(e) => e.kind(),
             Self::Produce(e) => e.kind(),
             Self::Schedule(e) => e.kind(),

@@ -22,6 +22,8 @@ mod error;
 mod fit;
 mod ingestion;
 mod landing;
+mod membership;
+mod membership_rows;
 mod memory;
 mod production;
 mod readiness;

@@ -29,6 +29,8 @@ pub struct Memory {
     pub(crate) following: tokio::sync::Mutex<HashMap<AppId, JoinHandle<()>>>,
     /// Of each app the readers of its sources' topics.
     pub(crate) readers: tokio::sync::Mutex<BTreeMap<AppId, Readers>>,
+    /// Held by whoever lands the membership history.
+    pub(crate) membership: tokio::sync::Mutex<()>,
 }
 
 /// An app's definitions as last read.
@@ -112,6 +114,7 @@ impl Memory {
             trail: Arc::new(Trail::new(audit)),
             following: tokio::sync::Mutex::default(),
             readers: tokio::sync::Mutex::default(),
+            membership: tokio::sync::Mutex::default(),
         }
     }
 

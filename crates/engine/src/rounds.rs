@@ -19,6 +19,9 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(60);
 /// How often it is checked whether live calls are due to land.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// The membership history is looked at no more often.
+const LEAST_PAUSE: Duration = Duration::from_millis(500);
+
 /// How often live tags are shown what has come.
 const FOLLOW_EVERY: Duration = Duration::from_millis(100);
 
@@ -63,6 +66,9 @@ impl Rounds {
         let (of, ending) = (engine.clone(), stop.clone());
         let read: Round = Box::new(move || Box::pin(read_topics(of.clone(), ending.clone())));
         rounds.spawn("reading of topics", READ_EVERY, read);
+        let of = engine.clone();
+        let history: Round = Box::new(move || Box::pin(land_memberships(of.clone())));
+        rounds.spawn("membership history", pace.land_every.max(LEAST_PAUSE), history);
         let of = engine.clone();
         rounds.tidy("tidying", Box::new(move || Box::pin(tidy(of.clone()))));
         // An interrupted round has changed nothing, so it is not waited for.
@@ -117,6 +123,16 @@ async fn read_topics(engine: Arc<Engine>, stop: CancellationToken) {
         tracing::error!(
             detail = error.to_string(),
             "the apps whose topics are to be read are not known; it is tried again"
+        );
+    }
+}
+
+/// Writes who entered and left crowds into the lake. What fails is tried again.
+async fn land_memberships(engine: Arc<Engine>) {
+    if let Err(error) = engine.land_memberships().await {
+        tracing::error!(
+            detail = error.to_string(),
+            "the apps whose crowds have a history are not known; it is tried again"
         );
     }
 }

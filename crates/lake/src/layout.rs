@@ -51,6 +51,8 @@ pub const NO_ATTRIBUTE: &str = "";
 pub const REJECTED_EVENTS: &str = "rejected_events";
 /// The table of what was changed by hand, and of who went.
 pub const USER_CHANGES: &str = "user_changes";
+/// Who entered or left a crowd.
+pub const CROWD_CHANGES: &str = "crowd_changes";
 /// What [`USER_CHANGES`] calls the deletion of a user.
 pub const DELETED: &str = "delete";
 /// What [`USER_CHANGES`] calls it when a rule lets a user go.
@@ -109,6 +111,26 @@ pub fn user_changes() -> TableLayout {
             optional("value", ValueType::Text),
             required("time", ValueType::Time),
             required("position", ValueType::Int),
+        ],
+        partition: Partition::None,
+    }
+}
+
+/// `crowd_changes`: who entered or left a crowd, and when, as rows that are only added to. `event` is
+/// `enter` or `exit` of a user and a crowd; `delete` of a user, who left all crowds (`crowd` is null);
+/// `restart` of a crowd (`user_id` is null): who was in it is not known, and those who are enter behind
+/// it. `version` is that of the crowd, or of the definition of a live one; `feed_id` the record of the
+/// change feed, null where a production computed the crowd.
+pub fn crowd_changes() -> TableLayout {
+    TableLayout {
+        name: CROWD_CHANGES.to_owned(),
+        columns: vec![
+            optional("user_id", ValueType::Text),
+            optional("crowd", ValueType::Text),
+            optional("version", ValueType::Int),
+            required("event", ValueType::Text),
+            required("time", ValueType::Time),
+            optional("feed_id", ValueType::Int),
         ],
         partition: Partition::None,
     }

@@ -21,7 +21,17 @@ use taghouse_users::SharedUsers;
 const USERS_AT_ONCE: usize = 1 << 14;
 
 /// Members by the number of the crowd in the plan.
-pub(crate) type CrowdUsers = BTreeMap<usize, Bitmap>;
+type CrowdUsers = BTreeMap<usize, Bitmap>;
+
+/// What is not compared with the states yet, for those are still to see what the feed was told of.
+pub(crate) struct Pending {
+    /// From this log position on they have seen it.
+    pub(crate) position: u64,
+    /// Whether everybody is to be looked at.
+    pub(crate) all: bool,
+    /// Else, users of whom anything changed meanwhile.
+    pub(crate) touched: Bitmap,
+}
 
 /// The members of all live crowds of an app.
 pub(crate) struct Members {
@@ -30,6 +40,8 @@ pub(crate) struct Members {
     pub(crate) crowds: BTreeMap<Name, CrowdSet>,
     /// Whether the sets are what the feed was told. If not, it is told to read them again.
     pub(crate) known: bool,
+    /// The states have not caught up with the sets.
+    pub(crate) pending: Option<Pending>,
     /// Whether they are others than those saved.
     pub(crate) changed: bool,
     /// The definitions whose crowds all have a set.
@@ -53,6 +65,7 @@ impl Default for Members {
             generation: 0,
             crowds: BTreeMap::new(),
             known: true,
+            pending: None,
             changed: false,
             filled: None,
             without: 0,
@@ -61,6 +74,19 @@ impl Default for Members {
 }
 
 impl Members {
+    /// With its first user an app gets its first generation.
+    pub(crate) fn begin(&mut self, generation: u64) {
+        if self.generation == 0 {
+            self.generation = generation;
+        }
+    }
+
+    /// The states begin again, or where a checkpoint was: what they say counts once they have seen
+    /// the log up to here.
+    pub(crate) fn wait(&mut self, position: u64, all: bool) {
+        self.pending = Some(Pending { position, all, touched: Bitmap::new() });
+    }
+
     /// What a step changed of a crowd, as records.
     pub(crate) fn follow(
         &mut self,
@@ -68,6 +94,12 @@ impl Members {
         changed: &[Changed],
         ids: &UserIds,
     ) -> Vec<Change> {
+        if let Some(pending) = &mut self.pending {
+            changed.iter().for_each(|changed| {
+                pending.touched.insert(changed.now.ordinal);
+            });
+            return Vec::new();
+        }
         let Some(set) = self.crowds.get_mut(&crowd.name) else { return Vec::new() };
         let mut changes = Vec::new();
         for Changed { now, .. } in changed {
@@ -85,6 +117,17 @@ impl Members {
         changes
     }
 
+    /// Whether there is a set of just the plan's crowds, as the feed was told.
+    fn fits(&self, state: &AppState) -> bool {
+        let crowds = &state.plan.tags[state.plan.without_crowds()..];
+        let has_set = |crowd: &LiveTag| {
+            let now = expression(&state.plan.definitions, &crowd.name);
+            self.crowds.get(&crowd.name).is_some_and(|set| set.expression == now)
+        };
+        let same_users = self.generation == state.generation || self.generation == 0;
+        self.known && same_users && self.crowds.len() == crowds.len() && crowds.iter().all(has_set)
+    }
+
     /// Takes out users who are deleted: of them the feed says so, once for all crowds.
     pub(crate) fn erase(&mut self, deleted: &Bitmap) {
         if deleted.len() == self.without {
@@ -100,7 +143,7 @@ impl Members {
 }
 
 /// Adds what a step says of live crowds, which come behind so many tags.
-pub(crate) fn crowds_of(changed: &ChangedTags, tags: usize, crowds: &mut CrowdUsers) {
+fn crowds_of(changed: &ChangedTags, tags: usize, crowds: &mut CrowdUsers) {
     for (number, changed) in changed.range(tags..) {
         let set = crowds.entry(*number).or_default();
         for Changed { now, .. } in changed {
@@ -111,46 +154,68 @@ pub(crate) fn crowds_of(changed: &ChangedTags, tags: usize, crowds: &mut CrowdUs
     }
 }
 
+/// The values that derived tags and live crowds have for these users, unless they are deleted.
+async fn derived(
+    state: &mut AppState,
+    users: &SharedUsers<'_>,
+    mut some: Vec<Ordinal>,
+) -> Result<ChangedTags> {
+    let deleted = users.deleted().await?;
+    some.retain(|user| !deleted.contains(*user));
+    let mut derived = ChangedTags::new();
+    state.derive(&mut derived, &some).await?;
+    Ok(derived)
+}
+
 impl Stream {
     /// Computes the members of live crowds that have none yet, or have another expression, from the
-    /// states.
+    /// states; and compares what was not compared, once the states have caught up.
     ///
     /// # Errors
-    /// Of the fold, the object store, the users and the feed.
+    /// Of the fold, the object store, the users, the feed and the catalog.
     pub(crate) async fn fill_members(
         &self,
         state: &mut AppState,
         members: &mut Members,
         users: &SharedUsers<'_>,
     ) -> Result<()> {
-        let definitions = state.plan.definitions.clone();
-        if members.filled.as_ref().is_some_and(|filled| Arc::ptr_eq(filled, &definitions)) {
+        let behind = |pending: &Pending| state.position < pending.position;
+        if members.pending.as_ref().is_some_and(behind) {
             return Ok(());
         }
-        let is_filled = |crowd: &LiveTag| {
-            let set = members.crowds.get(&crowd.name);
-            set.is_some_and(|set| set.expression == expression(&definitions, &crowd.name))
-        };
-        let tags = state.plan.without_crowds();
-        let all_there = state.plan.tags.iter().skip(tags).all(is_filled);
-        let same = members.known && members.generation == state.generation;
-        let none_more = members.crowds.len() == state.plan.tags.len() - tags;
-        if !(all_there && none_more && (same || members.crowds.is_empty())) {
+        let definitions = state.plan.definitions.clone();
+        let is_last = |filled: &Arc<Definitions>| Arc::ptr_eq(filled, &definitions);
+        if members.pending.is_none()
+            && members.known
+            && members.filled.as_ref().is_some_and(is_last)
+        {
+            return Ok(());
+        }
+        let pending = members.pending.take();
+        let everybody = pending.as_ref().is_some_and(|pending| pending.all);
+        if everybody || !members.fits(state) {
             let mut crowds = CrowdUsers::new();
-            let deleted = users.deleted().await?;
-            let mut from = 0;
-            while let some @ [.., last] = state.users().page(from, USERS_AT_ONCE).as_slice() {
-                from = last.saturating_add(1);
-                let there: Vec<Ordinal> =
-                    some.iter().copied().filter(|user| !deleted.contains(*user)).collect();
-                let mut derived = ChangedTags::new();
-                state.derive(&mut derived, &there).await?;
-                crowds_of(&derived, tags, &mut crowds);
-                if *last == Ordinal::MAX {
-                    break;
-                }
+            let tags = state.plan.without_crowds();
+            let mut from = Some(0);
+            while let Some(first) = from {
+                let some = state.users().page(first, USERS_AT_ONCE);
+                from = some.last().and_then(|last| last.checked_add(1));
+                crowds_of(&derived(state, users, some).await?, tags, &mut crowds);
             }
             self.replace_members(state, members, users, crowds).await?;
+            self.parts.feeds.flush(users.app()).await?;
+            self.save_members(users.app(), members).await?;
+        } else if let Some(Pending { touched, .. }) = pending {
+            let touched: Vec<Ordinal> = touched.iter().collect();
+            for some in touched.chunks(USERS_AT_ONCE) {
+                let changed = derived(state, users, some.to_vec()).await?;
+                let ids = UserIds::of(users, some.iter().copied()).await?;
+                let crowds = changed.range(state.plan.without_crowds()..);
+                let changes: Vec<Change> = crowds
+                    .flat_map(|(crowd, of)| members.follow(&state.plan.tags[*crowd], of, &ids))
+                    .collect();
+                self.append(state, users, &changes).await?;
+            }
         }
         members.filled = Some(definitions);
         Ok(())
@@ -160,15 +225,15 @@ impl Stream {
     ///
     /// # Errors
     /// Of the users and the feed.
-    pub(crate) async fn replace_members(
+    async fn replace_members(
         &self,
         state: &AppState,
         members: &mut Members,
         users: &SharedUsers<'_>,
         mut computed: CrowdUsers,
     ) -> Result<()> {
-        let same_users = members.generation == state.generation || members.crowds.is_empty();
-        let is_known = members.known && same_users;
+        members.begin(state.generation);
+        let is_known = members.known && members.generation == state.generation;
         let mut former = std::mem::take(&mut members.crowds);
         // Until all is told.
         members.known = false;

@@ -7,7 +7,6 @@
 
 use crate::gone::{Gone, Rows};
 use crate::intake::{Intake, Selected};
-use crate::members::{CrowdUsers, crowds_of};
 use crate::plan::StreamPlan;
 use crate::state::{AppState, ChangedTags};
 use crate::stream::{Serving, Slot, Stream};
@@ -198,10 +197,11 @@ impl Stream {
         // the way of that user's values; the tags become known to the index with them.
         let slot = &mut *slot;
         if state.generation > 0 {
-            let members = self.publish(app, state, &users).await?;
+            self.publish(app, state, &users).await?;
             self.tell_published(state, &users).await?;
-            self.replace_members(state, &mut slot.members, &users, members).await?;
         }
+        // Who is in the live crowds is compared once the states have seen what the log holds.
+        slot.members.wait(self.parts.log.end(app).await?, true);
         // States that lack rows of files are not worth a checkpoint.
         if !slot.stale {
             self.save(app, &mut built, &mut slot.members).await?;
@@ -212,18 +212,18 @@ impl Stream {
         self.checkpoints(app).sweep_others(Some(build)).await
     }
 
-    /// Puts the values of all users into the index; the members of the live crowds.
+    /// Puts the values of all users into the index.
     async fn publish(
         &self,
         app: &AppId,
         state: &mut AppState,
         users: &SharedUsers<'_>,
-    ) -> Result<CrowdUsers> {
+    ) -> Result<()> {
         let deleted = users.deleted().await?;
         let pin = self.parts.index.pin(app).await?;
         let everybody: Vec<Ordinal> =
             state.users().iter().filter(|user| !deleted.contains(*user)).collect();
-        let Computed { tags, crowds } = self.segments(app, state, &everybody, &pin).await?;
+        let tags = self.segments(app, state, &everybody, &pin).await?;
         let publication = Publication {
             generation: state.generation,
             users: everybody.iter().copied().collect(),
@@ -232,7 +232,7 @@ impl Stream {
         };
         self.parts.index.publish(app, publication, Vec::new()).await?;
         drop(pin);
-        Ok(crowds)
+        Ok(())
     }
 
     async fn segments(
@@ -241,7 +241,7 @@ impl Stream {
         state: &mut AppState,
         everybody: &[Ordinal],
         pin: &Pin,
-    ) -> Result<Computed> {
+    ) -> Result<Vec<TagPublication>> {
         let stored = self.parts.catalog.definitions(app).await?;
         let body = |name: &Name| {
             let own = stored.iter().find(|d| d.kind == "tag" && d.name == name.as_str());
@@ -254,7 +254,6 @@ impl Stream {
         };
         let tags = state.plan.without_crowds();
         let mut segments: Vec<Segment> = state.plan.tags.iter().take(tags).map(of_tag).collect();
-        let mut crowds = CrowdUsers::new();
         for users in everybody.chunks(USERS_AT_ONCE) {
             let with_states = state.plan.with_states();
             for (tag, segment) in segments.iter_mut().enumerate().take(with_states) {
@@ -265,7 +264,6 @@ impl Stream {
             }
             let mut derived = ChangedTags::new();
             state.derive(&mut derived, users).await?;
-            crowds_of(&derived, tags, &mut crowds);
             for (tag, changed) in derived {
                 let Some(segment) = segments.get_mut(tag) else { continue };
                 for changed in changed {
@@ -283,15 +281,8 @@ impl Stream {
                 flushed_through: Some(pin.position()),
             })
         };
-        let tags = segments.into_iter().map(publish).collect::<Result<_>>()?;
-        Ok(Computed { tags, crowds })
+        segments.into_iter().map(publish).collect()
     }
-}
-
-/// Values of all users.
-struct Computed {
-    tags: Vec<TagPublication>,
-    crowds: CrowdUsers,
 }
 
 struct Segment {

@@ -76,10 +76,11 @@ impl Stream {
         let object = self.parts.objects.get(&path).await.map_err(failed)?;
         let mut content: Bytes = object.bytes().await.map_err(failed)?;
         let users = self.parts.users.share(app).await;
-        if users.generation() != saved.generation {
+        // Before its first user an app has no generation.
+        if users.generation() != saved.generation && saved.generation > 0 {
             return Err(Error::Renumbered);
         }
-        let mut members = Members { generation: saved.generation, ..Members::default() };
+        let mut members = Members { generation: users.generation(), ..Members::default() };
         for crowd in &saved.crowds {
             if crowd.bytes > content.len() {
                 return Err(Error::damaged(saved.object.as_str()));

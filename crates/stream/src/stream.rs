@@ -231,6 +231,10 @@ impl Stream {
         if !std::mem::replace(&mut slot.opened, true) {
             slot.members = self.open_members(app).await?;
             slot.serving = self.open(app, plan).await?;
+            if let Some(serving) = &slot.serving {
+                let end = serving.state.shown_unknown;
+                slot.members.wait(end, false);
+            }
             slot.stale = slot.serving.is_none();
             slot.searched = false;
         } else if slot.building.is_none() {

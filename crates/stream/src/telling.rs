@@ -54,6 +54,7 @@ impl Stream {
         shown: &Shown,
     ) -> Result<()> {
         let Shown { changed, position, .. } = shown;
+        members.begin(state.generation);
         let ordinals = changed.values().flatten().map(|changed| changed.now.ordinal);
         let ids = UserIds::of(users, ordinals).await?;
         let mut changes = Vec::new();

@@ -230,6 +230,10 @@ async fn ask(cli: &Cli, background: &Handle, slot: &mut Option<FolderLock>) -> R
                 opened.server.engine.users.tidy().await?;
             }
             opened.server.engine.scheduler.shut_down().await;
+            if matches!(cli.command, Command::Produce(_)) {
+                opened.server.engine.land_memberships().await?;
+            }
+            opened.server.engine.feeds.leave().await;
             opened.server.settle_audit().await;
             opened.server.engine.users.leave().await?;
             done

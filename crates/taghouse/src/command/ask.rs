@@ -116,8 +116,10 @@ pub(crate) async fn judge(context: &Context, user: &str, crowd: &str) -> Result<
     let answer: JudgmentBody = context.client.get(&path).await?;
     context.print(&answer, |answer| {
         let verdict = if answer.in_crowd { "in" } else { "out" };
+        let version =
+            if answer.live { "live".to_owned() } else { format!("version {}", answer.version) };
         let reason = answer.reason.as_ref().map(|reason| format!(", {reason}")).unwrap_or_default();
-        format!("{verdict}: {user} and {crowd}, version {}{reason}\n", answer.version)
+        format!("{verdict}: {user} and {crowd}, {version}{reason}\n")
     })
 }
 
