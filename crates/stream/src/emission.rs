@@ -1,10 +1,14 @@
 //! Values that changed, as changes of the index.
 
-use crate::state::Changed;
+use crate::Result;
+use crate::members::Members;
+use crate::state::{AppState, Changed, ChangedTags};
+use crate::stream::Stream;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use taghouse_index::{ChangeColumn, Changes, Op, TagChange, TagChanges, units_of_value};
 use taghouse_model::{Name, Ordinal, Value, ValueType};
+use taghouse_users::SharedUsers;
 
 /// A user's value of a tag from now on.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,6 +62,42 @@ impl Emission {
     /// The changes, and how many.
     pub(crate) fn finish(self) -> (Changes, u64) {
         (self.changes, self.count)
+    }
+}
+
+/// What a step came to.
+pub(crate) struct Shown {
+    pub(crate) changed: ChangedTags,
+    /// Users who exist from now on.
+    pub(crate) fresh: Vec<Ordinal>,
+    /// The log position up to which calls were seen.
+    pub(crate) position: u64,
+}
+
+impl Stream {
+    /// Shows changed values in the index, and tells of them; how many.
+    pub(crate) async fn emit(
+        &self,
+        state: &AppState,
+        members: &mut Members,
+        users: &SharedUsers<'_>,
+        shown: Shown,
+    ) -> Result<u64> {
+        let mut emission = Emission::new(state.generation, &shown.fresh);
+        for (tag, changed) in &shown.changed {
+            let tag = &state.plan.tags[*tag];
+            if !tag.is_crowd {
+                emission.add(&tag.name, tag.value_type, changed);
+            }
+        }
+        if emission.is_empty() && shown.changed.is_empty() {
+            return Ok(0);
+        }
+        users.declare(&state.plan.tag_definitions()).await?;
+        let (changes, count) = emission.finish();
+        users.apply(changes).await?;
+        self.tell_values(state, members, users, &shown).await?;
+        Ok(count)
     }
 }
 

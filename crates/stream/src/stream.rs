@@ -1,12 +1,12 @@
 //! All apps' streams: told of rows as they are admitted, and of time as it goes by.
 
 use crate::checkpoint::{Checkpoints, Wanted};
-use crate::emission::Emission;
+use crate::emission::Shown;
 use crate::gone::{Gone, Rows};
 use crate::intake::{Intake, Selected, TakenIn};
 use crate::members::Members;
 use crate::plan::StreamPlan;
-use crate::state::{AppState, ChangedTags};
+use crate::state::AppState;
 use crate::{Error, Result, Status};
 use async_trait::async_trait;
 use object_store::ObjectStore;
@@ -20,7 +20,7 @@ use taghouse_index::Index;
 use taghouse_ingest::{Admitted, Follower, batches, landed};
 use taghouse_lake::Lake;
 use taghouse_log::EventLog;
-use taghouse_model::{AppId, Clock, Ordinal, TimestampMs};
+use taghouse_model::{AppId, Clock, TimestampMs};
 use taghouse_rules::Definitions;
 use taghouse_users::{DeletionWatch, SharedUsers, Users};
 
@@ -91,15 +91,6 @@ pub(crate) struct Slot {
     last_build: u64,
     /// Of this process.
     pub(crate) emitted: u64,
-}
-
-/// What a step came to.
-pub(crate) struct Shown {
-    pub(crate) changed: ChangedTags,
-    /// Users who exist from now on.
-    pub(crate) fresh: Vec<Ordinal>,
-    /// The log position up to which calls were seen.
-    pub(crate) position: u64,
 }
 
 /// States, and which computation from the lake they began with.
@@ -320,31 +311,6 @@ impl Stream {
         slot.gone.find(self.parts.log.as_ref(), app, from).await?;
         slot.searched = true;
         Ok(())
-    }
-
-    /// Shows changed values in the index, and tells of them; how many.
-    async fn emit(
-        &self,
-        state: &AppState,
-        members: &mut Members,
-        users: &SharedUsers<'_>,
-        shown: Shown,
-    ) -> Result<u64> {
-        let mut emission = Emission::new(state.generation, &shown.fresh);
-        for (tag, changed) in &shown.changed {
-            let tag = &state.plan.tags[*tag];
-            if !tag.is_crowd {
-                emission.add(&tag.name, tag.value_type, changed);
-            }
-        }
-        if emission.is_empty() && shown.changed.is_empty() {
-            return Ok(0);
-        }
-        users.declare(&state.plan.tag_definitions()).await?;
-        let (changes, count) = emission.finish();
-        users.apply(changes).await?;
-        self.tell_values(state, members, users, &shown).await?;
-        Ok(count)
     }
 
     /// Saves the states of an app, if they have seen anything since the last time.

@@ -1,10 +1,11 @@
 //! What the change feed is told: the values that the index is shown, by the ids of their users.
 
 use crate::Result;
+use crate::emission::Shown;
 use crate::members::Members;
 use crate::plan::LiveTag;
 use crate::state::{AppState, Changed};
-use crate::stream::{Shown, Stream};
+use crate::stream::Stream;
 use jiff::tz::TimeZone;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -188,17 +188,7 @@ async fn wire(
         Arc::new(Landing::new(catalog.clone(), lake.clone(), log.clone(), ids, clock.clone()));
     let files = FileIngest::new(catalog.clone(), lake.clone(), clock.clone()).beside(&landing);
     let feeds = Arc::new(Feeds::new(paths.feed, feed, clock.clone()));
-    let stream = Arc::new(Stream::new(StreamParts {
-        catalog: catalog.clone(),
-        log: log.clone(),
-        lake: lake.clone(),
-        index: serving.index.clone(),
-        feeds: feeds.clone(),
-        users: serving.users.clone(),
-        objects: serving.store.clone(),
-        clock: clock.clone(),
-        budget_bytes: STATES_BYTES,
-    }));
+    let stream = serving.stream(&catalog, &log, &lake, &feeds, &clock);
     landing.follow(stream.clone());
 
     // What works on the whole folder.
@@ -293,6 +283,28 @@ impl Serving {
     ) -> Arc<Producer> {
         let (index, dictionary) = (self.index.clone(), self.dictionary.clone());
         Arc::new(Producer::new(catalog.clone(), lake.clone(), index, dictionary, scratch))
+    }
+
+    /// What keeps live tags current.
+    fn stream(
+        &self,
+        catalog: &Arc<dyn Catalog>,
+        log: &Arc<dyn EventLog>,
+        lake: &Arc<Lake>,
+        feeds: &Arc<Feeds>,
+        clock: &Arc<dyn Clock>,
+    ) -> Arc<Stream> {
+        Arc::new(Stream::new(StreamParts {
+            catalog: catalog.clone(),
+            log: log.clone(),
+            lake: lake.clone(),
+            index: self.index.clone(),
+            feeds: feeds.clone(),
+            users: self.users.clone(),
+            objects: self.store.clone(),
+            clock: clock.clone(),
+            budget_bytes: STATES_BYTES,
+        }))
     }
 }
 
