@@ -3,7 +3,7 @@
 use super::RepositoryFile;
 
 /// The map: every crate and its level.
-pub(crate) const LEVELS: [(&str, u32); 24] = [
+pub(crate) const LEVELS: [(&str, u32); 25] = [
     ("disk", 0),
     ("model", 0),
     ("bitmap", 1),

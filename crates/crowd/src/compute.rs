@@ -10,7 +10,7 @@ use std::sync::Arc;
 use taghouse_catalog::Change;
 use taghouse_disk::blocking;
 use taghouse_model::AppId;
-use taghouse_rules::CrowdDefinition;
+use taghouse_rules::{CrowdDefinition, Definitions};
 
 /// How often a computation begins again because another one published first.
 const ATTEMPTS: u32 = 5;
@@ -31,7 +31,12 @@ impl Crowds {
     /// [`Error::NoTags`]; [`Error::Index`] for a tag that the index does not hold, or holds with
     /// another type; [`Error::NotComputed`] or [`Error::UnknownCrowd`] for a crowd that it names;
     /// [`Error::Contended`]; of the index, the catalog and the store. Nothing is changed then.
-    pub async fn compute(&self, app: &AppId, crowd: &CrowdDefinition) -> Result<CrowdVersion> {
+    pub async fn compute(
+        &self,
+        definitions: &Definitions,
+        crowd: &CrowdDefinition,
+    ) -> Result<CrowdVersion> {
+        let app = &definitions.app.id;
         let name = crowd.name.as_str();
         // From the snapshot to the publication the users are not renumbered. Deletions may happen:
         // readers subtract them.
@@ -45,7 +50,7 @@ impl Crowds {
             let versions = before
                 .and_then(|pointer| serde_json::from_value::<CrowdVersions>(pointer.value).ok());
             let last = versions.as_ref().map_or(revision.unwrap_or(0), |v| v.current);
-            let mut computed = self.computed(app, crowd, last + 1).await?;
+            let mut computed = self.computed(definitions, crowd, last + 1).await?;
             computed.version.object =
                 self.write(app, name, last + 1, computed.bytes.clone()).await?;
             let next = match versions {
@@ -86,15 +91,16 @@ impl Crowds {
 
     async fn computed(
         &self,
-        app: &AppId,
+        definitions: &Definitions,
         crowd: &CrowdDefinition,
         version: u64,
     ) -> Result<Computed> {
+        let app = &definitions.app.id;
         let snapshot = self.snapshot(app).await?;
         let others = self.others(app, &crowd.checked, snapshot.generation()).await?;
         let as_of = others.as_of(&crowd.checked, &snapshot);
-        let (expression, revision, generation) =
-            (crowd.checked.clone(), snapshot.revision(), snapshot.generation());
+        let expression = self.as_of(&crowd.checked, &as_of, definitions);
+        let (revision, generation) = (snapshot.revision(), snapshot.generation());
         let without_deleted = snapshot.deleted();
         let (size, bytes) = blocking::<_, Error>(move || {
             let set = anonymous::query(&snapshot, &expression, &others, None)?.bitmap()?;

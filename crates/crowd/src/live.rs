@@ -7,12 +7,13 @@ use crate::leaves::{AsOf, OtherCrowds};
 use crate::loaded_set::LoadedSet;
 use crate::{CrowdSummary, CrowdVersion, Crowds, Judgment, Result, anonymous};
 use arc_swap::ArcSwapOption;
+use jiff::tz::TimeZone;
 use std::collections::HashMap;
 use std::sync::Arc;
 use taghouse_disk::blocking;
 use taghouse_index::Snapshot;
-use taghouse_model::{AppId, TimestampMs};
-use taghouse_rules::{CrowdDefinition, Definitions};
+use taghouse_model::{AppId, TimestampMs, Value};
+use taghouse_rules::{CrowdDefinition, Definitions, Predicate};
 
 /// The live crowds of an app, by name.
 pub(crate) type LiveCrowds = HashMap<String, Arc<LiveCrowd>>;
@@ -20,6 +21,7 @@ pub(crate) type LiveCrowds = HashMap<String, Arc<LiveCrowd>>;
 /// A live crowd, and its members when they were last asked for.
 pub(crate) struct LiveCrowd {
     definition: CrowdDefinition,
+    zone: TimeZone,
     answer: ArcSwapOption<LiveAnswer>,
     /// Held by whoever evaluates it, so that it is evaluated once.
     evaluating: tokio::sync::Mutex<()>,
@@ -28,6 +30,7 @@ pub(crate) struct LiveCrowd {
 /// The members of a live crowd on a snapshot.
 struct LiveAnswer {
     snapshot: Arc<Snapshot>,
+    now_ms: TimestampMs,
     known: Arc<KnownVersion>,
     set: Arc<LoadedSet>,
 }
@@ -43,10 +46,12 @@ impl Crowds {
         }
         let same = |crowd: &CrowdDefinition| {
             let known = before.as_ref()?.get(crowd.name.as_str())?;
-            (known.definition == *crowd).then(|| known.clone())
+            let same_zone = known.zone == definitions.app.time_zone;
+            (known.definition == *crowd && same_zone).then(|| known.clone())
         };
         let new = |crowd: &CrowdDefinition| LiveCrowd {
             definition: crowd.clone(),
+            zone: definitions.app.time_zone.clone(),
             answer: ArcSwapOption::empty(),
             evaluating: tokio::sync::Mutex::default(),
         };
@@ -92,13 +97,14 @@ impl Crowds {
     pub(crate) async fn live_answering(&self, app: &AppId, live: &LiveCrowd) -> Result<Answering> {
         let snapshot = self.snapshot(app).await?;
         let state = self.asked(app).await?;
-        let answer = match live.on(&snapshot) {
+        let now_ms = self.clock.now_ms();
+        let answer = match live.on(&snapshot, now_ms) {
             Some(answer) => answer,
             None => {
                 let _evaluating = live.evaluating.lock().await;
-                match live.on(&snapshot) {
+                match live.on(&snapshot, now_ms) {
                     Some(answer) => answer,
-                    None => live.evaluate(snapshot.clone(), self.clock.now_ms()).await?,
+                    None => live.evaluate(snapshot.clone(), now_ms).await?,
                 }
             }
         };
@@ -124,10 +130,10 @@ impl Crowds {
         let in_crowd = match ordinal {
             None => false,
             Some(ordinal) if deleted.is_some_and(|deleted| deleted.contains(ordinal)) => false,
-            Some(ordinal) => match live.on(&snapshot) {
+            Some(ordinal) => match live.on(&snapshot, self.clock.now_ms()) {
                 Some(answer) => answer.set.contains(ordinal)?,
                 None => {
-                    let checked = live.definition.checked.clone();
+                    let checked = live.as_of(self.clock.now_ms());
                     let contains = move || {
                         let only = Arc::new(std::iter::once(ordinal).collect());
                         let others = OtherCrowds::default();
@@ -148,8 +154,21 @@ impl Crowds {
 }
 
 impl LiveCrowd {
-    fn on(&self, snapshot: &Arc<Snapshot>) -> Option<Arc<LiveAnswer>> {
-        self.answer.load_full().filter(|answer| Arc::ptr_eq(&answer.snapshot, snapshot))
+    /// The last answer, if it still holds.
+    fn on(&self, snapshot: &Arc<Snapshot>, now_ms: TimestampMs) -> Option<Arc<LiveAnswer>> {
+        let is_current = |answer: &Arc<LiveAnswer>| {
+            let moved = self.definition.checked.moves() && answer.now_ms != now_ms;
+            Arc::ptr_eq(&answer.snapshot, snapshot) && !moved
+        };
+        self.answer.load_full().filter(is_current)
+    }
+
+    /// The rule with its dates relative to now put in.
+    fn as_of(&self, now_ms: TimestampMs) -> Predicate<Value> {
+        match self.definition.checked.moves() {
+            true => self.definition.checked.as_of(now_ms, &self.zone),
+            false => self.definition.checked.clone(),
+        }
     }
 
     async fn evaluate(
@@ -157,11 +176,11 @@ impl LiveCrowd {
         snapshot: Arc<Snapshot>,
         now_ms: TimestampMs,
     ) -> Result<Arc<LiveAnswer>> {
-        let definition = self.definition.clone();
+        let (definition, rule) = (self.definition.clone(), self.as_of(now_ms));
         let answer = blocking(move || {
             let others = OtherCrowds::default();
             let AsOf { oldest_ms, newest_ms } = others.as_of(&definition.checked, &snapshot);
-            let set = anonymous::query(&snapshot, &definition.checked, &others, None)?.bitmap()?;
+            let set = anonymous::query(&snapshot, &rule, &others, None)?.bitmap()?;
             let version = CrowdVersion {
                 version: 0,
                 size: set.len(),
@@ -177,7 +196,8 @@ impl LiveCrowd {
             let name = format!("the live crowd {}", definition.name);
             let set = LoadedSet::read(&name, set.to_bytes()?.into(), version.size)?;
             let known = KnownVersion { version, slot: Arc::default() };
-            let answer = LiveAnswer { snapshot, known: Arc::new(known), set: Arc::new(set) };
+            let (known, set) = (Arc::new(known), Arc::new(set));
+            let answer = LiveAnswer { snapshot, now_ms, known, set };
             Ok::<_, crate::Error>(Arc::new(answer))
         })
         .await?;

@@ -139,6 +139,25 @@ impl Crowds {
         self.ready_on(snapshot, app, definitions, question).await
     }
 
+    /// The condition with its dates relative to now put in. Now is the time that the tags are as of,
+    /// as for all that productions compute; if the stream keeps one of them current, it is that of
+    /// the clock.
+    pub(crate) fn as_of(
+        &self,
+        expression: &Predicate<Value>,
+        as_of: &AsOf,
+        definitions: &Definitions,
+    ) -> Predicate<Value> {
+        if !expression.moves() {
+            return expression.clone();
+        }
+        let is_live =
+            |name: &&str| definitions.tags.get(*name).is_some_and(|tag| tag.mode.is_live());
+        let live = expression.names().iter().any(is_live);
+        let now_ms = as_of.newest_ms.filter(|_| !live).unwrap_or_else(|| self.clock.now_ms());
+        expression.as_of(now_ms, &definitions.app.time_zone)
+    }
+
     /// The same on a given snapshot, so that several questions are answered from one.
     pub(crate) async fn ready_on(
         &self,
@@ -169,6 +188,7 @@ impl Crowds {
         };
         let others = self.others(app, &expression, snapshot.generation()).await?;
         let as_of = others.as_of(&expression, &snapshot);
+        let expression = self.as_of(&expression, &as_of, definitions);
         Ok(Ready { snapshot, dictionary, expression, others, as_of })
     }
 }

@@ -14,7 +14,7 @@ fn nothing_is_allocated_for_each_crowd() {
         let mut shop = Shop::with(&ten()).await;
         for n in 0..90 {
             let crowd = shop.define(&format!("over_{n}"), &format!("orders > {}", n % 9));
-            shop.crowds.compute(&shop.app, &crowd).await.unwrap();
+            shop.crowds.compute(&shop.definitions, &crowd).await.unwrap();
         }
         // Somebody is deleted, and is subtracted from each.
         let gone = shop.dictionary.lookup(&shop.app, &["u8"]).unwrap()[0].unwrap();

@@ -15,7 +15,7 @@ async fn without_an_index_it_says_to_produce() {
     let mut shop = Shop::empty().await;
     let crowd = shop.define("busy", "orders > 5");
     let errors = [
-        shop.crowds.compute(&shop.app, &crowd).await.unwrap_err(),
+        shop.crowds.compute(&shop.definitions, &crowd).await.unwrap_err(),
         shop.crowds
             .count(&shop.app, &shop.definitions, &Question::parse("orders > 5").unwrap())
             .await
@@ -33,7 +33,7 @@ async fn without_an_index_it_says_to_produce() {
 async fn an_unknown_user_is_an_answer_and_an_unknown_crowd_an_error() {
     let mut shop = Shop::with(&ten()).await;
     let crowd = shop.define("big_spenders", "orders > 5");
-    shop.crowds.compute(&shop.app, &crowd).await.unwrap();
+    shop.crowds.compute(&shop.definitions, &crowd).await.unwrap();
     let unknown = shop.crowds.judge(&shop.app, "nobody", "big_spenders").await.unwrap();
     assert_eq!(
         (unknown.in_crowd, unknown.version, unknown.reason()),
@@ -69,7 +69,7 @@ async fn a_crowd_that_is_defined_only_says_to_produce() {
     let errors = [
         shop.crowds.judge(&shop.app, "u1", "planned").await.unwrap_err(),
         shop.crowds.versions(&shop.app, "planned").await.unwrap_err(),
-        shop.crowds.compute(&shop.app, &above).await.unwrap_err(),
+        shop.crowds.compute(&shop.definitions, &above).await.unwrap_err(),
     ];
     for error in errors {
         assert_eq!(error.to_string(), "crowd planned has no version yet: run `taghouse produce`");
@@ -81,7 +81,7 @@ async fn a_crowd_that_is_defined_only_says_to_produce() {
 async fn questions_are_counted() {
     let mut shop = Shop::with(&ten()).await;
     let crowd = shop.define("french", "country == 'France'");
-    shop.crowds.compute(&shop.app, &crowd).await.unwrap();
+    shop.crowds.compute(&shop.definitions, &crowd).await.unwrap();
     let question = Question::parse("crowd('french') && orders >= 3 || vip == true").unwrap();
     let count = shop.crowds.count(&shop.app, &shop.definitions, &question).await.unwrap();
     assert_eq!((count.count, count.users, count.revision), (5, 10, 1));
@@ -280,7 +280,7 @@ async fn lists_of_ten_thousand_numbers_are_counted() {
     let tree = Question::from_json(&Question::parse(&text).unwrap().to_json()).unwrap();
     assert_eq!(shop.crowds.count(&shop.app, &shop.definitions, &tree).await.unwrap().count, 10_000);
     let crowd = shop.define("even", &text);
-    assert_eq!(shop.crowds.compute(&shop.app, &crowd).await.unwrap().size, 10_000);
+    assert_eq!(shop.crowds.compute(&shop.definitions, &crowd).await.unwrap().size, 10_000);
     // A change that makes one of them odd, and one odd one even.
     let mut now = rows.clone();
     now[0].insert("orders", Value::Int(10_000_001));
@@ -314,7 +314,7 @@ async fn samples_are_the_seeds() {
 async fn batches_have_their_limits() {
     let mut shop = Shop::with(&ten()).await;
     let crowd = shop.define("busy", "orders > 5");
-    shop.crowds.compute(&shop.app, &crowd).await.unwrap();
+    shop.crowds.compute(&shop.definitions, &crowd).await.unwrap();
     let (users, crowds) = (vec!["u7".to_owned(); 1000], vec!["busy".to_owned(); 100]);
     let full = shop.crowds.judge_batch(&shop.app, &users, &crowds).await.unwrap();
     assert!(full.in_crowd.len() == 1000 && full.in_crowd.iter().all(|row| row == &[true; 100]));
@@ -353,7 +353,7 @@ async fn a_definition_older_or_newer_than_the_index_is_refused() {
     let mut shop = Shop::with(&ten()).await;
     let mut crowd = shop.define("busy", "orders > 5");
     crowd.checked = taghouse_rules::Predicate::IsSet { name: "visits".to_owned() };
-    let error = shop.crowds.compute(&shop.app, &crowd).await.unwrap_err();
+    let error = shop.crowds.compute(&shop.definitions, &crowd).await.unwrap_err();
     assert!(
         error.to_string().contains("visits") && error.to_string().contains("produce"),
         "{error}"
@@ -361,7 +361,7 @@ async fn a_definition_older_or_newer_than_the_index_is_refused() {
     assert_eq!(error.kind(), ErrorKind::NotFound);
     crowd.checked =
         taghouse_rules::Predicate::Like { name: "orders".to_owned(), pattern: "many%".to_owned() };
-    let error = shop.crowds.compute(&shop.app, &crowd).await.unwrap_err();
+    let error = shop.crowds.compute(&shop.definitions, &crowd).await.unwrap_err();
     assert!(error.to_string().contains("orders"), "{error}");
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(shop.crowds.list(&shop.app).await.unwrap().is_empty(), "nothing was published");

@@ -20,8 +20,8 @@ async fn crowds_that_are_known_are_judged_by_while_the_catalog_is_away() {
     let mut shop = Shop::with(&ten()).await;
     let busy = shop.define("busy", "orders > 5");
     let french = shop.define("french", "country == \"France\"");
-    shop.crowds.compute(&shop.app, &busy).await.unwrap();
-    shop.crowds.compute(&shop.app, &french).await.unwrap();
+    shop.crowds.compute(&shop.definitions, &busy).await.unwrap();
+    shop.crowds.compute(&shop.definitions, &french).await.unwrap();
     shop.crowds.refresh().await.unwrap();
     assert_eq!(shop.crowds.judge(&shop.app, "u7", "busy").await.unwrap().age_ms, 0);
     for mood in [Mood::Fails, Mood::Hangs] {
@@ -69,7 +69,7 @@ async fn crowds_that_are_known_are_judged_by_while_the_catalog_is_away() {
 async fn crowds_that_were_never_read_are_unavailable_and_say_why() {
     let mut shop = Shop::with(&ten()).await;
     let busy = shop.define("busy", "orders > 5");
-    shop.crowds.compute(&shop.app, &busy).await.unwrap();
+    shop.crowds.compute(&shop.definitions, &busy).await.unwrap();
     for mood in [Mood::Fails, Mood::Hangs] {
         let fresh = shop.other_process();
         shop.away.become_one_that(mood);
@@ -105,7 +105,7 @@ async fn many_who_come_first_ask_once() {
     let mut shop = Shop::with(&ten()).await;
     for n in 0..8 {
         let crowd = shop.define(&format!("over_{n}"), &format!("orders > {n}"));
-        shop.crowds.compute(&shop.app, &crowd).await.unwrap();
+        shop.crowds.compute(&shop.definitions, &crowd).await.unwrap();
     }
     let fresh = shop.other_process();
     shop.away.become_one_that(Mood::Hangs);
@@ -133,9 +133,9 @@ async fn what_this_process_publishes_is_judged_by_at_once_and_others_after_a_ref
     let mut shop = Shop::with(&ten()).await;
     let (first, second) = (shop.define("busy", "orders > 5"), shop.define("busy", "orders > 8"));
     let other = shop.other_process();
-    shop.crowds.compute(&shop.app, &first).await.unwrap();
+    shop.crowds.compute(&shop.definitions, &first).await.unwrap();
     assert_eq!(other.judge(&shop.app, "u7", "busy").await.unwrap().version, 1);
-    shop.crowds.compute(&shop.app, &second).await.unwrap();
+    shop.crowds.compute(&shop.definitions, &second).await.unwrap();
     // Nothing is asked between the publication and the judgment.
     shop.away.become_one_that(Mood::Hangs);
     let judgment = tokio::time::timeout(AT_ONCE, shop.crowds.judge(&shop.app, "u7", "busy"))

@@ -109,7 +109,7 @@ fn question(text: Option<&str>) -> Option<Question> {
 async fn shop_with(rows: &[Row]) -> Shop {
     let mut shop = Shop::with(rows).await;
     let first = shop.define("first", "orders >= 2 || country == \"France\"");
-    shop.crowds.compute(&shop.app, &first).await.unwrap();
+    shop.crowds.compute(&shop.definitions, &first).await.unwrap();
     shop
 }
 
@@ -132,7 +132,7 @@ proptest! {
             let mut shop = shop_with(before).await;
             shop.change(before, &now).await;
             let first = shop.definitions.crowds["first"].clone();
-            shop.crowds.compute(&shop.app, &first).await.unwrap();
+            shop.crowds.compute(&shop.definitions, &first).await.unwrap();
             check_all(&mut shop, &now, limit).await
         })?;
     }

@@ -80,7 +80,7 @@ proptest! {
         runtime.block_on(async {
             let mut shop = Shop::with(&rows).await;
             let first = shop.define("first", "orders >= 2 || country == \"France\"");
-            shop.crowds.compute(&shop.app, &first).await.unwrap();
+            shop.crowds.compute(&shop.definitions, &first).await.unwrap();
             for text in texts {
                 check(&mut shop, &rows, &first, &text).await?;
             }
@@ -96,7 +96,7 @@ async fn check(
     text: &str,
 ) -> Result<(), TestCaseError> {
     let crowd = shop.define("second", text);
-    let version = shop.crowds.compute(&shop.app, &crowd).await.unwrap();
+    let version = shop.crowds.compute(&shop.definitions, &crowd).await.unwrap();
 
     let holds =
         |row: &Row, within: &dyn Fn(&Row) -> bool, checked: &taghouse_rules::Predicate<Value>| {

@@ -14,13 +14,13 @@ use taghouse_model::ErrorKind;
 async fn tells_what_it_was_made_of() {
     let mut shop = Shop::with(&ten()).await;
     let first = shop.define("french", "vip == false && country == 'France'");
-    let version = shop.crowds.compute(&shop.app, &first).await.unwrap();
+    let version = shop.crowds.compute(&shop.definitions, &first).await.unwrap();
     assert_eq!((version.version, version.size, version.revision, version.generation), (1, 4, 1, 1));
     assert_eq!((version.oldest_as_of_ms, version.newest_as_of_ms), (Some(200), Some(300)));
     assert_eq!((version.expression, version.created_ms), (first.expression.to_string(), 1_000_000));
     assert_eq!(version.object, "crowds/shop/french/1.crowd");
     let through = shop.define("through", "crowd(\"french\") && orders > 3");
-    let version = shop.crowds.compute(&shop.app, &through).await.unwrap();
+    let version = shop.crowds.compute(&shop.definitions, &through).await.unwrap();
     assert_eq!(
         (version.oldest_as_of_ms, version.newest_as_of_ms),
         (Some(100), Some(300)),
@@ -33,7 +33,7 @@ async fn keeps_five() {
     let mut shop = Shop::with(&ten()).await;
     for n in 0..8u64 {
         let crowd = shop.define("busy", &format!("orders > {n}"));
-        assert_eq!(shop.crowds.compute(&shop.app, &crowd).await.unwrap().version, n + 1);
+        assert_eq!(shop.crowds.compute(&shop.definitions, &crowd).await.unwrap().version, n + 1);
     }
     let versions = shop.crowds.versions(&shop.app, "busy").await.unwrap();
     assert_eq!(versions.current, 8);
@@ -56,11 +56,11 @@ async fn keeps_five() {
 async fn members_stay_while_others_publish() {
     let mut shop = Shop::with(&ten()).await;
     let crowd = shop.define("busy", "orders > 5");
-    shop.crowds.compute(&shop.app, &crowd).await.unwrap();
+    shop.crowds.compute(&shop.definitions, &crowd).await.unwrap();
     let members = shop.crowds.members(&shop.app, "busy", None).await.unwrap();
     let crowd = shop.define("busy", "orders > 8");
     for _ in 0..7 {
-        shop.crowds.compute(&shop.app, &crowd).await.unwrap();
+        shop.crowds.compute(&shop.definitions, &crowd).await.unwrap();
     }
     assert_eq!(
         members.ids().flat_map(Result::unwrap).collect::<Vec<_>>(),
@@ -76,8 +76,11 @@ async fn computations_at_once_lose_nothing() {
     let shop = Arc::new(shop);
     let tasks: Vec<_> = (0..3)
         .map(|_| {
-            let (crowds, crowd, app) = (shop.other_process(), crowd.clone(), shop.app.clone());
-            tokio::spawn(async move { crowds.compute(&app, &crowd).await.map(|v| v.version) })
+            let (crowds, crowd) = (shop.other_process(), crowd.clone());
+            let definitions = shop.definitions.clone();
+            tokio::spawn(
+                async move { crowds.compute(&definitions, &crowd).await.map(|v| v.version) },
+            )
         })
         .collect();
     let mut published = Vec::new();
@@ -103,7 +106,7 @@ async fn what_a_stopped_process_left_is_neither_used_nor_kept() {
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("1.crowd"), b"half").unwrap();
     let crowd = shop.define("busy", "orders > 5");
-    let version = shop.crowds.compute(&shop.app, &crowd).await.unwrap();
+    let version = shop.crowds.compute(&shop.definitions, &crowd).await.unwrap();
     assert_eq!((version.version, version.object.as_str()), (1, "crowds/shop/busy/1-1.crowd"));
     assert_eq!(
         shop.other_process()
@@ -118,7 +121,7 @@ async fn what_a_stopped_process_left_is_neither_used_nor_kept() {
         4
     );
     for _ in 0..5 {
-        shop.crowds.compute(&shop.app, &crowd).await.unwrap();
+        shop.crowds.compute(&shop.definitions, &crowd).await.unwrap();
     }
     assert_eq!(shop.objects("busy"), ["2.crowd", "3.crowd", "4.crowd", "5.crowd", "6.crowd"]);
 }
@@ -128,7 +131,7 @@ async fn what_a_stopped_process_left_is_neither_used_nor_kept() {
 async fn what_a_stopped_rewriting_left_goes_although_nobody_was_deleted() {
     let mut shop = Shop::with(&ten()).await;
     let crowd = shop.define("busy", "orders > 5");
-    shop.crowds.compute(&shop.app, &crowd).await.unwrap();
+    shop.crowds.compute(&shop.definitions, &crowd).await.unwrap();
     let folder = shop.folder.path().join("objects/crowds/shop/busy");
     std::fs::write(folder.join("1-1.crowd"), b"half").unwrap();
     std::fs::write(folder.join("2.crowd"), b"being computed").unwrap();
@@ -142,10 +145,10 @@ async fn another_process_is_seen_at_the_next_refresh_and_this_one_at_once() {
     let mut shop = Shop::with(&ten()).await;
     let (crowds, other) = (Arc::clone(&shop.crowds), shop.other_process());
     let crowd = shop.define("busy", "orders > 5");
-    crowds.compute(&shop.app, &crowd).await.unwrap();
+    crowds.compute(&shop.definitions, &crowd).await.unwrap();
     assert_eq!(other.judge(&shop.app, "u7", "busy").await.unwrap().version, 1);
     let crowd = shop.define("busy", "orders > 8");
-    crowds.compute(&shop.app, &crowd).await.unwrap();
+    crowds.compute(&shop.definitions, &crowd).await.unwrap();
     let judgment = crowds.judge(&shop.app, "u7", "busy").await.unwrap();
     assert_eq!((judgment.version, judgment.in_crowd), (2, false));
     other.refresh().await.unwrap();
@@ -157,7 +160,7 @@ async fn another_process_is_seen_at_the_next_refresh_and_this_one_at_once() {
 async fn damage_is_told_and_fixed_by_computing_again() {
     let mut shop = Shop::with(&ten()).await;
     let crowd = shop.define("busy", "orders > 5");
-    let object = shop.crowds.compute(&shop.app, &crowd).await.unwrap().object;
+    let object = shop.crowds.compute(&shop.definitions, &crowd).await.unwrap().object;
     let path = shop.folder.path().join("objects").join(&object);
     let mut bytes = std::fs::read(&path).unwrap();
     let middle = bytes.len() / 2;
@@ -173,7 +176,7 @@ async fn damage_is_told_and_fixed_by_computing_again() {
             && error.to_string().contains("compute the crowd again"),
         "{error}"
     );
-    shop.crowds.compute(&shop.app, &crowd).await.unwrap();
+    shop.crowds.compute(&shop.definitions, &crowd).await.unwrap();
     assert!(shop.other_process().judge(&shop.app, "u7", "busy").await.unwrap().in_crowd);
 }
 
@@ -181,7 +184,7 @@ async fn damage_is_told_and_fixed_by_computing_again() {
 async fn renumbered_users_make_old_answers_refused_until_all_is_produced() {
     let mut shop = Shop::with(&ten()).await;
     let crowd = shop.define("busy", "orders > 5");
-    shop.crowds.compute(&shop.app, &crowd).await.unwrap();
+    shop.crowds.compute(&shop.definitions, &crowd).await.unwrap();
     shop.dictionary.renew(&shop.app, 2).unwrap();
     let old = "version 1 of crowd busy was computed before the users were renumbered: run `taghouse produce`";
     assert_eq!(shop.crowds.judge(&shop.app, "u7", "busy").await.unwrap_err().to_string(), old);
@@ -189,7 +192,7 @@ async fn renumbered_users_make_old_answers_refused_until_all_is_produced() {
         shop.other_process().members(&shop.app, "busy", None).await.err().unwrap().to_string(),
         old
     );
-    let error = shop.crowds.compute(&shop.app, &crowd).await.unwrap_err();
+    let error = shop.crowds.compute(&shop.definitions, &crowd).await.unwrap_err();
     assert!(
         matches!(error, Error::OldIndex { .. })
             && error.to_string().contains("run `taghouse produce` to rebuild"),
@@ -200,7 +203,7 @@ async fn renumbered_users_make_old_answers_refused_until_all_is_produced() {
         Error::OldIndex { .. }
     ));
     shop.produce(&ten()).await;
-    let version = shop.crowds.compute(&shop.app, &crowd).await.unwrap();
+    let version = shop.crowds.compute(&shop.definitions, &crowd).await.unwrap();
     assert_eq!((version.generation, version.size, shop.exported("busy").await.len()), (2, 4, 4));
     assert!(shop.crowds.judge(&shop.app, "u7", "busy").await.unwrap().in_crowd);
 }
@@ -211,19 +214,19 @@ async fn a_version_outlasts_a_loss_of_power_and_none_is_published_after_a_failed
     let objects = shop.folder.path().join("objects");
     let rehearsal = Rehearsal::of(&objects).unwrap();
     let busy = shop.define("busy", "orders > 3");
-    shop.crowds.compute(&shop.app, &busy).await.unwrap();
+    shop.crowds.compute(&shop.definitions, &busy).await.unwrap();
     for failing in ["crowd", "busy"] {
         rehearsal.fail_when(move |path| {
             path.extension().is_some_and(|ending| ending == failing) || path.ends_with(failing)
         });
-        let error = shop.crowds.compute(&shop.app, &busy).await.unwrap_err();
+        let error = shop.crowds.compute(&shop.definitions, &busy).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{failing}: {error}");
         assert_eq!(shop.crowds.versions(&shop.app, "busy").await.unwrap().current, 1, "{failing}");
     }
     rehearsal.fail_no_more();
     let exported = shop.exported("busy").await;
     assert_eq!(
-        shop.crowds.compute(&shop.app, &busy).await.unwrap().version,
+        shop.crowds.compute(&shop.definitions, &busy).await.unwrap().version,
         2,
         "what the failures left is stepped over"
     );

@@ -295,8 +295,7 @@ impl Task for CrowdTask {
     async fn run(&mut self, _: &Progress) -> std::result::Result<Value, TaskError> {
         let began = Instant::now();
         let ProductionContext { engine, definitions } = &self.context;
-        let version =
-            engine.crowds.compute(&definitions.app.id, &self.crowd).await.map_err(Error::from)?;
+        let version = engine.crowds.compute(definitions, &self.crowd).await.map_err(Error::from)?;
         reports::result(&reports::computed(self.crowd.name.as_str(), &version, began))
     }
 }

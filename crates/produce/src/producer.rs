@@ -96,6 +96,7 @@ struct Enlisted {
     roster: Arc<Roster>,
     by_hand: ByHand,
     columns: BTreeMap<Name, Column>,
+    as_of_ms: TimestampMs,
 }
 
 /// When each step ended, counted from the beginning.
@@ -259,7 +260,7 @@ impl Producer {
             let roster = Roster::enlist(&dictionary, &app, &found, &deleted, &stop)?;
             let by_hand = ByHand::gather(&mut found, &roster, calendar, as_of_ms);
             let columns = columns::align(&roster, found, &stop)?;
-            Ok(Enlisted { roster: Arc::new(roster), by_hand, columns })
+            Ok(Enlisted { roster: Arc::new(roster), by_hand, columns, as_of_ms })
         })
         .await
     }
@@ -297,9 +298,13 @@ async fn complete(
     stop: &CancellationToken,
 ) -> Result<BTreeMap<Name, Column>> {
     let (definitions, stop) = (definitions.clone(), stop.clone());
-    let computed: Vec<TagDefinition> =
-        selection.computed.iter().map(|tag| (*tag).clone()).collect();
-    let Enlisted { roster, by_hand, columns } = enlisted;
+    let Enlisted { roster, by_hand, columns, as_of_ms } = enlisted;
+    // Dates relative to now are relative to the as-of time.
+    let resolved = |tag: &&TagDefinition| TagDefinition {
+        kind: tag.kind.as_of(as_of_ms, &definitions.app.time_zone),
+        ..(*tag).clone()
+    };
+    let computed: Vec<TagDefinition> = selection.computed.iter().map(resolved).collect();
     blocking(move || {
         columns::complete(&definitions, &computed, sql, columns, &roster, &by_hand, &stop)
     })

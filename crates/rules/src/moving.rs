@@ -1,6 +1,6 @@
 //! Dates relative to now: conditions that become true and false by the clock alone.
 
-use crate::{CompareOp, Expression, Predicate, Scalar, Test};
+use crate::{CohortRule, CompareOp, Expression, Predicate, Scalar, TagKind, Test};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
@@ -412,25 +412,65 @@ impl Scalar<Value> {
     }
 }
 
-impl Expression {
-    /// Whether its value changes by the clock alone.
+impl TagKind {
+    /// Whether its value changes by the clock alone, for it is computed from dates relative to now.
     pub fn moves(&self) -> bool {
+        match self {
+            Self::Cohort { rules, .. } => rules.iter().any(|rule| rule.when.moves()),
+            Self::Expression(expression) => expression.moves(),
+            _ => false,
+        }
+    }
+
+    /// The same as of an instant: dates relative to now are ranges then.
+    pub fn as_of(&self, now_ms: TimestampMs, zone: &TimeZone) -> Self {
+        match self {
+            Self::Cohort { rules, otherwise } => {
+                let of = |rule: &CohortRule| CohortRule {
+                    when: rule.when.as_of(now_ms, zone),
+                    value: rule.value.clone(),
+                };
+                Self::Cohort { rules: rules.iter().map(of).collect(), otherwise: otherwise.clone() }
+            }
+            Self::Expression(expression) => Self::Expression(expression.as_of(now_ms, zone)),
+            other => other.clone(),
+        }
+    }
+
+    /// The next time after now at which its value may change for a user with these values of other
+    /// tags though none of them does.
+    pub fn next_move(
+        &self,
+        values: &dyn Fn(&str) -> Option<Value>,
+        now_ms: TimestampMs,
+        zone: &TimeZone,
+    ) -> Option<TimestampMs> {
+        match self {
+            Self::Cohort { rules, .. } => {
+                rules.iter().filter_map(|rule| rule.when.next_move(values, now_ms, zone)).min()
+            }
+            Self::Expression(expression) => expression.next_move(values, now_ms, zone),
+            _ => None,
+        }
+    }
+}
+
+impl Expression {
+    fn moves(&self) -> bool {
         match self {
             Self::Scalar(scalar) => scalar.moves(),
             Self::Condition(condition) => condition.moves(),
         }
     }
 
-    /// The same as of an instant.
-    pub fn as_of(&self, now_ms: TimestampMs, zone: &TimeZone) -> Self {
+    fn as_of(&self, now_ms: TimestampMs, zone: &TimeZone) -> Self {
         match self {
             Self::Scalar(scalar) => Self::Scalar(scalar.as_of(now_ms, zone)),
             Self::Condition(condition) => Self::Condition(condition.as_of(now_ms, zone)),
         }
     }
 
-    /// As [`Predicate::next_move`].
-    pub fn next_move(
+    fn next_move(
         &self,
         values: &dyn Fn(&str) -> Option<Value>,
         now_ms: TimestampMs,

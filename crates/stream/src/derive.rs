@@ -2,11 +2,12 @@
 
 use crate::Result;
 use crate::emission::NewValue;
-use crate::plan::{Derived, LiveKind};
+use crate::plan::{self, Derived, LiveKind};
 use crate::state::{AppState, Changed, ChangedTags};
 use arrow::array::ArrayRef;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use taghouse_fold::{ColumnBuilder, ColumnReader};
+use taghouse_fold::{ColumnBuilder, ColumnReader, DerivedFold};
+use taghouse_index::Bitmap;
 use taghouse_model::{Ordinal, Value, ValueType};
 
 /// Values of one tag, one for each user at hand.
@@ -27,13 +28,16 @@ impl AppState {
         changed: &mut ChangedTags,
         fresh: &[Ordinal],
     ) -> Result<()> {
-        let needed = self.needed(changed, !fresh.is_empty());
+        let moved = std::mem::take(&mut self.moved);
+        let needed = self.needed(changed, &moved, !fresh.is_empty());
         if needed.derived.is_empty() {
             return Ok(());
         }
         let fresh: BTreeSet<Ordinal> = fresh.iter().copied().collect();
         let changing = changed.values().flatten().map(|changed| changed.now.ordinal);
-        let users: BTreeSet<Ordinal> = changing.chain(fresh.iter().copied()).collect();
+        let moving = moved.values().flat_map(Bitmap::iter);
+        let users: BTreeSet<Ordinal> =
+            changing.chain(fresh.iter().copied()).chain(moving).collect();
         let users: Vec<Ordinal> = users.into_iter().collect();
         let mut columns: BTreeMap<usize, Column> = BTreeMap::new();
         for tag in needed.inputs {
@@ -51,7 +55,26 @@ impl AppState {
             let value_type = self.plan.tags[tag].value_type;
             let types: Vec<ValueType> =
                 derived.inputs.iter().map(|(_, at)| self.plan.tags[*at].value_type).collect();
-            let column = compute(derived, value_type, &types, &columns, users.len())?;
+            let now_ms = self.now_ms;
+            let zone = &self.plan.definitions.app.time_zone;
+            let resolved = derived.moving.as_ref().and_then(|kind| {
+                plan::derived(&self.plan.definitions, value_type, &kind.as_of(now_ms, zone))
+            });
+            let fold = resolved.as_ref().unwrap_or(&derived.fold);
+            let mut column = compute(derived, fold, value_type, &types, &columns, users.len())?;
+            if let Some(kind) = &derived.moving {
+                for (row, user) in users.iter().enumerate() {
+                    let value = |name: &str| {
+                        let (_, at) = derived.inputs.iter().find(|(input, _)| input == name)?;
+                        columns.get(at)?.now[row].clone()
+                    };
+                    let next = kind.next_move(&value, now_ms, zone);
+                    next.into_iter().for_each(|at_ms| self.timers.add(tag, at_ms, *user));
+                    if moved.get(&tag).is_some_and(|moved| moved.contains(*user)) {
+                        column.before[row] = None;
+                    }
+                }
+            }
             let new = column.before.iter().zip(&column.now).zip(&users);
             let of_tag: Vec<Changed> = new
                 .filter(|((before, now), _)| before.as_ref() != Some(*now))
@@ -69,12 +92,14 @@ impl AppState {
     }
 
     /// All derived tags that depend on what changed, and the tags with states that those need.
-    fn needed(&self, changed: &ChangedTags, all: bool) -> Needed {
+    fn needed(&self, changed: &ChangedTags, moved: &BTreeMap<usize, Bitmap>, all: bool) -> Needed {
         let mut touched: BTreeSet<usize> = changed.keys().copied().collect();
         let mut derived = Vec::new();
         for (number, tag) in self.plan.tags.iter().enumerate() {
             if let LiveKind::Derived(kind) = &tag.kind
-                && (all || kind.inputs.iter().any(|(_, input)| touched.contains(input)))
+                && (all
+                    || moved.contains_key(&number)
+                    || kind.inputs.iter().any(|(_, input)| touched.contains(input)))
             {
                 touched.insert(number);
                 derived.push(number);
@@ -121,6 +146,7 @@ fn before(
 
 fn compute(
     derived: &Derived,
+    fold: &DerivedFold,
     value_type: ValueType,
     types: &[ValueType],
     columns: &BTreeMap<usize, Column>,
@@ -139,7 +165,7 @@ fn compute(
     };
     let values = |arrays: Vec<ArrayRef>| -> Result<Vec<Option<Value>>> {
         let place = |name: &str| derived.inputs.iter().position(|(input, _)| input == name);
-        let values = derived.fold.values(0..users, &|name| arrays.get(place(name)?))?;
+        let values = fold.values(0..users, &|name| arrays.get(place(name)?))?;
         let reader = ColumnReader::new("value", &values.array, value_type)?;
         Ok((0..users).map(|row| reader.value(row)).collect())
     };

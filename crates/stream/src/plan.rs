@@ -34,6 +34,9 @@ pub(crate) enum LiveKind {
 
 pub(crate) struct Derived {
     pub(crate) fold: DerivedFold,
+    /// What it is computed by, where dates relative to now have a part in it: the fold is made
+    /// anew for each instant then.
+    pub(crate) moving: Option<TagKind>,
     /// The numbers of the tags that it is computed from, with their names.
     pub(crate) inputs: Vec<(String, usize)>,
 }
@@ -78,18 +81,19 @@ impl StreamPlan {
         }
         // 3. What is computed from them, in the order of dependency.
         for tag in &live {
-            if let Some(fold) = derived(definitions, tag) {
+            if let Some(fold) = derived(definitions, tag.value_type, &tag.kind) {
                 let inputs = named(&tags, tag.kind.tags().iter().map(Name::as_str));
-                tags.push(LiveTag::new(tag, LiveKind::Derived(Derived { fold, inputs })));
+                let moving = tag.kind.moves().then(|| tag.kind.clone());
+                tags.push(LiveTag::new(tag, LiveKind::Derived(Derived { fold, moving, inputs })));
             }
         }
         // 4. Live crowds, which may come and go while the states stay.
         for crowd in definitions.crowds.values().filter(|crowd| crowd.is_live) {
-            let types = |name: &str| definitions.tag_type(name);
-            let condition = Expression::Condition(crowd.checked.clone());
-            let fold = DerivedFold::expression(&condition, ValueType::Bool, &types);
+            let rule = TagKind::Expression(Expression::Condition(crowd.checked.clone()));
+            let Some(fold) = derived(definitions, ValueType::Bool, &rule) else { continue };
             let inputs = named(&tags, crowd.checked.names().into_iter());
-            let kind = LiveKind::Derived(Derived { fold, inputs });
+            let moving = rule.moves().then_some(rule);
+            let kind = LiveKind::Derived(Derived { fold, moving, inputs });
             let (name, value_type) = (crowd.name.clone(), ValueType::Bool);
             tags.push(LiveTag { name, value_type, kind, is_crowd: true });
         }
@@ -137,14 +141,19 @@ fn by_name<'a>(tags: &[&'a TagDefinition]) -> Vec<&'a TagDefinition> {
     tags
 }
 
-fn derived(definitions: &Definitions, tag: &TagDefinition) -> Option<DerivedFold> {
+/// How a tag of this type is computed from others, if it is.
+pub(crate) fn derived(
+    definitions: &Definitions,
+    value_type: ValueType,
+    kind: &TagKind,
+) -> Option<DerivedFold> {
     let types = |name: &str| definitions.tag_type(name);
-    match &tag.kind {
+    match kind {
         TagKind::Cohort { rules, otherwise } => {
-            Some(DerivedFold::cohort(rules, otherwise.as_ref(), tag.value_type, &types))
+            Some(DerivedFold::cohort(rules, otherwise.as_ref(), value_type, &types))
         }
         TagKind::Expression(expression) => {
-            Some(DerivedFold::expression(expression, tag.value_type, &types))
+            Some(DerivedFold::expression(expression, value_type, &types))
         }
         TagKind::Aggregate(_)
         | TagKind::Session(_)

@@ -63,6 +63,8 @@ pub(crate) struct AppState {
     pub(crate) now_ms: TimestampMs,
     pub(crate) store: PageStore,
     pub(crate) timers: Timers,
+    /// Users whose derived tags and live crowds time has changed, and that are to be computed.
+    pub(crate) moved: BTreeMap<usize, Bitmap>,
     /// Rows that do not count yet.
     pub(crate) ahead: Ahead,
     /// Whose states are erased.
@@ -75,7 +77,7 @@ pub(crate) struct AppState {
 impl AppState {
     /// No user has a state.
     pub(crate) fn new(plan: StreamPlan, generation: u64, position: u64, store: PageStore) -> Self {
-        let timers = Timers::new(plan.with_states());
+        let timers = Timers::new(plan.tags.len());
         let fold = TileFold::new(plan.fold.clone());
         Self {
             plan,
@@ -88,6 +90,7 @@ impl AppState {
             now_ms: i64::MIN,
             store,
             timers,
+            moved: BTreeMap::new(),
             ahead: Ahead::default(),
             deleted: Bitmap::new(),
             seen: Bitmap::new(),
@@ -100,7 +103,7 @@ impl AppState {
     /// # Errors
     /// Of the object store; `Damaged`.
     pub(crate) async fn load(&mut self) -> Result<()> {
-        self.timers = Timers::load(self.plan.with_states(), &mut self.store).await?;
+        self.timers = Timers::load(self.plan.tags.len(), &mut self.store).await?;
         self.ahead = Ahead::load(self.plan.with_states(), &mut self.store).await?;
         let mut sets = self.store.load(&[DELETED, SEEN]).await?;
         self.deleted = set_of(sets.remove(&DELETED))?;
@@ -128,8 +131,9 @@ impl AppState {
         fresh
     }
 
-    /// Goes on with other definitions of the same fingerprint.
+    /// Goes on with other definitions of the same fingerprint: live crowds may be others.
     pub(crate) fn replan(&mut self, plan: StreamPlan) {
+        self.timers.resize(plan.tags.len());
         self.fold = TileFold::new(plan.fold.clone());
         self.plan = plan;
     }
@@ -209,7 +213,7 @@ impl AppState {
 
     /// Whether time has gone past instants that are still to be looked at.
     pub(crate) fn is_behind(&self) -> bool {
-        let mut tags = 0..self.plan.with_states();
+        let mut tags = 0..self.plan.tags.len();
         tags.any(|tag| self.timers.are_due(tag, self.now_ms)) || self.ahead.is_due(self.now_ms)
     }
 
@@ -226,6 +230,13 @@ impl AppState {
         {
             found += due.users.len().max(1);
             let tag = due.tag;
+            if tag >= self.plan.with_states() {
+                let moved = self.moved.entry(tag).or_default();
+                due.users.into_iter().for_each(|user| {
+                    moved.insert(user);
+                });
+                continue;
+            }
             let trimmed = self.trim(due).await?;
             match changed.get_mut(&tag) {
                 Some(changed) => join(changed, trimmed),

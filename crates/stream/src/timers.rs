@@ -48,6 +48,11 @@ impl Timers {
         Ok(timers)
     }
 
+    /// Of so many tags from now on.
+    pub(crate) fn resize(&mut self, tags: usize) {
+        self.by_tag.resize_with(tags, BTreeMap::new);
+    }
+
     /// The user's value of the tag may change at the instant.
     pub(crate) fn add(&mut self, tag: usize, at_ms: TimestampMs, user: Ordinal) {
         let timer = self.by_tag[tag].entry(at_ms).or_default();

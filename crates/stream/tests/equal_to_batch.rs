@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use world::{HOUR_MS, HandClock, World};
 
-const TAGS: [&str; 30] = [
+const TAGS: [&str; 35] = [
     "buys_30d",
     "spent_30d",
     "spent_ever",
@@ -42,6 +42,11 @@ const TAGS: [&str; 30] = [
     "bought_it",
     "left_it",
     "journey",
+    "renews",
+    "renews_soon",
+    "renewed_long_ago",
+    "season",
+    "fresh",
 ];
 
 fn text(zone: &str) -> String {
@@ -61,6 +66,7 @@ properties:
 attributes:
   age: {{ column: age, type: int }}
   vip: {{ column: vip, type: bool }}
+  renews: {{ column: renews, type: date }}
 ---
 {{kind: tag, name: buys_30d, type: int, mode: both, aggregate: {{events: [buy], function: count, window: 30d}}}}
 ---
@@ -184,6 +190,24 @@ sequence:
     - {{ events: [view, go], where: qty > 0 }}
   value: furthest
 ---
+{{kind: tag, name: renews, type: date, mode: both, attribute: renews}}
+---
+{{kind: tag, name: renews_soon, type: bool, mode: both, expression: renews within next 7d}}
+---
+{{kind: tag, name: renewed_long_ago, type: bool, mode: both, expression: renews older than 10d && !(last_visit within last 36h)}}
+---
+kind: tag
+name: season
+type: enum
+mode: both
+cohort:
+  rules:
+    - {{ when: anniversary(renews) within next 3d, value: now }}
+    - {{ when: last_visit within last 2d, value: warm }}
+  otherwise: cold
+---
+{{kind: tag, name: fresh, type: int, mode: both, expression: "if(last_visit within last 90m, 2, if(renews_soon, 1, 0))"}}
+---
 {{kind: tag, name: is_hot, type: bool, mode: both, expression: band == "high" || any_1d >= 3 && vip == true || lifecycle == "whale" || bought_it >= 2}}
 "#
     )
@@ -213,7 +237,16 @@ impl Story {
         self.next_id += u64::from(!repeated);
         let id = format!("m{:03}", number * 7919 % 1000 + number / 1000 * 1000);
         if self.dice.one_in(6) {
-            let traits = match self.dice.below(3) {
+            let traits = match self.dice.below(5) {
+                3 | 4 => {
+                    let off = self.dice.below(60) as i64 - 30;
+                    let day = world.clock.now_ms() / (24 * HOUR_MS) + off;
+                    let year = if self.dice.one_in(3) { 365 * 7 + 2 } else { 0 };
+                    let date = jiff::civil::date(1970, 1, 1)
+                        .checked_add(jiff::Span::new().days(day - year))
+                        .unwrap();
+                    format!(r#"{{"renews": "{date}"}}"#)
+                }
                 0 => format!(r#"{{"age": {}}}"#, self.dice.below(90)),
                 1 => format!(r#"{{"vip": {}}}"#, self.dice.one_in(2)),
                 _ => r#"{"age": null}"#.to_owned(),

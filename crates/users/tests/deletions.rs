@@ -126,7 +126,7 @@ impl House {
         self.index.publish(app, publication, vec![]).await.unwrap();
         for crowd in definitions.crowds.values() {
             for _ in 0..versions {
-                self.crowds.compute(app, crowd).await.unwrap();
+                self.crowds.compute(definitions, crowd).await.unwrap();
             }
         }
     }
@@ -261,8 +261,8 @@ async fn versions_computed_beside_deletions_hold_nobody_who_is_gone() {
         // The set is computed with the user in it, and published when the user is gone.
         store.shut(Some("crowds/"));
         let computing = {
-            let (house, crowd, app) = (house.clone(), shop.crowds["over_0"].clone(), app.clone());
-            tokio::spawn(async move { house.crowds.compute(&app, &crowd).await.unwrap() })
+            let (house, crowd, shop) = (house.clone(), shop.crowds["over_0"].clone(), shop.clone());
+            tokio::spawn(async move { house.crowds.compute(&shop, &crowd).await.unwrap() })
         };
         store.reached().await;
         let user = [format!("u{}", 20 + n)];
@@ -350,7 +350,7 @@ async fn no_app_waits_for_another_and_no_judgment_for_a_writer() {
     store.reached().await;
     let meanwhile = async {
         house.users.delete(&other.app.id, &["u7".to_owned()]).await.unwrap();
-        house.crowds.compute(&other.app.id, &other.crowds["over_1"]).await.unwrap();
+        house.crowds.compute(&other, &other.crowds["over_1"]).await.unwrap();
         house.users.tidy().await.unwrap();
         house.check(&other, &[7]).await;
         for app in [&one.app.id, &other.app.id] {

@@ -143,7 +143,7 @@ impl House {
         };
         self.index.publish(&self.app, publication, vec![]).await.unwrap();
         for crowd in ["grown", "grown_in_de"] {
-            self.crowds.compute(&self.app, &self.definitions.crowds[crowd]).await.unwrap();
+            self.crowds.compute(&self.definitions, &self.definitions.crowds[crowd]).await.unwrap();
         }
     }
 
