@@ -141,7 +141,7 @@ fn refused(rows: &mut RowReader, message: String) -> FilePart {
 fn file_ms(job: &ReadingJob, file: &FoundFile) -> std::result::Result<Option<TimestampMs>, Halt> {
     let Some(times) = &job.file_times else { return Ok(None) };
     let time = times.of(file)?;
-    check_time(time, job.now_ms)
+    check_time(time, job.now_ms, job.mapping.max_future_ms)
         .map(Some)
         .map_err(|problem| Halt::Refused(format!("its own time {problem}")))
 }

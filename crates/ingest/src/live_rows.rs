@@ -7,7 +7,7 @@ use crate::landed_ids::LiveSources;
 use crate::log_record::{LogRecord, RecordBody};
 use crate::mapping::{MappedColumn, Mapping, clears};
 use crate::reject::{Fault, Reason, RejectBuilder, RowPlace, quoted};
-use crate::row_checks::admit;
+use crate::row_checks::{admit, check_time};
 use crate::table_columns::{Accepted, AttributeBuilder, EventBuilder, RowHead, Schemas};
 use crate::topic_progress::TopicTotals;
 use crate::topic_rows::{TopicBuilt, TopicRows, in_order};
@@ -19,7 +19,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use taghouse_model::{MAX_TEXT_BYTES, Name, TimestampMs};
 use taghouse_rules::reader::{Cell, Parsed};
 use taghouse_rules::{
-    BlankCells, Definitions, NotFinite, SourceDefinition, SourceFormat, UnknownColumns,
+    BlankCells, Definitions, LIVE_FUTURE_MS, NotFinite, SourceDefinition, SourceFormat,
+    UnknownColumns,
 };
 
 /// The source of live calls where none is defined.
@@ -279,6 +280,19 @@ impl LiveRows {
             return;
         }
         self.counts.replaced += u64::from(record.replaced);
+        if let RecordBody::Event { time_ms, .. } | RecordBody::Traits { time_ms, .. } = &record.body
+            && let Err(problem) =
+                check_time(*time_ms, record.received_at_ms, self.events.max_future_ms)
+        {
+            let raw = match &record.body {
+                RecordBody::Event { properties: raw, .. }
+                | RecordBody::Traits { traits: raw, .. } => raw,
+                _ => "",
+            };
+            self.refused += 1;
+            let detail = format!("`timestamp` {problem}, `max_future` of the source");
+            return self.refuse(position, record, &Reason::BadTime.to_string(), &detail, raw);
+        }
         let (taken, raw) = match &record.body {
             RecordBody::Event { user_id, time_ms, name, properties } => (
                 self.push_event(
@@ -468,5 +482,6 @@ fn live_source(definitions: &Definitions) -> Result<SourceDefinition> {
         null_values: Vec::new(),
         not_finite: NotFinite::default(),
         max_reject_share: Decimal::ONE,
+        max_future_ms: LIVE_FUTURE_MS,
     })
 }

@@ -40,6 +40,8 @@ pub(crate) struct Mapping {
     pub(crate) null_values: HashSet<String>,
     /// What NaN and the infinities are.
     pub(crate) not_finite: NotFinite,
+    /// How far a row's time may lie ahead of the clock.
+    pub(crate) max_future_ms: i64,
 }
 
 /// A column that is read.
@@ -192,6 +194,7 @@ impl Mapping {
             null_values: source.null_values.iter().cloned().collect(),
             null_is_blank: source.format == SourceFormat::Parquet,
             not_finite: source.not_finite,
+            max_future_ms: source.max_future_ms,
         }
     }
 

@@ -7,24 +7,35 @@ use std::borrow::Cow;
 use taghouse_model::{MAX_TEXT_BYTES, MAX_USER_ID_BYTES, TimestampMs};
 use taghouse_rules::reader::{IdFault, Parsed, read_id};
 
-/// How far ahead of the clock an event's time may lie.
-pub(crate) const MAX_AHEAD_MS: i64 = 24 * 3_600_000;
-
 /// The longest message id, in bytes.
 pub(crate) const MAX_MESSAGE_ID_BYTES: usize = 1024;
 
-/// The time itself, if it is one that events may have; else what is wrong with it.
+/// The time itself, if it is one that events may have, so far ahead of the clock at most; else what
+/// is wrong with it.
 pub(crate) fn check_time(
     time: TimestampMs,
     now_ms: TimestampMs,
-) -> Result<TimestampMs, &'static str> {
+    max_future_ms: i64,
+) -> Result<TimestampMs, String> {
     if time < 0 {
-        return Err("is before 1970");
+        return Err("is before 1970".to_owned());
     }
-    if time > now_ms.saturating_add(MAX_AHEAD_MS) {
-        return Err("is more than 24 h ahead of the clock");
+    if time > now_ms.saturating_add(max_future_ms) {
+        return Err(format!("is more than {} ahead of the clock", length(max_future_ms)));
     }
     Ok(time)
+}
+
+/// A length of time for people.
+fn length(ms: i64) -> String {
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s")];
+    let unit = units.into_iter().find(|(unit_ms, _)| ms >= *unit_ms && ms % unit_ms == 0);
+    match unit {
+        // A day is what people call 24 h here.
+        Some((86_400_000, _)) if ms == 86_400_000 => "24 h".to_owned(),
+        Some((unit_ms, name)) => format!("{} {name}", ms / unit_ms),
+        None => format!("{ms} ms"),
+    }
 }
 
 /// What is wrong with a user id from `column`, if anything is.
@@ -120,5 +131,20 @@ pub(crate) fn admit(mapping: &Mapping, values: &[Parsed<'_>]) -> Result<bool, Fa
             format!("the rule \"{reason}\" of the source holds"),
         )),
         None => Ok(true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_too_far_ahead_is_refused_and_the_bound_is_said() {
+        assert_eq!(check_time(1_000, 0, 1_000), Ok(1_000));
+        let said = |bound| check_time(i64::MAX, 0, bound).unwrap_err();
+        assert_eq!(said(600_000), "is more than 10 min ahead of the clock");
+        assert_eq!(said(86_400_000), "is more than 24 h ahead of the clock");
+        assert_eq!(said(0), "is more than 0 ms ahead of the clock");
+        assert_eq!(check_time(-1, 0, 0), Err("is before 1970".to_owned()));
     }
 }

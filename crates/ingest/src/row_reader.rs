@@ -312,7 +312,7 @@ impl RowReader {
                 ),
             )
         })?;
-        check_time(time, self.now_ms).map_err(|problem| {
+        check_time(time, self.now_ms, self.mapping.max_future_ms).map_err(|problem| {
             Fault::new(Reason::BadTime, format!("column \"{column}\": {} {problem}", shown()))
         })
     }

@@ -222,7 +222,9 @@ impl SourceRows {
             }
         };
         let line = JsonLine::of(value);
-        let checked = check_time(time_ms, received_ms).map(drop).map_err(|problem| {
+        let max_future_ms = self.reader.mapping().max_future_ms;
+        let checked = check_time(time_ms, received_ms, max_future_ms).map(drop);
+        let checked = checked.map_err(|problem| {
             Fault::new(Reason::BadTime, format!("the record's timestamp {problem}"))
         });
         let checked = if self.reader.mapping().time.is_some() { Ok(()) } else { checked };

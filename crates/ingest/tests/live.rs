@@ -263,6 +263,45 @@ async fn messages_of_a_day_are_known_again_also_after_a_restart() {
     );
 }
 
+/// A sender whose clock is hours ahead, and says nothing of when it sent, moves no window.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_dated_too_far_ahead_is_rejected_by_its_source() {
+    let at = |ms: i64| jiff::Timestamp::from_millisecond(ms).unwrap();
+    let hour = at(NOW_MS + HOUR_MS);
+    let minutes = at(NOW_MS + 5 * 60_000);
+    let bodies = [
+        format!(r#"{{"userId":"u","event":"e","messageId":"a","timestamp":"{hour}"}}"#),
+        format!(r#"{{"userId":"u","event":"e","messageId":"b","timestamp":"{minutes}"}}"#),
+    ];
+    for (definition, events, rejected) in [
+        (TYPED.to_owned(), 1, 1),
+        (TYPED.replace("format: segment", "format: segment\nmax_future: 2h"), 2, 0),
+    ] {
+        let home = tempfile::tempdir().unwrap();
+        let house = House::open(home.path()).await;
+        let log = house.log();
+        for body in &bodies {
+            let call = LiveCall::parse("track", body.as_bytes(), NOW_MS, &Counting::new()).unwrap();
+            let records = call.into_iter().map(|record| record.encode().unwrap()).collect();
+            log.append(&house.app, records).await.unwrap();
+        }
+        let landing = house.landing(log.clone());
+        let landed =
+            landing.land(&house.app, &definitions(&definition), &CancellationToken::new()).await;
+        let landed = landed.unwrap();
+        assert_eq!((landed.events, landed.rejected), (events, rejected));
+        if rejected > 0 {
+            let rows = house.rows("rejected_events", &["reason", "detail"]).await;
+            assert_eq!(
+                rows,
+                [
+                    "bad_time|`timestamp` is more than 10 min ahead of the clock, `max_future` of the source"
+                ]
+            );
+        }
+    }
+}
+
 /// The wall clock jumps three days ahead for one event, and back; the same ids come again and
 /// again.
 #[tokio::test(flavor = "multi_thread")]

@@ -306,7 +306,15 @@ pub struct SourceDefinition {
     pub not_finite: NotFinite,
     /// The share of rejected rows, 0 to 1, over which ingestion stops.
     pub max_reject_share: Decimal,
+    /// How many milliseconds a row's time may lie ahead of the clock.
+    pub max_future_ms: i64,
 }
+
+/// As far as [`SourceDefinition::max_future_ms`] goes.
+pub const MOST_FUTURE_MS: i64 = 31 * 86_400_000;
+
+/// How far ahead of the clock the times of live calls may lie if nothing is said.
+pub const LIVE_FUTURE_MS: i64 = 10 * 60_000;
 
 impl SourceDefinition {
     /// Whether its attributes are dated when they are ingested, for its files do not say since when

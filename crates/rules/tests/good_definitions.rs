@@ -45,6 +45,7 @@ fn sources_are_read() {
     assert_eq!(time.zone, Some(TimeZone::get("Europe/Paris").unwrap()));
     assert_eq!(retail.unknown_columns, UnknownColumns::Ignore);
     assert_eq!(retail.max_reject_share, Decimal::new(25, 2));
+    assert_eq!(retail.max_future_ms, 2 * 3_600_000);
     assert_eq!(
         (retail.filters.len(), retail.rejects.len(), retail.ignore.as_slice()),
         (2, 1, ["Description".to_owned()].as_slice())

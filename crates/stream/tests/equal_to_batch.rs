@@ -59,6 +59,7 @@ time_zone: {zone}
 kind: source
 name: live
 format: segment
+max_future: 3d
 properties:
   sku: sku
   qty: {{ column: qty, type: int }}

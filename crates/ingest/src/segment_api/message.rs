@@ -9,9 +9,9 @@ use serde_json::Value as Json;
 use std::collections::HashMap;
 use std::fmt::Write;
 use taghouse_model::{Entropy, MAX_TEXT_BYTES, TimestampMs, check_user_id};
-use taghouse_rules::TimeFormat;
 use taghouse_rules::reader::json_scan::{self, JsonKind, JsonSpan};
 use taghouse_rules::reader::{Cell, TimeReader, read_id};
+use taghouse_rules::{MOST_FUTURE_MS, TimeFormat};
 
 /// What a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -255,7 +255,8 @@ impl<'t> MessageMembers<'t> {
         let received_at = received_before.unwrap_or(defaults.received_at_ms);
         let time =
             sent_at.filter(|_| !is_corrected).map_or(given, |sent| received_at - (sent - given));
-        check_time(time, defaults.received_at_ms)
+        // How far ahead the app's source takes it is asked when it lands.
+        check_time(time, defaults.received_at_ms, MOST_FUTURE_MS)
             .map_err(|problem| Fault::new(Reason::BadTime, format!("`{key}` {problem}")))
     }
 }

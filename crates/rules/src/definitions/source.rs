@@ -7,6 +7,7 @@ mod format;
 mod kafka;
 mod time;
 
+use super::events::duration;
 use super::glob::FileGlob;
 use super::{Errors, condition_without_crowds, name_of, read, zone_of};
 use crate::check::Scope;
@@ -15,8 +16,8 @@ use crate::raw::source::{
     RawUserId,
 };
 use crate::{
-    BlankCells, ColumnMapping, Document, DocumentKind, NotFinite, RejectRule, SourceDefinition,
-    UnknownColumns,
+    BlankCells, ColumnMapping, Document, DocumentKind, LIVE_FUTURE_MS, MOST_FUTURE_MS, NotFinite,
+    RejectRule, SourceDefinition, SourceFormat, UnknownColumns,
 };
 use column::{column, column_name, user_id};
 use jiff::tz::TimeZone;
@@ -25,6 +26,10 @@ use std::collections::BTreeMap;
 use taghouse_model::{Name, Value, ValueType};
 
 pub(super) use column_types::{ColumnTypes, column_types};
+
+/// How far ahead of the clock the times of files may lie if nothing is said: who writes them may
+/// live in another zone.
+const FILE_FUTURE_MS: i64 = 24 * 3_600_000;
 
 /// Columns that every events table has, so that no property can be called so.
 pub const RESERVED_PROPERTIES: [&str; 8] = [
@@ -102,6 +107,7 @@ impl SourceReader<'_> {
         let (time, file_time) = (self.time(), self.file_time());
         let conditions = self.conditions(&properties);
         let max_reject_share = self.max_reject_share();
+        let max_future_ms = self.max_future_ms(format);
         Some(SourceDefinition {
             name: name?,
             description: raw.description.clone(),
@@ -146,6 +152,7 @@ impl SourceReader<'_> {
                 None => NotFinite::default(),
             },
             max_reject_share,
+            max_future_ms,
         })
     }
 
@@ -299,6 +306,21 @@ impl SourceReader<'_> {
             rejects.extend(when.map(|when| RejectRule { when, reason: reject.reason.clone() }));
         }
         RowConditions { filters, rejects }
+    }
+
+    fn max_future_ms(&mut self, format: SourceFormat) -> i64 {
+        let Some(text) = &self.raw.max_future else {
+            return if format.is_live() { LIVE_FUTURE_MS } else { FILE_FUTURE_MS };
+        };
+        let length = if text == "0s" { Ok(0) } else { duration(text) };
+        match length {
+            Ok(length_ms) if length_ms <= MOST_FUTURE_MS => length_ms,
+            _ => {
+                let message = format!("`max_future` is 0s to 31d, and this is `{text}`");
+                self.error("/max_future", message);
+                FILE_FUTURE_MS
+            }
+        }
     }
 
     fn max_reject_share(&mut self) -> Decimal {

@@ -95,6 +95,11 @@ pub(crate) struct RawSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1))]
     pub(crate) max_reject_share: Option<f64>,
+    /// How far ahead of the clock a time may lie, `0s` to `31d`: a row that lies further ahead is
+    /// rejected. Default: 10m for `segment` and `kafka`, 24h for files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[0-9]{1,7}[smhd]$"))]
+    pub(crate) max_future: Option<String>,
 }
 
 /// The kind of a source's document.
