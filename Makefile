@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo dist test bench lint docs fuzz soak
+.PHONY: help demo dist test bench lint docs fuzz soak soak-stream
 
 comma := ,
 
@@ -23,7 +23,7 @@ KAFKA := $(if $(findstring $(comma)kafka$(comma),$(comma)$(TAGHOUSE_SKIP)$(comma
 
 help: ## this list
 	@echo "make TARGET [NAME=value]"
-	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: ## build, then generate, tag and serve a shop. ARGS="--exit --users 1000 --events 50000 --seed 2", DATA=folder
 	@scripts/demo.sh "$(DATA)" $(ARGS)
@@ -61,3 +61,9 @@ fuzz: ## run every decoder's fuzz target. SECONDS=60 each, ONLY="bundle segment"
 soak: ## random histories of the index against a naive twin. CASES=1000000 questions, SEED=1
 	@scripts/setup.sh build
 	cargo run --release -p taghouse-soak -- --cases $(CASES) --seed $(SEED) $(ARGS)
+
+soak-stream: CASES = 100
+soak-stream: ## random histories of live tags against productions. CASES=100 histories, SEED=1
+	@scripts/setup.sh build
+	TAGHOUSE_STREAM_CASES=$(CASES) TAGHOUSE_STREAM_SEED=$(SEED) \
+	cargo test --workspace $(KAFKA) --test equal_to_batch -- --nocapture

@@ -36,7 +36,7 @@ pub(crate) struct Derived {
     pub(crate) fold: DerivedFold,
     /// What it is computed by, where dates relative to now have a part in it: the fold is made
     /// anew for each instant then.
-    pub(crate) moving: Option<TagKind>,
+    pub(crate) moving: Option<Box<TagKind>>,
     /// The numbers of the tags that it is computed from, with their names.
     pub(crate) inputs: Vec<(String, usize)>,
 }
@@ -83,7 +83,7 @@ impl StreamPlan {
         for tag in &live {
             if let Some(fold) = derived(definitions, tag.value_type, &tag.kind) {
                 let inputs = named(&tags, tag.kind.tags().iter().map(Name::as_str));
-                let moving = tag.kind.moves().then(|| tag.kind.clone());
+                let moving = tag.kind.moves().then(|| Box::new(tag.kind.clone()));
                 tags.push(LiveTag::new(tag, LiveKind::Derived(Derived { fold, moving, inputs })));
             }
         }
@@ -92,7 +92,7 @@ impl StreamPlan {
             let rule = TagKind::Expression(Expression::Condition(crowd.checked.clone()));
             let Some(fold) = derived(definitions, ValueType::Bool, &rule) else { continue };
             let inputs = named(&tags, crowd.checked.names().into_iter());
-            let moving = rule.moves().then_some(rule);
+            let moving = rule.moves().then(|| Box::new(rule));
             let kind = LiveKind::Derived(Derived { fold, moving, inputs });
             let (name, value_type) = (crowd.name.clone(), ValueType::Bool);
             tags.push(LiveTag { name, value_type, kind, is_crowd: true });

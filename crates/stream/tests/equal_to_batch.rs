@@ -1,10 +1,11 @@
 //! The stream and the batch never disagree: random events, late ones, repeated ones, deletions,
 //! restarts at any point, productions beside them, and time that goes on over days on which clocks
 //! change. At every stop each user's every value is compared with a production as of that moment.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 
 mod world;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use taghouse_model::Clock;
 use taghouse_testkit::Dice;
 use tempfile::TempDir;
@@ -214,6 +215,9 @@ cohort:
     )
 }
 
+/// Values of users that were compared.
+static COMPARED: AtomicU64 = AtomicU64::new(0);
+
 const ZONES: [&str; 4] = ["Europe/London", "America/New_York", "Asia/Kolkata", "UTC"];
 
 struct Story {
@@ -286,6 +290,8 @@ async fn compare(world: &World, seed: u64, step: usize) {
     let shown = world.shown(&TAGS).await;
     let produced = world.produced(&TAGS).await;
     assert_eq!(shown, produced, "seed {seed}, step {step}, at {}", world.clock.now_ms());
+    let values: usize = shown.values().map(|tags| tags.len()).sum();
+    COMPARED.fetch_add(values as u64, Ordering::Relaxed);
     // The production has published, and landed: nothing of the stream's has changed by that.
     world.settle().await;
     assert_eq!(world.shown(&TAGS).await, produced, "seed {seed}, after the production {step}");
@@ -356,7 +362,11 @@ async fn the_stream_equals_the_batch() {
     let cases = std::env::var("TAGHOUSE_STREAM_CASES").ok().and_then(|n| n.parse().ok());
     let first = std::env::var("TAGHOUSE_STREAM_SEED").ok().and_then(|n| n.parse().ok());
     let first: u64 = first.unwrap_or(1);
-    for seed in first..first + cases.unwrap_or(12_u64) {
+    let cases = cases.unwrap_or(12_u64);
+    for seed in first..first + cases {
         story(seed).await;
     }
+    let compared = COMPARED.load(Ordering::Relaxed);
+    eprintln!("{cases} histories, {compared} values of users compared, no difference");
+    assert!(compared > cases * 10, "{compared} values only");
 }

@@ -21,7 +21,7 @@ impl Session {
         let count = spans.len() as i64;
         let bounces = spans.iter().filter(|span| span.events == 1).count() as i64;
         let events: i128 = spans.iter().map(|span| i128::from(span.events)).sum();
-        let lengths = || spans.iter().map(|span| length_ms(span));
+        let lengths = || spans.iter().map(length_ms);
         match self.function {
             F::Count => whole(count),
             F::Bounces => whole(bounces),

@@ -18,12 +18,7 @@ fn meets(event: &Event, of: &EventFilter) -> bool {
 }
 
 /// In order: by time, and then by a hash of the message id.
-fn in_order<'c>(
-    case: &'c JourneyCase,
-    user: usize,
-    window: Window,
-    as_of_ms: i64,
-) -> Vec<&'c Event> {
+fn in_order(case: &JourneyCase, user: usize, window: Window, as_of_ms: i64) -> Vec<&Event> {
     let mut events: Vec<&Event> = case
         .events
         .iter()
