@@ -1,8 +1,10 @@
 //! The stream and the batch never disagree: random events, late ones, repeated ones, deletions,
 //! restarts at any point, productions beside them, and time that goes on over days on which clocks
-//! change. At every stop each user's every value is compared with a production as of that moment.
+//! change. At every stop each user's every value is compared with a production as of that moment, and
+//! with what the change feed says last; and the members of live crowds with who it says is in them.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 
+mod told;
 mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +12,7 @@ use taghouse_model::Clock;
 use taghouse_testkit::Dice;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
+use told::Told;
 use world::{HOUR_MS, HandClock, World};
 
 const TAGS: [&str; 35] = [
@@ -211,6 +214,12 @@ cohort:
 {{kind: tag, name: fresh, type: int, mode: both, expression: "if(last_visit within last 90m, 2, if(renews_soon, 1, 0))"}}
 ---
 {{kind: tag, name: is_hot, type: bool, mode: both, expression: band == "high" || any_1d >= 3 && vip == true || lifecycle == "whale" || bought_it >= 2}}
+---
+{{kind: crowd, name: hot_now, live: true, expression: is_hot == true && !(buys_30d < 2)}}
+---
+{{kind: crowd, name: recent, live: true, expression: seen_90m >= 1 || large_buys_1h >= 1 || age < 30}}
+---
+{{kind: crowd, name: soon, live: true, expression: 'renews within next 5d || did("buy", count >= 3, within 5d)'}}
 "#
     )
 }
@@ -288,6 +297,12 @@ impl Story {
 async fn compare(world: &World, seed: u64, step: usize) {
     world.settle().await;
     let shown = world.shown(&TAGS).await;
+    let told = Told::read(world).await;
+    told.compare_values(&shown, &format!("seed {seed}, step {step}"));
+    for crowd in ["hot_now", "recent", "soon"] {
+        let members = world.members(crowd).await;
+        told.compare_members(crowd, &members, &format!("seed {seed}, step {step}"));
+    }
     let produced = world.produced(&TAGS).await;
     assert_eq!(shown, produced, "seed {seed}, step {step}, at {}", world.clock.now_ms());
     let values: usize = shown.values().map(|tags| tags.len()).sum();
@@ -318,6 +333,8 @@ async fn story(seed: u64) {
             0 => world.land().await,
             1 => {
                 // A restart: nothing is told to end.
+                // But for what the feed writes in the background, as a process that is gone cannot.
+                world.feeds.leave().await;
                 drop(world);
                 world = World::open(folder.path(), &clock, &text).await;
             }

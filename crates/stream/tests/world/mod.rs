@@ -5,7 +5,7 @@
 use arrow::array::AsArray;
 use futures::{FutureExt, StreamExt};
 use object_store::local::LocalFileSystem;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -65,6 +65,7 @@ pub struct World {
     pub dictionary: Arc<Dictionary>,
     pub users: Arc<Users>,
     pub landing: Arc<Landing>,
+    pub crowds: Arc<Crowds>,
     pub feeds: Arc<Feeds>,
     pub stream: Arc<Stream>,
     pub producer: Producer,
@@ -145,6 +146,7 @@ impl World {
             dictionary,
             users,
             landing,
+            crowds,
             feeds,
             stream,
             producer,
@@ -233,6 +235,16 @@ impl World {
             }
         }
         values
+    }
+
+    /// Who is in a live crowd.
+    pub async fn members(&self, crowd: &str) -> BTreeSet<String> {
+        self.crowds.define(&self.definitions);
+        if self.index.snapshot(&self.app).await.unwrap().is_none() {
+            return BTreeSet::new();
+        }
+        let members = self.crowds.members(&self.app, crowd, None).await.unwrap();
+        members.ids().flat_map(|ids| ids.unwrap()).collect()
     }
 
     /// The values that a production of now gives.
