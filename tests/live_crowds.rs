@@ -110,6 +110,8 @@ fn ready(server: &Server) {
 #[test]
 fn an_event_puts_a_user_in_and_every_answer_says_so() {
     let site = Site::open(&[]);
+    let judged = site.judged("ann", "buyers");
+    assert_eq!((&judged["in_crowd"], &judged["reason"]), (&json!(false), &json!("unknown_user")));
     for (user, message) in [("ann", "1"), ("ann", "2"), ("bob", "3"), ("cid", "4"), ("cid", "5")] {
         site.track(user, "order", message);
     }

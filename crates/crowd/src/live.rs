@@ -123,6 +123,10 @@ impl Crowds {
         user: &str,
         live: &LiveCrowd,
     ) -> Result<Judgment> {
+        if self.index.snapshot(app).await?.is_none() {
+            // An app without any user yet.
+            return Ok(Judgment { in_crowd: false, version: 0, unknown_user: true, age_ms: 0 });
+        }
         let snapshot = self.snapshot(app).await?;
         let dictionary = self.dictionary_of(app, &snapshot)?;
         let ordinal = dictionary.ordinal(user)?;

@@ -46,6 +46,9 @@ pub(crate) struct Members {
     pub(crate) changed: bool,
     /// The definitions whose crowds all have a set.
     pub(crate) filled: Option<Arc<Definitions>>,
+    /// The log positions of deletions that the feed was told of, by user. One that is told again would
+    /// say that who came back since, and is not told of again, is in no crowd.
+    pub(crate) told_deleted: BTreeMap<String, u64>,
     /// How many deleted users are not in them any more.
     pub(crate) without: u64,
 }
@@ -68,6 +71,7 @@ impl Default for Members {
             pending: None,
             changed: false,
             filled: None,
+            told_deleted: BTreeMap::new(),
             without: 0,
         }
     }
@@ -239,6 +243,7 @@ impl Stream {
         members.known = false;
         members.changed = true;
         members.generation = state.generation;
+        members.without = 0;
         for number in state.plan.without_crowds()..state.plan.tags.len() {
             let name = &state.plan.tags[number].name;
             let before = former.remove(name).unwrap_or_default();

@@ -35,8 +35,14 @@ struct SavedCrowd {
     bytes: usize,
 }
 
-/// Who entered or left, by crowd and user, as the feed says last.
-type Told = BTreeMap<(Name, String), bool>;
+/// What the feed says last.
+#[derive(Default)]
+struct Told {
+    /// Who entered or left, by crowd and user.
+    moved: BTreeMap<(Name, String), bool>,
+    /// Who was deleted, and the log position of that.
+    deleted: BTreeMap<String, u64>,
+}
 
 impl Stream {
     /// The members as the feed was told last.
@@ -90,7 +96,9 @@ impl Stream {
             let (expression, version) = (crowd.expression.clone(), crowd.version);
             members.crowds.insert(crowd.name.clone(), CrowdSet { expression, version, users: set });
         }
-        for ((crowd, user), entered) in self.told_since(app, saved.feed_id).await? {
+        let told = self.told_since(app, saved.feed_id).await?;
+        members.told_deleted = told.deleted;
+        for ((crowd, user), entered) in told.moved {
             let Some(set) = members.crowds.get_mut(&crowd) else { continue };
             let Some(ordinal) = users.ordinal(&user).await? else { continue };
             if entered {
@@ -106,22 +114,25 @@ impl Stream {
 
     async fn told_since(&self, app: &AppId, id: u64) -> Result<Told> {
         let mut reader = self.parts.feeds.reader(app, Start::After(id)).await?;
-        let mut told = Told::new();
+        let mut told = Told::default();
         loop {
             let records = reader.read().await?;
             if records.is_empty() {
                 return Ok(told);
             }
-            for Record { change, .. } in records {
+            for Record { change, position, .. } in records {
                 match change {
                     Change::Entered { user, crowd, .. } => {
-                        told.insert((crowd, user.to_string()), true);
+                        told.moved.insert((crowd, user.to_string()), true);
                     }
                     Change::Exited { user, crowd, .. } => {
-                        told.insert((crowd, user.to_string()), false);
+                        told.moved.insert((crowd, user.to_string()), false);
                     }
                     // What a user of this id does after that is another user's.
-                    Change::UserDeleted { user } => told.retain(|(_, id), _| **id != *user),
+                    Change::UserDeleted { user } => {
+                        told.moved.retain(|(_, id), _| **id != *user);
+                        told.deleted.insert(user.to_string(), position);
+                    }
                     Change::CrowdPublished { crowd, .. } => {
                         return Err(Error::damaged(format!("nobody was told who is in {crowd}")));
                     }

@@ -278,11 +278,13 @@ impl Stream {
         let deleted = users.deleted().await?;
         let now_ms = self.parts.clock.now_ms();
         let Slot { serving, building, gone, members, emitted, .. } = slot;
+        members.erase(&deleted);
+        if let Some(Serving { state, .. }) = serving.as_ref().or(building.as_ref()) {
+            self.tell_of_calls(state, members, &users, rows).await?;
+        }
         if let Some(Serving { state, .. }) = serving {
             state.pass(now_ms);
             state.erase(&deleted).await?;
-            members.erase(&deleted);
-            self.tell_of_calls(state, &users, rows).await?;
             let TakenIn { changed, fresh } = take_rows(state, &users, gone, rows).await?;
             let shown = Shown { changed, fresh, position: rows.through };
             *emitted += self.emit(state, members, &users, shown).await?;
@@ -330,6 +332,9 @@ impl Stream {
         }
         self.save_members(app, members).await?;
         self.checkpoints(app).save(serving.build, &mut serving.state).await?;
+        // A computation from the lake begins behind what has landed, so not before the last one.
+        let before = serving.saved.unwrap_or(0);
+        members.told_deleted.retain(|_, position| *position > before);
         serving.saved = Some(serving.state.position);
         Ok(())
     }

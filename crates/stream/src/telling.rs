@@ -82,13 +82,19 @@ impl Stream {
     pub(crate) async fn tell_of_calls(
         &self,
         state: &AppState,
+        members: &mut Members,
         users: &SharedUsers<'_>,
         rows: &Admitted<'_>,
     ) -> Result<()> {
         let unseen = |position: u64| position > state.position;
-        let gone = rows.gone.iter().filter(|gone| unseen(gone.position));
-        let mut changes: Vec<Change> =
-            gone.map(|gone| Change::UserDeleted { user: gone.user_id.as_str().into() }).collect();
+        let mut changes = Vec::new();
+        for gone in rows.gone.iter().filter(|gone| unseen(gone.position)) {
+            let told = members.told_deleted.get(&gone.user_id);
+            if told.is_none_or(|told| *told < gone.position) {
+                members.told_deleted.insert(gone.user_id.clone(), gone.position);
+                changes.push(Change::UserDeleted { user: gone.user_id.as_str().into() });
+            }
+        }
         let by_hand: Vec<&HandChange> =
             rows.changed.iter().filter(|change| unseen(change.position)).collect();
         if !by_hand.is_empty() {

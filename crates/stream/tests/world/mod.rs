@@ -211,6 +211,8 @@ impl World {
             // A computation that failed is tried again after a while, by this clock.
             self.clock.pass(1);
         }
+        // Who is in the live crowds is compared at the next turn after the states were computed.
+        self.follow().await;
         // Changes are seen at the next tick of the index.
         self.index.position(&self.app).await.unwrap();
     }
