@@ -316,3 +316,81 @@ fn a_secret_is_named_and_never_shown() {
     assert!(shown.contains("${KAFKA_TEST_PASSWORD}"), "{shown}");
     assert!(!shown.contains("s3cret") && !shown.contains("wrong-secret"), "{shown}");
 }
+
+const SINK: &str = r#"
+---
+kind: sink
+name: out
+kafka: { brokers: ["BROKER"], topic: changes }
+tags: [orders]
+"#;
+
+#[test]
+fn changes_are_written_as_cloud_events_and_none_is_missing_after_kill_9() {
+    let Some(python) = needs::kafka("changes_are_written") else { return };
+    let broker = Broker::start(python, None);
+    broker.create("orders", 1);
+    broker.create("changes", 3);
+    let sink = SINK.replace("BROKER", &broker.address());
+    let mut site = Site::open(&(definitions(&source(&broker, "")) + &sink));
+    let sinks = |site: &Site, what: &str, so: &dyn Fn(&Value) -> bool| {
+        eventually(&format!("{what}: {}", site.live()["sinks"]), || {
+            let sink = site.live()["sinks"][0].take();
+            so(&sink).then_some(())
+        });
+    };
+    sinks(&site, "the writer follows", &|sink| sink["state"] == "reading");
+    site.topic("the reader reads", |topic| topic["state"] == "reading");
+    for round in 0..3 {
+        for user in ["ann", "bob"] {
+            broker.send("orders", &[order(user, 1)]);
+            site.becomes(user, "orders", &json!(round + 1));
+        }
+        site = site.killed();
+    }
+    sinks(&site, "all is sent", &|sink| sink["state"] == "reading" && sink["lag_records"] == 0);
+    let events = broker.read("changes");
+    let mut last = std::collections::BTreeMap::new();
+    let mut by_id = std::collections::BTreeMap::new();
+    for record in &events {
+        assert_eq!(
+            record["headers"]["content-type"],
+            "application/cloudevents+json; charset=UTF-8"
+        );
+        let event = &record["value"];
+        assert_eq!(
+            (&event["specversion"], &event["source"]),
+            (&json!("1.0"), &json!("/taghouse/apps/t")),
+            "{event}"
+        );
+        // One that is sent again is the same.
+        let id = event["id"].as_str().unwrap().to_owned();
+        assert_eq!(by_id.entry(id).or_insert(event.clone()), event);
+        assert_eq!(record["key"], event["subject"], "{record}");
+        if event["type"] == "taghouse.tag.changed" {
+            assert_eq!(event["data"]["tag"], "orders", "of other tags nothing is wanted: {event}");
+            last.insert(
+                event["subject"].as_str().unwrap().to_owned(),
+                event["data"]["value"].clone(),
+            );
+        }
+    }
+    let expected = [("ann".to_owned(), json!(3)), ("bob".to_owned(), json!(3))];
+    assert_eq!(last.into_iter().collect::<Vec<_>>(), expected, "{events:?}");
+    let each: std::collections::BTreeSet<String> = by_id
+        .values()
+        .filter(|event| event["subject"] == "ann")
+        .map(|event| event["data"]["value"].to_string())
+        .collect();
+    assert!(["1", "2", "3"].iter().all(|value| each.contains(*value)), "{each:?}");
+
+    // What comes while the cluster is gone waits.
+    broker.kill();
+    site.house.ok(&["status"]);
+    broker.go_on();
+    broker.send("orders", &[order("cho", 1)]);
+    site.becomes("cho", "orders", &json!(1));
+    eventually("the change of cho", || {
+        broker.read("changes").iter().any(|record| record["key"] == "cho").then_some(())
+    });
+}

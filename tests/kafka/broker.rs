@@ -115,6 +115,11 @@ impl Broker {
         self.client(&["send", topic, pause]).stdin(input).stderr(Stdio::piped()).spawn().unwrap()
     }
 
+    /// All records of a topic.
+    pub(crate) fn read(&self, topic: &str) -> Vec<Value> {
+        self.ask(&["read", topic]).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
     /// What a group has committed, by partition.
     pub(crate) fn committed(&self, group: &str, topic: &str) -> BTreeMap<i32, i64> {
         serde_json::from_str(&self.ask(&["committed", group, topic])).unwrap()

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from confluent_kafka import ConsumerGroupTopicPartitions, Producer
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 brokers, command, *arguments = sys.argv[1:]
@@ -64,4 +64,20 @@ def committed(group, topic):
     print(json.dumps(offsets))
 
 
-{"create": create, "delete": delete, "send": send, "committed": committed}[command](*arguments)
+def read(topic):
+    """All records that the topic holds, as JSON lines: partition, key, value, headers."""
+    consumer = Consumer(settings | {"group.id": "reads", "auto.offset.reset": "earliest", "enable.auto.commit": False})
+    consumer.subscribe([topic])
+    began, heard = time.time(), time.time()
+    while time.time() - heard < 2 or (time.time() - began < 20 and not consumer.assignment()):
+        message = consumer.poll(0.2)
+        if message is None or message.error():
+            continue
+        heard = time.time()
+        key = message.key() and message.key().decode()
+        headers = {name: value.decode() for name, value in message.headers() or []}
+        print(json.dumps({"partition": message.partition(), "key": key, "value": json.loads(message.value()), "headers": headers}))
+    consumer.close()
+
+
+{"create": create, "delete": delete, "send": send, "committed": committed, "read": read}[command](*arguments)

@@ -29,6 +29,7 @@ mod production;
 mod readiness;
 mod reports;
 mod rounds;
+mod sinks;
 mod streaming;
 mod topics;
 mod trail;

@@ -2,6 +2,7 @@
 //! the process.
 
 use crate::AuditLimits;
+use crate::sinks::Writers;
 use crate::topics::Readers;
 use crate::trail::Trail;
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -31,6 +32,8 @@ pub struct Memory {
     pub(crate) readers: tokio::sync::Mutex<BTreeMap<AppId, Readers>>,
     /// Held by whoever lands the membership history.
     pub(crate) membership: tokio::sync::Mutex<()>,
+    /// Of each app the writers of its sinks.
+    pub(crate) writers: Mutex<BTreeMap<AppId, Writers>>,
 }
 
 /// An app's definitions as last read.
@@ -115,6 +118,7 @@ impl Memory {
             following: tokio::sync::Mutex::default(),
             readers: tokio::sync::Mutex::default(),
             membership: tokio::sync::Mutex::default(),
+            writers: Mutex::default(),
         }
     }
 

@@ -92,7 +92,7 @@ impl Rounds {
     pub async fn ended(&mut self) {
         while self.working.join_next().await.is_some() {}
         self.engine.followed().await;
-        self.engine.topics_ended().await;
+        tokio::join!(self.engine.topics_ended(), self.engine.sinks_ended());
     }
 }
 
@@ -119,10 +119,11 @@ async fn follow(engine: Arc<Engine>, stop: CancellationToken) {
 
 /// Lets topics be read. What fails is tried again.
 async fn read_topics(engine: Arc<Engine>, stop: CancellationToken) {
-    if let Err(error) = engine.read_topics(&stop).await {
+    let written = engine.write_sinks().await;
+    if let Err(error) = engine.read_topics(&stop).await.and(written) {
         tracing::error!(
             detail = error.to_string(),
-            "the apps whose topics are to be read are not known; it is tried again"
+            "the apps whose topics are to be read and written are not known; it is tried again"
         );
     }
 }

@@ -105,6 +105,7 @@ impl Engine {
         };
         Ok(LiveBody {
             topics: self.topics(definitions).await?,
+            sinks: self.sinks(definitions).await?,
             tags,
             log_end,
             landed_position,

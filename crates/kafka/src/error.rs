@@ -45,6 +45,9 @@ pub enum Error {
     /// The client cannot be made, or gave up.
     #[error("{0}")]
     Client(String),
+    /// Of the change feed.
+    #[error(transparent)]
+    Feed(#[from] taghouse_feed::Error),
     /// Of the catalog.
     #[error(transparent)]
     Catalog(#[from] taghouse_catalog::Error),

@@ -86,6 +86,23 @@ fn read_secret(path: &Path) -> std::result::Result<String, String> {
     std::fs::read_to_string(path).map_err(|e| e.to_string())
 }
 
+/// Settings of a sink that a definition may replace.
+const SINK_DEFAULTS: [(&str, &str); 4] = [
+    ("client.id", "taghouse"),
+    ("compression.type", "zstd"),
+    ("linger.ms", "5"),
+    ("reconnect.backoff.max.ms", "3000"),
+];
+
+/// Settings of a sink on which order and delivery depend: what cannot be delivered now waits.
+const SINK_FIXED: [(&str, &str); 5] = [
+    ("enable.idempotence", "true"),
+    ("acks", "all"),
+    ("message.timeout.ms", "0"),
+    ("statistics.interval.ms", "1000"),
+    ("log.connection.close", "false"),
+];
+
 /// The settings among them that another group protocol does not have.
 const OF_CLASSIC: [&str; 2] = ["partition.assignment.strategy", "session.timeout.ms"];
 
@@ -121,6 +138,26 @@ pub(crate) fn settings(
         topic.brokers.iter().map(|broker| secrets.resolved("brokers", broker)).collect();
     settings.insert("bootstrap.servers".to_owned(), brokers?.join(","));
     settings.insert("group.id".to_owned(), group);
+    Ok(settings)
+}
+
+/// All settings of a sink's client, secrets among them: not to be shown.
+///
+/// # Errors
+/// A secret that is not there.
+pub(crate) fn sink_settings(
+    secrets: &Secrets<'_>,
+    topic: &KafkaTopic,
+) -> Result<BTreeMap<String, String>> {
+    let pair = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    let mut settings: BTreeMap<String, String> = SINK_DEFAULTS.into_iter().map(pair).collect();
+    for (name, value) in &topic.settings {
+        settings.insert(name.clone(), secrets.resolved(name, value)?);
+    }
+    settings.extend(SINK_FIXED.into_iter().map(pair));
+    let brokers: Result<Vec<String>> =
+        topic.brokers.iter().map(|broker| secrets.resolved("brokers", broker)).collect();
+    settings.insert("bootstrap.servers".to_owned(), brokers?.join(","));
     Ok(settings)
 }
 

@@ -5,7 +5,7 @@ use crate::{
     ANONYMOUS_TAG, EventTag, KafkaTopic, Predicate, Scalar, Sequence, Session, StateMachine,
 };
 use rust_decimal::Decimal;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use taghouse_model::{AppId, Name, Value, ValueType};
 
@@ -20,6 +20,23 @@ pub struct Definitions {
     pub tags: BTreeMap<Name, TagDefinition>,
     /// All of them, by name.
     pub crowds: BTreeMap<Name, CrowdDefinition>,
+    /// All of them, by name.
+    pub sinks: BTreeMap<Name, SinkDefinition>,
+}
+
+/// `kind: sink`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkDefinition {
+    /// The name, unique in the app.
+    pub name: Name,
+    /// Free text for people; nothing depends on it.
+    pub description: Option<String>,
+    /// The topic that is written. It has no group, and `start` is where a new sink begins.
+    pub topic: KafkaTopic,
+    /// The tags whose changes are written, …
+    pub tags: BTreeSet<String>,
+    /// … and the crowds; where neither are named, all changes.
+    pub crowds: BTreeSet<String>,
 }
 
 /// `kind: app`

@@ -5,7 +5,9 @@ mod events;
 mod glob;
 mod happened;
 mod journey;
+mod kafka;
 mod order;
+mod sink;
 mod source;
 mod strptime;
 mod tag;
@@ -62,11 +64,21 @@ impl Definitions {
         types.extend(anonymous.types);
         tags.extend(anonymous.tags);
         let crowds = crowds(documents, &types, &tags, &zone, &mut errors);
+        let sinks = sink::check(
+            documents,
+            &tags
+                .values()
+                .filter(|tag| !tag.is_anonymous())
+                .map(|tag| tag.name.as_str())
+                .collect(),
+            &crowd_names(documents),
+            &mut errors,
+        );
         errors.sort_by(|a, b| {
             (&a.path, a.line, a.column, &a.message).cmp(&(&b.path, b.line, b.column, &b.message))
         });
         match app {
-            Some(app) if errors.is_empty() => Ok(Self { app, sources, tags, crowds }),
+            Some(app) if errors.is_empty() => Ok(Self { app, sources, tags, crowds, sinks }),
             _ => Err(errors),
         }
     }

@@ -4,7 +4,7 @@
 mod node;
 mod shape;
 
-use crate::raw::{app::RawApp, crowd::RawCrowd, source::RawSource, tag::RawTag};
+use crate::raw::{app::RawApp, crowd::RawCrowd, sink::RawSink, source::RawSource, tag::RawTag};
 use crate::{Error, schema, suggest};
 use node::{Node, NodeValue};
 use serde::Serialize;
@@ -65,11 +65,13 @@ pub enum DocumentKind {
     Tag,
     /// A set of users.
     Crowd,
+    /// Where changes go.
+    Sink,
 }
 
 impl DocumentKind {
     /// Every kind, in the order in which they build on one another.
-    pub const ALL: [Self; 4] = [Self::App, Self::Source, Self::Tag, Self::Crowd];
+    pub const ALL: [Self; 5] = [Self::App, Self::Source, Self::Tag, Self::Crowd, Self::Sink];
 
     /// As the YAML says it.
     pub fn as_str(self) -> &'static str {
@@ -78,6 +80,7 @@ impl DocumentKind {
             Self::Source => "source",
             Self::Tag => "tag",
             Self::Crowd => "crowd",
+            Self::Sink => "sink",
         }
     }
 }
@@ -95,7 +98,7 @@ impl std::str::FromStr for DocumentKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
             let near = suggest::did_you_mean(text, Self::ALL.map(Self::as_str));
             Invalid(format!(
-                "`{text}` is not a kind of definition{near} (one of app, source, tag, crowd)"
+                "`{text}` is not a kind of definition{near} (one of app, source, tag, crowd, sink)"
             ))
         })
     }
@@ -226,14 +229,14 @@ fn kind_of(file: &DefinitionFile, node: &Node) -> Result<DocumentKind, Definitio
     let NodeValue::Map(entries) = &node.value else {
         return Err(node.at.error(
             file,
-            "a definition is a mapping that begins with `kind: app`, source, tag or crowd",
+            "a definition is a mapping that begins with `kind: app`, source, tag, crowd or sink",
         ));
     };
     let Some((_, kind)) = entries.iter().find(|(key, _)| key.text == "kind") else {
-        return Err(node.at.error(file, "`kind` is missing: one of app, source, tag, crowd"));
+        return Err(node.at.error(file, "`kind` is missing: one of app, source, tag, crowd, sink"));
     };
     let NodeValue::Text(text) = &kind.value else {
-        return Err(kind.at.error(file, "`kind` is one of app, source, tag, crowd"));
+        return Err(kind.at.error(file, "`kind` is one of app, source, tag, crowd, sink"));
     };
     text.parse().map_err(|e: Invalid| kind.at.error(file, e.0))
 }
@@ -248,5 +251,6 @@ fn canonical(kind: DocumentKind, json: Json) -> serde_json::Result<Json> {
         DocumentKind::Source => through::<RawSource>(json),
         DocumentKind::Tag => through::<RawTag>(json),
         DocumentKind::Crowd => through::<RawCrowd>(json),
+        DocumentKind::Sink => through::<RawSink>(json),
     }
 }

@@ -67,6 +67,9 @@ const ALLOWED: [&str; 50] = [
 /// Those among them whose values are secrets.
 const SECRET: [&str; 3] = ["sasl.password", "ssl.key.password", "ssl.key.pem"];
 
+/// Settings that a sink may give besides.
+const OF_SINKS: [&str; 4] = ["batch.size", "compression.type", "linger.ms", "message.max.bytes"];
+
 /// A topic, and how its cluster is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KafkaTopic {
@@ -164,6 +167,11 @@ impl SettingPart {
 /// Whether a definition may give this setting.
 pub(crate) fn is_allowed(setting: &str) -> bool {
     ALLOWED.contains(&setting)
+}
+
+/// Whether a sink may give this setting.
+pub(crate) fn is_for_sinks(setting: &str) -> bool {
+    OF_SINKS.contains(&setting)
 }
 
 /// Whether the setting's value is a secret, which no definition holds.

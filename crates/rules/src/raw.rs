@@ -5,5 +5,6 @@ pub(crate) mod app;
 pub(crate) mod crowd;
 pub(crate) mod journey;
 pub(crate) mod kafka;
+pub(crate) mod sink;
 pub(crate) mod source;
 pub(crate) mod tag;

@@ -1,5 +1,5 @@
 use crate::DocumentKind;
-use crate::raw::{app::RawApp, crowd::RawCrowd, source::RawSource, tag::RawTag};
+use crate::raw::{app::RawApp, crowd::RawCrowd, sink::RawSink, source::RawSource, tag::RawTag};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value as Json, json};
@@ -28,6 +28,7 @@ fn definition_name(kind: DocumentKind) -> &'static str {
         DocumentKind::Source => "Source",
         DocumentKind::Tag => "Tag",
         DocumentKind::Crowd => "Crowd",
+        DocumentKind::Sink => "Sink",
     }
 }
 
@@ -37,6 +38,7 @@ fn generate() -> Json {
     add::<RawSource>(DocumentKind::Source, &mut definitions);
     add::<RawTag>(DocumentKind::Tag, &mut definitions);
     add::<RawCrowd>(DocumentKind::Crowd, &mut definitions);
+    add::<RawSink>(DocumentKind::Sink, &mut definitions);
     definitions.sort_keys();
     let any: Vec<Json> = DocumentKind::ALL
         .into_iter()
@@ -45,7 +47,7 @@ fn generate() -> Json {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A Taghouse definition",
-        "description": "An app, a source, a tag or a crowd. A file may hold several documents, separated by ---.",
+        "description": "An app, a source, a tag, a crowd or a sink. A file may hold several documents, separated by ---.",
         "type": "object",
         "required": ["kind"],
         "oneOf": any,

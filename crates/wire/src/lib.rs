@@ -66,5 +66,5 @@ pub use report::{
 pub use run::{RunBody, RunLine, RunList, TaskBody};
 pub use tag::{TagBody, TagList, TagValues, ValueCount};
 pub use top::{TopAnswer, TopRequest, TopValue};
-pub use topic::{TopicPartition, TopicReport};
+pub use topic::{SinkReport, TopicPartition, TopicReport};
 pub use user::{CompactRequest, DeleteRequest, ReceiptBody, ReceiptTagBody};

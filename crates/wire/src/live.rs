@@ -1,6 +1,6 @@
 //! How far those who follow the log of live calls have come.
 
-use crate::{LiveReport, TopicReport};
+use crate::{LiveReport, SinkReport, TopicReport};
 use serde::{Deserialize, Serialize};
 
 /// How an app's live tags stand, and the log that they follow.
@@ -28,4 +28,6 @@ pub struct LiveBody {
     pub lag_seconds: Option<f64>,
     /// How the topics of the app's sources are read, in order of the sources' names.
     pub topics: Vec<TopicReport>,
+    /// How the app's sinks are written, in order of their names.
+    pub sinks: Vec<SinkReport>,
 }

@@ -73,6 +73,7 @@ impl Shop {
             description: None,
         };
         let definitions = Definitions {
+            sinks: BTreeMap::new(),
             app: definition,
             sources: BTreeMap::new(),
             tags: BTreeMap::new(),

@@ -4,7 +4,7 @@ use super::Context;
 use crate::table::{self, thousands};
 use anyhow::Result;
 use serde::Serialize;
-use taghouse_wire::{AppList, LiveBody, TopicReport};
+use taghouse_wire::{AppList, LiveBody, SinkReport, TopicReport};
 
 /// How every app that was asked for stands.
 #[derive(Serialize)]
@@ -74,6 +74,7 @@ fn listed(standing: &AppStanding) -> String {
     let mut rows: Vec<Vec<String>> =
         rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
     rows.extend(live.topics.iter().flat_map(topic_rows));
+    rows.extend(live.sinks.iter().flat_map(sink_rows));
     table::render(&["app", app], &rows)
 }
 
@@ -97,6 +98,18 @@ fn topic_rows(topic: &TopicReport) -> Vec<Vec<String>> {
         {
             rows.push(vec![format!("{name} of {source}"), error.clone()]);
         }
+    }
+    rows
+}
+
+/// How a sink is written, and what keeps it from being written.
+fn sink_rows(sink: &SinkReport) -> Vec<Vec<String>> {
+    let SinkReport { sink: name, state, sent, .. } = sink;
+    let lag = sink.lag_records.map_or_else(|| "–".to_owned(), thousands);
+    let shown = format!("{state}, sent {}, lag {lag}", thousands(*sent));
+    let mut rows = vec![vec![format!("sink {name}"), shown]];
+    if let Some(problem) = &sink.problem {
+        rows.push(vec![format!("problem of {name}"), problem.clone()]);
     }
     rows
 }
