@@ -119,13 +119,13 @@ impl Predicate {
             return Err(CheckError::new(leaf, "a condition without a name"));
         };
         let ty = scope.type_of(name, leaf)?;
-        let value = |literal: &Literal| {
-            coerce(literal, ty, scope.zone).map_err(|e| {
-                CheckError::new(
-                    leaf,
-                    format!("`{name}` is of type {}: {e}", described(ty, scope.naming)),
-                )
-            })
+        let misfit = |e: String| {
+            let described = described(ty, scope.naming);
+            CheckError::new(leaf, format!("`{name}` is of type {described}: {e}"))
+        };
+        let value = |literal: &Literal| coerce(literal, ty, scope.zone).map_err(misfit);
+        let values = |literals: &[Literal]| -> std::result::Result<Vec<Value>, CheckError> {
+            Ok(in_order(literals.iter().map(value).collect::<std::result::Result<_, _>>()?))
         };
         let needs = |fits: bool, what: &str, wants: &str| {
             if fits {
@@ -151,27 +151,17 @@ impl Predicate {
                 )?;
                 Predicate::Compare { op: *op, literal: value(literal)?, name }
             }
-            Self::In { literals, .. } => Predicate::In {
-                literals: in_order(
-                    literals.iter().map(value).collect::<std::result::Result<_, _>>()?,
-                ),
-                name,
-            },
+            Self::In { literals, .. } => Predicate::In { literals: values(literals)?, name },
             Self::Has { all, literals, .. } => {
                 needs(ty == ValueType::Set, "`has`", "a set")?;
-                let literals =
-                    in_order(literals.iter().map(value).collect::<std::result::Result<_, _>>()?);
-                Predicate::Has { all: *all, literals, name }
+                Predicate::Has { all: *all, literals: values(literals)?, name }
             }
             Self::Between { low, high, .. } => {
                 needs(ty.is_number(), "`between`", "a number or a date")?;
                 Predicate::Between { low: value(low)?, high: value(high)?, name }
             }
             Self::Moving { moving, .. } => {
-                let instants = check_moving(*moving, ty, scope).map_err(|message| {
-                    let described = described(ty, scope.naming);
-                    CheckError::new(leaf, format!("`{name}` is of type {described}: {message}"))
-                })?;
+                let instants = check_moving(*moving, ty, scope).map_err(misfit)?;
                 Predicate::Moving { moving: *moving, instants, name }
             }
             Self::Like { pattern, .. } => {

@@ -66,11 +66,7 @@ impl Definitions {
         let crowds = crowds(documents, &types, &tags, &zone, &mut errors);
         let sinks = sink::check(
             documents,
-            &tags
-                .values()
-                .filter(|tag| !tag.is_anonymous())
-                .map(|tag| tag.name.as_str())
-                .collect(),
+            &tags.values().filter(|tag| !tag.is_anonymous()).map(|tag| tag.name.as_str()).collect(),
             &crowd_names(documents),
             &mut errors,
         );

@@ -60,6 +60,7 @@ mod scalar;
 mod schema;
 mod suggest;
 mod syntax_error;
+mod window;
 
 pub use check::{CheckError, Names, parse_and_check_predicate};
 pub use coerce::coerce;
@@ -84,3 +85,4 @@ pub use scalar::{ArithmeticOp, Function, Scalar};
 pub use schema::json_schema;
 pub use suggest::did_you_mean;
 pub use syntax_error::SyntaxError;
+pub use window::Window;

@@ -35,7 +35,7 @@ pub(crate) enum LiveKind {
 pub(crate) struct Derived {
     pub(crate) fold: DerivedFold,
     /// What it is computed by, where dates relative to now have a part in it: the fold is made
-    /// anew for each instant then.
+    /// again for each instant then.
     pub(crate) moving: Option<Box<TagKind>>,
     /// The numbers of the tags that it is computed from, with their names.
     pub(crate) inputs: Vec<(String, usize)>,

@@ -70,7 +70,8 @@ pub(super) fn settings(
             RawKafkaSetting::Number(number) => number.to_string(),
             RawKafkaSetting::Text(text) => text.clone(),
         };
-        if !is_allowed(name) && !(used == Use::Sink && is_for_sinks(name)) {
+        let is_known = is_allowed(name) || used == Use::Sink && is_for_sinks(name);
+        if !is_known {
             wrong.push(Wrong::new(pointer, refused(name)));
             continue;
         }

@@ -168,13 +168,9 @@ impl TagReader<'_> {
                 aggregate::check(self.document, a, ty, self.inputs, self.errors)
                     .map(TagKind::Aggregate)
             }
-            RawTag { session: Some(raw), .. } => {
-                self.journey(ty).session(raw).map(TagKind::Session)
-            }
-            RawTag { state: Some(raw), .. } => self.journey(ty).state(raw).map(TagKind::State),
-            RawTag { sequence: Some(raw), .. } => {
-                self.journey(ty).sequence(raw).map(TagKind::Sequence)
-            }
+            RawTag { session: Some(_), .. }
+            | RawTag { state: Some(_), .. }
+            | RawTag { sequence: Some(_), .. } => self.in_order(ty),
             RawTag { attribute: Some(attribute), .. } => self.attribute(attribute, ty),
             RawTag { cohort: Some(cohort), .. } => self.cohort(cohort, ty),
             RawTag { expression: Some(text), .. } => {
@@ -196,9 +192,16 @@ impl TagReader<'_> {
         Some((ty, kind?))
     }
 
-    fn journey(&mut self, ty: ValueType) -> JourneyReader<'_> {
-        let Self { document, inputs, .. } = *self;
-        JourneyReader { document, ty, inputs, errors: self.errors }
+    /// A tag over the order of events.
+    fn in_order(&mut self, ty: ValueType) -> Option<TagKind> {
+        let Self { document, raw, inputs, .. } = *self;
+        let mut reader = JourneyReader { document, ty, inputs, errors: self.errors };
+        match raw {
+            RawTag { session: Some(raw), .. } => reader.session(raw).map(TagKind::Session),
+            RawTag { state: Some(raw), .. } => reader.state(raw).map(TagKind::State),
+            RawTag { sequence: Some(raw), .. } => reader.sequence(raw).map(TagKind::Sequence),
+            _ => None,
+        }
     }
 
     fn attribute(&mut self, attribute: &str, ty: ValueType) -> Option<TagKind> {
