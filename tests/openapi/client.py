@@ -145,6 +145,10 @@ def users(call):
     assert [source.name for source in call("list_sources", APP).sources]
     assert call("list_files", APP, source="orders", limit=5).files
     assert isinstance(call("list_rejected", APP, limit=5).rows, list)
+    assert call("link_id", APP, body=call.body("LinkRequest", {"id": "bob@mail", "id_type": "email", "user": "bob"})).user == "bob"
+    identity = call("get_identity", APP, id="bob@mail")
+    assert identity.user == "bob" and [line.event for line in identity.log] == ["link"], identity
+    assert call("unlink_id", APP, body=call.body("UnlinkRequest", {"id": "bob@mail"})).user == "bob@mail"
     receipt = call("delete_user", APP, "eve")
     assert receipt.users == ["eve"]
     receipt = call("delete_users", APP, body=call.body("DeleteRequest", {"users": ["ann", "nobody"]}))

@@ -3,7 +3,7 @@
 use super::RepositoryFile;
 
 /// The map: every crate and its level.
-pub(crate) const LEVELS: [(&str, u32); 25] = [
+pub(crate) const LEVELS: [(&str, u32); 26] = [
     ("disk", 0),
     ("model", 0),
     ("bitmap", 1),
@@ -17,6 +17,7 @@ pub(crate) const LEVELS: [(&str, u32); 25] = [
     ("fold", 2),
     ("lake", 2),
     ("schedule", 2),
+    ("identities", 3),
     ("index", 3),
     ("crowd", 4),
     ("ingest", 4),

@@ -6,8 +6,9 @@ use crate::gates::admit;
 use crate::origins::{WebOrigins, refuse_other_origins};
 use crate::problem::{KeylessProblem, descriptions, only_problems, schemas};
 use crate::routes::{
-    apps, audit, backups, changes, crowds, definitions, export, feed, ingest, input, judge, keys,
-    landing, live, metrics, probes, produce, runs, tags, track, tracking_settings, uploads, users,
+    apps, audit, backups, changes, crowds, definitions, export, feed, identities, ingest, input,
+    judge, keys, landing, live, metrics, probes, produce, runs, tags, track, tracking_settings,
+    uploads, users,
 };
 use crate::routes::{compare, estimate, group, histogram, overlap, page, questions, top};
 use crate::server::Shared;
@@ -111,6 +112,9 @@ fn parts() -> Parts {
         .routes(routes!(judge::one, judge::batch))
         .routes(routes!(judge::profile))
         .routes(routes!(changes::change, feed::follow))
+        .routes(routes!(identities::get))
+        .routes(routes!(identities::link))
+        .routes(routes!(identities::unlink))
         .routes(routes!(users::delete))
         .routes(routes!(users::delete_many))
         .merge(whole())

@@ -6,6 +6,7 @@ use crate::{CrowdSummary, CrowdVersion, CrowdVersions, Error, Result};
 use arc_swap::ArcSwap;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use taghouse_bitmap::Bitmap;
 use taghouse_catalog::Catalog;
 use taghouse_dictionary::{Dictionary, View};
 use taghouse_disk::blocking;
+use taghouse_identities::Identities;
 use taghouse_index::{Index, Snapshot};
 use taghouse_model::{AppId, Clock, Name, Ordinal};
 use taghouse_rules::did_you_mean;
@@ -37,6 +39,8 @@ pub struct Crowds {
     pub(crate) dictionary: Arc<Dictionary>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) loaded: LoadedSets,
+    /// Whose ids are whose; without it each is its own user's.
+    identities: Option<Arc<Identities>>,
     apps: ArcSwap<HashMap<AppId, Arc<AppCrowds>>>,
     pub(crate) live: ArcSwap<HashMap<AppId, Arc<LiveCrowds>>>,
 }
@@ -79,8 +83,23 @@ impl Crowds {
             dictionary,
             clock,
             loaded: LoadedSets::new(LOADED_BYTES),
+            identities: None,
             apps: ArcSwap::default(),
             live: ArcSwap::default(),
+        }
+    }
+
+    /// Takes any id of a user for the user.
+    #[must_use]
+    pub fn resolving(self, identities: Arc<Identities>) -> Self {
+        Self { identities: Some(identities), ..self }
+    }
+
+    /// The user whose id this is.
+    pub(crate) async fn user_of<'i>(&self, app: &AppId, id: &'i str) -> Cow<'i, str> {
+        match &self.identities {
+            Some(identities) => identities.user_of(app, id).await,
+            None => Cow::Borrowed(id),
         }
     }
 

@@ -59,7 +59,7 @@ impl Crowds {
         let asked = self.current(app, crowd).await?;
         // On this thread: reads from memory take well under a microsecond and reads from disk are
         // rare, so a switch to another thread would cost more.
-        let ordinal = asked.dictionary.ordinal(user)?;
+        let ordinal = asked.dictionary.ordinal(&self.user_of(app, user).await)?;
         let in_crowd = ordinal.map_or(Ok(false), |ordinal| asked.contains(ordinal))?;
         let age_ms = self.age_ms(&self.state(app));
         Ok(Judgment {
@@ -82,6 +82,11 @@ impl Crowds {
     ) -> Result<Judgments> {
         Error::limit("users", users.len(), MAX_JUDGED_USERS)?;
         Error::limit("crowds", crowds.len(), MAX_JUDGED_CROWDS)?;
+        let mut own = Vec::with_capacity(users.len());
+        for user in users {
+            own.push(self.user_of(app, user).await.into_owned());
+        }
+        let users = own;
         let mut asked = Vec::with_capacity(crowds.len());
         for crowd in crowds {
             asked.push(self.current(app, crowd).await?);
@@ -93,9 +98,8 @@ impl Crowds {
             age_ms: self.age_ms(&self.state(app)),
         };
         if users.len() * crowds.len().max(1) <= JUDGED_HERE {
-            return batch.judge(users);
+            return batch.judge(&users);
         }
-        let users = users.to_vec();
         blocking(move || batch.judge(&users)).await
     }
 }

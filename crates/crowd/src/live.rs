@@ -129,7 +129,7 @@ impl Crowds {
         }
         let snapshot = self.snapshot(app).await?;
         let dictionary = self.dictionary_of(app, &snapshot)?;
-        let ordinal = dictionary.ordinal(user)?;
+        let ordinal = dictionary.ordinal(&self.user_of(app, user).await)?;
         let deleted = self.asked(app).await?.deleted(snapshot.generation());
         let in_crowd = match ordinal {
             None => false,

@@ -36,9 +36,10 @@ impl Crowds {
     pub async fn profile(&self, app: &AppId, user: &str) -> Result<Vec<TagValue>> {
         let snapshot = self.snapshot(app).await?;
         let dictionary = self.dictionary_of(app, &snapshot)?;
+        let own = self.user_of(app, user).await.into_owned();
         let (app, user) = (app.clone(), user.to_owned());
         blocking(move || {
-            let Some(ordinal) = dictionary.ordinal(&user)? else {
+            let Some(ordinal) = dictionary.ordinal(&own)? else {
                 return Err(Error::UnknownUser { user, app });
             };
             let mut values = Vec::new();
@@ -65,7 +66,7 @@ impl Crowds {
     ) -> Result<Evaluation> {
         let Ready { snapshot, dictionary, expression, others, .. } =
             self.ready(app, definitions, question).await?;
-        let user = user.to_owned();
+        let user = self.user_of(app, user).await.into_owned();
         blocking(move || {
             let ordinal = dictionary.ordinal(&user)?;
             let matches = match ordinal {

@@ -6,6 +6,7 @@ use taghouse_catalog::Catalog;
 use taghouse_crowd::Crowds;
 use taghouse_dictionary::Dictionary;
 use taghouse_feed::Feeds;
+use taghouse_identities::Identities;
 use taghouse_index::Index;
 use taghouse_ingest::{FileIngest, Landing};
 use taghouse_lake::Lake;
@@ -25,6 +26,8 @@ pub struct Engine {
     pub lake: Arc<Lake>,
     /// Live calls, until they are landed.
     pub log: Arc<dyn EventLog>,
+    /// Which ids are whose.
+    pub identities: Arc<Identities>,
     /// Tag values as bitmaps.
     pub index: Arc<Index>,
     /// User ids and ordinals.

@@ -43,6 +43,14 @@ pub enum Error {
         /// For which they were to be applied.
         app: AppId,
     },
+    /// An id was not made a user's.
+    #[error("the id \"{id}\" is not linked: {why}")]
+    LinkRefused {
+        /// The id.
+        id: String,
+        /// The reason, and the fix.
+        why: String,
+    },
     /// Nothing would be left, and nobody said that this is meant.
     #[error(
         "the files name no source, tag or crowd, so pruning would delete all {deleted} of \"{app}\", and nothing was changed: \
@@ -132,6 +140,9 @@ pub enum Error {
     /// Of the lake.
     #[error(transparent)]
     Lake(#[from] taghouse_lake::Error),
+    /// Of the identities.
+    #[error(transparent)]
+    Identities(#[from] taghouse_identities::Error),
     /// Of the index.
     #[error(transparent)]
     Index(#[from] taghouse_index::Error),
@@ -194,13 +205,16 @@ impl Error {
             Self::NoSource { .. } | Self::WhichSource { .. } | Self::NotATime(_) => {
                 ErrorKind::Invalid
             }
-            Self::ChangedMeanwhile { .. } | Self::Running { .. } => ErrorKind::Conflict,
+            Self::ChangedMeanwhile { .. } | Self::Running { .. } | Self::LinkRefused { .. } => {
+                ErrorKind::Conflict
+            }
             Self::UnreadDefinitions { .. } | Self::CatalogLate | Self::Trail(_) => {
                 ErrorKind::Unavailable
             }
             Self::LandingBrokeOff(_) | Self::BackupBrokeOff(_) => ErrorKind::Internal,
             Self::Catalog(e) => e.kind(),
             Self::Lake(e) => e.kind(),
+            Self::Identities(e) => e.kind(),
             Self::Index(e) => e.kind(),
             Self::Crowd(e) => e.kind(),
             Self::Feed(e) => e.kind(),

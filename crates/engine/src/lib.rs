@@ -20,6 +20,7 @@ mod definitions;
 mod engine;
 mod error;
 mod fit;
+mod identities;
 mod ingestion;
 mod landing;
 mod membership;

@@ -5,6 +5,7 @@ use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
+use taghouse_identities::LinkEvent;
 use taghouse_model::{AppId, TimestampMs};
 use taghouse_rules::Definitions;
 
@@ -51,6 +52,8 @@ pub struct Admitted<'a> {
     pub gone: &'a [GoneUser],
     /// Values changed by hand in the same stretch, in order.
     pub changed: &'a [HandChange],
+    /// Ids that became a user's in the same stretch, or their own again, in order.
+    pub links: &'a [LinkEvent],
     /// Rows of the table `events`, …
     pub events: &'a RecordBatch,
     /// … and for each the log position of its record, ascending.
@@ -89,6 +92,7 @@ pub(crate) struct Told {
     pub(crate) cuts: Vec<u64>,
     pub(crate) gone: Vec<GoneUser>,
     pub(crate) changed: Vec<HandChange>,
+    pub(crate) links: Vec<LinkEvent>,
     pub(crate) events: RecordBatch,
     pub(crate) event_positions: Vec<u64>,
     pub(crate) attributes: RecordBatch,
@@ -111,6 +115,7 @@ impl Told {
                     gone: &self.gone[within(&self.gone, |gone| gone.position, after, through)],
                     changed: &self.changed
                         [within(&self.changed, |change| change.position, after, through)],
+                    links: &self.links[within(&self.links, |link| link.position, after, through)],
                     events: &self.events.slice(events.start, events.len()),
                     event_positions: &self.event_positions[events],
                     attributes: &self.attributes.slice(attributes.start, attributes.len()),

@@ -98,6 +98,9 @@ pub enum Error {
     /// The lake failed.
     #[error(transparent)]
     Lake(#[from] taghouse_lake::Error),
+    /// The identities failed.
+    #[error(transparent)]
+    Identities(#[from] taghouse_identities::Error),
     /// The catalog failed.
     #[error(transparent)]
     Catalog(#[from] taghouse_catalog::Error),
@@ -135,6 +138,7 @@ impl Error {
             },
             Self::Cancelled => ErrorKind::Unavailable,
             Self::Lake(e) => e.kind(),
+            Self::Identities(e) => e.kind(),
             Self::Catalog(e) => e.kind(),
             Self::Log(e) => e.kind(),
             Self::Internal(_) | Self::Task(_) => ErrorKind::Internal,

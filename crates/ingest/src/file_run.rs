@@ -31,6 +31,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use taghouse_catalog::{Catalog, IngestedFile};
 use taghouse_disk::blocking;
+use taghouse_identities::Identities;
 use taghouse_lake::Lake;
 use taghouse_model::{AppId, Clock, Name, TimestampMs};
 use taghouse_rules::{Definitions, SourceDefinition};
@@ -65,18 +66,31 @@ pub struct FileIngest {
     clock: Arc<dyn Clock>,
     turns: Arc<Turns>,
     followed: Followed,
+    identities: Option<Arc<Identities>>,
 }
 
 impl FileIngest {
     /// `clock` gives the time of receipt; rows that lie after it are rejected.
     pub fn new(catalog: Arc<dyn Catalog>, lake: Arc<Lake>, clock: Arc<dyn Clock>) -> Self {
-        Self { catalog, lake, clock, turns: Arc::default(), followed: Followed::default() }
+        Self {
+            catalog,
+            lake,
+            clock,
+            turns: Arc::default(),
+            followed: Followed::default(),
+            identities: None,
+        }
     }
 
     /// Beside landings of live calls into the same tables, so that a message id that comes in both
     /// ways lands once. The landing's follower hears of files too.
     pub fn beside(self, landing: &Landing) -> Self {
-        Self { turns: landing.turns.clone(), followed: landing.followed.clone(), ..self }
+        Self {
+            turns: landing.turns.clone(),
+            followed: landing.followed.clone(),
+            identities: Some(landing.identities.clone()),
+            ..self
+        }
     }
 
     /// Takes in the files of `source` that have not landed yet: `files` are files and folders (of a
@@ -134,6 +148,9 @@ impl FileIngest {
         if !batch.landed.is_empty() {
             batch.land(self.catalog.as_ref(), &self.lake, &self.turns, &mut report).await?;
             report.batches = 1;
+            if let Some(identities) = &self.identities {
+                identities.forget_known(app);
+            }
             if let Some(follower) = self.followed.get() {
                 follower.files_landed(app).await;
             }

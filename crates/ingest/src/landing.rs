@@ -9,6 +9,7 @@ use crate::admitted::{Followed, Follower};
 use crate::ids::MessageIds;
 use crate::landed_ids::LandedIds;
 use crate::landing_memory::{HeldLanding, Memory, Restarted};
+use crate::linking::link_files;
 use crate::live_rows::Landed;
 use crate::live_totals::{
     LANDED_AT_ONCE, LiveTotals, POINTER_KIND, POINTER_NAME, landed_value, position,
@@ -25,6 +26,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use taghouse_catalog::{Catalog, Change, Pointer};
 use taghouse_disk::blocking;
+use taghouse_identities::Identities;
 use taghouse_lake::{DataFile, Lake, Table, layout};
 use taghouse_log::EventLog;
 use taghouse_model::{AppId, Clock};
@@ -48,6 +50,7 @@ pub struct Landing {
     landed: LandedIds,
     pub(crate) turns: Arc<Turns>,
     pub(crate) followed: Followed,
+    pub(crate) identities: Arc<Identities>,
 }
 
 /// What ends the admission of records.
@@ -70,6 +73,7 @@ impl Landing {
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
+            identities: Arc::new(Identities::new(lake.clone())),
             catalog,
             lake,
             log,
@@ -81,6 +85,12 @@ impl Landing {
             turns: Arc::default(),
             followed: Followed::default(),
         }
+    }
+
+    /// Which ids are whose: those that others ask, too.
+    #[must_use]
+    pub fn sharing(self, identities: Arc<Identities>) -> Self {
+        Self { identities, ..self }
     }
 
     /// Tells the follower of all that is admitted from here on. There is one; a second is not told.
@@ -345,11 +355,15 @@ impl Landing {
     ) -> Result<()> {
         let of = app.clone();
         let stretch = blocking(move || Stretch::decode(&of, &records)).await?;
+        let identities = self.identities.of(app).await?;
+        if definitions.app.identities.is_some() && stretch.claims() {
+            self.identities.read_known(app).await?;
+        }
         let pending = match memory.pending.take() {
             Some(pending) => pending,
             None => {
                 let schemas = Tables::ensure(&self.lake, app, definitions).await?.schemas();
-                Pending::new(definitions, pointer, schemas)?
+                Pending::new(definitions, pointer, schemas, identities)?
             }
         };
         let (mut pending, stretch) = identified(pending, stretch).await?;
@@ -400,6 +414,7 @@ impl Landing {
         let tables = Tables::ensure(&self.lake, app, &pending.definitions).await?;
         let (calls, now_ms) = (pending.landed_calls(), self.clock.now_ms());
         let changes = self.changes(app, pending.changes).await?;
+        let links = link_files(&self.lake, app, &pending.links).await?;
         let mut writers = Writers::new(&tables);
         writers.write_admitted(pending.events, pending.attributes, pending.rejected).await?;
         let mut files = Files::default();
@@ -420,7 +435,7 @@ impl Landing {
         topics.add(&pending.topic_totals, now_ms);
         let mut commit = self.lake.begin(app);
         files.append(&mut commit, &tables);
-        if let Some((table, files)) = changes {
+        for (table, files) in changes.into_iter().chain(links) {
             commit.append(&table, files);
         }
         commit.summary(LOG_POSITION, &through.to_string());
@@ -435,6 +450,7 @@ impl Landing {
         memory.settled = true;
         memory.landed = Some(through);
         memory.unreported.add(&landed);
+        self.identities.add_known(app, pending.linker.into_seen());
         Ok(())
     }
 

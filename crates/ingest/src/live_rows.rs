@@ -140,6 +140,19 @@ struct Taken {
     /// What is wrong with the fields that were left out.
     left_out: Vec<Fault>,
     what_of_the_rest: &'static str,
+    /// No filter left it out.
+    has_rows: bool,
+}
+
+/// What became of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    /// Rows of events or attributes.
+    Rows,
+    /// A message that is fine, and gives none.
+    Filtered,
+    /// Not a message, a duplicate, or refused.
+    Nothing,
 }
 
 /// What a message says of an attribute. No value: the user has none from then on.
@@ -200,13 +213,14 @@ impl<'r> Sender<'r> {
     where
         'r: 'h,
     {
-        let LogRecord { message_id, received_at_ms, .. } = self.record;
+        let LogRecord { message_id, received_at_ms, anonymous, .. } = self.record;
         RowHead {
             user_id: self.user_id,
             time: self.time_ms,
             message_id,
             source,
             received_at: *received_at_ms,
+            anonymous: *anonymous,
         }
     }
 }
@@ -271,13 +285,14 @@ impl LiveRows {
     }
 
     /// Takes the record at `position` of the log, unless its message was there before.
-    pub(crate) fn push(&mut self, position: u64, record: &LogRecord, is_new: bool) {
+    pub(crate) fn push(&mut self, position: u64, record: &LogRecord, is_new: bool) -> Pushed {
         if let RecordBody::Topic(topic) = &record.body {
-            return self.topics.push(position, record.received_at_ms, topic, is_new);
+            self.topics.push(position, record.received_at_ms, topic, is_new);
+            return Pushed::Nothing;
         }
         if !is_new {
             self.counts.duplicates += 1;
-            return;
+            return Pushed::Nothing;
         }
         self.counts.replaced += u64::from(record.replaced);
         if let RecordBody::Event { time_ms, .. } | RecordBody::Traits { time_ms, .. } = &record.body
@@ -291,7 +306,8 @@ impl LiveRows {
             };
             self.refused += 1;
             let detail = format!("`timestamp` {problem}, `max_future` of the source");
-            return self.refuse(position, record, &Reason::BadTime.to_string(), &detail, raw);
+            self.refuse(position, record, &Reason::BadTime.to_string(), &detail, raw);
+            return Pushed::Nothing;
         }
         let (taken, raw) = match &record.body {
             RecordBody::Event { user_id, time_ms, name, properties } => (
@@ -308,17 +324,19 @@ impl LiveRows {
             ),
             RecordBody::Changed { .. } | RecordBody::Gone { .. } => {
                 self.counts.changes += u64::from(self.change_rows.push(position, record));
-                return;
+                return Pushed::Nothing;
             }
-            RecordBody::Topic(_) => return,
+            RecordBody::Topic(_) => return Pushed::Nothing,
+            RecordBody::Linked { .. } | RecordBody::Unlinked { .. } => return Pushed::Nothing,
             // The reason's text was a class once; written as a rule's it would be another.
             RecordBody::Rejected { reason, detail, raw } => {
                 self.refused += 1;
-                return self.refuse(position, record, reason, detail, raw);
+                self.refuse(position, record, reason, detail, raw);
+                return Pushed::Nothing;
             }
         };
         match taken {
-            Ok(Taken { left_out, what_of_the_rest }) => {
+            Ok(Taken { left_out, what_of_the_rest, has_rows }) => {
                 for Fault { reason, detail } in left_out {
                     self.refuse(
                         position,
@@ -328,12 +346,20 @@ impl LiveRows {
                         raw,
                     );
                 }
+                if has_rows { Pushed::Rows } else { Pushed::Filtered }
             }
             Err(fault) => {
                 self.refused += 1;
                 self.refuse(position, record, &fault.reason.to_string(), &fault.detail, raw);
+                Pushed::Nothing
             }
         }
+    }
+
+    /// A link that a record asks for is none, for this reason; the rest of it holds.
+    pub(crate) fn refuse_link(&mut self, position: u64, record: &LogRecord, id: &str, why: &str) {
+        let detail = format!("{why}; {LANDED}");
+        self.refuse(position, record, &Reason::IdentityRefused.to_string(), &detail, id);
     }
 
     fn refuse(&mut self, position: u64, record: &LogRecord, reason: &str, detail: &str, raw: &str) {
@@ -374,13 +400,14 @@ impl LiveRows {
             return Ok(Taken {
                 left_out,
                 what_of_the_rest: "a filter of the source left the message out",
+                has_rows: false,
             });
         }
         let head = sender.head(self.events.source.as_str());
         self.event_rows.push(&head, name, &values, self.event_slots.extra().as_deref());
         self.event_positions.push(sender.position);
         self.counts.events += 1;
-        Ok(Taken { left_out, what_of_the_rest: LANDED })
+        Ok(Taken { left_out, what_of_the_rest: LANDED, has_rows: true })
     }
 
     /// A message says one thing of an attribute: by its mapping, or where that finds no value by
@@ -427,7 +454,7 @@ impl LiveRows {
         let rows = said.len().max(1);
         self.attribute_positions.extend(std::iter::repeat_n(sender.position, rows));
         self.counts.attributes += rows as u64;
-        Ok(Taken { left_out, what_of_the_rest: LANDED })
+        Ok(Taken { left_out, what_of_the_rest: LANDED, has_rows: true })
     }
 
     /// The rows since this was last called, with their counts.

@@ -14,8 +14,27 @@ pub struct LogRecord {
     /// Halves of surrogate pairs that were replaced by U+FFFD.
     #[serde(default)]
     pub replaced: u32,
+    /// The user is somebody who is not known: named by an `anonymousId` alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub anonymous: bool,
+    /// Other ids of which the message says that they are the user's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_ids: Vec<OtherId>,
     /// What it says.
     pub body: RecordBody,
+}
+
+/// An id of which a message says that it is its user's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherId {
+    /// The id.
+    pub id: String,
+    /// Name of its type. None: that of a known user, if it is one's, else an anonymous one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id_type: Option<String>,
+    /// The message says that two users are one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub merges: bool,
 }
 
 /// What a message says.
@@ -62,6 +81,20 @@ pub enum RecordBody {
     },
     /// A record of a topic, mapped by its source when it is admitted.
     Topic(TopicRecord),
+    /// An id that somebody linked to a user by hand.
+    Linked {
+        /// The id.
+        id: String,
+        /// Name of its type.
+        id_type: String,
+        /// Id of the user.
+        user_id: String,
+    },
+    /// An id that somebody made its own user's again.
+    Unlinked {
+        /// The id.
+        id: String,
+    },
     /// A message of a batch that is wrong, while others of the batch are not.
     Rejected {
         /// A [`crate::Reason`] as text.
@@ -102,9 +135,9 @@ impl HandOp {
 impl LogRecord {
     /// Whether it is a message of a call.
     pub(crate) fn is_message(&self) -> bool {
-        !matches!(
+        matches!(
             self.body,
-            RecordBody::Changed { .. } | RecordBody::Gone { .. } | RecordBody::Topic(_)
+            RecordBody::Event { .. } | RecordBody::Traits { .. } | RecordBody::Rejected { .. }
         )
     }
 
@@ -116,6 +149,18 @@ impl LogRecord {
         }
     }
 
+    /// What is done by hand at `now_ms`.
+    pub fn by_hand(now_ms: TimestampMs, body: RecordBody) -> Self {
+        Self {
+            message_id: String::new(),
+            received_at_ms: now_ms,
+            replaced: 0,
+            anonymous: false,
+            other_ids: Vec::new(),
+            body,
+        }
+    }
+
     /// A change by hand, made at `now_ms`.
     pub fn changed(
         now_ms: TimestampMs,
@@ -124,22 +169,12 @@ impl LogRecord {
         op: HandOp,
         value: Option<String>,
     ) -> Self {
-        Self {
-            message_id: String::new(),
-            received_at_ms: now_ms,
-            replaced: 0,
-            body: RecordBody::Changed { user_id, tag, op, value },
-        }
+        Self::by_hand(now_ms, RecordBody::Changed { user_id, tag, op, value })
     }
 
     /// A user who goes at `now_ms`.
     pub fn deletion(now_ms: TimestampMs, user_id: String, expired: bool) -> Self {
-        Self {
-            message_id: String::new(),
-            received_at_ms: now_ms,
-            replaced: 0,
-            body: RecordBody::Gone { user_id, expired },
-        }
+        Self::by_hand(now_ms, RecordBody::Gone { user_id, expired })
     }
 
     /// As the log holds it.

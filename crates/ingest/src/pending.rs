@@ -4,6 +4,7 @@ use crate::Result;
 use crate::admitted::Told;
 use crate::ids::{MessageIds, NotedId};
 use crate::landed_ids::DatedId;
+use crate::linking::Linker;
 use crate::live_rows::{Built, Landed, LiveRows};
 use crate::live_totals::{LANDED_AT_ONCE, position};
 use crate::stretch::{Stretch, Taken};
@@ -14,6 +15,7 @@ use arrow::compute::concat_batches;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use taghouse_catalog::Pointer;
+use taghouse_identities::{AppIdentities, LinkEvent};
 use taghouse_model::AppId;
 use taghouse_rules::Definitions;
 
@@ -48,8 +50,10 @@ pub(crate) struct Pending {
     pub(crate) attributes: Batches,
     pub(crate) rejected: Batches,
     pub(crate) changes: Batches,
+    pub(crate) links: Vec<LinkEvent>,
     ids: HashSet<u128>,
     pub(crate) rows: LiveRows,
+    pub(crate) linker: Linker,
 }
 
 impl Pending {
@@ -58,7 +62,10 @@ impl Pending {
         definitions: &Arc<Definitions>,
         pointer: Option<Pointer>,
         schemas: Schemas,
+        identities: Arc<AppIdentities>,
     ) -> Result<Self> {
+        // What was decided and did not land is decided by this, as it was before.
+        identities.roll_back(position(pointer.as_ref()));
         Ok(Self {
             definitions: Arc::clone(definitions),
             through: position(pointer.as_ref()),
@@ -76,6 +83,8 @@ impl Pending {
             attributes: Batches::default(),
             rejected: Batches::default(),
             changes: Batches::default(),
+            links: Vec::new(),
+            linker: Linker::new(definitions, identities),
             ids: HashSet::new(),
             rows: LiveRows::new(definitions, schemas)?,
         })
@@ -107,9 +116,11 @@ impl Pending {
         elsewhere: &HashSet<u128>,
     ) -> Result<Told> {
         let (after, bytes) = (self.through, stretch.bytes);
+        let (rows, linker) = (&mut self.rows, &mut self.linker);
         let taken =
-            stretch.take(app, ids, elsewhere, &mut self.ids, &mut self.topics, &mut self.rows)?;
-        let Taken { built, records, messages, noted, dated, gone, changed, cuts, last } = taken;
+            stretch.take(app, ids, elsewhere, &mut self.ids, &mut self.topics, rows, linker)?;
+        let Taken { built, records, messages, noted, dated, gone, changed, links, cuts, last } =
+            taken;
         let Built { accepted, rejected, changes, landed, refused, topics, .. } = built;
         self.through = last;
         self.records += records;
@@ -128,6 +139,7 @@ impl Pending {
             self.rejected.push(rejected)?;
         }
         self.changes.push(changes)?;
+        self.links.extend_from_slice(&links);
         Ok(Told {
             definitions: Arc::clone(&self.definitions),
             after,
@@ -135,6 +147,7 @@ impl Pending {
             cuts,
             gone,
             changed,
+            links,
             events: accepted.events,
             event_positions: built.event_positions,
             attributes: accepted.attributes,

@@ -45,6 +45,8 @@ pub enum Reason {
     MissingValue,
     /// The source was removed before its record was admitted.
     UnknownSource,
+    /// An id that a message, or somebody by hand, gives a user is not the user's.
+    IdentityRefused,
     /// A reject rule of the source holds; its own words.
     Rule(String),
 }
@@ -66,6 +68,7 @@ impl fmt::Display for Reason {
             Self::NumberOutOfRange => "number_out_of_range",
             Self::MissingValue => "missing_value",
             Self::UnknownSource => "unknown_source",
+            Self::IdentityRefused => "identity_refused",
             Self::Rule(reason) => return write!(f, "rule: {reason}"),
         })
     }

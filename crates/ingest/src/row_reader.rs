@@ -258,6 +258,7 @@ impl RowReader {
             message_id,
             source: self.mapping.source.as_str(),
             received_at: self.now_ms,
+            anonymous: false,
         };
         if let Some(event) = &event {
             self.events.push(&head, event, &values, row.extra().as_deref());

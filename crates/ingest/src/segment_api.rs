@@ -176,7 +176,7 @@ fn parse_batch(
                 // By its own id it is known when the batch is sent again.
                 let message_id =
                     message::given_id(message).unwrap_or_else(|| message::new_id(entropy));
-                records.push(LogRecord { message_id, received_at_ms, replaced: 0, body });
+                records.push(LogRecord { message_id, ..LogRecord::by_hand(received_at_ms, body) });
             }
         }
     }

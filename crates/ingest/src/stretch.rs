@@ -3,11 +3,13 @@
 use crate::admitted::{GoneUser, HandChange};
 use crate::ids::{MessageIds, NotedId, message_hash};
 use crate::landed_ids::DatedId;
+use crate::linking::Linker;
 use crate::live_rows::{Built, LiveRows};
 use crate::log_record::{LogRecord, RecordBody};
 use crate::topic_progress::TopicSources;
 use crate::{Error, Result};
 use std::collections::HashSet;
+use taghouse_identities::LinkEvent;
 use taghouse_model::{AppId, TimestampMs};
 
 /// A stretch of the log, decoded.
@@ -34,6 +36,8 @@ pub(crate) struct Taken {
     pub(crate) dated: Vec<DatedId>,
     pub(crate) gone: Vec<GoneUser>,
     pub(crate) changed: Vec<HandChange>,
+    /// Ids that became a user's, or their own again.
+    pub(crate) links: Vec<LinkEvent>,
     /// The positions of users who went behind something else.
     pub(crate) cuts: Vec<u64>,
     /// Its last position.
@@ -68,6 +72,13 @@ impl Stretch {
         rows.identify(&mut self.records);
     }
 
+    /// Whether a record says of ids whose they are.
+    pub(crate) fn claims(&self) -> bool {
+        self.records.iter().any(|(_, record)| {
+            !record.other_ids.is_empty() || matches!(record.body, RecordBody::Linked { .. })
+        })
+    }
+
     /// The ids of messages that give rows of events or attributes.
     pub(crate) fn dated(&self) -> Vec<DatedId> {
         let dated =
@@ -86,6 +97,7 @@ impl Stretch {
         pending: &mut HashSet<u128>,
         topics: &mut TopicSources,
         rows: &mut LiveRows,
+        linker: &mut Linker,
     ) -> Result<Taken> {
         let hashes: Vec<u128> =
             self.records.iter().map(|(_, record)| message_hash(&record.message_id)).collect();
@@ -108,7 +120,8 @@ impl Stretch {
                 noted.push(NotedId { id, position });
                 asked.extend(dated(&record, id));
             }
-            rows.push(position, &record, is_new);
+            let pushed = rows.push(position, &record, is_new);
+            linker.follow(position, &record, pushed, rows);
             let is_gone = matches!(record.body, RecordBody::Gone { .. });
             if is_gone && !was_gone {
                 cuts.push(position);
@@ -116,7 +129,13 @@ impl Stretch {
             was_gone = is_gone;
             let at_ms = record.received_at_ms;
             match record.body {
-                RecordBody::Gone { user_id, .. } => {
+                RecordBody::Gone { user_id, expired } => {
+                    // With whoever goes, all that belongs to them.
+                    for id in linker.dissolve(position, &user_id, at_ms) {
+                        let other = LogRecord::deletion(at_ms, id.clone(), expired);
+                        rows.push(position, &other, true);
+                        gone.push(GoneUser { position, user_id: id, at_ms });
+                    }
                     gone.push(GoneUser { position, user_id, at_ms });
                 }
                 RecordBody::Changed { user_id, tag, op, value } => {
@@ -126,8 +145,9 @@ impl Stretch {
             }
             last = position;
         }
-        let built = rows.finish()?;
-        Ok(Taken { built, records, messages, noted, dated: asked, gone, changed, cuts, last })
+        let (built, links) = (rows.finish()?, linker.finish());
+        let dated = asked;
+        Ok(Taken { built, records, messages, noted, dated, gone, changed, links, cuts, last })
     }
 }
 
@@ -137,6 +157,6 @@ fn dated(record: &LogRecord, id: u128) -> Option<DatedId> {
         RecordBody::Event { time_ms, .. } | RecordBody::Traits { time_ms, .. } => {
             Some(DatedId { id, time_ms: *time_ms })
         }
-        RecordBody::Changed { .. } | RecordBody::Gone { .. } | RecordBody::Rejected { .. } => None,
+        _ => None,
     }
 }

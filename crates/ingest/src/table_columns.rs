@@ -39,6 +39,8 @@ pub(crate) struct RowHead<'a> {
     pub(crate) message_id: &'a str,
     pub(crate) source: &'a str,
     pub(crate) received_at: TimestampMs,
+    /// The user is not known.
+    pub(crate) anonymous: bool,
 }
 
 /// The columns that both tables have.
@@ -49,6 +51,7 @@ struct HeadColumns {
     message_id: StringBuilder,
     source: StringBuilder,
     received_at: TimestampMicrosecondBuilder,
+    user_id_type: StringBuilder,
 }
 
 impl HeadColumns {
@@ -58,16 +61,18 @@ impl HeadColumns {
         self.message_id.append_value(head.message_id);
         self.source.append_value(head.source);
         self.received_at.append_value(head.received_at.saturating_mul(1000));
+        self.user_id_type.append_option(head.anonymous.then_some(layout::ANONYMOUS));
     }
 
-    /// `user_id`, `time`, `message_id`, `source`, `received_at`.
-    fn finish(&mut self) -> [ArrayRef; 5] {
+    /// `user_id`, `time`, `message_id`, `source`, `received_at`, `user_id_type`.
+    fn finish(&mut self) -> [ArrayRef; 6] {
         [
             Arc::new(self.user_id.finish()),
             Arc::new(self.time.finish().with_timezone("+00:00")),
             Arc::new(self.message_id.finish()),
             Arc::new(self.source.finish()),
             Arc::new(self.received_at.finish().with_timezone("+00:00")),
+            Arc::new(self.user_id_type.finish()),
         ]
     }
 }
@@ -206,7 +211,7 @@ impl EventBuilder {
 
     pub(crate) fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
         let rows = std::mem::take(&mut self.rows);
-        let [user_id, time, message_id, source, received_at] = self.head.finish();
+        let [user_id, time, message_id, source, received_at, user_id_type] = self.head.finish();
         let mut columns: Vec<Option<ArrayRef>> = vec![
             Some(user_id),
             Some(Arc::new(self.event.finish())),
@@ -218,6 +223,8 @@ impl EventBuilder {
             Some(of_file(self.file.as_deref(), rows)),
         ];
         columns.resize(self.schema.fields().len(), None);
+        // In a table from before it was kept it stands behind the properties of then.
+        columns[self.schema.index_of(layout::USER_ID_TYPE)?] = Some(user_id_type);
         for (at, column) in &mut self.properties {
             columns[*at] = Some(column.finish());
         }
@@ -278,11 +285,11 @@ impl AttributeBuilder {
     }
 
     fn finish(&mut self) -> Result<(RecordBatch, Vec<u32>), ArrowError> {
-        let [user_id, time, message_id, source, received_at] = self.head.finish();
+        let [user_id, time, message_id, source, received_at, user_id_type] = self.head.finish();
         let (name, value) = (Arc::new(self.name.finish()), Arc::new(self.value.finish()));
         let file = of_file(self.file.as_deref(), self.origin.len());
         let columns: Vec<ArrayRef> =
-            vec![user_id, name, value, time, message_id, source, received_at, file];
+            vec![user_id, name, value, time, message_id, source, received_at, file, user_id_type];
         Ok((
             RecordBatch::try_new(Arc::clone(&self.schema), columns)?,
             std::mem::take(&mut self.origin),

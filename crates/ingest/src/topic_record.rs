@@ -97,8 +97,7 @@ impl LogRecord {
                 content,
                 dated_ms: None,
             });
-            let (message_id, received_at_ms) = (String::new(), now_ms);
-            Self { message_id, received_at_ms, replaced: 0, body }.encode()
+            Self::by_hand(now_ms, body).encode()
         };
         let Some(value) = value else { return encoded(TopicContent::Tombstone) };
         // Escaping makes nothing shorter, so what is too long as it stands is not copied.

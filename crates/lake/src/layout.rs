@@ -57,12 +57,22 @@ pub const CROWD_CHANGES: &str = "crowd_changes";
 pub const DELETED: &str = "delete";
 /// What [`USER_CHANGES`] calls it when a rule lets a user go.
 pub const EXPIRED: &str = "expire";
+/// The table of ids that were linked to users, and taken from them again.
+pub const IDENTITIES: &str = "identities";
+/// What [`IDENTITIES`] calls it when an id becomes a user's.
+pub const LINK: &str = "link";
+/// What [`IDENTITIES`] calls it when an id is nobody else's again.
+pub const UNLINK: &str = "unlink";
+/// The column of [`EVENTS`] and [`ATTRIBUTES`] that tells under what the user came.
+pub const USER_ID_TYPE: &str = "user_id_type";
+/// In [`USER_ID_TYPE`]: under the id of somebody who is not known. Null there is a known user's id.
+pub const ANONYMOUS: &str = "anonymous";
 /// The table of one row a user and one column a tag.
 pub const USERS_WIDE: &str = "users_wide";
 
 /// `events`: the fixed columns `user_id, event, time, message_id, source, received_at, properties`
 /// (JSON of what no property names), `source_file` (the file that brought the row, if one did),
-/// then one nullable column for each property, by name. Cut by day of `time`.
+/// `user_id_type` (`anonymous`: the user was not known; null else), then one nullable column for each property, by name. Cut by day of `time`.
 pub fn events(properties: &BTreeMap<Name, ValueType>) -> TableLayout {
     let mut columns = vec![
         required("user_id", ValueType::Text),
@@ -73,12 +83,13 @@ pub fn events(properties: &BTreeMap<Name, ValueType>) -> TableLayout {
         required("received_at", ValueType::Time),
         optional("properties", ValueType::Text),
         optional("source_file", ValueType::Text),
+        optional(USER_ID_TYPE, ValueType::Text),
     ];
     columns.extend(properties.iter().map(|(name, ty)| optional(name.as_str(), *ty)));
     TableLayout { name: EVENTS.to_owned(), columns, partition: Partition::Day("time".to_owned()) }
 }
 
-/// `attributes`: every attribute row as it came, `source_file` as in [`events`]; `value` is text,
+/// `attributes`: every attribute row as it came, `source_file` and `user_id_type` as in [`events`]; `value` is text,
 /// read as the attribute's type by whoever needs it. Where it is null the user has no value from
 /// that time on. A row of no name ([`NO_ATTRIBUTE`]) says that the user exists, and nothing else.
 pub fn attributes() -> TableLayout {
@@ -93,6 +104,27 @@ pub fn attributes() -> TableLayout {
             required("source", ValueType::Text),
             required("received_at", ValueType::Time),
             optional("source_file", ValueType::Text),
+            optional(USER_ID_TYPE, ValueType::Text),
+        ],
+        partition: Partition::None,
+    }
+}
+
+/// `identities`: every link of an id to a user, and every end of one, in order of `position` in the
+/// log. `event` is `link` or `unlink`; `message_id` is that of the call, if a call brought it. A
+/// link of a user that other ids are linked to takes those along. Rows of other tables keep the id
+/// under which they came.
+pub fn identities() -> TableLayout {
+    TableLayout {
+        name: IDENTITIES.to_owned(),
+        columns: vec![
+            required("id", ValueType::Text),
+            required("id_type", ValueType::Text),
+            required("user_id", ValueType::Text),
+            required("event", ValueType::Text),
+            required("time", ValueType::Time),
+            optional("message_id", ValueType::Text),
+            required("position", ValueType::Int),
         ],
         partition: Partition::None,
     }

@@ -66,6 +66,8 @@ pub(crate) enum Act {
 pub(crate) struct Change {
     /// The worker's number.
     pub(crate) user: u32,
+    /// The number of the id under which it was made.
+    id: u32,
     pub(crate) act: Act,
     pub(crate) value: Option<Arc<str>>,
     pub(crate) time_ms: TimestampMs,
@@ -88,7 +90,13 @@ pub(crate) struct Hands {
     kept: usize,
     held: usize,
     texts: HashMap<Arc<str>, ()>,
+    /// The ids under which something was changed, or somebody went, by number. A user may have
+    /// several, and a deletion hides what came under its own.
+    ids: HashMap<String, u32>,
+    /// By number of the id.
     gone: Vec<Option<Gone>>,
+    /// How many of the worker's first users have something here.
+    users: usize,
     /// By user: somebody said something of them after they went, or they never did.
     exist: Vec<bool>,
     /// By user: when the last row of theirs is from.
@@ -113,17 +121,20 @@ impl Hands {
             kept: 0,
             held: 0,
             texts: HashMap::new(),
+            ids: HashMap::new(),
             gone: Vec::new(),
+            users: 0,
             exist: Vec::new(),
             last_row_ms: Vec::new(),
             visible: Visible::default(),
         }
     }
 
-    /// Takes in rows of the table of changes.
+    /// Takes in rows of the table of changes; `ids` are those under which the rows came.
     pub(crate) fn take(
         &mut self,
         batch: &RecordBatch,
+        ids: &StringArray,
         rows: &[u32],
         numbers: &[u32],
     ) -> Result<()> {
@@ -136,16 +147,15 @@ impl Hands {
             .ok_or_else(|| lacking("position"))?;
         for (row, user) in rows.iter().map(|row| *row as usize).zip(numbers) {
             let (time_ms, position) = (times.value(row).div_euclid(1000), positions.value(row));
-            if self.gone.len() <= *user as usize {
-                self.gone.resize(*user as usize + 1, None);
-            }
+            self.users = self.users.max(*user as usize + 1);
+            let id = self.number(ids.value(row));
             let act = match acts.value(row) {
                 "set" => Act::Set,
                 "unset" => Act::Unset,
                 "add" => Act::Add,
                 "remove" => Act::Remove,
                 layout::DELETED | layout::EXPIRED => {
-                    let gone = &mut self.gone[*user as usize];
+                    let gone = &mut self.gone[id as usize];
                     if gone.is_none_or(|gone| gone.position < position) {
                         *gone = Some(Gone { time_ms, position });
                     }
@@ -161,6 +171,7 @@ impl Hands {
             let value = values.is_valid(row).then(|| self.interned(values.value(row)));
             self.changes[usize::from(*tag)].push(Change {
                 user: *user,
+                id,
                 act,
                 value,
                 time_ms,
@@ -172,6 +183,16 @@ impl Hands {
             self.let_go();
         }
         Ok(())
+    }
+
+    fn number(&mut self, id: &str) -> u32 {
+        if let Some(number) = self.ids.get(id) {
+            return *number;
+        }
+        let number = self.gone.len() as u32;
+        self.ids.insert(id.to_owned(), number);
+        self.gone.push(None);
+        number
     }
 
     fn interned(&mut self, text: &str) -> Arc<str> {
@@ -190,7 +211,7 @@ impl Hands {
         let (gone, as_of_ms) = (&self.gone, self.as_of_ms);
         for changes in &mut self.changes {
             changes.retain(|change| {
-                gone[change.user as usize].is_none_or(|gone| gone.position < change.position)
+                gone[change.id as usize].is_none_or(|gone| gone.position < change.position)
             });
             changes.sort_unstable_by_key(|change| (change.user, change.position));
             let mut kept: Vec<Change> = Vec::with_capacity(changes.len());
@@ -231,8 +252,8 @@ impl Hands {
     /// deletion.
     pub(crate) fn settle(&mut self) {
         self.let_go();
-        self.exist = vec![false; self.gone.len()];
-        self.last_row_ms = vec![TimestampMs::MIN; self.gone.len()];
+        self.exist = vec![false; self.users];
+        self.last_row_ms = vec![TimestampMs::MIN; self.users];
         for change in self.changes.iter().flatten() {
             self.exist[change.user as usize] = true;
         }
@@ -240,19 +261,20 @@ impl Hands {
 
     /// How many of the worker's first users have something here.
     pub(crate) fn users(&self) -> usize {
-        self.gone.len()
+        self.users
     }
 
     /// The rows that no deletion hides. A row counts when it is from after the deletion and came
     /// after it, so that neither what comes late nor what was ahead of its time brings somebody
-    /// back.
+    /// back. `ids` are those under which the rows came.
     pub(crate) fn visible(
         &mut self,
         batch: &RecordBatch,
+        ids: &StringArray,
         rows: &[u32],
         numbers: &[u32],
     ) -> Result<Option<&Visible>> {
-        if self.gone.is_empty() {
+        if self.users == 0 {
             return Ok(None);
         }
         let (times, received) = (times(batch, "time")?, times(batch, "received_at")?);
@@ -260,7 +282,9 @@ impl Hands {
         self.visible.numbers.clear();
         for (row, number) in rows.iter().zip(numbers) {
             let user = *number as usize;
-            if let Some(gone) = self.gone.get(user) {
+            if user < self.users {
+                let gone = self.ids.get(ids.value(*row as usize));
+                let gone = gone.and_then(|id| self.gone[*id as usize]);
                 let time_ms = times.value(*row as usize).div_euclid(1000);
                 let received_ms = received.value(*row as usize).div_euclid(1000);
                 if gone.is_some_and(|gone| time_ms <= gone.time_ms || received_ms <= gone.time_ms) {

@@ -30,6 +30,9 @@ pub enum Error {
     /// The lake failed.
     #[error(transparent)]
     Lake(#[from] taghouse_lake::Error),
+    /// The identities failed.
+    #[error(transparent)]
+    Identities(#[from] taghouse_identities::Error),
     /// The dictionary failed.
     #[error(transparent)]
     Dictionary(#[from] taghouse_dictionary::Error),
@@ -84,6 +87,7 @@ impl Error {
             Self::Sql { source, .. } => source.kind(),
             Self::Fold(error) => error.kind(),
             Self::Lake(error) => error.kind(),
+            Self::Identities(error) => error.kind(),
             Self::Dictionary(error) => error.kind(),
             Self::Index(error) => error.kind(),
             Self::Stopped | Self::Landing(_) => ErrorKind::Unavailable,

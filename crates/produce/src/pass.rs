@@ -12,6 +12,7 @@ use taghouse_fold::{
     AttributeBatch, AttributePlan, BatchAttributes, BatchFold, BatchPlan, Calendar, EventBatch,
     TagValues,
 };
+use taghouse_identities::Mapping;
 use taghouse_lake::{Lake, Scan, layout};
 use taghouse_model::{AppId, Name, TimestampMs};
 use taghouse_rules::{Definitions, TagKind};
@@ -29,6 +30,8 @@ pub(crate) struct Plan {
     watched: BTreeSet<Name>,
     /// What was ever changed by hand, if anything.
     outline: Option<Arc<Outline>>,
+    /// Whose ids are whose.
+    mapping: Arc<Mapping>,
     as_of_ms: TimestampMs,
 }
 
@@ -37,6 +40,7 @@ impl Plan {
         definitions: &Definitions,
         selection: &Selection<'_>,
         outline: Option<Arc<Outline>>,
+        mapping: Arc<Mapping>,
         as_of_ms: TimestampMs,
     ) -> Result<Self> {
         let calendar = Calendar::new(&definitions.app.time_zone);
@@ -75,6 +79,7 @@ impl Plan {
             tags,
             watched,
             outline,
+            mapping,
             as_of_ms,
         })
     }
@@ -139,7 +144,7 @@ pub(crate) async fn run(
     }
     let mut outcome = Ok(());
     for (purpose, scan) in scans {
-        outcome = read(scan, purpose, &senders, &rows).await;
+        outcome = read(scan, purpose, &plan.mapping, &senders, &rows).await;
         if outcome.is_err() {
             break;
         }
@@ -240,7 +245,7 @@ fn own(plan: &Plan, mut portions: Receiver<Portion>, stop: &CancellationToken) -
                 .map(|(row, hash)| users.number(ids.value(*row as usize), *hash)),
         );
         if portion.purpose == Purpose::Changes {
-            hands.take(&portion.batch, &portion.rows, &numbers)?;
+            hands.take(&portion.batch, portion.came_under()?, &portion.rows, &numbers)?;
             continue;
         }
         if !settled {
@@ -248,7 +253,9 @@ fn own(plan: &Plan, mut portions: Receiver<Portion>, stop: &CancellationToken) -
             hands.settle();
             events.watch(hands.users(), &plan.watched_events());
         }
-        let (rows, numbers) = match hands.visible(&portion.batch, &portion.rows, &numbers)? {
+        let came_under = portion.came_under()?;
+        let visible = hands.visible(&portion.batch, came_under, &portion.rows, &numbers)?;
+        let (rows, numbers) = match visible {
             Some(visible) => (&visible.rows, &visible.numbers),
             None => (&portion.rows, &numbers),
         };

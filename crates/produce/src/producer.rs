@@ -20,6 +20,7 @@ use taghouse_catalog::Catalog;
 use taghouse_dictionary::{DeletionWatch, Dictionary};
 use taghouse_disk::blocking;
 use taghouse_fold::{Calendar, SkipReason};
+use taghouse_identities::{Mapping, mapping_of};
 use taghouse_index::{Index, Pin};
 use taghouse_lake::Lake;
 use taghouse_model::{AppId, Name, TimestampMs};
@@ -81,6 +82,8 @@ struct Settled {
     deleted: DeletionWatch,
     /// What was ever changed by hand.
     outline: Option<Arc<Outline>>,
+    /// Whose ids are whose.
+    mapping: Arc<Mapping>,
 }
 
 /// What was read from the lake.
@@ -183,14 +186,15 @@ impl Producer {
 
         // 1. Settle which users and which changes by hand are known.
         let selection = Selection::new(definitions, only);
-        let Settled { gone, pin, deleted, outline } =
+        let Settled { gone, pin, deleted, outline, mapping } =
             self.settle(app, definitions, &selection, land).await?;
 
         // 2. Read the lake.
-        let plan = Arc::new(Plan::new(definitions, &selection, outline, as_of_ms)?);
+        let plan =
+            Arc::new(Plan::new(definitions, &selection, outline, mapping.clone(), as_of_ms)?);
         let ((found, events_read), sql) = tokio::try_join!(
             pass::run(&self.lake, app, plan, report, &stop),
-            self.sql_tags(app, &selection, as_of_ms)
+            self.sql_tags(app, &selection, as_of_ms, &mapping)
         )?;
         steps.end("fold");
 
@@ -222,7 +226,7 @@ impl Producer {
         steps.end("write");
         let flushed_through = pin.as_ref().map(Pin::position);
         let release = Release { gone, segments, folder, roster, as_of_ms, flushed_through };
-        let revision = self.publish(app, release).await?;
+        let revision = self.publish(app, release, &mapping).await?;
         steps.end("publish");
         Ok(Produced {
             tags,
@@ -250,7 +254,8 @@ impl Producer {
         let deleted = self.dictionary.watch_deletions(app);
         land().await.map_err(Error::Landing)?;
         let outline = Outline::of(&self.lake, app).await?.map(Arc::new);
-        Ok(Settled { gone, pin, deleted, outline })
+        let mapping = Arc::new(mapping_of(&self.lake, app).await?);
+        Ok(Settled { gone, pin, deleted, outline, mapping })
     }
 
     async fn enlist(&self, app: &AppId, read: Read, stop: &CancellationToken) -> Result<Enlisted> {
@@ -270,14 +275,22 @@ impl Producer {
         app: &AppId,
         selection: &Selection<'_>,
         as_of_ms: TimestampMs,
+        mapping: &Mapping,
     ) -> Result<Vec<Queried>> {
         let mut values = Vec::new();
         for tag in &selection.computed {
             if let TagKind::Sql { query } = &tag.kind {
                 let began = Instant::now();
-                let found =
-                    sql_tag::values(&self.lake, app, &tag.name, tag.value_type, query, as_of_ms)
-                        .await?;
+                let found = sql_tag::values(
+                    &self.lake,
+                    app,
+                    &tag.name,
+                    tag.value_type,
+                    query,
+                    as_of_ms,
+                    mapping,
+                )
+                .await?;
                 values.push(Queried {
                     tag: (*tag).clone(),
                     values: found,

@@ -8,8 +8,9 @@ use crate::selection::Selection;
 use crate::{Error, Result};
 use std::sync::Arc;
 use taghouse_disk::blocking;
+use taghouse_identities::Mapping;
 use taghouse_index::{Bitmap, Pin, Publication, TagPublication};
-use taghouse_model::{AppId, Name, TimestampMs};
+use taghouse_model::{AppId, Name, Ordinal, TimestampMs};
 use taghouse_rules::Definitions;
 
 /// What is to be seen in the index.
@@ -82,8 +83,39 @@ impl Producer {
         }
     }
 
-    /// Publishes; gives the index's new revision.
-    pub(crate) async fn publish(&self, app: &AppId, release: Release) -> Result<u64> {
+    /// Takes users away whose id turned out to be another's: their rows count as that one's.
+    async fn retire(&self, app: &AppId, mapping: &Mapping) -> Result<()> {
+        if mapping.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<String> = mapping.links_by_id().map(|(id, _)| id.to_owned()).collect();
+        let (dictionary, owner) = (self.dictionary.clone(), app.clone());
+        let ordinals: Vec<Ordinal> = blocking(move || {
+            let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+            Ok::<_, Error>(dictionary.lookup(&owner, &ids)?.into_iter().flatten().collect())
+        })
+        .await?;
+        if ordinals.is_empty() {
+            return Ok(());
+        }
+        let generation = self.dictionary.generation(app);
+        match self.index.delete_users(app, generation, &ordinals).await {
+            // Without live changes the index takes nobody away: they go when it is made again.
+            Err(taghouse_index::Error::NoLog) => return Ok(()),
+            outcome => outcome?,
+        };
+        let (dictionary, owner) = (self.dictionary.clone(), app.clone());
+        blocking(move || Ok::<_, Error>(dictionary.delete(&owner, &ordinals).map(drop)?)).await
+    }
+
+    /// Publishes, and takes those away who are no users of their own; gives the index's new
+    /// revision.
+    pub(crate) async fn publish(
+        &self,
+        app: &AppId,
+        release: Release,
+        mapping: &Mapping,
+    ) -> Result<u64> {
         let Release { gone, segments, folder, roster, as_of_ms, flushed_through } = release;
         let stored = self.catalog.definitions(app).await.map_err(taghouse_index::Error::from)?;
         let body = |name: &Name| {
@@ -115,6 +147,7 @@ impl Producer {
             Ok(())
         })
         .await?;
+        self.retire(app, mapping).await?;
         Ok(revision)
     }
 }

@@ -6,6 +6,7 @@ use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use futures::StreamExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use taghouse_identities::Mapping;
 use taghouse_lake::Scan;
 use tokio::sync::mpsc::Sender;
 use tokio::task::JoinSet;
@@ -29,7 +30,10 @@ pub(crate) enum Purpose {
 /// Some rows of a batch, all of one worker's users.
 pub(crate) struct Portion {
     pub(crate) purpose: Purpose,
+    /// With the users whose rows they are.
     pub(crate) batch: Arc<RecordBatch>,
+    /// The ids under which the rows of the batch came; `None`: those of the users.
+    pub(crate) came_under: Option<Arc<StringArray>>,
     pub(crate) rows: Vec<u32>,
     /// Of the user id of each of these rows.
     pub(crate) hashes: Vec<u64>,
@@ -49,6 +53,13 @@ impl RowsRead<'_> {
     }
 }
 
+impl Portion {
+    /// The ids under which the rows of the batch came.
+    pub(crate) fn came_under(&self) -> Result<&StringArray> {
+        self.came_under.as_deref().map_or_else(|| user_ids(&self.batch), Ok)
+    }
+}
+
 /// The user ids of a batch.
 pub(crate) fn user_ids(batch: &RecordBatch) -> Result<&StringArray> {
     let column = batch.column_by_name("user_id").and_then(|column| column.as_string_opt());
@@ -60,6 +71,7 @@ pub(crate) fn user_ids(batch: &RecordBatch) -> Result<&StringArray> {
 pub(crate) async fn read(
     scan: Scan,
     purpose: Purpose,
+    mapping: &Arc<Mapping>,
     workers: &[Sender<Portion>],
     rows: &RowsRead<'_>,
 ) -> Result<()> {
@@ -67,16 +79,22 @@ pub(crate) async fn read(
     let mut tasks = JoinSet::new();
     for mut batches in scan.partitions() {
         let workers = workers.to_vec();
-        let count = count.clone();
+        let (count, mapping) = (count.clone(), mapping.clone());
         tasks.spawn(async move {
             while let Some(batch) = batches.next().await {
-                let batch = Arc::new(batch?);
+                let (batch, came_under) = resolved(batch?, &mapping)?;
                 count.send(batch.num_rows() as u64).ok();
                 for (worker, (rows, hashes)) in workers.iter().zip(split(&batch, workers.len())?) {
                     if rows.is_empty() {
                         continue;
                     }
-                    let portion = Portion { purpose, batch: batch.clone(), rows, hashes };
+                    let portion = Portion {
+                        purpose,
+                        batch: batch.clone(),
+                        came_under: came_under.clone(),
+                        rows,
+                        hashes,
+                    };
                     worker
                         .send(portion)
                         .await
@@ -94,6 +112,23 @@ pub(crate) async fn read(
         ended.map_err(|error| Error::Worker(error.to_string()))??;
     }
     Ok(())
+}
+
+/// The batch with the users whose rows they are, and the ids under which they came where those are
+/// others.
+fn resolved(
+    batch: RecordBatch,
+    mapping: &Mapping,
+) -> Result<(Arc<RecordBatch>, Option<Arc<StringArray>>)> {
+    let came_under = user_ids(&batch)?;
+    let Some(users) = mapping.resolved(came_under) else { return Ok((Arc::new(batch), None)) };
+    let came_under = Arc::new(came_under.clone());
+    let wrong = |error: arrow::error::ArrowError| Error::Worker(error.to_string());
+    let place = batch.schema().index_of("user_id").map_err(wrong)?;
+    let mut columns = batch.columns().to_vec();
+    columns[place] = Arc::new(users);
+    let batch = RecordBatch::try_new(batch.schema(), columns).map_err(wrong)?;
+    Ok((Arc::new(batch), Some(came_under)))
 }
 
 type Share = (Vec<u32>, Vec<u64>);

@@ -1,11 +1,13 @@
 //! `sql` tags: what a query says of each user.
 
 use crate::{Error, Result};
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use futures::StreamExt;
 use std::collections::HashMap;
+use std::sync::Arc;
 use taghouse_fold::ColumnReader;
+use taghouse_identities::Mapping;
 use taghouse_lake::{Lake, layout, with_as_of};
 use taghouse_model::{AppId, Name, TimestampMs, Value, ValueType};
 
@@ -23,11 +25,14 @@ pub(crate) async fn values(
     value_type: ValueType,
     query: &str,
     as_of_ms: TimestampMs,
+    mapping: &Mapping,
 ) -> Result<HashMap<String, Value>> {
     let sql = |source| Error::Sql { tag: tag.clone(), source };
     let seen = [(layout::EVENTS, as_of_ms), (layout::ATTRIBUTES, as_of_ms)];
-    let (schema, mut batches) =
-        lake.sql(app, &with_as_of(query, as_of_ms), &seen).await.map_err(sql)?;
+    let (schema, mut batches) = lake
+        .sql_by_user(app, &with_as_of(query, as_of_ms), &seen, links(mapping))
+        .await
+        .map_err(sql)?;
     let wrong = |detail: String| Error::SqlResult { tag: tag.clone(), detail };
     check(&schema, value_type).map_err(wrong)?;
     let wanted = arrow_type(value_type);
@@ -63,6 +68,14 @@ pub(crate) async fn values(
         }
     }
     Ok(values)
+}
+
+/// The mapping, as the lake takes it; `None`: it says nothing.
+fn links(mapping: &Mapping) -> Option<RecordBatch> {
+    let (ids, users): (Vec<&str>, Vec<&str>) = mapping.links_by_id().unzip();
+    let column = |texts: Vec<&str>| -> ArrayRef { Arc::new(StringArray::from(texts)) };
+    let columns = [("linked_id", column(ids)), ("linked_user", column(users))];
+    RecordBatch::try_from_iter(columns).ok().filter(|links| links.num_rows() > 0)
 }
 
 fn check(schema: &Schema, value_type: ValueType) -> std::result::Result<(), String> {

@@ -2,7 +2,8 @@
 
 use crate::reader::EpochUnit;
 use crate::{
-    ANONYMOUS_TAG, EventTag, KafkaTopic, Predicate, Scalar, Sequence, Session, StateMachine, Window,
+    ANONYMOUS_TAG, EventTag, IdentityRules, KafkaTopic, Predicate, Scalar, Sequence, Session,
+    StateMachine, Window,
 };
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +48,8 @@ pub struct AppDefinition {
     pub time_zone: jiff::tz::TimeZone,
     /// Free text for people; nothing depends on it.
     pub description: Option<String>,
+    /// How ids are linked to users; `None`: calls link none.
+    pub identities: Option<IdentityRules>,
 }
 
 /// `kind: tag`

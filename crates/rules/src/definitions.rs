@@ -4,6 +4,7 @@ mod aggregate;
 mod events;
 mod glob;
 mod happened;
+mod identities;
 mod journey;
 mod kafka;
 mod order;
@@ -245,7 +246,9 @@ fn app(documents: &[Document], errors: &mut Errors) -> Option<AppDefinition> {
         None => Ok(TimeZone::UTC),
         Some(name) => zone_of(name).map_err(|e| errors.push(document.error("/time_zone", e))),
     };
-    Some(AppDefinition { id: id.ok()?, time_zone: time_zone.ok()?, description: raw.description })
+    let identities = raw.identities.map(|raw| identities::check(document, &raw, errors));
+    let (id, time_zone) = (id.ok()?, time_zone.ok()?);
+    Some(AppDefinition { id, time_zone, description: raw.description, identities })
 }
 
 /// A zone by its IANA name.

@@ -43,6 +43,7 @@ mod document;
 mod error;
 mod evaluate;
 mod happened;
+mod identities;
 mod journey;
 mod json;
 mod kafka_topic;
@@ -70,6 +71,7 @@ pub use definitions::{FileGlob, RESERVED_PROPERTIES};
 pub use document::{DefinitionError, DefinitionFile, Document, DocumentKind, parse_definitions};
 pub use error::{Error, Result};
 pub use happened::{ANONYMOUS_TAG, Did, Happened, Measure, WrittenSequence, WrittenStep};
+pub use identities::{ANONYMOUS_ID, IdType, IdentityRules, USER_ID};
 pub use journey::{
     EventFilter, EventTag, Sequence, SequenceValue, Session, SessionFunction, StateMachine,
     StateValue, Step, StepKind, Transition, Trigger,

@@ -68,6 +68,18 @@ impl Ahead {
         }
     }
 
+    /// What waits of one user is another's.
+    pub(crate) fn adopt(&mut self, from: Ordinal, to: Ordinal) {
+        for (time_ms, by_tag) in &mut self.by_time {
+            for (tag, updates) in by_tag {
+                for update in updates.iter_mut().filter(|update| update.ordinal == from) {
+                    update.ordinal = to;
+                    self.changed.insert((*time_ms, *tag));
+                }
+            }
+        }
+    }
+
     /// How many updates wait.
     pub(crate) fn len(&self) -> u64 {
         self.by_time.values().flat_map(BTreeMap::values).map(|updates| updates.len() as u64).sum()

@@ -33,6 +33,9 @@ pub enum Error {
     /// Of the lake.
     #[error(transparent)]
     Lake(#[from] taghouse_lake::Error),
+    /// Of the identities.
+    #[error(transparent)]
+    Identities(#[from] taghouse_identities::Error),
     /// Of the ingestion.
     #[error(transparent)]
     Ingest(#[from] taghouse_ingest::Error),
@@ -65,6 +68,7 @@ impl Error {
             Self::Fold(error) => error.kind(),
             Self::Log(error) => error.kind(),
             Self::Lake(error) => error.kind(),
+            Self::Identities(error) => error.kind(),
             Self::Ingest(error) => error.kind(),
             Self::Index(error) => error.kind(),
             Self::Users(error) => error.kind(),

@@ -97,6 +97,17 @@ impl Gone {
         }
     }
 
+    /// An id became a user's at a log position. If that user went later, the id went too: it was
+    /// not known to be the user's yet. Gives whether it did.
+    pub(crate) fn link(&mut self, id: &str, user: &str, position: u64) -> bool {
+        let Some(gone) = self.unread.get(user).copied().filter(|gone| *gone > position) else {
+            return false;
+        };
+        let own = self.unread.entry(id.to_owned()).or_default();
+        *own = gone.max(*own);
+        true
+    }
+
     /// The rows that are from after their user went, and came after it.
     ///
     /// # Errors

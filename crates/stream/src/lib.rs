@@ -26,6 +26,7 @@ mod emission;
 mod error;
 mod gone;
 mod intake;
+mod links;
 mod members;
 mod page;
 mod plan;

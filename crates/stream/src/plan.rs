@@ -4,7 +4,7 @@ use crate::Result;
 use std::sync::Arc;
 use taghouse_fold::{AttributeFold, Calendar, DerivedFold, FoldPlan};
 use taghouse_model::{Name, ValueType};
-use taghouse_rules::{Definitions, Expression, TagDefinition, TagKind};
+use taghouse_rules::{ANONYMOUS_TAG, Definitions, Expression, TagDefinition, TagKind};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// What the stream computes of an app. A tag's number is its place in `tags`.
@@ -121,6 +121,11 @@ impl StreamPlan {
 }
 
 impl LiveTag {
+    /// Whether it stands for a condition of live crowds on what users did.
+    pub(crate) fn is_anonymous(&self) -> bool {
+        !self.is_crowd && self.name.as_str().starts_with(ANONYMOUS_TAG)
+    }
+
     fn new(tag: &TagDefinition, kind: LiveKind) -> Self {
         Self { name: tag.name.clone(), value_type: tag.value_type, kind, is_crowd: false }
     }

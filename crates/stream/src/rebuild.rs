@@ -7,6 +7,7 @@
 
 use crate::gone::{Gone, Rows};
 use crate::intake::{Intake, Selected};
+use crate::links::by_user;
 use crate::plan::StreamPlan;
 use crate::state::{AppState, ChangedTags};
 use crate::stream::{Serving, Slot, Stream};
@@ -160,10 +161,12 @@ impl Stream {
         let mut slot = slot.lock().await;
         let users = self.parts.users.share(app).await;
         self.find_gone(&mut slot, app).await?;
+        let identities = self.parts.identities.of(app).await?;
         let Slot { building, gone, .. } = &mut *slot;
         let Serving { state, .. } = ours(building, build)?;
         let all = Rows { batch, positions: None, from: 0 };
-        let selected = Selected { batch, rows: gone.visible(&all)? };
+        let rows = gone.visible(&all)?;
+        let selected = Selected { batch: &by_user(batch, &identities)?, rows };
         let intake = match source {
             Source::Events => Intake { events: Some(selected), ..Intake::default() },
             Source::Attributes => Intake { attributes: Some(selected), ..Intake::default() },
@@ -186,7 +189,10 @@ impl Stream {
         if users.generation() != built.state.generation {
             return Err(Error::Renumbered);
         }
+        self.retire_linked(app, &users).await?;
         let state = &mut built.state;
+        let deleted = users.deleted().await?;
+        state.erase(&deleted).await?;
         state.pass(self.parts.clock.now_ms());
         while state.is_behind() {
             state.advance(USERS_AT_ONCE).await?;

@@ -2,6 +2,7 @@
 
 use crate::ahead::Ahead;
 use crate::emission::NewValue;
+use crate::intake::TakenIn;
 use crate::page::{PageReader, page_of, rewrite};
 use crate::plan::{LiveKind, StreamPlan};
 use crate::store::{PageKey, PageKind, PageStore};
@@ -307,12 +308,12 @@ impl AppState {
     /// # Errors
     /// As [`AppState::merge`].
     pub(crate) async fn erase(&mut self, deleted: &Bitmap) -> Result<()> {
-        if deleted.len() == self.deleted.len() {
+        let newly = deleted.and_not(&self.deleted);
+        if newly.is_empty() {
             return Ok(());
         }
-        self.ahead.erase(deleted);
-        let newly: Vec<Ordinal> =
-            deleted.iter().filter(|user| !self.deleted.contains(*user)).collect();
+        self.ahead.erase(&newly);
+        let newly: Vec<Ordinal> = newly.iter().collect();
         for tag in 0..self.plan.with_states() {
             for pages in in_pages(&newly).chunks(PAGES_AT_ONCE) {
                 let keys: Vec<PageKey> =
@@ -332,6 +333,29 @@ impl AppState {
         });
         self.store.put(DELETED, bytes_of(&self.deleted)?);
         Ok(())
+    }
+
+    /// The states of a user whose id turned out to be another's, into that one's; they are erased.
+    /// What changes by it.
+    ///
+    /// # Errors
+    /// As [`AppState::merge`].
+    pub(crate) async fn adopt(&mut self, from: Ordinal, to: Ordinal) -> Result<TakenIn> {
+        let mut updates = Vec::new();
+        for tag in 0..self.plan.with_states() {
+            let key = states(tag, page_of(from));
+            let pages = self.store.load(&[key]).await?;
+            let more = PageReader::new(page_of(from), &pages[&key]).find(from)?.to_vec();
+            if !more.is_empty() {
+                updates.push(TagUpdates { tag, updates: vec![Update { ordinal: to, more }] });
+            }
+        }
+        self.ahead.adopt(from, to);
+        self.erase(&Bitmap::from_sorted(&[from])).await?;
+        let mut changed = self.merge(updates).await?;
+        let fresh = self.see(std::iter::once(to));
+        self.derive(&mut changed, &fresh).await?;
+        Ok(TakenIn { changed, fresh })
     }
 
     /// The values of a tag with states, of users in ascending order.

@@ -4,6 +4,7 @@ use crate::checkpoint::{Checkpoints, Wanted};
 use crate::emission::Shown;
 use crate::gone::{Gone, Rows};
 use crate::intake::{Intake, Selected, TakenIn};
+use crate::links::by_user;
 use crate::members::Members;
 use crate::plan::StreamPlan;
 use crate::state::AppState;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use taghouse_catalog::Catalog;
 use taghouse_feed::Feeds;
+use taghouse_identities::{AppIdentities, Identities};
 use taghouse_index::Index;
 use taghouse_ingest::{Admitted, Follower, batches, landed};
 use taghouse_lake::Lake;
@@ -45,6 +47,8 @@ pub struct StreamParts {
     pub feeds: Arc<Feeds>,
     /// Who has values.
     pub users: Arc<Users>,
+    /// Whose ids are whose.
+    pub identities: Arc<Identities>,
     /// Where states are kept.
     pub objects: Arc<dyn ObjectStore>,
     /// By which time goes on.
@@ -277,23 +281,26 @@ impl Stream {
         slot.gone.read(rows.gone);
         let deleted = users.deleted().await?;
         let now_ms = self.parts.clock.now_ms();
+        for serving in [&mut slot.serving, &mut slot.building].into_iter().flatten() {
+            serving.state.pass(now_ms);
+            serving.state.erase(&deleted).await?;
+        }
+        slot.members.erase(&deleted);
+        self.follow_links(slot, &users, rows).await?;
+        let identities = self.parts.identities.of(rows.app).await?;
         let Slot { serving, building, gone, members, emitted, .. } = slot;
-        members.erase(&deleted);
         if let Some(Serving { state, .. }) = serving.as_ref().or(building.as_ref()) {
             self.tell_of_calls(state, members, &users, rows).await?;
         }
         if let Some(Serving { state, .. }) = serving {
-            state.pass(now_ms);
-            state.erase(&deleted).await?;
-            let TakenIn { changed, fresh } = take_rows(state, &users, gone, rows).await?;
+            let TakenIn { changed, fresh } =
+                take_rows(state, &users, gone, &identities, rows).await?;
             let shown = Shown { changed, fresh, position: rows.through };
             *emitted += self.emit(state, members, &users, shown).await?;
             state.position = state.position.max(rows.through);
         }
         if let Some(Serving { state, .. }) = building {
-            state.pass(now_ms);
-            state.erase(&deleted).await?;
-            take_rows(state, &users, gone, rows).await?;
+            take_rows(state, &users, gone, &identities, rows).await?;
             state.position = state.position.max(rows.through);
         }
         Ok(())
@@ -431,18 +438,28 @@ async fn take_rows(
     state: &mut AppState,
     users: &SharedUsers<'_>,
     gone: &Gone,
+    identities: &AppIdentities,
     rows: &Admitted<'_>,
 ) -> Result<TakenIn> {
-    let select = |batch, positions: &[u64]| -> Result<Selected<'_>> {
+    // A deletion hides what came under the id; what is not hidden is the user's.
+    let visible = |batch, positions: &[u64]| -> Result<Vec<u32>> {
         let from = positions.partition_point(|at| *at <= state.position);
-        let rows = gone.visible(&Rows { batch, positions: Some(positions), from })?;
-        Ok(Selected { batch, rows })
+        gone.visible(&Rows { batch, positions: Some(positions), from })
+    };
+    let events = Selected {
+        rows: visible(rows.events, rows.event_positions)?,
+        batch: &by_user(rows.events, identities)?,
+    };
+    let attributes = Selected {
+        rows: visible(rows.attributes, rows.attribute_positions)?,
+        batch: &by_user(rows.attributes, identities)?,
     };
     let unseen = rows.changed.iter().filter(|change| change.position > state.position);
+    let named: Vec<_> = unseen.map(|change| identities.user_of(&change.user_id)).collect();
     let intake = Intake {
-        events: Some(select(rows.events, rows.event_positions)?),
-        attributes: Some(select(rows.attributes, rows.attribute_positions)?),
-        named: unseen.map(|change| change.user_id.as_str()).collect(),
+        events: Some(events),
+        attributes: Some(attributes),
+        named: named.iter().map(AsRef::as_ref).collect(),
     };
     state.take_in(users, intake).await
 }

@@ -61,6 +61,10 @@ impl Stream {
         let mut changes = Vec::new();
         for (tag, changed) in changed {
             let tag = &state.plan.tags[*tag];
+            // What stands for a condition of crowds has no name that anybody knows.
+            if tag.is_anonymous() {
+                continue;
+            }
             if tag.is_crowd {
                 changes.extend(members.follow(tag, changed, &ids));
                 continue;
@@ -147,7 +151,7 @@ impl Stream {
         users: &SharedUsers<'_>,
     ) -> Result<()> {
         let published = |tag: &LiveTag| Change::TagPublished { tag: tag.name.clone() };
-        let tags = state.plan.tags.iter().filter(|tag| !tag.is_crowd);
+        let tags = state.plan.tags.iter().filter(|tag| !tag.is_crowd && !tag.is_anonymous());
         let changes: Vec<Change> = tags.map(published).collect();
         Ok(self.parts.feeds.append(users.app(), state.now_ms, state.position, &changes).await?)
     }

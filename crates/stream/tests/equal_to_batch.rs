@@ -1,4 +1,5 @@
-//! The stream and the batch never disagree: random events, late ones, repeated ones, deletions,
+//! The stream and the batch never disagree: random events, late ones, repeated ones, ids that turn
+//! out to be one user's, and are taken apart again, deletions,
 //! restarts at any point, productions beside them, and time that goes on over days on which clocks
 //! change. At every stop each user's every value is compared with a production as of that moment, and
 //! with what the change feed says last; and the members of live crowds with who it says is in them.
@@ -53,12 +54,13 @@ const TAGS: [&str; 35] = [
     "fresh",
 ];
 
-fn text(zone: &str) -> String {
+fn text(zone: &str, merge: bool) -> String {
     format!(
         r#"
 kind: app
 id: shop
 time_zone: {zone}
+identities: {{ types: {{ anonymous: {{ limit: 3 }} }}, merge_known_users: {merge} }}
 ---
 kind: source
 name: live
@@ -236,9 +238,23 @@ struct Story {
 }
 
 impl Story {
+    /// A known user, or one who is not.
+    fn somebody(&mut self) -> String {
+        let kind = if self.dice.one_in(3) { 'a' } else { 'u' };
+        format!("{kind}{}", self.dice.below(self.users))
+    }
+
+    /// Somebody says that two ids are one user's.
+    async fn link(&mut self, world: &World) {
+        let user = format!("u{}", self.dice.below(self.users));
+        let (other, alias) = (self.somebody(), self.dice.one_in(3));
+        self.next_id += 1;
+        world.link(&user, &other, alias, &format!("l{}", self.next_id)).await;
+    }
+
     /// One event or value, up to some days late; sometimes a message that was sent before.
     async fn happen(&mut self, world: &World) {
-        let user = format!("u{}", self.dice.below(self.users));
+        let user = self.somebody();
         let late = match self.dice.below(10) {
             0 => self.dice.below(40 * 24) as i64 * HOUR_MS,
             1..=3 => self.dice.below(50) as i64 * HOUR_MS,
@@ -316,7 +332,7 @@ async fn story(seed: u64) {
     let mut dice = Dice::new(seed);
     let zone = *dice.pick(&ZONES).unwrap();
     let users = 1 + dice.below(7);
-    let mut text = text(zone);
+    let mut text = text(zone, dice.one_in(2));
     let clock = HandClock::starting();
     let folder = TempDir::new().unwrap();
     let mut world = World::open(folder.path(), &clock, &text).await;
@@ -325,11 +341,14 @@ async fn story(seed: u64) {
     for step in 0..14 {
         for _ in 0..story.dice.below(12) {
             story.happen(&world).await;
+            if story.dice.one_in(9) {
+                story.link(&world).await;
+            }
             if story.dice.one_in(4) {
                 world.follow().await;
             }
         }
-        match story.dice.below(9) {
+        match story.dice.below(10) {
             0 => world.land().await,
             1 => {
                 // A restart: nothing is told to end.
@@ -339,7 +358,7 @@ async fn story(seed: u64) {
                 world = World::open(folder.path(), &clock, &text).await;
             }
             2 => {
-                let id = format!("u{}", story.dice.below(users));
+                let id = story.somebody();
                 world.users.delete(&world.app, &[id]).await.unwrap();
             }
             3 => {
@@ -362,6 +381,10 @@ async fn story(seed: u64) {
                 assert!(
                     compacted.is_ok() || world.index.published(&world.app).await.unwrap().is_none()
                 );
+            }
+            6 => {
+                let id = story.somebody();
+                world.unlink(&id).await;
             }
             _ => {}
         }

@@ -23,7 +23,7 @@ mod table;
 mod wiring;
 
 use anyhow::{Result, anyhow, bail};
-use args::{Cli, Command, KeyAction};
+use args::{Cli, Command, IdentityAction, KeyAction};
 use client::Client;
 use command::Context;
 use lock::{Acquired, FolderLock, Holder, Unwritable};
@@ -270,6 +270,7 @@ fn reads(command: &Command) -> bool {
     match command {
         Command::Apply(arguments) => arguments.dry_run,
         Command::Keys { action } => matches!(action, None | Some(KeyAction::List)),
+        Command::Identities { action } => matches!(action, IdentityAction::Show { .. }),
         Command::Tags { .. }
         | Command::Crowds { .. }
         | Command::Count { .. }
@@ -348,6 +349,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Profile { .. } => "profile",
         Command::Tail(_) => "tail",
         Command::Change(_) => "change",
+        Command::Identities { .. } => "identities",
         Command::Delete { .. } => "delete",
         Command::Compact { .. } => "compact",
         Command::Backup { .. } => "backup",
@@ -370,6 +372,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<()> {
         Command::Tags { tag } => command::list::tags(context, tag.as_deref()).await,
         Command::Crowds { crowd } => command::list::crowds(context, crowd.as_deref()).await,
         Command::Change(arguments) => command::users::change(context, arguments).await,
+        Command::Identities { action } => command::identities::identities(context, action).await,
         Command::Delete { users } => command::users::delete(context, users).await,
         Command::Compact { expire } => command::users::compact(context, expire.as_deref()).await,
         Command::Count { expression, strict_as_of } => {

@@ -30,6 +30,7 @@ use taghouse_dictionary::Dictionary;
 use taghouse_disk::DurableStore;
 use taghouse_engine::{Engine, Memory};
 use taghouse_feed::{Feeds, Retention};
+use taghouse_identities::Identities;
 use taghouse_index::{Index, LiveOptions};
 use taghouse_ingest::{FileIngest, Landing, MessageIds};
 use taghouse_lake::Lake;
@@ -179,16 +180,17 @@ async fn wire(
     let log: Arc<dyn EventLog> = Arc::new(EmbeddedLog::open(&paths.log)?);
 
     // What is derived from it.
-    let serving = Serving::open(&paths, &catalog, &log, &clock).await?;
+    let identities = Arc::new(Identities::new(lake.clone()));
+    let serving = Serving::open(&paths, &catalog, &log, &clock, &identities).await?;
     let producer = serving.producer(&catalog, &lake, swept(&paths.scratch)?);
 
     // The ways in.
     let ids = Arc::new(MessageIds::at(&paths.ids, clock.clone()));
-    let landing =
-        Arc::new(Landing::new(catalog.clone(), lake.clone(), log.clone(), ids, clock.clone()));
+    let landing = Landing::new(catalog.clone(), lake.clone(), log.clone(), ids, clock.clone());
+    let landing = Arc::new(landing.sharing(identities.clone()));
     let files = FileIngest::new(catalog.clone(), lake.clone(), clock.clone()).beside(&landing);
     let feeds = Arc::new(Feeds::new(paths.feed, feed, clock.clone()));
-    let stream = serving.stream(&catalog, &log, &lake, &feeds, &clock);
+    let stream = serving.stream(&catalog, &log, &lake, &feeds, &identities, &clock);
     landing.follow(stream.clone());
 
     // What works on the whole folder.
@@ -219,6 +221,7 @@ async fn wire(
         catalog,
         lake,
         log,
+        identities,
         index: serving.index,
         dictionary: serving.dictionary,
         crowds: serving.crowds,
@@ -247,6 +250,7 @@ impl Serving {
         catalog: &Arc<dyn Catalog>,
         log: &Arc<dyn EventLog>,
         clock: &Arc<dyn Clock>,
+        identities: &Arc<Identities>,
     ) -> Result<Self> {
         let store = Arc::new(DurableStore::below(paths.objects.clone())?);
         let index = Arc::new(
@@ -255,13 +259,14 @@ impl Serving {
                 .with_live(paths.live.clone(), LiveOptions::default()),
         );
         let dictionary = Arc::new(Dictionary::open(&paths.dictionary)?);
-        let crowds = Arc::new(Crowds::new(
+        let crowds = Crowds::new(
             store.clone(),
             catalog.clone(),
             index.clone(),
             dictionary.clone(),
             clock.clone(),
-        ));
+        );
+        let crowds = Arc::new(crowds.resolving(identities.clone()));
         let users = Users::new(
             catalog.clone(),
             index.clone(),
@@ -269,7 +274,7 @@ impl Serving {
             crowds.clone(),
             clock.clone(),
         );
-        let users = Arc::new(users.noting_in(log.clone()));
+        let users = Arc::new(users.noting_in(log.clone()).resolving(identities.clone()));
         users.settle().await?;
         Ok(Self { store, index, dictionary, crowds, users })
     }
@@ -292,6 +297,7 @@ impl Serving {
         log: &Arc<dyn EventLog>,
         lake: &Arc<Lake>,
         feeds: &Arc<Feeds>,
+        identities: &Arc<Identities>,
         clock: &Arc<dyn Clock>,
     ) -> Arc<Stream> {
         Arc::new(Stream::new(StreamParts {
@@ -301,6 +307,7 @@ impl Serving {
             index: self.index.clone(),
             feeds: feeds.clone(),
             users: self.users.clone(),
+            identities: identities.clone(),
             objects: self.store.clone(),
             clock: clock.clone(),
             budget_bytes: STATES_BYTES,

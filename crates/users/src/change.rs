@@ -2,6 +2,7 @@ use crate::delete::deleted_of;
 use crate::nearest;
 use crate::share::Assigned;
 use crate::{Error, MAX_CHANGES, Op, Result, Users};
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use taghouse_disk::blocking;
@@ -69,10 +70,10 @@ impl Users {
         let lock = self.lock(app);
         let _changing = lock.read().await;
         let count = changes.len();
+        let changes = Arc::new(self.resolved(app, changes).await?);
         if unknown == UnknownUsers::Refused {
             self.refuse_unknown(app, &changes).await?;
         }
-        let changes = Arc::new(changes);
         if self.dictionary.len(app) == 0 {
             // Its generation begins with the first user, and tags are declared in it.
             self.numbered(app, &changes).await?;
@@ -83,6 +84,18 @@ impl Users {
         self.note_changes(app, &changes).await?;
         let position = self.make(app, &changes).await?;
         Ok(Changed { position, changes: count })
+    }
+
+    /// The changes, of the users whose ids are named.
+    async fn resolved(&self, app: &AppId, mut changes: Vec<UserChange>) -> Result<Vec<UserChange>> {
+        let Some(identities) = &self.identities else { return Ok(changes) };
+        let identities = identities.of(app).await?;
+        for change in &mut changes {
+            if let Cow::Owned(user) = identities.user_of(&change.user) {
+                change.user = user;
+            }
+        }
+        Ok(changes)
     }
 
     /// Checks everything that the index checks, before anything is written.

@@ -9,6 +9,13 @@ use taghouse_model::{AppId, Name, Ordinal, TimestampMs, Value, check_user_id};
 /// Users looked up at a time when interrupted deletions are finished.
 const FINISHED_AT_ONCE: usize = 100_000;
 
+/// A user whose id was given.
+struct Named {
+    given: String,
+    /// All ids of the user.
+    ids: Vec<String>,
+}
+
 /// What a deletion removed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Receipt {
@@ -42,7 +49,7 @@ impl Users {
     /// even after a crash; their values leave the index's files at the
     /// next flush, and they leave the files of the crowds and the dictionary with the next
     /// [`Users::tidy`]: it costs the same however many crowds there are. An id that comes back
-    /// later is another user.
+    /// later is another user. Any id of a user names the user, who goes with all of them.
     ///
     /// Once begun it runs to its end, even if the caller is dropped.
     ///
@@ -82,10 +89,13 @@ impl Users {
         let lock = self.lock(app);
         // Alone: a change that has an ordinal already must not write it after the deletion.
         let _deleting = lock.write().await;
+        let named = self.named(app, ids, note).await?;
+        let all: BTreeSet<String> = named.iter().flat_map(|named| named.ids.clone()).collect();
+        let all: Vec<String> = all.into_iter().collect();
         if remembers {
-            self.dictionary.note_deleted(app, ids);
+            self.dictionary.note_deleted(app, &all);
         }
-        let found = self.found(app, ids).await?;
+        let found = self.found(app, &all).await?;
         let ordinals: Vec<Ordinal> = found.values().copied().collect();
         if ordinals.is_empty() && !remembers {
             return Err(Error::UnknownUser {
@@ -98,8 +108,7 @@ impl Users {
         // First, so that no production finds them again: who is noted is deleted, by this, or at
         // the next start (`Users::make_noted`).
         if remembers {
-            let all: BTreeSet<String> = ids.iter().cloned().collect();
-            self.note_deleted(app, deleted_ms, all.into_iter(), false).await?;
+            self.note_deleted(app, deleted_ms, all.clone().into_iter(), false).await?;
         }
         if ordinals.is_empty() {
             return Ok(Receipt {
@@ -122,7 +131,10 @@ impl Users {
             let user = id_of.get(&ordinal).map(|id| (*id).clone()).unwrap_or_default();
             ReceiptTag { user, tag, value }
         };
-        let (users, unknown) = ids.iter().cloned().partition(|id| found.contains_key(id));
+        let is_found = |named: &Named| named.ids.iter().any(|id| found.contains_key(id));
+        let (users, unknown): (Vec<Named>, Vec<Named>) = named.into_iter().partition(is_found);
+        let given = |named: Vec<Named>| named.into_iter().map(|named| named.given).collect();
+        let (users, unknown) = (given(users), given(unknown));
         let tags = deleted.values.into_iter().map(tag).collect();
         Ok(Receipt { deleted_ms, users, unknown, tags, position: Some(deleted.position) })
     }
@@ -141,6 +153,25 @@ impl Users {
             Ok(())
         })
         .await
+    }
+
+    /// The users of these ids, each with all of theirs; unless they are to be resolved, with the id
+    /// alone.
+    async fn named(&self, app: &AppId, ids: &[String], resolve: bool) -> Result<Vec<Named>> {
+        let identities = match &self.identities {
+            Some(identities) if resolve => Some(identities.of(app).await?),
+            _ => None,
+        };
+        let named = |given: &String| {
+            let mut ids = vec![given.clone()];
+            if let Some(identities) = &identities {
+                let user = identities.user_of(given).into_owned();
+                ids.extend(identities.ids(&user).iter().map(|linked| linked.id.to_string()));
+                ids.push(user);
+            }
+            Named { given: given.clone(), ids }
+        };
+        Ok(ids.iter().map(named).collect())
     }
 
     async fn found(&self, app: &AppId, ids: &[String]) -> Result<HashMap<String, Ordinal>> {

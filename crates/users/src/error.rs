@@ -60,6 +60,9 @@ pub enum Error {
     /// Of the index.
     #[error(transparent)]
     Index(#[from] taghouse_index::Error),
+    /// Of the identities.
+    #[error(transparent)]
+    Identities(#[from] taghouse_identities::Error),
     /// Of the dictionary.
     #[error(transparent)]
     Dictionary(#[from] taghouse_dictionary::Error),
@@ -87,6 +90,7 @@ impl Error {
             Self::BrokeOff(_) | Self::Task(_) => ErrorKind::Internal,
             Self::Crowd(e) => e.kind(),
             Self::Index(e) => e.kind(),
+            Self::Identities(e) => e.kind(),
             Self::Dictionary(e) => e.kind(),
             Self::Log(e) => e.kind(),
             Self::Catalog(e) => e.kind(),

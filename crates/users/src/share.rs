@@ -53,6 +53,33 @@ impl SharedUsers<'_> {
         self.users.assigned(&self.app, ids).await
     }
 
+    /// The ordinals of these ids; `None` of one that is not known.
+    ///
+    /// # Errors
+    /// Of the dictionary.
+    pub async fn lookup(&self, ids: Vec<String>) -> Result<Vec<Option<Ordinal>>> {
+        let (dictionary, app) = (self.users.dictionary.clone(), self.app.clone());
+        blocking(move || {
+            let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+            Ok(dictionary.lookup(&app, &ids)?)
+        })
+        .await
+    }
+
+    /// Takes users away whose id turned out to be another's, as a deletion would; nothing is noted
+    /// in the log, for it says so already.
+    ///
+    /// # Errors
+    /// Of the index and the dictionary. What was done stays done; call it again.
+    pub async fn retire(&self, ordinals: Vec<Ordinal>) -> Result<()> {
+        if ordinals.is_empty() {
+            return Ok(());
+        }
+        self.users.index.delete_users(&self.app, self.generation(), &ordinals).await?;
+        let (dictionary, app) = (self.users.dictionary.clone(), self.app.clone());
+        blocking(move || Ok(dictionary.delete(&app, &ordinals).map(drop)?)).await
+    }
+
     /// Who is deleted, by ordinals of the current generation.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use taghouse_catalog::Catalog;
 use taghouse_crowd::Crowds;
 use taghouse_dictionary::Dictionary;
 use taghouse_disk::blocking;
+use taghouse_identities::Identities;
 use taghouse_index::Index;
 use taghouse_log::EventLog;
 use taghouse_model::{AppId, Clock};
@@ -33,6 +34,8 @@ pub struct Users {
     pub(crate) crowds: Arc<Crowds>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) log: Option<Arc<dyn EventLog>>,
+    /// Whose ids are whose; without it each is its own user's.
+    pub(crate) identities: Option<Arc<Identities>>,
     /// One lock for each app: changes share it, and whatever must exclude them takes it alone.
     locks: Mutex<HashMap<AppId, Arc<RwLock<()>>>>,
 }
@@ -46,7 +49,16 @@ impl Users {
         crowds: Arc<Crowds>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { catalog, index, dictionary, crowds, clock, log: None, locks: Mutex::default() }
+        Self {
+            catalog,
+            index,
+            dictionary,
+            crowds,
+            clock,
+            log: None,
+            identities: None,
+            locks: Mutex::default(),
+        }
     }
 
     /// Records every change, deletion and expiry in this log, from which they land in the lake.
@@ -54,6 +66,12 @@ impl Users {
     #[must_use]
     pub fn noting_in(self, log: Arc<dyn EventLog>) -> Self {
         Self { log: Some(log), ..self }
+    }
+
+    /// Takes any id of a user for the user.
+    #[must_use]
+    pub fn resolving(self, identities: Arc<Identities>) -> Self {
+        Self { identities: Some(identities), ..self }
     }
 
     pub(crate) fn lock(&self, app: &AppId) -> Arc<RwLock<()>> {

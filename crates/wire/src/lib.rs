@@ -21,6 +21,7 @@ mod definition;
 mod feed;
 mod group;
 mod histogram;
+mod identity;
 mod ingestion;
 mod input;
 mod judgment;
@@ -51,6 +52,7 @@ pub use definition::{ApplyRequest, DefinitionBody, DefinitionList, FileBody, Pla
 pub use feed::{CrowdEvent, FeedKind, FeedRecord};
 pub use group::{AxisRequest, BucketsRequest, GroupAnswer, GroupBody, GroupRequest, HeadingBody};
 pub use histogram::{BinBody, HistogramAnswer, HistogramRequest, QuantileBody};
+pub use identity::{IdentityBody, LinkLine, LinkRequest, LinkedIdBody, UnlinkRequest};
 pub use ingestion::{IngestRequest, Upload};
 pub use input::{FileLine, FilePage, RejectedLine, RejectedList, SourceBody, SourceList};
 pub use judgment::{JudgmentBody, ProfileBody};

@@ -12,6 +12,7 @@ pub(crate) mod export;
 pub(crate) mod feed;
 pub(crate) mod group;
 pub(crate) mod histogram;
+pub(crate) mod identities;
 pub(crate) mod ingest;
 pub(crate) mod input;
 pub(crate) mod judge;

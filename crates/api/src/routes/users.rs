@@ -45,7 +45,7 @@ async fn deleted(
 
 /// Who is deleted, for the audit trail, which outlives them: whoever knows an id finds its line,
 /// and nobody learns an id from it.
-fn subject(users: &[String]) -> String {
+pub(super) fn subject(users: &[String]) -> String {
     let digests = users.iter().map(|user| {
         let digest = Sha256::digest(user.as_bytes());
         digest[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>()

@@ -71,6 +71,7 @@ impl Shop {
             id: app.clone(),
             time_zone: jiff::tz::TimeZone::UTC,
             description: None,
+            identities: None,
         };
         let definitions = Definitions {
             sinks: BTreeMap::new(),

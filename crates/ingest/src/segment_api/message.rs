@@ -1,7 +1,7 @@
 //! One message of the tracking API.
 
 use super::MAX_CALL_BYTES;
-use crate::log_record::{LogRecord, RecordBody};
+use crate::log_record::{LogRecord, OtherId, RecordBody};
 use crate::reject::{Fault, Reason, quoted};
 use crate::row_checks::{MAX_MESSAGE_ID_BYTES, check_time};
 use jiff::tz::TimeZone;
@@ -11,7 +11,12 @@ use std::fmt::Write;
 use taghouse_model::{Entropy, MAX_TEXT_BYTES, TimestampMs, check_user_id};
 use taghouse_rules::reader::json_scan::{self, JsonKind, JsonSpan};
 use taghouse_rules::reader::{Cell, TimeReader, read_id};
-use taghouse_rules::{MOST_FUTURE_MS, TimeFormat};
+use taghouse_rules::{ANONYMOUS_ID, MOST_FUTURE_MS, TimeFormat};
+
+/// By what a caller is named who is not known.
+const ANONYMOUS_KEY: &str = "anonymousId";
+/// So many external ids of a call are looked at.
+const MAX_EXTERNAL_IDS: usize = 100;
 
 /// What a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +60,13 @@ struct MessageMembers<'t> {
     replaced: u32,
 }
 
+/// Whom a message is about.
+struct MessageUser {
+    id: String,
+    /// By `anonymousId` alone.
+    anonymous: bool,
+}
+
 /// Checks a message; `kind` is the call's, in a batch the message's own `type`.
 pub(super) fn parse(
     kind: Option<MessageKind>,
@@ -74,13 +86,15 @@ pub(super) fn parse(
         Some(kind) => kind,
         None => members.kind()?,
     };
-    let user_id = members.user_id()?;
+    let MessageUser { id: user_id, anonymous } = members.user()?;
     let message_id = members.message_id(defaults.entropy)?;
     let time_ms = members.time(defaults)?;
     Ok(LogRecord {
         message_id,
         received_at_ms: defaults.received_at_ms,
         replaced: repaired.replaced,
+        anonymous,
+        other_ids: if anonymous { Vec::new() } else { members.other_ids(kind) },
         body: members.body(kind, user_id, time_ms)?,
     })
 }
@@ -182,8 +196,8 @@ impl<'t> MessageMembers<'t> {
     }
 
     /// `userId`, else `anonymousId`. A number is taken as its text.
-    fn user_id(&self) -> Result<String, Fault> {
-        for key in ["userId", "anonymousId"] {
+    fn user(&self) -> Result<MessageUser, Fault> {
+        for key in ["userId", ANONYMOUS_KEY] {
             let Some(span) = self.spans.get(key) else { continue };
             let id = match span.kind {
                 JsonKind::Number => {
@@ -201,7 +215,7 @@ impl<'t> MessageMembers<'t> {
                 self.check_whole(key, &id)?;
                 check_user_id(&id)
                     .map_err(|e| Fault::new(Reason::IdTooLong, format!("`{key}`: {e}")))?;
-                return Ok(id);
+                return Ok(MessageUser { id, anonymous: key == ANONYMOUS_KEY });
             }
         }
         Err(Fault::new(
@@ -209,6 +223,48 @@ impl<'t> MessageMembers<'t> {
             "`userId` and `anonymousId` are missing: a call names its user by one of them"
                 .to_owned(),
         ))
+    }
+
+    /// The ids that are the user's besides, by what the call says: of `identify` the `anonymousId`
+    /// and the `externalIds` of its context, of `alias` the `previousId`. What cannot be an id is refused
+    /// where all others are, for the message itself is fine.
+    fn other_ids(&self, kind: MessageKind) -> Vec<OtherId> {
+        let id = |key: &str| {
+            let span = self.spans.get(key)?;
+            match span.kind {
+                JsonKind::Number => Some(span.text(self.text).to_owned()),
+                _ => Some(span.string(self.text)?.into_owned()),
+            }
+        };
+        match kind {
+            MessageKind::Identify => {
+                let anonymous = id(ANONYMOUS_KEY).filter(|id| !id.is_empty());
+                let anonymous = anonymous.map(|id| OtherId {
+                    id,
+                    id_type: Some(ANONYMOUS_ID.to_owned()),
+                    merges: false,
+                });
+                anonymous.into_iter().chain(self.external_ids()).collect()
+            }
+            MessageKind::Alias => {
+                let previous = id("previousId");
+                previous.map(|id| OtherId { id, id_type: None, merges: true }).into_iter().collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// `context.externalIds`: objects with an `id` and a `type`.
+    fn external_ids(&self) -> Vec<OtherId> {
+        let context = self.spans.get("context").map(|span| span.text(self.text));
+        let context = context.and_then(|text| serde_json::from_str::<Json>(text).ok());
+        let ids = context.as_ref().and_then(|context| context.get("externalIds")?.as_array());
+        let of = |given: &Json| {
+            let id = given.get("id")?.as_str()?.to_owned();
+            let id_type = given.get("type")?.as_str()?.to_owned();
+            Some(OtherId { id, id_type: Some(id_type), merges: false })
+        };
+        ids.into_iter().flatten().take(MAX_EXTERNAL_IDS).filter_map(of).collect()
     }
 
     fn message_id(&self, entropy: &dyn Entropy) -> Result<String, Fault> {

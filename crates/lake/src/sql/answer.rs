@@ -46,6 +46,21 @@ impl Lake {
         query: &str,
         at: &[(&str, TimestampMs)],
     ) -> Result<(SchemaRef, BatchStream)> {
+        self.sql_by_user(app, query, at, None).await
+    }
+
+    /// As [`Lake::sql`]; in `events` and `attributes` the ids of `users` are replaced by those of
+    /// their users. `users` are two columns of text: `linked_id`, each once, and `linked_user`.
+    ///
+    /// # Errors
+    /// As [`Lake::sql`].
+    pub async fn sql_by_user(
+        &self,
+        app: &AppId,
+        query: &str,
+        at: &[(&str, TimestampMs)],
+        users: Option<RecordBatch>,
+    ) -> Result<(SchemaRef, BatchStream)> {
         let sql = &self.warehouse().sql;
         let limits = sql.limits();
         let turn = timeout(limits.deadline, sql.shared()?.running.clone().acquire_owned()).await;
@@ -55,7 +70,7 @@ impl Lake {
                 limits.at_once, limits.deadline
             )));
         };
-        let planned = self.plan(app, query, at).await?;
+        let planned = self.plan(app, query, at, users).await?;
         let schema = plain_schema(&planned.plan.schema());
         Ok((schema.clone(), Answer::begin(planned, schema, turn, limits, &sql.threads()?).boxed()))
     }
@@ -66,14 +81,20 @@ impl Lake {
     /// # Errors
     /// As [`Lake::sql`].
     pub async fn sql_schema(&self, app: &AppId, query: &str) -> Result<SchemaRef> {
-        Ok(plain_schema(&self.plan(app, query, &[]).await?.plan.schema()))
+        Ok(plain_schema(&self.plan(app, query, &[], None).await?.plan.schema()))
     }
 
-    async fn plan(&self, app: &AppId, query: &str, at: &[(&str, TimestampMs)]) -> Result<Planned> {
+    async fn plan(
+        &self,
+        app: &AppId,
+        query: &str,
+        at: &[(&str, TimestampMs)],
+        users: Option<RecordBatch>,
+    ) -> Result<Planned> {
         let shared = self.warehouse().sql.shared()?;
         let ended = |_| Error::Unavailable("queries have ended with the process".to_owned());
         let _turn = shared.planning.acquire().await.map_err(ended)?;
-        self.planned(app, query, at).await
+        self.planned(app, query, at, users).await
     }
 }
 

@@ -13,14 +13,17 @@ use crate::lake::Lake;
 use crate::layout::{self, Partition};
 use crate::table::Table;
 use crate::{Error, Result};
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
 use datafusion::catalog::{
     CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, TableProvider,
 };
 use datafusion::common::{Column, JoinType, ScalarValue};
-use datafusion::datasource::{ViewTable, provider_as_source};
+use datafusion::datasource::{MemTable, ViewTable, provider_as_source};
 use datafusion::execution::TaskContext;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, col, lit};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -49,12 +52,13 @@ impl Lake {
         app: &AppId,
         query: &str,
         at: &[(&str, TimestampMs)],
+        users: Option<RecordBatch>,
     ) -> Result<Planned> {
         let (lake, app, query) = (self.clone(), app.clone(), query.to_owned());
         let at: Vec<(String, TimestampMs)> =
             at.iter().map(|(table, at)| ((*table).to_owned(), *at)).collect();
         on_deep_stack(self.warehouse().sql.threads()?, move || async move {
-            lake.prepare(&app, &query, &at).await
+            lake.prepare(&app, &query, &at, users).await
         })
         .await
     }
@@ -64,12 +68,13 @@ impl Lake {
         app: &AppId,
         query: &str,
         at: &[(String, TimestampMs)],
+        users: Option<RecordBatch>,
     ) -> Result<Planned> {
         let statement = guard::read_only(query)?;
         let room = Arc::new(Room::default());
         let functions = Functions::new(&room);
         words::check(&statement, &functions)?;
-        let context = self.session(app, &statement, at, &functions).await?;
+        let context = self.session(app, &statement, at, users, &functions).await?;
         let state = context.state();
         let plan = state.statement_to_plan(statement).await.map_err(|e| failure(&e))?;
         let options = SQLOptions::new()
@@ -104,6 +109,7 @@ impl Lake {
         app: &AppId,
         statement: &Statement,
         at: &[(String, TimestampMs)],
+        users: Option<RecordBatch>,
         functions: &Functions,
     ) -> Result<SessionContext> {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
@@ -134,13 +140,13 @@ impl Lake {
         let schema = MemorySchemaProvider::new();
         for (name, table) in tables {
             let as_of = at.iter().find(|(seen, _)| *seen == name).map(|(_, at)| *at);
-            let deleted = if ALL_ROWS.contains(&table.name()) {
-                self.table(app, layout::USER_CHANGES).await?
+            let (deleted, users) = if ALL_ROWS.contains(&table.name()) {
+                (self.table(app, layout::USER_CHANGES).await?, users.clone())
             } else {
-                None
+                (None, None)
             };
             schema
-                .register_table(name, provider(table, as_of, deleted)?)
+                .register_table(name, provider(table, as_of, deleted, users)?)
                 .map_err(|e| failure(&e))?;
         }
         let catalog = MemoryCatalogProvider::new();
@@ -213,23 +219,29 @@ where
 }
 
 /// The table, or a view of what was known of it. Of the users who went, as `changes` has them, it
-/// has what is newer only.
+/// has what is newer only; the ids of `users` are their users'.
 fn provider(
     table: Table,
     as_of: Option<TimestampMs>,
     changes: Option<Table>,
+    users: Option<RecordBatch>,
 ) -> Result<Arc<dyn TableProvider>> {
-    if as_of.is_none() && changes.is_none() {
+    if as_of.is_none() && changes.is_none() && users.is_none() {
         return Ok(Arc::new(LakeTable(table)));
     }
     let condition = as_of.map(|as_of| before(&table, as_of)).transpose()?;
     let name = table.name().to_owned();
+    let schema = table.arrow_schema().clone();
     let plan =
         LogicalPlanBuilder::scan(&name, provider_as_source(Arc::new(LakeTable(table))), None);
     let plan = plan
         .and_then(|plan| condition.map_or(Ok(plan.clone()), |condition| plan.filter(condition)));
     let plan = plan.and_then(|plan| match changes {
         Some(changes) => without_deleted(plan, &name, changes),
+        None => Ok(plan),
+    });
+    let plan = plan.and_then(|plan| match users {
+        Some(users) => by_user(plan, &name, &schema, users),
         None => Ok(plan),
     });
     let plan = plan.and_then(LogicalPlanBuilder::build);
@@ -252,6 +264,26 @@ fn without_deleted(
     .project(vec![col("user_id").alias("gone_user"), col("time").alias("gone_at")])?;
     let older = of("time").lt_eq(col("gone_at")).or(of("received_at").lt_eq(col("gone_at")));
     deleted.join_on(rows.build()?, JoinType::RightAnti, [col("gone_user").eq(of("user_id")), older])
+}
+
+/// The rows with each id's user in its place.
+fn by_user(
+    rows: LogicalPlanBuilder,
+    name: &str,
+    schema: &SchemaRef,
+    users: RecordBatch,
+) -> datafusion::error::Result<LogicalPlanBuilder> {
+    let of = |column: &str| col(Column::new(Some(name), column));
+    let users = MemTable::try_new(users.schema(), vec![vec![users]])?;
+    let users = LogicalPlanBuilder::scan("linked_ids", provider_as_source(Arc::new(users)), None)?
+        .build()?;
+    let user = coalesce(vec![col("linked_user"), of("user_id")]).alias("user_id");
+    let columns = schema.fields().iter().map(|field| match field.name().as_str() {
+        "user_id" => user.clone(),
+        other => of(other),
+    });
+    rows.join_on(users, JoinType::Left, [of("user_id").eq(col("linked_id"))])?
+        .project(columns.collect::<Vec<_>>())
 }
 
 /// The condition on rows that were known at an instant.

@@ -32,7 +32,7 @@ pub(super) use column_types::{ColumnTypes, column_types};
 const FILE_FUTURE_MS: i64 = 24 * 3_600_000;
 
 /// Columns that every events table has, so that no property can be called so.
-pub const RESERVED_PROPERTIES: [&str; 8] = [
+pub const RESERVED_PROPERTIES: [&str; 9] = [
     "user_id",
     "event",
     "time",
@@ -41,6 +41,7 @@ pub const RESERVED_PROPERTIES: [&str; 8] = [
     "received_at",
     "properties",
     "source_file",
+    "user_id_type",
 ];
 
 /// What stands for the column of the time where the file dates its rows.

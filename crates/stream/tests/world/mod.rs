@@ -15,8 +15,9 @@ use taghouse_crowd::Crowds;
 use taghouse_dictionary::Dictionary;
 use taghouse_feed::{Feeds, Retention};
 use taghouse_fold::ColumnReader;
+use taghouse_identities::Identities;
 use taghouse_index::{Index, LiveOptions};
-use taghouse_ingest::{Landing, LogRecord, MessageIds, RecordBody};
+use taghouse_ingest::{Landing, LogRecord, MessageIds, OtherId, RecordBody};
 use taghouse_lake::{Lake, layout};
 use taghouse_log::{EmbeddedLog, EventLog};
 use taghouse_model::{AppId, Clock, TimestampMs, Value};
@@ -96,6 +97,7 @@ impl World {
             .with_live(folder.join("live"), live);
         let index = Arc::new(index);
         let dictionary = Arc::new(Dictionary::open(&folder.join("dictionary")).unwrap());
+        let identities = Arc::new(Identities::new(lake.clone()));
         let crowds = Arc::new(Crowds::new(
             objects.clone(),
             catalog.clone(),
@@ -110,11 +112,11 @@ impl World {
             crowds.clone(),
             clock.clone(),
         );
-        let users = Arc::new(users.noting_in(log.clone()));
+        let users = Arc::new(users.noting_in(log.clone()).resolving(identities.clone()));
         users.settle().await.unwrap();
         let ids = Arc::new(MessageIds::at(&folder.join("ids"), clock.clone()));
-        let landing =
-            Arc::new(Landing::new(catalog.clone(), lake.clone(), log.clone(), ids, clock.clone()));
+        let landing = Landing::new(catalog.clone(), lake.clone(), log.clone(), ids, clock.clone());
+        let landing = Arc::new(landing.sharing(identities.clone()));
         let feeds = Arc::new(Feeds::new(folder.join("feed"), Retention::default(), clock.clone()));
         let stream = Arc::new(Stream::new(StreamParts {
             catalog: catalog.clone(),
@@ -123,6 +125,7 @@ impl World {
             index: index.clone(),
             feeds: feeds.clone(),
             users: users.clone(),
+            identities: identities.clone(),
             objects,
             clock: clock.clone(),
             budget_bytes: BUDGET_BYTES,
@@ -159,6 +162,8 @@ impl World {
             message_id: id.to_owned(),
             received_at_ms: self.clock.now_ms(),
             replaced: 0,
+            anonymous: user.starts_with('a'),
+            other_ids: Vec::new(),
             body: RecordBody::Event {
                 user_id: user.to_owned(),
                 time_ms,
@@ -174,6 +179,8 @@ impl World {
             message_id: id.to_owned(),
             received_at_ms: self.clock.now_ms(),
             replaced: 0,
+            anonymous: user.starts_with('a'),
+            other_ids: Vec::new(),
             body: RecordBody::Traits {
                 user_id: user.to_owned(),
                 time_ms,
@@ -181,6 +188,33 @@ impl World {
             },
         })
         .await;
+    }
+
+    /// A call that says that another id is the user's; by `alias`, or by `identify` with an
+    /// `anonymousId`.
+    pub async fn link(&self, user: &str, other: &str, alias: bool, id: &str) {
+        let (id_type, merges) = match alias {
+            true => (None, true),
+            false => (Some("anonymous".to_owned()), false),
+        };
+        let body = RecordBody::Traits {
+            user_id: user.to_owned(),
+            time_ms: self.clock.now_ms() - 1,
+            traits: "{}".to_owned(),
+        };
+        self.append(LogRecord {
+            message_id: id.to_owned(),
+            other_ids: vec![OtherId { id: other.to_owned(), id_type, merges }],
+            ..LogRecord::by_hand(self.clock.now_ms(), body)
+        })
+        .await;
+    }
+
+    /// Somebody makes an id its own user's again, by hand.
+    pub async fn unlink(&self, id: &str) {
+        let body = RecordBody::Unlinked { id: id.to_owned() };
+        self.append(LogRecord::by_hand(self.clock.now_ms(), body)).await;
+        self.land().await;
     }
 
     async fn append(&self, record: LogRecord) {

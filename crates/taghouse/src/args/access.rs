@@ -4,8 +4,8 @@ use clap::{Args, Subcommand};
 
 #[derive(Args)]
 pub(crate) struct Audit {
-    /// Only this action: definitions.apply, key, ingest, upload, produce, change, delete, compact,
-    /// export or cancel
+    /// Only this action: definitions.apply, key, ingest, upload, produce, change, link, unlink,
+    /// delete, compact, export or cancel
     #[arg(long, value_name = "ACTION")]
     pub(crate) action: Option<String>,
     /// Only actions with this key. local stands for the command line on this machine

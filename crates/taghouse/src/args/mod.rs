@@ -11,7 +11,7 @@ pub(crate) use access::{Audit, KeyAction};
 pub(crate) use input::{Apply, Files, Ingest, Produce, Rejected};
 pub(crate) use insights::{Compare, CompareOrder, Group, Histogram, Overlap};
 pub(crate) use serve::{Demo, Serve, positive_seconds};
-pub(crate) use users::{Change, Export, ExportFormat, Tail};
+pub(crate) use users::{Change, Export, ExportFormat, IdentityAction, Tail};
 
 use crate::configuration::ConfigAction;
 use clap::{Args, Parser, Subcommand};
@@ -188,6 +188,11 @@ pub(crate) enum Command {
     Tail(Tail),
     /// Change the value of a tag for one user, effective immediately
     Change(Change),
+    /// Show, link and unlink the ids of one user
+    Identities {
+        #[command(subcommand)]
+        action: IdentityAction,
+    },
     /// Delete users from all tags, crowds and the dictionary, and print the receipt
     Delete {
         /// User ids

@@ -1,6 +1,6 @@
 //! The flags of the commands on single users and on the members of a crowd.
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -67,4 +67,28 @@ pub(crate) struct Tail {
     /// End with the last record there is, without waiting for more
     #[arg(long)]
     pub(crate) no_follow: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum IdentityAction {
+    /// Show the user of an id, all ids of the user, and how they came to be the user's
+    Show {
+        /// Any id of the user
+        id: String,
+    },
+    /// Make an id a user's
+    Link {
+        /// The id
+        id: String,
+        /// One of the user's ids
+        user: String,
+        /// The type of the id: user, anonymous, email, phone, device, or one of the app's own
+        #[arg(long = "type", value_name = "TYPE")]
+        id_type: String,
+    },
+    /// Make an id its own user's again
+    Unlink {
+        /// The id
+        id: String,
+    },
 }

@@ -9,6 +9,7 @@ pub(crate) mod demo;
 pub(crate) mod export;
 pub(crate) mod group;
 pub(crate) mod histogram;
+pub(crate) mod identities;
 pub(crate) mod ingest;
 pub(crate) mod input;
 pub(crate) mod keys;
