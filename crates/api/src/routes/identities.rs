@@ -10,6 +10,7 @@ use axum::extract::State;
 use serde::Deserialize;
 use std::sync::Arc;
 use taghouse_engine::Engine;
+use taghouse_model::check_user_id;
 use taghouse_wire::{IdentityBody, LinkRequest, UnlinkRequest};
 
 /// Whose ids are asked for.
@@ -33,6 +34,7 @@ pub(crate) async fn get(
     Query(query): Query<IdentityQuery>,
 ) -> Result<Json<IdentityBody>, Problem> {
     let app = app.checked(&caller, Action::Read)?;
+    check_user_id(&query.id)?;
     let definitions = engine.definitions(&app).await?;
     Ok(Json(engine.identity(&definitions, &query.id).await?))
 }
@@ -49,6 +51,8 @@ pub(crate) async fn link(
 ) -> Result<Json<IdentityBody>, Problem> {
     let app = app.checked(&caller, Action::Edit)?;
     let LinkRequest { id, id_type, user } = request;
+    check_user_id(&id)?;
+    check_user_id(&user)?;
     let definitions = engine.definitions(&app).await?;
     // A refusal names ids, which the audit trail must not.
     if engine.can_link(&definitions, &id, &id_type, &user).await? {
@@ -69,6 +73,7 @@ pub(crate) async fn unlink(
     Json(request): Json<UnlinkRequest>,
 ) -> Result<Json<IdentityBody>, Problem> {
     let app = app.checked(&caller, Action::Edit)?;
+    check_user_id(&request.id)?;
     let who = subject(std::slice::from_ref(&request.id));
     let act = engine.begin(&caller.id, &app, "unlink", &who).await?;
     let unlinked = async {

@@ -15,8 +15,6 @@ use taghouse_rules::{ANONYMOUS_ID, MOST_FUTURE_MS, TimeFormat};
 
 /// By what a caller is named who is not known.
 const ANONYMOUS_KEY: &str = "anonymousId";
-/// So many external ids of a call are looked at.
-const MAX_EXTERNAL_IDS: usize = 100;
 
 /// What a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -264,7 +262,7 @@ impl<'t> MessageMembers<'t> {
             let id_type = given.get("type")?.as_str()?.to_owned();
             Some(OtherId { id, id_type: Some(id_type), merges: false })
         };
-        ids.into_iter().flatten().take(MAX_EXTERNAL_IDS).filter_map(of).collect()
+        ids.into_iter().flatten().filter_map(of).collect()
     }
 
     fn message_id(&self, entropy: &dyn Entropy) -> Result<String, Fault> {
