@@ -14,7 +14,7 @@ use crate::live_rows::Landed;
 use crate::live_totals::{
     LANDED_AT_ONCE, LiveTotals, POINTER_KIND, POINTER_NAME, landed_value, position,
 };
-use crate::pending::{Batches, Pending};
+use crate::pending::{Batches, Pending, identified};
 use crate::seen::remember_landed;
 use crate::stretch::Stretch;
 use crate::table_writers::{Files, Tables, Writers};
@@ -487,17 +487,4 @@ impl Landing {
         let (ids, of) = (self.ids.clone(), app.clone());
         blocking(move || ids.restored(&of, landed)).await
     }
-}
-
-/// The stretch with the message ids of its records of topics, which the definitions say.
-async fn identified(pending: Pending, stretch: Stretch) -> Result<(Pending, Stretch)> {
-    if !stretch.has_topics {
-        return Ok((pending, stretch));
-    }
-    let (mut pending, mut stretch) = (pending, stretch);
-    blocking(move || {
-        stretch.identify(&mut pending.rows);
-        Ok((pending, stretch))
-    })
-    .await
 }

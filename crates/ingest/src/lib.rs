@@ -35,6 +35,7 @@ mod landing_memory;
 mod ledger;
 mod linking;
 mod live_rows;
+mod live_source;
 mod live_totals;
 mod log_record;
 mod mapping;

@@ -1,9 +1,11 @@
 //! Records of the log into rows of the tables, by the app's `segment` source.
 
+use crate::Result;
 use crate::change_rows::ChangeRows;
 use crate::input_row::without_nulls;
 use crate::jsonl::JsonSlots;
 use crate::landed_ids::LiveSources;
+use crate::live_source::live_source;
 use crate::log_record::{LogRecord, RecordBody};
 use crate::mapping::{MappedColumn, Mapping, clears};
 use crate::reject::{Fault, Reason, RejectBuilder, RowPlace, quoted};
@@ -11,20 +13,12 @@ use crate::row_checks::{admit, check_time};
 use crate::table_columns::{Accepted, AttributeBuilder, EventBuilder, RowHead, Schemas};
 use crate::topic_progress::TopicTotals;
 use crate::topic_rows::{TopicBuilt, TopicRows, in_order};
-use crate::{Error, Result};
 use arrow::array::RecordBatch;
-use rust_decimal::Decimal;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use taghouse_model::{MAX_TEXT_BYTES, Name, TimestampMs};
+use taghouse_model::{MAX_TEXT_BYTES, TimestampMs};
 use taghouse_rules::reader::{Cell, Parsed};
-use taghouse_rules::{
-    BlankCells, Definitions, LIVE_FUTURE_MS, NotFinite, SourceDefinition, SourceFormat,
-    UnknownColumns,
-};
-
-/// The source of live calls where none is defined.
-const DEFAULT_SOURCE: &str = "segment";
+use taghouse_rules::{BlankCells, Definitions, SourceDefinition};
 
 /// What a landing has done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
@@ -476,39 +470,4 @@ impl LiveRows {
             None => Ok(built),
         }
     }
-}
-
-/// The app's source of live calls (the first by name), or one that keeps everything as it comes.
-fn live_source(definitions: &Definitions) -> Result<SourceDefinition> {
-    if let Some(source) =
-        definitions.sources.values().find(|source| source.format == SourceFormat::Segment)
-    {
-        return Ok(source.clone());
-    }
-    Ok(SourceDefinition {
-        name: Name::new(DEFAULT_SOURCE).map_err(|e| Error::Internal(e.to_string()))?,
-        description: None,
-        format: SourceFormat::Segment,
-        kafka: None,
-        encoding: None,
-        decimal_comma: false,
-        fill_down: Vec::new(),
-        files: None,
-        user_id: None,
-        event: None,
-        time: None,
-        file_time: None,
-        message_id: None,
-        properties: BTreeMap::new(),
-        attributes: BTreeMap::new(),
-        filters: Vec::new(),
-        rejects: Vec::new(),
-        unknown_columns: UnknownColumns::Keep,
-        ignore: Vec::new(),
-        blank: BlankCells::Clear,
-        null_values: Vec::new(),
-        not_finite: NotFinite::default(),
-        max_reject_share: Decimal::ONE,
-        max_future_ms: LIVE_FUTURE_MS,
-    })
 }

@@ -7,7 +7,7 @@ use crate::landed_ids::DatedId;
 use crate::linking::Linker;
 use crate::live_rows::{Built, Landed, LiveRows};
 use crate::live_totals::{LANDED_AT_ONCE, position};
-use crate::stretch::{Stretch, Taken};
+use crate::stretch::{Stretch, Taken, TakenInto};
 use crate::table_columns::Schemas;
 use crate::topic_progress::{TopicSources, TopicTotals};
 use arrow::array::RecordBatch;
@@ -15,6 +15,7 @@ use arrow::compute::concat_batches;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use taghouse_catalog::Pointer;
+use taghouse_disk::blocking;
 use taghouse_identities::{AppIdentities, LinkEvent};
 use taghouse_model::AppId;
 use taghouse_rules::Definitions;
@@ -116,9 +117,13 @@ impl Pending {
         elsewhere: &HashSet<u128>,
     ) -> Result<Told> {
         let (after, bytes) = (self.through, stretch.bytes);
-        let (rows, linker) = (&mut self.rows, &mut self.linker);
-        let taken =
-            stretch.take(app, ids, elsewhere, &mut self.ids, &mut self.topics, rows, linker)?;
+        let into = TakenInto {
+            ids: &mut self.ids,
+            topics: &mut self.topics,
+            rows: &mut self.rows,
+            linker: &mut self.linker,
+        };
+        let taken = stretch.take(app, ids, elsewhere, into)?;
         let Taken { built, records, messages, noted, dated, gone, changed, links, cuts, last } =
             taken;
         let Built { accepted, rejected, changes, landed, refused, topics, .. } = built;
@@ -182,6 +187,19 @@ impl Batches {
     pub(crate) fn into_inner(self) -> Vec<RecordBatch> {
         self.0
     }
+}
+
+/// The stretch with the message ids of its records of topics, which the definitions say.
+pub(crate) async fn identified(pending: Pending, stretch: Stretch) -> Result<(Pending, Stretch)> {
+    if !stretch.has_topics {
+        return Ok((pending, stretch));
+    }
+    let (mut pending, mut stretch) = (pending, stretch);
+    blocking(move || {
+        stretch.identify(&mut pending.rows);
+        Ok((pending, stretch))
+    })
+    .await
 }
 
 #[cfg(test)]

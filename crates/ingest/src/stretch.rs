@@ -44,6 +44,16 @@ pub(crate) struct Taken {
     pub(crate) last: u64,
 }
 
+/// What takes records in.
+pub(crate) struct TakenInto<'a> {
+    /// Ids of messages that will land.
+    pub(crate) ids: &'a mut HashSet<u128>,
+    /// How far topics were taken.
+    pub(crate) topics: &'a mut TopicSources,
+    pub(crate) rows: &'a mut LiveRows,
+    pub(crate) linker: &'a mut Linker,
+}
+
 impl Stretch {
     pub(crate) fn decode(app: &AppId, records: &[(u64, Vec<u8>)]) -> Result<Self> {
         let mut stretch = Self {
@@ -87,18 +97,15 @@ impl Stretch {
     }
 
     /// Every id counts once, whatever became of its message: landed, rejected, or left out by a
-    /// filter. `elsewhere`: ids that the lake holds beside those remembered; `pending`: those of
-    /// messages that will land, and of these when it returns. `topics`: how far they were taken.
+    /// filter. `elsewhere`: ids that the lake holds beside those remembered.
     pub(crate) fn take(
         self,
         app: &AppId,
         ids: &MessageIds,
         elsewhere: &HashSet<u128>,
-        pending: &mut HashSet<u128>,
-        topics: &mut TopicSources,
-        rows: &mut LiveRows,
-        linker: &mut Linker,
+        into: TakenInto<'_>,
     ) -> Result<Taken> {
+        let TakenInto { ids: pending, topics, rows, linker } = into;
         let hashes: Vec<u128> =
             self.records.iter().map(|(_, record)| message_hash(&record.message_id)).collect();
         let known = ids.known(app, &hashes)?;

@@ -1,5 +1,7 @@
 //! Rows of live calls, or of the lake, as updates of states.
 
+use crate::gone::{Gone, Rows};
+use crate::links::by_user;
 use crate::plan::{LiveKind, StreamPlan};
 use crate::state::{AppState, ChangedTags, TagUpdates, Update};
 use crate::{Error, Result};
@@ -9,6 +11,8 @@ use hashbrown::HashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use taghouse_fold::{AttributeFold, AttributeRow, EventBatch, TagDeltas};
+use taghouse_identities::AppIdentities;
+use taghouse_ingest::Admitted;
 use taghouse_model::{Ordinal, TimestampMs};
 use taghouse_users::SharedUsers;
 
@@ -247,4 +251,35 @@ pub(crate) fn times<'b>(
         .column_by_name(column)
         .and_then(|array| array.as_primitive_opt::<TimestampMicrosecondType>());
     array.ok_or_else(|| taghouse_fold::Error::Missing(column.to_owned()).into())
+}
+
+/// The rows that the states have not seen, into them.
+pub(crate) async fn take_rows(
+    state: &mut AppState,
+    users: &SharedUsers<'_>,
+    gone: &Gone,
+    identities: &AppIdentities,
+    rows: &Admitted<'_>,
+) -> Result<TakenIn> {
+    // A deletion hides what came under the id; what is not hidden is the user's.
+    let visible = |batch, positions: &[u64]| -> Result<Vec<u32>> {
+        let from = positions.partition_point(|at| *at <= state.position);
+        gone.visible(&Rows { batch, positions: Some(positions), from })
+    };
+    let events = Selected {
+        rows: visible(rows.events, rows.event_positions)?,
+        batch: &by_user(rows.events, identities)?,
+    };
+    let attributes = Selected {
+        rows: visible(rows.attributes, rows.attribute_positions)?,
+        batch: &by_user(rows.attributes, identities)?,
+    };
+    let unseen = rows.changed.iter().filter(|change| change.position > state.position);
+    let named: Vec<_> = unseen.map(|change| identities.user_of(&change.user_id)).collect();
+    let intake = Intake {
+        events: Some(events),
+        attributes: Some(attributes),
+        named: named.iter().map(AsRef::as_ref).collect(),
+    };
+    state.take_in(users, intake).await
 }

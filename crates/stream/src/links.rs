@@ -81,7 +81,7 @@ impl Stream {
                 let TakenIn { changed, fresh } = state.adopt(from, to).await?;
                 let shown = Shown { changed, fresh, position: *position };
                 slot.emitted += self.emit(state, &mut slot.members, users, shown).await?;
-                // Of the id that is no user of its own any more.
+                // Of the id that was a user of its own.
                 let gone = [Change::UserDeleted { user: id.as_str().into() }];
                 let (feeds, now_ms) = (&self.parts.feeds, state.now_ms);
                 feeds.append(users.app(), now_ms, *position, &gone).await?;

@@ -2,9 +2,8 @@
 
 use crate::checkpoint::{Checkpoints, Wanted};
 use crate::emission::Shown;
-use crate::gone::{Gone, Rows};
-use crate::intake::{Intake, Selected, TakenIn};
-use crate::links::by_user;
+use crate::gone::Gone;
+use crate::intake::{TakenIn, take_rows};
 use crate::members::Members;
 use crate::plan::StreamPlan;
 use crate::state::AppState;
@@ -17,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use taghouse_catalog::Catalog;
 use taghouse_feed::Feeds;
-use taghouse_identities::{AppIdentities, Identities};
+use taghouse_identities::Identities;
 use taghouse_index::Index;
 use taghouse_ingest::{Admitted, Follower, batches, landed};
 use taghouse_lake::Lake;
@@ -431,37 +430,6 @@ impl Slot {
             values: self.emitted,
         })
     }
-}
-
-/// The rows that the states have not seen, into them.
-async fn take_rows(
-    state: &mut AppState,
-    users: &SharedUsers<'_>,
-    gone: &Gone,
-    identities: &AppIdentities,
-    rows: &Admitted<'_>,
-) -> Result<TakenIn> {
-    // A deletion hides what came under the id; what is not hidden is the user's.
-    let visible = |batch, positions: &[u64]| -> Result<Vec<u32>> {
-        let from = positions.partition_point(|at| *at <= state.position);
-        gone.visible(&Rows { batch, positions: Some(positions), from })
-    };
-    let events = Selected {
-        rows: visible(rows.events, rows.event_positions)?,
-        batch: &by_user(rows.events, identities)?,
-    };
-    let attributes = Selected {
-        rows: visible(rows.attributes, rows.attribute_positions)?,
-        batch: &by_user(rows.attributes, identities)?,
-    };
-    let unseen = rows.changed.iter().filter(|change| change.position > state.position);
-    let named: Vec<_> = unseen.map(|change| identities.user_of(&change.user_id)).collect();
-    let intake = Intake {
-        events: Some(events),
-        attributes: Some(attributes),
-        named: named.iter().map(AsRef::as_ref).collect(),
-    };
-    state.take_in(users, intake).await
 }
 
 #[async_trait]

@@ -35,7 +35,7 @@ use taghouse_index::{Index, LiveOptions};
 use taghouse_ingest::{FileIngest, Landing, MessageIds};
 use taghouse_lake::Lake;
 use taghouse_log::{EmbeddedLog, EventLog};
-use taghouse_model::{Clock, Entropy};
+use taghouse_model::Clock;
 use taghouse_produce::Producer;
 use taghouse_schedule::Scheduler;
 use taghouse_stream::{Stream, StreamParts};
@@ -169,7 +169,6 @@ async fn wire(
 ) -> Result<Arc<Server>> {
     let Options { local_key, limits, feed, backups, background } = options;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
 
     // Ground truth: catalog, lake and log.
     let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(&paths.catalog).await?);
@@ -186,8 +185,9 @@ async fn wire(
 
     // The ways in.
     let ids = Arc::new(MessageIds::at(&paths.ids, clock.clone()));
-    let landing = Landing::new(catalog.clone(), lake.clone(), log.clone(), ids, clock.clone());
-    let landing = Arc::new(landing.sharing(identities.clone()));
+    let landing = Landing::new(catalog.clone(), lake.clone(), log.clone(), ids, clock.clone())
+        .sharing(identities.clone());
+    let landing = Arc::new(landing);
     let files = FileIngest::new(catalog.clone(), lake.clone(), clock.clone()).beside(&landing);
     let feeds = Arc::new(Feeds::new(paths.feed, feed, clock.clone()));
     let stream = serving.stream(&catalog, &log, &lake, &feeds, &identities, &clock);
@@ -208,9 +208,6 @@ async fn wire(
         objects: paths.objects,
         folder: paths.folder,
     });
-
-    let keys = KeyRing::load(catalog.as_ref(), local_key).await?;
-    let uploads = swept(&paths.uploads)?;
     let engine = Engine {
         backup,
         producer,
@@ -230,9 +227,10 @@ async fn wire(
         stream,
         scheduler,
         clock,
-        entropy,
+        entropy: Arc::new(OsEntropy),
     };
-    Ok(Arc::new(Server::new(Arc::new(engine), keys, limits, uploads, backups)))
+    let keys = KeyRing::load(engine.catalog.as_ref(), local_key).await?;
+    Ok(Arc::new(Server::new(Arc::new(engine), keys, limits, swept(&paths.uploads)?, backups)))
 }
 
 /// The crates that answer questions.
