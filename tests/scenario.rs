@@ -251,7 +251,7 @@ fn definitions_that_do_not_fit_the_lake_are_refused_with_their_place() {
         .file("shop.yaml", text.replace("type: decimal, scale: 2 }", "type: decimal, scale: 1 }"));
     let said = house.refused(&["apply", "-f", file.to_str().unwrap()]);
     assert!(
-        said.contains("shop.yaml:5:1")
+        said.contains("shop.yaml:6:1")
             && said.contains("`amount`")
             && said.contains("another name"),
         "{said}"

@@ -54,10 +54,12 @@ impl Lane {
             | "crowds/{crowd}/versions"
             | "sources"
             | "files"
+            | "identities"
             | "rejected" => Some(Self::Question),
             "judge" | "profile" => Some(Self::Judgment),
             "changes" if method == Method::GET => Some(Self::Subscription),
-            "changes" | "users/{user}" | "users/delete" => Some(Self::Call),
+            "changes" | "users/{user}" | "users/delete" | "identities/link"
+            | "identities/unlink" => Some(Self::Call),
             _ => None,
         }
     }
