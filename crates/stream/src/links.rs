@@ -10,7 +10,7 @@ use std::sync::Arc;
 use taghouse_feed::Change;
 use taghouse_identities::{AppIdentities, LinkEvent};
 use taghouse_ingest::Admitted;
-use taghouse_model::{AppId, Ordinal};
+use taghouse_model::{AppId, Ordinal, TimestampMs};
 use taghouse_users::SharedUsers;
 
 /// Ids looked up at a time.
@@ -62,7 +62,14 @@ impl Stream {
         let LinkEvent { id, user, position, .. } = link;
         let is_gone = slot.gone.link(id, user, *position);
         let known = users.lookup(vec![id.clone()]).await?;
-        let Some(from) = known.into_iter().next().flatten() else { return Ok(()) };
+        let Some(from) = known.into_iter().next().flatten() else {
+            // A process that was killed may have taken the id away, and not told of it.
+            let replayed = |s: &&Serving| s.lacks(link) && *position <= s.state.shown_unknown;
+            if let Some(Serving { state, .. }) = slot.serving.as_ref().filter(replayed) {
+                self.tell_linked(state.now_ms, users, link).await?;
+            }
+            return Ok(());
+        };
         if !is_gone {
             let assigned = users.assign(Arc::new(vec![user.clone()])).await?;
             let Some(to) = assigned.ordinals.first().copied() else { return Ok(()) };
@@ -81,10 +88,8 @@ impl Stream {
                 let TakenIn { changed, fresh } = state.adopt(from, to).await?;
                 let shown = Shown { changed, fresh, position: *position };
                 slot.emitted += self.emit(state, &mut slot.members, users, shown).await?;
-                // Of the id that was a user of its own.
-                let gone = [Change::UserDeleted { user: id.as_str().into() }];
-                let (feeds, now_ms) = (&self.parts.feeds, state.now_ms);
-                feeds.append(users.app(), now_ms, *position, &gone).await?;
+                let now_ms = state.now_ms;
+                self.tell_linked(now_ms, users, link).await?;
             }
             if let Some(Serving { state, .. }) = slot.building.as_mut().filter(|s| s.lacks(link)) {
                 state.adopt(from, to).await?;
@@ -92,6 +97,18 @@ impl Stream {
         }
         users.retire(vec![from]).await?;
         Ok(())
+    }
+
+    /// Tells that an id is not a user of its own any more.
+    async fn tell_linked(
+        &self,
+        now_ms: TimestampMs,
+        users: &SharedUsers<'_>,
+        link: &LinkEvent,
+    ) -> Result<()> {
+        let gone = [Change::UserDeleted { user: link.id.as_str().into() }];
+        let feeds = &self.parts.feeds;
+        Ok(feeds.append(users.app(), now_ms, link.position, &gone).await?)
     }
 
     /// Takes users away whose id is another's, and who are there all the same: of a process that

@@ -285,12 +285,14 @@ impl Stream {
             serving.state.erase(&deleted).await?;
         }
         slot.members.erase(&deleted);
-        self.follow_links(slot, &users, rows).await?;
-        let identities = self.parts.identities.of(rows.app).await?;
-        let Slot { serving, building, gone, members, emitted, .. } = slot;
+        let Slot { serving, building, members, .. } = slot;
+        // Before what is shown: who was deleted and came back is another user.
         if let Some(Serving { state, .. }) = serving.as_ref().or(building.as_ref()) {
             self.tell_of_calls(state, members, &users, rows).await?;
         }
+        self.follow_links(slot, &users, rows).await?;
+        let identities = self.parts.identities.of(rows.app).await?;
+        let Slot { serving, building, gone, members, emitted, .. } = slot;
         if let Some(Serving { state, .. }) = serving {
             let TakenIn { changed, fresh } =
                 take_rows(state, &users, gone, &identities, rows).await?;
