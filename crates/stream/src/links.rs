@@ -10,7 +10,7 @@ use std::sync::Arc;
 use taghouse_feed::Change;
 use taghouse_identities::{AppIdentities, LinkEvent};
 use taghouse_ingest::Admitted;
-use taghouse_model::{AppId, Ordinal, TimestampMs};
+use taghouse_model::{AppId, TimestampMs};
 use taghouse_users::SharedUsers;
 
 /// Ids looked up at a time.
@@ -119,8 +119,13 @@ impl Stream {
             identities.with(|mapping| mapping.links_by_id().map(|(id, _)| id.to_owned()).collect());
         for ids in ids.chunks(LOOKED_UP_AT_ONCE) {
             let known = users.lookup(ids.to_vec()).await?;
-            let known: Vec<Ordinal> = known.into_iter().flatten().collect();
-            users.retire(known).await?;
+            let there = || ids.iter().zip(&known).filter_map(|(id, user)| Some((id, (*user)?)));
+            let gone: Vec<Change> =
+                there().map(|(id, _)| Change::UserDeleted { user: id.as_str().into() }).collect();
+            let position = self.parts.log.end(app).await?;
+            let now_ms = self.parts.clock.now_ms();
+            self.parts.feeds.append(app, now_ms, position, &gone).await?;
+            users.retire(there().map(|(_, user)| user).collect()).await?;
         }
         Ok(())
     }
