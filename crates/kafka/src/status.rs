@@ -14,7 +14,7 @@ pub enum ReaderState {
     Connecting,
     /// It is a member of its group, and reads the partitions that it was given.
     Reading,
-    /// It reads nothing for now: the log takes nothing, or too much waits to land.
+    /// It pauses: the log takes nothing, or too many records wait to land.
     Waiting,
     /// It does not read: its definition or this program must change.
     Stopped,
