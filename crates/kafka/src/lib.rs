@@ -10,6 +10,7 @@
 //! Without the feature `client` nothing is read, and a reader's status says so.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "the client uses the rest"))]
 mod begin;
 #[cfg(feature = "client")]
 mod client;
@@ -19,8 +20,10 @@ mod error;
 #[cfg(feature = "client")]
 mod producer;
 mod reader;
+#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "the client uses the rest"))]
 mod settings;
 mod sink;
+#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "the client uses the rest"))]
 mod status;
 
 pub use error::{Error, Result};
